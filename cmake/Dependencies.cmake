@@ -1,0 +1,15 @@
+# Everything comes from the distribution; docs/building.md lists the package names.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+if(NOT TARGET yaml-cpp::yaml-cpp)
+  # yaml-cpp before 0.8 exports its target without a namespace.
+  add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+endif()

@@ -1,0 +1,53 @@
+# The three ways this project makes a target, so that every folder does it alike:
+#   ss_add_library(<name> SOURCES ... DEPENDS ...)   lib/<name>   -> secondsource::<name>
+#   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so
+#   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
+
+add_library(secondsource_flags INTERFACE)
+target_compile_options(secondsource_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+  $<$<BOOL:${SECONDSOURCE_WARNINGS_AS_ERRORS}>:-Werror>)
+if(SECONDSOURCE_SANITIZE)
+  target_compile_options(secondsource_flags INTERFACE
+    -fsanitize=${SECONDSOURCE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(secondsource_flags INTERFACE -fsanitize=${SECONDSOURCE_SANITIZE})
+endif()
+
+function(ss_add_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS")
+  set(target secondsource_${name})
+  add_library(${target} STATIC ${arg_SOURCES})
+  add_library(secondsource::${name} ALIAS ${target})
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/lib)
+  target_link_libraries(${target} PUBLIC ${arg_DEPENDS} PRIVATE secondsource_flags ${arg_PRIVATE_DEPENDS})
+endfunction()
+
+function(ss_add_backend name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS")
+  set(target secondsource_backend_${name})
+  add_library(${target} MODULE ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME secondsource-${name} PREFIX "lib")
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/backends)
+  target_link_libraries(${target} PRIVATE secondsource::backend secondsource_flags ${arg_DEPENDS})
+  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource)
+  set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_BACKENDS ${target})
+endfunction()
+
+function(ss_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS;ENVIRONMENT")
+  set(target test_${name})
+  add_executable(${target} ${arg_SOURCES})
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${target} PRIVATE ${arg_DEPENDS} secondsource_test_main secondsource_flags)
+  add_test(NAME ${name} COMMAND ${target})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  if(arg_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  endif()
+  if(arg_ENVIRONMENT)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${arg_ENVIRONMENT}")
+  endif()
+endfunction()

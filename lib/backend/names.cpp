@@ -1,0 +1,58 @@
+#include <array>
+
+#include "backend/op.h"
+#include "backend/weights.h"
+#include "core/checked.h"
+
+namespace secondsource {
+
+std::string_view to_string(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return "f32";
+    case WeightEncoding::kBf16:
+      return "bf16";
+    case WeightEncoding::kF16:
+      return "f16";
+    case WeightEncoding::kInt8PerRow:
+      return "int8";
+    case WeightEncoding::kInt4Group32:
+      return "int4";
+  }
+  return "unknown";
+}
+
+std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return 4;
+    case WeightEncoding::kBf16:
+    case WeightEncoding::kF16:
+      return 2;
+    case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt4Group32:
+      return 1;
+  }
+  return 0;
+}
+
+std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
+  switch (encoding) {
+    case WeightEncoding::kInt8PerRow:
+      return 1;
+    case WeightEncoding::kInt4Group32:
+      return ceil_divide(n_cols, kInt4GroupSize);
+    default:
+      return 0;
+  }
+}
+
+std::string_view op_name(const Op& op) {
+  // In the order of the variant's alternatives.
+  constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
+      "embed",       "rms_norm", "matmul", "rope_append",    "attention",
+      "select_rows", "sample",   "route",  "grouped_matmul", "all_reduce"};
+  return kNames[op.index()];
+}
+
+}  // namespace secondsource

@@ -1,0 +1,199 @@
+#pragma once
+// The operations of a forward pass, as plain data. A model is a StepGraph of these; a backend compiles it once and runs
+// it many times. A new operation is a new struct here: no backend compiles until it answers for it.
+//
+// Shapes: a value is a matrix [rows, cols], f32 unless its ValueDesc says otherwise; `rows` is resolved per Batch.
+// T = tokens of the step, S = sequences, L = rows that want logits.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/dtype.h"
+
+namespace secondsource {
+
+/// Index into StepGraph::values.
+enum class ValueId : std::int32_t {};
+/// What Backend::prepare_weight returned.
+enum class WeightId : std::int32_t {};
+/// Index into StepGraph::ropes.
+enum class RopeId : std::int32_t {};
+/// What Backend::create_kv_pool returned.
+enum class KvPoolId : std::int32_t {};
+
+[[nodiscard]] constexpr std::int32_t index_of(ValueId id) {
+  return static_cast<std::int32_t>(id);
+}
+[[nodiscard]] constexpr std::int32_t index_of(WeightId id) {
+  return static_cast<std::int32_t>(id);
+}
+[[nodiscard]] constexpr std::int32_t index_of(RopeId id) {
+  return static_cast<std::int32_t>(id);
+}
+[[nodiscard]] constexpr std::int32_t index_of(KvPoolId id) {
+  return static_cast<std::int32_t>(id);
+}
+
+/// Which count of the Batch gives a value its rows.
+enum class Rows : std::uint8_t { kTokens, kSeqs, kLogits };
+
+struct ValueDesc {
+  DType dtype = DType::kF32;  ///< kF32, or kI32 for expert indices
+  Rows rows = Rows::kTokens;
+  std::int32_t cols = 0;
+  bool observed = false;  ///< must exist in memory after the step: no fusion over it (tests, bisection)
+};
+
+/// Heads of an attention layer. n_heads is a multiple of n_kv_heads: query head h reads KV head h /
+/// (n_heads/n_kv_heads).
+struct HeadShape {
+  std::int32_t n_heads = 0;
+  std::int32_t n_kv_heads = 0;
+  std::int32_t head_dim = 0;
+  friend bool operator==(const HeadShape&, const HeadShape&) = default;
+};
+
+/// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 pairs with
+/// i + head_dim/2; angle = position * inv_freq[i]; cos and sin are multiplied by attention_factor (YaRN; else 1).
+struct RopeSpec {
+  std::vector<float> inv_freq;  ///< [head_dim / 2]
+  float attention_factor = 1.0F;
+};
+
+/// Are activations quantized before the product? From the variant, never the backend's choice.
+enum class ActQuant : std::uint8_t {
+  kNone,
+  kInt8PerRow,  ///< s = max|x| / 127, q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
+  kFp8PerRow,   ///< reserved
+};
+
+enum class Epilogue : std::uint8_t {
+  kNone,
+  kBias,         ///< out = x W^T + bias
+  kAddResidual,  ///< out = aux + x W^T; out may be aux
+  kGatedSilu,    ///< weight joined kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
+  kGatedGelu,    ///< the same with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
+};
+
+/// out[t] = scale * table[token_ids[t]]   out: [T, cols]
+struct Embed {
+  WeightId table;
+  ValueId out;
+  float scale = 1.0F;
+};
+
+/// sum = x + add (if add); out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq.
+/// 4 x, add, sum_out, out: [T or L, cols]. sum_out, if given, receives the sum and may be x.
+struct RmsNorm {
+  ValueId x;
+  std::optional<ValueId> add;
+  WeightId weight;
+  float eps = 1e-5F;
+  std::optional<ValueId> sum_out;
+  ValueId out;
+};
+
+/// out = epilogue(x W^T), then softcap: c * tanh(out / c) when softcap = c > 0.
+/// x: [rows, K], weight: [N, K] as prepared, out: [rows, N], or [rows, N/2] for the gated epilogues.
+struct Matmul {
+  ValueId x;
+  WeightId weight;
+  ValueId out;
+  ActQuant act = ActQuant::kNone;
+  Epilogue epilogue = Epilogue::kNone;
+  std::optional<ValueId> aux;    ///< kAddResidual: [rows, N]
+  std::optional<WeightId> bias;  ///< kBias: [1, N]
+  float softcap = 0.0F;
+};
+
+/// Splits qkv, optionally RMS-normalizes each head of q and k, rotates q and k, writes k and v into the cache at
+/// Batch::kv_slots. qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads *
+/// head_dim]
+struct RopeAppend {
+  ValueId qkv;
+  ValueId q_out;
+  std::int32_t layer = 0;
+  HeadShape heads;
+  RopeId rope;
+  std::optional<WeightId> q_norm;  ///< [1, head_dim]
+  std::optional<WeightId> k_norm;
+  float norm_eps = 1e-6F;
+};
+
+/// Causal attention over the paged cache: the token at position p of a sequence sees keys at positions j <= p, and
+/// j > p - window when window > 0. score = softcap(scale * q.k), out = softmax(score) v.
+/// q, out: [T, n_heads * head_dim]; q may be out.
+struct Attention {
+  ValueId q;
+  ValueId out;
+  std::int32_t layer = 0;
+  HeadShape heads;
+  float scale = 0.0F;
+  float softcap = 0.0F;
+  std::int32_t window = 0;
+};
+
+/// out[l] = x[logit_rows[l]]   x: [T, cols], out: [L, cols]: the head runs on these rows only.
+struct SelectRows {
+  ValueId x;
+  ValueId out;
+};
+
+/// Chooses the next token of each logit row (sampling.h) and, for the first n_top, reports log-probabilities.
+/// logits: [L, vocab_size].
+struct Sample {
+  ValueId logits;
+  std::int32_t n_top = 0;
+  bool keep_logits = false;  ///< also return all logits (golden pass, eval)
+};
+
+/// Router of a mixture of experts: softmax over x gate^T, the n_top largest, renormalized to sum 1 if `renormalize`.
+/// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
+struct Route {
+  ValueId x;
+  WeightId gate;
+  std::int32_t n_top = 0;
+  bool renormalize = true;
+  ValueId expert;
+  ValueId weight;
+};
+
+/// One expert product per (token, chosen expert). First product (weight absent): x [T, K] -> out [T, n_top * N'], slot
+/// j of a token from its expert j. Second (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j
+/// W_j^T), plus aux with kAddResidual.
+struct GroupedMatmul {
+  ValueId x;
+  ValueId expert;
+  std::optional<ValueId> weight;
+  WeightId weights;  ///< a weight with n_experts > 1
+  ValueId out;
+  std::int32_t n_top = 0;
+  ActQuant act = ActQuant::kNone;
+  Epilogue epilogue = Epilogue::kNone;
+  std::optional<ValueId> aux;
+};
+
+/// Reserved: one Backend a device, a group handle at create().
+struct AllReduce {
+  ValueId x;
+};
+
+using Op =
+    std::variant<Embed, RmsNorm, Matmul, RopeAppend, Attention, SelectRows, Sample, Route, GroupedMatmul, AllReduce>;
+
+/// "embed", "rms_norm", "matmul", ...
+[[nodiscard]] std::string_view op_name(const Op& op);
+
+/// The forward pass of one step: operations in order, over values.
+struct StepGraph {
+  std::vector<ValueDesc> values;
+  std::vector<Op> ops;
+  std::vector<std::string> labels;  ///< one an operation: "layers.3.attention.qkv"
+  std::vector<RopeSpec> ropes;
+};
+
+}  // namespace secondsource

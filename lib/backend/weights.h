@@ -1,0 +1,73 @@
+#pragma once
+// Weights as they cross the boundary: a description, and a source that the backend pulls rows from. The backend copies
+// them once into a layout of its own; nothing here keeps the file's bytes alive afterwards.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "core/shape.h"
+
+namespace secondsource {
+
+/// How a weight's values are encoded. The quantizers are defined in docs/bundle-format.md.
+enum class WeightEncoding : std::uint8_t {
+  kF32,
+  kBf16,
+  kF16,
+  kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-127, 127], scale f32
+  kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (handed over as f32, exactly)
+};
+
+[[nodiscard]] std::string_view to_string(WeightEncoding encoding);
+
+/// Columns that share one scale in kInt4Group32; the last group of a row may be shorter.
+inline constexpr std::int64_t kInt4GroupSize = 32;
+
+/// Bytes of one value as a WeightSource hands it over: f32 4, bf16 and f16 2, int8 and int4 1 (one int8 a value).
+[[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
+
+/// Scales of one row of `n_cols` values: 0 for unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for kInt4Group32.
+[[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
+
+/// Where a backend pulls the rows of one tensor from.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  /// Rows [first_row, first_row + n_rows), in the encoding of the WeightSpec that names this source.
+  /// values: n_rows * n_cols * transfer_bytes_per_value bytes, row-major; scales: n_rows * scales_per_row floats.
+  /// Errors: kIo.
+  virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                                 std::span<float> scales) const = 0;
+};
+
+/// How the parts of a weight become one matrix.
+enum class Join : std::uint8_t {
+  kNone,              ///< one part
+  kConcatRows,        ///< the parts' rows one after the other (q, k, v)
+  kInterleaveGateUp,  ///< two parts of equal shape, gate and up: for the epilogues kGatedSilu and kGatedGelu
+};
+
+struct WeightPart {
+  std::int64_t n_rows = 0;
+  std::shared_ptr<const WeightSource> source;
+};
+
+/// One weight: a matrix [n_rows, n_cols], row n holding the K = n_cols inputs of output n, or a vector ([n] as [1, n]
+/// for norm weights and biases). Experts of a mixture are one weight [n_experts * n_rows, n_cols], kConcatRows.
+struct WeightSpec {
+  std::string name;  ///< for messages and the report, "layers.3.attention.qkv"
+  std::int64_t n_rows = 0;
+  std::int64_t n_cols = 0;
+  WeightEncoding encoding = WeightEncoding::kBf16;
+  std::vector<WeightPart> parts;  ///< their rows sum up to n_rows
+  Join join = Join::kNone;
+  std::int64_t n_experts = 1;  ///< > 1: parts repeat per expert, expert-major
+};
+
+}  // namespace secondsource

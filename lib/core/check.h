@@ -1,0 +1,16 @@
+#pragma once
+// SS_CHECK states what must hold if this program is right; it stays on in release builds, prints where and why, and
+// aborts. Never use it on user input, files or devices: those are Results.
+
+namespace secondsource::detail {
+[[noreturn]] void check_failed(const char* file, int line, const char* condition, const char* message);
+}  // namespace secondsource::detail
+
+#define SS_CHECK(condition, message) \
+  ((condition) ? void(0) : ::secondsource::detail::check_failed(__FILE__, __LINE__, #condition, message))
+
+#ifdef NDEBUG
+#define SS_DCHECK(condition, message) void(0)
+#else
+#define SS_DCHECK(condition, message) SS_CHECK(condition, message)
+#endif

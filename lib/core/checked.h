@@ -1,0 +1,37 @@
+#pragma once
+// Arithmetic on sizes that come from a file: every overflow is seen.
+
+#include <cstdint>
+#include <optional>
+
+namespace secondsource {
+
+/// a * b, or nullopt when it does not fit.
+template <typename T>
+[[nodiscard]] constexpr std::optional<T> checked_multiply(T a, T b) {
+  T product{};
+  if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
+  return product;
+}
+
+/// a + b, or nullopt when it does not fit.
+template <typename T>
+[[nodiscard]] constexpr std::optional<T> checked_add(T a, T b) {
+  T sum{};
+  if (__builtin_add_overflow(a, b, &sum)) return std::nullopt;
+  return sum;
+}
+
+/// The smallest multiple of `alignment` (> 0) that is >= value; no overflow check: for our own sizes only.
+template <typename T>
+[[nodiscard]] constexpr T round_up(T value, T alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
+
+/// ceil(a / b) for a >= 0, b > 0.
+template <typename T>
+[[nodiscard]] constexpr T ceil_divide(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,163 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace secondsource {
+namespace {
+
+Error errno_error(ErrorCode code, const std::filesystem::path& path, std::string_view action) {
+  return Error{code, fmt::format("{}: {}: {}", path.string(), action, std::strerror(errno))};
+}
+
+struct OpenedFile {
+  FileDescriptor descriptor;
+  std::int64_t size_bytes;
+};
+
+/// Opens a regular file for reading; folders, pipes and devices are refused, since their size says nothing.
+Result<OpenedFile> open_regular(const std::filesystem::path& path) {
+  FileDescriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor.is_open()) {
+    const ErrorCode code = errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ENAMETOOLONG
+                               ? ErrorCode::kInvalidInput
+                               : ErrorCode::kIo;
+    return errno_error(code, path, "cannot open");
+  }
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) return errno_error(ErrorCode::kIo, path, "cannot stat");
+  if (!S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a file, found {}", path.string(),
+                                                       S_ISDIR(status.st_mode) ? "a folder" : "a special file")};
+  }
+  return OpenedFile{std::move(descriptor), status.st_size};
+}
+
+}  // namespace
+
+FileDescriptor::~FileDescriptor() {
+  if (is_open()) ::close(descriptor_);
+}
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  if (this != &other) {
+    if (is_open()) ::close(descriptor_);
+    descriptor_ = std::exchange(other.descriptor_, -1);
+  }
+  return *this;
+}
+Result<void> FileDescriptor::close(const std::filesystem::path& path_for_message) {
+  if (::close(std::exchange(descriptor_, -1)) != 0)
+    return errno_error(ErrorCode::kIo, path_for_message, "cannot close");
+  return {};
+}
+
+Result<InputFile> InputFile::open(const std::filesystem::path& path) {
+  SS_TRY(OpenedFile opened, open_regular(path));
+  return InputFile(std::move(opened.descriptor), path);
+}
+
+Result<std::size_t> InputFile::read(std::span<std::byte> buffer) {
+  std::size_t n_read = 0;
+  while (n_read < buffer.size()) {
+    const ssize_t n = ::read(descriptor_.get(), buffer.data() + n_read, buffer.size() - n_read);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_error(ErrorCode::kIo, path_, "cannot read");
+    if (n == 0) break;
+    n_read += static_cast<std::size_t>(n);
+  }
+  return n_read;
+}
+
+Result<OutputFile> OutputFile::create(const std::filesystem::path& path) {
+  std::filesystem::path partial = path;
+  partial += ".partial";
+  FileDescriptor descriptor(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!descriptor.is_open()) return errno_error(ErrorCode::kIo, partial, "cannot create");
+  return OutputFile(std::move(descriptor), path, std::move(partial));
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_.is_open()) ::unlink(partial_.c_str());
+}
+
+Result<void> OutputFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor_.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_error(ErrorCode::kIo, partial_, "cannot write");
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+Result<void> OutputFile::commit() {
+  if (::fsync(descriptor_.get()) != 0) return errno_error(ErrorCode::kIo, partial_, "cannot flush");
+  SS_TRY_VOID(descriptor_.close(partial_));
+  if (::rename(partial_.c_str(), path_.c_str()) != 0) {
+    const Error error = errno_error(ErrorCode::kIo, path_, "cannot rename into place");
+    ::unlink(partial_.c_str());
+    return error;
+  }
+  return {};
+}
+
+Result<MappedFile> MappedFile::map(const std::filesystem::path& path) {
+  SS_TRY(const OpenedFile opened, open_regular(path));
+  MappedFile file;
+  if (opened.size_bytes == 0) return file;  // mmap refuses length 0
+  const auto size = static_cast<std::size_t>(opened.size_bytes);
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, opened.descriptor.get(), 0);
+  if (address == MAP_FAILED) return errno_error(ErrorCode::kIo, path, "cannot map");
+  file.bytes_ = {static_cast<const std::byte*>(address), size};
+  return file;
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, std::int64_t limit_bytes) {
+  SS_TRY(const OpenedFile opened, open_regular(path));
+  if (opened.size_bytes > limit_bytes) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected at most {} bytes, found {}", path.string(), limit_bytes, opened.size_bytes)};
+  }
+  SS_TRY(InputFile file, InputFile::open(path));
+  std::string content(static_cast<std::size_t>(opened.size_bytes), '\0');
+  SS_TRY(const std::size_t n_read, file.read(std::as_writable_bytes(std::span(content))));
+  content.resize(n_read);
+  return content;
+}
+
+Result<void> write_file(const std::filesystem::path& path, std::string_view content) {
+  SS_TRY(OutputFile file, OutputFile::create(path));
+  SS_TRY_VOID(file.write(content));
+  return file.commit();
+}
+
+Result<std::filesystem::path> cache_folder() {
+  const char* cache_home = std::getenv("XDG_CACHE_HOME");
+  if (cache_home != nullptr && cache_home[0] == '/') return std::filesystem::path(cache_home) / "secondsource";
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || home[0] == '\0') {
+    return Error{ErrorCode::kInvalidInput, "no cache folder: set XDG_CACHE_HOME or HOME"};
+  }
+  return std::filesystem::path(home) / ".cache" / "secondsource";
+}
+
+}  // namespace secondsource

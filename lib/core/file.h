@@ -1,0 +1,94 @@
+#pragma once
+// Files: read whole, read in pieces, mapped, written so that a reader never sees half of one.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+/// An open file descriptor, closed at the end of its life.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+
+  [[nodiscard]] int get() const noexcept { return descriptor_; }
+  [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+  /// Closes now; a failure of close (late write errors) is reported.
+  Result<void> close(const std::filesystem::path& path_for_message);
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// A file read from front to back.
+class InputFile {
+ public:
+  /// Errors: kInvalidInput when it is absent or a folder, kIo otherwise.
+  static Result<InputFile> open(const std::filesystem::path& path);
+  /// Fills `buffer` as far as the file goes; 0 at its end.
+  Result<std::size_t> read(std::span<std::byte> buffer);
+
+ private:
+  InputFile(FileDescriptor descriptor, std::filesystem::path path)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+  FileDescriptor descriptor_;
+  std::filesystem::path path_;
+};
+
+/// A file written from front to back. It has its name only after commit(): until then it is NAME.partial, which the
+/// destructor removes.
+class OutputFile {
+ public:
+  static Result<OutputFile> create(const std::filesystem::path& path);
+  ~OutputFile();
+  OutputFile(OutputFile&&) noexcept = default;
+  OutputFile& operator=(OutputFile&&) noexcept = default;
+
+  Result<void> write(std::span<const std::byte> bytes);
+  Result<void> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  /// Flushes to the disk and renames into place.
+  Result<void> commit();
+
+ private:
+  OutputFile(FileDescriptor descriptor, std::filesystem::path path, std::filesystem::path partial)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)), partial_(std::move(partial)) {}
+  FileDescriptor descriptor_;
+  std::filesystem::path path_;
+  std::filesystem::path partial_;
+};
+
+/// A file mapped read-only. The bytes live as long as this object.
+class MappedFile {
+ public:
+  static Result<MappedFile> map(const std::filesystem::path& path);
+  MappedFile() = default;
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+/// The whole content of a file of at most `limit_bytes`. Errors: kInvalidInput when absent, a folder or larger; kIo.
+Result<std::string> read_file(const std::filesystem::path& path, std::int64_t limit_bytes = std::int64_t{1} << 30);
+
+/// Writes through OutputFile: the file has either its old or its new content.
+Result<void> write_file(const std::filesystem::path& path, std::string_view content);
+
+/// $XDG_CACHE_HOME/secondsource, or ~/.cache/secondsource. Errors: kInvalidInput when neither variable is set.
+Result<std::filesystem::path> cache_folder();
+
+}  // namespace secondsource

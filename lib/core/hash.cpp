@@ -1,0 +1,62 @@
+#include "core/hash.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstdio>
+#include <vector>
+
+#include "core/check.h"
+#include "core/file.h"
+
+namespace secondsource {
+
+struct Sha256::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  State() {
+    SS_CHECK(context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1, "OpenSSL has no SHA-256");
+  }
+  ~State() { EVP_MD_CTX_free(context); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  SS_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1, "EVP_DigestUpdate failed");
+}
+
+std::string Sha256::finish() {
+  std::array<unsigned char, 32> digest{};
+  unsigned int size = 0;
+  SS_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1 && size == digest.size(),
+           "EVP_DigestFinal_ex failed");
+  std::string text;
+  text.reserve(2 * digest.size());
+  for (const unsigned char byte : digest) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
+  return text;
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(bytes)));
+  return hash.finish();
+}
+
+Result<std::string> sha256_of_file(const std::filesystem::path& path) {
+  SS_TRY(InputFile file, InputFile::open(path));
+  Sha256 hash;
+  std::vector<std::byte> buffer(1 << 20);
+  while (true) {
+    SS_TRY(const std::size_t n_read, file.read(buffer));
+    if (n_read == 0) return hash.finish();
+    hash.update(std::span(buffer).first(n_read));
+  }
+}
+
+}  // namespace secondsource

@@ -1,0 +1,41 @@
+#pragma once
+// Counter-based random numbers: value i of stream s is a pure function of (s, i). Nothing has hidden state, so a draw
+// does not depend on how many draws others made, in which order, or in which batch.
+
+#include <cstdint>
+
+namespace secondsource {
+
+/// 64 random bits of (seed, counter): two rounds of the SplitMix64 finalizer (Steele, Lea, Flood, OOPSLA 2014).
+[[nodiscard]] constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t counter) {
+  const auto mix = [](std::uint64_t z) {
+    z += 0x9e3779b97f4a7c15ULL;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  };
+  return mix(mix(seed) ^ mix(counter * 0xd1342543de82ef95ULL + 1));
+}
+
+/// Uniform in [0, 1), 53 bits.
+[[nodiscard]] constexpr double random_unit(std::uint64_t seed, std::uint64_t counter) {
+  return static_cast<double>(random_bits(seed, counter) >> 11) * 0x1p-53;
+}
+
+/// A stream of the above for code that just wants the next one; value semantics, no hidden sharing.
+class RandomStream {
+ public:
+  explicit RandomStream(std::uint64_t seed) : seed_(seed) {}
+  std::uint64_t next_bits() { return random_bits(seed_, counter_++); }
+  double next_unit() { return random_unit(seed_, counter_++); }
+  /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^64 does not matter here.
+  std::uint64_t next_below(std::uint64_t bound) {
+    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next_bits()) * bound) >> 64);
+  }
+
+ private:
+  std::uint64_t seed_;
+  std::uint64_t counter_ = 0;
+};
+
+}  // namespace secondsource

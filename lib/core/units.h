@@ -1,0 +1,15 @@
+#pragma once
+// Numbers for people. Sizes are GiB (2^30), rates are GB/s (10^9): the text says which.
+
+#include <cstdint>
+#include <string>
+
+namespace secondsource {
+
+/// "512 B", "1.5 KiB", "5.2 MiB", "3.0 GiB"
+[[nodiscard]] std::string format_bytes(std::int64_t bytes);
+
+/// "850 ns", "12.3 us", "4.56 ms", "1.23 s", "2 min 05 s", "1 h 02 min"
+[[nodiscard]] std::string format_duration_ns(std::int64_t duration_ns);
+
+}  // namespace secondsource

@@ -1,0 +1,99 @@
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "core/checked.h"
+#include "core/file.h"
+#include "core/half.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "core/shape.h"
+#include "core/units.h"
+#include "core/utf8.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+
+TEST_CASE("every FP16 value survives the way to f32 and back") {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const F16 half{static_cast<std::uint16_t>(bits)};
+    if (std::isnan(to_float(half))) continue;
+    REQUIRE(to_f16(to_float(half)).bits == half.bits);
+  }
+}
+
+TEST_CASE("conversions to FP16 and BF16 round half to even like the compiler's own _Float16 and the bit rule") {
+  RandomStream random(1);
+  for (int i = 0; i < 200'000; ++i) {
+    const float value = std::bit_cast<float>(static_cast<std::uint32_t>(random.next_bits()));
+    if (std::isnan(value)) continue;
+    REQUIRE(to_float(to_f16(value)) == static_cast<float>(static_cast<_Float16>(value)));  // g++'s soft conversion
+    const float down = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000U);
+    const float rounded = round_to_bf16(value);
+    if (std::isfinite(rounded)) REQUIRE(std::abs(rounded - value) <= std::abs(down - value));
+  }
+  CHECK(round_to_bf16(1.00390625F) == 1.0F);       // 1 + 2^-8 is a tie: to even
+  CHECK(round_to_bf16(1.01171875F) == 1.015625F);  // 1 + 3 * 2^-8 is a tie: to even
+  CHECK(std::isnan(round_to_bf16(std::numeric_limits<float>::quiet_NaN())));
+  CHECK(std::isinf(round_to_f16(65520.0F)));
+}
+
+TEST_CASE("the number of elements of a shape is refused when it does not fit") {
+  CHECK(Shape({2, 3, 4}).n_elements() == 24);
+  CHECK(Shape().n_elements() == 1);
+  CHECK_FALSE(Shape({std::int64_t{1} << 40, std::int64_t{1} << 40}).n_elements());
+  CHECK_FALSE(Shape({-1, 2}).n_elements());
+  CHECK(Shape({256, 128}).to_string() == "[256, 128]");
+  CHECK_FALSE(checked_add(std::numeric_limits<std::int64_t>::max(), std::int64_t{1}));
+}
+
+TEST_CASE("SHA-256 gives the digests of FIPS 180-2, appendix B") {
+  CHECK(sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+TEST_CASE("a file is written whole or not at all, and read back") {
+  const auto folder = std::filesystem::temp_directory_path() / "secondsource-core-test";
+  std::filesystem::create_directories(folder);
+  const auto path = folder / "a.txt";
+  REQUIRE_OK(write_file(path, "hello"));
+  CHECK(*read_file(path) == "hello");
+  {
+    auto abandoned = OutputFile::create(path);
+    REQUIRE_OK(abandoned);
+    REQUIRE_OK(abandoned->write("half"));
+  }
+  CHECK(*read_file(path) == "hello");
+  CHECK_FALSE(std::filesystem::exists(folder / "a.txt.partial"));
+  CHECK_ERROR(read_file(path, 3), ErrorCode::kInvalidInput, "expected at most 3 bytes, found 5");
+  CHECK_ERROR(read_file(folder), ErrorCode::kInvalidInput, "a folder");
+  CHECK_ERROR(read_file(folder / "absent"), ErrorCode::kInvalidInput, "cannot open");
+  const auto mapped = MappedFile::map(path);
+  REQUIRE_OK(mapped);
+  CHECK(mapped->bytes().size() == 5);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("invalid UTF-8 is found at its first byte") {
+  const auto [text, offset] = GENERATE(table<std::string, std::size_t>(
+      {{"ab\xff", 2}, {"\xc0\x80", 0}, {"a\xed\xa0\x80", 1}, {"\xf4\x90\x80\x80", 0}, {"\xe2\x82", 0}}));
+  CHECK(find_invalid_utf8(text) == offset);
+  CHECK_FALSE(find_invalid_utf8("gr\xc3\xbc\xc3\x9f \xf0\x9f\x9a\x80"));
+  CHECK(printable("a\n\xff") == "a\\x0a\xef\xbf\xbd");
+}
+
+TEST_CASE("random numbers are a function of seed and counter, and look uniform") {
+  CHECK(random_bits(1, 2) == random_bits(1, 2));
+  CHECK(random_bits(1, 2) != random_bits(2, 1));
+  double sum = 0;
+  for (std::uint64_t i = 0; i < 100'000; ++i) sum += random_unit(7, i);
+  CHECK(sum / 100'000 == Approx(0.5).margin(0.005));  // 5 standard errors of the mean
+}
+
+TEST_CASE("sizes and durations are printed with their unit") {
+  CHECK(format_bytes(1536) == "1.5 KiB");
+  CHECK(format_duration_ns(4'560'000) == "4.56 ms");
+  CHECK(format_duration_ns(125'000'000'000) == "2 min 05 s");
+}
