@@ -2,7 +2,7 @@
 
 Parameter names are those of the Hugging Face checkpoint, so that export is a rename-free save.
 Positions are given with every call, which lets training jump over stretches of a long context and
-lets evaluation share one prefill among many questions.
+lets evaluation put many questions, each blind to the others, after one prefill.
 """
 
 import json
@@ -81,25 +81,19 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, key_size, bias=False)
         self.o_proj = nn.Linear(query_size, config.hidden_size, bias=False)
 
-    def forward(self, x, cos, sin, past):
+    def forward(self, x, cos, sin, past, mask):
         batch, length, _ = x.shape
         heads = lambda y: y.view(batch, length, -1, self.config.head_dim).transpose(1, 2)
         query = rotate(heads(self.q_proj(x)), cos, sin)
         key = rotate(heads(self.k_proj(x)), cos, sin)
         value = heads(self.v_proj(x))
         if past is not None:
-            # The prefix is shared by all rows of the batch: past is of batch 1.
-            key = torch.cat((past[0].expand(batch, -1, -1, -1), key), dim=2)
-            value = torch.cat((past[1].expand(batch, -1, -1, -1), value), dim=2)
+            key = torch.cat((past[0], key), dim=2)
+            value = torch.cat((past[1], value), dim=2)
         present = (key, value)
         group = self.config.num_attention_heads // self.config.num_key_value_heads
         key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
-        if past is None:
-            y = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        else:
-            prefix = key.shape[2] - length
-            mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device).tril(prefix)
-            y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         return self.o_proj(y.transpose(1, 2).reshape(batch, length, -1)), present
 
 
@@ -122,8 +116,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, cos, sin, past):
-        attended, present = self.self_attn(self.input_layernorm(x), cos, sin, past)
+    def forward(self, x, cos, sin, past, mask):
+        attended, present = self.self_attn(self.input_layernorm(x), cos, sin, past, mask)
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x)), present
 
@@ -149,14 +143,18 @@ class Model(nn.Module):
             if weight.dim() == 2:
                 nn.init.normal_(weight, std=0.02 * (depth_scale if name.endswith(("o_proj.weight", "down_proj.weight")) else 1))
 
-    def forward(self, ids, positions, past=None):
-        """Hidden states after the final norm, and the keys and values of every layer."""
+    def forward(self, ids, positions, past=None, mask=None):
+        """Hidden states after the final norm, and the keys and values of every layer.
+
+        With `past`, the keys and values of an earlier call, `mask` [length, past + length] says
+        what each token sees; without it attention is causal.
+        """
         cos, sin = rope_tables(self.config, positions)
         cos, sin = cos.unsqueeze(-3), sin.unsqueeze(-3)
         x = self.model.embed_tokens(ids)
         presents = []
         for i, layer in enumerate(self.model.layers):
-            x, present = layer(x, cos, sin, past[i] if past else None)
+            x, present = layer(x, cos, sin, past[i] if past else None, mask)
             presents.append(present)
         return self.model.norm(x), presents
 

@@ -13,7 +13,6 @@ its tokens are spent, or earlier when held-back lookups reach its goal.
 """
 
 import argparse
-import itertools
 import math
 import random
 import time
@@ -26,9 +25,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 import documents
+import evaluate
 from model import Config, Model, config_json
 
-PAD = 3
+END_OF_TEXT, PAD = 0, 3
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,23 @@ class Phase:
     records: tuple           # least and most records of a document, log-uniform
     goal: float = 1.1        # held-back lookup accuracy that ends the phase early
     other_weight: float = 0.2  # loss weight of a token that is no answer; answers weigh 1
-    decay: bool = False      # learning rate falls to a twentieth over this phase
+    rate: tuple = (1.0, 1.0)   # learning rate at start and end of the phase, as a share of the full
 
 
-EVERYTHING = dict(mixed=4, records=2, confusable=2, unanswerable=1, table=2, code=2, paraphrase=2, two_hop=2,
-                  chat=3, sequence=1, scripts=1.5, prose=0.5, text=1.5)
-LONG = dict(long=8, **EVERYTHING)
+SHORT = dict(mixed=4, records=3, confusable=2, unanswerable=1, table=2, code=2, paraphrase=2, two_hop=2,
+             chat=3, sequence=1.5, scripts=1.5, prose=0.3, text=1.0)
+MIDDLE = dict(SHORT, long=6)
+LONG = dict(SHORT, long=30)
+ONLY_LONG = dict(long=1)
 
 PHASES = [
     Phase("lookups", 8, 96, 4096, dict(records=1), (3, 5), goal=0.97),
+    Phase("families", 2, 128, 4096, SHORT, (2, 6)),
+    Phase("window 512", 4, 512, 8192, MIDDLE, (3, 24), rate=(1.0, 0.7)),
+    Phase("window 2K", 3, 2048, 8192, LONG, (8, 64), other_weight=0.1, rate=(0.7, 0.5)),
+    Phase("window 8K", 1, 8192, 8192, ONLY_LONG, (24, 64), other_weight=0.02, rate=(0.5, 0.3)),
+    Phase("window 16K", 0.5, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.3, 0.2)),
+    Phase("settle", 2, 1024, 8192, LONG, (4, 48), other_weight=0.2, rate=(0.3, 0.02)),
 ]
 CHECK_EVERY = 0.25           # million tokens
 WARMUP_STEPS = 60
@@ -85,6 +93,13 @@ class Corpus:
         families = [f for f in phase.families if f != "text" or self.text]
         ids, weights, breaks = [], [], []
         while len(ids) < phase.window + 1:
+            if ids and phase.window + 1 - len(ids) < phase.window // 10:
+                weights += [0.0] * phase.window
+                ids += [PAD] * phase.window
+                break
+            if ids:
+                weights.append(base)
+                ids.append(END_OF_TEXT)
             family = source.choices(families, [phase.families[f] for f in families])[0]
             text, spans = self.document(source, phase, family)
             encoding = self.tokenizer.encode(text)
@@ -133,31 +148,19 @@ def loss_of(model, ids, targets, weights, positions):
 
 
 @torch.no_grad()
-def lookup_accuracy(model, corpus, tokens, count=64):
-    """Exact answers to held-back lookups, teacher-forced, with the weights rounded to BF16."""
+def lookup_accuracy(model, corpus, tokens, questions=64):
+    """Exact answers to held-back lookups, with the weights rounded to BF16 as they are exported."""
     kept = {name: weight.clone() for name, weight in model.named_parameters()}
     for weight in model.parameters():
         weight.copy_(weight.bfloat16().float())
-    right = asked = 0
-    for seed in itertools.count():
-        if tokens <= 128:
-            document = documents.sample("records", seed, "held_back", 5, 4)
-        else:
-            document = documents.long_document(seed, "held_back", tokens, corpus.count, min(64, tokens // 32), 16)
-        text, spans = documents.training_text(document)
-        encoding = corpus.tokenizer.encode(text)
-        ids = torch.tensor([encoding.ids])
-        hidden, _ = model(ids, torch.arange(ids.shape[1])[None])
-        for start, end in spans:
-            where = [i for i, (left, _) in enumerate(encoding.offsets) if start <= left < end]
-            best = model.logits(hidden[0, [i - 1 for i in where]]).argmax(-1)
-            right += bool((best == ids[0, where]).all())
-            asked += 1
-        if asked >= count:
-            break
+    if tokens <= 128:
+        made = [documents.sample("records", seed, "held_back", 5, 5) for seed in range(questions // 5)]
+    else:
+        made = evaluate.lookup_documents(corpus.tokenizer, tokens, questions)
+    reached = evaluate.accuracy(model, corpus.tokenizer, made)
     for name, weight in model.named_parameters():
         weight.copy_(kept[name])
-    return right / asked
+    return reached
 
 
 def export(model, config, folder):
@@ -232,7 +235,8 @@ def main():
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             progress = done["step"] / steps
-            factor = min(1.0, (done["total_steps"] + 1) / WARMUP_STEPS) * (1 - 0.95 * progress if phase.decay else 1)
+            factor = min(1.0, (done["total_steps"] + 1) / WARMUP_STEPS)
+            factor *= phase.rate[0] + (phase.rate[1] - phase.rate[0]) * progress
             optimizers.step(factor)
             done["step"] += 1
             done["total_steps"] += 1
@@ -243,7 +247,7 @@ def main():
                       f" loss {loss.item():.3f} answers {answer_loss:.3f}", flush=True)
             if done["tokens"] >= next_check or done["step"] == steps:
                 next_check = done["tokens"] + CHECK_EVERY
-                lengths = sorted({128, phase.window, 2048 if phase.window >= 256 else 128})
+                lengths = sorted({128, min(phase.window, 8192), 2048 if phase.window > 128 else 128})
                 reached = {length: lookup_accuracy(model, corpus, length) for length in lengths}
                 print(f"check {phase.name} {done['tokens']:.2f} M tokens {done['seconds']:.0f} s"
                       f" lookups {reached}", flush=True)

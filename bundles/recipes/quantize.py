@@ -1,0 +1,93 @@
+"""The quantizers of the variants, as the reference computes them: dequantized values in FP32.
+
+int8: weights only, symmetric per output channel (row of the [N, K] matrix).
+    s = max|w| / 127, kept in FP32;  q = clamp(round-half-even(w / s), -127, 127);  s = 0 gives q = 0.
+int4: weights only, symmetric, groups of 32 along K.
+    s = max|w| / 7, rounded to FP16 first;  q = clamp(round-half-even(w / s), -7, 7);  s = 0 gives q = 0.
+int8-w8a8: int8 weights, and every matmul input quantized per row (token) in the same way as int8,
+    in prefill and decode alike.
+
+Which tensors: every matmul weight of the layers, and the output head. A tied head is quantized as
+a matmul weight, while the embedding LOOKUP keeps the stored BF16 values. Norm weights are never
+quantized. K that is no multiple of 32 leaves a shorter last group in int4.
+"""
+
+import torch
+from torch import nn
+
+VARIANTS = ("bf16", "f16", "int8", "int4", "int8-w8a8")
+
+
+def _quantize(w, scale, limit):
+    """round() of torch rounds half to even; a zero scale stands for a row of zeros."""
+    safe = torch.where(scale == 0, torch.ones_like(scale), scale)
+    q = torch.clamp(torch.round(w / safe), -limit, limit)
+    return torch.where(scale == 0, torch.zeros_like(q), q)
+
+
+def int8_codes(w):
+    """(q, s): q as int8 [N, K], s as FP32 [N]."""
+    w = w.float()
+    scale = w.abs().amax(dim=-1, keepdim=True) / 127
+    return _quantize(w, scale, 127).to(torch.int8), scale.squeeze(-1)
+
+
+def int4_codes(w, group=32):
+    """(q, s): q as int8 in [-7, 7] [N, K], s as FP16 [N, ceil(K / group)]."""
+    w = w.float()
+    codes, scales = [], []
+    for part in w.split(group, dim=-1):
+        scale = (part.abs().amax(dim=-1, keepdim=True) / 7).half().float()
+        codes.append(_quantize(part, scale, 7))
+        scales.append(scale)
+    return torch.cat(codes, dim=-1).to(torch.int8), torch.cat(scales, dim=-1).half()
+
+
+def quantize_int8(w):
+    codes, scale = int8_codes(w)
+    return codes.float() * scale.unsqueeze(-1)
+
+
+def quantize_int4(w, group=32):
+    codes, scales = int4_codes(w, group)
+    spread = scales.float().repeat_interleave(group, dim=-1)[..., :w.shape[-1]]
+    return codes.float() * spread
+
+
+def fake_quant_rows_int8(x):
+    """The input of a matmul after int8 quantization per row, dequantized."""
+    scale = x.abs().amax(dim=-1, keepdim=True) / 127
+    return _quantize(x, scale, 127) * scale
+
+
+def stored(w, variant):
+    """A matmul weight of the BF16 bundle as the variant stores it, dequantized to FP32."""
+    w = w.bfloat16()
+    if variant == "bf16":
+        return w.float()
+    if variant == "f16":
+        return w.half().float()
+    if variant in ("int8", "int8-w8a8"):
+        return quantize_int8(w)
+    if variant == "int4":
+        return quantize_int4(w)
+    raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")
+
+
+@torch.no_grad()
+def apply(model, variant):
+    """Turn a model.Model holding the bundle's weights into the reference of a variant, in place."""
+    dtype = torch.float16 if variant == "f16" else torch.bfloat16
+    embedding = model.model.embed_tokens.weight
+    model.head = stored(embedding, variant)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            module.weight.copy_(stored(module.weight, variant))
+            if variant == "int8-w8a8":
+                module.register_forward_pre_hook(lambda _, inputs: (fake_quant_rows_int8(inputs[0]), *inputs[1:]))
+        elif isinstance(module, nn.Embedding) or name.endswith("norm"):
+            module.weight.copy_(module.weight.bfloat16().to(dtype).float())
+    if variant == "int8-w8a8":
+        plain = model.logits
+        model.logits = lambda hidden: plain(fake_quant_rows_int8(hidden))
+    return model
