@@ -28,9 +28,9 @@ class RandomStream {
   explicit RandomStream(std::uint64_t seed) : seed_(seed) {}
   std::uint64_t next_bits() { return random_bits(seed_, counter_++); }
   double next_unit() { return random_unit(seed_, counter_++); }
-  /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^64 does not matter here.
+  /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^53 does not matter here.
   std::uint64_t next_below(std::uint64_t bound) {
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next_bits()) * bound) >> 64);
+    return static_cast<std::uint64_t>(next_unit() * static_cast<double>(bound));
   }
 
  private:

@@ -1,0 +1,59 @@
+#include "terminal_progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "core/clock.h"
+#include "core/units.h"
+
+namespace secondsource {
+namespace {
+constexpr std::int64_t kRedrawIntervalNs = 100'000'000;
+}
+
+TerminalProgress::TerminalProgress() : is_terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+TerminalProgress::~TerminalProgress() {
+  erase_line();
+}
+
+void TerminalProgress::begin(std::string_view task, std::int64_t n_steps) {
+  task_ = task;
+  n_steps_ = n_steps;
+  started_ns_ = now_ns();
+  drawn_ns_ = 0;
+  update(0);
+}
+
+void TerminalProgress::update(std::int64_t n_done) {
+  if (!is_terminal_) return;
+  const std::int64_t now = now_ns();
+  if (now - drawn_ns_ < kRedrawIntervalNs && n_done != n_steps_) return;
+  drawn_ns_ = now;
+  std::string line = task_;
+  if (n_steps_ > 0) line += fmt::format("  {}/{}", n_done, n_steps_);
+  if (n_steps_ > 0 && n_done > 0 && n_done < n_steps_) {
+    const double per_step_ns = static_cast<double>(now - started_ns_) / static_cast<double>(n_done);
+    const auto left_ns = static_cast<std::int64_t>(per_step_ns * static_cast<double>(n_steps_ - n_done));
+    line += fmt::format(", {} left", format_duration_ns(left_ns));
+  }
+  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fflush(stderr);
+  line_is_drawn_ = true;
+}
+
+void TerminalProgress::note(std::string_view line) {
+  erase_line();
+  fmt::print(stderr, "{}\n", line);
+}
+
+void TerminalProgress::erase_line() {
+  if (!line_is_drawn_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  line_is_drawn_ = false;
+}
+
+}  // namespace secondsource
