@@ -1,0 +1,354 @@
+#include "report/record_json.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bundle/json.h"
+#include "core/file.h"
+#include "report/record_fields.h"
+
+namespace secondsource {
+
+using record_fields::Json;
+using record_fields::OrderedJson;
+using record_fields::Reader;
+using record_fields::Writer;
+
+namespace record_fields {
+
+// One list of fields a record, used for both directions: visitor.field("name", member).
+
+template <typename V>
+void fields(V& v, Scenario& x) {
+  v.choice("kind", x.kind, {"single-stream", "offline", "server"});
+  v.field("batch", x.batch);
+  v.field("rate_per_s", x.rate_per_s);
+  v.field("n_requests", x.n_requests);
+  v.field("n_prompt_tokens", x.n_prompt_tokens);
+  v.field("n_output_tokens", x.n_output_tokens);
+}
+template <typename V>
+void fields(V& v, CellKey& x) {
+  v.field("bundle", x.bundle);
+  v.field("backend", x.backend);
+  v.field("variant", x.variant);
+  v.field("scenario", x.scenario);
+}
+template <typename V>
+void fields(V& v, BundleRecord& x) {
+  v.field("name", x.name);
+  v.field("path", x.path);
+  v.field("content_sha256", x.content_sha256);
+  v.field("verified", x.verified);
+}
+template <typename V>
+void fields(V& v, DeviceInfo& x) {
+  v.field("backend", x.backend);
+  v.field("id", x.id);
+  v.field("name", x.name);
+  v.pairs("properties", x.properties);
+  v.field("memory_bytes", x.memory_bytes);
+  v.field("page_tokens", x.page_tokens);
+}
+template <typename V>
+void fields(V& v, BackendRecord& x) {
+  v.field("name", x.name);
+  v.field("module_sha256", x.module_sha256);
+  v.object("device", x.device);
+  v.pairs("options", x.options);
+  v.field("unavailable", x.unavailable);
+}
+template <typename V>
+void fields(V& v, HostFact& x) {
+  v.field("name", x.name);
+  v.field("value", x.value);
+  v.field("why_not", x.why_not);
+}
+template <typename V>
+void fields(V& v, PriceRecord& x) {
+  v.field("usd_per_hour", x.usd_per_hour);
+  v.field("per", x.per);
+  v.field("source", x.source);
+  v.field("date", x.date);
+}
+template <typename V>
+void fields(V& v, PlannedCell& x) {
+  v.object("key", x.key);
+  v.object("scenario", x.scenario);
+  v.field("repetitions", x.repetitions);
+}
+template <typename V>
+void fields(V& v, RunRecord& x) {
+  v.version("schema_version", x.schema_version, kResultsSchemaVersion);
+  v.field("method_version", x.method_version);
+  v.field("run_id", x.run_id);
+  v.field("started_utc", x.started_utc);
+  v.field("resumed_utc", x.resumed_utc);
+  v.field("command", x.command);
+  v.field("seed", x.seed);
+  v.field("program_version", x.program_version);
+  v.field("commit", x.commit);
+  v.field("compiler", x.compiler);
+  v.field("build_type", x.build_type);
+  v.objects("host", x.host);
+  v.objects("bundles", x.bundles);
+  v.objects("backends", x.backends);
+  v.objects("cells", x.cells);
+  v.optional_object("price", x.price);
+  v.field("suite", x.suite);
+}
+template <typename V>
+void fields(V& v, TtftParts& x) {
+  v.field("queue_ns", x.queue_ns);
+  v.field("tokenize_ns", x.tokenize_ns);
+  v.field("transfer_ns", x.transfer_ns);
+  v.field("prefill_ns", x.prefill_ns);
+  v.field("sample_ns", x.sample_ns);
+}
+template <typename V>
+void fields(V& v, RequestSample& x) {
+  v.field("cell", x.cell);
+  v.field("repetition", x.repetition);
+  v.field("request", x.request);
+  v.field("warmup", x.warmup);
+  v.field("prompt", x.prompt);
+  v.field("n_prompt_tokens", x.n_prompt_tokens);
+  v.field("n_output_tokens", x.n_output_tokens);
+  v.field("scheduled_ns", x.scheduled_ns);
+  v.field("sent_ns", x.sent_ns);
+  v.field("first_token_ns", x.first_token_ns);
+  v.field("first_visible_ns", x.first_visible_ns);
+  v.field("last_token_ns", x.last_token_ns);
+  v.field("ttft_kernel_ns", x.ttft_kernel_ns);
+  v.field("itl_ns", x.itl_ns);
+  v.object("parts", x.parts);
+  v.field("verified_tokens", x.verified_tokens);
+  v.field("near_tie_at", x.near_tie_at);
+  v.field("wrong_at", x.wrong_at);
+  v.field("finish", x.finish);
+  v.field("error", x.error);
+}
+template <typename V>
+void fields(V& v, MemoryUse& x) {
+  v.field("weights_bytes", x.weights_bytes);
+  v.field("kv_bytes", x.kv_bytes);
+  v.field("workspace_bytes", x.workspace_bytes);
+  v.field("runtime_bytes", x.runtime_bytes);
+  v.field("peak_bytes", x.peak_bytes);
+}
+template <typename V>
+void fields(V& v, HostMemory& x) {
+  v.field("peak_rss_bytes", x.peak_rss_bytes);
+}
+template <typename V>
+void fields(V& v, TelemetryReading& x) {
+  v.field("name", x.name);
+  v.field("value", x.value);
+  v.field("why_not", x.why_not);
+}
+template <typename V>
+void fields(V& v, Repetition& x) {
+  v.field("cell", x.cell);
+  v.field("repetition", x.repetition);
+  v.field("window_start_ns", x.window_start_ns);
+  v.field("window_end_ns", x.window_end_ns);
+  v.field("window_output_tokens", x.window_output_tokens);
+  v.field("prefill_tokens", x.prefill_tokens);
+  v.field("prefill_ns", x.prefill_ns);
+  v.field("decode_tokens", x.decode_tokens);
+  v.field("decode_ns", x.decode_ns);
+  v.field("host_ns", x.host_ns);
+  v.field("warmup_windows", x.warmup_windows);
+  v.field("warmup_settled", x.warmup_settled);
+  v.object("memory", x.memory);
+  v.object("host_memory", x.host_memory);
+  v.field("process_cpu_s", x.process_cpu_s);
+  v.field("wall_s", x.wall_s);
+  v.field("others_cpu_share", x.others_cpu_share);
+  v.field("involuntary_switches", x.involuntary_switches);
+  v.field("major_faults", x.major_faults);
+  v.objects("telemetry", x.telemetry);
+  v.field("invalid", x.invalid);
+}
+template <typename V>
+void fields(V& v, GoldenRecord& x) {
+  v.field("bundle", x.bundle);
+  v.field("backend", x.backend);
+  v.field("variant", x.variant);
+  v.field("suite", x.suite);
+  v.field("verdict", x.verdict);
+  v.field("reasons", x.reasons);
+  v.field("n_prompts", x.n_prompts);
+  v.field("n_skipped", x.n_skipped);
+  v.field("n_positions", x.n_positions);
+  v.field("n_match", x.n_match);
+  v.field("n_near_tie", x.n_near_tie);
+  v.field("n_wrong", x.n_wrong);
+  v.field("kl_mean", x.kl_mean);
+  v.field("kl_worst", x.kl_worst);
+  v.field("nll_difference_mean", x.nll_difference_mean);
+  v.field("duration_ns", x.duration_ns);
+}
+template <typename V>
+void fields(V& v, FailureRecord& x) {
+  v.field("backend", x.backend);
+  v.field("cell", x.cell);
+  v.field("kind", x.kind);
+  v.field("message", x.message);
+}
+template <typename V>
+void fields(V& v, Estimate& x) {
+  v.field("value", x.value);
+  v.field("low", x.low);
+  v.field("high", x.high);
+  v.field("n", x.n);
+  v.field("why_not", x.why_not);
+}
+template <typename V>
+void fields(V& v, CellSummary& x) {
+  v.object("key", x.key);
+  v.object("scenario", x.scenario);
+  v.field("golden", x.golden);
+  v.field("status", x.status);
+  v.field("notes", x.notes);
+  v.field("n_repetitions", x.n_repetitions);
+  v.field("n_samples", x.n_samples);
+  v.field("n_errors", x.n_errors);
+  v.object("ttft_e2e_p50_ns", x.ttft_e2e_p50_ns);
+  v.object("ttft_e2e_p95_ns", x.ttft_e2e_p95_ns);
+  v.object("ttft_visible_p50_ns", x.ttft_visible_p50_ns);
+  v.object("ttft_kernel_p50_ns", x.ttft_kernel_p50_ns);
+  v.object("tpot_p50_ns", x.tpot_p50_ns);
+  v.object("itl_p50_ns", x.itl_p50_ns);
+  v.object("itl_p99_ns", x.itl_p99_ns);
+  v.object("output_tok_per_s", x.output_tok_per_s);
+  v.object("decode_tok_per_s", x.decode_tok_per_s);
+  v.object("prefill_tok_per_s", x.prefill_tok_per_s);
+  v.field("tok_per_s_per_user", x.tok_per_s_per_user);
+  v.field("verified_share", x.verified_share);
+  v.optional_object("memory", x.memory);
+  v.field("peak_rss_bytes", x.peak_rss_bytes);
+  v.field("usd_per_1k_output", x.usd_per_1k_output);
+  v.field("usd_per_1k_total", x.usd_per_1k_total);
+  v.field("device_hours_per_million", x.device_hours_per_million);
+  v.field("others_cpu_share", x.others_cpu_share);
+  v.field("output_tok_per_s_by_repetition", x.output_tok_per_s_by_repetition);
+  v.field("ttft_p50_ns_by_repetition", x.ttft_p50_ns_by_repetition);
+}
+template <typename V>
+void fields(V& v, RunSummary& x) {
+  v.version("schema_version", x.schema_version, kResultsSchemaVersion);
+  v.field("run_id", x.run_id);
+  v.objects("cells", x.cells);
+  v.objects("golden", x.golden);
+  v.objects("failures", x.failures);
+}
+
+}  // namespace record_fields
+
+namespace {
+
+template <typename T>
+OrderedJson write(const T& record) {
+  Writer writer;
+  T copy = record;  // the field lists serve both directions and so take a mutable reference
+  record_fields::fields(writer, copy);
+  return std::move(writer).take();
+}
+
+template <typename T>
+Result<T> read(const Json& json, std::string_view name) {
+  T record;
+  Reader reader(json, std::string(name));
+  record_fields::fields(reader, record);
+  if (reader.error()) return *reader.error();
+  return record;
+}
+
+/// An unescaped byte that is not UTF-8 (a device's name, an error text of a library) must not stop a journal.
+std::string dump(const OrderedJson& json, int indent) {
+  return json.dump(indent, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+constexpr const char* line_type(const JournalLine& line) {
+  constexpr const char* kNames[] = {"sample", "repetition", "golden", "failure"};
+  return kNames[line.index()];
+}
+
+}  // namespace
+
+std::string to_json(const RunRecord& record) {
+  return dump(write(record), 2) + "\n";
+}
+std::string to_json(const RunSummary& summary) {
+  return dump(write(summary), 2) + "\n";
+}
+
+std::string to_json_line(const JournalLine& line) {
+  OrderedJson json = {{"type", line_type(line)}};
+  json.update(std::visit([](const auto& record) { return write(record); }, line));
+  return dump(json, -1);
+}
+
+Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const Json json, parse_json(text, name));
+  return read<RunRecord>(json, name);
+}
+
+Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const Json json, parse_json(text, name));
+  return read<RunSummary>(json, name);
+}
+
+Result<JournalLine> journal_line_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const Json json, parse_json(text, name));
+  const auto as_line = [](auto result) -> Result<JournalLine> {
+    if (!result) return std::move(result).error();
+    return JournalLine(std::move(result).value());
+  };
+  const std::string type = json.is_object() && json.contains("type") && json["type"].is_string()
+                               ? json["type"].get<std::string>()
+                               : std::string();
+  if (type == "sample") return as_line(read<RequestSample>(json, name));
+  if (type == "repetition") return as_line(read<Repetition>(json, name));
+  if (type == "golden") return as_line(read<GoldenRecord>(json, name));
+  if (type == "failure") return as_line(read<FailureRecord>(json, name));
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: type: expected sample, repetition, golden or failure, found \"{}\"", name, type)};
+}
+
+Result<Journal> journal_from_text(std::string_view text, std::string_view name) {
+  Journal journal;
+  std::size_t line_number = 0;
+  while (journal.valid_bytes < text.size()) {
+    ++line_number;
+    const std::size_t end = text.find('\n', journal.valid_bytes);
+    if (end == std::string_view::npos) {  // every whole line ends in a newline: this one was cut off
+      journal.torn_tail = true;
+      return journal;
+    }
+    const std::string_view line = text.substr(journal.valid_bytes, end - journal.valid_bytes);
+    SS_TRY(JournalLine parsed, journal_line_from_json(line, fmt::format("{}:{}", name, line_number)));
+    journal.lines.push_back(std::move(parsed));
+    journal.valid_bytes = end + 1;
+  }
+  return journal;
+}
+
+Result<StoredRun> read_run(const std::filesystem::path& folder) {
+  StoredRun run;
+  run.folder = folder;
+  const auto record_path = folder / "run.json";
+  SS_TRY(const std::string record_text, read_file(record_path));
+  SS_TRY(run.record, run_record_from_json(record_text, record_path.string()));
+  const auto journal_path = folder / "samples.jsonl";
+  if (!std::filesystem::exists(journal_path)) return run;  // stopped before its first sample
+  SS_TRY(const MappedFile mapped, MappedFile::map(journal_path));
+  const auto bytes = mapped.bytes();
+  SS_TRY(run.journal,
+         journal_from_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, journal_path.string()));
+  return run;
+}
+
+}  // namespace secondsource

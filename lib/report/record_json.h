@@ -1,0 +1,41 @@
+#pragma once
+// The records of records.h as JSON and back. Reading is strict: a missing or mistyped field is one line that names the
+// file, the field and what was expected (kInvalidInput); a schema version that is not ours is refused.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "report/records.h"
+
+namespace secondsource {
+
+[[nodiscard]] std::string to_json(const RunRecord& record);
+[[nodiscard]] std::string to_json(const RunSummary& summary);
+/// One line, without the newline.
+[[nodiscard]] std::string to_json_line(const JournalLine& line);
+
+Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name);
+Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name);
+Result<JournalLine> journal_line_from_json(std::string_view text, std::string_view name);
+
+/// A journal's lines in order. The last line may be torn by a crash: it is left out and `torn_tail` set. Any other
+/// malformed line is an error with its line number.
+struct Journal {
+  std::vector<JournalLine> lines;
+  bool torn_tail = false;
+  std::size_t valid_bytes = 0;  ///< where a resumed run goes on writing
+};
+Result<Journal> journal_from_text(std::string_view text, std::string_view name);
+
+/// A run directory's two input files.
+struct StoredRun {
+  std::filesystem::path folder;
+  RunRecord record;
+  Journal journal;
+};
+Result<StoredRun> read_run(const std::filesystem::path& folder);
+
+}  // namespace secondsource
