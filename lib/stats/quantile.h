@@ -1,0 +1,39 @@
+#pragma once
+// Percentiles that say when the sample is too small for them. No distribution is assumed anywhere.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace secondsource {
+
+/// P(X <= k) for X ~ Binomial(n, p); exact summation of logarithms of the terms. n >= 0, 0 <= p <= 1.
+[[nodiscard]] double binomial_cdf(std::int64_t k, std::int64_t n, double p);
+
+/// The q-quantile of an ascending sample by linear interpolation of the order statistics (Hyndman and Fan 1996, type
+/// 7). The sample must not be empty.
+[[nodiscard]] double quantile_of_sorted(std::span<const double> ascending, double q);
+
+/// The median; the sample need not be sorted. nullopt when empty.
+[[nodiscard]] std::optional<double> median(std::span<const double> samples);
+
+/// Median absolute deviation times 1.4826 (the standard deviation, if the sample were normal); nullopt below five
+/// samples, where a spread says nothing.
+[[nodiscard]] std::optional<double> robust_sigma(std::span<const double> samples);
+
+/// A quantile with distribution-free one-sided 95 % bounds below and above, which are order statistics (David and
+/// Nagaraja, Order Statistics, 2003, section 7.1).
+struct QuantileEstimate {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+};
+
+/// The smallest sample that has both bounds: 5 for q = 0.5, 29 for 0.9, 59 for 0.95, 299 for 0.99.
+[[nodiscard]] std::int64_t smallest_sample_for(double q);
+
+/// nullopt when the sample is smaller than smallest_sample_for(q).
+[[nodiscard]] std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q);
+
+}  // namespace secondsource
