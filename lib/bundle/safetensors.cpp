@@ -88,7 +88,8 @@ Result<std::vector<std::int64_t>> parse_sizes(const JsonFields& fields, std::str
 Result<TensorInfo> parse_tensor(const std::string& tensor_name, const Json& value, std::string_view name) {
   const std::string shown = fmt::format("{}: safetensors: tensor {}", name, printable(tensor_name));
   SS_TRY(const JsonFields fields, JsonFields::of(value, shown));
-  TensorInfo tensor{.name = tensor_name};
+  TensorInfo tensor;
+  tensor.name = tensor_name;
   SS_TRY(tensor.dtype_name, fields.string("dtype"));
   const auto bits = bits_of(tensor.dtype_name);
   if (!bits) return fields.mismatch("dtype", "a type of the safetensors format");

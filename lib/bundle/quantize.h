@@ -1,0 +1,22 @@
+#pragma once
+// The weight quantizers, one row at a time, as docs/bundle-format.md defines them. Inputs are the stored values, exact
+// in f32; rounding is half to even; all arithmetic is f32, so that any IEEE implementation gives the same integers.
+
+#include <cstdint>
+#include <span>
+
+namespace secondsource {
+
+/// s = max|w| / 127; q = clamp(round(w / s), -127, 127); s = 0 gives q = 0. Returns s; false in `finite` (and nothing
+/// else) when a value is not finite.
+struct RowScale {
+  bool finite = true;
+  float scale = 0.0F;
+};
+[[nodiscard]] RowScale quantize_row_int8(std::span<const float> row, std::span<std::int8_t> q);
+
+/// Per group of 32 columns: s = FP16(max|w| / 7); q = clamp(round(w / s), -7, 7) with the rounded s; s = 0 gives q = 0.
+/// scales: [ceil(row.size() / 32)], each exactly an FP16 value. False when a value or a scale is not finite.
+[[nodiscard]] bool quantize_row_int4(std::span<const float> row, std::span<std::int8_t> q, std::span<float> scales);
+
+}  // namespace secondsource

@@ -1,0 +1,90 @@
+#include "bundle/tensor_store.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "bundle/json.h"
+#include "bundle/json_fields.h"
+#include "bundle/relative_path.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::string_view kSingleFile = "model.safetensors";
+constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+
+/// tensor name -> shard, as the index says.
+Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  SS_TRY(const std::string text, read_file(path, std::int64_t{64} << 20));
+  SS_TRY(const nlohmann::json root, parse_json(text, name));
+  SS_TRY(const JsonFields fields, JsonFields::of(root, name));
+  SS_TRY(const JsonFields weight_map, fields.object("weight_map"));
+  std::map<std::string, std::string> shards;
+  for (const auto& [tensor, shard] : fields.find("weight_map")->items()) {
+    SS_TRY(const std::string file, weight_map.string(tensor));
+    SS_TRY_VOID(check_relative_path(file, name));
+    if (!file.ends_with(".safetensors")) return weight_map.mismatch(tensor, "the name of a .safetensors file");
+    shards.emplace(tensor, file);
+  }
+  return shards;
+}
+
+}  // namespace
+
+Result<void> TensorStore::add_file(const std::filesystem::path& path) {
+  SS_TRY(MappedFile mapped, MappedFile::map(path));
+  const auto file = std::make_shared<const MappedFile>(std::move(mapped));
+  SS_TRY(SafetensorsHeader header, parse_safetensors(file->bytes(), path.string()));
+  for (TensorInfo& info : header.tensors) {
+    const std::string name = info.name;
+    const auto [entry, is_new] = tensors_.try_emplace(name, StoredTensor{std::move(info), file});
+    if (!is_new) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: expected it in one file, found it in another too", path.string(),
+                               printable(name))};
+    }
+  }
+  return {};
+}
+
+Result<TensorStore> TensorStore::open_file(const std::filesystem::path& path) {
+  TensorStore store;
+  SS_TRY_VOID(store.add_file(path));
+  store.files_.push_back(path.filename().string());
+  return store;
+}
+
+Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
+  const std::filesystem::path index_path = folder / kIndexFile;
+  std::error_code ignored;
+  if (!std::filesystem::exists(index_path, ignored)) return open_file(folder / kSingleFile);
+
+  SS_TRY(const auto shards, read_index(index_path));
+  std::set<std::string> files;
+  for (const auto& [tensor, shard] : shards) files.insert(shard);
+  TensorStore store;
+  for (const std::string& file : files) {
+    SS_TRY_VOID(store.add_file(folder / file));
+    store.files_.push_back(file);
+  }
+  for (const auto& [tensor, shard] : shards) {
+    const StoredTensor* found = store.find(tensor);
+    if (found == nullptr) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected tensor {} in {}, found it nowhere",
+                                                         index_path.string(), printable(tensor), shard)};
+    }
+  }
+  return store;
+}
+
+const StoredTensor* TensorStore::find(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+}  // namespace secondsource

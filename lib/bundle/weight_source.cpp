@@ -1,0 +1,137 @@
+#include "bundle/weight_source.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "bundle/quantize.h"
+#include "core/check.h"
+#include "core/half.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+/// `n` stored values at `bytes`, as f32, exactly.
+void load_floats(const std::byte* bytes, DType dtype, std::span<float> out) {
+  if (dtype == DType::kF32) {
+    std::memcpy(out.data(), bytes, out.size_bytes());
+    return;
+  }
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::uint16_t bits = 0;  // the file promises no alignment
+    std::memcpy(&bits, bytes + 2 * i, sizeof bits);
+    out[i] = dtype == DType::kBf16 ? to_float(Bf16{bits}) : to_float(F16{bits});
+  }
+}
+
+void store_bf16(std::span<const float> values, std::byte* out) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint16_t bits = to_bf16(values[i]).bits;
+    std::memcpy(out + 2 * i, &bits, sizeof bits);
+  }
+}
+
+/// False when a value is beyond FP16: an infinity that the model does not have would spoil every token after it.
+bool store_f16(std::span<const float> values, std::byte* out) {
+  bool fits = true;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint16_t bits = to_f16(values[i]).bits;
+    fits = fits && (bits & 0x7c00U) != 0x7c00U;
+    std::memcpy(out + 2 * i, &bits, sizeof bits);
+  }
+  return fits;
+}
+
+class TensorRows final : public WeightSource {
+ public:
+  TensorRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
+      : tensor_(std::move(tensor)),
+        dtype_(*tensor_.info.dtype),
+        encoding_(encoding),
+        n_rows_(n_rows),
+        n_cols_(n_cols),
+        as_stored_((dtype_ == DType::kF32 && encoding == WeightEncoding::kF32) ||
+                   (dtype_ == DType::kBf16 && encoding == WeightEncoding::kBf16) ||
+                   (dtype_ == DType::kF16 && encoding == WeightEncoding::kF16)) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= n_rows_ - first_row, "rows outside the tensor");
+    const auto n_cols = static_cast<std::size_t>(n_cols_);
+    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, n_cols_));
+    const std::size_t row_bytes = n_cols * transfer_bytes_per_value(encoding_);
+    SS_CHECK(values.size() == row_bytes * static_cast<std::size_t>(n_rows), "values: wrong size");
+    SS_CHECK(scales.size() == n_scales * static_cast<std::size_t>(n_rows), "scales: wrong size");
+    const std::size_t stored_row_bytes = n_cols * size_of(dtype_);
+    const std::byte* stored = tensor_.bytes().data() + static_cast<std::size_t>(first_row) * stored_row_bytes;
+    if (as_stored_) {
+      if (!values.empty()) std::memcpy(values.data(), stored, values.size());
+      return {};
+    }
+    std::vector<float> row(n_cols);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n_rows); ++i) {
+      load_floats(stored + i * stored_row_bytes, dtype_, row);
+      if (!encode_row(row, values.subspan(i * row_bytes, row_bytes), scales.subspan(i * n_scales, n_scales))) {
+        return Error{
+            ErrorCode::kInvalidInput,
+            fmt::format("tensor {}: row {}: expected finite values that fit {}, found others",
+                        printable(tensor_.info.name), first_row + static_cast<std::int64_t>(i), to_string(encoding_))};
+      }
+    }
+    return {};
+  }
+
+ private:
+  bool encode_row(std::span<const float> row, std::span<std::byte> values, std::span<float> scales) const {
+    const std::span<std::int8_t> q(reinterpret_cast<std::int8_t*>(values.data()), row.size());
+    switch (encoding_) {
+      case WeightEncoding::kF32:
+        std::memcpy(values.data(), row.data(), row.size_bytes());
+        return true;
+      case WeightEncoding::kBf16:
+        store_bf16(row, values.data());
+        return true;
+      case WeightEncoding::kF16:
+        return store_f16(row, values.data());
+      case WeightEncoding::kInt8PerRow: {
+        const RowScale result = quantize_row_int8(row, q);
+        scales[0] = result.scale;
+        return result.finite;
+      }
+      case WeightEncoding::kInt4Group32:
+        return quantize_row_int4(row, q, scales);
+    }
+    return false;
+  }
+
+  StoredTensor tensor_;
+  DType dtype_;
+  WeightEncoding encoding_;
+  std::int64_t n_rows_;
+  std::int64_t n_cols_;
+  bool as_stored_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding) {
+  const TensorInfo& info = tensor.info;
+  const bool is_float = info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBf16;
+  if (!is_float) {
+    return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: expected F32, F16 or BF16, found {}",
+                                                      printable(info.name), printable(info.dtype_name))};
+  }
+  if (info.shape.rank() < 1 || info.shape.rank() > 2) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("tensor {}: expected one or two dimensions, found {}",
+                                                       printable(info.name), info.shape.to_string())};
+  }
+  const bool is_vector = info.shape.rank() == 1;
+  const std::int64_t n_rows = is_vector ? 1 : info.shape.extent(0);
+  const std::int64_t n_cols = info.shape.extent(is_vector ? 0 : 1);
+  return std::shared_ptr<const WeightSource>(std::make_shared<TensorRows>(tensor, encoding, n_rows, n_cols));
+}
+
+}  // namespace secondsource

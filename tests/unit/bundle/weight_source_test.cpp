@@ -1,0 +1,187 @@
+// The quantizers and the row source. Expected values: tests/data/quantizers/vectors.json, computed with NumPy alone.
+#include "bundle/weight_source.h"
+
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "bundle/bundle.h"
+#include "bundle/quantize.h"
+#include "bundle/variant.h"
+#include "core/file.h"
+#include "core/half.h"
+#include "support/assets.h"
+#include "support/catch.h"
+#include "support/data.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/bundle/safetensors_bytes.h"
+
+namespace secondsource {
+namespace {
+
+nlohmann::json vectors() {
+  const auto text = read_file(test::data_file("quantizers/vectors.json"));
+  REQUIRE_OK(text);
+  return nlohmann::json::parse(*text);
+}
+
+/// A stored tensor [n_rows, bits.size() / n_rows] in a file under `scratch`.
+StoredTensor stored_tensor(const test::ScratchFolder& scratch, std::string_view dtype,
+                           const std::vector<std::uint32_t>& bits, std::int64_t n_rows = 1) {
+  const std::size_t width = dtype == "F32" ? 4 : 2;
+  std::string data;
+  for (const std::uint32_t value : bits) {
+    for (std::size_t i = 0; i < width; ++i) data.push_back(static_cast<char>((value >> (8 * i)) & 0xffU));
+  }
+  const auto path = scratch.path() / "t.safetensors";
+  const Shape shape{n_rows, static_cast<std::int64_t>(bits.size()) / n_rows};
+  REQUIRE_OK(write_file(path, test::safetensors_bytes({{"t", std::string(dtype), shape, data}})));
+  const auto store = TensorStore::open_file(path);
+  REQUIRE_OK(store);
+  return *store->find("t");
+}
+
+struct Rows {
+  std::vector<std::byte> values;
+  std::vector<float> scales;
+};
+
+Rows read_all(const StoredTensor& tensor, WeightEncoding encoding) {
+  const auto source = make_weight_source(tensor, encoding);
+  REQUIRE_OK(source);
+  const std::int64_t n_rows = tensor.info.shape.extent(0);
+  const std::int64_t n_cols = tensor.info.shape.extent(1);
+  Rows rows;
+  rows.values.resize(static_cast<std::size_t>(n_rows * n_cols) * transfer_bytes_per_value(encoding));
+  rows.scales.resize(static_cast<std::size_t>(n_rows * scales_per_row(encoding, n_cols)));
+  REQUIRE_OK((*source)->read_rows(0, n_rows, rows.values, rows.scales));
+  return rows;
+}
+
+std::vector<std::uint32_t> halves(const Rows& rows) {
+  std::vector<std::uint32_t> bits;
+  for (std::size_t i = 0; i + 1 < rows.values.size(); i += 2) {
+    bits.push_back(std::to_integer<std::uint32_t>(rows.values[i]) | std::to_integer<std::uint32_t>(rows.values[i + 1])
+                                                                        << 8);
+  }
+  return bits;
+}
+
+std::vector<int> codes(const Rows& rows) {
+  std::vector<int> q;
+  for (const std::byte value : rows.values) q.push_back(static_cast<std::int8_t>(std::to_integer<std::uint8_t>(value)));
+  return q;
+}
+
+std::vector<std::uint32_t> scale_bits(const Rows& rows) {
+  std::vector<std::uint32_t> bits;
+  for (const float scale : rows.scales) bits.push_back(std::bit_cast<std::uint32_t>(scale));
+  return bits;
+}
+
+TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
+  const test::ScratchFolder scratch;
+  int n_checked = 0;
+  const nlohmann::json expected_vectors = vectors();
+  for (const auto& entry : expected_vectors["cases"]) {
+    for (const std::string dtype : {"F32", "BF16", "F16"}) {
+      if (!entry.contains(dtype)) continue;
+      const auto& expected = entry[dtype];
+      CAPTURE(entry["name"].get<std::string>(), dtype);
+      const auto bits = expected["bits"].get<std::vector<std::uint32_t>>();
+      const StoredTensor tensor = stored_tensor(scratch, dtype, bits);
+      CHECK(halves(read_all(tensor, WeightEncoding::kBf16)) == expected["bf16"].get<std::vector<std::uint32_t>>());
+      const auto f16 = expected["f16"].get<std::vector<std::uint32_t>>();
+      const bool fits_f16 =
+          std::none_of(f16.begin(), f16.end(), [](std::uint32_t b) { return (b & 0x7c00U) == 0x7c00U; });
+      if (fits_f16) CHECK(halves(read_all(tensor, WeightEncoding::kF16)) == f16);
+      const Rows int8 = read_all(tensor, WeightEncoding::kInt8PerRow);
+      CHECK(codes(int8) == expected["int8"]["q"].get<std::vector<int>>());
+      CHECK(scale_bits(int8) == std::vector<std::uint32_t>{expected["int8"]["scale"].get<std::uint32_t>()});
+      const Rows int4 = read_all(tensor, WeightEncoding::kInt4Group32);
+      CHECK(codes(int4) == expected["int4"]["q"].get<std::vector<int>>());
+      CHECK(scale_bits(int4) == expected["int4"]["scales"].get<std::vector<std::uint32_t>>());
+      ++n_checked;
+    }
+  }
+  CHECK(n_checked >= 30);
+}
+
+TEST_CASE("any range of rows is the same as that part of all rows") {
+  const test::ScratchFolder scratch;
+  std::vector<std::uint32_t> bits;
+  for (std::uint32_t i = 0; i < 7 * 40; ++i) bits.push_back(0x3c00U + (i * 37U) % 0x300U);
+  const StoredTensor tensor = stored_tensor(scratch, "BF16", bits, 7);
+  for (const WeightEncoding encoding : {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
+                                        WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32}) {
+    const Rows all = read_all(tensor, encoding);
+    const auto source = make_weight_source(tensor, encoding);
+    REQUIRE_OK(source);
+    const std::size_t row_bytes = all.values.size() / 7;
+    const std::size_t row_scales = all.scales.size() / 7;
+    std::vector<std::byte> values(3 * row_bytes);
+    std::vector<float> scales(3 * row_scales);
+    REQUIRE_OK((*source)->read_rows(4, 3, values, scales));
+    CHECK(std::equal(values.begin(), values.end(), all.values.begin() + static_cast<std::ptrdiff_t>(4 * row_bytes)));
+    CHECK(std::equal(scales.begin(), scales.end(), all.scales.begin() + static_cast<std::ptrdiff_t>(4 * row_scales)));
+  }
+}
+
+TEST_CASE("a weight that is not finite or does not fit cannot be quantized silently") {
+  const test::ScratchFolder scratch;
+  const auto [value, encoding] = GENERATE(table<float, WeightEncoding>({
+      {INFINITY, WeightEncoding::kInt8PerRow},
+      {NAN, WeightEncoding::kInt8PerRow},
+      {-INFINITY, WeightEncoding::kInt4Group32},
+      {NAN, WeightEncoding::kInt4Group32},
+      {1e6F, WeightEncoding::kInt4Group32},  // the scale is beyond FP16
+      {65520.0F, WeightEncoding::kF16},
+  }));
+  const StoredTensor tensor = stored_tensor(scratch, "F32", {0, std::bit_cast<std::uint32_t>(value), 0});
+  const auto source = make_weight_source(tensor, encoding);
+  REQUIRE_OK(source);
+  std::vector<std::byte> values(3 * transfer_bytes_per_value(encoding));
+  std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, 3)));
+  CHECK_ERROR((*source)->read_rows(0, 1, values, scales), ErrorCode::kInvalidInput,
+              "tensor t: row 0: expected finite values");
+}
+
+TEST_CASE("a real Hugging Face folder opens as a bundle") {
+  const auto folder = test::asset("models/stories260K-hf");
+  if (!folder) return;
+  const auto bundle = Bundle::open_model_folder(*folder);
+  REQUIRE_OK(bundle);
+  CHECK(bundle->name() == "stories260K-hf");
+  CHECK(bundle->config().dim == 64);
+  CHECK(n_parameters(bundle->config()) == 260032);  // the name says 260K; upstream counts the shared table once
+  const auto tokenizer = bundle->tokenizer_json();
+  REQUIRE_OK(tokenizer);
+  CHECK_FALSE(tokenizer->has_value());
+  const auto tensor = bundle->tensor("model.layers.4.mlp.down_proj.weight");
+  REQUIRE_OK(tensor);
+  CHECK(tensor->info.shape == Shape{64, 172});
+  CHECK_ERROR(bundle->tensor("lm_head.weight"), ErrorCode::kInvalidInput,
+              "tensor lm_head.weight: found no such tensor");
+}
+
+TEST_CASE("a variant's rule says how each tensor is encoded") {
+  const auto [name, matmul, norm] = GENERATE(table<std::string, WeightEncoding, WeightEncoding>({
+      {"f32", WeightEncoding::kF32, WeightEncoding::kF32},
+      {"bf16", WeightEncoding::kBf16, WeightEncoding::kBf16},
+      {"f16", WeightEncoding::kF16, WeightEncoding::kF16},
+      {"int8", WeightEncoding::kInt8PerRow, WeightEncoding::kF32},
+      {"int8-w8a8", WeightEncoding::kInt8PerRow, WeightEncoding::kF32},
+      {"int4", WeightEncoding::kInt4Group32, WeightEncoding::kF32},
+  }));
+  const auto variant = variant_from_name(name);
+  REQUIRE_OK(variant);
+  CHECK(variant->quantizes_activations == (name == "int8-w8a8"));
+  CHECK(encoding_of(*variant, TensorRole::kMatmul, DType::kF32).value() == matmul);
+  CHECK(encoding_of(*variant, TensorRole::kNorm, DType::kF32).value() == norm);
+  CHECK(encoding_of(*variant, TensorRole::kEmbedding, DType::kF32).value() == norm);
+  CHECK_ERROR(variant_from_name("int3"), ErrorCode::kInvalidInput, "expected one of f32, bf16");
+}
+
+}  // namespace
+}  // namespace secondsource
