@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "bundle/json.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "report/record_fields.h"
 
 namespace secondsource {
@@ -57,6 +57,7 @@ void fields(V& v, BackendRecord& x) {
   v.field("module_sha256", x.module_sha256);
   v.object("device", x.device);
   v.pairs("options", x.options);
+  v.field("n_units_used", x.n_units_used);
   v.field("unavailable", x.unavailable);
 }
 template <typename V>
@@ -66,9 +67,10 @@ void fields(V& v, HostFact& x) {
   v.field("why_not", x.why_not);
 }
 template <typename V>
-void fields(V& v, PriceRecord& x) {
+void fields(V& v, Price& x) {
   v.field("usd_per_hour", x.usd_per_hour);
-  v.field("per", x.per);
+  v.field("n_units", x.n_units);
+  v.field("n_units_used", x.n_units_used);
   v.field("source", x.source);
   v.field("date", x.date);
 }

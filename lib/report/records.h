@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "cost/price.h"
 
 namespace secondsource {
 
@@ -55,7 +56,8 @@ struct BackendRecord {
   std::string module_sha256;
   DeviceInfo device;
   std::vector<std::pair<std::string, std::string>> options;  ///< threads, cpus, isa, fault, ...
-  std::string unavailable;                                   ///< why it did not run; empty when it did
+  double n_units_used = 1;  ///< devices, or vCPUs of a CPU backend: what Price::n_units_used counts
+  std::string unavailable;  ///< why it did not run; empty when it did
 };
 
 /// One fact about the host; `value` is empty where it could not be read, and `why_not` says why.
@@ -63,14 +65,6 @@ struct HostFact {
   std::string name;  ///< "cpu_model", "kernel", "governor", "load_1min", ...
   std::optional<std::string> value;
   std::string why_not;
-};
-
-/// What an hour costs. per: "instance" or "device" (divided by the devices used).
-struct PriceRecord {
-  double usd_per_hour = 0;
-  std::string per;
-  std::string source;  ///< "--price", or the price book's row with its date
-  std::string date;
 };
 
 struct PlannedCell {
@@ -96,7 +90,7 @@ struct RunRecord {
   std::vector<BundleRecord> bundles;
   std::vector<BackendRecord> backends;
   std::vector<PlannedCell> cells;
-  std::optional<PriceRecord> price;
+  std::optional<Price> price;
   std::string suite;
 };
 
