@@ -6,8 +6,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "bundle/json.h"
-#include "bundle/json_fields.h"
+#include "core/json.h"
+#include "core/json_fields.h"
 #include "core/utf8.h"
 
 namespace secondsource {

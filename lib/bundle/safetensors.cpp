@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bundle/json.h"
-#include "bundle/json_fields.h"
+#include "core/json.h"
+#include "core/json_fields.h"
 #include "core/checked.h"
 #include "core/utf8.h"
 

@@ -6,8 +6,8 @@
 #include <set>
 #include <utility>
 
-#include "bundle/json.h"
-#include "bundle/json_fields.h"
+#include "core/json.h"
+#include "core/json_fields.h"
 #include "bundle/relative_path.h"
 #include "core/utf8.h"
 

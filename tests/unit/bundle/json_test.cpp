@@ -1,5 +1,5 @@
 // Strict JSON. Accept and refuse lists: JSONTestSuite (assets/hostile/json), which names its own expectation.
-#include "bundle/json.h"
+#include "core/json.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-#include "bundle/json_fields.h"
+#include "core/json_fields.h"
 
 #include <fmt/format.h>
 

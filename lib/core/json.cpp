@@ -1,4 +1,4 @@
-#include "bundle/json.h"
+#include "core/json.h"
 
 #include <fmt/format.h>
 
