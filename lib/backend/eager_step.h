@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/check_graph.h"
+#include "backend/host_memory.h"
 #include "core/matrix_view.h"
 
 namespace secondsource {
@@ -40,38 +43,64 @@ class HostKernels {
   virtual Result<void> run(const Route& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const GroupedMatmul& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const AllReduce& op, const HostFrame& frame) = 0;
-  /// The kernel that will run this operation, and why it is a slower one, if it is.
+  /// The kernel that will run this operation, and why it is a slower one, if it is. Called by make_eager_step() for the
+  /// operations that reach run().
   [[nodiscard]] virtual OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const = 0;
 };
 
-/// Results of submitted steps until wait() takes them; one per backend, shared by its Steps.
+/// Results of submitted steps until wait() takes them, the workspace that all Steps of a backend share, and the cause
+/// once the backend is poisoned. One per backend; not for several threads. Must outlive the Steps.
 class EagerQueue {
  public:
-  explicit EagerQueue(std::int32_t n_seq_slots) : last_sampled_(static_cast<std::size_t>(n_seq_slots), -1) {}
+  static constexpr std::size_t kMaxInFlight = 2;
+
+  /// `account` counts the workspace; without one it is counted nowhere.
+  explicit EagerQueue(std::int32_t n_seq_slots, MemoryAccount* account = nullptr);
   /// Keeps a finished step's result (or its failure, which poisons) and gives it a ticket.
   Ticket push(Result<StepResult> result);
-  /// kDeviceLost with the first cause once anything failed or a deadline passed.
+  /// The first failure comes back as it is; once anything failed or a deadline passed, kDeviceLost with the first
+  /// cause.
   Result<StepResult> take(Ticket ticket, Deadline deadline);
   [[nodiscard]] Result<void> healthy() const;
+  /// Poisons, and returns `error` for the caller to return.
+  Error fail(Error error);
+  [[nodiscard]] bool is_full() const { return pending_.size() >= kMaxInFlight; }
+  /// The id last sampled for each device slot; -1 before the first.
   [[nodiscard]] std::span<std::int32_t> last_sampled() { return last_sampled_; }
+
+  /// Grows the shared workspace; pointers into it from before are invalid. Errors: kOutOfMemory.
+  Result<void> reserve_workspace(std::size_t bytes);
+  [[nodiscard]] std::byte* workspace() const { return workspace_.data(); }
+  /// Which Step's values are in the workspace now.
+  void set_workspace_owner(const Step* step) { workspace_owner_ = step; }
+  [[nodiscard]] const Step* workspace_owner() const { return workspace_owner_; }
 
  private:
   struct Pending {
     Ticket ticket;
     Result<StepResult> result;
+    std::int64_t finished_at_ns;
   };
   std::vector<Pending> pending_;
   std::vector<std::int32_t> last_sampled_;
   std::optional<Error> poisoned_;
   std::int64_t next_ticket_ = 1;
+  MemoryAccount own_account_;
+  MemoryAccount* account_;
+  HostBuffer workspace_;
+  const Step* workspace_owner_ = nullptr;
 };
 
-/// Checks the graph's structure (ids in range, shapes agree, values written before they are read). Errors:
-/// kInvalidInput, naming the operation's label.
-Result<void> check_graph(const StepGraph& graph);
+/// Debugging aids of an eager step.
+struct EagerOptions {
+  /// Nothing in the workspace is reused, and every byte past a value's rows is checked after each operation: a kernel
+  /// that writes outside its output fails the step with kInternal and its name. Slow.
+  bool guards = false;
+};
 
-/// A Step that runs the graph's operations one after the other through `kernels`; both must outlive it.
+/// A Step that runs the graph's operations one after the other through `kernels`; both must outlive it. The graph is
+/// checked (check_graph), not its weights: the backend knows those.
 Result<std::unique_ptr<Step>> make_eager_step(const StepGraph& graph, const Bucket& bucket, KvPoolId pool, Trace trace,
-                                              HostKernels& kernels, EagerQueue& queue);
+                                              HostKernels& kernels, EagerQueue& queue, EagerOptions options = {});
 
 }  // namespace secondsource

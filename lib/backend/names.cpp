@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "backend/op.h"
@@ -5,6 +6,14 @@
 #include "core/checked.h"
 
 namespace secondsource {
+namespace {
+
+/// In the order of the variant's alternatives.
+constexpr std::array<std::string_view, std::variant_size_v<Op>> kOpNames = {
+    "embed",       "rms_norm", "matmul", "rope_append",    "attention",
+    "select_rows", "sample",   "route",  "grouped_matmul", "all_reduce"};
+
+}  // namespace
 
 std::string_view to_string(WeightEncoding encoding) {
   switch (encoding) {
@@ -48,11 +57,11 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
 }
 
 std::string_view op_name(const Op& op) {
-  // In the order of the variant's alternatives.
-  constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames = {
-      "embed",       "rms_norm", "matmul", "rope_append",    "attention",
-      "select_rows", "sample",   "route",  "grouped_matmul", "all_reduce"};
-  return kNames[op.index()];
+  return kOpNames[op.index()];
+}
+
+bool is_op_name(std::string_view name) {
+  return std::ranges::find(kOpNames, name) != kOpNames.end();
 }
 
 }  // namespace secondsource

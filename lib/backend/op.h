@@ -187,6 +187,8 @@ using Op =
 
 /// "embed", "rms_norm", "matmul", ...
 [[nodiscard]] std::string_view op_name(const Op& op);
+/// Is this the op_name() of some operation?
+[[nodiscard]] bool is_op_name(std::string_view name);
 
 /// The forward pass of one step: operations in order, over values.
 struct StepGraph {

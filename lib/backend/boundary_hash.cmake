@@ -1,0 +1,17 @@
+# Run at build time: OUTPUT gets a header with the hash of the headers that modules and program share. HEADERS is a
+# list separated by commas, for a semicolon would not survive the command line.
+string(REPLACE "," ";" headers "${HEADERS}")
+set(digests "")
+foreach(header IN LISTS headers)
+  file(SHA256 ${header} digest)
+  string(APPEND digests "${digest} ")
+endforeach()
+string(SHA256 hash "${digests}")
+string(SUBSTRING ${hash} 0 16 hash)
+set(content "#pragma once\n#define SECONDSOURCE_BOUNDARY_HASH \"${hash}\"\n")
+if(EXISTS ${OUTPUT})
+  file(READ ${OUTPUT} old)
+endif()
+if(NOT "${old}" STREQUAL "${content}")
+  file(WRITE ${OUTPUT} "${content}")
+endif()

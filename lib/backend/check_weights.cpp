@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+
+#include "backend/check_graph.h"
+#include "backend/op_access.h"
+#include "core/checked.h"
+
+namespace secondsource {
+namespace {
+
+Error bad(std::string message) {
+  return Error{ErrorCode::kInvalidInput, std::move(message)};
+}
+
+bool is_gated(Epilogue epilogue) {
+  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+}
+
+/// One operation's weights against its values; ids are known to be in range.
+class WeightChecker {
+ public:
+  WeightChecker(const StepGraph& graph, std::span<const WeightSpec> weights) : graph_(graph), weights_(weights) {}
+
+  Result<void> operator()(const Embed& op) const { return cols(op.table, value_cols(op.out)); }
+  Result<void> operator()(const RmsNorm& op) const { return vector(op.weight, value_cols(op.x)); }
+  Result<void> operator()(const Matmul& op) const {
+    const WeightSpec& spec = weight(op.weight);
+    if (spec.n_experts != 1) return bad(fmt::format("weight {}: experts go with grouped_matmul only", spec.name));
+    SS_TRY_VOID(cols(op.weight, value_cols(op.x)));
+    SS_TRY_VOID(outputs(spec, spec.n_rows, op.epilogue, value_cols(op.out)));
+    if (op.bias) return vector(*op.bias, spec.n_rows);
+    return {};
+  }
+  Result<void> operator()(const RopeAppend& op) const {
+    if (op.q_norm) SS_TRY_VOID(vector(*op.q_norm, op.heads.head_dim));
+    if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, op.heads.head_dim));
+    return {};
+  }
+  Result<void> operator()(const Route& op) const {
+    const WeightSpec& gate = weight(op.gate);
+    if (gate.n_rows < op.n_top) {
+      return bad(fmt::format("weight {}: expected at least {} experts, found {}", gate.name, op.n_top, gate.n_rows));
+    }
+    return cols(op.gate, value_cols(op.x));
+  }
+  Result<void> operator()(const GroupedMatmul& op) const {
+    const WeightSpec& spec = weight(op.weights);
+    const std::int64_t rows_per_expert = spec.n_rows / spec.n_experts;
+    if (!op.weight) {
+      SS_TRY_VOID(cols(op.weights, value_cols(op.x)));
+      return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out) / op.n_top);
+    }
+    SS_TRY_VOID(cols(op.weights, value_cols(op.x) / op.n_top));
+    return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out));
+  }
+  Result<void> operator()(const Attention&) const { return {}; }
+  Result<void> operator()(const SelectRows&) const { return {}; }
+  Result<void> operator()(const Sample&) const { return {}; }
+  Result<void> operator()(const AllReduce&) const { return {}; }
+
+ private:
+  const WeightSpec& weight(WeightId id) const { return weights_[static_cast<std::size_t>(index_of(id))]; }
+  std::int64_t value_cols(ValueId id) const { return graph_.values[static_cast<std::size_t>(index_of(id))].cols; }
+
+  Result<void> cols(WeightId id, std::int64_t expected) const {
+    if (weight(id).n_cols == expected) return {};
+    return bad(fmt::format("weight {}: expected {} columns, found {}", weight(id).name, expected, weight(id).n_cols));
+  }
+  Result<void> vector(WeightId id, std::int64_t expected) const {
+    if (weight(id).n_rows == 1 && weight(id).n_cols == expected) return {};
+    return bad(fmt::format("weight {}: expected [1, {}], found [{}, {}]", weight(id).name, expected, weight(id).n_rows,
+                           weight(id).n_cols));
+  }
+  static Result<void> outputs(const WeightSpec& spec, std::int64_t n_rows, Epilogue epilogue, std::int64_t out_cols) {
+    if (is_gated(epilogue) != (spec.join == Join::kInterleaveGateUp)) {
+      return bad(fmt::format("weight {}: a gated epilogue and the join of gate and up go together", spec.name));
+    }
+    const std::int64_t expected = is_gated(epilogue) ? n_rows / 2 : n_rows;
+    if (out_cols == expected) return {};
+    return bad(fmt::format("weight {}: gives {} outputs, the value has {}", spec.name, expected, out_cols));
+  }
+
+  const StepGraph& graph_;
+  std::span<const WeightSpec> weights_;
+};
+
+}  // namespace
+
+Result<void> check_graph_weights(const StepGraph& graph, std::span<const WeightSpec> weights) {
+  const WeightChecker checker(graph, weights);
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    for (const WeightId id : op_access(graph.ops[i]).weights) {
+      if (index_of(id) < 0 || static_cast<std::size_t>(index_of(id)) >= weights.size()) {
+        return bad(fmt::format("graph: {}: expected a weight in [0, {}), found {}", op_label(graph, i), weights.size(),
+                               index_of(id)));
+      }
+    }
+    if (auto checked = std::visit(checker, graph.ops[i]); !checked) {
+      return checked.error().with_context(op_label(graph, i)).with_context("graph");
+    }
+  }
+  return {};
+}
+
+Result<void> check_weight_spec(const WeightSpec& spec) {
+  const auto wrong = [&](std::string message) { return bad(fmt::format("weight {}: {}", spec.name, message)); };
+  if (spec.n_rows <= 0 || spec.n_cols <= 0 || spec.n_experts <= 0) {
+    return wrong(fmt::format("expected positive extents, found [{}, {}] and {} experts", spec.n_rows, spec.n_cols,
+                             spec.n_experts));
+  }
+  const auto n_values = checked_multiply(spec.n_rows, spec.n_cols);
+  if (!n_values || !checked_multiply<std::int64_t>(*n_values, 8)) {
+    return wrong(fmt::format("[{}, {}] is too large", spec.n_rows, spec.n_cols));
+  }
+  const auto n_parts = static_cast<std::int64_t>(spec.parts.size());
+  if (n_parts == 0 || n_parts % spec.n_experts != 0 || spec.n_rows % spec.n_experts != 0) {
+    return wrong(fmt::format("expected parts and rows that {} experts share equally, found {} parts and {} rows",
+                             spec.n_experts, n_parts, spec.n_rows));
+  }
+  const std::int64_t parts_per_expert = n_parts / spec.n_experts;
+  std::int64_t n_rows = 0;
+  for (const WeightPart& part : spec.parts) {
+    if (part.n_rows <= 0 || part.source == nullptr) return wrong("expected parts with rows and a source");
+    n_rows += part.n_rows;
+  }
+  if (n_rows != spec.n_rows) {
+    return wrong(fmt::format("expected {} rows in all parts, found {}", spec.n_rows, n_rows));
+  }
+  if (spec.join == Join::kNone && spec.n_experts == 1 && n_parts != 1) {
+    return wrong(fmt::format("without a join, expected one part, found {}", n_parts));
+  }
+  if (spec.join == Join::kInterleaveGateUp) {
+    if (parts_per_expert != 2) return wrong(fmt::format("expected gate and up, found {} parts", parts_per_expert));
+    for (const WeightPart& part : spec.parts) {
+      if (part.n_rows != spec.parts.front().n_rows) return wrong("expected gate and up of equal shape");
+    }
+  }
+  return {};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,69 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backend/eager_step.h"
+#include "core/clock.h"
+
+namespace secondsource {
+
+EagerQueue::EagerQueue(std::int32_t n_seq_slots, MemoryAccount* account)
+    : last_sampled_(static_cast<std::size_t>(n_seq_slots), -1), account_(account != nullptr ? account : &own_account_) {
+  pending_.reserve(kMaxInFlight);
+}
+
+Ticket EagerQueue::push(Result<StepResult> result) {
+  if (!result && !poisoned_) poisoned_ = result.error();
+  const Ticket ticket{next_ticket_++};
+  pending_.push_back({ticket, std::move(result), now_ns()});
+  return ticket;
+}
+
+Result<StepResult> EagerQueue::take(Ticket ticket, Deadline deadline) {
+  const auto found =
+      std::find_if(pending_.begin(), pending_.end(), [&](const Pending& p) { return p.ticket == ticket; });
+  if (found == pending_.end()) {
+    SS_TRY_VOID(healthy());
+    return fail(Error{ErrorCode::kInvalidInput,
+                      fmt::format("wait: ticket {} is not in flight", static_cast<std::int64_t>(ticket))});
+  }
+  Pending taken = std::move(*found);
+  pending_.erase(found);
+  if (!taken.result) return taken.result;
+  SS_TRY_VOID(healthy());
+  if (taken.finished_at_ns > deadline.at_ns) {
+    return fail(Error{ErrorCode::kDeadline,
+                      fmt::format("step {}: finished {} ms after its deadline", static_cast<std::int64_t>(ticket),
+                                  (taken.finished_at_ns - deadline.at_ns) / 1'000'000)});
+  }
+  return taken.result;
+}
+
+Result<void> EagerQueue::healthy() const {
+  if (!poisoned_) return {};
+  return Error{ErrorCode::kDeviceLost, "the backend failed before: " + poisoned_->message};
+}
+
+Error EagerQueue::fail(Error error) {
+  if (!poisoned_) poisoned_ = error;
+  return error;
+}
+
+Result<void> EagerQueue::reserve_workspace(std::size_t bytes) {
+  if (bytes <= workspace_.size_bytes()) return {};
+  const std::size_t old_bytes = workspace_.size_bytes();
+  workspace_ = HostBuffer();  // first: the old and the new one together would raise the peak for nothing
+  workspace_owner_ = nullptr;
+  auto grown = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, bytes);
+  if (!grown) {
+    // The steps that exist still need theirs.
+    auto restored = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, old_bytes);
+    if (!restored) return fail(restored.error().with_context("workspace"));
+    workspace_ = std::move(restored).value();
+    return grown.error().with_context("workspace");
+  }
+  workspace_ = std::move(grown).value();
+  return {};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,93 @@
+#include "backend/host_memory.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "core/checked.h"
+#include "core/units.h"
+
+namespace secondsource {
+namespace {
+
+/// Huge pages of x86-64 and of arm64 with 4 KiB pages.
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+}  // namespace
+
+void MemoryAccount::add(MemoryPurpose purpose, std::int64_t bytes) {
+  bytes_[static_cast<std::size_t>(purpose)] += bytes;
+  const std::int64_t total = total_ += bytes;
+  std::int64_t peak = peak_.load();
+  while (total > peak && !peak_.compare_exchange_weak(peak, total)) {
+  }
+}
+
+void MemoryAccount::remove(MemoryPurpose purpose, std::int64_t bytes) {
+  bytes_[static_cast<std::size_t>(purpose)] -= bytes;
+  total_ -= bytes;
+}
+
+MemoryUse MemoryAccount::use() const {
+  const auto of = [this](MemoryPurpose purpose) { return bytes_[static_cast<std::size_t>(purpose)].load(); };
+  return {.weights_bytes = of(MemoryPurpose::kWeights),
+          .kv_bytes = of(MemoryPurpose::kKv),
+          .workspace_bytes = of(MemoryPurpose::kWorkspace),
+          .runtime_bytes = of(MemoryPurpose::kRuntime),
+          .peak_bytes = peak_.load()};
+}
+
+Result<HostBuffer> HostBuffer::allocate(MemoryAccount& account, MemoryPurpose purpose, std::size_t bytes,
+                                        HugePages huge_pages) {
+  HostBuffer buffer;
+  if (bytes == 0) return buffer;
+  const auto page_bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const bool advise = huge_pages == HugePages::kAdvise && bytes >= kHugePageBytes;
+  const std::size_t rounded = round_up(bytes, advise ? kHugePageBytes : page_bytes);
+  if (rounded < bytes || rounded > static_cast<std::size_t>(INT64_MAX)) {
+    return Error{ErrorCode::kOutOfMemory, fmt::format("host memory: {} bytes do not fit the address space", bytes)};
+  }
+  // A mapping and not the heap: freed memory goes back at once, so the peak of a run is not the allocator's.
+  void* const address = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) {
+    return Error{ErrorCode::kOutOfMemory,
+                 fmt::format("host memory: {} could not be allocated", format_bytes(static_cast<std::int64_t>(bytes)))};
+  }
+  if (advise) (void)madvise(address, rounded, MADV_HUGEPAGE);  // a hint; without it everything works the same
+  buffer.account_ = &account;
+  buffer.purpose_ = purpose;
+  buffer.data_ = static_cast<std::byte*>(address);
+  buffer.size_bytes_ = bytes;
+  buffer.mapped_bytes_ = rounded;
+  account.add(purpose, static_cast<std::int64_t>(rounded));
+  return buffer;
+}
+
+HostBuffer::~HostBuffer() {
+  if (data_ == nullptr) return;
+  munmap(data_, mapped_bytes_);
+  account_->remove(purpose_, static_cast<std::int64_t>(mapped_bytes_));
+}
+
+HostBuffer::HostBuffer(HostBuffer&& other) noexcept
+    : account_(std::exchange(other.account_, nullptr)),
+      purpose_(other.purpose_),
+      data_(std::exchange(other.data_, nullptr)),
+      size_bytes_(std::exchange(other.size_bytes_, 0)),
+      mapped_bytes_(std::exchange(other.mapped_bytes_, 0)) {}
+
+HostBuffer& HostBuffer::operator=(HostBuffer&& other) noexcept {
+  if (this != &other) {
+    HostBuffer discarded(std::move(*this));
+    account_ = std::exchange(other.account_, nullptr);
+    purpose_ = other.purpose_;
+    data_ = std::exchange(other.data_, nullptr);
+    size_bytes_ = std::exchange(other.size_bytes_, 0);
+    mapped_bytes_ = std::exchange(other.mapped_bytes_, 0);
+  }
+  return *this;
+}
+
+}  // namespace secondsource

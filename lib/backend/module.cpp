@@ -1,0 +1,149 @@
+#include "backend/module.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <system_error>
+
+#include "backend/fault.h"
+#include "backend/faulty_backend.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "libsecondsource-";
+constexpr std::string_view kSuffix = ".so";
+
+/// "cpu" of ".../libsecondsource-cpu.so"; empty for another file.
+std::string module_name(const fs::path& path) {
+  const std::string file = path.filename().string();
+  if (file.size() <= kPrefix.size() + kSuffix.size() || !file.starts_with(kPrefix) || !file.ends_with(kSuffix)) {
+    return {};
+  }
+  return file.substr(kPrefix.size(), file.size() - kPrefix.size() - kSuffix.size());
+}
+
+/// What dlerror() says, as a person would: "libdnnl.so.3: cannot open shared object file: No such file or directory"
+/// is "libdnnl.so.3 not found".
+std::string explain_load_error(std::string_view text) {
+  constexpr std::string_view kNotFound = ": cannot open shared object file: No such file or directory";
+  if (text.ends_with(kNotFound)) return fmt::format("{} not found", text.substr(0, text.size() - kNotFound.size()));
+  return std::string(text);
+}
+
+void load_interface(Module& module) {
+  void* const handle = dlopen(module.path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const char* const text = dlerror();
+    module.unavailable = explain_load_error(text != nullptr ? text : "the dynamic linker gave no reason");
+    return;
+  }
+  // Never closed: libraries behind a module (OpenMP, drivers) keep threads that would run unmapped code.
+  using Entry = const ModuleInterface* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(handle, "secondsource_backend_module"));
+  if (entry == nullptr) {
+    module.unavailable = "not a backend module: it does not export secondsource_backend_module";
+    return;
+  }
+  const ModuleInterface* const interface = entry();
+  // Until the ids agree, nothing but this first field may be looked at.
+  if (interface == nullptr || interface->abi_id == nullptr || backend_abi_id() != interface->abi_id) {
+    module.unavailable = fmt::format("built for another program: expected \"{}\", found \"{}\"", backend_abi_id(),
+                                     interface != nullptr && interface->abi_id != nullptr ? interface->abi_id : "");
+    return;
+  }
+  if (module.name != interface->name) {
+    module.unavailable = fmt::format("expected a module named {}, found {}", module.name, interface->name);
+    return;
+  }
+  module.interface = interface;
+  auto devices = interface->devices();
+  if (!devices) {
+    module.unavailable = devices.error().message;
+    return;
+  }
+  module.devices = std::move(devices).value();
+  if (module.devices.empty()) module.unavailable = "no device";
+}
+
+std::string describe_available(const std::vector<Module>& modules) {
+  std::string list;
+  for (const Module& module : modules) {
+    if (module.unavailable.empty()) list += (list.empty() ? "" : ", ") + module.name;
+  }
+  return list.empty() ? "no backend" : list;
+}
+
+}  // namespace
+
+std::vector<fs::path> module_folders(const fs::path& program) {
+  std::vector<fs::path> folders;
+  if (const char* const listed = std::getenv("SECONDSOURCE_MODULES"); listed != nullptr) {
+    std::string_view rest = listed;
+    while (!rest.empty()) {
+      const std::size_t end = rest.find(':');
+      if (const std::string_view folder = rest.substr(0, end); !folder.empty()) folders.emplace_back(folder);
+      if (end == std::string_view::npos) break;
+      rest.remove_prefix(end + 1);
+    }
+  }
+  const fs::path folder = program.parent_path();
+  folders.push_back(folder);
+  for (const char* const library_folder : {SECONDSOURCE_INSTALL_LIBDIR, "lib", "lib64"}) {
+    const fs::path installed = (folder / ".." / library_folder / "secondsource").lexically_normal();
+    if (std::ranges::find(folders, installed) == folders.end()) folders.push_back(installed);
+  }
+  return folders;
+}
+
+std::vector<Module> load_modules(const std::vector<fs::path>& folders) {
+  std::vector<Module> modules;
+  for (const fs::path& folder : folders) {
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+      Module module;
+      module.name = module_name(entry->path());
+      if (module.name.empty()) continue;
+      if (std::ranges::any_of(modules, [&](const Module& known) { return known.name == module.name; })) continue;
+      module.path = entry->path();
+      modules.push_back(std::move(module));
+    }
+  }
+  std::ranges::sort(modules, {}, &Module::name);
+  for (Module& module : modules) load_interface(module);
+  return modules;
+}
+
+Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
+                                                const BackendOptions& options) {
+  const auto found = std::ranges::find(modules, name, &Module::name);
+  if (found == modules.end()) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("backend {}: no such module; available here: {}", name, describe_available(modules))};
+  }
+  if (found->interface == nullptr || !found->unavailable.empty()) {
+    return Error{ErrorCode::kUnavailable, fmt::format("backend {}: unavailable: {}; available here: {}", name,
+                                                      found->unavailable, describe_available(modules))};
+  }
+  // The fault switch works for every backend alike, so it never reaches one.
+  BackendOptions own_options = options;
+  std::optional<FaultSpec> fault;
+  for (auto option = own_options.extra.begin(); option != own_options.extra.end();) {
+    if (option->first != "fault") {
+      ++option;
+      continue;
+    }
+    SS_TRY(fault, parse_fault(option->second));
+    option = own_options.extra.erase(option);
+  }
+  auto created = found->interface->create(own_options);
+  if (!created) return created.error().with_context(fmt::format("backend {}", name));
+  if (fault) return make_faulty_backend(std::move(created).value(), *fault);
+  return created;
+}
+
+}  // namespace secondsource

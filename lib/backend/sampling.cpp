@@ -1,0 +1,194 @@
+#include "backend/sampling.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "core/check.h"
+#include "core/random.h"
+
+namespace secondsource {
+namespace {
+
+struct Candidate {
+  float logit = 0.0F;
+  std::int32_t id = -1;
+};
+
+/// The one order of tokens: falling logit, ties to the lowest id.
+bool before(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+/// exp(x) for x in [-87, 0], relative error about 1e-7, without branches or calls so that the compiler makes vector
+/// code of the loop around it. Polynomial: Cephes expf (Moshier, public domain), degree 5 on [-ln2/2, ln2/2].
+float exp_nonpositive(float x) {
+  x = std::max(x, -87.0F);
+  constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
+  const float shifted = x * 1.44269504088896341F + kRoundToInteger;
+  const float n = shifted - kRoundToInteger;
+  const float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  const float value = p * r * r + r + 1.0F;
+  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U) << 23;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) + exponent);
+}
+
+/// log(sum(exp(logits))); the sum is accumulated in f64.
+double log_sum_exp(std::span<const float> logits, float largest) {
+  constexpr std::size_t kLanes = 8;
+  std::array<double, kLanes> sums{};
+  std::size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += static_cast<double>(exp_nonpositive(logits[i + lane] - largest));
+    }
+  }
+  double sum = 0.0;
+  for (; i < logits.size(); ++i) sum += static_cast<double>(exp_nonpositive(logits[i] - largest));
+  for (const double lane : sums) sum += lane;
+  return static_cast<double>(largest) + std::log(sum);
+}
+
+/// Is every logit finite? The exponent of a NaN or an infinity is all ones; an integer OR-reduction is vector code.
+bool all_finite(std::span<const float> logits) {
+  std::uint32_t bad = 0;
+  for (const float logit : logits) {
+    bad |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(logit) & 0x7f800000U) == 0x7f800000U);
+  }
+  return bad == 0;
+}
+
+/// The n first of `logits` in the order of before(), without sorting the rest.
+std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_t n) {
+  std::vector<Candidate> best;
+  best.reserve(n + 1);
+  if (n == 0) return best;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    // Ids ascend, so an equal logit never displaces one that is there.
+    if (best.size() == n && logits[i] <= best.back().logit) continue;
+    const Candidate candidate{logits[i], static_cast<std::int32_t>(i)};
+    best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
+    if (best.size() > n) best.pop_back();
+  }
+  return best;
+}
+
+std::int32_t greedy(std::span<const float> logits, std::int32_t forbidden_id) {
+  std::int32_t best = -1;
+  float largest = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > largest && static_cast<std::int32_t>(i) != forbidden_id) {
+      largest = logits[i];
+      best = static_cast<std::int32_t>(i);
+    }
+  }
+  return best;
+}
+
+/// Candidates in the order of before(), sorted in growing pieces: most draws end among the first few dozen.
+class SortedPrefix {
+ public:
+  explicit SortedPrefix(std::vector<Candidate>& candidates) : candidates_(candidates) {}
+  const Candidate& at(std::size_t index) {
+    while (index >= n_sorted_) {
+      const std::size_t end = std::min(candidates_.size(), std::max<std::size_t>(64, n_sorted_ * 4));
+      const auto first = candidates_.begin() + static_cast<std::ptrdiff_t>(n_sorted_);
+      const auto middle = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
+      if (middle != candidates_.end()) std::nth_element(first, middle, candidates_.end(), before);
+      std::sort(first, middle, before);
+      n_sorted_ = end;
+    }
+    return candidates_[index];
+  }
+
+ private:
+  std::vector<Candidate>& candidates_;
+  std::size_t n_sorted_ = 0;
+};
+
+std::int32_t draw(std::span<const float> logits, const SamplingParams& params) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const auto id = static_cast<std::int32_t>(i);
+    if (id != params.forbidden_id) candidates.push_back({logits[i], id});
+  }
+  if (candidates.empty()) return -1;
+  const auto top_k = static_cast<std::size_t>(std::max(params.top_k, 0));
+  if (top_k > 0 && top_k < candidates.size()) {
+    std::nth_element(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(top_k), candidates.end(),
+                     before);
+    candidates.resize(top_k);
+  }
+  SortedPrefix sorted(candidates);
+  const double temperature = static_cast<double>(params.temperature);
+  const double largest = static_cast<double>(sorted.at(0).logit);
+  const auto mass = [&](const Candidate& c) {
+    return std::exp((static_cast<double>(c.logit) - largest) / temperature);
+  };
+
+  // The masses are summed by falling probability, so that the sum does not depend on how the sort left the rest.
+  double kept_mass = 0.0;
+  std::size_t n_kept = candidates.size();
+  double total = 0.0;
+  for (const Candidate& c : candidates) total += mass(c);
+  if (params.top_p < 1.0F) {
+    const double wanted = static_cast<double>(params.top_p) * total;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      kept_mass += mass(sorted.at(i));
+      if (kept_mass >= wanted) {
+        n_kept = i + 1;
+        break;
+      }
+    }
+  } else {
+    kept_mass = total;
+  }
+  const double target = random_unit(params.seed, static_cast<std::uint64_t>(params.position)) * kept_mass;
+  double running = 0.0;
+  for (std::size_t i = 0; i < n_kept; ++i) {
+    running += mass(sorted.at(i));
+    if (running > target) return sorted.at(i).id;
+  }
+  return sorted.at(n_kept - 1).id;  // the sum fell short of kept_mass by rounding
+}
+
+}  // namespace
+
+SampledToken sample_row(std::span<const float> logits, const SamplingParams& params, std::int32_t n_top) {
+  SS_CHECK(!logits.empty(), "sample_row needs logits");
+  SampledToken token;
+  if (!all_finite(logits)) {
+    token.finite = false;
+    return token;
+  }
+  const std::int32_t best = greedy(logits, -1);
+  const float largest = logits[static_cast<std::size_t>(best)];
+  const double normalizer = log_sum_exp(logits, largest);
+  const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - normalizer); };
+
+  if (params.forced_id >= 0) {
+    SS_CHECK(static_cast<std::size_t>(params.forced_id) < logits.size(), "forced id is not in the vocabulary");
+    token.id = params.forced_id;
+  } else if (params.temperature > 0.0F) {
+    token.id = draw(logits, params);
+  } else {
+    token.id = best == params.forbidden_id ? greedy(logits, params.forbidden_id) : best;
+  }
+  if (token.id >= 0) token.logprob = logprob(logits[static_cast<std::size_t>(token.id)]);
+
+  const auto n = static_cast<std::size_t>(std::clamp<std::int64_t>(n_top, 0, static_cast<std::int64_t>(logits.size())));
+  token.top.reserve(n);
+  for (const Candidate& c : best_candidates(logits, n)) token.top.push_back({c.id, logprob(c.logit)});
+  return token;
+}
+
+}  // namespace secondsource

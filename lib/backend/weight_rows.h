@@ -1,0 +1,35 @@
+#pragma once
+// Pulls a weight out of its source piece by piece, so that preparing one never holds more than a bounded copy of it.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "backend/weights.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// What a backend may hold of a weight's source at once (docs/backends.md).
+inline constexpr std::size_t kMaxPullBytes = std::size_t{64} << 20;
+
+/// Rows [first_row, first_row + n_rows) of a weight in canonical order: the parts' rows one after the other, in the
+/// order of WeightSpec::parts whatever the join.
+struct WeightRows {
+  std::int64_t first_row = 0;
+  std::int64_t n_rows = 0;
+  std::span<const std::byte> values;  ///< n_rows * n_cols values as transferred
+  std::span<const float> scales;      ///< n_rows * scales_per_row
+};
+
+/// Checks `spec` (check_weight_spec) and hands its rows to `sink` in canonical order, in pieces of at most `max_bytes`
+/// or one row. Errors: kInvalidInput, kIo, or what `sink` returns.
+Result<void> pull_weight_rows(const WeightSpec& spec, const std::function<Result<void>(const WeightRows&)>& sink,
+                              std::size_t max_bytes = kMaxPullBytes);
+
+/// The values as f32: w = scale * q for the quantized encodings. out: [n_rows, n_cols].
+void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out);
+
+}  // namespace secondsource
