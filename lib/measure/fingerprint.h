@@ -1,0 +1,20 @@
+#pragma once
+// What machine is this, and in what state: everything about the host that can change a number, or the reason why it
+// could not be read. Two runs are compared only where the stable part of it agrees (lib/gate decides).
+
+#include <vector>
+
+#include "measure/host_files.h"
+#include "report/records.h"
+
+namespace secondsource {
+
+/// Facts in a fixed order: cpu_model, cpu_flags, logical_cpus, physical_cores, sockets, memory_bytes, swap_bytes,
+/// page_bytes, thp_mode, numa_nodes, kernel, governor, turbo, smt, virtualization, load_1min, cgroup_cpu_limit,
+/// cgroup_memory_limit_bytes, affinity_cpus, os, libc, compiler, uptime_s.
+[[nodiscard]] std::vector<HostFact> host_fingerprint(const HostFiles& files);
+
+/// The value of a fact; nullopt when it is absent or was not readable.
+[[nodiscard]] std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name);
+
+}  // namespace secondsource

@@ -1,0 +1,99 @@
+#include "measure/load_generator.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/clock.h"
+
+namespace secondsource {
+namespace {
+
+// Long enough to cost nothing, short enough for a Ctrl-C.
+constexpr std::int64_t kLongestPollNs = 100'000'000;
+
+class Generator {
+ public:
+  Generator(SystemUnderTest& system, std::span<const TimedRequest> requests, const LoadShape& shape)
+      : system_(system), requests_(requests), shape_(shape) {}
+
+  Result<LoadResult> run(const InterruptFlag& interrupt, ProgressCount& progress) {
+    LoadResult result;
+    start_ns_ = now_ns();
+    result.start_ns = start_ns_;
+    while (n_ended() < requests_.size()) {
+      SS_TRY_VOID(interrupt.check());
+      SS_TRY_VOID(send_due());
+      events_.clear();
+      SS_TRY_VOID(system_.poll(next_wake_ns(), events_));
+      for (const SystemToken& event : events_.tokens) timer_.on_token(event);
+      for (const RequestEnd& end : events_.ends) timer_.on_end(end);
+      progress.fetch_add(static_cast<std::int64_t>(events_.tokens.size() + events_.ends.size()),
+                         std::memory_order_relaxed);
+      if (!events_.ends.empty() && n_sent_ == requests_.size() && result.full_until_ns == 0) {
+        result.full_until_ns = last_token_of_ended_ns();
+      }
+    }
+    result.end_ns = now_ns();
+    result.requests = timer_.take();
+    return result;
+  }
+
+ private:
+  [[nodiscard]] bool is_open_loop() const { return !shape_.arrival_offsets_ns.empty(); }
+  [[nodiscard]] std::size_t n_ended() const { return timer_.n_ended(); }
+  [[nodiscard]] std::size_t n_in_flight() const { return timer_.n_begun() - timer_.n_ended(); }
+
+  /// The token times of the requests that ended in the last poll: the time at which they did, on the system's stamps.
+  [[nodiscard]] std::int64_t last_token_of_ended_ns() const {
+    return events_.tokens.empty() ? now_ns() : events_.tokens.back().at_ns;
+  }
+
+  [[nodiscard]] std::int64_t next_wake_ns() const {
+    const std::int64_t limit = now_ns() + kLongestPollNs;
+    if (!is_open_loop() || n_sent_ == requests_.size()) return limit;
+    return std::min(limit, start_ns_ + shape_.arrival_offsets_ns[n_sent_]);
+  }
+
+  Result<void> send_due() {
+    while (n_sent_ < requests_.size()) {
+      const std::int64_t now = now_ns();
+      std::int64_t scheduled = now;
+      if (is_open_loop()) {
+        scheduled = start_ns_ + shape_.arrival_offsets_ns[n_sent_];
+        if (scheduled > now) return {};
+      } else if (n_in_flight() >= static_cast<std::size_t>(shape_.in_flight)) {
+        return {};
+      }
+      SS_TRY_VOID(send(requests_[n_sent_++], scheduled, now));
+    }
+    return {};
+  }
+
+  Result<void> send(const TimedRequest& request, std::int64_t scheduled_ns, std::int64_t sent_ns) {
+    timer_.begin(request.tag, scheduled_ns, sent_ns, request.n_output_tokens);
+    const Result<void> taken = system_.submit(request);
+    if (taken) return {};
+    if (taken.error().code != ErrorCode::kInvalidInput) return taken.error();
+    timer_.on_end({.tag = request.tag, .error = taken.error().message});
+    return {};
+  }
+
+  SystemUnderTest& system_;
+  std::span<const TimedRequest> requests_;
+  const LoadShape& shape_;
+  RequestTimer timer_;
+  SystemEvents events_;
+  std::size_t n_sent_ = 0;
+  std::int64_t start_ns_ = 0;
+};
+
+}  // namespace
+
+Result<LoadResult> generate_load(SystemUnderTest& system, std::span<const TimedRequest> requests,
+                                 const LoadShape& shape, const InterruptFlag& interrupt, ProgressCount& progress) {
+  SS_CHECK(shape.arrival_offsets_ns.empty() || shape.arrival_offsets_ns.size() == requests.size(),
+           "an open loop has one arrival a request");
+  return Generator(system, requests, shape).run(interrupt, progress);
+}
+
+}  // namespace secondsource

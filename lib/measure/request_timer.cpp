@@ -1,0 +1,79 @@
+#include "measure/request_timer.h"
+
+#include <utility>
+
+#include "core/check.h"
+
+namespace secondsource {
+
+RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
+  RequestSample sample;
+  sample.n_prompt_tokens = times.n_prompt_tokens;
+  sample.n_output_tokens = static_cast<std::int32_t>(times.token_ids.size());
+  sample.scheduled_ns = times.scheduled_ns - origin_ns;
+  sample.sent_ns = times.sent_ns - origin_ns;
+  if (!times.token_ns.empty()) {
+    sample.first_token_ns = times.token_ns.front() - origin_ns;
+    sample.last_token_ns = times.token_ns.back() - origin_ns;
+    sample.itl_ns.reserve(times.token_ns.size() - 1);
+  }
+  if (times.first_visible_ns) sample.first_visible_ns = *times.first_visible_ns - origin_ns;
+  for (std::size_t index = 1; index < times.token_ns.size(); ++index) {
+    sample.itl_ns.push_back(times.token_ns[index] - times.token_ns[index - 1]);
+  }
+  sample.ttft_kernel_ns = times.ttft_kernel_ns;
+  sample.parts = times.parts;
+  sample.finish = times.error.empty() ? "length" : "error";
+  sample.error = times.error;
+  return sample;
+}
+
+void RequestTimer::begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns,
+                         std::int32_t n_output_tokens) {
+  ObservedRequest times;
+  times.tag = tag;
+  times.scheduled_ns = scheduled_ns;
+  times.sent_ns = sent_ns;
+  times.token_ids.reserve(static_cast<std::size_t>(n_output_tokens));
+  times.token_ns.reserve(static_cast<std::size_t>(n_output_tokens));
+  times_.push_back(std::move(times));
+}
+
+void RequestTimer::on_token(const SystemToken& event) {
+  ObservedRequest& times = find(event.tag);
+  times.token_ids.push_back(event.id);
+  times.token_ns.push_back(event.at_ns);
+  if (event.visible_ns != 0 && !times.first_visible_ns) times.first_visible_ns = event.visible_ns;
+}
+
+void RequestTimer::on_end(const RequestEnd& end) {
+  ObservedRequest& times = find(end.tag);
+  SS_CHECK(!times.ended, "a request ends once");
+  times.ended = true;
+  times.n_prompt_tokens = end.n_prompt_tokens;
+  times.parts = end.parts;
+  times.ttft_kernel_ns = end.ttft_kernel_ns;
+  times.error = end.error;
+  ++n_ended_;
+}
+
+std::vector<ObservedRequest> RequestTimer::take() {
+  n_ended_ = 0;
+  last_found_ = 0;
+  return std::exchange(times_, {});
+}
+
+ObservedRequest& RequestTimer::find(std::int64_t tag) {
+  // Events of a step come in the order of the requests: the next one is nearly always where the last one was, or after.
+  for (std::size_t step = 0; step < times_.size(); ++step) {
+    const std::size_t index = (last_found_ + step) % times_.size();
+    if (times_[index].tag == tag) {
+      last_found_ = index;
+      return times_[index];
+    }
+  }
+  SS_CHECK(false, "an event for a request that was never sent");
+  return times_.front();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,53 @@
+#pragma once
+// The times of requests, collected as their tokens come. RequestSample (report/records.h) is what is kept of one, with
+// the metrics as its functions; docs/metrics.md defines them, with a worked example that tests/unit/measure recomputes.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "measure/system_under_test.h"
+#include "report/records.h"
+
+namespace secondsource {
+
+/// Everything that was observed of one request; times on the monotonic clock.
+struct ObservedRequest {
+  std::int64_t tag = 0;
+  std::int64_t scheduled_ns = 0;  ///< open loop: its arrival; closed loop: equal to sent_ns
+  std::int64_t sent_ns = 0;       ///< submit() was called
+  std::vector<std::int32_t> token_ids;
+  std::vector<std::int64_t> token_ns;  ///< [token_ids.size()]
+  std::optional<std::int64_t> first_visible_ns;
+  std::int32_t n_prompt_tokens = 0;
+  TtftParts parts;
+  std::optional<std::int64_t> ttft_kernel_ns;
+  bool ended = false;
+  std::string error;
+};
+
+/// The record of a request, its times counted from `origin_ns`. Cell, repetition, prompt and verdict are left to the
+/// caller.
+[[nodiscard]] RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns);
+
+/// Collects the events of requests as they come. Grows in begin(), never while tokens arrive.
+class RequestTimer {
+ public:
+  /// A request that will have `n_output_tokens` tokens is about to be handed over.
+  void begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns, std::int32_t n_output_tokens);
+  void on_token(const SystemToken& event);
+  void on_end(const RequestEnd& end);
+  [[nodiscard]] std::size_t n_begun() const noexcept { return times_.size(); }
+  [[nodiscard]] std::size_t n_ended() const noexcept { return n_ended_; }
+  /// In the order of begin().
+  [[nodiscard]] std::vector<ObservedRequest> take();
+
+ private:
+  ObservedRequest& find(std::int64_t tag);
+  std::vector<ObservedRequest> times_;
+  std::size_t n_ended_ = 0;
+  std::size_t last_found_ = 0;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,31 @@
+#include "measure/steady_window.h"
+
+#include <algorithm>
+
+namespace secondsource {
+namespace {
+
+std::int64_t last_token_ns(const LoadResult& load) {
+  std::int64_t last = load.start_ns;
+  for (const ObservedRequest& request : load.requests) {
+    if (!request.token_ns.empty()) last = std::max(last, request.token_ns.back());
+  }
+  return last;
+}
+
+}  // namespace
+
+SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load) {
+  SteadyWindow window;
+  if (load.requests.empty()) return window;
+  window.start_ns = load.requests.front().scheduled_ns;
+  window.end_ns = kind == ScenarioKind::kOffline && load.full_until_ns != 0 ? load.full_until_ns : last_token_ns(load);
+  for (const ObservedRequest& request : load.requests) {
+    window.n_output_tokens += std::count_if(request.token_ns.begin(), request.token_ns.end(), [&](std::int64_t at_ns) {
+      return at_ns > window.start_ns && at_ns <= window.end_ns;
+    });
+  }
+  return window;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,60 @@
+#include "systems/null_system.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "core/clock.h"
+
+namespace secondsource {
+namespace {
+
+/// Sleeps, then spins the rest: a sleep alone is late by tens of microseconds.
+void wait_until(std::int64_t at_ns) {
+  constexpr std::int64_t kSpinNs = 100'000;
+  const std::int64_t left_ns = at_ns - now_ns();
+  if (left_ns > kSpinNs) std::this_thread::sleep_for(std::chrono::nanoseconds(left_ns - kSpinNs));
+  while (now_ns() < at_ns) {
+  }
+}
+
+}  // namespace
+
+Result<void> NullSystem::submit(const TimedRequest& request) {
+  waiting_.push_back({.tag = request.tag, .n_output_tokens = request.n_output_tokens});
+  admit(now_ns());
+  return {};
+}
+
+Result<void> NullSystem::poll(std::int64_t until_ns, SystemEvents& events) {
+  wait_until(std::min(until_ns, next_event_ns()));
+  const std::int64_t now = now_ns();
+  for (Running& request : running_) {
+    if (request.next_token_ns > now) continue;
+    // The schedule's own time, not now: what is measured then is exactly the schedule.
+    const std::int64_t at_ns =
+        schedule_.token_gap_ns == 0 && schedule_.first_token_ns == 0 ? now : request.next_token_ns;
+    events.tokens.push_back({.tag = request.tag, .id = request.n_done, .at_ns = at_ns, .visible_ns = at_ns});
+    request.next_token_ns = at_ns + schedule_.token_gap_ns;
+    if (++request.n_done == request.n_output_tokens) events.ends.push_back({.tag = request.tag});
+  }
+  std::erase_if(running_, [](const Running& request) { return request.n_done == request.n_output_tokens; });
+  admit(now);
+  return {};
+}
+
+void NullSystem::admit(std::int64_t now) {
+  while (!waiting_.empty() && running_.size() < static_cast<std::size_t>(schedule_.max_in_flight)) {
+    running_.push_back(waiting_.front());
+    running_.back().next_token_ns = now + schedule_.first_token_ns;
+    waiting_.pop_front();
+  }
+}
+
+std::int64_t NullSystem::next_event_ns() const {
+  std::int64_t next = INT64_MAX;
+  for (const Running& request : running_) next = std::min(next, request.next_token_ns);
+  return next;
+}
+
+}  // namespace secondsource

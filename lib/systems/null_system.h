@@ -1,0 +1,45 @@
+#pragma once
+// A system that does nothing, on a fixed schedule: it answers each request with known tokens at known times. With zero
+// times it prices the harness; with others it shows in tests that what is measured is what happened.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "measure/system_under_test.h"
+
+namespace secondsource {
+
+struct NullSchedule {
+  std::int64_t first_token_ns = 0;  ///< sent (or a slot became free) -> first token
+  std::int64_t token_gap_ns = 0;    ///< from each token to the next
+  std::int32_t max_in_flight = 64;  ///< more wait in its queue
+};
+
+class NullSystem final : public SystemUnderTest {
+ public:
+  explicit NullSystem(NullSchedule schedule = {}) : schedule_(schedule) {}
+  [[nodiscard]] std::string name() const override { return "null"; }
+  [[nodiscard]] std::int32_t max_in_flight() const override { return schedule_.max_in_flight; }
+  Result<void> submit(const TimedRequest& request) override;
+  Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  [[nodiscard]] MemoryUse memory() const override { return {}; }
+  [[nodiscard]] StepTotals step_totals() const override { return {}; }
+
+ private:
+  struct Running {
+    std::int64_t tag = 0;
+    std::int32_t n_output_tokens = 0;
+    std::int32_t n_done = 0;
+    std::int64_t next_token_ns = 0;
+  };
+  void admit(std::int64_t now);
+  [[nodiscard]] std::int64_t next_event_ns() const;
+
+  NullSchedule schedule_;
+  std::deque<Running> waiting_;
+  std::vector<Running> running_;
+};
+
+}  // namespace secondsource
