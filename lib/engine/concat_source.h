@@ -1,0 +1,21 @@
+#pragma once
+// Vectors one after the other as one row: the biases of q, k and v, which are one [1, N] weight for the backend.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/weights.h"
+
+namespace secondsource {
+
+struct VectorPart {
+  std::int64_t n_cols = 0;
+  std::shared_ptr<const WeightSource> source;  ///< of one row
+};
+
+/// `encoding` must have no scales.
+[[nodiscard]] std::shared_ptr<const WeightSource> concat_vectors(std::vector<VectorPart> parts,
+                                                                 WeightEncoding encoding);
+
+}  // namespace secondsource

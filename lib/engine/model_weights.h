@@ -1,0 +1,49 @@
+#pragma once
+// From the tensors of a bundle to weights that a backend has prepared: which tensors are joined, and in which encoding
+// each crosses the boundary. Prepared once per backend and variant; every Engine on that backend can use them.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+#include "bundle/model_config.h"
+#include "bundle/tensor_store.h"
+#include "bundle/variant.h"
+#include "core/progress.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Weights of one layer. Shapes are [outputs, inputs].
+struct LayerWeights {
+  WeightId attention_norm{};         ///< [1, dim]
+  WeightId qkv{};                    ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
+  std::optional<WeightId> qkv_bias;  ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
+  std::optional<WeightId> q_norm;    ///< [1, head_dim]
+  std::optional<WeightId> k_norm;    ///< [1, head_dim]
+  WeightId attention_out{};          ///< [dim, n_heads * head_dim]
+  WeightId ffn_norm{};               ///< [1, dim]
+  std::optional<WeightId> router;    ///< [n_experts, dim]; absent when the model is dense
+  WeightId gate_up{};                ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert in a mixture
+  WeightId down{};                   ///< [dim, ffn_dim]; per expert in a mixture
+};
+
+struct ModelWeights {
+  WeightId embedding{};  ///< [vocab_size, dim], looked up
+  std::vector<LayerWeights> layers;
+  WeightId final_norm{};  ///< [1, dim]
+  WeightId head{};        ///< [vocab_size, dim]; of tied embeddings, the same tensor in the encoding of matmul weights
+};
+
+/// Prepares all weights of the model in the variant. `name` stands first in errors. Errors: kInvalidInput naming a
+/// tensor that is missing or has another shape than the configuration says; kUnsupported when the backend has no such
+/// encoding, before anything is prepared; what the backend returns.
+Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
+                                           const Variant& variant, std::string_view name, Progress& progress);
+
+/// ActQuant of the variant's matmuls.
+[[nodiscard]] ActQuant activation_quantization(const Variant& variant);
+
+}  // namespace secondsource
