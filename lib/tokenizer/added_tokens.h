@@ -1,0 +1,75 @@
+#pragma once
+// Tokens that are found in the text before anything else looks at it: special tokens such as <|im_start|>, and words
+// that were added to a vocabulary. The semantic is that of Hugging Face tokenizers' AddedVocabulary.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/result.h"
+#include "tokenizer/vocabulary.h"
+
+namespace secondsource::tokenizer {
+
+struct AddedToken {
+  std::int32_t id = 0;
+  std::string content;
+  bool single_word = false;  // only where no word character is beside it
+  bool lstrip = false;       // takes the white space before it along
+  bool rstrip = false;       // takes the white space after it along
+  bool normalized = false;   // is looked for after the normalizer, in the normalized form of its content
+  bool special = false;      // left out by decode with skip_special
+};
+
+/// A stretch of text that is an added token (id >= 0) or ordinary text (id < 0).
+struct AddedTokenSpan {
+  std::int32_t id = -1;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+/// Finds a set of texts, leftmost first and the longest of those that begin there.
+class AddedTokenMatcher {
+ public:
+  /// `pattern` is what is looked for: the content or its normalized form. Patterns are not empty; the first of two
+  /// equal ones wins.
+  void add(const AddedToken& token, std::string_view pattern);
+
+  /// The stretches of `text` in order, all of it. Special tokens are taken for ordinary text unless `parse_special`.
+  void split(std::string_view text, bool parse_special, std::vector<AddedTokenSpan>& spans) const;
+
+  [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
+
+ private:
+  struct Node {
+    std::int32_t token = -1;  // index into tokens_ of the pattern that ends here
+  };
+  [[nodiscard]] const AddedToken* longest_at(std::string_view text, std::size_t begin, std::size_t& end) const;
+
+  std::vector<AddedToken> tokens_;
+  // A trie; its edges are (node, byte) -> node.
+  std::vector<Node> nodes_{Node{}};
+  std::unordered_map<std::uint64_t, std::uint32_t> edges_;
+  std::vector<bool> is_first_byte_ = std::vector<bool>(256, false);
+};
+
+/// All added tokens of a tokenizer.
+class AddedTokens {
+ public:
+  /// Errors: kInvalidInput for an empty content, and those of Vocabulary::add.
+  Result<void> add(AddedToken token);
+
+  [[nodiscard]] const std::vector<AddedToken>& tokens() const noexcept { return tokens_; }
+  [[nodiscard]] const Vocabulary& vocabulary() const noexcept { return vocabulary_; }
+  /// Whether an id is that of a special token.
+  [[nodiscard]] bool is_special(std::int32_t id) const;
+
+ private:
+  std::vector<AddedToken> tokens_;
+  Vocabulary vocabulary_;
+  std::vector<bool> is_special_;
+};
+
+}  // namespace secondsource::tokenizer

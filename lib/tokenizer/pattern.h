@@ -1,0 +1,42 @@
+#pragma once
+// What a step of a tokenizer looks for: a literal text or a regular expression.
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/result.h"
+#include "tokenizer/regex.h"
+
+namespace secondsource::tokenizer {
+
+/// A literal text matches itself; an empty one matches nothing.
+using Pattern = std::variant<std::string, Regex>;
+
+/// Successive matches of a pattern in one text. An empty match right after another match is passed over, as Hugging
+/// Face tokenizers do it.
+class PatternFinder {
+ public:
+  PatternFinder(const Pattern& pattern, std::string_view text, RegexScratch& scratch)
+      : pattern_(pattern), text_(text), scratch_(scratch) {}
+
+  /// The next match; nullopt after the last one. Errors: those of Regex::find.
+  Result<std::optional<TextSpan>> next();
+
+ private:
+  Result<std::optional<TextSpan>> next_of_regex(const Regex& regex);
+
+  const Pattern& pattern_;
+  std::string_view text_;
+  RegexScratch& scratch_;
+  std::size_t position_ = 0;
+  std::optional<std::size_t> last_match_end_;
+};
+
+/// `text` with `content` in the place of every match. Errors: those of Regex::find.
+Result<std::string> replace_all(std::string_view text, const Pattern& pattern, std::string_view content,
+                                RegexScratch& scratch);
+
+}  // namespace secondsource::tokenizer

@@ -1,0 +1,186 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "tokenizer/regex.h"
+
+#include <fmt/format.h>
+#include <pcre2.h>
+
+#include <array>
+#include <cstdint>
+
+#include "core/check.h"
+#include "core/utf8.h"
+
+namespace secondsource::tokenizer {
+namespace {
+
+constexpr std::size_t kMaxPatternBytes = 16 * 1024;
+// A pattern of a real tokenizer takes a few hundred steps a match; a catastrophic one stops here, in about a second.
+constexpr std::uint32_t kMaxMatchSteps = 10'000'000;
+constexpr std::uint32_t kMaxHeapKib = 64 * 1024;
+
+// White_Space as ranges: in PCRE2 \s has U+180E as well, and a bitmap is faster than a property.
+constexpr std::string_view kWhitespace =
+    "\\x{9}-\\x{d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kHexDigit = "0-9a-fA-F";
+
+/// The members of the class that \letter means in Oniguruma; empty for any other letter.
+std::string_view class_members(char letter) {
+  switch (letter) {
+    case 's':
+    case 'S':
+      return kWhitespace;
+    case 'w':
+    case 'W':
+      return kWord;
+    case 'h':
+    case 'H':
+      return kHexDigit;
+    default:
+      return {};
+  }
+}
+
+std::string error_text(int code) {
+  std::array<PCRE2_UCHAR, 256> buffer{};
+  pcre2_get_error_message(code, buffer.data(), buffer.size());
+  return reinterpret_cast<const char*>(buffer.data());
+}
+
+struct FreeContext {
+  void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
+};
+
+}  // namespace
+
+struct RegexScratch::State {
+  State()
+      : match_data(pcre2_match_data_create(1, nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        jit_stack(pcre2_jit_stack_create(32 * 1024, 1024 * 1024, nullptr)) {
+    SS_CHECK(match_data != nullptr && context != nullptr, "out of memory");
+    pcre2_set_match_limit(context, kMaxMatchSteps);
+    pcre2_set_heap_limit(context, kMaxHeapKib);
+    if (jit_stack != nullptr) pcre2_jit_stack_assign(context, nullptr, jit_stack);
+  }
+  ~State() {
+    pcre2_match_data_free(match_data);
+    pcre2_match_context_free(context);
+    pcre2_jit_stack_free(jit_stack);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  pcre2_match_data* match_data;
+  pcre2_match_context* context;
+  pcre2_jit_stack* jit_stack;
+};
+
+RegexScratch::RegexScratch() : state_(std::make_unique<State>()) {}
+RegexScratch::~RegexScratch() = default;
+RegexScratch::RegexScratch(RegexScratch&&) noexcept = default;
+RegexScratch& RegexScratch::operator=(RegexScratch&&) noexcept = default;
+
+struct Regex::Code {
+  explicit Code(pcre2_code* compiled) : code(compiled) {}
+  ~Code() { pcre2_code_free(code); }
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
+  pcre2_code* code;
+};
+
+Regex::Regex(std::unique_ptr<Code> code) : code_(std::move(code)) {}
+Regex::~Regex() = default;
+Regex::Regex(Regex&&) noexcept = default;
+Regex& Regex::operator=(Regex&&) noexcept = default;
+
+Result<std::string> pattern_for_pcre2(std::string_view pattern) {
+  std::string result;
+  bool in_class = false;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char letter = pattern[++i];
+      const std::string_view members = class_members(letter);
+      const bool is_negated = letter >= 'A' && letter <= 'Z';
+      if (members.empty() || (in_class && is_negated && letter != 'S')) {
+        result.push_back('\\');
+        result.push_back(letter);
+      } else if (in_class) {
+        result += is_negated ? std::string_view("\\P{White_Space}") : members;
+      } else {
+        fmt::format_to(std::back_inserter(result), "[{}{}]", is_negated ? "^" : "", members);
+      }
+      continue;
+    }
+    if (in_class && c == '[' && pattern.substr(i, 2) != "[:") {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("pattern offset {}: a class inside a class is not supported", i)};
+    }
+    if (in_class && pattern.substr(i, 2) == "&&") {
+      return Error{ErrorCode::kInvalidInput, fmt::format("pattern offset {}: class intersection is not supported", i)};
+    }
+    if (in_class && c == '[') {  // a POSIX class such as [:alpha:]
+      const std::size_t close = pattern.find(":]", i);
+      const std::size_t end = close == std::string_view::npos ? pattern.size() : close + 2;
+      result += pattern.substr(i, end - i);
+      i = end - 1;
+      continue;
+    }
+    result.push_back(c);
+    if (!in_class && c == '[') {
+      in_class = true;
+      // A ']' right after the opening is a member, as in "[]a]" and "[^]a]".
+      if (i + 1 < pattern.size() && pattern[i + 1] == '^') result.push_back(pattern[++i]);
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') result.push_back(pattern[++i]);
+    } else if (in_class && c == ']') {
+      in_class = false;
+    }
+  }
+  return result;
+}
+
+Result<Regex> Regex::compile(std::string_view pattern) {
+  const auto refuse = [&](std::string_view reason) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("regex \"{}\": {}", printable(pattern.substr(0, 80)), reason)};
+  };
+  if (pattern.size() > kMaxPatternBytes) {
+    return refuse(fmt::format("expected at most {} bytes, found {}", kMaxPatternBytes, pattern.size()));
+  }
+  Result<std::string> translated = pattern_for_pcre2(pattern);
+  if (!translated) return refuse(translated.error().message);
+
+  const std::unique_ptr<pcre2_compile_context, FreeContext> context(pcre2_compile_context_create(nullptr));
+  SS_CHECK(context != nullptr, "out of memory");
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  int error = 0;
+  PCRE2_SIZE error_offset = 0;
+  // In Oniguruma ^ and $ match at every line, hence MULTILINE.
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated->data()), translated->size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE, &error,
+                                   &error_offset, context.get());
+  if (code == nullptr) return refuse(fmt::format("offset {}: {}", error_offset, error_text(error)));
+  // Where there is no JIT the interpreter runs the same pattern.
+  (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  return Regex(std::make_unique<Code>(code));
+}
+
+Result<std::optional<TextSpan>> Regex::find(std::string_view text, std::size_t start, RegexScratch& scratch) const {
+  RegexScratch::State& state = *scratch.state_;
+  const auto search = [&](std::uint32_t options) {
+    return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
+                       PCRE2_NO_UTF_CHECK | options, state.match_data, state.context);
+  };
+  int found = search(0);
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = search(PCRE2_NO_JIT);
+  if (found == PCRE2_ERROR_NOMATCH) return std::optional<TextSpan>();
+  if (found < 0) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("regex on a text of {} bytes: {}", text.size(), error_text(found))};
+  }
+  const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(state.match_data);
+  // \K in a lookaround can put the start after the end; such a match selects nothing.
+  return std::optional<TextSpan>(TextSpan{bounds[0], std::max(bounds[0], bounds[1])});
+}
+
+}  // namespace secondsource::tokenizer

@@ -1,0 +1,33 @@
+#pragma once
+// A tokenizer in pieces: what a reader (tokenizer.json, GGUF) makes and Tokenizer::from_parts puts together.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe_model.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/merge_table.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/vocabulary.h"
+
+namespace secondsource::tokenizer {
+
+struct TokenizerParts {
+  Vocabulary vocabulary;
+  MergeTable merges;
+  BpeOptions bpe;  // byte_level is set by from_parts
+  AddedTokens added_tokens;
+  std::vector<NormalizerStep> normalizer;
+  std::vector<PreTokenizerStep> pre_tokenizer;
+  std::vector<DecoderStep> decoder;
+  bool has_decoder = false;
+  std::vector<std::int32_t> prefix_ids;
+  std::vector<std::int32_t> suffix_ids;
+  std::optional<std::int32_t> bos_id;
+  std::vector<std::int32_t> end_ids;
+};
+
+}  // namespace secondsource::tokenizer
