@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/checked.h"
 #include "core/json.h"
 #include "core/json_fields.h"
-#include "core/checked.h"
 #include "core/utf8.h"
 
 namespace secondsource {

@@ -6,9 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "bundle/relative_path.h"
 #include "core/json.h"
 #include "core/json_fields.h"
-#include "bundle/relative_path.h"
 #include "core/utf8.h"
 
 namespace secondsource {

@@ -1,0 +1,85 @@
+#include <fmt/format.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "bundle/manifest.h"
+
+namespace secondsource {
+namespace {
+
+/// A JSON string is a YAML scalar in double quotes, whatever is in it.
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A number that reads back as the same double and never as an integer or a text.
+std::string number(double value) {
+  std::string text = fmt::format("{}", value);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+using Out = std::back_insert_iterator<std::string>;
+
+void write_acceptance(Out out, const Acceptance& acceptance) {
+  fmt::format_to(out, "    acceptance:\n      near_tie_tau: {}\n", number(acceptance.near_tie_tau));
+  fmt::format_to(out, "      envelope: {{kl_mean: {}, kl_worst: {}, nll_difference_mean: {}}}\n",
+                 number(acceptance.kl_mean), number(acceptance.kl_worst), number(acceptance.nll_difference_mean));
+}
+
+void write_quality(Out out, const Quality& quality) {
+  const auto line = [&](std::string_view key, const std::optional<double>& value, std::string_view indent) {
+    if (value) fmt::format_to(out, "{}{}: {}\n", indent, key, number(*value));
+  };
+  fmt::format_to(out, "    quality:\n");
+  line("kl_mean", quality.kl_mean, "      ");
+  line("top1_agreement", quality.top1_agreement, "      ");
+  line("perplexity", quality.perplexity, "      ");
+  if (!quality.lookup_accuracy.empty()) {
+    fmt::format_to(out, "      lookup_accuracy:\n");
+    for (const auto& [length, share] : quality.lookup_accuracy) {
+      fmt::format_to(out, "        \"{}\": {}\n", length, number(share));
+    }
+  }
+  line("invented_answers", quality.invented_answers, "      ");
+  if (quality.limit_kl_mean || quality.limit_top1_agreement) {
+    fmt::format_to(out, "      limits:\n");
+    line("kl_mean", quality.limit_kl_mean, "        ");
+    line("top1_agreement", quality.limit_top1_agreement, "        ");
+  }
+}
+
+void write_variant(Out out, const ManifestVariant& variant) {
+  fmt::format_to(out, "  {}:\n    tier: {}\n    weights: {}\n", variant.name, to_string(variant.tier),
+                 variant.is_stored ? "stored" : "quantized");
+  if (variant.expected) fmt::format_to(out, "    expected: {}\n", quoted(*variant.expected));
+  if (variant.acceptance) write_acceptance(out, *variant.acceptance);
+  if (variant.quality) write_quality(out, *variant.quality);
+}
+
+}  // namespace
+
+std::string write_manifest(const Manifest& manifest) {
+  std::string text;
+  const Out out = std::back_inserter(text);
+  fmt::format_to(out, "format: secondsource-bundle\nversion: 1\nname: {}\nfamily: {}\nlicense: {}\n",
+                 quoted(manifest.name), quoted(manifest.family), quoted(manifest.license));
+  fmt::format_to(out, "source:\n  description: {}\n  url: {}\nfiles:\n", quoted(manifest.source_description),
+                 quoted(manifest.source_url));
+  for (const ManifestFile& file : manifest.files) {
+    fmt::format_to(out, "  - {{path: {}, bytes: {}, sha256: \"{}\"}}\n", quoted(file.path), file.size_bytes,
+                   file.sha256);
+  }
+  fmt::format_to(out, "chat_template: {}\nvariants:\n", quoted(manifest.chat_template));
+  for (const ManifestVariant& variant : manifest.variants) write_variant(out, variant);
+  if (manifest.expected_from) {
+    const ExpectedFrom& from = *manifest.expected_from;
+    fmt::format_to(
+        out, "expected_from:\n  program: {}\n  program_sha256: \"{}\"\n  torch: {}\n  transformers: {}\n  dtype: {}\n",
+        quoted(from.program), from.program_sha256, quoted(from.torch), quoted(from.transformers), quoted(from.dtype));
+  }
+  return text;
+}
+
+}  // namespace secondsource
