@@ -32,12 +32,12 @@ struct DeviceInfo {
   std::string backend;  ///< "cpu"
   std::string id;       ///< what --device takes: "0", a UUID
   std::string name;     ///< "AMD EPYC ... (AVX-512, BF16, VNNI)"
-  std::vector<std::pair<std::string, std::string>>
-      properties;  ///< library versions, instruction sets, threads, page size
+  std::vector<std::pair<std::string, std::string>> properties =
+      {};  ///< library versions, instruction sets, threads, page size
   std::int64_t memory_bytes = 0;
-  std::int32_t page_tokens = 16;            ///< tokens of a KV page that this device prefers
-  DType kv_dtype = DType::kBf16;            ///< type of the cache that this device prefers
-  std::vector<std::int32_t> token_buckets;  ///< row counts worth compiling for, ascending: {1, 4, 16, 64, 512}
+  std::int32_t page_tokens = 16;                 ///< tokens of a KV page that this device prefers
+  DType kv_dtype = DType::kBf16;                 ///< type of the cache that this device prefers
+  std::vector<std::int32_t> token_buckets = {};  ///< row counts worth compiling for, ascending: {1, 4, 16, 64, 512}
   std::size_t alignment_bytes = 64;
   bool is_host = true;             ///< memory is host memory
   std::int32_t n_seq_slots = 256;  ///< sequences whose last sampled id the device can keep
@@ -45,12 +45,12 @@ struct DeviceInfo {
 
 /// What Backend creation takes. Everything that changes speed is an input, so that it can be recorded.
 struct BackendOptions {
-  std::string device_id;           ///< empty: the first
-  std::int32_t n_threads = 0;      ///< 0: all that this process may run on
-  std::vector<std::int32_t> cpus;  ///< pin thread i to cpus[i]; empty: not pinned
-  bool strict = false;             ///< refuse fallbacks inside the backend
-  std::vector<std::pair<std::string, std::string>>
-      extra;  ///< backend-specific, documented in its README (isa=avx2, ...)
+  std::string device_id;                ///< empty: the first
+  std::int32_t n_threads = 0;           ///< 0: all that this process may run on
+  std::vector<std::int32_t> cpus = {};  ///< pin thread i to cpus[i]; empty: not pinned
+  bool strict = false;                  ///< refuse fallbacks inside the backend
+  std::vector<std::pair<std::string, std::string>> extra =
+      {};  ///< backend-specific, documented in its README (isa=avx2, ...)
 };
 
 /// Yes, or no with a reason for a person.

@@ -3,12 +3,17 @@
 // computes wrongly. Set by BackendOptions::extra {"fault", "KIND[:ARGUMENT[:OPERATION]]"}, which `run --fault
 // BACKEND=KIND[:ARGUMENT]` fills in. The report's fingerprint carries it: a faulty run can never pass for a clean one.
 //
-//   fail:N       the Nth submit fails (and poisons the backend)        crash:N   the Nth submit ends in SIGSEGV
-//   abort:N      the Nth submit ends in abort()                        hang:N    the Nth wait never returns
-//   stall:N      the Nth wait reports that its deadline passed         oom:N     the Nth prepare_weight has no memory
-//   oom-kv:N     the Nth create_kv_pool has no memory                  eat-memory:N  the first submit uses up N GiB,
-//   then fails garbage:N    from the Nth step on, every token is the wrong one slow:P       every step takes P percent
-//   longer                     slow:P:matmul  as if that operation alone did
+//   fail:N             the Nth submit fails and poisons the backend
+//   crash:N            the Nth submit ends in SIGSEGV
+//   abort:N            the Nth submit ends in abort()
+//   hang:N             the Nth wait never returns
+//   stall:N            the Nth wait reports that its deadline passed
+//   oom:N              the Nth prepare_weight has no memory
+//   oom-kv:N           the Nth create_kv_pool has no memory
+//   eat-memory:N       the first submit uses up N GiB for good, then fails
+//   garbage:N          from the Nth step on, every token is the wrong one
+//   slow:P[:OPERATION] every step takes P percent longer, or as if that operation (op_name) alone did
+//
 // N is 1 when left out, P is 50.
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "backend/op_access.h"
 #include "core/checked.h"
 #include "core/shape.h"
 
@@ -77,6 +78,24 @@ Result<void> check_kv_range(const KvSpec& spec, std::int64_t n_pages, const KvRa
   const std::int64_t expected = std::int64_t{range.n_slots} * spec.n_kv_heads * spec.head_dim;
   if (static_cast<std::int64_t>(out_floats) != expected) {
     return bad(fmt::format("export: expected room for {} floats, found {}", expected, out_floats));
+  }
+  return {};
+}
+
+Result<void> check_graph_cache(const StepGraph& graph, const KvSpec& spec) {
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto fits = [&](std::int32_t layer, const HeadShape& heads) -> Result<void> {
+      if (layer < spec.n_layers && heads.n_kv_heads == spec.n_kv_heads && heads.head_dim == spec.head_dim) return {};
+      return bad(fmt::format("{}: needs layer {} with {} heads of {}, found {} layers with {} of {}",
+                             op_label(graph, i), layer, heads.n_kv_heads, heads.head_dim, spec.n_layers,
+                             spec.n_kv_heads, spec.head_dim));
+    };
+    if (const auto* const append = std::get_if<RopeAppend>(&graph.ops[i])) {
+      SS_TRY_VOID(fits(append->layer, append->heads));
+    }
+    if (const auto* const attend = std::get_if<Attention>(&graph.ops[i])) {
+      SS_TRY_VOID(fits(attend->layer, attend->heads));
+    }
   }
   return {};
 }

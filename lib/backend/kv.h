@@ -20,4 +20,7 @@ Result<void> check_page_copies(std::span<const PageCopy> copies, std::int64_t n_
 /// The range lies in the pool, and `out_floats` is n_slots * n_kv_heads * head_dim. Errors: kInvalidInput.
 Result<void> check_kv_range(const KvSpec& spec, std::int64_t n_pages, const KvRange& range, std::size_t out_floats);
 
+/// The layers and heads of a graph (which passed check_graph) are those of the cache. Errors: kInvalidInput.
+Result<void> check_graph_cache(const StepGraph& graph, const KvSpec& spec);
+
 }  // namespace secondsource

@@ -58,7 +58,8 @@ struct HeadShape {
 };
 
 /// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 pairs with
-/// i + head_dim/2; angle = position * inv_freq[i]; cos and sin are multiplied by attention_factor (YaRN; else 1).
+/// i + head_dim/2; angle = position * inv_freq[i], the product rounded to f32 as PyTorch rounds it (0.001 radian at
+/// position 30000); cos and sin of it are multiplied by attention_factor (YaRN; else 1).
 struct RopeSpec {
   std::vector<float> inv_freq;  ///< [head_dim / 2]
   float attention_factor = 1.0F;

@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "reference/kernels.h"
+#include "reference/matmul.h"
+
+namespace secondsource::reference {
+namespace {
+
+/// sum_i a[i] * b[i] in eight interleaved f64 sums, which the compiler can keep in vector registers.
+double dot(std::span<const float> a, std::span<const float> b) {
+  constexpr std::size_t kLanes = 8;
+  std::array<double, kLanes> sums{};
+  std::size_t i = 0;
+  for (; i + kLanes <= a.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += static_cast<double>(a[i + lane]) * static_cast<double>(b[i + lane]);
+    }
+  }
+  double sum = 0.0;
+  for (; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (const double lane : sums) sum += lane;
+  return sum;
+}
+
+/// Turns scores into weights that sum to 1.
+void softmax(std::span<double> scores) {
+  const double largest = *std::ranges::max_element(scores);
+  double sum = 0.0;
+  for (double& score : scores) {
+    score = std::exp(score - largest);
+    sum += score;
+  }
+  for (double& score : scores) score /= sum;
+}
+
+}  // namespace
+
+Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) {
+  const MatrixView<float> q = frame.value(op.q);
+  const MatrixView<float> out = frame.value(op.out);
+  const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const std::int32_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
+  const Batch& batch = frame.batch;
+  KvPool& cache = pool(frame);
+  const std::int32_t page_tokens = cache.spec().page_tokens;
+  std::vector<double> scores;
+  std::vector<std::int64_t> slots;
+  std::vector<double> sum(head_dim);
+
+  const auto attend = [&](std::int64_t t) {
+    for (std::int32_t head = 0; head < op.heads.n_heads; ++head) {
+      const std::size_t q_at = static_cast<std::size_t>(head) * head_dim;
+      const std::size_t kv_at = static_cast<std::size_t>(head / heads_per_kv) * head_dim;
+      const std::span<const float> query = q.row(t).subspan(q_at, head_dim);
+      for (std::size_t j = 0; j < slots.size(); ++j) {
+        const double product = dot(query, cache.keys(op.layer, slots[j]).subspan(kv_at, head_dim));
+        scores[j] = soft_cap(static_cast<double>(op.scale) * product, op.softcap);
+      }
+      softmax(scores);
+      std::ranges::fill(sum, 0.0);
+      for (std::size_t j = 0; j < slots.size(); ++j) {
+        const std::span<const float> value = cache.values(op.layer, slots[j]).subspan(kv_at, head_dim);
+        for (std::size_t d = 0; d < head_dim; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
+      }
+      // The head's query is read in full before its output is written: q may be out.
+      std::ranges::transform(sum, out.row(t).subspan(q_at, head_dim).begin(),
+                             [](double value) { return static_cast<float>(value); });
+    }
+  };
+
+  for (std::size_t seq = 0; seq < batch.kv_lengths.size(); ++seq) {
+    const auto table = batch.block_table.subspan(seq * static_cast<std::size_t>(batch.max_pages_per_seq),
+                                                 static_cast<std::size_t>(batch.max_pages_per_seq));
+    for (std::int64_t t = batch.q_starts[seq]; t < batch.q_starts[seq + 1]; ++t) {
+      const std::int32_t position = batch.positions[static_cast<std::size_t>(t)];
+      if (position < 0 || position / page_tokens >= batch.max_pages_per_seq) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("token {}: position {} is not in the block table", t, position)};
+      }
+      const std::int32_t first = op.window > 0 ? std::max(0, position - op.window + 1) : 0;
+      slots.clear();
+      for (std::int32_t j = first; j <= position; ++j) {
+        const std::int64_t page = table[static_cast<std::size_t>(j / page_tokens)];
+        if (page < 0 || page >= cache.n_pages()) {
+          return Error{ErrorCode::kInvalidInput,
+                       fmt::format("sequence {}: position {}: expected a page in [0, {}), found {}", seq, j,
+                                   cache.n_pages(), page)};
+        }
+        slots.push_back(page * page_tokens + j % page_tokens);
+      }
+      scores.resize(slots.size());
+      attend(t);
+    }
+  }
+  // Padding rows belong to no sequence; they get something finite.
+  for (std::int64_t t = batch.q_starts.back(); t < out.rows(); ++t) std::ranges::fill(out.row(t), 0.0F);
+  return {};
+}
+
+}  // namespace secondsource::reference

@@ -1,0 +1,120 @@
+#include "reference/kernels.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace secondsource::reference {
+namespace {
+
+/// The factor 1 / sqrt(mean(x^2) + eps) of RMSNorm.
+double inverse_rms(std::span<const float> x, float eps) {
+  double sum = 0.0;
+  for (const float value : x) sum += static_cast<double>(value) * static_cast<double>(value);
+  return 1.0 / std::sqrt(sum / static_cast<double>(x.size()) + static_cast<double>(eps));
+}
+
+void normalize(std::span<const float> x, std::span<const float> weight, float eps, std::span<float> out) {
+  const double factor = inverse_rms(x, eps);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    out[i] = static_cast<float>(static_cast<double>(x[i]) * factor * static_cast<double>(weight[i]));
+  }
+}
+
+/// Rotates one head in place: (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin).
+void rotate_head(std::span<float> head, const RopeSpec& rope, std::int32_t position) {
+  const std::size_t half = head.size() / 2;
+  const auto factor = static_cast<double>(rope.attention_factor);
+  for (std::size_t i = 0; i < half; ++i) {
+    // The product is rounded to f32 as every f32 implementation rounds it: at position 30000 that is 0.001 radian.
+    const double angle = static_cast<double>(static_cast<float>(position) * rope.inv_freq[i]);
+    const double cosine = std::cos(angle) * factor;
+    const double sine = std::sin(angle) * factor;
+    const auto a = static_cast<double>(head[i]);
+    const auto b = static_cast<double>(head[i + half]);
+    head[i] = static_cast<float>(a * cosine - b * sine);
+    head[i + half] = static_cast<float>(b * cosine + a * sine);
+  }
+}
+
+}  // namespace
+
+Result<void> ReferenceKernels::run(const Embed& op, const HostFrame& frame) {
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const float> table = weights().values(op.table);
+  const std::int64_t n_ids = weights().spec(op.table).n_rows;
+  for (std::int64_t t = 0; t < out.rows(); ++t) {
+    const std::int32_t id = frame.token_ids[static_cast<std::size_t>(t)];
+    if (id < 0 || id >= n_ids) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("token {}: expected an id in [0, {}), found {}", t, n_ids, id)};
+    }
+    for (std::int64_t i = 0; i < out.cols(); ++i) {
+      out(t, i) = op.scale * table[static_cast<std::size_t>(id * out.cols() + i)];
+    }
+  }
+  return {};
+}
+
+Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const float> weight = weights().values(op.weight);
+  std::vector<float> sum(static_cast<std::size_t>(x.cols()));
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    std::ranges::copy(x.row(row), sum.begin());
+    if (op.add) {
+      const std::span<const float> add = frame.value(*op.add).row(row);
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += add[i];
+    }
+    if (op.sum_out) std::ranges::copy(sum, frame.value(*op.sum_out).row(row).begin());
+    normalize(sum, weight, op.eps, out.row(row));
+  }
+  return {};
+}
+
+Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame) {
+  const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> q_out = frame.value(op.q_out);
+  const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
+  const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const std::size_t kv_width = static_cast<std::size_t>(op.heads.n_kv_heads) * head_dim;
+  KvPool& cache = pool(frame);
+
+  const auto transform = [&](std::span<float> heads, const std::optional<WeightId>& norm, std::int32_t position) {
+    for (std::size_t first = 0; first < heads.size(); first += head_dim) {
+      const std::span<float> head = heads.subspan(first, head_dim);
+      if (norm) normalize(head, weights().values(*norm), op.norm_eps, head);
+      rotate_head(head, rope, position);
+    }
+  };
+  std::vector<float> keys(kv_width);
+  for (std::int64_t t = 0; t < qkv.rows(); ++t) {
+    const std::int32_t position = frame.batch.positions[static_cast<std::size_t>(t)];
+    const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
+    const std::span<const float> row = qkv.row(t);
+    const std::span<float> q = q_out.row(t);
+    std::ranges::copy(row.first(q.size()), q.begin());
+    transform(q, op.q_norm, position);
+    if (slot < 0) continue;  // a padding row
+    if (slot >= cache.n_slots()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("token {}: expected a cache slot below {}, found {}", t, cache.n_slots(), slot)};
+    }
+    std::ranges::copy(row.subspan(q.size(), kv_width), keys.begin());
+    transform(keys, op.k_norm, position);
+    std::ranges::copy(keys, cache.keys(op.layer, slot).begin());
+    std::ranges::copy(row.subspan(q.size() + kv_width, kv_width), cache.values(op.layer, slot).begin());
+  }
+  return {};
+}
+
+Result<void> ReferenceKernels::run(const AllReduce&, const HostFrame&) {
+  return Error{ErrorCode::kUnsupported, "all_reduce is reserved"};
+}
+
+OpGroup ReferenceKernels::describe(const Op& op, std::int32_t op_index, const Bucket&) const {
+  return {{op_index}, fmt::format("{}_f32_f64acc_plain", op_name(op)), ""};
+}
+
+}  // namespace secondsource::reference

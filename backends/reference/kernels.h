@@ -1,0 +1,40 @@
+#pragma once
+// The arithmetic of the oracle: plain loops, one thread, sums in f64, each result rounded to f32 once. Read it to learn
+// what an operation of op.h means. A result depends on its row alone, bit for bit, never on the rest of the batch.
+
+#include <vector>
+
+#include "backend/eager_step.h"
+#include "reference/kv_pool.h"
+#include "reference/weights.h"
+
+namespace secondsource::reference {
+
+/// Virtual so that tests can plant a bug in one operation and see whether a suite finds it.
+class ReferenceKernels : public HostKernels {
+ public:
+  /// Both must outlive this.
+  ReferenceKernels(const Weights& weights, std::vector<KvPool>& pools) : weights_(weights), pools_(pools) {}
+
+  Result<void> run(const Embed& op, const HostFrame& frame) override;
+  Result<void> run(const RmsNorm& op, const HostFrame& frame) override;
+  Result<void> run(const Matmul& op, const HostFrame& frame) override;
+  Result<void> run(const RopeAppend& op, const HostFrame& frame) override;
+  Result<void> run(const Attention& op, const HostFrame& frame) override;
+  Result<void> run(const Route& op, const HostFrame& frame) override;
+  Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
+  Result<void> run(const AllReduce& op, const HostFrame& frame) override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+
+ protected:
+  [[nodiscard]] KvPool& pool(const HostFrame& frame) const {
+    return pools_[static_cast<std::size_t>(index_of(frame.pool))];
+  }
+  [[nodiscard]] const Weights& weights() const { return weights_; }
+
+ private:
+  const Weights& weights_;
+  std::vector<KvPool>& pools_;
+};
+
+}  // namespace secondsource::reference

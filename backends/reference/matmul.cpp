@@ -1,0 +1,152 @@
+#include "reference/matmul.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "reference/kernels.h"
+
+namespace secondsource::reference {
+namespace {
+
+/// Rows of x that share one pass over the weight: the compiler keeps their sums in vector registers.
+constexpr std::int64_t kBlockRows = 8;
+/// Rows of the weight for one row of x: as many additions are in flight as the adder is cycles long.
+constexpr std::int64_t kBlockOutputs = 4;
+
+void multiply_block(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums,
+                    std::vector<double>& transposed) {
+  const std::int64_t n_inputs = x.cols();
+  const std::int64_t n_outputs = static_cast<std::int64_t>(weight.size()) / n_inputs;
+  transposed.assign(static_cast<std::size_t>(n_inputs * kBlockRows), 0.0);
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    for (std::int64_t k = 0; k < n_inputs; ++k) transposed[static_cast<std::size_t>(k * kBlockRows + row)] = x(row, k);
+  }
+  for (std::int64_t i = 0; i < n_outputs; ++i) {
+    std::array<double, kBlockRows> sum{};
+    const float* const weight_row = weight.data() + i * n_inputs;
+    for (std::int64_t k = 0; k < n_inputs; ++k) {
+      const auto w = static_cast<double>(weight_row[k]);
+      const double* const column = transposed.data() + k * kBlockRows;
+      for (std::size_t row = 0; row < kBlockRows; ++row) sum[row] += w * column[row];
+    }
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      sums[static_cast<std::size_t>(row * n_outputs + i)] = sum[static_cast<std::size_t>(row)];
+    }
+  }
+}
+
+void multiply_one(std::span<const double> x, std::span<const float> weight, std::span<double> sums) {
+  const auto n_inputs = static_cast<std::int64_t>(x.size());
+  const std::int64_t n_outputs = static_cast<std::int64_t>(weight.size()) / n_inputs;
+  for (std::int64_t first = 0; first < n_outputs; first += kBlockOutputs) {
+    const std::int64_t n = std::min(kBlockOutputs, n_outputs - first);
+    std::array<double, kBlockOutputs> sum{};
+    std::array<const float*, kBlockOutputs> rows{};
+    for (std::int64_t i = 0; i < kBlockOutputs; ++i) {
+      rows[static_cast<std::size_t>(i)] = weight.data() + (first + std::min(i, n - 1)) * n_inputs;
+    }
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      for (std::size_t i = 0; i < kBlockOutputs; ++i) sum[i] += static_cast<double>(rows[i][k]) * x[k];
+    }
+    for (std::int64_t i = 0; i < n; ++i) sums[static_cast<std::size_t>(first + i)] = sum[static_cast<std::size_t>(i)];
+  }
+}
+
+double silu(double a) {
+  return a / (1.0 + std::exp(-a));
+}
+
+double gelu(double a) {
+  return 0.5 * a * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (a + 0.044715 * a * a * a)));
+}
+
+}  // namespace
+
+void read_activations(std::span<const float> x, ActQuant act, std::span<double> out) {
+  if (act == ActQuant::kNone) {
+    std::ranges::copy(x, out.begin());
+    return;
+  }
+  float largest = 0.0F;
+  for (const float value : x) largest = std::max(largest, std::fabs(value));
+  const float scale = largest / 127.0F;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    // nearbyint rounds half to even in the default rounding mode.
+    const float q = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(x[i] / scale), -127.0F, 127.0F);
+    out[i] = static_cast<double>(scale) * static_cast<double>(q);
+  }
+}
+
+void multiply_rows(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums) {
+  const std::int64_t n_outputs = static_cast<std::int64_t>(weight.size()) / x.cols();
+  std::vector<double> transposed;
+  for (std::int64_t row = 0; row < x.rows(); row += kBlockRows) {
+    const std::int64_t n = std::min(kBlockRows, x.rows() - row);
+    const auto out = sums.subspan(static_cast<std::size_t>(row * n_outputs), static_cast<std::size_t>(n * n_outputs));
+    if (n == 1) {
+      multiply_one(x.row(row), weight, out);
+    } else {
+      multiply_block(x.sub_rows(row, n), weight, out, transposed);
+    }
+  }
+}
+
+void apply_epilogue(Epilogue epilogue, std::span<const double> sums, std::span<const float> aux_or_bias,
+                    std::span<double> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    switch (epilogue) {
+      case Epilogue::kNone:
+        out[i] = sums[i];
+        break;
+      case Epilogue::kBias:
+      case Epilogue::kAddResidual:
+        out[i] = static_cast<double>(aux_or_bias[i]) + sums[i];
+        break;
+      case Epilogue::kGatedSilu:
+        out[i] = silu(sums[i]) * sums[out.size() + i];
+        break;
+      case Epilogue::kGatedGelu:
+        out[i] = gelu(sums[i]) * sums[out.size() + i];
+        break;
+    }
+  }
+}
+
+double soft_cap(double x, float c) {
+  if (c <= 0.0F) return x;
+  return static_cast<double>(c) * std::tanh(x / static_cast<double>(c));
+}
+
+Result<void> ReferenceKernels::run(const Matmul& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const std::span<const float> weight = weights().values(op.weight);
+  const std::int64_t n_outputs = weights().spec(op.weight).n_rows;
+
+  // In pieces, so that the f64 copies stay small beside the weights.
+  constexpr std::int64_t kPieceRows = 64;
+  std::vector<double> inputs(static_cast<std::size_t>(std::min(kPieceRows, x.rows()) * x.cols()));
+  std::vector<double> sums(static_cast<std::size_t>(std::min(kPieceRows, x.rows()) * n_outputs));
+  std::vector<double> results(static_cast<std::size_t>(out.cols()));
+  for (std::int64_t first = 0; first < x.rows(); first += kPieceRows) {
+    const std::int64_t n_rows = std::min(kPieceRows, x.rows() - first);
+    const MatrixView<double> piece(inputs.data(), n_rows, x.cols());
+    for (std::int64_t row = 0; row < n_rows; ++row) read_activations(x.row(first + row), op.act, piece.row(row));
+    multiply_rows(piece, weight, sums);
+    for (std::int64_t row = 0; row < n_rows; ++row) {
+      std::span<const float> other;
+      if (op.bias) other = weights().values(*op.bias);
+      if (op.aux) other = frame.value(*op.aux).row(first + row);
+      const auto row_sums = std::span<const double>(sums).subspan(static_cast<std::size_t>(row * n_outputs),
+                                                                  static_cast<std::size_t>(n_outputs));
+      apply_epilogue(op.epilogue, row_sums, other, results);
+      std::ranges::transform(results, out.row(first + row).begin(),
+                             [&](double value) { return static_cast<float>(soft_cap(value, op.softcap)); });
+    }
+  }
+  return {};
+}
+
+}  // namespace secondsource::reference

@@ -1,0 +1,28 @@
+#pragma once
+// Products of activations and weights with f64 sums, shared by the dense and the grouped operation.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/op.h"
+#include "core/matrix_view.h"
+
+namespace secondsource::reference {
+
+/// One row as the product sees it: x itself, or s * q with s = max|x| / 127 and q = clamp(round-half-even(x / s),
+/// +-127) for kInt8PerRow; s = 0 gives 0.
+void read_activations(std::span<const float> x, ActQuant act, std::span<double> out);
+
+/// sums[row * n + i] = sum_k x[row, k] * weight[i, k], in the order of k, for n = weight.size() / x.cols() rows of the
+/// weight. The order of the additions does not depend on the number of rows of x.
+void multiply_rows(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums);
+
+/// sums: [N] of one row, gate rows first for the gated epilogues. out: [N] or [N / 2].
+void apply_epilogue(Epilogue epilogue, std::span<const double> sums, std::span<const float> aux_or_bias,
+                    std::span<double> out);
+
+/// c * tanh(x / c) for c > 0, else x.
+[[nodiscard]] double soft_cap(double x, float c);
+
+}  // namespace secondsource::reference

@@ -1,0 +1,76 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "reference/kernels.h"
+#include "reference/matmul.h"
+
+namespace secondsource::reference {
+
+Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<std::int32_t> expert = frame.value_i32(op.expert);
+  const MatrixView<float> weight = frame.value(op.weight);
+  const auto n_experts = static_cast<std::size_t>(weights().spec(op.gate).n_rows);
+  const auto n_top = static_cast<std::size_t>(op.n_top);
+  std::vector<double> input(static_cast<std::size_t>(x.cols()));
+  std::vector<double> scores(n_experts);
+  std::vector<std::int32_t> order(n_experts);
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    read_activations(x.row(row), ActQuant::kNone, input);
+    multiply_rows({input.data(), 1, x.cols()}, weights().values(op.gate), scores);
+    // The largest scores are the largest probabilities; ties go to the lowest expert.
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, std::greater{},
+                             [&](std::int32_t e) { return scores[static_cast<std::size_t>(e)]; });
+    const double largest = scores[static_cast<std::size_t>(order[0])];
+    double sum = 0.0;
+    for (std::size_t i = 0; i < n_experts; ++i) {
+      if (op.renormalize && i >= n_top) break;
+      sum += std::exp(scores[static_cast<std::size_t>(order[i])] - largest);
+    }
+    for (std::size_t j = 0; j < n_top; ++j) {
+      expert(row, static_cast<std::int64_t>(j)) = order[j];
+      weight(row, static_cast<std::int64_t>(j)) =
+          static_cast<float>(std::exp(scores[static_cast<std::size_t>(order[j])] - largest) / sum);
+    }
+  }
+  return {};
+}
+
+Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<std::int32_t> expert = frame.value_i32(op.expert);
+  const MatrixView<float> out = frame.value(op.out);
+  const WeightSpec& spec = weights().spec(op.weights);
+  const std::int64_t n_rows = spec.n_rows / spec.n_experts;
+  const bool is_second = op.weight.has_value();
+  const std::int64_t n_inputs = is_second ? x.cols() / op.n_top : x.cols();
+  const std::int64_t n_outputs = is_second ? out.cols() : out.cols() / op.n_top;
+  const auto expert_size = static_cast<std::size_t>(n_rows * n_inputs);
+  std::vector<double> input(static_cast<std::size_t>(n_inputs));
+  std::vector<double> sums(static_cast<std::size_t>(n_rows));
+  std::vector<double> result(static_cast<std::size_t>(n_outputs));
+  std::vector<double> total(static_cast<std::size_t>(out.cols()));
+
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    std::ranges::fill(total, 0.0);
+    if (op.aux) std::ranges::copy(frame.value(*op.aux).row(row), total.begin());
+    for (std::int64_t j = 0; j < op.n_top; ++j) {
+      const std::size_t input_at = is_second ? static_cast<std::size_t>(j * n_inputs) : 0;
+      read_activations(x.row(row).subspan(input_at, input.size()), op.act, input);
+      const std::span<const float> chosen =
+          weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);
+      multiply_rows({input.data(), 1, n_inputs}, chosen, sums);
+      const Epilogue own = op.epilogue == Epilogue::kAddResidual ? Epilogue::kNone : op.epilogue;
+      apply_epilogue(own, sums, {}, result);
+      const double share = is_second ? static_cast<double>(frame.value(*op.weight)(row, j)) : 1.0;
+      const std::size_t out_at = is_second ? 0 : static_cast<std::size_t>(j * n_outputs);
+      for (std::size_t i = 0; i < result.size(); ++i) total[out_at + i] += share * result[i];
+    }
+    std::ranges::transform(total, out.row(row).begin(), [](double value) { return static_cast<float>(value); });
+  }
+  return {};
+}
+
+}  // namespace secondsource::reference
