@@ -1,0 +1,172 @@
+#pragma once
+// A backend whose "model" is a hash: the cache holds token ids, and the logits of a row are a pseudo-random function of
+// all tokens that the row's sequence can see through its block table. A wrong page, slot, position, length, fork or
+// order gives other logits, so the engine's bookkeeping is tested against expected_ids(), which knows nothing of pages.
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/sampling.h"
+#include "bundle/model_config.h"
+#include "core/clock.h"
+#include "core/random.h"
+#include "engine/model_weights.h"
+
+namespace secondsource::test {
+
+inline constexpr std::int32_t kFakeVocab = 97;
+
+/// The fake model itself: logits after these tokens.
+inline std::vector<float> fake_logits(std::span<const std::int32_t> tokens) {
+  std::uint64_t hash = tokens.size();
+  for (const std::int32_t token : tokens) hash = random_bits(hash, static_cast<std::uint64_t>(token));
+  std::vector<float> logits(kFakeVocab);
+  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(4.0 * random_unit(hash, i));
+  return logits;
+}
+
+/// What the fake model generates after the prompt, by the definition of sampling alone.
+inline std::vector<std::int32_t> expected_ids(std::vector<std::int32_t> tokens, std::size_t n, SamplingParams params) {
+  std::vector<std::int32_t> ids;
+  while (ids.size() < n) {
+    params.position = static_cast<std::int64_t>(tokens.size());
+    ids.push_back(sample_row(fake_logits(tokens), params, 0).id);
+    tokens.push_back(ids.back());
+  }
+  return ids;
+}
+
+/// What the fake saw: for tests of the scheduler's choices.
+struct FakeLog {
+  std::vector<std::int32_t> n_tokens;  ///< per submitted step
+  std::vector<std::int32_t> n_seqs;
+  std::int64_t n_page_copies = 0;
+  std::int64_t n_compiled = 0;
+  std::optional<std::size_t> fail_at_step;  ///< this submit() fails
+  bool nan_after_token = false;             ///< logits are NaN when the last token is kFakeVocab - 1
+};
+
+class FakeBackend final : public Backend {
+ public:
+  explicit FakeBackend(FakeLog& log) : log_(log) {
+    device_.backend = "fake";
+    device_.page_tokens = 4;
+    device_.token_buckets = {1, 4, 16};
+    device_.n_seq_slots = 64;
+  }
+
+  [[nodiscard]] const DeviceInfo& device() const noexcept override { return device_; }
+  [[nodiscard]] Support supports(const Op&, std::span<const ValueDesc>) const override { return Support::yes(); }
+  [[nodiscard]] Support supports_weight(WeightEncoding, ActQuant) const override { return Support::yes(); }
+  Result<WeightId> prepare_weight(const WeightSpec&) override { return WeightId{next_weight_++}; }
+  Result<std::vector<float>> unprepare_weight(WeightId) const override { return std::vector<float>(); }
+  Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override {
+    cache_.assign(static_cast<std::size_t>(n_pages * spec.page_tokens), -1);
+    page_tokens_ = spec.page_tokens;
+    n_pages_ = n_pages;
+    return KvPoolId{0};
+  }
+  Result<void> kv_copy_pages(KvPoolId, std::span<const PageCopy> copies) override {
+    for (const PageCopy& copy : copies) {
+      std::copy_n(cache_.begin() + copy.from_page * page_tokens_, page_tokens_,
+                  cache_.begin() + copy.to_page * page_tokens_);
+      ++log_.n_page_copies;
+    }
+    return {};
+  }
+  Result<void> kv_export(KvPoolId, const KvRange&, std::span<float>) const override { return {}; }
+  Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId, Trace) override;
+  Result<StepResult> wait(Ticket ticket, Deadline) override {
+    StepResult result = std::move(results_.at(static_cast<std::int64_t>(ticket)));
+    results_.erase(static_cast<std::int64_t>(ticket));
+    return result;
+  }
+  [[nodiscard]] MemoryUse memory() const override { return {}; }
+
+  Result<Ticket> run(const Batch& batch, const Bucket& bucket, const Sample& sample);
+
+ private:
+  FakeLog& log_;
+  DeviceInfo device_;
+  std::int32_t next_weight_ = 0;
+  std::int32_t page_tokens_ = 0;
+  std::int64_t n_pages_ = 0;
+  std::vector<std::int32_t> cache_;
+  std::int64_t next_ticket_ = 1;
+  std::map<std::int64_t, StepResult> results_;
+};
+
+class FakeStep final : public Step {
+ public:
+  FakeStep(FakeBackend& backend, const Bucket& bucket, const Sample& sample)
+      : backend_(backend), bucket_(bucket), sample_(sample) {}
+  [[nodiscard]] std::size_t workspace_bytes() const override { return 0; }
+  [[nodiscard]] std::span<const OpGroup> groups() const override { return {}; }
+  Result<Ticket> submit(const Batch& batch) override { return backend_.run(batch, bucket_, sample_); }
+  Result<std::vector<float>> read_value(ValueId) const override { return std::vector<float>(); }
+
+ private:
+  FakeBackend& backend_;
+  Bucket bucket_;
+  Sample sample_;
+};
+
+inline Result<std::unique_ptr<Step>> FakeBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId,
+                                                          Trace) {
+  ++log_.n_compiled;
+  return std::unique_ptr<Step>(std::make_unique<FakeStep>(*this, bucket, std::get<Sample>(graph.ops.back())));
+}
+
+inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const Sample& sample) {
+  // The full check: whatever the scheduler did, this is a batch that any backend may rely on.
+  SS_TRY_VOID(check_batch(batch, bucket, kFakeVocab, page_tokens_, n_pages_));
+  if (log_.fail_at_step == log_.n_tokens.size()) return Error{ErrorCode::kDeviceLost, "fake: told to fail"};
+  log_.n_tokens.push_back(batch.n_tokens());
+  log_.n_seqs.push_back(batch.n_seqs());
+  for (std::int32_t t = 0; t < batch.n_tokens(); ++t) {
+    const auto token = static_cast<std::size_t>(t);
+    cache_[static_cast<std::size_t>(batch.kv_slots[token])] = batch.token_ids[token];
+  }
+  StepResult result;
+  for (std::size_t row = 0; row < batch.logit_rows.size(); ++row) {
+    const std::int32_t token = batch.logit_rows[row];
+    const auto seq = std::upper_bound(batch.q_starts.begin(), batch.q_starts.end(), token) - batch.q_starts.begin() - 1;
+    std::vector<std::int32_t> seen;
+    for (std::int32_t p = 0; p <= batch.positions[static_cast<std::size_t>(token)]; ++p) {
+      const auto entry = static_cast<std::size_t>(seq * batch.max_pages_per_seq + p / page_tokens_);
+      seen.push_back(cache_[static_cast<std::size_t>(batch.block_table[entry] * page_tokens_ + p % page_tokens_)]);
+    }
+    std::vector<float> logits = fake_logits(seen);
+    if (log_.nan_after_token && seen.back() == kFakeVocab - 1) logits[0] = std::numeric_limits<float>::quiet_NaN();
+    result.tokens.push_back(sample_row(logits, batch.sampling[row], sample.n_top));
+    if (sample.keep_logits) result.logits.insert(result.logits.end(), logits.begin(), logits.end());
+  }
+  const std::int64_t ticket = next_ticket_++;
+  results_[ticket] = std::move(result);
+  return Ticket{ticket};
+}
+
+/// A configuration that fits the fake: one layer, `max_seq_len` positions.
+inline ModelConfig fake_config(std::int64_t max_seq_len = 256) {
+  ModelConfig config;
+  config.dim = 8;
+  config.ffn_dim = 8;
+  config.n_layers = 1;
+  config.n_heads = 2;
+  config.n_kv_heads = 1;
+  config.head_dim = 4;
+  config.vocab_size = kFakeVocab;
+  config.max_seq_len = max_seq_len;
+  config.rope_table.inv_freq = {1.0F, 0.1F};
+  config.windows = {0};
+  return config;
+}
+
+inline ModelWeights fake_weights() {
+  return ModelWeights{.embedding = {}, .layers = std::vector<LayerWeights>(1), .final_norm = {}, .head = {}};
+}
+
+}  // namespace secondsource::test

@@ -1,0 +1,113 @@
+#include "engine/model_graph.h"
+
+#include <set>
+
+#include "backend/check_graph.h"
+#include "backend/op_access.h"
+#include "bundle/model_config.h"
+#include "fake_backend.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+/// A configuration of the family, as its config.json would say it.
+ModelConfig config_of(const std::string& architecture, const std::string& more) {
+  const std::string text = R"({"architectures": [")" + architecture +
+                           R"("], "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                           "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64,
+                           "max_position_embeddings": 128, "rms_norm_eps": 1e-6)" +
+                           more + "}";
+  auto config = parse_model_config(text, "test");
+  if (!config) FAIL(config.error().message);
+  return *config;
+}
+
+/// Weights with an id each, and their specs by id.
+struct Numbered {
+  ModelWeights weights;
+  std::vector<WeightSpec> specs;
+
+  WeightId next(std::int64_t n_rows, std::int64_t n_cols, Join join = Join::kNone, std::int64_t n_experts = 1) {
+    specs.push_back(
+        {.name = "w", .n_rows = n_rows, .n_cols = n_cols, .parts = {}, .join = join, .n_experts = n_experts});
+    return WeightId{static_cast<std::int32_t>(specs.size()) - 1};
+  }
+
+  explicit Numbered(const ModelConfig& config) {
+    const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
+    weights.embedding = next(config.vocab_size, config.dim);
+    for (std::int64_t i = 0; i < config.n_layers; ++i) {
+      LayerWeights layer;
+      layer.attention_norm = next(1, config.dim);
+      layer.qkv = next(qkv, config.dim, Join::kConcatRows);
+      if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
+      if (config.qk_norm) layer.q_norm = next(1, config.head_dim);
+      if (config.qk_norm) layer.k_norm = next(1, config.head_dim);
+      layer.attention_out = next(config.dim, config.q_dim());
+      layer.ffn_norm = next(1, config.dim);
+      const std::int64_t n_experts = std::max<std::int64_t>(config.n_experts, 1);
+      if (config.is_mixture()) layer.router = next(config.n_experts, config.dim);
+      layer.gate_up = next(n_experts * 2 * config.ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts);
+      layer.down = next(n_experts * config.dim, config.ffn_dim, Join::kConcatRows, n_experts);
+      weights.layers.push_back(layer);
+    }
+    weights.final_norm = next(1, config.dim);
+    weights.head = next(config.vocab_size, config.dim);
+  }
+};
+
+TEST_CASE("the graph of every family is well formed, uses every weight and cache layer once, and fits its weights") {
+  const auto [architecture, more] = GENERATE(table<std::string, std::string>({
+      {"LlamaForCausalLM", ""},
+      {"LlamaForCausalLM", R"(, "head_dim": 16, "tie_word_embeddings": true)"},
+      {"MistralForCausalLM", R"(, "sliding_window": 16)"},
+      {"Qwen2ForCausalLM", ""},
+      {"Qwen3ForCausalLM", R"(, "head_dim": 16)"},
+      {"MixtralForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
+  }));
+  const bool observe_all = GENERATE(false, true);
+  CAPTURE(architecture, more, observe_all);
+  const ModelConfig config = config_of(architecture, more);
+  const Numbered numbered(config);
+  const StepGraph graph =
+      build_step_graph(config, numbered.weights, {.n_top = 5, .keep_logits = true, .observe_all = observe_all});
+  REQUIRE_OK(check_graph(graph));
+  REQUIRE_OK(check_graph_weights(graph, numbered.specs));
+  CHECK(graph.labels.size() == graph.ops.size());
+  CHECK(std::set<std::string>(graph.labels.begin(), graph.labels.end()).size() == graph.labels.size());
+
+  std::multiset<std::int32_t> used;
+  std::multiset<std::int32_t> written;
+  for (const Op& op : graph.ops) {
+    for (const WeightId id : op_access(op).weights) used.insert(index_of(id));
+    for (const ValueId id : op_access(op).writes) written.insert(index_of(id));
+  }
+  CHECK(used.size() == numbered.specs.size());
+  CHECK(std::set<std::int32_t>(used.begin(), used.end()).size() == used.size());
+  if (observe_all) CHECK(std::set<std::int32_t>(written.begin(), written.end()).size() == written.size());
+}
+
+TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
+  const auto first = [](const StepGraph& graph, auto op) {
+    for (const Op& candidate : graph.ops) {
+      if (const auto* found = std::get_if<decltype(op)>(&candidate)) return *found;
+    }
+    FAIL("no such operation");
+    return op;
+  };
+  const auto graph_of = [](const ModelConfig& config) {
+    return build_step_graph(config, Numbered(config).weights, {.act = ActQuant::kInt8PerRow});
+  };
+  const StepGraph qwen2 = graph_of(config_of("Qwen2ForCausalLM", ""));
+  CHECK(first(qwen2, Matmul{}).epilogue == Epilogue::kBias);
+  CHECK(first(qwen2, Matmul{}).act == ActQuant::kInt8PerRow);
+  CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).q_norm.has_value());
+  CHECK(first(graph_of(config_of("MistralForCausalLM", R"(, "sliding_window": 16)")), Attention{}).window == 16);
+  CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), Attention{}).scale == Approx(1.0 / std::sqrt(8.0)));
+  CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), RmsNorm{}).eps == 1e-6F);
+}
+
+}  // namespace
+}  // namespace secondsource
