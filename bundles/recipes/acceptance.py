@@ -1,0 +1,156 @@
+"""What follows from the records: how far E strays, near_tie_tau, and the quality of a variant.
+
+A record is a line of expected/VARIANT.jsonl (docs/bundle-format.md). All comparisons are made with
+what the record holds, the top 20 and a rest bucket, as any other program has to make them.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+TOP = 20
+
+# Below this the rest bucket is only rounding of the 20 log-probabilities that it is the rest of.
+REST_FLOOR = 1e-6
+
+# A variant outside these is opportunistic. The lookups are counted over few prompts.
+LIMITS = {"kl_mean": 0.05, "top1_agreement": 0.95}
+
+# Opportunistic by definition, however good the figures are.
+NEVER_BLESSED = ("int4",)
+
+# Lookup accuracy is reported for contexts up to each of these lengths (and above the one before).
+LENGTHS = (1024, 2048, 8192, 16384, 32768)
+
+
+def significant(value: float) -> float:
+    """Eight digits: an FP32 logit has seven."""
+    return float(f"{value:.8g}")
+
+
+def describe(logits: torch.Tensor) -> dict[str, list]:
+    """`top`, `top1_margin` and `logsumexp` of the rows of [positions, vocabulary]."""
+    logits = logits.double()
+    total = logits.logsumexp(-1)
+    values, ids = logits.topk(TOP, dim=-1)
+    pairs = [[[int(i), significant(float(v - t))] for i, v in zip(row_ids, row)]
+             for row_ids, row, t in zip(ids, values, total)]
+    return {
+        "top": pairs,
+        "top1_margin": [significant(float(row[0] - row[1])) for row in values],
+        "logsumexp": [significant(float(t)) for t in total],
+    }
+
+
+def _kl(top: list, other: torch.Tensor) -> float:
+    """KL of the record's distribution to log-probabilities `other` over the top 20 and the rest."""
+    kl, rest, other_rest = 0.0, 1.0, 1.0
+    for token, log_p in top:
+        log_q, p = float(other[token]), math.exp(log_p)
+        kl += p * (log_p - log_q)
+        rest -= p
+        other_rest -= math.exp(log_q)
+    rest, other_rest = max(rest, REST_FLOOR), max(other_rest, REST_FLOOR)
+    return kl + rest * math.log(rest / other_rest)
+
+
+def compare(record: dict, logits: torch.Tensor) -> dict[str, list]:
+    """The candidate's logits [positions, vocabulary] after the same ids, held against a record.
+
+    `delta` is the change of the difference between the record's best two; `nll` the candidate's
+    loss of nats on the record's ids; `agrees` whether its best id is the record's.
+    """
+    logits = logits.double()
+    log_q = logits.log_softmax(-1)
+    result: dict[str, list] = {"delta": [], "kl": [], "nll": [], "agrees": []}
+    for place, (token, top) in enumerate(zip(record["ids"], record["top"])):
+        (first, _), (second, _) = top[:2]
+        gap = float(logits[place, first] - logits[place, second])
+        result["delta"].append(significant(abs(record["top1_margin"][place] - gap)))
+        result["kl"].append(significant(_kl(top, log_q[place])))
+        result["nll"].append(significant(top[0][1] - float(log_q[place, token])))
+        result["agrees"].append(int(logits[place].argmax()) == token)
+    return result
+
+
+def _joined(comparisons: Iterable[dict], field: str) -> torch.Tensor:
+    return torch.tensor([value for c in comparisons for value in c[field]], dtype=torch.float64)
+
+
+def acceptance(comparisons: list[dict]) -> dict:
+    """The manifest's `acceptance` from the comparisons of R's records with E."""
+    delta, kl, nll = (_joined(comparisons, field) for field in ("delta", "kl", "nll"))
+    # E's mean difference may be near zero by chance, and three times nothing would refuse everyone;
+    # so two standard errors, what chance alone does to the mean, come on top.
+    chance = 2 * float(nll.std()) / math.sqrt(len(nll))
+    return {
+        "near_tie_tau": rounded(4 * float(delta.quantile(0.99))),
+        "envelope": {
+            "kl_mean": rounded(float(kl.mean())),
+            "kl_worst": rounded(float(kl.max())),
+            "nll_difference_mean": rounded(abs(float(nll.mean())) + chance),
+        },
+    }
+
+
+def rounded(value: float) -> float:
+    """Four digits, for people who read the manifest."""
+    return float(f"{value:.4g}")
+
+
+def margins(records: list[dict], tau: float) -> dict[str, float]:
+    """Shares of the golden positions by R's own margin: large is over 10 tau."""
+    all_margins = torch.tensor([m for r in records for m in r["top1_margin"]])
+    return {
+        "positions": len(all_margins),
+        "within_tau": rounded(float((all_margins <= tau).double().mean())),
+        "large": rounded(float((all_margins > 10 * tau).double().mean())),
+        "over_one": rounded(float((all_margins > 1).double().mean())),
+    }
+
+
+def _bucket(length: int) -> str | None:
+    return next((str(limit) for limit in LENGTHS if length <= limit), None)
+
+
+def lookups(prompts: list, records: list[dict], texts: list[str | None]) -> dict:
+    """Share of right answers by context length, and of invented ones where nothing was to be found."""
+    right: dict[str, list[bool]] = {}
+    invented: list[bool] = []
+    for prompt, record, text in zip(prompts, records, texts):
+        bucket = _bucket(record["n_prompt_ids"])
+        if prompt.answer is None or text is None or bucket is None:
+            continue
+        hit = text.strip().startswith(prompt.answer)
+        if prompt.kind == "unanswerable":
+            invented.append(not hit)
+        else:
+            right.setdefault(bucket, []).append(hit)
+    share = lambda hits: rounded(sum(hits) / len(hits))
+    result: dict = {}
+    if right:
+        result["lookup_accuracy"] = {str(n): share(right[str(n)]) for n in LENGTHS if str(n) in right}
+    if invented:
+        result["invented_answers"] = share(invented)
+    return result
+
+
+def quality(against_bf16: list[dict], measured: dict) -> dict:
+    """The manifest's `quality`: the comparisons of bf16's records with this variant, and `measured`."""
+    agrees = _joined(against_bf16, "agrees")
+    return {
+        "kl_mean": rounded(max(0.0, float(_joined(against_bf16, "kl").mean()))),
+        "top1_agreement": rounded(float(agrees.mean())),
+        **measured,
+        "limits": dict(LIMITS),
+    }
+
+
+def tier(variant: str, figures: dict) -> str:
+    """blessed within the limits, else opportunistic."""
+    limits = figures.get("limits")
+    if limits is None:  # bf16 was not computed, so nothing is known of this variant's quality
+        return "opportunistic"
+    within = figures["kl_mean"] <= limits["kl_mean"] and figures["top1_agreement"] >= limits["top1_agreement"]
+    return "blessed" if within and variant not in NEVER_BLESSED else "opportunistic"

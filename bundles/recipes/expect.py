@@ -1,0 +1,273 @@
+"""Expected outputs, near-tie constants and envelopes of a bundle, from transformers in FP32.
+
+    python expect.py --model DIR [--prompts DIR_OR_FILE ...] [--out DIR] [--variants bf16,int8,...]
+    python expect.py --model DIR --check [--only chat-001,...]
+
+DIR is a Hugging Face folder of a Llama-family model, or a bundle. Without --out it becomes a bundle
+in place; with --out the model's files are copied there. Without --prompts those already in the
+bundle are used. Writes OUT/expected/VARIANT.jsonl, OUT/prompts/ and OUT/manifest.yaml; what the
+manifest says of name, licence and source is kept. With --resume a stopped run goes on after the
+last finished prompt. --check computes everything again and compares, and writes nothing.
+
+docs/correctness.md has the definitions, reference.py and acceptance.py the computation.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import transformers
+
+import acceptance
+import manifest
+import quantize
+from documents import sample
+from prompt_suites import Encoder, Prompt, encode, read_suites
+from reference import Reference
+
+# Longer prompts are recorded by their hash alone.
+MOST_IDS_WRITTEN = 4096
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Journal:
+    """A file of JSON lines that survives a stop: one line a prompt, valid for one computation only."""
+
+    def __init__(self, file: Path, computation: str) -> None:
+        self.file, self.lines = file, {}
+        header = json.dumps({"computation": computation})
+        if file.exists():
+            written = file.read_text(encoding="utf-8").split("\n")
+            if written[0] == header:
+                # The text after the last newline is a line that was not finished.
+                self.lines = {line["prompt"]: line for line in map(json.loads, written[1:-1])}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept = [header] + [json.dumps(line) for line in self.lines.values()]
+        file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+    def get(self, prompt: Prompt) -> dict | None:
+        line = self.lines.get(prompt.id)
+        return line if line and line["sha256"] == prompt.sha256 + f"/{prompt.max_new_tokens}" else None
+
+    def add(self, prompt: Prompt, values: dict) -> None:
+        line = {"prompt": prompt.id, "sha256": prompt.sha256 + f"/{prompt.max_new_tokens}", **values}
+        self.lines[prompt.id] = line
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+def end_ids(config) -> set[int]:
+    ids = config.eos_token_id
+    return set() if ids is None else set(ids) if isinstance(ids, list) else {ids}
+
+
+def forked(reference: Reference, prompts: list[Prompt]) -> Iterator[tuple[Prompt, object]]:
+    """Every prompt with a cache that holds its document already; a document is computed once."""
+    by_document: dict[str | None, list[Prompt]] = {}
+    for prompt in prompts:
+        by_document.setdefault(prompt.document, []).append(prompt)
+    for name, group in by_document.items():
+        shared = reference.empty_cache()
+        if name is not None:
+            started = time.time()
+            reference.feed(shared, group[0].document_ids, 0)
+            say(f"  document {name}: {len(group[0].document_ids)} ids in {time.time() - started:.0f} s")
+        for prompt in group:
+            yield prompt, reference.fork(shared)
+
+
+def greedy(reference: Reference, cache: object, prompt: Prompt) -> dict:
+    """The record of one prompt: greedy until an end id or max_new_tokens."""
+    ends = end_ids(reference.config)
+    rows, ids = [], []
+    logits = reference.feed(cache, prompt.own_ids, 1)
+    while True:
+        rows.append(logits[0])
+        ids.append(int(logits[0].argmax()))
+        if ids[-1] in ends or len(ids) == prompt.max_new_tokens:
+            break
+        logits = reference.feed(cache, ids[-1:], 1)
+    record = {"prompt": prompt.id}
+    if len(prompt.ids) <= MOST_IDS_WRITTEN:
+        record["prompt_ids"] = list(prompt.ids)
+    return {**record, "n_prompt_ids": len(prompt.ids), "prompt_sha256": prompt.sha256, "ids": ids,
+            "finish": "eos" if ids[-1] in ends else "length", **acceptance.describe(torch.stack(rows))}
+
+
+def forced(reference: Reference, cache: object, prompt: Prompt, record: dict) -> dict:
+    """The comparison of a record with what the reference makes of the same ids."""
+    ids = record["ids"]
+    return acceptance.compare(record, reference.feed(cache, [*prompt.own_ids, *ids[:-1]], len(ids)))
+
+
+def compute(reference: Reference, prompts: list[Prompt], journal: Journal, what: str,
+            one: Callable[[object, Prompt], dict]) -> list[dict]:
+    """one(cache, prompt) for every prompt that the journal lacks; the results in the prompts' order."""
+    missing = [prompt for prompt in prompts if journal.get(prompt) is None]
+    started = time.time()
+    for done, (prompt, cache) in enumerate(forked(reference, missing), start=1):
+        journal.add(prompt, one(cache, prompt))
+        if done % 20 == 0 or done == len(missing):
+            say(f"  {what}: {done} of {len(missing)} prompts, {time.time() - started:.0f} s")
+    return [journal.lines[prompt.id] for prompt in prompts]
+
+
+@torch.no_grad()
+def perplexity(reference: Reference, encoder: Encoder) -> float:
+    """Of twenty held-back pieces of generated prose, each on its own."""
+    losses = []
+    for seed in range(20):
+        ids = encoder.encode(sample("prose", seed, "held_back", 12).text)
+        ids = ids[:reference.config.max_position_embeddings]
+        logits = reference.feed(reference.empty_cache(), ids[:-1], len(ids) - 1)
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none"))
+    return float(torch.cat(losses).mean().exp())
+
+
+class Run:
+    """Everything that expect.py computes for one model folder and one set of prompts."""
+
+    def __init__(self, model: Path, prompts: list[Prompt], encoder: Encoder, work: Path) -> None:
+        self.model, self.prompts, self.encoder, self.work = model, prompts, encoder, work
+        self.bf16_records: dict[str, dict] = {}
+        self.bf16_digest, self.bf16_part = "", {}
+
+    def variant(self, name: str) -> tuple[list[dict], dict]:
+        """The records of a variant and its part of the manifest."""
+        started = time.time()
+        say(f"{name}:")
+        reference = Reference(self.model, name)
+        digest = reference.digest()
+        if name == "f16" and self._nearly_bf16(reference):
+            digest = self.bf16_digest
+        made = {"weights": "stored" if name in ("f32", "bf16", "f16") else "quantized", "expected": f"expected/{name}.jsonl"}
+        if digest == self.bf16_digest:
+            say("  the weights of bf16, so its outputs")
+            same = {"kl_mean": 0.0, "top1_agreement": 1.0, **self.bf16_part["quality"], "limits": acceptance.LIMITS}
+            return list(self.bf16_records.values()), {**self.bf16_part, **made, "quality": same}
+
+        computation = f"{digest}/{manifest.program_hash()}/{torch.__version__}/{transformers.__version__}"
+        lines = compute(reference, self.prompts, Journal(self.work / f"R-{name}.part", computation), "R",
+                        lambda cache, prompt: self._record(reference, cache, prompt))
+        records = [line["record"] for line in lines]
+        by_id = {record["prompt"]: record for record in records}
+        figures = self._measured(reference, records)
+        against_bf16 = [line["against_bf16"] for line in lines if "against_bf16" in line]
+        if against_bf16:
+            figures = acceptance.quality(against_bf16, figures)
+        reference.become_envelope()
+        strays = compute(reference, self.prompts, Journal(self.work / f"E-{name}.part", computation), "E",
+                         lambda cache, prompt: forced(reference, cache, prompt, by_id[prompt.id]))
+        accepted = acceptance.acceptance(strays)
+        say(f"  {accepted}\n  margins {acceptance.margins(records, accepted['near_tie_tau'])}"
+            f"\n  quality {figures}\n  {time.time() - started:.0f} s in all")
+        tier = "blessed" if name == "bf16" else acceptance.tier(name, figures)
+        part = {"tier": tier, **made, "acceptance": accepted, "quality": figures}
+        if name == "bf16":
+            self.bf16_records, self.bf16_digest, self.bf16_part = by_id, digest, part
+        return records, part
+
+    def _nearly_bf16(self, reference: Reference) -> bool:
+        """Does FP16 hold the BF16 checkpoint but for the last bits of its subnormals?
+
+        A change of 2^-25 of a weight is far below what the order of FP32 sums changes in the outputs.
+        """
+        return bool(self.bf16_records) and reference.checkpoint_is_bf16 and reference.largest_change <= 2.0 ** -25
+
+    def _record(self, reference: Reference, cache: object, prompt: Prompt) -> dict:
+        """The record, and how the variant does on the ids that bf16 gave."""
+        expected = self.bf16_records.get(prompt.id)
+        if expected is None:
+            return {"record": greedy(reference, cache, prompt)}
+        record = greedy(reference, reference.fork(cache), prompt)
+        return {"record": record, "against_bf16": forced(reference, cache, prompt, expected)}
+
+    def _measured(self, reference: Reference, records: list[dict]) -> dict:
+        if self.encoder.tokenizer is None:
+            return {}
+        texts = [self.encoder.decode(record["ids"]) for record in records]
+        return {"perplexity": acceptance.rounded(perplexity(reference, self.encoder)),
+                **acceptance.lookups(self.prompts, records, texts)}
+
+
+def fitting(prompts: list[Prompt], config_file: Path) -> list[Prompt]:
+    """The prompts that fit into the model's context, said aloud when some do not."""
+    most = json.loads(config_file.read_text(encoding="utf-8"))["max_position_embeddings"]
+    fits = [p for p in prompts if len(p.ids) + p.max_new_tokens <= most]
+    if len(fits) < len(prompts):
+        say(f"{len(prompts) - len(fits)} of {len(prompts)} prompts do not fit into {most} positions: left out")
+    return fits
+
+
+def check(run: Run, folder: Path, variants: list[str], only: set[str]) -> int:
+    """Compute again and compare with the files: the ids, and the logits to 1e-3."""
+    run.prompts = [p for p in run.prompts if not only or p.id in only]
+    wrong = 0
+    for variant in variants:
+        lines = (folder / f"expected/{variant}.jsonl").read_text(encoding="utf-8").splitlines()
+        stored = {record["prompt"]: record for record in map(json.loads, lines)}
+        reference = Reference(run.model, variant)
+        for prompt, cache in forked(reference, run.prompts):
+            found, expected = greedy(reference, cache, prompt), stored.get(prompt.id)
+            same = expected is not None and all(
+                found[key] == expected[key] for key in ("prompt_sha256", "ids", "finish")) and all(
+                abs(a - b) < 1e-3 for a, b in zip(found["logsumexp"], expected["logsumexp"])) and all(
+                abs(a - b) < 1e-3 for a, b in zip(found["top1_margin"], expected["top1_margin"]))
+            wrong += not same
+            if not same:
+                say(f"{variant} {prompt.id}: differs from expected/{variant}.jsonl")
+        say(f"{variant}: {len(run.prompts)} prompts checked, {wrong} differ so far")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--prompts", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--variants", default=",".join(quantize.VARIANTS))
+    parser.add_argument("--name", help="the bundle's name; default: the folder's")
+    parser.add_argument("--license", help="of the weights; default: what the manifest says, else unknown")
+    parser.add_argument("--quality", type=Path, help="quality.json of evaluate.py: better counted lookups")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--only", default="", help="with --check: ids of prompts, comma-separated")
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    transformers.utils.logging.disable_progress_bar()
+    variants, out = options.variants.split(","), options.out or options.model
+    suites = read_suites(options.prompts or [options.model / "prompts"])
+    encoder = Encoder(options.model)
+    prompts = fitting(encode(suites, encoder), options.model / "config.json")
+    work = out / "expected" / "unfinished"
+    run = Run(options.model, prompts, encoder, work)
+    if options.check:
+        return check(run, out, variants, set(filter(None, options.only.split(","))))
+
+    if not options.resume:
+        manifest.remove_folder(work)
+    if out.resolve() != options.model.resolve():
+        manifest.copy_model(options.model, out)
+    manifest.copy_prompts(suites, out / "prompts")
+    parts = {}
+    for variant in sorted(variants, key=lambda name: name != "bf16"):  # the others are held against it
+        records, parts[variant] = run.variant(variant)
+        manifest.write_lines(out / f"expected/{variant}.jsonl", records)
+    if options.quality:
+        manifest.take_lookups(parts, json.loads(options.quality.read_text(encoding="utf-8")))
+    manifest.write(out, parts, encoder.family, {"name": options.name, "license": options.license})
+    manifest.remove_folder(work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

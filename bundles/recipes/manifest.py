@@ -1,0 +1,127 @@
+"""Write the files of a bundle around its model: prompts, expected outputs, manifest.yaml."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import transformers
+import yaml
+
+from yaml_text import to_yaml
+
+RECIPES = Path(__file__).resolve().parent
+
+# What decides the expected outputs; their hash names the program in the manifest.
+PROGRAM = ("expect.py", "acceptance.py", "prompt_suites.py", "quantize.py", "reference.py")
+
+MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json",
+               "tokenizer.json", "tokenizer_config.json", "templates/*")
+
+
+def program_hash() -> str:
+    """SHA-256 over the bytes of PROGRAM, one file after the other."""
+    return hashlib.sha256(b"".join((RECIPES / name).read_bytes() for name in PROGRAM)).hexdigest()
+
+
+def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+
+
+def copy_model(source: Path, target: Path) -> None:
+    for file in _files(source, MODEL_FILES):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def copy_prompts(suites: list[tuple[Path, dict]], target: Path) -> None:
+    """The suites and the documents they name, instead of what was there; nothing when in place already."""
+    roots = {file.parent.resolve() for file, _ in suites}
+    if roots == {target.resolve()}:
+        return
+    remove_folder(target)
+    for file, suite in suites:
+        for name in [file.name, *(d["file"] for d in suite.get("documents", []) if "file" in d)]:
+            copy = target / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.parent / name, copy)
+
+
+def write_lines(file: Path, records: list[dict]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_lookups(parts: dict[str, dict], report: dict) -> None:
+    """Lookup accuracy from evaluate.py, which asks more questions than the golden prompts do."""
+    for variant, part in parts.items():
+        measured = report["variants"].get(variant)
+        if measured is None:
+            continue
+        part["quality"]["lookup_accuracy"] = {str(n): round(share, 4) for n, share in measured["lookups"].items()}
+        invented = list(measured["invented"].values())
+        part["quality"]["invented_answers"] = round(sum(invented) / len(invented), 4)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Every file of the bundle but the manifest, hidden files and what a run has not finished."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    parts = lambda path: path.relative_to(folder).parts
+    return [path for path in files if parts(path) != ("manifest.yaml",) and "unfinished" not in parts(path)
+            and not any(part.startswith(".") for part in parts(path))]
+
+
+def _entry(folder: Path, file: Path) -> dict:
+    content = file.read_bytes()
+    return {"path": file.relative_to(folder).as_posix(), "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[str]) -> dict[str, dict]:
+    """The old manifest's other variants; without what was expected of them when that may have changed."""
+    inputs = lambda files: {f["path"]: f["sha256"] for f in files if not f["path"].startswith("expected/")}
+    unchanged = (inputs(old.get("files", [])) == inputs(entries)
+                 and old.get("expected_from", {}).get("program_sha256") == program_hash())
+    kept = {}
+    for name, part in old.get("variants", {}).items():
+        if name in computed or unchanged:
+            kept[name] = part
+            continue
+        kept[name] = {key: part[key] for key in ("tier", "weights") if key in part}
+        (folder / f"expected/{name}.jsonl").unlink(missing_ok=True)
+    return kept
+
+
+def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[str, str | None]) -> None:
+    """manifest.yaml over everything that is in the folder; keeps what it said about the source."""
+    file = folder / "manifest.yaml"
+    old = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    entries = lambda: [_entry(folder, path) for path in _listed(folder)]
+    variants = {**_kept_variants(folder, old, entries(), set(parts)), **parts}
+    content = {
+        "format": "secondsource-bundle",
+        "version": 1,
+        "name": named["name"] or old.get("name") or folder.resolve().name,
+        "family": old.get("family") or config["model_type"],
+        "license": named["license"] or old.get("license") or "unknown",
+        "source": old.get("source") or {"description": "a Hugging Face folder", "url": ""},
+        "files": sorted(entries(), key=lambda entry: entry["path"]),
+        "chat_template": old.get("chat_template") or chat_template,
+        "variants": variants,
+        "expected_from": {
+            "program": "bundles/recipes/expect.py",
+            "program_sha256": program_hash(),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "dtype": "float32",
+        },
+    }
+    file.write_text(to_yaml(content), encoding="utf-8")

@@ -1,0 +1,140 @@
+"""Read prompt suites and turn every prompt into token ids, exactly as docs/bundle-format.md says.
+
+    suites = read_suites(Path("prompts"))
+    prompts = encode(suites, Encoder(Path("bundles/default")))
+
+A document and what follows it are tokenized apart and joined; special tokens written in a text are
+recognised; nothing is added that the template or the text does not contain.
+"""
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from tokenizers import Tokenizer
+
+# What a Jinja template must contain to be one of the built-in families, first match wins.
+TEMPLATE_MARKERS = (
+    ("chatml", "<|im_start|>"),
+    ("llama3", "<|start_header_id|>"),
+    ("gemma", "<start_of_turn>"),
+    ("phi", "<|assistant|>"),
+    ("llama2", "<<SYS>>"),
+    ("mistral", "[INST]"),
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One golden prompt: `document_ids` are shared by all prompts of a document, `own_ids` follow."""
+
+    id: str
+    kind: str
+    tags: tuple[str, ...]
+    max_new_tokens: int
+    own_ids: tuple[int, ...]
+    document: str | None = None
+    document_ids: tuple[int, ...] = ()
+    answer: str | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return self.document_ids + self.own_ids
+
+    @property
+    def sha256(self) -> str:
+        """Of the ids as little-endian int32."""
+        return hashlib.sha256(struct.pack(f"<{len(self.ids)}i", *self.ids)).hexdigest()
+
+
+def chatml(messages: list[dict]) -> str:
+    """ChatML with the generation prompt, written out so that it can be held against the template."""
+    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+    return turns + "<|im_start|>assistant\n"
+
+
+class Encoder:
+    """The tokenizer and chat template of a model folder; either may be missing."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "tokenizer.json"
+        self.tokenizer = Tokenizer.from_file(str(file)) if file.exists() else None
+        self.family = "none"
+        self._template = None
+        settings = folder / "tokenizer_config.json"
+        if self.tokenizer is None or not settings.exists():
+            return
+        template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+        if isinstance(template, str):
+            self.family = next((name for name, marker in TEMPLATE_MARKERS if marker in template), "none")
+            from transformers import AutoTokenizer  # slow to import, and only needed here
+            self._template = AutoTokenizer.from_pretrained(str(folder))
+
+    def count(self, text: str) -> int:
+        return len(self.encode(text))
+
+    def encode(self, text: str) -> list[int]:
+        if self.tokenizer is None:
+            raise ValueError("a prompt has text, and the model folder has no tokenizer.json")
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: list[int]) -> str | None:
+        return self.tokenizer.decode(ids, skip_special_tokens=True) if self.tokenizer else None
+
+    def render(self, messages: list[dict]) -> str:
+        if self._template is None:
+            raise ValueError("a prompt has messages, and the model folder has no chat template")
+        text = self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        # Qwen's ChatML adds a default system turn, so only templates that add nothing can be compared.
+        if self.family == "chatml" and text.startswith(f"<|im_start|>{messages[0]['role']}\n"):
+            if text != chatml(messages):
+                raise ValueError(f"the folder's template is not ChatML as this project renders it: {text!r}")
+        return text
+
+
+def read_suites(source: Path | list[Path]) -> list[tuple[Path, dict]]:
+    """The YAML suites of a folder (sorted by name), or the given files."""
+    files = source if isinstance(source, list) else [source]
+    files = [f for file in files for f in (sorted(file.glob("*.yaml")) if file.is_dir() else [file])]
+    if not files:
+        raise ValueError(f"{source}: expected prompt suites (*.yaml), found none")
+    return [(file, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files]
+
+
+def _document_text(file: Path, document: dict) -> str:
+    if "text" in document:
+        return document["text"]
+    return (file.parent / document["file"]).read_text(encoding="utf-8")
+
+
+def _own_ids(prompt: dict, encoder: Encoder) -> list[int]:
+    if "ids" in prompt:
+        return prompt["ids"]
+    text = prompt["text"] if "text" in prompt else encoder.render(prompt["messages"])
+    return encoder.encode(text)
+
+
+def encode(suites: list[tuple[Path, dict]], encoder: Encoder) -> list[Prompt]:
+    """Every prompt of the suites with its ids, in order."""
+    documents: dict[str, tuple[int, ...]] = {}
+    for file, suite in suites:
+        for document in suite.get("documents", []):
+            if document["id"] in documents:
+                raise ValueError(f"{file}: document {document['id']} is there twice")
+            documents[document["id"]] = tuple(encoder.encode(_document_text(file, document)))
+    prompts: dict[str, Prompt] = {}
+    for file, suite in suites:
+        for entry in suite.get("prompts", []):
+            if entry["id"] in prompts:
+                raise ValueError(f"{file}: prompt {entry['id']} is there twice")
+            name = entry.get("document")
+            if name is not None and name not in documents:
+                raise ValueError(f"{file}: prompt {entry['id']} names the unknown document {name}")
+            prompts[entry["id"]] = Prompt(
+                id=entry["id"], kind=entry["kind"], tags=tuple(entry["tags"]),
+                max_new_tokens=entry["max_new_tokens"], own_ids=tuple(_own_ids(entry, encoder)),
+                document=name, document_ids=documents.get(name, ()), answer=entry.get("answer"))
+    return list(prompts.values())
