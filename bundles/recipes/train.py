@@ -51,13 +51,13 @@ LONG = dict(SHORT, long=30)
 ONLY_LONG = dict(long=1)
 
 PHASES = [
-    Phase("lookups", 8, 96, 4096, dict(records=1), (3, 5), goal=0.97),
-    Phase("families", 2, 128, 4096, SHORT, (2, 6)),
-    Phase("window 512", 4, 512, 8192, MIDDLE, (3, 24), rate=(1.0, 0.7)),
-    Phase("window 2K", 3, 2048, 8192, LONG, (8, 64), other_weight=0.1, rate=(0.7, 0.5)),
-    Phase("window 8K", 1, 8192, 8192, ONLY_LONG, (24, 64), other_weight=0.02, rate=(0.5, 0.3)),
-    Phase("window 16K", 0.5, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.3, 0.2)),
-    Phase("settle", 2, 1024, 8192, LONG, (4, 48), other_weight=0.2, rate=(0.3, 0.02)),
+    Phase("lookups", 8, 96, 4096, dict(records=1), (3, 5), goal=0.75),
+    Phase("families", 2, 128, 4096, SHORT, (2, 6), rate=(1.0, 0.6)),
+    Phase("window 512", 3.5, 512, 4096, MIDDLE, (3, 24), rate=(0.6, 0.4)),
+    Phase("window 2K", 2.5, 2048, 4096, LONG, (8, 64), other_weight=0.1, rate=(0.4, 0.25)),
+    Phase("window 8K", 1, 8192, 8192, ONLY_LONG, (24, 64), other_weight=0.02, rate=(0.25, 0.15)),
+    Phase("window 16K", 0.4, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.15, 0.15)),
+    Phase("settle", 1.5, 1024, 8192, LONG, (4, 48), rate=(0.2, 0.01)),
 ]
 CHECK_EVERY = 0.25           # million tokens
 WARMUP_STEPS = 60
@@ -247,7 +247,7 @@ def main():
                       f" loss {loss.item():.3f} answers {answer_loss:.3f}", flush=True)
             if done["tokens"] >= next_check or done["step"] == steps:
                 next_check = done["tokens"] + CHECK_EVERY
-                lengths = sorted({128, min(phase.window, 8192), 2048 if phase.window > 128 else 128})
+                lengths = sorted({128, *((min(phase.window, 8192), 2048) if phase.window > 128 else ())})
                 reached = {length: lookup_accuracy(model, corpus, length) for length in lengths}
                 print(f"check {phase.name} {done['tokens']:.2f} M tokens {done['seconds']:.0f} s"
                       f" lookups {reached}", flush=True)
