@@ -13,8 +13,8 @@ struct Price {
   double usd_per_hour = 0;
   double n_units = 1;
   double n_units_used = 1;
-  std::string source;  ///< "--price", or the price book's row with where it was read
-  std::string date;    ///< when the price was valid or read
+  std::string source{};  ///< "--price", or the price book's row with where it was read
+  std::string date{};    ///< when the price was valid or read
 
   /// (price of the instance) x (share of its devices used)
   [[nodiscard]] double usd_per_hour_used() const { return usd_per_hour * n_units_used / n_units; }

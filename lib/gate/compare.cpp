@@ -6,7 +6,6 @@
 #include <cmath>
 #include <set>
 
-#include "report/summarize.h"
 #include "stats/quantile.h"
 
 namespace secondsource {
@@ -127,18 +126,20 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const M
   const std::vector<double> b = metric.values(candidate);
   verdict.base = median(a);
   verdict.candidate = median(b);
-  verdict.shift = estimate_shift(logarithms(a), logarithms(b), common_sigma(base, candidate, rule));
-  if (!verdict.shift) {
+  const auto shift = estimate_shift(logarithms(a), logarithms(b), common_sigma(base, candidate, rule));
+  if (!shift) {
     verdict.why =
         fmt::format("too few repetitions: the base has {}, the candidate {}, 5 are needed", a.size(), b.size());
     return verdict;
   }
-  verdict.decision = decide(*verdict.shift, rule, n_cells);
-  verdict.improved = is_improved(*verdict.shift, rule, n_cells);
   const auto percent = [](double log_ratio) { return 100 * std::expm1(log_ratio); };
+  verdict.decision = decide(*shift, rule, n_cells);
+  verdict.improved = is_improved(*shift, rule, n_cells);
+  verdict.change_percent = percent(shift->estimate);
+  verdict.low_percent = percent(shift->lower_bound(0.975));
+  verdict.high_percent = percent(shift->upper_bound(0.975));
   verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), threshold {:+.0f} %",
-                            percent(verdict.shift->estimate), percent(verdict.shift->lower_bound(0.975)),
-                            percent(verdict.shift->upper_bound(0.975)), 100 * rule.threshold);
+                            *verdict.change_percent, *verdict.low_percent, *verdict.high_percent, 100 * rule.threshold);
   const double busiest = std::max(base.others_cpu_share.value_or(0), candidate.others_cpu_share.value_or(0));
   if (busiest > kQuietOthersShare) {
     verdict.why += fmt::format("; other processes took {:.0f} % of the CPUs", 100 * busiest);
@@ -156,9 +157,9 @@ void apply_waivers(const GateOptions& options, GateReport& report) {
       const std::string about = fmt::format("waiver {}: {} {}", waiver.id, verdict.cell.id(), verdict.metric);
       if (is_expired(waiver, options.today)) {
         report.waiver_errors.push_back(fmt::format("{}: expired on {}", about, waiver.expires));
-      } else if (*verdict.change_percent() > waiver.ceiling_percent) {
+      } else if (*verdict.change_percent > waiver.ceiling_percent) {
         report.waiver_errors.push_back(fmt::format("{}: {:+.1f} % exceeds its ceiling of {:g} %", about,
-                                                   *verdict.change_percent(), waiver.ceiling_percent));
+                                                   *verdict.change_percent, waiver.ceiling_percent));
       } else {
         verdict.waived_by = waiver.id;
       }
@@ -203,33 +204,11 @@ std::vector<std::pair<const CellSummary*, const CellSummary*>> pair_cells(const 
 
 }  // namespace
 
-std::optional<double> GateVerdict::change_percent() const {
-  if (!shift) return std::nullopt;
-  return 100 * std::expm1(shift->estimate);
-}
-
-std::int64_t GateReport::count(Decision decision) const {
-  return std::count_if(verdicts.begin(), verdicts.end(), [&](const GateVerdict& verdict) {
-    return verdict.decision == decision && verdict.waived_by.empty();
-  });
-}
-
-std::int64_t GateReport::count_waived() const {
-  return std::count_if(verdicts.begin(), verdicts.end(),
-                       [](const GateVerdict& verdict) { return !verdict.waived_by.empty(); });
-}
-
-Result<SummarizedRun> read_summarized_run(const std::filesystem::path& folder) {
-  SS_TRY(StoredRun stored, read_run(folder));
-  RunSummary summary = summarize(stored.record, stored.journal);
-  return SummarizedRun{std::move(stored.record), std::move(summary)};
-}
-
 GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidate, const GateOptions& options) {
   GateReport report;
   report.base_run_id = base.record.run_id;
   report.candidate_run_id = candidate.record.run_id;
-  report.rule = options.rule;
+  report.threshold_percent = 100 * options.rule.threshold;
   if (const auto why = why_runs_differ(base.record, candidate.record)) {
     report.not_comparable.push_back(*why);
     return report;

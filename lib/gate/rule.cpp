@@ -4,18 +4,6 @@
 
 namespace secondsource {
 
-std::string_view to_string(Decision decision) {
-  switch (decision) {
-    case Decision::kPass:
-      return "pass";
-    case Decision::kRegressed:
-      return "regressed";
-    case Decision::kInconclusive:
-      return "inconclusive";
-  }
-  return "inconclusive";
-}
-
 Decision decide(const Shift& shift, const GateRule& rule, std::int64_t n_cells) {
   const double threshold = std::log1p(rule.threshold);
   const double alpha = rule.family_alpha / static_cast<double>(n_cells);

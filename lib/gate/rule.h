@@ -3,16 +3,11 @@
 // "waived" are labels on top. docs/gate.md explains the choices and their sources.
 
 #include <cstdint>
-#include <string>
 
+#include "report/gate_record.h"
 #include "stats/shift.h"
 
 namespace secondsource {
-
-enum class Decision : std::uint8_t { kPass, kRegressed, kInconclusive };
-
-/// "pass", "regressed", "inconclusive"
-[[nodiscard]] std::string_view to_string(Decision decision);
 
 /// Changes are ratios worse / base - 1 of a quantity that is bad when it grows (cost, time to first token).
 struct GateRule {

@@ -22,18 +22,18 @@ namespace secondsource {
 
 /// What a verdict is about; empty or "*" matches anything, and "*" may stand for any part of a name.
 struct WaiverScope {
-  std::string bundle, backend, variant, scenario;
-  std::string metric;  ///< "cost" or "ttft"
+  std::string bundle{}, backend{}, variant{}, scenario{};
+  std::string metric{};  ///< "cost" or "ttft"
 };
 
 struct Waiver {
-  std::string id;
-  WaiverScope scope;
+  std::string id{};
+  WaiverScope scope{};
   double ceiling_percent = 0;  ///< the waived change may be at most this
-  std::string owner;
-  std::string reason;
-  std::string link;
-  std::string expires;  ///< the last day on which it holds, YYYY-MM-DD
+  std::string owner{};
+  std::string reason{};
+  std::string link{};
+  std::string expires{};  ///< the last day on which it holds, YYYY-MM-DD
 };
 
 [[nodiscard]] bool matches(const WaiverScope& scope, const CellKey& cell, std::string_view metric);

@@ -1,0 +1,202 @@
+#include "report/tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/units.h"
+
+namespace secondsource {
+namespace {
+
+constexpr const char* kUnknown = "-";
+
+std::string milliseconds(const Estimate& estimate) {
+  if (!estimate.value) return kUnknown;
+  const double ms = *estimate.value / 1e6;
+  return ms < 10 ? fmt::format("{:.2f}", ms) : fmt::format("{:.1f}", ms);
+}
+
+std::string rate(const Estimate& estimate) {
+  if (!estimate.value) return kUnknown;
+  std::string text = fmt::format("{:.{}f}", *estimate.value, *estimate.value < 100 ? 1 : 0);
+  if (estimate.low && estimate.high && *estimate.value > 0) {
+    const double spread = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low) / *estimate.value;
+    text += fmt::format(" ±{:.0f}%", 100 * spread);
+  }
+  return text;
+}
+
+std::string dollars(const std::optional<double>& usd) {
+  if (!usd) return kUnknown;
+  return *usd < 0.001 ? fmt::format("{:.2e}", *usd) : fmt::format("{:.4f}", *usd);
+}
+
+std::string memory(const CellSummary& cell) {
+  if (cell.memory) return format_bytes(cell.memory->peak_bytes);
+  return kUnknown;
+}
+
+/// The verdict, and when the cell itself did not make it, that.
+std::string golden_text(const CellSummary& cell) {
+  const bool plain = cell.status == "complete" || cell.status == "partial";
+  std::string text = cell.golden == "failed" ? "WRONG TOKENS" : cell.golden;
+  if (cell.status == "invalid") return text + ", INVALID";
+  return plain ? text : text + ", " + cell.status;
+}
+
+/// A speed is not credited to wrong tokens: its row has the verdict and no figures.
+bool has_credit(const CellSummary& cell) {
+  return cell.golden != "failed" && cell.status != "invalid";
+}
+
+std::string seconds(const std::optional<double>& value) {
+  if (!value) return kUnknown;
+  return format_duration_ns(static_cast<std::int64_t>(*value * 1e9));
+}
+
+}  // namespace
+
+TextTable results_table(std::span<const SummarizedRun> runs) {
+  TextTable table;
+  const bool several = runs.size() > 1;
+  table.columns = {"bundle",      "backend",     "variant",      "scenario",    "golden",
+                   "TTFT p50 ms", "TTFT p95 ms", "output tok/s", "peak memory", "$/1K"};
+  table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
+  if (several) {
+    table.columns.insert(table.columns.begin(), "run");
+    table.right_aligned.insert(table.right_aligned.begin(), false);
+  }
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      const bool credit = has_credit(cell);
+      const auto figure = [&](std::string text) { return credit ? std::move(text) : std::string(kUnknown); };
+      std::vector<std::string> row = {cell.key.bundle,
+                                      cell.key.backend,
+                                      cell.key.variant,
+                                      cell.key.scenario,
+                                      golden_text(cell),
+                                      figure(milliseconds(cell.ttft_e2e_p50_ns)),
+                                      figure(milliseconds(cell.ttft_e2e_p95_ns)),
+                                      figure(rate(cell.output_tok_per_s)),
+                                      figure(memory(cell)),
+                                      figure(dollars(cell.usd_per_1k_output))};
+      if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
+      table.rows.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
+TextTable golden_table(std::span<const SummarizedRun> runs) {
+  TextTable table;
+  table.columns = {"bundle",  "backend", "variant", "suite",    "verdict",
+                   "prompts", "skipped", "match",   "near tie", "wrong"};
+  table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
+  for (const SummarizedRun& run : runs) {
+    for (const GoldenRecord& golden : run.summary.golden) {
+      table.rows.push_back({golden.bundle, golden.backend, golden.variant, golden.suite, golden.verdict,
+                            fmt::to_string(golden.n_prompts), fmt::to_string(golden.n_skipped),
+                            fmt::to_string(golden.n_match), fmt::to_string(golden.n_near_tie),
+                            fmt::to_string(golden.n_wrong)});
+    }
+  }
+  return table;
+}
+
+TextTable gate_table(const GateReport& gate) {
+  TextTable table;
+  table.columns = {"cell", "metric", "base", "candidate", "change", "95 % interval", "verdict"};
+  table.right_aligned = {false, false, true, true, true, true, false};
+  for (const GateVerdict& verdict : gate.verdicts) {
+    std::string word(to_string(verdict.decision));
+    if (verdict.decision == Decision::kRegressed) word = "REGRESSED";
+    if (!verdict.waived_by.empty()) word += fmt::format(", waived by {}", verdict.waived_by);
+    if (verdict.improved) word += ", improved";
+    const bool known = verdict.change_percent.has_value();
+    table.rows.push_back(
+        {verdict.cell.id(), verdict.metric, seconds(verdict.base), seconds(verdict.candidate),
+         known ? fmt::format("{:+.1f} %", *verdict.change_percent) : kUnknown,
+         known ? fmt::format("{:+.1f} to {:+.1f} %", *verdict.low_percent, *verdict.high_percent) : kUnknown, word});
+  }
+  return table;
+}
+
+std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
+  std::vector<std::string> notes;
+  const auto add = [&](std::string note) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
+  };
+  for (const SummarizedRun& run : runs) {
+    for (const BundleRecord& bundle : run.record.bundles) {
+      if (!bundle.verified) {
+        add(fmt::format("{}: unverified: no independent expected outputs, so nothing proves these tokens right",
+                        bundle.name));
+      }
+    }
+    for (const BackendRecord& backend : run.record.backends) {
+      if (!backend.unavailable.empty()) add(fmt::format("{}: not run: {}", backend.name, backend.unavailable));
+      for (const auto& [key, value] : backend.options) {
+        if (key == "fault") add(fmt::format("{}: a fault was planted on purpose: {}", backend.name, value));
+      }
+    }
+    for (const GoldenRecord& golden : run.summary.golden) {
+      for (const std::string& reason : golden.reasons) {
+        add(fmt::format("{}/{}/{}: {}", golden.bundle, golden.backend, golden.variant, reason));
+      }
+    }
+    for (const FailureRecord& failure : run.summary.failures) {
+      add(fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind,
+                      failure.message));
+    }
+    for (const CellSummary& cell : run.summary.cells) {
+      for (const std::string& note : cell.notes) add(fmt::format("{}: {}", cell.key.id(), note));
+    }
+    if (!run.record.price) add("$/1K: no price was given (--price)");
+  }
+  return notes;
+}
+
+std::vector<std::string> gate_notes(const GateReport& gate) {
+  std::vector<std::string> notes;
+  for (const std::string& cell : gate.wrong_tokens) notes.push_back("wrong tokens: " + cell);
+  for (const std::string& cell : gate.failed) notes.push_back("not measured: " + cell);
+  for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
+  for (const std::string& error : gate.waiver_errors) notes.push_back(error);
+  for (const GateVerdict& verdict : gate.verdicts) {
+    if (verdict.decision == Decision::kPass && !verdict.improved) continue;
+    notes.push_back(
+        fmt::format("{}: {} {}: {}", to_string(verdict.decision), verdict.cell.id(), verdict.metric, verdict.why));
+  }
+  return notes;
+}
+
+std::string gate_headline(const GateReport& gate) {
+  return fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
+                     gate.count(Decision::kInconclusive), gate.count(Decision::kPass), gate.count_waived());
+}
+
+std::vector<std::string> run_header(const SummarizedRun& run) {
+  const RunRecord& record = run.record;
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("run {} of {}, secondsource {} ({}), suite {}, seed {}", record.run_id,
+                              record.started_utc, record.program_version, record.commit, record.suite, record.seed));
+  std::string host = "host:";
+  for (const HostFact& fact : record.host) {
+    if (fact.value && (fact.name == "cpu_model" || fact.name == "cpus_usable" || fact.name == "kernel")) {
+      host += fmt::format(" {} {};", fact.name, *fact.value);
+    }
+  }
+  host.pop_back();
+  lines.push_back(std::move(host));
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.unavailable.empty()) lines.push_back(fmt::format("{}: {}", backend.name, backend.device.name));
+  }
+  if (record.price) {
+    lines.push_back(fmt::format("price: {:g} USD/h, {}{}", record.price->usd_per_hour, record.price->source,
+                                record.price->date.empty() ? "" : " (" + record.price->date + ")"));
+  }
+  return lines;
+}
+
+}  // namespace secondsource

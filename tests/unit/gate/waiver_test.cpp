@@ -1,0 +1,59 @@
+#include "gate/waiver.h"
+
+#include <fmt/format.h>
+
+#include "support/result.h"
+
+using namespace secondsource;
+
+namespace {
+constexpr const char* kGood = R"(waivers:
+  - id: W-7
+    scope: {backend: onednn, scenario: "offline-*"}
+    ceiling_percent: 25
+    owner: kim
+    reason: quantizes twice
+    link: https://example.com/812
+    expires: 2026-12-31
+)";
+
+std::string changed(std::string_view from, std::string_view to) {
+  std::string text = kGood;
+  text.replace(text.find(from), from.size(), to);
+  return text;
+}
+}  // namespace
+
+TEST_CASE("a waiver is read and matches what its scope names, with * for any part") {
+  const auto waivers = parse_waivers(kGood, "waivers.yaml");
+  REQUIRE_OK(waivers);
+  REQUIRE(waivers->size() == 1);
+  const WaiverScope& scope = waivers->front().scope;
+  CHECK(matches(scope, {"b", "onednn", "int8", "offline-b16"}, "cost"));
+  CHECK_FALSE(matches(scope, {"b", "onednn", "int8", "single-stream"}, "cost"));
+  CHECK_FALSE(matches(scope, {"b", "cpu", "int8", "offline-b16"}, "ttft"));
+  CHECK_FALSE(is_expired(waivers->front(), "2026-12-31"));
+  CHECK(is_expired(waivers->front(), "2027-01-01"));
+}
+
+TEST_CASE("a waiver that says too little, or something wrong, is refused with its line") {
+  const auto [text, part] = GENERATE_COPY(table<std::string, std::string>({
+      {changed("owner: kim", "owner: \"\""), "owner"},
+      {changed("    link: https://example.com/812\n", ""), "link"},
+      {changed("2026-12-31", "2026-02-30"), "expires: expected YYYY-MM-DD"},
+      {changed("2026-12-31", "soon"), "expires: expected YYYY-MM-DD"},
+      {changed("ceiling_percent: 25", "ceiling_percent: 0"), "above 0"},
+      {changed("ceiling_percent: 25", "ceiling: 25"), "ceiling"},
+      {changed("backend: onednn", "metric: speed"), "expected cost or ttft"},
+      {std::string(kGood) + std::string(kGood).substr(9), "stands twice"},
+  }));
+  CAPTURE(text);
+  CHECK_ERROR(parse_waivers(text, "waivers.yaml"), ErrorCode::kInvalidInput, part);
+}
+
+TEST_CASE("dates are calendar dates") {
+  CHECK(is_date("2024-02-29"));
+  CHECK_FALSE(is_date("2026-02-29"));
+  CHECK_FALSE(is_date("2026-13-01"));
+  CHECK_FALSE(is_date("2026-1-01"));
+}

@@ -1,0 +1,84 @@
+#pragma once
+// A small run made by hand: one bundle, two backends, one of which crashed.
+
+#include "report/stored_run.h"
+
+namespace secondsource::test {
+
+inline CellKey cell_key(std::string backend) {
+  return {"tiny", std::move(backend), "bf16", "single-stream"};
+}
+
+/// `n` requests a repetition; request i of repetition r has its first token 10 + i ms after it was sent and then one
+/// token every 2 ms, `n_output` in all.
+inline RunRecord hand_made_record(std::int32_t repetitions) {
+  RunRecord record;
+  record.run_id = "0123456789abcdef";
+  record.started_utc = "2026-11-20T08:00:00Z";
+  record.command = {"secondsource", "run", "tiny"};
+  record.seed = 7;
+  record.program_version = "0.1.0";
+  record.suite = "smoke";
+  record.host = {{"cpu_model", "Test CPU", ""}, {"governor", std::nullopt, "not available: no cpufreq"}};
+  record.bundles = {{"tiny", "bundles/tiny", std::string(64, 'a'), true}};
+  for (const char* name : {"cpu", "onednn"}) {
+    BackendRecord backend;
+    backend.name = name;
+    backend.device.backend = name;
+    backend.device.name = "Test device";
+    backend.n_units_used = 2;
+    record.backends.push_back(backend);
+    record.cells.push_back({cell_key(name), {ScenarioKind::kSingleStream, 1, 0, 8, 100, 5}, repetitions});
+  }
+  record.price = Price{.usd_per_hour = 3.6, .n_units = 8, .n_units_used = 8, .source = "test", .date = "2026-11-20"};
+  return record;
+}
+
+inline Journal hand_made_journal(std::int32_t repetitions, std::int32_t n_requests, double slowdown = 1.0) {
+  Journal journal;
+  const auto scaled = [&](std::int64_t ns) { return static_cast<std::int64_t>(static_cast<double>(ns) * slowdown); };
+  constexpr std::int32_t kOutput = 5;
+  GoldenRecord golden;
+  golden.bundle = "tiny";
+  golden.backend = "cpu";
+  golden.variant = "bf16";
+  golden.suite = "smoke";
+  golden.verdict = "passed";
+  golden.n_prompts = 4;
+  golden.n_positions = 40;
+  golden.n_match = 39;
+  golden.n_near_tie = 1;
+  journal.lines.emplace_back(golden);
+  for (std::int32_t r = 0; r < repetitions; ++r) {
+    for (std::int32_t i = 0; i < n_requests; ++i) {
+      RequestSample sample;
+      sample.cell = cell_key("cpu").id();
+      sample.repetition = r;
+      sample.request = i;
+      sample.n_prompt_tokens = 100;
+      sample.n_output_tokens = kOutput;
+      sample.scheduled_ns = sample.sent_ns = i * 100'000'000LL;
+      sample.first_token_ns = sample.sent_ns + scaled((10 + i) * 1'000'000LL);
+      sample.first_visible_ns = *sample.first_token_ns + 1000;
+      for (int gap = 1; gap < kOutput; ++gap) sample.itl_ns.push_back(scaled(2'000'000));
+      sample.last_token_ns = *sample.first_token_ns + 4 * scaled(2'000'000);
+      sample.verified_tokens = i == 0 ? 3 : kOutput;
+      sample.finish = "length";
+      journal.lines.emplace_back(sample);
+    }
+    Repetition repetition;
+    repetition.cell = cell_key("cpu").id();
+    repetition.repetition = r;
+    repetition.window_end_ns = scaled(1'000'000'000);
+    repetition.window_output_tokens = 200 + r;
+    repetition.memory = {
+        .weights_bytes = 1000, .kv_bytes = 200, .workspace_bytes = 30, .runtime_bytes = 0, .peak_bytes = 1300};
+    repetition.host_memory.peak_rss_bytes = 5000;
+    repetition.others_cpu_share = 0.01;
+    journal.lines.emplace_back(repetition);
+  }
+  journal.lines.emplace_back(FailureRecord{"onednn", "", "crash", "signal 11 (Segmentation fault)"});
+  return journal;
+}
+
+}  // namespace secondsource::test

@@ -1,0 +1,69 @@
+#include "sample_run.h"
+#include "support/result.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+TEST_CASE("a cell's figures are those worked out by hand") {
+  const RunSummary summary = summarize(hand_made_record(5), hand_made_journal(5, 8));
+  REQUIRE(summary.cells.size() == 2);
+  const CellSummary& cell = summary.cells[0];
+  CHECK(cell.status == "complete");
+  CHECK(cell.golden == "passed");
+  CHECK(cell.n_samples == 40);
+  // TTFT of request i is 10 + i ms, i = 0..7, five times each: the median lies between 13 and 14 ms.
+  CHECK(*cell.ttft_e2e_p50_ns.value == Approx(13.5e6));
+  CHECK(cell.ttft_p50_ns_by_repetition == std::vector<double>(5, 13.5e6));
+  // 40 samples are too few for a 95th percentile with bounds (59).
+  CHECK_FALSE(cell.ttft_e2e_p95_ns.value);
+  CHECK(cell.ttft_e2e_p95_ns.why_not == "needs 59 samples, has 40");
+  CHECK(*cell.tpot_p50_ns.value == Approx(2e6));
+  CHECK(*cell.itl_p50_ns.value == Approx(2e6));
+  CHECK(cell.itl_p50_ns.n == 160);
+  // 200..204 tokens in one second: the median repetition has 202.
+  CHECK(*cell.output_tok_per_s.value == Approx(202));
+  CHECK(*cell.tok_per_s_per_user == Approx(500));
+  // Two of eight units of a 3.60 USD instance: 0.90 USD/h over 202 * 3.6 thousand tokens an hour.
+  CHECK(*cell.usd_per_1k_output == Approx(0.9 / (202 * 3.6)));
+  // 100 prompt and 5 output tokens: 21 tokens pass for each output token.
+  CHECK(*cell.usd_per_1k_total == Approx(*cell.usd_per_1k_output / 21));
+  // One of eight requests had 3 of 5 tokens verified.
+  CHECK(*cell.verified_share == Approx(38.0 / 40));
+  CHECK(cell.memory->peak_bytes == 1300);
+  CHECK(cell.peak_rss_bytes == 5000);
+}
+
+TEST_CASE("a backend that crashed has its row, with the reason and no figures") {
+  const RunSummary summary = summarize(hand_made_record(5), hand_made_journal(5, 8));
+  const CellSummary& cell = summary.cells[1];
+  CHECK(cell.key.backend == "onednn");
+  CHECK(cell.status == "failed");
+  CHECK(cell.notes == std::vector<std::string>{"crash: signal 11 (Segmentation fault)"});
+  CHECK_FALSE(cell.output_tok_per_s.value);
+  CHECK_FALSE(cell.usd_per_1k_output);
+}
+
+TEST_CASE("warm-up requests and repetitions that were cut off do not count") {
+  Journal journal = hand_made_journal(2, 4);
+  RequestSample warmup = std::get<RequestSample>(journal.lines[1]);
+  warmup.warmup = true;
+  warmup.first_token_ns = warmup.sent_ns + 900'000'000;
+  journal.lines.emplace_back(warmup);
+  RequestSample orphan = std::get<RequestSample>(journal.lines[1]);
+  orphan.repetition = 2;
+  journal.lines.emplace_back(orphan);
+  const CellSummary cell = summarize(hand_made_record(3), journal).cells[0];
+  CHECK(cell.status == "partial");
+  CHECK(cell.n_repetitions == 2);
+  CHECK(cell.n_samples == 8);
+}
+
+TEST_CASE("a failed check of a repetition makes the cell invalid") {
+  Journal journal = hand_made_journal(1, 4);
+  for (JournalLine& line : journal.lines) {
+    if (auto* repetition = std::get_if<Repetition>(&line)) repetition->invalid = {"the clock went backwards"};
+  }
+  const CellSummary cell = summarize(hand_made_record(1), journal).cells[0];
+  CHECK(cell.status == "invalid");
+  CHECK(cell.notes.front() == "repetition 0: the clock went backwards");
+}

@@ -1,0 +1,106 @@
+#include "report/csv.h"
+#include "report/html.h"
+#include "report/junit.h"
+#include "report/markdown.h"
+#include "report/tables.h"
+#include "sample_run.h"
+#include "support/result.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+SummarizedRun hand_made_run() {
+  RunRecord record = hand_made_record(5);
+  RunSummary summary = summarize(record, hand_made_journal(5, 16));
+  return {std::move(record), std::move(summary)};
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace
+
+TEST_CASE("the terminal table has one row a cell, with its verdict and its figures") {
+  const SummarizedRun run = hand_made_run();
+  const std::string text = render_terminal(results_table({&run, 1}));
+  CHECK(text ==
+        "bundle  backend  variant  scenario       golden           TTFT p50 ms  TTFT p95 ms  output tok/s  peak memory "
+        "   $/1K\n"
+        "------  -------  -------  -------------  ---------------  -----------  -----------  ------------  ----------- "
+        " ------\n"
+        "tiny    cpu      bf16     single-stream  passed                  17.5         25.0       202 ±1%      1.3 KiB "
+        " 0.0012\n"
+        "tiny    onednn   bf16     single-stream  not run, failed            -            -             -            - "
+        "      -\n");
+}
+
+TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
+  SummarizedRun run = hand_made_run();
+  run.summary.cells[0].golden = "failed";
+  const std::string text = render_markdown(results_table({&run, 1}));
+  CHECK(contains(text, "| tiny | cpu | bf16 | single-stream | WRONG TOKENS | - | - | - | - | - |"));
+  const std::string page = write_html({&run, 1}, nullptr);
+  CHECK(contains(page, "WRONG TOKENS"));
+  CHECK_FALSE(contains(page, "<rect"));
+}
+
+TEST_CASE("markup in names is escaped in HTML, XML, Markdown and CSV") {
+  SummarizedRun run = hand_made_run();
+  run.summary.cells[0].key.bundle = "a|b<script>,\"";
+  CHECK(contains(write_markdown({&run, 1}, nullptr), "a\\|b<script>"));
+  CHECK_FALSE(contains(write_html({&run, 1}, nullptr), "<script>"));
+  CHECK(contains(write_junit({&run, 1}, nullptr), "a|b&lt;script&gt;,&quot;"));
+  CHECK(contains(write_csv({&run, 1}), "\"a|b<script>,\"\"\""));
+  CHECK(escape_markup(std::string("a\x01")) == "a\xef\xbf\xbd");
+}
+
+TEST_CASE("JUnit counts what failed, what was skipped and why") {
+  const SummarizedRun run = hand_made_run();
+  GateReport gate;
+  gate.verdicts.push_back(
+      {.cell = cell_key("cpu"), .metric = "cost", .decision = Decision::kRegressed, .why = "+50 %"});
+  gate.verdicts.push_back(
+      {.cell = cell_key("cpu"), .metric = "ttft", .decision = Decision::kRegressed, .waived_by = "W-1"});
+  gate.verdicts.push_back({.cell = cell_key("cpu"), .metric = "ttft", .decision = Decision::kPass});
+  gate.not_comparable.emplace_back("the bundle's content differs");
+  const std::string xml = write_junit({&run, 1}, &gate);
+  CHECK(contains(xml, R"(<testsuite name="run 0123456789abcdef" tests="2" failures="1" errors="0" skipped="0">)"));
+  CHECK(contains(xml, R"(tests="4" failures="2" errors="0" skipped="1">)"));
+  CHECK(contains(xml, R"(<failure message="+50 %"/>)"));
+  CHECK(contains(xml, "waived by W-1"));
+  CHECK(gate_headline(gate) == "1 regressed, 0 inconclusive, 1 pass, 1 waived");
+}
+
+TEST_CASE("the CSV has a header and every row as many fields") {
+  const SummarizedRun run = hand_made_run();
+  const std::string csv = write_csv({&run, 1});
+  std::vector<std::ptrdiff_t> commas;
+  std::size_t from = 0;
+  while (from < csv.size()) {
+    const std::size_t end = csv.find("\r\n", from);
+    commas.push_back(std::count(csv.begin() + static_cast<std::ptrdiff_t>(from),
+                                csv.begin() + static_cast<std::ptrdiff_t>(end), ','));
+    from = end + 2;
+  }
+  REQUIRE(commas.size() == 3);
+  CHECK(commas[1] == commas[0]);
+  CHECK(commas[2] == commas[0]);
+}
+
+TEST_CASE("notes say what a reader must know") {
+  SummarizedRun run = hand_made_run();
+  run.record.bundles[0].verified = false;
+  run.record.backends[0].options = {{"fault", "slow:50"}};
+  run.record.price.reset();
+  const auto notes = result_notes({&run, 1});
+  const auto has = [&](std::string_view part) {
+    return std::any_of(notes.begin(), notes.end(), [&](const std::string& note) { return contains(note, part); });
+  };
+  CHECK(has("tiny: unverified"));
+  CHECK(has("planted on purpose: slow:50"));
+  CHECK(has("onednn: crash: signal 11"));
+  CHECK(has("no price was given"));
+}
