@@ -7,4 +7,8 @@ namespace secondsource {
 
 // Each adds its subcommand to `app` and, when that subcommand is the one parsed, stores its work in `action`.
 
+void add_gate_command(CLI::App& app, CommandAction& action);
+void add_report_command(CLI::App& app, CommandAction& action);
+void add_waiver_command(CLI::App& app, CommandAction& action);
+
 }  // namespace secondsource

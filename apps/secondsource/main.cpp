@@ -38,8 +38,10 @@ std::filesystem::path path_of_this_program(const char* argv0) {
 }
 
 /// In the order of `--help`.
-void add_commands([[maybe_unused]] CLI::App& app, [[maybe_unused]] CommandAction& action) {
-  // add_run_command(app, action);
+void add_commands(CLI::App& app, CommandAction& action) {
+  add_gate_command(app, action);
+  add_report_command(app, action);
+  add_waiver_command(app, action);
 }
 
 int run_program(int argc, char** argv) {

@@ -239,6 +239,31 @@ void fields(V& v, CellSummary& x) {
   v.field("ttft_p50_ns_by_repetition", x.ttft_p50_ns_by_repetition);
 }
 template <typename V>
+void fields(V& v, GateVerdict& x) {
+  v.object("cell", x.cell);
+  v.field("metric", x.metric);
+  v.choice("decision", x.decision, {"pass", "regressed", "inconclusive"});
+  v.field("base_s", x.base);
+  v.field("candidate_s", x.candidate);
+  v.field("change_percent", x.change_percent);
+  v.field("low_percent", x.low_percent);
+  v.field("high_percent", x.high_percent);
+  v.field("improved", x.improved);
+  v.field("waived_by", x.waived_by);
+  v.field("why", x.why);
+}
+template <typename V>
+void fields(V& v, GateReport& x) {
+  v.field("base_run_id", x.base_run_id);
+  v.field("candidate_run_id", x.candidate_run_id);
+  v.field("threshold_percent", x.threshold_percent);
+  v.objects("verdicts", x.verdicts);
+  v.field("wrong_tokens", x.wrong_tokens);
+  v.field("failed", x.failed);
+  v.field("not_comparable", x.not_comparable);
+  v.field("waiver_errors", x.waiver_errors);
+}
+template <typename V>
 void fields(V& v, RunSummary& x) {
   v.version("schema_version", x.schema_version, kResultsSchemaVersion);
   v.field("run_id", x.run_id);
@@ -282,6 +307,9 @@ constexpr const char* line_type(const JournalLine& line) {
 
 std::string to_json(const RunRecord& record) {
   return dump(write(record), 2) + "\n";
+}
+std::string to_json(const GateReport& gate) {
+  return dump(write(gate), 2) + "\n";
 }
 std::string to_json(const RunSummary& summary) {
   return dump(write(summary), 2) + "\n";

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "core/result.h"
+#include "report/gate_record.h"
 #include "report/records.h"
 
 namespace secondsource {
 
 [[nodiscard]] std::string to_json(const RunRecord& record);
 [[nodiscard]] std::string to_json(const RunSummary& summary);
+[[nodiscard]] std::string to_json(const GateReport& gate);
 /// One line, without the newline.
 [[nodiscard]] std::string to_json_line(const JournalLine& line);
 

@@ -1,0 +1,80 @@
+// secondsource gate BASE CANDIDATE: the verdict on two stored runs.
+
+#include <fmt/format.h>
+
+#include "commands.h"
+#include "core/clock.h"
+#include "gate/compare.h"
+#include "gate_status.h"
+#include "report/junit.h"
+#include "report/markdown.h"
+#include "report/tables.h"
+
+namespace secondsource {
+namespace {
+
+struct GateCommandOptions {
+  std::string base;
+  std::string candidate;
+  std::string waivers;
+  std::string format = "table";
+  double threshold_percent = 10;
+  double sitting_percent = 4;
+  bool allow_inconclusive = false;
+  bool allow_unverified = false;
+};
+
+std::string render(const GateReport& gate, const SummarizedRun& candidate, const std::string& format) {
+  if (format == "json") return to_json(gate);
+  if (format == "markdown") return write_markdown({&candidate, 1}, &gate);
+  if (format == "junit") return write_junit({&candidate, 1}, &gate);
+  std::string text = gate.verdicts.empty() ? "" : render_terminal(gate_table(gate)) + "\n";
+  for (const std::string& note : gate_notes(gate)) text += note + "\n";
+  return text + "gate: " + gate_headline(gate) + "\n";
+}
+
+Result<ExitStatus> run_gate(const GateCommandOptions& options) {
+  GateOptions gate_options;
+  gate_options.rule.threshold = options.threshold_percent / 100;
+  gate_options.rule.sitting_sigma = options.sitting_percent / 100;
+  gate_options.today = utc_timestamp().substr(0, 10);
+  gate_options.allow_unverified = options.allow_unverified;
+  if (!options.waivers.empty()) {
+    SS_TRY(gate_options.waivers, read_waivers(options.waivers));
+  }
+  SS_TRY(const SummarizedRun base, read_summarized_run(options.base));
+  SS_TRY(const SummarizedRun candidate, read_summarized_run(options.candidate));
+  const GateReport gate = compare_runs(base, candidate, gate_options);
+  SS_TRY_VOID(print(render(gate, candidate, options.format)));
+  return most_serious(statuses_of(gate, options.allow_inconclusive));
+}
+
+}  // namespace
+
+void add_gate_command(CLI::App& app, CommandAction& action) {
+  auto options = std::make_shared<GateCommandOptions>();
+  CLI::App* command = app.add_subcommand("gate", "The verdict on two stored runs: regressed, pass or inconclusive");
+  command->add_option("base", options->base, "Run directory of the base")->required();
+  command->add_option("candidate", options->candidate, "Run directory of the candidate")->required();
+  command->add_option("--threshold", options->threshold_percent, "Percent by which cost or TTFT may grow")
+      ->check(CLI::Range(0.1, 1000.0))
+      ->capture_default_str();
+  command
+      ->add_option("--sitting-error", options->sitting_percent,
+                   "Percent that two sittings of the same thing differ by (standard deviation)")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command->add_option("--waivers", options->waivers, "YAML file with accepted regressions");
+  command->add_option("--format", options->format, "table, markdown, json or junit")
+      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->capture_default_str();
+  command->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
+  command->add_flag("--allow-unverified", options->allow_unverified, "Also judge bundles without expected outputs");
+  command->footer(
+      "Ends with 0 (pass or waived), 1 (regressed), 3 (wrong tokens), 4 (a cell could not be measured),\n"
+      "5 (inconclusive), 6 (not comparable). docs/gate.md has the rule.\n"
+      "Example: secondsource gate runs/main runs/pr-812 --waivers waivers.yaml --format markdown");
+  command->callback([options, &action] { action = [options](CommandContext&) { return run_gate(*options); }; });
+}
+
+}  // namespace secondsource
