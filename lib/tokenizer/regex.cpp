@@ -21,7 +21,7 @@ constexpr std::uint32_t kMaxHeapKib = 64 * 1024;
 // White_Space as ranges: in PCRE2 \s has U+180E as well, and a bitmap is faster than a property.
 constexpr std::string_view kWhitespace =
     "\\x{9}-\\x{d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 
 /// The members of the class that \letter means in Oniguruma; empty for any other letter.

@@ -1,0 +1,201 @@
+#include "tokenizer/gguf_vocabulary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/utf8.h"
+#include "tokenizer/gguf_pre_tokenizer.h"
+#include "tokenizer/tokenizer_parts.h"
+#include "tokenizer/unicode.h"
+
+namespace secondsource {
+namespace {
+
+using tokenizer::AddedToken;
+using tokenizer::Merge;
+using tokenizer::TokenizerParts;
+
+enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581
+// All ways to cut all tokens in two cost this much hashing; the largest real vocabulary needs about 2^26.
+constexpr std::uint64_t kMaxCutBytes = std::uint64_t{1} << 31;
+
+Error invalid(std::string text) {
+  return Error{ErrorCode::kInvalidInput, std::move(text)};
+}
+
+std::int32_t type_of(const GgufVocabulary& vocabulary, std::size_t id) {
+  return vocabulary.token_types.empty() ? kNormal : vocabulary.token_types[id];
+}
+
+Result<void> check_sizes(const GgufVocabulary& vocabulary) {
+  const std::size_t n_tokens = vocabulary.tokens.size();
+  if (n_tokens == 0 || n_tokens > static_cast<std::size_t>(tokenizer::kMaxTokenId) + 1) {
+    return invalid(
+        fmt::format("tokenizer.ggml.tokens: expected 1 to {} tokens, found {}", tokenizer::kMaxTokenId + 1, n_tokens));
+  }
+  if (!vocabulary.token_types.empty() && vocabulary.token_types.size() != n_tokens) {
+    return invalid(fmt::format("tokenizer.ggml.token_type: expected {} values, found {}", n_tokens,
+                               vocabulary.token_types.size()));
+  }
+  if (vocabulary.model == "llama" && vocabulary.scores.size() != n_tokens) {
+    return invalid(
+        fmt::format("tokenizer.ggml.scores: expected {} values, found {}", n_tokens, vocabulary.scores.size()));
+  }
+  const auto check_id = [&](std::string_view key, const std::optional<std::int64_t>& id) -> Result<void> {
+    if (!id || (*id >= 0 && *id < static_cast<std::int64_t>(n_tokens))) return {};
+    return invalid(fmt::format("tokenizer.ggml.{}: expected an id in [0, {}), found {}", key, n_tokens, *id));
+  };
+  SS_TRY_VOID(check_id("bos_token_id", vocabulary.bos_id));
+  SS_TRY_VOID(check_id("eos_token_id", vocabulary.eos_id));
+  return check_id("unknown_token_id", vocabulary.unk_id);
+}
+
+/// Every token into the vocabulary, control and user-defined ones to the added tokens as well.
+Result<void> add_tokens(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& text = vocabulary.tokens[id];
+    if (const std::optional<std::size_t> offset = find_invalid_utf8(text)) {
+      return invalid(
+          fmt::format("tokenizer.ggml.tokens[{}]: expected UTF-8, found an invalid byte at offset {}", id, *offset));
+    }
+    const Result<void> added = parts.vocabulary.add(text, static_cast<std::int64_t>(id), true);
+    if (!added) return added.error().with_context(fmt::format("tokenizer.ggml.tokens[{}]", id));
+    const std::int32_t type = type_of(vocabulary, id);
+    if (type < kNormal || type > kByte) {
+      return invalid(fmt::format("tokenizer.ggml.token_type[{}]: expected 1 to 6, found {}", id, type));
+    }
+    const bool is_added = type == kControl || type == kUserDefined || type == kUnknown;
+    if (!is_added || text.empty() || parts.vocabulary.id_of(text) != static_cast<std::int32_t>(id)) continue;
+    AddedToken token;
+    token.id = static_cast<std::int32_t>(id);
+    token.content = text;
+    token.special = type != kUserDefined;
+    SS_TRY_VOID(parts.added_tokens.add(std::move(token)));
+  }
+  return {};
+}
+
+/// "left right": the separator is the first space after the first byte, since a side may begin with one.
+Result<void> add_merges(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
+  for (std::size_t i = 0; i < vocabulary.merges.size(); ++i) {
+    const std::string_view merge = vocabulary.merges[i];
+    const std::size_t space = merge.find(' ', 1);
+    const auto refuse = [&](std::string_view expected) {
+      return invalid(fmt::format("tokenizer.ggml.merges[{}]: expected {}, found \"{}\"", i, expected,
+                                 printable(merge.substr(0, 80))));
+    };
+    if (merge.empty() || space == std::string_view::npos) return refuse("\"left right\"");
+    const std::string_view left_text = merge.substr(0, space);
+    const std::string_view right_text = merge.substr(space + 1);
+    const std::optional<std::int32_t> left = parts.vocabulary.id_of(left_text);
+    const std::optional<std::int32_t> right = parts.vocabulary.id_of(right_text);
+    const std::optional<std::int32_t> merged = parts.vocabulary.id_of(std::string(left_text).append(right_text));
+    if (!left || !right || !merged) return refuse("two tokens that make a third");
+    parts.merges.set(*left, *right, Merge{.rank = static_cast<std::uint32_t>(i), .merged_id = *merged});
+  }
+  return {};
+}
+
+/// Ranks by score: the best score is 0, equal scores have equal ranks (then the leftmost pair goes first).
+Result<std::vector<std::uint32_t>> ranks_of_scores(const std::vector<float>& scores) {
+  std::vector<float> distinct = scores;
+  for (const float score : distinct) {
+    if (std::isnan(score)) return invalid("tokenizer.ggml.scores: expected numbers, found NaN");
+  }
+  std::sort(distinct.begin(), distinct.end(), std::greater<>());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  std::vector<std::uint32_t> ranks;
+  ranks.reserve(scores.size());
+  for (const float score : scores) {
+    const auto place = std::lower_bound(distinct.begin(), distinct.end(), score, std::greater<>());
+    ranks.push_back(static_cast<std::uint32_t>(place - distinct.begin()));
+  }
+  return ranks;
+}
+
+/// SentencePiece merges any two neighbours whose texts together are a token: every cut of every token into two tokens.
+Result<void> add_merges_by_score(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
+  SS_TRY(const std::vector<std::uint32_t> ranks, ranks_of_scores(vocabulary.scores));
+  std::uint64_t cut_bytes = 0;
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::int32_t type = type_of(vocabulary, id);
+    if (type == kControl || type == kByte || type == kUnknown) continue;
+    const std::string_view text = vocabulary.tokens[id];
+    if (parts.vocabulary.id_of(text) != static_cast<std::int32_t>(id)) continue;
+    cut_bytes += static_cast<std::uint64_t>(text.size()) * text.size();
+    if (cut_bytes > kMaxCutBytes) {
+      return invalid(fmt::format("tokenizer.ggml.tokens: expected shorter tokens, found one of {} bytes", text.size()));
+    }
+    for (std::size_t cut = text.empty() ? 0 : tokenizer::character_length(text[0]); cut < text.size();
+         cut += tokenizer::character_length(text[cut])) {
+      const std::optional<std::int32_t> left = parts.vocabulary.id_of(text.substr(0, cut));
+      if (!left) continue;
+      const std::optional<std::int32_t> right = parts.vocabulary.id_of(text.substr(cut));
+      if (!right) continue;
+      parts.merges.set(*left, *right, Merge{.rank = ranks[id], .merged_id = static_cast<std::int32_t>(id)});
+    }
+  }
+  return {};
+}
+
+Result<void> make_gpt2(const GgufVocabulary& vocabulary, TokenizerParts& parts, bool& add_bos) {
+  Result<tokenizer::GgufPreTokenizer> pre = tokenizer::gguf_pre_tokenizer(vocabulary.pre);
+  if (!pre) return pre.error();
+  parts.pre_tokenizer = std::move(pre->steps);
+  parts.bpe.ignore_merges = pre->ignore_merges;
+  add_bos = pre->add_bos;
+  parts.decoder.emplace_back(tokenizer::ByteLevelDecoder{});
+  return add_merges(vocabulary, parts);
+}
+
+Result<void> make_llama(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
+  const bool prepends = vocabulary.add_space_prefix.value_or(true);
+  if (prepends) parts.normalizer.emplace_back(tokenizer::PrependNormalizer{std::string(kSpaceMark)});
+  parts.normalizer.emplace_back(
+      tokenizer::ReplaceNormalizer{tokenizer::Pattern(std::string(" ")), std::string(kSpaceMark)});
+  parts.bpe.byte_fallback = true;
+  parts.bpe.fuse_unk = true;
+  if (vocabulary.unk_id) parts.bpe.unk_token = vocabulary.tokens[static_cast<std::size_t>(*vocabulary.unk_id)];
+  parts.decoder.emplace_back(tokenizer::ReplaceDecoder{tokenizer::Pattern(std::string(kSpaceMark)), std::string(" ")});
+  parts.decoder.emplace_back(tokenizer::ByteFallbackDecoder{});
+  parts.decoder.emplace_back(tokenizer::FuseDecoder{});
+  if (prepends) parts.decoder.emplace_back(tokenizer::StripDecoder{.content = U' ', .start = 1, .stop = 0});
+  return add_merges_by_score(vocabulary, parts);
+}
+
+Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
+  if (vocabulary.model != "gpt2" && vocabulary.model != "llama") {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("tokenizer.ggml.model \"{}\": expected gpt2 or llama", printable(vocabulary.model))};
+  }
+  SS_TRY_VOID(check_sizes(vocabulary));
+  TokenizerParts parts;
+  parts.has_decoder = true;
+  SS_TRY_VOID(add_tokens(vocabulary, parts));
+  bool add_bos = true;
+  if (vocabulary.model == "gpt2") {
+    SS_TRY_VOID(make_gpt2(vocabulary, parts, add_bos));
+  } else {
+    SS_TRY_VOID(make_llama(vocabulary, parts));
+  }
+  if (vocabulary.bos_id) parts.bos_id = static_cast<std::int32_t>(*vocabulary.bos_id);
+  if (vocabulary.eos_id) parts.end_ids.push_back(static_cast<std::int32_t>(*vocabulary.eos_id));
+  if (vocabulary.add_bos.value_or(add_bos) && parts.bos_id) parts.prefix_ids.push_back(*parts.bos_id);
+  if (vocabulary.add_eos.value_or(false) && vocabulary.eos_id) parts.suffix_ids = parts.end_ids;
+  return Tokenizer::from_parts(std::move(parts));
+}
+
+}  // namespace
+
+Result<Tokenizer> tokenizer_from_gguf(const GgufVocabulary& vocabulary, std::string_view name_for_messages) {
+  Result<Tokenizer> tokenizer = make_tokenizer(vocabulary);
+  if (!tokenizer) return tokenizer.error().with_context(name_for_messages);
+  return tokenizer;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,131 @@
+// Tokenizers of real models, read in place. Expected ids come from llama.cpp (.inp with .out), from transformers.js
+// (vectors/transformers.js), and for the rest from the Hugging Face `tokenizers` package 0.23.3
+// (tests/data/tokenizer/asset_vectors.json, made by make_vectors.py beside it).
+#include <fmt/format.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "core/file.h"
+#include "support/assets.h"
+#include "support/data.h"
+#include "vector_file.h"
+
+namespace secondsource {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+Result<Tokenizer> load(const std::filesystem::path& path) {
+  SS_TRY(const std::string text, read_file(path));
+  return Tokenizer::from_json(text, path.filename().string());
+}
+
+/// The cases of a llama.cpp .inp file, parted as its tests/test-tokenizer-0.cpp does it.
+std::vector<std::string> read_inputs(const std::filesystem::path& path) {
+  const Result<std::string> text = read_file(path);
+  REQUIRE_OK(text);
+  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
+  std::vector<std::string> inputs;
+  std::size_t begin = 0;
+  for (std::size_t end = 0; (end = text->find(kSeparator, begin)) != std::string::npos;
+       begin = end + kSeparator.size()) {
+    inputs.push_back(text->substr(begin, end - begin));
+  }
+  inputs.push_back(text->substr(begin));
+  return inputs;
+}
+
+/// The ids of a .out file, a line a case.
+std::vector<Ids> read_outputs(const std::filesystem::path& path) {
+  const Result<std::string> text = read_file(path);
+  REQUIRE_OK(text);
+  std::vector<Ids> outputs;
+  std::istringstream lines(*text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream numbers(line);
+    Ids ids;
+    for (std::int32_t id = 0; numbers >> id;) ids.push_back(id);
+    outputs.push_back(std::move(ids));
+  }
+  // The last case is the empty text after the last separator; it has no line.
+  outputs.emplace_back();
+  return outputs;
+}
+
+TEST_CASE("the llama.cpp vectors of phi-3 come out with its tokenizer.json") {
+  const auto file = test::asset("tokenizers/hf/phi-3-mini/tokenizer.json");
+  const auto inputs_file = test::asset("tokenizers/llama.cpp/ggml-vocab-phi-3.gguf.inp");
+  const auto outputs_file = test::asset("tokenizers/llama.cpp/ggml-vocab-phi-3.gguf.out");
+  if (!file || !inputs_file || !outputs_file) return;
+  const Result<Tokenizer> tokenizer = load(*file);
+  REQUIRE_OK(tokenizer);
+  const std::vector<std::string> inputs = read_inputs(*inputs_file);
+  const std::vector<Ids> outputs = read_outputs(*outputs_file);
+  REQUIRE(inputs.size() == 47);
+  REQUIRE(outputs.size() == 47);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    CAPTURE(i, inputs[i]);
+    const Result<Ids> ids = tokenizer->encode(inputs[i], {.add_special_tokens = false});
+    REQUIRE_OK(ids);
+    CHECK(*ids == outputs[i]);
+  }
+}
+
+TEST_CASE("the transformers.js vectors of llama2 come out with the tokenizer.json of phi-3") {
+  const auto file = test::asset("tokenizers/hf/phi-3-mini/tokenizer.json");
+  const auto vectors_file = test::asset("tokenizers/vectors/transformers.js/llama2.json");
+  if (!file || !vectors_file) return;
+  const Result<Tokenizer> tokenizer = load(*file);
+  REQUIRE_OK(tokenizer);
+  const auto vectors = nlohmann::json::parse(*read_file(*vectors_file));
+  REQUIRE(vectors["cases"].size() == 37);
+  for (const auto& [name, one] : vectors["cases"].items()) {
+    CAPTURE(name);
+    // Its expected ids begin with <s>, which phi-3's own template leaves out.
+    Ids expected = one["ids"];
+    REQUIRE(expected.front() == 1);
+    const Result<Ids> ids = tokenizer->encode(one["text"].get<std::string>(), {.add_special_tokens = false});
+    REQUIRE_OK(ids);
+    Ids with_bos = *ids;
+    with_bos.insert(with_bos.begin(), 1);
+    CHECK(with_bos == expected);
+  }
+}
+
+TEST_CASE("the llama-bpe vectors are skipped: their vocabulary is not among the assets") {
+  if (!test::asset("tokenizers/llama.cpp/ggml-vocab-llama-bpe.gguf.inp")) return;
+  CHECK_FALSE(std::filesystem::exists(*test::asset("tokenizers/llama.cpp") / "ggml-vocab-llama-bpe.gguf"));
+  std::cout << "skipped: llama-bpe: 47 vectors, but ggml-vocab-llama-bpe.gguf (the vocabulary) is absent\n";
+}
+
+TEST_CASE("the tokenizers of real models give the ids of Hugging Face tokenizers") {
+  const auto vectors = nlohmann::json::parse(*read_file(test::data_file("tokenizer/asset_vectors.json")));
+  REQUIRE(vectors["cases"].size() == 5);
+  for (const nlohmann::json& one : vectors["cases"]) {
+    const auto file = test::asset(one["file"].get<std::string>());
+    if (!file) continue;
+    CAPTURE(one["name"].get<std::string>());
+    const Result<Tokenizer> tokenizer = load(*file);
+    REQUIRE_OK(tokenizer);
+    test::check_rows(*tokenizer, one);
+  }
+}
+
+TEST_CASE("special tokens of real files are known by name") {
+  const auto file = test::asset("tokenizers/hf/SmolLM2-135M-Instruct/tokenizer.json");
+  if (!file) return;
+  const Result<Tokenizer> tokenizer = load(*file);
+  REQUIRE_OK(tokenizer);
+  CHECK(tokenizer->vocab_size() == 49152);
+  CHECK(tokenizer->kind() == "byte-level BPE");
+  CHECK(tokenizer->n_merges() == 48900);
+  CHECK(tokenizer->end_ids() == Ids{0, 2});  // <|endoftext|>, <|im_end|>
+  CHECK(tokenizer->special_ids().size() == 17);
+  CHECK(tokenizer->id_of("<|im_start|>") == 1);
+  CHECK(tokenizer->token(1) == "<|im_start|>");
+  CHECK_FALSE(tokenizer->bos_id());
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,43 @@
+#pragma once
+// Reads the vector files of tests/data/tokenizer: texts with the ids and decoded texts that the Hugging Face
+// `tokenizers` package 0.23.3 gives (make_vectors.py there made them), and holds a Tokenizer against them.
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "support/catch.h"
+#include "support/result.h"
+#include "tokenizer/tokenizer.h"
+
+namespace secondsource::test {
+
+/// Every row of a case. Ids with and without special tokens recognised, decoded whole and streamed, with and without
+/// special tokens.
+inline void check_rows(const Tokenizer& tokenizer, const nlohmann::json& one) {
+  const bool decodes = one["name"].get<std::string>().find("ids only") == std::string::npos;
+  for (const nlohmann::json& row : one["rows"]) {
+    const std::string text = row["text"];
+    const std::vector<std::int32_t> expected = row["ids"];
+    CAPTURE(text);
+    const Result<std::vector<std::int32_t>> ids = tokenizer.encode(text, {});
+    REQUIRE_OK(ids);
+    CHECK(*ids == expected);
+    const Result<std::vector<std::int32_t>> plain = tokenizer.encode(text, {.parse_special = false});
+    REQUIRE_OK(plain);
+    CHECK(*plain == row.value("plain_ids", expected));
+    if (!decodes) continue;
+    for (const bool skip_special : {false, true}) {
+      const std::string decoded = row.value(skip_special ? "decoded_skip" : "decoded", text);
+      CHECK(tokenizer.decode(expected, {.skip_special = skip_special}) == decoded);
+      StreamingDecoder decoder = tokenizer.stream({.skip_special = skip_special});
+      std::string streamed;
+      for (const std::int32_t id : expected) streamed += decoder.push(id);
+      streamed += decoder.finish();
+      CHECK(streamed == decoded);
+    }
+  }
+}
+
+}  // namespace secondsource::test
