@@ -31,7 +31,7 @@ struct LoadResult {
 /// What the watcher of a worker looks at: is anything moving?
 using ProgressCount = std::atomic<std::int64_t>;
 
-/// Sends all `requests` (tags distinct) and returns when all have ended. Counts every token in `progress`.
+/// Sends all `requests` (tags distinct) and returns when all have ended. Counts every poll in `progress`.
 /// Errors: what the system failed with; kInterrupted. A request that the system refuses is a result with an error.
 Result<LoadResult> generate_load(SystemUnderTest& system, std::span<const TimedRequest> requests,
                                  const LoadShape& shape, const InterruptFlag& interrupt, ProgressCount& progress);

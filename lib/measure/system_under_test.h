@@ -63,7 +63,7 @@ struct StepTotals {
   std::int64_t prefill_ns = 0;
   std::int64_t decode_tokens = 0;  ///< of steps that held no prompt tokens
   std::int64_t decode_ns = 0;
-  std::int64_t busy_ns = 0;  ///< all steps, mixed ones included
+  std::int64_t host_ns = 0;  ///< between steps, with work to do: scheduling, batches, results, detokenizing
 };
 
 class SystemUnderTest {

@@ -4,10 +4,11 @@
 
 namespace secondsource {
 
-TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const ExpectedAnswer& expected) {
+TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const ExpectedOutput& expected,
+                                double near_tie_tau) {
   TimedVerdict verdict;
   std::size_t n_comparable = expected.ids.size();
-  if (expected.ends_with_stop && n_comparable > 0) --n_comparable;
+  if (expected.finish == Finish::kEos && n_comparable > 0) --n_comparable;
   n_comparable = std::min(n_comparable, ids.size());
   for (std::size_t index = 0; index < n_comparable; ++index) {
     if (ids[index] == expected.ids[index]) {
@@ -15,12 +16,11 @@ TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const Expecte
       continue;
     }
     const auto position = static_cast<std::int32_t>(index);
-    const auto& top = index < expected.top.size() ? expected.top[index] : std::vector<TokenLogprob>{};
+    const auto& top = index < expected.top.size() ? expected.top[index] : std::vector<TopToken>{};
     const auto chosen =
-        std::find_if(top.begin(), top.end(), [&](const TokenLogprob& entry) { return entry.id == ids[index]; });
+        std::find_if(top.begin(), top.end(), [&](const TopToken& entry) { return entry.id == ids[index]; });
     const bool is_near_tie =
-        chosen != top.end() &&
-        static_cast<double>(top.front().logprob) - static_cast<double>(chosen->logprob) <= expected.near_tie_tau;
+        chosen != top.end() && top.front().log_probability - chosen->log_probability <= near_tie_tau;
     (is_near_tie ? verdict.near_tie_at : verdict.wrong_at) = position;
     break;
   }

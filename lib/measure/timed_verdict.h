@@ -5,19 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
-#include "backend/batch.h"
+#include "bundle/expected.h"
 
 namespace secondsource {
-
-/// What the reference answered to the prompt.
-struct ExpectedAnswer {
-  std::vector<std::int32_t> ids;
-  bool ends_with_stop = false;                 ///< the last id is an end of text, which timed runs never sample
-  std::vector<std::vector<TokenLogprob>> top;  ///< [ids.size()][<= 20], best first
-  double near_tie_tau = 0;
-};
 
 struct TimedVerdict {
   std::int32_t verified_tokens = 0;  ///< equal to the reference's, from the first on
@@ -28,6 +19,8 @@ struct TimedVerdict {
 /// Compares position by position until the reference has no more ids, or the two part: at a near tie (the reference
 /// itself gave the candidate's token at most tau less than its best, and it is among the stored top) judging ends
 /// there; elsewhere it is wrong there.
-[[nodiscard]] TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const ExpectedAnswer& expected);
+/// Timed runs never sample an end of text, so the reference's own is left out of the comparison.
+[[nodiscard]] TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const ExpectedOutput& expected,
+                                              double near_tie_tau);
 
 }  // namespace secondsource
