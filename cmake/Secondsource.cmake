@@ -13,6 +13,11 @@ if(SECONDSOURCE_SANITIZE)
   target_link_options(secondsource_flags INTERFACE -fsanitize=${SECONDSOURCE_SANITIZE})
 endif()
 
+if(SECONDSOURCE_FUZZ)
+  # Coverage for libFuzzer everywhere; its main() only where a fuzz target links it.
+  target_compile_options(secondsource_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 function(ss_add_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS")
   set(target secondsource_${name})

@@ -1,0 +1,16 @@
+file(GLOB_RECURSE headers ${SOURCE_FOLDER}/lib/*.h)
+set(failed "")
+foreach(header IN LISTS headers)
+  execute_process(
+    COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Wno-pragma-once-outside-header -I${SOURCE_FOLDER}/lib -x c++ ${header}
+    RESULT_VARIABLE status ERROR_VARIABLE errors)
+  if(NOT status EQUAL 0)
+    list(APPEND failed ${header})
+    message(STATUS "${errors}")
+  endif()
+endforeach()
+list(LENGTH headers n_headers)
+if(failed OR n_headers LESS 50)
+  message(FATAL_ERROR "of ${n_headers} headers these do not compile alone: ${failed}")
+endif()
+message(STATUS "${n_headers} headers compile alone")

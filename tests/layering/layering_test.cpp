@@ -1,0 +1,127 @@
+// The tree shows the architecture: which folder may include which is written here once, and checked.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/catch.h"
+
+namespace {
+
+using Folder = std::string;
+
+/// What each folder of lib may include beside itself. apps may include all of them, backends only core and backend.
+const std::map<Folder, std::set<Folder>> kMayInclude = {
+    {"core", {}},
+    {"stats", {"core"}},
+    {"backend", {"core"}},
+    {"bundle", {"core", "backend"}},
+    {"tokenizer", {"core"}},
+    {"engine", {"core", "backend", "bundle", "tokenizer"}},
+    {"cost", {"core", "bundle"}},
+    {"report", {"core", "stats", "backend", "bundle", "cost"}},
+    {"gate", {"core", "stats", "bundle", "report"}},
+    {"measure", {"core", "stats", "backend", "bundle", "engine", "tokenizer", "report"}},
+    {"systems", {"core", "stats", "backend", "bundle", "tokenizer", "engine", "measure", "report"}},
+    {"runner",
+     {"core", "stats", "backend", "bundle", "tokenizer", "engine", "measure", "systems", "report", "cost", "gate"}},
+};
+
+struct Include {
+  std::string from;  ///< path relative to the source folder
+  std::string to;
+};
+
+std::vector<Include> includes_below(const std::string& top) {
+  std::vector<Include> result;
+  const std::filesystem::path root = SS_SOURCE_FOLDER;
+  const std::regex pattern("^\\s*#include \"([^\"]+)\"");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
+    const std::string extension = entry.path().extension();
+    if (extension != ".h" && extension != ".cpp" && extension != ".inc") continue;
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line);) {
+      std::smatch match;
+      if (std::regex_search(line, match, pattern)) {
+        result.push_back({std::filesystem::relative(entry.path(), root).string(), match[1]});
+      }
+    }
+  }
+  return result;
+}
+
+std::string first_folder(const std::string& path) {
+  return path.substr(0, path.find('/'));
+}
+
+}  // namespace
+
+TEST_CASE("a library folder includes only what lies below it") {
+  const auto includes = includes_below("lib");
+  REQUIRE(includes.size() > 100);
+  for (const Include& include : includes) {
+    const std::string from = first_folder(include.from.substr(std::string("lib/").size()));
+    const std::string to = first_folder(include.to);
+    CAPTURE(include.from, include.to);
+    REQUIRE(kMayInclude.contains(from));
+    if (include.to.find('/') == std::string::npos) continue;  // a generated header of the same folder
+    REQUIRE((to == from || kMayInclude.at(from).contains(to)));
+  }
+}
+
+TEST_CASE("a backend knows the boundary and nothing else of lib, nor any other backend") {
+  for (const Include& include : includes_below("backends")) {
+    const std::string own = first_folder(include.from.substr(std::string("backends/").size()));
+    const std::string to = first_folder(include.to);
+    CAPTURE(include.from, include.to);
+    if (include.to.find('/') == std::string::npos) continue;
+    REQUIRE((to == own || to == "core" || to == "backend"));
+  }
+}
+
+TEST_CASE("nothing in lib names a concrete backend's folder") {
+  for (const Include& include : includes_below("lib")) {
+    CAPTURE(include.from, include.to);
+    REQUIRE(include.to.rfind("backends/", 0) == std::string::npos);
+    REQUIRE(include.to.rfind("apps/", 0) == std::string::npos);
+  }
+}
+
+TEST_CASE("a third-party library is included where it is used, and nowhere else") {
+  const std::map<std::string, std::set<std::string>> allowed = {
+      {"CLI/", {"apps"}},
+      {"yaml-cpp/", {"lib/bundle"}},
+      {"zip.h", {"lib/bundle"}},
+      {"pcre2.h", {"lib/tokenizer"}},
+      {"utf8proc.h", {"lib/tokenizer"}},
+      {"openssl/", {"lib/core"}},
+      {"dnnl", {"backends/onednn"}},
+      {"benchmark/benchmark.h", {"apps/kernel_bench"}},
+  };
+  const std::filesystem::path root = SS_SOURCE_FOLDER;
+  const std::regex pattern("^\\s*#include <([^>]+)>");
+  for (const char* top : {"lib", "apps", "backends"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
+      if (entry.path().extension() != ".h" && entry.path().extension() != ".cpp") continue;
+      const std::string from = std::filesystem::relative(entry.path(), root).string();
+      std::ifstream file(entry.path());
+      for (std::string line; std::getline(file, line);) {
+        std::smatch match;
+        if (!std::regex_search(line, match, pattern)) continue;
+        for (const auto& [prefix, folders] : allowed) {
+          if (match[1].str().rfind(prefix, 0) != 0) continue;
+          bool is_allowed = false;
+          for (const std::string& folder : folders) is_allowed = is_allowed || from.rfind(folder, 0) == 0;
+          CAPTURE(from, match[1].str());
+          REQUIRE(is_allowed);
+        }
+      }
+    }
+  }
+}
