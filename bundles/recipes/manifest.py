@@ -70,7 +70,7 @@ def take_lookups(parts: dict[str, dict], report: dict) -> None:
         part["quality"]["invented_answers"] = round(sum(invented) / len(invented), 4)
 
 
-def _listed(folder: Path) -> list[Path]:
+def listed_files(folder: Path) -> list[Path]:
     """Every file of the bundle but the manifest, hidden files and what a run has not finished."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     parts = lambda path: path.relative_to(folder).parts
@@ -78,7 +78,7 @@ def _listed(folder: Path) -> list[Path]:
             and not any(part.startswith(".") for part in parts(path))]
 
 
-def _entry(folder: Path, file: Path) -> dict:
+def file_entry(folder: Path, file: Path) -> dict:
     content = file.read_bytes()
     return {"path": file.relative_to(folder).as_posix(), "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest()}
@@ -104,7 +104,7 @@ def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[
     file = folder / "manifest.yaml"
     old = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    entries = lambda: [_entry(folder, path) for path in _listed(folder)]
+    entries = lambda: [file_entry(folder, path) for path in listed_files(folder)]
     variants = {**_kept_variants(folder, old, entries(), set(parts)), **parts}
     content = {
         "format": "secondsource-bundle",

@@ -1,0 +1,228 @@
+"""Tests of the recipes, for plain Python: python bundles/recipes/test_recipes.py
+
+Expected values come from the definitions on paper (quantizers), from a float64 forward pass by other
+hands (stories260K), or from a second implementation in this folder (model.py). Where PyTorch or
+transformers is not installed this says so and passes. The real weights of stories260K are found
+through SECONDSOURCE_ASSETS.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+try:
+    import jsonschema
+    import tokenizers  # noqa: F401  (asked for here so that one line names all that is missing)
+    import torch
+    import transformers
+    import yaml  # noqa: F401
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(0)
+
+import acceptance
+import documents
+import evaluate
+import expect
+import make_prompts
+import manifest
+import quantize
+import reference
+from prompt_suites import Encoder, Prompt, chatml, encode, read_suites
+from reference import Reference
+from tokenizers import Tokenizer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEFAULT = REPOSITORY / "bundles/default"
+TINY = REPOSITORY / "bundles/tiny-gqa8-hd64"
+
+
+class Skipped(Exception):
+    """A test that needs something which is not here."""
+
+
+def test_int8_rounds_half_to_even_with_one_scale_a_row():
+    weights = torch.tensor([[127.0, 0.5, 1.5, -2.5], [0.0, 0.0, 0.0, 0.0], [-254.0, 1.0, 3.0, 200.0]])
+    codes, scales = quantize.int8_codes(weights)
+    assert scales.tolist() == [1.0, 0.0, 2.0]
+    assert codes.tolist() == [[127, 0, 2, -2], [0, 0, 0, 0], [-127, 0, 2, 100]]
+
+
+def test_int4_scales_groups_of_32_in_fp16_and_leaves_a_short_last_group():
+    weights = torch.zeros(1, 40)
+    weights[0, 0], weights[0, 1], weights[0, 2] = 7.0, 2.5, -3.5
+    weights[0, 32], weights[0, 39] = 1.0, -0.5
+    codes, scales = quantize.int4_codes(weights)
+    # 1/7 is 0.142857...; the nearest FP16 is 1170 * 2^-13.
+    assert scales.tolist() == [[1.0, 1170 / 8192]]
+    assert codes[0, :3].tolist() == [7, 2, -4] and codes[0, 32] == 7 and codes[0, 39] == -4
+    assert quantize.quantize_int4(weights)[0, 32] == 7 * 1170 / 8192
+
+
+def test_activations_are_quantized_by_row():
+    rows = torch.tensor([[1.27, 0.005, 0.015], [0.0, 0.0, 0.0]])
+    found = quantize.fake_quant_rows_int8(rows)
+    assert torch.allclose(found[0], torch.tensor([1.27, 0.0, 0.02]), atol=1e-6) and found[1].tolist() == [0, 0, 0]
+
+
+def test_documents_are_the_same_every_time_and_splits_share_no_key():
+    for family in documents.FAMILIES:
+        once, again = (documents.sample(family, "twice", "held_back") for _ in range(2))
+        assert once == again, family
+        assert once.text != documents.sample(family, "twice", "train").text, family
+    keys = {split: {line.split(" = ")[0] for seed in range(300)
+                    for line in documents.sample("records", seed, split).text.splitlines()}
+            for split in documents.SPLITS}
+    assert len(keys["train"]) > 1000 and not keys["train"] & keys["held_back"]
+
+
+def test_every_suite_obeys_the_schema_and_is_what_the_generator_writes():
+    schema = json.loads((REPOSITORY / "prompts/schema.json").read_text(encoding="utf-8"))
+    suites = read_suites(REPOSITORY / "prompts")
+    for file, suite in suites:
+        try:
+            jsonschema.validate(suite, schema)
+        except jsonschema.ValidationError as error:
+            raise AssertionError(f"{file}: {error.message}") from error
+    made = make_prompts.make(Tokenizer.from_file(str(DEFAULT / "tokenizer.json")))
+    by_name = {suite["name"]: suite for _, suite in suites}
+    for name, prompts in made.prompts.items():
+        assert by_name[name]["prompts"] == prompts, f"prompts/{name}.yaml is not what make_prompts.py writes"
+    for name, text in made.texts.items():
+        assert (REPOSITORY / f"prompts/documents/{name}.txt").read_text(encoding="utf-8") == text, name
+
+
+def test_the_prompts_cover_every_kind_and_reference_stops_at_2k():
+    prompts = encode(read_suites(REPOSITORY / "prompts"), Encoder(DEFAULT))
+    assert len(prompts) >= 120
+    assert {p.kind for p in prompts} == {"short-chat", "multi-turn", "code", "rag", "long-context", "unanswerable",
+                                         "streaming", "scripts"}
+    assert all("full" in p.tags for p in prompts)
+    assert all(len(p.ids) + p.max_new_tokens <= 2048 for p in prompts if "reference" in p.tags)
+    shared = {p.document: len(p.document_ids) for p in prompts if p.kind == "long-context"}
+    assert len(shared) == 3 and all(sum(p.document == name for p in prompts) == 8 for name in shared)
+    assert all(limit * 0.98 < size <= limit for size, limit in zip(sorted(shared.values()), (8192, 16384, 32768)))
+
+
+def test_a_document_tokenized_apart_has_the_ids_of_the_whole():
+    encoder = Encoder(DEFAULT)
+    for file, suite in read_suites(REPOSITORY / "prompts"):
+        texts = {d["id"]: (file.parent / d["file"]).read_text(encoding="utf-8") for d in suite.get("documents", [])}
+        for prompt in suite["prompts"]:
+            if "document" in prompt:
+                text = texts[prompt["document"]]
+                apart = encoder.encode(text) + encoder.encode(prompt["text"])
+                assert encoder.encode(text + prompt["text"]) == apart, prompt["id"]
+
+
+def test_the_chat_template_of_the_default_bundle_is_chatml():
+    messages = [{"role": "system", "content": "a\nb "}, {"role": "user", "content": "c"}]
+    assert Encoder(DEFAULT).family == "chatml" and Encoder(DEFAULT).render(messages) == chatml(messages)
+
+
+def test_stories260k_gives_the_logits_and_ids_of_an_independent_forward_pass():
+    assets = os.environ.get("SECONDSOURCE_ASSETS")
+    if not assets:
+        raise Skipped("SECONDSOURCE_ASSETS is not set")
+    models = Path(assets) / "models"
+    cases = json.loads((models / "stories260K/expected_greedy.json").read_text(encoding="utf-8"))["cases"]
+    model = Reference(models / "stories260K-hf", "f32")
+    for case in cases:
+        prompt = Prompt("case", "code", (), len(case["greedy_ids"]), tuple(case["prompt_ids"]))
+        logits = model.feed(model.empty_cache(), prompt.ids, 1)[0]
+        for token, value in case["last_prompt_logits_top10"]:
+            assert abs(float(logits[token]) - value) < 2e-3
+        assert expect.greedy(model, model.empty_cache(), prompt)["ids"] == case["greedy_ids"]
+
+
+def test_the_reference_agrees_with_this_projects_own_pytorch_model():
+    ids = Encoder(DEFAULT).encode(documents.sample("records", "compare", "held_back").text)
+    for variant in quantize.VARIANTS:
+        own = evaluate.load(DEFAULT, variant)
+        with torch.no_grad():
+            hidden, _ = own(torch.tensor([ids]), torch.arange(len(ids))[None])
+            expected = own.logits(hidden[0])
+        model = Reference(DEFAULT, variant)
+        found = model.feed(model.empty_cache(), ids, len(ids))
+        # Row quantization turns the last bit of an FP32 sum into a step now and then.
+        limit = 0.5 if variant == "int8-w8a8" else 1e-3
+        assert float((found - expected).abs().max()) < limit, variant
+
+
+def test_chunks_and_forks_do_not_change_the_logits():
+    model, ids = Reference(TINY, "bf16"), [(7 * i) % 500 + 4 for i in range(90)]
+    whole = model.feed(model.empty_cache(), ids, 20)
+    shared, size = model.empty_cache(), reference.CHUNK
+    try:
+        reference.CHUNK = 16
+        model.feed(shared, ids[:50], 0)
+        model.feed(model.fork(shared), ids[:30], 1)
+        parts = model.feed(model.fork(shared), ids[50:], 20)
+    finally:
+        reference.CHUNK = size
+    assert shared.get_seq_length() == 50 and torch.allclose(whole, parts, atol=1e-4)
+
+
+def test_the_envelope_rounds_what_it_says():
+    torch.manual_seed(1)
+    query, key, value = (torch.randn(1, heads, rows, 8) for heads, rows in ((6, 40), (2, 100), (2, 100)))
+    mask = torch.ones(40, 100, dtype=torch.bool).tril(60)
+    module = torch.nn.Module()
+    module.rounds_to_bf16 = True
+    found, _ = reference.attention(module, query, key, value, mask[None, None], scaling=8 ** -0.5)
+    query, key, value = (reference.to_bf16(x) for x in (query, key, value))
+    scores = query[0] @ key[0].repeat_interleave(3, 0).transpose(1, 2) * 8 ** -0.5
+    weights = reference.to_bf16(scores.masked_fill(~mask, -torch.inf).softmax(-1))
+    expected = reference.to_bf16(weights @ value[0].repeat_interleave(3, 0)).transpose(0, 1)[None]
+    # A score that differs in its last bit may round a weight, and so the sum, to a neighbour.
+    assert torch.allclose(found, expected, atol=2 ** -7) and (found == expected).float().mean() > 0.9
+
+
+def test_the_comparison_finds_the_kl_of_two_known_distributions():
+    p, q = torch.rand(2, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).softmax(-1)
+    record = {"ids": [int(p.argmax())], **acceptance.describe((p.log() + 3)[None])}
+    top = p.topk(20).indices
+    buckets = lambda x: torch.cat((x[top], (1 - x[top].sum())[None]))
+    expected = float((buckets(p) * (buckets(p) / buckets(q)).log()).sum())
+    found = acceptance.compare(record, q.log()[None])
+    assert abs(found["kl"][0] - expected) < 1e-6 and abs(record["logsumexp"][0] - 3) < 1e-6
+    assert abs(found["nll"][0] - float(p.max().log() - q[int(p.argmax())].log())) < 1e-6
+
+
+def test_the_committed_bundles_are_complete_and_repeat():
+    for folder in (TINY, REPOSITORY / "bundles/tiny-gqa8-hd128", DEFAULT):
+        if not (folder / "manifest.yaml").exists():
+            raise Skipped(f"{folder.name} has no manifest yet")
+        content = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))
+        listed = {entry["path"]: entry for entry in content["files"]}
+        assert set(listed) == {str(path.relative_to(folder)) for path in manifest.listed_files(folder)}, folder.name
+        for path, entry in listed.items():
+            assert manifest.file_entry(folder, folder / path) == entry, f"{folder.name}/{path}"
+        encoder = Encoder(folder)
+        prompts = encode(read_suites(folder / "prompts"), encoder)
+        short = [p for p in prompts if len(p.ids) < 200][:6]
+        run = expect.Run(folder, short, encoder, folder)
+        assert expect.check(run, folder, ["bf16", "int8"], set()) == 0, folder.name
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_"):
+            continue
+        try:
+            test()
+            print(f"passed   {name}")
+        except Skipped as reason:
+            print(f"skipped  {name}: {reason}")
+        except AssertionError as error:
+            failed += 1
+            print(f"FAILED   {name}: {error or 'line ' + str(error.__traceback__.tb_next.tb_lineno)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
