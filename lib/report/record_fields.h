@@ -73,6 +73,73 @@ class Writer {
   OrderedJson json_ = OrderedJson::object();
 };
 
+/// Walks the same lists and describes them as JSON Schema (draft 2020-12): every field is required, none may be added.
+class SchemaBuilder {
+ public:
+  template <typename T>
+  void field(const char* name, const T&) {
+    add(name, type_of<T>());
+  }
+  template <typename T>
+  void field(const char* name, const std::optional<T>&) {
+    add(name, or_null(type_of<T>()));
+  }
+  template <typename T>
+  void field(const char* name, const std::vector<T>&) {
+    add(name, {{"type", "array"}, {"items", type_of<T>()}});
+  }
+  void version(const char* name, const int&, int expected) { add(name, {{"const", expected}}); }
+  template <typename E>
+  void choice(const char* name, const E&, std::initializer_list<const char*> names) {
+    add(name, {{"enum", std::vector<std::string>(names.begin(), names.end())}});
+  }
+  void pairs(const char* name, const std::vector<std::pair<std::string, std::string>>&) {
+    add(name, {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}});
+  }
+  template <typename T>
+  void object(const char* name, const T&) {
+    add(name, schema_of<T>());
+  }
+  template <typename T>
+  void optional_object(const char* name, const std::optional<T>&) {
+    add(name, or_null(schema_of<T>()));
+  }
+  template <typename T>
+  void objects(const char* name, const std::vector<T>&) {
+    add(name, {{"type", "array"}, {"items", schema_of<T>()}});
+  }
+  template <typename T>
+  static OrderedJson schema_of() {
+    SchemaBuilder builder;
+    T record;
+    fields(builder, record);
+    return {{"type", "object"},
+            {"properties", std::move(builder.properties_)},
+            {"required", std::move(builder.required_)},
+            {"additionalProperties", false}};
+  }
+
+ private:
+  template <typename T>
+  static OrderedJson type_of() {
+    if constexpr (std::is_same_v<T, std::string>) return {{"type", "string"}};
+    if constexpr (std::is_same_v<T, bool>) return {{"type", "boolean"}};
+    // A number that was not finite is written as null.
+    if constexpr (std::is_same_v<T, double>) return {{"type", {"number", "null"}}};
+    if constexpr (std::is_integral_v<T> && std::is_unsigned_v<T> && !std::is_same_v<T, bool>) {
+      return {{"type", "integer"}, {"minimum", 0}};
+    }
+    if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) return {{"type", "integer"}};
+  }
+  static OrderedJson or_null(OrderedJson schema) { return {{"anyOf", {std::move(schema), {{"type", "null"}}}}}; }
+  void add(const char* name, OrderedJson schema) {
+    properties_[name] = std::move(schema);
+    required_.push_back(name);
+  }
+  OrderedJson properties_ = OrderedJson::object();
+  OrderedJson required_ = OrderedJson::array();
+};
+
 class Reader {
  public:
   Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {

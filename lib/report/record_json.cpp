@@ -321,6 +321,32 @@ std::string to_json_line(const JournalLine& line) {
   return dump(json, -1);
 }
 
+std::string results_schema(std::string_view kind) {
+  using record_fields::SchemaBuilder;
+  OrderedJson schema;
+  if (kind == "run") schema = SchemaBuilder::schema_of<RunRecord>();
+  if (kind == "summary") schema = SchemaBuilder::schema_of<RunSummary>();
+  if (kind == "gate") schema = SchemaBuilder::schema_of<GateReport>();
+  if (kind == "sample") {
+    OrderedJson lines = OrderedJson::array();
+    const auto add_line = [&](const char* type, OrderedJson line) {
+      line["properties"]["type"] = {{"const", type}};
+      line["required"].push_back("type");
+      lines.push_back(std::move(line));
+    };
+    add_line("sample", SchemaBuilder::schema_of<RequestSample>());
+    add_line("repetition", SchemaBuilder::schema_of<Repetition>());
+    add_line("golden", SchemaBuilder::schema_of<GoldenRecord>());
+    add_line("failure", SchemaBuilder::schema_of<FailureRecord>());
+    schema = {{"oneOf", std::move(lines)}};
+  }
+  if (schema.is_null()) return "";
+  OrderedJson document = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                          {"title", fmt::format("secondsource {}, results format {}", kind, kResultsSchemaVersion)}};
+  document.update(schema);
+  return dump(document, 2) + "\n";
+}
+
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name) {
   SS_TRY(const Json json, parse_json(text, name));
   return read<RunRecord>(json, name);

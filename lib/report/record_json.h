@@ -19,6 +19,10 @@ namespace secondsource {
 /// One line, without the newline.
 [[nodiscard]] std::string to_json_line(const JournalLine& line);
 
+/// JSON Schema of "run", "sample" (a line of samples.jsonl), "summary" or "gate", made from the same field lists that
+/// write and read the records; reports/schemas/ publishes them. Empty for any other name.
+[[nodiscard]] std::string results_schema(std::string_view kind);
+
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name);
 Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name);
 Result<JournalLine> journal_line_from_json(std::string_view text, std::string_view name);

@@ -1,3 +1,4 @@
+#include "core/file.h"
 #include "sample_run.h"
 #include "support/result.h"
 
@@ -61,10 +62,21 @@ TEST_CASE("malformed records are refused with one line that names the field") {
               "seed: expected an integer, found string");
   CHECK_ERROR(run_record_from_json(replaced("\"schema_version\": 1", "\"schema_version\": 9"), "run.json"),
               ErrorCode::kInvalidInput, "schema_version: expected 1, found 9");
-  CHECK_ERROR(run_record_from_json(replaced("\"kind\": \"single-stream\"", "\"kind\": \"sideways\""), "run.json"), ErrorCode::kInvalidInput,
-              "cells");
+  CHECK_ERROR(run_record_from_json(replaced("\"kind\": \"single-stream\"", "\"kind\": \"sideways\""), "run.json"),
+              ErrorCode::kInvalidInput, "cells");
   CHECK_ERROR(run_record_from_json("[]", "run.json"), ErrorCode::kInvalidInput, "expected an object");
   CHECK_ERROR(run_record_from_json("{", "run.json"), ErrorCode::kInvalidInput, "run.json");
   CHECK_ERROR(journal_from_text("{\"type\":\"other\"}\n", "samples.jsonl"), ErrorCode::kInvalidInput,
               "samples.jsonl:1");
+}
+
+TEST_CASE("the published schemas are those of the records as they are written today") {
+  for (const char* kind : {"run", "sample", "summary", "gate"}) {
+    const std::filesystem::path path = std::string(SS_SOURCE_FOLDER "/reports/schemas/") + kind + ".schema.json";
+    const auto published = read_file(path);
+    REQUIRE_OK(published);
+    CAPTURE(path);
+    CHECK(*published == results_schema(kind));
+  }
+  CHECK(results_schema("other").empty());
 }
