@@ -1,3 +1,12 @@
+# What `cmake --install` and CPack put beside the program and its modules: data that commands name by themselves.
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/bundles/default ${CMAKE_SOURCE_DIR}/bundles/shapes
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/secondsource/bundles)
+install(FILES ${CMAKE_SOURCE_DIR}/reports/prices.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/secondsource/reports)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/reports/schemas DESTINATION ${CMAKE_INSTALL_DATADIR}/secondsource/reports)
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+
 set(CPACK_PACKAGE_NAME secondsource)
 set(CPACK_PACKAGE_VENDOR "secondsource")
 set(CPACK_PACKAGE_CONTACT "the secondsource maintainers")
