@@ -1,0 +1,51 @@
+#pragma once
+// A backend with one model in one variant on it, ready for requests: everything that an Engine borrows, kept together.
+//
+//   SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), "bf16", {},
+//   progress)); SS_TRY(const RequestId id, session->engine().submit(request));
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "backend/backend.h"
+#include "bundle/model_config.h"
+#include "bundle/tensor_store.h"
+#include "bundle/variant.h"
+#include "core/progress.h"
+#include "core/result.h"
+#include "engine/engine.h"
+#include "engine/model_weights.h"
+
+namespace secondsource {
+
+class ModelSession {
+ public:
+  /// Prepares the weights and allocates the cache. EngineOptions::act comes from the variant, whatever `options` says.
+  /// Errors: kInvalidInput for an unknown variant or bad tensors, kUnsupported, what the backend returns.
+  static Result<std::unique_ptr<ModelSession>> open(std::unique_ptr<Backend> backend, const ModelConfig& config,
+                                                    const TensorStore& tensors, std::string_view variant,
+                                                    EngineOptions options, Progress& progress);
+
+  [[nodiscard]] Engine& engine() { return *engine_; }
+  [[nodiscard]] Backend& backend() { return *backend_; }
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const Variant& variant() const { return variant_; }
+  /// How long preparing the weights took, reading them included.
+  [[nodiscard]] std::int64_t load_ns() const { return load_ns_; }
+
+ private:
+  ModelSession(std::unique_ptr<Backend> backend, const ModelConfig& config, Variant variant)
+      : backend_(std::move(backend)), config_(config), variant_(std::move(variant)) {}
+
+  // In the order of who borrows from whom: the engine's steps go before the backend does.
+  std::unique_ptr<Backend> backend_;
+  ModelConfig config_;
+  Variant variant_;
+  ModelWeights weights_;
+  std::unique_ptr<Engine> engine_;
+  std::int64_t load_ns_ = 0;
+};
+
+}  // namespace secondsource
