@@ -1,0 +1,138 @@
+#include "cpu/backend.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "backend/kv.h"
+#include "backend/op_access.h"
+
+namespace secondsource::cpu {
+namespace {
+
+DeviceInfo describe_device(const Options& options) {
+  DeviceInfo device{.backend = "cpu", .id = "0", .name = fmt::format("{} ({})", cpu_name(), to_string(options.isa))};
+  std::string pinning = options.cpus.empty() ? "none" : "";
+  for (const std::int32_t cpu : options.cpus) pinning += fmt::format("{}{}", pinning.empty() ? "" : ",", cpu);
+  device.properties = {{"isa", std::string(to_string(options.isa))},
+                       {"threads", fmt::format("{}", options.n_threads)},
+                       {"pinned_cpus", pinning},
+                       {"accumulator", "f32"},
+                       {"kv_dtype", std::string(secondsource::to_string(options.kv_dtype))},
+                       {"guards", options.guards ? "1" : "0"}};
+  device.memory_bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  device.page_tokens = 32;
+  device.kv_dtype = options.kv_dtype;
+  device.token_buckets = {1, 4, 16, 64, 512};
+  return device;
+}
+
+Support supports_act(ActQuant act) {
+  if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+  return Support::yes();
+}
+
+}  // namespace
+
+Result<std::vector<DeviceInfo>> devices() {
+  SS_TRY(const Options options, parse_options({}));
+  return std::vector<DeviceInfo>{describe_device(options)};
+}
+
+Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
+  SS_TRY(const Options parsed, parse_options(options));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(parsed));
+}
+
+CpuBackend::CpuBackend(const Options& options)
+    : device_(describe_device(options)),
+      eager_{.guards = options.guards},
+      pool_({.n_threads = options.n_threads, .cpus = options.cpus}),
+      queue_(device_.n_seq_slots, &account_),
+      kernels_(kernel_table(options.isa), pool_, weights_, kv_pools_, account_) {}
+
+Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
+  if (std::holds_alternative<Route>(op) || std::holds_alternative<GroupedMatmul>(op)) {
+    return Support::no("no mixture of experts yet");
+  }
+  if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
+  const auto* const matmul = std::get_if<Matmul>(&op);
+  return matmul == nullptr ? Support::yes() : supports_act(matmul->act);
+}
+
+Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
+  if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
+    return Support::no("int8 activations need int8 weights");
+  }
+  return supports_act(act);
+}
+
+Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {
+  SS_TRY_VOID(queue_.healthy());
+  if (spec.n_experts > 1)
+    return Error{ErrorCode::kUnsupported, "cpu: weight " + spec.name + ": no mixture of experts yet"};
+  return weights_.prepare(spec);
+}
+
+Result<std::vector<float>> CpuBackend::unprepare_weight(WeightId id) const {
+  if (!weights_.has(id)) return Error{ErrorCode::kInvalidInput, fmt::format("no weight {}", index_of(id))};
+  const PackedWeight& weight = weights_.at(id);
+  std::vector<float> values(static_cast<std::size_t>(weight.spec.n_rows * weight.spec.n_cols));
+  const auto n_cols = static_cast<std::size_t>(weight.spec.n_cols);
+  for (std::int64_t row = 0; row < weight.spec.n_rows; ++row) {
+    unpack_row(weight, row, std::span(values).subspan(static_cast<std::size_t>(row) * n_cols, n_cols));
+  }
+  return values;
+}
+
+Result<KvPoolId> CpuBackend::create_kv_pool(const KvSpec& spec, std::int64_t n_pages) {
+  SS_TRY_VOID(queue_.healthy());
+  SS_TRY(KvPool pool, KvPool::create(account_, spec, n_pages));
+  kv_pools_.push_back(std::move(pool));
+  return KvPoolId{static_cast<std::int32_t>(kv_pools_.size()) - 1};
+}
+
+Result<void> CpuBackend::check_pool(KvPoolId pool) const {
+  if (index_of(pool) >= 0 && static_cast<std::size_t>(index_of(pool)) < kv_pools_.size()) return {};
+  return Error{ErrorCode::kInvalidInput, fmt::format("no KV cache {}", index_of(pool))};
+}
+
+Result<void> CpuBackend::kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) {
+  SS_TRY_VOID(queue_.healthy());
+  SS_TRY_VOID(check_pool(pool));
+  return kv_pools_[static_cast<std::size_t>(index_of(pool))].copy_pages(copies);
+}
+
+Result<void> CpuBackend::kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const {
+  SS_TRY_VOID(queue_.healthy());
+  SS_TRY_VOID(check_pool(pool));
+  return kv_pools_[static_cast<std::size_t>(index_of(pool))].export_range(range, out);
+}
+
+Result<std::unique_ptr<Step>> CpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
+                                                  Trace trace) {
+  SS_TRY_VOID(queue_.healthy());
+  SS_TRY_VOID(check_graph(graph));
+  SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));
+  SS_TRY_VOID(check_pool(pool));
+  const KvPool& kv_pool = kv_pools_[static_cast<std::size_t>(index_of(pool))];
+  SS_TRY_VOID(check_graph_cache(graph, kv_pool.spec()));
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto refuse = [&](const Support& support) {
+      return Error{ErrorCode::kUnsupported, fmt::format("{}: {}", op_label(graph, i), support.reason)};
+    };
+    if (const Support support = supports(graph.ops[i], graph.values); !support.supported) return refuse(support);
+    const auto* const matmul = std::get_if<Matmul>(&graph.ops[i]);
+    if (matmul == nullptr) continue;
+    const WeightEncoding encoding = weights_.at(matmul->weight).spec.encoding;
+    if (const Support support = supports_weight(encoding, matmul->act); !support.supported) return refuse(support);
+  }
+  SS_TRY(std::unique_ptr<Step> step, make_eager_step(graph, bucket, pool, trace, kernels_, queue_, eager_));
+  SS_TRY_VOID(kernels_.reserve(graph, bucket, kv_pool));
+  return step;
+}
+
+Result<StepResult> CpuBackend::wait(Ticket ticket, Deadline deadline) {
+  return queue_.take(ticket, deadline);
+}
+
+}  // namespace secondsource::cpu

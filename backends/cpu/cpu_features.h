@@ -1,0 +1,33 @@
+#pragma once
+// Which instruction sets this machine has, and which of our kernel tables that allows.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+
+/// The kernel tables, slowest first.
+enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512, kAvx512Bf16 };
+
+/// Those that were built and that this CPU and operating system can run, slowest first.
+[[nodiscard]] std::span<const Isa> usable_isas();
+
+/// "scalar", "avx2", "avx512", "avx512_bf16".
+[[nodiscard]] std::string_view to_string(Isa isa);
+
+/// The fastest usable one for an empty name. Errors: kInvalidInput for an unknown name, kUnsupported for one that this
+/// machine cannot run; both list what there is.
+[[nodiscard]] Result<Isa> choose_isa(std::string_view name);
+
+/// `isa` must be usable.
+[[nodiscard]] const KernelTable& kernel_table(Isa isa);
+
+/// "AMD EPYC 9654 96-Core Processor", or the architecture where the CPU does not say.
+[[nodiscard]] std::string cpu_name();
+
+}  // namespace secondsource::cpu

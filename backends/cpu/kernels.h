@@ -1,0 +1,88 @@
+#pragma once
+// The operations of a step on this CPU: cuts each into chunks for the thread pool and calls the kernel table.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/eager_step.h"
+#include "cpu/kernels/kernel_table.h"
+#include "cpu/kv_pool.h"
+#include "cpu/packed_weight.h"
+#include "cpu/scratch.h"
+#include "cpu/thread_pool.h"
+
+namespace secondsource::cpu {
+
+/// Which kernel a matmul with this weight takes.
+[[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
+
+class CpuKernels final : public HostKernels {
+ public:
+  /// All must outlive this.
+  CpuKernels(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, std::vector<KvPool>& kv_pools,
+             MemoryAccount& account);
+
+  /// Room for a step of this graph over this cache. Errors: kOutOfMemory.
+  Result<void> reserve(const StepGraph& graph, const Bucket& bucket, const KvPool& kv_pool);
+
+  Result<void> run(const Embed& op, const HostFrame& frame) override;
+  Result<void> run(const RmsNorm& op, const HostFrame& frame) override;
+  Result<void> run(const Matmul& op, const HostFrame& frame) override;
+  Result<void> run(const RopeAppend& op, const HostFrame& frame) override;
+  Result<void> run(const Attention& op, const HostFrame& frame) override;
+  Result<void> run(const Route& op, const HostFrame& frame) override;
+  Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
+  Result<void> run(const AllReduce& op, const HostFrame& frame) override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+
+ private:
+  /// One call of the attention kernel: query rows of one sequence and KV head against a range of its cache.
+  struct AttentionItem {
+    std::int32_t seq = 0;
+    std::int32_t kv_head = 0;
+    std::int64_t first_row = 0;  ///< (token of the sequence) * heads per KV head + head
+    std::int32_t n_rows = 0;
+    std::int64_t first_token = 0;  ///< of the cache, a multiple of 16
+    std::int64_t end_token = 0;
+    std::int64_t partial = -1;  ///< where this part's sums go; -1: it is the only part
+  };
+  /// Parts of the same rows, to be joined.
+  struct AttentionJoin {
+    std::int32_t seq = 0;
+    std::int32_t kv_head = 0;
+    std::int64_t first_row = 0;
+    std::int32_t n_rows = 0;
+    std::int64_t partial = 0;
+    std::int32_t n_parts = 0;
+  };
+
+  [[nodiscard]] ScratchNeed matmul_need(const Matmul& op, const StepGraph& graph, const Bucket& bucket) const;
+  [[nodiscard]] ScratchNeed attention_need(const Attention& op, const Bucket& bucket, const KvPool& kv_pool) const;
+  [[nodiscard]] KvPool& kv_pool(const HostFrame& frame) const;
+
+  void run_vector_matmul(const Matmul& op, const PackedWeight& weight, const HostFrame& frame);
+  void pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded);
+  void multiply_block(const Matmul& op, const PackedWeight& weight, const ProductKernel& kernel, const HostFrame& frame,
+                      std::int64_t first_tile, std::int64_t n_tiles, int block);
+
+  Result<void> update_rotations(const RopeAppend& op, const HostFrame& frame);
+
+  Result<void> check_pages(const Attention& op, const HostFrame& frame) const;
+  void plan_attention(const Attention& op, const HostFrame& frame);
+  void attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread);
+  void join_parts(const Attention& op, const HostFrame& frame, const AttentionJoin& join);
+
+  const KernelTable& table_;
+  ThreadPool& pool_;
+  const PackedWeights& weights_;
+  std::vector<KvPool>& kv_pools_;
+  Scratch scratch_;
+  std::vector<AttentionItem> items_;
+  std::vector<AttentionJoin> joins_;
+  // The angles in scratch_.rotations() belong to these positions and this rope.
+  std::vector<std::int32_t> rotated_positions_;
+  RopeSpec rotated_rope_;
+};
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,46 @@
+// AVX-512 F, BW, VL, DQ with VBMI, VNNI and BF16: Zen 4, Sapphire Rapids and later.
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+namespace avx512_bf16 {
+// Each uses the ones before.
+// clang-format off
+#include "cpu/kernels/simd_avx512.inc"
+#include "cpu/kernels/row_kernels.inc"
+#include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_bf16_dot.inc"
+#include "cpu/kernels/attention_kernels.inc"
+#include "cpu/kernels/table_of_kernels.inc"
+// clang-format on
+
+inline KernelTable dot_table() {
+  KernelTable table;
+  table.isa = "avx512_bf16";
+  table.products[int(Product::kF32)] = {ActType::kF32, 1, 1, kRowBlock, multiply<PlainF32>, "matmul_f32"};
+  table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
+  // FP16 weights have more bits than BF16 holds, so they are widened to f32.
+  table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
+  table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply<DotInt8, false>,
+                                         "matmul_int8_bf16_f32acc"};
+  table.products[int(Product::kInt4)] = {ActType::kBf16,           2, kInt4Group, kRowBlock, multiply_int4_by_dot,
+                                         "matmul_int4_bf16_f32acc"};
+  table.products[int(Product::kInt8Quantized)] = {
+      ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+  table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
+  fill_row_kernels(table);
+  return table;
+}
+}  // namespace avx512_bf16
+
+const KernelTable& kernels_avx512_bf16() {
+  static const KernelTable table = avx512_bf16::dot_table();
+  return table;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,62 @@
+#include "cpu/options.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace secondsource::cpu {
+namespace {
+
+Error bad(std::string message) {
+  return Error{ErrorCode::kInvalidInput, "cpu: " + std::move(message)};
+}
+
+Result<void> apply_extra(const std::string& key, const std::string& value, Options& parsed) {
+  if (key == "isa") {
+    SS_TRY(parsed.isa, choose_isa(value));
+    return {};
+  }
+  if (key == "kv") {
+    if (value != "bf16" && value != "f32") return bad(fmt::format("option kv: expected bf16 or f32, found {}", value));
+    parsed.kv_dtype = value == "f32" ? DType::kF32 : DType::kBf16;
+    return {};
+  }
+  if (key == "guards") {
+    if (value != "0" && value != "1") return bad(fmt::format("option guards: expected 0 or 1, found {}", value));
+    parsed.guards = value == "1";
+    return {};
+  }
+  return bad(fmt::format("option {}: expected isa, kv or guards", key));
+}
+
+}  // namespace
+
+int available_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+Result<Options> parse_options(const BackendOptions& options) {
+  if (!options.device_id.empty() && options.device_id != "0") {
+    return Error{ErrorCode::kUnavailable, fmt::format("cpu: device {}: expected 0", options.device_id)};
+  }
+  constexpr int kMaxThreads = 1024;
+  if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
+    return bad(fmt::format("expected 0 to {} threads, found {}", kMaxThreads, options.n_threads));
+  }
+  Options parsed;
+  SS_TRY(parsed.isa, choose_isa(""));
+  parsed.n_threads = options.n_threads > 0 ? options.n_threads : available_cpus();
+  parsed.cpus = options.cpus;
+  if (std::ranges::any_of(parsed.cpus, [](std::int32_t cpu) { return cpu < 0 || cpu >= CPU_SETSIZE; })) {
+    return bad(fmt::format("expected CPU numbers in [0, {})", CPU_SETSIZE));
+  }
+  for (const auto& [key, value] : options.extra) SS_TRY_VOID(apply_extra(key, value, parsed));
+  return parsed;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,25 @@
+#pragma once
+// What the cpu backend takes from BackendOptions.
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "cpu/cpu_features.h"
+
+namespace secondsource::cpu {
+
+struct Options {
+  Isa isa = Isa::kScalar;
+  int n_threads = 1;
+  std::vector<std::int32_t> cpus;
+  DType kv_dtype = DType::kBf16;  ///< what DeviceInfo prefers
+  bool guards = false;            ///< EagerOptions::guards
+};
+
+/// Extra options: isa=NAME, kv=bf16|f32, guards=0|1. Errors: kInvalidInput, kUnsupported, kUnavailable.
+[[nodiscard]] Result<Options> parse_options(const BackendOptions& options);
+
+/// CPUs that this process may run on.
+[[nodiscard]] int available_cpus();
+
+}  // namespace secondsource::cpu

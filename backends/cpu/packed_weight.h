@@ -1,0 +1,62 @@
+#pragma once
+// Weights in the one layout that every kernel reads. Rows are cut into tiles of 16. Inside a tile (kernels/ has the
+// reading side):
+//
+//   f32   [k][16]                  f16  [k][16]
+//   bf16  [k / 2][16][2]           int8 [k / 4][16][4], scales f32 [rows], row sums i32 [rows]
+//   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
+//
+// Columns are padded with zeros to whole units, rows to whole tiles. Gate and up of a gated layer alternate tile by
+// tile, so that one thread has both halves of its outputs. A weight of one row (a norm, a bias) is a plain f32 vector.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "cpu/kernels/kernel_table.h"
+#include "cpu/thread_pool.h"
+#include "cpu/weight_arena.h"
+
+namespace secondsource::cpu {
+
+struct PackedWeight {
+  WeightSpec spec;  ///< without its sources
+  bool is_vector = false;
+  std::span<const float> vector;  ///< is_vector: the decoded row
+  const std::byte* tiles = nullptr;
+  std::int64_t tile_bytes = 0;
+  std::int64_t n_tiles = 0;
+  std::int64_t k_padded = 0;
+  std::span<const float> scales;           ///< int8: [16 * n_tiles], in tile order
+  std::span<const std::int32_t> row_sums;  ///< int8: [16 * n_tiles]
+
+  [[nodiscard]] bool is_interleaved() const { return spec.join == Join::kInterleaveGateUp; }
+  /// Where canonical row `row` is: tile * 16 + lane.
+  [[nodiscard]] std::int64_t packed_row(std::int64_t row) const;
+};
+
+/// The weights of one backend, by WeightId.
+class PackedWeights {
+ public:
+  PackedWeights(MemoryAccount& account, ThreadPool& pool) : arena_(account), pool_(pool) {}
+
+  Result<WeightId> prepare(const WeightSpec& spec);
+  [[nodiscard]] bool has(WeightId id) const;
+  [[nodiscard]] const PackedWeight& at(WeightId id) const;
+  [[nodiscard]] std::span<const WeightSpec> specs() const { return specs_; }
+
+ private:
+  Result<PackedWeight> pack_tiles(const WeightSpec& spec);
+  Result<PackedWeight> pack_vector(const WeightSpec& spec);
+
+  WeightArena arena_;
+  ThreadPool& pool_;
+  std::vector<PackedWeight> weights_;
+  std::vector<WeightSpec> specs_;
+};
+
+/// Canonical row `row` as f32, the scales applied. out: [n_cols].
+void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> out);
+
+}  // namespace secondsource::cpu
