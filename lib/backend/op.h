@@ -91,10 +91,10 @@ struct Embed {
 /// 4 x, add, sum_out, out: [T or L, cols]. sum_out, if given, receives the sum and may be x.
 struct RmsNorm {
   ValueId x;
-  std::optional<ValueId> add;
+  std::optional<ValueId> add = {};
   WeightId weight;
   float eps = 1e-5F;
-  std::optional<ValueId> sum_out;
+  std::optional<ValueId> sum_out = {};
   ValueId out;
 };
 
@@ -106,8 +106,8 @@ struct Matmul {
   ValueId out;
   ActQuant act = ActQuant::kNone;
   Epilogue epilogue = Epilogue::kNone;
-  std::optional<ValueId> aux;    ///< kAddResidual: [rows, N]
-  std::optional<WeightId> bias;  ///< kBias: [1, N]
+  std::optional<ValueId> aux = {};    ///< kAddResidual: [rows, N]
+  std::optional<WeightId> bias = {};  ///< kBias: [1, N]
   float softcap = 0.0F;
 };
 
@@ -120,8 +120,8 @@ struct RopeAppend {
   std::int32_t layer = 0;
   HeadShape heads;
   RopeId rope;
-  std::optional<WeightId> q_norm;  ///< [1, head_dim]
-  std::optional<WeightId> k_norm;
+  std::optional<WeightId> q_norm = {};  ///< [1, head_dim]
+  std::optional<WeightId> k_norm = {};
   float norm_eps = 1e-6F;
 };
 
@@ -169,13 +169,13 @@ struct Route {
 struct GroupedMatmul {
   ValueId x;
   ValueId expert;
-  std::optional<ValueId> weight;
+  std::optional<ValueId> weight = {};
   WeightId weights;  ///< a weight with n_experts > 1
   ValueId out;
   std::int32_t n_top = 0;
   ActQuant act = ActQuant::kNone;
   Epilogue epilogue = Epilogue::kNone;
-  std::optional<ValueId> aux;
+  std::optional<ValueId> aux = {};
 };
 
 /// Reserved: one Backend a device, a group handle at create().

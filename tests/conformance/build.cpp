@@ -1,0 +1,316 @@
+#include "conformance/build.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "core/check.h"
+#include "core/checked.h"
+#include "core/half.h"
+
+namespace secondsource::conformance {
+namespace {
+
+/// Encoded rows in memory. Refuses what a backend must not ask for.
+class MemorySource final : public WeightSource {
+ public:
+  MemorySource(std::vector<std::byte> values, std::vector<float> scales, std::int64_t n_rows)
+      : values_(std::move(values)), scales_(std::move(scales)), n_rows_(n_rows) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    const std::size_t row_bytes = values_.size() / static_cast<std::size_t>(n_rows_);
+    const std::size_t row_scales = scales_.size() / static_cast<std::size_t>(n_rows_);
+    const auto first = static_cast<std::size_t>(first_row);
+    const auto n = static_cast<std::size_t>(n_rows);
+    if (first_row < 0 || n_rows < 0 || first_row + n_rows > n_rows_ || values.size() != n * row_bytes ||
+        scales.size() != n * row_scales || values.size() > (std::size_t{64} << 20)) {
+      return Error{ErrorCode::kInternal, "the backend asked for rows that are not there, or for too much at once"};
+    }
+    std::copy_n(values_.begin() + static_cast<std::ptrdiff_t>(first * row_bytes), n * row_bytes, values.begin());
+    std::copy_n(scales_.begin() + static_cast<std::ptrdiff_t>(first * row_scales), n * row_scales, scales.begin());
+    return {};
+  }
+
+ private:
+  std::vector<std::byte> values_;
+  std::vector<float> scales_;
+  std::int64_t n_rows_;
+};
+
+template <typename T>
+void store(std::vector<std::byte>& bytes, T value) {
+  const std::size_t at = bytes.size();
+  bytes.resize(at + sizeof(T));
+  std::memcpy(bytes.data() + at, &value, sizeof(T));
+}
+
+/// One row of w[k] = scale * q[k] with one scale for each `group` columns.
+void quantize_row(std::span<const float> row, std::int64_t group, float largest_q, bool half_scale,
+                  std::vector<std::byte>& values, std::vector<float>& scales) {
+  for (std::size_t begin = 0; begin < row.size(); begin += static_cast<std::size_t>(group)) {
+    const auto part = row.subspan(begin, std::min<std::size_t>(static_cast<std::size_t>(group), row.size() - begin));
+    float largest = 0.0F;
+    for (const float w : part) largest = std::max(largest, std::fabs(w));
+    float scale = largest / largest_q;
+    if (half_scale) scale = round_to_f16(scale);
+    scales.push_back(scale);
+    for (const float w : part) {
+      const float q = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(w / scale), -largest_q, largest_q);
+      store(values, static_cast<std::int8_t>(q));
+    }
+  }
+}
+
+std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
+                                           WeightEncoding encoding) {
+  std::vector<std::byte> bytes;
+  std::vector<float> scales;
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    const auto w = values.subspan(static_cast<std::size_t>(row * n_cols), static_cast<std::size_t>(n_cols));
+    switch (encoding) {
+      case WeightEncoding::kF32:
+        for (const float value : w) store(bytes, value);
+        break;
+      case WeightEncoding::kBf16:
+        for (const float value : w) store(bytes, to_bf16(value));
+        break;
+      case WeightEncoding::kF16:
+        for (const float value : w) store(bytes, to_f16(value));
+        break;
+      case WeightEncoding::kInt8PerRow:
+        quantize_row(w, n_cols, 127.0F, false, bytes, scales);
+        break;
+      case WeightEncoding::kInt4Group32:
+        quantize_row(w, kInt4GroupSize, 7.0F, true, bytes, scales);
+        break;
+    }
+  }
+  return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
+}
+
+}  // namespace
+
+float Dice::normal() {
+  double sum = -6.0;
+  for (int i = 0; i < 12; ++i) sum += stream_.next_unit();
+  return static_cast<float>(sum);
+}
+
+std::vector<float> Dice::normals(std::size_t n, float deviation, float mean) {
+  std::vector<float> values(n);
+  for (float& value : values) value = mean + deviation * normal();
+  return values;
+}
+
+CaseWeight make_weight(std::string name, std::span<const float> values, std::int64_t n_rows, std::int64_t n_cols,
+                       WeightEncoding encoding, std::vector<std::int64_t> part_rows, Join join,
+                       std::int64_t n_experts) {
+  if (part_rows.empty()) part_rows = {n_rows};
+  CaseWeight weight{.spec = {.name = std::move(name),
+                             .n_rows = n_rows,
+                             .n_cols = n_cols,
+                             .encoding = encoding,
+                             .parts = {},
+                             .join = join,
+                             .n_experts = n_experts}};
+  std::int64_t first = 0;
+  for (const std::int64_t rows : part_rows) {
+    const auto part = values.subspan(static_cast<std::size_t>(first * n_cols), static_cast<std::size_t>(rows * n_cols));
+    weight.spec.parts.push_back({rows, encode(part, rows, n_cols, encoding)});
+    first += rows;
+  }
+  SS_CHECK(first == n_rows, "parts of a test weight");
+  return weight;
+}
+
+std::int32_t CaseBuilder::new_graph() {
+  result.graphs.emplace_back();
+  return static_cast<std::int32_t>(result.graphs.size()) - 1;
+}
+
+ValueId CaseBuilder::value(std::int32_t cols, Rows rows, DType dtype) {
+  graph().values.push_back({.dtype = dtype, .rows = rows, .cols = cols, .observed = true});
+  return ValueId{static_cast<std::int32_t>(graph().values.size()) - 1};
+}
+
+void CaseBuilder::add(const Op& op, std::string label) {
+  if (label.empty()) label = "op" + std::to_string(graph().ops.size());
+  graph().ops.push_back(op);
+  graph().labels.push_back(std::move(label));
+}
+
+WeightId CaseBuilder::weight(CaseWeight weight) {
+  result.weights.push_back(std::move(weight));
+  return WeightId{static_cast<std::int32_t>(result.weights.size()) - 1};
+}
+
+WeightId CaseBuilder::matrix(std::int64_t n_rows, std::int64_t n_cols, WeightEncoding encoding,
+                             std::vector<std::int64_t> part_rows, Join join, std::int64_t n_experts) {
+  std::vector<float> values =
+      dice.normals(static_cast<std::size_t>(n_rows * n_cols), 1.0F / std::sqrt(static_cast<float>(n_cols)));
+  // Rows of different size, so that a scale that lands on the wrong row shows.
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    const float factor = 0.5F + 1.5F * static_cast<float>(row % 7) / 6.0F;
+    for (std::int64_t col = 0; col < n_cols; ++col) values[static_cast<std::size_t>(row * n_cols + col)] *= factor;
+  }
+  return weight(make_weight("matrix" + std::to_string(result.weights.size()), values, n_rows, n_cols, encoding,
+                            std::move(part_rows), join, n_experts));
+}
+
+WeightId CaseBuilder::vector(std::int64_t n, float mean, float deviation) {
+  const std::vector<float> values = dice.normals(static_cast<std::size_t>(n), deviation, mean);
+  return weight(make_weight("vector" + std::to_string(result.weights.size()), values, 1, n, WeightEncoding::kF32));
+}
+
+ValueId CaseBuilder::input(std::int32_t cols, std::int32_t n_ids, float deviation) {
+  const std::vector<float> values =
+      dice.normals(static_cast<std::size_t>(cols) * static_cast<std::size_t>(n_ids), deviation);
+  const WeightId table =
+      weight(make_weight("table" + std::to_string(result.weights.size()), values, n_ids, cols, WeightEncoding::kF32));
+  const ValueId out = value(cols);
+  add(Embed{.table = table, .out = out}, "input" + std::to_string(index_of(out)));
+  return out;
+}
+
+RopeId CaseBuilder::rope(std::int32_t head_dim, float attention_factor) {
+  RopeSpec rope{.inv_freq = {}, .attention_factor = attention_factor};
+  for (std::int32_t i = 0; i < head_dim / 2; ++i) {
+    rope.inv_freq.push_back(1.0F / std::pow(10000.0F, static_cast<float>(2 * i) / static_cast<float>(head_dim)));
+  }
+  graph().ropes.push_back(std::move(rope));
+  return RopeId{static_cast<std::int32_t>(graph().ropes.size()) - 1};
+}
+
+void CaseBuilder::observe_only(std::span<const ValueId> keep) {
+  for (std::size_t v = 0; v < graph().values.size(); ++v) {
+    graph().values[v].observed = std::ranges::find(keep, ValueId{static_cast<std::int32_t>(v)}) != keep.end();
+  }
+}
+
+Sequences::Sequences(Dice& dice, std::int64_t n_pages, std::int32_t page_tokens, std::int64_t n_reserved)
+    : dice_(dice), page_tokens_(page_tokens), free_pages_(static_cast<std::size_t>(n_pages)) {
+  std::iota(free_pages_.begin(), free_pages_.end(), 0);
+  for (std::size_t i = free_pages_.size(); i > 1; --i) {
+    std::swap(free_pages_[i - 1], free_pages_[static_cast<std::size_t>(dice_.between(0, static_cast<int>(i) - 1))]);
+  }
+  free_pages_.resize(free_pages_.size() - static_cast<std::size_t>(n_reserved));
+}
+
+std::int32_t Sequences::add() {
+  pages_.emplace_back();
+  lengths_.push_back(0);
+  return static_cast<std::int32_t>(pages_.size()) - 1;
+}
+
+std::int32_t Sequences::add_copied(std::vector<std::int32_t> pages, std::int32_t length) {
+  const std::int32_t sequence = add();
+  pages_.back() = std::move(pages);
+  lengths_.back() = length;
+  return sequence;
+}
+
+std::int32_t Sequences::take_page() {
+  SS_CHECK(!free_pages_.empty(), "a case needs more pages than its pool has");
+  const std::int32_t page = free_pages_.back();
+  free_pages_.pop_back();
+  return page;
+}
+
+void Sequences::append(BatchData& batch, std::int32_t sequence, std::int32_t n_tokens, std::int32_t n_ids) {
+  const auto s = static_cast<std::size_t>(sequence);
+  if (batch.kv_lengths.empty()) in_batch_.clear();
+  for (std::int32_t i = 0; i < n_tokens; ++i) {
+    const std::int32_t position = lengths_[s]++;
+    if (position % page_tokens_ == 0 && position / page_tokens_ == static_cast<std::int32_t>(pages_[s].size())) {
+      pages_[s].push_back(take_page());
+    }
+    batch.token_ids.push_back(dice_.between(0, n_ids - 1));
+    batch.positions.push_back(position);
+    batch.kv_slots.push_back(pages_[s][static_cast<std::size_t>(position / page_tokens_)] * page_tokens_ +
+                             position % page_tokens_);
+  }
+  batch.q_starts.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
+  batch.kv_lengths.push_back(lengths_[s]);
+  batch.seq_slots.push_back(sequence);
+  in_batch_.push_back(sequence);
+}
+
+void Sequences::finish(BatchData& batch, std::int32_t n_padding) {
+  std::size_t width = 1;
+  for (const std::int32_t sequence : in_batch_)
+    width = std::max(width, pages_[static_cast<std::size_t>(sequence)].size());
+  batch.max_pages_per_seq = static_cast<std::int32_t>(width);
+  for (const std::int32_t sequence : in_batch_) {
+    std::vector<std::int32_t> row = pages_[static_cast<std::size_t>(sequence)];
+    row.resize(width, -1);  // what lies past a sequence's pages must not be looked at
+    batch.block_table.insert(batch.block_table.end(), row.begin(), row.end());
+  }
+  for (std::int32_t i = 0; i < n_padding; ++i) {
+    batch.token_ids.push_back(0);
+    batch.positions.push_back(0);
+    batch.kv_slots.push_back(-1);
+  }
+}
+
+void Sequences::want_logits(BatchData& batch, std::int32_t row, SamplingParams params) {
+  batch.logit_rows.push_back(row);
+  batch.sampling.push_back(params);
+}
+
+Action& CaseBuilder::submit(BatchData batch) {
+  result.actions.push_back({.graph = static_cast<std::int32_t>(result.graphs.size()) - 1,
+                            .batch = std::move(batch),
+                            .wait = true,
+                            .compare = true,
+                            .copies = {}});
+  return result.actions.back();
+}
+
+BatchData plain_batch(CaseBuilder& builder, std::int32_t n_tokens, std::int32_t n_ids, std::int32_t n_padding) {
+  builder.result.kv = {.n_layers = 1, .n_kv_heads = 1, .head_dim = 64, .page_tokens = 16};
+  builder.result.n_pages = ceil_divide(n_tokens, 16) + 1;
+  Sequences sequences(builder.dice, builder.result.n_pages, 16, 1);
+  BatchData batch;
+  sequences.append(batch, sequences.add(), n_tokens, n_ids);
+  sequences.finish(batch, n_padding);
+  return batch;
+}
+
+void dirty_cache(CaseBuilder& builder, const HeadShape& heads) {
+  constexpr std::int32_t kRowsPerStep = 256;
+  constexpr std::int32_t kIds = 7;
+  SS_CHECK(builder.graph().ops.empty(), "dirty_cache() comes before the case's own graph");
+  const auto graph = static_cast<std::int32_t>(builder.result.graphs.size()) - 1;
+  const RopeId rope = builder.rope(heads.head_dim);
+  for (std::int32_t layer = 0; layer < builder.result.kv.n_layers; ++layer) {
+    const ValueId qkv = builder.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 30.0F);
+    const ValueId q = builder.value(heads.n_heads * heads.head_dim);
+    builder.add(RopeAppend{.qkv = qkv, .q_out = q, .layer = layer, .heads = heads, .rope = rope});
+  }
+  builder.observe_only({});
+  const std::int32_t page_tokens = builder.result.kv.page_tokens;
+  const auto n_slots = static_cast<std::int32_t>(builder.result.n_pages * page_tokens);
+  const std::int32_t step = std::max(page_tokens, kRowsPerStep / page_tokens * page_tokens);
+  for (std::int32_t first = 0; first < n_slots; first += step) {
+    Action action{.graph = graph, .batch = {}, .wait = true, .compare = false, .copies = {}};
+    const std::int32_t n = std::min(step, n_slots - first);
+    for (std::int32_t i = 0; i < n; ++i) {
+      action.batch.token_ids.push_back(builder.dice.between(0, kIds - 1));
+      action.batch.positions.push_back(i);
+      action.batch.kv_slots.push_back(first + i);
+    }
+    action.batch.q_starts.push_back(n);
+    action.batch.kv_lengths.push_back(n);
+    action.batch.seq_slots.push_back(0);
+    action.batch.max_pages_per_seq = ceil_divide(n, page_tokens);
+    for (std::int32_t page = 0; page < action.batch.max_pages_per_seq; ++page) {
+      action.batch.block_table.push_back(first / page_tokens + page);
+    }
+    builder.result.actions.push_back(std::move(action));
+  }
+  builder.new_graph();
+}
+
+}  // namespace secondsource::conformance

@@ -1,0 +1,37 @@
+#pragma once
+// The families of cases. Each function makes one case; everything random in it follows from the seed.
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "conformance/case.h"
+
+namespace secondsource::conformance {
+
+struct Family {
+  std::string_view name;
+  Case (*make)(std::uint64_t seed);
+  std::int32_t n_cases;  ///< of one run of the suite
+};
+
+Case make_embed_case(std::uint64_t seed);
+Case make_rms_norm_case(std::uint64_t seed);
+Case make_matmul_case(std::uint64_t seed);
+Case make_quantized_matmul_case(std::uint64_t seed);
+Case make_rope_append_case(std::uint64_t seed);
+Case make_attention_case(std::uint64_t seed);
+Case make_long_attention_case(std::uint64_t seed);
+Case make_sample_case(std::uint64_t seed);
+Case make_route_case(std::uint64_t seed);
+Case make_mixture_case(std::uint64_t seed);
+Case make_window_case(std::uint64_t seed);
+Case make_layer_case(std::uint64_t seed);
+Case make_model_case(std::uint64_t seed);
+Case make_page_copy_case(std::uint64_t seed);
+Case make_in_flight_case(std::uint64_t seed);
+
+/// All of them, the cheap ones first.
+[[nodiscard]] std::span<const Family> families();
+
+}  // namespace secondsource::conformance

@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "conformance/build.h"
+#include "conformance/cases.h"
+#include "core/checked.h"
+
+namespace secondsource::conformance {
+namespace {
+
+constexpr std::int32_t kIds = 61;
+
+HeadShape pick_heads(Dice& dice) {
+  const std::int32_t n_kv_heads = dice.between(1, 3);
+  return {.n_heads = n_kv_heads * dice.between(1, 8),
+          .n_kv_heads = n_kv_heads,
+          .head_dim = dice.one_of<std::int32_t>({32, 64, 80, 128})};
+}
+
+std::string describe(const HeadShape& heads) {
+  return fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
+}
+
+/// One layer of RopeAppend and Attention over a random qkv. Scores of deviation about 1.5: a softmax that is neither
+/// flat nor a single spike.
+struct Layer {
+  RopeAppend append;
+  Attention attend;
+};
+
+Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
+  const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
+  const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
+  const ValueId q = b.value(heads.n_heads * heads.head_dim);
+  RopeAppend append{.qkv = qkv, .q_out = q, .layer = layer, .heads = heads, .rope = rope, .q_norm = {}, .k_norm = {}};
+  if (b.dice.chance(0.4)) {
+    append.q_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
+    append.k_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
+  }
+  b.add(append, "rope");
+  const bool in_place = b.dice.chance(0.5);  // the contract allows q to be out
+  Attention attend{
+      .q = q, .out = in_place ? q : b.value(heads.n_heads * heads.head_dim), .layer = layer, .heads = heads};
+  attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
+  if (b.dice.chance(0.25)) attend.softcap = 2.0F;
+  if (b.dice.chance(0.35)) attend.window = b.dice.one_of<std::int32_t>({1, 3, 16, 33, 200});
+  b.add(attend, "attention");
+  return {append, attend};
+}
+
+}  // namespace
+
+Case make_rope_append_case(std::uint64_t seed) {
+  CaseBuilder b("rope_append", seed);
+  const HeadShape heads = pick_heads(b.dice);
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({1, 8, 16, 32});
+  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  const std::int32_t n_tokens = b.dice.between(1, 40);
+  b.result.n_pages = ceil_divide(n_tokens, page_tokens) + 3;
+  const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds);
+  RopeAppend op{.qkv = qkv,
+                .q_out = b.value(heads.n_heads * heads.head_dim),
+                .layer = b.dice.between(0, 1),
+                .heads = heads,
+                .rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.3F})),
+                .q_norm = {},
+                .k_norm = {}};
+  if (b.dice.chance(0.5)) op.q_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
+  if (b.dice.chance(0.5)) op.k_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
+  b.add(op, "rope");
+  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
+  BatchData batch;
+  sequences.append(batch, sequences.add(), n_tokens, kIds);
+  const std::int32_t n_padding = b.dice.between(0, 3);
+  sequences.finish(batch, n_padding);
+  // Positions far from the start: without attention nothing ties them to the cache's length.
+  const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
+  for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
+  b.submit(std::move(batch));
+  b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe(heads), page_tokens, n_tokens, n_padding,
+                              offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "");
+  return std::move(b.result);
+}
+
+Case make_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention", seed);
+  const HeadShape heads = pick_heads(b.dice);
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
+  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  b.result.n_pages = 1200 / page_tokens;
+  const bool dirty = b.dice.chance(0.7);
+  if (dirty) dirty_cache(b, heads);
+  const Layer layer = add_layer(b, heads, b.dice.between(0, 1));
+
+  // Sequences of ragged lengths; then steps that mix prefill chunks with one-token rows.
+  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 3);
+  const std::int32_t n_sequences = b.dice.between(1, 5);
+  for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
+  const std::int32_t n_steps = b.dice.between(2, 4);
+  for (std::int32_t step = 0; step < n_steps; ++step) {
+    BatchData batch;
+    for (std::int32_t s = 0; s < n_sequences; ++s) {
+      if (step > 0 && n_sequences > 1 && b.dice.chance(0.2)) continue;
+      const bool decode = sequences.length(s) > 0 && b.dice.chance(0.6);
+      sequences.append(batch, s, decode ? 1 : b.dice.between(1, 50), kIds);
+    }
+    if (batch.kv_lengths.empty()) sequences.append(batch, 0, 1, kIds);
+    sequences.finish(batch, b.dice.chance(0.3) ? b.dice.between(1, 4) : 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe(heads), page_tokens, n_sequences,
+                              n_steps, layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
+                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "",
+                              dirty ? " dirty" : "");
+  return std::move(b.result);
+}
+
+Case make_long_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention_long", seed);
+  const HeadShape heads{.n_heads = b.dice.between(1, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({32, 64})};
+  constexpr std::int32_t kPageTokens = 16;
+  b.result.kv = {.n_layers = 1, .n_kv_heads = 1, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
+  const std::int32_t length = b.dice.between(1500, 4500);
+  b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
+  dirty_cache(b, heads);
+  const std::int32_t prefill_graph = static_cast<std::int32_t>(b.result.graphs.size()) - 1;
+  // Fills the cache without attention, in chunks; then one mixed step looks at all of it.
+  const std::int32_t qkv_cols = (heads.n_heads + 2) * heads.head_dim;
+  const ValueId qkv = b.input(qkv_cols, kIds, 1.2F);
+  const ValueId q = b.value(heads.n_heads * heads.head_dim);
+  b.add(RopeAppend{.qkv = qkv,
+                   .q_out = q,
+                   .layer = 0,
+                   .heads = heads,
+                   .rope = b.rope(heads.head_dim),
+                   .q_norm = {},
+                   .k_norm = {}},
+        "fill");
+  b.observe_only({});
+  Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 2);
+  const std::int32_t sequence = sequences.add();
+  while (sequences.length(sequence) < length) {
+    BatchData batch;
+    sequences.append(batch, sequence, std::min(512, length - sequences.length(sequence)), kIds);
+    sequences.finish(batch, 0);
+    Action& action = b.submit(std::move(batch));
+    action.graph = prefill_graph;
+    action.compare = false;
+  }
+  b.new_graph();
+  const Layer layer = add_layer(b, heads, 0);
+  const std::int32_t other = sequences.add();
+  for (const std::int32_t n_tokens : {1, 7, 1}) {
+    BatchData batch;
+    sequences.append(batch, other, 3, kIds);
+    sequences.append(batch, sequence, n_tokens, kIds);
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("{} length={}{}", describe(heads), length,
+                              layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "");
+  return std::move(b.result);
+}
+
+Case make_page_copy_case(std::uint64_t seed) {
+  CaseBuilder b("kv_copy_pages", seed);
+  const HeadShape heads = pick_heads(b.dice);
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({8, 16});
+  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  b.result.n_pages = 40;
+  dirty_cache(b, heads);
+  add_layer(b, heads, 0);
+  add_layer(b, heads, 1);
+  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
+  const std::int32_t parent = sequences.add();
+  BatchData prompt;
+  sequences.append(prompt, parent, b.dice.between(2, 5 * page_tokens), kIds);
+  sequences.finish(prompt, 0);
+  b.submit(std::move(prompt));
+  // A fork: the child gets copies, then both go on and must not see each other.
+  Action copy;
+  std::vector<std::int32_t> pages;
+  for (const std::int32_t page : sequences.pages(parent)) {
+    pages.push_back(sequences.take_page());
+    copy.copies.push_back({.from_page = page, .to_page = pages.back()});
+  }
+  b.result.actions.push_back(copy);
+  const std::int32_t child = sequences.add_copied(pages, sequences.length(parent));
+  for (std::int32_t step = 0; step < 3; ++step) {
+    BatchData batch;
+    sequences.append(batch, parent, 1, kIds);
+    sequences.append(batch, child, b.dice.between(1, 4), kIds);
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("{} page={} pages={}", describe(heads), page_tokens, pages.size());
+  return std::move(b.result);
+}
+
+}  // namespace secondsource::conformance

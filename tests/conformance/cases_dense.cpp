@@ -1,0 +1,173 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/op_access.h"
+#include "conformance/build.h"
+#include "conformance/cases.h"
+
+namespace secondsource::conformance {
+namespace {
+
+constexpr std::int32_t kIds = 23;
+
+std::int32_t pick_rows(Dice& dice) {
+  return dice.one_of<std::int32_t>({1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 130});
+}
+
+std::int32_t pick_extent(Dice& dice) {
+  return dice.one_of<std::int32_t>(
+      {1, 3, 7, 16, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 160, 200, 256, 257, 512, 1000, 2049});
+}
+
+WeightEncoding pick_encoding(Dice& dice) {
+  return dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kBf16, WeightEncoding::kF16,
+                      WeightEncoding::kInt8PerRow, WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32});
+}
+
+std::string_view epilogue_name(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::kNone:
+      return "none";
+    case Epilogue::kBias:
+      return "bias";
+    case Epilogue::kAddResidual:
+      return "add_residual";
+    case Epilogue::kGatedSilu:
+      return "gated_silu";
+    case Epilogue::kGatedGelu:
+      return "gated_gelu";
+  }
+  return "unknown";
+}
+
+Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
+  CaseBuilder b(family, seed);
+  const WeightEncoding encoding = act == ActQuant::kNone ? pick_encoding(b.dice) : WeightEncoding::kInt8PerRow;
+  const auto epilogue = b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu,
+                                       Epilogue::kGatedGelu, Epilogue::kAddResidual});
+  const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+  const std::int32_t n_inputs = pick_extent(b.dice);
+  const std::int32_t n_outputs = std::min(pick_extent(b.dice), 700);
+  constexpr std::int64_t kMaxProducts = 20'000'000;
+  const std::int64_t weight_size = std::int64_t{n_inputs} * n_outputs * (gated ? 2 : 1);
+  const auto n_rows = std::min(pick_rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
+
+  const ValueId x = b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
+  const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
+  std::vector<std::int64_t> parts = {weight_rows};
+  Join join = Join::kNone;
+  if (gated) {
+    parts = {n_outputs, n_outputs};
+    join = Join::kInterleaveGateUp;
+  } else if (n_outputs > 2 && b.dice.chance(0.3)) {
+    const std::int64_t first = b.dice.between(1, n_outputs - 2);
+    parts = {first, 1, n_outputs - first - 1};
+    join = Join::kConcatRows;
+  }
+  Matmul op{.x = x, .weight = b.matrix(weight_rows, n_inputs, encoding, parts, join), .out = {}};
+  op.act = act;
+  op.epilogue = epilogue;
+  if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
+  if (epilogue == Epilogue::kAddResidual) op.aux = b.input(n_outputs, kIds);
+  // The contract allows out to be aux.
+  const bool in_place = op.aux && b.dice.chance(0.5);
+  op.out = in_place ? *op.aux : b.value(n_outputs);
+  if (!gated && b.dice.chance(0.2)) op.softcap = 1.5F;
+  b.add(op, "product");
+  const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
+  b.submit(plain_batch(b, n_rows, kIds, n_padding));
+  b.result.name = fmt::format("{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), n_rows, n_padding, n_inputs,
+                              n_outputs, epilogue_name(epilogue), op.softcap > 0.0F ? " softcap" : "",
+                              in_place ? " in place" : "", parts.size());
+  return std::move(b.result);
+}
+
+}  // namespace
+
+Case make_embed_case(std::uint64_t seed) {
+  CaseBuilder b("embed", seed);
+  const WeightEncoding encoding = pick_encoding(b.dice);
+  const std::int32_t n_ids = b.dice.between(1, 300);
+  const std::int32_t cols = pick_extent(b.dice);
+  const std::int32_t n_rows = pick_rows(b.dice);
+  const float scale = b.dice.one_of({1.0F, 11.3125F});
+  const WeightId table = b.matrix(n_ids, cols, encoding);
+  b.add(Embed{.table = table, .out = b.value(cols), .scale = scale}, "embed");
+  b.submit(plain_batch(b, n_rows, n_ids, b.dice.between(0, 2)));
+  b.result.name = fmt::format("{} ids={} cols={} m={} scale={}", to_string(encoding), n_ids, cols, n_rows, scale);
+  return std::move(b.result);
+}
+
+Case make_rms_norm_case(std::uint64_t seed) {
+  CaseBuilder b("rms_norm", seed);
+  const std::int32_t cols = pick_extent(b.dice);
+  const std::int32_t n_rows = pick_rows(b.dice);
+  const float deviation = b.dice.one_of({1e-4F, 1.0F, 300.0F});
+  const ValueId x = b.input(cols, kIds, deviation);
+  RmsNorm op{.x = x, .add = {}, .weight = b.vector(cols, 1.0F, 0.3F), .sum_out = {}, .out = {}};
+  op.eps = b.dice.one_of({1e-5F, 1e-6F});
+  if (b.dice.chance(0.6)) op.add = b.input(cols, kIds, deviation);
+  const std::int32_t place = b.dice.between(0, 2);
+  if (place == 1) op.sum_out = b.value(cols);
+  if (place == 2) op.sum_out = x;  // the contract allows it
+  op.out = b.value(cols);
+  b.add(op, "norm");
+  b.submit(plain_batch(b, n_rows, kIds, b.dice.between(0, 2)));
+  b.result.name = fmt::format("cols={} m={} deviation={}{}{}", cols, n_rows, deviation, op.add ? " add" : "",
+                              place == 0   ? ""
+                              : place == 1 ? " sum"
+                                           : " sum in place");
+  return std::move(b.result);
+}
+
+Case make_matmul_case(std::uint64_t seed) {
+  return make_product("matmul", seed, ActQuant::kNone);
+}
+
+Case make_quantized_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_w8a8", seed, ActQuant::kInt8PerRow);
+}
+
+Case make_sample_case(std::uint64_t seed) {
+  CaseBuilder b("sample", seed);
+  const std::int32_t vocab = b.dice.one_of<std::int32_t>({1, 2, 17, 300, 4097});
+  const std::int32_t n_rows = b.dice.between(1, 9);
+  const float deviation = b.dice.one_of({0.5F, 3.0F, 20.0F});
+  std::vector<float> table = b.dice.normals(static_cast<std::size_t>(vocab) * kIds, deviation);
+  const bool ties = b.dice.chance(0.4);
+  if (ties) {
+    for (float& value : table) value = std::round(value);
+  }
+  const bool with_nan = b.dice.chance(0.2);
+  if (with_nan) table[static_cast<std::size_t>(b.dice.between(0, vocab * kIds - 1))] = NAN;
+  const WeightId weight = b.weight(make_weight("logits", table, kIds, vocab, WeightEncoding::kF32));
+  const ValueId x = b.value(vocab);
+  const ValueId logits = b.value(vocab, Rows::kLogits);
+  b.add(Embed{.table = weight, .out = x}, "rows");
+  b.add(SelectRows{.x = x, .out = logits}, "select");
+  b.add(
+      Sample{
+          .logits = logits, .n_top = std::min(vocab, b.dice.one_of<std::int32_t>({0, 1, 5, 20})), .keep_logits = true},
+      "sample");
+  BatchData batch = plain_batch(b, n_rows, kIds);
+  for (std::int32_t row = 0; row < n_rows; ++row) {
+    SamplingParams params;
+    params.temperature = b.dice.one_of({0.0F, 0.7F, 1.0F, 2.0F});
+    params.top_k = b.dice.one_of<std::int32_t>({0, 1, 5, 40});
+    params.top_p = b.dice.one_of({1.0F, 0.9F, 0.3F});
+    params.seed = seed + static_cast<std::uint64_t>(row % 2);
+    params.position = row;
+    if (b.dice.chance(0.2)) params.forced_id = b.dice.between(0, vocab - 1);
+    if (vocab > 1 && b.dice.chance(0.3)) params.forbidden_id = b.dice.between(0, vocab - 1);
+    if (b.dice.chance(0.8)) Sequences::want_logits(batch, row, params);
+  }
+  if (batch.logit_rows.empty()) Sequences::want_logits(batch, 0);
+  b.submit(std::move(batch));
+  b.result.name = fmt::format("vocab={} rows={} deviation={}{}{}", vocab, n_rows, deviation, ties ? " ties" : "",
+                              with_nan ? " nan" : "");
+  return std::move(b.result);
+}
+
+}  // namespace secondsource::conformance

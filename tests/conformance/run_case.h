@@ -1,0 +1,18 @@
+#pragma once
+// Runs a case on a backend.
+
+#include "backend/backend.h"
+#include "conformance/case.h"
+
+namespace secondsource::conformance {
+
+/// Nothing when the backend says that it supports every operation and weight of the case; else its reason.
+[[nodiscard]] std::optional<std::string> why_unsupported(const Backend& backend, const Case& c);
+
+/// Prepares the weights, compiles the graphs, runs the actions, reads back every observed value and the whole cache.
+Result<CaseTrace> run_case(Backend& backend, const Case& c);
+
+/// The graph with WeightId{i} replaced by ids[i].
+[[nodiscard]] StepGraph with_weights(const StepGraph& graph, std::span<const WeightId> ids);
+
+}  // namespace secondsource::conformance

@@ -1,0 +1,36 @@
+#pragma once
+// The whole suite against one backend.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "conformance/case.h"
+#include "conformance/protocol.h"
+
+namespace secondsource::conformance {
+
+struct SuiteOptions {
+  std::uint64_t seed = 1;       ///< of the whole suite; each case gets its own from it
+  std::int64_t case_seed = -1;  ///< >= 0: only the case with this seed
+  std::string family;           ///< empty: all families and the protocol
+  std::int32_t scale = 1;       ///< times as many cases
+  bool stop_at_first = false;   ///< for mutants: one failure is enough
+};
+
+enum class Verdict : std::uint8_t { kPassed, kFailed, kUnsupported };
+
+struct CaseReport {
+  std::string family;
+  std::string name;
+  std::uint64_t seed = 0;
+  Verdict verdict = Verdict::kPassed;
+  std::string text;  ///< the finding, or why it is not supported
+};
+
+/// Runs the suite; `done` is told of each case. Returns the number of failures.
+std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,
+                       const std::function<void(const CaseReport&)>& done);
+
+}  // namespace secondsource::conformance
