@@ -37,6 +37,9 @@ Result<void> check_scheduler(const SchedulerOptions& options) {
 
 std::int64_t choose_kv_pages(const EngineOptions& options, const KvSpec& spec, std::int64_t max_context) {
   if (options.kv_pages > 0) return options.kv_pages;
+  if (options.kv_tokens > 0) {
+    return ceil_divide<std::int64_t>(options.kv_tokens, spec.page_tokens) + 2 * options.scheduler.max_seqs;
+  }
   const std::int64_t page_bytes = kv_page_bytes(spec);
   const std::int64_t pages_per_seq = ceil_divide<std::int64_t>(max_context, spec.page_tokens);
   const std::int64_t wanted = pages_per_seq * options.scheduler.max_seqs;

@@ -32,7 +32,9 @@ struct EngineOptions {
   std::int64_t max_context = 0;    ///< tokens of a sequence; 0: what the model was made for
   /// Bytes of the KV cache. 0: max_seqs sequences of max_context, but at most 1 GiB or one sequence of max_context.
   std::int64_t kv_bytes = 0;
-  std::int64_t kv_pages = 0;        ///< overrides kv_bytes when > 0
+  std::int64_t kv_pages = 0;  ///< overrides kv_bytes when > 0
+  std::int64_t kv_tokens =
+      0;  ///< the same in tokens, rounded up to pages, one more for every sequence's last partial page
   std::optional<DType> kv_dtype{};  ///< default: what the device prefers
   std::int32_t n_top = 20;          ///< entries of TokenEvent::top, for requests that want them
   bool observe_all = false;         ///< no fusion, every value readable: bisection

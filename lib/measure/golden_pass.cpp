@@ -1,0 +1,253 @@
+#include "measure/golden_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "core/check.h"
+#include "core/checked.h"
+#include "core/clock.h"
+
+namespace secondsource {
+namespace {
+
+std::int64_t n_tokens(const GoldenCase& one) {
+  return static_cast<std::int64_t>(one.prompt.ids.size() + one.expected.ids.size());
+}
+
+/// The ids that the reference answered to are these; anything else would judge one prompt by another's answer.
+Result<void> check_ids(const GoldenInputs& inputs, const EncodedPrompt& prompt, const ExpectedOutput& expected) {
+  const auto n_ids = static_cast<std::int64_t>(prompt.ids.size());
+  if (n_ids != expected.n_prompt_ids || sha256_of_ids(prompt.ids) != expected.prompt_sha256) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("bundle {}: prompt {}: expected the {} ids that the reference answered to ({} ...), found "
+                    "{} others: tokenizer, template or prompt changed since expect.py ran",
+                    inputs.bundle, prompt.id, expected.n_prompt_ids, expected.prompt_sha256.substr(0, 12), n_ids)};
+  }
+  return {};
+}
+
+/// Does the text of these ids come out the same in pieces, each of them whole characters?
+bool streams_alike(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  StreamingDecoder decoder = tokenizer.stream();
+  std::string streamed;
+  for (const std::int32_t id : ids) streamed += decoder.push(id);
+  streamed += decoder.finish();
+  return streamed == tokenizer.decode(ids);
+}
+
+/// The device's own limit on the length of golden prompts; nullopt: none.
+std::optional<std::int64_t> device_limit(const DeviceInfo& device) {
+  for (const auto& [key, value] : device.properties) {
+    std::int64_t limit = 0;
+    if (key != kGoldenLimitProperty) continue;
+    const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), limit);
+    if (failed == std::errc() && end == value.data() + value.size()) return limit;
+  }
+  return std::nullopt;
+}
+
+/// One pass in progress.
+class Pass {
+ public:
+  Pass(ModelSession& session, const GoldenInputs& inputs, const GoldenPassOptions& options, Progress& progress)
+      : session_(session), inputs_(inputs), options_(options), progress_(progress) {}
+
+  Result<GoldenResult> run() {
+    const std::int64_t started_ns = now_ns();
+    std::vector<const GoldenCase*> cases = selected();
+    progress_.begin(fmt::format("golden pass, {} {}", session_.backend().device().backend, inputs_.variant),
+                    static_cast<std::int64_t>(cases.size()));
+    // One document after the other, so that the cache holds one at a time; without a document, all at once.
+    std::stable_sort(cases.begin(), cases.end(),
+                     [](const GoldenCase* a, const GoldenCase* b) { return a->prompt.document < b->prompt.document; });
+    for (auto first = cases.begin(); first != cases.end();) {
+      const auto last = std::find_if(
+          first, cases.end(), [&](const GoldenCase* one) { return one->prompt.document != (*first)->prompt.document; });
+      SS_TRY_VOID(run_group({first, last}));
+      first = last;
+    }
+    sort_findings();
+    conclude(static_cast<std::int64_t>(cases.size()), now_ns() - started_ns);
+    return std::move(result_);
+  }
+
+ private:
+  std::vector<const GoldenCase*> selected() {
+    std::vector<const GoldenCase*> cases;
+    std::int64_t n_beyond_device = 0;
+    std::int64_t n_beyond_cache = 0;
+    const auto limit = device_limit(session_.backend().device());
+    for (const GoldenCase& one : inputs_.cases) {
+      if (limit && static_cast<std::int64_t>(one.prompt.ids.size()) > *limit) {
+        ++n_beyond_device;
+      } else if (n_tokens(one) - 1 > session_.engine().max_context()) {
+        ++n_beyond_cache;
+      } else {
+        cases.push_back(&one);
+      }
+    }
+    if (n_beyond_device > 0) {
+      result_.skipped.push_back(fmt::format("{} prompts of more than {} tokens are not run on {}", n_beyond_device,
+                                            *limit, session_.backend().device().backend));
+    }
+    if (n_beyond_cache > 0) {
+      result_.skipped.push_back(fmt::format("{} prompts do not fit into a context of {} tokens", n_beyond_cache,
+                                            session_.engine().max_context()));
+    }
+    result_.record.n_skipped = static_cast<std::int32_t>(n_beyond_device + n_beyond_cache);
+    return cases;
+  }
+
+  Result<void> run_group(const std::vector<const GoldenCase*>& group) {
+    Engine& engine = session_.engine();
+    std::optional<RequestId> parent;
+    std::map<RequestId, const GoldenCase*> open;
+    for (const GoldenCase* one : group) {
+      Request request{.prompt_ids = one->prompt.ids, .forced_ids = one->expected.ids, .want_logits = true};
+      request.hold = !parent && group.size() > 1 && !one->prompt.document.empty();
+      if (parent) request.fork_of = parent;
+      const bool holds = request.hold;
+      auto id = engine.submit(std::move(request));
+      if (!id) return id.error().with_context(fmt::format("prompt {}", one->prompt.id));
+      if (holds) parent = *id;
+      open[*id] = one;
+    }
+    while (engine.has_work()) {
+      SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
+      for (const TokenEvent& event : events) judge(*open.at(event.request), event);
+    }
+    if (parent) engine.release(*parent);
+    return {};
+  }
+
+  void judge(const GoldenCase& one, const TokenEvent& event) {
+    const auto index = static_cast<std::size_t>(event.index);
+    const double tau = inputs_.acceptance.near_tie_tau;
+    const bool is_lost = event.finish == FinishReason::kNonFinite;
+    const PositionJudgement judgement = is_lost ? PositionJudgement{.kind = PositionKind::kNonFinite}
+                                                : judge_position(one.expected, index, event.logits, tau);
+    result_.tally.add(judgement, one.expected.top1_margin[index], tau);
+    if (judgement.kind != PositionKind::kMatch) {
+      result_.findings.push_back({one.prompt.id, event.index, one.expected.ids[index], judgement});
+    }
+    if (event.finish != FinishReason::kNone) progress_.update(++n_done_);
+  }
+
+  /// Batches interleave prompts; a person reads them one after the other.
+  void sort_findings() {
+    std::map<std::string, std::size_t> place;
+    for (const GoldenCase& one : inputs_.cases) place.emplace(one.prompt.id, place.size());
+    std::stable_sort(result_.findings.begin(), result_.findings.end(),
+                     [&](const GoldenFinding& a, const GoldenFinding& b) {
+                       return std::pair(place[a.prompt], a.index) < std::pair(place[b.prompt], b.index);
+                     });
+  }
+
+  void conclude(std::int64_t n_prompts, std::int64_t duration_ns) {
+    GoldenRecord& record = result_.record;
+    const GoldenTally& tally = result_.tally;
+    record.bundle = inputs_.bundle;
+    record.backend = session_.backend().device().backend;
+    record.variant = inputs_.variant;
+    record.suite = inputs_.suite;
+    record.n_prompts = static_cast<std::int32_t>(n_prompts);
+    record.n_positions = tally.n_positions;
+    record.n_match = tally.n_match;
+    record.n_near_tie = tally.n_near_tie;
+    record.n_wrong = tally.n_wrong + tally.n_non_finite;
+    record.duration_ns = duration_ns;
+    if (!inputs_.unverified.empty() || tally.n_positions == 0) {
+      record.verdict = "unverified";
+      record.reasons.push_back(inputs_.unverified.empty() ? "no golden prompt could be run" : inputs_.unverified);
+    } else {
+      record.kl_mean = tally.kl_mean();
+      record.kl_worst = tally.kl_worst;
+      record.nll_difference_mean = tally.nll_difference_mean();
+      record.reasons = broken_rules(tally, inputs_.acceptance);
+      record.reasons.insert(record.reasons.end(), inputs_.bad_text.begin(), inputs_.bad_text.end());
+      record.verdict = record.reasons.empty() ? "passed" : "failed";
+    }
+    record.reasons.insert(record.reasons.end(), inputs_.left_out.begin(), inputs_.left_out.end());
+    record.reasons.insert(record.reasons.end(), result_.skipped.begin(), result_.skipped.end());
+  }
+
+  ModelSession& session_;
+  const GoldenInputs& inputs_;
+  const GoldenPassOptions& options_;
+  Progress& progress_;
+  GoldenResult result_;
+  std::int64_t n_done_ = 0;
+};
+
+}  // namespace
+
+Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& text, std::string_view suite,
+                                        std::string_view variant) {
+  GoldenInputs inputs{.bundle = bundle.name(),
+                      .suite = std::string(suite),
+                      .variant = std::string(variant),
+                      .cases = {},
+                      .acceptance = {},
+                      .unverified = {},
+                      .left_out = {},
+                      .bad_text = {}};
+  SS_TRY(const auto expected, bundle.expected(variant));
+  const ManifestVariant* listed = bundle.manifest() == nullptr ? nullptr : bundle.manifest()->find_variant(variant);
+  if (!expected || listed == nullptr || !listed->acceptance) {
+    inputs.unverified = fmt::format("bundle {} has no independent expected outputs for {}", bundle.name(), variant);
+    return inputs;
+  }
+  inputs.acceptance = *listed->acceptance;
+  std::map<std::string_view, const ExpectedOutput*> by_prompt;
+  for (const ExpectedOutput& one : *expected) by_prompt[one.prompt] = &one;
+  SS_TRY(const GoldenPrompts prompts, bundle.prompts());
+  SS_TRY(std::vector<EncodedPrompt> encoded, encode_prompts(prompts, suite, text));
+  if (encoded.empty()) inputs.unverified = fmt::format("bundle {} has no prompt with the tag {}", bundle.name(), suite);
+  std::int64_t n_without_record = 0;
+  for (EncodedPrompt& prompt : encoded) {
+    const auto found = by_prompt.find(prompt.id);
+    if (found == by_prompt.end()) {
+      ++n_without_record;
+      continue;
+    }
+    SS_TRY_VOID(check_ids(inputs, prompt, *found->second));
+    if (prompt.stream && text.tokenizer() != nullptr && !streams_alike(*text.tokenizer(), found->second->ids)) {
+      inputs.bad_text.push_back(fmt::format("prompt {}: the streamed text differs from the whole one", prompt.id));
+    }
+    inputs.cases.push_back({std::move(prompt), *found->second});
+  }
+  if (n_without_record > 0) {
+    inputs.left_out.push_back(
+        fmt::format("{} prompts have no record of the reference: they do not fit into the model's "
+                    "context",
+                    n_without_record));
+  }
+  return inputs;
+}
+
+EngineOptions golden_engine_options(const GoldenInputs& inputs) {
+  constexpr std::int32_t kMaxSeqs = 16;
+  std::int64_t longest = 1;      // with its document
+  std::int64_t longest_own = 1;  // what a prompt adds to a shared document
+  for (const GoldenCase& one : inputs.cases) {
+    longest = std::max(longest, n_tokens(one));
+    longest_own = std::max(longest_own, n_tokens(one) - one.prompt.n_document_ids);
+  }
+  EngineOptions options;
+  options.scheduler.max_seqs = kMaxSeqs;
+  options.max_context = longest;
+  options.kv_tokens = longest + kMaxSeqs * longest_own;
+  return options;
+}
+
+Result<GoldenResult> run_golden_pass(ModelSession& session, const GoldenInputs& inputs,
+                                     const GoldenPassOptions& options, Progress& progress) {
+  SS_CHECK(session.variant().name == inputs.variant, "the session runs the variant that the inputs are for");
+  return Pass(session, inputs, options, progress).run();
+}
+
+}  // namespace secondsource
