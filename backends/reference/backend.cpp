@@ -11,7 +11,10 @@ namespace {
 
 DeviceInfo describe_device() {
   DeviceInfo device{.backend = "reference", .id = "0", .name = "plain loops, f64 sums, one thread"};
-  device.properties = {{"threads", "1"}, {"accumulator", "f64"}};
+  device.properties = {{"threads", "1"},
+                       {"accumulator", "f64"},
+                       // Its attention is quadratic in plain f64 loops: longer golden prompts would take minutes each.
+                       {"golden_limit_tokens", "2048"}};
   device.memory_bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   device.page_tokens = 16;
   device.kv_dtype = DType::kF32;
