@@ -33,7 +33,8 @@ def describe(logits: torch.Tensor) -> dict[str, list]:
     """`top`, `top1_margin` and `logsumexp` of the rows of [positions, vocabulary]."""
     logits = logits.double()
     total = logits.logsumexp(-1)
-    values, ids = logits.topk(TOP, dim=-1)
+    # Stable, so that of equal logits the lowest id comes first, as in every greedy choice.
+    values, ids = (part[:, :TOP] for part in logits.sort(dim=-1, descending=True, stable=True))
     pairs = [[[int(i), significant(float(v - t))] for i, v in zip(row_ids, row)]
              for row_ids, row, t in zip(ids, values, total)]
     return {

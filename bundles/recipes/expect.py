@@ -235,6 +235,7 @@ def main() -> int:
     parser.add_argument("--variants", default=",".join(quantize.VARIANTS))
     parser.add_argument("--name", help="the bundle's name; default: the folder's")
     parser.add_argument("--license", help="of the weights; default: what the manifest says, else unknown")
+    parser.add_argument("--source", help="where the weights come from, in words; default: what the manifest says")
     parser.add_argument("--quality", type=Path, help="quality.json of evaluate.py: better counted lookups")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--resume", action="store_true")
@@ -264,7 +265,7 @@ def main() -> int:
         manifest.write_lines(out / f"expected/{variant}.jsonl", records)
     if options.quality:
         manifest.take_lookups(parts, json.loads(options.quality.read_text(encoding="utf-8")))
-    manifest.write(out, parts, encoder.family, {"name": options.name, "license": options.license})
+    manifest.write(out, parts, encoder.family, {"name": options.name, "license": options.license, "source": options.source})
     manifest.remove_folder(work)
     return 0
 

@@ -22,7 +22,7 @@ LICENSE = "Apache-2.0"
 # The `reference` suite stops here: plain loops take hours beyond.
 REFERENCE_TOKENS = 2048
 
-GENERATOR = "bundles/recipes/documents.py"
+GENERATOR = "bundles/recipes/documents.py, long_document, as make_prompts.py calls it"
 
 # Length in ids, records, questions with an answer, questions without one.
 LONG_CONTEXTS = ((8192, 64, 7, 1), (16384, 64, 7, 1), (32640, 64, 7, 1))
@@ -68,12 +68,11 @@ class Suites:
         self.add(suite, kind, {"messages": [*messages, last.message]}, self.count(last.answer) + 4, last.answer,
                  **options)
 
-    def shared(self, suite: str, kind: str, name: str, document: Document, tokens: int) -> None:
+    def shared(self, suite: str, kind: str, name: str, document: Document) -> None:
         """A document in a file of its own, with a prompt for every question."""
         self.texts[name] = document.text
         self.documents.setdefault(suite, []).append(
-            {"id": name, "generator": GENERATOR, "family": "long", "seed": document.seed, "tokens": tokens,
-             "file": f"documents/{name}.txt"})
+            {"id": name, "generator": GENERATOR, "seed": document.seed, "file": f"documents/{name}.txt"})
         for question in document.questions:
             self.add(suite, kind if question.answerable else "unanswerable",
                      {"document": name, "text": question.prompt}, self.count(question.answer + question.end),
@@ -124,14 +123,14 @@ def code(suites: Suites) -> None:
 def retrieval(suites: Suites) -> None:
     for i, (tokens, records, questions) in enumerate(RAG_CONTEXTS):
         document = documents.long_document(f"golden-rag-{i}", "held_back", tokens, suites.count, records, questions)
-        suites.shared("rag", "rag", f"rag-{tokens}", document, tokens)
+        suites.shared("rag", "rag", f"rag-{tokens}", document)
     for i, (tokens, records) in enumerate(RAG_INLINE):
         document = documents.long_document(f"golden-inline-{i}", "held_back", tokens, suites.count, records, 1)
         suites.completion("rag", "rag", document, document.questions[0])
     for i, (tokens, records, asked, absent) in enumerate(LONG_CONTEXTS):
         document = documents.long_document(f"golden-long-{i}", "held_back", tokens, suites.count, records,
                                            asked + absent, absent)
-        suites.shared("long-context", "long-context", f"long-{tokens // 1000}k", document, tokens)
+        suites.shared("long-context", "long-context", f"long-{tokens // 1000}k", document)
 
 
 def unanswerable(suites: Suites) -> None:

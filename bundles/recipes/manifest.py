@@ -106,13 +106,16 @@ def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     entries = lambda: [file_entry(folder, path) for path in listed_files(folder)]
     variants = {**_kept_variants(folder, old, entries(), set(parts)), **parts}
+    source = old.get("source") or {"description": "a Hugging Face folder", "url": ""}
+    if named["source"]:
+        source = {"description": named["source"], "url": ""}
     content = {
         "format": "secondsource-bundle",
         "version": 1,
         "name": named["name"] or old.get("name") or folder.resolve().name,
         "family": old.get("family") or config["model_type"],
         "license": named["license"] or old.get("license") or "unknown",
-        "source": old.get("source") or {"description": "a Hugging Face folder", "url": ""},
+        "source": source,
         "files": sorted(entries(), key=lambda entry: entry["path"]),
         "chat_template": old.get("chat_template") or chat_template,
         "variants": variants,
