@@ -12,14 +12,10 @@
 #include <variant>
 #include <vector>
 
+#include "core/chat.h"
 #include "core/result.h"
 
 namespace secondsource {
-
-struct ChatMessage {
-  std::string role;  ///< system, user or assistant
-  std::string content;
-};
 
 enum class PromptKind : std::uint8_t {
   kShortChat,
