@@ -99,6 +99,7 @@ void fields(V& v, RunRecord& x) {
   v.objects("cells", x.cells);
   v.optional_object("price", x.price);
   v.field("suite", x.suite);
+  v.pairs("settings", x.settings);
 }
 template <typename V>
 void fields(V& v, TtftParts& x) {

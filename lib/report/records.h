@@ -92,6 +92,8 @@ struct RunRecord {
   std::vector<PlannedCell> cells;
   std::optional<Price> price;
   std::string suite;
+  /// Everything else that the run was asked for (limits, deadlines, ...), as the runner writes and reads it.
+  std::vector<std::pair<std::string, std::string>> settings;
 };
 
 /// Where the time to the first token went; what a system cannot tell apart is empty.
@@ -188,7 +190,7 @@ struct GoldenRecord {
 /// A backend that did not make it: the line `"type": "failure"`.
 struct FailureRecord {
   std::string backend;
-  std::string cell;  ///< empty when it was not in one
+  std::string cell;  ///< "BUNDLE/BACKEND/VARIANT" when it concerns all cells of it, empty when all of the backend
   std::string kind;  ///< "unavailable", "crash", "hang", "out-of-memory", "error"
   std::string message;
 };

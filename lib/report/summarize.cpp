@@ -181,8 +181,8 @@ RunSummary summarize(const RunRecord& record, const Journal& journal) {
     cell.golden = golden == golden_of.end() ? "not run" : golden->second.verdict;
     if (cell.status == "missing" || cell.status == "partial") {
       for (const FailureRecord& failure : summary.failures) {
-        const bool concerns =
-            failure.cell == planned.key.id() || (failure.cell.empty() && failure.backend == planned.key.backend);
+        const bool concerns = failure.cell == planned.key.id() || planned.key.id().starts_with(failure.cell + "/") ||
+                              (failure.cell.empty() && failure.backend == planned.key.backend);
         if (!concerns) continue;
         cell.status = "failed";
         cell.notes.push_back(failure.kind + ": " + failure.message);
