@@ -1,0 +1,145 @@
+// gate, report and waiver check on stored runs, made by hand (tests/unit/report/sample_run.h).
+
+#include "core/file.h"
+#include "report/record_json.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/report/sample_run.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+/// A run directory with one healthy backend, `slowdown` times slower than the base.
+std::string stored_run(const ScratchFolder& scratch, const std::string& name, double slowdown) {
+  const std::filesystem::path folder = scratch.path() / name;
+  std::filesystem::create_directories(folder);
+  RunRecord record = hand_made_record(5);
+  record.run_id = name;
+  record.backends.pop_back();
+  record.cells.pop_back();
+  Journal journal = hand_made_journal(5, 8, slowdown);
+  journal.lines.pop_back();
+  std::string lines;
+  for (const JournalLine& line : journal.lines) lines += to_json_line(line) + "\n";
+  REQUIRE_OK(write_file(folder / "run.json", to_json(record)));
+  REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
+  return folder.string();
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::string waiver_file(const ScratchFolder& scratch, const std::string& expires) {
+  const auto path = scratch.path() / ("waivers-" + expires + ".yaml");
+  REQUIRE_OK(write_file(path,
+                        "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 60\n    owner: o\n"
+                        "    reason: r\n    link: l\n    expires: " +
+                            expires + "\n"));
+  return path.string();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "gate ends 0 on the same, 1 on 50 % slower with the cell and metric named, 5 on what two sittings cannot tell") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0);
+  const auto [slowdown, status, word] =
+      GENERATE(table<double, int, const char*>({{1.0, 0, "pass"}, {1.5, 1, "REGRESSED"}, {1.12, 5, "inconclusive"}}));
+  CAPTURE(slowdown);
+  const ProgramRun run = run_program({"gate", base, stored_run(scratch, "candidate", slowdown)});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == status);
+  CHECK(contains(run.out, word));
+  CHECK(contains(run.out, "tiny/cpu/bf16/single-stream"));
+  CHECK(contains(run.out, "cost"));
+  CHECK(contains(run.out, "ttft"));
+}
+
+TEST_CASE("a waiver turns the failure into a pass that says so, an expired one does not") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0);
+  const std::string slow = stored_run(scratch, "slow", 1.5);
+  const ProgramRun waived = run_program({"gate", base, slow, "--waivers", waiver_file(scratch, "2999-12-31")});
+  CHECK(waived.status == 0);
+  CHECK(contains(waived.out, "waived by W-1"));
+  const ProgramRun expired = run_program({"gate", base, slow, "--waivers", waiver_file(scratch, "2020-01-01")});
+  CHECK(expired.status == 1);
+  CHECK(contains(expired.out, "expired on 2020-01-01"));
+  CHECK(run_program({"waiver", "check", waiver_file(scratch, "2999-12-31")}).status == 0);
+  CHECK(run_program({"waiver", "check", waiver_file(scratch, "2020-01-01")}).status == 2);
+}
+
+TEST_CASE("inconclusive can be allowed, and a run without the cell is not comparable") {
+  const ScratchFolder scratch;
+  const std::string base = stored_run(scratch, "base", 1.0);
+  CHECK(run_program({"gate", base, stored_run(scratch, "a", 1.12), "--allow-inconclusive"}).status == 0);
+  const std::filesystem::path other = stored_run(scratch, "b", 1.0);
+  auto record = run_record_from_json(*read_file(other / "run.json"), "run.json");
+  REQUIRE_OK(record);
+  record->cells[0].key.variant = "int8";
+  REQUIRE_OK(write_file(other / "run.json", to_json(*record)));
+  const ProgramRun run = run_program({"gate", base, other.string()});
+  CHECK(run.status == 6);
+  CHECK(contains(run.out, "no such cell"));
+}
+
+TEST_CASE("report writes every format, to stdout or a file") {
+  const ScratchFolder scratch;
+  const std::string run_folder = stored_run(scratch, "one", 1.0);
+  const auto [format, part] = GENERATE(table<const char*, const char*>({{"table", "output tok/s"},
+                                                                        {"markdown", "| bundle | backend |"},
+                                                                        {"html", "<!doctype html>"},
+                                                                        {"csv", "usd_per_1k_output"},
+                                                                        {"json", "\"summary\""},
+                                                                        {"junit", "<testsuites"}}));
+  const ProgramRun to_stdout = run_program({"report", run_folder, "--format", format});
+  CAPTURE(format, to_stdout.err);
+  CHECK(to_stdout.status == 0);
+  CHECK(contains(to_stdout.out, part));
+  CHECK(to_stdout.err.empty());
+  const std::string file = (scratch.path() / "report").string();
+  CHECK(run_program({"report", run_folder, "--format", format, "--out", file}).status == 0);
+  CHECK(*read_file(file) == to_stdout.out);
+}
+
+TEST_CASE("what is no run directory, a record of another version or a journal with a bad line is refused in one line") {
+  const ScratchFolder scratch;
+  const std::filesystem::path folder = stored_run(scratch, "run", 1.0);
+  const auto refused = [&](const char* part) {
+    const ProgramRun run = run_program({"report", folder.string()});
+    CAPTURE(run.err);
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK(contains(run.err, part));
+  };
+  const std::string journal = *read_file(folder / "samples.jsonl");
+  REQUIRE_OK(write_file(folder / "samples.jsonl", "{}\n" + journal));
+  refused("samples.jsonl:1: type");
+  REQUIRE_OK(write_file(folder / "run.json", "{\"schema_version\": 2}"));
+  refused("schema_version: expected 1, found 2");
+  std::filesystem::remove(folder / "run.json");
+  refused("run.json");
+}
+
+TEST_CASE("a full disk under stdout is an I/O failure, not silence") {
+  const ScratchFolder scratch;
+  const ProgramRun run = run_program({"report", stored_run(scratch, "run", 1.0)},
+                                     {.input = {}, .environment = {}, .out_path = "/dev/full"});
+  CHECK(run.status == 70);
+  CHECK(is_one_line(run.err));
+}
+
+TEST_CASE("bad usage ends with 2 and says what was expected; --help and --version end with 0") {
+  CHECK(run_program({}).status == 2);
+  CHECK(run_program({"nonsense"}).status == 2);
+  CHECK(run_program({"gate", "only-one"}).status == 2);
+  CHECK(run_program({"report", "x", "--format", "pdf"}).status == 2);
+  CHECK(run_program({"--help"}).status == 0);
+  CHECK(contains(run_program({"--version"}).out, "secondsource 0."));
+  CHECK(contains(run_program({"gate", "--help"}).out, "Example: secondsource gate"));
+}
