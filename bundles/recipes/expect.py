@@ -147,7 +147,8 @@ class Run:
         digest = reference.digest()
         if name == "f16" and self._nearly_bf16(reference):
             digest = self.bf16_digest
-        made = {"weights": "stored" if name in ("f32", "bf16", "f16") else "quantized", "expected": f"expected/{name}.jsonl"}
+        made = {"weights": "stored" if name in ("f32", "bf16", "f16") else "quantized",
+                "expected": f"expected/{name}.jsonl"}
         if digest == self.bf16_digest:
             say("  the weights of bf16, so its outputs")
             same = {"kl_mean": 0.0, "top1_agreement": 1.0, **self.bf16_part["quality"], "limits": acceptance.LIMITS}
@@ -265,7 +266,8 @@ def main() -> int:
         manifest.write_lines(out / f"expected/{variant}.jsonl", records)
     if options.quality:
         manifest.take_lookups(parts, json.loads(options.quality.read_text(encoding="utf-8")))
-    manifest.write(out, parts, encoder.family, {"name": options.name, "license": options.license, "source": options.source})
+    named = {"name": options.name, "license": options.license, "source": options.source}
+    manifest.write(out, parts, encoder.family, named)
     manifest.remove_folder(work)
     return 0
 

@@ -155,7 +155,8 @@ def streamed(suites: Suites) -> None:
 def scripts(suites: Suites) -> None:
     for i in range(12):
         echo = i % 2 == 0
-        document = with_last("scripts", f"scripts-{i}", 3 + i // 2, 1, lambda q, echo=echo: (q.prompt == "Echo:") == echo)
+        wanted = lambda question, echo=echo: (question.prompt == "Echo:") == echo
+        document = with_last("scripts", f"scripts-{i}", 3 + i // 2, 1, wanted)
         suites.completion("scripts", "scripts", document, document.questions[0], smoke=i < 2)
 
 

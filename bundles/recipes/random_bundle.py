@@ -48,7 +48,8 @@ def weights(head_dim: int, tied: bool, seed: int) -> dict[str, torch.Tensor]:
     normal = lambda rows, columns, gain=1.0: torch.randn(rows, columns, generator=source) * gain * columns ** -0.5
     near_one = lambda: 1 + 0.1 * torch.randn(HIDDEN, generator=source)
     queries, keys = KV_HEADS * GROUP * head_dim, KV_HEADS * head_dim
-    tensors = {"model.embed_tokens.weight": torch.randn(VOCABULARY, HIDDEN, generator=source), "model.norm.weight": near_one()}
+    tensors = {"model.embed_tokens.weight": torch.randn(VOCABULARY, HIDDEN, generator=source),
+               "model.norm.weight": near_one()}
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
         tensors |= {

@@ -16,10 +16,12 @@ try:
     import tokenizers  # noqa: F401  (asked for here so that one line names all that is missing)
     import torch
     import transformers
-    import yaml  # noqa: F401
+    import yaml
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)  # what CTest is told means skipped
+
+from tokenizers import Tokenizer
 
 import acceptance
 import documents
@@ -31,7 +33,6 @@ import quantize
 import reference
 from prompt_suites import Encoder, Prompt, chatml, encode, read_suites
 from reference import Reference
-from tokenizers import Tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = REPOSITORY / "bundles/default"
