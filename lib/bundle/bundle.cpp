@@ -2,19 +2,67 @@
 
 #include <fmt/format.h>
 
+#include <system_error>
 #include <utility>
 
+#include "bundle/chat_family.h"
+#include "bundle/extraction_cache.h"
+#include "bundle/relative_path.h"
 #include "bundle/variant.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/utf8.h"
 
 namespace secondsource {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 constexpr std::int64_t kMaxConfigBytes = 1 << 20;
-constexpr std::int64_t kMaxTokenizerBytes = std::int64_t{128} << 20;
+constexpr std::int64_t kMaxTextBytes = std::int64_t{128} << 20;
+constexpr std::int64_t kMaxExpectedBytes = std::int64_t{1} << 30;
+constexpr std::string_view kPromptsPrefix = "prompts/";
+
+std::string folder_name(const fs::path& folder) {
+  return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
+}
+
+/// Config and headers: what a plain folder is known by.
+std::string hash_of_headers(std::string_view config_text, const TensorStore& tensors) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(config_text)));
+  for (const auto& [name, tensor] : tensors.tensors()) {
+    const std::string line =
+        fmt::format("{} {} {} {} {}\n", name, tensor.info.dtype_name, tensor.info.shape.to_string(),
+                    tensor.info.offset_bytes, tensor.file->bytes().size());
+    hash.update(std::as_bytes(std::span(line)));
+  }
+  return hash.finish();
+}
+
+/// Every listed file is there, inside the folder, in its size.
+Result<void> check_listed_files(const Manifest& manifest, const fs::path& folder) {
+  for (const ManifestFile& file : manifest.files) {
+    SS_TRY(const fs::path path, resolve_inside(folder, file.path));
+    std::error_code error;
+    const auto size_bytes = static_cast<std::int64_t>(fs::file_size(path, error));
+    if (error)
+      return Error{ErrorCode::kIo, fmt::format("{}: cannot read its size: {}", path.string(), error.message())};
+    if (size_bytes != file.size_bytes) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected {} bytes as the manifest says, found {}",
+                                                         folder.string(), file.path, file.size_bytes, size_bytes)};
+    }
+  }
+  return {};
+}
 
 }  // namespace
+
+Bundle::Bundle() = default;
+Bundle::Bundle(Bundle&&) noexcept = default;
+Bundle& Bundle::operator=(Bundle&&) noexcept = default;
+Bundle::~Bundle() = default;
 
 Result<void> check_tensors(const ModelConfig& config, const TensorStore& tensors, std::string_view name) {
   for (const TensorSpec& spec : model_tensors(config)) {
@@ -35,18 +83,59 @@ Result<void> check_tensors(const ModelConfig& config, const TensorStore& tensors
   return {};
 }
 
+Result<void> Bundle::load_manifest() {
+  const fs::path path = folder_ / kManifestFile;
+  SS_TRY(const std::string text, read_file(path, kMaxManifestBytes));
+  SS_TRY(manifest_, parse_manifest(text, path.string()));
+  SS_TRY_VOID(check_listed_files(*manifest_, folder_));
+  name_ = manifest_->name;
+  content_hash_ = sha256_hex(text);
+  return {};
+}
+
 Result<void> Bundle::load_model() {
-  const std::filesystem::path config_path = folder_ / "config.json";
+  const fs::path config_path = folder_ / "config.json";
   SS_TRY(const std::string text, read_file(config_path, kMaxConfigBytes));
   SS_TRY(config_, parse_model_config(text, config_path.string()));
   SS_TRY(tensors_, TensorStore::open(folder_));
+  if (!manifest_) {
+    content_hash_ = hash_of_headers(text, tensors_);
+  } else {
+    for (const std::string& file : tensors_.files()) {
+      if (manifest_->find_file(file) != nullptr) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
+    }
+  }
   return check_tensors(config_, tensors_, folder_.string());
 }
 
-Result<Bundle> Bundle::open_model_folder(const std::filesystem::path& folder) {
+Result<Bundle> Bundle::open_model_folder(const fs::path& folder) {
   Bundle bundle;
   bundle.folder_ = folder;
-  bundle.name_ = std::filesystem::absolute(folder / "").lexically_normal().parent_path().filename().string();
+  bundle.name_ = folder_name(folder);
+  SS_TRY_VOID(bundle.load_model());
+  return bundle;
+}
+
+Result<Bundle> Bundle::open(const fs::path& path, Progress& progress, const InterruptFlag& interrupt,
+                            const OpenOptions& options) {
+  std::error_code error;
+  Bundle bundle;
+  bundle.folder_ = path;
+  if (fs::is_regular_file(path, error)) {
+    SS_TRY(CacheLease lease, extract_to_cache(path, progress, interrupt, options));
+    bundle.lease_ = std::make_unique<CacheLease>(std::move(lease));
+    bundle.folder_ = bundle.lease_->bundle_folder();
+  } else if (!fs::is_directory(path, error)) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format(
+            "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
+            path.string(), fs::exists(path, error) ? "something else" : "nothing")};
+  }
+  if (!fs::exists(bundle.folder_ / kManifestFile, error)) return open_model_folder(bundle.folder_);
+  SS_TRY_VOID(bundle.load_manifest());
   SS_TRY_VOID(bundle.load_model());
   return bundle;
 }
@@ -60,12 +149,67 @@ Result<StoredTensor> Bundle::tensor(std::string_view name) const {
   return *found;
 }
 
-Result<std::optional<std::string>> Bundle::read_optional(std::string_view file) const {
-  const std::filesystem::path path = folder_ / file;
+Result<std::optional<fs::path>> Bundle::find_file(std::string_view path) const {
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::optional<std::string>();
-  SS_TRY(std::string text, read_file(path, kMaxTokenizerBytes));
+  const bool is_part = manifest_ ? manifest_->find_file(path) != nullptr : fs::exists(folder_ / path, ignored);
+  if (!is_part) return std::optional<fs::path>();
+  if (!manifest_) return std::optional(folder_ / path);  // a user's own folder may link to where the files are
+  SS_TRY(fs::path file, resolve_inside(folder_, path));
+  return std::optional(std::move(file));
+}
+
+Result<std::optional<std::string>> Bundle::read_optional(std::string_view file) const {
+  SS_TRY(const std::optional<fs::path> path, find_file(file));
+  if (!path) return std::optional<std::string>();
+  SS_TRY(std::string text, read_file(*path, kMaxTextBytes));
   return std::optional(std::move(text));
+}
+
+Result<std::string> Bundle::chat_template() const {
+  if (manifest_) return manifest_->chat_template;
+  SS_TRY(const std::optional<std::string> text, tokenizer_config_json());
+  if (!text) return std::string("none");
+  return chat_family_of_tokenizer_config(*text, (folder_ / "tokenizer_config.json").string());
+}
+
+Result<GoldenPrompts> Bundle::prompts() const {
+  std::error_code ignored;
+  if (!manifest_) {
+    const fs::path folder = folder_ / "prompts";
+    return fs::is_directory(folder, ignored) ? read_prompts(folder) : Result<GoldenPrompts>(GoldenPrompts());
+  }
+  const DocumentReader read_document = [&](const std::string& file) -> Result<std::string> {
+    const std::string path = std::string(kPromptsPrefix) + file;
+    SS_TRY(std::optional<std::string> text, read_optional(path));
+    if (text) return *std::move(text);
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), path)};
+  };
+  GoldenPrompts prompts;
+  for (const ManifestFile& file : manifest_->files) {
+    if (!file.path.starts_with(kPromptsPrefix) || !file.path.ends_with(".yaml")) continue;
+    if (file.path.find('/', kPromptsPrefix.size()) != std::string::npos) continue;
+    SS_TRY(const std::optional<std::string> text, read_optional(file.path));
+    SS_TRY_VOID(add_prompt_suite(*text, (folder_ / file.path).string(), read_document, prompts));
+  }
+  SS_TRY_VOID(check_documents(prompts, folder_.string()));
+  return prompts;
+}
+
+std::vector<std::string> Bundle::variants() const {
+  std::vector<std::string> names;
+  if (!manifest_) return {kVariantNames.begin(), kVariantNames.end()};
+  for (const ManifestVariant& variant : manifest_->variants) names.push_back(variant.name);
+  return names;
+}
+
+Result<std::optional<std::vector<ExpectedOutput>>> Bundle::expected(std::string_view variant) const {
+  const ManifestVariant* found = manifest_ ? manifest_->find_variant(variant) : nullptr;
+  if (found == nullptr || !found->expected) return std::optional<std::vector<ExpectedOutput>>();
+  SS_TRY(const fs::path path, resolve_inside(folder_, *found->expected));
+  SS_TRY(const std::string text, read_file(path, kMaxExpectedBytes));
+  SS_TRY(std::vector<ExpectedOutput> outputs, parse_expected(text, path.string()));
+  return std::optional(std::move(outputs));
 }
 
 }  // namespace secondsource

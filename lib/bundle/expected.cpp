@@ -9,10 +9,10 @@
 #include <set>
 #include <utility>
 
-#include "bundle/json.h"
-#include "bundle/json_fields.h"
 #include "bundle/manifest.h"
 #include "core/hash.h"
+#include "core/json.h"
+#include "core/json_fields.h"
 #include "core/utf8.h"
 
 namespace secondsource {

@@ -41,4 +41,23 @@ Result<void> check_relative_path(std::string_view path, std::string_view name) {
                                                      printable(path.substr(0, kMaxPathBytes)), fault)};
 }
 
+Result<std::filesystem::path> resolve_inside(const std::filesystem::path& folder, std::string_view path) {
+  SS_TRY_VOID(check_relative_path(path, folder.string()));
+  std::error_code error;
+  const std::filesystem::path root = std::filesystem::canonical(folder, error);
+  if (error)
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a folder: {}", folder.string(), error.message())};
+  const std::filesystem::path file = std::filesystem::canonical(root / path, error);
+  if (error) return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: {}", folder.string(), path, error.message())};
+  const auto [root_end, file_rest] = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
+  if (root_end != root.end()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected a file inside the bundle, found a link to {}",
+                                                       folder.string(), path, file.string())};
+  }
+  if (!std::filesystem::is_regular_file(file, error)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: expected a file", folder.string(), path)};
+  }
+  return file;
+}
+
 }  // namespace secondsource

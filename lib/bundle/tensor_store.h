@@ -41,7 +41,7 @@ class TensorStore {
   /// nullptr when there is none of that name.
   [[nodiscard]] const StoredTensor* find(std::string_view name) const;
   [[nodiscard]] const std::map<std::string, StoredTensor, std::less<>>& tensors() const noexcept { return tensors_; }
-  /// The names of the files that were mapped, relative to the folder.
+  /// The names of the files that were mapped, relative to the folder; without the index.
   [[nodiscard]] const std::vector<std::string>& files() const noexcept { return files_; }
 
  private:

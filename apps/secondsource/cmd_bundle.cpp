@@ -1,0 +1,168 @@
+// secondsource bundle create|info|synth|verify: make and look at bundles.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <optional>
+
+#include "bundle/bundle.h"
+#include "bundle/create.h"
+#include "bundle/named_shape.h"
+#include "bundle/synth.h"
+#include "bundle/verify.h"
+#include "commands.h"
+#include "core/file.h"
+#include "core/units.h"
+
+namespace secondsource {
+namespace {
+
+struct SynthCommandOptions {
+  std::string like;
+  std::string config;
+  std::string out;
+  std::string name;
+  std::uint64_t seed = 1;
+  bool list = false;
+};
+
+Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext& context) {
+  if (options.list) {
+    SS_TRY_VOID(print(fmt::format("{}\n", fmt::join(named_shapes(), "\n"))));
+    return ExitStatus::kOk;
+  }
+  if (options.like.empty() == options.config.empty() || options.out.empty()) {
+    return Error{ErrorCode::kInvalidInput, "bundle synth: expected --out, and one of --like and --config"};
+  }
+  SynthOptions synth{.name = options.name, .source = options.config, .config_json = "", .seed = options.seed};
+  if (!options.like.empty()) {
+    SS_TRY(const NamedShape shape, find_named_shape(options.like));
+    synth.source = fmt::format("{} ({})", shape.name, shape.source);
+    synth.config_json = shape.config_json;
+    if (synth.name.empty()) synth.name = shape.name;
+  } else {
+    SS_TRY(synth.config_json, read_file(options.config, 1 << 20));
+    if (synth.name.empty()) synth.name = "synth";
+  }
+  SS_TRY_VOID(synthesize_bundle(synth, options.out, context.progress, context.interrupt));
+  context.progress.note(fmt::format("{}: written, unverified: random weights have no expected outputs", options.out));
+  return ExitStatus::kOk;
+}
+
+void add_synth_command(CLI::App& bundle, CommandAction& action) {
+  auto options = std::make_shared<SynthCommandOptions>();
+  CLI::App* command = bundle.add_subcommand("synth", "Write a bundle with random weights in the shape of a model");
+  command->add_option("--like", options->like, "A named shape (--list)");
+  command->add_option("--config", options->config, "A config.json as Hugging Face writes it");
+  command->add_option("--out", options->out, "The bundle's folder; must be free");
+  command->add_option("--name", options->name, "The bundle's name; default: the shape's");
+  command->add_option("--seed", options->seed, "Of the weights and the prompts")->capture_default_str();
+  command->add_flag("--list", options->list, "Print the named shapes");
+  command->footer("Example: secondsource bundle synth --like demo-50m --out /tmp/demo-50m");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_synth(*options, context); }; });
+}
+
+struct CreateCommandOptions {
+  CreateOptions create;
+  std::string from;
+  std::string out;
+  std::string prompts;
+};
+
+Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& context) {
+  options.create.model_folder = options.from;
+  if (!options.prompts.empty()) options.create.prompts = options.prompts;
+  SS_TRY_VOID(create_bundle(options.create, options.out, context.progress, context.interrupt));
+  context.progress.note(
+      fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", options.out, options.out));
+  return ExitStatus::kOk;
+}
+
+void add_create_command(CLI::App& bundle, CommandAction& action) {
+  auto options = std::make_shared<CreateCommandOptions>();
+  CLI::App* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder");
+  command->add_option("--from-hf", options->from, "The model's folder")->required();
+  command->add_option("--out", options->out, "The bundle's folder; must be free")->required();
+  command->add_option("--prompts", options->prompts, "A folder of golden prompt suites to copy in");
+  command->add_option("--name", options->create.name, "The bundle's name; default: the folder's");
+  command->add_option("--license", options->create.license, "Licence of the weights")->capture_default_str();
+  command->add_option("--url", options->create.source_url, "Where the weights come from");
+  command->footer("Example: secondsource bundle create --from-hf SmolLM2-135M --prompts prompts --out smollm2");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_create(*options, context); }; });
+}
+
+std::string describe(const Bundle& bundle) {
+  const ModelConfig& config = bundle.config();
+  std::string text =
+      fmt::format("{}: {}, {} parameters\n", bundle.name(), to_string(config.architecture), n_parameters(config));
+  text += fmt::format("  {} layers, width {}, {} query and {} KV heads of {}, FFN {}, vocabulary {}, {} positions{}\n",
+                      config.n_layers, config.dim, config.n_heads, config.n_kv_heads, config.head_dim, config.ffn_dim,
+                      config.vocab_size, config.max_seq_len, config.tied_embeddings ? ", tied embeddings" : "");
+  text += fmt::format("  content {}\n", bundle.content_hash());
+  const Manifest* manifest = bundle.manifest();
+  if (manifest == nullptr) return text + "  no manifest: a plain model folder, unverified\n";
+  std::int64_t total_bytes = 0;
+  for (const ManifestFile& file : manifest->files) total_bytes += file.size_bytes;
+  text += fmt::format("  {} files, {}; licence {}; {}\n", manifest->files.size(), format_bytes(total_bytes),
+                      manifest->license, manifest->source_description);
+  for (const ManifestVariant& variant : manifest->variants) {
+    text += fmt::format("  variant {}: {}, {}, {}\n", variant.name, to_string(variant.tier),
+                        variant.is_stored ? "stored" : "quantized",
+                        variant.expected ? "with expected outputs" : "unverified");
+  }
+  return text;
+}
+
+Result<ExitStatus> run_info(const std::string& path, CommandContext& context) {
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
+  SS_TRY(const GoldenPrompts prompts, bundle.prompts());
+  SS_TRY_VOID(print(describe(bundle) + fmt::format("  {} golden prompts\n", prompts.prompts.size())));
+  return ExitStatus::kOk;
+}
+
+void add_info_command(CLI::App& bundle, CommandAction& action) {
+  auto path = std::make_shared<std::string>();
+  CLI::App* command = bundle.add_subcommand("info", "What is in a bundle");
+  command->add_option("bundle", *path, "Folder or zip")->required();
+  command->footer("Example: secondsource bundle info bundles/default");
+  command->callback([path, &action] { action = [path](CommandContext& context) { return run_info(*path, context); }; });
+}
+
+Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) {
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
+  SS_TRY(const std::vector<Finding> findings, verify_bundle(bundle, nullptr, context.progress, context.interrupt));
+  bool has_fault = false;
+  std::string text;
+  for (const Finding& finding : findings) {
+    has_fault = has_fault || finding.severity == Severity::kFault;
+    text += fmt::format("{}: {}\n", finding.severity == Severity::kFault ? "fault" : "note", finding.message);
+  }
+  text += fmt::format("{}: {}\n", bundle.name(), has_fault ? "not whole" : "whole");
+  SS_TRY_VOID(print(text));
+  return has_fault ? ExitStatus::kBadInput : ExitStatus::kOk;
+}
+
+void add_verify_command(CLI::App& bundle, CommandAction& action) {
+  auto path = std::make_shared<std::string>();
+  CLI::App* command = bundle.add_subcommand("verify", "Check a bundle's bytes and structure");
+  command->add_option("bundle", *path, "Folder or zip")->required();
+  command->footer("Example: secondsource bundle verify bundles/default");
+  command->callback(
+      [path, &action] { action = [path](CommandContext& context) { return run_verify(*path, context); }; });
+}
+
+}  // namespace
+
+void add_bundle_command(CLI::App& app, CommandAction& action) {
+  CLI::App* bundle = app.add_subcommand("bundle", "Make and check bundles");
+  bundle->require_subcommand(1);
+  add_create_command(*bundle, action);
+  add_info_command(*bundle, action);
+  add_synth_command(*bundle, action);
+  add_verify_command(*bundle, action);
+  bundle->footer("Example: secondsource bundle info bundles/default");
+}
+
+}  // namespace secondsource

@@ -1,0 +1,40 @@
+#pragma once
+// Puts the files of a bundle into a folder and keeps the list of them for the manifest.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "bundle/manifest.h"
+#include "bundle/safetensors_writer.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+class BundleWriter {
+ public:
+  /// `folder` exists. Borrows both others.
+  BundleWriter(std::filesystem::path folder, Progress& progress, const InterruptFlag& interrupt)
+      : folder_(std::move(folder)), progress_(&progress), interrupt_(&interrupt) {}
+
+  /// Writes a text. Errors: kIo.
+  Result<void> add_text(const std::string& path, std::string_view text);
+  /// Copies a file, hashing it on the way, with progress in MiB. Errors: kInvalidInput, kIo, kInterrupted.
+  Result<void> add_copy(const std::string& path, const std::filesystem::path& source);
+  /// Where to write a file that add_written() will then name; its folder is made.
+  Result<std::filesystem::path> place_for(const std::string& path);
+  void add_written(const std::string& path, const WrittenFile& written);
+
+  /// Writes manifest.yaml: `manifest` with the files that were added. Errors: kInvalidInput, kIo.
+  Result<void> finish(Manifest manifest);
+
+ private:
+  std::filesystem::path folder_;
+  Progress* progress_;
+  const InterruptFlag* interrupt_;
+  std::vector<ManifestFile> files_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,100 @@
+#include "bundle/create.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "bundle/bundle.h"
+#include "bundle/bundle_writer.h"
+#include "bundle/chat_family.h"
+#include "bundle/prompts.h"
+#include "bundle/staged_folder.h"
+#include "bundle/variant.h"
+#include "core/file.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Beside the weights; whatever else lies in the folder (other formats, code, pictures) stays there.
+constexpr std::array<std::string_view, 6> kModelFiles = {
+    "config.json",           "generation_config.json",  "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "model.safetensors.index.json"};
+
+/// The stored type that most of the parameters have.
+std::string stored_variant(const Bundle& model) {
+  std::map<DType, std::size_t> bytes;
+  for (const TensorSpec& spec : model_tensors(model.config())) {
+    const TensorInfo& info = model.tensors().find(spec.name)->info;
+    bytes[*info.dtype] += info.size_bytes;
+  }
+  const auto most =
+      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return std::string(to_string(most->first));
+}
+
+/// Without measured quality only the types that models are trained in are blessed.
+std::vector<ManifestVariant> variants_of(const std::string& stored) {
+  std::vector<ManifestVariant> variants;
+  for (const std::string_view name : kVariantNames) {
+    if (name == "f32" && stored != "f32") continue;
+    ManifestVariant variant;
+    variant.name = name;
+    variant.is_stored = name == stored;
+    variant.tier = name == "f32" || name == "bf16" || name == "f16" ? Tier::kBlessed : Tier::kOpportunistic;
+    variants.push_back(std::move(variant));
+  }
+  return variants;
+}
+
+Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
+  SS_TRY_VOID(read_prompts(folder));
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    const std::string extension = entry.path().extension().string();
+    if (entry.is_regular_file() && (extension == ".yaml" || extension == ".txt")) files.push_back(entry.path());
+  }
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    SS_TRY_VOID(writer.add_copy((fs::path("prompts") / file.lexically_relative(folder)).generic_string(), file));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
+                           const InterruptFlag& interrupt) {
+  SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
+  Manifest manifest;
+  manifest.name = options.name.empty() ? model.name() : options.name;
+  manifest.family = to_string(model.config().architecture);
+  manifest.license = options.license;
+  manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
+  manifest.source_url = options.source_url;
+  manifest.variants = variants_of(stored_variant(model));
+  SS_TRY(manifest.chat_template, model.chat_template());
+
+  SS_TRY(StagedFolder folder, StagedFolder::create(target));
+  BundleWriter writer(folder.path(), progress, interrupt);
+  std::error_code ignored;
+  for (const std::string_view file : kModelFiles) {
+    const fs::path source = options.model_folder / file;
+    if (fs::exists(source, ignored)) SS_TRY_VOID(writer.add_copy(std::string(file), source));
+  }
+  for (const std::string& file : model.tensors().files()) {
+    SS_TRY_VOID(writer.add_copy(file, options.model_folder / file));
+  }
+  if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
+  SS_TRY_VOID(writer.finish(std::move(manifest)));
+  return folder.commit();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,192 @@
+#include "bundle/extraction_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "bundle/manifest.h"
+#include "bundle/staged_folder.h"
+#include "bundle/zip.h"
+#include "core/hash.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+// CACHE/bundles/HASH is an entry, HASH.lock its lock; the lock's time of change is the entry's last use. Locks stay
+// when entries go: removing a lock file that another process is about to lock would give one entry two locks.
+constexpr std::string_view kLockSuffix = ".lock";
+
+fs::path entries_folder(const fs::path& cache) {
+  return cache / "bundles";
+}
+
+Error errno_error(const fs::path& path, std::string_view action) {
+  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
+}
+
+Result<FileDescriptor> open_lock(const fs::path& path) {
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!lock.is_open()) return errno_error(path, "create");
+  return lock;
+}
+
+/// False when another process holds it in a way that excludes `operation`.
+bool try_lock(const FileDescriptor& lock, int operation) {
+  return ::flock(lock.get(), operation | LOCK_NB) == 0;
+}
+
+/// Waits until `lock` is exclusively ours; another process may be extracting the same zip.
+Result<void> lock_exclusively(const FileDescriptor& lock, Progress& progress, const InterruptFlag& interrupt) {
+  if (try_lock(lock, LOCK_EX)) return {};
+  progress.begin("waiting for another process to extract the zip", 0);
+  while (!try_lock(lock, LOCK_EX)) {
+    SS_TRY_VOID(interrupt.check());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return {};
+}
+
+/// The folder with the manifest: the entry itself, or the one folder in it (`zip -r bundle.zip bundle/`).
+fs::path find_bundle_folder(const fs::path& entry) {
+  std::error_code error;
+  if (fs::exists(entry / kManifestFile, error)) return entry;
+  std::vector<fs::path> children;
+  for (const auto& child : fs::directory_iterator(entry, error)) children.push_back(child.path());
+  const bool is_wrapped = children.size() == 1 && fs::exists(children.front() / kManifestFile, error);
+  return is_wrapped ? children.front() : entry;
+}
+
+std::int64_t size_of_folder(const fs::path& folder) {
+  std::int64_t total = 0;
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    if (!entry.is_regular_file(error)) continue;
+    const auto size_bytes = entry.file_size(error);
+    if (!error) total += static_cast<std::int64_t>(size_bytes);
+  }
+  return total;
+}
+
+std::int64_t last_used_unix_s(const fs::path& lock_path) {
+  struct stat status {};
+  return ::stat(lock_path.c_str(), &status) == 0 ? status.st_mtim.tv_sec : 0;
+}
+
+Result<void> extract_entry(const fs::path& zip, const fs::path& entry, Progress& progress,
+                           const InterruptFlag& interrupt, std::int64_t limit_bytes) {
+  SS_TRY(const ZipArchive archive, ZipArchive::open(zip, {.max_total_bytes = limit_bytes}));
+  SS_TRY(StagedFolder folder, StagedFolder::create(entry));
+  SS_TRY_VOID(archive.extract(folder.path(), progress, interrupt));
+  return folder.commit();
+}
+
+/// Returns with the entry there and `lock` shared, which keeps it there.
+Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, const FileDescriptor& lock,
+                                Progress& progress, const InterruptFlag& interrupt, std::int64_t limit_bytes) {
+  std::error_code error;
+  if (try_lock(lock, LOCK_SH) && fs::is_directory(entry, error)) return {};
+  while (true) {
+    SS_TRY_VOID(lock_exclusively(lock, progress, interrupt));
+    if (!fs::is_directory(entry, error)) SS_TRY_VOID(extract_entry(zip, entry, progress, interrupt, limit_bytes));
+    // Going from exclusive to shared is not atomic: a cleaner may come between, so look again. The wait is short:
+    // only cleaners and listers take an exclusive lock of an entry that is there.
+    if (::flock(lock.get(), LOCK_SH) == 0 && fs::is_directory(entry, error)) return {};
+    SS_TRY_VOID(interrupt.check());
+  }
+}
+
+/// The SHA-256 of a file that may be large, with progress.
+Result<std::string> hash_of_zip(const fs::path& zip, Progress& progress, const InterruptFlag& interrupt) {
+  SS_TRY(InputFile file, InputFile::open(zip));
+  std::error_code ignored;
+  progress.begin("hashing the zip (MiB)", static_cast<std::int64_t>(fs::file_size(zip, ignored) >> 20));
+  Sha256 hash;
+  std::vector<std::byte> piece(std::size_t{1} << 20);
+  std::int64_t n_pieces = 0;
+  while (true) {
+    SS_TRY_VOID(interrupt.check());
+    SS_TRY(const std::size_t n, file.read(piece));
+    if (n == 0) return hash.finish();
+    hash.update(std::span<const std::byte>(piece.data(), n));
+    progress.update(++n_pieces);
+  }
+}
+
+}  // namespace
+
+Result<CacheLease> extract_to_cache(const fs::path& zip, Progress& progress, const InterruptFlag& interrupt,
+                                    const OpenOptions& options) {
+  fs::path cache;
+  if (options.cache) {
+    cache = *options.cache;
+  } else {
+    SS_TRY(cache, cache_folder());
+  }
+  SS_TRY(const std::string hash, hash_of_zip(zip, progress, interrupt));
+  const fs::path folder = entries_folder(cache);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
+  const fs::path entry = folder / hash;
+  const fs::path lock_path = folder / (hash + std::string(kLockSuffix));
+  SS_TRY(FileDescriptor lock, open_lock(lock_path));
+  SS_TRY_VOID(lock_present_entry(zip, entry, lock, progress, interrupt, options.cache_limit_bytes));
+  if (::futimens(lock.get(), nullptr) != 0) return errno_error(lock_path, "touch");
+  SS_TRY_VOID(clean_cache(cache, options.cache_limit_bytes));
+  return CacheLease(std::move(lock), find_bundle_folder(entry));
+}
+
+Result<std::vector<CacheEntry>> list_cache(const fs::path& cache) {
+  std::vector<CacheEntry> entries;
+  std::error_code error;
+  const fs::path folder = entries_folder(cache);
+  if (!fs::exists(folder, error)) return entries;
+  for (const auto& item : fs::directory_iterator(folder, error)) {
+    const std::string name = item.path().filename().string();
+    if (!is_sha256(name) || !item.is_directory()) continue;
+    const fs::path lock_path = folder / (name + std::string(kLockSuffix));
+    SS_TRY(const FileDescriptor lock, open_lock(lock_path));
+    entries.push_back({name, size_of_folder(item.path()), last_used_unix_s(lock_path), !try_lock(lock, LOCK_EX)});
+  }
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
+  std::sort(entries.begin(), entries.end(), [](const CacheEntry& a, const CacheEntry& b) {
+    return std::pair(b.last_used_unix_s, b.hash) < std::pair(a.last_used_unix_s, a.hash);
+  });
+  return entries;
+}
+
+Result<std::vector<CacheEntry>> clean_cache(const fs::path& cache, std::int64_t keep_bytes) {
+  SS_TRY(const std::vector<CacheEntry> entries, list_cache(cache));
+  std::int64_t total_bytes = 0;
+  for (const CacheEntry& entry : entries) total_bytes += entry.size_bytes;
+  const fs::path folder = entries_folder(cache);
+  std::vector<CacheEntry> removed;
+  for (auto entry = entries.rbegin(); entry != entries.rend() && total_bytes > keep_bytes; ++entry) {
+    SS_TRY(const FileDescriptor lock, open_lock(folder / (entry->hash + std::string(kLockSuffix))));
+    if (!try_lock(lock, LOCK_EX)) continue;
+    // Renamed first: whoever finds the entry's name finds all of it.
+    const fs::path doomed = folder / (entry->hash + ".partial");
+    std::error_code error;
+    fs::remove_all(doomed, error);
+    fs::rename(folder / entry->hash, doomed, error);
+    if (!error) fs::remove_all(doomed, error);
+    if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot remove: {}", doomed.string(), error.message())};
+    total_bytes -= entry->size_bytes;
+    removed.push_back(*entry);
+  }
+  return removed;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,74 @@
+#include "bundle/synth.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "bundle/bundle_writer.h"
+#include "bundle/model_config.h"
+#include "bundle/staged_folder.h"
+#include "bundle/synth_text.h"
+#include "bundle/synth_weights.h"
+#include "core/json.h"
+
+namespace secondsource {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The configuration with the special ids of the byte tokenizer and the stored type.
+Result<std::string> adapted_config(const SynthOptions& options) {
+  // Checked first: what ordered_json's own parser then reads is known to be strict JSON.
+  SS_TRY_VOID(check_json(options.config_json, "config.json", {.max_bytes = 1 << 20}));
+  Json config = Json::parse(options.config_json, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return Error{ErrorCode::kInvalidInput, "config.json: expected an object"};
+  config["bos_token_id"] = nullptr;
+  config["eos_token_id"] = kByteMessageEnd;
+  config["pad_token_id"] = kByteEndOfText;
+  config["torch_dtype"] = "bfloat16";
+  return config.dump(2) + "\n";
+}
+
+Manifest manifest_of(const SynthOptions& options, const ModelConfig& config) {
+  Manifest manifest;
+  manifest.name = options.name;
+  manifest.family = to_string(config.architecture);
+  manifest.license = "CC0-1.0";
+  manifest.source_description =
+      fmt::format("random weights, seed {}, in the shape of {}", options.seed, options.source);
+  manifest.chat_template = "chatml";
+  for (const std::string_view name : {"bf16", "f16", "int8", "int4"}) {
+    const bool is_blessed = name == "bf16" || name == "f16";
+    ManifestVariant variant;
+    variant.name = name;
+    variant.tier = is_blessed ? Tier::kBlessed : Tier::kOpportunistic;
+    variant.is_stored = name == "bf16";
+    manifest.variants.push_back(std::move(variant));
+  }
+  return manifest;
+}
+
+}  // namespace
+
+Result<void> synthesize_bundle(const SynthOptions& options, const std::filesystem::path& target, Progress& progress,
+                               const InterruptFlag& interrupt) {
+  SS_TRY(const std::string config_text, adapted_config(options));
+  SS_TRY(const ModelConfig config, parse_model_config(config_text, "config.json"));
+  if (config.vocab_size < kByteVocabularyMin) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("config.json: vocab_size: expected at least {} for the byte tokenizer, found {}",
+                             kByteVocabularyMin, config.vocab_size)};
+  }
+  SS_TRY(StagedFolder folder, StagedFolder::create(target));
+  BundleWriter writer(folder.path(), progress, interrupt);
+  SS_TRY_VOID(writer.add_text("config.json", config_text));
+  SS_TRY_VOID(writer.add_text("tokenizer.json", byte_tokenizer_json(config.vocab_size)));
+  SS_TRY_VOID(writer.add_text("tokenizer_config.json", byte_tokenizer_config_json(config.max_seq_len)));
+  SS_TRY_VOID(writer.add_text("prompts/synthetic.yaml", synthetic_prompts_yaml(options.seed, config.max_seq_len)));
+  SS_TRY_VOID(write_synthetic_weights(config, options.seed, writer, progress, interrupt));
+  SS_TRY_VOID(writer.finish(manifest_of(options, config)));
+  return folder.commit();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,242 @@
+#include "bundle/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "bundle/relative_path.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Collects what is found.
+class Findings {
+ public:
+  void fault(std::string message) { findings_.push_back({Severity::kFault, std::move(message)}); }
+  void note(std::string message) { findings_.push_back({Severity::kNote, std::move(message)}); }
+  /// What a failed call says; kIo and kInterrupted are no property of the bundle and stay errors.
+  template <typename T>
+  Result<void> take(const Result<T>& result) {
+    if (result) return {};
+    if (result.error().code == ErrorCode::kIo || result.error().code == ErrorCode::kInterrupted) return result.error();
+    fault(result.error().message);
+    return {};
+  }
+  [[nodiscard]] std::vector<Finding> take_all() { return std::move(findings_); }
+
+ private:
+  std::vector<Finding> findings_;
+};
+
+/// What all checks of one bundle share.
+struct Verification {
+  const Bundle& bundle;
+  const Manifest& manifest;
+  Progress& progress;
+  const InterruptFlag& interrupt;
+  Findings findings;
+};
+
+Result<std::string> hash_of(const fs::path& path, Verification& verification, std::int64_t& n_bytes) {
+  SS_TRY(InputFile file, InputFile::open(path));
+  Sha256 hash;
+  std::vector<std::byte> piece(std::size_t{1} << 20);
+  while (true) {
+    SS_TRY_VOID(verification.interrupt.check());
+    SS_TRY(const std::size_t n, file.read(piece));
+    if (n == 0) return hash.finish();
+    hash.update(std::span<const std::byte>(piece.data(), n));
+    n_bytes += static_cast<std::int64_t>(n);
+    verification.progress.update(n_bytes >> 20);
+  }
+}
+
+Result<void> check_hashes(Verification& verification) {
+  std::int64_t total_bytes = 0;
+  for (const ManifestFile& file : verification.manifest.files) total_bytes += file.size_bytes;
+  verification.progress.begin("hashing (MiB)", total_bytes >> 20);
+  std::int64_t n_bytes = 0;
+  for (const ManifestFile& file : verification.manifest.files) {
+    SS_TRY(const fs::path path, resolve_inside(verification.bundle.folder(), file.path));
+    SS_TRY(const std::string hash, hash_of(path, verification, n_bytes));
+    if (hash != file.sha256) {
+      verification.findings.fault(fmt::format("{}: expected SHA-256 {}, found {}", file.path, file.sha256, hash));
+    }
+  }
+  return {};
+}
+
+Result<void> check_unlisted_files(Verification& verification) {
+  const fs::path& folder = verification.bundle.folder();
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    if (entry.is_directory() && !entry.is_symlink()) continue;
+    const std::string path = entry.path().lexically_relative(folder).generic_string();
+    if (path == kManifestFile || verification.manifest.find_file(path) != nullptr) continue;
+    verification.findings.fault(
+        fmt::format("{}: expected every file in the manifest, found it unlisted", printable(path)));
+  }
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
+  return {};
+}
+
+void check_model(Verification& verification) {
+  const ModelConfig& config = verification.bundle.config();
+  if (verification.manifest.family != to_string(config.architecture)) {
+    verification.findings.fault(fmt::format("manifest.yaml: family: expected {} as config.json says, found {}",
+                                            to_string(config.architecture), verification.manifest.family));
+  }
+  std::set<std::string, std::less<>> known;
+  for (const TensorSpec& spec : model_tensors(config)) known.insert(spec.name);
+  for (const auto& [name, tensor] : verification.bundle.tensors().tensors()) {
+    if (known.contains(name)) continue;
+    // Old checkpoints store the rotary frequencies, and some store a tied head a second time; both are ignored.
+    const bool is_harmless = name.ends_with("rotary_emb.inv_freq") || (name == kHeadTensor && config.tied_embeddings);
+    const std::string message =
+        fmt::format("tensor {}: not a tensor of {}", printable(name), to_string(config.architecture));
+    is_harmless ? verification.findings.note(message + ": ignored") : verification.findings.fault(message);
+  }
+}
+
+Result<void> check_json_files(Verification& verification) {
+  for (const ManifestFile& file : verification.manifest.files) {
+    if (!file.path.ends_with(".json")) continue;
+    SS_TRY(const fs::path path, resolve_inside(verification.bundle.folder(), file.path));
+    SS_TRY(const std::string text, read_file(path));
+    // Hugging Face's own files are read with the last of duplicate keys.
+    SS_TRY_VOID(verification.findings.take(check_json(text, file.path, {.allow_duplicate_keys = true})));
+  }
+  return {};
+}
+
+/// One expected output against its prompt and the configuration.
+void check_output(const ExpectedOutput& output, const GoldenPrompt& prompt, const std::string& where,
+                  Verification& verification) {
+  const ModelConfig& config = verification.bundle.config();
+  Findings& findings = verification.findings;
+  const auto n_ids = static_cast<std::int64_t>(output.ids.size());
+  if (n_ids > prompt.max_new_tokens) {
+    findings.fault(fmt::format("{}: expected at most {} ids, found {}", where, prompt.max_new_tokens, n_ids));
+  }
+  if (output.n_prompt_ids + n_ids > config.max_seq_len) {
+    findings.fault(fmt::format("{}: expected at most {} positions, found {}", where, config.max_seq_len,
+                               output.n_prompt_ids + n_ids));
+  }
+  const auto is_outside = [&](std::int32_t id) { return id >= config.vocab_size; };
+  bool has_outside = std::any_of(output.ids.begin(), output.ids.end(), is_outside);
+  for (const std::vector<TopToken>& top : output.top) {
+    has_outside =
+        has_outside || std::any_of(top.begin(), top.end(), [&](const TopToken& token) { return is_outside(token.id); });
+  }
+  if (has_outside) findings.fault(fmt::format("{}: expected ids below {}, found others", where, config.vocab_size));
+  const auto is_eos = [&](std::int32_t id) {
+    return std::find(config.eos_ids.begin(), config.eos_ids.end(), id) != config.eos_ids.end();
+  };
+  const auto first_eos = std::find_if(output.ids.begin(), output.ids.end(), is_eos);
+  if (output.finish == Finish::kEos && first_eos + 1 != output.ids.end()) {
+    findings.fault(fmt::format("{}: finish: expected the one end-of-text id last, found otherwise", where));
+  }
+  if (output.finish == Finish::kLength && (first_eos != output.ids.end() || n_ids != prompt.max_new_tokens)) {
+    findings.fault(
+        fmt::format("{}: finish: expected {} ids without end-of-text, found otherwise", where, prompt.max_new_tokens));
+  }
+}
+
+/// prompt id -> its token ids; empty without an encoder, and where encoding fails (which is a finding).
+using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
+
+Result<EncodedPrompts> encode_prompts(const GoldenPrompts& prompts, const PromptEncoder& encode,
+                                      Verification& verification) {
+  EncodedPrompts encoded;
+  if (!encode) return encoded;
+  for (const GoldenPrompt& prompt : prompts.prompts) {
+    SS_TRY_VOID(verification.interrupt.check());
+    Result<std::vector<std::int32_t>> ids = encode(prompt, prompts);
+    if (ids) {
+      encoded.emplace(prompt.id, *std::move(ids));
+    } else {
+      verification.findings.fault(fmt::format("prompt {}: {}", prompt.id, ids.error().message));
+    }
+  }
+  return encoded;
+}
+
+void check_outputs(const std::vector<ExpectedOutput>& outputs, const std::string& path, const GoldenPrompts& prompts,
+                   const EncodedPrompts& encoded, Verification& verification) {
+  Findings& findings = verification.findings;
+  std::set<std::string, std::less<>> answered;
+  for (const ExpectedOutput& output : outputs) {
+    const std::string where = fmt::format("{}: prompt {}", path, printable(output.prompt));
+    answered.insert(output.prompt);
+    const GoldenPrompt* prompt = prompts.find(output.prompt);
+    if (prompt == nullptr) {
+      findings.fault(fmt::format("{}: expected a prompt of the bundle, found none of that id", where));
+      continue;
+    }
+    check_output(output, *prompt, where, verification);
+    const auto ids = encoded.find(output.prompt);
+    if (ids != encoded.end() && sha256_of_ids(ids->second) != output.prompt_sha256) {
+      findings.fault(fmt::format("{}: expected the ids that the bundle's tokenizer gives ({}), found others ({})",
+                                 where, ids->second.size(), output.n_prompt_ids));
+    }
+  }
+  for (const GoldenPrompt& prompt : prompts.prompts) {
+    if (answered.contains(prompt.id)) continue;
+    const auto ids = encoded.find(prompt.id);
+    const bool fits = ids == encoded.end() || static_cast<std::int64_t>(ids->second.size()) + prompt.max_new_tokens <=
+                                                  verification.bundle.config().max_seq_len;
+    if (fits) findings.fault(fmt::format("{}: prompt {}: expected an output, found none", path, prompt.id));
+  }
+}
+
+Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification& verification) {
+  const Result<GoldenPrompts> prompts = verification.bundle.prompts();
+  SS_TRY_VOID(verification.findings.take(prompts));
+  if (!prompts) return {};
+  SS_TRY(const EncodedPrompts encoded, encode_prompts(*prompts, encode, verification));
+  bool has_expected = false;
+  for (const ManifestVariant& variant : verification.manifest.variants) {
+    if (!variant.expected) continue;
+    has_expected = true;
+    const auto outputs = verification.bundle.expected(variant.name);
+    SS_TRY_VOID(verification.findings.take(outputs));
+    if (outputs) check_outputs(**outputs, *variant.expected, *prompts, encoded, verification);
+  }
+  for (const ManifestVariant& variant : verification.manifest.variants) {
+    if (variant.expected || variant.tier != Tier::kBlessed) continue;
+    std::string message = fmt::format("variant {}: blessed, without expected outputs", variant.name);
+    has_expected ? verification.findings.fault(std::move(message))
+                 : verification.findings.note(message + ": unverified");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Finding>> verify_bundle(const Bundle& bundle, const PromptEncoder& encode, Progress& progress,
+                                           const InterruptFlag& interrupt) {
+  if (bundle.manifest() == nullptr) {
+    return std::vector<Finding>{
+        {Severity::kFault, fmt::format("{}: expected manifest.yaml, found none", bundle.folder().string())}};
+  }
+  Verification verification{bundle, *bundle.manifest(), progress, interrupt, {}};
+  SS_TRY_VOID(check_hashes(verification));
+  SS_TRY_VOID(check_unlisted_files(verification));
+  check_model(verification);
+  SS_TRY_VOID(check_json_files(verification));
+  SS_TRY_VOID(check_prompts_and_outputs(encode, verification));
+  return verification.findings.take_all();
+}
+
+}  // namespace secondsource
