@@ -166,7 +166,7 @@ class Run:
         reference.become_envelope()
         strays = compute(reference, self.prompts, Journal(self.work / f"E-{name}.part", computation), "E",
                          lambda cache, prompt: forced(reference, cache, prompt, by_id[prompt.id]))
-        accepted = acceptance.acceptance(strays)
+        accepted = acceptance.acceptance(strays, self._by_suite(strays))
         say(f"  {accepted}\n  margins {acceptance.margins(records, accepted['near_tie_tau'])}"
             f"\n  quality {figures}\n  {time.time() - started:.0f} s in all")
         tier = "blessed" if name == "bf16" else acceptance.tier(name, figures)
@@ -174,6 +174,11 @@ class Run:
         if name == "bf16":
             self.bf16_records, self.bf16_digest, self.bf16_part = by_id, digest, part
         return records, part
+
+    def _by_suite(self, comparisons: list[dict]) -> list[list[dict]]:
+        """The same, once for each tag that a prompt has."""
+        tags = {tag for prompt in self.prompts for tag in prompt.tags}
+        return [[c for p, c in zip(self.prompts, comparisons) if tag in p.tags] for tag in sorted(tags)]
 
     def _nearly_bf16(self, reference: Reference) -> bool:
         """Does FP16 hold the BF16 checkpoint but for the last bits of its subnormals?
