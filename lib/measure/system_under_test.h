@@ -22,7 +22,7 @@ struct TimedRequest {
   std::int64_t tag = 0;  ///< names it in the events; chosen by the caller, distinct among the requests in flight
   /// The prompt as text: pieces that are tokenized apart, their ids joined; special tokens are recognised.
   std::vector<std::string> texts;
-  /// Or, with no text, as token ids.
+  /// Then token ids as they are, with or without texts before them.
   std::vector<std::int32_t> ids;
   std::int32_t n_output_tokens = 0;  ///< exactly so many; the end of text is ignored
   std::uint64_t seed = 0;

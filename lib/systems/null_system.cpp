@@ -1,25 +1,11 @@
 #include "systems/null_system.h"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "core/clock.h"
+#include "systems/wait_until.h"
 
 namespace secondsource {
-namespace {
-
-/// Sleeps, then spins the rest: a sleep alone is late by tens of microseconds.
-void wait_until(std::int64_t at_ns) {
-  constexpr std::int64_t kSpinNs = 100'000;
-  const std::int64_t left_ns = at_ns - now_ns();
-  if (left_ns > kSpinNs) std::this_thread::sleep_for(std::chrono::nanoseconds(left_ns - kSpinNs));
-  while (now_ns() < at_ns) {
-  }
-}
-
-}  // namespace
-
 Result<void> NullSystem::submit(const TimedRequest& request) {
   waiting_.push_back({.tag = request.tag, .n_output_tokens = request.n_output_tokens});
   admit(now_ns());

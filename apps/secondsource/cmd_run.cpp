@@ -1,0 +1,335 @@
+// secondsource run: the main job. Plans or resumes, runs, prints the table, and says by its status what happened.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "backend/module.h"
+#include "commands.h"
+#include "core/clock.h"
+#include "core/units.h"
+#include "cost/price_book.h"
+#include "gate/compare.h"
+#include "gate_status.h"
+#include "report/tables.h"
+#include "runner/plan_file.h"
+#include "runner/run_directory.h"
+#include "runner/run_plan.h"
+#include "runner/session.h"
+#include "secondsource_version.h"
+
+namespace secondsource {
+namespace {
+
+struct RunOptions {
+  std::vector<std::string> bundles;
+  std::string config;
+  std::string resume;
+  std::string out;
+  std::string baseline;
+  std::string waivers;
+  std::string suite;
+  std::vector<std::string> backends, require, variants, scenarios, faults;
+  int repetitions = 0;
+  std::optional<std::uint64_t> seed;
+  std::string price, price_per, price_book;
+  int threads = 0;
+  std::string cpus, memory_max, max_time, step_deadline, cell_deadline, cell_budget;
+  bool dry_run = false;
+  bool json = false;
+  bool strict = false;
+  bool allow_unverified = false;
+  bool allow_inconclusive = false;
+};
+
+constexpr const char* kDefaultPlan = "secondsource.yaml";
+
+template <typename T>
+void override_with(const std::vector<T>& flags, std::vector<T>& target) {
+  if (!flags.empty()) target = flags;
+}
+
+Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings) {
+  if (options.threads > 0) settings.threads = options.threads;
+  if (options.strict) settings.strict = true;
+  if (!options.cpus.empty()) {
+    SS_TRY(settings.cpus, parse_cpu_list(options.cpus));
+  }
+  if (!options.memory_max.empty()) {
+    SS_TRY(settings.memory_max_bytes, parse_bytes(options.memory_max));
+  }
+  const std::pair<const std::string&, double&> times[] = {{options.max_time, settings.max_time_s},
+                                                          {options.step_deadline, settings.step_deadline_s},
+                                                          {options.cell_deadline, settings.cell_deadline_s},
+                                                          {options.cell_budget, settings.cell_budget_s}};
+  for (const auto& [text, seconds] : times) {
+    if (text.empty()) continue;
+    SS_TRY(seconds, parse_seconds(text));
+  }
+  return {};
+}
+
+Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
+  RunRequest& request = plan.request;
+  override_with(std::vector<std::filesystem::path>(options.bundles.begin(), options.bundles.end()), request.bundles);
+  override_with(options.backends, request.backends);
+  override_with(options.require, request.required);
+  override_with(options.variants, request.variants);
+  override_with(options.scenarios, request.scenarios);
+  if (!options.suite.empty()) request.suite = options.suite;
+  if (options.repetitions > 0) request.repetitions = options.repetitions;
+  if (options.seed) request.seed = *options.seed;
+  for (const std::string& text : options.faults) {
+    SS_TRY(auto fault, parse_fault_flag(text));
+    request.faults.push_back(std::move(fault));
+  }
+  SS_TRY_VOID(apply_limit_flags(options, request.settings));
+  if (!options.price.empty()) plan.price = options.price;
+  if (!options.price_per.empty()) plan.price_per = options.price_per;
+  if (!options.price_book.empty()) plan.price_book = options.price_book;
+  if (!options.out.empty()) plan.out = options.out;
+  if (!options.baseline.empty()) plan.gate.baseline = options.baseline;
+  if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
+  plan.gate.allow_unverified |= options.allow_unverified;
+  plan.gate.allow_inconclusive |= options.allow_inconclusive;
+  return {};
+}
+
+Result<void> set_price(PlanFile& plan) {
+  if (plan.price.empty()) return {};
+  std::vector<PriceRow> book;
+  if (!plan.price_book.empty()) {
+    SS_TRY(book, read_price_book(plan.price_book));
+  }
+  SS_TRY(plan.request.price, resolve_price(plan.price, book));
+  if (plan.request.price->date.empty()) plan.request.price->date = utc_timestamp().substr(0, 10);
+  plan.request.price_is_per_instance = plan.price_per == "instance";
+  return {};
+}
+
+/// The plan file, where there is one, with the flags on top.
+Result<PlanFile> gather(const RunOptions& options) {
+  PlanFile plan;
+  if (!options.config.empty()) {
+    SS_TRY(plan, read_plan_file(options.config));
+  } else if (options.bundles.empty() && options.resume.empty() && std::filesystem::exists(kDefaultPlan)) {
+    SS_TRY(plan, read_plan_file(kDefaultPlan));
+  }
+  SS_TRY_VOID(apply_flags(options, plan));
+  SS_TRY_VOID(set_price(plan));
+  return plan;
+}
+
+Result<ExitStatus> print_dry_run(const RunPlan& plan) {
+  std::string text;
+  double total_s = 0;
+  for (std::size_t index = 0; index < plan.estimates.size(); ++index) {
+    const PlannedCell& cell = plan.record.cells[index];
+    const CellEstimate& estimate = plan.estimates[index];
+    total_s += estimate.seconds;
+    text += fmt::format("{:<48} {} x {} requests, {} output tokens, about {}\n", estimate.cell, cell.repetitions,
+                        cell.scenario.n_requests, cell.scenario.n_output_tokens,
+                        format_duration_ns(static_cast<std::int64_t>(1e9 * estimate.seconds)));
+  }
+  for (const std::string& note : plan.notes) text += note + "\n";
+  for (const BackendRecord& backend : plan.record.backends) {
+    if (!backend.unavailable.empty()) text += fmt::format("{}: unavailable: {}\n", backend.name, backend.unavailable);
+  }
+  text += fmt::format("{} cells, about {} (an estimate from the model's size), and the golden prompts\n",
+                      plan.estimates.size(), format_duration_ns(static_cast<std::int64_t>(1e9 * total_s)));
+  SS_TRY_VOID(print(text));
+  return ExitStatus::kOk;
+}
+
+std::string resume_hint(const std::filesystem::path& folder) {
+  return fmt::format("what was measured is kept; to go on: secondsource run --resume {}", folder.string());
+}
+
+Result<RunDirectory> begin_run(const RunPlan& plan, const std::filesystem::path& out) {
+  std::filesystem::path folder = out;
+  if (folder.empty()) {
+    std::string stamp = plan.record.started_utc;
+    std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
+    folder = std::filesystem::path("runs") / (stamp + "-" + plan.record.run_id.substr(0, 4));
+  }
+  return RunDirectory::create(folder, plan.record);
+}
+
+std::vector<ExitStatus> statuses_of(const RunHealth& health) {
+  std::vector<ExitStatus> statuses;
+  if (health.wrong_tokens) statuses.push_back(ExitStatus::kWrongTokens);
+  if (!health.failures.empty()) statuses.push_back(ExitStatus::kBackendFailed);
+  if (!health.invalid.empty()) statuses.push_back(ExitStatus::kNotComparable);
+  return statuses;
+}
+
+/// What the table does not say: one line each.
+std::string notes_text(const RunHealth& health) {
+  std::string text;
+  if (health.wrong_tokens) text += "WRONG TOKENS: what was generated is not what the reference says; see above\n";
+  for (const std::string& line : health.failures) text += "failed: " + line + "\n";
+  for (const std::string& line : health.invalid) text += "INVALID: " + line + "\n";
+  for (const std::string& line : health.unavailable) text += line + "\n";
+  return text;
+}
+
+std::string text_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
+                    const std::filesystem::path& folder) {
+  std::string text;
+  for (const std::string& line : run_header(run)) text += line + "\n";
+  text += "\n" + render_terminal(results_table({&run, 1}));
+  const TextTable golden = golden_table({&run, 1});
+  if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
+  text += "\n";
+  for (const std::string& note : result_notes({&run, 1})) text += note + "\n";
+  text += notes_text(health);
+  if (gate) {
+    if (!gate->verdicts.empty()) text += "\n" + render_terminal(gate_table(*gate));
+    for (const std::string& note : gate_notes(*gate)) text += note + "\n";
+    text += "gate: " + gate_headline(*gate) + "\n";
+  }
+  return text + fmt::format("run: {}\n", folder.string());
+}
+
+std::string json_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
+                    const std::vector<ExitStatus>& statuses, const std::filesystem::path& folder) {
+  nlohmann::ordered_json tree;
+  tree["run"] = folder.string();
+  tree["status"] = static_cast<int>(most_serious(statuses));
+  tree["statuses"] = nlohmann::json::array();
+  for (const ExitStatus status : statuses) tree["statuses"].push_back(static_cast<int>(status));
+  tree["wrong_tokens"] = health.wrong_tokens;
+  tree["failures"] = health.failures;
+  tree["invalid"] = health.invalid;
+  tree["unavailable"] = health.unavailable;
+  tree["unverified"] = health.unverified;
+  tree["summary"] = nlohmann::ordered_json::parse(to_json(run.summary));
+  if (gate) tree["gate"] = nlohmann::ordered_json::parse(to_json(*gate));
+  return tree.dump(2) + "\n";
+}
+
+Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const SummarizedRun& candidate) {
+  if (gate.baseline.empty()) return std::optional<GateReport>();
+  GateOptions options;
+  options.rule.threshold = gate.threshold_percent / 100;
+  options.today = utc_timestamp().substr(0, 10);
+  options.allow_unverified = gate.allow_unverified;
+  if (!gate.waivers.empty()) {
+    SS_TRY(options.waivers, read_waivers(gate.waivers));
+  }
+  SS_TRY(const SummarizedRun base, read_summarized_run(gate.baseline));
+  return std::optional(compare_runs(base, candidate, options));
+}
+
+Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, const RunOptions& options) {
+  SS_TRY(RunSummary summary, directory.write_summary());
+  const SummarizedRun run{directory.record(), std::move(summary)};
+  const RunHealth health = judge_run(run.record, directory.lines(), run.summary);
+  SS_TRY(const std::optional<GateReport> gate, judge_against(plan.gate, run));
+  std::vector<ExitStatus> statuses = statuses_of(health);
+  if (gate) {
+    for (const ExitStatus status : statuses_of(*gate, plan.gate.allow_inconclusive)) {
+      if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) statuses.push_back(status);
+    }
+  }
+  SS_TRY_VOID(print(options.json ? json_of(run, health, gate, statuses, directory.folder())
+                                 : text_of(run, health, gate, directory.folder())));
+  return most_serious(statuses);
+}
+
+Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Module>& modules,
+                                CommandContext& context) {
+  if (!options.bundles.empty() || !options.config.empty() || !options.out.empty() || !options.backends.empty() ||
+      !options.variants.empty() || !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 ||
+      options.seed || options.dry_run || !options.faults.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 "--resume: the plan is the one in the run's run.json; expected no bundle, --config, --out, --suite, "
+                 "--backend, --variant, --scenario, --repetitions, --seed, --fault or --dry-run beside it"};
+  }
+  SS_TRY(RunDirectory directory, RunDirectory::resume(options.resume));
+  SS_TRY_VOID(check_resumable(directory.record(), modules, context.progress, context.interrupt));
+  return directory;
+}
+
+Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
+  SS_TRY(const PlanFile plan, gather(options));
+  const std::vector<Module> modules = load_modules(module_folders(context.program));
+  std::optional<RunDirectory> directory;
+  if (!options.resume.empty()) {
+    SS_TRY(directory, resume_run(options, modules, context));
+  } else {
+    const ProgramIdentity identity{kVersionText, kCommitText, "g++ or compatible " __VERSION__, kBuildTypeText,
+                                   context.arguments};
+    SS_TRY(const RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
+    if (options.dry_run) return print_dry_run(run_plan);
+    for (const std::string& note : run_plan.notes) context.progress.note(note);
+    SS_TRY(directory, begin_run(run_plan, plan.out));
+  }
+  const Result<void> done = execute_run(*directory, {context.program, "engine"}, context.progress, context.interrupt);
+  if (!done) {
+    context.progress.note(resume_hint(directory->folder()));
+    return done.error();
+  }
+  return finish(*directory, plan, options);
+}
+
+void add_limit_flags(CLI::App& command, RunOptions& options) {
+  command.add_option("--threads", options.threads, "Threads of each backend (default: one a CPU)")
+      ->check(CLI::Range(1, 4096));
+  command.add_option("--cpus", options.cpus, "CPUs that workers may use, as 0,2-3");
+  command.add_option("--memory-max", options.memory_max,
+                     "Private memory of a worker, as 8GiB (RLIMIT_DATA; mapped files do not count)");
+  command.add_option("--max-time", options.max_time, "Time to spend, as 90s or 5min; cells share it");
+  command.add_option("--cell-budget", options.cell_budget, "Single-stream ends a cell past this (default 10s)");
+  command.add_option("--step-deadline", options.step_deadline, "A worker that does not move for so long hangs (120s)");
+  command.add_option("--cell-deadline", options.cell_deadline, "One repetition that takes so long hangs (30min)");
+  command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
+}
+
+void add_gate_flags(CLI::App& command, RunOptions& options) {
+  command.add_option("--price", options.price, "USD per hour, or the id of a row of --price-book");
+  command.add_option("--price-per", options.price_per, "What the hour is of: instance (default) or device")
+      ->check(CLI::IsMember({"instance", "device"}));
+  command.add_option("--price-book", options.price_book, "YAML file with prices, as reports/prices.yaml");
+  command.add_option("--baseline", options.baseline, "Run directory to be gated against");
+  command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
+  command.add_flag("--allow-unverified", options.allow_unverified, "The gate also judges unverified bundles");
+  command.add_flag("--allow-inconclusive", options.allow_inconclusive, "Inconclusive ends with status 0");
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, CommandAction& action) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app.add_subcommand("run", "Measure bundles on every backend: are the tokens right, and how fast");
+  command->add_option("bundle", options->bundles, "Bundle folders or zips");
+  command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
+  command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
+  command->add_option("--require", options->require, "Backends whose absence is a failure")->delimiter(',');
+  command->add_option("--variant", options->variants, "bf16, f16, int8, int4, ... (default: bf16,int8)")
+      ->delimiter(',');
+  command
+      ->add_option("--scenario", options->scenarios,
+                   "single-stream, offline, offline:BATCH, server:RATE; @PROMPT/OUTPUT behind it sets the lengths")
+      ->delimiter(',');
+  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")->check(CLI::Range(1, 10'000));
+  command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
+  command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
+  command->add_option("--resume", options->resume, "Go on with an interrupted run");
+  command->add_option("--config", options->config, "Plan file (default: secondsource.yaml, when no bundle is given)");
+  command->add_option("--fault", options->faults, "Plant a fault, as cpu=slow:50 or cpu=crash:3; kept in the record");
+  add_limit_flags(*command, *options);
+  add_gate_flags(*command, *options);
+  command->add_flag("--dry-run", options->dry_run, "Only print the cells and the time they should take");
+  command->add_flag("--json", options->json, "Print JSON, with every exit status that applies");
+  command->footer(
+      "Ends with 0, or with the first of 70, 2, 130, 3 (wrong tokens), 4 (a backend failed), 6, 1, 5 that applies.\n"
+      "Example: secondsource run bundles/default --backend cpu,onednn --scenario single-stream,offline:16 --price "
+      "1.20");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_run(*options, context); }; });
+}
+
+}  // namespace secondsource

@@ -1,0 +1,55 @@
+#include "runner/cell_estimate.h"
+
+#include <algorithm>
+
+namespace secondsource {
+namespace {
+
+// One CPU of a present server, conservatively; the oracle's plain loops do well to reach their figure.
+constexpr double kFlopsPerUnit = 2e10;
+constexpr double kBytesPerSPerUnit = 5e9;
+constexpr double kOracleFlops = 7e8;
+constexpr double kStepOverheadS = 2e-4;
+// Suites' prompts are about so long.
+constexpr double kTypicalPromptTokens = 150;
+constexpr double kWarmUpShare = 0.2;
+
+double bytes_per_weight(std::string_view variant) {
+  if (variant == "f32") return 4;
+  if (variant.starts_with("int8")) return 1;
+  if (variant == "int4") return 0.56;
+  return 2;
+}
+
+}  // namespace
+
+ModelSize model_size(const ModelConfig& config) {
+  const std::int64_t attention = config.dim * (2 * config.q_dim() + 2 * config.kv_dim());
+  const std::int64_t experts = std::max<std::int64_t>(1, config.n_experts_per_token);
+  const std::int64_t ffn = 3 * config.dim * config.ffn_dim * experts;
+  return {config.n_layers * (attention + ffn) + config.dim * config.vocab_size};
+}
+
+double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::string_view variant, double n_units,
+                        bool is_slow, double cell_budget_s) {
+  const Scenario& scenario = cell.scenario;
+  const double flops_per_token = 2.0 * static_cast<double>(size.n_parameters);
+  const double flops_per_s = is_slow ? kOracleFlops : kFlopsPerUnit * n_units;
+  const double prompt_tokens = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kTypicalPromptTokens;
+  const double prefill_s = prompt_tokens * flops_per_token / flops_per_s + kStepOverheadS;
+  const double together = scenario.kind == ScenarioKind::kOffline ? scenario.batch : 1.0;
+  const double stream_s =
+      is_slow ? 0 : static_cast<double>(size.n_parameters) * bytes_per_weight(variant) / (kBytesPerSPerUnit * n_units);
+  const double step_s = std::max(stream_s, together * flops_per_token / flops_per_s) + kStepOverheadS;
+  const double request_s = prefill_s + scenario.n_output_tokens * step_s / together;
+  double repetition_s = scenario.n_requests * request_s;
+  if (scenario.kind == ScenarioKind::kServer)
+    repetition_s = std::max(repetition_s, scenario.n_requests / scenario.rate_per_s);
+  const double repetitions = std::max(1, cell.repetitions);
+  if (scenario.kind == ScenarioKind::kSingleStream && cell_budget_s > 0) {
+    repetition_s = std::min(repetition_s, std::max(request_s, cell_budget_s / repetitions));
+  }
+  return repetitions * repetition_s * (1.0 + kWarmUpShare);
+}
+
+}  // namespace secondsource

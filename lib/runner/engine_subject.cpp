@@ -1,0 +1,200 @@
+#include "runner/engine_subject.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "backend/module.h"
+#include "core/checked.h"
+#include "core/clock.h"
+#include "measure/golden_pass.h"
+#include "measure/host_telemetry.h"
+#include "runner/workload.h"
+#include "systems/engine_system.h"
+
+namespace secondsource {
+namespace {
+
+// Short prompts by which a bundle without expected outputs is compared with an oracle.
+// The oracle runs plain loops: more would take longer than the measurement.
+constexpr std::int32_t kOraclePrompts = 2;
+constexpr std::int32_t kOraclePromptTokens = 8;
+constexpr std::int32_t kOracleAnswerTokens = 6;
+
+class EngineSubject final : public WorkerSubject {
+ public:
+  static Result<std::unique_ptr<WorkerSubject>> load(const WorkerJob& job, Progress& progress) {
+    const InterruptFlag never;
+    SS_TRY(const BackendOptions options, backend_options_of(job.options));
+    SS_TRY(std::unique_ptr<Backend> backend,
+           create_backend(load_modules(module_folders(job.program)), job.backend, options));
+    SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
+    auto subject = std::unique_ptr<EngineSubject>(new EngineSubject(job, std::move(bundle)));
+    SS_TRY_VOID(subject->open(std::move(backend), progress));
+    return std::unique_ptr<WorkerSubject>(std::move(subject));
+  }
+
+  SystemUnderTest& system() override { return *system_; }
+  TelemetrySource* telemetry() override { return &*device_telemetry_; }
+
+  Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
+    GoldenRecord record;
+    const std::int64_t started_ns = now_ns();
+    if (golden_.unverified.empty()) {
+      SS_TRY(GoldenResult result,
+             run_golden_pass(*session_, golden_, {.step_deadline_ns = job_.step_deadline_ns}, progress));
+      record = std::move(result.record);
+    } else if (answers) {
+      SS_TRY(record, compare_with_oracle(*answers, progress));
+    } else {
+      record.verdict = "unverified";
+      record.reasons.push_back(golden_.unverified);
+    }
+    record.bundle = job_.bundle_name;
+    record.backend = job_.backend;
+    record.variant = job_.variant;
+    record.suite = job_.suite;
+    record.duration_ns = now_ns() - started_ns;
+    return record;
+  }
+
+  Result<OracleAnswers> oracle_answers(Progress& progress) override {
+    OracleAnswers answers{job_.backend, {}, {}};
+    for (std::int32_t index = 0; index < kOraclePrompts; ++index) {
+      answers.prompts.push_back(
+          random_prompt(job_.seed, index, kOraclePromptTokens, static_cast<std::int32_t>(bundle_.config().vocab_size)));
+      SS_TRY(std::vector<std::int32_t> ids, answer(answers.prompts.back(), kOracleAnswerTokens, progress));
+      answers.answers.push_back(std::move(ids));
+    }
+    return answers;
+  }
+
+  Result<std::vector<WorkItem>> prepare(const Scenario& scenario, std::uint64_t seed) override {
+    Engine& engine = session_->engine();
+    SchedulerOptions options = engine.scheduler().options();
+    options.max_seqs = scenario.kind == ScenarioKind::kServer ? job_.max_in_flight : scenario.batch;
+    SS_TRY_VOID(engine.set_scheduler(options));
+    // No step is compiled while the clock runs.
+    SS_TRY([[maybe_unused]] const std::int64_t compile_ns, engine.prepare({}));
+    return workload_.items(scenario, seed);
+  }
+
+ private:
+  EngineSubject(const WorkerJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
+
+  Result<void> open(std::unique_ptr<Backend> backend, Progress& progress) {
+    SS_TRY(BundleText text, BundleText::load(bundle_));
+    SS_TRY(workload_, Workload::load(bundle_, text, job_.suite, job_.variant));
+    SS_TRY(golden_, load_golden_inputs(bundle_, text, job_.suite, job_.variant));
+    text_.emplace(std::move(text));
+    const EngineOptions options = engine_options(backend->device());
+    SS_TRY(session_, ModelSession::open(std::move(backend), bundle_.config(), bundle_.tensors(), job_.variant, options,
+                                        progress));
+    system_.emplace(*session_, text_->tokenizer(), job_.step_deadline_ns);
+    device_telemetry_.emplace(session_->backend());
+    return {};
+  }
+
+  /// A cache for what the job needs at most at once, no more: peak memory is a result.
+  EngineOptions engine_options(const DeviceInfo& device) const {
+    const std::int64_t timed_each = workload_.longest_prompt(job_.n_prompt_tokens) + job_.n_output_tokens;
+    EngineOptions options = golden_.cases.empty() ? EngineOptions{} : golden_engine_options(golden_);
+    const std::int32_t golden_seqs = golden_.cases.empty() ? 1 : options.scheduler.max_seqs;
+    options.scheduler.max_seqs = std::max(golden_seqs, job_.max_in_flight);
+    // One token more than a sequence has: the engine wants room for the next.
+    const std::int64_t needed = round_up<std::int64_t>(
+        std::max<std::int64_t>(timed_each, kOraclePromptTokens + kOracleAnswerTokens) + 1, device.page_tokens);
+    options.max_context = std::min(bundle_.config().max_seq_len, std::max(options.max_context, needed));
+    // The last page of a sequence is rarely full.
+    options.kv_tokens =
+        std::max({options.kv_tokens, options.max_context, job_.max_in_flight * (timed_each + 1 + device.page_tokens)});
+    return options;
+  }
+
+  /// The greedy continuation of one prompt.
+  Result<std::vector<std::int32_t>> answer(const std::vector<std::int32_t>& prompt, std::int32_t n_tokens,
+                                           Progress& progress) {
+    Request request;
+    request.prompt_ids = prompt;
+    request.max_new_tokens = n_tokens;
+    SS_TRY([[maybe_unused]] const RequestId id, session_->engine().submit(std::move(request)));
+    std::vector<std::int32_t> ids;
+    while (session_->engine().has_work()) {
+      SS_TRY(const std::vector<TokenEvent> events, session_->engine().step({now_ns() + job_.step_deadline_ns}));
+      for (const TokenEvent& event : events) ids.push_back(event.id);
+      progress.update(static_cast<std::int64_t>(ids.size()));
+    }
+    return ids;
+  }
+
+  Result<GoldenRecord> compare_with_oracle(const OracleAnswers& answers, Progress& progress) {
+    GoldenRecord record;
+    record.verdict = "unverified";
+    std::int64_t n_whole = 0;
+    for (std::size_t index = 0; index < answers.prompts.size(); ++index) {
+      const std::vector<std::int32_t>& expected = answers.answers[index];
+      SS_TRY(const std::vector<std::int32_t> ids,
+             answer(answers.prompts[index], static_cast<std::int32_t>(expected.size()), progress));
+      const auto parted = std::mismatch(expected.begin(), expected.end(), ids.begin(), ids.end());
+      ++record.n_prompts;
+      record.n_positions += static_cast<std::int64_t>(expected.size());
+      record.n_match += parted.first - expected.begin();
+      if (parted.first == expected.end()) ++n_whole;
+    }
+    record.reasons.push_back(fmt::format(
+        "no expected outputs; against {}: {} of {} short answers are the same, {} of {} tokens before they part",
+        answers.oracle, n_whole, record.n_prompts, record.n_match, record.n_positions));
+    return record;
+  }
+
+  WorkerJob job_;
+  Bundle bundle_;
+  std::optional<BundleText> text_;
+  Workload workload_;
+  GoldenInputs golden_;
+  std::unique_ptr<ModelSession> session_;
+  std::optional<EngineSystem> system_;
+  std::optional<BackendTelemetry> device_telemetry_;
+};
+
+Result<std::int32_t> to_integer(std::string_view key, std::string_view text) {
+  std::int32_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value < 0) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("backend option {}: expected a number, found \"{}\"", key, text)};
+  }
+  return value;
+}
+
+}  // namespace
+
+Result<BackendOptions> backend_options_of(const std::vector<std::pair<std::string, std::string>>& options) {
+  BackendOptions result;
+  for (const auto& [key, value] : options) {
+    if (key == "threads") {
+      SS_TRY(result.n_threads, to_integer(key, value));
+    } else if (key == "device") {
+      result.device_id = value;
+    } else if (key == "strict") {
+      result.strict = value == "true";
+    } else if (key == "cpus") {
+      std::istringstream list(value);
+      for (std::string cpu; std::getline(list, cpu, ',');) {
+        SS_TRY(const std::int32_t number, to_integer(key, cpu));
+        result.cpus.push_back(number);
+      }
+    } else {
+      result.extra.emplace_back(key, value);
+    }
+  }
+  return result;
+}
+
+Result<std::unique_ptr<WorkerSubject>> load_engine_subject(const WorkerJob& job, Progress& progress) {
+  return EngineSubject::load(job, progress);
+}
+
+}  // namespace secondsource

@@ -1,0 +1,41 @@
+#pragma once
+// What a journal already has: which golden passes, repetitions and requests need not be run again.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "report/records.h"
+
+namespace secondsource {
+
+/// A repetition that was interrupted between two of its requests (single-stream).
+struct PartialRepetition {
+  std::int32_t n_done = 0;
+  std::int64_t clock_ns = 0;
+  std::int64_t n_tokens = 0;
+};
+
+class FinishedWork {
+ public:
+  explicit FinishedWork(const std::vector<JournalLine>& lines);
+
+  /// `stint`: "BUNDLE/BACKEND/VARIANT".
+  [[nodiscard]] bool has_golden(const std::string& stint) const { return golden_.contains(stint); }
+  [[nodiscard]] bool has_failed(const std::string& cell_or_stint) const { return failed_.contains(cell_or_stint); }
+  [[nodiscard]] bool has_repetition(const std::string& cell, std::int32_t repetition) const {
+    return repetitions_.contains({cell, repetition});
+  }
+  [[nodiscard]] PartialRepetition partial(const std::string& cell, std::int32_t repetition) const;
+
+ private:
+  std::set<std::string> golden_;
+  std::set<std::string> failed_;
+  std::set<std::pair<std::string, std::int32_t>> repetitions_;
+  std::map<std::pair<std::string, std::int32_t>, PartialRepetition> samples_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,174 @@
+#include "runner/plan_file.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+#include "bundle/yaml.h"
+
+namespace secondsource {
+namespace {
+
+Result<std::vector<std::string>> strings(const YamlNode& root, std::string_view key) {
+  SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty(key));
+  std::vector<std::string> values;
+  for (const YamlNode& node : nodes) {
+    SS_TRY(std::string value, node.as_string());
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+std::filesystem::path beside(const std::filesystem::path& file, const std::string& path) {
+  return path.empty() ? std::filesystem::path() : file.parent_path() / path;
+}
+
+/// A value that the flags take as text: numbers may stand without quotes.
+template <typename Parse>
+auto parsed(const YamlNode& root, std::string_view key, const Parse& parse) -> decltype(parse(std::string_view())) {
+  SS_TRY(const std::string text, root.string(key));
+  auto value = parse(text);
+  if (!value) return value.error().with_context(fmt::format("{}: {}", root.document(), key));
+  return value;
+}
+
+Result<void> read_limits(const YamlNode& root, RunSettings& settings) {
+  SS_TRY(const std::int64_t threads, root.integer_or("threads", 0, 0, 4096));
+  settings.threads = static_cast<std::int32_t>(threads);
+  if (root.has("cpus")) {
+    SS_TRY(settings.cpus, parsed(root, "cpus", parse_cpu_list));
+  }
+  if (root.has("memory_max")) {
+    SS_TRY(settings.memory_max_bytes, parsed(root, "memory_max", parse_bytes));
+  }
+  if (root.has("max_time")) {
+    SS_TRY(settings.max_time_s, parsed(root, "max_time", parse_seconds));
+  }
+  if (root.has("step_deadline")) {
+    SS_TRY(settings.step_deadline_s, parsed(root, "step_deadline", parse_seconds));
+  }
+  if (root.has("cell_deadline")) {
+    SS_TRY(settings.cell_deadline_s, parsed(root, "cell_deadline", parse_seconds));
+  }
+  SS_TRY(settings.strict, root.boolean_or("strict", false));
+  return {};
+}
+
+Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, PlanGate& gate) {
+  const std::optional<YamlNode> node = root.find("gate");
+  if (!node) return {};
+  SS_TRY_VOID(
+      node->expect_keys({"threshold_percent", "waivers", "baseline", "allow_inconclusive", "allow_unverified"}));
+  SS_TRY(gate.threshold_percent, node->number_or("threshold_percent", 10, {.min = 0.1, .max = 1000}));
+  SS_TRY(const std::string waivers, node->string_or("waivers", ""));
+  gate.waivers = beside(path, waivers);
+  SS_TRY(const std::string baseline, node->string_or("baseline", ""));
+  gate.baseline = beside(path, baseline);
+  SS_TRY(gate.allow_inconclusive, node->boolean_or("allow_inconclusive", false));
+  SS_TRY(gate.allow_unverified, node->boolean_or("allow_unverified", false));
+  return {};
+}
+
+Result<void> read_price(const YamlNode& root, const std::filesystem::path& path, PlanFile& plan) {
+  const std::optional<YamlNode> node = root.find("price");
+  if (!node) return {};
+  SS_TRY_VOID(node->expect_keys({"usd_per_hour", "row", "per", "book"}));
+  if (node->has("usd_per_hour") == node->has("row")) return node->mismatch("either usd_per_hour or row");
+  if (node->has("row")) {
+    SS_TRY(plan.price, node->string("row"));
+  } else {
+    SS_TRY(const double usd_per_hour, node->number("usd_per_hour", {.min = 0, .max = 1e6}));
+    plan.price = fmt::format("{}", usd_per_hour);
+  }
+  SS_TRY(plan.price_per, node->string_or("per", "instance"));
+  if (plan.price_per != "instance" && plan.price_per != "device") return node->mismatch("per: instance or device");
+  SS_TRY(const std::string book, node->string_or("book", ""));
+  plan.price_book = beside(path, book);
+  return {};
+}
+
+}  // namespace
+
+Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
+  SS_TRY(const YamlNode root, read_yaml_file(path));
+  SS_TRY_VOID(root.expect_keys({"version", "bundles", "suite", "backends", "require", "variants", "scenarios",
+                                "repetitions", "seed", "threads", "cpus", "memory_max", "max_time", "step_deadline",
+                                "cell_deadline", "strict", "price", "gate", "out"}));
+  SS_TRY([[maybe_unused]] const std::int64_t version, root.integer("version", 1, 1));
+  PlanFile plan;
+  RunRequest& request = plan.request;
+  SS_TRY(const std::vector<std::string> bundles, strings(root, "bundles"));
+  for (const std::string& bundle : bundles) request.bundles.push_back(beside(path, bundle));
+  SS_TRY(request.suite, root.string_or("suite", request.suite));
+  SS_TRY(request.backends, strings(root, "backends"));
+  SS_TRY(request.required, strings(root, "require"));
+  SS_TRY(request.variants, strings(root, "variants"));
+  SS_TRY(request.scenarios, strings(root, "scenarios"));
+  SS_TRY(const std::int64_t repetitions, root.integer_or("repetitions", request.repetitions, 1, 10'000));
+  request.repetitions = static_cast<std::int32_t>(repetitions);
+  SS_TRY(const std::int64_t seed, root.integer_or("seed", 1, 0, INT64_MAX));
+  request.seed = static_cast<std::uint64_t>(seed);
+  SS_TRY_VOID(read_limits(root, request.settings));
+  SS_TRY_VOID(read_gate(root, path, plan.gate));
+  SS_TRY_VOID(read_price(root, path, plan));
+  SS_TRY(const std::string out, root.string_or("out", ""));
+  plan.out = beside(path, out);
+  return plan;
+}
+
+namespace {
+
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+
+/// A positive number with one of the units behind it.
+template <std::size_t N>
+std::optional<double> number_with_unit(std::string_view text, const std::array<Unit, N>& units) {
+  double value = 0;
+  const auto number = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (number.ec != std::errc() || !(value > 0) || !std::isfinite(value)) return std::nullopt;
+  const std::string_view name(number.ptr, static_cast<std::size_t>(text.data() + text.size() - number.ptr));
+  for (const Unit& unit : units) {
+    if (unit.name == name) return value * unit.factor;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::int64_t> parse_bytes(std::string_view text) {
+  constexpr std::array<Unit, 8> kUnits = {{{"", 1},
+                                           {"KiB", 1024.0},
+                                           {"MiB", 1048576.0},
+                                           {"GiB", 1073741824.0},
+                                           {"kB", 1e3},
+                                           {"MB", 1e6},
+                                           {"GB", 1e9},
+                                           {"TiB", 1099511627776.0}}};
+  const std::optional<double> bytes = number_with_unit(text, kUnits);
+  if (bytes && *bytes >= 1 && *bytes < 9e18) return static_cast<std::int64_t>(*bytes);
+  return Error{ErrorCode::kInvalidInput, fmt::format("expected a size such as 8GiB or 512MiB, found \"{}\"", text)};
+}
+
+Result<double> parse_seconds(std::string_view text) {
+  constexpr std::array<Unit, 6> kUnits = {{{"", 1}, {"s", 1}, {"ms", 1e-3}, {"min", 60}, {"m", 60}, {"h", 3600}}};
+  const std::optional<double> seconds = number_with_unit(text, kUnits);
+  if (seconds && *seconds < 1e7) return *seconds;
+  return Error{ErrorCode::kInvalidInput, fmt::format("expected a time such as 90s, 5min or 2h, found \"{}\"", text)};
+}
+
+Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text) {
+  const auto equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("fault \"{}\": expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", text)};
+  }
+  return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
+}
+
+}  // namespace secondsource

@@ -1,0 +1,314 @@
+#include "runner/run_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "backend/fault.h"
+#include "bundle/bundle.h"
+#include "core/clock.h"
+#include "core/hash.h"
+#include "measure/fingerprint.h"
+#include "runner/cell_estimate.h"
+#include "runner/scenario_text.h"
+#include "systems/overhead.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int32_t kDefaultOutputTokens = 32;
+constexpr std::int32_t kDefaultPromptTokens = 256;
+// Three repetitions of 25 support a 95th percentile with its interval.
+constexpr std::int32_t kSingleStreamRequests = 25;
+constexpr double kServerSeconds = 4.0;
+constexpr std::int32_t kOracleRequests = 2;
+// The oracle's plain loops would take minutes for one request of a larger model.
+constexpr std::int64_t kOracleLargestModel = 20'000'000;
+
+std::string random_run_id() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+struct OpenedBundle {
+  Bundle bundle;
+  BundleRecord record;
+};
+
+Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path& path) {
+  BundleRecord record;
+  record.name = bundle.name();
+  record.path = std::filesystem::absolute(path).lexically_normal().string();
+  record.content_sha256 = bundle.content_hash();
+  if (bundle.manifest() != nullptr) {
+    const auto& variants = bundle.manifest()->variants;
+    record.verified = std::any_of(variants.begin(), variants.end(),
+                                  [](const ManifestVariant& one) { return one.expected.has_value(); });
+  }
+  return record;
+}
+
+class Planner {
+ public:
+  Planner(const RunRequest& request, const std::vector<Module>& modules) : request_(request), modules_(modules) {}
+
+  Result<RunPlan> plan(const ProgramIdentity& identity, Progress& progress, const InterruptFlag& interrupt) {
+    SS_TRY_VOID(describe_run(identity));
+    SS_TRY_VOID(open_bundles(progress, interrupt));
+    SS_TRY_VOID(choose_backends());
+    SS_TRY_VOID(choose_scenarios());
+    for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
+    if (plan_.record.cells.empty()) {
+      return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  Result<void> describe_run(const ProgramIdentity& identity) {
+    RunRecord& record = plan_.record;
+    record.run_id = random_run_id();
+    record.started_utc = utc_timestamp();
+    record.command = identity.command;
+    record.seed = request_.seed;
+    record.program_version = identity.version;
+    record.commit = identity.commit;
+    record.compiler = identity.compiler;
+    record.build_type = identity.build_type;
+    record.suite = request_.suite;
+    record.host = host_fingerprint(HostFiles());
+    SS_TRY(const HarnessOverhead overhead, measure_harness_overhead());
+    record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", overhead.ns_per_request), ""});
+    record.host.push_back({"harness_ns_per_token", fmt::format("{:.1f}", overhead.ns_per_token), ""});
+    RunSettings settings = request_.settings;
+    settings.named_backends = request_.backends;
+    for (const std::string& name : request_.required) {
+      if (!contains(settings.named_backends, name)) settings.named_backends.push_back(name);
+    }
+    record.settings = to_pairs(settings);
+    named_ = settings.named_backends;
+    record.price = request_.price;
+    return {};
+  }
+
+  Result<void> open_bundles(Progress& progress, const InterruptFlag& interrupt) {
+    if (request_.bundles.empty()) {
+      return Error{ErrorCode::kInvalidInput, "run: expected a bundle, found none on the command line or in the plan"};
+    }
+    for (const std::filesystem::path& path : request_.bundles) {
+      SS_TRY(Bundle bundle, Bundle::open(path, progress, interrupt));
+      SS_TRY(BundleRecord record, record_of(bundle, path));
+      for (const BundleRecord& other : plan_.record.bundles) {
+        if (other.name != record.name) continue;
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: a bundle named {} was given already, {}", record.path, record.name, other.path)};
+      }
+      plan_.record.bundles.push_back(record);
+      bundles_.push_back({std::move(bundle), std::move(record)});
+    }
+    return {};
+  }
+
+  Result<void> choose_backends() {
+    std::vector<std::string> wanted = named_;
+    if (request_.backends.empty()) {
+      for (const Module& module : modules_) {
+        if (!contains(wanted, module.name)) wanted.push_back(module.name);
+      }
+    }
+    for (const std::string& name : wanted) {
+      SS_TRY(BackendRecord record, backend_record(name));
+      plan_.record.backends.push_back(std::move(record));
+    }
+    for (const auto& [name, fault] : request_.faults) {
+      if (contains(wanted, name)) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("--fault {}={}: expected a backend of this run, found {}",
+                                                         name, fault, fmt::join(wanted, ", "))};
+    }
+    const auto& backends = plan_.record.backends;
+    if (std::all_of(backends.begin(), backends.end(), [](const auto& one) { return !one.unavailable.empty(); })) {
+      std::vector<std::string> reasons;
+      for (const BackendRecord& one : backends) reasons.push_back(one.name + ": " + one.unavailable);
+      return Error{ErrorCode::kUnavailable,
+                   reasons.empty() ? "no backend module was found; secondsource backends says where they are looked for"
+                                   : fmt::format("no backend is available: {}", fmt::join(reasons, "; "))};
+    }
+    return {};
+  }
+
+  Result<BackendRecord> backend_record(const std::string& name) {
+    BackendRecord record;
+    record.name = name;
+    const auto found =
+        std::find_if(modules_.begin(), modules_.end(), [&](const Module& module) { return module.name == name; });
+    if (found == modules_.end()) {
+      std::vector<std::string> known;
+      for (const Module& module : modules_) known.push_back(module.name);
+      record.unavailable = fmt::format("there is no such module, only {}", fmt::join(known, ", "));
+      return record;
+    }
+    record.unavailable = found->unavailable;
+    SS_TRY(record.module_sha256, sha256_of_file(found->path));
+    if (!found->devices.empty()) record.device = found->devices.front();
+    const RunSettings& settings = request_.settings;
+    if (settings.threads > 0) record.options.emplace_back("threads", std::to_string(settings.threads));
+    if (!settings.cpus.empty()) record.options.emplace_back("cpus", format_cpu_list(settings.cpus));
+    if (settings.strict) record.options.emplace_back("strict", "true");
+    for (const auto& [backend, fault] : request_.faults) {
+      if (backend != name) continue;
+      SS_TRY_VOID(parse_fault(fault));
+      record.options.emplace_back("fault", fault);
+    }
+    record.n_units_used = units_used(record.device);
+    return record;
+  }
+
+  /// vCPUs for a backend on the host, devices otherwise.
+  [[nodiscard]] double units_used(const DeviceInfo& device) const {
+    if (!device.is_host) return 1;
+    const RunSettings& settings = request_.settings;
+    const std::size_t n_cpus =
+        settings.cpus.empty() ? std::max(1U, std::thread::hardware_concurrency()) : settings.cpus.size();
+    return static_cast<double>(
+        settings.threads > 0 ? std::min<std::size_t>(static_cast<std::size_t>(settings.threads), n_cpus) : n_cpus);
+  }
+
+  Result<void> choose_scenarios() {
+    const std::vector<std::string> texts = request_.scenarios.empty()
+                                               ? std::vector<std::string>{"single-stream", "offline:16", "server:4"}
+                                               : request_.scenarios;
+    std::set<std::string> names;
+    for (const std::string& text : texts) {
+      SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
+      for (const Scenario& scenario : parsed) {
+        if (!names.insert(scenario.name()).second) {
+          return Error{ErrorCode::kInvalidInput,
+                       fmt::format("scenario {}: given twice; one run has one length of it", scenario.name())};
+        }
+        scenarios_.push_back(scenario);
+      }
+    }
+    return {};
+  }
+
+  Result<std::vector<std::string>> variants_of(const Bundle& bundle) {
+    const std::vector<std::string> known = bundle.variants();
+    if (request_.variants.empty()) {
+      std::vector<std::string> chosen;
+      for (const char* name : {"bf16", "int8"}) {
+        if (contains(known, name)) chosen.emplace_back(name);
+      }
+      return chosen.empty() ? known : chosen;
+    }
+    for (const std::string& name : request_.variants) {
+      if (contains(known, name)) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a variant of {}, found \"{}\"",
+                                                         bundle.name(), fmt::join(known, ", "), name)};
+    }
+    return request_.variants;
+  }
+
+  Result<void> add_cells(const OpenedBundle& opened) {
+    SS_TRY(const std::vector<std::string> variants, variants_of(opened.bundle));
+    SS_TRY(const GoldenPrompts prompts, opened.bundle.prompts());
+    const bool has_prompts = !prompts.prompts.empty();
+    const ModelSize size = model_size(opened.bundle.config());
+    for (const BackendRecord& backend : plan_.record.backends) {
+      if (!backend.unavailable.empty()) continue;
+      const bool is_oracle = backend.name == request_.settings.oracle && request_.scenarios.empty();
+      if (is_oracle && size.n_parameters > kOracleLargestModel && !contains(named_, backend.name)) {
+        plan_.notes.push_back(fmt::format("{} is not timed on {}: {} million parameters are too many for plain loops",
+                                          backend.name, opened.record.name, size.n_parameters / 1'000'000));
+        continue;
+      }
+      for (const std::string& variant : variants) {
+        for (const Scenario& scenario : scenarios_) {
+          if (is_oracle && scenario.kind != ScenarioKind::kSingleStream) continue;
+          PlannedCell cell;
+          cell.scenario = with_defaults(scenario, has_prompts, is_oracle, opened.bundle.config());
+          cell.key = {opened.record.name, backend.name, variant, cell.scenario.name()};
+          cell.repetitions = is_oracle ? 1 : request_.repetitions;
+          const bool is_slow = backend.name == request_.settings.oracle;
+          plan_.estimates.push_back({cell.key.id(), estimate_seconds(cell, size, variant, units_used(backend.device),
+                                                                     is_slow, request_.settings.cell_budget_s)});
+          plan_.record.cells.push_back(std::move(cell));
+        }
+      }
+    }
+    return {};
+  }
+
+  static Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, const ModelConfig& config) {
+    const auto max_seq_len = static_cast<std::int32_t>(config.max_seq_len);
+    if (scenario.n_output_tokens == 0) scenario.n_output_tokens = std::min(kDefaultOutputTokens, max_seq_len / 4);
+    if (scenario.n_prompt_tokens == 0 && !has_prompts) {
+      scenario.n_prompt_tokens = std::min(kDefaultPromptTokens, max_seq_len / 2);
+    }
+    switch (scenario.kind) {
+      case ScenarioKind::kSingleStream:
+        scenario.n_requests = is_oracle ? kOracleRequests : kSingleStreamRequests;
+        break;
+      case ScenarioKind::kOffline:
+        // A second wave keeps the batch full for longer, where that does not cost minutes.
+        scenario.n_requests = has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
+        break;
+      case ScenarioKind::kServer:
+        scenario.n_requests = std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
+        scenario.batch = 16;
+        break;
+    }
+    return scenario;
+  }
+
+  const RunRequest& request_;
+  const std::vector<Module>& modules_;
+  RunPlan plan_;
+  std::vector<std::string> named_;
+  std::vector<OpenedBundle> bundles_;
+  std::vector<Scenario> scenarios_;
+};
+
+}  // namespace
+
+Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity,
+                              const std::vector<Module>& modules, Progress& progress, const InterruptFlag& interrupt) {
+  return Planner(request, modules).plan(identity, progress, interrupt);
+}
+
+Result<void> check_resumable(const RunRecord& record, const std::vector<Module>& modules, Progress& progress,
+                             const InterruptFlag& interrupt) {
+  const auto changed = [&](const std::string& what, const std::string& before, const std::string& now) {
+    return Error{ErrorCode::kNotComparable,
+                 fmt::format("run {}: {} changed since it began: expected {:.12}, found {:.12}; start a new run",
+                             record.run_id, what, before, now)};
+  };
+  for (const BundleRecord& expected : record.bundles) {
+    SS_TRY(const Bundle bundle, Bundle::open(expected.path, progress, interrupt));
+    if (bundle.content_hash() != expected.content_sha256) {
+      return changed("bundle " + expected.name, expected.content_sha256, bundle.content_hash());
+    }
+  }
+  for (const BackendRecord& expected : record.backends) {
+    if (!expected.unavailable.empty()) continue;
+    const auto found = std::find_if(modules.begin(), modules.end(),
+                                    [&](const Module& module) { return module.name == expected.name; });
+    if (found == modules.end() || !found->unavailable.empty()) {
+      return Error{
+          ErrorCode::kNotComparable,
+          fmt::format("run {}: backend {} was available when it began, and is not now", record.run_id, expected.name)};
+    }
+    SS_TRY(const std::string hash, sha256_of_file(found->path));
+    if (hash != expected.module_sha256) return changed("module " + expected.name, expected.module_sha256, hash);
+  }
+  return {};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,359 @@
+#include "runner/session.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "core/clock.h"
+#include "core/units.h"
+#include "runner/finished_work.h"
+#include "runner/worker_client.h"
+
+namespace secondsource {
+namespace {
+
+// A backend that failed so often in one stint is not tried again for the cells that are left of it.
+constexpr int kFailuresPerStint = 2;
+
+/// All cells of one bundle, backend and variant: what one worker does.
+struct Stint {
+  std::string id;  ///< "BUNDLE/BACKEND/VARIANT"
+  const BundleRecord* bundle = nullptr;
+  const BackendRecord* backend = nullptr;
+  std::string variant;
+  std::vector<const PlannedCell*> cells;
+};
+
+std::string stint_id(const CellKey& key) {
+  return key.bundle + "/" + key.backend + "/" + key.variant;
+}
+
+/// In the order of the plan.
+Result<std::vector<Stint>> stints_of(const RunRecord& record) {
+  std::vector<Stint> stints;
+  for (const PlannedCell& cell : record.cells) {
+    const std::string id = stint_id(cell.key);
+    auto found = std::find_if(stints.begin(), stints.end(), [&](const Stint& stint) { return stint.id == id; });
+    if (found == stints.end()) {
+      Stint stint{.id = id, .bundle = nullptr, .backend = nullptr, .variant = cell.key.variant, .cells = {}};
+      for (const BundleRecord& bundle : record.bundles) {
+        if (bundle.name == cell.key.bundle) stint.bundle = &bundle;
+      }
+      for (const BackendRecord& backend : record.backends) {
+        if (backend.name == cell.key.backend) stint.backend = &backend;
+      }
+      if (stint.bundle == nullptr || stint.backend == nullptr) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("run.json: cell {}: expected its bundle and backend in the lists", cell.key.id())};
+      }
+      stints.push_back(std::move(stint));
+      found = std::prev(stints.end());
+    }
+    found->cells.push_back(&cell);
+  }
+  return stints;
+}
+
+std::int32_t usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+/// What a cell takes, in units that are only compared with each other: for the time left.
+double weight_of(const PlannedCell& cell) {
+  const double together = cell.scenario.kind == ScenarioKind::kSingleStream ? 1.0 : cell.scenario.batch;
+  return cell.scenario.n_requests * (8.0 + cell.scenario.n_output_tokens) / (0.5 + 0.5 * std::max(1.0, together));
+}
+
+class Session {
+ public:
+  Session(RunDirectory& run, const SessionOptions& options, RunSettings settings, Progress& progress,
+          const InterruptFlag& interrupt)
+      : run_(run),
+        options_(options),
+        settings_(std::move(settings)),
+        progress_(progress),
+        interrupt_(interrupt),
+        finished_(run.lines()) {}
+
+  Result<void> run() {
+    SS_TRY(const std::vector<Stint> stints, stints_of(run_.record()));
+    for (const Stint& stint : stints) {
+      for (const PlannedCell* cell : stint.cells) weight_total_ += weight_of(*cell) * cell->repetitions;
+    }
+    started_ns_ = now_ns();
+    for (const Stint& stint : stints) SS_TRY_VOID(run_stint(stint));
+    return {};
+  }
+
+ private:
+  Result<void> run_stint(const Stint& stint) {
+    std::vector<const PlannedCell*> open;
+    for (const PlannedCell* cell : stint.cells) {
+      if (is_open(*cell)) {
+        open.push_back(cell);
+      } else {
+        weight_skipped_ += weight_of(*cell) * cell->repetitions;
+      }
+    }
+    const bool needs_golden = !finished_.has_golden(stint.id);
+    if (finished_.has_failed(stint.id) || (open.empty() && !needs_golden)) return {};
+    golden_needed_ = needs_golden;
+    int n_failures = 0;
+    std::optional<WorkerClient> worker;
+    std::size_t next = 0;
+    while (next < open.size() || golden_needed_) {
+      if (!worker || !worker->is_alive()) {
+        SS_TRY(std::optional<WorkerFailure> failure, start_worker(stint, worker));
+        if (failure) return keep_failure(stint, stint.id, *failure);
+      }
+      if (next == open.size()) break;
+      const PlannedCell& cell = *open[next++];
+      SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
+      if (!outcome) continue;
+      SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
+      if (++n_failures == kFailuresPerStint) return skip_rest(stint, open, next, *outcome);
+    }
+    if (worker) worker->quit();
+    return {};
+  }
+
+  [[nodiscard]] bool is_open(const PlannedCell& cell) const {
+    if (finished_.has_failed(cell.key.id())) return false;
+    for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
+      if (!finished_.has_repetition(cell.key.id(), repetition)) return true;
+    }
+    return false;
+  }
+
+  /// Starts, loads and, once a stint, judges. A failure here concerns the whole stint.
+  Result<std::optional<WorkerFailure>> start_worker(const Stint& stint, std::optional<WorkerClient>& worker) {
+    say(fmt::format("{}: loading", stint.id));
+    std::optional<OracleAnswers> answers;
+    if (golden_needed_ && !stint.bundle->verified) {
+      SS_TRY(answers, oracle_answers(stint));
+    }
+    worker.reset();
+    SS_TRY(WorkerClient started, WorkerClient::start(command_for(stint.id, *stint.backend), deadlines(), interrupt_));
+    worker.emplace(std::move(started));
+    const WorkerListener listener = listener_for(stint.id);
+    SS_TRY(WorkerOutcome failure, worker->load(job_for(stint, *stint.backend), listener));
+    if (failure || !golden_needed_) return failure;
+    say(fmt::format("{}: golden prompts", stint.id));
+    GoldenRecord record;
+    SS_TRY(failure, worker->golden(answers, listener, record));
+    if (failure) return failure;
+    if (record.verdict == "failed") {
+      progress_.note(fmt::format("{}: WRONG TOKENS: {}", stint.id,
+                                 record.reasons.empty() ? "the golden pass failed" : record.reasons.front()));
+    }
+    const JournalLine line = std::move(record);
+    SS_TRY_VOID(run_.append(std::span(&line, 1)));
+    golden_needed_ = false;
+    return failure;
+  }
+
+  /// The oracle's answers for a bundle and variant; nullopt where there is no oracle, or it is the one being judged.
+  Result<std::optional<OracleAnswers>> oracle_answers(const Stint& stint) {
+    if (stint.backend->name == settings_.oracle) return std::optional<OracleAnswers>();
+    const std::string key = stint.bundle->name + "/" + stint.variant;
+    if (const auto found = oracle_answers_.find(key); found != oracle_answers_.end()) return found->second;
+    BackendRecord oracle;
+    oracle.name = settings_.oracle;
+    const std::string id = stint.bundle->name + "/" + oracle.name + "/" + stint.variant + "/oracle";
+    SS_TRY(WorkerClient worker, WorkerClient::start(command_for(id, oracle), deadlines(), interrupt_));
+    OracleAnswers answers;
+    SS_TRY(WorkerOutcome failure, worker.load(job_for(stint, oracle), {}));
+    if (!failure) {
+      SS_TRY(failure, worker.answers({}, answers));
+    }
+    worker.quit();
+    std::optional<OracleAnswers>& kept = oracle_answers_[key];
+    if (!failure) kept = std::move(answers);
+    return kept;
+  }
+
+  Result<WorkerOutcome> run_cell(WorkerClient& worker, const PlannedCell& cell) {
+    const std::string id = cell.key.id();
+    bool is_warm = false;
+    for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
+      if (finished_.has_repetition(id, repetition)) {
+        weight_skipped_ += weight_of(cell);
+        continue;
+      }
+      SS_TRY_VOID(interrupt_.check());
+      say(fmt::format("{} {}/{}", id, repetition + 1, cell.repetitions));
+      const PartialRepetition partial = finished_.partial(id, repetition);
+      RepetitionPlan plan;
+      plan.cell = id;
+      plan.scenario = cell.scenario;
+      plan.repetition = repetition;
+      plan.seed = run_.record().seed;
+      if (!is_warm) plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
+      plan.time_budget_ns = budget_ns(cell);
+      plan.n_done = partial.n_done;
+      plan.clock_ns = partial.clock_ns;
+      plan.n_done_tokens = partial.n_tokens;
+      SS_TRY(WorkerOutcome outcome, worker.measure(plan, listener_for(stint_id(cell.key))));
+      if (outcome) return outcome;
+      is_warm = true;
+      weight_done_ += weight_of(cell);
+    }
+    return WorkerOutcome();
+  }
+
+  /// For one repetition.
+  [[nodiscard]] std::int64_t budget_ns(const PlannedCell& cell) const {
+    double cell_s = settings_.cell_budget_s;
+    if (settings_.max_time_s > 0) {
+      const double fair_s = settings_.max_time_s / static_cast<double>(run_.record().cells.size());
+      cell_s = cell_s > 0 ? std::min(cell_s, fair_s) : fair_s;
+    }
+    return static_cast<std::int64_t>(1e9 * cell_s / std::max(1, cell.repetitions));
+  }
+
+  Result<void> keep_failure(const Stint& stint, const std::string& cell, const WorkerFailure& failure) {
+    progress_.note(fmt::format("{}: {}: {}", cell, failure.kind, failure.message));
+    const JournalLine line = FailureRecord{stint.backend->name, cell, failure.kind, failure.message};
+    return run_.append(std::span(&line, 1));
+  }
+
+  Result<void> skip_rest(const Stint& stint, const std::vector<const PlannedCell*>& open, std::size_t next,
+                         const WorkerFailure& failure) {
+    for (; next < open.size(); ++next) {
+      SS_TRY_VOID(keep_failure(stint, open[next]->key.id(),
+                               {failure.kind, fmt::format("not run: {} failures before", kFailuresPerStint)}));
+    }
+    return {};
+  }
+
+  [[nodiscard]] WorkerCommand command_for(const std::string& stint, const BackendRecord&) const {
+    WorkerCommand command;
+    command.program = options_.program;
+    command.arguments = {"worker"};
+    command.limits.cpus = settings_.cpus;
+    command.limits.memory_max_bytes = settings_.memory_max_bytes;
+    command.stderr_file = run_.stderr_file(stint);
+    const std::int32_t n_cpus =
+        settings_.cpus.empty() ? usable_cpus() : static_cast<std::int32_t>(settings_.cpus.size());
+    const std::int32_t n_threads = settings_.threads > 0 ? settings_.threads : n_cpus;
+    // OpenMP reads these before main(): a backend that brings its own pool cannot be told later.
+    command.environment = {{"OMP_NUM_THREADS", std::to_string(n_threads)},
+                           {"OMP_PROC_BIND", n_threads <= n_cpus ? "close" : "false"},
+                           {"OMP_DYNAMIC", "false"}};
+    return command;
+  }
+
+  [[nodiscard]] WorkerJob job_for(const Stint& stint, const BackendRecord& backend) const {
+    WorkerJob job;
+    job.system = options_.system;
+    job.program = options_.program;
+    job.bundle = stint.bundle->path;
+    job.bundle_name = stint.bundle->name;
+    job.variant = stint.variant;
+    job.backend = backend.name;
+    job.options = backend.options;
+    job.suite = run_.record().suite;
+    job.seed = run_.record().seed;
+    job.step_deadline_ns = deadlines().step_ns;
+    for (const PlannedCell* cell : stint.cells) {
+      job.max_in_flight = std::max(job.max_in_flight, cell->scenario.batch);
+      job.n_prompt_tokens = std::max(job.n_prompt_tokens, cell->scenario.n_prompt_tokens);
+      job.n_output_tokens = std::max(job.n_output_tokens, cell->scenario.n_output_tokens);
+    }
+    return job;
+  }
+
+  [[nodiscard]] WorkerDeadlines deadlines() const {
+    return {static_cast<std::int64_t>(1e9 * settings_.step_deadline_s),
+            static_cast<std::int64_t>(1e9 * settings_.cell_deadline_s)};
+  }
+
+  WorkerListener listener_for(const std::string& stint) {
+    return {.on_lines = [this](std::span<const JournalLine> lines) { return run_.append(lines); },
+            .on_telemetry =
+                [this, stint](const TelemetrySnapshot& snapshot) {
+                  // A full disk shows at the next sample, which matters; telemetry alone does not end a run.
+                  (void)run_.append_telemetry(stint, snapshot);
+                }};
+  }
+
+  /// The task, and how long the rest will take if it goes on like this.
+  void say(const std::string& task) {
+    std::string line = task;
+    const double weight_open = weight_total_ - weight_skipped_;
+    if (weight_done_ > 0 && weight_open > weight_done_) {
+      const auto left_ns = static_cast<double>(now_ns() - started_ns_) * (weight_open - weight_done_) / weight_done_;
+      line += fmt::format("  {:.0f} %, about {} left", 100.0 * weight_done_ / weight_open,
+                          format_duration_ns(static_cast<std::int64_t>(left_ns)));
+    }
+    progress_.begin(line, 0);
+  }
+
+  RunDirectory& run_;
+  const SessionOptions& options_;
+  RunSettings settings_;
+  Progress& progress_;
+  const InterruptFlag& interrupt_;
+  FinishedWork finished_;
+  std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
+  bool golden_needed_ = false;
+  double weight_total_ = 0;
+  double weight_skipped_ = 0;
+  double weight_done_ = 0;
+  std::int64_t started_ns_ = 0;
+};
+
+}  // namespace
+
+Result<void> execute_run(RunDirectory& run, const SessionOptions& options, Progress& progress,
+                         const InterruptFlag& interrupt) {
+  SS_TRY(RunSettings settings, run_settings_from(run.record().settings, (run.folder() / "run.json").string()));
+  return Session(run, options, std::move(settings), progress, interrupt).run();
+}
+
+RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines, const RunSummary& summary) {
+  RunHealth health;
+  const Result<RunSettings> settings = run_settings_from(record.settings, "run.json");
+  const auto is_named = [&](const std::string& backend) {
+    if (!settings) return false;
+    const auto& named = settings->named_backends;
+    return std::find(named.begin(), named.end(), backend) != named.end();
+  };
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.unavailable.empty()) continue;
+    (is_named(backend.name) ? health.failures : health.unavailable)
+        .push_back(fmt::format("{}: unavailable: {}", backend.name, backend.unavailable));
+  }
+  for (const FailureRecord& failure : summary.failures) {
+    const std::string line =
+        fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind, failure.message);
+    // A variant that a backend does not have is a fact about it, unless it was asked for by name.
+    const bool counts = failure.kind != "unsupported" || is_named(failure.backend);
+    (counts ? health.failures : health.unavailable).push_back(line);
+  }
+  for (const GoldenRecord& golden : summary.golden) {
+    if (golden.verdict == "failed") health.wrong_tokens = true;
+    if (golden.verdict == "unverified") {
+      health.unverified.push_back(golden.bundle + "/" + golden.backend + "/" + golden.variant +
+                                  (golden.reasons.empty() ? "" : ": " + golden.reasons.front()));
+    }
+  }
+  for (const JournalLine& line : lines) {
+    if (const auto* sample = std::get_if<RequestSample>(&line); sample != nullptr && sample->wrong_at) {
+      health.wrong_tokens = true;
+    }
+    if (const auto* repetition = std::get_if<Repetition>(&line)) {
+      for (const std::string& reason : repetition->invalid) {
+        health.invalid.push_back(fmt::format("{} repetition {}: {}", repetition->cell, repetition->repetition, reason));
+      }
+    }
+  }
+  return health;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,171 @@
+#include "runner/worker_client.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "core/clock.h"
+#include "core/units.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kLookAroundNs = 200'000'000;  // between two looks at the interrupt flag
+constexpr std::int64_t kQuitNs = 2'000'000'000;
+
+bool says_out_of_memory(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  for (const char* sign : {"bad_alloc", "out of memory", "cannot allocate memory", "memory allocation failed"}) {
+    if (text.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
+std::string kind_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kOutOfMemory:
+      return "out-of-memory";
+    case ErrorCode::kDeadline:
+      return "hang";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    default:
+      return "error";
+  }
+}
+
+}  // namespace
+
+Result<WorkerClient> WorkerClient::start(const WorkerCommand& command, WorkerDeadlines deadlines,
+                                         const InterruptFlag& interrupt) {
+  SS_TRY(WorkerProcess process, WorkerProcess::start(command));
+  return WorkerClient(std::move(process), deadlines, interrupt, command.stderr_file);
+}
+
+Result<WorkerOutcome> WorkerClient::load(const WorkerJob& job, const WorkerListener& listener) {
+  SS_TRY(const Answer answer, ask(LoadCommand{job}, listener));
+  return answer.failure;
+}
+
+Result<WorkerOutcome> WorkerClient::golden(const std::optional<OracleAnswers>& answers, const WorkerListener& listener,
+                                           GoldenRecord& record) {
+  SS_TRY(Answer answer, ask(GoldenCommand{answers}, listener));
+  if (answer.failure) return answer.failure;
+  if (auto* golden = std::get_if<GoldenMessage>(&*answer.message)) record = std::move(golden->record);
+  return WorkerOutcome();
+}
+
+Result<WorkerOutcome> WorkerClient::answers(const WorkerListener& listener, OracleAnswers& result) {
+  SS_TRY(Answer answer, ask(AnswersCommand{}, listener));
+  if (answer.failure) return answer.failure;
+  if (auto* message = std::get_if<AnswersMessage>(&*answer.message)) result = std::move(message->answers);
+  return WorkerOutcome();
+}
+
+Result<WorkerOutcome> WorkerClient::measure(const RepetitionPlan& plan, const WorkerListener& listener) {
+  SS_TRY(const Answer answer, ask(MeasureCommand{plan}, listener));
+  return answer.failure;
+}
+
+void WorkerClient::quit() {
+  if (!alive_) return;
+  alive_ = false;
+  if (process_.send(to_line(QuitCommand{}))) {
+    const std::int64_t until_ns = now_ns() + kQuitNs;
+    // What it still says is of no interest, only that it closes its end.
+    while (now_ns() < until_ns && process_.receive(until_ns)) {
+    }
+  }
+  process_.kill();
+  process_.wait();
+}
+
+Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, const WorkerListener& listener) {
+  if (!process_.send(to_line(request))) return ended();
+  const std::int64_t started_ns = now_ns();
+  std::int64_t moved_ns = started_ns;
+  std::int64_t last_progress = -1;
+  while (true) {
+    SS_TRY_VOID(interrupt_.check());
+    const Result<std::optional<std::string>> line = process_.receive(now_ns() + kLookAroundNs);
+    if (!line) return ended();
+    const std::int64_t now = now_ns();
+    if (now - moved_ns > deadlines_.step_ns) {
+      return hung(fmt::format("nothing moved for {}", format_duration_ns(now - moved_ns)));
+    }
+    if (now - started_ns > deadlines_.cell_ns) {
+      return hung(fmt::format("not done after {}", format_duration_ns(now - started_ns)));
+    }
+    if (!*line) continue;
+    SS_TRY(WorkerMessage message, worker_message_from_line(**line));
+    if (const auto* alive = std::get_if<AliveMessage>(&message)) {
+      if (alive->progress != last_progress) moved_ns = now;
+      last_progress = alive->progress;
+      if (listener.on_telemetry) listener.on_telemetry(alive->snapshot);
+    } else if (const auto* lines = std::get_if<LinesMessage>(&message)) {
+      moved_ns = now;
+      SS_TRY_VOID(keep(*lines, listener));
+    } else if (const auto* failure = std::get_if<FailedMessage>(&message)) {
+      return failed(failure->error);
+    } else {
+      return Answer{std::move(message), std::nullopt};
+    }
+  }
+}
+
+Result<void> WorkerClient::keep(const LinesMessage& lines, const WorkerListener& listener) {
+  if (listener.on_lines) SS_TRY_VOID(listener.on_lines(lines.lines));
+  // A worker that died meanwhile is noticed at the next receive().
+  (void)process_.send(to_line(KeptCommand{}));
+  return {};
+}
+
+WorkerClient::Answer WorkerClient::hung(std::string_view why) {
+  process_.kill();
+  process_.wait();
+  alive_ = false;
+  return {std::nullopt, WorkerFailure{"hang", fmt::format("{}; killed", why)}};
+}
+
+WorkerClient::Answer WorkerClient::ended() {
+  const WorkerExit exit = process_.wait();
+  alive_ = false;
+  const std::string tail = stderr_tail();
+  std::string message = fmt::format("the worker ended with {}", exit.text());
+  if (!tail.empty()) message += ": " + tail;
+  // The kernel's out-of-memory killer says nothing to its victim, but nobody else sends SIGKILL here.
+  if (exit.signal == SIGKILL && !exit.killed_by_us) {
+    return {std::nullopt,
+            WorkerFailure{"out-of-memory", fmt::format("{}; the kernel's out-of-memory killer, most likely (peak {})",
+                                                       message, format_bytes(exit.peak_rss_bytes))}};
+  }
+  return {std::nullopt, WorkerFailure{says_out_of_memory(tail) ? "out-of-memory" : "crash", std::move(message)}};
+}
+
+WorkerClient::Answer WorkerClient::failed(const Error& error) {
+  // A device that is lost stays lost, and memory that ran out may have left anything behind.
+  process_.kill();
+  process_.wait();
+  alive_ = false;
+  return {std::nullopt, WorkerFailure{kind_of(error.code), error.message}};
+}
+
+std::string WorkerClient::stderr_tail() const {
+  constexpr std::size_t kTailBytes = 300;
+  const Result<std::string> text = read_file(stderr_file_);
+  if (!text) return {};
+  std::string_view tail = *text;
+  while (!tail.empty() && tail.back() == '\n') tail.remove_suffix(1);
+  const auto newline = tail.rfind('\n');
+  if (newline != std::string_view::npos) tail.remove_prefix(newline + 1);
+  if (tail.size() > kTailBytes) tail = tail.substr(0, kTailBytes);
+  return printable(tail);
+}
+
+}  // namespace secondsource

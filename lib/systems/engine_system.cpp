@@ -1,0 +1,114 @@
+#include "systems/engine_system.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/clock.h"
+#include "systems/wait_until.h"
+
+namespace secondsource {
+EngineSystem::EngineSystem(ModelSession& session, const Tokenizer* tokenizer, std::int64_t step_deadline_ns)
+    : session_(session), tokenizer_(tokenizer), step_deadline_ns_(step_deadline_ns) {}
+
+std::string EngineSystem::name() const {
+  return fmt::format("engine over {}", session_.backend().device().backend);
+}
+
+std::int32_t EngineSystem::max_in_flight() const {
+  return session_.engine().scheduler().options().max_seqs;
+}
+
+Result<std::vector<std::int32_t>> EngineSystem::ids_of(const TimedRequest& request) const {
+  if (request.texts.empty()) return request.ids;
+  if (tokenizer_ == nullptr) {
+    return Error{ErrorCode::kInvalidInput, "a prompt as text: expected ids, since the bundle has no tokenizer"};
+  }
+  std::vector<std::int32_t> ids;
+  for (const std::string& text : request.texts) {
+    SS_TRY(const std::vector<std::int32_t> piece, tokenizer_->encode(text, {.add_special_tokens = false}));
+    ids.insert(ids.end(), piece.begin(), piece.end());
+  }
+  ids.insert(ids.end(), request.ids.begin(), request.ids.end());
+  return ids;
+}
+
+Result<void> EngineSystem::submit(const TimedRequest& request) {
+  const std::int64_t started_ns = now_ns();
+  SS_TRY(std::vector<std::int32_t> ids, ids_of(request));
+  InFlight state;
+  state.tag = request.tag;
+  state.n_prompt_tokens = static_cast<std::int32_t>(ids.size());
+  if (!request.texts.empty()) state.parts.tokenize_ns = now_ns() - started_ns;
+  if (session_.backend().device().is_host) state.parts.transfer_ns = 0;
+  if (tokenizer_ != nullptr) state.decoder = tokenizer_->stream({.skip_special = true});
+  Request inner;
+  inner.prompt_ids = std::move(ids);
+  inner.max_new_tokens = request.n_output_tokens;
+  inner.stop_ids = session_.config().eos_ids;
+  inner.ignore_stop_ids = true;
+  inner.sampling.seed = request.seed;
+  SS_TRY(const RequestId id, session_.engine().submit(std::move(inner)));
+  in_flight_.emplace(id, std::move(state));
+  return {};
+}
+
+Result<void> EngineSystem::poll(std::int64_t until_ns, SystemEvents& events) {
+  Engine& engine = session_.engine();
+  if (!engine.has_work()) {
+    wait_until(until_ns);
+    return {};
+  }
+  const std::int64_t started_ns = now_ns();
+  if (const auto wakes_at_ns = engine.wakes_at_ns(); wakes_at_ns && *wakes_at_ns > started_ns) {
+    wait_until(std::min(until_ns, *wakes_at_ns));
+    return {};
+  }
+  SS_TRY(const std::vector<TokenEvent> tokens, engine.step({started_ns + step_deadline_ns_}));
+  for (const TokenEvent& event : tokens) take(event, events);
+  count_step(now_ns() - started_ns);
+  return {};
+}
+
+void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
+  const auto found = in_flight_.find(event.request);
+  if (found == in_flight_.end() || event.of_prompt) return;
+  InFlight& state = found->second;
+  if (event.index == 0) {
+    state.parts.queue_ns = event.times.scheduled_ns - event.times.submitted_ns;
+    state.ttft_kernel_ns = event.time_ns - event.times.scheduled_ns;
+    state.parts.prefill_ns = state.ttft_kernel_ns;
+  }
+  SystemToken token{.tag = state.tag, .id = event.id, .at_ns = event.time_ns};
+  const bool is_last = event.finish != FinishReason::kNone;
+  if (state.decoder) {
+    bool is_visible = !state.decoder->push(event.id).empty();
+    if (is_last) is_visible = !state.decoder->finish().empty() || is_visible;
+    if (is_visible) token.visible_ns = now_ns();
+  }
+  if (event.id >= 0) events.tokens.push_back(token);
+  if (!is_last) return;
+  RequestEnd end{.tag = state.tag,
+                 .n_prompt_tokens = state.n_prompt_tokens,
+                 .parts = state.parts,
+                 .ttft_kernel_ns = state.ttft_kernel_ns};
+  if (event.finish != FinishReason::kLength) end.error = fmt::format("finished early: {}", to_string(event.finish));
+  events.ends.push_back(std::move(end));
+  in_flight_.erase(found);
+}
+
+void EngineSystem::count_step(std::int64_t poll_ns) {
+  const StepStats& step = session_.engine().last_step();
+  const std::int64_t device_side_ns = step.submit_ns + step.wait_ns;
+  ++totals_.n_steps;
+  totals_.host_ns += poll_ns - device_side_ns;
+  if (step.n_decode_tokens == 0) {
+    totals_.prefill_tokens += step.n_prefill_tokens;
+    totals_.prefill_ns += device_side_ns;
+  } else if (step.n_prefill_tokens == 0) {
+    totals_.decode_tokens += step.n_decode_tokens;
+    totals_.decode_ns += device_side_ns;
+  }
+}
+
+}  // namespace secondsource
