@@ -7,8 +7,16 @@ namespace secondsource {
 
 // Each adds its subcommand to `app` and, when that subcommand is the one parsed, stores its work in `action`.
 
+void add_backends_command(CLI::App& app, CommandAction& action);
+void add_bundle_command(CLI::App& app, CommandAction& action);
+void add_check_command(CLI::App& app, CommandAction& action);
+void add_eval_command(CLI::App& app, CommandAction& action);
 void add_gate_command(CLI::App& app, CommandAction& action);
+void add_generate_command(CLI::App& app, CommandAction& action);
 void add_report_command(CLI::App& app, CommandAction& action);
+void add_run_command(CLI::App& app, CommandAction& action);
+void add_tokenize_command(CLI::App& app, CommandAction& action);
 void add_waiver_command(CLI::App& app, CommandAction& action);
+void add_worker_command(CLI::App& app, CommandAction& action);
 
 }  // namespace secondsource

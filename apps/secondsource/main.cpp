@@ -29,6 +29,8 @@ void install_signal_handlers() {
   ::sigaction(SIGTERM, &action, nullptr);
   // A closed pipe is an error of print(), not the end of the process.
   ::signal(SIGPIPE, SIG_IGN);
+  // So is a file that reached its size limit (ulimit -f).
+  ::signal(SIGXFSZ, SIG_IGN);
 }
 
 std::filesystem::path path_of_this_program(const char* argv0) {
@@ -39,9 +41,17 @@ std::filesystem::path path_of_this_program(const char* argv0) {
 
 /// In the order of `--help`.
 void add_commands(CLI::App& app, CommandAction& action) {
+  add_backends_command(app, action);
+  add_bundle_command(app, action);
+  add_check_command(app, action);
+  add_eval_command(app, action);
   add_gate_command(app, action);
+  add_generate_command(app, action);
   add_report_command(app, action);
+  add_run_command(app, action);
+  add_tokenize_command(app, action);
   add_waiver_command(app, action);
+  add_worker_command(app, action);
 }
 
 int run_program(int argc, char** argv) {

@@ -161,8 +161,10 @@ std::optional<std::string> why_unsupported(const Backend& backend, const Case& c
       const auto* const grouped = std::get_if<GroupedMatmul>(&op);
       const ActQuant act = matmul != nullptr ? matmul->act : grouped != nullptr ? grouped->act : ActQuant::kNone;
       for (const WeightId id : op_access(op).weights) {
-        const WeightEncoding encoding = c.weights[static_cast<std::size_t>(index_of(id))].spec.encoding;
-        if (const Support support = backend.supports_weight(encoding, act); !support.supported) {
+        const WeightSpec& spec = c.weights[static_cast<std::size_t>(index_of(id))].spec;
+        const ActQuant own_act = spec.n_rows == 1 ? ActQuant::kNone : act;  // a bias is not multiplied
+        const WeightEncoding encoding = spec.encoding;
+        if (const Support support = backend.supports_weight(encoding, own_act); !support.supported) {
           return fmt::format("{} weights: {}", to_string(encoding), support.reason);
         }
       }

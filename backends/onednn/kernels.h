@@ -1,0 +1,89 @@
+#pragma once
+// The operations of the oneDNN backend: products are oneDNN primitives, made when a graph is compiled; everything else
+// is row_kernels.h and attention.cpp over the same OpenMP pool.
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "backend/eager_step.h"
+#include "onednn/kv_pool.h"
+#include "onednn/weights.h"
+
+namespace secondsource::onednn {
+
+/// Which primitive serves a product: everything it was made for.
+struct ProductKey {
+  std::int32_t weight = 0;
+  std::int32_t bias = -1;
+  Epilogue epilogue = Epilogue::kNone;
+  std::int64_t n_rows = 0;
+  friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
+};
+
+/// One or two (gated: up, then gate) primitives for a fixed number of rows.
+struct Product {
+  dnnl::matmul up;  ///< gated only
+  dnnl::matmul main;
+  dnnl::memory::desc src;
+  dnnl::memory::desc dst;
+};
+
+class Kernels final : public HostKernels {
+ public:
+  /// All must outlive this.
+  Kernels(dnnl::engine engine, MemoryAccount& account, Weights& weights, std::vector<KvPool>& pools, int n_threads)
+      : engine_(std::move(engine)),
+        stream_(engine_),
+        account_(account),
+        weights_(weights),
+        pools_(pools),
+        n_threads_(n_threads) {}
+
+  /// Makes the primitives and the scratch memory that a graph needs, for every row count of row_counts().
+  Result<void> prepare(const StepGraph& graph, const Bucket& bucket);
+
+  Result<void> run(const Embed& op, const HostFrame& frame) override;
+  Result<void> run(const RmsNorm& op, const HostFrame& frame) override;
+  Result<void> run(const Matmul& op, const HostFrame& frame) override;
+  Result<void> run(const RopeAppend& op, const HostFrame& frame) override;
+  Result<void> run(const Attention& op, const HostFrame& frame) override;
+  Result<void> run(const Route& op, const HostFrame& frame) override;
+  Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
+  Result<void> run(const AllReduce& op, const HostFrame& frame) override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+
+ private:
+  [[nodiscard]] KvPool& pool(const HostFrame& frame) const {
+    return pools_[static_cast<std::size_t>(index_of(frame.pool))];
+  }
+  Result<Product> make_product(const Matmul& op, std::int64_t n_rows) const;
+  Result<void> run_float(const Matmul& op, const HostFrame& frame, std::int64_t n_rows, const Product& product);
+  Result<void> run_quantized(const Matmul& op, const HostFrame& frame, std::int64_t n_rows, const Product& product);
+  Result<void> grow(HostBuffer& buffer, std::size_t bytes);
+
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  MemoryAccount& account_;
+  Weights& weights_;
+  std::vector<KvPool>& pools_;
+  int n_threads_;
+  std::map<ProductKey, Product> products_;
+  HostBuffer input_scratch_;   ///< [rows, K] as BF16 or int8
+  HostBuffer output_scratch_;  ///< [rows, N] f32: up, or integer sums
+  HostBuffer row_scales_;      ///< [rows]
+  HostBuffer attention_scratch_;
+};
+
+/// Row counts that primitives are made for, ascending, the last one `max_rows`: a batch takes the next one up, and its
+/// missing rows are zeros.
+[[nodiscard]] std::vector<std::int64_t> row_counts(std::int64_t max_rows);
+
+/// f32 values that attend() needs for each thread.
+[[nodiscard]] std::size_t attention_scratch_floats(const HeadShape& heads);
+
+/// Attention over the paged cache; `scratch` holds attention_scratch_floats() for each of n_threads.
+Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, int n_threads,
+                    std::span<float> scratch);
+
+}  // namespace secondsource::onednn

@@ -1,0 +1,206 @@
+#include "onednn/row_kernels.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+// One copy of each loop an instruction set, chosen when the module is loaded. Sanitizers cannot follow that.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define SS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define SS_CLONES
+#endif
+
+namespace secondsource::onednn {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+
+/// As in lib/backend/sampling.cpp: Cephes expf without branches, for x in [-87, 0].
+[[gnu::always_inline]] inline float exp_nonpositive(float x) {
+  x = x > -87.0F ? x : -87.0F;
+  constexpr float kRoundToInteger = 12582912.0F;
+  const float shifted = x * 1.44269504088896341F + kRoundToInteger;
+  const float n = shifted - kRoundToInteger;
+  const float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  const float value = p * r * r + r + 1.0F;
+  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U) << 23;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) + exponent);
+}
+
+float silu(float a) {
+  return a / (1.0F + std::exp(-a));
+}
+
+float gelu(float a) {
+  constexpr auto kFactor = static_cast<float>(0.7978845608028654);  // sqrt(2 / pi)
+  return 0.5F * a * (1.0F + std::tanh(kFactor * (a + 0.044715F * a * a * a)));
+}
+
+}  // namespace
+
+SS_CLONES void round_row(std::span<const float> x, Bf16* out) {
+  const float* const in = x.data();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(in[i]);
+    const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    const std::uint32_t quiet = (bits >> 16) | 0x40U;
+    out[i].bits = static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded);
+  }
+}
+
+SS_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
+  float largest = 0.0F;
+  for (const float value : x) {
+    const float size = std::fabs(value);
+    largest = size > largest ? size : largest;
+  }
+  const float scale = largest / 127.0F;
+  if (scale == 0.0F) {
+    std::fill_n(out, x.size(), std::int8_t{0});
+    return 0.0F;
+  }
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    // |x / s| <= 127 up to one rounding, and adding 1.5 * 2^23 rounds half to even.
+    const float q = (x[i] / scale + 12582912.0F) - 12582912.0F;
+    out[i] = static_cast<std::int8_t>(q > 127.0F ? 127.0F : q < -127.0F ? -127.0F : q);
+  }
+  return scale;
+}
+
+SS_CLONES void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight,
+                            float eps, std::span<float> sum, std::span<float> out) {
+  const std::size_t n = x.size();
+  if (!add.empty()) {
+    for (std::size_t i = 0; i < n; ++i) sum[i] = x[i] + add[i];
+  } else if (sum.data() != x.data()) {
+    std::copy_n(x.data(), n, sum.data());
+  }
+  std::array<float, kLanes> lanes{};
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += sum[i + lane] * sum[i + lane];
+  }
+  double total = 0.0;
+  for (; i < n; ++i) total += static_cast<double>(sum[i]) * static_cast<double>(sum[i]);
+  for (const float lane : lanes) total += static_cast<double>(lane);
+  const auto factor = static_cast<float>(1.0 / std::sqrt(total / static_cast<double>(n) + static_cast<double>(eps)));
+  for (i = 0; i < n; ++i) out[i] = sum[i] * factor * weight[i];
+}
+
+SS_CLONES void rotate_row(std::span<float> head, const float* cosine, const float* sine) {
+  const std::size_t half = head.size() / 2;
+  float* const low = head.data();
+  float* const high = head.data() + half;
+  for (std::size_t i = 0; i < half; ++i) {
+    const float a = low[i];
+    const float b = high[i];
+    low[i] = a * cosine[i] - b * sine[i];
+    high[i] = b * cosine[i] + a * sine[i];
+  }
+}
+
+SS_CLONES void decode_bf16_row(const Bf16* table, float scale, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i] = scale * std::bit_cast<float>(static_cast<std::uint32_t>(table[i].bits) << 16);
+  }
+}
+
+SS_CLONES float dot_bf16(const float* a, const Bf16* b, std::int32_t n) {
+  std::array<float, kLanes> lanes{};
+  std::int32_t i = 0;
+  for (; i + static_cast<std::int32_t>(kLanes) <= n; i += static_cast<std::int32_t>(kLanes)) {
+    for (std::int32_t lane = 0; lane < static_cast<std::int32_t>(kLanes); ++lane) {
+      lanes[static_cast<std::size_t>(lane)] +=
+          a[i + lane] * std::bit_cast<float>(static_cast<std::uint32_t>(b[i + lane].bits) << 16);
+    }
+  }
+  float sum = 0.0F;
+  for (; i < n; ++i) sum += a[i] * to_float(b[i]);
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+SS_CLONES void add_scaled_bf16(float weight, const Bf16* values, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i] += weight * std::bit_cast<float>(static_cast<std::uint32_t>(values[i].bits) << 16);
+  }
+}
+
+SS_CLONES float exp_row(std::span<float> x, float largest) {
+  std::array<float, kLanes> lanes{};
+  std::size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const float value = exp_nonpositive(x[i + lane] - largest);
+      x[i + lane] = value;
+      lanes[lane] += value;
+    }
+  }
+  float sum = 0.0F;
+  for (; i < x.size(); ++i) {
+    x[i] = exp_nonpositive(x[i] - largest);
+    sum += x[i];
+  }
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+SS_CLONES float max_row(std::span<const float> x) {
+  std::array<float, kLanes> lanes;
+  lanes.fill(-std::numeric_limits<float>::infinity());
+  std::size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
+  }
+  float largest = -std::numeric_limits<float>::infinity();
+  for (; i < x.size(); ++i) largest = std::max(largest, x[i]);
+  for (const float lane : lanes) largest = std::max(largest, lane);
+  return largest;
+}
+
+SS_CLONES void scale_row(std::span<float> x, float factor) {
+  for (float& value : x) value *= factor;
+}
+
+void soft_cap_row(std::span<float> x, float factor, float c) {
+  if (c <= 0.0F) {
+    scale_row(x, factor);
+    return;
+  }
+  for (float& value : x) value = c * std::tanh(factor * value / c);
+}
+
+void finish_quantized_row(Epilogue epilogue, std::span<const float> sums, float row_scale,
+                          std::span<const float> scales, const float* other, float softcap, std::span<float> out) {
+  const std::size_t n = out.size();
+  const auto product = [&](std::size_t i) { return sums[i] * (row_scale * scales[i]); };
+  switch (epilogue) {
+    case Epilogue::kNone:
+      for (std::size_t i = 0; i < n; ++i) out[i] = product(i);
+      break;
+    case Epilogue::kBias:
+    case Epilogue::kAddResidual:
+      for (std::size_t i = 0; i < n; ++i) out[i] = other[i] + product(i);
+      break;
+    case Epilogue::kGatedSilu:
+      for (std::size_t i = 0; i < n; ++i) out[i] = silu(product(i)) * product(n + i);
+      break;
+    case Epilogue::kGatedGelu:
+      for (std::size_t i = 0; i < n; ++i) out[i] = gelu(product(i)) * product(n + i);
+      break;
+  }
+  if (softcap > 0.0F) soft_cap_row(out, 1.0F, softcap);
+}
+
+}  // namespace secondsource::onednn
