@@ -4,8 +4,10 @@
 
 namespace secondsource {
 
-std::string utc_timestamp() {
-  const std::time_t seconds = std::time(nullptr);
+std::string utc_timestamp() { return utc_timestamp(static_cast<std::int64_t>(std::time(nullptr))); }
+
+std::string utc_timestamp(std::int64_t unix_s) {
+  const auto seconds = static_cast<std::time_t>(unix_s);
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   char text[sizeof "2026-11-20T07:43:00Z"];

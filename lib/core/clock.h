@@ -15,5 +15,7 @@ namespace secondsource {
 
 /// The calendar time in UTC, "2026-11-20T07:43:00Z": for records, never for durations.
 [[nodiscard]] std::string utc_timestamp();
+/// The same of a time given in seconds since 1970.
+[[nodiscard]] std::string utc_timestamp(std::int64_t unix_s);
 
 }  // namespace secondsource
