@@ -37,6 +37,7 @@ constexpr std::array kFamilyNames = {
     FamilyName{ChatFamily::kGemma, "gemma"},
     FamilyName{ChatFamily::kGemma3, "gemma3"},
     FamilyName{ChatFamily::kPhi3, "phi3"},
+    FamilyName{ChatFamily::kPhi3Small, "phi3-small"},
     FamilyName{ChatFamily::kPhi4, "phi4"},
     FamilyName{ChatFamily::kPhi4Mini, "phi4-mini"},
 };
@@ -92,8 +93,14 @@ std::vector<Fingerprint> fingerprints() {
       {F::kMistralV1,
        {"'[INST] ' + message['content'] + ' [/INST]'", "Only user and assistant roles are supported!"},
        {"<<SYS>>", "eos_token + ' '", "' ' + message['content']"}},
-      {F::kPhi3, {"<|assistant|>\n", "<|end|>\n"}, {"raise_exception", "strip", "trim", "tools"}},
-      {F::kPhi3, {"<|assistant|>\\n", "<|end|>\\n"}, {"raise_exception", "strip", "trim", "tools"}},
+      {F::kPhi3, {"<|assistant|>\n", "<|end|>\n"}, {"bos_token", "raise_exception", "strip", "trim", "tools"}},
+      {F::kPhi3, {"<|assistant|>\\n", "<|end|>\\n"}, {"bos_token", "raise_exception", "strip", "trim", "tools"}},
+      {F::kPhi3Small,
+       {"{{ bos_token }}", "'<|' + message['role'] + '|>' + '\n' + message['content'] + '<|end|>\n'"},
+       {"tools"}},
+      {F::kPhi3Small,
+       {"{{ bos_token }}", "'<|' + message['role'] + '|>' + '\\n' + message['content'] + '<|end|>\\n'"},
+       {"tools"}},
       {F::kPhi4Mini, {"<|assistant|>", "'<|end|>'", "<|tool|>"}, {"<|end|>\n", "<|end|>\\n"}},
   };
 }

@@ -33,6 +33,7 @@ enum class ChatFamily : std::uint8_t {
   kGemma,            ///< "gemma": Gemma 1 and 2, no system turn
   kGemma3,           ///< "gemma3": the system text goes into the first user turn
   kPhi3,             ///< "phi3": Phi-3 and 3.5
+  kPhi3Small,        ///< "phi3-small": the same after a begin-of-text
   kPhi4,             ///< "phi4": ChatML with <|im_sep|>
   kPhi4Mini,         ///< "phi4-mini": Phi-3's without line ends
 };

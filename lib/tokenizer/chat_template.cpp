@@ -91,6 +91,14 @@ constexpr TurnFormat gemma(SystemPlace system) {
           .alternates = true};
 }
 
+constexpr TurnFormat phi3(std::string_view bos) {
+  return {.bos = bos,
+          .open = "<|",
+          .middle = "|>\n",
+          .close = "<|end|>\n",
+          .end_without_generation_prompt = "<|endoftext|>"};
+}
+
 constexpr InstFormat kLlama2{.assistant_prefix = " ",
                              .before_eos = " ",
                              .system_open = "<<SYS>>\n",
@@ -154,8 +162,9 @@ Format format_of(ChatFamily family) {
     case ChatFamily::kGemma3:
       return gemma(SystemPlace::kFirstUser);
     case ChatFamily::kPhi3:
-      return TurnFormat{
-          .open = "<|", .middle = "|>\n", .close = "<|end|>\n", .end_without_generation_prompt = "<|endoftext|>"};
+      return phi3("");
+    case ChatFamily::kPhi3Small:
+      return phi3("<|endoftext|>");
     case ChatFamily::kPhi4:
       return TurnFormat{.open = "<|im_start|>", .middle = "<|im_sep|>", .close = "<|im_end|>"};
     case ChatFamily::kPhi4Mini:
@@ -248,7 +257,8 @@ std::string with_thoughts_handled(std::span<const ChatMessage> messages, std::si
 Result<std::string> render(ChatFamily family, const TurnFormat& format, std::span<const ChatMessage> messages,
                            const ChatOptions& options) {
   SS_TRY_VOID(check_messages(family, messages, format.system, format.alternates));
-  std::string text = options.bos_token.value_or(std::string(format.bos));
+  // A template that writes no bos_token writes none whatever the tokenizer's is called.
+  std::string text = format.bos.empty() ? std::string() : options.bos_token.value_or(std::string(format.bos));
   const auto add_turn = [&](std::string_view role, std::string_view content) {
     text.append(format.open).append(role).append(format.middle).append(content).append(format.close);
   };

@@ -1,12 +1,10 @@
 // Tokenizers of real models, read in place. Expected ids come from llama.cpp (.inp with .out), from transformers.js
 // (vectors/transformers.js), and for the rest from the Hugging Face `tokenizers` package 0.23.3
 // (tests/data/tokenizer/asset_vectors.json, made by make_vectors.py beside it).
-#include <fmt/format.h>
-
 #include <iostream>
-#include <sstream>
 
 #include "core/file.h"
+#include "llama_cpp_vectors.h"
 #include "support/assets.h"
 #include "support/data.h"
 #include "vector_file.h"
@@ -14,43 +12,13 @@
 namespace secondsource {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
+using test::Ids;
+using test::read_inputs;
+using test::read_outputs;
 
 Result<Tokenizer> load(const std::filesystem::path& path) {
   SS_TRY(const std::string text, read_file(path));
   return Tokenizer::from_json(text, path.filename().string());
-}
-
-/// The cases of a llama.cpp .inp file, parted as its tests/test-tokenizer-0.cpp does it.
-std::vector<std::string> read_inputs(const std::filesystem::path& path) {
-  const Result<std::string> text = read_file(path);
-  REQUIRE_OK(text);
-  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
-  std::vector<std::string> inputs;
-  std::size_t begin = 0;
-  for (std::size_t end = 0; (end = text->find(kSeparator, begin)) != std::string::npos;
-       begin = end + kSeparator.size()) {
-    inputs.push_back(text->substr(begin, end - begin));
-  }
-  inputs.push_back(text->substr(begin));
-  return inputs;
-}
-
-/// The ids of a .out file, a line a case.
-std::vector<Ids> read_outputs(const std::filesystem::path& path) {
-  const Result<std::string> text = read_file(path);
-  REQUIRE_OK(text);
-  std::vector<Ids> outputs;
-  std::istringstream lines(*text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream numbers(line);
-    Ids ids;
-    for (std::int32_t id = 0; numbers >> id;) ids.push_back(id);
-    outputs.push_back(std::move(ids));
-  }
-  // The last case is the empty text after the last separator; it has no line.
-  outputs.emplace_back();
-  return outputs;
 }
 
 TEST_CASE("the llama.cpp vectors of phi-3 come out with its tokenizer.json") {

@@ -38,7 +38,6 @@ TEST_CASE("every family renders what its own Jinja template renders") {
     const Result<ChatFamily> family = chat_family_from_name(name);
     REQUIRE_OK(family);
     CHECK(to_string(*family) == name);
-    // Where a template writes no begin-of-text, or a tokenizer has none, the caller says so: phi3's has "<s>" unused.
     const Result<std::string> text =
         render_chat(*family, messages_of(one["messages"]), one["add_generation_prompt"].get<bool>());
     if (one.contains("refused")) {
@@ -153,6 +152,14 @@ TEST_CASE("a tokenizer_config.json may hold tokens as objects and several templa
   CHECK_ERROR(parse_tokenizer_config("[]", "c.json"), ErrorCode::kInvalidInput, "c.json: expected an object");
   CHECK_ERROR(parse_tokenizer_config(R"({"bos_token": 3})", "c.json"), ErrorCode::kInvalidInput, "bos_token");
   CHECK_ERROR(parse_tokenizer_config(R"({"chat_template": 3})", "c.json"), ErrorCode::kInvalidInput, "chat_template");
+}
+
+TEST_CASE("the tokenizer's begin-of-text is written by the templates that write one, and by no other") {
+  const std::vector<ChatMessage> messages = {{"user", "Hi"}};
+  const ChatOptions options{.add_generation_prompt = false, .bos_token = "<B>", .eos_token = {}};
+  CHECK(*render_chat(ChatFamily::kChatMl, messages, options) == "<|im_start|>user\nHi<|im_end|>\n");
+  CHECK(*render_chat(ChatFamily::kGemma, messages, options) == "<B><start_of_turn>user\nHi<end_of_turn>\n");
+  CHECK(*render_chat(ChatFamily::kLlama2, messages, options) == "<B>[INST] Hi [/INST]");
 }
 
 TEST_CASE("what a family has no place for is refused with a line") {
