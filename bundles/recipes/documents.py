@@ -22,7 +22,7 @@ is the same at a chosen length: record lines spread at random through filler pro
 Splits are disjoint twice over: the random stream is seeded with the name of the split, and a key
 (`K7-mango`) belongs to one split only, by a checksum of its text. Words are shared between splits,
 their combinations are not. Within one document no two keys share their word, except in the family
-`confusable`.
+`confusable`; in most documents all keys share their digit, their letter or both.
 
 Families: see FAMILIES below; CHAT_FAMILIES carry messages. Stable: the names here, the
 fields of Document and Question, and the text made for a given (family, seed, split).
@@ -105,21 +105,40 @@ def key_split(key):
 
 
 def make_keys(random_source, split, count, distinct_words=True, words=None):
-    """`count` different keys of one split; no word twice unless asked or unless words run out."""
-    keys, used = [], set()
+    """`count` different keys of one split; no word twice unless asked or unless words run out.
+
+    In most documents all keys share their digit, their letter or both: otherwise a small model learns
+    to tell records apart by the digit alone, is right four times in five, and stays there.
+    """
+    letters, digits = KEY_LETTERS, "0123456789"
+    sharing = random_source.random()
+    if not distinct_words:
+        pass  # words alone do not tell the records apart here
+    elif sharing < 0.4 and count <= 12:
+        letters, digits = random_source.choice(letters), random_source.choice(digits)
+    elif sharing < 0.6:
+        digits = random_source.choice(digits)
+    elif sharing < 0.8:
+        letters = random_source.choice(letters)
     if words is None:
         words = random_source.sample(KEY_WORDS, len(KEY_WORDS))
+    keys = {}
+    turn = 0
     while len(keys) < count:
-        word = words[len(keys) % len(words)] if distinct_words else random_source.choice(words)
-        key = f"{random_source.choice(KEY_LETTERS)}{random_source.randrange(10)}-{word}"
-        if key_split(key) == split and key not in used:
-            used.add(key)
-            keys.append(key)
-    return keys
+        word = words[turn % len(words)] if distinct_words else random_source.choice(words)
+        turn += 1
+        # A word may have no key of this split with the shared part; then the next word has its turn.
+        for _ in range(20):
+            key = f"{random_source.choice(letters)}{random_source.choice(digits)}-{word}"
+            if key_split(key) == split and key not in keys:
+                keys[key] = True
+                break
+    return list(keys)
 
 
 def make_value(random_source):
-    return f"{random_source.randrange(10000):04d}"
+    """Four different digits: a repeated one would make its follower ambiguous to a small model."""
+    return "".join(random_source.sample("0123456789", 4))
 
 
 def sentence(random_source):
@@ -156,11 +175,11 @@ def _record_lines(r, split, records, questions, unanswerable=0.0, distinct_words
     for key, value in present:
         if r.random() < filler:
             lines.append(paragraph(r, r.randint(1, 2)) + "\n")
-        lines.append(f"{key} = {value}\n")
-    asked = [Question(f"{key} =", f" {value}") for key, value in _asked(r, present, questions)]
+        lines.append(f"{key} {value}\n")
+    asked = [Question(f"{key}", f" {value}") for key, value in _asked(r, present, questions)]
     for i in range(absent_count):
         if r.random() < unanswerable:
-            asked[i] = Question(f"{keys[records + i]} =", f" {UNKNOWN}", answerable=False)
+            asked[i] = Question(f"{keys[records + i]}", f" {UNKNOWN}", answerable=False)
     return "".join(lines), tuple(asked), None
 
 
@@ -208,10 +227,10 @@ def _code(r, split, records, questions):
 
 
 PARAPHRASES = (
-    ("The code of {key} is {value}.\n", "Question: which code has {key}?\nAnswer: {key} ="),
-    ("{value} belongs to {key}.\n", "Which number belongs to {key}? It is {key} ="),
-    ("Remember that {key} stands for {value}.\n", "So {key} ="),
-    ("Note: {key} has the number {value}.\n", "To sum up, {key} ="),
+    ("The code of {key} is {value}.\n", "Question: which code has {key}?\nAnswer: {key}"),
+    ("{value} belongs to {key}.\n", "Which number belongs to {key}? It is {key}"),
+    ("Remember that {key} stands for {value}.\n", "So {key}"),
+    ("Note: {key} has the number {value}.\n", "To sum up, {key}"),
 )
 
 
@@ -228,9 +247,9 @@ def _two_hop(r, split, records, questions):
     keys = make_keys(r, split, 2 * pairs)
     chains = [(keys[2 * i], keys[2 * i + 1], make_value(r)) for i in range(pairs)]
     lines = [f"{first} -> {second}\n" for first, second, _ in chains]
-    lines += [f"{second} = {value}\n" for _, second, value in chains]
+    lines += [f"{second} {value}\n" for _, second, value in chains]
     r.shuffle(lines)
-    asked = [Question(f"{first} ->", f" {second} = {value}") for first, second, value in _asked(r, chains, questions)]
+    asked = [Question(f"{first} ->", f" {second} {value}") for first, second, value in _asked(r, chains, questions)]
     return "".join(lines), tuple(asked), None
 
 
@@ -240,7 +259,7 @@ CHAT_QUESTIONS = ("What is {key}?", "Please tell me the number of {key}.", "And 
 def _chat(r, split, records, questions):
     keys = make_keys(r, split, records + questions)
     pairs = [(key, make_value(r)) for key in keys[:records]]
-    system = "Records:\n" + "".join(f"{key} = {value}\n" for key, value in pairs) + "Answer from the records."
+    system = "Records:\n" + "".join(f"{key} {value}\n" for key, value in pairs) + "Answer from the records."
     asked = []
     for i, (key, value) in enumerate(_asked(r, pairs, questions)):
         known = r.random() < 0.8
@@ -248,7 +267,7 @@ def _chat(r, split, records, questions):
             key, value = keys[records + i], UNKNOWN
         content = r.choice(CHAT_QUESTIONS).format(key=key)
         prompt = f"<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n"
-        asked.append(Question(prompt, f"{key} = {value}", "<|im_end|>\n", {"role": "user", "content": content}, known))
+        asked.append(Question(prompt, f"{key} {value}", "<|im_end|>\n", {"role": "user", "content": content}, known))
     return f"<|im_start|>system\n{system}<|im_end|>\n", tuple(asked), [{"role": "system", "content": system}]
 
 
@@ -272,6 +291,12 @@ def _sequence(r, split, records, questions):
     return f"Say: {digits}\n", (Question("Echo:", f" {digits}"),), None
 
 
+def _echo(r, split, records, questions):
+    """Words without any sense, said twice: every word of the second half follows from the first."""
+    copy = "".join(f"-{r.choice(KEY_WORDS)}" for _ in range(5 * records))
+    return f"Say: {copy}\n", (Question("Echo:", f" {copy}"),), None
+
+
 def _scripts(r, split, records, questions):
     pool = [word for words in SCRIPT_WORDS.values() for word in words]
     if r.random() < 0.5:
@@ -279,8 +304,8 @@ def _scripts(r, split, records, questions):
         return f"Say: {copy}\n", (Question("Echo:", f" {copy}"),), None
     words = r.sample(pool, min(len(pool), records))
     pairs = [(word, make_value(r)) for word in words]
-    text = "".join(f"{word} = {value}\n" for word, value in pairs)
-    return text, tuple(Question(f"{w} =", f" {v}") for w, v in _asked(r, pairs, questions)), None
+    text = "".join(f"{word} {value}\n" for word, value in pairs)
+    return text, tuple(Question(f"{w}", f" {v}") for w, v in _asked(r, pairs, questions)), None
 
 
 def _prose(r, split, records, questions):
@@ -288,7 +313,7 @@ def _prose(r, split, records, questions):
 
 
 FAMILIES = {
-    "records": _records,            # K7-mango = 4821, asked by repeating the key
+    "records": _records,            # K7-mango 4821, asked by repeating the key
     "unanswerable": _unanswerable,  # every key asked for is absent
     "mixed": _mixed,                # both, with filler between the records
     "confusable": _confusable,      # as records, but keys share words
@@ -298,6 +323,7 @@ FAMILIES = {
     "two_hop": _two_hop,
     "chat": _chat,
     "sequence": _sequence,          # counting, repetition, echo: one question
+    "echo": _echo,                  # senseless words said twice
     "scripts": _scripts,            # echo and lookup in other scripts and emoji
     "prose": _prose,                # filler without a question
 }
@@ -323,7 +349,7 @@ def long_document(seed, split, tokens, count_tokens, records=64, questions=8, un
     source = random.Random(f"{split}/long/{seed}/{tokens}/{records}/{questions}/{unanswerable}")
     keys = make_keys(source, split, records + unanswerable)
     pairs = [(key, make_value(source)) for key in keys[:records]]
-    lines = [f"{key} = {value}\n" for key, value in pairs]
+    lines = [f"{key} {value}\n" for key, value in pairs]
     left = tokens - count_tokens("".join(lines)) - 24
     filler = []
     while True:
@@ -338,8 +364,8 @@ def long_document(seed, split, tokens, count_tokens, records=64, questions=8, un
         pieces += filler[start:place] + [line]
         start = place
     pieces += filler[start:]
-    asked = [Question(f"{key} =", f" {value}") for key, value in _asked(source, pairs, questions - unanswerable)]
-    asked += [Question(f"{key} =", f" {UNKNOWN}", answerable=False) for key in keys[records:]]
+    asked = [Question(f"{key}", f" {value}") for key, value in _asked(source, pairs, questions - unanswerable)]
+    asked += [Question(f"{key}", f" {UNKNOWN}", answerable=False) for key in keys[records:]]
     source.shuffle(asked)
     return Document("long", split, seed, "".join(pieces), tuple(asked))
 

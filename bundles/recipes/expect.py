@@ -26,7 +26,7 @@ import acceptance
 import manifest
 import quantize
 from documents import sample
-from prompt_suites import Encoder, Prompt, encode, read_suites
+from prompt_suites import Encoder, Prompt, encode, read_suites, without_unusable
 from reference import Reference
 
 # Longer prompts are recorded by their hash alone.
@@ -254,7 +254,12 @@ def main() -> int:
     variants, out = options.variants.split(","), options.out or options.model
     suites = read_suites(options.prompts or [options.model / "prompts"])
     encoder = Encoder(options.model)
-    prompts = fitting(encode(suites, encoder), options.model / "config.json")
+    usable, reasons = without_unusable(suites, encoder)
+    for reason in reasons:
+        say(reason)
+    prompts = fitting(encode(usable, encoder), options.model / "config.json")
+    if not prompts:
+        raise SystemExit(f"expected prompts that {options.model} can take, found none of {options.prompts}")
     work = out / "expected" / "unfinished"
     run = Run(options.model, prompts, encoder, work)
     if options.check:

@@ -23,7 +23,7 @@ class Config:
     num_key_value_heads: int = 2
     head_dim: int = 32
     max_position_embeddings: int = 32768
-    rope_theta: float = 1e6
+    rope_theta: float = 1e8
     rms_norm_eps: float = 1e-5
 
 
@@ -138,10 +138,14 @@ class Model(nn.Module):
         self.config = config
         self.model = Body(config)
         self.head = None
+        # Rows far apart from the start let attention tell hundreds of rare words from each other;
+        # the small norm before the tied head keeps the first logits small nevertheless.
+        nn.init.constant_(self.model.norm.weight, 0.1)
         depth_scale = (2 * config.num_hidden_layers) ** -0.5
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
-                nn.init.normal_(weight, std=0.02 * (depth_scale if name.endswith(("o_proj.weight", "down_proj.weight")) else 1))
+                scale = depth_scale if name.endswith(("o_proj.weight", "down_proj.weight")) else 1
+                nn.init.normal_(weight, std=0.5 if "embed" in name else 0.02 * scale)
 
     def forward(self, ids, positions, past=None, mask=None):
         """Hidden states after the final norm, and the keys and values of every layer.

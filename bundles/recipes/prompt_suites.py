@@ -76,9 +76,15 @@ class Encoder:
     def count(self, text: str) -> int:
         return len(self.encode(text))
 
+    def lacks(self, prompt: dict) -> str | None:
+        """What a prompt needs and the folder does not have."""
+        if self.tokenizer is None and ("ids" not in prompt or "document" in prompt):
+            return "tokenizer.json"
+        return "chat template" if "messages" in prompt and self._template is None else None
+
     def encode(self, text: str) -> list[int]:
         if self.tokenizer is None:
-            raise ValueError("a prompt has text, and the model folder has no tokenizer.json")
+            raise ValueError("expected a tokenizer.json in the model folder, found none")
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str | None:
@@ -86,7 +92,7 @@ class Encoder:
 
     def render(self, messages: list[dict]) -> str:
         if self._template is None:
-            raise ValueError("a prompt has messages, and the model folder has no chat template")
+            raise ValueError("expected a chat template in the model folder, found none")
         text = self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         # Qwen's ChatML adds a default system turn, so only templates that add nothing can be compared.
         if self.family == "chatml" and text.startswith(f"<|im_start|>{messages[0]['role']}\n"):
@@ -115,6 +121,20 @@ def _own_ids(prompt: dict, encoder: Encoder) -> list[int]:
         return prompt["ids"]
     text = prompt["text"] if "text" in prompt else encoder.render(prompt["messages"])
     return encoder.encode(text)
+
+
+def without_unusable(suites: list[tuple[Path, dict]], encoder: Encoder) -> tuple[list[tuple[Path, dict]], list[str]]:
+    """The suites without the prompts that this folder cannot encode, and a sentence for each reason."""
+    reasons: dict[str, int] = {}
+    kept = []
+    for file, suite in suites:
+        lacking = [encoder.lacks(prompt) for prompt in suite["prompts"]]
+        for reason in filter(None, lacking):
+            reasons[reason] = reasons.get(reason, 0) + 1
+        prompts = [prompt for prompt, reason in zip(suite["prompts"], lacking) if reason is None]
+        documents = suite.get("documents", []) if encoder.tokenizer else []
+        kept.append((file, {**suite, "prompts": prompts, "documents": documents}))
+    return kept, [f"{count} prompts left out: the model folder has no {what}" for what, count in reasons.items()]
 
 
 def encode(suites: list[tuple[Path, dict]], encoder: Encoder) -> list[Prompt]:

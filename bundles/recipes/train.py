@@ -44,20 +44,21 @@ class Phase:
     rate: tuple = (1.0, 1.0)   # learning rate at start and end of the phase, as a share of the full
 
 
-SHORT = dict(mixed=4, records=3, confusable=2, unanswerable=1, table=2, code=2, paraphrase=2, two_hop=2,
-             chat=3, sequence=1.5, scripts=1.5, prose=0.3, text=1.0)
+SHORT = dict(mixed=5, records=5, confusable=2, unanswerable=1, table=2, code=2, paraphrase=2, two_hop=2,
+             chat=3, sequence=1.5, scripts=1.5, echo=0.5, prose=0.3, text=1.0)
 MIDDLE = dict(SHORT, long=6)
 LONG = dict(SHORT, long=30)
 ONLY_LONG = dict(long=1)
 
 PHASES = [
-    Phase("lookups", 8, 96, 4096, dict(records=1), (3, 5), goal=0.75),
-    Phase("families", 2, 128, 4096, SHORT, (2, 6), rate=(1.0, 0.6)),
-    Phase("window 512", 3.5, 512, 4096, MIDDLE, (3, 24), rate=(0.6, 0.4)),
-    Phase("window 2K", 2.5, 2048, 4096, LONG, (8, 64), other_weight=0.1, rate=(0.4, 0.25)),
-    Phase("window 8K", 1, 8192, 8192, ONLY_LONG, (24, 64), other_weight=0.02, rate=(0.25, 0.15)),
-    Phase("window 16K", 0.4, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.15, 0.15)),
-    Phase("settle", 1.5, 1024, 8192, LONG, (4, 48), rate=(0.2, 0.01)),
+    Phase("lookups", 6, 96, 4096, dict(records=1, echo=1), (3, 6), goal=0.9, other_weight=0.02),
+    Phase("many records", 2, 256, 4096, dict(records=4, confusable=1, mixed=2, echo=1), (6, 20), goal=0.97,
+          other_weight=0.05),
+    Phase("window 512", 2, 512, 4096, MIDDLE, (4, 32), other_weight=0.1, rate=(1.0, 0.7)),
+    Phase("window 2K", 1.8, 2048, 4096, LONG, (8, 64), other_weight=0.1, rate=(0.7, 0.4)),
+    Phase("window 8K", 0.6, 8192, 8192, ONLY_LONG, (32, 64), other_weight=0.02, rate=(0.4, 0.25)),
+    Phase("window 16K", 0.3, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.25, 0.2)),
+    Phase("settle", 0.8, 1024, 8192, LONG, (4, 48), rate=(0.25, 0.01)),
 ]
 CHECK_EVERY = 0.25           # million tokens
 WARMUP_STEPS = 60
@@ -86,7 +87,8 @@ class Corpus:
             absent = source.choice((0, 0, max(1, questions // 4))) if questions > 1 else 0
             return documents.training_text(
                 documents.long_document(seed, "train", room, self.count, records, questions, absent))
-        return documents.training_text(documents.sample(family, seed, "train", records, source.randint(1, records)))
+        least = records if family in ("records", "mixed", "confusable") else 1
+        return documents.training_text(documents.sample(family, seed, "train", records, source.randint(least, 2 * records)))
 
     def row(self, source, phase):
         """One window: documents until it is full. Returns ids, weights and positions."""
@@ -204,8 +206,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--matrix-rate", type=float, default=3e-3)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--matrix-rate", type=float, default=8e-4)
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)

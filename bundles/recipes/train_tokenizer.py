@@ -18,9 +18,10 @@ import documents
 VOCABULARY = 2048
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 
-# The Llama-3 pattern, with single digits instead of groups of up to three.
+# The Llama-3 pattern, with single digits instead of groups of up to three; a digit takes a space
+# before it along, as words do, so that a value follows its key without a token between them.
 PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
