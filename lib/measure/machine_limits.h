@@ -1,0 +1,51 @@
+#pragma once
+// What this machine can do at best, measured by small loops: how fast it reads memory, and how many multiply-adds it
+// starts a second. Kernels and runs are reported as a fraction of these.
+//
+//   SS_TRY(const MachineLimits limits, measure_machine_limits({}));        // two to three seconds
+//   fraction = achieved_bytes_per_s / limits.read_all_huge.best;
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Repetitions of one measurement. Other load only ever makes a loop slower, so the best is the limit, and a median far
+/// below it says that the machine was busy.
+struct LimitSamples {
+  double best = 0.0;
+  double median = 0.0;
+};
+
+/// Rates in bytes/s and in operations/s, a multiply and an add being two. Nothing where the CPU lacks the instruction.
+struct MachineLimits {
+  int n_threads = 1;
+  std::string instruction_set;   ///< of the loops: "avx512", "avx2", "portable"
+  std::size_t buffer_bytes = 0;  ///< read once per repetition, all threads together
+  LimitSamples read_1_small;     ///< one thread, 4 KiB pages
+  LimitSamples read_1_huge;      ///< one thread, 2 MiB pages where the kernel grants them
+  LimitSamples read_all_small;
+  LimitSamples read_all_huge;
+  LimitSamples f32_1;  ///< f32 multiply-add
+  LimitSamples f32_all;
+  std::optional<LimitSamples> bf16_1;  ///< BF16 pairs summed in f32 (vdpbf16ps)
+  std::optional<LimitSamples> bf16_all;
+  std::optional<LimitSamples> int8_1;  ///< int8 quads summed in int32 (vpdpbusd)
+  std::optional<LimitSamples> int8_all;
+};
+
+struct MachineLimitsOptions {
+  int n_threads = 0;  ///< 0: all CPUs that this process may run on
+  /// Well beyond the last-level cache. Memory in use while this runs.
+  std::size_t buffer_bytes = std::size_t{512} << 20;
+  int n_repetitions = 7;
+};
+
+/// Errors: kOutOfMemory, kInvalidInput.
+Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options);
+
+}  // namespace secondsource
