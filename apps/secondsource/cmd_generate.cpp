@@ -1,0 +1,151 @@
+// secondsource generate BUNDLE: text from a prompt, streamed to stdout, to try a bundle by hand.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "commands.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "engine/text_stopper.h"
+#include "measure/bundle_text.h"
+#include "model_flags.h"
+
+namespace secondsource {
+namespace {
+
+struct GenerateCommandOptions {
+  ModelFlags model;
+  std::string prompt;
+  std::string prompt_file;
+  std::vector<std::int32_t> ids;
+  bool chat = false;
+  std::string system;
+  std::int32_t max_new_tokens = 128;
+  SamplingOptions sampling;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& options, const BundleText& text) {
+  const int n_given = !options.prompt.empty() + !options.prompt_file.empty() + !options.ids.empty();
+  if (n_given != 1) {
+    return Error{ErrorCode::kInvalidInput, "generate: expected one of --prompt, --prompt-file and --ids"};
+  }
+  if (!options.ids.empty()) return options.ids;
+  std::string prompt = options.prompt;
+  if (!options.prompt_file.empty()) {
+    SS_TRY(prompt, read_file(options.prompt_file, std::int64_t{64} << 20));
+  }
+  if (options.chat) {
+    std::vector<ChatMessage> messages;
+    if (!options.system.empty()) messages.push_back({"system", options.system});
+    messages.push_back({"user", prompt});
+    SS_TRY(const std::string rendered, text.render(messages));
+    return text.encode(rendered);
+  }
+  if (text.tokenizer() == nullptr) return text.encode(prompt);  // the error says what is missing
+  return text.tokenizer()->encode(prompt);
+}
+
+/// Shows tokens as they come: text where there is a tokenizer, else ids.
+class Output {
+ public:
+  Output(const Tokenizer* tokenizer, std::vector<std::string> stop) : stopper_(std::move(stop)) {
+    if (tokenizer != nullptr) decoder_.emplace(tokenizer->stream({.skip_special = true}));
+  }
+  Result<void> push(std::int32_t id) {
+    if (!decoder_) return print(fmt::format("{} ", id));
+    return print(stopper_.push(decoder_->push(id)));
+  }
+  Result<void> finish() {
+    if (decoder_) SS_TRY_VOID(print(stopper_.push(decoder_->finish()) + stopper_.finish()));
+    return print("\n");
+  }
+  [[nodiscard]] bool stopped() const { return stopper_.stopped(); }
+
+ private:
+  std::optional<StreamingDecoder> decoder_;
+  TextStopper stopper_;
+};
+
+/// "12 prompt tokens in 3.1 ms, 64 tokens in ...": how it went, for stderr.
+std::string summary(const ModelSession& session, std::int64_t n_prompt, std::int64_t n_tokens, std::int64_t ttft_ns,
+                    std::int64_t total_ns, std::string_view end) {
+  const double decode_s = static_cast<double>(total_ns - ttft_ns) * 1e-9;
+  return fmt::format(
+      "# {} prompt tokens, first token after {:.1f} ms; {} tokens, {:.1f} tok/s after the first; ended: {}; "
+      "{}",
+      n_prompt, static_cast<double>(ttft_ns) * 1e-6, n_tokens,
+      n_tokens > 1 ? static_cast<double>(n_tokens - 1) / decode_s : 0.0, end, session.variant().name);
+}
+
+Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandContext& context) {
+  SS_TRY(const Bundle bundle, Bundle::open(options.model.bundle, context.progress, context.interrupt));
+  SS_TRY(const BundleText text, BundleText::load(bundle));
+  Request request{.max_new_tokens = options.max_new_tokens, .sampling = options.sampling};
+  SS_TRY(request.prompt_ids, prompt_ids(options, text));
+  request.stop_ids = bundle.config().eos_ids;
+  if (request.stop_ids.empty() && text.tokenizer() != nullptr) request.stop_ids = text.tokenizer()->end_ids();
+  request.ignore_stop_ids = options.ignore_eos;
+  const auto n_prompt = static_cast<std::int64_t>(request.prompt_ids.size());
+  EngineOptions engine_options;
+  engine_options.scheduler.max_seqs = 1;
+  engine_options.max_context = n_prompt + options.max_new_tokens;
+  SS_TRY(auto session, open_session(bundle, options.model, engine_options, context));
+  SS_TRY_VOID(session->engine().prepare({}));
+
+  const std::int64_t started_ns = now_ns();
+  SS_TRY_VOID(session->engine().submit(std::move(request)));
+  Output output(text.tokenizer(), options.stop);
+  std::int64_t n_tokens = 0;
+  std::int64_t first_token_ns = started_ns;
+  std::int64_t last_token_ns = started_ns;
+  std::string_view end = "interrupted";
+  while (session->engine().has_work() && !context.interrupt.requested() && !output.stopped()) {
+    SS_TRY(const std::vector<TokenEvent> events, session->engine().step());
+    for (const TokenEvent& event : events) {
+      if (event.finish == FinishReason::kNonFinite) {
+        return Error{ErrorCode::kInternal,
+                     fmt::format("token {}: expected finite logits, found a NaN or an infinity", event.position)};
+      }
+      if (++n_tokens == 1) first_token_ns = event.time_ns;
+      last_token_ns = event.time_ns;
+      end = to_string(event.finish);
+      SS_TRY_VOID(output.push(event.id));
+    }
+  }
+  SS_TRY_VOID(output.finish());
+  if (output.stopped()) end = "stop string";
+  context.progress.note(
+      summary(*session, n_prompt, n_tokens, first_token_ns - started_ns, last_token_ns - started_ns, end));
+  return context.interrupt.requested() ? ExitStatus::kInterrupted : ExitStatus::kOk;
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app, CommandAction& action) {
+  auto options = std::make_shared<GenerateCommandOptions>();
+  CLI::App* command = app.add_subcommand("generate", "Text from a prompt, to try a bundle by hand");
+  add_model_flags(*command, options->model);
+  command->add_option("--prompt", options->prompt, "The prompt's text");
+  command->add_option("--prompt-file", options->prompt_file, "A file with the prompt's text");
+  command->add_option("--ids", options->ids, "The prompt as token ids, separated by commas")->delimiter(',');
+  command->add_flag("--chat", options->chat, "Put the prompt into the bundle's chat template, as the user's message");
+  command->add_option("--system", options->system, "With --chat: the system message");
+  command->add_option("--max-new-tokens", options->max_new_tokens)
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--temperature", options->sampling.temperature, "0: greedy")->capture_default_str();
+  command->add_option("--top-k", options->sampling.top_k, "0: all")->capture_default_str();
+  command->add_option("--top-p", options->sampling.top_p)->capture_default_str();
+  command->add_option("--seed", options->sampling.seed)->capture_default_str();
+  command->add_option("--stop", options->stop, "Ends the text before this string; may be given several times");
+  command->add_flag("--ignore-eos", options->ignore_eos, "Do not end at an end-of-text token");
+  command->footer(
+      "Text goes to stdout, a line on how long it took to stderr. Without a tokenizer ids are printed.\n"
+      "Example: secondsource generate bundles/default --chat --prompt 'Who are you?' --max-new-tokens 32");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_generate(*options, context); }; });
+}
+
+}  // namespace secondsource
