@@ -64,6 +64,7 @@ class Planner {
     SS_TRY_VOID(describe_run(identity));
     SS_TRY_VOID(open_bundles(progress, interrupt));
     SS_TRY_VOID(choose_backends());
+    set_price();
     SS_TRY_VOID(choose_scenarios());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
     if (plan_.record.cells.empty()) {
@@ -95,7 +96,6 @@ class Planner {
     }
     record.settings = to_pairs(settings);
     named_ = settings.named_backends;
-    record.price = request_.price;
     return {};
   }
 
@@ -169,6 +169,19 @@ class Planner {
     }
     record.n_units_used = units_used(record.device);
     return record;
+  }
+
+  /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book
+  /// knows its own units.
+  void set_price() {
+    if (!request_.price) return;
+    plan_.record.price = request_.price;
+    const auto& backends = plan_.record.backends;
+    const bool all_on_host =
+        std::all_of(backends.begin(), backends.end(), [](const BackendRecord& one) { return one.device.is_host; });
+    if (request_.price_is_per_instance && all_on_host && request_.price->n_units == 1) {
+      plan_.record.price->n_units = std::max(1U, std::thread::hardware_concurrency());
+    }
   }
 
   /// vCPUs for a backend on the host, devices otherwise.

@@ -1,0 +1,151 @@
+// `secondsource run` as a person uses it; what it does when something fails is in tests/fault.
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "report/record_json.h"
+#include "support/catch.h"
+#include "support/program.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource {
+namespace {
+
+const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+
+TEST_CASE("run: what cannot be run is refused in one line with status 2") {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* part;
+  };
+  const Case cases[] = {
+      {{"run"}, "expected a bundle"},
+      {{"run", "/nowhere"}, "/nowhere"},
+      {{"run", kBundle, "--scenario", "fast"}, "scenario \"fast\""},
+      {{"run", kBundle, "--scenario", "offline:4,offline-b4"}, "given twice"},
+      {{"run", kBundle, "--variant", "int3"}, "int3"},
+      {{"run", kBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
+       "a size such as"},
+      {{"run", kBundle, "--cpus", "x"}, "CPUs: expected a list"},
+      {{"run", kBundle, "--fault", "cpu"}, "expected BACKEND=KIND"},
+      {{"run", kBundle, "--fault", "gpu=crash:1"}, "expected a backend of this run"},
+      {{"run", kBundle, "--fault", "reference=explode"}, "explode"},
+      {{"run", kBundle, kBundle}, "was given already"},
+      {{"run", "--config", "/nowhere.yaml"}, "/nowhere.yaml"},
+      {{"run", "--resume", "/nowhere"}, "/nowhere"},
+      {{"run", kBundle, "--resume", "/nowhere"}, "--resume: the plan is the one"},
+  };
+  for (const Case& one : cases) {
+    const test::ProgramRun run = test::run_program(one.arguments);
+    CAPTURE(one.part, run.err);
+    CHECK(run.status == 2);
+    CHECK(test::is_one_line(run.err));
+    CHECK(run.err.find(one.part) != std::string::npos);
+    CHECK(run.out.empty());
+  }
+}
+
+TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
+  const test::ScratchFolder scratch;
+  const auto out = scratch.path() / "run";
+  const test::ProgramRun run =
+      test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
+                         "single-stream,offline:4", "--dry-run", "--out", out.string()});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  for (const char* part :
+       {"tiny-gqa8-hd64/reference/bf16/single-stream", "tiny-gqa8-hd64/reference/int8/offline-b4", "4 cells, about "}) {
+    CAPTURE(part);
+    CHECK(run.out.find(part) != std::string::npos);
+  }
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("run: a whole run leaves its record, its samples and its summary, and prints the table") {
+  const test::ScratchFolder scratch;
+  const auto out = scratch.path() / "run";
+  const std::vector<std::string> arguments = {
+      "run",           kBundle,     "--backend",  "reference",
+      "--variant",     "bf16",      "--scenario", "single-stream@/4,offline:2@/4,server:50@/4",
+      "--repetitions", "2",         "--price",    "1.20",
+      "--out",         out.string()};
+  const test::ProgramRun run = test::run_program(arguments);
+  CAPTURE(run.err, run.out);
+  REQUIRE(run.status == 0);
+  CHECK(run.out.find("offline-b2") != std::string::npos);
+  CHECK(run.out.find("passed") != std::string::npos);
+  CHECK(run.out.find("run: " + out.string()) != std::string::npos);
+  const auto stored = read_run(out);
+  REQUIRE(stored);
+  CHECK(stored->record.cells.size() == 3);
+  CHECK(stored->record.price->usd_per_hour == 1.2);
+  CHECK(stored->record.bundles.front().verified);
+  CHECK_FALSE(stored->record.host.empty());
+  for (const JournalLine& line : stored->journal.lines) {
+    const auto* sample = std::get_if<RequestSample>(&line);
+    if (sample == nullptr) continue;
+    CAPTURE(to_json_line(line));
+    CHECK(sample->n_output_tokens == 4);
+    CHECK(sample->itl_ns.size() == 3);
+    CHECK(sample->verified_tokens.has_value());
+    CHECK_FALSE(sample->wrong_at.has_value());
+    CHECK(*sample->ttft_e2e_ns() > 0);
+    CHECK(sample->scheduled_ns <= sample->sent_ns);
+  }
+  CHECK(std::filesystem::exists(out / "telemetry.jsonl"));
+  CHECK(std::filesystem::exists(out / "summary.json"));
+  // The same folder is not written over.
+  const test::ProgramRun again = test::run_program(arguments);
+  CHECK(again.status == 2);
+  CHECK(again.err.find("there is a run already") != std::string::npos);
+}
+
+TEST_CASE("run: a backend that was named and is not there is status 4, and the others complete") {
+  const test::ScratchFolder scratch;
+  const test::ProgramRun run = test::run_program(
+      {"run", kBundle, "--backend", "reference,cuda-of-tomorrow", "--variant", "bf16", "--scenario", "single-stream@/2",
+       "--repetitions", "1", "--json", "--out", (scratch.path() / "run").string()});
+  CAPTURE(run.err);
+  CHECK(run.status == 4);
+  const auto result = nlohmann::json::parse(run.out, nullptr, false);
+  REQUIRE(result.is_object());
+  CHECK(result["statuses"] == nlohmann::json::array({4}));
+  CHECK(result["summary"]["cells"][0]["status"] == "complete");
+  const test::ProgramRun none = test::run_program({"run", kBundle, "--backend", "cuda-of-tomorrow"});
+  CHECK(none.status == 4);
+  CHECK(none.err.find("cuda-of-tomorrow") != std::string::npos);
+}
+
+TEST_CASE("run: a plan file does what flags do, and flags override it") {
+  const test::ScratchFolder scratch;
+  const auto plan = scratch.path() / "secondsource.yaml";
+  std::ofstream(plan) << "version: 1\nbundles: [" << kBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
+                      << "scenarios: ['offline:2']\nrepetitions: 7\n";
+  const test::ProgramRun run =
+      test::run_program({"run", "--config", plan.string(), "--scenario", "offline:4", "--dry-run"});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out.find("offline-b4") != std::string::npos);
+  CHECK(run.out.find("7 x ") != std::string::npos);
+  CHECK(run.out.find("offline-b2") == std::string::npos);
+}
+
+TEST_CASE("run: --threads and --cpus reach the worker and the record") {
+  const test::ScratchFolder scratch;
+  const auto out = scratch.path() / "run";
+  const test::ProgramRun run = test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16",
+                                                  "--scenario", "single-stream@/2", "--repetitions", "1", "--threads",
+                                                  "1", "--cpus", "0", "--out", out.string()});
+  CAPTURE(run.err);
+  REQUIRE(run.status == 0);
+  const auto stored = read_run(out);
+  REQUIRE(stored);
+  const auto& options = stored->record.backends.front().options;
+  CHECK(std::find(options.begin(), options.end(), std::pair<std::string, std::string>("threads", "1")) !=
+        options.end());
+  CHECK(std::find(options.begin(), options.end(), std::pair<std::string, std::string>("cpus", "0")) != options.end());
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,198 @@
+// A run that is killed, interrupted, or out of disk at any moment goes on where it was: nothing lost, nothing twice.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "core/file.h"
+#include "core/random.h"
+#include "report/record_json.h"
+#include "started_program.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource {
+namespace {
+
+const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+
+std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
+  return {"run",           kBundle,
+          "--backend",     "reference",
+          "--variant",     "bf16,int8",
+          "--scenario",    "single-stream@/8,offline:4@/8,server:20@/4",
+          "--repetitions", "2",
+          "--seed",        "5",
+          "--out",         folder.string()};
+}
+
+std::vector<std::string> resume_arguments(const std::filesystem::path& folder) {
+  return {"run", "--resume", folder.string()};
+}
+
+/// Every planned request exactly once, every repetition closed exactly once, one golden verdict a variant.
+void check_complete(const std::filesystem::path& folder) {
+  const auto stored = read_run(folder);
+  REQUIRE_OK(stored);
+  CHECK_FALSE(stored->journal.torn_tail);
+  std::set<std::tuple<std::string, int, int>> samples;
+  std::set<std::pair<std::string, int>> ends;
+  int n_golden = 0;
+  for (const JournalLine& line : stored->journal.lines) {
+    if (const auto* sample = std::get_if<RequestSample>(&line)) {
+      CAPTURE(sample->cell, sample->repetition, sample->request);
+      CHECK(samples.emplace(sample->cell, sample->repetition, sample->request).second);
+    } else if (const auto* end = std::get_if<Repetition>(&line)) {
+      CAPTURE(end->cell, end->repetition);
+      CHECK(ends.emplace(end->cell, end->repetition).second);
+      CHECK(end->invalid.empty());
+    } else if (std::holds_alternative<GoldenRecord>(line)) {
+      ++n_golden;
+    } else {
+      FAIL_CHECK("a failure in the journal: " << to_json_line(line));
+    }
+  }
+  std::size_t n_samples = 0;
+  std::size_t n_ends = 0;
+  for (const PlannedCell& cell : stored->record.cells) {
+    n_samples += static_cast<std::size_t>(cell.repetitions) * static_cast<std::size_t>(cell.scenario.n_requests);
+    n_ends += static_cast<std::size_t>(cell.repetitions);
+  }
+  CHECK(samples.size() == n_samples);
+  CHECK(ends.size() == n_ends);
+  CHECK(n_golden == 2);
+  CHECK(std::filesystem::exists(folder / "summary.json"));
+}
+
+/// Single-stream samples are whole units: once on the disk they stay. Lines of the others may be cut back.
+std::vector<std::string> lasting_lines(const std::filesystem::path& folder) {
+  std::vector<std::string> lines;
+  std::ifstream file(folder / "samples.jsonl");
+  for (std::string line; std::getline(file, line) && !file.eof();) {
+    if (line.find("single-stream") != std::string::npos || line.find("\"sample\"") == std::string::npos) {
+      lines.push_back(line);
+    }
+  }
+  return lines;
+}
+
+TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, nothing twice") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  RandomStream random(20261120);
+  int n_killed = 0;
+  bool done = false;
+  std::vector<std::string> before;
+  while (!done) {
+    const bool begun = std::filesystem::exists(folder / "run.json");
+    test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path());
+    // After enough kills it may run to its end.
+    const std::int64_t patience_ms = n_killed < 12 ? 50 + static_cast<std::int64_t>(random.next_below(900)) : 300'000;
+    if (program.wait_for(patience_ms)) {
+      CAPTURE(program.err());
+      REQUIRE(program.status() == 0);
+      done = true;
+    } else {
+      const std::vector<pid_t> workers = program.children();
+      program.send_signal(SIGKILL);
+      CHECK(program.status() == 137);
+      ++n_killed;
+      // The worker dies with its parent.
+      for (const pid_t worker : workers) {
+        for (int attempt = 0; attempt < 500 && test::is_running(worker); ++attempt) ::usleep(10'000);
+        CHECK_FALSE(test::is_running(worker));
+      }
+    }
+    const std::vector<std::string> after = lasting_lines(folder);
+    REQUIRE(after.size() >= before.size());
+    CHECK(std::equal(before.begin(), before.end(), after.begin()));
+    before = after;
+  }
+  CAPTURE(n_killed);
+  CHECK(n_killed >= 10);
+  check_complete(folder);
+  // A finished run has nothing left to do, and says the same again.
+  const test::ProgramRun again = test::run_program(resume_arguments(folder));
+  CHECK(again.status == 0);
+  CHECK(lasting_lines(folder) == before);
+}
+
+TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  {
+    test::StartedProgram program(run_arguments(folder), scratch.path());
+    while (!std::filesystem::exists(folder / "samples.jsonl") && !program.wait_for(5)) {
+    }
+    program.wait_for(300);
+    program.send_signal(SIGINT);
+    CHECK(program.status() == 130);
+    CHECK(program.err().find("secondsource run --resume " + folder.string()) != std::string::npos);
+  }
+  const test::ProgramRun resumed = test::run_program(resume_arguments(folder));
+  CAPTURE(resumed.err);
+  CHECK(resumed.status == 0);
+  check_complete(folder);
+}
+
+TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the run goes on when there is room") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  int n_full = 0;
+  // Room for the run's record, then for more and more of the journal.
+  for (const std::int64_t limit : {16'000, 20'000, 30'000}) {
+    const bool begun = std::filesystem::exists(folder / "run.json");
+    test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path(), limit);
+    CAPTURE(limit, program.err());
+    const int status = program.status();
+    CHECK((status == 70 || status == 0));
+    if (status == 70) ++n_full;
+    if (std::filesystem::exists(folder / "samples.jsonl")) {
+      const auto stored = read_run(folder);
+      REQUIRE_OK(stored);
+      CHECK_FALSE(stored->journal.torn_tail);
+    }
+  }
+  CHECK(n_full > 0);
+  const test::ProgramRun resumed = test::run_program(
+      std::filesystem::exists(folder / "run.json") ? resume_arguments(folder) : run_arguments(folder));
+  CAPTURE(resumed.err);
+  CHECK(resumed.status == 0);
+  check_complete(folder);
+}
+
+TEST_CASE("a run whose bundle changed is not resumed") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path bundle = scratch.path() / "bundle";
+  std::filesystem::copy(kBundle, bundle, std::filesystem::copy_options::recursive);
+  const std::filesystem::path folder = scratch.path() / "run";
+  const test::ProgramRun first =
+      test::run_program({"run", bundle.string(), "--backend", "reference", "--variant", "bf16", "--scenario",
+                         "single-stream@/2", "--repetitions", "1", "--out", folder.string()});
+  CAPTURE(first.err);
+  REQUIRE(first.status == 0);
+  std::ofstream(bundle / "manifest.yaml", std::ios::app) << "# changed\n";
+  const test::ProgramRun resumed = test::run_program(resume_arguments(folder));
+  CHECK(resumed.status == 6);
+  CHECK(test::is_one_line(resumed.err));
+  CHECK(resumed.err.find("bundle tiny-gqa8-hd64 changed") != std::string::npos);
+}
+
+TEST_CASE("two processes cannot write one run") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  test::StartedProgram program(run_arguments(folder), scratch.path());
+  while (!std::filesystem::exists(folder / "samples.jsonl") && !program.wait_for(5)) {
+  }
+  const test::ProgramRun second = test::run_program(resume_arguments(folder));
+  CHECK(second.status == 2);
+  CHECK(second.err.find("another process is writing") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,162 @@
+#include "measure/load_generator.h"
+
+#include <algorithm>
+
+#include "core/clock.h"
+#include "measure/repetition.h"
+#include "support/result.h"
+#include "systems/null_system.h"
+#include "systems/overhead.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+
+std::vector<TimedRequest> requests_of(std::int32_t count, std::int32_t n_output_tokens) {
+  std::vector<TimedRequest> requests(static_cast<std::size_t>(count));
+  for (std::int32_t index = 0; index < count; ++index) {
+    requests[static_cast<std::size_t>(index)].tag = index;
+    requests[static_cast<std::size_t>(index)].n_output_tokens = n_output_tokens;
+  }
+  return requests;
+}
+
+LoadResult load_of(NullSystem& system, const std::vector<TimedRequest>& requests, const LoadShape& shape) {
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  auto load = generate_load(system, requests, shape, never, progress);
+  REQUIRE_OK(load);
+  CHECK(progress.load() > 0);
+  return *std::move(load);
+}
+
+TEST_CASE("what is measured of a scripted system is its script") {
+  NullSystem system({.first_token_ns = 5 * kMs, .token_gap_ns = 2 * kMs});
+  const LoadResult load = load_of(system, requests_of(3, 4), {.in_flight = 1});
+  REQUIRE(load.requests.size() == 3);
+  for (const ObservedRequest& request : load.requests) {
+    const RequestSample sample = to_sample(request, load.start_ns);
+    CHECK(sample.itl_ns == std::vector<std::int64_t>{2 * kMs, 2 * kMs, 2 * kMs});
+    // The null system's clock begins inside submit(), a moment after the request was sent.
+    CHECK(*sample.ttft_e2e_ns() >= 5 * kMs);
+    CHECK(*sample.ttft_e2e_ns() < 6 * kMs);
+  }
+}
+
+TEST_CASE("a closed loop keeps its number in flight and no more") {
+  NullSystem system({.first_token_ns = 2 * kMs, .token_gap_ns = 1 * kMs});
+  const LoadResult load = load_of(system, requests_of(6, 3), {.in_flight = 2});
+  std::vector<std::pair<std::int64_t, int>> changes;
+  for (const ObservedRequest& request : load.requests) {
+    changes.emplace_back(request.sent_ns, 1);
+    changes.emplace_back(request.token_ns.back(), -1);
+  }
+  std::sort(changes.begin(), changes.end());
+  int in_flight = 0;
+  int most = 0;
+  for (const auto& [at_ns, change] : changes) most = std::max(most, in_flight += change);
+  CHECK(most == 2);
+}
+
+TEST_CASE("an open loop counts from the scheduled arrival: a slow system cannot slow its own load") {
+  // One at a time, 10 ms each, an arrival every 2 ms: request i waits for i others.
+  NullSystem system({.first_token_ns = 10 * kMs, .token_gap_ns = 0, .max_in_flight = 1});
+  LoadShape shape;
+  for (int index = 0; index < 5; ++index) shape.arrival_offsets_ns.push_back(index * 2 * kMs);
+  const LoadResult load = load_of(system, requests_of(5, 1), shape);
+  for (std::size_t index = 0; index < load.requests.size(); ++index) {
+    CAPTURE(index);
+    const auto n = static_cast<std::int64_t>(index);
+    CHECK(load.requests[index].scheduled_ns - load.start_ns == n * 2 * kMs);
+    const std::int64_t ttft_ns = load.requests[index].token_ns.front() - load.requests[index].scheduled_ns;
+    CHECK(ttft_ns >= (10 * (n + 1) - 2 * n) * kMs);
+    // Far below what the machine could add by chance, far above what counting from the sending would hide.
+    CHECK(ttft_ns < (10 * (n + 1) - 2 * n + 40) * kMs);
+  }
+}
+
+TEST_CASE("an interrupt ends a load") {
+  NullSystem system({.first_token_ns = 1000 * kMs});
+  InterruptFlag interrupt;
+  interrupt.request();
+  ProgressCount progress{0};
+  CHECK_ERROR(generate_load(system, requests_of(1, 1), {.in_flight = 1}, interrupt, progress), ErrorCode::kInterrupted,
+              "interrupted");
+}
+
+/// Collects what a repetition keeps; a set of lines a call.
+struct Kept {
+  std::vector<std::vector<JournalLine>> units;
+  KeepLines keep() {
+    return [this](std::span<const JournalLine> lines) -> Result<void> {
+      units.emplace_back(lines.begin(), lines.end());
+      return {};
+    };
+  }
+};
+
+std::vector<WorkItem> items_of(std::int32_t count, std::int32_t n_output_tokens) {
+  std::vector<WorkItem> items(static_cast<std::size_t>(count));
+  const auto requests = requests_of(count, n_output_tokens);
+  for (std::size_t index = 0; index < items.size(); ++index) items[index].request = requests[index];
+  return items;
+}
+
+TEST_CASE("single-stream keeps each request as it ends, on one clock without the pauses") {
+  NullSystem system({.first_token_ns = 3 * kMs, .token_gap_ns = 1 * kMs});
+  Kept kept;
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  RepetitionPlan plan;
+  plan.cell = "b/s/v/single-stream";
+  plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 4, .n_output_tokens = 3};
+  // Two requests were taken before an interruption, and ended at 11 ms.
+  plan.n_done = 2;
+  plan.clock_ns = 11 * kMs;
+  plan.n_done_tokens = 6;
+  REQUIRE_OK(measure_repetition(system, items_of(4, 3), plan,
+                                {.interrupt = never, .progress = progress, .keep = kept.keep()}));
+  REQUIRE(kept.units.size() == 3);
+  const auto& first = std::get<RequestSample>(kept.units[0].front());
+  const auto& second = std::get<RequestSample>(kept.units[1].front());
+  CHECK(first.request == 2);
+  CHECK(first.sent_ns == 11 * kMs);
+  CHECK(second.request == 3);
+  CHECK(second.sent_ns == *first.last_token_ns);
+  const auto& end = std::get<Repetition>(kept.units[2].front());
+  CHECK(end.window_output_tokens == 12);
+  CHECK(end.window_end_ns == *second.last_token_ns);
+  CHECK(end.invalid.empty());
+}
+
+TEST_CASE("an offline repetition is one unit: all samples and its closing line together") {
+  NullSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs});
+  Kept kept;
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  RepetitionPlan plan;
+  plan.cell = "b/s/v/offline-b4";
+  plan.scenario = {.kind = ScenarioKind::kOffline, .batch = 4, .n_requests = 8, .n_output_tokens = 3};
+  plan.warm_up = WarmUpRule{.tolerance = 1e9};
+  REQUIRE_OK(measure_repetition(system, items_of(8, 3), plan,
+                                {.interrupt = never, .progress = progress, .keep = kept.keep()}));
+  REQUIRE(kept.units.size() == 1);
+  REQUIRE(kept.units[0].size() == 9);
+  const auto& end = std::get<Repetition>(kept.units[0].back());
+  CHECK(end.warmup_windows == 3);
+  CHECK(end.warmup_settled);
+  CHECK(end.window_output_tokens > 0);
+  CHECK(end.host_memory.peak_rss_bytes > 0);
+}
+
+TEST_CASE("the harness costs well under a tenth of a percent of a millisecond a token") {
+  const auto overhead = measure_harness_overhead();
+  REQUIRE_OK(overhead);
+  // 1 us would be 0.1 % of a token that takes 1 ms; debug builds and busy machines get ten times that.
+  CHECK(overhead->ns_per_token < 10'000);
+  CHECK(overhead->ns_per_request < 100'000);
+}
+
+}  // namespace
+}  // namespace secondsource

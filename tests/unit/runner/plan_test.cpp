@@ -1,0 +1,150 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "runner/plan_file.h"
+#include "runner/run_settings.h"
+#include "runner/scenario_text.h"
+#include "runner/workload.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+TEST_CASE("scenarios are understood as people and records write them") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"single-stream", "single-stream"}, {"offline:16", "offline-b16"}, {"offline-b16", "offline-b16"},
+      {"server:2.5", "server-r2.5"},      {"server-r4", "server-r4"},    {"offline:1@256/32", "offline-b1"},
+  };
+  for (const auto& [text, name] : cases) {
+    CAPTURE(text);
+    const auto parsed = parse_scenario(text);
+    REQUIRE_OK(parsed);
+    REQUIRE(parsed->size() == 1);
+    CHECK(parsed->front().name() == name);
+  }
+  const auto lengths = parse_scenario("offline:1@256/32");
+  CHECK(lengths->front().n_prompt_tokens == 256);
+  CHECK(lengths->front().n_output_tokens == 32);
+  CHECK(parse_scenario("single-stream@/64")->front().n_output_tokens == 64);
+  CHECK(parse_scenario("offline")->size() == 4);
+}
+
+TEST_CASE("a scenario that is none is refused with what is expected") {
+  for (const char* text :
+       {"", "single", "offline:0", "offline:-1", "offline:16x", "offline:99999", "server:0", "server:nan",
+        "server:", "server", "single-stream@", "single-stream@a/b", "offline:4@-1/2"}) {
+    CAPTURE(text);
+    CHECK_ERROR(parse_scenario(text), ErrorCode::kInvalidInput, "expected single-stream, offline");
+  }
+}
+
+TEST_CASE("settings come back from a run record as they went in") {
+  RunSettings settings;
+  settings.threads = 3;
+  settings.cpus = {0, 2, 3};
+  settings.memory_max_bytes = 123;
+  settings.max_time_s = 1.5;
+  settings.step_deadline_s = 0.25;
+  settings.named_backends = {"cpu", "onednn"};
+  settings.strict = true;
+  const auto back = run_settings_from(to_pairs(settings), "run.json");
+  REQUIRE_OK(back);
+  CHECK(*back == settings);
+  CHECK(*run_settings_from(to_pairs(RunSettings()), "run.json") == RunSettings());
+  CHECK_ERROR(run_settings_from({{"threads", "many"}}, "run.json"), ErrorCode::kInvalidInput,
+              "run.json: settings: threads");
+}
+
+TEST_CASE("sizes, times, CPU lists and faults of the flags") {
+  CHECK(*parse_bytes("8GiB") == std::int64_t{8} << 30);
+  CHECK(*parse_bytes("1000000") == 1'000'000);
+  CHECK(*parse_bytes("1.5MiB") == 1'572'864);
+  CHECK(*parse_seconds("90") == 90);
+  CHECK(*parse_seconds("5min") == 300);
+  CHECK(*parse_seconds("250ms") == Approx(0.25));
+  CHECK(*parse_cpu_list("0,2-4") == std::vector<std::int32_t>{0, 2, 3, 4});
+  CHECK(parse_fault_flag("cpu=slow:50")->second == "slow:50");
+  for (const char* text : {"", "-1", "8 GiB", "8XiB", "nan", "inf", "1e30GiB"}) {
+    CAPTURE(text);
+    CHECK_ERROR(parse_bytes(text), ErrorCode::kInvalidInput, "expected a size");
+    CHECK_FALSE(parse_seconds(text));
+  }
+  for (const char* text : {"", "a", "1-", "3-1", "-2", "99999"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_cpu_list(text));
+  }
+  CHECK_FALSE(parse_fault_flag("cpu"));
+  CHECK_FALSE(parse_fault_flag("=crash"));
+}
+
+std::filesystem::path write_plan(const std::string& text) {
+  const auto path = std::filesystem::temp_directory_path() / ("ss-plan-" + std::to_string(::getpid()) + ".yaml");
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST_CASE("a plan file is read whole") {
+  const auto path = write_plan(R"(version: 1
+bundles: [bundles/default]
+suite: full
+backends: [cpu, onednn]
+variants: [bf16]
+scenarios: [single-stream, "offline:16"]
+repetitions: 5
+seed: 42
+threads: 2
+cpus: "0-1"
+memory_max: 4GiB
+max_time: 10min
+price: {usd_per_hour: 1.2, per: instance}
+gate: {threshold_percent: 5, waivers: waivers.yaml}
+)");
+  const auto plan = read_plan_file(path);
+  REQUIRE_OK(plan);
+  CHECK(plan->request.bundles.front() == path.parent_path() / "bundles/default");
+  CHECK(plan->request.suite == "full");
+  CHECK(plan->request.backends == std::vector<std::string>{"cpu", "onednn"});
+  CHECK(plan->request.scenarios.size() == 2);
+  CHECK(plan->request.repetitions == 5);
+  CHECK(plan->request.seed == 42);
+  CHECK(plan->request.settings.cpus == std::vector<std::int32_t>{0, 1});
+  CHECK(plan->request.settings.memory_max_bytes == std::int64_t{4} << 30);
+  CHECK(plan->request.settings.max_time_s == 600);
+  CHECK(plan->price == "1.2");
+  CHECK(plan->gate.threshold_percent == 5);
+  CHECK(plan->gate.waivers == path.parent_path() / "waivers.yaml");
+}
+
+TEST_CASE("a plan file with a mistake is refused with its place") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"bundles: [x]\n", "version"},
+      {"version: 2\n", "version"},
+      {"version: 1\nbackend: [cpu]\n", "backend"},
+      {"version: 1\nrepetitions: 0\n", "repetitions"},
+      {"version: 1\nmemory_max: lots\n", "memory_max"},
+      {"version: 1\nprice: {usd_per_hour: 1, row: x}\n", "price"},
+      {"version: 1\ngate: {treshold: 5}\n", "treshold"},
+  };
+  for (const auto& [text, part] : cases) {
+    CAPTURE(text);
+    CHECK_ERROR(read_plan_file(write_plan(text)), ErrorCode::kInvalidInput, part);
+  }
+}
+
+TEST_CASE("random prompts depend on seed, index and length alone, and cover the vocabulary") {
+  const auto ids = random_prompt(1, 0, 4096, 100);
+  CHECK(ids == random_prompt(1, 0, 4096, 100));
+  CHECK(ids != random_prompt(1, 1, 4096, 100));
+  CHECK(ids != random_prompt(2, 0, 4096, 100));
+  std::vector<int> seen(100);
+  for (const std::int32_t id : ids) {
+    REQUIRE(id >= 0);
+    REQUIRE(id < 100);
+    ++seen[static_cast<std::size_t>(id)];
+  }
+  for (const int count : seen) CHECK(count > 0);
+}
+
+}  // namespace
+}  // namespace secondsource
