@@ -140,10 +140,10 @@ def faults(bundle, tokenizer):
 def measure(model, tokenizer, lengths, questions):
     result = {"lookups": {}, "invented": {}, "families": {}}
     for tokens in lengths:
-        result["lookups"][tokens] = accuracy(model, tokenizer, lookup_documents(tokenizer, tokens, questions))
+        result["lookups"][str(tokens)] = accuracy(model, tokenizer, lookup_documents(tokenizer, tokens, questions))
     for tokens in [n for n in lengths if n <= 2048]:
         results = [r for d in lookup_documents(tokenizer, tokens, questions, True) for r in judge(model, tokenizer, d)]
-        result["invented"][tokens] = sum(not unknown for _, unknown in results) / len(results)
+        result["invented"][str(tokens)] = sum(not unknown for _, unknown in results) / len(results)
     for family in documents.FAMILIES:
         made = [documents.sample(family, f"evaluate-{seed}", "held_back", 8, 4) for seed in range(16)]
         if made[0].questions:
@@ -158,7 +158,7 @@ def markdown(report):
     lines = ["# Quality of the default bundle", "", "Exact answers to held-back lookups, by context length.", "",
              "| variant | " + " | ".join(f"{n}" for n in lengths) + " |", "| --- |" + " --- |" * len(lengths)]
     for variant, result in report["variants"].items():
-        lines.append(f"| {variant} | " + " | ".join(percent(result["lookups"][n]) for n in lengths) + " |")
+        lines.append(f"| {variant} | " + " | ".join(percent(result["lookups"][str(n)]) for n in lengths) + " |")
     families = list(report["variants"]["bf16"]["families"])
     lines += ["", "Exact answers by family (8 records a document).", "",
               "| variant | " + " | ".join(families) + " |", "| --- |" + " --- |" * len(families)]
@@ -184,30 +184,39 @@ def main():
     parser.add_argument("--questions", type=int, default=64, help="at least so many per length")
     parser.add_argument("--lengths", default="256,1024,2048,8192,16384,32768")
     parser.add_argument("--variants", default=",".join(quantize.VARIANTS))
+    parser.add_argument("--no-report", action="store_true", help="only measure; several processes may share --out")
+    parser.add_argument("--reuse", action="store_true", help="take the variants that --out already holds from there")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_file(str(options.bundle / "tokenizer.json"))
     lengths = [int(n) for n in options.lengths.split(",")]
     report = {"lengths": lengths, "questions": options.questions, "floors": FLOORS, "variants": {}}
     for variant in options.variants.split(","):
         started = time.time()
-        result = measure(load(options.bundle, variant), tokenizer, lengths, options.questions)
+        stored = options.out / f"quality-{variant}.json"
+        if options.reuse and stored.exists():
+            result = json.loads(stored.read_text())
+        else:
+            result = measure(load(options.bundle, variant), tokenizer, lengths, options.questions)
+            stored.write_text(json.dumps(result, indent=2) + "\n")
         report["variants"][variant] = result
         print(f"{variant}: {result} ({time.time() - started:.0f} s)", file=sys.stderr, flush=True)
+    if options.no_report:
+        return 0
     report["faults"] = faults(options.bundle, tokenizer)
 
     missed = []
     for variant in BLESSED:
         for tokens, reached in report["variants"].get(variant, {"lookups": {}})["lookups"].items():
-            floor = max((f for n, f in FLOORS.items() if n >= tokens), default=0)
+            floor = max((f for n, f in FLOORS.items() if n >= int(tokens)), default=0)
             if reached < floor:
                 missed.append(f"{variant} at {tokens}: {reached:.3f} < {floor}")
     missed += [f"fault unnoticed: {name}" for name, reached in report["faults"].items() if reached >= FAULT_CEILING]
     report["missed"], report["accepted"] = missed, not missed
 
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "quality.json").write_text(json.dumps(report, indent=2) + "\n")
     (options.out / "quality.md").write_text(markdown(report))
     print(markdown(report))
