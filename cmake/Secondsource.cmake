@@ -7,6 +7,10 @@ add_library(secondsource_flags INTERFACE)
 target_compile_options(secondsource_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
   $<$<BOOL:${SECONDSOURCE_WARNINGS_AS_ERRORS}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+  # False alarms of GCC 12 and 13 about std::string and fmt's buffers when they are inlined (GCC bugs 105329, 105651).
+  target_compile_options(secondsource_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
+endif()
 if(SECONDSOURCE_SANITIZE)
   target_compile_options(secondsource_flags INTERFACE
     -fsanitize=${SECONDSOURCE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
