@@ -1,5 +1,6 @@
 #include "runner/worker.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "measure/host_telemetry.h"
 
 namespace secondsource {
@@ -17,15 +19,18 @@ namespace {
 // Also how often the parent hears that something moves.
 constexpr std::int64_t kTelemetryPeriodNs = 500'000'000;
 
-/// Lines out, from two threads.
+/// Lines out, from two threads. Standard output itself becomes standard error: what a library prints must not get
+/// between the messages.
 class MessagePipe {
  public:
+  MessagePipe() : pipe_(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) { ::dup2(STDERR_FILENO, STDOUT_FILENO); }
+
   Result<void> send(const WorkerMessage& message) {
     const std::string line = to_line(message) + "\n";
     const std::lock_guard lock(mutex_);
     std::string_view rest = line;
     while (!rest.empty()) {
-      const ssize_t n_written = ::write(STDOUT_FILENO, rest.data(), rest.size());
+      const ssize_t n_written = ::write(pipe_.get(), rest.data(), rest.size());
       if (n_written < 0 && errno == EINTR) continue;
       if (n_written < 0) return Error{ErrorCode::kIo, "worker: the run does not listen any more"};
       rest.remove_prefix(static_cast<std::size_t>(n_written));
@@ -34,6 +39,7 @@ class MessagePipe {
   }
 
  private:
+  FileDescriptor pipe_;
   std::mutex mutex_;
 };
 

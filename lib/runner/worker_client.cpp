@@ -103,7 +103,9 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
       return hung(fmt::format("not done after {}", format_duration_ns(now - started_ns)));
     }
     if (!*line) continue;
-    SS_TRY(WorkerMessage message, worker_message_from_line(**line));
+    Result<WorkerMessage> understood = worker_message_from_line(**line);
+    if (!understood) return failed(understood.error());
+    WorkerMessage message = *std::move(understood);
     if (const auto* alive = std::get_if<AliveMessage>(&message)) {
       if (alive->progress != last_progress) moved_ns = now;
       last_progress = alive->progress;
