@@ -1,12 +1,11 @@
 #include "tokenizer/unicode.h"
 
+#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-
-#include "core/check.h"
 
 namespace secondsource::tokenizer {
 namespace {
@@ -167,7 +166,7 @@ std::string to_lower(std::string_view text) {
   return result;
 }
 
-std::string normalize_unicode(std::string_view text, UnicodeForm form) {
+Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
   if (text.empty() || is_ascii(text)) return std::string(text);
   int options = UTF8PROC_STABLE;
   const bool composes = form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc;
@@ -178,8 +177,12 @@ std::string normalize_unicode(std::string_view text, UnicodeForm form) {
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
                    &mapped, static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  SS_CHECK(length >= 0, "utf8proc refused text that was checked to be UTF-8");
-  return {reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length)};
+  if (length < 0) {
+    // The text was checked to be UTF-8, so what is left is memory: utf8proc needs four bytes a character and more.
+    return Error{ErrorCode::kOutOfMemory,
+                 fmt::format("normalizing a text of {} bytes: {}", text.size(), utf8proc_errmsg(length))};
+  }
+  return std::string(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
 }
 
 }  // namespace secondsource::tokenizer

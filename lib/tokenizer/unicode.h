@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/result.h"
+
 namespace secondsource::tokenizer {
 
 /// One character of valid UTF-8 and its length in bytes.
@@ -52,7 +54,7 @@ std::size_t append_lossy(std::string& text, std::string_view bytes, bool is_last
 [[nodiscard]] std::string to_lower(std::string_view text);
 
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
-/// The normalization form of a text, through utf8proc.
-[[nodiscard]] std::string normalize_unicode(std::string_view text, UnicodeForm form);
+/// The normalization form of a text, through utf8proc. Errors: kOutOfMemory.
+Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form);
 
 }  // namespace secondsource::tokenizer
