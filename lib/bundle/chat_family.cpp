@@ -1,31 +1,14 @@
 #include "bundle/chat_family.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 
+#include "core/chat.h"
 #include "core/json.h"
 
 namespace secondsource {
-namespace {
-
-struct Marker {
-  std::string_view family;
-  std::string_view text;
-};
-// The first that occurs decides.
-constexpr std::array kMarkers = {
-    Marker{"chatml", "<|im_start|>"},   Marker{"llama3", "<|start_header_id|>"},
-    Marker{"gemma", "<start_of_turn>"}, Marker{"phi", "<|assistant|>"},
-    Marker{"llama2", "<<SYS>>"},        Marker{"mistral", "[INST]"},
-};
-
-}  // namespace
-
 std::string chat_family_of_template(std::string_view jinja) {
-  for (const Marker& marker : kMarkers) {
-    if (jinja.find(marker.text) != std::string_view::npos) return std::string(marker.family);
-  }
-  return "none";
+  const Result<ChatFamily> family = detect_chat_family(jinja);
+  return family ? std::string(to_string(*family)) : "none";
 }
 
 Result<std::string> chat_family_of_tokenizer_config(std::string_view text, std::string_view name) {

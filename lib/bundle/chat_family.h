@@ -8,8 +8,7 @@
 
 namespace secondsource {
 
-/// "chatml", "llama3", "gemma", "phi", "llama2", "mistral", or "none": by a marker that only the family's template has,
-/// in the order of docs/bundle-format.md.
+/// The name of the family (core/chat.h) whose template this surely is, or "none".
 [[nodiscard]] std::string chat_family_of_template(std::string_view jinja);
 
 /// The family of the chat_template in a tokenizer_config.json; "none" when it has none.
