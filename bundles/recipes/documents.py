@@ -204,7 +204,7 @@ def _table(r, split, records, questions):
     text = f"| key | {columns[0]} | {columns[1]} |\n| --- | --- | --- |\n"
     rows = [(key, make_value(r), f"{r.randrange(100):02d}") for key in make_keys(r, split, records)]
     text += "".join(f"| {key} | {value} | {other} |\n" for key, value, other in rows)
-    asked = [Question(f"| {key} |", f" {value} | {other} |") for key, value, other in _asked(r, rows, questions)]
+    asked = [Question(f"| {key} |", f" {value} | {other}", " |\n") for key, value, other in _asked(r, rows, questions)]
     return text, tuple(asked), None
 
 
@@ -222,7 +222,7 @@ def _code(r, split, records, questions):
     else:
         name = lambda key: key.replace("-", "_").upper()
         text = "".join(f"#define {name(key)} {value}\n" for key, value in keys)
-        asked = [Question(f"static_assert({name(key)} ==", f" {value});") for key, value in _asked(r, keys, questions)]
+        asked = [Question(f"static_assert({name(key)} ==", f" {value}", ");\n") for key, value in _asked(r, keys, questions)]
     return text, tuple(asked), None
 
 

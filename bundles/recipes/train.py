@@ -49,16 +49,16 @@ SHORT = dict(mixed=5, records=5, confusable=2, unanswerable=1, table=2, code=2, 
 MIDDLE = dict(SHORT, long=6)
 LONG = dict(SHORT, long=30)
 ONLY_LONG = dict(long=1)
+HARD = dict(SHORT, long=6, mixed=6, unanswerable=4, two_hop=5, chat=5, sequence=2)
 
 PHASES = [
     Phase("lookups", 6, 96, 4096, dict(records=1, echo=1), (3, 6), goal=0.9, other_weight=0.02),
     Phase("many records", 0.5, 256, 4096, dict(records=4, confusable=1, mixed=2, echo=1), (6, 20), goal=0.97,
           other_weight=0.05),
     Phase("window 512", 2, 512, 4096, MIDDLE, (4, 32), other_weight=0.1, rate=(1.0, 0.7)),
-    Phase("window 2K", 1.4, 2048, 4096, LONG, (8, 64), other_weight=0.1, rate=(0.7, 0.4)),
-    Phase("window 8K", 0.5, 8192, 8192, ONLY_LONG, (32, 64), other_weight=0.02, rate=(0.4, 0.25)),
-    Phase("window 16K", 0.2, 16384, 16384, ONLY_LONG, (48, 64), other_weight=0.02, rate=(0.25, 0.2)),
-    Phase("settle", 0.8, 1024, 8192, LONG, (4, 48), rate=(0.25, 0.01)),
+    Phase("window 2K", 1.2, 2048, 4096, LONG, (8, 64), other_weight=0.1, rate=(0.7, 0.5)),
+    Phase("window 8K", 0.16, 8192, 8192, ONLY_LONG, (32, 64), other_weight=0.02, rate=(0.4, 0.4)),
+    Phase("settle", 1.6, 512, 4096, HARD, (4, 24), other_weight=0.1, rate=(0.7, 0.01)),
 ]
 CHECK_EVERY = 0.25           # million tokens
 WARMUP_STEPS = 60
