@@ -154,6 +154,8 @@ std::optional<std::string> compare_values(std::span<const float> tested, std::sp
   MeanSquare size;
   for (const float value : expected) size.add(static_cast<double>(value));
 
+  const double relative_spread = size.root() > 0.0 ? spread.all.root() / size.root() : 0.0;
+
   MeanSquare errors;
   std::size_t n_outside = 0;
   std::size_t worst = 0;
@@ -168,7 +170,8 @@ std::optional<std::string> compare_values(std::span<const float> tested, std::sp
       continue;
     }
     const double error = std::fabs(t - r);
-    double bound = kElementFactor * (std::fabs(static_cast<double>(envelope[i]) - r) + spread.at(i, n_cols)) +
+    double bound = kElementFactor * (std::fabs(static_cast<double>(envelope[i]) - r) +
+                                     std::max(spread.at(i, n_cols), relative_spread * std::fabs(r))) +
                    kFloorUnits * kUnitRoundoffF32 * (std::fabs(r) + size.root());
     if (zero_is_exact && r == 0.0 && envelope[i] == 0.0F) bound = 0.0;
     if (std::isfinite(t)) errors.add(error);

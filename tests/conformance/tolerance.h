@@ -7,10 +7,11 @@
 // A value T passes when
 //   each element:  |T - R| <= kElementFactor * (|E - R| + spread) + floor
 //   all together:  rms(T - R) <= kRmsFactor * rms(E - R) + floor
-// spread is the largest of the root mean squares of E - R over the element's row, its column and the whole value: one
-// element of E - R may be 0 by luck. The second test is what catches a small bug everywhere. floor is the first part
-// of the formula, f32 accumulation (u_acc = 2^-24): kFloorUnits * u_acc * (|R| + rms(R)).
-// Where E = R (embedding, norms, RoPE, quantized activations), the floor is all that is left.
+// spread is the largest of the root mean squares of E - R over the element's row, its column and the whole value, and
+// of |R| * rms(E - R) / rms(R), which is what a product of two rounded factors (a gated epilogue) makes of large
+// elements: one element of E - R may be 0 by luck. The second test is what catches a small bug everywhere. floor is the
+// first part of the formula, f32 accumulation (u_acc = 2^-24): kFloorUnits * u_acc * (|R| + rms(R)). Where E = R
+// (embedding, norms, RoPE, quantized activations), the floor is all that is left.
 
 #include <cstdint>
 #include <optional>

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Writes tests/data/conformance/vectors.json: what PyTorch says the operations of the boundary give, in float64.
+
+The reference backend is what every other backend is compared with; these vectors are what it is compared with. They
+share no code with the project. Formulas are those of Hugging Face transformers' Llama (rotate_half, repeat_kv) and
+Mixtral (softmax, top-k, renormalize); inputs are multiples of 1/64 so that the file stays readable.
+
+    python tests/conformance/make_vectors.py          (PyTorch 2 or later; no other package)
+"""
+
+import json
+import math
+import pathlib
+
+import torch
+
+torch.manual_seed(20261120)
+torch.set_default_dtype(torch.float64)
+
+
+def draw(*shape, scale=1.0):
+    return torch.round(torch.randn(*shape) * 64 * scale) / 64
+
+
+def listed(tensor):
+    return [float(f"{x:.9g}") for x in tensor.flatten().tolist()]
+
+
+def rms_norm(x, weight, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def rms_norm_case(rows, cols, eps, with_add):
+    x, add, weight = draw(rows, cols), draw(rows, cols), 1 + draw(cols, scale=0.25)
+    total = x + add if with_add else x
+    case = {"kind": "rms_norm", "rows": rows, "cols": cols, "eps": eps, "x": listed(x), "weight": listed(weight),
+            "sum": listed(total), "out": listed(rms_norm(total, weight, eps))}
+    if with_add:
+        case["add"] = listed(add)
+    return case
+
+
+def quantized(x):
+    scale = x.abs().amax(-1, keepdim=True) / 127
+    return torch.where(scale > 0, torch.clamp(torch.round(x / scale), -127, 127) * scale, torch.zeros_like(x))
+
+
+def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none"):
+    gated = epilogue.startswith("gated")
+    x, weight = draw(rows, k), draw(2 * n if gated else n, k, scale=0.5)
+    case = {"kind": "matmul", "rows": rows, "k": k, "n": n, "epilogue": epilogue, "softcap": softcap, "act": act,
+            "x": listed(x), "weight": listed(weight)}
+    if act == "int8":
+        x = quantized(x)
+    if gated:
+        gate, up = x @ weight[:n].T, x @ weight[n:].T
+        activation = torch.nn.functional.silu if epilogue == "gated_silu" else (
+            lambda a: torch.nn.functional.gelu(a, approximate="tanh"))
+        out = activation(gate) * up
+    else:
+        out = x @ weight.T
+    if epilogue == "bias":
+        bias = draw(n)
+        case["other"] = listed(bias)
+        out = out + bias
+    if epilogue == "add_residual":
+        aux = draw(rows, n)
+        case["other"] = listed(aux)
+        out = out + aux
+    if softcap > 0:
+        out = softcap * torch.tanh(out / softcap)
+    case["out"] = listed(out)
+    return case
+
+
+def rotate_half(x):
+    half = x.shape[-1] // 2
+    return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+
+
+def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0):
+    qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
+    inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
+    case = {"kind": "attention", "tokens": tokens, "n_heads": n_heads, "n_kv_heads": n_kv_heads, "head_dim": head_dim,
+            "window": window, "softcap": softcap, "attention_factor": factor, "qkv": listed(qkv),
+            "inv_freq": [float(f) for f in inv_freq.tolist()]}
+    q, k, v = qkv.split([n_heads * head_dim, n_kv_heads * head_dim, n_kv_heads * head_dim], dim=-1)
+    q = q.view(tokens, n_heads, head_dim)
+    k = k.view(tokens, n_kv_heads, head_dim)
+    v = v.view(tokens, n_kv_heads, head_dim)
+    if norms:
+        q_norm, k_norm = 1 + draw(head_dim, scale=0.25), 1 + draw(head_dim, scale=0.25)
+        case["q_norm"], case["k_norm"], case["norm_eps"] = listed(q_norm), listed(k_norm), 1e-6
+        q, k = rms_norm(q, q_norm, 1e-6), rms_norm(k, k_norm, 1e-6)
+    # The product in f32, as transformers computes it; then exact.
+    angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
+    angles = torch.cat((angles, angles), dim=-1)[:, None, :]
+    cos, sin = angles.cos() * factor, angles.sin() * factor
+    q, k = q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+    case["q_out"], case["keys"], case["values"] = listed(q), listed(k), listed(v)
+    keys = k.repeat_interleave(n_heads // n_kv_heads, dim=1).transpose(0, 1)
+    values = v.repeat_interleave(n_heads // n_kv_heads, dim=1).transpose(0, 1)
+    scores = q.transpose(0, 1) @ keys.transpose(1, 2) / math.sqrt(head_dim)
+    if softcap > 0:
+        scores = softcap * torch.tanh(scores / softcap)
+    i, j = torch.arange(tokens)[:, None], torch.arange(tokens)[None, :]
+    hidden = j > i
+    if window > 0:
+        hidden = hidden | (j <= i - window)
+    weights = torch.softmax(scores.masked_fill(hidden, float("-inf")), dim=-1)
+    case["out"] = listed((weights @ values).transpose(0, 1).reshape(tokens, -1))
+    return case
+
+
+def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize):
+    x, gate, aux = draw(rows, dim), draw(n_experts, dim), draw(rows, dim)
+    gate_up, down = draw(n_experts, 2 * ffn, dim, scale=0.5), draw(n_experts, dim, ffn, scale=0.5)
+    probabilities = torch.softmax(x @ gate.T, dim=-1)
+    weight, expert = torch.topk(probabilities, n_top, dim=-1)
+    if renormalize:
+        weight = weight / weight.sum(-1, keepdim=True)
+    hidden, out = torch.zeros(rows, n_top, ffn), aux.clone()
+    for t in range(rows):
+        for j in range(n_top):
+            e = int(expert[t, j])
+            g, u = gate_up[e, :ffn] @ x[t], gate_up[e, ffn:] @ x[t]
+            hidden[t, j] = torch.nn.functional.silu(g) * u
+            out[t] += weight[t, j] * (down[e] @ hidden[t, j])
+    return {"kind": "mixture", "rows": rows, "dim": dim, "ffn": ffn, "n_experts": n_experts, "n_top": n_top,
+            "renormalize": renormalize, "x": listed(x), "gate": listed(gate), "gate_up": listed(gate_up),
+            "down": listed(down), "aux": listed(aux), "expert": expert.flatten().tolist(), "weight": listed(weight),
+            "hidden": listed(hidden), "out": listed(out)}
+
+
+MASK = (1 << 64) - 1
+
+
+def mix(z):
+    z = (z + 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def random_unit(seed, counter):
+    return (mix(mix(seed) ^ mix((counter * 0xD1342543DE82EF95 + 1) & MASK)) >> 11) * 2.0**-53
+
+
+def sample_case(n, temperature, top_k, top_p, seed, position, forbidden, ties):
+    logits = draw(n, scale=3.0)
+    if ties:
+        logits = torch.round(logits)
+    logprobs = torch.log_softmax(logits, dim=-1)
+    kept = [i for i in range(n) if i != forbidden]
+    kept.sort(key=lambda i: (-float(logits[i]), i))
+    if temperature == 0:
+        chosen = kept[0]
+    else:
+        if top_k > 0:
+            kept = kept[:top_k]
+        p = torch.softmax(torch.tensor([float(logits[i]) for i in kept]) / temperature, dim=-1).tolist()
+        if top_p < 1:
+            running, cut = 0.0, len(kept)
+            for rank, share in enumerate(p):
+                running += share
+                if running >= top_p:
+                    cut = rank + 1
+                    break
+            kept, p = kept[:cut], p[:cut]
+        total = sum(p)
+        target, running, chosen = random_unit(seed, position), 0.0, kept[-1]
+        for token, share in zip(kept, p):
+            running += share / total
+            if running > target:
+                chosen = token
+                break
+    order = sorted(range(n), key=lambda i: (-float(logits[i]), i))[:5]
+    return {"kind": "sample", "logits": listed(logits), "temperature": temperature, "top_k": top_k, "top_p": top_p,
+            "seed": seed, "position": position, "forbidden_id": forbidden, "id": chosen,
+            "logprob": float(logprobs[chosen]), "top": [[i, float(logprobs[i])] for i in order]}
+
+
+def main():
+    cases = [rms_norm_case(3, 7, 1e-5, False), rms_norm_case(2, 16, 1e-6, True)]
+    for epilogue in ("none", "bias", "add_residual", "gated_silu", "gated_gelu"):
+        cases.append(matmul_case(3, 9, 5, epilogue))
+    cases += [matmul_case(2, 8, 4, "none", softcap=1.5), matmul_case(4, 16, 6, "add_residual", act="int8")]
+    cases += [attention_case(5, 2, 1, 8), attention_case(7, 6, 2, 4, window=3),
+              attention_case(4, 4, 4, 8, softcap=2.0, norms=True), attention_case(6, 3, 1, 6, factor=1.25, norms=True)]
+    cases += [mixture_case(4, 6, 5, 4, 2, True), mixture_case(3, 5, 4, 3, 1, False)]
+    for index in range(24):
+        cases.append(sample_case(40, [0, 0.7, 1.0, 1.8][index % 4], [0, 5, 12][index % 3], [1.0, 0.9, 0.5][index % 5 % 3],
+                                 index, 100 + index, index if index % 2 else -1, index % 6 == 0))
+    path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+    path.write_text(f'{{"made_by":"tests/conformance/make_vectors.py","torch":"{torch.__version__}","cases":[\n{lines}\n]}}\n')
+
+
+main()

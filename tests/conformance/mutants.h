@@ -1,0 +1,45 @@
+#pragma once
+// The reference with one planted bug each: the suite must kill every one of them, or it proves little.
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace secondsource::conformance {
+
+enum class Bug : std::uint8_t {
+  kRopeOffByOne,
+  kWrongHeadGrouping,
+  kMaskHidesOwnToken,
+  kMaskShowsNextToken,
+  kLastPageDropped,
+  kSwappedScaleRows,
+  kStaleKvSlot,
+  kWindowOffByOne,
+  kResidualLost,
+  kEpsilonIgnored,
+  kGateAndUpSwapped,
+  kSoftCapIgnored,
+  kPageCopyForgetsLastLayer,
+  kPaddingRowWritten,
+  kKeyNormIsQueryNorm,
+  kSampledIdOfWrongSequence,
+  kLogitRowOffByOne,
+  kForbiddenIdTaken,
+  kExpertWeightsSwapped,
+  kActivationsNotQuantized,
+};
+
+struct Mutant {
+  Bug bug;
+  std::string_view name;      ///< a sentence's subject: "RoPE off by one position"
+  std::string_view families;  ///< families that must each find it, separated by spaces
+};
+
+[[nodiscard]] std::span<const Mutant> mutants();
+[[nodiscard]] std::unique_ptr<Backend> make_mutant(Bug bug);
+
+}  // namespace secondsource::conformance

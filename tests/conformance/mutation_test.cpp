@@ -1,0 +1,71 @@
+// Sensitivity: the suite against bugs that were planted on purpose. A mutant that survives a family which should find
+// it means that a tolerance is too wide or a shape is missing.
+
+#include <cmath>
+#include <sstream>
+
+#include "conformance/mutants.h"
+#include "conformance/suite.h"
+#include "conformance/tolerance.h"
+#include "support/catch.h"
+
+namespace secondsource::conformance {
+namespace {
+
+TEST_CASE("every planted bug is found by each family of cases that should find it") {
+  for (const Mutant& mutant : mutants()) {
+    std::istringstream names{std::string(mutant.families)};
+    for (std::string family; names >> family;) {
+      SuiteOptions options;
+      options.family = family;
+      options.stop_at_first = true;
+      std::string finding;
+      const MakeBackend make = [&]() -> Result<std::unique_ptr<Backend>> { return make_mutant(mutant.bug); };
+      const std::int64_t n_failed = run_suite(make, options, [&](const CaseReport& report) {
+        if (report.verdict == Verdict::kFailed) finding = report.name + ": " + report.text;
+      });
+      INFO(mutant.name << " survived the family " << family);
+      CHECK(n_failed > 0);
+      // A mutant that does not run at all would look like one that was found.
+      INFO(finding);
+      CHECK((finding.find("outside") != std::string::npos || finding.find("rms error") != std::string::npos ||
+             finding.find("expected token") != std::string::npos || finding.find("expected log") != std::string::npos));
+    }
+  }
+}
+
+TEST_CASE("the tolerances let the envelope pass, which is what a backend may do") {
+  // Not every rounding at once: E itself is the yardstick. Half of it, and the reference, must be inside.
+  const std::vector<float> expected = {1.0F, -2.0F, 3.0F, 0.5F};
+  const std::vector<float> envelope = {1.01F, -2.01F, 2.99F, 0.51F};
+  std::vector<float> half = expected;
+  for (std::size_t i = 0; i < half.size(); ++i) half[i] += 0.5F * (envelope[i] - expected[i]);
+  CHECK_FALSE(compare_values(expected, expected, envelope, 2));
+  CHECK_FALSE(compare_values(half, expected, envelope, 2));
+  CHECK_FALSE(compare_values(envelope, expected, envelope, 2));
+}
+
+TEST_CASE("one wrong element is named with its row, its column and both values") {
+  std::vector<float> expected(12, 1.0F);
+  std::vector<float> tested = expected;
+  tested[7] = 1.5F;
+  const auto finding = compare_values(tested, expected, expected, 4);
+  REQUIRE(finding);
+  CHECK(finding->find("1 of 12 elements outside; worst at row 1, col 3: expected 1, found 1.5") != std::string::npos);
+}
+
+TEST_CASE("a NaN is outside every tolerance") {
+  const std::vector<float> expected(4, 1.0F);
+  std::vector<float> tested = expected;
+  tested[2] = NAN;
+  CHECK(compare_values(tested, expected, std::vector<float>(4, 100.0F), 4));
+}
+
+TEST_CASE("a stray write to a cache slot that nobody wrote is found however small it is") {
+  const std::vector<float> expected = {0.0F, 5.0F};
+  const std::vector<float> envelope = {0.0F, 5.1F};
+  CHECK(compare_values(std::vector<float>{1e-20F, 5.0F}, expected, envelope, 1, true));
+}
+
+}  // namespace
+}  // namespace secondsource::conformance

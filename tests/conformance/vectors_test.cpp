@@ -1,0 +1,241 @@
+// The reference backend against PyTorch: tests/data/conformance/vectors.json, which make_vectors.py wrote in float64.
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "backend/sampling.h"
+#include "conformance/build.h"
+#include "conformance/envelope.h"
+#include "conformance/run_case.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "support/catch.h"
+#include "support/data.h"
+#include "support/result.h"
+
+namespace secondsource::conformance {
+namespace {
+
+using nlohmann::json;
+
+json load_vectors() {
+  const auto text = read_file(test::data_file("conformance/vectors.json"));
+  REQUIRE_OK(text);
+  auto parsed = parse_json(*text, "vectors.json");
+  REQUIRE_OK(parsed);
+  return std::move(parsed).value();
+}
+
+std::vector<float> floats(const json& c, const char* key) {
+  return c.at(key).get<std::vector<float>>();
+}
+
+std::int32_t number(const json& c, const char* key) {
+  return c.at(key).get<std::int32_t>();
+}
+
+/// Each result was rounded to f32 once, and f32 intermediate values (norms, q, k) enter with half a unit each.
+void check_close(std::span<const float> found, std::span<const float> expected) {
+  REQUIRE(found.size() == expected.size());
+  float largest = 0.0F;
+  for (const float value : expected) largest = std::max(largest, std::fabs(value));
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    INFO("element " << i);
+    CHECK(std::fabs(found[i] - expected[i]) <= 4e-7F * (std::fabs(expected[i]) + largest));
+  }
+}
+
+/// An input whose row t is row t of `values`: token ids are row numbers.
+ValueId add_input(CaseBuilder& b, const std::vector<float>& values, std::int32_t cols) {
+  const auto rows = static_cast<std::int64_t>(values.size()) / cols;
+  const WeightId table = b.weight(make_weight("input", values, rows, cols, WeightEncoding::kF32));
+  const ValueId out = b.value(cols);
+  b.add(Embed{.table = table, .out = out});
+  return out;
+}
+
+WeightId add_vector(CaseBuilder& b, const std::vector<float>& values) {
+  return b.weight(make_weight("vector", values, 1, static_cast<std::int64_t>(values.size()), WeightEncoding::kF32));
+}
+
+CaseTrace run_rows(CaseBuilder& b, std::int32_t n_rows, HeadShape heads = {1, 1, 64}) {
+  BatchData batch = plain_batch(b, n_rows, 1);
+  b.result.kv.n_kv_heads = heads.n_kv_heads;
+  b.result.kv.head_dim = heads.head_dim;
+  for (std::int32_t t = 0; t < n_rows; ++t) batch.token_ids[static_cast<std::size_t>(t)] = t;
+  b.submit(std::move(batch));
+  auto trace = run_case(*make_expected_backend(), b.result);
+  REQUIRE_OK(trace);
+  return std::move(trace).value();
+}
+
+const std::vector<float>& observed(const CaseTrace& trace, ValueId id) {
+  return trace.steps[0].values[static_cast<std::size_t>(index_of(id))];
+}
+
+void check_rms_norm(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t cols = number(c, "cols");
+  RmsNorm op{.x = add_input(b, floats(c, "x"), cols), .weight = add_vector(b, floats(c, "weight")), .out = {}};
+  op.eps = c.at("eps").get<float>();
+  if (c.contains("add")) op.add = add_input(b, floats(c, "add"), cols);
+  op.sum_out = b.value(cols);
+  op.out = b.value(cols);
+  b.add(op);
+  const CaseTrace trace = run_rows(b, number(c, "rows"));
+  check_close(observed(trace, *op.sum_out), floats(c, "sum"));
+  check_close(observed(trace, op.out), floats(c, "out"));
+}
+
+void check_matmul(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t k = number(c, "k");
+  const std::int32_t n = number(c, "n");
+  const auto epilogue = c.at("epilogue").get<std::string>();
+  const bool gated = epilogue.starts_with("gated");
+  const ValueId x = add_input(b, floats(c, "x"), k);
+  const std::vector<std::int64_t> parts = gated ? std::vector<std::int64_t>{n, n} : std::vector<std::int64_t>{n};
+  const WeightId weight =
+      b.weight(make_weight("weight", floats(c, "weight"), gated ? 2 * n : n, k, WeightEncoding::kF32, parts,
+                           gated ? Join::kInterleaveGateUp : Join::kNone));
+  Matmul op{.x = x, .weight = weight, .out = {}};
+  op.softcap = c.at("softcap").get<float>();
+  if (c.at("act") == "int8") op.act = ActQuant::kInt8PerRow;
+  if (epilogue == "bias") {
+    op.epilogue = Epilogue::kBias;
+    op.bias = add_vector(b, floats(c, "other"));
+  } else if (epilogue == "add_residual") {
+    op.epilogue = Epilogue::kAddResidual;
+    op.aux = add_input(b, floats(c, "other"), n);
+  } else if (gated) {
+    op.epilogue = epilogue == "gated_silu" ? Epilogue::kGatedSilu : Epilogue::kGatedGelu;
+  }
+  op.out = b.value(n);
+  b.add(op);
+  const CaseTrace trace = run_rows(b, number(c, "rows"));
+  check_close(observed(trace, op.out), floats(c, "out"));
+}
+
+void check_attention(const json& c) {
+  CaseBuilder b("vector", 1);
+  const HeadShape heads{number(c, "n_heads"), number(c, "n_kv_heads"), number(c, "head_dim")};
+  b.graph().ropes.push_back({floats(c, "inv_freq"), c.at("attention_factor").get<float>()});
+  RopeAppend append{.qkv = add_input(b, floats(c, "qkv"), (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim),
+                    .q_out = b.value(heads.n_heads * heads.head_dim),
+                    .heads = heads,
+                    .rope = RopeId{0}};
+  if (c.contains("q_norm")) {
+    append.q_norm = add_vector(b, floats(c, "q_norm"));
+    append.k_norm = add_vector(b, floats(c, "k_norm"));
+    append.norm_eps = c.at("norm_eps").get<float>();
+  }
+  b.add(append);
+  const Attention attend{.q = append.q_out,
+                         .out = b.value(heads.n_heads * heads.head_dim),
+                         .heads = heads,
+                         .scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim)),
+                         .softcap = c.at("softcap").get<float>(),
+                         .window = number(c, "window")};
+  b.add(attend);
+  const std::int32_t n_tokens = number(c, "tokens");
+  const CaseTrace trace = run_rows(b, n_tokens, heads);
+  check_close(observed(trace, append.q_out), floats(c, "q_out"));
+  check_close(observed(trace, attend.out), floats(c, "out"));
+  // The cache: token t is in slot t of one of the pages, the only one that is not empty.
+  const std::vector<std::int32_t>& slots = b.result.actions[0].batch.kv_slots;
+  const auto width = static_cast<std::size_t>(heads.n_kv_heads * heads.head_dim);
+  for (std::size_t half = 0; half < 2; ++half) {
+    std::vector<float> written;
+    for (const std::int32_t slot : slots) {
+      const auto row = std::span<const float>(trace.cache[half]).subspan(static_cast<std::size_t>(slot) * width, width);
+      written.insert(written.end(), row.begin(), row.end());
+    }
+    check_close(written, floats(c, half == 0 ? "keys" : "values"));
+  }
+}
+
+void check_mixture(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t dim = number(c, "dim");
+  const std::int32_t ffn = number(c, "ffn");
+  const std::int32_t n_experts = number(c, "n_experts");
+  const std::int32_t n_top = number(c, "n_top");
+  const auto parts = [](std::int32_t n, std::int64_t rows) {
+    return std::vector<std::int64_t>(static_cast<std::size_t>(n), rows);
+  };
+  const ValueId x = add_input(b, floats(c, "x"), dim);
+  const ValueId aux = add_input(b, floats(c, "aux"), dim);
+  Route route{.x = x,
+              .gate = b.weight(make_weight("gate", floats(c, "gate"), n_experts, dim, WeightEncoding::kF32)),
+              .n_top = n_top,
+              .renormalize = c.at("renormalize").get<bool>(),
+              .expert = b.value(n_top, Rows::kTokens, DType::kI32),
+              .weight = b.value(n_top)};
+  b.add(route);
+  const WeightId gate_up =
+      b.weight(make_weight("gate_up", floats(c, "gate_up"), std::int64_t{n_experts} * 2 * ffn, dim,
+                           WeightEncoding::kF32, parts(2 * n_experts, ffn), Join::kInterleaveGateUp, n_experts));
+  const WeightId down =
+      b.weight(make_weight("down", floats(c, "down"), std::int64_t{n_experts} * dim, ffn, WeightEncoding::kF32,
+                           parts(n_experts, dim), Join::kConcatRows, n_experts));
+  const GroupedMatmul first{.x = x,
+                            .expert = route.expert,
+                            .weights = gate_up,
+                            .out = b.value(n_top * ffn),
+                            .n_top = n_top,
+                            .epilogue = Epilogue::kGatedSilu};
+  b.add(first);
+  const GroupedMatmul second{.x = first.out,
+                             .expert = route.expert,
+                             .weight = route.weight,
+                             .weights = down,
+                             .out = b.value(dim),
+                             .n_top = n_top,
+                             .epilogue = Epilogue::kAddResidual,
+                             .aux = aux};
+  b.add(second);
+  const CaseTrace trace = run_rows(b, number(c, "rows"));
+  CHECK(observed(trace, route.expert) == floats(c, "expert"));
+  check_close(observed(trace, route.weight), floats(c, "weight"));
+  check_close(observed(trace, first.out), floats(c, "hidden"));
+  check_close(observed(trace, second.out), floats(c, "out"));
+}
+
+void check_sample(const json& c) {
+  const std::vector<float> logits = floats(c, "logits");
+  SamplingParams params;
+  params.temperature = c.at("temperature").get<float>();
+  params.top_k = number(c, "top_k");
+  params.top_p = c.at("top_p").get<float>();
+  params.seed = c.at("seed").get<std::uint64_t>();
+  params.position = c.at("position").get<std::int64_t>();
+  params.forbidden_id = number(c, "forbidden_id");
+  const SampledToken token = sample_row(logits, params, 5);
+  CHECK(token.finite);
+  CHECK(token.id == number(c, "id"));
+  CHECK(std::fabs(token.logprob - c.at("logprob").get<float>()) < 2e-6F);
+  REQUIRE(token.top.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(token.top[i].id == c.at("top")[i][0].get<std::int32_t>());
+    CHECK(std::fabs(token.top[i].logprob - c.at("top")[i][1].get<float>()) < 2e-6F);
+  }
+}
+
+TEST_CASE("the reference gives what PyTorch gives") {
+  const json vectors = load_vectors();
+  std::size_t index = 0;
+  for (const json& c : vectors.at("cases")) {
+    const auto kind = c.at("kind").get<std::string>();
+    INFO("case " << index++ << ": " << kind);
+    if (kind == "rms_norm") check_rms_norm(c);
+    if (kind == "matmul") check_matmul(c);
+    if (kind == "attention") check_attention(c);
+    if (kind == "mixture") check_mixture(c);
+    if (kind == "sample") check_sample(c);
+  }
+  CHECK(index == 39);
+}
+
+}  // namespace
+}  // namespace secondsource::conformance
