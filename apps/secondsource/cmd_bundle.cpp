@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "core/file.h"
 #include "core/units.h"
+#include "measure/bundle_text.h"
 
 namespace secondsource {
 namespace {
@@ -130,9 +131,19 @@ void add_info_command(CLI::App& bundle, CommandAction& action) {
   command->callback([path, &action] { action = [path](CommandContext& context) { return run_info(*path, context); }; });
 }
 
+/// Through the bundle's own tokenizer and template; a tokenizer that cannot be loaded is a finding as well.
+Result<EncodedPrompts> encode_golden_prompts(const Bundle& bundle, const GoldenPrompts& prompts) {
+  SS_TRY(const BundleText text, BundleText::load(bundle));
+  SS_TRY(std::vector<EncodedPrompt> encoded, encode_prompts(prompts, "all", text));
+  EncodedPrompts ids;
+  for (EncodedPrompt& prompt : encoded) ids.emplace(prompt.id, std::move(prompt.ids));
+  return ids;
+}
+
 Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
-  SS_TRY(const std::vector<Finding> findings, verify_bundle(bundle, nullptr, context.progress, context.interrupt));
+  const PromptEncoder encode = [&](const GoldenPrompts& prompts) { return encode_golden_prompts(bundle, prompts); };
+  SS_TRY(const std::vector<Finding> findings, verify_bundle(bundle, encode, context.progress, context.interrupt));
   bool has_fault = false;
   std::string text;
   for (const Finding& finding : findings) {

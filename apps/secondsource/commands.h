@@ -9,10 +9,12 @@ namespace secondsource {
 
 void add_backends_command(CLI::App& app, CommandAction& action);
 void add_bundle_command(CLI::App& app, CommandAction& action);
+void add_cache_command(CLI::App& app, CommandAction& action);
 void add_check_command(CLI::App& app, CommandAction& action);
 void add_eval_command(CLI::App& app, CommandAction& action);
 void add_gate_command(CLI::App& app, CommandAction& action);
 void add_generate_command(CLI::App& app, CommandAction& action);
+void add_inspect_command(CLI::App& app, CommandAction& action);
 void add_report_command(CLI::App& app, CommandAction& action);
 void add_run_command(CLI::App& app, CommandAction& action);
 void add_tokenize_command(CLI::App& app, CommandAction& action);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -153,25 +152,6 @@ void check_output(const ExpectedOutput& output, const GoldenPrompt& prompt, cons
   }
 }
 
-/// prompt id -> its token ids; empty without an encoder, and where encoding fails (which is a finding).
-using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
-
-Result<EncodedPrompts> encode_prompts(const GoldenPrompts& prompts, const PromptEncoder& encode,
-                                      Verification& verification) {
-  EncodedPrompts encoded;
-  if (!encode) return encoded;
-  for (const GoldenPrompt& prompt : prompts.prompts) {
-    SS_TRY_VOID(verification.interrupt.check());
-    Result<std::vector<std::int32_t>> ids = encode(prompt, prompts);
-    if (ids) {
-      encoded.emplace(prompt.id, *std::move(ids));
-    } else {
-      verification.findings.fault(fmt::format("prompt {}: {}", prompt.id, ids.error().message));
-    }
-  }
-  return encoded;
-}
-
 void check_outputs(const std::vector<ExpectedOutput>& outputs, const std::string& path, const GoldenPrompts& prompts,
                    const EncodedPrompts& encoded, Verification& verification) {
   Findings& findings = verification.findings;
@@ -204,7 +184,12 @@ Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification
   const Result<GoldenPrompts> prompts = verification.bundle.prompts();
   SS_TRY_VOID(verification.findings.take(prompts));
   if (!prompts) return {};
-  SS_TRY(const EncodedPrompts encoded, encode_prompts(*prompts, encode, verification));
+  EncodedPrompts encoded;  // stays empty without an encoder, and where encoding fails, which is a finding
+  if (encode) {
+    Result<EncodedPrompts> result = encode(*prompts);
+    SS_TRY_VOID(verification.findings.take(result));
+    if (result) encoded = *std::move(result);
+  }
   bool has_expected = false;
   for (const ManifestVariant& variant : verification.manifest.variants) {
     if (!variant.expected) continue;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,10 @@ struct Finding {
   std::string message;  ///< one line: object, expectation, finding
 };
 
-/// The ids of a golden prompt, as the bundle's tokenizer and chat template make them; its document's come first.
-using PromptEncoder = std::function<Result<std::vector<std::int32_t>>(const GoldenPrompt&, const GoldenPrompts&)>;
+/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them; those of a
+/// prompt's document come first.
+using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
+using PromptEncoder = std::function<Result<EncodedPrompts>(const GoldenPrompts&)>;
 
 /// Checks: every listed file's hash; no file unlisted; the family against the configuration; no tensor that the model
 /// does not have; prompts and expected outputs parse; expected outputs exist for each blessed variant, agree with the

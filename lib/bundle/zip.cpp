@@ -20,6 +20,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kRatioFromBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kEndRecordBytes = 22;  // of the end of the central directory, the least that a zip has
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 Error refused(std::string_view name, std::string_view what) {
@@ -150,6 +151,10 @@ Result<ZipArchive> ZipArchive::open_bytes(std::span<const std::byte> bytes, std:
 }
 
 Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits limits) {
+  // libzip takes no bytes at all for an archive without entries.
+  if (archive_bytes < kEndRecordBytes) {
+    return refused(name_, fmt::format("expected at least {} bytes, found {}", kEndRecordBytes, archive_bytes));
+  }
   const zip_int64_t n_entries = zip_get_num_entries(handle_->archive, ZIP_FL_UNCHANGED);
   if (n_entries < 0 || static_cast<std::size_t>(n_entries) > limits.max_entries) {
     return refused(name_, fmt::format("expected at most {} entries, found {}", limits.max_entries, n_entries));

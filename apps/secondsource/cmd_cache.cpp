@@ -1,0 +1,59 @@
+// secondsource cache list|clean: the extracted copies of bundle zips.
+
+#include <fmt/format.h>
+
+#include "bundle/extraction_cache.h"
+#include "commands.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/units.h"
+
+namespace secondsource {
+namespace {
+
+std::string line_of(const CacheEntry& entry) {
+  return fmt::format("{}  {:>10}  last used {}{}\n", entry.hash, format_bytes(entry.size_bytes),
+                     utc_timestamp(entry.last_used_unix_s), entry.in_use ? "  in use" : "");
+}
+
+Result<ExitStatus> run_list() {
+  SS_TRY(const std::filesystem::path cache, cache_folder());
+  SS_TRY(const std::vector<CacheEntry> entries, list_cache(cache));
+  std::string text;
+  std::int64_t total_bytes = 0;
+  for (const CacheEntry& entry : entries) {
+    text += line_of(entry);
+    total_bytes += entry.size_bytes;
+  }
+  text += fmt::format("{}: {} entries, {}\n", cache.string(), entries.size(), format_bytes(total_bytes));
+  SS_TRY_VOID(print(text));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_clean(double keep_gib) {
+  SS_TRY(const std::filesystem::path cache, cache_folder());
+  SS_TRY(const std::vector<CacheEntry> removed, clean_cache(cache, static_cast<std::int64_t>(keep_gib * 0x1p30)));
+  std::string text;
+  for (const CacheEntry& entry : removed) text += "removed " + line_of(entry);
+  SS_TRY_VOID(print(text + fmt::format("{} entries removed\n", removed.size())));
+  return ExitStatus::kOk;
+}
+
+}  // namespace
+
+void add_cache_command(CLI::App& app, CommandAction& action) {
+  CLI::App* cache = app.add_subcommand("cache", "The extracted copies of bundle zips");
+  cache->require_subcommand(1);
+  CLI::App* list = cache->add_subcommand("list", "What is there, most recently used first");
+  list->footer("Example: secondsource cache list");
+  list->callback([&action] { action = [](CommandContext&) { return run_list(); }; });
+
+  auto keep_gib = std::make_shared<double>(0.0);
+  CLI::App* clean = cache->add_subcommand("clean", "Remove what no process uses, least recently used first");
+  clean->add_option("--keep", *keep_gib, "GiB that may stay")->check(CLI::Range(0.0, 1e6))->capture_default_str();
+  clean->footer("Example: secondsource cache clean --keep 10");
+  clean->callback([keep_gib, &action] { action = [keep_gib](CommandContext&) { return run_clean(*keep_gib); }; });
+  cache->footer("They live in $XDG_CACHE_HOME/secondsource/bundles.\nExample: secondsource cache list");
+}
+
+}  // namespace secondsource
