@@ -1,0 +1,383 @@
+// Bundles as a whole: synthesized, created, zipped, opened, verified, and damaged in every way that verify must see.
+#include "bundle/bundle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "bundle/create.h"
+#include "bundle/named_shape.h"
+#include "bundle/safetensors_writer.h"
+#include "bundle/synth.h"
+#include "bundle/synth_weights.h"
+#include "bundle/verify.h"
+#include "bundle/weight_source.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "support/assets.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/bundle/zip_bytes.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Opens and verifies without progress.
+struct Quiet {
+  SilentProgress progress;
+  InterruptFlag interrupt;
+  OpenOptions options;
+
+  Result<Bundle> open(const fs::path& path) { return Bundle::open(path, progress, interrupt, options); }
+  std::vector<Finding> verify(const fs::path& path, const PromptEncoder& encode = nullptr) {
+    const auto bundle = open(path);
+    REQUIRE_OK(bundle);
+    auto findings = verify_bundle(*bundle, encode, progress, interrupt);
+    REQUIRE_OK(findings);
+    return *std::move(findings);
+  }
+};
+
+int n_faults(const std::vector<Finding>& findings) {
+  return static_cast<int>(std::count_if(findings.begin(), findings.end(),
+                                        [](const Finding& finding) { return finding.severity == Severity::kFault; }));
+}
+
+/// A tiny synthesized bundle at scratch/bundle.
+fs::path tiny_bundle(const test::ScratchFolder& scratch, Quiet& quiet,
+                     const std::string& shape_name = "small-gqa8-hd64") {
+  const auto shape = find_named_shape(shape_name);
+  REQUIRE_OK(shape);
+  const fs::path path = scratch.path() / "bundle";
+  REQUIRE_OK(synthesize_bundle({.name = shape->name, .source = shape->source, .config_json = shape->config_json}, path,
+                               quiet.progress, quiet.interrupt));
+  return path;
+}
+
+/// Rewrites the manifest so that sizes and hashes are those of the files, and applies `change`.
+template <typename Change>
+void rewrite_manifest(const fs::path& folder, Change&& change) {
+  const auto text = read_file(folder / kManifestFile);
+  REQUIRE_OK(text);
+  auto manifest = parse_manifest(*text, "m");
+  REQUIRE_OK(manifest);
+  change(*manifest);
+  for (ManifestFile& file : manifest->files) {
+    const auto content = read_file(folder / file.path);
+    REQUIRE_OK(content);
+    file.size_bytes = static_cast<std::int64_t>(content->size());
+    file.sha256 = sha256_hex(*content);
+  }
+  std::sort(manifest->files.begin(), manifest->files.end(),
+            [](const auto& a, const auto& b) { return a.path < b.path; });
+  REQUIRE_OK(write_file(folder / kManifestFile, write_manifest(*manifest)));
+}
+
+std::string zip_of(const fs::path& folder, const std::string& prefix) {
+  std::vector<test::HandMadeEntry> entries;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    entries.push_back({.name = prefix + entry.path().lexically_relative(folder).generic_string(),
+                       .data = read_file(entry.path()).value(),
+                       .deflate = true});
+  }
+  return test::zip_bytes(entries);
+}
+
+TEST_CASE("a synthesized bundle opens, is whole, and says that it is unverified") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  const auto bundle = quiet.open(path);
+  REQUIRE_OK(bundle);
+  CHECK(bundle->name() == "small-gqa8-hd64");
+  CHECK(bundle->config().n_heads == 8 * bundle->config().n_kv_heads);
+  CHECK(bundle->config().head_dim == 64);
+  CHECK(bundle->chat_template().value() == "chatml");
+  CHECK(bundle->tokenizer_json().value().has_value());
+  CHECK(bundle->prompts().value().prompts.size() > 10);
+  CHECK_FALSE(bundle->expected("bf16").value().has_value());
+  CHECK(bundle->content_hash() == sha256_of_file(path / kManifestFile).value());
+  const auto findings = quiet.verify(path);
+  CHECK(n_faults(findings) == 0);
+  REQUIRE_FALSE(findings.empty());
+  CHECK(findings[0].message.find("unverified") != std::string::npos);
+}
+
+TEST_CASE("random weights are the same bytes for the same seed, and have the spread that they should") {
+  std::vector<Bf16> whole(100000);
+  std::vector<Bf16> part(1000);
+  const WeightNoise noise{.seed = 7, .offset = 0.0F, .spread = 0.02F};
+  fill_noise(noise, 0, whole);
+  fill_noise(noise, 50000, part);
+  CHECK(std::equal(part.begin(), part.end(), whole.begin() + 50000, [](Bf16 a, Bf16 b) { return a.bits == b.bits; }));
+  double sum = 0.0;
+  double sum_of_squares = 0.0;
+  for (const Bf16 value : whole) {
+    sum += to_float(value);
+    sum_of_squares += static_cast<double>(to_float(value)) * to_float(value);
+  }
+  // Standard errors at n = 100000: 0.02 / 316 = 6e-5 for the mean, 0.2 % for the deviation.
+  CHECK(std::abs(sum / 1e5) < 3e-4);
+  CHECK(std::sqrt(sum_of_squares / 1e5) == Approx(0.02).epsilon(0.01));
+}
+
+TEST_CASE("every named shape is a configuration that we can run") {
+  const std::vector<std::string> names = named_shapes();
+  CHECK(names.size() >= 11);
+  for (const std::string& name : names) {
+    const auto shape = find_named_shape(name);
+    REQUIRE_OK(shape);
+    CAPTURE(name);
+    CHECK(shape->name == name);
+    const auto config = parse_model_config(shape->config_json, name);
+    REQUIRE_OK(config);
+  }
+  CHECK_ERROR(find_named_shape("GPT-5"), ErrorCode::kInvalidInput, "shape: expected one of Llama-3.1-70B");
+  const auto demo = parse_model_config(find_named_shape("demo-50m")->config_json, "demo");
+  REQUIRE_OK(demo);
+  CHECK(n_parameters(*demo) > 40'000'000);
+  CHECK(n_parameters(*demo) < 60'000'000);
+  CHECK(n_parameters(*demo) * 2 > 100'000'000);
+}
+
+TEST_CASE("a zip of a bundle is the same bundle, with its folder in the zip or without") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  quiet.options.cache = scratch.path() / "cache";
+  const fs::path path = tiny_bundle(scratch, quiet);
+  const auto folder = quiet.open(path);
+  REQUIRE_OK(folder);
+  const std::string prefix = GENERATE("", "inside/");
+  REQUIRE_OK(write_file(scratch.path() / "b.zip", zip_of(path, prefix)));
+  const auto zipped = quiet.open(scratch.path() / "b.zip");
+  REQUIRE_OK(zipped);
+  CHECK(zipped->content_hash() == folder->content_hash());
+  CHECK(zipped->prompts().value().prompts.size() == folder->prompts().value().prompts.size());
+  CHECK(n_faults(quiet.verify(scratch.path() / "b.zip")) == 0);
+}
+
+TEST_CASE("an interrupted or refused synthesis leaves nothing behind") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  quiet.interrupt.request();
+  const auto shape = find_named_shape("small-gqa8-hd64");
+  REQUIRE_OK(shape);
+  SynthOptions options{.name = "x", .source = "", .config_json = shape->config_json};
+  CHECK_ERROR(synthesize_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt),
+              ErrorCode::kInterrupted, "");
+  CHECK(fs::is_empty(scratch.path()));
+  options.config_json = "{";
+  CHECK_ERROR(synthesize_bundle(options, scratch.path() / "b", quiet.progress, {}), ErrorCode::kInvalidInput,
+              "config.json");
+  REQUIRE_OK(write_file(scratch.path() / "taken", ""));
+  options.config_json = shape->config_json;
+  CHECK_ERROR(synthesize_bundle(options, scratch.path() / "taken", quiet.progress, {}), ErrorCode::kInvalidInput,
+              "found it taken");
+}
+
+TEST_CASE("a bundle made from a real Hugging Face folder keeps its tensors and is whole") {
+  const auto folder = test::asset("models/stories260K-hf");
+  if (!folder) return;
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  fs::create_directories(scratch.path() / "prompts");
+  REQUIRE_OK(write_file(scratch.path() / "prompts" / "ids.yaml",
+                        "suite_format: 1\nname: ids\nlicense: MIT\nprompts:\n"
+                        "  - {id: p-1, tags: [smoke], kind: code, ids: [1, 403, 407], max_new_tokens: 2}\n"));
+  const CreateOptions options{
+      .model_folder = *folder, .name = "", .license = "MIT", .source_url = "", .prompts = scratch.path() / "prompts"};
+  REQUIRE_OK(create_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt));
+  const auto bundle = quiet.open(scratch.path() / "b");
+  REQUIRE_OK(bundle);
+  CHECK(bundle->name() == "stories260K-hf");
+  CHECK(bundle->manifest()->find_variant("f32")->is_stored);
+  CHECK_FALSE(bundle->manifest()->find_variant("bf16")->is_stored);
+  CHECK(bundle->prompts().value().find("p-1") != nullptr);
+  const auto original = Bundle::open_model_folder(*folder);
+  REQUIRE_OK(original);
+  for (const auto& [name, tensor] : original->tensors().tensors()) {
+    const auto copy = bundle->tensor(name);
+    REQUIRE_OK(copy);
+    CHECK(std::equal(tensor.bytes().begin(), tensor.bytes().end(), copy->bytes().begin(), copy->bytes().end()));
+  }
+  CHECK(n_faults(quiet.verify(scratch.path() / "b")) == 0);
+}
+
+TEST_CASE("a sharded folder reads like one file, and its index is held to its word") {
+  const test::ScratchFolder scratch;
+  const auto write_shard = [&](const std::string& file, const std::string& tensor) {
+    auto writer = SafetensorsWriter::create(scratch.path() / file, {{tensor, DType::kBf16, {2, 2}}});
+    REQUIRE_OK(writer);
+    const std::string data(8, '\1');
+    REQUIRE_OK(writer->write(std::as_bytes(std::span(data))));
+    REQUIRE_OK(writer->finish());
+  };
+  write_shard("model-1.safetensors", "a");
+  write_shard("model-2.safetensors", "b");
+  const auto index = [&](std::string_view map) {
+    REQUIRE_OK(
+        write_file(scratch.path() / "model.safetensors.index.json", fmt::format(R"({{"weight_map": {}}})", map)));
+    return TensorStore::open(scratch.path());
+  };
+  const auto store = index(R"({"a": "model-1.safetensors", "b": "model-2.safetensors"})");
+  REQUIRE_OK(store);
+  CHECK(store->tensors().size() == 2);
+  CHECK_ERROR(index(R"({"a": "model-1.safetensors", "c": "model-2.safetensors"})"), ErrorCode::kInvalidInput,
+              "expected tensor c");
+  CHECK_ERROR(index(R"({"a": "../model-1.safetensors"})"), ErrorCode::kInvalidInput, "it leaves its folder");
+  CHECK_ERROR(index(R"({"a": "model-3.safetensors"})"), ErrorCode::kInvalidInput, "cannot open");
+  CHECK_ERROR(index(R"({"a": 1})"), ErrorCode::kInvalidInput, "expected a string");
+  CHECK_ERROR(index("[]"), ErrorCode::kInvalidInput, "weight_map: expected an object");
+  write_shard("model-2.safetensors", "a");
+  CHECK_ERROR(index(R"({"a": "model-1.safetensors", "b": "model-2.safetensors"})"), ErrorCode::kInvalidInput,
+              "found it in another too");
+}
+
+TEST_CASE("open refuses a bundle whose files are not those of its manifest") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  SECTION("a file is missing") {
+    fs::remove(path / "tokenizer.json");
+    CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "tokenizer.json: No such file");
+  }
+  SECTION("a file has another size") {
+    REQUIRE_OK(write_file(path / "tokenizer_config.json", "{}"));
+    CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "tokenizer_config.json: expected");
+  }
+  SECTION("a file is a link that leaves the bundle") {
+    fs::rename(path / "tokenizer.json", scratch.path() / "outside.json");
+    fs::create_symlink(scratch.path() / "outside.json", path / "tokenizer.json");
+    CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "found a link to");
+  }
+  SECTION("the configuration asks for other shapes") {
+    nlohmann::json config = nlohmann::json::parse(read_file(path / "config.json").value());
+    config["intermediate_size"] = 705;
+    REQUIRE_OK(write_file(path / "config.json", config.dump()));
+    rewrite_manifest(path, [](Manifest&) {});
+    CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput,
+                "mlp.gate_proj.weight: expected [705, 256], found [704, 256]");
+  }
+  SECTION("the weights are not listed") {
+    rewrite_manifest(path, [](Manifest& manifest) {
+      std::erase_if(manifest.files, [](const ManifestFile& file) { return file.path == "model.safetensors"; });
+    });
+    CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "model.safetensors: expected it in the manifest's files");
+  }
+  SECTION("there is nothing") {
+    CHECK_ERROR(quiet.open(scratch.path() / "absent"), ErrorCode::kInvalidInput, "found nothing");
+    CHECK_ERROR(quiet.open(scratch.path()), ErrorCode::kInvalidInput, "config.json: cannot open");
+  }
+}
+
+/// An expected output for the first prompt, as the byte tokenizer would have it.
+nlohmann::json expected_line(const GoldenPrompt& prompt) {
+  std::vector<std::int32_t> ids;
+  for (const char c : std::get<std::string>(prompt.content)) ids.push_back(static_cast<unsigned char>(c));
+  nlohmann::json line = {{"prompt", prompt.id},
+                         {"prompt_ids", ids},
+                         {"prompt_sha256", sha256_of_ids(ids)},
+                         {"ids", {65, 258}},
+                         {"finish", "eos"},
+                         {"top", {{{65, -0.5}, {66, -1.5}}, {{258, -0.1}, {2, -3.0}}}},
+                         {"top1_margin", {1.0, 2.9}},
+                         {"logsumexp", {5.0, 5.5}}};
+  return line;
+}
+
+TEST_CASE("verify finds what is wrong with expected outputs") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::create_directories(path / "expected");
+  const auto one_prompt = [&] {
+    const auto bundle = quiet.open(path);
+    REQUIRE_OK(bundle);
+    return bundle->prompts().value().prompts.front();
+  }();
+  REQUIRE_OK(write_file(path / "prompts" / "synthetic.yaml",
+                        fmt::format("suite_format: 1\nname: s\nlicense: MIT\nprompts:\n  - {{id: {}, tags: [smoke], "
+                                    "kind: code, text: \"{}\", max_new_tokens: 4}}\n",
+                                    one_prompt.id, std::get<std::string>(one_prompt.content))));
+  const PromptEncoder encode = [](const GoldenPrompts& prompts) -> Result<EncodedPrompts> {
+    EncodedPrompts encoded;
+    for (const GoldenPrompt& prompt : prompts.prompts) {
+      for (const char c : std::get<std::string>(prompt.content))
+        encoded[prompt.id].push_back(static_cast<unsigned char>(c));
+    }
+    return encoded;
+  };
+  const auto findings_for = [&](const nlohmann::json& line) {
+    REQUIRE_OK(write_file(path / "expected" / "bf16.jsonl", line.dump() + "\n"));
+    rewrite_manifest(path, [](Manifest& manifest) {
+      if (manifest.find_file("expected/bf16.jsonl") == nullptr)
+        manifest.files.push_back({"expected/bf16.jsonl", 0, ""});
+      manifest.variants[0].expected = "expected/bf16.jsonl";
+      manifest.variants[0].acceptance = Acceptance{};
+      manifest.variants[1].tier = Tier::kOpportunistic;
+      manifest.expected_from = ExpectedFrom{"p", std::string(64, '0'), "2", "5", "float32"};
+    });
+    return quiet.verify(path, encode);
+  };
+  CHECK(n_faults(findings_for(expected_line(one_prompt))) == 0);
+
+  const auto [key, value, part] = GENERATE(table<std::string, std::string, std::string>({
+      {"ids", "[65, 600]", "expected the greedy choice"},
+      {"finish", "\"length\"", "expected 4 ids without end-of-text"},
+      {"prompt", "\"other\"", "expected a prompt of the bundle"},
+      {"top", "[[[65, -0.5], [600, -1.5]], [[258, -0.1]]]", "expected ids below 512"},
+  }));
+  nlohmann::json line = expected_line(one_prompt);
+  line[key] = nlohmann::json::parse(value);
+  CAPTURE(key, value);
+  const auto findings = findings_for(line);
+  CHECK(n_faults(findings) > 0);
+  CHECK(std::any_of(findings.begin(), findings.end(),
+                    [&](const Finding& f) { return f.message.find(part) != std::string::npos; }));
+}
+
+TEST_CASE("verify finds a changed byte, a file too many, a strange tensor and a wrong family") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  std::string part;
+  SECTION("a changed byte") {
+    std::string config = read_file(path / "config.json").value();
+    config[config.find("silu")] = 'S';
+    config.replace(config.find("Silu"), 4, "silu");
+    config[config.size() - 1] = ' ';
+    REQUIRE_OK(write_file(path / "config.json", config));
+    part = "config.json: expected SHA-256";
+  }
+  SECTION("a file too many") {
+    REQUIRE_OK(write_file(path / "extra.bin", "x"));
+    part = "extra.bin: expected every file in the manifest";
+  }
+  SECTION("a wrong family") {
+    rewrite_manifest(path, [](Manifest& manifest) { manifest.family = "mistral"; });
+    part = "family: expected llama as config.json says, found mistral";
+  }
+  SECTION("a broken tokenizer") {
+    REQUIRE_OK(write_file(path / "tokenizer.json", "{\"model\": }"));
+    rewrite_manifest(path, [](Manifest&) {});
+    part = "tokenizer.json: expected JSON";
+  }
+  SECTION("broken prompts") {
+    REQUIRE_OK(write_file(path / "prompts/synthetic.yaml", "suite_format: 1\nname: s\n"));
+    rewrite_manifest(path, [](Manifest&) {});
+    part = "expected the key \"license\"";
+  }
+  const auto findings = quiet.verify(path);
+  CHECK(n_faults(findings) >= 1);
+  CHECK(std::any_of(findings.begin(), findings.end(),
+                    [&](const Finding& f) { return f.message.find(part) != std::string::npos; }));
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,231 @@
+// Zips: those of other projects' regression suites (assets/hostile/zip), and bombs and traps made here byte by byte,
+// so that no library tidies them up.
+#include "bundle/zip.h"
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include "bundle/extraction_cache.h"
+#include "core/file.h"
+#include "support/assets.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/bundle/zip_bytes.h"
+
+namespace secondsource {
+namespace {
+
+using test::HandMadeEntry;
+using test::zip_bytes;
+
+Result<ZipArchive> open_text(const std::string& text, ZipLimits limits = {}) {
+  return ZipArchive::open_bytes(std::as_bytes(std::span(text)), "a.zip", limits);
+}
+
+Result<void> extract(const std::string& zip, const std::filesystem::path& folder, ZipLimits limits = {}) {
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  SS_TRY(const ZipArchive archive, open_text(zip, limits));
+  return archive.extract(folder, progress, interrupt);
+}
+
+TEST_CASE("zips of other projects' suites are read rightly or refused with one line") {
+  const auto folder = test::asset("hostile/zip");
+  if (!folder) return;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  const auto [file, part] = GENERATE(table<std::string, std::string>({
+      {"libzip-bogus", "zip: "},
+      {"libzip-broken", "zip: "},
+      {"libzip-encrypt-aes256", "encrypted entries are not accepted"},
+      {"libzip-filename_duplicate", "File already exists"},
+      {"libzip-incons-cdoffset", "zip: "},
+      {"libzip-incons-central-magic-bad", "zip: "},
+      {"libzip-incons-file-count-high", "zip: "},
+      {"libzip-incons-local-filename", "zip: "},
+      {"libzip-incons-stored-size", "zip: "},
+      {"libzip-multidisk", "zip: "},
+      {"libzip-test", ""},
+      {"libzip-testfile-truncated", "zip: "},
+      {"own-zip_slip_unix", "it leaves its folder"},
+      {"ziprs-non_utf8", "it is not UTF-8"},
+      {"ziprs-symlink", "links and special files are not accepted"},
+      {"ziprs-zip64_demo", "zip: "},
+  }));
+  CAPTURE(file);
+  const test::ScratchFolder scratch;
+  const auto archive = ZipArchive::open(*folder / (file + ".zip"));
+  Result<void> result = archive ? archive->extract(scratch.path(), progress, interrupt) : Result<void>(archive.error());
+  if (part.empty()) {
+    REQUIRE_OK(result);
+    return;
+  }
+  CHECK_ERROR(result, ErrorCode::kInvalidInput, part);
+  CHECK(result.error().message.find('\n') == std::string::npos);
+  CHECK_FALSE(std::filesystem::exists("/tmp/zip_slip_owned.txt"));
+}
+
+TEST_CASE("a sound zip is extracted with its folders and bytes") {
+  const test::ScratchFolder scratch;
+  const std::string zip = zip_bytes({{.name = "a.txt", .data = "alpha"},
+                                     {.name = "sub/"},
+                                     {.name = "sub/b.txt", .data = std::string(100000, 'b'), .deflate = true},
+                                     {.name = "sub/deep/c.txt", .data = ""}});
+  REQUIRE_OK(extract(zip, scratch.path()));
+  CHECK(read_file(scratch.path() / "a.txt").value() == "alpha");
+  CHECK(read_file(scratch.path() / "sub/b.txt").value() == std::string(100000, 'b'));
+  CHECK(read_file(scratch.path() / "sub/deep/c.txt").value().empty());
+}
+
+TEST_CASE("a hostile name in a zip is refused before anything is written") {
+  const auto [name, part] = GENERATE(table<std::string, std::string>({
+      {"../x", "it leaves its folder"},
+      {"a/../../x", "it leaves its folder"},
+      {"/etc/passwd", "it is absolute"},
+      {"a\\..\\x", "a backslash"},
+      {"C:x", "a colon"},
+      {"a//b", "an empty part"},
+      {"./a", "it leaves its folder"},
+      {"", "it is empty"},
+      {"/", "it is empty"},
+      {std::string("a\x01") + "b", "Zip archive inconsistent"},
+      {"\xff\xfe", "Zip archive inconsistent"},
+      {std::string(600, 'x'), "longer than 512 bytes"},
+  }));
+  const test::ScratchFolder scratch;
+  CAPTURE(name);
+  CHECK_ERROR(extract(zip_bytes({{.name = "ok.txt", .data = "x"}, {.name = name, .data = "y"}}), scratch.path()),
+              ErrorCode::kInvalidInput, part);
+  CHECK(std::filesystem::is_empty(scratch.path()));
+}
+
+TEST_CASE("names that collide are refused") {
+  const auto [first, second, part] = GENERATE(table<std::string, std::string, std::string>({
+      {"a", "a", "File already exists"},  // by libzip itself
+      {"Model.bin", "model.BIN", "expected each name once"},
+      {"a", "a/b", "expected each name once"},
+      {"a/b", "a", "expected each name once"},
+      {"a/b/c", "a/b", "expected each name once"},
+  }));
+  CAPTURE(first, second);
+  CHECK_ERROR(open_text(zip_bytes({{.name = first, .data = "1"}, {.name = second, .data = "2"}})),
+              ErrorCode::kInvalidInput, part);
+}
+
+TEST_CASE("entries of a kind that is not a plain file are refused") {
+  CHECK_ERROR(open_text(zip_bytes({{.name = "link", .data = "/etc/passwd", .unix_mode = 0120777}})),
+              ErrorCode::kInvalidInput, "links and special files");
+  CHECK_ERROR(open_text(zip_bytes({{.name = "pipe", .unix_mode = 0010644}})), ErrorCode::kInvalidInput,
+              "links and special files");
+  CHECK_ERROR(open_text(zip_bytes({{.name = "a", .data = "x", .method = 12}})), ErrorCode::kInvalidInput,
+              "expected stored or deflated");
+}
+
+TEST_CASE("a bomb is refused from its directory alone") {
+  SECTION("by its ratio") {
+    std::vector<HandMadeEntry> entries;
+    for (int i = 0; i < 8; ++i)
+      entries.push_back({.name = fmt::format("{}", i), .data = std::string(16 << 20, '\0'), .deflate = true});
+    CHECK_ERROR(open_text(zip_bytes(entries)), ErrorCode::kInvalidInput, "expected to grow at most 200-fold");
+  }
+  SECTION("by its size") {
+    CHECK_ERROR(open_text(zip_bytes({{.name = "a", .data = std::string(2000, 'x')}}), {.max_total_bytes = 1000}),
+                ErrorCode::kInvalidInput, "expected at most 1000 bytes when extracted");
+  }
+  SECTION("by the number of its entries") {
+    CHECK_ERROR(open_text(zip_bytes({{.name = "a"}, {.name = "b"}, {.name = "c"}}), {.max_entries = 2}),
+                ErrorCode::kInvalidInput, "expected at most 2 entries, found 3");
+  }
+}
+
+TEST_CASE("an entry that does not hold what the directory says is refused") {
+  const test::ScratchFolder scratch;
+  SECTION("a wrong checksum") {
+    CHECK_ERROR(extract(zip_bytes({{.name = "a", .data = "alpha", .crc_error = 1}}), scratch.path()),
+                ErrorCode::kInvalidInput, "a");
+  }
+  SECTION("more bytes than announced") {
+    CHECK_ERROR(
+        extract(zip_bytes({{.name = "a", .data = std::string(5000, 'x'), .deflate = true, .announced_bytes = 10}}),
+                scratch.path()),
+        ErrorCode::kInvalidInput, "a");
+  }
+  SECTION("fewer bytes than announced") {
+    CHECK_ERROR(
+        extract(zip_bytes({{.name = "a", .data = "xyz", .deflate = true, .announced_bytes = 5000}}), scratch.path()),
+        ErrorCode::kInvalidInput, "a");
+  }
+}
+
+TEST_CASE("every truncation and every flipped byte of a zip is read or refused, never a crash") {
+  const std::string zip = zip_bytes(
+      {{.name = "a.txt", .data = "alpha"}, {.name = "b.txt", .data = std::string(500, 'b'), .deflate = true}});
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  int n_refused = 0;
+  for (std::size_t i = 0; i < zip.size(); ++i) {
+    REQUIRE_FALSE(open_text(zip.substr(0, i)));
+    std::string flipped = zip;
+    flipped[i] = static_cast<char>(flipped[i] ^ 0x5a);
+    const auto archive = open_text(flipped);
+    if (!archive || !archive->check_contents(progress, interrupt)) ++n_refused;
+  }
+  CHECK(n_refused > static_cast<int>(zip.size() / 2));
+}
+
+TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the least recently used") {
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  InterruptFlag interrupt;
+  const OpenOptions options{.cache = scratch.path() / "cache"};
+  const auto first = scratch.path() / "first.zip";
+  const auto second = scratch.path() / "second.zip";
+  REQUIRE_OK(write_file(first, zip_bytes({{.name = "bundle/manifest.yaml", .data = "x"},
+                                          {.name = "bundle/big", .data = std::string(3000, '1')}})));
+  REQUIRE_OK(write_file(
+      second, zip_bytes({{.name = "manifest.yaml", .data = "y"}, {.name = "big", .data = std::string(3000, '2')}})));
+  {
+    const auto lease = extract_to_cache(first, progress, interrupt, options);
+    REQUIRE_OK(lease);
+    CHECK(lease->bundle_folder().filename() == "bundle");
+    CHECK(read_file(lease->bundle_folder() / "big").value() == std::string(3000, '1'));
+    // A mark shows that the second opening finds the first one's copy.
+    REQUIRE_OK(write_file(lease->bundle_folder() / "mark", "here"));
+    const auto again = extract_to_cache(first, progress, interrupt, options);
+    REQUIRE_OK(again);
+    CHECK(std::filesystem::exists(again->bundle_folder() / "mark"));
+    REQUIRE_OK(clean_cache(*options.cache, 0));
+    CHECK(list_cache(*options.cache).value().at(0).in_use);
+  }
+  const auto lease = extract_to_cache(second, progress, interrupt, {.cache = options.cache, .cache_limit_bytes = 4000});
+  REQUIRE_OK(lease);
+  CHECK(lease->bundle_folder().filename() != "big");
+  const auto entries = list_cache(*options.cache);
+  REQUIRE_OK(entries);
+  REQUIRE(entries->size() == 1);  // both together were past the limit, and the first was in use no more
+  CHECK(entries->at(0).size_bytes == 3001);
+  CHECK(entries->at(0).in_use);
+}
+
+TEST_CASE("an extraction that is refused or interrupted leaves no entry behind") {
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  InterruptFlag interrupt;
+  const OpenOptions options{.cache = scratch.path() / "cache"};
+  const auto bad = scratch.path() / "bad.zip";
+  REQUIRE_OK(
+      write_file(bad, zip_bytes({{.name = "a", .data = "alpha"}, {.name = "b", .data = "beta", .crc_error = 1}})));
+  CHECK_ERROR(extract_to_cache(bad, progress, interrupt, options), ErrorCode::kInvalidInput, "b");
+  CHECK(list_cache(*options.cache).value().empty());
+  CHECK_ERROR(extract_to_cache(bad, progress, interrupt, {.cache = options.cache, .cache_limit_bytes = 5}),
+              ErrorCode::kInvalidInput, "at most 5 bytes when extracted");
+  interrupt.request();
+  CHECK_ERROR(extract_to_cache(bad, progress, interrupt, options), ErrorCode::kInterrupted, "interrupted");
+  for (const auto& item : std::filesystem::directory_iterator(*options.cache / "bundles")) {
+    CHECK(item.path().extension() == ".lock");
+  }
+}
+
+}  // namespace
+}  // namespace secondsource
