@@ -151,7 +151,8 @@ class Run:
                 "expected": f"expected/{name}.jsonl"}
         if digest == self.bf16_digest:
             say("  the weights of bf16, so its outputs")
-            same = {"kl_mean": 0.0, "top1_agreement": 1.0, **self.bf16_part["quality"], "limits": acceptance.LIMITS}
+            measured = self.bf16_part.get("quality", {})
+            same = {"kl_mean": 0.0, "top1_agreement": 1.0, **measured, "limits": acceptance.LIMITS}
             return list(self.bf16_records.values()), {**self.bf16_part, **made, "quality": same}
 
         computation = f"{digest}/{manifest.program_hash()}/{torch.__version__}/{transformers.__version__}"
@@ -170,7 +171,7 @@ class Run:
         say(f"  {accepted}\n  margins {acceptance.margins(records, accepted['near_tie_tau'])}"
             f"\n  quality {figures}\n  {time.time() - started:.0f} s in all")
         tier = "blessed" if name == "bf16" else acceptance.tier(name, figures)
-        part = {"tier": tier, **made, "acceptance": accepted, "quality": figures}
+        part = {"tier": tier, **made, "acceptance": accepted, **({"quality": figures} if figures else {})}
         if name == "bf16":
             self.bf16_records, self.bf16_digest, self.bf16_part = by_id, digest, part
         return records, part
@@ -259,7 +260,7 @@ def main() -> int:
         say(reason)
     prompts = fitting(encode(usable, encoder), options.model / "config.json")
     if not prompts:
-        raise SystemExit(f"expected prompts that {options.model} can take, found none of {options.prompts}")
+        raise SystemExit(f"expected prompts that {options.model} can take, found none in the suites")
     work = out / "expected" / "unfinished"
     run = Run(options.model, prompts, encoder, work)
     if options.check:

@@ -65,9 +65,10 @@ def take_lookups(parts: dict[str, dict], report: dict) -> None:
         measured = report["variants"].get(variant)
         if measured is None:
             continue
-        part["quality"]["lookup_accuracy"] = {str(n): round(share, 4) for n, share in measured["lookups"].items()}
         invented = list(measured["invented"].values())
-        part["quality"]["invented_answers"] = round(sum(invented) / len(invented), 4)
+        part.setdefault("quality", {}).update(
+            lookup_accuracy={str(n): round(share, 4) for n, share in measured["lookups"].items()},
+            invented_answers=round(sum(invented) / len(invented), 4))
 
 
 def listed_files(folder: Path) -> list[Path]:
