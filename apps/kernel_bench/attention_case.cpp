@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/checked.h"
+#include "core/random.h"
+#include "harness.h"
+#include "harness_support.h"
+#include "random_weight.h"
+
+namespace secondsource {
+namespace {
+
+using namespace kernel_bench;
+
+constexpr std::int32_t kTableRows = 512;
+constexpr std::int32_t kFillTokens = 512;
+constexpr std::int64_t kCheckedTokens = 4;
+
+/// A backend with a filled cache, and a step that attends.
+struct Attending {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Step> step;
+  OwnedBatch batch;
+};
+
+std::int32_t random_row(std::int32_t seq, std::int32_t position) {
+  return static_cast<std::int32_t>(random_bits(static_cast<std::uint64_t>(seq), static_cast<std::uint64_t>(position)) %
+                                   kTableRows);
+}
+
+RopeSpec plain_rope(std::int32_t head_dim) {
+  RopeSpec rope;
+  for (std::int32_t i = 0; i < head_dim / 2; ++i) {
+    rope.inv_freq.push_back(std::pow(10000.0F, -2.0F * static_cast<float>(i) / static_cast<float>(head_dim)));
+  }
+  return rope;
+}
+
+StepGraph fill_graph(const HeadShape& heads, WeightId table) {
+  StepGraph graph;
+  const std::int32_t width = (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim;
+  graph.values = {{.cols = width}, {.cols = heads.n_heads * heads.head_dim}};
+  graph.ropes = {plain_rope(heads.head_dim)};
+  graph.ops.emplace_back(Embed{table, ValueId{0}, std::sqrt(static_cast<float>(width))});
+  RopeAppend append{.qkv = ValueId{0}, .q_out = ValueId{1}, .layer = 0, .heads = heads, .rope = RopeId{0}};
+  graph.ops.emplace_back(append);
+  graph.labels = {"inputs", "append"};
+  return graph;
+}
+
+StepGraph attend_graph(const HeadShape& heads, WeightId table) {
+  StepGraph graph;
+  const std::int32_t width = heads.n_heads * heads.head_dim;
+  graph.values = {{.cols = width}, {.cols = width, .observed = true}};
+  graph.ops.emplace_back(Embed{table, ValueId{0}, std::sqrt(static_cast<float>(width))});
+  Attention attention{.q = ValueId{0}, .out = ValueId{1}, .layer = 0, .heads = heads};
+  attention.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
+  graph.ops.emplace_back(attention);
+  graph.labels = {"inputs", "attention"};
+  return graph;
+}
+
+/// Tokens at `positions` of sequence `seq`, whose pages are consecutive.
+void add_sequence(OwnedBatch& batch, std::int32_t seq, std::int32_t index, const std::vector<std::int32_t>& positions,
+                  std::int32_t kv_length, std::int32_t page_tokens) {
+  for (std::int32_t page = 0; page < batch.max_pages_per_seq; ++page) {
+    batch.block_table.push_back(index * batch.max_pages_per_seq + page);
+  }
+  for (const std::int32_t position : positions) {
+    batch.token_ids.push_back(random_row(seq, position));
+    batch.positions.push_back(position);
+    batch.kv_slots.push_back(index * batch.max_pages_per_seq * page_tokens + position);
+  }
+  batch.q_starts.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
+  batch.kv_lengths.push_back(kv_length);
+  batch.seq_slots.push_back(index);
+}
+
+std::vector<std::int32_t> range(std::int32_t begin, std::int32_t end) {
+  std::vector<std::int32_t> values;
+  for (std::int32_t i = begin; i < end; ++i) values.push_back(i);
+  return values;
+}
+
+/// The sequences `seqs` of the shape, attending from `positions` each.
+Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShape& shape,
+                                    const std::vector<std::int32_t>& seqs, const std::vector<std::int32_t>& positions,
+                                    Trace trace) {
+  Attending attending;
+  SS_TRY(attending.backend, make());
+  Backend& backend = *attending.backend;
+  const HeadShape& heads = shape.heads;
+  const std::int32_t page_tokens = backend.device().page_tokens;
+  const std::int32_t pages_per_seq = ceil_divide(shape.n_cached, page_tokens);
+  const auto table = [&](std::int32_t width, std::uint64_t seed) {
+    const auto source = std::make_shared<RandomWeight>(WeightEncoding::kF32, width, seed);
+    return backend.prepare_weight(matrix_spec("inputs", kTableRows, width, WeightEncoding::kF32, source));
+  };
+  SS_TRY(const WeightId qkv_table, table((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, 1));
+  SS_TRY(const WeightId q_table, table(heads.n_heads * heads.head_dim, 2));
+  SS_TRY(const KvPoolId pool,
+         backend.create_kv_pool({.n_layers = 1,
+                                 .n_kv_heads = heads.n_kv_heads,
+                                 .head_dim = heads.head_dim,
+                                 .page_tokens = page_tokens,
+                                 .dtype = backend.device().kv_dtype},
+                                std::int64_t{pages_per_seq} * static_cast<std::int64_t>(seqs.size())));
+  const Bucket fill_bucket{
+      .max_tokens = kFillTokens, .max_seqs = 1, .max_logit_rows = 0, .max_pages_per_seq = pages_per_seq};
+  SS_TRY(const std::unique_ptr<Step> fill,
+         backend.compile(fill_graph(heads, qkv_table), fill_bucket, pool, Trace::kOff));
+  attending.batch.max_pages_per_seq = pages_per_seq;
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    const auto index = static_cast<std::int32_t>(i);
+    for (std::int32_t first = 0; first < shape.n_cached; first += kFillTokens) {
+      const std::int32_t end = std::min(shape.n_cached, first + kFillTokens);
+      OwnedBatch batch;
+      batch.max_pages_per_seq = pages_per_seq;
+      add_sequence(batch, seqs[i], index, range(first, end), end, page_tokens);
+      SS_TRY(const StepResult filled, run_step(backend, *fill, batch));
+      (void)filled;
+    }
+    add_sequence(attending.batch, seqs[i], index, positions, shape.n_cached, page_tokens);
+  }
+  SS_TRY(attending.step, backend.compile(attend_graph(heads, q_table), attending.batch.bucket(), pool, trace));
+  return attending;
+}
+
+/// The first sequence and the last, a few tokens of each.
+Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, const Step& step) {
+  std::vector<std::int32_t> positions;
+  const std::vector<std::int64_t> offsets = sample_of(shape.n_queries, kCheckedTokens);
+  for (const std::int64_t offset : offsets) {
+    positions.push_back(shape.n_cached - shape.n_queries + static_cast<std::int32_t>(offset));
+  }
+  std::vector<std::int32_t> seqs{0};
+  if (shape.n_seqs > 1) seqs.push_back(shape.n_seqs - 1);
+  SS_TRY(Attending expected, prepare_attending(reference, shape, seqs, positions, Trace::kOff));
+  SS_TRY(const StepResult done, run_step(*expected.backend, *expected.step, expected.batch));
+  (void)done;
+  SS_TRY(const std::vector<float> expected_values, expected.step->read_value(ValueId{1}));
+  SS_TRY(const std::vector<float> all, step.read_value(ValueId{1}));
+  const auto width = static_cast<std::size_t>(shape.heads.n_heads * shape.heads.head_dim);
+  std::vector<float> found;
+  for (const std::int32_t seq : seqs) {
+    for (const std::int64_t offset : offsets) {
+      const auto row =
+          static_cast<std::size_t>(seq) * static_cast<std::size_t>(shape.n_queries) + static_cast<std::size_t>(offset);
+      found.insert(found.end(), all.begin() + static_cast<std::ptrdiff_t>(row * width),
+                   all.begin() + static_cast<std::ptrdiff_t>((row + 1) * width));
+    }
+  }
+  double squares = 0.0;
+  for (const float value : expected_values) squares += static_cast<double>(value) * static_cast<double>(value);
+  const double rms = std::sqrt(squares / static_cast<double>(expected_values.size()));
+  // BF16 queries, keys, values and weights move an output by about 2^-8 of its size; ten times that is a bug.
+  const std::vector<double> tolerance(expected_values.size(), 0.05 * rms);
+  return check_close(found, expected_values, tolerance, fmt::format("attention over {} tokens", shape.n_cached));
+}
+
+class PreparedAttention final : public PreparedCase {
+ public:
+  PreparedAttention(Attending attending, const AttentionShape& shape) : attending_(std::move(attending)) {
+    const HeadShape& heads = shape.heads;
+    const auto element_bytes = static_cast<double>(size_of(attending_.backend->device().kv_dtype));
+    bytes_ = 2.0 * element_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads * heads.head_dim;
+    // Pairs of a query and a key that it sees; a multiply and an add for the score, and again for the value.
+    const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
+    flops_ = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim;
+  }
+
+  Result<Repetition> repeat() override {
+    SS_TRY(const StepResult result, run_step(*attending_.backend, *attending_.step, attending_.batch));
+    SS_TRY(const std::int64_t ns, time_of_operations(*attending_.step, result, 1));
+    return Repetition{ns, 1};
+  }
+  [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
+  [[nodiscard]] double flops_per_operation() const override { return flops_; }
+  [[nodiscard]] std::string kernel() const override { return kernels_of(*attending_.step, 1); }
+
+ private:
+  Attending attending_;
+  double bytes_ = 0.0;
+  double flops_ = 0.0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PreparedCase>> prepare_attention(const MakeBackend& make, const AttentionShape& shape,
+                                                        const MakeBackend& reference) {
+  std::vector<std::int32_t> seqs = range(0, shape.n_seqs);
+  const std::vector<std::int32_t> positions = range(shape.n_cached - shape.n_queries, shape.n_cached);
+  SS_TRY(Attending attending, prepare_attending(make, shape, seqs, positions, Trace::kGroups));
+  SS_TRY(const StepResult first, run_step(*attending.backend, *attending.step, attending.batch));
+  (void)first;
+  SS_TRY_VOID(verify(reference, shape, *attending.step));
+  return std::unique_ptr<PreparedCase>(std::make_unique<PreparedAttention>(std::move(attending), shape));
+}
+
+}  // namespace secondsource

@@ -1,0 +1,60 @@
+#include "bench_case.h"
+
+#include <algorithm>
+
+#include "bundle/model_config.h"
+#include "bundle/named_shape.h"
+
+namespace secondsource {
+namespace {
+
+Result<ModelConfig> find_model(const std::string& name) {
+  SS_TRY(const NamedShape shape, find_named_shape(name));
+  return parse_model_config(shape.config_json, name);
+}
+
+}  // namespace
+
+const std::vector<Variant>& all_variants() {
+  static const std::vector<Variant> variants{{"bf16", WeightEncoding::kBf16, ActQuant::kNone},
+                                             {"f16", WeightEncoding::kF16, ActQuant::kNone},
+                                             {"int8", WeightEncoding::kInt8PerRow, ActQuant::kNone},
+                                             {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
+                                             {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow}};
+  return variants;
+}
+
+Result<std::vector<MatmulShape>> matmul_shapes(const std::vector<std::string>& models, bool with_heads) {
+  std::vector<MatmulShape> shapes;
+  const auto add = [&shapes](const MatmulShape& shape) {
+    const bool known = std::ranges::any_of(
+        shapes, [&shape](const MatmulShape& other) { return other.k == shape.k && other.n == shape.n; });
+    if (!known) shapes.push_back(shape);
+  };
+  for (const std::string& name : models) {
+    SS_TRY(const ModelConfig model, find_model(name));
+    add({name, "qkv", model.dim, model.q_dim() + 2 * model.kv_dim()});
+    add({name, "o", model.q_dim(), model.dim});
+    add({name, "gate_up", model.dim, 2 * model.ffn_dim});
+    add({name, "down", model.ffn_dim, model.dim});
+    if (with_heads) add({name, "head", model.dim, model.vocab_size});
+  }
+  return shapes;
+}
+
+Result<std::vector<AttentionShape>> attention_shapes(const std::vector<std::string>& models) {
+  std::vector<AttentionShape> shapes;
+  for (const std::string& name : models) {
+    SS_TRY(const ModelConfig model, find_model(name));
+    const HeadShape heads{static_cast<std::int32_t>(model.n_heads), static_cast<std::int32_t>(model.n_kv_heads),
+                          static_cast<std::int32_t>(model.head_dim)};
+    shapes.push_back({name, heads, 1, 1, 1024});
+    shapes.push_back({name, heads, 1, 1, 8192});
+    shapes.push_back({name, heads, 16, 1, 1024});
+    shapes.push_back({name, heads, 1, 512, 512});
+    shapes.push_back({name, heads, 1, 512, 4096});
+  }
+  return shapes;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,87 @@
+#include "harness_support.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/clock.h"
+
+namespace secondsource::kernel_bench {
+
+Batch OwnedBatch::view() const {
+  return {.token_ids = token_ids,
+          .positions = positions,
+          .kv_slots = kv_slots,
+          .q_starts = q_starts,
+          .kv_lengths = kv_lengths,
+          .block_table = block_table,
+          .seq_slots = seq_slots,
+          .logit_rows = {},
+          .sampling = {},
+          .max_pages_per_seq = max_pages_per_seq};
+}
+
+Bucket OwnedBatch::bucket() const {
+  return {.max_tokens = static_cast<std::int32_t>(token_ids.size()),
+          .max_seqs = static_cast<std::int32_t>(kv_lengths.size()),
+          .max_logit_rows = 0,
+          .max_pages_per_seq = max_pages_per_seq};
+}
+
+Result<StepResult> run_step(Backend& backend, Step& step, const OwnedBatch& batch) {
+  constexpr std::int64_t kDeadlineNs = 120'000'000'000;
+  SS_TRY(const Ticket ticket, step.submit(batch.view()));
+  return backend.wait(ticket, {.at_ns = now_ns() + kDeadlineNs});
+}
+
+namespace {
+
+bool is_timed(const OpGroup& group, std::int32_t first_op) {
+  return std::ranges::any_of(group.ops, [first_op](std::int32_t op) { return op >= first_op; });
+}
+
+}  // namespace
+
+Result<std::int64_t> time_of_operations(const Step& step, const StepResult& result, std::int32_t first_op) {
+  std::int64_t ns = 0;
+  for (const GroupTime& time : result.groups) {
+    const auto index = static_cast<std::size_t>(time.group);
+    if (index < step.groups().size() && is_timed(step.groups()[index], first_op)) ns += time.ns;
+  }
+  if (ns <= 0) return Error{ErrorCode::kUnsupported, "the backend does not time the groups of a traced step"};
+  return ns;
+}
+
+std::string kernels_of(const Step& step, std::int32_t first_op) {
+  std::vector<std::string> names;
+  for (const OpGroup& group : step.groups()) {
+    if (is_timed(group, first_op) && std::ranges::find(names, group.kernel) == names.end()) {
+      names.push_back(group.kernel);
+    }
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::vector<std::int64_t> sample_of(std::int64_t size, std::int64_t n) {
+  std::vector<std::int64_t> picked;
+  const std::int64_t count = std::min(size, n);
+  for (std::int64_t i = 0; i < count; ++i) {
+    picked.push_back(count == 1 ? 0 : i * (size - 1) / (count - 1));
+  }
+  return picked;
+}
+
+Result<void> check_close(std::span<const float> found, std::span<const float> expected,
+                         std::span<const double> tolerance, const std::string& what) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double error = std::fabs(static_cast<double>(found[i]) - static_cast<double>(expected[i]));
+    if (error <= tolerance[i]) continue;  // false for NaN
+    return Error{ErrorCode::kInternal,
+                 fmt::format("WRONG {}: sample {}: expected {:.7g}, found {:.7g}, tolerance {:.2g}", what, i,
+                             expected[i], found[i], tolerance[i])};
+  }
+  return {};
+}
+
+}  // namespace secondsource::kernel_bench

@@ -1,0 +1,42 @@
+#pragma once
+// Pieces that both kinds of case share.
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace secondsource::kernel_bench {
+
+/// A batch with memory of its own.
+struct OwnedBatch {
+  std::vector<std::int32_t> token_ids;
+  std::vector<std::int32_t> positions;
+  std::vector<std::int32_t> kv_slots;
+  std::vector<std::int32_t> q_starts{0};
+  std::vector<std::int32_t> kv_lengths;
+  std::vector<std::int32_t> block_table;
+  std::vector<std::int32_t> seq_slots;
+  std::int32_t max_pages_per_seq = 1;
+
+  [[nodiscard]] Batch view() const;
+  [[nodiscard]] Bucket bucket() const;
+};
+
+/// Submits and waits, for at most two minutes.
+Result<StepResult> run_step(Backend& backend, Step& step, const OwnedBatch& batch);
+
+/// Time of the groups that contain an operation from `first_op` on.
+Result<std::int64_t> time_of_operations(const Step& step, const StepResult& result, std::int32_t first_op);
+
+/// Kernel names of those groups, each once.
+std::string kernels_of(const Step& step, std::int32_t first_op);
+
+/// At most `n` of [0, size): the first, the last, and evenly between.
+std::vector<std::int64_t> sample_of(std::int64_t size, std::int64_t n);
+
+/// Is each element within its tolerance? Errors: kInternal, with the first that is not.
+Result<void> check_close(std::span<const float> found, std::span<const float> expected,
+                         std::span<const double> tolerance, const std::string& what);
+
+}  // namespace secondsource::kernel_bench

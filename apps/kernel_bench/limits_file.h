@@ -1,0 +1,17 @@
+#pragma once
+// Machine limits as JSON, so that many runs are held against one measurement, taken when the machine was quiet.
+
+#include <filesystem>
+#include <string>
+
+#include "measure/machine_limits.h"
+
+namespace secondsource {
+
+[[nodiscard]] std::string limits_to_json(const MachineLimits& limits);
+/// Errors: kIo, kInvalidInput.
+Result<MachineLimits> read_limits(const std::filesystem::path& file);
+/// For people: one line a limit.
+[[nodiscard]] std::string limits_to_text(const MachineLimits& limits);
+
+}  // namespace secondsource

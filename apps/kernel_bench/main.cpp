@@ -1,0 +1,285 @@
+// kernel_bench: matmul and attention of every backend at the shapes of known models, under Google Benchmark. Every case
+// is compared with the reference backend before it is timed. README.md has the flags and how to read the output.
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "backend/module.h"
+#include "core/file.h"
+#include "harness.h"
+#include "limits_file.h"
+
+namespace secondsource {
+namespace {
+
+// A cell that takes longer for one repetition is run once.
+constexpr double kMinTimeS = 0.1;
+// Copies of a weight together: several times a last-level cache.
+constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
+
+struct Flags {
+  bool machine_only = false;
+  std::vector<std::string> backends;
+  std::vector<std::string> variants;
+  std::vector<std::string> models{"Llama-3.2-1B"};
+  std::vector<std::int32_t> rows{1, 4, 16, 64, 512};
+  std::vector<std::string> options;  ///< BACKEND:KEY=VALUE
+  std::string modules;
+  std::string limits_file;
+  std::string save_limits;
+  std::int32_t n_threads = 0;
+  bool with_heads = false;
+};
+
+/// What all registered benchmarks share.
+struct Bench {
+  Flags flags;
+  std::vector<Module> modules;
+  std::optional<MachineLimits> limits;
+  int n_wrong = 0;
+  // The weights used last: cases of one weight follow each other, and two sets need not be in memory at once.
+  std::string weights_key;
+  std::shared_ptr<MatmulWeights> weights;
+  std::string prepared_key;
+  std::unique_ptr<PreparedCase> prepared;
+};
+
+BackendOptions options_of(const Flags& flags, const std::string& backend) {
+  BackendOptions options;
+  options.n_threads = flags.n_threads;
+  for (const std::string& text : flags.options) {
+    const std::size_t colon = text.find(':');
+    const std::size_t equals = text.find('=', colon == std::string::npos ? 0 : colon);
+    if (colon == std::string::npos || equals == std::string::npos || text.substr(0, colon) != backend) continue;
+    options.extra.emplace_back(text.substr(colon + 1, equals - colon - 1), text.substr(equals + 1));
+  }
+  return options;
+}
+
+MakeBackend maker(const Bench& bench, const std::string& backend) {
+  return [&bench, backend] { return create_backend(bench.modules, backend, options_of(bench.flags, backend)); };
+}
+
+MakeBackend reference_maker(const Bench& bench) {
+  return [&bench] { return create_backend(bench.modules, "reference", {}); };
+}
+
+/// The multiply-add rate that the variant's products could reach: that of the narrowest type both inputs are exact in.
+double peak_of(const MachineLimits& limits, const std::string& variant) {
+  if (variant == "int8-w8a8" && limits.int8_all) return limits.int8_all->best;
+  if (variant != "f16" && variant != "f32" && limits.bf16_all) return limits.bf16_all->best;
+  return limits.f32_all.best;
+}
+
+struct Rates {
+  double median_per_s = 0.0;
+  double best_per_s = 0.0;
+};
+
+/// Operations per second over the repetitions of one benchmark.
+Rates rates_of(std::vector<double> ns_per_operation) {
+  std::ranges::sort(ns_per_operation);
+  return {1e9 / ns_per_operation[ns_per_operation.size() / 2], 1e9 / ns_per_operation.front()};
+}
+
+void set_counters(benchmark::State& state, const Bench& bench, const PreparedCase& prepared, const Rates& rates,
+                  const std::string& variant, bool is_host) {
+  const double bytes = prepared.bytes_per_operation();
+  const double flops = prepared.flops_per_operation();
+  state.counters["GB/s"] = rates.median_per_s * bytes / 1e9;
+  state.counters["GFLOP/s"] = rates.median_per_s * flops / 1e9;
+  state.SetLabel(prepared.kernel());
+  if (!bench.limits || !is_host) return;
+  // Of whichever limit is nearer: that is the one which binds.
+  const double of_read = bytes / bench.limits->read_all_huge.best;
+  const double of_peak = flops / peak_of(*bench.limits, variant);
+  state.counters[of_read > of_peak ? "of_read" : "of_peak"] = rates.median_per_s * std::max(of_read, of_peak);
+  state.counters["best"] = rates.best_per_s * std::max(of_read, of_peak);
+}
+
+using Prepare = std::function<Result<std::unique_ptr<PreparedCase>>()>;
+
+void run_benchmark(benchmark::State& state, Bench& bench, const std::string& name, const Prepare& prepare,
+                   const std::string& variant, bool is_host) {
+  if (bench.prepared_key != name) {
+    bench.prepared.reset();
+    bench.prepared_key.clear();
+    auto prepared = prepare();
+    if (!prepared) {
+      if (prepared.error().code == ErrorCode::kInternal) ++bench.n_wrong;
+      state.SkipWithError(prepared.error().message.c_str());
+      return;
+    }
+    bench.prepared = std::move(prepared).value();
+    bench.prepared_key = name;
+  }
+  std::vector<double> ns_per_operation;
+  for ([[maybe_unused]] auto turn : state) {
+    const auto repetition = bench.prepared->repeat();
+    if (!repetition) {
+      state.SkipWithError(repetition.error().message.c_str());
+      return;
+    }
+    const double ns = static_cast<double>(repetition->ns) / static_cast<double>(repetition->n_operations);
+    ns_per_operation.push_back(ns);
+    state.SetIterationTime(static_cast<double>(repetition->ns) / 1e9);
+  }
+  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, is_host);
+}
+
+void register_case(Bench& bench, const std::string& name, const std::string& variant, bool is_host, Prepare prepare) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [&bench, name, variant, is_host, prepare = std::move(prepare)](benchmark::State& state) {
+                                 run_benchmark(state, bench, name, prepare, variant, is_host);
+                               })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(kMinTimeS);
+}
+
+void register_matmuls(Bench& bench, const std::string& backend, bool is_host, const std::vector<MatmulShape>& shapes,
+                      const Variant& variant) {
+  for (const MatmulShape& shape : shapes) {
+    const std::string weights_key = fmt::format("{}/{}/k:{}/n:{}", backend, variant.name, shape.k, shape.n);
+    for (const std::int32_t m : bench.flags.rows) {
+      const std::string name =
+          fmt::format("BM_matmul/{}/{}/m:{}/k:{}/n:{}", backend, variant.name, m, shape.k, shape.n);
+      register_case(bench, name, variant.name, is_host,
+                    [&bench, backend, shape, variant, m, weights_key]() -> Result<std::unique_ptr<PreparedCase>> {
+                      if (bench.weights_key != weights_key) {
+                        bench.weights.reset();
+                        bench.weights_key.clear();
+                        SS_TRY(bench.weights,
+                               MatmulWeights::prepare(maker(bench, backend), shape, variant, kMinRotatedBytes));
+                        bench.weights_key = weights_key;
+                      }
+                      return prepare_matmul(bench.weights, shape, variant, m, reference_maker(bench));
+                    });
+    }
+  }
+}
+
+void register_attentions(Bench& bench, const std::string& backend, bool is_host, DType kv_dtype,
+                         const std::vector<AttentionShape>& shapes) {
+  for (const AttentionShape& shape : shapes) {
+    const std::string name = fmt::format("BM_attention/{}/{}/seqs:{}/q:{}/kv:{}/heads:{}/kv_heads:{}/dim:{}", backend,
+                                         to_string(kv_dtype), shape.n_seqs, shape.n_queries, shape.n_cached,
+                                         shape.heads.n_heads, shape.heads.n_kv_heads, shape.heads.head_dim);
+    register_case(bench, name, std::string(to_string(kv_dtype)), is_host, [&bench, backend, shape] {
+      return prepare_attention(maker(bench, backend), shape, reference_maker(bench));
+    });
+  }
+}
+
+/// Everything that was asked for and that the backends can do. Errors: kInvalidInput, kUnavailable.
+Result<void> register_all(Bench& bench) {
+  SS_TRY(const std::vector<MatmulShape> shapes, matmul_shapes(bench.flags.models, bench.flags.with_heads));
+  SS_TRY(const std::vector<AttentionShape> attentions, attention_shapes(bench.flags.models));
+  std::vector<std::string> backends = bench.flags.backends;
+  if (backends.empty()) {
+    // The reference is checked against, and is thousands of times slower: timed only when it is named.
+    for (const Module& module : bench.modules) {
+      if (module.unavailable.empty() && module.name != "reference") backends.push_back(module.name);
+    }
+  }
+  for (const std::string& backend : backends) {
+    SS_TRY(const std::unique_ptr<Backend> probe, maker(bench, backend)());
+    const DeviceInfo& device = probe->device();
+    benchmark::AddCustomContext("backend." + backend, device.name);
+    for (const Variant& variant : all_variants()) {
+      const bool wanted = bench.flags.variants.empty() ||
+                          std::ranges::find(bench.flags.variants, variant.name) != bench.flags.variants.end();
+      if (!wanted) continue;
+      if (const Support support = probe->supports_weight(variant.encoding, variant.act); !support.supported) {
+        benchmark::AddCustomContext(fmt::format("declined.{}.{}", backend, variant.name), support.reason);
+        continue;
+      }
+      register_matmuls(bench, backend, device.is_host, shapes, variant);
+    }
+    register_attentions(bench, backend, device.is_host, device.kv_dtype, attentions);
+  }
+  return {};
+}
+
+Result<void> find_limits(Bench& bench) {
+  const Flags& flags = bench.flags;
+  if (!flags.limits_file.empty()) {
+    SS_TRY(bench.limits, read_limits(flags.limits_file));
+  } else {
+    SS_TRY(bench.limits, measure_machine_limits({.n_threads = flags.n_threads}));
+  }
+  if (!flags.save_limits.empty()) SS_TRY_VOID(write_file(flags.save_limits, limits_to_json(*bench.limits)));
+  if (flags.machine_only) {
+    fmt::print("{}", limits_to_text(*bench.limits));
+  } else {
+    fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
+  }
+  return {};
+}
+
+void add_flags(CLI::App& app, Flags& flags) {
+  app.add_flag("--machine", flags.machine_only, "measure this machine's limits, print them and end");
+  app.add_option("--save-limits", flags.save_limits, "write the limits to this file, as JSON");
+  app.add_option("--limits", flags.limits_file, "take the limits from this file instead of measuring");
+  app.add_option("--backend", flags.backends, "backends to time (default: all but reference)")->delimiter(',');
+  app.add_option("--variant", flags.variants, "bf16, f16, int8, int4, int8-w8a8 (default: all)")->delimiter(',');
+  app.add_option("--model", flags.models, "named shapes, see bundles/shapes (default: Llama-3.2-1B)")->delimiter(',');
+  app.add_option("--rows", flags.rows, "row counts of the products (default: 1,4,16,64,512)")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 512));
+  app.add_option("--option", flags.options, "BACKEND:KEY=VALUE, as the backend's README documents");
+  app.add_option("--modules", flags.modules, "folder with the backend modules");
+  app.add_option("--threads", flags.n_threads, "threads of host backends and of the limits (default: all CPUs)");
+  app.add_flag("--heads", flags.with_heads, "also the vocabulary projections, which need gigabytes");
+  app.allow_extras();  // Google Benchmark's own
+  app.footer(
+      "Flags of Google Benchmark follow as usual, for example --benchmark_filter='matmul/cpu/.*/m:1/'.\n"
+      "Example: kernel_bench --variant bf16,int8 --rows 1,512 --benchmark_out=kernels.json");
+}
+
+int run(int argc, char** argv) {
+  Bench bench;
+  CLI::App app{"Times matmul and attention of every backend, verified against the reference first."};
+  add_flags(app, bench.flags);
+  CLI11_PARSE(app, argc, argv);
+  const auto fail = [](const Error& error) {
+    fmt::print(stderr, "kernel_bench: {}\n", error.message);
+    return 2;
+  };
+  if (auto found = find_limits(bench); !found) return fail(found.error());
+  if (bench.flags.machine_only) return 0;
+  std::vector<std::filesystem::path> folders;
+  if (!bench.flags.modules.empty()) folders.emplace_back(bench.flags.modules);
+  if (folders.empty()) folders = module_folders(argv[0]);
+  bench.modules = load_modules(folders);
+
+  std::vector<std::string> rest = app.remaining();
+  std::vector<char*> arguments{argv[0]};
+  for (std::string& argument : rest) arguments.push_back(argument.data());
+  int n_arguments = static_cast<int>(arguments.size());
+  benchmark::Initialize(&n_arguments, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(n_arguments, arguments.data())) return 2;
+  if (auto registered = register_all(bench); !registered) return fail(registered.error());
+  const std::size_t n_run = benchmark::RunSpecifiedBenchmarks();
+  bench.prepared.reset();
+  bench.weights.reset();
+  benchmark::Shutdown();
+  if (n_run == 0) return fail({ErrorCode::kInvalidInput, "no benchmark matches"});
+  if (bench.n_wrong > 0) {
+    fmt::print(stderr, "kernel_bench: {} kernels gave wrong results and were not timed\n", bench.n_wrong);
+    return 3;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace secondsource
+
+int main(int argc, char** argv) {
+  return secondsource::run(argc, argv);
+}

@@ -1,0 +1,207 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/weight_rows.h"
+#include "core/checked.h"
+#include "harness.h"
+#include "harness_support.h"
+#include "random_weight.h"
+
+namespace secondsource {
+namespace {
+
+using namespace kernel_bench;
+
+constexpr std::int32_t kMaxRows = 512;
+constexpr std::int64_t kCheckedRows = 8;
+constexpr std::int64_t kCheckedColumns = 64;
+constexpr std::uint64_t kInputSeed = 7;
+
+std::int64_t encoded_bytes(const MatmulShape& shape, WeightEncoding encoding) {
+  const std::int64_t n_values = shape.n * shape.k;
+  const std::int64_t n_scales = shape.n * scales_per_row(encoding, shape.k);
+  if (encoding == WeightEncoding::kInt4Group32) return n_values / 2 + 2 * n_scales;
+  return n_values * static_cast<std::int64_t>(transfer_bytes_per_value(encoding)) + 4 * n_scales;
+}
+
+/// Embed, then the product with each copy in turn.
+StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs, const std::vector<WeightId>& copies,
+                        std::int64_t n_columns) {
+  StepGraph graph;
+  graph.values.push_back({.cols = static_cast<std::int32_t>(shape.k)});
+  // Inputs of deviation 1.
+  graph.ops.emplace_back(Embed{inputs, ValueId{0}, std::sqrt(static_cast<float>(shape.k))});
+  graph.labels.emplace_back("inputs");
+  for (std::size_t copy = 0; copy < copies.size(); ++copy) {
+    const auto out = ValueId{static_cast<std::int32_t>(graph.values.size())};
+    graph.values.push_back({.cols = static_cast<std::int32_t>(n_columns), .observed = copy == 0});
+    Matmul matmul{.x = ValueId{0}, .weight = copies[copy], .out = out};
+    matmul.act = act;
+    graph.ops.emplace_back(matmul);
+    graph.labels.push_back(fmt::format("product.{}", copy));
+  }
+  return graph;
+}
+
+/// Rows of the input table, all as padding: a product does not look at sequences.
+OwnedBatch rows_batch(const std::vector<std::int64_t>& rows) {
+  OwnedBatch batch;
+  for (const std::int64_t row : rows) {
+    batch.token_ids.push_back(static_cast<std::int32_t>(row));
+    batch.positions.push_back(0);
+    batch.kv_slots.push_back(-1);
+  }
+  batch.q_starts = {0, 0};
+  batch.kv_lengths = {1};
+  batch.block_table = {0};
+  batch.seq_slots = {0};
+  return batch;
+}
+
+std::vector<std::int64_t> first_rows(std::int64_t n) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) rows[static_cast<std::size_t>(i)] = i;
+  return rows;
+}
+
+Result<KvPoolId> smallest_pool(Backend& backend) {
+  const DeviceInfo& device = backend.device();
+  return backend.create_kv_pool(
+      {.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = device.page_tokens, .dtype = device.kv_dtype}, 1);
+}
+
+/// Euclidean norm of each picked row.
+Result<std::vector<double>> row_norms(const WeightSource& source, WeightEncoding encoding, std::int64_t n_cols,
+                                      const std::vector<std::int64_t>& rows) {
+  std::vector<double> norms;
+  std::vector<std::byte> values(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding));
+  std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, n_cols)));
+  std::vector<float> row(static_cast<std::size_t>(n_cols));
+  for (const std::int64_t index : rows) {
+    SS_TRY_VOID(source.read_rows(index, 1, values, scales));
+    decode_weight_rows(encoding, n_cols, {.first_row = index, .n_rows = 1, .values = values, .scales = scales}, row);
+    double sum = 0.0;
+    for (const float value : row) sum += static_cast<double>(value) * static_cast<double>(value);
+    norms.push_back(std::sqrt(sum));
+  }
+  return norms;
+}
+
+struct Sample {
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> columns;
+};
+
+/// The sampled results by the reference, [rows, columns].
+Result<std::vector<float>> expected_results(const MakeBackend& reference, const MatmulWeights& weights,
+                                            const MatmulShape& shape, const Variant& variant, const Sample& sample) {
+  SS_TRY(const std::unique_ptr<Backend> backend, reference());
+  const auto n_columns = static_cast<std::int64_t>(sample.columns.size());
+  const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
+  SS_TRY(const WeightId table,
+         backend->prepare_weight(matrix_spec("inputs", kMaxRows, shape.k, WeightEncoding::kF32, inputs)));
+  const auto picked =
+      std::make_shared<PickedRows>(weights.sources().front(), sample.columns, variant.encoding, shape.k);
+  SS_TRY(const WeightId weight,
+         backend->prepare_weight(matrix_spec("sample", n_columns, shape.k, variant.encoding, picked)));
+  SS_TRY(const KvPoolId pool, smallest_pool(*backend));
+  const OwnedBatch batch = rows_batch(sample.rows);
+  const StepGraph graph = product_graph(shape, variant.act, table, {weight}, n_columns);
+  SS_TRY(const std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, Trace::kOff));
+  SS_TRY(const StepResult done, run_step(*backend, *step, batch));
+  (void)done;
+  return step->read_value(ValueId{1});
+}
+
+Result<void> verify(const MakeBackend& reference, const MatmulWeights& weights, const MatmulShape& shape,
+                    const Variant& variant, const Step& step, std::int32_t m) {
+  const Sample sample{sample_of(m, kCheckedRows), sample_of(shape.n, kCheckedColumns)};
+  SS_TRY(const std::vector<float> all, step.read_value(ValueId{1}));
+  SS_TRY(const std::vector<float> expected, expected_results(reference, weights, shape, variant, sample));
+  const RandomWeight inputs(WeightEncoding::kF32, shape.k, kInputSeed);
+  SS_TRY(const std::vector<double> x_norms, row_norms(inputs, WeightEncoding::kF32, shape.k, sample.rows));
+  SS_TRY(const std::vector<double> w_norms,
+         row_norms(*weights.sources().front(), variant.encoding, shape.k, sample.columns));
+  // Independent roundings of k products with BF16 inputs (2 u, u = 2^-9) spread like |x| |w| / sqrt(k); 8 of those, and
+  // as much again for f32 sums, are never reached by luck and always by a bug.
+  const double unit = 8.0 * 2.0 * 0x1p-9;
+  const auto root_k = std::sqrt(static_cast<double>(shape.k));
+  std::vector<float> found;
+  std::vector<double> tolerance;
+  for (std::size_t r = 0; r < sample.rows.size(); ++r) {
+    for (std::size_t c = 0; c < sample.columns.size(); ++c) {
+      found.push_back(all[static_cast<std::size_t>(sample.rows[r] * shape.n + sample.columns[c])]);
+      tolerance.push_back(unit * x_norms[r] * w_norms[c] / root_k);
+    }
+  }
+  return check_close(found, expected, tolerance, fmt::format("product k={} n={} m={}", shape.k, shape.n, m));
+}
+
+class PreparedMatmul final : public PreparedCase {
+ public:
+  PreparedMatmul(std::shared_ptr<MatmulWeights> weights, std::unique_ptr<Step> step, OwnedBatch batch, double bytes,
+                 double flops)
+      : weights_(std::move(weights)), step_(std::move(step)), batch_(std::move(batch)), bytes_(bytes), flops_(flops) {}
+
+  Result<Repetition> repeat() override {
+    SS_TRY(const StepResult result, run_step(weights_->backend(), *step_, batch_));
+    SS_TRY(const std::int64_t ns, time_of_operations(*step_, result, 1));
+    return Repetition{ns, static_cast<std::int64_t>(weights_->copies().size())};
+  }
+  [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
+  [[nodiscard]] double flops_per_operation() const override { return flops_; }
+  [[nodiscard]] std::string kernel() const override { return kernels_of(*step_, 1); }
+
+ private:
+  std::shared_ptr<MatmulWeights> weights_;  // outlives the step
+  std::unique_ptr<Step> step_;
+  OwnedBatch batch_;
+  double bytes_;
+  double flops_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend& make, const MatmulShape& shape,
+                                                              const Variant& variant, std::int64_t min_bytes) {
+  auto weights = std::make_shared<MatmulWeights>();
+  SS_TRY(weights->backend_, make());
+  if (const Support support = weights->backend_->supports_weight(variant.encoding, variant.act); !support.supported) {
+    return Error{ErrorCode::kUnsupported, support.reason};
+  }
+  const std::int64_t n_copies =
+      std::clamp<std::int64_t>(ceil_divide(min_bytes, encoded_bytes(shape, variant.encoding)), 1, 64);
+  for (std::int64_t copy = 0; copy < n_copies; ++copy) {
+    weights->sources_.push_back(
+        std::make_shared<RandomWeight>(variant.encoding, shape.k, 100 + static_cast<std::uint64_t>(copy)));
+    SS_TRY(const WeightId id,
+           weights->backend_->prepare_weight(matrix_spec(fmt::format("copy.{}", copy), shape.n, shape.k,
+                                                         variant.encoding, weights->sources_.back())));
+    weights->copies_.push_back(id);
+  }
+  const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
+  SS_TRY(weights->inputs_,
+         weights->backend_->prepare_weight(matrix_spec("inputs", kMaxRows, shape.k, WeightEncoding::kF32, inputs)));
+  SS_TRY(weights->pool_, smallest_pool(*weights->backend_));
+  return weights;
+}
+
+Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeights> weights, const MatmulShape& shape,
+                                                     const Variant& variant, std::int32_t m,
+                                                     const MakeBackend& reference) {
+  OwnedBatch batch = rows_batch(first_rows(m));
+  const StepGraph graph = product_graph(shape, variant.act, weights->inputs(), weights->copies(), shape.n);
+  SS_TRY(std::unique_ptr<Step> step,
+         weights->backend().compile(graph, batch.bucket(), weights->pool(), Trace::kGroups));
+  SS_TRY(const StepResult first, run_step(weights->backend(), *step, batch));
+  (void)first;
+  SS_TRY_VOID(verify(reference, *weights, shape, variant, *step, m));
+  const auto bytes = static_cast<double>(encoded_bytes(shape, variant.encoding));
+  const double flops = 2.0 * m * static_cast<double>(shape.n) * static_cast<double>(shape.k);
+  return std::unique_ptr<PreparedCase>(
+      std::make_unique<PreparedMatmul>(std::move(weights), std::move(step), std::move(batch), bytes, flops));
+}
+
+}  // namespace secondsource

@@ -1,0 +1,99 @@
+#include "random_weight.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/half.h"
+#include "core/random.h"
+
+namespace secondsource {
+namespace {
+
+// Larger than a row of any model, and prime, so that rows do not repeat in step with anything.
+constexpr std::int64_t kPoolValues = 1'000'003;
+
+template <typename T>
+void put(std::vector<std::byte>& pool, std::int64_t index, T value) {
+  std::memcpy(pool.data() + static_cast<std::size_t>(index) * sizeof(T), &value, sizeof(T));
+}
+
+}  // namespace
+
+RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::uint64_t seed)
+    : encoding_(encoding), n_cols_(n_cols), seed_(seed) {
+  pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
+  const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
+  const float half_width = deviation * std::sqrt(3.0F);  // of a uniform distribution
+  const int largest = encoding == WeightEncoding::kInt8PerRow ? 127 : 7;
+  // FP16 holds the scales of int4.
+  scale_ = round_to_f16(half_width / static_cast<float>(largest));
+  for (std::int64_t i = 0; i < kPoolValues; ++i) {
+    const auto unit = static_cast<float>(2.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 1.0);
+    switch (encoding) {
+      case WeightEncoding::kF32:
+        put(pool_, i, unit * half_width);
+        break;
+      case WeightEncoding::kBf16:
+        put(pool_, i, to_bf16(unit * half_width));
+        break;
+      case WeightEncoding::kF16:
+        put(pool_, i, to_f16(unit * half_width));
+        break;
+      case WeightEncoding::kInt8PerRow:
+      case WeightEncoding::kInt4Group32:
+        put(pool_, i, static_cast<std::int8_t>(std::lround(unit * static_cast<float>(largest))));
+        break;
+    }
+  }
+}
+
+Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                                     std::span<float> scales) const {
+  const std::size_t value_bytes = transfer_bytes_per_value(encoding_);
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    // Random places in the pool: neighbouring rows are unrelated.
+    const std::uint64_t start = random_bits(seed_ + 1, static_cast<std::uint64_t>(first_row + row));
+    for (std::int64_t column = 0; column < n_cols_;) {
+      const auto from = static_cast<std::int64_t>((start + static_cast<std::uint64_t>(column)) % kPoolValues);
+      const std::int64_t n = std::min(n_cols_ - column, kPoolValues - from);
+      std::memcpy(values.data() + static_cast<std::size_t>(row * n_cols_ + column) * value_bytes,
+                  pool_.data() + static_cast<std::size_t>(from) * value_bytes,
+                  static_cast<std::size_t>(n) * value_bytes);
+      column += n;
+    }
+  }
+  std::ranges::fill(scales, scale_);
+  return {};
+}
+
+PickedRows::PickedRows(std::shared_ptr<const WeightSource> source, std::vector<std::int64_t> rows,
+                       WeightEncoding encoding, std::int64_t n_cols)
+    : source_(std::move(source)),
+      rows_(std::move(rows)),
+      row_bytes_(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding)),
+      row_scales_(static_cast<std::size_t>(scales_per_row(encoding, n_cols))) {}
+
+Result<void> PickedRows::read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                                   std::span<float> scales) const {
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    SS_TRY_VOID(source_->read_rows(rows_[static_cast<std::size_t>(first_row + row)], 1,
+                                   values.subspan(at * row_bytes_, row_bytes_),
+                                   scales.subspan(at * row_scales_, row_scales_)));
+  }
+  return {};
+}
+
+WeightSpec matrix_spec(std::string name, std::int64_t n_rows, std::int64_t n_cols, WeightEncoding encoding,
+                       std::shared_ptr<const WeightSource> source) {
+  WeightSpec spec;
+  spec.name = std::move(name);
+  spec.n_rows = n_rows;
+  spec.n_cols = n_cols;
+  spec.encoding = encoding;
+  spec.parts = {{n_rows, std::move(source)}};
+  return spec;
+}
+
+}  // namespace secondsource
