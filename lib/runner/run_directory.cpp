@@ -40,11 +40,16 @@ Result<RunDirectory> RunDirectory::create(const std::filesystem::path& folder, c
   return RunDirectory(folder, record, std::move(journal), {});
 }
 
+Result<RunRecord> RunDirectory::read_record(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kRunFile;
+  SS_TRY(const std::string text, read_file(path));
+  return run_record_from_json(text, path.string());
+}
+
 Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder) {
   const std::filesystem::path run_file = folder / kRunFile;
   const std::filesystem::path samples_file = folder / kSamplesFile;
-  SS_TRY(const std::string run_text, read_file(run_file));
-  SS_TRY(RunRecord record, run_record_from_json(run_text, run_file.string()));
+  SS_TRY(RunRecord record, read_record(folder));
   std::string text;
   // Killed between the two files: the journal has not begun yet.
   if (std::filesystem::exists(samples_file)) {

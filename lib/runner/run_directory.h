@@ -16,6 +16,8 @@ class RunDirectory {
  public:
   /// Creates the folder, writes run.json, begins the journal. Errors: kInvalidInput when there is a run already; kIo.
   static Result<RunDirectory> create(const std::filesystem::path& folder, const RunRecord& record);
+  /// The record of an existing run, without touching it. Errors: kInvalidInput, kIo.
+  static Result<RunRecord> read_record(const std::filesystem::path& folder);
   /// Reads a run that was interrupted, notes the resumption in its run.json, and cuts the journal's torn end off.
   /// Errors: kInvalidInput, kIo.
   static Result<RunDirectory> resume(const std::filesystem::path& folder);

@@ -24,7 +24,7 @@ constexpr std::int32_t kDefaultOutputTokens = 32;
 constexpr std::int32_t kDefaultPromptTokens = 256;
 // Three repetitions of 25 support a 95th percentile with its interval.
 constexpr std::int32_t kSingleStreamRequests = 25;
-constexpr double kServerSeconds = 4.0;
+constexpr double kServerSeconds = 2.0;
 constexpr std::int32_t kOracleRequests = 2;
 // The oracle's plain loops would take minutes for one request of a larger model.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
@@ -196,7 +196,7 @@ class Planner {
 
   Result<void> choose_scenarios() {
     const std::vector<std::string> texts = request_.scenarios.empty()
-                                               ? std::vector<std::string>{"single-stream", "offline:16", "server:4"}
+                                               ? std::vector<std::string>{"single-stream", "offline:16", "server:8"}
                                                : request_.scenarios;
     std::set<std::string> names;
     for (const std::string& text : texts) {

@@ -18,8 +18,8 @@ struct RunSettings {
   double max_time_s = 0;              ///< 0: no limit
   double step_deadline_s = 120;
   double cell_deadline_s = 1800;
-  double cell_budget_s = 10;                ///< single-stream ends a cell's repetitions early past this
-  std::string oracle = "reference";         ///< backend that answers where a bundle has no expected outputs
+  double cell_budget_s = 10;  ///< single-stream ends a cell's repetitions early past this
+  std::string oracle;         ///< backend that answers where a bundle has no expected outputs; empty: none
   std::vector<std::string> named_backends;  ///< by --backend or --require: their absence is a failure
   bool strict = false;
   friend bool operator==(const RunSettings&, const RunSettings&) = default;

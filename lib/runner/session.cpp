@@ -148,7 +148,7 @@ class Session {
     SS_TRY(failure, worker->golden(answers, listener, record));
     if (failure) return failure;
     if (record.verdict == "failed") {
-      progress_.note(fmt::format("{}: WRONG TOKENS: {}", stint.id,
+      progress_.note(fmt::format("{}: golden pass failed: {}", stint.id,
                                  record.reasons.empty() ? "the golden pass failed" : record.reasons.front()));
     }
     const JournalLine line = std::move(record);
@@ -159,7 +159,7 @@ class Session {
 
   /// The oracle's answers for a bundle and variant; nullopt where there is no oracle, or it is the one being judged.
   Result<std::optional<OracleAnswers>> oracle_answers(const Stint& stint) {
-    if (stint.backend->name == settings_.oracle) return std::optional<OracleAnswers>();
+    if (settings_.oracle.empty() || stint.backend->name == settings_.oracle) return std::optional<OracleAnswers>();
     const std::string key = stint.bundle->name + "/" + stint.variant;
     if (const auto found = oracle_answers_.find(key); found != oracle_answers_.end()) return found->second;
     BackendRecord oracle;
@@ -186,6 +186,8 @@ class Session {
         continue;
       }
       SS_TRY_VOID(interrupt_.check());
+      // Every cell gets one repetition; what is missing then can be had by --resume.
+      if (repetition > 0 && is_out_of_time()) break;
       say(fmt::format("{} {}/{}", id, repetition + 1, cell.repetitions));
       const PartialRepetition partial = finished_.partial(id, repetition);
       RepetitionPlan plan;
@@ -214,6 +216,14 @@ class Session {
       cell_s = cell_s > 0 ? std::min(cell_s, fair_s) : fair_s;
     }
     return static_cast<std::int64_t>(1e9 * cell_s / std::max(1, cell.repetitions));
+  }
+
+  [[nodiscard]] bool is_out_of_time() {
+    const double spent_s = 1e-9 * static_cast<double>(now_ns() - started_ns_);
+    if (settings_.max_time_s <= 0 || spent_s < settings_.max_time_s) return false;
+    if (!said_out_of_time_) progress_.note("the time is used up: the cells that are left get one repetition each");
+    said_out_of_time_ = true;
+    return true;
   }
 
   Result<void> keep_failure(const Stint& stint, const std::string& cell, const WorkerFailure& failure) {
@@ -302,6 +312,7 @@ class Session {
   FinishedWork finished_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
   bool golden_needed_ = false;
+  bool said_out_of_time_ = false;
   double weight_total_ = 0;
   double weight_skipped_ = 0;
   double weight_done_ = 0;

@@ -44,8 +44,11 @@ std::string kind_of(ErrorCode code) {
 
 Result<WorkerClient> WorkerClient::start(const WorkerCommand& command, WorkerDeadlines deadlines,
                                          const InterruptFlag& interrupt) {
+  const std::size_t stderr_begins_at = file_size(command.stderr_file);
   SS_TRY(WorkerProcess process, WorkerProcess::start(command));
-  return WorkerClient(std::move(process), deadlines, interrupt, command.stderr_file);
+  WorkerClient client(std::move(process), deadlines, interrupt, command.stderr_file);
+  client.stderr_begins_at_ = stderr_begins_at;
+  return client;
 }
 
 Result<WorkerOutcome> WorkerClient::load(const WorkerJob& job, const WorkerListener& listener) {
@@ -158,11 +161,17 @@ WorkerClient::Answer WorkerClient::failed(const Error& error) {
   return {std::nullopt, WorkerFailure{kind_of(error.code), error.message}};
 }
 
+std::size_t WorkerClient::file_size(const std::filesystem::path& path) {
+  std::error_code absent;
+  const auto bytes = std::filesystem::file_size(path, absent);
+  return absent ? 0 : static_cast<std::size_t>(bytes);
+}
+
 std::string WorkerClient::stderr_tail() const {
   constexpr std::size_t kTailBytes = 300;
   const Result<std::string> text = read_file(stderr_file_);
   if (!text) return {};
-  std::string_view tail = *text;
+  std::string_view tail = std::string_view(*text).substr(std::min(stderr_begins_at_, text->size()));
   while (!tail.empty() && tail.back() == '\n') tail.remove_suffix(1);
   const auto newline = tail.rfind('\n');
   if (newline != std::string_view::npos) tail.remove_prefix(newline + 1);

@@ -62,6 +62,8 @@ class WorkerClient {
         deadlines_(deadlines),
         interrupt_(interrupt),
         stderr_file_(std::move(stderr_file)) {}
+  /// 0 when there is none.
+  static std::size_t file_size(const std::filesystem::path& path);
 
   /// The answer to a command: any message but lines and signs of life.
   struct Answer {
@@ -80,6 +82,7 @@ class WorkerClient {
   WorkerDeadlines deadlines_;
   const InterruptFlag& interrupt_;
   std::filesystem::path stderr_file_;
+  std::size_t stderr_begins_at_ = 0;  ///< what stands before is an earlier worker's
   bool alive_ = true;
 };
 
