@@ -94,11 +94,15 @@ def held_back(family: str, seed: object, records: int, questions: int = 1) -> Do
     return documents.sample(family, f"golden-{seed}", "held_back", records, questions)
 
 
+def first(family: str, name: str, records: int, questions: int, wanted: Callable[[Document], bool]) -> Document:
+    """The first document of the wanted sort, counting seeds up."""
+    made = (held_back(family, f"{name}-{n}", records, questions) for n in range(10_000))
+    return next(document for document in made if wanted(document))
+
+
 def with_last(family: str, name: str, records: int, turns: int, wanted: Callable[[Question], bool]) -> Document:
     """The first document whose last question is of the wanted sort."""
-    seeds = (f"{name}-{n}" for n in range(10_000))
-    made = (held_back(family, seed, records, turns) for seed in seeds)
-    return next(document for document in made if wanted(document.questions[turns - 1]))
+    return first(family, name, records, turns, lambda document: wanted(document.questions[turns - 1]))
 
 
 def chats(suites: Suites) -> None:
@@ -143,18 +147,22 @@ def unanswerable(suites: Suites) -> None:
 
 
 def streamed(suites: Suites) -> None:
-    """Long certain answers: counting, repeating, echoing; in other scripts text arrives in part characters."""
-    for i in range(7):
-        document = held_back("sequence", f"stream-{i}", 8 + i)
+    """Long certain answers: digits echoed, numbers counted; a few echoes in other scripts, which are not so certain."""
+    for i in range(10):
+        # A count goes on for as many numbers as there are questions; an echo of digits has no comma.
+        counts = i % 3 == 2
+        wanted = lambda document, counts=counts: (
+            "," in document.questions[0].answer if counts else document.questions[0].answer.strip().isdigit())
+        document = first("sequence", f"stream-{i}", 5 + i // 2, 8, wanted)
         suites.completion("streaming", "streaming", document, document.questions[0], smoke=i < 2, stream=True)
-    for i in range(5):
+    for i in range(2):
         document = with_last("scripts", f"stream-{i}", 4 + i, 1, lambda q: q.prompt == "Echo:")
         suites.completion("streaming", "streaming", document, document.questions[0], smoke=i < 1, stream=True)
 
 
 def scripts(suites: Suites) -> None:
     for i in range(12):
-        echo = i % 2 == 0
+        echo = i % 6 == 5
         wanted = lambda question, echo=echo: (question.prompt == "Echo:") == echo
         document = with_last("scripts", f"scripts-{i}", 3 + i // 2, 1, wanted)
         suites.completion("scripts", "scripts", document, document.questions[0], smoke=i < 2)
