@@ -135,6 +135,15 @@ void summarize_cost(const RunRecord& record, CellSummary& cell) {
   if (prompt_share > 0) cell.usd_per_1k_total = usd_per_1k_tokens(price, output_rate * (1 + prompt_share));
 }
 
+/// Timed requests that left the reference where it was no near tie: as bad as a golden pass that failed.
+void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
+  const auto n_wrong = std::count_if(lines.samples.begin(), lines.samples.end(),
+                                     [](const RequestSample* sample) { return sample->wrong_at.has_value(); });
+  if (n_wrong == 0) return;
+  cell.golden = "failed";
+  cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
+}
+
 CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, const CellLines& lines) {
   CellSummary cell;
   cell.key = planned.key;
@@ -179,6 +188,7 @@ RunSummary summarize(const RunRecord& record, const Journal& journal) {
     CellSummary cell = summarize_cell(record, planned, lines_of[planned.key.id()]);
     const auto golden = golden_of.find(planned.key.bundle + "/" + planned.key.backend + "/" + planned.key.variant);
     cell.golden = golden == golden_of.end() ? "not run" : golden->second.verdict;
+    note_wrong_tokens(lines_of[planned.key.id()], cell);
     if (cell.status == "missing" || cell.status == "partial") {
       for (const FailureRecord& failure : summary.failures) {
         const bool concerns = failure.cell == planned.key.id() || planned.key.id().starts_with(failure.cell + "/") ||
