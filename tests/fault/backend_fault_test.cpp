@@ -21,24 +21,15 @@ struct FaultyRun {
 
 /// Two backends, one of them with the fault.
 FaultyRun run_with(const std::string& fault, const test::ScratchFolder& scratch,
-                   const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"run",
-                                        kBundle,
-                                        "--backend",
-                                        "cpu,reference",
-                                        "--variant",
-                                        "bf16",
-                                        "--scenario",
-                                        "single-stream@/6,offline:2@/6",
-                                        "--repetitions",
-                                        "1",
-                                        "--step-deadline",
-                                        "4s",
-                                        "--fault",
-                                        "cpu=" + fault,
-                                        "--out",
-                                        (scratch.path() / "run").string(),
-                                        "--json"};
+                   const std::vector<std::string>& more = {},
+                   const std::string& scenarios = "single-stream@/6,offline:2@/6") {
+  const std::string out = (scratch.path() / "run").string();
+  std::vector<std::string> arguments = {"run", kBundle, "--backend", "cpu,reference", "--variant", "bf16", "--json"};
+  for (const std::string& text : {std::string("--scenario"), scenarios, std::string("--repetitions"), std::string("1"),
+                                  std::string("--step-deadline"), std::string("4s"), std::string("--fault"),
+                                  "cpu=" + fault, std::string("--out"), out}) {
+    arguments.push_back(text);
+  }
   arguments.insert(arguments.end(), more.begin(), more.end());
   FaultyRun result{test::run_program(arguments), {}};
   CAPTURE(result.run.err);
@@ -116,11 +107,29 @@ TEST_CASE("wrong tokens end with status 3 and stand in the result and the journa
 
 TEST_CASE("tokens that go wrong only after the golden pass are found in the timed requests") {
   const test::ScratchFolder scratch;
-  // The golden pass of this bundle takes a few dozen steps; from the 400th on every token is the wrong one.
-  const FaultyRun faulty = run_with("garbage:400", scratch, {"--scenario", "single-stream@/10"});
+  // The golden pass of this bundle takes some twenty steps; from the 100th on every token is the wrong one.
+  const FaultyRun faulty = run_with("garbage:100", scratch, {}, "single-stream@/10");
   CAPTURE(faulty.run.err);
+  CHECK(faulty.run.status == 3);
   REQUIRE(faulty.result.is_object());
-  if (faulty.run.status == 3) CHECK(faulty.result["wrong_tokens"] == true);
+  CHECK(faulty.result["wrong_tokens"] == true);
+  for (const json& golden : faulty.result["summary"]["golden"]) CHECK(golden["verdict"] == "passed");
+  for (const json& cell : faulty.result["summary"]["cells"]) {
+    CAPTURE(cell.dump());
+    CHECK(cell["golden"] == (cell["key"]["backend"] == "cpu" ? "failed" : "passed"));
+  }
+}
+
+TEST_CASE("a crash between two cells costs that cell, and a fresh worker takes the next") {
+  const test::ScratchFolder scratch;
+  // A worker's submits count from its own start: the one that takes over has no golden pass to do.
+  const FaultyRun faulty = run_with("crash:150", scratch, {}, "single-stream@/10,offline:2@/2");
+  CAPTURE(faulty.run.err);
+  CHECK(faulty.run.status == 4);
+  REQUIRE(faulty.result.is_object());
+  CHECK(status_of(faulty.result, "cpu", "single-stream") == "failed");
+  CHECK(status_of(faulty.result, "cpu", "offline-b2") == "complete");
+  CHECK(faulty.result["summary"]["failures"][0]["cell"] == "tiny-gqa8-hd64/cpu/bf16/single-stream");
 }
 
 TEST_CASE("two things at once: the first in the order of statuses, and JSON lists both") {
