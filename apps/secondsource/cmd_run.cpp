@@ -229,7 +229,9 @@ Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const Summ
 
 Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, const RunOptions& options) {
   SS_TRY(RunSummary summary, directory.write_summary());
-  const SummarizedRun run{directory.record(), std::move(summary)};
+  // As every later reader will see it, so that the gate here and `gate` on the stored run cannot differ.
+  SS_TRY(RunRecord record, RunDirectory::read_record(directory.folder()));
+  const SummarizedRun run{std::move(record), std::move(summary)};
   const RunHealth health = judge_run(run.record, directory.lines(), run.summary);
   SS_TRY(const std::optional<GateReport> gate, judge_against(plan.gate, run));
   std::vector<ExitStatus> statuses = statuses_of(health);
