@@ -222,7 +222,8 @@ def _code(r, split, records, questions):
     else:
         name = lambda key: key.replace("-", "_").upper()
         text = "".join(f"#define {name(key)} {value}\n" for key, value in keys)
-        asked = [Question(f"static_assert({name(key)} ==", f" {value}", ");\n") for key, value in _asked(r, keys, questions)]
+        asked = [Question(f"static_assert({name(key)} ==", f" {value}", ");\n")
+                 for key, value in _asked(r, keys, questions)]
     return text, tuple(asked), None
 
 

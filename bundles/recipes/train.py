@@ -88,7 +88,8 @@ class Corpus:
             return documents.training_text(
                 documents.long_document(seed, "train", room, self.count, records, questions, absent))
         least = records if family in ("records", "mixed", "confusable") else 1
-        return documents.training_text(documents.sample(family, seed, "train", records, source.randint(least, 2 * records)))
+        questions = source.randint(least, 2 * records)
+        return documents.training_text(documents.sample(family, seed, "train", records, questions))
 
     def row(self, source, phase):
         """One window: documents until it is full. Returns ids, weights and positions."""
@@ -100,7 +101,7 @@ class Corpus:
                 ids += [PAD] * phase.window
                 break
             if ids:
-                weights.append(base)
+                weights.append(phase.other_weight)
                 ids.append(END_OF_TEXT)
             family = source.choices(families, [phase.families[f] for f in families])[0]
             text, spans = self.document(source, phase, family)
@@ -178,7 +179,8 @@ class Optimizers:
         matrices = [w for name, w in model.named_parameters() if w.dim() == 2 and "embed" not in name]
         others = [w for name, w in model.named_parameters() if w.dim() != 2 or "embed" in name]
         self.parts = [
-            torch.optim.Muon(matrices, lr=matrix_rate, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(matrices, lr=matrix_rate, momentum=0.95, weight_decay=0.01,
+                             adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.rates = [matrix_rate, rate]
