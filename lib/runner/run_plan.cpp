@@ -26,8 +26,10 @@ constexpr std::int32_t kDefaultPromptTokens = 256;
 constexpr std::int32_t kSingleStreamRequests = 25;
 constexpr double kServerSeconds = 2.0;
 constexpr std::int32_t kOracleRequests = 2;
-// The oracle's plain loops would take minutes for one request of a larger model.
+// The oracle's plain loops would take minutes for one request of a larger model,
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
+// and for the few tokens that a bundle without expected outputs is compared by.
+constexpr std::int64_t kOracleLargestAnswered = 300'000'000;
 
 std::string random_run_id() {
   std::random_device device;
@@ -67,6 +69,7 @@ class Planner {
     set_price();
     SS_TRY_VOID(choose_scenarios());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
+    plan_.record.settings = to_pairs(settings_);
     if (plan_.record.cells.empty()) {
       return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
     }
@@ -89,13 +92,11 @@ class Planner {
     SS_TRY(const HarnessOverhead overhead, measure_harness_overhead());
     record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", overhead.ns_per_request), ""});
     record.host.push_back({"harness_ns_per_token", fmt::format("{:.1f}", overhead.ns_per_token), ""});
-    RunSettings settings = request_.settings;
-    settings.named_backends = request_.backends;
+    settings_ = request_.settings;
+    settings_.named_backends = request_.backends;
     for (const std::string& name : request_.required) {
-      if (!contains(settings.named_backends, name)) settings.named_backends.push_back(name);
+      if (!contains(settings_.named_backends, name)) settings_.named_backends.push_back(name);
     }
-    record.settings = to_pairs(settings);
-    named_ = settings.named_backends;
     return {};
   }
 
@@ -111,6 +112,13 @@ class Planner {
         return Error{ErrorCode::kInvalidInput,
                      fmt::format("{}: a bundle named {} was given already, {}", record.path, record.name, other.path)};
       }
+      const std::int64_t n_parameters = model_size(bundle.config()).n_parameters;
+      if (!record.verified && n_parameters > kOracleLargestAnswered && !settings_.oracle.empty()) {
+        plan_.notes.push_back(
+            fmt::format("{} is not compared with {}: {} million parameters are too many for plain loops", record.name,
+                        settings_.oracle, n_parameters / 1'000'000));
+        settings_.oracle.clear();
+      }
       plan_.record.bundles.push_back(record);
       bundles_.push_back({std::move(bundle), std::move(record)});
     }
@@ -118,7 +126,7 @@ class Planner {
   }
 
   Result<void> choose_backends() {
-    std::vector<std::string> wanted = named_;
+    std::vector<std::string> wanted = settings_.named_backends;
     if (request_.backends.empty()) {
       for (const Module& module : modules_) {
         if (!contains(wanted, module.name)) wanted.push_back(module.name);
@@ -237,7 +245,7 @@ class Planner {
     for (const BackendRecord& backend : plan_.record.backends) {
       if (!backend.unavailable.empty()) continue;
       const bool is_oracle = backend.name == request_.settings.oracle && request_.scenarios.empty();
-      if (is_oracle && size.n_parameters > kOracleLargestModel && !contains(named_, backend.name)) {
+      if (is_oracle && size.n_parameters > kOracleLargestModel && !contains(settings_.named_backends, backend.name)) {
         plan_.notes.push_back(fmt::format("{} is not timed on {}: {} million parameters are too many for plain loops",
                                           backend.name, opened.record.name, size.n_parameters / 1'000'000));
         continue;
@@ -284,7 +292,7 @@ class Planner {
   const RunRequest& request_;
   const std::vector<Module>& modules_;
   RunPlan plan_;
-  std::vector<std::string> named_;
+  RunSettings settings_;
   std::vector<OpenedBundle> bundles_;
   std::vector<Scenario> scenarios_;
 };

@@ -173,7 +173,11 @@ class Session {
     }
     worker.quit();
     std::optional<OracleAnswers>& kept = oracle_answers_[key];
-    if (!failure) kept = std::move(answers);
+    if (failure) {
+      progress_.note(fmt::format("{}: no answers from {}: {}: {}", key, oracle.name, failure->kind, failure->message));
+    } else {
+      kept = std::move(answers);
+    }
     return kept;
   }
 
@@ -292,12 +296,14 @@ class Session {
                 [this, stint](const TelemetrySnapshot& snapshot) {
                   // A full disk shows at the next sample, which matters; telemetry alone does not end a run.
                   (void)run_.append_telemetry(stint, snapshot);
+                  say(task_);
                 }};
   }
 
   /// The task, and how long the rest will take if it goes on like this.
-  void say(const std::string& task) {
-    std::string line = task;
+  void say(std::string task) {
+    task_ = std::move(task);
+    std::string line = task_;
     const double weight_open = weight_total_ - weight_skipped_;
     if (weight_done_ > 0 && weight_open > weight_done_) {
       const auto left_ns = static_cast<double>(now_ns() - started_ns_) * (weight_open - weight_done_) / weight_done_;
@@ -314,6 +320,7 @@ class Session {
   const InterruptFlag& interrupt_;
   FinishedWork finished_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
+  std::string task_;
   bool golden_needed_ = false;
   bool said_out_of_time_ = false;
   double weight_total_ = 0;
