@@ -101,7 +101,11 @@ Result<void> Bundle::load_model() {
   if (!manifest_) {
     content_hash_ = hash_of_headers(text, tensors_);
   } else {
-    for (const std::string& file : tensors_.files()) {
+    // All that decides what the weights are must be what the manifest's hashes vouch for.
+    std::vector<std::string> used = tensors_.files();
+    std::error_code ignored;
+    if (fs::exists(folder_ / kWeightIndexFile, ignored)) used.emplace_back(kWeightIndexFile);
+    for (const std::string& file : used) {
       if (manifest_->find_file(file) != nullptr) continue;
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};

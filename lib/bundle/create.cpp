@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 /// Beside the weights; whatever else lies in the folder (other formats, code, pictures) stays there.
 constexpr std::array<std::string_view, 6> kModelFiles = {
     "config.json",           "generation_config.json",  "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "model.safetensors.index.json"};
+    "tokenizer_config.json", "special_tokens_map.json", kWeightIndexFile};
 
 /// The stored type that most of the parameters have.
 std::string stored_variant(const Bundle& model) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bundle/safetensors_writer.h"
+#include "bundle/tensor_store.h"
 #include "core/hash.h"
 #include "core/random.h"
 
@@ -127,7 +128,7 @@ Result<void> write_synthetic_weights(const ModelConfig& config, std::uint64_t se
     bundle.add_written(file, written);
     for (const TensorSpec& tensor : shards[i]) index["weight_map"][tensor.name] = file;
   }
-  return bundle.add_text("model.safetensors.index.json", index.dump(2) + "\n");
+  return bundle.add_text(std::string(kWeightIndexFile), index.dump(2) + "\n");
 }
 
 }  // namespace secondsource

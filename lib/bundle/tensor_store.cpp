@@ -15,7 +15,6 @@ namespace secondsource {
 namespace {
 
 constexpr std::string_view kSingleFile = "model.safetensors";
-constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 
 /// tensor name -> shard, as the index says.
 Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& path) {
@@ -60,7 +59,7 @@ Result<TensorStore> TensorStore::open_file(const std::filesystem::path& path) {
 }
 
 Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
-  const std::filesystem::path index_path = folder / kIndexFile;
+  const std::filesystem::path index_path = folder / kWeightIndexFile;
   std::error_code ignored;
   if (!std::filesystem::exists(index_path, ignored)) return open_file(folder / kSingleFile);
 

@@ -16,6 +16,9 @@
 
 namespace secondsource {
 
+/// Names the shard of every tensor; where it is there, it decides.
+inline constexpr std::string_view kWeightIndexFile = "model.safetensors.index.json";
+
 /// One tensor with its bytes, which stay mapped as long as this object (or a copy) lives.
 struct StoredTensor {
   TensorInfo info;

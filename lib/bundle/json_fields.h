@@ -1,3 +1,0 @@
-#pragma once
-// Moved: JSON reading serves every library folder.
-#include "core/json_fields.h"  // IWYU pragma: export
