@@ -1,7 +1,8 @@
 // conformance --backend NAME [--modules FOLDER] [--require] [--seed N] [--scale N] [--family NAME [--case-seed N]]
-//             [--option KEY=VALUE]... [--list]
+//             [--option KEY=VALUE]... [--guards] [--list]
 // Holds one backend module against the reference. Ends 0 when every supported case passed, 1 when one failed, 77 when
-// the backend is not there (1 with --require), 2 on bad usage.
+// the backend is not there (1 with --require), 2 on bad usage. --guards sets the option guards=1 where the backend has
+// one: it then checks its own workspace for writes outside an operation's output.
 
 #include <fmt/format.h>
 
@@ -25,6 +26,7 @@ struct Options {
   std::string modules;
   bool require = false;
   bool list = false;
+  bool guards = false;
   BackendOptions backend_options;
   SuiteOptions suite;
 };
@@ -34,6 +36,10 @@ bool parse(int argc, char** argv, Options& options) {
     const std::string flag = argv[i];
     if (flag == "--require") {
       options.require = true;
+      continue;
+    }
+    if (flag == "--guards") {
+      options.guards = true;
       continue;
     }
     if (flag == "--list") {
@@ -69,7 +75,16 @@ int run(const Options& options, const std::filesystem::path& program) {
   if (!options.modules.empty()) folders.emplace_back(options.modules);
   if (folders.empty()) folders = module_folders(program);
   const std::vector<Module> modules = load_modules(folders);
-  const MakeBackend make = [&] { return create_backend(modules, options.backend, options.backend_options); };
+  BackendOptions backend_options = options.backend_options;
+  if (options.guards) {
+    backend_options.extra.emplace_back("guards", "1");
+    const auto guarded = create_backend(modules, options.backend, backend_options);
+    if (!guarded && guarded.error().code == ErrorCode::kInvalidInput) {
+      fmt::print("guards: {}\n", guarded.error().message);
+      backend_options.extra.pop_back();
+    }
+  }
+  const MakeBackend make = [&] { return create_backend(modules, options.backend, backend_options); };
   if (auto first = make(); !first) {
     const bool absent = first.error().code == ErrorCode::kUnavailable;
     fmt::print("{}: {}\n", absent && !options.require ? "skipped" : "FAILED", first.error().message);
@@ -117,7 +132,7 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, options)) {
     fmt::print(stderr,
                "usage: conformance --backend NAME [--modules FOLDER] [--require] [--seed N] [--scale N] [--family NAME "
-               "[--case-seed N]] [--option KEY=VALUE] [--list]\n");
+               "[--case-seed N]] [--option KEY=VALUE] [--guards] [--list]\n");
     return 2;
   }
   if (options.list) {

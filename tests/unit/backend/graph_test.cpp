@@ -1,0 +1,163 @@
+#include "backend/check_graph.h"
+#include "backend/kv.h"
+#include "backend/workspace_plan.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+/// hidden = table[ids]; normed = norm(hidden); qkv = normed W; rope; attention in place; hidden += q Wo; logits.
+struct Example {
+  StepGraph graph;
+  std::vector<WeightSpec> weights;
+  Example() {
+    graph.values = {{.cols = 8},   // 0 hidden
+                    {.cols = 8},   // 1 normed
+                    {.cols = 16},  // 2 qkv: 2 + 1 + 1 heads of 4
+                    {.cols = 8},   // 3 q
+                    {.rows = Rows::kLogits, .cols = 8},
+                    {.rows = Rows::kLogits, .cols = 10}};
+    graph.ropes = {{{1.0F, 0.01F}, 1.0F}};
+    const HeadShape heads{2, 1, 4};
+    graph.ops = {Embed{.table = WeightId{0}, .out = ValueId{0}},
+                 RmsNorm{.x = ValueId{0}, .weight = WeightId{1}, .out = ValueId{1}},
+                 Matmul{.x = ValueId{1}, .weight = WeightId{2}, .out = ValueId{2}},
+                 RopeAppend{.qkv = ValueId{2}, .q_out = ValueId{3}, .layer = 0, .heads = heads, .rope = RopeId{0}},
+                 Attention{.q = ValueId{3}, .out = ValueId{3}, .layer = 0, .heads = heads, .scale = 0.5F},
+                 Matmul{.x = ValueId{3},
+                        .weight = WeightId{3},
+                        .out = ValueId{0},
+                        .epilogue = Epilogue::kAddResidual,
+                        .aux = ValueId{0}},
+                 SelectRows{.x = ValueId{0}, .out = ValueId{4}},
+                 Matmul{.x = ValueId{4}, .weight = WeightId{0}, .out = ValueId{5}},
+                 Sample{.logits = ValueId{5}, .n_top = 2}};
+    graph.labels = {"embed", "norm", "qkv", "rope", "attention", "output", "select", "head", "sample"};
+    const auto weight = [](const char* name, std::int64_t n_rows, std::int64_t n_cols) {
+      WeightSpec spec;
+      spec.name = name;
+      spec.n_rows = n_rows;
+      spec.n_cols = n_cols;
+      return spec;
+    };
+    weights = {weight("table", 10, 8), weight("norm", 1, 8), weight("qkv", 16, 8), weight("output", 8, 8)};
+  }
+  template <typename T>
+  T& op(std::size_t index) {
+    return std::get<T>(graph.ops[index]);
+  }
+};
+
+TEST_CASE("a small transformer is accepted") {
+  Example example;
+  REQUIRE_OK(check_graph(example.graph));
+  REQUIRE_OK(check_graph_weights(example.graph, example.weights));
+  REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
+}
+
+TEST_CASE("a malformed graph is refused by the label of its operation") {
+  struct Change {
+    const char* expected_part;
+    void (*apply)(Example&);
+  };
+  const Change changes[] = {
+      {"embed (embed): expected a value in [0, 6), found 6", [](Example& e) { e.op<Embed>(0).out = ValueId{6}; }},
+      {"embed (embed): expected an output of one row a token", [](Example& e) { e.op<Embed>(0).out = ValueId{4}; }},
+      {"norm (rms_norm): value 2: expected 8 columns, found 16", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{2}; }},
+      {"norm (rms_norm): value 0 may not be read and written", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{0}; }},
+      {"qkv (matmul): value 3 is read before it is written", [](Example& e) { e.op<Matmul>(2).x = ValueId{3}; }},
+      {"qkv (matmul): aux goes with kAddResidual", [](Example& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
+      {"qkv (matmul): bias goes with kBias", [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
+      {"rope (rope_append): expected a rope in [0, 1), found 1",
+       [](Example& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
+      {"expected 2 frequencies, found 1", [](Example& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
+      {"multiple of KV heads",
+       [](Example& e) {
+         e.op<Attention>(4).heads = {3, 2, 4};
+       }},
+      {"attention (attention): expected a window >= 0", [](Example& e) { e.op<Attention>(4).window = -1; }},
+      {"select (select_rows): expected rows of tokens in", [](Example& e) { e.op<SelectRows>(6).out = ValueId{1}; }},
+      {"head (matmul): value 5: expected rows of tokens", [](Example& e) { e.op<Matmul>(7).x = ValueId{0}; }},
+      {"sample (sample): expected n_top in [0, 10], found 11", [](Example& e) { e.op<Sample>(8).n_top = 11; }},
+      {"expected 9 labels, found 8", [](Example& e) { e.graph.labels.pop_back(); }},
+      {"value 1: expected f32 or i32, found bf16", [](Example& e) { e.graph.values[1].dtype = DType::kBf16; }},
+      {"value 2: expected columns, found 0", [](Example& e) { e.graph.values[2].cols = 0; }},
+      {"norm (rms_norm): value 1: expected f32, found i32", [](Example& e) { e.graph.values[1].dtype = DType::kI32; }},
+  };
+  for (const Change& change : changes) {
+    Example example;
+    change.apply(example);
+    INFO(change.expected_part);
+    CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
+  }
+}
+
+TEST_CASE("weights that do not fit their operation are refused by name") {
+  struct Change {
+    const char* expected_part;
+    void (*apply)(Example&);
+  };
+  const Change changes[] = {
+      {"qkv (matmul): expected a weight in [0, 4), found 9", [](Example& e) { e.op<Matmul>(2).weight = WeightId{9}; }},
+      {"weight table: expected 8 columns, found 9", [](Example& e) { e.weights[0].n_cols = 9; }},
+      {"weight norm: expected [1, 8], found [2, 8]", [](Example& e) { e.weights[1].n_rows = 2; }},
+      {"weight qkv: gives 12 outputs, the value has 16", [](Example& e) { e.weights[2].n_rows = 12; }},
+      {"weight qkv: a gated epilogue and the join", [](Example& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
+      {"weight output: experts go with grouped_matmul", [](Example& e) { e.weights[3].n_experts = 2; }},
+  };
+  for (const Change& change : changes) {
+    Example example;
+    change.apply(example);
+    INFO(change.expected_part);
+    CHECK_ERROR(check_graph_weights(example.graph, example.weights), ErrorCode::kInvalidInput, change.expected_part);
+  }
+}
+
+TEST_CASE("a graph that needs another cache is refused") {
+  const Example example;
+  CHECK_ERROR(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 2, .head_dim = 4}),
+              ErrorCode::kInvalidInput, "rope (rope_append)");
+}
+
+TEST_CASE("the workspace plan reuses dead values, never observed ones, never an input for its output") {
+  Example example;
+  const Bucket bucket{16, 2, 2, 4};
+  const auto overlaps = [](const WorkspacePlan& plan, std::size_t a, std::size_t b) {
+    return plan.offsets[a] < plan.offsets[b] + plan.sizes[b] && plan.offsets[b] < plan.offsets[a] + plan.sizes[a];
+  };
+  const WorkspacePlan plan = plan_workspace(example.graph, bucket, 64);
+  std::size_t sum = 0;
+  for (const std::size_t size : plan.sizes) sum += size;
+  CHECK(plan.total_bytes < sum);
+  CHECK_FALSE(overlaps(plan, 0, 1));
+  CHECK_FALSE(overlaps(plan, 1, 2));
+  CHECK_FALSE(overlaps(plan, 2, 3));
+  CHECK_FALSE(overlaps(plan, 0, 3));
+  // An observed value keeps its bytes to the end: nothing that lives later stands where it stood.
+  example.graph.values[1].observed = true;
+  const WorkspacePlan observed = plan_workspace(example.graph, bucket, 64);
+  for (const std::size_t later : {2U, 3U, 4U, 5U}) CHECK_FALSE(overlaps(observed, 1, later));
+  const WorkspacePlan guarded = plan_workspace(example.graph, bucket, 64, 64);
+  for (std::size_t a = 0; a < guarded.sizes.size(); ++a) {
+    for (std::size_t b = a + 1; b < guarded.sizes.size(); ++b) CHECK_FALSE(overlaps(guarded, a, b));
+  }
+}
+
+TEST_CASE("page copies and cache extents are checked") {
+  CHECK_ERROR(check_page_copies(std::vector<PageCopy>{{0, 4}}, 4), ErrorCode::kInvalidInput, "found 4");
+  CHECK_ERROR(check_page_copies(std::vector<PageCopy>{{0, 1}, {2, 1}}, 4), ErrorCode::kInvalidInput, "written twice");
+  CHECK_ERROR(check_page_copies(std::vector<PageCopy>{{0, 1}, {1, 2}}, 4), ErrorCode::kInvalidInput,
+              "read and written");
+  REQUIRE_OK(check_page_copies(std::vector<PageCopy>{{0, 1}, {0, 2}}, 4));
+  CHECK_ERROR(check_kv_spec({.n_layers = 0, .n_kv_heads = 1, .head_dim = 1}, 1), ErrorCode::kInvalidInput, "positive");
+  CHECK_ERROR(check_kv_spec({.n_layers = 1, .n_kv_heads = 1, .head_dim = 1, .dtype = DType::kI8}, 1),
+              ErrorCode::kInvalidInput, "expected f32, f16 or bf16");
+  CHECK_ERROR(check_kv_spec({.n_layers = 1, .n_kv_heads = 1, .head_dim = 1}, std::int64_t{1} << 31),
+              ErrorCode::kInvalidInput, "2^31");
+  const KvSpec spec{.n_layers = 3, .n_kv_heads = 2, .head_dim = 64, .page_tokens = 16, .dtype = DType::kBf16};
+  CHECK(kv_page_bytes(spec) == 2 * 3 * 2 * 64 * 16 * 2);
+}
+
+}  // namespace
+}  // namespace secondsource

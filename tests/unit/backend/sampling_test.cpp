@@ -1,0 +1,103 @@
+// Expected choices are worked out by hand; PyTorch's are in tests/conformance/vectors_test.cpp.
+#include "backend/sampling.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/random.h"
+#include "support/catch.h"
+
+namespace secondsource {
+namespace {
+
+const std::vector<float> kLogits = {1.0F, 3.0F, 2.0F, 3.0F, -1.0F};
+
+TEST_CASE("greedy takes the largest logit and the lowest id of a tie") {
+  CHECK(sample_row(kLogits, {}, 0).id == 1);
+  CHECK(sample_row(kLogits, {.forbidden_id = 1}, 0).id == 3);
+  CHECK(sample_row(std::vector<float>{0.0F}, {}, 0).id == 0);
+}
+
+TEST_CASE("the log-probability is that of the unmodified distribution, forbidden ids included") {
+  double sum = 0.0;
+  for (const float logit : kLogits) sum += std::exp(static_cast<double>(logit));
+  const SampledToken token = sample_row(kLogits, {.temperature = 0.5F, .top_k = 1, .forbidden_id = 1}, 2);
+  CHECK(token.id == 3);
+  CHECK(token.logprob == Approx(3.0 - std::log(sum)).epsilon(1e-6));
+  REQUIRE(token.top.size() == 2);
+  CHECK(token.top[0].id == 1);
+  CHECK(token.top[1].id == 3);
+}
+
+TEST_CASE("a forced id overrides everything and reports its own probability") {
+  const SampledToken token =
+      sample_row(kLogits, {.temperature = 1.0F, .top_k = 1, .forced_id = 4, .forbidden_id = 4}, 0);
+  CHECK(token.id == 4);
+  CHECK(token.logprob < -3.0F);
+}
+
+TEST_CASE("a NaN or an infinity makes the row not finite and nothing else") {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> logits = kLogits;
+    logits[2] = bad;
+    const SampledToken token = sample_row(logits, {}, 3);
+    CHECK_FALSE(token.finite);
+    CHECK(token.top.empty());
+  }
+  CHECK(sample_row(std::vector<float>{std::numeric_limits<float>::max(), -std::numeric_limits<float>::max()}, {}, 1)
+            .finite);
+}
+
+TEST_CASE("top_k and top_p leave out what they should") {
+  std::map<std::int32_t, int> seen_k;
+  std::map<std::int32_t, int> seen_p;
+  for (std::int64_t position = 0; position < 500; ++position) {
+    ++seen_k[sample_row(kLogits, {.temperature = 5.0F, .top_k = 3, .seed = 7, .position = position}, 0).id];
+    // The two best have 0.39 each: together they reach 0.7, one alone does not.
+    ++seen_p[sample_row(kLogits, {.temperature = 1.0F, .top_p = 0.7F, .seed = 7, .position = position}, 0).id];
+  }
+  CHECK(seen_k.size() == 3);
+  CHECK(seen_k.count(0) == 0);
+  CHECK(seen_k.count(4) == 0);
+  CHECK(seen_p.size() == 2);
+  CHECK(seen_p.count(1) == 1);
+  CHECK(seen_p.count(3) == 1);
+}
+
+TEST_CASE("frequencies follow the probabilities") {
+  constexpr int kDraws = 20000;
+  std::vector<int> counts(kLogits.size());
+  for (std::int64_t position = 0; position < kDraws; ++position) {
+    ++counts[static_cast<std::size_t>(
+        sample_row(kLogits, {.temperature = 1.0F, .seed = 3, .position = position}, 0).id)];
+  }
+  double sum = 0.0;
+  for (const float logit : kLogits) sum += std::exp(static_cast<double>(logit));
+  for (std::size_t i = 0; i < kLogits.size(); ++i) {
+    const double p = std::exp(static_cast<double>(kLogits[i])) / sum;
+    const double deviation = std::sqrt(p * (1.0 - p) / kDraws);
+    CHECK(std::fabs(counts[i] / static_cast<double>(kDraws) - p) < 5.0 * deviation);
+  }
+}
+
+TEST_CASE("a large vocabulary is drawn from as a small one is, and the draw depends on seed and position alone") {
+  // All logits equal: the draw is the id at the place of the random number.
+  const std::vector<float> flat(20000, 1.5F);
+  for (std::int64_t position = 0; position < 20; ++position) {
+    const SamplingParams params{.temperature = 1.0F, .seed = 11, .position = position};
+    const auto expected = static_cast<std::int32_t>(random_unit(11, static_cast<std::uint64_t>(position)) * 20000.0);
+    CHECK(std::abs(sample_row(flat, params, 0).id - expected) <= 1);
+    CHECK(sample_row(flat, params, 20).id == sample_row(flat, params, 0).id);
+  }
+}
+
+TEST_CASE("n_top is cut to the vocabulary and ordered by logit, then by id") {
+  const SampledToken token = sample_row(kLogits, {}, 10);
+  REQUIRE(token.top.size() == 5);
+  const std::vector<std::int32_t> expected = {1, 3, 2, 0, 4};
+  for (std::size_t i = 0; i < 5; ++i) CHECK(token.top[i].id == expected[i]);
+}
+
+}  // namespace
+}  // namespace secondsource
