@@ -1,0 +1,50 @@
+// The golden pass of the default bundle's smoke suite: every backend, every variant.
+
+#include <cstdlib>
+#include <iostream>
+
+#include "golden_support.h"
+#include "measure/golden_pass.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+TEST_CASE("the default bundle's smoke suite passes on every backend in every variant that it supports") {
+  const char* const bundles = std::getenv("SECONDSOURCE_BUNDLES");
+  REQUIRE(bundles != nullptr);
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  auto bundle = Bundle::open(std::filesystem::path(bundles) / "default", progress, interrupt);
+  REQUIRE_OK(bundle);
+  const auto text = BundleText::load(*bundle);
+  REQUIRE_OK(text);
+  int n_passed = 0;
+  for (const std::string& variant : bundle->variants()) {
+    const auto inputs = load_golden_inputs(*bundle, *text, "smoke", variant);
+    REQUIRE_OK(inputs);
+    for (const Module& module : test::available_backends()) {
+      CAPTURE(module.name, variant);
+      auto session = ModelSession::open(test::make_backend(module.name), bundle->config(), bundle->tensors(), variant,
+                                        golden_engine_options(*inputs), progress);
+      if (!session && session.error().code == ErrorCode::kUnsupported) {
+        std::cout << module.name << " " << variant << ": skipped: " << session.error().message << "\n";
+        continue;
+      }
+      REQUIRE_OK(session);
+      const auto result = run_golden_pass(**session, *inputs, {}, progress);
+      REQUIRE_OK(result);
+      const GoldenRecord& record = result->record;
+      std::cout << module.name << " " << variant << ": " << record.verdict << ", " << record.n_match << " match, "
+                << record.n_near_tie << " near ties, " << record.n_wrong << " wrong\n";
+      for (const std::string& reason : record.reasons) UNSCOPED_INFO(reason);
+      CHECK(record.verdict == "passed");
+      ++n_passed;
+    }
+  }
+  CHECK(n_passed > 0);
+}
+
+}  // namespace
+}  // namespace secondsource
