@@ -248,6 +248,8 @@ std::vector<HostFact> host_fingerprint(const HostFiles& files) {
   facts.push_back(affinity());
   facts.push_back(operating_system(files));
   facts.push_back(known("libc", std::string("glibc ") + ::gnu_get_libc_version()));
+  facts.push_back(known("libraries", fmt::format("fmt {}.{}.{}, libstdc++ {}", FMT_VERSION / 10000,
+                                                 FMT_VERSION / 100 % 100, FMT_VERSION % 100, __GLIBCXX__)));
   facts.push_back(known("compiler", "g++ or compatible " __VERSION__));
   facts.push_back(first_word_of(files, "uptime_s", "proc/uptime"));
   return facts;

@@ -11,7 +11,7 @@ namespace secondsource {
 
 /// Facts in a fixed order: cpu_model, cpu_flags, logical_cpus, physical_cores, sockets, memory_bytes, swap_bytes,
 /// page_bytes, thp_mode, numa_nodes, kernel, governor, turbo, smt, virtualization, load_1min, cgroup_cpu_limit,
-/// cgroup_memory_limit_bytes, affinity_cpus, os, libc, compiler, uptime_s.
+/// cgroup_memory_limit_bytes, affinity_cpus, os, libc, libraries, compiler, uptime_s.
 [[nodiscard]] std::vector<HostFact> host_fingerprint(const HostFiles& files);
 
 /// The value of a fact; nullopt when it is absent or was not readable.

@@ -119,6 +119,8 @@ class Pass {
     while (engine.has_work()) {
       SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
       for (const TokenEvent& event : events) judge(*open.at(event.request), event);
+      // After every step, also one of a long prompt: whoever watches sees that it moves.
+      progress_.update(n_done_);
     }
     if (parent) engine.release(*parent);
     return {};
@@ -134,7 +136,7 @@ class Pass {
     if (judgement.kind != PositionKind::kMatch) {
       result_.findings.push_back({one.prompt.id, event.index, one.expected.ids[index], judgement});
     }
-    if (event.finish != FinishReason::kNone) progress_.update(++n_done_);
+    if (event.finish != FinishReason::kNone) ++n_done_;
   }
 
   /// Batches interleave prompts; a person reads them one after the other.

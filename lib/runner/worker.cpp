@@ -87,15 +87,22 @@ class Worker {
 
   Result<void> handle(const LoadCommand& command) {
     const std::int64_t started_ns = now_ns();
+    // Signs of life while weights are loaded, which can take minutes.
+    start_sampler({&host_telemetry_});
     SS_TRY(subject_, load_(command.job, progress_));
     std::vector<TelemetrySource*> sources = {&host_telemetry_};
     if (TelemetrySource* device = subject_->telemetry()) sources.push_back(device);
+    start_sampler(std::move(sources));
+    return pipe_.send(LoadedMessage{subject_->system().name(), now_ns() - started_ns});
+  }
+
+  void start_sampler(std::vector<TelemetrySource*> sources) {
+    sampler_.reset();
     sampler_ = std::make_unique<TelemetrySampler>(std::move(sources), kTelemetryPeriodNs,
                                                   [this](const TelemetrySnapshot& snapshot) {
                                                     // A parent that is gone ends this process by itself.
                                                     (void)pipe_.send(AliveMessage{count_.load(), snapshot});
                                                   });
-    return pipe_.send(LoadedMessage{subject_->system().name(), now_ns() - started_ns});
   }
 
   Result<void> handle(const GoldenCommand& command) {

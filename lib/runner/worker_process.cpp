@@ -78,7 +78,7 @@ ExecStrings environment_of(const WorkerCommand& command) {
                                       [&](const auto& variable) { return variable.first == name; });
     if (!replaced) result.strings.emplace_back(text);
   }
-  for (const auto& [name, value] : command.environment) result.strings.push_back(name + "=" + value);
+  for (const auto& [name, value] : command.environment) result.strings.push_back(fmt::format("{}={}", name, value));
   result.finish();
   return result;
 }
@@ -162,7 +162,7 @@ WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
       from_child_(std::move(other.from_child_)),
       buffer_(std::move(other.buffer_)),
       killed_by_us_(other.killed_by_us_),
-      exit_(std::move(other.exit_)) {}
+      exit_(other.exit_) {}
 
 WorkerProcess::~WorkerProcess() {
   if (pid_ < 0 || exit_) return;
