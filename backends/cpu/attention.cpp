@@ -24,23 +24,9 @@ std::int64_t partial_row_floats(int n_dim_tiles) {
   return 2 + std::int64_t{n_dim_tiles} * kTileRows;
 }
 
-struct ItemBuffers {
-  std::span<float> query;
-  std::span<float> packed;
-  std::span<float> pack_scratch;
-  std::span<float> scores;
-  std::span<float> weights;
-  std::span<float> o;
-  std::span<float> m;
-  std::span<float> l;
-  std::span<std::int64_t> first_seen;
-  std::span<std::int64_t> last_seen;
-  std::span<std::byte> last_values;
-};
-
-ItemBuffers cut(std::span<std::byte> scratch, std::size_t head_dim, std::size_t n_dim_tiles, std::size_t v_bytes) {
+AttentionBuffers cut(std::span<std::byte> scratch, std::size_t head_dim, std::size_t n_dim_tiles, std::size_t v_bytes) {
   ScratchCutter cutter(scratch);
-  ItemBuffers buffers;
+  AttentionBuffers buffers;
   buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
   buffers.packed = cutter.take<float>(kMaxQueryRows * head_dim);
   buffers.pack_scratch = cutter.take<float>(head_dim + kTileRows);
@@ -155,30 +141,28 @@ void CpuKernels::plan_attention(const Attention& op, const HostFrame& frame) {
   }
 }
 
-void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread) {
-  const Batch& batch = frame.batch;
-  const KvPool& cache = kv_pool(frame);
-  const AttendKernel& kernel = cache.is_bf16() ? table_.attend_bf16 : table_.attend_f32;
+CpuKernels::RowPlace CpuKernels::place_of(const Attention& op, const HostFrame& frame, const AttentionItem& item,
+                                          std::int64_t row) const {
+  const std::int64_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
+  const std::int64_t begin = frame.batch.q_starts[static_cast<std::size_t>(item.seq)];
+  const std::int64_t at = item.first_row + row;
+  return {begin + at / heads_per_kv, item.kv_head * heads_per_kv + at % heads_per_kv};
+}
+
+void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const AttentionItem& item,
+                            const AttendKernel& kernel, const AttentionBuffers& buffers) {
   const std::int64_t head_dim = op.heads.head_dim;
-  const std::int32_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
-  const std::int64_t o_stride = std::int64_t{cache.n_dim_tiles()} * kTileRows;
-  const std::int32_t begin = batch.q_starts[static_cast<std::size_t>(item.seq)];
-  const ItemBuffers buffers =
-      cut(scratch_.of_thread(thread), static_cast<std::size_t>(head_dim), static_cast<std::size_t>(cache.n_dim_tiles()),
-          static_cast<std::size_t>(cache.v_block_bytes()));
   const MatrixView<float> q = frame.value(op.q);
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
-    const std::int64_t t = begin + (item.first_row + row) / heads_per_kv;
-    const std::int64_t head = item.kv_head * heads_per_kv + (item.first_row + row) % heads_per_kv;
-    std::memcpy(buffers.query.data() + row * head_dim, q.row(t).data() + head * head_dim,
+    const RowPlace place = place_of(op, frame, item, row);
+    std::memcpy(buffers.query.data() + row * head_dim, q.row(place.token).data() + place.head * head_dim,
                 static_cast<std::size_t>(head_dim) * sizeof(float));
-    const std::int64_t position = batch.positions[static_cast<std::size_t>(t)];
+    const std::int64_t position = frame.batch.positions[static_cast<std::size_t>(place.token)];
     buffers.last_seen[static_cast<std::size_t>(row)] = position;
     buffers.first_seen[static_cast<std::size_t>(row)] = op.window > 0 ? position - op.window + 1 : 0;
   }
-  const std::int64_t n_blocks = ceil_divide(item.n_rows, kernel.max_rows);
   const std::int64_t element_bytes = kernel.act == ActType::kBf16 ? 2 : 4;
-  for (int block = 0; block < n_blocks; ++block) {
+  for (int block = 0; block < ceil_divide(item.n_rows, kernel.max_rows); ++block) {
     const int first = row_block_begin(item.n_rows, kernel.max_rows, block);
     table_.pack({.x = buffers.query.data() + first * head_dim,
                  .x_stride = head_dim,
@@ -190,15 +174,18 @@ void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const 
                  .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * head_dim * element_bytes,
                  .scratch = buffers.pack_scratch.data()});
   }
-  std::fill_n(buffers.m.data(), item.n_rows, kNoMaximum);
-  std::fill_n(buffers.l.data(), item.n_rows, 0.0F);
-  std::fill_n(buffers.o.data(), item.n_rows * o_stride, 0.0F);
+}
 
+/// Runs the kernel over the item's part of the cache, 128 tokens at a time.
+void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, const AttentionItem& item,
+                               const AttendKernel& kernel, const AttentionBuffers& buffers) {
+  const Batch& batch = frame.batch;
+  const KvPool& cache = kv_pool(frame);
   const std::byte* k_tiles[kBlockTiles];
   const std::byte* v_tiles[kBlockTiles];
   AttendArgs args{.q = buffers.packed.data(),
                   .n_rows = item.n_rows,
-                  .head_dim = head_dim,
+                  .head_dim = op.heads.head_dim,
                   .n_dim_tiles = cache.n_dim_tiles(),
                   .k_tiles = k_tiles,
                   .v_tiles = v_tiles,
@@ -217,8 +204,8 @@ void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const 
   const std::int64_t n_cached = batch.kv_lengths[static_cast<std::size_t>(item.seq)];
   for (std::int64_t token = item.first_token; token < item.end_token; token += kBlockTokens) {
     args.first_token = token;
-    args.n_tiles = static_cast<int>(
-        std::min<std::int64_t>(kBlockTiles, ceil_divide<std::int64_t>(item.end_token - token, kTileRows)));
+    const std::int64_t n_left = ceil_divide<std::int64_t>(item.end_token - token, kTileRows);
+    args.n_tiles = static_cast<int>(std::min<std::int64_t>(kBlockTiles, n_left));
     for (int tile = 0; tile < args.n_tiles; ++tile) {
       const std::int64_t at = token + tile * kTileRows;
       const auto within = static_cast<std::int32_t>(at % page_tokens);
@@ -232,22 +219,36 @@ void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const 
     }
     kernel.attend(args);
   }
+}
 
-  if (item.partial >= 0) {
-    float* out = scratch_.partials().data() + item.partial * partial_row_floats(cache.n_dim_tiles());
-    for (std::int32_t row = 0; row < item.n_rows; ++row, out += partial_row_floats(cache.n_dim_tiles())) {
-      out[0] = buffers.m[static_cast<std::size_t>(row)];
-      out[1] = buffers.l[static_cast<std::size_t>(row)];
-      std::copy_n(buffers.o.data() + row * o_stride, o_stride, out + 2);
-    }
-    return;
-  }
+void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread) {
+  const KvPool& cache = kv_pool(frame);
+  const AttendKernel& kernel = cache.is_bf16() ? table_.attend_bf16 : table_.attend_f32;
+  const std::int64_t head_dim = op.heads.head_dim;
+  const std::int64_t o_stride = std::int64_t{cache.n_dim_tiles()} * kTileRows;
+  const AttentionBuffers buffers =
+      cut(scratch_.of_thread(thread), static_cast<std::size_t>(head_dim), static_cast<std::size_t>(cache.n_dim_tiles()),
+          static_cast<std::size_t>(cache.v_block_bytes()));
+  pack_query(op, frame, item, kernel, buffers);
+  std::fill_n(buffers.m.data(), item.n_rows, kNoMaximum);
+  std::fill_n(buffers.l.data(), item.n_rows, 0.0F);
+  std::fill_n(buffers.o.data(), item.n_rows * o_stride, 0.0F);
+  attend_blocks(op, frame, item, kernel, buffers);
+
+  const std::int64_t part_floats = partial_row_floats(cache.n_dim_tiles());
   const MatrixView<float> out = frame.value(op.out);
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
-    const std::int64_t t = begin + (item.first_row + row) / heads_per_kv;
-    const std::int64_t head = item.kv_head * heads_per_kv + (item.first_row + row) % heads_per_kv;
-    table_.scale_into(buffers.o.data() + row * o_stride, 1.0F / buffers.l[static_cast<std::size_t>(row)], head_dim,
-                      out.row(t).data() + head * head_dim);
+    const auto r = static_cast<std::size_t>(row);
+    const float* const sums = buffers.o.data() + row * o_stride;
+    if (item.partial >= 0) {
+      float* const part = scratch_.partials().data() + (item.partial + row) * part_floats;
+      part[0] = buffers.m[r];
+      part[1] = buffers.l[r];
+      std::copy_n(sums, o_stride, part + 2);
+      continue;
+    }
+    const RowPlace place = place_of(op, frame, item, row);
+    table_.scale_into(sums, 1.0F / buffers.l[r], head_dim, out.row(place.token).data() + place.head * head_dim);
   }
 }
 

@@ -74,7 +74,7 @@ Result<Isa> choose_isa(std::string_view name) {
   }
   for (const Isa isa : kAllIsas) {
     if (to_string(isa) != name) continue;
-    return Error{ErrorCode::kUnsupported,
+    return Error{ErrorCode::kUnavailable,
                  fmt::format("option isa: this CPU cannot run {}; it can run {}", name, usable_names())};
   }
   return Error{ErrorCode::kInvalidInput, fmt::format("option isa: expected one of {}, found {}", usable_names(), name)};

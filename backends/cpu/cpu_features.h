@@ -20,7 +20,7 @@ enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512, kAvx512Bf16 };
 /// "scalar", "avx2", "avx512", "avx512_bf16".
 [[nodiscard]] std::string_view to_string(Isa isa);
 
-/// The fastest usable one for an empty name. Errors: kInvalidInput for an unknown name, kUnsupported for one that this
+/// The fastest usable one for an empty name. Errors: kInvalidInput for an unknown name, kUnavailable for one that this
 /// machine cannot run; both list what there is.
 [[nodiscard]] Result<Isa> choose_isa(std::string_view name);
 

@@ -17,6 +17,21 @@ namespace secondsource::cpu {
 /// Which kernel a matmul with this weight takes.
 [[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
 
+/// One thread's arrays for one call of the attention kernel.
+struct AttentionBuffers {
+  std::span<float> query;
+  std::span<float> packed;
+  std::span<float> pack_scratch;
+  std::span<float> scores;
+  std::span<float> weights;
+  std::span<float> o;
+  std::span<float> m;
+  std::span<float> l;
+  std::span<std::int64_t> first_seen;
+  std::span<std::int64_t> last_seen;
+  std::span<std::byte> last_values;
+};
+
 class CpuKernels final : public HostKernels {
  public:
   /// All must outlive this.
@@ -47,6 +62,11 @@ class CpuKernels final : public HostKernels {
     std::int64_t end_token = 0;
     std::int64_t partial = -1;  ///< where this part's sums go; -1: it is the only part
   };
+  /// Token (of the batch) and head of one row of an item.
+  struct RowPlace {
+    std::int64_t token = 0;
+    std::int64_t head = 0;
+  };
   /// Parts of the same rows, to be joined.
   struct AttentionJoin {
     std::int32_t seq = 0;
@@ -71,6 +91,12 @@ class CpuKernels final : public HostKernels {
   Result<void> check_pages(const Attention& op, const HostFrame& frame) const;
   void plan_attention(const Attention& op, const HostFrame& frame);
   void attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread);
+  [[nodiscard]] RowPlace place_of(const Attention& op, const HostFrame& frame, const AttentionItem& item,
+                                  std::int64_t row) const;
+  void pack_query(const Attention& op, const HostFrame& frame, const AttentionItem& item, const AttendKernel& kernel,
+                  const AttentionBuffers& buffers);
+  void attend_blocks(const Attention& op, const HostFrame& frame, const AttentionItem& item, const AttendKernel& kernel,
+                     const AttentionBuffers& buffers);
   void join_parts(const Attention& op, const HostFrame& frame, const AttentionJoin& join);
 
   const KernelTable& table_;

@@ -1,0 +1,143 @@
+// The backend's options and its account of memory.
+
+#include "cpu/backend.h"
+
+#include <sched.h>
+
+#include "core/half.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource::cpu {
+namespace {
+
+/// Row r, column c holds r + c / 1024, exact in BF16 for small rows only where it need not matter.
+class CountingRows final : public WeightSource {
+ public:
+  explicit CountingRows(std::int64_t n_cols) : n_cols_(n_cols) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float>) const override {
+    auto* const out = reinterpret_cast<float*>(values.data());
+    for (std::int64_t row = 0; row < n_rows; ++row) {
+      for (std::int64_t column = 0; column < n_cols_; ++column) {
+        out[row * n_cols_ + column] = static_cast<float>(first_row + row) + static_cast<float>(column) / 1024.0F;
+      }
+    }
+    return {};
+  }
+
+ private:
+  std::int64_t n_cols_;
+};
+
+WeightSpec counting_weight(std::int64_t n_rows, std::int64_t n_cols, Join join = Join::kNone) {
+  WeightSpec spec{.name = "w", .n_rows = n_rows, .n_cols = n_cols, .encoding = WeightEncoding::kF32, .parts = {}};
+  spec.join = join;
+  const std::int64_t n_parts = join == Join::kInterleaveGateUp ? 2 : 1;
+  for (std::int64_t part = 0; part < n_parts; ++part) {
+    spec.parts.push_back({n_rows / n_parts, std::make_shared<CountingRows>(n_cols)});
+  }
+  return spec;
+}
+
+namespace {
+
+BackendOptions option(std::string name, std::string value) {
+  BackendOptions options;
+  options.extra = {{std::move(name), std::move(value)}};
+  return options;
+}
+BackendOptions device(std::string id) {
+  BackendOptions options;
+  options.device_id = std::move(id);
+  return options;
+}
+BackendOptions pinned(std::vector<std::int32_t> cpus) {
+  BackendOptions options;
+  options.cpus = std::move(cpus);
+  return options;
+}
+BackendOptions threads(std::int32_t count) {
+  BackendOptions options;
+  options.n_threads = count;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("an unknown option, instruction set or device is refused in one line") {
+  const auto message = [](BackendOptions options) { return create(options).error().message; };
+  CHECK(message(option("isa", "sse9")).starts_with("option isa: expected one of scalar"));
+  CHECK(message(option("speed", "high")) == "cpu: option speed: expected isa, kv or guards");
+  CHECK(message(option("kv", "f16")) == "cpu: option kv: expected bf16 or f32, found f16");
+  CHECK(message(device("1")) == "cpu: device 1: expected 0");
+  CHECK(message(threads(-1)) == "cpu: expected 0 to 1024 threads, found -1");
+  CHECK(message(pinned({-3})).starts_with("cpu: expected CPU numbers"));
+}
+
+TEST_CASE("the device says what was chosen") {
+  BackendOptions options;
+  options.n_threads = 1;
+  options.extra = {{"isa", "scalar"}, {"kv", "f32"}};
+  const std::unique_ptr<Backend> backend = create(options).value();
+  CHECK(backend->device().kv_dtype == DType::kF32);
+  CHECK(backend->device().properties.at(0).second == "scalar");
+  CHECK(backend->device().properties.at(1).second == "1");
+}
+
+TEST_CASE("memory is accounted to the byte that was handed out, and given back") {
+  BackendOptions options;
+  options.n_threads = 1;
+  const std::unique_ptr<Backend> backend = create(options).value();
+  CHECK(backend->memory().total_bytes() == 0);
+  REQUIRE(backend->prepare_weight(counting_weight(20, 33)).has_value());  // two tiles of [33][16] f32
+  CHECK(backend->memory().weights_bytes == 2 * 33 * 16 * 4);
+  REQUIRE(backend->prepare_weight(counting_weight(1, 48)).has_value());  // a vector of 48 f32
+  CHECK(backend->memory().weights_bytes == 2 * 33 * 16 * 4 + 192);
+  const KvSpec kv{.n_layers = 2, .n_kv_heads = 2, .head_dim = 32, .page_tokens = 32};
+  REQUIRE(backend->create_kv_pool(kv, 64).has_value());
+  CHECK(backend->memory().kv_bytes == 64 * kv_page_bytes(kv));
+  CHECK(backend->memory().peak_bytes == backend->memory().total_bytes());
+}
+
+TEST_CASE("prepared weights come back as they went in, odd shapes and gate and up included") {
+  BackendOptions options;
+  options.n_threads = 2;
+  const std::unique_ptr<Backend> backend = create(options).value();
+  const struct {
+    std::int64_t n_rows, n_cols;
+    Join join;
+  } cases[] = {{1, 1, Join::kNone},
+               {1, 37, Join::kNone},
+               {2, 3, Join::kNone},
+               {15, 7, Join::kNone},
+               {16, 16, Join::kNone},
+               {33, 5, Join::kNone},
+               {2, 9, Join::kInterleaveGateUp},
+               {34, 3, Join::kInterleaveGateUp},
+               {64, 8, Join::kInterleaveGateUp}};
+  for (const auto& c : cases) {
+    CAPTURE(c.n_rows, c.n_cols);
+    const WeightId id = backend->prepare_weight(counting_weight(c.n_rows, c.n_cols, c.join)).value();
+    const std::vector<float> values = backend->unprepare_weight(id).value();
+    const std::int64_t rows_per_part = c.join == Join::kNone ? c.n_rows : c.n_rows / 2;
+    for (std::int64_t row = 0; row < c.n_rows; ++row) {
+      for (std::int64_t column = 0; column < c.n_cols; ++column) {
+        const float expected = static_cast<float>(row % rows_per_part) + static_cast<float>(column) / 1024.0F;
+        CHECK(values[static_cast<std::size_t>(row * c.n_cols + column)] == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("a cache that the kernels have no layout for is refused with the reason") {
+  const std::unique_ptr<Backend> backend = create(threads(1)).value();
+  const auto message = [&](KvSpec spec) { return backend->create_kv_pool(spec, 4).error().message; };
+  CHECK(message({.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 8}) ==
+        "cpu: KV cache: expected pages of a multiple of 16 tokens, found 8");
+  CHECK(message({.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = DType::kF16}) ==
+        "cpu: KV cache: expected bf16 or f32, found f16");
+}
+
+}  // namespace
+}  // namespace secondsource::cpu

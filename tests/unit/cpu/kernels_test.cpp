@@ -1,0 +1,266 @@
+// Kernels by themselves, at every length from 0 to two vectors and from odd addresses; the expected values come from
+// plain loops in f64. Whole operations are held against the reference by tests/conformance.
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/half.h"
+#include "core/random.h"
+#include "cpu/cpu_features.h"
+#include "support/catch.h"
+
+namespace secondsource::cpu {
+namespace {
+
+constexpr float kCanary = 12345.0F;
+
+/// n random values in [-2, 2], one float away from any alignment, with a canary behind them.
+class Values {
+ public:
+  Values(std::int64_t n, std::uint64_t seed) : storage_(static_cast<std::size_t>(n) + 2, kCanary) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      data()[i] = static_cast<float>(4.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 2.0);
+    }
+  }
+  float* data() { return storage_.data() + 1; }
+  [[nodiscard]] bool intact() const { return storage_.front() == kCanary && storage_.back() == kCanary; }
+
+ private:
+  std::vector<float> storage_;
+};
+
+void check_near(double found, double expected, double tolerance) {
+  INFO("expected " << expected << ", found " << found);
+  CHECK(std::fabs(found - expected) <= tolerance * (1.0 + std::fabs(expected)));
+}
+
+TEST_CASE("every instruction set normalizes rows of every length as plain loops do") {
+  for (const Isa isa : usable_isas()) {
+    for (std::int64_t n = 1; n <= 33; ++n) {
+      CAPTURE(std::string(to_string(isa)), n);
+      Values x(n, 1);
+      Values other(n, 2);
+      Values weight(n, 3);
+      Values sum(n, 4);
+      Values out(n, 5);
+      kernel_table(isa).rms_norm(x.data(), other.data(), weight.data(), 1e-5F, n, sum.data(), out.data());
+      double squares = 0.0;
+      for (std::int64_t i = 0; i < n; ++i) squares += std::pow(double{x.data()[i]} + double{other.data()[i]}, 2);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double added = double{x.data()[i]} + double{other.data()[i]};
+        check_near(sum.data()[i], added, 1e-6);
+        check_near(out.data()[i], added * double{weight.data()[i]} / std::sqrt(squares / double(n) + 1e-5), 1e-5);
+      }
+      CHECK(sum.intact());
+      CHECK(out.intact());
+    }
+  }
+}
+
+TEST_CASE("every instruction set rotates, scales and multiplies rows of every length") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    for (std::int64_t n = 0; n <= 33; ++n) {
+      CAPTURE(std::string(to_string(isa)), n);
+      Values x(2 * n, 1);
+      Values cos(n, 2);
+      Values sin(n, 3);
+      Values out(2 * n, 4);
+      table.rotate(x.data(), cos.data(), sin.data(), n, out.data());
+      double product = 0.0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double low = x.data()[i];
+        const double high = x.data()[n + i];
+        check_near(out.data()[i], low * double{cos.data()[i]} - high * double{sin.data()[i]}, 1e-6);
+        check_near(out.data()[n + i], high * double{cos.data()[i]} + low * double{sin.data()[i]}, 1e-6);
+        product += double{cos.data()[i]} * double{sin.data()[i]};
+      }
+      CHECK(out.intact());
+      check_near(table.dot(cos.data(), sin.data(), n), product, 1e-5);
+      Values scaled(n, 5);
+      table.scale_into(cos.data(), 3.0F, n, scaled.data());
+      for (std::int64_t i = 0; i < n; ++i) CHECK(scaled.data()[i] == 3.0F * cos.data()[i]);
+      CHECK(scaled.intact());
+    }
+  }
+}
+
+TEST_CASE("every instruction set rounds to BF16 half to even, NaN and infinity included") {
+  const std::vector<float> special{0.0F, -0.0F, 1.00390625F, 1.01171875F, 3.4e38F, INFINITY, -INFINITY, 65504.0F};
+  for (const Isa isa : usable_isas()) {
+    for (std::int64_t n = 0; n <= 33; ++n) {
+      CAPTURE(std::string(to_string(isa)), n);
+      Values x(n, 6);
+      for (std::int64_t i = 0; i < n && i < 8; ++i) x.data()[i] = special[static_cast<std::size_t>(i)];
+      std::vector<std::uint16_t> out(static_cast<std::size_t>(n) + 1, 0xabcdU);
+      kernel_table(isa).to_bf16(x.data(), n, out.data());
+      for (std::int64_t i = 0; i < n; ++i) CHECK(out[static_cast<std::size_t>(i)] == to_bf16(x.data()[i]).bits);
+      CHECK(out.back() == 0xabcdU);
+    }
+    const float nan = NAN;
+    std::uint16_t bits = 0;
+    kernel_table(isa).to_bf16(&nan, 1, &bits);
+    CHECK(std::isnan(to_float(Bf16{bits})));
+  }
+}
+
+double activation(Finish finish, double a) {
+  if (finish == Finish::kGatedSilu) return a / (1.0 + std::exp(-a));
+  return a / 2.0 * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (a + 0.044715 * a * a * a)));
+}
+
+TEST_CASE("gated epilogues follow silu and gelu over their whole range") {
+  for (const Isa isa : usable_isas()) {
+    for (const Finish finish : {Finish::kGatedSilu, Finish::kGatedGelu}) {
+      for (std::int64_t n = 1; n <= 33; ++n) {
+        CAPTURE(std::string(to_string(isa)), n);
+        const std::int64_t n_tiles = 2 * ((n + 15) / 16);
+        Values c(n_tiles * 16, 8);
+        for (std::int64_t i = 0; i < n_tiles * 16; ++i) c.data()[i] *= i % 3 == 0 ? 60.0F : 1.0F;
+        Values out(n, 9);
+        kernel_table(isa).finish({.c = c.data(), .n_rows = 1, .n_cols = n, .out = out.data(), .finish = finish});
+        for (std::int64_t i = 0; i < n; ++i) {
+          const double gate = c.data()[i / 16 * 32 + i % 16];
+          const double up = c.data()[i / 16 * 32 + 16 + i % 16];
+          check_near(out.data()[i], activation(finish, gate) * up, 3e-6);
+        }
+        CHECK(out.intact());
+      }
+    }
+  }
+}
+
+TEST_CASE("the soft cap keeps small values to full precision and bounds large ones") {
+  for (const Isa isa : usable_isas()) {
+    std::vector<float> c{1e-6F, -1e-3F, 0.1F, 1.0F, 7.4F, 7.6F, 30.0F, -100.0F, 1e9F, -1e9F, 0, 0, 0, 0, 0, 0};
+    std::vector<float> out(10);
+    kernel_table(isa).finish({.c = c.data(), .n_rows = 1, .n_cols = 10, .out = out.data(), .softcap = 30.0F});
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      CAPTURE(std::string(to_string(isa)), i);
+      const double expected = 30.0 * std::tanh(double{c[i]} / 30.0);
+      CHECK(std::fabs(double{out[i]} - expected) <= 1e-6 * std::fabs(expected));
+    }
+  }
+}
+
+TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zero rows give zero") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kInt8Quantized)];
+    for (std::int64_t n = 1; n <= 33; ++n) {
+      CAPTURE(std::string(to_string(isa)), n);
+      const std::int64_t padded = (n + 3) / 4 * 4;
+      Values x(n, 10);
+      x.data()[0] = 127.0F;  // s = 1: the rest are rounded as they are
+      if (n > 2) x.data()[1] = 2.5F, x.data()[2] = -3.5F;
+      std::vector<float> scratch(static_cast<std::size_t>(padded) + 16);
+      std::vector<std::byte> packed(static_cast<std::size_t>(padded) * 2);
+      float scale = 0.0F;
+      table.pack({.x = x.data(),
+                  .n_rows = 1,
+                  .k = n,
+                  .k_padded = padded,
+                  .unit = 4,
+                  .act = product.act,
+                  .out = packed.data(),
+                  .row_scales = &scale,
+                  .scratch = scratch.data()});
+      CHECK(scale == 1.0F);
+      constexpr int kOrder[4] = {0, 2, 1, 3};
+      for (std::int64_t i = 0; i < padded; ++i) {
+        const float value = i < n ? x.data()[i] : 0.0F;
+        std::int64_t found = 0;
+        if (product.act == ActType::kU8) {
+          found = std::int64_t{std::to_integer<std::uint8_t>(packed[static_cast<std::size_t>(i)])} - 128;
+        } else {
+          std::int16_t q = 0;
+          std::memcpy(&q, packed.data() + 2 * (i / 4 * 4 + kOrder[i % 4]), sizeof(q));
+          found = q;
+        }
+        CHECK(found == std::lrint(value));
+      }
+    }
+    std::vector<float> zeros(4);
+    std::vector<float> scratch(16);
+    std::vector<std::byte> packed(8, std::byte{7});
+    float scale = 1.0F;
+    table.pack({.x = zeros.data(),
+                .n_rows = 1,
+                .k = 4,
+                .k_padded = 4,
+                .unit = 4,
+                .act = product.act,
+                .out = packed.data(),
+                .row_scales = &scale,
+                .scratch = scratch.data()});
+    CHECK(scale == 0.0F);
+    CHECK(packed[0] == (product.act == ActType::kU8 ? std::byte{128} : std::byte{0}));
+  }
+}
+
+TEST_CASE("every row count of a block gives the sums that it gives alone") {
+  // f32 tiles: [k][16]. One row at a time is the other code path.
+  constexpr std::int64_t kColumns = 37;
+  constexpr std::int64_t kTiles = 3;
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ProductKernel& product = table.products[int(Product::kF32)];
+    std::vector<float> storage(kColumns * kTiles * 16 + 16);
+    auto* const tiles = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+    for (std::int64_t i = 0; i < kColumns * kTiles * 16; ++i) {
+      tiles[i] = static_cast<float>(random_unit(11, static_cast<std::uint64_t>(i)) - 0.5);
+    }
+    for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+      CAPTURE(std::string(to_string(isa)), n_rows);
+      Values x(kColumns * n_rows, 12);
+      std::vector<float> packed(static_cast<std::size_t>(kColumns * n_rows));
+      std::vector<float> scratch(kColumns + 16);
+      table.pack({.x = x.data(),
+                  .x_stride = kColumns,
+                  .n_rows = n_rows,
+                  .k = kColumns,
+                  .k_padded = kColumns,
+                  .unit = product.unit,
+                  .act = product.act,
+                  .out = packed.data(),
+                  .scratch = scratch.data()});
+      std::vector<float> c(static_cast<std::size_t>(n_rows) * kTiles * 16, kCanary);
+      product.multiply({.a = packed.data(),
+                        .n_rows = n_rows,
+                        .tiles = reinterpret_cast<std::byte*>(tiles),
+                        .tile_bytes = kColumns * 64,
+                        .n_tiles = kTiles,
+                        .k = kColumns,
+                        .c = c.data(),
+                        .c_stride = kTiles * 16});
+      for (int m = 0; m < n_rows; ++m) {
+        for (std::int64_t column = 0; column < kTiles * 16; ++column) {
+          double sum = 0.0;
+          for (std::int64_t k = 0; k < kColumns; ++k) {
+            sum += double{x.data()[m * kColumns + k]} * double{tiles[(column / 16 * kColumns + k) * 16 + column % 16]};
+          }
+          check_near(c[static_cast<std::size_t>(m * kTiles * 16 + column)], sum, 1e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("row blocks cover all rows once and differ by at most one row") {
+  for (const int max_rows : {3, 6, 12}) {
+    for (int n = 1; n <= 100; ++n) {
+      const int n_blocks = (n + max_rows - 1) / max_rows;
+      CHECK(row_block_begin(n, max_rows, 0) == 0);
+      CHECK(row_block_begin(n, max_rows, n_blocks) == n);
+      for (int block = 0; block < n_blocks; ++block) {
+        const int size = row_block_begin(n, max_rows, block + 1) - row_block_begin(n, max_rows, block);
+        CHECK(size >= n / n_blocks);
+        CHECK(size <= max_rows);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::cpu
