@@ -23,9 +23,19 @@ namespace secondsource::onednn {
     const dnnl::engine& engine, const dnnl::memory::desc& src, const dnnl::memory::desc& weights,
     const dnnl::memory::desc& bias, const dnnl::memory::desc& dst, const dnnl::primitive_attr& attributes) {
 #if DNNL_VERSION_MAJOR >= 3
+  if (bias.is_zero()) return {engine, src, weights, dst, attributes};
   return {engine, src, weights, bias, dst, attributes};
 #else
   return {dnnl::matmul::desc(src, weights, bias, dst), attributes, engine};
+#endif
+}
+
+/// The extents of a matrix.
+[[nodiscard]] inline dnnl::memory::dims dims_of(const dnnl::memory::desc& layout) {
+#if DNNL_VERSION_MAJOR >= 3
+  return layout.get_dims();
+#else
+  return layout.dims();
 #endif
 }
 

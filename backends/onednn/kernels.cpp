@@ -52,7 +52,7 @@ Result<Product> Kernels::make_product(const Matmul& op, std::int64_t n_rows) con
     const PackedMatrix& part = weight.parts.front();
     Product product;
     product.src = memory::desc({n_rows, weight.spec.n_cols}, dnnl_type(weight.product), memory::format_tag::ab);
-    product.dst = memory::desc({n_rows, part.layout.dims()[1]}, memory::data_type::f32, memory::format_tag::ab);
+    product.dst = memory::desc({n_rows, dims_of(part.layout)[1]}, memory::data_type::f32, memory::format_tag::ab);
     dnnl::post_ops post_ops;
     memory::desc bias;
     // Integer sums get their scales, and then the epilogue, from finish_quantized_row().
@@ -67,7 +67,7 @@ Result<Product> Kernels::make_product(const Matmul& op, std::int64_t n_rows) con
         product.up = dnnl::matmul(make_matmul_desc(engine_, product.src, weight.parts[1].layout, {}, product.dst, {}));
       }
       if (op.bias) {
-        bias = memory::desc({1, product.dst.dims()[1]}, memory::data_type::f32, memory::format_tag::ab);
+        bias = memory::desc({1, dims_of(product.dst)[1]}, memory::data_type::f32, memory::format_tag::ab);
       }
     }
     dnnl::primitive_attr attributes;
@@ -305,7 +305,7 @@ OpGroup Kernels::describe(const Op& op, std::int32_t op_index, const Bucket&) co
   const auto* const matmul = std::get_if<Matmul>(&op);
   if (matmul == nullptr) return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
   const Weight& weight = weights_.at(matmul->weight);
-  const char* const own = matmul->softcap > 0.0F ? ", own softcap" : "";
+  const std::string own = weight.note + (matmul->softcap > 0.0F ? ", own softcap" : "");
   switch (weight.product) {
     case ProductType::kF32:
       return {{op_index}, fmt::format("onednn matmul_f32_f32acc{}", own), weight.fallback};

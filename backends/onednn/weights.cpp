@@ -131,8 +131,8 @@ Result<void> Weights::pack(Weight& weight, ActQuant act, bool keep_rows) {
   // Nearly as fast at many rows, slower at one.
   const bool borrow = keep_rows && ((weight.product == ProductType::kBf16 && encoding == WeightEncoding::kBf16) ||
                                     (weight.product == ProductType::kF32 && encoding == WeightEncoding::kF32));
-  if (borrow) weight.fallback = "the embedding needs the rows: multiplied from the plain layout";
-  if (keep_rows && !borrow) weight.fallback += "; the embedding needs the rows: there are two copies";
+  if (borrow) weight.note = ", plain layout shared with the embedding";
+  if (keep_rows && !borrow) weight.note = ", rows kept for the embedding too";
   const bool in_halves = weight.spec.join == Join::kInterleaveGateUp && weight.product != ProductType::kInt8;
   const std::int64_t part_rows = in_halves ? weight.spec.n_rows / 2 : weight.spec.n_rows;
   for (std::int64_t first = 0; first < weight.spec.n_rows; first += part_rows) {
@@ -215,7 +215,7 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) const {
   }
   std::size_t at_value = 0;
   for (const PackedMatrix& part : weight.parts) {
-    const memory::dims dims = part.layout.dims();
+    const memory::dims dims = dims_of(part.layout);
     const memory::desc plain(dims, dnnl_type(weight.product), memory::format_tag::ba);
     std::vector<std::byte> bytes(plain.get_size());
     SS_TRY_VOID(guarded("unpacking a weight", [&]() -> Result<void> {

@@ -36,6 +36,7 @@ struct Weight {
   bool is_packed = false;
   ProductType product{};
   std::vector<PackedMatrix> parts;  ///< gate and up for kInterleaveGateUp with f32 and BF16 products, else one
+  std::string note;                 ///< added to the kernel's name: where its layout is not the best
   std::string fallback;             ///< why the product is not what the encoding would suggest
 };
 
