@@ -1,5 +1,7 @@
 #include "tokenizer/added_tokens.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "tokenizer/unicode.h"
@@ -39,6 +41,7 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
 }  // namespace
 
 void AddedTokenMatcher::add(const AddedToken& token, std::string_view pattern) {
+  pattern_bytes_ += pattern.size();
   std::uint32_t node = 0;
   for (const char byte : pattern) {
     const auto [edge, is_new] = edges_.try_emplace(edge_of(node, byte), static_cast<std::uint32_t>(nodes_.size()));
@@ -91,6 +94,11 @@ void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::ve
 
 Result<void> AddedTokens::add(AddedToken token) {
   if (token.content.empty()) return Error{ErrorCode::kInvalidInput, "expected a content that is not empty"};
+  content_bytes_ += token.content.size();
+  if (content_bytes_ > kMaxAddedBytes) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("expected at most {} bytes of added tokens in all", kMaxAddedBytes)};
+  }
   SS_TRY_VOID(vocabulary_.add(token.content, token.id));
   const auto index = static_cast<std::size_t>(token.id);
   if (token.special) {

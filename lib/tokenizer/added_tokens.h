@@ -2,6 +2,7 @@
 // Tokens that are found in the text before anything else looks at it: special tokens such as <|im_start|>, and words
 // that were added to a vocabulary. The semantic is that of Hugging Face tokenizers' AddedVocabulary.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@
 #include "tokenizer/vocabulary.h"
 
 namespace secondsource::tokenizer {
+
+/// All contents together, and all patterns: a thousand times what real tokenizers have, and the matcher stays small.
+inline constexpr std::size_t kMaxAddedBytes = std::size_t{4} << 20;
 
 struct AddedToken {
   std::int32_t id = 0;
@@ -41,6 +45,8 @@ class AddedTokenMatcher {
   void split(std::string_view text, bool parse_special, std::vector<AddedTokenSpan>& spans) const;
 
   [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
+  /// Bytes of all patterns: the size of the matcher.
+  [[nodiscard]] std::size_t pattern_bytes() const noexcept { return pattern_bytes_; }
 
  private:
   struct Node {
@@ -49,6 +55,7 @@ class AddedTokenMatcher {
   [[nodiscard]] const AddedToken* longest_at(std::string_view text, std::size_t begin, std::size_t& end) const;
 
   std::vector<AddedToken> tokens_;
+  std::size_t pattern_bytes_ = 0;
   // A trie; its edges are (node, byte) -> node.
   std::vector<Node> nodes_{Node{}};
   std::unordered_map<std::uint64_t, std::uint32_t> edges_;
@@ -58,7 +65,7 @@ class AddedTokenMatcher {
 /// All added tokens of a tokenizer.
 class AddedTokens {
  public:
-  /// Errors: kInvalidInput for an empty content, and those of Vocabulary::add.
+  /// Errors: kInvalidInput for an empty content, for more than 4 MiB of contents in all, and those of Vocabulary::add.
   Result<void> add(AddedToken token);
 
   [[nodiscard]] const std::vector<AddedToken>& tokens() const noexcept { return tokens_; }
@@ -68,6 +75,7 @@ class AddedTokens {
 
  private:
   std::vector<AddedToken> tokens_;
+  std::size_t content_bytes_ = 0;
   Vocabulary vocabulary_;
   std::vector<bool> is_special_;
 };

@@ -1,5 +1,7 @@
 #include "tokenizer/decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -278,6 +280,26 @@ struct MakeStage {
 };
 
 }  // namespace
+
+Result<void> check_growth(const std::vector<DecoderStep>& steps) {
+  constexpr std::size_t kMaxGrowth = 4096;
+  std::size_t growth = 1;
+  for (const DecoderStep& step : steps) {
+    const auto* replace = std::get_if<ReplaceDecoder>(&step);
+    if (replace == nullptr) continue;
+    // A literal of n bytes becomes its content; a regular expression can match between any two characters.
+    const auto* literal = std::get_if<std::string>(&replace->pattern);
+    const std::size_t factor = literal != nullptr && !literal->empty()
+                                   ? std::max<std::size_t>(1, replace->content.size() / literal->size())
+                                   : replace->content.size() + 1;
+    if (factor > kMaxGrowth || growth * factor > kMaxGrowth) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("decoder: expected replacements that make a text at most {} times as long", kMaxGrowth)};
+    }
+    growth *= factor;
+  }
+  return {};
+}
 
 struct DecoderChain::Stages {
   explicit Stages(bool joins_with_spaces) : sink(joins_with_spaces) {}

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/result.h"
 #include "tokenizer/pattern.h"
 
 namespace secondsource::tokenizer {
@@ -39,6 +40,10 @@ struct MetaspaceDecoder {
 /// A Sequence is several steps.
 using DecoderStep =
     std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder, StripDecoder, MetaspaceDecoder>;
+
+/// Refuses steps whose replacements could make a text more than 4096 times as long: a few ids must not fill the memory.
+/// Errors: kInvalidInput.
+Result<void> check_growth(const std::vector<DecoderStep>& steps);
 
 /// Where a stage sends its text: pieces of a token, the last of them marked.
 class TokenSink {

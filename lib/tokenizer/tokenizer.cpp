@@ -174,6 +174,7 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
       return refuse("an id of its own", fmt::format("{}, which is \"{}\"", token.id, printable(*holder)));
     }
   }
+  SS_TRY_VOID(tokenizer::check_growth(parts.decoder));
   parts.bpe.byte_level =
       !parts.pre_tokenizer.empty() && std::holds_alternative<tokenizer::ByteLevelStep>(parts.pre_tokenizer.back());
   const auto n_merges = static_cast<std::int64_t>(parts.merges.size());
@@ -187,6 +188,10 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
       continue;
     }
     SS_TRY(const std::string pattern, normalize(token.content, state->parts.normalizer, regex_scratch));
+    if (state->normalized_matcher.pattern_bytes() + pattern.size() > tokenizer::kMaxAddedBytes) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("added tokens: expected at most {} bytes after the normalizer",
+                                                         tokenizer::kMaxAddedBytes)};
+    }
     // A content that the normalizer removes can never be found.
     if (!pattern.empty()) state->normalized_matcher.add(token, pattern);
   }

@@ -94,6 +94,13 @@ TEST_CASE("what a tokenizer.json may not say is refused with one line") {
       {tiny(R"(, "added_tokens": [{"id": 9, "content": ""}])"), ErrorCode::kInvalidInput, "content that is not empty"},
       {tiny(R"(, "added_tokens": [{"id": 9, "content": "x"}, {"id": 9, "content": "y"}])"), ErrorCode::kInvalidInput,
        "added_tokens[1]: token \"y\": id 9 is already that of \"x\""},
+      {tiny(R"(, "decoder": {"type": "Replace", "pattern": {"String": "a"}, "content": ")" + std::string(5000, 'a') +
+            "\"}"),
+       ErrorCode::kInvalidInput, "decoder: expected replacements that make a text at most 4096 times as long"},
+      {tiny(R"(, "added_tokens": [{"id": 9, "content": "xxxxxxxxxx", "normalized": true}],
+           "normalizer": {"type": "Replace", "pattern": {"String": "x"}, "content": ")" +
+            std::string(500'000, 'y') + "\"}"),
+       ErrorCode::kInvalidInput, "added tokens: expected at most 4194304 bytes after the normalizer"},
       {tiny(R"(, "added_tokens": {})"), ErrorCode::kInvalidInput, "added_tokens: expected an array"},
   };
   for (const auto& one : cases) {
