@@ -154,11 +154,11 @@ def measure(model, tokenizer, lengths, questions):
 
 def markdown(report):
     lengths = report["lengths"]
-    percent = lambda x: f"{100 * x:.1f} %"
+    percent = lambda x: "not measured" if x is None else f"{100 * x:.1f} %"
     lines = ["# Quality of the default bundle", "", "Exact answers to held-back lookups, by context length.", "",
              "| variant | " + " | ".join(f"{n}" for n in lengths) + " |", "| --- |" + " --- |" * len(lengths)]
     for variant, result in report["variants"].items():
-        lines.append(f"| {variant} | " + " | ".join(percent(result["lookups"][str(n)]) for n in lengths) + " |")
+        lines.append(f"| {variant} | " + " | ".join(percent(result["lookups"].get(str(n))) for n in lengths) + " |")
     families = list(report["variants"]["bf16"]["families"])
     lines += ["", "Exact answers by family (8 records a document).", "",
               "| variant | " + " | ".join(families) + " |", "| --- |" + " --- |" * len(families)]
