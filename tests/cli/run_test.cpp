@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "report/record_json.h"
 #include "support/catch.h"
@@ -149,6 +150,56 @@ TEST_CASE("run: --baseline gates against a run of the same build, and never call
   CHECK((gated.status == 0 || gated.status == 5));
   CHECK(gated.out.find("gate: 0 regressed") != std::string::npos);
   CHECK(gated.out.find("not comparable") == std::string::npos);
+}
+
+TEST_CASE("worker: the null system answers over the pipes as a backend would") {
+  // Arrays of pairs: braces alone would make an object of them.
+  const nlohmann::json options_of_null = nlohmann::json::array(
+      {nlohmann::json::array({"first_token_ns", "2000000"}), nlohmann::json::array({"token_gap_ns", "1000000"})});
+  const nlohmann::json job = {{"system", "null"},           {"program", ""},        {"bundle", ""},
+                              {"bundle_name", "b"},         {"variant", "bf16"},    {"backend", "null"},
+                              {"options", options_of_null}, {"suite", "smoke"},     {"seed", 1},
+                              {"max_in_flight", 1},         {"n_prompt_tokens", 0}, {"n_output_tokens", 3},
+                              {"step_deadline_ns", 0}};
+  const nlohmann::json scenario = {{"kind", 0},       {"batch", 1},           {"rate_per_s", 0},
+                                   {"n_requests", 2}, {"n_prompt_tokens", 0}, {"n_output_tokens", 3}};
+  const nlohmann::json plan = {{"cell", "b/null/bf16/single-stream"},
+                               {"scenario", scenario},
+                               {"repetition", 0},
+                               {"seed", 1},
+                               {"time_budget_ns", 0},
+                               {"n_done", 0},
+                               {"clock_ns", 0},
+                               {"n_done_tokens", 0}};
+  test::ProgramOptions options;
+  for (const nlohmann::json& line :
+       {nlohmann::json{{"do", "load"}, {"job", job}}, nlohmann::json{{"do", "golden"}},
+        nlohmann::json{{"do", "measure"}, {"plan", plan}}, nlohmann::json{{"do", "kept"}},
+        nlohmann::json{{"do", "kept"}}, nlohmann::json{{"do", "kept"}}, nlohmann::json{{"do", "quit"}}}) {
+    options.input += line.dump() + "\n";
+  }
+  const test::ProgramRun run = test::run_program({"worker"}, options);
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  std::string said;
+  int n_samples = 0;
+  std::istringstream lines(run.out);
+  for (std::string line; std::getline(lines, line);) {
+    const auto message = nlohmann::json::parse(line);
+    if (message["say"] == "alive") continue;
+    said += message["say"].get<std::string>() + " ";
+    if (message["say"] != "lines") continue;
+    for (const auto& text : message["lines"]) {
+      const auto kept = journal_line_from_json(text.get<std::string>(), "worker");
+      REQUIRE(kept);
+      const auto* sample = std::get_if<RequestSample>(&*kept);
+      if (sample == nullptr) continue;
+      ++n_samples;
+      CHECK(sample->itl_ns == std::vector<std::int64_t>{1'000'000, 1'000'000});
+    }
+  }
+  CHECK(said == "loaded golden lines lines lines done ");
+  CHECK(n_samples == 2);
 }
 
 TEST_CASE("run: --threads and --cpus reach the worker and the record") {

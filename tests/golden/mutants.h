@@ -39,6 +39,7 @@ enum class Bug : std::uint8_t {
 struct BugInfo {
   Bug bug;
   std::string_view name;         ///< "rope-query-off-by-one"
+  std::string_view found_by;     ///< suites that must find it: c conformance, g golden smoke, s stories260K
   std::string_view description;  ///< what is wrong, in a sentence
 };
 

@@ -57,7 +57,9 @@ Outcome run_stories(Bug bug) {
     if (!finding)
       finding = test::compare_with_stories((*session)->engine(), one, test::stories_tolerance(true), kTokens);
   }
-  if (!finding) finding = test::compare_fork_with_stories((*session)->engine(), cases.front());
+  if (!finding) {
+    finding = test::compare_fork_with_stories((*session)->engine(), cases.front(), test::stories_tolerance(true));
+  }
   return {.ran = true, .killed = finding.has_value(), .finding = finding.value_or("")};
 }
 
@@ -123,6 +125,10 @@ TEST_CASE("every planted bug is found by at least one suite, and the control by 
     std::cout << info.name << ": " << mark(conformance) << ", " << mark(smoke) << ", " << mark(stories) << std::endl;
     const bool is_found = conformance.killed || smoke.killed || stories.killed;
     CHECK(is_found == (info.bug != Bug::kNone));
+    for (const auto& [letter, outcome] : {std::pair('c', &conformance), {'g', &smoke}, {'s', &stories}}) {
+      CAPTURE(letter);
+      if (outcome->ran && info.found_by.find(letter) != std::string_view::npos) CHECK(outcome->killed);
+    }
   }
   std::cout << table << "\n" << findings;
 }

@@ -76,7 +76,8 @@ std::optional<std::string> compare_with_stories(Engine& engine, const StoriesCas
   return compare_ids(found, std::span(one.greedy_ids).first(n_comparable));
 }
 
-std::optional<std::string> compare_fork_with_stories(Engine& engine, const StoriesCase& one) {
+std::optional<std::string> compare_fork_with_stories(Engine& engine, const StoriesCase& one,
+                                                     const StoriesTolerance& tolerance) {
   constexpr std::size_t kShared = 21;
   constexpr std::size_t kOwn = 3;
   constexpr std::size_t kGenerated = 24;
@@ -87,15 +88,27 @@ std::optional<std::string> compare_fork_with_stories(Engine& engine, const Stori
   };
   const auto parent = engine.submit({.prompt_ids = first(kShared), .hold = true});
   if (!parent) return parent.error().message;
-  const auto child =
-      engine.submit({.prompt_ids = first(kShared + kOwn), .max_new_tokens = kGenerated, .fork_of = *parent});
-  if (!child) return child.error().message;
+  Request request{.prompt_ids = first(kShared + kOwn), .max_new_tokens = kGenerated, .want_logits = true};
+  const auto whole = engine.submit(request);
+  request.fork_of = *parent;
+  const auto fork = engine.submit(std::move(request));
+  if (!whole || !fork) return "a request was refused";
   const auto events = run_engine(engine);
   engine.release(*parent);
   if (!events) return events.error().message;
   std::vector<std::int32_t> found;
+  std::vector<float> whole_logits;
+  std::vector<float> fork_logits;
   for (const TokenEvent& event : *events) {
-    if (event.request == *child) found.push_back(event.id);
+    if (event.request == *fork) found.push_back(event.id);
+    if (event.request == *fork && event.index == 0) fork_logits = event.logits;
+    if (event.request == *whole && event.index == 0) whole_logits = event.logits;
+  }
+  for (std::size_t i = 0; i < fork_logits.size(); ++i) {
+    if (!(std::abs(static_cast<double>(fork_logits[i] - whole_logits[i])) <= tolerance.logit)) {
+      return fmt::format("logit of {} after a fork: expected {} +- {}, found {}", i, whole_logits[i], tolerance.logit,
+                         fork_logits[i]);
+    }
   }
   return compare_ids(found, std::span(tokens).subspan(kShared + kOwn, kGenerated));
 }

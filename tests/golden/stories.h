@@ -39,7 +39,9 @@ struct StoriesTolerance {
                                                               const StoriesTolerance& tolerance,
                                                               std::size_t n_tokens = 0);
 
-/// Continues the case from a fork in the middle of a page; nothing when the ids are the expected ones.
-[[nodiscard]] std::optional<std::string> compare_fork_with_stories(Engine& engine, const StoriesCase& one);
+/// Continues the case from a fork in the middle of a page; nothing when the ids are the expected ones, and the first
+/// logits are those of the same prompt without a fork.
+[[nodiscard]] std::optional<std::string> compare_fork_with_stories(Engine& engine, const StoriesCase& one,
+                                                                   const StoriesTolerance& tolerance);
 
 }  // namespace secondsource::test

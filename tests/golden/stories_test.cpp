@@ -28,8 +28,8 @@ TEST_CASE("stories260K gives the ids and logits of an independent float64 implem
         const auto finding = test::compare_with_stories(session->engine(), one, test::stories_tolerance(is_f32));
         CHECK(finding.value_or("agrees") == "agrees");
       }
-      const auto finding =
-          test::compare_fork_with_stories(session->engine(), test::read_stories_cases(*expected).front());
+      const auto finding = test::compare_fork_with_stories(
+          session->engine(), test::read_stories_cases(*expected).front(), test::stories_tolerance(is_f32));
       CHECK(finding.value_or("agrees") == "agrees");
     }
   }
