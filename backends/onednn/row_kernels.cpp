@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/exp_nonpositive.h"
+
 // One copy of each loop an instruction set, chosen when the module is loaded. Sanitizers cannot follow that.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
@@ -18,24 +20,6 @@ namespace secondsource::onednn {
 namespace {
 
 constexpr std::size_t kLanes = 16;
-
-/// As in lib/backend/sampling.cpp: Cephes expf without branches, for x in [-87, 0].
-[[gnu::always_inline]] inline float exp_nonpositive(float x) {
-  x = x > -87.0F ? x : -87.0F;
-  constexpr float kRoundToInteger = 12582912.0F;
-  const float shifted = x * 1.44269504088896341F + kRoundToInteger;
-  const float n = shifted - kRoundToInteger;
-  const float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
-  float p = 1.9875691500e-4F;
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  const float value = p * r * r + r + 1.0F;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U) << 23;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) + exponent);
-}
 
 float silu(float a) {
   return a / (1.0F + std::exp(-a));

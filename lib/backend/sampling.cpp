@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/exp_nonpositive.h"
 #include "core/random.h"
 
 namespace secondsource {
@@ -20,25 +21,6 @@ struct Candidate {
 /// The one order of tokens: falling logit, ties to the lowest id.
 bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
-/// exp(x) for x in [-87, 0], relative error about 1e-7, without branches or calls so that the compiler makes vector
-/// code of the loop around it. Polynomial: Cephes expf (Moshier, public domain), degree 5 on [-ln2/2, ln2/2].
-float exp_nonpositive(float x) {
-  x = std::max(x, -87.0F);
-  constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
-  const float shifted = x * 1.44269504088896341F + kRoundToInteger;
-  const float n = shifted - kRoundToInteger;
-  const float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
-  float p = 1.9875691500e-4F;
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  const float value = p * r * r + r + 1.0F;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U) << 23;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) + exponent);
 }
 
 /// log(sum(exp(logits))); the sum is accumulated in f64.
