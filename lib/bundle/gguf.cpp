@@ -21,7 +21,7 @@ constexpr std::uint32_t kMaxDimensions = 4;      // GGML_MAX_DIMS
 constexpr std::size_t kMaxKeyBytes = 65'535;     // docs/gguf.md
 constexpr std::size_t kMaxTensorNameBytes = 64;  // GGML_MAX_NAME
 constexpr std::uint64_t kMaxAlignment = 1 << 20;
-constexpr std::size_t kMinKeyValueBytes = 8 + 4 + 1;        // an empty key, a type, one byte
+constexpr std::size_t kMinKeyValueBytes = 8 + 4 + 1;    // an empty key, a type, one byte
 constexpr std::size_t kMinTensorBytes = 8 + 4 + 4 + 8;  // an empty name, no dimension, type, offset
 
 enum class ValueType : std::uint32_t {

@@ -4,7 +4,9 @@
 
 namespace secondsource {
 
-std::string utc_timestamp() { return utc_timestamp(static_cast<std::int64_t>(std::time(nullptr))); }
+std::string utc_timestamp() {
+  return utc_timestamp(static_cast<std::int64_t>(std::time(nullptr)));
+}
 
 std::string utc_timestamp(std::int64_t unix_s) {
   const auto seconds = static_cast<std::time_t>(unix_s);

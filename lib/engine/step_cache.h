@@ -18,7 +18,7 @@ struct StepKey {
   bool with_top = false;
   bool keep_logits = false;
   Trace trace = Trace::kOff;
-  friend auto operator<=>(const StepKey&, const StepKey&) = default;
+  friend auto operator<=>(const StepKey&, const StepKey&) = default;  // NOLINT(modernize-use-nullptr): not one
 };
 
 class StepCache {

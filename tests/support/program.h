@@ -20,10 +20,10 @@ struct ProgramRun {
 };
 
 struct ProgramOptions {
-  std::string input{};                                           ///< what stdin gives
+  std::string input{};                                             ///< what stdin gives
   std::vector<std::pair<std::string, std::string>> environment{};  ///< added to this process's own
-  std::chrono::seconds timeout{120};                             ///< then SIGKILL; the status is 137
-  std::string out_path{};                                         ///< stdout goes to this file instead ("/dev/full")
+  std::chrono::seconds timeout{120};                               ///< then SIGKILL; the status is 137
+  std::string out_path{};                                          ///< stdout goes to this file instead ("/dev/full")
 };
 
 /// Path of the program that this build made.
