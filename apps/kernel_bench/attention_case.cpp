@@ -142,7 +142,7 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
   (void)done;
   SS_TRY(const std::vector<float> expected_values, expected.step->read_value(ValueId{1}));
   SS_TRY(const std::vector<float> all, step.read_value(ValueId{1}));
-  const auto width = static_cast<std::size_t>(shape.heads.n_heads * shape.heads.head_dim);
+  const auto width = static_cast<std::size_t>(shape.heads.n_heads) * static_cast<std::size_t>(shape.heads.head_dim);
   std::vector<float> found;
   for (const std::int32_t seq : seqs) {
     for (const std::int64_t offset : offsets) {
