@@ -86,17 +86,17 @@ def file_entry(folder: Path, file: Path) -> dict:
 
 
 def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[str]) -> dict[str, dict]:
-    """The old manifest's other variants; without what was expected of them when that may have changed."""
+    """The old manifest's other variants whose expected outputs still hold; one without any is none that anybody
+    asked for (`bundle create` lists all that could be), and comes back when it is computed."""
     inputs = lambda files: {f["path"]: f["sha256"] for f in files if not f["path"].startswith("expected/")}
     unchanged = (inputs(old.get("files", [])) == inputs(entries)
                  and old.get("expected_from", {}).get("program_sha256") == program_hash())
     kept = {}
     for name, part in old.get("variants", {}).items():
-        if name in computed or unchanged:
+        if name in computed or (unchanged and "expected" in part):
             kept[name] = part
-            continue
-        kept[name] = {key: part[key] for key in ("tier", "weights") if key in part}
-        (folder / f"expected/{name}.jsonl").unlink(missing_ok=True)
+        else:
+            (folder / f"expected/{name}.jsonl").unlink(missing_ok=True)
     return kept
 
 

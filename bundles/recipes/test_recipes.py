@@ -8,7 +8,9 @@ through SECONDSOURCE_ASSETS.
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 try:
@@ -189,6 +191,38 @@ def test_the_comparison_finds_the_kl_of_two_known_distributions():
     found = acceptance.compare(record, q.log()[None])
     assert abs(found["kl"][0] - expected) < 1e-6 and abs(record["logsumexp"][0] - 3) < 1e-6
     assert abs(found["nll"][0] - float(p.max().log() - q[int(p.argmax())].log())) < 1e-6
+
+
+def test_the_manifest_lists_the_variants_that_were_asked_for_and_those_that_still_hold():
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("expected"))
+        content = yaml.safe_load((TINY / "manifest.yaml").read_text(encoding="utf-8"))
+        # As `bundle create` writes it: every variant that there could be, none with expected outputs.
+        could_be = {name: {"tier": "blessed", "weights": "stored"} for name in quantize.VARIANTS}
+        content["variants"] = could_be
+        content["files"] = [entry for entry in content["files"] if not entry["path"].startswith("expected/")]
+        del content["expected_from"]
+        (folder / "manifest.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+        def listed_after(*computed: str) -> set[str]:
+            parts = {name: {"tier": "blessed", "weights": "stored", "expected": f"expected/{name}.jsonl"}
+                     for name in computed}
+            for part in parts.values():
+                manifest.write_lines(folder / part["expected"], [])
+            manifest.write(folder, parts, "none", {"name": None, "license": None, "source": None})
+            variants = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))["variants"]
+            assert {file.stem for file in (folder / "expected").iterdir()} == set(variants)
+            return set(variants)
+
+        assert listed_after("bf16", "int8") == {"bf16", "int8"}
+        content = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))
+        content["variants"] = {**could_be, **content["variants"]}
+        (folder / "manifest.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        assert listed_after("int4") == {"bf16", "int8", "int4"}
+        with (folder / "config.json").open("a", encoding="utf-8") as config:
+            config.write("\n")
+        assert listed_after("bf16") == {"bf16"}
 
 
 def test_the_committed_bundles_are_complete_and_repeat():
