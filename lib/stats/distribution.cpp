@@ -28,6 +28,22 @@ double beta_continued_fraction(double a, double b, double x) {
   return fraction;
 }
 
+/// The x with cdf(x) = p.
+template <typename Cdf>
+double quantile_of(const Cdf& cdf, double p) {
+  double low = -1;
+  double high = 1;
+  while (cdf(low) > p) low *= 2;
+  while (cdf(high) < p) high *= 2;
+  for (int i = 0; i < 200 && high - low > 1e-12 * (1 + std::abs(low)); ++i) {
+    const double middle = 0.5 * (low + high);
+    (cdf(middle) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+}  // namespace
+
 double regularized_beta(double a, double b, double x) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
@@ -36,8 +52,6 @@ double regularized_beta(double a, double b, double x) {
   if (x < (a + 1) / (a + b + 2)) return front * beta_continued_fraction(a, b, x) / a;
   return 1 - front * beta_continued_fraction(b, a, 1 - x) / b;
 }
-
-}  // namespace
 
 double normal_cdf(double z) {
   return 0.5 * std::erfc(-z / std::sqrt(2.0));
@@ -48,16 +62,12 @@ double student_t_cdf(double t, double degrees) {
   return t > 0 ? 1 - tail : tail;
 }
 
+double normal_quantile(double p) {
+  return quantile_of(normal_cdf, p);
+}
+
 double student_t_quantile(double p, double degrees) {
-  double low = -1;
-  double high = 1;
-  while (student_t_cdf(low, degrees) > p) low *= 2;
-  while (student_t_cdf(high, degrees) < p) high *= 2;
-  for (int i = 0; i < 200 && high - low > 1e-12 * (1 + std::abs(low)); ++i) {
-    const double middle = 0.5 * (low + high);
-    (student_t_cdf(middle, degrees) < p ? low : high) = middle;
-  }
-  return 0.5 * (low + high);
+  return quantile_of([&](double t) { return student_t_cdf(t, degrees); }, p);
 }
 
 }  // namespace secondsource

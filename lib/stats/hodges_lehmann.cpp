@@ -3,16 +3,13 @@
 #include <vector>
 
 #include "stats/quantile.h"
+#include "stats/signed_rank.h"
 
 namespace secondsource {
 
 std::optional<double> hodges_lehmann(std::span<const double> samples) {
-  std::vector<double> averages;
-  averages.reserve(samples.size() * (samples.size() + 1) / 2);
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    for (std::size_t j = i; j < samples.size(); ++j) averages.push_back(0.5 * (samples[i] + samples[j]));
-  }
-  return median(averages);
+  if (samples.empty()) return std::nullopt;
+  return WalshAverages(samples).estimate();
 }
 
 std::optional<double> hodges_lehmann_shift(std::span<const double> a, std::span<const double> b) {

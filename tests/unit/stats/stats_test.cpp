@@ -6,6 +6,7 @@
 #include "core/random.h"
 #include "stats/distribution.h"
 #include "stats/hodges_lehmann.h"
+#include "stats/proportion.h"
 #include "stats/quantile.h"
 #include "stats/shift.h"
 #include "support/catch.h"
@@ -114,4 +115,20 @@ TEST_CASE("two sittings of the same thing are seldom called different") {
     larger += estimate_shift(a, b, 0.04)->p_larger <= 0.01;
   }
   CHECK(larger <= 60);
+}
+
+TEST_CASE("bounds of a proportion agree with SciPy's beta quantiles") {
+  struct Case {
+    std::int64_t k, n;
+    double low, high;
+  };
+  for (const Case& one :
+       {Case{0, 300, 0, 0.009936081944457708}, Case{3, 300, 0.0027310302182070373, 0.025641393082609616},
+        Case{0, 1000, 0, 0.002991249545095295}, Case{1987, 2000, 0.9896855318784032, 0.9961510575018556},
+        Case{100, 100, 0.9704869503929601, 1}}) {
+    CAPTURE(one.k, one.n);
+    const ProportionBounds bounds = proportion_bounds(one.k, one.n);
+    CHECK(bounds.low == Approx(one.low).margin(1e-9));
+    CHECK(bounds.high == Approx(one.high).margin(1e-9));
+  }
 }
