@@ -54,10 +54,10 @@ struct FaultState {
 void eat_memory(std::int64_t n_gib) {
   constexpr std::size_t kPiece = std::size_t{64} << 20;
   for (std::int64_t i = 0; i < n_gib * 16; ++i) {
-    void* const piece = std::malloc(kPiece);
+    void* const piece = std::malloc(kPiece);  // NOLINT(cppcoreguidelines-no-malloc): the block is lost on purpose
     if (piece == nullptr) return;
     std::memset(piece, 1, kPiece);
-    // Keeps the optimizer from dropping a block that nobody reads; the block is lost on purpose.
+    // Keeps the optimizer from dropping a block that nobody reads.
     asm volatile("" : : "r"(piece) : "memory");
   }
 }

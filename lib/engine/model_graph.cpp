@@ -44,8 +44,8 @@ class GraphBuilder {
     return value(desc.rows, desc.cols);
   }
 
-  void add(std::string label, Op op) {
-    graph_.ops.push_back(std::move(op));
+  void add(std::string label, const Op& op) {
+    graph_.ops.push_back(op);
     graph_.labels.push_back(std::move(label));
   }
 

@@ -153,8 +153,8 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   const std::string embedding(kEmbeddingTensor);
   SS_TRY(weights.embedding, preparer.matrix("embedding", {embedding}, TensorRole::kEmbedding, Join::kNone));
   for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
-    SS_TRY(LayerWeights prepared, prepare_layer(preparer, config, layer));
-    weights.layers.push_back(std::move(prepared));
+    SS_TRY(const LayerWeights prepared, prepare_layer(preparer, config, layer));
+    weights.layers.push_back(prepared);
   }
   SS_TRY(weights.final_norm, preparer.vector("final_norm", {std::string(kFinalNormTensor)}, TensorRole::kNorm));
   SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));

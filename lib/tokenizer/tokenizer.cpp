@@ -13,7 +13,6 @@
 namespace secondsource {
 
 using tokenizer::AddedToken;
-using tokenizer::AddedTokenMatcher;
 using tokenizer::AddedTokenSpan;
 using tokenizer::BpeModel;
 using tokenizer::TokenizerParts;
