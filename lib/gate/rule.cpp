@@ -4,21 +4,36 @@
 
 namespace secondsource {
 
-Decision decide(const Shift& shift, const GateRule& rule, std::int64_t n_cells) {
-  const double threshold = std::log1p(rule.threshold);
-  const double alpha = rule.family_alpha / static_cast<double>(n_cells);
-  if (shift.estimate > threshold) {
-    const bool certain =
-        shift.p_larger <= alpha && shift.lower_bound(rule.fail_confidence) > std::log1p(rule.threshold / 2);
-    return certain ? Decision::kRegressed : Decision::kInconclusive;
-  }
-  const bool small = shift.upper_bound(rule.pass_confidence) < std::log1p(1.5 * rule.threshold);
-  return small ? Decision::kPass : Decision::kInconclusive;
+Evidence evidence_of(const Shift& shift, const GateRule& rule) {
+  return {.estimate = shift.estimate,
+          .p_larger = shift.p_larger,
+          .p_smaller = shift.p_smaller,
+          .fail_bound = shift.lower_bound(rule.fail_confidence),
+          .pass_bound = shift.upper_bound(rule.pass_confidence)};
 }
 
-bool is_improved(const Shift& shift, const GateRule& rule, std::int64_t n_cells) {
-  const double alpha = rule.family_alpha / static_cast<double>(n_cells);
-  return shift.estimate < -std::log1p(rule.threshold) && shift.p_smaller <= alpha;
+Evidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null, const GateRule& rule) {
+  return {.estimate = walsh.estimate(),
+          .p_larger = null.upper_tail(walsh.n_positive()),
+          .p_smaller = null.upper_tail(walsh.n_negative()),
+          .fail_bound = walsh.lower_bound(null, 1 - rule.fail_confidence),
+          .pass_bound = walsh.upper_bound(null, 1 - rule.pass_confidence)};
+}
+
+Decision decide(const Evidence& evidence, const GateRule& rule, const Look& look) {
+  if (evidence.estimate > std::log1p(rule.threshold)) {
+    const bool is_large = look.is_last || evidence.fail_bound > std::log1p(rule.threshold / 2);
+    return evidence.p_larger <= look.alpha && is_large ? Decision::kRegressed : Decision::kInconclusive;
+  }
+  return evidence.pass_bound < std::log1p(1.5 * rule.threshold) ? Decision::kPass : Decision::kInconclusive;
+}
+
+bool is_improved(const Evidence& evidence, const GateRule& rule, const Look& look) {
+  return evidence.estimate < -std::log1p(rule.threshold) && evidence.p_smaller <= look.alpha;
+}
+
+double to_percent(double log_ratio) {
+  return 100 * std::expm1(log_ratio);
 }
 
 }  // namespace secondsource

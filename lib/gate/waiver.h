@@ -24,6 +24,7 @@ namespace secondsource {
 struct WaiverScope {
   std::string bundle{}, backend{}, variant{}, scenario{};
   std::string metric{};  ///< "cost" or "ttft"
+  friend bool operator==(const WaiverScope&, const WaiverScope&) = default;
 };
 
 struct Waiver {
@@ -38,8 +39,8 @@ struct Waiver {
 
 [[nodiscard]] bool matches(const WaiverScope& scope, const CellKey& cell, std::string_view metric);
 
-/// Strict: unknown or missing keys, a date that is none, a ceiling that is not positive, or two waivers of one id are
-/// kInvalidInput with the line.
+/// Strict: unknown or missing keys, a date that is none, a ceiling that is not positive, or two waivers of one id or
+/// one scope are kInvalidInput with the line.
 Result<std::vector<Waiver>> parse_waivers(std::string_view yaml, std::string_view name);
 Result<std::vector<Waiver>> read_waivers(const std::filesystem::path& path);
 

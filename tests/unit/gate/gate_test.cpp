@@ -119,6 +119,7 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   const GateReport expired = compare_runs(run_at(1.0), run_at(1.5), options);
   CHECK(expired.count(Decision::kRegressed) == 2);
   CHECK(expired.waiver_errors.front().find("expired on 2026-11-19") != std::string::npos);
+  CHECK(compare_runs(run_at(1.0), run_at(1.0), options).waiver_errors.size() == 1);  // also where nothing needs it
 
   options.waivers = {waiver_up_to(20, "2027-01-01")};
   const GateReport exceeded = compare_runs(run_at(1.0), run_at(1.5), options);
@@ -129,6 +130,14 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   options.waivers[0].scope.backend = "cuda";
   CHECK(compare_runs(run_at(1.0), run_at(1.0), options).waiver_errors.front().find("matches no compared cell") !=
         std::string::npos);
+
+  options.waivers = {waiver_up_to(60, "2027-01-01"), waiver_up_to(70, "2027-01-01")};
+  options.waivers[1].id = "W-2";
+  options.waivers[1].scope.metric = "ttft";
+  const GateReport twice = compare_runs(run_at(1.0), run_at(1.5), options);
+  CHECK(twice.count(Decision::kRegressed) == 1);
+  CHECK(twice.verdicts[0].waived_by == "W-1");
+  CHECK(twice.waiver_errors.front() == "waiver W-2: tiny/cpu/bf16/single-stream ttft: waiver W-1 covers it too");
 }
 
 TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fail, and +50 % nearly always does") {
@@ -138,6 +147,10 @@ TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fa
     return std::sqrt(-2 * std::log(1 - random.next_unit())) * std::cos(6.283185307179586 * random.next_unit());
   };
   const GateRule rule;
+  const Look look{.alpha = rule.family_alpha / 16, .is_last = false};
+  const auto verdict_on = [&](const std::vector<double>& a, const std::vector<double>& b) {
+    return decide(evidence_of(*estimate_shift(a, b, rule.sitting_sigma), rule), rule, look);
+  };
   int false_families = 0;
   int found = 0;
   for (int family = 0; family < 500; ++family) {
@@ -149,10 +162,10 @@ TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fa
       std::vector<double> b(5);
       for (double& x : a) x = base_sitting + 0.05 * normal();
       for (double& x : b) x = candidate_sitting + 0.05 * normal();
-      failed = failed || decide(*estimate_shift(a, b, rule.sitting_sigma), rule, 16) == Decision::kRegressed;
+      failed = failed || verdict_on(a, b) == Decision::kRegressed;
       if (cell != 0) continue;
       for (double& x : b) x += std::log(1.5);
-      found += decide(*estimate_shift(a, b, rule.sitting_sigma), rule, 16) == Decision::kRegressed;
+      found += verdict_on(a, b) == Decision::kRegressed;
     }
     false_families += failed;
   }

@@ -1,0 +1,49 @@
+#include "gate/apply_waivers.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace secondsource {
+namespace {
+
+std::string about(const Waiver& waiver, const GateVerdict& verdict) {
+  return fmt::format("waiver {}: {} {}", waiver.id, verdict.cell.id(), verdict.metric);
+}
+
+}  // namespace
+
+void apply_waivers(std::span<const Waiver> waivers, std::string_view today, GateReport& report) {
+  std::set<std::string> matched;
+  for (GateVerdict& verdict : report.verdicts) {
+    const Waiver* only = nullptr;
+    bool is_ambiguous = false;
+    for (const Waiver& waiver : waivers) {
+      if (!matches(waiver.scope, verdict.cell, verdict.metric)) continue;
+      matched.insert(waiver.id);
+      if (only != nullptr) {
+        report.waiver_errors.push_back(fmt::format("{}: waiver {} covers it too", about(waiver, verdict), only->id));
+        is_ambiguous = true;
+      }
+      only = &waiver;
+    }
+    const bool may_cover = only != nullptr && !is_ambiguous && !is_expired(*only, today);
+    if (!may_cover || verdict.decision != Decision::kRegressed) continue;
+    if (*verdict.change_percent > only->ceiling_percent) {
+      report.waiver_errors.push_back(fmt::format("{}: {:+.1f} % exceeds its ceiling of {:g} %", about(*only, verdict),
+                                                 *verdict.change_percent, only->ceiling_percent));
+    } else {
+      verdict.waived_by = only->id;
+    }
+  }
+  for (const Waiver& waiver : waivers) {
+    if (is_expired(waiver, today)) {
+      report.waiver_errors.push_back(fmt::format("waiver {}: expired on {}", waiver.id, waiver.expires));
+    }
+    if (!matched.contains(waiver.id)) {
+      report.waiver_errors.push_back(fmt::format("waiver {}: matches no compared cell", waiver.id));
+    }
+  }
+}
+
+}  // namespace secondsource
