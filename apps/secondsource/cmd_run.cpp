@@ -295,7 +295,7 @@ void add_limit_flags(CLI::App& command, RunOptions& options) {
 }
 
 void add_gate_flags(CLI::App& command, RunOptions& options) {
-  command.add_option("--price", options.price, "USD per hour, or the id of a row of --price-book");
+  command.add_option("--price", options.price, "USD per hour, or the key of a row of --price-book");
   command.add_option("--price-per", options.price_per, "What the hour is of: instance (default) or device")
       ->check(CLI::IsMember({"instance", "device"}));
   command.add_option("--price-book", options.price_book, "YAML file with prices, as reports/prices.yaml");

@@ -49,6 +49,7 @@ void add_commands(CLI::App& app, CommandAction& action) {
   add_gate_command(app, action);
   add_generate_command(app, action);
   add_inspect_command(app, action);
+  add_prices_command(app, action);
   add_report_command(app, action);
   add_run_command(app, action);
   add_tokenize_command(app, action);

@@ -1,0 +1,53 @@
+#include "core/calendar.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "core/check.h"
+
+namespace secondsource {
+namespace {
+
+/// The number in exactly these digits; -1 when one is no digit or the text is shorter.
+int digits(std::string_view text, std::size_t from, std::size_t count) {
+  if (text.size() < from + count) return -1;
+  int value = 0;
+  for (const char c : text.substr(from, count)) {
+    if (c < '0' || c > '9') return -1;
+    value = 10 * value + (c - '0');
+  }
+  return value;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> days_since_1970(std::string_view date) {
+  if (date.size() != 10 || date[4] != '-' || date[7] != '-') return std::nullopt;
+  const int year = digits(date, 0, 4);
+  const int month = digits(date, 5, 2);
+  const int day = digits(date, 8, 2);
+  if (year < 0 || month < 0 || day < 0) return std::nullopt;
+  const std::chrono::year_month_day parsed{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+                                           std::chrono::day(static_cast<unsigned>(day))};
+  if (!parsed.ok()) return std::nullopt;
+  return std::chrono::sys_days(parsed).time_since_epoch().count();
+}
+
+std::string add_days(std::string_view date, std::int64_t n_days) {
+  const std::optional<std::int64_t> start = days_since_1970(date);
+  SS_CHECK(start.has_value(), "no date");
+  const std::chrono::year_month_day day{std::chrono::sys_days(std::chrono::days(*start + n_days))};
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
+                     static_cast<unsigned>(day.day()));
+}
+
+bool is_day_month_quarter_or_year(std::string_view text) {
+  if (digits(text, 0, 4) < 0) return false;
+  if (text.size() == 4) return true;
+  if (text.size() == 7 && text[4] == '-' && text[5] == 'Q') return text[6] >= '1' && text[6] <= '4';
+  if (text.size() == 7) return days_since_1970(std::string(text) + "-01").has_value();
+  return days_since_1970(text).has_value();
+}
+
+}  // namespace secondsource

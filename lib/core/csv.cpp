@@ -1,0 +1,85 @@
+#include "core/csv.h"
+
+#include <fmt/format.h>
+
+namespace secondsource {
+namespace {
+
+class CsvParser {
+ public:
+  CsvParser(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+
+  Result<std::vector<CsvRow>> parse() {
+    std::vector<CsvRow> rows;
+    while (at_ < text_.size()) {
+      CsvRow row{.line = line_};
+      bool row_ends = false;
+      while (!row_ends) {
+        std::string field;
+        if (peek() == '"') {
+          SS_TRY(field, quoted_field());
+        } else {
+          field = plain_field();
+        }
+        row.fields.push_back(std::move(field));
+        SS_TRY(row_ends, end_of_row());
+      }
+      if (row.fields.size() > 1 || !row.fields[0].empty()) rows.push_back(std::move(row));
+    }
+    return rows;
+  }
+
+ private:
+  [[nodiscard]] char peek() const { return at_ < text_.size() ? text_[at_] : '\n'; }
+
+  std::string plain_field() {
+    const std::size_t end = std::min(text_.find_first_of(",\r\n", at_), text_.size());
+    std::string field(text_.substr(at_, end - at_));
+    at_ = end;
+    return field;
+  }
+
+  Result<std::string> quoted_field() {
+    const int opened_on = line_;
+    std::string field;
+    for (++at_; at_ < text_.size(); ++at_) {
+      if (text_[at_] == '"') {
+        ++at_;
+        if (peek() != '"' || at_ >= text_.size()) return field;
+      }
+      if (text_[at_] == '\n') ++line_;
+      field += text_[at_];
+    }
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}:{}: expected a quote that ends the field", name_, opened_on)};
+  }
+
+  /// Steps over what separates fields; true when that ended the row.
+  Result<bool> end_of_row() {
+    if (peek() == ',' && at_ < text_.size()) {
+      ++at_;
+      return false;
+    }
+    if (peek() == '\r') ++at_;
+    if (peek() != '\n') {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}:{}: expected a comma or the end of the line after a quoted field", name_, line_)};
+    }
+    ++at_;
+    ++line_;
+    return true;
+  }
+
+  std::string_view text_;
+  std::string_view name_;
+  std::size_t at_ = 0;
+  int line_ = 1;
+};
+
+}  // namespace
+
+Result<std::vector<CsvRow>> parse_csv(std::string_view text, std::string_view name) {
+  return CsvParser(text, name).parse();
+}
+
+}  // namespace secondsource

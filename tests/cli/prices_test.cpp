@@ -1,0 +1,117 @@
+// prices import, list and check, as a person uses them.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "core/file.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kBook = SS_SOURCE_FOLDER "/reports/prices.yaml";
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+/// The keys that a refusal lists: "expected one of the keys a, b, found ..."
+std::set<std::string> keys_in(const std::string& message) {
+  constexpr std::string_view kBegin = "one of the keys ";
+  const std::size_t begin = message.find(kBegin) + kBegin.size();
+  std::istringstream list(message.substr(begin, message.find(", found") - begin));
+  std::set<std::string> keys;
+  for (std::string key; std::getline(list >> std::ws, key, ',');) keys.insert(key);
+  return keys;
+}
+
+std::set<std::string> properties_of(const nlohmann::json& schema) {
+  std::set<std::string> names;
+  for (const auto& [name, property] : schema.at("properties").items()) names.insert(name);
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("prices list shows rows, by their keys, and can choose among them") {
+  const ProgramRun all = run_program({"prices", "list", kBook});
+  CHECK(all.status == 0);
+  CHECK(all.err.empty());
+  CHECK(std::count(all.out.begin(), all.out.end(), '\n') == 112 + 2);
+  const ProgramRun some =
+      run_program({"prices", "list", kBook, "--accelerator", "mi3*", "--commitment", "on-demand", "--provider", "oci"});
+  CHECK(some.status == 0);
+  CHECK(contains(some.out, "oci/af-casablanca-1/BM.GPU.MI300X.8/on-demand"));
+  CHECK(contains(some.out, "undated, read 2026-11-20"));
+  CHECK(std::count(some.out.begin(), some.out.end(), '\n') == 2 + 2);
+}
+
+TEST_CASE("prices check counts the rows, and ends with 2 when one is too old or the book is malformed") {
+  const ProgramRun good = run_program({"prices", "check", kBook});
+  CHECK(good.status == 0);
+  CHECK(contains(good.out, "112 rows"));
+  CHECK(run_program({"prices", "check", kBook, "--max-age", "400", "--today", "2026-12-01"}).status == 0);
+  const ProgramRun old = run_program({"prices", "check", kBook, "--max-age", "90", "--today", "2026-12-01"});
+  CHECK(old.status == 2);
+  CHECK(contains(old.out, "coreweave/unspecified/b200-x8/on-demand: older than 90 days: 2026-02"));
+  CHECK(run_program({"prices", "check", kBook, "--max-age", "90", "--today", "tomorrow"}).status == 2);
+  CHECK(run_program({"prices", "check", SS_SOURCE_FOLDER "/reports/templates/prices.yaml"}).status == 0);
+  const ProgramRun absent = run_program({"prices", "check", "/nonexistent.yaml"});
+  CHECK(absent.status == 2);
+  CHECK(is_one_line(absent.err));
+}
+
+TEST_CASE("prices import writes a book that the other commands read, and says what it left out") {
+  const ScratchFolder scratch;
+  const std::string catalog = (scratch.path() / "vms.csv").string();
+  const std::string book = (scratch.path() / "book.yaml").string();
+  REQUIRE_OK(write_file(catalog,
+                        "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,GpuInfo,SpotPrice\n"
+                        "gpu_1x_h100_pcie,H100,1.0,26.0,200.0,3.29,us-east-1,,\n"
+                        "gpu_8x_b200_sxm6,B200,8.0,208.0,2900.0,53.52,us-east-1,,\n"
+                        "gpu_1x_gh200,GH200,1.0,64.0,432.0,,us-east-1,,\n"));
+  const std::vector<std::string> import = {"prices",   "import",    catalog,     "--provider", "lambda",
+                                           "--source", "a catalog", "--read-on", "2026-11-20"};
+  std::vector<std::string> to_file = import;
+  to_file.insert(to_file.end(), {"--out", book});
+  const ProgramRun written = run_program(to_file);
+  CAPTURE(written.err);
+  CHECK(written.status == 0);
+  CHECK(contains(written.err, "left out 1 (first in line 4): neither price: not sold there"));
+  CHECK(run_program(import).out == *read_file(book));
+  const ProgramRun list = run_program({"prices", "list", book});
+  CHECK(contains(list.out, "lambda/us-east-1/gpu_1x_h100_pcie/on-demand  h100-pcie"));
+  CHECK(contains(list.out, "6.69"));
+
+  std::vector<std::string> none = import;
+  none.insert(none.end(), {"--accelerator", "mi300x"});
+  CHECK(run_program(none).status == 2);
+  std::vector<std::string> bad_date = import;
+  bad_date.insert(bad_date.end(), {"--date", "last week"});
+  const ProgramRun refused = run_program(bad_date);
+  CHECK(refused.status == 2);
+  CHECK(is_one_line(refused.err));
+  CHECK(contains(refused.err, "--date"));
+}
+
+TEST_CASE("the published schema of price books has the keys that the reader takes") {
+  const ScratchFolder scratch;
+  const std::string path = (scratch.path() / "book.yaml").string();
+  const auto refusal = [&](const std::string& text) {
+    REQUIRE_OK(write_file(path, text));
+    const ProgramRun run = run_program({"prices", "check", path});
+    CHECK(run.status == 2);
+    return run.err;
+  };
+  const auto schema = nlohmann::json::parse(*read_file(SS_SOURCE_FOLDER "/reports/schemas/prices.schema.json"));
+  CHECK(keys_in(refusal("other: 1\n")) == properties_of(schema));
+  const std::string head = "version: 1\nread_on: 2026-11-20\ncurrency: USD\n";
+  CHECK(keys_in(refusal(head + "rows: [{other: 1}]\n")) == properties_of(schema["properties"]["rows"]["items"]));
+  CHECK(keys_in(refusal(head + "own: [{other: 1}]\n")) == properties_of(schema["properties"]["own"]["items"]));
+}

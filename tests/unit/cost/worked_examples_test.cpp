@@ -1,0 +1,206 @@
+// Recomputes the examples of docs/cost.md, and looks the figures up there. The expected values were computed by a
+// separate program in Python (the formulas of that page, ceil(x - 1e-9), 12 months of 365/12 days), not by this
+// library.
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "cost/break_even.h"
+#include "cost/load_cost.h"
+#include "cost/own_hardware.h"
+#include "cost/price.h"
+#include "cost/token_cost.h"
+#include "support/catch.h"
+
+using namespace secondsource;
+
+namespace {
+
+/// docs/cost.md has a line that begins with `label` and goes on with `figures`.
+void check_documented(std::string_view label, const std::string& figures) {
+  std::ifstream file(SS_SOURCE_FOLDER "/docs/cost.md");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.find(label) != std::string::npos && line.find(figures) != std::string::npos) return;
+  }
+  FAIL_CHECK("docs/cost.md: expected \"" << label << " ... " << figures << "\"");
+}
+
+DayProfile working_hours() {
+  DayProfile profile;
+  for (std::size_t hour = 0; hour < 24; ++hour) profile[hour] = hour >= 8 && hour < 18 ? 0.08 : 0.20 / 14;
+  return profile;
+}
+
+const ServedLoad kLoad{.interactive_tokens_per_day = 16e6, .profile = working_hours()};
+const Fleet kFleet{
+    .interactive_tok_per_s = 400, .batch_tok_per_s = 500, .instances_per_replica = 1, .usd_per_instance_hour = 2.40};
+const SizingRule kRule{.headroom_percent = 25, .minimum_replicas = 1};
+
+}  // namespace
+
+TEST_CASE("worked example: hardware of one's own") {
+  const OwnHardware own{.purchase_usd = 200000,
+                        .residual_percent = 10,
+                        .depreciation_years = 4,
+                        .power_w = 9500,
+                        .pue = 1.3,
+                        .usd_per_kwh = 0.12,
+                        .hosting_usd_per_month = 1500,
+                        .maintenance_percent_per_year = 5,
+                        .utilisation_percent = 95};
+  CHECK(own.depreciation_usd_per_hour() == Approx(5.136986301369863));
+  CHECK(own.energy_usd_per_hour() == Approx(1.482));
+  CHECK(own.running_usd_per_hour() == Approx(3.1963470319634704));
+  CHECK(own.usd_per_hour() == Approx(10.253929824561402));
+  check_documented("depreciation", fmt::format("{:.4f} USD/h", own.depreciation_usd_per_hour()));
+  check_documented("energy", fmt::format("{:.4f} USD/h", own.energy_usd_per_hour()));
+  check_documented("running", fmt::format("{:.4f} USD/h", own.running_usd_per_hour()));
+  check_documented("in all", fmt::format("{:.4f} USD/h", own.usd_per_hour()));
+}
+
+TEST_CASE("worked example: a machine at full load, with the interval of its speed carried through") {
+  const Interval rate{.value = 500, .low = 480, .high = 520};
+  const TokenCosts costs = token_costs(2.40, rate, 3.0, {});
+  CHECK(costs.output_only.value == Approx(0.0013333333333333333));
+  CHECK(*costs.output_only.low == Approx(0.001282051282051282));
+  CHECK(*costs.output_only.high == Approx(0.001388888888888889));
+  CHECK(costs.output->value == Approx(0.0007619047619047619));
+  CHECK(costs.input->value == Approx(0.00019047619047619048));
+  CHECK(costs.blended->value == Approx(0.0003333333333333333));
+  CHECK(device_hours_per_million(1, rate).value == Approx(0.5555555555555556));
+  CHECK(joules_per_token(350, rate).value == Approx(0.7));
+  check_documented("$/1K output ", fmt::format("{:.7f} ({:.7f} to {:.7f})", costs.output_only.value,
+                                               *costs.output_only.low, *costs.output_only.high));
+  check_documented("$/1K output, split", fmt::format("{:.7f}", costs.output->value));
+  check_documented("$/1K input, split", fmt::format("{:.7f}", costs.input->value));
+  check_documented("$/1K blended", fmt::format("{:.7f}", costs.blended->value));
+  check_documented("device-hours / million", fmt::format("{:.4f}", device_hours_per_million(1, rate).value));
+  check_documented("joules / token", fmt::format("{:.4f}", joules_per_token(350, rate).value));
+}
+
+TEST_CASE("without a measured interval there is none, and without an input length no split") {
+  const TokenCosts costs = token_costs(2.40, {.value = 500}, std::nullopt, {});
+  CHECK_FALSE(costs.output_only.is_bounded());
+  CHECK_FALSE(costs.output);
+  CHECK_FALSE(costs.input);
+  CHECK_FALSE(costs.blended);
+}
+
+TEST_CASE("the split prices charge exactly the hour") {
+  // 1 h at 500 tokens/s is 1.8 million output and, three for each, 5.4 million input tokens.
+  const TokenCosts costs = token_costs(2.40, {.value = 500}, 3.0, {.input = 1, .output = 5});
+  CHECK(1800 * costs.output->value + 5400 * costs.input->value == Approx(2.40));
+  CHECK(costs.output->value == Approx(5 * costs.input->value));
+  CHECK(7200 * costs.blended->value == Approx(2.40));
+}
+
+TEST_CASE("worked example: a day at the buyer's own load") {
+  const DayCost day = cost_of_day(kLoad, kFleet, kRule);
+  CHECK(day.instance_hours == 34);
+  CHECK(day.instances[12] == 2);
+  CHECK(day.instances[3] == 1);
+  CHECK(day.usd == Approx(81.6));
+  CHECK(day.idle_share == Approx(0.673202614379085));
+  check_documented("a day", fmt::format("{} instance-hours, {:.2f} USD, {:.1f} % of it idle", day.instance_hours,
+                                        day.usd, 100 * day.idle_share));
+  check_documented("$/1K output", fmt::format("{:.7f}", day.usd / 16000));
+  check_documented("busiest hour", fmt::format("{:.1f} tokens/s, {:.1f} with headroom: 2 instances", 16e6 * 0.08 / 3600,
+                                               16e6 * 0.1 / 3600));
+  check_documented("the load costs", fmt::format("{:.1f} times", day.usd / 16000 / 0.0013333333333333333));
+
+  Fleet committed = kFleet;
+  committed.pays_for_peak = true;
+  const DayCost peak = cost_of_day(kLoad, committed, kRule);
+  CHECK(peak.instance_hours == 48);
+  CHECK(peak.idle_share == Approx(0.7685185185185186));
+  check_documented("paid for the peak", fmt::format("{} instance-hours, {:.2f} USD, {:.1f} % of it idle",
+                                                    peak.instance_hours, peak.usd, 100 * peak.idle_share));
+}
+
+TEST_CASE(
+    "batch work fills idle machines, a replica may be a part of an instance or several, and two may be the least") {
+  ServedLoad with_batch = kLoad;
+  with_batch.batch_tokens_per_day = 20e6;
+  CHECK(cost_of_day(with_batch, kFleet, kRule).instance_hours == 34);
+  CHECK(cost_of_day(with_batch, kFleet, kRule).idle_share == Approx(0.34640522875817026));
+
+  Fleet slice = kFleet;
+  slice.instances_per_replica = 2.0 / 128;
+  slice.usd_per_instance_hour = 3.1744;
+  CHECK(cost_of_day(kLoad, slice, kRule).instance_hours == 24);
+  ServedLoad large = kLoad;
+  large.interactive_tokens_per_day = 16e8;
+  CHECK(cost_of_day(large, slice, kRule).usd == Approx(107.9296));
+  CHECK(cost_of_day(large, slice, kRule).idle_share == Approx(0.4893790849673201));
+
+  Fleet pair = kFleet;
+  pair.instances_per_replica = 2;
+  CHECK(cost_of_day(kLoad, pair, {.headroom_percent = 25, .minimum_replicas = 2}).instance_hours == 96);
+}
+
+TEST_CASE("a load of nothing needs nothing, and one that fills machines exactly needs no further one") {
+  CHECK(cost_of_day({}, kFleet, kRule).instance_hours == 0);
+  // Three machines' worth, hour by hour, whatever the last bit of the division says.
+  const ServedLoad exact{.interactive_tokens_per_day = 86400.0 * 3 * 400};
+  CHECK(cost_of_day(exact, kFleet, {}).instance_hours == 72);
+}
+
+TEST_CASE("worked example: three years with growth") {
+  ServedLoad load = kLoad;
+  CHECK(cost_of_horizon(load, kFleet, kRule, 0, 1).usd == Approx(29784.0));
+  load.batch_tokens_per_day = 4e6;
+  const HorizonCost three = cost_of_horizon(load, kFleet, kRule, 50, 3);
+  CHECK(three.usd == Approx(109792.0));
+  CHECK(three.output_tokens == Approx(42041208511.33179));
+  CHECK(three.instance_hours == Approx(45746.66666666665));
+  CHECK(three.peak_instances == 4);
+  CHECK(three.idle_share == Approx(0.3873330149907933));
+  check_documented("3 years",
+                   fmt::format("{:.0f} USD, {:.2f} thousand million tokens, {:.1f} % idle, {} instances", three.usd,
+                               three.output_tokens / 1e9, 100 * three.idle_share, three.peak_instances));
+  Fleet committed = kFleet;
+  committed.pays_for_peak = true;
+  CHECK(cost_of_horizon(load, committed, kRule, 50, 3).usd == Approx(175200.0));
+  check_documented("paid for the peak", "175200 USD");
+}
+
+TEST_CASE("worked example: the price below which an option wins") {
+  CHECK(*break_even_price(1000, 400, 300) == Approx(2.0));
+  check_documented("300 instance-hours", "2.0000 USD/h");
+  CHECK_FALSE(break_even_price(400, 400, 300));
+  CHECK_FALSE(break_even_price(1000, 400, 0));
+}
+
+TEST_CASE("worked example: the load from which own machines cost no more than an API") {
+  const auto own = [](double tokens_per_day) {
+    return cost_of_day({.interactive_tokens_per_day = tokens_per_day}, kFleet, {}).usd;
+  };
+  const auto api_at = [](double usd_per_million) {
+    return [usd_per_million](double tokens_per_day) { return tokens_per_day / 1e6 * usd_per_million; };
+  };
+  const LoadBreakEven at_2 = break_even_load(own, api_at(2.0), 1e6, 1e9);
+  REQUIRE(at_2.first);
+  REQUIRE(at_2.always);
+  // 57.60 USD a day for one machine; five of them are paid for by 144 million tokens, and from there on every next one.
+  CHECK(*at_2.first == Approx(28.8e6).epsilon(1e-6));
+  CHECK(*at_2.always == Approx(144e6).epsilon(1e-6));
+  check_documented("first ", fmt::format("{:.2f} million", *at_2.first / 1e6));
+  check_documented("always from", fmt::format("{:.1f} million", *at_2.always / 1e6));
+  CHECK(*break_even_load(own, api_at(1.8), 1e6, 1e9).always == Approx(416e6).epsilon(1e-4));
+  CHECK_FALSE(break_even_load(own, api_at(0.6), 1e6, 1e9).first);
+  // Cheaper at every load: from the smallest one looked at.
+  CHECK(*break_even_load(own, api_at(1e6), 1e6, 1e9).first == 1e6);
+}
+
+TEST_CASE("a thousand tokens cost what the hour costs, divided by the thousands of tokens in it") {
+  // By hand: 3.60 USD/h at 100 tokens/s is 360 thousand tokens an hour, so 0.01 USD a thousand.
+  CHECK(*usd_per_1k_tokens({.usd_per_hour = 3.60}, 100) == Approx(0.01));
+  // Two of eight devices: a quarter of the price.
+  CHECK(*usd_per_1k_tokens({.usd_per_hour = 3.60, .n_units = 8, .n_units_used = 2}, 100) == Approx(0.0025));
+  CHECK_FALSE(usd_per_1k_tokens({.usd_per_hour = 3.60}, 0));
+  // 1e6 tokens at 1000/s take 1000 s on each of two devices: 0.5556 device-hours.
+  CHECK(*device_hours_per_million_tokens(2, 1000) == Approx(2000.0 / 3600));
+}
