@@ -4,11 +4,36 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "stats/distribution.h"
 
 namespace secondsource {
 namespace {
+
 constexpr double kTail = 0.05;
+
+/// P(X <= k) for X ~ Binomial(n, p), in about the square root of n terms where binomial_cdf() takes n (Abramowitz and
+/// Stegun 26.5.24). Its error is absolute, 1e-12: good for comparing with kTail, not for small tails.
+double binomial_at_most(std::int64_t k, std::int64_t n, double p) {
+  if (k < 0) return 0.0;
+  if (k >= n) return 1.0;
+  return regularized_beta(static_cast<double>(n - k), static_cast<double>(k + 1), 1 - p);
 }
+
+/// The first rank from `low` up to `high` for which `holds`, which is false up to some rank and true from there on.
+template <typename Holds>
+std::int64_t first_rank(std::int64_t low, std::int64_t high, const Holds& holds) {
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (holds(middle)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+}  // namespace
 
 double binomial_cdf(std::int64_t k, std::int64_t n, double p) {
   if (k < 0) return 0.0;
@@ -56,18 +81,22 @@ std::int64_t smallest_sample_for(double q) {
   return static_cast<std::int64_t>(std::ceil(std::log(kTail) / std::log(worse) - 1e-9));
 }
 
-std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q) {
-  const auto n = static_cast<std::int64_t>(samples.size());
+std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q) {
+  const auto n = static_cast<std::int64_t>(ascending.size());
   if (n < smallest_sample_for(q)) return std::nullopt;
-  std::sort(samples.begin(), samples.end());
   // The number of samples below the true quantile is Binomial(n, q). X_(r), counted from 1, exceeds the quantile with
   // probability P(B <= r - 1), and lies at or below it with probability P(B >= r).
-  std::int64_t high_rank = n;
-  while (high_rank > 1 && binomial_cdf(high_rank - 2, n, q) >= 1 - kTail) --high_rank;
-  std::int64_t low_rank = 1;
-  while (low_rank < n && binomial_cdf(low_rank, n, q) <= kTail) ++low_rank;
-  return QuantileEstimate{quantile_of_sorted(samples, q), samples[static_cast<std::size_t>(low_rank - 1)],
-                          samples[static_cast<std::size_t>(high_rank - 1)]};
+  const std::int64_t high_rank =
+      first_rank(1, n, [&](std::int64_t rank) { return binomial_at_most(rank - 1, n, q) >= 1 - kTail; });
+  const std::int64_t low_rank =
+      first_rank(1, n, [&](std::int64_t rank) { return binomial_at_most(rank, n, q) > kTail; });
+  return QuantileEstimate{quantile_of_sorted(ascending, q), ascending[static_cast<std::size_t>(low_rank - 1)],
+                          ascending[static_cast<std::size_t>(high_rank - 1)]};
+}
+
+std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q) {
+  std::sort(samples.begin(), samples.end());
+  return estimate_quantile_of_sorted(samples, q);
 }
 
 }  // namespace secondsource

@@ -35,5 +35,7 @@ struct QuantileEstimate {
 
 /// nullopt when the sample is smaller than smallest_sample_for(q).
 [[nodiscard]] std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q);
+/// The same of a sample in ascending order, for several quantiles of one large sample.
+[[nodiscard]] std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q);
 
 }  // namespace secondsource

@@ -1,6 +1,7 @@
 // Expected values: SciPy 1.17.1 (scipy.stats.binom, t, median_abs_deviation) and NumPy, an independent implementation.
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "core/random.h"
@@ -20,6 +21,12 @@ TEST_CASE("the binomial distribution agrees with SciPy") {
                                                                   {0, 5, 0.5, 0.03125},
                                                                   {297, 300, 0.99, 0.5779360824602564}}));
   CHECK(binomial_cdf(k, n, p) == Approx(expected).epsilon(1e-10));
+}
+
+TEST_CASE("the incomplete beta function agrees with SciPy, also for large arguments") {
+  CHECK(regularized_beta(300, 200, 0.58) == Approx(0.1803989335827325).epsilon(1e-10));
+  CHECK(regularized_beta(10'000, 990'001, 0.0101) == Approx(0.8425809024788634).epsilon(1e-8));
+  CHECK(regularized_beta(500'000, 500'001, 0.5) == Approx(0.5003989421806654).epsilon(1e-8));
 }
 
 TEST_CASE("Student's t distribution and its inverse agree with SciPy") {
@@ -56,6 +63,22 @@ TEST_CASE("a percentile is given only where the sample has distribution-free 95 
   CHECK(smallest_sample_for(0.99) == 299);
   CHECK_FALSE(estimate_quantile(std::vector<double>(58, 1.0), 0.95));
   CHECK(estimate_quantile(std::vector<double>(59, 1.0), 0.95));
+}
+
+TEST_CASE("the ranks of the bounds agree with SciPy, also for a million samples") {
+  const auto [n, q, low, high] =
+      GENERATE(table<std::int64_t, double, double, double>({{59, 0.5, 23, 37},
+                                                            {59, 0.95, 53, 59},
+                                                            {300, 0.99, 294, 300},
+                                                            {31'250, 0.95, 29'624, 29'752},
+                                                            {1'000'000, 0.5, 499'178, 500'823},
+                                                            {1'000'000, 0.99, 989'836, 990'164}}));
+  std::vector<double> ranks(static_cast<std::size_t>(n));
+  std::iota(ranks.begin(), ranks.end(), 1.0);
+  const auto estimate = estimate_quantile_of_sorted(ranks, q);
+  REQUIRE(estimate);
+  CHECK(estimate->low == low);
+  CHECK(estimate->high == high);
 }
 
 TEST_CASE("the bounds of a quantile hold in at least 95 of 100 samples, and are not much wider than needed") {
