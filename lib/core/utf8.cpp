@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <iterator>
 
 namespace secondsource {
 namespace {
@@ -29,6 +32,43 @@ std::size_t valid_character_length(std::string_view text) {
   return 0;
 }
 
+/// The code point of one valid character.
+std::uint32_t code_point_of(std::string_view character) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<std::uint8_t>(character[i])); };
+  constexpr std::array<std::uint32_t, 5> kLeadBits = {0, 0x7f, 0x1f, 0x0f, 0x07};
+  std::uint32_t code_point = byte(0) & kLeadBits[character.size()];
+  for (std::size_t i = 1; i < character.size(); ++i) code_point = code_point << 6U | (byte(i) & 0x3fU);
+  return code_point;
+}
+
+/// Invisible, or changes the order in which others are shown (Unicode Standard Annex 9, and the report "Trojan
+/// Source").
+bool misleads(std::uint32_t c) {
+  struct Range {
+    std::uint32_t first, last;
+  };
+  constexpr Range kRanges[] = {{0x7f, 0x9f},     {0x61c, 0x61c},   {0x200b, 0x200b},
+                               {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+                               {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+  if (c < 0x20 || (c & 0xfffeU) == 0xfffeU) return true;
+  return std::any_of(std::begin(kRanges), std::end(kRanges), [&](Range r) { return r.first <= c && c <= r.last; });
+}
+
+void append_printable(std::string& out, std::string_view character, bool is_valid) {
+  if (!is_valid) {
+    out += "\xef\xbf\xbd";
+    return;
+  }
+  const std::uint32_t code_point = code_point_of(character);
+  if (!misleads(code_point)) {
+    out += character;
+  } else if (code_point < 0x80) {
+    fmt::format_to(std::back_inserter(out), "\\x{:02x}", code_point);
+  } else {
+    fmt::format_to(std::back_inserter(out), "\\u{{{:04x}}}", code_point);
+  }
+}
+
 }  // namespace
 
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
@@ -46,20 +86,19 @@ std::string printable(std::string_view text) {
   std::size_t offset = 0;
   while (offset < text.size()) {
     const std::size_t length = valid_character_length(text.substr(offset));
-    if (length == 0) {
-      result += "\xef\xbf\xbd";
-      ++offset;
-      continue;
-    }
-    const auto lead = static_cast<std::uint8_t>(text[offset]);
-    if (length == 1 && (lead < 0x20 || lead == 0x7f)) {
-      fmt::format_to(std::back_inserter(result), "\\x{:02x}", lead);
-    } else {
-      result.append(text.substr(offset, length));
-    }
-    offset += length;
+    append_printable(result, text.substr(offset, std::max<std::size_t>(length, 1)), length > 0);
+    offset += std::max<std::size_t>(length, 1);
   }
   return result;
+}
+
+std::string shown(std::string_view text, std::size_t max_characters) {
+  std::size_t offset = 0;
+  for (std::size_t n = 0; n < max_characters && offset < text.size(); ++n) {
+    offset += std::max<std::size_t>(valid_character_length(text.substr(offset)), 1);
+  }
+  if (offset >= text.size()) return printable(text);
+  return fmt::format("{}\u2026 ({} bytes)", printable(text.substr(0, offset)), text.size());
 }
 
 }  // namespace secondsource

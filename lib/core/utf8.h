@@ -12,7 +12,12 @@ namespace secondsource {
 /// nullopt when all of it is valid.
 [[nodiscard]] std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
-/// The text with every invalid byte sequence replaced by U+FFFD and control characters escaped, for messages.
+/// The text with every invalid byte sequence replaced by U+FFFD, and written as escapes what does not show itself or
+/// reorders what stands around it: control characters ("\x1b"), marks and overrides of direction, line separators, byte
+/// order marks and noncharacters ("\u{202e}"). For messages and reports: names in a bundle are anybody's.
 [[nodiscard]] std::string printable(std::string_view text);
+
+/// The same cut to `max_characters`, with the number of bytes that there were: "aaaa… (100000 bytes)".
+[[nodiscard]] std::string shown(std::string_view text, std::size_t max_characters = 200);
 
 }  // namespace secondsource

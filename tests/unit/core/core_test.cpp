@@ -84,6 +84,28 @@ TEST_CASE("invalid UTF-8 is found at its first byte") {
   CHECK(printable("a\n\xff") == "a\\x0a\xef\xbf\xbd");
 }
 
+TEST_CASE("what does not show itself or turns others around is written as an escape, and long texts are cut") {
+  const auto [text, expected] =
+      GENERATE(table<const char*, const char*>({{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+                                                {"\xd7\xa9", "\xd7\xa9"},                  // Hebrew is no attack
+                                                {"\xf0\x9f\x9a\x80", "\xf0\x9f\x9a\x80"},  // nor is a rocket
+                                                {"\x1b[31m\x7f", "\\x1b[31m\\x7f"},
+                                                {"a\xe2\x80\xae"
+                                                 "b",
+                                                 "a\\u{202e}b"},                        // right-to-left override
+                                                {"\xe2\x81\xa6", "\\u{2066}"},          // an isolate
+                                                {"\xc2\x9b", "\\u{009b}"},              // a control of Latin-1
+                                                {"\xe2\x80\xa8", "\\u{2028}"},          // a line separator
+                                                {"\xef\xbf\xbe", "\\u{fffe}"},          // not in XML
+                                                {"\xf3\xa0\x81\x81", "\\u{e0041}"}}));  // a tag
+  CHECK(printable(text) == expected);
+  CHECK(shown(text) == expected);
+  const std::string long_text(100'000, 'x');
+  CHECK(shown(long_text, 3) == "xxx\xe2\x80\xa6 (100000 bytes)");
+  CHECK(shown("\xc3\xbc\xc3\xbc\xc3\xbc", 2) == "\xc3\xbc\xc3\xbc\xe2\x80\xa6 (6 bytes)");
+  CHECK(shown("abc", 3) == "abc");
+}
+
 TEST_CASE("random numbers are a function of seed and counter, and look uniform") {
   CHECK(random_bits(1, 2) == random_bits(1, 2));
   CHECK(random_bits(1, 2) != random_bits(2, 1));
