@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "reference/kernels.h"
 #include "reference/matmul.h"
@@ -24,17 +25,6 @@ double dot(std::span<const float> a, std::span<const float> b) {
   for (; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   for (const double lane : sums) sum += lane;
   return sum;
-}
-
-/// Turns scores into weights that sum to 1.
-void softmax(std::span<double> scores) {
-  const double largest = *std::ranges::max_element(scores);
-  double sum = 0.0;
-  for (double& score : scores) {
-    score = std::exp(score - largest);
-    sum += score;
-  }
-  for (double& score : scores) score /= sum;
 }
 
 }  // namespace
@@ -60,7 +50,11 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
         const double product = dot(query, cache.keys(op.layer, slots[j]).subspan(kv_at, head_dim));
         scores[j] = soft_cap(static_cast<double>(op.scale) * product, op.softcap);
       }
-      softmax(scores);
+      const double largest = *std::ranges::max_element(scores);
+      for (double& score : scores) score = std::exp(score - largest);
+      const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
+      round_softmax_weights(scores);
+      for (double& score : scores) score /= total;
       std::ranges::fill(sum, 0.0);
       for (std::size_t j = 0; j < slots.size(); ++j) {
         const std::span<const float> value = cache.values(op.layer, slots[j]).subspan(kv_at, head_dim);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <complex>
 
 namespace secondsource::reference {
 namespace {
@@ -21,19 +22,25 @@ void normalize(std::span<const float> x, std::span<const float> weight, float ep
   }
 }
 
-/// Rotates one head in place: (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin).
-void rotate_head(std::span<float> head, const RopeSpec& rope, std::int32_t position) {
-  const std::size_t half = head.size() / 2;
-  const auto factor = static_cast<double>(rope.attention_factor);
-  for (std::size_t i = 0; i < half; ++i) {
+/// Cosines and sines of every pair at one position.
+std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t position) {
+  std::vector<std::complex<double>> result;
+  for (const float inv_freq : rope.inv_freq) {
     // The product is rounded to f32 as every f32 implementation rounds it: at position 30000 that is 0.001 radian.
-    const double angle = static_cast<double>(static_cast<float>(position) * rope.inv_freq[i]);
-    const double cosine = std::cos(angle) * factor;
-    const double sine = std::sin(angle) * factor;
+    result.push_back(std::polar(static_cast<double>(rope.attention_factor),
+                                static_cast<double>(static_cast<float>(position) * inv_freq)));
+  }
+  return result;
+}
+
+/// Rotates one head in place: (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin).
+void rotate_head(std::span<float> head, std::span<const std::complex<double>> rotations) {
+  const std::size_t half = head.size() / 2;
+  for (std::size_t i = 0; i < half; ++i) {
     const auto a = static_cast<double>(head[i]);
     const auto b = static_cast<double>(head[i + half]);
-    head[i] = static_cast<float>(a * cosine - b * sine);
-    head[i + half] = static_cast<float>(b * cosine + a * sine);
+    head[i] = static_cast<float>(a * rotations[i].real() - b * rotations[i].imag());
+    head[i + half] = static_cast<float>(b * rotations[i].real() + a * rotations[i].imag());
   }
 }
 
@@ -81,28 +88,29 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
   const std::size_t kv_width = static_cast<std::size_t>(op.heads.n_kv_heads) * head_dim;
   KvPool& cache = pool(frame);
 
-  const auto transform = [&](std::span<float> heads, const std::optional<WeightId>& norm, std::int32_t position) {
+  std::vector<std::complex<double>> turns;
+  const auto transform = [&](std::span<float> heads, const std::optional<WeightId>& norm) {
     for (std::size_t first = 0; first < heads.size(); first += head_dim) {
       const std::span<float> head = heads.subspan(first, head_dim);
       if (norm) normalize(head, weights().values(*norm), op.norm_eps, head);
-      rotate_head(head, rope, position);
+      rotate_head(head, turns);
     }
   };
   std::vector<float> keys(kv_width);
   for (std::int64_t t = 0; t < qkv.rows(); ++t) {
-    const std::int32_t position = frame.batch.positions[static_cast<std::size_t>(t)];
+    turns = rotations(rope, frame.batch.positions[static_cast<std::size_t>(t)]);
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
     const std::span<const float> row = qkv.row(t);
     const std::span<float> q = q_out.row(t);
     std::ranges::copy(row.first(q.size()), q.begin());
-    transform(q, op.q_norm, position);
+    transform(q, op.q_norm);
     if (slot < 0) continue;  // a padding row
     if (slot >= cache.n_slots()) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("token {}: expected a cache slot below {}, found {}", t, cache.n_slots(), slot)};
     }
     std::ranges::copy(row.subspan(q.size(), kv_width), keys.begin());
-    transform(keys, op.k_norm, position);
+    transform(keys, op.k_norm);
     std::ranges::copy(keys, cache.keys(op.layer, slot).begin());
     std::ranges::copy(row.subspan(q.size() + kv_width, kv_width), cache.values(op.layer, slot).begin());
   }

@@ -31,6 +31,9 @@ class ReferenceKernels : public HostKernels {
     return pools_[static_cast<std::size_t>(index_of(frame.pool))];
   }
   [[nodiscard]] const Weights& weights() const { return weights_; }
+  /// exp(score - largest) of one query and head, before they meet the values and are divided by their own sum. The
+  /// oracle rounds nothing; an envelope of what backends may round does.
+  virtual void round_softmax_weights(std::span<double>) const {}
 
  private:
   const Weights& weights_;

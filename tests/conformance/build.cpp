@@ -90,6 +90,28 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
 }
 
+/// Changes values a little, so that BF16 has them, and what they are quantized to: scales become powers of two.
+void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, WeightEncoding encoding) {
+  if (encoding != WeightEncoding::kInt8PerRow && encoding != WeightEncoding::kInt4Group32) {
+    // FP16 has fewer bits for numbers near 0, never more than BF16 has here.
+    for (float& value : values) value = round_to_f16(round_to_bf16(value));
+    return;
+  }
+  const bool is_int8 = encoding == WeightEncoding::kInt8PerRow;
+  const float largest_q = is_int8 ? 127.0F : 7.0F;
+  const std::int64_t group = is_int8 ? n_cols : kInt4GroupSize;
+  for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
+    const std::int64_t n = std::min(group, n_cols - at % n_cols);
+    const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));
+    float largest = 0.0F;
+    for (const float value : part) largest = std::max(largest, std::fabs(value));
+    const float scale = std::exp2(std::ceil(std::log2(largest / largest_q)));
+    for (float& value : part) value = scale * std::nearbyint(value / scale);
+    part[static_cast<std::size_t>(dice.between(0, static_cast<std::int32_t>(n) - 1))] = scale * largest_q;
+    at += n;
+  }
+}
+
 }  // namespace
 
 float Dice::normal() {
@@ -155,6 +177,7 @@ WeightId CaseBuilder::matrix(std::int64_t n_rows, std::int64_t n_cols, WeightEnc
     const float factor = 0.5F + 1.5F * static_cast<float>(row % 7) / 6.0F;
     for (std::int64_t col = 0; col < n_cols; ++col) values[static_cast<std::size_t>(row * n_cols + col)] *= factor;
   }
+  if (is_exact_in_bf16) make_exact(dice, values, n_cols, encoding);
   return weight(make_weight("matrix" + std::to_string(result.weights.size()), values, n_rows, n_cols, encoding,
                             std::move(part_rows), join, n_experts));
 }
@@ -165,8 +188,8 @@ WeightId CaseBuilder::vector(std::int64_t n, float mean, float deviation) {
 }
 
 ValueId CaseBuilder::input(std::int32_t cols, std::int32_t n_ids, float deviation) {
-  const std::vector<float> values =
-      dice.normals(static_cast<std::size_t>(cols) * static_cast<std::size_t>(n_ids), deviation);
+  std::vector<float> values = dice.normals(static_cast<std::size_t>(cols) * static_cast<std::size_t>(n_ids), deviation);
+  if (is_exact_in_bf16) std::ranges::transform(values, values.begin(), round_to_bf16);
   const WeightId table =
       weight(make_weight("table" + std::to_string(result.weights.size()), values, n_ids, cols, WeightEncoding::kF32));
   const ValueId out = value(cols);
@@ -284,8 +307,10 @@ void dirty_cache(CaseBuilder& builder, const HeadShape& heads) {
   SS_CHECK(builder.graph().ops.empty(), "dirty_cache() comes before the case's own graph");
   const auto graph = static_cast<std::int32_t>(builder.result.graphs.size()) - 1;
   const RopeId rope = builder.rope(heads.head_dim);
+  // A weight of zero hides large numbers, but not NaN.
+  const float deviation = builder.dice.chance(0.4) ? NAN : 30.0F;
   for (std::int32_t layer = 0; layer < builder.result.kv.n_layers; ++layer) {
-    const ValueId qkv = builder.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 30.0F);
+    const ValueId qkv = builder.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, deviation);
     const ValueId q = builder.value(heads.n_heads * heads.head_dim);
     builder.add(RopeAppend{.qkv = qkv, .q_out = q, .layer = layer, .heads = heads, .rope = rope});
   }

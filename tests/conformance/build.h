@@ -67,6 +67,9 @@ class CaseBuilder {
   Action& submit(BatchData batch);
 
   Dice dice;
+  /// Inputs and matrices from here on are numbers that BF16 has, quantized ones too. A backend then has nothing to
+  /// round in a product, and every draw of the envelope is the reference itself.
+  bool is_exact_in_bf16 = false;
   Case result = [] {
     Case c;
     c.graphs.emplace_back();
@@ -112,8 +115,8 @@ class Sequences {
 [[nodiscard]] BatchData plain_batch(CaseBuilder& builder, std::int32_t n_tokens, std::int32_t n_ids,
                                     std::int32_t n_padding = 0);
 
-/// Actions that write large numbers into every slot of every layer, so that reading a slot that is not the sequence's
-/// own cannot go unnoticed. Takes the builder's current, empty graph and starts another one.
+/// Actions that write large numbers, or NaN, into every slot of every layer, so that reading a slot that is not the
+/// sequence's own cannot go unnoticed. Takes the builder's current, empty graph and starts another one.
 void dirty_cache(CaseBuilder& builder, const HeadShape& heads);
 
 }  // namespace secondsource::conformance

@@ -62,7 +62,6 @@ struct Case {
   std::int64_t n_pages = 1;
   std::int32_t vocab_size = 1;
   std::vector<Action> actions;
-  bool is_relative_exact = false;  ///< f32 arithmetic is asked for: nothing may be rounded to BF16
 };
 
 /// What one action gave.

@@ -30,8 +30,9 @@ Case make_layer_case(std::uint64_t seed);
 Case make_model_case(std::uint64_t seed);
 Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
+Case make_not_finite_case(std::uint64_t seed);
 
-/// All of them, the cheap ones first.
+/// All of them. A new one goes to the end: the seeds of the others stay.
 [[nodiscard]] std::span<const Family> families();
 
 }  // namespace secondsource::conformance

@@ -54,6 +54,7 @@ Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
   const std::int64_t weight_size = std::int64_t{n_inputs} * n_outputs * (gated ? 2 : 1);
   const auto n_rows = std::min(pick_rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
 
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
   const ValueId x = b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
@@ -78,9 +79,10 @@ Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
-  b.result.name = fmt::format("{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), n_rows, n_padding, n_inputs,
-                              n_outputs, epilogue_name(epilogue), op.softcap > 0.0F ? " softcap" : "",
-                              in_place ? " in place" : "", parts.size());
+  b.result.name =
+      fmt::format("{}{} m={}+{} k={} n={} {}{}{} parts={}", to_string(encoding), b.is_exact_in_bf16 ? " exact" : "",
+                  n_rows, n_padding, n_inputs, n_outputs, epilogue_name(epilogue), op.softcap > 0.0F ? " softcap" : "",
+                  in_place ? " in place" : "", parts.size());
   return std::move(b.result);
 }
 

@@ -265,6 +265,7 @@ std::span<const Family> families() {
       {"model", make_model_case, 10},
       {"kv_copy_pages", make_page_copy_case, 6},
       {"in_flight", make_in_flight_case, 6},
+      {"not_finite", make_not_finite_case, 40},
   };
   return kFamilies;
 }

@@ -8,7 +8,9 @@
 
 namespace secondsource::conformance {
 
-[[nodiscard]] std::unique_ptr<Backend> make_envelope_backend();
+/// Draw `draw` in [0, kDraws) of it. Draw 0 rounds to BF16. The others round c x to BF16 and divide by c again, c =
+/// 2^(draw / kDraws): errors of the same size, but others. What is exact in BF16 stays exact in all of them.
+[[nodiscard]] std::unique_ptr<Backend> make_envelope_backend(int draw);
 
 /// R itself, in this process.
 [[nodiscard]] std::unique_ptr<Backend> make_expected_backend();

@@ -1,8 +1,10 @@
-// conformance --backend NAME [--modules FOLDER] [--require] [--seed N] [--scale N] [--family NAME [--case-seed N]]
-//             [--option KEY=VALUE]... [--guards] [--list]
+// conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME [--case-seed N]]
+//             [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]... [--guards] [--list]
 // Holds one backend module against the reference. Ends 0 when every supported case passed, 1 when one failed, 77 when
-// the backend is not there (1 with --require), 2 on bad usage. --guards sets the option guards=1 where the backend has
-// one: it then checks its own workspace for writes outside an operation's output.
+// the backend is not there (1 with --require), 2 on bad usage. --seed FIRST-LAST runs the suite once for each seed of
+// the range. --each runs every case once for each value of that option, and given twice for each pair; values that this
+// machine cannot run are skipped. --guards sets the option guards=1 where the backend has one: it then checks its own
+// workspace for writes outside an operation's output.
 
 #include <fmt/format.h>
 
@@ -10,6 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -21,15 +25,25 @@
 namespace secondsource::conformance {
 namespace {
 
+using Setting = std::pair<std::string, std::string>;  ///< of BackendOptions::extra
+
 struct Options {
   std::string backend;
   std::string modules;
   bool require = false;
   bool list = false;
   bool guards = false;
-  BackendOptions backend_options;
+  std::vector<Setting> settings;
+  std::vector<std::pair<std::string, std::vector<std::string>>> each;
   SuiteOptions suite;
 };
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
 
 bool parse(int argc, char** argv, Options& options) {
   for (int i = 1; i < argc; ++i) {
@@ -48,6 +62,8 @@ bool parse(int argc, char** argv, Options& options) {
     }
     if (i + 1 == argc) return false;
     const std::string value = argv[++i];
+    const std::size_t equals = value.find('=');
+    const auto number = [](const std::string& text) { return std::strtoull(text.c_str(), nullptr, 10); };
     if (flag == "--backend") {
       options.backend = value;
     } else if (flag == "--modules") {
@@ -55,14 +71,15 @@ bool parse(int argc, char** argv, Options& options) {
     } else if (flag == "--family") {
       options.suite.family = value;
     } else if (flag == "--seed") {
-      options.suite.seed = std::strtoull(value.c_str(), nullptr, 10);
+      options.suite.first_seed = number(value);
+      const std::size_t dash = value.find('-');
+      options.suite.last_seed = dash == std::string::npos ? options.suite.first_seed : number(value.substr(dash + 1));
     } else if (flag == "--case-seed") {
-      options.suite.case_seed = std::strtoll(value.c_str(), nullptr, 10);
-    } else if (flag == "--scale") {
-      options.suite.scale = std::atoi(value.c_str());
-    } else if (flag == "--option" && value.find('=') != std::string::npos) {
-      const std::size_t equals = value.find('=');
-      options.backend_options.extra.emplace_back(value.substr(0, equals), value.substr(equals + 1));
+      options.suite.case_seed = static_cast<std::int64_t>(number(value));
+    } else if (flag == "--option" && equals != std::string::npos) {
+      options.settings.emplace_back(value.substr(0, equals), value.substr(equals + 1));
+    } else if (flag == "--each" && equals != std::string::npos) {
+      options.each.emplace_back(value.substr(0, equals), split(value.substr(equals + 1), ','));
     } else {
       return false;
     }
@@ -70,56 +87,100 @@ bool parse(int argc, char** argv, Options& options) {
   return options.list || !options.backend.empty();
 }
 
+/// Every combination of the values of --each, on top of --option.
+std::vector<std::vector<Setting>> combinations(const Options& options) {
+  std::vector<std::vector<Setting>> all = {options.settings};
+  for (const auto& [key, values] : options.each) {
+    std::vector<std::vector<Setting>> longer;
+    for (const std::vector<Setting>& settings : all) {
+      for (const std::string& value : values) {
+        longer.push_back(settings);
+        longer.back().emplace_back(key, value);
+      }
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+std::string text_of(const std::vector<Setting>& settings) {
+  std::string text;
+  for (const auto& [key, value] : settings) text += fmt::format(" --option {}={}", key, value);
+  return text;
+}
+
+/// The configurations that this machine can run; prints why one is left out. Nothing when one fails otherwise.
+std::optional<std::vector<Tested>> make_tested(const Options& options, const std::vector<Module>& modules) {
+  std::vector<Tested> tested;
+  for (const std::vector<Setting>& settings : combinations(options)) {
+    BackendOptions backend_options{.device_id = "", .extra = settings};
+    if (options.guards) backend_options.extra.emplace_back("guards", "1");
+    auto first = create_backend(modules, options.backend, backend_options);
+    if (!first && options.guards && first.error().code == ErrorCode::kInvalidInput) {
+      fmt::print("guards: {}\n", first.error().message);
+      backend_options.extra.pop_back();
+      first = create_backend(modules, options.backend, backend_options);
+    }
+    const std::string text = text_of(settings);
+    if (first) {
+      tested.push_back({text, [&modules, name = options.backend, backend_options] {
+                          return create_backend(modules, name, backend_options);
+                        }});
+      continue;
+    }
+    const bool absent = first.error().code == ErrorCode::kUnavailable && !options.require;
+    fmt::print("{}{}: {}\n", absent ? "skipped" : "FAILED", text, first.error().message);
+    if (!absent) return std::nullopt;
+  }
+  return tested;
+}
+
+/// Cases of one family.
+struct Count {
+  std::int64_t passed = 0;
+  std::int64_t failed = 0;
+  std::int64_t elapsed_ns = 0;
+};
+
 int run(const Options& options, const std::filesystem::path& program) {
   std::vector<std::filesystem::path> folders;
   if (!options.modules.empty()) folders.emplace_back(options.modules);
   if (folders.empty()) folders = module_folders(program);
   const std::vector<Module> modules = load_modules(folders);
-  BackendOptions backend_options = options.backend_options;
-  if (options.guards) {
-    backend_options.extra.emplace_back("guards", "1");
-    const auto guarded = create_backend(modules, options.backend, backend_options);
-    if (!guarded && guarded.error().code == ErrorCode::kInvalidInput) {
-      fmt::print("guards: {}\n", guarded.error().message);
-      backend_options.extra.pop_back();
-    }
-  }
-  const MakeBackend make = [&] { return create_backend(modules, options.backend, backend_options); };
-  if (auto first = make(); !first) {
-    const bool absent = first.error().code == ErrorCode::kUnavailable;
-    fmt::print("{}: {}\n", absent && !options.require ? "skipped" : "FAILED", first.error().message);
-    return absent && !options.require ? 77 : 1;
-  }
+  const auto tested = make_tested(options, modules);
+  if (!tested) return 1;
+  if (tested->empty()) return 77;
   std::map<std::string, std::int64_t> unsupported;
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> passed;  // cases, nanoseconds
-  std::int64_t n_failed = 0;
+  std::map<std::string, Count> counts;
   std::int64_t started_at_ns = now_ns();
-  run_suite(make, options.suite, [&](const CaseReport& report) {
+  const std::int64_t n_failed = run_suite(*tested, options.suite, [&](const CaseReport& report) {
     const std::int64_t finished_at_ns = now_ns();
-    passed[report.family].second += finished_at_ns - started_at_ns;
+    Count& count = counts[report.family];
+    count.elapsed_ns += finished_at_ns - started_at_ns;
     started_at_ns = finished_at_ns;
-    if (report.verdict == Verdict::kPassed) ++passed[report.family].first;
+    if (report.verdict == Verdict::kPassed) ++count.passed;
     if (report.verdict == Verdict::kUnsupported) ++unsupported[report.family + ": " + report.text];
     if (report.verdict == Verdict::kFailed) {
-      ++n_failed;
-      fmt::print("FAILED {}: {}\n  {}\n  again with: conformance --backend {} --family {}{}\n", report.family,
-                 report.name, report.text, options.backend, report.family,
+      ++count.failed;
+      fmt::print("FAILED {}: {}\n  {}\n  again with: conformance --backend {}{} --family {}{}\n", report.family,
+                 report.name, report.text, options.backend, report.options, report.family,
                  report.family == "protocol" ? "" : fmt::format(" --case-seed {}", report.seed));
       std::fflush(stdout);
     }
   });
   std::int64_t n_passed = 0;
-  for (const auto& [family, result] : passed) {
-    fmt::print("{:16} {:4} passed in {:.2f} s\n", family, result.first, static_cast<double>(result.second) * 1e-9);
-    n_passed += result.first;
+  for (const auto& [family, count] : counts) {
+    fmt::print("{:16} {:5} passed {:3} failed in {:.2f} s\n", family, count.passed, count.failed,
+               static_cast<double>(count.elapsed_ns) * 1e-9);
+    n_passed += count.passed;
   }
   std::int64_t n_unsupported = 0;
   for (const auto& [reason, count] : unsupported) {
     fmt::print("not supported ({} cases): {}\n", count, reason);
     n_unsupported += count;
   }
-  fmt::print("{}: {} passed, {} failed, {} not supported; suite seed {}\n", options.backend, n_passed, n_failed,
-             n_unsupported, options.suite.seed);
+  fmt::print("{}: {} passed, {} failed, {} not supported; {} configurations, suite seeds {} to {}\n", options.backend,
+             n_passed, n_failed, n_unsupported, tested->size(), options.suite.first_seed, options.suite.last_seed);
   return n_failed == 0 ? 0 : 1;
 }
 
@@ -131,8 +192,8 @@ int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) {
     fmt::print(stderr,
-               "usage: conformance --backend NAME [--modules FOLDER] [--require] [--seed N] [--scale N] [--family NAME "
-               "[--case-seed N]] [--option KEY=VALUE] [--guards] [--list]\n");
+               "usage: conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME "
+               "[--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] [--list]\n");
     return 2;
   }
   if (options.list) {

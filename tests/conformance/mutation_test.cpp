@@ -28,8 +28,9 @@ TEST_CASE("every planted bug is found by each family of cases that should find i
       CHECK(n_failed > 0);
       // A mutant that does not run at all would look like one that was found.
       INFO(finding);
-      CHECK((finding.find("outside") != std::string::npos || finding.find("rms error") != std::string::npos ||
-             finding.find("expected token") != std::string::npos || finding.find("expected log") != std::string::npos));
+      const auto says = [&](const char* text) { return finding.find(text) != std::string::npos; };
+      CHECK((says("outside") || says("rms error") || says("expected token") || says("expected log") ||
+             says("expected nan") || says("found nan")));
     }
   }
 }
@@ -40,31 +41,39 @@ TEST_CASE("the tolerances let the envelope pass, which is what a backend may do"
   const std::vector<float> envelope = {1.01F, -2.01F, 2.99F, 0.51F};
   std::vector<float> half = expected;
   for (std::size_t i = 0; i < half.size(); ++i) half[i] += 0.5F * (envelope[i] - expected[i]);
-  CHECK_FALSE(compare_values(expected, expected, envelope, 2));
-  CHECK_FALSE(compare_values(half, expected, envelope, 2));
-  CHECK_FALSE(compare_values(envelope, expected, envelope, 2));
+  const std::vector<Values> draws(kDraws, envelope);
+  CHECK_FALSE(compare_values(expected, expected, draws, 2));
+  CHECK_FALSE(compare_values(half, expected, draws, 2));
+  CHECK_FALSE(compare_values(envelope, expected, draws, 2));
 }
 
 TEST_CASE("one wrong element is named with its row, its column and both values") {
   std::vector<float> expected(12, 1.0F);
   std::vector<float> tested = expected;
   tested[7] = 1.5F;
-  const auto finding = compare_values(tested, expected, expected, 4);
+  const auto finding = compare_values(tested, expected, {}, 4);
   REQUIRE(finding);
   CHECK(finding->find("1 of 12 elements outside; worst at row 1, col 3: expected 1, found 1.5") != std::string::npos);
 }
 
-TEST_CASE("a NaN is outside every tolerance") {
-  const std::vector<float> expected(4, 1.0F);
+TEST_CASE("a NaN is right where the reference is not finite, and nowhere else, whatever the tolerance") {
+  std::vector<float> expected(4, 1.0F);
   std::vector<float> tested = expected;
   tested[2] = NAN;
-  CHECK(compare_values(tested, expected, std::vector<float>(4, 100.0F), 4));
+  const std::vector<float> far(4, 100.0F);
+  CHECK(compare_values(tested, expected, std::vector<Values>(kDraws, far), 4));
+  CHECK(compare_values(expected, tested, std::vector<Values>(kDraws, far), 4));
+  expected[2] = -INFINITY;
+  CHECK_FALSE(compare_values(tested, expected, {}, 4));
+  CHECK_FALSE(compare_values(tested, tested, std::vector<Values>(kDraws, tested), 4));
+  tested[3] = 1.1F;  // the tolerance of its neighbours is as it was
+  CHECK(compare_values(tested, expected, std::vector<Values>(kDraws, expected), 4));
 }
 
 TEST_CASE("a stray write to a cache slot that nobody wrote is found however small it is") {
   const std::vector<float> expected = {0.0F, 5.0F};
   const std::vector<float> envelope = {0.0F, 5.1F};
-  CHECK(compare_values(std::vector<float>{1e-20F, 5.0F}, expected, envelope, 1, true));
+  CHECK(compare_values(std::vector<float>{1e-20F, 5.0F}, expected, std::vector<Values>(kDraws, envelope), 1, true));
 }
 
 }  // namespace

@@ -263,17 +263,22 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
     if (why_unsupported(**first, prefill)) continue;
     const auto at_once = run_case(**first, prefill);
     const auto one_by_one = run_case(**second, decode);
-    const auto envelope = run_case(*make_envelope_backend(), prefill);
     const auto expected = run_case(*make_expected_backend(), prefill);
     if (!at_once) return at_once.error().message;
     if (!one_by_one) return one_by_one.error().message;
-    // Both may round, each in its own way; the envelope's difference is moved to the prefill's result.
-    CaseTrace moved = *at_once;
-    for (std::size_t i = 0; i < moved.steps[0].logits.size(); ++i) {
-      moved.steps[0].logits[i] += envelope->steps[0].logits[i] - expected->steps[0].logits[i];
+    // Both may round, each in its own way; the envelope's differences are moved to the prefill's result.
+    const std::vector<float>& logits = at_once->steps[0].logits;
+    std::vector<std::vector<float>> moved;
+    for (int draw = 0; draw < kDraws; ++draw) {
+      const auto envelope = run_case(*make_envelope_backend(draw), prefill);
+      moved.push_back(logits);
+      for (std::size_t i = 0; i < logits.size(); ++i) {
+        moved.back()[i] += envelope->steps[0].logits[i] - expected->steps[0].logits[i];
+      }
     }
-    const auto finding = compare_values(one_by_one->steps[0].logits, at_once->steps[0].logits, moved.steps[0].logits,
-                                        static_cast<std::int64_t>(moved.steps[0].logits.size()));
+    const std::vector<Values> draws(moved.begin(), moved.end());
+    const auto finding =
+        compare_values(one_by_one->steps[0].logits, logits, draws, static_cast<std::int64_t>(logits.size()));
     if (finding) return fmt::format("model of seed {}: {}", seed, *finding);
   }
   return std::nullopt;

@@ -10,40 +10,78 @@
 namespace secondsource::conformance {
 namespace {
 
-CaseReport judge(const MakeBackend& make, const Case& c) {
-  CaseReport report{.family = c.family, .name = c.name, .seed = c.seed, .verdict = Verdict::kFailed, .text = ""};
-  auto tested = make();
-  if (!tested) {
-    report.text = tested.error().message;
+/// What a case should give, computed once for every backend that runs it.
+class Expectation {
+ public:
+  explicit Expectation(const Case& c) : case_(c) {}
+
+  /// Nothing when the trace is close enough.
+  std::optional<std::string> judge(const CaseTrace& trace) {
+    if (!expected_) expected_ = run_case(*make_expected_backend(), case_);
+    if (!*expected_) return failed(*expected_);
+    // Most of the time goes into the draws, and what is right to the last bits needs none.
+    if (!compare_traces(case_, trace, **expected_, {})) return std::nullopt;
+    while (draws_.size() < kDraws) {
+      auto draw = run_case(*make_envelope_backend(static_cast<int>(draws_.size())), case_);
+      if (!draw) return failed(draw);
+      draws_.push_back(std::move(draw).value());
+    }
+    return compare_traces(case_, trace, **expected_, draws_);
+  }
+
+ private:
+  static std::string failed(const Result<CaseTrace>& run) { return "the reference failed: " + run.error().message; }
+
+  const Case& case_;
+  std::optional<Result<CaseTrace>> expected_;
+  std::vector<CaseTrace> draws_;
+};
+
+CaseReport judge(const Tested& tested, const Case& c, Expectation& expectation) {
+  CaseReport report{.options = tested.options,
+                    .family = c.family,
+                    .name = c.name,
+                    .seed = c.seed,
+                    .verdict = Verdict::kFailed,
+                    .text = ""};
+  auto backend = tested.make();
+  if (!backend) {
+    report.text = backend.error().message;
     return report;
   }
-  if (const auto reason = why_unsupported(**tested, c)) {
+  if (const auto reason = why_unsupported(**backend, c)) {
     report.verdict = Verdict::kUnsupported;
     report.text = *reason;
     return report;
   }
-  const auto trace = run_case(**tested, c);
+  const auto trace = run_case(**backend, c);
   if (!trace) {
     // Saying no as late as compile() is allowed, but it must be a "no".
     if (trace.error().code == ErrorCode::kUnsupported) report.verdict = Verdict::kUnsupported;
     report.text = trace.error().message;
     return report;
   }
-  const auto expected = run_case(*make_expected_backend(), c);
-  const auto envelope = run_case(*make_envelope_backend(), c);
-  if (!expected || !envelope) {
-    report.text = "the reference failed: " + (expected ? envelope : expected).error().message;
-    return report;
-  }
-  const auto finding = compare_traces(c, *trace, *expected, *envelope);
+  const auto finding = expectation.judge(*trace);
   report.verdict = finding ? Verdict::kFailed : Verdict::kPassed;
   report.text = finding.value_or("");
   return report;
 }
 
+/// The seeds of a family's cases. Short enough to be typed again.
+std::vector<std::uint64_t> case_seeds(const SuiteOptions& options, std::uint64_t family_number, std::int32_t n_cases) {
+  if (options.case_seed >= 0) return {static_cast<std::uint64_t>(options.case_seed)};
+  std::vector<std::uint64_t> seeds;
+  for (std::uint64_t seed = options.first_seed; seed <= options.last_seed; ++seed) {
+    for (std::int32_t i = 0; i < n_cases; ++i) {
+      seeds.push_back(random_bits(seed + (family_number << 32), static_cast<std::uint64_t>(i)) % 1'000'000);
+    }
+  }
+  return seeds;
+}
+
 }  // namespace
 
-std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,
+std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& options,
                        const std::function<void(const CaseReport&)>& done) {
   std::int64_t n_failed = 0;
   const auto tell = [&](const CaseReport& report) {
@@ -55,28 +93,34 @@ std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,
   for (const Family& family : families()) {
     ++family_number;
     if (!options.family.empty() && options.family != family.name) continue;
-    if (options.case_seed >= 0) {
-      tell(judge(make, family.make(static_cast<std::uint64_t>(options.case_seed))));
-      continue;
-    }
-    for (std::int32_t i = 0; i < family.n_cases * options.scale; ++i) {
-      // Short enough to be typed again.
-      const std::uint64_t seed =
-          random_bits(options.seed + (family_number << 32), static_cast<std::uint64_t>(i)) % 1'000'000;
-      if (tell(judge(make, family.make(seed)))) return n_failed;
+    for (const std::uint64_t seed : case_seeds(options, family_number, family.n_cases)) {
+      const Case c = family.make(seed);
+      Expectation expectation(c);
+      for (const Tested& one : tested) {
+        if (tell(judge(one, c, expectation))) return n_failed;
+      }
     }
   }
   if (!options.family.empty() && options.family != "protocol") return n_failed;
-  for (const ProtocolCheck& check : protocol_checks()) {
-    const auto finding = check.run(make);
-    const CaseReport report{.family = "protocol",
-                            .name = std::string(check.name),
-                            .seed = 0,
-                            .verdict = finding ? Verdict::kFailed : Verdict::kPassed,
-                            .text = finding.value_or("")};
-    if (tell(report)) return n_failed;
+  for (const Tested& one : tested) {
+    for (const ProtocolCheck& check : protocol_checks()) {
+      const auto finding = check.run(one.make);
+      const CaseReport report{.options = one.options,
+                              .family = "protocol",
+                              .name = std::string(check.name),
+                              .seed = 0,
+                              .verdict = finding ? Verdict::kFailed : Verdict::kPassed,
+                              .text = finding.value_or("")};
+      if (tell(report)) return n_failed;
+    }
   }
   return n_failed;
+}
+
+std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,
+                       const std::function<void(const CaseReport&)>& done) {
+  const Tested tested{.options = "", .make = make};
+  return run_suite({&tested, 1}, options, done);
 }
 
 }  // namespace secondsource::conformance

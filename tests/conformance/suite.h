@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,16 +13,23 @@
 namespace secondsource::conformance {
 
 struct SuiteOptions {
-  std::uint64_t seed = 1;       ///< of the whole suite; each case gets its own from it
+  std::uint64_t first_seed = 1;  ///< the suite runs once for each seed; each case gets its own from it
+  std::uint64_t last_seed = 1;
   std::int64_t case_seed = -1;  ///< >= 0: only the case with this seed
   std::string family;           ///< empty: all families and the protocol
-  std::int32_t scale = 1;       ///< times as many cases
   bool stop_at_first = false;   ///< for mutants: one failure is enough
+};
+
+/// A backend under test with some options. Each case is made and judged once for all of them.
+struct Tested {
+  std::string options;  ///< for messages: "isa=avx2"; empty where there are none
+  MakeBackend make;
 };
 
 enum class Verdict : std::uint8_t { kPassed, kFailed, kUnsupported };
 
 struct CaseReport {
+  std::string options;  ///< Tested::options
   std::string family;
   std::string name;
   std::uint64_t seed = 0;
@@ -30,6 +38,8 @@ struct CaseReport {
 };
 
 /// Runs the suite; `done` is told of each case. Returns the number of failures.
+std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& options,
+                       const std::function<void(const CaseReport&)>& done);
 std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,
                        const std::function<void(const CaseReport&)>& done);
 

@@ -1,0 +1,119 @@
+// NaN and infinity in activations, as docs/correctness.md wants them: what depends on one is not finite, and nothing
+// else is.
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "conformance/build.h"
+#include "conformance/cases.h"
+
+namespace secondsource::conformance {
+namespace {
+
+constexpr std::int32_t kIds = 23;
+constexpr std::int32_t kBadId = kIds - 1;  ///< the one row of bad_input() with something in it
+
+/// A value with random content, and `bad` in one element of the row of kBadId.
+ValueId bad_input(CaseBuilder& b, std::int32_t cols, float bad, float deviation = 1.0F) {
+  std::vector<float> values = b.dice.normals(static_cast<std::size_t>(cols) * kIds, deviation);
+  values[static_cast<std::size_t>(kBadId * cols + b.dice.between(0, cols - 1))] = bad;
+  const ValueId out = b.value(cols);
+  b.add(Embed{.table = b.weight(make_weight("bad", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "bad");
+  return out;
+}
+
+/// Rows of which one or more are bad.
+BatchData mixed_batch(CaseBuilder& b) {
+  const std::int32_t n_rows = b.dice.one_of<std::int32_t>({1, 2, 5, 17, 33});
+  BatchData batch = plain_batch(b, n_rows, kIds);
+  batch.token_ids[static_cast<std::size_t>(b.dice.between(0, n_rows - 1))] = kBadId;
+  return batch;
+}
+
+std::string add_norm(CaseBuilder& b, float bad) {
+  const std::int32_t cols = b.dice.one_of<std::int32_t>({1, 7, 16, 33, 200});
+  RmsNorm op{.x = {}, .add = {}, .weight = b.vector(cols, 1.0F, 0.3F), .sum_out = {}, .out = {}};
+  const bool in_add = b.dice.chance(0.5);
+  op.x = in_add ? b.input(cols, kIds) : bad_input(b, cols, bad);
+  if (in_add) op.add = bad_input(b, cols, bad);
+  op.out = b.value(cols);
+  b.add(op, "norm");
+  return fmt::format("norm cols={}{}", cols, in_add ? " in add" : "");
+}
+
+std::string add_product(CaseBuilder& b, float bad) {
+  const auto act = b.dice.one_of({ActQuant::kNone, ActQuant::kInt8PerRow});
+  const auto encoding = act == ActQuant::kInt8PerRow
+                            ? WeightEncoding::kInt8PerRow
+                            : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
+                                             WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32});
+  const auto epilogue =
+      b.dice.one_of({Epilogue::kNone, Epilogue::kAddResidual, Epilogue::kGatedSilu, Epilogue::kGatedGelu});
+  const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+  const std::int32_t n_inputs = b.dice.one_of<std::int32_t>({1, 3, 16, 33, 129, 512});
+  const std::int32_t n_outputs = b.dice.one_of<std::int32_t>({1, 15, 16, 65});
+  const bool in_aux = epilogue == Epilogue::kAddResidual && b.dice.chance(0.3);
+  Matmul op{.x = in_aux ? b.input(n_inputs, kIds) : bad_input(b, n_inputs, bad), .weight = {}, .out = {}};
+  op.weight = gated ? b.matrix(2 * n_outputs, n_inputs, encoding, {n_outputs, n_outputs}, Join::kInterleaveGateUp)
+                    : b.matrix(n_outputs, n_inputs, encoding);
+  op.act = act;
+  op.epilogue = epilogue;
+  if (epilogue == Epilogue::kAddResidual) op.aux = in_aux ? bad_input(b, n_outputs, bad) : b.input(n_outputs, kIds);
+  op.out = b.value(n_outputs);
+  if (!gated && b.dice.chance(0.2)) op.softcap = 1.5F;
+  b.add(op, "product");
+  return fmt::format("product {}{} k={} n={}{}{}{}", to_string(encoding), act == ActQuant::kNone ? "" : " w8a8",
+                     n_inputs, n_outputs, gated ? " gated" : "", op.softcap > 0.0F ? " softcap" : "",
+                     in_aux ? " in aux" : "");
+}
+
+/// One sequence of several gets a bad token, alone in its step: in the same prefill a weight of zero times NaN may
+/// reach the tokens before it, which the contract allows.
+std::string submit_attention(CaseBuilder& b, float bad) {
+  const std::int32_t n_kv_heads = b.dice.between(1, 2);
+  const HeadShape heads{.n_heads = n_kv_heads * b.dice.between(1, 4),
+                        .n_kv_heads = n_kv_heads,
+                        .head_dim = b.dice.one_of<std::int32_t>({32, 80})};
+  b.result.kv = {.n_layers = 1, .n_kv_heads = n_kv_heads, .head_dim = heads.head_dim, .page_tokens = 16};
+  b.result.n_pages = 40;
+  dirty_cache(b, heads);
+  const ValueId qkv = bad_input(b, (heads.n_heads + 2 * n_kv_heads) * heads.head_dim, bad, 1.2F);
+  const ValueId q = b.value(heads.n_heads * heads.head_dim);
+  b.add(RopeAppend{.qkv = qkv, .q_out = q, .layer = 0, .heads = heads, .rope = b.rope(heads.head_dim)}, "rope");
+  Attention attend{.q = q, .out = b.value(heads.n_heads * heads.head_dim), .layer = 0, .heads = heads};
+  attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
+  b.add(attend, "attention");
+  Sequences sequences(b.dice, b.result.n_pages, 16, 2);
+  constexpr std::int32_t kSequences = 3;
+  for (std::int32_t s = 0; s < kSequences; ++s) sequences.add();
+  for (std::int32_t step = 0; step < 4; ++step) {
+    BatchData batch;
+    for (std::int32_t s = 0; s < kSequences; ++s) {
+      sequences.append(batch, s, step == 0 ? b.dice.between(1, 40) : 1, kIds - 1);
+      if (s == 1 && step == 1) batch.token_ids.back() = kBadId;
+    }
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  return fmt::format("attention heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
+}
+
+}  // namespace
+
+Case make_not_finite_case(std::uint64_t seed) {
+  CaseBuilder b("not_finite", seed);
+  const float bad = b.dice.one_of({NAN, NAN, INFINITY, -INFINITY});
+  const std::int32_t kind = b.dice.between(0, 5);
+  std::string what;
+  if (kind == 0) {
+    what = submit_attention(b, bad);
+  } else {
+    what = kind == 1 ? add_norm(b, bad) : add_product(b, bad);
+    b.submit(mixed_batch(b));
+  }
+  b.result.name = fmt::format("{} {}", bad, what);
+  return std::move(b.result);
+}
+
+}  // namespace secondsource::conformance
