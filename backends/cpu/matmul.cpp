@@ -203,7 +203,9 @@ void CpuKernels::run_vector_matmul(const Matmul& op, const PackedWeight& weight,
     if (op.act == ActQuant::kInt8PerRow) {
       const std::span<float> rounded = ScratchCutter(scratch_.of_thread(0)).take<float>(k);
       float largest = 0.0F;
-      for (const float value : inputs) largest = std::max(largest, std::fabs(value));
+      for (const float value : inputs) {
+        if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
+      }
       const float scale = largest / 127.0F;
       for (std::size_t i = 0; i < k; ++i) {
         const float quotient = scale == 0.0F ? 0.0F : std::nearbyint(inputs[i] / scale);

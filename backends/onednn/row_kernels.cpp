@@ -43,15 +43,17 @@ SS_CLONES void round_row(std::span<const float> x, Bf16* out) {
 }
 
 SS_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
-  float largest = 0.0F;
+  // As integers, magnitudes are in the same order, with infinity and then NaN at the end. A maximum of floats loses
+  // NaN.
+  std::uint32_t largest = 0;
   for (const float value : x) {
-    const float size = std::fabs(value);
+    const std::uint32_t size = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
     largest = size > largest ? size : largest;
   }
-  const float scale = largest / 127.0F;
-  if (scale == 0.0F) {
-    std::fill_n(out, x.size(), std::int8_t{0});
-    return 0.0F;
+  const float scale = std::bit_cast<float>(largest) / 127.0F;
+  if (!(scale > 0.0F && scale < std::numeric_limits<float>::infinity())) {
+    std::fill_n(out, x.size(), std::int8_t{0});  // 0 times an infinite scale or NaN is NaN
+    return scale;
   }
   for (std::size_t i = 0; i < x.size(); ++i) {
     // |x / s| <= 127 up to one rounding, and adding 1.5 * 2^23 rounds half to even.

@@ -13,7 +13,7 @@ namespace secondsource::onednn {
 /// out[i] = x[i] rounded to BF16, half to even.
 void round_row(std::span<const float> x, Bf16* out);
 
-/// Quantizes as ActQuant::kInt8PerRow says; returns s.
+/// Quantizes as ActQuant::kInt8PerRow says; returns s, which is not finite when x is not.
 float quantize_row(std::span<const float> x, std::int8_t* out);
 
 /// sum[i] = x[i] + add[i] (add may be empty), out[i] = sum[i] * weight[i] / sqrt(mean(sum^2) + eps). sum may be x; the

@@ -70,7 +70,9 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
     return;
   }
   float largest = 0.0F;
-  for (const float value : x) largest = std::max(largest, std::fabs(value));
+  for (const float value : x) {
+    if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
+  }
   const float scale = largest / 127.0F;
   for (std::size_t i = 0; i < x.size(); ++i) {
     // nearbyint rounds half to even in the default rounding mode.

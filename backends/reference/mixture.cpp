@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "reference/kernels.h"
@@ -19,10 +20,14 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     read_activations(x.row(row), ActQuant::kNone, input);
     multiply_rows({input.data(), 1, x.cols()}, weights().values(op.gate), scores);
-    // The largest scores are the largest probabilities; ties go to the lowest expert.
+    // The largest scores are the largest probabilities; ties go to the lowest expert. NaN has no place in an order: a
+    // row that has it takes the first experts, with weights of NaN.
     std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, std::greater{},
-                             [&](std::int32_t e) { return scores[static_cast<std::size_t>(e)]; });
+    const bool has_nan = std::ranges::any_of(scores, [](double score) { return std::isnan(score); });
+    if (has_nan) scores.assign(n_experts, std::numeric_limits<double>::quiet_NaN());
+    if (!has_nan)
+      std::ranges::stable_sort(order, std::greater{},
+                               [&](std::int32_t e) { return scores[static_cast<std::size_t>(e)]; });
     const double largest = scores[static_cast<std::size_t>(order[0])];
     double sum = 0.0;
     for (std::size_t i = 0; i < n_experts; ++i) {

@@ -68,7 +68,7 @@ struct RopeSpec {
 /// Are activations quantized before the product? From the variant, never the backend's choice.
 enum class ActQuant : std::uint8_t {
   kNone,
-  kInt8PerRow,  ///< s = max|x| / 127, q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
+  kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
   kFp8PerRow,   ///< reserved
 };
 

@@ -6,10 +6,11 @@
 
 namespace secondsource {
 
-/// exp(x) for x in [-87, 0], relative error about 1e-7, without branches or calls so that the compiler makes vector
-/// code of the loop around it. Polynomial: Cephes expf (Moshier, public domain), degree 5 on [-ln2/2, ln2/2].
+/// exp(x) for x in [-87, 0] or NaN, exp(-87) below, relative error about 1e-7, without branches or calls so that the
+/// compiler makes vector code of the loop around it. Polynomial: Cephes expf (Moshier, public domain), degree 5 on
+/// [-ln2/2, ln2/2].
 [[gnu::always_inline]] inline float exp_nonpositive(float x) {
-  x = x > -87.0F ? x : -87.0F;
+  x = x < -87.0F ? -87.0F : x;                    // in this order NaN goes through
   constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
   const float shifted = x * 1.44269504088896341F + kRoundToInteger;
   const float n = shifted - kRoundToInteger;
@@ -21,8 +22,8 @@ namespace secondsource {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   const float value = p * r * r + r + 1.0F;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U) << 23;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) + exponent);
+  // 2^n, for NaN garbage, but NaN times garbage is NaN.
+  return value * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U + 127U) << 23);
 }
 
 }  // namespace secondsource

@@ -199,6 +199,33 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
   }
 }
 
+TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantized activations NaN") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    const ActType act = table.products[int(Product::kInt8Quantized)].act;
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      for (std::int64_t at = 0; at < 33; ++at) {
+        CAPTURE(std::string(to_string(isa)), bad, at);
+        Values x(33, 11);
+        x.data()[at] = bad;
+        std::vector<float> scratch(48);
+        std::vector<std::byte> packed(72);
+        float scale = 0.0F;
+        table.pack({.x = x.data(),
+                    .n_rows = 1,
+                    .k = 33,
+                    .k_padded = 36,
+                    .unit = 4,
+                    .act = act,
+                    .out = packed.data(),
+                    .row_scales = &scale,
+                    .scratch = scratch.data()});
+        CHECK(std::isnan(scale));
+      }
+    }
+  }
+}
+
 TEST_CASE("every row count of a block gives the sums that it gives alone") {
   // f32 tiles: [k][16]. One row at a time is the other code path.
   constexpr std::int64_t kColumns = 37;
