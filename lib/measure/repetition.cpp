@@ -17,6 +17,15 @@ namespace {
 // Output tokens of a warm-up request: enough to be steady by, few enough not to cost as much as the measurement.
 constexpr std::int32_t kWarmUpTokens = 16;
 
+StepWork since(const StepWork& before, const StepWork& after) {
+  return {.n_steps = after.n_steps - before.n_steps,
+          .tokens = after.tokens - before.tokens,
+          .ns = after.ns - before.ns,
+          .flops = after.flops - before.flops,
+          .weight_bytes = after.weight_bytes - before.weight_bytes,
+          .kv_bytes = after.kv_bytes - before.kv_bytes};
+}
+
 class Measurement {
  public:
   Measurement(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
@@ -135,10 +144,12 @@ class Measurement {
       sample.wrong_at = verdict.wrong_at;
     }
     if (!sample.error.empty()) {
-      record_.invalid.push_back(fmt::format("request {}: {}", index, sample.error));
+      record_.checks.push_back(
+          {"requests", CheckOutcome::kInvalid, fmt::format("request {}: {}", index, sample.error)});
     } else if (sample.n_output_tokens != item.request.n_output_tokens) {
-      record_.invalid.push_back(fmt::format("request {}: expected {} output tokens, found {}", index,
-                                            item.request.n_output_tokens, sample.n_output_tokens));
+      record_.checks.push_back({"tokens", CheckOutcome::kInvalid,
+                                fmt::format("request {}: expected {} output tokens, found {}", index,
+                                            item.request.n_output_tokens, sample.n_output_tokens)});
     }
     pending_.emplace_back(std::move(sample));
   }
@@ -151,10 +162,9 @@ class Measurement {
   }
 
   void note_steps(const StepTotals& before, const StepTotals& after) {
-    record_.prefill_tokens = after.prefill_tokens - before.prefill_tokens;
-    record_.prefill_ns = after.prefill_ns - before.prefill_ns;
-    record_.decode_tokens = after.decode_tokens - before.decode_tokens;
-    record_.decode_ns = after.decode_ns - before.decode_ns;
+    record_.prefill = since(before.prefill, after.prefill);
+    record_.decode = since(before.decode, after.decode);
+    record_.mixed = since(before.mixed, after.mixed);
     record_.host_ns = after.host_ns - before.host_ns;
   }
 

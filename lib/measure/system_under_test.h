@@ -40,6 +40,8 @@ struct SystemToken {
 struct RequestEnd {
   std::int64_t tag = 0;
   std::int32_t n_prompt_tokens = 0;
+  std::int32_t n_cached_prompt_tokens = 0;        ///< of them, not computed: another request's cache was shared
+  std::optional<std::int32_t> n_output_tokens{};  ///< by the system's own count
   TtftParts parts{};
   /// Beginning of its first step -> logits of its last prompt token ready, device synchronised.
   std::optional<std::int64_t> ttft_kernel_ns{};
@@ -58,12 +60,11 @@ struct SystemEvents {
 
 /// What the system did so far, in steps of its device: counters that only grow.
 struct StepTotals {
-  std::int64_t n_steps = 0;
-  std::int64_t prefill_tokens = 0;  ///< of steps that held prompt tokens only
-  std::int64_t prefill_ns = 0;
-  std::int64_t decode_tokens = 0;  ///< of steps that held no prompt tokens
-  std::int64_t decode_ns = 0;
-  std::int64_t host_ns = 0;  ///< between steps, with work to do: scheduling, batches, results, detokenizing
+  StepWork prefill;  ///< steps that held prompt tokens only
+  StepWork decode;   ///< steps that held none
+  StepWork mixed;
+  std::int64_t host_ns = 0;     ///< between steps, with work to do: scheduling, batches, results, detokenizing
+  std::int64_t n_compiled = 0;  ///< steps that were compiled while they were wanted
 };
 
 class SystemUnderTest {

@@ -27,6 +27,13 @@ void fields(V& v, Scenario& x) {
   v.field("n_requests", x.n_requests);
   v.field("n_prompt_tokens", x.n_prompt_tokens);
   v.field("n_output_tokens", x.n_output_tokens);
+  v.choice("arrivals", x.arrivals, {"poisson", "gamma", "constant", "trace"});
+  v.field("burstiness", x.burstiness);
+  v.field("trace", x.trace);
+  v.field("trace_speed", x.trace_speed);
+  v.field("seeks_slo_rate", x.seeks_slo_rate);
+  v.field("n_shared_prefix", x.n_shared_prefix);
+  v.field("batching", x.batching);
 }
 template <typename V>
 void fields(V& v, CellKey& x) {
@@ -50,6 +57,7 @@ void fields(V& v, DeviceInfo& x) {
   v.pairs("properties", x.properties);
   v.field("memory_bytes", x.memory_bytes);
   v.field("page_tokens", x.page_tokens);
+  v.field("is_host", x.is_host);
 }
 template <typename V>
 void fields(V& v, BackendRecord& x) {
@@ -75,6 +83,28 @@ void fields(V& v, Price& x) {
   v.field("date", x.date);
 }
 template <typename V>
+void fields(V& v, ReadLimit& x) {
+  v.field("buffer_bytes", x.buffer_bytes);
+  v.field("bytes_per_s", x.bytes_per_s);
+}
+template <typename V>
+void fields(V& v, RunLimits& x) {
+  v.field("n_threads", x.n_threads);
+  v.field("instruction_set", x.instruction_set);
+  v.objects("reads", x.reads);
+  v.field("f32_flops", x.f32_flops);
+  v.field("bf16_flops", x.bf16_flops);
+  v.field("int8_ops", x.int8_ops);
+  v.field("unmeasured", x.unmeasured);
+}
+template <typename V>
+void fields(V& v, Slo& x) {
+  v.field("name", x.name);
+  v.field("ttft_ms", x.ttft_ms);
+  v.field("tpot_ms", x.tpot_ms);
+  v.field("percent", x.percent);
+}
+template <typename V>
 void fields(V& v, PlannedCell& x) {
   v.object("key", x.key);
   v.object("scenario", x.scenario);
@@ -98,6 +128,8 @@ void fields(V& v, RunRecord& x) {
   v.objects("backends", x.backends);
   v.objects("cells", x.cells);
   v.optional_object("price", x.price);
+  v.optional_object("slo", x.slo);
+  v.optional_object("limits", x.limits);
   v.field("suite", x.suite);
   v.pairs("settings", x.settings);
 }
@@ -125,6 +157,10 @@ void fields(V& v, RequestSample& x) {
   v.field("last_token_ns", x.last_token_ns);
   v.field("ttft_kernel_ns", x.ttft_kernel_ns);
   v.field("itl_ns", x.itl_ns);
+  v.field("first_received_ns", x.first_received_ns);
+  v.field("last_received_ns", x.last_received_ns);
+  v.field("engine_tokens", x.engine_tokens);
+  v.field("n_cached_prompt_tokens", x.n_cached_prompt_tokens);
   v.object("parts", x.parts);
   v.field("verified_tokens", x.verified_tokens);
   v.field("near_tie_at", x.near_tie_at);
@@ -151,16 +187,30 @@ void fields(V& v, TelemetryReading& x) {
   v.field("why_not", x.why_not);
 }
 template <typename V>
+void fields(V& v, CheckRecord& x) {
+  v.field("name", x.name);
+  v.choice("outcome", x.outcome, {"passed", "suspect", "invalid", "not available"});
+  v.field("detail", x.detail);
+}
+template <typename V>
+void fields(V& v, StepWork& x) {
+  v.field("n_steps", x.n_steps);
+  v.field("tokens", x.tokens);
+  v.field("ns", x.ns);
+  v.field("flops", x.flops);
+  v.field("weight_bytes", x.weight_bytes);
+  v.field("kv_bytes", x.kv_bytes);
+}
+template <typename V>
 void fields(V& v, Repetition& x) {
   v.field("cell", x.cell);
   v.field("repetition", x.repetition);
   v.field("window_start_ns", x.window_start_ns);
   v.field("window_end_ns", x.window_end_ns);
   v.field("window_output_tokens", x.window_output_tokens);
-  v.field("prefill_tokens", x.prefill_tokens);
-  v.field("prefill_ns", x.prefill_ns);
-  v.field("decode_tokens", x.decode_tokens);
-  v.field("decode_ns", x.decode_ns);
+  v.object("prefill", x.prefill);
+  v.object("decode", x.decode);
+  v.object("mixed", x.mixed);
   v.field("host_ns", x.host_ns);
   v.field("warmup_windows", x.warmup_windows);
   v.field("warmup_settled", x.warmup_settled);
@@ -171,8 +221,10 @@ void fields(V& v, Repetition& x) {
   v.field("others_cpu_share", x.others_cpu_share);
   v.field("involuntary_switches", x.involuntary_switches);
   v.field("major_faults", x.major_faults);
+  v.field("rate_per_s", x.rate_per_s);
+  v.field("achieved_rate_per_s", x.achieved_rate_per_s);
   v.objects("telemetry", x.telemetry);
-  v.field("invalid", x.invalid);
+  v.objects("checks", x.checks);
 }
 template <typename V>
 void fields(V& v, GoldenRecord& x) {
@@ -201,6 +253,40 @@ void fields(V& v, FailureRecord& x) {
   v.field("message", x.message);
 }
 template <typename V>
+void fields(V& v, RateProbe& x) {
+  v.field("cell", x.cell);
+  v.field("index", x.index);
+  v.field("rate_per_s", x.rate_per_s);
+  v.field("achieved_rate_per_s", x.achieved_rate_per_s);
+  v.field("n_requests", x.n_requests);
+  v.field("n_kept", x.n_kept);
+  v.field("verdict", x.verdict);
+  v.field("why", x.why);
+}
+template <typename V>
+void fields(V& v, OperationTime& x) {
+  v.field("operation", x.operation);
+  v.field("label", x.label);
+  v.field("shape", x.shape);
+  v.field("kernel", x.kernel);
+  v.field("n_calls", x.n_calls);
+  v.field("ns", x.ns);
+  v.field("flops", x.flops);
+  v.field("bytes", x.bytes);
+  v.field("ns_by_layer", x.ns_by_layer);
+}
+template <typename V>
+void fields(V& v, OperationTimes& x) {
+  v.field("cell", x.cell);
+  v.field("n_requests", x.n_requests);
+  v.field("n_steps", x.n_steps);
+  v.field("output_tokens", x.output_tokens);
+  v.field("wall_ns", x.wall_ns);
+  v.field("device_ns", x.device_ns);
+  v.field("overhead", x.overhead);
+  v.objects("operations", x.operations);
+}
+template <typename V>
 void fields(V& v, Estimate& x) {
   v.field("value", x.value);
   v.field("low", x.low);
@@ -222,13 +308,31 @@ void fields(V& v, CellSummary& x) {
   v.object("ttft_e2e_p95_ns", x.ttft_e2e_p95_ns);
   v.object("ttft_visible_p50_ns", x.ttft_visible_p50_ns);
   v.object("ttft_kernel_p50_ns", x.ttft_kernel_p50_ns);
+  v.object("ttft_e2e_p99_ns", x.ttft_e2e_p99_ns);
+  v.object("ttft_sent_p50_ns", x.ttft_sent_p50_ns);
+  v.object("e2e_p50_ns", x.e2e_p50_ns);
+  v.object("e2e_p99_ns", x.e2e_p99_ns);
   v.object("tpot_p50_ns", x.tpot_p50_ns);
+  v.object("tpot_p99_ns", x.tpot_p99_ns);
   v.object("itl_p50_ns", x.itl_p50_ns);
   v.object("itl_p99_ns", x.itl_p99_ns);
   v.object("output_tok_per_s", x.output_tok_per_s);
   v.object("decode_tok_per_s", x.decode_tok_per_s);
   v.object("prefill_tok_per_s", x.prefill_tok_per_s);
   v.field("tok_per_s_per_user", x.tok_per_s_per_user);
+  v.field("tok_per_s_per_device", x.tok_per_s_per_device);
+  v.field("rate_per_s", x.rate_per_s);
+  v.field("achieved_rate_per_s", x.achieved_rate_per_s);
+  v.object("slo_attainment", x.slo_attainment);
+  v.object("goodput_req_per_s", x.goodput_req_per_s);
+  v.field("goodput_tok_per_s", x.goodput_tok_per_s);
+  v.field("prefix_hit_rate", x.prefix_hit_rate);
+  v.field("read_fraction", x.read_fraction);
+  v.field("flops_fraction", x.flops_fraction);
+  v.field("device_utilisation", x.device_utilisation);
+  v.field("bound", x.bound);
+  v.field("bound_why", x.bound_why);
+  v.objects("checks", x.checks);
   v.field("verified_share", x.verified_share);
   v.optional_object("memory", x.memory);
   v.field("peak_rss_bytes", x.peak_rss_bytes);
@@ -252,17 +356,34 @@ void fields(V& v, GateVerdict& x) {
   v.field("improved", x.improved);
   v.field("waived_by", x.waived_by);
   v.field("why", x.why);
+  v.field("n_pairs", x.n_pairs);
+  v.field("n_more_pairs", x.n_more_pairs);
+}
+template <typename V>
+void fields(V& v, LossShare& x) {
+  v.object("cell", x.cell);
+  v.field("metric", x.metric);
+  v.field("operation", x.operation);
+  v.field("shape", x.shape);
+  v.field("kernel", x.kernel);
+  v.field("source", x.source);
+  v.field("source_line", x.source_line);
+  v.field("base_s", x.base_s);
+  v.field("candidate_s", x.candidate_s);
+  v.field("share", x.share);
 }
 template <typename V>
 void fields(V& v, GateReport& x) {
   v.field("base_run_id", x.base_run_id);
   v.field("candidate_run_id", x.candidate_run_id);
+  v.field("method", x.method);
   v.field("threshold_percent", x.threshold_percent);
   v.objects("verdicts", x.verdicts);
   v.field("wrong_tokens", x.wrong_tokens);
   v.field("failed", x.failed);
   v.field("not_comparable", x.not_comparable);
   v.field("waiver_errors", x.waiver_errors);
+  v.objects("losses", x.losses);
 }
 template <typename V>
 void fields(V& v, RunSummary& x) {
@@ -300,7 +421,7 @@ std::string dump(const OrderedJson& json, int indent) {
 }
 
 constexpr const char* line_type(const JournalLine& line) {
-  constexpr const char* kNames[] = {"sample", "repetition", "golden", "failure"};
+  constexpr const char* kNames[] = {"sample", "repetition", "golden", "failure", "probe", "operations"};
   return kNames[line.index()];
 }
 
@@ -339,6 +460,8 @@ std::string results_schema(std::string_view kind) {
     add_line("repetition", SchemaBuilder::schema_of<Repetition>());
     add_line("golden", SchemaBuilder::schema_of<GoldenRecord>());
     add_line("failure", SchemaBuilder::schema_of<FailureRecord>());
+    add_line("probe", SchemaBuilder::schema_of<RateProbe>());
+    add_line("operations", SchemaBuilder::schema_of<OperationTimes>());
     schema = {{"oneOf", std::move(lines)}};
   }
   if (schema.is_null()) return "";
@@ -346,6 +469,11 @@ std::string results_schema(std::string_view kind) {
                           {"title", fmt::format("secondsource {}, results format {}", kind, kResultsSchemaVersion)}};
   document.update(schema);
   return dump(document, 2) + "\n";
+}
+
+Result<GateReport> gate_report_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const Json json, parse_json(text, name));
+  return read<GateReport>(json, name);
 }
 
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name) {
@@ -371,8 +499,11 @@ Result<JournalLine> journal_line_from_json(std::string_view text, std::string_vi
   if (type == "repetition") return as_line(read<Repetition>(json, name));
   if (type == "golden") return as_line(read<GoldenRecord>(json, name));
   if (type == "failure") return as_line(read<FailureRecord>(json, name));
+  if (type == "probe") return as_line(read<RateProbe>(json, name));
+  if (type == "operations") return as_line(read<OperationTimes>(json, name));
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: type: expected sample, repetition, golden or failure, found \"{}\"", name, type)};
+               fmt::format("{}: type: expected sample, repetition, golden, failure, probe or operations, found \"{}\"",
+                           name, type)};
 }
 
 Result<Journal> journal_from_text(std::string_view text, std::string_view name) {

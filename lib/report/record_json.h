@@ -24,6 +24,7 @@ namespace secondsource {
 [[nodiscard]] std::string results_schema(std::string_view kind);
 
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name);
+Result<GateReport> gate_report_from_json(std::string_view text, std::string_view name);
 Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name);
 Result<JournalLine> journal_line_from_json(std::string_view text, std::string_view name);
 

@@ -2,18 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 namespace secondsource {
 
-std::string Scenario::name() const {
-  switch (kind) {
-    case ScenarioKind::kSingleStream:
-      return "single-stream";
-    case ScenarioKind::kOffline:
-      return fmt::format("offline-b{}", batch);
-    case ScenarioKind::kServer:
-      return fmt::format("server-r{:g}", rate_per_s);
+std::string_view to_string(CheckOutcome outcome) {
+  switch (outcome) {
+    case CheckOutcome::kPassed:
+      return "passed";
+    case CheckOutcome::kSuspect:
+      return "suspect";
+    case CheckOutcome::kInvalid:
+      return "invalid";
+    case CheckOutcome::kNotAvailable:
+      return "not available";
   }
   return "unknown";
+}
+
+std::string Scenario::name() const {
+  std::string name = "single-stream";
+  if (kind == ScenarioKind::kOffline) name = fmt::format("offline-b{}", batch);
+  if (kind == ScenarioKind::kServer) {
+    name = fmt::format("server-r{:g}", rate_per_s);
+    if (arrivals == ArrivalKind::kTrace) name = "server-trace=" + std::filesystem::path(trace).stem().string();
+    if (seeks_slo_rate) name = "server-slo-max";
+    if (arrivals == ArrivalKind::kGamma) name += fmt::format("+gamma={:g}", burstiness);
+    if (arrivals == ArrivalKind::kConstant) name += "+constant";
+    if (trace_speed != 1) name += fmt::format("+speed={:g}", trace_speed);
+  }
+  if (n_shared_prefix > 0) name += fmt::format("+prefix={}", n_shared_prefix);
+  if (batching != "continuous") name += "+" + batching;
+  return name;
 }
 
 std::string CellKey::id() const {
@@ -23,6 +43,11 @@ std::string CellKey::id() const {
 std::optional<std::int64_t> RequestSample::ttft_e2e_ns() const {
   if (!first_token_ns) return std::nullopt;
   return *first_token_ns - scheduled_ns;
+}
+
+std::optional<std::int64_t> RequestSample::ttft_sent_ns() const {
+  if (!first_token_ns) return std::nullopt;
+  return *first_token_ns - sent_ns;
 }
 
 std::optional<std::int64_t> RequestSample::ttft_visible_ns() const {

@@ -23,14 +23,25 @@ inline constexpr int kMethodVersion = 1;
 
 enum class ScenarioKind : std::uint8_t { kSingleStream, kOffline, kServer };
 
-/// One way of loading a system. name(): "single-stream", "offline-b16", "server-r2.5".
+/// How the gaps between arrivals of an open loop are distributed (measure/arrivals.h).
+enum class ArrivalKind : std::uint8_t { kPoisson, kGamma, kConstant, kTrace };
+
+/// One way of loading a system. name(): "single-stream", "offline-b16", "server-r2.5", "server-r8+gamma=0.25",
+/// "server-slo-max", "offline-b16+static"; docs/metrics.md has them all.
 struct Scenario {
   ScenarioKind kind = ScenarioKind::kSingleStream;
   std::int32_t batch = 1;            ///< offline: requests in flight
-  double rate_per_s = 0;             ///< server: Poisson arrivals per second
+  double rate_per_s = 0;             ///< server: arrivals per second, on average; 0 where it is sought or recorded
   std::int32_t n_requests = 0;       ///< measured requests of one repetition
-  std::int32_t n_prompt_tokens = 0;  ///< nominal; 0: as the suite's prompts are
-  std::int32_t n_output_tokens = 0;  ///< exact: end of text is ignored in timed runs
+  std::int32_t n_prompt_tokens = 0;  ///< nominal; 0: as the suite's prompts are. With a trace: its prompts' upper limit
+  std::int32_t n_output_tokens = 0;  ///< exact: end of text is ignored in timed runs. With a trace: the upper limit
+  ArrivalKind arrivals = ArrivalKind::kPoisson;
+  double burstiness = 1;                ///< kGamma: the shape; below 1 burstier than Poisson, above 1 more regular
+  std::string trace{};                  ///< kTrace: path of the recorded arrivals
+  double trace_speed = 1;               ///< kTrace: so many times faster than recorded
+  bool seeks_slo_rate = false;          ///< server: the highest rate that keeps the run's SLO
+  std::int32_t n_shared_prefix = 0;     ///< leading prompt tokens that all requests share; 0: every prompt is its own
+  std::string batching = "continuous";  ///< "static", "dynamic" (engine/scheduler.h)
   [[nodiscard]] std::string name() const;
 };
 
@@ -67,6 +78,38 @@ struct HostFact {
   std::string why_not;
 };
 
+/// What the machine reads a second at best from a buffer of this size, all threads together.
+struct ReadLimit {
+  std::int64_t buffer_bytes = 0;
+  double bytes_per_s = 0;
+};
+
+/// The machine's own limits, measured when the run began and again whenever a speed seemed to exceed them: the highest
+/// counts (measure/machine_limits.h).
+struct RunLimits {
+  std::int32_t n_threads = 0;
+  std::string instruction_set;
+  std::vector<ReadLimit> reads;  ///< by ascending size
+  double f32_flops = 0;          ///< operations/s, a multiply and an add being two
+  std::optional<double> bf16_flops;
+  std::optional<double> int8_ops;
+  std::string unmeasured;  ///< matrix units that the loops do not drive ("AMX"): no limit on operations/s is known then
+};
+
+/// A promise to users: of `percent` of the requests the first token comes within `ttft_ms` of the scheduled arrival,
+/// and the others follow at most `tpot_ms` apart on average.
+struct Slo {
+  std::string name{};  ///< of a preset, or "ttft_ms=500,tpot_ms=30,percent=99"
+  double ttft_ms = 0;
+  double tpot_ms = 0;
+  double percent = 99;
+
+  /// Is whoever keeps `other` sure to keep this?
+  [[nodiscard]] bool is_kept_by(const Slo& other) const {
+    return other.ttft_ms <= ttft_ms && other.tpot_ms <= tpot_ms && other.percent >= percent;
+  }
+};
+
 struct PlannedCell {
   CellKey key;
   Scenario scenario;
@@ -91,6 +134,8 @@ struct RunRecord {
   std::vector<BackendRecord> backends;
   std::vector<PlannedCell> cells;
   std::optional<Price> price;
+  std::optional<Slo> slo;  ///< what goodput counts by
+  std::optional<RunLimits> limits;
   std::string suite;
   /// Everything else that the run was asked for (limits, deadlines, ...), as the runner writes and reads it.
   std::vector<std::pair<std::string, std::string>> settings;
@@ -113,7 +158,7 @@ struct RequestSample {
   bool warmup = false;
   std::string prompt;  ///< id of the golden prompt, or "random-SEED-LENGTH"
   std::int32_t n_prompt_tokens = 0;
-  std::int32_t n_output_tokens = 0;  ///< of the engine's own count
+  std::int32_t n_output_tokens = 0;  ///< tokens that arrived
   std::int64_t scheduled_ns = 0;     ///< intended arrival; closed loop: equal to sent_ns
   std::int64_t sent_ns = 0;
   std::optional<std::int64_t> first_token_ns;
@@ -121,6 +166,12 @@ struct RequestSample {
   std::optional<std::int64_t> last_token_ns;
   std::optional<std::int64_t> ttft_kernel_ns;  ///< a duration: ids -> logits, device synchronised
   std::vector<std::int64_t> itl_ns;            ///< every gap between consecutive tokens: n_output_tokens - 1 of them
+  /// When the load generator had the first and the last token in hand: its own clock readings, against which the
+  /// system's stamps above are checked.
+  std::optional<std::int64_t> first_received_ns;
+  std::optional<std::int64_t> last_received_ns;
+  std::optional<std::int32_t> engine_tokens;  ///< output tokens by the system's own count
+  std::int32_t n_cached_prompt_tokens = 0;    ///< prompt tokens that were not computed: their cache was shared
   TtftParts parts;
   std::optional<std::int32_t> verified_tokens;  ///< judged right against the expected ids (up to the first near tie)
   std::optional<std::int32_t> near_tie_at;
@@ -130,11 +181,39 @@ struct RequestSample {
 
   /// scheduled arrival -> first token: what the gate uses.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
+  /// sent -> first token: without the time that the request waited for the load generator.
+  [[nodiscard]] std::optional<std::int64_t> ttft_sent_ns() const;
   [[nodiscard]] std::optional<std::int64_t> ttft_visible_ns() const;
   /// scheduled arrival -> last token.
   [[nodiscard]] std::optional<std::int64_t> e2e_ns() const;
   /// (last - first token) / (n_output_tokens - 1); empty below two tokens.
   [[nodiscard]] std::optional<double> tpot_ns() const;
+};
+
+/// What one check of a measurement found; docs/checks.md lists the checks and their limits.
+enum class CheckOutcome : std::uint8_t {
+  kPassed,
+  kSuspect,       ///< noise that interleaved pairs and the gate's interval carry: the figure counts, marked
+  kInvalid,       ///< the figure counts for nothing
+  kNotAvailable,  ///< could not be made; the detail says why
+};
+struct CheckRecord {
+  std::string name;  ///< "roofline", "warm_up", ...
+  CheckOutcome outcome = CheckOutcome::kPassed;
+  std::string detail;  ///< one sentence with the figures
+};
+/// "passed", "suspect", "invalid", "not available".
+[[nodiscard]] std::string_view to_string(CheckOutcome outcome);
+
+/// Steps of one kind, together: their tokens, their time, and the work that no implementation can do without
+/// (engine/op_work.h).
+struct StepWork {
+  std::int64_t n_steps = 0;
+  std::int64_t tokens = 0;
+  std::int64_t ns = 0;
+  double flops = 0;
+  double weight_bytes = 0;
+  double kv_bytes = 0;
 };
 
 struct HostMemory {
@@ -149,11 +228,10 @@ struct Repetition {
   std::int64_t window_start_ns = 0;  ///< the steady window, by the rule in docs/metrics.md
   std::int64_t window_end_ns = 0;
   std::int64_t window_output_tokens = 0;
-  std::int64_t prefill_tokens = 0;
-  std::int64_t prefill_ns = 0;  ///< time of steps that held prompt tokens only
-  std::int64_t decode_tokens = 0;
-  std::int64_t decode_ns = 0;  ///< time of steps that held no prompt tokens
-  std::int64_t host_ns = 0;    ///< the harness's and engine's own time between steps
+  StepWork prefill;          ///< steps that held prompt tokens only
+  StepWork decode;           ///< steps that held none
+  StepWork mixed;            ///< steps that held both
+  std::int64_t host_ns = 0;  ///< the harness's and engine's own time between steps
   std::int32_t warmup_windows = 0;
   bool warmup_settled = true;
   MemoryUse memory;
@@ -163,8 +241,10 @@ struct Repetition {
   std::optional<double> others_cpu_share;  ///< share of all CPUs that other processes (and steal) took meanwhile
   std::int64_t involuntary_switches = 0;
   std::int64_t major_faults = 0;
+  std::optional<double> rate_per_s;           ///< open loop: arrivals that were asked for
+  std::optional<double> achieved_rate_per_s;  ///< and those that were sent
   std::vector<TelemetryReading> telemetry;
-  std::vector<std::string> invalid;  ///< the checks that failed; not empty: the numbers count for nothing
+  std::vector<CheckRecord> checks;
 };
 
 /// The verdict on what a backend generates: the line `"type": "golden"`.
@@ -195,7 +275,45 @@ struct FailureRecord {
   std::string message;
 };
 
-using JournalLine = std::variant<RequestSample, Repetition, GoldenRecord, FailureRecord>;
+/// One rate that a search for the highest one under an SLO tried: the line `"type": "probe"`.
+struct RateProbe {
+  std::string cell;
+  std::int32_t index = 0;
+  double rate_per_s = 0;
+  std::optional<double> achieved_rate_per_s;
+  std::int64_t n_requests = 0;
+  std::int64_t n_kept = 0;
+  std::string verdict;  ///< "kept", "not kept", "saturated", "errors"
+  std::string why;      ///< one sentence
+};
+
+/// The time of all calls of one operation over rows of one size class.
+struct OperationTime {
+  std::string operation;  ///< op_name(); of a fused group, all of them joined by +
+  std::string label;      ///< "attention.qkv": the place in a layer, or in the model
+  std::string shape;      ///< "tokens 1, 1024 -> 3072"; several row counts as a range, "tokens 65-128"
+  std::string kernel;
+  std::int64_t n_calls = 0;
+  std::int64_t ns = 0;
+  double flops = 0;
+  double bytes = 0;                         ///< weights and cache that have to be read
+  std::vector<std::int64_t> ns_by_layer{};  ///< empty for what is not in a layer
+};
+
+/// Where the time of a cell goes, from a pass of its own with a clock around every operation; never a sample. The line
+/// `"type": "operations"`.
+struct OperationTimes {
+  std::string cell;
+  std::int64_t n_requests = 0;
+  std::int64_t n_steps = 0;
+  std::int64_t output_tokens = 0;
+  std::int64_t wall_ns = 0;    ///< of the pass
+  std::int64_t device_ns = 0;  ///< in steps; the rest of wall_ns is host, scheduler and waiting for arrivals
+  double overhead = 0;         ///< what the clocks cost: device_ns of the pass / of the same pass without them - 1
+  std::vector<OperationTime> operations;
+};
+
+using JournalLine = std::variant<RequestSample, Repetition, GoldenRecord, FailureRecord, RateProbe, OperationTimes>;
 
 /// A figure with its distribution-free 95 % interval; empty, with the reason, where the sample does not support one.
 struct Estimate {
@@ -217,10 +335,24 @@ struct CellSummary {
   std::int64_t n_samples = 0;
   std::int64_t n_errors = 0;
   Estimate ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns;
-  Estimate tpot_p50_ns, itl_p50_ns, itl_p99_ns;
+  Estimate ttft_e2e_p99_ns, ttft_sent_p50_ns, e2e_p50_ns, e2e_p99_ns;
+  Estimate tpot_p50_ns, tpot_p99_ns, itl_p50_ns, itl_p99_ns;
   Estimate output_tok_per_s;  ///< median over repetitions
   Estimate decode_tok_per_s, prefill_tok_per_s;
-  std::optional<double> tok_per_s_per_user;  ///< 1 / median TPOT
+  std::optional<double> tok_per_s_per_user;    ///< 1 / median TPOT
+  std::optional<double> tok_per_s_per_device;  ///< output tokens/s / devices, a host being one
+  std::optional<double> rate_per_s;            ///< open loop: asked for, or found by server:slo-max
+  std::optional<double> achieved_rate_per_s;
+  Estimate slo_attainment;                   ///< share of requests that kept the run's SLO; empty without one
+  Estimate goodput_req_per_s;                ///< requests that kept it, per second of the window
+  std::optional<double> goodput_tok_per_s;   ///< their output tokens
+  std::optional<double> prefix_hit_rate;     ///< prompt tokens that were not computed / prompt tokens
+  std::optional<double> read_fraction;       ///< bytes/s that decode has to read / what the machine reads at best
+  std::optional<double> flops_fraction;      ///< operations/s of prefill / what the machine does at best
+  std::optional<double> device_utilisation;  ///< time in steps / time
+  std::string bound;                         ///< "bandwidth", "compute", "overhead"; empty: cannot be told
+  std::string bound_why;                     ///< one sentence: the figures, and what follows
+  std::vector<CheckRecord> checks;           ///< of each check the worst over repetitions
   std::optional<double> verified_share;      ///< verified output tokens / output tokens, of the timed requests
   std::optional<MemoryUse> memory;           ///< the largest over repetitions
   std::optional<std::int64_t> peak_rss_bytes;

@@ -3,26 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
-#include <set>
 #include <span>
 
-#include "report/record_json.h"
+#include "report/cell_lines.h"
+#include "report/roofline.h"
+#include "report/slo.h"
+#include "stats/proportion.h"
 #include "stats/quantile.h"
 
 namespace secondsource {
 namespace {
 
-/// What the journal holds of one cell.
-struct CellLines {
-  std::vector<const RequestSample*> samples;
-  std::vector<const Repetition*> repetitions;
-};
-
-Estimate estimate(std::vector<double> samples, double q) {
+/// Of samples in ascending order.
+Estimate estimate(std::span<const double> ascending, double q) {
   Estimate result;
-  result.n = static_cast<std::int64_t>(samples.size());
-  if (const auto quantile = estimate_quantile(std::move(samples), q)) {
+  result.n = static_cast<std::int64_t>(ascending.size());
+  if (const auto quantile = estimate_quantile_of_sorted(ascending, q)) {
     result.value = quantile->value;
     result.low = quantile->low;
     result.high = quantile->high;
@@ -33,7 +31,8 @@ Estimate estimate(std::vector<double> samples, double q) {
 }
 
 /// The median over repetitions: its value even of few, the interval only where they support one.
-Estimate estimate_over_repetitions(const std::vector<double>& values) {
+Estimate estimate_over_repetitions(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
   Estimate result = estimate(values, 0.5);
   if (!result.value) result.value = median(values);
   return result;
@@ -44,8 +43,10 @@ double tokens_per_s(std::int64_t tokens, std::int64_t duration_ns) {
 }
 
 void summarize_latency(std::span<const RequestSample* const> samples, CellSummary& cell) {
-  std::vector<double> ttft_e2e, ttft_visible, ttft_kernel, tpot, itl;
+  std::vector<double> ttft_e2e, ttft_sent, ttft_visible, ttft_kernel, e2e, tpot, itl;
   std::int64_t output_tokens = 0;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;
   std::int64_t verified_tokens = 0;
   bool any_judged = false;
   for (const RequestSample* sample : samples) {
@@ -58,71 +59,149 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
       if (value) into.push_back(static_cast<double>(*value));
     };
     keep(ttft_e2e, sample->ttft_e2e_ns());
+    keep(ttft_sent, sample->ttft_sent_ns());
+    keep(e2e, sample->e2e_ns());
     keep(ttft_visible, sample->ttft_visible_ns());
     keep(ttft_kernel, sample->ttft_kernel_ns);
     keep(tpot, sample->tpot_ns());
     for (const std::int64_t gap : sample->itl_ns) itl.push_back(static_cast<double>(gap));
     output_tokens += sample->n_output_tokens;
+    prompt_tokens += sample->n_prompt_tokens;
+    cached_tokens += sample->n_cached_prompt_tokens;
     verified_tokens += sample->verified_tokens.value_or(0);
     any_judged = any_judged || sample->verified_tokens.has_value();
   }
   if (any_judged && output_tokens > 0) {
     cell.verified_share = static_cast<double>(verified_tokens) / static_cast<double>(output_tokens);
   }
+  if (prompt_tokens > 0) {
+    cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens);
+  }
+  for (std::vector<double>* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl}) {
+    std::sort(times->begin(), times->end());
+  }
+  cell.ttft_e2e_p50_ns = estimate(ttft_e2e, 0.5);
   cell.ttft_e2e_p95_ns = estimate(ttft_e2e, 0.95);
-  cell.ttft_e2e_p50_ns = estimate(std::move(ttft_e2e), 0.5);
-  cell.ttft_visible_p50_ns = estimate(std::move(ttft_visible), 0.5);
-  cell.ttft_kernel_p50_ns = estimate(std::move(ttft_kernel), 0.5);
-  cell.tpot_p50_ns = estimate(std::move(tpot), 0.5);
+  cell.ttft_e2e_p99_ns = estimate(ttft_e2e, 0.99);
+  cell.ttft_sent_p50_ns = estimate(ttft_sent, 0.5);
+  cell.ttft_visible_p50_ns = estimate(ttft_visible, 0.5);
+  cell.ttft_kernel_p50_ns = estimate(ttft_kernel, 0.5);
+  cell.e2e_p50_ns = estimate(e2e, 0.5);
+  cell.e2e_p99_ns = estimate(e2e, 0.99);
+  cell.tpot_p50_ns = estimate(tpot, 0.5);
+  cell.tpot_p99_ns = estimate(tpot, 0.99);
+  cell.itl_p50_ns = estimate(itl, 0.5);
   cell.itl_p99_ns = estimate(itl, 0.99);
-  cell.itl_p50_ns = estimate(std::move(itl), 0.5);
   if (cell.tpot_p50_ns.value && *cell.tpot_p50_ns.value > 0) cell.tok_per_s_per_user = 1e9 / *cell.tpot_p50_ns.value;
 }
 
 void summarize_throughput(std::span<const Repetition* const> repetitions, CellSummary& cell) {
-  std::vector<double> decode, prefill;
+  std::vector<double> decode, prefill, achieved, utilisation;
   for (const Repetition* repetition : repetitions) {
     cell.output_tok_per_s_by_repetition.push_back(
         tokens_per_s(repetition->window_output_tokens, repetition->window_end_ns - repetition->window_start_ns));
-    if (repetition->decode_ns > 0) decode.push_back(tokens_per_s(repetition->decode_tokens, repetition->decode_ns));
-    if (repetition->prefill_ns > 0) prefill.push_back(tokens_per_s(repetition->prefill_tokens, repetition->prefill_ns));
+    if (repetition->decode.ns > 0) decode.push_back(tokens_per_s(repetition->decode.tokens, repetition->decode.ns));
+    if (repetition->prefill.ns > 0) prefill.push_back(tokens_per_s(repetition->prefill.tokens, repetition->prefill.ns));
     if (!cell.memory || repetition->memory.peak_bytes > cell.memory->peak_bytes) cell.memory = repetition->memory;
     cell.peak_rss_bytes = std::max(cell.peak_rss_bytes.value_or(0), repetition->host_memory.peak_rss_bytes);
     if (repetition->others_cpu_share) {
       cell.others_cpu_share = std::max(cell.others_cpu_share.value_or(0), *repetition->others_cpu_share);
     }
-    for (const std::string& reason : repetition->invalid) {
-      cell.status = "invalid";
-      cell.notes.push_back(fmt::format("repetition {}: {}", repetition->repetition, reason));
-    }
-    if (!repetition->warmup_settled) {
-      cell.notes.push_back(fmt::format("repetition {}: warm-up did not settle", repetition->repetition));
+    if (repetition->rate_per_s) cell.rate_per_s = repetition->rate_per_s;
+    if (repetition->achieved_rate_per_s) achieved.push_back(*repetition->achieved_rate_per_s);
+    if (repetition->wall_s > 0) {
+      utilisation.push_back(1e-9 * static_cast<double>(all_steps(*repetition).ns) / repetition->wall_s);
     }
   }
+  cell.achieved_rate_per_s = median(achieved);
+  cell.device_utilisation = median(utilisation);
   cell.output_tok_per_s = estimate_over_repetitions(cell.output_tok_per_s_by_repetition);
   cell.decode_tok_per_s = estimate_over_repetitions(decode);
   cell.prefill_tok_per_s = estimate_over_repetitions(prefill);
 }
 
-/// The median TTFT of each whole repetition, for the gate.
-void summarize_ttft_by_repetition(const CellLines& lines, CellSummary& cell) {
-  for (const Repetition* repetition : lines.repetitions) {
-    std::vector<double> ttft;
-    for (const RequestSample* sample : lines.samples) {
-      if (sample->repetition != repetition->repetition || !sample->error.empty()) continue;
-      if (const auto ns = sample->ttft_e2e_ns()) ttft.push_back(static_cast<double>(*ns));
+/// Of each check the worst outcome, and a note for those that were not passed.
+void summarize_checks(std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  // From good to bad.
+  const auto badness = [](CheckOutcome outcome) {
+    constexpr std::array kOrder = {CheckOutcome::kPassed, CheckOutcome::kNotAvailable, CheckOutcome::kSuspect,
+                                   CheckOutcome::kInvalid};
+    return std::find(kOrder.begin(), kOrder.end(), outcome) - kOrder.begin();
+  };
+  std::map<std::string, std::int32_t> n_worst;
+  for (const Repetition* repetition : repetitions) {
+    for (const CheckRecord& check : repetition->checks) {
+      auto worst = std::find_if(cell.checks.begin(), cell.checks.end(),
+                                [&](const CheckRecord& one) { return one.name == check.name; });
+      if (worst == cell.checks.end()) worst = cell.checks.insert(worst, check);
+      const auto change = badness(check.outcome) - badness(worst->outcome);
+      if (change > 0) *worst = check;
+      n_worst[check.name] = change > 0 ? 1 : n_worst[check.name] + (change == 0 ? 1 : 0);
     }
-    if (const auto middle = median(ttft)) cell.ttft_p50_ns_by_repetition.push_back(*middle);
+  }
+  for (const CheckRecord& check : cell.checks) {
+    if (check.outcome == CheckOutcome::kInvalid) cell.status = "invalid";
+    if (check.outcome != CheckOutcome::kInvalid && check.outcome != CheckOutcome::kSuspect) continue;
+    cell.notes.push_back(fmt::format("{}: {}: {} ({} of {} repetitions)",
+                                     check.outcome == CheckOutcome::kInvalid ? "INVALID" : "suspect", check.name,
+                                     check.detail, n_worst[check.name], repetitions.size()));
+  }
+}
+
+/// What kept the promise, of all requests and per second.
+void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary& cell) {
+  if (!record.slo) {
+    cell.slo_attainment.why_not = cell.goodput_req_per_s.why_not = "no SLO was given (--slo)";
+    return;
+  }
+  const SloAttainment all = attainment(lines.samples, *record.slo);
+  cell.slo_attainment.n = all.n_requests;
+  if (all.n_requests == 0) return;
+  const ProportionBounds bounds = proportion_bounds(all.n_kept, all.n_requests);
+  cell.slo_attainment.value = static_cast<double>(all.n_kept) / static_cast<double>(all.n_requests);
+  cell.slo_attainment.low = bounds.low;
+  cell.slo_attainment.high = bounds.high;
+  std::vector<double> requests_per_s, tokens_per_s_each;
+  for (const Repetition* repetition : lines.repetitions) {
+    const std::int64_t window_ns = repetition->window_end_ns - repetition->window_start_ns;
+    std::int64_t n_kept = 0;
+    std::int64_t n_tokens = 0;
+    for (const RequestSample* sample : lines.samples) {
+      if (sample->repetition != repetition->repetition || !keeps(*sample, *record.slo)) continue;
+      ++n_kept;
+      n_tokens += sample->n_output_tokens;
+    }
+    requests_per_s.push_back(tokens_per_s(n_kept, window_ns));
+    tokens_per_s_each.push_back(tokens_per_s(n_tokens, window_ns));
+  }
+  cell.goodput_req_per_s = estimate_over_repetitions(requests_per_s);
+  cell.goodput_tok_per_s = median(tokens_per_s_each);
+}
+
+/// The median TTFT of each whole repetition, for the gate.
+void summarize_ttft_by_repetition(std::span<const RequestSample* const> samples,
+                                  std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  std::map<std::int32_t, std::vector<double>> ttft_of;
+  for (const RequestSample* sample : samples) {
+    const auto ns = sample->ttft_e2e_ns();
+    if (sample->error.empty() && ns) ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
+  }
+  for (const Repetition* repetition : repetitions) {
+    if (const auto middle = median(ttft_of[repetition->repetition])) cell.ttft_p50_ns_by_repetition.push_back(*middle);
   }
 }
 
 void summarize_cost(const RunRecord& record, CellSummary& cell) {
   double n_units_used = 1;
+  double n_devices = 1;  // a host counts as one, however many of its CPUs were used
   for (const BackendRecord& backend : record.backends) {
-    if (backend.name == cell.key.backend) n_units_used = backend.n_units_used;
+    if (backend.name != cell.key.backend) continue;
+    n_units_used = backend.n_units_used;
+    if (!backend.device.is_host) n_devices = backend.n_units_used;
   }
   if (!cell.output_tok_per_s.value || !(*cell.output_tok_per_s.value > 0)) return;
   const double output_rate = *cell.output_tok_per_s.value;
+  cell.tok_per_s_per_device = output_rate / n_devices;
   cell.device_hours_per_million = device_hours_per_million_tokens(1, output_rate);
   if (!record.price) return;
   Price price = *record.price;
@@ -152,15 +231,12 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   cell.status = lines.repetitions.empty()                  ? "missing"
                 : cell.n_repetitions < planned.repetitions ? "partial"
                                                            : "complete";
-  std::set<std::int32_t> whole;
-  for (const Repetition* repetition : lines.repetitions) whole.insert(repetition->repetition);
-  std::vector<const RequestSample*> counted;
-  for (const RequestSample* sample : lines.samples) {
-    if (!sample->warmup && whole.contains(sample->repetition)) counted.push_back(sample);
-  }
+  const std::vector<const RequestSample*> counted = lines.counted();
   summarize_latency(counted, cell);
   summarize_throughput(lines.repetitions, cell);
-  summarize_ttft_by_repetition({counted, lines.repetitions}, cell);
+  summarize_checks(lines.repetitions, cell);
+  summarize_slo(record, {counted, lines.repetitions}, cell);
+  summarize_ttft_by_repetition(counted, lines.repetitions, cell);
   summarize_cost(record, cell);
   return cell;
 }
@@ -170,25 +246,27 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
 RunSummary summarize(const RunRecord& record, const Journal& journal) {
   RunSummary summary;
   summary.run_id = record.run_id;
-  std::map<std::string, CellLines> lines_of;
+  const auto lines_of = lines_by_cell(journal);
+  static const CellLines kNone;
+  const auto lines_of_cell = [&](const std::string& cell) -> const CellLines& {
+    const auto found = lines_of.find(cell);
+    return found == lines_of.end() ? kNone : found->second;
+  };
   // A verdict and a failure that were journaled again by a resumed run replace the earlier ones.
   std::map<std::string, GoldenRecord> golden_of;
   for (const JournalLine& line : journal.lines) {
-    if (const auto* sample = std::get_if<RequestSample>(&line)) {
-      lines_of[sample->cell].samples.push_back(sample);
-    } else if (const auto* repetition = std::get_if<Repetition>(&line)) {
-      lines_of[repetition->cell].repetitions.push_back(repetition);
-    } else if (const auto* golden = std::get_if<GoldenRecord>(&line)) {
+    if (const auto* golden = std::get_if<GoldenRecord>(&line)) {
       golden_of[golden->bundle + "/" + golden->backend + "/" + golden->variant] = *golden;
     } else if (const auto* failure = std::get_if<FailureRecord>(&line)) {
       summary.failures.push_back(*failure);
     }
   }
   for (const PlannedCell& planned : record.cells) {
-    CellSummary cell = summarize_cell(record, planned, lines_of[planned.key.id()]);
+    const CellLines& lines = lines_of_cell(planned.key.id());
+    CellSummary cell = summarize_cell(record, planned, lines);
     const auto golden = golden_of.find(planned.key.bundle + "/" + planned.key.backend + "/" + planned.key.variant);
     cell.golden = golden == golden_of.end() ? "not run" : golden->second.verdict;
-    note_wrong_tokens(lines_of[planned.key.id()], cell);
+    note_wrong_tokens(lines, cell);
     if (cell.status == "missing" || cell.status == "partial") {
       for (const FailureRecord& failure : summary.failures) {
         const bool concerns = failure.cell == planned.key.id() || planned.key.id().starts_with(failure.cell + "/") ||

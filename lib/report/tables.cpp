@@ -42,6 +42,10 @@ std::string golden_text(const CellSummary& cell) {
   const bool plain = cell.status == "complete" || cell.status == "partial";
   std::string text = cell.golden == "failed" ? "WRONG TOKENS" : cell.golden;
   if (cell.status == "invalid") return text + ", INVALID";
+  if (std::any_of(cell.checks.begin(), cell.checks.end(),
+                  [](const CheckRecord& check) { return check.outcome == CheckOutcome::kSuspect; })) {
+    text += ", suspect";
+  }
   return plain ? text : text + ", " + cell.status;
 }
 

@@ -369,8 +369,10 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
       health.wrong_tokens = true;
     }
     if (const auto* repetition = std::get_if<Repetition>(&line)) {
-      for (const std::string& reason : repetition->invalid) {
-        health.invalid.push_back(fmt::format("{} repetition {}: {}", repetition->cell, repetition->repetition, reason));
+      for (const CheckRecord& check : repetition->checks) {
+        if (check.outcome != CheckOutcome::kInvalid) continue;
+        health.invalid.push_back(
+            fmt::format("{} repetition {}: {}: {}", repetition->cell, repetition->repetition, check.name, check.detail));
       }
     }
   }

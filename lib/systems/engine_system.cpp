@@ -100,15 +100,15 @@ void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
 void EngineSystem::count_step(std::int64_t poll_ns) {
   const StepStats& step = session_.engine().last_step();
   const std::int64_t device_side_ns = step.submit_ns + step.wait_ns;
-  ++totals_.n_steps;
   totals_.host_ns += poll_ns - device_side_ns;
-  if (step.n_decode_tokens == 0) {
-    totals_.prefill_tokens += step.n_prefill_tokens;
-    totals_.prefill_ns += device_side_ns;
-  } else if (step.n_prefill_tokens == 0) {
-    totals_.decode_tokens += step.n_decode_tokens;
-    totals_.decode_ns += device_side_ns;
-  }
+  totals_.n_compiled += step.compiled ? 1 : 0;
+  if (step.n_seqs == 0) return;
+  StepWork& work = step.n_decode_tokens == 0    ? totals_.prefill
+                   : step.n_prefill_tokens == 0 ? totals_.decode
+                                                : totals_.mixed;
+  ++work.n_steps;
+  work.tokens += step.n_prefill_tokens + step.n_decode_tokens;
+  work.ns += device_side_ns;
 }
 
 }  // namespace secondsource

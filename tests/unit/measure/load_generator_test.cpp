@@ -127,7 +127,7 @@ TEST_CASE("single-stream keeps each request as it ends, on one clock without the
   const auto& end = std::get<Repetition>(kept.units[2].front());
   CHECK(end.window_output_tokens == 12);
   CHECK(end.window_end_ns == *second.last_token_ns);
-  CHECK(end.invalid.empty());
+  CHECK(end.checks.empty());
 }
 
 TEST_CASE("an offline repetition is one unit: all samples and its closing line together") {

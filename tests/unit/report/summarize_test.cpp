@@ -58,12 +58,18 @@ TEST_CASE("warm-up requests and repetitions that were cut off do not count") {
   CHECK(cell.n_samples == 8);
 }
 
-TEST_CASE("a failed check of a repetition makes the cell invalid") {
-  Journal journal = hand_made_journal(1, 4);
+TEST_CASE("a failed check of a repetition makes the cell invalid, and a suspect one marks it") {
+  Journal journal = hand_made_journal(2, 4);
   for (JournalLine& line : journal.lines) {
-    if (auto* repetition = std::get_if<Repetition>(&line)) repetition->invalid = {"the clock went backwards"};
+    auto* repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    repetition->checks = {{"steal", CheckOutcome::kSuspect, "3 %"}, {"roofline", CheckOutcome::kPassed, "40 %"}};
+    if (repetition->repetition == 1) repetition->checks[1] = {"roofline", CheckOutcome::kInvalid, "400 %"};
   }
-  const CellSummary cell = summarize(hand_made_record(1), journal).cells[0];
+  const CellSummary cell = summarize(hand_made_record(2), journal).cells[0];
   CHECK(cell.status == "invalid");
-  CHECK(cell.notes.front() == "repetition 0: the clock went backwards");
+  CHECK(cell.notes == std::vector<std::string>{"suspect: steal: 3 % (2 of 2 repetitions)",
+                                               "INVALID: roofline: 400 % (1 of 2 repetitions)"});
+  REQUIRE(cell.checks.size() == 2);
+  CHECK(cell.checks[1].outcome == CheckOutcome::kInvalid);
 }

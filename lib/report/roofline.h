@@ -1,0 +1,32 @@
+#pragma once
+// How near steps came to what the machine can do at best: bytes that they have to read against measured read rates,
+// operations against measured peaks (Williams, Waterman, Patterson, Roofline, CACM 52, 2009). Both are shares of a
+// limit, so a share above one is a measurement that cannot be.
+
+#include <optional>
+#include <string_view>
+
+#include "report/records.h"
+
+namespace secondsource {
+
+/// Bytes/s at best over a working set that is read again and again: that of the largest measured buffer which is not
+/// larger, since a smaller one is never slower. nullopt without a measurement.
+[[nodiscard]] std::optional<double> read_limit(const RunLimits& limits, double working_set_bytes);
+
+/// Operations/s at best for a variant's products: of 8-bit integers where its activations are quantized, else of BF16
+/// or f32. nullopt where the CPU has units that were not measured.
+[[nodiscard]] std::optional<double> operations_limit(const RunLimits& limits, std::string_view variant);
+
+struct RooflineUse {
+  std::optional<double> read;        ///< share of read_limit()
+  std::optional<double> operations;  ///< share of operations_limit()
+};
+
+/// Of steps that took `work.ns`; empty where there were none.
+[[nodiscard]] RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant);
+
+/// Prefill, decode and mixed steps together.
+[[nodiscard]] StepWork all_steps(const Repetition& repetition);
+
+}  // namespace secondsource
