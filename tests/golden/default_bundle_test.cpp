@@ -1,4 +1,4 @@
-// The golden pass of the default bundle's smoke suite: every backend, every variant.
+// The golden pass of the default bundle: every backend, every variant; the suite that SECONDSOURCE_SUITE names.
 
 #include <cstdlib>
 #include <iostream>
@@ -11,9 +11,11 @@
 namespace secondsource {
 namespace {
 
-TEST_CASE("the default bundle's smoke suite passes on every backend in every variant that it supports") {
+TEST_CASE("the default bundle's suite passes on every backend in every variant that it supports") {
   const char* const bundles = std::getenv("SECONDSOURCE_BUNDLES");
   REQUIRE(bundles != nullptr);
+  const char* const suite = std::getenv("SECONDSOURCE_SUITE");
+  REQUIRE(suite != nullptr);
   SilentProgress progress;
   const InterruptFlag interrupt;
   auto bundle = Bundle::open(std::filesystem::path(bundles) / "default", progress, interrupt);
@@ -22,7 +24,7 @@ TEST_CASE("the default bundle's smoke suite passes on every backend in every var
   REQUIRE_OK(text);
   int n_passed = 0;
   for (const std::string& variant : bundle->variants()) {
-    const auto inputs = load_golden_inputs(*bundle, *text, "smoke", variant);
+    const auto inputs = load_golden_inputs(*bundle, *text, suite, variant);
     REQUIRE_OK(inputs);
     for (const Module& module : test::available_backends()) {
       CAPTURE(module.name, variant);
@@ -37,7 +39,8 @@ TEST_CASE("the default bundle's smoke suite passes on every backend in every var
       REQUIRE_OK(result);
       const GoldenRecord& record = result->record;
       std::cout << module.name << " " << variant << ": " << record.verdict << ", " << record.n_match << " match, "
-                << record.n_near_tie << " near ties, " << record.n_wrong << " wrong\n";
+                << record.n_near_tie << " near ties, " << record.n_wrong << " wrong, " << record.n_skipped
+                << " prompts skipped" << std::endl;
       for (const std::string& reason : record.reasons) UNSCOPED_INFO(reason);
       CHECK(record.verdict == "passed");
       ++n_passed;
