@@ -47,17 +47,6 @@ bool try_lock(const FileDescriptor& lock, int operation) {
   return ::flock(lock.get(), operation | LOCK_NB) == 0;
 }
 
-/// Waits until `lock` is exclusively ours; another process may be extracting the same zip.
-Result<void> lock_exclusively(const FileDescriptor& lock, Progress& progress, const InterruptFlag& interrupt) {
-  if (try_lock(lock, LOCK_EX)) return {};
-  progress.begin("waiting for another process to extract the zip", 0);
-  while (!try_lock(lock, LOCK_EX)) {
-    SS_TRY_VOID(interrupt.check());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return {};
-}
-
 /// The folder with the manifest: the entry itself, or the one folder in it (`zip -r bundle.zip bundle/`).
 fs::path find_bundle_folder(const fs::path& entry) {
   std::error_code error;
@@ -96,14 +85,18 @@ Result<void> extract_entry(const fs::path& zip, const fs::path& entry, Progress&
 Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, const FileDescriptor& lock,
                                 Progress& progress, const InterruptFlag& interrupt, std::int64_t limit_bytes) {
   std::error_code error;
-  if (try_lock(lock, LOCK_SH) && fs::is_directory(entry, error)) return {};
+  bool is_waiting = false;
   while (true) {
-    SS_TRY_VOID(lock_exclusively(lock, progress, interrupt));
-    if (!fs::is_directory(entry, error)) SS_TRY_VOID(extract_entry(zip, entry, progress, interrupt, limit_bytes));
-    // Going from exclusive to shared is not atomic: a cleaner may come between, so look again. The wait is short:
-    // only cleaners and listers take an exclusive lock of an entry that is there.
-    if (::flock(lock.get(), LOCK_SH) == 0 && fs::is_directory(entry, error)) return {};
+    if (try_lock(lock, LOCK_SH) && fs::is_directory(entry, error)) return {};
+    if (try_lock(lock, LOCK_EX)) {
+      if (!fs::is_directory(entry, error)) SS_TRY_VOID(extract_entry(zip, entry, progress, interrupt, limit_bytes));
+      // Going from exclusive to shared is not atomic: a cleaner may come between, so look again.
+      continue;
+    }
+    // Whoever holds it extracts or cleans; once extracted it is shared, and never exclusively ours.
+    if (!std::exchange(is_waiting, true)) progress.begin("waiting for another process to extract the zip", 0);
     SS_TRY_VOID(interrupt.check());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 

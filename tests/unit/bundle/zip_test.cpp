@@ -5,6 +5,10 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <chrono>
+#include <functional>
+#include <future>
+
 #include "bundle/extraction_cache.h"
 #include "core/file.h"
 #include "support/assets.h"
@@ -206,6 +210,51 @@ TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the 
   REQUIRE(entries->size() == 1);  // both together were past the limit, and the first was in use no more
   CHECK(entries->at(0).size_bytes == 3001);
   CHECK(entries->at(0).in_use);
+}
+
+/// Calls back at the beginning of every task.
+class TaskProgress final : public Progress {
+ public:
+  explicit TaskProgress(std::function<void(std::string_view)> on_begin) : on_begin_(std::move(on_begin)) {}
+  void begin(std::string_view task, std::int64_t) override { on_begin_(task); }
+  void update(std::int64_t) override {}
+  void note(std::string_view) override {}
+
+ private:
+  std::function<void(std::string_view)> on_begin_;
+};
+
+TEST_CASE("who waits for another's extraction gets the copy as soon as it is there, also while the other uses it") {
+  const test::ScratchFolder scratch;
+  const OpenOptions options{.cache = scratch.path() / "cache"};
+  const auto zip = scratch.path() / "a.zip";
+  REQUIRE_OK(write_file(zip, zip_bytes({{.name = "manifest.yaml", .data = "x"}})));
+  std::promise<void> extracting;
+  std::promise<void> waiting;
+  // Locks belong to open files, so two threads stand for two processes.
+  auto first = std::async(std::launch::async, [&] {
+    TaskProgress progress([&](std::string_view task) {
+      if (!task.starts_with("extracting")) return;
+      extracting.set_value();
+      waiting.get_future().wait_for(std::chrono::seconds(60));
+    });
+    const InterruptFlag never;
+    return extract_to_cache(zip, progress, never, options);
+  });
+  REQUIRE(extracting.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+  InterruptFlag give_up;
+  auto second = std::async(std::launch::async, [&] {
+    TaskProgress progress([&](std::string_view task) {
+      if (task.starts_with("waiting")) waiting.set_value();
+    });
+    return extract_to_cache(zip, progress, give_up, options);
+  });
+  const auto held = first.get();
+  REQUIRE_OK(held);
+  if (second.wait_for(std::chrono::seconds(20)) != std::future_status::ready) give_up.request();
+  const auto lease = second.get();
+  REQUIRE_OK(lease);
+  CHECK(lease->bundle_folder() == held->bundle_folder());
 }
 
 TEST_CASE("an extraction that is refused or interrupted leaves no entry behind") {
