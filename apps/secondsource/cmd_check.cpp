@@ -1,20 +1,26 @@
 // secondsource check BUNDLE: golden prompts only: are the tokens right on these backends?
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "backend/fault.h"
 #include "commands.h"
+#include "core/file.h"
 #include "core/units.h"
 #include "measure/golden_pass.h"
 #include "model_flags.h"
 #include "report/record_json.h"
 #include "report/text_table.h"
+#include "runner/plan_file.h"
+#include "runner/worker_client.h"
+#include "runner/worker_command.h"
 
 namespace secondsource {
 namespace {
-
-constexpr std::size_t kMaxFindingsShown = 5;
 
 struct CheckCommandOptions {
   std::string bundle;
@@ -22,76 +28,132 @@ struct CheckCommandOptions {
   std::vector<std::string> variants;
   std::string suite = "smoke";
   std::int32_t n_threads = 0;
+  std::string step_deadline;
+  std::vector<std::string> faults;
   bool allow_unverified = false;
   bool json = false;
 };
 
-/// One backend in one variant: a result, or why there is none.
+/// One backend in one variant: its record, or how it failed.
 struct Row {
-  std::string backend;
-  std::string variant;
-  std::optional<GoldenResult> result;
-  std::optional<Error> error;
+  GoldenRecord record;
+  WorkerOutcome failure;
 };
 
-/// What the rows have in common.
-struct Check {
-  const CheckCommandOptions& options;
-  const Bundle& bundle;
-  const BundleText& text;
-  const std::vector<Module>& modules;
-  CommandContext& context;
-};
+/// A check in progress.
+class Check {
+ public:
+  Check(const CheckCommandOptions& options, const Bundle& bundle, CommandContext& context)
+      : options_(options),
+        bundle_(bundle),
+        context_(context),
+        modules_(load_modules(module_folders(context.program))),
+        backends_(options.backends) {}
 
-Result<GoldenResult> check_one(const Check& check, const std::string& backend_name, const GoldenInputs& inputs) {
-  BackendOptions options;
-  options.n_threads = check.options.n_threads;
-  SS_TRY(std::unique_ptr<Backend> backend, create_backend(check.modules, backend_name, options));
-  if (!inputs.unverified.empty()) {
-    GoldenResult result;
-    result.record.bundle = inputs.bundle;
-    result.record.backend = backend_name;
-    result.record.variant = inputs.variant;
-    result.record.suite = inputs.suite;
-    result.record.verdict = "unverified";
-    result.record.reasons = {inputs.unverified};
-    return result;
-  }
-  SS_TRY(auto session, ModelSession::open(std::move(backend), check.bundle.config(), check.bundle.tensors(),
-                                          inputs.variant, golden_engine_options(inputs), check.context.progress));
-  return run_golden_pass(*session, inputs, {}, check.context.progress);
-}
-
-Result<std::vector<Row>> run_rows(const Check& check) {
-  std::vector<std::string> backends = check.options.backends;
-  if (backends.empty()) {
-    for (const Module& module : check.modules) {
-      if (module.unavailable.empty() && !module.devices.empty()) backends.push_back(module.name);
-    }
-  }
-  const std::vector<std::string> variants =
-      check.options.variants.empty() ? check.bundle.variants() : check.options.variants;
-  std::vector<Row> rows;
-  for (const std::string& variant : variants) {
-    SS_TRY_VOID(variant_from_name(variant));
-    SS_TRY(const GoldenInputs inputs, load_golden_inputs(check.bundle, check.text, check.options.suite, variant));
-    for (const std::string& backend : backends) {
-      SS_TRY_VOID(check.context.interrupt.check());
-      auto result = check_one(check, backend, inputs);
-      Row row{.backend = backend, .variant = variant, .result = {}, .error = {}};
-      if (result) {
-        row.result = std::move(*result);
-      } else {
-        row.error = result.error();
+  Result<std::vector<Row>> run() {
+    SS_TRY_VOID(read_flags());
+    SS_TRY(const BundleText text, BundleText::load(bundle_));
+    std::vector<Row> rows;
+    for (const std::string& variant : options_.variants.empty() ? bundle_.variants() : options_.variants) {
+      SS_TRY_VOID(variant_from_name(variant));
+      SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle_, text, options_.suite, variant));
+      for (const std::string& backend : backends_) {
+        SS_TRY_VOID(context_.interrupt.check());
+        SS_TRY(Row row, check_one(backend, inputs));
+        rows.push_back(std::move(row));
       }
-      rows.push_back(std::move(row));
     }
+    return rows;
   }
-  return rows;
-}
+
+ private:
+  Result<void> read_flags() {
+    if (backends_.empty()) {
+      for (const Module& module : modules_) {
+        if (module.unavailable.empty() && !module.devices.empty()) backends_.push_back(module.name);
+      }
+    }
+    if (backends_.empty()) return Error{ErrorCode::kUnavailable, "no backend is available: see secondsource backends"};
+    settings_.threads = options_.n_threads;
+    if (!options_.step_deadline.empty()) {
+      SS_TRY(settings_.step_deadline_s, parse_seconds(options_.step_deadline));
+    }
+    for (const std::string& text : options_.faults) {
+      SS_TRY(const auto fault, parse_fault_flag(text));
+      SS_TRY_VOID(parse_fault(fault.second));
+      if (std::find(backends_.begin(), backends_.end(), fault.first) == backends_.end()) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("--fault {}: expected one of the backends {}", text, fmt::join(backends_, ", "))};
+      }
+      context_.progress.note(fmt::format("{}: a fault was planted on purpose: {}", fault.first, fault.second));
+      faults_.push_back(fault);
+    }
+    return {};
+  }
+
+  /// In a process of its own: a backend that dies takes no other with it.
+  Result<Row> check_one(const std::string& backend, const GoldenInputs& inputs) {
+    Row row;
+    row.record.bundle = inputs.bundle;
+    row.record.backend = backend;
+    row.record.variant = inputs.variant;
+    row.record.suite = inputs.suite;
+    row.record.verdict = "unverified";
+    if (const auto module = find_module(modules_, backend); !module) {
+      row.failure = WorkerFailure{"unavailable", module.error().message};
+      return row;
+    }
+    if (!inputs.unverified.empty()) {
+      row.record.reasons = {inputs.unverified};
+      return row;
+    }
+    context_.progress.begin(fmt::format("{} {}", backend, inputs.variant), 0);
+    // Unnamed, so that nothing is left of it however this ends.
+    const FileDescriptor said(::memfd_create("stderr of a worker", MFD_CLOEXEC));
+    const WorkerDeadlines deadlines{.step_ns = static_cast<std::int64_t>(1e9 * settings_.step_deadline_s)};
+    SS_TRY(WorkerClient worker,
+           WorkerClient::start(worker_command(context_.program, settings_, fmt::format("/proc/self/fd/{}", said.get())),
+                               deadlines, context_.interrupt));
+    SS_TRY(row.failure, worker.load(job_for(row.record, deadlines), {}));
+    if (!row.failure) {
+      SS_TRY(row.failure, worker.golden(std::nullopt, {}, row.record));
+    }
+    worker.quit();
+    return row;
+  }
+
+  [[nodiscard]] WorkerJob job_for(const GoldenRecord& record, const WorkerDeadlines& deadlines) const {
+    WorkerJob job;
+    job.program = context_.program;
+    job.bundle = options_.bundle;
+    job.bundle_name = record.bundle;
+    job.variant = record.variant;
+    job.backend = record.backend;
+    job.suite = record.suite;
+    job.step_deadline_ns = deadlines.step_ns;
+    if (settings_.threads > 0) job.options.emplace_back("threads", std::to_string(settings_.threads));
+    for (const auto& [name, fault] : faults_) {
+      if (name == record.backend) job.options.emplace_back("fault", fault);
+    }
+    return job;
+  }
+
+  const CheckCommandOptions& options_;
+  const Bundle& bundle_;
+  CommandContext& context_;
+  std::vector<Module> modules_;
+  std::vector<std::string> backends_;
+  RunSettings settings_;
+  std::vector<std::pair<std::string, std::string>> faults_;
+};
 
 std::string figure(const std::optional<double>& value) {
   return value ? fmt::format("{:.2e}", *value) : "-";
+}
+
+std::string upper_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
 }
 
 TextTable table_of(const std::vector<Row>& rows) {
@@ -99,56 +161,37 @@ TextTable table_of(const std::vector<Row>& rows) {
                               "wrong", "KL mean", "KL worst", "NLL diff", "time"},
                   .right_aligned = {false, false, false, true, true, true, true, true, true, true, true, true, true},
                   .rows = {}};
-  for (const Row& row : rows) {
-    if (!row.result) {
-      const bool is_unsupported = row.error->code == ErrorCode::kUnsupported;
-      table.rows.push_back({row.backend, row.variant, is_unsupported ? "unsupported" : "ERROR", "-", "-", "-", "-", "-",
-                            "-", "-", "-", "-", "-"});
-      continue;
+  for (const auto& [record, failure] : rows) {
+    std::vector<std::string> cells = {record.backend, record.variant};
+    if (failure) {
+      cells.push_back(failure->kind == "unsupported" ? failure->kind : upper_case(failure->kind));
+      cells.resize(table.columns.size(), "-");
+    } else {
+      cells.push_back(upper_case(record.verdict));
+      for (const std::int64_t count : {std::int64_t{record.n_prompts}, std::int64_t{record.n_skipped},
+                                       record.n_positions, record.n_match, record.n_near_tie, record.n_wrong}) {
+        cells.push_back(std::to_string(count));
+      }
+      for (const auto& value : {record.kl_mean, record.kl_worst, record.nll_difference_mean}) {
+        cells.push_back(figure(value));
+      }
+      cells.push_back(format_duration_ns(record.duration_ns));
     }
-    const GoldenRecord& record = row.result->record;
-    std::string verdict = record.verdict;
-    for (char& c : verdict) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    table.rows.push_back({row.backend, row.variant, verdict, std::to_string(record.n_prompts),
-                          std::to_string(record.n_skipped), std::to_string(record.n_positions),
-                          std::to_string(record.n_match), std::to_string(record.n_near_tie),
-                          std::to_string(record.n_wrong), figure(record.kl_mean), figure(record.kl_worst),
-                          figure(record.nll_difference_mean), format_duration_ns(record.duration_ns)});
+    table.rows.push_back(std::move(cells));
   }
   return table;
 }
 
-std::string_view kind_name(PositionKind kind) {
-  switch (kind) {
-    case PositionKind::kMatch:
-      return "match";
-    case PositionKind::kNearTie:
-      return "near tie";
-    case PositionKind::kWrong:
-      return "wrong";
-    case PositionKind::kNonFinite:
-      return "not finite";
-  }
-  return "?";
-}
-
-/// What a person needs beside the table: reasons, and the first positions that went wrong.
+/// What a person needs beside the table: how a backend failed, which rules it broke, where it went wrong first.
 std::string notes_of(const std::vector<Row>& rows) {
   std::string notes;
-  for (const Row& row : rows) {
-    const std::string name = fmt::format("{} {}", row.backend, row.variant);
-    if (row.error) notes += fmt::format("{}: {}\n", name, row.error->message);
-    if (!row.result) continue;
-    for (const std::string& reason : row.result->record.reasons) notes += fmt::format("{}: {}\n", name, reason);
-    if (row.result->record.verdict != "failed") continue;
-    std::size_t n_shown = 0;
-    for (const GoldenFinding& finding : row.result->findings) {
-      if (finding.judgement.kind == PositionKind::kNearTie) continue;
-      if (++n_shown > kMaxFindingsShown) break;
-      notes += fmt::format("{}: prompt {}, token {}: expected id {}, found {} ({}, {:.3g} below in the reference)\n",
-                           name, finding.prompt, finding.index, finding.expected_id, finding.judgement.best_id,
-                           kind_name(finding.judgement.kind), finding.judgement.reference_gap);
+  for (const auto& [record, failure] : rows) {
+    const std::string name = fmt::format("{} {}", record.backend, record.variant);
+    if (failure) {
+      notes += fmt::format("{}: {}: {}\n", name, failure->kind, failure->message);
+      continue;
     }
+    for (const std::string& reason : record.reasons) notes += fmt::format("{}: {}\n", name, reason);
   }
   return notes;
 }
@@ -158,12 +201,14 @@ Result<void> print_rows(const std::vector<Row>& rows, const CheckCommandOptions&
     SS_TRY_VOID(print(render_terminal(table_of(rows))));
     return print(notes_of(rows));
   }
-  for (const Row& row : rows) {
-    JournalLine line = row.result ? JournalLine(row.result->record)
-                                  : JournalLine(FailureRecord{.backend = row.backend,
-                                                              .cell = row.variant,
-                                                              .kind = std::string(to_string(row.error->code)),
-                                                              .message = row.error->message});
+  for (const auto& [record, failure] : rows) {
+    JournalLine line = record;
+    if (failure) {
+      line = FailureRecord{.backend = record.backend,
+                           .cell = fmt::format("{}/{}/{}", record.bundle, record.backend, record.variant),
+                           .kind = failure->kind,
+                           .message = failure->message};
+    }
     SS_TRY_VOID(print(to_json_line(line) + "\n"));
   }
   return {};
@@ -171,14 +216,14 @@ Result<void> print_rows(const std::vector<Row>& rows, const CheckCommandOptions&
 
 ExitStatus status_of(const std::vector<Row>& rows, const CheckCommandOptions& options) {
   std::vector<ExitStatus> statuses;
-  for (const Row& row : rows) {
-    if (row.error) {
+  for (const auto& [record, failure] : rows) {
+    if (failure) {
       // By default every backend is tried; one that cannot run a variant counts only when it was asked for by name.
-      const bool is_fine = row.error->code == ErrorCode::kUnsupported && options.backends.empty();
+      const bool is_fine = failure->kind == "unsupported" && options.backends.empty();
       if (!is_fine) statuses.push_back(ExitStatus::kBackendFailed);
-    } else if (row.result->record.verdict == "failed") {
+    } else if (record.verdict == "failed") {
       statuses.push_back(ExitStatus::kWrongTokens);
-    } else if (row.result->record.verdict == "unverified" && !options.allow_unverified) {
+    } else if (record.verdict == "unverified" && !options.allow_unverified) {
       statuses.push_back(ExitStatus::kNotComparable);
     }
   }
@@ -187,10 +232,7 @@ ExitStatus status_of(const std::vector<Row>& rows, const CheckCommandOptions& op
 
 Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
-  SS_TRY(const BundleText text, BundleText::load(bundle));
-  const std::vector<Module> modules = load_modules(module_folders(context.program));
-  SS_TRY(const std::vector<Row> rows, run_rows({options, bundle, text, modules, context}));
-  if (rows.empty()) return Error{ErrorCode::kUnavailable, "no backend is available: see secondsource backends"};
+  SS_TRY(const std::vector<Row> rows, Check(options, bundle, context).run());
   SS_TRY_VOID(print_rows(rows, options));
   return status_of(rows, options);
 }
@@ -204,7 +246,10 @@ void add_check_command(CLI::App& app, CommandAction& action) {
   command->add_option("--backend", options->backends, "Backends; default: all that are available")->delimiter(',');
   command->add_option("--variant", options->variants, "Variants; default: all of the bundle")->delimiter(',');
   command->add_option("--suite", options->suite, "Tag of the prompts: smoke, full, ..., all")->capture_default_str();
-  command->add_option("--threads", options->n_threads, "Threads of each backend")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", options->n_threads, "Threads of each backend")->check(CLI::Range(0, 4096));
+  command->add_option("--step-deadline", options->step_deadline,
+                      "A backend that does not move for so long hangs (120s)");
+  command->add_option("--fault", options->faults, "Plant a fault, as cpu=crash:3 or cpu=garbage:1");
   command->add_flag("--allow-unverified", options->allow_unverified,
                     "A variant without expected outputs does not count as a failure");
   command->add_flag("--json", options->json, "One golden record a line, as in samples.jsonl");

@@ -118,8 +118,7 @@ std::vector<Module> load_modules(const std::vector<fs::path>& folders) {
   return modules;
 }
 
-Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
-                                                const BackendOptions& options) {
+Result<const Module*> find_module(const std::vector<Module>& modules, std::string_view name) {
   const auto found = std::ranges::find(modules, name, &Module::name);
   if (found == modules.end()) {
     return Error{ErrorCode::kUnavailable,
@@ -129,6 +128,12 @@ Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modul
     return Error{ErrorCode::kUnavailable, fmt::format("backend {}: unavailable: {}; available here: {}", name,
                                                       found->unavailable, describe_available(modules))};
   }
+  return &*found;
+}
+
+Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
+                                                const BackendOptions& options) {
+  SS_TRY(const Module* const found, find_module(modules, name));
   // The fault switch works for every backend alike, so it never reaches one.
   BackendOptions own_options = options;
   std::optional<FaultSpec> fault;

@@ -42,7 +42,10 @@ std::vector<std::filesystem::path> module_folders(const std::filesystem::path& p
 /// Every module of the folders, loaded, sorted by name; the first folder that has a name wins.
 std::vector<Module> load_modules(const std::vector<std::filesystem::path>& folders);
 
-/// One backend by name. Errors: kUnavailable, naming what is there instead.
+/// One module by name, with a device to use. Errors: kUnavailable, naming what is there instead.
+Result<const Module*> find_module(const std::vector<Module>& modules, std::string_view name);
+
+/// One backend by name. Errors: those of find_module(); what the backend itself returns.
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options);
 

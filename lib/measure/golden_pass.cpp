@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "core/check.h"
@@ -12,6 +13,27 @@
 
 namespace secondsource {
 namespace {
+
+constexpr std::size_t kMostFindings = 5;
+
+/// A position that was neither a match nor a near tie.
+struct Finding {
+  std::size_t place = 0;  ///< of the prompt in the suite
+  std::string_view prompt;
+  std::int64_t index = 0;  ///< of the generated token
+  std::int32_t expected_id = -1;
+  PositionJudgement judgement;
+};
+
+std::string sentence_of(const Finding& finding) {
+  const PositionJudgement& judgement = finding.judgement;
+  const std::string where = fmt::format("prompt {}, token {}", finding.prompt, finding.index);
+  if (judgement.kind == PositionKind::kNonFinite) return where + ": expected finite logits, found others";
+  const std::string gap = std::isinf(judgement.reference_gap)
+                              ? "not among the reference's best"
+                              : fmt::format("{:.3g} below in the reference", judgement.reference_gap);
+  return fmt::format("{}: expected id {}, found {}, {}", where, finding.expected_id, judgement.best_id, gap);
+}
 
 std::int64_t n_tokens(const GoldenCase& one) {
   return static_cast<std::int64_t>(one.prompt.ids.size() + one.expected.ids.size());
@@ -70,7 +92,6 @@ class Pass {
       SS_TRY_VOID(run_group({first, last}));
       first = last;
     }
-    sort_findings();
     conclude(static_cast<std::int64_t>(cases.size()), now_ns() - started_ns);
     return std::move(result_);
   }
@@ -133,20 +154,21 @@ class Pass {
     const PositionJudgement judgement = is_lost ? PositionJudgement{.kind = PositionKind::kNonFinite}
                                                 : judge_position(one.expected, index, event.logits, tau);
     result_.tally.add(judgement, one.expected.top1_margin[index], tau);
-    if (judgement.kind != PositionKind::kMatch) {
-      result_.findings.push_back({one.prompt.id, event.index, one.expected.ids[index], judgement});
+    if (judgement.kind == PositionKind::kWrong || judgement.kind == PositionKind::kNonFinite) {
+      findings_.push_back({static_cast<std::size_t>(&one - inputs_.cases.data()), one.prompt.id, event.index,
+                           one.expected.ids[index], judgement});
     }
     if (event.finish != FinishReason::kNone) ++n_done_;
   }
 
-  /// Batches interleave prompts; a person reads them one after the other.
-  void sort_findings() {
-    std::map<std::string, std::size_t> place;
-    for (const GoldenCase& one : inputs_.cases) place.emplace(one.prompt.id, place.size());
-    std::stable_sort(result_.findings.begin(), result_.findings.end(),
-                     [&](const GoldenFinding& a, const GoldenFinding& b) {
-                       return std::pair(place[a.prompt], a.index) < std::pair(place[b.prompt], b.index);
-                     });
+  void add_findings(GoldenRecord& record) {
+    // Batches interleave prompts; a person reads them one after the other.
+    std::sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) {
+      return std::pair(a.place, a.index) < std::pair(b.place, b.index);
+    });
+    for (std::size_t i = 0; i < std::min(findings_.size(), kMostFindings); ++i) {
+      record.reasons.push_back(sentence_of(findings_[i]));
+    }
   }
 
   void conclude(std::int64_t n_prompts, std::int64_t duration_ns) {
@@ -170,6 +192,7 @@ class Pass {
       record.kl_worst = tally.kl_worst;
       record.nll_difference_mean = tally.nll_difference_mean();
       record.reasons = broken_rules(tally, inputs_.acceptance);
+      add_findings(record);
       record.reasons.insert(record.reasons.end(), inputs_.bad_text.begin(), inputs_.bad_text.end());
       record.verdict = record.reasons.empty() ? "passed" : "failed";
     }
@@ -182,6 +205,7 @@ class Pass {
   const GoldenPassOptions& options_;
   Progress& progress_;
   GoldenResult result_;
+  std::vector<Finding> findings_;
   std::int64_t n_done_ = 0;
 };
 
@@ -208,7 +232,11 @@ Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& 
   for (const ExpectedOutput& one : *expected) by_prompt[one.prompt] = &one;
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
   SS_TRY(std::vector<EncodedPrompt> encoded, encode_prompts(prompts, suite, text));
-  if (encoded.empty()) inputs.unverified = fmt::format("bundle {} has no prompt with the tag {}", bundle.name(), suite);
+  if (encoded.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none", bundle.name(), suite)};
+  }
   std::int64_t n_without_record = 0;
   for (EncodedPrompt& prompt : encoded) {
     const auto found = by_prompt.find(prompt.id);

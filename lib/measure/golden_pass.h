@@ -53,19 +53,12 @@ struct GoldenPassOptions {
   std::int64_t step_deadline_ns = 600'000'000'000;
 };
 
-/// A position that was not a match.
-struct GoldenFinding {
-  std::string prompt;
-  std::int64_t index = 0;  ///< of the generated token
-  std::int32_t expected_id = -1;
-  PositionJudgement judgement;
-};
-
 struct GoldenResult {
-  GoldenRecord record;  ///< verdict "passed", "failed" or "unverified", with reasons
+  /// The verdict is "passed", "failed" or "unverified"; its reasons are broken rules, then the first positions that are
+  /// wrong, in the order of the prompts, then what was left out.
+  GoldenRecord record;
   GoldenTally tally;
-  std::vector<GoldenFinding> findings;  ///< in the order of the prompts
-  std::vector<std::string> skipped;     ///< one sentence a reason, with a count
+  std::vector<std::string> skipped;  ///< one sentence a reason, with a count
 };
 
 /// DeviceInfo::properties of a backend that is too slow for long prompts: it runs those of at most so many ids, and the

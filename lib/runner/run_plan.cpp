@@ -241,6 +241,14 @@ class Planner {
     SS_TRY(const std::vector<std::string> variants, variants_of(opened.bundle));
     SS_TRY(const GoldenPrompts prompts, opened.bundle.prompts());
     const bool has_prompts = !prompts.prompts.empty();
+    const auto is_in_suite = [&](const GoldenPrompt& prompt) {
+      return request_.suite == "all" || prompt.has_tag(request_.suite);
+    };
+    if (has_prompts && std::none_of(prompts.prompts.begin(), prompts.prompts.end(), is_in_suite)) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none",
+                               opened.record.name, request_.suite)};
+    }
     const ModelSize size = model_size(opened.bundle.config());
     for (const BackendRecord& backend : plan_.record.backends) {
       if (!backend.unavailable.empty()) continue;

@@ -1,7 +1,6 @@
 #include "runner/session.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <map>
@@ -11,6 +10,7 @@
 #include "core/units.h"
 #include "runner/finished_work.h"
 #include "runner/worker_client.h"
+#include "runner/worker_command.h"
 
 namespace secondsource {
 namespace {
@@ -55,12 +55,6 @@ Result<std::vector<Stint>> stints_of(const RunRecord& record) {
     found->cells.push_back(&cell);
   }
   return stints;
-}
-
-std::int32_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 /// What a cell takes, in units that are only compared with each other: for the time left.
@@ -138,7 +132,7 @@ class Session {
       SS_TRY(answers, oracle_answers(stint));
     }
     worker.reset();
-    SS_TRY(WorkerClient started, WorkerClient::start(command_for(stint.id, *stint.backend), deadlines(), interrupt_));
+    SS_TRY(WorkerClient started, start_process(stint.id));
     worker.emplace(std::move(started));
     const WorkerListener listener = listener_for(stint.id);
     SS_TRY(WorkerOutcome failure, worker->load(job_for(stint, *stint.backend), listener));
@@ -165,7 +159,7 @@ class Session {
     BackendRecord oracle;
     oracle.name = settings_.oracle;
     const std::string id = stint.bundle->name + "/" + oracle.name + "/" + stint.variant + "/oracle";
-    SS_TRY(WorkerClient worker, WorkerClient::start(command_for(id, oracle), deadlines(), interrupt_));
+    SS_TRY(WorkerClient worker, start_process(id));
     OracleAnswers answers;
     SS_TRY(WorkerOutcome failure, worker.load(job_for(stint, oracle), {}));
     if (!failure) {
@@ -245,24 +239,9 @@ class Session {
     return {};
   }
 
-  [[nodiscard]] WorkerCommand command_for(const std::string& stint, const BackendRecord&) const {
-    WorkerCommand command;
-    command.program = options_.program;
-    command.arguments = {"worker"};
-    command.limits.cpus = settings_.cpus;
-    command.limits.memory_max_bytes = settings_.memory_max_bytes;
-    command.stderr_file = run_.stderr_file(stint);
-    const std::int32_t n_cpus =
-        settings_.cpus.empty() ? usable_cpus() : static_cast<std::int32_t>(settings_.cpus.size());
-    const std::int32_t n_threads = settings_.threads > 0 ? settings_.threads : n_cpus;
-    // OpenMP reads these before main(): a backend that brings its own pool cannot be told later. Threads spin at a
-    // barrier for a fraction of a millisecond, then sleep: the default of several milliseconds made a suite take 187 s
-    // instead of 1.3 s beside other load.
-    command.environment = {{"OMP_NUM_THREADS", std::to_string(n_threads)},
-                           {"OMP_PROC_BIND", n_threads <= n_cpus ? "close" : "false"},
-                           {"OMP_DYNAMIC", "false"},
-                           {"GOMP_SPINCOUNT", "10000"}};
-    return command;
+  [[nodiscard]] Result<WorkerClient> start_process(const std::string& id) const {
+    return WorkerClient::start(worker_command(options_.program, settings_, run_.stderr_file(id)), deadlines(),
+                               interrupt_);
   }
 
   [[nodiscard]] WorkerJob job_for(const Stint& stint, const BackendRecord& backend) const {
