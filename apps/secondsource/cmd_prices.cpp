@@ -182,6 +182,7 @@ void add_prices_command(CLI::App& app, CommandAction& action) {
   add_import(*command, action);
   add_list(*command, action);
   add_check(*command, action);
+  command->footer("Example: secondsource prices list reports/prices.yaml");
 }
 
 }  // namespace secondsource

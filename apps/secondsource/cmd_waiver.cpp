@@ -36,6 +36,7 @@ void add_waiver_command(CLI::App& app, CommandAction& action) {
   check->footer(
       "Ends with 2 when the file is malformed or a waiver has expired.\nExample: secondsource waiver check "
       "waivers.yaml");
+  command->footer("Example: secondsource waiver check waivers.yaml");
   check->callback([path, &action] { action = [path](CommandContext&) { return check_waivers(*path); }; });
 }
 

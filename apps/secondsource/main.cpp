@@ -68,6 +68,9 @@ int run_program(int argc, char** argv) {
       "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed,\n"
       "5 inconclusive, 6 not comparable, 70 internal error or I/O failure, 130 interrupted.\n"
       "Start with: secondsource run bundles/default");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("secondsource: {} (--help says more)\n", error.what());
+  });
   CommandAction action;
   add_commands(app, action);
   try {

@@ -25,7 +25,7 @@ void add_model_flags(CLI::App& command, ModelFlags& flags) {
   command.add_option("--backend", flags.backend, "Backend; default: the first available one that is no oracle");
   command.add_option("--variant", flags.variant, "bf16, f16, int8, int4, ...; default: the bundle's first");
   command.add_option("--threads", flags.n_threads, "Threads of the backend; default: all that may be used")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 4096));
   command.add_option("--backend-option", flags.backend_options, "KEY=VALUE, as the backend's README says");
 }
 

@@ -133,13 +133,3 @@ TEST_CASE("a full disk under stdout is an I/O failure, not silence") {
   CHECK(run.status == 70);
   CHECK(is_one_line(run.err));
 }
-
-TEST_CASE("bad usage ends with 2 and says what was expected; --help and --version end with 0") {
-  CHECK(run_program({}).status == 2);
-  CHECK(run_program({"nonsense"}).status == 2);
-  CHECK(run_program({"gate", "only-one"}).status == 2);
-  CHECK(run_program({"report", "x", "--format", "pdf"}).status == 2);
-  CHECK(run_program({"--help"}).status == 0);
-  CHECK(contains(run_program({"--version"}).out, "secondsource 0."));
-  CHECK(contains(run_program({"gate", "--help"}).out, "Example: secondsource gate"));
-}

@@ -1,0 +1,152 @@
+// bundle create, info, synth and verify.
+
+#include "reference_record.h"
+#include "support/assets.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+ProgramRun verify(const std::filesystem::path& bundle) {
+  return run_program({"bundle", "verify", bundle.string()});
+}
+
+/// A copy of the committed tiny bundle, to be damaged.
+std::filesystem::path tiny_copy(const ScratchFolder& scratch) {
+  const std::filesystem::path copy = scratch.path() / "b";
+  std::filesystem::copy(source_path("bundles/tiny-gqa8-hd64"), copy, std::filesystem::copy_options::recursive);
+  return copy;
+}
+
+}  // namespace
+
+TEST_CASE("bundle verify: the committed bundles are whole") {
+  const char* name = GENERATE("default", "tiny-gqa8-hd64", "tiny-gqa8-hd128");
+  const ProgramRun run = verify(source_path(std::string("bundles/") + name));
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out == std::string(name) + ": whole\n");
+}
+
+TEST_CASE("bundle verify says of each damage which file it is and what was expected, and ends with 2") {
+  const ScratchFolder scratch;
+  const std::filesystem::path bundle = tiny_copy(scratch);
+  SECTION("one bit of a weight") {
+    std::string bytes = *read_file(bundle / "model.safetensors");
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    REQUIRE_OK(write_file(bundle / "model.safetensors", bytes));
+    const ProgramRun run = verify(bundle);
+    CHECK(run.status == 2);
+    CHECK(contains(run.out, "fault: model.safetensors: expected SHA-256 "));
+    CHECK(contains(run.out, "tiny-gqa8-hd64: not whole"));
+  }
+  SECTION("a file that the manifest does not list") {
+    REQUIRE_OK(write_file(bundle / "surplus", "x"));
+    const ProgramRun run = verify(bundle);
+    CHECK(run.status == 2);
+    CHECK(contains(run.out, "fault: surplus: expected every file in the manifest"));
+  }
+  SECTION("a file of another size") {
+    REQUIRE_OK(write_file(bundle / "config.json", "{}"));
+    check_refused(verify(bundle), "config.json: expected");
+  }
+  SECTION("a file that is gone") {
+    std::filesystem::remove(bundle / "expected" / "bf16.jsonl");
+    check_refused(verify(bundle), "expected/bf16.jsonl");
+  }
+  SECTION("no manifest: a model folder, not a bundle") {
+    std::filesystem::remove(bundle / "manifest.yaml");
+    const ProgramRun run = verify(bundle);
+    CHECK(run.status == 2);
+    CHECK(contains(run.out, "expected manifest.yaml, found none"));
+  }
+  SECTION("nothing there") {
+    check_refused(verify(scratch.path() / "absent"), "found nothing");
+  }
+}
+
+TEST_CASE("bundle info says what is in a bundle") {
+  const ProgramRun run = run_program({"bundle", "info", source_path("bundles/tiny-gqa8-hd64")});
+  CHECK(run.status == 0);
+  for (const char* part : {"tiny-gqa8-hd64: llama, ", "16 query and 2 KV heads of 64", "licence Apache-2.0",
+                           "variant bf16: blessed, stored, with expected outputs", "golden prompts"}) {
+    CAPTURE(part, run.out);
+    CHECK(contains(run.out, part));
+  }
+  check_refused(run_program({"bundle", "info", "/nowhere"}), "/nowhere");
+}
+
+TEST_CASE("bundle synth writes a whole bundle in a named shape or in that of a config.json") {
+  const ScratchFolder scratch;
+  const std::string bundle = (scratch.path() / "b").string();
+  const ProgramRun made = run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--out", bundle});
+  CAPTURE(made.err);
+  REQUIRE(made.status == 0);
+  CHECK(contains(made.err, "unverified"));
+  CHECK(contains(run_program({"bundle", "info", bundle}).out, "2 layers, width 256, 8 query and 1 KV heads of 64"));
+  const ProgramRun whole = verify(bundle);
+  CHECK(whole.status == 0);
+  CHECK(contains(whole.out, "small-gqa8-hd64: whole"));
+  // The seed decides the weights.
+  const auto made_of = [&](const char* name, const char* seed) {
+    const std::string out = (scratch.path() / name).string();
+    REQUIRE(run_program({"bundle", "synth", "--config", source_path("bundles/tiny-gqa8-hd64/config.json"), "--seed",
+                         seed, "--name", "n", "--out", out})
+                .status == 0);
+    return *read_file(std::filesystem::path(out) / "manifest.yaml");
+  };
+  const std::string first = made_of("c1", "1");
+  CHECK(first == made_of("c2", "1"));
+  CHECK(first != made_of("c3", "2"));
+
+  CHECK(contains(run_program({"bundle", "synth", "--list"}).out, "small-gqa8-hd64\n"));
+  check_refused(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--out", bundle}), "found it taken");
+  check_refused(run_program({"bundle", "synth", "--like", "GPT-5", "--out", bundle + "2"}), "expected one of");
+  check_refused(run_program({"bundle", "synth", "--out", bundle + "2"}), "--like");
+  CHECK_FALSE(std::filesystem::exists(bundle + "2"));
+}
+
+TEST_CASE("bundle create makes a whole bundle of a Hugging Face folder, unverified until there are expected outputs") {
+  const ScratchFolder scratch;
+  const std::string model = tiny_model_folder(scratch.path(), true);
+  const std::string bundle = (scratch.path() / "b").string();
+  const std::vector<std::string> arguments = {
+      "bundle", "create", "--from-hf", model, "--prompts", source_path("bundles/tiny-gqa8-hd64/prompts"),
+      "--name", "mine",   "--license", "MIT", "--out",     bundle};
+  const ProgramRun made = run_program(arguments);
+  CAPTURE(made.err);
+  REQUIRE(made.status == 0);
+  CHECK(contains(made.err, "expect.py --model " + bundle));
+  const ProgramRun info = run_program({"bundle", "info", bundle});
+  CHECK(contains(info.out, "mine: llama"));
+  CHECK(contains(info.out, "licence MIT"));
+  CHECK(contains(info.out, "variant bf16: blessed, stored, unverified"));
+  const ProgramRun whole = verify(bundle);
+  CHECK(whole.status == 0);
+  CHECK(contains(whole.out, "note: variant bf16: blessed, without expected outputs: unverified"));
+  check_refused(run_program(arguments), "found it taken");
+  check_refused(run_program({"bundle", "create", "--from-hf", "/nowhere", "--out", bundle + "2"}), "/nowhere");
+  check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "--from-hf is required");
+}
+
+TEST_CASE("bundle create reads real weights, and refuses other architectures by name") {
+  const auto model = asset("models/stories260K-hf");
+  const auto other = asset("model-configs/deepseek-ai--DeepSeek-V3_config.json");
+  if (!model || !other) return;
+  const ScratchFolder scratch;
+  const std::string bundle = (scratch.path() / "b").string();
+  const ProgramRun made =
+      run_program({"bundle", "create", "--from-hf", model->string(), "--out", bundle, "--license", "MIT"});
+  CAPTURE(made.err);
+  REQUIRE(made.status == 0);
+  CHECK(verify(bundle).status == 0);
+
+  std::filesystem::create_directory(scratch.path() / "other");
+  std::filesystem::copy_file(*other, scratch.path() / "other" / "config.json");
+  check_refused(
+      run_program({"bundle", "create", "--from-hf", (scratch.path() / "other").string(), "--out", bundle + "2"}),
+      "found DeepseekV3ForCausalLM");
+  CHECK_FALSE(std::filesystem::exists(bundle + "2"));
+}

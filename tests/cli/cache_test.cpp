@@ -1,0 +1,116 @@
+// Zips of bundles, and the cache that they are extracted into.
+
+#include <algorithm>
+#include <future>
+
+#include "core/file.h"
+#include "expectations.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/bundle/zip_bytes.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The program with a cache of its own.
+ProgramRun run_with_cache(const fs::path& cache, const std::vector<std::string>& arguments) {
+  return run_program(arguments, {.input = {}, .environment = {{"XDG_CACHE_HOME", cache.string()}}});
+}
+
+/// A zip of a committed bundle; `inside` is the folder in it, empty or with a slash at its end.
+std::string zip_of(const fs::path& zip, const std::string& bundle, const std::string& inside) {
+  const fs::path folder = source_path("bundles/" + bundle);
+  std::vector<HandMadeEntry> entries;
+  for (const auto& item : fs::recursive_directory_iterator(folder)) {
+    if (!item.is_regular_file()) continue;
+    const auto content = read_file(item.path());
+    REQUIRE_OK(content);
+    entries.push_back({.name = inside + item.path().lexically_relative(folder).generic_string(), .data = *content});
+  }
+  REQUIRE_OK(write_file(zip, zip_bytes(entries)));
+  return zip.string();
+}
+
+/// What is in the cache, by name.
+std::vector<std::string> cache_content(const fs::path& cache) {
+  std::vector<std::string> names;
+  for (const auto& item : fs::directory_iterator(cache / "secondsource" / "bundles")) {
+    names.push_back(item.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("cache list and clean work on an empty cache") {
+  const ScratchFolder scratch;
+  const ProgramRun list = run_with_cache(scratch.path(), {"cache", "list"});
+  CHECK(list.status == 0);
+  CHECK(contains(list.out, "0 entries"));
+  const ProgramRun clean = run_with_cache(scratch.path(), {"cache", "clean"});
+  CHECK(clean.status == 0);
+  CHECK(contains(clean.out, "0 entries removed"));
+  check_refused(run_with_cache(scratch.path(), {"cache", "clean", "--keep", "-1"}), "--keep");
+}
+
+TEST_CASE("a zip is a bundle too: it is extracted once, listed, kept and cleaned as asked") {
+  const ScratchFolder scratch;
+  const fs::path cache = scratch.path() / "cache";
+  const std::string inside = GENERATE("", "tiny/");
+  CAPTURE(inside);
+  const std::string zip = zip_of(scratch.path() / "tiny.zip", "tiny-gqa8-hd64", inside);
+  const ProgramRun verified = run_with_cache(cache, {"bundle", "verify", zip});
+  CAPTURE(verified.err);
+  CHECK(verified.status == 0);
+  CHECK(verified.out == "tiny-gqa8-hd64: whole\n");
+  CHECK(run_with_cache(cache, {"check", zip, "--backend", "cpu", "--variant", "bf16"}).status == 0);
+
+  const ProgramRun list = run_with_cache(cache, {"cache", "list"});
+  CHECK(contains(list.out, "last used 20"));
+  CHECK(contains(list.out, ": 1 entries, "));
+  CHECK(contains(run_with_cache(cache, {"cache", "clean", "--keep", "1"}).out, "0 entries removed"));
+  const ProgramRun clean = run_with_cache(cache, {"cache", "clean"});
+  CHECK(contains(clean.out, "removed "));
+  CHECK(contains(clean.out, "1 entries removed"));
+  CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
+  // What was cleaned comes back when it is needed.
+  CHECK(run_with_cache(cache, {"bundle", "verify", zip}).status == 0);
+}
+
+TEST_CASE("several processes extract the same zip at the same time: all succeed, and one copy is left") {
+  const ScratchFolder scratch;
+  const std::string zip = zip_of(scratch.path() / "tiny.zip", "tiny-gqa8-hd64", "");
+  for (int round = 0; round < 8; ++round) {
+    const fs::path cache = scratch.path() / ("cache-" + std::to_string(round));
+    std::vector<std::future<ProgramRun>> runs;
+    for (int process = 0; process < 3; ++process) {
+      runs.push_back(std::async(std::launch::async, [&] { return run_with_cache(cache, {"bundle", "verify", zip}); }));
+    }
+    for (std::future<ProgramRun>& running : runs) {
+      const ProgramRun run = running.get();
+      CAPTURE(round, run.err);
+      CHECK(run.status == 0);
+      CHECK(run.out == "tiny-gqa8-hd64: whole\n");
+    }
+    const std::vector<std::string> names = cache_content(cache);
+    REQUIRE(names.size() == 2);
+    CHECK(names[1] == names[0] + ".lock");
+    CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, ": 1 entries, "));
+  }
+}
+
+TEST_CASE("a zip that is no bundle, or is cut off, is refused in one line and leaves nothing in the cache") {
+  const ScratchFolder scratch;
+  const fs::path cache = scratch.path() / "cache";
+  const std::string zip = zip_of(scratch.path() / "tiny.zip", "tiny-gqa8-hd64", "");
+  const auto bytes = read_file(zip);
+  REQUIRE_OK(bytes);
+  REQUIRE_OK(write_file(scratch.path() / "cut.zip", bytes->substr(0, bytes->size() / 2)));
+  check_refused(run_with_cache(cache, {"bundle", "verify", (scratch.path() / "cut.zip").string()}), "cut.zip");
+  CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
+}

@@ -1,0 +1,127 @@
+// check: are the tokens right? Each backend answers in a process of its own.
+
+#include <sstream>
+
+#include "expectations.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kDefault = source_path("bundles/default");
+const std::string kTiny = source_path("bundles/tiny-gqa8-hd64");
+
+/// The line of the table, or of --json, for one backend.
+std::string line_with(const ProgramRun& run, std::string_view part) {
+  std::istringstream lines(run.out);
+  for (std::string line; std::getline(lines, line);) {
+    if (contains(line, part)) return line;
+  }
+  return "no line with " + std::string(part) + " in:\n" + run.out + run.err;
+}
+
+/// cpu with this fault beside a healthy reference, on the tiny bundle.
+ProgramRun check_with(const std::string& fault, std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {"check", kTiny, "--backend", "cpu,reference", "--variant", "bf16", "--fault",
+                             "cpu=" + fault, "--step-deadline", "4s"});
+  return run_program(more);
+}
+
+}  // namespace
+
+TEST_CASE("check: the smoke suite of the default bundle passes on every backend") {
+  const ProgramRun run = run_program({"check", kDefault, "--variant", "bf16"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  for (const std::string& backend : available_backends()) {
+    CHECK(contains(line_with(run, backend + " "), "PASSED"));
+  }
+  CHECK_FALSE(contains(run.out, "FAILED"));
+}
+
+TEST_CASE("check --json prints a golden record a backend") {
+  const ProgramRun run = run_program({"check", kTiny, "--backend", "cpu,reference", "--variant", "int8", "--json"});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  std::vector<std::string> backends;
+  std::istringstream lines(run.out);
+  for (std::string text; std::getline(lines, text);) {
+    const auto line = nlohmann::json::parse(text);
+    CHECK(line["type"] == "golden");
+    CHECK(line["verdict"] == "passed");
+    CHECK(line["variant"] == "int8");
+    CHECK(line["n_positions"] == line["n_match"].get<int>() + line["n_near_tie"].get<int>());
+    backends.push_back(line["backend"]);
+  }
+  CHECK(backends == std::vector<std::string>{"cpu", "reference"});
+}
+
+TEST_CASE("check: wrong tokens end with 3, with the first wrong positions and what broke which rule") {
+  const ProgramRun run = check_with("garbage:1");
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 3);
+  CHECK(contains(line_with(run, "cpu "), "FAILED"));
+  CHECK(contains(line_with(run, "reference "), "PASSED"));
+  CHECK(contains(run.out, "cpu bf16: tokens: expected none wrong, found "));
+  CHECK(contains(run.out, "cpu bf16: prompt "));
+  CHECK(contains(run.out, ": expected id "));
+  CHECK(contains(run.err, "cpu: a fault was planted on purpose: garbage:1"));
+}
+
+TEST_CASE("check: a backend that dies or hangs ends with 4 and says how, and the others' verdicts are printed") {
+  const auto [fault, kind, part] = GENERATE(table<const char*, const char*, const char*>({
+      {"crash:3", "CRASH", "Segmentation fault"},
+      {"abort:3", "CRASH", "Aborted"},
+      {"hang:3", "HANG", "killed"},
+      {"fail:3", "ERROR", "fail:3"},
+      {"oom:2", "OUT-OF-MEMORY", "no memory"},
+  }));
+  const ProgramRun run = check_with(fault);
+  CAPTURE(fault, run.out, run.err);
+  CHECK(run.status == 4);
+  CHECK(contains(line_with(run, "cpu "), kind));
+  CHECK(contains(line_with(run, "reference "), "PASSED"));
+  CHECK(contains(line_with(run, "cpu bf16: "), part));
+}
+
+TEST_CASE("check: wrong tokens are more serious than a crash, and --json has both") {
+  const ProgramRun run = check_with("crash:3", {"--fault", "reference=garbage:1", "--json"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 3);
+  CHECK(contains(line_with(run, "\"type\":\"failure\""), "\"cell\":\"tiny-gqa8-hd64/cpu/bf16\",\"kind\":\"crash\""));
+  CHECK(contains(line_with(run, "\"type\":\"golden\""), "\"verdict\":\"failed\""));
+}
+
+TEST_CASE("check: a named backend that is not there is status 4, and the others are checked") {
+  const ProgramRun run = run_program({"check", kTiny, "--backend", "tpu,reference", "--variant", "bf16"});
+  CAPTURE(run.out);
+  CHECK(run.status == 4);
+  CHECK(contains(line_with(run, "tpu "), "UNAVAILABLE"));
+  CHECK(contains(line_with(run, "tpu bf16: "), "available here: "));
+  CHECK(contains(line_with(run, "reference "), "PASSED"));
+}
+
+TEST_CASE("check: without expected outputs there is no verdict, and no pass") {
+  const ScratchFolder scratch;
+  const std::string bundle = (scratch.path() / "b").string();
+  REQUIRE(run_program({"bundle", "synth", "--like", "small-gqa8-hd64", "--out", bundle}).status == 0);
+  const ProgramRun run = run_program({"check", bundle, "--backend", "cpu", "--variant", "bf16"});
+  CHECK(run.status == 6);
+  CHECK(contains(line_with(run, "cpu "), "UNVERIFIED"));
+  CHECK(contains(run.out, "no independent expected outputs for bf16"));
+  CHECK(run_program({"check", bundle, "--backend", "cpu", "--variant", "bf16", "--allow-unverified"}).status == 0);
+}
+
+TEST_CASE("check refuses in one line what it cannot do") {
+  check_refused(run_program({"check"}), "bundle is required");
+  check_refused(run_program({"check", "/nowhere"}), "/nowhere");
+  check_refused(run_program({"check", kTiny, "--variant", "int3"}), "int3");
+  check_refused(run_program({"check", kTiny, "--suite", "nonsense"}), "suite \"nonsense\"");
+  check_refused(run_program({"check", kTiny, "--step-deadline", "soon"}), "found \"soon\"");
+  check_refused(run_program({"check", kTiny, "--fault", "cpu"}), "expected BACKEND=KIND");
+  check_refused(run_program({"check", kTiny, "--fault", "cpu=explode"}), "explode");
+  check_refused(run_program({"check", kTiny, "--backend", "cpu", "--fault", "gpu=crash"}), "one of the backends cpu");
+}

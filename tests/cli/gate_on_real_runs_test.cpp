@@ -1,0 +1,112 @@
+// The gate on runs of this very build: a build against itself is no regression, one backend made 50 % slower is, and
+// it is named. What the machine was doing meanwhile may leave the second question open, never answer it wrongly.
+
+#include <iostream>
+#include <sstream>
+
+#include "core/file.h"
+#include "expectations.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+constexpr int kMostAttempts = 3;
+
+/// One sitting, some ten seconds on two quiet cores.
+ProgramRun measure(const std::filesystem::path& out, std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {"run", source_path("bundles/default"), "--backend", "cpu,onednn", "--variant", "bf16",
+                             "--scenario", "single-stream@/96", "--repetitions", "7", "--out", out.string()});
+  return run_program(more, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
+}
+
+ProgramRun gate(const std::filesystem::path& base, const std::filesystem::path& candidate,
+                std::vector<std::string> more = {}) {
+  more.insert(more.begin(), {"gate", base.string(), candidate.string()});
+  return run_program(more);
+}
+
+/// The gate's verdicts as JSON.
+nlohmann::json verdicts(const std::filesystem::path& base, const std::filesystem::path& candidate) {
+  return nlohmann::json::parse(gate(base, candidate, {"--format", "json"}).out)["verdicts"];
+}
+
+/// Is the machine, and not the gate, the reason for every question left open?
+bool machine_was_busy(const nlohmann::json& verdicts) {
+  for (const auto& verdict : verdicts) {
+    if (verdict["decision"] == "inconclusive" && !contains(verdict["why"].get<std::string>(), "other processes took")) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string waiver_file(const std::filesystem::path& path, const std::string& expires) {
+  REQUIRE_OK(write_file(path,
+                        "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 150\n    owner: o\n"
+                        "    reason: planted by this test\n    link: l\n    expires: " +
+                            expires + "\n"));
+  return path.string();
+}
+
+}  // namespace
+
+TEST_CASE("the gate does not fail a build against itself, and finds the backend that was made 50 % slower") {
+  const auto available = available_backends();
+  if (std::count(available.begin(), available.end(), "onednn") == 0) {
+    std::cout << "skipped: this build has no onednn, which has to be told from cpu\n";
+    return;
+  }
+  const ScratchFolder scratch;
+  for (int attempt = 1; attempt <= kMostAttempts; ++attempt) {
+    const auto folder = [&](const char* name) { return scratch.path() / (name + std::to_string(attempt)); };
+    const auto base = folder("base");
+    const auto same = folder("same");
+    const auto slow = folder("slow");
+    const ProgramRun first = measure(base);
+    CAPTURE(attempt, first.err);
+    REQUIRE(first.status == 0);
+
+    const ProgramRun again = measure(same, {"--baseline", base.string()});
+    const ProgramRun against_itself = gate(base, same);
+    CAPTURE(again.err, against_itself.out);
+    CHECK((against_itself.status == 0 || against_itself.status == 5));
+    CHECK(again.status == against_itself.status);
+    CHECK(contains(against_itself.out, "gate: 0 regressed"));
+
+    const ProgramRun slower = measure(slow, {"--baseline", base.string(), "--fault", "cpu=slow:50"});
+    const ProgramRun judged = gate(base, slow);
+    const nlohmann::json found = verdicts(base, slow);
+    CAPTURE(slower.err, judged.out);
+    CHECK(slower.status == judged.status);
+    for (const auto& verdict : found) {
+      if (verdict["decision"] == "regressed") CHECK(verdict["cell"]["backend"] == "cpu");
+    }
+    if (judged.status == 5) {
+      CHECK(machine_was_busy(found));
+      std::cout << "attempt " << attempt << " is inconclusive:\n" << judged.out;
+      continue;
+    }
+    REQUIRE(judged.status == 1);
+    std::istringstream lines(judged.out);
+    bool is_named = false;
+    for (std::string line; std::getline(lines, line);) {
+      is_named = is_named || (contains(line, "cpu") && contains(line, "cost") && contains(line, "REGRESSED"));
+    }
+    CHECK(is_named);
+
+    const ProgramRun waived = gate(
+        base, slow, {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "valid.yaml", "2999-12-31")});
+    CHECK(waived.status == 0);
+    CHECK(contains(waived.out, "waived by W-1"));
+    const ProgramRun expired = gate(
+        base, slow, {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "expired.yaml", "2020-01-01")});
+    CHECK((expired.status == 1 || expired.status == 2));
+    CHECK(contains(expired.out, "expired on 2020-01-01"));
+    return;
+  }
+  std::cout << "skipped: other processes kept this machine too busy to tell 50 %\n";
+}

@@ -1,0 +1,88 @@
+// generate: text from a prompt. Expected ids are those of PyTorch in FP32, as the committed bundles have them.
+
+#include <algorithm>
+
+#include "reference_record.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kDefault = source_path("bundles/default");
+
+ProgramRun generate(std::vector<std::string> flags) {
+  flags.insert(flags.begin(), {"generate", kDefault, "--backend", "reference", "--max-new-tokens", "12"});
+  return run_program(flags);
+}
+
+}  // namespace
+
+TEST_CASE("generate without a tokenizer prints the ids that PyTorch gives") {
+  const ScratchFolder scratch;
+  const ReferenceRecord record = reference_record("bundles/tiny-gqa8-hd64", "bf16", "ids-031");
+  const ProgramRun run =
+      run_program({"generate", tiny_model_folder(scratch.path(), false), "--backend", "reference", "--variant", "bf16",
+                   "--ids", joined(record.prompt_ids), "--max-new-tokens", std::to_string(record.ids.size())});
+  CAPTURE(run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out == joined(record.ids, ' ') + " \n");
+  CHECK(contains(run.err, "31 prompt tokens"));
+  CHECK(contains(run.err, "12 tokens"));
+}
+
+TEST_CASE("generate continues a lookup with the value that PyTorch gives, on every backend") {
+  // The margins of these five tokens are between 5 and 9: no right backend can answer otherwise.
+  const ReferenceRecord record = reference_record("bundles/default", "bf16", "scripts-001");
+  const ProgramRun decoded =
+      run_program({"tokenize", kDefault}, {.input = "{\"ids\": [" + joined(record.ids) + "]}\n"});
+  const std::string expected = nlohmann::json::parse(decoded.out)["text"];
+  for (const std::string& backend : available_backends()) {
+    const ProgramRun run = run_program({"generate", kDefault, "--backend", backend, "--ids", joined(record.prompt_ids),
+                                        "--max-new-tokens", std::to_string(record.ids.size())});
+    CAPTURE(backend, run.err);
+    CHECK(run.status == 0);
+    CHECK(run.out == expected + "\n");
+  }
+}
+
+TEST_CASE("a prompt comes from a flag or a file, plain or as a chat, and a stop string ends the text before it") {
+  const ScratchFolder scratch;
+  REQUIRE_OK(write_file(scratch.path() / "prompt.txt", "counting: 1, 2, 3,"));
+  const ProgramRun flag = generate({"--prompt", "counting: 1, 2, 3,"});
+  CHECK(flag.status == 0);
+  CHECK(flag.out.size() > 4);
+  CHECK(generate({"--prompt-file", (scratch.path() / "prompt.txt").string()}).out == flag.out);
+  const ProgramRun chat = generate({"--chat", "--system", "Be brief.", "--prompt", "counting: 1, 2, 3,"});
+  CHECK(chat.status == 0);
+  CHECK(chat.out != flag.out);
+  const std::string stop = flag.out.substr(flag.out.size() / 2, 1);
+  const ProgramRun stopped = generate({"--prompt", "counting: 1, 2, 3,", "--stop", stop});
+  CHECK(stopped.out == flag.out.substr(0, flag.out.find(stop)) + "\n");
+  CHECK(contains(stopped.err, "ended: stop string"));
+}
+
+TEST_CASE("sampling depends on the seed alone") {
+  const auto sampled = [](const char* seed) {
+    return generate({"--prompt", "The", "--temperature", "2", "--top-k", "50", "--seed", seed}).out;
+  };
+  CHECK(sampled("1") == sampled("1"));
+  CHECK(sampled("1") != sampled("2"));
+  // At temperature 0 there is nothing to choose.
+  CHECK(generate({"--prompt", "The", "--seed", "1"}).out == generate({"--prompt", "The", "--seed", "2"}).out);
+}
+
+TEST_CASE("generate refuses in one line what it cannot do") {
+  check_refused(run_program({"generate", "/nowhere", "--prompt", "x"}), "/nowhere");
+  check_refused(run_program({"generate", kDefault}), "expected one of --prompt, --prompt-file and --ids");
+  check_refused(generate({"--prompt", "x", "--variant", "int3"}), "int3");
+  check_refused(generate({"--ids", "1,99999"}), "found 99999");
+  check_refused(generate({"--prompt", "x", "--temperature", "-1"}), "temperature");
+  check_refused(generate({"--prompt", "x", "--backend-option", "threads"}), "KEY=VALUE");
+  check_refused(run_program({"generate", source_path("bundles/tiny-gqa8-hd64"), "--chat", "--prompt", "x"}),
+                "chat template");
+  const ProgramRun absent = run_program({"generate", kDefault, "--prompt", "x", "--backend", "tpu"});
+  CHECK(absent.status == 4);
+  CHECK(contains(absent.err, "available here: "));
+}
