@@ -66,10 +66,11 @@ std::string_view to_string(FinishReason reason) {
   return "?";
 }
 
-Engine::Engine(Backend& backend, const ModelConfig& config, const EngineOptions& options, const KvSpec& kv_spec,
-               std::int64_t n_pages, std::int64_t max_context)
+Engine::Engine(Backend& backend, const ModelConfig& config, const ModelWeights& weights, const EngineOptions& options,
+               const KvSpec& kv_spec, std::int64_t n_pages, std::int64_t max_context)
     : backend_(backend),
       config_(config),
+      weights_(weights),
       options_(options),
       kv_spec_(kv_spec),
       max_context_(max_context),
@@ -97,7 +98,7 @@ Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, const ModelConf
   }
   max_context = std::min(max_context, n_pages * kv_spec.page_tokens);
 
-  std::unique_ptr<Engine> engine(new Engine(backend, config, options, kv_spec, n_pages, max_context));
+  std::unique_ptr<Engine> engine(new Engine(backend, config, weights, options, kv_spec, n_pages, max_context));
   SS_TRY(engine->pool_, backend.create_kv_pool(kv_spec, n_pages));
   const GraphOptions graph{.act = options.act, .observe_all = options.observe_all};
   const StepCache::Limits limits{
@@ -106,6 +107,7 @@ Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, const ModelConf
       .n_top = options.n_top};
   engine->steps_ = std::make_unique<StepCache>(backend, config, weights, engine->pool_, graph, limits);
   engine->set_buckets();
+  engine->window_ = window_of(engine->steps_->graph_of({}));
   return engine;
 }
 
@@ -206,6 +208,7 @@ Result<std::vector<TokenEvent>> Engine::step(Deadline deadline) {
   const Batch batch = builder_.build(plan);
   stats_.n_seqs = batch.n_seqs();
   stats_.n_logit_rows = batch.n_logit_rows();
+  stats_.counts = counts_of(batch, window_);
   for (const Chunk& chunk : plan.chunks) {
     (chunk.is_decode ? stats_.n_decode_tokens : stats_.n_prefill_tokens) += static_cast<std::int32_t>(chunk.n_tokens);
   }
@@ -322,6 +325,10 @@ Result<std::vector<TokenEvent>> Engine::apply(const StepPlan& plan, StepResult& 
 std::span<const OpGroup> Engine::groups() const {
   if (last_step_ == nullptr) return {};
   return last_step_->groups();
+}
+
+OpWork Engine::work_of(const StepCounts& counts) const {
+  return secondsource::work_of(steps_->graph_of({}), weights_, kv_spec_.dtype, counts);
 }
 
 Result<std::vector<float>> Engine::read_value(ValueId id) const {

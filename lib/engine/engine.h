@@ -19,6 +19,7 @@
 #include "backend/backend.h"
 #include "engine/batch_builder.h"
 #include "engine/model_weights.h"
+#include "engine/op_work.h"
 #include "engine/page_allocator.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
@@ -50,6 +51,7 @@ struct StepStats {
   std::int32_t bucket_tokens = 0;
   std::int32_t n_preempted = 0;
   std::int32_t n_evicted = 0;
+  StepCounts counts{};
   bool compiled = false;        ///< the step was compiled on demand: not a sample
   std::int64_t started_ns = 0;  ///< on the monotonic clock
   std::int64_t finished_ns = 0;
@@ -111,6 +113,8 @@ class Engine {
   [[nodiscard]] std::span<const OpGroup> groups() const;
   /// The graph that groups() refers to.
   [[nodiscard]] StepGraph graph() const { return steps_->graph_of(last_key_); }
+  /// What steps of these counts have to do at least.
+  [[nodiscard]] OpWork work_of(const StepCounts& counts) const;
   /// An observed value after the last step; needs EngineOptions::observe_all. For bisection.
   Result<std::vector<float>> read_value(ValueId id) const;
 
@@ -121,8 +125,8 @@ class Engine {
   [[nodiscard]] Backend& backend() const { return backend_; }
 
  private:
-  Engine(Backend& backend, const ModelConfig& config, const EngineOptions& options, const KvSpec& kv_spec,
-         std::int64_t n_pages, std::int64_t max_context);
+  Engine(Backend& backend, const ModelConfig& config, const ModelWeights& weights, const EngineOptions& options,
+         const KvSpec& kv_spec, std::int64_t n_pages, std::int64_t max_context);
   Result<void> check(const Request& request) const;
   void set_buckets();
   [[nodiscard]] StepKey key_for(const StepPlan& plan, std::int64_t n_rows) const;
@@ -133,6 +137,7 @@ class Engine {
 
   Backend& backend_;
   const ModelConfig& config_;
+  const ModelWeights& weights_;
   EngineOptions options_;
   KvSpec kv_spec_;
   std::int64_t max_context_;
@@ -142,6 +147,7 @@ class Engine {
   std::unique_ptr<StepCache> steps_;
   BatchBuilder builder_;
   Trace trace_;
+  std::int32_t window_ = 0;  ///< of the model's layers with a sliding window
   StepStats stats_;
   StepKey last_key_;
   Step* last_step_ = nullptr;

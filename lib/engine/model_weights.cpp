@@ -11,6 +11,19 @@
 namespace secondsource {
 namespace {
 
+/// Values and scales (docs/bundle-format.md): a scale of int8 is f32, one of int4 FP16.
+double stored_bytes(const WeightSpec& spec) {
+  double bytes_per_value = static_cast<double>(transfer_bytes_per_value(spec.encoding));
+  double bytes_per_scale = 4;
+  if (spec.encoding == WeightEncoding::kInt4Group32) {
+    bytes_per_value = 0.5;
+    bytes_per_scale = 2;
+  }
+  const auto n_scales = static_cast<double>(scales_per_row(spec.encoding, spec.n_cols));
+  return static_cast<double>(spec.n_rows) *
+         (static_cast<double>(spec.n_cols) * bytes_per_value + n_scales * bytes_per_scale);
+}
+
 /// Makes one WeightSpec after the other and hands it to the backend.
 class Preparer {
  public:
@@ -57,6 +70,8 @@ class Preparer {
     return prepare(spec);
   }
 
+  [[nodiscard]] std::map<WeightId, WeightExtent> take_extents() { return std::move(extents_); }
+
  private:
   const StoredTensor& stored(const std::string& name) const {
     const StoredTensor* tensor = tensors_.find(name);
@@ -67,6 +82,7 @@ class Preparer {
   Result<WeightId> prepare(const WeightSpec& spec) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
+    extents_[*id] = {.bytes = stored_bytes(spec), .n_rows = spec.n_rows, .n_experts = spec.n_experts};
     progress_.update(++n_prepared_);
     return id;
   }
@@ -76,6 +92,7 @@ class Preparer {
   const Variant& variant_;
   Progress& progress_;
   std::int64_t n_prepared_ = 0;
+  std::map<WeightId, WeightExtent> extents_;
 };
 
 Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int64_t layer, LayerWeights& weights) {
@@ -158,6 +175,7 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   }
   SS_TRY(weights.final_norm, preparer.vector("final_norm", {std::string(kFinalNormTensor)}, TensorRole::kNorm));
   SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));
+  weights.extents = preparer.take_extents();
   return weights;
 }
 

@@ -3,6 +3,7 @@
 // each crosses the boundary. Prepared once per backend and variant; every Engine on that backend can use them.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -30,11 +31,19 @@ struct LayerWeights {
   WeightId down{};                   ///< [dim, ffn_dim]; per expert in a mixture
 };
 
+/// What a prepared weight is as the variant stores it, whatever the backend made of it.
+struct WeightExtent {
+  double bytes = 0;  ///< values and scales
+  std::int64_t n_rows = 0;
+  std::int64_t n_experts = 1;
+};
+
 struct ModelWeights {
   WeightId embedding{};  ///< [vocab_size, dim], looked up
   std::vector<LayerWeights> layers;
   WeightId final_norm{};  ///< [1, dim]
   WeightId head{};        ///< [vocab_size, dim]; of tied embeddings, the same tensor in the encoding of matmul weights
+  std::map<WeightId, WeightExtent> extents{};
 };
 
 /// Prepares all weights of the model in the variant. `name` stands first in errors. Errors: kInvalidInput naming a

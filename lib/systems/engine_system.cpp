@@ -90,6 +90,8 @@ void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
   if (!is_last) return;
   RequestEnd end{.tag = state.tag,
                  .n_prompt_tokens = state.n_prompt_tokens,
+                 .n_cached_prompt_tokens = event.times.n_shared_tokens,
+                 .n_output_tokens = event.index + (event.id >= 0 ? 1 : 0),
                  .parts = state.parts,
                  .ttft_kernel_ns = state.ttft_kernel_ns};
   if (event.finish != FinishReason::kLength) end.error = fmt::format("finished early: {}", to_string(event.finish));
@@ -100,15 +102,29 @@ void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
 void EngineSystem::count_step(std::int64_t poll_ns) {
   const StepStats& step = session_.engine().last_step();
   const std::int64_t device_side_ns = step.submit_ns + step.wait_ns;
-  totals_.host_ns += poll_ns - device_side_ns;
-  totals_.n_compiled += step.compiled ? 1 : 0;
-  if (step.n_seqs == 0) return;
-  StepWork& work = step.n_decode_tokens == 0    ? totals_.prefill
-                   : step.n_prefill_tokens == 0 ? totals_.decode
-                                                : totals_.mixed;
-  ++work.n_steps;
-  work.tokens += step.n_prefill_tokens + step.n_decode_tokens;
-  work.ns += device_side_ns;
+  host_ns_ += poll_ns - device_side_ns;
+  n_compiled_ += step.compiled ? 1 : 0;
+  Steps& steps = step.n_decode_tokens == 0 ? prefill_ : step.n_prefill_tokens == 0 ? decode_ : mixed_;
+  steps.ns += device_side_ns;
+  steps.counts += step.counts;
+}
+
+StepTotals EngineSystem::step_totals() const {
+  return {.prefill = work_of(prefill_),
+          .decode = work_of(decode_),
+          .mixed = work_of(mixed_),
+          .host_ns = host_ns_,
+          .n_compiled = n_compiled_};
+}
+
+StepWork EngineSystem::work_of(const Steps& steps) const {
+  const OpWork work = session_.engine().work_of(steps.counts);
+  return {.n_steps = steps.counts.n_steps,
+          .tokens = steps.counts.n_tokens,
+          .ns = steps.ns,
+          .flops = work.flops,
+          .weight_bytes = work.weight_bytes,
+          .kv_bytes = work.kv_bytes};
 }
 
 }  // namespace secondsource

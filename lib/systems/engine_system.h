@@ -25,7 +25,7 @@ class EngineSystem final : public SystemUnderTest {
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
   [[nodiscard]] MemoryUse memory() const override { return session_.backend().memory(); }
-  [[nodiscard]] StepTotals step_totals() const override { return totals_; }
+  [[nodiscard]] StepTotals step_totals() const override;
 
  private:
   struct InFlight {
@@ -39,11 +39,20 @@ class EngineSystem final : public SystemUnderTest {
   void take(const TokenEvent& event, SystemEvents& events);
   void count_step(std::int64_t poll_ns);
 
+  /// Steps of one kind.
+  struct Steps {
+    std::int64_t ns = 0;
+    StepCounts counts{};
+  };
+  [[nodiscard]] StepWork work_of(const Steps& steps) const;
+
   ModelSession& session_;
   const Tokenizer* tokenizer_;
   std::int64_t step_deadline_ns_;
   std::map<RequestId, InFlight> in_flight_;
-  StepTotals totals_;
+  Steps prefill_, decode_, mixed_;
+  std::int64_t host_ns_ = 0;
+  std::int64_t n_compiled_ = 0;
 };
 
 }  // namespace secondsource
