@@ -62,6 +62,8 @@ struct Case {
   std::int64_t n_pages = 1;
   std::int32_t vocab_size = 1;
   std::vector<Action> actions;
+  bool cache_is_rounded_once =
+      false;  ///< keys and values come from tables: half a unit of BF16 is all that may be lost
 };
 
 /// What one action gave.

@@ -30,6 +30,7 @@ struct Layer {
 };
 
 Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
+  b.result.cache_is_rounded_once = true;
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
@@ -53,6 +54,7 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
 
 Case make_rope_append_case(std::uint64_t seed) {
   CaseBuilder b("rope_append", seed);
+  b.result.cache_is_rounded_once = true;
   const HeadShape heads = pick_heads(b.dice);
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({1, 8, 16, 32});
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};

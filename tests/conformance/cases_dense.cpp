@@ -42,6 +42,20 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
+/// Rows with s = max|x| / 127 a power of two, and multiples of s / 2: half of them are ties of the quantizer.
+ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
+  std::vector<float> values;
+  for (std::int32_t id = 0; id < kIds; ++id) {
+    const float half = std::exp2(static_cast<float>(b.dice.between(-8, 2)));
+    for (std::int32_t col = 0; col < cols; ++col)
+      values.push_back(half * static_cast<float>(b.dice.between(-254, 254)));
+    values[static_cast<std::size_t>(id * cols + b.dice.between(0, cols - 1))] = half * 254.0F;
+  }
+  const ValueId out = b.value(cols);
+  b.add(Embed{.table = b.weight(make_weight("ties", values, kIds, cols, WeightEncoding::kF32)), .out = out}, "ties");
+  return out;
+}
+
 Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
   CaseBuilder b(family, seed);
   const WeightEncoding encoding = act == ActQuant::kNone ? pick_encoding(b.dice) : WeightEncoding::kInt8PerRow;
@@ -55,7 +69,9 @@ Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
   const auto n_rows = std::min(pick_rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
 
   b.is_exact_in_bf16 = b.dice.chance(0.5);
-  const ValueId x = b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
+  const ValueId x = act != ActQuant::kNone && b.is_exact_in_bf16
+                        ? input_of_ties(b, n_inputs)
+                        : b.input(n_inputs, kIds, b.dice.one_of({0.1F, 1.0F, 10.0F}));
   const std::int64_t weight_rows = gated ? 2 * n_outputs : n_outputs;
   std::vector<std::int64_t> parts = {weight_rows};
   Join join = Join::kNone;

@@ -1,8 +1,13 @@
 #include "conformance/mutants.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numbers>
 
+#include "core/half.h"
 #include "reference/backend.h"
+#include "reference/matmul.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -18,12 +23,14 @@ class ChangedFrame {
   explicit ChangedFrame(const HostFrame& frame)
       : positions(frame.batch.positions.begin(), frame.batch.positions.end()),
         kv_slots(frame.batch.kv_slots.begin(), frame.batch.kv_slots.end()),
+        block_table(frame.batch.block_table.begin(), frame.batch.block_table.end()),
         original_(frame) {}
 
   HostFrame view() {
     batch_ = original_.batch;
     batch_.positions = positions;
     batch_.kv_slots = kv_slots;
+    batch_.block_table = block_table;
     return {.graph = original_.graph,
             .batch = batch_,
             .pool = original_.pool,
@@ -34,17 +41,36 @@ class ChangedFrame {
 
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> kv_slots;
+  std::vector<std::int32_t> block_table;
 
  private:
   const HostFrame& original_;
   Batch batch_;
 };
 
+float truncated_to_bf16(float x) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
+}
+
+/// s * q with q = x / s rounded half away from zero.
+void quantize_away_from_zero(std::span<float> row) {
+  float largest = 0.0F;
+  for (const float value : row) largest = std::max(largest, std::fabs(value));
+  const float scale = largest / 127.0F;
+  for (float& value : row) value = scale == 0.0F ? 0.0F : scale * std::round(value / scale);
+}
+
 class MutantKernels final : public ReferenceKernels {
  public:
   MutantKernels(Bug bug, const Weights& weights, std::vector<KvPool>& pools)
       : ReferenceKernels(weights, pools), bug_(bug) {}
   using ReferenceKernels::run;
+
+  Result<void> run(const Embed& op, const HostFrame& frame) override {
+    Embed changed = op;
+    if (bug_ == Bug::kEmbedScaleIgnored) changed.scale = 1.0F;
+    return ReferenceKernels::run(changed, frame);
+  }
 
   Result<void> run(const RmsNorm& op, const HostFrame& frame) override {
     RmsNorm changed = op;
@@ -60,7 +86,34 @@ class MutantKernels final : public ReferenceKernels {
       changed.epilogue = Epilogue::kNone;
       changed.aux = {};
     }
-    return ReferenceKernels::run(changed, frame);
+    const bool quantized = op.act == ActQuant::kInt8PerRow;
+    if (!quantized && (bug_ == Bug::kSumsInF16 || (bug_ == Bug::kGeluExact && op.epilogue == Epilogue::kGatedGelu))) {
+      run_own_product(op, frame);
+      return {};
+    }
+    if (bug_ == Bug::kTiesAwayFromZero) changed.act = ActQuant::kNone;
+    const MatrixView<float> x = frame.value(op.x);
+    const std::vector<float> exact(x.data(), x.data() + x.rows() * x.cols());
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      if (bug_ == Bug::kLastInputDropped) x.row(row).back() = 0.0F;
+      if (bug_ == Bug::kActivationsTruncated && !quantized) {
+        std::ranges::transform(x.row(row), x.row(row).begin(), truncated_to_bf16);
+      }
+      if (bug_ == Bug::kTiesAwayFromZero && quantized) quantize_away_from_zero(x.row(row));
+      if (bug_ == Bug::kNanDropped && quantized) {
+        std::ranges::replace_if(
+            x.row(row), [](float value) { return std::isnan(value); }, 0.0F);
+      }
+    }
+    SS_TRY_VOID(ReferenceKernels::run(changed, frame));
+    std::ranges::copy(exact, x.data());
+    const MatrixView<float> out = frame.value(op.out);
+    for (std::int64_t row = 0; row < out.rows(); ++row) {
+      if (bug_ == Bug::kOutputsInBf16) std::ranges::transform(out.row(row), out.row(row).begin(), round_to_bf16);
+      const bool has_nan = std::ranges::any_of(x.row(row), [](float value) { return std::isnan(value); });
+      if (bug_ == Bug::kNanLeaks && has_nan) out.row((row + 1) % out.rows()).front() = NAN;
+    }
+    return {};
   }
 
   Result<void> run(const RopeAppend& op, const HostFrame& frame) override {
@@ -75,7 +128,24 @@ class MutantKernels final : public ReferenceKernels {
     }
     if (bug_ == Bug::kPaddingRowWritten) std::ranges::replace(other.kv_slots, -1, 0);
     if (bug_ == Bug::kKeyNormIsQueryNorm) changed.k_norm = op.q_norm;
-    return ReferenceKernels::run(changed, other.view());
+    HostFrame view = other.view();
+    StepGraph graph = frame.graph;
+    if (bug_ == Bug::kRopeFactorIgnored) {
+      graph.ropes[static_cast<std::size_t>(index_of(op.rope))].attention_factor = 1.0F;
+    }
+    SS_TRY_VOID(ReferenceKernels::run(changed, {.graph = graph,
+                                                .batch = view.batch,
+                                                .pool = view.pool,
+                                                .token_ids = view.token_ids,
+                                                .values = view.values,
+                                                .rows = view.rows}));
+    for (const std::int32_t slot : frame.batch.kv_slots) {
+      if (bug_ != Bug::kCacheTruncated || slot < 0) continue;
+      for (const std::span<float> row : {pool(frame).keys(op.layer, slot), pool(frame).values(op.layer, slot)}) {
+        std::ranges::transform(row, row.begin(), truncated_to_bf16);
+      }
+    }
+    return {};
   }
 
   Result<void> run(const Attention& op, const HostFrame& frame) override {
@@ -92,8 +162,14 @@ class MutantKernels final : public ReferenceKernels {
     }
     if (bug_ == Bug::kWindowOffByOne && op.window > 0) ++changed.window;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
+    if (bug_ == Bug::kAttentionScaleOff) changed.scale *= 1.01F;
+    if (bug_ == Bug::kPageOfAnother)
+      other.block_table[0] = (other.block_table[0] + 1) % static_cast<std::int32_t>(pool(frame).n_pages());
     if (bug_ == Bug::kWrongHeadGrouping) return run_with_wrong_groups(changed, frame);
-    return ReferenceKernels::run(changed, other.view());
+    if (bug_ == Bug::kValuePagesSwapped) swap_values_of_first_pages(op.layer, frame);
+    SS_TRY_VOID(ReferenceKernels::run(changed, other.view()));
+    if (bug_ == Bug::kValuePagesSwapped) swap_values_of_first_pages(op.layer, frame);
+    return {};
   }
 
   Result<void> run(const Route& op, const HostFrame& frame) override {
@@ -106,6 +182,49 @@ class MutantKernels final : public ReferenceKernels {
   }
 
  private:
+  /// Sums in FP16, or the GELU with erf in place of tanh.
+  void run_own_product(const Matmul& op, const HostFrame& frame) {
+    const MatrixView<float> x = frame.value(op.x);
+    const MatrixView<float> out = frame.value(op.out);
+    const std::span<const float> weight = weights().values(op.weight);
+    const auto n_inputs = static_cast<std::size_t>(x.cols());
+    std::vector<double> sums(weight.size() / n_inputs);
+    std::vector<double> results(static_cast<std::size_t>(out.cols()));
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        double sum = 0.0;
+        for (std::size_t k = 0; k < n_inputs; ++k) {
+          sum += static_cast<double>(x.row(row)[k]) * static_cast<double>(weight[i * n_inputs + k]);
+          if (bug_ == Bug::kSumsInF16) sum = static_cast<double>(round_to_f16(static_cast<float>(sum)));
+        }
+        sums[i] = sum;
+      }
+      std::span<const float> other;
+      if (op.bias) other = weights().values(*op.bias);
+      if (op.aux) other = frame.value(*op.aux).row(row);
+      reference::apply_epilogue(op.epilogue, sums, other, results);
+      for (std::size_t i = 0; i < results.size(); ++i) {
+        if (bug_ == Bug::kGeluExact)
+          results[i] = 0.5 * sums[i] * std::erfc(-sums[i] / std::numbers::sqrt2) * sums[results.size() + i];
+        out.row(row)[i] = static_cast<float>(reference::soft_cap(results[i], op.softcap));
+      }
+    }
+  }
+
+  void swap_values_of_first_pages(std::int32_t layer, const HostFrame& frame) {
+    KvPool& cache = pool(frame);
+    const std::int32_t page_tokens = cache.spec().page_tokens;
+    for (std::size_t seq = 0; seq < frame.batch.kv_lengths.size(); ++seq) {
+      if (frame.batch.kv_lengths[seq] <= 2 * page_tokens) continue;
+      const std::int32_t* const pages =
+          frame.batch.block_table.data() + seq * static_cast<std::size_t>(frame.batch.max_pages_per_seq);
+      for (std::int32_t i = 0; i < page_tokens; ++i) {
+        std::ranges::swap_ranges(cache.values(layer, std::int64_t{pages[0]} * page_tokens + i),
+                                 cache.values(layer, std::int64_t{pages[1]} * page_tokens + i));
+      }
+    }
+  }
+
   /// Query head h reads KV head h % n_kv_heads: the heads are moved to where that comes out, and back.
   Result<void> run_with_wrong_groups(const Attention& op, const HostFrame& frame) {
     const MatrixView<float> q = frame.value(op.q);
@@ -152,10 +271,31 @@ class SwappedScales final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
+/// Passes rows on with each group's scale in the place of the next.
+class ShiftedScales final : public WeightSource {
+ public:
+  explicit ShiftedScales(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_TRY_VOID(inner_->read_rows(first_row, n_rows, values, scales));
+    const std::size_t per_row = scales.size() / static_cast<std::size_t>(n_rows);
+    for (std::size_t at = 0; at < scales.size(); at += per_row) {
+      const std::span<float> row = scales.subspan(at, per_row);
+      std::rotate(row.begin(), row.end() - 1, row.end());
+    }
+    return {};
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> inner_;
+};
+
 /// Changes what submit() gets.
 class MutantStep final : public Step {
  public:
-  MutantStep(Bug bug, std::unique_ptr<Step> inner) : bug_(bug), inner_(std::move(inner)) {}
+  /// Writes each ticket to `newest`.
+  MutantStep(Bug bug, std::unique_ptr<Step> inner, Ticket& newest)
+      : bug_(bug), inner_(std::move(inner)), newest_(newest) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return inner_->workspace_bytes(); }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return inner_->groups(); }
   Result<std::vector<float>> read_value(ValueId id) const override { return inner_->read_value(id); }
@@ -176,12 +316,14 @@ class MutantStep final : public Step {
     changed.seq_slots = slots;
     changed.logit_rows = rows;
     changed.sampling = sampling;
-    return inner_->submit(changed);
+    SS_TRY(newest_, inner_->submit(changed));
+    return newest_;
   }
 
  private:
   Bug bug_;
   std::unique_ptr<Step> inner_;
+  Ticket& newest_;
 };
 
 class MutantBackend final : public ReferenceBackend {
@@ -194,6 +336,9 @@ class MutantBackend final : public ReferenceBackend {
     WeightSpec changed = spec;
     if (bug_ == Bug::kSwappedScaleRows) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<SwappedScales>(part.source);
+    }
+    if (bug_ == Bug::kScaleGroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32) {
+      for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
     }
     if (bug_ == Bug::kGateAndUpSwapped && spec.join == Join::kInterleaveGateUp) {
       for (std::size_t i = 0; i + 1 < changed.parts.size(); i += 2) std::swap(changed.parts[i], changed.parts[i + 1]);
@@ -221,11 +366,24 @@ class MutantBackend final : public ReferenceBackend {
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                         Trace trace) override {
     SS_TRY(auto step, ReferenceBackend::compile(graph, bucket, pool, trace));
-    return std::unique_ptr<Step>(std::make_unique<MutantStep>(bug_, std::move(step)));
+    return std::unique_ptr<Step>(std::make_unique<MutantStep>(bug_, std::move(step), newest_));
+  }
+
+  /// Each of two steps in flight gets the other's result.
+  Result<StepResult> wait(Ticket ticket, Deadline deadline) override {
+    if (bug_ != Bug::kTicketsSwapped) return ReferenceBackend::wait(ticket, deadline);
+    if (!swapped_ && newest_ == Ticket{static_cast<std::int64_t>(ticket) + 1}) {
+      swapped_ = ReferenceBackend::wait(ticket, deadline);
+      return ReferenceBackend::wait(newest_, deadline);
+    }
+    if (swapped_) return std::exchange(swapped_, std::nullopt).value();
+    return ReferenceBackend::wait(ticket, deadline);
   }
 
  private:
   Bug bug_;
+  Ticket newest_{};
+  std::optional<Result<StepResult>> swapped_;
 };
 
 }  // namespace
@@ -252,6 +410,22 @@ std::span<const Mutant> mutants() {
       {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample"},
       {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped", "route grouped_matmul"},
       {Bug::kActivationsNotQuantized, "activations left unquantized in W8A8", "matmul_w8a8"},
+      {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
+      {Bug::kSumsInF16, "products summed in FP16", "matmul"},
+      {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
+      {Bug::kOutputsInBf16, "outputs of products rounded to BF16", "matmul"},
+      {Bug::kGeluExact, "GELU with erf in place of tanh", "matmul"},
+      {Bug::kScaleGroupOffByOne, "scales of neighbouring INT4 groups exchanged", "matmul embed"},
+      {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
+      {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite"},
+      {Bug::kNanLeaks, "NaN in the next row as well", "not_finite"},
+      {Bug::kAttentionScaleOff, "scores scaled 1 % too large", "attention attention_long"},
+      {Bug::kPageOfAnother, "one page of another sequence", "attention attention_long layer"},
+      {Bug::kValuePagesSwapped, "the values of two pages exchanged", "attention attention_long"},
+      {Bug::kCacheTruncated, "the cache truncated to BF16, not rounded", "rope_append"},
+      {Bug::kRopeFactorIgnored, "the attention factor of RoPE ignored", "rope_append"},
+      {Bug::kEmbedScaleIgnored, "the scale of the embedding ignored", "embed model"},
+      {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight"},
   };
   return kMutants;
 }

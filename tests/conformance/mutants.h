@@ -31,6 +31,22 @@ enum class Bug : std::uint8_t {
   kForbiddenIdTaken,
   kExpertWeightsSwapped,
   kActivationsNotQuantized,
+  kLastInputDropped,
+  kSumsInF16,
+  kActivationsTruncated,
+  kOutputsInBf16,
+  kGeluExact,
+  kScaleGroupOffByOne,
+  kTiesAwayFromZero,
+  kNanDropped,
+  kNanLeaks,
+  kAttentionScaleOff,
+  kPageOfAnother,
+  kValuePagesSwapped,
+  kCacheTruncated,
+  kRopeFactorIgnored,
+  kEmbedScaleIgnored,
+  kTicketsSwapped,
 };
 
 struct Mutant {

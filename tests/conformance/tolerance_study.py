@@ -5,7 +5,7 @@ A gated product silu(x G^T) * (x U^T) of inputs rounded to BF16 is the hard case
 |u| e_g + |g| e_u, so it varies between elements as products of two normal numbers do. R is the product in f64, the draws
 of E are the product with x and the weights rounded to BF16 and to grids beside it, as envelope.cpp rounds them, and T
 are four backends that round x alone, the weights alone, or both on grids of their own. Printed is the factor that the
-worst element, or the root mean square, of each case would have needed; tolerance.h allows 8 and 2.
+worst element, or the root mean square, of each case would have needed; tolerance.h allows 6 and 1.5.
 
     python3 tests/conformance/tolerance_study.py [--cases 1500] [--seed 1]     # numpy; a minute
 """
