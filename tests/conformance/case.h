@@ -47,7 +47,8 @@ struct BatchData {
 struct Action {
   std::int32_t graph = -1;  ///< index into Case::graphs; -1: copy pages instead
   BatchData batch;
-  bool wait = true;     ///< false: leave the ticket in flight while the next action is submitted
+  bool wait =
+      true;  ///< false: leave the ticket in flight while the next action is submitted; copies: do not wait first
   bool compare = true;  ///< false: prepares a state, its values are not looked at
   std::vector<PageCopy> copies;
 };

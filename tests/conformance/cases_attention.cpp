@@ -179,9 +179,11 @@ Case make_page_copy_case(std::uint64_t seed) {
   BatchData prompt;
   sequences.append(prompt, parent, b.dice.between(2, 5 * page_tokens), kIds);
   sequences.finish(prompt, 0);
-  b.submit(std::move(prompt));
-  // A fork: the child gets copies, then both go on and must not see each other.
-  Action copy;
+  // A fork: the child gets copies, then both go on and must not see each other. The copy comes after every step
+  // submitted before it, be it in flight or not.
+  const bool in_flight = b.dice.chance(0.5);
+  b.submit(std::move(prompt)).wait = !in_flight;
+  Action copy{.batch = {}, .wait = !in_flight, .copies = {}};
   std::vector<std::int32_t> pages;
   for (const std::int32_t page : sequences.pages(parent)) {
     pages.push_back(sequences.take_page());
@@ -196,7 +198,8 @@ Case make_page_copy_case(std::uint64_t seed) {
     sequences.finish(batch, 0);
     b.submit(std::move(batch));
   }
-  b.result.name = fmt::format("{} page={} pages={}", describe(heads), page_tokens, pages.size());
+  b.result.name =
+      fmt::format("{} page={} pages={}{}", describe(heads), page_tokens, pages.size(), in_flight ? " in flight" : "");
   return std::move(b.result);
 }
 

@@ -425,7 +425,7 @@ std::span<const Mutant> mutants() {
       {Bug::kCacheTruncated, "the cache truncated to BF16, not rounded", "rope_append"},
       {Bug::kRopeFactorIgnored, "the attention factor of RoPE ignored", "rope_append"},
       {Bug::kEmbedScaleIgnored, "the scale of the embedding ignored", "embed model"},
-      {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight"},
+      {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight protocol"},
   };
   return kMutants;
 }

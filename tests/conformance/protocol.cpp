@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "conformance/build.h"
@@ -304,6 +305,70 @@ Finding check_repeatable(const MakeBackend& make) {
   return std::nullopt;
 }
 
+/// Bit by bit: caches may hold NaN.
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// A prefill and five steps of decode, each embedding what the one before sampled, on two Steps over one workspace.
+Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
+  Case c = make_model_case(seed);
+  const auto prefill = static_cast<std::int32_t>(c.graphs.size()) - 1;
+  std::erase_if(c.actions, [&](const Action& action) { return action.graph == prefill; });
+  c.graphs.push_back(c.graphs.back());
+  Dice dice(seed);
+  Sequences sequences(dice, c.n_pages, 16, 2);
+  for (std::int32_t s = 0; s < 2; ++s) sequences.add();
+  for (std::int32_t step = 0; step < 6; ++step) {
+    BatchData batch;
+    for (std::int32_t s = 0; s < 2; ++s) {
+      sequences.append(batch, s, step > 0 ? 1 : dice.between(2, 30), 90);
+      if (step > 0) batch.token_ids.back() = -1;
+      Sequences::want_logits(batch, batch.q_starts.back() - 1,
+                             {.temperature = 0.8F, .seed = seed, .position = sequences.length(s)});
+    }
+    sequences.finish(batch, 0);
+    c.actions.push_back({.graph = step > 0 ? prefill + 1 : prefill,
+                         .batch = std::move(batch),
+                         .wait = !two_in_flight || step % 2 == 1,
+                         .compare = true,
+                         .copies = {}});
+  }
+  return c;
+}
+
+/// Two steps in flight, the second of which needs what the first samples and writes, give the bits of one at a time.
+Finding check_two_in_flight(const MakeBackend& make) {
+  for (const std::uint64_t seed : {41U, 42U, 43U}) {
+    std::vector<CaseTrace> traces;
+    for (const bool two_in_flight : {false, true}) {
+      const Case c = make_decoding_case(seed, two_in_flight);
+      auto backend = make();
+      if (!backend) return backend.error().message;
+      if (why_unsupported(**backend, c)) break;
+      auto trace = run_case(**backend, c);
+      if (!trace) return trace.error().message;
+      traces.push_back(std::move(trace).value());
+    }
+    for (std::size_t step = 0; traces.size() == 2 && step < traces[0].steps.size(); ++step) {
+      const StepTrace& expected = traces[0].steps[step];
+      const StepTrace& found = traces[1].steps[step];
+      for (std::size_t i = 0; i < expected.tokens.size(); ++i) {
+        if (found.tokens.size() == expected.tokens.size() && found.tokens[i].id == expected.tokens[i].id) continue;
+        return fmt::format("model of seed {}, step {}: expected token {} as one at a time, found another", seed, step,
+                           expected.tokens[i].id);
+      }
+      if (!same_bits(found.logits, expected.logits)) {
+        return fmt::format("model of seed {}, step {}: expected the logits of one at a time, found others", seed, step);
+      }
+    }
+    if (traces.size() == 2 && !std::ranges::equal(traces[0].cache, traces[1].cache, same_bits)) {
+      return fmt::format("model of seed {}: expected the cache of one at a time, found another", seed);
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::span<const ProtocolCheck> protocol_checks() {
@@ -316,6 +381,7 @@ std::span<const ProtocolCheck> protocol_checks() {
       {"a prepared weight comes back as it was", check_weights},
       {"prefill of n tokens equals n decode steps", check_prefill_equals_decode},
       {"two runs give the same bits", check_repeatable},
+      {"two steps in flight give what they give one at a time", check_two_in_flight},
   };
   return kChecks;
 }

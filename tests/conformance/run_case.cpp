@@ -59,7 +59,7 @@ class Runner {
     SS_TRY_VOID(prepare());
     for (const Action& action : case_.actions) {
       if (action.graph < 0) {
-        SS_TRY_VOID(finish_pending());
+        if (action.wait) SS_TRY_VOID(finish_pending());
         SS_TRY_VOID(backend_.kv_copy_pages(pool_, action.copies));
         continue;
       }
