@@ -35,7 +35,7 @@ std::string render_table(const std::vector<SummarizedRun>& runs) {
 
 std::string render(const std::vector<SummarizedRun>& runs, const std::string& format) {
   if (format == "markdown") return write_markdown(runs, nullptr);
-  if (format == "html") return write_html(runs, nullptr);
+  if (format == "html") return write_html(runs, {});
   if (format == "csv") return write_csv(runs);
   if (format == "junit") return write_junit(runs, nullptr);
   if (format == "json") {

@@ -25,8 +25,8 @@ struct GateVerdict {
   std::optional<double> change_percent{};               ///< positive: worse
   std::optional<double> low_percent{}, high_percent{};  ///< its 95 % interval
   bool improved = false;
-  std::string waived_by{};  ///< id of the waiver that covers a regression
-  std::string why{};        ///< one sentence
+  std::string waived_by{};                     ///< id of the waiver that covers a regression
+  std::string why{};                           ///< one sentence
   std::optional<std::int64_t> n_pairs{};       ///< interleaved: pairs that the verdict rests on
   std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: how many more would have told
 };
@@ -40,7 +40,7 @@ struct LossShare {
   std::string kernel{};     ///< as the candidate's backend names it
   std::string source{};     ///< the kernel's file, relative to the repository; empty: unknown
   std::int32_t source_line = 1;
-  double base_s = 0;        ///< per request
+  double base_s = 0;  ///< per request
   double candidate_s = 0;
   double share = 0;  ///< of the cell's loss per request; those of a cell add up to 1
 };

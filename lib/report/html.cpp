@@ -3,108 +3,323 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <vector>
+#include <map>
+#include <set>
 
+#include "report/chart/bars.h"
+#include "report/chart/changes.h"
+#include "report/chart/pareto.h"
+#include "report/chart/roofline.h"
+#include "report/overview.h"
+#include "report/page.h"
 #include "report/tables.h"
 
 namespace secondsource {
 namespace {
 
-constexpr const char* kStyle = R"(
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; }
-th { border-bottom: 2px solid #8c959f; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-ul { padding-left: 1.2rem; } svg { max-width: 100%; height: auto; }
-svg text { font: 12px system-ui, sans-serif; fill: #1b1f24; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } tr, svg { break-inside: avoid; } }
-)";
+constexpr double kMiB = 0x1p20;
+constexpr std::size_t kTimelines = 12;
 
-struct Bar {
-  std::string label;
-  double value = 0;
-  std::string text;
+/// A cell with what is drawn of it.
+struct Drawn {
+  const SummarizedRun* run;
+  const CellSummary* cell;
+  const CellSeries* series;  ///< nullptr: no samples
+  std::string label;         ///< "cpu bf16"
+  SeriesLook look;
 };
 
-/// Horizontal bars from zero, one a label: honest lengths and no axis to misread.
-std::string bar_chart(const std::string& title, const std::vector<Bar>& bars) {
-  if (bars.empty()) return "";
-  constexpr int kRow = 24;
-  constexpr int kLabelWidth = 330;
-  constexpr int kBarWidth = 480;
-  double largest = 0;
-  for (const Bar& bar : bars) largest = std::max(largest, bar.value);
-  if (!(largest > 0)) return "";
-  const int height = kRow * static_cast<int>(bars.size()) + 8;
-  std::string out =
-      fmt::format("<h2>{}</h2>\n<svg viewBox=\"0 0 960 {}\" width=\"960\" role=\"img\" aria-label=\"{}\">\n",
-                  escape_markup(title), height, escape_markup(title));
-  int y = 4;
-  for (const Bar& bar : bars) {
-    const double width = kBarWidth * bar.value / largest;
-    out += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kLabelWidth - 8, y + 16,
-                       escape_markup(bar.label));
-    out += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{:.1f}\" height=\"16\" fill=\"#3b6ea5\"/>", kLabelWidth, y + 3,
-                       width);
-    out += fmt::format("<text x=\"{:.1f}\" y=\"{}\">{}</text>\n", kLabelWidth + width + 6, y + 16,
-                       escape_markup(bar.text));
-    y += kRow;
-  }
-  return out + "</svg>\n";
-}
-
-/// Bars of one figure over the cells that have credit for it.
-template <typename Value>
-std::string cell_chart(std::span<const SummarizedRun> runs, const std::string& title, const char* format,
-                       Value value_of) {
-  std::vector<Bar> bars;
-  for (const SummarizedRun& run : runs) {
-    for (const CellSummary& cell : run.summary.cells) {
-      const std::optional<double> value = value_of(cell);
-      if (!value || cell.golden == "failed" || cell.status == "invalid") continue;
-      bars.push_back({cell.key.id(), *value, fmt::format(fmt::runtime(format), *value)});
+/// All cells that have credit, each with its name and its look. A backend has one colour on the whole page, a variant
+/// one shape; the run is named where two runs have the same cell.
+class Drawing {
+ public:
+  explicit Drawing(std::span<const SummarizedRun> runs) {
+    std::map<std::string, int> n_runs_of;
+    for (const SummarizedRun& run : runs) {
+      for (const CellSummary& cell : run.summary.cells) ++n_runs_of[cell.key.id()];
+    }
+    const bool ambiguous = std::any_of(n_runs_of.begin(), n_runs_of.end(), [](const auto& n) { return n.second > 1; });
+    std::map<std::string, std::size_t> colour_of, shape_of;
+    for (const SummarizedRun& run : runs) {
+      for (const CellSummary& cell : run.summary.cells) {
+        const std::string backend = (ambiguous ? run.summary.run_id.substr(0, 8) + " " : "") + cell.key.backend;
+        const SeriesLook look{colour_of.emplace(backend, colour_of.size()).first->second,
+                              shape_of.emplace(cell.key.variant, shape_of.size()).first->second};
+        if (!has_credit(cell)) continue;
+        const auto series = std::find_if(run.series.begin(), run.series.end(),
+                                         [&](const CellSeries& one) { return one.cell == cell.key.id(); });
+        drawn_.push_back(
+            {&run, &cell, series == run.series.end() ? nullptr : &*series, backend + " " + cell.key.variant, look});
+      }
     }
   }
-  return bar_chart(title, bars);
+
+  [[nodiscard]] const std::vector<Drawn>& cells() const { return drawn_; }
+
+  /// The cells of each group, the groups in the order in which they first occur.
+  template <typename Name>
+  [[nodiscard]] std::vector<std::pair<std::string, std::vector<Drawn>>> grouped(const Name& name_of) const {
+    std::vector<std::pair<std::string, std::vector<Drawn>>> groups;
+    for (const Drawn& drawn : drawn_) {
+      const std::string name = name_of(drawn);
+      auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& one) { return one.first == name; });
+      if (group == groups.end()) group = groups.insert(groups.end(), {name, {}});
+      group->second.push_back(drawn);
+    }
+    return groups;
+  }
+
+ private:
+  std::vector<Drawn> drawn_;
+};
+
+std::string bundle_of(const Drawn& drawn) {
+  return drawn.cell->key.bundle;
+}
+std::string bundle_and_scenario(const Drawn& drawn) {
+  return drawn.cell->key.bundle + ", " + drawn.cell->key.scenario;
 }
 
-std::string list(const std::vector<std::string>& lines) {
-  if (lines.empty()) return "";
-  std::string out = "<ul>\n";
-  for (const std::string& line : lines) out += "<li>" + escape_markup(line) + "</li>\n";
-  return out + "</ul>\n";
+void add_charts(Page& page, const std::vector<Chart>& charts, std::string_view when_there_are_none) {
+  if (std::any_of(charts.begin(), charts.end(), [](const Chart& chart) { return !chart.body.empty(); })) {
+    page.charts(charts);
+  } else {
+    page.paragraph(when_there_are_none);
+  }
+}
+
+void add_pareto(Page& page, const Drawing& drawing) {
+  page.section("throughput", "Throughput against speed for each user");
+  page.paragraph(
+      "Up: more tokens from a device, so cheaper ones. To the right: faster text for whoever waits for it. A line "
+      "joins "
+      "the scenarios of one backend and variant; what lies on the broad grey line is beaten by nothing in both.");
+  std::vector<Chart> charts;
+  for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
+    std::vector<ParetoSeries> series;
+    for (const Drawn& drawn : cells) {
+      const CellSummary& cell = *drawn.cell;
+      if (!cell.tok_per_s_per_user || !cell.tok_per_s_per_device) continue;
+      auto one = std::find_if(series.begin(), series.end(), [&](const auto& s) { return s.label == drawn.label; });
+      if (one == series.end()) one = series.insert(series.end(), {drawn.label, drawn.look, {}});
+      one->points.push_back({cell.key.scenario, *cell.tok_per_s_per_user, *cell.tok_per_s_per_device});
+    }
+    charts.push_back(pareto_chart(bundle, series));
+  }
+  add_charts(page, charts, "Not drawn: no cell has both figures.");
+}
+
+void add_latency(Page& page, const Drawing& drawing) {
+  page.section("latency", "How long users wait");
+  page.paragraph(
+      "Each line shows which share of all samples took at most so long: the further left, the better; a long way to "
+      "the "
+      "top is a long tail. The mark is the median. A percentile stands in the numbers only where the sample supports "
+      "it.");
+  const auto add = [&](std::string_view heading, std::string_view of, Distribution CellSeries::*distribution) {
+    page.heading(heading);
+    std::vector<Chart> charts;
+    for (const auto& [name, cells] : drawing.grouped(bundle_and_scenario)) {
+      std::vector<DistributionSeries> series;
+      for (const Drawn& drawn : cells) {
+        if (drawn.series != nullptr) series.push_back({drawn.label, drawn.look, drawn.series->*distribution});
+      }
+      charts.push_back(distribution_chart(name, of, "ms", series));
+    }
+    add_charts(page, charts, "Not drawn: there are no samples.");
+  };
+  add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
+  add("Time between tokens", "gaps", &CellSeries::itl_ms);
+}
+
+/// The interval of a speed, carried through to what it costs: the faster, the cheaper.
+Bar cost_bar(const Drawn& drawn) {
+  const CellSummary& cell = *drawn.cell;
+  const double cost_times_rate = *cell.usd_per_1k_output * *cell.output_tok_per_s.value;
+  Bar bar{.label = drawn.label, .value = *cell.usd_per_1k_output, .look = drawn.look};
+  if (cell.output_tok_per_s.low && cell.output_tok_per_s.high && *cell.output_tok_per_s.low > 0) {
+    bar.low = cost_times_rate / *cell.output_tok_per_s.high;
+    bar.high = cost_times_rate / *cell.output_tok_per_s.low;
+  }
+  return bar;
+}
+
+void add_cost(Page& page, const Drawing& drawing) {
+  page.section("cost", "Cost");
+  std::vector<Chart> charts;
+  bool without_interval = false;
+  for (const auto& [name, cells] : drawing.grouped(bundle_and_scenario)) {
+    std::vector<Bar> bars;
+    for (const Drawn& drawn : cells) {
+      if (!drawn.cell->usd_per_1k_output || !drawn.cell->output_tok_per_s.value) continue;
+      bars.push_back(cost_bar(drawn));
+      without_interval = without_interval || !bars.back().low;
+    }
+    charts.push_back(bar_chart(name, "$ per 1K output tokens", bars));
+  }
+  add_charts(page, charts, "Not drawn: no price was given (--price).");
+  if (without_interval) page.paragraph("Where no interval is drawn, a cell has fewer than five repetitions.");
+}
+
+void add_memory(Page& page, const Drawing& drawing) {
+  page.section("memory", "Memory");
+  page.paragraph(
+      "What the backend's allocator holds, of the scenario that needs most. A line beyond the parts is the highest sum "
+      "at any time.");
+  const std::vector<std::string> parts = {"weights", "KV cache", "workspace", "runtime"};
+  std::vector<Chart> charts;
+  for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
+    std::vector<std::pair<std::string, MemoryUse>> largest;
+    for (const Drawn& drawn : cells) {
+      if (!drawn.cell->memory) continue;
+      const MemoryUse& memory = *drawn.cell->memory;
+      auto one = std::find_if(largest.begin(), largest.end(), [&](const auto& l) { return l.first == drawn.label; });
+      if (one == largest.end()) one = largest.insert(largest.end(), {drawn.label, memory});
+      if (memory.peak_bytes > one->second.peak_bytes) one->second = memory;
+    }
+    std::vector<StackedBar> bars;
+    for (const auto& [label, memory] : largest) {
+      const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / kMiB; };
+      bars.push_back(
+          {label,
+           {mib(memory.weights_bytes), mib(memory.kv_bytes), mib(memory.workspace_bytes), mib(memory.runtime_bytes)},
+           mib(memory.peak_bytes)});
+    }
+    charts.push_back(stack_chart(bundle, "MiB", parts, "peak", bars));
+  }
+  add_charts(page, charts, "Not drawn: no memory was reported.");
+}
+
+void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+  page.section("roofline", "Roofline");
+  std::vector<Chart> charts;
+  for (const SummarizedRun& run : runs) {
+    if (!run.record.limits) continue;
+    std::vector<RooflinePoint> points;
+    for (const Drawn& drawn : drawing.cells()) {
+      if (drawn.run != &run || drawn.series == nullptr) continue;
+      for (const StepRate& rate : drawn.series->step_rates) {
+        points.push_back({fmt::format("{}, {}, {}", drawn.label, drawn.cell->key.scenario, rate.kind), drawn.look,
+                          rate.flops_per_byte, rate.flops_per_s});
+      }
+    }
+    charts.push_back(roofline_chart("run " + run.summary.run_id.substr(0, 8), *run.record.limits, points));
+  }
+  add_charts(page, charts,
+             "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");
+  std::vector<std::string> bounds;
+  for (const Drawn& drawn : drawing.cells()) {
+    if (!drawn.cell->bound_why.empty()) bounds.push_back(drawn.cell->key.id() + ": " + drawn.cell->bound_why);
+  }
+  page.list(bounds);
+}
+
+void add_timelines(Page& page, const Drawing& drawing) {
+  page.section("timeline", "One repetition as it went");
+  std::vector<Chart> charts;
+  std::size_t n_left_out = 0;
+  for (const Drawn& drawn : drawing.cells()) {
+    if (drawn.series == nullptr || drawn.series->timeline.empty()) continue;
+    if (charts.size() == kTimelines) {
+      ++n_left_out;
+      continue;
+    }
+    charts.push_back(timeline_chart(drawn.cell->key.id(), drawn.series->timeline, drawn.series->n_left_out));
+  }
+  add_charts(page, charts, "Not drawn: there are no samples.");
+  if (n_left_out > 0)
+    page.paragraph(fmt::format("{} more cells are not drawn; their samples are in samples.jsonl.", n_left_out));
+}
+
+TextTable facts_table(const RunRecord& record) {
+  TextTable table;
+  table.columns = {"fact", "value"};
+  table.right_aligned = {false, false};
+  const auto add = [&](std::string name, std::string value) {
+    table.rows.push_back({std::move(name), std::move(value)});
+  };
+  add("run", record.run_id);
+  add("started", record.started_utc);
+  for (const std::string& resumed : record.resumed_utc) add("resumed", resumed);
+  add("program", fmt::format("secondsource {} ({}), {}, {}", record.program_version, record.commit, record.compiler,
+                             record.build_type));
+  add("method version", fmt::to_string(record.method_version));
+  add("suite, seed", fmt::format("{}, {}", record.suite, record.seed));
+  for (const BundleRecord& bundle : record.bundles) add("bundle " + bundle.name, "sha256 " + bundle.content_sha256);
+  for (const BackendRecord& backend : record.backends) {
+    if (!backend.unavailable.empty()) {
+      add("backend " + backend.name, "not run: " + backend.unavailable);
+      continue;
+    }
+    std::string text = fmt::format("{}; module sha256 {}", backend.device.name, backend.module_sha256);
+    for (const auto& [name, value] : backend.options) text += fmt::format("; {} {}", name, value);
+    add("backend " + backend.name, std::move(text));
+  }
+  if (record.price) {
+    add("price",
+        fmt::format("{:g} USD/h, {} {}", record.price->usd_per_hour, record.price->source, record.price->date));
+  }
+  for (const HostFact& fact : record.host) add(fact.name, fact.value.value_or(fact.why_not));
+  return table;
+}
+
+std::string command_of(const RunRecord& record) {
+  std::string text;
+  for (const std::string& word : record.command) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+void add_evidence(Page& page, std::span<const SummarizedRun> runs) {
+  page.section("evidence", "Where this was measured");
+  for (const SummarizedRun& run : runs) {
+    page.heading("Run " + run.summary.run_id);
+    page.list(run_header(run));
+    page.command(command_of(run.record));
+    page.folded_table(facts_table(run.record), "Machine, hashes and settings of run " + run.summary.run_id);
+  }
+}
+
+std::string lead_of(std::span<const SummarizedRun> runs) {
+  if (runs.size() != 1) return fmt::format("{} runs", runs.size());
+  const RunRecord& record = runs.front().record;
+  return fmt::format("Run {} of {}, secondsource {}", record.run_id, record.started_utc, record.program_version);
 }
 
 }  // namespace
 
-std::string write_html(std::span<const SummarizedRun> runs, const GateReport* gate) {
-  std::string out =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>secondsource</title><style>";
-  out += std::string(kStyle) + "</style></head><body>\n<h1>secondsource</h1>\n";
-  if (gate != nullptr) {
-    out += "<h2>Gate: " + escape_markup(gate_headline(*gate)) + "</h2>\n";
-    if (!gate->verdicts.empty()) out += render_html(gate_table(*gate));
-    out += list(gate_notes(*gate));
+std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras) {
+  Page page("secondsource report", lead_of(runs));
+  page.section("summary", "Summary");
+  for (const VerdictLine& line : verdict_lines(runs, extras.gate)) page.verdict(line.tone, line.text);
+  page.table(overview_table(runs),
+             "Each backend and variant at its best, with the scenario; no figure without right tokens");
+  if (extras.gate != nullptr) {
+    page.section("gate", "Gate");
+    if (!extras.gate->verdicts.empty()) page.table(gate_table(*extras.gate), "Every cell and metric that was compared");
+    page.charts(std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)});
+    page.list(gate_notes(*extras.gate));
   }
-  out += "<h2>Results</h2>\n" + render_html(results_table(runs));
-  const auto notes = result_notes(runs);
-  if (!notes.empty()) out += "<h2>Notes</h2>\n" + list(notes);
-  out += cell_chart(runs, "Output tokens/s", "{:.1f}",
-                    [](const CellSummary& cell) { return cell.output_tok_per_s.value; });
-  out += cell_chart(runs, "Time to first token, median, ms", "{:.2f}", [](const CellSummary& cell) {
-    return cell.ttft_e2e_p50_ns.value ? std::optional<double>(*cell.ttft_e2e_p50_ns.value / 1e6) : std::nullopt;
-  });
-  out += cell_chart(runs, "$ per 1K output tokens", "{:.3g}",
-                    [](const CellSummary& cell) { return cell.usd_per_1k_output; });
-  out += cell_chart(runs, "Peak memory, MiB", "{:.1f}", [](const CellSummary& cell) {
-    return cell.memory ? std::optional<double>(static_cast<double>(cell.memory->peak_bytes) / (1 << 20)) : std::nullopt;
-  });
+  const Drawing drawing(runs);
+  add_pareto(page, drawing);
+  add_latency(page, drawing);
+  add_cost(page, drawing);
+  add_memory(page, drawing);
+  add_roofline(page, runs, drawing);
+  add_timelines(page, drawing);
+  if (!extras.history.empty()) {
+    page.section("history", "History");
+    page.charts(extras.history);
+  }
+  page.section("results", "Every cell");
+  page.table(results_table(runs), "Medians over requests and repetitions; - is what was not measured or not supported");
+  page.list(result_notes(runs));
   const TextTable golden = golden_table(runs);
-  if (!golden.rows.empty()) out += "<h2>Golden pass</h2>\n" + render_html(golden);
-  out += "<h2>Where this was measured</h2>\n";
-  for (const SummarizedRun& run : runs) out += list(run_header(run));
-  return out + "</body></html>\n";
+  if (!golden.rows.empty()) {
+    page.section("golden", "Golden pass");
+    page.table(golden, "Positions of the golden prompts judged against the reference");
+  }
+  add_evidence(page, runs);
+  return std::move(page).finish();
 }
 
 }  // namespace secondsource

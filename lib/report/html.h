@@ -1,14 +1,21 @@
 #pragma once
-// One self-contained page: no script, no network, prints well. Charts are inline SVG.
+// The report of one or several runs as one self-contained page (page.h): the verdict first, then the charts, then every
+// cell and what it rests on.
 
 #include <span>
 #include <string>
 
+#include "report/chart/chart.h"
 #include "report/gate_record.h"
 #include "report/stored_run.h"
 
 namespace secondsource {
 
-[[nodiscard]] std::string write_html(std::span<const SummarizedRun> runs, const GateReport* gate);
+struct HtmlExtras {
+  const GateReport* gate = nullptr;  ///< a gate's verdict on the runs
+  std::span<const Chart> history{};  ///< of their cells over time (history/trend.h)
+};
+
+[[nodiscard]] std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras);
 
 }  // namespace secondsource

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/result.h"
+#include "report/cell_series.h"
 #include "report/record_json.h"
 #include "report/records.h"
 #include "report/summarize.h"
@@ -13,13 +14,15 @@ namespace secondsource {
 struct SummarizedRun {
   RunRecord record;
   RunSummary summary;
+  std::vector<CellSeries> series{};  ///< of the samples; empty where only the summary is known
 };
 
 /// Errors: kInvalidInput when it is no run directory, or one of another schema version.
 inline Result<SummarizedRun> read_summarized_run(const std::filesystem::path& folder) {
   SS_TRY(StoredRun stored, read_run(folder));
   RunSummary summary = summarize(stored.record, stored.journal);
-  return SummarizedRun{std::move(stored.record), std::move(summary)};
+  std::vector<CellSeries> series = cell_series(stored.record, stored.journal);
+  return SummarizedRun{std::move(stored.record), std::move(summary), std::move(series)};
 }
 
 }  // namespace secondsource

@@ -49,11 +49,6 @@ std::string golden_text(const CellSummary& cell) {
   return plain ? text : text + ", " + cell.status;
 }
 
-/// A speed is not credited to wrong tokens: its row has the verdict and no figures.
-bool has_credit(const CellSummary& cell) {
-  return cell.golden != "failed" && cell.status != "invalid";
-}
-
 std::string seconds(const std::optional<double>& value) {
   if (!value) return kUnknown;
   return format_duration_ns(static_cast<std::int64_t>(*value * 1e9));
@@ -61,15 +56,21 @@ std::string seconds(const std::optional<double>& value) {
 
 }  // namespace
 
+bool has_credit(const CellSummary& cell) {
+  return cell.golden != "failed" && cell.status != "invalid";
+}
+
 TextTable results_table(std::span<const SummarizedRun> runs) {
   TextTable table;
   const bool several = runs.size() > 1;
   table.columns = {"bundle",      "backend",     "variant",      "scenario",    "golden",
                    "TTFT p50 ms", "TTFT p95 ms", "output tok/s", "peak memory", "$/1K"};
   table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
+  table.verdict_column = 4;
   if (several) {
     table.columns.insert(table.columns.begin(), "run");
     table.right_aligned.insert(table.right_aligned.begin(), false);
+    table.verdict_column = 5;
   }
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
@@ -96,6 +97,7 @@ TextTable golden_table(std::span<const SummarizedRun> runs) {
   TextTable table;
   table.columns = {"bundle",  "backend", "variant", "suite",    "verdict",
                    "prompts", "skipped", "match",   "near tie", "wrong"};
+  table.verdict_column = 4;
   table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
   for (const SummarizedRun& run : runs) {
     for (const GoldenRecord& golden : run.summary.golden) {
@@ -111,6 +113,7 @@ TextTable golden_table(std::span<const SummarizedRun> runs) {
 TextTable gate_table(const GateReport& gate) {
   TextTable table;
   table.columns = {"cell", "metric", "base", "candidate", "change", "95 % interval", "verdict"};
+  table.verdict_column = 6;
   table.right_aligned = {false, false, true, true, true, true, false};
   for (const GateVerdict& verdict : gate.verdicts) {
     std::string word(to_string(verdict.decision));

@@ -11,6 +11,10 @@
 
 namespace secondsource {
 
+/// A speed is not credited to wrong tokens, nor to a measurement that refused itself: such a row has its verdict and no
+/// figures, and no chart draws it.
+[[nodiscard]] bool has_credit(const CellSummary& cell);
+
 /// bundle x backend x variant x scenario -> golden verdict, TTFT p50/p95, output tokens/s, peak memory, $/1K. With
 /// several runs a first column names the run.
 [[nodiscard]] TextTable results_table(std::span<const SummarizedRun> runs);

@@ -1,7 +1,12 @@
 #include "report/text_table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cctype>
 #include <cstdint>
+
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -23,18 +28,31 @@ void append_row(std::string& out, const std::vector<std::string>& cells, const T
   out += line + "\n";
 }
 
-std::string escape_markdown_cell(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '|') result += '\\';
-    result += c == '\n' ? ' ' : c;
+/// The sign of a verdict is its first word.
+std::string_view css_class_of(std::string_view verdict) {
+  for (const std::string_view bad : {"WRONG TOKENS", "REGRESSED", "INVALID", "failed", "not run, failed"}) {
+    if (verdict.find(bad) != std::string_view::npos) return "bad";
   }
-  return result;
+  if (verdict.starts_with("pass") && verdict.find(',') == std::string_view::npos) return "good";
+  return "unsure";
+}
+
+std::string html_cell(const TextTable& table, std::size_t column, const std::string& text) {
+  const bool heads_row = column == 0;
+  std::string css_class = table.right_aligned[column] ? "number" : "";
+  if (table.verdict_column == column) css_class = css_class_of(text);
+  return fmt::format("<{0}{1}>{2}</{3}>", heads_row ? "th scope=\"row\"" : "td",
+                     css_class.empty() ? "" : " class=\"" + css_class + "\"", escape_markup(shown(text)),
+                     heads_row ? "th" : "td");
 }
 
 }  // namespace
 
-std::string render_terminal(const TextTable& table) {
+std::string render_terminal(const TextTable& given) {
+  TextTable table = given;
+  for (auto& row : table.rows) {
+    for (std::string& cell : row) cell = shown(cell);
+  }
   std::vector<std::size_t> widths;
   for (const std::string& column : table.columns) widths.push_back(width_of(column));
   for (const auto& row : table.rows) {
@@ -51,27 +69,32 @@ std::string render_terminal(const TextTable& table) {
 
 std::string render_markdown(const TextTable& table) {
   std::string out = "|";
-  for (const std::string& column : table.columns) out += " " + escape_markdown_cell(column) + " |";
+  for (const std::string& column : table.columns) out += " " + escape_markdown(column) + " |";
   out += "\n|";
   for (const bool right : table.right_aligned) out += right ? " ---: |" : " --- |";
   out += "\n";
   for (const auto& row : table.rows) {
     out += "|";
-    for (const std::string& cell : row) out += " " + escape_markdown_cell(cell) + " |";
+    for (const std::string& cell : row) out += " " + escape_markdown(shown(cell)) + " |";
     out += "\n";
   }
   return out;
 }
 
-std::string render_html(const TextTable& table) {
-  std::string out = "<table>\n<thead><tr>";
-  for (const std::string& column : table.columns) out += "<th>" + escape_markup(column) + "</th>";
+std::string render_html(const TextTable& table, const HtmlTableOptions& options) {
+  std::string out = "<table>\n";
+  if (!options.caption.empty()) {
+    out += fmt::format("<caption id=\"{}\">{}</caption>\n", options.caption_id, escape_markup(shown(options.caption)));
+  }
+  out += "<thead><tr>";
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    out += fmt::format("<th scope=\"col\"{}>{}</th>", table.right_aligned[i] ? " class=\"number\"" : "",
+                       escape_markup(table.columns[i]));
+  }
   out += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
     out += "<tr>";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      out += std::string(table.right_aligned[i] ? "<td class=\"number\">" : "<td>") + escape_markup(row[i]) + "</td>";
-    }
+    for (std::size_t i = 0; i < row.size(); ++i) out += html_cell(table, i, row[i]);
     out += "</tr>\n";
   }
   return out + "</tbody>\n</table>\n";
@@ -79,28 +102,61 @@ std::string render_html(const TextTable& table) {
 
 std::string escape_markup(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default: {
-        const bool forbidden = static_cast<std::uint8_t>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
-        out += forbidden ? "\xef\xbf\xbd" : std::string(1, c);
+  const auto append_escaped = [&](std::string_view part) {
+    for (const char c : printable(part)) {
+      switch (c) {
+        case '&':
+          out += "&amp;";
+          break;
+        case '<':
+          out += "&lt;";
+          break;
+        case '>':
+          out += "&gt;";
+          break;
+        case '"':
+          out += "&quot;";
+          break;
+        case '\'':
+          out += "&#39;";
+          break;
+        default:
+          out += c;
       }
     }
+  };
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find_first_of("\t\n\r", begin), text.size());
+    append_escaped(text.substr(begin, end - begin));
+    if (end < text.size()) out += text[end];
+    begin = end + 1;
+  }
+  return out;
+}
+
+std::string escape_markdown(std::string_view text) {
+  constexpr std::string_view kSigns = "\\`*_[]|~#";
+  std::string spaced(text);
+  std::replace_if(
+      spaced.begin(), spaced.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  std::string out;
+  char before = ' ';
+  for (const char c : printable(spaced)) {
+    const bool in_word = std::isalnum(static_cast<unsigned char>(before)) != 0;
+    if (c == '<') {
+      out += "&lt;";
+    } else if (c == '&') {
+      out += "&amp;";
+    } else if (c == '@' && !in_word) {
+      out += "@<!-- -->";  // nobody is called by a name in a bundle
+    } else if (kSigns.find(c) != std::string_view::npos && !(c == '_' && in_word)) {
+      out += '\\';
+      out += c;
+    } else {
+      out += c;
+    }
+    before = c;
   }
   return out;
 }

@@ -42,7 +42,7 @@ TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
   run.summary.cells[0].golden = "failed";
   const std::string text = render_markdown(results_table({&run, 1}));
   CHECK(contains(text, "| tiny | cpu | bf16 | single-stream | WRONG TOKENS | - | - | - | - | - |"));
-  const std::string page = write_html({&run, 1}, nullptr);
+  const std::string page = write_html({&run, 1}, {});
   CHECK(contains(page, "WRONG TOKENS"));
   CHECK_FALSE(contains(page, "<rect"));
 }
@@ -50,11 +50,35 @@ TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
 TEST_CASE("markup in names is escaped in HTML, XML, Markdown and CSV") {
   SummarizedRun run = hand_made_run();
   run.summary.cells[0].key.bundle = "a|b<script>,\"";
-  CHECK(contains(write_markdown({&run, 1}, nullptr), "a\\|b<script>"));
-  CHECK_FALSE(contains(write_html({&run, 1}, nullptr), "<script>"));
+  CHECK(contains(write_markdown({&run, 1}, nullptr), "a\\|b&lt;script>"));
+  CHECK_FALSE(contains(write_html({&run, 1}, {}), "<script>"));
   CHECK(contains(write_junit({&run, 1}, nullptr), "a|b&lt;script&gt;,&quot;"));
   CHECK(contains(write_csv({&run, 1}), "\"a|b<script>,\"\"\""));
-  CHECK(escape_markup(std::string("a\x01")) == "a\xef\xbf\xbd");
+}
+
+TEST_CASE("escape_markup leaves nothing that HTML or XML would take for its own") {
+  const auto [text, escaped] =
+      GENERATE(table<std::string, std::string>({{"<a href='x'>&amp;", "&lt;a href=&#39;x&#39;&gt;&amp;amp;"},
+                                                {std::string("a\x01\0b", 4), "a\\x01\\x00b"},
+                                                {"line\n\ttab", "line\n\ttab"},
+                                                {"\xff", "\xef\xbf\xbd"},
+                                                {"\xe2\x80\xae", "\\u{202e}"},
+                                                {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}}));
+  CHECK(escape_markup(text) == escaped);
+}
+
+TEST_CASE("escape_markdown leaves a text that shows as itself and calls nobody") {
+  const auto [text, escaped] =
+      GENERATE(table<const char*, const char*>({{"a|b", "a\\|b"},
+                                                {"snake_case_name", "snake_case_name"},
+                                                {"_it_ *bold* `code`", "\\_it_ \\*bold\\* \\`code\\`"},
+                                                {"![x](http://h)", "!\\[x\\](http://h)"},
+                                                {"<img src=x>", "&lt;img src=x>"},
+                                                {"two\nlines", "two lines"},
+                                                {"@team and kim@example.com", "@<!-- -->team and kim@example.com"},
+                                                {"see #12", "see \\#12"},
+                                                {"&lt;", "&amp;lt;"}}));
+  CHECK(escape_markdown(text) == escaped);
 }
 
 TEST_CASE("JUnit counts what failed, what was skipped and why") {

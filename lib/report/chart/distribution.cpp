@@ -1,0 +1,106 @@
+#include "report/chart/distribution.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/chart/axes.h"
+#include "stats/quantile.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::size_t kSteps = 200;  ///< half a percent each: half a pixel of the drawing
+
+std::string or_dash(const std::optional<double>& value) {
+  return value ? figure_text(*value) : "-";
+}
+
+TextTable table_of(std::string_view of, std::string_view unit, std::span<const DistributionSeries> series) {
+  TextTable table;
+  table.columns = {"series",
+                   std::string(of),
+                   fmt::format("smallest {}", unit),
+                   fmt::format("p50 {}", unit),
+                   fmt::format("95 % bounds of p50 {}", unit),
+                   fmt::format("p95 {}", unit),
+                   fmt::format("p99 {}", unit),
+                   fmt::format("largest {}", unit)};
+  table.right_aligned = {false, true, true, true, true, true, true, true};
+  for (const auto& [label, look, d] : series) {
+    if (d.n == 0) continue;
+    const std::string bounds =
+        d.p50.low && d.p50.high ? figure_text(*d.p50.low) + " to " + figure_text(*d.p50.high) : "-";
+    table.rows.push_back({label, fmt::to_string(d.n), figure_text(d.values.front()), or_dash(d.p50.value), bounds,
+                          or_dash(d.p95.value), or_dash(d.p99.value), figure_text(d.values.back())});
+  }
+  return table;
+}
+
+}  // namespace
+
+Distribution distribution_of(std::span<const double> ascending, double unit) {
+  Distribution result;
+  result.n = static_cast<std::int64_t>(ascending.size());
+  if (ascending.empty()) return result;
+  const std::size_t last = ascending.size() - 1;
+  std::vector<std::size_t> ranks;
+  for (std::size_t step = 0; step <= kSteps; ++step) ranks.push_back(last * step / kSteps);
+  // The slowest one in a hundred is where the trouble is: it keeps its own steps.
+  for (const std::size_t tail : {200, 500, 1000, 10'000, 100'000}) ranks.push_back(last - last / tail);
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  for (const std::size_t rank : ranks) {
+    result.values.push_back(ascending[rank] * unit);
+    result.shares.push_back(static_cast<double>(rank + 1) / static_cast<double>(ascending.size()));
+  }
+  const auto quantile = [&](double q) {
+    QuantileText text;
+    if (const auto estimate = estimate_quantile_of_sorted(ascending, q)) {
+      text = {estimate->value * unit, estimate->low * unit, estimate->high * unit};
+    }
+    return text;
+  };
+  result.p50 = quantile(0.5);
+  result.p95 = quantile(0.95);
+  result.p99 = quantile(0.99);
+  return result;
+}
+
+Chart distribution_chart(std::string title, std::string_view of, std::string_view unit,
+                         std::span<const DistributionSeries> series) {
+  Chart chart;
+  chart.title = std::move(title);
+  chart.table = table_of(of, unit, series);
+  std::vector<double> ends;
+  for (const DistributionSeries& one : series) {
+    if (one.distribution.n == 0) continue;
+    ends.push_back(one.distribution.values.front());
+    ends.push_back(one.distribution.values.back());
+  }
+  if (ends.empty()) return chart;
+  chart.height = 290;
+  const PlotArea area{.left = 40, .top = 22, .right = 466, .bottom = 246};
+  const Axis x{Scale::spanning(ends, area.left, area.right), std::string(unit)};
+  const Axis y{Scale::from_zero(std::vector<double>{100}, area.bottom, area.top),
+               fmt::format("{} within that time, %", of)};
+  chart.description = fmt::format("The share of {} that took at most so many {}, a line for each of {} series.", of,
+                                  unit, series.size());
+  chart.body = draw_axes(area, x, y);
+  for (const auto& [label, look, distribution] : series) {
+    if (distribution.n == 0) continue;
+    // A step at each sample that is kept: the line never says more than the sample.
+    std::string path = fmt::format("M{:.1f} {:.1f}", x.scale.at(distribution.values.front()), area.bottom);
+    for (std::size_t i = 0; i < distribution.values.size(); ++i) {
+      path +=
+          fmt::format("H{:.1f}V{:.1f}", x.scale.at(distribution.values[i]), y.scale.at(100 * distribution.shares[i]));
+    }
+    chart.body += fmt::format("<path class=\"{}\" d=\"{}\"><title>{}</title></path>\n", line_class(look), path,
+                              chart_text(label, 60));
+    if (distribution.p50.value) chart.body += marker(x.scale.at(*distribution.p50.value), y.scale.at(50), look, label);
+    chart.legend.push_back(line_legend(label, look));
+  }
+  return chart;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,103 @@
+#include "report/chart/pareto.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/chart/axes.h"
+
+namespace secondsource {
+namespace {
+
+struct Placed {
+  const ParetoSeries* series;
+  const ParetoPoint* point;
+};
+
+/// The points that no other is better than in both, from the fastest for a user to the slowest.
+std::vector<Placed> front_of(std::vector<Placed> points) {
+  std::sort(points.begin(), points.end(), [](const Placed& a, const Placed& b) {
+    return std::pair(-a.point->tok_per_s_per_user, -a.point->tok_per_s_per_device) <
+           std::pair(-b.point->tok_per_s_per_user, -b.point->tok_per_s_per_device);
+  });
+  std::vector<Placed> front;
+  for (const Placed& placed : points) {
+    if (front.empty() || placed.point->tok_per_s_per_device > front.back().point->tok_per_s_per_device) {
+      front.push_back(placed);
+    }
+  }
+  return front;
+}
+
+TextTable table_of(std::span<const ParetoSeries> series, const std::vector<Placed>& front) {
+  TextTable table;
+  table.columns = {"series", "scenario", "tok/s per user", "tok/s per device", "on the front"};
+  table.right_aligned = {false, false, true, true, false};
+  for (const ParetoSeries& one : series) {
+    for (const ParetoPoint& point : one.points) {
+      const bool on_front = std::any_of(front.begin(), front.end(), [&](const Placed& p) { return p.point == &point; });
+      table.rows.push_back({one.label, point.scenario, figure_text(point.tok_per_s_per_user),
+                            figure_text(point.tok_per_s_per_device), on_front ? "yes" : "no"});
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
+  std::vector<Placed> all;
+  std::vector<double> xs, ys;
+  for (const ParetoSeries& one : series) {
+    for (const ParetoPoint& point : one.points) {
+      all.push_back({&one, &point});
+      xs.push_back(point.tok_per_s_per_user);
+      ys.push_back(point.tok_per_s_per_device);
+    }
+  }
+  const std::vector<Placed> front = front_of(all);
+  Chart chart;
+  chart.title = std::move(title);
+  chart.table = table_of(series, front);
+  if (all.empty()) return chart;
+  chart.height = 320;
+  const PlotArea area{.left = 52, .top = 22, .right = 466, .bottom = 274};
+  const Axis x{Scale::spanning(xs, area.left, area.right), "tokens/s for each user"};
+  const Axis y{Scale::spanning(ys, area.bottom, area.top), "output tokens/s per device"};
+  chart.description = fmt::format(
+      "Each point is one backend, variant and scenario. {} of {} points are on the front: {} gives the fastest stream "
+      "to a "
+      "user, {} the most tokens from a device.",
+      front.size(), all.size(), front.front().series->label + ", " + front.front().point->scenario,
+      front.back().series->label + ", " + front.back().point->scenario);
+  chart.body = draw_axes(area, x, y);
+  const auto path_through = [&](const auto& points, const auto& point_of) {
+    std::string path;
+    for (const auto& each : points) {
+      const ParetoPoint& point = point_of(each);
+      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x.scale.at(point.tok_per_s_per_user),
+                          y.scale.at(point.tok_per_s_per_device));
+    }
+    return path;
+  };
+  chart.body +=
+      fmt::format("<path class=\"front\" d=\"{}\"/>\n",
+                  path_through(front, [](const Placed& placed) -> const ParetoPoint& { return *placed.point; }));
+  for (const ParetoSeries& one : series) {
+    std::vector<ParetoPoint> sorted = one.points;
+    std::sort(sorted.begin(), sorted.end(),
+              [](const ParetoPoint& a, const ParetoPoint& b) { return a.tok_per_s_per_user < b.tok_per_s_per_user; });
+    chart.body += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", line_class(one.look),
+                              path_through(sorted, [](const ParetoPoint& p) -> const ParetoPoint& { return p; }));
+    for (const ParetoPoint& point : sorted) {
+      chart.body += marker(x.scale.at(point.tok_per_s_per_user), y.scale.at(point.tok_per_s_per_device), one.look,
+                           fmt::format("{}, {}: {} tokens/s for each user, {} per device", one.label, point.scenario,
+                                       figure_text(point.tok_per_s_per_user), figure_text(point.tok_per_s_per_device)));
+    }
+    chart.legend.push_back(line_legend(one.label, one.look));
+  }
+  chart.legend.push_back({"the front", "<path class=\"front\" d=\"M0 6H26\"/>"});
+  return chart;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,134 @@
+#include "report/overview.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "core/units.h"
+#include "report/chart/chart.h"
+#include "report/tables.h"
+
+namespace secondsource {
+namespace {
+
+using Cells = std::vector<const CellSummary*>;
+
+/// The cells of one backend and variant, in the order of the run.
+std::vector<Cells> groups_of(const SummarizedRun& run) {
+  std::vector<Cells> groups;
+  std::map<std::tuple<std::string, std::string, std::string>, std::size_t> index;
+  for (const CellSummary& cell : run.summary.cells) {
+    const auto [found, is_new] =
+        index.emplace(std::tuple(cell.key.bundle, cell.key.backend, cell.key.variant), groups.size());
+    if (is_new) groups.emplace_back();
+    groups[found->second].push_back(&cell);
+  }
+  return groups;
+}
+
+/// The credited cell with the best value, "VALUE (scenario)"; `better` orders values.
+template <typename Value, typename Better>
+std::string best(const Cells& cells, const Value& value_of, const Better& better) {
+  const CellSummary* winner = nullptr;
+  for (const CellSummary* cell : cells) {
+    if (!has_credit(*cell) || !value_of(*cell)) continue;
+    if (winner == nullptr || better(*value_of(*cell), *value_of(*winner))) winner = cell;
+  }
+  if (winner == nullptr) return "-";
+  return fmt::format("{} ({})", figure_text(*value_of(*winner)), winner->key.scenario);
+}
+
+std::string tokens_text(const Cells& cells) {
+  const bool wrong =
+      std::any_of(cells.begin(), cells.end(), [](const CellSummary* c) { return c->golden == "failed"; });
+  return wrong ? "WRONG TOKENS" : cells.front()->golden;
+}
+
+VerdictLine gate_line(const GateReport& gate) {
+  const bool bad = gate.count(Decision::kRegressed) > 0 || !gate.wrong_tokens.empty() || !gate.failed.empty() ||
+                   !gate.waiver_errors.empty();
+  const bool unsure = gate.count(Decision::kInconclusive) > 0 || !gate.not_comparable.empty() || gate.verdicts.empty();
+  return {bad      ? Tone::kBad
+          : unsure ? Tone::kUnsure
+                   : Tone::kGood,
+          fmt::format("Gate at {:g} %: {}", gate.threshold_percent, gate_headline(gate))};
+}
+
+}  // namespace
+
+std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, const GateReport* gate) {
+  std::vector<VerdictLine> lines;
+  if (gate != nullptr) lines.push_back(gate_line(*gate));
+  std::map<std::string, int> n_by_verdict;
+  std::map<std::string, int> n_by_status;
+  int n_groups = 0;
+  int n_cells = 0;
+  for (const SummarizedRun& run : runs) {
+    for (const Cells& cells : groups_of(run)) {
+      ++n_by_verdict[tokens_text(cells)];
+      ++n_groups;
+    }
+    for (const CellSummary& cell : run.summary.cells) {
+      ++n_by_status[cell.status];
+      ++n_cells;
+    }
+  }
+  const int n_passed = n_by_verdict["passed"];
+  if (n_by_verdict["WRONG TOKENS"] > 0) {
+    lines.push_back({Tone::kBad, fmt::format("WRONG TOKENS from {} of {} combinations of backend and variant",
+                                             n_by_verdict["WRONG TOKENS"], n_groups)});
+  } else {
+    lines.push_back(
+        {n_passed == n_groups ? Tone::kGood : Tone::kUnsure,
+         fmt::format("Tokens proven right in {} of {} combinations of backend and variant", n_passed, n_groups)});
+  }
+  const int n_complete = n_by_status["complete"];
+  std::string text = fmt::format("{} of {} cells complete", n_complete, n_cells);
+  for (const char* status : {"partial", "missing", "failed", "invalid"}) {
+    if (n_by_status[status] > 0) text += fmt::format(", {} {}", n_by_status[status], status);
+  }
+  const bool bad = n_by_status["failed"] > 0 || n_by_status["invalid"] > 0;
+  lines.push_back({bad ? Tone::kBad : n_complete == n_cells ? Tone::kGood : Tone::kUnsure, std::move(text)});
+  return lines;
+}
+
+TextTable overview_table(std::span<const SummarizedRun> runs) {
+  TextTable table;
+  table.columns = {
+      "bundle",      "backend",    "variant", "tokens", "cells complete", "most output tok/s", "TTFT p50 ms, least",
+      "$/1K, least", "peak memory"};
+  table.right_aligned = {false, false, false, false, true, true, true, true, true};
+  table.verdict_column = 3;
+  const auto more = [](double a, double b) { return a > b; };
+  const auto less = [](double a, double b) { return a < b; };
+  for (const SummarizedRun& run : runs) {
+    for (const Cells& cells : groups_of(run)) {
+      const auto n_complete =
+          std::count_if(cells.begin(), cells.end(), [](const CellSummary* c) { return c->status == "complete"; });
+      std::int64_t peak_bytes = 0;
+      for (const CellSummary* cell : cells) {
+        if (cell->memory && has_credit(*cell)) peak_bytes = std::max(peak_bytes, cell->memory->peak_bytes);
+      }
+      const CellKey& key = cells.front()->key;
+      table.rows.push_back({key.bundle, key.backend, key.variant, tokens_text(cells),
+                            fmt::format("{} of {}", n_complete, cells.size()),
+                            best(
+                                cells, [](const CellSummary& c) { return c.output_tok_per_s.value; }, more),
+                            best(
+                                cells,
+                                [](const CellSummary& c) {
+                                  const auto& ns = c.ttft_e2e_p50_ns.value;
+                                  return ns ? std::optional<double>(*ns / 1e6) : std::nullopt;
+                                },
+                                less),
+                            best(
+                                cells, [](const CellSummary& c) { return c.usd_per_1k_output; }, less),
+                            peak_bytes > 0 ? format_bytes(peak_bytes) : "-"});
+    }
+  }
+  return table;
+}
+
+}  // namespace secondsource
