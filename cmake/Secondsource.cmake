@@ -1,6 +1,7 @@
-# The three ways this project makes a target, so that every folder does it alike:
+# The ways this project makes a target, so that every folder does it alike:
 #   ss_add_library(<name> SOURCES ... DEPENDS ...)   lib/<name>   -> secondsource::<name>
 #   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so
+#   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for one that needs what may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
 
 add_library(secondsource_flags INTERFACE)
@@ -40,6 +41,26 @@ function(ss_add_backend name)
   target_link_libraries(${target} PRIVATE secondsource::backend secondsource_flags ${arg_DEPENDS})
   install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource)
   set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_BACKENDS ${target})
+endfunction()
+
+# SECONDSOURCE_WITH_<NAME>=AUTO|ON|OFF.
+function(ss_backend_option name needs)
+  string(TOUPPER SECONDSOURCE_WITH_${name} option)
+  set(${option} AUTO CACHE STRING "The ${name} backend, which needs ${needs}: AUTO, ON or OFF")
+  set_property(CACHE ${option} PROPERTY STRINGS AUTO ON OFF)
+  if(NOT ${option} MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "${option}: expected AUTO, ON or OFF, found \"${${option}}\"")
+  endif()
+endfunction()
+
+# One line at configure time, an error where the backend was asked for by ON; `secondsource backends` says it too.
+function(ss_leave_out_backend name why)
+  string(TOUPPER SECONDSOURCE_WITH_${name} option)
+  if(${option} STREQUAL "ON")
+    message(FATAL_ERROR "backend ${name}: ${why}, and ${option} is ON")
+  endif()
+  message(STATUS "backend ${name}: not built, ${why}")
+  set_property(GLOBAL APPEND_STRING PROPERTY SECONDSOURCE_BACKENDS_LEFT_OUT "{\"${name}\", \"${why}\"}, ")
 endfunction()
 
 function(ss_add_test name)

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "backend/module.h"
 #include "commands.h"
 #include "core/units.h"
+#include "secondsource_version.h"
 
 namespace secondsource {
 namespace {
@@ -122,8 +124,21 @@ std::string table_text(const std::vector<ModuleRecord>& records) {
   return text;
 }
 
+/// What this build left out is unavailable as well, and nobody else can say why.
+void add_left_out(std::vector<Module>& modules) {
+  for (const auto& [name, why] : kBackendsLeftOut) {
+    if (std::ranges::find(modules, name, &Module::name) != modules.end()) continue;
+    Module module;
+    module.name = name;
+    module.unavailable = fmt::format("not in this build: {}", why);
+    modules.push_back(std::move(module));
+  }
+  std::ranges::sort(modules, {}, &Module::name);
+}
+
 Result<ExitStatus> run_backends(const BackendsOptions& options, const CommandContext& context) {
-  const std::vector<Module> modules = load_modules(module_folders(context.program));
+  std::vector<Module> modules = load_modules(module_folders(context.program));
+  add_left_out(modules);
   const std::vector<ModuleRecord> records = inspect_modules(modules);
   SS_TRY_VOID(print(options.json ? json_text(records) : table_text(records)));
   return ExitStatus::kOk;

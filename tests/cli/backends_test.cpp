@@ -33,11 +33,11 @@ TEST_CASE("backends --json says the same for programs") {
   for (const auto& backend : answer["backends"]) {
     CAPTURE(backend.dump());
     names.push_back(backend["name"]);
-    CHECK(std::filesystem::exists(backend["path"].get<std::string>()));
     if (!backend["available"].get<bool>()) {
       CHECK_FALSE(backend["unavailable"].get<std::string>().empty());
       continue;
     }
+    CHECK(std::filesystem::exists(backend["path"].get<std::string>()));
     REQUIRE(backend["devices"].size() >= 1);
     CHECK(backend["devices"][0]["memory_bytes"].get<std::int64_t>() > 0);
     CHECK(backend["operations"]["matmul"]["supported"] == true);
@@ -47,7 +47,8 @@ TEST_CASE("backends --json says the same for programs") {
       CHECK((support["supported"] == true || !support["reason"].get<std::string>().empty()));
     }
   }
-  for (const char* name : {"cpu", "reference"}) CHECK(std::count(names.begin(), names.end(), name) == 1);
+  // onednn is in the list of every build: where it was left out, with the reason.
+  for (const char* name : {"cpu", "onednn", "reference"}) CHECK(std::count(names.begin(), names.end(), name) == 1);
 }
 
 TEST_CASE("a module that cannot be loaded is listed with the reason, and the others work") {
