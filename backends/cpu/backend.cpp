@@ -1,10 +1,8 @@
 #include "cpu/backend.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include "backend/kv.h"
-#include "backend/op_access.h"
+#include "backend/host_device.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -19,7 +17,7 @@ DeviceInfo describe_device(const Options& options) {
                        {"accumulator", "f32"},
                        {"kv_dtype", std::string(secondsource::to_string(options.kv_dtype))},
                        {"guards", options.guards ? "1" : "0"}};
-  device.memory_bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  device.memory_bytes = machine_memory_bytes();
   device.page_tokens = 32;
   device.kv_dtype = options.kv_dtype;
   device.token_buckets = {1, 4, 16, 64, 512};
@@ -44,11 +42,10 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
 }
 
 CpuBackend::CpuBackend(const Options& options)
-    : device_(describe_device(options)),
+    : HostBackend(describe_device(options)),
       eager_{.guards = options.guards},
-      pool_({.n_threads = options.n_threads, .cpus = options.cpus}),
-      queue_(device_.n_seq_slots, &account_),
-      kernels_(kernel_table(options.isa), pool_, weights_, kv_pools_, account_) {}
+      threads_({.n_threads = options.n_threads, .cpus = options.cpus}),
+      kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   if (std::holds_alternative<Route>(op) || std::holds_alternative<GroupedMatmul>(op)) {
@@ -84,55 +81,12 @@ Result<std::vector<float>> CpuBackend::unprepare_weight(WeightId id) const {
   return values;
 }
 
-Result<KvPoolId> CpuBackend::create_kv_pool(const KvSpec& spec, std::int64_t n_pages) {
-  SS_TRY_VOID(queue_.healthy());
-  SS_TRY(KvPool pool, KvPool::create(account_, spec, n_pages));
-  kv_pools_.push_back(std::move(pool));
-  return KvPoolId{static_cast<std::int32_t>(kv_pools_.size()) - 1};
-}
-
-Result<void> CpuBackend::check_pool(KvPoolId pool) const {
-  if (index_of(pool) >= 0 && static_cast<std::size_t>(index_of(pool)) < kv_pools_.size()) return {};
-  return Error{ErrorCode::kInvalidInput, fmt::format("no KV cache {}", index_of(pool))};
-}
-
-Result<void> CpuBackend::kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) {
-  SS_TRY_VOID(queue_.healthy());
-  SS_TRY_VOID(check_pool(pool));
-  return kv_pools_[static_cast<std::size_t>(index_of(pool))].copy_pages(copies);
-}
-
-Result<void> CpuBackend::kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const {
-  SS_TRY_VOID(queue_.healthy());
-  SS_TRY_VOID(check_pool(pool));
-  return kv_pools_[static_cast<std::size_t>(index_of(pool))].export_range(range, out);
-}
-
 Result<std::unique_ptr<Step>> CpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                                   Trace trace) {
-  SS_TRY_VOID(queue_.healthy());
-  SS_TRY_VOID(check_graph(graph));
-  SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));
-  SS_TRY_VOID(check_pool(pool));
-  const KvPool& kv_pool = kv_pools_[static_cast<std::size_t>(index_of(pool))];
-  SS_TRY_VOID(check_graph_cache(graph, kv_pool.spec()));
-  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
-    const auto refuse = [&](const Support& support) {
-      return Error{ErrorCode::kUnsupported, fmt::format("{}: {}", op_label(graph, i), support.reason)};
-    };
-    if (const Support support = supports(graph.ops[i], graph.values); !support.supported) return refuse(support);
-    const auto* const matmul = std::get_if<Matmul>(&graph.ops[i]);
-    if (matmul == nullptr) continue;
-    const WeightEncoding encoding = weights_.at(matmul->weight).spec.encoding;
-    if (const Support support = supports_weight(encoding, matmul->act); !support.supported) return refuse(support);
-  }
+  SS_TRY_VOID(check_compile(graph, weights_.specs(), pool));
   SS_TRY(std::unique_ptr<Step> step, make_eager_step(graph, bucket, pool, trace, kernels_, queue_, eager_));
-  SS_TRY_VOID(kernels_.reserve(graph, bucket, kv_pool));
+  SS_TRY_VOID(kernels_.reserve(graph, bucket, pools_[static_cast<std::size_t>(index_of(pool))]));
   return step;
-}
-
-Result<StepResult> CpuBackend::wait(Ticket ticket, Deadline deadline) {
-  return queue_.take(ticket, deadline);
 }
 
 }  // namespace secondsource::cpu

@@ -1,11 +1,9 @@
 #include "cpu/cpu_features.h"
 
 #include <fmt/format.h>
-#include <sys/utsname.h>
 
 #include <array>
 #include <cstddef>
-#include <fstream>
 
 #include "core/check.h"
 
@@ -88,18 +86,6 @@ const KernelTable& kernel_table(Isa isa) {
 #endif
   SS_CHECK(isa == Isa::kScalar, "kernels for another architecture");
   return kernels_scalar();
-}
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (!line.starts_with("model name")) continue;
-    const std::size_t colon = line.find(": ");
-    if (colon != std::string::npos) return line.substr(colon + 2);
-  }
-  utsname names{};
-  return uname(&names) == 0 ? names.machine : "unknown CPU";
 }
 
 }  // namespace secondsource::cpu

@@ -27,7 +27,4 @@ enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512, kAvx512Bf16 };
 /// `isa` must be usable.
 [[nodiscard]] const KernelTable& kernel_table(Isa isa);
 
-/// "AMD EPYC 9654 96-Core Processor", or the architecture where the CPU does not say.
-[[nodiscard]] std::string cpu_name();
-
 }  // namespace secondsource::cpu

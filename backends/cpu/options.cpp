@@ -4,7 +4,8 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <thread>
+
+#include "backend/host_device.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -33,13 +34,6 @@ Result<void> apply_extra(const std::string& key, const std::string& value, Optio
 
 }  // namespace
 
-int available_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 Result<Options> parse_options(const BackendOptions& options) {
   if (!options.device_id.empty() && options.device_id != "0") {
     return Error{ErrorCode::kUnavailable, fmt::format("cpu: device {}: expected 0", options.device_id)};
@@ -50,7 +44,7 @@ Result<Options> parse_options(const BackendOptions& options) {
   }
   Options parsed;
   SS_TRY(parsed.isa, choose_isa(""));
-  parsed.n_threads = options.n_threads > 0 ? options.n_threads : available_cpus();
+  parsed.n_threads = options.n_threads > 0 ? options.n_threads : n_usable_cpus();
   parsed.cpus = options.cpus;
   if (std::ranges::any_of(parsed.cpus, [](std::int32_t cpu) { return cpu < 0 || cpu >= CPU_SETSIZE; })) {
     return bad(fmt::format("expected CPU numbers in [0, {})", CPU_SETSIZE));

@@ -19,7 +19,4 @@ struct Options {
 /// Extra options: isa=NAME, kv=bf16|f32, guards=0|1. Errors: kInvalidInput, kUnavailable.
 [[nodiscard]] Result<Options> parse_options(const BackendOptions& options);
 
-/// CPUs that this process may run on.
-[[nodiscard]] int available_cpus();
-
 }  // namespace secondsource::cpu

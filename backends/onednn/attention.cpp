@@ -102,8 +102,8 @@ class TaskRunner {
   void decode(bool values, std::int32_t first_key, std::int32_t n_keys) {
     for (std::int32_t j = 0; j < n_keys; ++j) {
       const std::int64_t at = slot(first_key + j);
-      const Bf16* const from = values ? pool_.value(op_.layer, kv_head_, at) : pool_.key(op_.layer, kv_head_, at);
-      decode_bf16_row(from, 1.0F, {scratch_.keys + j * head_dim_, static_cast<std::size_t>(head_dim_)});
+      const std::span<Bf16> from = values ? pool_.value(op_.layer, kv_head_, at) : pool_.key(op_.layer, kv_head_, at);
+      decode_bf16_row(from.data(), 1.0F, {scratch_.keys + j * head_dim_, static_cast<std::size_t>(head_dim_)});
     }
   }
 
@@ -138,8 +138,8 @@ class TaskRunner {
     const std::span<float> sum(scratch_.sums + i * head_dim_, static_cast<std::size_t>(head_dim_));
     if (!by_product) {
       for (std::int32_t j = begin; j < end; ++j) {
-        row[j] =
-            dot_bf16(scratch_.queries + i * head_dim_, pool_.key(op_.layer, kv_head_, slot(first_key + j)), head_dim_);
+        const std::span<Bf16> key = pool_.key(op_.layer, kv_head_, slot(first_key + j));
+        row[j] = dot_bf16(scratch_.queries + i * head_dim_, key.data(), head_dim_);
       }
     }
     const std::span<float> visible(row + begin, static_cast<std::size_t>(end - begin));
@@ -155,7 +155,7 @@ class TaskRunner {
       return;
     }
     for (std::int32_t j = begin; j < end; ++j) {
-      add_scaled_bf16(row[j], pool_.value(op_.layer, kv_head_, slot(first_key + j)), sum);
+      add_scaled_bf16(row[j], pool_.value(op_.layer, kv_head_, slot(first_key + j)).data(), sum);
     }
   }
 

@@ -277,8 +277,8 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
       const std::size_t key_at = static_cast<std::size_t>(op.heads.n_heads + h) * head_dim;
       const std::size_t value_at = static_cast<std::size_t>(op.heads.n_heads + op.heads.n_kv_heads + h) * head_dim;
       transform(row.subspan(key_at, head_dim), op.k_norm, std::span(head).first(head_dim));
-      round_row(std::span(head).first(head_dim), cache.key(op.layer, h, slot));
-      round_row(row.subspan(value_at, head_dim), cache.value(op.layer, h, slot));
+      round_row(std::span(head).first(head_dim), cache.key(op.layer, h, slot).data());
+      round_row(row.subspan(value_at, head_dim), cache.value(op.layer, h, slot).data());
     }
   }
   return {};

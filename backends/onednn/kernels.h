@@ -7,10 +7,14 @@
 #include <vector>
 
 #include "backend/eager_step.h"
-#include "onednn/kv_pool.h"
+#include "backend/host_kv_pool.h"
+#include "core/half.h"
 #include "onednn/weights.h"
 
 namespace secondsource::onednn {
+
+/// The cache is kept in BF16.
+using KvPool = HostKvPool<Bf16>;
 
 /// Which primitive serves a product: everything it was made for.
 struct ProductKey {

@@ -44,10 +44,10 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
   const auto attend = [&](std::int64_t t) {
     for (std::int32_t head = 0; head < op.heads.n_heads; ++head) {
       const std::size_t q_at = static_cast<std::size_t>(head) * head_dim;
-      const std::size_t kv_at = static_cast<std::size_t>(head / heads_per_kv) * head_dim;
+      const std::int32_t kv_head = head / heads_per_kv;
       const std::span<const float> query = q.row(t).subspan(q_at, head_dim);
       for (std::size_t j = 0; j < slots.size(); ++j) {
-        const double product = dot(query, cache.keys(op.layer, slots[j]).subspan(kv_at, head_dim));
+        const double product = dot(query, cache.key(op.layer, kv_head, slots[j]));
         scores[j] = soft_cap(static_cast<double>(op.scale) * product, op.softcap);
       }
       const double largest = *std::ranges::max_element(scores);
@@ -57,7 +57,7 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
       for (double& score : scores) score /= total;
       std::ranges::fill(sum, 0.0);
       for (std::size_t j = 0; j < slots.size(); ++j) {
-        const std::span<const float> value = cache.values(op.layer, slots[j]).subspan(kv_at, head_dim);
+        const std::span<const float> value = cache.value(op.layer, kv_head, slots[j]);
         for (std::size_t d = 0; d < head_dim; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
       }
       // The head's query is read in full before its output is written: q may be out.

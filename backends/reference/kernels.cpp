@@ -111,8 +111,12 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
     }
     std::ranges::copy(row.subspan(q.size(), kv_width), keys.begin());
     transform(keys, op.k_norm);
-    std::ranges::copy(keys, cache.keys(op.layer, slot).begin());
-    std::ranges::copy(row.subspan(q.size() + kv_width, kv_width), cache.values(op.layer, slot).begin());
+    const std::span<const float> values = row.subspan(q.size() + kv_width, kv_width);
+    for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
+      const std::size_t at = static_cast<std::size_t>(head) * head_dim;
+      std::ranges::copy(std::span(keys).subspan(at, head_dim), cache.key(op.layer, head, slot).begin());
+      std::ranges::copy(values.subspan(at, head_dim), cache.value(op.layer, head, slot).begin());
+    }
   }
   return {};
 }

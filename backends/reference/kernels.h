@@ -5,10 +5,13 @@
 #include <vector>
 
 #include "backend/eager_step.h"
-#include "reference/kv_pool.h"
+#include "backend/host_kv_pool.h"
 #include "reference/weights.h"
 
 namespace secondsource::reference {
+
+/// The cache is kept in f32.
+using KvPool = HostKvPool<float>;
 
 /// Virtual so that tests can plant a bug in one operation and see whether a suite finds it.
 class ReferenceKernels : public HostKernels {

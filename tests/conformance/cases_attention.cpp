@@ -168,7 +168,7 @@ Case make_long_attention_case(std::uint64_t seed) {
 Case make_page_copy_case(std::uint64_t seed) {
   CaseBuilder b("kv_copy_pages", seed);
   const HeadShape heads = pick_heads(b.dice);
-  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({8, 16});
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({8, 16, 32});
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
   b.result.n_pages = 40;
   dirty_cache(b, heads);

@@ -68,8 +68,10 @@ class EnvelopeKernels final : public ReferenceKernels {
     KvPool& cache = pool(frame);
     for (const std::int32_t slot : frame.batch.kv_slots) {
       if (slot < 0) continue;
-      grid_.round_all(cache.keys(op.layer, slot));
-      grid_.round_all(cache.values(op.layer, slot));
+      for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
+        grid_.round_all(cache.key(op.layer, head, slot));
+        grid_.round_all(cache.value(op.layer, head, slot));
+      }
     }
     return {};
   }

@@ -141,8 +141,10 @@ class MutantKernels final : public ReferenceKernels {
                                                 .rows = view.rows}));
     for (const std::int32_t slot : frame.batch.kv_slots) {
       if (bug_ != Bug::kCacheTruncated || slot < 0) continue;
-      for (const std::span<float> row : {pool(frame).keys(op.layer, slot), pool(frame).values(op.layer, slot)}) {
-        std::ranges::transform(row, row.begin(), truncated_to_bf16);
+      for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
+        for (const auto row : {pool(frame).key(op.layer, head, slot), pool(frame).value(op.layer, head, slot)}) {
+          std::ranges::transform(row, row.begin(), truncated_to_bf16);
+        }
       }
     }
     return {};
@@ -218,9 +220,11 @@ class MutantKernels final : public ReferenceKernels {
       if (frame.batch.kv_lengths[seq] <= 2 * page_tokens) continue;
       const std::int32_t* const pages =
           frame.batch.block_table.data() + seq * static_cast<std::size_t>(frame.batch.max_pages_per_seq);
-      for (std::int32_t i = 0; i < page_tokens; ++i) {
-        std::ranges::swap_ranges(cache.values(layer, std::int64_t{pages[0]} * page_tokens + i),
-                                 cache.values(layer, std::int64_t{pages[1]} * page_tokens + i));
+      for (std::int32_t head = 0; head < cache.spec().n_kv_heads; ++head) {
+        for (std::int32_t i = 0; i < page_tokens; ++i) {
+          std::ranges::swap_ranges(cache.value(layer, head, std::int64_t{pages[0]} * page_tokens + i),
+                                   cache.value(layer, head, std::int64_t{pages[1]} * page_tokens + i));
+        }
       }
     }
   }
@@ -349,14 +353,14 @@ class MutantBackend final : public ReferenceBackend {
   Result<void> kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) override {
     if (bug_ != Bug::kPageCopyForgetsLastLayer) return ReferenceBackend::kv_copy_pages(pool, copies);
     KvPool& cache = pools()[static_cast<std::size_t>(index_of(pool))];
-    const std::int32_t page_tokens = cache.spec().page_tokens;
+    const std::int64_t n = std::int64_t{cache.spec().page_tokens} * cache.spec().head_dim;
     for (const PageCopy& copy : copies) {
+      const std::int64_t from = std::int64_t{copy.from_page} * cache.spec().page_tokens;
+      const std::int64_t to = std::int64_t{copy.to_page} * cache.spec().page_tokens;
       for (std::int32_t layer = 0; layer + 1 < cache.spec().n_layers; ++layer) {
-        for (std::int32_t i = 0; i < page_tokens; ++i) {
-          const std::int64_t from = copy.from_page * page_tokens + i;
-          const std::int64_t to = copy.to_page * page_tokens + i;
-          std::ranges::copy(cache.keys(layer, from), cache.keys(layer, to).begin());
-          std::ranges::copy(cache.values(layer, from), cache.values(layer, to).begin());
+        for (std::int32_t head = 0; head < cache.spec().n_kv_heads; ++head) {
+          std::copy_n(cache.key(layer, head, from).data(), n, cache.key(layer, head, to).data());
+          std::copy_n(cache.value(layer, head, from).data(), n, cache.value(layer, head, to).data());
         }
       }
     }

@@ -137,16 +137,18 @@ Result<void> MutantKernels::rotate_forks_one_back(const RopeAppend& op, const Ho
 Result<void> MutantKernels::keep_stale_values(const RopeAppend& op, const HostFrame& frame) {
   reference::KvPool& cache = pool(frame);
   const std::int32_t page_tokens = cache.spec().page_tokens;
-  std::vector<std::pair<std::int32_t, std::vector<float>>> stale;
+  std::vector<std::pair<std::span<float>, std::vector<float>>> stale;
   for (std::size_t seq = 0; seq < frame.batch.kv_lengths.size(); ++seq) {
     if (frame.batch.q_starts[seq + 1] - frame.batch.q_starts[seq] != 1) continue;
     const std::int32_t slot = frame.batch.kv_slots[index(frame.batch.q_starts[seq])];
     if (slot < 0 || slot % page_tokens != page_tokens - 1) continue;
-    const auto values = cache.values(op.layer, slot);
-    stale.emplace_back(slot, std::vector<float>(values.begin(), values.end()));
+    for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
+      const std::span<float> value = cache.value(op.layer, head, slot);
+      stale.emplace_back(value, std::vector<float>(value.begin(), value.end()));
+    }
   }
   SS_TRY_VOID(ReferenceKernels::run(op, frame));
-  for (const auto& [slot, values] : stale) std::ranges::copy(values, cache.values(op.layer, slot).begin());
+  for (const auto& [value, old] : stale) std::ranges::copy(old, value.begin());
   return {};
 }
 
@@ -188,7 +190,7 @@ Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
         std::vector<std::int64_t> slots;
         for (const std::int32_t j : visible) {
           slots.push_back(std::int64_t{table[index(j / page_tokens)]} * page_tokens + j % page_tokens);
-          const auto key = cache.keys(op.layer, slots.back()).subspan(index(kv_head * head_dim), index(head_dim));
+          const auto key = cache.key(op.layer, kv_head, slots.back());
           double product = 0.0;
           for (std::size_t d = 0; d < key.size(); ++d) {
             product += static_cast<double>(query[index(head * head_dim) + d]) * static_cast<double>(key[d]);
@@ -203,7 +205,7 @@ Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
         for (std::int64_t d = 0; d < head_dim; ++d) {
           double value = 0.0;
           for (std::size_t j = 0; j < slots.size(); ++j) {
-            value += scores[j] * static_cast<double>(cache.values(op.layer, slots[j])[index(kv_head * head_dim + d)]);
+            value += scores[j] * static_cast<double>(cache.value(op.layer, kv_head, slots[j])[index(d)]);
           }
           out(t, head * head_dim + d) = static_cast<float>(value / sum);
         }

@@ -1,20 +1,24 @@
-#include "onednn/kv_pool.h"
+#include "backend/host_kv_pool.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "backend/kv.h"
+#include "core/half.h"
 
-namespace secondsource::onednn {
+namespace secondsource {
 
-Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::int64_t n_pages) {
+template <typename T>
+Result<HostKvPool<T>> HostKvPool<T>::create(MemoryAccount& account, const KvSpec& spec, std::int64_t n_pages) {
+  constexpr DType kOwn = std::is_same_v<T, float> ? DType::kF32 : DType::kBf16;
   SS_TRY_VOID(check_kv_spec(spec, n_pages));
-  if (spec.dtype != DType::kBf16) {
+  if (spec.dtype != kOwn) {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("KV cache: onednn keeps bf16 only, found {}", to_string(spec.dtype))};
+                 fmt::format("KV cache: expected {}, found {}", to_string(kOwn), to_string(spec.dtype))};
   }
-  KvPool pool;
+  HostKvPool pool;
   pool.spec_ = spec;
   pool.n_pages_ = n_pages;
   const auto half_bytes = static_cast<std::size_t>(kv_page_bytes(spec) * n_pages / 2);
@@ -26,7 +30,8 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   return pool;
 }
 
-Result<void> KvPool::copy_pages(std::span<const PageCopy> copies) {
+template <typename T>
+Result<void> HostKvPool<T>::copy_pages(std::span<const PageCopy> copies) {
   SS_TRY_VOID(check_page_copies(copies, n_pages_));
   const std::int64_t page_values = std::int64_t{spec_.page_tokens} * spec_.head_dim;
   for (const PageCopy& copy : copies) {
@@ -34,24 +39,31 @@ Result<void> KvPool::copy_pages(std::span<const PageCopy> copies) {
     const std::int64_t to = std::int64_t{copy.to_page} * spec_.page_tokens;
     for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
       for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
-        std::copy_n(key(layer, head, from), page_values, key(layer, head, to));
-        std::copy_n(value(layer, head, from), page_values, value(layer, head, to));
+        std::copy_n(key(layer, head, from).data(), page_values, key(layer, head, to).data());
+        std::copy_n(value(layer, head, from).data(), page_values, value(layer, head, to).data());
       }
     }
   }
   return {};
 }
 
-Result<void> KvPool::export_range(const KvRange& range, std::span<float> out) const {
+template <typename T>
+Result<void> HostKvPool<T>::export_range(const KvRange& range, std::span<float> out) const {
   SS_TRY_VOID(check_kv_range(spec_, n_pages_, range, out.size()));
-  std::size_t i = 0;
+  auto to = out.begin();
   for (std::int64_t slot = range.first_slot; slot < std::int64_t{range.first_slot} + range.n_slots; ++slot) {
     for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
-      const Bf16* const from = range.values ? value(range.layer, head, slot) : key(range.layer, head, slot);
-      for (std::int32_t d = 0; d < spec_.head_dim; ++d) out[i++] = to_float(from[d]);
+      const auto from = at(range.values ? values_ : keys_, range.layer, head, slot);
+      to = std::ranges::transform(from, to, [](T stored) {
+             if constexpr (std::is_same_v<T, float>) return stored;
+             if constexpr (!std::is_same_v<T, float>) return to_float(stored);
+           }).out;
     }
   }
   return {};
 }
 
-}  // namespace secondsource::onednn
+template class HostKvPool<float>;
+template class HostKvPool<Bf16>;
+
+}  // namespace secondsource
