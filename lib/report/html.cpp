@@ -93,7 +93,9 @@ void add_pareto(Page& page, const Drawing& drawing) {
   page.paragraph(
       "Up: more tokens from a device, so cheaper ones. To the right: faster text for whoever waits for it. A line "
       "joins "
-      "the scenarios of one backend and variant; what lies on the broad grey line is beaten by nothing in both.");
+      "the batch sizes of one backend and variant; a point beside the lines was measured at an offered load, which "
+      "limits "
+      "it. What lies on the broad grey line is beaten by nothing in both.");
   std::vector<Chart> charts;
   for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
     std::vector<ParetoSeries> series;
@@ -102,7 +104,8 @@ void add_pareto(Page& page, const Drawing& drawing) {
       if (!cell.tok_per_s_per_user || !cell.tok_per_s_per_device) continue;
       auto one = std::find_if(series.begin(), series.end(), [&](const auto& s) { return s.label == drawn.label; });
       if (one == series.end()) one = series.insert(series.end(), {drawn.label, drawn.look, {}});
-      one->points.push_back({cell.key.scenario, *cell.tok_per_s_per_user, *cell.tok_per_s_per_device});
+      one->points.push_back({cell.key.scenario, cell.scenario.kind == ScenarioKind::kServer, *cell.tok_per_s_per_user,
+                             *cell.tok_per_s_per_device});
     }
     charts.push_back(pareto_chart(bundle, series));
   }
@@ -192,6 +195,9 @@ void add_memory(Page& page, const Drawing& drawing) {
 
 void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   page.section("roofline", "Roofline");
+  page.paragraph(
+      "Each point is what the steps of one kind did; the lines are what this machine does at best, measured before the "
+      "run: rising, by reading memory (dotted: a cache); level, by arithmetic.");
   std::vector<Chart> charts;
   for (const SummarizedRun& run : runs) {
     if (!run.record.limits) continue;
@@ -199,8 +205,8 @@ void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing
     for (const Drawn& drawn : drawing.cells()) {
       if (drawn.run != &run || drawn.series == nullptr) continue;
       for (const StepRate& rate : drawn.series->step_rates) {
-        points.push_back({fmt::format("{}, {}, {}", drawn.label, drawn.cell->key.scenario, rate.kind), drawn.look,
-                          rate.flops_per_byte, rate.flops_per_s});
+        points.push_back({drawn.label, drawn.cell->key.scenario + ", " + rate.kind, drawn.look, rate.flops_per_byte,
+                          rate.flops_per_s});
       }
     }
     charts.push_back(roofline_chart("run " + run.summary.run_id.substr(0, 8), *run.record.limits, points));
@@ -279,10 +285,19 @@ void add_evidence(Page& page, std::span<const SummarizedRun> runs) {
   }
 }
 
+/// "Run 0123abcd of 2026-11-20T08:00:00Z on AMD EPYC, 2 CPUs"
 std::string lead_of(std::span<const SummarizedRun> runs) {
-  if (runs.size() != 1) return fmt::format("{} runs", runs.size());
-  const RunRecord& record = runs.front().record;
-  return fmt::format("Run {} of {}, secondsource {}", record.run_id, record.started_utc, record.program_version);
+  std::string lead;
+  for (const SummarizedRun& run : runs) {
+    const auto fact = [&](std::string_view name) {
+      const auto found = std::find_if(run.record.host.begin(), run.record.host.end(),
+                                      [&](const HostFact& one) { return one.name == name; });
+      return found == run.record.host.end() ? std::string("?") : found->value.value_or("?");
+    };
+    lead += fmt::format("{}Run {} of {} on {}, {} CPUs", lead.empty() ? "" : "; ", run.record.run_id.substr(0, 8),
+                        run.record.started_utc, fact("cpu_model"), fact("logical_cpus"));
+  }
+  return lead + ".";
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ constexpr std::string_view kStyle = R"(
   --rule: #2b3138; --strong: #66707a; --tint: #1b2026; --link: #8cc4f5; --good: #6fd196; --bad: #ff8a80; --unsure: #e6b95c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans",
-  sans-serif; }
+  sans-serif; overflow-wrap: break-word; }
 header, nav, main, footer { max-width: 78rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2.5rem; }
 h1 { font-size: 1.9rem; font-weight: 600; letter-spacing: -.01em; line-height: 1.2; margin: 0 0 .4rem; }
@@ -35,18 +35,20 @@ a { color: var(--link); } a:hover { text-decoration-thickness: 2px; }
 table { border-collapse: collapse; font-size: .84rem; line-height: 1.4; }
 caption { text-align: left; padding: 0 0 .4rem; font-size: .9rem; }
 th, td { text-align: left; padding: .32rem 1rem .32rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline;
-  font-weight: 400; overflow-wrap: anywhere; min-width: 3.5rem; max-width: 32rem; }
-thead th { font-weight: 600; border-bottom: 2px solid var(--strong); vertical-align: bottom; }
+  font-weight: 400; white-space: nowrap; }
+.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; max-width: 40rem; }
+caption span { position: sticky; left: 0; display: inline-block; max-width: min(44rem, calc(100vw - 2rem)); }
+thead th { font-weight: 600; white-space: normal; border-bottom: 2px solid var(--strong); vertical-align: bottom; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tbody tr:hover { background: var(--tint); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 29rem), 1fr)); gap: 1.6rem 2.5rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr)); gap: 1.6rem 2.5rem;
   align-items: start; }
 figure { margin: 0; min-width: 0; } figcaption { font-size: .95rem; color: var(--ink); margin-bottom: .5rem;
   overflow-wrap: anywhere; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; padding: 0; margin: .3rem 0; font-size: .84rem; }
 .legend svg { width: 26px; height: 12px; margin-right: .35rem; vertical-align: baseline; }
-details { font-size: .84rem; margin: .2rem 0 .6rem; } summary { cursor: pointer; color: var(--link); width: max-content;
-  max-width: 100%; }
+details { font-size: .84rem; margin: .2rem 0 .6rem; } summary { cursor: pointer; color: var(--link); width: fit-content;
+  overflow-wrap: anywhere; }
 pre { background: var(--tint); padding: .8rem 1rem; overflow-x: auto; font: .84rem/1.5 ui-monospace, "DejaVu Sans Mono",
   monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bottom: 3rem; }
@@ -55,7 +57,8 @@ footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bott
 @page { size: A4; margin: 15mm 14mm; }
 @media print { body { font-size: 9.5pt; } nav, .skip, details { display: none; } header, main, footer { padding: 0;
   max-width: none; } header { padding-top: 0; } h2 { margin-top: 1.6rem; break-after: avoid; } h3 { break-after: avoid; }
-  table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .45rem; min-width: 0; } .scroll { overflow: visible; }
+  table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .45rem; white-space: normal; overflow-wrap: break-word; }
+  td.number { white-space: nowrap; } .wrap { min-width: 0; } .scroll { overflow: visible; }
   .figures { grid-template-columns: 1fr 1fr; gap: 1rem 1.4rem; } figure, tr, .verdict { break-inside: avoid; }
   .legend, figcaption { font-size: 8pt; } a { color: inherit; text-decoration: none; } }
 )";

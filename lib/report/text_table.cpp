@@ -37,10 +37,13 @@ std::string_view css_class_of(std::string_view verdict) {
   return "unsure";
 }
 
+constexpr std::size_t kLongCell = 40;  ///< shorter ones keep to one line
+
 std::string html_cell(const TextTable& table, std::size_t column, const std::string& text) {
   const bool heads_row = column == 0;
   std::string css_class = table.right_aligned[column] ? "number" : "";
   if (table.verdict_column == column) css_class = css_class_of(text);
+  if (css_class.empty() && text.size() > kLongCell) css_class = "wrap";
   return fmt::format("<{0}{1}>{2}</{3}>", heads_row ? "th scope=\"row\"" : "td",
                      css_class.empty() ? "" : " class=\"" + css_class + "\"", escape_markup(shown(text)),
                      heads_row ? "th" : "td");
@@ -84,7 +87,8 @@ std::string render_markdown(const TextTable& table) {
 std::string render_html(const TextTable& table, const HtmlTableOptions& options) {
   std::string out = "<table>\n";
   if (!options.caption.empty()) {
-    out += fmt::format("<caption id=\"{}\">{}</caption>\n", options.caption_id, escape_markup(shown(options.caption)));
+    out += fmt::format("<caption id=\"{}\"><span>{}</span></caption>\n", options.caption_id,
+                       escape_markup(shown(options.caption)));
   }
   out += "<thead><tr>";
   for (std::size_t i = 0; i < table.columns.size(); ++i) {

@@ -32,6 +32,11 @@ double round_up(double value) {
   return 10 * power;
 }
 
+/// Ticks are round: "0.3", not "0.30000000000000004" nor "0.300".
+std::string tick_text(double value) {
+  return fmt::format("{:.6g}", value + 0.0);  // no "-0"
+}
+
 }  // namespace
 
 Scale Scale::from_zero(std::span<const double> values, double from_px, double to_px) {
@@ -88,10 +93,11 @@ std::string draw_x_axis(const PlotArea& area, const Axis& x) {
   std::string out;
   double last_label_end = -1e9;
   for (const double tick : x.scale.ticks()) {
-    const double at = x.scale.at(tick);
+    double at = x.scale.at(tick);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", at, area.top, area.bottom);
-    const std::string label = figure_text(tick);
+    const std::string label = tick_text(tick);
     const double half_width = 4 * static_cast<double>(label.size());
+    at = std::clamp(at, half_width, kChartWidth - half_width);
     if (at - half_width < last_label_end + 4) continue;  // labels never overlap
     last_label_end = at + half_width;
     out += fmt::format("<text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", at,
@@ -108,9 +114,9 @@ std::string draw_axes(const PlotArea& area, const Axis& x, const Axis& y) {
     const double at = y.scale.at(tick);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", area.left, at, area.right);
     out += fmt::format("<text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", area.left - 6,
-                       at + 4, figure_text(tick));
+                       at + 4, tick_text(tick));
   }
-  out += fmt::format("<text x=\"0\" y=\"{:.1f}\">{}{}</text>\n", area.top - 14, escape_markup(y.title),
+  out += fmt::format("<text x=\"0\" y=\"{:.1f}\">{}{}</text>\n", area.top - 12, escape_markup(y.title),
                      y.scale.is_logarithmic() ? ", log scale" : "");
   return out + fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", area.left, area.top,
                            area.bottom, area.right);

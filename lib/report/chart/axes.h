@@ -10,7 +10,7 @@ namespace secondsource {
 /// Where the data lie inside a chart, in its own pixels.
 struct PlotArea {
   double left = 56;
-  double top = 14;
+  double top = 26;
   double right = 466;
   double bottom = 250;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/utf8.h"
 #include "report/chart/axes.h"
 
 namespace secondsource {
@@ -36,7 +37,7 @@ std::string rectangle(const Rows& rows, double from, double to, double y, std::s
   const double left = rows.x.scale.at(from);
   return fmt::format(
       "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:g}\"><title>{}</title></rect>\n",
-      css_class, left, y, rows.x.scale.at(to) - left, kBarHeight, escape_markup(tooltip));
+      css_class, left, y, rows.x.scale.at(to) - left, kBarHeight, escape_markup(shown(tooltip)));
 }
 
 }  // namespace

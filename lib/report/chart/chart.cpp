@@ -13,10 +13,11 @@ namespace {
 constexpr std::string_view kStyle = R"(
 :root, svg { --axis: #6a747e; --grid: #e6e9ed; --text: #1c2126; --quiet-text: #56606a;
   --c0: #2470b8; --c1: #d37812; --c2: #154a06; --c3: #8b5264; --c4: #a18b95; --c5: #4a0358;
-  --k0: #1f4468; --k1: #5185b4; --k2: #a9c4dc; --k3: #dde6ee; --mark: #a8201a; }
+  --k0: #1f4468; --k1: #5185b4; --k2: #a9c4dc; --k3: #dde6ee; --mark: #a8201a; --halo: #fff; }
 @media screen and (prefers-color-scheme: dark) { :root, svg { --axis: #8d97a2; --grid: #2b3138; --text: #e4e8ec;
   --quiet-text: #a5afb9; --c0: #5cb4ef; --c1: #e8954a; --c2: #84fcf5; --c3: #fae770; --c4: #ab594d; --c5: #6668c4;
-  --k0: #cfe2f3; --k1: #7fadd6; --k2: #47719a; --k3: #27405a; --mark: #ff8a80; } }
+  --k0: #cfe2f3; --k1: #7fadd6; --k2: #47719a; --k3: #27405a; --mark: #ff8a80;
+  --halo: #14171b; } }
 svg.chart { display: block; width: 100%; height: auto; }
 svg.chart text, svg.key text { font: 13px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: var(--text);
   font-variant-numeric: tabular-nums; }
@@ -29,8 +30,9 @@ svg .line { stroke: currentColor; fill: none; stroke-width: 1.8; stroke-linejoin
 svg .d1 { stroke-dasharray: 6 3; } svg .d2 { stroke-dasharray: 2 3; } svg .d3 { stroke-dasharray: 8 3 2 3; }
 svg .fill { fill: currentColor; } svg .box { fill: currentColor; stroke: var(--axis); stroke-width: .5; }
 svg .point { fill: currentColor; stroke: none; } svg .whisker { stroke: var(--text); stroke-width: 1.5; fill: none; }
-svg .front { stroke: var(--axis); stroke-width: 5; stroke-opacity: .25; fill: none; }
+svg .front { stroke: var(--axis); stroke-width: 5; stroke-opacity: .35; fill: none; }
 svg .mark { stroke: var(--mark); stroke-width: 1.5; fill: none; } svg text.mark { stroke: none; fill: var(--mark); }
+svg text.label { fill: var(--quiet-text); paint-order: stroke; stroke: var(--halo); stroke-width: 3px; }
 svg .band { fill: currentColor; opacity: .25; }
 )";
 
@@ -38,7 +40,7 @@ std::string svg_opening(const Chart& chart, std::string_view id, std::string_vie
   return fmt::format(
       "<svg class=\"chart\"{} viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-labelledby=\"{}-title {}-desc\">\n"
       "<title id=\"{}-title\">{}</title>\n<desc id=\"{}-desc\">{}</desc>\n",
-      more_attributes, chart.width, chart.height, id, id, id, escape_markup(shown(chart.title)), id,
+      more_attributes, kChartWidth, chart.height, id, id, id, escape_markup(shown(chart.title)), id,
       escape_markup(shown(chart.description, 1000)));
 }
 
@@ -54,7 +56,7 @@ std::string inline_svg(const Chart& chart, std::string_view id) {
 
 std::string standalone_svg(const Chart& chart) {
   const std::string size = fmt::format(" xmlns=\"http://www.w3.org/2000/svg\" width=\"{:g}\" height=\"{:g}\"",
-                                       chart.width * 2, chart.height * 2);
+                                       kChartWidth * 2, chart.height * 2);
   return svg_opening(chart, "chart", size) + "<style>" + std::string(kStyle) +
          "@media screen and (prefers-color-scheme: dark) { svg { background: #14171b; } }</style>\n" + chart.body +
          "</svg>\n";
@@ -77,7 +79,7 @@ std::string marker(double x, double y, SeriesLook look, std::string_view tooltip
     default:
       shape = fmt::format("M{:.1f} {:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5z", x, y - 5.5);
   }
-  const std::string title = tooltip.empty() ? "" : "<title>" + escape_markup(tooltip) + "</title>";
+  const std::string title = tooltip.empty() ? "" : "<title>" + escape_markup(shown(tooltip)) + "</title>";
   return fmt::format("<path class=\"point c{}\" d=\"{}\">{}</path>\n", look.colour % kColours, shape, title);
 }
 
@@ -113,7 +115,7 @@ std::string chart_text(std::string_view text, std::size_t max_characters) {
 std::string figure_text(double value) {
   const double size = std::abs(value);
   if (size == 0) return "0";
-  if (size >= 1e7 || size < 1e-3) return fmt::format("{:.3g}", value);
+  if (size >= 1e7 || size < 1e-3) return fmt::format("{:.2e}", value);
   const int decimals = size >= 100  ? 0
                        : size >= 10 ? 1
                        : size >= 1  ? 2

@@ -25,10 +25,11 @@ struct LegendEntry {
   std::string symbol{};  ///< the inside of an SVG of 26 x 12
 };
 
+inline constexpr double kChartWidth = 480;  ///< narrow enough for a phone; pages set charts side by side
+
 struct Chart {
   std::string title{};
   std::string description{};  ///< for those who do not see it: what is drawn, and what it shows
-  double width = 480;
   double height = 0;
   std::string body{};  ///< the inside of the <svg>; its classes are those of chart_style()
   std::vector<LegendEntry> legend{};

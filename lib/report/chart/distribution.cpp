@@ -80,7 +80,7 @@ Chart distribution_chart(std::string title, std::string_view of, std::string_vie
   }
   if (ends.empty()) return chart;
   chart.height = 290;
-  const PlotArea area{.left = 40, .top = 22, .right = 466, .bottom = 246};
+  const PlotArea area{.left = 40, .top = 26, .right = 466, .bottom = 246};
   const Axis x{Scale::spanning(ends, area.left, area.right), std::string(unit)};
   const Axis y{Scale::from_zero(std::vector<double>{100}, area.bottom, area.top),
                fmt::format("{} within that time, %", of)};

@@ -29,6 +29,35 @@ std::vector<Placed> front_of(std::vector<Placed> points) {
   return front;
 }
 
+/// Names points where there is room, and leaves the others to the tooltip and the table.
+class LabelPlaces {
+ public:
+  void avoid(double x, double y) { taken_.push_back({x - 5, y - 5, x + 5, y + 5}); }
+
+  std::string label(double x, double y, const std::string& text) {
+    const double width = 7 * static_cast<double>(std::min<std::size_t>(text.size(), kMaxCharacters));
+    for (const double left : {x + 8, x - 8 - width}) {
+      const Box box{left, y - 8, left + width, y + 7};
+      if (box.left < 55 || box.right > kChartWidth) continue;
+      if (std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return overlap(box, other); })) continue;
+      taken_.push_back(box);
+      return fmt::format("<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", left, y + 4,
+                         chart_text(text, kMaxCharacters));
+    }
+    return "";
+  }
+
+ private:
+  static constexpr std::size_t kMaxCharacters = 20;
+  struct Box {
+    double left, top, right, bottom;
+  };
+  static bool overlap(const Box& a, const Box& b) {
+    return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  }
+  std::vector<Box> taken_;
+};
+
 TextTable table_of(std::span<const ParetoSeries> series, const std::vector<Placed>& front) {
   TextTable table;
   table.columns = {"series", "scenario", "tok/s per user", "tok/s per device", "on the front"};
@@ -61,7 +90,7 @@ Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
   chart.table = table_of(series, front);
   if (all.empty()) return chart;
   chart.height = 320;
-  const PlotArea area{.left = 52, .top = 22, .right = 466, .bottom = 274};
+  const PlotArea area{.left = 52, .top = 26, .right = 466, .bottom = 274};
   const Axis x{Scale::spanning(xs, area.left, area.right), "tokens/s for each user"};
   const Axis y{Scale::spanning(ys, area.bottom, area.top), "output tokens/s per device"};
   chart.description = fmt::format(
@@ -83,16 +112,24 @@ Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
   chart.body +=
       fmt::format("<path class=\"front\" d=\"{}\"/>\n",
                   path_through(front, [](const Placed& placed) -> const ParetoPoint& { return *placed.point; }));
+  LabelPlaces labels;
+  for (const Placed& placed : all) {
+    labels.avoid(x.scale.at(placed.point->tok_per_s_per_user), y.scale.at(placed.point->tok_per_s_per_device));
+  }
   for (const ParetoSeries& one : series) {
-    std::vector<ParetoPoint> sorted = one.points;
-    std::sort(sorted.begin(), sorted.end(),
+    std::vector<ParetoPoint> curve = one.points;
+    std::erase_if(curve, [](const ParetoPoint& point) { return point.is_load_limited; });
+    std::sort(curve.begin(), curve.end(),
               [](const ParetoPoint& a, const ParetoPoint& b) { return a.tok_per_s_per_user < b.tok_per_s_per_user; });
     chart.body += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", line_class(one.look),
-                              path_through(sorted, [](const ParetoPoint& p) -> const ParetoPoint& { return p; }));
-    for (const ParetoPoint& point : sorted) {
-      chart.body += marker(x.scale.at(point.tok_per_s_per_user), y.scale.at(point.tok_per_s_per_device), one.look,
+                              path_through(curve, [](const ParetoPoint& p) -> const ParetoPoint& { return p; }));
+    for (const ParetoPoint& point : one.points) {
+      const double at_x = x.scale.at(point.tok_per_s_per_user);
+      const double at_y = y.scale.at(point.tok_per_s_per_device);
+      chart.body += marker(at_x, at_y, one.look,
                            fmt::format("{}, {}: {} tokens/s for each user, {} per device", one.label, point.scenario,
                                        figure_text(point.tok_per_s_per_user), figure_text(point.tok_per_s_per_device)));
+      chart.body += labels.label(at_x, at_y, point.scenario);
     }
     chart.legend.push_back(line_legend(one.label, one.look));
   }

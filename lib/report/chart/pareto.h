@@ -10,6 +10,7 @@ namespace secondsource {
 
 struct ParetoPoint {
   std::string scenario{};
+  bool is_load_limited = false;  ///< open loop: its throughput is what was asked for, so it lies on no curve
   double tok_per_s_per_user = 0;
   double tok_per_s_per_device = 0;
 };

@@ -25,10 +25,11 @@ std::vector<Roof> roofs_of(const RunLimits& limits) {
 
 TextTable table_of(std::span<const RooflinePoint> points) {
   TextTable table;
-  table.columns = {"steps", "operations per byte", "GFLOP/s"};
-  table.right_aligned = {false, true, true};
+  table.columns = {"series", "steps", "operations per byte", "GFLOP/s"};
+  table.right_aligned = {false, false, true, true};
   for (const RooflinePoint& point : points) {
-    table.rows.push_back({point.label, figure_text(point.flops_per_byte), figure_text(point.flops_per_s / 1e9)});
+    table.rows.push_back(
+        {point.label, point.steps, figure_text(point.flops_per_byte), figure_text(point.flops_per_s / 1e9)});
   }
   return table;
 }
@@ -42,7 +43,7 @@ Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const
   const std::vector<Roof> roofs = roofs_of(limits);
   if (points.empty() || limits.reads.empty() || roofs.empty()) return chart;
   chart.height = 320;
-  const PlotArea area{.left = 52, .top = 22, .right = 466, .bottom = 274};
+  const PlotArea area{.left = 52, .top = 26, .right = 466, .bottom = 274};
   // The largest buffer comes from memory; smaller ones from a cache.
   const ReadLimit& memory = limits.reads.back();
   const double top = std::max_element(roofs.begin(), roofs.end(), [](const Roof& a, const Roof& b) {
@@ -80,8 +81,13 @@ Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const
   }
   for (const RooflinePoint& point : points) {
     chart.body += marker(x.scale.at(point.flops_per_byte), y.scale.at(point.flops_per_s / 1e9), point.look,
-                         fmt::format("{}: {} operations per byte, {} GFLOP/s", point.label,
+                         fmt::format("{}, {}: {} operations per byte, {} GFLOP/s", point.label, point.steps,
                                      figure_text(point.flops_per_byte), figure_text(point.flops_per_s / 1e9)));
+  }
+  for (const RooflinePoint& point : points) {
+    const bool is_known = std::any_of(chart.legend.begin(), chart.legend.end(),
+                                      [&](const LegendEntry& entry) { return entry.label == point.label; });
+    if (!is_known) chart.legend.push_back({point.label, marker(13, 6, point.look, "")});
   }
   chart.description = fmt::format(
       "{} kinds of steps under the machine's measured limits: memory gives {} GB/s, the arithmetic {} GFLOP/s at most.",

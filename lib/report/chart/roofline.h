@@ -10,7 +10,8 @@
 namespace secondsource {
 
 struct RooflinePoint {
-  std::string label{};  ///< "cpu bf16, single-stream, decode"
+  std::string label{};  ///< "cpu bf16"
+  std::string steps{};  ///< "single-stream, decode"
   SeriesLook look{};
   double flops_per_byte = 0;
   double flops_per_s = 0;

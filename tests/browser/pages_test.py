@@ -1,0 +1,218 @@
+"""The pages that the program writes, in Chromium: content, order of headings, names for screen readers, the keyboard,
+light and dark, narrow screens, paper, no message in the console, no request to anywhere, and texts that attack.
+
+    python3 pages_test.py SECONDSOURCE MAKE_RUNS [--screenshots FOLDER]
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from chromium import Browser, find_chromium
+
+OPTIONS = None
+
+# Luminance contrast (WCAG 2.2, 1.4.3) of every text with what is painted behind it.
+LOW_CONTRAST = """(() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const luminance = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255).map(
+    v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const low = [];
+  for (const e of document.querySelectorAll('h1,h2,h3,p,li,td,th,caption span,a,summary,figcaption,text,footer,code')) {
+    if (!e.textContent.trim() || e.closest('details:not([open]) > :not(summary)')) continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [luminance(rgb(e.tagName === 'text' ? style.fill : style.color)), luminance(behind(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) low.push(`${e.tagName} ${e.textContent.slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return low;
+})()"""
+
+# Of every drawing: does aria-labelledby name an existing title and description?
+DRAWINGS = """[...document.querySelectorAll('svg.chart')].map(svg => ({
+  role: svg.getAttribute('role'),
+  names: svg.getAttribute('aria-labelledby').split(' ').map(id => (document.getElementById(id) || {}).textContent),
+  hasTable: !!svg.closest('figure').querySelector('details table'),
+  box: svg.getBoundingClientRect().width}))"""
+
+TABLES = """[...document.querySelectorAll('table')].map(table => ({
+  caption: table.caption && table.caption.textContent,
+  columns: [...table.querySelectorAll('thead th')].every(th => th.scope === 'col'),
+  rows: [...table.querySelectorAll('tbody tr')].every(tr => tr.cells[0].tagName === 'TH' && tr.cells[0].scope === 'row'),
+  widths: [...new Set([...table.rows].map(row => row.cells.length))].length}))"""
+
+# Drawn outside of its own box: what a reader would not see.
+CUT_OFF = """[...document.querySelectorAll('svg.chart')].flatMap(svg => { const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter(t => { const r = t.getBoundingClientRect();
+    return r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1 || r.bottom > box.bottom + 1; })
+    .map(t => t.textContent); })"""
+
+
+def program(*arguments):
+    return subprocess.run([OPTIONS.program, *map(str, arguments)], check=True, stdout=subprocess.PIPE).stdout
+
+
+class Pages(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-pages-")
+        cls.browser = Browser().__enter__()
+        cls.pages = {}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.__exit__()
+        cls.scratch.cleanup()
+
+    def report_of(self, kind):
+        """The HTML report of a made run."""
+        if kind not in self.pages:
+            folder = os.path.join(self.scratch.name, kind)
+            subprocess.run([OPTIONS.make_runs, kind, folder], check=True)
+            self.pages[kind] = folder + ".html"
+            program("report", folder, "--format", "html", "--out", self.pages[kind])
+        return self.pages[kind]
+
+    def check_page(self, page):
+        """What holds of every page."""
+        self.assertEqual(page.messages, [])
+        self.assertEqual(page.requests, [])
+        self.assertEqual(page.evaluate("document.scripts.length"), 0)
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        self.assertEqual(len(ids), len(set(ids)))
+        anchors = page.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+        self.assertTrue(all(anchor.startswith("#") and anchor[1:] in ids for anchor in anchors), anchors)
+        levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => +h.tagName[1])")
+        self.assertEqual(levels.count(1), 1)
+        self.assertTrue(all(after <= before + 1 for before, after in zip(levels, levels[1:])), levels)
+        for drawing in page.evaluate(DRAWINGS):
+            self.assertEqual(drawing["role"], "img")
+            self.assertTrue(all(drawing["names"]) and len(drawing["names"]) == 2, drawing)
+            self.assertTrue(drawing["hasTable"])
+        for table in page.evaluate(TABLES):
+            self.assertTrue(table["caption"], table)
+            self.assertTrue(table["columns"] and table["rows"], table)
+            self.assertEqual(table["widths"], 1, table)
+        self.assertEqual(page.evaluate(CUT_OFF), [])
+
+    def screenshot(self, page, name):
+        if OPTIONS.screenshots:
+            os.makedirs(OPTIONS.screenshots, exist_ok=True)
+            page.screenshot(os.path.join(OPTIONS.screenshots, name + ".png"))
+
+    def test_the_report_says_the_verdict_first_and_shows_every_chart(self):
+        page = self.browser.open(self.report_of("varied"))
+        self.check_page(page)
+        self.screenshot(page, "report-light")
+        sections = page.evaluate("[...document.querySelectorAll('main > section')].map(s => s.id)")
+        self.assertEqual(sections, ["summary", "throughput", "latency", "cost", "memory", "roofline", "timeline", "results",
+                                    "golden", "evidence"])
+        self.assertEqual(page.evaluate("[...document.querySelectorAll('.verdict.bad')].map(p => p.textContent)"),
+                         ["\u2717WRONG TOKENS from 1 of 7 combinations of backend and variant",
+                          "\u271722 of 26 cells complete, 2 partial, 1 failed, 1 invalid"])
+        for section in sections[1:7]:
+            self.assertGreater(page.evaluate(f"document.querySelectorAll('#{section} svg.chart').length"), 0, section)
+        # No credit for wrong tokens: its row has no figures, and no chart has its line.
+        row = page.evaluate("[...document.querySelectorAll('#results tbody tr')].map(r => r.innerText.split('\\t'))"
+                            ".find(r => r[1] === 'onednn' && r[2] === 'int8')")
+        self.assertEqual(row[4:], ["WRONG TOKENS"] + ["-"] * 5)
+        self.assertFalse(page.evaluate("[...document.querySelectorAll('.legend')].some(l => /onednn int8/.test(l.textContent))"))
+        # What a chart draws is what its table says: the largest batch of the fastest backend leads.
+        self.assertRegex(page.evaluate("document.querySelector('#throughput svg desc').textContent"),
+                         r"cpu \w+, single-stream gives the fastest stream to a user, cpu \w+, offline-b16 the most tokens")
+
+    def test_a_screen_reader_finds_landmarks_images_and_tables_by_name(self):
+        page = self.browser.open(self.report_of("varied"))
+        nodes = [node for node in page.accessibility_tree() if not node.get("ignored")]
+        def named(role):
+            return [node["name"]["value"] for node in nodes if node["role"]["value"] == role]
+        self.assertEqual(named("banner") + named("navigation"), ["", "Contents"])
+        self.assertEqual((len(named("main")), len(named("contentinfo"))), (1, 1))
+        images = named("image") + named("img")
+        self.assertGreater(len(images), 10)
+        self.assertTrue(all(images))
+        self.assertTrue(all(named("table")))
+        self.assertIn("Summary", named("region"))
+
+    def test_the_keyboard_reaches_the_content_and_shows_where_it_is(self):
+        page = self.browser.open(self.report_of("varied"))
+        page.press("Tab")
+        self.assertEqual(page.evaluate("document.activeElement.className"), "skip")
+        self.assertGreaterEqual(page.evaluate("document.activeElement.getBoundingClientRect().left"), 0)
+        page.press("Enter")
+        self.assertEqual(page.evaluate("document.activeElement.id"), "main")
+        seen = []
+        for _ in range(12):
+            page.press("Tab")
+            seen.append(page.evaluate("document.activeElement.tagName + ' ' + (document.activeElement.getAttribute('role') || '')"))
+            width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
+            self.assertGreaterEqual(width, 2)
+        self.assertIn("DIV region", seen)  # a wide table, to be scrolled
+        self.assertIn("SUMMARY ", seen)    # the numbers of a chart
+        page.evaluate("document.querySelector('figure summary').focus()")
+        page.press("Enter")
+        self.assertTrue(page.evaluate("document.querySelector('figure details').open"))
+
+    def test_texts_can_be_read_in_light_and_dark(self):
+        for dark in (False, True):
+            page = self.browser.open(self.report_of("varied"), dark=dark)
+            self.screenshot(page, "report-dark" if dark else "report-light")
+            self.assertEqual(page.evaluate(LOW_CONTRAST), [])
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            self.assertEqual(paper, "rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+
+    def test_a_narrow_screen_scrolls_tables_and_not_the_page(self):
+        for kind in ("varied", "hostile"):
+            page = self.browser.open(self.report_of(kind), width=320, height=640)
+            self.screenshot(page, f"{kind}-narrow")
+            self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 320)
+            self.assertEqual(page.evaluate(CUT_OFF), [])
+
+    def test_it_prints_on_a4(self):
+        for dark in (False, True):
+            page = self.browser.open(self.report_of("varied"), dark=dark)
+            pdf = page.pdf()
+            boxes = {tuple(round(float(x)) for x in box.split())
+                     for box in re.findall(rb"/MediaBox ?\[([^\]]*)\]", pdf)}
+            self.assertEqual(boxes, {(0, 0, 595, 842)})  # points: 210 x 297 mm
+            page.call("Emulation.setEmulatedMedia", {"media": "print", "features": [
+                {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+            self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
+            self.assertEqual(page.evaluate("getComputedStyle(document.querySelector('nav')).display"), "none")
+            if OPTIONS.screenshots and not dark:
+                with open(os.path.join(OPTIONS.screenshots, "report.pdf"), "wb") as file:
+                    file.write(pdf)
+
+    def test_names_that_attack_are_shown_and_do_nothing(self):
+        page = self.browser.open(self.report_of("hostile"))
+        self.screenshot(page, "hostile")
+        self.check_page(page)
+        self.assertIsNone(page.evaluate("window.hacked || null"))
+        self.assertEqual(page.evaluate("document.querySelectorAll('img, iframe, object, embed, link, form').length"), 0)
+        self.assertEqual(page.evaluate("document.styleSheets.length"), 1)
+        text = page.evaluate("document.body.textContent")
+        self.assertIn("<script>window.hacked=1</script>", text)
+        self.assertIn("\\x1b[31mred\\x07\\x01", text)
+        self.assertIn("evil\\u{202e}txt.exe", text)
+        self.assertNotRegex(text, "[\x00-\x08\x0b\x0c\x0e-\x1f\u202a-\u202e\u2066-\u2069]")
+        self.assertIn("\u2026 (100000 bytes)", text)
+        self.assertLess(max(map(len, text.split("\n"))), 20_000)
+        self.assertLess(os.path.getsize(self.report_of("hostile")), 1 << 20)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("make_runs")
+    parser.add_argument("--screenshots")
+    OPTIONS, rest = parser.parse_known_args()
+    if not find_chromium():
+        print("skipped: there is no Chromium; ./dev browser installs it")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1] + rest, verbosity=1)
