@@ -70,6 +70,14 @@ class Preparer {
     return prepare(spec);
   }
 
+  /// Has the variant the same values for this tensor as an embedding and as a matmul weight?
+  Result<bool> is_stored_alike(const std::string& name) const {
+    const DType dtype = stored(name).info.dtype.value();
+    SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, dtype));
+    SS_TRY(const WeightEncoding multiplied, encoding_of(variant_, TensorRole::kMatmul, dtype));
+    return embedded == multiplied;
+  }
+
   [[nodiscard]] std::map<WeightId, WeightExtent> take_extents() { return std::move(extents_); }
 
  private:
@@ -174,7 +182,12 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
     weights.layers.push_back(prepared);
   }
   SS_TRY(weights.final_norm, preparer.vector("final_norm", {std::string(kFinalNormTensor)}, TensorRole::kNorm));
-  SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));
+  SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
+  if (config.tied_embeddings && one_weight) {
+    weights.head = weights.embedding;  // prepared once, looked up and multiplied
+  } else {
+    SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));
+  }
   weights.extents = preparer.take_extents();
   return weights;
 }

@@ -42,7 +42,9 @@ struct ModelWeights {
   WeightId embedding{};  ///< [vocab_size, dim], looked up
   std::vector<LayerWeights> layers;
   WeightId final_norm{};  ///< [1, dim]
-  WeightId head{};        ///< [vocab_size, dim]; of tied embeddings, the same tensor in the encoding of matmul weights
+  /// [vocab_size, dim]. Tied to the embedding: that same weight where the variant stores both alike, else the tensor a
+  /// second time in the encoding of matmul weights.
+  WeightId head{};
   std::map<WeightId, WeightExtent> extents{};
 };
 
