@@ -114,10 +114,14 @@ std::vector<std::size_t> split(std::span<const double> series, const ChangePoint
   return cuts;
 }
 
-std::vector<ChangePoint> judge(std::span<const double> series, const std::vector<std::size_t>& cuts) {
+std::vector<ChangePoint> judge(std::span<const double> series, const std::vector<std::size_t>& cuts,
+                               std::size_t min_stretch) {
   std::vector<ChangePoint> points;
   for (std::size_t i = 0; i < cuts.size(); ++i) {
-    points.push_back(compare(stretch(series, cuts, i), stretch(series, cuts, i + 1), cuts[i]));
+    const std::span<const double> left = stretch(series, cuts, i);
+    const std::span<const double> right = stretch(series, cuts, i + 1);
+    points.push_back(compare(left, right, cuts[i]));
+    if (std::min(left.size(), right.size()) < min_stretch) points.back().p = 1;
   }
   return points;
 }
@@ -127,7 +131,7 @@ std::vector<ChangePoint> judge(std::span<const double> series, const std::vector
 std::vector<ChangePoint> find_change_points(std::span<const double> series, const ChangePointRule& rule) {
   std::vector<std::size_t> cuts = split(series, rule);
   while (true) {
-    const std::vector<ChangePoint> points = judge(series, cuts);
+    const std::vector<ChangePoint> points = judge(series, cuts, rule.min_stretch);
     if (points.empty()) return points;
     const auto difference = [](const ChangePoint& point) { return std::abs(point.after - point.before); };
     auto weakest = std::max_element(points.begin(), points.end(),

@@ -16,6 +16,7 @@ namespace secondsource {
 struct ChangePointRule {
   std::size_t window = 50;      ///< points of a series that are looked at together; at least 4
   double max_p = 0.001;         ///< two-sided, of the t-test between the stretches on both sides
+  std::size_t min_stretch = 1;  ///< points of a level; with more than one, a single outlier is not a level of its own
   double min_difference = 0.0;  ///< of their means; a smaller change is not reported
 };
 

@@ -86,6 +86,7 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   CHECK(has(reason([](auto& run) { run.record.backends[0].device.name = "other"; }), "device differs"));
   CHECK(has(reason([](auto& run) { run.record.backends[0].options = {{"threads", "1"}}; }), "options differ"));
   CHECK(has(reason([](auto& run) { run.record.host[0].value = "Other CPU"; }), "cpu_model"));
+  CHECK(has(reason([](auto& run) { run.record.host.push_back({"affinity_cpus", "0", ""}); }), "host affinity_cpus"));
   CHECK(has(reason([](auto& run) { run.record.method_version = 99; }), "method version"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].key.variant = "int8"; }), "no such cell"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = "unverified"; }), "unverified"));

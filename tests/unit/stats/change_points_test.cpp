@@ -67,10 +67,15 @@ TEST_CASE("a level series has no change point, nor has one too short to tell") {
   CHECK(find_change_points(std::vector<double>(60, 1.0), {}).empty());
 }
 
-TEST_CASE("a change smaller than the wanted difference is not reported, a sudden exact one is") {
+TEST_CASE("a change smaller, or a stretch shorter, than wanted is not reported; a sudden exact one is") {
   const std::vector<double> small = noisy(1, {{1, 60}, {1.03, 60}}, 0.005);
   CHECK(find_change_points(small, {}).size() == 1);
   CHECK(find_change_points(small, {.min_difference = 0.05}).empty());
+  std::vector<double> spikes = small;
+  spikes.resize(60);
+  spikes[58] = spikes[59] = 1.4;
+  CHECK(find_change_points(spikes, {}).size() == 1);
+  CHECK(find_change_points(spikes, {.min_stretch = 3}).empty());
   std::vector<double> step(30, 1.0);
   step.insert(step.end(), 30, 2.0);
   const auto found = find_change_points(step, {});

@@ -1,0 +1,132 @@
+#include "gate/operating_characteristic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include "core/random.h"
+
+namespace secondsource {
+namespace {
+
+/// Sums what `trial(i)` gives for i in [0, n_trials): GateCounts or a plain number.
+template <typename Sum, typename Trial>
+Sum sum_over_trials(std::int64_t n_trials, int n_threads, const Trial& trial) {
+  std::vector<Sum> sums(static_cast<std::size_t>(std::max(1, n_threads)));
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t worker = 0; worker < sums.size(); ++worker) {
+      threads.emplace_back([&, worker] {
+        Sum sum{};
+        for (auto i = static_cast<std::int64_t>(worker); i < n_trials; i += std::ssize(sums)) sum += trial(i);
+        sums[worker] = sum;
+      });
+    }
+  }
+  Sum total{};
+  for (const Sum& sum : sums) total += sum;
+  return total;
+}
+
+/// One gate over all cells: the columns of the rows.
+GateCounts judge_rows(const PairedGate& gate, std::span<const std::vector<double>> rows) {
+  GateCounts counts;
+  bool any_regressed = false;
+  bool all_passed = true;
+  for (std::size_t cell = 0; cell < rows.front().size(); ++cell) {
+    std::vector<double> differences;
+    for (const std::vector<double>& row : rows) differences.push_back(row[cell]);
+    const auto verdict = gate.run(differences);
+    if (!verdict) continue;
+    any_regressed = any_regressed || verdict->decision == Decision::kRegressed;
+    all_passed = all_passed && verdict->decision == Decision::kPass;
+    counts.n_pairs = std::max(counts.n_pairs, verdict->n_pairs);
+  }
+  (any_regressed ? counts.n_regressed : all_passed ? counts.n_passed : counts.n_inconclusive) = 1;
+  return counts;
+}
+
+}  // namespace
+
+void GateCounts::add(const PairedVerdict& verdict) {
+  (verdict.decision == Decision::kRegressed ? n_regressed
+   : verdict.decision == Decision::kPass    ? n_passed
+                                            : n_inconclusive) += 1;
+  n_pairs += verdict.n_pairs;
+}
+
+GateCounts& GateCounts::operator+=(const GateCounts& other) {
+  n_regressed += other.n_regressed;
+  n_passed += other.n_passed;
+  n_inconclusive += other.n_inconclusive;
+  n_pairs += other.n_pairs;
+  return *this;
+}
+
+PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::uint64_t seed) {
+  NoiseStream stream(noise, sigma, random_bits(seed, 0));
+  const std::vector<bool> candidate_first = candidate_goes_first(gate.plan(), random_bits(seed, 1));
+  std::vector<double> differences;
+  PairedVerdict verdict;
+  for (const std::int64_t look : gate.plan().looks) {
+    while (std::ssize(differences) < look) {
+      const double first = stream.next();
+      const double second = stream.next();
+      const double difference = candidate_first[differences.size()] ? first - second : second - first;
+      differences.push_back(difference + std::log1p(change));
+    }
+    verdict = gate.judge(differences);
+    if (verdict.is_final) break;
+  }
+  return verdict;
+}
+
+GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::int64_t n_trials,
+                          std::uint64_t seed, int n_threads) {
+  return sum_over_trials<GateCounts>(n_trials, n_threads, [&](std::int64_t trial) {
+    GateCounts counts;
+    counts.add(simulate_gate(gate, noise, sigma, change, random_bits(seed, static_cast<std::uint64_t>(trial))));
+    return counts;
+  });
+}
+
+std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma, std::int64_t n_cells,
+                                     std::int64_t n_families, std::uint64_t seed, int n_threads) {
+  return sum_over_trials<std::int64_t>(n_families, n_threads, [&](std::int64_t family) -> std::int64_t {
+    for (std::int64_t cell = 0; cell < n_cells; ++cell) {
+      const auto index = static_cast<std::uint64_t>(family * n_cells + cell);
+      if (simulate_gate(gate, noise, sigma, 0, random_bits(seed, index)).decision == Decision::kRegressed) return 1;
+    }
+    return 0;
+  });
+}
+
+GateCounts resample_gates(const PairedGate& gate, const PairPool& pool, Drawing drawing, double change,
+                          std::int64_t n_gates, std::uint64_t seed, int n_threads) {
+  return sum_over_trials<GateCounts>(n_gates, n_threads, [&](std::int64_t trial) {
+    RandomStream random(random_bits(seed, static_cast<std::uint64_t>(trial)));
+    PairPool rows;
+    for (std::int64_t pair = 0; pair < gate.plan().max_pairs(); ++pair) {
+      rows.push_back(pool[random.next_below(pool.size())]);
+      const bool is_swapped = drawing == Drawing::kSwapSides && random.next_below(2) == 1;
+      for (double& difference : rows.back()) difference = (is_swapped ? -difference : difference) + std::log1p(change);
+    }
+    return judge_rows(gate, rows);
+  });
+}
+
+GateCounts disjoint_gates(const PairedGate& gate, const PairPool& pool, double change) {
+  GateCounts counts;
+  const auto n_rows = static_cast<std::size_t>(gate.plan().max_pairs());
+  for (std::size_t begin = 0; begin + n_rows <= pool.size(); begin += n_rows) {
+    PairPool rows(pool.begin() + static_cast<std::ptrdiff_t>(begin),
+                  pool.begin() + static_cast<std::ptrdiff_t>(begin + n_rows));
+    for (std::vector<double>& row : rows) {
+      for (double& difference : row) difference += std::log1p(change);
+    }
+    counts += judge_rows(gate, rows);
+  }
+  return counts;
+}
+
+}  // namespace secondsource

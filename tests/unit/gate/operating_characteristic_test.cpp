@@ -1,0 +1,87 @@
+// A quick check of what docs/operating-characteristic.md shows with many more trials (`secondsource selftest gate`).
+
+#include "gate/operating_characteristic.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "support/catch.h"
+
+using namespace secondsource;
+
+namespace {
+
+constexpr std::int64_t kCells = 16;
+
+PairedGate nightly_gate() {
+  return {interleaved_rule(), nightly_plan(), kCells};
+}
+
+double standard_deviation(NoiseKind kind, double sigma) {
+  std::vector<double> draws;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    NoiseStream stream(kind, sigma, seed);
+    for (int i = 0; i < 40; ++i) draws.push_back(stream.next());
+  }
+  const double mean = std::accumulate(draws.begin(), draws.end(), 0.0) / static_cast<double>(draws.size());
+  double squares = 0;
+  for (const double draw : draws) squares += (draw - mean) * (draw - mean);
+  return std::sqrt(squares / static_cast<double>(draws.size()));
+}
+
+}  // namespace
+
+TEST_CASE("each noise model has its normal part, and its trouble on top") {
+  CHECK(standard_deviation(NoiseKind::kGaussian, 0.05) == Approx(0.05).epsilon(0.03));
+  // Half of the processes are ln 1.08 = 0.077 slower: sqrt(0.05^2 + (0.077 / 2)^2).
+  CHECK(standard_deviation(NoiseKind::kBimodal, 0.05) == Approx(0.0631).epsilon(0.03));
+  // Two normal parts of the same size.
+  CHECK(standard_deviation(NoiseKind::kAutocorrelated, 0.05) == Approx(0.0707).epsilon(0.05));
+  for (const NoiseKind kind : noise_kinds()) {
+    CAPTURE(to_string(kind));
+    CHECK(standard_deviation(kind, 0.05) > 0.048);
+  }
+}
+
+TEST_CASE("a build compared with itself does not fail, whatever the noise: none of 8 x 60 families of 16 cells") {
+  const PairedGate gate = nightly_gate();
+  for (const NoiseKind kind : noise_kinds()) {
+    CAPTURE(to_string(kind));
+    CHECK(simulate_false_families(gate, kind, 0.08, kCells, 60, 1, 2) == 0);
+  }
+}
+
+TEST_CASE("a slowdown of 15 % is found at a run noise of 8 %, and one of 25 % sooner") {
+  const PairedGate gate = nightly_gate();
+  for (const NoiseKind kind : noise_kinds()) {
+    CAPTURE(to_string(kind));
+    // 300 trials of 99.3 %: three standard errors are 1.4 %.
+    const GateCounts found = simulate_gates(gate, kind, 0.08, 0.15, 300, 2, 2);
+    CHECK(found.n_regressed >= 293);
+    CHECK(found.n_gates() == 300);
+    CHECK(simulate_gates(gate, kind, 0.08, 0.25, 300, 3, 2).n_pairs < found.n_pairs);
+  }
+}
+
+TEST_CASE("a simulation follows from its seed, on any number of threads") {
+  const PairedGate gate(interleaved_rule(), pull_request_plan(), kCells);
+  const auto counts = [&](std::uint64_t seed, int n_threads) {
+    return simulate_gates(gate, NoiseKind::kBursts, 0.08, 0.10, 100, seed, n_threads);
+  };
+  CHECK(counts(5, 1).n_regressed == counts(5, 3).n_regressed);
+  CHECK(counts(5, 1).n_pairs == counts(5, 3).n_pairs);
+  CHECK(counts(5, 1).n_pairs != counts(6, 1).n_pairs);
+}
+
+TEST_CASE("measured pairs are judged in stretches and by drawing from them, slowed as asked") {
+  const PairedGate gate(interleaved_rule(), pull_request_plan(), 2);
+  PairPool pool;
+  NoiseStream stream(NoiseKind::kGaussian, 0.03, 9);
+  for (int pair = 0; pair < 90; ++pair) pool.push_back({stream.next(), stream.next()});
+  CHECK(disjoint_gates(gate, pool, 0).n_passed == 3);  // 90 / 28
+  CHECK(disjoint_gates(gate, pool, 0.25).n_regressed == 3);
+  CHECK(resample_gates(gate, pool, Drawing::kSwapSides, 0, 50, 1, 2).n_passed == 50);
+  CHECK(resample_gates(gate, pool, Drawing::kSwapSides, 0.25, 50, 1, 2).n_regressed == 50);
+  for (std::vector<double>& row : pool) row[1] += std::log(1.25);
+  CHECK(resample_gates(gate, pool, Drawing::kKeepSides, 0, 50, 1, 2).n_regressed == 50);
+}

@@ -1,0 +1,62 @@
+#include "gate/trend.h"
+
+#include <cmath>
+
+#include "gate/noise_model.h"
+#include "support/catch.h"
+
+using namespace secondsource;
+
+namespace {
+
+/// Seconds per token of nights at these levels, `n` nights each, sittings 2 % apart.
+std::vector<double> nights(std::initializer_list<double> levels, int n, std::uint64_t seed = 1) {
+  NoiseStream noise(NoiseKind::kGaussian, 0.02, seed);
+  std::vector<double> values;
+  for (const double level : levels) {
+    for (int i = 0; i < n; ++i) values.push_back(0.010 * level * std::exp(noise.next()));
+  }
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("a change of level is found with its night and its size, better or worse") {
+  const auto changes = find_level_changes(nights({1.0, 1.08, 0.9}, 40));
+  REQUIRE(changes.size() == 2);
+  CHECK(std::abs(static_cast<double>(changes[0].night) - 40) <= 4);
+  CHECK(changes[0].change_percent == Approx(8).margin(1.5));
+  CHECK(changes[1].change_percent == Approx(-16.7).margin(1.5));
+}
+
+TEST_CASE("one bad night is not a level, and quiet nights have no change") {
+  std::vector<double> values = nights({1.0}, 60);
+  CHECK(find_level_changes(values).empty());
+  values[30] *= 1.5;
+  CHECK(find_level_changes(values).empty());
+  values.back() *= 1.5;
+  CHECK(find_level_changes(values).empty());
+}
+
+TEST_CASE("ten losses of 3 % each, none of which the gate would stop, do not pass the anchor") {
+  const GateRule rule;
+  const std::vector<double> anchor = nights({1.0}, 7, 2);
+  std::vector<double> before = anchor;
+  double level = 1.0;
+  for (int loss = 0; loss < 10; ++loss) {
+    level *= 1.03;
+    const std::vector<double> after = nights({level}, 7, 10 + static_cast<std::uint64_t>(loss));
+    CHECK(compare_with_anchor(before, after, rule, 4)->decision != Decision::kRegressed);
+    before = after;
+  }
+  const auto verdict = compare_with_anchor(anchor, before, rule, 4);
+  REQUIRE(verdict);
+  CHECK(verdict->decision == Decision::kRegressed);
+  CHECK(verdict->change_percent == Approx(34).margin(4));
+  CHECK(verdict->low_percent < verdict->change_percent);
+  CHECK(compare_with_anchor(anchor, nights({1.0}, 7, 99), rule, 4)->decision == Decision::kPass);
+}
+
+TEST_CASE("an anchor of too few nights gives no verdict") {
+  CHECK_FALSE(compare_with_anchor(nights({1.0}, 4), nights({1.0}, 9), GateRule{}, 1));
+}
