@@ -83,7 +83,7 @@ class TaskRunner {
 
  private:
   [[nodiscard]] std::int32_t position(std::int32_t i) const {
-    return batch_.positions[static_cast<std::size_t>(task_.first_token + i)];
+    return batch_.positions[static_cast<std::size_t>(std::int64_t{task_.first_token} + i)];
   }
   [[nodiscard]] std::int32_t first_visible(std::int32_t at) const {
     return op_.window > 0 ? std::max(0, at - op_.window + 1) : 0;
@@ -194,8 +194,8 @@ Result<void> check_pages(const Batch& batch, const KvPool& pool) {
 }  // namespace
 
 std::size_t attention_scratch_floats(const HeadShape& heads) {
-  return static_cast<std::size_t>((2 * kBlockQueries + kBlockKeys) * heads.head_dim + kBlockQueries * kBlockKeys +
-                                  2 * kBlockQueries);
+  return static_cast<std::size_t>((2 * kBlockQueries + kBlockKeys) * std::int64_t{heads.head_dim} +
+                                  kBlockQueries * kBlockKeys + 2 * kBlockQueries);
 }
 
 Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, int n_threads,

@@ -22,7 +22,7 @@ struct ProductKey {
   std::int32_t bias = -1;
   Epilogue epilogue = Epilogue::kNone;
   std::int64_t n_rows = 0;
-  friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
+  friend auto operator<=>(const ProductKey&, const ProductKey&) = default;  // NOLINT(modernize-use-nullptr): not one
 };
 
 /// One or two (gated: up, then gate) primitives for a fixed number of rows.
