@@ -2,73 +2,84 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "core/utf8.h"
 #include "report/text_table.h"
 
 namespace secondsource {
 namespace {
 
-enum class Outcome : std::uint8_t { kPassed, kFailed, kSkipped };
+constexpr std::size_t kMessageCharacters = 1000;
+
+/// A failure is an answer that is wrong; an error is a question that could not be put.
+enum class Outcome : std::uint8_t { kPassed, kFailure, kError, kSkipped };
+constexpr std::array<const char*, 4> kElements = {"", "failure", "error", "skipped"};
 
 struct TestCase {
-  std::string class_name;
-  std::string name;
+  std::string class_name{};
+  std::string name{};
   Outcome outcome = Outcome::kPassed;
-  std::string message;
+  std::string type{};  ///< "wrong-tokens", "invalid", "inconclusive", ...
+  std::string message{};
+
+  void ends(Outcome how, std::string why_type, std::string why) {
+    outcome = how;
+    type = std::move(why_type);
+    message = std::move(why);
+  }
 };
 
 TestCase test_case_of(const CellSummary& cell) {
-  TestCase test{"secondsource.cell." + cell.key.backend, cell.key.id(), Outcome::kPassed, ""};
-  const std::string detail = cell.notes.empty() ? cell.status : cell.notes.front();
+  TestCase test{.class_name = "secondsource.cell." + cell.key.backend, .name = cell.key.id()};
+  const std::string detail = cell.notes.empty() ? cell.status : fmt::format("{}", fmt::join(cell.notes, "; "));
   if (cell.golden == "failed") {
-    test.outcome = Outcome::kFailed;
-    test.message = "the golden check failed: wrong tokens";
+    test.ends(Outcome::kFailure, "wrong-tokens", "the golden check failed: wrong tokens");
   } else if (cell.status == "failed" || cell.status == "invalid") {
-    test.outcome = Outcome::kFailed;
-    test.message = cell.status + ": " + detail;
+    test.ends(Outcome::kError, cell.status, cell.status + ": " + detail);
   } else if (cell.status == "missing" || cell.status == "partial") {
-    test.outcome = Outcome::kSkipped;
-    test.message = cell.status;
+    test.ends(Outcome::kSkipped, cell.status, cell.status);
   } else if (cell.golden != "passed") {
-    test.outcome = Outcome::kSkipped;
-    test.message = "unverified: no independent expected outputs";
+    test.ends(Outcome::kSkipped, "unverified", "unverified: no independent expected outputs");
   }
   return test;
 }
 
 TestCase test_case_of(const GateVerdict& verdict) {
-  TestCase test{"secondsource.gate." + verdict.metric, verdict.cell.id() + " " + verdict.metric, Outcome::kPassed, ""};
+  TestCase test{.class_name = "secondsource.gate." + verdict.metric, .name = verdict.cell.id() + " " + verdict.metric};
   if (verdict.decision == Decision::kPass) return test;
-  test.message = verdict.why;
   if (!verdict.waived_by.empty()) {
-    test.outcome = Outcome::kSkipped;
-    test.message = "waived by " + verdict.waived_by + ": " + verdict.why;
+    test.ends(Outcome::kSkipped, "waived", "waived by " + verdict.waived_by + ": " + verdict.why);
+  } else if (verdict.decision == Decision::kRegressed) {
+    test.ends(Outcome::kFailure, "regressed", verdict.why);
   } else {
-    test.outcome = verdict.decision == Decision::kRegressed ? Outcome::kFailed : Outcome::kSkipped;
+    test.ends(Outcome::kSkipped, "inconclusive", "inconclusive: " + verdict.why);
   }
   return test;
 }
 
+std::string text(std::string_view unsafe) {
+  return escape_markup(shown(unsafe, kMessageCharacters));
+}
+
 void append_suite(std::string& out, const std::string& name, const std::vector<TestCase>& tests) {
-  int failures = 0;
-  int skipped = 0;
+  const auto count = [&](Outcome outcome) {
+    return std::count_if(tests.begin(), tests.end(), [&](const TestCase& test) { return test.outcome == outcome; });
+  };
+  out +=
+      fmt::format("  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n", text(name),
+                  tests.size(), count(Outcome::kFailure), count(Outcome::kError), count(Outcome::kSkipped));
   for (const TestCase& test : tests) {
-    failures += test.outcome == Outcome::kFailed;
-    skipped += test.outcome == Outcome::kSkipped;
-  }
-  out += fmt::format("  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\">\n",
-                     escape_markup(name), tests.size(), failures, skipped);
-  for (const TestCase& test : tests) {
-    out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", escape_markup(test.class_name),
-                       escape_markup(test.name));
+    out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", text(test.class_name), text(test.name));
     if (test.outcome == Outcome::kPassed) {
       out += "/>\n";
       continue;
     }
-    out += fmt::format("><{} message=\"{}\"/></testcase>\n", test.outcome == Outcome::kFailed ? "failure" : "skipped",
-                       escape_markup(test.message));
+    out += fmt::format("><{} type=\"{}\" message=\"{}\"/></testcase>\n",
+                       kElements[static_cast<std::size_t>(test.outcome)], text(test.type), text(test.message));
   }
   out += "  </testsuite>\n";
 }
@@ -85,15 +96,17 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
   if (gate != nullptr) {
     std::vector<TestCase> tests;
     for (const GateVerdict& verdict : gate->verdicts) tests.push_back(test_case_of(verdict));
-    const auto add_failures = [&](const std::vector<std::string>& reasons, const char* name) {
+    const auto add = [&](const std::vector<std::string>& reasons, Outcome outcome, const char* type) {
       for (const std::string& reason : reasons) {
-        tests.push_back({std::string("secondsource.gate.") + name, reason, Outcome::kFailed, reason});
+        TestCase test{.class_name = std::string("secondsource.gate.") + type, .name = reason};
+        test.ends(outcome, type, reason);
+        tests.push_back(std::move(test));
       }
     };
-    add_failures(gate->wrong_tokens, "wrong_tokens");
-    add_failures(gate->failed, "failed");
-    add_failures(gate->not_comparable, "not_comparable");
-    add_failures(gate->waiver_errors, "waiver");
+    add(gate->wrong_tokens, Outcome::kFailure, "wrong-tokens");
+    add(gate->failed, Outcome::kError, "failed");
+    add(gate->not_comparable, Outcome::kError, "not-comparable");
+    add(gate->waiver_errors, Outcome::kFailure, "waiver");
     append_suite(out, "gate " + gate->base_run_id + " " + gate->candidate_run_id, tests);
   }
   return out + "</testsuites>\n";

@@ -9,6 +9,8 @@
 
 namespace secondsource {
 
+/// Wrong tokens and regressions are failures; a crash, an INVALID measurement or runs that may not be compared are
+/// errors; what is unverified, partial, waived or inconclusive is skipped, with the reason. `gate` may be null.
 [[nodiscard]] std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* gate);
 
 }  // namespace secondsource

@@ -1,33 +1,115 @@
 #include "report/markdown.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/utf8.h"
+#include "report/overview.h"
 #include "report/tables.h"
 
 namespace secondsource {
 namespace {
 
-void append_notes(std::string& out, const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) out += "- " + note + "\n";
-  if (!notes.empty()) out += "\n";
-}
+constexpr std::size_t kNoteCharacters = 500;
+constexpr std::size_t kClosing = 600;  ///< bytes kept for the line that says what was left out
+
+/// Sections in the order of their weight. Each takes at most a share of what is left, so that a table of thousands of
+/// rows leaves room for the notes.
+class BoundedMarkdown {
+ public:
+  void text(const std::string& text) { out_ += text; }
+
+  void table(const std::string& heading, TextTable table, double share) {
+    const std::size_t end = out_.size() + budget(share);
+    const std::size_t n_rows = table.rows.size();
+    std::string all = render_markdown(table);
+    if (out_.size() + heading.size() + all.size() > end) {
+      put_worst_first(table);
+      while (!table.rows.empty() && out_.size() + heading.size() + all.size() > end) {
+        table.rows.resize(table.rows.size() * 9 / 10);
+        all = render_markdown(table);
+      }
+      leave_out(n_rows - table.rows.size(), "rows of \"" + heading + "\"");
+    }
+    out_ += "## " + escape_markdown(heading) + "\n\n" + all + "\n";
+  }
+
+  void list(const std::vector<std::string>& lines, double share, const std::string& what) {
+    const std::size_t end = out_.size() + budget(share);
+    std::size_t n_left_out = 0;
+    for (const std::string& line : lines) {
+      const std::string item = "- " + escape_markdown(shown(line, kNoteCharacters)) + "\n";
+      if (out_.size() + item.size() > end) {
+        ++n_left_out;
+      } else {
+        out_ += item;
+      }
+    }
+    if (!lines.empty()) out_ += "\n";
+    if (n_left_out > 0) leave_out(n_left_out, what);
+  }
+
+  std::string finish() && {
+    if (left_out_.empty()) return std::move(out_);
+    return out_ + fmt::format("Left out, to stay below {} bytes: {}. The HTML and JSON reports have all.\n",
+                              kMarkdownBytes, left_out_);
+  }
+
+ private:
+  [[nodiscard]] std::size_t budget(double share) const {
+    const std::size_t used = out_.size() + kClosing;
+    return used >= kMarkdownBytes ? 0 : static_cast<std::size_t>(share * static_cast<double>(kMarkdownBytes - used));
+  }
+  void leave_out(std::size_t n, const std::string& what) {
+    left_out_ += fmt::format("{}{} {}", left_out_.empty() ? "" : ", ", n, shown(what, 60));
+  }
+  static void put_worst_first(TextTable& table) {
+    if (!table.verdict_column) return;
+    const auto rank = [&](const std::vector<std::string>& row) { return severity_of(row[*table.verdict_column]); };
+    std::stable_sort(table.rows.begin(), table.rows.end(),
+                     [&](const auto& a, const auto& b) { return rank(a) > rank(b); });
+  }
+
+  std::string out_;
+  std::string left_out_;
+};
 
 }  // namespace
 
-std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate) {
-  std::string out = "# secondsource\n\n";
+std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate,
+                           std::span<const MarkdownSection> more) {
+  BoundedMarkdown out;
   if (gate != nullptr) {
-    out += "## Gate: " + gate_headline(*gate) + "\n\n";
-    if (!gate->verdicts.empty()) out += render_markdown(gate_table(*gate)) + "\n";
-    append_notes(out, gate_notes(*gate));
+    const std::string heading = "Gate: " + gate_headline(*gate);
+    if (gate->verdicts.empty()) {
+      out.text("## " + heading + "\n\n");
+    } else {
+      out.table(heading, gate_table(*gate), 0.5);
+    }
+    out.list(gate_notes(*gate), 0.5, "notes of the gate");
   }
-  out += "## Results\n\n" + render_markdown(results_table(runs)) + "\n";
+  for (const MarkdownSection& section : more) {
+    if (!section.table.rows.empty()) {
+      out.table(section.heading, section.table, 0.5);
+    } else if (!section.lines.empty()) {
+      out.text("## " + escape_markdown(section.heading) + "\n\n");
+    }
+    out.list(section.lines, 0.5, "lines");
+  }
+  if (runs.empty()) return std::move(out).finish();
+  std::string heading = "Results";
+  for (const VerdictLine& line : verdict_lines(runs, nullptr))
+    heading += (heading == "Results" ? ": " : "; ") + line.text;
+  out.table(heading, results_table(runs), 0.6);
+  out.list(result_notes(runs), 0.6, "notes");
   const TextTable golden = golden_table(runs);
-  if (!golden.rows.empty()) out += "## Golden pass\n\n" + render_markdown(golden) + "\n";
-  const auto notes = result_notes(runs);
-  if (!notes.empty()) out += "## Notes\n\n";
-  append_notes(out, notes);
-  out += "## Where this was measured\n\n";
-  for (const SummarizedRun& run : runs) append_notes(out, run_header(run));
-  return out;
+  if (!golden.rows.empty()) out.table("Golden pass", golden, 0.7);
+  out.text("<details><summary>Where this was measured</summary>\n\n");
+  for (const SummarizedRun& run : runs) out.list(run_header(run), 0.8, "lines on where it was measured");
+  out.text("</details>\n");
+  return std::move(out).finish();
 }
 
 }  // namespace secondsource

@@ -56,9 +56,12 @@ footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bott
   header, nav, main, footer { padding-left: .9rem; padding-right: .9rem; } }
 @page { size: A4; margin: 15mm 14mm; }
 @media print { body { font-size: 9.5pt; } nav, .skip, details { display: none; } header, main, footer { padding: 0;
-  max-width: none; } header { padding-top: 0; } h2 { margin-top: 1.6rem; break-after: avoid; } h3 { break-after: avoid; }
+  max-width: none; } header { padding-top: 0; } h1 { font-size: 17pt; } h3 { font-size: 10pt; }
+  h2 { font-size: 12pt; margin: 1.1rem 0 .3rem; padding-top: .5rem; } h2, h3, caption { break-after: avoid; }
+  p, ul { max-width: none; margin: .25rem 0 .5rem; } caption { font-size: 8pt; } .verdict { font-size: 11pt; }
   table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .45rem; white-space: normal; overflow-wrap: break-word; }
-  td.number { white-space: nowrap; } .wrap { min-width: 0; } .scroll { overflow: visible; }
+  td.number { white-space: nowrap; } .wrap { min-width: 0; } .scroll { overflow: visible; margin: .3rem 0 .8rem; }
+  tbody tr:first-child { break-before: avoid; }
   .figures { grid-template-columns: 1fr 1fr; gap: 1rem 1.4rem; } figure, tr, .verdict { break-inside: avoid; }
   .legend, figcaption { font-size: 8pt; } a { color: inherit; text-decoration: none; } }
 )";

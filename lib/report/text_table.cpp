@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdint>
 
@@ -28,21 +29,13 @@ void append_row(std::string& out, const std::vector<std::string>& cells, const T
   out += line + "\n";
 }
 
-/// The sign of a verdict is its first word.
-std::string_view css_class_of(std::string_view verdict) {
-  for (const std::string_view bad : {"WRONG TOKENS", "REGRESSED", "INVALID", "failed", "not run, failed"}) {
-    if (verdict.find(bad) != std::string_view::npos) return "bad";
-  }
-  if (verdict.starts_with("pass") && verdict.find(',') == std::string_view::npos) return "good";
-  return "unsure";
-}
-
 constexpr std::size_t kLongCell = 40;  ///< shorter ones keep to one line
 
 std::string html_cell(const TextTable& table, std::size_t column, const std::string& text) {
   const bool heads_row = column == 0;
   std::string css_class = table.right_aligned[column] ? "number" : "";
-  if (table.verdict_column == column) css_class = css_class_of(text);
+  if (table.verdict_column == column)
+    css_class = std::array{"good", "unsure", "bad"}[static_cast<std::size_t>(severity_of(text))];
   if (css_class.empty() && text.size() > kLongCell) css_class = "wrap";
   return fmt::format("<{0}{1}>{2}</{3}>", heads_row ? "th scope=\"row\"" : "td",
                      css_class.empty() ? "" : " class=\"" + css_class + "\"", escape_markup(shown(text)),
@@ -50,6 +43,15 @@ std::string html_cell(const TextTable& table, std::size_t column, const std::str
 }
 
 }  // namespace
+
+int severity_of(std::string_view verdict) {
+  if (verdict.find("waived") != std::string_view::npos) return 1;
+  for (const std::string_view bad : {"WRONG TOKENS", "REGRESSED", "INVALID", "failed"}) {
+    if (verdict.find(bad) != std::string_view::npos) return 2;
+  }
+  const bool is_good = verdict == "passed" || verdict == "pass" || verdict == "pass, improved";
+  return is_good ? 0 : 1;
+}
 
 std::string render_terminal(const TextTable& given) {
   TextTable table = given;

@@ -17,6 +17,10 @@ struct TextTable {
   std::optional<std::size_t> verdict_column{};
 };
 
+/// How bad a verdict's words are: 0 for "passed", 1 for what is open or waived, 2 for wrong, INVALID, failed,
+/// REGRESSED.
+[[nodiscard]] int severity_of(std::string_view verdict);
+
 // All three renderers show texts as printable() has them, a cell cut to 200 characters: names come from bundles,
 // prompts and endpoints.
 

@@ -89,13 +89,56 @@ TEST_CASE("JUnit counts what failed, what was skipped and why") {
   gate.verdicts.push_back(
       {.cell = cell_key("cpu"), .metric = "ttft", .decision = Decision::kRegressed, .waived_by = "W-1"});
   gate.verdicts.push_back({.cell = cell_key("cpu"), .metric = "ttft", .decision = Decision::kPass});
+  gate.verdicts.push_back(
+      {.cell = cell_key("cpu"), .metric = "ttft", .decision = Decision::kInconclusive, .why = "too noisy"});
   gate.not_comparable.emplace_back("the bundle's content differs");
   const std::string xml = write_junit({&run, 1}, &gate);
-  CHECK(contains(xml, R"(<testsuite name="run 0123456789abcdef" tests="2" failures="1" errors="0" skipped="0">)"));
-  CHECK(contains(xml, R"(tests="4" failures="2" errors="0" skipped="1">)"));
-  CHECK(contains(xml, R"(<failure message="+50 %"/>)"));
+  CHECK(contains(xml, R"(<testsuite name="run 0123456789abcdef" tests="2" failures="0" errors="1" skipped="0">)"));
+  CHECK(contains(xml, R"x(<error type="failed" message="failed: crash: signal 11 (Segmentation fault)"/>)x"));
+  CHECK(contains(xml, R"(tests="5" failures="1" errors="1" skipped="2">)"));
+  CHECK(contains(xml, R"(<failure type="regressed" message="+50 %"/>)"));
+  CHECK(contains(xml, R"(<skipped type="inconclusive" message="inconclusive: too noisy"/>)"));
   CHECK(contains(xml, "waived by W-1"));
-  CHECK(gate_headline(gate) == "1 regressed, 0 inconclusive, 1 pass, 1 waived");
+  CHECK(gate_headline(gate) == "1 regressed, 1 inconclusive, 1 pass, 1 waived");
+}
+
+TEST_CASE("Markdown begins with the gate's table, then the results, each under a heading that is its verdict") {
+  const SummarizedRun run = hand_made_run();
+  GateReport gate;
+  gate.verdicts.push_back(
+      {.cell = cell_key("cpu"), .metric = "cost", .decision = Decision::kRegressed, .why = "+50 %"});
+  const std::string text = write_markdown({&run, 1}, &gate);
+  CHECK(text.starts_with("## Gate: 1 regressed, 0 inconclusive, 0 pass, 0 waived\n\n| cell | metric |"));
+  CHECK(contains(text,
+                 "## Results: Tokens proven right in 1 of 2 combinations of backend and variant; 1 of 2 cells "
+                 "complete, 1 failed\n\n| bundle |"));
+  CHECK_FALSE(contains(text, "Left out"));
+  CHECK(write_markdown({}, &gate).find("Results") == std::string::npos);
+}
+
+TEST_CASE("Markdown stays below 64 KB whatever the input, keeps the worst rows and says what it left out") {
+  SummarizedRun run = hand_made_run();
+  const CellSummary good = run.summary.cells[0];
+  const auto [n_cells, name_length, n_notes] =
+      GENERATE(table<std::size_t, std::size_t, std::size_t>({{5'000, 10, 0}, {400, 100'000, 3}, {2, 10, 50'000}}));
+  CAPTURE(n_cells, name_length, n_notes);
+  run.summary.cells.assign(n_cells, good);
+  for (std::size_t i = 0; i < n_cells; ++i)
+    run.summary.cells[i].key.bundle = std::string(name_length, 'n') + std::to_string(i);
+  run.summary.cells.back().golden = "failed";
+  for (std::size_t i = 0; i < n_notes; ++i)
+    run.summary.cells[0].notes.push_back(std::string(300, 'x') + std::to_string(i));
+  GateReport gate;
+  for (const CellSummary& cell : run.summary.cells) {
+    gate.verdicts.push_back({.cell = cell.key, .metric = "cost", .decision = Decision::kPass});
+  }
+  gate.verdicts.back().decision = Decision::kRegressed;
+  const std::string text = write_markdown({&run, 1}, &gate);
+  CHECK(text.size() < kMarkdownBytes);
+  CHECK(contains(text, "REGRESSED"));
+  CHECK(contains(text, "WRONG TOKENS |"));
+  CHECK(contains(text, "Left out, to stay below 64000 bytes: "));
+  CHECK(contains(text, "Where this was measured"));
 }
 
 TEST_CASE("the CSV has a header and every row as many fields") {
