@@ -5,10 +5,8 @@
 #include "commands.h"
 #include "core/clock.h"
 #include "gate/compare.h"
+#include "gate_output.h"
 #include "gate_status.h"
-#include "report/junit.h"
-#include "report/markdown.h"
-#include "report/tables.h"
 
 namespace secondsource {
 namespace {
@@ -24,15 +22,6 @@ struct GateCommandOptions {
   bool allow_unverified = false;
 };
 
-std::string render(const GateReport& gate, const SummarizedRun& candidate, const std::string& format) {
-  if (format == "json") return to_json(gate);
-  if (format == "markdown") return write_markdown({&candidate, 1}, &gate);
-  if (format == "junit") return write_junit({&candidate, 1}, &gate);
-  std::string text = gate.verdicts.empty() ? "" : render_terminal(gate_table(gate)) + "\n";
-  for (const std::string& note : gate_notes(gate)) text += note + "\n";
-  return text + "gate: " + gate_headline(gate) + "\n";
-}
-
 Result<ExitStatus> run_gate(const GateCommandOptions& options) {
   GateOptions gate_options;
   gate_options.rule.threshold = options.threshold_percent / 100;
@@ -45,7 +34,7 @@ Result<ExitStatus> run_gate(const GateCommandOptions& options) {
   SS_TRY(const SummarizedRun base, read_summarized_run(options.base));
   SS_TRY(const SummarizedRun candidate, read_summarized_run(options.candidate));
   const GateReport gate = compare_runs(base, candidate, gate_options);
-  SS_TRY_VOID(print(render(gate, candidate, options.format)));
+  SS_TRY_VOID(print(render_gate({.report = gate, .header = {}, .runs = {&candidate, 1}}, options.format)));
   return most_serious(statuses_of(gate, options.allow_inconclusive));
 }
 

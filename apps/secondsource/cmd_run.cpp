@@ -41,6 +41,7 @@ struct RunOptions {
   bool dry_run = false;
   bool json = false;
   bool strict = false;
+  bool no_golden = false;
   bool allow_unverified = false;
   bool allow_inconclusive = false;
 };
@@ -57,6 +58,7 @@ void override_with(const std::vector<T>& flags, std::vector<T>& target) {
 Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings) {
   if (options.threads > 0) settings.threads = options.threads;
   if (options.strict) settings.strict = true;
+  if (options.no_golden) settings.golden = false;
   if (!options.cpus.empty()) {
     SS_TRY(settings.cpus, parse_cpu_list(options.cpus));
   }
@@ -292,6 +294,8 @@ void add_limit_flags(CLI::App& command, RunOptions& options) {
   command.add_option("--step-deadline", options.step_deadline, "A worker that does not move for so long hangs (120s)");
   command.add_option("--cell-deadline", options.cell_deadline, "One repetition that takes so long hangs (30min)");
   command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
+  command.add_flag("--no-golden", options.no_golden,
+                   "Take times without judging tokens first: such cells are unverified");
 }
 
 void add_gate_flags(CLI::App& command, RunOptions& options) {

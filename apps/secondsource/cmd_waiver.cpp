@@ -1,28 +1,57 @@
-// secondsource waiver check FILE: are the waivers well-formed, and which have expired?
+// secondsource waiver check FILE: are the waivers well-formed, has any expired, and does each fit what a gate found?
 
 #include <fmt/format.h>
 
+#include <memory>
+
 #include "commands.h"
 #include "core/clock.h"
-#include "gate/waiver.h"
+#include "core/file.h"
+#include "gate/apply_waivers.h"
+#include "report/record_json.h"
 
 namespace secondsource {
 namespace {
 
-Result<ExitStatus> check_waivers(const std::string& path) {
-  SS_TRY(const std::vector<Waiver> waivers, read_waivers(path));
-  const std::string today = utc_timestamp().substr(0, 10);
-  std::string text;
-  bool any_expired = false;
-  for (const Waiver& waiver : waivers) {
-    const bool expired = is_expired(waiver, today);
-    any_expired = any_expired || expired;
-    text += fmt::format("{}: {} {}, up to {:g} %, {}: {} ({})\n", waiver.id, expired ? "EXPIRED on" : "until",
-                        waiver.expires, waiver.ceiling_percent, waiver.owner, waiver.reason, waiver.link);
+struct WaiverOptions {
+  std::string file;
+  std::string gate;
+};
+
+/// What is not in order, against a gate's verdicts or, without one, against the calendar alone.
+Result<std::vector<std::string>> errors_of(const std::vector<Waiver>& waivers, const WaiverOptions& options,
+                                           const std::string& today) {
+  if (!options.gate.empty()) {
+    SS_TRY(const std::string text, read_file(options.gate));
+    SS_TRY(GateReport report, gate_report_from_json(text, options.gate));
+    report.waiver_errors.clear();
+    for (GateVerdict& verdict : report.verdicts) verdict.waived_by.clear();
+    apply_waivers(waivers, today, report);
+    return report.waiver_errors;
   }
-  text += fmt::format("{}: {} waivers\n", path, waivers.size());
+  std::vector<std::string> errors;
+  for (const Waiver& waiver : waivers) {
+    if (is_expired(waiver, today)) {
+      errors.push_back(fmt::format("waiver {}: expired on {}", waiver.id, waiver.expires));
+    }
+  }
+  return errors;
+}
+
+Result<ExitStatus> check_waivers(const WaiverOptions& options) {
+  SS_TRY(const std::vector<Waiver> waivers, read_waivers(options.file));
+  const std::string today = utc_timestamp().substr(0, 10);
+  SS_TRY(const std::vector<std::string> errors, errors_of(waivers, options, today));
+  std::string text;
+  for (const Waiver& waiver : waivers) {
+    text += fmt::format("{}: {} {}, up to {:g} %, {}: {} ({})\n", waiver.id,
+                        is_expired(waiver, today) ? "EXPIRED on" : "until", waiver.expires, waiver.ceiling_percent,
+                        waiver.owner, waiver.reason, waiver.link);
+  }
+  for (const std::string& error : errors) text += error + "\n";
+  text += fmt::format("{}: {} waivers, {} not in order\n", options.file, waivers.size(), errors.size());
   SS_TRY_VOID(print(text));
-  return any_expired ? ExitStatus::kBadInput : ExitStatus::kOk;
+  return errors.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 
 }  // namespace
@@ -30,14 +59,18 @@ Result<ExitStatus> check_waivers(const std::string& path) {
 void add_waiver_command(CLI::App& app, CommandAction& action) {
   CLI::App* command = app.add_subcommand("waiver", "Accepted regressions");
   command->require_subcommand(1);
-  CLI::App* check = command->add_subcommand("check", "Is the file well-formed, and is any waiver out of date?");
-  auto path = std::make_shared<std::string>();
-  check->add_option("file", *path, "YAML file with waivers")->required();
+  CLI::App* check = command->add_subcommand("check", "Is the file well-formed, and is every waiver in order?");
+  auto options = std::make_shared<WaiverOptions>();
+  check->add_option("file", options->file, "YAML file with waivers")->required();
+  check->add_option(
+      "--gate", options->gate,
+      "A gate's JSON (gate --format json, or gate.json of ab): also finds waivers that are exceeded, match "
+      "no cell, or cover a cell twice");
   check->footer(
-      "Ends with 2 when the file is malformed or a waiver has expired.\nExample: secondsource waiver check "
-      "waivers.yaml");
+      "Ends with 2 when the file is malformed or a waiver is not in order.\nExample: secondsource waiver check "
+      "waivers.yaml --gate gate.json");
+  check->callback([options, &action] { action = [options](CommandContext&) { return check_waivers(*options); }; });
   command->footer("Example: secondsource waiver check waivers.yaml");
-  check->callback([path, &action] { action = [path](CommandContext&) { return check_waivers(*path); }; });
 }
 
 }  // namespace secondsource

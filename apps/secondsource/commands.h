@@ -7,6 +7,7 @@ namespace secondsource {
 
 // Each adds its subcommand to `app` and, when that subcommand is the one parsed, stores its work in `action`.
 
+void add_ab_command(CLI::App& app, CommandAction& action);
 void add_backends_command(CLI::App& app, CommandAction& action);
 void add_bundle_command(CLI::App& app, CommandAction& action);
 void add_cache_command(CLI::App& app, CommandAction& action);
@@ -17,7 +18,9 @@ void add_generate_command(CLI::App& app, CommandAction& action);
 void add_inspect_command(CLI::App& app, CommandAction& action);
 void add_prices_command(CLI::App& app, CommandAction& action);
 void add_report_command(CLI::App& app, CommandAction& action);
+void add_profile_command(CLI::App& app, CommandAction& action);
 void add_run_command(CLI::App& app, CommandAction& action);
+void add_selftest_command(CLI::App& app, CommandAction& action);
 void add_tokenize_command(CLI::App& app, CommandAction& action);
 void add_waiver_command(CLI::App& app, CommandAction& action);
 void add_worker_command(CLI::App& app, CommandAction& action);

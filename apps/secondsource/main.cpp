@@ -41,6 +41,7 @@ std::filesystem::path path_of_this_program(const char* argv0) {
 
 /// In the order of `--help`.
 void add_commands(CLI::App& app, CommandAction& action) {
+  add_ab_command(app, action);
   add_backends_command(app, action);
   add_bundle_command(app, action);
   add_cache_command(app, action);
@@ -51,7 +52,9 @@ void add_commands(CLI::App& app, CommandAction& action) {
   add_inspect_command(app, action);
   add_prices_command(app, action);
   add_report_command(app, action);
+  add_profile_command(app, action);
   add_run_command(app, action);
+  add_selftest_command(app, action);
   add_tokenize_command(app, action);
   add_waiver_command(app, action);
   add_worker_command(app, action);

@@ -14,14 +14,14 @@ constexpr double kStepOverheadS = 2e-4;
 constexpr double kTypicalPromptTokens = 150;
 constexpr double kWarmUpShare = 0.2;
 
+}  // namespace
+
 double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
   if (variant.starts_with("int8")) return 1;
   if (variant == "int4") return 0.56;
   return 2;
 }
-
-}  // namespace
 
 ModelSize model_size(const ModelConfig& config) {
   const std::int64_t attention = config.dim * (2 * config.q_dim() + 2 * config.kv_dim());

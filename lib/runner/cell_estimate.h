@@ -15,6 +15,9 @@ struct ModelSize {
 };
 [[nodiscard]] ModelSize model_size(const ModelConfig& config);
 
+/// Of a matmul weight, scales included.
+[[nodiscard]] double bytes_per_weight(std::string_view variant);
+
 /// All repetitions with their warm-up. `n_units`: CPUs; `is_slow`: the oracle's plain loops.
 [[nodiscard]] double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::string_view variant,
                                       double n_units, bool is_slow, double cell_budget_s);

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "core/file.h"
 #include "core/result.h"
 #include "report/record_json.h"
 #include "report/records.h"
+#include "runner/line_writer.h"
 
 namespace secondsource {
 
@@ -39,13 +39,8 @@ class JournalWriter {
   Result<void> append(std::span<const JournalLine> lines);
 
  private:
-  JournalWriter(FileDescriptor descriptor, std::filesystem::path path, std::int64_t n_bytes)
-      : descriptor_(std::move(descriptor)), path_(std::move(path)), n_bytes_(n_bytes) {}
-  Result<void> write_line(const std::string& line);
-
-  FileDescriptor descriptor_;
-  std::filesystem::path path_;
-  std::int64_t n_bytes_ = 0;
+  explicit JournalWriter(LineWriter lines) : lines_(std::move(lines)) {}
+  LineWriter lines_;
 };
 
 }  // namespace secondsource

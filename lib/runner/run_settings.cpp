@@ -39,7 +39,8 @@ std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& set
           {"cell_budget_s", fmt::format("{}", settings.cell_budget_s)},
           {"oracle", settings.oracle},
           {"named_backends", fmt::format("{}", fmt::join(settings.named_backends, ","))},
-          {"strict", settings.strict ? "true" : "false"}};
+          {"strict", settings.strict ? "true" : "false"},
+          {"golden", settings.golden ? "true" : "false"}};
 }
 
 Result<RunSettings> run_settings_from(const std::vector<std::pair<std::string, std::string>>& pairs,
@@ -68,6 +69,8 @@ Result<RunSettings> run_settings_from(const std::vector<std::pair<std::string, s
       for (const std::string_view backend : split(value, ',')) settings.named_backends.emplace_back(backend);
     } else if (key == "strict") {
       settings.strict = value == "true";
+    } else if (key == "golden") {
+      settings.golden = value == "true";
     } else {
       good = false;
     }

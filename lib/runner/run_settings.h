@@ -22,6 +22,7 @@ struct RunSettings {
   std::string oracle;         ///< backend that answers where a bundle has no expected outputs; empty: none
   std::vector<std::string> named_backends;  ///< by --backend or --require: their absence is a failure
   bool strict = false;
+  bool golden = true;  ///< off: times without judging tokens, which nobody may take for a verified run
   friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 

@@ -94,7 +94,7 @@ class Session {
         weight_skipped_ += weight_of(*cell) * cell->repetitions;
       }
     }
-    const bool needs_golden = !finished_.has_golden(stint.id);
+    const bool needs_golden = settings_.golden && !finished_.has_golden(stint.id);
     if (finished_.has_failed(stint.id) || (open.empty() && !needs_golden)) return {};
     golden_needed_ = needs_golden;
     int n_failures = 0;
@@ -350,8 +350,8 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
     if (const auto* repetition = std::get_if<Repetition>(&line)) {
       for (const CheckRecord& check : repetition->checks) {
         if (check.outcome != CheckOutcome::kInvalid) continue;
-        health.invalid.push_back(
-            fmt::format("{} repetition {}: {}: {}", repetition->cell, repetition->repetition, check.name, check.detail));
+        health.invalid.push_back(fmt::format("{} repetition {}: {}: {}", repetition->cell, repetition->repetition,
+                                             check.name, check.detail));
       }
     }
   }

@@ -31,6 +31,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"systems", {"core", "stats", "backend", "bundle", "tokenizer", "engine", "measure", "report"}},
     {"runner",
      {"core", "stats", "backend", "bundle", "tokenizer", "engine", "measure", "systems", "report", "cost", "gate"}},
+    {"ab", {"core", "stats", "bundle", "report", "gate", "measure", "runner"}},
 };
 
 struct Include {

@@ -1,0 +1,211 @@
+// secondsource ab: two builds, revisions or settings, in randomised interleaved pairs of fresh processes; the verdict.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "ab/ab_plan.h"
+#include "ab/ab_report.h"
+#include "ab/ab_session.h"
+#include "ab/attribution.h"
+#include "ab/revision.h"
+#include "commands.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "gate/loss_table.h"
+#include "gate/sarif.h"
+#include "gate_output.h"
+#include "gate_status.h"
+
+namespace secondsource {
+namespace {
+
+// Plain loops with f64 sums: slow by design.
+constexpr const char* kOracle = "reference";
+
+struct AbOptions {
+  std::string bundle;
+  std::string base, candidate, base_args, candidate_args;
+  std::string build, program = "build/release/bin/secondsource", work, repository = ".";
+  std::string timed_bundle, suite = "smoke", plan = "pull-request", budget = "1s";
+  std::vector<std::string> backends, variants, scenarios = {"single-stream@128/16"};
+  std::int64_t max_pairs = 0;
+  double threshold_percent = 10;
+  std::uint64_t seed = 1;
+  std::string out, resume, waivers, format = "table", sarif, source_root = ".";
+  bool allow_unverified = false;
+  bool allow_inconclusive = false;
+  bool no_attribution = false;
+};
+
+PairPlan pair_plan(const AbOptions& options) {
+  if (options.max_pairs > 0) return plan_up_to(options.max_pairs);
+  return options.plan == "nightly" ? nightly_plan() : pull_request_plan();
+}
+
+/// A program as it is given, or a revision that is built first.
+Result<ArmRecord> arm_of(const std::string& name, const std::string& what, const std::string& arguments,
+                         const AbOptions& options, CommandContext& context) {
+  ArmRecord arm{.name = name, .program = what};
+  for (const std::string& word : CLI::detail::split_up(arguments)) arm.arguments.push_back(word);
+  if (what.empty()) {
+    arm.program = context.program.string();
+  } else if (!options.build.empty()) {
+    SS_TRY(const BuiltRevision built, build_revision({.repository = std::filesystem::absolute(options.repository),
+                                                      .revision = what,
+                                                      .command = options.build,
+                                                      .program = options.program,
+                                                      .work = options.work},
+                                                     context.progress, context.interrupt));
+    arm.program = built.program.string();
+    arm.revision = built.commit;
+  }
+  return arm;
+}
+
+Result<AbRequest> request_of(const AbOptions& options, CommandContext& context) {
+  if (options.bundle.empty()) return Error{ErrorCode::kInvalidInput, "ab: expected a bundle, or --resume"};
+  if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
+    return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
+  }
+  AbRequest request;
+  SS_TRY(request.base, arm_of("base", options.base, options.base_args, options, context));
+  SS_TRY(request.candidate, arm_of("candidate", options.candidate, options.candidate_args, options, context));
+  request.bundle = options.bundle;
+  request.timed_bundle = options.timed_bundle;
+  request.backends = options.backends;
+  request.variants = options.variants;
+  request.scenarios = options.scenarios;
+  request.suite = options.suite;
+  request.oracle = kOracle;
+  request.plan = pair_plan(options);
+  request.threshold_percent = options.threshold_percent;
+  request.cell_budget = options.budget;
+  request.seed = options.seed;
+  request.allow_unverified = options.allow_unverified;
+  request.command = context.arguments;
+  return request;
+}
+
+Result<AbDirectory> begin(const AbOptions& options, CommandContext& context) {
+  SS_TRY(const AbRequest request, request_of(options, context));
+  std::filesystem::path folder = options.out;
+  if (folder.empty()) {
+    std::string stamp = utc_timestamp();
+    std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
+    folder = std::filesystem::path("runs") / ("ab-" + stamp);
+  }
+  SS_TRY(AbRecord record, plan_ab(request, folder, context.progress, context.interrupt));
+  return AbDirectory::create(folder, std::move(record));
+}
+
+Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
+  if (!options.bundle.empty() || !options.base.empty() || !options.candidate.empty() || !options.out.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 "--resume: the plan is the one in ab.json; expected no bundle, --base, --cand or --out beside it"};
+  }
+  SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
+  SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
+  return AbDirectory::resume(options.resume);
+}
+
+Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
+  std::vector<Waiver> waivers;
+  if (!options.waivers.empty()) {
+    SS_TRY(waivers, read_waivers(options.waivers));
+  }
+  std::optional<AbDirectory> directory;
+  if (options.resume.empty()) {
+    SS_TRY(directory, begin(options, context));
+  } else {
+    SS_TRY(directory, go_on(options, context));
+  }
+  const Result<void> done = run_pairs(*directory, {}, context.progress, context.interrupt);
+  if (!done) {
+    context.progress.note(
+        fmt::format("what was measured is kept; to go on: secondsource ab --resume {}", directory->folder().string()));
+    return done.error();
+  }
+  GateReport report = report_of(directory->record(), directory->lines(), waivers, utc_timestamp().substr(0, 10));
+  if (!options.no_attribution) {
+    SS_TRY(report.losses,
+           attribute_losses(*directory, report, options.source_root, context.progress, context.interrupt));
+  }
+  for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
+  SS_TRY_VOID(write_file(directory->folder() / "gate.json", to_json(report)));
+  if (!options.sarif.empty()) SS_TRY_VOID(write_file(options.sarif, write_sarif(report)));
+  const GateOutput output{.report = report, .header = ab_header(directory->record(), directory->lines()), .runs = {}};
+  SS_TRY_VOID(print(render_gate(output, options.format)));
+  context.progress.note(fmt::format("comparison: {}", directory->folder().string()));
+  return most_serious(statuses_of(report, options.allow_inconclusive));
+}
+
+void add_what_flags(CLI::App& command, AbOptions& options) {
+  command.add_option("bundle", options.bundle, "Bundle whose golden prompts judge the tokens of both sides");
+  command.add_option("--base", options.base, "Program of the base (default: this one), or with --build a revision");
+  command.add_option("--cand", options.candidate, "Program of the candidate (default: this one), or a revision");
+  command.add_option("--base-args", options.base_args, "Flags of `run` for the base alone: the setting under test");
+  command.add_option("--cand-args", options.candidate_args, "The same for the candidate");
+  command.add_option("--build", options.build, "Build both revisions with this command, in worktrees");
+  command.add_option("--program", options.program, "What the build leaves behind")->capture_default_str();
+  command.add_option("--repo", options.repository, "Checkout whose revisions are meant")->capture_default_str();
+  command.add_option("--work", options.work, "Folder of the worktrees (default: in the cache folder)");
+  command.add_option(
+      "--timed-bundle", options.timed_bundle,
+      "Bundle to take times on (default: the bundle, or a synthesised one where it would fit the cache)");
+  command.add_option("--backend", options.backends, "Backends (default: all that the base has available)")
+      ->delimiter(',');
+  command.add_option("--variant", options.variants, "Variants (default: bf16 and int8)")->delimiter(',');
+  command.add_option("--scenario", options.scenarios, "As for `run`, each with one batch or rate")
+      ->delimiter(',')
+      ->capture_default_str();
+  command.add_option("--suite", options.suite, "Tag of the golden prompts")->capture_default_str();
+}
+
+void add_how_flags(CLI::App& command, AbOptions& options) {
+  command.add_option("--plan", options.plan, "pull-request (28 pairs at most) or nightly (96)")
+      ->check(CLI::IsMember({"pull-request", "nightly"}))
+      ->capture_default_str();
+  command.add_option("--max-pairs", options.max_pairs, "Planned maximum, instead of --plan")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{400}));
+  command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process")
+      ->capture_default_str();
+  command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
+      ->check(CLI::Range(0.1, 1000.0))
+      ->capture_default_str();
+  command.add_option("--seed", options.seed, "Decides who goes first, and the prompts")->capture_default_str();
+  command.add_option("--out", options.out, "Folder of the comparison (default: runs/ab-TIME)");
+  command.add_option("--resume", options.resume, "Go on with an interrupted comparison");
+  command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
+  command.add_option("--format", options.format, "table, markdown, json or junit")
+      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->capture_default_str();
+  command.add_option("--sarif", options.sarif, "Also write regressions with their kernels as SARIF 2.1.0 to this file");
+  command.add_option("--source", options.source_root, "Checkout in which kernels are looked up for --sarif")
+      ->capture_default_str();
+  command.add_flag("--no-attribution", options.no_attribution, "Do not measure which operation a regression is in");
+  command.add_flag("--allow-unverified", options.allow_unverified, "Also judge bundles without expected outputs");
+  command.add_flag("--allow-inconclusive", options.allow_inconclusive, "Inconclusive ends with status 0");
+}
+
+}  // namespace
+
+void add_ab_command(CLI::App& app, CommandAction& action) {
+  auto options = std::make_shared<AbOptions>();
+  CLI::App* command = app.add_subcommand("ab", "Two builds, revisions or settings in interleaved pairs: the verdict");
+  add_what_flags(*command, *options);
+  add_how_flags(*command, *options);
+  command->footer(
+      "Ends with 0 (pass or waived), 1 (regressed), 3 (wrong tokens), 4 (a backend failed), 5 (inconclusive),\n"
+      "6 (not comparable). docs/gate.md has the rule.\n"
+      "Two revisions: secondsource ab --base main --cand HEAD --build './dev build' bundles/default\n"
+      "Two settings: secondsource ab --cand-args '--threads 1' bundles/default\n"
+      "Example: secondsource ab --base old/secondsource --cand new/secondsource bundles/default --format markdown");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_ab(*options, context); }; });
+}
+
+}  // namespace secondsource

@@ -1,0 +1,140 @@
+// secondsource selftest gate: how often the gate is right, by simulation and on pairs of this machine.
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "ab/ab_plan.h"
+#include "ab/ab_session.h"
+#include "ab/pair_series.h"
+#include "commands.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "gate/selftest.h"
+
+namespace secondsource {
+namespace {
+
+constexpr const char* kOracle = "reference";
+
+struct SelftestOptions {
+  SelftestPlan plan;
+  bool real = false;
+  std::string from;
+  bool as_measured = false;
+  std::string bundle, timed_bundle, backend = "cpu", variant = "bf16", scenario = "single-stream@128/16", budget = "1s";
+  std::string candidate_args;
+  std::int64_t n_pairs = 28;
+  std::string out;
+};
+
+/// Pairs of this program with itself, without an early end; resumed when the folder has some already.
+Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext& context) {
+  if (options.bundle.empty() || options.out.empty()) {
+    return Error{ErrorCode::kInvalidInput, "selftest gate --real: expected --bundle and --out"};
+  }
+  const std::filesystem::path folder = options.out;
+  std::optional<AbDirectory> directory;
+  if (std::filesystem::exists(folder / "ab.json")) {
+    SS_TRY(const AbRecord record, AbDirectory::read_record(folder));
+    SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
+    SS_TRY(directory, AbDirectory::resume(folder));
+  } else {
+    AbRequest request;
+    request.base = {.name = "base", .program = context.program.string()};
+    request.candidate = {.name = "candidate", .program = context.program.string()};
+    for (const std::string& word : CLI::detail::split_up(options.candidate_args)) {
+      request.candidate.arguments.push_back(word);
+    }
+    request.bundle = options.bundle;
+    request.timed_bundle = options.timed_bundle;
+    request.backends = {options.backend};
+    request.variants = {options.variant};
+    request.scenarios = {options.scenario};
+    request.oracle = kOracle;
+    request.plan = plan_up_to(options.n_pairs);
+    request.cell_budget = options.budget;
+    request.seed = options.plan.seed;
+    request.command = context.arguments;
+    SS_TRY(AbRecord record, plan_ab(request, folder, context.progress, context.interrupt));
+    SS_TRY(directory, AbDirectory::create(folder, std::move(record)));
+  }
+  SS_TRY_VOID(run_pairs(*directory, {.stop_early = false}, context.progress, context.interrupt));
+  SS_TRY_VOID(
+      print(fmt::format("{} pairs: {}\n", pool_of(directory->lines()).size(), (folder / "pairs.jsonl").string())));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> judge_pool(const SelftestOptions& options) {
+  SS_TRY(const std::string text, read_file(options.from));
+  SS_TRY(const PairsFile pairs, pairs_from_text(text, options.from));
+  const PairPool pool = pool_of(pairs.lines);
+  if (pool.empty()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected whole pairs, found none", options.from)};
+  }
+  SS_TRY_VOID(print(pool_report(pool, !options.as_measured, options.plan)));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& context) {
+  if (options.real) return measure_pairs(options, context);
+  if (!options.from.empty()) return judge_pool(options);
+  const SelftestResult result = simulate(options.plan, context.progress);
+  SS_TRY_VOID(print(result.text));
+  return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
+}
+
+void add_gate_flags(CLI::App& command, SelftestOptions& options) {
+  command.add_option("--trials", options.plan.n_trials, "Gates of one cell for each noise, size and change")
+      ->check(CLI::Range(std::int64_t{10}, std::int64_t{10'000'000}))
+      ->capture_default_str();
+  command.add_option("--families", options.plan.n_families, "Comparisons of a build with itself, 16 cells each")
+      ->check(CLI::Range(std::int64_t{10}, std::int64_t{10'000'000}))
+      ->capture_default_str();
+  command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->capture_default_str();
+  command.add_option("--seed", options.plan.seed, "Everything follows from it")->capture_default_str();
+  command.add_option("--threads", options.plan.n_threads, "Of the simulation; change nothing in its results")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine");
+  command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens");
+  command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab");
+  command.add_option("--backend", options.backend, "--real: the backend")->capture_default_str();
+  command.add_option("--variant", options.variant, "--real: the variant")->capture_default_str();
+  command.add_option("--scenario", options.scenario, "--real: the scenario")->capture_default_str();
+  command.add_option("--budget", options.budget, "--real: time of the scenario in a process")->capture_default_str();
+  command.add_option("--cand-args", options.candidate_args, "--real: flags of `run` for one side: a planted slowdown");
+  command.add_option("--pairs", options.n_pairs, "--real: how many")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->capture_default_str();
+  command.add_option("--out", options.out, "--real: folder of the pairs; continued when it has some");
+  command.add_option("--from", options.from, "Judge the gate on measured pairs: a pairs.jsonl of --real or of ab");
+  command.add_flag("--as-measured", options.as_measured, "--from: the two sides differ; do not swap them");
+}
+
+}  // namespace
+
+void add_selftest_command(CLI::App& app, CommandAction& action) {
+  CLI::App* selftest = app.add_subcommand("selftest", "Does this program do what it says, here?");
+  selftest->require_subcommand(1);
+  auto options = std::make_shared<SelftestOptions>();
+  options->plan.n_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  CLI::App* gate = selftest->add_subcommand("gate", "The gate's operating characteristic: false failures, detection");
+  add_gate_flags(*gate, *options);
+  gate->footer(
+      "Without --real and --from a simulation; it ends with 1 when the gate misses its aims\n"
+      "(docs/operating-characteristic.md).\n"
+      "On this machine: secondsource selftest gate --real --bundle bundles/default --pairs 300 --out pool\n"
+      "Judged by: secondsource selftest gate --from pool/pairs.jsonl\n"
+      "Example: secondsource selftest gate --trials 20000 --families 2000");
+  gate->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_selftest(*options, context); }; });
+  selftest->footer("Example: secondsource selftest gate --seed 2");
+}
+
+}  // namespace secondsource

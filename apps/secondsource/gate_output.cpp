@@ -1,0 +1,28 @@
+#include "gate_output.h"
+
+#include "gate/loss_table.h"
+#include "report/junit.h"
+#include "report/markdown.h"
+#include "report/tables.h"
+
+namespace secondsource {
+
+std::string render_gate(const GateOutput& output, const std::string& format) {
+  const GateReport& report = output.report;
+  if (format == "json") return to_json(report);
+  if (format == "junit") return write_junit(output.runs, &report);
+  if (format == "markdown") {
+    const MarkdownSection more[] = {{"Where the time went", loss_table(report)},
+                                    {"How it was measured", {}, output.header}};
+    return write_markdown(output.runs, &report, more);
+  }
+  std::string header;
+  for (const std::string& line : output.header) header += line + "\n";
+  std::string text = header;
+  if (!report.verdicts.empty()) text += "\n" + render_terminal(gate_table(report)) + "\n";
+  if (!report.losses.empty()) text += render_terminal(loss_table(report)) + "\n";
+  for (const std::string& note : gate_notes(report)) text += note + "\n";
+  return text + "gate: " + gate_headline(report) + "\n";
+}
+
+}  // namespace secondsource

@@ -1,0 +1,50 @@
+#include "ab/ab_directory.h"
+
+#include <fmt/format.h>
+
+#include "core/clock.h"
+#include "core/file.h"
+
+namespace secondsource {
+namespace {
+constexpr const char* kRecordFile = "ab.json";
+constexpr const char* kPairsFile = "pairs.jsonl";
+}  // namespace
+
+std::filesystem::path stderr_file(const std::filesystem::path& folder, const ArmRecord& arm) {
+  return folder / (arm.name + ".stderr");
+}
+
+Result<AbDirectory> AbDirectory::create(const std::filesystem::path& folder, AbRecord record) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder / "processes", failed);
+  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
+  // First the journal, which refuses a folder that has one.
+  SS_TRY(LineWriter writer, LineWriter::create(folder / kPairsFile));
+  SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
+  return AbDirectory(folder, std::move(record), std::move(writer), {});
+}
+
+Result<AbRecord> AbDirectory::read_record(const std::filesystem::path& folder) {
+  SS_TRY(const std::string text, read_file(folder / kRecordFile));
+  return ab_record_from_json(text, (folder / kRecordFile).string());
+}
+
+Result<AbDirectory> AbDirectory::resume(const std::filesystem::path& folder) {
+  SS_TRY(AbRecord record, read_record(folder));
+  SS_TRY(const std::string text, read_file(folder / kPairsFile));
+  SS_TRY(PairsFile pairs, pairs_from_text(text, (folder / kPairsFile).string()));
+  SS_TRY(LineWriter writer, LineWriter::resume(folder / kPairsFile, pairs.valid_bytes));
+  record.resumed_utc.push_back(utc_timestamp());
+  SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
+  return AbDirectory(folder, std::move(record), std::move(writer), std::move(pairs.lines));
+}
+
+Result<void> AbDirectory::append(ProcessLine line) {
+  const std::string text = to_json_line(line);
+  SS_TRY_VOID(writer_.append({&text, 1}));
+  lines_.push_back(std::move(line));
+  return {};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,257 @@
+#include "ab/ab_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "ab/ab_directory.h"
+#include "ab/ab_report.h"
+#include "ab/program_run.h"
+#include "ab/timed_bundle.h"
+#include "bundle/bundle.h"
+#include "core/clock.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/units.h"
+#include "report/stored_run.h"
+#include "runner/scenario_text.h"
+
+namespace secondsource {
+namespace {
+
+// Judging is what this run is for; it times as little as a run can.
+constexpr const char* kShortestScenario = "single-stream@/2";
+constexpr const char* kShortestBudget = "0.1s";
+constexpr int kBadInput = 2;
+constexpr int kBackendFailed = 4;
+
+std::string random_id() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+class AbPlanner {
+ public:
+  AbPlanner(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
+            const InterruptFlag& interrupt)
+      : request_(request), folder_(folder), progress_(progress), interrupt_(interrupt) {}
+
+  Result<AbRecord> plan() {
+    record_.ab_id = random_id();
+    record_.started_utc = utc_timestamp();
+    record_.command = request_.command;
+    record_.seed = request_.seed;
+    record_.suite = request_.suite;
+    record_.looks = request_.plan.looks;
+    record_.threshold_percent = request_.threshold_percent;
+    record_.cell_budget = request_.cell_budget;
+    record_.allow_unverified = request_.allow_unverified;
+    SS_TRY_VOID(check_scenarios());
+    SS_TRY(record_.base, with_hash(request_.base));
+    SS_TRY(record_.candidate, with_hash(request_.candidate));
+    SS_TRY(const Bundle bundle, Bundle::open(request_.bundle, progress_, interrupt_));
+    record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
+    record_.golden_bundle_sha256 = bundle.content_hash();
+    SS_TRY_VOID(choose_backends());
+    SS_TRY_VOID(judge_tokens(record_.base));
+    SS_TRY_VOID(judge_tokens(record_.candidate));
+    record_.stints = stints_of(record_.golden, request_.allow_unverified);
+    if (!record_.stints.empty()) SS_TRY_VOID(choose_timed_bundle(bundle));
+    return std::move(record_);
+  }
+
+ private:
+  Result<void> check_scenarios() {
+    for (const std::string& text : request_.scenarios) {
+      SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
+      if (parsed.size() != 1) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("scenario {}: expected one scenario, found {}: name the batch", text, parsed.size())};
+      }
+      record_.scenarios.push_back(text);
+    }
+    return {};
+  }
+
+  static Result<ArmRecord> with_hash(ArmRecord arm) {
+    std::error_code failed;
+    const std::filesystem::path program = std::filesystem::canonical(arm.program, failed);
+    if (failed) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: {}: expected a program, found none", arm.name, arm.program)};
+    }
+    arm.program = program.string();
+    SS_TRY(arm.program_sha256, sha256_of_file(program));
+    return arm;
+  }
+
+  /// Those that the base can run here, by its own account.
+  Result<void> choose_backends() {
+    backends_ = request_.backends;
+    if (!backends_.empty()) return {};
+    SS_TRY(const ProgramEnd end, run_program_to_end({.program = record_.base.program,
+                                                     .arguments = {"backends", "--json"},
+                                                     .stderr_file = stderr_file(folder_, record_.base)},
+                                                    interrupt_));
+    if (end.exit.status != 0) return of_arm(record_.base, "backends --json", end);
+    SS_TRY(const nlohmann::json json, parse_json(end.out, "base: backends --json"));
+    std::vector<std::string> unavailable;
+    bool has_oracle = false;
+    for (const nlohmann::json& backend : json.value("backends", nlohmann::json::array())) {
+      const std::string name = backend.value("name", "");
+      if (!backend.value("available", false)) {
+        unavailable.push_back(fmt::format("{}: {}", name, backend.value("unavailable", "")));
+      } else if (name == request_.oracle) {
+        has_oracle = true;
+      } else {
+        backends_.push_back(name);
+      }
+    }
+    if (backends_.empty() && has_oracle) backends_.push_back(request_.oracle);
+    if (!backends_.empty()) return {};
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("the base has no backend available: {}", fmt::join(unavailable, "; "))};
+  }
+
+  static Error of_arm(const ArmRecord& arm, std::string_view what, const ProgramEnd& end) {
+    return {ErrorCode::kInvalidInput, fmt::format("{}: {} {}: {}", arm.name, arm.program, what, end.text())};
+  }
+
+  Result<void> judge_tokens(const ArmRecord& arm) {
+    progress_.note(
+        fmt::format("{}: golden prompts of {} on {}", arm.name, record_.golden_bundle, fmt::join(backends_, ", ")));
+    const std::filesystem::path out = folder_ / ("golden-" + arm.name);
+    std::vector<std::string> arguments = {"run",           record_.golden_bundle,
+                                          "--suite",       request_.suite,
+                                          "--backend",     fmt::format("{}", fmt::join(backends_, ",")),
+                                          "--scenario",    kShortestScenario,
+                                          "--repetitions", "1",
+                                          "--cell-budget", kShortestBudget,
+                                          "--out",         out.string()};
+    if (!request_.variants.empty()) {
+      arguments.emplace_back("--variant");
+      arguments.push_back(fmt::format("{}", fmt::join(request_.variants, ",")));
+    }
+    arguments.insert(arguments.end(), arm.arguments.begin(), arm.arguments.end());
+    SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
+                                                     .arguments = arguments,
+                                                     .stderr_file = stderr_file(folder_, arm),
+                                                     .deadline_ns = std::int64_t{3600} * 1'000'000'000},
+                                                    interrupt_));
+    if (end.exit.status == kBadInput) return of_arm(arm, "run", end);
+    if (!std::filesystem::exists(out / "run.json") && end.exit.status == kBackendFailed)
+      return none_available(arm, end);
+    const auto run = read_summarized_run(out);
+    if (!run) return of_arm(arm, "run", end);
+    add_golden(arm, *run);
+    return {};
+  }
+
+  /// No run begins where no backend is available.
+  Result<void> none_available(const ArmRecord& arm, const ProgramEnd& end) {
+    if (arm.name == record_.base.name) return Error{ErrorCode::kUnavailable, "base: " + end.said};
+    const std::vector<AbGolden> of_base = record_.golden;
+    for (const AbGolden& golden : of_base) {
+      record_.golden.push_back({arm.name, golden.backend, golden.variant, "unavailable", end.said});
+    }
+    return {};
+  }
+
+  void add_golden(const ArmRecord& arm, const SummarizedRun& run) {
+    for (const BackendRecord& backend : run.record.backends) {
+      if (backend.unavailable.empty()) continue;
+      for (const std::string& variant : variants_of(run)) {
+        record_.golden.push_back({arm.name, backend.name, variant, "unavailable", backend.unavailable});
+      }
+    }
+    for (const CellSummary& cell : run.summary.cells) {
+      AbGolden golden{.arm = arm.name, .backend = cell.key.backend, .variant = cell.key.variant};
+      golden.verdict = cell.golden;
+      for (const GoldenRecord& record : run.summary.golden) {
+        const bool is_this = record.backend == cell.key.backend && record.variant == cell.key.variant;
+        if (is_this && !record.reasons.empty()) golden.reason = record.reasons.front();
+      }
+      if (golden.reason.empty() && !cell.notes.empty()) golden.reason = cell.notes.front();
+      record_.golden.push_back(std::move(golden));
+    }
+  }
+
+  /// Of its cells; for a backend that is not there at all, what the others have.
+  static std::vector<std::string> variants_of(const SummarizedRun& run) {
+    std::vector<std::string> variants;
+    for (const CellSummary& cell : run.summary.cells) {
+      if (std::find(variants.begin(), variants.end(), cell.key.variant) == variants.end()) {
+        variants.push_back(cell.key.variant);
+      }
+    }
+    return variants;
+  }
+
+  Result<void> choose_timed_bundle(const Bundle& bundle) {
+    std::vector<std::string> variants;
+    for (const AbStint& stint : record_.stints) variants.push_back(stint.variant);
+    constexpr std::int64_t kAssumedCache = std::int64_t{64} << 20;
+    const std::int64_t cache_bytes = last_level_cache_bytes(HostFiles()).value_or(kAssumedCache);
+    std::filesystem::path path = request_.timed_bundle;
+    if (path.empty() && is_too_large_for(cache_bytes, weight_bytes(bundle.config(), variants))) path = request_.bundle;
+    if (path.empty()) {
+      SS_TRY(path, synthesised_bundle_beyond(cache_bytes, variants, progress_, interrupt_));
+    }
+    SS_TRY(const Bundle timed, Bundle::open(path, progress_, interrupt_));
+    if (!is_too_large_for(cache_bytes, weight_bytes(timed.config(), variants))) {
+      progress_.note(fmt::format("{}: {} of weights may stay in the last-level cache of {}", path.string(),
+                                 format_bytes(weight_bytes(timed.config(), variants)), format_bytes(cache_bytes)));
+    }
+    record_.timed_bundle = std::filesystem::absolute(path).string();
+    record_.timed_bundle_sha256 = timed.content_hash();
+    return {};
+  }
+
+  const AbRequest& request_;
+  const std::filesystem::path& folder_;
+  Progress& progress_;
+  const InterruptFlag& interrupt_;
+  AbRecord record_;
+  std::vector<std::string> backends_;
+};
+
+}  // namespace
+
+Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
+                         const InterruptFlag& interrupt) {
+  if (std::filesystem::exists(folder / "ab.json")) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: there is a comparison already; --resume continues it", folder.string())};
+  }
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
+  // Left by an attempt that was interrupted before its first pair.
+  for (const char* arm : {"golden-base", "golden-candidate"}) std::filesystem::remove_all(folder / arm, failed);
+  return AbPlanner(request, folder, progress, interrupt).plan();
+}
+
+Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, const InterruptFlag& interrupt) {
+  const auto changed = [](std::string_view what, std::string_view before, std::string_view now) {
+    return Error{ErrorCode::kNotComparable,
+                 fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new one",
+                             what, before, now)};
+  };
+  for (const ArmRecord* arm : {&record.base, &record.candidate}) {
+    SS_TRY(const std::string hash, sha256_of_file(arm->program));
+    if (hash != arm->program_sha256) return changed(arm->program, arm->program_sha256, hash);
+  }
+  const std::pair<const std::string&, const std::string&> bundles[] = {
+      {record.golden_bundle, record.golden_bundle_sha256}, {record.timed_bundle, record.timed_bundle_sha256}};
+  for (const auto& [path, expected] : bundles) {
+    if (path.empty()) continue;
+    SS_TRY(const Bundle bundle, Bundle::open(path, progress, interrupt));
+    if (bundle.content_hash() != expected) return changed(path, expected, bundle.content_hash());
+  }
+  return {};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,301 @@
+#include "ab/ab_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <optional>
+
+#include "ab/pair_series.h"
+#include "ab/program_run.h"
+#include "core/clock.h"
+#include "core/random.h"
+#include "core/units.h"
+#include "gate/comparable.h"
+#include "gate/metric.h"
+#include "gate/planning.h"
+#include "report/stored_run.h"
+#include "stats/quantile.h"
+
+namespace secondsource {
+namespace {
+
+constexpr int kCrashesPerArm = 2;
+constexpr double kShareTakenAgain = 0.2;
+// A process is meant to take 6 s; one that takes so much longer hangs.
+constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
+
+/// What the program's exit statuses mean here (docs/exit-statuses.md).
+constexpr int kDone = 0;
+constexpr int kBadInput = 2;
+constexpr int kInvalidMeasurement = 6;
+constexpr int kIoFailure = 70;
+
+/// One pair to be taken.
+struct PairTask {
+  const AbStint* stint = nullptr;
+  std::int64_t pair = 0;
+  std::int64_t attempt = 0;
+  bool candidate_first = false;
+};
+
+class Session {
+ public:
+  Session(AbDirectory& directory, const AbSessionOptions& options, Progress& progress, const InterruptFlag& interrupt)
+      : directory_(directory),
+        record_(directory.record()),
+        options_(options),
+        progress_(progress),
+        interrupt_(interrupt),
+        gate_(gate_of(record_)),
+        candidate_first_(candidate_goes_first(gate_.plan(), record_.seed)) {}
+
+  Result<void> run() {
+    SS_TRY_VOID(remember_first_runs());
+    const auto n_stints = static_cast<std::int64_t>(record_.stints.size());
+    progress_.begin("interleaved pairs", n_stints * gate_.plan().max_pairs());
+    for (std::int64_t pair = 0; pair < gate_.plan().max_pairs(); ++pair) {
+      for (const AbStint& stint : record_.stints) {
+        if (!wants(stint, pair)) continue;
+        SS_TRY_VOID(take_pair(stint, pair));
+        progress_.update(pair * n_stints + (&stint - record_.stints.data()) + 1);
+      }
+      if (pair + 1 == kPilotPairs) {
+        for (const std::string& line : forecast(record_, directory_.lines())) progress_.note(line);
+      }
+    }
+    progress_.update(n_stints * gate_.plan().max_pairs());
+    return {};
+  }
+
+ private:
+  /// Not there yet, not given up, and its cells without a verdict.
+  [[nodiscard]] bool wants(const AbStint& stint, std::int64_t pair) const {
+    const std::int64_t n_taken = n_whole_pairs(directory_.lines(), stint.id());
+    if (n_taken != pair || is_given_up(stint)) return false;
+    if (!options_.stop_early || n_taken == 0) return true;
+    const std::vector<PairSeries> all = series_of(directory_.lines(), stint.id());
+    return std::any_of(all.begin(), all.end(),
+                       [&](const PairSeries& series) { return !gate_.run(series.differences()).has_value(); });
+  }
+
+  [[nodiscard]] bool is_given_up(const AbStint& stint) const {
+    std::map<std::string, int> n_crashes;
+    std::int64_t n_failed = 0;
+    for (const ProcessLine& line : directory_.lines()) {
+      if (line.stint != stint.id() || line.failure.empty()) continue;
+      ++n_failed;
+      if (!line.failure.starts_with(kInvalid) && ++n_crashes[line.arm] >= kCrashesPerArm) return true;
+    }
+    return static_cast<double>(n_failed) > kShareTakenAgain * static_cast<double>(gate_.plan().max_pairs());
+  }
+
+  Result<void> take_pair(const AbStint& stint, std::int64_t pair) {
+    PairTask task{.stint = &stint, .pair = pair, .attempt = 0, .candidate_first = candidate_first_[std::size_t(pair)]};
+    for (const ProcessLine& line : directory_.lines()) {
+      if (line.stint == stint.id() && line.pair == pair) task.attempt = std::max(task.attempt, line.attempt + 1);
+    }
+    while (true) {
+      const ArmRecord& first = task.candidate_first ? record_.candidate : record_.base;
+      const ArmRecord& second = task.candidate_first ? record_.base : record_.candidate;
+      SS_TRY(const bool first_is_whole, run_process(task, first, true));
+      // A pair without its first half needs no second one.
+      if (first_is_whole) {
+        SS_TRY(const bool second_is_whole, run_process(task, second, false));
+        if (second_is_whole) return {};
+      }
+      if (is_given_up(stint)) return {};
+      ++task.attempt;
+    }
+  }
+
+  /// Runs one process and journals it. False when it failed in a way that another attempt may mend.
+  Result<bool> run_process(const PairTask& task, const ArmRecord& arm, bool went_first) {
+    ProcessLine line{.pair = task.pair, .attempt = task.attempt, .stint = task.stint->id(), .arm = arm.name};
+    line.went_first = went_first;
+    line.run = fmt::format("processes/{:04}-{}-{}-{}-{}", task.pair, task.attempt, task.stint->backend,
+                           task.stint->variant, arm.name);
+    line.started_utc = utc_timestamp();
+    const std::filesystem::path folder = directory_.folder() / line.run;
+    // What an interrupted attempt left behind.
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+    SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
+                                                     .arguments = arguments_for(*task.stint, arm, folder),
+                                                     .stderr_file = stderr_file(directory_.folder(), arm),
+                                                     .deadline_ns = kProcessDeadlineNs},
+                                                    interrupt_));
+    line.wall_s = end.wall_s;
+    if (end.exit.status == kBadInput) return of_arm(ErrorCode::kInvalidInput, arm, end);
+    if (end.exit.status == kIoFailure) return of_arm(ErrorCode::kIo, arm, end);
+    if (end.exit.status == kDone) {
+      SS_TRY_VOID(take_values(folder, arm, line));
+    } else {
+      line.failure = end.exit.status == kInvalidMeasurement ? kInvalid + end.text() : end.text();
+    }
+    if (!line.failure.empty()) progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
+    const bool is_whole = line.failure.empty();
+    SS_TRY_VOID(directory_.append(std::move(line)));
+    return is_whole;
+  }
+
+  [[nodiscard]] std::vector<std::string> arguments_for(const AbStint& stint, const ArmRecord& arm,
+                                                       const std::filesystem::path& folder) const {
+    std::vector<std::string> arguments = {
+        "run",           record_.timed_bundle, "--backend",   stint.backend, "--variant",
+        stint.variant,   "--repetitions",      "1",           "--seed",      std::to_string(record_.seed),
+        "--cell-budget", record_.cell_budget,  "--no-golden", "--out",       folder.string()};
+    for (const std::string& scenario : record_.scenarios) {
+      arguments.emplace_back("--scenario");
+      arguments.push_back(scenario);
+    }
+    arguments.insert(arguments.end(), arm.arguments.begin(), arm.arguments.end());
+    return arguments;
+  }
+
+  static Error of_arm(ErrorCode code, const ArmRecord& arm, const ProgramEnd& end) {
+    return {code, fmt::format("{}: {}: {}", arm.name, arm.program, end.text())};
+  }
+
+  /// Reads what the process measured, and holds it against what the other side measured.
+  Result<void> take_values(const std::filesystem::path& folder, const ArmRecord& arm, ProcessLine& line) {
+    auto run = read_summarized_run(folder);
+    if (!run) {
+      return Error{ErrorCode::kNotComparable,
+                   fmt::format("{}: its results cannot be read by this version: {}", arm.name, run.error().message)};
+    }
+    for (const CellSummary& cell : run->summary.cells) {
+      if (cell.status != "complete") {
+        line.failure = kInvalid + cell.key.id() + ": " + (cell.notes.empty() ? cell.status : cell.notes.front());
+        return {};
+      }
+      if (cell.others_cpu_share) {
+        line.others_cpu_share = std::max(line.others_cpu_share.value_or(0), *cell.others_cpu_share);
+      }
+      for (const GateMetric& metric : gate_metrics()) {
+        const auto value = median(metric.values(cell));
+        if (!value) {
+          line.failure = fmt::format("{}{}: no {}", kInvalid, cell.key.id(), metric.name);
+          return {};
+        }
+        line.values.push_back({.cell = cell.key, .metric = std::string(metric.name), .seconds = *value});
+      }
+    }
+    return check_comparable(line.stint, arm, *std::move(run));
+  }
+
+  /// Of a comparison that goes on: what the processes so far were.
+  Result<void> remember_first_runs() {
+    for (const ProcessLine& line : directory_.lines()) {
+      const std::pair key(line.stint, line.arm);
+      if (!line.failure.empty() || first_runs_.contains(key)) continue;
+      SS_TRY(SummarizedRun run, read_summarized_run(directory_.folder() / line.run));
+      first_runs_.emplace(key, std::move(run));
+    }
+    return {};
+  }
+
+  /// Against the first process of the same arm (nothing changed meanwhile), and of the other one.
+  Result<void> check_comparable(const std::string& stint, const ArmRecord& arm, SummarizedRun run) {
+    const auto refuse = [&](const std::string& why) {
+      return Error{ErrorCode::kNotComparable, fmt::format("{}: {}", stint, why)};
+    };
+    const bool is_base = arm.name == record_.base.name;
+    const auto other = first_runs_.find({stint, is_base ? record_.candidate.name : record_.base.name});
+    if (other != first_runs_.end()) {
+      const SummarizedRun& base = is_base ? run : other->second;
+      const SummarizedRun& candidate = is_base ? other->second : run;
+      if (const auto why = why_runs_differ(base.record, candidate.record)) return refuse(*why);
+      if (base.summary.cells.size() != candidate.summary.cells.size()) return refuse("the cells differ");
+      for (std::size_t i = 0; i < base.summary.cells.size(); ++i) {
+        const CellSummary& a = base.summary.cells[i];
+        const CellSummary& b = candidate.summary.cells[i];
+        if (!(a.key == b.key)) return refuse("the cells differ");
+        const auto why = why_cells_differ(base.record, candidate.record, a, b, UnderTest::kBuildAndOptions);
+        if (why) return refuse(*why);
+      }
+    }
+    const auto first = first_runs_.find({stint, arm.name});
+    if (first == first_runs_.end()) {
+      first_runs_.emplace(std::pair(stint, arm.name), std::move(run));
+      return {};
+    }
+    const RunRecord& before = first->second.record;
+    for (std::size_t i = 0; i < before.backends.size() && i < run.record.backends.size(); ++i) {
+      if (before.backends[i].module_sha256 != run.record.backends[i].module_sha256) {
+        return refuse(
+            fmt::format("{}: the module of {} changed during the comparison", arm.name, before.backends[i].name));
+      }
+    }
+    if (before.bundles.front().content_sha256 != run.record.bundles.front().content_sha256) {
+      return refuse("the timed bundle changed during the comparison");
+    }
+    return {};
+  }
+
+  static inline const std::string kInvalid = "INVALID: ";
+
+  AbDirectory& directory_;
+  const AbRecord& record_;
+  const AbSessionOptions& options_;
+  Progress& progress_;
+  const InterruptFlag& interrupt_;
+  PairedGate gate_;
+  std::vector<bool> candidate_first_;
+  std::map<std::pair<std::string, std::string>, SummarizedRun> first_runs_;  ///< by stint and arm
+};
+
+/// Wall time of one pair of a stint: the median over its processes, twice.
+double pair_seconds(const std::vector<ProcessLine>& lines, const std::string& stint) {
+  std::vector<double> walls;
+  for (const ProcessLine& line : lines) {
+    if (line.stint == stint && line.failure.empty()) walls.push_back(line.wall_s);
+  }
+  return 2 * median(walls).value_or(0);
+}
+
+std::string minutes(double seconds) {
+  return seconds < 90 ? fmt::format("{:.0f} s", seconds) : fmt::format("{:.0f} min", seconds / 60);
+}
+
+}  // namespace
+
+PairedGate gate_of(const AbRecord& record) {
+  GateRule rule = interleaved_rule();
+  rule.threshold = record.threshold_percent / 100;
+  const std::size_t n_cells = record.stints.size() * record.scenarios.size() * gate_metrics().size();
+  return {rule, PairPlan{record.looks}, std::max<std::int64_t>(1, static_cast<std::int64_t>(n_cells))};
+}
+
+std::vector<std::string> forecast(const AbRecord& record, const std::vector<ProcessLine>& lines) {
+  const PairedGate gate = gate_of(record);
+  const std::int64_t max_pairs = gate.plan().max_pairs();
+  double all_stints_s = 0;
+  for (const AbStint& stint : record.stints) all_stints_s += pair_seconds(lines, stint.id());
+  std::vector<std::string> text;
+  for (const AbStint& stint : record.stints) {
+    for (const PairSeries& series : series_of(lines, stint.id())) {
+      const auto sigma = robust_sigma(series.differences());
+      if (!sigma || static_cast<std::int64_t>(series.base_s.size()) < kPilotPairs) continue;
+      const std::int64_t to_pass = std::min(pairs_to_pass(*sigma, gate), max_pairs);
+      text.push_back(fmt::format(
+          "{} {}: noise of one process {:.1f} %; {} pairs find a slowdown of {:.0f} % in {} (all cells together); "
+          "without one it is done after about {}",
+          series.cell.id(), series.metric, 100 * *sigma / std::numbers::sqrt2, max_pairs,
+          to_percent(detectable_change(*sigma, max_pairs, gate)),
+          minutes(all_stints_s * static_cast<double>(max_pairs)),
+          minutes(all_stints_s * static_cast<double>(
+                                     *std::lower_bound(gate.plan().looks.begin(), gate.plan().looks.end(), to_pass)))));
+    }
+  }
+  return text;
+}
+
+Result<void> run_pairs(AbDirectory& directory, const AbSessionOptions& options, Progress& progress,
+                       const InterruptFlag& interrupt) {
+  return Session(directory, options, progress, interrupt).run();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,261 @@
+#include "ab/attribution.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "ab/program_run.h"
+#include "core/json.h"
+#include "core/json_fields.h"
+#include "runner/scenario_text.h"
+#include "stats/quantile.h"
+#include "stats/signed_rank.h"
+
+namespace secondsource {
+namespace {
+
+constexpr int kPairs = 8;
+constexpr double kAlpha = 0.02;
+constexpr double kSmallestShare = 0.05;
+
+using OperationKey = std::tuple<std::string, std::string, std::string>;  // phase, operation, shape
+
+/// Seconds of one operation in each pair, and who ran it.
+struct OperationPairs {
+  std::vector<double> base_s, candidate_s;
+  std::string kernel;
+};
+
+bool counts(std::string_view metric, std::string_view phase) {
+  return metric != "ttft" || phase == "prefill";
+}
+
+double total_of(const ProfileSeconds& profile, std::string_view metric) {
+  return profile.prefill_s + (metric == "ttft" ? 0 : profile.decode_s);
+}
+
+/// Sums over kernels: a change of kernel is part of what is looked for.
+std::map<OperationKey, double> by_operation(const ProfileSeconds& profile, std::string_view metric) {
+  std::map<OperationKey, double> sums;
+  for (const OperationSeconds& one : profile.operations) {
+    if (counts(metric, one.phase)) sums[{one.phase, one.operation, one.shape}] += one.seconds;
+  }
+  return sums;
+}
+
+std::map<OperationKey, OperationPairs> pairs_by_operation(const std::vector<ProfilePair>& pairs,
+                                                          std::string_view metric) {
+  std::map<OperationKey, OperationPairs> result;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    for (const auto& [key, seconds] : by_operation(pairs[i].base, metric)) {
+      result[key].base_s.resize(pairs.size());
+      result[key].base_s[i] = seconds;
+    }
+    for (const auto& [key, seconds] : by_operation(pairs[i].candidate, metric)) {
+      result[key].candidate_s.resize(pairs.size());
+      result[key].candidate_s[i] = seconds;
+    }
+    for (const OperationSeconds& one : pairs[i].candidate.operations) {
+      if (counts(metric, one.phase)) result[{one.phase, one.operation, one.shape}].kernel = one.kernel;
+    }
+  }
+  for (auto& [key, operation] : result) {
+    operation.base_s.resize(pairs.size());
+    operation.candidate_s.resize(pairs.size());
+  }
+  return result;
+}
+
+std::vector<double> differences(const std::vector<double>& base, const std::vector<double>& candidate) {
+  std::vector<double> result;
+  for (std::size_t i = 0; i < base.size(); ++i) result.push_back(candidate[i] - base[i]);
+  return result;
+}
+
+}  // namespace
+
+Result<ProfileSeconds> profile_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const nlohmann::json json, parse_json(text, name));
+  SS_TRY(const JsonFields fields, JsonFields::of(json, std::string(name)));
+  ProfileSeconds profile;
+  SS_TRY(profile.prefill_s, fields.number("prefill_s"));
+  SS_TRY(profile.decode_s, fields.number("decode_s"));
+  const nlohmann::json* operations = fields.find("operations");
+  if (operations == nullptr || !operations->is_array()) return fields.mismatch("operations", "an array");
+  for (const nlohmann::json& entry : *operations) {
+    SS_TRY(const JsonFields one, JsonFields::of(entry, fmt::format("{}: operations", name)));
+    OperationSeconds& operation = profile.operations.emplace_back();
+    SS_TRY(operation.phase, one.string("phase"));
+    SS_TRY(operation.operation, one.string("operation"));
+    SS_TRY(operation.shape, one.string("shape"));
+    SS_TRY(operation.kernel, one.string("kernel"));
+    SS_TRY(operation.seconds, one.number("seconds"));
+  }
+  return profile;
+}
+
+std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
+                                   const std::vector<ProfilePair>& pairs) {
+  std::vector<double> base_totals, candidate_totals;
+  for (const ProfilePair& pair : pairs) {
+    base_totals.push_back(total_of(pair.base, metric));
+    candidate_totals.push_back(total_of(pair.candidate, metric));
+  }
+  const double loss_s = median(differences(base_totals, candidate_totals)).value_or(0);
+  if (loss_s <= 0) return {};
+  const SignedRankDistribution null(static_cast<std::int64_t>(pairs.size()));
+  LossShare rest{.cell = cell, .operation = kOtherThanOperations};
+  rest.base_s = *median(base_totals);
+  rest.candidate_s = rest.base_s + loss_s;
+  rest.share = 1;
+  std::vector<LossShare> losses;
+  for (const auto& [key, operation] : pairs_by_operation(pairs, metric)) {
+    const std::vector<double> lost = differences(operation.base_s, operation.candidate_s);
+    const double share = *median(lost) / loss_s;
+    if (share < kSmallestShare || null.upper_tail(WalshAverages(lost).n_positive()) > kAlpha) continue;
+    const auto& [phase, name, shape] = key;
+    LossShare loss{.cell = cell, .operation = name, .shape = phase + ", " + shape, .kernel = operation.kernel};
+    loss.base_s = *median(operation.base_s);
+    loss.candidate_s = loss.base_s + *median(lost);
+    loss.share = share;
+    rest.base_s -= loss.base_s;
+    rest.candidate_s -= loss.candidate_s;
+    rest.share -= share;
+    losses.push_back(std::move(loss));
+  }
+  std::stable_sort(losses.begin(), losses.end(),
+                   [](const LossShare& a, const LossShare& b) { return a.share > b.share; });
+  losses.push_back(std::move(rest));
+  return losses;
+}
+
+KernelSource find_kernel_source(const std::filesystem::path& root, const std::string& backend,
+                                const std::string& operation, const std::string& kernel) {
+  const std::filesystem::path folder = std::filesystem::path("backends") / backend;
+  std::error_code failed;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder, failed)) {
+    static const std::set<std::string> kSources = {".cpp", ".h", ".inc", ".cu", ".cuh", ".comp", ".cl", ".metal"};
+    if (kSources.contains(entry.path().extension().string())) files.push_back(entry.path());
+  }
+  if (files.empty()) return {};
+  std::sort(files.begin(), files.end());
+  // The kernel's name without its last parts (instruction set, type), down to the operation's own name; of "own
+  // rms_norm_f32_openmp" what stands behind the space.
+  std::vector<std::string> names;
+  std::string name = kernel.substr(kernel.rfind(' ') == std::string::npos ? 0 : kernel.rfind(' ') + 1);
+  while (name.size() > operation.size()) {
+    names.push_back(name);
+    const auto cut = name.rfind('_');
+    if (cut == std::string::npos) break;
+    name.resize(cut);
+  }
+  names.push_back(operation);
+  for (const std::string& wanted : names) {
+    for (const std::filesystem::path& file : files) {
+      std::ifstream stream(file);
+      int number = 0;
+      for (std::string line; std::getline(stream, line);) {
+        ++number;
+        if (line.find(wanted) != std::string::npos) {
+          return {std::filesystem::relative(file, root).generic_string(), number};
+        }
+      }
+    }
+  }
+  return {folder.generic_string(), 1};
+}
+
+namespace {
+
+/// The profiles of one stint and scenario.
+class PairProfiler {
+ public:
+  PairProfiler(const AbDirectory& directory, Progress& progress, const InterruptFlag& interrupt)
+      : directory_(directory), record_(directory.record()), progress_(progress), interrupt_(interrupt) {}
+
+  /// Empty when a side cannot be profiled.
+  Result<std::vector<ProfilePair>> run(const CellKey& cell) {
+    std::vector<ProfilePair> pairs;
+    const auto scenario = std::find_if(record_.scenarios.begin(), record_.scenarios.end(), [&](const auto& text) {
+      const auto parsed = parse_scenario(text);
+      return parsed && parsed->front().name() == cell.scenario;
+    });
+    if (scenario == record_.scenarios.end()) return pairs;
+    progress_.begin(fmt::format("{}: which operation", cell.id()), kPairs);
+    for (int pair = 0; pair < kPairs; ++pair) {
+      ProfilePair profiles;
+      // Who goes first takes turns.
+      for (const bool is_base : {pair % 2 == 0, pair % 2 != 0}) {
+        const ArmRecord& arm = is_base ? record_.base : record_.candidate;
+        SS_TRY(const auto profile, profile_one(cell, *scenario, arm));
+        if (!profile) return std::vector<ProfilePair>();
+        (is_base ? profiles.base : profiles.candidate) = *profile;
+      }
+      pairs.push_back(std::move(profiles));
+      progress_.update(pair + 1);
+    }
+    return pairs;
+  }
+
+ private:
+  Result<std::optional<ProfileSeconds>> profile_one(const CellKey& cell, const std::string& scenario,
+                                                    const ArmRecord& arm) {
+    std::vector<std::string> arguments = {
+        "profile", record_.timed_bundle,         "--backend",  cell.backend, "--variant", cell.variant,
+        "--seed",  std::to_string(record_.seed), "--scenario", scenario,     "--budget",  record_.cell_budget,
+        "--json"};
+    arguments.insert(arguments.end(), arm.arguments.begin(), arm.arguments.end());
+    SS_TRY(const ProgramEnd end,
+           run_program_to_end(
+               {.program = arm.program, .arguments = arguments, .stderr_file = stderr_file(directory_.folder(), arm)},
+               interrupt_));
+    if (end.exit.status == 0) {
+      auto profile = profile_from_json(end.out, arm.name + ": profile");
+      if (profile) return std::optional(*std::move(profile));
+      progress_.note(fmt::format("{}: which operation is not known: {}", cell.id(), profile.error().message));
+    } else {
+      progress_.note(fmt::format("{}: which operation is not known: {}: profile: {}", cell.id(), arm.name, end.text()));
+    }
+    return std::optional<ProfileSeconds>();
+  }
+
+  const AbDirectory& directory_;
+  const AbRecord& record_;
+  Progress& progress_;
+  const InterruptFlag& interrupt_;
+};
+
+}  // namespace
+
+Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, const GateReport& report,
+                                                const std::filesystem::path& source_root, Progress& progress,
+                                                const InterruptFlag& interrupt) {
+  std::vector<LossShare> all;
+  std::map<std::string, std::vector<ProfilePair>> pairs_of;  // by cell: both metrics share the profiles
+  for (const GateVerdict& verdict : report.verdicts) {
+    if (verdict.decision != Decision::kRegressed) continue;
+    const std::string id = verdict.cell.id();
+    if (!pairs_of.contains(id)) {
+      SS_TRY(pairs_of[id], PairProfiler(directory, progress, interrupt).run(verdict.cell));
+    }
+    for (LossShare& loss : divide_loss(verdict.cell, verdict.metric, pairs_of[id])) {
+      loss.metric = verdict.metric;
+      if (loss.operation != kOtherThanOperations) {
+        const KernelSource source = find_kernel_source(source_root, loss.cell.backend, loss.operation, loss.kernel);
+        loss.source = source.file;
+        loss.source_line = source.line;
+      }
+      all.push_back(std::move(loss));
+    }
+  }
+  return all;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,74 @@
+#include "ab/revision.h"
+
+#include <fmt/format.h>
+
+#include "ab/program_run.h"
+#include "core/file.h"
+#include "core/hash.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kBuildDeadlineNs = std::int64_t{3600} * 1'000'000'000;
+
+/// Runs `sh -c SCRIPT` with arguments $0, $1, ..., which need no quoting that way. Standard output comes back.
+Result<ProgramEnd> run_shell(const std::string& script, std::vector<std::string> arguments,
+                             const std::filesystem::path& log, const InterruptFlag& interrupt) {
+  ProgramCall call{
+      .program = "/bin/sh", .arguments = {"-c", script}, .stderr_file = log, .deadline_ns = kBuildDeadlineNs};
+  call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
+  return run_program_to_end(call, interrupt);
+}
+
+Error failed(const RevisionBuild& build, std::string_view what, const ProgramEnd& end,
+             const std::filesystem::path& log) {
+  return {ErrorCode::kInvalidInput,
+          fmt::format("revision {}: {}: {} (all of it: {})", build.revision, what, end.text(), log.string())};
+}
+
+}  // namespace
+
+Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progress, const InterruptFlag& interrupt) {
+  std::filesystem::path work = build.work;
+  if (work.empty()) {
+    SS_TRY(const std::filesystem::path cache, cache_folder());
+    work = cache / "worktrees";
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(work, ignored);
+  work = std::filesystem::absolute(work);
+  const std::filesystem::path log = work / "git.log";
+  SS_TRY(const ProgramEnd parsed, run_shell("git -C \"$0\" rev-parse --verify \"$1^{commit}\"",
+                                            {build.repository.string(), build.revision}, log, interrupt));
+  if (parsed.exit.status != 0) return failed(build, "git does not know it", parsed, log);
+  BuiltRevision built;
+  built.commit = parsed.out.substr(0, parsed.out.find('\n'));
+  const std::filesystem::path worktree = work / built.commit;
+  built.program = worktree / build.program;
+  const std::filesystem::path stamp = work / (built.commit + ".built");
+  const std::string recipe = sha256_hex(build.command + "\n" + build.program.string());
+  if (std::filesystem::exists(stamp) && std::filesystem::exists(built.program)) {
+    SS_TRY(const std::string before, read_file(stamp));
+    if (before == recipe) return built;
+  }
+  if (!std::filesystem::exists(worktree)) {
+    SS_TRY(const ProgramEnd added,
+           run_shell("git -C \"$0\" worktree add --detach \"$1\" \"$2\"",
+                     {build.repository.string(), worktree.string(), built.commit}, log, interrupt));
+    if (added.exit.status != 0) return failed(build, "git worktree add", added, log);
+  }
+  progress.note(fmt::format("building {} ({:.12}) in {}", build.revision, built.commit, worktree.string()));
+  const std::filesystem::path build_log = work / (built.commit + ".log");
+  SS_TRY(const ProgramEnd made,
+         run_shell("cd \"$0\" && exec sh -c \"$1\" 1>&2", {worktree.string(), build.command}, build_log, interrupt));
+  if (made.exit.status != 0) return failed(build, "the build command failed", made, build_log);
+  if (!std::filesystem::exists(built.program)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("revision {}: expected the build command to leave {}, found none", build.revision,
+                             built.program.string())};
+  }
+  SS_TRY_VOID(write_file(stamp, recipe));
+  return built;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,92 @@
+#include "ab/timed_bundle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "bundle/named_shape.h"
+#include "bundle/synth.h"
+#include "core/file.h"
+#include "core/units.h"
+#include "runner/cell_estimate.h"
+
+namespace secondsource {
+namespace {
+
+constexpr const char* kShape = "demo-50m";
+constexpr std::int64_t kBeyondCache = 2;
+constexpr std::int64_t kMaxLayers = 256;
+constexpr std::uint64_t kSeed = 1;
+
+/// "32768K", as /sys writes sizes.
+std::optional<std::int64_t> size_of(std::string_view text) {
+  std::int64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc()) return std::nullopt;
+  const std::string_view unit(parsed.ptr, static_cast<std::size_t>(text.data() + text.size() - parsed.ptr));
+  if (unit == "K") return value << 10;
+  if (unit == "M") return value << 20;
+  return unit.empty() ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files) {
+  const std::filesystem::path folder = "sys/devices/system/cpu/cpu0/cache";
+  std::optional<std::int64_t> largest;
+  for (const std::string& index : files.list(folder)) {
+    const auto size = files.read(folder / index / "size");
+    if (!size) continue;
+    if (const auto bytes = size_of(*size)) largest = std::max(largest.value_or(0), *bytes);
+  }
+  return largest;
+}
+
+std::int64_t weight_bytes(const ModelConfig& config, const std::vector<std::string>& variants) {
+  double smallest = bytes_per_weight("f32");
+  for (const std::string& variant : variants) smallest = std::min(smallest, bytes_per_weight(variant));
+  return static_cast<std::int64_t>(smallest * static_cast<double>(model_size(config).n_parameters));
+}
+
+bool is_too_large_for(std::int64_t cache_bytes, std::int64_t weight_bytes) {
+  return weight_bytes >= kBeyondCache * cache_bytes;
+}
+
+Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes,
+                                                        const std::vector<std::string>& variants, Progress& progress,
+                                                        const InterruptFlag& interrupt) {
+  SS_TRY(const NamedShape shape, find_named_shape(kShape));
+  SS_TRY(ModelConfig config, parse_model_config(shape.config_json, shape.name));
+  while (!is_too_large_for(cache_bytes, weight_bytes(config, variants)) && config.n_layers < kMaxLayers) {
+    ++config.n_layers;
+  }
+  if (!is_too_large_for(cache_bytes, weight_bytes(config, variants))) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("no synthesised bundle is too large for a cache of {}: name one with --timed-bundle",
+                             format_bytes(cache_bytes))};
+  }
+  const std::string name = fmt::format("{}-{}-layers", kShape, config.n_layers);
+  SS_TRY(const std::filesystem::path cache, cache_folder());
+  const std::filesystem::path folder = cache / "synthesised" / fmt::format("{}-seed-{}", name, kSeed);
+  if (std::filesystem::exists(folder / "manifest.yaml")) return folder;
+  // Our own text: it was parsed above.
+  nlohmann::ordered_json json = nlohmann::ordered_json::parse(shape.config_json);
+  json["num_hidden_layers"] = config.n_layers;
+  std::error_code failed;
+  std::filesystem::create_directories(folder.parent_path(), failed);
+  progress.note(fmt::format("making {}: {} of weights, too many for a last-level cache of {}", folder.string(),
+                            format_bytes(weight_bytes(config, {"bf16"})), format_bytes(cache_bytes)));
+  const SynthOptions options{.name = name,
+                             .source = fmt::format("{} with {} layers", shape.name, config.n_layers),
+                             .config_json = json.dump(2),
+                             .seed = kSeed};
+  if (Result<void> made = synthesize_bundle(options, folder, progress, interrupt); !made) {
+    // Another process may have been quicker.
+    if (!std::filesystem::exists(folder / "manifest.yaml")) return made.error();
+  }
+  return folder;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,202 @@
+// `secondsource ab`, `profile` and `selftest gate`, on a bundle so small that nothing about its speed is asserted but
+// that a fivefold slowdown is one.
+
+#include <fstream>
+
+#include "core/file.h"
+#include "expectations.h"
+#include "report/record_json.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");
+
+ProgramRun ab(const std::filesystem::path& out, std::vector<std::string> more) {
+  more.insert(more.begin(), {"ab", kBundle, "--timed-bundle", kBundle, "--backend", "cpu", "--variant", "bf16",
+                             "--scenario", "single-stream@16/4", "--budget", "0.05s", "--out", out.string()});
+  return run_program(more, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
+}
+
+std::int64_t count_lines(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  std::int64_t n = 0;
+  for (std::string line; std::getline(stream, line);) ++n;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("ab: a build against itself is never a regression; two pairs are too few to tell, and say so") {
+  const ScratchFolder scratch;
+  const auto out = scratch.path() / "ab";
+  const ProgramRun run = ab(out, {"--max-pairs", "2"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 5);
+  CHECK(contains(run.out, "gate: 0 regressed, 2 inconclusive"));
+  CHECK(contains(run.out, "tiny-gqa8-hd64/cpu/bf16/single-stream"));
+  CHECK(contains(run.out, "more would tell"));
+  CHECK(contains(run.err, "may stay in the last-level cache"));
+  CHECK(count_lines(out / "pairs.jsonl") == 4);
+  const auto report = gate_report_from_json(*read_file(out / "gate.json"), "gate.json");
+  REQUIRE_OK(report);
+  CHECK(report->method == "interleaved pairs");
+  CHECK(ab(scratch.path() / "again", {"--max-pairs", "2", "--allow-inconclusive"}).status == 0);
+  const ProgramRun twice = ab(out, {"--max-pairs", "2"});
+  CHECK(twice.status == 2);
+  CHECK(contains(twice.err, "there is a comparison already"));
+}
+
+TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanwhile is refused") {
+  const ScratchFolder scratch;
+  const auto out = scratch.path() / "ab";
+  REQUIRE(ab(out, {"--max-pairs", "2"}).status == 5);
+  // As a kill in the middle of the second pair leaves it.
+  const std::string lines = *read_file(out / "pairs.jsonl");
+  std::size_t end = 0;
+  for (int i = 0; i < 3; ++i) end = lines.find('\n', end) + 1;
+  REQUIRE_OK(write_file(out / "pairs.jsonl", lines.substr(0, end) + "{\"pair\": 1, \"att"));
+  const ProgramRun resumed = run_program({"ab", "--resume", out.string()});
+  CAPTURE(resumed.out, resumed.err);
+  CHECK(resumed.status == 5);
+  CHECK(contains(resumed.out, "gate: 0 regressed, 2 inconclusive"));
+  CHECK(count_lines(out / "pairs.jsonl") == 5);  // the half pair was taken again
+  CHECK(contains(*read_file(out / "ab.json"), "resumed_utc"));
+  std::string record = *read_file(out / "ab.json");
+  const auto hash = record.find("\"program_sha256\": \"") + 19;
+  record.replace(hash, 4, record.substr(hash, 4) == "0000" ? "1111" : "0000");
+  REQUIRE_OK(write_file(out / "ab.json", record));
+  const ProgramRun changed = run_program({"ab", "--resume", out.string()});
+  CHECK(changed.status == 6);
+  CHECK(contains(changed.err, "changed since the comparison began"));
+}
+
+TEST_CASE("ab: a slowdown of one operation is found, and named with its source") {
+  const ScratchFolder scratch;
+  const auto sarif = scratch.path() / "gate.sarif";
+  const ProgramRun run =
+      ab(scratch.path() / "ab", {"--max-pairs", "10", "--cand-args", "--fault cpu=slow:2000:matmul", "--source",
+                                 SS_SOURCE_FOLDER, "--sarif", sarif.string(), "--format", "json"});
+  CAPTURE(run.out, run.err);
+  REQUIRE(run.status == 1);
+  const auto report = gate_report_from_json(run.out, "gate");
+  REQUIRE_OK(report);
+  CHECK(report->count(Decision::kRegressed) >= 1);
+  REQUIRE_FALSE(report->losses.empty());
+  CHECK(report->losses.front().operation == "matmul");
+  CHECK(report->losses.front().cell.backend == "cpu");
+  CHECK(report->losses.front().source.starts_with("backends/cpu/"));
+  double sum = 0;
+  for (const LossShare& loss : report->losses) {
+    if (loss.metric == report->losses.front().metric) sum += loss.share;
+  }
+  CHECK(sum == Approx(1));
+  const auto document = nlohmann::json::parse(*read_file(sarif));
+  CHECK(document["version"] == "2.1.0");
+  const auto& place = document["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+  CHECK(place["artifactLocation"]["uri"].get<std::string>().starts_with("backends/cpu/"));
+}
+
+TEST_CASE("ab: wrong tokens end with 3 and a crash with 4, before anything is timed") {
+  const ScratchFolder scratch;
+  const auto [fault, status] = GENERATE(table<const char*, int>({{"cpu=garbage:1", 3}, {"cpu=crash:1", 4}}));
+  const auto out = scratch.path() / std::to_string(status);
+  const ProgramRun run = ab(out, {"--cand-args", std::string("--fault ") + fault});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == status);
+  CHECK(count_lines(out / "pairs.jsonl") == 0);
+}
+
+TEST_CASE("ab: two revisions are built and compared") {
+  const ScratchFolder scratch;
+  const auto repository = scratch.path() / "repository";
+  std::filesystem::create_directories(repository);
+  const std::string script = "cd '" + repository.string() +
+                             "' && git init -q -b main && for i in 1 2; do echo $i > n && git add n && "
+                             "git -c user.name=t -c user.email=t@t commit -q -m $i; done";
+  REQUIRE(std::system(script.c_str()) == 0);
+  // The build: a program that starts the one under test.
+  const std::string build = "printf '#!/bin/sh\\nexec " + program_path().string() + " \"$@\"\\n' > p && chmod +x p";
+  const auto out = scratch.path() / "ab";
+  const ProgramRun run =
+      ab(out, {"--max-pairs", "2", "--base", "main~1", "--cand", "main", "--build", build, "--program", "p", "--repo",
+               repository.string(), "--work", (scratch.path() / "work").string()});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 5);
+  CHECK(contains(run.out, "base: "));
+  CHECK(contains(run.out, "revision "));
+}
+
+TEST_CASE("ab: what cannot be compared is refused in one line") {
+  const ScratchFolder scratch;
+  check_refused(run_program({"ab"}), "expected a bundle");
+  check_refused(run_program({"ab", "/nowhere", "--out", (scratch.path() / "a").string()}), "/nowhere");
+  check_refused(ab(scratch.path() / "b", {"--base", "/nowhere/program"}), "expected a program");
+  check_refused(ab(scratch.path() / "c", {"--build", "true"}), "--build: expected revisions");
+  check_refused(run_program({"ab", "--resume", "/nowhere"}), "/nowhere");
+  const ProgramRun flags = ab(scratch.path() / "d", {"--cand-args", "--no-such-flag"});
+  CHECK(flags.status == 2);
+  CHECK(contains(flags.err, "candidate: "));
+}
+
+TEST_CASE("selftest gate: the simulation follows from its seed, and judges a pool of measured pairs") {
+  const std::vector<std::string> small = {"selftest", "gate", "--trials", "10", "--families", "10"};
+  const ProgramRun run = run_program(small);
+  CAPTURE(run.out, run.err);
+  CHECK(contains(run.out, "false families"));
+  CHECK(contains(run.out, "autocorrelated"));
+  CHECK(run_program(small).out == run.out);
+  const ScratchFolder scratch;
+  const auto pool = scratch.path() / "pool";
+  const ProgramRun real =
+      run_program({"selftest", "gate", "--real", "--bundle", kBundle, "--timed-bundle", kBundle, "--scenario",
+                   "single-stream@16/4", "--budget", "0.05s", "--pairs", "5", "--out", pool.string()});
+  CAPTURE(real.out, real.err);
+  REQUIRE(real.status == 0);
+  CHECK(contains(real.out, "5 pairs: "));
+  const ProgramRun judged =
+      run_program({"selftest", "gate", "--from", (pool / "pairs.jsonl").string(), "--trials", "10"});
+  CAPTURE(judged.out, judged.err);
+  CHECK(judged.status == 0);
+  CHECK(contains(judged.out, "5 measured pairs of 2 cells and metrics"));
+  CHECK(contains(judged.out, "resampled"));
+}
+
+TEST_CASE("profile: names operations, shapes and kernels, and what is left for the host") {
+  const ProgramRun run = run_program({"profile", kBundle, "--backend", "cpu", "--variant", "bf16", "--scenario",
+                                      "offline:2@8/3", "--budget", "0.01s"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  CHECK(contains(run.out, "attention"));
+  CHECK(contains(run.out, "host and the rest"));
+  CHECK(contains(run.out, "decode"));
+  check_refused(run_program({"profile", kBundle, "--scenario", "single-stream"}), "with its lengths");
+}
+
+TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, unmatched or twice") {
+  const ScratchFolder scratch;
+  GateReport report;
+  report.verdicts.push_back({.cell = {"b", "cpu", "bf16", "single-stream"}, .metric = "cost"});
+  report.verdicts[0].decision = Decision::kRegressed;
+  report.verdicts[0].change_percent = 40;
+  const auto gate = scratch.path() / "gate.json";
+  REQUIRE_OK(write_file(gate, to_json(report)));
+  const auto check = [&](const std::string& scope, int ceiling) {
+    const auto file = scratch.path() / "waivers.yaml";
+    REQUIRE_OK(write_file(file, "waivers:\n  - id: W-1\n    scope: " + scope +
+                                    "\n    ceiling_percent: " + std::to_string(ceiling) +
+                                    "\n    owner: o\n    reason: r\n    link: l\n    expires: 2999-12-31\n"));
+    return run_program({"waiver", "check", file.string(), "--gate", gate.string()});
+  };
+  CHECK(check("{backend: cpu}", 60).status == 0);
+  const ProgramRun exceeded = check("{backend: cpu}", 20);
+  CHECK(exceeded.status == 2);
+  CHECK(contains(exceeded.out, "+40.0 % exceeds its ceiling of 20 %"));
+  const ProgramRun unmatched = check("{backend: gpu}", 20);
+  CHECK(unmatched.status == 2);
+  CHECK(contains(unmatched.out, "matches no compared cell"));
+}

@@ -1,0 +1,54 @@
+#pragma once
+// Lines of a pairs.jsonl made by hand: one stint, one cell, two metrics.
+
+#include <cmath>
+#include <vector>
+
+#include "ab/ab_record.h"
+
+namespace secondsource::test {
+
+inline CellKey tiny_cell() {
+  return {"tiny", "cpu", "bf16", "single-stream"};
+}
+
+inline ProcessLine process_line(std::int64_t pair, const char* arm, double cost_s, double ttft_s) {
+  ProcessLine line;
+  line.pair = pair;
+  line.stint = "cpu/bf16";
+  line.arm = arm;
+  line.run = "processes/x";
+  line.started_utc = "2026-11-20T08:00:00Z";
+  line.wall_s = 2.5;
+  line.others_cpu_share = 0.01;
+  line.values = {{tiny_cell(), "cost", cost_s}, {tiny_cell(), "ttft", ttft_s}};
+  return line;
+}
+
+/// `n` pairs, the candidate slower by `change`, with a spread of +-1 %.
+inline std::vector<ProcessLine> pair_lines(std::int64_t n, double change) {
+  std::vector<ProcessLine> lines;
+  for (std::int64_t pair = 0; pair < n; ++pair) {
+    const double spread = 1 + 0.01 * std::sin(static_cast<double>(pair));
+    lines.push_back(process_line(pair, "base", 0.010, 0.2));
+    lines.push_back(process_line(pair, "candidate", 0.010 * spread * (1 + change), 0.2 * spread));
+  }
+  return lines;
+}
+
+/// A comparison of 2 cells (one scenario, cost and ttft) whose tokens are right on both sides.
+inline AbRecord tiny_record(std::vector<std::int64_t> looks) {
+  AbRecord record;
+  record.ab_id = "0123456789abcdef";
+  record.started_utc = "2026-11-20T08:00:00Z";
+  record.base.name = "base";
+  record.candidate.name = "candidate";
+  record.scenarios = {"single-stream@128/16"};
+  record.looks = std::move(looks);
+  record.threshold_percent = 10;
+  record.stints = {{"cpu", "bf16"}};
+  record.golden = {{"base", "cpu", "bf16", "passed", ""}, {"candidate", "cpu", "bf16", "passed", ""}};
+  return record;
+}
+
+}  // namespace secondsource::test

@@ -1,0 +1,57 @@
+#include "ab/pair_series.h"
+
+#include <cmath>
+
+#include "ab/ab_session.h"
+#include "pair_lines.h"
+#include "support/catch.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+TEST_CASE("pairs become a series a cell and metric, as logarithms of candidate / base") {
+  const std::vector<ProcessLine> lines = pair_lines(3, 0.5);
+  const auto series = series_of(lines, "cpu/bf16");
+  REQUIRE(series.size() == 2);
+  CHECK(series[0].metric == "cost");
+  CHECK(series[1].metric == "ttft");
+  CHECK(series[0].cell == tiny_cell());
+  CHECK(series[0].differences()[0] == Approx(std::log(1.5)));
+  CHECK(n_whole_pairs(lines, "cpu/bf16") == 3);
+  CHECK(series_of(lines, "cpu/int8").empty());
+  CHECK(pool_of(lines).size() == 3);
+  CHECK(pool_of(lines)[0].size() == 2);
+}
+
+TEST_CASE("half a pair and a failed process do not count, another attempt does") {
+  std::vector<ProcessLine> lines = pair_lines(2, 0);
+  lines.push_back(process_line(2, "base", 7, 7));
+  CHECK(n_whole_pairs(lines, "cpu/bf16") == 2);
+  ProcessLine failed = process_line(2, "candidate", 9, 9);
+  failed.failure = "INVALID: page faults";
+  lines.push_back(failed);
+  CHECK(n_whole_pairs(lines, "cpu/bf16") == 2);
+  for (const char* arm : {"base", "candidate"}) {
+    lines.push_back(process_line(2, arm, 1, 1));
+    lines.back().attempt = 1;
+  }
+  CHECK(n_whole_pairs(lines, "cpu/bf16") == 3);
+  CHECK(series_of(lines, "cpu/bf16")[0].base_s[2] == 1);
+}
+
+TEST_CASE("processes of two attempts do not make a pair") {
+  std::vector<ProcessLine> lines = {process_line(0, "base", 1, 1), process_line(0, "candidate", 1, 1)};
+  lines[1].attempt = 1;
+  CHECK(n_whole_pairs(lines, "cpu/bf16") == 0);
+}
+
+TEST_CASE("after six pairs there is a forecast, before there is none") {
+  const AbRecord record = tiny_record({14, 28});
+  CHECK(forecast(record, pair_lines(5, 0)).empty());
+  const auto text = forecast(record, pair_lines(6, 0));
+  REQUIRE(text.size() == 2);
+  CHECK(text[0].find("tiny/cpu/bf16/single-stream cost: noise of one process 0.") == 0);
+  // Processes of 2.5 s: 28 pairs take 140 s, 14 pairs 70 s.
+  CHECK(text[0].find("28 pairs find a slowdown of 11 % in 2 min") != std::string::npos);
+  CHECK(text[0].find("done after about 70 s") != std::string::npos);
+}

@@ -1,0 +1,41 @@
+#include "ab/timed_bundle.h"
+
+#include <fstream>
+
+#include "support/catch.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+TEST_CASE("the last-level cache is the largest that /sys has, and unknown where it has none") {
+  const ScratchFolder scratch;
+  const auto write = [&](const char* index, const char* size) {
+    const auto folder = scratch.path() / "sys/devices/system/cpu/cpu0/cache" / index;
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "size") << size << "\n";
+  };
+  CHECK_FALSE(last_level_cache_bytes(HostFiles(scratch.path())));
+  write("index0", "48K");
+  write("index2", "2048K");
+  write("index3", "32768K");
+  CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
+  write("index4", "1G");  // not as /sys writes it
+  CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
+}
+
+TEST_CASE("the smallest variant decides whether weights fit a cache") {
+  ModelConfig config;
+  config.dim = 1024;
+  config.ffn_dim = 3072;
+  config.n_layers = 4;
+  config.n_heads = 16;
+  config.n_kv_heads = 4;
+  config.head_dim = 64;
+  config.vocab_size = 8192;
+  // By hand: 4 layers of 1024 * (2 * 1024 + 2 * 256) + 3 * 1024 * 3072, and a head of 1024 * 8192: 56.6 million.
+  CHECK(weight_bytes(config, {"bf16"}) == 2 * 56623104);
+  CHECK(weight_bytes(config, {"bf16", "int8"}) == 56623104);
+  CHECK(is_too_large_for(std::int64_t{32} << 20, weight_bytes(config, {"bf16"})));
+  CHECK_FALSE(is_too_large_for(std::int64_t{32} << 20, weight_bytes(config, {"int8"})));
+}
