@@ -1,0 +1,29 @@
+#pragma once
+// The launchers that this target's files define; kernel_table() is how the host part gets them.
+
+#include "gpu/kernels/kernels.h"
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+Result<void> launch_embed(const LaunchContext& context, const EmbedArguments& arguments);
+Result<void> launch_rms_norm(const LaunchContext& context, const RmsNormArguments& arguments);
+Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsArguments& arguments);
+Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments);
+Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments);
+/// The two ways of a product: dot products by warps for few rows, tiles of the matrix cores for many.
+Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
+Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
+Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);
+Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
+Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);
+Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments);
+Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments);
+Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments);
+Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments);
+
+const KernelTable& kernel_table();
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

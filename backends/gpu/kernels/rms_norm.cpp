@@ -1,0 +1,44 @@
+// A block a row: the sum of squares in f32, over the block.
+
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/warp.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kThreads = 256;
+
+SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
+  const int row = block_x();
+  if (row >= *a.n_rows) return;
+  auto& scratch = shared_memory<BlockScratch<float>>();
+  const std::int64_t begin = std::int64_t{row} * a.n_cols;
+  const auto summed = [&](int i) { return a.add == nullptr ? a.x[begin + i] : a.x[begin + i] + a.add[begin + i]; };
+  float squares = 0.0F;
+  for (int i = thread_x(); i < a.n_cols; i += kThreads) {
+    const float value = summed(i);
+    squares += value * value;
+  }
+  squares = sum_block(squares, scratch);
+  const float factor = 1.0F / sqrtf(squares / static_cast<float>(a.n_cols) + a.eps);
+  for (int i = thread_x(); i < a.n_cols; i += kThreads) {
+    const float value = summed(i);
+    if (a.sum_out != nullptr) a.sum_out[begin + i] = value;
+    a.out[begin + i] = value * factor * a.weight[i];
+  }
+}
+
+}  // namespace
+
+Result<void> launch_rms_norm(const LaunchContext& context, const RmsNormArguments& arguments) {
+  return launch(context.stream, "rms_norm", rms_norm_kernel,
+                {.grid = {static_cast<std::uint32_t>(arguments.max_rows)},
+                 .threads = kThreads,
+                 .shared_bytes = sizeof(BlockScratch<float>)},
+                arguments);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,24 @@
+#pragma once
+// Where the host part finds the kernels of a target: each is defined in a module that has kernels compiled for it.
+
+#include "gpu/kernels/kernels.h"
+
+namespace secondsource::gpu {
+
+namespace cuda_target {
+const KernelTable& kernel_table();
+}
+namespace hip_target {
+const KernelTable& kernel_table();
+}
+namespace shim_sm_80 {
+const KernelTable& kernel_table();
+}
+namespace shim_gfx90a {
+const KernelTable& kernel_table();
+}
+namespace shim_gfx1100 {
+const KernelTable& kernel_table();
+}
+
+}  // namespace secondsource::gpu

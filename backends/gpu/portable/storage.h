@@ -1,0 +1,75 @@
+#pragma once
+// 16-bit floats as stored, and 16 bytes at a time. The types are core/half.h's; the conversions are for device code and
+// round half to even.
+
+#include <cstring>
+
+#include "core/half.h"
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+template <typename To, typename From>
+SS_DEVICE To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+SS_DEVICE float widen(float value) {
+  return value;
+}
+SS_DEVICE float widen(Bf16 value) {
+  return bits_as<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+
+SS_DEVICE float widen(F16 value) {
+#if defined(SS_GPU_CUDA)
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
+  return result;
+#elif defined(SS_GPU_HIP)
+  return static_cast<float>(bits_as<_Float16>(value.bits));
+#else
+  return to_float(value);
+#endif
+}
+
+/// The nearest BF16; a NaN stays one.
+SS_DEVICE Bf16 narrow(float value) {
+#if defined(__CUDA_ARCH__)
+  Bf16 result;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(result.bits) : "f"(value));
+  return result;
+#else
+  const auto bits = bits_as<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  Bf16 result;
+  result.bits = static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? (bits >> 16) | 0x40U : rounded);
+  return result;
+#endif
+}
+
+/// 16 bytes: what one lane loads at once.
+struct alignas(16) Chunk {
+  std::uint32_t word[4];
+};
+
+/// A vector load; the address is a multiple of 16 bytes.
+SS_DEVICE Chunk load_chunk(const void* address) {
+#if defined(SS_GPU_SHIM)
+  shim::check_aligned(address, sizeof(Chunk));
+#endif
+  return *static_cast<const Chunk*>(address);
+}
+SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
+#if defined(SS_GPU_SHIM)
+  shim::check_aligned(address, sizeof(Chunk));
+#endif
+  *static_cast<Chunk*>(address) = chunk;
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

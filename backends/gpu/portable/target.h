@@ -1,0 +1,128 @@
+#pragma once
+// What this translation unit is compiled for, and the few words in which CUDA, HIP and the shim differ: qualifiers,
+// where a thread stands, barriers, shared memory. Kernels include portable/ and nothing of a vendor.
+//
+//   nvcc -x cu                          SS_GPU_CUDA   warps of 32
+//   hipcc, clang++ -x hip               SS_GPU_HIP    waves of 64 (gfx9) or 32 (gfx11)
+//   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, gfx90a or gfx1100
+//
+// Everything is in a namespace of its own per target, so that one program can hold the shim's three.
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define SS_GPU_CUDA 1
+#define SS_GPU_TARGET cuda_target
+#define SS_GPU_TILE_MMA 1
+#include <cuda_runtime.h>
+#elif defined(__HIP__)
+#define SS_GPU_HIP 1
+#define SS_GPU_TARGET hip_target
+#if defined(__gfx1100__) || defined(__gfx1101__) || defined(__gfx1102__) || defined(__gfx1151__)
+#define SS_GPU_TILE_WMMA 1
+#else
+#define SS_GPU_TILE_MFMA 1  // gfx90a and its successors; the pass for the host needs some choice and makes this one
+#endif
+#include <hip/hip_runtime.h>
+#else
+#define SS_GPU_SHIM 1
+#if defined(SS_GPU_SHIM_TARGET_sm_80)
+#define SS_GPU_TARGET shim_sm_80
+#define SS_GPU_TILE_MMA 1
+#elif defined(SS_GPU_SHIM_TARGET_gfx90a)
+#define SS_GPU_TARGET shim_gfx90a
+#define SS_GPU_TILE_MFMA 1
+#elif defined(SS_GPU_SHIM_TARGET_gfx1100)
+#define SS_GPU_TARGET shim_gfx1100
+#define SS_GPU_TILE_WMMA 1
+#else
+#error "define SS_GPU_SHIM_TARGET_sm_80, _gfx90a or _gfx1100"
+#endif
+#include <cmath>
+#include <cstring>
+#include <source_location>
+
+#include "gpu/shim/thread.h"
+#endif
+
+#if defined(SS_GPU_SHIM)
+#define SS_KERNEL(threads) void
+#define SS_DEVICE inline
+#else
+#define SS_KERNEL(threads) __global__ __launch_bounds__(threads) void
+#define SS_DEVICE __device__ inline
+#endif
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// Lanes that run in step. Device code only: the host asks DeviceProperties::warp_size.
+#if defined(SS_GPU_TILE_MFMA)
+inline constexpr int kWarpSize = 64;
+#else
+inline constexpr int kWarpSize = 32;
+#endif
+
+#if defined(SS_GPU_SHIM)
+SS_DEVICE int thread_x() {
+  return shim::thread_index();
+}
+SS_DEVICE int block_x() {
+  return static_cast<int>(shim::block_index().x);
+}
+SS_DEVICE int block_y() {
+  return static_cast<int>(shim::block_index().y);
+}
+SS_DEVICE int block_z() {
+  return static_cast<int>(shim::block_index().z);
+}
+SS_DEVICE int n_threads() {
+  return shim::n_threads();
+}
+/// Every thread of the block gets here before any goes on, and sees what the others wrote.
+SS_DEVICE void sync_block(std::source_location where = std::source_location::current()) {
+  shim::sync_block(where);
+}
+/// The block's shared memory, LaunchShape::shared_bytes of it. Its content is undefined when the block starts.
+template <typename T>
+SS_DEVICE T& shared_memory() {
+  return *reinterpret_cast<T*>(shim::shared_memory(sizeof(T)));
+}
+#else
+SS_DEVICE int thread_x() {
+  return static_cast<int>(threadIdx.x);
+}
+SS_DEVICE int block_x() {
+  return static_cast<int>(blockIdx.x);
+}
+SS_DEVICE int block_y() {
+  return static_cast<int>(blockIdx.y);
+}
+SS_DEVICE int block_z() {
+  return static_cast<int>(blockIdx.z);
+}
+SS_DEVICE int n_threads() {
+  return static_cast<int>(blockDim.x);
+}
+SS_DEVICE void sync_block() {
+  __syncthreads();
+}
+template <typename T>
+SS_DEVICE T& shared_memory() {
+  extern __shared__ __attribute__((aligned(16))) unsigned char ss_gpu_shared[];
+  return *reinterpret_cast<T*>(ss_gpu_shared);
+}
+#endif
+
+SS_DEVICE int lane() {
+  return thread_x() % kWarpSize;
+}
+SS_DEVICE int warp() {
+  return thread_x() / kWarpSize;
+}
+SS_DEVICE int n_warps() {
+  return n_threads() / kWarpSize;
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,83 @@
+#pragma once
+// What the lanes of a warp, and the warps of a block, tell each other. Every lane of the warp takes part in each call.
+
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// The value of lane (own lane ^ mask). T is a 32-bit type.
+template <typename T>
+SS_DEVICE T shuffle_xor(T value, int mask) {
+  static_assert(sizeof(T) == 4);
+#if defined(SS_GPU_CUDA)
+  return __shfl_xor_sync(0xffffffffU, value, mask);
+#elif defined(SS_GPU_HIP)
+  return __shfl_xor(value, mask);
+#else
+  return shim::shuffle_xor(value, mask, kWarpSize);
+#endif
+}
+
+/// The warp's lanes see what each other wrote to shared memory.
+#if defined(SS_GPU_SHIM)
+SS_DEVICE void sync_warp() {
+  shim::sync_warp(kWarpSize);
+}
+#elif defined(SS_GPU_CUDA)
+SS_DEVICE void sync_warp() {
+  __syncwarp();
+}
+#else
+SS_DEVICE void sync_warp() {
+  __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "wavefront");
+  __builtin_amdgcn_wave_barrier();
+}
+#endif
+
+SS_DEVICE float larger(float a, float b) {
+  return a > b ? a : b;
+}
+
+/// Over groups of `width` neighbouring lanes, a power of two; every lane gets the result.
+SS_DEVICE float sum_lanes(float value, int width = kWarpSize) {
+  for (int mask = width / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+SS_DEVICE int sum_lanes(int value, int width = kWarpSize) {
+  for (int mask = width / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+SS_DEVICE float max_lanes(float value, int width = kWarpSize) {
+  for (int mask = width / 2; mask > 0; mask /= 2) value = larger(value, shuffle_xor(value, mask));
+  return value;
+}
+
+/// Warps of a block, at most.
+inline constexpr int kMaxWarps = 32;
+
+/// Room for one value a warp.
+template <typename T>
+struct BlockScratch {
+  T of_warp[kMaxWarps];
+};
+
+/// Combines one value a thread over the block; every thread gets the result. `combine` is associative and commutative.
+/// The scratch may be used again right after. Begins and ends with a barrier.
+template <typename T, typename Combine>
+SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
+  for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value = combine(value, shuffle_xor(value, mask));
+  sync_block();
+  if (lane() == 0) scratch.of_warp[warp()] = value;
+  sync_block();
+  T total = scratch.of_warp[0];
+  for (int w = 1; w < n_warps(); ++w) total = combine(total, scratch.of_warp[w]);
+  return total;
+}
+
+SS_DEVICE float sum_block(float value, BlockScratch<float>& scratch) {
+  return reduce_block(value, scratch, [](float a, float b) { return a + b; });
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,284 @@
+#include "gpu/shim/block_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <span>
+
+#include "core/check.h"
+#include "core/random.h"
+#include "gpu/shim/sanitizers.h"
+#include "gpu/shim/thread.h"
+
+namespace secondsource::gpu::shim {
+namespace {
+
+/// All bits set is NaN in f32, BF16 and FP16, and -1 in integers.
+constexpr int kPoison = 0xff;
+
+/// Kernels are plain functions: nothing can be handed to them but through the thread they run on.
+thread_local BlockRunner* current_runner = nullptr;
+
+std::string describe(const std::source_location& where) {
+  const std::string_view path = where.file_name();
+  return fmt::format("{}:{}", path.substr(path.find_last_of('/') + 1), where.line());
+}
+
+}  // namespace
+
+BlockRunner::BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size)
+    : order_(order), seed_(seed), warp_size_(warp_size) {}
+
+BlockRunner::~BlockRunner() = default;
+
+BlockRunner& BlockRunner::current() {
+  SS_CHECK(current_runner != nullptr, "a kernel was called outside of a launch");
+  return *current_runner;
+}
+
+Result<void> BlockRunner::run(const KernelCall& call, const Dim3& block) {
+  const auto lanes = static_cast<std::uint32_t>(warp_size_);
+  if (call.shape.threads == 0 || call.shape.threads % lanes != 0 || call.shape.threads > 1024) {
+    return Error{ErrorCode::kInternal, fmt::format("kernel {}: expected a multiple of {} threads up to 1024, found {}",
+                                                   call.name, warp_size_, call.shape.threads)};
+  }
+  prepare(call, block);
+  current_runner = this;
+  auto result = run_threads();
+  current_runner = nullptr;
+  if (result) return result;
+  return result.error().with_context(
+      fmt::format("kernel {}, block ({}, {}, {})", call.name, block.x, block.y, block.z));
+}
+
+void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
+  call_ = &call;
+  block_ = block;
+  n_threads_ = static_cast<int>(call.shape.threads);
+  n_done_ = 0;
+  failure_.clear();
+  if (shared_bytes_ != call.shape.shared_bytes || shared_ == nullptr) {
+    // To the byte, so that the address sanitizer sees an access past the end.
+    shared_ = std::make_unique<std::byte[]>(call.shape.shared_bytes);
+    shared_bytes_ = call.shape.shared_bytes;
+  }
+  std::memset(shared_.get(), kPoison, shared_bytes_);
+  while (threads_.size() < call.shape.threads) {
+    Thread& thread = threads_.emplace_back();
+    thread.fiber = std::make_unique<Fiber>();
+    thread.index = static_cast<int>(threads_.size()) - 1;
+    thread.runner = this;
+  }
+  for (int i = 0; i < n_threads_; ++i) {
+    Thread& thread = threads_[static_cast<std::size_t>(i)];
+    thread.state = State::kReady;
+    thread.copies.clear();
+    thread.n_groups = 0;
+    thread.fiber->start(run_thread, &thread);
+  }
+  warps_.resize(static_cast<std::size_t>(n_threads_ / warp_size_));
+  for (Warp& warp : warps_) {
+    warp.lanes.assign(static_cast<std::size_t>(warp_size_), nullptr);
+    warp.n_arrived = 0;
+  }
+  release_order(&barrier_);
+}
+
+void BlockRunner::run_thread(void* argument) {
+  auto& thread = *static_cast<Thread*>(argument);
+  BlockRunner& runner = *thread.runner;
+  acquire_order(&runner.barrier_);
+  runner.call_->invoke(runner.call_->function, runner.call_->argument);
+  if (!thread.copies.empty()) runner.fail("a thread ends while its asynchronous copies are under way");
+  release_order(&runner.barrier_);
+  ++runner.n_done_;
+  thread.state = State::kDone;
+}
+
+int BlockRunner::place(int i, int n, std::uint64_t round) const {
+  if (order_ == ThreadOrder::kForward) return i;
+  if (order_ == ThreadOrder::kReverse) return n - 1 - i;
+  const std::uint64_t bits = random_bits(seed_, round);
+  const auto first = static_cast<int>(bits % static_cast<std::uint64_t>(n));
+  int stride = 1 + static_cast<int>((bits >> 32) % static_cast<std::uint64_t>(n));
+  while (std::gcd(stride, n) != 1) ++stride;
+  return static_cast<int>((first + static_cast<std::int64_t>(i) * stride) % n);
+}
+
+Result<void> BlockRunner::run_threads() {
+  const auto n_warps = static_cast<int>(warps_.size());
+  while (n_done_ < n_threads_) {
+    const std::uint64_t round = round_++;
+    bool progressed = false;
+    for (int i = 0; i < n_warps && failure_.empty(); ++i) progressed |= run_warp(place(i, n_warps, round));
+    if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
+    if (!release_barrier() && !progressed) return Error{ErrorCode::kInternal, describe_stuck()};
+    if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
+  }
+  acquire_order(&barrier_);
+  return {};
+}
+
+bool BlockRunner::run_warp(int warp) {
+  bool progressed = false;
+  for (bool ran = true; ran && failure_.empty();) {
+    ran = false;
+    const std::uint64_t round = round_++;
+    for (int i = 0; i < warp_size_ && failure_.empty(); ++i) {
+      const int index = warp * warp_size_ + place(i, warp_size_, round);
+      Thread& thread = threads_[static_cast<std::size_t>(index)];
+      if (thread.state != State::kReady) continue;
+      running_ = index;
+      thread.fiber->resume();
+      ran = true;
+    }
+    progressed |= ran;
+  }
+  return progressed;
+}
+
+bool BlockRunner::release_barrier() {
+  const auto live = std::span(threads_).first(static_cast<std::size_t>(n_threads_));
+  const auto waits = [](const Thread& thread) { return thread.state == State::kAtBarrier; };
+  if (n_done_ > 0 || !std::ranges::all_of(live, waits)) return false;
+  const std::source_location& first = live.front().where;
+  for (const Thread& thread : live) {
+    if (thread.where.line() != first.line() || std::strcmp(thread.where.file_name(), first.file_name()) != 0) {
+      failure_ = fmt::format("divergent barrier: thread 0 waits at {}, thread {} at {}", describe(first), thread.index,
+                             describe(thread.where));
+      return false;
+    }
+  }
+  for (Thread& thread : live) thread.state = State::kReady;
+  return true;
+}
+
+std::string BlockRunner::describe_stuck() const {
+  int n_in_warp = 0;
+  const Thread* waiting = nullptr;
+  for (int i = 0; i < n_threads_; ++i) {
+    const Thread& thread = threads_[static_cast<std::size_t>(i)];
+    n_in_warp += thread.state == State::kInWarp ? 1 : 0;
+    if (thread.state == State::kAtBarrier) waiting = &thread;
+  }
+  if (waiting == nullptr) return fmt::format("{} threads wait for lanes of their warp that never come", n_in_warp);
+  return fmt::format("divergent barrier: thread {} waits at {}, {} threads have ended, {} wait for lanes of their warp",
+                     waiting->index, describe(waiting->where), n_done_, n_in_warp);
+}
+
+void BlockRunner::suspend(State state) {
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  thread.state = state;
+  thread.fiber->suspend();
+}
+
+void BlockRunner::sync_block(std::source_location where) {
+  threads_[static_cast<std::size_t>(running_)].where = where;
+  release_order(&barrier_);
+  suspend(State::kAtBarrier);
+  acquire_order(&barrier_);
+}
+
+void BlockRunner::meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument) {
+  if (warp_size != warp_size_) fail(fmt::format("a kernel for warps of {} on a device of {}", warp_size, warp_size_));
+  Warp& warp = warps_[static_cast<std::size_t>(running_ / warp_size_)];
+  if (warp.n_arrived == 0) {
+    warp.work = work;
+    warp.argument = argument;
+  } else if (warp.work != work || warp.argument != argument) {
+    fail("divergent warp: its lanes wait for different operations");
+  }
+  warp.lanes[static_cast<std::size_t>(running_ % warp_size_)] = mine;
+  release_order(&warp);
+  if (++warp.n_arrived < warp_size_) {
+    suspend(State::kInWarp);
+    acquire_order(&warp);
+    return;
+  }
+  acquire_order(&warp);
+  work(warp.lanes.data(), warp_size_, argument);
+  release_order(&warp);
+  warp.n_arrived = 0;
+  const int first = running_ / warp_size_ * warp_size_;
+  for (int i = first; i < first + warp_size_; ++i) threads_[static_cast<std::size_t>(i)].state = State::kReady;
+}
+
+void* BlockRunner::shared_memory(std::size_t bytes) {
+  if (bytes > shared_bytes_) {
+    fail(fmt::format("expected {} bytes of shared memory, found {} in the launch", bytes, shared_bytes_));
+  }
+  return shared_.get();
+}
+
+void BlockRunner::copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range) {
+  check_aligned(to, bytes);
+  if (in_range) check_aligned(from, bytes);
+  std::memset(to, kPoison, bytes);
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  thread.copies.push_back({to, from, bytes, in_range, thread.n_groups});
+}
+
+void BlockRunner::commit_copies() {
+  ++threads_[static_cast<std::size_t>(running_)].n_groups;
+}
+
+void BlockRunner::wait_for_copies(int n_pending_groups) {
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  const int landed = thread.n_groups - n_pending_groups;
+  std::erase_if(thread.copies, [&](const Copy& copy) {
+    if (copy.group >= landed) return false;
+    if (copy.in_range) {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    } else {
+      std::memset(copy.to, 0, copy.bytes);
+    }
+    return true;
+  });
+}
+
+void BlockRunner::fail(std::string what) {
+  failure_ = fmt::format("thread {}: {}", running_, what);
+  suspend(State::kDone);
+}
+
+int thread_index() {
+  return BlockRunner::current().thread_index();
+}
+const Dim3& block_index() {
+  return BlockRunner::current().block_index();
+}
+int n_threads() {
+  return BlockRunner::current().n_threads();
+}
+void sync_block(std::source_location where) {
+  BlockRunner::current().sync_block(where);
+}
+void sync_warp(int warp_size) {
+  char nothing = 0;
+  BlockRunner::current().meet_warp(
+      warp_size, &nothing, [](void* const*, int, int) {}, 0);
+}
+void* shared_memory(std::size_t bytes) {
+  return BlockRunner::current().shared_memory(bytes);
+}
+void check_aligned(const void* address, std::size_t alignment_bytes) {
+  if (reinterpret_cast<std::uintptr_t>(address) % alignment_bytes == 0) return;
+  BlockRunner::current().fail(
+      fmt::format("an access of {} bytes at an address that is not a multiple of it", alignment_bytes));
+}
+void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range) {
+  BlockRunner::current().copy_to_shared(to, from, bytes, in_range);
+}
+void commit_copies() {
+  BlockRunner::current().commit_copies();
+}
+void wait_for_copies(int n_pending_groups) {
+  BlockRunner::current().wait_for_copies(n_pending_groups);
+}
+void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int n_lanes, int argument), int argument) {
+  BlockRunner::current().meet_warp(warp_size, mine, work, argument);
+}
+
+}  // namespace secondsource::gpu::shim

@@ -1,0 +1,95 @@
+#pragma once
+// Runs the threads of one block of a kernel, a fiber each, on the calling OS thread.
+
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "gpu/device.h"
+#include "gpu/shim/fiber.h"
+
+namespace secondsource::gpu::shim {
+
+/// Which thread goes on first when several can. A missing barrier often shows in one order only.
+enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
+
+class BlockRunner {
+ public:
+  BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size);
+  ~BlockRunner();
+
+  /// Shared memory is filled with NaN first. Errors: kInternal, naming kernel, block, and what its threads did wrong.
+  Result<void> run(const KernelCall& call, const Dim3& block);
+
+  /// The runner whose block runs on this OS thread.
+  static BlockRunner& current();
+
+  // For the running thread (thread.h):
+  [[nodiscard]] int thread_index() const { return running_; }
+  [[nodiscard]] const Dim3& block_index() const { return block_; }
+  [[nodiscard]] int n_threads() const { return n_threads_; }
+  void sync_block(std::source_location where);
+  void meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument);
+  void* shared_memory(std::size_t bytes);
+  void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
+  void commit_copies();
+  void wait_for_copies(int n_pending_groups);
+  /// Ends the block; does not return.
+  void fail(std::string what);
+
+ private:
+  enum class State : std::uint8_t { kReady, kAtBarrier, kInWarp, kDone };
+  struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
+    bool in_range;
+    int group;
+  };
+  struct Thread {
+    std::unique_ptr<Fiber> fiber;
+    State state = State::kReady;
+    std::source_location where;
+    std::vector<Copy> copies;
+    int n_groups = 0;  ///< that were committed
+    int index = 0;
+    BlockRunner* runner = nullptr;
+  };
+  struct Warp {
+    std::vector<void*> lanes;
+    int n_arrived = 0;
+    void (*work)(void* const*, int, int) = nullptr;
+    int argument = 0;
+  };
+
+  static void run_thread(void* thread);
+  void prepare(const KernelCall& call, const Dim3& block);
+  Result<void> run_threads();
+  bool run_warp(int warp);
+  bool release_barrier();
+  [[nodiscard]] std::string describe_stuck() const;
+  void suspend(State state);
+  [[nodiscard]] int place(int i, int n, std::uint64_t round) const;
+
+  ThreadOrder order_;
+  std::uint64_t seed_;
+  int warp_size_;
+  std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
+  std::unique_ptr<std::byte[]> shared_;
+  std::size_t shared_bytes_ = 0;
+  const KernelCall* call_ = nullptr;
+  Dim3 block_;
+  int n_threads_ = 0;
+  int n_done_ = 0;
+  int running_ = -1;
+  std::uint64_t round_ = 0;
+  std::string failure_;
+  char barrier_ = 0;  ///< its address orders threads for ThreadSanitizer
+};
+
+}  // namespace secondsource::gpu::shim

@@ -1,0 +1,266 @@
+#include "gpu/shim/device.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "core/check.h"
+#include "core/checked.h"
+#include "core/clock.h"
+
+namespace secondsource::gpu::shim {
+namespace {
+
+constexpr int kPoison = 0xff;  // NaN in every float type
+constexpr std::size_t kAlignment = 256;
+
+class ShimEvent final : public Event {
+ public:
+  Stream* stream = nullptr;  ///< that it was recorded in last
+  std::int64_t passed_at_ns = -1;
+};
+
+/// A launch with its argument kept by value.
+struct KeptCall {
+  KernelCall call;
+  std::vector<std::uint64_t> argument;  ///< in words, as aligned as any argument
+  std::vector<std::uint64_t> owners;    ///< of each word that was an address in device memory at capture, else 0
+
+  KeptCall(const KernelCall& borrowed, const ShimMemory& memory)
+      : call(borrowed), argument(ceil_divide(borrowed.argument_bytes, sizeof(std::uint64_t))) {
+    std::memcpy(argument.data(), borrowed.argument, borrowed.argument_bytes);
+    for (const std::uint64_t word : argument) owners.push_back(memory.owner(word));
+  }
+  /// An address in the argument whose memory is not the one that it was taken from.
+  [[nodiscard]] std::optional<std::size_t> stale_word(const ShimMemory& memory) const {
+    for (std::size_t i = 0; i < argument.size(); ++i) {
+      if (owners[i] != 0 && memory.owner(argument[i]) != owners[i]) return i;
+    }
+    return std::nullopt;
+  }
+};
+
+class ShimGraph final : public Graph {
+ public:
+  std::vector<KeptCall> calls;
+};
+
+/// Runs the blocks of one kernel after the other, on a few OS threads.
+class GridRunner {
+ public:
+  explicit GridRunner(const ShimOptions& options, int warp_size) {
+    for (int i = 0; i < std::max(options.n_threads, 1); ++i) {
+      runners_.push_back(std::make_unique<BlockRunner>(options.order, options.seed, warp_size));
+    }
+    reverse_ = options.order == ThreadOrder::kReverse;
+  }
+
+  Result<void> run(const KernelCall& call) {
+    const Dim3 grid = call.shape.grid;
+    const std::int64_t n_blocks = std::int64_t{grid.x} * grid.y * grid.z;
+    std::atomic<std::int64_t> next{0};
+    std::mutex mutex;
+    Result<void> result;
+    const auto work = [&](BlockRunner& runner) {
+      for (std::int64_t i = next++; i < n_blocks; i = next++) {
+        const auto b = static_cast<std::uint64_t>(reverse_ ? n_blocks - 1 - i : i);
+        const Dim3 block{static_cast<std::uint32_t>(b % grid.x), static_cast<std::uint32_t>(b / grid.x % grid.y),
+                         static_cast<std::uint32_t>(b / grid.x / grid.y)};
+        auto ran = runner.run(call, block);
+        if (ran) continue;
+        const std::lock_guard lock(mutex);
+        if (result) result = ran;
+        next = n_blocks;
+      }
+    };
+    std::vector<std::jthread> helpers;
+    for (std::size_t i = 1; i < runners_.size() && static_cast<std::int64_t>(i) < n_blocks; ++i) {
+      helpers.emplace_back([&, i] { work(*runners_[i]); });
+    }
+    work(*runners_[0]);
+    helpers.clear();
+    return result;
+  }
+
+ private:
+  std::vector<std::unique_ptr<BlockRunner>> runners_;
+  bool reverse_ = false;
+};
+
+class ShimStream final : public Stream {
+ public:
+  ShimStream(const ShimMemory& memory, const ShimOptions& options, int warp_size)
+      : memory_(memory), grid_runner_(options, warp_size) {}
+
+  Result<void> launch(const KernelCall& call) override {
+    KeptCall kept(call, memory_);
+    if (capturing_) {
+      capturing_->calls.push_back(std::move(kept));
+    } else {
+      enqueue([this, kept = std::move(kept)] { return run(kept); });
+    }
+    return {};
+  }
+  Result<void> copy(void* to, const void* from, std::size_t bytes) override {
+    if (capturing_) return Error{ErrorCode::kInternal, "shim: a copy during a capture"};
+    enqueue([to, from, bytes]() -> Result<void> {
+      std::memcpy(to, from, bytes);
+      return {};
+    });
+    return {};
+  }
+  Result<void> record(Event& event) override {
+    if (capturing_) return Error{ErrorCode::kInternal, "shim: an event during a capture"};
+    auto& own = static_cast<ShimEvent&>(event);
+    own.stream = this;
+    own.passed_at_ns = -1;
+    enqueue([&own]() -> Result<void> {
+      own.passed_at_ns = now_ns();
+      return {};
+    });
+    return {};
+  }
+  Result<void> begin_capture() override {
+    if (capturing_) return Error{ErrorCode::kInternal, "shim: a capture within a capture"};
+    capturing_ = std::make_unique<ShimGraph>();
+    return {};
+  }
+  Result<std::unique_ptr<Graph>> end_capture() override {
+    if (!capturing_) return Error{ErrorCode::kInternal, "shim: no capture to end"};
+    return std::unique_ptr<Graph>(std::move(capturing_));
+  }
+  Result<void> replay(Graph& graph) override {
+    auto& own = static_cast<ShimGraph&>(graph);
+    enqueue([this, &own]() -> Result<void> {
+      for (const KeptCall& kept : own.calls) SS_TRY_VOID(run(kept));
+      return {};
+    });
+    return {};
+  }
+  Result<void> synchronize() override {
+    while (!queue_.empty()) {
+      if (!failure_) {
+        if (auto ran = queue_.front()(); !ran) failure_ = ran.error();
+      }
+      queue_.pop_front();
+    }
+    if (failure_) return Error{ErrorCode::kDeviceLost, failure_->message};
+    return {};
+  }
+
+ private:
+  void enqueue(std::function<Result<void>()> work) { queue_.push_back(std::move(work)); }
+
+  Result<void> run(const KeptCall& kept) {
+    if (const auto stale = kept.stale_word(memory_)) {
+      return Error{ErrorCode::kInternal,
+                   fmt::format("kernel {}: byte {} of its argument is an address in memory that was freed since",
+                               kept.call.name, *stale * sizeof(std::uint64_t))};
+    }
+    KernelCall call = kept.call;
+    call.argument = kept.argument.data();
+    return grid_runner_.run(call);
+  }
+
+  const ShimMemory& memory_;
+  GridRunner grid_runner_;
+  std::deque<std::function<Result<void>()>> queue_;
+  std::unique_ptr<ShimGraph> capturing_;
+  std::optional<Error> failure_;
+};
+
+class ShimDevice final : public Device {
+ public:
+  explicit ShimDevice(const ShimOptions& options) : options_(options) {
+    properties_.id = "0";
+    properties_.name = "GPU kernels run on the CPU as on " + options.target;
+    properties_.target = options.target;
+    properties_.warp_size = options.target == "gfx90a" ? 64 : 32;
+    properties_.n_processors = 2;
+    // The smallest of the targets': a kernel that fits here fits everywhere.
+    properties_.max_shared_bytes = std::size_t{64} << 10;
+    properties_.memory_bytes =
+        static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
+  }
+
+  [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
+  Result<void*> allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void free(void* memory) override { memory_.free(memory); }
+  Result<void*> allocate_pinned(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void free_pinned(void* memory) override { memory_.free(memory); }
+  Result<std::unique_ptr<Stream>> create_stream() override {
+    return std::unique_ptr<Stream>(std::make_unique<ShimStream>(memory_, options_, properties_.warp_size));
+  }
+  Result<std::unique_ptr<Event>> create_event() override {
+    return std::unique_ptr<Event>(std::make_unique<ShimEvent>());
+  }
+  Result<bool> is_done(Event& event) override {
+    auto& own = static_cast<ShimEvent&>(event);
+    if (own.stream != nullptr) SS_TRY_VOID(own.stream->synchronize());
+    return own.passed_at_ns >= 0;
+  }
+  Result<std::int64_t> elapsed_ns(Event& from, Event& to) override {
+    return static_cast<ShimEvent&>(to).passed_at_ns - static_cast<ShimEvent&>(from).passed_at_ns;
+  }
+
+ private:
+  ShimOptions options_;
+  DeviceProperties properties_;
+  ShimMemory memory_;
+};
+
+}  // namespace
+
+Result<void*> ShimMemory::allocate(std::size_t bytes) {
+  if (bytes == 0) return Error{ErrorCode::kInternal, "shim: an allocation of no bytes"};
+  const auto page_bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t used_bytes = round_up(bytes, kAlignment);
+  const std::size_t inner_bytes = round_up(used_bytes, page_bytes);
+  const std::size_t mapped_bytes = inner_bytes + 2 * page_bytes;
+  if (bytes > mapped_bytes) return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
+  // Nothing can be read or written but the pages between the first and the last, and the end is at the end.
+  void* const mapping = mmap(nullptr, mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
+  auto* const inner = static_cast<std::byte*>(mapping) + page_bytes;
+  if (mprotect(inner, inner_bytes, PROT_READ | PROT_WRITE) != 0) {
+    munmap(mapping, mapped_bytes);
+    return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
+  }
+  std::byte* const address = inner + (inner_bytes - used_bytes);
+  std::memset(address, kPoison, used_bytes);
+  blocks_[reinterpret_cast<std::uintptr_t>(address)] = {bytes, mapping, mapped_bytes, ++n_allocated_};
+  return static_cast<void*>(address);
+}
+
+void ShimMemory::free(void* memory) {
+  if (memory == nullptr) return;
+  const auto found = blocks_.find(reinterpret_cast<std::uintptr_t>(memory));
+  SS_CHECK(found != blocks_.end(), "memory that the shim did not allocate, or freed twice");
+  munmap(found->second.mapping, found->second.mapped_bytes);
+  blocks_.erase(found);
+}
+
+ShimMemory::~ShimMemory() {
+  while (!blocks_.empty()) free(reinterpret_cast<void*>(blocks_.begin()->first));
+}
+
+std::uint64_t ShimMemory::owner(std::uintptr_t address) const {
+  auto after = blocks_.upper_bound(address);
+  if (after == blocks_.begin()) return 0;
+  --after;
+  return address < after->first + after->second.bytes ? after->second.serial : 0;
+}
+
+std::unique_ptr<Device> make_shim_device(const ShimOptions& options) {
+  return std::make_unique<ShimDevice>(options);
+}
+
+}  // namespace secondsource::gpu::shim

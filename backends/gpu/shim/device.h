@@ -1,0 +1,43 @@
+#pragma once
+// A Device whose kernels run on the CPU, for proof and not for speed. Memory is fenced: an access past the end of an
+// allocation, or to one that was freed, ends the process at once. Work waits in the stream until somebody asks whether
+// it is done, so that a host that changes a buffer too early gets wrong numbers here as it would on a GPU.
+
+#include <map>
+#include <memory>
+
+#include "gpu/device.h"
+#include "gpu/shim/block_runner.h"
+
+namespace secondsource::gpu::shim {
+
+struct ShimOptions {
+  std::string target = "sm_80";  ///< sm_80, gfx90a or gfx1100
+  ThreadOrder order = ThreadOrder::kForward;
+  std::uint64_t seed = 1;  ///< of kSeeded
+  int n_threads = 1;       ///< blocks of a kernel that run at once
+};
+
+/// Where allocations are, and which of them an address belongs to.
+class ShimMemory {
+ public:
+  Result<void*> allocate(std::size_t bytes);
+  void free(void* memory);
+  ~ShimMemory();
+  /// Serial number of the live allocation that holds the address; 0: none. Numbers are not used again.
+  [[nodiscard]] std::uint64_t owner(std::uintptr_t address) const;
+
+ private:
+  struct Block {
+    std::size_t bytes = 0;
+    void* mapping = nullptr;
+    std::size_t mapped_bytes = 0;
+    std::uint64_t serial = 0;
+  };
+  std::map<std::uintptr_t, Block> blocks_;  ///< by address
+  std::uint64_t n_allocated_ = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Device> make_shim_device(const ShimOptions& options);
+
+}  // namespace secondsource::gpu::shim

@@ -1,0 +1,30 @@
+#pragma once
+// Which element of a 16 x 16 tile each lane of a warp holds, per target: tables, copied from the vendors' documents and
+// from nowhere else. Kernels have the same as arithmetic (portable/matrix_tile.h); the shim multiplies by these tables,
+// so that a slip in one of the two gives wrong numbers.
+
+#include <span>
+
+#include "gpu/shim/thread.h"
+
+namespace secondsource::gpu::shim {
+
+/// A coordinate of the i-th value of a lane: of_lane[lane] + of_value[i].
+struct Coordinate {
+  std::span<const std::uint8_t> of_lane;
+  std::span<const std::uint8_t> of_value;
+  [[nodiscard]] int at(int lane, int i) const {
+    return of_lane[static_cast<std::size_t>(lane)] + of_value[static_cast<std::size_t>(i)];
+  }
+};
+
+struct FragmentTable {
+  int warp_size = 0;
+  int n_inputs = 0;        ///< values of A, and of B, a lane
+  int n_accumulators = 0;  ///< values of C a lane
+  Coordinate a_row, a_k, b_k, b_col, c_row, c_col;
+};
+
+[[nodiscard]] const FragmentTable& fragment_table(TileLayout layout);
+
+}  // namespace secondsource::gpu::shim

@@ -1,0 +1,107 @@
+#pragma once
+// What AddressSanitizer and ThreadSanitizer have to be told about fibers; nothing in other builds.
+
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" {
+void __asan_unpoison_memory_region(void const volatile* address, std::size_t bytes);
+void __sanitizer_start_switch_fiber(void** saved, const void* stack, std::size_t bytes);
+void __sanitizer_finish_switch_fiber(void* saved, const void** old_stack, std::size_t* old_bytes);
+}
+#endif
+#if defined(__SANITIZE_THREAD__)
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void* fiber);
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+void __tsan_acquire(void* address);
+void __tsan_release(void* address);
+}
+#endif
+
+namespace secondsource::gpu::shim {
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kHasAddressSanitizer = true;
+#else
+inline constexpr bool kHasAddressSanitizer = false;
+#endif
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kHasThreadSanitizer = true;
+#else
+inline constexpr bool kHasThreadSanitizer = false;
+#endif
+
+/// Told before and after each switch into and out of one fiber.
+class FiberSanitizer {
+ public:
+#if defined(__SANITIZE_ADDRESS__)
+  void enter(const void* stack, std::size_t bytes) {
+    __sanitizer_start_switch_fiber(&outside_, stack, bytes);
+  }
+  void arrived_inside() {
+    __sanitizer_finish_switch_fiber(inside_, &outside_stack_, &outside_bytes_);
+  }
+  void leave() {
+    __sanitizer_start_switch_fiber(&inside_, outside_stack_, outside_bytes_);
+  }
+  void arrived_outside() {
+    __sanitizer_finish_switch_fiber(outside_, nullptr, nullptr);
+  }
+  /// What an earlier call on this stack left poisoned.
+  void forget_stack(const void* stack, std::size_t bytes) {
+    inside_ = nullptr;
+    __asan_unpoison_memory_region(stack, bytes);
+  }
+
+ private:
+  void* inside_ = nullptr;
+  void* outside_ = nullptr;
+  const void* outside_stack_ = nullptr;
+  std::size_t outside_bytes_ = 0;
+#elif defined(__SANITIZE_THREAD__)
+  static constexpr unsigned kNoOrder = 1;  ///< a switch does not order what came before it before what follows
+  FiberSanitizer() : inside_(__tsan_create_fiber(0)) {}
+  ~FiberSanitizer() {
+    __tsan_destroy_fiber(inside_);
+  }
+  FiberSanitizer(const FiberSanitizer&) = delete;
+  FiberSanitizer& operator=(const FiberSanitizer&) = delete;
+  void enter(const void*, std::size_t) {
+    outside_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(inside_, kNoOrder);
+  }
+  void arrived_inside() {}
+  void leave() {
+    __tsan_switch_to_fiber(outside_, kNoOrder);
+  }
+  void arrived_outside() {}
+  void forget_stack(const void*, std::size_t) {}
+
+ private:
+  void* inside_;
+  void* outside_ = nullptr;
+#else
+  void enter(const void*, std::size_t) {}
+  void arrived_inside() {}
+  void leave() {}
+  void arrived_outside() {}
+  void forget_stack(const void*, std::size_t) {}
+#endif
+};
+
+/// What was done before release_order(place) by one fiber comes before what another does after acquire_order(place).
+inline void release_order([[maybe_unused]] void* place) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_release(place);
+#endif
+}
+inline void acquire_order([[maybe_unused]] void* place) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_acquire(place);
+#endif
+}
+
+}  // namespace secondsource::gpu::shim

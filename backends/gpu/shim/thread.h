@@ -1,0 +1,60 @@
+#pragma once
+// What a kernel's thread can ask for while the shim runs it on the CPU: its place, barriers, shared memory, the other
+// lanes of its warp. portable/ is the only user. A mistake of the kernel (a barrier that not all threads reach, a load
+// that is not aligned) ends the block and comes back as the launch's error.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <source_location>
+
+#include "core/half.h"
+#include "gpu/device.h"
+
+namespace secondsource::gpu::shim {
+
+[[nodiscard]] int thread_index();
+[[nodiscard]] const Dim3& block_index();
+[[nodiscard]] int n_threads();
+
+/// Barriers are told apart by where they are called: threads that wait at two of them are an error.
+void sync_block(std::source_location where);
+void sync_warp(int warp_size);
+/// At least `bytes` have to have been asked for at the launch.
+[[nodiscard]] void* shared_memory(std::size_t bytes);
+void check_aligned(const void* address, std::size_t alignment_bytes);
+
+/// The destination is poisoned with NaN at once, and written when the thread waits.
+void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
+void commit_copies();
+void wait_for_copies(int n_pending_groups);
+
+/// `mine` stays where it is until all lanes of the warp have come. The last one does `work` for all of them; the others
+/// wait. lanes[i] is what lane i brought.
+void meet_warp(int warp_size, void* mine, void (*work)(void* const* lanes, int warp_size, int argument), int argument);
+
+template <typename T>
+T shuffle_xor(T value, int mask, int warp_size) {
+  struct Exchange {
+    T given;
+    T taken;
+  };
+  Exchange exchange{value, value};
+  meet_warp(
+      warp_size, &exchange,
+      [](void* const* lanes, int n_lanes, int lane_mask) {
+        for (int i = 0; i < n_lanes; ++i) {
+          static_cast<Exchange*>(lanes[i])->taken = static_cast<const Exchange*>(lanes[i ^ lane_mask])->given;
+        }
+      },
+      mask);
+  return exchange.taken;
+}
+
+/// How a target spreads a tile over lanes (fragments.h).
+enum class TileLayout : std::uint8_t { shim_sm_80, shim_gfx90a, shim_gfx1100 };
+
+/// c += a b, each a lane's share in that layout.
+void multiply_tile(TileLayout layout, float* c, const Bf16* a, const Bf16* b);
+
+}  // namespace secondsource::gpu::shim

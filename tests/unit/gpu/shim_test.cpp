@@ -1,0 +1,168 @@
+// The shim finds what a GPU would not forgive: small kernels with one mistake each.
+
+#include <array>
+#include <vector>
+
+#include "gpu/kernels/kernels.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/shared_copy.h"
+#include "gpu/portable/warp.h"
+#include "gpu/shim/device.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+namespace secondsource::gpu {
+namespace {
+
+constexpr int kThreads = 128;
+
+/// Memory of a device that its content goes into and comes back from.
+template <typename T>
+class Buffer {
+ public:
+  Buffer(Device& device, const std::vector<T>& content)
+      : device_(device), n_(content.size()), data_(static_cast<T*>(device.allocate(n_ * sizeof(T)).value())) {
+    std::copy(content.begin(), content.end(), data_);
+  }
+  ~Buffer() { device_.free(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  T* data() { return data_; }
+  std::vector<T> content() { return {data_, data_ + n_}; }
+
+ private:
+  Device& device_;
+  std::size_t n_;
+  T* data_;
+};
+
+struct Arguments {
+  const float* in;
+  float* out;
+};
+
+/// out[i] = in[n - 1 - i], through shared memory.
+template <bool kBarrier>
+SS_KERNEL(kThreads)
+reverse_kernel(Arguments a) {
+  auto& row = shared_memory<std::array<float, kThreads>>();
+  row[static_cast<std::size_t>(thread_x())] = a.in[thread_x()];
+  if constexpr (kBarrier) sync_block();
+  a.out[thread_x()] = row[static_cast<std::size_t>(kThreads - 1 - thread_x())];
+}
+
+SS_KERNEL(kThreads) divergent_barrier_kernel(Arguments a) {
+  if (thread_x() < 64) {
+    sync_block();
+  } else {
+    sync_block();
+  }
+  a.out[thread_x()] = a.in[thread_x()];
+}
+
+SS_KERNEL(kThreads) early_return_kernel(Arguments a) {
+  if (thread_x() == 5) return;
+  sync_block();
+  a.out[thread_x()] = a.in[thread_x()];
+}
+
+SS_KERNEL(kThreads) divergent_shuffle_kernel(Arguments a) {
+  if (lane() < 16) a.out[thread_x()] = sum_lanes(a.in[thread_x()]);
+}
+
+template <bool kWait>
+SS_KERNEL(kThreads)
+copy_kernel(Arguments a) {
+  auto& row = shared_memory<std::array<float, 4 * kThreads>>();
+  copy_to_shared(&row[static_cast<std::size_t>(4 * thread_x())], a.in, true);
+  commit_copies();
+  if constexpr (kWait) wait_for_copies<0>();
+  a.out[thread_x()] = row[static_cast<std::size_t>(4 * thread_x())];
+  if constexpr (!kWait) wait_for_copies<0>();
+}
+
+SS_KERNEL(kThreads) misaligned_kernel(Arguments a) {
+  a.out[thread_x()] = bits_as<float>(load_chunk(a.in + 1).word[0]);
+}
+
+const LaunchShape kOneBlock{.grid = {}, .threads = kThreads, .shared_bytes = 4 * kThreads * sizeof(float)};
+
+std::vector<float> ramp() {
+  std::vector<float> values(kThreads);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  return values;
+}
+
+/// What a kernel makes of ramp().
+Result<std::vector<float>> run(void (*kernel)(Arguments), const shim::ShimOptions& options) {
+  const auto device = shim::make_shim_device(options);
+  const auto stream = device->create_stream().value();
+  Buffer<float> in(*device, ramp());
+  Buffer<float> out(*device, std::vector<float>(kThreads, 0.0F));
+  SS_TRY_VOID(launch(*stream, "test", kernel, kOneBlock, Arguments{in.data(), out.data()}));
+  SS_TRY_VOID(stream->synchronize());
+  return out.content();
+}
+
+const std::array kOrders = {shim::ThreadOrder::kForward, shim::ThreadOrder::kReverse, shim::ThreadOrder::kSeeded};
+
+TEST_CASE("a kernel with a barrier gives the same in every order of threads") {
+  std::vector<float> expected = ramp();
+  std::reverse(expected.begin(), expected.end());
+  for (const shim::ThreadOrder order : kOrders) {
+    const auto found = run(reverse_kernel<true>, {.order = order});
+    REQUIRE_OK(found);
+    CHECK(*found == expected);
+  }
+}
+
+TEST_CASE("a missing barrier gives NaN in every order of threads") {
+  for (const shim::ThreadOrder order : kOrders) {
+    const auto found = run(reverse_kernel<false>, {.order = order});
+    REQUIRE_OK(found);
+    CHECK(std::any_of(found->begin(), found->end(), [](float value) { return std::isnan(value); }));
+  }
+}
+
+TEST_CASE("a barrier that not all threads reach, or at two places, is an error that says where") {
+  CHECK_ERROR(run(divergent_barrier_kernel, {}), ErrorCode::kDeviceLost,
+              "divergent barrier: thread 0 waits at shim_test");
+  CHECK_ERROR(run(early_return_kernel, {}), ErrorCode::kDeviceLost, "1 threads have ended");
+  CHECK_ERROR(run(divergent_shuffle_kernel, {}), ErrorCode::kDeviceLost, "lanes of their warp that never come");
+}
+
+TEST_CASE("an asynchronous copy lands when the thread waits, and not before") {
+  const auto waited = run(copy_kernel<true>, {});
+  REQUIRE_OK(waited);
+  CHECK(*waited == std::vector<float>(kThreads, 0.0F));
+  const auto early = run(copy_kernel<false>, {});
+  REQUIRE_OK(early);
+  CHECK(std::isnan(early->front()));
+}
+
+TEST_CASE("a vector load from an address that is no multiple of its size is an error") {
+  CHECK_ERROR(run(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
+}
+
+TEST_CASE("a graph replays the arguments that it captured, and refuses those whose memory was freed") {
+  const auto device = shim::make_shim_device({});
+  const auto stream = device->create_stream().value();
+  Buffer<float> in(*device, ramp());
+  auto out = std::make_unique<Buffer<float>>(*device, std::vector<float>(kThreads, 0.0F));
+  REQUIRE_OK(stream->begin_capture());
+  REQUIRE_OK(launch(*stream, "reverse", reverse_kernel<true>, kOneBlock, Arguments{in.data(), out->data()}));
+  auto graph = stream->end_capture();
+  REQUIRE_OK(graph);
+  REQUIRE_OK(stream->synchronize());
+  CHECK(out->content().front() == 0.0F);
+  for (int i = 0; i < 2; ++i) REQUIRE_OK(stream->replay(**graph));
+  REQUIRE_OK(stream->synchronize());
+  CHECK(out->content().front() == kThreads - 1);
+  out.reset();
+  REQUIRE_OK(stream->replay(**graph));
+  CHECK_ERROR(stream->synchronize(), ErrorCode::kDeviceLost,
+              "kernel reverse: byte 8 of its argument is an address in memory that was freed since");
+}
+
+}  // namespace
+}  // namespace secondsource::gpu
