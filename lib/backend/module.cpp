@@ -1,6 +1,5 @@
 #include "backend/module.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "backend/fault.h"
 #include "backend/faulty_backend.h"
+#include "core/shared_library.h"
 
 namespace secondsource {
 namespace {
@@ -27,24 +27,14 @@ std::string module_name(const fs::path& path) {
   return file.substr(kPrefix.size(), file.size() - kPrefix.size() - kSuffix.size());
 }
 
-/// What dlerror() says, as a person would: "libdnnl.so.3: cannot open shared object file: No such file or directory"
-/// is "libdnnl.so.3 not found".
-std::string explain_load_error(std::string_view text) {
-  constexpr std::string_view kNotFound = ": cannot open shared object file: No such file or directory";
-  if (text.ends_with(kNotFound)) return fmt::format("{} not found", text.substr(0, text.size() - kNotFound.size()));
-  return std::string(text);
-}
-
 void load_interface(Module& module) {
-  void* const handle = dlopen(module.path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* const text = dlerror();
-    module.unavailable = explain_load_error(text != nullptr ? text : "the dynamic linker gave no reason");
+  const Result<SharedLibrary> library = SharedLibrary::open({module.path.string()});
+  if (!library) {
+    module.unavailable = library.error().message;
     return;
   }
-  // Never closed: libraries behind a module (OpenMP, drivers) keep threads that would run unmapped code.
   using Entry = const ModuleInterface* (*)();
-  const auto entry = reinterpret_cast<Entry>(dlsym(handle, "secondsource_backend_module"));
+  const auto entry = reinterpret_cast<Entry>(library->find("secondsource_backend_module"));
   if (entry == nullptr) {
     module.unavailable = "not a backend module: it does not export secondsource_backend_module";
     return;
