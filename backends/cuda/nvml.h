@@ -1,0 +1,48 @@
+#pragma once
+// NVIDIA's management library, opened at run time, with own prototypes of the few functions that are used: which
+// devices and MIG instances there are, and their sensors. It needs the driver, no CUDA. Source: nvml.h of the NVML API
+// reference, versions 11.8 to 13.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device_sensors.h"
+#include "core/result.h"
+#include "core/shared_library.h"
+
+namespace secondsource::cuda {
+
+/// A whole GPU, or an instance of one whose MIG mode is on.
+struct NvmlDevice {
+  std::string uuid;    ///< "GPU-...", "MIG-...": what CUDA_VISIBLE_DEVICES takes
+  std::string name;    ///< "NVIDIA H100 80GB HBM3"; of an instance "... MIG 1g.10gb"
+  std::string target;  ///< "sm_90"; empty where the driver does not say
+  std::int64_t memory_bytes = 0;
+  std::string parent;          ///< UUID of the GPU that an instance is a part of; empty for a whole one
+  bool has_instances = false;  ///< MIG mode is on: no work can run on the whole GPU
+};
+
+class Nvml {
+ public:
+  /// Errors: kUnavailable: the library is not there, or it cannot reach the driver.
+  static Result<std::shared_ptr<const Nvml>> open(const std::string& library = "libnvidia-ml.so.1");
+  ~Nvml();
+  Nvml(const Nvml&) = delete;
+  Nvml& operator=(const Nvml&) = delete;
+
+  /// GPUs in the driver's order (that of the PCI bus), each followed by its instances. Errors: kUnavailable.
+  [[nodiscard]] Result<std::vector<NvmlDevice>> devices() const;
+
+ private:
+  friend class NvmlSensors;
+  explicit Nvml(SharedLibrary library) : library_(std::move(library)) {}
+  SharedLibrary library_;
+};
+
+/// The sensors of the GPU or MIG instance with that UUID; where they cannot be opened, sensors that say why. Of an
+/// instance memory is its own, everything else that of the whole GPU: `mig` in properties() says so.
+[[nodiscard]] std::unique_ptr<DeviceSensors> open_nvml_sensors(const std::string& uuid,
+                                                               const std::string& library = "libnvidia-ml.so.1");
+
+}  // namespace secondsource::cuda

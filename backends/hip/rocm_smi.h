@@ -1,0 +1,21 @@
+#pragma once
+// AMD's ROCm SMI, opened at run time, with own prototypes of the few functions that are used: the sensors of one GPU.
+// Source: rocm_smi.h of rocm_smi_lib 5.0 (ROCm 5.2) to 7; the differences between them are named where they matter.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device_sensors.h"
+
+namespace secondsource::hip {
+
+/// Sonames, newest first; Debian 12 has ".1".
+[[nodiscard]] std::vector<std::string> rocm_smi_names();
+
+/// The sensors of the GPU at that place of the PCI bus ("0000:c1:00.0", as hipDeviceGetPCIBusId writes it); where they
+/// cannot be opened, sensors that say why. Partitions of one GPU share its place: they share its sensors.
+[[nodiscard]] std::unique_ptr<DeviceSensors> open_rocm_sensors(
+    const std::string& pci_bus_id, const std::vector<std::string>& libraries = rocm_smi_names());
+
+}  // namespace secondsource::hip

@@ -1,0 +1,50 @@
+// Which GPUs and MIG instances are offered, and how a worker gets one of them.
+
+#include "cuda/device_list.h"
+
+#include "support/catch.h"
+
+using namespace secondsource::cuda;
+
+namespace {
+
+NvmlDevice whole(const std::string& uuid, bool has_instances = false) {
+  NvmlDevice device;
+  device.uuid = uuid;
+  device.has_instances = has_instances;
+  return device;
+}
+
+NvmlDevice instance(const std::string& uuid, const std::string& parent) {
+  NvmlDevice device = whole(uuid);
+  device.parent = parent;
+  return device;
+}
+
+const std::vector<NvmlDevice> kAll = {whole("GPU-a-1"), whole("GPU-b-2", true), instance("MIG-c-3", "GPU-b-2"),
+                                      instance("MIG-d-4", "GPU-b-2"), whole("GPU-e-5")};
+
+std::vector<std::string> ids(const std::vector<OfferedDevice>& offered) {
+  std::vector<std::string> result;
+  for (const OfferedDevice& one : offered) {
+    REQUIRE(one.environment.size() == 1);
+    CHECK(one.environment.front().first == "CUDA_VISIBLE_DEVICES");
+    result.push_back(one.id + "=" + one.environment.front().second);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a GPU in MIG mode is offered as its instances, and the others keep their index") {
+  CHECK(ids(offered_devices(kAll, std::nullopt)) ==
+        std::vector<std::string>{"0=GPU-a-1", "MIG-c-3=MIG-c-3", "MIG-d-4=MIG-d-4", "2=GPU-e-5"});
+}
+
+TEST_CASE("what CUDA_VISIBLE_DEVICES hides is not offered, and ids stay what they are without it") {
+  // A worker sees one device alone, under the id that the run gave it.
+  CHECK(ids(offered_devices(kAll, std::vector<std::string>{"GPU-e-5"})) == std::vector<std::string>{"2=GPU-e-5"});
+  // The runtime writes GPU- in front of an instance's UUID.
+  CHECK(ids(offered_devices(kAll, std::vector<std::string>{"GPU-d-4"})) == std::vector<std::string>{"MIG-d-4=MIG-d-4"});
+  CHECK(ids(offered_devices(kAll, std::vector<std::string>{})).empty());
+}
