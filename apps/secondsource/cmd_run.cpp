@@ -32,7 +32,7 @@ struct RunOptions {
   std::string baseline;
   std::string waivers;
   std::string suite;
-  std::vector<std::string> backends, require, variants, scenarios, faults;
+  std::vector<std::string> backends, require, variants, scenarios, faults, devices;
   int repetitions = 0;
   std::optional<std::uint64_t> seed;
   std::string price, price_per, price_book;
@@ -89,6 +89,11 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   for (const std::string& text : options.faults) {
     SS_TRY(auto fault, parse_fault_flag(text));
     request.faults.push_back(std::move(fault));
+  }
+  if (!options.devices.empty()) request.devices.clear();
+  for (const std::string& text : options.devices) {
+    SS_TRY(auto device, parse_device_flag(text));
+    request.devices.push_back(std::move(device));
   }
   request.settings.oracle = kOracle;
   SS_TRY_VOID(apply_limit_flags(options, request.settings));
@@ -251,10 +256,10 @@ Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Mod
                                 CommandContext& context) {
   if (!options.bundles.empty() || !options.config.empty() || !options.out.empty() || !options.backends.empty() ||
       !options.variants.empty() || !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 ||
-      options.seed || options.dry_run || !options.faults.empty()) {
+      options.seed || options.dry_run || !options.faults.empty() || !options.devices.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  "--resume: the plan is the one in the run's run.json; expected no bundle, --config, --out, --suite, "
-                 "--backend, --variant, --scenario, --repetitions, --seed, --fault or --dry-run beside it"};
+                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault or --dry-run beside it"};
   }
   SS_TRY(const RunRecord record, RunDirectory::read_record(options.resume));
   SS_TRY_VOID(check_resumable(record, modules, context.progress, context.interrupt));
@@ -318,6 +323,10 @@ void add_run_command(CLI::App& app, CommandAction& action) {
   command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
   command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
   command->add_option("--require", options->require, "Backends whose absence is a failure")->delimiter(',');
+  command
+      ->add_option("--device", options->devices,
+                   "[BACKEND=]ID, as `backends` lists it: an index, a GPU's or a MIG instance's UUID")
+      ->delimiter(',');
   command->add_option("--variant", options->variants, "bf16, f16, int8, int4, ... (default: bf16,int8)")
       ->delimiter(',');
   command

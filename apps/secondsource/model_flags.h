@@ -16,11 +16,12 @@ struct ModelFlags {
   std::string bundle;   ///< a bundle folder or zip, or a plain Hugging Face folder
   std::string backend;  ///< empty: the first available one that is no oracle
   std::string variant;  ///< empty: the bundle's first
+  std::string device;   ///< DeviceInfo::id; empty: the first
   std::int32_t n_threads = 0;
   std::vector<std::string> backend_options;  ///< KEY=VALUE
 };
 
-/// Adds `bundle`, --backend, --variant, --threads and --backend-option.
+/// Adds `bundle`, --backend, --device, --variant, --threads and --backend-option.
 void add_model_flags(CLI::App& command, ModelFlags& flags);
 
 /// Errors: kInvalidInput for what is no KEY=VALUE.

@@ -41,6 +41,9 @@ struct DeviceInfo {
   std::size_t alignment_bytes = 64;
   bool is_host = true;             ///< memory is host memory
   std::int32_t n_seq_slots = 256;  ///< sequences whose last sampled id the device can keep
+  /// What a process's environment must hold from its start for it to see this device and no other, such as
+  /// CUDA_VISIBLE_DEVICES: the only way into a part of a partitioned GPU.
+  std::vector<std::pair<std::string, std::string>> environment = {};
 };
 
 /// What Backend creation takes. Everything that changes speed is an input, so that it can be recorded.

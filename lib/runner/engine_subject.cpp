@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "measure/golden_pass.h"
 #include "measure/host_telemetry.h"
+#include "runner/worker_command.h"
 #include "runner/workload.h"
 #include "systems/engine_system.h"
 
@@ -180,6 +181,8 @@ Result<BackendOptions> backend_options_of(const std::vector<std::pair<std::strin
       result.device_id = value;
     } else if (key == "strict") {
       result.strict = value == "true";
+    } else if (key.starts_with(kEnvironmentOption)) {
+      continue;  // it was there when this process began
     } else if (key == "cpus") {
       std::istringstream list(value);
       for (std::string cpu; std::getline(list, cpu, ',');) {

@@ -94,9 +94,10 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
 
 Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   SS_TRY(const YamlNode root, read_yaml_file(path));
-  SS_TRY_VOID(root.expect_keys({"version", "bundles", "suite", "backends", "require", "variants", "scenarios",
-                                "repetitions", "seed", "threads", "cpus", "memory_max", "max_time", "step_deadline",
-                                "cell_deadline", "strict", "price", "gate", "out"}));
+  SS_TRY_VOID(
+      root.expect_keys({"version",       "bundles",       "suite",  "backends", "require", "devices",    "variants",
+                        "scenarios",     "repetitions",   "seed",   "threads",  "cpus",    "memory_max", "max_time",
+                        "step_deadline", "cell_deadline", "strict", "price",    "gate",    "out"}));
   SS_TRY([[maybe_unused]] const std::int64_t version, root.integer("version", 1, 1));
   PlanFile plan;
   RunRequest& request = plan.request;
@@ -105,6 +106,11 @@ Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   SS_TRY(request.suite, root.string_or("suite", request.suite));
   SS_TRY(request.backends, strings(root, "backends"));
   SS_TRY(request.required, strings(root, "require"));
+  SS_TRY(const std::vector<std::string> devices, strings(root, "devices"));
+  for (const std::string& text : devices) {
+    SS_TRY(auto device, parse_device_flag(text));
+    request.devices.push_back(std::move(device));
+  }
   SS_TRY(request.variants, strings(root, "variants"));
   SS_TRY(request.scenarios, strings(root, "scenarios"));
   SS_TRY(const std::int64_t repetitions, root.integer_or("repetitions", request.repetitions, 1, 10'000));
@@ -169,6 +175,16 @@ Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view te
                  fmt::format("fault \"{}\": expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", text)};
   }
   return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
+}
+
+Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text) {
+  const auto equals = text.find('=');
+  const std::string_view id = equals == std::string_view::npos ? text : text.substr(equals + 1);
+  if (equals == 0 || id.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("device \"{}\": expected [BACKEND=]ID, for example cuda=1", text)};
+  }
+  return std::pair(std::string(equals == std::string_view::npos ? "" : text.substr(0, equals)), std::string(id));
 }
 
 }  // namespace secondsource

@@ -39,4 +39,7 @@ Result<double> parse_seconds(std::string_view text);
 /// "cpu=slow:50" -> {"cpu", "slow:50"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
 
+/// "cuda=1" -> {"cuda", "1"}; "1" -> {"", "1"}. Errors: kInvalidInput.
+Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text);
+
 }  // namespace secondsource

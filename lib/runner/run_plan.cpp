@@ -15,6 +15,7 @@
 #include "measure/fingerprint.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
+#include "runner/worker_command.h"
 #include "systems/overhead.h"
 
 namespace secondsource {
@@ -125,7 +126,19 @@ class Planner {
     return {};
   }
 
+  Result<void> name_backends_of_devices() {
+    for (auto [backend, id] : request_.devices) {
+      if (backend.empty() && settings_.named_backends.size() != 1) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("--device {}: expected BACKEND={}, or one --backend that it is a device of", id, id)};
+      }
+      devices_.emplace_back(backend.empty() ? settings_.named_backends.front() : backend, id);
+    }
+    return {};
+  }
+
   Result<void> choose_backends() {
+    SS_TRY_VOID(name_backends_of_devices());
     std::vector<std::string> wanted = settings_.named_backends;
     if (request_.backends.empty()) {
       for (const Module& module : modules_) {
@@ -135,6 +148,11 @@ class Planner {
     for (const std::string& name : wanted) {
       SS_TRY(BackendRecord record, backend_record(name));
       plan_.record.backends.push_back(std::move(record));
+    }
+    for (const auto& [name, id] : devices_) {
+      if (contains(wanted, name)) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected a backend of this run, found {}",
+                                                         name, id, fmt::join(wanted, ", "))};
     }
     for (const auto& [name, fault] : request_.faults) {
       if (contains(wanted, name)) continue;
@@ -165,7 +183,7 @@ class Planner {
     }
     record.unavailable = found->unavailable;
     SS_TRY(record.module_sha256, sha256_of_file(found->path));
-    if (!found->devices.empty()) record.device = found->devices.front();
+    SS_TRY_VOID(choose_device(*found, record));
     const RunSettings& settings = request_.settings;
     if (settings.threads > 0) record.options.emplace_back("threads", std::to_string(settings.threads));
     if (!settings.cpus.empty()) record.options.emplace_back("cpus", format_cpu_list(settings.cpus));
@@ -177,6 +195,27 @@ class Planner {
     }
     record.n_units_used = units_used(record.device);
     return record;
+  }
+
+  /// The first device, or the one that was asked for, which goes into the options with its environment.
+  Result<void> choose_device(const Module& module, BackendRecord& record) {
+    if (!module.devices.empty()) record.device = module.devices.front();
+    for (const auto& [backend, id] : devices_) {
+      if (backend != module.name || !module.unavailable.empty()) continue;
+      const auto found = std::ranges::find(module.devices, id, &DeviceInfo::id);
+      if (found == module.devices.end()) {
+        std::vector<std::string> known;
+        for (const DeviceInfo& device : module.devices) known.push_back(device.id);
+        return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected a device of this backend, {}",
+                                                           backend, id, fmt::join(known, ", "))};
+      }
+      record.device = *found;
+      record.options.emplace_back("device", id);
+    }
+    for (const auto& [name, value] : record.device.environment) {
+      record.options.emplace_back(std::string(kEnvironmentOption) + name, value);
+    }
+    return {};
   }
 
   /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book
@@ -301,6 +340,7 @@ class Planner {
   const std::vector<Module>& modules_;
   RunPlan plan_;
   RunSettings settings_;
+  std::vector<std::pair<std::string, std::string>> devices_;  ///< as requested, each with its backend's name
   std::vector<OpenedBundle> bundles_;
   std::vector<Scenario> scenarios_;
 };

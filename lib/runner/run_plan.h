@@ -29,6 +29,8 @@ struct RunRequest {
   std::int32_t repetitions = 3;
   std::uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> faults;  ///< backend, fault (backend/fault.h)
+  /// Backend, DeviceInfo::id; without a backend's name, of the only one that is named. Default: the first device.
+  std::vector<std::pair<std::string, std::string>> devices;
   RunSettings settings;
   std::optional<Price> price;
   bool price_is_per_instance = false;  ///< the price is for all vCPUs or devices of the machine; else for what is used

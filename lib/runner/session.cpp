@@ -132,7 +132,7 @@ class Session {
       SS_TRY(answers, oracle_answers(stint));
     }
     worker.reset();
-    SS_TRY(WorkerClient started, start_process(stint.id));
+    SS_TRY(WorkerClient started, start_process(stint.id, *stint.backend));
     worker.emplace(std::move(started));
     const WorkerListener listener = listener_for(stint.id);
     SS_TRY(WorkerOutcome failure, worker->load(job_for(stint, *stint.backend), listener));
@@ -159,7 +159,7 @@ class Session {
     BackendRecord oracle;
     oracle.name = settings_.oracle;
     const std::string id = stint.bundle->name + "/" + oracle.name + "/" + stint.variant + "/oracle";
-    SS_TRY(WorkerClient worker, start_process(id));
+    SS_TRY(WorkerClient worker, start_process(id, oracle));
     OracleAnswers answers;
     SS_TRY(WorkerOutcome failure, worker.load(job_for(stint, oracle), {}));
     if (!failure) {
@@ -239,9 +239,14 @@ class Session {
     return {};
   }
 
-  [[nodiscard]] Result<WorkerClient> start_process(const std::string& id) const {
-    return WorkerClient::start(worker_command(options_.program, settings_, run_.stderr_file(id)), deadlines(),
-                               interrupt_);
+  [[nodiscard]] Result<WorkerClient> start_process(const std::string& id, const BackendRecord& backend) const {
+    WorkerCommand command = worker_command(options_.program, settings_, run_.stderr_file(id));
+    for (const auto& [key, value] : backend.options) {
+      if (key.starts_with(kEnvironmentOption)) {
+        command.environment.emplace_back(key.substr(kEnvironmentOption.size()), value);
+      }
+    }
+    return WorkerClient::start(command, deadlines(), interrupt_);
   }
 
   [[nodiscard]] WorkerJob job_for(const Stint& stint, const BackendRecord& backend) const {

@@ -65,6 +65,10 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
   CHECK(*parse_seconds("250ms") == Approx(0.25));
   CHECK(*parse_cpu_list("0,2-4") == std::vector<std::int32_t>{0, 2, 3, 4});
   CHECK(parse_fault_flag("cpu=slow:50")->second == "slow:50");
+  CHECK(*parse_device_flag("cuda=MIG-1") == std::pair<std::string, std::string>("cuda", "MIG-1"));
+  CHECK(*parse_device_flag("1") == std::pair<std::string, std::string>("", "1"));
+  CHECK_FALSE(parse_device_flag("=1"));
+  CHECK_FALSE(parse_device_flag("cuda="));
   for (const char* text : {"", "-1", "8 GiB", "8XiB", "nan", "inf", "1e30GiB"}) {
     CAPTURE(text);
     CHECK_ERROR(parse_bytes(text), ErrorCode::kInvalidInput, "expected a size");
