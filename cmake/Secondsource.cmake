@@ -1,6 +1,7 @@
 # The ways this project makes a target, so that every folder does it alike:
 #   ss_add_library(<name> SOURCES ... DEPENDS ...)   lib/<name>   -> secondsource::<name>
-#   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so
+#   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so;
+#     with FOR_PROOF it is tested like any other, but neither installed nor beside the program: a run does not take it
 #   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for one that needs what may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
 
@@ -33,13 +34,17 @@ function(ss_add_library name)
 endfunction()
 
 function(ss_add_backend name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_PROOF" "" "SOURCES;DEPENDS")
   set(target secondsource_backend_${name})
   add_library(${target} MODULE ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME secondsource-${name} PREFIX "lib")
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/backends)
   target_link_libraries(${target} PRIVATE secondsource::backend secondsource_flags ${arg_DEPENDS})
-  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource)
+  if(arg_FOR_PROOF)
+    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/proof)
+  else()
+    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource)
+  endif()
   set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_BACKENDS ${target})
 endfunction()
 

@@ -68,6 +68,8 @@ class Stream {
   virtual Result<void> launch(const KernelCall& call) = 0;
   /// Between device memory and pinned host memory, in any direction.
   virtual Result<void> copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Every byte of device memory.
+  virtual Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) = 0;
   virtual Result<void> record(Event& event) = 0;
   /// What follows is kept for end_capture() and does not run. Kernels only.
   virtual Result<void> begin_capture() = 0;

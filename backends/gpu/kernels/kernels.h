@@ -38,7 +38,11 @@ struct KvView {
   std::int32_t head_dim = 0;
 };
 
-/// Tokens that one block of the prefill attention takes: of one sequence, neighbours.
+inline constexpr std::int32_t kMaxHeadDim = 256;
+inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple: 16 bytes of BF16
+
+/// Tokens that the prefill attention takes together: neighbours of one sequence, at most kQueryTileTokens.
+inline constexpr std::int32_t kQueryTileTokens = 64;
 struct QueryTile {
   std::int32_t first_token = 0;
   std::int32_t n_tokens = 0;
@@ -47,8 +51,7 @@ struct QueryTile {
 
 /// What sampling one row needs: SamplingParams, and where the id goes.
 struct SampleRow {
-  std::uint64_t seed = 0;
-  std::int64_t position = 0;
+  double unit = 0.0;  ///< random_unit(seed, position)
   float temperature = 0.0F;
   float top_p = 1.0F;
   std::int32_t top_k = 0;
@@ -143,6 +146,9 @@ struct MatmulArguments {
   std::int32_t max_rows;
 };
 
+/// Up to so many rows of x a product is made by dot products, with more by tiles.
+inline constexpr std::int32_t kMatvecRows = 4;
+
 /// op.h's RopeAppend. Norm weights may be null.
 struct RopeAppendArguments {
   BatchView batch;
@@ -164,7 +170,7 @@ struct AttentionArguments {
   const float* q;
   float* out;  ///< may be q
   KvView kv;
-  float* partial;  ///< [tokens, n_heads, n_splits, head_dim + 2]: sums, largest score, sum of weights
+  float* partial;  ///< [decodes, n_heads, n_splits, head_dim + 2]: sums, largest score, sum of weights
   float scale;
   float softcap;
   std::int32_t window;
@@ -194,6 +200,8 @@ struct SampleArguments {
   std::int32_t vocab_size;
   std::int32_t max_rows;
 };
+
+inline constexpr std::int32_t kMaxExperts = 512;
 
 /// op.h's Route.
 struct RouteArguments {

@@ -6,10 +6,10 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// The value of lane (own lane ^ mask). T is a 32-bit type.
+/// The value of lane (own lane ^ mask). T is a number of 32 or 64 bits.
 template <typename T>
 SS_DEVICE T shuffle_xor(T value, int mask) {
-  static_assert(sizeof(T) == 4);
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
 #if defined(SS_GPU_CUDA)
   return __shfl_xor_sync(0xffffffffU, value, mask);
 #elif defined(SS_GPU_HIP)
@@ -51,6 +51,15 @@ SS_DEVICE int sum_lanes(int value, int width = kWarpSize) {
 SS_DEVICE float max_lanes(float value, int width = kWarpSize) {
   for (int mask = width / 2; mask > 0; mask /= 2) value = larger(value, shuffle_xor(value, mask));
   return value;
+}
+
+/// Adds to a number in shared memory that other threads of the block add to.
+SS_DEVICE void add_shared(unsigned long long* number, unsigned long long value) {
+#if defined(SS_GPU_SHIM)
+  __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
+#else
+  atomicAdd(number, value);
+#endif
 }
 
 /// Warps of a block, at most.

@@ -117,6 +117,14 @@ class ShimStream final : public Stream {
     });
     return {};
   }
+  Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) override {
+    if (capturing_) return Error{ErrorCode::kInternal, "shim: a fill during a capture"};
+    enqueue([to, byte, bytes]() -> Result<void> {
+      std::memset(to, byte, bytes);
+      return {};
+    });
+    return {};
+  }
   Result<void> record(Event& event) override {
     if (capturing_) return Error{ErrorCode::kInternal, "shim: an event during a capture"};
     auto& own = static_cast<ShimEvent&>(event);

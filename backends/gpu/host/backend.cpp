@@ -1,0 +1,236 @@
+#include "gpu/host/backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "backend/check_graph.h"
+#include "backend/kv.h"
+#include "backend/op_access.h"
+#include "gpu/host/step.h"
+
+namespace secondsource::gpu {
+namespace {
+
+class GpuBackend final : public Backend {
+ public:
+  GpuBackend(DeviceInfo info, Shared shared)
+      : info_(std::move(info)), shared_(std::move(shared)), weights_(*shared_.memory) {}
+  ~GpuBackend() override { (void)shared_.memory->stream().synchronize(); }
+  GpuBackend(const GpuBackend&) = delete;
+  GpuBackend& operator=(const GpuBackend&) = delete;
+
+  [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
+  [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
+  [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
+    if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+    if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
+      return Support::no("int8 activations need int8 weights");
+    }
+    return Support::yes();
+  }
+  Result<WeightId> prepare_weight(const WeightSpec& spec) override {
+    SS_TRY_VOID(shared_.healthy());
+    return weights_.prepare(spec);
+  }
+  Result<std::vector<float>> unprepare_weight(WeightId id) const override { return weights_.unprepare(id); }
+  Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override {
+    SS_TRY_VOID(shared_.healthy());
+    SS_TRY(KvPool pool, KvPool::create(*shared_.memory, spec, n_pages));
+    pools_.push_back(std::make_unique<KvPool>(std::move(pool)));
+    return KvPoolId{static_cast<std::int32_t>(pools_.size()) - 1};
+  }
+  Result<void> kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) override {
+    SS_TRY_VOID(shared_.healthy());
+    SS_TRY(KvPool* const found, find_pool(pool));
+    return found->copy_pages(*shared_.memory, copies);
+  }
+  Result<void> kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const override {
+    SS_TRY_VOID(shared_.healthy());
+    SS_TRY(const KvPool* const found, find_pool(pool));
+    return found->export_range(*shared_.memory, range, out);
+  }
+  Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
+                                        Trace trace) override;
+  Result<StepResult> wait(Ticket ticket, Deadline deadline) override;
+  [[nodiscard]] MemoryUse memory() const override { return shared_.memory->account().use(); }
+  [[nodiscard]] std::vector<TelemetryReading> read_telemetry() const override {
+    if (!shared_.options.read_telemetry) return {};
+    return shared_.options.read_telemetry();
+  }
+
+  /// A step that tells the backend of its end: wait() looks for the ticket's.
+  class OwnedStep;
+  void forget(GpuStep* step) { std::erase(steps_, step); }
+
+ private:
+  [[nodiscard]] Result<KvPool*> find_pool(KvPoolId pool) const {
+    if (index_of(pool) >= 0 && static_cast<std::size_t>(index_of(pool)) < pools_.size()) {
+      return pools_[static_cast<std::size_t>(index_of(pool))].get();
+    }
+    return Error{ErrorCode::kInvalidInput, fmt::format("no KV cache {}", index_of(pool))};
+  }
+  [[nodiscard]] Result<void> check_supported(const StepGraph& graph) const;
+  /// Frequencies in device memory, one buffer for equal ones.
+  Result<std::shared_ptr<DeviceBuffer>> inv_freq(const std::vector<float>& values);
+
+  DeviceInfo info_;
+  Shared shared_;
+  mutable Weights weights_;
+  std::vector<std::unique_ptr<KvPool>> pools_;
+  std::map<std::vector<float>, std::shared_ptr<DeviceBuffer>> inv_freqs_;
+  std::vector<GpuStep*> steps_;
+};
+
+class GpuBackend::OwnedStep final : public Step {
+ public:
+  OwnedStep(GpuBackend& backend, std::unique_ptr<GpuStep> step) : backend_(backend), step_(std::move(step)) {}
+  ~OwnedStep() override { backend_.forget(step_.get()); }
+  OwnedStep(const OwnedStep&) = delete;
+  OwnedStep& operator=(const OwnedStep&) = delete;
+  [[nodiscard]] std::size_t workspace_bytes() const override { return step_->workspace_bytes(); }
+  [[nodiscard]] std::span<const OpGroup> groups() const override { return step_->groups(); }
+  Result<Ticket> submit(const Batch& batch) override { return step_->submit(batch); }
+  Result<std::vector<float>> read_value(ValueId id) const override { return step_->read_value(id); }
+
+ private:
+  GpuBackend& backend_;
+  std::unique_ptr<GpuStep> step_;
+};
+
+Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
+  const auto head_dim = [](const HeadShape& heads) {
+    if (heads.head_dim <= kMaxHeadDim && heads.head_dim % kHeadDimStep == 0) return Support::yes();
+    return Support::no(fmt::format("head_dim: expected a multiple of {} up to {}, found {}", kHeadDimStep, kMaxHeadDim,
+                                   heads.head_dim));
+  };
+  if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
+  if (const auto* const rope = std::get_if<RopeAppend>(&op)) return head_dim(rope->heads);
+  if (const auto* const attention = std::get_if<Attention>(&op)) return head_dim(attention->heads);
+  const auto* const matmul = std::get_if<Matmul>(&op);
+  const auto* const grouped = std::get_if<GroupedMatmul>(&op);
+  const ActQuant act = matmul != nullptr ? matmul->act : grouped != nullptr ? grouped->act : ActQuant::kNone;
+  return supports_weight(WeightEncoding::kInt8PerRow, act);
+}
+
+Result<void> GpuBackend::check_supported(const StepGraph& graph) const {
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    const Op& op = graph.ops[i];
+    Support support = supports(op, graph.values);
+    const auto encoding_of = [&](WeightId id) {
+      return weights_.specs()[static_cast<std::size_t>(index_of(id))].encoding;
+    };
+    if (const auto* const matmul = std::get_if<Matmul>(&op); matmul != nullptr && support.supported) {
+      support = supports_weight(encoding_of(matmul->weight), matmul->act);
+    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op); grouped != nullptr && support.supported) {
+      support = supports_weight(encoding_of(grouped->weights), grouped->act);
+    } else if (const auto* const route = std::get_if<Route>(&op);
+               route != nullptr && weights_.view(route->gate).n_rows > kMaxExperts) {
+      support = Support::no(fmt::format("more than {} experts", kMaxExperts));
+    }
+    if (support.supported) continue;
+    return Error{ErrorCode::kUnsupported, fmt::format("{}: {}", op_label(graph, i), support.reason)};
+  }
+  return {};
+}
+
+Result<std::shared_ptr<DeviceBuffer>> GpuBackend::inv_freq(const std::vector<float>& values) {
+  std::shared_ptr<DeviceBuffer>& buffer = inv_freqs_[values];
+  if (!buffer) {
+    SS_TRY(DeviceBuffer made, shared_.memory->allocate(MemoryPurpose::kWeights, values.size() * sizeof(float)));
+    SS_TRY_VOID(shared_.memory->upload(made.data(), values.data(), values.size() * sizeof(float)));
+    buffer = std::make_shared<DeviceBuffer>(std::move(made));
+  }
+  return buffer;
+}
+
+Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
+                                                  Trace trace) {
+  SS_TRY_VOID(shared_.healthy());
+  SS_TRY_VOID(check_graph(graph));
+  SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));
+  SS_TRY(const KvPool* const cache, find_pool(pool));
+  SS_TRY_VOID(check_graph_cache(graph, cache->spec()));
+  if (std::min({bucket.max_tokens, bucket.max_seqs, bucket.max_pages_per_seq}) <= 0 || bucket.max_logit_rows < 0) {
+    return Error{ErrorCode::kInvalidInput, "bucket: expected positive bounds"};
+  }
+  SS_TRY_VOID(check_supported(graph));
+  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs;
+  for (const RopeSpec& rope : graph.ropes) {
+    SS_TRY(auto buffer, inv_freq(rope.inv_freq));
+    inv_freqs.push_back(std::move(buffer));
+  }
+  SS_TRY(auto step, GpuStep::create(shared_, weights_, *cache, std::move(inv_freqs), graph, bucket, trace));
+  steps_.push_back(step.get());
+  return std::unique_ptr<Step>(std::make_unique<OwnedStep>(*this, std::move(step)));
+}
+
+Result<StepResult> GpuBackend::wait(Ticket ticket, Deadline deadline) {
+  SS_TRY_VOID(shared_.healthy());
+  const auto found = std::ranges::find_if(steps_, [&](const GpuStep* step) { return step->has(ticket); });
+  if (found == steps_.end()) {
+    return shared_.fail(Error{ErrorCode::kInvalidInput,
+                              fmt::format("wait: ticket {} is not in flight", static_cast<std::int64_t>(ticket))});
+  }
+  return (*found)->finish(ticket, deadline);
+}
+
+}  // namespace
+
+Result<void> Shared::healthy() const {
+  if (!poisoned) return {};
+  return Error{ErrorCode::kDeviceLost, "the backend failed before: " + poisoned->message};
+}
+
+Error Shared::fail(Error error) {
+  if (!poisoned) poisoned = error;
+  return error;
+}
+
+Result<void> Shared::reserve_workspace(std::size_t bytes) {
+  if (bytes <= workspace.size_bytes()) return {};
+  SS_TRY_VOID(memory->stream().synchronize());
+  const std::size_t old_bytes = workspace.size_bytes();
+  workspace = DeviceBuffer();  // first: the old and the new one together would raise the peak for nothing
+  workspace_owner = nullptr;
+  ++workspace_generation;
+  auto grown = memory->allocate(MemoryPurpose::kWorkspace, bytes);
+  if (!grown && old_bytes > 0) {
+    // The steps that exist still need theirs.
+    auto restored = memory->allocate(MemoryPurpose::kWorkspace, old_bytes);
+    if (!restored) return fail(restored.error().with_context("workspace"));
+    workspace = std::move(restored).value();
+  }
+  if (!grown) return grown.error().with_context("workspace");
+  workspace = std::move(grown).value();
+  return {};
+}
+
+DeviceInfo describe(const DeviceProperties& properties, const std::string& backend) {
+  DeviceInfo info{.backend = backend, .id = properties.id, .name = properties.name};
+  info.properties = properties.fingerprint;
+  info.properties.emplace_back("target", properties.target);
+  info.properties.emplace_back("warp_size", std::to_string(properties.warp_size));
+  info.memory_bytes = properties.memory_bytes;
+  info.page_tokens = 16;
+  info.kv_dtype = DType::kBf16;
+  info.token_buckets = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
+  info.alignment_bytes = 256;
+  info.is_host = false;
+  return info;
+}
+
+Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, const KernelTable& kernels,
+                                              GpuOptions options) {
+  DeviceInfo info = describe(device->properties(), options.backend);
+  SS_TRY(auto memory, DeviceMemory::create(std::move(device)));
+  Shared shared{.memory = std::move(memory), .kernels = kernels, .options = std::move(options)};
+  const auto n_slots = static_cast<std::size_t>(info.n_seq_slots);
+  SS_TRY(shared.last_sampled, shared.memory->allocate(MemoryPurpose::kWorkspace, n_slots * sizeof(std::int32_t)));
+  SS_TRY_VOID(shared.memory->stream().fill(shared.last_sampled.data(), 0, n_slots * sizeof(std::int32_t)));
+  shared.sampled.resize(n_slots);
+  return std::unique_ptr<Backend>(std::make_unique<GpuBackend>(std::move(info), std::move(shared)));
+}
+
+}  // namespace secondsource::gpu

@@ -1,0 +1,201 @@
+#include "gpu/host/batch_upload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/checked.h"
+#include "core/random.h"
+
+namespace secondsource::gpu {
+namespace {
+
+constexpr std::size_t kAlignment = 16;
+
+Error bad(std::string message) {
+  return Error{ErrorCode::kInvalidInput, "submit: " + std::move(message)};
+}
+
+/// The same array in device memory and in a staging place.
+template <typename T>
+T* staged(const T* on_device, const DeviceBuffer& device, const DeviceBuffer& staging) {
+  const auto offset = reinterpret_cast<const std::byte*>(on_device) - device.data();
+  return reinterpret_cast<T*>(staging.data() + offset);
+}
+
+/// The pages that a sequence's attention follows are there.
+Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits& limits) {
+  const auto s = static_cast<std::size_t>(seq);
+  const auto table = batch.block_table.subspan(s * static_cast<std::size_t>(batch.max_pages_per_seq),
+                                               static_cast<std::size_t>(batch.max_pages_per_seq));
+  std::int32_t previous = -1;
+  for (std::int32_t t = batch.q_starts[s]; t < batch.q_starts[s + 1]; ++t) {
+    const std::int32_t position = batch.positions[static_cast<std::size_t>(t)];
+    if (position <= previous || position / limits.page_tokens >= batch.max_pages_per_seq) {
+      return bad(fmt::format("token {}: position {} is not in the block table", t, position));
+    }
+    const std::int32_t first_seen = limits.max_window > 0 ? std::max(0, position - limits.max_window + 1) : 0;
+    // What an earlier token of the sequence sees was looked at with it.
+    const std::int32_t begin = previous < 0 ? first_seen : std::max(first_seen, previous + 1);
+    for (std::int32_t p = begin / limits.page_tokens; p <= position / limits.page_tokens; ++p) {
+      const std::int32_t page = table[static_cast<std::size_t>(p)];
+      if (page >= 0 && page < limits.n_pages) continue;
+      return bad(
+          fmt::format("sequence {}: page {}: expected an id in [0, {}), found {}", seq, p, limits.n_pages, page));
+    }
+    previous = position;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& bucket) {
+  BatchUpload upload;
+  upload.bucket_ = bucket;
+  // Every sequence of several tokens ends in a tile of its own, and so does the padding.
+  upload.max_query_tiles_ = bucket.max_tokens / kQueryTileTokens + std::min(bucket.max_seqs, bucket.max_tokens / 2) + 1;
+  upload.max_decodes_ = std::min(bucket.max_seqs, bucket.max_tokens);
+  std::size_t bytes = 0;
+  const auto reserve = [&](std::int64_t n, std::size_t each) {
+    const std::size_t offset = bytes;
+    bytes += round_up(static_cast<std::size_t>(n) * each, kAlignment);
+    return offset;
+  };
+  constexpr std::int64_t kCounts = 5;
+  const std::int64_t n_tokens = bucket.max_tokens;
+  const std::size_t counts = reserve(kCounts, sizeof(std::int32_t));
+  std::size_t of_token[5];
+  for (std::size_t& offset : of_token) offset = reserve(n_tokens, sizeof(std::int32_t));
+  const std::size_t logit_rows = reserve(bucket.max_logit_rows, sizeof(std::int32_t));
+  const std::size_t samples = reserve(bucket.max_logit_rows, sizeof(SampleRow));
+  const std::size_t query_tiles = reserve(upload.max_query_tiles_, sizeof(QueryTile));
+  const std::size_t decode_tokens = reserve(upload.max_decodes_, sizeof(std::int32_t));
+  // Last: only the rows that a step has are copied.
+  const std::size_t block_table =
+      reserve(std::int64_t{bucket.max_seqs} * bucket.max_pages_per_seq, sizeof(std::int32_t));
+  SS_TRY(upload.device_, memory.allocate(MemoryPurpose::kWorkspace, bytes));
+  for (DeviceBuffer& staging : upload.staging_) {
+    SS_TRY(staging, DeviceBuffer::allocate_pinned(memory.device(), bytes));
+    std::memset(staging.data(), 0, bytes);
+  }
+  const auto ints = [&](std::size_t offset) {
+    return reinterpret_cast<const std::int32_t*>(upload.device_.data() + offset);
+  };
+  upload.n_seqs_ = ints(counts) + 4;
+  upload.view_ = {.n_tokens = ints(counts),
+                  .n_logit_rows = ints(counts) + 1,
+                  .n_query_tiles = ints(counts) + 2,
+                  .n_decodes = ints(counts) + 3,
+                  .token_ids = ints(of_token[0]),
+                  .token_slots = ints(of_token[1]),
+                  .positions = ints(of_token[2]),
+                  .kv_slots = ints(of_token[3]),
+                  .token_seqs = ints(of_token[4]),
+                  .block_table = ints(block_table),
+                  .logit_rows = ints(logit_rows),
+                  .samples = reinterpret_cast<const SampleRow*>(upload.device_.data() + samples),
+                  .query_tiles = reinterpret_cast<const QueryTile*>(upload.device_.data() + query_tiles),
+                  .decode_tokens = ints(decode_tokens),
+                  .max_pages_per_seq = bucket.max_pages_per_seq};
+  return upload;
+}
+
+Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, const BatchLimits& limits,
+                                            std::vector<bool>& sampled, int place) {
+  SS_TRY_VOID(check_batch_counts(batch, bucket_));
+  DeviceBuffer& staging = staging_[place];
+  const auto at = [&](const auto* on_device) { return staged(on_device, device_, staging); };
+  const std::int32_t n_tokens = batch.n_tokens();
+  Work work;
+
+  std::int32_t* const token_seqs = at(view_.token_seqs);
+  std::int32_t* const token_slots = at(view_.token_slots);
+  std::fill_n(token_seqs, n_tokens, -1);
+  std::fill_n(token_slots, n_tokens, -1);
+  const auto add_tiles = [&](std::int32_t begin, std::int32_t end, std::int32_t seq) {
+    for (std::int32_t t = begin; t < end; t += kQueryTileTokens) {
+      at(view_.query_tiles)[work.n_query_tiles++] = {t, std::min(kQueryTileTokens, end - t), seq};
+    }
+  };
+  for (std::int32_t seq = 0; seq < batch.n_seqs(); ++seq) {
+    const auto s = static_cast<std::size_t>(seq);
+    const std::int32_t begin = batch.q_starts[s];
+    const std::int32_t end = batch.q_starts[s + 1];
+    std::fill(token_seqs + begin, token_seqs + end, seq);
+    std::fill(token_slots + begin, token_slots + end, batch.seq_slots[s]);
+    if (end - begin == 1) {
+      at(view_.decode_tokens)[work.n_decodes++] = begin;
+    } else {
+      add_tiles(begin, end, seq);
+    }
+    if (limits.attends) SS_TRY_VOID(check_pages(batch, seq, limits));
+    std::copy_n(batch.block_table.begin() + std::ptrdiff_t{seq} * batch.max_pages_per_seq, batch.max_pages_per_seq,
+                at(view_.block_table) + std::ptrdiff_t{seq} * bucket_.max_pages_per_seq);
+  }
+  add_tiles(batch.q_starts.back(), n_tokens, -1);
+
+  const auto n_slots = static_cast<std::int32_t>(sampled.size());
+  for (std::int32_t t = 0; t < n_tokens; ++t) {
+    const auto i = static_cast<std::size_t>(t);
+    const std::int32_t id = batch.token_ids[i];
+    const std::int32_t slot = token_slots[i];
+    if (id < 0 && token_seqs[i] >= 0) {
+      if (slot < 0 || slot >= n_slots) {
+        return bad(fmt::format("token {}: expected a device slot in [0, {}), found {}", t, n_slots, slot));
+      }
+      if (!sampled[static_cast<std::size_t>(slot)]) {
+        return bad(fmt::format("token {}: nothing was sampled for device slot {} yet", t, slot));
+      }
+    }
+    if (limits.vocab_size > 0 && id >= limits.vocab_size) {
+      return bad(fmt::format("token {}: expected an id in [0, {}), found {}", t, limits.vocab_size, id));
+    }
+    const std::int32_t kv_slot = batch.kv_slots[i];
+    if (kv_slot < -1 || kv_slot >= limits.n_pages * limits.page_tokens) {
+      return bad(fmt::format("token {}: expected a cache slot in [-1, {}), found {}", t,
+                             limits.n_pages * limits.page_tokens, kv_slot));
+    }
+  }
+  for (std::int32_t row = 0; row < batch.n_logit_rows(); ++row) {
+    const auto i = static_cast<std::size_t>(row);
+    const std::int32_t token = batch.logit_rows[i];
+    if (token < 0 || token >= n_tokens) {
+      return bad(fmt::format("logit row {}: expected a token in [0, {}), found {}", row, n_tokens, token));
+    }
+    const SamplingParams& params = batch.sampling[i];
+    if (limits.n_logits > 0 && params.forced_id >= limits.n_logits) {
+      return bad(fmt::format("logit row {}: forced id {} is not in the vocabulary of {}", row, params.forced_id,
+                             limits.n_logits));
+    }
+    const std::int32_t slot = token_slots[token];
+    const bool kept = slot >= 0 && slot < n_slots;
+    if (kept && limits.n_logits > 0) sampled[static_cast<std::size_t>(slot)] = true;
+    at(view_.samples)[row] = {.unit = random_unit(params.seed, static_cast<std::uint64_t>(params.position)),
+                              .temperature = params.temperature,
+                              .top_p = params.top_p,
+                              .top_k = params.top_k,
+                              .forced_id = params.forced_id,
+                              .forbidden_id = params.forbidden_id,
+                              .slot = kept ? slot : -1};
+  }
+  std::ranges::copy(batch.token_ids, at(view_.token_ids));
+  std::ranges::copy(batch.positions, at(view_.positions));
+  std::ranges::copy(batch.kv_slots, at(view_.kv_slots));
+  std::ranges::copy(batch.logit_rows, at(view_.logit_rows));
+  *at(view_.n_tokens) = n_tokens;
+  *at(view_.n_logit_rows) = batch.n_logit_rows();
+  *at(view_.n_query_tiles) = work.n_query_tiles;
+  *at(view_.n_decodes) = work.n_decodes;
+  *at(n_seqs_) = batch.n_seqs();
+  const auto table_offset =
+      static_cast<std::size_t>(reinterpret_cast<const std::byte*>(view_.block_table) - device_.data());
+  const std::size_t used_bytes = table_offset + static_cast<std::size_t>(batch.n_seqs()) *
+                                                    static_cast<std::size_t>(bucket_.max_pages_per_seq) *
+                                                    sizeof(std::int32_t);
+  SS_TRY_VOID(stream.copy(device_.data(), staging.data(), used_bytes));
+  return work;
+}
+
+}  // namespace secondsource::gpu

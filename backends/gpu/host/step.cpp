@@ -1,0 +1,526 @@
+#include "gpu/host/step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/op_access.h"
+#include "core/checked.h"
+#include "core/clock.h"
+
+namespace secondsource::gpu {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kGuardBytes = 256;
+constexpr std::uint8_t kGuardByte = 0xA5;
+/// Positions of one split of the decode attention, at least; and how many splits there are at most.
+constexpr std::int32_t kMinSplitTokens = 256;
+constexpr std::int32_t kMaxSplits = 64;
+
+const char* encoding_name(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return "f32";
+    case WeightEncoding::kBf16:
+      return "bf16";
+    case WeightEncoding::kF16:
+      return "f16";
+    case WeightEncoding::kInt8PerRow:
+      return "int8";
+    case WeightEncoding::kInt4Group32:
+      return "int4";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+/// One submitted batch until its result is taken.
+struct GpuStep::Flight {
+  bool busy = false;
+  Ticket ticket{};
+  std::int32_t n_logit_rows = 0;
+  std::array<std::int32_t, 3> rows{};
+  DeviceBuffer results;  ///< pinned: what sampled_ is, then logits
+  std::unique_ptr<Event> begin;
+  std::unique_ptr<Event> end;
+  std::unique_ptr<Event> done;
+  std::vector<std::unique_ptr<Event>> after_group;  ///< traced steps
+};
+
+GpuStep::GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph,
+                 const Bucket& bucket, Trace trace)
+    : shared_(shared),
+      weights_(weights),
+      pool_(pool),
+      graph_(graph),
+      bucket_(bucket),
+      trace_(trace),
+      plan_(plan_workspace(graph, bucket, kAlignment, shared.options.guards ? kGuardBytes : 0)) {}
+
+GpuStep::~GpuStep() {
+  // What is under way reads this step's buffers.
+  for (const auto& flight : flights_) {
+    if (flight && flight->busy) (void)shared_.memory->stream().synchronize();
+  }
+  if (shared_.workspace_owner == this) shared_.workspace_owner = nullptr;
+}
+
+Result<std::unique_ptr<GpuStep>> GpuStep::create(Shared& shared, const Weights& weights, const KvPool& pool,
+                                                 std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
+                                                 const StepGraph& graph, const Bucket& bucket, Trace trace) {
+  auto step = std::unique_ptr<GpuStep>(new GpuStep(shared, weights, pool, graph, bucket, trace));
+  SS_TRY_VOID(step->prepare(std::move(inv_freqs)));
+  return step;
+}
+
+Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs) {
+  inv_freqs_ = std::move(inv_freqs);
+  limits_.page_tokens = pool_.spec().page_tokens;
+  limits_.n_pages = pool_.n_pages();
+  bool unlimited = false;
+  for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
+    const Op& op = graph_.ops[i];
+    if (const auto* const embed = std::get_if<Embed>(&op)) {
+      const std::int32_t n_ids = weights_.view(embed->table).n_rows;
+      limits_.vocab_size = limits_.vocab_size == 0 ? n_ids : std::min(limits_.vocab_size, n_ids);
+    } else if (const auto* const attention = std::get_if<Attention>(&op)) {
+      limits_.attends = true;
+      unlimited |= attention->window <= 0;
+      limits_.max_window = std::max(limits_.max_window, attention->window);
+    } else if (const auto* const sample = std::get_if<Sample>(&op)) {
+      if (sample_ != nullptr) return Error{ErrorCode::kUnsupported, "more than one sample operation in a step"};
+      sample_ = sample;
+      limits_.n_logits = desc(sample->logits).cols;
+    }
+    std::string kernel(op_name(op));
+    if (const auto* const matmul = std::get_if<Matmul>(&op)) {
+      const std::string name = encoding_name(weights_.view(matmul->weight).encoding);
+      kernel = fmt::format("{}_{}{}_f32acc", max_rows_of(matmul->x) <= kMatvecRows ? "matvec" : "tiled_matmul", name,
+                           matmul->act == ActQuant::kNone ? "" : "_w8a8");
+    } else if (limits_.attends && std::holds_alternative<Attention>(op)) {
+      kernel = "attention_bf16_f32acc";
+    }
+    groups_.push_back({{static_cast<std::int32_t>(i)}, kernel, ""});
+  }
+  if (unlimited) limits_.max_window = 0;
+  SS_TRY(upload_, BatchUpload::create(*shared_.memory, bucket_));
+  plan_scratch();
+  SS_TRY_VOID(prepare_results());
+  return shared_.reserve_workspace(workspace_bytes_);
+}
+
+void GpuStep::plan_scratch() {
+  const std::int64_t length = std::int64_t{bucket_.max_pages_per_seq} * pool_.spec().page_tokens;
+  n_splits_ = static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(ceil_divide<std::int64_t>(length, kMinSplitTokens), 1, kMaxSplits));
+  split_tokens_ = static_cast<std::int32_t>(ceil_divide<std::int64_t>(length, n_splits_));
+  std::size_t scratch_bytes = 0;
+  const auto quantized = [&](std::int64_t n_rows, const WeightView& weight) {
+    const auto q_bytes = round_up(static_cast<std::size_t>(n_rows * weight.padded_cols), kAlignment);
+    scratch_bytes = std::max(scratch_bytes, q_bytes + static_cast<std::size_t>(n_rows) * sizeof(float));
+  };
+  for (const Op& op : graph_.ops) {
+    if (const auto* const matmul = std::get_if<Matmul>(&op); matmul != nullptr && matmul->act != ActQuant::kNone) {
+      quantized(max_rows_of(matmul->x), weights_.view(matmul->weight));
+    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op);
+               grouped != nullptr && grouped->act != ActQuant::kNone) {
+      quantized(std::int64_t{max_rows_of(grouped->x)} * grouped->n_top, weights_.view(grouped->weights));
+    } else if (const auto* const attention = std::get_if<Attention>(&op)) {
+      const std::int64_t floats =
+          std::int64_t{upload_.max_decodes()} * attention->heads.n_heads * n_splits_ * (attention->heads.head_dim + 2);
+      scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(floats) * sizeof(float));
+    }
+  }
+  workspace_bytes_ = round_up(plan_.total_bytes, kAlignment) + scratch_bytes;
+}
+
+Result<void> GpuStep::prepare_results() {
+  std::size_t result_bytes = 0;
+  if (sample_ != nullptr) {
+    const auto n = static_cast<std::size_t>(bucket_.max_logit_rows);
+    const auto n_top = static_cast<std::size_t>(std::min(sample_->n_top, limits_.n_logits));
+    sampled_bytes_ = n * (sizeof(SampledRow) + n_top * sizeof(TokenLogprob));
+    SS_TRY(sampled_, shared_.memory->allocate(MemoryPurpose::kWorkspace, sampled_bytes_));
+    result_bytes = sampled_bytes_;
+    if (sample_->keep_logits) result_bytes += n * static_cast<std::size_t>(limits_.n_logits) * sizeof(float);
+  }
+  Device& device = shared_.memory->device();
+  for (auto& flight : flights_) {
+    flight = std::make_unique<Flight>();
+    SS_TRY(flight->results, DeviceBuffer::allocate_pinned(device, result_bytes));
+    for (auto* const event : {&flight->begin, &flight->end, &flight->done}) {
+      SS_TRY(*event, device.create_event());
+    }
+    if (trace_ != Trace::kGroups) continue;
+    for (std::size_t i = 0; i < groups_.size(); ++i) {
+      SS_TRY(auto event, device.create_event());
+      flight->after_group.push_back(std::move(event));
+    }
+  }
+  return {};
+}
+
+float* GpuStep::place(ValueId id) const {
+  return reinterpret_cast<float*>(shared_.workspace.data() + plan_.offsets[static_cast<std::size_t>(index_of(id))]);
+}
+
+std::byte* GpuStep::scratch() const {
+  return shared_.workspace.data() + round_up(plan_.total_bytes, kAlignment);
+}
+
+const std::int32_t* GpuStep::n_rows(Rows rows) const {
+  switch (rows) {
+    case Rows::kSeqs:
+      return upload_.n_seqs();
+    case Rows::kLogits:
+      return upload_.view().n_logit_rows;
+    case Rows::kTokens:
+      break;
+  }
+  return upload_.view().n_tokens;
+}
+
+void GpuStep::bind() {
+  launches_.clear();
+  for (const Op& op : graph_.ops) launches_.push_back(bind_op(op));
+  for (auto& graph : graphs_) graph.reset();
+  bound_generation_ = shared_.workspace_generation;
+}
+
+GpuStep::Launch GpuStep::bind_matmul(const Matmul& op) {
+  const WeightView& weight = weights_.view(op.weight);
+  const std::int32_t rows = max_rows_of(op.x);
+  MatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
+                    .x = place(op.x),
+                    .quantized_x = nullptr,
+                    .x_scales = nullptr,
+                    .weight = weight,
+                    .out = place(op.out),
+                    .aux = op.aux ? place(*op.aux) : nullptr,
+                    .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
+                    .softcap = op.softcap,
+                    .epilogue = op.epilogue,
+                    .max_rows = rows};
+  const KernelTable& kernels = shared_.kernels;
+  if (op.act == ActQuant::kNone)
+    return [&kernels, a](const LaunchContext& context) { return kernels.matmul(context, a); };
+  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
+  auto* const scales = reinterpret_cast<float*>(
+      scratch() + round_up(static_cast<std::size_t>(rows) * static_cast<std::size_t>(weight.padded_cols), kAlignment));
+  a.quantized_x = q;
+  a.x_scales = scales;
+  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
+                                       .x = a.x,
+                                       .q = q,
+                                       .scales = scales,
+                                       .rows_per_token = 1,
+                                       .n_cols = weight.n_cols,
+                                       .padded_cols = weight.padded_cols,
+                                       .max_tokens = rows};
+  return [&kernels, a, quantize](const LaunchContext& context) -> Result<void> {
+    SS_TRY_VOID(kernels.quantize_rows(context, quantize));
+    return kernels.matmul(context, a);
+  };
+}
+
+GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
+  const WeightView& weights = weights_.view(op.weights);
+  const std::int32_t rows = max_rows_of(op.x);
+  GroupedMatmulArguments a{
+      .n_rows = n_rows(desc(op.x).rows),
+      .x = place(op.x),
+      .quantized_x = nullptr,
+      .x_scales = nullptr,
+      .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
+      .share = op.weight ? place(*op.weight) : nullptr,
+      .weights = weights,
+      .n_expert_rows = static_cast<std::int32_t>(
+          weights.n_rows / weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts),
+      .out = place(op.out),
+      .aux = op.aux ? place(*op.aux) : nullptr,
+      .epilogue = op.epilogue,
+      .n_top = op.n_top,
+      .max_rows = rows};
+  const KernelTable& kernels = shared_.kernels;
+  if (op.act == ActQuant::kNone) {
+    return [&kernels, a](const LaunchContext& context) { return kernels.grouped_matmul(context, a); };
+  }
+  const std::int32_t rows_per_token = op.weight ? op.n_top : 1;
+  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
+  auto* const scales = reinterpret_cast<float*>(
+      scratch() + round_up(static_cast<std::size_t>(rows) * static_cast<std::size_t>(rows_per_token) *
+                               static_cast<std::size_t>(weights.padded_cols),
+                           kAlignment));
+  a.quantized_x = q;
+  a.x_scales = scales;
+  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
+                                       .x = a.x,
+                                       .q = q,
+                                       .scales = scales,
+                                       .rows_per_token = rows_per_token,
+                                       .n_cols = weights.n_cols,
+                                       .padded_cols = weights.padded_cols,
+                                       .max_tokens = rows};
+  return [&kernels, a, quantize](const LaunchContext& context) -> Result<void> {
+    SS_TRY_VOID(kernels.quantize_rows(context, quantize));
+    return kernels.grouped_matmul(context, a);
+  };
+}
+
+GpuStep::Launch GpuStep::bind_op(const Op& any) {
+  const KernelTable& kernels = shared_.kernels;
+  const auto bound = [](auto launch, const auto& arguments) -> Launch {
+    return [launch, arguments](const LaunchContext& context) { return launch(context, arguments); };
+  };
+  if (const auto* const op = std::get_if<Embed>(&any)) {
+    return bound(kernels.embed, EmbedArguments{.batch = upload_.view(),
+                                               .table = weights_.view(op->table),
+                                               .last_sampled = shared_.last_sampled.as<std::int32_t>(),
+                                               .out = place(op->out),
+                                               .scale = op->scale,
+                                               .max_rows = max_rows_of(op->out)});
+  }
+  if (const auto* const op = std::get_if<RmsNorm>(&any)) {
+    return bound(kernels.rms_norm, RmsNormArguments{.n_rows = n_rows(desc(op->x).rows),
+                                                    .x = place(op->x),
+                                                    .add = op->add ? place(*op->add) : nullptr,
+                                                    .weight = weights_.vector(op->weight),
+                                                    .sum_out = op->sum_out ? place(*op->sum_out) : nullptr,
+                                                    .out = place(op->out),
+                                                    .eps = op->eps,
+                                                    .n_cols = desc(op->x).cols,
+                                                    .max_rows = max_rows_of(op->x)});
+  }
+  if (const auto* const op = std::get_if<Matmul>(&any)) return bind_matmul(*op);
+  if (const auto* const op = std::get_if<GroupedMatmul>(&any)) return bind_grouped(*op);
+  if (const auto* const op = std::get_if<RopeAppend>(&any)) {
+    const auto rope = static_cast<std::size_t>(index_of(op->rope));
+    return bound(kernels.rope_append, RopeAppendArguments{.batch = upload_.view(),
+                                                          .qkv = place(op->qkv),
+                                                          .q_out = place(op->q_out),
+                                                          .kv = pool_.view(op->layer),
+                                                          .inv_freq = inv_freqs_[rope]->as<float>(),
+                                                          .q_norm = op->q_norm ? weights_.vector(*op->q_norm) : nullptr,
+                                                          .k_norm = op->k_norm ? weights_.vector(*op->k_norm) : nullptr,
+                                                          .attention_factor = graph_.ropes[rope].attention_factor,
+                                                          .norm_eps = op->norm_eps,
+                                                          .n_heads = op->heads.n_heads,
+                                                          .max_rows = max_rows_of(op->qkv)});
+  }
+  if (const auto* const op = std::get_if<Attention>(&any)) {
+    const AttentionArguments a{.batch = upload_.view(),
+                               .q = place(op->q),
+                               .out = place(op->out),
+                               .kv = pool_.view(op->layer),
+                               .partial = reinterpret_cast<float*>(scratch()),
+                               .scale = op->scale,
+                               .softcap = op->softcap,
+                               .window = op->window,
+                               .n_heads = op->heads.n_heads,
+                               .n_splits = n_splits_,
+                               .split_tokens = split_tokens_,
+                               .max_query_tiles = upload_.max_query_tiles(),
+                               .max_decodes = upload_.max_decodes()};
+    return [this, &kernels, a](const LaunchContext& context) {
+      AttentionArguments needed = a;
+      if (launching_.n_query_tiles == 0) needed.max_query_tiles = 0;
+      if (launching_.n_decodes == 0) needed.max_decodes = 0;
+      return kernels.attention(context, needed);
+    };
+  }
+  if (const auto* const op = std::get_if<SelectRows>(&any)) {
+    return bound(kernels.select_rows, SelectRowsArguments{.n_rows = upload_.view().n_logit_rows,
+                                                          .rows = upload_.view().logit_rows,
+                                                          .x = place(op->x),
+                                                          .out = place(op->out),
+                                                          .n_cols = desc(op->x).cols,
+                                                          .max_rows = max_rows_of(op->out)});
+  }
+  if (const auto* const op = std::get_if<Route>(&any)) {
+    return bound(kernels.route, RouteArguments{.n_rows = n_rows(desc(op->x).rows),
+                                               .x = place(op->x),
+                                               .gate = weights_.view(op->gate),
+                                               .expert = reinterpret_cast<std::int32_t*>(place(op->expert)),
+                                               .weight = place(op->weight),
+                                               .n_top = op->n_top,
+                                               .renormalize = op->renormalize ? 1 : 0,
+                                               .max_rows = max_rows_of(op->x)});
+  }
+  if (const auto* const op = std::get_if<Sample>(&any)) {
+    auto* const rows = sampled_.as<SampledRow>();
+    return bound(kernels.sample, SampleArguments{.batch = upload_.view(),
+                                                 .logits = place(op->logits),
+                                                 .sampled = rows,
+                                                 .top = reinterpret_cast<TokenLogprob*>(rows + bucket_.max_logit_rows),
+                                                 .last_sampled = shared_.last_sampled.as<std::int32_t>(),
+                                                 .n_top = std::min(op->n_top, limits_.n_logits),
+                                                 .vocab_size = limits_.n_logits,
+                                                 .max_rows = bucket_.max_logit_rows});
+  }
+  return [](const LaunchContext&) -> Result<void> {
+    return Error{ErrorCode::kInternal, "an operation without a kernel"};
+  };
+}
+
+Result<Ticket> GpuStep::submit(const Batch& batch) {
+  SS_TRY_VOID(shared_.healthy());
+  const auto free = std::ranges::find_if(flights_, [](const auto& flight) { return !flight->busy; });
+  if (free == flights_.end()) {
+    return shared_.fail(Error{ErrorCode::kInvalidInput,
+                              fmt::format("submit: expected at most {} steps in flight", BatchUpload::kInFlight)});
+  }
+  Flight& flight = **free;
+  auto work = upload_.send(shared_.memory->stream(), batch, limits_, shared_.sampled,
+                           static_cast<int>(free - flights_.begin()));
+  if (!work) return shared_.fail(work.error());
+  flight.n_logit_rows = batch.n_logit_rows();
+  flight.rows = {batch.n_tokens(), batch.n_seqs(), batch.n_logit_rows()};
+  if (auto ran = run(*work, flight); !ran) return shared_.fail(ran.error());
+  shared_.workspace_owner = this;
+  last_rows_ = flight.rows;
+  flight.busy = true;
+  flight.ticket = Ticket{shared_.next_ticket++};
+  return flight.ticket;
+}
+
+Result<void> GpuStep::run(const BatchUpload::Work& work, Flight& flight) {
+  Stream& stream = shared_.memory->stream();
+  if (bound_generation_ != shared_.workspace_generation) bind();
+  if (shared_.options.guards) SS_TRY_VOID(stream.fill(shared_.workspace.data(), kGuardByte, plan_.total_bytes));
+  const bool by_graph = shared_.options.use_graphs && trace_ == Trace::kOff;
+  auto& graph = graphs_[(work.n_query_tiles > 0 ? 1U : 0U) + (work.n_decodes > 0 ? 2U : 0U)];
+  if (by_graph && !graph) {
+    SS_TRY_VOID(stream.begin_capture());
+    auto launched = launch_all(work, nullptr);
+    auto captured = stream.end_capture();
+    SS_TRY_VOID(launched);
+    SS_TRY(graph, std::move(captured));
+  }
+  SS_TRY_VOID(stream.record(*flight.begin));
+  if (by_graph) {
+    SS_TRY_VOID(stream.replay(*graph));
+  } else {
+    SS_TRY_VOID(launch_all(work, trace_ == Trace::kGroups ? &flight : nullptr));
+  }
+  SS_TRY_VOID(stream.record(*flight.end));
+  if (sample_ != nullptr && flight.n_logit_rows > 0) {
+    SS_TRY_VOID(stream.copy(flight.results.data(), sampled_.data(), sampled_bytes_));
+    if (sample_->keep_logits) {
+      SS_TRY_VOID(stream.copy(
+          flight.results.data() + sampled_bytes_, place(sample_->logits),
+          static_cast<std::size_t>(flight.n_logit_rows) * static_cast<std::size_t>(limits_.n_logits) * sizeof(float)));
+    }
+  }
+  return stream.record(*flight.done);
+}
+
+Result<void> GpuStep::launch_all(const BatchUpload::Work& work, Flight* timed) {
+  launching_ = work;
+  const LaunchContext context = shared_.context();
+  for (std::size_t i = 0; i < launches_.size(); ++i) {
+    if (auto launched = launches_[i](context); !launched) return launched.error().with_context(op_label(graph_, i));
+    if (timed != nullptr) SS_TRY_VOID(context.stream.record(*timed->after_group[i]));
+  }
+  return {};
+}
+
+bool GpuStep::has(Ticket ticket) const {
+  return std::ranges::any_of(flights_, [&](const auto& flight) { return flight->busy && flight->ticket == ticket; });
+}
+
+Result<StepResult> GpuStep::finish(Ticket ticket, Deadline deadline) {
+  Flight& flight =
+      **std::ranges::find_if(flights_, [&](const auto& one) { return one->busy && one->ticket == ticket; });
+  flight.busy = false;
+  for (bool done = false; !done;) {
+    auto asked = shared_.memory->device().is_done(*flight.done);
+    if (!asked) return shared_.fail(asked.error());
+    done = *asked;
+    const std::int64_t late_ns = now_ns() - deadline.at_ns;
+    if (late_ns > 0) {
+      return shared_.fail(Error{ErrorCode::kDeadline,
+                                fmt::format("step {}: {} {} ms after its deadline", static_cast<std::int64_t>(ticket),
+                                            done ? "finished" : "not finished", late_ns / 1'000'000)});
+    }
+  }
+  if (shared_.options.guards) {
+    if (auto checked = check_guards(flight); !checked) return shared_.fail(checked.error());
+  }
+  auto result = collect(flight);
+  if (!result) return shared_.fail(result.error());
+  return result;
+}
+
+Result<StepResult> GpuStep::collect(Flight& flight) {
+  StepResult result;
+  Device& device = shared_.memory->device();
+  SS_TRY(result.device_ns, device.elapsed_ns(*flight.begin, *flight.end));
+  Event* before = flight.begin.get();
+  for (std::size_t i = 0; i < flight.after_group.size(); ++i) {
+    SS_TRY(const std::int64_t ns, device.elapsed_ns(*before, *flight.after_group[i]));
+    result.groups.push_back({static_cast<std::int32_t>(i), ns});
+    before = flight.after_group[i].get();
+  }
+  if (sample_ == nullptr) return result;
+  const auto* const rows = flight.results.as<const SampledRow>();
+  const auto* const top = reinterpret_cast<const TokenLogprob*>(rows + bucket_.max_logit_rows);
+  const auto n_top = static_cast<std::size_t>(std::min(sample_->n_top, limits_.n_logits));
+  for (std::size_t row = 0; row < static_cast<std::size_t>(flight.n_logit_rows); ++row) {
+    SampledToken token{.id = rows[row].id, .logprob = rows[row].logprob, .finite = rows[row].finite != 0, .top = {}};
+    if (token.finite) token.top.assign(top + row * n_top, top + (row + 1) * n_top);
+    result.tokens.push_back(std::move(token));
+  }
+  if (sample_->keep_logits) {
+    const auto* const logits = reinterpret_cast<const float*>(flight.results.data() + sampled_bytes_);
+    result.logits.assign(
+        logits, logits + static_cast<std::size_t>(flight.n_logit_rows) * static_cast<std::size_t>(limits_.n_logits));
+  }
+  return result;
+}
+
+/// Nothing but the values' own rows may have been written. Only with guards, where no place is used twice.
+Result<void> GpuStep::check_guards(const Flight& flight) const {
+  if (shared_.workspace_owner != this) return {};  // a later step has used the workspace since
+  std::vector<std::uint8_t> bytes(plan_.total_bytes);
+  SS_TRY_VOID(shared_.memory->download(bytes.data(), shared_.workspace.data(), bytes.size()));
+  for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+    const ValueDesc& value = graph_.values[v];
+    if (plan_.sizes[v] == 0) continue;
+    const std::size_t used = static_cast<std::size_t>(flight.rows[static_cast<std::size_t>(value.rows)]) *
+                             static_cast<std::size_t>(value.cols) * size_of(value.dtype);
+    const std::size_t end = std::min(plan_.offsets[v] + plan_.sizes[v] + kGuardBytes, bytes.size());
+    for (std::size_t i = plan_.offsets[v] + used; i < end; ++i) {
+      if (bytes[i] == kGuardByte) continue;
+      return Error{ErrorCode::kInternal, fmt::format("a step wrote byte {} past the {} bytes of value {}",
+                                                     i - plan_.offsets[v] - used, used, v)};
+    }
+  }
+  return {};
+}
+
+Result<std::vector<float>> GpuStep::read_value(ValueId id) const {
+  const auto index = static_cast<std::size_t>(index_of(id));
+  if (index_of(id) < 0 || index >= graph_.values.size() || !graph_.values[index].observed) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("value {} is not observed", index_of(id))};
+  }
+  if (shared_.workspace_owner != this) {
+    return Error{ErrorCode::kInvalidInput, "read_value: this step was not the last to run"};
+  }
+  const ValueDesc& value = graph_.values[index];
+  std::vector<float> out(static_cast<std::size_t>(last_rows_[static_cast<std::size_t>(value.rows)]) *
+                         static_cast<std::size_t>(value.cols));
+  SS_TRY_VOID(shared_.memory->download(out.data(), place(id), out.size() * sizeof(float)));
+  if (value.dtype == DType::kI32) {
+    for (float& element : out) {
+      std::int32_t integer = 0;
+      std::memcpy(&integer, &element, sizeof(integer));
+      element = static_cast<float>(integer);
+    }
+  }
+  return out;
+}
+
+}  // namespace secondsource::gpu

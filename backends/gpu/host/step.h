@@ -1,0 +1,90 @@
+#pragma once
+// One compiled forward pass: a list of kernel launches with their arguments, captured as a graph the first time that it
+// runs, and what it takes to send a batch in and get the sampled tokens out without waiting.
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "backend/workspace_plan.h"
+#include "gpu/host/backend.h"
+#include "gpu/host/batch_upload.h"
+
+namespace secondsource::gpu {
+
+class GpuStep final : public Step {
+ public:
+  /// The graph was checked. Everything given must outlive the step.
+  static Result<std::unique_ptr<GpuStep>> create(Shared& shared, const Weights& weights, const KvPool& pool,
+                                                 std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
+                                                 const StepGraph& graph, const Bucket& bucket, Trace trace);
+  ~GpuStep() override;
+
+  [[nodiscard]] std::size_t workspace_bytes() const override { return workspace_bytes_; }
+  [[nodiscard]] std::span<const OpGroup> groups() const override { return groups_; }
+  Result<Ticket> submit(const Batch& batch) override;
+  Result<std::vector<float>> read_value(ValueId id) const override;
+
+  /// Waits for a ticket of this step's. Errors: kDeadline, kDeviceLost.
+  Result<StepResult> finish(Ticket ticket, Deadline deadline);
+  [[nodiscard]] bool has(Ticket ticket) const;
+
+ private:
+  struct Flight;
+  struct Arguments;
+  using Launch = std::function<Result<void>(const LaunchContext&)>;
+
+  GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
+          Trace trace);
+  Result<void> prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
+  Result<void> prepare_results();
+  void plan_scratch();
+  /// The launches of every operation, over the workspace where it is now.
+  void bind();
+  Launch bind_op(const Op& op);
+  Launch bind_matmul(const Matmul& op);
+  Launch bind_grouped(const GroupedMatmul& op);
+  Result<void> run(const BatchUpload::Work& work, Flight& flight);
+  Result<void> launch_all(const BatchUpload::Work& work, Flight* timed);
+  Result<StepResult> collect(Flight& flight);
+  Result<void> check_guards(const Flight& flight) const;
+
+  [[nodiscard]] float* place(ValueId id) const;
+  [[nodiscard]] const ValueDesc& desc(ValueId id) const {
+    return graph_.values[static_cast<std::size_t>(index_of(id))];
+  }
+  [[nodiscard]] const std::int32_t* n_rows(Rows rows) const;
+  [[nodiscard]] std::int32_t max_rows_of(ValueId id) const { return max_rows(desc(id).rows, bucket_); }
+  /// Scratch of one operation, which the next one may overwrite.
+  [[nodiscard]] std::byte* scratch() const;
+
+  Shared& shared_;
+  const Weights& weights_;
+  const KvPool& pool_;
+  StepGraph graph_;
+  Bucket bucket_;
+  Trace trace_;
+  WorkspacePlan plan_;
+  std::size_t workspace_bytes_ = 0;
+  BatchLimits limits_;
+  BatchUpload upload_;
+  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs_;  ///< one a rope
+  std::vector<OpGroup> groups_;
+  std::int32_t n_splits_ = 1;
+  std::int32_t split_tokens_ = 1;
+  const Sample* sample_ = nullptr;
+  DeviceBuffer sampled_;  ///< SampledRow [L], then TokenLogprob [L, n_top]
+  std::size_t sampled_bytes_ = 0;
+
+  std::vector<Launch> launches_;
+  std::uint64_t bound_generation_ = 0;
+  /// With and without work for the prefill and for the decode attention.
+  std::array<std::unique_ptr<Graph>, 4> graphs_;
+  BatchUpload::Work launching_;  ///< what bind_op's attention launches for
+
+  std::array<std::unique_ptr<Flight>, BatchUpload::kInFlight> flights_;
+  std::array<std::int32_t, 3> last_rows_{};  ///< by Rows, of the last submit
+};
+
+}  // namespace secondsource::gpu

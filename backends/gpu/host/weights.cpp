@@ -1,0 +1,177 @@
+#include "gpu/host/weights.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "backend/check_graph.h"
+#include "backend/weight_rows.h"
+#include "core/checked.h"
+
+namespace secondsource::gpu {
+namespace {
+
+std::int64_t packed_row_bytes(WeightEncoding encoding, std::int32_t padded_cols) {
+  if (encoding == WeightEncoding::kInt4Group32) return padded_cols / 2;
+  return std::int64_t{padded_cols} * static_cast<std::int64_t>(transfer_bytes_per_value(encoding));
+}
+
+/// Where a canonical row lies: gate and up alternate within their expert.
+std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
+  if (spec.join != Join::kInterleaveGateUp) return row;
+  const std::int64_t expert_rows = spec.n_rows / spec.n_experts;
+  const std::int64_t half = expert_rows / 2;
+  const std::int64_t within = row % expert_rows;
+  return row - within + within % half * 2 + within / half;
+}
+
+/// One row as it lies in device memory.
+void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<std::byte> out) {
+  if (view.encoding != WeightEncoding::kInt4Group32) {
+    std::memcpy(out.data(), values.data(), values.size());
+    return;
+  }
+  constexpr int kZero = 8;  // what is added to a value in [-7, 7]
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto nibble = [&](std::size_t col) {
+      const int q = col < values.size() ? static_cast<std::int8_t>(values[col]) : 0;
+      return static_cast<unsigned>(q + kZero);
+    };
+    out[i] = static_cast<std::byte>(nibble(2 * i) | nibble(2 * i + 1) << 4);
+  }
+}
+
+std::size_t scale_bytes_per_row(const WeightView& view) {
+  if (view.encoding == WeightEncoding::kInt8PerRow) return sizeof(float);
+  if (view.encoding == WeightEncoding::kInt4Group32) {
+    return static_cast<std::size_t>(view.padded_cols / kInt4GroupSize) * sizeof(F16);
+  }
+  return 0;
+}
+
+void pack_scales(const WeightView& view, std::span<const float> scales, std::byte* out) {
+  if (view.encoding == WeightEncoding::kInt8PerRow) {
+    std::memcpy(out, scales.data(), sizeof(float));
+    return;
+  }
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    const F16 scale = to_f16(scales[i]);
+    std::memcpy(out + i * sizeof(F16), &scale, sizeof(F16));
+  }
+}
+
+}  // namespace
+
+Result<WeightId> Weights::prepare(const WeightSpec& spec) {
+  SS_TRY_VOID(check_weight_spec(spec));
+  Weight weight;
+  WeightView& view = weight.view;
+  view.encoding = spec.encoding;
+  view.n_rows = static_cast<std::int32_t>(spec.n_rows);
+  view.n_cols = static_cast<std::int32_t>(spec.n_cols);
+  view.padded_cols = round_up(view.n_cols, kWeightColumnStep);
+  view.row_bytes = packed_row_bytes(spec.encoding, view.padded_cols);
+  const auto row_bytes = static_cast<std::size_t>(view.row_bytes);
+  const std::size_t scale_bytes = scale_bytes_per_row(view);
+  const auto n_rows = static_cast<std::size_t>(spec.n_rows);
+  const auto with_name = [&](const Error& error) { return error.with_context("weight " + spec.name); };
+  auto values = memory_.allocate(MemoryPurpose::kWeights, n_rows * row_bytes);
+  if (!values) return with_name(values.error());
+  auto scales = memory_.allocate(MemoryPurpose::kWeights, n_rows * scale_bytes);
+  if (!scales) return with_name(scales.error());
+
+  std::vector<std::byte> packed;
+  std::vector<std::byte> packed_scales;
+  std::vector<float> decoded;
+  const std::size_t value_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
+  const auto scales_in_row = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  const bool interleaved = spec.join == Join::kInterleaveGateUp;
+  SS_TRY_VOID(pull_weight_rows(spec, [&](const WeightRows& rows) -> Result<void> {
+    const auto n = static_cast<std::size_t>(rows.n_rows);
+    packed.assign(n * row_bytes, std::byte{0});
+    packed_scales.assign(n * scale_bytes, std::byte{0});
+    for (std::size_t i = 0; i < n; ++i) {
+      pack_row(view, rows.values.subspan(i * value_bytes, value_bytes),
+               std::span(packed).subspan(i * row_bytes, row_bytes));
+      if (scale_bytes > 0) {
+        pack_scales(view, rows.scales.subspan(i * scales_in_row, scales_in_row),
+                    packed_scales.data() + i * scale_bytes);
+      }
+    }
+    // A piece is of one part, so that its rows are neighbours, or, interleaved, every second row.
+    const auto to = static_cast<std::size_t>(packed_row(spec, rows.first_row));
+    if (!interleaved) {
+      SS_TRY_VOID(memory_.upload(values->data() + to * row_bytes, packed.data(), packed.size()));
+      SS_TRY_VOID(memory_.upload(scales->data() + to * scale_bytes, packed_scales.data(), packed_scales.size()));
+    } else {
+      SS_TRY_VOID(memory_.upload_rows(values->data() + to * row_bytes, 2 * row_bytes, packed, row_bytes));
+      SS_TRY_VOID(memory_.upload_rows(scales->data() + to * scale_bytes, 2 * scale_bytes, packed_scales, scale_bytes));
+    }
+    if (spec.n_rows == 1) {
+      decoded.resize(static_cast<std::size_t>(spec.n_cols));
+      decode_weight_rows(spec.encoding, spec.n_cols, rows, decoded);
+    }
+    return {};
+  }));
+  weight.values = std::move(values).value();
+  weight.scales = std::move(scales).value();
+  view.values = weight.values.data();
+  view.row_scales = weight.scales.as<float>();
+  view.group_scales = weight.scales.as<F16>();
+  if (spec.n_rows == 1) {
+    auto vector = memory_.allocate(MemoryPurpose::kWeights, decoded.size() * sizeof(float));
+    if (!vector) return with_name(vector.error());
+    weight.vector = std::move(vector).value();
+    SS_TRY_VOID(memory_.upload(weight.vector.data(), decoded.data(), decoded.size() * sizeof(float)));
+  }
+  specs_.push_back(spec);
+  specs_.back().parts.clear();  // the sources may hold a file open
+  weights_.push_back(std::move(weight));
+  return WeightId{static_cast<std::int32_t>(specs_.size()) - 1};
+}
+
+Result<std::vector<float>> Weights::unprepare(WeightId id) {
+  if (index_of(id) < 0 || slot(id) >= specs_.size()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("no weight {}", index_of(id))};
+  }
+  const WeightSpec& spec = specs_[slot(id)];
+  const Weight& weight = weights_[slot(id)];
+  std::vector<std::byte> values(weight.values.size_bytes());
+  std::vector<std::byte> scales(weight.scales.size_bytes());
+  SS_TRY_VOID(memory_.download(values.data(), weight.values.data(), values.size()));
+  SS_TRY_VOID(memory_.download(scales.data(), weight.scales.data(), scales.size()));
+  const auto n_cols = static_cast<std::size_t>(spec.n_cols);
+  const auto row_bytes = static_cast<std::size_t>(weight.view.row_bytes);
+  const std::size_t scale_bytes = scale_bytes_per_row(weight.view);
+  std::vector<float> out(static_cast<std::size_t>(spec.n_rows) * n_cols);
+  for (std::int64_t row = 0; row < spec.n_rows; ++row) {
+    const auto from = static_cast<std::size_t>(packed_row(spec, row));
+    std::vector<std::byte> plain(values.begin() + static_cast<std::ptrdiff_t>(from * row_bytes),
+                                 values.begin() + static_cast<std::ptrdiff_t>((from + 1) * row_bytes));
+    std::vector<float> row_scales;
+    const std::byte* const own_scales = scales.data() + from * scale_bytes;
+    if (spec.encoding == WeightEncoding::kInt8PerRow) {
+      row_scales.resize(1);
+      std::memcpy(row_scales.data(), own_scales, sizeof(float));
+    } else if (spec.encoding == WeightEncoding::kInt4Group32) {
+      std::vector<std::byte> unpacked;
+      for (const std::byte pair : plain) {
+        for (const int shift : {0, 4}) unpacked.push_back(std::byte((std::to_integer<int>(pair) >> shift & 15) - 8));
+      }
+      plain = std::move(unpacked);
+      for (std::size_t i = 0; i < scale_bytes / sizeof(F16); ++i) {
+        F16 scale;
+        std::memcpy(&scale, own_scales + i * sizeof(F16), sizeof(F16));
+        row_scales.push_back(to_float(scale));
+      }
+    }
+    plain.resize(n_cols * transfer_bytes_per_value(spec.encoding));
+    row_scales.resize(static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols)));
+    const WeightRows rows{.first_row = row, .n_rows = 1, .values = plain, .scales = row_scales};
+    decode_weight_rows(spec.encoding, spec.n_cols, rows,
+                       std::span(out).subspan(static_cast<std::size_t>(row) * n_cols, n_cols));
+  }
+  return out;
+}
+
+}  // namespace secondsource::gpu

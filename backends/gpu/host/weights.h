@@ -1,0 +1,43 @@
+#pragma once
+// Prepared weights in device memory. One packed copy serves one row of x and many: rows in the order of WeightView,
+// padded with zeros, INT4 two values a byte, scales apart.
+
+#include <span>
+#include <vector>
+
+#include "backend/op.h"
+#include "backend/weights.h"
+#include "gpu/host/device_memory.h"
+#include "gpu/kernels/kernels.h"
+
+namespace secondsource::gpu {
+
+class Weights {
+ public:
+  /// `memory` must outlive this.
+  explicit Weights(DeviceMemory& memory) : memory_(memory) {}
+
+  Result<WeightId> prepare(const WeightSpec& spec);
+  /// Canonical f32, for tests. Errors: kInvalidInput for an id that was not returned.
+  Result<std::vector<float>> unprepare(WeightId id);
+  /// What was prepared, by id; without the sources.
+  [[nodiscard]] std::span<const WeightSpec> specs() const { return specs_; }
+  [[nodiscard]] const WeightView& view(WeightId id) const { return weights_[slot(id)].view; }
+  /// A norm weight or a bias as f32 [n_cols], whatever its encoding.
+  [[nodiscard]] const float* vector(WeightId id) const { return weights_[slot(id)].vector.as<float>(); }
+
+ private:
+  struct Weight {
+    WeightView view;
+    DeviceBuffer values;
+    DeviceBuffer scales;
+    DeviceBuffer vector;  ///< of weights with one row
+  };
+  static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }
+
+  DeviceMemory& memory_;
+  std::vector<WeightSpec> specs_;
+  std::vector<Weight> weights_;
+};
+
+}  // namespace secondsource::gpu

@@ -1,0 +1,40 @@
+#pragma once
+// What happens to a sum of products before it is stored: op.h's epilogues.
+
+#include "gpu/kernels/kernels.h"
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+SS_DEVICE float soft_cap(float x, float c) {
+  return c > 0.0F ? c * tanhf(x / c) : x;
+}
+
+/// silu(gate) * up or gelu(gate) * up.
+SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
+  if (epilogue == Epilogue::kGatedSilu) return gate / (1.0F + expf(-gate)) * up;
+  const float inner = 0.7978845608F * (gate + 0.044715F * gate * gate * gate);  // sqrt(2 / pi)
+  return 0.5F * gate * (1.0F + tanhf(inner)) * up;
+}
+
+SS_DEVICE bool is_gated(Epilogue epilogue) {
+  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+}
+
+/// Stores element [row, col] of a product that is not gated; out may be aux.
+SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float sum) {
+  const std::int64_t at = std::int64_t{row} * a.weight.n_rows + col;
+  if (a.epilogue == Epilogue::kBias) sum += a.bias[col];
+  if (a.epilogue == Epilogue::kAddResidual) sum += a.aux[at];
+  a.out[at] = soft_cap(sum, a.softcap);
+}
+
+/// Stores element [row, pair] of a gated product, whose gate and up are neighbouring rows of the weight.
+SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float gate, float up) {
+  const std::int64_t at = std::int64_t{row} * (a.weight.n_rows / 2) + pair;
+  a.out[at] = soft_cap(gated(a.epilogue, gate, up), a.softcap);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,83 @@
+// Products with few rows of x, as decode has them: a warp for every two neighbouring rows of the weight, so that gate
+// and up meet in one place. Bound by reading the weight once.
+
+#include <algorithm>
+
+#include "core/checked.h"
+#include "gpu/kernels/dot_product.h"
+#include "gpu/kernels/epilogue.h"
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kMaxThreads = 256;
+constexpr int kWarps = 4;
+constexpr int kOutputs = 2;  ///< of a warp
+
+/// kRows of x at a time; rows past the last are computed from it again and not stored.
+template <WeightEncoding kEncoding, bool kQuantized, int kRows>
+SS_KERNEL(kMaxThreads)
+matvec_kernel(MatmulArguments a) {
+  const int n_rows = *a.n_rows;
+  const int first_row = block_y() * kRows;
+  const int first_output = (block_x() * n_warps() + warp()) * kOutputs;
+  if (first_row >= n_rows || first_output >= a.weight.n_rows) return;
+  float sums[kOutputs][kRows] = {};
+  const int n_outputs = a.weight.n_rows - first_output < kOutputs ? 1 : kOutputs;
+  if constexpr (kQuantized) {
+    const std::int8_t* x[kRows];
+    float x_scales[kRows];
+    for (int m = 0; m < kRows; ++m) {
+      const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
+      x[m] = a.quantized_x + std::int64_t{row} * a.weight.padded_cols;
+      x_scales[m] = a.x_scales[row];
+    }
+    for (int i = 0; i < n_outputs; ++i) dot_quantized_rows<kRows>(a.weight, first_output + i, x, x_scales, sums[i]);
+  } else {
+    const float* x[kRows];
+    for (int m = 0; m < kRows; ++m) {
+      const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
+      x[m] = a.x + std::int64_t{row} * a.weight.n_cols;
+    }
+    for (int i = 0; i < n_outputs; ++i) dot_rows<kEncoding, kRows>(a.weight, first_output + i, x, sums[i]);
+  }
+  if (lane() != 0) return;
+  for (int m = 0; m < kRows && first_row + m < n_rows; ++m) {
+    if (is_gated(a.epilogue)) {
+      store_gated(a, first_row + m, first_output / 2, sums[0][m], sums[1][m]);
+    } else {
+      for (int i = 0; i < n_outputs; ++i) store_product(a, first_row + m, first_output + i, sums[i][m]);
+    }
+  }
+}
+
+template <WeightEncoding kEncoding, bool kQuantized, int kRows>
+Result<void> launch_for_rows(const LaunchContext& context, const MatmulArguments& arguments) {
+  const auto n_outputs = static_cast<std::uint32_t>(arguments.weight.n_rows);
+  const auto n_rows = static_cast<std::uint32_t>(arguments.max_rows);
+  return launch(context.stream, "matvec", matvec_kernel<kEncoding, kQuantized, kRows>,
+                {.grid = {ceil_divide(n_outputs, std::uint32_t{kWarps * kOutputs}),
+                          ceil_divide(n_rows, static_cast<std::uint32_t>(kRows))},
+                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size)},
+                arguments);
+}
+
+}  // namespace
+
+Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments) {
+  const auto for_encoding = [&]<WeightEncoding kEncoding, bool kQuantized>() {
+    if (arguments.max_rows == 1) return launch_for_rows<kEncoding, kQuantized, 1>(context, arguments);
+    if (arguments.max_rows == 2) return launch_for_rows<kEncoding, kQuantized, 2>(context, arguments);
+    return launch_for_rows<kEncoding, kQuantized, 4>(context, arguments);
+  };
+  if (arguments.quantized_x != nullptr) return for_encoding.operator()<WeightEncoding::kInt8PerRow, true>();
+  return with_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
+    return for_encoding.template operator()<kEncoding, false>();
+  });
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,139 @@
+// Mixture of experts: the router, a block a token; and the experts' products, a warp for every two outputs of a token.
+
+#include "core/checked.h"
+#include "gpu/kernels/dot_product.h"
+#include "gpu/kernels/epilogue.h"
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kMaxThreads = 256;
+constexpr int kWarps = 4;
+
+struct RouteShared {
+  float scores[kMaxExperts];
+  int order[kMaxExperts];
+};
+
+template <WeightEncoding kEncoding>
+SS_KERNEL(kMaxThreads)
+route_kernel(RouteArguments a) {
+  const int token = block_x();
+  if (token >= *a.n_rows) return;
+  auto& shared = shared_memory<RouteShared>();
+  const int n_experts = a.gate.n_rows;
+  const float* const x[1] = {a.x + std::int64_t{token} * a.gate.n_cols};
+  for (int expert = warp(); expert < n_experts; expert += n_warps()) {
+    float score[1];
+    dot_rows<kEncoding, 1>(a.gate, expert, x, score);
+    if (lane() == 0) shared.scores[expert] = score[0];
+  }
+  sync_block();
+  if (thread_x() != 0) return;
+  // NaN has no place in an order: a row that has it takes the first experts, with weights of NaN.
+  float poison = 0.0F;
+  for (int i = 0; i < n_experts; ++i) {
+    if (shared.scores[i] != shared.scores[i]) poison = shared.scores[i];
+    shared.order[i] = i;
+  }
+  for (int i = 0; i < a.n_top && poison == poison; ++i) {
+    int best = i;
+    for (int j = i + 1; j < n_experts; ++j) {
+      const float gain = shared.scores[shared.order[j]] - shared.scores[shared.order[best]];
+      if (gain > 0.0F || (gain == 0.0F && shared.order[j] < shared.order[best])) best = j;
+    }
+    const int chosen = shared.order[best];
+    shared.order[best] = shared.order[i];
+    shared.order[i] = chosen;
+  }
+  const float largest = shared.scores[shared.order[0]];
+  float sum = 0.0F;
+  for (int i = 0; i < (a.renormalize != 0 ? a.n_top : n_experts); ++i) {
+    sum += expf(shared.scores[shared.order[i]] - largest);
+  }
+  for (int j = 0; j < a.n_top; ++j) {
+    const std::int64_t at = std::int64_t{token} * a.n_top + j;
+    a.expert[at] = shared.order[j];
+    a.weight[at] = expf(shared.scores[shared.order[j]] - largest) / sum + poison;
+  }
+}
+
+/// One weight row's dot product with row `row` of x.
+template <WeightEncoding kEncoding, bool kQuantized>
+SS_DEVICE float expert_dot(const GroupedMatmulArguments& a, std::int64_t weight_row, std::int64_t row) {
+  float sum[1];
+  if constexpr (kQuantized) {
+    const std::int8_t* const x[1] = {a.quantized_x + row * a.weights.padded_cols};
+    const float scale[1] = {a.x_scales[row]};
+    dot_quantized_rows<1>(a.weights, weight_row, x, scale, sum);
+  } else {
+    const float* const x[1] = {a.x + row * a.weights.n_cols};
+    dot_rows<kEncoding, 1>(a.weights, weight_row, x, sum);
+  }
+  return sum[0];
+}
+
+template <WeightEncoding kEncoding, bool kQuantized>
+SS_KERNEL(kMaxThreads)
+grouped_matmul_kernel(GroupedMatmulArguments a) {
+  const int token = block_y();
+  const bool in_pairs = is_gated(a.epilogue);
+  const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
+  const int output = block_x() * n_warps() + warp();
+  if (token >= *a.n_rows || output >= n_outputs) return;
+  const bool is_second = a.share != nullptr;
+  const std::int64_t at = std::int64_t{token} * n_outputs + output;
+  float total = is_second && a.aux != nullptr ? a.aux[at] : 0.0F;
+  for (int j = 0; j < a.n_top; ++j) {
+    const std::int64_t chosen = std::int64_t{token} * a.n_top + j;
+    const std::int64_t row = is_second ? chosen : token;  // of x
+    const std::int64_t first = std::int64_t{a.expert[chosen]} * a.n_expert_rows;
+    float value = 0.0F;
+    if (in_pairs) {
+      const float gate = expert_dot<kEncoding, kQuantized>(a, first + 2 * output, row);
+      value = gated(a.epilogue, gate, expert_dot<kEncoding, kQuantized>(a, first + 2 * output + 1, row));
+    } else {
+      value = expert_dot<kEncoding, kQuantized>(a, first + output, row);
+    }
+    if (is_second) {
+      total += a.share[chosen] * value;
+    } else if (lane() == 0) {
+      a.out[chosen * n_outputs + output] = value + (a.aux != nullptr ? a.aux[chosen * n_outputs + output] : 0.0F);
+    }
+  }
+  if (is_second && lane() == 0) a.out[at] = total;
+}
+
+template <WeightEncoding kEncoding, bool kQuantized>
+Result<void> launch_grouped(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
+  return launch(context.stream, "grouped_matmul", grouped_matmul_kernel<kEncoding, kQuantized>,
+                {.grid = {static_cast<std::uint32_t>(ceil_divide(arguments.n_expert_rows, kWarps)),
+                          static_cast<std::uint32_t>(arguments.max_rows)},
+                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size)},
+                arguments);
+}
+
+}  // namespace
+
+Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments) {
+  return with_encoding(arguments.gate.encoding, [&]<WeightEncoding kEncoding>() {
+    return launch(context.stream, "route", route_kernel<kEncoding>,
+                  {.grid = {static_cast<std::uint32_t>(arguments.max_rows)},
+                   .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
+                   .shared_bytes = sizeof(RouteShared)},
+                  arguments);
+  });
+}
+
+Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
+  if (arguments.quantized_x != nullptr) return launch_grouped<WeightEncoding::kInt8PerRow, true>(context, arguments);
+  return with_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
+    return launch_grouped<kEncoding, false>(context, arguments);
+  });
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

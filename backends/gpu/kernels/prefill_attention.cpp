@@ -1,0 +1,223 @@
+// Attention of many tokens at once on the matrix cores, in the way of FlashAttention-2 (arXiv:2307.08691): a block
+// takes one head of up to 16 tokens a warp, walks over the cache in pieces of 32 positions, and keeps the softmax's
+// largest score and sum as it goes. Keys are on their way while values are multiplied, and values while scores are
+// made.
+
+#include "core/checked.h"
+#include "gpu/kernels/epilogue.h"
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/matrix_tile.h"
+#include "gpu/portable/shared_copy.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kMaxThreads = 256;
+constexpr int kPiece = 32;  ///< positions
+constexpr int kScoreStride = kPiece + 4;
+constexpr int kWeightStride = kPiece + 8;
+constexpr float kNothing = -INFINITY;  ///< the score of a position that is not seen
+
+/// Warps of a block: 64 KiB of shared memory have to do for every head_dim.
+template <int kHeadDim>
+inline constexpr int kWarps = kHeadDim > 128 ? 2 : kQueryTileTokens / kTile;
+
+template <int kHeadDim>
+struct Shared {
+  static constexpr int kStride = kHeadDim + 8;
+  Bf16 queries[kWarps<kHeadDim> * kTile * kStride];
+  Bf16 keys[kPiece * kStride];
+  Bf16 values[kPiece * kStride];
+  struct {
+    float scores[kTile * kScoreStride];
+    Bf16 weights[kTile * kWeightStride];
+    float rescale[kTile];  ///< what older sums are multiplied with; at the end what they are divided by
+  } warp[kWarps<kHeadDim>];
+};
+
+/// Cached rows of positions [first, first + kPiece) of one head, zeros from `end` on and before `begin`.
+template <int kHeadDim>
+SS_DEVICE void stage_cache(const AttentionArguments& a, const Bf16* cache, const std::int32_t* pages, int kv_head,
+                           int first, int begin, int end, Bf16* to) {
+  constexpr int kUnits = kHeadDim / 8;  // 16 bytes each
+  for (int unit = thread_x(); unit < kPiece * kUnits; unit += n_threads()) {
+    const int position = first + unit / kUnits;
+    const int dim = unit % kUnits * 8;
+    const bool in_range = position >= begin && position < end && dim < a.kv.head_dim;
+    const Bf16* from = cache;
+    if (in_range) {
+      const std::int64_t page = pages[position / a.kv.page_tokens];
+      const std::int64_t row = (page * a.kv.n_kv_heads + kv_head) * a.kv.page_tokens + position % a.kv.page_tokens;
+      from += row * a.kv.head_dim + dim;
+    }
+    copy_to_shared(to + unit / kUnits * Shared<kHeadDim>::kStride + dim, from, in_range);
+  }
+  commit_copies();
+}
+
+template <int kHeadDim>
+SS_DEVICE void stage_queries(const AttentionArguments& a, const QueryTile& tile, int head, Bf16* to) {
+  for (int i = thread_x(); i < kWarps<kHeadDim> * kTile * kHeadDim; i += n_threads()) {
+    const int row = i / kHeadDim;
+    const int dim = i % kHeadDim;
+    float value = 0.0F;
+    if (row < tile.n_tokens && dim < a.kv.head_dim) {
+      value = a.q[(std::int64_t{tile.first_token + row} * a.n_heads + head) * a.kv.head_dim + dim];
+    }
+    to[row * Shared<kHeadDim>::kStride + dim] = narrow(value);
+  }
+}
+
+/// One warp's softmax of a piece of scores: kLanes lanes a row, each with the same share of the columns.
+struct RunningSoftmax {
+  static constexpr int kLanes = kWarpSize / kTile;
+  float largest = kNothing;
+  float sum = 0.0F;
+};
+
+/// Turns the scores into weights, and says in `rescale` by what the sums so far have to be multiplied.
+template <typename Warp>
+SS_DEVICE void update_softmax(const AttentionArguments& a, Warp& shared, int first, int position, bool is_row,
+                              RunningSoftmax& running) {
+  const int row = lane() / RunningSoftmax::kLanes;
+  const int part = lane() % RunningSoftmax::kLanes;
+  float largest = running.largest;
+  for (int col = part; col < kPiece; col += RunningSoftmax::kLanes) {
+    float& score = shared.scores[row * kScoreStride + col];
+    const int at = first + col;
+    const bool seen = is_row && at <= position && (a.window <= 0 || at > position - a.window);
+    score = seen ? soft_cap(a.scale * score, a.softcap) : kNothing;
+    largest = larger(score, largest);
+  }
+  largest = max_lanes(largest, RunningSoftmax::kLanes);
+  // Where nothing was seen yet every weight is exp(-inf - 0) = 0, and not NaN.
+  const float shift = largest == kNothing ? 0.0F : largest;
+  float sum = 0.0F;
+  for (int col = part; col < kPiece; col += RunningSoftmax::kLanes) {
+    const float weight = expf(shared.scores[row * kScoreStride + col] - shift);
+    sum += weight;
+    shared.weights[row * kWeightStride + col] = narrow(weight);
+  }
+  const float rescale = expf(running.largest - shift);
+  running.sum = running.sum * rescale + sum_lanes(sum, RunningSoftmax::kLanes);
+  running.largest = largest;
+  if (part == 0) shared.rescale[row] = rescale;
+}
+
+template <int kHeadDim>
+SS_KERNEL(kMaxThreads)
+prefill_attention_kernel(AttentionArguments a) {
+  using Block = Shared<kHeadDim>;
+  constexpr int kDimTiles = kHeadDim / kTile;
+  constexpr int kTokens = kWarps<kHeadDim> * kTile;
+  const int part = block_z();  // of the tile, where a block takes less than all of it
+  if (block_x() >= *a.batch.n_query_tiles) return;
+  QueryTile tile = a.batch.query_tiles[block_x()];
+  tile.first_token += part * kTokens;
+  tile.n_tokens -= part * kTokens;
+  if (tile.n_tokens <= 0) return;
+  if (tile.n_tokens > kTokens) tile.n_tokens = kTokens;
+  const int head = block_y();
+  float* const out = a.out + (std::int64_t{tile.first_token} * a.n_heads + head) * a.kv.head_dim;
+  if (tile.seq < 0) {  // padding gets something finite
+    for (int i = thread_x(); i < tile.n_tokens * a.kv.head_dim; i += n_threads()) {
+      out[std::int64_t{i / a.kv.head_dim} * a.n_heads * a.kv.head_dim + i % a.kv.head_dim] = 0.0F;
+    }
+    return;
+  }
+  auto& shared = shared_memory<Block>();
+  auto& own = shared.warp[warp()];
+  const int kv_head = head / (a.n_heads / a.kv.n_kv_heads);
+  const std::int32_t* const pages = a.batch.block_table + std::int64_t{tile.seq} * a.batch.max_pages_per_seq;
+  const int first_position = a.batch.positions[tile.first_token];
+  const int end = a.batch.positions[tile.first_token + tile.n_tokens - 1] + 1;
+  const int begin = a.window > 0 && first_position >= a.window ? first_position - a.window + 1 : 0;
+  const int row = warp() * kTile + lane() / RunningSoftmax::kLanes;  // of the tile, for the softmax
+  const bool is_row = row < tile.n_tokens;
+  const int position = is_row ? a.batch.positions[tile.first_token + row] : 0;
+  RunningSoftmax running;
+  Accumulator sums[kDimTiles] = {};
+
+  const auto stage = [&](const Bf16* cache, int first, Bf16* to) {
+    stage_cache<kHeadDim>(a, cache, pages, kv_head, first, begin, end, to);
+  };
+  int first = begin / kPiece * kPiece;
+  stage(a.kv.keys, first, shared.keys);
+  stage_queries<kHeadDim>(a, tile, head, shared.queries);
+  for (; first < end; first += kPiece) {
+    stage(a.kv.values, first, shared.values);
+    wait_for_copies<1>();
+    sync_block();  // keys are there, and the queries
+    Accumulator scores[kPiece / kTile] = {};
+    for (int d = 0; d < kHeadDim; d += kTile) {
+      const Fragment q = load_a(shared.queries + warp() * kTile * Block::kStride + d, Block::kStride);
+      for (int j = 0; j < kPiece / kTile; ++j) {
+        multiply(scores[j], q, load_b(shared.keys + j * kTile * Block::kStride + d, Block::kStride));
+      }
+    }
+    for (int j = 0; j < kPiece / kTile; ++j) {
+      for (int v = 0; v < kAccumulators; ++v) {
+        own.scores[accumulator_row(v) * kScoreStride + j * kTile + accumulator_col(v)] = scores[j].value[v];
+      }
+    }
+    sync_warp();
+    update_softmax(a, own, first, position, is_row, running);
+    sync_warp();
+    for (int j = 0; j < kDimTiles; ++j) {
+      for (int v = 0; v < kAccumulators; ++v) sums[j].value[v] *= own.rescale[accumulator_row(v)];
+    }
+    wait_for_copies<0>();
+    sync_block();  // values are there, and nobody reads keys any more
+    if (first + kPiece < end) stage(a.kv.keys, first + kPiece, shared.keys);
+    for (int k = 0; k < kPiece; k += kTile) {
+      const Fragment weights = load_a(own.weights + k, kWeightStride);
+      for (int j = 0; j < kDimTiles; ++j) {
+        multiply(sums[j], weights, load_b_transposed(shared.values + k * Block::kStride + j * kTile, Block::kStride));
+      }
+    }
+    sync_block();  // nobody reads values any more
+  }
+  if (lane() % RunningSoftmax::kLanes == 0) own.rescale[lane() / RunningSoftmax::kLanes] = running.sum;
+  sync_warp();
+  for (int j = 0; j < kDimTiles; ++j) {
+    for (int v = 0; v < kAccumulators; ++v) {
+      const int out_row = warp() * kTile + accumulator_row(v);
+      const int dim = j * kTile + accumulator_col(v);
+      if (out_row >= tile.n_tokens || dim >= a.kv.head_dim) continue;
+      out[std::int64_t{out_row} * a.n_heads * a.kv.head_dim + dim] = sums[j].value[v] / own.rescale[accumulator_row(v)];
+    }
+  }
+}
+
+template <int kHeadDim>
+Result<void> launch_for(const LaunchContext& context, const AttentionArguments& arguments) {
+  static_assert(sizeof(Shared<kHeadDim>) <= 64 << 10);
+  return launch(
+      context.stream, "prefill_attention", prefill_attention_kernel<kHeadDim>,
+      {.grid = {static_cast<std::uint32_t>(arguments.max_query_tiles), static_cast<std::uint32_t>(arguments.n_heads),
+                static_cast<std::uint32_t>(kQueryTileTokens / (kWarps<kHeadDim> * kTile))},
+       .threads = static_cast<std::uint32_t>(kWarps<kHeadDim> * context.warp_size),
+       .shared_bytes = sizeof(Shared<kHeadDim>)},
+      arguments);
+}
+
+}  // namespace
+
+Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments) {
+  if (arguments.kv.head_dim <= 32) return launch_for<32>(context, arguments);
+  if (arguments.kv.head_dim <= 64) return launch_for<64>(context, arguments);
+  if (arguments.kv.head_dim <= 96) return launch_for<96>(context, arguments);
+  if (arguments.kv.head_dim <= 128) return launch_for<128>(context, arguments);
+  return launch_for<256>(context, arguments);
+}
+
+Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments) {
+  if (arguments.max_query_tiles > 0) SS_TRY_VOID(launch_prefill_attention(context, arguments));
+  if (arguments.max_decodes > 0) SS_TRY_VOID(launch_decode_attention(context, arguments));
+  return {};
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,85 @@
+// Rotates queries and keys and writes keys and values to the cache: a warp a head of a token.
+
+#include "core/checked.h"
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/storage.h"
+#include "gpu/portable/warp.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kMaxThreads = 256;
+constexpr int kWarps = 4;
+
+/// 1 / sqrt(mean(x^2) + eps) of one head.
+SS_DEVICE float inverse_rms(const float* x, int n, float eps) {
+  float squares = 0.0F;
+  for (int i = lane(); i < n; i += kWarpSize) squares += x[i] * x[i];
+  return 1.0F / sqrtf(sum_lanes(squares) / static_cast<float>(n) + eps);
+}
+
+SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
+  const int token = block_x();
+  const int n_kv_heads = a.kv.n_kv_heads;
+  const int head_dim = a.kv.head_dim;
+  const int head = block_y() * n_warps() + warp();  // queries, keys, values in the order of qkv
+  if (token >= *a.batch.n_tokens || head >= a.n_heads + 2 * n_kv_heads) return;
+  const float* const x = a.qkv + (std::int64_t{token} * (a.n_heads + 2 * n_kv_heads) + head) * head_dim;
+  const bool is_query = head < a.n_heads;
+  const bool is_value = head >= a.n_heads + n_kv_heads;
+
+  const int slot = a.batch.kv_slots[token];
+  Bf16* cached = nullptr;
+  if (!is_query) {
+    const int kv_head = (head - a.n_heads) % n_kv_heads;
+    const std::int64_t page = slot / a.kv.page_tokens;
+    const std::int64_t at = ((page * n_kv_heads + kv_head) * a.kv.page_tokens + slot % a.kv.page_tokens) * head_dim;
+    cached = (is_value ? a.kv.values : a.kv.keys) + at;
+    if (slot < 0) return;  // padding; the whole warp leaves
+  }
+  if (is_value) {
+    for (int i = lane(); i < head_dim; i += kWarpSize) cached[i] = narrow(x[i]);
+    return;
+  }
+  const float* const norm = is_query ? a.q_norm : a.k_norm;
+  const float factor = norm == nullptr ? 1.0F : inverse_rms(x, head_dim, a.norm_eps);
+  const int half = head_dim / 2;
+  const auto position = static_cast<float>(a.batch.positions[token]);
+  for (int i = lane(); i < half; i += kWarpSize) {
+    float first = x[i];
+    float second = x[i + half];
+    if (norm != nullptr) {
+      first *= factor * norm[i];
+      second *= factor * norm[i + half];
+    }
+    const float angle = position * a.inv_freq[i];
+    const float c = a.attention_factor * cosf(angle);
+    const float s = a.attention_factor * sinf(angle);
+    const float turned_first = first * c - second * s;
+    const float turned_second = second * c + first * s;
+    if (is_query) {
+      float* const out = a.q_out + (std::int64_t{token} * a.n_heads + head) * head_dim;
+      out[i] = turned_first;
+      out[i + half] = turned_second;
+    } else {
+      cached[i] = narrow(turned_first);
+      cached[i + half] = narrow(turned_second);
+    }
+  }
+}
+
+}  // namespace
+
+Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments) {
+  const std::int32_t n_heads = arguments.n_heads + 2 * arguments.kv.n_kv_heads;
+  return launch(context.stream, "rope_append", rope_append_kernel,
+                {.grid = {static_cast<std::uint32_t>(arguments.max_rows),
+                          static_cast<std::uint32_t>(ceil_divide(n_heads, kWarps))},
+                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size)},
+                arguments);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

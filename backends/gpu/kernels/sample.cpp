@@ -1,0 +1,243 @@
+// The next token of every row, by sampling.h's rule, a block a row. Nothing is sorted: the token at which a running sum
+// passes a target is found digit by digit, from histograms of what the tokens above weigh. Weights are kept in whole
+// units of 2^-40 of the largest, so that sums are exact and do not depend on the order of threads.
+
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/storage.h"
+#include "gpu/portable/warp.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kDigits = 256;       ///< of 8 bits
+constexpr double kUnits = 0x1p40;  ///< weight of the most likely token; 2^23 of them fit 64 bits
+using Count = unsigned long long;
+
+struct Shared {
+  BlockScratch<float> of_float;
+  BlockScratch<double> of_double;
+  BlockScratch<Count> of_count;
+  Count histogram[kDigits];
+  int n_ties[kThreads];
+  std::uint32_t key;
+  Count above;
+  int id;
+};
+
+/// Ascends with the logit, as unsigned numbers do; -0 and 0 are equal.
+SS_DEVICE std::uint32_t key_of(float logit) {
+  const auto bits = bits_as<std::uint32_t>(logit + 0.0F);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+SS_DEVICE float logit_of(std::uint32_t key) {
+  return bits_as<float>((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
+}
+
+/// The order of tokens: falling logit, ties to the lowest id. The largest rank comes first; 0 is no token.
+SS_DEVICE Count rank_of(float logit, int id) {
+  return static_cast<Count>(key_of(logit)) << 32 | static_cast<Count>(~static_cast<std::uint32_t>(id));
+}
+SS_DEVICE int id_of(Count rank) {
+  return static_cast<int>(~static_cast<std::uint32_t>(rank));
+}
+
+/// One row, as all its functions need it.
+struct Row {
+  const float* logits;
+  int n;
+  int forbidden_id;
+};
+
+/// The first token after `below` in the order (0: of all), 0 when there is none.
+SS_DEVICE Count next_rank(const Row& row, Count below, int forbidden_id, Shared& shared) {
+  Count best = 0;
+  for (int id = thread_x(); id < row.n; id += kThreads) {
+    const Count rank = rank_of(row.logits[id], id);
+    if (id != forbidden_id && rank > best && (below == 0 || rank < below)) best = rank;
+  }
+  return reduce_block(best, shared.of_count, [](Count a, Count b) { return a > b ? a : b; });
+}
+
+/// Where a running sum over the tokens, in their order, arrives.
+struct Crossing {
+  std::uint32_t key;  ///< of the token; others may have the same
+  Count above;        ///< the sum over all tokens with a larger key
+};
+
+/// weigh(key) is what a token counts. Finds the key at which the running sum is first >= target (> with `strictly`).
+template <typename Weigh>
+SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, Shared& shared, const Weigh& weigh) {
+  std::uint32_t prefix = 0;
+  Count above = 0;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    sync_block();
+    shared.histogram[thread_x()] = 0;
+    sync_block();
+    for (int id = thread_x(); id < row.n; id += kThreads) {
+      if (id == row.forbidden_id) continue;
+      const std::uint32_t key = key_of(row.logits[id]);
+      if (shift < 24 && key >> (shift + 8) != prefix) continue;
+      add_shared(&shared.histogram[key >> shift & 255U], weigh(key));
+    }
+    sync_block();
+    if (thread_x() == 0) {
+      Count sum = above;
+      int digit = kDigits - 1;
+      int last = 0;  // that has any weight: rounding may leave the target a little past the end
+      Count above_last = above;
+      for (; digit >= 0; --digit) {
+        const Count own = shared.histogram[digit];
+        const auto reached = static_cast<double>(sum + own);
+        if (own > 0 && (strictly ? reached > target : reached >= target)) break;
+        if (own > 0) {
+          last = digit;
+          above_last = sum;
+        }
+        sum += own;
+      }
+      shared.key = prefix << 8 | static_cast<std::uint32_t>(digit >= 0 ? digit : last);
+      shared.above = digit >= 0 ? sum : above_last;
+    }
+    sync_block();
+    prefix = shared.key;
+    above = shared.above;
+  }
+  return {prefix, above};
+}
+
+/// The index-th token with this key by id, or the last one.
+SS_DEVICE int find_tie(const Row& row, std::uint32_t key, Count index, Shared& shared) {
+  const int n_each = (row.n + kThreads - 1) / kThreads;
+  const int begin = thread_x() * n_each;
+  const int end = begin + n_each < row.n ? begin + n_each : row.n;
+  int n = 0;
+  for (int id = begin; id < end; ++id) n += id != row.forbidden_id && key_of(row.logits[id]) == key ? 1 : 0;
+  sync_block();
+  shared.n_ties[thread_x()] = n;
+  sync_block();
+  Count before = 0;
+  Count total = 0;
+  for (int i = 0; i < kThreads; ++i) {
+    if (i == thread_x()) before = total;
+    total += static_cast<Count>(shared.n_ties[i]);
+  }
+  if (index >= total) index = total - 1;
+  if (before <= index && index < before + static_cast<Count>(n)) {
+    for (int id = begin; id < end; ++id) {
+      if (id == row.forbidden_id || key_of(row.logits[id]) != key) continue;
+      if (before++ == index) shared.id = id;
+    }
+  }
+  sync_block();
+  return shared.id;
+}
+
+/// How many tokens of weight `each`, on top of `above`, it takes to reach the target.
+SS_DEVICE Count ties_to_reach(Count above, Count each, double target, bool strictly) {
+  Count n = 1;
+  const double missing = target - static_cast<double>(above);
+  if (missing > 0.0 && each > 0) n = static_cast<Count>(missing / static_cast<double>(each));
+  // The division rounds: put right what it may be off by.
+  const auto reaches = [&](Count count) {
+    const auto sum = static_cast<double>(above + count * each);
+    return strictly ? sum > target : sum >= target;
+  };
+  while (n > 1 && reaches(n - 1)) --n;
+  if (n == 0 || !reaches(n)) ++n;
+  return n;
+}
+
+SS_DEVICE int draw(const Row& row, const SampleRow& params, float largest, Shared& shared) {
+  const double temperature = static_cast<double>(params.temperature);
+  const auto mass = [&](std::uint32_t key) {
+    return static_cast<Count>(kUnits *
+                              exp((static_cast<double>(logit_of(key)) - static_cast<double>(largest)) / temperature));
+  };
+  const int n_candidates = row.n - (params.forbidden_id >= 0 && params.forbidden_id < row.n ? 1 : 0);
+  Count total = 0;
+  if (params.top_k > 0 && params.top_k < n_candidates) {
+    const Crossing kth =
+        find_crossing(row, static_cast<double>(params.top_k), false, shared, [](std::uint32_t) -> Count { return 1; });
+    for (int id = thread_x(); id < row.n; id += kThreads) {
+      const std::uint32_t key = key_of(row.logits[id]);
+      if (id != row.forbidden_id && key > kth.key) total += mass(key);
+    }
+    total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
+    total += (static_cast<Count>(params.top_k) - kth.above) * mass(kth.key);
+  } else {
+    for (int id = thread_x(); id < row.n; id += kThreads) {
+      if (id != row.forbidden_id) total += mass(key_of(row.logits[id]));
+    }
+    total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
+  }
+  Count kept = total;
+  if (params.top_p < 1.0F) {
+    const double wanted = static_cast<double>(params.top_p) * static_cast<double>(total);
+    const Crossing last = find_crossing(row, wanted, false, shared, mass);
+    kept = last.above + ties_to_reach(last.above, mass(last.key), wanted, false) * mass(last.key);
+  }
+  const double target = params.unit * static_cast<double>(kept);
+  const Crossing chosen = find_crossing(row, target, true, shared, mass);
+  return find_tie(row, chosen.key, ties_to_reach(chosen.above, mass(chosen.key), target, true) - 1, shared);
+}
+
+SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
+  const int index = block_x();
+  if (index >= *a.batch.n_logit_rows) return;
+  auto& shared = shared_memory<Shared>();
+  const SampleRow params = a.batch.samples[index];
+  const Row row{a.logits + std::int64_t{index} * a.vocab_size, a.vocab_size, params.forbidden_id};
+
+  float bad = 0.0F;
+  for (int id = thread_x(); id < row.n; id += kThreads) bad += row.logits[id] * 0.0F == 0.0F ? 0.0F : 1.0F;
+  const bool finite = sum_block(bad, shared.of_float) == 0.0F;
+  SampledRow& sampled = a.sampled[index];
+  if (!finite) {
+    if (thread_x() != 0) return;
+    sampled = {-1, 0.0F, 0, 0};
+    // The row fails its request, but the next step may be on its way and needs some id to embed.
+    if (params.slot >= 0) a.last_sampled[params.slot] = 0;
+    return;
+  }
+  const Count best = next_rank(row, 0, -1, shared);
+  const float largest = row.logits[id_of(best)];
+  double sum = 0.0;
+  for (int id = thread_x(); id < row.n; id += kThreads) sum += static_cast<double>(expf(row.logits[id] - largest));
+  sum = reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; });
+  const double normalizer = static_cast<double>(largest) + log(sum);
+
+  int id = params.forced_id;
+  if (id < 0) {
+    const Count allowed = id_of(best) == params.forbidden_id ? next_rank(row, 0, params.forbidden_id, shared) : best;
+    id = allowed == 0 ? -1 : id_of(allowed);
+    if (params.temperature > 0.0F && allowed != 0) id = draw(row, params, row.logits[id], shared);
+  }
+  if (thread_x() == 0) {
+    const float logprob = id < 0 ? 0.0F : static_cast<float>(static_cast<double>(row.logits[id]) - normalizer);
+    sampled = {id, logprob, 1, 0};
+    if (params.slot >= 0) a.last_sampled[params.slot] = id < 0 ? 0 : id;
+  }
+  Count rank = 0;
+  for (int n = 0; n < a.n_top; ++n) {
+    rank = n == 0 ? best : next_rank(row, rank, -1, shared);
+    if (thread_x() != 0) continue;
+    const double logit = static_cast<double>(row.logits[id_of(rank)]);
+    a.top[std::int64_t{index} * a.n_top + n] = {id_of(rank), static_cast<float>(logit - normalizer)};
+  }
+}
+
+}  // namespace
+
+Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments) {
+  return launch(
+      context.stream, "sample", sample_kernel,
+      {.grid = {static_cast<std::uint32_t>(arguments.max_rows)}, .threads = kThreads, .shared_bytes = sizeof(Shared)},
+      arguments);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

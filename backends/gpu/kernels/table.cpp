@@ -1,0 +1,21 @@
+#include "gpu/kernels/launchers.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+const KernelTable& kernel_table() {
+  static constexpr KernelTable table{.embed = launch_embed,
+                                     .rms_norm = launch_rms_norm,
+                                     .select_rows = launch_select_rows,
+                                     .quantize_rows = launch_quantize_rows,
+                                     .matmul = launch_matmul,
+                                     .rope_append = launch_rope_append,
+                                     .attention = launch_attention,
+                                     .sample = launch_sample,
+                                     .route = launch_route,
+                                     .grouped_matmul = launch_grouped_matmul};
+  return table;
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,89 @@
+#pragma once
+// Reading a prepared weight on the device: values of every encoding as f32.
+
+#include "gpu/kernels/kernels.h"
+#include "gpu/portable/storage.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// How many values of an encoding lie in 16 bytes.
+template <WeightEncoding kEncoding>
+inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
+                                    : kEncoding == WeightEncoding::kInt8PerRow  ? 16
+                                    : kEncoding == WeightEncoding::kInt4Group32 ? 32
+                                                                                : 8;
+
+/// The four values in one word of int8, or the eight of int4, without their scale.
+SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
+  for (int i = 0; i < 4; ++i) values[i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i)));
+}
+SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
+  for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int>(word >> (4 * i) & 15U) - 8);
+}
+
+/// The values of one chunk, without their scale.
+template <WeightEncoding kEncoding>
+SS_DEVICE void unpack(const Chunk& chunk, float* values) {
+  for (int w = 0; w < 4; ++w) {
+    const std::uint32_t word = chunk.word[w];
+    if constexpr (kEncoding == WeightEncoding::kF32) {
+      values[w] = bits_as<float>(word);
+    } else if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
+      unpack_int8(word, values + 4 * w);
+    } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+      unpack_int4(word, values + 8 * w);
+    } else {
+      using Stored = std::conditional_t<kEncoding == WeightEncoding::kBf16, Bf16, F16>;
+      values[2 * w] = widen(Stored{static_cast<std::uint16_t>(word)});
+      values[2 * w + 1] = widen(Stored{static_cast<std::uint16_t>(word >> 16)});
+    }
+  }
+}
+
+/// The scale of group `group` of a row of int4.
+SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int group) {
+  return widen(weight.group_scales[row * (weight.padded_cols / static_cast<int>(kInt4GroupSize)) + group]);
+}
+
+/// One value, scale included.
+SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col) {
+  const std::byte* const begin = weight.values + row * weight.row_bytes;
+  switch (weight.encoding) {
+    case WeightEncoding::kF32:
+      return reinterpret_cast<const float*>(begin)[col];
+    case WeightEncoding::kBf16:
+      return widen(reinterpret_cast<const Bf16*>(begin)[col]);
+    case WeightEncoding::kF16:
+      return widen(reinterpret_cast<const F16*>(begin)[col]);
+    case WeightEncoding::kInt8PerRow:
+      return weight.row_scales[row] * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
+    case WeightEncoding::kInt4Group32: {
+      const auto pair = static_cast<unsigned>(begin[col / 2]);
+      const int q = static_cast<int>(pair >> (col % 2 * 4) & 15U) - 8;
+      return group_scale(weight, row, col / static_cast<int>(kInt4GroupSize)) * static_cast<float>(q);
+    }
+  }
+  return 0.0F;
+}
+
+/// Calls call.template operator()<encoding>() for the encoding that the weight has: host code that picks a kernel.
+template <typename Call>
+auto with_encoding(WeightEncoding encoding, const Call& call) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return call.template operator()<WeightEncoding::kF32>();
+    case WeightEncoding::kBf16:
+      return call.template operator()<WeightEncoding::kBf16>();
+    case WeightEncoding::kF16:
+      return call.template operator()<WeightEncoding::kF16>();
+    case WeightEncoding::kInt8PerRow:
+      return call.template operator()<WeightEncoding::kInt8PerRow>();
+    case WeightEncoding::kInt4Group32:
+      break;
+  }
+  return call.template operator()<WeightEncoding::kInt4Group32>();
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

@@ -1,0 +1,73 @@
+// The shim as a backend module, so that whatever holds for a backend can be held against the GPU kernels' own source.
+
+#include "backend/module.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "gpu/host/backend.h"
+#include "gpu/kernels/tables.h"
+#include "gpu/shim/device.h"
+
+namespace secondsource::gpu::shim {
+namespace {
+
+constexpr const char* kName = "gpu-shim";
+
+Result<std::vector<DeviceInfo>> devices() {
+  return std::vector<DeviceInfo>{describe(make_shim_device({})->properties(), kName)};
+}
+
+template <typename Number>
+Result<Number> number_of(const std::string& key, const std::string& value) {
+  Number number{};
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error == std::errc() && end == value.data() + value.size()) return number;
+  return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected a number, found {}", key, value)};
+}
+
+Result<void> read_option(const std::string& key, const std::string& value, ShimOptions& shim, GpuOptions& gpu) {
+  const auto bad = [&](const char* expected) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected {}, found {}", key, expected, value)};
+  };
+  if (key == "target") {
+    if (value != "sm_80" && value != "gfx90a" && value != "gfx1100") return bad("sm_80, gfx90a or gfx1100");
+    shim.target = value;
+  } else if (key == "order") {
+    if (value != "forward" && value != "reverse" && value != "seeded") return bad("forward, reverse or seeded");
+    shim.order = value == "forward"   ? ThreadOrder::kForward
+                 : value == "reverse" ? ThreadOrder::kReverse
+                                      : ThreadOrder::kSeeded;
+  } else if (key == "seed") {
+    SS_TRY(shim.seed, number_of<std::uint64_t>(key, value));
+  } else if (key == "graphs" || key == "guards") {
+    if (value != "0" && value != "1") return bad("0 or 1");
+    (key == "graphs" ? gpu.use_graphs : gpu.guards) = value == "1";
+  } else {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("option {}: gpu-shim knows target, order, seed, graphs and guards", key)};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
+  if (!options.device_id.empty() && options.device_id != "0") {
+    return Error{ErrorCode::kUnavailable, fmt::format("device {}: expected 0", options.device_id)};
+  }
+  ShimOptions shim;
+  shim.n_threads = std::max(options.n_threads, 1);
+  GpuOptions gpu;
+  gpu.backend = kName;
+  for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_option(key, value, shim, gpu));
+  const KernelTable& kernels = shim.target == "gfx90a"    ? shim_gfx90a::kernel_table()
+                               : shim.target == "gfx1100" ? shim_gfx1100::kernel_table()
+                                                          : shim_sm_80::kernel_table();
+  return make_backend(make_shim_device(shim), kernels, std::move(gpu));
+}
+
+}  // namespace
+}  // namespace secondsource::gpu::shim
+
+SS_BACKEND_MODULE("gpu-shim", "GPU kernels executed on the CPU, to prove them: its speed means nothing",
+                  secondsource::gpu::shim::devices, secondsource::gpu::shim::create)
