@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "commands.h"
 #include "core/file.h"
+#include "gate_output.h"
+#include "history/trend.h"
 #include "report/csv.h"
 #include "report/html.h"
 #include "report/junit.h"
@@ -15,6 +19,9 @@ namespace {
 
 struct ReportOptions {
   std::vector<std::string> runs;
+  std::string gate;
+  std::string history;
+  std::string branch = "main";
   std::string format = "table";
   std::string out;
 };
@@ -33,29 +40,62 @@ std::string render_table(const std::vector<SummarizedRun>& runs) {
   return text;
 }
 
-std::string render(const std::vector<SummarizedRun>& runs, const std::string& format) {
-  if (format == "markdown") return write_markdown(runs, nullptr);
-  if (format == "html") return write_html(runs, {});
-  if (format == "csv") return write_csv(runs);
-  if (format == "junit") return write_junit(runs, nullptr);
-  if (format == "json") {
-    std::string text = "[\n";
-    for (const SummarizedRun& run : runs) {
-      text += fmt::format("{}{{\"run\": {}, \"summary\": {}}}", text.size() > 2 ? ",\n" : "", to_json(run.record),
-                          to_json(run.summary));
-    }
-    return text + "\n]\n";
+std::string render_json(const std::vector<SummarizedRun>& runs) {
+  std::string text = "[\n";
+  for (const SummarizedRun& run : runs) {
+    text += fmt::format("{}{{\"run\": {}, \"summary\": {}}}", text.size() > 2 ? ",\n" : "", to_json(run.record),
+                        to_json(run.summary));
   }
-  return render_table(runs);
+  return text + "\n]\n";
+}
+
+/// Throughput and TTFT over time of every cell that the history knows.
+Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs, const ReportOptions& options) {
+  std::vector<Chart> charts;
+  if (options.history.empty()) return charts;
+  SS_TRY(History history, History::open(options.history, /*create=*/false));
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      for (const char* name : {"output_tok_per_s", "ttft_p50"}) {
+        const HistoryMetric& metric = *find_history_metric(name);
+        SS_TRY(const CellHistory known, history.cell(options.branch, cell.key.id(), metric));
+        charts.push_back(trend_chart_of(known, metric));
+      }
+    }
+  }
+  return charts;
+}
+
+std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& extras, const std::string& format) {
+  const GateReport* gate = extras.gate;
+  if (format == "markdown") return write_markdown(runs, gate);
+  if (format == "html") return write_html(runs, extras);
+  if (format == "csv") return write_csv(runs);
+  if (format == "junit") return write_junit(runs, gate);
+  if (format == "json") return render_json(runs);
+  std::string text;
+  if (gate != nullptr) text = render_gate({.report = *gate, .header = {}}, "table") + (runs.empty() ? "" : "\n");
+  return runs.empty() ? text : text + render_table(runs);
 }
 
 Result<ExitStatus> run_report(const ReportOptions& options) {
+  const bool is_of_cells = options.format == "csv" || options.format == "json";
+  if (options.runs.empty() && (options.gate.empty() || is_of_cells)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("report: expected run directories{}, found none", is_of_cells ? "" : " or --gate")};
+  }
   std::vector<SummarizedRun> runs;
   for (const std::string& folder : options.runs) {
     SS_TRY(SummarizedRun run, read_summarized_run(folder));
     runs.push_back(std::move(run));
   }
-  const std::string text = render(runs, options.format);
+  std::optional<GateReport> gate;
+  if (!options.gate.empty()) {
+    SS_TRY(const std::string json, read_file(options.gate));
+    SS_TRY(gate, gate_report_from_json(json, options.gate));
+  }
+  SS_TRY(const std::vector<Chart> charts, history_charts(runs, options));
+  const std::string text = render(runs, {.gate = gate ? &*gate : nullptr, .history = charts}, options.format);
   if (options.out.empty()) {
     SS_TRY_VOID(print(text));
   } else {
@@ -69,12 +109,19 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
 void add_report_command(CLI::App& app, CommandAction& action) {
   auto options = std::make_shared<ReportOptions>();
   CLI::App* command = app.add_subcommand("report", "Stored runs as a table, Markdown, HTML, CSV, JSON or JUnit");
-  command->add_option("runs", options->runs, "Run directories")->required();
+  command->add_option("runs", options->runs, "Run directories");
+  command->add_option("--gate", options->gate,
+                      "A gate's verdict (gate.json, --format json of gate, ab and history check)");
+  command->add_option("--history", options->history, "A history whose trends of these cells go into the page");
+  command->add_option("--branch", options->branch, "Its branch")->capture_default_str();
   command->add_option("--format", options->format, "table, markdown, html, csv, json or junit")
       ->check(CLI::IsMember({"table", "markdown", "html", "csv", "json", "junit"}))
       ->capture_default_str();
   command->add_option("--out", options->out, "File to write instead of stdout");
-  command->footer("Example: secondsource report runs/today --format html --out today.html");
+  command->footer(
+      "A page needs no network and no script, and prints on A4.\n"
+      "Example: secondsource report runs/today --format html --out today.html\n"
+      "Example: secondsource report --gate runs/ab/gate.json --format junit --out junit.xml");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_report(*options); }; });
 }
 

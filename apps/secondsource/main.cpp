@@ -43,12 +43,14 @@ std::filesystem::path path_of_this_program(const char* argv0) {
 void add_commands(CLI::App& app, CommandAction& action) {
   add_ab_command(app, action);
   add_backends_command(app, action);
+  add_brief_command(app, action);
   add_bundle_command(app, action);
   add_cache_command(app, action);
   add_check_command(app, action);
   add_eval_command(app, action);
   add_gate_command(app, action);
   add_generate_command(app, action);
+  add_history_command(app, action);
   add_inspect_command(app, action);
   add_prices_command(app, action);
   add_report_command(app, action);

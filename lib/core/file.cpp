@@ -150,14 +150,27 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
   return file.commit();
 }
 
-Result<std::filesystem::path> cache_folder() {
-  const char* cache_home = std::getenv("XDG_CACHE_HOME");
-  if (cache_home != nullptr && cache_home[0] == '/') return std::filesystem::path(cache_home) / "secondsource";
+namespace {
+
+/// The user's folder that `variable` names, else HOME/`fallback` (XDG Base Directory Specification).
+Result<std::filesystem::path> user_folder(const char* variable, const char* fallback) {
+  const char* folder = std::getenv(variable);
+  if (folder != nullptr && folder[0] == '/') return std::filesystem::path(folder) / "secondsource";
   const char* home = std::getenv("HOME");
   if (home == nullptr || home[0] == '\0') {
-    return Error{ErrorCode::kInvalidInput, "no cache folder: set XDG_CACHE_HOME or HOME"};
+    return Error{ErrorCode::kInvalidInput, fmt::format("no folder of the user's own: set {} or HOME", variable)};
   }
-  return std::filesystem::path(home) / ".cache" / "secondsource";
+  return std::filesystem::path(home) / fallback / "secondsource";
+}
+
+}  // namespace
+
+Result<std::filesystem::path> cache_folder() {
+  return user_folder("XDG_CACHE_HOME", ".cache");
+}
+
+Result<std::filesystem::path> data_folder() {
+  return user_folder("XDG_DATA_HOME", ".local/share");
 }
 
 }  // namespace secondsource

@@ -90,5 +90,7 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
 
 /// $XDG_CACHE_HOME/secondsource, or ~/.cache/secondsource. Errors: kInvalidInput when neither variable is set.
 Result<std::filesystem::path> cache_folder();
+/// $XDG_DATA_HOME/secondsource, or ~/.local/share/secondsource. Errors: as cache_folder().
+Result<std::filesystem::path> data_folder();
 
 }  // namespace secondsource

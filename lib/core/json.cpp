@@ -54,11 +54,9 @@ class Handler final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    if (!limits_.allow_duplicate_keys) {
-      if (!keys_.back().insert(name).second) {
-        fault_ = fmt::format("the key \"{}\" occurs twice in one object", printable(name));
-        return false;
-      }
+    if (!limits_.allow_duplicate_keys && occurred(name)) {
+      fault_ = fmt::format("the key \"{}\" occurs twice in one object", printable(name));
+      return false;
     }
     key_ = std::move(name);
     return true;
@@ -71,6 +69,11 @@ class Handler final : public nlohmann::json_sax<Json> {
   }
 
  private:
+  /// The tree knows the keys of the object that is open; without one they are kept apart.
+  bool occurred(const std::string& name) {
+    return root_ != nullptr ? open_.back()->contains(name) : !keys_.back().insert(name).second;
+  }
+
   template <typename Value>
   bool add(Value&& value) {
     if (root_ != nullptr) place(Json(std::forward<Value>(value)));
@@ -99,21 +102,24 @@ class Handler final : public nlohmann::json_sax<Json> {
     }
     // A container's address is stable while it is open: its parent gets no new element until it is closed.
     if (root_ != nullptr) open_.push_back(place(std::move(container)));
-    if (!limits_.allow_duplicate_keys) keys_.emplace_back();
+    if (root_ == nullptr) keys_.emplace_back();
     return true;
   }
 
   bool close() {
     --depth_;
-    if (root_ != nullptr) open_.pop_back();
-    if (!limits_.allow_duplicate_keys) keys_.pop_back();
+    if (root_ != nullptr) {
+      open_.pop_back();
+    } else {
+      keys_.pop_back();
+    }
     return true;
   }
 
   JsonLimits limits_;
   Json* root_;
   std::vector<Json*> open_;
-  std::vector<std::set<std::string>> keys_;  // of every open container
+  std::vector<std::set<std::string>> keys_;  // of every open container, where no tree is built
   std::string key_;
   int depth_ = 0;
   std::string fault_;

@@ -41,7 +41,7 @@ void add_regression(const GateReport& report, const GateVerdict& verdict, Json& 
     if (!belongs_to(loss, verdict) || loss.source.empty()) continue;
     has_place = true;
     results.push_back(result(kRegression, level,
-                             fmt::format("{}; {:.0f} % of the loss is in {} ({}) of {}", what, 100 * loss.share,
+                             fmt::format("{}. Here: {:.0f} % of the loss, {} ({}) of {}", what, 100 * loss.share,
                                          loss.operation, loss.shape, loss.kernel),
                              loss.source, loss.source_line));
   }

@@ -300,20 +300,7 @@ std::string lead_of(std::span<const SummarizedRun> runs) {
   return lead + ".";
 }
 
-}  // namespace
-
-std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras) {
-  Page page("secondsource report", lead_of(runs));
-  page.section("summary", "Summary");
-  for (const VerdictLine& line : verdict_lines(runs, extras.gate)) page.verdict(line.tone, line.text);
-  page.table(overview_table(runs),
-             "Each backend and variant at its best, with the scenario; no figure without right tokens");
-  if (extras.gate != nullptr) {
-    page.section("gate", "Gate");
-    if (!extras.gate->verdicts.empty()) page.table(gate_table(*extras.gate), "Every cell and metric that was compared");
-    page.charts(std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)});
-    page.list(gate_notes(*extras.gate));
-  }
+void add_runs(Page& page, std::span<const SummarizedRun> runs) {
   const Drawing drawing(runs);
   add_pareto(page, drawing);
   add_latency(page, drawing);
@@ -321,10 +308,9 @@ std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& ex
   add_memory(page, drawing);
   add_roofline(page, runs, drawing);
   add_timelines(page, drawing);
-  if (!extras.history.empty()) {
-    page.section("history", "History");
-    page.charts(extras.history);
-  }
+}
+
+void add_tables(Page& page, std::span<const SummarizedRun> runs) {
   page.section("results", "Every cell");
   page.table(results_table(runs), "Medians over requests and repetitions; - is what was not measured or not supported");
   page.list(result_notes(runs));
@@ -334,6 +320,30 @@ std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& ex
     page.table(golden, "Positions of the golden prompts judged against the reference");
   }
   add_evidence(page, runs);
+}
+
+}  // namespace
+
+std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras) {
+  Page page("secondsource report", runs.empty() ? "A gate's verdict." : lead_of(runs));
+  page.section("summary", "Summary");
+  for (const VerdictLine& line : verdict_lines(runs, extras.gate)) page.verdict(line.tone, line.text);
+  if (!runs.empty()) {
+    page.table(overview_table(runs),
+               "Each backend and variant at its best, with the scenario; no figure without right tokens");
+  }
+  if (extras.gate != nullptr) {
+    page.section("gate", "Gate");
+    if (!extras.gate->verdicts.empty()) page.table(gate_table(*extras.gate), "Every cell and metric that was compared");
+    page.charts(std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)});
+    page.list(gate_notes(*extras.gate));
+  }
+  if (!runs.empty()) add_runs(page, runs);
+  if (!extras.history.empty()) {
+    page.section("history", "History");
+    page.charts(extras.history);
+  }
+  if (!runs.empty()) add_tables(page, runs);
   return std::move(page).finish();
 }
 

@@ -61,6 +61,7 @@ VerdictLine gate_line(const GateReport& gate) {
 std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, const GateReport* gate) {
   std::vector<VerdictLine> lines;
   if (gate != nullptr) lines.push_back(gate_line(*gate));
+  if (runs.empty()) return lines;
   std::map<std::string, int> n_by_verdict;
   std::map<std::string, int> n_by_status;
   int n_groups = 0;

@@ -189,6 +189,53 @@ class Pages(unittest.TestCase):
                 with open(os.path.join(OPTIONS.screenshots, "report.pdf"), "wb") as file:
                     file.write(pdf)
 
+    def test_a_gate_s_verdict_alone_and_a_history_are_pages_as_well(self):
+        folder = self.report_of("varied").removesuffix(".html")
+        gate = os.path.join(self.scratch.name, "gate.json")
+        with open(gate, "wb") as file:
+            subprocess.run([OPTIONS.program, "gate", folder, folder, "--allow-unverified", "--format", "json"], stdout=file)
+        database = os.path.join(self.scratch.name, "history.db")
+        nights = os.path.join(self.scratch.name, "nights")
+        subprocess.run([OPTIONS.make_runs, "nights", nights, "60"], check=True)
+        night_folders = [os.path.join(nights, name) for name in sorted(os.listdir(nights))]
+        program("history", "add", "--db", database, *night_folders)
+        program("history", "pin", "--db", database, *[f"{0xabc00000 + night:016x}" for night in range(5)])
+        made = {"gate": ("report", "--gate", gate, "--format", "html"),
+                "history": ("history", "plot", "--db", database),
+                "both": ("report", night_folders[-1], "--gate", gate, "--history", database, "--format", "html")}
+        for name, arguments in made.items():
+            path = os.path.join(self.scratch.name, name + ".page.html")
+            program(*arguments, "--out", path)
+            for dark, width in ((False, 1280), (True, 320)):
+                with self.subTest(name, width=width):
+                    page = self.browser.open(path, dark=dark, width=width)
+                    self.check_page(page)
+                    self.assertEqual(page.evaluate(LOW_CONTRAST), [])
+                    self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), width)
+                    self.screenshot(page, f"{name}-{width}")
+            sections = page.evaluate("[...document.querySelectorAll('main > section')].map(s => s.id)")
+            self.assertEqual("gate" in sections, name != "history")
+            self.assertEqual("history" in sections, name != "gate")
+            if name != "gate":
+                # A loss of 12 % after two thirds of 60 nights, and the anchor that was pinned.
+                texts = page.evaluate("[...document.querySelectorAll('#history svg.chart text.mark')].map(t => t.textContent)")
+                self.assertTrue(any(re.search("worse", text) for text in texts), texts)
+                self.assertTrue(page.evaluate("/pinned anchor/.test(document.querySelector('#history .legend').textContent)"))
+
+    def test_a_drawing_by_itself_is_whole(self):
+        nights = os.path.join(self.scratch.name, "few")
+        subprocess.run([OPTIONS.make_runs, "nights", nights, "8"], check=True)
+        database = os.path.join(self.scratch.name, "few.db")
+        program("history", "add", "--db", database, *[os.path.join(nights, name) for name in sorted(os.listdir(nights))])
+        path = os.path.join(self.scratch.name, "trend.svg")
+        program("history", "plot", "--db", database, "--cell", "alpha/cpu/bf16/single-stream", "--out", path)
+        page = self.browser.open(path)
+        self.assertEqual((page.messages, page.requests), ([], []))
+        self.assertEqual(page.evaluate("document.documentElement.querySelector('title').textContent"),
+                         "alpha/cpu/bf16/single-stream")
+        self.assertEqual(page.evaluate("document.querySelectorAll('circle').length"), 8)
+        self.assertEqual(page.evaluate("getComputedStyle(document.querySelector('circle')).fill"), "rgb(36, 112, 184)")
+
     def test_names_that_attack_are_shown_and_do_nothing(self):
         page = self.browser.open(self.report_of("hostile"))
         self.screenshot(page, "hostile")

@@ -27,6 +27,8 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"cost", {"core", "bundle"}},
     {"report", {"core", "stats", "backend", "bundle", "cost"}},
     {"gate", {"core", "stats", "bundle", "report"}},
+    {"history", {"core", "stats", "report", "gate"}},
+    {"brief", {"core", "stats", "bundle", "cost", "report", "gate"}},
     {"measure", {"core", "stats", "backend", "bundle", "engine", "tokenizer", "report"}},
     {"systems", {"core", "stats", "backend", "bundle", "tokenizer", "engine", "measure", "report"}},
     {"runner",

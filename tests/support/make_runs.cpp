@@ -254,8 +254,8 @@ Synthetic night_run(int night, int n_nights) {
   add_golden(run, key, "passed");
   const double slowdown = (3 * night >= 2 * n_nights ? 1.12 : 1.0) * run.varied(1, 0.015);
   const Speed speed{6 * slowdown, 0.9 * slowdown};
-  add_cell(run, key, {.kind = ScenarioKind::kSingleStream, .n_requests = 6, .n_output_tokens = 4}, 5, speed, 5);
-  add_cell(run, key, {.kind = ScenarioKind::kOffline, .batch = 4, .n_requests = 8, .n_output_tokens = 4}, 5, speed, 5);
+  add_cell(run, key, {.kind = ScenarioKind::kSingleStream, .n_requests = 1, .n_output_tokens = 4}, 5, speed, 5);
+  add_cell(run, key, {.kind = ScenarioKind::kOffline, .batch = 2, .n_requests = 2, .n_output_tokens = 4}, 5, speed, 5);
   return run;
 }
 

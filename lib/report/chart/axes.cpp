@@ -108,18 +108,22 @@ std::string draw_x_axis(const PlotArea& area, const Axis& x) {
   return out;
 }
 
-std::string draw_axes(const PlotArea& area, const Axis& x, const Axis& y) {
-  std::string out = draw_x_axis(area, x);
+std::string draw_y_axis(const PlotArea& area, const Axis& y) {
+  std::string out;
   for (const double tick : y.scale.ticks()) {
     const double at = y.scale.at(tick);
     out += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", area.left, at, area.right);
     out += fmt::format("<text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", area.left - 6,
                        at + 4, tick_text(tick));
   }
-  out += fmt::format("<text x=\"0\" y=\"{:.1f}\">{}{}</text>\n", area.top - 12, escape_markup(y.title),
-                     y.scale.is_logarithmic() ? ", log scale" : "");
-  return out + fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", area.left, area.top,
-                           area.bottom, area.right);
+  return out + fmt::format("<text x=\"0\" y=\"{:.1f}\">{}{}</text>\n", area.top - 12, escape_markup(y.title),
+                           y.scale.is_logarithmic() ? ", log scale" : "");
+}
+
+std::string draw_axes(const PlotArea& area, const Axis& x, const Axis& y) {
+  return draw_x_axis(area, x) + draw_y_axis(area, y) +
+         fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", area.left, area.top, area.bottom,
+                     area.right);
 }
 
 }  // namespace secondsource

@@ -25,6 +25,10 @@ class Scale {
   /// Around the values with a margin, not from zero: for series over time, where the change is the matter.
   static Scale around(std::span<const double> values, double from_px, double to_px);
 
+  static Scale between(double low, double high, double from_px, double to_px) {
+    return {low, high, from_px, to_px, false};
+  }
+
   /// Values beyond the ends lie on the ends.
   [[nodiscard]] double at(double value) const;
   [[nodiscard]] bool is_logarithmic() const noexcept { return logarithmic_; }
@@ -48,7 +52,8 @@ struct Axis {
 
 /// Grid, ticks and titles of both axes; the title of `y` stands above it, to be read without turning the head.
 [[nodiscard]] std::string draw_axes(const PlotArea& area, const Axis& x, const Axis& y);
-/// The same without an axis of values from top to bottom.
+/// One of them alone.
 [[nodiscard]] std::string draw_x_axis(const PlotArea& area, const Axis& x);
+[[nodiscard]] std::string draw_y_axis(const PlotArea& area, const Axis& y);
 
 }  // namespace secondsource

@@ -1,0 +1,263 @@
+// secondsource history add|list|plot|check|prune|pin: runs over time.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "commands.h"
+#include "core/calendar.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "gate/apply_waivers.h"
+#include "gate_output.h"
+#include "gate_status.h"
+#include "history/trend.h"
+#include "report/text_table.h"
+
+namespace secondsource {
+namespace {
+
+struct HistoryOptions {
+  std::string db;
+  std::vector<std::string> runs;
+  std::string branch = "main";
+  bool any_branch = true;  ///< where --branch was not given: list and prune take all
+  std::string commit;
+  std::string label;
+  std::int64_t limit = 50;
+  bool json = false;
+  std::vector<std::string> cells;
+  std::string metric = "output_tok_per_s";
+  std::string out;
+  std::string format = "table";
+  std::string waivers;
+  double threshold_percent = 10;
+  std::int64_t n_recent = 10;
+  std::int64_t keep = 0;
+  std::int64_t older_than_days = 0;
+  bool dry_run = false;
+  bool remove = false;
+  bool allow_inconclusive = false;
+};
+
+using Options = std::shared_ptr<HistoryOptions>;
+
+Result<History> open_history(const HistoryOptions& options, bool create = false) {
+  std::filesystem::path path = options.db;
+  if (path.empty()) {
+    SS_TRY(path, default_history_path());
+  }
+  return History::open(path, create);
+}
+
+std::optional<std::string> branch_filter(const HistoryOptions& options) {
+  return options.any_branch ? std::nullopt : std::optional<std::string>(options.branch);
+}
+
+Result<ExitStatus> run_add(const HistoryOptions& options) {
+  SS_TRY(History history, open_history(options, /*create=*/true));
+  std::int64_t n_new = 0;
+  for (const std::string& folder : options.runs) {
+    SS_TRY(const SummarizedRun run, read_summarized_run(folder));
+    SS_TRY(const bool is_new, history.add(run, {options.branch, options.commit, options.label}));
+    n_new += is_new;
+  }
+  SS_TRY_VOID(print(
+      fmt::format("{} added, {} brought up to date\n", n_new, options.runs.size() - static_cast<std::size_t>(n_new))));
+  return ExitStatus::kOk;
+}
+
+std::string tokens_of(const HistoryRun& run) {
+  if (run.n_wrong > 0) return fmt::format("WRONG in {}", run.n_wrong);
+  if (run.n_unverified > 0) return fmt::format("unverified in {}", run.n_unverified);
+  return run.n_counted > 0 ? "passed" : "-";
+}
+
+Result<ExitStatus> run_list(const HistoryOptions& options) {
+  SS_TRY(History history, open_history(options));
+  SS_TRY(const std::vector<HistoryRun> runs, history.runs(branch_filter(options), options.limit));
+  if (options.json) {
+    SS_TRY_VOID(print(to_json(runs)));
+    return ExitStatus::kOk;
+  }
+  TextTable table;
+  table.columns = {"run", "started", "branch", "commit", "machine", "cells", "count", "tokens", "label"};
+  table.right_aligned = {false, false, false, false, false, true, true, false, false};
+  for (const HistoryRun& run : runs) {
+    table.rows.push_back({run.run_id, run.started_utc, run.branch, run.commit.substr(0, 12), run.machine,
+                          fmt::to_string(run.n_cells), fmt::to_string(run.n_counted), tokens_of(run),
+                          run.label + (run.pinned ? (run.label.empty() ? "pinned" : ", pinned") : "")});
+  }
+  SS_TRY_VOID(print(render_terminal(table)));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_plot(const HistoryOptions& options) {
+  const HistoryMetric* metric = find_history_metric(options.metric);
+  SS_TRY(History history, open_history(options));
+  std::vector<std::string> cells = options.cells;
+  if (cells.empty()) {
+    SS_TRY(cells, history.newest_cells(options.branch));
+    if (cells.empty()) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("branch {} has no runs in this history", options.branch)};
+    }
+  }
+  std::string text;
+  if (options.out.ends_with(".svg")) {
+    if (cells.size() != 1) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: an SVG holds one cell, found {}: name one with --cell, or write .html", options.out,
+                               cells.size())};
+    }
+    SS_TRY(const CellHistory cell, history.cell(options.branch, cells.front(), *metric));
+    text = standalone_svg(trend_chart_of(cell, *metric));
+  } else {
+    SS_TRY(text, history_page(history, options.branch, cells, *metric));
+  }
+  if (options.out.empty()) {
+    SS_TRY_VOID(print(text));
+  } else {
+    SS_TRY_VOID(write_file(options.out, text));
+  }
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_check(const HistoryOptions& options) {
+  std::vector<Waiver> waivers;
+  if (!options.waivers.empty()) {
+    SS_TRY(waivers, read_waivers(options.waivers));
+  }
+  SS_TRY(History history, open_history(options));
+  AnchorOptions anchor{.branch = options.branch, .n_recent = options.n_recent};
+  anchor.rule.threshold = options.threshold_percent / 100;
+  SS_TRY(GateReport report, compare_with_pinned(history, anchor));
+  apply_waivers(waivers, utc_timestamp().substr(0, 10), report);
+  SS_TRY_VOID(print(render_gate({.report = report, .header = {}}, options.format)));
+  return most_serious(statuses_of(report, options.allow_inconclusive));
+}
+
+Result<ExitStatus> run_prune(const HistoryOptions& options) {
+  if (options.keep == 0 && options.older_than_days == 0) {
+    return Error{ErrorCode::kInvalidInput, "history prune: expected --keep or --older-than, found neither"};
+  }
+  PruneRule rule{.branch = branch_filter(options)};
+  if (options.keep > 0) rule.keep_newest = options.keep;
+  if (options.older_than_days > 0) {
+    rule.not_before = add_days(utc_timestamp().substr(0, 10), -options.older_than_days) + "T00:00:00Z";
+  }
+  SS_TRY(History history, open_history(options));
+  SS_TRY(const std::vector<std::string> removed, history.prune(rule, options.dry_run));
+  std::string text;
+  for (const std::string& run_id : removed) text += run_id + "\n";
+  text += fmt::format("{} runs {}\n", removed.size(), options.dry_run ? "would be removed" : "removed");
+  SS_TRY_VOID(print(text));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_pin(const HistoryOptions& options) {
+  SS_TRY(History history, open_history(options));
+  std::string text;
+  for (const std::string& run_id : options.runs) {
+    SS_TRY(const HistoryRun run, history.pin(run_id, !options.remove));
+    text += fmt::format("{} of {}, branch {}: {}\n", run.run_id, run.started_utc, run.branch,
+                        run.pinned ? "pinned" : "not pinned any more");
+  }
+  SS_TRY_VOID(print(text));
+  return ExitStatus::kOk;
+}
+
+/// A subcommand with what all of them take.
+CLI::App* add_subcommand(CLI::App* history, const Options& options, CommandAction& action, const char* name,
+                         const char* description, Result<ExitStatus> (*work)(const HistoryOptions&)) {
+  CLI::App* command = history->add_subcommand(name, description);
+  command->add_option("--db", options->db, "File of the history (default: history.db in the user's data folder)");
+  command->callback([options, work, &action] { action = [options, work](CommandContext&) { return work(*options); }; });
+  return command;
+}
+
+void add_branch(CLI::App* command, const Options& options, const char* description) {
+  command->add_option_function<std::string>(
+      "--branch",
+      [options](const std::string& branch) {
+        options->branch = branch;
+        options->any_branch = false;
+      },
+      description);
+}
+
+std::vector<std::string> metric_names() {
+  std::vector<std::string> names;
+  for (const HistoryMetric& metric : history_metrics()) names.emplace_back(metric.name);
+  return names;
+}
+
+}  // namespace
+
+void add_history_command(CLI::App& app, CommandAction& action) {
+  CLI::App* history = app.add_subcommand("history", "Runs over time: changes of level, a pinned anchor");
+  history->require_subcommand(1);
+  history->footer(
+      "The file is $XDG_DATA_HOME/secondsource/history.db unless --db names another.\n"
+      "Example: secondsource history add runs/nightly --branch main");
+  const auto options = std::make_shared<HistoryOptions>();
+
+  CLI::App* add =
+      add_subcommand(history, options, action, "add", "Adds runs, or what they have more than before", run_add);
+  add->add_option("runs", options->runs, "Run directories")->required();
+  add_branch(add, options, "What the runs are of (default: main)");
+  add->add_option("--commit", options->commit,
+                  "Commit that was measured (default: the one this program was built from)");
+  add->add_option("--label", options->label, "A word on them: \"v1.4\"");
+  add->footer("Example: secondsource history add runs/nightly --branch main --commit \"$GITHUB_SHA\"");
+
+  CLI::App* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);
+  add_branch(list, options, "Only of this branch");
+  list->add_option("--limit", options->limit, "At most so many; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  list->add_flag("--json", options->json, "As JSON (reports/schemas/history.schema.json)");
+  list->footer("Example: secondsource history list --branch main --limit 10");
+
+  CLI::App* plot =
+      add_subcommand(history, options, action, "plot", "A page, or an SVG, with changes of level", run_plot);
+  add_branch(plot, options, "Which branch (default: main)");
+  plot->add_option("--cell", options->cells, "BUNDLE/BACKEND/VARIANT/SCENARIO (default: all of the newest run)");
+  plot->add_option("--metric", options->metric, fmt::format("{}", fmt::join(metric_names(), ", ")))
+      ->check(CLI::IsMember(metric_names()))
+      ->capture_default_str();
+  plot->add_option("--out", options->out, "File to write instead of stdout; .svg for one cell, else a page");
+  plot->footer("Example: secondsource history plot --metric ttft_p50 --out trend.html");
+
+  CLI::App* check =
+      add_subcommand(history, options, action, "check", "The newest runs against the pinned anchor", run_check);
+  add_branch(check, options, "Which branch (default: main)");
+  check->add_option("--recent", options->n_recent, "Newest runs to take")
+      ->check(CLI::Range(5, 100000))
+      ->capture_default_str();
+  check->add_option("--threshold", options->threshold_percent, "Percent by which cost or TTFT may have grown")
+      ->check(CLI::Range(0.1, 1000.0))
+      ->capture_default_str();
+  check->add_option("--waivers", options->waivers, "YAML file with accepted regressions");
+  check->add_option("--format", options->format, "table, markdown, json or junit")
+      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->capture_default_str();
+  check->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
+  check->footer(
+      "So that ten losses of 3 % cannot pass one by one. Ends as `gate` does: 0, 1, 5 or 6.\n"
+      "Example: secondsource history check --branch main");
+
+  CLI::App* prune =
+      add_subcommand(history, options, action, "prune", "Takes old runs out; pinned ones stay", run_prune);
+  add_branch(prune, options, "Only of this branch");
+  prune->add_option("--keep", options->keep, "The newest so many of each branch stay")->check(CLI::PositiveNumber);
+  prune->add_option("--older-than", options->older_than_days, "Days")->check(CLI::PositiveNumber);
+  prune->add_flag("--dry-run", options->dry_run, "Say what would go");
+  prune->footer("Example: secondsource history prune --keep 400 --older-than 365");
+
+  CLI::App* pin = add_subcommand(history, options, action, "pin", "Makes runs the anchor of their branch", run_pin);
+  pin->add_option("runs", options->runs, "Ids of runs, as `list` shows them; a beginning is enough")->required();
+  pin->add_flag("--remove", options->remove, "They are no longer");
+  pin->footer("Example: secondsource history pin 3f9c01d2 5a77e9b0");
+}
+
+}  // namespace secondsource

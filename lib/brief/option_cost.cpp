@@ -1,0 +1,234 @@
+#include "brief/option_cost.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace secondsource {
+namespace {
+
+double at(const Speed& speed, double place) {
+  if (!speed.tok_per_s) return 0;
+  const Interval& rate = *speed.tok_per_s;
+  return rate.is_bounded() ? *rate.low + place * (*rate.high - *rate.low) : rate.value;
+}
+
+bool is_bounded(const Sku& sku) {
+  const auto bounded = [](const Speed& speed) { return !speed.tok_per_s || speed.tok_per_s->is_bounded(); };
+  return bounded(sku.at_slo) && bounded(sku.batch_speed());
+}
+
+/// The speeds of one SKU at `place` of their intervals: 0 the lower end, 1 the upper.
+Assumed::Rates rates_at(const Sku& sku, double place) {
+  return {.batch_tok_per_s = at(sku.batch_speed(), place), .interactive_tok_per_s = at(sku.at_slo, place)};
+}
+
+double share_of(const std::vector<Share>& shares, const std::string& id) {
+  for (const Share& share : shares) {
+    if (share.sku == id) return share.percent;
+  }
+  return 0;
+}
+
+constexpr double kHoursPerYear = 8760;
+
+}  // namespace
+
+/// A part with what it takes to cost it.
+struct OptionCosts::Part {
+  OptionPart part{};
+  ServedLoad load{};
+  Fleet fleet{};
+};
+
+Assumed assume_as_known(std::span<const Sku> skus) {
+  Assumed assumed;
+  for (const Sku& sku : skus) {
+    const auto value = [](const Speed& speed) { return speed.tok_per_s ? speed.tok_per_s->value : 0; };
+    assumed.rates.push_back({.batch_tok_per_s = value(sku.batch_speed()), .interactive_tok_per_s = value(sku.at_slo)});
+    assumed.usd_per_hour.push_back(sku.price.usd_per_hour);
+  }
+  return assumed;
+}
+
+std::size_t OptionCosts::index_of(std::string_view id) const {
+  return static_cast<std::size_t>(&find_sku(skus_, id) - skus_.data());
+}
+
+std::vector<std::size_t> OptionCosts::skus_of(const OptionSpec& option) const {
+  std::vector<std::size_t> result;
+  const auto add = [&](const std::string& id) {
+    const std::size_t index = index_of(id);
+    if (std::find(result.begin(), result.end(), index) == result.end()) result.push_back(index);
+  };
+  for (const Share& share : option.interactive) add(share.sku);
+  if (demand_.batch_percent > 0) {
+    for (const Share& share : option.batch) add(share.sku);
+  }
+  if (option.fallback) add(option.fallback->sku);
+  return result;
+}
+
+std::string OptionCosts::why_not(const OptionSpec& option) const {
+  const auto missing = [](const Sku& sku, const Speed& speed, std::string_view what) {
+    return speed.tok_per_s ? std::string() : fmt::format("{}: no speed {}: {}", sku.spec.id, what, speed.why_not);
+  };
+  std::vector<std::string> reasons;
+  if (demand_.batch_percent < 100) {
+    for (const Share& share : option.interactive) {
+      const Sku& sku = find_sku(skus_, share.sku);
+      reasons.push_back(missing(sku, sku.at_slo, "at the SLO"));
+    }
+  }
+  if (demand_.batch_percent > 0) {
+    for (const Share& share : option.batch) {
+      const Sku& sku = find_sku(skus_, share.sku);
+      reasons.push_back(missing(sku, sku.batch_speed(), "at full load"));
+    }
+  }
+  if (option.fallback) {
+    const Sku& sku = find_sku(skus_, option.fallback->sku);
+    reasons.push_back(missing(sku, sku.at_slo, "at the SLO"));
+  }
+  for (const std::string& reason : reasons) {
+    if (!reason.empty()) return reason;
+  }
+  return "";
+}
+
+std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, const Assumed& assumed) const {
+  const double tokens_per_day = demand_.output_tokens_per_day() * assumed.volume;
+  const double batch_share = demand_.batch_percent / 100;
+  std::vector<Part> parts;
+  const auto add = [&](std::size_t index, bool is_fallback, double interactive_percent, double batch_percent) {
+    const Sku& sku = skus_[index];
+    Part part{.part = {.sku = index,
+                       .is_fallback = is_fallback,
+                       .interactive_percent = interactive_percent,
+                       .batch_percent = batch_percent}};
+    part.load = {.interactive_tokens_per_day = tokens_per_day * (1 - batch_share) * interactive_percent / 100,
+                 .profile = demand_.profile,
+                 .batch_tokens_per_day = tokens_per_day * batch_share * batch_percent / 100};
+    part.fleet = {.interactive_tok_per_s = assumed.rates[index].interactive_tok_per_s,
+                  .batch_tok_per_s = assumed.rates[index].batch_tok_per_s,
+                  .instances_per_replica = sku.instances_per_replica,
+                  .usd_per_instance_hour = assumed.usd_per_hour[index],
+                  .pays_for_peak = sku.pays_for_peak() || is_fallback};
+    // Rented only when it is needed: the peak's number of machines for that share of the year.
+    if (is_fallback && option.fallback->hours_per_year > 0)
+      part.fleet.usd_per_instance_hour *= option.fallback->hours_per_year / kHoursPerYear;
+    parts.push_back(part);
+  };
+  for (std::size_t index = 0; index < skus_.size(); ++index) {
+    const double interactive = share_of(option.interactive, skus_[index].spec.id);
+    const double batch = share_of(option.batch, skus_[index].spec.id);
+    if (interactive * (1 - batch_share) + batch * batch_share > 0) add(index, false, interactive, batch);
+  }
+  if (option.fallback) add(index_of(option.fallback->sku), true, option.fallback->percent, 0);
+  return parts;
+}
+
+OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const {
+  OptionCost total;
+  for (Part& part : parts_of(option, assumed)) {
+    part.part.cost = cost_of_horizon(part.load, part.fleet, demand_.sizing, demand_.growth_percent_per_year, years);
+    total.machines_usd += part.part.cost.usd;
+    if (!part.part.is_fallback) total.output_tokens += part.part.cost.output_tokens;
+    total.parts.push_back(part.part);
+  }
+  total.migration_usd = option.migration.usd();
+  if (demand_.outage) {
+    const double lost = 1 - (option.fallback ? option.fallback->percent / 100 : 0);
+    total.outage_usd =
+        static_cast<double>(years) * demand_.outage->hours_per_year * demand_.outage->usd_per_hour * lost;
+  }
+  return total;
+}
+
+double OptionCosts::usd_of_day(const OptionSpec& option, const Assumed& assumed) const {
+  double usd = 0;
+  for (const Part& part : parts_of(option, assumed)) usd += cost_of_day(part.load, part.fleet, demand_.sizing).usd;
+  return usd;
+}
+
+Interval OptionCosts::total_usd(const OptionSpec& option, std::int64_t years) const {
+  Assumed assumed = assume_as_known(skus_);
+  Interval total{.value = over_years(option, years, assumed).total_usd()};
+  const std::vector<std::size_t> used = skus_of(option);
+  if (!std::all_of(used.begin(), used.end(), [&](std::size_t index) { return is_bounded(skus_[index]); })) return total;
+  const auto total_at = [&](double place) {
+    for (const std::size_t index : used) assumed.rates[index] = rates_at(skus_[index], place);
+    return over_years(option, years, assumed).total_usd();
+  };
+  total.low = total_at(1);
+  total.high = total_at(0);
+  return total;
+}
+
+OptionCosts::Saving OptionCosts::saving(const OptionSpec& option, const OptionSpec& stay, std::int64_t years) const {
+  Assumed assumed = assume_as_known(skus_);
+  const auto difference = [&] {
+    const double stay_usd = over_years(stay, years, assumed).total_usd();
+    const double saved = stay_usd - over_years(option, years, assumed).total_usd();
+    return std::pair(saved, 100 * saved / stay_usd);
+  };
+  Saving result;
+  std::tie(result.usd.value, result.percent.value) = difference();
+  std::vector<std::size_t> used = skus_of(option);
+  for (const std::size_t index : skus_of(stay)) {
+    if (std::find(used.begin(), used.end(), index) == used.end()) used.push_back(index);
+  }
+  if (!std::all_of(used.begin(), used.end(), [&](std::size_t index) { return is_bounded(skus_[index]); }))
+    return result;
+  double usd_low = result.usd.value, usd_high = usd_low;
+  double percent_low = result.percent.value, percent_high = percent_low;
+  // Nine places of up to four speeds; of more, the ends and the middle.
+  const int n_places = used.size() <= 4 ? 9 : 3;
+  // An odometer over the places of all speeds.
+  std::vector<int> places(used.size(), 0);
+  for (bool more = true; more;) {
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      assumed.rates[used[i]] = rates_at(skus_[used[i]], static_cast<double>(places[i]) / (n_places - 1));
+    }
+    const auto [usd, percent] = difference();
+    usd_low = std::min(usd_low, usd);
+    usd_high = std::max(usd_high, usd);
+    percent_low = std::min(percent_low, percent);
+    percent_high = std::max(percent_high, percent);
+    std::size_t digit = 0;
+    while (digit < places.size() && ++places[digit] == n_places) places[digit++] = 0;
+    more = digit < places.size();
+  }
+  result.usd.low = usd_low;
+  result.usd.high = usd_high;
+  result.percent.low = percent_low;
+  result.percent.high = percent_high;
+  return result;
+}
+
+std::optional<double> OptionCosts::break_even_usd_per_hour(const OptionSpec& option, const OptionSpec& stay,
+                                                           std::size_t sku, std::int64_t years) const {
+  Assumed assumed = assume_as_known(skus_);
+  const double target = over_years(stay, years, assumed).total_usd();
+  const double as_known = over_years(option, years, assumed).total_usd();
+  assumed.usd_per_hour[sku] = 0;
+  const double other = over_years(option, years, assumed).total_usd();
+  const double hours = (as_known - other) / skus_[sku].price.usd_per_hour;
+  return break_even_price(target, other, hours);
+}
+
+LoadBreakEven OptionCosts::break_even_volume(const OptionSpec& option, const OptionSpec& stay,
+                                             std::int64_t years) const {
+  Assumed assumed = assume_as_known(skus_);
+  const auto cost_at = [&](const OptionSpec& one) {
+    return [&](double volume) {
+      assumed.volume = volume;
+      return over_years(one, years, assumed).total_usd();
+    };
+  };
+  return break_even_load(cost_at(option), cost_at(stay), 0.01, 100);
+}
+
+}  // namespace secondsource

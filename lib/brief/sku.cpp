@@ -1,0 +1,384 @@
+#include "brief/sku.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+
+namespace secondsource {
+namespace {
+
+/// A speed is only credited to a cell that was measured, is not INVALID and has no wrong token.
+bool has_credit(const CellSummary& cell) {
+  return cell.golden != "failed" && (cell.status == "complete" || cell.status == "partial") &&
+         cell.output_tok_per_s.value.value_or(0) > 0;
+}
+
+Interval interval_of(const Estimate& estimate, double factor = 1) {
+  Interval interval{.value = *estimate.value * factor};
+  if (estimate.low && estimate.high) {
+    interval.low = *estimate.low * factor;
+    interval.high = *estimate.high * factor;
+  }
+  return interval;
+}
+
+std::string run_reference(const BriefRun& run, const std::string& cell_id) {
+  return fmt::format("run {} {}", run.stored.record.run_id, cell_id);
+}
+
+Speed speed_of(const BriefRun& run, const CellSummary& cell) {
+  return {.tok_per_s = interval_of(cell.output_tok_per_s),
+          .why_not = {},
+          .from = cell.key.id(),
+          .evidence = {.measured = true, .basis = {run_reference(run, cell.key.id())}}};
+}
+
+Latency latency_of(const Estimate& estimate) {
+  constexpr double kMsPerNs = 1e-6;
+  if (!estimate.value) return {.ms = {}, .why_not = estimate.why_not};
+  return {.ms = interval_of(estimate, kMsPerNs), .why_not = {}};
+}
+
+bool has_device_power(const Repetition& repetition) {
+  return std::any_of(repetition.telemetry.begin(), repetition.telemetry.end(),
+                     [](const TelemetryReading& reading) { return reading.name == "device_power_w"; });
+}
+
+/// The fastest of the cells that `admits`, or nullptr.
+template <typename Admits>
+const CellSummary* fastest(const std::vector<const CellSummary*>& cells, Admits admits) {
+  const CellSummary* best = nullptr;
+  for (const CellSummary* cell : cells) {
+    if (!has_credit(*cell) || !admits(*cell)) continue;
+    if (best == nullptr || *cell->output_tok_per_s.value > *best->output_tok_per_s.value) best = cell;
+  }
+  return best;
+}
+
+class MeasuredSku {
+ public:
+  MeasuredSku(Sku& sku, const Demand& demand) : sku_(sku), demand_(demand) {}
+
+  Result<void> resolve(std::span<const BriefRun> runs) {
+    SS_TRY_VOID(find_cells(runs));
+    SS_TRY_VOID(fit_to_price());
+    sku_.model = sku_.spec.measured->bundle;
+    sku_.precision = sku_.spec.measured->variant;
+    find_full_load();
+    find_at_slo();
+    find_latency();
+    find_power_and_memory();
+    find_faults();
+    find_assumptions();
+    return {};
+  }
+
+ private:
+  [[nodiscard]] Error fault(const std::string& message) const {
+    return Error{ErrorCode::kInvalidInput, fmt::format("sku {}: {}", sku_.spec.id, message)};
+  }
+
+  Result<void> find_cells(std::span<const BriefRun> runs) {
+    const SkuSpec::Measured& wanted = *sku_.spec.measured;
+    const std::string name = fmt::format("{}/{}/{}", wanted.bundle, wanted.backend, wanted.variant);
+    std::string has_it;
+    for (const BriefRun& run : runs) {
+      if (!run.stored.record.run_id.starts_with(wanted.run)) continue;
+      std::vector<const CellSummary*> cells;
+      for (const CellSummary& cell : run.summary.cells) {
+        const CellKey& key = cell.key;
+        if (key.bundle == wanted.bundle && key.backend == wanted.backend && key.variant == wanted.variant) {
+          cells.push_back(&cell);
+        }
+      }
+      if (cells.empty()) continue;
+      has_it += (has_it.empty() ? "" : ", ") + run.stored.record.run_id;
+      sku_.run = &run;
+      sku_.cells = std::move(cells);
+    }
+    if (sku_.run == nullptr) return fault(fmt::format("measured: no run that was given has {}", name));
+    if (has_it.find(',') != std::string::npos) {
+      return fault(fmt::format("measured: {} is in several runs ({}): expected `run`, the id of one", name, has_it));
+    }
+    return {};
+  }
+
+  Result<void> fit_to_price() {
+    const BackendRecord* backend = sku_.run->backend(sku_.spec.measured->backend);
+    if (backend == nullptr) return fault("measured: the run has no record of that backend");
+    sku_.n_units = backend->n_units_used;
+    sku_.instances_per_replica = sku_.n_units / sku_.price.n_units();
+    return {};
+  }
+
+  void find_full_load() {
+    const auto is_offline = [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; };
+    const CellSummary* cell = fastest(sku_.cells, is_offline);
+    if (cell == nullptr) cell = fastest(sku_.cells, [](const CellSummary&) { return true; });
+    if (cell != nullptr) {
+      sku_.full_load = speed_of(*sku_.run, *cell);
+    } else {
+      sku_.full_load.why_not = "no cell with valid figures";
+    }
+    full_load_cell_ = cell;
+  }
+
+  [[nodiscard]] bool run_keeps_samples() const { return sku_.run->has_samples; }
+  /// Without one, a promise that covers nothing.
+  [[nodiscard]] Slo run_slo() const {
+    constexpr double kNever = 1e300;
+    return sku_.run->stored.record.slo.value_or(
+        Slo{.name = "none", .ttft_ms = kNever, .tpot_ms = kNever, .percent = 0});
+  }
+
+  /// From the samples; where only the summary is stored, what it says of the run's own SLO.
+  [[nodiscard]] SloAttainment attained_in(const CellSummary& cell) const {
+    if (run_keeps_samples()) return attainment(sku_.run->samples_of(cell.key.id()), demand_.slo);
+    const Estimate& share = cell.slo_attainment;
+    SloAttainment attained{.n_requests = share.n,
+                           .n_kept = std::llround(share.value.value_or(0) * static_cast<double>(share.n))};
+    const double promised = run_slo().percent / 100;
+    if (share.low.value_or(0) >= promised) attained.verdict = SloVerdict::kKept;
+    if (share.high.value_or(1) < promised) attained.verdict = SloVerdict::kNotKept;
+    return attained;
+  }
+
+  /// Only an open loop shows what users see: in a closed loop a slow system slows its own load down.
+  void find_at_slo() {
+    std::string why_not;
+    const auto is_kept = [&](const CellSummary& cell) {
+      if (cell.scenario.kind != ScenarioKind::kServer) return false;
+      if (!run_keeps_samples() && !demand_.slo.is_kept_by(run_slo())) {
+        why_not = "the run's samples are not stored, and its own SLO does not cover yours";
+        return false;
+      }
+      const SloAttainment attained = attained_in(cell);
+      if (attained.verdict == SloVerdict::kKept) return true;
+      why_not +=
+          fmt::format("{}{}: {} of {} requests{}", why_not.empty() ? "" : "; ", cell.key.scenario, attained.n_kept,
+                      attained.n_requests, attained.verdict == SloVerdict::kTooFewRequests ? ", too few to tell" : "");
+      return false;
+    };
+    slo_cell_ = fastest(sku_.cells, is_kept);
+    if (slo_cell_ != nullptr) {
+      sku_.at_slo = speed_of(*sku_.run, *slo_cell_);
+    } else {
+      sku_.at_slo.why_not =
+          why_not.empty() ? "no open-loop cell (server:RATE) with valid figures" : "not kept: " + why_not;
+    }
+  }
+
+  void find_latency() {
+    const CellSummary* cell = slo_cell_ != nullptr ? slo_cell_ : full_load_cell_;
+    if (cell == nullptr) {
+      sku_.ttft_p50.why_not = sku_.ttft_p95.why_not = "no cell with valid figures";
+      return;
+    }
+    sku_.ttft_p50 = latency_of(cell->ttft_e2e_p50_ns);
+    sku_.ttft_p95 = latency_of(cell->ttft_e2e_p95_ns);
+  }
+
+  void find_power_and_memory() {
+    if (full_load_cell_ == nullptr) {
+      sku_.why_no_power = sku_.why_no_memory = "no cell with valid figures";
+      return;
+    }
+    const BackendRecord& backend = *sku_.run->backend(sku_.spec.measured->backend);
+    double sum = 0;
+    int n_read = 0;
+    sku_.why_no_power = run_keeps_samples() ? "the run has no power reading" : "only the run's summary is stored";
+    for (const Repetition* repetition : sku_.run->repetitions_of(full_load_cell_->key.id())) {
+      for (const TelemetryReading& reading : repetition->telemetry) {
+        // The device's own meter where there is one; a backend on the host has none but the host's.
+        if (reading.name != "device_power_w" && reading.name != "host_power_w") continue;
+        if (reading.name == "host_power_w" && has_device_power(*repetition)) continue;
+        if (reading.value) {
+          sum += *reading.value;
+          ++n_read;
+        } else {
+          sku_.why_no_power = reading.why_not;
+        }
+      }
+    }
+    if (n_read > 0) sku_.power_w = sum / n_read;
+
+    const double device_bytes = static_cast<double>(backend.device.memory_bytes);
+    if (!(device_bytes > 0)) {
+      sku_.why_no_memory = "the device's memory is not in the run";
+    } else if (!full_load_cell_->memory) {
+      sku_.why_no_memory = "the cell has no memory figures";
+    } else {
+      double peak = 0;
+      for (const CellSummary* cell : sku_.cells) {
+        if (cell->memory) peak = std::max(peak, static_cast<double>(cell->memory->peak_bytes));
+      }
+      sku_.memory_headroom_percent = 100 * (1 - peak / device_bytes);
+    }
+  }
+
+  void find_faults() {
+    if (full_load_cell_ == nullptr && slo_cell_ == nullptr) sku_.faults.push_back("no cell with valid figures");
+    const bool is_wrong = std::any_of(sku_.cells.begin(), sku_.cells.end(),
+                                      [](const CellSummary* cell) { return cell->golden == "failed"; });
+    if (is_wrong) sku_.faults.push_back("its tokens are wrong (golden check failed)");
+    const bool all_passed = std::all_of(sku_.cells.begin(), sku_.cells.end(),
+                                        [](const CellSummary* cell) { return cell->golden == "passed"; });
+    if (demand_.limits.require_passed_golden && !is_wrong && !all_passed) {
+      sku_.faults.push_back(fmt::format("its tokens are {}: nothing proves them right", sku_.cells.front()->golden));
+    }
+  }
+
+  void find_assumptions() {
+    const BackendRecord& backend = *sku_.run->backend(sku_.spec.measured->backend);
+    if (!sku_.spec.measured->same_hardware) {
+      sku_.price_assumptions.push_back(
+          fmt::format("{} is as fast as what was measured ({})", sku_.price.key(), backend.device.name));
+    }
+    if (sku_.instances_per_replica < 1) {
+      sku_.load_assumptions.push_back(
+          fmt::format("{:g} replicas of {:g} {} side by side on one {} are each as fast as one alone",
+                      std::floor(1 / sku_.instances_per_replica), sku_.n_units,
+                      sku_.price.accelerators > 0 ? "accelerators" : "vCPUs", sku_.price.instance));
+    }
+    if (const CellSummary* cell = slo_cell_ != nullptr ? slo_cell_ : full_load_cell_) add_length_assumption(*cell);
+  }
+
+  void add_length_assumption(const CellSummary& cell) {
+    const auto samples = sku_.run->samples_of(cell.key.id());
+    double input = cell.scenario.n_prompt_tokens;
+    double output = cell.scenario.n_output_tokens;
+    if (!samples.empty()) {
+      input = output = 0;
+      for (const RequestSample* sample : samples) {
+        input += sample->n_prompt_tokens;
+        output += sample->n_output_tokens;
+      }
+      input /= static_cast<double>(samples.size());
+      output /= static_cast<double>(samples.size());
+    }
+    if (input <= 0) {
+      sku_.load_assumptions.push_back("the speed measured with the suite's prompts holds for the lengths of yours");
+      return;
+    }
+    constexpr double kNear = 0.2;
+    const auto is_near = [](double measured, double wanted) { return std::abs(measured - wanted) <= kNear * wanted; };
+    if (is_near(input, demand_.mean_input_tokens()) && is_near(output, demand_.mean_output_tokens())) return;
+    sku_.load_assumptions.push_back(fmt::format(
+        "the speed measured with {:.0f} input and {:.0f} output tokens a request holds for your {:.0f} and {:.0f}",
+        input, output, demand_.mean_input_tokens(), demand_.mean_output_tokens()));
+  }
+
+  Sku& sku_;
+  const Demand& demand_;
+  const CellSummary* full_load_cell_ = nullptr;
+  const CellSummary* slo_cell_ = nullptr;
+};
+
+class QuotedSku {
+ public:
+  QuotedSku(Sku& sku, const Demand& demand) : sku_(sku), demand_(demand) {}
+
+  Result<void> resolve(const std::vector<QuotedRow>& quoted) {
+    SS_TRY(const QuotedRow* const full_load, find_row(quoted, sku_.spec.quoted->full_load));
+    SS_TRY(const QuotedRow* const slo, find_row(quoted, sku_.spec.quoted->slo));
+    if (full_load != nullptr && full_load->slo)
+      return fault(fmt::format("quoted: full_load: {} is no offline figure", full_load->id));
+    if (slo != nullptr && !slo->slo) return fault(fmt::format("quoted: slo: {} is a figure without limits", slo->id));
+    const QuotedRow& row = slo != nullptr ? *slo : *full_load;
+    if (full_load != nullptr &&
+        (full_load->model != row.model || full_load->accelerator != row.accelerator ||
+         full_load->accelerators != row.accelerators || full_load->precision != row.precision)) {
+      return fault(fmt::format("quoted: {} and {} are not of one model, precision and system", full_load->id, row.id));
+    }
+    if (row.accelerator != sku_.price.accelerator) {
+      return fault(fmt::format("quoted for {}, but {} is a price of {}", row.accelerator, sku_.price.key(),
+                               sku_.price.accelerator));
+    }
+    sku_.model = row.model;
+    sku_.precision = row.precision;
+    sku_.n_units = static_cast<double>(row.accelerators);
+    sku_.instances_per_replica = sku_.n_units / sku_.price.n_units();
+    set_speeds(full_load, slo);
+    const std::string no_latency = "quoted figures come without it";
+    sku_.ttft_p50.why_not = sku_.ttft_p95.why_not = sku_.why_no_power = sku_.why_no_memory = no_latency;
+    sku_.load_assumptions.push_back("a speed quoted for other requests holds for yours");
+    if (sku_.instances_per_replica < 1) {
+      sku_.load_assumptions.push_back(
+          fmt::format("a part of {} is as fast as the quoted system alone", sku_.price.instance));
+    }
+    return {};
+  }
+
+ private:
+  [[nodiscard]] Error fault(const std::string& message) const {
+    return Error{ErrorCode::kInvalidInput, fmt::format("sku {}: {}", sku_.spec.id, message)};
+  }
+
+  /// nullptr for an empty id.
+  Result<const QuotedRow*> find_row(const std::vector<QuotedRow>& quoted, const std::string& id) const {
+    if (id.empty()) return static_cast<const QuotedRow*>(nullptr);
+    for (const QuotedRow& row : quoted) {
+      if (row.id == id) return &row;
+    }
+    return fault(fmt::format("quoted: no row \"{}\" among the {} that --quoted gave", id, quoted.size()));
+  }
+
+  static Speed speed_of(const QuotedRow& row) {
+    return {.tok_per_s = Interval{.value = row.output_tok_per_s},
+            .why_not = {},
+            .from = row.id,
+            .evidence = {.quoted = true, .basis = {"quoted " + row.id}}};
+  }
+
+  void set_speeds(const QuotedRow* full_load, const QuotedRow* slo) {
+    if (full_load != nullptr) {
+      sku_.full_load = speed_of(*full_load);
+    } else {
+      sku_.full_load.why_not = "no offline figure was quoted";
+    }
+    if (slo == nullptr) {
+      sku_.at_slo.why_not = "no figure under latency limits was quoted";
+    } else if (!demand_.slo.is_kept_by(*slo->slo)) {
+      sku_.at_slo.why_not =
+          fmt::format("the quoted limits ({:g} ms, {:g} ms, {:g} %) do not cover yours ({:g} ms, {:g} ms, {:g} %)",
+                      slo->slo->ttft_ms, slo->slo->tpot_ms, slo->slo->percent, demand_.slo.ttft_ms, demand_.slo.tpot_ms,
+                      demand_.slo.percent);
+    } else {
+      sku_.at_slo = speed_of(*slo);
+    }
+  }
+
+  Sku& sku_;
+  const Demand& demand_;
+};
+
+}  // namespace
+
+Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const BriefRun> runs,
+                                      const std::vector<QuotedRow>& quoted, const std::vector<PriceRow>& prices) {
+  std::vector<Sku> skus;
+  for (const SkuSpec& spec : demand.skus) {
+    Sku sku{.spec = spec};
+    Result<PriceRow> price = find_price(spec.price, prices);
+    if (!price) return price.error().with_context(fmt::format("sku {}: price", spec.id));
+    sku.price = std::move(price).value();
+    if (spec.measured) {
+      SS_TRY_VOID(MeasuredSku(sku, demand).resolve(runs));
+    } else {
+      SS_TRY_VOID(QuotedSku(sku, demand).resolve(quoted));
+    }
+    skus.push_back(std::move(sku));
+  }
+  return skus;
+}
+
+const Sku& find_sku(std::span<const Sku> skus, std::string_view id) {
+  const auto found = std::find_if(skus.begin(), skus.end(), [&](const Sku& sku) { return sku.spec.id == id; });
+  SS_CHECK(found != skus.end(), "a sku that the demand's reader let through");
+  return *found;
+}
+
+}  // namespace secondsource

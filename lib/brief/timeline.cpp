@@ -1,0 +1,41 @@
+#include "brief/timeline.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/calendar.h"
+
+namespace secondsource {
+namespace {
+constexpr std::int64_t kDaysPerWeek = 7;
+constexpr double kWorkingDaysPerWeek = 5;
+constexpr std::int64_t kWeeksPerQuarter = 13;
+}  // namespace
+
+std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start) {
+  std::vector<BriefPhase> phases;
+  std::string day(start);
+  const auto add = [&](std::string name, std::int64_t weeks, std::string what) {
+    if (weeks <= 0) return;
+    const std::string next = add_days(day, weeks * kDaysPerWeek);
+    phases.push_back({std::move(name), day, add_days(next, -1), std::move(what)});
+    day = next;
+  };
+  if (option.kind != OptionKind::kStay) {
+    const Migration& migration = option.migration;
+    add("Certify", migration.certify_weeks,
+        "rent one of each, run the harness on it, prove the tokens, replace quoted and projected figures by measured "
+        "ones");
+    const double weeks = migration.person_days / static_cast<double>(migration.people) / kWorkingDaysPerWeek;
+    add("Migrate", static_cast<std::int64_t>(std::ceil(weeks - 1e-9)),
+        fmt::format("{:g} person-days by {} {}", migration.person_days, migration.people,
+                    migration.people == 1 ? "person" : "people"));
+    add("Ramp", migration.ramp_weeks, "move the load step by step, each step held against the SLO");
+  }
+  phases.push_back({"Look again", add_days(start, kWeeksPerQuarter * kDaysPerWeek), "",
+                    "new prices and new runs, a quarter from now"});
+  return phases;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,17 @@
+#pragma once
+// When an option can be in place: rent and certify, migrate, ramp.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "brief/brief.h"
+#include "brief/demand.h"
+
+namespace secondsource {
+
+/// The phases of an option that is decided on `start` (YYYY-MM-DD), in whole weeks of five days one after the other;
+/// staying has none but the next look in a quarter.
+[[nodiscard]] std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start);
+
+}  // namespace secondsource

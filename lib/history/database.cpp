@@ -1,0 +1,155 @@
+#include "history/database.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+namespace secondsource {
+namespace {
+
+constexpr int kBusyTimeoutMs = 30'000;
+
+/// Whose fault it is: the file's, the machine's, or ours.
+ErrorCode code_of(int status) {
+  switch (status & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+      return ErrorCode::kInvalidInput;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return ErrorCode::kIo;
+    case SQLITE_NOMEM:
+      return ErrorCode::kOutOfMemory;
+    default:
+      return ErrorCode::kInternal;
+  }
+}
+
+Error error_of(int status, sqlite3* connection, std::string_view name) {
+  const ErrorCode code = code_of(status);
+  const char* message = connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(status);
+  const char* kind =
+      code == ErrorCode::kInvalidInput ? "expected a history, found a damaged or foreign file" : "SQLite";
+  return Error{code, fmt::format("{}: {}: {}", name, kind, message)};
+}
+
+}  // namespace
+
+SqlValue sql_value(const std::optional<double>& value) {
+  if (!value) return nullptr;
+  return *value;
+}
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
+
+Result<void> Statement::bind(std::initializer_list<SqlValue> values) {
+  sqlite3_stmt* statement = statement_.get();
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  int index = 0;
+  for (const SqlValue& value : values) {
+    ++index;
+    int status = SQLITE_OK;
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+      status = sqlite3_bind_int64(statement, index, *integer);
+    } else if (const auto* number = std::get_if<double>(&value)) {
+      status = sqlite3_bind_double(statement, index, *number);
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+      status = sqlite3_bind_text64(statement, index, text->data(), text->size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
+    if (status != SQLITE_OK) return error_of(status, sqlite3_db_handle(statement), name_);
+  }
+  return {};
+}
+
+Result<bool> Statement::step() {
+  const int status = sqlite3_step(statement_.get());
+  if (status == SQLITE_ROW) return true;
+  if (status == SQLITE_DONE) return false;
+  return error_of(status, sqlite3_db_handle(statement_.get()), name_);
+}
+
+Result<void> Statement::run(std::initializer_list<SqlValue> values) {
+  SS_TRY_VOID(bind(values));
+  SS_TRY([[maybe_unused]] const bool has_row, step());
+  sqlite3_reset(statement_.get());
+  return {};
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+std::optional<double> Statement::number(int column) const {
+  if (sqlite3_column_type(statement_.get(), column) == SQLITE_NULL) return std::nullopt;
+  return sqlite3_column_double(statement_.get(), column);
+}
+
+std::string Statement::text(int column) const {
+  const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+  const int n = sqlite3_column_bytes(statement_.get(), column);
+  return bytes == nullptr ? std::string() : std::string(bytes, static_cast<std::size_t>(n));
+}
+
+void Database::Close::operator()(sqlite3* connection) const {
+  sqlite3_close_v2(connection);
+}
+
+Result<Database> Database::open(const std::filesystem::path& path, bool create) {
+  const int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_EXRESCODE;
+  sqlite3* connection = nullptr;
+  const int status = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
+  Database database(connection, path.string());  // closes it also after a failure
+  if (status != SQLITE_OK) return error_of(status, connection, database.name_);
+  sqlite3_busy_timeout(connection, kBusyTimeoutMs);
+  return database;
+}
+
+Result<void> Database::execute(const std::string& sql) {
+  const int status = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (status != SQLITE_OK) return error_of(status, connection_.get(), name_);
+  return {};
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int status =
+      sqlite3_prepare_v2(connection_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
+  if (status != SQLITE_OK) return error_of(status, connection_.get(), name_);
+  return Statement(statement, name_);
+}
+
+Result<std::int64_t> Database::integer(std::string_view sql) {
+  SS_TRY(Statement statement, prepare(sql));
+  SS_TRY(const bool has_row, statement.step());
+  return has_row ? statement.integer(0) : 0;
+}
+
+std::int64_t Database::n_changed() const {
+  return sqlite3_changes64(connection_.get());
+}
+
+Result<Transaction> Transaction::begin(Database& database) {
+  // Immediate: a transaction that reads first and then wants to write can only fail beside another one.
+  SS_TRY_VOID(database.execute("BEGIN IMMEDIATE"));
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  if (database_ != nullptr) (void)database_->execute("ROLLBACK");
+}
+
+Result<void> Transaction::commit() {
+  SS_TRY_VOID(database_->execute("COMMIT"));
+  database_ = nullptr;
+  return {};
+}
+
+}  // namespace secondsource

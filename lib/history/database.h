@@ -1,0 +1,93 @@
+#pragma once
+// SQLite as Results: one connection, statements that end with their scope, transactions that roll back unless they are
+// committed. Nothing here knows what is stored.
+//
+//   SS_TRY(Statement insert, database.prepare("INSERT INTO runs(run_id) VALUES (?)"));
+//   SS_TRY_VOID(insert.run({run_id}));
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/result.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace secondsource {
+
+/// What a statement is given and gives back. Texts are copied.
+using SqlValue = std::variant<std::nullptr_t, std::int64_t, double, std::string>;
+
+/// Sets NULL where there is no value.
+[[nodiscard]] SqlValue sql_value(const std::optional<double>& value);
+
+class Statement {
+ public:
+  /// Gives the parameters their values, from the first on, and begins anew.
+  Result<void> bind(std::initializer_list<SqlValue> values);
+  /// The next row: false at the end. Errors: as Database::open().
+  Result<bool> step();
+  /// bind() and step() for what gives no rows.
+  Result<void> run(std::initializer_list<SqlValue> values = {});
+
+  // Columns of the current row, from 0.
+  [[nodiscard]] std::int64_t integer(int column) const;
+  [[nodiscard]] std::optional<double> number(int column) const;
+  [[nodiscard]] std::string text(int column) const;
+
+ private:
+  friend class Database;
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  Statement(sqlite3_stmt* statement, std::string name) : statement_(statement), name_(std::move(name)) {}
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  std::string name_;
+};
+
+class Database {
+ public:
+  /// Opens a file, and makes it where `create` says so. Waits up to 30 s for a process that writes to it.
+  /// Errors: kInvalidInput when it is damaged or no database, kIo for a full disk, a lock that is held too long, a
+  /// folder that cannot be written.
+  static Result<Database> open(const std::filesystem::path& path, bool create);
+
+  /// Statements without parameters and rows.
+  Result<void> execute(const std::string& sql);
+  Result<Statement> prepare(std::string_view sql);
+  /// The one number that a query gives.
+  Result<std::int64_t> integer(std::string_view sql);
+  /// Rows that the last statement changed.
+  [[nodiscard]] std::int64_t n_changed() const;
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* connection) const;
+  };
+  Database(sqlite3* connection, std::string name) : connection_(connection), name_(std::move(name)) {}
+  std::unique_ptr<sqlite3, Close> connection_;
+  std::string name_;
+};
+
+/// Holds the one right to write from its begin to its end; what was not committed never was.
+class Transaction {
+ public:
+  static Result<Transaction> begin(Database& database);
+  ~Transaction();
+  Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  Result<void> commit();
+
+ private:
+  explicit Transaction(Database& database) : database_(&database) {}
+  Database* database_;
+};
+
+}  // namespace secondsource

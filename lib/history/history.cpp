@@ -1,0 +1,328 @@
+#include "history/history.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/file.h"
+#include "report/tables.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kApplicationId = 0x53534853;  // "SSHS" in the file's header: a history, and no other database
+constexpr std::int64_t kSchemaVersion = 1;
+
+std::string schema_sql() {
+  std::string metrics;
+  for (const HistoryMetric& metric : history_metrics()) metrics += fmt::format("{} REAL, ", metric.name);
+  return fmt::format(
+      "CREATE TABLE runs(id INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, started_utc TEXT NOT NULL, branch TEXT "
+      "NOT "
+      "NULL, commit_id TEXT NOT NULL, label TEXT NOT NULL, program_version TEXT NOT NULL, machine TEXT NOT NULL, "
+      "pinned "
+      "INTEGER NOT NULL DEFAULT 0);"
+      "CREATE INDEX runs_by_time ON runs(branch, started_utc);"
+      "CREATE TABLE setups(id INTEGER PRIMARY KEY, setup TEXT NOT NULL UNIQUE);"
+      "CREATE TABLE cells(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, setup "
+      "INTEGER "
+      "NOT NULL REFERENCES setups(id), golden TEXT NOT NULL, status TEXT NOT NULL, counts INTEGER NOT NULL, {}PRIMARY "
+      "KEY(cell, run)) WITHOUT ROWID;"
+      "CREATE INDEX cells_by_run ON cells(run);"
+      "PRAGMA application_id = {}; PRAGMA user_version = {};",
+      metrics, kApplicationId, kSchemaVersion);
+}
+
+/// Made beside its place and linked into it, so that nobody ever opens half of a new history; another process may have
+/// been faster, and then its file is as good.
+Result<void> create_empty(const std::filesystem::path& path) {
+  std::error_code failed;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failed);
+  const std::filesystem::path partial = fmt::format("{}.new-{}", path.string(), ::getpid());
+  std::filesystem::remove(partial, failed);
+  const auto make = [&]() -> Result<void> {
+    SS_TRY(Database database, Database::open(partial, /*create=*/true));
+    SS_TRY_VOID(database.execute("PRAGMA journal_mode = WAL"));
+    return database.execute(schema_sql());
+  };
+  const Result<void> made = make();
+  if (!made) {
+    std::filesystem::remove(partial, failed);
+    return made.error();
+  }
+  const bool linked = ::link(partial.c_str(), path.c_str()) == 0 || errno == EEXIST;
+  const int why = errno;
+  std::filesystem::remove(partial, failed);
+  if (!linked) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", path.string(), std::strerror(why))};
+  return {};
+}
+
+std::string fact_of(const RunRecord& record, std::string_view name) {
+  for (const HostFact& fact : record.host) {
+    if (fact.name == name) return fact.value.value_or("unknown");
+  }
+  return "unknown";
+}
+
+std::string machine_of(const RunRecord& record) {
+  return fmt::format("{}, {} CPUs", fact_of(record, "cpu_model"), fact_of(record, "logical_cpus"));
+}
+
+/// All that must be the same for two values to belong to one series, in words.
+std::string setup_of(const RunRecord& record, const CellSummary& cell) {
+  std::string bundle = "unknown";
+  for (const BundleRecord& one : record.bundles) {
+    if (one.name == cell.key.bundle) bundle = one.content_sha256.substr(0, 16);
+  }
+  std::string device = "unknown";
+  std::string options;
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.name != cell.key.backend) continue;
+    device = backend.device.name;
+    for (const auto& [key, value] : backend.options) {
+      if (key != "fault") options += fmt::format(" {}={}", key, value);
+    }
+  }
+  const Scenario& scenario = cell.scenario;
+  return fmt::format(
+      "{}, {} B memory, affinity {}; {}{}; bundle {}; {} requests, {} prompt and {} output tokens; method {}",
+      machine_of(record), fact_of(record, "memory_bytes"), fact_of(record, "affinity_cpus"), device, options, bundle,
+      scenario.n_requests, scenario.n_prompt_tokens, scenario.n_output_tokens, record.method_version);
+}
+
+bool has_planted_fault(const RunRecord& record, const std::string& backend_name) {
+  return std::any_of(record.backends.begin(), record.backends.end(), [&](const BackendRecord& backend) {
+    return backend.name == backend_name && std::any_of(backend.options.begin(), backend.options.end(),
+                                                       [](const auto& option) { return option.first == "fault"; });
+  });
+}
+
+HistoryRun run_of(const Statement& row) {
+  return {.run_id = row.text(0),
+          .started_utc = row.text(1),
+          .branch = row.text(2),
+          .commit = row.text(3),
+          .label = row.text(4),
+          .program_version = row.text(5),
+          .machine = row.text(6),
+          .pinned = row.integer(7) != 0,
+          .n_cells = row.integer(8),
+          .n_counted = row.integer(9),
+          .n_unverified = row.integer(10),
+          .n_wrong = row.integer(11)};
+}
+
+constexpr std::string_view kSelectRuns =
+    "SELECT run_id, started_utc, branch, commit_id, label, program_version, machine, pinned, count(cells.run), "
+    "ifnull(sum(counts), 0), ifnull(sum(counts AND golden = 'unverified'), 0), ifnull(sum(golden = 'failed'), 0) "
+    "FROM runs LEFT JOIN cells ON cells.run = runs.id ";
+
+}  // namespace
+
+Result<std::filesystem::path> default_history_path() {
+  SS_TRY(const std::filesystem::path folder, data_folder());
+  return folder / "history.db";
+}
+
+Result<History> History::open(const std::filesystem::path& path, bool create) {
+  if (!std::filesystem::exists(path)) {
+    if (!create) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: there is no history; `history add` begins one", path.string())};
+    }
+    SS_TRY_VOID(create_empty(path));
+  }
+  SS_TRY(Database database, Database::open(path, /*create=*/false));
+  SS_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
+  if (application != kApplicationId) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a history of secondsource, found another SQLite database", path.string())};
+  }
+  SS_TRY(const std::int64_t version, database.integer("PRAGMA user_version"));
+  if (version != kSchemaVersion) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: schema version: expected {}, found {}", path.string(), kSchemaVersion, version)};
+  }
+  SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
+  return History(std::move(database));
+}
+
+Result<std::int64_t> History::setup_id(const std::string& setup) {
+  SS_TRY(Statement insert, database_.prepare("INSERT INTO setups(setup) VALUES (?) ON CONFLICT DO NOTHING"));
+  SS_TRY_VOID(insert.run({setup}));
+  SS_TRY(Statement find, database_.prepare("SELECT id FROM setups WHERE setup = ?"));
+  SS_TRY_VOID(find.bind({setup}));
+  SS_TRY(const bool found, find.step());
+  return found ? find.integer(0) : 0;
+}
+
+Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
+  std::string columns;
+  for (const HistoryMetric& metric : history_metrics()) columns += fmt::format(", {}", metric.name);
+  SS_TRY(Statement insert, database_.prepare(fmt::format(
+                               "INSERT INTO cells(cell, run, setup, golden, status, counts{}) VALUES (?, ?, ?, ?, ?, "
+                               "?, ?, ?, ?, ?, ?, ?, ?)",
+                               columns)));
+  for (const CellSummary& cell : run.summary.cells) {
+    SS_TRY(const std::int64_t setup, setup_id(setup_of(run.record, cell)));
+    const bool measured = cell.status == "complete" || cell.status == "partial";
+    const bool counts = measured && has_credit(cell) && !has_planted_fault(run.record, cell.key.backend);
+    const auto value = [&](std::size_t i) { return sql_value(history_metrics()[i].value(cell)); };
+    SS_TRY_VOID(insert.run({cell.key.id(), row, setup, cell.golden, cell.status, std::int64_t{counts}, value(0),
+                            value(1), value(2), value(3), value(4), value(5), value(6)}));
+  }
+  return {};
+}
+
+Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
+  const RunRecord& record = run.record;
+  SS_TRY(Transaction transaction, Transaction::begin(database_));
+  SS_TRY(Statement find, database_.prepare("SELECT id FROM runs WHERE run_id = ?"));
+  SS_TRY_VOID(find.bind({record.run_id}));
+  SS_TRY(const bool is_known, find.step());
+  SS_TRY(Statement put,
+         database_.prepare("INSERT INTO runs(run_id, started_utc, branch, commit_id, label, program_version, machine) "
+                           "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT(run_id) DO UPDATE SET branch = excluded.branch, "
+                           "commit_id = excluded.commit_id, label = excluded.label RETURNING id"));
+  SS_TRY_VOID(put.bind({record.run_id, record.started_utc, how.branch, how.commit.empty() ? record.commit : how.commit,
+                        how.label, record.program_version, machine_of(record)}));
+  SS_TRY(const bool has_row, put.step());
+  const std::int64_t row = has_row ? put.integer(0) : 0;
+  SS_TRY([[maybe_unused]] const bool more, put.step());
+  SS_TRY(Statement clear, database_.prepare("DELETE FROM cells WHERE run = ?"));
+  SS_TRY_VOID(clear.run({row}));
+  SS_TRY_VOID(add_cells(run, row));
+  SS_TRY_VOID(transaction.commit());
+  return !is_known;
+}
+
+Result<std::vector<HistoryRun>> History::runs(const std::optional<std::string>& branch, std::int64_t limit) {
+  // The newest are chosen before their cells are counted: a long history is not read for a short list.
+  SS_TRY(Statement select,
+         database_.prepare(
+             std::string(kSelectRuns) +
+             "WHERE runs.id IN (SELECT id FROM runs WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc DESC, "
+             "id DESC LIMIT ?2) GROUP BY runs.id ORDER BY started_utc DESC, runs.id DESC"));
+  SS_TRY_VOID(select.bind({branch ? SqlValue(*branch) : SqlValue(nullptr), limit > 0 ? limit : std::int64_t{-1}}));
+  std::vector<HistoryRun> result;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) return result;
+    result.push_back(run_of(select));
+  }
+}
+
+Result<std::vector<std::string>> History::newest_cells(const std::string& branch) {
+  SS_TRY(
+      Statement select,
+      database_.prepare("SELECT cell FROM cells WHERE run = (SELECT id FROM runs WHERE branch = ? ORDER BY started_utc "
+                        "DESC, id DESC LIMIT 1) ORDER BY cell"));
+  SS_TRY_VOID(select.bind({branch}));
+  std::vector<std::string> result;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) return result;
+    result.push_back(select.text(0));
+  }
+}
+
+Result<CellHistory> History::cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric) {
+  SS_TRY(Statement select,
+         database_.prepare(
+             fmt::format("SELECT run_id, started_utc, commit_id, pinned, counts, setup, {} FROM cells JOIN runs ON "
+                         "runs.id = cells.run WHERE cell = ? AND branch = ? ORDER BY started_utc, runs.id",
+                         metric.name)));
+  SS_TRY_VOID(select.bind({cell, branch}));
+  struct Row {
+    HistoryPoint point;
+    std::int64_t setup;
+    bool counts;
+  };
+  std::vector<Row> rows;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) break;
+    const std::optional<double> value = select.number(6);
+    rows.push_back({{.run_id = select.text(0),
+                     .started_utc = select.text(1),
+                     .commit = select.text(2),
+                     .pinned = select.integer(3) != 0,
+                     .value = value.value_or(0) * metric.per_unit},
+                    select.integer(5),
+                    select.integer(4) != 0 && value.has_value()});
+  }
+  if (rows.empty()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: branch {} has no cell {}", database_.name(), branch, cell)};
+  }
+  CellHistory result;
+  result.cell = cell;
+  const std::int64_t setup = rows.back().setup;
+  SS_TRY(result.setup, [&]() -> Result<std::string> {
+    SS_TRY(Statement find, database_.prepare("SELECT setup FROM setups WHERE id = ?"));
+    SS_TRY_VOID(find.bind({setup}));
+    SS_TRY([[maybe_unused]] const bool found, find.step());
+    return find.text(0);
+  }());
+  for (Row& row : rows) {
+    if (row.setup != setup) {
+      ++result.n_other_setups;
+    } else if (!row.counts) {
+      ++result.n_not_counted;
+    } else {
+      result.points.push_back(std::move(row.point));
+    }
+  }
+  return result;
+}
+
+Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_run) {
+  SS_TRY(Transaction transaction, Transaction::begin(database_));
+  SS_TRY(Statement select,
+         database_.prepare(
+             "SELECT run_id FROM (SELECT run_id, branch, started_utc, pinned, row_number() OVER (PARTITION BY "
+             "branch ORDER BY started_utc DESC, id DESC) AS place FROM runs) WHERE NOT pinned AND (?1 IS NULL "
+             "OR branch = ?1) AND ((?2 IS NOT NULL AND place > ?2) OR (?3 IS NOT NULL AND started_utc < ?3)) "
+             "ORDER BY started_utc"));
+  SS_TRY_VOID(select.bind({rule.branch ? SqlValue(*rule.branch) : SqlValue(nullptr),
+                           rule.keep_newest ? SqlValue(*rule.keep_newest) : SqlValue(nullptr),
+                           rule.not_before ? SqlValue(*rule.not_before) : SqlValue(nullptr)}));
+  std::vector<std::string> result;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) break;
+    result.push_back(select.text(0));
+  }
+  if (dry_run) return result;
+  SS_TRY(Statement remove, database_.prepare("DELETE FROM runs WHERE run_id = ?"));
+  for (const std::string& run_id : result) SS_TRY_VOID(remove.run({run_id}));
+  SS_TRY_VOID(transaction.commit());
+  return result;
+}
+
+Result<HistoryRun> History::pin(const std::string& run_id, bool pinned) {
+  SS_TRY(Transaction transaction, Transaction::begin(database_));
+  SS_TRY(Statement select, database_.prepare(std::string(kSelectRuns) +
+                                             "WHERE substr(run_id, 1, length(?1)) = ?1 GROUP BY runs.id LIMIT 2"));
+  SS_TRY_VOID(select.bind({run_id}));
+  std::vector<HistoryRun> found;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) break;
+    found.push_back(run_of(select));
+  }
+  if (found.size() != 1) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: run {}: expected one run of this id, found {}",
+                                                       database_.name(), run_id, found.empty() ? "none" : "several")};
+  }
+  SS_TRY(Statement update, database_.prepare("UPDATE runs SET pinned = ? WHERE run_id = ?"));
+  SS_TRY_VOID(update.run({std::int64_t{pinned}, found.front().run_id}));
+  SS_TRY_VOID(transaction.commit());
+  found.front().pinned = pinned;
+  return found.front();
+}
+
+}  // namespace secondsource

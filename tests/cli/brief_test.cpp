@@ -1,0 +1,131 @@
+// brief, as a person uses it, and the samples under reports/samples.
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "core/file.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kReports = SS_SOURCE_FOLDER "/reports";
+const std::string kTemplate = kReports + "/templates/demand.yaml";
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+/// A brief of the template, all of whose speeds are quoted, with more arguments behind.
+ProgramRun brief_of_template(const std::string& out, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {"brief",
+                                        "--prices",
+                                        kReports + "/prices.yaml",
+                                        "--quoted",
+                                        kReports + "/quoted.yaml",
+                                        "--demand",
+                                        kTemplate,
+                                        "--date",
+                                        "2026-11-20",
+                                        "--out",
+                                        out};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_program(arguments);
+}
+
+}  // namespace
+
+TEST_CASE("brief prints its decision and writes the formats that were asked for") {
+  const ScratchFolder scratch;
+  const ProgramRun all = brief_of_template((scratch.path() / "all").string());
+  CAPTURE(all.err);
+  CHECK(all.status == 0);
+  CHECK(is_one_line(all.out));
+  for (const char* file : {"brief.md", "brief.html", "brief.json"})
+    CHECK(std::filesystem::exists(scratch.path() / "all" / file));
+  CHECK(contains(*read_file(scratch.path() / "all" / "brief.md"), all.out.substr(0, all.out.size() - 1)));
+  CHECK(brief_of_template((scratch.path() / "one").string(), {"--format", "json"}).status == 0);
+  CHECK_FALSE(std::filesystem::exists(scratch.path() / "one" / "brief.md"));
+  const auto json = nlohmann::json::parse(*read_file(scratch.path() / "one" / "brief.json"));
+  CHECK(json["date"] == "2026-11-20");
+  CHECK(json["decision"]["line"].get<std::string>() + "\n" == all.out);
+}
+
+TEST_CASE("bad input of a brief ends with 2 and one line that says which file and where") {
+  const ScratchFolder scratch;
+  const std::string out = (scratch.path() / "out").string();
+  const auto refused = [&](const std::vector<std::string>& more, const char* part) {
+    const ProgramRun run = brief_of_template(out, more);
+    CAPTURE(run.err);
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK(contains(run.err, part));
+    CHECK_FALSE(std::filesystem::exists(out));
+  };
+  refused({"/nonexistent-run"}, "run.json");
+  const std::string demand = (scratch.path() / "demand.yaml").string();
+  std::string text = *read_file(kTemplate);
+  REQUIRE_OK(write_file(demand, text.replace(text.find("batch_percent: 20"), 17, "batch_percent: 200")));
+  const ProgramRun run =
+      run_program({"brief", "--prices", kReports + "/prices.yaml", "--demand", demand, "--out", out});
+  CHECK(run.status == 2);
+  CHECK(contains(run.err, "demand.yaml:11: volume.batch_percent"));
+  CHECK(run_program({"brief", "--out", out}).status == 2);
+  CHECK(contains(run_program({"brief", "--help"}).out, "Example: secondsource brief"));
+}
+
+TEST_CASE("the published schemas of demands and quoted speeds have the keys that the readers take") {
+  const ScratchFolder scratch;
+  const std::string path = (scratch.path() / "file.yaml").string();
+  const auto keys_taken = [&](const std::string& text, const char* flag) {
+    REQUIRE_OK(write_file(path, text));
+    std::vector<std::string> arguments = {"brief", "--prices", kReports + "/prices.yaml", "--out",
+                                          (scratch.path() / "out").string()};
+    if (std::string_view(flag) == "--quoted") arguments.insert(arguments.end(), {"--demand", kTemplate});
+    arguments.insert(arguments.end(), {flag, path});
+    const std::string message = run_program(arguments).err;
+    constexpr std::string_view kBegin = "one of the keys ";
+    const std::size_t begin = message.find(kBegin) + kBegin.size();
+    std::istringstream list(message.substr(begin, message.find(", found") - begin));
+    std::set<std::string> keys;
+    for (std::string key; std::getline(list >> std::ws, key, ',');) keys.insert(key);
+    return keys;
+  };
+  const auto properties = [](const nlohmann::json& schema) {
+    std::set<std::string> names;
+    for (const auto& [name, property] : schema.at("properties").items()) names.insert(name);
+    return names;
+  };
+  const auto quoted = nlohmann::json::parse(*read_file(kReports + "/schemas/quoted.schema.json"));
+  CHECK(keys_taken("other: 1\n", "--quoted") == properties(quoted));
+  CHECK(keys_taken("version: 1\nread_on: 2026-11-20\nrows: [{other: 1}]\n", "--quoted") ==
+        properties(quoted["properties"]["rows"]["items"]));
+
+  const auto demand = nlohmann::json::parse(*read_file(kReports + "/schemas/demand.schema.json"));
+  const auto& parts = demand["properties"];
+  CHECK(keys_taken("other: 1\n", "--demand") == properties(demand));
+  // A key that nobody knows, put into one part of a demand that is otherwise good.
+  const std::string good = *read_file(kTemplate);
+  const auto with_other = [&](std::string_view before) {
+    std::string text = good;
+    const std::size_t at = text.find(before);
+    REQUIRE(at != std::string::npos);
+    return text.insert(at + before.size(), "other: 1, ");
+  };
+  CHECK(keys_taken(with_other("  - {"), "--demand") == properties(parts["context_mix"]["items"]));
+  CHECK(keys_taken(with_other("slo: {"), "--demand") == properties(parts["slo"]));
+  CHECK(keys_taken(with_other("weights: {"), "--demand") == properties(parts["weights"]));
+  CHECK(keys_taken(with_other("sizing: {"), "--demand") == properties(parts["sizing"]));
+  CHECK(keys_taken(with_other("quoted: {"), "--demand") == properties(parts["skus"]["items"]["properties"]["quoted"]));
+  CHECK(keys_taken(with_other("migration: {"), "--demand") == properties(demand["$defs"]["migration"]));
+  const auto& options = parts["options"]["items"]["oneOf"];
+  CHECK(keys_taken(with_other("{kind: stay, "), "--demand") == properties(options[0]));
+  CHECK(keys_taken(with_other("{kind: shift, "), "--demand") == properties(options[1]));
+}

@@ -1,0 +1,150 @@
+// history add|list|plot|check|prune|pin, by one process and by several at once.
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "core/file.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/history/run_on.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kCell = "tiny/cpu/bf16/single-stream";
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::string stored_night(const ScratchFolder& scratch, int night, double slowdown = 1.0) {
+  const auto folder = scratch.path() / fmt::format("night-{}", night);
+  store_night(folder, night, slowdown);
+  return folder.string();
+}
+
+ProgramRun history(const ScratchFolder& scratch, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "history");
+  arguments.insert(arguments.end(), {"--db", (scratch.path() / "history.db").string()});
+  return run_program(arguments);
+}
+
+std::int64_t runs_in_order_of(const ScratchFolder& scratch) {
+  return runs_in_order(scratch.path() / "history.db");
+}
+
+}  // namespace
+
+TEST_CASE("history: runs are added, listed, plotted, pinned, checked and pruned") {
+  const ScratchFolder scratch;
+  std::vector<std::string> arguments = {"add"};
+  for (int night = 0; night < 12; ++night) arguments.push_back(stored_night(scratch, night, night < 6 ? 1.0 : 1.3));
+  ProgramRun run = history(scratch, arguments);
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out == "12 added, 0 brought up to date\n");
+  CHECK(history(scratch, {"add", stored_night(scratch, 3)}).out == "0 added, 1 brought up to date\n");
+
+  run = history(scratch, {"list", "--limit", "2"});
+  CHECK(run.status == 0);
+  CHECK(contains(run.out, "0000000b00000000  2023-11-25T22:13:20Z  main"));
+  CHECK_FALSE(contains(run.out, "0000000900000000"));
+  const auto listed = nlohmann::json::parse(history(scratch, {"list", "--json", "--limit", "0"}).out, nullptr, false);
+  REQUIRE(listed.is_array());
+  CHECK(listed.size() == 12);
+  CHECK(listed[0]["n_counted"] == 1);
+
+  const std::string svg = (scratch.path() / "trend.svg").string();
+  CHECK(history(scratch, {"plot", "--cell", kCell, "--metric", "ttft_p50", "--out", svg}).status == 0);
+  CHECK(contains(*read_file(svg), "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\""));
+  CHECK(contains(*read_file(svg), "+30."));
+  run = history(scratch, {"plot"});
+  CHECK(contains(run.out, "<!doctype html>"));
+  CHECK(contains(run.out, kCell));
+
+  CHECK(history(scratch, {"check"}).status == 6);  // nothing is pinned
+  run = history(scratch, {"pin", "00000000", "00000001", "00000002", "00000003", "00000004"});
+  CHECK(run.status == 0);
+  CHECK(contains(run.out, "branch main: pinned"));
+  run = history(scratch, {"check", "--recent", "6"});
+  CHECK(run.status == 1);
+  CHECK(contains(run.out, "REGRESSED"));
+  CHECK(contains(run.out, kCell));
+
+  CHECK(history(scratch, {"prune", "--keep", "1", "--dry-run"}).out.ends_with("6 runs would be removed\n"));
+  CHECK(history(scratch, {"prune", "--keep", "1"}).out.ends_with("6 runs removed\n"));
+  CHECK(runs_in_order_of(scratch) == 6);
+  CHECK(history(scratch, {"prune", "--older-than", "1"}).out == "0000000b00000000\n1 runs removed\n");
+  CHECK(runs_in_order_of(scratch) == 5);
+  CHECK(history(scratch, {"pin", "--remove", "00000000"}).status == 0);
+  CHECK(history(scratch, {"prune", "--older-than", "1"}).out.ends_with("1 runs removed\n"));
+}
+
+TEST_CASE("history: the default file is in the user's data folder") {
+  const ScratchFolder scratch;
+  const ProgramOptions options{.environment = {{"XDG_DATA_HOME", scratch.path().string()}}};
+  CHECK(run_program({"history", "add", stored_night(scratch, 1)}, options).status == 0);
+  CHECK(std::filesystem::exists(scratch.path() / "secondsource/history.db"));
+  CHECK(contains(run_program({"history", "list"}, options).out, "0000000100000000"));
+}
+
+TEST_CASE("history: bad input is one line and status 2") {
+  const ScratchFolder scratch;
+  const auto refused = [&](const std::vector<std::string>& arguments, const char* part) {
+    const ProgramRun run = history(scratch, arguments);
+    CAPTURE(arguments, run.err);
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK(contains(run.err, part));
+  };
+  refused({"list"}, "there is no history");
+  refused({"add", (scratch.path() / "nowhere").string()}, "run.json");
+  REQUIRE(history(scratch, {"add", stored_night(scratch, 1)}).status == 0);
+  refused({"prune"}, "expected --keep or --older-than");
+  refused({"pin", "ffff"}, "expected one run of this id, found none");
+  refused({"plot", "--cell", "a/b/c/d"}, "no cell a/b/c/d");
+  refused({"plot", "--branch", "other"}, "branch other has no runs");
+  CHECK(history(scratch, {"plot", "--metric", "beauty"}).status == 2);
+  REQUIRE_OK(write_file(scratch.path() / "history.db", std::string(8192, 'x')));
+  for (const char* side : {"-wal", "-shm"})
+    std::filesystem::remove(scratch.path() / (std::string("history.db") + side));
+  refused({"list"}, "expected a history, found a damaged or foreign file");
+  refused({"add", stored_night(scratch, 1)}, "expected a history, found a damaged or foreign file");
+}
+
+TEST_CASE("history: processes that write at the same time lose nothing, from the first that makes the file") {
+  const ScratchFolder scratch;
+  constexpr int kWriters = 4;
+  constexpr int kRuns = 12;  // each
+  std::vector<std::string> folders;
+  for (int night = 0; night < kWriters * kRuns; ++night) folders.push_back(stored_night(scratch, night));
+  std::atomic<int> n_failed = 0;
+  std::atomic<bool> done = false;
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([&, writer] {
+      // Half of its runs one process each, the others by one process.
+      std::vector<std::string> together = {"add"};
+      for (int i = 0; i < kRuns; ++i) {
+        const std::string& folder = folders[static_cast<std::size_t>(writer * kRuns + i)];
+        if (i % 2 == 0) n_failed += history(scratch, {"add", folder}).status != 0;
+        if (i % 2 == 1) together.push_back(folder);
+      }
+      n_failed += history(scratch, together).status != 0;
+    });
+  }
+  std::thread reader([&] {
+    while (!done) {
+      if (std::filesystem::exists(scratch.path() / "history.db")) n_failed += history(scratch, {"list"}).status != 0;
+    }
+  });
+  for (std::thread& writer : writers) writer.join();
+  done = true;
+  reader.join();
+  CHECK(n_failed == 0);
+  CHECK(runs_in_order_of(scratch) == kWriters * kRuns);
+}

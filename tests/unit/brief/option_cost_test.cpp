@@ -1,0 +1,119 @@
+// Expected values: a separate program in Python that walks hours, months and options by the formulas of docs/cost.md
+// (ceil(x - 1e-9), month m with 1.5^(m/12) of the load and 365/12 days, a 9 x 9 grid for the interval of a difference).
+
+#include "brief/option_cost.h"
+
+#include "brief_inputs.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+struct Costed {
+  BriefInputs inputs{};
+  std::vector<Sku> skus{};
+
+  explicit Costed(const std::string& demand) : inputs(hand_made_inputs(demand)) {
+    auto resolved = resolve_skus(inputs.demand, inputs.runs, inputs.quoted, inputs.prices);
+    REQUIRE_OK(resolved);
+    skus = std::move(resolved).value();
+  }
+  [[nodiscard]] OptionCosts costs() const { return {inputs.demand, skus}; }
+  [[nodiscard]] const OptionSpec& option(std::size_t i) const { return inputs.demand.options.at(i); }
+};
+
+}  // namespace
+
+TEST_CASE("what staying, shifting a quarter and changing all cost over one and three years") {
+  const Costed costed(kDemand);
+  const OptionCosts costs = costed.costs();
+  CHECK(costs.total_usd(costed.option(0), 1).value == Approx(28324.0));
+  CHECK(costs.total_usd(costed.option(0), 3).value == Approx(99572.0));
+  CHECK(costs.total_usd(costed.option(1), 1).value == Approx(89624.0));
+  CHECK(costs.total_usd(costed.option(1), 3).value == Approx(179122.0));
+  CHECK(costs.total_usd(costed.option(2), 3).value == Approx(68620.0));
+  CHECK(costs.saving(costed.option(1), costed.option(0), 3).percent.value == Approx(-79.89193749246778));
+  CHECK(costs.saving(costed.option(2), costed.option(0), 3).percent.value == Approx(31.08504398826979));
+
+  const OptionCost stay = costs.over_years(costed.option(0), 3, assume_as_known(costed.skus));
+  CHECK(stay.output_tokens == Approx(33632966809.06543));
+  REQUIRE(stay.parts.size() == 1);
+  CHECK(stay.parts[0].cost.peak_instances == 4);
+  CHECK(stay.parts[0].cost.idle_share == Approx(0.4595594454816146));
+  const OptionCost shift = costs.over_years(costed.option(1), 3, assume_as_known(costed.skus));
+  REQUIRE(shift.parts.size() == 2);
+  CHECK(shift.parts[0].cost.usd == Approx(85702.0));
+  CHECK(shift.parts[1].cost.usd == Approx(39420.0));
+  CHECK(shift.migration_usd == 54000);
+}
+
+TEST_CASE("a quoted speed has no interval, and then neither has any cost with it in") {
+  const Costed costed(kDemand);
+  CHECK_FALSE(costed.costs().total_usd(costed.option(0), 3).is_bounded());
+  CHECK_FALSE(costed.costs().saving(costed.option(1), costed.option(0), 3).percent.is_bounded());
+}
+
+TEST_CASE("the measured intervals go through to the total, and to the saving by a grid") {
+  Costed costed(kDemand);
+  costed.skus[0].at_slo.tok_per_s = Interval{.value = 400, .low = 384, .high = 416};
+  costed.skus[0].full_load.tok_per_s = Interval{.value = 500, .low = 480, .high = 520};
+  costed.skus[1].at_slo.tok_per_s = Interval{.value = 320, .low = 300, .high = 340};
+  costed.skus[1].full_load.tok_per_s = Interval{.value = 420, .low = 410, .high = 430};
+  const OptionCosts costs = costed.costs();
+  const Interval stay = costs.total_usd(costed.option(0), 3);
+  CHECK(stay.value == Approx(99572.0));
+  CHECK(*stay.low == Approx(97382.0));
+  CHECK(*stay.high == Approx(102492.0));
+  const OptionCosts::Saving all = costs.saving(costed.option(2), costed.option(0), 3);
+  CHECK(*all.percent.low == Approx(26.724137931034488));
+  CHECK(*all.percent.high == Approx(33.938746438746435));
+  // Half of it on each: the speed of the old one moves both sides of the comparison.
+  OptionSpec half = costed.option(2);
+  half.interactive = half.batch = {{"old", 50}, {"new", 50}};
+  const OptionCosts::Saving shared = costs.saving(half, costed.option(0), 3);
+  CHECK(shared.percent.value == Approx(-22.360703812316718));
+  CHECK(*shared.percent.low == Approx(-26.236881559220393));
+  CHECK(*shared.percent.high == Approx(-19.141737891737897));
+}
+
+TEST_CASE("the price at which an option pays, and none where nothing would") {
+  const Costed costed(kDemand);
+  CHECK_FALSE(costed.costs().break_even_usd_per_hour(costed.option(1), costed.option(0), 1, 3));
+  OptionSpec without_migration = costed.option(1);
+  without_migration.migration = {};
+  const auto price = costed.costs().break_even_usd_per_hour(without_migration, costed.option(0), 1, 3);
+  REQUIRE(price);
+  CHECK(*price == Approx(0.5277777777777778));
+  // At that price both cost the same.
+  Assumed assumed = assume_as_known(costed.skus);
+  assumed.usd_per_hour[1] = *price;
+  CHECK(costed.costs().over_years(without_migration, 3, assumed).total_usd() == Approx(99572.0));
+}
+
+TEST_CASE("batch work can go elsewhere, and a fallback waits, around the clock or for some hours a year") {
+  const Costed costed(kDemand +
+                      "  - {kind: move-batch, to: new}\n"
+                      "  - {kind: fallback, sku: cpu, percent: 10}\n"
+                      "  - {kind: fallback, name: rented, sku: cpu, percent: 10, hours_per_year: 72}\n"
+                      "outage: {hours_per_year: 10, usd_per_hour: 1000}\n");
+  const OptionCosts costs = costed.costs();
+  const Assumed assumed = assume_as_known(costed.skus);
+  CHECK(costs.over_years(costed.option(3), 3, assumed).machines_usd == Approx(133882.0));
+  const OptionCost fallback = costs.over_years(costed.option(4), 3, assumed);
+  CHECK(fallback.machines_usd == Approx(110084.0));
+  CHECK(fallback.parts.back().is_fallback);
+  // 10 hours a year at 1000 USD, of which the fallback carries a tenth.
+  CHECK(fallback.outage_usd == Approx(27000));
+  CHECK(costs.over_years(costed.option(0), 3, assumed).outage_usd == Approx(30000));
+  CHECK(costs.over_years(costed.option(5), 3, assumed).machines_usd == Approx(99572.0 + 86.4));
+  // The fallback does not serve: it adds no tokens.
+  CHECK(fallback.output_tokens == Approx(33632966809.06543));
+}
+
+TEST_CASE("an option without a speed that it needs is not costed, and says which") {
+  const Costed costed(with(kDemand, "slo: {ttft_ms: 500", "slo: {ttft_ms: 400"));
+  const std::string why = costed.costs().why_not(costed.option(0));
+  CHECK(why.find("old: no speed at the SLO") != std::string::npos);
+  CHECK(why.find("do not cover yours") != std::string::npos);
+}

@@ -1,0 +1,138 @@
+#include "brief/sku.h"
+
+#include "brief_inputs.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+Result<std::vector<Sku>> resolved(const BriefInputs& inputs) {
+  return resolve_skus(inputs.demand, inputs.runs, inputs.quoted, inputs.prices);
+}
+
+Sku measured_sku(const BriefInputs& inputs) {
+  auto skus = resolved(inputs);
+  REQUIRE_OK(skus);
+  return (*skus)[2];
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a measured SKU has the speeds of its cells with their order-statistic bounds, and the share of its machine") {
+  const BriefInputs inputs = hand_made_inputs();
+  const Sku sku = measured_sku(inputs);
+  // Of five repetitions (96 98 100 102 104) the bounds of the median are the smallest and the largest.
+  CHECK(sku.full_load.tok_per_s->value == Approx(100));
+  CHECK(*sku.full_load.tok_per_s->low == Approx(96));
+  CHECK(*sku.full_load.tok_per_s->high == Approx(104));
+  CHECK(sku.at_slo.tok_per_s->value == Approx(60));
+  CHECK(sku.at_slo.from == "m/cpu/bf16/server-r4");
+  CHECK(sku.at_slo.evidence.mark() == "measured");
+  CHECK(sku.at_slo.evidence.basis == std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/server-r4"});
+  CHECK(sku.n_units == 2);
+  CHECK(sku.instances_per_replica == 0.25);
+  CHECK(*sku.power_w == 50);
+  CHECK(*sku.memory_headroom_percent == Approx(75));
+  CHECK(sku.faults.empty());
+  CHECK(sku.price_assumptions.empty());
+  REQUIRE(sku.load_assumptions.size() == 1);
+  CHECK(sku.load_assumptions[0].find("4 replicas of 2 vCPUs") != std::string::npos);
+}
+
+TEST_CASE("the speed at the SLO needs an open loop in which the promise is shown to be kept") {
+  BriefInputs inputs = hand_made_inputs();
+  inputs.runs = {hand_made_run(5, 600)};  // every first token after 600 ms, 500 promised
+  Sku sku = measured_sku(inputs);
+  CHECK_FALSE(sku.at_slo.tok_per_s);
+  CHECK(sku.at_slo.why_not.find("server-r4: 0 of 100 requests") != std::string::npos);
+  inputs.runs = {hand_made_run(2)};  // 40 requests cannot show 95 of 100
+  sku = measured_sku(inputs);
+  CHECK_FALSE(sku.at_slo.tok_per_s);
+  CHECK(sku.at_slo.why_not.find("40 of 40 requests, too few to tell") != std::string::npos);
+  CHECK_FALSE(sku.full_load.tok_per_s->is_bounded());  // two repetitions have no interval
+}
+
+TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it covers the buyer's") {
+  BriefInputs inputs = hand_made_inputs();
+  BriefRun& run = inputs.runs[0];
+  run.stored.record.slo = Slo{"own", 500, 50, 95};
+  run.summary = summarize(run.stored.record, run.stored.journal);
+  run.stored.journal.lines.clear();
+  run.has_samples = false;
+  CHECK(measured_sku(inputs).at_slo.tok_per_s->value == Approx(60));
+  CHECK(measured_sku(inputs).why_no_power == "only the run's summary is stored");
+  run.stored.record.slo->ttft_ms = 501;
+  CHECK(measured_sku(inputs).at_slo.why_not ==
+        "not kept: the run's samples are not stored, and its own SLO does not cover yours");
+  run.stored.record.slo.reset();
+  CHECK_FALSE(measured_sku(inputs).at_slo.tok_per_s);
+}
+
+TEST_CASE("no credit for wrong tokens, and none for unproven ones unless the buyer says so") {
+  BriefInputs inputs = hand_made_inputs();
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = "failed";
+  const Sku wrong = measured_sku(inputs);
+  CHECK_FALSE(wrong.full_load.tok_per_s);
+  CHECK(wrong.faults ==
+        std::vector<std::string>{"no cell with valid figures", "its tokens are wrong (golden check failed)"});
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = "unverified";
+  CHECK(measured_sku(inputs).faults ==
+        std::vector<std::string>{"its tokens are unverified: nothing proves them right"});
+  inputs.demand.limits.require_passed_golden = false;
+  CHECK(measured_sku(inputs).faults.empty());
+}
+
+TEST_CASE("an INVALID cell gives no speed") {
+  BriefInputs inputs = hand_made_inputs();
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.status = "invalid";
+  CHECK_FALSE(measured_sku(inputs).full_load.tok_per_s);
+}
+
+TEST_CASE("hardware that is only similar, and other lengths, are assumptions that are said") {
+  BriefInputs inputs =
+      hand_made_inputs(with(with(kDemand, "hardware: same", "hardware: similar"),
+                            "input_tokens: 100, output_tokens: 100", "input_tokens: 300, output_tokens: 100"));
+  const Sku sku = measured_sku(inputs);
+  REQUIRE(sku.price_assumptions.size() == 1);
+  CHECK(sku.price_assumptions[0] == "p/r/cpu/on-demand is as fast as what was measured (Test CPU (AVX-512))");
+  REQUIRE(sku.load_assumptions.size() == 2);
+  CHECK(sku.load_assumptions[1].find("100 input and 100 output tokens") != std::string::npos);
+}
+
+TEST_CASE("a SKU whose price, cell or quote is not there, not the only one or not of one kind is refused") {
+  SECTION("price") {
+    const BriefInputs inputs = hand_made_inputs(with(kDemand, "price: p/r/new", "price: p/r/newer"));
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "sku new: price: expected a key");
+  }
+  SECTION("cell") {
+    const BriefInputs inputs = hand_made_inputs(with(kDemand, "variant: bf16", "variant: int8"));
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "sku cpu: measured: no run that was given has m/cpu/int8");
+  }
+  SECTION("two runs") {
+    BriefInputs inputs = hand_made_inputs();
+    inputs.runs.push_back(hand_made_run());
+    inputs.runs[1].stored.record.run_id = "fedcba9876543210";
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "several runs (0123456789abcdef, fedcba9876543210)");
+    inputs.demand.skus[2].measured->run = "fed";
+    CHECK(measured_sku(inputs).run->stored.record.run_id == "fedcba9876543210");
+  }
+  SECTION("quote") {
+    const BriefInputs inputs = hand_made_inputs(with(kDemand, "new-offline", "none-offline"));
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "no row \"none-offline\" among the 4");
+  }
+  SECTION("quoted for another accelerator than is priced") {
+    const BriefInputs inputs = hand_made_inputs(with(kDemand, "price: p/r/new", "price: p/r/old"));
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "quoted for a2, but p/r/old/on-demand is a price of a1");
+  }
+  SECTION("two systems in one SKU") {
+    BriefInputs inputs = hand_made_inputs();
+    inputs.quoted[2].accelerators = 8;
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "are not of one model, precision and system");
+  }
+  SECTION("offline where limits are expected") {
+    const BriefInputs inputs = hand_made_inputs(with(kDemand, "slo: new-server", "slo: new-offline"));
+    CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "new-offline is a figure without limits");
+  }
+}

@@ -1,0 +1,210 @@
+#include "history/history.h"
+
+#include <algorithm>
+
+#include "core/file.h"
+#include "run_on.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kCell = "tiny/cpu/bf16/single-stream";
+
+History open_new(const ScratchFolder& scratch) {
+  auto history = History::open(scratch.path() / "deep/er/history.db", true);
+  REQUIRE_OK(history);
+  return std::move(history).value();
+}
+
+void add(History& history, const SummarizedRun& run, const std::string& branch = "main") {
+  REQUIRE_OK(history.add(run, {.branch = branch}));
+}
+
+CellHistory cell_of(History& history, const std::string& metric = "output_tok_per_s") {
+  auto cell = history.cell("main", kCell, *find_history_metric(metric));
+  REQUIRE_OK(cell);
+  return std::move(cell).value();
+}
+
+}  // namespace
+
+TEST_CASE("what a run measured comes back, oldest first, in the metric's unit") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  add(history, run_on(2, 1.5));
+  add(history, run_on(1));
+  const CellHistory rate = cell_of(history);
+  REQUIRE(rate.points.size() == 2);
+  CHECK(rate.points[0].run_id == "0000000100000000");
+  CHECK(rate.points[0].value == Approx(202));
+  CHECK(rate.points[1].value == Approx(202 / 1.5));
+  CHECK(rate.points[0].commit == "000000000001");
+  // TTFT of the requests is 10 to 17 ms: the median is 13.5 ms.
+  CHECK(cell_of(history, "ttft_p50").points[0].value == Approx(13.5));
+  CHECK(cell_of(history, "peak_memory").points[0].value == Approx(1300.0 / 1048576));
+  // 40 requests do not support a 95th percentile: there is no value, not a zero.
+  CHECK(cell_of(history, "ttft_p95").points.empty());
+  CHECK(cell_of(history, "ttft_p95").n_not_counted == 2);
+  CHECK_ERROR(history.cell("main", "no/such/cell/here", history_metrics()[0]), ErrorCode::kInvalidInput,
+              "no cell no/such");
+  CHECK_ERROR(history.cell("other", kCell, history_metrics()[0]), ErrorCode::kInvalidInput, "branch other");
+}
+
+TEST_CASE("a run that is added again is brought up to date, and stays pinned") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  CHECK(*history.add(run_on(1), {.branch = "main"}));
+  REQUIRE_OK(history.pin("00000001", true));
+  CHECK_FALSE(*history.add(run_on(1, 2.0), {.branch = "main", .label = "v2"}));
+  const auto runs = history.runs(std::nullopt, 0);
+  REQUIRE_OK(runs);
+  REQUIRE(runs->size() == 1);
+  CHECK(runs->front().pinned);
+  CHECK(runs->front().label == "v2");
+  CHECK(cell_of(history).points.at(0).value == Approx(101));
+}
+
+TEST_CASE("the list is newest first, by branch, and counts what the cells say") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  SummarizedRun wrong = run_on(3);
+  wrong.summary.cells[0].golden = "failed";
+  add(history, run_on(1));
+  add(history, wrong);
+  add(history, run_on(2), "topic");
+  const auto all = history.runs(std::nullopt, 0);
+  REQUIRE_OK(all);
+  REQUIRE(all->size() == 3);
+  CHECK(all->at(0).run_id == "0000000300000000");
+  CHECK(all->at(0).n_wrong == 1);
+  CHECK(all->at(0).n_counted == 0);
+  CHECK(all->at(1).branch == "topic");
+  CHECK(all->at(2).n_cells == 1);
+  CHECK(all->at(2).n_counted == 1);
+  CHECK(all->at(2).machine == "Test CPU, unknown CPUs");
+  CHECK(history.runs("main", 0)->size() == 2);
+  CHECK(history.runs(std::nullopt, 1)->front().run_id == "0000000300000000");
+}
+
+TEST_CASE(
+    "wrong tokens, invalid cells and planted faults are kept and never counted; other setups are another series") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  SummarizedRun wrong = run_on(1);
+  wrong.summary.cells[0].golden = "failed";
+  SummarizedRun invalid = run_on(2);
+  invalid.summary.cells[0].status = "invalid";
+  SummarizedRun slowed = run_on(3);
+  slowed.record.backends[0].options = {{"fault", "slow:50"}};
+  SummarizedRun other_bundle = run_on(4);
+  other_bundle.record.bundles[0].content_sha256 = std::string(64, 'b');
+  SummarizedRun other_host = run_on(5);
+  other_host.record.host[0].value = "Another CPU";
+  for (const SummarizedRun* run : {&wrong, &invalid, &slowed, &other_bundle, &other_host}) add(history, *run);
+  add(history, run_on(6));
+  const CellHistory cell = cell_of(history);
+  CHECK(cell.points.size() == 1);
+  CHECK(cell.n_not_counted == 3);
+  CHECK(cell.n_other_setups == 2);
+  CHECK(cell.setup.find("bundle aaaaaaaaaaaaaaaa") != std::string::npos);
+}
+
+TEST_CASE("prune takes out by count and by age, of each branch, and never what is pinned") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  for (int night = 0; night < 10; ++night) add(history, run_on(night), night % 2 == 0 ? "main" : "topic");
+  REQUIRE_OK(history.pin("00000000", true));
+  const auto would_go = history.prune({.keep_newest = 2}, /*dry_run=*/true);
+  REQUIRE_OK(would_go);
+  CHECK(would_go->size() == 5);  // three of five a branch, but for the pinned one
+  CHECK(history.runs(std::nullopt, 0)->size() == 10);
+  REQUIRE_OK(history.prune({.branch = "topic", .keep_newest = 2}, false));
+  CHECK(history.runs("topic", 0)->size() == 2);
+  CHECK(history.runs("main", 0)->size() == 5);
+  REQUIRE_OK(history.prune({.not_before = run_on(6).record.started_utc}, false));
+  CHECK(history.runs("main", 0)->size() == 3);  // the pinned one, and nights 6 and 8
+  CHECK(history.runs("main", 0)->back().pinned);
+  CHECK(cell_of(history).points.size() == 3);  // the cells of a run go with it
+}
+
+TEST_CASE("pin takes the beginning of an id that means one run") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  for (int night : {0x10, 0x11, 0x20}) add(history, run_on(night));
+  CHECK(history.pin("0000002", true)->run_id == "0000002000000000");
+  CHECK_FALSE(history.pin("0000002", false)->pinned);
+  CHECK_ERROR(history.pin("0000001", true), ErrorCode::kInvalidInput, "found several");
+  CHECK_ERROR(history.pin("ffff", true), ErrorCode::kInvalidInput, "found none");
+  CHECK_ERROR(history.pin("%", true), ErrorCode::kInvalidInput, "found none");
+}
+
+TEST_CASE("a damaged file, a foreign database, another version or no file is refused with a line") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  CHECK_ERROR(History::open(path, false), ErrorCode::kInvalidInput, "there is no history");
+  REQUIRE_OK(write_file(path, "this is not a database, but it is long enough to look like one, more or less"));
+  CHECK_ERROR(History::open(path, true), ErrorCode::kInvalidInput, "history.db: expected a history, found a damaged");
+  std::filesystem::remove(path);
+  {
+    auto foreign = Database::open(path, true);
+    REQUIRE_OK(foreign);
+    REQUIRE_OK(foreign->execute("CREATE TABLE songs(title)"));
+  }
+  CHECK_ERROR(History::open(path, true), ErrorCode::kInvalidInput, "another SQLite database");
+  std::filesystem::remove(path);
+  { REQUIRE_OK(History::open(path, true)); }
+  {
+    auto newer = Database::open(path, false);
+    REQUIRE_OK(newer);
+    REQUIRE_OK(newer->execute("PRAGMA user_version = 9"));
+  }
+  CHECK_ERROR(History::open(path, false), ErrorCode::kInvalidInput, "schema version: expected 1, found 9");
+}
+
+TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  {
+    auto history = History::open(path, true);
+    REQUIRE_OK(history);
+    for (int night = 0; night < 40; ++night) REQUIRE_OK(history->add(run_on(night), {.branch = "main"}));
+  }
+  const std::string whole = *read_file(path);
+  REQUIRE(whole.size() > 20'000);
+  int n_refused = 0;
+  for (std::size_t at = 0; at < whole.size(); at += 997) {
+    std::string damaged = whole;
+    if (at % 2 == 0) {
+      damaged.resize(at);
+    } else {
+      std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), std::min<std::size_t>(64, whole.size() - at),
+                  '\xa5');
+    }
+    for (const char* side : {"-wal", "-shm"}) std::filesystem::remove(path.string() + side);
+    REQUIRE_OK(write_file(path, damaged));
+    const auto use = [&]() -> Result<void> {
+      SS_TRY(History history, History::open(path, false));
+      SS_TRY(const auto runs, history.runs(std::nullopt, 0));
+      SS_TRY(const auto cell, history.cell("main", kCell, history_metrics()[0]));
+      SS_TRY_VOID(history.add(run_on(100), {.branch = "main"}));
+      return {};
+    };
+    const Result<void> used = use();
+    n_refused += !used;
+    if (!used) {
+      CAPTURE(at, used.error().message);
+      CHECK(used.error().code == ErrorCode::kInvalidInput);
+    }
+  }
+  CHECK(n_refused > 5);
+}
+
+TEST_CASE("the published schema is that of the list as it is written today") {
+  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/history.schema.json");
+  REQUIRE_OK(published);
+  CHECK(*published == history_schema());
+}

@@ -1,0 +1,55 @@
+#pragma once
+// A run of one cell, made by hand, of a given night; and whether a history of such runs is whole.
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "history/database.h"
+#include "support/result.h"
+#include "unit/report/sample_run.h"
+
+namespace secondsource::test {
+
+/// Night 0 is 2023-11-14; a cell's times are `slowdown` times those of unit/report/sample_run.h.
+inline SummarizedRun run_on(int night, double slowdown = 1.0) {
+  RunRecord record = hand_made_record(5);
+  record.run_id = fmt::format("{:08x}00000000", night);
+  record.started_utc = utc_timestamp(1'700'000'000 + 86'400LL * night);
+  record.commit = fmt::format("{:012x}", night);
+  record.backends.pop_back();
+  record.cells.pop_back();
+  Journal journal = hand_made_journal(5, 8, slowdown);
+  journal.lines.pop_back();
+  RunSummary summary = summarize(record, journal);
+  return {std::move(record), std::move(summary)};
+}
+
+/// The same as a run directory.
+inline void store_night(const std::filesystem::path& folder, int night, double slowdown = 1.0) {
+  std::filesystem::create_directories(folder);
+  Journal journal = hand_made_journal(5, 8, slowdown);
+  journal.lines.pop_back();
+  std::string lines;
+  for (const JournalLine& line : journal.lines) lines += to_json_line(line) + "\n";
+  REQUIRE_OK(write_file(folder / "run.json", to_json(run_on(night).record)));
+  REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
+}
+
+/// How many runs the history has; every page of it is in order, and every run has its one cell.
+inline std::int64_t runs_in_order(const std::filesystem::path& path) {
+  auto database = Database::open(path, false);
+  REQUIRE_OK(database);
+  auto check = database->prepare("PRAGMA integrity_check");
+  REQUIRE_OK(check);
+  REQUIRE(*check->step());
+  CHECK(check->text(0) == "ok");
+  const auto n_runs = database->integer("SELECT count(*) FROM runs");
+  REQUIRE_OK(n_runs);
+  CHECK(*database->integer("SELECT count(*) FROM cells JOIN runs ON runs.id = cells.run") == *n_runs);
+  return *n_runs;
+}
+
+}  // namespace secondsource::test
