@@ -1,6 +1,7 @@
 #include "golden_support.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "support/catch.h"
 
@@ -10,6 +11,10 @@ std::vector<Module> available_backends() {
   std::vector<Module> modules = load_modules(module_folders(std::filesystem::read_symlink("/proc/self/exe")));
   std::erase_if(modules,
                 [](const Module& module) { return !module.unavailable.empty() || module.interface == nullptr; });
+  if (const char* const only = std::getenv("SECONDSOURCE_GOLDEN_BACKEND"); only != nullptr) {
+    std::erase_if(modules, [&](const Module& module) { return module.name != only; });
+    if (modules.empty()) FAIL("no backend " << only);
+  }
   std::stable_partition(modules.begin(), modules.end(),
                         [](const Module& module) { return module.name == "reference"; });
   return modules;

@@ -12,7 +12,7 @@
 
 namespace secondsource::test {
 
-/// The modules beside the test program that have a device here, `reference` first.
+/// The modules that have a device here, `reference` first; the one that SECONDSOURCE_GOLDEN_BACKEND names, if it does.
 [[nodiscard]] std::vector<Module> available_backends();
 
 /// A fresh backend of that module. Fails the test when it cannot be created.

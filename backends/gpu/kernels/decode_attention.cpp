@@ -53,7 +53,7 @@ SS_DEVICE void load_bf16(const Bf16* from, float* values) {
   unpack<WeightEncoding::kBf16>(load_chunk(from), values);
 }
 
-/// scores[h][i] of positions [first, first + n).
+/// scores[h][i] = q . k of positions [first, first + n).
 template <int kHeads>
 SS_DEVICE void score_piece(const AttentionArguments& a, Shared<kHeads>& shared, const std::int32_t* pages, int kv_head,
                            int first, int n) {
@@ -68,25 +68,32 @@ SS_DEVICE void score_piece(const AttentionArguments& a, Shared<kHeads>& shared, 
       for (int chunk = part; chunk < n_chunks; chunk += kLanesPerKey) {
         float values[8];
         load_bf16(key + chunk * 8, values);
+        SS_UNROLL
         for (int h = 0; h < kHeads; ++h) {
+          SS_UNROLL
           for (int d = 0; d < 8; ++d) sums[h] += values[d] * shared.queries[h][chunk * 8 + d];
         }
       }
     }
+    SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
-      const float score = soft_cap(a.scale * sum_lanes(sums[h], kLanesPerKey), a.softcap);
-      if (part == 0 && i < n) shared.scores[h][i] = score;
+      const float product = sum_lanes(sums[h], kLanesPerKey);
+      if (part == 0 && i < n) shared.scores[h][i] = product;
     }
   }
 }
 
-/// Scores become weights, a warp a head; the running maximum and sum go on.
+/// Products become scores and weights, a warp a head; the running maximum and sum go on.
 template <int kHeads>
-SS_DEVICE void weigh_piece(Shared<kHeads>& shared, int n) {
+SS_DEVICE void weigh_piece(const AttentionArguments& a, Shared<kHeads>& shared, int n) {
   for (int h = warp(); h < kHeads; h += n_warps()) {
     const float before = shared.largest[h];
     float largest = before;
-    for (int i = lane(); i < n; i += kWarpSize) largest = larger(shared.scores[h][i], largest);
+    for (int i = lane(); i < n; i += kWarpSize) {
+      const float score = soft_cap(a.scale * shared.scores[h][i], a.softcap);
+      shared.scores[h][i] = score;
+      largest = larger(score, largest);
+    }
     largest = max_lanes(largest);
     const float shift = largest == kNothing ? 0.0F : largest;
     float sum = 0.0F;
@@ -146,16 +153,20 @@ split_attention_kernel(AttentionArguments a) {
     sync_block();
     score_piece<kHeads>(a, shared, pages, kv_head, first, n);
     sync_block();
-    weigh_piece<kHeads>(shared, n);
+    weigh_piece<kHeads>(a, shared, n);
     sync_block();
+    SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
+      SS_UNROLL
       for (int d = 0; d < 8; ++d) sums[h][d] *= shared.rescale[h];
     }
     if (worker >= n_workers) continue;
     for (int i = worker; i < n; i += n_workers) {
       float values[8];
       load_bf16(a.kv.values + cached_row(a, pages, kv_head, first + i) + dim, values);
+      SS_UNROLL
       for (int h = 0; h < kHeads; ++h) {
+        SS_UNROLL
         for (int d = 0; d < 8; ++d) sums[h][d] += shared.scores[h][i] * values[d];
       }
     }
@@ -164,7 +175,9 @@ split_attention_kernel(AttentionArguments a) {
   for (int turn = 0; turn < n_workers; ++turn) {
     sync_block();
     if (worker != turn) continue;
+    SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
+      SS_UNROLL
       for (int d = 0; d < 8; ++d) shared.sums[h][dim + d] += sums[h][d];
     }
   }

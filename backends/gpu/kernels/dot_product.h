@@ -14,6 +14,7 @@ SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
 #if defined(__CUDA_ARCH__)
   return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
 #else
+  SS_UNROLL
   for (int i = 0; i < 4; ++i) c += static_cast<std::int8_t>(a >> (8 * i)) * static_cast<std::int8_t>(b >> (8 * i));
   return c;
 #endif
@@ -23,12 +24,14 @@ SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
 template <int kValues>
 SS_DEVICE void load_activations(const float* x, int col, int n_cols, bool aligned, float* values) {
   if (aligned && col + kValues <= n_cols) {
+    SS_UNROLL
     for (int i = 0; i < kValues; i += 4) {
       const Chunk chunk = load_chunk(x + col + i);
       for (int j = 0; j < 4; ++j) values[i + j] = bits_as<float>(chunk.word[j]);
     }
     return;
   }
+  SS_UNROLL
   for (int i = 0; i < kValues; ++i) values[i] = col + i < n_cols ? x[col + i] : 0.0F;
 }
 
@@ -44,10 +47,12 @@ SS_DEVICE void accumulate_dot(const WeightView& weight, std::int64_t row, const 
     unpack<kEncoding>(load_chunk(begin + std::int64_t{chunk} * 16), w);
     float scale = 1.0F;
     if constexpr (kEncoding == WeightEncoding::kInt4Group32) scale = group_scale(weight, row, chunk);
+    SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       float values[kValues];
       load_activations<kValues>(x[m], chunk * kValues, weight.n_cols, aligned, values);
       float sum = 0.0F;
+      SS_UNROLL
       for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
       sums[m] += scale * sum;
     }
@@ -61,8 +66,10 @@ SS_DEVICE void accumulate_int8_dot(const WeightView& weight, std::int64_t row, c
   const std::byte* const begin = weight.values + row * weight.row_bytes;
   for (int chunk = lane(); chunk * 16 < weight.n_cols; chunk += kWarpSize) {
     const Chunk w = load_chunk(begin + std::int64_t{chunk} * 16);
+    SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       const Chunk values = load_chunk(x[m] + chunk * 16);
+      SS_UNROLL
       for (int i = 0; i < 4; ++i) sums[m] = dot4(w.word[i], values.word[i], sums[m]);
     }
   }
@@ -72,9 +79,11 @@ SS_DEVICE void accumulate_int8_dot(const WeightView& weight, std::int64_t row, c
 template <WeightEncoding kEncoding, int kRows>
 SS_DEVICE void dot_rows(const WeightView& weight, std::int64_t row, const float* const (&x)[kRows],
                         float (&sums)[kRows]) {
+  SS_UNROLL
   for (int m = 0; m < kRows; ++m) sums[m] = 0.0F;
   accumulate_dot<kEncoding, kRows>(weight, row, x, sums);
   const float scale = kEncoding == WeightEncoding::kInt8PerRow ? weight.row_scales[row] : 1.0F;
+  SS_UNROLL
   for (int m = 0; m < kRows; ++m) sums[m] = scale * sum_lanes(sums[m]);
 }
 
@@ -84,6 +93,7 @@ SS_DEVICE void dot_quantized_rows(const WeightView& weight, std::int64_t row, co
                                   const float (&x_scales)[kRows], float (&sums)[kRows]) {
   int exact[kRows] = {};
   accumulate_int8_dot<kRows>(weight, row, x, exact);
+  SS_UNROLL
   for (int m = 0; m < kRows; ++m) {
     sums[m] = static_cast<float>(sum_lanes(exact[m])) * (x_scales[m] * weight.row_scales[row]);
   }

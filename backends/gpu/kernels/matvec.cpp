@@ -17,7 +17,7 @@ constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
 constexpr int kOutputs = 2;  ///< of a warp
 
-/// kRows of x at a time; rows past the last are computed from it again and not stored.
+/// kRows of x at a time. Rows of x, and of the weight, past the last are computed from it again and not stored.
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
 SS_KERNEL(kMaxThreads)
 matvec_kernel(MatmulArguments a) {
@@ -26,31 +26,38 @@ matvec_kernel(MatmulArguments a) {
   const int first_output = (block_x() * n_warps() + warp()) * kOutputs;
   if (first_row >= n_rows || first_output >= a.weight.n_rows) return;
   float sums[kOutputs][kRows] = {};
-  const int n_outputs = a.weight.n_rows - first_output < kOutputs ? 1 : kOutputs;
+  const auto weight_row = [&](int i) { return first_output + i < a.weight.n_rows ? first_output + i : first_output; };
   if constexpr (kQuantized) {
     const std::int8_t* x[kRows];
     float x_scales[kRows];
+    SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
       x[m] = a.quantized_x + std::int64_t{row} * a.weight.padded_cols;
       x_scales[m] = a.x_scales[row];
     }
-    for (int i = 0; i < n_outputs; ++i) dot_quantized_rows<kRows>(a.weight, first_output + i, x, x_scales, sums[i]);
+    SS_UNROLL
+    for (int i = 0; i < kOutputs; ++i) dot_quantized_rows<kRows>(a.weight, weight_row(i), x, x_scales, sums[i]);
   } else {
     const float* x[kRows];
+    SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
       x[m] = a.x + std::int64_t{row} * a.weight.n_cols;
     }
-    for (int i = 0; i < n_outputs; ++i) dot_rows<kEncoding, kRows>(a.weight, first_output + i, x, sums[i]);
+    SS_UNROLL
+    for (int i = 0; i < kOutputs; ++i) dot_rows<kEncoding, kRows>(a.weight, weight_row(i), x, sums[i]);
   }
   if (lane() != 0) return;
-  for (int m = 0; m < kRows && first_row + m < n_rows; ++m) {
+  SS_UNROLL
+  for (int m = 0; m < kRows; ++m) {
+    if (first_row + m >= n_rows) continue;
     if (is_gated(a.epilogue)) {
       store_gated(a, first_row + m, first_output / 2, sums[0][m], sums[1][m]);
-    } else {
-      for (int i = 0; i < n_outputs; ++i) store_product(a, first_row + m, first_output + i, sums[i][m]);
+      continue;
     }
+    store_product(a, first_row + m, first_output, sums[0][m]);
+    if (first_output + 1 < a.weight.n_rows) store_product(a, first_row + m, first_output + 1, sums[1][m]);
   }
 }
 

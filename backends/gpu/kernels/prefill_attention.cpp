@@ -153,11 +153,14 @@ prefill_attention_kernel(AttentionArguments a) {
     Accumulator scores[kPiece / kTile] = {};
     for (int d = 0; d < kHeadDim; d += kTile) {
       const Fragment q = load_a(shared.queries + warp() * kTile * Block::kStride + d, Block::kStride);
+      SS_UNROLL
       for (int j = 0; j < kPiece / kTile; ++j) {
         multiply(scores[j], q, load_b(shared.keys + j * kTile * Block::kStride + d, Block::kStride));
       }
     }
+    SS_UNROLL
     for (int j = 0; j < kPiece / kTile; ++j) {
+      SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) {
         own.scores[accumulator_row(v) * kScoreStride + j * kTile + accumulator_col(v)] = scores[j].value[v];
       }
@@ -165,7 +168,9 @@ prefill_attention_kernel(AttentionArguments a) {
     sync_warp();
     update_softmax(a, own, first, position, is_row, running);
     sync_warp();
+    SS_UNROLL
     for (int j = 0; j < kDimTiles; ++j) {
+      SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) sums[j].value[v] *= own.rescale[accumulator_row(v)];
     }
     wait_for_copies<0>();
@@ -173,6 +178,7 @@ prefill_attention_kernel(AttentionArguments a) {
     if (first + kPiece < end) stage(a.kv.keys, first + kPiece, shared.keys);
     for (int k = 0; k < kPiece; k += kTile) {
       const Fragment weights = load_a(own.weights + k, kWeightStride);
+      SS_UNROLL
       for (int j = 0; j < kDimTiles; ++j) {
         multiply(sums[j], weights, load_b_transposed(shared.values + k * Block::kStride + j * kTile, Block::kStride));
       }
@@ -181,7 +187,9 @@ prefill_attention_kernel(AttentionArguments a) {
   }
   if (lane() % RunningSoftmax::kLanes == 0) own.rescale[lane() / RunningSoftmax::kLanes] = running.sum;
   sync_warp();
+  SS_UNROLL
   for (int j = 0; j < kDimTiles; ++j) {
+    SS_UNROLL
     for (int v = 0; v < kAccumulators; ++v) {
       const int out_row = warp() * kTile + accumulator_row(v);
       const int dim = j * kTile + accumulator_col(v);

@@ -52,6 +52,7 @@ SS_DEVICE void stage_x(const MatmulArguments& a, int n_rows, int first_row, int 
     if (row < n_rows) {
       if constexpr (kQuantized) {
         const std::int8_t* const x = a.quantized_x + std::int64_t{row} * a.weight.padded_cols + at;
+        SS_UNROLL
         for (int i = 0; i < kUnit; ++i) values[i] = static_cast<float>(x[i]);
       } else {
         const float* const x = a.x + std::int64_t{row} * a.weight.n_cols;
@@ -89,6 +90,7 @@ SS_DEVICE void stage_weight(const WeightView& weight, int first_row, int col, Bf
       } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
         unpack_int4(*reinterpret_cast<const std::uint32_t*>(begin + at / 2), values);
         const float scale = group_scale(weight, row, at / static_cast<int>(kInt4GroupSize));
+        SS_UNROLL
         for (int i = 0; i < kUnit; ++i) values[i] *= scale;
       }
     }
@@ -100,21 +102,28 @@ SS_DEVICE void stage_weight(const WeightView& weight, int first_row, int col, Bf
 SS_DEVICE void multiply_step(const Bf16* x, const Bf16* weight, Accumulator (&sums)[kWarpTiles][kWarpTiles]) {
   const int first_row = warp() / 2 * kWarpBlock;
   const int first_col = warp() % 2 * kWarpBlock;
+  SS_UNROLL
   for (int k = 0; k < kStep; k += kTile) {
     Fragment b[kWarpTiles];
+    SS_UNROLL
     for (int j = 0; j < kWarpTiles; ++j) b[j] = load_b(weight + (first_col + j * kTile) * kStride + k, kStride);
+    SS_UNROLL
     for (int i = 0; i < kWarpTiles; ++i) {
       const Fragment fragment = load_a(x + (first_row + i * kTile) * kStride + k, kStride);
+      SS_UNROLL
       for (int j = 0; j < kWarpTiles; ++j) multiply(sums[i][j], fragment, b[j]);
     }
   }
 }
 
 SS_DEVICE void spread_sums(const Accumulator (&sums)[kWarpTiles][kWarpTiles], float* shared) {
+  SS_UNROLL
   for (int i = 0; i < kWarpTiles; ++i) {
+    SS_UNROLL
     for (int j = 0; j < kWarpTiles; ++j) {
       const int first_row = warp() / 2 * kWarpBlock + i * kTile;
       const int first_col = warp() % 2 * kWarpBlock + j * kTile;
+      SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) {
         shared[(first_row + accumulator_row(v)) * kSumStride + first_col + accumulator_col(v)] = sums[i][j].value[v];
       }

@@ -16,15 +16,18 @@ inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           
 
 /// The four values in one word of int8, or the eight of int4, without their scale.
 SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
+  SS_UNROLL
   for (int i = 0; i < 4; ++i) values[i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i)));
 }
 SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
+  SS_UNROLL
   for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int>(word >> (4 * i) & 15U) - 8);
 }
 
 /// The values of one chunk, without their scale.
 template <WeightEncoding kEncoding>
 SS_DEVICE void unpack(const Chunk& chunk, float* values) {
+  SS_UNROLL
   for (int w = 0; w < 4; ++w) {
     const std::uint32_t word = chunk.word[w];
     if constexpr (kEncoding == WeightEncoding::kF32) {

@@ -115,8 +115,10 @@ struct alignas(kRun * 2) InputRun {
 /// A[m, k] = tile[m * stride + k]; rows begin at multiples of 8 bytes.
 SS_DEVICE Fragment load_a(const Bf16* tile, int stride) {
   Fragment a;
+  SS_UNROLL
   for (int i = 0; i < kInputs; i += kRun) {
     const InputRun run = *reinterpret_cast<const InputRun*>(tile + a_row(i) * stride + a_k(i));
+    SS_UNROLL
     for (int j = 0; j < kRun; ++j) a.value[i + j] = run.value[j];
   }
   return a;
@@ -125,8 +127,10 @@ SS_DEVICE Fragment load_a(const Bf16* tile, int stride) {
 /// B[k, n] = tile[n * stride + k]: rows of a weight as they are stored.
 SS_DEVICE Fragment load_b(const Bf16* tile, int stride) {
   Fragment b;
+  SS_UNROLL
   for (int i = 0; i < kInputs; i += kRun) {
     const InputRun run = *reinterpret_cast<const InputRun*>(tile + b_col(i) * stride + b_k(i));
+    SS_UNROLL
     for (int j = 0; j < kRun; ++j) b.value[i + j] = run.value[j];
   }
   return b;
@@ -135,6 +139,7 @@ SS_DEVICE Fragment load_b(const Bf16* tile, int stride) {
 /// B[k, n] = tile[k * stride + n]: cached values, a token a row.
 SS_DEVICE Fragment load_b_transposed(const Bf16* tile, int stride) {
   Fragment b;
+  SS_UNROLL
   for (int i = 0; i < kInputs; ++i) b.value[i] = tile[b_k(i) * stride + b_col(i)];
   return b;
 }
@@ -148,6 +153,7 @@ SS_DEVICE void multiply(Accumulator& c, const Fragment& a, const Fragment& b) {
   std::uint32_t rb[4];
   memcpy(ra, &a, sizeof(ra));
   memcpy(rb, &b, sizeof(rb));
+  SS_UNROLL
   for (int half = 0; half < 2; ++half) {
     float* const d = c.value + half * 4;
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

@@ -45,12 +45,15 @@
 #include "gpu/shim/thread.h"
 #endif
 
+// SS_UNROLL stands before loops over what has to stay in registers.
 #if defined(SS_GPU_SHIM)
 #define SS_KERNEL(threads) void
 #define SS_DEVICE inline
+#define SS_UNROLL
 #else
-#define SS_KERNEL(threads) __global__ __launch_bounds__(threads) void
+#define SS_KERNEL(threads) __global__ __launch_bounds__(threads, 1) void
 #define SS_DEVICE __device__ inline
+#define SS_UNROLL _Pragma("unroll")
 #endif
 
 namespace secondsource::gpu {
