@@ -9,9 +9,11 @@
 #include "gate_output.h"
 #include "history/trend.h"
 #include "report/csv.h"
+#include "report/detail_tables.h"
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/portability.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -22,20 +24,32 @@ struct ReportOptions {
   std::string gate;
   std::string history;
   std::string branch = "main";
+  std::vector<std::string> conformance;
   std::string format = "table";
   std::string out;
+  bool portability = false;
 };
 
-std::string render_table(const std::vector<SummarizedRun>& runs) {
+std::string render_table(const PortabilityMatrix& matrix) {
+  std::string text = render_terminal(portability_table(matrix)) + "\n";
+  for (const std::string& note : matrix.notes) text += note + "\n";
+  return text;
+}
+
+std::string render_table(const std::vector<SummarizedRun>& runs, const PortabilityMatrix& matrix) {
   std::string text;
   for (const SummarizedRun& run : runs) {
     for (const std::string& line : run_header(run)) text += line + "\n";
   }
   text += "\n" + render_terminal(results_table(runs));
-  const TextTable golden = golden_table(runs);
-  if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
+  for (const TextTable& table : {bound_table(runs), load_table(runs), golden_table(runs)}) {
+    if (!table.rows.empty()) text += "\n" + render_terminal(table);
+  }
+  if (!matrix.rows.empty()) text += "\n" + render_table(matrix);
   const auto notes = result_notes(runs);
-  if (!notes.empty()) text += "\n";
+  const auto bounds = bound_lines(runs);
+  if (!notes.empty() || !bounds.empty()) text += "\n";
+  for (const std::string& line : bounds) text += line + "\n";
   for (const std::string& note : notes) text += note + "\n";
   return text;
 }
@@ -68,14 +82,28 @@ Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs
 
 std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& extras, const std::string& format) {
   const GateReport* gate = extras.gate;
-  if (format == "markdown") return write_markdown(runs, gate);
+  if (format == "markdown") return write_markdown(runs, gate, {}, extras.portability);
   if (format == "html") return write_html(runs, extras);
   if (format == "csv") return write_csv(runs);
   if (format == "junit") return write_junit(runs, gate);
   if (format == "json") return render_json(runs);
   std::string text;
   if (gate != nullptr) text = render_gate({.report = *gate, .header = {}}, "table") + (runs.empty() ? "" : "\n");
-  return runs.empty() ? text : text + render_table(runs);
+  return runs.empty() ? text : text + render_table(runs, *extras.portability);
+}
+
+/// The matrix alone.
+Result<std::string> render_portability(const PortabilityMatrix& matrix, const std::string& format) {
+  if (matrix.rows.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 "report: expected a run with traced operations (run --trace FILE) for --portability, found none"};
+  }
+  if (format == "markdown") return write_markdown(matrix);
+  if (format == "html") return write_html(matrix);
+  if (format == "json") return to_json(matrix);
+  if (format == "table") return render_table(matrix);
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("report: expected --portability as table, markdown, html or json, found {}", format)};
 }
 
 Result<ExitStatus> run_report(const ReportOptions& options) {
@@ -95,7 +123,19 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
     SS_TRY(gate, gate_report_from_json(json, options.gate));
   }
   SS_TRY(const std::vector<Chart> charts, history_charts(runs, options));
-  const std::string text = render(runs, {.gate = gate ? &*gate : nullptr, .history = charts}, options.format);
+  std::vector<ConformanceRecord> conformance;
+  for (const std::string& path : options.conformance) {
+    SS_TRY(const std::string json, read_file(path));
+    SS_TRY(ConformanceRecord record, conformance_record_from_json(json, path));
+    conformance.push_back(std::move(record));
+  }
+  const PortabilityMatrix matrix = portability_matrix(runs, conformance);
+  std::string text;
+  if (options.portability) {
+    SS_TRY(text, render_portability(matrix, options.format));
+  } else {
+    text = render(runs, {.gate = gate ? &*gate : nullptr, .history = charts, .portability = &matrix}, options.format);
+  }
   if (options.out.empty()) {
     SS_TRY_VOID(print(text));
   } else {
@@ -117,6 +157,10 @@ void add_report_command(CLI::App& app, CommandAction& action) {
   command->add_option("--format", options->format, "table, markdown, html, csv, json or junit")
       ->check(CLI::IsMember({"table", "markdown", "html", "csv", "json", "junit"}))
       ->capture_default_str();
+  command->add_flag("--portability", options->portability,
+                    "Only how well each operation runs on each backend, of runs that were traced (run --trace)");
+  command->add_option("--conformance", options->conformance,
+                      "What `conformance --json FILE` found about a backend; once for each");
   command->add_option("--out", options->out, "File to write instead of stdout");
   command->footer(
       "A page needs no network and no script, and prints on A4.\n"

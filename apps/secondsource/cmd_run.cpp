@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "backend/module.h"
@@ -14,6 +16,8 @@
 #include "gate/compare.h"
 #include "gate_status.h"
 #include "measure/fingerprint.h"
+#include "measure/machine_limits.h"
+#include "report/slo.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
@@ -38,6 +42,9 @@ struct RunOptions {
   std::string price, price_per, price_book;
   int threads = 0;
   std::string cpus, memory_max, max_time, step_deadline, cell_deadline, cell_budget;
+  std::optional<double> noise_limit_percent;
+  std::string slo, batching, trace;
+  int shared_prefix = 0;
   bool dry_run = false;
   bool json = false;
   bool strict = false;
@@ -50,6 +57,19 @@ constexpr const char* kDefaultPlan = "secondsource.yaml";
 // Plain loops with f64 sums: what others are held against where a bundle has no expected outputs.
 constexpr const char* kOracle = "reference";
 
+// For runners that are shared, where every job should have it.
+constexpr const char* kNoiseLimitVariable = "SECONDSOURCE_NOISE_LIMIT";
+
+/// A share, from percent.
+Result<double> parse_noise_limit(std::string_view text) {
+  double percent = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), percent);
+  const bool whole = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  if (whole && percent >= 0 && percent <= 100) return percent / 100;
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected percent from 0 to 100, found \"{}\"", kNoiseLimitVariable, text)};
+}
+
 template <typename T>
 void override_with(const std::vector<T>& flags, std::vector<T>& target) {
   if (!flags.empty()) target = flags;
@@ -59,6 +79,12 @@ Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings)
   if (options.threads > 0) settings.threads = options.threads;
   if (options.strict) settings.strict = true;
   if (options.no_golden) settings.golden = false;
+  if (options.noise_limit_percent) {
+    settings.noise_limit = *options.noise_limit_percent / 100;
+  } else if (const char* percent = std::getenv(kNoiseLimitVariable)) {
+    SS_TRY(settings.noise_limit, parse_noise_limit(percent));
+  }
+  if (!options.trace.empty()) settings.trace_file = std::filesystem::absolute(options.trace).string();
   if (!options.cpus.empty()) {
     SS_TRY(settings.cpus, parse_cpu_list(options.cpus));
   }
@@ -84,6 +110,11 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   override_with(options.variants, request.variants);
   override_with(options.scenarios, request.scenarios);
   if (!options.suite.empty()) request.suite = options.suite;
+  if (!options.batching.empty()) request.batching = options.batching;
+  if (options.shared_prefix > 0) request.n_shared_prefix = options.shared_prefix;
+  if (!options.slo.empty()) {
+    SS_TRY(request.slo, parse_slo(options.slo));
+  }
   if (options.repetitions > 0) request.repetitions = options.repetitions;
   if (options.seed) request.seed = *options.seed;
   for (const std::string& text : options.faults) {
@@ -176,20 +207,10 @@ std::vector<ExitStatus> statuses_of(const RunHealth& health) {
   return statuses;
 }
 
-/// What measuring itself costs, from the record.
-std::string overhead_text(const RunRecord& record) {
-  const auto per_request = fact(record.host, "harness_ns_per_request");
-  const auto per_token = fact(record.host, "harness_ns_per_token");
-  if (!per_request || !per_token) return "";
-  return fmt::format("harness: {} ns a request and {} ns a token of its own (over the null system)\n", *per_request,
-                     *per_token);
-}
-
 std::string text_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
                     const std::filesystem::path& folder) {
   std::string text;
   for (const std::string& line : run_header(run)) text += line + "\n";
-  text += overhead_text(run.record);
   text += "\n" + render_terminal(results_table({&run, 1}));
   const TextTable golden = golden_table({&run, 1});
   if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
@@ -275,12 +296,16 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   } else {
     const ProgramIdentity identity{kVersionText, kCommitText, "g++ or compatible " __VERSION__, kBuildTypeText,
                                    context.arguments};
-    SS_TRY(const RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
+    SS_TRY(RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
+    SS_TRY(run_plan.record.limits,
+           measure_run_limits(plan.request.settings.threads, plan.request.settings.cpus, HostFiles()));
     SS_TRY(directory, begin_run(run_plan, plan.out));
   }
-  const Result<void> done = execute_run(*directory, {context.program, "engine"}, context.progress, context.interrupt);
+  SessionOptions session{.program = context.program};
+  for (const Module& module : modules) session.modules.push_back(module.path);
+  const Result<void> done = execute_run(*directory, session, context.progress, context.interrupt);
   if (!done) {
     context.progress.note(resume_hint(directory->folder()));
     return done.error();
@@ -298,6 +323,10 @@ void add_limit_flags(CLI::App& command, RunOptions& options) {
   command.add_option("--cell-budget", options.cell_budget, "Single-stream ends a cell past this (default 10s)");
   command.add_option("--step-deadline", options.step_deadline, "A worker that does not move for so long hangs (120s)");
   command.add_option("--cell-deadline", options.cell_deadline, "One repetition that takes so long hangs (30min)");
+  command
+      .add_option("--noise-limit", options.noise_limit_percent,
+                  "A repetition that waited more of its time for CPUs than this is INVALID (default 90 percent)")
+      ->check(CLI::Range(0.0, 100.0));
   command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
   command.add_flag("--no-golden", options.no_golden,
                    "Take times without judging tokens first: such cells are unverified");
@@ -331,12 +360,23 @@ void add_run_command(CLI::App& app, CommandAction& action) {
       ->delimiter(',');
   command
       ->add_option("--scenario", options->scenarios,
-                   "single-stream, offline, offline:BATCH, server:RATE; @PROMPT/OUTPUT behind it sets the lengths")
+                   "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE; modifiers behind "
+                   "it (+gamma=0.25, +constant, +static, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
+  command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
+  command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")
+      ->check(CLI::IsMember({"continuous", "static", "dynamic"}));
+  command
+      ->add_option("--shared-prefix", options->shared_prefix,
+                   "Prompt tokens that all requests share (default: none, every prompt is its own)")
+      ->check(CLI::Range(1, 1 << 20));
   command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")->check(CLI::Range(1, 10'000));
   command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
   command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
+  command->add_option("--trace", options->trace,
+                      "Also take one pass of each cell with a clock around every operation, and write it to this file "
+                      "(JSON for ui.perfetto.dev)");
   command->add_option("--config", options->config, "Plan file (default: secondsource.yaml, when no bundle is given)");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=slow:50 or cpu=crash:3; kept in the record");
   add_limit_flags(*command, *options);

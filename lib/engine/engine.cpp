@@ -331,6 +331,10 @@ OpWork Engine::work_of(const StepCounts& counts) const {
   return secondsource::work_of(steps_->graph_of({}), weights_, kv_spec_.dtype, counts);
 }
 
+OpWork Engine::work_of(const Op& op, const StepGraph& graph, const StepCounts& counts) const {
+  return secondsource::work_of(op, graph, weights_, kv_spec_.dtype, counts);
+}
+
 Result<std::vector<float>> Engine::read_value(ValueId id) const {
   if (last_step_ == nullptr) return Error{ErrorCode::kInvalidInput, "engine: no step has run yet"};
   return last_step_->read_value(id);

@@ -115,6 +115,8 @@ class Engine {
   [[nodiscard]] StepGraph graph() const { return steps_->graph_of(last_key_); }
   /// What steps of these counts have to do at least.
   [[nodiscard]] OpWork work_of(const StepCounts& counts) const;
+  /// The same of one operation of graph().
+  [[nodiscard]] OpWork work_of(const Op& op, const StepGraph& graph, const StepCounts& counts) const;
   /// An observed value after the last step; needs EngineOptions::observe_all. For bisection.
   Result<std::vector<float>> read_value(ValueId id) const;
 

@@ -39,6 +39,7 @@ struct Request {
   bool hold = false;
   /// Shares the cache of this request's tokens as far as its prompt and generated ids begin alike.
   std::optional<RequestId> fork_of{};
+  std::int64_t max_forked_tokens = INT64_MAX;  ///< and no further than this
 };
 
 enum class FinishReason : std::uint8_t {

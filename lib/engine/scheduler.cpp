@@ -16,11 +16,16 @@ std::int64_t common_prefix(std::span<const std::int32_t> a, std::span<const std:
   return std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(n), b.begin()).first - a.begin();
 }
 
-/// How many of the parent's cached tokens `child` may use: all that are alike, but at least one token has to go through
-/// the model for logits, and prompt rows that are scored have to be computed.
+/// How many of these tokens `child` may share: all that are alike, but at least one token has to go through the model
+/// for logits.
+std::int64_t shareable_of(const Sequence& child, std::span<const std::int32_t> tokens) {
+  return std::min({common_prefix(child.tokens, tokens), child.n_tokens() - 1, child.request.max_forked_tokens});
+}
+
+/// How many of the parent's cached tokens `child` may use; prompt rows that are scored have to be computed.
 std::int64_t shareable_tokens(const Sequence& child, const Sequence& parent) {
   const std::span<const std::int32_t> cached(parent.tokens.data(), static_cast<std::size_t>(parent.n_cached));
-  std::int64_t n_shared = std::min(common_prefix(child.tokens, cached), child.n_tokens() - 1);
+  std::int64_t n_shared = shareable_of(child, cached);
   if (child.request.score_prompt) n_shared = std::min(n_shared, child.n_scored);
   return n_shared;
 }
@@ -145,7 +150,7 @@ bool Scheduler::admit_head(StepPlan& plan) {
   const Sequence* parent = parent_of(head);
   // The part of the parent's prompt that both have comes into the cache by itself: it is ahead in the queue.
   if (parent != nullptr && !parent->request.prompt_ids.empty() && !head.request.score_prompt &&
-      parent->n_cached < std::min(common_prefix(head.tokens, parent->request.prompt_ids), head.n_tokens() - 1)) {
+      parent->n_cached < shareable_of(head, parent->request.prompt_ids)) {
     return false;
   }
   if (!take_pages(head, parent, plan)) {

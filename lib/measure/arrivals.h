@@ -1,21 +1,27 @@
 #pragma once
 // When the requests of an open loop arrive: decided before the first one is sent, from a seed alone, so that a slow
-// system cannot slow its own load down (no coordinated omission).
+// system cannot slow its own load down (no coordinated omission). Recorded arrivals: arrival_trace.h.
 
 #include <cstdint>
 #include <vector>
 
+#include "report/records.h"
+
 namespace secondsource {
 
-/// Arrivals of a Poisson process.
-struct PoissonArrivals {
-  double rate_per_s = 1.0;  ///< > 0
+struct ArrivalPlan {
+  ArrivalKind kind = ArrivalKind::kPoisson;  ///< not kTrace
+  double rate_per_s = 1.0;                   ///< > 0, on average
+  double burstiness = 1.0;                   ///< kGamma: the shape, > 0
   std::int32_t n_requests = 0;
   std::uint64_t seed = 0;
 };
 
-/// Offsets from the start, ascending: gap i is -ln(1 - u_i) / rate, u_i = random_unit(seed, i). The first request
-/// arrives after the first gap.
-[[nodiscard]] std::vector<std::int64_t> arrival_offsets_ns(const PoissonArrivals& arrivals);
+/// Offsets from the start, ascending; the first request arrives after the first gap. Gap i depends on the seed and i:
+///   kPoisson   -ln(1 - u) / rate: exponential, coefficient of variation 1
+///   kGamma     Gamma(shape, 1 / (rate * shape)): mean 1 / rate, coefficient of variation 1 / sqrt(shape); what vLLM's
+///              --burstiness does
+///   kConstant  1 / rate
+[[nodiscard]] std::vector<std::int64_t> arrival_offsets_ns(const ArrivalPlan& plan);
 
 }  // namespace secondsource

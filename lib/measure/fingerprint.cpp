@@ -1,8 +1,8 @@
 #include "measure/fingerprint.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gnu/libc-version.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +10,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+
+#include "measure/cgroup.h"
+#include "measure/host_state.h"
 
 namespace secondsource {
 namespace {
@@ -119,45 +122,9 @@ HostFact virtualization(const Result<std::string>& cpuinfo, const HostFiles& fil
   return known("virtualization", flags.find("hypervisor") != std::string_view::npos ? "a hypervisor" : "none seen");
 }
 
-/// The folder of this process in the cgroup tree of a controller ("" is version 2), from /proc/self/cgroup.
-std::string cgroup_path(const HostFiles& files, std::string_view controller) {
-  const Result<std::string> text = files.read("proc/self/cgroup");
-  if (!text) return "/";
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    const auto end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (first != std::string_view::npos && second != std::string_view::npos &&
-        line.substr(first + 1, second - first - 1) == controller) {
-      return std::string(line.substr(second + 1));
-    }
-    if (end == std::string_view::npos) break;
-    rest.remove_prefix(end + 1);
-  }
-  return "/";
-}
-
-Result<std::string> cgroup_file(const HostFiles& files, std::string_view controller, const char* v1_file,
-                                const char* v2_file) {
-  // The process may see its own folder, or, in a container, only the root of what is mounted.
-  const std::string v2_path = cgroup_path(files, "");
-  for (const std::string& folder : {v2_path, std::string("/")}) {
-    if (Result<std::string> text = files.read("sys/fs/cgroup" + folder + "/" + v2_file)) return text;
-  }
-  const std::string v1_path = cgroup_path(files, controller);
-  for (const std::string& folder : {v1_path, std::string("/")}) {
-    if (Result<std::string> text = files.read(fmt::format("sys/fs/cgroup/{}{}/{}", controller, folder, v1_file))) {
-      return text;
-    }
-  }
-  return Error{ErrorCode::kUnavailable, fmt::format("no cgroup file {} or {}", v2_file, v1_file)};
-}
-
 HostFact cgroup_memory_limit(const HostFiles& files) {
   const char* const name = "cgroup_memory_limit_bytes";
-  const Result<std::string> limit = cgroup_file(files, "memory", "memory.limit_in_bytes", "memory.max");
+  const Result<std::string> limit = read_cgroup_file(files, "memory", "memory.limit_in_bytes", "memory.max");
   if (!limit) return unknown(name, limit.error().message);
   // Version 1 writes "no limit" as the largest multiple of a page.
   const bool unlimited = *limit == "max" || limit->size() >= 19;
@@ -172,13 +139,13 @@ HostFact cgroup_cpu_limit(const HostFiles& files) {
   const auto parse = [](std::string_view text, std::int64_t& value) {
     return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
   };
-  const Result<std::string> quota_text = cgroup_file(files, "cpu", "cpu.cfs_quota_us", "cpu.max");
+  const Result<std::string> quota_text = read_cgroup_file(files, "cpu", "cpu.cfs_quota_us", "cpu.max");
   if (!quota_text) return unknown(name, quota_text.error().message);
   if (quota_text->starts_with("max") || quota_text->starts_with("-1")) return known(name, "none");
   const auto space = quota_text->find(' ');
   std::string period_text = space == std::string::npos ? "" : quota_text->substr(space + 1);
   if (period_text.empty()) {
-    const Result<std::string> file = cgroup_file(files, "cpu", "cpu.cfs_period_us", "cpu.cfs_period_us");
+    const Result<std::string> file = read_cgroup_file(files, "cpu", "cpu.cfs_period_us", "cpu.cfs_period_us");
     if (!file) return unknown(name, file.error().message);
     period_text = *file;
   }
@@ -189,14 +156,9 @@ HostFact cgroup_cpu_limit(const HostFiles& files) {
 }
 
 HostFact affinity() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return unknown("affinity_cpus", "sched_getaffinity failed");
-  std::string text;
-  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) text += (text.empty() ? "" : ",") + std::to_string(cpu);
-  }
-  return known("affinity_cpus", text);
+  const std::vector<std::int32_t> cpus = usable_cpus();
+  if (cpus.empty()) return unknown("affinity_cpus", "sched_getaffinity failed");
+  return known("affinity_cpus", fmt::format("{}", fmt::join(cpus, ",")));
 }
 
 HostFact operating_system(const HostFiles& files) {
@@ -253,13 +215,6 @@ std::vector<HostFact> host_fingerprint(const HostFiles& files) {
   facts.push_back(known("compiler", "g++ or compatible " __VERSION__));
   facts.push_back(first_word_of(files, "uptime_s", "proc/uptime"));
   return facts;
-}
-
-std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name) {
-  for (const HostFact& candidate : facts) {
-    if (candidate.name == name) return candidate.value;
-  }
-  return std::nullopt;
 }
 
 }  // namespace secondsource

@@ -14,7 +14,4 @@ namespace secondsource {
 /// cgroup_memory_limit_bytes, affinity_cpus, os, libc, libraries, compiler, uptime_s.
 [[nodiscard]] std::vector<HostFact> host_fingerprint(const HostFiles& files);
 
-/// The value of a fact; nullopt when it is absent or was not readable.
-[[nodiscard]] std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name);
-
 }  // namespace secondsource

@@ -1,7 +1,8 @@
 #include "measure/host_telemetry.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "core/clock.h"
@@ -22,12 +23,18 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
   return value;
 }
 
+std::vector<CpuTicks> cpu_ticks_or_none(const HostFiles& files) {
+  auto ticks = read_cpu_ticks(files);
+  return ticks ? *std::move(ticks) : std::vector<CpuTicks>();
+}
+
 }  // namespace
 
-HostTelemetry::HostTelemetry(HostFiles files) : files_(std::move(files)) {
+HostTelemetry::HostTelemetry(HostFiles files, std::vector<std::int32_t> cpus)
+    : files_(std::move(files)), cpus_(std::move(cpus)) {
   last_ns_ = now_ns();
   last_usage_ = read_host_usage(files_);
-  last_ticks_ = read_cpu_ticks();
+  last_ticks_ = cpu_ticks_or_none(files_);
   (void)power(0.0);
 }
 
@@ -35,26 +42,32 @@ std::vector<TelemetryReading> HostTelemetry::read() {
   const std::int64_t now = now_ns();
   const double elapsed_s = std::max(1e-9, 1e-9 * static_cast<double>(now - last_ns_));
   const HostUsage usage = read_host_usage(files_);
-  const std::vector<CpuTicks> ticks = read_cpu_ticks();
+  const std::vector<CpuTicks> ticks = cpu_ticks_or_none(files_);
   std::vector<TelemetryReading> readings;
   const auto add = [&](const char* name, std::optional<double> value, const char* why) {
     readings.push_back(value ? TelemetryReading{name, value, ""} : absent(name, why));
   };
 
-  std::optional<double> mean;
+  const auto share_between = [](const CpuTicks& before, const CpuTicks& after) -> std::optional<double> {
+    const std::int64_t total = after.total - before.total;
+    if (total <= 0) return std::nullopt;
+    return static_cast<double>(after.busy - before.busy) / static_cast<double>(total);
+  };
+  const auto share_of = [&](std::size_t cpu) -> std::optional<double> {
+    if (cpu >= std::min(ticks.size(), last_ticks_.size())) return std::nullopt;
+    return share_between(last_ticks_[cpu], ticks[cpu]);
+  };
   std::optional<double> busiest;
-  CpuTicks sum;
-  for (std::size_t cpu = 0; cpu < std::min(ticks.size(), last_ticks_.size()); ++cpu) {
-    const std::int64_t total = ticks[cpu].total - last_ticks_[cpu].total;
-    const std::int64_t busy = ticks[cpu].busy - last_ticks_[cpu].busy;
-    sum.total += total;
-    sum.busy += busy;
-    if (total <= 0) continue;
-    busiest = std::max(busiest.value_or(0.0), static_cast<double>(busy) / static_cast<double>(total));
+  for (std::size_t cpu = 0; cpu < ticks.size(); ++cpu) {
+    if (const auto share = share_of(cpu)) busiest = std::max(busiest.value_or(0.0), *share);
   }
-  if (sum.total > 0) mean = static_cast<double>(sum.busy) / static_cast<double>(sum.total);
+  const std::optional<double> mean = share_between(sum_of(last_ticks_, {}), sum_of(ticks, {}));
   add("host_cpu_utilisation", mean, "/proc/stat did not advance");
   add("host_cpu_utilisation_max", busiest, "/proc/stat did not advance");
+  for (const std::int32_t cpu : cpus_) {
+    add(fmt::format("cpu{}_utilisation", cpu).c_str(), share_of(static_cast<std::size_t>(cpu)),
+        "/proc/stat did not advance");
+  }
   add("host_other_cpu_share", others_cpu_share(last_usage_, usage), "the interval is too short for /proc/stat");
   add("process_cpu_utilisation", (usage.process_cpu_s - last_usage_.process_cpu_s) / elapsed_s, "");
   const Result<std::int64_t> rss = rss_bytes(files_);
@@ -69,7 +82,7 @@ std::vector<TelemetryReading> HostTelemetry::read() {
       per_second(usage.voluntary_switches + usage.involuntary_switches,
                  last_usage_.voluntary_switches + last_usage_.involuntary_switches),
       "");
-  readings.push_back(frequency());
+  add_frequency(readings);
   readings.push_back(power(elapsed_s));
   last_ns_ = now;
   last_usage_ = usage;
@@ -77,33 +90,9 @@ std::vector<TelemetryReading> HostTelemetry::read() {
   return readings;
 }
 
-std::vector<HostTelemetry::CpuTicks> HostTelemetry::read_cpu_ticks() const {
-  std::vector<CpuTicks> all;
-  const Result<std::string> text = files_.read("proc/stat");
-  if (!text) return all;
-  std::string_view rest = *text;
-  while (rest.starts_with("cpu")) {
-    const auto end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.size() < 4 || line[3] == ' ') continue;  // the sum over all CPUs
-    const char* at = line.data() + std::min(line.find(' '), line.size());
-    std::array<std::int64_t, 8> ticks{};
-    for (std::int64_t& value : ticks) {
-      while (at < line.data() + line.size() && *at == ' ') ++at;
-      at = std::from_chars(at, line.data() + line.size(), value).ptr;
-    }
-    CpuTicks cpu;
-    for (const std::int64_t value : ticks) cpu.total += value;
-    cpu.busy = cpu.total - ticks[3] - ticks[4];
-    all.push_back(cpu);
-  }
-  return all;
-}
-
-TelemetryReading HostTelemetry::frequency() const {
-  const char* const name = "host_frequency_hz";
+void HostTelemetry::add_frequency(std::vector<TelemetryReading>& readings) const {
   double sum_hz = 0;
+  double max_hz = 0;
   int count = 0;
   std::string why = "no CPU in /sys";
   for (std::size_t cpu = 0; cpu < last_ticks_.size(); ++cpu) {
@@ -115,11 +104,14 @@ TelemetryReading HostTelemetry::frequency() const {
     }
     if (const auto khz = to_integer(*text)) {
       sum_hz += 1e3 * static_cast<double>(*khz);
+      max_hz = std::max(max_hz, 1e3 * static_cast<double>(*khz));
       ++count;
     }
   }
-  if (count == 0) return absent(name, why);
-  return {name, sum_hz / count, ""};
+  for (const auto& [name, value] :
+       {std::pair("host_frequency_hz", sum_hz / std::max(count, 1)), std::pair("host_frequency_hz_max", max_hz)}) {
+    readings.push_back(count > 0 ? TelemetryReading{name, value, ""} : absent(name, why));
+  }
 }
 
 TelemetryReading HostTelemetry::power(double elapsed_s) {

@@ -7,29 +7,29 @@
 #include <vector>
 
 #include "measure/host_files.h"
+#include "measure/host_state.h"
 #include "measure/host_usage.h"
+#include "measure/proc_stat.h"
 #include "measure/telemetry.h"
 
 namespace secondsource {
 
-/// host_cpu_utilisation (all CPUs, 0 to 1), host_cpu_utilisation_max (the busiest one), host_other_cpu_share,
+/// host_cpu_utilisation (all CPUs, 0 to 1), host_cpu_utilisation_max (the busiest one), cpu<N>_utilisation of each CPU
+/// that this process may use, host_other_cpu_share,
 /// process_cpu_utilisation (CPUs that this process kept busy), process_rss_bytes, process_faults_per_s,
-/// process_switches_per_s, host_frequency_hz (mean over CPUs), host_power_w (RAPL packages).
+/// process_switches_per_s, host_frequency_hz (mean over CPUs), host_frequency_hz_max (the fastest one), host_power_w
+/// (RAPL packages).
 class HostTelemetry final : public TelemetrySource {
  public:
-  explicit HostTelemetry(HostFiles files = HostFiles());
+  explicit HostTelemetry(HostFiles files = HostFiles(), std::vector<std::int32_t> cpus = usable_cpus());
   std::vector<TelemetryReading> read() override;
 
  private:
-  struct CpuTicks {
-    std::int64_t busy = 0;
-    std::int64_t total = 0;
-  };
-  std::vector<CpuTicks> read_cpu_ticks() const;
-  TelemetryReading frequency() const;
+  void add_frequency(std::vector<TelemetryReading>& readings) const;
   TelemetryReading power(double elapsed_s);
 
   HostFiles files_;
+  std::vector<std::int32_t> cpus_;
   std::int64_t last_ns_ = 0;
   HostUsage last_usage_;
   std::vector<CpuTicks> last_ticks_;

@@ -5,36 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "core/file.h"
+#include "measure/proc_stat.h"
 
 namespace secondsource {
 namespace {
 
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-}
-
-/// The numbers after "cpu" on the first line of /proc/stat: user nice system idle iowait irq softirq steal, in ticks.
-void read_host_cpu(const HostFiles& files, HostUsage& usage) {
-  const Result<std::string> text = files.read("proc/stat");
-  if (!text || !text->starts_with("cpu ")) return;
-  std::array<std::int64_t, 8> ticks{};
-  const char* at = text->data() + 4;
-  const char* const end = text->data() + text->size();
-  for (std::int64_t& value : ticks) {
-    while (at < end && *at == ' ') ++at;
-    const auto parsed = std::from_chars(at, end, value);
-    if (parsed.ec != std::errc()) return;
-    at = parsed.ptr;
-  }
-  std::int64_t total = 0;
-  for (const std::int64_t value : ticks) total += value;
-  const double per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  usage.host_total_s = static_cast<double>(total) / per_second;
-  usage.host_busy_s = static_cast<double>(total - ticks[3] - ticks[4]) / per_second;
 }
 
 Result<std::int64_t> status_bytes(const HostFiles& files, std::string_view key) {
@@ -59,7 +39,11 @@ HostUsage read_host_usage(const HostFiles& files) {
     usage.minor_faults = process.ru_minflt;
     usage.major_faults = process.ru_majflt;
   }
-  read_host_cpu(files, usage);
+  if (const auto ticks = read_cpu_ticks(files)) {
+    const CpuTicks sum = sum_of(*ticks, {});
+    usage.host_total_s = ticks_to_s(sum.total);
+    usage.host_busy_s = ticks_to_s(sum.busy);
+  }
   return usage;
 }
 

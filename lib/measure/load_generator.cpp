@@ -14,7 +14,7 @@ constexpr std::int64_t kLongestPollNs = 100'000'000;
 class Generator {
  public:
   Generator(SystemUnderTest& system, std::span<const TimedRequest> requests, const LoadShape& shape)
-      : system_(system), requests_(requests), shape_(shape) {}
+      : system_(system), requests_(requests), shape_(shape), watch_(shape.stop) {}
 
   Result<LoadResult> run(const InterruptFlag& interrupt, ProgressCount& progress) {
     LoadResult result;
@@ -25,15 +25,21 @@ class Generator {
       SS_TRY_VOID(send_due());
       events_.clear();
       SS_TRY_VOID(system_.poll(next_wake_ns(), events_));
-      for (const SystemToken& event : events_.tokens) timer_.on_token(event);
-      for (const RequestEnd& end : events_.ends) timer_.on_end(end);
+      const std::int64_t received_ns = now_ns();
+      for (const SystemToken& event : events_.tokens) timer_.on_token(event, received_ns);
+      for (const RequestEnd& end : events_.ends) watch_.on_end(timer_.on_end(end));
       progress.fetch_add(1, std::memory_order_relaxed);  // a system that hangs does not come back from poll()
       if (!events_.ends.empty() && n_sent_ == requests_.size() && result.full_until_ns == 0) {
         result.full_until_ns = last_token_of_ended_ns();
       }
+      result.stopped = watch_.verdict(timer_.n_waiting());
+      if (!result.stopped.empty()) break;
     }
     result.end_ns = now_ns();
+    if (!result.stopped.empty()) SS_TRY_VOID(system_.abandon());
     result.requests = timer_.take();
+    result.n_abandoned = static_cast<std::int64_t>(
+        std::erase_if(result.requests, [](const ObservedRequest& request) { return !request.ended; }));
     return result;
   }
 
@@ -73,13 +79,14 @@ class Generator {
     const Result<void> taken = system_.submit(request);
     if (taken) return {};
     if (taken.error().code != ErrorCode::kInvalidInput) return taken.error();
-    timer_.on_end({.tag = request.tag, .error = taken.error().message});
+    watch_.on_end(timer_.on_end({.tag = request.tag, .error = taken.error().message}));
     return {};
   }
 
   SystemUnderTest& system_;
   std::span<const TimedRequest> requests_;
   const LoadShape& shape_;
+  StopWatch watch_;
   RequestTimer timer_;
   SystemEvents events_;
   std::size_t n_sent_ = 0;

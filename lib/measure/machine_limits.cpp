@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -29,8 +30,20 @@ int available_cpus() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+std::int64_t thread_cpu_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
+}
+
+/// How much of its time a set of threads had a CPU.
+struct CpuShare {
+  std::atomic<std::int64_t> wall_ns{0};
+  std::atomic<std::int64_t> cpu_ns{0};
+};
+
 /// Wall time of body(thread) on all threads, from a common start to the last end.
-std::int64_t time_threads(int n_threads, const std::function<float(int)>& body) {
+std::int64_t time_threads(int n_threads, const std::function<float(int)>& body, CpuShare* share = nullptr) {
   std::atomic<int> n_ready{0};
   std::atomic<bool> go{false};
   std::vector<std::int64_t> ended_at_ns(static_cast<std::size_t>(n_threads));
@@ -40,9 +53,15 @@ std::int64_t time_threads(int n_threads, const std::function<float(int)>& body) 
     threads.emplace_back([&, thread] {
       n_ready.fetch_add(1);
       while (!go.load()) std::this_thread::yield();
+      const std::int64_t began_ns = now_ns();
+      const std::int64_t cpu_began_ns = thread_cpu_ns();
       volatile float sink = body(thread);
       (void)sink;
-      ended_at_ns[static_cast<std::size_t>(thread)] = now_ns();
+      const std::int64_t ended_ns = now_ns();
+      ended_at_ns[static_cast<std::size_t>(thread)] = ended_ns;
+      if (share == nullptr) return;
+      share->wall_ns += ended_ns - began_ns;
+      share->cpu_ns += thread_cpu_ns() - cpu_began_ns;
     });
   }
   while (n_ready.load() < n_threads) std::this_thread::yield();
@@ -69,10 +88,11 @@ LimitSamples measure_read(const LimitLoops& loops, std::span<const std::byte> by
   return summarize(std::move(rates));
 }
 
-LimitSamples measure_compute(const LimitLoop& loop, int n_threads, int n_repetitions) {
+LimitSamples measure_compute(const LimitLoop& loop, int n_threads, int n_repetitions, CpuShare* share = nullptr) {
   std::vector<double> rates;
   for (int i = 0; i < n_repetitions; ++i) {
-    const std::int64_t ns = time_threads(n_threads, [&](int) { return loop.run(kComputeStepsPerRun); });
+    const std::int64_t ns = time_threads(
+        n_threads, [&](int) { return loop.run(kComputeStepsPerRun); }, share);
     rates.push_back(1e9 * loop.operations_per_step * static_cast<double>(kComputeStepsPerRun) * n_threads /
                     static_cast<double>(std::max<std::int64_t>(1, ns)));
   }
@@ -88,7 +108,98 @@ Result<HostBuffer> make_buffer(MemoryAccount& account, std::size_t bytes, HugePa
   return buffer;
 }
 
+constexpr std::size_t kSmallestRead = std::size_t{256} << 10;
+constexpr std::size_t kLargestRead = std::size_t{256} << 20;
+// What a timing reads at least, so that starting the threads does not count.
+constexpr std::size_t kBytesPerTiming = std::size_t{64} << 20;
+constexpr int kRunLimitRepetitions = 3;
+
+std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<const std::byte> bytes, int n_threads,
+                                           CpuShare& share) {
+  std::vector<ReadLimit> ladder;
+  for (std::size_t size = kSmallestRead; size <= bytes.size(); size *= 2) {
+    const std::size_t part = size / static_cast<std::size_t>(n_threads) / 256 * 256;
+    if (part == 0) continue;
+    const std::size_t n_passes = std::max<std::size_t>(1, kBytesPerTiming / size);
+    double best = 0;
+    // The first timing also brings the buffer into the cache that it belongs in.
+    for (int repetition = 0; repetition < kRunLimitRepetitions; ++repetition) {
+      const std::int64_t ns = time_threads(
+          n_threads,
+          [&](int thread) {
+            float sum = 0;
+            for (std::size_t pass = 0; pass < n_passes; ++pass) {
+              sum += loops.read(bytes.data() + static_cast<std::size_t>(thread) * part, part);
+            }
+            return sum;
+          },
+          &share);
+      const double read = static_cast<double>(part * n_passes) * n_threads;
+      best = std::max(best, 1e9 * read / static_cast<double>(std::max<std::int64_t>(1, ns)));
+    }
+    ladder.push_back({static_cast<std::int64_t>(size), best});
+  }
+  // A smaller buffer cannot be read more slowly: what says so is noise.
+  for (std::size_t index = ladder.size(); index-- > 1;) {
+    ladder[index - 1].bytes_per_s = std::max(ladder[index - 1].bytes_per_s, ladder[index].bytes_per_s);
+  }
+  return ladder;
+}
+
+Result<RunLimits> run_limits_here(std::int32_t n_threads) {
+  const LimitLoops loops = best_limit_loops();
+  CpuShare share;
+  RunLimits limits;
+  limits.n_threads = n_threads > 0 ? n_threads : available_cpus();
+  limits.instruction_set = loops.instruction_set;
+  MemoryAccount account;
+  SS_TRY(const HostBuffer buffer, make_buffer(account, kLargestRead, HugePages::kAdvise));
+  limits.reads = measure_read_ladder(loops, buffer.as<const std::byte>(), limits.n_threads, share);
+  const auto peak = [&](const LimitLoop& loop) {
+    return measure_compute(loop, limits.n_threads, kRunLimitRepetitions, &share).best;
+  };
+  limits.f32_flops = peak(loops.f32);
+  if (loops.bf16.run != nullptr) limits.bf16_flops = peak(loops.bf16);
+  if (loops.int8.run != nullptr) limits.int8_ops = peak(loops.int8);
+  limits.disturbed = std::max(
+      0.0, 1 - static_cast<double>(share.cpu_ns) / static_cast<double>(std::max<std::int64_t>(1, share.wall_ns)));
+  return limits;
+}
+
+/// Restricts the calling thread, and those that it starts.
+void restrict_to(const std::vector<std::int32_t>& cpus) {
+  if (cpus.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const std::int32_t cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
+  (void)sched_setaffinity(0, sizeof set, &set);  // a CPU that is not there is refused where workers start
+}
+
 }  // namespace
+
+Result<RunLimits> measure_run_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
+                                     const HostFiles& files) {
+  Result<RunLimits> limits = RunLimits();
+  std::thread([&] {
+    restrict_to(cpus);
+    limits = run_limits_here(n_threads);
+  }).join();
+  const Result<std::string> cpuinfo = files.read("proc/cpuinfo");
+  if (limits && cpuinfo && cpuinfo->find("amx_tile") != std::string::npos) limits->unmeasured = "AMX";
+  return limits;
+}
+
+RunLimits highest_of(const RunLimits& a, const RunLimits& b) {
+  RunLimits highest = a;
+  for (std::size_t index = 0; index < std::min(a.reads.size(), b.reads.size()); ++index) {
+    highest.reads[index].bytes_per_s = std::max(a.reads[index].bytes_per_s, b.reads[index].bytes_per_s);
+  }
+  highest.f32_flops = std::max(a.f32_flops, b.f32_flops);
+  if (b.bf16_flops) highest.bf16_flops = std::max(a.bf16_flops.value_or(0), *b.bf16_flops);
+  if (b.int8_ops) highest.int8_ops = std::max(a.int8_ops.value_or(0), *b.int8_ops);
+  highest.disturbed = std::min(a.disturbed, b.disturbed);
+  return highest;
+}
 
 Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options) {
   constexpr std::size_t kMinBytes = std::size_t{1} << 20;

@@ -9,8 +9,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/result.h"
+#include "measure/host_files.h"
+#include "report/records.h"
 
 namespace secondsource {
 
@@ -47,5 +50,14 @@ struct MachineLimitsOptions {
 
 /// Errors: kOutOfMemory, kInvalidInput.
 Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options);
+
+/// The limits that a run's speeds are held against: read rates over buffers of 256 KiB to 256 MiB, each twice the one
+/// before, and the peaks of operations, with threads on `cpus` (empty: on all that this process may use). About half a
+/// second. Errors: kOutOfMemory.
+Result<RunLimits> measure_run_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
+                                     const HostFiles& files);
+
+/// Of two measurements of one machine the higher one of each limit: other load only makes a loop slower.
+[[nodiscard]] RunLimits highest_of(const RunLimits& a, const RunLimits& b);
 
 }  // namespace secondsource

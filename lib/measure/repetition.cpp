@@ -3,19 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.h"
 #include "core/clock.h"
 #include "measure/arrivals.h"
+#include "measure/host_state.h"
 #include "measure/host_usage.h"
+#include "measure/request_checks.h"
 #include "measure/steady_window.h"
 #include "measure/timed_verdict.h"
+#include "report/slo.h"
 
 namespace secondsource {
 namespace {
 
 // Output tokens of a warm-up request: enough to be steady by, few enough not to cost as much as the measurement.
 constexpr std::int32_t kWarmUpTokens = 16;
+// With ten full batches waiting the queue is saturated, whatever the SLO.
+constexpr std::int64_t kMostWaitingPerSlot = 10;
 
 StepWork since(const StepWork& before, const StepWork& after) {
   return {.n_steps = after.n_steps - before.n_steps,
@@ -26,29 +32,77 @@ StepWork since(const StepWork& before, const StepWork& after) {
           .kv_bytes = after.kv_bytes - before.kv_bytes};
 }
 
+/// Did every request that had the system for itself miss the SLO, and was there one? No lower rate helps then.
+bool misses_alone(std::span<const ObservedRequest> requests, const Slo& slo) {
+  bool any = false;
+  for (const ObservedRequest& request : requests) {
+    if (request.token_ns.empty()) continue;
+    const bool is_alone = std::ranges::none_of(requests, [&](const ObservedRequest& other) {
+      return other.tag != request.tag && !other.token_ns.empty() && other.sent_ns < request.token_ns.back() &&
+             other.token_ns.back() > request.sent_ns;
+    });
+    if (!is_alone) continue;
+    if (keeps(to_sample(request, 0), slo)) return false;
+    any = true;
+  }
+  return any;
+}
+
 class Measurement {
  public:
   Measurement(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
               const MeasurementContext& context)
       : system_(system), items_(items), plan_(plan), context_(context) {}
 
+  Result<void> run_probe(const ProbePlan& probe) {
+    SS_TRY_VOID(warm_up());
+    const std::int64_t n_requests = plan_.scenario.n_requests;
+    LoadShape shape = shape_of_scenario();
+    // Rounded up, but for what a percentage is off as a binary number.
+    const auto n_needed =
+        static_cast<std::int64_t>(std::ceil(static_cast<double>(n_requests) * probe.slo.percent / 100 - 1e-9));
+    shape.stop.max_misses = n_requests - n_needed;
+    shape.stop.is_miss = [&](const ObservedRequest& request) { return !keeps(to_sample(request, 0), probe.slo); };
+    SS_TRY(const LoadResult load, generate(shape));
+    for (const ObservedRequest& request : load.requests) taken_.push_back(to_sample(request, load.start_ns));
+    RateProbe result{.cell = plan_.cell, .index = probe.index, .rate_per_s = plan_.scenario.rate_per_s};
+    result.achieved_rate_per_s = sent_rate(taken_);
+    result.n_requests = static_cast<std::int64_t>(taken_.size()) + load.n_abandoned;
+    result.n_kept = std::ranges::count_if(taken_, [&](const auto& sample) { return keeps(sample, probe.slo); });
+    judge_probe(load, probe.slo, n_needed, result);
+    const JournalLine line = std::move(result);
+    return context_.keep(std::span(&line, 1));
+  }
+
   Result<void> run() {
     record_.cell = plan_.cell;
     record_.repetition = plan_.repetition;
+    record_.load_ns = plan_.load_ns;
+    record_.compile_ns = plan_.compile_ns;
     SS_TRY_VOID(warm_up());
     reset_peak_rss();
     if (context_.telemetry != nullptr) (void)context_.telemetry->take();
-    const HostUsage before = read_host_usage(files_);
+    const std::vector<std::int32_t> cpus = usable_cpus();
+    const HostState host_before = read_host_state(context_.host, cpus);
+    const HostUsage before = read_host_usage(context_.host);
     const StepTotals steps_before = system_.step_totals();
     const std::int64_t started_ns = now_ns();
     const bool single = plan_.scenario.kind == ScenarioKind::kSingleStream;
     SS_TRY_VOID(single ? measure_one_by_one() : measure_together());
     record_.wall_s = 1e-9 * static_cast<double>(now_ns() - started_ns);
-    note_usage(before, read_host_usage(files_));
-    note_steps(steps_before, system_.step_totals());
+    note_usage(before, read_host_usage(context_.host));
+    const StepTotals steps_after = system_.step_totals();
+    note_steps(steps_before, steps_after);
+    std::vector<TelemetrySnapshot> telemetry;
+    if (context_.telemetry != nullptr) telemetry = context_.telemetry->take();
     record_.memory = system_.memory();
-    if (const auto peak = peak_rss_bytes(files_)) record_.host_memory.peak_rss_bytes = *peak;
-    if (context_.telemetry != nullptr) record_.telemetry = summarize_telemetry(context_.telemetry->take());
+    if (const auto peak = peak_rss_bytes(context_.host)) record_.host_memory.peak_rss_bytes = *peak;
+    record_.telemetry = summarize_telemetry(telemetry);
+    check_requests_and_steps(steps_after.n_compiled - steps_before.n_compiled);
+    for (CheckRecord& check :
+         check_host(host_before, read_host_state(context_.host, cpus), record_.wall_s, telemetry, plan_.host_limits)) {
+      record_.checks.push_back(std::move(check));
+    }
     std::vector<JournalLine> lines(std::make_move_iterator(pending_.begin()), std::make_move_iterator(pending_.end()));
     lines.emplace_back(std::move(record_));
     return context_.keep(lines);
@@ -81,6 +135,7 @@ class Measurement {
     }
     record_.warmup_windows = static_cast<std::int32_t>(values.size());
     record_.warmup_settled = state == WarmUpState::kSteady;
+    record_.warmup_ns_per_token = std::move(values);
     return {};
   }
 
@@ -108,26 +163,67 @@ class Measurement {
   }
 
   Result<void> measure_together() {
-    const auto n_requests = static_cast<std::size_t>(plan_.scenario.n_requests);
-    std::vector<TimedRequest> requests;
-    for (const WorkItem& item : items_.first(n_requests)) requests.push_back(item.request);
-    LoadShape shape;
-    shape.in_flight = plan_.scenario.batch;
-    if (plan_.scenario.kind == ScenarioKind::kServer) {
-      shape.arrival_offsets_ns =
-          arrival_offsets_ns({.rate_per_s = plan_.scenario.rate_per_s,
-                              .n_requests = plan_.scenario.n_requests,
-                              .seed = plan_.seed + static_cast<std::uint64_t>(plan_.repetition)});
-    }
-    SS_TRY(const LoadResult load, generate_load(system_, requests, shape, context_.interrupt, context_.progress));
+    SS_TRY(const LoadResult load, generate(shape_of_scenario()));
     const SteadyWindow window = steady_window(plan_.scenario.kind, load);
     record_.window_start_ns = window.start_ns - load.start_ns;
     record_.window_end_ns = window.end_ns - load.start_ns;
     record_.window_output_tokens = window.n_output_tokens;
-    for (std::size_t index = 0; index < load.requests.size(); ++index) {
-      add_sample(load.requests[index], static_cast<std::int32_t>(index), load.start_ns);
+    for (const ObservedRequest& request : load.requests) {
+      add_sample(request, static_cast<std::int32_t>(request.tag), load.start_ns);
+    }
+    if (!load.stopped.empty()) {
+      given_up_ = fmt::format("{}; {} requests were given up", load.stopped, load.n_abandoned);
     }
     return {};
+  }
+
+  /// The requests of the scenario, in its shape. Their tags are their places among the items.
+  Result<LoadResult> generate(const LoadShape& shape) {
+    std::vector<TimedRequest> requests;
+    for (const WorkItem& item : items_.first(static_cast<std::size_t>(plan_.scenario.n_requests))) {
+      requests.push_back(item.request);
+      requests.back().tag = static_cast<std::int64_t>(requests.size()) - 1;
+    }
+    return generate_load(system_, requests, shape, context_.interrupt, context_.progress);
+  }
+
+  [[nodiscard]] LoadShape shape_of_scenario() const {
+    const Scenario& scenario = plan_.scenario;
+    LoadShape shape{.in_flight = scenario.batch, .stop = {}};
+    if (scenario.kind != ScenarioKind::kServer) return shape;
+    shape.stop.max_waiting = kMostWaitingPerSlot * scenario.batch;
+    if (scenario.arrivals == ArrivalKind::kTrace) {
+      for (const WorkItem& item : items_.first(static_cast<std::size_t>(scenario.n_requests))) {
+        shape.arrival_offsets_ns.push_back(item.arrival_ns);
+      }
+      return shape;
+    }
+    shape.arrival_offsets_ns = arrival_offsets_ns({.kind = scenario.arrivals,
+                                                   .rate_per_s = scenario.rate_per_s,
+                                                   .burstiness = scenario.burstiness,
+                                                   .n_requests = scenario.n_requests,
+                                                   .seed = plan_.seed + static_cast<std::uint64_t>(plan_.repetition)});
+    return shape;
+  }
+
+  /// `n_needed`: requests that have to keep the SLO.
+  void judge_probe(const LoadResult& load, const Slo& slo, std::int64_t n_needed, RateProbe& probe) const {
+    const CheckRecord queue = check_queue(plan_.scenario, taken_);
+    const CheckRecord rate = check_rate(plan_.scenario, taken_);
+    if (probe.n_kept < n_needed && misses_alone(load.requests, slo)) {
+      probe.verdict = "never";
+      probe.why = "a request misses the SLO although nothing else is in flight";
+    } else if (!load.stopped.empty()) {
+      const auto colon = load.stopped.find(':');
+      probe.verdict = load.stopped.substr(0, colon);
+      probe.why = load.stopped.substr(std::min(colon + 2, load.stopped.size()));
+    } else if (queue.outcome == CheckOutcome::kInvalid || rate.outcome == CheckOutcome::kInvalid) {
+      probe.verdict = "saturated";
+      probe.why = queue.outcome == CheckOutcome::kInvalid ? queue.detail : rate.detail;
+    } else {
+      probe.verdict = probe.n_kept >= n_needed ? "kept" : "not kept";
+      probe.why = fmt::format("{} of {} requests kept the SLO", probe.n_kept, probe.n_requests);
+    }
   }
 
   void add_sample(const ObservedRequest& observed, std::int32_t index, std::int64_t origin_ns) {
@@ -143,15 +239,33 @@ class Measurement {
       sample.near_tie_at = verdict.near_tie_at;
       sample.wrong_at = verdict.wrong_at;
     }
-    if (!sample.error.empty()) {
-      record_.checks.push_back(
-          {"requests", CheckOutcome::kInvalid, fmt::format("request {}: {}", index, sample.error)});
-    } else if (sample.n_output_tokens != item.request.n_output_tokens) {
-      record_.checks.push_back({"tokens", CheckOutcome::kInvalid,
-                                fmt::format("request {}: expected {} output tokens, found {}", index,
-                                            item.request.n_output_tokens, sample.n_output_tokens)});
-    }
+    asked_.push_back(item.request.n_output_tokens);
+    taken_.push_back(sample);
     pending_.emplace_back(std::move(sample));
+  }
+
+  void check_requests_and_steps(std::int64_t n_compiled) {
+    record_.rate_per_s = rate_of_open_loop();
+    if (record_.rate_per_s) record_.achieved_rate_per_s = sent_rate(taken_);
+    record_.checks = {check_requests(taken_),
+                      check_tokens(taken_, asked_),
+                      check_timestamps(taken_),
+                      check_rate(plan_.scenario, taken_),
+                      check_queue(plan_.scenario, taken_),
+                      check_warm_up(taken_, record_.warmup_settled),
+                      check_compiled(n_compiled)};
+    if (given_up_.empty()) return;
+    const std::string_view concerned = given_up_.starts_with("saturated") ? "queue" : "requests";
+    for (CheckRecord& check : record_.checks) {
+      if (check.name == concerned) check = {check.name, CheckOutcome::kInvalid, given_up_};
+    }
+  }
+
+  /// What was asked for; of a recorded load, what its schedule comes to.
+  [[nodiscard]] std::optional<double> rate_of_open_loop() const {
+    if (plan_.scenario.kind != ScenarioKind::kServer) return std::nullopt;
+    if (plan_.scenario.arrivals == ArrivalKind::kTrace) return scheduled_rate(taken_);
+    return plan_.scenario.rate_per_s;
   }
 
   void note_usage(const HostUsage& before, const HostUsage& after) {
@@ -172,12 +286,20 @@ class Measurement {
   std::span<const WorkItem> items_;
   const RepetitionPlan& plan_;
   const MeasurementContext& context_;
-  HostFiles files_;
   Repetition record_;
+  std::vector<RequestSample> taken_;  ///< by this process: those of an earlier one are on disk
+  std::vector<std::int32_t> asked_;
+  std::string given_up_;  ///< why the load ended early
   std::vector<JournalLine> pending_;
 };
 
 }  // namespace
+
+Result<void> probe_rate(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
+                        const ProbePlan& probe, const MeasurementContext& context) {
+  SS_CHECK(static_cast<std::size_t>(plan.scenario.n_requests) <= items.size(), "a request for each planned one");
+  return Measurement(system, items, plan, context).run_probe(probe);
+}
 
 Result<void> measure_repetition(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
                                 const MeasurementContext& context) {

@@ -11,6 +11,7 @@
 
 #include "bundle/expected.h"
 #include "core/interrupt.h"
+#include "measure/host_checks.h"
 #include "measure/load_generator.h"
 #include "measure/telemetry.h"
 #include "measure/warm_up.h"
@@ -24,6 +25,7 @@ struct WorkItem {
   std::string prompt;                        ///< id of the golden prompt, or "random-SEED-LENGTH"
   const ExpectedOutput* expected = nullptr;  ///< null: unverified; outlives the measurement
   double near_tie_tau = 0;
+  std::int64_t arrival_ns = 0;  ///< of a recorded load: offset from the start
 };
 
 struct RepetitionPlan {
@@ -39,6 +41,9 @@ struct RepetitionPlan {
   std::int32_t n_done = 0;
   std::int64_t clock_ns = 0;
   std::int64_t n_done_tokens = 0;
+  HostCheckLimits host_limits{};
+  std::int64_t load_ns = 0;     ///< for the record: what reading and packing the weights took
+  std::int64_t compile_ns = 0;  ///< and compiling the cell's steps
 };
 
 /// Puts lines away, safely on disk when it returns. Called outside timed regions.
@@ -50,10 +55,23 @@ struct MeasurementContext {
   ProgressCount& progress;
   TelemetrySampler* telemetry = nullptr;  ///< may be null
   KeepLines keep;
+  HostFiles host{};  ///< where checks read the host's counters
 };
 
-/// Warms up, measures scenario.n_requests of `items` (there are at least so many), and keeps the samples and the
-/// closing Repetition line. Errors: the system's, keep()'s, kInterrupted; what was kept before stays.
+/// One try of a search for the highest rate under an SLO.
+struct ProbePlan {
+  Slo slo{};
+  std::int32_t index = 0;
+};
+
+/// Warms up, sends the requests of plan.scenario at its rate, and keeps a RateProbe line: was the SLO kept? Ends early
+/// when that is certain. Errors: as measure_repetition().
+Result<void> probe_rate(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
+                        const ProbePlan& probe, const MeasurementContext& context);
+
+/// Warms up, measures scenario.n_requests of `items` (there are at least so many), checks what it measured
+/// (docs/checks.md), and keeps the samples and the closing Repetition line. Errors: the system's, keep()'s,
+/// kInterrupted; what was kept before stays.
 Result<void> measure_repetition(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
                                 const MeasurementContext& context);
 

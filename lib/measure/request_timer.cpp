@@ -17,6 +17,10 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
     sample.last_token_ns = times.token_ns.back() - origin_ns;
     sample.itl_ns.reserve(times.token_ns.size() - 1);
   }
+  if (times.first_received_ns) sample.first_received_ns = *times.first_received_ns - origin_ns;
+  if (times.last_received_ns) sample.last_received_ns = *times.last_received_ns - origin_ns;
+  sample.n_cached_prompt_tokens = times.n_cached_prompt_tokens;
+  sample.engine_tokens = times.engine_tokens;
   if (times.first_visible_ns) sample.first_visible_ns = *times.first_visible_ns - origin_ns;
   for (std::size_t index = 1; index < times.token_ns.size(); ++index) {
     sample.itl_ns.push_back(times.token_ns[index] - times.token_ns[index - 1]);
@@ -37,28 +41,39 @@ void RequestTimer::begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64
   times.token_ids.reserve(static_cast<std::size_t>(n_output_tokens));
   times.token_ns.reserve(static_cast<std::size_t>(n_output_tokens));
   times_.push_back(std::move(times));
+  ++n_waiting_;
 }
 
-void RequestTimer::on_token(const SystemToken& event) {
+void RequestTimer::on_token(const SystemToken& event, std::int64_t received_ns) {
   ObservedRequest& times = find(event.tag);
+  if (!times.first_received_ns) {
+    times.first_received_ns = received_ns;
+    --n_waiting_;
+  }
+  times.last_received_ns = received_ns;
   times.token_ids.push_back(event.id);
   times.token_ns.push_back(event.at_ns);
   if (event.visible_ns != 0 && !times.first_visible_ns) times.first_visible_ns = event.visible_ns;
 }
 
-void RequestTimer::on_end(const RequestEnd& end) {
+const ObservedRequest& RequestTimer::on_end(const RequestEnd& end) {
   ObservedRequest& times = find(end.tag);
   SS_CHECK(!times.ended, "a request ends once");
   times.ended = true;
   times.n_prompt_tokens = end.n_prompt_tokens;
+  times.n_cached_prompt_tokens = end.n_cached_prompt_tokens;
+  times.engine_tokens = end.n_output_tokens;
   times.parts = end.parts;
   times.ttft_kernel_ns = end.ttft_kernel_ns;
   times.error = end.error;
+  if (!times.first_received_ns) --n_waiting_;
   ++n_ended_;
+  return times;
 }
 
 std::vector<ObservedRequest> RequestTimer::take() {
   n_ended_ = 0;
+  n_waiting_ = 0;
   last_found_ = 0;
   return std::exchange(times_, {});
 }

@@ -20,7 +20,11 @@ struct ObservedRequest {
   std::vector<std::int32_t> token_ids;
   std::vector<std::int64_t> token_ns;  ///< [token_ids.size()]
   std::optional<std::int64_t> first_visible_ns;
+  std::optional<std::int64_t> first_received_ns;  ///< the load generator had the first token, by its own clock reading
+  std::optional<std::int64_t> last_received_ns;
   std::int32_t n_prompt_tokens = 0;
+  std::int32_t n_cached_prompt_tokens = 0;
+  std::optional<std::int32_t> engine_tokens;
   TtftParts parts;
   std::optional<std::int64_t> ttft_kernel_ns;
   bool ended = false;
@@ -36,10 +40,13 @@ class RequestTimer {
  public:
   /// A request that will have `n_output_tokens` tokens is about to be handed over.
   void begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns, std::int32_t n_output_tokens);
-  void on_token(const SystemToken& event);
-  void on_end(const RequestEnd& end);
+  /// `received_ns`: when the load generator had it in hand.
+  void on_token(const SystemToken& event, std::int64_t received_ns);
+  const ObservedRequest& on_end(const RequestEnd& end);
   [[nodiscard]] std::size_t n_begun() const noexcept { return times_.size(); }
   [[nodiscard]] std::size_t n_ended() const noexcept { return n_ended_; }
+  /// Begun, not ended, and without a token.
+  [[nodiscard]] std::int64_t n_waiting() const noexcept { return n_waiting_; }
   /// In the order of begin().
   [[nodiscard]] std::vector<ObservedRequest> take();
 
@@ -47,6 +54,7 @@ class RequestTimer {
   ObservedRequest& find(std::int64_t tag);
   std::vector<ObservedRequest> times_;
   std::size_t n_ended_ = 0;
+  std::int64_t n_waiting_ = 0;
   std::size_t last_found_ = 0;
 };
 

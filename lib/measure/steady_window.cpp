@@ -20,6 +20,17 @@ SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load) {
   if (load.requests.empty()) return window;
   window.start_ns = load.requests.front().scheduled_ns;
   window.end_ns = kind == ScenarioKind::kOffline && load.full_until_ns != 0 ? load.full_until_ns : last_token_ns(load);
+  if (kind == ScenarioKind::kServer) {
+    std::int64_t first_end_ns = INT64_MAX;
+    for (const ObservedRequest& request : load.requests) {
+      if (!request.token_ns.empty()) first_end_ns = std::min(first_end_ns, request.token_ns.back());
+    }
+    const std::int64_t last_arrival_ns = load.requests.back().scheduled_ns;
+    if (first_end_ns < last_arrival_ns) {
+      window.start_ns = first_end_ns;
+      window.end_ns = last_arrival_ns;
+    }
+  }
   for (const ObservedRequest& request : load.requests) {
     window.n_output_tokens += std::count_if(request.token_ns.begin(), request.token_ns.end(), [&](std::int64_t at_ns) {
       return at_ns > window.start_ns && at_ns <= window.end_ns;

@@ -24,6 +24,8 @@ struct TimedRequest {
   std::vector<std::string> texts;
   /// Then token ids as they are, with or without texts before them.
   std::vector<std::int32_t> ids;
+  /// Leading ids that requests of this load have in common; a system may share what it computed for them.
+  std::int32_t n_shared_prefix = 0;
   std::int32_t n_output_tokens = 0;  ///< exactly so many; the end of text is ignored
   std::uint64_t seed = 0;
 };
@@ -80,6 +82,8 @@ class SystemUnderTest {
   /// Works until something happened or `until_ns` is reached (0: one step at most, no waiting); appends what happened.
   /// Errors: the system is lost (kDeviceLost, kDeadline, kOutOfMemory); it ends no request by itself then.
   virtual Result<void> poll(std::int64_t until_ns, SystemEvents& events) = 0;
+  /// Gives up all requests in flight, without an event. Errors: the system is lost.
+  virtual Result<void> abandon() = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   /// All zero for a system that cannot tell.
   [[nodiscard]] virtual StepTotals step_totals() const = 0;

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <type_traits>
 #include <vector>
+
+#include "report/tables.h"
 
 namespace secondsource {
 namespace {
@@ -24,7 +27,16 @@ struct Column {
   std::string (*text)(const SummarizedRun&, const CellSummary&);
 };
 
-const std::vector<Column>& columns() {
+template <auto Member>
+std::string value_of(const SummarizedRun&, const CellSummary& cell) {
+  if constexpr (std::is_same_v<decltype(cell.*Member), const Estimate&>) {
+    return number((cell.*Member).value);
+  } else {
+    return number(cell.*Member);
+  }
+}
+
+const std::vector<Column>& identity_columns() {
   static const std::vector<Column> kColumns = {
       {"run_id", [](const SummarizedRun& run, const CellSummary&) { return run.summary.run_id; }},
       {"bundle", [](const SummarizedRun&, const CellSummary& c) { return c.key.bundle; }},
@@ -36,28 +48,51 @@ const std::vector<Column>& columns() {
       {"repetitions", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_repetitions); }},
       {"samples", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_samples); }},
       {"errors", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_errors); }},
-      {"ttft_e2e_p50_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_e2e_p50_ns.value); }},
+  };
+  return kColumns;
+}
+
+/// Empty where a cell has no credit.
+const std::vector<Column>& figure_columns() {
+  static const std::vector<Column> kColumns = {
+      {"ttft_e2e_p50_ns", value_of<&CellSummary::ttft_e2e_p50_ns>},
       {"ttft_e2e_p50_low_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_e2e_p50_ns.low); }},
       {"ttft_e2e_p50_high_ns",
        [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_e2e_p50_ns.high); }},
-      {"ttft_e2e_p95_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_e2e_p95_ns.value); }},
-      {"ttft_visible_p50_ns",
-       [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_visible_p50_ns.value); }},
-      {"ttft_kernel_p50_ns",
-       [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_kernel_p50_ns.value); }},
-      {"tpot_p50_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.tpot_p50_ns.value); }},
-      {"itl_p50_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.itl_p50_ns.value); }},
-      {"itl_p99_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.itl_p99_ns.value); }},
-      {"output_tok_per_s", [](const SummarizedRun&, const CellSummary& c) { return number(c.output_tok_per_s.value); }},
+      {"ttft_e2e_p95_ns", value_of<&CellSummary::ttft_e2e_p95_ns>},
+      {"ttft_e2e_p99_ns", value_of<&CellSummary::ttft_e2e_p99_ns>},
+      {"ttft_sent_p50_ns", value_of<&CellSummary::ttft_sent_p50_ns>},
+      {"ttft_visible_p50_ns", value_of<&CellSummary::ttft_visible_p50_ns>},
+      {"ttft_kernel_p50_ns", value_of<&CellSummary::ttft_kernel_p50_ns>},
+      {"e2e_p50_ns", value_of<&CellSummary::e2e_p50_ns>},
+      {"e2e_p99_ns", value_of<&CellSummary::e2e_p99_ns>},
+      {"tpot_p50_ns", value_of<&CellSummary::tpot_p50_ns>},
+      {"tpot_p99_ns", value_of<&CellSummary::tpot_p99_ns>},
+      {"itl_p50_ns", value_of<&CellSummary::itl_p50_ns>},
+      {"itl_p99_ns", value_of<&CellSummary::itl_p99_ns>},
+      {"output_tok_per_s", value_of<&CellSummary::output_tok_per_s>},
       {"output_tok_per_s_low",
        [](const SummarizedRun&, const CellSummary& c) { return number(c.output_tok_per_s.low); }},
       {"output_tok_per_s_high",
        [](const SummarizedRun&, const CellSummary& c) { return number(c.output_tok_per_s.high); }},
-      {"decode_tok_per_s", [](const SummarizedRun&, const CellSummary& c) { return number(c.decode_tok_per_s.value); }},
-      {"prefill_tok_per_s",
-       [](const SummarizedRun&, const CellSummary& c) { return number(c.prefill_tok_per_s.value); }},
-      {"tok_per_s_per_user", [](const SummarizedRun&, const CellSummary& c) { return number(c.tok_per_s_per_user); }},
-      {"verified_share", [](const SummarizedRun&, const CellSummary& c) { return number(c.verified_share); }},
+      {"decode_tok_per_s", value_of<&CellSummary::decode_tok_per_s>},
+      {"prefill_tok_per_s", value_of<&CellSummary::prefill_tok_per_s>},
+      {"tok_per_s_per_user", value_of<&CellSummary::tok_per_s_per_user>},
+      {"tok_per_s_per_device", value_of<&CellSummary::tok_per_s_per_device>},
+      {"rate_per_s", value_of<&CellSummary::rate_per_s>},
+      {"achieved_rate_per_s", value_of<&CellSummary::achieved_rate_per_s>},
+      {"slo_attainment", value_of<&CellSummary::slo_attainment>},
+      {"goodput_req_per_s", value_of<&CellSummary::goodput_req_per_s>},
+      {"goodput_tok_per_s", value_of<&CellSummary::goodput_tok_per_s>},
+      {"prefix_hit_rate", value_of<&CellSummary::prefix_hit_rate>},
+      {"bound", [](const SummarizedRun&, const CellSummary& c) { return c.bound; }},
+      {"read_fraction", value_of<&CellSummary::read_fraction>},
+      {"flops_fraction", value_of<&CellSummary::flops_fraction>},
+      {"device_utilisation", value_of<&CellSummary::device_utilisation>},
+      {"load_ns", value_of<&CellSummary::load_ns>},
+      {"compile_ns", value_of<&CellSummary::compile_ns>},
+      {"first_to_settled", value_of<&CellSummary::first_to_settled>},
+      {"verified_share", value_of<&CellSummary::verified_share>},
       {"weights_bytes", [](const SummarizedRun&,
                            const CellSummary& c) { return c.memory ? fmt::to_string(c.memory->weights_bytes) : ""; }},
       {"kv_bytes",
@@ -68,12 +103,11 @@ const std::vector<Column>& columns() {
        }},
       {"peak_bytes",
        [](const SummarizedRun&, const CellSummary& c) { return c.memory ? fmt::to_string(c.memory->peak_bytes) : ""; }},
-      {"peak_rss_bytes", [](const SummarizedRun&, const CellSummary& c) { return number(c.peak_rss_bytes); }},
-      {"usd_per_1k_output", [](const SummarizedRun&, const CellSummary& c) { return number(c.usd_per_1k_output); }},
-      {"usd_per_1k_total", [](const SummarizedRun&, const CellSummary& c) { return number(c.usd_per_1k_total); }},
-      {"device_hours_per_million",
-       [](const SummarizedRun&, const CellSummary& c) { return number(c.device_hours_per_million); }},
-      {"others_cpu_share", [](const SummarizedRun&, const CellSummary& c) { return number(c.others_cpu_share); }},
+      {"peak_rss_bytes", value_of<&CellSummary::peak_rss_bytes>},
+      {"usd_per_1k_output", value_of<&CellSummary::usd_per_1k_output>},
+      {"usd_per_1k_total", value_of<&CellSummary::usd_per_1k_total>},
+      {"device_hours_per_million", value_of<&CellSummary::device_hours_per_million>},
+      {"others_cpu_share", value_of<&CellSummary::others_cpu_share>},
   };
   return kColumns;
 }
@@ -82,19 +116,23 @@ const std::vector<Column>& columns() {
 
 std::string write_csv(std::span<const SummarizedRun> runs) {
   std::string out;
-  const auto append_line = [&](auto text_of) {
+  const auto append_line = [&](const auto& text_of) {
     bool first = true;
-    for (const Column& column : columns()) {
-      if (!first) out += ",";
-      out += csv_field(text_of(column));
-      first = false;
+    for (const auto* columns : {&identity_columns(), &figure_columns()}) {
+      for (const Column& column : *columns) {
+        if (!first) out += ",";
+        out += csv_field(text_of(column, columns == &figure_columns()));
+        first = false;
+      }
     }
     out += "\r\n";
   };
-  append_line([](const Column& column) { return std::string(column.name); });
+  append_line([](const Column& column, bool) { return std::string(column.name); });
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
-      append_line([&](const Column& column) { return column.text(run, cell); });
+      append_line([&](const Column& column, bool is_figure) {
+        return is_figure && !has_credit(cell) ? std::string() : column.text(run, cell);
+      });
     }
   }
   return out;

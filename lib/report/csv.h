@@ -1,5 +1,5 @@
 #pragma once
-// Every figure of every cell, one row a cell, RFC 4180; what is unknown is an empty field.
+// Every figure of every cell, one row a cell, RFC 4180; what is unknown, or has no credit, is an empty field.
 
 #include <span>
 #include <string>

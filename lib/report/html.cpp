@@ -10,8 +10,10 @@
 #include "report/chart/changes.h"
 #include "report/chart/pareto.h"
 #include "report/chart/roofline.h"
+#include "report/detail_tables.h"
 #include "report/overview.h"
 #include "report/page.h"
+#include "report/portability.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -112,7 +114,7 @@ void add_pareto(Page& page, const Drawing& drawing) {
   add_charts(page, charts, "Not drawn: no cell has both figures.");
 }
 
-void add_latency(Page& page, const Drawing& drawing) {
+void add_latency(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   page.section("latency", "How long users wait");
   page.paragraph(
       "Each line shows which share of all samples took at most so long: the further left, the better; a long way to "
@@ -133,6 +135,7 @@ void add_latency(Page& page, const Drawing& drawing) {
   };
   add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
   add("Time between tokens", "gaps", &CellSeries::itl_ms);
+  page.table(latency_table(runs), "With the distance to their order-statistic bounds");
 }
 
 /// The interval of a speed, carried through to what it costs: the faster, the cheaper.
@@ -213,11 +216,34 @@ void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing
   }
   add_charts(page, charts,
              "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");
+}
+
+void add_bounds(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+  page.section("bounds", "What limits each cell");
+  page.table(bound_table(runs), "Cost beside the tail, the device's utilisation and the limit that binds");
   std::vector<std::string> bounds;
   for (const Drawn& drawn : drawing.cells()) {
     if (!drawn.cell->bound_why.empty()) bounds.push_back(drawn.cell->key.id() + ": " + drawn.cell->bound_why);
   }
   page.list(bounds);
+}
+
+void add_loads(Page& page, std::span<const SummarizedRun> runs) {
+  const TextTable loads = load_table(runs);
+  if (loads.rows.empty()) return;
+  page.section("loads", "Loads and promises");
+  page.table(loads, "What was asked for, what was sent, and which requests kept the SLO");
+}
+
+void add_portability(Page& page, const PortabilityMatrix& matrix) {
+  page.section("portability", "Portability");
+  page.paragraph(
+      "Each figure is the share of the roofline that an operation reaches in a traced pass; \"passed\" is the verdict "
+      "of "
+      "the conformance suite on this very module. The last column is the harmonic mean over the platforms, 0 where one "
+      "of them cannot run it: it says nothing without its parts.");
+  page.table(portability_table(matrix), "Operation, type of weights and class of shapes on every platform");
+  page.list(matrix.notes);
 }
 
 void add_timelines(Page& page, const Drawing& drawing) {
@@ -289,24 +315,23 @@ void add_evidence(Page& page, std::span<const SummarizedRun> runs) {
 std::string lead_of(std::span<const SummarizedRun> runs) {
   std::string lead;
   for (const SummarizedRun& run : runs) {
-    const auto fact = [&](std::string_view name) {
-      const auto found = std::find_if(run.record.host.begin(), run.record.host.end(),
-                                      [&](const HostFact& one) { return one.name == name; });
-      return found == run.record.host.end() ? std::string("?") : found->value.value_or("?");
-    };
     lead += fmt::format("{}Run {} of {} on {}, {} CPUs", lead.empty() ? "" : "; ", run.record.run_id.substr(0, 8),
-                        run.record.started_utc, fact("cpu_model"), fact("logical_cpus"));
+                        run.record.started_utc, fact(run.record.host, "cpu_model").value_or("?"),
+                        fact(run.record.host, "logical_cpus").value_or("?"));
   }
   return lead + ".";
 }
 
-void add_runs(Page& page, std::span<const SummarizedRun> runs) {
+void add_runs(Page& page, std::span<const SummarizedRun> runs, const PortabilityMatrix* portability) {
   const Drawing drawing(runs);
   add_pareto(page, drawing);
-  add_latency(page, drawing);
+  add_latency(page, runs, drawing);
   add_cost(page, drawing);
   add_memory(page, drawing);
   add_roofline(page, runs, drawing);
+  add_bounds(page, runs, drawing);
+  add_loads(page, runs);
+  if (portability != nullptr && !portability->rows.empty()) add_portability(page, *portability);
   add_timelines(page, drawing);
 }
 
@@ -324,6 +349,16 @@ void add_tables(Page& page, std::span<const SummarizedRun> runs) {
 
 }  // namespace
 
+std::string write_html(const PortabilityMatrix& portability) {
+  std::string lead;
+  for (const PortabilityPlatform& platform : portability.platforms) {
+    lead += fmt::format("{}{} on {}", lead.empty() ? "" : "; ", platform.backend, platform.device);
+  }
+  Page page("secondsource portability", lead + ".");
+  add_portability(page, portability);
+  return std::move(page).finish();
+}
+
 std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras) {
   Page page("secondsource report", runs.empty() ? "A gate's verdict." : lead_of(runs));
   page.section("summary", "Summary");
@@ -338,7 +373,7 @@ std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& ex
     page.charts(std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)});
     page.list(gate_notes(*extras.gate));
   }
-  if (!runs.empty()) add_runs(page, runs);
+  if (!runs.empty()) add_runs(page, runs, extras.portability);
   if (!extras.history.empty()) {
     page.section("history", "History");
     page.charts(extras.history);

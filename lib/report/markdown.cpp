@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "core/utf8.h"
+#include "report/detail_tables.h"
 #include "report/overview.h"
+#include "report/portability.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -76,10 +78,21 @@ class BoundedMarkdown {
   std::string left_out_;
 };
 
+void add_portability(BoundedMarkdown& out, const PortabilityMatrix& matrix) {
+  out.table("Portability: shares of the roofline", portability_table(matrix), 0.5);
+  out.list(matrix.notes, 0.4, "notes on portability");
+}
+
 }  // namespace
 
+std::string write_markdown(const PortabilityMatrix& portability) {
+  BoundedMarkdown out;
+  add_portability(out, portability);
+  return std::move(out).finish();
+}
+
 std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate,
-                           std::span<const MarkdownSection> more) {
+                           std::span<const MarkdownSection> more, const PortabilityMatrix* portability) {
   BoundedMarkdown out;
   if (gate != nullptr) {
     const std::string heading = "Gate: " + gate_headline(*gate);
@@ -104,6 +117,14 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
     heading += (heading == "Results" ? ": " : "; ") + line.text;
   out.table(heading, results_table(runs), 0.6);
   out.list(result_notes(runs), 0.6, "notes");
+  const auto table_if_any = [&](const std::string& name, TextTable table) {
+    if (!table.rows.empty()) out.table(name, std::move(table), 0.4);
+  };
+  table_if_any("What limits each cell", bound_table(runs));
+  out.list(bound_lines(runs), 0.4, "lines");
+  table_if_any("Loads and promises", load_table(runs));
+  table_if_any("Latencies", latency_table(runs));
+  if (portability != nullptr && !portability->rows.empty()) add_portability(out, *portability);
   const TextTable golden = golden_table(runs);
   if (!golden.rows.empty()) out.table("Golden pass", golden, 0.7);
   out.text("<details><summary>Where this was measured</summary>\n\n");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "report/gate_record.h"
+#include "report/portability_record.h"
 #include "report/stored_run.h"
 #include "report/text_table.h"
 
@@ -22,9 +23,12 @@ struct MarkdownSection {
   std::vector<std::string> lines{};
 };
 
-/// What does not fit is left out, the worst verdicts last of all, and a line says how much. `gate` may be null, and
-/// `runs` empty; `more` follows the gate.
+/// What does not fit is left out, the worst verdicts last of all, and a line says how much. `gate` and `portability`
+/// may be null, and `runs` empty; `more` follows the gate.
 [[nodiscard]] std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate,
-                                         std::span<const MarkdownSection> more = {});
+                                         std::span<const MarkdownSection> more = {},
+                                         const PortabilityMatrix* portability = nullptr);
+/// The matrix alone.
+[[nodiscard]] std::string write_markdown(const PortabilityMatrix& portability);
 
 }  // namespace secondsource

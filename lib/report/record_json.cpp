@@ -30,6 +30,7 @@ void fields(V& v, Scenario& x) {
   v.choice("arrivals", x.arrivals, {"poisson", "gamma", "constant", "trace"});
   v.field("burstiness", x.burstiness);
   v.field("trace", x.trace);
+  v.field("trace_sha256", x.trace_sha256);
   v.field("trace_speed", x.trace_speed);
   v.field("seeks_slo_rate", x.seeks_slo_rate);
   v.field("n_shared_prefix", x.n_shared_prefix);
@@ -95,6 +96,7 @@ void fields(V& v, RunLimits& x) {
   v.field("f32_flops", x.f32_flops);
   v.field("bf16_flops", x.bf16_flops);
   v.field("int8_ops", x.int8_ops);
+  v.field("disturbed", x.disturbed);
   v.field("unmeasured", x.unmeasured);
 }
 template <typename V>
@@ -214,6 +216,9 @@ void fields(V& v, Repetition& x) {
   v.field("host_ns", x.host_ns);
   v.field("warmup_windows", x.warmup_windows);
   v.field("warmup_settled", x.warmup_settled);
+  v.field("warmup_ns_per_token", x.warmup_ns_per_token);
+  v.field("load_ns", x.load_ns);
+  v.field("compile_ns", x.compile_ns);
   v.object("memory", x.memory);
   v.object("host_memory", x.host_memory);
   v.field("process_cpu_s", x.process_cpu_s);
@@ -267,13 +272,21 @@ template <typename V>
 void fields(V& v, OperationTime& x) {
   v.field("operation", x.operation);
   v.field("label", x.label);
+  v.field("shape_class", x.shape_class);
   v.field("shape", x.shape);
   v.field("kernel", x.kernel);
+  v.field("fallback", x.fallback);
   v.field("n_calls", x.n_calls);
   v.field("ns", x.ns);
   v.field("flops", x.flops);
   v.field("bytes", x.bytes);
   v.field("ns_by_layer", x.ns_by_layer);
+}
+template <typename V>
+void fields(V& v, Refusal& x) {
+  v.field("operation", x.operation);
+  v.field("type", x.type);
+  v.field("reason", x.reason);
 }
 template <typename V>
 void fields(V& v, OperationTimes& x) {
@@ -285,6 +298,7 @@ void fields(V& v, OperationTimes& x) {
   v.field("device_ns", x.device_ns);
   v.field("overhead", x.overhead);
   v.objects("operations", x.operations);
+  v.objects("refusals", x.refusals);
 }
 template <typename V>
 void fields(V& v, Estimate& x) {
@@ -329,6 +343,9 @@ void fields(V& v, CellSummary& x) {
   v.field("prefix_hit_rate", x.prefix_hit_rate);
   v.field("read_fraction", x.read_fraction);
   v.field("flops_fraction", x.flops_fraction);
+  v.field("first_to_settled", x.first_to_settled);
+  v.field("load_ns", x.load_ns);
+  v.field("compile_ns", x.compile_ns);
   v.field("device_utilisation", x.device_utilisation);
   v.field("bound", x.bound);
   v.field("bound_why", x.bound_why);
@@ -386,6 +403,54 @@ void fields(V& v, GateReport& x) {
   v.objects("losses", x.losses);
 }
 template <typename V>
+void fields(V& v, ConformanceFamily& x) {
+  v.field("name", x.name);
+  v.field("n_passed", x.n_passed);
+  v.field("n_failed", x.n_failed);
+  v.field("n_unsupported", x.n_unsupported);
+  v.field("findings", x.findings);
+}
+template <typename V>
+void fields(V& v, ConformanceRecord& x) {
+  v.version("schema_version", x.schema_version, kResultsSchemaVersion);
+  v.field("backend", x.backend);
+  v.field("module_sha256", x.module_sha256);
+  v.field("device", x.device);
+  v.objects("families", x.families);
+}
+template <typename V>
+void fields(V& v, PortabilityPlatform& x) {
+  v.field("backend", x.backend);
+  v.field("device", x.device);
+  v.field("module_sha256", x.module_sha256);
+  v.field("is_oracle", x.is_oracle);
+}
+template <typename V>
+void fields(V& v, PortabilityPart& x) {
+  v.field("state", x.state);
+  v.field("why", x.why);
+  v.field("roofline_share", x.roofline_share);
+  v.field("time_share", x.time_share);
+  v.field("conformance", x.conformance);
+  v.field("kernels", x.kernels);
+  v.field("fallbacks", x.fallbacks);
+}
+template <typename V>
+void fields(V& v, PortabilityRow& x) {
+  v.field("operation", x.operation);
+  v.field("type", x.type);
+  v.field("shape_class", x.shape_class);
+  v.objects("parts", x.parts);
+  v.field("portability", x.portability);
+}
+template <typename V>
+void fields(V& v, PortabilityMatrix& x) {
+  v.version("schema_version", x.schema_version, kResultsSchemaVersion);
+  v.objects("platforms", x.platforms);
+  v.objects("rows", x.rows);
+  v.field("notes", x.notes);
+}
+template <typename V>
 void fields(V& v, RunSummary& x) {
   v.version("schema_version", x.schema_version, kResultsSchemaVersion);
   v.field("run_id", x.run_id);
@@ -433,6 +498,12 @@ std::string to_json(const RunRecord& record) {
 std::string to_json(const GateReport& gate) {
   return dump(write(gate), 2) + "\n";
 }
+std::string to_json(const ConformanceRecord& record) {
+  return dump(write(record), 2) + "\n";
+}
+std::string to_json(const PortabilityMatrix& matrix) {
+  return dump(write(matrix), 2) + "\n";
+}
 std::string to_json(const RunSummary& summary) {
   return dump(write(summary), 2) + "\n";
 }
@@ -449,6 +520,8 @@ std::string results_schema(std::string_view kind) {
   if (kind == "run") schema = SchemaBuilder::schema_of<RunRecord>();
   if (kind == "summary") schema = SchemaBuilder::schema_of<RunSummary>();
   if (kind == "gate") schema = SchemaBuilder::schema_of<GateReport>();
+  if (kind == "conformance") schema = SchemaBuilder::schema_of<ConformanceRecord>();
+  if (kind == "portability") schema = SchemaBuilder::schema_of<PortabilityMatrix>();
   if (kind == "sample") {
     OrderedJson lines = OrderedJson::array();
     const auto add_line = [&](const char* type, OrderedJson line) {
@@ -474,6 +547,11 @@ std::string results_schema(std::string_view kind) {
 Result<GateReport> gate_report_from_json(std::string_view text, std::string_view name) {
   SS_TRY(const Json json, parse_json(text, name));
   return read<GateReport>(json, name);
+}
+
+Result<ConformanceRecord> conformance_record_from_json(std::string_view text, std::string_view name) {
+  SS_TRY(const Json json, parse_json(text, name));
+  return read<ConformanceRecord>(json, name);
 }
 
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name) {

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "core/result.h"
+#include "report/conformance_record.h"
 #include "report/gate_record.h"
+#include "report/portability_record.h"
 #include "report/records.h"
 
 namespace secondsource {
@@ -16,15 +18,19 @@ namespace secondsource {
 [[nodiscard]] std::string to_json(const RunRecord& record);
 [[nodiscard]] std::string to_json(const RunSummary& summary);
 [[nodiscard]] std::string to_json(const GateReport& gate);
+[[nodiscard]] std::string to_json(const ConformanceRecord& record);
+[[nodiscard]] std::string to_json(const PortabilityMatrix& matrix);
 /// One line, without the newline.
 [[nodiscard]] std::string to_json_line(const JournalLine& line);
 
-/// JSON Schema of "run", "sample" (a line of samples.jsonl), "summary" or "gate", made from the same field lists that
-/// write and read the records; reports/schemas/ publishes them. Empty for any other name.
+/// JSON Schema of "run", "sample" (a line of samples.jsonl), "summary", "gate", "conformance" or "portability", made
+/// from the same field lists that write and read the records; reports/schemas/ publishes them. Empty for any other
+/// name.
 [[nodiscard]] std::string results_schema(std::string_view kind);
 
 Result<RunRecord> run_record_from_json(std::string_view text, std::string_view name);
 Result<GateReport> gate_report_from_json(std::string_view text, std::string_view name);
+Result<ConformanceRecord> conformance_record_from_json(std::string_view text, std::string_view name);
 Result<RunSummary> run_summary_from_json(std::string_view text, std::string_view name);
 Result<JournalLine> journal_line_from_json(std::string_view text, std::string_view name);
 

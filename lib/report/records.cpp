@@ -6,6 +6,13 @@
 
 namespace secondsource {
 
+std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name) {
+  for (const HostFact& candidate : facts) {
+    if (candidate.name == name) return candidate.value;
+  }
+  return std::nullopt;
+}
+
 std::string_view to_string(CheckOutcome outcome) {
   switch (outcome) {
     case CheckOutcome::kPassed:
@@ -18,6 +25,16 @@ std::string_view to_string(CheckOutcome outcome) {
       return "not available";
   }
   return "unknown";
+}
+
+StepWork& StepWork::operator+=(const StepWork& other) {
+  n_steps += other.n_steps;
+  tokens += other.tokens;
+  ns += other.ns;
+  flops += other.flops;
+  weight_bytes += other.weight_bytes;
+  kv_bytes += other.kv_bytes;
+  return *this;
 }
 
 std::string Scenario::name() const {

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,7 +20,7 @@ namespace secondsource {
 /// Raised when the meaning of a field changes: readers refuse versions that they do not know.
 inline constexpr int kResultsSchemaVersion = 1;
 /// Raised when a measurement changes so that old and new numbers must not be compared (CHANGELOG, "Measurement").
-inline constexpr int kMethodVersion = 1;
+inline constexpr int kMethodVersion = 2;
 
 enum class ScenarioKind : std::uint8_t { kSingleStream, kOffline, kServer };
 
@@ -38,6 +39,7 @@ struct Scenario {
   ArrivalKind arrivals = ArrivalKind::kPoisson;
   double burstiness = 1;                ///< kGamma: the shape; below 1 burstier than Poisson, above 1 more regular
   std::string trace{};                  ///< kTrace: path of the recorded arrivals
+  std::string trace_sha256{};           ///< of that file
   double trace_speed = 1;               ///< kTrace: so many times faster than recorded
   bool seeks_slo_rate = false;          ///< server: the highest rate that keeps the run's SLO
   std::int32_t n_shared_prefix = 0;     ///< leading prompt tokens that all requests share; 0: every prompt is its own
@@ -78,6 +80,9 @@ struct HostFact {
   std::string why_not;
 };
 
+/// The value of a fact; nullopt when it is absent or was not readable.
+[[nodiscard]] std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name);
+
 /// What the machine reads a second at best from a buffer of this size, all threads together.
 struct ReadLimit {
   std::int64_t buffer_bytes = 0;
@@ -93,6 +98,7 @@ struct RunLimits {
   double f32_flops = 0;          ///< operations/s, a multiply and an add being two
   std::optional<double> bf16_flops;
   std::optional<double> int8_ops;
+  double disturbed = 0;    ///< share of the time that other processes had the CPUs while it was measured
   std::string unmeasured;  ///< matrix units that the loops do not drive ("AMX"): no limit on operations/s is known then
 };
 
@@ -214,6 +220,7 @@ struct StepWork {
   double flops = 0;
   double weight_bytes = 0;
   double kv_bytes = 0;
+  StepWork& operator+=(const StepWork& other);
 };
 
 struct HostMemory {
@@ -234,6 +241,9 @@ struct Repetition {
   std::int64_t host_ns = 0;  ///< the harness's and engine's own time between steps
   std::int32_t warmup_windows = 0;
   bool warmup_settled = true;
+  std::vector<double> warmup_ns_per_token;  ///< one a window; the first is what a never-seen shape costs
+  std::int64_t load_ns = 0;                 ///< the worker took to read the weights and to pack them for its device
+  std::int64_t compile_ns = 0;              ///< spent on compiling this cell's steps before the first window
   MemoryUse memory;
   HostMemory host_memory;
   double process_cpu_s = 0;  ///< CPU time of the worker during the repetition
@@ -280,24 +290,33 @@ struct RateProbe {
   std::string cell;
   std::int32_t index = 0;
   double rate_per_s = 0;
-  std::optional<double> achieved_rate_per_s;
+  std::optional<double> achieved_rate_per_s{};
   std::int64_t n_requests = 0;
   std::int64_t n_kept = 0;
-  std::string verdict;  ///< "kept", "not kept", "saturated", "errors"
-  std::string why;      ///< one sentence
+  std::string verdict{};  ///< "kept", "not kept", "saturated", "errors"; "never" when requests miss the SLO alone
+  std::string why{};      ///< one sentence
 };
 
 /// The time of all calls of one operation over rows of one size class.
 struct OperationTime {
-  std::string operation;  ///< op_name(); of a fused group, all of them joined by +
-  std::string label;      ///< "attention.qkv": the place in a layer, or in the model
-  std::string shape;      ///< "tokens 1, 1024 -> 3072"; several row counts as a range, "tokens 65-128"
+  std::string operation;    ///< op_name(); of a fused group, all of them joined by +
+  std::string label;        ///< "attention.qkv": the place in a layer, or in the model
+  std::string shape_class;  ///< "decode, 1 token", "prefill, 65-128 tokens": a range between two powers of two
+  std::string shape;        ///< "1024 -> 3072": columns read and written
   std::string kernel;
+  std::string fallback;  ///< why the backend took a slower path; empty when it did not
   std::int64_t n_calls = 0;
   std::int64_t ns = 0;
   double flops = 0;
   double bytes = 0;                         ///< weights and cache that have to be read
   std::vector<std::int64_t> ns_by_layer{};  ///< empty for what is not in a layer
+};
+
+/// What a backend says that it cannot do: an operation, with weights of one encoding or with any.
+struct Refusal {
+  std::string operation;  ///< op_name()
+  std::string type;       ///< "int4", "int8-w8a8"; empty: of any
+  std::string reason;
 };
 
 /// Where the time of a cell goes, from a pass of its own with a clock around every operation; never a sample. The line
@@ -311,6 +330,7 @@ struct OperationTimes {
   std::int64_t device_ns = 0;  ///< in steps; the rest of wall_ns is host, scheduler and waiting for arrivals
   double overhead = 0;         ///< what the clocks cost: device_ns of the pass / of the same pass without them - 1
   std::vector<OperationTime> operations;
+  std::vector<Refusal> refusals;  ///< of the backend, whether the cell needs them or not
 };
 
 using JournalLine = std::variant<RequestSample, Repetition, GoldenRecord, FailureRecord, RateProbe, OperationTimes>;
@@ -344,11 +364,14 @@ struct CellSummary {
   std::optional<double> rate_per_s;            ///< open loop: asked for, or found by server:slo-max
   std::optional<double> achieved_rate_per_s;
   Estimate slo_attainment;                   ///< share of requests that kept the run's SLO; empty without one
-  Estimate goodput_req_per_s;                ///< requests that kept it, per second of the window
+  Estimate goodput_req_per_s;                ///< requests that kept it and ended in the window, per second
   std::optional<double> goodput_tok_per_s;   ///< their output tokens
   std::optional<double> prefix_hit_rate;     ///< prompt tokens that were not computed / prompt tokens
   std::optional<double> read_fraction;       ///< bytes/s that decode has to read / what the machine reads at best
   std::optional<double> flops_fraction;      ///< operations/s of prefill / what the machine does at best
+  std::optional<double> first_to_settled;    ///< time per token of the first warm-up window / of the last
+  std::optional<std::int64_t> load_ns;       ///< reading the weights and packing them for the device
+  std::optional<std::int64_t> compile_ns;    ///< of the cell's steps, before they were first used
   std::optional<double> device_utilisation;  ///< time in steps / time
   std::string bound;                         ///< "bandwidth", "compute", "overhead"; empty: cannot be told
   std::string bound_why;                     ///< one sentence: the figures, and what follows

@@ -1,5 +1,7 @@
 #include "report/roofline.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace secondsource {
@@ -32,16 +34,40 @@ RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::str
   return use;
 }
 
-StepWork all_steps(const Repetition& repetition) {
-  StepWork sum;
-  for (const StepWork* part : {&repetition.prefill, &repetition.decode, &repetition.mixed}) {
-    sum.n_steps += part->n_steps;
-    sum.tokens += part->tokens;
-    sum.ns += part->ns;
-    sum.flops += part->flops;
-    sum.weight_bytes += part->weight_bytes;
-    sum.kv_bytes += part->kv_bytes;
+Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant, std::string_view kind) {
+  constexpr double kBinds = 0.5;
+  const RooflineUse use = roofline_use(work, limits, variant);
+  if (!use.read) return {};
+  const double read = *use.read;
+  const double operations = use.operations.value_or(0);
+  const std::string figures = use.operations
+                                  ? fmt::format("{} reads at {:.0f} % of what the machine can and computes at {:.0f} %",
+                                                kind, 100 * read, 100 * operations)
+                                  : fmt::format("{} reads at {:.0f} % of what the machine can", kind, 100 * read);
+  const char* const label = std::max(read, operations) < kBinds ? "overhead"
+                            : read >= operations                ? "bandwidth"
+                                                                : "compute";
+  return {label, fmt::format("{}: {}", figures, consequence_of(label))};
+}
+
+std::string_view consequence_of(std::string_view label) {
+  if (label == "bandwidth") {
+    return "fewer bytes a weight (int8, int4) make it faster in proportion, and more requests at once cost little";
   }
+  if (label == "compute") {
+    return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8) are what is faster";
+  }
+  if (label == "overhead") {
+    return "fixed costs of a step take the rest; fewer bytes save memory, not time; more requests or tokens in a step "
+           "do";
+  }
+  return "";
+}
+
+StepWork all_steps(const Repetition& repetition) {
+  StepWork sum = repetition.prefill;
+  sum += repetition.decode;
+  sum += repetition.mixed;
   return sum;
 }
 

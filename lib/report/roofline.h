@@ -4,6 +4,7 @@
 // limit, so a share above one is a measurement that cannot be.
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "report/records.h"
@@ -25,6 +26,20 @@ struct RooflineUse {
 
 /// Of steps that took `work.ns`; empty where there were none.
 [[nodiscard]] RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant);
+
+/// What keeps steps from being faster, and what follows from that.
+struct Bound {
+  std::string label;  ///< "bandwidth", "compute", "overhead"; empty: cannot be told
+  std::string why;    ///< one sentence
+};
+
+/// A limit binds where more than half of it is reached; where neither is, fixed costs do: starting kernels, barriers,
+/// the host between steps. `kind` names the steps in the sentence.
+[[nodiscard]] Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant,
+                             std::string_view kind);
+
+/// What follows from a label, in a sentence: when fewer bytes a weight make it faster, and when they only save memory.
+[[nodiscard]] std::string_view consequence_of(std::string_view label);
 
 /// Prefill, decode and mixed steps together.
 [[nodiscard]] StepWork all_steps(const Repetition& repetition);

@@ -113,6 +113,14 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
       utilisation.push_back(1e-9 * static_cast<double>(all_steps(*repetition).ns) / repetition->wall_s);
     }
   }
+  for (const Repetition* repetition : repetitions) {
+    const std::vector<double>& windows = repetition->warmup_ns_per_token;
+    if (windows.empty() || !(windows.back() > 0)) continue;  // only the first repetition of a worker warms up
+    cell.first_to_settled = windows.front() / windows.back();
+    cell.load_ns = repetition->load_ns;
+    cell.compile_ns = repetition->compile_ns;
+    break;
+  }
   cell.achieved_rate_per_s = median(achieved);
   cell.device_utilisation = median(utilisation);
   cell.output_tok_per_s = estimate_over_repetitions(cell.output_tok_per_s_by_repetition);
@@ -148,6 +156,27 @@ void summarize_checks(std::span<const Repetition* const> repetitions, CellSummar
   }
 }
 
+/// Shares of the machine's limits, and which of them binds: of the kind of steps that most of the time went to.
+void summarize_bound(const RunRecord& record, std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
+  const bool is_host = backend != record.backends.end() && backend->device.is_host;
+  if (!record.limits || !is_host) return;
+  StepWork prefill, decode, mixed;
+  for (const Repetition* repetition : repetitions) {
+    prefill += repetition->prefill;
+    decode += repetition->decode;
+    mixed += repetition->mixed;
+  }
+  cell.read_fraction = roofline_use(decode, *record.limits, cell.key.variant).read;
+  cell.flops_fraction = roofline_use(prefill, *record.limits, cell.key.variant).operations;
+  const std::pair<const char*, const StepWork*> kinds[] = {
+      {"prefill", &prefill}, {"decode", &decode}, {"mixed", &mixed}};
+  const auto& [name, longest] = *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second->ns; });
+  Bound bound = bound_of(*longest, *record.limits, cell.key.variant, name);
+  cell.bound = std::move(bound.label);
+  cell.bound_why = std::move(bound.why);
+}
+
 /// What kept the promise, of all requests and per second.
 void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary& cell) {
   if (!record.slo) {
@@ -168,6 +197,9 @@ void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary&
     std::int64_t n_tokens = 0;
     for (const RequestSample* sample : lines.samples) {
       if (sample->repetition != repetition->repetition || !keeps(*sample, *record.slo)) continue;
+      const bool ended_inside =
+          sample->last_token_ns > repetition->window_start_ns && sample->last_token_ns <= repetition->window_end_ns;
+      if (!ended_inside) continue;
       ++n_kept;
       n_tokens += sample->n_output_tokens;
     }
@@ -235,6 +267,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   summarize_latency(counted, cell);
   summarize_throughput(lines.repetitions, cell);
   summarize_checks(lines.repetitions, cell);
+  summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
   summarize_ttft_by_repetition(counted, lines.repetitions, cell);
   summarize_cost(record, cell);

@@ -5,32 +5,10 @@
 #include <algorithm>
 
 #include "core/units.h"
+#include "report/cell_text.h"
 
 namespace secondsource {
 namespace {
-
-constexpr const char* kUnknown = "-";
-
-std::string milliseconds(const Estimate& estimate) {
-  if (!estimate.value) return kUnknown;
-  const double ms = *estimate.value / 1e6;
-  return ms < 10 ? fmt::format("{:.2f}", ms) : fmt::format("{:.1f}", ms);
-}
-
-std::string rate(const Estimate& estimate) {
-  if (!estimate.value) return kUnknown;
-  std::string text = fmt::format("{:.{}f}", *estimate.value, *estimate.value < 100 ? 1 : 0);
-  if (estimate.low && estimate.high && *estimate.value > 0) {
-    const double spread = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low) / *estimate.value;
-    text += fmt::format(" ±{:.0f}%", 100 * spread);
-  }
-  return text;
-}
-
-std::string dollars(const std::optional<double>& usd) {
-  if (!usd) return kUnknown;
-  return *usd < 0.001 ? fmt::format("{:.2e}", *usd) : fmt::format("{:.4f}", *usd);
-}
 
 std::string memory(const CellSummary& cell) {
   if (cell.memory) return format_bytes(cell.memory->peak_bytes);
@@ -81,11 +59,11 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
                                       cell.key.variant,
                                       cell.key.scenario,
                                       golden_text(cell),
-                                      figure(milliseconds(cell.ttft_e2e_p50_ns)),
-                                      figure(milliseconds(cell.ttft_e2e_p95_ns)),
-                                      figure(rate(cell.output_tok_per_s)),
+                                      figure(milliseconds_text(cell.ttft_e2e_p50_ns)),
+                                      figure(milliseconds_text(cell.ttft_e2e_p95_ns)),
+                                      figure(rate_text(cell.output_tok_per_s)),
                                       figure(memory(cell)),
-                                      figure(dollars(cell.usd_per_1k_output))};
+                                      figure(dollars_text(cell.usd_per_1k_output))};
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
       table.rows.push_back(std::move(row));
     }
@@ -198,6 +176,12 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
   lines.push_back(std::move(host));
   for (const BackendRecord& backend : record.backends) {
     if (backend.unavailable.empty()) lines.push_back(fmt::format("{}: {}", backend.name, backend.device.name));
+  }
+  const auto per_request = fact(record.host, "harness_ns_per_request");
+  const auto per_token = fact(record.host, "harness_ns_per_token");
+  if (per_request && per_token) {
+    lines.push_back(fmt::format("harness: {} ns a request and {} ns a token of its own (over the null system)",
+                                *per_request, *per_token));
   }
   if (record.price) {
     lines.push_back(fmt::format("price: {:g} USD/h, {}{}", record.price->usd_per_hour, record.price->source,

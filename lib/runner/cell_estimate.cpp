@@ -43,7 +43,7 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   const double step_s = std::max(stream_s, together * flops_per_token / flops_per_s) + kStepOverheadS;
   const double request_s = prefill_s + scenario.n_output_tokens * step_s / together;
   double repetition_s = scenario.n_requests * request_s;
-  if (scenario.kind == ScenarioKind::kServer)
+  if (scenario.kind == ScenarioKind::kServer && scenario.rate_per_s > 0)
     repetition_s = std::max(repetition_s, scenario.n_requests / scenario.rate_per_s);
   const double repetitions = std::max(1, cell.repetitions);
   if (scenario.kind == ScenarioKind::kSingleStream && cell_budget_s > 0) {

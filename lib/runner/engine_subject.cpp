@@ -6,6 +6,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "backend/capabilities.h"
 #include "backend/module.h"
 #include "core/checked.h"
 #include "core/clock.h"
@@ -14,6 +15,7 @@
 #include "runner/worker_command.h"
 #include "runner/workload.h"
 #include "systems/engine_system.h"
+#include "systems/step_trace.h"
 
 namespace secondsource {
 namespace {
@@ -23,6 +25,21 @@ namespace {
 constexpr std::int32_t kOraclePrompts = 2;
 constexpr std::int32_t kOraclePromptTokens = 8;
 constexpr std::int32_t kOracleAnswerTokens = 6;
+// Of a scenario with fewer at once.
+constexpr std::int32_t kTracedRequests = 4;
+
+std::vector<Refusal> refusals_of(const Backend& backend) {
+  const Capabilities capabilities = probe_capabilities(backend);
+  std::vector<Refusal> refusals;
+  for (const OperationSupport& one : capabilities.operations) {
+    if (!one.support.supported) refusals.push_back({one.operation, "", one.support.reason});
+  }
+  for (const WeightSupport& one : capabilities.weights) {
+    if (one.support.supported) continue;
+    refusals.push_back({"matmul", weight_support_name(one.encoding, one.act), one.support.reason});
+  }
+  return refusals;
+}
 
 class EngineSubject final : public WorkerSubject {
  public:
@@ -72,14 +89,41 @@ class EngineSubject final : public WorkerSubject {
     return answers;
   }
 
-  Result<std::vector<WorkItem>> prepare(const Scenario& scenario, std::uint64_t seed) override {
+  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
     Engine& engine = session_->engine();
     SchedulerOptions options = engine.scheduler().options();
     options.max_seqs = scenario.kind == ScenarioKind::kServer ? job_.max_in_flight : scenario.batch;
+    SS_TRY(options.policy, batch_policy_by_name(scenario.batching));
+    system_->forget_prefix();
     SS_TRY_VOID(engine.set_scheduler(options));
     // No step is compiled while the clock runs.
-    SS_TRY([[maybe_unused]] const std::int64_t compile_ns, engine.prepare({}));
-    return workload_.items(scenario, seed);
+    SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
+    if (scenario.arrivals != ArrivalKind::kTrace) return PreparedWork{workload_.items(scenario, seed), compile_ns};
+    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
+    if (trace.entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
+                                                         scenario.n_requests, trace.entries.size())};
+    }
+    return PreparedWork{workload_.items(scenario, seed, &trace), compile_ns};
+  }
+
+  Result<OperationTimes> trace(const TraceCommand& command, ProgressCount& progress) override {
+    Scenario scenario = command.scenario;
+    scenario.n_requests = std::min(scenario.n_requests, std::max(scenario.batch, kTracedRequests));
+    SS_TRY(const PreparedWork work, prepare(scenario, command.seed));
+    std::vector<TimedRequest> requests;
+    for (const WorkItem& item : work.items) requests.push_back(item.request);
+    // The same pass without clocks first: what they cost is the difference.
+    StepTrace untraced(nullptr);
+    SS_TRY_VOID(run_observed(untraced, requests, scenario.batch, progress));
+    session_->engine().set_trace(Trace::kGroups);
+    auto traced = run_traced(command, requests, scenario.batch, progress);
+    session_->engine().set_trace(Trace::kOff);
+    if (!traced) return traced.error();
+    traced->overhead = untraced.device_ns() > 0
+                           ? static_cast<double>(traced->device_ns) / static_cast<double>(untraced.device_ns()) - 1
+                           : 0;
+    return traced;
   }
 
  private:
@@ -109,9 +153,39 @@ class EngineSubject final : public WorkerSubject {
         std::max<std::int64_t>(timed_each, kOraclePromptTokens + kOracleAnswerTokens) + 1, device.page_tokens);
     options.max_context = std::min(bundle_.config().max_seq_len, std::max(options.max_context, needed));
     // The last page of a sequence is rarely full.
-    options.kv_tokens =
-        std::max({options.kv_tokens, options.max_context, job_.max_in_flight * (timed_each + 1 + device.page_tokens)});
+    const std::int64_t n_held = job_.n_shared_prefix > 0 ? 1 : 0;  // the one whose cache the others share
+    options.kv_tokens = std::max({options.kv_tokens, options.max_context,
+                                  (job_.max_in_flight + n_held) * (timed_each + 1 + device.page_tokens)});
     return options;
+  }
+
+  /// Returns how long it took.
+  Result<std::int64_t> run_observed(StepTrace& trace, const std::vector<TimedRequest>& requests, std::int32_t in_flight,
+                                    ProgressCount& progress) {
+    const InterruptFlag never;
+    system_->observe_steps([&trace](const Engine& engine) { trace.add(engine); });
+    const Result<LoadResult> load = generate_load(*system_, requests, {.in_flight = in_flight}, never, progress);
+    system_->observe_steps({});
+    if (!load) return load.error();
+    return load->end_ns - load->start_ns;
+  }
+
+  Result<OperationTimes> run_traced(const TraceCommand& command, const std::vector<TimedRequest>& requests,
+                                    std::int32_t in_flight, ProgressCount& progress) {
+    SS_TRY([[maybe_unused]] const std::int64_t compile_ns, session_->engine().prepare({}));
+    SS_TRY(ChromeTrace file, ChromeTrace::append(command.file, {command.process, command.cell}, command.origin_ns));
+    StepTrace trace(&file);
+    OperationTimes times;
+    times.cell = command.cell;
+    SS_TRY(times.wall_ns, run_observed(trace, requests, in_flight, progress));
+    times.n_requests = static_cast<std::int64_t>(requests.size());
+    for (const TimedRequest& request : requests) times.output_tokens += request.n_output_tokens;
+    times.n_steps = trace.n_steps();
+    times.device_ns = trace.device_ns();
+    times.operations = trace.operations();
+    times.refusals = refusals_of(session_->backend());
+    SS_TRY_VOID(file.flush());
+    return times;
   }
 
   /// The greedy continuation of one prompt.

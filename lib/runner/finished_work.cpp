@@ -12,6 +12,8 @@ FinishedWork::FinishedWork(const std::vector<JournalLine>& lines) {
       if (!failure->cell.empty()) failed_.insert(failure->cell);
     } else if (const auto* repetition = std::get_if<Repetition>(&line)) {
       repetitions_.insert({repetition->cell, repetition->repetition});
+    } else if (const auto* probe = std::get_if<RateProbe>(&line)) {
+      probes_[probe->cell].push_back(*probe);
     } else if (const auto* sample = std::get_if<RequestSample>(&line)) {
       PartialRepetition& partial = samples_[{sample->cell, sample->repetition}];
       partial.n_done = std::max(partial.n_done, sample->request + 1);
@@ -19,6 +21,11 @@ FinishedWork::FinishedWork(const std::vector<JournalLine>& lines) {
       partial.n_tokens += sample->n_output_tokens;
     }
   }
+}
+
+std::vector<RateProbe> FinishedWork::probes(const std::string& cell) const {
+  const auto found = probes_.find(cell);
+  return found == probes_.end() ? std::vector<RateProbe>() : found->second;
 }
 
 PartialRepetition FinishedWork::partial(const std::string& cell, std::int32_t repetition) const {

@@ -29,6 +29,8 @@ class FinishedWork {
   [[nodiscard]] bool has_repetition(const std::string& cell, std::int32_t repetition) const {
     return repetitions_.contains({cell, repetition});
   }
+  /// Rates that were tried for the cell, in their order.
+  [[nodiscard]] std::vector<RateProbe> probes(const std::string& cell) const;
   [[nodiscard]] PartialRepetition partial(const std::string& cell, std::int32_t repetition) const;
 
  private:
@@ -36,6 +38,7 @@ class FinishedWork {
   std::set<std::string> failed_;
   std::set<std::pair<std::string, std::int32_t>> repetitions_;
   std::map<std::pair<std::string, std::int32_t>, PartialRepetition> samples_;
+  std::map<std::string, std::vector<RateProbe>> probes_;
 };
 
 }  // namespace secondsource

@@ -29,14 +29,18 @@ class NullSubject final : public WorkerSubject {
     return Error{ErrorCode::kUnsupported, "the null system has no answers"};
   }
 
-  Result<std::vector<WorkItem>> prepare(const Scenario& scenario, std::uint64_t) override {
+  Result<OperationTimes> trace(const TraceCommand&, ProgressCount&) override {
+    return Error{ErrorCode::kUnsupported, "the null system has no operations"};
+  }
+
+  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t) override {
     std::vector<WorkItem> items(static_cast<std::size_t>(scenario.n_requests));
     for (std::size_t index = 0; index < items.size(); ++index) {
       items[index].prompt = "null";
       items[index].request.tag = static_cast<std::int64_t>(index);
       items[index].request.n_output_tokens = scenario.n_output_tokens;
     }
-    return items;
+    return PreparedWork{std::move(items)};
   }
 
  private:

@@ -8,6 +8,8 @@
 #include <cstdlib>
 
 #include "bundle/yaml.h"
+#include "engine/scheduler.h"
+#include "report/slo.h"
 
 namespace secondsource {
 namespace {
@@ -94,10 +96,11 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
 
 Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   SS_TRY(const YamlNode root, read_yaml_file(path));
-  SS_TRY_VOID(
-      root.expect_keys({"version",       "bundles",       "suite",  "backends", "require", "devices",    "variants",
-                        "scenarios",     "repetitions",   "seed",   "threads",  "cpus",    "memory_max", "max_time",
-                        "step_deadline", "cell_deadline", "strict", "price",    "gate",    "out"}));
+  SS_TRY_VOID(root.expect_keys(
+      {"version",       "bundles",       "suite",    "backends",      "require",    "devices",
+       "variants",      "scenarios",     "batching", "shared_prefix", "slo",        "noise_limit_percent",
+       "repetitions",   "seed",          "threads",  "cpus",          "memory_max", "max_time",
+       "step_deadline", "cell_deadline", "strict",   "price",         "gate",       "out"}));
   SS_TRY([[maybe_unused]] const std::int64_t version, root.integer("version", 1, 1));
   PlanFile plan;
   RunRequest& request = plan.request;
@@ -113,6 +116,17 @@ Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   }
   SS_TRY(request.variants, strings(root, "variants"));
   SS_TRY(request.scenarios, strings(root, "scenarios"));
+  SS_TRY(request.batching, root.string_or("batching", ""));
+  if (!request.batching.empty() && !batch_policy_by_name(request.batching)) {
+    return batch_policy_by_name(request.batching).error().with_context(root.document());
+  }
+  SS_TRY(const std::int64_t prefix, root.integer_or("shared_prefix", 0, 0, 1 << 20));
+  request.n_shared_prefix = static_cast<std::int32_t>(prefix);
+  if (root.has("slo")) {
+    SS_TRY(request.slo, parsed(root, "slo", parse_slo));
+  }
+  SS_TRY(const double noise_limit, root.number_or("noise_limit_percent", 90, {.min = 0, .max = 100}));
+  request.settings.noise_limit = noise_limit / 100;
   SS_TRY(const std::int64_t repetitions, root.integer_or("repetitions", request.repetitions, 1, 10'000));
   request.repetitions = static_cast<std::int32_t>(repetitions);
   SS_TRY(const std::int64_t seed, root.integer_or("seed", 1, 0, INT64_MAX));

@@ -69,6 +69,11 @@ Result<void> RunDirectory::append(std::span<const JournalLine> lines) {
   return {};
 }
 
+Result<void> RunDirectory::raise_limits(const RunLimits& limits) {
+  record_.limits = limits;
+  return write_file(folder_ / kRunFile, to_json(record_) + "\n");
+}
+
 Result<void> RunDirectory::append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot) {
   const std::filesystem::path path = folder_ / "telemetry.jsonl";
   if (!telemetry_.is_open()) {

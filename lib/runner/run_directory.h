@@ -28,6 +28,8 @@ class RunDirectory {
   [[nodiscard]] const std::vector<JournalLine>& lines() const noexcept { return lines_; }
   /// On the disk when it returns. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
+  /// Into run.json: a limit turned out to be higher than it was measured at first. Errors: kIo.
+  Result<void> raise_limits(const RunLimits& limits);
   /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// Where a worker's stderr goes.

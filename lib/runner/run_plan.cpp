@@ -12,6 +12,7 @@
 #include "bundle/bundle.h"
 #include "core/clock.h"
 #include "core/hash.h"
+#include "measure/arrival_trace.h"
 #include "measure/fingerprint.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
@@ -26,6 +27,13 @@ constexpr std::int32_t kDefaultPromptTokens = 256;
 // Three repetitions of 25 support a 95th percentile with its interval.
 constexpr std::int32_t kSingleStreamRequests = 25;
 constexpr double kServerSeconds = 2.0;
+constexpr std::int32_t kServerBatch = 16;
+// One of a hundred may miss an SLO that 99 % of the requests shall keep.
+constexpr std::int32_t kProbeRequests = 100;
+constexpr double kTraceSeconds = 10.0;
+// Upper limits of what a trace asks for.
+constexpr std::int32_t kTracePromptTokens = 1024;
+constexpr std::int32_t kTraceOutputTokens = 256;
 constexpr std::int32_t kOracleRequests = 2;
 // The oracle's plain loops would take minutes for one request of a larger model,
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
@@ -89,6 +97,7 @@ class Planner {
     record.compiler = identity.compiler;
     record.build_type = identity.build_type;
     record.suite = request_.suite;
+    record.slo = request_.slo;
     record.host = host_fingerprint(HostFiles());
     SS_TRY(const HarnessOverhead overhead, measure_harness_overhead());
     record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", overhead.ns_per_request), ""});
@@ -248,7 +257,10 @@ class Planner {
     std::set<std::string> names;
     for (const std::string& text : texts) {
       SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
-      for (const Scenario& scenario : parsed) {
+      for (Scenario scenario : parsed) {
+        if (!request_.batching.empty()) scenario.batching = request_.batching;
+        if (request_.n_shared_prefix > 0) scenario.n_shared_prefix = request_.n_shared_prefix;
+        SS_TRY_VOID(complete(scenario));
         if (!names.insert(scenario.name()).second) {
           return Error{ErrorCode::kInvalidInput,
                        fmt::format("scenario {}: given twice; one run has one length of it", scenario.name())};
@@ -256,6 +268,36 @@ class Planner {
         scenarios_.push_back(scenario);
       }
     }
+    return {};
+  }
+
+  /// What a scenario takes from elsewhere: the run's SLO, a recorded load.
+  Result<void> complete(Scenario& scenario) const {
+    if (scenario.seeks_slo_rate && !request_.slo) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected an SLO to keep (--slo), found none", scenario.name())};
+    }
+    if (scenario.n_shared_prefix > 0 && scenario.n_prompt_tokens > 0 &&
+        scenario.n_shared_prefix >= scenario.n_prompt_tokens) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected prompts longer than their shared prefix, found {} tokens",
+                               scenario.name(), scenario.n_prompt_tokens)};
+    }
+    if (scenario.arrivals != ArrivalKind::kTrace) return {};
+    scenario.trace = std::filesystem::absolute(scenario.trace).lexically_normal().string();
+    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
+    SS_TRY(scenario.trace_sha256, sha256_of_file(scenario.trace));
+    const auto n_entries = static_cast<std::int64_t>(trace.entries.size());
+    if (scenario.n_requests > n_entries) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("scenario {}: expected {} requests in the trace, found {}",
+                                                         scenario.name(), scenario.n_requests, n_entries)};
+    }
+    if (scenario.n_requests > 0) return {};
+    const double until_ns = 1e9 * kTraceSeconds * scenario.trace_speed;
+    const auto n_in_time = std::ranges::count_if(
+        trace.entries, [&](const TraceEntry& entry) { return static_cast<double>(entry.at_ns) <= until_ns; });
+    scenario.n_requests =
+        static_cast<std::int32_t>(std::min<std::int64_t>(n_entries, std::max<std::int64_t>(8, n_in_time)));
     return {};
   }
 
@@ -316,24 +358,32 @@ class Planner {
 
   static Scenario with_defaults(Scenario scenario, bool has_prompts, bool is_oracle, const ModelConfig& config) {
     const auto max_seq_len = static_cast<std::int32_t>(config.max_seq_len);
-    if (scenario.n_output_tokens == 0) scenario.n_output_tokens = std::min(kDefaultOutputTokens, max_seq_len / 4);
-    if (scenario.n_prompt_tokens == 0 && !has_prompts) {
-      scenario.n_prompt_tokens = std::min(kDefaultPromptTokens, max_seq_len / 2);
+    const bool is_trace = scenario.arrivals == ArrivalKind::kTrace;
+    if (scenario.n_output_tokens == 0) {
+      scenario.n_output_tokens = std::min(is_trace ? kTraceOutputTokens : kDefaultOutputTokens, max_seq_len / 4);
     }
+    const bool has_random_prompts = !has_prompts || is_trace || scenario.n_shared_prefix > 0;
+    if (scenario.n_prompt_tokens == 0 && has_random_prompts) {
+      const std::int32_t wanted = is_trace ? kTracePromptTokens : scenario.n_shared_prefix + kDefaultPromptTokens;
+      scenario.n_prompt_tokens = std::min(wanted, max_seq_len / 2);
+    }
+    if (scenario.kind == ScenarioKind::kServer) scenario.batch = kServerBatch;
+    if (scenario.n_requests == 0) scenario.n_requests = requests_of(scenario, has_prompts, is_oracle);
+    return scenario;
+  }
+
+  static std::int32_t requests_of(const Scenario& scenario, bool has_prompts, bool is_oracle) {
     switch (scenario.kind) {
       case ScenarioKind::kSingleStream:
-        scenario.n_requests = is_oracle ? kOracleRequests : kSingleStreamRequests;
-        break;
+        return is_oracle ? kOracleRequests : kSingleStreamRequests;
       case ScenarioKind::kOffline:
         // A second wave keeps the batch full for longer, where that does not cost minutes.
-        scenario.n_requests = has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
-        break;
+        return has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
       case ScenarioKind::kServer:
-        scenario.n_requests = std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
-        scenario.batch = 16;
-        break;
+        if (scenario.seeks_slo_rate) return kProbeRequests;
+        return std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
     }
-    return scenario;
+    return 0;
   }
 
   const RunRequest& request_;

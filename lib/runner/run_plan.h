@@ -26,6 +26,9 @@ struct RunRequest {
   std::vector<std::string> required;  ///< must be available
   std::vector<std::string> variants;  ///< default: bf16 and int8, where the bundle has them
   std::vector<std::string> scenarios;
+  std::string batching;              ///< of all scenarios; empty: as they say
+  std::int32_t n_shared_prefix = 0;  ///< of all scenarios; 0: as they say
+  std::optional<Slo> slo;
   std::int32_t repetitions = 3;
   std::uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> faults;  ///< backend, fault (backend/fault.h)

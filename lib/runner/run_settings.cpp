@@ -39,6 +39,8 @@ std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& set
           {"cell_budget_s", fmt::format("{}", settings.cell_budget_s)},
           {"oracle", settings.oracle},
           {"named_backends", fmt::format("{}", fmt::join(settings.named_backends, ","))},
+          {"trace_file", settings.trace_file},
+          {"noise_limit", fmt::format("{}", settings.noise_limit)},
           {"strict", settings.strict ? "true" : "false"},
           {"golden", settings.golden ? "true" : "false"}};
 }
@@ -63,6 +65,10 @@ Result<RunSettings> run_settings_from(const std::vector<std::pair<std::string, s
       good = parse(value, settings.cell_deadline_s);
     } else if (key == "cell_budget_s") {
       good = parse(value, settings.cell_budget_s);
+    } else if (key == "noise_limit") {
+      good = parse(value, settings.noise_limit);
+    } else if (key == "trace_file") {
+      settings.trace_file = value;
     } else if (key == "oracle") {
       settings.oracle = value;
     } else if (key == "named_backends") {

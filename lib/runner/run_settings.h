@@ -22,7 +22,9 @@ struct RunSettings {
   std::string oracle;         ///< backend that answers where a bundle has no expected outputs; empty: none
   std::vector<std::string> named_backends;  ///< by --backend or --require: their absence is a failure
   bool strict = false;
-  bool golden = true;  ///< off: times without judging tokens, which nobody may take for a verified run
+  bool golden = true;        ///< off: times without judging tokens, which nobody may take for a verified run
+  std::string trace_file;    ///< Chrome trace of every cell's operations; empty: none
+  double noise_limit = 0.9;  ///< HostCheckLimits::noise_invalid
   friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 

@@ -12,6 +12,9 @@ namespace {
 constexpr std::int32_t kLargestBatch = 1024;
 constexpr std::int32_t kLongest = 1 << 20;
 constexpr double kFastestRate = 1e5;
+constexpr std::int32_t kMostRequests = 1'000'000;
+constexpr double kSmallestFactor = 1e-3;
+constexpr double kLargestFactor = 1e6;
 
 template <typename T>
 bool parse_number(std::string_view text, T& value) {
@@ -40,40 +43,99 @@ std::optional<std::string_view> argument_of(std::string_view text, std::string_v
   return std::nullopt;
 }
 
+/// "gamma=0.25", "constant", "speed=10", "prefix=512", "requests=300", "static", "dynamic".
+bool parse_modifier(std::string_view text, Scenario& scenario) {
+  const bool is_open_loop = scenario.kind == ScenarioKind::kServer;
+  const bool has_rate = is_open_loop && scenario.arrivals != ArrivalKind::kTrace;
+  const auto equals = text.find('=');
+  const std::string_view name = text.substr(0, equals);
+  const std::string_view value = equals == std::string_view::npos ? "" : text.substr(equals + 1);
+  const auto in_range = [](double number) { return number >= kSmallestFactor && number <= kLargestFactor; };
+  if (name == "gamma" && has_rate) {
+    scenario.arrivals = ArrivalKind::kGamma;
+    return parse_number(value, scenario.burstiness) && in_range(scenario.burstiness);
+  }
+  if (text == "constant" && has_rate) {
+    scenario.arrivals = ArrivalKind::kConstant;
+    return true;
+  }
+  if (name == "speed" && scenario.arrivals == ArrivalKind::kTrace) {
+    return parse_number(value, scenario.trace_speed) && in_range(scenario.trace_speed);
+  }
+  if (name == "prefix") {
+    return parse_number(value, scenario.n_shared_prefix) && scenario.n_shared_prefix > 0 &&
+           scenario.n_shared_prefix <= kLongest;
+  }
+  if (name == "requests") {
+    return parse_number(value, scenario.n_requests) && scenario.n_requests > 0 && scenario.n_requests <= kMostRequests;
+  }
+  if (text == "static" || text == "dynamic" || text == "continuous") {
+    scenario.batching = text;
+    return true;
+  }
+  return false;
+}
+
+/// What stands before the first modifier and the lengths.
+bool parse_kind(std::string_view name, Scenario& scenario) {
+  if (name == "single-stream") return true;
+  if (const auto batch = argument_of(name, "offline", 'b')) {
+    scenario.kind = ScenarioKind::kOffline;
+    return parse_number(*batch, scenario.batch) && scenario.batch >= 1 && scenario.batch <= kLargestBatch;
+  }
+  if (!name.starts_with("server")) return false;
+  scenario.kind = ScenarioKind::kServer;
+  if (name == "server:slo-max" || name == "server-slo-max") {
+    scenario.seeks_slo_rate = true;
+    return true;
+  }
+  constexpr std::string_view kTrace = "server:trace=";
+  if (name.starts_with(kTrace)) {
+    scenario.arrivals = ArrivalKind::kTrace;
+    scenario.trace = name.substr(kTrace.size());
+    return !scenario.trace.empty();
+  }
+  const auto rate = argument_of(name, "server", 'r');
+  return rate && parse_number(*rate, scenario.rate_per_s) && scenario.rate_per_s > 0 &&
+         scenario.rate_per_s <= kFastestRate;
+}
+
 }  // namespace
 
 Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   const Error bad{ErrorCode::kInvalidInput,
-                  fmt::format("scenario \"{}\": expected single-stream, offline, offline:BATCH or server:RATE, each "
-                              "with @PROMPT/OUTPUT tokens behind it if wanted",
+                  fmt::format("scenario \"{}\": expected single-stream, offline, offline:BATCH, server:RATE, "
+                              "server:slo-max or server:trace=FILE, then modifiers such as +gamma=0.25, +constant, "
+                              "+speed=10, +prefix=512, +requests=300 or +static, then @PROMPT/OUTPUT tokens if wanted",
                               text)};
   Scenario scenario;
-  const auto at = text.find('@');
-  const std::string_view name = text.substr(0, at);
+  auto at = text.rfind('@');
+  // The path of a trace may hold an @ as well.
+  const bool is_of_path = at != std::string_view::npos && text.starts_with("server:trace=") &&
+                          text.find_first_not_of("0123456789/", at + 1) != std::string_view::npos;
+  if (is_of_path) at = std::string_view::npos;
   if (at != std::string_view::npos && !parse_lengths(text.substr(at + 1), scenario)) return bad;
-  if (name == "single-stream") return std::vector<Scenario>{scenario};
-  if (name == "offline") {
-    std::vector<Scenario> depths;
-    for (const std::int32_t batch : {1, 4, 16, 64}) {
-      scenario.kind = ScenarioKind::kOffline;
-      scenario.batch = batch;
-      depths.push_back(scenario);
-    }
-    return depths;
+  std::string_view rest = text.substr(0, at);
+  std::vector<std::string_view> modifiers;
+  const auto is_modifier = [&](std::size_t plus) {  // and no part of a folder's name
+    return plus != std::string_view::npos && rest.find('/', plus) == std::string_view::npos;
+  };
+  for (auto plus = rest.rfind('+'); is_modifier(plus); plus = rest.rfind('+')) {
+    modifiers.insert(modifiers.begin(), rest.substr(plus + 1));
+    rest = rest.substr(0, plus);
   }
-  if (const auto batch = argument_of(name, "offline", 'b')) {
-    scenario.kind = ScenarioKind::kOffline;
-    if (!parse_number(*batch, scenario.batch) || scenario.batch < 1 || scenario.batch > kLargestBatch) return bad;
-    return std::vector<Scenario>{scenario};
+  const bool all_depths = rest == "offline";
+  if (!parse_kind(all_depths ? "offline:1" : rest, scenario)) return bad;
+  for (const std::string_view modifier : modifiers) {
+    if (!parse_modifier(modifier, scenario)) return bad;
   }
-  if (const auto rate = argument_of(name, "server", 'r')) {
-    scenario.kind = ScenarioKind::kServer;
-    if (!parse_number(*rate, scenario.rate_per_s) || !(scenario.rate_per_s > 0) || scenario.rate_per_s > kFastestRate) {
-      return bad;
-    }
-    return std::vector<Scenario>{scenario};
+  if (!all_depths) return std::vector<Scenario>{scenario};
+  std::vector<Scenario> depths;
+  for (const std::int32_t batch : {1, 4, 16, 64}) {
+    scenario.batch = batch;
+    depths.push_back(scenario);
   }
-  return bad;
+  return depths;
 }
 
 }  // namespace secondsource

@@ -8,7 +8,10 @@
 
 #include "core/clock.h"
 #include "core/units.h"
+#include "measure/chrome_trace.h"
+#include "measure/rate_search.h"
 #include "runner/finished_work.h"
+#include "runner/run_checks.h"
 #include "runner/worker_client.h"
 #include "runner/worker_command.h"
 
@@ -17,6 +20,8 @@ namespace {
 
 // A backend that failed so often in one stint is not tried again for the cells that are left of it.
 constexpr int kFailuresPerStint = 2;
+// FailureRecord::kind of a cell that seeks the highest rate under an SLO and finds none.
+constexpr const char* kNoRate = "slo";
 
 /// All cells of one bundle, backend and variant: what one worker does.
 struct Stint {
@@ -57,6 +62,16 @@ Result<std::vector<Stint>> stints_of(const RunRecord& record) {
   return stints;
 }
 
+/// What the run measures, as files and folders.
+std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const SessionOptions& options) {
+  std::vector<std::filesystem::path> inputs = options.modules;
+  for (const BundleRecord& bundle : record.bundles) inputs.emplace_back(bundle.path);
+  for (const PlannedCell& cell : record.cells) {
+    if (!cell.scenario.trace.empty()) inputs.emplace_back(cell.scenario.trace);
+  }
+  return inputs;
+}
+
 /// What a cell takes, in units that are only compared with each other: for the time left.
 double weight_of(const PlannedCell& cell) {
   const double together = cell.scenario.kind == ScenarioKind::kSingleStream ? 1.0 : cell.scenario.batch;
@@ -72,7 +87,8 @@ class Session {
         settings_(std::move(settings)),
         progress_(progress),
         interrupt_(interrupt),
-        finished_(run.lines()) {}
+        finished_(run.lines()),
+        checks_(run, settings_, inputs_of(run.record(), options)) {}
 
   Result<void> run() {
     SS_TRY(const std::vector<Stint> stints, stints_of(run_.record()));
@@ -80,7 +96,9 @@ class Session {
       for (const PlannedCell* cell : stint.cells) weight_total_ += weight_of(*cell) * cell->repetitions;
     }
     started_ns_ = now_ns();
+    if (!settings_.trace_file.empty()) SS_TRY_VOID(begin_chrome_trace(settings_.trace_file));
     for (const Stint& stint : stints) SS_TRY_VOID(run_stint(stint));
+    if (!settings_.trace_file.empty()) SS_TRY_VOID(end_chrome_trace(settings_.trace_file));
     return {};
   }
 
@@ -110,6 +128,7 @@ class Session {
       SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
       if (!outcome) continue;
       SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
+      if (outcome->kind == kNoRate) continue;
       if (++n_failures == kFailuresPerStint) return skip_rest(stint, open, next, *outcome);
     }
     if (worker) worker->quit();
@@ -178,6 +197,14 @@ class Session {
   Result<WorkerOutcome> run_cell(WorkerClient& worker, const PlannedCell& cell) {
     const std::string id = cell.key.id();
     bool is_warm = false;
+    Scenario scenario = cell.scenario;
+    if (scenario.seeks_slo_rate) {
+      RateSearch search;
+      SS_TRY(WorkerOutcome outcome, find_rate(worker, cell, search, is_warm));
+      if (outcome) return outcome;
+      if (!search.best()) return WorkerOutcome(no_rate(search));
+      scenario.rate_per_s = *search.best();
+    }
     for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
       if (finished_.has_repetition(id, repetition)) {
         weight_skipped_ += weight_of(cell);
@@ -190,7 +217,7 @@ class Session {
       const PartialRepetition partial = finished_.partial(id, repetition);
       RepetitionPlan plan;
       plan.cell = id;
-      plan.scenario = cell.scenario;
+      plan.scenario = scenario;
       plan.repetition = repetition;
       plan.seed = run_.record().seed;
       if (!is_warm) plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
@@ -198,12 +225,63 @@ class Session {
       plan.n_done = partial.n_done;
       plan.clock_ns = partial.clock_ns;
       plan.n_done_tokens = partial.n_tokens;
-      SS_TRY(WorkerOutcome outcome, worker.measure(plan, listener_for(stint_id(cell.key))));
+      plan.host_limits = HostCheckLimits::for_noise(settings_.noise_limit);
+      SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key))));
       if (outcome) return outcome;
       is_warm = true;
       weight_done_ += weight_of(cell);
     }
+    return trace_cell(worker, cell, scenario);
+  }
+
+  /// Where the cell's time goes, when that was asked for.
+  Result<WorkerOutcome> trace_cell(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
+    if (settings_.trace_file.empty()) return WorkerOutcome();
+    say(fmt::format("{} tracing its operations", cell.key.id()));
+    TraceCommand command;
+    command.cell = cell.key.id();
+    command.scenario = scenario;
+    command.seed = run_.record().seed;
+    command.file = settings_.trace_file;
+    command.process = &cell - run_.record().cells.data() + 1;
+    command.origin_ns = started_ns_;
+    return worker.trace(command, listener_for(stint_id(cell.key)));
+  }
+
+  /// The highest rate that keeps the run's SLO. Rates that were tried before an interruption are not tried again.
+  Result<WorkerOutcome> find_rate(WorkerClient& worker, const PlannedCell& cell, RateSearch& search, bool& is_warm) {
+    const std::string id = cell.key.id();
+    std::int32_t n_probes = 0;
+    for (const RateProbe& probe : finished_.probes(id)) {
+      search.tell(probe.rate_per_s, probe.verdict == "kept");
+      if (probe.verdict == "never") return WorkerOutcome();
+      ++n_probes;
+    }
+    while (const std::optional<double> rate = search.next()) {
+      SS_TRY_VOID(interrupt_.check());
+      if (search.best() && is_out_of_time()) break;
+      say(fmt::format("{} trying {:.3g} requests/s", id, *rate));
+      MeasureCommand command;
+      command.plan.cell = id;
+      command.plan.scenario = cell.scenario;
+      command.plan.scenario.rate_per_s = *rate;
+      command.plan.seed = run_.record().seed;
+      if (!is_warm) command.plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
+      command.probe = ProbePlan{.slo = run_.record().slo.value_or(Slo()), .index = n_probes++};
+      SS_TRY(WorkerOutcome outcome, worker.measure(command, listener_for(stint_id(cell.key))));
+      if (outcome) return outcome;
+      is_warm = true;
+      const auto* probe = std::get_if<RateProbe>(&run_.lines().back());
+      if (probe == nullptr) return Error{ErrorCode::kInternal, fmt::format("{}: a probe without its line", id)};
+      search.tell(*rate, probe->verdict == "kept");
+      if (probe->verdict == "never") break;
+    }
     return WorkerOutcome();
+  }
+
+  static WorkerFailure no_rate(const RateSearch& search) {
+    return {kNoRate,
+            fmt::format("no rate keeps the SLO: already {:.3g} requests/s do not", search.limit().value_or(0))};
   }
 
   /// For one repetition.
@@ -265,6 +343,7 @@ class Session {
       job.max_in_flight = std::max(job.max_in_flight, cell->scenario.batch);
       job.n_prompt_tokens = std::max(job.n_prompt_tokens, cell->scenario.n_prompt_tokens);
       job.n_output_tokens = std::max(job.n_output_tokens, cell->scenario.n_output_tokens);
+      job.n_shared_prefix = std::max(job.n_shared_prefix, cell->scenario.n_shared_prefix);
     }
     return job;
   }
@@ -275,13 +354,29 @@ class Session {
   }
 
   WorkerListener listener_for(const std::string& stint) {
-    return {.on_lines = [this](std::span<const JournalLine> lines) { return run_.append(lines); },
+    return {.on_lines = [this](std::span<const JournalLine> lines) { return keep(lines); },
             .on_telemetry =
                 [this, stint](const TelemetrySnapshot& snapshot) {
                   // A full disk shows at the next sample, which matters; telemetry alone does not end a run.
                   (void)run_.append_telemetry(stint, snapshot);
                   say(task_);
                 }};
+  }
+
+  /// Into the journal, repetitions with the checks that the worker cannot make.
+  Result<void> keep(std::span<const JournalLine> lines) {
+    std::vector<JournalLine> checked(lines.begin(), lines.end());
+    for (JournalLine& line : checked) {
+      auto* repetition = std::get_if<Repetition>(&line);
+      if (repetition == nullptr) continue;
+      const auto is_of_it = [&](const JournalLine& other) {
+        const auto* sample = std::get_if<RequestSample>(&other);
+        return sample != nullptr && sample->cell == repetition->cell && sample->repetition == repetition->repetition;
+      };
+      const auto n_requests = std::ranges::count_if(run_.lines(), is_of_it) + std::ranges::count_if(lines, is_of_it);
+      SS_TRY_VOID(checks_.add_to(*repetition, n_requests));
+    }
+    return run_.append(checked);
   }
 
   /// The task, and how long the rest will take if it goes on like this.
@@ -303,6 +398,7 @@ class Session {
   Progress& progress_;
   const InterruptFlag& interrupt_;
   FinishedWork finished_;
+  RunChecks checks_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
   std::string task_;
   bool golden_needed_ = false;
@@ -338,7 +434,8 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
     const std::string line =
         fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind, failure.message);
     // A variant that a backend does not have is a fact about it, unless it was asked for by name.
-    const bool counts = failure.kind != "unsupported" || is_named(failure.backend);
+    // That it keeps an SLO at no rate is a result.
+    const bool counts = failure.kind != kNoRate && (failure.kind != "unsupported" || is_named(failure.backend));
     (counts ? health.failures : health.unavailable).push_back(line);
   }
   for (const GoldenRecord& golden : summary.golden) {

@@ -18,6 +18,8 @@ namespace secondsource {
 struct SessionOptions {
   std::filesystem::path program;  ///< this executable: workers are started from it
   std::string system = "engine";  ///< WorkerJob::system
+  /// Module files: a run in which one changes is no measurement of it.
+  std::vector<std::filesystem::path> modules{};
 };
 
 /// Runs what is not yet in the journal. A backend that fails is a line in the journal, and the run goes on.

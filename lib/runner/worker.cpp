@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "measure/host_telemetry.h"
+#include "measure/perf_counters.h"
 
 namespace secondsource {
 namespace {
@@ -90,10 +91,11 @@ class Worker {
     // Signs of life while weights are loaded, which can take minutes.
     start_sampler({&host_telemetry_});
     SS_TRY(subject_, load_(command.job, progress_));
-    std::vector<TelemetrySource*> sources = {&host_telemetry_};
+    std::vector<TelemetrySource*> sources = {&host_telemetry_, &perf_counters_};
     if (TelemetrySource* device = subject_->telemetry()) sources.push_back(device);
     start_sampler(std::move(sources));
-    return pipe_.send(LoadedMessage{subject_->system().name(), now_ns() - started_ns});
+    load_ns_ = now_ns() - started_ns;
+    return pipe_.send(LoadedMessage{subject_->system().name(), load_ns_});
   }
 
   void start_sampler(std::vector<TelemetrySource*> sources) {
@@ -119,14 +121,26 @@ class Worker {
 
   Result<void> handle(const MeasureCommand& command) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(const std::vector<WorkItem> items, subject_->prepare(command.plan.scenario, command.plan.seed));
+    SS_TRY(const PreparedWork work, subject_->prepare(command.plan.scenario, command.plan.seed));
+    RepetitionPlan plan = command.plan;
+    plan.load_ns = load_ns_;
+    plan.compile_ns = work.compile_ns;
     const MeasurementContext context{
         .interrupt = interrupt_,
         .progress = count_,
         .telemetry = sampler_.get(),
         .keep = [this](std::span<const JournalLine> lines) { return keep(lines); },
     };
-    SS_TRY_VOID(measure_repetition(subject_->system(), items, command.plan, context));
+    SS_TRY_VOID(command.probe ? probe_rate(subject_->system(), work.items, plan, *command.probe, context)
+                              : measure_repetition(subject_->system(), work.items, plan, context));
+    return pipe_.send(DoneMessage{});
+  }
+
+  Result<void> handle(const TraceCommand& command) {
+    SS_TRY_VOID(check_loaded());
+    SS_TRY(OperationTimes times, subject_->trace(command, count_));
+    const JournalLine line = std::move(times);
+    SS_TRY_VOID(keep(std::span(&line, 1)));
     return pipe_.send(DoneMessage{});
   }
 
@@ -147,11 +161,13 @@ class Worker {
   }
 
   const SubjectFactory& load_;
+  PerfCounters perf_counters_;  ///< before any thread is started: it follows only those that come after it
   ProgressCount count_{0};
   CountingProgress progress_;
   const InterruptFlag interrupt_;  // the parent kills a worker that should stop
   MessagePipe pipe_;
   std::unique_ptr<WorkerSubject> subject_;
+  std::int64_t load_ns_ = 0;
   HostTelemetry host_telemetry_;
   std::unique_ptr<TelemetrySampler> sampler_;  ///< last: it reads the subject's device
 };

@@ -15,6 +15,12 @@
 
 namespace secondsource {
 
+/// What a scenario measures, ready to be sent.
+struct PreparedWork {
+  std::vector<WorkItem> items;  ///< at least n_requests
+  std::int64_t compile_ns = 0;  ///< spent on compiling steps that were not there yet
+};
+
 /// A loaded system with its work.
 class WorkerSubject {
  public:
@@ -24,9 +30,11 @@ class WorkerSubject {
   virtual Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) = 0;
   /// As an oracle: greedy ids of a few short prompts.
   virtual Result<OracleAnswers> oracle_answers(Progress& progress) = 0;
-  /// Gets ready for a scenario (batch limits, compiled steps) and returns its requests, at least n_requests; the same
-  /// for every system with the same scenario, repetition and seed. Valid until the next call.
-  virtual Result<std::vector<WorkItem>> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
+  /// Gets ready for a scenario (batch limits, compiled steps) and returns its requests: the same for every system with
+  /// the same scenario, repetition and seed. Valid until the next call.
+  virtual Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
+  /// Where the time of a scenario goes, by operation; its spans are appended to the command's file.
+  virtual Result<OperationTimes> trace(const TraceCommand& command, ProgressCount& progress) = 0;
   /// The device's sensors; may be null.
   [[nodiscard]] virtual TelemetrySource* telemetry() = 0;
 };

@@ -71,8 +71,13 @@ Result<WorkerOutcome> WorkerClient::answers(const WorkerListener& listener, Orac
   return WorkerOutcome();
 }
 
-Result<WorkerOutcome> WorkerClient::measure(const RepetitionPlan& plan, const WorkerListener& listener) {
-  SS_TRY(const Answer answer, ask(MeasureCommand{plan}, listener));
+Result<WorkerOutcome> WorkerClient::measure(const MeasureCommand& command, const WorkerListener& listener) {
+  SS_TRY(const Answer answer, ask(command, listener));
+  return answer.failure;
+}
+
+Result<WorkerOutcome> WorkerClient::trace(const TraceCommand& command, const WorkerListener& listener) {
+  SS_TRY(const Answer answer, ask(command, listener));
   return answer.failure;
 }
 

@@ -49,7 +49,8 @@ class WorkerClient {
   Result<WorkerOutcome> golden(const std::optional<OracleAnswers>& answers, const WorkerListener& listener,
                                GoldenRecord& record);
   Result<WorkerOutcome> answers(const WorkerListener& listener, OracleAnswers& result);
-  Result<WorkerOutcome> measure(const RepetitionPlan& plan, const WorkerListener& listener);
+  Result<WorkerOutcome> trace(const TraceCommand& command, const WorkerListener& listener);
+  Result<WorkerOutcome> measure(const MeasureCommand& command, const WorkerListener& listener);
   /// Lets it end by itself, or kills it after a moment.
   void quit();
 

@@ -19,9 +19,20 @@ template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 json to_tree(const Scenario& scenario) {
-  return {{"kind", static_cast<int>(scenario.kind)},     {"batch", scenario.batch},
-          {"rate_per_s", scenario.rate_per_s},           {"n_requests", scenario.n_requests},
-          {"n_prompt_tokens", scenario.n_prompt_tokens}, {"n_output_tokens", scenario.n_output_tokens}};
+  return {{"kind", static_cast<int>(scenario.kind)},
+          {"batch", scenario.batch},
+          {"rate_per_s", scenario.rate_per_s},
+          {"n_requests", scenario.n_requests},
+          {"n_prompt_tokens", scenario.n_prompt_tokens},
+          {"n_output_tokens", scenario.n_output_tokens},
+          {"arrivals", static_cast<int>(scenario.arrivals)},
+          {"burstiness", scenario.burstiness},
+          {"trace", scenario.trace},
+          {"trace_sha256", scenario.trace_sha256},
+          {"trace_speed", scenario.trace_speed},
+          {"seeks_slo_rate", scenario.seeks_slo_rate},
+          {"n_shared_prefix", scenario.n_shared_prefix},
+          {"batching", scenario.batching}};
 }
 
 Scenario scenario_of(const json& tree) {
@@ -32,13 +43,27 @@ Scenario scenario_of(const json& tree) {
   scenario.n_requests = tree.at("n_requests");
   scenario.n_prompt_tokens = tree.at("n_prompt_tokens");
   scenario.n_output_tokens = tree.at("n_output_tokens");
+  scenario.arrivals = static_cast<ArrivalKind>(tree.at("arrivals").get<int>());
+  scenario.burstiness = tree.at("burstiness");
+  scenario.trace = tree.at("trace");
+  scenario.trace_sha256 = tree.at("trace_sha256");
+  scenario.trace_speed = tree.at("trace_speed");
+  scenario.seeks_slo_rate = tree.at("seeks_slo_rate");
+  scenario.n_shared_prefix = tree.at("n_shared_prefix");
+  scenario.batching = tree.at("batching");
   return scenario;
 }
 
 json to_tree(const RepetitionPlan& plan) {
-  json tree = {{"cell", plan.cell},         {"scenario", to_tree(plan.scenario)},    {"repetition", plan.repetition},
-               {"seed", plan.seed},         {"time_budget_ns", plan.time_budget_ns}, {"n_done", plan.n_done},
-               {"clock_ns", plan.clock_ns}, {"n_done_tokens", plan.n_done_tokens}};
+  json tree = {{"cell", plan.cell},
+               {"scenario", to_tree(plan.scenario)},
+               {"repetition", plan.repetition},
+               {"seed", plan.seed},
+               {"time_budget_ns", plan.time_budget_ns},
+               {"n_done", plan.n_done},
+               {"clock_ns", plan.clock_ns},
+               {"n_done_tokens", plan.n_done_tokens},
+               {"noise_limit", plan.host_limits.noise_invalid}};
   if (plan.warm_up) {
     tree["warm_up"] = {{"tolerance", plan.warm_up->tolerance},
                        {"n_agreeing", plan.warm_up->n_agreeing},
@@ -58,6 +83,7 @@ RepetitionPlan plan_of(const json& tree) {
   plan.n_done = tree.at("n_done");
   plan.clock_ns = tree.at("clock_ns");
   plan.n_done_tokens = tree.at("n_done_tokens");
+  plan.host_limits = HostCheckLimits::for_noise(tree.at("noise_limit"));
   if (tree.contains("warm_up")) {
     const json& rule = tree.at("warm_up");
     plan.warm_up = WarmUpRule{.tolerance = rule.at("tolerance"),
@@ -66,6 +92,19 @@ RepetitionPlan plan_of(const json& tree) {
                               .max_time_ns = rule.at("max_time_ns")};
   }
   return plan;
+}
+
+json to_tree(const ProbePlan& probe) {
+  return {{"index", probe.index},
+          {"name", probe.slo.name},
+          {"ttft_ms", probe.slo.ttft_ms},
+          {"tpot_ms", probe.slo.tpot_ms},
+          {"percent", probe.slo.percent}};
+}
+
+ProbePlan probe_of(const json& tree) {
+  return {.slo = {tree.at("name"), tree.at("ttft_ms"), tree.at("tpot_ms"), tree.at("percent")},
+          .index = tree.at("index")};
 }
 
 json to_tree(const WorkerJob& job) {
@@ -81,6 +120,7 @@ json to_tree(const WorkerJob& job) {
           {"max_in_flight", job.max_in_flight},
           {"n_prompt_tokens", job.n_prompt_tokens},
           {"n_output_tokens", job.n_output_tokens},
+          {"n_shared_prefix", job.n_shared_prefix},
           {"step_deadline_ns", job.step_deadline_ns}};
 }
 
@@ -98,6 +138,7 @@ WorkerJob job_of(const json& tree) {
   job.max_in_flight = tree.at("max_in_flight");
   job.n_prompt_tokens = tree.at("n_prompt_tokens");
   job.n_output_tokens = tree.at("n_output_tokens");
+  job.n_shared_prefix = tree.at("n_shared_prefix");
   job.step_deadline_ns = tree.at("step_deadline_ns");
   return job;
 }
@@ -166,7 +207,19 @@ WorkerRequest request_of(const json& tree) {
     return command;
   }
   if (what == "answers") return AnswersCommand{};
-  if (what == "measure") return MeasureCommand{plan_of(tree.at("plan"))};
+  if (what == "measure") {
+    MeasureCommand command{plan_of(tree.at("plan"))};
+    if (tree.contains("probe")) command.probe = probe_of(tree.at("probe"));
+    return command;
+  }
+  if (what == "trace") {
+    return TraceCommand{.cell = tree.at("cell"),
+                        .scenario = scenario_of(tree.at("scenario")),
+                        .seed = tree.at("seed"),
+                        .file = tree.at("file").get<std::string>(),
+                        .process = tree.at("process"),
+                        .origin_ns = tree.at("origin_ns")};
+  }
   if (what == "kept") return KeptCommand{};
   return QuitCommand{};
 }
@@ -213,7 +266,18 @@ std::string to_line(const WorkerRequest& request) {
                                          return {{"do", "answers"}};
                                        },
                                        [](const MeasureCommand& command) -> json {
-                                         return {{"do", "measure"}, {"plan", to_tree(command.plan)}};
+                                         json tree = {{"do", "measure"}, {"plan", to_tree(command.plan)}};
+                                         if (command.probe) tree["probe"] = to_tree(*command.probe);
+                                         return tree;
+                                       },
+                                       [](const TraceCommand& command) -> json {
+                                         return {{"do", "trace"},
+                                                 {"cell", command.cell},
+                                                 {"scenario", to_tree(command.scenario)},
+                                                 {"seed", command.seed},
+                                                 {"file", command.file.string()},
+                                                 {"process", command.process},
+                                                 {"origin_ns", command.origin_ns}};
                                        },
                                        [](const KeptCommand&) -> json {
                                          return {{"do", "kept"}};

@@ -6,6 +6,7 @@
 //   golden          -> golden RECORD | failed
 //   answers         -> answers ANSWERS | failed       (the oracle's greedy ids of a few short prompts)
 //   measure PLAN    -> (lines LINES -> kept)* , done | failed
+//   trace SCENARIO  -> lines LINES -> kept , done | failed
 //   quit
 // and at any time after `load`: alive PROGRESS READINGS, from the sampler's thread.
 
@@ -40,6 +41,7 @@ struct WorkerJob {
   std::int32_t max_in_flight = 1;    ///< the largest batch of its cells
   std::int32_t n_prompt_tokens = 0;  ///< of random prompts, for a bundle without golden ones
   std::int32_t n_output_tokens = 0;  ///< the largest of its cells
+  std::int32_t n_shared_prefix = 0;  ///< the largest of its cells
   std::int64_t step_deadline_ns = 0;
 };
 
@@ -58,12 +60,22 @@ struct KeptCommand {};
 struct QuitCommand {};
 struct MeasureCommand {
   RepetitionPlan plan;
+  std::optional<ProbePlan> probe{};  ///< only try the rate of the plan's scenario
+};
+/// One pass over the first requests of a scenario with a clock around every operation.
+struct TraceCommand {
+  std::string cell;
+  Scenario scenario;
+  std::uint64_t seed = 0;
+  std::filesystem::path file;  ///< Chrome trace to append to
+  std::int64_t process = 0;    ///< of the cell, in that file
+  std::int64_t origin_ns = 0;
 };
 struct LoadCommand {
   WorkerJob job;
 };
 using WorkerRequest =
-    std::variant<LoadCommand, GoldenCommand, AnswersCommand, MeasureCommand, KeptCommand, QuitCommand>;
+    std::variant<LoadCommand, GoldenCommand, AnswersCommand, MeasureCommand, TraceCommand, KeptCommand, QuitCommand>;
 
 struct LoadedMessage {
   std::string system;  ///< SystemUnderTest::name()

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/random.h"
 
@@ -10,6 +11,8 @@ namespace secondsource {
 namespace {
 
 constexpr std::int32_t kDefaultRandomPrompt = 256;
+// Of the random ids that all prompts of a load begin with; no request has it.
+constexpr std::int32_t kPrefixIndex = -1;
 
 /// What a request carries: the document first, where there is one; tokenized apart, their ids joined.
 Result<SuitePrompt> to_suite_prompt(const GoldenPrompt& prompt, const GoldenPrompts& prompts, const BundleText& text) {
@@ -73,7 +76,7 @@ Result<Workload> Workload::load(const Bundle& bundle, const BundleText& text, st
   return workload;
 }
 
-std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed) const {
+std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace) const {
   std::vector<const SuitePrompt*> timed;
   for (const SuitePrompt& prompt : prompts_) timed.push_back(&prompt);
   // Not std::shuffle: its result is not the same on every standard library.
@@ -88,9 +91,15 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     item.request.tag = index;
     item.request.n_output_tokens = scenario.n_output_tokens;
     item.request.seed = random_bits(seed, static_cast<std::uint64_t>(index));
+    if (trace != nullptr) {
+      const TraceEntry& entry = trace->entries[static_cast<std::size_t>(index)];
+      item.arrival_ns = std::llround(static_cast<double>(entry.at_ns) / scenario.trace_speed);
+      item.request.n_output_tokens = std::min(entry.n_output_tokens, scenario.n_output_tokens);
+      make_random(item, scenario, seed, std::min(entry.n_prompt_tokens, n_random));
+      continue;
+    }
     if (is_random) {
-      item.prompt = fmt::format("random-{}-{}", seed, n_random);
-      item.request.ids = random_prompt(seed, index, n_random, vocab_size_);
+      make_random(item, scenario, seed, n_random);
       continue;
     }
     const SuitePrompt& prompt = *timed[static_cast<std::size_t>(index) % timed.size()];
@@ -103,6 +112,17 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     item.near_tie_tau = near_tie_tau_;
   }
   return items;
+}
+
+void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const {
+  const auto index = static_cast<std::int32_t>(item.request.tag);
+  item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
+  item.request.ids = random_prompt(seed, index, n_tokens, vocab_size_);
+  // At least one id stays the request's own.
+  item.request.n_shared_prefix = std::min(scenario.n_shared_prefix, n_tokens - 1);
+  if (item.request.n_shared_prefix <= 0) return;
+  const std::vector<std::int32_t> prefix = random_prompt(seed, kPrefixIndex, item.request.n_shared_prefix, vocab_size_);
+  std::copy(prefix.begin(), prefix.end(), item.request.ids.begin());
 }
 
 std::int64_t Workload::longest_prompt(std::int32_t n_prompt_tokens) const {

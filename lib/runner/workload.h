@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bundle/bundle.h"
+#include "measure/arrival_trace.h"
 #include "measure/bundle_text.h"
 #include "measure/repetition.h"
 
@@ -32,12 +33,16 @@ class Workload {
   static Result<Workload> load(const Bundle& bundle, const BundleText& text, std::string_view suite,
                                std::string_view variant);
 
-  /// The first `scenario.n_requests` requests. Pointers into this object: it must outlive them.
-  [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed) const;
+  /// The first `scenario.n_requests` requests, of a recorded load those of `trace`. Pointers into this object: it must
+  /// outlive them.
+  [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed,
+                                            const ArrivalTrace* trace = nullptr) const;
   /// Prompt tokens of the longest request of a scenario that asks for prompts of `n_prompt_tokens` (0: the suite's).
   [[nodiscard]] std::int64_t longest_prompt(std::int32_t n_prompt_tokens) const;
 
  private:
+  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const;
+
   std::vector<SuitePrompt> prompts_;  ///< those short enough to be timed
   std::vector<ExpectedOutput> expected_;
   double near_tie_tau_ = 0;

@@ -48,9 +48,29 @@ Result<void> EngineSystem::submit(const TimedRequest& request) {
   inner.stop_ids = session_.config().eos_ids;
   inner.ignore_stop_ids = true;
   inner.sampling.seed = request.seed;
+  const bool shares = request.n_shared_prefix > 0;
+  inner.hold = shares && !prefix_holder_;
+  if (shares) inner.fork_of = prefix_holder_;
+  // The holder may be the same request, sent to warm up: the rest of its prompt is computed all the same.
+  inner.max_forked_tokens = request.n_shared_prefix;
   SS_TRY(const RequestId id, session_.engine().submit(std::move(inner)));
+  if (shares && !prefix_holder_) prefix_holder_ = id;
   in_flight_.emplace(id, std::move(state));
   return {};
+}
+
+Result<void> EngineSystem::abandon() {
+  for (const auto& [id, state] : in_flight_) {
+    session_.engine().cancel(id);
+    if (prefix_holder_ == id) prefix_holder_.reset();
+  }
+  in_flight_.clear();
+  return {};
+}
+
+void EngineSystem::forget_prefix() {
+  if (prefix_holder_) session_.engine().release(*prefix_holder_);
+  prefix_holder_.reset();
 }
 
 Result<void> EngineSystem::poll(std::int64_t until_ns, SystemEvents& events) {
@@ -67,6 +87,7 @@ Result<void> EngineSystem::poll(std::int64_t until_ns, SystemEvents& events) {
   SS_TRY(const std::vector<TokenEvent> tokens, engine.step({started_ns + step_deadline_ns_}));
   for (const TokenEvent& event : tokens) take(event, events);
   count_step(now_ns() - started_ns);
+  if (observer_) observer_(engine);
   return {};
 }
 

@@ -3,6 +3,7 @@
 // again as they come, as a server would do it.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,11 @@ class EngineSystem final : public SystemUnderTest {
   [[nodiscard]] std::int32_t max_in_flight() const override;
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  Result<void> abandon() override;
+  /// Called after every step, until it is set to nothing.
+  void observe_steps(std::function<void(const Engine&)> observer) { observer_ = std::move(observer); }
+  /// Lets go of the cache that requests with a shared prefix share.
+  void forget_prefix();
   [[nodiscard]] MemoryUse memory() const override { return session_.backend().memory(); }
   [[nodiscard]] StepTotals step_totals() const override;
 
@@ -50,9 +56,11 @@ class EngineSystem final : public SystemUnderTest {
   const Tokenizer* tokenizer_;
   std::int64_t step_deadline_ns_;
   std::map<RequestId, InFlight> in_flight_;
+  std::optional<RequestId> prefix_holder_;  ///< the first request with the shared prefix: its cache is kept
   Steps prefill_, decode_, mixed_;
   std::int64_t host_ns_ = 0;
   std::int64_t n_compiled_ = 0;
+  std::function<void(const Engine&)> observer_;
 };
 
 }  // namespace secondsource

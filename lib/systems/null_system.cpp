@@ -22,10 +22,18 @@ Result<void> NullSystem::poll(std::int64_t until_ns, SystemEvents& events) {
         schedule_.token_gap_ns == 0 && schedule_.first_token_ns == 0 ? now : request.next_token_ns;
     events.tokens.push_back({.tag = request.tag, .id = request.n_done, .at_ns = at_ns, .visible_ns = at_ns});
     request.next_token_ns = at_ns + schedule_.token_gap_ns;
-    if (++request.n_done == request.n_output_tokens) events.ends.push_back({.tag = request.tag});
+    if (++request.n_done == request.n_output_tokens) {
+      events.ends.push_back({.tag = request.tag, .n_output_tokens = request.n_done});
+    }
   }
   std::erase_if(running_, [](const Running& request) { return request.n_done == request.n_output_tokens; });
   admit(now);
+  return {};
+}
+
+Result<void> NullSystem::abandon() {
+  waiting_.clear();
+  running_.clear();
   return {};
 }
 

@@ -12,7 +12,7 @@ struct HarnessOverhead {
   double ns_per_token = 0;
 };
 
-/// Takes a few milliseconds. Fits total = requests * a + tokens * b to runs of short and of long requests; the best of
+/// Takes some ten milliseconds. Fits total = requests * a + tokens * b to runs of short and of long requests; the best of
 /// several runs of each, since a disturbance only ever adds.
 Result<HarnessOverhead> measure_harness_overhead();
 

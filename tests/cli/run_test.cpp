@@ -68,7 +68,7 @@ TEST_CASE("run: a whole run leaves its record, its samples and its summary, and 
   const auto out = scratch.path() / "run";
   const std::vector<std::string> arguments = {
       "run",           kBundle,     "--backend",  "reference",
-      "--variant",     "bf16",      "--scenario", "single-stream@/4,offline:2@/4,server:50@/4",
+      "--variant",     "bf16",      "--scenario", "single-stream@/4,offline:2@/4,server:4@/4",
       "--repetitions", "2",         "--price",    "1.20",
       "--out",         out.string()};
   const test::ProgramRun run = test::run_program(arguments);
@@ -160,9 +160,21 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                               {"bundle_name", "b"},         {"variant", "bf16"},    {"backend", "null"},
                               {"options", options_of_null}, {"suite", "smoke"},     {"seed", 1},
                               {"max_in_flight", 1},         {"n_prompt_tokens", 0}, {"n_output_tokens", 3},
-                              {"step_deadline_ns", 0}};
-  const nlohmann::json scenario = {{"kind", 0},       {"batch", 1},           {"rate_per_s", 0},
-                                   {"n_requests", 2}, {"n_prompt_tokens", 0}, {"n_output_tokens", 3}};
+                              {"n_shared_prefix", 0},       {"step_deadline_ns", 0}};
+  const nlohmann::json scenario = {{"kind", 0},
+                                   {"batch", 1},
+                                   {"rate_per_s", 0},
+                                   {"n_requests", 2},
+                                   {"n_prompt_tokens", 0},
+                                   {"n_output_tokens", 3},
+                                   {"arrivals", 0},
+                                   {"burstiness", 1},
+                                   {"trace", ""},
+                                   {"trace_sha256", ""},
+                                   {"trace_speed", 1},
+                                   {"seeks_slo_rate", false},
+                                   {"n_shared_prefix", 0},
+                                   {"batching", "continuous"}};
   const nlohmann::json plan = {{"cell", "b/null/bf16/single-stream"},
                                {"scenario", scenario},
                                {"repetition", 0},
@@ -170,7 +182,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                                {"time_budget_ns", 0},
                                {"n_done", 0},
                                {"clock_ns", 0},
-                               {"n_done_tokens", 0}};
+                               {"n_done_tokens", 0},
+                               {"noise_limit", 0.9}};
   test::ProgramOptions options;
   for (const nlohmann::json& line :
        {nlohmann::json{{"do", "load"}, {"job", job}}, nlohmann::json{{"do", "golden"}},

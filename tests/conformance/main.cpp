@@ -1,18 +1,21 @@
 // conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME [--case-seed N]]
-//             [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]... [--guards] [--list]
+//             [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]... [--guards] [--json FILE] [--list]
 // Holds one backend module against the reference. Ends 0 when every supported case passed, 1 when one failed, 77 when
 // the backend is not there (1 with --require), 2 on bad usage. --seed FIRST-LAST runs the suite once for each seed of
 // the range. --each runs every case once for each value of that option, and given twice for each pair; values that this
 // machine cannot run are skipped. --guards sets the option guards=1 where the backend has one: it then checks its own
-// workspace for writes outside an operation's output.
+// workspace for writes outside an operation's output. --json also writes what was found to a file, for
+// `secondsource report --conformance`.
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -21,6 +24,9 @@
 #include "conformance/cases.h"
 #include "conformance/suite.h"
 #include "core/clock.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "report/record_json.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -33,6 +39,7 @@ struct Options {
   bool require = false;
   bool list = false;
   bool guards = false;
+  std::string json;
   std::vector<Setting> settings;
   std::vector<std::pair<std::string, std::vector<std::string>>> each;
   SuiteOptions suite;
@@ -68,6 +75,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.backend = value;
     } else if (flag == "--modules") {
       options.modules = value;
+    } else if (flag == "--json") {
+      options.json = value;
     } else if (flag == "--family") {
       options.suite.family = value;
     } else if (flag == "--seed") {
@@ -140,7 +149,30 @@ struct Count {
   std::int64_t passed = 0;
   std::int64_t failed = 0;
   std::int64_t elapsed_ns = 0;
+  std::int64_t unsupported = 0;
+  std::set<std::string> findings{};
 };
+
+/// Returns whether it could be written.
+bool write_json(const Options& options, const std::vector<Module>& modules,
+                const std::map<std::string, Count>& counts) {
+  const auto module = std::ranges::find(modules, options.backend, &Module::name);
+  const auto hash = sha256_of_file(module->path);
+  ConformanceRecord record{.backend = options.backend,
+                           .module_sha256 = hash ? *hash : "",
+                           .device = module->devices.empty() ? "" : module->devices.front().name,
+                           .families = {}};
+  for (const auto& [name, count] : counts) {
+    record.families.push_back({.name = name,
+                               .n_passed = count.passed,
+                               .n_failed = count.failed,
+                               .n_unsupported = count.unsupported,
+                               .findings = {count.findings.begin(), count.findings.end()}});
+  }
+  const auto written = write_file(options.json, to_json(record));
+  if (!written) fmt::print("FAILED: {}\n", written.error().message);
+  return written.has_value();
+}
 
 int run(const Options& options, const std::filesystem::path& program) {
   std::vector<std::filesystem::path> folders;
@@ -159,7 +191,11 @@ int run(const Options& options, const std::filesystem::path& program) {
     count.elapsed_ns += finished_at_ns - started_at_ns;
     started_at_ns = finished_at_ns;
     if (report.verdict == Verdict::kPassed) ++count.passed;
-    if (report.verdict == Verdict::kUnsupported) ++unsupported[report.family + ": " + report.text];
+    if (report.verdict != Verdict::kPassed) count.findings.insert(report.text);
+    if (report.verdict == Verdict::kUnsupported) {
+      ++count.unsupported;
+      ++unsupported[report.family + ": " + report.text];
+    }
     if (report.verdict == Verdict::kFailed) {
       ++count.failed;
       fmt::print("FAILED {}: {}\n  {}\n  again with: conformance --backend {}{} --family {}{}\n", report.family,
@@ -181,6 +217,7 @@ int run(const Options& options, const std::filesystem::path& program) {
   }
   fmt::print("{}: {} passed, {} failed, {} not supported; {} configurations, suite seeds {} to {}\n", options.backend,
              n_passed, n_failed, n_unsupported, tested->size(), options.suite.first_seed, options.suite.last_seed);
+  if (!options.json.empty() && !write_json(options, modules, counts)) return 1;
   return n_failed == 0 ? 0 : 1;
 }
 
@@ -193,7 +230,7 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, options)) {
     fmt::print(stderr,
                "usage: conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME "
-               "[--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] [--list]\n");
+               "[--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] [--json FILE] [--list]\n");
     return 2;
   }
   if (options.list) {

@@ -23,9 +23,15 @@ const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-
 
 std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
   return {"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
-          "single-stream@/8,offline:4@/8,server:20@/4", "--repetitions", "2", "--seed", "5",
+          "single-stream@/8,offline:4@/8,server:4@/4", "--repetitions", "2", "--seed", "5",
           // On a busy machine a cell would end early, which is right, but not what is looked for here.
           "--cell-budget", "1h", "--out", folder.string()};
+}
+
+/// All of it was measured. Whether the machine was quiet enough for its open loop (6: it was not) is no business of
+/// these tests.
+bool is_complete(int status) {
+  return status == 0 || status == 6;
 }
 
 std::vector<std::string> resume_arguments(const std::filesystem::path& folder) {
@@ -95,7 +101,7 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
     const std::int64_t patience_ms = n_killed < 12 ? 50 + static_cast<std::int64_t>(random.next_below(900)) : 300'000;
     if (program.wait_for(patience_ms)) {
       CAPTURE(program.err());
-      REQUIRE(program.status() == 0);
+      REQUIRE(is_complete(program.status()));
       done = true;
     } else {
       const std::vector<pid_t> workers = program.children();
@@ -118,7 +124,7 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
   check_complete(folder);
   // A finished run has nothing left to do, and says the same again.
   const test::ProgramRun again = test::run_program(resume_arguments(folder));
-  CHECK(again.status == 0);
+  CHECK(is_complete(again.status));
   CHECK(lasting_lines(folder) == before);
 }
 
@@ -136,7 +142,7 @@ TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
   }
   const test::ProgramRun resumed = test::run_program(resume_arguments(folder));
   CAPTURE(resumed.err);
-  CHECK(resumed.status == 0);
+  CHECK(is_complete(resumed.status));
   check_complete(folder);
 }
 
@@ -150,7 +156,7 @@ TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the r
     test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path(), limit);
     CAPTURE(limit, program.err());
     const int status = program.status();
-    CHECK((status == 70 || status == 0));
+    CHECK((status == 70 || is_complete(status)));
     if (status == 70) ++n_full;
     if (std::filesystem::exists(folder / "samples.jsonl")) {
       const auto stored = read_run(folder);
@@ -162,7 +168,7 @@ TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the r
   const test::ProgramRun resumed = test::run_program(
       std::filesystem::exists(folder / "run.json") ? resume_arguments(folder) : run_arguments(folder));
   CAPTURE(resumed.err);
-  CHECK(resumed.status == 0);
+  CHECK(is_complete(resumed.status));
   check_complete(folder);
 }
 

@@ -52,7 +52,7 @@ class Schemas(unittest.TestCase):
         bundle = pathlib.Path(SOURCE, "bundles/tiny-gqa8-hd64")
         cls.run_output = program("run", bundle, "--backend", "reference,cpu", "--variant", "bf16", "--scenario",
                                  "single-stream@/6,offline:2@/4,server:20@/4", "--repetitions", "5", "--fault", "cpu=crash:400",
-                                 "--json", "--out", folder / "run", statuses=(0, 4, 6))
+                                 "--json", "--trace", folder / "trace.json", "--out", folder / "run", statuses=(0, 4, 6))
 
     @classmethod
     def tearDownClass(cls):
@@ -85,6 +85,7 @@ class Schemas(unittest.TestCase):
     def test_what_report_gate_and_history_write(self):
         for kind in ("run", "varied", "hostile"):
             self.check("report", json.loads(program("report", self.folder / kind, "--format", "json")))
+        self.check("portability", json.loads(program("report", self.folder / "run", "--portability", "--format", "json")))
         gate = program("gate", self.folder / "varied", self.folder / "varied", "--format", "json", "--allow-unverified",
                        statuses=(0, 1, 3, 4, 5, 6))
         self.check("gate", json.loads(gate))

@@ -1,9 +1,6 @@
 // Host readers over trees that are written here as real machines show them.
 
-#include <unistd.h>
-
-#include <fstream>
-
+#include "host_tree.h"
 #include "measure/fingerprint.h"
 #include "measure/host_telemetry.h"
 #include "support/catch.h"
@@ -11,26 +8,10 @@
 namespace secondsource {
 namespace {
 
-/// A root folder of its own, removed at the end.
-class FakeRoot {
- public:
-  FakeRoot() : path_(std::filesystem::temp_directory_path() / ("ss-host-" + std::to_string(::getpid()))) {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~FakeRoot() { std::filesystem::remove_all(path_); }
-  void write(const std::string& file, const std::string& content) const {
-    std::filesystem::create_directories((path_ / file).parent_path());
-    std::ofstream(path_ / file) << content;
-  }
-  [[nodiscard]] HostFiles files() const { return HostFiles(path_); }
-
- private:
-  std::filesystem::path path_;
-};
+using test::HostTree;
 
 /// Two sockets of two cores, as an x86 server with cgroup version 2 shows itself.
-void write_server(const FakeRoot& root) {
+void write_server(const HostTree& root) {
   root.write("proc/cpuinfo",
              "processor\t: 0\nmodel name\t: AMD EPYC 9554 64-Core Processor\nflags\t\t: fpu sse4_2 avx2 avx512f\n\n"
              "processor\t: 1\nmodel name\t: AMD EPYC 9554 64-Core Processor\n");
@@ -55,7 +36,7 @@ void write_server(const FakeRoot& root) {
 }
 
 TEST_CASE("the fingerprint reads a server") {
-  const FakeRoot root;
+  const HostTree root;
   write_server(root);
   const std::vector<HostFact> facts = host_fingerprint(root.files());
   const std::pair<const char*, const char*> expected[] = {
@@ -85,7 +66,7 @@ TEST_CASE("the fingerprint reads a server") {
 }
 
 TEST_CASE("cgroup version 1 limits are read, its largest number is no limit") {
-  const FakeRoot root;
+  const HostTree root;
   root.write("proc/self/cgroup", "4:memory:/box\n1:cpu:/box\n0::/\n");
   root.write("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "9223372036854771712\n");
   root.write("sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "200000\n");
@@ -96,7 +77,7 @@ TEST_CASE("cgroup version 1 limits are read, its largest number is no limit") {
 }
 
 TEST_CASE("a fact that cannot be read says why, and is never empty or zero") {
-  const FakeRoot root;
+  const HostTree root;
   for (const HostFact& one : host_fingerprint(root.files())) {
     CAPTURE(one.name);
     CHECK(one.value.has_value() != !one.why_not.empty());
@@ -106,12 +87,12 @@ TEST_CASE("a fact that cannot be read says why, and is never empty or zero") {
 }
 
 TEST_CASE("host telemetry is over the time since the last reading") {
-  const FakeRoot root;
+  const HostTree root;
   root.write("proc/stat",
              "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 50 0 50 400 0 0 0 0\ncpu1 50 0 50 400 0 0 0 0\nctxt 5\n");
   root.write("sys/class/powercap/intel-rapl:0/energy_uj", "1000000\n");
   root.write("sys/class/powercap/intel-rapl:0:0/energy_uj", "999\n");
-  HostTelemetry telemetry(root.files());
+  HostTelemetry telemetry(root.files(), {0, 1, 7});
   // CPU 0 was busy all of the time since, CPU 1 half of it.
   root.write("proc/stat",
              "cpu  250 0 100 850 0 0 0 0 0 0\ncpu0 150 0 50 400 0 0 0 0\ncpu1 100 0 50 450 0 0 0 0\nctxt 5\n");
@@ -125,6 +106,9 @@ TEST_CASE("host telemetry is over the time since the last reading") {
   };
   CHECK(value("host_cpu_utilisation").value_or(-1) == Approx(0.75));
   CHECK(value("host_cpu_utilisation_max").value_or(-1) == Approx(1.0));
+  CHECK(value("cpu0_utilisation").value_or(-1) == Approx(1.0));
+  CHECK(value("cpu1_utilisation").value_or(-1) == Approx(0.5));
+  CHECK_FALSE(value("cpu7_utilisation"));
   CHECK(value("host_power_w").value_or(-1) > 0);
   CHECK_FALSE(value("host_frequency_hz"));
   CHECK_FALSE(value("process_rss_bytes"));

@@ -1,4 +1,5 @@
 #include "report/csv.h"
+#include "report/detail_tables.h"
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
@@ -31,7 +32,7 @@ TEST_CASE("the terminal table has one row a cell, with its verdict and its figur
         "   $/1K\n"
         "------  -------  -------  -------------  ---------------  -----------  -----------  ------------  ----------- "
         " ------\n"
-        "tiny    cpu      bf16     single-stream  passed                  17.5         25.0       202 ±1%      1.3 KiB "
+        "tiny    cpu      bf16     single-stream  passed              17.5 ±9%     25.0 ±4%       202 ±1%      1.3 KiB "
         " 0.0012\n"
         "tiny    onednn   bf16     single-stream  not run, failed            -            -             -            - "
         "      -\n");
@@ -155,6 +156,35 @@ TEST_CASE("the CSV has a header and every row as many fields") {
   REQUIRE(commas.size() == 3);
   CHECK(commas[1] == commas[0]);
   CHECK(commas[2] == commas[0]);
+  SummarizedRun refused = hand_made_run();
+  refused.summary.cells[0].status = "invalid";
+  CHECK(contains(csv, "complete,5,80,0,17500000,"));
+  CHECK(contains(write_csv({&refused, 1}), "invalid,5,80,0,,,,"));
+}
+
+TEST_CASE("percentiles stand with the distance to their bounds, and a cell without credit in no table of figures") {
+  SummarizedRun run = hand_made_run();
+  CellSummary& cell = run.summary.cells[0];
+  cell.bound = "bandwidth";
+  cell.read_fraction = 0.83;
+  cell.device_utilisation = 0.97;
+  cell.first_to_settled = 1.5;
+  cell.load_ns = 12'000'000;
+  cell.rate_per_s = 4;
+  cell.slo_attainment = {.value = 0.9, .low = 0.8, .high = 0.95, .n = 80, .why_not = ""};
+  const std::string latencies = render_markdown(latency_table({&run, 1}));
+  // 80 requests, 10 to 25 ms each five times: by scipy.stats.binom the bounds of the median are the 33rd and the 48th
+  // value (16 and 19 ms), the lower one of the 95th percentile is the 73rd (24 ms).
+  CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 17.5 ±9% | 25.0 ±4% | - |"));
+  const std::string bounds = render_markdown(bound_table({&run, 1}));
+  CHECK(contains(bounds, "| 97 % | 83 % | - | bandwidth | 12.00 ms | - | 1.50 |"));
+  CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
+  CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 90.0 % (80.0 to 95.0) |"));
+  cell.status = "invalid";
+  CHECK(latency_table({&run, 1}).rows.empty());
+  CHECK(bound_table({&run, 1}).rows.empty());
+  CHECK(bound_lines({&run, 1}).empty());
+  CHECK(load_table({&run, 1}).rows.empty());
 }
 
 TEST_CASE("notes say what a reader must know") {

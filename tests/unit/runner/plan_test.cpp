@@ -13,8 +13,19 @@ namespace {
 
 TEST_CASE("scenarios are understood as people and records write them") {
   const std::pair<const char*, const char*> cases[] = {
-      {"single-stream", "single-stream"}, {"offline:16", "offline-b16"}, {"offline-b16", "offline-b16"},
-      {"server:2.5", "server-r2.5"},      {"server-r4", "server-r4"},    {"offline:1@256/32", "offline-b1"},
+      {"single-stream", "single-stream"},
+      {"offline:16", "offline-b16"},
+      {"offline-b16", "offline-b16"},
+      {"server:2.5", "server-r2.5"},
+      {"server-r4", "server-r4"},
+      {"offline:1@256/32", "offline-b1"},
+      {"server:8+gamma=0.25", "server-r8+gamma=0.25"},
+      {"server-r8+constant", "server-r8+constant"},
+      {"server:slo-max", "server-slo-max"},
+      {"server-slo-max+constant", "server-slo-max+constant"},
+      {"server:trace=/a+b@c/azure.csv+speed=10", "server-trace=azure+speed=10"},
+      {"offline:16+static", "offline-b16+static"},
+      {"single-stream+prefix=512+requests=9@600/8", "single-stream+prefix=512"},
   };
   for (const auto& [text, name] : cases) {
     CAPTURE(text);
@@ -28,12 +39,37 @@ TEST_CASE("scenarios are understood as people and records write them") {
   CHECK(lengths->front().n_output_tokens == 32);
   CHECK(parse_scenario("single-stream@/64")->front().n_output_tokens == 64);
   CHECK(parse_scenario("offline")->size() == 4);
+  CHECK(parse_scenario("offline+dynamic")->back().name() == "offline-b64+dynamic");
+  CHECK(parse_scenario("single-stream+prefix=512+requests=9@600/8")->front().n_requests == 9);
+  const auto trace = parse_scenario("server:trace=/a+b@c/azure.csv+speed=10@512/64");
+  CHECK(trace->front().trace == "/a+b@c/azure.csv");
+  CHECK(trace->front().n_output_tokens == 64);
 }
 
 TEST_CASE("a scenario that is none is refused with what is expected") {
-  for (const char* text :
-       {"", "single", "offline:0", "offline:-1", "offline:16x", "offline:99999", "server:0", "server:nan",
-        "server:", "server", "single-stream@", "single-stream@a/b", "offline:4@-1/2"}) {
+  for (const char* text : {"",
+                           "single",
+                           "offline:0",
+                           "offline:-1",
+                           "offline:16x",
+                           "offline:99999",
+                           "server:0",
+                           "server:nan",
+                           "server:",
+                           "server",
+                           "single-stream@",
+                           "single-stream@a/b",
+                           "offline:4@-1/2",
+                           "server:8+gamma",
+                           "server:8+gamma=0",
+                           "offline:4+gamma=1",
+                           "server:8+speed=2",
+                           "server:trace=",
+                           "server:trace=x+constant",
+                           "single-stream+prefix=0",
+                           "single-stream+slow",
+                           "server:8+",
+                           "offline+requests=0"}) {
     CAPTURE(text);
     CHECK_ERROR(parse_scenario(text), ErrorCode::kInvalidInput, "expected single-stream, offline");
   }
@@ -48,6 +84,8 @@ TEST_CASE("settings come back from a run record as they went in") {
   settings.step_deadline_s = 0.25;
   settings.named_backends = {"cpu", "onednn"};
   settings.strict = true;
+  settings.trace_file = "/tmp/trace.json";
+  settings.noise_limit = 0.05;
   const auto back = run_settings_from(to_pairs(settings), "run.json");
   REQUIRE_OK(back);
   CHECK(*back == settings);
@@ -95,6 +133,10 @@ suite: full
 backends: [cpu, onednn]
 variants: [bf16]
 scenarios: [single-stream, "offline:16"]
+batching: static
+shared_prefix: 64
+slo: "ttft_ms=500,tpot_ms=30"
+noise_limit_percent: 10
 repetitions: 5
 seed: 42
 threads: 2
@@ -111,6 +153,10 @@ gate: {threshold_percent: 5, waivers: waivers.yaml}
   CHECK(plan->request.backends == std::vector<std::string>{"cpu", "onednn"});
   CHECK(plan->request.scenarios.size() == 2);
   CHECK(plan->request.repetitions == 5);
+  CHECK(plan->request.batching == "static");
+  CHECK(plan->request.n_shared_prefix == 64);
+  CHECK(plan->request.slo->tpot_ms == 30);
+  CHECK(plan->request.settings.noise_limit == Approx(0.1));
   CHECK(plan->request.seed == 42);
   CHECK(plan->request.settings.cpus == std::vector<std::int32_t>{0, 1});
   CHECK(plan->request.settings.memory_max_bytes == std::int64_t{4} << 30);
@@ -127,6 +173,8 @@ TEST_CASE("a plan file with a mistake is refused with its place") {
       {"version: 1\nbackend: [cpu]\n", "backend"},
       {"version: 1\nrepetitions: 0\n", "repetitions"},
       {"version: 1\nmemory_max: lots\n", "memory_max"},
+      {"version: 1\nslo: fast\n", "SLO \"fast\""},
+      {"version: 1\nbatching: clever\n", "continuous, static, dynamic"},
       {"version: 1\nprice: {usd_per_hour: 1, row: x}\n", "price"},
       {"version: 1\ngate: {treshold: 5}\n", "treshold"},
   };

@@ -38,6 +38,13 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   CHECK(measured.warm_up->tolerance == 0.1);
   CHECK(measured.n_done == 3);
 
+  const auto probe =
+      worker_request_from_line(to_line(MeasureCommand{plan, ProbePlan{.slo = {"mine", 500, 30, 90}, .index = 4}}));
+  REQUIRE_OK(probe);
+  CHECK(std::get<MeasureCommand>(*probe).probe->slo.percent == 90);
+  CHECK(std::get<MeasureCommand>(*probe).probe->index == 4);
+  CHECK_FALSE(std::get<MeasureCommand>(*measure).probe);
+
   const OracleAnswers answers{"reference", {{1, 2}}, {{3, 4, 5}}};
   const auto golden = worker_request_from_line(to_line(GoldenCommand{answers}));
   REQUIRE_OK(golden);

@@ -1,0 +1,186 @@
+#include "measure/arrival_trace.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/calendar.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/json_fields.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kMostTokens = 100'000'000;
+constexpr double kSecondsPerDay = 86'400;
+
+template <typename T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// "2023-11-16 18:15:46.6805900", "+00:00" behind it if it likes, as seconds since 1970.
+std::optional<double> parse_azure_time(std::string_view text) {
+  if (text.ends_with("+00:00")) text.remove_suffix(6);
+  if (text.size() < 19 || text[10] != ' ' || text[13] != ':' || text[16] != ':') return std::nullopt;
+  const auto days = days_since_1970(text.substr(0, 10));
+  const auto hours = parse_number<int>(text.substr(11, 2));
+  const auto minutes = parse_number<int>(text.substr(14, 2));
+  const auto seconds = parse_number<double>(text.substr(17));
+  if (!days || !hours || !minutes || !seconds || *hours > 23 || *minutes > 59 || *seconds >= 61) return std::nullopt;
+  return kSecondsPerDay * static_cast<double>(*days) + 3600.0 * *hours + 60.0 * *minutes + *seconds;
+}
+
+/// What a line says, before times are counted from the first.
+struct Row {
+  double at_s = 0;
+  std::int64_t n_prompt_tokens = 0;
+  std::int64_t n_output_tokens = 0;
+};
+
+class LineParser {
+ public:
+  virtual ~LineParser() = default;
+  /// Errors: kInvalidInput, without the place.
+  virtual Result<Row> parse(std::string_view line) const = 0;
+};
+
+/// Comma-separated values with a header; none of the two formats quotes anything.
+class CsvParser final : public LineParser {
+ public:
+  CsvParser(std::string_view header, std::string_view time, std::string_view prompt, std::string_view output,
+            std::optional<double> (*parse_time)(std::string_view))
+      : time_(column(header, time)),
+        prompt_(column(header, prompt)),
+        output_(column(header, output)),
+        parse_time_(parse_time) {}
+
+  Result<Row> parse(std::string_view line) const override {
+    const auto at_s = parse_time_(field(line, time_));
+    const auto n_prompt = parse_number<std::int64_t>(field(line, prompt_));
+    const auto n_output = parse_number<std::int64_t>(field(line, output_));
+    if (!at_s || !n_prompt || !n_output) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("expected a time and two token counts, found \"{}\"",
+                                                         line.substr(0, std::min<std::size_t>(line.size(), 60)))};
+    }
+    return Row{*at_s, *n_prompt, *n_output};
+  }
+
+ private:
+  static std::size_t column(std::string_view header, std::string_view name) {
+    std::size_t index = 0;
+    while (!header.empty() && header.substr(0, header.find(',')) != name) {
+      header.remove_prefix(std::min(header.find(','), header.size() - 1) + 1);
+      ++index;
+    }
+    return index;
+  }
+  static std::string_view field(std::string_view line, std::size_t index) {
+    for (; index > 0; --index) {
+      const auto comma = line.find(',');
+      if (comma == std::string_view::npos) return {};
+      line.remove_prefix(comma + 1);
+    }
+    return line.substr(0, line.find(','));
+  }
+
+  std::size_t time_, prompt_, output_;
+  std::optional<double> (*parse_time_)(std::string_view);
+};
+
+class MooncakeParser final : public LineParser {
+ public:
+  Result<Row> parse(std::string_view line) const override {
+    SS_TRY(const nlohmann::json json, parse_json(line, "the line"));
+    SS_TRY(const JsonFields fields, JsonFields::of(json, "the line"));
+    SS_TRY(const double at_ms, fields.number("timestamp"));
+    SS_TRY(const std::int64_t n_prompt, fields.integer("input_length", {.min = 0, .max = kMostTokens}));
+    SS_TRY(const std::int64_t n_output, fields.integer("output_length", {.min = 0, .max = kMostTokens}));
+    return Row{1e-3 * at_ms, n_prompt, n_output};
+  }
+};
+
+/// The format that a file with this first line has, and whether that line is a header.
+struct Format {
+  const char* name = nullptr;
+  std::unique_ptr<LineParser> parser;
+  bool has_header = false;
+};
+
+Format format_of(std::string_view first_line) {
+  if (first_line.starts_with("{")) return {"mooncake", std::make_unique<MooncakeParser>(), false};
+  if (first_line.starts_with("TIMESTAMP,ContextTokens,GeneratedTokens")) {
+    return {"azure",
+            std::make_unique<CsvParser>(first_line, "TIMESTAMP", "ContextTokens", "GeneratedTokens", parse_azure_time),
+            true};
+  }
+  if (first_line.find("Request tokens") != std::string_view::npos &&
+      first_line.find("Response tokens") != std::string_view::npos) {
+    return {
+        "burstgpt",
+        std::make_unique<CsvParser>(first_line, "Timestamp", "Request tokens", "Response tokens", parse_number<double>),
+        true};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ArrivalTrace> parse_arrival_trace(std::string_view text, std::string_view name) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
+  Format format;
+  ArrivalTrace trace;
+  std::vector<Row> rows;
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    if (format.name == nullptr) {
+      format = format_of(line);
+      if (format.name == nullptr) break;
+      trace.format = format.name;
+      if (format.has_header) continue;
+    }
+    const Result<Row> row = format.parser->parse(line);
+    if (!row) return row.error().with_context(fmt::format("{}:{}", name, number));
+    const bool is_sane = std::isfinite(row->at_s) && row->n_prompt_tokens >= 0 && row->n_output_tokens >= 0 &&
+                         std::max(row->n_prompt_tokens, row->n_output_tokens) <= kMostTokens;
+    if (!is_sane) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}:{}: expected a time and 0 to {} tokens", name, number, kMostTokens)};
+    }
+    if (row->n_prompt_tokens == 0 || row->n_output_tokens == 0) {
+      ++trace.n_left_out;
+    } else {
+      rows.push_back(*row);
+    }
+  }
+  if (rows.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a trace as Azure, BurstGPT or Mooncake publish it, found {}", name,
+                             trace.format.empty() ? "another first line" : "no request with an answer")};
+  }
+  std::ranges::stable_sort(rows, {}, &Row::at_s);
+  for (const Row& row : rows) {
+    trace.entries.push_back({std::llround(1e9 * (row.at_s - rows.front().at_s)),
+                             static_cast<std::int32_t>(row.n_prompt_tokens),
+                             static_cast<std::int32_t>(row.n_output_tokens)});
+  }
+  return trace;
+}
+
+Result<ArrivalTrace> read_arrival_trace(const std::filesystem::path& path) {
+  SS_TRY(const std::string text, read_file(path));
+  return parse_arrival_trace(text, path.string());
+}
+
+}  // namespace secondsource

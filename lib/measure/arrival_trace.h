@@ -1,0 +1,36 @@
+#pragma once
+// Recorded loads: when requests came, and how long they and their answers were. Three formats, told apart by their
+// first line:
+//
+//   Azure LLM inference trace (Splitwise, ISCA 2024)   TIMESTAMP,ContextTokens,GeneratedTokens
+//   BurstGPT (arXiv:2401.17644)                        Timestamp,Model,Request tokens,Response tokens,...
+//   Mooncake (FAST 2025)                               {"timestamp": ms, "input_length": n, "output_length": n, ...}
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+struct TraceEntry {
+  std::int64_t at_ns = 0;  ///< since the first one
+  std::int32_t n_prompt_tokens = 0;
+  std::int32_t n_output_tokens = 0;
+};
+
+struct ArrivalTrace {
+  std::string format;               ///< "azure", "burstgpt", "mooncake"
+  std::vector<TraceEntry> entries;  ///< by time; those of one moment as in the file
+  std::int64_t n_left_out = 0;      ///< requests without a prompt or an answer: failed ones
+};
+
+/// Errors: kInvalidInput with the line, for anything but one of the formats.
+Result<ArrivalTrace> parse_arrival_trace(std::string_view text, std::string_view name);
+/// Also: kIo.
+Result<ArrivalTrace> read_arrival_trace(const std::filesystem::path& path);
+
+}  // namespace secondsource

@@ -1,0 +1,140 @@
+#include "measure/host_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+namespace secondsource {
+namespace {
+
+using enum CheckOutcome;
+
+CheckOutcome outcome_of(double value, double suspect, double invalid) {
+  return value > invalid ? kInvalid : value > suspect ? kSuspect : kPassed;
+}
+
+/// Both readings, or why there are none.
+template <typename T, typename Judge>
+CheckRecord with_both(const char* name, const Result<T>& before, const Result<T>& after, const Judge& judge) {
+  if (!before) return {name, kNotAvailable, before.error().message};
+  if (!after) return {name, kNotAvailable, after.error().message};
+  const auto [outcome, detail] = judge(*before, *after);
+  return {name, outcome, detail};
+}
+
+using Verdict = std::pair<CheckOutcome, std::string>;
+
+CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, const HostCheckLimits& limits) {
+  return with_both("foreign_cpu", before.scheduling, after.scheduling, [&](const auto& a, const auto& b) -> Verdict {
+    const double waited_s = std::max(0.0, b.waited_s - a.waited_s);
+    const double ran_s = std::max(0.0, b.ran_s - a.ran_s);
+    const double share = waited_s + ran_s > 0 ? waited_s / (waited_s + ran_s) : 0;
+    return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
+            fmt::format("ready to run, it waited {:.1f} % of the time for a CPU that something else had", 100 * share)};
+  });
+}
+
+CheckRecord check_steal(const HostState& before, const HostState& after, const HostCheckLimits& limits) {
+  return with_both("steal", before.cpu, after.cpu, [&](const CpuTicks& a, const CpuTicks& b) -> Verdict {
+    const std::int64_t total = b.total - a.total;
+    // It counts hundredths of a second.
+    if (ticks_to_s(total) < 0.1) return {kNotAvailable, "the repetition is too short for /proc/stat"};
+    const double share = static_cast<double>(b.steal - a.steal) / static_cast<double>(total);
+    return {outcome_of(share, limits.steal_suspect, limits.steal_invalid),
+            fmt::format("the hypervisor took {:.1f} % of the CPU time", 100 * share)};
+  });
+}
+
+CheckRecord check_quota(const HostState& before, const HostState& after, double wall_s, const HostCheckLimits& limits) {
+  return with_both("cpu_quota", before.quota_waited_s, after.quota_waited_s, [&](double a, double b) -> Verdict {
+    const double share = wall_s > 0 ? (b - a) / wall_s : 0;
+    return {share > limits.quota_suspect ? kSuspect : kPassed,
+            fmt::format("the CPU quota of the control group was used up for {:.3g} s in {:.3g} s", b - a, wall_s)};
+  });
+}
+
+CheckRecord check_page_faults(const HostState& before, const HostState& after, double wall_s,
+                              const HostCheckLimits& limits) {
+  return with_both("page_faults", before.major_faults, after.major_faults,
+                   [&](std::int64_t a, std::int64_t b) -> Verdict {
+                     const double per_s = wall_s > 0 ? static_cast<double>(b - a) / wall_s : 0;
+                     return {outcome_of(per_s, 0, limits.major_faults_per_s),
+                             fmt::format("{} pages were read from a disk, {:.3g} a second", b - a, per_s)};
+                   });
+}
+
+CheckRecord check_swap(const HostState& before, const HostState& after) {
+  const CheckRecord host =
+      with_both("swap", before.swapped_pages, after.swapped_pages, [&](std::int64_t a, std::int64_t b) -> Verdict {
+        return {b > a ? kSuspect : kPassed, fmt::format("the host swapped {} pages", b - a)};
+      });
+  if (!after.swapped_bytes) return {"swap", host.outcome, host.detail + "; " + after.swapped_bytes.error().message};
+  if (*after.swapped_bytes == 0) return host;
+  return {"swap", kInvalid,
+          fmt::format("{} KiB of the process are in swap; {}", *after.swapped_bytes / 1024, host.detail)};
+}
+
+CheckRecord check_throttling(const HostState& before, const HostState& after) {
+  return with_both(
+      "throttling", before.throttle_events, after.throttle_events, [](std::int64_t a, std::int64_t b) -> Verdict {
+        return {b > a ? kInvalid : kPassed, fmt::format("heat or power throttled the cores {} times", b - a)};
+      });
+}
+
+CheckRecord check_clock_settings(const HostState& before, const HostState& after) {
+  return with_both(
+      "clock_settings", before.clock_settings, after.clock_settings, [](const auto& a, const auto& b) -> Verdict {
+        for (const auto& [name, value] : b) {
+          const auto old = std::ranges::find(a, name, [](const auto& setting) { return setting.first; });
+          if (old != a.end() && old->second == value) continue;
+          return {kInvalid, fmt::format("{}: was {}, is {}", name, old == a.end() ? "absent" : old->second, value)};
+        }
+        return {a.size() == b.size() ? kPassed : kInvalid, fmt::format("{} settings, {} before", b.size(), a.size())};
+      });
+}
+
+CheckRecord check_frequency(std::span<const TelemetrySnapshot> telemetry, const HostCheckLimits& limits) {
+  constexpr std::size_t kFewest = 4;
+  std::vector<double> readings;
+  std::string why = "no reading was taken";
+  for (const TelemetrySnapshot& snapshot : telemetry) {
+    for (const TelemetryReading& reading : snapshot.readings) {
+      if (reading.name != "host_frequency_hz_max") continue;
+      if (reading.value) readings.push_back(*reading.value);
+      why = reading.why_not;
+    }
+  }
+  if (readings.empty()) return {"frequency", kNotAvailable, why};
+  // The first was taken when the machine came out of a pause.
+  readings.erase(readings.begin());
+  if (readings.size() < kFewest) {
+    return {"frequency", kNotAvailable, fmt::format("needs {} readings, has {}", kFewest, readings.size())};
+  }
+  const auto [low, high] = std::ranges::minmax(readings);
+  const double change = high > 0 ? 1 - low / high : 0;
+  return {"frequency", outcome_of(change, limits.frequency_suspect, limits.frequency_invalid),
+          fmt::format("the fastest core ran at {:.2f} to {:.2f} GHz", 1e-9 * low, 1e-9 * high)};
+}
+
+}  // namespace
+
+HostCheckLimits HostCheckLimits::for_noise(double noise_invalid) {
+  HostCheckLimits limits{.noise_invalid = noise_invalid};
+  if (noise_invalid >= 1) limits.steal_invalid = limits.frequency_invalid = 1;
+  return limits;
+}
+
+std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, double wall_s,
+                                    std::span<const TelemetrySnapshot> telemetry, const HostCheckLimits& limits) {
+  return {check_foreign_cpu(before, after, limits),
+          check_steal(before, after, limits),
+          check_quota(before, after, wall_s, limits),
+          check_page_faults(before, after, wall_s, limits),
+          check_swap(before, after),
+          check_throttling(before, after),
+          check_clock_settings(before, after),
+          check_frequency(telemetry, limits)};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,54 @@
+#include "measure/limit_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/roofline.h"
+
+namespace secondsource {
+namespace {
+
+using enum CheckOutcome;
+
+}  // namespace
+
+CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits, std::string_view variant) {
+  if (limits == nullptr) return {"roofline", kNotAvailable, "the limits of this device were not measured"};
+  const StepWork all = all_steps(repetition);
+  const std::pair<const char*, const StepWork*> kinds[] = {
+      {"prefill", &repetition.prefill}, {"decode", &repetition.decode}, {"all steps", &all}};
+  double highest = 0;
+  std::string figures;
+  for (const auto& [name, work] : kinds) {
+    const RooflineUse use = roofline_use(*work, *limits, variant);
+    for (const auto& [share, of] :
+         {std::pair(use.read, "the read rate"), std::pair(use.operations, "the operations/s")}) {
+      if (!share || *share <= highest) continue;
+      highest = *share;
+      figures = fmt::format("{} at {:.0f} % of {} that this machine has at best", name, 100 * *share, of);
+    }
+  }
+  if (figures.empty()) return {"roofline", kNotAvailable, "the system does not tell what its steps do"};
+  if (highest <= 1 + kRooflineTolerance) return {"roofline", kPassed, figures};
+  if (limits->disturbed <= kLimitsDisturbed) return {"roofline", kInvalid, figures};
+  return {"roofline", kSuspect,
+          figures + fmt::format("; but others had the CPUs for {:.0f} % of the time while that was measured",
+                                100 * limits->disturbed)};
+}
+
+CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, double ns_per_request,
+                          double ns_per_token) {
+  const auto window_ns = static_cast<double>(repetition.window_end_ns - repetition.window_start_ns);
+  if (!(window_ns > 0)) return {"harness", kNotAvailable, "the window is empty"};
+  const double own_ns = static_cast<double>(n_requests) * ns_per_request +
+                        static_cast<double>(repetition.window_output_tokens) * ns_per_token;
+  const double share = own_ns / window_ns;
+  return {"harness",
+          share > kOverheadInvalid   ? kInvalid
+          : share > kOverheadSuspect ? kSuspect
+                                     : kPassed,
+          fmt::format("the harness itself took {:.3g} % of the time", 100 * share)};
+}
+
+}  // namespace secondsource

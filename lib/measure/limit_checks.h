@@ -1,0 +1,28 @@
+#pragma once
+// Checks of a repetition against what the machine and the harness can do at best. docs/checks.md has the table.
+
+#include <string_view>
+
+#include "report/records.h"
+
+namespace secondsource {
+
+/// A speed above the machine's limit by more than this share cannot be: what the limits themselves vary by when they
+/// are measured again on a quiet machine.
+inline constexpr double kRooflineTolerance = 0.05;
+/// Limits that were measured while others had the CPUs for more than this share of the time prove nothing.
+inline constexpr double kLimitsDisturbed = 0.10;
+/// Shares of the measured time that the harness itself may take: marked, and not counted.
+inline constexpr double kOverheadSuspect = 0.001;
+inline constexpr double kOverheadInvalid = 0.01;
+
+/// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
+/// than the machine can. Not available without limits, or for a device that is not the host.
+[[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits,
+                                         std::string_view variant);
+
+/// "harness": what the load generator and its timer take for this many requests and tokens, of the window.
+[[nodiscard]] CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, double ns_per_request,
+                                        double ns_per_token);
+
+}  // namespace secondsource

@@ -1,0 +1,199 @@
+#include "measure/request_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+#include <optional>
+#include <string>
+
+#include "core/units.h"
+#include "stats/monotone_trend.h"
+#include "stats/quantile.h"
+
+namespace secondsource {
+namespace {
+
+using enum CheckOutcome;
+
+// Windows that a series is looked at in: enough for a trend at kTrendP (eleven falling ones of twelve), few enough for
+// each to be a median of several values.
+constexpr std::size_t kWindows = 12;
+constexpr std::size_t kFewestGapsPerWindow = 4;
+
+std::optional<double> rate_of(std::span<const RequestSample> samples, std::int64_t RequestSample::*time) {
+  if (samples.size() < 2) return std::nullopt;
+  const auto [first, last] = std::ranges::minmax_element(samples, {}, time);
+  const std::int64_t span_ns = (*last).*time - (*first).*time;
+  if (span_ns <= 0) return std::nullopt;
+  return 1e9 * static_cast<double>(samples.size() - 1) / static_cast<double>(span_ns);
+}
+
+/// What is out of order in the times of one request; empty: nothing is.
+std::string disorder_of(const RequestSample& sample) {
+  if (sample.sent_ns < sample.scheduled_ns) return "sent before its scheduled time";
+  if (!sample.first_token_ns) return "";
+  if (*sample.first_token_ns < sample.sent_ns) return "its first token is older than itself";
+  if (std::ranges::any_of(sample.itl_ns, [](std::int64_t gap) { return gap < 0; }))
+    return "a token before the last one";
+  if (sample.first_received_ns && *sample.first_received_ns < *sample.first_token_ns) {
+    return "its first token was received before it was made";
+  }
+  if (sample.last_received_ns && sample.last_token_ns && *sample.last_received_ns < *sample.last_token_ns) {
+    return "its last token was received before it was made";
+  }
+  return "";
+}
+
+/// Gaps between tokens over all requests, in the order of their times.
+std::vector<double> gaps_in_time(std::span<const RequestSample> samples) {
+  std::vector<std::pair<std::int64_t, double>> gaps;
+  for (const RequestSample& sample : samples) {
+    if (!sample.first_token_ns) continue;
+    std::int64_t at_ns = *sample.first_token_ns;
+    for (const std::int64_t gap : sample.itl_ns) gaps.emplace_back(at_ns += gap, static_cast<double>(gap));
+  }
+  std::sort(gaps.begin(), gaps.end());
+  std::vector<double> values;
+  for (const auto& [at_ns, gap] : gaps) values.push_back(gap);
+  return values;
+}
+
+}  // namespace
+
+CheckRecord check_requests(std::span<const RequestSample> samples) {
+  const RequestSample* first = nullptr;
+  std::int64_t n_failed = 0;
+  for (const RequestSample& sample : samples) {
+    if (sample.error.empty()) continue;
+    if (first == nullptr) first = &sample;
+    ++n_failed;
+  }
+  if (n_failed == 0) return {"requests", kPassed, fmt::format("{} ended", samples.size())};
+  return {"requests", kInvalid,
+          fmt::format("{} of {} failed; the first, {}: {}", n_failed, samples.size(), first->request, first->error)};
+}
+
+CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const std::int32_t> asked) {
+  std::int64_t n_tokens = 0;
+  for (std::size_t index = 0; index < samples.size(); ++index) {
+    const RequestSample& sample = samples[index];
+    if (!sample.error.empty()) continue;
+    n_tokens += sample.n_output_tokens;
+    if (sample.n_output_tokens != asked[index]) {
+      return {"tokens", kInvalid,
+              fmt::format("request {}: expected {} output tokens, found {}", sample.request, asked[index],
+                          sample.n_output_tokens)};
+    }
+    if (sample.engine_tokens && *sample.engine_tokens != sample.n_output_tokens) {
+      return {"tokens", kInvalid,
+              fmt::format("request {}: {} tokens arrived, the system counts {}", sample.request, sample.n_output_tokens,
+                          *sample.engine_tokens)};
+    }
+  }
+  return {"tokens", kPassed, fmt::format("{} arrived, as asked and as the system counts", n_tokens)};
+}
+
+CheckRecord check_timestamps(std::span<const RequestSample> samples) {
+  std::vector<double> differences;
+  std::vector<double> durations;
+  for (const RequestSample& sample : samples) {
+    if (const std::string disorder = disorder_of(sample); !disorder.empty()) {
+      return {"timestamps", kInvalid, fmt::format("request {}: {}", sample.request, disorder)};
+    }
+    if (!sample.first_received_ns || !sample.last_received_ns || sample.itl_ns.empty()) continue;
+    const std::int64_t sum_ns = std::accumulate(sample.itl_ns.begin(), sample.itl_ns.end(), std::int64_t{0});
+    const std::int64_t received_ns = *sample.last_received_ns - *sample.first_received_ns;
+    differences.push_back(static_cast<double>(std::abs(sum_ns - received_ns)));
+    durations.push_back(static_cast<double>(received_ns));
+  }
+  if (durations.empty()) return {"timestamps", kNotAvailable, "no request has two tokens"};
+  const double difference_ns = *median(differences);
+  const double duration_ns = *median(durations);
+  const double allowed_ns = kStampTolerance * duration_ns + static_cast<double>(kStampToleranceNs);
+  return {"timestamps", difference_ns > allowed_ns ? kInvalid : kPassed,
+          fmt::format("gaps between tokens and E2E - TTFT differ by {} of {} (allowed: {})",
+                      format_duration_ns(std::llround(difference_ns)), format_duration_ns(std::llround(duration_ns)),
+                      format_duration_ns(std::llround(allowed_ns)))};
+}
+
+std::optional<double> scheduled_rate(std::span<const RequestSample> samples) {
+  return rate_of(samples, &RequestSample::scheduled_ns);
+}
+
+std::optional<double> sent_rate(std::span<const RequestSample> samples) {
+  return rate_of(samples, &RequestSample::sent_ns);
+}
+
+CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> samples) {
+  if (scenario.kind != ScenarioKind::kServer) return {"rate", kNotAvailable, "a closed loop asks for no rate"};
+  const auto scheduled = scheduled_rate(samples);
+  const auto sent = sent_rate(samples);
+  const double spanned_ns = scheduled ? 1e9 * static_cast<double>(samples.size() - 1) / *scheduled : 0;
+  if (!sent || spanned_ns < static_cast<double>(kShortestRateNs)) {
+    return {"rate", kNotAvailable, "needs arrivals over at least a second"};
+  }
+  const double missed = std::abs(*sent / *scheduled - 1);
+  return {"rate",
+          missed > kRateInvalid   ? kInvalid
+          : missed > kRateSuspect ? kSuspect
+                                  : kPassed,
+          fmt::format("{:.3g} requests/s were scheduled, {:.3g} sent", *scheduled, *sent)};
+}
+
+CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples) {
+  if (scenario.kind != ScenarioKind::kServer) return {"queue", kNotAvailable, "a closed loop has no queue of arrivals"};
+  std::vector<const RequestSample*> answered;
+  for (const RequestSample& sample : samples) {
+    if (sample.first_token_ns) answered.push_back(&sample);
+  }
+  std::ranges::sort(answered, {}, [](const RequestSample* sample) { return sample->scheduled_ns; });
+  std::vector<double> arrivals_s, waits_s;
+  for (const RequestSample* sample : answered) {
+    arrivals_s.push_back(1e-9 * static_cast<double>(sample->scheduled_ns));
+    waits_s.push_back(1e-9 * static_cast<double>(*sample->ttft_e2e_ns()));
+  }
+  if (answered.size() < kWindows) {
+    return {"queue", kNotAvailable, fmt::format("needs {} requests, has {}", kWindows, answered.size())};
+  }
+  const auto trend = monotone_trend(medians_of_groups(arrivals_s, kWindows), medians_of_groups(waits_s, kWindows));
+  const bool grows = trend->p < kTrendP && trend->slope > kQueueGrowth;
+  return {"queue", grows ? kInvalid : kPassed,
+          grows ? fmt::format("the first token comes {:.2g} s later per second of arrivals: the queue is saturated, or "
+                              "the run too short for its steady state",
+                              trend->slope)
+                : fmt::format("the first token comes {:+.2g} s later per second of arrivals (p {:.2g})", trend->slope,
+                              trend->p)};
+}
+
+CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled) {
+  const std::vector<double> gaps = gaps_in_time(samples);
+  const std::size_t needed = kWindows * kFewestGapsPerWindow;
+  if (gaps.size() < needed) {
+    return {"warm_up", settled ? kNotAvailable : kSuspect,
+            fmt::format("{}a trend needs {} gaps between tokens, has {}", settled ? "" : "the warm-up did not settle; ",
+                        needed, gaps.size())};
+  }
+  const std::vector<double> windows = medians_of_groups(gaps, kWindows);
+  std::vector<double> order(kWindows);
+  std::iota(order.begin(), order.end(), 0.0);
+  const MonotoneTrend trend = *monotone_trend(order, windows);
+  const double first = trend.at(0);
+  const double change = first > 0 ? trend.at(kWindows - 1.0) / first - 1 : 0;
+  const bool certain = trend.p < kTrendP && std::abs(change) > kTrendTolerance;
+  const std::string figures =
+      fmt::format("time per token {:+.1f} % over the repetition (p {:.2g})", 100 * change, trend.p);
+  if (certain && change < 0) return {"warm_up", kInvalid, figures + ": it was not warm yet"};
+  if (certain) return {"warm_up", kSuspect, figures + ": contexts that grow, or a machine that slows down"};
+  if (!settled) return {"warm_up", kSuspect, "the warm-up did not settle; " + figures};
+  return {"warm_up", kPassed, figures};
+}
+
+CheckRecord check_compiled(std::int64_t n_compiled) {
+  if (n_compiled == 0) return {"compiled", kPassed, "all steps were compiled before"};
+  return {"compiled", kInvalid, fmt::format("{} steps were compiled while requests waited for them", n_compiled)};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,27 @@
+#include "measure/stop_rule.h"
+
+#include <fmt/format.h>
+
+namespace secondsource {
+
+void StopWatch::on_end(const ObservedRequest& request) {
+  ++n_ended_;
+  if (!request.error.empty()) ++n_failed_;
+  if (rule_.is_miss && rule_.is_miss(request)) ++n_misses_;
+}
+
+std::string StopWatch::verdict(std::int64_t n_waiting) const {
+  const double failed = static_cast<double>(n_failed_);
+  if (n_ended_ >= StopRule::kFewestEnded && failed > rule_.max_error_rate * static_cast<double>(n_ended_)) {
+    return fmt::format("errors: {} of {} requests failed", n_failed_, n_ended_);
+  }
+  if (rule_.max_waiting > 0 && n_waiting > rule_.max_waiting) {
+    return fmt::format("saturated: {} requests wait for their first token", n_waiting);
+  }
+  if (n_misses_ > rule_.max_misses) {
+    return fmt::format("not kept: {} of {} requests missed the SLO already", n_misses_, n_ended_);
+  }
+  return "";
+}
+
+}  // namespace secondsource

@@ -1,0 +1,131 @@
+#include "report/detail_tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "core/units.h"
+#include "report/cell_text.h"
+#include "report/roofline.h"
+#include "report/tables.h"
+
+namespace secondsource {
+namespace {
+
+struct Column {
+  const char* name;
+  std::function<std::string(const CellSummary&)> text;
+};
+
+Column milliseconds(const char* name, Estimate CellSummary::*estimate) {
+  return {name, [estimate](const CellSummary& cell) { return milliseconds_text(cell.*estimate); }};
+}
+Column percent(const char* name, std::optional<double> CellSummary::*share) {
+  return {name, [share](const CellSummary& cell) { return percent_text(cell.*share); }};
+}
+Column duration(const char* name, std::optional<std::int64_t> CellSummary::*ns) {
+  return {name, [ns](const CellSummary& cell) { return cell.*ns ? format_duration_ns(*(cell.*ns)) : kUnknown; }};
+}
+
+/// The name of the cell, then the columns; only cells that `concerns`.
+TextTable table_of(std::span<const SummarizedRun> runs, const std::vector<Column>& columns,
+                   const std::function<bool(const CellSummary&)>& concerns) {
+  TextTable table;
+  table.columns = {"cell"};
+  table.right_aligned = {false};
+  for (const Column& column : columns) {
+    table.columns.emplace_back(column.name);
+    table.right_aligned.push_back(true);
+  }
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      if (!has_credit(cell) || cell.n_repetitions == 0 || !concerns(cell)) continue;
+      const std::string run_name = runs.size() > 1 ? run.summary.run_id.substr(0, 8) + " " : "";
+      std::vector<std::string> row = {run_name + cell.key.id()};
+      for (const Column& column : columns) row.push_back(column.text(cell));
+      table.rows.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
+bool any(const CellSummary&) {
+  return true;
+}
+
+std::string rate(const std::optional<double>& per_s) {
+  return per_s ? fmt::format("{:.3g}", *per_s) : kUnknown;
+}
+
+std::string attainment(const CellSummary& cell) {
+  const Estimate& kept = cell.slo_attainment;
+  if (!kept.value) return kUnknown;
+  return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * *kept.value, 100 * kept.low.value_or(0),
+                     100 * kept.high.value_or(1));
+}
+
+std::string goodput(const CellSummary& cell) {
+  return cell.goodput_req_per_s.value ? rate(*cell.goodput_req_per_s.value) : kUnknown;
+}
+
+}  // namespace
+
+TextTable latency_table(std::span<const SummarizedRun> runs) {
+  return table_of(
+      runs,
+      {milliseconds("TTFT p50 ms", &CellSummary::ttft_e2e_p50_ns), milliseconds("p95", &CellSummary::ttft_e2e_p95_ns),
+       milliseconds("p99", &CellSummary::ttft_e2e_p99_ns),
+       milliseconds("from sending, p50", &CellSummary::ttft_sent_p50_ns),
+       milliseconds("visible, p50", &CellSummary::ttft_visible_p50_ns),
+       milliseconds("kernel, p50", &CellSummary::ttft_kernel_p50_ns),
+       milliseconds("TPOT p50 ms", &CellSummary::tpot_p50_ns), milliseconds("p99", &CellSummary::tpot_p99_ns),
+       milliseconds("ITL p50 ms", &CellSummary::itl_p50_ns), milliseconds("p99", &CellSummary::itl_p99_ns)},
+      any);
+}
+
+TextTable bound_table(std::span<const SummarizedRun> runs) {
+  return table_of(runs,
+                  {{"$/1K", [](const CellSummary& cell) { return dollars_text(cell.usd_per_1k_output); }},
+                   milliseconds("TTFT p99 ms", &CellSummary::ttft_e2e_p99_ns),
+                   milliseconds("ITL p99 ms", &CellSummary::itl_p99_ns),
+                   percent("device busy", &CellSummary::device_utilisation),
+                   percent("of read rate", &CellSummary::read_fraction),
+                   percent("of peak", &CellSummary::flops_fraction),
+                   {"bound by", [](const CellSummary& cell) { return cell.bound.empty() ? kUnknown : cell.bound; }},
+                   duration("load and pack", &CellSummary::load_ns),
+                   duration("compile", &CellSummary::compile_ns),
+                   {"first / settled",
+                    [](const CellSummary& cell) {
+                      return cell.first_to_settled ? fmt::format("{:.2f}", *cell.first_to_settled) : kUnknown;
+                    }}},
+                  any);
+}
+
+std::vector<std::string> bound_lines(std::span<const SummarizedRun> runs) {
+  std::set<std::string> labels;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      if (has_credit(cell) && !cell.bound.empty()) labels.insert(cell.bound);
+    }
+  }
+  std::vector<std::string> lines;
+  for (const std::string& label : labels) lines.push_back(fmt::format("{}-bound: {}", label, consequence_of(label)));
+  return lines;
+}
+
+TextTable load_table(std::span<const SummarizedRun> runs) {
+  return table_of(runs,
+                  {{"rate asked/s", [](const CellSummary& cell) { return rate(cell.rate_per_s); }},
+                   {"sent/s", [](const CellSummary& cell) { return rate(cell.achieved_rate_per_s); }},
+                   {"kept the SLO", attainment},
+                   {"goodput req/s", goodput},
+                   {"tok/s", [](const CellSummary& cell) { return rate(cell.goodput_tok_per_s); }},
+                   percent("prefix hits", &CellSummary::prefix_hit_rate)},
+                  [](const CellSummary& cell) {
+                    return cell.rate_per_s || cell.slo_attainment.value || cell.scenario.n_shared_prefix > 0;
+                  });
+}
+
+}  // namespace secondsource

@@ -1,0 +1,303 @@
+#include "report/portability.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "report/cell_text.h"
+#include "report/roofline.h"
+
+namespace secondsource {
+namespace {
+
+constexpr const char* kAll = "all";
+constexpr const char* kQuantizedActivations = "_w8a8";
+
+/// What was measured of one operation on one platform.
+struct Sum {
+  std::int64_t ns = 0;
+  double best_ns = 0;     ///< at the limits of the machines
+  std::string no_best{};  ///< why that is not known
+  std::string wrong{};    ///< cell whose tokens are wrong
+  std::set<std::string> kernels{}, fallbacks{};
+};
+
+/// Rows in the order of their names, "all" of a type first.
+struct Key {
+  std::string type, operation, shape_class;
+  friend auto operator<=>(const Key&, const Key&) = default;
+};
+
+/// Of a fused group the operation with the work.
+std::string main_operation(const std::string& joined) {
+  for (const char* heavy : {"attention", "grouped_matmul", "matmul"}) {
+    if (("+" + joined + "+").find("+" + std::string(heavy) + "+") != std::string::npos) return heavy;
+  }
+  return joined;
+}
+
+bool has_counted_work(const std::string& operation) {
+  return operation == "attention" || operation == "grouped_matmul" || operation == "matmul";
+}
+
+using Sums = std::map<std::size_t, Sum>;  ///< by platform
+
+class MatrixBuilder {
+ public:
+  MatrixBuilder(std::span<const SummarizedRun> runs, std::span<const ConformanceRecord> conformance)
+      : runs_(runs), conformance_(conformance) {}
+
+  PortabilityMatrix build() && {
+    for (const SummarizedRun& run : runs_) {
+      for (const OperationTimes& times : run.operations) add(run, times);
+    }
+    for (const SummarizedRun& run : runs_) {
+      for (const FailureRecord& failure : run.summary.failures) add(run, failure);
+    }
+    for (const auto& [key, sums] : sums_) matrix_.rows.push_back(row_of(key, sums));
+    for (const auto& [platform, refused] : refusals_) {
+      for (const auto& [what, reason] : refused) {
+        matrix_.notes.push_back(fmt::format("{}: no {}: {}", matrix_.platforms[platform].backend, what, reason));
+      }
+    }
+    for (const auto& [key, sums] : sums_) {
+      if (key.operation == kAll) note_fallbacks(key, sums);
+    }
+    return std::move(matrix_);
+  }
+
+ private:
+  void note_fallbacks(const Key& key, const Sums& sums) {
+    for (const auto& [platform, sum] : sums) {
+      for (const std::string& why : sum.fallbacks) {
+        const std::string& backend = matrix_.platforms[platform].backend;
+        matrix_.notes.push_back(fmt::format("{}: fallback with {}: {}", backend, key.type, why));
+      }
+    }
+  }
+
+  const BackendRecord* backend_of(const SummarizedRun& run, const std::string& name) const {
+    const auto found = std::ranges::find(run.record.backends, name, &BackendRecord::name);
+    return found == run.record.backends.end() ? nullptr : &*found;
+  }
+
+  std::size_t platform_of(const SummarizedRun& run, const BackendRecord& backend) {
+    const auto is_same = [&](const PortabilityPlatform& one) {
+      return one.backend == backend.name && one.device == backend.device.name;
+    };
+    auto found = std::ranges::find_if(matrix_.platforms, is_same);
+    if (found == matrix_.platforms.end()) {
+      const auto oracle = std::ranges::find(run.record.settings, "oracle", [](const auto& one) { return one.first; });
+      found = matrix_.platforms.insert(
+          found, {.backend = backend.name,
+                  .device = backend.device.name,
+                  .module_sha256 = {},
+                  .is_oracle = oracle != run.record.settings.end() && oracle->second == backend.name});
+    }
+    if (std::ranges::find(found->module_sha256, backend.module_sha256) == found->module_sha256.end()) {
+      found->module_sha256.push_back(backend.module_sha256);
+    }
+    return static_cast<std::size_t>(found - matrix_.platforms.begin());
+  }
+
+  void add(const SummarizedRun& run, const OperationTimes& times) {
+    const auto cell = std::ranges::find(run.summary.cells, times.cell, [](const auto& one) { return one.key.id(); });
+    if (cell == run.summary.cells.end()) return;
+    const BackendRecord* const backend = backend_of(run, cell->key.backend);
+    if (backend == nullptr) return;
+    const std::size_t platform = platform_of(run, *backend);
+    double bytes = 0;
+    for (const OperationTime& time : times.operations) bytes += time.bytes;
+    const double working_set = bytes / static_cast<double>(std::max<std::int64_t>(1, times.n_steps));
+    for (const OperationTime& time : times.operations) {
+      const std::string operation = main_operation(time.operation);
+      const Key key{cell->key.variant, operation, has_counted_work(operation) ? time.shape_class : kAll};
+      for (Sum* sum : {&sums_[key][platform], &sums_[{cell->key.variant, kAll, kAll}][platform]}) {
+        sum->ns += time.ns;
+        sum->kernels.insert(time.kernel);
+        if (!time.fallback.empty()) sum->fallbacks.insert(time.fallback);
+        if (cell->golden == "failed") sum->wrong = times.cell;
+        add_best(time, *backend, run.record.limits, cell->key.variant, working_set, *sum);
+      }
+      time_[{cell->key.variant, platform}] += time.ns;
+    }
+    for (const Refusal& refusal : times.refusals) {
+      const std::string what = refusal.operation + (refusal.type.empty() ? "" : " of " + refusal.type);
+      refusals_[platform].emplace(what, refusal.reason);
+      refused_[platform].emplace_back(refusal);
+    }
+  }
+
+  static void add_best(const OperationTime& time, const BackendRecord& backend, const std::optional<RunLimits>& limits,
+                       const std::string& variant, double working_set, Sum& sum) {
+    if (!backend.device.is_host || !limits) {
+      sum.no_best = "the limits of this device were not measured";
+      return;
+    }
+    const auto read = read_limit(*limits, working_set);
+    const auto operations = operations_limit(*limits, variant);
+    if (!read || (time.flops > 0 && !operations)) {
+      sum.no_best = limits->unmeasured.empty() ? "the machine's limits were not measured"
+                                               : "the peak of " + limits->unmeasured + " was not measured";
+      return;
+    }
+    sum.best_ns += 1e9 * std::max(time.bytes / *read, time.flops > 0 ? time.flops / *operations : 0);
+  }
+
+  /// A variant that a backend does not have at all.
+  void add(const SummarizedRun& run, const FailureRecord& failure) {
+    const BackendRecord* const backend = backend_of(run, failure.backend);
+    if (failure.kind != "unsupported" || backend == nullptr || matrix_.platforms.empty()) return;
+    for (const CellSummary& cell : run.summary.cells) {
+      const bool concerns = cell.key.backend == failure.backend &&
+                            (failure.cell.empty() || (cell.key.id() + "/").starts_with(failure.cell + "/"));
+      if (concerns) refused_[platform_of(run, *backend)].push_back({"", cell.key.variant, failure.message});
+    }
+  }
+
+  PortabilityRow row_of(const Key& key, const Sums& sums) const {
+    PortabilityRow row{.operation = key.operation, .type = key.type, .shape_class = key.shape_class, .parts = {}};
+    std::vector<std::optional<double>> shares;
+    bool is_known = true;
+    for (std::size_t platform = 0; platform < matrix_.platforms.size(); ++platform) {
+      const auto sum = sums.find(platform);
+      PortabilityPart part = sum == sums.end() ? absent_part(key, platform) : measured_part(key, platform, sum->second);
+      part.conformance = conformance_of(key, platform);
+      if (part.conformance == "failed" && part.state == "measured") {
+        part.state = "wrong";
+        part.why = "it fails the conformance suite";
+        part.roofline_share.reset();
+      }
+      if (!matrix_.platforms[platform].is_oracle) {
+        is_known = is_known && (part.roofline_share || part.state == "unsupported" || part.state == "wrong");
+        shares.push_back(part.roofline_share);
+      }
+      row.parts.push_back(std::move(part));
+    }
+    if (is_known && !shares.empty()) row.portability = harmonic_mean(shares);
+    return row;
+  }
+
+  PortabilityPart measured_part(const Key& key, std::size_t platform, const Sum& sum) const {
+    PortabilityPart part;
+    part.kernels.assign(sum.kernels.begin(), sum.kernels.end());
+    part.fallbacks.assign(sum.fallbacks.begin(), sum.fallbacks.end());
+    if (!sum.wrong.empty()) {
+      part.state = "wrong";
+      part.why = sum.wrong + ": wrong tokens";
+      return part;
+    }
+    part.state = "measured";
+    const std::int64_t all_ns = time_.at({key.type, platform});
+    if (all_ns > 0) part.time_share = static_cast<double>(sum.ns) / static_cast<double>(all_ns);
+    if (key.operation != kAll && !has_counted_work(key.operation)) {
+      part.why = "it moves activations, whose bytes are not counted";
+    } else if (!sum.no_best.empty()) {
+      part.why = sum.no_best;
+    } else if (sum.ns > 0) {
+      part.roofline_share = sum.best_ns / static_cast<double>(sum.ns);
+    }
+    return part;
+  }
+
+  PortabilityPart absent_part(const Key& key, std::size_t platform) const {
+    PortabilityPart part;
+    part.state = "not measured";
+    part.why = "no traced pass had it";
+    const auto refused = refused_.find(platform);
+    if (refused == refused_.end()) return part;
+    for (const Refusal& refusal : refused->second) {
+      const bool is_operation =
+          refusal.operation.empty() || refusal.operation == key.operation || key.operation == kAll;
+      const bool is_type = refusal.type.empty() ? refusal.operation == key.operation : refusal.type == key.type;
+      if (!is_operation || !is_type) continue;
+      part.state = "unsupported";
+      part.why = refusal.reason;
+    }
+    return part;
+  }
+
+  std::string conformance_of(const Key& key, std::size_t index) const {
+    const PortabilityPlatform& platform = matrix_.platforms[index];
+    std::int64_t n_passed = 0;
+    for (const ConformanceRecord& record : conformance_) {
+      const bool is_of_it =
+          record.backend == platform.backend &&
+          std::ranges::find(platform.module_sha256, record.module_sha256) != platform.module_sha256.end();
+      if (!is_of_it) continue;
+      for (const ConformanceFamily& family : record.families) {
+        if (!judges(family.name, key)) continue;
+        if (family.n_failed > 0) return "failed";
+        n_passed += family.n_passed;
+      }
+    }
+    return n_passed > 0 ? "passed" : "not judged";
+  }
+
+  /// "matmul_w8a8" judges products with quantized activations, "attention_long" attention, "protocol" and "layer" all.
+  static bool judges(const std::string& family, const Key& key) {
+    if (family.ends_with(kQuantizedActivations) && key.type != "int8-w8a8") return false;
+    return key.operation == kAll || family == key.operation || family.starts_with(key.operation + "_");
+  }
+
+  std::span<const SummarizedRun> runs_;
+  std::span<const ConformanceRecord> conformance_;
+  PortabilityMatrix matrix_;
+  std::map<Key, Sums> sums_;
+  std::map<std::pair<std::string, std::size_t>, std::int64_t> time_;  ///< by type and platform
+  std::map<std::size_t, std::map<std::string, std::string>> refusals_;
+  std::map<std::size_t, std::vector<Refusal>> refused_;
+};
+
+std::string text_of(const PortabilityPart& part) {
+  if (part.state == "unsupported") return "unsupported";
+  if (part.state == "wrong") return "WRONG";
+  if (part.state == "not measured") return kUnknown;
+  std::string text = percent_text(part.roofline_share);
+  if (!part.roofline_share && part.time_share) text = fmt::format("({:.1f} % of its time)", 100 * *part.time_share);
+  if (!part.fallbacks.empty()) text += ", fallback";
+  if (part.conformance == "passed") text += ", passed";
+  return text;
+}
+
+}  // namespace
+
+double harmonic_mean(std::span<const std::optional<double>> efficiencies) {
+  double sum = 0;
+  for (const std::optional<double>& efficiency : efficiencies) {
+    if (!efficiency || !(*efficiency > 0)) return 0;
+    sum += 1 / *efficiency;
+  }
+  return efficiencies.empty() ? 0 : static_cast<double>(efficiencies.size()) / sum;
+}
+
+PortabilityMatrix portability_matrix(std::span<const SummarizedRun> runs,
+                                     std::span<const ConformanceRecord> conformance) {
+  return MatrixBuilder(runs, conformance).build();
+}
+
+TextTable portability_table(const PortabilityMatrix& matrix) {
+  TextTable table;
+  table.columns = {"operation", "type", "shapes"};
+  table.right_aligned = {false, false, false};
+  for (const PortabilityPlatform& platform : matrix.platforms) {
+    const auto n_devices = std::ranges::count(matrix.platforms, platform.backend, &PortabilityPlatform::backend);
+    std::string name = platform.backend + (n_devices > 1 ? " on " + platform.device : "");
+    table.columns.push_back(platform.is_oracle ? name + " (oracle)" : name);
+    table.right_aligned.push_back(true);
+  }
+  table.columns.emplace_back("portability");
+  table.right_aligned.push_back(true);
+  for (const PortabilityRow& row : matrix.rows) {
+    std::vector<std::string> texts = {row.operation, row.type, row.shape_class};
+    for (const PortabilityPart& part : row.parts) texts.push_back(text_of(part));
+    texts.push_back(percent_text(row.portability));
+    table.rows.push_back(std::move(texts));
+  }
+  return table;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,283 @@
+// Loads of `secondsource run` beyond the plain ones: what they send, and what the records say of it.
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "report/record_json.h"
+#include "report/summarize.h"
+#include "support/assets.h"
+#include "support/catch.h"
+#include "support/program.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource {
+namespace {
+
+const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+
+/// A run of the oracle with these scenarios; its status is 0, or 6 on a machine that disturbed it.
+StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,
+                 const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {"run",           kBundle, "--backend",  "reference",
+                                        "--variant",     "bf16",  "--scenario", scenarios,
+                                        "--repetitions", "1",     "--out",      (scratch.path() / "run").string()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const test::ProgramRun run = test::run_program(arguments);
+  CAPTURE(run.out, run.err);
+  REQUIRE((run.status == 0 || run.status == 6));
+  auto stored = read_run(scratch.path() / "run");
+  REQUIRE(stored);
+  return *std::move(stored);
+}
+
+template <typename T>
+std::vector<T> lines_of(const StoredRun& run, const std::string& scenario) {
+  std::vector<T> lines;
+  for (const JournalLine& line : run.journal.lines) {
+    const auto* one = std::get_if<T>(&line);
+    if (one != nullptr && one->cell.ends_with("/" + scenario)) lines.push_back(*one);
+  }
+  return lines;
+}
+
+TEST_CASE("run: constant arrivals come equally spaced, and the record has both rates") {
+  const test::ScratchFolder scratch;
+  const StoredRun run = run_of(scratch, "server:20+constant+requests=9@/2");
+  const auto samples = lines_of<RequestSample>(run, "server-r20+constant");
+  REQUIRE(samples.size() == 9);
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    CHECK(samples[i].scheduled_ns - samples[i - 1].scheduled_ns == 50'000'000);
+  }
+  const auto ends = lines_of<Repetition>(run, "server-r20+constant");
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].rate_per_s == 20.0);
+  CHECK(ends[0].achieved_rate_per_s.value_or(0) > 0);
+  CHECK_FALSE(ends[0].checks.empty());
+}
+
+TEST_CASE("run: a recorded load is replayed with its arrivals and lengths, up to the limits") {
+  const test::ScratchFolder scratch;
+  const std::string trace = (scratch.path() / "azure.csv").string();
+  std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.0,12,3\n"
+                          "2023-11-16 18:15:47.0,500,2\n2023-11-16 18:15:48.5,20,99\n";
+  const StoredRun run = run_of(scratch, "server:trace=" + trace + "+speed=10@64/4");
+  const auto samples = lines_of<RequestSample>(run, "server-trace=azure+speed=10");
+  REQUIRE(samples.size() == 3);
+  CHECK(samples[1].scheduled_ns == 100'000'000);
+  CHECK(samples[2].scheduled_ns == 250'000'000);
+  CHECK(samples[0].n_prompt_tokens == 12);
+  CHECK(samples[1].n_prompt_tokens == 64);
+  CHECK(samples[0].n_output_tokens == 3);
+  CHECK(samples[2].n_output_tokens == 4);
+  CHECK(run.record.cells[0].scenario.trace_sha256.size() == 64);
+}
+
+/// A recorded load of two requests: 60 tokens, and 1 ms later 2 tokens.
+std::string long_and_short(const test::ScratchFolder& scratch) {
+  const std::string trace = (scratch.path() / "two.csv").string();
+  std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.000,16,60\n"
+                          "2023-11-16 18:15:46.001,16,2\n";
+  return trace;
+}
+
+TEST_CASE("run: a continuous batch takes a request in, a static one drains first, a dynamic one waits for company") {
+  for (const std::string batching : {"continuous", "static", "dynamic"}) {
+    CAPTURE(batching);
+    const test::ScratchFolder scratch;
+    const StoredRun run =
+        run_of(scratch, "server:trace=" + long_and_short(scratch) + "@16/60", {"--batching", batching});
+    const auto samples =
+        lines_of<RequestSample>(run, batching == "continuous" ? "server-trace=two" : "server-trace=two+" + batching);
+    REQUIRE(samples.size() == 2);
+    const bool drained = *samples[1].first_token_ns > *samples[0].last_token_ns;
+    CHECK(drained == (batching == "static"));
+    // Alone, the first request waits for as long as a dynamic batch does.
+    if (batching == "dynamic") CHECK(*samples[0].ttft_e2e_ns() >= 10'000'000);
+  }
+}
+
+TEST_CASE("run: the plan file sets the batching of every scenario, and the rows say so") {
+  const test::ScratchFolder scratch;
+  const std::string plan = (scratch.path() / "plan.yaml").string();
+  std::ofstream(plan) << "version: 1\nbundles: [" << kBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
+                      << "scenarios: [\"offline:2@/2\"]\nrepetitions: 1\nbatching: dynamic\n";
+  const test::ProgramRun run = test::run_program({"run", "--config", plan, "--out", (scratch.path() / "run").string()});
+  CAPTURE(run.err);
+  REQUIRE((run.status == 0 || run.status == 6));
+  CHECK(run.out.find("offline-b2+dynamic") != std::string::npos);
+}
+
+TEST_CASE("run: real traces of Azure and Mooncake are replayed, shortened to the limits") {
+  struct Case {
+    const char* asset;
+    const char* name;
+    std::int64_t second_ns;  ///< of the second arrival in the file
+  };
+  for (const Case& one :
+       {Case{"traces/azure_llm_2023_conv_first2000.csv", "azure_llm_2023_conv_first2000", 4'314'579'000},
+        Case{"traces/mooncake_conversation_first2000.jsonl", "mooncake_conversation_first2000", 0}}) {
+    const auto path = test::asset(one.asset);
+    if (!path) continue;
+    const test::ScratchFolder scratch;
+    const StoredRun run = run_of(scratch, "server:trace=" + path->string() + "+speed=50+requests=6@24/3");
+    const auto samples = lines_of<RequestSample>(run, "server-trace=" + std::string(one.name) + "+speed=50");
+    REQUIRE(samples.size() == 6);
+    CHECK(std::abs(samples[1].scheduled_ns - one.second_ns / 50) < 1000);
+    for (const RequestSample& sample : samples) {
+      CHECK(sample.n_prompt_tokens == 24);
+      CHECK(sample.n_output_tokens == 3);
+    }
+  }
+}
+
+TEST_CASE("run: prompts share a prefix when that is asked for, and the row says how much of it was not computed") {
+  const test::ScratchFolder scratch;
+  const StoredRun run = run_of(scratch, "single-stream+requests=4@64/2,offline:2+prefix=48+requests=4@64/2");
+  for (const RequestSample& sample : lines_of<RequestSample>(run, "single-stream")) {
+    CHECK(sample.n_cached_prompt_tokens == 0);
+  }
+  for (const RequestSample& sample : lines_of<RequestSample>(run, "offline-b2+prefix=48")) {
+    // The warm-up computed the prefix already.
+    CHECK(sample.n_cached_prompt_tokens == 48);
+  }
+  for (const CellSummary& cell : summarize(run.record, run.journal).cells) {
+    CHECK(cell.prefix_hit_rate.value_or(-1) == Approx(cell.scenario.n_shared_prefix / 64.0));
+  }
+}
+
+TEST_CASE("run: server:slo-max tries rates, keeps every try, and measures at the highest that was kept") {
+  const test::ScratchFolder scratch;
+  const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=60000,tpot_ms=60000"});
+  const auto probes = lines_of<RateProbe>(run, "server-slo-max");
+  REQUIRE_FALSE(probes.empty());
+  CHECK(probes.front().rate_per_s == 64);
+  double best = 0;
+  for (const RateProbe& probe : probes) {
+    CAPTURE(probe.rate_per_s, probe.verdict, probe.why);
+    CHECK_FALSE(probe.why.empty());
+    if (probe.verdict == "kept") best = std::max(best, probe.rate_per_s);
+  }
+  const auto ends = lines_of<Repetition>(run, "server-slo-max");
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].rate_per_s == best);
+  const CellSummary cell = summarize(run.record, run.journal).cells[0];
+  CHECK(cell.slo_attainment.n == 8);
+  CHECK(cell.slo_attainment.value.has_value());
+}
+
+TEST_CASE("run: an SLO that no rate keeps is a result, not a failure of the backend") {
+  const test::ScratchFolder scratch;
+  const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=0.0001,tpot_ms=0.0001"});
+  CHECK(lines_of<Repetition>(run, "server-slo-max").empty());
+  CHECK(lines_of<RateProbe>(run, "server-slo-max").back().verdict != "kept");
+  const RunSummary summary = summarize(run.record, run.journal);
+  REQUIRE(summary.cells[0].notes.size() == 1);
+  CHECK(summary.cells[0].notes[0].find("no rate keeps the SLO") != std::string::npos);
+}
+
+TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of a cell goes") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path file = scratch.path() / "trace.json";
+  const StoredRun run = run_of(scratch, "offline:2@16/3", {"--trace", file.string()});
+  std::ifstream stream(file);
+  const auto events = nlohmann::json::parse(stream, nullptr, false);
+  REQUIRE(events.is_array());
+  std::set<std::string> names;
+  double device_us = 0;
+  for (const auto& event : events) {
+    REQUIRE(event.contains("ph"));
+    if (event["ph"] == "M") continue;
+    REQUIRE(event["ph"] == "X");
+    CHECK(event["dur"].get<double>() >= 0);
+    CHECK(event["ts"].get<double>() >= 0);
+    names.insert(event["name"].get<std::string>());
+    if (event["tid"] == 3) device_us += event["dur"].get<double>();
+  }
+  for (const char* name : {"prefill", "decode", "submit", "layers.0.attention.qkv", "head", "sample"}) {
+    CAPTURE(name);
+    CHECK(names.contains(name));
+  }
+  const auto times = lines_of<OperationTimes>(run, "offline-b2");
+  REQUIRE(times.size() == 1);
+  CHECK(times[0].output_tokens == times[0].n_requests * 3);
+  std::int64_t sum_ns = 0;
+  for (const OperationTime& operation : times[0].operations) {
+    CAPTURE(operation.operation, operation.label, operation.shape);
+    sum_ns += operation.ns;
+    CHECK(operation.n_calls > 0);
+    CHECK_FALSE(operation.shape.empty());
+    CHECK((operation.shape_class.starts_with("prefill, ") || operation.shape_class.starts_with("decode, ") ||
+           operation.shape_class.starts_with("mixed, ")));
+    std::int64_t of_layers = 0;
+    for (const std::int64_t ns : operation.ns_by_layer) of_layers += ns;
+    CHECK((operation.ns_by_layer.empty() || of_layers == operation.ns));
+    if (operation.operation == "matmul") CHECK(operation.flops > 0);
+  }
+  // The spans and the sums are of the same operations, which take nearly all of a step.
+  CHECK(static_cast<double>(sum_ns) == Approx(1e3 * device_us).epsilon(1e-6));
+  CHECK(sum_ns <= times[0].device_ns);
+  CHECK(sum_ns > times[0].device_ns / 2);
+}
+
+TEST_CASE("report --portability: operations on two backends, with their shares of the roofline, in every format") {
+  const test::ScratchFolder scratch;
+  const std::string folder = (scratch.path() / "run").string();
+  const test::ProgramRun run = test::run_program({"run", kBundle, "--backend", "cpu,reference", "--variant", "bf16",
+                                                  "--scenario", "offline:2@16/3", "--repetitions", "1", "--out", folder,
+                                                  "--trace", (scratch.path() / "trace.json").string()});
+  CAPTURE(run.err);
+  REQUIRE((run.status == 0 || run.status == 6));
+  const auto report = [&](const std::string& format) {
+    const test::ProgramRun made = test::run_program({"report", folder, "--portability", "--format", format});
+    CAPTURE(made.err);
+    CHECK(made.status == 0);
+    return made.out;
+  };
+  const auto matrix = nlohmann::json::parse(report("json"));
+  REQUIRE(matrix["platforms"].size() == 2);
+  CHECK(matrix["platforms"][0]["backend"] == "cpu");
+  CHECK(matrix["platforms"][1]["is_oracle"] == true);
+  std::set<std::string> operations;
+  for (const auto& row : matrix["rows"]) {
+    operations.insert(row["operation"].get<std::string>());
+    CHECK(row["parts"].size() == 2);
+    for (const auto& part : row["parts"]) {
+      if (part["roofline_share"].is_number()) CHECK(part["roofline_share"].get<double>() > 0);
+    }
+  }
+  for (const char* operation : {"all", "matmul", "attention"}) CHECK(operations.contains(operation));
+  CHECK(report("table").find("reference (oracle)") != std::string::npos);
+  CHECK(report("markdown").find("| operation | type | shapes | cpu |") != std::string::npos);
+  CHECK(report("html").starts_with("<!doctype html>"));
+  CHECK(test::run_program({"report", folder, "--format", "markdown"}).out.find("Portability") != std::string::npos);
+  const test::ProgramRun refused = test::run_program({"report", folder, "--portability", "--format", "csv"});
+  CHECK(refused.status == 2);
+  CHECK(test::is_one_line(refused.err));
+}
+
+TEST_CASE("run: loads that contradict themselves are refused in one line") {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* part;
+  };
+  const Case cases[] = {
+      {{"run", kBundle, "--scenario", "server:slo-max"}, "expected an SLO to keep (--slo)"},
+      {{"run", kBundle, "--scenario", "single-stream+prefix=64@64/2"}, "longer than their shared prefix"},
+      {{"run", kBundle, "--slo", "quick"}, "expected limits such as"},
+      {{"run", kBundle, "--scenario", "server:trace=/nowhere.csv"}, "/nowhere.csv"},
+      {{"run", kBundle, "--batching", "clever"}, "clever"},
+  };
+  for (const Case& one : cases) {
+    const test::ProgramRun run = test::run_program(one.arguments);
+    CAPTURE(one.part, run.err);
+    CHECK(run.status == 2);
+    CHECK(test::is_one_line(run.err));
+    CHECK(run.err.find(one.part) != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,399 @@
+// Every check of docs/checks.md: a clean measurement fires none, and each planted fault fires exactly the check that is
+// there for it.
+
+#include <functional>
+
+#include "host_tree.h"
+#include "measure/host_checks.h"
+#include "measure/limit_checks.h"
+#include "measure/request_checks.h"
+#include "report/roofline.h"
+#include "support/catch.h"
+
+namespace secondsource {
+namespace {
+
+using enum CheckOutcome;
+using test::HostTree;
+using test::write_quiet_host;
+
+constexpr std::int64_t kMs = 1'000'000;
+
+/// "name: outcome" of all that were neither passed nor unavailable.
+std::vector<std::string> fired(const std::vector<CheckRecord>& checks) {
+  std::vector<std::string> names;
+  for (const CheckRecord& check : checks) {
+    if (check.outcome == kPassed || check.outcome == kNotAvailable) continue;
+    names.push_back(check.name + ": " + std::string(to_string(check.outcome)));
+  }
+  return names;
+}
+
+// --- Requests -----------------------------------------------------------------------------------------------------
+
+/// An open loop of 40 requests, 10 a second, each answered after 30 ms with 8 tokens, 5 ms apart.
+std::vector<RequestSample> steady_load() {
+  std::vector<RequestSample> samples(40);
+  for (std::size_t index = 0; index < samples.size(); ++index) {
+    RequestSample& sample = samples[index];
+    sample.request = static_cast<std::int32_t>(index);
+    sample.scheduled_ns = static_cast<std::int64_t>(index) * 100 * kMs;
+    sample.sent_ns = sample.scheduled_ns + kMs / 10;
+    sample.first_token_ns = sample.sent_ns + 30 * kMs;
+    sample.n_output_tokens = 8;
+    // A little unrest, the same for every request.
+    for (const std::int64_t extra_us : {0, 20, -20, 10, -10, 5, -5}) sample.itl_ns.push_back(5 * kMs + extra_us * 1000);
+    sample.last_token_ns = *sample.first_token_ns + 35 * kMs;
+    sample.first_received_ns = *sample.first_token_ns + 20'000;
+    sample.last_received_ns = *sample.last_token_ns + 30'000;
+    sample.engine_tokens = 8;
+    sample.finish = "length";
+  }
+  return samples;
+}
+
+const Scenario kOpenLoop{.kind = ScenarioKind::kServer, .rate_per_s = 10, .n_requests = 40, .n_output_tokens = 8};
+
+std::vector<CheckRecord> request_checks(const std::vector<RequestSample>& samples, bool settled = true,
+                                        std::int64_t n_compiled = 0) {
+  const std::vector<std::int32_t> asked(samples.size(), 8);
+  return {check_requests(samples),        check_tokens(samples, asked),    check_timestamps(samples),
+          check_rate(kOpenLoop, samples), check_queue(kOpenLoop, samples), check_warm_up(samples, settled),
+          check_compiled(n_compiled)};
+}
+
+/// Gaps of request i times `factor(i)`, and what follows from them.
+void stretch(std::vector<RequestSample>& samples, const std::function<double(std::size_t)>& factor) {
+  for (std::size_t index = 0; index < samples.size(); ++index) {
+    RequestSample& sample = samples[index];
+    std::int64_t sum = 0;
+    for (std::int64_t& gap : sample.itl_ns) {
+      gap = static_cast<std::int64_t>(static_cast<double>(gap) * factor(index));
+      sum += gap;
+    }
+    sample.last_token_ns = *sample.first_token_ns + sum;
+    sample.last_received_ns = *sample.last_token_ns + 30'000;
+  }
+}
+
+TEST_CASE("a steady load fires no check of its requests") {
+  const std::vector<CheckRecord> checks = request_checks(steady_load());
+  CHECK(fired(checks).empty());
+  for (const CheckRecord& check : checks) {
+    CAPTURE(check.name, check.detail);
+    CHECK(check.outcome == kPassed);
+  }
+}
+
+TEST_CASE("each fault that is planted in the requests fires the one check that is there for it") {
+  struct Fault {
+    const char* what;
+    std::function<void(std::vector<RequestSample>&)> plant;
+    const char* expected;
+  };
+  const Fault faults[] = {
+      {"a request that failed",
+       [](auto& samples) {
+         samples[3].error = "finished early: stop";
+         samples[3].finish = "error";
+       },
+       "requests: invalid"},
+      {"a token too few",
+       [](auto& samples) {
+         samples[7].n_output_tokens = 7;
+         samples[7].engine_tokens = 7;
+       },
+       "tokens: invalid"},
+      {"a token that the system counts and that never arrived", [](auto& samples) { samples[7].engine_tokens = 9; },
+       "tokens: invalid"},
+      {"a system whose clock runs 5 % fast",
+       [](auto& samples) {
+         for (RequestSample& sample : samples) {
+           std::int64_t sum = 0;
+           for (std::int64_t& gap : sample.itl_ns) sum += gap = gap * 105 / 100;
+           // The load generator's clock is right.
+           sample.last_token_ns = *sample.first_token_ns + sum;
+           sample.last_received_ns = std::max(*sample.last_token_ns, *sample.first_token_ns + 35 * kMs);
+           sample.first_received_ns = *sample.last_received_ns - 35 * kMs;
+         }
+       },
+       "timestamps: invalid"},
+      {"tokens of a multi-token step that were given one time each",
+       [](auto& samples) {
+         for (RequestSample& sample : samples) sample.itl_ns.assign(7, kMs);
+       },
+       "timestamps: invalid"},
+      {"a token before the one that it follows", [](auto& samples) { samples[0].itl_ns[2] = -1; },
+       "timestamps: invalid"},
+      {"a token received before it was made",
+       [](auto& samples) { samples[0].first_received_ns = *samples[0].first_token_ns - 1; }, "timestamps: invalid"},
+      {"a load generator that sends only 3 of 4 a second",
+       [](auto& samples) {
+         for (RequestSample& sample : samples) {
+           const std::int64_t late_ns = sample.scheduled_ns / 3;
+           sample.sent_ns += late_ns;
+           // The system is fast enough, so that no first token is late by it: the queue is no business of this one.
+           sample.first_token_ns = std::max(*sample.first_token_ns, sample.sent_ns);
+           sample.first_received_ns = *sample.first_token_ns + 20'000;
+           sample.last_token_ns = *sample.first_token_ns + 35 * kMs;
+           sample.last_received_ns = *sample.last_token_ns + 30'000;
+         }
+       },
+       "rate: invalid"},
+      {"a queue that grows by 0.2 s per second",
+       [](auto& samples) {
+         for (RequestSample& sample : samples) {
+           const std::int64_t wait_ns = sample.scheduled_ns / 5;
+           *sample.first_token_ns += wait_ns;
+           *sample.last_token_ns += wait_ns;
+           *sample.first_received_ns += wait_ns;
+           *sample.last_received_ns += wait_ns;
+         }
+       },
+       "queue: invalid"},
+      {"a machine that warms up over the whole repetition",
+       [](auto& samples) { stretch(samples, [](std::size_t i) { return 1.5 - 0.5 * static_cast<double>(i) / 39; }); },
+       "warm_up: invalid"},
+      {"a machine that slows down",
+       [](auto& samples) { stretch(samples, [](std::size_t i) { return 1 + 0.5 * static_cast<double>(i) / 39; }); },
+       "warm_up: suspect"},
+  };
+  for (const Fault& fault : faults) {
+    CAPTURE(fault.what);
+    std::vector<RequestSample> samples = steady_load();
+    fault.plant(samples);
+    std::vector<std::string> names = fired(request_checks(samples));
+    // Late sending delays first tokens: a missed rate may show in the queue as well.
+    if (std::string(fault.expected).starts_with("rate")) std::erase(names, "queue: invalid");
+    CHECK(names == std::vector<std::string>{fault.expected});
+  }
+  CHECK(fired(request_checks(steady_load(), false)) == std::vector<std::string>{"warm_up: suspect"});
+  CHECK(fired(request_checks(steady_load(), true, 2)) == std::vector<std::string>{"compiled: invalid"});
+}
+
+TEST_CASE("noise without a direction is no trend, and a step in the middle is not one either") {
+  std::vector<RequestSample> samples = steady_load();
+  stretch(samples, [](std::size_t i) { return i % 3 == 0 ? 1.8 : 1.0; });
+  CHECK(check_warm_up(samples, true).outcome == kPassed);
+}
+
+TEST_CASE("too little to tell is said, and never passed") {
+  const std::vector<RequestSample> two(2, steady_load().front());
+  CHECK(check_queue(kOpenLoop, two).outcome == kNotAvailable);
+  CHECK(check_warm_up(two, true).outcome == kNotAvailable);
+  CHECK(check_rate(kOpenLoop, two).outcome == kNotAvailable);
+  const Scenario closed{.kind = ScenarioKind::kOffline, .batch = 4};
+  CHECK(check_rate(closed, steady_load()).outcome == kNotAvailable);
+  CHECK(check_queue(closed, steady_load()).outcome == kNotAvailable);
+}
+
+// --- The host -----------------------------------------------------------------------------------------------------
+
+const std::vector<std::int32_t> kCpus = {0, 1};
+
+std::vector<CheckRecord> host_checks(const std::function<void(const HostTree&)>& plant,
+                                     const std::vector<TelemetrySnapshot>& telemetry, double noise_limit = 0.9) {
+  const HostTree tree;
+  write_quiet_host(tree);
+  const HostState before = read_host_state(tree.files(), kCpus);
+  // Ten seconds of two CPUs pass, in which the process runs.
+  tree.write("proc/stat", "cpu0 1500 0 250 4000 5 0 3 10 0 0\ncpu1 1500 0 250 4000 5 0 2 10 0 0\n");
+  tree.write("proc/self/task/42/schedstat", "12000000000 2000000 50\n");
+  plant(tree);
+  return check_host(before, read_host_state(tree.files(), kCpus), 10.0, telemetry,
+                    HostCheckLimits::for_noise(noise_limit));
+}
+
+std::vector<TelemetrySnapshot> frequencies(std::initializer_list<double> ghz) {
+  std::vector<TelemetrySnapshot> snapshots;
+  for (const double value : ghz) snapshots.push_back({0, {{"host_frequency_hz_max", 1e9 * value, ""}}});
+  return snapshots;
+}
+
+const auto kSteadyClock = frequencies({1.0, 3.6, 3.6, 3.59, 3.6, 3.6});
+
+TEST_CASE("a quiet host fires no check") {
+  const std::vector<CheckRecord> checks = host_checks([](const HostTree&) {}, kSteadyClock);
+  CHECK(fired(checks).empty());
+  for (const CheckRecord& check : checks) {
+    CAPTURE(check.name, check.detail);
+    CHECK(check.outcome == kPassed);
+  }
+}
+
+TEST_CASE("each fault that is planted in a recorded host fires the one check that is there for it") {
+  struct Fault {
+    const char* what;
+    std::function<void(const HostTree&)> plant;
+    const char* expected;
+  };
+  const Fault faults[] = {
+      {"another process had the CPU for a third of the time",
+       [](const HostTree& tree) { tree.write("proc/self/task/43/schedstat", "1000000000 5001000000 50\n"); },
+       "foreign_cpu: suspect"},
+      {"another process had the CPU nearly always",
+       [](const HostTree& tree) {
+         tree.write("proc/self/task/42/schedstat", "2500000000 1000000 50\n");
+         tree.write("proc/self/task/43/schedstat", "1000000000 9001000000 50\n");
+       },
+       "foreign_cpu: invalid"},
+      {"the hypervisor took a twentieth",
+       [](const HostTree& tree) {
+         tree.write("proc/stat", "cpu0 1500 0 250 4000 5 0 3 110 0 0\ncpu1 1500 0 250 4000 5 0 2 10 0 0\n");
+       },
+       "steal: suspect"},
+      {"the hypervisor took half",
+       [](const HostTree& tree) {
+         tree.write("proc/stat", "cpu0 1000 0 250 4000 5 0 3 510 0 0\ncpu1 1000 0 250 4000 5 0 2 510 0 0\n");
+       },
+       "steal: invalid"},
+      {"the control group's quota was used up for a second of ten",
+       [](const HostTree& tree) {
+         tree.write("sys/fs/cgroup/run.scope/cpu.stat", "nr_throttled 10\nthrottled_usec 1000000\n");
+       },
+       "cpu_quota: suspect"},
+      {"ten pages came from the disk",
+       [](const HostTree& tree) {
+         tree.write("proc/self/stat",
+                    "42 (a (worker) x) R 1 42 42 0 -1 4194304 900 0 13 0 10 5 0 0 20 0 2 0 100 10 9\n");
+       },
+       "page_faults: suspect"},
+      {"a thousand pages came from the disk",
+       [](const HostTree& tree) {
+         tree.write("proc/self/stat",
+                    "42 (a (worker) x) R 1 42 42 0 -1 4194304 900 0 1003 0 10 5 0 0 20 0 2 0 1 1 9\n");
+       },
+       "page_faults: invalid"},
+      {"the host swapped", [](const HostTree& tree) { tree.write("proc/vmstat", "pswpin 107\npswpout 9\n"); },
+       "swap: suspect"},
+      {"a part of the process is in swap",
+       [](const HostTree& tree) { tree.write("proc/self/status", "VmSwap:\t    64 kB\n"); }, "swap: invalid"},
+      {"a core was throttled",
+       [](const HostTree& tree) {
+         tree.write("sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "4\n");
+       },
+       "throttling: invalid"},
+      {"the governor was changed",
+       [](const HostTree& tree) { tree.write("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n"); },
+       "clock_settings: invalid"},
+      {"boost was switched off",
+       [](const HostTree& tree) { tree.write("sys/devices/system/cpu/cpufreq/boost", "0\n"); },
+       "clock_settings: invalid"},
+      {"the laptop was unplugged", [](const HostTree& tree) { tree.write("sys/class/power_supply/AC/online", "0\n"); },
+       "clock_settings: invalid"},
+  };
+  for (const Fault& fault : faults) {
+    CAPTURE(fault.what);
+    CHECK(fired(host_checks(fault.plant, kSteadyClock)) == std::vector<std::string>{fault.expected});
+  }
+  const auto none = [](const HostTree&) {};
+  CHECK(fired(host_checks(none, frequencies({1.0, 3.6, 3.6, 3.4, 3.6}))) ==
+        std::vector<std::string>{"frequency: suspect"});
+  CHECK(fired(host_checks(none, frequencies({1.0, 3.6, 3.6, 3.0, 3.6}))) ==
+        std::vector<std::string>{"frequency: invalid"});
+  CHECK(fired(host_checks(faults[0].plant, kSteadyClock, 0.10)) == std::vector<std::string>{"foreign_cpu: invalid"});
+  // Where all noise is left to the gate's interval, the same is marked and counts.
+  CHECK(fired(host_checks(faults[1].plant, kSteadyClock, 1)) == std::vector<std::string>{"foreign_cpu: suspect"});
+  CHECK(fired(host_checks(faults[3].plant, kSteadyClock, 1)) == std::vector<std::string>{"steal: suspect"});
+  CHECK(fired(host_checks(none, frequencies({1.0, 3.6, 3.6, 3.0, 3.6}), 1)) ==
+        std::vector<std::string>{"frequency: suspect"});
+}
+
+TEST_CASE("what a host does not tell is not available with the reason, and never passed") {
+  const HostTree empty;
+  const HostState state = read_host_state(empty.files(), kCpus);
+  const std::vector<CheckRecord> checks = check_host(state, state, 1.0, {}, {});
+  CHECK(checks.size() == 8);
+  for (const CheckRecord& check : checks) {
+    CAPTURE(check.name);
+    CHECK(check.outcome == kNotAvailable);
+    CHECK_FALSE(check.detail.empty());
+  }
+}
+
+// --- Limits -------------------------------------------------------------------------------------------------------
+
+/// 10 ms a decode step that reads 100 MB, 5 ms a prefill step of 10 Gflop.
+Repetition bandwidth_bound() {
+  Repetition repetition;
+  repetition.window_end_ns = 1'000'000'000;
+  repetition.window_output_tokens = 90;
+  repetition.decode = {
+      .n_steps = 90, .tokens = 90, .ns = 900 * kMs, .flops = 9e9, .weight_bytes = 8.1e9, .kv_bytes = 0.9e9};
+  repetition.prefill = {.n_steps = 1, .tokens = 100, .ns = 50 * kMs, .flops = 1e10, .weight_bytes = 1e8, .kv_bytes = 0};
+  return repetition;
+}
+
+/// 12 GB/s from memory, 100 GB/s from the cache; 250 GFLOP/s.
+RunLimits two_level_machine() {
+  RunLimits limits;
+  limits.n_threads = 2;
+  limits.reads = {{1 << 20, 100e9}, {64 << 20, 12e9}};
+  limits.f32_flops = 120e9;
+  limits.bf16_flops = 250e9;
+  limits.int8_ops = 500e9;
+  return limits;
+}
+
+TEST_CASE("shares of the roofline are those of the memory that the working set fits in") {
+  const RunLimits limits = two_level_machine();
+  Repetition repetition = bandwidth_bound();
+  // 9 GB in 0.9 s are 10 GB/s, of 12.
+  CHECK(*roofline_use(repetition.decode, limits, "bf16").read == Approx(10.0 / 12.0));
+  // 10 Gflop in 50 ms are 200 Gflop/s, of 250.
+  CHECK(*roofline_use(repetition.prefill, limits, "bf16").operations == Approx(0.8));
+  CHECK(*roofline_use(repetition.prefill, limits, "int8-w8a8").operations == Approx(0.4));
+  // A model of 2 MB stays in the cache.
+  repetition.decode.weight_bytes = 2e6 * 90;
+  repetition.decode.kv_bytes = 0;
+  CHECK(*roofline_use(repetition.decode, limits, "bf16").read == Approx(2e6 * 90 / 0.9 / 100e9));
+  RunLimits amx = limits;
+  amx.unmeasured = "AMX";
+  CHECK_FALSE(roofline_use(repetition.prefill, amx, "bf16").operations);
+  CHECK_FALSE(roofline_use(StepWork{}, limits, "bf16").read);
+}
+
+TEST_CASE("a cell is bound by the limit of which more than half is reached, or by fixed costs") {
+  const RunLimits limits = two_level_machine();
+  const Repetition repetition = bandwidth_bound();
+  const Bound decode = bound_of(repetition.decode, limits, "bf16", "decode");
+  CHECK(decode.label == "bandwidth");
+  CHECK(decode.why.starts_with("decode reads at 83 % of what the machine can and computes at 4 %"));
+  CHECK(bound_of(repetition.prefill, limits, "bf16", "prefill").label == "compute");
+  StepWork slow = repetition.decode;
+  slow.ns *= 4;
+  CHECK(bound_of(slow, limits, "bf16", "decode").label == "overhead");
+  CHECK(bound_of(StepWork{}, limits, "bf16", "decode").label.empty());
+}
+
+TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
+  const RunLimits limits = two_level_machine();
+  CHECK(check_roofline(bandwidth_bound(), &limits, "bf16").outcome == kPassed);
+  Repetition too_fast = bandwidth_bound();
+  too_fast.decode.ns = 700 * kMs;  // 12.9 GB/s
+  const CheckRecord check = check_roofline(too_fast, &limits, "bf16");
+  CHECK(check.outcome == kInvalid);
+  CHECK(check.detail == "decode at 107 % of the read rate that this machine has at best");
+  Repetition too_many_operations = bandwidth_bound();
+  too_many_operations.prefill.ns = 30 * kMs;
+  CHECK(check_roofline(too_many_operations, &limits, "bf16").outcome == kInvalid);
+  CHECK(check_roofline(too_many_operations, &limits, "int8-w8a8").outcome == kPassed);
+
+  RunLimits of_a_busy_machine = limits;
+  of_a_busy_machine.disturbed = 0.3;
+  CHECK(check_roofline(too_fast, &of_a_busy_machine, "bf16").outcome == kSuspect);
+  CHECK(check_roofline(too_fast, nullptr, "bf16").outcome == kNotAvailable);
+  CHECK(check_roofline(Repetition(), &limits, "bf16").outcome == kNotAvailable);
+}
+
+TEST_CASE("a harness that takes a hundredth of the time spoils it") {
+  const Repetition repetition = bandwidth_bound();
+  // 10 requests and 90 tokens in one second.
+  CHECK(check_harness(repetition, 10, 1000, 100).outcome == kPassed);
+  CHECK(check_harness(repetition, 10, 100'000, 11'000).outcome == kSuspect);
+  CHECK(check_harness(repetition, 10, 100'000, 111'111).outcome == kInvalid);
+  CHECK(check_harness(Repetition(), 10, 1000, 100).outcome == kNotAvailable);
+}
+
+}  // namespace
+}  // namespace secondsource
