@@ -1,0 +1,156 @@
+"""The systems that are compared. Each says whether it is here, prepares what it needs, and measures one case in a process of
+its own: {"prefill": tokens/s, "decode": tokens/s of the whole batch}."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    shape: str
+    precision: str  # bf16, int8, int4
+    batch: int
+    context: int  # tokens that a sequence has before the measured decode steps
+    prompt: int = 512
+    generate: int = 128
+    threads: int = 2
+
+    @property
+    def name(self):
+        return f"{self.shape} {self.precision} batch {self.batch} context {self.context}"
+
+
+class Unavailable(Exception):
+    """Why a system cannot do a case, for a person."""
+
+
+def run(command, environment=None):
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, **(environment or {})})
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Unavailable(f"{pathlib.Path(str(command[0])).name} ended with {done.returncode}: {last}")
+    return done.stdout
+
+
+class Ours:
+    name = "secondsource"
+
+    def __init__(self, program):
+        self.program = program
+
+    def version(self):
+        return run([self.program, "--version"]).strip()
+
+    def bundle(self, shape, folder):
+        path = folder / shape
+        if not (path / "manifest.yaml").exists():
+            run([self.program, "bundle", "synth", "--like", shape, "--out", path])
+        return path
+
+    def scenario(self, prompt, generate, batch):
+        lengths = f"@{prompt}/{generate}"
+        return "single-stream" + lengths if batch == 1 else f"offline:{batch}" + lengths
+
+    def cell(self, case, folder, prompt, generate, batch):
+        with tempfile.TemporaryDirectory(prefix="peer-bench-") as scratch:
+            out = run([self.program, "run", self.bundle(case.shape, folder), "--backend", "cpu", "--variant",
+                       case.precision, "--scenario", self.scenario(prompt, generate, batch), "--repetitions", "1",
+                       "--no-golden", "--cell-budget", "1ms", "--threads", case.threads, "--json", "--out",
+                       pathlib.Path(scratch, "run")])
+        return json.loads(out)["summary"]["cells"][0]
+
+    def measure(self, case, folder):
+        """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token."""
+        decode = self.cell(case, folder, max(case.context, 1), case.generate, case.batch)
+        rates = {"decode": decode["decode_tok_per_s"]["value"]}
+        if case.batch == 1 and case.context == 0:
+            prefill = self.cell(case, folder, case.prompt, 2, 1)
+            rates["prefill"] = prefill["prefill_tok_per_s"]["value"]
+        return rates
+
+
+class Torch:
+    name = "PyTorch"
+
+    def version(self):
+        import torch
+        import transformers
+        return f"torch {torch.__version__}, transformers {transformers.__version__}"
+
+    def check(self, case):
+        if case.precision != "bf16":
+            raise Unavailable("bf16 alone")
+        for module in ("torch", "transformers", "safetensors"):
+            if importlib.util.find_spec(module) is None:
+                raise Unavailable(f"the Python package {module} is not installed")
+
+    def measure(self, case, folder):
+        out = run([sys.executable, HERE / "torch_bench.py", folder / case.shape, json.dumps(dataclasses.asdict(case))])
+        return json.loads(out)
+
+
+class LlamaCpp:
+    name = "llama.cpp"
+    # What its quantizer calls them; both are groups of 32.
+    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int4": "Q4_0"}
+    # Weights in huge pages, as ours are: up to 18 % faster decode than mapping the file.
+    HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+    def version(self):
+        done = subprocess.run(["llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return next((line for line in done.stdout.splitlines() if line.startswith("version")), "version unknown")
+
+    def unmapped(self, program):
+        """The flag by which it reads weights instead of mapping them; it was renamed in 2026."""
+        return ["--load-mode", "none"] if "--load-mode" in run([program, "--help"]) else (
+            ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])
+
+    def check(self, case):
+        needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if case.batch > 1 else [])
+        for program in needed:
+            if shutil.which(program) is None:
+                raise Unavailable(f"the program {program} is not installed")
+        if importlib.util.find_spec("gguf") is None:
+            raise Unavailable("the Python package gguf is not installed")
+
+    def model(self, case, folder):
+        full = folder / f"{case.shape}-BF16.gguf"
+        if not full.exists():
+            run([sys.executable, HERE / "write_gguf.py", folder / case.shape, full])
+        kind = self.TYPES[case.precision]
+        path = folder / f"{case.shape}-{kind}.gguf"
+        if not path.exists():
+            run(["llama-quantize", full, path, kind])
+        return path
+
+    def bench(self, case, folder, arguments):
+        out = run(["llama-bench", "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",
+                   *self.unmapped("llama-bench"), *arguments], self.HUGE_PAGES)
+        return json.loads(out)[0]["avg_ts"]
+
+    def batched(self, case, folder):
+        prompt = max(case.context, 1)
+        out = run(["llama-batched-bench", "-m", self.model(case, folder), "-t", case.threads, "-c",
+                   case.batch * (prompt + case.generate) + 256, "-npp", prompt, "-ntg", case.generate, "-npl", case.batch,
+                   "--output-format", "jsonl",
+                   *self.unmapped("llama-batched-bench")], self.HUGE_PAGES)
+        rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        return rows[-1]["speed_tg"]
+
+    def measure(self, case, folder):
+        if case.batch > 1:
+            return {"decode": self.batched(case, folder)}
+        rates = {"decode": self.bench(case, folder, ["-p", 0, "-n", case.generate, "-d", case.context])}
+        if case.context == 0:
+            rates["prefill"] = self.bench(case, folder, ["-p", case.prompt, "-n", 0])
+        return rates

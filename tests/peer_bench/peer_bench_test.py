@@ -1,0 +1,99 @@
+"""peer_bench.py with stand-ins: programs that print what llama.cpp's do (formats of version 0.7.0), and no PyTorch.
+
+    python3 peer_bench_test.py SECONDSOURCE SOURCE_FOLDER
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
+
+STAND_INS = {
+    "llama-bench": """case "$*" in
+  *--version*) echo "version: 0.0 (stand-in)" ;;
+  *--help*) echo "  -lm, --load-mode <none|mmap>" ;;
+  *"-p 512"*) echo '[{"avg_ts": 1000.0}]' ;;
+  *) [ "$GLIBC_TUNABLES" = glibc.malloc.hugetlb=1 ] || exit 9
+     case "$*" in *"--load-mode none"*"-n 8 -d 0") echo '[{"avg_ts": 50.0}]' ;; *) exit 8 ;; esac ;;
+esac""",
+    "llama-batched-bench": """case "$*" in
+  *--help*) echo "  --load-mode MODE" ;;
+  *) echo "a line of another kind"; echo '{"n_kv": 9, "speed_tg": 80.0, "speed": 85.0}' ;;
+esac""",
+    "llama-quantize": ': > "$2"',
+}
+
+
+class PeerBench(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="secondsource-peers-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        (self.folder / "bin").mkdir()
+        (self.folder / "python").mkdir()
+        (self.folder / "python/gguf.py").write_text("")
+        (self.folder / "python/torch.py").write_text("")
+        (self.folder / "python/transformers.py").write_text("")
+        (self.folder / "work").mkdir()
+        (self.folder / "work/demo-50m-BF16.gguf").write_text("")
+
+    def stand_in(self, name, script):
+        path = self.folder / "bin" / name
+        path.write_text("#!/bin/sh\n" + script + "\n")
+        path.chmod(0o755)
+
+    def bench(self, *arguments):
+        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(self.folder / "python")}
+        return subprocess.run(
+            [sys.executable, SOURCE / "apps/peer_bench/peer_bench.py", "--program", PROGRAM, "--work", self.folder / "work",
+             "--shape", "demo-50m", "--context", "0", "--generate", "8", "--rounds", "2", "--out", self.folder / "out.json",
+             *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_ratios_are_ours_over_theirs_and_what_is_left_out_is_said(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        run = self.bench("--precision", "int8", "--batch", "1,4")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| llama.cpp \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
+                          run.stdout, re.M)
+        self.assertEqual([(row[0], row[1], float(row[3])) for row in rows],
+                         [("1", "decode", 50.0), ("1", "prefill", 1000.0), ("4", "decode", 80.0)])
+        for _, _, ours, theirs, middle, low, high in rows:
+            self.assertLessEqual(float(low), float(middle))
+            self.assertLessEqual(float(middle), float(high))
+            self.assertAlmostEqual(float(middle), float(ours) / float(theirs), delta=0.02 + 0.01 * float(middle))
+        self.assertIn("llama.cpp: version: 0.0 (stand-in)", run.stdout)
+        self.assertIn("left out: PyTorch: bf16 alone (2 of 2 cases)", run.stdout)
+        found = json.loads((self.folder / "out.json").read_text())
+        self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
+        self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, about", run.stderr)
+
+    def test_a_peer_that_is_absent_or_fails_is_left_out_with_its_reason(self):
+        run = self.bench("--precision", "bf16,int8", "--batch", "1")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("left out: llama.cpp: the program llama-bench is not installed (2 of 2 cases)", run.stdout)
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        self.stand_in("llama-bench", "echo 'cannot load the model' >&2; exit 3")
+        run = self.bench("--precision", "int8", "--batch", "1")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("left out: llama.cpp: llama-bench ended with 3: cannot load the model (1 of 1 cases)", run.stdout)
+
+    def test_bad_input_is_refused_with_status_2(self):
+        for arguments in (("--rounds", "0"), ("--batch", "0"), ("--precision", "bf16", "--generate", "1")):
+            run = self.bench(*arguments)
+            self.assertEqual(run.returncode, 2)
+            self.assertIn("expected at least one", run.stderr)
+        run = self.bench("--precision", "int3")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("--precision: expected bf16, int8, int4, found int3", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
