@@ -120,7 +120,8 @@ std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
     const double share = *median(lost) / loss_s;
     if (share < kSmallestShare || null.upper_tail(WalshAverages(lost).n_positive()) > kAlpha) continue;
     const auto& [phase, name, shape] = key;
-    LossShare loss{.cell = cell, .operation = name, .shape = phase + ", " + shape, .kernel = operation.kernel};
+    LossShare loss{
+        .cell = cell, .operation = name, .shape = fmt::format("{}, {}", phase, shape), .kernel = operation.kernel};
     loss.base_s = *median(operation.base_s);
     loss.candidate_s = loss.base_s + *median(lost);
     loss.share = share;

@@ -406,7 +406,7 @@ class BriefPages {
                   {"command", joined(run.command, " ")},
                   {"suite, seed", fmt::format("{}, {}", run.suite, run.seed)}};
     const auto add_pairs = [&](const std::string& what, const std::vector<std::pair<std::string, std::string>>& pairs) {
-      for (const auto& [name, value] : pairs) table.rows.push_back({what + " " + name, value});
+      for (const auto& [name, value] : pairs) table.rows.push_back({fmt::format("{} {}", what, name), value});
     };
     add_pairs("bundle", run.bundles);
     add_pairs("backend", run.backends);

@@ -24,24 +24,27 @@ struct RequestKind {
   double output_tokens = 0;
 };
 
+/// A cell of a run.
+struct MeasuredSpeed {
+  std::string run{};  ///< id of the run, or its beginning; empty: the only one that has the cell
+  std::string bundle{}, backend{}, variant{};
+  bool same_hardware = false;  ///< the buyer says that the price is for the machine that was measured
+};
+
+/// Ids of rows of the quoted file; empty: not known.
+struct QuotedSpeed {
+  std::string full_load{};
+  std::string slo{};
+};
+
 /// Something that can be bought, and where its speed is known from: a cell of a run, or quoted rows.
 struct SkuSpec {
   std::string id{};
   std::string description{};
-  std::string vendor{};  ///< of the silicon: what "single supplier" counts
-  std::string price{};   ///< key of the price book
-
-  struct Measured {
-    std::string run{};  ///< id of the run, or its beginning; empty: the only one that has the cell
-    std::string bundle{}, backend{}, variant{};
-    bool same_hardware = false;  ///< the buyer says that the price is for the machine that was measured
-  };
-  struct Quoted {
-    std::string full_load{};  ///< ids of rows of the quoted file; empty: not known
-    std::string slo{};
-  };
-  std::optional<Measured> measured{};  ///< exactly one of the two
-  std::optional<Quoted> quoted{};
+  std::string vendor{};                     ///< of the silicon: what "single supplier" counts
+  std::string price{};                      ///< key of the price book
+  std::optional<MeasuredSpeed> measured{};  ///< exactly one of the two
+  std::optional<QuotedSpeed> quoted{};
 };
 
 struct Migration {

@@ -218,7 +218,7 @@ class RiskCollector {
         add(kWarning, fmt::format("{}: {} {}: {}", sku.spec.id, name, failure.kind, failure.message));
     }
     for (const GoldenRecord& golden : sku.run->summary.golden) {
-      const SkuSpec::Measured& measured = *sku.spec.measured;
+      const MeasuredSpeed& measured = *sku.spec.measured;
       if (golden.bundle != measured.bundle || golden.backend != name || golden.variant != measured.variant) continue;
       if (golden.n_skipped > 0) {
         add(kNote, fmt::format("{}: {} of {} golden prompts were not run on it", sku.spec.id, golden.n_skipped,

@@ -82,7 +82,7 @@ class MeasuredSku {
   }
 
   Result<void> find_cells(std::span<const BriefRun> runs) {
-    const SkuSpec::Measured& wanted = *sku_.spec.measured;
+    const MeasuredSpeed& wanted = *sku_.spec.measured;
     const std::string name = fmt::format("{}/{}/{}", wanted.bundle, wanted.backend, wanted.variant);
     std::string has_it;
     for (const BriefRun& run : runs) {

@@ -61,7 +61,7 @@ Chart bar_chart(std::string title, std::string_view unit, std::span<const Bar> b
     chart.body += row_texts(rows, y, bar.label, figure + interval);
     const double top = y + 19;
     chart.body += rectangle(rows, 0, bar.value, top, fmt::format("fill c{}", bar.look.colour % kColours),
-                            bar.label + ": " + figure + interval);
+                            fmt::format("{}: {}{}", bar.label, figure, interval));
     if (bar.low && bar.high) {
       const double middle = top + kBarHeight / 2;
       chart.body +=
