@@ -171,10 +171,10 @@ class PreparedAttention final : public PreparedCase {
     flops_ = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim;
   }
 
-  Result<Repetition> repeat() override {
+  Result<TimedRepeat> repeat() override {
     SS_TRY(const StepResult result, run_step(*attending_.backend, *attending_.step, attending_.batch));
     SS_TRY(const std::int64_t ns, time_of_operations(*attending_.step, result, 1));
-    return Repetition{ns, 1};
+    return TimedRepeat{ns, 1};
   }
   [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
   [[nodiscard]] double flops_per_operation() const override { return flops_; }

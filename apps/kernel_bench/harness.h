@@ -14,7 +14,7 @@ namespace secondsource {
 using MakeBackend = std::function<Result<std::unique_ptr<Backend>>()>;
 
 /// What one repetition did.
-struct Repetition {
+struct TimedRepeat {
   std::int64_t ns = 0;            ///< of the operation alone: the time of its groups in a traced step
   std::int64_t n_operations = 0;  ///< how often the operation ran in that time
 };
@@ -24,7 +24,7 @@ class PreparedCase {
  public:
   virtual ~PreparedCase() = default;
   /// Submits the step and waits.
-  virtual Result<Repetition> repeat() = 0;
+  virtual Result<TimedRepeat> repeat() = 0;
   [[nodiscard]] virtual double bytes_per_operation() const = 0;
   [[nodiscard]] virtual double flops_per_operation() const = 0;
   [[nodiscard]] virtual std::string kernel() const = 0;  ///< as the backend names it

@@ -145,10 +145,10 @@ class PreparedMatmul final : public PreparedCase {
                  double flops)
       : weights_(std::move(weights)), step_(std::move(step)), batch_(std::move(batch)), bytes_(bytes), flops_(flops) {}
 
-  Result<Repetition> repeat() override {
+  Result<TimedRepeat> repeat() override {
     SS_TRY(const StepResult result, run_step(weights_->backend(), *step_, batch_));
     SS_TRY(const std::int64_t ns, time_of_operations(*step_, result, 1));
-    return Repetition{ns, static_cast<std::int64_t>(weights_->copies().size())};
+    return TimedRepeat{ns, static_cast<std::int64_t>(weights_->copies().size())};
   }
   [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
   [[nodiscard]] double flops_per_operation() const override { return flops_; }

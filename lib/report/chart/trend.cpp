@@ -79,7 +79,7 @@ std::string draw_columns(std::span<const TrendPoint> points, const Scale& x, con
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
     const double at = x.at(0.5 * static_cast<double>(begin + end - 1));
     upper += fmt::format("{}{:.1f} {:.1f}", upper.empty() ? "M" : "L", at, y.at(*high));
-    lower = fmt::format("L{:.1f} {:.1f}", at, y.at(*low)) + lower;
+    lower.insert(0, fmt::format("L{:.1f} {:.1f}", at, y.at(*low)));
     middle += fmt::format("{}{:.1f} {:.1f}", middle.empty() ? "M" : "L", at, y.at(*median(values)));
   }
   return fmt::format(
