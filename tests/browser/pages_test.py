@@ -111,7 +111,7 @@ class Pages(unittest.TestCase):
         self.check_page(page)
         self.screenshot(page, "report-light")
         sections = page.evaluate("[...document.querySelectorAll('main > section')].map(s => s.id)")
-        self.assertEqual(sections, ["summary", "throughput", "latency", "cost", "memory", "roofline", "timeline", "results",
+        self.assertEqual(sections, ["summary", "throughput", "latency", "cost", "memory", "roofline", "bounds", "timeline", "results",
                                     "golden", "evidence"])
         self.assertEqual(page.evaluate("[...document.querySelectorAll('.verdict.bad')].map(p => p.textContent)"),
                          ["\u2717WRONG TOKENS from 1 of 7 combinations of backend and variant",
