@@ -19,7 +19,10 @@ constexpr std::array<std::pair<const char*, LimitSamples MachineLimits::*>, 6> k
     {"f32_1_flop_per_s", &MachineLimits::f32_1},
     {"f32_all_flop_per_s", &MachineLimits::f32_all},
 }};
-constexpr std::array<std::pair<const char*, std::optional<LimitSamples> MachineLimits::*>, 4> kSometimes{{
+constexpr std::array<std::pair<const char*, std::optional<LimitSamples> MachineLimits::*>, 7> kSometimes{{
+    {"read_1_mapped_bytes_per_s", &MachineLimits::read_1_mapped},
+    {"read_all_mapped_bytes_per_s", &MachineLimits::read_all_mapped},
+    {"barrier_ns", &MachineLimits::barrier_ns},
     {"bf16_1_flop_per_s", &MachineLimits::bf16_1},
     {"bf16_all_flop_per_s", &MachineLimits::bf16_all},
     {"int8_1_op_per_s", &MachineLimits::int8_1},
@@ -45,6 +48,12 @@ std::string limits_to_json(const MachineLimits& limits) {
   for (const auto& [name, member] : kSometimes) {
     if (limits.*member) json[name] = to_json(*(limits.*member));
   }
+  for (const ThreadsRead& read : limits.read_huge) {
+    json["read_huge"].push_back({{"n_threads", read.n_threads}, {"bytes_per_s", to_json(read.bytes_per_s)}});
+  }
+  for (const ReadLimit& read : limits.read_sizes) {
+    json["read_sizes"].push_back({{"buffer_bytes", read.buffer_bytes}, {"bytes_per_s", read.bytes_per_s}});
+  }
   return json.dump(2) + "\n";
 }
 
@@ -59,6 +68,12 @@ Result<MachineLimits> read_limits(const std::filesystem::path& file) {
     for (const auto& [name, member] : kAlways) limits.*member = samples_from(json.at(name));
     for (const auto& [name, member] : kSometimes) {
       if (json.contains(name)) limits.*member = samples_from(json.at(name));
+    }
+    for (const auto& read : json.value("read_huge", nlohmann::json::array())) {
+      limits.read_huge.push_back({read.at("n_threads").get<int>(), samples_from(read.at("bytes_per_s"))});
+    }
+    for (const auto& read : json.value("read_sizes", nlohmann::json::array())) {
+      limits.read_sizes.push_back({read.at("buffer_bytes").get<std::int64_t>(), read.at("bytes_per_s").get<double>()});
     }
     return limits;
   } catch (const nlohmann::json::exception& exception) {
@@ -75,7 +90,19 @@ std::string limits_to_text(const MachineLimits& limits) {
   };
   for (const auto& [name, member] : kAlways) add(name, limits.*member);
   for (const auto& [name, member] : kSometimes) {
-    if (limits.*member) add(name, *(limits.*member));
+    if (limits.*member && member != &MachineLimits::barrier_ns) add(name, *(limits.*member));
+  }
+  if (!limits.read_1_mapped) text += "  mapped file: not available: no temporary file could be written\n";
+  for (const ThreadsRead& read : limits.read_huge) {
+    add(fmt::format("read, huge pages, threads: {}", read.n_threads), read.bytes_per_s);
+  }
+  for (const ReadLimit& read : limits.read_sizes) {
+    text +=
+        fmt::format("  read of {:>6} KiB, all threads {:8.1f} G\n", read.buffer_bytes >> 10, read.bytes_per_s / 1e9);
+  }
+  if (limits.barrier_ns) {
+    text += fmt::format("  barrier of all threads       {:8.0f} ({:.0f}) ns\n", limits.barrier_ns->best,
+                        limits.barrier_ns->median);
   }
   return text;
 }

@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backend/host_memory.h"
@@ -106,6 +110,63 @@ Result<HostBuffer> make_buffer(MemoryAccount& account, std::size_t bytes, HugePa
   if (huge_pages == HugePages::kNo) (void)madvise(buffer.data(), buffer.size_bytes(), MADV_NOHUGEPAGE);
   std::memset(buffer.data(), 0, buffer.size_bytes());
   return buffer;
+}
+
+/// A file with memory behind every page, mapped, gone with this.
+class MappedFile {
+ public:
+  /// Nothing where no such file can be made.
+  static std::optional<MappedFile> make(std::size_t bytes) {
+    std::error_code failed;
+    const std::filesystem::path folder = std::filesystem::temp_directory_path(failed);
+    if (failed) return std::nullopt;
+    std::string name = (folder / "secondsource-limits-XXXXXX").string();
+    const int file = ::mkstemp(name.data());
+    if (file < 0) return std::nullopt;
+    ::unlink(name.c_str());
+    const std::vector<std::byte> piece(std::size_t{1} << 20, std::byte{1});
+    bool whole = true;
+    for (std::size_t at = 0; whole && at < bytes; at += piece.size()) {
+      const std::size_t size = std::min(piece.size(), bytes - at);
+      whole = ::write(file, piece.data(), size) == static_cast<ssize_t>(size);
+    }
+    void* const begin = whole ? ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0) : MAP_FAILED;
+    ::close(file);
+    if (begin == MAP_FAILED) return std::nullopt;
+    return MappedFile({static_cast<const std::byte*>(begin), bytes});
+  }
+  MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  MappedFile& operator=(MappedFile&&) = delete;
+  ~MappedFile() {
+    if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  std::span<const std::byte> bytes_;
+};
+
+/// Time a round of a barrier that counts up and spins.
+LimitSamples measure_barrier(int n_threads, int n_repetitions) {
+  constexpr int kRounds = 20'000;
+  std::vector<double> ns_per_round;
+  for (int i = 0; i < n_repetitions; ++i) {
+    alignas(64) std::atomic<int> n_arrived{0};
+    const std::int64_t ns = time_threads(n_threads, [&](int) {
+      for (int round = 1; round <= kRounds; ++round) {
+        n_arrived.fetch_add(1, std::memory_order_acq_rel);
+        // A thread that has lost its CPU must not keep the others waiting for the rest of their time slice.
+        for (int spins = 0; n_arrived.load(std::memory_order_acquire) < round * n_threads; ++spins) {
+          if (spins > 10'000) std::this_thread::yield();
+        }
+      }
+      return 0.0F;
+    });
+    ns_per_round.push_back(static_cast<double>(ns) / kRounds);
+  }
+  std::ranges::sort(ns_per_round);
+  return {.best = ns_per_round.front(), .median = ns_per_round[ns_per_round.size() / 2]};
 }
 
 constexpr std::size_t kSmallestRead = std::size_t{256} << 10;
@@ -225,7 +286,21 @@ Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options
     SS_TRY(const HostBuffer huge, make_buffer(account, limits.buffer_bytes, HugePages::kAdvise));
     limits.read_1_huge = measure_read(loops, huge.as<const std::byte>(), 1, options.n_repetitions);
     limits.read_all_huge = measure_read(loops, huge.as<const std::byte>(), limits.n_threads, options.n_repetitions);
+    limits.read_huge.push_back({1, limits.read_1_huge});
+    for (int n_threads = 2; n_threads < limits.n_threads; n_threads *= 2) {
+      limits.read_huge.push_back(
+          {n_threads, measure_read(loops, huge.as<const std::byte>(), n_threads, options.n_repetitions)});
+    }
+    if (limits.n_threads > 1) limits.read_huge.push_back({limits.n_threads, limits.read_all_huge});
+    CpuShare share;
+    const std::size_t largest = std::min(kLargestRead, huge.size_bytes());
+    limits.read_sizes = measure_read_ladder(loops, huge.as<const std::byte>().first(largest), limits.n_threads, share);
   }
+  if (const auto file = MappedFile::make(limits.buffer_bytes)) {
+    limits.read_1_mapped = measure_read(loops, file->bytes(), 1, options.n_repetitions);
+    limits.read_all_mapped = measure_read(loops, file->bytes(), limits.n_threads, options.n_repetitions);
+  }
+  if (limits.n_threads > 1) limits.barrier_ns = measure_barrier(limits.n_threads, options.n_repetitions);
   limits.f32_1 = measure_compute(loops.f32, 1, options.n_repetitions);
   limits.f32_all = measure_compute(loops.f32, limits.n_threads, options.n_repetitions);
   if (loops.bf16.run != nullptr) {

@@ -2,7 +2,7 @@
 // What this machine can do at best, measured by small loops: how fast it reads memory, and how many multiply-adds it
 // starts a second. Kernels and runs are reported as a fraction of these.
 //
-//   SS_TRY(const MachineLimits limits, measure_machine_limits({}));        // two to three seconds
+//   SS_TRY(const MachineLimits limits, measure_machine_limits({}));        // about five seconds
 //   fraction = achieved_bytes_per_s / limits.read_all_huge.best;
 
 #include <cstddef>
@@ -24,6 +24,12 @@ struct LimitSamples {
   double median = 0.0;
 };
 
+/// The read limit of so many threads together.
+struct ThreadsRead {
+  int n_threads = 0;
+  LimitSamples bytes_per_s;
+};
+
 /// Rates in bytes/s and in operations/s, a multiply and an add being two. Nothing where the CPU lacks the instruction.
 struct MachineLimits {
   int n_threads = 1;
@@ -33,6 +39,14 @@ struct MachineLimits {
   LimitSamples read_1_huge;      ///< one thread, 2 MiB pages where the kernel grants them
   LimitSamples read_all_small;
   LimitSamples read_all_huge;
+  std::optional<LimitSamples>
+      read_1_mapped;  ///< a file in the page cache, mapped; nothing where no file can be written
+  std::optional<LimitSamples> read_all_mapped;
+  std::vector<ThreadsRead> read_huge;  ///< 1, 2, 4, ... and all threads
+  std::vector<ReadLimit> read_sizes;   ///< all threads over buffers of 256 KiB to 256 MiB: the caches
+  /// ns from the last thread's arrival at a barrier that spins until all threads know; nothing with one thread. Here
+  /// `best` is the smallest.
+  std::optional<LimitSamples> barrier_ns;
   LimitSamples f32_1;  ///< f32 multiply-add
   LimitSamples f32_all;
   std::optional<LimitSamples> bf16_1;  ///< BF16 pairs summed in f32 (vdpbf16ps)
@@ -48,7 +62,7 @@ struct MachineLimitsOptions {
   int n_repetitions = 7;
 };
 
-/// Errors: kOutOfMemory, kInvalidInput.
+/// The mapped file lies in the folder for temporary files while this runs. Errors: kOutOfMemory, kInvalidInput.
 Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options);
 
 /// The limits that a run's speeds are held against: read rates over buffers of 256 KiB to 256 MiB, each twice the one
