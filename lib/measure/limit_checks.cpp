@@ -37,12 +37,14 @@ CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits
                                 100 * limits->disturbed)};
 }
 
-CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, double ns_per_request,
-                          double ns_per_token) {
+CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost) {
   const auto window_ns = static_cast<double>(repetition.window_end_ns - repetition.window_start_ns);
   if (!(window_ns > 0)) return {"harness", kNotAvailable, "the window is empty"};
-  const double own_ns = static_cast<double>(n_requests) * ns_per_request +
-                        static_cast<double>(repetition.window_output_tokens) * ns_per_token;
+  const std::int64_t n_tokens = repetition.window_output_tokens;
+  const std::int64_t n_steps = all_steps(repetition).n_steps;
+  const double own_ns = static_cast<double>(n_requests) * cost.ns_per_request +
+                        static_cast<double>(n_steps > 0 ? n_steps : n_tokens) * cost.ns_per_poll +
+                        static_cast<double>(n_tokens) * cost.ns_per_token;
   const double share = own_ns / window_ns;
   return {"harness",
           share > kOverheadInvalid   ? kInvalid

@@ -10,8 +10,6 @@ namespace secondsource {
 /// A speed above the machine's limit by more than this share cannot be: what the limits themselves vary by when they
 /// are measured again on a quiet machine.
 inline constexpr double kRooflineTolerance = 0.05;
-/// Limits that were measured while others had the CPUs for more than this share of the time prove nothing.
-inline constexpr double kLimitsDisturbed = 0.10;
 /// Shares of the measured time that the harness itself may take: marked, and not counted.
 inline constexpr double kOverheadSuspect = 0.001;
 inline constexpr double kOverheadInvalid = 0.01;
@@ -21,8 +19,15 @@ inline constexpr double kOverheadInvalid = 0.01;
 [[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits,
                                          std::string_view variant);
 
-/// "harness": what the load generator and its timer take for this many requests and tokens, of the window.
-[[nodiscard]] CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, double ns_per_request,
-                                        double ns_per_token);
+/// What measuring costs: the load generator and its timer, over a system that takes no time of its own.
+struct HarnessCost {
+  double ns_per_request = 0;
+  double ns_per_poll = 0;   ///< each brings the tokens of one step
+  double ns_per_token = 0;  ///< on top of its poll
+};
+
+/// "harness": what the load generator and its timer take for this many requests, of the window. A system that does not
+/// count its steps is taken to give its tokens one at a time.
+[[nodiscard]] CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost);
 
 }  // namespace secondsource

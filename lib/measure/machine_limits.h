@@ -67,7 +67,7 @@ Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options
 
 /// The limits that a run's speeds are held against: read rates over buffers of 256 KiB to 256 MiB, each twice the one
 /// before, and the peaks of operations, with threads on `cpus` (empty: on all that this process may use). About half a
-/// second. Errors: kOutOfMemory.
+/// second, four times that while others have the CPUs. Errors: kOutOfMemory.
 Result<RunLimits> measure_run_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                      const HostFiles& files);
 

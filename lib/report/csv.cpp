@@ -55,6 +55,8 @@ const std::vector<Column>& identity_columns() {
 /// Empty where a cell has no credit.
 const std::vector<Column>& figure_columns() {
   static const std::vector<Column> kColumns = {
+      {"mean_prompt_tokens", value_of<&CellSummary::mean_prompt_tokens>},
+      {"mean_output_tokens", value_of<&CellSummary::mean_output_tokens>},
       {"ttft_e2e_p50_ns", value_of<&CellSummary::ttft_e2e_p50_ns>},
       {"ttft_e2e_p50_low_ns", [](const SummarizedRun&, const CellSummary& c) { return number(c.ttft_e2e_p50_ns.low); }},
       {"ttft_e2e_p50_high_ns",

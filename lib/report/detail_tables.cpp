@@ -55,8 +55,8 @@ bool any(const CellSummary&) {
   return true;
 }
 
-std::string rate(const std::optional<double>& per_s) {
-  return per_s ? fmt::format("{:.3g}", *per_s) : kUnknown;
+std::string plain(const std::optional<double>& value) {
+  return value ? fmt::format("{:.4g}", *value) : kUnknown;
 }
 
 std::string attainment(const CellSummary& cell) {
@@ -67,22 +67,26 @@ std::string attainment(const CellSummary& cell) {
 }
 
 std::string goodput(const CellSummary& cell) {
-  return cell.goodput_req_per_s.value ? rate(*cell.goodput_req_per_s.value) : kUnknown;
+  return cell.goodput_req_per_s.value ? plain(*cell.goodput_req_per_s.value) : kUnknown;
 }
 
 }  // namespace
 
 TextTable latency_table(std::span<const SummarizedRun> runs) {
-  return table_of(
-      runs,
-      {milliseconds("TTFT p50 ms", &CellSummary::ttft_e2e_p50_ns), milliseconds("p95", &CellSummary::ttft_e2e_p95_ns),
-       milliseconds("p99", &CellSummary::ttft_e2e_p99_ns),
-       milliseconds("from sending, p50", &CellSummary::ttft_sent_p50_ns),
-       milliseconds("visible, p50", &CellSummary::ttft_visible_p50_ns),
-       milliseconds("kernel, p50", &CellSummary::ttft_kernel_p50_ns),
-       milliseconds("TPOT p50 ms", &CellSummary::tpot_p50_ns), milliseconds("p99", &CellSummary::tpot_p99_ns),
-       milliseconds("ITL p50 ms", &CellSummary::itl_p50_ns), milliseconds("p99", &CellSummary::itl_p99_ns)},
-      any);
+  return table_of(runs,
+                  {{"prompt tok", [](const CellSummary& cell) { return plain(cell.mean_prompt_tokens); }},
+                   {"output tok", [](const CellSummary& cell) { return plain(cell.mean_output_tokens); }},
+                   milliseconds("TTFT p50 ms", &CellSummary::ttft_e2e_p50_ns),
+                   milliseconds("p95", &CellSummary::ttft_e2e_p95_ns),
+                   milliseconds("p99", &CellSummary::ttft_e2e_p99_ns),
+                   milliseconds("from sending, p50", &CellSummary::ttft_sent_p50_ns),
+                   milliseconds("visible, p50", &CellSummary::ttft_visible_p50_ns),
+                   milliseconds("kernel, p50", &CellSummary::ttft_kernel_p50_ns),
+                   milliseconds("TPOT p50 ms", &CellSummary::tpot_p50_ns),
+                   milliseconds("p99", &CellSummary::tpot_p99_ns),
+                   milliseconds("ITL p50 ms", &CellSummary::itl_p50_ns),
+                   milliseconds("p99", &CellSummary::itl_p99_ns)},
+                  any);
 }
 
 TextTable bound_table(std::span<const SummarizedRun> runs) {
@@ -117,11 +121,11 @@ std::vector<std::string> bound_lines(std::span<const SummarizedRun> runs) {
 
 TextTable load_table(std::span<const SummarizedRun> runs) {
   return table_of(runs,
-                  {{"rate asked/s", [](const CellSummary& cell) { return rate(cell.rate_per_s); }},
-                   {"sent/s", [](const CellSummary& cell) { return rate(cell.achieved_rate_per_s); }},
+                  {{"rate asked/s", [](const CellSummary& cell) { return plain(cell.rate_per_s); }},
+                   {"sent/s", [](const CellSummary& cell) { return plain(cell.achieved_rate_per_s); }},
                    {"kept the SLO", attainment},
                    {"goodput req/s", goodput},
-                   {"tok/s", [](const CellSummary& cell) { return rate(cell.goodput_tok_per_s); }},
+                   {"tok/s", [](const CellSummary& cell) { return plain(cell.goodput_tok_per_s); }},
                    percent("prefix hits", &CellSummary::prefix_hit_rate)},
                   [](const CellSummary& cell) {
                     return cell.rate_per_s || cell.slo_attainment.value || cell.scenario.n_shared_prefix > 0;

@@ -11,8 +11,9 @@
 
 namespace secondsource {
 
-/// TTFT from the scheduled arrival at p50, p95 and p99, from the actual start, to visible text and in the kernels; TPOT
-/// and ITL. Each with the distance to its order-statistic bounds, or "-" where the sample supports none.
+/// Lengths as they were; TTFT from the scheduled arrival at p50, p95 and p99, from the actual start, to visible text
+/// and in the kernels; TPOT and ITL. Each with the distance to its order-statistic bounds, or "-" where the sample
+/// supports none.
 [[nodiscard]] TextTable latency_table(std::span<const SummarizedRun> runs);
 
 /// Cost beside the tail, the device's utilisation, the shares of the machine's limits, which of them binds, and what a

@@ -66,6 +66,10 @@ class MatrixBuilder {
     for (const auto& [key, sums] : sums_) {
       if (key.operation == kAll) note_fallbacks(key, sums);
     }
+    for (const SummarizedRun& run : runs_) {
+      const std::string caveat = limits_caveat(run.record);
+      if (!caveat.empty() && !run.operations.empty()) matrix_.notes.push_back(caveat);
+    }
     return std::move(matrix_);
   }
 

@@ -318,6 +318,8 @@ void fields(V& v, CellSummary& x) {
   v.field("n_repetitions", x.n_repetitions);
   v.field("n_samples", x.n_samples);
   v.field("n_errors", x.n_errors);
+  v.field("mean_prompt_tokens", x.mean_prompt_tokens);
+  v.field("mean_output_tokens", x.mean_output_tokens);
   v.object("ttft_e2e_p50_ns", x.ttft_e2e_p50_ns);
   v.object("ttft_e2e_p95_ns", x.ttft_e2e_p95_ns);
   v.object("ttft_visible_p50_ns", x.ttft_visible_p50_ns);

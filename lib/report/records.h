@@ -354,6 +354,8 @@ struct CellSummary {
   std::int32_t n_repetitions = 0;
   std::int64_t n_samples = 0;
   std::int64_t n_errors = 0;
+  std::optional<double> mean_prompt_tokens;  ///< of a request, as it was, not as it was asked for
+  std::optional<double> mean_output_tokens;
   Estimate ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns;
   Estimate ttft_e2e_p99_ns, ttft_sent_p50_ns, e2e_p50_ns, e2e_p99_ns;
   Estimate tpot_p50_ns, tpot_p99_ns, itl_p50_ns, itl_p99_ns;

@@ -6,6 +6,14 @@
 
 namespace secondsource {
 
+std::string limits_caveat(const RunRecord& record) {
+  if (!record.limits || record.limits->disturbed <= kLimitsDisturbed) return "";
+  return fmt::format(
+      "the machine's limits were measured while others had the CPUs for {:.0f} % of the time: shares of them are upper "
+      "bounds",
+      100 * record.limits->disturbed);
+}
+
 std::optional<double> read_limit(const RunLimits& limits, double working_set_bytes) {
   if (limits.reads.empty()) return std::nullopt;
   double limit = limits.reads.front().bytes_per_s;

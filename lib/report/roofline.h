@@ -11,6 +11,12 @@
 
 namespace secondsource {
 
+/// Limits that were measured while others had the CPUs for more than this share of the time may be too low: they prove
+/// nothing, and shares of them are upper bounds.
+inline constexpr double kLimitsDisturbed = 0.10;
+/// The same in a sentence; empty where they were not.
+[[nodiscard]] std::string limits_caveat(const RunRecord& record);
+
 /// Bytes/s at best over a working set that is read again and again: that of the largest measured buffer which is not
 /// larger, since a smaller one is never slower. nullopt without a measurement.
 [[nodiscard]] std::optional<double> read_limit(const RunLimits& limits, double working_set_bytes);

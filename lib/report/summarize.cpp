@@ -71,6 +71,10 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
     verified_tokens += sample->verified_tokens.value_or(0);
     any_judged = any_judged || sample->verified_tokens.has_value();
   }
+  if (cell.n_samples > 0) {
+    cell.mean_prompt_tokens = static_cast<double>(prompt_tokens) / static_cast<double>(cell.n_samples);
+    cell.mean_output_tokens = static_cast<double>(output_tokens) / static_cast<double>(cell.n_samples);
+  }
   if (any_judged && output_tokens > 0) {
     cell.verified_share = static_cast<double>(verified_tokens) / static_cast<double>(output_tokens);
   }
@@ -240,10 +244,10 @@ void summarize_cost(const RunRecord& record, CellSummary& cell) {
   // A price of one unit is for all that the run used; an instance of several is charged by the share that it used.
   if (price.n_units > 1) price.n_units_used = n_units_used;
   cell.usd_per_1k_output = usd_per_1k_tokens(price, output_rate);
-  const double prompt_share = cell.scenario.n_prompt_tokens > 0 && cell.scenario.n_output_tokens > 0
-                                  ? static_cast<double>(cell.scenario.n_prompt_tokens) / cell.scenario.n_output_tokens
-                                  : 0;
-  if (prompt_share > 0) cell.usd_per_1k_total = usd_per_1k_tokens(price, output_rate * (1 + prompt_share));
+  if (cell.mean_prompt_tokens.value_or(0) > 0 && cell.mean_output_tokens.value_or(0) > 0) {
+    const double total_rate = output_rate * (1 + *cell.mean_prompt_tokens / *cell.mean_output_tokens);
+    cell.usd_per_1k_total = usd_per_1k_tokens(price, total_rate);
+  }
 }
 
 /// Timed requests that left the reference where it was no near tie: as bad as a golden pass that failed.

@@ -6,6 +6,7 @@
 
 #include "core/units.h"
 #include "report/cell_text.h"
+#include "report/roofline.h"
 
 namespace secondsource {
 namespace {
@@ -137,6 +138,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     for (const CellSummary& cell : run.summary.cells) {
       for (const std::string& note : cell.notes) add(fmt::format("{}: {}", cell.key.id(), note));
     }
+    if (const std::string caveat = limits_caveat(run.record); !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1K: no price was given (--price)");
   }
   return notes;
@@ -177,11 +179,11 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
   for (const BackendRecord& backend : record.backends) {
     if (backend.unavailable.empty()) lines.push_back(fmt::format("{}: {}", backend.name, backend.device.name));
   }
-  const auto per_request = fact(record.host, "harness_ns_per_request");
-  const auto per_token = fact(record.host, "harness_ns_per_token");
-  if (per_request && per_token) {
-    lines.push_back(fmt::format("harness: {} ns a request and {} ns a token of its own (over the null system)",
-                                *per_request, *per_token));
+  const auto cost = [&](const char* name) { return fact(record.host, name).value_or("?"); };
+  if (fact(record.host, "harness_ns_per_request")) {
+    lines.push_back(fmt::format("harness: {} ns a request, {} ns a step and {} ns a token of its own (null system)",
+                                cost("harness_ns_per_request"), cost("harness_ns_per_poll"),
+                                cost("harness_ns_per_token")));
   }
   if (record.price) {
     lines.push_back(fmt::format("price: {:g} USD/h, {}{}", record.price->usd_per_hour, record.price->source,

@@ -26,8 +26,10 @@ RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::f
 Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) {
   SS_TRY(CheckRecord roofline, roofline_of(repetition));
   repetition.checks.push_back(std::move(roofline));
-  repetition.checks.push_back(check_harness(repetition, n_requests, number_of(run_.record(), "harness_ns_per_request"),
-                                            number_of(run_.record(), "harness_ns_per_token")));
+  const HarnessCost cost{.ns_per_request = number_of(run_.record(), "harness_ns_per_request"),
+                         .ns_per_poll = number_of(run_.record(), "harness_ns_per_poll"),
+                         .ns_per_token = number_of(run_.record(), "harness_ns_per_token")};
+  repetition.checks.push_back(check_harness(repetition, n_requests, cost));
   repetition.checks.push_back(watch_.check());
   return {};
 }

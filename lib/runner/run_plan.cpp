@@ -99,9 +99,10 @@ class Planner {
     record.suite = request_.suite;
     record.slo = request_.slo;
     record.host = host_fingerprint(HostFiles());
-    SS_TRY(const HarnessOverhead overhead, measure_harness_overhead());
-    record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", overhead.ns_per_request), ""});
-    record.host.push_back({"harness_ns_per_token", fmt::format("{:.1f}", overhead.ns_per_token), ""});
+    SS_TRY(const HarnessCost cost, measure_harness_overhead());
+    record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", cost.ns_per_request), ""});
+    record.host.push_back({"harness_ns_per_poll", fmt::format("{:.1f}", cost.ns_per_poll), ""});
+    record.host.push_back({"harness_ns_per_token", fmt::format("{:.1f}", cost.ns_per_token), ""});
     settings_ = request_.settings;
     settings_.named_backends = request_.backends;
     for (const std::string& name : request_.required) {

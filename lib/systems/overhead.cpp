@@ -1,6 +1,7 @@
 #include "systems/overhead.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/interrupt.h"
@@ -13,8 +14,8 @@ namespace {
 constexpr std::int32_t kRequests = 64;
 constexpr int kTries = 20;
 
-/// The shortest time of `kRequests` requests, one at a time, with so many tokens each.
-Result<double> shortest_ns(std::int32_t n_output_tokens) {
+/// The shortest time of `kRequests` requests, so many at once, with so many tokens each.
+Result<double> shortest_ns(std::int32_t in_flight, std::int32_t n_output_tokens) {
   std::vector<TimedRequest> requests(kRequests);
   for (std::int32_t index = 0; index < kRequests; ++index) {
     requests[static_cast<std::size_t>(index)].tag = index;
@@ -24,24 +25,32 @@ Result<double> shortest_ns(std::int32_t n_output_tokens) {
   ProgressCount progress{0};
   double shortest = 1e18;
   for (int attempt = 0; attempt < kTries; ++attempt) {
-    NullSystem system;
-    SS_TRY(const LoadResult load, generate_load(system, requests, {.in_flight = 1}, never, progress));
+    NullSystem system({.max_in_flight = in_flight});
+    SS_TRY(const LoadResult load, generate_load(system, requests, {.in_flight = in_flight}, never, progress));
     shortest = std::min(shortest, static_cast<double>(load.end_ns - load.start_ns));
   }
   return shortest;
 }
 
-}  // namespace
-
-Result<HarnessOverhead> measure_harness_overhead() {
+/// Of a request and of each of its tokens.
+Result<std::pair<double, double>> costs_ns(std::int32_t in_flight) {
   constexpr std::int32_t kShort = 1;
   constexpr std::int32_t kLong = 65;
-  SS_TRY(const double short_ns, shortest_ns(kShort));
-  SS_TRY(const double long_ns, shortest_ns(kLong));
-  HarnessOverhead overhead;
-  overhead.ns_per_token = std::max(0.0, (long_ns - short_ns) / (kRequests * (kLong - kShort)));
-  overhead.ns_per_request = std::max(0.0, short_ns / kRequests - overhead.ns_per_token * kShort);
-  return overhead;
+  SS_TRY(const double short_ns, shortest_ns(in_flight, kShort));
+  SS_TRY(const double long_ns, shortest_ns(in_flight, kLong));
+  const double per_token = std::max(0.0, (long_ns - short_ns) / (kRequests * (kLong - kShort)));
+  return std::pair(std::max(0.0, short_ns / kRequests - per_token * kShort), per_token);
+}
+
+}  // namespace
+
+Result<HarnessCost> measure_harness_overhead() {
+  constexpr double kTogether = 16;
+  SS_TRY(const auto alone, costs_ns(1));
+  SS_TRY(const auto together, costs_ns(static_cast<std::int32_t>(kTogether)));
+  // Alone a token costs a poll and itself, together a sixteenth of a poll and itself.
+  const double per_poll = std::max(0.0, (alone.second - together.second) * kTogether / (kTogether - 1));
+  return HarnessCost{alone.first, per_poll, std::max(0.0, alone.second - per_poll)};
 }
 
 }  // namespace secondsource

@@ -4,16 +4,12 @@
 #include <cstdint>
 
 #include "core/result.h"
+#include "measure/limit_checks.h"
 
 namespace secondsource {
 
-struct HarnessOverhead {
-  double ns_per_request = 0;  ///< beyond its tokens
-  double ns_per_token = 0;
-};
-
-/// Takes some ten milliseconds. Fits total = requests * a + tokens * b to runs of short and of long requests; the best of
-/// several runs of each, since a disturbance only ever adds.
-Result<HarnessOverhead> measure_harness_overhead();
+/// Takes some ten milliseconds. Fits total = requests * a + tokens * b to runs of short and of long requests, one at a
+/// time and sixteen at once; the best of several runs of each, since a disturbance only ever adds.
+Result<HarnessCost> measure_harness_overhead();
 
 }  // namespace secondsource

@@ -178,6 +178,24 @@ TEST_CASE("run: an SLO that no rate keeps is a result, not a failure of the back
   CHECK(summary.cells[0].notes[0].find("no rate keeps the SLO") != std::string::npos);
 }
 
+TEST_CASE("run: a load that only piles up is given up, and its row is INVALID without figures in every report") {
+  const test::ScratchFolder scratch;
+  const StoredRun run = run_of(scratch, "server:20000+requests=400@16/8");
+  CHECK(lines_of<RequestSample>(run, "server-r20000").size() < 400);
+  const auto report = [&](const std::string& format) {
+    return test::run_program({"report", (scratch.path() / "run").string(), "--format", format}).out;
+  };
+  const std::string reason = "queue: saturated: ";
+  for (const char* format : {"table", "markdown", "html", "junit"}) {
+    CAPTURE(format);
+    CHECK(report(format).find(reason) != std::string::npos);
+  }
+  CHECK(report("markdown").find("passed, INVALID | - | - | - | - | - |") != std::string::npos);
+  CHECK(report("junit").find("<error type=\"invalid\"") != std::string::npos);
+  CHECK(report("csv").find(",invalid,1,") != std::string::npos);
+  CHECK(report("csv").find(",,,,,,,,,,\r\n") != std::string::npos);
+}
+
 TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of a cell goes") {
   const test::ScratchFolder scratch;
   const std::filesystem::path file = scratch.path() / "trace.json";

@@ -388,11 +388,18 @@ TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
 
 TEST_CASE("a harness that takes a hundredth of the time spoils it") {
   const Repetition repetition = bandwidth_bound();
-  // 10 requests and 90 tokens in one second.
-  CHECK(check_harness(repetition, 10, 1000, 100).outcome == kPassed);
-  CHECK(check_harness(repetition, 10, 100'000, 11'000).outcome == kSuspect);
-  CHECK(check_harness(repetition, 10, 100'000, 111'111).outcome == kInvalid);
-  CHECK(check_harness(Repetition(), 10, 1000, 100).outcome == kNotAvailable);
+  // 10 requests, 91 steps and 90 tokens in one second: 0.1 % is 1 ms, 1 % 10 ms.
+  CHECK(check_harness(repetition, 10, {1000, 1000, 100}).outcome == kPassed);
+  CHECK(check_harness(repetition, 10, {91'000, 0, 0}).outcome == kPassed);
+  CHECK(check_harness(repetition, 10, {101'000, 0, 0}).outcome == kSuspect);
+  CHECK(check_harness(repetition, 10, {0, 11'500, 0}).outcome == kSuspect);
+  CHECK(check_harness(repetition, 10, {0, 0, 11'500}).outcome == kSuspect);
+  CHECK(check_harness(repetition, 10, {100'000, 50'000, 50'000}).outcome == kInvalid);
+  CHECK(check_harness(Repetition(), 10, {1000, 1000, 100}).outcome == kNotAvailable);
+  // Without a count of steps every token is a poll of its own.
+  Repetition uncounted = repetition;
+  uncounted.decode = uncounted.prefill = {};
+  CHECK(check_harness(uncounted, 10, {0, 11'500, 0}).outcome == kSuspect);
 }
 
 }  // namespace

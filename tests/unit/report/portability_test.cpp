@@ -172,6 +172,16 @@ TEST_CASE("fallbacks are marked in the table and explained below it") {
         std::string::npos);
 }
 
+TEST_CASE("shares of limits that were measured on a busy machine are said to be upper bounds") {
+  SummarizedRun run = traced_run();
+  run.operations = {pass(run, 0, {product(1'000'000, 2e7, 5e6)})};
+  CHECK(portability_matrix({&run, 1}, {}).notes.empty());
+  run.record.limits->disturbed = 0.36;
+  REQUIRE(portability_matrix({&run, 1}, {}).notes.size() == 1);
+  CHECK(portability_matrix({&run, 1}, {}).notes[0].find("36 % of the time: shares of them are upper") !=
+        std::string::npos);
+}
+
 TEST_CASE("a run that was not traced has no matrix") {
   const SummarizedRun run = traced_run();
   CHECK(portability_matrix({&run, 1}, {}).rows.empty());

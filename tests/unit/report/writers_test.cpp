@@ -158,7 +158,7 @@ TEST_CASE("the CSV has a header and every row as many fields") {
   CHECK(commas[2] == commas[0]);
   SummarizedRun refused = hand_made_run();
   refused.summary.cells[0].status = "invalid";
-  CHECK(contains(csv, "complete,5,80,0,17500000,"));
+  CHECK(contains(csv, "complete,5,80,0,100,5,17500000,"));
   CHECK(contains(write_csv({&refused, 1}), "invalid,5,80,0,,,,"));
 }
 
@@ -175,7 +175,7 @@ TEST_CASE("percentiles stand with the distance to their bounds, and a cell witho
   const std::string latencies = render_markdown(latency_table({&run, 1}));
   // 80 requests, 10 to 25 ms each five times: by scipy.stats.binom the bounds of the median are the 33rd and the 48th
   // value (16 and 19 ms), the lower one of the 95th percentile is the 73rd (24 ms).
-  CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 17.5 ±9% | 25.0 ±4% | - |"));
+  CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 100 | 5 | 17.5 ±9% | 25.0 ±4% | - |"));
   const std::string bounds = render_markdown(bound_table({&run, 1}));
   CHECK(contains(bounds, "| 97 % | 83 % | - | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
