@@ -150,11 +150,11 @@ split_attention_kernel(AttentionArguments a) {
   float sums[kHeads][8] = {};
   for (int first = span.begin; first < span.end; first += kPiece) {
     const int n = span.end - first < kPiece ? span.end - first : kPiece;
-    sync_block();
+    sync_block();  // queries are there, and nobody reads the piece before any more
     score_piece<kHeads>(a, shared, pages, kv_head, first, n);
-    sync_block();
+    sync_block();  // products are there
     weigh_piece<kHeads>(a, shared, n);
-    sync_block();
+    sync_block();  // weights are there
     SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
       SS_UNROLL

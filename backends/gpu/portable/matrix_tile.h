@@ -78,7 +78,7 @@ SS_DEVICE int b_k(int i) {
   return lane() / 16 * 4 + i;
 }
 SS_DEVICE int accumulator_row(int i) {
-  return lane() / 16 * 4 + i;
+  return lane() / 16 * 4 + i;  // four rows a quarter of the wave
 }
 SS_DEVICE int accumulator_col(int) {
   return lane() % 16;

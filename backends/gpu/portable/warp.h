@@ -72,7 +72,7 @@ struct BlockScratch {
 };
 
 /// Combines one value a thread over the block; every thread gets the result. `combine` is associative and commutative.
-/// The scratch may be used again right after. Begins and ends with a barrier.
+/// The scratch may be used again right after.
 template <typename T, typename Combine>
 SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
   for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value = combine(value, shuffle_xor(value, mask));

@@ -76,6 +76,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     thread.state = State::kReady;
     thread.copies.clear();
     thread.n_groups = 0;
+    thread.n_barriers = 0;
     thread.fiber->start(run_thread, &thread);
   }
   warps_.resize(static_cast<std::size_t>(n_threads_ / warp_size_));
@@ -83,16 +84,16 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
     warp.lanes.assign(static_cast<std::size_t>(warp_size_), nullptr);
     warp.n_arrived = 0;
   }
-  release_order(&barrier_);
+  release_order(&begin_);
 }
 
 void BlockRunner::run_thread(void* argument) {
   auto& thread = *static_cast<Thread*>(argument);
   BlockRunner& runner = *thread.runner;
-  acquire_order(&runner.barrier_);
+  acquire_order(&runner.begin_);
   runner.call_->invoke(runner.call_->function, runner.call_->argument);
   if (!thread.copies.empty()) runner.fail("a thread ends while its asynchronous copies are under way");
-  release_order(&runner.barrier_);
+  release_order(&runner.end_);
   ++runner.n_done_;
   thread.state = State::kDone;
 }
@@ -117,7 +118,7 @@ Result<void> BlockRunner::run_threads() {
     if (!release_barrier() && !progressed) return Error{ErrorCode::kInternal, describe_stuck()};
     if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
   }
-  acquire_order(&barrier_);
+  acquire_order(&end_);
   return {};
 }
 
@@ -175,10 +176,12 @@ void BlockRunner::suspend(State state) {
 }
 
 void BlockRunner::sync_block(std::source_location where) {
-  threads_[static_cast<std::size_t>(running_)].where = where;
-  release_order(&barrier_);
+  Thread& thread = threads_[static_cast<std::size_t>(running_)];
+  thread.where = where;
+  OrderPlace* const place = &barrier_[thread.n_barriers++ % 2];
+  release_order(place);
   suspend(State::kAtBarrier);
-  acquire_order(&barrier_);
+  acquire_order(place);
 }
 
 void BlockRunner::meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument) {
@@ -191,16 +194,18 @@ void BlockRunner::meet_warp(int warp_size, void* mine, void (*work)(void* const*
     fail("divergent warp: its lanes wait for different operations");
   }
   warp.lanes[static_cast<std::size_t>(running_ % warp_size_)] = mine;
-  release_order(&warp);
+  OrderPlace* const place = &warp.met[warp.n_met % 2];
+  release_order(place);
   if (++warp.n_arrived < warp_size_) {
     suspend(State::kInWarp);
-    acquire_order(&warp);
+    acquire_order(place);
     return;
   }
-  acquire_order(&warp);
+  acquire_order(place);
   work(warp.lanes.data(), warp_size_, argument);
-  release_order(&warp);
+  release_order(place);
   warp.n_arrived = 0;
+  ++warp.n_met;
   const int first = running_ / warp_size_ * warp_size_;
   for (int i = first; i < first + warp_size_; ++i) threads_[static_cast<std::size_t>(i)].state = State::kReady;
 }

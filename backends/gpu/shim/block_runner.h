@@ -14,6 +14,12 @@
 
 namespace secondsource::gpu::shim {
 
+/// Something whose address orders threads for ThreadSanitizer. Where all meet again and again there are two, in turns:
+/// a thread that is ahead, and comes to the next meeting, is not ordered before one that still leaves the last.
+struct OrderPlace {
+  char place = 0;
+};
+
 /// Which thread goes on first when several can. A missing barrier often shows in one order only.
 enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
 
@@ -57,6 +63,7 @@ class BlockRunner {
     std::vector<Copy> copies;
     int n_groups = 0;  ///< that were committed
     int index = 0;
+    int n_barriers = 0;  ///< that it came to
     BlockRunner* runner = nullptr;
   };
   struct Warp {
@@ -64,6 +71,8 @@ class BlockRunner {
     int n_arrived = 0;
     void (*work)(void* const*, int, int) = nullptr;
     int argument = 0;
+    int n_met = 0;  ///< how often all lanes came
+    OrderPlace met[2];
   };
 
   static void run_thread(void* thread);
@@ -89,7 +98,9 @@ class BlockRunner {
   int running_ = -1;
   std::uint64_t round_ = 0;
   std::string failure_;
-  char barrier_ = 0;  ///< its address orders threads for ThreadSanitizer
+  OrderPlace begin_;
+  OrderPlace end_;
+  OrderPlace barrier_[2];
 };
 
 }  // namespace secondsource::gpu::shim

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <deque>
@@ -36,7 +37,8 @@ struct KeptCall {
 
   KeptCall(const KernelCall& borrowed, const ShimMemory& memory)
       : call(borrowed), argument(ceil_divide(borrowed.argument_bytes, sizeof(std::uint64_t))) {
-    std::memcpy(argument.data(), borrowed.argument, borrowed.argument_bytes);
+    std::copy_n(static_cast<const std::byte*>(borrowed.argument), borrowed.argument_bytes,
+                reinterpret_cast<std::byte*>(argument.data()));
     for (const std::uint64_t word : argument) owners.push_back(memory.owner(word));
   }
   /// An address in the argument whose memory is not the one that it was taken from.

@@ -1,5 +1,5 @@
 #pragma once
-// Which element of a 16 x 16 tile each lane of a warp holds, per target: tables, copied from the vendors' documents and
+// Which element of a 16 x 16 tile each lane of a warp holds, per target: tables, after the vendors' documents and
 // from nowhere else. Kernels have the same as arithmetic (portable/matrix_tile.h); the shim multiplies by these tables,
 // so that a slip in one of the two gives wrong numbers.
 

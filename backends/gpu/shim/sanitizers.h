@@ -1,5 +1,7 @@
 #pragma once
-// What AddressSanitizer and ThreadSanitizer have to be told about fibers; nothing in other builds.
+// What AddressSanitizer and ThreadSanitizer have to be told about fibers; nothing in other builds. To ThreadSanitizer
+// the shim's own bookkeeping, which all fibers share, would be full of races: it is compiled without, and with
+// SS_GPU_SHIM_TSAN, where the kernels are compiled with -fsanitize=thread.
 
 #include <cstddef>
 
@@ -10,7 +12,7 @@ void __sanitizer_start_switch_fiber(void** saved, const void* stack, std::size_t
 void __sanitizer_finish_switch_fiber(void* saved, const void** old_stack, std::size_t* old_bytes);
 }
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(SS_GPU_SHIM_TSAN)
 extern "C" {
 void* __tsan_get_current_fiber();
 void* __tsan_create_fiber(unsigned flags);
@@ -28,7 +30,7 @@ inline constexpr bool kHasAddressSanitizer = true;
 #else
 inline constexpr bool kHasAddressSanitizer = false;
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(SS_GPU_SHIM_TSAN)
 inline constexpr bool kHasThreadSanitizer = true;
 #else
 inline constexpr bool kHasThreadSanitizer = false;
@@ -61,7 +63,7 @@ class FiberSanitizer {
   void* outside_ = nullptr;
   const void* outside_stack_ = nullptr;
   std::size_t outside_bytes_ = 0;
-#elif defined(__SANITIZE_THREAD__)
+#elif defined(SS_GPU_SHIM_TSAN)
   static constexpr unsigned kNoOrder = 1;  ///< a switch does not order what came before it before what follows
   FiberSanitizer() : inside_(__tsan_create_fiber(0)) {}
   ~FiberSanitizer() {
@@ -94,12 +96,12 @@ class FiberSanitizer {
 
 /// What was done before release_order(place) by one fiber comes before what another does after acquire_order(place).
 inline void release_order([[maybe_unused]] void* place) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(SS_GPU_SHIM_TSAN)
   __tsan_release(place);
 #endif
 }
 inline void acquire_order([[maybe_unused]] void* place) {
-#if defined(__SANITIZE_THREAD__)
+#if defined(SS_GPU_SHIM_TSAN)
   __tsan_acquire(place);
 #endif
 }

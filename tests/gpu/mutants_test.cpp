@@ -1,0 +1,97 @@
+// Bugs planted in the kernels' own source (CMakeLists.txt has them), each found by what should find it. The search runs
+// in a process of its own: a read past the end of an allocation ends it.
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include "backend/module.h"
+#include "conformance/suite.h"
+#include "gpu/workspace_case.h"
+#include "support/catch.h"
+
+namespace secondsource::conformance {
+namespace {
+
+struct GpuMutant {
+  std::string name;  ///< folder of its module
+  std::string target;
+  std::string family;  ///< of the suite; empty: check_moved_workspace()
+};
+
+/// What the search in a child process said: "" when nothing was found, "fault" when a signal ended it.
+std::string search(const std::string& folder, const GpuMutant& mutant, const std::string& order) {
+  int pipe_ends[2];
+  REQUIRE(pipe(pipe_ends) == 0);
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    close(pipe_ends[0]);
+    std::signal(SIGSEGV, SIG_DFL);  // the test program's own handler would tell of a failed test
+    const std::vector<Module> modules = load_modules({folder});
+    const MakeBackend make = [&] {
+      return create_backend(modules, "gpu-shim",
+                            {.device_id = "", .extra = {{"target", mutant.target}, {"order", order}}});
+    };
+    std::string finding;
+    if (mutant.family.empty()) {
+      finding = check_moved_workspace(make).value_or("");
+    } else {
+      SuiteOptions options;
+      options.family = mutant.family;
+      options.stop_at_first = true;
+      run_suite(make, options, [&](const CaseReport& report) {
+        if (report.verdict == Verdict::kFailed) finding = report.name + ": " + report.text;
+      });
+    }
+    (void)!write(pipe_ends[1], finding.data(), finding.size());
+    _exit(0);
+  }
+  close(pipe_ends[1]);
+  std::string finding;
+  char piece[256];
+  for (ssize_t n = 0; (n = read(pipe_ends[0], piece, sizeof(piece))) > 0;) {
+    finding.append(piece, static_cast<std::size_t>(n));
+  }
+  close(pipe_ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? fmt::format("fault: signal {}", WTERMSIG(status)) : finding;
+}
+
+TEST_CASE("every bug planted in the GPU kernels is found, in every order of threads") {
+  // And what has to be found: numbers, an error, or a fault.
+  const std::vector<std::pair<GpuMutant, std::string>> mutants = {
+      {{"missing_barrier_tiles", "sm_80", "matmul"}, "nan"},
+      {{"missing_barrier_softmax", "sm_80", "attention_long"}, ""},
+      {{"early_read", "sm_80", "layer"}, "copies are under way"},
+      {{"swapped_fragment_mma", "sm_80", "matmul"}, "outside"},
+      {{"swapped_fragment_mfma", "gfx90a", "matmul"}, "outside"},
+      {{"swapped_fragment_wmma", "gfx1100", "matmul"}, "outside"},
+      {{"weight_read_past_end", "sm_80", "matmul"}, "fault"},
+      {{"stale_graph", "sm_80", ""}, "memory that was freed since"},
+  };
+  for (const auto& [mutant, expected] : mutants) {
+    for (const std::string order : {"forward", "reverse", "seeded"}) {
+      const std::string finding = search(std::string(SECONDSOURCE_GPU_MUTANTS "/") + mutant.name, mutant, order);
+      fmt::print("{} in {} order: {}\n", mutant.name, order, finding.empty() ? "survived" : finding);
+      CAPTURE(mutant.name, order, finding);
+      CHECK_FALSE(finding.empty());
+      CHECK(finding.find(expected) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("the control, the same search on the real module, finds nothing") {
+  for (const std::string family : {"attention_long", ""}) {
+    CAPTURE(family);
+    CHECK(search(SECONDSOURCE_GPU_SHIM_FOLDER, {"", "sm_80", family}, "seeded").empty());
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::conformance

@@ -1,0 +1,80 @@
+// gpu_under_address, gpu_under_thread --cases N | --plant missing-barrier|past-the-end
+// Runs N conformance cases of every family on the shim, built with a sanitizer, each in the next of the three orders of
+// threads. Values are not judged here: the suite does that. With --plant a kernel with that mistake runs instead, to
+// see that the sanitizer reports it.
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+
+#include "backend/module.h"
+#include "conformance/cases.h"
+#include "conformance/run_case.h"
+#include "gpu/portable/launch.h"
+#include "gpu/portable/target.h"
+#include "gpu/shim/device.h"
+
+extern "C" const secondsource::ModuleInterface* secondsource_backend_module();
+
+namespace secondsource {
+namespace {
+
+constexpr int kThreads = 64;
+
+struct Arguments {
+  float* out;
+};
+
+SS_KERNEL(kThreads) missing_barrier_kernel(Arguments a) {
+  auto& row = gpu::shared_memory<std::array<float, kThreads>>();
+  const auto i = static_cast<std::size_t>(gpu::thread_x());
+  row[i] = static_cast<float>(i);
+  a.out[i] = row[kThreads - 1 - i];
+}
+
+SS_KERNEL(kThreads) past_the_end_kernel(Arguments a) {
+  auto& row = gpu::shared_memory<std::array<float, kThreads>>();
+  a.out[gpu::thread_x()] = (&row[0])[gpu::thread_x() + 1];
+}
+
+int run_planted(const char* what) {
+  const auto device = gpu::shim::make_shim_device({});
+  const auto stream = device->create_stream().value();
+  auto* const out = static_cast<float*>(device->allocate(kThreads * sizeof(float)).value());
+  const auto kernel = std::strcmp(what, "missing-barrier") == 0 ? missing_barrier_kernel : past_the_end_kernel;
+  const gpu::LaunchShape shape{.grid = {}, .threads = kThreads, .shared_bytes = kThreads * sizeof(float)};
+  const bool ran = launch(*stream, what, kernel, shape, Arguments{out}) && stream->synchronize();
+  device->free(out);
+  return ran ? 0 : 1;
+}
+
+int run_cases(int n_cases) {
+  constexpr std::array kOrders = {"forward", "reverse", "seeded"};
+  std::size_t n_run = 0;
+  int n_failed = 0;
+  for (const conformance::Family& family : conformance::families()) {
+    for (int seed = 0; seed < n_cases; ++seed) {
+      const char* const order = kOrders[n_run++ % kOrders.size()];
+      auto backend = secondsource_backend_module()->create(
+          {.device_id = "", .extra = {{"target", SS_TESTED_TARGET}, {"order", order}, {"guards", "1"}}});
+      const auto trace = conformance::run_case(**backend, family.make(static_cast<std::uint64_t>(seed)));
+      if (trace) continue;
+      ++n_failed;
+      fmt::print("{} seed {} in {} order: {}\n", family.name, seed, order, trace.error().message);
+    }
+  }
+  fmt::print("{} cases, {} failed\n", n_run, n_failed);
+  return n_failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace secondsource
+
+int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "--plant") == 0) return secondsource::run_planted(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], "--cases") == 0) return secondsource::run_cases(std::atoi(argv[2]));
+  fmt::print(stderr, "usage: {} --cases N | --plant missing-barrier|past-the-end\n", argv[0]);
+  return 2;
+}
