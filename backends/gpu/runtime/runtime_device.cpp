@@ -1,0 +1,258 @@
+#include "gpu/runtime/runtime_device.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "gpu/runtime/api.h"
+
+namespace secondsource::gpu::runtime {
+namespace {
+
+class RuntimeEvent final : public Event {
+ public:
+  static Result<std::unique_ptr<Event>> create() {
+    auto event = std::make_unique<RuntimeEvent>();
+    SS_RUNTIME_TRY(EventCreate(&event->handle));
+    return std::unique_ptr<Event>(std::move(event));
+  }
+  ~RuntimeEvent() override {
+    if (handle != nullptr) (void)SS_RUNTIME(EventDestroy)(handle);
+  }
+  SS_RUNTIME(Event_t) handle = nullptr;
+};
+
+class RuntimeGraph final : public Graph {
+ public:
+  ~RuntimeGraph() override {
+    if (executable != nullptr) (void)SS_RUNTIME(GraphExecDestroy)(executable);
+  }
+  SS_RUNTIME(GraphExec_t) executable = nullptr;
+};
+
+class RuntimeStream final : public Stream {
+ public:
+  static Result<std::unique_ptr<Stream>> create() {
+    auto stream = std::make_unique<RuntimeStream>();
+    SS_RUNTIME_TRY(StreamCreateWithFlags(&stream->handle_, SS_RUNTIME(StreamNonBlocking)));
+    return std::unique_ptr<Stream>(std::move(stream));
+  }
+  ~RuntimeStream() override {
+    if (handle_ != nullptr) (void)SS_RUNTIME(StreamDestroy)(handle_);
+  }
+
+  Result<void> launch(const KernelCall& call) override {
+    const LaunchShape& shape = call.shape;
+#if defined(SS_GPU_RUNTIME_CUDA)
+    // A block may have more than 48 KiB of shared memory only where its kernel asks for it.
+    if (shape.shared_bytes > (std::size_t{48} << 10)) {
+      SS_RUNTIME_TRY(FuncSetAttribute(call.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shape.shared_bytes)));
+    }
+#endif
+    std::array<void*, 1> arguments = {const_cast<void*>(call.argument)};
+    return check(SS_RUNTIME(LaunchKernel)(call.function, dim3(shape.grid.x, shape.grid.y, shape.grid.z),
+                                          dim3(shape.threads), arguments.data(), shape.shared_bytes, handle_),
+                 call.name);
+  }
+
+  Result<void> copy(void* to, const void* from, std::size_t bytes) override {
+    SS_RUNTIME_TRY(MemcpyAsync(to, from, bytes, SS_RUNTIME(MemcpyDefault), handle_));
+    return {};
+  }
+
+  Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) override {
+    SS_RUNTIME_TRY(MemsetAsync(to, byte, bytes, handle_));
+    return {};
+  }
+
+  Result<void> record(Event& event) override {
+    SS_RUNTIME_TRY(EventRecord(static_cast<RuntimeEvent&>(event).handle, handle_));
+    return {};
+  }
+
+  Result<void> begin_capture() override {
+    SS_RUNTIME_TRY(StreamBeginCapture(handle_, SS_RUNTIME(StreamCaptureModeThreadLocal)));
+    return {};
+  }
+
+  Result<std::unique_ptr<Graph>> end_capture() override {
+    SS_RUNTIME(Graph_t) captured = nullptr;
+    SS_RUNTIME_TRY(StreamEndCapture(handle_, &captured));
+    auto graph = std::make_unique<RuntimeGraph>();
+#if defined(SS_GPU_RUNTIME_CUDA) && CUDART_VERSION >= 12000
+    const Status status = cudaGraphInstantiate(&graph->executable, captured, 0);
+#else
+    const Status status = SS_RUNTIME(GraphInstantiate)(&graph->executable, captured, nullptr, nullptr, 0);
+#endif
+    (void)SS_RUNTIME(GraphDestroy)(captured);  // the executable one has its own copy
+    SS_TRY_VOID(check(status, "GraphInstantiate"));
+    return std::unique_ptr<Graph>(std::move(graph));
+  }
+
+  Result<void> replay(Graph& graph) override {
+    SS_RUNTIME_TRY(GraphLaunch(static_cast<RuntimeGraph&>(graph).executable, handle_));
+    return {};
+  }
+
+  Result<void> synchronize() override {
+    SS_RUNTIME_TRY(StreamSynchronize(handle_));
+    return {};
+  }
+
+ private:
+  SS_RUNTIME(Stream_t) handle_ = nullptr;
+};
+
+class RuntimeDevice final : public Device {
+ public:
+  explicit RuntimeDevice(DeviceProperties properties) : properties_(std::move(properties)) {}
+
+  [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
+
+  Result<void*> allocate(std::size_t bytes) override {
+    void* memory = nullptr;
+    SS_RUNTIME_TRY(Malloc(&memory, bytes));
+    return memory;
+  }
+  void free(void* memory) override { (void)SS_RUNTIME(Free)(memory); }
+
+  Result<void*> allocate_pinned(std::size_t bytes) override {
+    void* memory = nullptr;
+#if defined(SS_GPU_RUNTIME_CUDA)
+    SS_RUNTIME_TRY(HostAlloc(&memory, bytes, cudaHostAllocDefault));
+#else
+    SS_RUNTIME_TRY(HostMalloc(&memory, bytes, hipHostMallocDefault));
+#endif
+    return memory;
+  }
+  void free_pinned(void* memory) override {
+#if defined(SS_GPU_RUNTIME_CUDA)
+    (void)cudaFreeHost(memory);
+#else
+    (void)hipHostFree(memory);
+#endif
+  }
+
+  Result<std::unique_ptr<Stream>> create_stream() override {
+    return RuntimeStream::create();
+  }
+  Result<std::unique_ptr<Event>> create_event() override {
+    return RuntimeEvent::create();
+  }
+
+  Result<bool> is_done(Event& event) override {
+    const Status status = SS_RUNTIME(EventQuery)(static_cast<RuntimeEvent&>(event).handle);
+    if (status == SS_RUNTIME(ErrorNotReady)) {
+      (void)SS_RUNTIME(GetLastError)();
+      return false;
+    }
+    SS_TRY_VOID(check(status, "EventQuery"));
+    return true;
+  }
+
+  Result<std::int64_t> elapsed_ns(Event& from, Event& to) override {
+    float milliseconds = 0;
+    SS_RUNTIME_TRY(EventElapsedTime(&milliseconds, static_cast<RuntimeEvent&>(from).handle,
+                                    static_cast<RuntimeEvent&>(to).handle));
+    return static_cast<std::int64_t>(1e6 * static_cast<double>(milliseconds));
+  }
+
+  [[nodiscard]] std::int64_t context_bytes() const override {
+    return context_bytes_;
+  }
+
+  /// Makes the context and counts what the driver then says that this process holds.
+  Result<void> open(int ordinal, DeviceSensors& sensors) {
+    SS_RUNTIME_TRY(SetDevice(ordinal));
+    SS_RUNTIME_TRY(Free(nullptr));
+    for (const TelemetryReading& reading : sensors.read()) {
+      if (reading.name == "process_device_memory_bytes" && reading.value) {
+        context_bytes_ = static_cast<std::int64_t>(*reading.value);
+      }
+    }
+    return {};
+  }
+
+ private:
+  DeviceProperties properties_;
+  std::int64_t context_bytes_ = 0;
+};
+
+/// 13000 is "13.0" (CUDA); 50221153 is "5.2.21153" (HIP).
+std::string version_text(int version) {
+#if defined(SS_GPU_RUNTIME_CUDA)
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+#else
+  return fmt::format("{}.{}.{}", version / 10'000'000, version / 100'000 % 100, version % 100'000);
+#endif
+}
+
+#if defined(SS_GPU_RUNTIME_CUDA)
+void describe(const cudaDeviceProp& raw, DeviceSummary& summary) {
+  summary.properties.target = fmt::format("sm_{}{}", raw.major, raw.minor);
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(raw.uuid.bytes);
+  summary.uuid = "GPU-";
+  for (int at = 0; at < 16; ++at) {
+    if (at == 4 || at == 6 || at == 8 || at == 10) summary.uuid += '-';
+    summary.uuid += fmt::format("{:02x}", bytes[at]);
+  }
+  summary.properties.max_shared_bytes = raw.sharedMemPerBlockOptin;
+}
+#else
+void describe(const hipDeviceProp_t& raw, DeviceSummary& summary) {
+  const std::string architecture = raw.gcnArchName;  // "gfx90a:sramecc+:xnack-"
+  summary.properties.target = architecture.substr(0, architecture.find(':'));
+  summary.properties.max_shared_bytes = raw.sharedMemPerBlock;
+}
+#endif
+
+}  // namespace
+
+Result<std::vector<DeviceSummary>> list_devices() {
+  int n_devices = 0;
+  const Result<void> counted = check(SS_RUNTIME(GetDeviceCount)(&n_devices), "GetDeviceCount");
+  if (!counted) return Error{ErrorCode::kUnavailable, counted.error().message};
+  std::vector<DeviceSummary> devices;
+  for (int ordinal = 0; ordinal < n_devices; ++ordinal) {
+#if defined(SS_GPU_RUNTIME_CUDA)
+    cudaDeviceProp raw{};
+#else
+    hipDeviceProp_t raw{};
+#endif
+    SS_RUNTIME_TRY(GetDeviceProperties(&raw, ordinal));
+    std::array<char, 32> pci_bus_id{};
+    SS_RUNTIME_TRY(DeviceGetPCIBusId(pci_bus_id.data(), static_cast<int>(pci_bus_id.size()), ordinal));
+    DeviceSummary summary{.ordinal = ordinal, .properties = {}, .uuid = {}, .pci_bus_id = pci_bus_id.data()};
+    summary.properties.id = std::to_string(ordinal);
+    summary.properties.name = raw.name;
+    summary.properties.warp_size = raw.warpSize;
+    summary.properties.n_processors = raw.multiProcessorCount;
+    summary.properties.memory_bytes = static_cast<std::int64_t>(raw.totalGlobalMem);
+    describe(raw, summary);
+    devices.push_back(std::move(summary));
+  }
+  return devices;
+}
+
+std::vector<std::pair<std::string, std::string>> runtime_versions() {
+  int runtime = 0;
+  int driver = 0;
+  (void)SS_RUNTIME(RuntimeGetVersion)(&runtime);
+  (void)SS_RUNTIME(DriverGetVersion)(&driver);
+  return {{"runtime", version_text(runtime)}, {"runtime_of_driver", version_text(driver)}};
+}
+
+Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, DeviceSensors& sensors) {
+  DeviceProperties properties = summary.properties;
+  properties.fingerprint = runtime_versions();
+  properties.fingerprint.emplace_back("processors", std::to_string(properties.n_processors));
+  for (auto& property : sensors.properties()) properties.fingerprint.push_back(std::move(property));
+  auto device = std::make_unique<RuntimeDevice>(std::move(properties));
+  const Result<void> opened = device->open(summary.ordinal, sensors);
+  if (!opened) return opened.error().with_context(fmt::format("device {}", summary.properties.id));
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+}  // namespace secondsource::gpu::runtime

@@ -1,0 +1,31 @@
+#pragma once
+// A GPU through its vendor's runtime, CUDA or HIP: compiled into each module with api.h's choice.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device_sensors.h"
+#include "gpu/device.h"
+
+namespace secondsource::gpu::runtime {
+
+/// What tells devices apart before one is opened.
+struct DeviceSummary {
+  int ordinal = 0;  ///< among those that this process may see
+  DeviceProperties properties;
+  std::string uuid;        ///< "GPU-..." as NVML writes it; empty where the runtime has none
+  std::string pci_bus_id;  ///< "0000:c1:00.0"
+};
+
+/// The devices that this process may see; makes no context. Errors: kUnavailable, in the runtime's words.
+[[nodiscard]] Result<std::vector<DeviceSummary>> list_devices();
+
+/// Versions of the runtime and of what the driver offers, "13.0" each.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> runtime_versions();
+
+/// Makes the device's context, which is counted by what `sensors` then say that this process holds; their properties go
+/// into the fingerprint. Errors: kDeviceLost, kOutOfMemory.
+[[nodiscard]] Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, DeviceSensors& sensors);
+
+}  // namespace secondsource::gpu::runtime

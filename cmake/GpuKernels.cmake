@@ -1,0 +1,41 @@
+# Kernels of backends/gpu, compiled by a vendor's compiler in commands of their own: CMake 3.25 knows neither nvcc 13's
+# C++20 nor Debian's HIP package. What tests/codegen reads stays in ${CMAKE_BINARY_DIR}/gpu-code/<name>: the compiler's
+# log (NAME.log) and the machine code (PTX, or AMD's assembly).
+#   ss_gpu_kernel_files(<variable>)                          the kernel files; empty where backends/gpu is not there
+#   ss_compile_gpu_kernels(<name> <variable> <compiler> <options>...)      objects of all of them
+#   ss_assemble_gpu_kernels(<name> <variable> <compiler> <options>...)     assembly alone, for targets that cannot be linked
+
+function(ss_gpu_kernel_files variable)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/backends/gpu/kernels/*.cpp)
+  set(${variable} ${files} PARENT_SCOPE)
+endfunction()
+
+function(ss_gpu_kernel_commands name suffix variable)
+  ss_gpu_kernel_files(files)
+  set(folder ${CMAKE_BINARY_DIR}/gpu-code/${name})
+  file(MAKE_DIRECTORY ${folder})
+  set(results "")
+  foreach(file IN LISTS files)
+    get_filename_component(stem ${file} NAME_WE)
+    set(result ${folder}/${stem}${suffix})
+    add_custom_command(OUTPUT ${result}
+      COMMAND ${CMAKE_SOURCE_DIR}/cmake/compile_kernel.sh ${folder}/${stem}.log
+        ${ARGN} -std=c++20 -I${CMAKE_SOURCE_DIR}/lib -I${CMAKE_SOURCE_DIR}/backends
+        -MD -MF ${result}.d -MT ${result} ${file} -o ${result}
+      DEPENDS ${file} ${CMAKE_SOURCE_DIR}/cmake/compile_kernel.sh
+      DEPFILE ${result}.d
+      WORKING_DIRECTORY ${folder}
+      COMMENT "Compiling ${stem} for ${name}"
+      VERBATIM)
+    list(APPEND results ${result})
+  endforeach()
+  set(${variable} ${results} PARENT_SCOPE)
+endfunction()
+
+macro(ss_compile_gpu_kernels name variable)
+  ss_gpu_kernel_commands(${name} .o ${variable} ${ARGN} -c)
+endmacro()
+
+macro(ss_assemble_gpu_kernels name variable)
+  ss_gpu_kernel_commands(${name} .s ${variable} ${ARGN} -S)
+endmacro()
