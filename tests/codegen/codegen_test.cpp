@@ -1,0 +1,137 @@
+// By kernel name: the matrix instructions are there, nothing is spilled, and hot kernels keep their arrays in
+// registers. What is read was written by nvcc (log and PTX) and by clang (assembly with metadata) when the modules were
+// built. It shows what the compiler chose, not that it is right or fast: the shim shows the one, a GPU the other.
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <set>
+
+#include "codegen/kernel_code.h"
+#include "core/file.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path kCode = SS_GPU_CODE;
+
+std::string text_of(const fs::path& path) {
+  auto text = read_file(path);
+  REQUIRE_OK(text);
+  return *std::move(text);
+}
+
+std::vector<fs::path> files_of(const std::string& folder, const std::string& ending) {
+  std::vector<fs::path> files;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(kCode / folder, absent)) {
+    if (entry.path().string().ends_with(ending)) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+/// Every kernel of every target that nvcc compiled, with its PTX.
+std::vector<KernelCode> cuda_kernels() {
+  std::vector<KernelCode> kernels;
+  for (const fs::path& log : files_of("cuda", ".log")) {
+    std::map<std::string, std::map<std::string, std::string>> bodies;  // by target
+    for (KernelCode& kernel : read_ptxas_log(text_of(log))) {
+      const std::string stem = log.stem().string() + ".compute_" + kernel.target.substr(3) + ".ptx";
+      if (!bodies.contains(kernel.target)) bodies[kernel.target] = read_ptx(text_of(kCode / "cuda" / stem));
+      kernel.body = bodies[kernel.target][kernel.symbol];
+      kernels.push_back(std::move(kernel));
+    }
+  }
+  return kernels;
+}
+
+/// Every kernel of every target that hipcc linked or clang assembled.
+std::vector<KernelCode> hip_kernels() {
+  std::vector<KernelCode> kernels;
+  const auto add = [&](const fs::path& path, const std::string& target) {
+    auto read = read_amd_assembly(text_of(path), target);
+    std::move(read.begin(), read.end(), std::back_inserter(kernels));
+  };
+  for (const fs::path& path : files_of("hip", ".s")) {
+    const std::string stem = path.stem().string();  // "rows-hip-amdgcn-amd-amdhsa-gfx90a"
+    add(path, stem.substr(stem.rfind('-') + 1));
+  }
+  for (const char* target : {"gfx942", "gfx950", "gfx1100"}) {
+    for (const fs::path& path : files_of(target, ".s")) add(path, target);
+  }
+  return kernels;
+}
+
+/// The matrix instruction of a target's tiles.
+std::string matrix_instruction(const std::string& target) {
+  if (target.starts_with("sm_")) return "mma.sync.aligned.m16n8k16";
+  if (target == "gfx90a") return "v_mfma_f32_16x16x16bf16_1k";
+  if (target.starts_with("gfx11")) return "v_wmma_f32_16x16x16_bf16";
+  return "v_mfma_f32_16x16x16_bf16";  // gfx942 and newer dropped the suffix
+}
+
+/// Kernels whose inner loop is made of matrix instructions, by name without template arguments.
+const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "prefill_attention_kernel"};
+
+/// What is known to spill, and why it stays: 256 registers are all that a lane of gfx1100 has, and heads of 256 need
+/// more.
+const std::set<std::string> kKnownToSpill = {"gfx1100 prefill_attention_kernel<256>"};
+
+std::string without_arguments(const std::string& name) {
+  return name.substr(0, std::min(name.find('<'), name.size()));
+}
+
+void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::string>& targets) {
+  std::cout << table_of(kernels);
+  std::set<std::string> seen;
+  std::set<std::string> matrix_kernels;
+  for (const KernelCode& kernel : kernels) {
+    CAPTURE(kernel.target, kernel.name, kernel.symbol);
+    seen.insert(kernel.target);
+    CHECK(kernel.registers > 0);
+    CHECK_FALSE(kernel.body.empty());
+    CHECK((kernel.spilled_bytes > 0) == kKnownToSpill.contains(kernel.target + " " + kernel.name));
+    if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
+    matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
+    CHECK(count_instruction(kernel, matrix_instruction(kernel.target)) > 0);
+  }
+  CHECK(seen == targets);
+  CHECK(matrix_kernels.size() == targets.size() * kOnMatrixCores.size());
+}
+
+}  // namespace
+
+TEST_CASE("the machine code for NVIDIA", "[cuda]") {
+  const std::vector<KernelCode> kernels = cuda_kernels();
+  if (kernels.empty()) {
+    std::cout << "skipped: the cuda backend was not built here: `secondsource backends` says why\n";
+    return;
+  }
+  std::set<std::string> targets;
+  for (const KernelCode& kernel : kernels) targets.insert(kernel.target);
+  CHECK(targets.contains("sm_80"));
+  check_kernels(kernels, targets);
+  for (const KernelCode& kernel : kernels) {
+    CAPTURE(kernel.target, kernel.name);
+    // Tiles of weights travel while the last ones are multiplied.
+    if (without_arguments(kernel.name) == "tiled_matmul_kernel") CHECK(count_instruction(kernel, "cp.async") > 0);
+  }
+}
+
+TEST_CASE("the machine code for AMD", "[hip]") {
+  const std::vector<KernelCode> kernels = hip_kernels();
+  if (kernels.empty()) {
+    std::cout << "skipped: the hip backend was not built here: `secondsource backends` says why\n";
+    return;
+  }
+  std::set<std::string> targets;
+  for (const KernelCode& kernel : kernels) targets.insert(kernel.target);
+  CHECK(targets.contains("gfx90a"));
+  check_kernels(kernels, targets);
+}

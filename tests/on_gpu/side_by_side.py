@@ -1,0 +1,115 @@
+"""The GPU's measured limits, and PyTorch on the shapes that kernel_bench timed, in the same sitting.
+
+    python3 side_by_side.py kernels.json side-by-side.md
+
+kernels.json is kernel_bench's --benchmark_out. Limits: the read rate of a sum over 4 GiB (HBM), and each product's rate in
+torch.matmul (cuBLASLt or hipBLASLt). PyTorch runs eager and, for comparison, replayed as a CUDA graph; attention is the
+fastest of scaled_dot_product_attention's kernels that takes the case. Times are medians of device events.
+"""
+
+import json
+import re
+import sys
+
+REPETITIONS = 30
+READ_BYTES = 4 << 30
+MATMUL = re.compile(r"BM_matmul/(?P<backend>[^/]+)/(?P<variant>[^/]+)/m:(?P<m>\d+)/k:(?P<k>\d+)/n:(?P<n>\d+)")
+ATTENTION = re.compile(r"BM_attention/(?P<backend>[^/]+)/(?P<variant>[^/]+)/seqs:(?P<seqs>\d+)/q:(?P<q>\d+)/kv:(?P<kv>\d+)"
+                       r"/heads:(?P<heads>\d+)/kv_heads:(?P<kv_heads>\d+)/dim:(?P<dim>\d+)")
+
+
+def read_cases(document):
+    """The cases of kernel_bench's JSON: name parts, GB/s and GFLOP/s; those that failed are left out."""
+    cases = []
+    for entry in document["benchmarks"]:
+        if entry.get("error_occurred") or entry.get("run_type") == "aggregate":
+            continue
+        for kind, pattern in (("matmul", MATMUL), ("attention", ATTENTION)):
+            found = pattern.match(entry["name"])
+            if found:
+                parts = {key: int(text) if text.isdigit() else text for key, text in found.groupdict().items()}
+                cases.append({"kind": kind, **parts, "gb_s": entry["GB/s"], "gflop_s": entry["GFLOP/s"]})
+    return cases
+
+
+def rows_of(cases, limits, pytorch):
+    """Table rows. `pytorch`: a case's index -> (eager GFLOP/s, graph GFLOP/s); absent where PyTorch has no such case."""
+    rows = []
+    for index, case in enumerate(cases):
+        shape = " ".join(f"{key}:{case[key]}" for key in case if key not in ("kind", "backend", "gb_s", "gflop_s"))
+        eager, graph = pytorch.get(index, (None, None))
+        rows.append([case["kind"], shape, f"{case['gb_s']:.0f}", f"{case['gb_s'] / limits['read_gb_s']:.0%}",
+                     f"{case['gflop_s']:.0f}", "-" if eager is None else f"{case['gflop_s'] / eager:.2f}",
+                     "-" if graph is None else f"{case['gflop_s'] / graph:.2f}"])
+    return rows
+
+
+def markdown(device, limits, rows):
+    head = ["kernel", "case", "GB/s", "of measured HBM read", "GFLOP/s", "x PyTorch eager", "x PyTorch graph"]
+    lines = [f"Device: {device}. Measured HBM read: {limits['read_gb_s']:.0f} GB/s.", "",
+             "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def median_seconds(torch, run, in_graph):
+    """Of one call, by device events."""
+    for _ in range(3):
+        run()
+    call = run
+    if in_graph:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        call = graph.replay
+    times = []
+    for _ in range(REPETITIONS):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) * 1e-3)
+    return sorted(times)[len(times) // 2]
+
+
+def pytorch_call(torch, case):
+    """What PyTorch does for a BF16 case, and its operations; None for what it has no equal of."""
+    def values(*shape):
+        return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+    if case["kind"] == "matmul":
+        if case["variant"] != "bf16":
+            return None
+        # As many copies as kernel_bench rotates over, so that small weights come from memory, too.
+        n_copies = max(1, (128 << 20) // (2 * case["k"] * case["n"]))
+        x, weights = values(case["m"], case["k"]), [values(case["n"], case["k"]) for _ in range(n_copies)]
+        return (lambda: [torch.nn.functional.linear(x, w) for w in weights]), 2 * case["m"] * case["k"] * case["n"] * n_copies
+    q = values(case["seqs"], case["heads"], case["q"], case["dim"])
+    k, v = (values(case["seqs"], case["kv_heads"], case["kv"] + case["q"], case["dim"]) for _ in range(2))
+    if case["q"] > 1 and case["kv"] > 0:
+        return None  # new tokens over cached ones need a mask, which rules the fast kernels out
+    attend = torch.nn.functional.scaled_dot_product_attention
+    seen = case["kv"] + case["q"] if case["q"] == 1 else (case["q"] + 1) / 2
+    operations = 4 * case["seqs"] * case["heads"] * case["q"] * seen * case["dim"]
+    return (lambda: attend(q, k, v, is_causal=case["q"] > 1, enable_gqa=True)), operations
+
+
+def main(kernels_file, out_file):
+    import torch
+    with open(kernels_file) as file:
+        cases = read_cases(json.load(file))
+    big = torch.ones(READ_BYTES // 4, device="cuda")
+    limits = {"read_gb_s": READ_BYTES / median_seconds(torch, big.sum, False) / 1e9}
+    del big
+    pytorch = {}
+    for index, case in enumerate(cases):
+        call = pytorch_call(torch, case)
+        if call is not None:
+            run, operations = call
+            pytorch[index] = tuple(operations / median_seconds(torch, run, in_graph) / 1e9 for in_graph in (False, True))
+    device = f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
+    with open(out_file, "w") as file:
+        file.write(markdown(device, limits, rows_of(cases, limits, pytorch)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
