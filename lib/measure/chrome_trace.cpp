@@ -60,8 +60,9 @@ void ChromeTrace::span(std::int64_t track, std::string_view name, std::int64_t s
                 {"tid", track},
                 {"ts", 1e-3 * static_cast<double>(start_ns - origin_ns_)},  // microseconds
                 {"dur", 1e-3 * static_cast<double>(duration_ns)}};
-  for (const auto& [key, value] : arguments) {
-    std::visit([&](const auto& plain) { event["args"][std::string(key)] = plain; }, value);
+  for (const Argument& argument : arguments) {
+    Json& value = event["args"][std::string(argument.first)];
+    std::visit([&value](const auto& plain) { value = plain; }, argument.second);
   }
   text_ += line_of(event);
   ++n_spans_;

@@ -28,7 +28,9 @@ struct Sum {
 /// Rows in the order of their names, "all" of a type first.
 struct Key {
   std::string type, operation, shape_class;
-  friend auto operator<=>(const Key&, const Key&) = default;
+  friend bool operator<(const Key& a, const Key& b) {
+    return std::tie(a.type, a.operation, a.shape_class) < std::tie(b.type, b.operation, b.shape_class);
+  }
 };
 
 /// Of a fused group the operation with the work.

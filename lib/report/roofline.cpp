@@ -42,7 +42,8 @@ RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::str
   return use;
 }
 
-Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant, std::string_view kind) {
+Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant, std::string_view kind,
+               double others) {
   constexpr double kBinds = 0.5;
   const RooflineUse use = roofline_use(work, limits, variant);
   if (!use.read) return {};
@@ -52,9 +53,12 @@ Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view v
                                   ? fmt::format("{} reads at {:.0f} % of what the machine can and computes at {:.0f} %",
                                                 kind, 100 * read, 100 * operations)
                                   : fmt::format("{} reads at {:.0f} % of what the machine can", kind, 100 * read);
-  const char* const label = std::max(read, operations) < kBinds ? "overhead"
-                            : read >= operations                ? "bandwidth"
-                                                                : "compute";
+  const double reached = std::max(read, operations);
+  if (reached < kBinds && reached >= kBinds * (1 - others)) {
+    return {"", fmt::format("{}, while others took {:.0f} % of the CPUs: what binds cannot be told", figures,
+                            100 * others)};
+  }
+  const char* const label = reached < kBinds ? "overhead" : read >= operations ? "bandwidth" : "compute";
   return {label, fmt::format("{}: {}", figures, consequence_of(label))};
 }
 

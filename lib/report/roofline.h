@@ -40,9 +40,10 @@ struct Bound {
 };
 
 /// A limit binds where more than half of it is reached; where neither is, fixed costs do: starting kernels, barriers,
-/// the host between steps. `kind` names the steps in the sentence.
+/// the host between steps. `kind` names the steps in the sentence. `others`: share of the CPUs that other processes
+/// took meanwhile; where a limit would bind without them, no label is given.
 [[nodiscard]] Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant,
-                             std::string_view kind);
+                             std::string_view kind, double others = 0);
 
 /// What follows from a label, in a sentence: when fewer bytes a weight make it faster, and when they only save memory.
 [[nodiscard]] std::string_view consequence_of(std::string_view label);

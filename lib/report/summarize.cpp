@@ -176,7 +176,7 @@ void summarize_bound(const RunRecord& record, std::span<const Repetition* const>
   const std::pair<const char*, const StepWork*> kinds[] = {
       {"prefill", &prefill}, {"decode", &decode}, {"mixed", &mixed}};
   const auto& [name, longest] = *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second->ns; });
-  Bound bound = bound_of(*longest, *record.limits, cell.key.variant, name);
+  Bound bound = bound_of(*longest, *record.limits, cell.key.variant, name, cell.others_cpu_share.value_or(0));
   cell.bound = std::move(bound.label);
   cell.bound_why = std::move(bound.why);
 }

@@ -364,6 +364,10 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
   slow.ns *= 4;
   CHECK(bound_of(slow, limits, "bf16", "decode").label == "overhead");
   CHECK(bound_of(StepWork{}, limits, "bf16", "decode").label.empty());
+  // 21 % of the read rate with three quarters of the CPUs gone could be 83 %; with a tenth gone it is still 23 %.
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).label.empty());
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).why.find("others took 75 % of the CPUs") != std::string::npos);
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.1).label == "overhead");
 }
 
 TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
