@@ -12,7 +12,6 @@
 namespace secondsource::gpu {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kGuardBytes = 256;
 constexpr std::uint8_t kGuardByte = 0xA5;
 /// Positions of one split of the decode attention, at least; and how many splits there are at most.
@@ -58,7 +57,7 @@ GpuStep::GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, con
       graph_(graph),
       bucket_(bucket),
       trace_(trace),
-      plan_(plan_workspace(graph, bucket, kAlignment, shared.options.guards ? kGuardBytes : 0)) {}
+      plan_(plan_workspace(graph, bucket, kWorkspaceAlignment, shared.options.guards ? kGuardBytes : 0)) {}
 
 GpuStep::~GpuStep() {
   // What is under way reads this step's buffers.
@@ -119,7 +118,7 @@ void GpuStep::plan_scratch() {
   split_tokens_ = static_cast<std::int32_t>(ceil_divide<std::int64_t>(length, n_splits_));
   std::size_t scratch_bytes = 0;
   const auto quantized = [&](std::int64_t n_rows, const WeightView& weight) {
-    const auto q_bytes = round_up(static_cast<std::size_t>(n_rows * weight.padded_cols), kAlignment);
+    const auto q_bytes = round_up(static_cast<std::size_t>(n_rows * weight.padded_cols), kWorkspaceAlignment);
     scratch_bytes = std::max(scratch_bytes, q_bytes + static_cast<std::size_t>(n_rows) * sizeof(float));
   };
   for (const Op& op : graph_.ops) {
@@ -134,7 +133,7 @@ void GpuStep::plan_scratch() {
       scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(floats) * sizeof(float));
     }
   }
-  workspace_bytes_ = round_up(plan_.total_bytes, kAlignment) + scratch_bytes;
+  workspace_bytes_ = round_up(plan_.total_bytes, kWorkspaceAlignment) + scratch_bytes;
 }
 
 Result<void> GpuStep::prepare_results() {
@@ -168,7 +167,7 @@ float* GpuStep::place(ValueId id) const {
 }
 
 std::byte* GpuStep::scratch() const {
-  return shared_.workspace.data() + round_up(plan_.total_bytes, kAlignment);
+  return shared_.workspace.data() + round_up(plan_.total_bytes, kWorkspaceAlignment);
 }
 
 const std::int32_t* GpuStep::n_rows(Rows rows) const {
@@ -188,181 +187,6 @@ void GpuStep::bind() {
   for (const Op& op : graph_.ops) launches_.push_back(bind_op(op));
   for (auto& graph : graphs_) graph.reset();
   bound_generation_ = shared_.workspace_generation;
-}
-
-GpuStep::Launch GpuStep::bind_matmul(const Matmul& op) {
-  const WeightView& weight = weights_.view(op.weight);
-  const std::int32_t rows = max_rows_of(op.x);
-  MatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
-                    .x = place(op.x),
-                    .quantized_x = nullptr,
-                    .x_scales = nullptr,
-                    .weight = weight,
-                    .out = place(op.out),
-                    .aux = op.aux ? place(*op.aux) : nullptr,
-                    .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
-                    .softcap = op.softcap,
-                    .epilogue = op.epilogue,
-                    .max_rows = rows};
-  const KernelTable& kernels = shared_.kernels;
-  if (op.act == ActQuant::kNone)
-    return [&kernels, a](const LaunchContext& context) { return kernels.matmul(context, a); };
-  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
-  auto* const scales = reinterpret_cast<float*>(
-      scratch() + round_up(static_cast<std::size_t>(rows) * static_cast<std::size_t>(weight.padded_cols), kAlignment));
-  a.quantized_x = q;
-  a.x_scales = scales;
-  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
-                                       .x = a.x,
-                                       .q = q,
-                                       .scales = scales,
-                                       .rows_per_token = 1,
-                                       .n_cols = weight.n_cols,
-                                       .padded_cols = weight.padded_cols,
-                                       .max_tokens = rows};
-  return [&kernels, a, quantize](const LaunchContext& context) -> Result<void> {
-    SS_TRY_VOID(kernels.quantize_rows(context, quantize));
-    return kernels.matmul(context, a);
-  };
-}
-
-GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
-  const WeightView& weights = weights_.view(op.weights);
-  const std::int32_t rows = max_rows_of(op.x);
-  GroupedMatmulArguments a{
-      .n_rows = n_rows(desc(op.x).rows),
-      .x = place(op.x),
-      .quantized_x = nullptr,
-      .x_scales = nullptr,
-      .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
-      .share = op.weight ? place(*op.weight) : nullptr,
-      .weights = weights,
-      .n_expert_rows = static_cast<std::int32_t>(
-          weights.n_rows / weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts),
-      .out = place(op.out),
-      .aux = op.aux ? place(*op.aux) : nullptr,
-      .epilogue = op.epilogue,
-      .n_top = op.n_top,
-      .max_rows = rows};
-  const KernelTable& kernels = shared_.kernels;
-  if (op.act == ActQuant::kNone) {
-    return [&kernels, a](const LaunchContext& context) { return kernels.grouped_matmul(context, a); };
-  }
-  const std::int32_t rows_per_token = op.weight ? op.n_top : 1;
-  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
-  auto* const scales = reinterpret_cast<float*>(
-      scratch() + round_up(static_cast<std::size_t>(rows) * static_cast<std::size_t>(rows_per_token) *
-                               static_cast<std::size_t>(weights.padded_cols),
-                           kAlignment));
-  a.quantized_x = q;
-  a.x_scales = scales;
-  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
-                                       .x = a.x,
-                                       .q = q,
-                                       .scales = scales,
-                                       .rows_per_token = rows_per_token,
-                                       .n_cols = weights.n_cols,
-                                       .padded_cols = weights.padded_cols,
-                                       .max_tokens = rows};
-  return [&kernels, a, quantize](const LaunchContext& context) -> Result<void> {
-    SS_TRY_VOID(kernels.quantize_rows(context, quantize));
-    return kernels.grouped_matmul(context, a);
-  };
-}
-
-GpuStep::Launch GpuStep::bind_op(const Op& any) {
-  const KernelTable& kernels = shared_.kernels;
-  const auto bound = [](auto launch, const auto& arguments) -> Launch {
-    return [launch, arguments](const LaunchContext& context) { return launch(context, arguments); };
-  };
-  if (const auto* const op = std::get_if<Embed>(&any)) {
-    return bound(kernels.embed, EmbedArguments{.batch = upload_.view(),
-                                               .table = weights_.view(op->table),
-                                               .last_sampled = shared_.last_sampled.as<std::int32_t>(),
-                                               .out = place(op->out),
-                                               .scale = op->scale,
-                                               .max_rows = max_rows_of(op->out)});
-  }
-  if (const auto* const op = std::get_if<RmsNorm>(&any)) {
-    return bound(kernels.rms_norm, RmsNormArguments{.n_rows = n_rows(desc(op->x).rows),
-                                                    .x = place(op->x),
-                                                    .add = op->add ? place(*op->add) : nullptr,
-                                                    .weight = weights_.vector(op->weight),
-                                                    .sum_out = op->sum_out ? place(*op->sum_out) : nullptr,
-                                                    .out = place(op->out),
-                                                    .eps = op->eps,
-                                                    .n_cols = desc(op->x).cols,
-                                                    .max_rows = max_rows_of(op->x)});
-  }
-  if (const auto* const op = std::get_if<Matmul>(&any)) return bind_matmul(*op);
-  if (const auto* const op = std::get_if<GroupedMatmul>(&any)) return bind_grouped(*op);
-  if (const auto* const op = std::get_if<RopeAppend>(&any)) {
-    const auto rope = static_cast<std::size_t>(index_of(op->rope));
-    return bound(kernels.rope_append, RopeAppendArguments{.batch = upload_.view(),
-                                                          .qkv = place(op->qkv),
-                                                          .q_out = place(op->q_out),
-                                                          .kv = pool_.view(op->layer),
-                                                          .inv_freq = inv_freqs_[rope]->as<float>(),
-                                                          .q_norm = op->q_norm ? weights_.vector(*op->q_norm) : nullptr,
-                                                          .k_norm = op->k_norm ? weights_.vector(*op->k_norm) : nullptr,
-                                                          .attention_factor = graph_.ropes[rope].attention_factor,
-                                                          .norm_eps = op->norm_eps,
-                                                          .n_heads = op->heads.n_heads,
-                                                          .max_rows = max_rows_of(op->qkv)});
-  }
-  if (const auto* const op = std::get_if<Attention>(&any)) {
-    const AttentionArguments a{.batch = upload_.view(),
-                               .q = place(op->q),
-                               .out = place(op->out),
-                               .kv = pool_.view(op->layer),
-                               .partial = reinterpret_cast<float*>(scratch()),
-                               .scale = op->scale,
-                               .softcap = op->softcap,
-                               .window = op->window,
-                               .n_heads = op->heads.n_heads,
-                               .n_splits = n_splits_,
-                               .split_tokens = split_tokens_,
-                               .max_query_tiles = upload_.max_query_tiles(),
-                               .max_decodes = upload_.max_decodes()};
-    return [this, &kernels, a](const LaunchContext& context) {
-      AttentionArguments needed = a;
-      if (launching_.n_query_tiles == 0) needed.max_query_tiles = 0;
-      if (launching_.n_decodes == 0) needed.max_decodes = 0;
-      return kernels.attention(context, needed);
-    };
-  }
-  if (const auto* const op = std::get_if<SelectRows>(&any)) {
-    return bound(kernels.select_rows, SelectRowsArguments{.n_rows = upload_.view().n_logit_rows,
-                                                          .rows = upload_.view().logit_rows,
-                                                          .x = place(op->x),
-                                                          .out = place(op->out),
-                                                          .n_cols = desc(op->x).cols,
-                                                          .max_rows = max_rows_of(op->out)});
-  }
-  if (const auto* const op = std::get_if<Route>(&any)) {
-    return bound(kernels.route, RouteArguments{.n_rows = n_rows(desc(op->x).rows),
-                                               .x = place(op->x),
-                                               .gate = weights_.view(op->gate),
-                                               .expert = reinterpret_cast<std::int32_t*>(place(op->expert)),
-                                               .weight = place(op->weight),
-                                               .n_top = op->n_top,
-                                               .renormalize = op->renormalize ? 1 : 0,
-                                               .max_rows = max_rows_of(op->x)});
-  }
-  if (const auto* const op = std::get_if<Sample>(&any)) {
-    auto* const rows = sampled_.as<SampledRow>();
-    return bound(kernels.sample, SampleArguments{.batch = upload_.view(),
-                                                 .logits = place(op->logits),
-                                                 .sampled = rows,
-                                                 .top = reinterpret_cast<TokenLogprob*>(rows + bucket_.max_logit_rows),
-                                                 .last_sampled = shared_.last_sampled.as<std::int32_t>(),
-                                                 .n_top = std::min(op->n_top, limits_.n_logits),
-                                                 .vocab_size = limits_.n_logits,
-                                                 .max_rows = bucket_.max_logit_rows});
-  }
-  return [](const LaunchContext&) -> Result<void> {
-    return Error{ErrorCode::kInternal, "an operation without a kernel"};
-  };
 }
 
 Result<Ticket> GpuStep::submit(const Batch& batch) {

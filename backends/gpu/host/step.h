@@ -13,6 +13,8 @@
 
 namespace secondsource::gpu {
 
+inline constexpr std::size_t kWorkspaceAlignment = 256;
+
 class GpuStep final : public Step {
  public:
   /// The graph was checked. Everything given must outlive the step.
@@ -32,7 +34,6 @@ class GpuStep final : public Step {
 
  private:
   struct Flight;
-  struct Arguments;
   using Launch = std::function<Result<void>(const LaunchContext&)>;
 
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
@@ -42,7 +43,7 @@ class GpuStep final : public Step {
   void plan_scratch();
   /// The launches of every operation, over the workspace where it is now.
   void bind();
-  Launch bind_op(const Op& op);
+  Launch bind_op(const Op& op);  // step_launches.cpp, with the two below
   Launch bind_matmul(const Matmul& op);
   Launch bind_grouped(const GroupedMatmul& op);
   Result<void> run(const BatchUpload::Work& work, Flight& flight);
