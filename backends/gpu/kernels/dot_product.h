@@ -1,7 +1,7 @@
 #pragma once
-// Dot products of one weight row with a few rows of activations by a warp: what decode spends its time on. Every lane
-// takes 16 bytes of the row at a time, so that a warp reads neighbouring 512 (1024) bytes at once, and each byte of the
-// weight once for all rows of x.
+// Dot products of a few weight rows with a few rows of activations by a warp: what decode spends its time on. Every
+// lane takes 16 bytes of the row at a time, so that a warp reads neighbouring 512 (1024) bytes at once, and each byte
+// of the weight once for all rows of x.
 
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/warp.h"
@@ -35,67 +35,92 @@ SS_DEVICE void load_activations(const float* x, int col, int n_cols, bool aligne
   for (int i = 0; i < kValues; ++i) values[i] = col + i < n_cols ? x[col + i] : 0.0F;
 }
 
-/// sums[m] += this lane's share of weight[row] . x[m]; the row's scale is left out, groups' scales are not.
-template <WeightEncoding kEncoding, int kRows>
-SS_DEVICE void accumulate_dot(const WeightView& weight, std::int64_t row, const float* const (&x)[kRows],
-                              float (&sums)[kRows]) {
+/// sums[o][m] += this lane's share of weight[rows[o]] . x[m]; the rows' scales are left out, groups' scales are not.
+/// The loads of all rows are under way at once, and x is read once for them.
+template <WeightEncoding kEncoding, int kOutputs, int kRows>
+SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
+                               const float* const (&x)[kRows], float (&sums)[kOutputs][kRows]) {
   constexpr int kValues = kChunkValues<kEncoding>;
-  const std::byte* const begin = weight.values + row * weight.row_bytes;
   const bool aligned = weight.n_cols % 4 == 0;
   for (int chunk = lane(); chunk * kValues < weight.n_cols; chunk += kWarpSize) {
-    float w[kValues];
-    unpack<kEncoding>(load_chunk(begin + std::int64_t{chunk} * 16), w);
-    float scale = 1.0F;
-    if constexpr (kEncoding == WeightEncoding::kInt4Group32) scale = group_scale(weight, row, chunk);
+    Chunk chunks[kOutputs];
+    float scales[kOutputs];
+    SS_UNROLL
+    for (int o = 0; o < kOutputs; ++o) {
+      chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
+      scales[o] = 1.0F;
+      if constexpr (kEncoding == WeightEncoding::kInt4Group32) scales[o] = group_scale(weight, rows[o], chunk);
+    }
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       float values[kValues];
       load_activations<kValues>(x[m], chunk * kValues, weight.n_cols, aligned, values);
-      float sum = 0.0F;
       SS_UNROLL
-      for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
-      sums[m] += scale * sum;
+      for (int o = 0; o < kOutputs; ++o) {
+        float w[kValues];
+        unpack<kEncoding>(chunks[o], w);
+        float sum = 0.0F;
+        SS_UNROLL
+        for (int i = 0; i < kValues; ++i) sum += w[i] * values[i];
+        sums[o][m] += scales[o] * sum;
+      }
     }
   }
 }
 
 /// The same of int8 activations, exactly.
-template <int kRows>
-SS_DEVICE void accumulate_int8_dot(const WeightView& weight, std::int64_t row, const std::int8_t* const (&x)[kRows],
-                                   int (&sums)[kRows]) {
-  const std::byte* const begin = weight.values + row * weight.row_bytes;
+template <int kOutputs, int kRows>
+SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
+                                    const std::int8_t* const (&x)[kRows], int (&sums)[kOutputs][kRows]) {
   for (int chunk = lane(); chunk * 16 < weight.n_cols; chunk += kWarpSize) {
-    const Chunk w = load_chunk(begin + std::int64_t{chunk} * 16);
+    Chunk chunks[kOutputs];
+    SS_UNROLL
+    for (int o = 0; o < kOutputs; ++o) {
+      chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
+    }
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
       const Chunk values = load_chunk(x[m] + chunk * 16);
       SS_UNROLL
-      for (int i = 0; i < 4; ++i) sums[m] = dot4(w.word[i], values.word[i], sums[m]);
+      for (int o = 0; o < kOutputs; ++o) {
+        SS_UNROLL
+        for (int i = 0; i < 4; ++i) sums[o][m] = dot4(chunks[o].word[i], values.word[i], sums[o][m]);
+      }
     }
   }
 }
 
 /// The whole dot products, scales included, the same in every lane.
-template <WeightEncoding kEncoding, int kRows>
-SS_DEVICE void dot_rows(const WeightView& weight, std::int64_t row, const float* const (&x)[kRows],
-                        float (&sums)[kRows]) {
+template <WeightEncoding kEncoding, int kOutputs, int kRows>
+SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs], const float* const (&x)[kRows],
+                        float (&sums)[kOutputs][kRows]) {
   SS_UNROLL
-  for (int m = 0; m < kRows; ++m) sums[m] = 0.0F;
-  accumulate_dot<kEncoding, kRows>(weight, row, x, sums);
-  const float scale = kEncoding == WeightEncoding::kInt8PerRow ? weight.row_scales[row] : 1.0F;
+  for (int o = 0; o < kOutputs; ++o) {
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) sums[o][m] = 0.0F;
+  }
+  accumulate_dots<kEncoding, kOutputs, kRows>(weight, rows, x, sums);
   SS_UNROLL
-  for (int m = 0; m < kRows; ++m) sums[m] = scale * sum_lanes(sums[m]);
+  for (int o = 0; o < kOutputs; ++o) {
+    const float scale = kEncoding == WeightEncoding::kInt8PerRow ? weight.row_scales[rows[o]] : 1.0F;
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) sums[o][m] = scale * sum_lanes(sums[o][m]);
+  }
 }
 
 /// The same of quantized activations, which have a scale a row.
-template <int kRows>
-SS_DEVICE void dot_quantized_rows(const WeightView& weight, std::int64_t row, const std::int8_t* const (&x)[kRows],
-                                  const float (&x_scales)[kRows], float (&sums)[kRows]) {
-  int exact[kRows] = {};
-  accumulate_int8_dot<kRows>(weight, row, x, exact);
+template <int kOutputs, int kRows>
+SS_DEVICE void dot_quantized_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
+                                  const std::int8_t* const (&x)[kRows], const float (&x_scales)[kRows],
+                                  float (&sums)[kOutputs][kRows]) {
+  int exact[kOutputs][kRows] = {};
+  accumulate_int8_dots<kOutputs, kRows>(weight, rows, x, exact);
   SS_UNROLL
-  for (int m = 0; m < kRows; ++m) {
-    sums[m] = static_cast<float>(sum_lanes(exact[m])) * (x_scales[m] * weight.row_scales[row]);
+  for (int o = 0; o < kOutputs; ++o) {
+    SS_UNROLL
+    for (int m = 0; m < kRows; ++m) {
+      sums[o][m] = static_cast<float>(sum_lanes(exact[o][m])) * (x_scales[m] * weight.row_scales[rows[o]]);
+    }
   }
 }
 

@@ -25,8 +25,9 @@ matvec_kernel(MatmulArguments a) {
   const int first_row = block_y() * kRows;
   const int first_output = (block_x() * n_warps() + warp()) * kOutputs;
   if (first_row >= n_rows || first_output >= a.weight.n_rows) return;
-  float sums[kOutputs][kRows] = {};
-  const auto weight_row = [&](int i) { return first_output + i < a.weight.n_rows ? first_output + i : first_output; };
+  float sums[kOutputs][kRows];
+  const std::int64_t second = first_output + 1 < a.weight.n_rows ? first_output + 1 : first_output;
+  const std::int64_t weight_rows[kOutputs] = {first_output, second};
   if constexpr (kQuantized) {
     const std::int8_t* x[kRows];
     float x_scales[kRows];
@@ -36,8 +37,7 @@ matvec_kernel(MatmulArguments a) {
       x[m] = a.quantized_x + std::int64_t{row} * a.weight.padded_cols;
       x_scales[m] = a.x_scales[row];
     }
-    SS_UNROLL
-    for (int i = 0; i < kOutputs; ++i) dot_quantized_rows<kRows>(a.weight, weight_row(i), x, x_scales, sums[i]);
+    dot_quantized_rows<kOutputs, kRows>(a.weight, weight_rows, x, x_scales, sums);
   } else {
     const float* x[kRows];
     SS_UNROLL
@@ -45,8 +45,7 @@ matvec_kernel(MatmulArguments a) {
       const int row = first_row + m < n_rows ? first_row + m : n_rows - 1;
       x[m] = a.x + std::int64_t{row} * a.weight.n_cols;
     }
-    SS_UNROLL
-    for (int i = 0; i < kOutputs; ++i) dot_rows<kEncoding, kRows>(a.weight, weight_row(i), x, sums[i]);
+    dot_rows<kEncoding, kOutputs, kRows>(a.weight, weight_rows, x, sums);
   }
   if (lane() != 0) return;
   SS_UNROLL

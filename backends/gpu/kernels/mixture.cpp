@@ -1,4 +1,4 @@
-// Mixture of experts: the router, a block a token; and the experts' products, a warp for every two outputs of a token.
+// Mixture of experts: the router, a block a token; and the experts' products, a warp for every output of a token.
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -27,9 +27,10 @@ route_kernel(RouteArguments a) {
   const int n_experts = a.gate.n_rows;
   const float* const x[1] = {a.x + std::int64_t{token} * a.gate.n_cols};
   for (int expert = warp(); expert < n_experts; expert += n_warps()) {
-    float score[1];
-    dot_rows<kEncoding, 1>(a.gate, expert, x, score);
-    if (lane() == 0) shared.scores[expert] = score[0];
+    const std::int64_t rows[1] = {expert};
+    float score[1][1];
+    dot_rows<kEncoding, 1, 1>(a.gate, rows, x, score);
+    if (lane() == 0) shared.scores[expert] = score[0][0];
   }
   sync_block();
   if (thread_x() != 0) return;
@@ -61,19 +62,18 @@ route_kernel(RouteArguments a) {
   }
 }
 
-/// One weight row's dot product with row `row` of x.
-template <WeightEncoding kEncoding, bool kQuantized>
-SS_DEVICE float expert_dot(const GroupedMatmulArguments& a, std::int64_t weight_row, std::int64_t row) {
-  float sum[1];
+/// Dot products of weight rows with row `row` of x.
+template <WeightEncoding kEncoding, bool kQuantized, int kOutputs>
+SS_DEVICE void expert_dots(const GroupedMatmulArguments& a, const std::int64_t (&weight_rows)[kOutputs],
+                           std::int64_t row, float (&sums)[kOutputs][1]) {
   if constexpr (kQuantized) {
     const std::int8_t* const x[1] = {a.quantized_x + row * a.weights.padded_cols};
     const float scale[1] = {a.x_scales[row]};
-    dot_quantized_rows<1>(a.weights, weight_row, x, scale, sum);
+    dot_quantized_rows<kOutputs, 1>(a.weights, weight_rows, x, scale, sums);
   } else {
     const float* const x[1] = {a.x + row * a.weights.n_cols};
-    dot_rows<kEncoding, 1>(a.weights, weight_row, x, sum);
+    dot_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, sums);
   }
-  return sum[0];
 }
 
 template <WeightEncoding kEncoding, bool kQuantized>
@@ -93,10 +93,15 @@ grouped_matmul_kernel(GroupedMatmulArguments a) {
     const std::int64_t first = std::int64_t{a.expert[chosen]} * a.n_expert_rows;
     float value = 0.0F;
     if (in_pairs) {
-      const float gate = expert_dot<kEncoding, kQuantized>(a, first + 2 * output, row);
-      value = gated(a.epilogue, gate, expert_dot<kEncoding, kQuantized>(a, first + 2 * output + 1, row));
+      const std::int64_t rows[2] = {first + 2 * output, first + 2 * output + 1};
+      float sums[2][1];
+      expert_dots<kEncoding, kQuantized, 2>(a, rows, row, sums);
+      value = gated(a.epilogue, sums[0][0], sums[1][0]);
     } else {
-      value = expert_dot<kEncoding, kQuantized>(a, first + output, row);
+      const std::int64_t rows[1] = {first + output};
+      float sums[1][1];
+      expert_dots<kEncoding, kQuantized, 1>(a, rows, row, sums);
+      value = sums[0][0];
     }
     if (is_second) {
       total += a.share[chosen] * value;
