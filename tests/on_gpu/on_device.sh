@@ -54,7 +54,7 @@ for shape in Llama-3.2-1B Llama-3.1-8B; do
     --scenario single-stream@512/128,offline:16@512/128 --out "$out/runs/$shape-$(date -u +%Y%m%dT%H%M%S)"
 done
 
-step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4 --rows 1,16,512,4096 \
+step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4 --rows 1,16,64,512 \
   --benchmark_out="$out/kernels.json" --benchmark_out_format=json
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
   step pytorch python3 tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/side-by-side.md"
