@@ -61,7 +61,7 @@ class Decider {
   static std::string interval_text(const Figure& percent, bool less) {
     if (!percent.low || !percent.high) return "";
     const double sign = less ? 1 : -1;
-    const auto [low, high] = std::minmax(sign * *percent.low, sign * *percent.high);
+    const auto [low, high] = std::minmax({sign * *percent.low, sign * *percent.high});
     return fmt::format(" ({} to {})", format_percent(low), format_percent(high));
   }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -41,6 +42,23 @@ ProgramRun brief_of_template(const std::string& out, const std::vector<std::stri
 }
 
 }  // namespace
+
+TEST_CASE("the sample briefs are what their committed command makes, byte for byte") {
+  const ScratchFolder scratch;
+  const std::string command = fmt::format("bash '{}/samples/make.sh' '{}' '{}' > '{}/out'", kReports,
+                                          program_path().string(), scratch.path().string(), scratch.path().string());
+  REQUIRE(std::system(command.c_str()) == 0);
+  for (const char* sample : {"second-gpu-supplier", "cpu-serving"}) {
+    for (const char* file : {"brief.md", "brief.html", "brief.json"}) {
+      CAPTURE(sample, file);
+      const auto committed = read_file(std::filesystem::path(kReports) / "samples" / sample / file);
+      REQUIRE_OK(committed);
+      const auto made = read_file(scratch.path() / sample / file);
+      REQUIRE_OK(made);
+      CHECK((*made == *committed));  // the pages themselves would fill the screen
+    }
+  }
+}
 
 TEST_CASE("brief prints its decision and writes the formats that were asked for") {
   const ScratchFolder scratch;

@@ -1,11 +1,14 @@
 #include "brief/build_brief.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "brief/brief_document.h"
 #include "brief/brief_json.h"
+#include "brief/brief_text.h"
 #include "brief_inputs.h"
 #include "core/file.h"
 
@@ -51,6 +54,26 @@ TEST_CASE("below the least saving that the buyer asks for, the buyer stays") {
   CHECK(brief.decision.option == "Stay");
   CHECK(contains(brief.decision.line, "No other option within your limits is sure to save more than 40 %"));
   CHECK(contains(brief.decision.reasons.front(), "The nearest, all, costs 31 % less"));
+}
+
+TEST_CASE("the interval in the decision's reason is that of the saving, seen from its side") {
+  std::string demand = with(kDemand, "{kind: stay, sku: old}", "{kind: stay, sku: cpu}");
+  demand = with(demand, "migration: {person_days: 60",
+                "  - {id: dear, description: d, vendor: C, price: p/r/dear, measured: {bundle: m, backend: cpu, "
+                "variant: bf16, hardware: same}}\nmigration: {person_days: 60");
+  demand = demand.substr(0, demand.find("  - {kind: shift")) +
+           "  - {kind: own, name: all, interactive: [{sku: dear, percent: 100}], batch: [{sku: dear, percent: 100}]}\n";
+  BriefInputs inputs = hand_made_inputs(demand);
+  inputs.prices.push_back(inputs.prices.back());
+  inputs.prices.back().instance = "dear";
+  inputs.prices.back().usd_per_hour = 0.50;
+  const Brief brief = brief_of(inputs);
+  const Figure& saving = brief.options[1].saving_percent_3_years;
+  REQUIRE(saving.low);
+  CHECK(*saving.low < *saving.value);
+  CHECK(contains(brief.decision.reasons.front(),
+                 fmt::format("The nearest, all, costs {} ({} to {}) more than staying", format_percent(-*saving.value),
+                             format_percent(-*saving.high), format_percent(-*saving.low))));
 }
 
 TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
@@ -135,6 +158,8 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   const Brief brief = brief_of(inputs);
   CHECK(has_risk(brief, "warning", "other processes took up to 25 % of the CPUs", "net"));
   CHECK_FALSE(has_risk(brief, "warning", "other processes took up to 25 % of the CPUs", "Stay"));
+  inputs.runs[0].summary.cells[0].checks = {{"foreign_cpu", CheckOutcome::kPassed, "it waited 0.1 %"}};
+  CHECK_FALSE(has_risk(brief_of(inputs), "warning", "other processes took", "net"));
   CHECK(has_risk(brief, "warning", "m/cpu/bf16/server-r4: suspect (warm_up): still rising", "net"));
   CHECK(has_risk(brief, "warning", "cpu crash: signal 11", "net"));
   CHECK(has_risk(brief, "warning", "a regression of up to 20 % is waived until 2026-12-31 (W-1: known)", "net"));
