@@ -25,6 +25,10 @@ Pairs without_fault(Pairs pairs) {
   return pairs;
 }
 
+bool same_promise(const std::optional<Slo>& a, const std::optional<Slo>& b) {
+  return a.has_value() == b.has_value() && (!a || (a->is_kept_by(*b) && b->is_kept_by(*a)));
+}
+
 }  // namespace
 
 std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecord& candidate) {
@@ -68,6 +72,9 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
       x.n_output_tokens != y.n_output_tokens) {
     return "the scenario's requests or lengths differ";
   }
+  if (x.trace_sha256 != y.trace_sha256) return "the recorded arrivals differ";
+  if (x.seeks_slo_rate && !same_promise(base.slo, candidate.slo))
+    return "the SLO under which the rate was sought differs";
   return std::nullopt;
 }
 

@@ -88,9 +88,27 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   CHECK(has(reason([](auto& run) { run.record.host[0].value = "Other CPU"; }), "cpu_model"));
   CHECK(has(reason([](auto& run) { run.record.host.push_back({"affinity_cpus", "0", ""}); }), "host affinity_cpus"));
   CHECK(has(reason([](auto& run) { run.record.method_version = 99; }), "method version"));
+  CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.n_output_tokens = 7; }), "lengths differ"));
+  CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.trace_sha256 = "c"; }), "recorded arrivals differ"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].key.variant = "int8"; }), "no such cell"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = "unverified"; }), "unverified"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].status = "invalid"; }), "INVALID"));
+}
+
+TEST_CASE("rates that were sought under two promises are not compared") {
+  const auto sought_under = [](std::optional<Slo> slo) {
+    SummarizedRun run = run_at(1.0);
+    for (CellSummary& cell : run.summary.cells) cell.scenario.seeks_slo_rate = true;
+    run.record.slo = std::move(slo);
+    return run;
+  };
+  const Slo promise{.name = "a", .ttft_ms = 500, .tpot_ms = 30};
+  const auto n_refused = [&](std::optional<Slo> slo) {
+    return compare_runs(sought_under(promise), sought_under(std::move(slo)), on("2026-11-20")).not_comparable.size();
+  };
+  CHECK(n_refused(Slo{.name = "another name", .ttft_ms = 500, .tpot_ms = 30}) == 0);
+  CHECK(n_refused(Slo{.name = "a", .ttft_ms = 400, .tpot_ms = 30}) > 0);
+  CHECK(n_refused(std::nullopt) > 0);
 }
 
 TEST_CASE("a planted fault may differ, since it is there to be found") {
