@@ -18,22 +18,6 @@ constexpr std::uint8_t kGuardByte = 0xA5;
 constexpr std::int32_t kMinSplitTokens = 256;
 constexpr std::int32_t kMaxSplits = 64;
 
-const char* encoding_name(WeightEncoding encoding) {
-  switch (encoding) {
-    case WeightEncoding::kF32:
-      return "f32";
-    case WeightEncoding::kBf16:
-      return "bf16";
-    case WeightEncoding::kF16:
-      return "f16";
-    case WeightEncoding::kInt8PerRow:
-      return "int8";
-    case WeightEncoding::kInt4Group32:
-      return "int4";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 /// One submitted batch until its result is taken.
@@ -96,7 +80,7 @@ Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_fre
     }
     std::string kernel(op_name(op));
     if (const auto* const matmul = std::get_if<Matmul>(&op)) {
-      const std::string name = encoding_name(weights_.view(matmul->weight).encoding);
+      const std::string name(to_string(weights_.view(matmul->weight).encoding));
       kernel = fmt::format("{}_{}{}_f32acc", max_rows_of(matmul->x) <= kMatvecRows ? "matvec" : "tiled_matmul", name,
                            matmul->act == ActQuant::kNone ? "" : "_w8a8");
     } else if (limits_.attends && std::holds_alternative<Attention>(op)) {
