@@ -33,12 +33,16 @@ class Unavailable(Exception):
     """Why a system cannot do a case, for a person."""
 
 
+def last_line(done):
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return f"{pathlib.Path(str(done.args[0])).name} ended with {done.returncode}: {last}"
+
+
 def run(command, environment=None):
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env={**os.environ, **(environment or {})})
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Unavailable(f"{pathlib.Path(str(command[0])).name} ended with {done.returncode}: {last}")
+        raise Unavailable(last_line(done))
     return done.stdout
 
 
@@ -63,11 +67,17 @@ class Ours:
 
     def cell(self, case, folder, prompt, generate, batch):
         with tempfile.TemporaryDirectory(prefix="peer-bench-") as scratch:
-            out = run([self.program, "run", self.bundle(case.shape, folder), "--backend", "cpu", "--variant",
-                       case.precision, "--scenario", self.scenario(prompt, generate, batch), "--repetitions", "1",
-                       "--no-golden", "--cell-budget", "1ms", "--threads", case.threads, "--json", "--out",
-                       pathlib.Path(scratch, "run")])
-        return json.loads(out)["summary"]["cells"][0]
+            done = subprocess.run([str(word) for word in (
+                self.program, "run", self.bundle(case.shape, folder), "--backend", "cpu", "--variant",
+                case.precision, "--scenario", self.scenario(prompt, generate, batch), "--repetitions", "1", "--no-golden",
+                "--cell-budget", "1ms", "--noise-limit", "100", "--threads", case.threads, "--json", "--out",
+                pathlib.Path(scratch, "run"))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if not done.stdout:
+            raise Unavailable(last_line(done))
+        cell = json.loads(done.stdout)["summary"]["cells"][0]
+        if cell["status"] != "complete":
+            raise Unavailable("; ".join(cell["notes"]) or cell["status"])
+        return cell
 
     def measure(self, case, folder):
         """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token."""

@@ -7,15 +7,15 @@ source_folder=$(cd "$1" && pwd)
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 [ "$(id -u)" -eq 0 ] || skip "needs root for chroot"
 command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed"
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -n 1)
-[ -n "$mirror" ] || skip "this machine has no archive of Debian 12"
 
 scratch=$(mktemp -d)
 trap 'rm -rf --one-file-system "$scratch"' EXIT
+# The archives of Debian 12 that this machine uses: the release, its updates, its security fixes.
+apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+  grep '^deb [^ ]* bookworm' >"$scratch/sources.list" || skip "this machine has no archive of Debian 12"
 
 make_root() {  # LOCK ROOT
-  mmdebstrap --quiet --variant=minbase --include="$(paste -sd, "$1")" bookworm "$2" \
-    "deb $mirror bookworm main" "deb $mirror bookworm-updates main"
+  mmdebstrap --quiet --variant=minbase --include="$(paste -sd, "$1")" bookworm "$2" "$scratch/sources.list"
   echo "a root with the $(wc -l <"$1") packages of ${1#"$source_folder"/}: $(du -sh "$2" | cut -f1)"
 }
 
