@@ -9,7 +9,11 @@ skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed"
 
 scratch=$(mktemp -d)
-trap 'rm -rf --one-file-system "$scratch"' EXIT
+clean_up() {
+  mountpoint -q "$scratch/run/proc" && umount "$scratch/run/proc"
+  rm -rf --one-file-system "$scratch"
+}
+trap clean_up EXIT
 # The archives of Debian 12 that this machine uses: the release, its updates, its security fixes.
 apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
   grep '^deb [^ ]* bookworm' >"$scratch/sources.list" || skip "this machine has no archive of Debian 12"
@@ -32,5 +36,6 @@ echo "built: $(du -sh "$build/opt/secondsource" | cut -f1)"
 make_root "$source_folder/backends/cpu/packages.run.lock" "$run"
 cp -r "$build/opt/secondsource" "$run/opt/"
 cp -r "$source_folder/bundles/tiny-gqa8-hd64" "$run/"
+mount -t proc proc "$run/proc"  # as in a container: a worker is this program again, found in /proc
 chroot "$run" /opt/secondsource/bin/secondsource backends
 chroot "$run" /opt/secondsource/bin/secondsource check /tiny-gqa8-hd64 --backend cpu,onednn
