@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <set>
-#include <sstream>
 
 #include "core/file.h"
+#include "expectations.h"
+#include "schema_keys.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -19,10 +19,6 @@ namespace {
 
 const std::string kReports = SS_SOURCE_FOLDER "/reports";
 const std::string kTemplate = kReports + "/templates/demand.yaml";
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
 
 /// A brief of the template, all of whose speeds are quoted, with more arguments behind.
 ProgramRun brief_of_template(const std::string& out, const std::vector<std::string>& more = {}) {
@@ -80,11 +76,7 @@ TEST_CASE("bad input of a brief ends with 2 and one line that says which file an
   const ScratchFolder scratch;
   const std::string out = (scratch.path() / "out").string();
   const auto refused = [&](const std::vector<std::string>& more, const char* part) {
-    const ProgramRun run = brief_of_template(out, more);
-    CAPTURE(run.err);
-    CHECK(run.status == 2);
-    CHECK(is_one_line(run.err));
-    CHECK(contains(run.err, part));
+    check_refused(brief_of_template(out, more), part);
     CHECK_FALSE(std::filesystem::exists(out));
   };
   refused({"/nonexistent-run"}, "run.json");
@@ -108,27 +100,16 @@ TEST_CASE("the published schemas of demands and quoted speeds have the keys that
                                           (scratch.path() / "out").string()};
     if (std::string_view(flag) == "--quoted") arguments.insert(arguments.end(), {"--demand", kTemplate});
     arguments.insert(arguments.end(), {flag, path});
-    const std::string message = run_program(arguments).err;
-    constexpr std::string_view kBegin = "one of the keys ";
-    const std::size_t begin = message.find(kBegin) + kBegin.size();
-    std::istringstream list(message.substr(begin, message.find(", found") - begin));
-    std::set<std::string> keys;
-    for (std::string key; std::getline(list >> std::ws, key, ',');) keys.insert(key);
-    return keys;
-  };
-  const auto properties = [](const nlohmann::json& schema) {
-    std::set<std::string> names;
-    for (const auto& [name, property] : schema.at("properties").items()) names.insert(name);
-    return names;
+    return keys_in(run_program(arguments).err);
   };
   const auto quoted = nlohmann::json::parse(*read_file(kReports + "/schemas/quoted.schema.json"));
-  CHECK(keys_taken("other: 1\n", "--quoted") == properties(quoted));
+  CHECK(keys_taken("other: 1\n", "--quoted") == properties_of(quoted));
   CHECK(keys_taken("version: 1\nread_on: 2026-11-20\nrows: [{other: 1}]\n", "--quoted") ==
-        properties(quoted["properties"]["rows"]["items"]));
+        properties_of(quoted["properties"]["rows"]["items"]));
 
   const auto demand = nlohmann::json::parse(*read_file(kReports + "/schemas/demand.schema.json"));
   const auto& parts = demand["properties"];
-  CHECK(keys_taken("other: 1\n", "--demand") == properties(demand));
+  CHECK(keys_taken("other: 1\n", "--demand") == properties_of(demand));
   // A key that nobody knows, put into one part of a demand that is otherwise good.
   const std::string good = *read_file(kTemplate);
   const auto with_other = [&](std::string_view before) {
@@ -137,13 +118,14 @@ TEST_CASE("the published schemas of demands and quoted speeds have the keys that
     REQUIRE(at != std::string::npos);
     return text.insert(at + before.size(), "other: 1, ");
   };
-  CHECK(keys_taken(with_other("  - {"), "--demand") == properties(parts["context_mix"]["items"]));
-  CHECK(keys_taken(with_other("slo: {"), "--demand") == properties(parts["slo"]));
-  CHECK(keys_taken(with_other("weights: {"), "--demand") == properties(parts["weights"]));
-  CHECK(keys_taken(with_other("sizing: {"), "--demand") == properties(parts["sizing"]));
-  CHECK(keys_taken(with_other("quoted: {"), "--demand") == properties(parts["skus"]["items"]["properties"]["quoted"]));
-  CHECK(keys_taken(with_other("migration: {"), "--demand") == properties(demand["$defs"]["migration"]));
+  CHECK(keys_taken(with_other("  - {"), "--demand") == properties_of(parts["context_mix"]["items"]));
+  CHECK(keys_taken(with_other("slo: {"), "--demand") == properties_of(parts["slo"]));
+  CHECK(keys_taken(with_other("weights: {"), "--demand") == properties_of(parts["weights"]));
+  CHECK(keys_taken(with_other("sizing: {"), "--demand") == properties_of(parts["sizing"]));
+  CHECK(keys_taken(with_other("quoted: {"), "--demand") ==
+        properties_of(parts["skus"]["items"]["properties"]["quoted"]));
+  CHECK(keys_taken(with_other("migration: {"), "--demand") == properties_of(demand["$defs"]["migration"]));
   const auto& options = parts["options"]["items"]["oneOf"];
-  CHECK(keys_taken(with_other("{kind: stay, "), "--demand") == properties(options[0]));
-  CHECK(keys_taken(with_other("{kind: shift, "), "--demand") == properties(options[1]));
+  CHECK(keys_taken(with_other("{kind: stay, "), "--demand") == properties_of(options[0]));
+  CHECK(keys_taken(with_other("{kind: shift, "), "--demand") == properties_of(options[1]));
 }

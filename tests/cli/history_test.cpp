@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/file.h"
+#include "expectations.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -16,10 +17,6 @@ using namespace secondsource::test;
 namespace {
 
 const std::string kCell = "tiny/cpu/bf16/single-stream";
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
 
 std::string stored_night(const ScratchFolder& scratch, int night, double slowdown = 1.0) {
   const auto folder = scratch.path() / fmt::format("night-{}", night);
@@ -95,11 +92,7 @@ TEST_CASE("history: the default file is in the user's data folder") {
 TEST_CASE("history: bad input is one line and status 2") {
   const ScratchFolder scratch;
   const auto refused = [&](const std::vector<std::string>& arguments, const char* part) {
-    const ProgramRun run = history(scratch, arguments);
-    CAPTURE(arguments, run.err);
-    CHECK(run.status == 2);
-    CHECK(is_one_line(run.err));
-    CHECK(contains(run.err, part));
+    check_refused(history(scratch, arguments), part);
   };
   refused({"list"}, "there is no history");
   refused({"add", (scratch.path() / "nowhere").string()}, "run.json");

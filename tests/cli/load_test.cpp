@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "expectations.h"
 #include "report/record_json.h"
 #include "report/summarize.h"
 #include "support/assets.h"
@@ -288,13 +289,7 @@ TEST_CASE("run: loads that contradict themselves are refused in one line") {
       {{"run", kBundle, "--scenario", "server:trace=/nowhere.csv"}, "/nowhere.csv"},
       {{"run", kBundle, "--batching", "clever"}, "clever"},
   };
-  for (const Case& one : cases) {
-    const test::ProgramRun run = test::run_program(one.arguments);
-    CAPTURE(one.part, run.err);
-    CHECK(run.status == 2);
-    CHECK(test::is_one_line(run.err));
-    CHECK(run.err.find(one.part) != std::string::npos);
-  }
+  for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
-#include <sstream>
 
 #include "core/file.h"
+#include "expectations.h"
+#include "schema_keys.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -16,26 +16,6 @@ using namespace secondsource::test;
 namespace {
 
 const std::string kBook = SS_SOURCE_FOLDER "/reports/prices.yaml";
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-/// The keys that a refusal lists: "expected one of the keys a, b, found ..."
-std::set<std::string> keys_in(const std::string& message) {
-  constexpr std::string_view kBegin = "one of the keys ";
-  const std::size_t begin = message.find(kBegin) + kBegin.size();
-  std::istringstream list(message.substr(begin, message.find(", found") - begin));
-  std::set<std::string> keys;
-  for (std::string key; std::getline(list >> std::ws, key, ',');) keys.insert(key);
-  return keys;
-}
-
-std::set<std::string> properties_of(const nlohmann::json& schema) {
-  std::set<std::string> names;
-  for (const auto& [name, property] : schema.at("properties").items()) names.insert(name);
-  return names;
-}
 
 }  // namespace
 

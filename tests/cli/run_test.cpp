@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "expectations.h"
 #include "report/record_json.h"
 #include "support/catch.h"
 #include "support/program.h"
@@ -37,14 +38,7 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
       {{"run", "--resume", "/nowhere"}, "/nowhere"},
       {{"run", kBundle, "--resume", "/nowhere"}, "--resume: the plan is the one"},
   };
-  for (const Case& one : cases) {
-    const test::ProgramRun run = test::run_program(one.arguments);
-    CAPTURE(one.part, run.err);
-    CHECK(run.status == 2);
-    CHECK(test::is_one_line(run.err));
-    CHECK(run.err.find(one.part) != std::string::npos);
-    CHECK(run.out.empty());
-  }
+  for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
 }
 
 TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {

@@ -11,14 +11,7 @@ using namespace secondsource::test;
 namespace {
 
 SummarizedRun run_at(double slowdown, std::string run_id = "base") {
-  RunRecord record = hand_made_record(5);
-  record.run_id = std::move(run_id);
-  record.backends.pop_back();
-  record.cells.pop_back();
-  Journal journal = hand_made_journal(5, 8, slowdown);
-  journal.lines.pop_back();
-  RunSummary summary = summarize(record, journal);
-  return {std::move(record), std::move(summary)};
+  return hand_made_one_cell_run(slowdown, [&](RunRecord& record) { record.run_id = std::move(run_id); });
 }
 
 GateOptions on(std::string today) {

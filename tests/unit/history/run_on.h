@@ -15,16 +15,11 @@ namespace secondsource::test {
 
 /// Night 0 is 2023-11-14; a cell's times are `slowdown` times those of unit/report/sample_run.h.
 inline SummarizedRun run_on(int night, double slowdown = 1.0) {
-  RunRecord record = hand_made_record(5);
-  record.run_id = fmt::format("{:08x}00000000", night);
-  record.started_utc = utc_timestamp(1'700'000'000 + 86'400LL * night);
-  record.commit = fmt::format("{:012x}", night);
-  record.backends.pop_back();
-  record.cells.pop_back();
-  Journal journal = hand_made_journal(5, 8, slowdown);
-  journal.lines.pop_back();
-  RunSummary summary = summarize(record, journal);
-  return {std::move(record), std::move(summary)};
+  return hand_made_one_cell_run(slowdown, [night](RunRecord& record) {
+    record.run_id = fmt::format("{:08x}00000000", night);
+    record.started_utc = utc_timestamp(1'700'000'000 + 86'400LL * night);
+    record.commit = fmt::format("{:012x}", night);
+  });
 }
 
 /// The same as a run directory.

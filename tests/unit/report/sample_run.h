@@ -2,6 +2,7 @@
 // A small run made by hand: one bundle, two backends, one of which crashed.
 
 #include "report/stored_run.h"
+#include "report/summarize.h"
 
 namespace secondsource::test {
 
@@ -79,6 +80,20 @@ inline Journal hand_made_journal(std::int32_t repetitions, std::int32_t n_reques
   }
   journal.lines.emplace_back(FailureRecord{"onednn", "", "crash", "signal 11 (Segmentation fault)"});
   return journal;
+}
+
+/// One cell of five repetitions of eight requests, complete, whose times are `slowdown` times those above; `change`
+/// edits the record before it is summarized.
+template <typename Change>
+SummarizedRun hand_made_one_cell_run(double slowdown, Change change) {
+  RunRecord record = hand_made_record(5);
+  record.backends.pop_back();
+  record.cells.pop_back();
+  change(record);
+  Journal journal = hand_made_journal(5, 8, slowdown);
+  journal.lines.pop_back();
+  RunSummary summary = summarize(record, journal);
+  return {std::move(record), std::move(summary)};
 }
 
 }  // namespace secondsource::test
