@@ -118,6 +118,34 @@ struct ChildSetup {
   ::_exit(127);
 }
 
+/// While it lives, a write of this thread to a pipe that nobody reads is EPIPE and no SIGPIPE, whatever the process has
+/// set; one that was pending before stays pending. A socket with MSG_NOSIGNAL would be shorter, but a shell whose
+/// standard input is a socket reads ~/.bashrc.
+class NoPipeSignal {
+ public:
+  NoPipeSignal() {
+    sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoPipeSignal() {
+    const timespec no_time{};
+    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &no_time) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoPipeSignal(const NoPipeSignal&) = delete;
+  NoPipeSignal& operator=(const NoPipeSignal&) = delete;
+
+ private:
+  bool was_pending_ = false;
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
+
 }  // namespace
 
 std::string WorkerExit::text() const {
@@ -171,6 +199,7 @@ WorkerProcess::~WorkerProcess() {
 }
 
 Result<void> WorkerProcess::send(std::string_view line) {
+  const NoPipeSignal as_an_error;
   std::string text(line);
   text += '\n';
   std::string_view rest = text;

@@ -39,6 +39,19 @@ TEST_CASE("lines go both ways, and the end of the child is an exit status") {
   CHECK(process->wait().status == 3);
 }
 
+TEST_CASE("a line to a child that is gone is an error, and no signal to this process") {
+  auto process = WorkerProcess::start(shell("exit 0"));
+  REQUIRE_OK(process);
+  CHECK_ERROR(process->receive(now_ns() + 10 * kSecondNs), ErrorCode::kDeviceLost, "ended");
+  struct sigaction action {};
+  ::sigaction(SIGPIPE, nullptr, &action);
+  REQUIRE(action.sa_handler == SIG_DFL);  // the process would end
+  CHECK_ERROR(process->send("hello"), ErrorCode::kDeviceLost, "does not listen");
+  sigset_t pending;
+  ::sigpending(&pending);
+  CHECK(sigismember(&pending, SIGPIPE) == 0);
+}
+
 TEST_CASE("a deadline passes without a line") {
   auto process = WorkerProcess::start(shell("sleep 30"));
   REQUIRE_OK(process);
