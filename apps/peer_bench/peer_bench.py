@@ -1,4 +1,4 @@
-"""Our cpu backend beside llama.cpp and PyTorch, interleaved; README.md says what is compared and how.
+"""One of our backends beside llama.cpp and PyTorch, interleaved; README.md says what is compared and how.
 
     python3 peer_bench.py --program build/release/bin/secondsource [--shape ...] [--out peers.json]
 """
@@ -13,13 +13,14 @@ import statistics
 import sys
 import time
 
-from systems import Case, LlamaCpp, Ours, Torch, Unavailable
+from systems import Case, LlamaCpp, Ours, Torch, TorchGraphs, Unavailable
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     comma = lambda kind: lambda text: [kind(part) for part in text.split(",")]
     parser.add_argument("--program", type=pathlib.Path, required=True)
+    parser.add_argument("--backend", choices=["cpu", "cuda", "hip"], default="cpu")
     parser.add_argument("--shape", type=comma(str), default=["SmolLM2-135M", "Llama-3.2-1B"], help="names of bundles/shapes")
     parser.add_argument("--precision", type=comma(str), default=["bf16", "int8", "int4"])
     parser.add_argument("--batch", type=comma(int), default=[1, 4, 16])
@@ -43,7 +44,7 @@ def parse():
 def cases_of(options):
     for shape, precision, context, batch in itertools.product(options.shape, options.precision, options.context,
                                                               options.batch):
-        yield Case(shape, precision, batch, context, options.prompt, options.generate, options.threads)
+        yield Case(shape, precision, batch, context, options.prompt, options.generate, options.threads, options.backend)
 
 
 def say(text):
@@ -72,20 +73,22 @@ def measure(case, systems, rounds, folder, shuffle):
 
 def row(case, metric, name, ours, theirs):
     ratios = sorted(a[metric] / b[metric] for a, b in zip(ours, theirs))
+    shares = [r[f"{metric} of the limit"] for r in ours if r.get(f"{metric} of the limit") is not None]
+    share = f"{100 * statistics.median(shares):.0f} %" if shares else "-"
     return (f"| {case.shape} | {case.precision} | {case.batch} | {case.context} | {metric} | {name} | "
-            f"{statistics.median(r[metric] for r in ours):.1f} | {statistics.median(r[metric] for r in theirs):.1f} | "
+            f"{statistics.median(r[metric] for r in ours):.1f} | {share} | {statistics.median(r[metric] for r in theirs):.1f} | "
             f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |")
 
 
 def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    ours, peers = Ours(options.program), [LlamaCpp(), Torch()]
+    ours, peers = Ours(options.program), [LlamaCpp(), Torch(), TorchGraphs()]
     shuffle = random.Random(options.seed)
     versions, found, missing = {ours.name: ours.version()}, [], {}
     cases = list(cases_of(options))
-    print("| shape | precision | batch | context | what | peer | ours, tok/s | theirs, tok/s | ours / theirs |")
-    print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: |")
+    print("| shape | precision | batch | context | what | peer | ours, tok/s | of the limit | theirs, tok/s | ours / theirs |")
+    print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |")
     begin = time.monotonic()
     for done, case in enumerate(cases):
         left = "" if done == 0 else f", about {(time.monotonic() - begin) / done * (len(cases) - done) / 60:.0f} min left"
@@ -102,6 +105,8 @@ def main():
                 continue
             versions.setdefault(peer.name, peer.version())
             for metric in rates[peer.name][0]:
+                if metric not in rates[ours.name][0]:
+                    continue
                 print(row(case, metric, peer.name, rates[ours.name], rates[peer.name]), flush=True)
     print()
     for name, version in versions.items():

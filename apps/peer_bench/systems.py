@@ -1,5 +1,5 @@
 """The systems that are compared. Each says whether it is here, prepares what it needs, and measures one case in a process of
-its own: {"prefill": tokens/s, "decode": tokens/s of the whole batch}."""
+its own: {"prefill": tokens/s, "decode": tokens/s of the whole batch, "first token": prompt tokens / TTFT}."""
 
 import dataclasses
 import importlib.util
@@ -23,6 +23,7 @@ class Case:
     prompt: int = 512
     generate: int = 128
     threads: int = 2
+    backend: str = "cpu"  # ours: cpu, cuda or hip
 
     @property
     def name(self):
@@ -68,7 +69,7 @@ class Ours:
     def cell(self, case, folder, prompt, generate, batch):
         with tempfile.TemporaryDirectory(prefix="peer-bench-") as scratch:
             done = subprocess.run([str(word) for word in (
-                self.program, "run", self.bundle(case.shape, folder), "--backend", "cpu", "--variant",
+                self.program, "run", self.bundle(case.shape, folder), "--backend", case.backend, "--variant",
                 case.precision, "--scenario", self.scenario(prompt, generate, batch), "--repetitions", "1", "--no-golden",
                 "--cell-budget", "1ms", "--noise-limit", "100", "--threads", case.threads, "--json", "--out",
                 pathlib.Path(scratch, "run"))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -80,17 +81,20 @@ class Ours:
         return cell
 
     def measure(self, case, folder):
-        """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token."""
+        """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token. Beside each
+        rate its share of the limit that the same process measured: of the read rate, of the operations/s."""
         decode = self.cell(case, folder, max(case.context, 1), case.generate, case.batch)
-        rates = {"decode": decode["decode_tok_per_s"]["value"]}
+        rates = {"decode": decode["decode_tok_per_s"]["value"], "decode of the limit": decode["read_fraction"]}
         if case.batch == 1 and case.context == 0:
             prefill = self.cell(case, folder, case.prompt, 2, 1)
-            rates["prefill"] = prefill["prefill_tok_per_s"]["value"]
+            rates |= {"prefill": prefill["prefill_tok_per_s"]["value"], "prefill of the limit": prefill["flops_fraction"],
+                      "first token": 1e9 * case.prompt / prefill["ttft_p50_ns_by_repetition"][0]}
         return rates
 
 
 class Torch:
     name = "PyTorch"
+    flags = ()
 
     def version(self):
         import torch
@@ -103,10 +107,25 @@ class Torch:
         for module in ("torch", "transformers", "safetensors"):
             if importlib.util.find_spec(module) is None:
                 raise Unavailable(f"the Python package {module} is not installed")
+        if case.backend != "cpu":
+            import torch
+            if not torch.cuda.is_available():
+                raise Unavailable("this PyTorch sees no GPU")
 
     def measure(self, case, folder):
-        out = run([sys.executable, HERE / "torch_bench.py", folder / case.shape, json.dumps(dataclasses.asdict(case))])
-        return json.loads(out)
+        out = run([sys.executable, HERE / "torch_bench.py", folder / case.shape, json.dumps(dataclasses.asdict(case)),
+                   *self.flags])
+        return json.loads(out.splitlines()[-1])
+
+
+class TorchGraphs(Torch):
+    name = "PyTorch, CUDA graphs"
+    flags = ("--graphs",)
+
+    def check(self, case):
+        if case.backend == "cpu":
+            raise Unavailable("on GPUs alone")
+        super().check(case)
 
 
 class LlamaCpp:
@@ -126,6 +145,8 @@ class LlamaCpp:
             ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])
 
     def check(self, case):
+        if case.backend != "cpu":
+            raise Unavailable("compared on CPUs alone")
         needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if case.batch > 1 else [])
         for program in needed:
             if shutil.which(program) is None:

@@ -1,44 +1,92 @@
-"""Measures PyTorch on one case: torch_bench.py BUNDLE CASE_JSON. Prints {"prefill": tokens/s, "decode": tokens/s}.
+"""Measures PyTorch on one case: torch_bench.py BUNDLE CASE_JSON [--graphs]. Prints {"prefill", "first token", "decode": tokens/s}.
 
 The model is transformers' own for the bundle's config.json, with the bundle's weights. One warm-up of each kind, untimed.
+--graphs: a decode step over a static cache, captured once as a CUDA graph and replayed.
 """
 
 import json
 import sys
 import time
 
+WARM_UP_STEPS = 3  # before a capture, as PyTorch's documentation has it
+
+
+class Model:
+    def __init__(self, folder, device, threads):
+        import torch
+        import transformers
+
+        torch.set_num_threads(threads)
+        # On CPUs the fused attention is the slow one in BF16.
+        attention = "eager" if device == "cpu" else "sdpa"
+        self.torch, self.device = torch, device
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=attention)
+        self.model.eval().to(device)
+
+    def now(self):
+        if self.device != "cpu":
+            self.torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def step(self, ids, cache):
+        # The head on the last row alone, as everybody else does it.
+        return self.model(input_ids=ids.to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+    def static_cache(self, n_tokens):
+        import transformers
+        return transformers.StaticCache(config=self.model.config, max_cache_len=n_tokens)
+
+    def decode(self, prompt, n_steps, in_graph):
+        """Seconds of n_steps decode steps after the prompt, and the ids that they and the warm-up gave, [n, batch]."""
+        torch = self.torch
+        cache = self.static_cache(prompt.shape[1] + WARM_UP_STEPS + n_steps) if in_graph else None
+        out = self.step(prompt, cache)
+        cache = out.past_key_values
+        ids = out.logits[:, -1].argmax(-1, keepdim=True)
+        found = [ids.flatten().tolist()]
+
+        def advance():
+            ids.copy_(self.step(ids, cache).logits[:, -1].argmax(-1, keepdim=True))
+
+        for _ in range(WARM_UP_STEPS):
+            advance()
+            found.append(ids.flatten().tolist())
+        replay = advance
+        if in_graph and self.device != "cpu":
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                advance()
+            replay = graph.replay
+        begin = self.now()
+        for _ in range(n_steps):
+            replay()
+        seconds = self.now() - begin
+        found.append(ids.flatten().tolist())
+        return seconds, found
+
 
 def main():
-    import torch
-    import transformers
-
-    folder, case = sys.argv[1], json.loads(sys.argv[2])
-    torch.set_num_threads(case["threads"])
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="eager")
-    model.eval()
-    random = torch.Generator().manual_seed(1)
+    folder, case, in_graph = sys.argv[1], json.loads(sys.argv[2]), "--graphs" in sys.argv[3:]
+    model = Model(folder, "cpu" if case["backend"] == "cpu" else "cuda", case["threads"])
+    random = model.torch.Generator().manual_seed(1)
 
     def tokens(batch, length):
-        return torch.randint(3, model.config.vocab_size, (batch, length), generator=random)
-
-    def step(ids, cache):
-        # The head on the last row alone, as everybody else does it.
-        return model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return model.torch.randint(3, model.model.config.vocab_size, (batch, length), generator=random)
 
     rates = {}
-    with torch.inference_mode():
+    with model.torch.inference_mode():
         if case["batch"] == 1 and case["context"] == 0:
-            step(tokens(1, case["prompt"]), None)
-            begin = time.perf_counter()
-            step(tokens(1, case["prompt"]), None)
-            rates["prefill"] = case["prompt"] / (time.perf_counter() - begin)
-        out = step(tokens(case["batch"], max(case["context"], 1)), None)
-        out = step(tokens(case["batch"], 1), out.past_key_values)
-        begin = time.perf_counter()
-        for _ in range(case["generate"]):
-            ids = out.logits[:, -1].argmax(-1, keepdim=True)
-            out = step(ids, out.past_key_values)
-        rates["decode"] = case["batch"] * case["generate"] / (time.perf_counter() - begin)
+            model.step(tokens(1, case["prompt"]), None)
+            prompt = tokens(1, case["prompt"])
+            begin = model.now()
+            out = model.step(prompt, None)
+            rates["prefill"] = case["prompt"] / (model.now() - begin)
+            begin = model.now()
+            out = model.step(prompt, None)
+            out.logits[:, -1].argmax(-1).item()
+            rates["first token"] = case["prompt"] / (model.now() - begin)
+        seconds, _ = model.decode(tokens(case["batch"], max(case["context"], 1)), case["generate"], in_graph)
+        rates["decode"] = case["batch"] * case["generate"] / seconds
     print(json.dumps(rates))
 
 

@@ -60,7 +60,7 @@ class PeerBench(unittest.TestCase):
             self.stand_in(name, script)
         run = self.bench("--precision", "int8", "--batch", "1,4")
         self.assertEqual(run.returncode, 0, run.stderr)
-        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| llama.cpp \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
+        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| llama.cpp \| ([\d.]+) \| \d+ % \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
                           run.stdout, re.M)
         self.assertEqual([(row[0], row[1], float(row[3])) for row in rows],
                          [("1", "decode", 50.0), ("1", "prefill", 1000.0), ("4", "decode", 80.0)])
@@ -70,6 +70,7 @@ class PeerBench(unittest.TestCase):
             self.assertAlmostEqual(float(middle), float(ours) / float(theirs), delta=0.02 + 0.01 * float(middle))
         self.assertIn("llama.cpp: version: 0.0 (stand-in)", run.stdout)
         self.assertIn("left out: PyTorch: bf16 alone (2 of 2 cases)", run.stdout)
+        self.assertIn("left out: PyTorch, CUDA graphs: on GPUs alone (2 of 2 cases)", run.stdout)
         found = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
         self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, about", run.stderr)
@@ -84,6 +85,11 @@ class PeerBench(unittest.TestCase):
         run = self.bench("--precision", "int8", "--batch", "1")
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("left out: llama.cpp: llama-bench ended with 3: cannot load the model (1 of 1 cases)", run.stdout)
+
+    def test_a_backend_that_is_not_there_ends_with_its_reason(self):
+        run = self.bench("--precision", "bf16", "--batch", "1", "--backend", "cuda")
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stderr, r"peer_bench: demo-50m bf16 batch 1 context 0: .*cuda")
 
     def test_bad_input_is_refused_with_status_2(self):
         for arguments in (("--rounds", "0"), ("--batch", "0"), ("--precision", "bf16", "--generate", "1")):

@@ -1,0 +1,49 @@
+"""torch_bench.py on the CPU, with a model of two layers: the static cache that a CUDA graph replays over gives the ids that
+transformers' own generate() gives. Skipped where PyTorch or transformers are absent.
+
+    python3 torch_bench_test.py SOURCE_FOLDER
+"""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+SOURCE = pathlib.Path(sys.argv[1]).resolve()
+BENCH = SOURCE / "apps/peer_bench"
+BUNDLE = SOURCE / "bundles/tiny-gqa8-hd64"
+
+
+class TorchBench(unittest.TestCase):
+    def test_both_caches_give_what_generate_gives(self):
+        import torch
+        import torch_bench
+
+        model = torch_bench.Model(BUNDLE, "cpu", 1)
+        prompt = torch.randint(3, 500, (2, 9), generator=torch.Generator().manual_seed(2))
+        n_steps = 6
+        with torch.inference_mode():
+            expected = model.model.generate(prompt, max_new_tokens=1 + torch_bench.WARM_UP_STEPS + n_steps, do_sample=False,
+                                            min_new_tokens=1 + torch_bench.WARM_UP_STEPS + n_steps)[:, prompt.shape[1]:].T.tolist()
+            for in_graph in (False, True):
+                seconds, found = model.decode(prompt, n_steps, in_graph)
+                self.assertGreater(seconds, 0)
+                self.assertEqual(found, expected[:1 + torch_bench.WARM_UP_STEPS] + expected[-1:])
+
+    def test_the_program_prints_every_rate(self):
+        case = {"backend": "cpu", "batch": 1, "context": 0, "prompt": 8, "generate": 4, "threads": 1}
+        out = subprocess.run([sys.executable, BENCH / "torch_bench.py", BUNDLE, json.dumps(case), "--graphs"],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout
+        rates = json.loads(out.splitlines()[-1])
+        self.assertEqual(sorted(rates), ["decode", "first token", "prefill"])
+        self.assertGreater(min(rates.values()), 0)
+
+
+if __name__ == "__main__":
+    if any(importlib.util.find_spec(module) is None for module in ("torch", "transformers", "safetensors")):
+        print("skipped: PyTorch, transformers or safetensors is not installed")
+        sys.exit(77)
+    sys.path.insert(0, str(BENCH))
+    unittest.main(argv=sys.argv[:1], verbosity=1)
