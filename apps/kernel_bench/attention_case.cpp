@@ -164,8 +164,8 @@ class PreparedAttention final : public PreparedCase {
  public:
   PreparedAttention(Attending attending, const AttentionShape& shape) : attending_(std::move(attending)) {
     const HeadShape& heads = shape.heads;
-    const auto element_bytes = static_cast<double>(size_of(attending_.backend->device().kv_dtype));
-    bytes_ = 2.0 * element_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads * heads.head_dim;
+    const auto row_bytes = static_cast<double>(kv_row_bytes(attending_.backend->device().kv_dtype, heads.head_dim));
+    bytes_ = 2.0 * row_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads;
     // Pairs of a query and a key that it sees; a multiply and an add for the score, and again for the value.
     const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
     flops_ = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim;

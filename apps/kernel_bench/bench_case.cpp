@@ -50,6 +50,7 @@ Result<std::vector<AttentionShape>> attention_shapes(const std::vector<std::stri
                           static_cast<std::int32_t>(model.head_dim)};
     shapes.push_back({name, heads, 1, 1, 1024});
     shapes.push_back({name, heads, 1, 1, 8192});
+    shapes.push_back({name, heads, 1, 1, 32768});
     shapes.push_back({name, heads, 16, 1, 1024});
     shapes.push_back({name, heads, 1, 512, 512});
     shapes.push_back({name, heads, 1, 512, 4096});

@@ -107,4 +107,12 @@ std::string limits_to_text(const MachineLimits& limits) {
   return text;
 }
 
+std::string moment_to_json(const MachineMoment& moment) {
+  return nlohmann::json{{"schema", "secondsource.machine-moment.v1"},
+                        {"read_bytes_per_s", moment.read_bytes_per_s},
+                        {"f32_flop_per_s", moment.f32_flops}}
+             .dump() +
+         "\n";
+}
+
 }  // namespace secondsource

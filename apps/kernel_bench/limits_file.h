@@ -5,6 +5,7 @@
 #include <string>
 
 #include "measure/machine_limits.h"
+#include "measure/machine_probe.h"
 
 namespace secondsource {
 
@@ -13,5 +14,6 @@ namespace secondsource {
 Result<MachineLimits> read_limits(const std::filesystem::path& file);
 /// For people: one line a limit.
 [[nodiscard]] std::string limits_to_text(const MachineLimits& limits);
+[[nodiscard]] std::string moment_to_json(const MachineMoment& moment);
 
 }  // namespace secondsource

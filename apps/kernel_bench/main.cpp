@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "harness.h"
 #include "limits_file.h"
+#include "measure/machine_probe.h"
 
 namespace secondsource {
 namespace {
@@ -24,6 +25,7 @@ constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
 
 struct Flags {
   bool machine_only = false;
+  bool probe_only = false;
   std::vector<std::string> backends;
   std::vector<std::string> variants;
   std::vector<std::string> models{"Llama-3.2-1B"};
@@ -41,6 +43,7 @@ struct Bench {
   Flags flags;
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
+  std::optional<MachineProbe> probe;
   int n_wrong = 0;
   // The weights used last: cases of one weight follow each other, and two sets need not be in memory at once.
   std::string weights_key;
@@ -65,8 +68,12 @@ MakeBackend maker(const Bench& bench, const std::string& backend) {
   return [&bench, backend] { return create_backend(bench.modules, backend, options_of(bench.flags, backend)); };
 }
 
-MakeBackend reference_maker(const Bench& bench) {
-  return [&bench] { return create_backend(bench.modules, "reference", {}); };
+/// A reference whose cache holds integers where that of the timed backend does: rounding to them is a definition of its
+/// own.
+MakeBackend reference_maker(const Bench& bench, DType kv_dtype = DType::kF32) {
+  BackendOptions options;
+  if (kv_dtype == DType::kI8) options.extra = {{"kv", "int8"}};
+  return [&bench, options] { return create_backend(bench.modules, "reference", options); };
 }
 
 /// The multiply-add rate that the variant's products could reach: that of the narrowest type both inputs are exact in.
@@ -87,19 +94,26 @@ Rates rates_of(std::vector<double> ns_per_operation) {
   return {1e9 / ns_per_operation[ns_per_operation.size() / 2], 1e9 / ns_per_operation.front()};
 }
 
+/// Of two looks, before a measurement and after it, the better of each: other load only ever makes them worse.
+MachineMoment better_of(const MachineMoment& a, const MachineMoment& b) {
+  return {std::max(a.read_bytes_per_s, b.read_bytes_per_s), std::max(a.f32_flops, b.f32_flops)};
+}
+
 void set_counters(benchmark::State& state, const Bench& bench, const PreparedCase& prepared, const Rates& rates,
-                  const std::string& variant, bool is_host) {
+                  const std::string& variant, const std::optional<MachineMoment>& beside) {
   const double bytes = prepared.bytes_per_operation();
   const double flops = prepared.flops_per_operation();
   state.counters["GB/s"] = rates.median_per_s * bytes / 1e9;
   state.counters["GFLOP/s"] = rates.median_per_s * flops / 1e9;
   state.SetLabel(prepared.kernel());
-  if (!bench.limits || !is_host) return;
-  // Of whichever limit is nearer: that is the one which binds.
-  const double of_read = bytes / bench.limits->read_all_huge.best;
-  const double of_peak = flops / peak_of(*bench.limits, variant);
+  if (!beside) return;
+  // Of whichever limit is nearer: that is the one which binds. The peaks of other types move with the f32 one.
+  const double of_read = bytes / beside->read_bytes_per_s;
+  const double peak = peak_of(*bench.limits, variant) * beside->f32_flops / bench.limits->f32_all.best;
+  const double of_peak = flops / peak;
   state.counters[of_read > of_peak ? "of_read" : "of_peak"] = rates.median_per_s * std::max(of_read, of_peak);
   state.counters["best"] = rates.best_per_s * std::max(of_read, of_peak);
+  state.counters["read_GB/s"] = beside->read_bytes_per_s / 1e9;
 }
 
 using Prepare = std::function<Result<std::unique_ptr<PreparedCase>>()>;
@@ -118,6 +132,8 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
     bench.prepared = std::move(prepared).value();
     bench.prepared_key = name;
   }
+  std::optional<MachineMoment> beside;
+  if (is_host && bench.probe) beside = bench.probe->look();
   std::vector<double> ns_per_operation;
   for ([[maybe_unused]] auto turn : state) {
     const auto repetition = bench.prepared->repeat();
@@ -129,7 +145,8 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
     ns_per_operation.push_back(ns);
     state.SetIterationTime(static_cast<double>(repetition->ns) / 1e9);
   }
-  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, is_host);
+  if (beside) beside = better_of(*beside, bench.probe->look());
+  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, beside);
 }
 
 void register_case(Bench& bench, const std::string& name, const std::string& variant, bool is_host, Prepare prepare) {
@@ -170,8 +187,8 @@ void register_attentions(Bench& bench, const std::string& backend, bool is_host,
     const std::string name = fmt::format("BM_attention/{}/{}/seqs:{}/q:{}/kv:{}/heads:{}/kv_heads:{}/dim:{}", backend,
                                          to_string(kv_dtype), shape.n_seqs, shape.n_queries, shape.n_cached,
                                          shape.heads.n_heads, shape.heads.n_kv_heads, shape.heads.head_dim);
-    register_case(bench, name, std::string(to_string(kv_dtype)), is_host, [&bench, backend, shape] {
-      return prepare_attention(maker(bench, backend), shape, reference_maker(bench));
+    register_case(bench, name, std::string(to_string(kv_dtype)), is_host, [&bench, backend, shape, kv_dtype] {
+      return prepare_attention(maker(bench, backend), shape, reference_maker(bench, kv_dtype));
     });
   }
 }
@@ -216,14 +233,16 @@ Result<void> find_limits(Bench& bench) {
   if (!flags.save_limits.empty()) SS_TRY_VOID(write_file(flags.save_limits, limits_to_json(*bench.limits)));
   if (flags.machine_only) {
     fmt::print("{}", limits_to_text(*bench.limits));
-  } else {
-    fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
+    return {};
   }
+  fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
+  SS_TRY(bench.probe, MachineProbe::create(flags.n_threads, {}));
   return {};
 }
 
 void add_flags(CLI::App& app, Flags& flags) {
   app.add_flag("--machine", flags.machine_only, "measure this machine's limits, print them and end");
+  app.add_flag("--probe", flags.probe_only, "take a short look at read rate and f32 rate, print them as JSON and end");
   app.add_option("--save-limits", flags.save_limits, "write the limits to this file, as JSON");
   app.add_option("--limits", flags.limits_file, "take the limits from this file instead of measuring");
   app.add_option("--backend", flags.backends, "backends to time (default: all but reference)")->delimiter(',');
@@ -251,6 +270,12 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "kernel_bench: {}\n", error.message);
     return 2;
   };
+  if (bench.flags.probe_only) {
+    const auto probe = MachineProbe::create(bench.flags.n_threads, {});
+    if (!probe) return fail(probe.error());
+    fmt::print("{}", moment_to_json(probe->look()));
+    return 0;
+  }
   if (auto found = find_limits(bench); !found) return fail(found.error());
   if (bench.flags.machine_only) return 0;
   std::vector<std::filesystem::path> folders;

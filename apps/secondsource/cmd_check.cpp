@@ -30,6 +30,7 @@ struct CheckCommandOptions {
   std::int32_t n_threads = 0;
   std::string step_deadline;
   std::vector<std::string> faults;
+  std::vector<std::string> backend_options;
   bool allow_unverified = false;
   bool json = false;
 };
@@ -88,6 +89,14 @@ class Check {
       context_.progress.note(fmt::format("{}: a fault was planted on purpose: {}", fault.first, fault.second));
       faults_.push_back(fault);
     }
+    for (const std::string& text : options_.backend_options) {
+      SS_TRY(BackendOption option, parse_backend_option_flag(text));
+      if (std::find(backends_.begin(), backends_.end(), option.backend) == backends_.end()) {
+        return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: expected one of the backends {}", text,
+                                                           fmt::join(backends_, ", "))};
+      }
+      chosen_options_.push_back(std::move(option));
+    }
     return {};
   }
 
@@ -135,6 +144,9 @@ class Check {
     for (const auto& [name, fault] : faults_) {
       if (name == record.backend) job.options.emplace_back("fault", fault);
     }
+    for (const BackendOption& option : chosen_options_) {
+      if (option.backend == record.backend) job.options.emplace_back(option.key, option.value);
+    }
     return job;
   }
 
@@ -145,6 +157,7 @@ class Check {
   std::vector<std::string> backends_;
   RunSettings settings_;
   std::vector<std::pair<std::string, std::string>> faults_;
+  std::vector<BackendOption> chosen_options_;
 };
 
 std::string figure(const std::optional<double>& value) {
@@ -249,6 +262,8 @@ void add_check_command(CLI::App& app, CommandAction& action) {
   command->add_option("--threads", options->n_threads, "Threads of each backend")->check(CLI::Range(0, 4096));
   command->add_option("--step-deadline", options->step_deadline,
                       "A backend that does not move for so long hangs (120s)");
+  command->add_option("--backend-option", options->backend_options,
+                      "BACKEND:KEY=VALUE, as the backend's README says: cpu:kv=int8");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=crash:3 or cpu=garbage:1");
   command->add_flag("--allow-unverified", options->allow_unverified,
                     "A variant without expected outputs does not count as a failure");

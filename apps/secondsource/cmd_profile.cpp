@@ -1,8 +1,11 @@
-// secondsource profile BUNDLE: where the time of a request goes, by operation and shape, from traced steps.
+// secondsource profile BUNDLE: where the time of a request goes, by operation and shape, by layer, and outside of the
+// operations, from traced steps.
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "backend/fault.h"
 #include "commands.h"
@@ -13,6 +16,7 @@
 #include "runner/plan_file.h"
 #include "runner/run_settings.h"
 #include "runner/scenario_text.h"
+#include "tokenizer/tokenizer.h"
 
 namespace secondsource {
 namespace {
@@ -24,6 +28,7 @@ struct ProfileOptions {
   std::int32_t n_threads = 0;
   std::uint64_t seed = 1;
   bool strict = false;
+  bool layers = false;
   bool json = false;
 };
 
@@ -61,13 +66,22 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   plan.budget_ns = static_cast<std::int64_t>(1e9 * budget_s);
   SS_TRY(const BackendOptions backend_options, options_for(options, backend_name));
   SS_TRY(std::unique_ptr<Backend> backend,
-         create_backend(load_modules(module_folders(context.program)), backend_name, backend_options));
+         load_backend(module_folders(context.program), backend_name, backend_options));
   EngineOptions engine;
   engine.scheduler.max_seqs = plan.scenario.batch;
   engine.max_context = plan.scenario.n_prompt_tokens + plan.scenario.n_output_tokens + backend->device().page_tokens;
   engine.kv_tokens = engine.max_context * plan.scenario.batch;
   SS_TRY(auto session,
          ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, engine, context.progress));
+  // As a server that streams does it: each token becomes text as it comes.
+  SS_TRY(const std::optional<std::string> tokenizer_json, bundle.tokenizer_json());
+  std::optional<Tokenizer> tokenizer;  // the decoder borrows from it
+  std::optional<StreamingDecoder> decoder;
+  if (tokenizer_json) {
+    SS_TRY(tokenizer, Tokenizer::from_json(*tokenizer_json, "tokenizer.json"));
+    decoder.emplace(tokenizer->stream({.skip_special = true}));
+    plan.on_token = [&decoder](std::int32_t id) { (void)decoder->push(id); };
+  }
   context.progress.begin("profiling", 0);
   return profile_operations(*session, plan, context.progress);
 }
@@ -84,36 +98,93 @@ std::string json_text(const OperationProfile& profile, const std::string& backen
                                  {"n_requests", profile.n_requests},
                                  {"prefill_s", per_request_s(profile, profile.prefill_ns)},
                                  {"decode_s", per_request_s(profile, profile.decode_ns)},
-                                 {"operations", nlohmann::ordered_json::array()}};
+                                 {"engine_share_of_decode", engine_share_of_decode(profile)},
+                                 {"operations", nlohmann::ordered_json::array()},
+                                 {"layers", nlohmann::ordered_json::array()},
+                                 {"gaps", nlohmann::ordered_json::array()}};
+  const auto per_request = [&profile](double total) { return total / static_cast<double>(profile.n_requests); };
   for (const ProfiledOperation& time : profile.operations) {
     json["operations"].push_back({{"phase", time.phase},
                                   {"operation", time.operation},
                                   {"shape", time.shape},
                                   {"kernel", time.kernel},
                                   {"n_calls", time.n_calls},
-                                  {"seconds", per_request_s(profile, time.ns)}});
+                                  {"seconds", per_request_s(profile, time.ns)},
+                                  {"flops", per_request(time.flops)},
+                                  {"bytes_read", per_request(time.bytes_read)}});
+  }
+  for (const ProfiledLayer& layer : profile.layers) {
+    json["layers"].push_back(
+        {{"phase", layer.phase}, {"layer", layer.layer}, {"seconds", per_request_s(profile, layer.ns)}});
+  }
+  for (const ProfiledGap& gap : profile.gaps) {
+    json["gaps"].push_back({{"phase", gap.phase}, {"part", gap.part}, {"seconds", per_request_s(profile, gap.ns)}});
   }
   return json.dump(2) + "\n";
 }
 
-std::string table_text(const OperationProfile& profile) {
-  TextTable table{.columns = {"phase", "operation", "shape", "kernel", "calls", "per request", "share"},
-                  .right_aligned = {false, false, false, false, true, true, true},
-                  .rows = {}};
-  const std::int64_t total_ns = profile.prefill_ns + profile.decode_ns;
-  std::int64_t rest_ns = total_ns;
-  const auto add = [&](const ProfiledOperation& time) {
-    const auto ns = static_cast<std::int64_t>(1e9 * per_request_s(profile, time.ns));
-    table.rows.push_back(
-        {time.phase, time.operation, time.shape, time.kernel, std::to_string(time.n_calls), format_duration_ns(ns),
-         fmt::format("{:.1f} %", 100.0 * static_cast<double>(time.ns) / static_cast<double>(total_ns))});
-  };
-  for (const ProfiledOperation& time : profile.operations) {
-    add(time);
-    rest_ns -= time.ns;
+/// The cells "per request" and "share" of a time.
+class TimeCells {
+ public:
+  explicit TimeCells(const OperationProfile& profile) : profile_(profile) {}
+  [[nodiscard]] std::string per_request(std::int64_t ns) const {
+    return format_duration_ns(ns / std::max<std::int64_t>(1, profile_.n_requests));
   }
-  add({.phase = "", .operation = "host and the rest", .shape = "", .kernel = "", .n_calls = 0, .ns = rest_ns});
-  return render_terminal(table) + fmt::format("{} requests, traced; the median call x calls\n", profile.n_requests);
+  [[nodiscard]] std::string share(std::int64_t ns) const {
+    const auto total_ns = static_cast<double>(profile_.prefill_ns + profile_.decode_ns);
+    return fmt::format("{:.2f} %", 100.0 * static_cast<double>(ns) / total_ns);
+  }
+
+ private:
+  const OperationProfile& profile_;
+};
+
+std::string rate(double amount, std::int64_t ns) {
+  return amount > 0 && ns > 0 ? fmt::format("{:.1f}", amount / static_cast<double>(ns)) : "";
+}
+
+std::string operations_text(const OperationProfile& profile) {
+  const TimeCells cells(profile);
+  TextTable table{
+      .columns = {"phase", "operation", "shape", "kernel", "calls", "per request", "share", "GB/s", "GFLOP/s"},
+      .right_aligned = {false, false, false, false, true, true, true, true, true},
+      .rows = {}};
+  for (const ProfiledOperation& time : profile.operations) {
+    table.rows.push_back({time.phase, time.operation, time.shape, time.kernel, std::to_string(time.n_calls),
+                          cells.per_request(time.ns), cells.share(time.ns), rate(time.bytes_read, time.ns),
+                          rate(time.flops, time.ns)});
+  }
+  return render_terminal(table);
+}
+
+std::string gaps_text(const OperationProfile& profile) {
+  const TimeCells cells(profile);
+  TextTable table{.columns = {"phase", "outside of the operations", "per request", "share"},
+                  .right_aligned = {false, false, true, true},
+                  .rows = {}};
+  for (const ProfiledGap& gap : profile.gaps) {
+    table.rows.push_back({gap.phase, gap.part, cells.per_request(gap.ns), cells.share(gap.ns)});
+  }
+  return render_terminal(table);
+}
+
+std::string layers_text(const OperationProfile& profile) {
+  const TimeCells cells(profile);
+  TextTable table{
+      .columns = {"phase", "layer", "per request", "share"}, .right_aligned = {false, false, true, true}, .rows = {}};
+  for (const ProfiledLayer& layer : profile.layers) {
+    table.rows.push_back({layer.phase, layer.layer, cells.per_request(layer.ns), cells.share(layer.ns)});
+  }
+  return render_terminal(table);
+}
+
+std::string tables_text(const OperationProfile& profile, bool with_layers) {
+  std::string text = operations_text(profile) + "\n" + gaps_text(profile);
+  if (with_layers) text += "\n" + layers_text(profile);
+  return text + fmt::format(
+                    "\nOf a decode step, {:.2f} % are the engine's: what is outside of the operations, and sampling.\n"
+                    "{} requests, traced; each time is the median call x calls.\n",
+                    100 * engine_share_of_decode(profile), profile.n_requests);
 }
 
 Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& context) {
@@ -121,7 +192,7 @@ Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& co
   SS_TRY(const std::string backend, choose_backend(load_modules(module_folders(context.program)), options.backend));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
   SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));
-  SS_TRY_VOID(print(options.json ? json_text(result, backend, variant) : table_text(result)));
+  SS_TRY_VOID(print(options.json ? json_text(result, backend, variant) : tables_text(result, options.layers)));
   return ExitStatus::kOk;
 }
 
@@ -129,7 +200,8 @@ Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& co
 
 void add_profile_command(CLI::App& app, CommandAction& action) {
   auto options = std::make_shared<ProfileOptions>();
-  CLI::App* command = app.add_subcommand("profile", "Where the time of a request goes, by operation and shape");
+  CLI::App* command =
+      app.add_subcommand("profile", "Where the time of a request goes: operations, layers, the engine itself");
   command->add_option("bundle", options->bundle, "Bundle folder or zip")->required();
   command->add_option("--backend", options->backend, "Default: the first available one that is no oracle");
   command->add_option("--variant", options->variant, "Default: the bundle's first");
@@ -141,7 +213,8 @@ void add_profile_command(CLI::App& app, CommandAction& action) {
   command->add_option("--cpus", options->cpus, "CPUs that the backend's threads are pinned to, as 0,2-3");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=slow:20:matmul (docs/backends.md)");
   command->add_flag("--strict", options->strict, "The backend refuses its own fallbacks");
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--layers", options->layers, "Also the time of each layer");
+  command->add_flag("--json", options->json, "Print JSON, layers included");
   command->footer("Example: secondsource profile bundles/default --backend cpu --variant int8");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_profile(*options, context); }; });

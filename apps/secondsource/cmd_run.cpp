@@ -36,7 +36,7 @@ struct RunOptions {
   std::string baseline;
   std::string waivers;
   std::string suite;
-  std::vector<std::string> backends, require, variants, scenarios, faults, devices;
+  std::vector<std::string> backends, require, variants, scenarios, faults, devices, backend_options;
   int repetitions = 0;
   std::optional<std::uint64_t> seed;
   std::string price, price_per, price_book;
@@ -120,6 +120,10 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   for (const std::string& text : options.faults) {
     SS_TRY(auto fault, parse_fault_flag(text));
     request.faults.push_back(std::move(fault));
+  }
+  for (const std::string& text : options.backend_options) {
+    SS_TRY(auto option, parse_backend_option_flag(text));
+    request.backend_options.push_back(std::move(option));
   }
   if (!options.devices.empty()) request.devices.clear();
   for (const std::string& text : options.devices) {
@@ -277,10 +281,12 @@ Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Mod
                                 CommandContext& context) {
   if (!options.bundles.empty() || !options.config.empty() || !options.out.empty() || !options.backends.empty() ||
       !options.variants.empty() || !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 ||
-      options.seed || options.dry_run || !options.faults.empty() || !options.devices.empty()) {
+      options.seed || options.dry_run || !options.faults.empty() || !options.devices.empty() ||
+      !options.backend_options.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  "--resume: the plan is the one in the run's run.json; expected no bundle, --config, --out, --suite, "
-                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault or --dry-run beside it"};
+                 "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault, --backend-option or "
+                 "--dry-run beside it"};
   }
   SS_TRY(const RunRecord record, RunDirectory::read_record(options.resume));
   SS_TRY_VOID(check_resumable(record, modules, context.progress, context.interrupt));
@@ -378,6 +384,8 @@ void add_run_command(CLI::App& app, CommandAction& action) {
                       "Also take one pass of each cell with a clock around every operation, and write it to this file "
                       "(JSON for ui.perfetto.dev)");
   command->add_option("--config", options->config, "Plan file (default: secondsource.yaml, when no bundle is given)");
+  command->add_option("--backend-option", options->backend_options,
+                      "BACKEND:KEY=VALUE, as the backend's README says: cpu:kv=int8");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=slow:50 or cpu=crash:3; kept in the record");
   add_limit_flags(*command, *options);
   add_gate_flags(*command, *options);

@@ -53,6 +53,19 @@ std::size_t item_bytes(std::size_t head_dim, std::size_t n_dim_tiles, std::size_
 
 }  // namespace
 
+const AttendKernel& attend_kernel(const KernelTable& table, DType kv_dtype) {
+  switch (kv_dtype) {
+    case DType::kF32:
+      return table.attend_f32;
+    case DType::kF16:
+      return table.attend_f16;
+    case DType::kI8:
+      return table.attend_int8;
+    default:
+      return table.attend_bf16;
+  }
+}
+
 ScratchNeed CpuKernels::attention_need(const Attention& op, const Bucket& bucket, const KvPool& kv_pool) const {
   const std::int64_t n_dim_tiles = kv_pool.n_dim_tiles();
   const std::int64_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
@@ -61,8 +74,9 @@ ScratchNeed CpuKernels::attention_need(const Attention& op, const Bucket& bucket
   const std::int64_t partial_rows = 2 * kItemsPerThread * pool_.n_threads() * item_rows;
   const std::int64_t n_floats = partial_rows * partial_row_floats(kv_pool.n_dim_tiles());
   return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float),
-          .per_thread = item_bytes(static_cast<std::size_t>(op.heads.head_dim), static_cast<std::size_t>(n_dim_tiles),
-                                   static_cast<std::size_t>(kv_pool.v_block_bytes()))};
+          .per_thread =
+              item_bytes(static_cast<std::size_t>(kv_pool.padded_head_dim()), static_cast<std::size_t>(n_dim_tiles),
+                         static_cast<std::size_t>(kv_pool.v_block_bytes()))};
 }
 
 Result<void> CpuKernels::check_pages(const Attention& op, const HostFrame& frame) const {
@@ -152,6 +166,7 @@ CpuKernels::RowPlace CpuKernels::place_of(const Attention& op, const HostFrame& 
 void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const AttentionItem& item,
                             const AttendKernel& kernel, const AttentionBuffers& buffers) {
   const std::int64_t head_dim = op.heads.head_dim;
+  const std::int64_t padded_dim = kv_pool(frame).padded_head_dim();
   const MatrixView<float> q = frame.value(op.q);
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
     const RowPlace place = place_of(op, frame, item, row);
@@ -168,10 +183,10 @@ void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const A
                  .x_stride = head_dim,
                  .n_rows = row_block_begin(item.n_rows, kernel.max_rows, block + 1) - first,
                  .k = head_dim,
-                 .k_padded = head_dim,
+                 .k_padded = padded_dim,
                  .unit = kernel.unit,
                  .act = kernel.act,
-                 .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * head_dim * element_bytes,
+                 .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * element_bytes,
                  .scratch = buffers.pack_scratch.data()});
   }
 }
@@ -183,13 +198,19 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
   const KvPool& cache = kv_pool(frame);
   const std::byte* k_tiles[kBlockTiles];
   const std::byte* v_tiles[kBlockTiles];
+  const float* k_scales[kBlockTiles];
+  const float* v_scales[kBlockTiles];
+  const std::byte* values_ahead[kBlockTiles];
+  const std::byte* keys_ahead[kBlockTiles];
   AttendArgs args{.q = buffers.packed.data(),
                   .n_rows = item.n_rows,
-                  .head_dim = op.heads.head_dim,
+                  .head_dim = cache.padded_head_dim(),
                   .n_dim_tiles = cache.n_dim_tiles(),
                   .k_tiles = k_tiles,
                   .v_tiles = v_tiles,
                   .v_dim_stride = cache.v_dim_stride(),
+                  .k_scales = cache.has_scales() ? k_scales : nullptr,
+                  .v_scales = cache.has_scales() ? v_scales : nullptr,
                   .first_seen = buffers.first_seen.data(),
                   .last_seen = buffers.last_seen.data(),
                   .scale = op.scale,
@@ -202,19 +223,37 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
   const std::int64_t page_tokens = cache.spec().page_tokens;
   const std::int32_t* const table = batch.block_table.data() + std::int64_t{item.seq} * batch.max_pages_per_seq;
   const std::int64_t n_cached = batch.kv_lengths[static_cast<std::size_t>(item.seq)];
+  const auto n_tiles_from = [&](std::int64_t token) {
+    const std::int64_t n_left = ceil_divide<std::int64_t>(std::max<std::int64_t>(0, item.end_token - token), kTileRows);
+    return static_cast<int>(std::min<std::int64_t>(kBlockTiles, n_left));
+  };
   for (std::int64_t token = item.first_token; token < item.end_token; token += kBlockTokens) {
     args.first_token = token;
-    const std::int64_t n_left = ceil_divide<std::int64_t>(item.end_token - token, kTileRows);
-    args.n_tiles = static_cast<int>(std::min<std::int64_t>(kBlockTiles, n_left));
+    args.n_tiles = n_tiles_from(token);
+    const int n_next = n_tiles_from(token + kBlockTokens);
+    for (int tile = 0; tile < n_next; ++tile) {
+      const std::int64_t at = token + kBlockTokens + tile * kTileRows;
+      keys_ahead[tile] =
+          cache.k_share(op.layer, table[at / page_tokens], item.kv_head, static_cast<std::int32_t>(at % page_tokens));
+    }
+    args.values_ahead = {values_ahead, args.n_tiles, cache.v_share_bytes()};
+    args.keys_ahead = {keys_ahead, n_next, cache.k_share_bytes()};
     for (int tile = 0; tile < args.n_tiles; ++tile) {
       const std::int64_t at = token + tile * kTileRows;
       const auto within = static_cast<std::int32_t>(at % page_tokens);
       k_tiles[tile] = cache.k_tile(op.layer, table[at / page_tokens], item.kv_head, within);
+      values_ahead[tile] = cache.v_share(op.layer, table[at / page_tokens], item.kv_head, within);
       v_tiles[tile] = cache.v_tile(op.layer, table[at / page_tokens], item.kv_head, within);
+      if (cache.has_scales()) {
+        k_scales[tile] = cache.k_scales(op.layer, table[at / page_tokens], item.kv_head, within);
+        v_scales[tile] = cache.v_scales(op.layer, table[at / page_tokens], item.kv_head, within);
+      }
       // Slots past the end hold what another sequence left there, perhaps NaN, which a weight of zero does not hide.
       if (at + kTileRows > n_cached) {
         cache.copy_value_tile(v_tiles[tile], static_cast<int>(n_cached - at), buffers.last_values);
         v_tiles[tile] = buffers.last_values.data();
+        if (!cache.has_scales()) continue;
+        v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.last_values);
       }
     }
     kernel.attend(args);
@@ -223,12 +262,12 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
 
 void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread) {
   const KvPool& cache = kv_pool(frame);
-  const AttendKernel& kernel = cache.is_bf16() ? table_.attend_bf16 : table_.attend_f32;
+  const AttendKernel& kernel = attend_kernel(table_, cache.spec().dtype);
   const std::int64_t head_dim = op.heads.head_dim;
   const std::int64_t o_stride = std::int64_t{cache.n_dim_tiles()} * kTileRows;
   const AttentionBuffers buffers =
-      cut(scratch_.of_thread(thread), static_cast<std::size_t>(head_dim), static_cast<std::size_t>(cache.n_dim_tiles()),
-          static_cast<std::size_t>(cache.v_block_bytes()));
+      cut(scratch_.of_thread(thread), static_cast<std::size_t>(cache.padded_head_dim()),
+          static_cast<std::size_t>(cache.n_dim_tiles()), static_cast<std::size_t>(cache.v_block_bytes()));
   pack_query(op, frame, item, kernel, buffers);
   std::fill_n(buffers.m.data(), item.n_rows, kNoMaximum);
   std::fill_n(buffers.l.data(), item.n_rows, 0.0F);

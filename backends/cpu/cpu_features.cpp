@@ -1,6 +1,14 @@
 #include "cpu/cpu_features.h"
 
 #include <fmt/format.h>
+#ifdef SECONDSOURCE_CPU_X86
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(SECONDSOURCE_CPU_AARCH64)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include <array>
 #include <cstddef>
@@ -10,9 +18,26 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,  Isa::kAvx512Bf16,
+                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16};
 
 #ifdef SECONDSOURCE_CPU_X86
+constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
+
+/// Does the CPU have tiles with BF16 and int8 products, and does Linux lend this process their 8 KiB of registers
+/// (Documentation/arch/x86/xstate.rst)? Threads that start later have the permission too.
+bool may_use_amx() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  constexpr unsigned kWanted = 1U << 22 | 1U << 24 | 1U << 25;  // AMX-BF16, AMX-TILE, AMX-INT8
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kWanted) != kWanted) return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 // Each level includes the one before, so the usable levels are the first n. The compiler's builtins read CPUID and
 // XGETBV: the operating system has to save the registers too.
 std::size_t count_usable() {
@@ -28,9 +53,20 @@ std::size_t count_usable() {
       !__builtin_cpu_supports("avx512bf16")) {
     return 3;
   }
-  return 4;
+  static const bool amx = may_use_amx();
+  return amx ? 5 : 4;
+}
+#elif defined(SECONDSOURCE_CPU_AARCH64)
+constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16};
+
+// Advanced SIMD belongs to AArch64; the kernel tells of the rest, and only of what it lets processes use.
+std::size_t count_usable() {
+  const unsigned long wanted = HWCAP2_BF16 | HWCAP2_I8MM;
+  return (getauxval(AT_HWCAP2) & wanted) == wanted ? 3 : 2;
 }
 #else
+constexpr std::array kBuilt{Isa::kScalar};
+
 std::size_t count_usable() {
   return 1;
 }
@@ -48,7 +84,7 @@ std::string usable_names() {
 }  // namespace
 
 std::span<const Isa> usable_isas() {
-  return std::span(kAllIsas).first(count_usable());
+  return std::span<const Isa>(kBuilt).first(count_usable());
 }
 
 std::string_view to_string(Isa isa) {
@@ -61,6 +97,12 @@ std::string_view to_string(Isa isa) {
       return "avx512";
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
+    case Isa::kAmx:
+      return "amx";
+    case Isa::kNeon:
+      return "neon";
+    case Isa::kNeonBf16:
+      return "neon_bf16";
   }
   return "unknown";
 }
@@ -83,6 +125,10 @@ const KernelTable& kernel_table(Isa isa) {
   if (isa == Isa::kAvx2) return kernels_avx2();
   if (isa == Isa::kAvx512) return kernels_avx512();
   if (isa == Isa::kAvx512Bf16) return kernels_avx512_bf16();
+  if (isa == Isa::kAmx) return kernels_amx();
+#elif defined(SECONDSOURCE_CPU_AARCH64)
+  if (isa == Isa::kNeon) return kernels_neon();
+  if (isa == Isa::kNeonBf16) return kernels_neon_bf16();
 #endif
   SS_CHECK(isa == Isa::kScalar, "kernels for another architecture");
   return kernels_scalar();

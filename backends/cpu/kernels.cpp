@@ -57,7 +57,7 @@ Result<void> CpuKernels::reserve(const StepGraph& graph, const Bucket& bucket, c
     if (const auto* rope = std::get_if<RopeAppend>(&op)) {
       const auto head_dim = static_cast<std::size_t>(rope->heads.head_dim);
       take_larger(need, {.rotations = static_cast<std::size_t>(bucket.max_tokens) * head_dim * sizeof(float),
-                         .per_thread = 2 * ScratchCutter::size_of_piece<float>(head_dim)});
+                         .per_thread = 3 * ScratchCutter::size_of_piece<float>(head_dim)});
     }
   }
   rotated_positions_.reserve(static_cast<std::size_t>(bucket.max_tokens));
@@ -141,7 +141,8 @@ Result<void> CpuKernels::run(const RopeAppend& op, const HostFrame& frame) {
   over_rows(pool_, qkv.rows(), qkv.cols(), [&](std::int64_t first, std::int64_t end, int thread) {
     ScratchCutter cutter(scratch_.of_thread(thread));
     float* const normalized = cutter.take<float>(static_cast<std::size_t>(head_dim)).data();
-    float* const key = cutter.take<float>(static_cast<std::size_t>(head_dim)).data();
+    const std::span<float> key = cutter.take<float>(static_cast<std::size_t>(head_dim));
+    const std::span<float> value = cutter.take<float>(static_cast<std::size_t>(head_dim));
     for (std::int64_t t = first; t < end; ++t) {
       const float* const cosines = scratch_.rotations().data() + t * head_dim;
       const auto rotate = [&](const float* head, const std::optional<WeightId>& norm, float* out) {
@@ -160,8 +161,9 @@ Result<void> CpuKernels::run(const RopeAppend& op, const HostFrame& frame) {
       const float* const keys = q + op.heads.n_heads * head_dim;
       const float* const values = keys + op.heads.n_kv_heads * head_dim;
       for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
-        rotate(keys + head * head_dim, op.k_norm, key);
-        cache.write(op.layer, slot, head, key, values + head * head_dim);
+        rotate(keys + head * head_dim, op.k_norm, key.data());
+        std::copy_n(values + head * head_dim, head_dim, value.begin());
+        cache.write(op.layer, slot, head, key, value);
       }
     }
   });
@@ -191,11 +193,12 @@ OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, const Bucket&)
   }
   if (std::holds_alternative<Attention>(op) || std::holds_alternative<RopeAppend>(op)) {
     // Both follow the cache's type, which is the pool's; all pools of a backend have the one that it prefers or f32.
-    const bool is_bf16 = std::ranges::any_of(kv_pools_, &KvPool::is_bf16);
-    const AttendKernel& attend = is_bf16 ? table_.attend_bf16 : table_.attend_f32;
+    const auto pool =
+        std::ranges::find_if(kv_pools_, [](const KvPool& each) { return each.spec().dtype != DType::kF32; });
+    const DType kv_dtype = pool == kv_pools_.end() ? DType::kF32 : pool->spec().dtype;
     kernel = std::holds_alternative<Attention>(op)
-                 ? fmt::format("{}_{}", attend.name, table_.isa)
-                 : fmt::format("rope_append_{}_{}", is_bf16 ? "bf16" : "f32", table_.isa);
+                 ? fmt::format("{}_{}", attend_kernel(table_, kv_dtype).name, table_.isa)
+                 : fmt::format("rope_append_{}_{}", to_string(kv_dtype), table_.isa);
   }
   return {{op_index}, std::move(kernel), ""};
 }

@@ -17,6 +17,9 @@ namespace secondsource::cpu {
 /// Which kernel a matmul with this weight takes.
 [[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
 
+/// Which kernel attends to a cache of this type.
+[[nodiscard]] const AttendKernel& attend_kernel(const KernelTable& table, DType kv_dtype);
+
 /// One thread's arrays for one call of the attention kernel.
 struct AttentionBuffers {
   std::span<float> query;
@@ -84,7 +87,12 @@ class CpuKernels final : public HostKernels {
   void run_vector_matmul(const Matmul& op, const PackedWeight& weight, const HostFrame& frame);
   void pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded);
   void multiply_block(const Matmul& op, const PackedWeight& weight, const ProductKernel& kernel, const HostFrame& frame,
-                      std::int64_t first_tile, std::int64_t n_tiles, int block);
+                      std::int64_t first_tile, std::int64_t n_tiles, int block, const std::byte* unpacked);
+  /// With this many rows, are int8 tiles turned into BF16 before they are multiplied?
+  [[nodiscard]] bool is_unpacked(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
+  [[nodiscard]] const ProductKernel& kernel_of(const Matmul& op, const PackedWeight& weight, bool unpacked) const;
+  /// Tiles as BF16 in the thread's scratch.
+  const std::byte* unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles, int thread);
 
   Result<void> update_rotations(const RopeAppend& op, const HostFrame& frame);
 

@@ -3,21 +3,46 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "backend/kv.h"
 #include "core/checked.h"
 #include "core/half.h"
-#include "cpu/kernels/kernel_table.h"
 
 namespace secondsource::cpu {
+namespace {
+
+/// Adjacent values of one token (K) or dimension (V).
+int unit_of(DType dtype) {
+  if (dtype == DType::kBf16) return 2;
+  return dtype == DType::kI8 ? 4 : 1;
+}
+
+/// s = max|x| / 127, NaN if any x is; x becomes clamp(round-half-even(x / s), +-127), all zeros for s = 0 and where s
+/// is not finite. Returns s.
+float quantize(std::span<float> row) {
+  float largest = 0.0F;
+  float poison = 0.0F;
+  for (const float x : row) {
+    largest = std::max(largest, std::fabs(x));
+    poison += 0.0F * x;  // 0, or NaN
+  }
+  const float scale = largest / 127.0F + poison;
+  if (!(scale > 0.0F)) {
+    std::ranges::fill(row, 0.0F);
+    return scale;
+  }
+  // Adding 1.5 * 2^23 rounds to the nearest even integer.
+  constexpr float kMagic = 12582912.0F;
+  for (float& x : row) x = (std::clamp(x / scale, -127.0F, 127.0F) + kMagic) - kMagic;
+  return scale;
+}
+
+}  // namespace
 
 Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::int64_t n_pages) {
   SS_TRY_VOID(check_kv_spec(spec, n_pages));
-  if (spec.dtype != DType::kBf16 && spec.dtype != DType::kF32) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("cpu: KV cache: expected bf16 or f32, found {}", to_string(spec.dtype))};
-  }
   if (spec.page_tokens % kTileRows != 0) {
     return Error{
         ErrorCode::kUnsupported,
@@ -30,12 +55,15 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   pool.spec_ = spec;
   pool.n_pages_ = n_pages;
   pool.element_bytes_ = static_cast<std::int64_t>(size_of(spec.dtype));
+  pool.unit_ = unit_of(spec.dtype);
+  pool.padded_head_dim_ = round_up<std::int64_t>(spec.head_dim, pool.unit_);
   pool.n_dim_tiles_ = ceil_divide(spec.head_dim, kTileRows);
-  pool.k_tile_bytes_ = kTileRows * spec.head_dim * pool.element_bytes_;
+  pool.k_tile_bytes_ = kTileRows * pool.padded_head_dim_ * pool.element_bytes_;
   pool.v_tile_bytes_ = kTileRows * kTileRows * pool.element_bytes_;
   const std::int64_t tiles_per_page = spec.page_tokens / kTileRows;
   pool.v_dim_stride_ = tiles_per_page * pool.v_tile_bytes_;
-  pool.k_block_bytes_ = tiles_per_page * pool.k_tile_bytes_;
+  pool.scale_bytes_ = pool.has_scales() ? spec.page_tokens * std::int64_t{sizeof(float)} : 0;
+  pool.k_block_bytes_ = tiles_per_page * pool.k_tile_bytes_ + pool.scale_bytes_;
   const std::int64_t per_page_and_layer = spec.n_kv_heads * (pool.k_block_bytes_ + pool.v_block_bytes());
   const auto n_bytes = checked_multiply<std::int64_t>(per_page_and_layer, n_pages);
   const auto n_total = n_bytes ? checked_multiply<std::int64_t>(*n_bytes, spec.n_layers) : std::nullopt;
@@ -45,53 +73,86 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   return pool;
 }
 
-std::int64_t KvPool::page_offset(std::int32_t layer, bool values, std::int64_t page) const {
-  const std::int64_t k_page = spec_.n_kv_heads * k_block_bytes_;
-  const std::int64_t v_page = spec_.n_kv_heads * v_block_bytes();
-  const std::int64_t base = layer * n_pages_ * (k_page + v_page);
-  return values ? base + n_pages_ * k_page + page * v_page : base + page * k_page;
+std::int64_t KvPool::block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const {
+  const std::int64_t base = layer * n_pages_ * spec_.n_kv_heads * (k_block_bytes_ + v_block_bytes());
+  const std::int64_t block = head * n_pages_ + page;
+  if (!values) return base + block * k_block_bytes_;
+  return base + n_pages_ * spec_.n_kv_heads * k_block_bytes_ + block * v_block_bytes();
 }
 
 const std::byte* KvPool::k_tile(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return buffer_.data() + page_offset(layer, false, page) + head * k_block_bytes_ + token / kTileRows * k_tile_bytes_;
+  return buffer_.data() + block_offset(layer, false, page, head) + token / kTileRows * k_tile_bytes_;
 }
 
 const std::byte* KvPool::v_tile(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
-  return buffer_.data() + page_offset(layer, true, page) + head * v_block_bytes() + token / kTileRows * v_tile_bytes_;
+  return buffer_.data() + block_offset(layer, true, page, head) + token / kTileRows * v_tile_bytes_;
+}
+
+const float* KvPool::k_scales(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
+  return reinterpret_cast<const float*>(k_tile(layer, page, head, 0) + k_tiles_bytes()) + token / kTileRows * kTileRows;
+}
+
+const float* KvPool::v_scales(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
+  return reinterpret_cast<const float*>(v_tile(layer, page, head, 0) + v_dim_stride_ * n_dim_tiles_) +
+         token / kTileRows * kTileRows;
 }
 
 std::int64_t KvPool::key_index(std::int32_t token, std::int32_t dim) const {
-  if (is_bf16()) return (dim / 2 * kTileRows + token % kTileRows) * 2 + dim % 2;
-  return dim * kTileRows + token % kTileRows;
+  return (dim / unit_ * kTileRows + token % kTileRows) * unit_ + dim % unit_;
 }
 
 std::int64_t KvPool::value_index(std::int32_t token, std::int32_t dim) const {
   const std::int64_t tile = dim / kTileRows * (v_dim_stride_ / element_bytes_);
   const std::int32_t row = token % kTileRows;
   const std::int32_t lane = dim % kTileRows;
-  if (is_bf16()) return tile + (row / 2 * kTileRows + lane) * 2 + row % 2;
-  return tile + row * kTileRows + lane;
+  return tile + (row / unit_ * kTileRows + lane) * unit_ + row % unit_;
 }
 
-void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, const float* key, const float* value) {
+void KvPool::store(std::byte* tile, std::int64_t index, float value) const {
+  switch (spec_.dtype) {
+    case DType::kBf16:
+      reinterpret_cast<Bf16*>(tile)[index] = to_bf16(value);
+      return;
+    case DType::kF16:
+      reinterpret_cast<F16*>(tile)[index] = to_f16(value);
+      return;
+    case DType::kI8:
+      reinterpret_cast<std::int8_t*>(tile)[index] = static_cast<std::int8_t>(value);
+      return;
+    default:
+      reinterpret_cast<float*>(tile)[index] = value;
+  }
+}
+
+float KvPool::load(const std::byte* tile, std::int64_t index) const {
+  switch (spec_.dtype) {
+    case DType::kBf16:
+      return to_float(reinterpret_cast<const Bf16*>(tile)[index]);
+    case DType::kF16:
+      return to_float(reinterpret_cast<const F16*>(tile)[index]);
+    case DType::kI8:
+      return static_cast<float>(reinterpret_cast<const std::int8_t*>(tile)[index]);
+    default:
+      return reinterpret_cast<const float*>(tile)[index];
+  }
+}
+
+void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, std::span<float> key,
+                   std::span<float> value) {
   const std::int64_t page = slot / spec_.page_tokens;
   const auto token = static_cast<std::int32_t>(slot % spec_.page_tokens);
-  std::byte* const keys = buffer_.data() + (k_tile(layer, page, head, token) - buffer_.data());
-  std::byte* const values = buffer_.data() + (v_tile(layer, page, head, token) - buffer_.data());
-  if (is_bf16()) {
-    auto* const k = reinterpret_cast<std::uint16_t*>(keys);
-    auto* const v = reinterpret_cast<std::uint16_t*>(values);
-    for (std::int32_t dim = 0; dim < spec_.head_dim; ++dim) {
-      k[key_index(token, dim)] = to_bf16(key[dim]).bits;
-      v[value_index(token, dim)] = to_bf16(value[dim]).bits;
-    }
-    return;
+  const auto own = [this]<typename T>(const T* at) {
+    return reinterpret_cast<T*>(buffer_.data() + (reinterpret_cast<const std::byte*>(at) - buffer_.data()));
+  };
+  std::byte* const keys = own(k_tile(layer, page, head, token));
+  std::byte* const values = own(v_tile(layer, page, head, token));
+  if (has_scales()) {
+    own(k_scales(layer, page, head, token))[token % kTileRows] = quantize(key);
+    own(v_scales(layer, page, head, token))[token % kTileRows] = quantize(value);
   }
-  auto* const k = reinterpret_cast<float*>(keys);
-  auto* const v = reinterpret_cast<float*>(values);
   for (std::int32_t dim = 0; dim < spec_.head_dim; ++dim) {
-    k[key_index(token, dim)] = key[dim];
-    v[value_index(token, dim)] = value[dim];
+    store(keys, key_index(token, dim), key[static_cast<std::size_t>(dim)]);
+    store(values, value_index(token, dim), value[static_cast<std::size_t>(dim)]);
   }
 }
 
@@ -108,14 +169,22 @@ void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std:
   }
 }
 
+const float* KvPool::copy_value_scales(const float* scales, int n_tokens, std::span<std::byte> out) const {
+  auto* const to = reinterpret_cast<float*>(out.data() + v_dim_stride_ * n_dim_tiles_);
+  for (int token = 0; token < kTileRows; ++token) to[token] = token < n_tokens ? scales[token] : 0.0F;
+  return to;
+}
+
 Result<void> KvPool::copy_pages(std::span<const PageCopy> copies) {
   SS_TRY_VOID(check_page_copies(copies, n_pages_));
   for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
     for (const bool values : {false, true}) {
-      const auto n = static_cast<std::size_t>(spec_.n_kv_heads * (values ? v_block_bytes() : k_block_bytes_));
+      const auto n = static_cast<std::size_t>(values ? v_block_bytes() : k_block_bytes_);
       for (const PageCopy& copy : copies) {
-        std::memcpy(buffer_.data() + page_offset(layer, values, copy.to_page),
-                    buffer_.data() + page_offset(layer, values, copy.from_page), n);
+        for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
+          std::memcpy(buffer_.data() + block_offset(layer, values, copy.to_page, head),
+                      buffer_.data() + block_offset(layer, values, copy.from_page, head), n);
+        }
       }
     }
   }
@@ -132,10 +201,14 @@ Result<void> KvPool::export_range(const KvRange& range, std::span<float> out) co
     for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
       const std::byte* const tile =
           range.values ? v_tile(range.layer, page, head, token) : k_tile(range.layer, page, head, token);
+      float scale = 1.0F;
+      if (has_scales()) {
+        const float* const scales =
+            range.values ? v_scales(range.layer, page, head, token) : k_scales(range.layer, page, head, token);
+        scale = scales[token % kTileRows];
+      }
       for (std::int32_t dim = 0; dim < spec_.head_dim; ++dim) {
-        const std::int64_t index = range.values ? value_index(token, dim) : key_index(token, dim);
-        out[at++] = is_bf16() ? to_float(reinterpret_cast<const Bf16*>(tile)[index])
-                              : reinterpret_cast<const float*>(tile)[index];
+        out[at++] = scale * load(tile, range.values ? value_index(token, dim) : key_index(token, dim));
       }
     }
   }

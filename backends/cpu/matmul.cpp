@@ -1,6 +1,6 @@
-// Matmul: packs the activations once, then threads take runs of weight tiles. One packed copy of a weight serves one
-// row and many: a chunk of tiles is read from memory once and multiplied with every block of rows while it is in the
-// cache.
+// Matmul: packs the activations once, then every thread streams its own range of weight tiles. One packed copy of a
+// weight serves one row and many: tiles are read from memory once and multiplied with every block of rows while they
+// are in the cache.
 
 #include <algorithm>
 #include <cmath>
@@ -13,14 +13,16 @@
 namespace secondsource::cpu {
 namespace {
 
-// A chunk is long enough to be a stream for the hardware prefetcher, and short enough that a thread which is held up
-// delays the others little.
-constexpr std::int64_t kMinChunkBytes = std::int64_t{64} << 10;
-constexpr std::int64_t kMaxChunkBytes = std::int64_t{2} << 20;
-constexpr std::int64_t kChunksPerThread = 8;
-// Sums of a chunk on the stack: 64 tiles of one row, or 12 rows of 2 tiles.
+// What one thread takes from another: long enough to be a stream for the hardware prefetcher, short enough that the
+// last piece of a thread which is held up delays the others little.
+constexpr std::int64_t kMinPieceBytes = std::int64_t{64} << 10;
+constexpr std::int64_t kMaxPieceBytes = std::int64_t{256} << 10;
+constexpr std::int64_t kPiecesPerThread = 8;
+// Sums on the stack: 64 tiles of one row, or 32 rows of 2 tiles.
 constexpr std::int64_t kMaxRowTiles = 64;
 constexpr std::int64_t kPanelTiles = 2;
+// Rows from which on int8 tiles are turned into BF16 first: three blocks of rows share what that costs.
+constexpr std::int64_t kUnpackFromRows = 25;
 
 std::size_t act_bytes(ActType act) {
   switch (act) {
@@ -77,14 +79,48 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
   return Product::kF32;
 }
 
+namespace {
+
+/// Bytes of int8 tiles as BF16.
+std::size_t panel_bytes(const PackedWeight& weight, std::int64_t n_tiles) {
+  return static_cast<std::size_t>(2 * weight.tile_bytes * n_tiles);
+}
+
+/// Columns of packed activations: the weight's, padded to whole units of the kernel.
+std::int64_t packed_columns(const PackedWeight& weight, const ProductKernel& kernel) {
+  return round_up<std::int64_t>(weight.k_padded, kernel.unit);
+}
+
+}  // namespace
+
 ScratchNeed CpuKernels::matmul_need(const Matmul& op, const StepGraph& graph, const Bucket& bucket) const {
   const PackedWeight& weight = weights_.at(op.weight);
   const auto n_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
-  const ProductKernel& kernel = table_.products[int(product_of(weight.spec.encoding, op.act))];
-  const std::int64_t k = std::max(weight.k_padded, weight.spec.n_cols);
-  const auto k_size = static_cast<std::size_t>(k);
-  return {.activations = scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * k_size * act_bytes(kernel.act),
-          .per_thread = ScratchCutter::size_of_piece<float>(k_size + kTileRows)};
+  ScratchNeed need;
+  // A step of fewer rows than its bucket may take the other kernel.
+  for (const bool unpacked : {false, is_unpacked(op, weight, n_rows)}) {
+    const ProductKernel& kernel = kernel_of(op, weight, unpacked);
+    const std::int64_t k = weight.is_vector ? weight.spec.n_cols : packed_columns(weight, kernel);
+    const auto k_size = static_cast<std::size_t>(k);
+    need.activations = std::max(
+        need.activations, scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * k_size * act_bytes(kernel.act));
+    need.per_thread = std::max(need.per_thread, ScratchCutter::size_of_piece<float>(k_size + kTileRows));
+    if (unpacked) {
+      need.per_thread =
+          std::max(need.per_thread, ScratchCutter::size_of_piece<std::byte>(panel_bytes(weight, kPanelTiles)));
+    }
+  }
+  return need;
+}
+
+bool CpuKernels::is_unpacked(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const {
+  return n_rows >= kUnpackFromRows && !weight.is_vector && table_.int8_to_bf16 != nullptr &&
+         product_of(weight.spec.encoding, op.act) == Product::kInt8;
+}
+
+const ProductKernel& CpuKernels::kernel_of(const Matmul& op, const PackedWeight& weight, bool unpacked) const {
+  const Product product = product_of(weight.spec.encoding, op.act);
+  return table_.products[int(unpacked ? Product::kBf16 : product)];
 }
 
 void CpuKernels::pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded) {
@@ -115,19 +151,20 @@ void CpuKernels::pack_activations(const MatrixView<float>& x, const ProductKerne
 }
 
 void CpuKernels::multiply_block(const Matmul& op, const PackedWeight& weight, const ProductKernel& kernel,
-                                const HostFrame& frame, std::int64_t first_tile, std::int64_t n_tiles, int block) {
+                                const HostFrame& frame, std::int64_t first_tile, std::int64_t n_tiles, int block,
+                                const std::byte* unpacked) {
   const MatrixView<float> out = frame.value(op.out);
   const auto n_rows = static_cast<int>(out.rows());
   const int first = row_block_begin(n_rows, kernel.max_rows, block);
   const int block_rows = row_block_begin(n_rows, kernel.max_rows, block + 1) - first;
   const std::byte* const base = scratch_.activations().data();
-  const std::size_t row_bytes = static_cast<std::size_t>(weight.k_padded) * act_bytes(kernel.act);
+  const std::size_t row_bytes = static_cast<std::size_t>(packed_columns(weight, kernel)) * act_bytes(kernel.act);
   const bool quantized = op.act == ActQuant::kInt8PerRow;
   alignas(64) float sums[kMaxRowTiles * kTileRows];
   kernel.multiply({.a = base + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes,
                    .n_rows = block_rows,
-                   .tiles = weight.tiles + first_tile * weight.tile_bytes,
-                   .tile_bytes = weight.tile_bytes,
+                   .tiles = unpacked != nullptr ? unpacked : weight.tiles + first_tile * weight.tile_bytes,
+                   .tile_bytes = unpacked != nullptr ? 2 * weight.tile_bytes : weight.tile_bytes,
                    .n_tiles = n_tiles,
                    .k = weight.k_padded,
                    .c = sums,
@@ -154,6 +191,16 @@ void CpuKernels::multiply_block(const Matmul& op, const PackedWeight& weight, co
   table_.finish(finish);
 }
 
+const std::byte* CpuKernels::unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles,
+                                          int thread) {
+  std::byte* const panel = scratch_.of_thread(thread).data();
+  for (std::int64_t i = 0; i < n_tiles; ++i) {
+    table_.int8_to_bf16(weight.tiles + (first_tile + i) * weight.tile_bytes, weight.k_padded,
+                        panel + i * 2 * weight.tile_bytes);
+  }
+  return panel;
+}
+
 Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const PackedWeight& weight = weights_.at(op.weight);
@@ -162,33 +209,47 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
     run_vector_matmul(op, weight, frame);
     return {};
   }
-  const ProductKernel& kernel = table_.products[int(product_of(weight.spec.encoding, op.act))];
+  const bool unpack = is_unpacked(op, weight, x.rows());
+  const ProductKernel& kernel = kernel_of(op, weight, unpack);
   SS_CHECK(weight.k_padded % kernel.k_multiple == 0, "a weight's padding fits its kernel");
-  pack_activations(x, kernel, weight.k_padded);
+  pack_activations(x, kernel, packed_columns(weight, kernel));
   const int n_blocks = n_row_blocks(x.rows(), kernel.max_rows);
-  const std::int64_t n_threads = pool_.n_threads();
-  const std::int64_t n_bytes = weight.n_tiles * weight.tile_bytes;
-  const std::int64_t chunk_bytes = std::clamp(n_bytes / (n_threads * kChunksPerThread), kMinChunkBytes, kMaxChunkBytes);
-  // Many rows make even two tiles a long chunk; one block of rows is bound by memory and wants a stream.
-  const std::int64_t wanted_tiles =
-      n_blocks == 1 ? round_up(ceil_divide(chunk_bytes, weight.tile_bytes), kPanelTiles) : kPanelTiles;
-  const std::int64_t tiles_per_chunk = std::min(wanted_tiles, kMaxRowTiles);
-  const std::int64_t n_runs = ceil_divide(weight.n_tiles, tiles_per_chunk);
-  // Few tiles and many rows: the rows are shared out too.
-  const std::int64_t n_groups =
-      std::clamp<std::int64_t>(ceil_divide(4 * n_threads, n_runs), 1, std::max(1, n_blocks / 4));
-  pool_.run(n_runs * n_groups, [&](std::int64_t chunk, int) {
-    const std::int64_t first_tile = chunk / n_groups * tiles_per_chunk;
-    const std::int64_t end_tile = std::min(weight.n_tiles, first_tile + tiles_per_chunk);
-    const std::int64_t group = chunk % n_groups;
-    const auto first_block = static_cast<int>(group * n_blocks / n_groups);
-    const auto end_block = static_cast<int>((group + 1) * n_blocks / n_groups);
-    const std::int64_t step = x.rows() == 1 ? tiles_per_chunk : kPanelTiles;
+  const bool is_one_row = x.rows() == 1;
+  const auto multiply_tiles = [&](std::int64_t first_tile, std::int64_t end_tile, int first_block, int end_block,
+                                  int thread) {
+    const std::int64_t step = is_one_row ? kMaxRowTiles : kPanelTiles;
     for (std::int64_t tile = first_tile; tile < end_tile; tile += step) {
+      const std::int64_t n_tiles = std::min(step, end_tile - tile);
+      const std::byte* const panel = unpack ? unpack_tiles(weight, tile, n_tiles, thread) : nullptr;
       for (int block = first_block; block < end_block; ++block) {
-        multiply_block(op, weight, kernel, frame, tile, std::min(step, end_tile - tile), block);
+        multiply_block(op, weight, kernel, frame, tile, n_tiles, block, panel);
       }
     }
+  };
+  const std::int64_t n_threads = pool_.n_threads();
+  if (n_blocks == 1) {
+    // Bound by memory: a stream for each thread. Gate and up are finished together, and several rows want two tiles.
+    const std::int64_t unit_tiles = is_one_row && !weight.is_interleaved() ? 1 : kPanelTiles;
+    const std::int64_t unit_bytes = unit_tiles * weight.tile_bytes;
+    const std::int64_t n_units = ceil_divide(weight.n_tiles, unit_tiles);
+    const std::int64_t piece_bytes =
+        std::clamp(n_units * unit_bytes / (n_threads * kPiecesPerThread), kMinPieceBytes, kMaxPieceBytes);
+    const std::int64_t piece_units = std::max<std::int64_t>(1, piece_bytes / unit_bytes);
+    pool_.run_ranges(n_units, piece_units, [&](std::int64_t first, std::int64_t end, int thread) {
+      multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), 0, 1, thread);
+    });
+    return {};
+  }
+  // Many rows make even two tiles a long chunk. Few tiles: the rows are shared out too.
+  const std::int64_t n_panels = ceil_divide(weight.n_tiles, kPanelTiles);
+  const std::int64_t n_groups =
+      std::clamp<std::int64_t>(ceil_divide(4 * n_threads, n_panels), 1, std::max(1, n_blocks / 4));
+  pool_.run(n_panels * n_groups, [&](std::int64_t chunk, int thread) {
+    const std::int64_t first_tile = chunk / n_groups * kPanelTiles;
+    const std::int64_t group = chunk % n_groups;
+    multiply_tiles(first_tile, std::min(weight.n_tiles, first_tile + kPanelTiles),
+                   static_cast<int>(group * n_blocks / n_groups), static_cast<int>((group + 1) * n_blocks / n_groups),
+                   thread);
   });
   return {};
 }

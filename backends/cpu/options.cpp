@@ -4,11 +4,15 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 
 #include "backend/host_device.h"
 
 namespace secondsource::cpu {
 namespace {
+
+constexpr std::array<std::pair<std::string_view, DType>, 4> kCacheTypes{
+    {{"bf16", DType::kBf16}, {"f16", DType::kF16}, {"int8", DType::kI8}, {"f32", DType::kF32}}};
 
 Error bad(std::string message) {
   return Error{ErrorCode::kInvalidInput, "cpu: " + std::move(message)};
@@ -20,9 +24,12 @@ Result<void> apply_extra(const std::string& key, const std::string& value, Optio
     return {};
   }
   if (key == "kv") {
-    if (value != "bf16" && value != "f32") return bad(fmt::format("option kv: expected bf16 or f32, found {}", value));
-    parsed.kv_dtype = value == "f32" ? DType::kF32 : DType::kBf16;
-    return {};
+    for (const auto& [name, dtype] : kCacheTypes) {
+      if (value != name) continue;
+      parsed.kv_dtype = dtype;
+      return {};
+    }
+    return bad(fmt::format("option kv: expected bf16, f16, int8 or f32, found {}", value));
   }
   if (key == "guards") {
     if (value != "0" && value != "1") return bad(fmt::format("option guards: expected 0 or 1, found {}", value));

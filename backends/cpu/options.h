@@ -16,7 +16,7 @@ struct Options {
   bool guards = false;            ///< EagerOptions::guards
 };
 
-/// Extra options: isa=NAME, kv=bf16|f32, guards=0|1. Errors: kInvalidInput, kUnavailable.
+/// Extra options: isa=NAME, kv=bf16|f16|int8|f32, guards=0|1. Errors: kInvalidInput, kUnavailable.
 [[nodiscard]] Result<Options> parse_options(const BackendOptions& options);
 
 }  // namespace secondsource::cpu

@@ -3,18 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <mutex>
+#include <optional>
 
+#include "backend/check_graph.h"
 #include "backend/weight_rows.h"
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/half.h"
+#include "cpu/tile_packing.h"
 
 namespace secondsource::cpu {
 namespace {
-
-// Pulled at once: enough to keep every thread packing, little beside the weights.
-constexpr std::size_t kPullBytes = std::size_t{16} << 20;
 
 template <typename T>
 T read(const std::byte* bytes, std::int64_t index) {
@@ -23,91 +25,34 @@ T read(const std::byte* bytes, std::int64_t index) {
   return value;
 }
 
-template <typename T>
-void write(std::byte* bytes, std::int64_t index, T value) {
-  std::memcpy(bytes + static_cast<std::size_t>(index) * sizeof(T), &value, sizeof(T));
-}
-
-struct Layout {
-  std::int64_t k_multiple;
-  std::int64_t bytes_per_multiple;  ///< of one tile
-};
-
-Layout layout_of(WeightEncoding encoding) {
-  switch (encoding) {
-    case WeightEncoding::kF32:
-      return {1, 64};
-    case WeightEncoding::kBf16:
-      return {2, 64};
-    case WeightEncoding::kF16:
-      return {1, 32};
-    case WeightEncoding::kInt8PerRow:
-      return {4, 64};
-    case WeightEncoding::kInt4Group32:
-      return {kInt4Group, kInt4GroupBytes};
-  }
-  return {1, 64};
-}
-
-/// Values of kBytes each, kUnit of one row adjacent: [k / kUnit][16][kUnit].
-template <int kBytes, int kUnit>
-void scatter_row(const std::byte* row, std::int64_t n_cols, int lane, std::byte* tile) {
-  constexpr int kStep = kBytes * kUnit;
-  const std::int64_t n_whole = n_cols / kUnit;
-  std::byte* to = tile + lane * kStep;
-  for (std::int64_t i = 0; i < n_whole; ++i, to += kTileRows * kStep) std::memcpy(to, row + i * kStep, kStep);
-  std::memcpy(to, row + n_whole * kStep, static_cast<std::size_t>((n_cols % kUnit) * kBytes));
-}
-
-/// Where the nibble of column `column` of a group lives: byte offset within the group and shift.
-struct NibblePlace {
-  std::int64_t byte;
-  int shift;
-};
-NibblePlace nibble_place(std::int64_t column, int lane) {
-  const std::int64_t within = column % 8;
-  // Bit 16 (k & 1) + 4 (k >> 1) of the row's 32-bit lane.
-  const auto bit = static_cast<int>(16 * (within & 1) + 4 * (within >> 1));
-  return {column / 8 * 64 + lane * 4 + bit / 8, bit % 8};
-}
-
-void scatter_int4_row(const std::byte* row, const float* scales, std::int64_t n_cols, int lane, std::byte* tile) {
-  for (std::int64_t k = 0; k < n_cols; ++k) {
-    std::byte* const group = tile + k / kInt4Group * kInt4GroupBytes;
-    const NibblePlace place = nibble_place(k % kInt4Group, lane);
-    const auto nibble = static_cast<unsigned>(read<std::int8_t>(row, k)) & 0xfU;
-    group[place.byte] |= static_cast<std::byte>(nibble << place.shift);
-    if (k % kInt4Group == 0) write(group + 256, lane, to_f16(scales[k / kInt4Group]).bits);
-  }
-}
-
-void scatter_any_row(WeightEncoding encoding, const std::byte* row, const float* scales, std::int64_t n_cols, int lane,
-                     std::byte* tile) {
-  switch (encoding) {
-    case WeightEncoding::kF32:
-      return scatter_row<4, 1>(row, n_cols, lane, tile);
-    case WeightEncoding::kBf16:
-      return scatter_row<2, 2>(row, n_cols, lane, tile);
-    case WeightEncoding::kF16:
-      return scatter_row<2, 1>(row, n_cols, lane, tile);
-    case WeightEncoding::kInt8PerRow:
-      return scatter_row<1, 4>(row, n_cols, lane, tile);
-    case WeightEncoding::kInt4Group32:
-      return scatter_int4_row(row, scales, n_cols, lane, tile);
-  }
-}
-
-std::int32_t sum_of_row(const std::byte* row, std::int64_t n_cols) {
-  std::int32_t sum = 0;
-  for (std::int64_t k = 0; k < n_cols; ++k) sum += read<std::int8_t>(row, k);
-  return sum;
-}
-
 WeightSpec without_sources(const WeightSpec& spec) {
   WeightSpec plain = spec;
   for (WeightPart& part : plain.parts) part.source = nullptr;
   return plain;
 }
+
+/// Of the rows that could not be read, the first one's error, whichever thread came to it when.
+class FirstError {
+ public:
+  /// Did an earlier row fail? Then this one need not be read.
+  [[nodiscard]] bool is_before(std::int64_t row) const { return row_.load(std::memory_order_relaxed) < row; }
+  void keep(std::int64_t row, Error error) {
+    const std::scoped_lock lock(mutex_);
+    if (is_before(row)) return;
+    row_.store(row, std::memory_order_relaxed);
+    error_ = std::move(error);
+  }
+  /// Once no row is read any more.
+  [[nodiscard]] Result<void> result() const {
+    if (error_) return *error_;
+    return {};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<std::int64_t> row_{INT64_MAX};
+  std::optional<Error> error_;
+};
 
 }  // namespace
 
@@ -151,9 +96,10 @@ Result<PackedWeight> PackedWeights::pack_vector(const WeightSpec& spec) {
 }
 
 Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
+  SS_TRY_VOID(check_weight_spec(spec));
   PackedWeight weight;
   weight.spec = without_sources(spec);
-  const Layout layout = layout_of(spec.encoding);
+  const TileLayout layout = tile_layout(spec.encoding);
   weight.k_padded = round_up(spec.n_cols, layout.k_multiple);
   weight.tile_bytes = weight.k_padded / layout.k_multiple * layout.bytes_per_multiple;
   const std::int64_t n_groups = weight.is_interleaved() ? 2 : 1;
@@ -172,32 +118,38 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
     weight.scales = {scales, n};
     weight.row_sums = {row_sums, n};
   }
-  const auto row_bytes = spec.n_cols * static_cast<std::int64_t>(transfer_bytes_per_value(spec.encoding));
-  const std::int64_t row_scales = scales_per_row(spec.encoding, spec.n_cols);
-  const auto pack_piece = [&](const WeightRows& rows) -> Result<void> {
-    // Rows of one tile stay with one thread; a piece lies in one part, so its tiles ascend.
-    const std::int64_t first_tile = weight.packed_row(rows.first_row) / kTileRows;
-    const std::int64_t last_tile = weight.packed_row(rows.first_row + rows.n_rows - 1) / kTileRows;
-    const std::int64_t n_chunks = (last_tile - first_tile) / n_groups + 1;
-    const std::int64_t skipped = weight.packed_row(rows.first_row) % kTileRows;
-    pool_.run(n_chunks, [&](std::int64_t chunk, int) {
-      const std::int64_t begin = std::max<std::int64_t>(0, chunk * kTileRows - skipped);
-      const std::int64_t end = std::min(rows.n_rows, (chunk + 1) * kTileRows - skipped);
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t packed = weight.packed_row(rows.first_row + i);
-        const std::byte* const row = rows.values.data() + i * row_bytes;
-        const float* const scale = row_scales > 0 ? rows.scales.data() + i * row_scales : nullptr;
-        scatter_any_row(spec.encoding, row, scale, spec.n_cols, static_cast<int>(packed % kTileRows),
-                        bytes.data() + packed / kTileRows * weight.tile_bytes);
-        if (scales == nullptr) continue;
-        scales[packed] = *scale;
-        row_sums[packed] = sum_of_row(row, spec.n_cols);
-      }
-    });
-    return {};
-  };
-  SS_TRY_VOID(pull_weight_rows(spec, pack_piece, kPullBytes));
+  SS_TRY_VOID(fill_tiles(spec, weight, bytes.data(), scales, row_sums));
   return weight;
+}
+
+Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles,
+                                       float* scales, std::int32_t* row_sums) {
+  std::vector<TilePacker> packers;
+  for (int thread = 0; thread < pool_.n_threads(); ++thread) packers.emplace_back(spec.encoding, spec.n_cols);
+  const std::int64_t n_groups = weight.is_interleaved() ? 2 : 1;
+  const std::int64_t group_rows = spec.n_rows / n_groups;
+  FirstError failed;
+  // In the order of the tiles: the thread that first touches a page is the one that will stream it (thread_pool.h), and
+  // the system puts the page on its memory node.
+  pool_.run(weight.n_tiles, [&](std::int64_t tile, int thread) {
+    const std::int64_t within = tile / n_groups * kTileRows;
+    const std::int64_t first_row = tile % n_groups * group_rows + within;
+    if (failed.is_before(first_row)) return;
+    TilePacker& packer = packers[static_cast<std::size_t>(thread)];
+    const std::int64_t n_rows = std::min<std::int64_t>(kTileRows, group_rows - within);
+    const std::span<float> row_scales = packer.scales(n_rows);
+    if (auto read = read_weight_rows(spec, first_row, n_rows, packer.values(n_rows), row_scales); !read) {
+      return failed.keep(first_row, read.error());
+    }
+    const std::int64_t packed = tile * kTileRows;
+    packer.pack(n_rows, tiles + tile * weight.tile_bytes);
+    if (scales == nullptr) return;
+    for (std::int64_t row = 0; row < n_rows; ++row) {
+      scales[packed + row] = row_scales[static_cast<std::size_t>(row)];
+      row_sums[packed + row] = packer.row_sum(row);
+    }
+  });
+  return failed.result();
 }
 
 void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> out) {

@@ -49,6 +49,9 @@ class PackedWeights {
  private:
   Result<PackedWeight> pack_tiles(const WeightSpec& spec);
   Result<PackedWeight> pack_vector(const WeightSpec& spec);
+  /// All threads at once, each a tile at a time. scales and row_sums: int8, else null.
+  Result<void> fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles, float* scales,
+                          std::int32_t* row_sums);
 
   WeightArena arena_;
   ThreadPool& pool_;

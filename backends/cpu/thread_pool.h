@@ -1,12 +1,19 @@
 #pragma once
-// A pool of persistent threads that share loops. Work is handed out in chunks from one counter, so a thread that a busy
-// neighbour holds up simply takes fewer; one that has not started yet is not waited for at all.
+// A pool of persistent threads that share loops. Every thread has one contiguous range of a loop and works through it
+// from the front, so that it reads one stream; whoever is done takes the tail half of the longest range left. A thread
+// that a busy neighbour holds up loses its tail, and what waits for it is the one piece in its hands; one that has not
+// started yet is not waited for at all. A thread that was waited for too long, because the system gave its CPU to
+// somebody else in the middle of a piece, rests for a while: the others share its part, and the loss stays a small
+// fraction.
 //
 //   ThreadPool pool({.n_threads = 4});
 //   pool.run(n_chunks, [&](std::int64_t chunk, int thread) { ... });   // the caller is thread 0
+//   pool.run_ranges(n_items, 8, [&](std::int64_t first, std::int64_t end, int thread) { ... });
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -18,6 +25,23 @@ struct ThreadPoolOptions {
   std::vector<std::int32_t> cpus;  ///< pin thread i to cpus[i]; thread 0, the caller, at its first run(); empty: none
 };
 
+/// Items [first, end).
+struct ItemRange {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  friend bool operator==(const ItemRange&, const ItemRange&) = default;
+};
+
+/// The range that thread `thread` of `n_threads` has of `n_items` before anything is stolen: contiguous, in the order
+/// of the threads, sizes apart by one at most. The same for every loop of as many items, so that a thread finds in its
+/// memory node what it put there.
+[[nodiscard]] constexpr ItemRange range_of_thread(std::int64_t n_items, int thread, int n_threads) {
+  const std::int64_t shorter = n_items / n_threads;
+  const std::int64_t n_longer = n_items % n_threads;
+  const std::int64_t first = thread * shorter + std::min<std::int64_t>(thread, n_longer);
+  return {first, first + shorter + (thread < n_longer ? 1 : 0)};
+}
+
 /// Used by one caller at a time.
 class ThreadPool {
  public:
@@ -28,11 +52,21 @@ class ThreadPool {
 
   [[nodiscard]] int n_threads() const noexcept { return n_threads_; }
 
-  /// body(chunk, thread) for every chunk in [0, n_chunks), in any order, then returns. One chunk runs on the caller.
+  /// body(first, end, thread) over pieces of at most `piece_items` (> 0) that together are [0, n_items), then returns.
+  /// A piece takes microseconds: a thread that holds one for much longer has lost its CPU, and rests. Runs on the
+  /// caller alone when one piece is all there is. At most 2^31 - 1 items.
+  template <typename Body>
+  void run_ranges(std::int64_t n_items, std::int64_t piece_items, const Body& body) {
+    run_erased(n_items, piece_items, Pieces::kShort, &body, [](const void* erased, ItemRange piece, int thread) {
+      (*static_cast<const Body*>(erased))(piece.first, piece.end, thread);
+    });
+  }
+
+  /// body(chunk, thread) for every chunk in [0, n_chunks), of any length, then returns.
   template <typename Body>
   void run(std::int64_t n_chunks, const Body& body) {
-    run_erased(n_chunks, &body, [](const void* erased, std::int64_t chunk, int thread) {
-      (*static_cast<const Body*>(erased))(chunk, thread);
+    run_erased(n_chunks, 1, Pieces::kAny, &body, [](const void* erased, ItemRange piece, int thread) {
+      (*static_cast<const Body*>(erased))(piece.first, thread);
     });
   }
 
@@ -40,11 +74,27 @@ class ThreadPool {
   [[nodiscard]] bool pinned() const noexcept { return pinned_.load(); }
 
  private:
-  using Function = void (*)(const void* body, std::int64_t chunk, int thread);
+  using Function = void (*)(const void* body, ItemRange piece, int thread);
 
-  void run_erased(std::int64_t n_chunks, const void* body, Function function);
-  void run_batch(std::int64_t first_chunk, std::int64_t n_chunks, const void* body, Function function);
+  /// One thread's part of the loop under way.
+  struct alignas(64) Slot {
+    /// What is left of its range: first (high half) and end (low half) in one word, so that the owner at the front and
+    /// a thief at the tail can never take the same item, and a late thread none of a loop that is over.
+    std::atomic<std::uint64_t> range{0};
+    std::atomic<bool> holds_piece{false};
+    std::atomic<bool> rests{false};
+    std::int64_t rests_until_ns = 0;  ///< the caller's
+  };
+
+  enum class Pieces : std::uint8_t { kShort, kAny };
+  void run_erased(std::int64_t n_items, std::int64_t piece_items, Pieces pieces, const void* body, Function function);
+  void end_rests();
+  void wait_for_all(Pieces pieces);
   void work(int thread);
+  void run_items(ItemRange items, int thread);
+  [[nodiscard]] bool take_front(int thread, ItemRange& piece);
+  /// From the own range, or else from another's. False when nothing is left to take.
+  [[nodiscard]] bool take(int thread, ItemRange& piece);
   void worker_loop(int thread);
   void pin(int thread);
 
@@ -52,13 +102,15 @@ class ThreadPool {
   std::vector<std::int32_t> cpus_;
   bool caller_pinned_ = false;
   std::atomic<bool> pinned_{true};
-  // The loop under way. Written before `ticket_` announces it, read only by a thread that holds a claimed chunk.
+  // The loop under way. Written before `slots_` announce it; read only by a thread that holds a piece of it, whose
+  // taking makes it visible.
   const void* body_ = nullptr;
   Function function_ = nullptr;
-  std::int64_t first_chunk_ = 0;
-  // Chunks of the loop under way (high half) and the next to hand out (low half), in one word: a late thread can never
-  // claim a chunk of a loop that is over.
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};
+  std::uint32_t n_items_ = 0;
+  // Read before a piece is held: the size of one.
+  std::atomic<std::uint32_t> piece_items_{1};
+  std::unique_ptr<Slot[]> slots_;  ///< [n_threads]
+  int n_resting_ = 0;
   alignas(64) std::atomic<std::uint32_t> n_done_{0};
   alignas(64) std::atomic<std::uint32_t> epoch_{0};
   std::atomic<bool> stopping_{false};

@@ -7,23 +7,33 @@
 namespace secondsource::reference {
 namespace {
 
-DeviceInfo describe_device() {
-  DeviceInfo device{.backend = "reference", .id = "0", .name = "plain loops, f64 sums, one thread"};
-  device.properties = {{"threads", "1"},
-                       {"accumulator", "f64"},
-                       // Its attention is quadratic in plain f64 loops: longer golden prompts would take minutes each.
-                       {"golden_limit_tokens", "2048"}};
-  device.memory_bytes = machine_memory_bytes();
-  device.page_tokens = 16;
-  device.kv_dtype = DType::kF32;
-  device.token_buckets = {1, 8, 64, 512};
-  return device;
+/// Errors: kInvalidInput.
+Result<DType> cache_type(std::string_view name) {
+  if (name == "f32") return DType::kF32;
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBf16;
+  if (name == "int8") return DType::kI8;
+  return Error{ErrorCode::kInvalidInput, fmt::format("option kv: expected f32, f16, bf16 or int8, found {}", name)};
 }
 
 }  // namespace
 
+DeviceInfo describe_device(DType kv_dtype) {
+  DeviceInfo device{.backend = "reference", .id = "0", .name = "plain loops, f64 sums, one thread"};
+  device.properties = {{"threads", "1"},
+                       {"accumulator", "f64"},
+                       {"kv_dtype", std::string(to_string(kv_dtype))},
+                       // Its attention is quadratic in plain f64 loops: longer golden prompts would take minutes each.
+                       {"golden_limit_tokens", "2048"}};
+  device.memory_bytes = machine_memory_bytes();
+  device.page_tokens = 16;
+  device.kv_dtype = kv_dtype;
+  device.token_buckets = {1, 8, 64, 512};
+  return device;
+}
+
 Result<std::vector<DeviceInfo>> devices() {
-  return std::vector<DeviceInfo>{describe_device()};
+  return std::vector<DeviceInfo>{describe_device(DType::kF32)};
 }
 
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
@@ -31,13 +41,17 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
     return Error{ErrorCode::kUnavailable, fmt::format("device {}: expected 0", options.device_id)};
   }
   EagerOptions eager;
+  DType kv_dtype = DType::kF32;
   for (const auto& [key, value] : options.extra) {
-    if (key != "guards") {
-      return Error{ErrorCode::kInvalidInput, fmt::format("option {}: reference knows guards only", key)};
+    if (key == "guards") {
+      eager.guards = value == "1";
+    } else if (key == "kv") {
+      SS_TRY(kv_dtype, cache_type(value));
+    } else {
+      return Error{ErrorCode::kInvalidInput, fmt::format("option {}: reference knows guards and kv", key)};
     }
-    eager.guards = value == "1";
   }
-  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(describe_device(), eager));
+  return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>(describe_device(kv_dtype), eager));
 }
 
 ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)

@@ -10,6 +10,8 @@
 
 namespace secondsource::reference {
 
+/// The device with a cache that rounds to `kv_dtype`.
+[[nodiscard]] DeviceInfo describe_device(DType kv_dtype);
 [[nodiscard]] Result<std::vector<DeviceInfo>> devices();
 [[nodiscard]] Result<std::unique_ptr<Backend>> create(const BackendOptions& options);
 

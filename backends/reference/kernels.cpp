@@ -114,8 +114,13 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
     const std::span<const float> values = row.subspan(q.size() + kv_width, kv_width);
     for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
       const std::size_t at = static_cast<std::size_t>(head) * head_dim;
-      std::ranges::copy(std::span(keys).subspan(at, head_dim), cache.key(op.layer, head, slot).begin());
-      std::ranges::copy(values.subspan(at, head_dim), cache.value(op.layer, head, slot).begin());
+      const auto store = [&](std::span<const float> exact, std::span<float> stored) {
+        std::ranges::copy(exact, stored.begin());
+        round_cache_row(stored);
+        cache.round(stored);
+      };
+      store(std::span(keys).subspan(at, head_dim), cache.key(op.layer, head, slot));
+      store(values.subspan(at, head_dim), cache.value(op.layer, head, slot));
     }
   }
   return {};

@@ -5,13 +5,10 @@
 #include <vector>
 
 #include "backend/eager_step.h"
-#include "backend/host_kv_pool.h"
+#include "reference/kv_pool.h"
 #include "reference/weights.h"
 
 namespace secondsource::reference {
-
-/// The cache is kept in f32.
-using KvPool = HostKvPool<float>;
 
 /// Virtual so that tests can plant a bug in one operation and see whether a suite finds it.
 class ReferenceKernels : public HostKernels {
@@ -37,6 +34,8 @@ class ReferenceKernels : public HostKernels {
   /// exp(score - largest) of one query and head, before they meet the values and are divided by their own sum. The
   /// oracle rounds nothing; an envelope of what backends may round does.
   virtual void round_softmax_weights(std::span<double>) const {}
+  /// The keys or values of one token and head, before the cache rounds them to its own type.
+  virtual void round_cache_row(std::span<float>) const {}
 
  private:
   const Weights& weights_;

@@ -78,6 +78,9 @@ struct KvSpec {
 /// Bytes of one page over all layers, K and V.
 [[nodiscard]] std::int64_t kv_page_bytes(const KvSpec& spec);
 
+/// Bytes of the keys, or of the values, of one token and KV head: its elements, and for i8 their f32 scale.
+[[nodiscard]] std::int64_t kv_row_bytes(DType dtype, std::int32_t head_dim);
+
 struct PageCopy {
   std::int32_t from_page = 0;
   std::int32_t to_page = 0;

@@ -13,7 +13,7 @@ EagerQueue::EagerQueue(std::int32_t n_seq_slots, MemoryAccount* account)
 }
 
 Ticket EagerQueue::push(Result<StepResult> result) {
-  if (!result && !poisoned_) poisoned_ = result.error();
+  if (!result) (void)fail(result.error());
   const Ticket ticket{next_ticket_++};
   pending_.push_back({ticket, std::move(result), now_ns()});
   return ticket;
@@ -37,16 +37,6 @@ Result<StepResult> EagerQueue::take(Ticket ticket, Deadline deadline) {
                                   (taken.finished_at_ns - deadline.at_ns) / 1'000'000)});
   }
   return taken.result;
-}
-
-Result<void> EagerQueue::healthy() const {
-  if (!poisoned_) return {};
-  return Error{ErrorCode::kDeviceLost, "the backend failed before: " + poisoned_->message};
-}
-
-Error EagerQueue::fail(Error error) {
-  if (!poisoned_) poisoned_ = error;
-  return error;
 }
 
 Result<void> EagerQueue::reserve_workspace(std::size_t bytes) {

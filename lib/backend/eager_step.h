@@ -5,13 +5,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/check_graph.h"
 #include "backend/host_memory.h"
+#include "backend/poison.h"
 #include "core/matrix_view.h"
 
 namespace secondsource {
@@ -61,9 +62,8 @@ class EagerQueue {
   /// The first failure comes back as it is; once anything failed or a deadline passed, kDeviceLost with the first
   /// cause.
   Result<StepResult> take(Ticket ticket, Deadline deadline);
-  [[nodiscard]] Result<void> healthy() const;
-  /// Poisons, and returns `error` for the caller to return.
-  Error fail(Error error);
+  [[nodiscard]] Result<void> healthy() const { return poison_.healthy(); }
+  Error fail(Error error) { return poison_.fail(std::move(error)); }
   [[nodiscard]] bool is_full() const { return pending_.size() >= kMaxInFlight; }
   /// The id last sampled for each device slot; -1 before the first.
   [[nodiscard]] std::span<std::int32_t> last_sampled() { return last_sampled_; }
@@ -83,7 +83,7 @@ class EagerQueue {
   };
   std::vector<Pending> pending_;
   std::vector<std::int32_t> last_sampled_;
-  std::optional<Error> poisoned_;
+  Poison poison_;
   std::int64_t next_ticket_ = 1;
   MemoryAccount own_account_;
   MemoryAccount* account_;

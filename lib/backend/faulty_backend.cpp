@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <optional>
 
 #include "backend/op_access.h"
+#include "backend/poison.h"
 #include "core/clock.h"
 #include "core/units.h"
 
@@ -27,7 +27,7 @@ struct InFlight {
 /// Shared by the backend and its steps.
 struct FaultState {
   FaultSpec spec;
-  std::optional<Error> poisoned;
+  Poison poison;
   std::map<Ticket, InFlight> in_flight;
   std::int64_t n_submits = 0;
   std::int64_t n_waits = 0;
@@ -39,14 +39,6 @@ struct FaultState {
   }
   [[nodiscard]] Error planted(ErrorCode code, std::string_view what) const {
     return Error{code, fmt::format("planted fault {}: {}", spec.text, what)};
-  }
-  [[nodiscard]] Result<void> healthy() const {
-    if (!poisoned) return {};
-    return Error{ErrorCode::kDeviceLost, "the backend failed before: " + poisoned->message};
-  }
-  Error poison(Error error) {
-    if (!poisoned) poisoned = error;
-    return error;
   }
 };
 
@@ -83,16 +75,16 @@ class FaultyStep final : public Step {
   Result<std::vector<float>> read_value(ValueId id) const override { return inner_->read_value(id); }
 
   Result<Ticket> submit(const Batch& batch) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     const std::int64_t call = ++state_.n_submits;
     if (state_.strikes(FaultKind::kFail, call)) {
-      return state_.poison(state_.planted(ErrorCode::kDeviceLost, "submit failed"));
+      return state_.poison.fail(state_.planted(ErrorCode::kDeviceLost, "submit failed"));
     }
     if (state_.strikes(FaultKind::kCrash, call)) crash();
     if (state_.strikes(FaultKind::kAbort, call)) std::abort();
     if (state_.spec.kind == FaultKind::kEatMemory) {
       eat_memory(state_.spec.argument);
-      return state_.poison(state_.planted(ErrorCode::kOutOfMemory, "the memory is used up"));
+      return state_.poison.fail(state_.planted(ErrorCode::kOutOfMemory, "the memory is used up"));
     }
     SS_TRY(const Ticket ticket, inner_->submit(batch));
     state_.in_flight[ticket] = info_;
@@ -135,7 +127,7 @@ class FaultyBackend final : public Backend {
     return inner_->supports_weight(encoding, act);
   }
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     if (state_.strikes(FaultKind::kOutOfMemory, ++state_.n_weights)) {
       return state_.planted(ErrorCode::kOutOfMemory, fmt::format("no memory for weight {}", spec.name));
     }
@@ -143,7 +135,7 @@ class FaultyBackend final : public Backend {
   }
   Result<std::vector<float>> unprepare_weight(WeightId id) const override { return inner_->unprepare_weight(id); }
   Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     if (state_.strikes(FaultKind::kOutOfMemoryKv, ++state_.n_pools)) {
       return state_.planted(ErrorCode::kOutOfMemory,
                             fmt::format("no memory for a cache of {}", format_bytes(kv_page_bytes(spec) * n_pages)));
@@ -151,7 +143,7 @@ class FaultyBackend final : public Backend {
     return inner_->create_kv_pool(spec, n_pages);
   }
   Result<void> kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     return inner_->kv_copy_pages(pool, copies);
   }
   Result<void> kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const override {
@@ -159,7 +151,7 @@ class FaultyBackend final : public Backend {
   }
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                         Trace trace) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     // The time of one kind of operation is known from a traced step only.
     const bool needs_trace = !state_.spec.operation.empty();
     SS_TRY(auto step, inner_->compile(graph, bucket, pool, needs_trace ? Trace::kGroups : trace));
@@ -180,11 +172,11 @@ class FaultyBackend final : public Backend {
     return std::unique_ptr<Step>(std::make_unique<FaultyStep>(std::move(step), state_, std::move(info)));
   }
   Result<StepResult> wait(Ticket ticket, Deadline deadline) override {
-    SS_TRY_VOID(state_.healthy());
+    SS_TRY_VOID(state_.poison.healthy());
     const std::int64_t call = ++state_.n_waits;
     if (state_.strikes(FaultKind::kHang, call)) sleep_for_ever();
     if (state_.strikes(FaultKind::kStall, call)) {
-      return state_.poison(state_.planted(ErrorCode::kDeadline, "the step did not finish in time"));
+      return state_.poison.fail(state_.planted(ErrorCode::kDeadline, "the step did not finish in time"));
     }
     SS_TRY(StepResult result, inner_->wait(ticket, deadline));
     InFlight info;

@@ -19,9 +19,13 @@ Error bad(std::string message) {
 
 }  // namespace
 
+std::int64_t kv_row_bytes(DType dtype, std::int32_t head_dim) {
+  const std::int64_t scale_bytes = dtype == DType::kI8 ? sizeof(float) : 0;
+  return head_dim * static_cast<std::int64_t>(size_of(dtype)) + scale_bytes;
+}
+
 std::int64_t kv_page_bytes(const KvSpec& spec) {
-  return std::int64_t{2} * spec.n_layers * spec.page_tokens * spec.n_kv_heads * spec.head_dim *
-         static_cast<std::int64_t>(size_of(spec.dtype));
+  return std::int64_t{2} * spec.n_layers * spec.page_tokens * spec.n_kv_heads * kv_row_bytes(spec.dtype, spec.head_dim);
 }
 
 Result<void> check_kv_spec(const KvSpec& spec, std::int64_t n_pages) {
@@ -29,16 +33,12 @@ Result<void> check_kv_spec(const KvSpec& spec, std::int64_t n_pages) {
     return bad(fmt::format("expected positive extents, found {} layers, {} KV heads of {}, {} pages of {} tokens",
                            spec.n_layers, spec.n_kv_heads, spec.head_dim, n_pages, spec.page_tokens));
   }
-  if (spec.dtype != DType::kF32 && spec.dtype != DType::kF16 && spec.dtype != DType::kBf16) {
-    return bad(fmt::format("expected f32, f16 or bf16, found {}", to_string(spec.dtype)));
+  if (spec.dtype != DType::kF32 && spec.dtype != DType::kF16 && spec.dtype != DType::kBf16 &&
+      spec.dtype != DType::kI8) {
+    return bad(fmt::format("expected f32, f16, bf16 or i8, found {}", to_string(spec.dtype)));
   }
-  const Shape shape{2,
-                    n_pages,
-                    spec.n_layers,
-                    spec.page_tokens,
-                    spec.n_kv_heads,
-                    spec.head_dim,
-                    static_cast<std::int64_t>(size_of(spec.dtype))};
+  const Shape shape{
+      2, n_pages, spec.n_layers, spec.page_tokens, spec.n_kv_heads, kv_row_bytes(spec.dtype, spec.head_dim)};
   const auto n_slots = checked_multiply<std::int64_t>(n_pages, spec.page_tokens);
   if (!shape.n_elements() || !n_slots || *n_slots > std::numeric_limits<std::int32_t>::max()) {
     return bad(fmt::format("expected at most 2^31 slots, found {} pages of {} tokens", n_pages, spec.page_tokens));

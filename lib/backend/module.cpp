@@ -60,6 +60,24 @@ void load_interface(Module& module) {
   if (module.devices.empty()) module.unavailable = "no device";
 }
 
+/// The modules of the folders, sorted by name, none of them loaded.
+std::vector<Module> list_modules(const std::vector<fs::path>& folders) {
+  std::vector<Module> modules;
+  for (const fs::path& folder : folders) {
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+      Module module;
+      module.name = module_name(entry->path());
+      if (module.name.empty()) continue;
+      if (std::ranges::any_of(modules, [&](const Module& known) { return known.name == module.name; })) continue;
+      module.path = entry->path();
+      modules.push_back(std::move(module));
+    }
+  }
+  std::ranges::sort(modules, {}, &Module::name);
+  return modules;
+}
+
 std::string describe_available(const std::vector<Module>& modules) {
   std::string list;
   for (const Module& module : modules) {
@@ -91,19 +109,7 @@ std::vector<fs::path> module_folders(const fs::path& program) {
 }
 
 std::vector<Module> load_modules(const std::vector<fs::path>& folders) {
-  std::vector<Module> modules;
-  for (const fs::path& folder : folders) {
-    std::error_code error;
-    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-      Module module;
-      module.name = module_name(entry->path());
-      if (module.name.empty()) continue;
-      if (std::ranges::any_of(modules, [&](const Module& known) { return known.name == module.name; })) continue;
-      module.path = entry->path();
-      modules.push_back(std::move(module));
-    }
-  }
-  std::ranges::sort(modules, {}, &Module::name);
+  std::vector<Module> modules = list_modules(folders);
   for (Module& module : modules) load_interface(module);
   return modules;
 }
@@ -139,6 +145,15 @@ Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modul
   if (!created) return created.error().with_context(fmt::format("backend {}", name));
   if (fault) return make_faulty_backend(std::move(created).value(), *fault);
   return created;
+}
+
+Result<std::unique_ptr<Backend>> load_backend(const std::vector<fs::path>& folders, std::string_view name,
+                                              const BackendOptions& options) {
+  std::vector<Module> own = list_modules(folders);
+  std::erase_if(own, [&](const Module& module) { return module.name != name; });
+  for (Module& module : own) load_interface(module);
+  if (!find_module(own, name)) return create_backend(load_modules(folders), name, options);
+  return create_backend(own, name, options);
 }
 
 }  // namespace secondsource

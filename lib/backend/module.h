@@ -49,6 +49,11 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options);
 
+/// The same out of its own module: no other is loaded, and no other vendor's driver is touched. Where it cannot be
+/// used, all are looked at, so that the error names what is there instead.
+Result<std::unique_ptr<Backend>> load_backend(const std::vector<std::filesystem::path>& folders, std::string_view name,
+                                              const BackendOptions& options);
+
 }  // namespace secondsource
 
 /// Defines the one symbol of a module. Used once in a backend's module.cpp:

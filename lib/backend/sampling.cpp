@@ -25,12 +25,16 @@ bool before(const Candidate& a, const Candidate& b) {
 
 /// log(sum(exp(logits))); the sum is accumulated in f64.
 double log_sum_exp(std::span<const float> logits, float largest) {
+  constexpr std::size_t kBlock = 64;
   constexpr std::size_t kLanes = 8;
   std::array<double, kLanes> sums{};
   std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      sums[lane] += static_cast<double>(exp_nonpositive(logits[i + lane] - largest));
+  for (; i + kBlock <= logits.size(); i += kBlock) {
+    // Two loops: of one that also widens to f64 the compiler makes no vector code.
+    std::array<float, kBlock> masses;
+    for (std::size_t k = 0; k < kBlock; ++k) masses[k] = exp_nonpositive(logits[i + k] - largest);
+    for (std::size_t k = 0; k < kBlock; k += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(masses[k + lane]);
     }
   }
   double sum = 0.0;
@@ -63,16 +67,35 @@ std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_
   return best;
 }
 
-std::int32_t greedy(std::span<const float> logits, std::int32_t forbidden_id) {
-  std::int32_t best = -1;
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > largest && static_cast<std::int32_t>(i) != forbidden_id) {
-      largest = logits[i];
-      best = static_cast<std::int32_t>(i);
+/// The largest logit; all are finite. Lanes of its own for each of 32 neighbours, so that it is vector code.
+float largest_of(std::span<const float> logits) {
+  constexpr std::size_t kLanes = 32;
+  std::array<float, kLanes> lanes;
+  lanes.fill(-std::numeric_limits<float>::infinity());
+  std::size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = logits[i + lane] > lanes[lane] ? logits[i + lane] : lanes[lane];
     }
   }
-  return best;
+  float largest = *std::ranges::max_element(lanes);
+  for (; i < logits.size(); ++i) largest = std::max(largest, logits[i]);
+  return largest;
+}
+
+/// The lowest id with the largest logit of those that are not forbidden; -1 when there is none.
+std::int32_t greedy(std::span<const float> logits, std::int32_t forbidden_id) {
+  if (forbidden_id >= 0 && static_cast<std::size_t>(forbidden_id) < logits.size()) {
+    const auto below_end = static_cast<std::size_t>(forbidden_id);
+    const std::int32_t below = greedy(logits.first(below_end), -1);
+    const std::int32_t above = greedy(logits.subspan(below_end + 1), -1);
+    if (above < 0) return below;
+    const std::int32_t above_id = above + forbidden_id + 1;
+    if (below < 0) return above_id;
+    return logits[static_cast<std::size_t>(above_id)] > logits[static_cast<std::size_t>(below)] ? above_id : below;
+  }
+  if (logits.empty()) return -1;
+  return static_cast<std::int32_t>(std::ranges::find(logits, largest_of(logits)) - logits.begin());
 }
 
 /// Candidates in the order of before(), sorted in growing pieces: most draws end among the first few dozen.

@@ -44,6 +44,29 @@ Result<void> pull_weight_rows(const WeightSpec& spec, const std::function<Result
   return {};
 }
 
+Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, std::int64_t n_rows,
+                              std::span<std::byte> values, std::span<float> scales) {
+  const std::size_t row_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
+  const auto row_scales = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  std::int64_t part_begin = 0;
+  for (const WeightPart& part : spec.parts) {
+    const std::int64_t begin = std::max(first_row, part_begin);
+    const std::int64_t end = std::min(first_row + n_rows, part_begin + part.n_rows);
+    if (begin < end) {
+      const auto at = static_cast<std::size_t>(begin - first_row);
+      const auto n = static_cast<std::size_t>(end - begin);
+      if (auto read =
+              part.source->read_rows(begin - part_begin, end - begin, values.subspan(at * row_bytes, n * row_bytes),
+                                     scales.subspan(at * row_scales, n * row_scales));
+          !read) {
+        return read.error().with_context("weight " + spec.name);
+      }
+    }
+    part_begin += part.n_rows;
+  }
+  return {};
+}
+
 void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out) {
   const auto n = static_cast<std::size_t>(rows.n_rows * n_cols);
   SS_CHECK(out.size() == n, "decode_weight_rows: output size");

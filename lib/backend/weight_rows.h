@@ -29,6 +29,12 @@ struct WeightRows {
 Result<void> pull_weight_rows(const WeightSpec& spec, const std::function<Result<void>(const WeightRows&)>& sink,
                               std::size_t max_bytes = kMaxPullBytes);
 
+/// Rows [first_row, first_row + n_rows) in canonical order, from as many parts as they lie in, into buffers as
+/// WeightSource::read_rows has them: for a backend that packs with several threads, each its own rows. `spec` has
+/// passed check_weight_spec. Errors: what the source returns.
+Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, std::int64_t n_rows,
+                              std::span<std::byte> values, std::span<float> scales);
+
 /// The values as f32: w = scale * q for the quantized encodings. out: [n_rows, n_cols].
 void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out);
 

@@ -35,7 +35,7 @@ inline constexpr std::int64_t kInt4GroupSize = 32;
 /// Scales of one row of `n_cols` values: 0 for unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for kInt4Group32.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
-/// Where a backend pulls the rows of one tensor from.
+/// Where a backend pulls the rows of one tensor from; from several threads at once, if it likes.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;

@@ -112,21 +112,43 @@ Result<void> OutputFile::commit() {
 }
 
 Result<MappedFile> MappedFile::map(const std::filesystem::path& path) {
-  SS_TRY(const OpenedFile opened, open_regular(path));
+  SS_TRY(OpenedFile opened, open_regular(path));
   MappedFile file;
   if (opened.size_bytes == 0) return file;  // mmap refuses length 0
   const auto size = static_cast<std::size_t>(opened.size_bytes);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, opened.descriptor.get(), 0);
   if (address == MAP_FAILED) return errno_error(ErrorCode::kIo, path, "cannot map");
   file.bytes_ = {static_cast<const std::byte*>(address), size};
+  file.descriptor_ = std::move(opened.descriptor);
+  file.path_ = path;
   return file;
+}
+
+Result<void> MappedFile::read_at(std::size_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(descriptor_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_error(ErrorCode::kIo, path_, "cannot read");
+    if (n == 0) {
+      return Error{ErrorCode::kIo, fmt::format("{}: expected {} bytes as when it was opened, found its end at {}",
+                                               path_.string(), bytes_.size(), offset)};
+    }
+    out = out.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::size_t>(n);
+  }
+  return {};
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : descriptor_(std::move(other.descriptor_)),
+      path_(std::move(other.path_)),
+      bytes_(std::exchange(other.bytes_, {})) {}
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }

@@ -67,7 +67,7 @@ class OutputFile {
   std::filesystem::path partial_;
 };
 
-/// A file mapped read-only. The bytes live as long as this object.
+/// A file mapped read-only, and open. The bytes live as long as this object.
 class MappedFile {
  public:
   static Result<MappedFile> map(const std::filesystem::path& path);
@@ -78,7 +78,14 @@ class MappedFile {
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
+  /// Fills `out` with the bytes from `offset` on, which lie in the file. For bulk data that is looked at once: what is
+  /// read this way counts to no process's memory, and a file that was cut short is an error and no SIGBUS. Safe from
+  /// several threads. Errors: kIo.
+  Result<void> read_at(std::size_t offset, std::span<std::byte> out) const;
+
  private:
+  FileDescriptor descriptor_;
+  std::filesystem::path path_;
   std::span<const std::byte> bytes_;
 };
 

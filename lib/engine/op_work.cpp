@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/backend.h"
+
 namespace secondsource {
 namespace {
 
@@ -31,7 +33,7 @@ class Work {
     const double head_dim = op.heads.head_dim;
     // Twice, for scores and for their sum over values; keys and values.
     return {.flops = 4 * op.heads.n_heads * head_dim * real(windowed ? counts_.n_pairs_in_window : counts_.n_pairs),
-            .kv_bytes = 2 * op.heads.n_kv_heads * head_dim * real(static_cast<std::int64_t>(size_of(kv_dtype_))) *
+            .kv_bytes = 2 * op.heads.n_kv_heads * real(kv_row_bytes(kv_dtype_, op.heads.head_dim)) *
                         real(windowed ? counts_.n_kv_read_in_window : counts_.n_kv_read)};
   }
   OpWork operator()(const Route& op) const {

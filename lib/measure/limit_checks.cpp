@@ -37,6 +37,18 @@ CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits
                                 100 * limits->disturbed)};
 }
 
+CheckRecord check_machine(const MachineMoment& moment, const RunLimits& limits) {
+  const std::optional<double> best_read = read_limit(limits, static_cast<double>(MachineProbe::kBufferBytes));
+  if (!best_read || !(limits.f32_flops > 0)) {
+    return {"machine", kNotAvailable, "the limits of this machine were not measured"};
+  }
+  const double read = moment.read_bytes_per_s / *best_read;
+  const double operations = moment.f32_flops / limits.f32_flops;
+  return {"machine", read < kMachineRead || operations < kMachineOperations ? kSuspect : kPassed,
+          fmt::format("right after it the machine read at {:.0f} % and computed at {:.0f} % of its best", 100 * read,
+                      100 * operations)};
+}
+
 CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost) {
   const auto window_ns = static_cast<double>(repetition.window_end_ns - repetition.window_start_ns);
   if (!(window_ns > 0)) return {"harness", kNotAvailable, "the window is empty"};

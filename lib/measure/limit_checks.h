@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "measure/machine_probe.h"
 #include "report/records.h"
 
 namespace secondsource {
@@ -18,6 +19,14 @@ inline constexpr double kOverheadInvalid = 0.01;
 /// than the machine can. Not available without limits, or for a device that is not the host.
 [[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits,
                                          std::string_view variant);
+
+/// Shares of the machine's best that it must still have right after a repetition; below, the repetition is marked.
+inline constexpr double kMachineRead = 0.85;
+inline constexpr double kMachineOperations = 0.90;
+
+/// "machine": could the machine do right after the repetition what it can at best? What takes memory bandwidth away on
+/// a shared host shows here alone.
+[[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const RunLimits& limits);
 
 /// What measuring costs: the load generator and its timer, over a system that takes no time of its own.
 struct HarnessCost {

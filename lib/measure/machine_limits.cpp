@@ -1,117 +1,25 @@
 #include "measure/machine_limits.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
 #include <filesystem>
-#include <functional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "backend/host_memory.h"
 #include "core/checked.h"
-#include "core/clock.h"
 #include "measure/limit_loops.h"
+#include "measure/limit_timing.h"
 #include "report/roofline.h"
 
 namespace secondsource {
 namespace {
-
-// Long enough that starting the threads does not count.
-constexpr std::int64_t kComputeStepsPerRun = 2'000'000;
-
-int available_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
-std::int64_t thread_cpu_ns() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
-}
-
-/// How much of its time a set of threads had a CPU.
-struct CpuShare {
-  std::atomic<std::int64_t> wall_ns{0};
-  std::atomic<std::int64_t> cpu_ns{0};
-};
-
-/// Wall time of body(thread) on all threads, from a common start to the last end.
-std::int64_t time_threads(int n_threads, const std::function<float(int)>& body, CpuShare* share = nullptr) {
-  std::atomic<int> n_ready{0};
-  std::atomic<bool> go{false};
-  std::vector<std::int64_t> ended_at_ns(static_cast<std::size_t>(n_threads));
-  std::vector<std::thread> threads;
-  threads.reserve(static_cast<std::size_t>(n_threads));
-  for (int thread = 0; thread < n_threads; ++thread) {
-    threads.emplace_back([&, thread] {
-      n_ready.fetch_add(1);
-      while (!go.load()) std::this_thread::yield();
-      const std::int64_t began_ns = now_ns();
-      const std::int64_t cpu_began_ns = thread_cpu_ns();
-      volatile float sink = body(thread);
-      (void)sink;
-      const std::int64_t ended_ns = now_ns();
-      ended_at_ns[static_cast<std::size_t>(thread)] = ended_ns;
-      if (share == nullptr) return;
-      share->wall_ns += ended_ns - began_ns;
-      share->cpu_ns += thread_cpu_ns() - cpu_began_ns;
-    });
-  }
-  while (n_ready.load() < n_threads) std::this_thread::yield();
-  const std::int64_t started_at_ns = now_ns();
-  go.store(true);
-  for (std::thread& thread : threads) thread.join();
-  return *std::ranges::max_element(ended_at_ns) - started_at_ns;
-}
-
-LimitSamples summarize(std::vector<double> rates) {
-  std::ranges::sort(rates);
-  return {.best = rates.back(), .median = rates[rates.size() / 2]};
-}
-
-LimitSamples measure_read(const LimitLoops& loops, std::span<const std::byte> bytes, int n_threads, int n_repetitions) {
-  const std::size_t part = bytes.size() / static_cast<std::size_t>(n_threads) / 256 * 256;
-  std::vector<double> rates;
-  for (int i = 0; i < n_repetitions; ++i) {
-    const std::int64_t ns = time_threads(n_threads, [&](int thread) {
-      return loops.read(bytes.data() + static_cast<std::size_t>(thread) * part, part);
-    });
-    rates.push_back(1e9 * static_cast<double>(part) * n_threads / static_cast<double>(std::max<std::int64_t>(1, ns)));
-  }
-  return summarize(std::move(rates));
-}
-
-LimitSamples measure_compute(const LimitLoop& loop, int n_threads, int n_repetitions, CpuShare* share = nullptr) {
-  std::vector<double> rates;
-  for (int i = 0; i < n_repetitions; ++i) {
-    const std::int64_t ns = time_threads(
-        n_threads, [&](int) { return loop.run(kComputeStepsPerRun); }, share);
-    rates.push_back(1e9 * loop.operations_per_step * static_cast<double>(kComputeStepsPerRun) * n_threads /
-                    static_cast<double>(std::max<std::int64_t>(1, ns)));
-  }
-  return summarize(std::move(rates));
-}
-
-/// A buffer with memory behind every page.
-Result<HostBuffer> make_buffer(MemoryAccount& account, std::size_t bytes, HugePages huge_pages) {
-  SS_TRY(HostBuffer buffer, HostBuffer::allocate(account, MemoryPurpose::kRuntime, bytes, huge_pages));
-  // Where huge pages are the default, small ones have to be asked for.
-  if (huge_pages == HugePages::kNo) (void)madvise(buffer.data(), buffer.size_bytes(), MADV_NOHUGEPAGE);
-  std::memset(buffer.data(), 0, buffer.size_bytes());
-  return buffer;
-}
 
 /// A file with memory behind every page, mapped, gone with this.
 class MappedFile {
@@ -217,7 +125,7 @@ Result<RunLimits> run_limits_here(std::int32_t n_threads) {
   limits.n_threads = n_threads > 0 ? n_threads : available_cpus();
   limits.instruction_set = loops.instruction_set;
   MemoryAccount account;
-  SS_TRY(const HostBuffer buffer, make_buffer(account, kLargestRead, HugePages::kAdvise));
+  SS_TRY(const HostBuffer buffer, make_touched_buffer(account, kLargestRead, HugePages::kAdvise));
   limits.reads = measure_read_ladder(loops, buffer.as<const std::byte>(), limits.n_threads, share);
   const auto peak = [&](const LimitLoop& loop) {
     return measure_compute(loop, limits.n_threads, kRunLimitRepetitions, &share).best;
@@ -230,28 +138,18 @@ Result<RunLimits> run_limits_here(std::int32_t n_threads) {
   return limits;
 }
 
-/// Restricts the calling thread, and those that it starts.
-void restrict_to(const std::vector<std::int32_t>& cpus) {
-  if (cpus.empty()) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const std::int32_t cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
-  (void)sched_setaffinity(0, sizeof set, &set);  // a CPU that is not there is refused where workers start
-}
-
 }  // namespace
 
 Result<RunLimits> measure_run_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                      const HostFiles& files) {
   Result<RunLimits> limits = RunLimits();
-  std::thread([&] {
-    restrict_to(cpus);
+  on_cpus(cpus, [&] {
     limits = run_limits_here(n_threads);
     for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < kMostRemeasurements; ++n_more) {
       const Result<RunLimits> again = run_limits_here(n_threads);
       if (again) limits = highest_of(*limits, *again);
     }
-  }).join();
+  });
   const Result<std::string> cpuinfo = files.read("proc/cpuinfo");
   if (limits && cpuinfo && cpuinfo->find("amx_tile") != std::string::npos) limits->unmeasured = "AMX";
   return limits;
@@ -285,12 +183,12 @@ Result<MachineLimits> measure_machine_limits(const MachineLimitsOptions& options
   limits.buffer_bytes = round_up(options.buffer_bytes, std::size_t{1} << 20);
   MemoryAccount account;
   {
-    SS_TRY(const HostBuffer small, make_buffer(account, limits.buffer_bytes, HugePages::kNo));
+    SS_TRY(const HostBuffer small, make_touched_buffer(account, limits.buffer_bytes, HugePages::kNo));
     limits.read_1_small = measure_read(loops, small.as<const std::byte>(), 1, options.n_repetitions);
     limits.read_all_small = measure_read(loops, small.as<const std::byte>(), limits.n_threads, options.n_repetitions);
   }
   {
-    SS_TRY(const HostBuffer huge, make_buffer(account, limits.buffer_bytes, HugePages::kAdvise));
+    SS_TRY(const HostBuffer huge, make_touched_buffer(account, limits.buffer_bytes, HugePages::kAdvise));
     limits.read_1_huge = measure_read(loops, huge.as<const std::byte>(), 1, options.n_repetitions);
     limits.read_all_huge = measure_read(loops, huge.as<const std::byte>(), limits.n_threads, options.n_repetitions);
     limits.read_huge.push_back({1, limits.read_1_huge});

@@ -13,16 +13,10 @@
 
 #include "core/result.h"
 #include "measure/host_files.h"
+#include "measure/limit_timing.h"
 #include "report/records.h"
 
 namespace secondsource {
-
-/// Repetitions of one measurement. Other load only ever makes a loop slower, so the best is the limit, and a median far
-/// below it says that the machine was busy.
-struct LimitSamples {
-  double best = 0.0;
-  double median = 0.0;
-};
 
 /// The read limit of so many threads together.
 struct ThreadsRead {

@@ -43,6 +43,13 @@ std::string shape_of(const Op& op, const StepGraph& graph, const StepStats& step
   return values.empty() ? "" : fmt::format("{} x {}", rows(values.front()), value(values.front()).cols);
 }
 
+/// "layers.3.attention.qkv" -> "layers.3"; "head" -> "head".
+std::string layer_of(const std::string& label) {
+  const std::size_t number = label.find('.');
+  if (number == std::string::npos) return label;
+  return label.substr(0, label.find('.', number + 1));
+}
+
 class Profiler {
  public:
   Profiler(ModelSession& session, const ProfilePlan& plan, Progress& progress)
@@ -65,17 +72,25 @@ class Profiler {
       return Error{ErrorCode::kUnsupported, fmt::format("{}: the backend does not time the operations of a traced step",
                                                         session_.backend().device().backend)};
     }
-    for (const auto& [key, calls_ns] : calls_) {
+    for (const auto& [key, calls] : calls_) {
       const auto& [phase, operation, shape, kernel] = key;
       profile_.operations.push_back({.phase = phase,
                                      .operation = operation,
                                      .shape = shape,
                                      .kernel = kernel,
-                                     .n_calls = std::ssize(calls_ns),
-                                     .ns = typical_total(calls_ns)});
+                                     .n_calls = std::ssize(calls.ns),
+                                     .ns = typical_total(calls.ns),
+                                     .flops = calls.work.flops,
+                                     .bytes_read = calls.work.weight_bytes + calls.work.kv_bytes});
     }
-    profile_.prefill_ns = typical_total(prefill_steps_ns_);
-    profile_.decode_ns = typical_total(decode_steps_ns_);
+    for (const Phase* phase : {&prefill_, &decode_}) {
+      add_layers(*phase);
+      for (const auto& [part, times_ns] : phase->gaps_ns) {
+        profile_.gaps.push_back({phase->name, part, typical_total(times_ns)});
+      }
+    }
+    profile_.prefill_ns = typical_total(prefill_.steps_ns);
+    profile_.decode_ns = typical_total(decode_.steps_ns);
     std::stable_sort(profile_.operations.begin(), profile_.operations.end(),
                      [](const ProfiledOperation& a, const ProfiledOperation& b) { return a.ns > b.ns; });
     return std::move(profile_);
@@ -83,6 +98,17 @@ class Profiler {
 
  private:
   using Key = std::tuple<std::string, std::string, std::string, std::string>;  ///< phase, operation, shape, kernel
+
+  struct Calls {
+    std::vector<double> ns;
+    OpWork work;
+  };
+  struct Phase {
+    std::string name;
+    std::vector<double> steps_ns{};
+    std::vector<std::pair<std::string, std::vector<double>>> gaps_ns{};    ///< in the order of a step
+    std::vector<std::pair<std::string, std::vector<double>>> labels_ns{};  ///< in the order of the graph
+  };
 
   static std::int64_t typical_total(const std::vector<double>& times_ns) {
     return static_cast<std::int64_t>(median(times_ns).value_or(0) * static_cast<double>(times_ns.size()));
@@ -103,25 +129,61 @@ class Profiler {
     }
     while (engine_.has_work()) {
       const std::int64_t started_ns = now_ns();
-      SS_TRY([[maybe_unused]] const auto events, engine_.step({started_ns + plan_.step_deadline_ns}));
-      if (counts) add(engine_.last_step(), now_ns() - started_ns);
+      SS_TRY(const std::vector<TokenEvent> events, engine_.step({started_ns + plan_.step_deadline_ns}));
+      const std::int64_t text_started_ns = now_ns();
+      if (plan_.on_token) {
+        for (const TokenEvent& event : events) plan_.on_token(event.id);
+      }
+      const std::int64_t ended_ns = now_ns();
+      if (counts) add(engine_.last_step(), ended_ns - started_ns, ended_ns - text_started_ns);
       progress_.update(++n_steps_);
     }
     return {};
   }
 
-  void add(const StepStats& step, std::int64_t wall_ns) {
-    const bool is_prefill = step.n_prefill_tokens > 0;
-    (is_prefill ? prefill_steps_ns_ : decode_steps_ns_).push_back(static_cast<double>(wall_ns));
+  static std::vector<double>& times_of(std::vector<std::pair<std::string, std::vector<double>>>& all,
+                                       const std::string& name) {
+    const auto found = std::ranges::find(all, name, &std::pair<std::string, std::vector<double>>::first);
+    if (found != all.end()) return found->second;
+    return all.emplace_back(name, std::vector<double>()).second;
+  }
+
+  void add(const StepStats& step, std::int64_t wall_ns, std::int64_t text_ns) {
+    Phase& phase = step.n_prefill_tokens > 0 ? prefill_ : decode_;
+    phase.steps_ns.push_back(static_cast<double>(wall_ns));
     const StepGraph graph = engine_.graph();
     const std::span<const OpGroup> groups = engine_.groups();
+    std::int64_t groups_ns = 0;
     for (const GroupTime& time : step.groups) {
       const OpGroup& group = groups[static_cast<std::size_t>(time.group)];
+      groups_ns += time.ns;
       if (group.ops.empty()) continue;
-      const Op& op = graph.ops[static_cast<std::size_t>(group.ops.front())];
-      const Key key{is_prefill ? "prefill" : "decode", std::string(op_name(op)), shape_of(op, graph, step),
-                    group.kernel};
-      calls_[key].push_back(static_cast<double>(time.ns));
+      const auto first = static_cast<std::size_t>(group.ops.front());
+      const Op& op = graph.ops[first];
+      Calls& calls = calls_[{phase.name, std::string(op_name(op)), shape_of(op, graph, step), group.kernel}];
+      calls.ns.push_back(static_cast<double>(time.ns));
+      for (const std::int32_t index : group.ops) {
+        calls.work += engine_.work_of(graph.ops[static_cast<std::size_t>(index)], graph, step.counts);
+      }
+      times_of(phase.labels_ns, graph.labels[first]).push_back(static_cast<double>(time.ns));
+    }
+    const auto gap = [&](const char* part, std::int64_t ns) {
+      times_of(phase.gaps_ns, part).push_back(static_cast<double>(ns));
+    };
+    gap("assemble the batch", step.plan_ns);
+    gap("submit and wait", step.submit_ns + step.wait_ns - step.device_ns);
+    gap("between operations", step.device_ns - groups_ns);
+    gap("results to events", step.apply_ns);
+    if (plan_.on_token) gap("text", text_ns);
+  }
+
+  void add_layers(const Phase& phase) {
+    for (const auto& [label, times_ns] : phase.labels_ns) {
+      const std::string layer = layer_of(label);
+      const bool is_new = profile_.layers.empty() || profile_.layers.back().phase != phase.name ||
+                          profile_.layers.back().layer != layer;
+      if (is_new) profile_.layers.push_back({.phase = phase.name, .layer = layer});
+      profile_.layers.back().ns += typical_total(times_ns);
     }
   }
 
@@ -130,13 +192,24 @@ class Profiler {
   const ProfilePlan& plan_;
   Progress& progress_;
   OperationProfile profile_;
-  std::map<Key, std::vector<double>> calls_;
-  std::vector<double> prefill_steps_ns_, decode_steps_ns_;
+  std::map<Key, Calls> calls_;
+  Phase prefill_{.name = "prefill"}, decode_{.name = "decode"};
   std::uint64_t n_submitted_ = 0;
   std::int64_t n_steps_ = 0;
 };
 
 }  // namespace
+
+double engine_share_of_decode(const OperationProfile& profile) {
+  std::int64_t ns = 0;
+  for (const ProfiledGap& gap : profile.gaps) {
+    if (gap.phase == "decode") ns += gap.ns;
+  }
+  for (const ProfiledOperation& time : profile.operations) {
+    if (time.phase == "decode" && time.operation == "sample") ns += time.ns;
+  }
+  return profile.decode_ns > 0 ? static_cast<double>(ns) / static_cast<double>(profile.decode_ns) : 0;
+}
 
 Result<OperationProfile> profile_operations(ModelSession& session, const ProfilePlan& plan, Progress& progress) {
   return Profiler(session, plan, progress).run();

@@ -46,8 +46,7 @@ class EngineSubject final : public WorkerSubject {
   static Result<std::unique_ptr<WorkerSubject>> load(const WorkerJob& job, Progress& progress) {
     const InterruptFlag never;
     SS_TRY(const BackendOptions options, backend_options_of(job.options));
-    SS_TRY(std::unique_ptr<Backend> backend,
-           create_backend(load_modules(module_folders(job.program)), job.backend, options));
+    SS_TRY(std::unique_ptr<Backend> backend, load_backend(module_folders(job.program), job.backend, options));
     SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
     auto subject = std::unique_ptr<EngineSubject>(new EngineSubject(job, std::move(bundle)));
     SS_TRY_VOID(subject->open(std::move(backend), progress));

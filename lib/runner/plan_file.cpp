@@ -182,6 +182,24 @@ Result<double> parse_seconds(std::string_view text) {
   return Error{ErrorCode::kInvalidInput, fmt::format("expected a time such as 90s, 5min or 2h, found \"{}\"", text)};
 }
 
+Result<BackendOption> parse_backend_option_flag(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::size_t equals = text.find('=');
+  if (colon == std::string_view::npos || equals == std::string_view::npos || colon == 0 || equals < colon + 2) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option: expected BACKEND:KEY=VALUE, found {}", text)};
+  }
+  if (text.substr(colon + 1, equals - colon).find(':') != std::string_view::npos) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: a key has no colon", text)};
+  }
+  BackendOption option{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1, equals - colon - 1)),
+                       std::string(text.substr(equals + 1))};
+  for (const std::string_view own : {"threads", "cpus", "device", "strict", "fault"}) {
+    if (option.key != own) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("--backend-option {}: --{} is a flag of its own", text, own)};
+  }
+  return option;
+}
+
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text) {
   const auto equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {

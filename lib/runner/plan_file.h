@@ -38,6 +38,8 @@ Result<std::int64_t> parse_bytes(std::string_view text);
 Result<double> parse_seconds(std::string_view text);
 /// "cpu=slow:50" -> {"cpu", "slow:50"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
+/// "cpu:kv=int8". Errors: kInvalidInput, also for what has a flag of its own.
+Result<BackendOption> parse_backend_option_flag(std::string_view text);
 
 /// "cuda=1" -> {"cuda", "1"}; "1" -> {"", "1"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text);

@@ -1,11 +1,13 @@
 #include "runner/run_checks.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
 #include "measure/fingerprint.h"
 #include "measure/limit_checks.h"
 #include "measure/machine_limits.h"
+#include "measure/machine_probe.h"
 
 namespace secondsource {
 namespace {
@@ -18,12 +20,20 @@ double number_of(const RunRecord& record, std::string_view name) {
   return value;
 }
 
+/// Null for a cell that is not planned.
+const PlannedCell* cell_of(const RunRecord& record, const Repetition& repetition) {
+  const auto found =
+      std::ranges::find_if(record.cells, [&](const PlannedCell& cell) { return cell.key.id() == repetition.cell; });
+  return found == record.cells.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs)
     : run_(run), settings_(std::move(settings)), watch_(std::move(inputs)) {}
 
 Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) {
+  if (is_on_host(repetition)) SS_TRY_VOID(look_at_machine(repetition));
   SS_TRY(CheckRecord roofline, roofline_of(repetition));
   repetition.checks.push_back(std::move(roofline));
   const HarnessCost cost{.ns_per_request = number_of(run_.record(), "harness_ns_per_request"),
@@ -34,22 +44,33 @@ Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) 
   return {};
 }
 
+bool RunChecks::is_on_host(const Repetition& repetition) const {
+  const PlannedCell* const cell = cell_of(run_.record(), repetition);
+  return cell != nullptr && std::ranges::any_of(run_.record().backends, [cell](const BackendRecord& backend) {
+           return backend.name == cell->key.backend && backend.device.is_host;
+         });
+}
+
+Result<void> RunChecks::look_at_machine(Repetition& repetition) {
+  const std::optional<RunLimits>& limits = run_.record().limits;
+  if (!limits) return {};
+  SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus));
+  const MachineMoment moment = probe.look();
+  repetition.telemetry.push_back({"machine_read_bytes_per_s", moment.read_bytes_per_s, ""});
+  repetition.telemetry.push_back({"machine_f32_flops", moment.f32_flops, ""});
+  repetition.checks.push_back(check_machine(moment, *limits));
+  return {};
+}
+
 Result<CheckRecord> RunChecks::roofline_of(const Repetition& repetition) {
-  const RunRecord& record = run_.record();
-  std::string_view variant;
-  bool is_host = false;
-  for (const PlannedCell& cell : record.cells) {
-    if (cell.key.id() != repetition.cell) continue;
-    variant = cell.key.variant;
-    for (const BackendRecord& backend : record.backends) {
-      if (backend.name == cell.key.backend) is_host = backend.device.is_host;
-    }
-  }
-  if (!is_host || !record.limits) return check_roofline(repetition, nullptr, variant);
-  CheckRecord check = check_roofline(repetition, &*record.limits, variant);
+  const PlannedCell* const cell = cell_of(run_.record(), repetition);
+  const std::string_view variant = cell == nullptr ? "" : std::string_view(cell->key.variant);
+  const std::optional<RunLimits>& limits = run_.record().limits;
+  if (!limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
+  CheckRecord check = check_roofline(repetition, &*limits, variant);
   if (check.outcome == CheckOutcome::kPassed || check.outcome == CheckOutcome::kNotAvailable) return check;
   SS_TRY(const RunLimits again, measure_run_limits(settings_.threads, settings_.cpus, HostFiles()));
-  SS_TRY_VOID(run_.raise_limits(highest_of(*record.limits, again)));
+  SS_TRY_VOID(run_.raise_limits(highest_of(*limits, again)));
   return check_roofline(repetition, &*run_.record().limits, variant);
 }
 

@@ -18,11 +18,14 @@ class RunChecks {
   /// `inputs`: files and folders that must not change. `run` must outlive it.
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
-  /// Adds "roofline", "harness" and "inputs" to the checks of a repetition with so many requests. Limits that it seems
-  /// to exceed are measured again first, since other load may have hidden them. Errors: kIo.
+  /// Adds "machine", "roofline", "harness" and "inputs" to the checks of a repetition with so many requests, and what
+  /// the machine could do right after it to its telemetry. Limits that it seems to exceed are measured again first,
+  /// since other load may have hidden them. Errors: kIo, kOutOfMemory.
   Result<void> add_to(Repetition& repetition, std::int64_t n_requests);
 
  private:
+  [[nodiscard]] bool is_on_host(const Repetition& repetition) const;
+  Result<void> look_at_machine(Repetition& repetition);
   Result<CheckRecord> roofline_of(const Repetition& repetition);
   RunDirectory& run_;
   RunSettings settings_;

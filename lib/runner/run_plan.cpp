@@ -169,6 +169,12 @@ class Planner {
       return Error{ErrorCode::kInvalidInput, fmt::format("--fault {}={}: expected a backend of this run, found {}",
                                                          name, fault, fmt::join(wanted, ", "))};
     }
+    for (const BackendOption& option : request_.backend_options) {
+      if (contains(wanted, option.backend)) continue;
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--backend-option {}:{}={}: expected a backend of this run, found {}", option.backend,
+                               option.key, option.value, fmt::join(wanted, ", "))};
+    }
     const auto& backends = plan_.record.backends;
     if (std::all_of(backends.begin(), backends.end(), [](const auto& one) { return !one.unavailable.empty(); })) {
       std::vector<std::string> reasons;
@@ -202,6 +208,9 @@ class Planner {
       if (backend != name) continue;
       SS_TRY_VOID(parse_fault(fault));
       record.options.emplace_back("fault", fault);
+    }
+    for (const BackendOption& option : request_.backend_options) {
+      if (option.backend == name) record.options.emplace_back(option.key, option.value);
     }
     record.n_units_used = units_used(record.device);
     return record;

@@ -18,6 +18,13 @@
 
 namespace secondsource {
 
+/// One of BackendOptions::extra, for one backend.
+struct BackendOption {
+  std::string backend;
+  std::string key;
+  std::string value;
+};
+
 /// What was asked for, by flags and plan file together. Empty means the default.
 struct RunRequest {
   std::vector<std::filesystem::path> bundles;
@@ -32,6 +39,7 @@ struct RunRequest {
   std::int32_t repetitions = 3;
   std::uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> faults;  ///< backend, fault (backend/fault.h)
+  std::vector<BackendOption> backend_options;
   /// Backend, DeviceInfo::id; without a backend's name, of the only one that is named. Default: the first device.
   std::vector<std::pair<std::string, std::string>> devices;
   RunSettings settings;

@@ -1,4 +1,4 @@
-// `secondsource ab`, `profile` and `selftest gate`, on a bundle so small that nothing about its speed is asserted but
+// `secondsource ab` and `selftest gate`, on a bundle so small that nothing about its speed is asserted but
 // that a fivefold slowdown is one.
 
 #include <fstream>
@@ -164,17 +164,6 @@ TEST_CASE("selftest gate: the simulation follows from its seed, and judges a poo
   CHECK(judged.status == 0);
   CHECK(contains(judged.out, "5 measured pairs of 2 cells and metrics"));
   CHECK(contains(judged.out, "resampled"));
-}
-
-TEST_CASE("profile: names operations, shapes and kernels, and what is left for the host") {
-  const ProgramRun run = run_program({"profile", kBundle, "--backend", "cpu", "--variant", "bf16", "--scenario",
-                                      "offline:2@8/3", "--budget", "0.01s"});
-  CAPTURE(run.out, run.err);
-  CHECK(run.status == 0);
-  CHECK(contains(run.out, "attention"));
-  CHECK(contains(run.out, "host and the rest"));
-  CHECK(contains(run.out, "decode"));
-  check_refused(run_program({"profile", kBundle, "--scenario", "single-stream"}), "with its lengths");
 }
 
 TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, unmatched or twice") {

@@ -264,14 +264,15 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
     if (why_unsupported(**first, prefill)) continue;
     const auto at_once = run_case(**first, prefill);
     const auto one_by_one = run_case(**second, decode);
-    const auto expected = run_case(*make_expected_backend(), prefill);
+    const DType kv_dtype = (*first)->device().kv_dtype;
+    const auto expected = run_case(*make_expected_backend(kv_dtype), prefill);
     if (!at_once) return at_once.error().message;
     if (!one_by_one) return one_by_one.error().message;
     // Both may round, each in its own way; the envelope's differences are moved to the prefill's result.
     const std::vector<float>& logits = at_once->steps[0].logits;
     std::vector<std::vector<float>> moved;
     for (int draw = 0; draw < kDraws; ++draw) {
-      const auto envelope = run_case(*make_envelope_backend(draw), prefill);
+      const auto envelope = run_case(*make_envelope_backend(draw, kv_dtype), prefill);
       moved.push_back(logits);
       for (std::size_t i = 0; i < logits.size(); ++i) {
         moved.back()[i] += envelope->steps[0].logits[i] - expected->steps[0].logits[i];

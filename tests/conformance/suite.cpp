@@ -1,5 +1,7 @@
 #include "conformance/suite.h"
 
+#include <map>
+
 #include "backend/batch.h"
 #include "conformance/cases.h"
 #include "conformance/envelope.h"
@@ -10,34 +12,35 @@
 namespace secondsource::conformance {
 namespace {
 
-/// What a case should give, computed once for every backend that runs it.
+/// What a case should give, computed once for every backend with this type of cache that runs it.
 class Expectation {
  public:
-  explicit Expectation(const Case& c) : case_(c) {}
+  Expectation(const Case& c, DType kv_dtype) : case_(c), kv_dtype_(kv_dtype) {}
 
   /// Nothing when the trace is close enough.
   std::optional<std::string> judge(const CaseTrace& trace) {
-    if (!expected_) expected_ = run_case(*make_expected_backend(), case_);
+    if (!expected_) expected_ = run_case(*make_expected_backend(kv_dtype_), case_);
     if (!*expected_) return failed(*expected_);
     // Most of the time goes into the draws, and what is right to the last bits needs none.
-    if (!compare_traces(case_, trace, **expected_, {})) return std::nullopt;
+    if (!compare_traces(case_, kv_dtype_, trace, **expected_, {})) return std::nullopt;
     while (draws_.size() < kDraws) {
-      auto draw = run_case(*make_envelope_backend(static_cast<int>(draws_.size())), case_);
+      auto draw = run_case(*make_envelope_backend(static_cast<int>(draws_.size()), kv_dtype_), case_);
       if (!draw) return failed(draw);
       draws_.push_back(std::move(draw).value());
     }
-    return compare_traces(case_, trace, **expected_, draws_);
+    return compare_traces(case_, kv_dtype_, trace, **expected_, draws_);
   }
 
  private:
   static std::string failed(const Result<CaseTrace>& run) { return "the reference failed: " + run.error().message; }
 
   const Case& case_;
+  DType kv_dtype_;
   std::optional<Result<CaseTrace>> expected_;
   std::vector<CaseTrace> draws_;
 };
 
-CaseReport judge(const Tested& tested, const Case& c, Expectation& expectation) {
+CaseReport judge(const Tested& tested, const Case& c, std::map<DType, Expectation>& expectations) {
   CaseReport report{.options = tested.options,
                     .family = c.family,
                     .name = c.name,
@@ -61,7 +64,8 @@ CaseReport judge(const Tested& tested, const Case& c, Expectation& expectation) 
     report.text = trace.error().message;
     return report;
   }
-  const auto finding = expectation.judge(*trace);
+  const DType kv_dtype = (*backend)->device().kv_dtype;
+  const auto finding = expectations.try_emplace(kv_dtype, c, kv_dtype).first->second.judge(*trace);
   report.verdict = finding ? Verdict::kFailed : Verdict::kPassed;
   report.text = finding.value_or("");
   return report;
@@ -95,9 +99,9 @@ std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& optio
     if (!options.family.empty() && options.family != family.name) continue;
     for (const std::uint64_t seed : case_seeds(options, family_number, family.n_cases)) {
       const Case c = family.make(seed);
-      Expectation expectation(c);
+      std::map<DType, Expectation> expectations;
       for (const Tested& one : tested) {
-        if (tell(judge(one, c, expectation))) return n_failed;
+        if (tell(judge(one, c, expectations))) return n_failed;
       }
     }
   }

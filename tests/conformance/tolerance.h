@@ -42,13 +42,14 @@ inline constexpr double kUnitRoundoffF32 = 0x1p-24;
 using Values = std::span<const float>;
 
 /// Nothing when `tested` is close enough to `expected`; else the worst element, how many are outside, and both rms.
-/// Without draws the floor alone counts. `zero_is_exact`: where R and every draw are 0, T must be 0 (cache slots that
-/// nobody wrote).
+/// Without draws the floor alone counts. `zero_rows_are_exact`: where a whole row of R and every draw is 0, T must be 0
+/// (cache slots that nobody wrote).
 [[nodiscard]] std::optional<std::string> compare_values(Values tested, Values expected, std::span<const Values> draws,
-                                                        std::int64_t cols, bool zero_is_exact = false);
+                                                        std::int64_t cols, bool zero_rows_are_exact = false);
 
-/// Compares every observed value, the tokens and the whole cache of two traces of one case.
-[[nodiscard]] std::optional<std::string> compare_traces(const Case& c, const CaseTrace& tested,
+/// Compares every observed value, the tokens and the whole cache of two traces of one case. `kv_dtype` is the type of
+/// the tested cache.
+[[nodiscard]] std::optional<std::string> compare_traces(const Case& c, DType kv_dtype, const CaseTrace& tested,
                                                         const CaseTrace& expected, std::span<const CaseTrace> draws);
 
 }  // namespace secondsource::conformance

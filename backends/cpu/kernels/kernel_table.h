@@ -14,7 +14,7 @@ namespace secondsource::cpu {
 
 inline constexpr int kTileRows = 16;
 /// Rows of activations that the largest kernel multiplies at once.
-inline constexpr int kMaxRowBlock = 12;
+inline constexpr int kMaxRowBlock = 32;
 /// Columns that share a scale in an int4 tile, and bytes of that group: 16 rows x 32 nibbles, then 16 FP16 scales.
 inline constexpr int kInt4Group = 32;
 inline constexpr int kInt4GroupBytes = 16 * kInt4Group / 2 + 16 * 2;
@@ -102,17 +102,28 @@ inline constexpr int kBlockTokens = kBlockTiles * kTileRows;
 /// Query rows (tokens x heads that share a KV head) of one attention call; a multiple of every row block size.
 inline constexpr int kMaxQueryRows = 48;
 
+/// Memory that will be read soon: pieces of `piece_bytes` each.
+struct AheadBytes {
+  const std::byte* const* pieces = nullptr;
+  int n_pieces = 0;
+  std::int64_t piece_bytes = 0;
+};
+
 /// One block of online softmax (arXiv:2205.14135, algorithm 1): up to 48 query rows against up to 128 cached tokens of
 /// one KV head. Scores never leave the cache; m, l and o carry the running maximum, sum and output of each row.
 struct AttendArgs {
   const void* q = nullptr;  ///< packed like activations, row blocks of at most max_rows, one after the other
   int n_rows = 0;
-  std::int64_t head_dim = 0;                  ///< padded to even
+  std::int64_t head_dim = 0;                  ///< padded to the kernel's unit
   int n_dim_tiles = 0;                        ///< ceil(head_dim / 16)
-  const std::byte* const* k_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [head_dim / 2][16 tokens][2] (f32: [dim][16])
-  const std::byte* const* v_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [8][16 dims][2] (f32: [16 tokens][16 dims])
+  const std::byte* const* k_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [head_dim / unit][16 tokens][unit]
+  const std::byte* const* v_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [16 / unit][16 dims][unit]
   std::int64_t v_dim_stride = 0;              ///< bytes from one 16-dim tile of V to the next
+  const float* const* k_scales = nullptr;     ///< [n_tiles]: of 16 tokens; null: 1
+  const float* const* v_scales = nullptr;
   int n_tiles = 0;
+  AheadBytes values_ahead = {};              ///< V of this block
+  AheadBytes keys_ahead = {};                ///< K of the next block
   std::int64_t first_token = 0;              ///< position of the first token of the block
   const std::int64_t* first_seen = nullptr;  ///< [n_rows] positions that the row may look at, both inclusive
   const std::int64_t* last_seen = nullptr;
@@ -137,8 +148,13 @@ struct AttendKernel {
 struct KernelTable {
   const char* isa = "";
   ProductKernel products[kProducts];
+  /// An int8 tile [k / 4][16][4] as the BF16 tile [k / 2][16][2] with the same numbers, exactly; null where BF16
+  /// products are none of the table's. For many rows that is cheaper than looking weights up for each block of them.
+  void (*int8_to_bf16)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
   AttendKernel attend_bf16;  ///< BF16 cache
   AttendKernel attend_f32;   ///< f32 cache
+  AttendKernel attend_f16;   ///< FP16 cache
+  AttendKernel attend_int8;  ///< int8 cache with a scale per token
   void (*pack)(const PackArgs&) = nullptr;
   void (*finish)(const FinishArgs&) = nullptr;
   /// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps). add and sum_out may be null; all may alias.
@@ -156,5 +172,8 @@ const KernelTable& kernels_scalar();
 const KernelTable& kernels_avx2();
 const KernelTable& kernels_avx512();
 const KernelTable& kernels_avx512_bf16();
+const KernelTable& kernels_amx();
+const KernelTable& kernels_neon();
+const KernelTable& kernels_neon_bf16();
 
 }  // namespace secondsource::cpu

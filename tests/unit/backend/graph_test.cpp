@@ -151,12 +151,15 @@ TEST_CASE("page copies and cache extents are checked") {
               "read and written");
   REQUIRE_OK(check_page_copies(std::vector<PageCopy>{{0, 1}, {0, 2}}, 4));
   CHECK_ERROR(check_kv_spec({.n_layers = 0, .n_kv_heads = 1, .head_dim = 1}, 1), ErrorCode::kInvalidInput, "positive");
-  CHECK_ERROR(check_kv_spec({.n_layers = 1, .n_kv_heads = 1, .head_dim = 1, .dtype = DType::kI8}, 1),
-              ErrorCode::kInvalidInput, "expected f32, f16 or bf16");
+  CHECK_ERROR(check_kv_spec({.n_layers = 1, .n_kv_heads = 1, .head_dim = 1, .dtype = DType::kI16}, 1),
+              ErrorCode::kInvalidInput, "expected f32, f16, bf16 or i8");
   CHECK_ERROR(check_kv_spec({.n_layers = 1, .n_kv_heads = 1, .head_dim = 1}, std::int64_t{1} << 31),
               ErrorCode::kInvalidInput, "2^31");
   const KvSpec spec{.n_layers = 3, .n_kv_heads = 2, .head_dim = 64, .page_tokens = 16, .dtype = DType::kBf16};
   CHECK(kv_page_bytes(spec) == 2 * 3 * 2 * 64 * 16 * 2);
+  KvSpec quantized = spec;
+  quantized.dtype = DType::kI8;  // a byte a value and four for the scale of a token and head
+  CHECK(kv_page_bytes(quantized) == 2 * 3 * 2 * (64 + 4) * 16);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "backend/module.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -7,6 +9,7 @@
 #include "backend/capabilities.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/scratch_folder.h"
 
 // Folders that CMake fills: one with modules that are all unusable, one with the reference.
 #ifndef SECONDSOURCE_TEST_MODULES
@@ -79,6 +82,28 @@ TEST_CASE("the reference loads, says what it supports, and takes a planted fault
               "expected one of fail, crash");
   CHECK_ERROR(create_backend(modules, "reference", with_extra("color", "red")), ErrorCode::kInvalidInput,
               "backend reference: option color");
+}
+
+TEST_CASE("a backend is loaded without the modules beside it, which are looked at where it cannot be had") {
+  // Copies, which no other test has loaded.
+  const test::ScratchFolder folder;
+  const auto copy = [&](const std::filesystem::path& from) {
+    const std::filesystem::path to = folder.path() / from.filename();
+    std::filesystem::copy_file(from, to);
+    return to;
+  };
+  const auto reference = copy(std::filesystem::path(SECONDSOURCE_REFERENCE_FOLDER) / "libsecondsource-reference.so");
+  const auto beside = copy(std::filesystem::path(SECONDSOURCE_TEST_MODULES) / "libsecondsource-no_device.so");
+  const auto is_loaded = [](const std::filesystem::path& path) {
+    return ::dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD) != nullptr;
+  };
+  REQUIRE_OK(load_backend({folder.path()}, "reference", {}));
+  CHECK(is_loaded(reference));
+  CHECK_FALSE(is_loaded(beside));
+  CHECK_ERROR(load_backend({folder.path()}, "no_device", {}), ErrorCode::kUnavailable,
+              "unavailable: no such device in this machine; available here: reference");
+  CHECK_ERROR(load_backend({folder.path()}, "cuda", {}), ErrorCode::kUnavailable,
+              "no such module; available here: reference");
 }
 
 TEST_CASE("the first folder that has a name wins, and folders that are not there do not matter") {

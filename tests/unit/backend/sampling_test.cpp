@@ -1,6 +1,7 @@
 // Expected choices are worked out by hand; PyTorch's are in tests/conformance/vectors_test.cpp.
 #include "backend/sampling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -17,6 +18,28 @@ TEST_CASE("greedy takes the largest logit and the lowest id of a tie") {
   CHECK(sample_row(kLogits, {}, 0).id == 1);
   CHECK(sample_row(kLogits, {.forbidden_id = 1}, 0).id == 3);
   CHECK(sample_row(std::vector<float>{0.0F}, {}, 0).id == 0);
+}
+
+TEST_CASE("greedy and its log-probability are those of a plain loop, whatever the length") {
+  for (std::size_t n = 1; n < 300; ++n) {
+    std::vector<float> logits(n);
+    // Seven values, so that there are ties, at both ends of what exp can tell from 0.
+    for (std::size_t i = 0; i < n; ++i) logits[i] = 15.0F * static_cast<float>(random_bits(n, i) % 7) - 60.0F;
+    const auto forbidden = static_cast<std::int32_t>(random_bits(n, n) % (n + 1)) - 1;
+    std::int32_t best = -1;
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum += std::exp(static_cast<double>(logits[i]));
+      if (static_cast<std::int32_t>(i) == forbidden) continue;
+      if (best < 0 || logits[i] > logits[static_cast<std::size_t>(best)]) best = static_cast<std::int32_t>(i);
+    }
+    const SampledToken token = sample_row(logits, {.forbidden_id = forbidden}, 0);
+    CAPTURE(n, forbidden);
+    REQUIRE(token.id == best);
+    if (best < 0) continue;
+    const double expected = static_cast<double>(logits[static_cast<std::size_t>(best)]) - std::log(sum);
+    REQUIRE(std::fabs(static_cast<double>(token.logprob) - expected) < 2e-6 * std::max(1.0, std::fabs(expected)));
+  }
 }
 
 TEST_CASE("the log-probability is that of the unmodified distribution, forbidden ids included") {

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -73,6 +74,14 @@ TEST_CASE("a file is written whole or not at all, and read back") {
   const auto mapped = MappedFile::map(path);
   REQUIRE_OK(mapped);
   CHECK(mapped->bytes().size() == 5);
+  std::array<std::byte, 3> read{};
+  REQUIRE_OK(mapped->read_at(2, read));
+  CHECK(std::ranges::equal(read, mapped->bytes().subspan(2)));
+  std::filesystem::resize_file(path, 4);
+  const auto beyond = mapped->read_at(2, read);
+  REQUIRE_FALSE(beyond.has_value());
+  CHECK(beyond.error().code == ErrorCode::kIo);
+  CHECK(beyond.error().message == path.string() + ": expected 5 bytes as when it was opened, found its end at 4");
   std::filesystem::remove_all(folder);
 }
 

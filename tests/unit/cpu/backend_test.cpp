@@ -69,7 +69,7 @@ TEST_CASE("an unknown option, instruction set or device is refused in one line")
   const auto message = [](BackendOptions options) { return create(options).error().message; };
   CHECK(message(option("isa", "sse9")).starts_with("option isa: expected one of scalar"));
   CHECK(message(option("speed", "high")) == "cpu: option speed: expected isa, kv or guards");
-  CHECK(message(option("kv", "f16")) == "cpu: option kv: expected bf16 or f32, found f16");
+  CHECK(message(option("kv", "fp8")) == "cpu: option kv: expected bf16, f16, int8 or f32, found fp8");
   CHECK(message(device("1")) == "cpu: device 1: expected 0");
   CHECK(message(threads(-1)) == "cpu: expected 0 to 1024 threads, found -1");
   CHECK(message(pinned({-3})).starts_with("cpu: expected CPU numbers"));
@@ -94,9 +94,13 @@ TEST_CASE("memory is accounted to the byte that was handed out, and given back")
   CHECK(backend->memory().weights_bytes == 2 * 33 * 16 * 4);
   REQUIRE(backend->prepare_weight(counting_weight(1, 48)).has_value());  // a vector of 48 f32
   CHECK(backend->memory().weights_bytes == 2 * 33 * 16 * 4 + 192);
-  const KvSpec kv{.n_layers = 2, .n_kv_heads = 2, .head_dim = 32, .page_tokens = 32};
-  REQUIRE(backend->create_kv_pool(kv, 64).has_value());
-  CHECK(backend->memory().kv_bytes == 64 * kv_page_bytes(kv));
+  std::int64_t kv_bytes = 0;
+  for (const DType dtype : {DType::kF32, DType::kBf16, DType::kF16, DType::kI8}) {
+    const KvSpec kv{.n_layers = 2, .n_kv_heads = 2, .head_dim = 32, .page_tokens = 32, .dtype = dtype};
+    REQUIRE(backend->create_kv_pool(kv, 64).has_value());
+    kv_bytes += 64 * kv_page_bytes(kv);
+    CHECK(backend->memory().kv_bytes == kv_bytes);
+  }
   CHECK(backend->memory().peak_bytes == backend->memory().total_bytes());
 }
 
@@ -130,13 +134,47 @@ TEST_CASE("prepared weights come back as they went in, odd shapes and gate and u
   }
 }
 
+TEST_CASE("parts that end inside a tile are joined row by row") {
+  const std::unique_ptr<Backend> backend = create(threads(3)).value();
+  WeightSpec spec{.name = "qkv", .n_rows = 34, .n_cols = 5, .encoding = WeightEncoding::kF32, .parts = {}};
+  spec.join = Join::kConcatRows;
+  for (const std::int64_t n_rows : {20, 7, 7}) spec.parts.push_back({n_rows, std::make_shared<CountingRows>(5)});
+  const std::vector<float> values = backend->unprepare_weight(backend->prepare_weight(spec).value()).value();
+  for (std::int64_t row = 0; row < 34; ++row) {
+    const std::int64_t of_part = row < 20 ? row : (row - 20) % 7;
+    CHECK(values[static_cast<std::size_t>(row * 5)] == static_cast<float>(of_part));
+  }
+}
+
+/// Rows that cannot be read from some row on.
+class BrokenRows final : public WeightSource {
+ public:
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte>,
+                         std::span<float>) const override {
+    if (first_row + n_rows <= 100) return {};
+    return Error{ErrorCode::kIo, "row " + std::to_string(std::max<std::int64_t>(100, first_row))};
+  }
+};
+
+TEST_CASE("of rows that cannot be read, the first is named, however many threads come to them") {
+  const std::unique_ptr<Backend> backend = create(threads(4)).value();
+  WeightSpec spec{.name = "w", .n_rows = 4096, .n_cols = 8, .encoding = WeightEncoding::kF32, .parts = {}};
+  spec.parts = {{4096, std::make_shared<BrokenRows>()}};
+  for (int round = 0; round < 20; ++round) {
+    const Result<WeightId> id = backend->prepare_weight(spec);
+    REQUIRE_FALSE(id.has_value());
+    CHECK(id.error().code == ErrorCode::kIo);
+    CHECK(id.error().message == "weight w: row 100");
+  }
+}
+
 TEST_CASE("a cache that the kernels have no layout for is refused with the reason") {
   const std::unique_ptr<Backend> backend = create(threads(1)).value();
   const auto message = [&](KvSpec spec) { return backend->create_kv_pool(spec, 4).error().message; };
   CHECK(message({.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 8}) ==
         "cpu: KV cache: expected pages of a multiple of 16 tokens, found 8");
-  CHECK(message({.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = DType::kF16}) ==
-        "cpu: KV cache: expected bf16 or f32, found f16");
+  CHECK(message({.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = DType::kI16}) ==
+        "KV cache: expected f32, f16, bf16 or i8, found i16");
 }
 
 }  // namespace

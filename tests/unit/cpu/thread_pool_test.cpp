@@ -1,5 +1,6 @@
 #include "cpu/thread_pool.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -27,6 +28,69 @@ TEST_CASE("every chunk runs exactly once, whatever the number of threads and chu
   }
 }
 
+TEST_CASE("every item is in exactly one piece, and no piece is too long") {
+  for (const int n_threads : {1, 2, 3, 8}) {
+    ThreadPool pool({.n_threads = n_threads, .cpus = {}});
+    for (const std::int64_t n_items : {0, 1, 5, 64, 1000}) {
+      for (const std::int64_t piece : {1, 3, 7, 2000}) {
+        CAPTURE(n_threads, n_items, piece);
+        std::vector<std::atomic<int>> counts(static_cast<std::size_t>(n_items));
+        std::atomic<std::int64_t> longest{0};
+        pool.run_ranges(n_items, piece, [&](std::int64_t first, std::int64_t end, int) {
+          for (std::int64_t i = first; i < end; ++i) counts[static_cast<std::size_t>(i)].fetch_add(1);
+          std::int64_t known = longest.load();
+          while (end - first > known && !longest.compare_exchange_weak(known, end - first)) {
+          }
+        });
+        for (const std::atomic<int>& count : counts) CHECK(count.load() == 1);
+        CHECK(longest.load() <= piece);
+      }
+    }
+  }
+}
+
+TEST_CASE("the threads' ranges are contiguous, in order, and differ by one item at most") {
+  for (const int n_threads : {1, 2, 3, 7, 128}) {
+    for (const std::int64_t n_items : {0, 1, 2, 127, 128, 129, 100000}) {
+      CAPTURE(n_threads, n_items);
+      std::int64_t next = 0;
+      for (int thread = 0; thread < n_threads; ++thread) {
+        const ItemRange range = range_of_thread(n_items, thread, n_threads);
+        CHECK(range.first == next);
+        CHECK(range.end - range.first >= n_items / n_threads);
+        CHECK(range.end - range.first <= n_items / n_threads + 1);
+        next = range.end;
+      }
+      CHECK(next == n_items);
+    }
+  }
+}
+
+TEST_CASE("threads read few streams, forwards, even where one does most of the other's work") {
+  ThreadPool pool({.n_threads = 2, .cpus = {}});
+  // Both wait for each other once, so that each has begun before the other can steal.
+  std::atomic<int> n_begun{0};
+  std::array<std::vector<std::int64_t>, 2> taken;
+  pool.run(1000, [&](std::int64_t chunk, int thread) {
+    auto& own = taken[static_cast<std::size_t>(thread)];
+    if (own.empty()) {
+      n_begun.fetch_add(1);
+      for (int i = 0; i < 10000 && n_begun.load() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    own.push_back(chunk);
+    if (thread == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  REQUIRE(n_begun.load() == 2);
+  for (const int thread : {0, 1}) {
+    const std::vector<std::int64_t>& chunks = taken[static_cast<std::size_t>(thread)];
+    CHECK(chunks.front() == range_of_thread(1000, thread, 2).first);
+    int n_streams = 1;
+    for (std::size_t i = 1; i < chunks.size(); ++i) n_streams += chunks[i] == chunks[i - 1] + 1 ? 0 : 1;
+    // Every theft halves what is left.
+    CHECK(n_streams <= 20);
+  }
+}
+
 TEST_CASE("what a loop wrote is seen after it, over many short loops") {
   ThreadPool pool({.n_threads = 4, .cpus = {}});
   std::vector<std::int64_t> values(64);
@@ -34,6 +98,18 @@ TEST_CASE("what a loop wrote is seen after it, over many short loops") {
     pool.run(64, [&](std::int64_t chunk, int) { values[static_cast<std::size_t>(chunk)] += chunk; });
   }
   for (std::size_t i = 0; i < values.size(); ++i) CHECK(values[i] == 2000 * static_cast<std::int64_t>(i));
+}
+
+TEST_CASE("loops that follow at once, with more threads than CPUs, lose nothing to late thieves") {
+  ThreadPool pool({.n_threads = 8, .cpus = {}});
+  for (int round = 0; round < 20000; ++round) {
+    const std::int64_t n_items = 2 + round * 7 % 61;
+    std::atomic<std::int64_t> sum{0};
+    pool.run_ranges(n_items, 1 + round % 3, [&](std::int64_t first, std::int64_t end, int) {
+      for (std::int64_t i = first; i < end; ++i) sum.fetch_add(i + 1, std::memory_order_relaxed);
+    });
+    REQUIRE(sum.load() == n_items * (n_items + 1) / 2);
+  }
 }
 
 TEST_CASE("threads that went to sleep between loops wake up") {

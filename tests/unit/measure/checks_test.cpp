@@ -390,6 +390,19 @@ TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
   CHECK(check_roofline(Repetition(), &limits, "bf16").outcome == kNotAvailable);
 }
 
+TEST_CASE("a machine that cannot do what it could marks what was measured on it") {
+  RunLimits limits;
+  limits.reads = {{std::int64_t{1} << 20, 100e9}, {std::int64_t{128} << 20, 60e9}, {std::int64_t{256} << 20, 50e9}};
+  limits.f32_flops = 200e9;
+  const CheckRecord quiet = check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, limits);
+  CHECK(quiet.outcome == kPassed);
+  CHECK(quiet.detail == "right after it the machine read at 98 % and computed at 100 % of its best");
+  // A neighbour that takes bandwidth, and one that takes CPUs.
+  CHECK(check_machine({.read_bytes_per_s = 36e9, .f32_flops = 199e9}, limits).outcome == kSuspect);
+  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 150e9}, limits).outcome == kSuspect);
+  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, RunLimits()).outcome == kNotAvailable);
+}
+
 TEST_CASE("a harness that takes a hundredth of the time spoils it") {
   const Repetition repetition = bandwidth_bound();
   // 10 requests, 91 steps and 90 tokens in one second: 0.1 % is 1 ms, 1 % 10 ms.

@@ -103,6 +103,11 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
   CHECK(*parse_seconds("250ms") == Approx(0.25));
   CHECK(*parse_cpu_list("0,2-4") == std::vector<std::int32_t>{0, 2, 3, 4});
   CHECK(parse_fault_flag("cpu=slow:50")->second == "slow:50");
+  const auto option = parse_backend_option_flag("cpu:kv=int8");
+  REQUIRE(option);
+  CHECK(option->backend == "cpu");
+  CHECK(option->key == "kv");
+  CHECK(option->value == "int8");
   CHECK(*parse_device_flag("cuda=MIG-1") == std::pair<std::string, std::string>("cuda", "MIG-1"));
   CHECK(*parse_device_flag("1") == std::pair<std::string, std::string>("", "1"));
   CHECK_FALSE(parse_device_flag("=1"));
@@ -118,6 +123,9 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
   }
   CHECK_FALSE(parse_fault_flag("cpu"));
   CHECK_FALSE(parse_fault_flag("=crash"));
+  for (const char* bad : {"cpu", "cpu:kv", ":kv=int8", "cpu:=int8", "cpu:threads=2", "cpu:env:PATH=x"}) {
+    CHECK_FALSE(parse_backend_option_flag(bad));
+  }
 }
 
 std::filesystem::path write_plan(const std::string& text) {

@@ -1,0 +1,92 @@
+// AMX tiles (BF16, INT8) above AVX-512: Sapphire Rapids and later.
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+namespace amx {
+// Each uses the ones before.
+// clang-format off
+#include "cpu/kernels/simd_avx512.inc"
+#include "cpu/kernels/row_kernels.inc"
+#include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_bf16_dot.inc"
+#include "cpu/kernels/matmul_amx.inc"
+// clang-format on
+
+/// The instructions. Registers are part of them, and GCC's intrinsics want the digit itself.
+struct Tiles {
+  static void configure(const TileConfig& config) { _tile_loadconfig(&config); }
+  static void release() { _tile_release(); }
+  template <int kTile>
+  static void zero() {
+    static_assert(kTile <= kSum11);
+    if constexpr (kTile == 0) _tile_zero(0);
+    if constexpr (kTile == 1) _tile_zero(1);
+    if constexpr (kTile == 2) _tile_zero(2);
+    if constexpr (kTile == 3) _tile_zero(3);
+  }
+  template <int kTile>
+  static void load(const std::byte* from) {
+    static_assert(kTile >= kRows0 && kTile <= kWeights1);
+    if constexpr (kTile == 4) _tile_loadd(4, from, kLineBytes);
+    if constexpr (kTile == 5) _tile_loadd(5, from, kLineBytes);
+    if constexpr (kTile == 6) _tile_loadd(6, from, kLineBytes);
+    if constexpr (kTile == 7) _tile_loadd(7, from, kLineBytes);
+  }
+  template <int kTile>
+  static void store(std::byte* to) {
+    static_assert(kTile <= kSum11);
+    if constexpr (kTile == 0) _tile_stored(0, to, kLineBytes);
+    if constexpr (kTile == 1) _tile_stored(1, to, kLineBytes);
+    if constexpr (kTile == 2) _tile_stored(2, to, kLineBytes);
+    if constexpr (kTile == 3) _tile_stored(3, to, kLineBytes);
+  }
+  template <int kSum, int kLeft, int kRight>
+  static void dot_bf16() {
+    check<kSum, kLeft, kRight>();
+    if constexpr (kSum == 0) _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kSum == 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kSum == 2) _tile_dpbf16ps(2, 5, 6);
+    if constexpr (kSum == 3) _tile_dpbf16ps(3, 5, 7);
+  }
+  template <int kSum, int kLeft, int kRight>
+  static void dot_u8_i8() {
+    check<kSum, kLeft, kRight>();
+    if constexpr (kSum == 0) _tile_dpbusd(0, 4, 6);
+    if constexpr (kSum == 1) _tile_dpbusd(1, 4, 7);
+    if constexpr (kSum == 2) _tile_dpbusd(2, 5, 6);
+    if constexpr (kSum == 3) _tile_dpbusd(3, 5, 7);
+  }
+
+ private:
+  /// A sum has its operands in the registers that the products above name.
+  template <int kSum, int kLeft, int kRight>
+  static void check() {
+    static_assert(kSum <= kSum11);
+    static_assert(kLeft == (kSum < kSum10 ? kRows0 : kRows1));
+    static_assert(kRight == (kSum % 2 == 0 ? kWeights0 : kWeights1));
+  }
+};
+
+inline KernelTable table_over(const KernelTable& base) {
+  KernelTable table = base;
+  table.isa = "amx";
+  table.products[int(Product::kBf16)] = {
+      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<Tiles, AmxBf16, DotBf16>, "matmul_bf16_bf16_f32acc"};
+  table.products[int(Product::kInt8Quantized)] = {
+      ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc"};
+  return table;
+}
+}  // namespace amx
+
+const KernelTable& kernels_amx() {
+  static const KernelTable table = amx::table_over(kernels_avx512_bf16());
+  return table;
+}
+
+}  // namespace secondsource::cpu

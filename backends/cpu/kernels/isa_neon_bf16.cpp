@@ -1,0 +1,37 @@
+// Armv8.6-A: Advanced SIMD with BF16 and int8 dot products (Neoverse V1 and N2, Apple M2, and later).
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+namespace neon_bf16 {
+// Each uses the ones before.
+// clang-format off
+#include "cpu/kernels/simd_neon.inc"
+#include "cpu/kernels/row_kernels.inc"
+#include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_neon_dot.inc"
+#include "cpu/kernels/attention_kernels.inc"
+#include "cpu/kernels/table_of_kernels.inc"
+// clang-format on
+
+inline KernelTable dot_table() {
+  KernelTable table = widening_table("neon_bf16");
+  table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
+  table.products[int(Product::kInt8Quantized)] = {
+      ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+  table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
+  return table;
+}
+}  // namespace neon_bf16
+
+const KernelTable& kernels_neon_bf16() {
+  static const KernelTable table = neon_bf16::dot_table();
+  return table;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,197 @@
+#include "cpu/tile_packing.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/checked.h"
+#include "core/half.h"
+
+namespace secondsource::cpu {
+namespace {
+
+constexpr std::size_t kBlockWords = 16;  // a cache line of each row
+constexpr std::size_t kBlockBytes = kBlockWords * sizeof(std::uint32_t);
+constexpr auto kRows = static_cast<std::size_t>(kTileRows);
+
+/// Four words; the compilers' own vector type, so that a transpose is a few shuffles on every machine.
+using Words4 = std::uint32_t __attribute__((vector_size(16)));
+
+Words4 load_words(const std::byte* bytes) {
+  Words4 words;
+  std::memcpy(&words, bytes, sizeof words);
+  return words;
+}
+
+void store_words(Words4 words, std::uint32_t* to) {
+  std::memcpy(to, &words, sizeof words);
+}
+
+/// out[word][row] = rows[row][word], 16 x 16. Four rows at a time: rows that are a power of two apart share a set of
+/// the first cache, which does not hold a line of all sixteen.
+void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* out) {
+  for (std::size_t row = 0; row < kRows; row += 4) {
+    const std::byte* const from = rows + row * stride;
+    for (std::size_t word = 0; word < kBlockWords; word += 4) {
+      const Words4 a = load_words(from + word * 4);
+      const Words4 b = load_words(from + stride + word * 4);
+      const Words4 c = load_words(from + 2 * stride + word * 4);
+      const Words4 d = load_words(from + 3 * stride + word * 4);
+      const Words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Words4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Words4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      std::uint32_t* const to = out + word * kRows + row;
+      store_words(__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), to);
+      store_words(__builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7), to + kRows);
+      store_words(__builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), to + 2 * kRows);
+      store_words(__builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7), to + 3 * kRows);
+    }
+  }
+}
+
+using Block = std::array<std::uint32_t, kBlockWords * kRows>;
+
+/// [n_words][16 rows] words.
+void pack_words(const std::byte* rows, std::size_t stride, std::size_t n_words, std::byte* tile) {
+  auto* const out = reinterpret_cast<std::uint32_t*>(tile);
+  std::size_t word = 0;
+  for (; word + kBlockWords <= n_words; word += kBlockWords) {
+    transpose_block(rows + word * 4, stride, out + word * kRows);
+  }
+  if (word == n_words) return;
+  Block block;
+  transpose_block(rows + word * 4, stride, block.data());
+  std::memcpy(out + word * kRows, block.data(), (n_words - word) * kRows * sizeof(std::uint32_t));
+}
+
+/// [n_cols][16 rows] halves, from words of two columns.
+void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, std::byte* tile) {
+  auto* const out = reinterpret_cast<std::uint16_t*>(tile);
+  Block block;
+  for (std::size_t column = 0; column < n_cols; column += 2 * kBlockWords) {
+    transpose_block(rows + column * 2, stride, block.data());
+    const std::size_t n = std::min(2 * kBlockWords, n_cols - column);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint32_t* const pairs = block.data() + i / 2 * kRows;
+      const unsigned shift = i % 2 * 16;
+      std::uint16_t* const to = out + (column + i) * kRows;
+      for (std::size_t row = 0; row < kRows; ++row) to[row] = static_cast<std::uint16_t>(pairs[row] >> shift);
+    }
+  }
+}
+
+/// The nibbles of eight int8 values in the order of nibble_place().
+std::uint32_t eight_nibbles(const std::byte* values) {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, values, sizeof bytes);
+  // Of each half, values 0 2 4 6 and 1 3 5 7: neighbours first, then pairs of neighbours.
+  const auto join = [](std::uint64_t every_other) {
+    const std::uint64_t pairs = every_other | (every_other >> 12U);
+    return static_cast<std::uint32_t>((pairs & 0xffU) | ((pairs >> 24U) & 0xff00U));
+  };
+  return join(bytes & 0x000f000f000f000fU) | (join((bytes >> 8U) & 0x000f000f000f000fU) << 16U);
+}
+
+}  // namespace
+
+TileLayout tile_layout(WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return {1, 64};
+    case WeightEncoding::kBf16:
+      return {2, 64};
+    case WeightEncoding::kF16:
+      return {1, 32};
+    case WeightEncoding::kInt8PerRow:
+      return {4, 64};
+    case WeightEncoding::kInt4Group32:
+      return {kInt4Group, kInt4GroupBytes};
+  }
+  return {1, 64};
+}
+
+NibblePlace nibble_place(std::int64_t column, int lane) {
+  const std::int64_t within = column % 8;
+  // Bit 16 (k & 1) + 4 (k >> 1) of the row's 32-bit lane.
+  const auto bit = static_cast<int>(16 * (within & 1) + 4 * (within >> 1));
+  return {column / 8 * 64 + lane * 4 + bit / 8, bit % 8};
+}
+
+TilePacker::TilePacker(WeightEncoding encoding, std::int64_t n_cols)
+    : encoding_(encoding),
+      n_cols_(n_cols),
+      row_bytes_(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding)),
+      padded_row_bytes_(round_up(row_bytes_, kBlockBytes)),
+      row_scales_(static_cast<std::size_t>(scales_per_row(encoding, n_cols))),
+      n_words_(static_cast<std::int64_t>(ceil_divide(row_bytes_, sizeof(std::uint32_t)))),
+      values_(kRows * row_bytes_),
+      padded_(row_bytes_ == padded_row_bytes_ ? 0 : kRows * padded_row_bytes_),
+      scales_(kRows * row_scales_) {
+  if (encoding != WeightEncoding::kInt4Group32) return;
+  n_words_ = ceil_divide<std::int64_t>(n_cols, kInt4Group) * (kInt4Group / 8);
+  nibbles_.resize(kRows * round_up(static_cast<std::size_t>(n_words_), kBlockWords));
+}
+
+std::span<std::byte> TilePacker::values(std::int64_t n_rows) {
+  return std::span(values_).first(static_cast<std::size_t>(n_rows) * row_bytes_);
+}
+
+std::span<float> TilePacker::scales(std::int64_t n_rows) {
+  return std::span(scales_).first(static_cast<std::size_t>(n_rows) * row_scales_);
+}
+
+void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
+  const auto present = static_cast<std::size_t>(n_rows);
+  std::fill(values_.begin() + static_cast<std::ptrdiff_t>(present * row_bytes_), values_.end(), std::byte{0});
+  std::fill(scales_.begin() + static_cast<std::ptrdiff_t>(present * row_scales_), scales_.end(), 0.0F);
+  const std::byte* rows = values_.data();
+  if (!padded_.empty()) {
+    for (std::size_t row = 0; row < kRows; ++row) {
+      std::memcpy(padded_.data() + row * padded_row_bytes_, rows + row * row_bytes_, row_bytes_);
+    }
+    rows = padded_.data();
+  }
+  switch (encoding_) {
+    case WeightEncoding::kF32:
+    case WeightEncoding::kBf16:
+    case WeightEncoding::kInt8PerRow:
+      return pack_words(rows, padded_row_bytes_, static_cast<std::size_t>(n_words_), tile);
+    case WeightEncoding::kF16:
+      return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);
+    case WeightEncoding::kInt4Group32:
+      return pack_int4(rows, padded_row_bytes_, tile);
+  }
+}
+
+void TilePacker::pack_int4(const std::byte* rows, std::size_t stride, std::byte* tile) {
+  const std::size_t line_words = nibbles_.size() / kRows;
+  const auto n_words = static_cast<std::size_t>(n_words_);
+  // A row's lines end with whole groups of 32 columns, as its words do.
+  for (std::size_t row = 0; row < kRows; ++row) {
+    std::uint32_t* const to = nibbles_.data() + row * line_words;
+    for (std::size_t word = 0; word < n_words; ++word) to[word] = eight_nibbles(rows + row * stride + word * 8);
+  }
+  constexpr std::size_t kGroupWords = kInt4Group / 8;
+  Block block;
+  for (std::size_t word = 0; word < n_words; word += kBlockWords) {
+    transpose_block(reinterpret_cast<const std::byte*>(nibbles_.data() + word), line_words * 4, block.data());
+    for (std::size_t in = 0; in < kBlockWords && word + in < n_words; in += kGroupWords) {
+      const std::size_t group = (word + in) / kGroupWords;
+      std::byte* const to = tile + group * kInt4GroupBytes;
+      std::memcpy(to, block.data() + in * kRows, kGroupWords * kRows * sizeof(std::uint32_t));
+      std::array<std::uint16_t, kRows> scales{};
+      for (std::size_t row = 0; row < kRows; ++row) scales[row] = to_f16(scales_[row * row_scales_ + group]).bits;
+      std::memcpy(to + kGroupWords * kRows * sizeof(std::uint32_t), scales.data(), sizeof scales);
+    }
+  }
+}
+
+std::int32_t TilePacker::row_sum(std::int64_t row) const {
+  const auto* const values = reinterpret_cast<const std::int8_t*>(values_.data()) + row * n_cols_;
+  std::int32_t sum = 0;
+  for (std::int64_t k = 0; k < n_cols_; ++k) sum += values[k];
+  return sum;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,58 @@
+#pragma once
+// One tile of a packed weight from its rows as they were pulled: the inner loop of loading a model.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/weights.h"
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+
+/// Columns come in units; so many bytes of a tile are one unit of its 16 rows.
+struct TileLayout {
+  std::int64_t k_multiple = 1;
+  std::int64_t bytes_per_multiple = 64;
+};
+[[nodiscard]] TileLayout tile_layout(WeightEncoding encoding);
+
+/// Where the nibble of column `column` of a group of int4 lives: byte offset within the group and shift.
+struct NibblePlace {
+  std::int64_t byte = 0;
+  int shift = 0;
+};
+[[nodiscard]] NibblePlace nibble_place(std::int64_t column, int lane);
+
+/// One thread's rows on their way into tiles. Layouts: packed_weight.h.
+class TilePacker {
+ public:
+  TilePacker(WeightEncoding encoding, std::int64_t n_cols);
+
+  /// Where to put the next tile's first `n_rows` (<= 16) rows, as WeightSource::read_rows hands them over.
+  [[nodiscard]] std::span<std::byte> values(std::int64_t n_rows);
+  [[nodiscard]] std::span<float> scales(std::int64_t n_rows);
+
+  /// Writes the whole tile: `n_rows` rows, zeros for the others.
+  void pack(std::int64_t n_rows, std::byte* tile);
+
+  /// Of the rows last packed, each int8: the sum of row `row`'s values.
+  [[nodiscard]] std::int32_t row_sum(std::int64_t row) const;
+
+ private:
+  void pack_int4(const std::byte* rows, std::size_t stride, std::byte* tile);
+
+  WeightEncoding encoding_;
+  std::int64_t n_cols_;
+  std::size_t row_bytes_;
+  std::size_t padded_row_bytes_;  ///< whole cache lines, so that blocks of words need no bounds
+  std::size_t row_scales_;
+  std::int64_t n_words_;  ///< 32-bit words of one row in the tile
+  std::vector<std::byte> values_;
+  std::vector<std::byte> padded_;
+  std::vector<std::uint32_t> nibbles_;  ///< int4: [16][n_words_ rounded up to 16]
+  std::vector<float> scales_;
+};
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,51 @@
+#include "reference/kv_pool.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "backend/kv.h"
+#include "core/half.h"
+
+namespace secondsource::reference {
+namespace {
+
+void round_to_int8(std::span<float> row) {
+  float largest = 0.0F;
+  for (const float x : row) {
+    if (std::isnan(x) || std::fabs(x) > largest) largest = std::fabs(x);
+    if (std::isnan(largest)) break;
+  }
+  const float scale = largest / 127.0F;
+  for (float& x : row) {
+    // An infinite or NaN scale makes every value NaN.
+    x = scale == 0.0F ? 0.0F : scale * std::clamp(std::nearbyint(x / scale), -127.0F, 127.0F);
+  }
+}
+
+}  // namespace
+
+Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::int64_t n_pages) {
+  SS_TRY_VOID(check_kv_spec(spec, n_pages));
+  KvSpec in_memory = spec;
+  in_memory.dtype = DType::kF32;
+  SS_TRY(HostKvPool<float> pool, HostKvPool<float>::create(account, in_memory, n_pages));
+  return KvPool(std::move(pool), spec.dtype);
+}
+
+void KvPool::round(std::span<float> row) const {
+  switch (stored_) {
+    case DType::kBf16:
+      for (float& x : row) x = round_to_bf16(x);
+      return;
+    case DType::kF16:
+      for (float& x : row) x = to_float(to_f16(x));
+      return;
+    case DType::kI8:
+      return round_to_int8(row);
+    default:
+      return;
+  }
+}
+
+}  // namespace secondsource::reference

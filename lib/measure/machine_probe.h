@@ -1,0 +1,42 @@
+#pragma once
+// A short look at what the machine can do now, beside a measurement: neighbours on the same memory controllers take
+// bandwidth that no share of CPU time shows, and may come and go between two repetitions.
+//
+//   SS_TRY(const MachineProbe probe, MachineProbe::create(n_threads, cpus));
+//   const MachineMoment moment = probe.look();        // about 30 ms
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/host_memory.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// All threads together, as the machine's limits are.
+struct MachineMoment {
+  double read_bytes_per_s = 0;  ///< from a buffer of MachineProbe::kBufferBytes in huge pages
+  double f32_flops = 0;
+};
+
+class MachineProbe {
+ public:
+  /// Past the last-level cache of most CPUs, and one of the sizes that RunLimits has.
+  static constexpr std::size_t kBufferBytes = std::size_t{128} << 20;
+
+  /// `n_threads` 0: all CPUs; `cpus` empty: those that this process may use. Errors: kOutOfMemory.
+  static Result<MachineProbe> create(std::int32_t n_threads, std::vector<std::int32_t> cpus);
+  [[nodiscard]] MachineMoment look() const;
+
+ private:
+  MachineProbe() : account_(std::make_unique<MemoryAccount>()) {}
+
+  std::unique_ptr<MemoryAccount> account_;  // outlives the buffer
+  HostBuffer buffer_;
+  int n_threads_ = 1;
+  std::vector<std::int32_t> cpus_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,163 @@
+#include "unit/cpu/amx_model.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/half.h"
+
+namespace secondsource::cpu {
+namespace amx_model {
+// Each uses the ones before.
+// clang-format off
+#include "cpu/kernels/simd_portable.inc"
+#include "cpu/kernels/row_kernels.inc"
+#include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_amx.inc"
+// clang-format on
+
+/// The tile state of one thread, as the pseudo-code of the Software Developer's Manual, volume 2, describes it.
+struct State {
+  bool configured = false;
+  TileConfig config;
+  std::byte tile[8][kTileLines][kLineBytes];
+};
+thread_local State state;
+
+template <typename T>
+T element(int tile, int row, int index) {
+  T value;
+  std::memcpy(&value, state.tile[tile][row] + index * int{sizeof(T)}, sizeof(T));
+  return value;
+}
+
+struct ModelTiles {
+  static void configure(const TileConfig& config) {
+    SS_CHECK(config.palette == 1 && config.start_row == 0, "a palette that LDTILECFG takes");
+    for (int tile = 0; tile < 8; ++tile) {
+      SS_CHECK(config.rows[tile] <= 16 && config.bytes_per_row[tile] <= 64, "a tile's extents");
+      // One of both zero raises #GP.
+      SS_CHECK((config.rows[tile] == 0) == (config.bytes_per_row[tile] == 0), "a tile with rows has columns");
+    }
+    state = State{.configured = true, .config = config, .tile = {}};
+  }
+  static void release() { state.configured = false; }
+  template <int kTile>
+  static void zero() {
+    check(kTile);
+    std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
+  }
+  template <int kTile>
+  static void load(const std::byte* from) {
+    check(kTile);
+    std::memset(state.tile[kTile], 0, sizeof(state.tile[kTile]));
+    for (int row = 0; row < state.config.rows[kTile]; ++row) {
+      std::memcpy(state.tile[kTile][row], from + row * kLineBytes, state.config.bytes_per_row[kTile]);
+    }
+  }
+  template <int kTile>
+  static void store(std::byte* to) {
+    check(kTile);
+    for (int row = 0; row < state.config.rows[kTile]; ++row) {
+      std::memcpy(to + row * kLineBytes, state.tile[kTile][row], state.config.bytes_per_row[kTile]);
+    }
+  }
+  /// TDPBF16PS: even and odd elements are summed apart by fused multiply-adds that flush denormals, and added at the
+  /// end.
+  template <int kSum, int kLeft, int kRight>
+  static void dot_bf16() {
+    check_product(kSum, kLeft, kRight);
+    for (int m = 0; m < state.config.rows[kSum]; ++m) {
+      for (int n = 0; n < state.config.bytes_per_row[kSum] / 4; ++n) {
+        float even = 0.0F;
+        float odd = 0.0F;
+        for (int k = 0; k < state.config.bytes_per_row[kLeft] / 4; ++k) {
+          even = flushed(std::fma(bf16(kLeft, m, 2 * k), bf16(kRight, k, 2 * n), even));
+          odd = flushed(std::fma(bf16(kLeft, m, 2 * k + 1), bf16(kRight, k, 2 * n + 1), odd));
+        }
+        put(kSum, m, n, flushed(flushed(element<float>(kSum, m, n)) + flushed(even + odd)));
+      }
+    }
+  }
+  /// TDPBUSD: unsigned left, signed right, int32 sums that wrap.
+  template <int kSum, int kLeft, int kRight>
+  static void dot_u8_i8() {
+    check_product(kSum, kLeft, kRight);
+    for (int m = 0; m < state.config.rows[kSum]; ++m) {
+      for (int n = 0; n < state.config.bytes_per_row[kSum] / 4; ++n) {
+        auto sum = element<std::uint32_t>(kSum, m, n);
+        for (int k = 0; k < state.config.bytes_per_row[kLeft] / 4; ++k) {
+          for (int i = 0; i < 4; ++i) {
+            const int product =
+                int{element<std::uint8_t>(kLeft, m, 4 * k + i)} * int{element<std::int8_t>(kRight, k, 4 * n + i)};
+            sum += static_cast<std::uint32_t>(product);
+          }
+        }
+        put(kSum, m, n, sum);
+      }
+    }
+  }
+
+ private:
+  static void check(int tile) {
+    SS_CHECK(state.configured, "tiles are configured before they are used");
+    SS_CHECK(state.config.rows[tile] > 0, "a tile that is used has rows");
+  }
+  static void check_product(int sum, int left, int right) {
+    check(sum);
+    check(left);
+    check(right);
+    // Anything else raises #UD.
+    SS_CHECK(state.config.rows[sum] == state.config.rows[left], "rows of the sum are those of the left operand");
+    SS_CHECK(state.config.bytes_per_row[sum] == state.config.bytes_per_row[right], "columns are the right operand's");
+    SS_CHECK(state.config.bytes_per_row[left] == 4 * state.config.rows[right], "inner extents agree");
+  }
+  static float bf16(int tile, int row, int index) {
+    return flushed(to_float(Bf16{element<std::uint16_t>(tile, row, index)}));
+  }
+  static float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? 0.0F : x; }
+  template <typename T>
+  static void put(int tile, int row, int index, T value) {
+    std::memcpy(state.tile[tile][row] + index * int{sizeof(T)}, &value, sizeof(T));
+  }
+};
+
+// What a single row takes; the sums and results of AVX-512's policies, with portable lanes.
+struct OneRowBf16 : WidenBf16 {
+  using Act = std::uint16_t;
+  static void step(Acc& acc, const Weights& w, const Act* x) {
+    const float even = to_float(Bf16{x[0]});
+    const float odd = to_float(Bf16{x[1]});
+    acc = fma(w.odd, broadcast(odd), fma(w.even, broadcast(even), acc));
+  }
+};
+struct OneRowU8 : Int8ByI16 {
+  using Act = std::uint8_t;
+  static void step(Acc& acc, const Weights& w, const Act* x) {
+    const std::int16_t quad[4] = {x[0], x[2], x[1], x[3]};
+    acc = dot_int8_i16(acc, w, quad);
+  }
+  static F32 result(const Acc& acc, const std::int32_t* row_sums) {
+    const I32 sums = load_i32(row_sums);
+    return to_f32({acc.a - sums.a * 128, acc.b - sums.b * 128, acc.c - sums.c * 128, acc.d - sums.d * 128});
+  }
+};
+
+KernelTable model_table() {
+  KernelTable table;
+  table.isa = "amx-model";
+  table.products[int(Product::kBf16)] = {
+      ActType::kBf16, 32, 2, kAmxRows, multiply_amx<ModelTiles, AmxBf16, OneRowBf16>, "matmul_bf16_bf16_f32acc"};
+  table.products[int(Product::kInt8Quantized)] = {
+      ActType::kU8, 64, 4, kAmxRows, multiply_amx<ModelTiles, AmxU8, OneRowU8>, "matmul_int8_int8_i32acc"};
+  table.pack = pack_rows;
+  return table;
+}
+}  // namespace amx_model
+
+const KernelTable& kernels_amx_model() {
+  static const KernelTable table = amx_model::model_table();
+  return table;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,138 @@
+// The AMX kernels' own source over a model of the instructions (amx_model.h), at every number of rows and at columns
+// that are no whole tiles; the expected values come from plain loops in f64 and in integers. What a model cannot see:
+// whether the real instructions do what the manual says, and how fast they are. These kernels never ran on a CPU with
+// AMX.
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/half.h"
+#include "core/random.h"
+#include "support/catch.h"
+#include "unit/cpu/amx_model.h"
+
+namespace secondsource::cpu {
+namespace {
+
+double random_value(std::uint64_t seed, std::int64_t i) {
+  return 4.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 2.0;
+}
+
+/// Random rows, packed as the product wants them.
+struct Activations {
+  Activations(const ProductKernel& product, int n_rows, std::int64_t k)
+      : values(static_cast<std::size_t>(n_rows * k)), scales(static_cast<std::size_t>(n_rows)) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(random_value(5, static_cast<std::int64_t>(i)));
+    }
+    const std::int64_t padded = (k + product.unit - 1) / product.unit * product.unit;
+    packed.resize(static_cast<std::size_t>(padded * n_rows) * 2);
+    std::vector<float> scratch(static_cast<std::size_t>(padded) + 16);
+    kernels_amx_model().pack({.x = values.data(),
+                              .x_stride = k,
+                              .n_rows = n_rows,
+                              .k = k,
+                              .k_padded = padded,
+                              .unit = product.unit,
+                              .act = product.act,
+                              .out = packed.data(),
+                              .row_scales = scales.data(),
+                              .scratch = scratch.data()});
+  }
+  std::vector<float> values;
+  std::vector<float> scales;
+  std::vector<std::byte> packed;
+};
+
+constexpr float kCanary = 12345.0F;
+
+}  // namespace
+
+TEST_CASE("BF16 products over tiles are those of plain loops, whatever the rows, columns and weight tiles") {
+  const ProductKernel& product = kernels_amx_model().products[int(Product::kBf16)];
+  for (const std::int64_t k : {2, 30, 32, 34, 64, 130}) {
+    for (const int n_tiles : {1, 2, 3}) {
+      std::vector<std::uint16_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
+      for (std::size_t i = 0; i < tiles.size(); ++i) {
+        tiles[i] = to_bf16(static_cast<float>(random_value(6, static_cast<std::int64_t>(i)))).bits;
+      }
+      for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+        CAPTURE(k, n_tiles, n_rows);
+        const Activations x(product, n_rows, k);
+        std::vector<float> c(static_cast<std::size_t>(n_rows * n_tiles * 16) + 1, kCanary);
+        product.multiply({.a = x.packed.data(),
+                          .n_rows = n_rows,
+                          .tiles = reinterpret_cast<const std::byte*>(tiles.data()),
+                          .tile_bytes = k * 32,
+                          .n_tiles = n_tiles,
+                          .k = k,
+                          .c = c.data(),
+                          .c_stride = n_tiles * 16});
+        CHECK(c.back() == kCanary);
+        double worst = 0.0;
+        for (int m = 0; m < n_rows; ++m) {
+          for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+            double sum = 0.0;
+            for (std::int64_t i = 0; i < k; ++i) {
+              const std::int64_t at = n / 16 * k * 16 + (i / 2 * 16 + n % 16) * 2 + i % 2;
+              sum += static_cast<double>(round_to_bf16(x.values[static_cast<std::size_t>(m * k + i)])) *
+                     static_cast<double>(to_float(Bf16{tiles[static_cast<std::size_t>(at)]}));
+            }
+            const double found = c[static_cast<std::size_t>(m * n_tiles * 16 + n)];
+            worst = std::max(worst, std::fabs(found - sum) / (1.0 + std::fabs(sum)));
+          }
+        }
+        CHECK(worst < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("int8 products over tiles are exact, whatever the rows, columns and weight tiles") {
+  const ProductKernel& product = kernels_amx_model().products[int(Product::kInt8Quantized)];
+  for (const std::int64_t k : {4, 60, 64, 68, 128, 200}) {
+    for (const int n_tiles : {1, 2, 3}) {
+      std::vector<std::int8_t> tiles(static_cast<std::size_t>(n_tiles * k * 16));
+      for (std::size_t i = 0; i < tiles.size(); ++i) {
+        tiles[i] = static_cast<std::int8_t>(std::lrint(63.0 * random_value(7, static_cast<std::int64_t>(i))));
+      }
+      const auto weight = [&](std::int64_t n, std::int64_t i) {
+        return int{tiles[static_cast<std::size_t>(n / 16 * k * 16 + (i / 4 * 16 + n % 16) * 4 + i % 4)]};
+      };
+      std::vector<std::int32_t> row_sums(static_cast<std::size_t>(n_tiles) * 16);
+      for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+        for (std::int64_t i = 0; i < k; ++i) row_sums[static_cast<std::size_t>(n)] += weight(n, i);
+      }
+      for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+        CAPTURE(k, n_tiles, n_rows);
+        const Activations x(product, n_rows, k);
+        std::vector<float> c(static_cast<std::size_t>(n_rows * n_tiles * 16) + 1, kCanary);
+        product.multiply({.a = x.packed.data(),
+                          .n_rows = n_rows,
+                          .tiles = reinterpret_cast<const std::byte*>(tiles.data()),
+                          .tile_bytes = k * 16,
+                          .n_tiles = n_tiles,
+                          .k = k,
+                          .c = c.data(),
+                          .c_stride = n_tiles * 16,
+                          .row_sums = row_sums.data()});
+        CHECK(c.back() == kCanary);
+        int n_wrong = 0;
+        for (int m = 0; m < n_rows; ++m) {
+          for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
+            std::int64_t sum = 0;
+            for (std::int64_t i = 0; i < k; ++i) {
+              const float scale = x.scales[static_cast<std::size_t>(m)];
+              sum += std::lrint(x.values[static_cast<std::size_t>(m * k + i)] / scale) * weight(n, i);
+            }
+            if (c[static_cast<std::size_t>(m * n_tiles * 16 + n)] != static_cast<float>(sum)) ++n_wrong;
+          }
+        }
+        CHECK(n_wrong == 0);
+      }
+    }
+  }
+}
+
+}  // namespace secondsource::cpu

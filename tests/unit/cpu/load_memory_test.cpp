@@ -1,0 +1,53 @@
+// Loading a model may need little beside the weights themselves: the peak of the whole process while it loads a
+// synthetic bundle, by the kernel's own count (VmHWM), which has anonymous memory and mapped pages of files alike.
+
+#include "bundle/bundle.h"
+#include "bundle/named_shape.h"
+#include "bundle/synth.h"
+#include "cpu/backend.h"
+#include "engine/model_weights.h"
+#include "measure/host_files.h"
+#include "measure/host_usage.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+// A sanitizer's shadow memory counts as well.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+namespace secondsource::cpu {
+namespace {
+
+TEST_CASE("the peak of memory while loading is at most a tenth more than the weights") {
+  const test::ScratchFolder scratch;
+  const auto shape = find_named_shape("demo-50m");
+  REQUIRE_OK(shape);
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  REQUIRE_OK(synthesize_bundle({.name = "m", .source = shape->source, .config_json = shape->config_json},
+                               scratch.path() / "m", progress, interrupt));
+  const auto bundle = Bundle::open(scratch.path() / "m", progress, interrupt);
+  REQUIRE_OK(bundle);
+  for (const char* const name : {"bf16", "f32", "int8", "int4"}) {
+    CAPTURE(name);
+    BackendOptions options;
+    options.n_threads = 2;
+    const std::unique_ptr<Backend> backend = create(options).value();
+    const auto variant = variant_from_name(name);
+    REQUIRE_OK(variant);
+    REQUIRE(reset_peak_rss());
+    const auto before = peak_rss_bytes(HostFiles());
+    REQUIRE_OK(before);
+    REQUIRE_OK(prepare_model_weights(*backend, bundle->config(), bundle->tensors(), *variant, "m", progress));
+    const auto peak = peak_rss_bytes(HostFiles());
+    REQUIRE_OK(peak);
+    const auto weights = static_cast<double>(backend->memory().weights_bytes);
+    CHECK(static_cast<double>(*peak - *before) <= 1.10 * weights);
+    CHECK(static_cast<double>(*peak - *before) >= 0.90 * weights);  // or it measured nothing
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::cpu
+
+#endif

@@ -1,0 +1,122 @@
+// Tiles against the layouts that packed_weight.h writes down, value by value with plain loops.
+
+#include "cpu/tile_packing.h"
+
+#include <cstring>
+
+#include "core/half.h"
+#include "core/random.h"
+#include "support/catch.h"
+
+namespace secondsource::cpu {
+namespace {
+
+/// Where value (row, k) starts in a tile of values of `bytes` bytes with `unit` columns adjacent.
+std::size_t place_of(std::int64_t row, std::int64_t k, std::int64_t bytes, std::int64_t unit) {
+  return static_cast<std::size_t>(((k / unit * kTileRows + row) * unit + k % unit) * bytes);
+}
+
+struct Packed {
+  std::vector<std::byte> values;
+  std::vector<float> scales;
+  std::vector<std::byte> tile;
+  std::vector<std::int32_t> row_sums;
+};
+
+Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
+  const TileLayout layout = tile_layout(encoding);
+  const std::int64_t n_units = (n_cols + layout.k_multiple - 1) / layout.k_multiple;
+  Packed packed;
+  packed.tile.assign(static_cast<std::size_t>(n_units * layout.bytes_per_multiple), std::byte{0xEE});
+  TilePacker packer(encoding, n_cols);
+  // A full tile first: what it leaves in the packer must not show in the next.
+  for (const std::int64_t rows : {std::int64_t{kTileRows}, n_rows}) {
+    const std::span<std::byte> values = packer.values(rows);
+    const std::span<float> scales = packer.scales(rows);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::uint64_t bits = random_bits(7, i + static_cast<std::uint64_t>(rows));
+      values[i] = encoding == WeightEncoding::kInt4Group32
+                      ? static_cast<std::byte>(static_cast<std::int8_t>(static_cast<int>(bits % 15) - 7))
+                      : static_cast<std::byte>(bits & 0xffU);
+    }
+    for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = 0.25F * static_cast<float>(i + 1);
+    packer.pack(rows, packed.tile.data());
+    packed.values.assign(values.begin(), values.end());
+    packed.scales.assign(scales.begin(), scales.end());
+  }
+  for (std::int64_t row = 0; row < n_rows; ++row) packed.row_sums.push_back(packer.row_sum(row));
+  return packed;
+}
+
+/// The tile of plain values, from nothing but the layout.
+std::vector<std::byte> expected_values(const Packed& packed, std::int64_t n_rows, std::int64_t n_cols,
+                                       std::int64_t bytes, std::int64_t unit) {
+  std::vector<std::byte> tile(packed.tile.size(), std::byte{0});
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    for (std::int64_t k = 0; k < n_cols; ++k) {
+      const auto from = static_cast<std::ptrdiff_t>((row * n_cols + k) * bytes);
+      std::copy_n(packed.values.begin() + from, bytes,
+                  tile.begin() + static_cast<std::ptrdiff_t>(place_of(row, k, bytes, unit)));
+    }
+  }
+  return tile;
+}
+
+TEST_CASE("a tile is its rows in the written layout, whatever the number of rows and columns") {
+  const struct {
+    WeightEncoding encoding;
+    std::int64_t bytes, unit;
+  } layouts[] = {{WeightEncoding::kF32, 4, 1},
+                 {WeightEncoding::kBf16, 2, 2},
+                 {WeightEncoding::kF16, 2, 1},
+                 {WeightEncoding::kInt8PerRow, 1, 4}};
+  for (const auto& layout : layouts) {
+    for (const std::int64_t n_rows : {1, 5, 15, 16}) {
+      for (const std::int64_t n_cols : {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 576}) {
+        CAPTURE(to_string(layout.encoding), n_rows, n_cols);
+        const Packed packed = pack_random(layout.encoding, n_rows, n_cols);
+        CHECK(packed.tile == expected_values(packed, n_rows, n_cols, layout.bytes, layout.unit));
+      }
+    }
+  }
+}
+
+TEST_CASE("int8: the sums of the rows") {
+  const std::int64_t n_cols = 77;
+  const Packed packed = pack_random(WeightEncoding::kInt8PerRow, 9, n_cols);
+  for (std::size_t row = 0; row < 9; ++row) {
+    std::int32_t sum = 0;
+    for (std::int64_t k = 0; k < n_cols; ++k) {
+      sum += static_cast<std::int8_t>(packed.values[row * 77 + static_cast<std::size_t>(k)]);
+    }
+    CHECK(packed.row_sums[row] == sum);
+  }
+}
+
+TEST_CASE("int4: nibbles in the order of the kernels, then the group's 16 scales") {
+  for (const std::int64_t n_rows : {1, 16}) {
+    for (const std::int64_t n_cols : {1, 8, 31, 32, 33, 64, 96, 200, 512}) {
+      CAPTURE(n_rows, n_cols);
+      const Packed packed = pack_random(WeightEncoding::kInt4Group32, n_rows, n_cols);
+      const std::int64_t n_groups = (n_cols + 31) / 32;
+      std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const auto q = static_cast<unsigned>(packed.values[static_cast<std::size_t>(row * n_cols + k)]) & 0xfU;
+          // The 32-bit lane of a row has the even columns of eight in its lower half, the odd ones in its upper.
+          const std::int64_t bit = k % 2 * 16 + k % 8 / 2 * 4;
+          const std::int64_t lane = k / 32 * kInt4GroupBytes + k % 32 / 8 * 64 + row * 4;
+          expected[static_cast<std::size_t>(lane + bit / 8)] |= static_cast<std::byte>(q << (bit % 8));
+        }
+        for (std::int64_t group = 0; group < n_groups; ++group) {
+          const F16 scale = to_f16(packed.scales[static_cast<std::size_t>(row * n_groups + group)]);
+          std::memcpy(expected.data() + group * kInt4GroupBytes + 256 + row * 2, &scale.bits, 2);
+        }
+      }
+      CHECK(packed.tile == expected);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::cpu
