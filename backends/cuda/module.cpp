@@ -8,8 +8,10 @@
 #include <cstdlib>
 
 #include "core/shared_library.h"
+#include "cuda/cublaslt.h"
 #include "cuda/device_list.h"
 #include "gpu/kernels/tables.h"
+#include "gpu/runtime/api.h"
 #include "gpu/runtime/runtime_backend.h"
 
 namespace secondsource::cuda {
@@ -96,6 +98,10 @@ Result<gpu::runtime::DeviceSummary> choose(const std::string& id) {
   return Error{ErrorCode::kUnavailable, fmt::format("device {}: there are {}", id, summaries.size())};
 }
 
+Result<std::shared_ptr<gpu::LibraryMatmul>> open_library(const std::string& file) {
+  return open_cublaslt(file.empty() ? cublaslt_names(CUDART_VERSION / 1000) : std::vector{file});
+}
+
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   SS_TRY_VOID(find_driver());
   SS_TRY(const gpu::runtime::DeviceSummary device, choose(options.device_id));
@@ -104,7 +110,7 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
                                                       device.properties.target, kOldestTarget)};
   }
   return gpu::runtime::create_backend(kName, options, device, open_nvml_sensors(device.uuid),
-                                      gpu::cuda_target::kernel_table());
+                                      gpu::cuda_target::kernel_table(), open_library);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -38,6 +39,14 @@ struct KernelCall {
   std::size_t argument_bytes = 0;
 };
 
+/// Work that a vendor's library puts into a stream by itself, as data, so that a graph of the shim can keep it.
+struct LibraryCall {
+  const char* name = "";  ///< static text, "cublasLtMatmul"
+  /// Gets the stream as the library takes it: a cudaStream_t. Null in the shim, where the library computes at once.
+  std::function<Result<void>(void* stream)> enqueue;
+  std::vector<const void*> addresses;  ///< in device memory, that it reads and writes
+};
+
 struct DeviceProperties {
   std::string id;                           ///< what --device takes
   std::string name;                         ///< "NVIDIA H100 80GB HBM3"
@@ -55,7 +64,7 @@ class Event {
   virtual ~Event() = default;
 };
 
-/// Work that was captured once and can be replayed: kernels with their arguments as they were.
+/// Work that was captured once and can be replayed: kernels and library calls with their arguments as they were.
 class Graph {
  public:
   virtual ~Graph() = default;
@@ -66,12 +75,13 @@ class Stream {
  public:
   virtual ~Stream() = default;
   virtual Result<void> launch(const KernelCall& call) = 0;
+  virtual Result<void> call(const LibraryCall& call) = 0;
   /// Between device memory and pinned host memory, in any direction.
   virtual Result<void> copy(void* to, const void* from, std::size_t bytes) = 0;
   /// Every byte of device memory.
   virtual Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) = 0;
   virtual Result<void> record(Event& event) = 0;
-  /// What follows is kept for end_capture() and does not run. Kernels only.
+  /// What follows is kept for end_capture() and does not run. Kernels and library calls only.
   virtual Result<void> begin_capture() = 0;
   virtual Result<std::unique_ptr<Graph>> end_capture() = 0;
   virtual Result<void> replay(Graph& graph) = 0;

@@ -11,6 +11,7 @@
 #include "gpu/kernels/tables.h"
 #include "gpu/runtime/runtime_backend.h"
 #include "hip/device_list.h"
+#include "hip/hipblaslt.h"
 #include "hip/rocm_smi.h"
 
 namespace secondsource::hip {
@@ -65,12 +66,16 @@ Result<std::vector<DeviceInfo>> devices() {
   return infos;
 }
 
+Result<std::shared_ptr<gpu::LibraryMatmul>> open_library(const std::string& file) {
+  return file.empty() ? open_hipblaslt() : open_hipblaslt({file});
+}
+
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   SS_TRY(const std::vector<FoundDevice> found, find_devices());
   for (const FoundDevice& one : found) {
     if (!options.device_id.empty() && options.device_id != one.visible.id) continue;
     return gpu::runtime::create_backend(kName, options, one.summary, open_rocm_sensors(one.summary.pci_bus_id),
-                                        gpu::hip_target::kernel_table());
+                                        gpu::hip_target::kernel_table(), open_library);
   }
   return Error{ErrorCode::kUnavailable,
                fmt::format("device {}: there is none, or HIP_VISIBLE_DEVICES hides it", options.device_id)};

@@ -23,6 +23,13 @@ step() {
 
 skip() { printf '| %s | - | skipped: %s | - |\n' "$1" "$2" >>"$results"; }
 
+# PyTorch's wheels bring cuBLASLt along; a toolkit's is found without help.
+if [ "$vendor" = cuda ]; then
+  for folder in $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
+    [ ! -d "$folder" ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
+  done
+fi
+
 synthesize() {  # shape folder
   [ -f "$2/manifest.yaml" ] || { rm -rf "$2" && "$bin/secondsource" bundle synth --like "$1" --out "$2"; }
 }
@@ -34,7 +41,7 @@ synthesize() {  # shape folder
   printf '\n| step | command | verdict | time |\n| --- | --- | --- | --- |\n'
 } >"$results"
 
-step conformance "$bin/conformance" --backend "$vendor" --require
+step conformance "$bin/conformance" --backend "$vendor" --require --each matmul=own,library
 step golden-smoke "$bin/secondsource" check bundles/default --backend "$vendor" --suite smoke
 step golden-all "$bin/secondsource" check bundles/default --backend "$vendor" --suite all
 
@@ -56,12 +63,27 @@ done
 
 step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4 --rows 1,16,64,512 \
   --benchmark_out="$out/kernels.json" --benchmark_out_format=json
+# Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
+compared=()
+for tiles in auto 16x64 64x64 128x128; do
+  step "tiles-$tiles" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 \
+    --rows 8,16,64,128,512 --option "$vendor:tiles=$tiles" --option "$vendor:matmul=own" --benchmark_filter=BM_matmul \
+    --benchmark_out="$out/tiles-$tiles.json" --benchmark_out_format=json
+  [ -f "$out/tiles-$tiles.json" ] && compared+=("$tiles=$out/tiles-$tiles.json")
+done
+step tiles python3 tests/on_gpu/compare_tiles.py "$out/tiles.md" "${compared[@]}"
+[ -f "$out/tiles.md" ] && { echo; cat "$out/tiles.md"; } >>"$results"
+
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
   step pytorch python3 tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/side-by-side.md"
   [ -f "$out/side-by-side.md" ] && { echo; cat "$out/side-by-side.md"; } >>"$results"
 else
   skip pytorch "no PyTorch that sees this GPU: without it there are neither the device's measured limits nor a comparison"
 fi
+
+step models-beside-pytorch python3 apps/peer_bench/peer_bench.py --program "$bin/secondsource" --backend "$vendor" \
+  --shape Llama-3.2-1B,Llama-3.1-8B --precision bf16 --batch 1,16 --context 0 --work "$out" --out "$out/peers.json"
+{ echo; cat "$out/models-beside-pytorch.log"; } >>"$results"
 
 say "the results: $results"
 exit "$failed"

@@ -31,23 +31,23 @@ class GpuBackend final : public Backend {
     return Support::yes();
   }
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
-    SS_TRY_VOID(shared_.healthy());
+    SS_TRY_VOID(shared_.poison.healthy());
     return weights_.prepare(spec);
   }
   Result<std::vector<float>> unprepare_weight(WeightId id) const override { return weights_.unprepare(id); }
   Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override {
-    SS_TRY_VOID(shared_.healthy());
+    SS_TRY_VOID(shared_.poison.healthy());
     SS_TRY(KvPool pool, KvPool::create(*shared_.memory, spec, n_pages));
     pools_.push_back(std::make_unique<KvPool>(std::move(pool)));
     return KvPoolId{static_cast<std::int32_t>(pools_.size()) - 1};
   }
   Result<void> kv_copy_pages(KvPoolId pool, std::span<const PageCopy> copies) override {
-    SS_TRY_VOID(shared_.healthy());
+    SS_TRY_VOID(shared_.poison.healthy());
     SS_TRY(KvPool* const found, find_pool(pool));
     return found->copy_pages(*shared_.memory, copies);
   }
   Result<void> kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const override {
-    SS_TRY_VOID(shared_.healthy());
+    SS_TRY_VOID(shared_.poison.healthy());
     SS_TRY(const KvPool* const found, find_pool(pool));
     return found->export_range(*shared_.memory, range, out);
   }
@@ -147,7 +147,7 @@ Result<std::shared_ptr<DeviceBuffer>> GpuBackend::inv_freq(const std::vector<flo
 
 Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                                   Trace trace) {
-  SS_TRY_VOID(shared_.healthy());
+  SS_TRY_VOID(shared_.poison.healthy());
   SS_TRY_VOID(check_graph(graph));
   SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));
   SS_TRY(const KvPool* const cache, find_pool(pool));
@@ -167,26 +167,16 @@ Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const 
 }
 
 Result<StepResult> GpuBackend::wait(Ticket ticket, Deadline deadline) {
-  SS_TRY_VOID(shared_.healthy());
+  SS_TRY_VOID(shared_.poison.healthy());
   const auto found = std::ranges::find_if(steps_, [&](const GpuStep* step) { return step->has(ticket); });
   if (found == steps_.end()) {
-    return shared_.fail(Error{ErrorCode::kInvalidInput,
-                              fmt::format("wait: ticket {} is not in flight", static_cast<std::int64_t>(ticket))});
+    return shared_.poison.fail(Error{
+        ErrorCode::kInvalidInput, fmt::format("wait: ticket {} is not in flight", static_cast<std::int64_t>(ticket))});
   }
   return (*found)->finish(ticket, deadline);
 }
 
 }  // namespace
-
-Result<void> Shared::healthy() const {
-  if (!poisoned) return {};
-  return Error{ErrorCode::kDeviceLost, "the backend failed before: " + poisoned->message};
-}
-
-Error Shared::fail(Error error) {
-  if (!poisoned) poisoned = error;
-  return error;
-}
 
 Result<void> Shared::reserve_workspace(std::size_t bytes) {
   if (bytes <= workspace.size_bytes()) return {};
@@ -199,7 +189,7 @@ Result<void> Shared::reserve_workspace(std::size_t bytes) {
   if (!grown && old_bytes > 0) {
     // The steps that exist still need theirs.
     auto restored = memory->allocate(MemoryPurpose::kWorkspace, old_bytes);
-    if (!restored) return fail(restored.error().with_context("workspace"));
+    if (!restored) return poison.fail(restored.error().with_context("workspace"));
     workspace = std::move(restored).value();
   }
   if (!grown) return grown.error().with_context("workspace");
@@ -224,6 +214,9 @@ DeviceInfo describe(const DeviceProperties& properties, const std::string& backe
 Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, const KernelTable& kernels,
                                               GpuOptions options) {
   DeviceInfo info = describe(device->properties(), options.backend);
+  info.properties.emplace_back("matmul_library", options.library
+                                                     ? options.library->name() + " " + options.library->version()
+                                                     : "none: " + options.library_missing);
   SS_TRY(auto memory, DeviceMemory::create(std::move(device)));
   Shared shared{.memory = std::move(memory), .kernels = kernels, .options = std::move(options)};
   const auto n_slots = static_cast<std::size_t>(info.n_seq_slots);

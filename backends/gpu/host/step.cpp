@@ -78,21 +78,21 @@ Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_fre
       sample_ = sample;
       limits_.n_logits = desc(sample->logits).cols;
     }
-    std::string kernel(op_name(op));
+    OpGroup group{.ops = {}, .kernel = std::string(op_name(op)), .fallback = ""};
     if (const auto* const matmul = std::get_if<Matmul>(&op)) {
-      const std::string name(to_string(weights_.view(matmul->weight).encoding));
-      kernel = fmt::format("{}_{}{}_f32acc", max_rows_of(matmul->x) <= kMatvecRows ? "matvec" : "tiled_matmul", name,
-                           matmul->act == ActQuant::kNone ? "" : "_w8a8");
+      SS_TRY(group, choose_matmul(*matmul));
     } else if (limits_.attends && std::holds_alternative<Attention>(op)) {
-      kernel = "attention_bf16_f32acc";
+      group.kernel = "attention_bf16_f32acc";
     }
-    groups_.push_back({{static_cast<std::int32_t>(i)}, kernel, ""});
+    group.ops = {static_cast<std::int32_t>(i)};
+    groups_.push_back(std::move(group));
   }
   if (unlimited) limits_.max_window = 0;
   SS_TRY(upload_, BatchUpload::create(*shared_.memory, bucket_));
   plan_scratch();
   SS_TRY_VOID(prepare_results());
-  return shared_.reserve_workspace(workspace_bytes_);
+  SS_TRY_VOID(shared_.reserve_workspace(workspace_bytes_));
+  return warm_library();
 }
 
 void GpuStep::plan_scratch() {
@@ -101,16 +101,16 @@ void GpuStep::plan_scratch() {
       std::clamp<std::int64_t>(ceil_divide<std::int64_t>(length, kMinSplitTokens), 1, kMaxSplits));
   split_tokens_ = static_cast<std::int32_t>(ceil_divide<std::int64_t>(length, n_splits_));
   std::size_t scratch_bytes = 0;
-  const auto quantized = [&](std::int64_t n_rows, const WeightView& weight) {
-    const auto q_bytes = round_up(static_cast<std::size_t>(n_rows * weight.padded_cols), kWorkspaceAlignment);
-    scratch_bytes = std::max(scratch_bytes, q_bytes + static_cast<std::size_t>(n_rows) * sizeof(float));
-  };
   for (const Op& op : graph_.ops) {
-    if (const auto* const matmul = std::get_if<Matmul>(&op); matmul != nullptr && matmul->act != ActQuant::kNone) {
-      quantized(max_rows_of(matmul->x), weights_.view(matmul->weight));
+    if (const auto* const matmul = std::get_if<Matmul>(&op)) {
+      const auto use = library_uses_.find(matmul);
+      const ProductScratch product =
+          use == library_uses_.end() ? own_scratch(*matmul) : library_scratch(*matmul, use->second);
+      scratch_bytes = std::max(scratch_bytes, product.bytes);
     } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op);
                grouped != nullptr && grouped->act != ActQuant::kNone) {
-      quantized(std::int64_t{max_rows_of(grouped->x)} * grouped->n_top, weights_.view(grouped->weights));
+      const std::int64_t n_rows = std::int64_t{max_rows_of(grouped->x)} * grouped->n_top;
+      scratch_bytes = std::max(scratch_bytes, product_scratch(n_rows, weights_.view(grouped->weights)).bytes);
     } else if (const auto* const attention = std::get_if<Attention>(&op)) {
       const std::int64_t floats =
           std::int64_t{upload_.max_decodes()} * attention->heads.n_heads * n_splits_ * (attention->heads.head_dim + 2);
@@ -174,19 +174,19 @@ void GpuStep::bind() {
 }
 
 Result<Ticket> GpuStep::submit(const Batch& batch) {
-  SS_TRY_VOID(shared_.healthy());
+  SS_TRY_VOID(shared_.poison.healthy());
   const auto free = std::ranges::find_if(flights_, [](const auto& flight) { return !flight->busy; });
   if (free == flights_.end()) {
-    return shared_.fail(Error{ErrorCode::kInvalidInput,
-                              fmt::format("submit: expected at most {} steps in flight", BatchUpload::kInFlight)});
+    return shared_.poison.fail(Error{
+        ErrorCode::kInvalidInput, fmt::format("submit: expected at most {} steps in flight", BatchUpload::kInFlight)});
   }
   Flight& flight = **free;
   auto work = upload_.send(shared_.memory->stream(), batch, limits_, shared_.sampled,
                            static_cast<int>(free - flights_.begin()));
-  if (!work) return shared_.fail(work.error());
+  if (!work) return shared_.poison.fail(work.error());
   flight.n_logit_rows = batch.n_logit_rows();
   flight.rows = {batch.n_tokens(), batch.n_seqs(), batch.n_logit_rows()};
-  if (auto ran = run(*work, flight); !ran) return shared_.fail(ran.error());
+  if (auto ran = run(*work, flight); !ran) return shared_.poison.fail(ran.error());
   shared_.workspace_owner = this;
   last_rows_ = flight.rows;
   flight.busy = true;
@@ -245,20 +245,20 @@ Result<StepResult> GpuStep::finish(Ticket ticket, Deadline deadline) {
   flight.busy = false;
   for (bool done = false; !done;) {
     auto asked = shared_.memory->device().is_done(*flight.done);
-    if (!asked) return shared_.fail(asked.error());
+    if (!asked) return shared_.poison.fail(asked.error());
     done = *asked;
     const std::int64_t late_ns = now_ns() - deadline.at_ns;
     if (late_ns > 0) {
-      return shared_.fail(Error{ErrorCode::kDeadline,
-                                fmt::format("step {}: {} {} ms after its deadline", static_cast<std::int64_t>(ticket),
+      return shared_.poison.fail(Error{
+          ErrorCode::kDeadline, fmt::format("step {}: {} {} ms after its deadline", static_cast<std::int64_t>(ticket),
                                             done ? "finished" : "not finished", late_ns / 1'000'000)});
     }
   }
   if (shared_.options.guards) {
-    if (auto checked = check_guards(flight); !checked) return shared_.fail(checked.error());
+    if (auto checked = check_guards(flight); !checked) return shared_.poison.fail(checked.error());
   }
   auto result = collect(flight);
-  if (!result) return shared_.fail(result.error());
+  if (!result) return shared_.poison.fail(result.error());
   return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -14,6 +15,17 @@
 namespace secondsource::gpu {
 
 inline constexpr std::size_t kWorkspaceAlignment = 256;
+
+/// What a product has in the scratch: first x, in the type that is multiplied.
+struct ProductScratch {
+  std::size_t scales = 0;     ///< byte where a float a row of x begins
+  std::size_t sums = 0;       ///< a library's [rows, weight's rows], or of each split of K, 4 bytes each
+  std::size_t workspace = 0;  ///< of the library's own
+  std::size_t bytes = 0;      ///< of all
+};
+/// Of x in `value_bytes` each, and scales.
+[[nodiscard]] ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight,
+                                             std::size_t value_bytes = sizeof(std::int8_t));
 
 class GpuStep final : public Step {
  public:
@@ -35,6 +47,8 @@ class GpuStep final : public Step {
  private:
   struct Flight;
   using Launch = std::function<Result<void>(const LaunchContext&)>;
+  template <typename Arguments>
+  using ProductLauncher = Result<void> (*)(const LaunchContext&, const Arguments&);
 
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
           Trace trace);
@@ -43,9 +57,32 @@ class GpuStep final : public Step {
   void plan_scratch();
   /// The launches of every operation, over the workspace where it is now.
   void bind();
-  Launch bind_op(const Op& op);  // step_launches.cpp, with the two below
+  Launch bind_op(const Op& op);  // step_launches.cpp
+
+  // step_products.cpp
+  /// A product that the vendor's library makes.
+  struct LibraryUse {
+    std::shared_ptr<const LibraryPlan> plan;
+    ProductType type = ProductType::kBf16;
+    bool is_direct = false;  ///< its sums are the operation's output as they are
+  };
+  /// How the own kernels cut it, with more than kMatvecRows rows.
+  [[nodiscard]] MatmulPlan tile_plan(const Matmul& op) const;
+  /// Of the own kernels, whatever they cut.
+  [[nodiscard]] ProductScratch own_scratch(const Matmul& op) const;
+  /// Who makes it. Errors: kUnsupported when that has to be the library, which cannot.
+  Result<OpGroup> choose_matmul(const Matmul& op);
+  [[nodiscard]] ProductScratch library_scratch(const Matmul& op, const LibraryUse& use) const;
+  [[nodiscard]] LibraryOperands library_operands(const Matmul& op, const LibraryUse& use) const;
+  /// Every plan once: what libraries load the first time may not be loaded while a graph is captured.
+  Result<void> warm_library();
   Launch bind_matmul(const Matmul& op);
+  Launch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments);
   Launch bind_grouped(const GroupedMatmul& op);
+  /// Of a product: with `act`, x goes as int8 through the scratch.
+  template <typename Arguments>
+  Launch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments, const WeightView& weight, ActQuant act,
+                      std::int32_t rows_per_token);
   Result<void> run(const BatchUpload::Work& work, Flight& flight);
   Result<void> launch_all(const BatchUpload::Work& work, Flight* timed);
   Result<StepResult> collect(Flight& flight);
@@ -72,6 +109,7 @@ class GpuStep final : public Step {
   BatchUpload upload_;
   std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs_;  ///< one a rope
   std::vector<OpGroup> groups_;
+  std::map<const Matmul*, LibraryUse> library_uses_;  ///< by operation of graph_
   std::int32_t n_splits_ = 1;
   std::int32_t split_tokens_ = 1;
   const Sample* sample_ = nullptr;

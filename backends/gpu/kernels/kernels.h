@@ -10,6 +10,7 @@
 #include "backend/weights.h"
 #include "core/half.h"
 #include "gpu/device.h"
+#include "gpu/kernels/matmul_plan.h"
 
 namespace secondsource::gpu {
 
@@ -131,10 +132,24 @@ struct QuantizeRowsArguments {
   std::int32_t max_tokens;
 };
 
-/// out = epilogue(x W^T), as op.h's Matmul. With `quantized_x`, x is that times x_scales.
+/// x as tiles or a vendor's library multiply it: BF16, or for the library FP16 of x[r] / scales[r], a power of two that
+/// is 1 unless the row would leave FP16's range. Zeros behind n_cols.
+struct NarrowRowsArguments {
+  const std::int32_t* n_rows;
+  const float* x;
+  std::uint16_t* out;  ///< [rows, padded_cols]
+  float* scales;       ///< null: BF16
+  std::int32_t n_cols;
+  std::int32_t padded_cols;
+  std::int32_t max_rows;
+};
+
+/// out = epilogue(x W^T), as op.h's Matmul. With `quantized_x`, x is that times x_scales; else tiles read `narrow_x`,
+/// and dot products x.
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
+  const Bf16* narrow_x;            ///< [rows, padded_cols of the weight]
   const std::int8_t* quantized_x;  ///< [rows, padded_cols of the weight] or null
   const float* x_scales;
   WeightView weight;
@@ -144,10 +159,17 @@ struct MatmulArguments {
   float softcap;
   Epilogue epilogue;
   std::int32_t max_rows;
+  MatmulPlan plan;        ///< of a product by tiles
+  std::int32_t* partial;  ///< [n_splits, max_rows, N] f32, or int32 with quantized_x; unused with one split
 };
 
-/// Up to so many rows of x a product is made by dot products, with more by tiles.
-inline constexpr std::int32_t kMatvecRows = 4;
+/// What is left of a product after the library's sums: product.out = epilogue(scales * sums). The scales are the
+/// product's x_scales, where there are any, and an int8 weight's.
+struct FinishProductArguments {
+  MatmulArguments product;
+  const void* sums;         ///< [rows, weight's rows]
+  std::int32_t whole_sums;  ///< 1: they are int32, else f32
+};
 
 /// op.h's RopeAppend. Norm weights may be null.
 struct RopeAppendArguments {
@@ -238,7 +260,9 @@ struct KernelTable {
   Result<void> (*rms_norm)(const LaunchContext&, const RmsNormArguments&);
   Result<void> (*select_rows)(const LaunchContext&, const SelectRowsArguments&);
   Result<void> (*quantize_rows)(const LaunchContext&, const QuantizeRowsArguments&);
+  Result<void> (*narrow_rows)(const LaunchContext&, const NarrowRowsArguments&);
   Result<void> (*matmul)(const LaunchContext&, const MatmulArguments&);
+  Result<void> (*finish_product)(const LaunchContext&, const FinishProductArguments&);
   Result<void> (*rope_append)(const LaunchContext&, const RopeAppendArguments&);
   Result<void> (*attention)(const LaunchContext&, const AttentionArguments&);
   Result<void> (*sample)(const LaunchContext&, const SampleArguments&);

@@ -11,10 +11,13 @@ Result<void> launch_embed(const LaunchContext& context, const EmbedArguments& ar
 Result<void> launch_rms_norm(const LaunchContext& context, const RmsNormArguments& arguments);
 Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsArguments& arguments);
 Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments);
+Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments);
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments);
 /// The two ways of a product: dot products by warps for few rows, tiles of the matrix cores for many.
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
+/// After a product of the vendor's library.
+Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);

@@ -138,7 +138,7 @@ prefill_attention_kernel(AttentionArguments a) {
   const bool is_row = row < tile.n_tokens;
   const int position = is_row ? a.batch.positions[tile.first_token + row] : 0;
   RunningSoftmax running;
-  Accumulator sums[kDimTiles] = {};
+  Accumulator<Bf16> sums[kDimTiles] = {};
 
   const auto stage = [&](const Bf16* cache, int first, Bf16* to) {
     stage_cache<kHeadDim>(a, cache, pages, kv_head, first, begin, end, to);
@@ -150,9 +150,9 @@ prefill_attention_kernel(AttentionArguments a) {
     stage(a.kv.values, first, shared.values);
     wait_for_copies<1>();
     sync_block();  // keys are there, and the queries
-    Accumulator scores[kPiece / kTile] = {};
+    Accumulator<Bf16> scores[kPiece / kTile] = {};
     for (int d = 0; d < kHeadDim; d += kTile) {
-      const Fragment q = load_a(shared.queries + warp() * kTile * Block::kStride + d, Block::kStride);
+      const Fragment<Bf16> q = load_a(shared.queries + warp() * kTile * Block::kStride + d, Block::kStride);
       SS_UNROLL
       for (int j = 0; j < kPiece / kTile; ++j) {
         multiply(scores[j], q, load_b(shared.keys + j * kTile * Block::kStride + d, Block::kStride));
@@ -177,7 +177,7 @@ prefill_attention_kernel(AttentionArguments a) {
     sync_block();  // values are there, and nobody reads keys any more
     if (first + kPiece < end) stage(a.kv.keys, first + kPiece, shared.keys);
     for (int k = 0; k < kPiece; k += kTile) {
-      const Fragment weights = load_a(own.weights + k, kWeightStride);
+      const Fragment<Bf16> weights = load_a(own.weights + k, kWeightStride);
       SS_UNROLL
       for (int j = 0; j < kDimTiles; ++j) {
         multiply(sums[j], weights, load_b_transposed(shared.values + k * Block::kStride + j * kTile, Block::kStride));

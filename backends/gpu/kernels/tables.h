@@ -17,6 +17,9 @@ const KernelTable& kernel_table();
 namespace shim_gfx90a {
 const KernelTable& kernel_table();
 }
+namespace shim_gfx942 {
+const KernelTable& kernel_table();
+}
 namespace shim_gfx1100 {
 const KernelTable& kernel_table();
 }

@@ -1,11 +1,12 @@
-// Products with many rows of x, as prefill has them, on the matrix cores: a block makes 64 x 64 outputs in steps of 32
-// along K, the next step's weights under way while this one is multiplied. Whatever the weight's encoding, the matrix
-// cores see BF16; int8 is exact in it, and its scale comes in at the end.
+// Products with many rows of x, as prefill has them, on the matrix cores: a block makes a tile of the outputs in steps
+// of 64 bytes along K, with the next steps' inputs under way while this one is multiplied. Whatever the weight's
+// encoding, the matrix cores see BF16; int8 is exact in it, and its scale comes in at the end. int8 by int8 is summed
+// in int32. Where the tiles are too few for the device, blocks share K, and a second kernel adds up.
 
 #include "core/checked.h"
-#include "gpu/kernels/dot_product.h"
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
+#include "gpu/kernels/weight_code.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
@@ -14,186 +15,321 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kMaxThreads = 256;
-constexpr int kWarps = 4;           ///< two by two
-constexpr int kBlock = 64;          ///< rows of x, and of the weight, of a block
-constexpr int kStep = 32;           ///< along K
-constexpr int kStride = kStep + 8;  ///< of a row in shared memory: 16-byte pieces of neighbouring rows in other banks
-constexpr int kSumStride = kBlock + 4;
-constexpr int kWarpBlock = kBlock / 2;
-constexpr int kWarpTiles = kWarpBlock / kTile;
-constexpr int kUnit = 8;  ///< BF16 values that are stored to shared memory at once
+constexpr int kUnitBytes = 16;  ///< what a thread brings at once
+constexpr int kUnitsOfLine = kMatmulStepBytes / kUnitBytes;
+constexpr int kStepBytes = kMatmulStepBytes;
+constexpr int kLineBytes = kStepBytes + kUnitBytes;  ///< in shared memory: units of neighbouring rows in other banks
 
-/// Two steps' inputs; when they are used up, the sums take their place.
-struct Inputs {
-  Bf16 x[2][kBlock * kStride];
-  Bf16 weight[2][kBlock * kStride];
+/// What a block makes, how its warps share it, and how many steps it holds.
+template <int kRowsOfBlock, int kColsOfBlock, int kWarpsAlongRows, int kWarpsAlongCols, int kStepsHeld>
+struct BlockShape {
+  static constexpr int kRows = kRowsOfBlock;  ///< of x
+  static constexpr int kCols = kColsOfBlock;  ///< rows of the weight
+  static constexpr int kAcross = kWarpsAlongCols;
+  static constexpr int kWarps = kWarpsAlongRows * kWarpsAlongCols;
+  static constexpr int kWarpRows = kRows / kWarpsAlongRows;
+  static constexpr int kWarpCols = kCols / kWarpsAlongCols;
+  static constexpr int kSlots = kStepsHeld;
 };
+template <MatmulTiles kTiles>
+struct ShapeOf;
+template <>
+struct ShapeOf<MatmulTiles::k16x64> : BlockShape<16, 64, 1, 4, 4> {};
+template <>
+struct ShapeOf<MatmulTiles::k64x64> : BlockShape<64, 64, 2, 2, 4> {};
+template <>
+struct ShapeOf<MatmulTiles::k128x128> : BlockShape<128, 128, 2, 4, 3> {};
+
+/// The slots of the steps; when they are used up, the sums of each warp take their place.
+template <typename Shape>
 union Shared {
-  Inputs inputs;
-  float sums[kBlock * kSumStride];
+  struct {
+    std::byte x[Shape::kRows * kLineBytes];
+    std::byte weight[Shape::kCols * kLineBytes];
+  } slot[Shape::kSlots];
+  std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
 };
 
-SS_DEVICE void store_unit(Bf16* to, const float* values) {
-  Chunk chunk;
-  for (int i = 0; i < 4; ++i) {
-    chunk.word[i] = narrow(values[2 * i]).bits | static_cast<std::uint32_t>(narrow(values[2 * i + 1]).bits) << 16;
-  }
-  store_chunk(to, chunk);
+/// Where a warp's sum [row, col] lies: four by four in turns, so that neighbouring rows are in other banks.
+template <typename Shape>
+SS_DEVICE int sum_place(int row, int col) {
+  return row * Shape::kWarpCols + (col ^ row % (Shape::kWarpCols / 4) * 4);
 }
 
-/// Rows [first_row, first_row + 64) of x, columns [col, col + 32), zeros where there is nothing.
-template <bool kQuantized>
-SS_DEVICE void stage_x(const MatmulArguments& a, int n_rows, int first_row, int col, Bf16* to) {
-  for (int unit = thread_x(); unit < kBlock * kStep / kUnit; unit += n_threads()) {
-    const int row = first_row + unit / (kStep / kUnit);
-    const int at = col + unit % (kStep / kUnit) * kUnit;
-    float values[kUnit] = {};
-    if (row < n_rows) {
-      if constexpr (kQuantized) {
-        const std::int8_t* const x = a.quantized_x + std::int64_t{row} * a.weight.padded_cols + at;
-        SS_UNROLL
-        for (int i = 0; i < kUnit; ++i) values[i] = static_cast<float>(x[i]);
-      } else {
-        const float* const x = a.x + std::int64_t{row} * a.weight.n_cols;
-        load_activations<kUnit>(x, at, a.weight.n_cols, a.weight.n_cols % 4 == 0, values);
-      }
-    }
-    store_unit(to + unit / (kStep / kUnit) * kStride + at - col, values);
-  }
-}
+/// A unit of the weight as it is stored, between its load and its way to shared memory.
+template <WeightEncoding kEncoding, bool kQuantized>
+struct Unit {
+  static constexpr int kWords = kEncoding == WeightEncoding::kF32           ? 8
+                                : kEncoding == WeightEncoding::kInt4Group32 ? 1
+                                : kEncoding == WeightEncoding::kInt8PerRow  ? (kQuantized ? 4 : 2)
+                                                                            : 4;
+  static constexpr bool kAsItIs = kEncoding == WeightEncoding::kBf16 || kQuantized;
+  struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
+    std::uint32_t word[kWords];
+  } words = {};
+  float scale = 1.0F;
 
-/// The same of the weight. BF16 goes as it is, asynchronously.
-template <WeightEncoding kEncoding>
-SS_DEVICE void stage_weight(const WeightView& weight, int first_row, int col, Bf16* to) {
-  for (int unit = thread_x(); unit < kBlock * kStep / kUnit; unit += n_threads()) {
-    const int row = first_row + unit / (kStep / kUnit);
-    const int at = col + unit % (kStep / kUnit) * kUnit;
-    Bf16* const place = to + unit / (kStep / kUnit) * kStride + at - col;
-    const std::byte* const begin = weight.values + std::int64_t{row} * weight.row_bytes;
-    const bool in_range = row < weight.n_rows;
-    if constexpr (kEncoding == WeightEncoding::kBf16) {
-      copy_to_shared(place, begin + at * 2, in_range);
-      continue;
+  /// Values [unit * n, unit * n + n) of a row, n what makes 16 bytes of the tile's type.
+  SS_DEVICE void load(const WeightView& weight, int row, int unit) {
+    words = reinterpret_cast<const Words*>(weight.values + std::int64_t{row} * weight.row_bytes)[unit];
+    if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+      scale = group_scale(weight, row, unit * 8 / static_cast<int>(kInt4GroupSize));
     }
-    float values[kUnit] = {};
-    if (in_range) {
-      if constexpr (kEncoding == WeightEncoding::kF32) {
-        unpack<kEncoding>(load_chunk(begin + at * 4), values);
-        unpack<kEncoding>(load_chunk(begin + at * 4 + 16), values + 4);
-      } else if constexpr (kEncoding == WeightEncoding::kF16) {
-        unpack<kEncoding>(load_chunk(begin + at * 2), values);
-      } else if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
-        const auto* const words = reinterpret_cast<const std::uint32_t*>(begin + at);
-        unpack_int8(words[0], values);
-        unpack_int8(words[1], values + 4);
-      } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-        unpack_int4(*reinterpret_cast<const std::uint32_t*>(begin + at / 2), values);
-        const float scale = group_scale(weight, row, at / static_cast<int>(kInt4GroupSize));
-        SS_UNROLL
-        for (int i = 0; i < kUnit; ++i) values[i] *= scale;
-      }
-    }
-    store_unit(place, values);
   }
-}
-
-/// Adds one step's products to this warp's 32 x 32 sums.
-SS_DEVICE void multiply_step(const Bf16* x, const Bf16* weight, Accumulator (&sums)[kWarpTiles][kWarpTiles]) {
-  const int first_row = warp() / 2 * kWarpBlock;
-  const int first_col = warp() % 2 * kWarpBlock;
-  SS_UNROLL
-  for (int k = 0; k < kStep; k += kTile) {
-    Fragment b[kWarpTiles];
-    SS_UNROLL
-    for (int j = 0; j < kWarpTiles; ++j) b[j] = load_b(weight + (first_col + j * kTile) * kStride + k, kStride);
-    SS_UNROLL
-    for (int i = 0; i < kWarpTiles; ++i) {
-      const Fragment fragment = load_a(x + (first_row + i * kTile) * kStride + k, kStride);
+  [[nodiscard]] SS_DEVICE Chunk narrowed() const {
+    if constexpr (kAsItIs) {
+      return bits_as<Chunk>(words);
+    } else {
+      float values[8];
       SS_UNROLL
-      for (int j = 0; j < kWarpTiles; ++j) multiply(sums[i][j], fragment, b[j]);
+      for (int w = 0; w < kWords; ++w) {
+        if constexpr (kEncoding == WeightEncoding::kF32) {
+          values[w] = bits_as<float>(words.word[w]);
+        } else if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
+          unpack_int8(words.word[w], values + 4 * w);
+        } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
+          unpack_int4(words.word[w], values);
+        } else {
+          values[2 * w] = widen(F16{static_cast<std::uint16_t>(words.word[w])});
+          values[2 * w + 1] = widen(F16{static_cast<std::uint16_t>(words.word[w] >> 16)});
+        }
+      }
+      SS_UNROLL
+      for (int i = 0; i < 8; ++i) values[i] *= scale;
+      return narrow_unit(values);
+    }
+  }
+};
+
+/// This thread's part in bringing one operand's lines of a step to shared memory: what can be copied as it is goes
+/// asynchronously where the target can do that, everything else through registers, which are filled before a step is
+/// multiplied and emptied after.
+template <int kLines, int kThreads, WeightEncoding kEncoding, bool kQuantized>
+struct Carrier {
+  using Carried = Unit<kEncoding, kQuantized>;
+  static constexpr bool kAsync = kHasAsyncCopies && Carried::kAsItIs;
+  static constexpr int kUnits = (kLines * kUnitsOfLine + kThreads - 1) / kThreads;
+  Carried held[kAsync ? 1 : kUnits];
+
+  /// `lines` has the operand's rows; those from `end` on, and columns behind the last, are zeros.
+  SS_DEVICE void fetch(const WeightView& lines, int first, int end, int step, std::byte* to) {
+    const int n_units = lines.padded_cols * static_cast<int>(kQuantized ? 1 : 2) / kUnitBytes;
+    SS_UNROLL
+    for (int u = 0; u < kUnits; ++u) {
+      const int at = thread_x() + u * kThreads;
+      if (kLines * kUnitsOfLine % kThreads != 0 && at >= kLines * kUnitsOfLine) break;
+      const int row = first + at / kUnitsOfLine;
+      const int unit = step * kUnitsOfLine + at % kUnitsOfLine;
+      const bool in_range = row < end && unit < n_units;
+      if constexpr (kAsync) {
+        const std::byte* const from = lines.values + (in_range ? std::int64_t{row} * lines.row_bytes : 0);
+        copy_to_shared(to + at / kUnitsOfLine * kLineBytes + at % kUnitsOfLine * kUnitBytes,
+                       from + (in_range ? unit : 0) * kUnitBytes, in_range);
+      } else {
+        held[u] = Carried();
+        if (in_range) held[u].load(lines, row, unit);
+      }
+    }
+  }
+  SS_DEVICE void store(std::byte* to) {
+    if constexpr (!kAsync) {
+      SS_UNROLL
+      for (int u = 0; u < kUnits; ++u) {
+        const int at = thread_x() + u * kThreads;
+        if (kLines * kUnitsOfLine % kThreads != 0 && at >= kLines * kUnitsOfLine) break;
+        store_chunk(to + at / kUnitsOfLine * kLineBytes + at % kUnitsOfLine * kUnitBytes, held[u].narrowed());
+      }
+    }
+  }
+};
+
+/// Adds one step's products to this warp's sums.
+template <typename Shape, typename Input, int kRowTiles, int kColTiles>
+SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
+                             Accumulator<Input> (&sums)[kRowTiles][kColTiles]) {
+  constexpr int kStride = kLineBytes / static_cast<int>(sizeof(Input));
+  const auto* const a = reinterpret_cast<const Input*>(x) + warp() / Shape::kAcross * Shape::kWarpRows * kStride;
+  const auto* const b = reinterpret_cast<const Input*>(weight) + warp() % Shape::kAcross * Shape::kWarpCols * kStride;
+  SS_UNROLL
+  for (int k = 0; k < kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
+    Fragment<Input> columns[kColTiles];
+    SS_UNROLL
+    for (int j = 0; j < kColTiles; ++j) columns[j] = load_b(b + j * kTile * kStride + k, kStride);
+    SS_UNROLL
+    for (int i = 0; i < kRowTiles; ++i) {
+      const Fragment<Input> rows = load_a(a + i * kTile * kStride + k, kStride);
+      SS_UNROLL
+      for (int j = 0; j < kColTiles; ++j) multiply(sums[i][j], rows, columns[j]);
     }
   }
 }
 
-SS_DEVICE void spread_sums(const Accumulator (&sums)[kWarpTiles][kWarpTiles], float* shared) {
+/// A whole sum, its scales included, through the epilogue; of a gated product, with its neighbour's.
+template <bool kQuantized, typename Sum>
+SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const Sum* sums) {
+  const auto scaled = [&](int j) {
+    auto value = static_cast<float>(sums[j]);
+    if (a.weight.encoding == WeightEncoding::kInt8PerRow) {
+      value *= (kQuantized ? a.x_scales[row] : 1.0F) * a.weight.row_scales[output + j];
+    }
+    return value;
+  };
+  if (is_gated(a.epilogue)) {
+    store_gated(a, row, output / 2, scaled(0), scaled(1));
+  } else {
+    store_product(a, row, output, scaled(0));
+  }
+}
+
+template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
+SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
+tiled_matmul_kernel(MatmulArguments a) {
+  using Shape = ShapeOf<kTiles>;
+  using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
+  constexpr int kThreads = Shape::kWarps * kWarpSize;
+  constexpr int kRowTiles = Shape::kWarpRows / kTile;
+  constexpr int kColTiles = Shape::kWarpCols / kTile;
+  // Blocks that share rows of the weight are neighbours, so that these are read from memory once.
+  const int n_rows = *a.n_rows;
+  const int first_row = block_x() * Shape::kRows;
+  const int first_output = block_y() * Shape::kCols;
+  if (first_row >= n_rows) return;
+  const WeightView x{.values = kQuantized ? reinterpret_cast<const std::byte*>(a.quantized_x)
+                                          : reinterpret_cast<const std::byte*>(a.narrow_x),
+                     .row_bytes = std::int64_t{a.weight.padded_cols} * static_cast<int>(sizeof(Input)),
+                     .n_rows = n_rows,
+                     .padded_cols = a.weight.padded_cols};
+  auto& shared = shared_memory<Shared<Shape>>();
+  Accumulator<Input> sums[kRowTiles][kColTiles] = {};
+  Carrier<Shape::kRows, kThreads, kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16, kQuantized> of_x;
+  Carrier<Shape::kCols, kThreads, kEncoding, kQuantized> of_weight;
+  const auto fetch = [&](int step) {
+    auto& slot = shared.slot[step % Shape::kSlots];
+    of_weight.fetch(a.weight, first_output, a.weight.n_rows, step, slot.weight);
+    of_x.fetch(x, first_row, n_rows, step, slot.x);
+  };
+  const auto store = [&](int step) {
+    auto& slot = shared.slot[step % Shape::kSlots];
+    of_weight.store(slot.weight);
+    of_x.store(slot.x);
+  };
+  const int begin = block_z() * a.plan.split_steps;
+  const int n_steps = (a.weight.padded_cols * static_cast<int>(sizeof(Input)) + kStepBytes - 1) / kStepBytes;
+  const int end = begin + a.plan.split_steps < n_steps ? begin + a.plan.split_steps : n_steps;
+  constexpr int kAhead = Shape::kSlots - 1;
+  for (int step = begin; step < begin + kAhead; ++step) {
+    if (step < end) {
+      fetch(step);
+      store(step);
+    }
+    commit_copies();
+  }
+  for (int step = begin; step < end; ++step) {
+    wait_for_copies<kAhead - 1>();
+    sync_block();  // this step has arrived, and nobody reads the slot of the one before any more
+    const bool more = step + kAhead < end;
+    if (more) fetch(step + kAhead);
+    commit_copies();
+    const auto& slot = shared.slot[step % Shape::kSlots];
+    multiply_step<Shape, Input>(slot.x, slot.weight, sums);
+    if (more) store(step + kAhead);
+  }
+  sync_block();  // nobody reads a slot any more
+  // By way of shared memory, so that neighbours store neighbours whatever the fragments were.
+  // All of them, since what the epilogue calls would push sums that wait in registers to memory.
+  std::int32_t* const own = shared.sums[warp()];
   SS_UNROLL
-  for (int i = 0; i < kWarpTiles; ++i) {
+  for (int i = 0; i < kRowTiles; ++i) {
     SS_UNROLL
-    for (int j = 0; j < kWarpTiles; ++j) {
-      const int first_row = warp() / 2 * kWarpBlock + i * kTile;
-      const int first_col = warp() % 2 * kWarpBlock + j * kTile;
+    for (int j = 0; j < kColTiles; ++j) {
       SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) {
-        shared[(first_row + accumulator_row(v)) * kSumStride + first_col + accumulator_col(v)] = sums[i][j].value[v];
+        own[sum_place<Shape>(i * kTile + accumulator_row(v), j * kTile + accumulator_col(v))] =
+            bits_as<std::int32_t>(sums[i][j].value[v]);
       }
     }
   }
-}
-
-template <WeightEncoding kEncoding, bool kQuantized>
-SS_KERNEL(kMaxThreads)
-tiled_matmul_kernel(MatmulArguments a) {
-  const int n_rows = *a.n_rows;
-  const int first_row = block_y() * kBlock;
-  const int first_output = block_x() * kBlock;
-  if (first_row >= n_rows) return;
-  auto& shared = shared_memory<Shared>();
-  Accumulator sums[kWarpTiles][kWarpTiles] = {};
-  const int n_steps = a.weight.padded_cols / kStep;
-  const auto stage = [&](int step) {
-    stage_weight<kEncoding>(a.weight, first_output, step * kStep, shared.inputs.weight[step % 2]);
-    commit_copies();
-    stage_x<kQuantized>(a, n_rows, first_row, step * kStep, shared.inputs.x[step % 2]);
-  };
-  stage(0);
-  for (int step = 0; step < n_steps; ++step) {
-    wait_for_copies<0>();
-    sync_block();  // this step has arrived, and nobody reads the other buffer any more
-    if (step + 1 < n_steps) stage(step + 1);
-    multiply_step(shared.inputs.x[step % 2], shared.inputs.weight[step % 2], sums);
-  }
-  sync_block();
-  spread_sums(sums, shared.sums);
-  sync_block();
-  // From here on every element belongs to one thread, whatever the fragments were; neighbours store neighbours.
-  const bool in_pairs = is_gated(a.epilogue);
-  const int n_cols = in_pairs ? kBlock / 2 : kBlock;
-  for (int i = thread_x(); i < kBlock * n_cols; i += n_threads()) {
-    const int row = i / n_cols;
-    const int col = (in_pairs ? 2 : 1) * (i % n_cols);
-    const int output = first_output + col;
-    if (first_row + row >= n_rows || output >= a.weight.n_rows) continue;
-    const float x_scale = kQuantized ? a.x_scales[first_row + row] : 1.0F;
-    const auto sum = [&](int j) {
-      float value = shared.sums[row * kSumStride + col + j];
-      if constexpr (kEncoding == WeightEncoding::kInt8PerRow) value *= x_scale * a.weight.row_scales[output + j];
-      return value;
-    };
-    if (in_pairs) {
-      store_gated(a, first_row + row, output / 2, sum(0), sum(1));
+  sync_warp();  // this warp's sums are there
+  const bool in_pairs = a.plan.n_splits == 1 && is_gated(a.epilogue);
+  const int n_cols = in_pairs ? Shape::kWarpCols / 2 : Shape::kWarpCols;
+  for (int at = lane(); at < Shape::kWarpRows * n_cols; at += kWarpSize) {
+    const int warp_row = at / n_cols;
+    const int warp_col = (in_pairs ? 2 : 1) * (at % n_cols);
+    const int row = first_row + warp() / Shape::kAcross * Shape::kWarpRows + warp_row;
+    const int output = first_output + warp() % Shape::kAcross * Shape::kWarpCols + warp_col;
+    if (row >= n_rows || output >= a.weight.n_rows) continue;
+    const std::int32_t* const place = own + sum_place<Shape>(warp_row, warp_col);
+    if (a.plan.n_splits > 1) {
+      a.partial[(std::int64_t{block_z()} * a.max_rows + row) * a.weight.n_rows + output] = *place;
     } else {
-      store_product(a, first_row + row, output, sum(0));
+      const SumOf<Input> pair[2] = {bits_as<SumOf<Input>>(place[0]), bits_as<SumOf<Input>>(place[in_pairs ? 1 : 0])};
+      store_sums<kQuantized>(a, row, output, pair);
     }
   }
 }
 
-template <WeightEncoding kEncoding, bool kQuantized>
+constexpr int kCombineThreads = 256;
+
+/// Adds up what the blocks that share K left, always in the same order.
+template <bool kQuantized>
+SS_KERNEL(kCombineThreads)
+combine_matmul_kernel(MatmulArguments a) {
+  using Sum = std::conditional_t<kQuantized, std::int32_t, float>;
+  const int row = block_y();
+  const int width = is_gated(a.epilogue) ? 2 : 1;
+  const int output = (block_x() * kCombineThreads + thread_x()) * width;
+  if (row >= *a.n_rows || output >= a.weight.n_rows) return;
+  Sum sums[2] = {};
+  for (int split = 0; split < a.plan.n_splits; ++split) {
+    const std::int32_t* const from = a.partial + (std::int64_t{split} * a.max_rows + row) * a.weight.n_rows + output;
+    sums[0] += bits_as<Sum>(from[0]);
+    if (width == 2) sums[1] += bits_as<Sum>(from[1]);
+  }
+  store_sums<kQuantized>(a, row, output, sums);
+}
+
+template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arguments) {
-  const auto blocks = [](std::int32_t n) { return static_cast<std::uint32_t>(ceil_divide(n, kBlock)); };
-  return launch(context.stream, "tiled_matmul", tiled_matmul_kernel<kEncoding, kQuantized>,
-                {.grid = {blocks(arguments.weight.n_rows), blocks(arguments.max_rows)},
-                 .threads = static_cast<std::uint32_t>(kWarps * context.warp_size),
-                 .shared_bytes = sizeof(Shared)},
+  using Shape = ShapeOf<kTiles>;
+  static_assert(sizeof(Shared<Shape>) <= 64 << 10);
+  static_assert(Shape::kRows == block_rows(kTiles) && Shape::kCols == block_cols(kTiles));
+  const auto blocks = [](std::int32_t n, int of) { return static_cast<std::uint32_t>(ceil_divide(n, of)); };
+  SS_TRY_VOID(launch(context.stream, "tiled_matmul", tiled_matmul_kernel<kTiles, kEncoding, kQuantized>,
+                     {.grid = {blocks(arguments.max_rows, Shape::kRows), blocks(arguments.weight.n_rows, Shape::kCols),
+                               static_cast<std::uint32_t>(arguments.plan.n_splits)},
+                      .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
+                      .shared_bytes = sizeof(Shared<Shape>)},
+                     arguments));
+  if (arguments.plan.n_splits == 1) return {};
+  const bool in_pairs = arguments.epilogue == Epilogue::kGatedSilu || arguments.epilogue == Epilogue::kGatedGelu;
+  const std::int32_t n_values = in_pairs ? arguments.weight.n_rows / 2 : arguments.weight.n_rows;
+  return launch(context.stream, "combine_matmul", combine_matmul_kernel<kQuantized>,
+                {.grid = {blocks(n_values, kCombineThreads), static_cast<std::uint32_t>(arguments.max_rows)},
+                 .threads = kCombineThreads},
                 arguments);
+}
+
+template <MatmulTiles kTiles>
+Result<void> launch_tiles(const LaunchContext& context, const MatmulArguments& arguments) {
+  if (arguments.quantized_x != nullptr)
+    return launch_for<kTiles, WeightEncoding::kInt8PerRow, true>(context, arguments);
+  return with_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
+    return launch_for<kTiles, kEncoding, false>(context, arguments);
+  });
 }
 
 }  // namespace
 
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments) {
-  if (arguments.quantized_x != nullptr) return launch_for<WeightEncoding::kInt8PerRow, true>(context, arguments);
-  return with_encoding(arguments.weight.encoding,
-                       [&]<WeightEncoding kEncoding>() { return launch_for<kEncoding, false>(context, arguments); });
+  switch (arguments.plan.tiles) {
+    case MatmulTiles::k16x64:
+      return launch_tiles<MatmulTiles::k16x64>(context, arguments);
+    case MatmulTiles::k64x64:
+      return launch_tiles<MatmulTiles::k64x64>(context, arguments);
+    case MatmulTiles::k128x128:
+      break;
+  }
+  return launch_tiles<MatmulTiles::k128x128>(context, arguments);
 }
 
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments) {

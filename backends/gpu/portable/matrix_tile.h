@@ -1,16 +1,16 @@
 #pragma once
-// Matrix cores behind one interface: a warp multiplies tiles of 16 x 16 x 16, BF16 in, f32 out. How the elements of a
-// tile are spread over lanes is the target's own and stays in here; kernels load from shared memory and ask where an
-// accumulator's elements belong.
+// Matrix cores behind one interface: a warp multiplies tiles of 16 rows and 16 columns, BF16 in and f32 out, or int8 in
+// and int32 out, exactly. How the elements of a tile are spread over lanes is the target's own and stays in here;
+// kernels load from shared memory and ask where an accumulator's elements belong.
 //
-//   Accumulator c = {};
-//   multiply(c, load_a(x, stride), load_b(w, stride));         // c[m, n] += sum_k x[m, k] * w[n, k]
+//   Accumulator<Bf16> c = {};                                  // or <std::int8_t>, with tiles of int8
+//   multiply(c, load_a(x, stride), load_b(w, stride));         // c[m, n] += sum_k x[m, k] * w[n, k], kTileDepth of k
 //   for (int i = 0; i < kAccumulators; ++i) out[accumulator_row(i)][accumulator_col(i)] = c.value[i];
 //
-// Layouts: mma.m16n8k16, PTX ISA 8, "Matrix Fragments for mma.m16n8k16 with floating point type"; MFMA
-// v_mfma_f32_16x16x16_bf16, "AMD Instinct MI200 / CDNA3 Instruction Set Architecture", section on matrix instructions;
-// WMMA v_wmma_f32_16x16x16_bf16, "RDNA3 Instruction Set Architecture", section 7.9. shim/fragments.cpp has them a
-// second time, as data.
+// Layouts: mma.m16n8k16 and m16n8k32, PTX ISA 8, "Matrix Fragments for ...", loaded by ldmatrix, "Warp-level matrix
+// load instruction"; MFMA v_mfma_f32_16x16x16_bf16, v_mfma_i32_16x16x16_i8 and 16x16x32_i8, "AMD Instinct MI200 / CDNA3
+// Instruction Set Architecture", section on matrix instructions; WMMA v_wmma_f32_16x16x16_bf16 and i32_16x16x16_iu8,
+// "RDNA3 Instruction Set Architecture", section 7.9. shim/fragments.cpp has them a second time, as data.
 
 #include "gpu/portable/storage.h"
 #include "gpu/portable/warp.h"
@@ -18,64 +18,65 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-inline constexpr int kTile = 16;  ///< rows, columns and inner extent of a tile
+inline constexpr int kTile = 16;  ///< rows and columns of a tile
 
+/// The inner extent of a tile, and how many values of A, and of B, a lane holds.
 #if defined(SS_GPU_TILE_MMA)
-inline constexpr int kInputs = 8;  ///< BF16 values of A, or of B, that a lane holds
+template <typename Input>
+inline constexpr int kTileDepth = 32 / static_cast<int>(sizeof(Input));
+template <typename Input>
+inline constexpr int kInputs = 16 / static_cast<int>(sizeof(Input));
 inline constexpr int kAccumulators = 8;
 #elif defined(SS_GPU_TILE_MFMA)
-inline constexpr int kInputs = 4;
+#if defined(SS_GPU_DEEP_INT8)
+template <typename Input>
+inline constexpr int kTileDepth = sizeof(Input) == 1 ? 32 : 16;
+#else
+template <typename Input>
+inline constexpr int kTileDepth = 16;
+#endif
+template <typename Input>
+inline constexpr int kInputs = kTileDepth<Input> / 4;
 inline constexpr int kAccumulators = 4;
 #else
+template <typename Input>
+inline constexpr int kTileDepth = 16;
+template <typename Input>
 inline constexpr int kInputs = 16;
 inline constexpr int kAccumulators = 8;
 #endif
 
-/// A lane's share of a 16 x 16 tile of A or B.
-struct alignas(8) Fragment {
-  Bf16 value[kInputs];
+/// A lane's share of a tile of A or B.
+template <typename Input>
+struct alignas(4) Fragment {
+  Input value[kInputs<Input>];
 };
+
+template <typename Input>
+using SumOf = std::conditional_t<std::is_same_v<Input, std::int8_t>, std::int32_t, float>;
 
 /// A lane's share of a 16 x 16 tile of sums.
+template <typename Input>
 struct Accumulator {
-  float value[kAccumulators];
+  SumOf<Input> value[kAccumulators];
 };
 
-/// Row of A, and column of B, of this lane's i-th value; input_k() is the other coordinate.
+/// Where this lane's i-th sum belongs. On AMD also: which row of A, and column of B, its inputs are of, and the first's
+/// k; the others follow it.
 #if defined(SS_GPU_TILE_MMA)
-// A holds the quadrants (rows 0-7 | 8-15) x (k 0-7 | 8-15) in the order 00, 10, 01, 11. Two n8 operands make a B of 16
-// columns: the first half of the values are columns 0-7, each half has k 0-7, then 8-15.
-SS_DEVICE int a_row(int i) {
-  return lane() / 4 + (i / 2 % 2) * 8;
-}
-SS_DEVICE int a_k(int i) {
-  return lane() % 4 * 2 + i % 2 + (i / 4) * 8;
-}
-SS_DEVICE int b_col(int i) {
-  return lane() / 4 + (i / 4) * 8;
-}
-SS_DEVICE int b_k(int i) {
-  return lane() % 4 * 2 + i % 2 + (i / 2 % 2) * 8;
-}
 SS_DEVICE int accumulator_row(int i) {
   return lane() / 4 + (i / 2 % 2) * 8;
 }
 SS_DEVICE int accumulator_col(int i) {
-  return lane() % 4 * 2 + i % 2 + (i / 4) * 8;
+  return lane() % 4 * 2 + i % 2 + (i / 4) * 8;  // two n8 products side by side
 }
-inline constexpr int kRun = 2;  ///< values of a lane that are neighbours in k
 #elif defined(SS_GPU_TILE_MFMA)
-SS_DEVICE int a_row(int) {
+SS_DEVICE int input_line() {
   return lane() % 16;
 }
-SS_DEVICE int a_k(int i) {
-  return lane() / 16 * 4 + i;
-}
-SS_DEVICE int b_col(int) {
-  return lane() % 16;
-}
-SS_DEVICE int b_k(int i) {
-  return lane() / 16 * 4 + i;
+template <typename Input>
+SS_DEVICE int input_k() {
+  return lane() / 16 * kInputs<Input>;
 }
 SS_DEVICE int accumulator_row(int i) {
   return lane() / 16 * 4 + i;  // four rows a quarter of the wave
@@ -83,20 +84,14 @@ SS_DEVICE int accumulator_row(int i) {
 SS_DEVICE int accumulator_col(int) {
   return lane() % 16;
 }
-inline constexpr int kRun = 4;
 #else
 // Both halves of the wave hold the same A and B; rows of the sums alternate between them.
-SS_DEVICE int a_row(int) {
+SS_DEVICE int input_line() {
   return lane() % 16;
 }
-SS_DEVICE int a_k(int i) {
-  return i;
-}
-SS_DEVICE int b_col(int) {
-  return lane() % 16;
-}
-SS_DEVICE int b_k(int i) {
-  return i;
+template <typename Input>
+SS_DEVICE int input_k() {
+  return 0;
 }
 SS_DEVICE int accumulator_row(int i) {
   return i * 2 + lane() / 16;
@@ -104,48 +99,94 @@ SS_DEVICE int accumulator_row(int i) {
 SS_DEVICE int accumulator_col(int) {
   return lane() % 16;
 }
-inline constexpr int kRun = 4;  // of 16: what an 8-byte load takes
 #endif
 
-/// kRun neighbours in k at once.
-struct alignas(kRun * 2) InputRun {
-  Bf16 value[kRun];
-};
-
-/// A[m, k] = tile[m * stride + k]; rows begin at multiples of 8 bytes.
-SS_DEVICE Fragment load_a(const Bf16* tile, int stride) {
-  Fragment a;
-  SS_UNROLL
-  for (int i = 0; i < kInputs; i += kRun) {
-    const InputRun run = *reinterpret_cast<const InputRun*>(tile + a_row(i) * stride + a_k(i));
-    SS_UNROLL
-    for (int j = 0; j < kRun; ++j) a.value[i + j] = run.value[j];
+#if defined(SS_GPU_TILE_MMA)
+/// ldmatrix.x4: four matrices of 8 x 8 BF16, or 8 x 16 int8, whose rows of 16 bytes are in shared memory. Lane i brings
+/// the address of row i % 8 of matrix i / 8, and gets bytes [i % 4 * 4, i % 4 * 4 + 4) of row i / 4 of each;
+/// `kTransposed`: of the mirrored ones.
+template <bool kTransposed, typename Input>
+SS_DEVICE Fragment<Input> load_matrices(const Input* row) {
+#if defined(__CUDA_ARCH__)
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  std::uint32_t words[4];
+  if constexpr (kTransposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(address)
+                 : "memory");
   }
-  return a;
+  Fragment<Input> fragment;
+  memcpy(&fragment, words, sizeof(fragment));
+  return fragment;
+#elif defined(SS_GPU_SHIM)
+  shim::check_in_shared(row, sizeof(Chunk));
+  return bits_as<Fragment<Input> >(shim::exchange_matrices(bits_as<shim::MatrixRow>(load_chunk(row)), kTransposed));
+#else
+  (void)row;
+  return {};  // a pass for the host: never runs
+#endif
+}
+
+/// A[m, k] = tile[m * stride + k]; rows begin at multiples of 16 bytes, in shared memory.
+template <typename Input>
+SS_DEVICE Fragment<Input> load_a(const Input* tile, int stride) {
+  return load_matrices<false>(tile + lane() % 16 * stride + lane() / 16 * (kTileDepth<Input> / 2));
 }
 
 /// B[k, n] = tile[n * stride + k]: rows of a weight as they are stored.
-SS_DEVICE Fragment load_b(const Bf16* tile, int stride) {
-  Fragment b;
-  SS_UNROLL
-  for (int i = 0; i < kInputs; i += kRun) {
-    const InputRun run = *reinterpret_cast<const InputRun*>(tile + b_col(i) * stride + b_k(i));
-    SS_UNROLL
-    for (int j = 0; j < kRun; ++j) b.value[i + j] = run.value[j];
-  }
-  return b;
+template <typename Input>
+SS_DEVICE Fragment<Input> load_b(const Input* tile, int stride) {
+  return load_matrices<false>(tile + (lane() % 8 + lane() / 16 * 8) * stride +
+                              lane() / 8 % 2 * (kTileDepth<Input> / 2));
 }
 
 /// B[k, n] = tile[k * stride + n]: cached values, a token a row.
-SS_DEVICE Fragment load_b_transposed(const Bf16* tile, int stride) {
-  Fragment b;
+SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
+  return load_matrices<true>(tile + lane() % 16 * stride + lane() / 16 * 8);
+}
+#else
+/// What a lane loads at once.
+template <typename Input>
+inline constexpr int kRun = sizeof(Input) * kInputs<Input> < 8 ? kInputs<Input> : 8 / static_cast<int>(sizeof(Input));
+template <typename Input>
+struct alignas(kRun<Input> * sizeof(Input)) InputRun {
+  Input value[kRun<Input>];
+};
+
+/// As above, by plain loads.
+template <typename Input>
+SS_DEVICE Fragment<Input> load_a(const Input* tile, int stride) {
+  Fragment<Input> a;
+  const Input* const from = tile + input_line() * stride + input_k<Input>();
   SS_UNROLL
-  for (int i = 0; i < kInputs; ++i) b.value[i] = tile[b_k(i) * stride + b_col(i)];
+  for (int i = 0; i < kInputs<Input>; i += kRun<Input>) {
+    const InputRun<Input> run = *reinterpret_cast<const InputRun<Input>*>(from + i);
+    SS_UNROLL
+    for (int j = 0; j < kRun<Input>; ++j) a.value[i + j] = run.value[j];
+  }
+  return a;
+}
+template <typename Input>
+SS_DEVICE Fragment<Input> load_b(const Input* tile, int stride) {
+  return load_a(tile, stride);  // columns of B are spread as rows of A are
+}
+SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
+  Fragment<Bf16> b;
+  SS_UNROLL
+  for (int i = 0; i < kInputs<Bf16>; ++i) b.value[i] = tile[(input_k<Bf16>() + i) * stride + input_line()];
   return b;
 }
+#endif
 
 /// c += a b. The whole warp takes part.
-SS_DEVICE void multiply(Accumulator& c, const Fragment& a, const Fragment& b) {
+template <typename Input>
+SS_DEVICE void multiply(Accumulator<Input>& c, const Fragment<Input>& a, const Fragment<Input>& b) {
 #if defined(SS_GPU_SHIM)
   shim::multiply_tile(shim::TileLayout::SS_GPU_TARGET, c.value, a.value, b.value);
 #elif defined(__CUDA_ARCH__)
@@ -155,25 +196,41 @@ SS_DEVICE void multiply(Accumulator& c, const Fragment& a, const Fragment& b) {
   memcpy(rb, &b, sizeof(rb));
   SS_UNROLL
   for (int half = 0; half < 2; ++half) {
-    float* const d = c.value + half * 4;
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[half * 2]), "r"(rb[half * 2 + 1]));
+    SumOf<Input>* const d = c.value + half * 4;
+    if constexpr (std::is_same_v<Input, Bf16>) {
+      asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+          : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+          : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[half * 2]), "r"(rb[half * 2 + 1]));
+    } else {
+      asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+          : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+          : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[half * 2]), "r"(rb[half * 2 + 1]));
+    }
   }
 #elif defined(__HIP_DEVICE_COMPILE__)
+  using Sums = __attribute__((ext_vector_type(kAccumulators))) SumOf<Input>;
+  Sums d = bits_as<Sums>(c);
 #if defined(SS_GPU_TILE_MFMA)
-  using Short4 = __attribute__((ext_vector_type(4))) short;
-  using Float4 = __attribute__((ext_vector_type(4))) float;
-  Float4 d = bits_as<Float4>(c);
-  d = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(bits_as<Short4>(a), bits_as<Short4>(b), d, 0, 0, 0);
-  c = bits_as<Accumulator>(d);
+  if constexpr (std::is_same_v<Input, Bf16>) {
+    using Short4 = __attribute__((ext_vector_type(4))) short;
+    d = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(bits_as<Short4>(a), bits_as<Short4>(b), d, 0, 0, 0);
+  } else {
+#if defined(SS_GPU_DEEP_INT8)
+    d = __builtin_amdgcn_mfma_i32_16x16x32_i8(bits_as<long>(a), bits_as<long>(b), d, 0, 0, 0);
 #else
-  using Short16 = __attribute__((ext_vector_type(16))) short;
-  using Float8 = __attribute__((ext_vector_type(8))) float;
-  Float8 d = bits_as<Float8>(c);
-  d = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(bits_as<Short16>(a), bits_as<Short16>(b), d);
-  c = bits_as<Accumulator>(d);
+    d = __builtin_amdgcn_mfma_i32_16x16x16i8(bits_as<int>(a), bits_as<int>(b), d, 0, 0, 0);
 #endif
+  }
+#else
+  if constexpr (std::is_same_v<Input, Bf16>) {
+    using Short16 = __attribute__((ext_vector_type(16))) short;
+    d = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(bits_as<Short16>(a), bits_as<Short16>(b), d);
+  } else {
+    using Int4 = __attribute__((ext_vector_type(4))) int;  // 16 values of int8
+    d = __builtin_amdgcn_wmma_i32_16x16x16_iu8_w32(true, bits_as<Int4>(a), true, bits_as<Int4>(b), d, false);
+  }
+#endif
+  c = bits_as<Accumulator<Input> >(d);
 #else
   (void)c, (void)a, (void)b;  // a pass for the host: never runs
 #endif

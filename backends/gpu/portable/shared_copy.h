@@ -12,6 +12,13 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
+/// Whether copy_to_shared() goes on while the thread computes.
+#if defined(SS_GPU_TILE_MMA)
+inline constexpr bool kHasAsyncCopies = true;
+#else
+inline constexpr bool kHasAsyncCopies = false;
+#endif
+
 /// 16 bytes, both addresses multiples of 16. When not `in_range`, zeros are written and `from` is not read.
 SS_DEVICE void copy_to_shared(void* to, const void* from, bool in_range) {
 #if defined(__CUDA_ARCH__)

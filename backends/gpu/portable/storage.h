@@ -14,7 +14,7 @@ template <typename To, typename From>
 SS_DEVICE To bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
-  memcpy(&to, &from, sizeof(To));
+  memcpy(static_cast<void*>(&to), &from, sizeof(To));
   return to;
 }
 
@@ -56,6 +56,16 @@ SS_DEVICE Bf16 narrow(float value) {
 struct alignas(16) Chunk {
   std::uint32_t word[4];
 };
+
+/// Eight values as BF16.
+SS_DEVICE Chunk narrow_unit(const float* values) {
+  Chunk chunk;
+  SS_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    chunk.word[i] = narrow(values[2 * i]).bits | static_cast<std::uint32_t>(narrow(values[2 * i + 1]).bits) << 16;
+  }
+  return chunk;
+}
 
 /// A vector load; the address is a multiple of 16 bytes.
 SS_DEVICE Chunk load_chunk(const void* address) {

@@ -4,9 +4,9 @@
 //
 //   nvcc -x cu                          SS_GPU_CUDA   warps of 32
 //   hipcc, clang++ -x hip               SS_GPU_HIP    waves of 64 (gfx9) or 32 (gfx11)
-//   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, gfx90a or gfx1100
+//   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, gfx90a, gfx942 or gfx1100
 //
-// Everything is in a namespace of its own per target, so that one program can hold the shim's three.
+// Everything is in a namespace of its own per target, so that one program can hold all of the shim's.
 
 #include <cstdint>
 
@@ -22,6 +22,9 @@
 #define SS_GPU_TILE_WMMA 1
 #else
 #define SS_GPU_TILE_MFMA 1  // gfx90a and its successors; the pass for the host needs some choice and makes this one
+#if defined(__gfx942__) || defined(__gfx950__)
+#define SS_GPU_DEEP_INT8 1  // int8 products that are 32 deep, in place of 16
+#endif
 #endif
 #include <hip/hip_runtime.h>
 #else
@@ -32,11 +35,15 @@
 #elif defined(SS_GPU_SHIM_TARGET_gfx90a)
 #define SS_GPU_TARGET shim_gfx90a
 #define SS_GPU_TILE_MFMA 1
+#elif defined(SS_GPU_SHIM_TARGET_gfx942)
+#define SS_GPU_TARGET shim_gfx942
+#define SS_GPU_TILE_MFMA 1
+#define SS_GPU_DEEP_INT8 1
 #elif defined(SS_GPU_SHIM_TARGET_gfx1100)
 #define SS_GPU_TARGET shim_gfx1100
 #define SS_GPU_TILE_WMMA 1
 #else
-#error "define SS_GPU_SHIM_TARGET_sm_80, _gfx90a or _gfx1100"
+#error "define SS_GPU_SHIM_TARGET_sm_80, _gfx90a, _gfx942 or _gfx1100"
 #endif
 #include <cmath>
 #include <cstring>
@@ -92,6 +99,24 @@ SS_DEVICE T& shared_memory() {
   return *reinterpret_cast<T*>(shim::shared_memory(sizeof(T)));
 }
 #else
+#if defined(__HIP_DEVICE_COMPILE__)
+// HIP's own words for these are calls where the device library is not linked, as for tests/codegen.
+SS_DEVICE int thread_x() {
+  return static_cast<int>(__builtin_amdgcn_workitem_id_x());
+}
+SS_DEVICE int block_x() {
+  return static_cast<int>(__builtin_amdgcn_workgroup_id_x());
+}
+SS_DEVICE int block_y() {
+  return static_cast<int>(__builtin_amdgcn_workgroup_id_y());
+}
+SS_DEVICE int block_z() {
+  return static_cast<int>(__builtin_amdgcn_workgroup_id_z());
+}
+SS_DEVICE int n_threads() {
+  return __builtin_amdgcn_workgroup_size_x();
+}
+#else
 SS_DEVICE int thread_x() {
   return static_cast<int>(threadIdx.x);
 }
@@ -107,6 +132,7 @@ SS_DEVICE int block_z() {
 SS_DEVICE int n_threads() {
   return static_cast<int>(blockDim.x);
 }
+#endif
 SS_DEVICE void sync_block() {
   __syncthreads();
 }

@@ -6,19 +6,17 @@ namespace secondsource::gpu::runtime {
 
 Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const BackendOptions& options,
                                                 const DeviceSummary& device, std::unique_ptr<DeviceSensors> sensors,
-                                                const KernelTable& kernels) {
+                                                const KernelTable& kernels, const OpenLibrary& open) {
   GpuOptions gpu;
   gpu.backend = name;
   for (const auto& [key, value] : options.extra) {
-    if (key != "graphs" && key != "guards") {
-      return Error{ErrorCode::kInvalidInput, fmt::format("option {}: {} knows graphs and guards", key, name)};
-    }
-    if (value != "0" && value != "1") {
-      return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected 0 or 1, found {}", key, value)};
-    }
-    (key == "graphs" ? gpu.use_graphs : gpu.guards) = value == "1";
+    SS_TRY(const bool known, read_option(key, value, gpu));
+    if (known) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("option {}: {} knows graphs, guards, tiles, matmul and matmul_library", key, name)};
   }
   SS_TRY(auto opened, open_device(device, *sensors));
+  SS_TRY_VOID(open_library(gpu, open));  // after the device, which it makes its handle for
   // std::function needs something to copy.
   gpu.read_telemetry = [shared = std::shared_ptr<DeviceSensors>(std::move(sensors))] { return shared->read(); };
   return make_backend(std::move(opened), kernels, std::move(gpu));

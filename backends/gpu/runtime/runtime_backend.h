@@ -10,11 +10,14 @@
 
 namespace secondsource::gpu::runtime {
 
-/// Opens the device and makes its backend. Errors: kInvalidInput for an option of `extra` that is neither graphs nor
-/// guards, each 0 or 1; those of open_device() and make_backend().
+/// The vendor's library of products, for the device that is current; `file` is empty, or where the user says it is.
+using OpenLibrary = std::function<Result<std::shared_ptr<LibraryMatmul>>(const std::string& file)>;
+
+/// Opens the device and makes its backend. Errors: kInvalidInput for an option of `extra` that read_option() does not
+/// take; those of open_device(), open_library() and make_backend().
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const BackendOptions& options,
                                                               const DeviceSummary& device,
                                                               std::unique_ptr<DeviceSensors> sensors,
-                                                              const KernelTable& kernels);
+                                                              const KernelTable& kernels, const OpenLibrary& open);
 
 }  // namespace secondsource::gpu::runtime

@@ -57,6 +57,10 @@ class RuntimeStream final : public Stream {
                  call.name);
   }
 
+  Result<void> call(const LibraryCall& call) override {
+    return call.enqueue(handle_);
+  }
+
   Result<void> copy(void* to, const void* from, std::size_t bytes) override {
     SS_RUNTIME_TRY(MemcpyAsync(to, from, bytes, SS_RUNTIME(MemcpyDefault), handle_));
     return {};

@@ -217,7 +217,15 @@ void* BlockRunner::shared_memory(std::size_t bytes) {
   return shared_.get();
 }
 
+void BlockRunner::check_in_shared(const void* address, std::size_t bytes) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(shared_.get());
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  if (at >= begin && bytes <= shared_bytes_ && at - begin <= shared_bytes_ - bytes) return;
+  fail(fmt::format("{} bytes at an address that is not in the block's shared memory", bytes));
+}
+
 void BlockRunner::copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range) {
+  check_in_shared(to, bytes);
   check_aligned(to, bytes);
   if (in_range) check_aligned(from, bytes);
   std::memset(to, kPoison, bytes);
@@ -272,6 +280,9 @@ void check_aligned(const void* address, std::size_t alignment_bytes) {
   if (reinterpret_cast<std::uintptr_t>(address) % alignment_bytes == 0) return;
   BlockRunner::current().fail(
       fmt::format("an access of {} bytes at an address that is not a multiple of it", alignment_bytes));
+}
+void check_in_shared(const void* address, std::size_t bytes) {
+  BlockRunner::current().check_in_shared(address, bytes);
 }
 void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range) {
   BlockRunner::current().copy_to_shared(to, from, bytes, in_range);

@@ -41,6 +41,7 @@ class BlockRunner {
   void sync_block(std::source_location where);
   void meet_warp(int warp_size, void* mine, void (*work)(void* const*, int, int), int argument);
   void* shared_memory(std::size_t bytes);
+  void check_in_shared(const void* address, std::size_t bytes);
   void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
   void commit_copies();
   void wait_for_copies(int n_pending_groups);

@@ -52,7 +52,7 @@ struct KeptCall {
 
 class ShimGraph final : public Graph {
  public:
-  std::vector<KeptCall> calls;
+  std::vector<std::function<Result<void>()>> work;
 };
 
 /// Runs the blocks of one kernel after the other, on a few OS threads.
@@ -103,12 +103,20 @@ class ShimStream final : public Stream {
       : memory_(memory), grid_runner_(options, warp_size) {}
 
   Result<void> launch(const KernelCall& call) override {
-    KeptCall kept(call, memory_);
-    if (capturing_) {
-      capturing_->calls.push_back(std::move(kept));
-    } else {
-      enqueue([this, kept = std::move(kept)] { return run(kept); });
-    }
+    keep([this, kept = KeptCall(call, memory_)] { return run(kept); });
+    return {};
+  }
+  Result<void> call(const LibraryCall& call) override {
+    std::vector<std::uint64_t> owners;
+    for (const void* const address : call.addresses) owners.push_back(owner(address));
+    keep([this, call, owners = std::move(owners)]() -> Result<void> {
+      for (std::size_t i = 0; i < owners.size(); ++i) {
+        if (owners[i] == 0 || owner(call.addresses[i]) == owners[i]) continue;
+        return Error{ErrorCode::kInternal,
+                     fmt::format("{}: operand {} is in memory that was freed since", call.name, i)};
+      }
+      return call.enqueue(nullptr);
+    });
     return {};
   }
   Result<void> copy(void* to, const void* from, std::size_t bytes) override {
@@ -150,7 +158,7 @@ class ShimStream final : public Stream {
   Result<void> replay(Graph& graph) override {
     auto& own = static_cast<ShimGraph&>(graph);
     enqueue([this, &own]() -> Result<void> {
-      for (const KeptCall& kept : own.calls) SS_TRY_VOID(run(kept));
+      for (const auto& work : own.work) SS_TRY_VOID(work());
       return {};
     });
     return {};
@@ -168,6 +176,17 @@ class ShimStream final : public Stream {
 
  private:
   void enqueue(std::function<Result<void>()> work) { queue_.push_back(std::move(work)); }
+  /// For the graph, or for now.
+  void keep(std::function<Result<void>()> work) {
+    if (capturing_) {
+      capturing_->work.push_back(std::move(work));
+    } else {
+      enqueue(std::move(work));
+    }
+  }
+  [[nodiscard]] std::uint64_t owner(const void* address) const {
+    return memory_.owner(reinterpret_cast<std::uintptr_t>(address));
+  }
 
   Result<void> run(const KeptCall& kept) {
     if (const auto stale = kept.stale_word(memory_)) {
@@ -193,8 +212,8 @@ class ShimDevice final : public Device {
     properties_.id = "0";
     properties_.name = "GPU kernels run on the CPU as on " + options.target;
     properties_.target = options.target;
-    properties_.warp_size = options.target == "gfx90a" ? 64 : 32;
-    properties_.n_processors = 2;
+    properties_.warp_size = options.target == "gfx90a" || options.target == "gfx942" ? 64 : 32;
+    properties_.n_processors = options.n_processors;
     // The smallest of the targets': a kernel that fits here fits everywhere.
     properties_.max_shared_bytes = std::size_t{64} << 10;
     properties_.memory_bytes =

@@ -1,6 +1,7 @@
 #include "gpu/shim/fragments.h"
 
 #include <array>
+#include <utility>
 
 namespace secondsource::gpu::shim {
 namespace {
@@ -41,6 +42,7 @@ constexpr std::array<std::uint8_t, 16> kCount = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1
 constexpr std::array<std::uint8_t, 8> kEven = {0, 2, 4, 6, 8, 10, 12, 14};
 
 constexpr FragmentTable kMma{.warp_size = 32,
+                             .depth = 16,
                              .n_inputs = 8,
                              .n_accumulators = 8,
                              .a_row = {kGroup, kMmaARow},
@@ -50,6 +52,7 @@ constexpr FragmentTable kMma{.warp_size = 32,
                              .c_row = {kGroup, kMmaCRow},
                              .c_col = {kPairInGroup, kMmaCCol}};
 constexpr FragmentTable kMfma{.warp_size = 64,
+                              .depth = 16,
                               .n_inputs = 4,
                               .n_accumulators = 4,
                               .a_row = {kMod16, kZero},
@@ -59,6 +62,7 @@ constexpr FragmentTable kMfma{.warp_size = 64,
                               .c_row = {kQuarterBy4, kCount},
                               .c_col = {kMod16, kZero}};
 constexpr FragmentTable kWmma{.warp_size = 32,
+                              .depth = 16,
                               .n_inputs = 16,
                               .n_accumulators = 8,
                               .a_row = {kMod16, kZero},
@@ -68,38 +72,82 @@ constexpr FragmentTable kWmma{.warp_size = 32,
                               .c_row = {kHalf, kEven},
                               .c_col = {kMod16, kZero}};
 
-constexpr int kTile = 16;
+// int8. NVIDIA: the same chapter, "Matrix Fragments for mma.m16n8k32", figures for .s8: a0 .. a3 are row groupID,
+// columns threadID_in_group * 4 + 0 .. 3; a4 .. a7 row groupID + 8; a8 .. a15 the same two rows, columns 16 higher. b0
+// .. b3 are rows threadID_in_group * 4 + 0 .. 3, b4 .. b7 rows 16 higher, both column groupID.
+constexpr std::array<std::uint8_t, 32> kQuadInGroup = {0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12,
+                                                       0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12};
+constexpr std::array<std::uint8_t, 16> kMma8ARow = {0, 0, 0, 0, 8, 8, 8, 8, 0, 0, 0, 0, 8, 8, 8, 8};
+constexpr std::array<std::uint8_t, 16> kMma8AK = {0, 1, 2, 3, 0, 1, 2, 3, 16, 17, 18, 19, 16, 17, 18, 19};
+constexpr std::array<std::uint8_t, 16> kMma8BK = {0, 1, 2, 3, 16, 17, 18, 19, 0, 1, 2, 3, 16, 17, 18, 19};
+constexpr std::array<std::uint8_t, 16> kMma8BCol = {0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8, 8, 8};
+// AMD CDNA3: V_MFMA_I32_16X16X32_I8: A[i][k] is in lane i + 16 * (k / 8), byte k % 8; B alike. CDNA2's 16X16X16I8 has
+// four bytes a lane, spread as the BF16 of the instruction above; RDNA3's V_WMMA_I32_16X16X16_IU8 byte k in place k.
+constexpr std::array<std::uint8_t, 64> kQuarterBy8 = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+                                                      8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,
+                                                      16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,
+                                                      24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24};
+constexpr FragmentTable kMma8{.warp_size = 32,
+                              .depth = 32,
+                              .n_inputs = 16,
+                              .n_accumulators = 8,
+                              .a_row = {kGroup, kMma8ARow},
+                              .a_k = {kQuadInGroup, kMma8AK},
+                              .b_k = {kQuadInGroup, kMma8BK},
+                              .b_col = {kGroup, kMma8BCol},
+                              .c_row = {kGroup, kMmaCRow},
+                              .c_col = {kPairInGroup, kMmaCCol}};
+constexpr FragmentTable kDeepMfma8{.warp_size = 64,
+                                   .depth = 32,
+                                   .n_inputs = 8,
+                                   .n_accumulators = 4,
+                                   .a_row = {kMod16, kZero},
+                                   .a_k = {kQuarterBy8, kCount},
+                                   .b_k = {kQuarterBy8, kCount},
+                                   .b_col = {kMod16, kZero},
+                                   .c_row = {kQuarterBy4, kCount},
+                                   .c_col = {kMod16, kZero}};
 
+constexpr int kTile = 16;
+constexpr int kMaxDepth = 32;
+
+template <typename Input, typename Sum>
 struct LaneShare {
-  float* c;
-  const Bf16* a;
-  const Bf16* b;
+  Sum* c;
+  const Input* a;
+  const Input* b;
 };
 
-using Tile = std::array<std::array<float, kTile>, kTile>;
+float exact(Bf16 value) {
+  return to_float(value);
+}
+std::int32_t exact(std::int8_t value) {
+  return value;
+}
 
-/// One multiplication for the whole warp, in the order of k with f32 sums.
+/// One multiplication for the whole warp, in the order of k, with sums in f32 or, exactly, in int32.
+template <typename Input, typename Sum>
 void multiply_lanes(const FragmentTable& table, void* const* lanes) {
-  Tile a{};  // [row][k]
-  Tile b{};  // [k][col]
-  Tile sum{};
+  std::array<std::array<Sum, kMaxDepth>, kTile> a{};  // [row][k]
+  std::array<std::array<Sum, kTile>, kMaxDepth> b{};  // [k][col]
+  std::array<std::array<Sum, kTile>, kTile> sum{};
   for (int lane = 0; lane < table.warp_size; ++lane) {
-    const auto& share = *static_cast<const LaneShare*>(lanes[lane]);
+    const auto& share = *static_cast<const LaneShare<Input, Sum>*>(lanes[lane]);
     for (int i = 0; i < table.n_inputs; ++i) {
-      a[table.a_row.at(lane, i)][table.a_k.at(lane, i)] = to_float(share.a[i]);
-      b[table.b_k.at(lane, i)][table.b_col.at(lane, i)] = to_float(share.b[i]);
+      a[table.a_row.at(lane, i)][table.a_k.at(lane, i)] = exact(share.a[i]);
+      b[table.b_k.at(lane, i)][table.b_col.at(lane, i)] = exact(share.b[i]);
     }
     for (int i = 0; i < table.n_accumulators; ++i) {
       sum[table.c_row.at(lane, i)][table.c_col.at(lane, i)] = share.c[i];
     }
   }
   for (std::size_t row = 0; row < kTile; ++row) {
-    for (std::size_t k = 0; k < kTile; ++k) {
+    for (std::size_t k = 0; k < static_cast<std::size_t>(table.depth); ++k) {
       for (std::size_t col = 0; col < kTile; ++col) sum[row][col] += a[row][k] * b[k][col];
     }
   }
   for (int lane = 0; lane < table.warp_size; ++lane) {
-    const auto& share = *static_cast<const LaneShare*>(lanes[lane]);
+    const auto& share = *static_cast<const LaneShare<Input, Sum>*>(lanes[lane]);
     for (int i = 0; i < table.n_accumulators; ++i) {
       share.c[i] = sum[table.c_row.at(lane, i)][table.c_col.at(lane, i)];
     }
@@ -108,11 +156,36 @@ void multiply_lanes(const FragmentTable& table, void* const* lanes) {
 
 }  // namespace
 
+MatrixRow exchange_matrices(const MatrixRow& row, bool transposed) {
+  struct Exchange {
+    MatrixRow given;
+    MatrixRow taken;
+  };
+  Exchange exchange{row, {}};
+  meet_warp(
+      32, &exchange,
+      [](void* const* lanes, int, int mirrored) {
+        // PTX ISA 8.0, 9.7.13.4.15 "ldmatrix": thread 4 r + c holds row r, columns 2 c and 2 c + 1, of each matrix.
+        for (std::size_t thread = 0; thread < 32; ++thread) {
+          for (std::size_t i = 0; i < 8; ++i) {
+            std::size_t matrix_row = thread / 4;
+            std::size_t column = 2 * (thread % 4) + i % 2;
+            if (mirrored != 0) std::swap(matrix_row, column);
+            const auto* const from = static_cast<const Exchange*>(lanes[8 * (i / 2) + matrix_row]);
+            static_cast<Exchange*>(lanes[thread])->taken.value[i] = from->given.value[column];
+          }
+        }
+      },
+      transposed ? 1 : 0);
+  return exchange.taken;
+}
+
 const FragmentTable& fragment_table(TileLayout layout) {
   switch (layout) {
     case TileLayout::shim_sm_80:
       return kMma;
     case TileLayout::shim_gfx90a:
+    case TileLayout::shim_gfx942:
       return kMfma;
     case TileLayout::shim_gfx1100:
       return kWmma;
@@ -120,11 +193,36 @@ const FragmentTable& fragment_table(TileLayout layout) {
   return kMma;
 }
 
+const FragmentTable& int8_fragment_table(TileLayout layout) {
+  switch (layout) {
+    case TileLayout::shim_sm_80:
+      return kMma8;
+    case TileLayout::shim_gfx942:
+      return kDeepMfma8;
+    case TileLayout::shim_gfx90a:
+    case TileLayout::shim_gfx1100:
+      break;
+  }
+  return fragment_table(layout);
+}
+
 void multiply_tile(TileLayout layout, float* c, const Bf16* a, const Bf16* b) {
-  LaneShare share{c, a, b};
+  LaneShare<Bf16, float> share{c, a, b};
   meet_warp(
       fragment_table(layout).warp_size, &share,
-      [](void* const* lanes, int, int which) { multiply_lanes(fragment_table(static_cast<TileLayout>(which)), lanes); },
+      [](void* const* lanes, int, int which) {
+        multiply_lanes<Bf16, float>(fragment_table(static_cast<TileLayout>(which)), lanes);
+      },
+      static_cast<int>(layout));
+}
+
+void multiply_tile(TileLayout layout, std::int32_t* c, const std::int8_t* a, const std::int8_t* b) {
+  LaneShare<std::int8_t, std::int32_t> share{c, a, b};
+  meet_warp(
+      fragment_table(layout).warp_size, &share,
+      [](void* const* lanes, int, int which) {
+        multiply_lanes<std::int8_t, std::int32_t>(int8_fragment_table(static_cast<TileLayout>(which)), lanes);
+      },
       static_cast<int>(layout));
 }
 

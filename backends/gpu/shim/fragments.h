@@ -1,5 +1,5 @@
 #pragma once
-// Which element of a 16 x 16 tile each lane of a warp holds, per target: tables, after the vendors' documents and
+// Which element of a tile each lane of a warp holds, per target: tables, after the vendors' documents and
 // from nowhere else. Kernels have the same as arithmetic (portable/matrix_tile.h); the shim multiplies by these tables,
 // so that a slip in one of the two gives wrong numbers.
 
@@ -20,11 +20,15 @@ struct Coordinate {
 
 struct FragmentTable {
   int warp_size = 0;
+  int depth = 0;           ///< of A's columns and B's rows
   int n_inputs = 0;        ///< values of A, and of B, a lane
   int n_accumulators = 0;  ///< values of C a lane
   Coordinate a_row, a_k, b_k, b_col, c_row, c_col;
 };
 
+/// For tiles of BF16.
 [[nodiscard]] const FragmentTable& fragment_table(TileLayout layout);
+/// For tiles of int8.
+[[nodiscard]] const FragmentTable& int8_fragment_table(TileLayout layout);
 
 }  // namespace secondsource::gpu::shim

@@ -32,7 +32,9 @@ Result<void> read_option(const std::string& key, const std::string& value, ShimO
     return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected {}, found {}", key, expected, value)};
   };
   if (key == "target") {
-    if (value != "sm_80" && value != "gfx90a" && value != "gfx1100") return bad("sm_80, gfx90a or gfx1100");
+    if (value != "sm_80" && value != "gfx90a" && value != "gfx942" && value != "gfx1100") {
+      return bad("sm_80, gfx90a, gfx942 or gfx1100");
+    }
     shim.target = value;
   } else if (key == "order") {
     if (value != "forward" && value != "reverse" && value != "seeded") return bad("forward, reverse or seeded");
@@ -41,12 +43,16 @@ Result<void> read_option(const std::string& key, const std::string& value, ShimO
                                       : ThreadOrder::kSeeded;
   } else if (key == "seed") {
     SS_TRY(shim.seed, number_of<std::uint64_t>(key, value));
-  } else if (key == "graphs" || key == "guards") {
-    if (value != "0" && value != "1") return bad("0 or 1");
-    (key == "graphs" ? gpu.use_graphs : gpu.guards) = value == "1";
+  } else if (key == "processors") {
+    SS_TRY(shim.n_processors, number_of<int>(key, value));
+    if (shim.n_processors < 1) return bad("a number from 1 on");
   } else {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("option {}: gpu-shim knows target, order, seed, graphs and guards", key)};
+    SS_TRY(const bool known, gpu::read_option(key, value, gpu));
+    if (known) return {};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("option {}: gpu-shim knows target, order, seed, processors, graphs, guards, tiles and matmul",
+                    key)};
   }
   return {};
 }
@@ -60,7 +66,12 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   GpuOptions gpu;
   gpu.backend = kName;
   for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_option(key, value, shim, gpu));
+  const auto no_library = [](const std::string&) -> Result<std::shared_ptr<LibraryMatmul>> {
+    return Error{ErrorCode::kUnavailable, "gpu-shim has no library of products"};
+  };
+  SS_TRY_VOID(open_library(gpu, no_library));
   const KernelTable& kernels = shim.target == "gfx90a"    ? shim_gfx90a::kernel_table()
+                               : shim.target == "gfx942"  ? shim_gfx942::kernel_table()
                                : shim.target == "gfx1100" ? shim_gfx1100::kernel_table()
                                                           : shim_sm_80::kernel_table();
   return make_backend(make_shim_device(shim), kernels, std::move(gpu));

@@ -23,6 +23,8 @@ void sync_warp(int warp_size);
 /// At least `bytes` have to have been asked for at the launch.
 [[nodiscard]] void* shared_memory(std::size_t bytes);
 void check_aligned(const void* address, std::size_t alignment_bytes);
+/// `bytes` from the address on have to be the block's shared memory.
+void check_in_shared(const void* address, std::size_t bytes);
 
 /// The destination is poisoned with NaN at once, and written when the thread waits.
 void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
@@ -51,10 +53,17 @@ T shuffle_xor(T value, int mask, int warp_size) {
   return exchange.taken;
 }
 
+/// ldmatrix.x4: lane i brings row i % 8 of matrix i / 8, eight values of 16 bits, and gets a pair of each matrix.
+struct alignas(16) MatrixRow {
+  std::uint16_t value[8];
+};
+[[nodiscard]] MatrixRow exchange_matrices(const MatrixRow& row, bool transposed);
+
 /// How a target spreads a tile over lanes (fragments.h).
-enum class TileLayout : std::uint8_t { shim_sm_80, shim_gfx90a, shim_gfx1100 };
+enum class TileLayout : std::uint8_t { shim_sm_80, shim_gfx90a, shim_gfx942, shim_gfx1100 };
 
 /// c += a b, each a lane's share in that layout.
 void multiply_tile(TileLayout layout, float* c, const Bf16* a, const Bf16* b);
+void multiply_tile(TileLayout layout, std::int32_t* c, const std::int8_t* a, const std::int8_t* b);
 
 }  // namespace secondsource::gpu::shim

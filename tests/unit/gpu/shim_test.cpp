@@ -5,6 +5,7 @@
 
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/launch.h"
+#include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
 #include "gpu/portable/warp.h"
 #include "gpu/shim/device.h"
@@ -85,6 +86,15 @@ SS_KERNEL(kThreads) misaligned_kernel(Arguments a) {
   a.out[thread_x()] = bits_as<float>(load_chunk(a.in + 1).word[0]);
 }
 
+/// Rows of a tile for ldmatrix: from shared memory one value too late, or from where ldmatrix cannot read.
+template <bool kInShared>
+SS_KERNEL(kThreads)
+matrix_rows_kernel(Arguments a) {
+  auto& tile = shared_memory<std::array<Bf16, 17 * 8>>();
+  const Bf16* const rows = kInShared ? tile.data() + 1 : reinterpret_cast<const Bf16*>(a.in);
+  a.out[thread_x()] = widen(load_matrices<false>(rows + lane() % 8 * 8).value[0]);
+}
+
 const LaunchShape kOneBlock{.grid = {}, .threads = kThreads, .shared_bytes = 4 * kThreads * sizeof(float)};
 
 std::vector<float> ramp() {
@@ -142,6 +152,11 @@ TEST_CASE("an asynchronous copy lands when the thread waits, and not before") {
 
 TEST_CASE("a vector load from an address that is no multiple of its size is an error") {
   CHECK_ERROR(run(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
+}
+
+TEST_CASE("rows of a matrix load are aligned, and in shared memory") {
+  CHECK_ERROR(run(matrix_rows_kernel<true>, {}), ErrorCode::kDeviceLost, "an access of 16 bytes at an address");
+  CHECK_ERROR(run(matrix_rows_kernel<false>, {}), ErrorCode::kDeviceLost, "not in the block's shared memory");
 }
 
 TEST_CASE("a graph replays the arguments that it captured, and refuses those whose memory was freed") {

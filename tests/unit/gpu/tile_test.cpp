@@ -2,6 +2,7 @@
 // does.
 
 #include <array>
+#include <utility>
 
 #include "gpu/shim/fragments.h"
 #include "support/catch.h"
@@ -9,11 +10,20 @@
 namespace secondsource::gpu::shim {
 namespace {
 
+constexpr std::array<std::pair<TileLayout, bool>, 8> kTables = {{{TileLayout::shim_sm_80, false},
+                                                                 {TileLayout::shim_gfx90a, false},
+                                                                 {TileLayout::shim_gfx942, false},
+                                                                 {TileLayout::shim_gfx1100, false},
+                                                                 {TileLayout::shim_sm_80, true},
+                                                                 {TileLayout::shim_gfx90a, true},
+                                                                 {TileLayout::shim_gfx942, true},
+                                                                 {TileLayout::shim_gfx1100, true}}};
+
 TEST_CASE("every element of a tile has its holders in each target's tables") {
-  for (const TileLayout layout : {TileLayout::shim_sm_80, TileLayout::shim_gfx90a, TileLayout::shim_gfx1100}) {
-    const FragmentTable& table = fragment_table(layout);
-    std::array<std::array<int, 16>, 16> a{};
-    std::array<std::array<int, 16>, 16> b{};
+  for (const auto& [layout, is_int8] : kTables) {
+    const FragmentTable& table = is_int8 ? int8_fragment_table(layout) : fragment_table(layout);
+    std::array<std::array<int, 32>, 16> a{};
+    std::array<std::array<int, 16>, 32> b{};
     std::array<std::array<int, 16>, 16> c{};
     for (int lane = 0; lane < table.warp_size; ++lane) {
       for (int i = 0; i < table.n_inputs; ++i) {
@@ -24,14 +34,14 @@ TEST_CASE("every element of a tile has its holders in each target's tables") {
         ++c.at(static_cast<std::size_t>(table.c_row.at(lane, i))).at(static_cast<std::size_t>(table.c_col.at(lane, i)));
       }
     }
-    CAPTURE(static_cast<int>(layout));
+    CAPTURE(static_cast<int>(layout), is_int8);
     // RDNA3's waves hold their inputs twice.
     const int n_inputs = layout == TileLayout::shim_gfx1100 ? 2 : 1;
     for (std::size_t row = 0; row < 16; ++row) {
-      for (std::size_t col = 0; col < 16; ++col) {
-        CHECK(a[row][col] == n_inputs);
-        CHECK(b[row][col] == n_inputs);
-        CHECK(c[row][col] == 1);
+      for (std::size_t col = 0; col < 16; ++col) CHECK(c[row][col] == 1);
+      for (std::size_t k = 0; k < 32; ++k) {
+        CHECK(a[row][k] == (k < static_cast<std::size_t>(table.depth) ? n_inputs : 0));
+        CHECK(b[k][row] == (k < static_cast<std::size_t>(table.depth) ? n_inputs : 0));
       }
     }
   }

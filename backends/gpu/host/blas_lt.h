@@ -1,0 +1,183 @@
+#pragma once
+// cuBLASLt and hipBLASLt have the same functions under another prefix, and other numbers for the same words: this is
+// what both do, over a Vendor that has the names and the numbers (cuda/cublaslt.cpp, hip/hipblaslt.cpp).
+//
+// The libraries see column-major matrices. A row-major [rows, columns] is a column-major [columns, rows] of the same
+// bytes, so that sums = x W^T is sums^T [n_cols, n_rows] = op(A) op(B) with A = W^T as it lies, [n_inner, n_cols],
+// transposed, and B = x^T, [n_inner, n_rows], as it is: the one form that their int8 products have.
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "core/shared_library.h"
+#include "gpu/host/library_matmul.h"
+
+namespace secondsource::gpu {
+
+/// Opaque things of the library, each by its own destroying function.
+using LtObject = void*;
+
+/// What both vendors number alike (cudaDataType, hipDataType).
+enum class LtType : int { kF32 = 0, kF16 = 2, kInt8 = 3, kInt32 = 10, kBf16 = 14 };
+
+/// A description that is given back to the library at the end of its life.
+template <const CFunction<LtObject>& kDestroy>
+class LtOwner {
+ public:
+  explicit LtOwner(const SharedLibrary& library) : library_(library) {}
+  ~LtOwner() {
+    if (object_ != nullptr) (void)library_.call(kDestroy, object_);
+  }
+  LtOwner(const LtOwner&) = delete;
+  LtOwner& operator=(const LtOwner&) = delete;
+  [[nodiscard]] LtObject get() const { return object_; }
+  LtObject* out() { return &object_; }
+
+ private:
+  const SharedLibrary& library_;
+  LtObject object_ = nullptr;
+};
+
+/// The library with a handle for the device that is current.
+template <typename Vendor>
+class LtLibrary {
+ public:
+  explicit LtLibrary(SharedLibrary opened) : library(std::move(opened)), handle(library) {}
+  SharedLibrary library;
+  LtOwner<Vendor::kDestroy> handle;
+};
+
+template <typename Vendor>
+class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtPlan<Vendor>> {
+ public:
+  explicit LtPlan(std::shared_ptr<const LtLibrary<Vendor>> lt)
+      : lt_(std::move(lt)), multiply_(lt_->library), weight_(lt_->library), x_(lt_->library), sums_(lt_->library) {}
+
+  Result<void> prepare(const LibraryProduct& product) {
+    const SharedLibrary& library = lt_->library;
+    const bool is_whole = product.type == ProductType::kInt8;
+    const LtType type = is_whole ? LtType::kInt8 : product.type == ProductType::kF16 ? LtType::kF16 : LtType::kBf16;
+    const LtType sum_type = is_whole ? LtType::kInt32 : LtType::kF32;
+    adds_ = product.adds;
+    if (is_whole) {
+      factor_.whole = 1;
+      added_factor_.whole = 0;
+    } else {
+      factor_.real = 1.0F;
+      added_factor_.real = adds_ ? 1.0F : 0.0F;
+    }
+    SS_TRY_VOID(library.call(Vendor::kMultiplyCreate, multiply_.out(),
+                             is_whole ? Vendor::kComputeInt32 : Vendor::kComputeF32, static_cast<int>(sum_type)));
+    const auto transpose = [&](int which, int how) {
+      return library.call(Vendor::kMultiplySet, multiply_.get(), which, &how, sizeof how);
+    };
+    SS_TRY_VOID(transpose(Vendor::kTransposeA, Vendor::kTransposed));
+    SS_TRY_VOID(transpose(Vendor::kTransposeB, Vendor::kAsItIs));
+    const auto layout = [&](auto& owner, LtType of, std::int32_t rows, std::int32_t cols) {
+      return library.call(Vendor::kLayoutCreate, owner.out(), static_cast<int>(of), static_cast<std::uint64_t>(rows),
+                          static_cast<std::uint64_t>(cols), std::int64_t{rows});
+    };
+    SS_TRY_VOID(layout(weight_, type, product.n_inner, product.n_cols));
+    SS_TRY_VOID(layout(x_, type, product.n_inner, product.n_rows));
+    SS_TRY_VOID(layout(sums_, sum_type, product.n_cols, product.n_rows));
+    return choose();
+  }
+
+  [[nodiscard]] std::size_t workspace_bytes() const override { return choice_.workspace_bytes; }
+  [[nodiscard]] const std::string& algorithm() const override { return algorithm_; }
+
+  Result<void> launch(Stream& stream, const LibraryOperands& operands) const override {
+    LibraryOperands all = operands;
+    if (!adds_) all.added = all.sums;  // is not read, but has to be there
+    return stream.call({.name = Vendor::kMatmul.name,
+                        .enqueue = [plan = this->shared_from_this(), all](void* native) -> Result<void> {
+                          return plan->enqueue(all, native);
+                        },
+                        .addresses = {all.x, all.weight, all.added, all.sums, all.workspace}});
+  }
+
+ private:
+  /// Products of whole numbers have whole factors.
+  union Factor {
+    float real;
+    std::int32_t whole;
+  };
+  /// What NVIDIA advises for its largest GPUs.
+  static constexpr std::size_t kMostWorkspaceBytes = std::size_t{32} << 20;
+
+  Result<void> choose() {
+    const SharedLibrary& library = lt_->library;
+    LtOwner<Vendor::kPreferenceDestroy> preference(library);
+    SS_TRY_VOID(library.call(Vendor::kPreferenceCreate, preference.out()));
+    const std::uint64_t most_bytes = kMostWorkspaceBytes;
+    SS_TRY_VOID(library.call(Vendor::kPreferenceSet, preference.get(), Vendor::kPreferWorkspace, &most_bytes,
+                             sizeof most_bytes));
+    int n_found = 0;
+    SS_TRY_VOID(library.call(Vendor::kHeuristic, lt_->handle.get(), multiply_.get(), weight_.get(), x_.get(),
+                             sums_.get(), sums_.get(), preference.get(), 1, &choice_, &n_found));
+    if (n_found < 1 || choice_.status != 0 || choice_.workspace_bytes > kMostWorkspaceBytes) {
+      return Error{ErrorCode::kUnsupported, "there is no algorithm for it"};
+    }
+    algorithm_ = Vendor::describe(library, choice_);
+    return {};
+  }
+
+  Result<void> enqueue(const LibraryOperands& operands, void* stream) const {
+    const auto done =
+        lt_->library.call(Vendor::kMatmul, lt_->handle.get(), multiply_.get(), &factor_, operands.weight, weight_.get(),
+                          operands.x, x_.get(), &added_factor_, operands.added, sums_.get(), operands.sums, sums_.get(),
+                          &choice_.algorithm, operands.workspace, choice_.workspace_bytes, stream);
+    if (!done) return Error{ErrorCode::kDeviceLost, done.error().message};
+    return {};
+  }
+
+  std::shared_ptr<const LtLibrary<Vendor>> lt_;
+  bool adds_ = false;
+  Factor factor_{};
+  Factor added_factor_{};
+  LtOwner<Vendor::kMultiplyDestroy> multiply_;
+  LtOwner<Vendor::kLayoutDestroy> weight_, x_, sums_;
+  typename Vendor::Choice choice_{};
+  std::string algorithm_;
+};
+
+template <typename Vendor>
+class LtMatmul final : public LibraryMatmul {
+ public:
+  /// A handle for the device that is current. Errors: kUnavailable: the library is not there, too old, or has no
+  /// device.
+  static Result<std::shared_ptr<LibraryMatmul>> open(const std::vector<std::string>& names) {
+    SS_TRY(SharedLibrary library, SharedLibrary::open(names, Vendor::describe_status));
+    auto lt = std::make_shared<LtLibrary<Vendor>>(std::move(library));
+    SS_TRY_VOID(lt->library.call(Vendor::kCreate, lt->handle.out()));
+    SS_TRY(const std::string version, Vendor::version(lt->library, lt->handle.get()));
+    auto matmul = std::make_shared<LtMatmul>();
+    matmul->version_ = fmt::format("{} ({})", version, lt->library.name());
+    matmul->lt_ = std::move(lt);
+    return std::shared_ptr<LibraryMatmul>(std::move(matmul));
+  }
+
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] const std::string& version() const override { return version_; }
+
+  Result<std::shared_ptr<const LibraryPlan>> plan(const LibraryProduct& product) override {
+    std::shared_ptr<const LibraryPlan>& known = plans_[product];
+    if (known) return known;
+    auto made = std::make_shared<LtPlan<Vendor>>(lt_);
+    if (const auto prepared = made->prepare(product); !prepared) {
+      return Error{ErrorCode::kUnsupported, fmt::format("{}: {} x {} x {}: {}", name_, product.n_rows, product.n_cols,
+                                                        product.n_inner, prepared.error().message)};
+    }
+    known = std::move(made);
+    return known;
+  }
+
+ private:
+  std::string name_ = Vendor::kName;
+  std::string version_;
+  std::shared_ptr<const LtLibrary<Vendor>> lt_;
+  std::map<LibraryProduct, std::shared_ptr<const LibraryPlan>> plans_;
+};
+
+}  // namespace secondsource::gpu

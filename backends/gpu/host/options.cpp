@@ -1,0 +1,49 @@
+#include <fmt/format.h>
+
+#include "gpu/host/backend.h"
+
+namespace secondsource::gpu {
+
+Result<bool> read_option(const std::string& key, const std::string& value, GpuOptions& options) {
+  const auto bad = [&](std::string_view expected) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected {}, found {}", key, expected, value)};
+  };
+  if (key == "graphs" || key == "guards") {
+    if (value != "0" && value != "1") return bad("0 or 1");
+    (key == "graphs" ? options.use_graphs : options.guards) = value == "1";
+  } else if (key == "tiles") {
+    options.tiles.reset();
+    for (const MatmulTiles tiles : {MatmulTiles::k16x64, MatmulTiles::k64x64, MatmulTiles::k128x128}) {
+      if (value == fmt::format("{}x{}", block_rows(tiles), block_cols(tiles))) options.tiles = tiles;
+    }
+    if (!options.tiles && value != "auto") return bad("auto, 16x64, 64x64 or 128x128");
+  } else if (key == "matmul") {
+    if (value != "own" && value != "library") return bad("own or library");
+    options.matmul = value == "own" ? MatmulBy::kOwn : MatmulBy::kLibrary;
+  } else if (key == "matmul_library") {
+    if (value.empty()) return bad("a file");
+    options.matmul_library = value;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Result<void> open_library(GpuOptions& options,
+                          const std::function<Result<std::shared_ptr<LibraryMatmul>>(const std::string& file)>& open) {
+  if (options.matmul == MatmulBy::kOwn) {
+    options.library_missing = "matmul=own";
+    return {};
+  }
+  auto opened = open(options.matmul_library);
+  if (opened) {
+    options.library = std::move(opened).value();
+    return {};
+  }
+  const bool asked_for = options.matmul == MatmulBy::kLibrary || !options.matmul_library.empty();
+  if (asked_for) return Error{ErrorCode::kUnavailable, "matmul=library: " + opened.error().message};
+  options.library_missing = opened.error().message;
+  return {};
+}
+
+}  // namespace secondsource::gpu

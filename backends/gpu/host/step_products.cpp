@@ -1,0 +1,241 @@
+// Products: who makes each, the own kernels or the vendor's library, and what is launched for it.
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <set>
+
+#include "core/checked.h"
+#include "gpu/host/step.h"
+
+namespace secondsource::gpu {
+namespace {
+
+/// Of products that a library has; none of the other encodings.
+std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
+  if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt8PerRow) return ProductType::kInt8;
+  if (act == ActQuant::kNone && encoding == WeightEncoding::kBf16) return ProductType::kBf16;
+  if (act == ActQuant::kNone && encoding == WeightEncoding::kF16) return ProductType::kF16;
+  return std::nullopt;
+}
+
+/// "tiled_matmul_16x64_k4": four blocks share K.
+std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
+  if (n_rows <= kMatvecRows) return "matvec";
+  std::string name = fmt::format("tiled_matmul_{}x{}", block_rows(plan.tiles), block_cols(plan.tiles));
+  if (plan.n_splits > 1) name += fmt::format("_k{}", plan.n_splits);
+  return name;
+}
+
+/// a.x through narrow_rows; `scales` for FP16.
+NarrowRowsArguments narrow_x(const MatmulArguments& a, std::byte* out, float* scales) {
+  return {.n_rows = a.n_rows,
+          .x = a.x,
+          .out = reinterpret_cast<std::uint16_t*>(out),
+          .scales = scales,
+          .n_cols = a.weight.n_cols,
+          .padded_cols = a.weight.padded_cols,
+          .max_rows = a.max_rows};
+}
+
+}  // namespace
+
+ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, std::size_t value_bytes) {
+  const auto rows = static_cast<std::size_t>(n_rows);
+  ProductScratch scratch;
+  scratch.scales = round_up(rows * static_cast<std::size_t>(weight.padded_cols) * value_bytes, kWorkspaceAlignment);
+  scratch.bytes = scratch.scales + rows * sizeof(float);
+  return scratch;
+}
+
+ProductScratch GpuStep::library_scratch(const Matmul& op, const LibraryUse& use) const {
+  const WeightView& weight = weights_.view(op.weight);
+  const auto rows = static_cast<std::size_t>(max_rows_of(op.x));
+  ProductScratch scratch = product_scratch(max_rows_of(op.x), weight, use.type == ProductType::kInt8 ? 1 : 2);
+  scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
+  const std::size_t sum_bytes = use.is_direct ? 0 : rows * static_cast<std::size_t>(weight.n_rows) * sizeof(float);
+  scratch.workspace = round_up(scratch.sums + sum_bytes, kWorkspaceAlignment);
+  scratch.bytes = scratch.workspace + use.plan->workspace_bytes();
+  return scratch;
+}
+
+MatmulPlan GpuStep::tile_plan(const Matmul& op) const {
+  const WeightView& weight = weights_.view(op.weight);
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(weight.padded_cols) * (op.act == ActQuant::kNone ? sizeof(Bf16) : sizeof(std::int8_t));
+  const auto n_steps = static_cast<std::int32_t>(ceil_divide(row_bytes, std::size_t{kMatmulStepBytes}));
+  if (const auto forced = shared_.options.tiles) return {.tiles = *forced, .n_splits = 1, .split_steps = n_steps};
+  return plan_matmul({.n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .n_steps = n_steps},
+                     shared_.memory->device().properties().n_processors);
+}
+
+ProductScratch GpuStep::own_scratch(const Matmul& op) const {
+  const WeightView& weight = weights_.view(op.weight);
+  const std::int32_t rows = max_rows_of(op.x);
+  const bool quantized = op.act != ActQuant::kNone;
+  if (rows <= kMatvecRows) return quantized ? product_scratch(rows, weight) : ProductScratch{};
+  ProductScratch scratch = product_scratch(rows, weight, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
+  const MatmulPlan plan = tile_plan(op);
+  if (plan.n_splits == 1) return scratch;
+  scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
+  scratch.bytes = scratch.sums + static_cast<std::size_t>(plan.n_splits) * static_cast<std::size_t>(rows) *
+                                     static_cast<std::size_t>(weight.n_rows) * sizeof(float);
+  return scratch;
+}
+
+Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
+  const WeightView& weight = weights_.view(op.weight);
+  const std::int32_t rows = max_rows_of(op.x);
+  const GpuOptions& options = shared_.options;
+  const std::string encoding(to_string(weight.encoding));
+  const char* const suffix = op.act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
+  OpGroup group;
+  const std::optional<ProductType> type = library_type(weight.encoding, op.act);
+  const bool has_rows = options.matmul == MatmulBy::kLibrary ? rows > kMatvecRows : rows >= kLibraryRows;
+  if (options.library && type && has_rows) {
+    // Rows of x that a step does not have are multiplied, too, so that what is written then has to be nobody's.
+    const bool is_plain = op.epilogue == Epilogue::kNone || op.epilogue == Epilogue::kAddResidual;
+    LibraryUse use{.plan = nullptr,
+                   .type = *type,
+                   .is_direct = *type == ProductType::kBf16 && is_plain && op.softcap == 0.0F && !options.guards};
+    auto plan = options.library->plan({.type = *type,
+                                       .n_rows = rows,
+                                       .n_cols = weight.n_rows,
+                                       .n_inner = weight.padded_cols,
+                                       .adds = use.is_direct && op.epilogue == Epilogue::kAddResidual});
+    if (plan) {
+      use.plan = std::move(plan).value();
+      group.kernel = fmt::format("{}_{}_{}_{}", options.library->name(), encoding, suffix, use.plan->algorithm());
+      library_uses_.emplace(&op, std::move(use));
+      return group;
+    }
+    if (options.matmul == MatmulBy::kLibrary) return plan.error().with_context("matmul=library");
+    group.fallback = plan.error().message;
+  }
+  group.kernel = fmt::format("{}_{}_{}", own_name(rows, tile_plan(op)), encoding, suffix);
+  return group;
+}
+
+LibraryOperands GpuStep::library_operands(const Matmul& op, const LibraryUse& use) const {
+  const ProductScratch layout = library_scratch(op, use);
+  return {.x = scratch(),
+          .weight = weights_.view(op.weight).values,
+          .added = op.aux ? place(*op.aux) : nullptr,
+          .sums = use.is_direct ? reinterpret_cast<std::byte*>(place(op.out)) : scratch() + layout.sums,
+          .workspace = scratch() + layout.workspace};
+}
+
+Result<void> GpuStep::warm_library() {
+  std::set<const LibraryPlan*> done;
+  Stream& stream = shared_.memory->stream();
+  for (const auto& [op, use] : library_uses_) {
+    if (!done.insert(use.plan.get()).second) continue;
+    SS_TRY_VOID(use.plan->launch(stream, library_operands(*op, use)));
+  }
+  if (done.empty()) return {};
+  shared_.workspace_owner = nullptr;
+  return stream.synchronize();
+}
+
+GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments a) {
+  const KernelTable& kernels = shared_.kernels;
+  const WeightView& weight = a.weight;
+  const LibraryOperands operands = library_operands(op, use);
+  auto* const scales = reinterpret_cast<float*>(scratch() + library_scratch(op, use).scales);
+  if (use.type != ProductType::kBf16) a.x_scales = scales;
+  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
+                                       .x = a.x,
+                                       .q = reinterpret_cast<std::int8_t*>(scratch()),
+                                       .scales = scales,
+                                       .rows_per_token = 1,
+                                       .n_cols = weight.n_cols,
+                                       .padded_cols = weight.padded_cols,
+                                       .max_tokens = a.max_rows};
+  const NarrowRowsArguments narrow = narrow_x(a, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
+  const bool is_whole = use.type == ProductType::kInt8;
+  const FinishProductArguments finish{.product = a, .sums = operands.sums, .whole_sums = is_whole ? 1 : 0};
+  return [&kernels, plan = use.plan, is_direct = use.is_direct, is_whole, operands, quantize, narrow,
+          finish](const LaunchContext& context) -> Result<void> {
+    SS_TRY_VOID(is_whole ? kernels.quantize_rows(context, quantize) : kernels.narrow_rows(context, narrow));
+    SS_TRY_VOID(plan->launch(context.stream, operands));
+    if (is_direct) return {};
+    return kernels.finish_product(context, finish);
+  };
+}
+
+template <typename Arguments>
+GpuStep::Launch GpuStep::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
+                                      ActQuant act, std::int32_t rows_per_token) {
+  if (act == ActQuant::kNone) return [multiply, a](const LaunchContext& context) { return multiply(context, a); };
+  const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight);
+  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
+  auto* const scales = reinterpret_cast<float*>(scratch() + layout.scales);
+  a.quantized_x = q;
+  a.x_scales = scales;
+  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
+                                       .x = a.x,
+                                       .q = q,
+                                       .scales = scales,
+                                       .rows_per_token = rows_per_token,
+                                       .n_cols = weight.n_cols,
+                                       .padded_cols = weight.padded_cols,
+                                       .max_tokens = a.max_rows};
+  return [quantize_rows = shared_.kernels.quantize_rows, multiply, a,
+          quantize](const LaunchContext& context) -> Result<void> {
+    SS_TRY_VOID(quantize_rows(context, quantize));
+    return multiply(context, a);
+  };
+}
+
+GpuStep::Launch GpuStep::bind_matmul(const Matmul& op) {
+  const WeightView& weight = weights_.view(op.weight);
+  MatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
+                    .x = place(op.x),
+                    .narrow_x = nullptr,
+                    .quantized_x = nullptr,
+                    .x_scales = nullptr,
+                    .weight = weight,
+                    .out = place(op.out),
+                    .aux = op.aux ? place(*op.aux) : nullptr,
+                    .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
+                    .softcap = op.softcap,
+                    .epilogue = op.epilogue,
+                    .max_rows = max_rows_of(op.x),
+                    .plan = {},
+                    .partial = nullptr};
+  if (const auto use = library_uses_.find(&op); use != library_uses_.end()) return bind_library(op, use->second, a);
+  const ProductScratch layout = own_scratch(op);
+  a.plan = tile_plan(op);
+  a.partial = reinterpret_cast<std::int32_t*>(scratch() + layout.sums);
+  if (a.max_rows <= kMatvecRows || op.act != ActQuant::kNone) {
+    return bind_product(shared_.kernels.matmul, a, weight, op.act, 1);
+  }
+  a.narrow_x = reinterpret_cast<const Bf16*>(scratch());
+  return [&kernels = shared_.kernels, a,
+          narrow = narrow_x(a, scratch(), nullptr)](const LaunchContext& context) -> Result<void> {
+    SS_TRY_VOID(kernels.narrow_rows(context, narrow));
+    return kernels.matmul(context, a);
+  };
+}
+
+GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
+  const WeightView& weights = weights_.view(op.weights);
+  const GroupedMatmulArguments a{
+      .n_rows = n_rows(desc(op.x).rows),
+      .x = place(op.x),
+      .quantized_x = nullptr,
+      .x_scales = nullptr,
+      .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
+      .share = op.weight ? place(*op.weight) : nullptr,
+      .weights = weights,
+      .n_expert_rows = static_cast<std::int32_t>(
+          weights.n_rows / weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts),
+      .out = place(op.out),
+      .aux = op.aux ? place(*op.aux) : nullptr,
+      .epilogue = op.epilogue,
+      .n_top = op.n_top,
+      .max_rows = max_rows_of(op.x)};
+  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.weight ? op.n_top : 1);
+}
+
+}  // namespace secondsource::gpu

@@ -1,0 +1,49 @@
+// What a product by the vendor's library needs after it: what the library does not do to its sums.
+
+#include "core/checked.h"
+#include "gpu/kernels/epilogue.h"
+#include "gpu/kernels/launchers.h"
+#include "gpu/portable/launch.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <typename Sum>
+SS_KERNEL(kThreads)
+finish_product_kernel(FinishProductArguments a) {
+  const MatmulArguments& product = a.product;
+  const int row = block_x();
+  if (row >= *product.n_rows) return;
+  const bool in_pairs = is_gated(product.epilogue);
+  const int n_outputs = in_pairs ? product.weight.n_rows / 2 : product.weight.n_rows;
+  const int output = block_y() * kThreads + thread_x();
+  if (output >= n_outputs) return;
+  const auto* const sums = static_cast<const Sum*>(a.sums) + std::int64_t{row} * product.weight.n_rows;
+  const float x_scale = product.x_scales != nullptr ? product.x_scales[row] : 1.0F;
+  const auto sum = [&](int col) {
+    float scale = x_scale;
+    if (product.weight.encoding == WeightEncoding::kInt8PerRow) scale *= product.weight.row_scales[col];
+    return static_cast<float>(sums[col]) * scale;
+  };
+  if (in_pairs) {
+    store_gated(product, row, output, sum(2 * output), sum(2 * output + 1));
+  } else {
+    store_product(product, row, output, sum(output));
+  }
+}
+
+}  // namespace
+
+Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments) {
+  const auto blocks = static_cast<std::uint32_t>(ceil_divide(arguments.product.weight.n_rows, kThreads));
+  const LaunchShape shape{.grid = {static_cast<std::uint32_t>(arguments.product.max_rows), blocks},
+                          .threads = kThreads};
+  const auto kernel = arguments.whole_sums != 0 ? finish_product_kernel<std::int32_t> : finish_product_kernel<float>;
+  return launch(context.stream, "finish_product", kernel, shape, arguments);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu

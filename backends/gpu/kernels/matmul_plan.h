@@ -1,0 +1,47 @@
+#pragma once
+// How a matrix product is cut into blocks: chosen on the host when a step is compiled, followed by the kernels.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace secondsource::gpu {
+
+/// Up to so many rows of x a product is made by dot products, with more by tiles.
+inline constexpr std::int32_t kMatvecRows = 4;
+
+/// Outputs of a block: rows of x times rows of the weight.
+enum class MatmulTiles : std::uint8_t { k16x64, k64x64, k128x128 };
+
+[[nodiscard]] constexpr std::int32_t block_rows(MatmulTiles tiles) {
+  return tiles == MatmulTiles::k16x64 ? 16 : tiles == MatmulTiles::k64x64 ? 64 : 128;
+}
+[[nodiscard]] constexpr std::int32_t block_cols(MatmulTiles tiles) {
+  return tiles == MatmulTiles::k128x128 ? 128 : 64;
+}
+
+/// Bytes of a row of x, and of the weight, that a block takes at a time.
+inline constexpr std::int32_t kMatmulStepBytes = 64;
+
+struct MatmulPlan {
+  MatmulTiles tiles = MatmulTiles::k64x64;
+  std::int32_t n_splits = 1;     ///< blocks that share K; their sums are added up by a second kernel
+  std::int32_t split_steps = 1;  ///< of each
+};
+
+/// A product as the plan sees it.
+struct MatmulExtent {
+  std::int32_t n_rows = 0;     ///< of x, at most
+  std::int32_t n_outputs = 0;  ///< rows of the weight
+  std::int32_t n_steps = 0;    ///< along K
+};
+
+/// The largest tiles with which three quarters of the device's processors have a block; where even the smallest that
+/// the rows allow leave some without, blocks share K, in pieces of at least kMinSplitSteps. Speed is guessed here, not
+/// measured:
+/// ./dev gpu times the choices side by side.
+[[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, std::int32_t n_processors);
+
+inline constexpr std::int32_t kMinSplitSteps = 8;
+inline constexpr std::int32_t kMaxMatmulSplits = 16;
+
+}  // namespace secondsource::gpu

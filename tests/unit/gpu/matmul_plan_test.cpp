@@ -1,0 +1,61 @@
+// How products are cut into blocks, on devices with as many processors as an A100, an H100 and an MI300X have.
+
+#include "gpu/kernels/matmul_plan.h"
+
+#include "support/catch.h"
+
+namespace secondsource::gpu {
+namespace {
+
+MatmulPlan plan(std::int32_t rows, std::int32_t outputs, std::int32_t inputs, std::int32_t n_processors) {
+  return plan_matmul({.n_rows = rows, .n_outputs = outputs, .n_steps = inputs * 2 / kMatmulStepBytes}, n_processors);
+}
+
+TEST_CASE("many rows and outputs get the largest tiles, and no splits") {
+  for (const std::int32_t n_processors : {108, 132, 304}) {
+    const MatmulPlan found = plan(4096, 28672, 4096, n_processors);
+    CHECK(found.tiles == MatmulTiles::k128x128);
+    CHECK(found.n_splits == 1);
+    CHECK(found.split_steps == 128);
+  }
+}
+
+TEST_CASE("large tiles that would leave processors idle are not taken") {
+  // 4 x 32 tiles of 128 x 128.
+  CHECK(plan(512, 4096, 4096, 132).tiles == MatmulTiles::k128x128);
+  CHECK(plan(512, 4096, 4096, 304).tiles == MatmulTiles::k64x64);
+  CHECK(plan(512, 4096, 4096, 304).n_splits == 1);  // 8 x 64 tiles
+}
+
+TEST_CASE("few rows get flat tiles, and share K where the outputs are few") {
+  const MatmulPlan wide = plan(16, 28672, 4096, 132);  // 448 tiles
+  CHECK(wide.tiles == MatmulTiles::k16x64);
+  CHECK(wide.n_splits == 1);
+  const MatmulPlan narrow = plan(16, 4096, 4096, 132);  // 64 tiles for 264 places
+  CHECK(narrow.tiles == MatmulTiles::k16x64);
+  CHECK(narrow.n_splits == 4);
+  CHECK(narrow.split_steps == 32);
+  CHECK(plan(17, 4096, 4096, 132).tiles == MatmulTiles::k64x64);
+}
+
+TEST_CASE("splits cover every step once, none is empty, and none is short unless it is the last") {
+  for (std::int32_t rows = 5; rows <= 300; rows += 59) {
+    for (std::int32_t outputs = 1; outputs <= 2000; outputs += 333) {
+      for (std::int32_t n_steps = 1; n_steps <= 500; n_steps += 7) {
+        for (const std::int32_t n_processors : {1, 2, 108, 304}) {
+          const MatmulExtent extent{rows, outputs, n_steps};
+          const MatmulPlan found = plan_matmul(extent, n_processors);
+          CAPTURE(rows, outputs, n_steps, n_processors);
+          CHECK(found.n_splits >= 1);
+          CHECK(found.n_splits <= kMaxMatmulSplits);
+          CHECK(found.n_splits * found.split_steps >= n_steps);
+          CHECK((found.n_splits - 1) * found.split_steps < n_steps);
+          if (found.n_splits > 1) CHECK(found.split_steps >= kMinSplitSteps);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::gpu
