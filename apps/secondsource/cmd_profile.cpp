@@ -189,7 +189,7 @@ std::string tables_text(const OperationProfile& profile, bool with_layers) {
 
 Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
-  SS_TRY(const std::string backend, choose_backend(load_modules(module_folders(context.program)), options.backend));
+  SS_TRY(const std::string backend, choose_backend(module_folders(context.program), options.backend));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
   SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));
   SS_TRY_VOID(print(options.json ? json_text(result, backend, variant) : tables_text(result, options.layers)));

@@ -44,8 +44,9 @@ Result<BackendOptions> backend_options(const ModelFlags& flags) {
   return options;
 }
 
-Result<std::string> choose_backend(const std::vector<Module>& modules, const std::string& wanted) {
-  if (!wanted.empty()) return wanted;  // create_backend() says what is there when it is not
+Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted) {
+  if (!wanted.empty()) return wanted;  // load_backend() says what is there when it is not
+  const std::vector<Module> modules = load_modules(folders);
   const auto is_available = [](const Module& module) { return module.unavailable.empty() && !module.devices.empty(); };
   const Module* chosen = nullptr;
   for (const Module& module : modules) {
@@ -68,11 +69,11 @@ Result<std::string> choose_variant(const Bundle& bundle, const std::string& want
 
 Result<std::unique_ptr<ModelSession>> open_session(const Bundle& bundle, const ModelFlags& flags,
                                                    const EngineOptions& options, CommandContext& context) {
-  const std::vector<Module> modules = load_modules(module_folders(context.program));
-  SS_TRY(const std::string name, choose_backend(modules, flags.backend));
+  const std::vector<std::filesystem::path> folders = module_folders(context.program);
+  SS_TRY(const std::string name, choose_backend(folders, flags.backend));
   SS_TRY(const std::string variant, choose_variant(bundle, flags.variant));
   SS_TRY(const BackendOptions created, backend_options(flags));
-  SS_TRY(std::unique_ptr<Backend> backend, create_backend(modules, name, created));
+  SS_TRY(std::unique_ptr<Backend> backend, load_backend(folders, name, created));
   return ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, options, context.progress);
 }
 

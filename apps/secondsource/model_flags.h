@@ -1,6 +1,7 @@
 #pragma once
 // The flags by which generate, eval and check say which backend runs the model, in which variant.
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,8 +28,9 @@ void add_model_flags(CLI::App& command, ModelFlags& flags);
 /// Errors: kInvalidInput for what is no KEY=VALUE.
 Result<BackendOptions> backend_options(const ModelFlags& flags);
 
-/// The module that --backend names or, without it, the default. Errors: kUnavailable, naming what is there.
-Result<std::string> choose_backend(const std::vector<Module>& modules, const std::string& wanted);
+/// The backend that --backend names or, without it, the default, for which every module is looked at. Errors:
+/// kUnavailable when there is no default.
+Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted);
 
 /// The variant that --variant names or, without it, the bundle's first; of a plain folder, the one that its weights are
 /// stored in.

@@ -25,16 +25,12 @@ bool before(const Candidate& a, const Candidate& b) {
 
 /// log(sum(exp(logits))); the sum is accumulated in f64.
 double log_sum_exp(std::span<const float> logits, float largest) {
-  constexpr std::size_t kBlock = 64;
   constexpr std::size_t kLanes = 8;
   std::array<double, kLanes> sums{};
   std::size_t i = 0;
-  for (; i + kBlock <= logits.size(); i += kBlock) {
-    // Two loops: of one that also widens to f64 the compiler makes no vector code.
-    std::array<float, kBlock> masses;
-    for (std::size_t k = 0; k < kBlock; ++k) masses[k] = exp_nonpositive(logits[i + k] - largest);
-    for (std::size_t k = 0; k < kBlock; k += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(masses[k + lane]);
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += static_cast<double>(exp_nonpositive(logits[i + lane] - largest));
     }
   }
   double sum = 0.0;

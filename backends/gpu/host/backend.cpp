@@ -214,9 +214,9 @@ DeviceInfo describe(const DeviceProperties& properties, const std::string& backe
 Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, const KernelTable& kernels,
                                               GpuOptions options) {
   DeviceInfo info = describe(device->properties(), options.backend);
-  info.properties.emplace_back("matmul_library", options.library
-                                                     ? options.library->name() + " " + options.library->version()
-                                                     : "none: " + options.library_missing);
+  info.properties.emplace_back("matmul_library", options.vendor_library ? options.vendor_library->name() + " " +
+                                                                              options.vendor_library->version()
+                                                                        : "none: " + options.vendor_library_missing);
   SS_TRY(auto memory, DeviceMemory::create(std::move(device)));
   Shared shared{.memory = std::move(memory), .kernels = kernels, .options = std::move(options)};
   const auto n_slots = static_cast<std::size_t>(info.n_seq_slots);

@@ -29,9 +29,9 @@ struct GpuOptions {
   bool guards = false;     ///< nothing in the workspace is reused, and writes outside of values fail the step
   std::optional<MatmulTiles> tiles = {};  ///< of every product by tiles, in place of plan_matmul()'s choice
   MatmulBy matmul = MatmulBy::kEither;
-  std::string matmul_library = {};              ///< the file; empty: where the system finds it
-  std::shared_ptr<LibraryMatmul> library = {};  ///< of `matmul`; null: there is none
-  std::string library_missing = {};             ///< why there is none
+  std::string matmul_library = {};                     ///< the file; empty: where the system finds it
+  std::shared_ptr<LibraryMatmul> vendor_library = {};  ///< of `matmul`; null: there is none
+  std::string vendor_library_missing = {};             ///< why there is none
   std::function<std::vector<TelemetryReading>()> read_telemetry = {};
 };
 

@@ -32,17 +32,17 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
 Result<void> open_library(GpuOptions& options,
                           const std::function<Result<std::shared_ptr<LibraryMatmul>>(const std::string& file)>& open) {
   if (options.matmul == MatmulBy::kOwn) {
-    options.library_missing = "matmul=own";
+    options.vendor_library_missing = "matmul=own";
     return {};
   }
   auto opened = open(options.matmul_library);
   if (opened) {
-    options.library = std::move(opened).value();
+    options.vendor_library = std::move(opened).value();
     return {};
   }
   const bool asked_for = options.matmul == MatmulBy::kLibrary || !options.matmul_library.empty();
   if (asked_for) return Error{ErrorCode::kUnavailable, "matmul=library: " + opened.error().message};
-  options.library_missing = opened.error().message;
+  options.vendor_library_missing = opened.error().message;
   return {};
 }
 

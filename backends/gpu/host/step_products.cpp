@@ -38,6 +38,20 @@ NarrowRowsArguments narrow_x(const MatmulArguments& a, std::byte* out, float* sc
           .max_rows = a.max_rows};
 }
 
+/// a.x through quantize_rows, of MatmulArguments and GroupedMatmulArguments.
+template <typename Arguments>
+QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token,
+                                 std::byte* out, float* scales) {
+  return {.n_tokens = a.n_rows,
+          .x = a.x,
+          .q = reinterpret_cast<std::int8_t*>(out),
+          .scales = scales,
+          .rows_per_token = rows_per_token,
+          .n_cols = weight.n_cols,
+          .padded_cols = weight.padded_cols,
+          .max_tokens = a.max_rows};
+}
+
 }  // namespace
 
 ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, std::size_t value_bytes) {
@@ -92,20 +106,21 @@ Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
   OpGroup group;
   const std::optional<ProductType> type = library_type(weight.encoding, op.act);
   const bool has_rows = options.matmul == MatmulBy::kLibrary ? rows > kMatvecRows : rows >= kLibraryRows;
-  if (options.library && type && has_rows) {
+  if (options.vendor_library && type && has_rows) {
     // Rows of x that a step does not have are multiplied, too, so that what is written then has to be nobody's.
     const bool is_plain = op.epilogue == Epilogue::kNone || op.epilogue == Epilogue::kAddResidual;
     LibraryUse use{.plan = nullptr,
                    .type = *type,
                    .is_direct = *type == ProductType::kBf16 && is_plain && op.softcap == 0.0F && !options.guards};
-    auto plan = options.library->plan({.type = *type,
-                                       .n_rows = rows,
-                                       .n_cols = weight.n_rows,
-                                       .n_inner = weight.padded_cols,
-                                       .adds = use.is_direct && op.epilogue == Epilogue::kAddResidual});
+    auto plan = options.vendor_library->plan({.type = *type,
+                                              .n_rows = rows,
+                                              .n_cols = weight.n_rows,
+                                              .n_inner = weight.padded_cols,
+                                              .adds = use.is_direct && op.epilogue == Epilogue::kAddResidual});
     if (plan) {
       use.plan = std::move(plan).value();
-      group.kernel = fmt::format("{}_{}_{}_{}", options.library->name(), encoding, suffix, use.plan->algorithm());
+      group.kernel =
+          fmt::format("{}_{}_{}_{}", options.vendor_library->name(), encoding, suffix, use.plan->algorithm());
       library_uses_.emplace(&op, std::move(use));
       return group;
     }
@@ -139,18 +154,10 @@ Result<void> GpuStep::warm_library() {
 
 GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments a) {
   const KernelTable& kernels = shared_.kernels;
-  const WeightView& weight = a.weight;
   const LibraryOperands operands = library_operands(op, use);
   auto* const scales = reinterpret_cast<float*>(scratch() + library_scratch(op, use).scales);
   if (use.type != ProductType::kBf16) a.x_scales = scales;
-  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
-                                       .x = a.x,
-                                       .q = reinterpret_cast<std::int8_t*>(scratch()),
-                                       .scales = scales,
-                                       .rows_per_token = 1,
-                                       .n_cols = weight.n_cols,
-                                       .padded_cols = weight.padded_cols,
-                                       .max_tokens = a.max_rows};
+  const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, scratch(), scales);
   const NarrowRowsArguments narrow = narrow_x(a, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
   const bool is_whole = use.type == ProductType::kInt8;
   const FinishProductArguments finish{.product = a, .sums = operands.sums, .whole_sums = is_whole ? 1 : 0};
@@ -168,18 +175,10 @@ GpuStep::Launch GpuStep::bind_product(ProductLauncher<Arguments> multiply, Argum
                                       ActQuant act, std::int32_t rows_per_token) {
   if (act == ActQuant::kNone) return [multiply, a](const LaunchContext& context) { return multiply(context, a); };
   const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight);
-  auto* const q = reinterpret_cast<std::int8_t*>(scratch());
   auto* const scales = reinterpret_cast<float*>(scratch() + layout.scales);
-  a.quantized_x = q;
+  const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, scratch(), scales);
+  a.quantized_x = quantize.q;
   a.x_scales = scales;
-  const QuantizeRowsArguments quantize{.n_tokens = a.n_rows,
-                                       .x = a.x,
-                                       .q = q,
-                                       .scales = scales,
-                                       .rows_per_token = rows_per_token,
-                                       .n_cols = weight.n_cols,
-                                       .padded_cols = weight.padded_cols,
-                                       .max_tokens = a.max_rows};
   return [quantize_rows = shared_.kernels.quantize_rows, multiply, a,
           quantize](const LaunchContext& context) -> Result<void> {
     SS_TRY_VOID(quantize_rows(context, quantize));

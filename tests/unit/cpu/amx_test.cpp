@@ -45,7 +45,24 @@ struct Activations {
   std::vector<std::byte> packed;
 };
 
-constexpr float kCanary = 12345.0F;
+/// The product of `x` with packed weight tiles, [n_rows, 16 n_tiles]; nothing was written behind it.
+std::vector<float> multiplied(const ProductKernel& product, const Activations& x, const void* tiles,
+                              std::int64_t tile_bytes, int n_tiles, std::int64_t k, const std::int32_t* row_sums) {
+  constexpr float kCanary = 12345.0F;
+  const int n_rows = static_cast<int>(x.scales.size());
+  std::vector<float> c(static_cast<std::size_t>(n_rows * n_tiles * 16) + 1, kCanary);
+  product.multiply({.a = x.packed.data(),
+                    .n_rows = n_rows,
+                    .tiles = static_cast<const std::byte*>(tiles),
+                    .tile_bytes = tile_bytes,
+                    .n_tiles = n_tiles,
+                    .k = k,
+                    .c = c.data(),
+                    .c_stride = n_tiles * 16,
+                    .row_sums = row_sums});
+  CHECK(c.back() == kCanary);
+  return c;
+}
 
 }  // namespace
 
@@ -60,16 +77,7 @@ TEST_CASE("BF16 products over tiles are those of plain loops, whatever the rows,
       for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
         CAPTURE(k, n_tiles, n_rows);
         const Activations x(product, n_rows, k);
-        std::vector<float> c(static_cast<std::size_t>(n_rows * n_tiles * 16) + 1, kCanary);
-        product.multiply({.a = x.packed.data(),
-                          .n_rows = n_rows,
-                          .tiles = reinterpret_cast<const std::byte*>(tiles.data()),
-                          .tile_bytes = k * 32,
-                          .n_tiles = n_tiles,
-                          .k = k,
-                          .c = c.data(),
-                          .c_stride = n_tiles * 16});
-        CHECK(c.back() == kCanary);
+        const std::vector<float> c = multiplied(product, x, tiles.data(), k * 32, n_tiles, k, nullptr);
         double worst = 0.0;
         for (int m = 0; m < n_rows; ++m) {
           for (std::int64_t n = 0; n < n_tiles * 16; ++n) {
@@ -107,17 +115,7 @@ TEST_CASE("int8 products over tiles are exact, whatever the rows, columns and we
       for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
         CAPTURE(k, n_tiles, n_rows);
         const Activations x(product, n_rows, k);
-        std::vector<float> c(static_cast<std::size_t>(n_rows * n_tiles * 16) + 1, kCanary);
-        product.multiply({.a = x.packed.data(),
-                          .n_rows = n_rows,
-                          .tiles = reinterpret_cast<const std::byte*>(tiles.data()),
-                          .tile_bytes = k * 16,
-                          .n_tiles = n_tiles,
-                          .k = k,
-                          .c = c.data(),
-                          .c_stride = n_tiles * 16,
-                          .row_sums = row_sums.data()});
-        CHECK(c.back() == kCanary);
+        const std::vector<float> c = multiplied(product, x, tiles.data(), k * 16, n_tiles, k, row_sums.data());
         int n_wrong = 0;
         for (int m = 0; m < n_rows; ++m) {
           for (std::int64_t n = 0; n < n_tiles * 16; ++n) {

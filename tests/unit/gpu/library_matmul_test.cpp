@@ -174,10 +174,10 @@ TEST_CASE("the options say who multiplies, and a library that was asked for has 
     });
     return std::pair(std::move(done), std::move(options));
   };
-  CHECK(opened({}, true).second.library != nullptr);
-  CHECK(opened({{"matmul", "library"}}, true).second.library != nullptr);
-  CHECK(opened({{"matmul", "own"}}, true).second.library == nullptr);
-  CHECK(opened({}, false).second.library_missing == "libx.so not found");
+  CHECK(opened({}, true).second.vendor_library != nullptr);
+  CHECK(opened({{"matmul", "library"}}, true).second.vendor_library != nullptr);
+  CHECK(opened({{"matmul", "own"}}, true).second.vendor_library == nullptr);
+  CHECK(opened({}, false).second.vendor_library_missing == "libx.so not found");
   CHECK_ERROR(opened({{"matmul", "library"}}, false).first, ErrorCode::kUnavailable,
               "matmul=library: libx.so not found");
   CHECK_ERROR(opened({{"matmul_library", "/nowhere.so"}}, true).first, ErrorCode::kUnavailable,

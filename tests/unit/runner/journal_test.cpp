@@ -7,22 +7,10 @@
 #include "core/file.h"
 #include "runner/finished_work.h"
 #include "support/result.h"
+#include "support/scratch_folder.h"
 
 namespace secondsource {
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char name[] = "/tmp/ss-runner-XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::filesystem::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 PlannedCell cell(ScenarioKind kind) {
   PlannedCell planned;
@@ -116,16 +104,16 @@ TEST_CASE("finished work is found in the lines") {
 }
 
 TEST_CASE("a journal has one writer") {
-  const TemporaryFolder folder;
-  auto first = JournalWriter::create(folder / "samples.jsonl");
+  const test::ScratchFolder folder;
+  auto first = JournalWriter::create(folder.path() / "samples.jsonl");
   REQUIRE_OK(first);
-  CHECK_ERROR(JournalWriter::create(folder / "samples.jsonl"), ErrorCode::kInvalidInput, "--resume");
-  CHECK_ERROR(JournalWriter::resume(folder / "samples.jsonl", 0), ErrorCode::kInvalidInput, "another process");
+  CHECK_ERROR(JournalWriter::create(folder.path() / "samples.jsonl"), ErrorCode::kInvalidInput, "--resume");
+  CHECK_ERROR(JournalWriter::resume(folder.path() / "samples.jsonl", 0), ErrorCode::kInvalidInput, "another process");
 }
 
 TEST_CASE("a line that does not fit on the disk is taken back") {
-  const TemporaryFolder folder;
-  const auto path = folder / "samples.jsonl";
+  const test::ScratchFolder folder;
+  const auto path = folder.path() / "samples.jsonl";
   const PlannedCell single = cell(ScenarioKind::kSingleStream);
   const JournalLine line = sample_of(single, 0, 0);
   const std::string text = text_of({line});
