@@ -73,10 +73,10 @@ TelemetrySnapshot TelemetrySampler::read_sources() {
 
 void TelemetrySampler::run() {
   std::unique_lock lock(mutex_);
-  while (!stop_changed_.wait_for(lock, std::chrono::nanoseconds(period_ns_), [this] { return stop_; })) {
+  do {
     snapshots_.push_back(read_sources());
     if (on_snapshot_) on_snapshot_(snapshots_.back());
-  }
+  } while (!stop_changed_.wait_for(lock, std::chrono::nanoseconds(period_ns_), [this] { return stop_; }));
 }
 
 }  // namespace secondsource

@@ -34,7 +34,7 @@ struct TelemetrySnapshot {
 /// kept with its reason. "..._max" names keep the largest.
 [[nodiscard]] std::vector<TelemetryReading> summarize_telemetry(const std::vector<TelemetrySnapshot>& snapshots);
 
-/// Reads sources every `period_ns` until it is destroyed.
+/// Reads sources at once, so that the shortest run has a series, and then every `period_ns` until it is destroyed.
 class TelemetrySampler {
  public:
   /// `sources` must outlive the sampler. `on_snapshot`, when given, is called on the sampler's thread.
