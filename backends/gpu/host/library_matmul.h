@@ -22,8 +22,9 @@ struct LibraryProduct {
   std::int32_t n_rows = 0;
   std::int32_t n_cols = 0;
   std::int32_t n_inner = 0;
-  bool adds = false;  ///< not of kInt8
-  friend auto operator<=>(const LibraryProduct&, const LibraryProduct&) = default;
+  /// Not of kInt8.
+  bool adds = false;
+  friend auto operator<=>(const LibraryProduct&, const LibraryProduct&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Device memory, aligned to 256 bytes, as the algorithms may expect.
