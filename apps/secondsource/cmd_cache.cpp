@@ -1,7 +1,8 @@
-// secondsource cache list|clean: the extracted copies of bundle zips.
+// secondsource cache list|clean: the extracted copies of bundle zips, and packed weights.
 
 #include <fmt/format.h>
 
+#include "backend/weight_cache.h"
 #include "bundle/extraction_cache.h"
 #include "commands.h"
 #include "core/clock.h"
@@ -26,23 +27,30 @@ Result<ExitStatus> run_list() {
     total_bytes += entry.size_bytes;
   }
   text += fmt::format("{}: {} entries, {}\n", cache.string(), entries.size(), format_bytes(total_bytes));
+  const std::filesystem::path packed_folder = packed_weights_folder(cache);
+  SS_TRY(const PackedFiles packed, list_packed_weights(packed_folder));
+  text += fmt::format("{}: {} packed weights, {}\n", packed_folder.string(), packed.n_files,
+                      format_bytes(packed.size_bytes));
   SS_TRY_VOID(print(text));
   return ExitStatus::kOk;
 }
 
 Result<ExitStatus> run_clean(double keep_gib) {
   SS_TRY(const std::filesystem::path cache, cache_folder());
-  SS_TRY(const std::vector<CacheEntry> removed, clean_cache(cache, static_cast<std::int64_t>(keep_gib * 0x1p30)));
+  const auto keep_bytes = static_cast<std::int64_t>(keep_gib * 0x1p30);
+  SS_TRY(const std::vector<CacheEntry> removed, clean_cache(cache, keep_bytes));
+  SS_TRY(const PackedFiles packed, clean_packed_weights(packed_weights_folder(cache), keep_bytes));
   std::string text;
   for (const CacheEntry& entry : removed) text += "removed " + line_of(entry);
-  SS_TRY_VOID(print(text + fmt::format("{} entries removed\n", removed.size())));
+  SS_TRY_VOID(print(text + fmt::format("{} entries removed\n{} packed weights removed, {}\n", removed.size(),
+                                       packed.n_files, format_bytes(packed.size_bytes))));
   return ExitStatus::kOk;
 }
 
 }  // namespace
 
 void add_cache_command(CLI::App& app, CommandAction& action) {
-  CLI::App* cache = app.add_subcommand("cache", "The extracted copies of bundle zips");
+  CLI::App* cache = app.add_subcommand("cache", "The extracted copies of bundle zips, and packed weights");
   cache->require_subcommand(1);
   CLI::App* list = cache->add_subcommand("list", "What is there, most recently used first");
   list->footer("Example: secondsource cache list");
@@ -50,10 +58,14 @@ void add_cache_command(CLI::App& app, CommandAction& action) {
 
   auto keep_gib = std::make_shared<double>(0.0);
   CLI::App* clean = cache->add_subcommand("clean", "Remove what no process uses, least recently used first");
-  clean->add_option("--keep", *keep_gib, "GiB that may stay")->check(CLI::Range(0.0, 1e6))->capture_default_str();
+  clean->add_option("--keep", *keep_gib, "GiB that may stay of either")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
   clean->footer("Example: secondsource cache clean --keep 10");
   clean->callback([keep_gib, &action] { action = [keep_gib](CommandContext&) { return run_clean(*keep_gib); }; });
-  cache->footer("They live in $XDG_CACHE_HOME/secondsource/bundles.\nExample: secondsource cache list");
+  cache->footer(
+      "Zips are extracted into $XDG_CACHE_HOME/secondsource/bundles; packed weights are kept in .../packed with\n"
+      "--backend-option cpu:weight_cache=1.\nExample: secondsource cache list");
 }
 
 }  // namespace secondsource

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backend/host_device.h"
+#include "core/file.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -16,7 +17,8 @@ DeviceInfo describe_device(const Options& options) {
                        {"pinned_cpus", pinning},
                        {"accumulator", "f32"},
                        {"kv_dtype", std::string(secondsource::to_string(options.kv_dtype))},
-                       {"guards", options.guards ? "1" : "0"}};
+                       {"guards", options.guards ? "1" : "0"},
+                       {"weight_cache", options.weight_cache ? "1" : "0"}};
   device.memory_bytes = machine_memory_bytes();
   device.page_tokens = 32;
   device.kv_dtype = options.kv_dtype;
@@ -38,13 +40,19 @@ Result<std::vector<DeviceInfo>> devices() {
 
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   SS_TRY(const Options parsed, parse_options(options));
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(parsed));
+  std::optional<WeightCache> cache;
+  if (parsed.weight_cache) {
+    SS_TRY(const std::filesystem::path folder, cache_folder());
+    cache.emplace(packed_weights_folder(folder));
+  }
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(parsed, std::move(cache)));
 }
 
-CpuBackend::CpuBackend(const Options& options)
+CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
     : HostBackend(describe_device(options)),
       eager_{.guards = options.guards},
       threads_({.n_threads = options.n_threads, .cpus = options.cpus}),
+      weights_(account_, threads_, std::move(cache)),
       kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {

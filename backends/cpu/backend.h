@@ -2,6 +2,7 @@
 // Own SIMD kernels on all cores as a Backend.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/host_backend.h"
@@ -16,7 +17,8 @@ namespace secondsource::cpu {
 
 class CpuBackend final : public HostBackend<KvPool> {
  public:
-  explicit CpuBackend(const Options& options);
+  /// `cache`: of packed weights (packed_weight.h).
+  CpuBackend(const Options& options, std::optional<WeightCache> cache);
 
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override;
@@ -28,7 +30,7 @@ class CpuBackend final : public HostBackend<KvPool> {
  private:
   EagerOptions eager_;
   ThreadPool threads_;
-  PackedWeights weights_{account_, threads_};
+  PackedWeights weights_;
   CpuKernels kernels_;
 };
 

@@ -31,12 +31,12 @@ Result<void> apply_extra(const std::string& key, const std::string& value, Optio
     }
     return bad(fmt::format("option kv: expected bf16, f16, int8 or f32, found {}", value));
   }
-  if (key == "guards") {
-    if (value != "0" && value != "1") return bad(fmt::format("option guards: expected 0 or 1, found {}", value));
-    parsed.guards = value == "1";
+  if (key == "guards" || key == "weight_cache") {
+    if (value != "0" && value != "1") return bad(fmt::format("option {}: expected 0 or 1, found {}", key, value));
+    (key == "guards" ? parsed.guards : parsed.weight_cache) = value == "1";
     return {};
   }
-  return bad(fmt::format("option {}: expected isa, kv or guards", key));
+  return bad(fmt::format("option {}: expected isa, kv, guards or weight_cache", key));
 }
 
 }  // namespace

@@ -14,9 +14,10 @@ struct Options {
   std::vector<std::int32_t> cpus;
   DType kv_dtype = DType::kBf16;  ///< what DeviceInfo prefers
   bool guards = false;            ///< EagerOptions::guards
+  bool weight_cache = false;      ///< packed weights are kept in the user's cache
 };
 
-/// Extra options: isa=NAME, kv=bf16|f16|int8|f32, guards=0|1. Errors: kInvalidInput, kUnavailable.
+/// Extra options: isa=NAME, kv=bf16|f16|int8|f32, guards=0|1, weight_cache=0|1. Errors: kInvalidInput, kUnavailable.
 [[nodiscard]] Result<Options> parse_options(const BackendOptions& options);
 
 }  // namespace secondsource::cpu

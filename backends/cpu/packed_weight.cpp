@@ -18,6 +18,9 @@
 namespace secondsource::cpu {
 namespace {
 
+/// Of the layouts in packed_weight.h and WeightSpec::encoding: another number, and what was kept is not found any more.
+constexpr std::string_view kLayoutName = "cpu tiles 1";
+
 template <typename T>
 T read(const std::byte* bytes, std::int64_t index) {
   T value;
@@ -107,6 +110,7 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
   const auto n_bytes = static_cast<std::size_t>(weight.n_tiles * weight.tile_bytes);
   SS_TRY(const std::span<std::byte> bytes, arena_.allocate(n_bytes));
   weight.tiles = bytes.data();
+  std::vector<std::span<std::byte>> pieces = {bytes};
   float* scales = nullptr;
   std::int32_t* row_sums = nullptr;
   if (spec.encoding == WeightEncoding::kInt8PerRow) {
@@ -117,9 +121,27 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
     row_sums = reinterpret_cast<std::int32_t*>(sum_bytes.data());
     weight.scales = {scales, n};
     weight.row_sums = {row_sums, n};
+    pieces.insert(pieces.end(), {scale_bytes, sum_bytes});
   }
-  SS_TRY_VOID(fill_tiles(spec, weight, bytes.data(), scales, row_sums));
+  SS_TRY_VOID(
+      fill_through_cache(spec, pieces, [&] { return fill_tiles(spec, weight, bytes.data(), scales, row_sums); }));
   return weight;
+}
+
+Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
+                                               const std::function<Result<void>()>& fill) {
+  const std::string key = cache_ ? packed_weight_key(spec, kLayoutName) : std::string();
+  if (key.empty()) return fill();
+  // Contiguous ranges again, so that each thread touches about what it will stream.
+  const ForEach on_all_threads = [this](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+    pool_.run(n, [&body](std::int64_t i, int) { body(i); });
+  };
+  SS_TRY(const bool found, cache_->load(key, pieces, on_all_threads));
+  if (found) return {};
+  SS_TRY_VOID(fill());
+  if (packed_weight_key(spec, kLayoutName) != key) return {};  // a source changed while it was read
+  const std::vector<std::span<const std::byte>> filled(pieces.begin(), pieces.end());
+  return cache_->store(key, filled, on_all_threads);
 }
 
 Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles,

@@ -10,10 +10,14 @@
 // tile, so that one thread has both halves of its outputs. A weight of one row (a norm, a bias) is a plain f32 vector.
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/weight_cache.h"
 #include "cpu/kernels/kernel_table.h"
 #include "cpu/thread_pool.h"
 #include "cpu/weight_arena.h"
@@ -39,7 +43,9 @@ struct PackedWeight {
 /// The weights of one backend, by WeightId.
 class PackedWeights {
  public:
-  PackedWeights(MemoryAccount& account, ThreadPool& pool) : arena_(account), pool_(pool) {}
+  /// `cache`: where packed forms are kept that are more than the stored rows in another order; empty: nowhere.
+  PackedWeights(MemoryAccount& account, ThreadPool& pool, std::optional<WeightCache> cache)
+      : arena_(account), pool_(pool), cache_(std::move(cache)) {}
 
   Result<WeightId> prepare(const WeightSpec& spec);
   [[nodiscard]] bool has(WeightId id) const;
@@ -49,12 +55,16 @@ class PackedWeights {
  private:
   Result<PackedWeight> pack_tiles(const WeightSpec& spec);
   Result<PackedWeight> pack_vector(const WeightSpec& spec);
+  /// Fills the pieces from the cache, or else by `fill`, and keeps them there.
+  Result<void> fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
+                                  const std::function<Result<void>()>& fill);
   /// All threads at once, each a tile at a time. scales and row_sums: int8, else null.
   Result<void> fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles, float* scales,
                           std::int32_t* row_sums);
 
   WeightArena arena_;
   ThreadPool& pool_;
+  std::optional<WeightCache> cache_;
   std::vector<PackedWeight> weights_;
   std::vector<WeightSpec> specs_;
 };

@@ -44,6 +44,9 @@ class WeightSource {
   /// Errors: kIo.
   virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                                  std::span<float> scales) const = 0;
+  /// What tells these rows in this encoding from all others, for what is kept of their packed form. Empty when nothing
+  /// does, or when they are handed over as they are stored: then to read them is all there is to save.
+  [[nodiscard]] virtual std::string content_key() const { return {}; }
 };
 
 /// How the parts of a weight become one matrix.

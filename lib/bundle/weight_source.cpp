@@ -100,6 +100,14 @@ class TensorRows final : public WeightSource {
     return {};
   }
 
+  [[nodiscard]] std::string content_key() const override {
+    const std::string file = tensor_.file->identity();
+    if (as_stored_ || file.empty()) return {};
+    // The number is the quantizers' version (docs/bundle-format.md): another definition makes other rows.
+    return fmt::format("quantizers 1 file {} at {} bytes {} {} as {}", file, tensor_.info.offset_bytes,
+                       tensor_.info.size_bytes, to_string(dtype_), to_string(encoding_));
+  }
+
  private:
   bool encode_row(std::span<const float> row, std::span<std::byte> values, std::span<float> scales) const {
     const std::span<std::int8_t> q(reinterpret_cast<std::int8_t*>(values.data()), row.size());

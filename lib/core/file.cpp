@@ -139,6 +139,13 @@ Result<void> MappedFile::read_at(std::size_t offset, std::span<std::byte> out) c
   return {};
 }
 
+std::string MappedFile::identity() const {
+  struct stat status {};
+  if (!descriptor_.is_open() || ::fstat(descriptor_.get(), &status) != 0) return {};
+  return fmt::format("{}:{}:{}:{}.{:09}:{}.{:09}", status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                     status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
+}
+
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }

@@ -83,6 +83,10 @@ class MappedFile {
   /// several threads. Errors: kIo.
   Result<void> read_at(std::size_t offset, std::span<std::byte> out) const;
 
+  /// What changes whenever the content may have: device, inode, size, and the times of the last change of the content
+  /// and of the inode, which no program can set back. Empty when the system does not say.
+  [[nodiscard]] std::string identity() const;
+
  private:
   FileDescriptor descriptor_;
   std::filesystem::path path_;

@@ -1,6 +1,7 @@
 #include "core/hash.h"
 
 #include <fmt/format.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 
 #include <array>
@@ -46,6 +47,28 @@ std::string sha256_hex(std::string_view bytes) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(bytes)));
   return hash.finish();
+}
+
+Checksum checksum_of(std::span<const std::byte> bytes) {
+  const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> mac(EVP_MAC_fetch(nullptr, "GMAC", nullptr), &EVP_MAC_free);
+  SS_CHECK(mac != nullptr, "OpenSSL has no GMAC");
+  const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context(EVP_MAC_CTX_new(mac.get()),
+                                                                          &EVP_MAC_CTX_free);
+  std::array<unsigned char, 16> key{};
+  std::array<unsigned char, 12> nonce{};
+  char cipher[] = "AES-128-GCM";
+  const std::array parameters = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
+                                 OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV, nonce.data(), nonce.size()),
+                                 OSSL_PARAM_construct_end()};
+  Checksum checksum{};
+  std::size_t size = 0;
+  SS_CHECK(context != nullptr && EVP_MAC_init(context.get(), key.data(), key.size(), parameters.data()) == 1 &&
+               EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()) == 1 &&
+               EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(checksum.data()), &size,
+                             checksum.size()) == 1 &&
+               size == checksum.size(),
+           "EVP_MAC failed");
+  return checksum;
 }
 
 Result<std::string> sha256_of_file(const std::filesystem::path& path) {

@@ -1,4 +1,4 @@
-// Zips of bundles, and the cache that they are extracted into.
+// Zips of bundles, the cache that they are extracted into, and packed weights in it.
 
 #include <algorithm>
 #include <future>
@@ -113,4 +113,51 @@ TEST_CASE("a zip that is no bundle, or is cut off, is refused in one line and le
   REQUIRE_OK(write_file(scratch.path() / "cut.zip", bytes->substr(0, bytes->size() / 2)));
   check_refused(run_with_cache(cache, {"bundle", "verify", (scratch.path() / "cut.zip").string()}), "cut.zip");
   CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
+}
+
+TEST_CASE("packed weights are kept when asked for, found again, refused when damaged, and cleaned") {
+  const ScratchFolder scratch;
+  const fs::path cache = scratch.path() / "cache";
+  const fs::path packed = cache / "secondsource" / "packed";
+  const std::vector<std::string> check = {
+      "check", source_path("bundles/tiny-gqa8-hd64"), "--backend", "cpu", "--variant", "int8"};
+  std::vector<std::string> keeping = check;
+  keeping.insert(keeping.end(), {"--backend-option", "cpu:weight_cache=1"});
+  CHECK(run_with_cache(cache, check).status == 0);
+  CHECK_FALSE(fs::exists(packed));
+
+  const ProgramRun first = run_with_cache(cache, keeping);
+  CAPTURE(first.err);
+  CHECK(first.status == 0);
+  REQUIRE(fs::exists(packed));
+  std::vector<fs::path> files;
+  for (const auto& item : fs::directory_iterator(packed)) {
+    if (item.path().extension() == ".weight") files.push_back(item.path());
+  }
+  REQUIRE(files.size() > 4);
+  const std::string count = std::to_string(files.size()) + " packed weights";
+  CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "packed: " + count));
+  CHECK(run_with_cache(cache, keeping).status == 0);  // the tokens are judged again
+
+  auto bytes = read_file(files[0]);
+  REQUIRE_OK(bytes);
+  bytes->back() ^= 1;
+  REQUIRE_OK(write_file(files[0], *bytes));
+  const ProgramRun damaged = run_with_cache(cache, keeping);
+  CHECK(damaged.status != 0);
+  CHECK(contains(damaged.out, files[0].string() + ": damaged"));
+  CHECK(run_with_cache(cache, check).status == 0);
+  CHECK(contains(run_with_cache(cache, {"cache", "clean"}).out, count + " removed"));
+  CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "packed: 0 packed weights"));
+  CHECK(run_with_cache(cache, keeping).status == 0);
+}
+
+TEST_CASE("a cache that cannot be written to is said in one line, and nothing half-written is left") {
+  const ScratchFolder scratch;
+  REQUIRE_OK(write_file(scratch.path() / "secondsource", "a file where the folder should be"));
+  const ProgramRun run =
+      run_with_cache(scratch.path(), {"check", source_path("bundles/tiny-gqa8-hd64"), "--backend", "cpu", "--variant",
+                                      "int8", "--backend-option", "cpu:weight_cache=1"});
+  CHECK(run.status != 0);
+  CHECK(contains(run.out, "packed: cannot create: "));
 }

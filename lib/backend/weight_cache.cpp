@@ -1,0 +1,228 @@
+#include "backend/weight_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <system_error>
+
+#include "core/checked.h"
+#include "core/file.h"
+#include "core/hash.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kHeaderBytes = 4096;
+constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::string_view kSuffix = ".weight";
+constexpr std::string_view kPartialSuffix = ".weight.partial";
+constexpr std::string_view kLockFile = "lock";
+
+/// One checksum's bytes of a piece.
+struct Block {
+  std::size_t piece = 0;
+  std::size_t offset = 0;  ///< in the piece
+  std::size_t size = 0;
+  std::size_t file_offset = 0;
+};
+
+/// Where everything is in a file of pieces of such sizes.
+struct FileLayout {
+  std::string header;  ///< kHeaderBytes
+  std::vector<Block> blocks;
+  std::size_t file_bytes = 0;
+};
+
+template <typename Byte>
+FileLayout layout_of(const std::string& key, std::span<const std::span<Byte>> pieces) {
+  FileLayout layout;
+  layout.header = fmt::format("secondsource packed weight 1\n{}\n", sha256_hex(key));
+  for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+    layout.header += fmt::format("{}\n", pieces[piece].size());
+    for (std::size_t offset = 0; offset < pieces[piece].size(); offset += kBlockBytes) {
+      layout.blocks.push_back({piece, offset, std::min(kBlockBytes, pieces[piece].size() - offset), 0});
+    }
+  }
+  layout.header.resize(kHeaderBytes, '\n');
+  layout.file_bytes = kHeaderBytes + layout.blocks.size() * sizeof(Checksum);
+  for (Block& block : layout.blocks) {
+    block.file_offset = layout.file_bytes;
+    layout.file_bytes += block.size;
+  }
+  return layout;
+}
+
+Error refused(const fs::path& path, std::string_view what) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("packed weights: {}: {}: remove it (secondsource cache clean)", path.string(), what)};
+}
+
+bool is_left_behind(const fs::path& path) {
+  return path.filename().string().ends_with(kPartialSuffix);
+}
+
+struct PackedFile {
+  fs::path path;
+  std::int64_t size_bytes = 0;
+  fs::file_time_type last_used;
+};
+
+/// The files of weights, and those of killed writers, least recently used first.
+Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
+  std::vector<PackedFile> files;
+  std::error_code error;
+  if (!fs::exists(folder, error)) return files;
+  for (const auto& item : fs::directory_iterator(folder, error)) {
+    if (item.path().extension() != kSuffix && !is_left_behind(item.path())) continue;
+    std::error_code gone;  // by another process's cleaning
+    const auto size = item.file_size(gone);
+    const auto last_used = item.last_write_time(gone);
+    if (!gone) files.push_back({item.path(), static_cast<std::int64_t>(size), last_used});
+  }
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
+  std::ranges::sort(files, {}, [](const PackedFile& file) { return std::pair(file.last_used, file.path); });
+  return files;
+}
+
+/// The lock of those who write into the folder; nullopt while another process has it.
+Result<std::optional<FileDescriptor>> lock_folder(const fs::path& folder) {
+  const fs::path path = folder / kLockFile;
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!lock.is_open()) {
+    return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", path.string(), std::strerror(errno))};
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return std::optional<FileDescriptor>();
+  return std::optional(std::move(lock));
+}
+
+/// With the lock held. `keep` is not removed, however long ago it was used.
+Result<PackedFiles> clean_locked(const fs::path& folder, std::int64_t keep_bytes, const fs::path& keep) {
+  SS_TRY(const std::vector<PackedFile> files, files_in(folder));
+  std::int64_t total_bytes = 0;
+  for (const PackedFile& file : files) total_bytes += file.size_bytes;
+  PackedFiles removed;
+  for (const PackedFile& file : files) {
+    if (file.path == keep || (total_bytes <= keep_bytes && !is_left_behind(file.path))) continue;
+    std::error_code error;
+    fs::remove(file.path, error);
+    if (error) {
+      return Error{ErrorCode::kIo, fmt::format("{}: cannot remove: {}", file.path.string(), error.message())};
+    }
+    total_bytes -= file.size_bytes;
+    removed.size_bytes += file.size_bytes;
+    ++removed.n_files;
+  }
+  return removed;
+}
+
+}  // namespace
+
+std::string packed_weight_key(const WeightSpec& spec, std::string_view layout) {
+  std::string key = fmt::format("{}\n{} {} {} {} {}\n", layout, to_string(spec.encoding), static_cast<int>(spec.join),
+                                spec.n_rows, spec.n_cols, spec.n_experts);
+  for (const WeightPart& part : spec.parts) {
+    const std::string content = part.source->content_key();
+    if (content.empty()) return {};
+    key += fmt::format("{} {}\n", part.n_rows, content);
+  }
+  return key;
+}
+
+fs::path WeightCache::file_of(const std::string& key) const {
+  return folder_ / (sha256_hex(key) + std::string(kSuffix));
+}
+
+Result<bool> WeightCache::load(const std::string& key, std::span<const std::span<std::byte>> pieces,
+                               const ForEach& for_each) {
+  const fs::path path = file_of(key);
+  std::error_code error;
+  if (!fs::exists(path, error)) return false;
+  auto mapped = MappedFile::map(path);
+  if (!mapped && !fs::exists(path, error)) return false;  // removed since
+  SS_TRY(const MappedFile file, std::move(mapped));
+  const FileLayout layout = layout_of(key, pieces);
+  if (file.bytes().size() != layout.file_bytes) {
+    return refused(path,
+                   fmt::format("expected {} bytes as it was stored, found {}", layout.file_bytes, file.bytes().size()));
+  }
+  std::string header(kHeaderBytes, '\0');
+  SS_TRY_VOID(file.read_at(0, std::as_writable_bytes(std::span(header))));
+  if (header != layout.header) return refused(path, "expected the header of this weight, found another");
+  std::vector<Checksum> checksums(layout.blocks.size());
+  SS_TRY_VOID(file.read_at(kHeaderBytes, std::as_writable_bytes(std::span(checksums))));
+  std::mutex mutex;
+  std::optional<Error> failed;
+  for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Block& block = layout.blocks[at];
+    const std::span<std::byte> bytes = pieces[block.piece].subspan(block.offset, block.size);
+    Result<void> read = file.read_at(block.file_offset, bytes);
+    if (read && checksum_of(bytes) != checksums[at]) {
+      read = refused(path, fmt::format("damaged within {} bytes from {} on", block.size, block.file_offset));
+    }
+    if (read) return;
+    const std::scoped_lock lock(mutex);
+    failed = read.error();
+  });
+  if (failed) return *failed;
+  fs::last_write_time(path, fs::file_time_type::clock::now(),
+                      error);  // of its use; only the order of cleaning hangs on it
+  return true;
+}
+
+Result<void> WeightCache::store(const std::string& key, std::span<const std::span<const std::byte>> pieces,
+                                const ForEach& for_each) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder_.string(), error.message())};
+  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder_));
+  if (!lock) return {};
+  const FileLayout layout = layout_of(key, pieces);
+  std::vector<Checksum> checksums(layout.blocks.size());
+  for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Block& block = layout.blocks[at];
+    checksums[at] = checksum_of(pieces[block.piece].subspan(block.offset, block.size));
+  });
+  const fs::path path = file_of(key);
+  SS_TRY(OutputFile file, OutputFile::create(path));
+  SS_TRY_VOID(file.write(layout.header));
+  SS_TRY_VOID(file.write(std::as_bytes(std::span(checksums))));
+  for (const std::span<const std::byte> piece : pieces) SS_TRY_VOID(file.write(piece));
+  SS_TRY_VOID(file.commit());
+  SS_TRY_VOID(clean_locked(folder_, limit_bytes_, path));
+  return {};
+}
+
+fs::path packed_weights_folder(const fs::path& cache) {
+  return cache / "packed";
+}
+
+Result<PackedFiles> list_packed_weights(const fs::path& folder) {
+  SS_TRY(const std::vector<PackedFile> files, files_in(folder));
+  PackedFiles all;
+  for (const PackedFile& file : files) {
+    ++all.n_files;
+    all.size_bytes += file.size_bytes;
+  }
+  return all;
+}
+
+Result<PackedFiles> clean_packed_weights(const fs::path& folder, std::int64_t keep_bytes) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return PackedFiles{};
+  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder));
+  if (!lock) return Error{ErrorCode::kIo, fmt::format("{}: another process is writing there", folder.string())};
+  return clean_locked(folder, keep_bytes, {});
+}
+
+}  // namespace secondsource

@@ -1,0 +1,212 @@
+// Packed weights on disk: what was stored comes back, byte for byte, and whatever is not what was stored is refused.
+
+#include "backend/weight_cache.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/file.h"
+#include "core/random.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+const ForEach kOneByOne = [](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+  for (std::int64_t i = 0; i < n; ++i) body(i);
+};
+
+/// Pieces of these sizes, of random bytes or of zeros.
+class Pieces {
+ public:
+  Pieces(std::uint64_t seed, const std::vector<std::size_t>& sizes) {
+    for (const std::size_t size : sizes) {
+      std::vector<std::byte>& piece = bytes_.emplace_back(size);
+      for (std::size_t i = 0; i < size && seed != 0; ++i) {
+        piece[i] = static_cast<std::byte>(256.0 * random_unit(seed, i));
+      }
+    }
+  }
+  [[nodiscard]] std::vector<std::span<std::byte>> writable() { return {bytes_.begin(), bytes_.end()}; }
+  [[nodiscard]] std::vector<std::span<const std::byte>> readable() const { return {bytes_.begin(), bytes_.end()}; }
+  friend bool operator==(const Pieces&, const Pieces&) = default;
+
+ private:
+  std::vector<std::vector<std::byte>> bytes_;
+};
+
+const std::vector<std::size_t> kSizes = {(std::size_t{1} << 20) + 17, 64, 0, std::size_t{2} << 20};
+
+fs::path only_file(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& item : fs::directory_iterator(folder)) {
+    if (item.path().extension() == ".weight") files.push_back(item.path());
+  }
+  REQUIRE(files.size() == 1);
+  return files[0];
+}
+
+class NamedSource final : public WeightSource {
+ public:
+  explicit NamedSource(std::string key) : key_(std::move(key)) {}
+  Result<void> read_rows(std::int64_t, std::int64_t, std::span<std::byte>, std::span<float>) const override {
+    return {};
+  }
+  [[nodiscard]] std::string content_key() const override { return key_; }
+
+ private:
+  std::string key_;
+};
+
+WeightSpec spec_of(const std::vector<std::string>& contents) {
+  WeightSpec spec{.name = "w", .n_rows = 16, .n_cols = 64, .encoding = WeightEncoding::kInt8PerRow, .parts = {}};
+  for (const std::string& content : contents) {
+    spec.parts.push_back({.n_rows = 16, .source = std::make_shared<NamedSource>(content)});
+  }
+  return spec;
+}
+
+}  // namespace
+
+TEST_CASE("what was stored is found again under its key, and under no other") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path() / "packed");
+  const Pieces stored(7, kSizes);
+  Pieces found(0, kSizes);
+  CHECK_FALSE(cache.load("key", found.writable(), kOneByOne).value());
+  REQUIRE_OK(cache.store("key", stored.readable(), kOneByOne));
+  CHECK(cache.load("key", found.writable(), kOneByOne).value());
+  CHECK(found == stored);
+  CHECK_FALSE(cache.load("another key", found.writable(), kOneByOne).value());
+  const auto all = list_packed_weights(scratch.path() / "packed");
+  REQUIRE_OK(all);
+  CHECK(all->n_files == 1);
+  CHECK(all->size_bytes > std::int64_t{3} << 20);
+}
+
+TEST_CASE(
+    "a bit that changed anywhere, a missing or an extra byte, other sizes and another weight's file are refused") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path());
+  REQUIRE_OK(cache.store("key", Pieces(7, kSizes).readable(), kOneByOne));
+  const fs::path path = only_file(scratch.path());
+  const std::string whole = read_file(path).value();
+  Pieces found(0, kSizes);
+  const auto check_refusal = [&](const std::string& content) {
+    REQUIRE_OK(write_file(path, content));
+    CHECK_ERROR(cache.load("key", found.writable(), kOneByOne), ErrorCode::kInvalidInput, path.string());
+  };
+  for (int i = 0; i < 64; ++i) {
+    std::string changed = whole;
+    const auto at = static_cast<std::size_t>(random_unit(3, static_cast<std::uint64_t>(i)) * double(whole.size()));
+    changed[at] = static_cast<char>(changed[at] ^ (1 << (i % 8)));
+    CAPTURE(at);
+    check_refusal(changed);
+  }
+  check_refusal(whole.substr(0, whole.size() - 1));
+  check_refusal(whole.substr(0, 100));
+  check_refusal("");
+  check_refusal(whole + "x");
+  REQUIRE_OK(write_file(path, whole));
+  std::vector<std::size_t> others = kSizes;
+  std::swap(others[0], others[3]);
+  Pieces other(0, others);
+  CHECK_ERROR(cache.load("key", other.writable(), kOneByOne), ErrorCode::kInvalidInput, "header");
+  REQUIRE_OK(cache.store("key 2", Pieces(8, kSizes).readable(), kOneByOne));
+  for (const auto& item : fs::directory_iterator(scratch.path())) {
+    if (item.path().extension() == ".weight" && item.path() != path) fs::rename(item.path(), path);
+  }
+  CHECK_ERROR(cache.load("key", found.writable(), kOneByOne), ErrorCode::kInvalidInput, "header");
+}
+
+TEST_CASE("the least recently used go first, and what killed writers left") {
+  const test::ScratchFolder scratch;
+  const std::vector<std::size_t> sizes = {std::size_t{1} << 20};
+  WeightCache cache(scratch.path(), std::int64_t{5} << 19);  // two of them
+  const auto has = [&](const std::string& key) {
+    Pieces found(0, sizes);
+    return cache.load(key, found.writable(), kOneByOne).value();
+  };
+  const auto age = [&](int hours) {
+    for (const auto& item : fs::directory_iterator(scratch.path())) {
+      fs::last_write_time(item.path(), item.last_write_time() - std::chrono::hours(hours));
+    }
+  };
+  REQUIRE_OK(cache.store("a", Pieces(1, sizes).readable(), kOneByOne));
+  age(1);
+  REQUIRE_OK(cache.store("b", Pieces(2, sizes).readable(), kOneByOne));
+  age(1);
+  CHECK(has("a"));  // used again, later than b
+  REQUIRE_OK(write_file(scratch.path() / "0123.weight.partial", "left by a kill"));
+  REQUIRE_OK(cache.store("c", Pieces(3, sizes).readable(), kOneByOne));
+  CHECK(has("a"));
+  CHECK_FALSE(has("b"));
+  CHECK(has("c"));
+  CHECK_FALSE(fs::exists(scratch.path() / "0123.weight.partial"));
+  const auto removed = clean_packed_weights(scratch.path(), 0);
+  REQUIRE_OK(removed);
+  CHECK(removed->n_files == 2);
+  CHECK_FALSE(has("a"));
+  CHECK(clean_packed_weights(scratch.path() / "nowhere", 0).value().n_files == 0);
+}
+
+TEST_CASE("while another process stores, nothing is stored and nothing is cleaned") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path());
+  const FileDescriptor lock(::open((scratch.path() / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
+  REQUIRE_OK(cache.store("a", Pieces(1, {64}).readable(), kOneByOne));
+  CHECK(list_packed_weights(scratch.path()).value().n_files == 0);
+  CHECK_ERROR(clean_packed_weights(scratch.path(), 0), ErrorCode::kIo, "another process");
+}
+
+TEST_CASE("a disk that is full ends the store with an error, and leaves nothing half-written") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path() / "packed");
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{100'000, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const Result<void> stored = cache.store("a", Pieces(1, kSizes).readable(), kOneByOne);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  CHECK_ERROR(stored, ErrorCode::kIo, "cannot write");
+  CHECK(list_packed_weights(scratch.path() / "packed").value().n_files == 0);
+  REQUIRE_OK(cache.store("a", Pieces(1, kSizes).readable(), kOneByOne));
+  CHECK(list_packed_weights(scratch.path() / "packed").value().n_files == 1);
+}
+
+TEST_CASE("a key tells content, order of parts, shape, join and layout apart; without content there is none") {
+  std::set<std::string> keys;
+  const auto add = [&](const WeightSpec& spec, const char* layout) { keys.insert(packed_weight_key(spec, layout)); };
+  const WeightSpec plain = spec_of({"a", "b"});
+  add(plain, "1");
+  add(plain, "2");
+  add(spec_of({"b", "a"}), "1");
+  add(spec_of({"a"}), "1");
+  WeightSpec changed = plain;
+  changed.n_cols = 32;
+  add(changed, "1");
+  changed = plain;
+  changed.join = Join::kInterleaveGateUp;
+  add(changed, "1");
+  changed = plain;
+  changed.encoding = WeightEncoding::kInt4Group32;
+  add(changed, "1");
+  CHECK(keys.size() == 7);
+  CHECK(keys.count("") == 0);
+  changed = plain;
+  changed.name = "renamed";
+  CHECK(packed_weight_key(changed, "1") == packed_weight_key(plain, "1"));
+  CHECK(packed_weight_key(spec_of({"a", ""}), "1").empty());
+}
+
+}  // namespace secondsource

@@ -1,0 +1,101 @@
+// Packed weights through the cache on disk: a second backend reads the same bytes that the first one packed, without a
+// look at the sources, and a changed file of the model is packed anew.
+
+#include "backend/weight_cache.h"
+
+#include <filesystem>
+
+#include "bundle/bundle.h"
+#include "bundle/named_shape.h"
+#include "bundle/synth.h"
+#include "core/file.h"
+#include "cpu/backend.h"
+#include "engine/model_weights.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+namespace secondsource::cpu {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CachedModel {
+ public:
+  CachedModel() {
+    const auto shape = find_named_shape("small-gqa8-hd64");
+    REQUIRE_OK(shape);
+    REQUIRE_OK(synthesize_bundle({.name = "m", .source = shape->source, .config_json = shape->config_json}, bundle(),
+                                 progress_, interrupt_));
+  }
+  [[nodiscard]] fs::path bundle() const { return scratch_.path() / "m"; }
+  [[nodiscard]] fs::path cache() const { return scratch_.path() / "packed"; }
+  [[nodiscard]] std::int64_t n_kept() const { return list_packed_weights(cache()).value().n_files; }
+
+  /// Every weight of the variant as the backend has it, by id.
+  std::vector<std::vector<float>> load(const char* variant_name, bool with_cache) {
+    const auto opened = Bundle::open(bundle(), progress_, interrupt_);
+    REQUIRE_OK(opened);
+    BackendOptions options;
+    options.n_threads = 2;
+    CpuBackend backend(parse_options(options).value(),
+                       with_cache ? std::optional<WeightCache>(cache()) : std::optional<WeightCache>());
+    const auto variant = variant_from_name(variant_name);
+    REQUIRE_OK(variant);
+    REQUIRE_OK(prepare_model_weights(backend, opened->config(), opened->tensors(), *variant, "m", progress_));
+    std::vector<std::vector<float>> weights;
+    for (std::int32_t id = 0;; ++id) {
+      auto weight = backend.unprepare_weight(WeightId{id});
+      if (!weight) return weights;
+      weights.push_back(std::move(weight).value());
+    }
+  }
+
+ private:
+  test::ScratchFolder scratch_;
+  SilentProgress progress_;
+  InterruptFlag interrupt_;
+};
+
+TEST_CASE("a second start has the same weights out of the cache, whatever the encoding") {
+  CachedModel model;
+  std::int64_t n_before = 0;
+  for (const char* const variant : {"int8", "int4", "f16", "f32"}) {
+    CAPTURE(variant);
+    const auto packed = model.load(variant, false);
+    REQUIRE(packed.size() > 4);
+    CHECK(model.n_kept() == n_before);
+    CHECK(model.load(variant, true) == packed);
+    CHECK(model.n_kept() > n_before);
+    n_before = model.n_kept();
+    CHECK(model.load(variant, true) == packed);
+    CHECK(model.n_kept() == n_before);
+  }
+}
+
+TEST_CASE("weights that come as they are stored are not kept: to read them is all there is to save") {
+  CachedModel model;
+  CHECK_FALSE(model.load("bf16", true).empty());
+  CHECK(model.n_kept() == 0);
+}
+
+TEST_CASE("what was kept is what is used, and not used any more once the model's file changed") {
+  CachedModel model;
+  const auto packed = model.load("int8", true);
+  const std::int64_t n_kept = model.n_kept();
+  const fs::path weights = model.bundle() / "model.safetensors";
+  std::string content = read_file(weights).value();
+  // Of bf16 values the low bytes; the same size and time of change: the inode's own time tells them apart.
+  const auto written = fs::last_write_time(weights);
+  for (std::size_t i = content.size() / 4 * 2; i < content.size(); i += 2)
+    content[i] = static_cast<char>(content[i] ^ 64);
+  REQUIRE_OK(write_file(weights, content));
+  fs::last_write_time(weights, written);
+  const auto changed = model.load("int8", true);
+  CHECK(changed != packed);
+  CHECK(changed == model.load("int8", false));
+  CHECK(model.n_kept() > n_kept);
+}
+
+}  // namespace
+}  // namespace secondsource::cpu
