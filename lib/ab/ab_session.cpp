@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kCrashesPerArm = 2;
 constexpr double kShareTakenAgain = 0.2;
+constexpr double kAlwaysTakenAgain = 3;  // of the fewest pairs, too: a moment without CPUs makes a process INVALID
 // A process is meant to take 6 s; one that takes so much longer hangs.
 constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
 
@@ -89,7 +90,8 @@ class Session {
       ++n_failed;
       if (!line.failure.starts_with(kInvalid) && ++n_crashes[line.arm] >= kCrashesPerArm) return true;
     }
-    return static_cast<double>(n_failed) > kShareTakenAgain * static_cast<double>(gate_.plan().max_pairs());
+    const double n_allowed = kShareTakenAgain * static_cast<double>(gate_.plan().max_pairs());
+    return static_cast<double>(n_failed) > std::max(kAlwaysTakenAgain, n_allowed);
   }
 
   Result<void> take_pair(const AbStint& stint, std::int64_t pair) {
@@ -133,7 +135,7 @@ class Session {
     if (end.exit.status == kDone) {
       SS_TRY_VOID(take_values(folder, arm, line));
     } else {
-      line.failure = end.exit.status == kInvalidMeasurement ? kInvalid + end.text() : end.text();
+      line.failure = end.exit.status == kInvalidMeasurement ? why_invalid(folder) : end.text();
     }
     if (!line.failure.empty()) progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
     const bool is_whole = line.failure.empty();
@@ -159,6 +161,20 @@ class Session {
     return {code, fmt::format("{}: {}: {}", arm.name, arm.program, end.text())};
   }
 
+  /// In the words of its own cells.
+  static std::string why_invalid(const std::filesystem::path& folder) {
+    const auto run = read_summarized_run(folder);
+    if (!run) return kInvalid + run.error().message;
+    for (const CellSummary& cell : run->summary.cells) {
+      if (cell.status != "complete") return why_incomplete(cell);
+    }
+    return kInvalid + "it ended with that status, and no cell says why";
+  }
+
+  static std::string why_incomplete(const CellSummary& cell) {
+    return kInvalid + cell.key.id() + ": " + (cell.notes.empty() ? cell.status : cell.notes.front());
+  }
+
   /// Reads what the process measured, and holds it against what the other side measured.
   Result<void> take_values(const std::filesystem::path& folder, const ArmRecord& arm, ProcessLine& line) {
     auto run = read_summarized_run(folder);
@@ -168,7 +184,7 @@ class Session {
     }
     for (const CellSummary& cell : run->summary.cells) {
       if (cell.status != "complete") {
-        line.failure = kInvalid + cell.key.id() + ": " + (cell.notes.empty() ? cell.status : cell.notes.front());
+        line.failure = why_incomplete(cell);
         return {};
       }
       if (cell.others_cpu_share) {

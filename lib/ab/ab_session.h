@@ -24,10 +24,10 @@ struct AbSessionOptions {
 [[nodiscard]] PairedGate gate_of(const AbRecord& record);
 
 /// Takes the comparison to its end; what is on disk already is not taken again. A pair with a process that failed is
-/// taken again, for a fifth of the planned pairs at most; after two crashes of one side a stint is given up. After six
-/// pairs of every stint it says what can be told here, and in what time.
-/// Errors: kInterrupted (everything that was taken is kept); kNotComparable when a program, module or bundle changed
-/// meanwhile; kInvalidInput when a program does not understand its flags; kIo.
+/// taken again, for a fifth of the planned pairs at most, or for three where that is more; after two crashes of one
+/// side a stint is given up. After six pairs of every stint it says what can be told here, and in what time. Errors:
+/// kInterrupted (everything that was taken is kept); kNotComparable when a program, module or bundle changed meanwhile;
+/// kInvalidInput when a program does not understand its flags; kIo.
 Result<void> run_pairs(AbDirectory& directory, const AbSessionOptions& options, Progress& progress,
                        const InterruptFlag& interrupt);
 
