@@ -8,6 +8,7 @@
 #elif defined(SECONDSOURCE_CPU_AARCH64)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #endif
 
 #include <array>
@@ -18,8 +19,8 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,  Isa::kAvx512Bf16,
-                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16};
+constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAvx512Bf16,
+                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
 
 #ifdef SECONDSOURCE_CPU_X86
 constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
@@ -57,12 +58,18 @@ std::size_t count_usable() {
   return amx ? 5 : 4;
 }
 #elif defined(SECONDSOURCE_CPU_AARCH64)
-constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16};
+constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
 
 // Advanced SIMD belongs to AArch64; the kernel tells of the rest, and only of what it lets processes use.
 std::size_t count_usable() {
-  const unsigned long wanted = HWCAP2_BF16 | HWCAP2_I8MM;
-  return (getauxval(AT_HWCAP2) & wanted) == wanted ? 3 : 2;
+  const unsigned long has = getauxval(AT_HWCAP2);
+  const auto has_all = [has](unsigned long wanted) { return (has & wanted) == wanted; };
+  if (!has_all(HWCAP2_BF16 | HWCAP2_I8MM)) return 2;
+  // The length of a vector belongs to the thread; those that start later inherit it.
+  constexpr int kBytes = 32;
+  const int length = (getauxval(AT_HWCAP) & HWCAP_SVE) != 0 ? prctl(PR_SVE_GET_VL) : -1;
+  const bool has_sve256 = length >= 0 && (length & PR_SVE_VL_LEN_MASK) == kBytes;
+  return has_sve256 && has_all(HWCAP2_SVEBF16 | HWCAP2_SVEI8MM) ? 4 : 3;
 }
 #else
 constexpr std::array kBuilt{Isa::kScalar};
@@ -103,6 +110,8 @@ std::string_view to_string(Isa isa) {
       return "neon";
     case Isa::kNeonBf16:
       return "neon_bf16";
+    case Isa::kSve256:
+      return "sve256";
   }
   return "unknown";
 }
@@ -129,6 +138,7 @@ const KernelTable& kernel_table(Isa isa) {
 #elif defined(SECONDSOURCE_CPU_AARCH64)
   if (isa == Isa::kNeon) return kernels_neon();
   if (isa == Isa::kNeonBf16) return kernels_neon_bf16();
+  if (isa == Isa::kSve256) return kernels_sve256();
 #endif
   SS_CHECK(isa == Isa::kScalar, "kernels for another architecture");
   return kernels_scalar();

@@ -14,7 +14,8 @@ target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
 
 set(core ${CMAKE_SOURCE_DIR}/lib/core)
 ss_add_library(core SOURCES ${core}/check.cpp ${core}/clock.cpp ${core}/dtype.cpp ${core}/file.cpp ${core}/result.cpp
-  ${core}/shape.cpp ${core}/shared_library.cpp ${core}/units.cpp ${core}/utf8.cpp DEPENDS fmt::fmt Threads::Threads)
+  ${core}/shape.cpp ${core}/shared_library.cpp ${core}/units.cpp ${core}/utf8.cpp
+  ${CMAKE_SOURCE_DIR}/tests/aarch64/no_openssl.cpp DEPENDS fmt::fmt Threads::Threads)
 add_subdirectory(lib/backend)
 add_subdirectory(backends/reference)
 add_subdirectory(backends/cpu)

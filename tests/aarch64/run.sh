@@ -19,6 +19,8 @@ ninja -C "$build" conformance_aarch64
 run() {  # CPU ISA: prints what the program prints, ends as it ends
   QEMU_LD_PREFIX=/usr/aarch64-linux-gnu qemu-aarch64 -cpu "$1" "$build/bin/conformance_aarch64" "$2"
 }
+# Vectors of 32 bytes; without the option qemu's are of 64.
+run max,sve-default-vector-length=32 sve256
 run max neon_bf16
 run cortex-a57 neon
 run cortex-a57 scalar
@@ -28,3 +30,8 @@ if refusal=$(run cortex-a57 neon_bf16); then
   exit 1
 fi
 echo "$refusal" | grep -q "cannot run neon_bf16; it can run scalar, neon" || { echo "FAILED: $refusal"; exit 1; }
+if refusal=$(run max sve256); then
+  echo "FAILED: vectors of 64 bytes accepted sve256"
+  exit 1
+fi
+echo "$refusal" | grep -q "cannot run sve256; it can run scalar, neon, neon_bf16" || { echo "FAILED: $refusal"; exit 1; }

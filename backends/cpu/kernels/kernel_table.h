@@ -175,5 +175,6 @@ const KernelTable& kernels_avx512_bf16();
 const KernelTable& kernels_amx();
 const KernelTable& kernels_neon();
 const KernelTable& kernels_neon_bf16();
+const KernelTable& kernels_sve256();
 
 }  // namespace secondsource::cpu

@@ -1,0 +1,38 @@
+// Armv8.6-A with SVE of 256 bits, BF16 and int8 dot products: Neoverse V1 (Graviton 3). Where SVE has 128 bits, as in
+// Neoverse N2 and V2, neon_bf16 is as wide.
+
+#include <arm_sve.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/kernels/kernel_table.h"
+
+namespace secondsource::cpu {
+namespace sve256 {
+// Each uses the ones before.
+// clang-format off
+#include "cpu/kernels/simd_sve.inc"
+#include "cpu/kernels/row_kernels.inc"
+#include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_sve_dot.inc"
+#include "cpu/kernels/attention_kernels.inc"
+#include "cpu/kernels/table_of_kernels.inc"
+// clang-format on
+
+inline KernelTable dot_table() {
+  KernelTable table = widening_table("sve256");
+  table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
+  table.products[int(Product::kInt8Quantized)] = {
+      ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+  table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
+  return table;
+}
+}  // namespace sve256
+
+const KernelTable& kernels_sve256() {
+  static const KernelTable table = sve256::dot_table();
+  return table;
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,16 @@
+// What of core/hash.h the cache of packed weights would call. There is no OpenSSL for the target here; nothing in this
+// suite asks for that cache.
+
+#include "core/check.h"
+#include "core/hash.h"
+
+namespace secondsource {
+
+std::string sha256_hex(std::string_view) {
+  SS_CHECK(false, "built without OpenSSL");
+}
+Checksum checksum_of(std::span<const std::byte>) {
+  SS_CHECK(false, "built without OpenSSL");
+}
+
+}  // namespace secondsource
