@@ -19,13 +19,6 @@ constexpr std::int64_t kCheckedRows = 8;
 constexpr std::int64_t kCheckedColumns = 64;
 constexpr std::uint64_t kInputSeed = 7;
 
-std::int64_t encoded_bytes(const MatmulShape& shape, WeightEncoding encoding) {
-  const std::int64_t n_values = shape.n * shape.k;
-  const std::int64_t n_scales = shape.n * scales_per_row(encoding, shape.k);
-  if (encoding == WeightEncoding::kInt4Group32) return n_values / 2 + 2 * n_scales;
-  return n_values * static_cast<std::int64_t>(transfer_bytes_per_value(encoding)) + 4 * n_scales;
-}
-
 /// Embed, then the product with each copy in turn.
 StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs, const std::vector<WeightId>& copies,
                         std::int64_t n_columns) {
@@ -171,8 +164,8 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
   if (const Support support = weights->backend_->supports_weight(variant.encoding, variant.act); !support.supported) {
     return Error{ErrorCode::kUnsupported, support.reason};
   }
-  const std::int64_t n_copies =
-      std::clamp<std::int64_t>(ceil_divide(min_bytes, encoded_bytes(shape, variant.encoding)), 1, 64);
+  const std::int64_t n_copies = std::clamp<std::int64_t>(
+      ceil_divide(min_bytes, static_cast<std::int64_t>(encoded_bytes(variant.encoding, shape.n, shape.k))), 1, 64);
   for (std::int64_t copy = 0; copy < n_copies; ++copy) {
     weights->sources_.push_back(
         std::make_shared<RandomWeight>(variant.encoding, shape.k, 100 + static_cast<std::uint64_t>(copy)));
@@ -198,7 +191,7 @@ Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeigh
   SS_TRY(const StepResult first, run_step(weights->backend(), *step, batch));
   (void)first;
   SS_TRY_VOID(verify(reference, *weights, shape, variant, *step, m));
-  const auto bytes = static_cast<double>(encoded_bytes(shape, variant.encoding));
+  const double bytes = encoded_bytes(variant.encoding, shape.n, shape.k);
   const double flops = 2.0 * m * static_cast<double>(shape.n) * static_cast<double>(shape.k);
   return std::unique_ptr<PreparedCase>(
       std::make_unique<PreparedMatmul>(std::move(weights), std::move(step), std::move(batch), bytes, flops));

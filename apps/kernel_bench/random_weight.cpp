@@ -25,8 +25,8 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
   const float half_width = deviation * std::sqrt(3.0F);  // of a uniform distribution
-  const int largest = encoding == WeightEncoding::kInt8PerRow ? 127 : 7;
-  // FP16 holds the scales of int4.
+  const int largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
+  // FP16 holds the scales of groups.
   scale_ = round_to_f16(half_width / static_cast<float>(largest));
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
     const auto unit = static_cast<float>(2.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 1.0);
@@ -41,6 +41,7 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
         put(pool_, i, to_f16(unit * half_width));
         break;
       case WeightEncoding::kInt8PerRow:
+      case WeightEncoding::kInt8Group32:
       case WeightEncoding::kInt4Group32:
         put(pool_, i, static_cast<std::int8_t>(std::lround(unit * static_cast<float>(largest))));
         break;

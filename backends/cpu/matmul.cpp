@@ -72,6 +72,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
     case WeightEncoding::kF16:
       return Product::kF16;
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return act == ActQuant::kInt8PerRow ? Product::kInt8Quantized : Product::kInt8;
     case WeightEncoding::kInt4Group32:
       return Product::kInt4;

@@ -195,6 +195,7 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<Bf16>(tile, (k / 2 * kTileRows + lane) * 2 + k % 2));
         break;
       case WeightEncoding::kInt8PerRow:
+      case WeightEncoding::kInt8Group32:  // refused by prepare_weight
         value = weight.scales[static_cast<std::size_t>(packed)] *
                 static_cast<float>(read<std::int8_t>(tile, (k / 4 * kTileRows + lane) * 4 + k % 4));
         break;

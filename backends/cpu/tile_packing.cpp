@@ -104,6 +104,7 @@ TileLayout tile_layout(WeightEncoding encoding) {
     case WeightEncoding::kF16:
       return {1, 32};
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return {4, 64};
     case WeightEncoding::kInt4Group32:
       return {kInt4Group, kInt4GroupBytes};
@@ -156,6 +157,7 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kF32:
     case WeightEncoding::kBf16:
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return pack_words(rows, padded_row_bytes_, static_cast<std::size_t>(n_words_), tile);
     case WeightEncoding::kF16:
       return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);

@@ -2,6 +2,8 @@
 
 int8: weights only, symmetric per output channel (row of the [N, K] matrix).
     s = max|w| / 127, kept in FP32;  q = clamp(round-half-even(w / s), -127, 127);  s = 0 gives q = 0.
+int8-g32: weights only, symmetric, groups of 32 along K.
+    s = max|w| / 127, rounded to FP16 first;  q = clamp(round-half-even(w / s), -127, 127);  s = 0 gives q = 0.
 int4: weights only, symmetric, groups of 32 along K.
     s = max|w| / 7, rounded to FP16 first;  q = clamp(round-half-even(w / s), -7, 7);  s = 0 gives q = 0.
 int8-w8a8: int8 weights, and every matmul input quantized per row (token) in the same way as int8,
@@ -9,13 +11,13 @@ int8-w8a8: int8 weights, and every matmul input quantized per row (token) in the
 
 Which tensors: every matmul weight of the layers, and the output head. A tied head is quantized as
 a matmul weight, while the embedding LOOKUP keeps the stored BF16 values. Norm weights are never
-quantized. K that is no multiple of 32 leaves a shorter last group in int4.
+quantized. K that is no multiple of 32 leaves a shorter last group in int8-g32 and int4.
 """
 
 import torch
 from torch import nn
 
-VARIANTS = ("bf16", "f16", "int8", "int4", "int8-w8a8")
+VARIANTS = ("bf16", "f16", "int8", "int8-g32", "int4", "int8-w8a8")
 
 
 def _quantize(w, scale, limit):
@@ -32,15 +34,29 @@ def int8_codes(w):
     return _quantize(w, scale, 127).to(torch.int8), scale.squeeze(-1)
 
 
-def int4_codes(w, group=32):
-    """(q, s): q as int8 in [-7, 7] [N, K], s as FP16 [N, ceil(K / group)]."""
+def _group_codes(w, limit, group):
+    """(q, s): q as int8 in [-limit, limit] [N, K], s as FP16 [N, ceil(K / group)]."""
     w = w.float()
     codes, scales = [], []
     for part in w.split(group, dim=-1):
-        scale = (part.abs().amax(dim=-1, keepdim=True) / 7).half().float()
-        codes.append(_quantize(part, scale, 7))
+        scale = (part.abs().amax(dim=-1, keepdim=True) / limit).half().float()
+        codes.append(_quantize(part, scale, limit))
         scales.append(scale)
     return torch.cat(codes, dim=-1).to(torch.int8), torch.cat(scales, dim=-1).half()
+
+
+def int8_group_codes(w, group=32):
+    """(q, s): q as int8 in [-127, 127] [N, K], s as FP16 [N, ceil(K / group)]."""
+    return _group_codes(w, 127, group)
+
+
+def int4_codes(w, group=32):
+    """(q, s): q as int8 in [-7, 7] [N, K], s as FP16 [N, ceil(K / group)]."""
+    return _group_codes(w, 7, group)
+
+
+def _spread(codes, scales, group):
+    return codes.float() * scales.float().repeat_interleave(group, dim=-1)[..., :codes.shape[-1]]
 
 
 def quantize_int8(w):
@@ -48,10 +64,12 @@ def quantize_int8(w):
     return codes.float() * scale.unsqueeze(-1)
 
 
+def quantize_int8_groups(w, group=32):
+    return _spread(*int8_group_codes(w, group), group)
+
+
 def quantize_int4(w, group=32):
-    codes, scales = int4_codes(w, group)
-    spread = scales.float().repeat_interleave(group, dim=-1)[..., :w.shape[-1]]
-    return codes.float() * spread
+    return _spread(*int4_codes(w, group), group)
 
 
 def fake_quant_rows_int8(x):
@@ -69,6 +87,8 @@ def stored(w, variant):
         return w.half().float()
     if variant in ("int8", "int8-w8a8"):
         return quantize_int8(w)
+    if variant == "int8-g32":
+        return quantize_int8_groups(w)
     if variant == "int4":
         return quantize_int4(w)
     raise ValueError(f"unknown variant {variant!r}; known: {', '.join(VARIANTS)}")

@@ -81,6 +81,7 @@ MATMUL_WEIGHT = {
     "f16": lambda w: w.half().float(),
     "int8": quantize.quantize_int8,
     "int8-w8a8": quantize.quantize_int8,
+    "int8-g32": quantize.quantize_int8_groups,
     "int4": quantize.quantize_int4,
 }
 

@@ -52,6 +52,17 @@ def test_int8_rounds_half_to_even_with_one_scale_a_row():
     assert codes.tolist() == [[127, 0, 2, -2], [0, 0, 0, 0], [-127, 0, 2, 100]]
 
 
+def test_int8_g32_scales_groups_of_32_in_fp16_and_leaves_a_short_last_group():
+    weights = torch.zeros(1, 40)
+    weights[0, 0], weights[0, 1], weights[0, 2] = 127.0, 0.5, -3.5
+    weights[0, 32], weights[0, 39] = 1.0, -0.5
+    codes, scales = quantize.int8_group_codes(weights)
+    # 1/127 is 0.0078740...; the nearest FP16 is 1032 * 2^-17, by which 1 is 127.0078.
+    assert scales.tolist() == [[1.0, 1032 / 131072]]
+    assert codes[0, :3].tolist() == [127, 0, -4] and codes[0, 32] == 127 and codes[0, 39] == -64
+    assert quantize.quantize_int8_groups(weights)[0, 39] == -64 * 1032 / 131072
+
+
 def test_int4_scales_groups_of_32_in_fp16_and_leaves_a_short_last_group():
     weights = torch.zeros(1, 40)
     weights[0, 0], weights[0, 1], weights[0, 2] = 7.0, 2.5, -3.5

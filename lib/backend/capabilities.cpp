@@ -43,8 +43,9 @@ Capabilities probe_capabilities(const Backend& backend) {
   for (const Op& op : sample_ops()) {
     capabilities.operations.push_back({std::string(op_name(op)), backend.supports(op, values)});
   }
-  for (const WeightEncoding encoding : {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
-                                        WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32}) {
+  for (const WeightEncoding encoding :
+       {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     capabilities.weights.push_back({encoding, ActQuant::kNone, backend.supports_weight(encoding, ActQuant::kNone)});
   }
   capabilities.weights.push_back({WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow,

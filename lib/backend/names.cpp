@@ -25,6 +25,8 @@ std::string_view to_string(WeightEncoding encoding) {
       return "f16";
     case WeightEncoding::kInt8PerRow:
       return "int8";
+    case WeightEncoding::kInt8Group32:
+      return "int8-g32";
     case WeightEncoding::kInt4Group32:
       return "int4";
   }
@@ -39,6 +41,7 @@ std::size_t transfer_bytes_per_value(WeightEncoding encoding) {
     case WeightEncoding::kF16:
       return 2;
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
       return 1;
   }
@@ -49,11 +52,20 @@ std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols) {
   switch (encoding) {
     case WeightEncoding::kInt8PerRow:
       return 1;
+    case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32:
-      return ceil_divide(n_cols, kInt4GroupSize);
+      return ceil_divide(n_cols, kScaleGroupSize);
     default:
       return 0;
   }
+}
+
+double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols) {
+  const double value_bytes =
+      encoding == WeightEncoding::kInt4Group32 ? 0.5 : static_cast<double>(transfer_bytes_per_value(encoding));
+  const double scale_bytes = encoding == WeightEncoding::kInt8PerRow ? 4 : 2;
+  const auto n_scales = static_cast<double>(scales_per_row(encoding, n_cols));
+  return static_cast<double>(n_rows) * (static_cast<double>(n_cols) * value_bytes + n_scales * scale_bytes);
 }
 
 std::string_view op_name(const Op& op) {

@@ -82,8 +82,9 @@ void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const Weig
       for (std::size_t i = 0; i < n; ++i) out[i] = to_float(load<F16>(bytes, i));
       return;
     case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:
     case WeightEncoding::kInt4Group32: {
-      const std::int64_t group = encoding == WeightEncoding::kInt8PerRow ? n_cols : kInt4GroupSize;
+      const std::int64_t group = encoding == WeightEncoding::kInt8PerRow ? n_cols : kScaleGroupSize;
       const std::int64_t n_groups = scales_per_row(encoding, n_cols);
       for (std::int64_t row = 0; row < rows.n_rows; ++row) {
         for (std::int64_t col = 0; col < n_cols; ++col) {

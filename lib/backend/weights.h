@@ -21,19 +21,24 @@ enum class WeightEncoding : std::uint8_t {
   kBf16,
   kF16,
   kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-127, 127], scale f32
+  kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-127, 127], scale FP16 (handed over as f32, exactly)
   kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (handed over as f32, exactly)
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
 
-/// Columns that share one scale in kInt4Group32; the last group of a row may be shorter.
-inline constexpr std::int64_t kInt4GroupSize = 32;
+/// Columns that share one scale in kInt8Group32 and kInt4Group32; the last group of a row may be shorter.
+inline constexpr std::int64_t kScaleGroupSize = 32;
 
 /// Bytes of one value as a WeightSource hands it over: f32 4, bf16 and f16 2, int8 and int4 1 (one int8 a value).
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
-/// Scales of one row of `n_cols` values: 0 for unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for kInt4Group32.
+/// Scales of one row of `n_cols` values: 0 for unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for groups of 32.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
+
+/// Bytes that a matrix has at least wherever it is kept: its values, an int4 being half a byte, and its scales, f32 for
+/// rows and FP16 for groups. What weights that are read and memory rates are counted in.
+[[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
 /// Where a backend pulls the rows of one tensor from; from several threads at once, if it likes.
 class WeightSource {

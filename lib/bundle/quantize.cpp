@@ -57,20 +57,35 @@ SS_ALSO_FOR_AVX2 RowScale quantize_row_int8(std::span<const float> row, std::spa
   return {.finite = true, .scale = scale};
 }
 
-SS_ALSO_FOR_AVX2 bool quantize_row_int4(std::span<const float> row, std::span<std::int8_t> q, std::span<float> scales) {
-  constexpr auto kGroup = static_cast<std::size_t>(kInt4GroupSize);
+namespace {
+
+/// Groups of 32 with a scale in FP16 each, by which they are divided as it was rounded.
+[[gnu::always_inline]] inline bool quantize_groups(std::span<const float> row, std::int32_t limit,
+                                                   std::span<std::int8_t> q, std::span<float> scales) {
+  constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
   SS_CHECK(row.size() == q.size() && scales.size() == (row.size() + kGroup - 1) / kGroup, "one scale a group");
   for (std::size_t group = 0; group < scales.size(); ++group) {
     const std::size_t first = group * kGroup;
     const std::size_t count = std::min(kGroup, row.size() - first);
     const std::span<const float> values = row.subspan(first, count);
     const std::uint32_t largest = largest_magnitude_bits(values);
-    const float scale = round_to_f16(std::bit_cast<float>(largest) / 7.0F);
+    const float scale = round_to_f16(std::bit_cast<float>(largest) / static_cast<float>(limit));
     if (largest >= kInfinityBits || std::isinf(scale)) return false;
-    divide_and_round(values, scale, 7, q.subspan(first, count));
+    divide_and_round(values, scale, limit, q.subspan(first, count));
     scales[group] = scale;
   }
   return true;
+}
+
+}  // namespace
+
+SS_ALSO_FOR_AVX2 bool quantize_row_int8_groups(std::span<const float> row, std::span<std::int8_t> q,
+                                               std::span<float> scales) {
+  return quantize_groups(row, 127, q, scales);
+}
+
+SS_ALSO_FOR_AVX2 bool quantize_row_int4(std::span<const float> row, std::span<std::int8_t> q, std::span<float> scales) {
+  return quantize_groups(row, 7, q, scales);
 }
 
 }  // namespace secondsource

@@ -25,7 +25,8 @@ struct Variant {
 };
 
 /// The variants that every bundle can be run in.
-inline constexpr std::array<std::string_view, 6> kVariantNames = {"f32", "bf16", "f16", "int8", "int8-w8a8", "int4"};
+inline constexpr std::array<std::string_view, 7> kVariantNames = {"f32",       "bf16",     "f16", "int8",
+                                                                  "int8-w8a8", "int8-g32", "int4"};
 
 /// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);

@@ -125,6 +125,8 @@ class TensorRows final : public WeightSource {
         scales[0] = result.scale;
         return result.finite;
       }
+      case WeightEncoding::kInt8Group32:
+        return quantize_row_int8_groups(row, q, scales);
       case WeightEncoding::kInt4Group32:
         return quantize_row_int4(row, q, scales);
     }

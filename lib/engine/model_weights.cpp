@@ -11,19 +11,6 @@
 namespace secondsource {
 namespace {
 
-/// Values and scales (docs/bundle-format.md): a scale of int8 is f32, one of int4 FP16.
-double stored_bytes(const WeightSpec& spec) {
-  double bytes_per_value = static_cast<double>(transfer_bytes_per_value(spec.encoding));
-  double bytes_per_scale = 4;
-  if (spec.encoding == WeightEncoding::kInt4Group32) {
-    bytes_per_value = 0.5;
-    bytes_per_scale = 2;
-  }
-  const auto n_scales = static_cast<double>(scales_per_row(spec.encoding, spec.n_cols));
-  return static_cast<double>(spec.n_rows) *
-         (static_cast<double>(spec.n_cols) * bytes_per_value + n_scales * bytes_per_scale);
-}
-
 /// Makes one WeightSpec after the other and hands it to the backend.
 class Preparer {
  public:
@@ -90,7 +77,9 @@ class Preparer {
   Result<WeightId> prepare(const WeightSpec& spec) {
     auto id = backend_.prepare_weight(spec);
     if (!id) return id.error().with_context(fmt::format("weight {}", spec.name));
-    extents_[*id] = {.bytes = stored_bytes(spec), .n_rows = spec.n_rows, .n_experts = spec.n_experts};
+    extents_[*id] = {.bytes = encoded_bytes(spec.encoding, spec.n_rows, spec.n_cols),
+                     .n_rows = spec.n_rows,
+                     .n_experts = spec.n_experts};
     progress_.update(++n_prepared_);
     return id;
   }

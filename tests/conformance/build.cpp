@@ -82,8 +82,11 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
       case WeightEncoding::kInt8PerRow:
         quantize_row(w, n_cols, 127.0F, false, bytes, scales);
         break;
+      case WeightEncoding::kInt8Group32:
+        quantize_row(w, kScaleGroupSize, 127.0F, true, bytes, scales);
+        break;
       case WeightEncoding::kInt4Group32:
-        quantize_row(w, kInt4GroupSize, 7.0F, true, bytes, scales);
+        quantize_row(w, kScaleGroupSize, 7.0F, true, bytes, scales);
         break;
     }
   }
@@ -92,14 +95,13 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
 
 /// Changes values a little, so that BF16 has them, and what they are quantized to: scales become powers of two.
 void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, WeightEncoding encoding) {
-  if (encoding != WeightEncoding::kInt8PerRow && encoding != WeightEncoding::kInt4Group32) {
+  if (scales_per_row(encoding, n_cols) == 0) {
     // FP16 has fewer bits for numbers near 0, never more than BF16 has here.
     for (float& value : values) value = round_to_f16(round_to_bf16(value));
     return;
   }
-  const bool is_int8 = encoding == WeightEncoding::kInt8PerRow;
-  const float largest_q = is_int8 ? 127.0F : 7.0F;
-  const std::int64_t group = is_int8 ? n_cols : kInt4GroupSize;
+  const float largest_q = encoding == WeightEncoding::kInt4Group32 ? 7.0F : 127.0F;
+  const std::int64_t group = encoding == WeightEncoding::kInt8PerRow ? n_cols : kScaleGroupSize;
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size());) {
     const std::int64_t n = std::min(group, n_cols - at % n_cols);
     const auto part = values.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(n));

@@ -23,7 +23,8 @@ std::int32_t pick_extent(Dice& dice) {
 
 WeightEncoding pick_encoding(Dice& dice) {
   return dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kBf16, WeightEncoding::kF16,
-                      WeightEncoding::kInt8PerRow, WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32});
+                      WeightEncoding::kInt8PerRow, WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32,
+                      WeightEncoding::kInt4Group32});
 }
 
 std::string_view epilogue_name(Epilogue epilogue) {

@@ -26,8 +26,9 @@ Dims pick_dims(Dice& dice) {
   dims.heads.head_dim = dice.one_of<std::int32_t>({32, 64});
   dims.dim = dice.one_of<std::int32_t>({64, 96, 160});
   dims.ffn_dim = dice.one_of<std::int32_t>({96, 200});
-  dims.encoding = dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
-                               WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32});
+  dims.encoding =
+      dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+                   WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
   return dims;
 }
 

@@ -44,10 +44,11 @@ std::string add_norm(CaseBuilder& b, float bad) {
 
 std::string add_product(CaseBuilder& b, float bad) {
   const auto act = b.dice.one_of({ActQuant::kNone, ActQuant::kInt8PerRow});
-  const auto encoding = act == ActQuant::kInt8PerRow
-                            ? WeightEncoding::kInt8PerRow
-                            : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
-                                             WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32});
+  const auto encoding =
+      act == ActQuant::kInt8PerRow
+          ? WeightEncoding::kInt8PerRow
+          : b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
+                           WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
   const auto epilogue =
       b.dice.one_of({Epilogue::kNone, Epilogue::kAddResidual, Epilogue::kGatedSilu, Epilogue::kGatedGelu});
   const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;

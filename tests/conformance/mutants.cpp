@@ -341,7 +341,8 @@ class MutantBackend final : public ReferenceBackend {
     if (bug_ == Bug::kSwappedScaleRows) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<SwappedScales>(part.source);
     }
-    if (bug_ == Bug::kScaleGroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32) {
+    if ((bug_ == Bug::kInt8GroupOffByOne && spec.encoding == WeightEncoding::kInt8Group32) ||
+        (bug_ == Bug::kInt4GroupOffByOne && spec.encoding == WeightEncoding::kInt4Group32)) {
       for (WeightPart& part : changed.parts) part.source = std::make_shared<ShiftedScales>(part.source);
     }
     if (bug_ == Bug::kGateAndUpSwapped && spec.join == Join::kInterleaveGateUp) {
@@ -419,7 +420,8 @@ std::span<const Mutant> mutants() {
       {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
       {Bug::kOutputsInBf16, "outputs of products rounded to BF16", "matmul"},
       {Bug::kGeluExact, "GELU with erf in place of tanh", "matmul"},
-      {Bug::kScaleGroupOffByOne, "scales of neighbouring INT4 groups exchanged", "matmul embed"},
+      {Bug::kInt8GroupOffByOne, "scales of neighbouring INT8 groups exchanged", "matmul embed"},
+      {Bug::kInt4GroupOffByOne, "scales of neighbouring INT4 groups exchanged", "matmul embed"},
       {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
       {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite"},
       {Bug::kNanLeaks, "NaN in the next row as well", "not_finite"},

@@ -44,7 +44,7 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
 std::size_t scale_bytes_per_row(const WeightView& view) {
   if (view.encoding == WeightEncoding::kInt8PerRow) return sizeof(float);
   if (view.encoding == WeightEncoding::kInt4Group32) {
-    return static_cast<std::size_t>(view.padded_cols / kInt4GroupSize) * sizeof(F16);
+    return static_cast<std::size_t>(view.padded_cols / kScaleGroupSize) * sizeof(F16);
   }
   return 0;
 }

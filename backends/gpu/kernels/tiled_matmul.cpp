@@ -73,7 +73,7 @@ struct Unit {
   SS_DEVICE void load(const WeightView& weight, int row, int unit) {
     words = reinterpret_cast<const Words*>(weight.values + std::int64_t{row} * weight.row_bytes)[unit];
     if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-      scale = group_scale(weight, row, unit * 8 / static_cast<int>(kInt4GroupSize));
+      scale = group_scale(weight, row, unit * 8 / static_cast<int>(kScaleGroupSize));
     }
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {

@@ -46,7 +46,7 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values) {
 
 /// The scale of group `group` of a row of int4.
 SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int group) {
-  return widen(weight.group_scales[row * (weight.padded_cols / static_cast<int>(kInt4GroupSize)) + group]);
+  return widen(weight.group_scales[row * (weight.padded_cols / static_cast<int>(kScaleGroupSize)) + group]);
 }
 
 /// One value, scale included.
@@ -64,8 +64,10 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kInt4Group32: {
       const auto pair = static_cast<unsigned>(begin[col / 2]);
       const int q = static_cast<int>(pair >> (col % 2 * 4) & 15U) - 8;
-      return group_scale(weight, row, col / static_cast<int>(kInt4GroupSize)) * static_cast<float>(q);
+      return group_scale(weight, row, col / static_cast<int>(kScaleGroupSize)) * static_cast<float>(q);
     }
+    case WeightEncoding::kInt8Group32:  // GpuBackend::prepare_weight refuses it
+      break;
   }
   return 0.0F;
 }
@@ -82,6 +84,7 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kF16>();
     case WeightEncoding::kInt8PerRow:
       return call.template operator()<WeightEncoding::kInt8PerRow>();
+    case WeightEncoding::kInt8Group32:  // GpuBackend::prepare_weight refuses it
     case WeightEncoding::kInt4Group32:
       break;
   }

@@ -16,16 +16,16 @@ def int8(row):
     return scale, np.clip(np.rint(row / scale), -127, 127).astype(np.int8)
 
 
-def int4(row):
+def groups(row, limit):
     scales, codes = [], []
     for first in range(0, len(row), 32):
         group = row[first:first + 32]
-        scale = np.float32(np.float16(np.float32(np.abs(group).max()) / np.float32(7)))
+        scale = np.float32(np.float16(np.float32(np.abs(group).max()) / np.float32(limit)))
         scales.append(scale)
         if scale == 0:
             codes.append(np.zeros(len(group), np.int8))
         else:
-            codes.append(np.clip(np.rint(group / scale), -7, 7).astype(np.int8))
+            codes.append(np.clip(np.rint(group / scale), -limit, limit).astype(np.int8))
     return np.array(scales, np.float32), np.concatenate(codes)
 
 
@@ -49,6 +49,10 @@ def rows():
     yield "int4 scale underflows FP16", np.array([1e-9, -2e-9, 5e-10], np.float32)
     yield "int4 scale is a subnormal of FP16", np.array([1.7e-6, -1.1e-6, 4e-7, 2.2e-7], np.float32)
     yield "wide range", (random.standard_normal(96) * np.exp(random.standard_normal(96) * 4)).astype(np.float32)
+    yield "int8-g32 scale is a subnormal of FP16", np.array([2.1e-5, -1.1e-5, 4e-7, 2.2e-7], np.float32)
+    yield "int8-g32 scale rounds down by a third: clamped", np.array([1.09e-5, -1.09e-5, 4e-6, 0], np.float32)
+    yield "ties of int8-g32: the scale of 127.03 rounds down", np.concatenate(
+        [[127], np.arange(-15.5, 15.5), [127.03], np.arange(-15.5, 15.5)]).astype(np.float32)
     yield "large", np.array([60000.0, -45000.0, 123.0, 0.5], np.float32)
 
 
@@ -65,13 +69,15 @@ def main():
                 if not np.isfinite(values).all():
                     continue
                 scale8, q8 = int8(values)
-                scales4, q4 = int4(values)
+                scales4, q4 = groups(values, 7)
+                scales8, q8_groups = groups(values, 127)
                 as_f16 = values.astype(np.float16)
                 case[dtype] = {
                     "bits": [int(b) for b in bits],
                     "bf16": [int(b) for b in to_bf16_bits(values)],
                     "f16": [int(b) for b in as_f16.view(np.uint16)],
                     "int8": {"scale": int(np.float32(scale8).view(np.uint32)), "q": [int(v) for v in q8]},
+                    "int8-g32": {"scales": [int(s) for s in scales8.view(np.uint32)], "q": [int(v) for v in q8_groups]},
                     "int4": {"scales": [int(s) for s in scales4.view(np.uint32)], "q": [int(v) for v in q4]},
                 }
         cases.append(case)

@@ -99,9 +99,14 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
       const Rows int8 = read_all(tensor, WeightEncoding::kInt8PerRow);
       CHECK(codes(int8) == expected["int8"]["q"].get<std::vector<int>>());
       CHECK(scale_bits(int8) == std::vector<std::uint32_t>{expected["int8"]["scale"].get<std::uint32_t>()});
-      const Rows int4 = read_all(tensor, WeightEncoding::kInt4Group32);
-      CHECK(codes(int4) == expected["int4"]["q"].get<std::vector<int>>());
-      CHECK(scale_bits(int4) == expected["int4"]["scales"].get<std::vector<std::uint32_t>>());
+      const std::pair<const char*, WeightEncoding> in_groups[] = {{"int8-g32", WeightEncoding::kInt8Group32},
+                                                                  {"int4", WeightEncoding::kInt4Group32}};
+      for (const auto& [name, encoding] : in_groups) {
+        CAPTURE(name);
+        const Rows groups = read_all(tensor, encoding);
+        CHECK(codes(groups) == expected[name]["q"].get<std::vector<int>>());
+        CHECK(scale_bits(groups) == expected[name]["scales"].get<std::vector<std::uint32_t>>());
+      }
       ++n_checked;
     }
   }
@@ -113,8 +118,9 @@ TEST_CASE("any range of rows is the same as that part of all rows") {
   std::vector<std::uint32_t> bits;
   for (std::uint32_t i = 0; i < 7 * 40; ++i) bits.push_back(0x3c00U + (i * 37U) % 0x300U);
   const StoredTensor tensor = stored_tensor(scratch, "BF16", bits, 7);
-  for (const WeightEncoding encoding : {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
-                                        WeightEncoding::kInt8PerRow, WeightEncoding::kInt4Group32}) {
+  for (const WeightEncoding encoding :
+       {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     const Rows all = read_all(tensor, encoding);
     const auto source = make_weight_source(tensor, encoding);
     REQUIRE_OK(source);
@@ -133,6 +139,9 @@ TEST_CASE("a weight that is not finite or does not fit cannot be quantized silen
   const auto [value, encoding] = GENERATE(table<float, WeightEncoding>({
       {INFINITY, WeightEncoding::kInt8PerRow},
       {NAN, WeightEncoding::kInt8PerRow},
+      {INFINITY, WeightEncoding::kInt8Group32},
+      {NAN, WeightEncoding::kInt8Group32},
+      {1e7F, WeightEncoding::kInt8Group32},  // the scale is beyond FP16
       {-INFINITY, WeightEncoding::kInt4Group32},
       {NAN, WeightEncoding::kInt4Group32},
       {1e6F, WeightEncoding::kInt4Group32},  // the scale is beyond FP16
@@ -172,6 +181,7 @@ TEST_CASE("a variant's rule says how each tensor is encoded") {
       {"f16", WeightEncoding::kF16, WeightEncoding::kF16},
       {"int8", WeightEncoding::kInt8PerRow, WeightEncoding::kF32},
       {"int8-w8a8", WeightEncoding::kInt8PerRow, WeightEncoding::kF32},
+      {"int8-g32", WeightEncoding::kInt8Group32, WeightEncoding::kF32},
       {"int4", WeightEncoding::kInt4Group32, WeightEncoding::kF32},
   }));
   const auto variant = variant_from_name(name);

@@ -41,6 +41,7 @@ TEST_CASE("a tied head is the embedding's own weight where the variant stores bo
                                                                                          {"bf16", true, true},
                                                                                          {"f16", true, true},
                                                                                          {"int8", true, false},
+                                                                                         {"int8-g32", true, false},
                                                                                          {"int4", true, false},
                                                                                          {"int8-w8a8", true, false},
                                                                                          {"bf16", false, false}}));
