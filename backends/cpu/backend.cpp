@@ -68,7 +68,6 @@ Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const
   if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
     return Support::no("int8 activations need int8 weights");
   }
-  if (encoding == WeightEncoding::kInt8Group32) return Support::no("no kernels for int8 in groups of 32 yet");
   return supports_act(act);
 }
 
@@ -76,9 +75,6 @@ Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {
   SS_TRY_VOID(queue_.healthy());
   if (spec.n_experts > 1)
     return Error{ErrorCode::kUnsupported, "cpu: weight " + spec.name + ": no mixture of experts yet"};
-  if (const Support support = supports_weight(spec.encoding, ActQuant::kNone); !support.supported) {
-    return Error{ErrorCode::kUnsupported, fmt::format("cpu: weight {}: {}", spec.name, support.reason)};
-  }
   return weights_.prepare(spec);
 }
 

@@ -72,8 +72,9 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
     case WeightEncoding::kF16:
       return Product::kF16;
     case WeightEncoding::kInt8PerRow:
-    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return act == ActQuant::kInt8PerRow ? Product::kInt8Quantized : Product::kInt8;
+    case WeightEncoding::kInt8Group32:
+      return Product::kInt8Group;
     case WeightEncoding::kInt4Group32:
       return Product::kInt4;
   }
@@ -82,9 +83,15 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 
 namespace {
 
-/// Bytes of int8 tiles as BF16.
-std::size_t panel_bytes(const PackedWeight& weight, std::int64_t n_tiles) {
-  return static_cast<std::size_t>(2 * weight.tile_bytes * n_tiles);
+/// Bytes of an int8 tile as BF16.
+std::int64_t unpacked_tile_bytes(const PackedWeight& weight) {
+  return weight.k_padded * kTileRows * 2;
+}
+
+/// What turns a tile of this product into BF16; null: nothing does.
+auto unpacker_of(const KernelTable& table, Product product) {
+  if (product == Product::kInt8) return table.int8_to_bf16;
+  return product == Product::kInt8Group ? table.int8_group_to_bf16 : nullptr;
 }
 
 /// Columns of packed activations: the weight's, padded to whole units of the kernel.
@@ -107,16 +114,17 @@ ScratchNeed CpuKernels::matmul_need(const Matmul& op, const StepGraph& graph, co
         need.activations, scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * k_size * act_bytes(kernel.act));
     need.per_thread = std::max(need.per_thread, ScratchCutter::size_of_piece<float>(k_size + kTileRows));
     if (unpacked) {
-      need.per_thread =
-          std::max(need.per_thread, ScratchCutter::size_of_piece<std::byte>(panel_bytes(weight, kPanelTiles)));
+      need.per_thread = std::max(
+          need.per_thread,
+          ScratchCutter::size_of_piece<std::byte>(static_cast<std::size_t>(kPanelTiles * unpacked_tile_bytes(weight))));
     }
   }
   return need;
 }
 
 bool CpuKernels::is_unpacked(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const {
-  return n_rows >= kUnpackFromRows && !weight.is_vector && table_.int8_to_bf16 != nullptr &&
-         product_of(weight.spec.encoding, op.act) == Product::kInt8;
+  return n_rows >= kUnpackFromRows && !weight.is_vector &&
+         unpacker_of(table_, product_of(weight.spec.encoding, op.act)) != nullptr;
 }
 
 const ProductKernel& CpuKernels::kernel_of(const Matmul& op, const PackedWeight& weight, bool unpacked) const {
@@ -165,7 +173,7 @@ void CpuKernels::multiply_block(const Matmul& op, const PackedWeight& weight, co
   kernel.multiply({.a = base + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes,
                    .n_rows = block_rows,
                    .tiles = unpacked != nullptr ? unpacked : weight.tiles + first_tile * weight.tile_bytes,
-                   .tile_bytes = unpacked != nullptr ? 2 * weight.tile_bytes : weight.tile_bytes,
+                   .tile_bytes = unpacked != nullptr ? unpacked_tile_bytes(weight) : weight.tile_bytes,
                    .n_tiles = n_tiles,
                    .k = weight.k_padded,
                    .c = sums,
@@ -195,9 +203,10 @@ void CpuKernels::multiply_block(const Matmul& op, const PackedWeight& weight, co
 const std::byte* CpuKernels::unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles,
                                           int thread) {
   std::byte* const panel = scratch_.of_thread(thread).data();
+  const auto unpack = unpacker_of(table_, product_of(weight.spec.encoding, ActQuant::kNone));
   for (std::int64_t i = 0; i < n_tiles; ++i) {
-    table_.int8_to_bf16(weight.tiles + (first_tile + i) * weight.tile_bytes, weight.k_padded,
-                        panel + i * 2 * weight.tile_bytes);
+    unpack(weight.tiles + (first_tile + i) * weight.tile_bytes, weight.k_padded,
+           panel + i * unpacked_tile_bytes(weight));
   }
   return panel;
 }

@@ -195,13 +195,19 @@ void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> o
         value = to_float(read<Bf16>(tile, (k / 2 * kTileRows + lane) * 2 + k % 2));
         break;
       case WeightEncoding::kInt8PerRow:
-      case WeightEncoding::kInt8Group32:  // refused by prepare_weight
         value = weight.scales[static_cast<std::size_t>(packed)] *
                 static_cast<float>(read<std::int8_t>(tile, (k / 4 * kTileRows + lane) * 4 + k % 4));
         break;
+      case WeightEncoding::kInt8Group32: {
+        const std::byte* const group = tile + k / kGroupColumns * kInt8GroupBytes;
+        const std::int64_t column = k % kGroupColumns;
+        value = to_float(read<F16>(group + 16 * kGroupColumns, lane)) *
+                static_cast<float>(read<std::int8_t>(group, (column / 4 * kTileRows + lane) * 4 + column % 4));
+        break;
+      }
       case WeightEncoding::kInt4Group32: {
-        const std::byte* const group = tile + k / kInt4Group * kInt4GroupBytes;
-        const NibblePlace place = nibble_place(k % kInt4Group, lane);
+        const std::byte* const group = tile + k / kGroupColumns * kInt4GroupBytes;
+        const NibblePlace place = nibble_place(k % kGroupColumns, lane);
         const unsigned nibble = (static_cast<unsigned>(group[place.byte]) >> place.shift) & 0xfU;
         const int q = static_cast<int>(nibble ^ 8U) - 8;
         value = to_float(read<F16>(group + 256, lane)) * static_cast<float>(q);

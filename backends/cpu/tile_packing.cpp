@@ -104,10 +104,11 @@ TileLayout tile_layout(WeightEncoding encoding) {
     case WeightEncoding::kF16:
       return {1, 32};
     case WeightEncoding::kInt8PerRow:
-    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return {4, 64};
+    case WeightEncoding::kInt8Group32:
+      return {kGroupColumns, kInt8GroupBytes};
     case WeightEncoding::kInt4Group32:
-      return {kInt4Group, kInt4GroupBytes};
+      return {kGroupColumns, kInt4GroupBytes};
   }
   return {1, 64};
 }
@@ -129,8 +130,11 @@ TilePacker::TilePacker(WeightEncoding encoding, std::int64_t n_cols)
       values_(kRows * row_bytes_),
       padded_(row_bytes_ == padded_row_bytes_ ? 0 : kRows * padded_row_bytes_),
       scales_(kRows * row_scales_) {
+  if (encoding == WeightEncoding::kInt8Group32) {
+    n_words_ = ceil_divide<std::int64_t>(n_cols, kGroupColumns) * (kGroupColumns / 4);
+  }
   if (encoding != WeightEncoding::kInt4Group32) return;
-  n_words_ = ceil_divide<std::int64_t>(n_cols, kInt4Group) * (kInt4Group / 8);
+  n_words_ = ceil_divide<std::int64_t>(n_cols, kGroupColumns) * (kGroupColumns / 8);
   nibbles_.resize(kRows * round_up(static_cast<std::size_t>(n_words_), kBlockWords));
 }
 
@@ -157,10 +161,11 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kF32:
     case WeightEncoding::kBf16:
     case WeightEncoding::kInt8PerRow:
-    case WeightEncoding::kInt8Group32:  // refused by prepare_weight
       return pack_words(rows, padded_row_bytes_, static_cast<std::size_t>(n_words_), tile);
     case WeightEncoding::kF16:
       return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);
+    case WeightEncoding::kInt8Group32:
+      return pack_int8_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kInt4Group32:
       return pack_int4(rows, padded_row_bytes_, tile);
   }
@@ -174,18 +179,35 @@ void TilePacker::pack_int4(const std::byte* rows, std::size_t stride, std::byte*
     std::uint32_t* const to = nibbles_.data() + row * line_words;
     for (std::size_t word = 0; word < n_words; ++word) to[word] = eight_nibbles(rows + row * stride + word * 8);
   }
-  constexpr std::size_t kGroupWords = kInt4Group / 8;
   Block block;
   for (std::size_t word = 0; word < n_words; word += kBlockWords) {
     transpose_block(reinterpret_cast<const std::byte*>(nibbles_.data() + word), line_words * 4, block.data());
-    for (std::size_t in = 0; in < kBlockWords && word + in < n_words; in += kGroupWords) {
-      const std::size_t group = (word + in) / kGroupWords;
-      std::byte* const to = tile + group * kInt4GroupBytes;
-      std::memcpy(to, block.data() + in * kRows, kGroupWords * kRows * sizeof(std::uint32_t));
-      std::array<std::uint16_t, kRows> scales{};
-      for (std::size_t row = 0; row < kRows; ++row) scales[row] = to_f16(scales_[row * row_scales_ + group]).bits;
-      std::memcpy(to + kGroupWords * kRows * sizeof(std::uint32_t), scales.data(), sizeof scales);
-    }
+    store_groups(block.data(), word, kGroupColumns / 8, tile);
+  }
+}
+
+void TilePacker::pack_int8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const {
+  const auto n_words = static_cast<std::size_t>(n_words_);
+  Block block;
+  // A row's lines end with whole pairs of groups.
+  for (std::size_t word = 0; word < n_words; word += kBlockWords) {
+    transpose_block(rows + word * 4, stride, block.data());
+    store_groups(block.data(), word, kGroupColumns / 4, tile);
+  }
+}
+
+void TilePacker::store_groups(const std::uint32_t* block, std::size_t first_word, std::size_t group_words,
+                              std::byte* tile) const {
+  constexpr std::size_t kWordBytes = kRows * sizeof(std::uint32_t);
+  const auto n_words = static_cast<std::size_t>(n_words_);
+  const std::size_t group_bytes = group_words * kWordBytes + kRows * sizeof(F16);
+  for (std::size_t in = 0; in < kBlockWords && first_word + in < n_words; in += group_words) {
+    const std::size_t group = (first_word + in) / group_words;
+    std::byte* const to = tile + group * group_bytes;
+    std::memcpy(to, block + in * kRows, group_words * kWordBytes);
+    std::array<F16, kRows> scales{};
+    for (std::size_t row = 0; row < kRows; ++row) scales[row] = to_f16(scales_[row * row_scales_ + group]);
+    std::memcpy(to + group_words * kWordBytes, scales.data(), sizeof scales);
   }
 }
 

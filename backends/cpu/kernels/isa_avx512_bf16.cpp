@@ -28,11 +28,14 @@ inline KernelTable dot_table() {
   table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
   table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply<DotInt8, false>,
                                          "matmul_int8_bf16_f32acc"};
-  table.products[int(Product::kInt4)] = {ActType::kBf16,           2, kInt4Group, kRowBlock, multiply_int4_by_dot,
+  table.products[int(Product::kInt8Group)] = {
+      ActType::kBf16, 4, kGroupColumns, kInt8GroupRows, multiply_int8_group_by_dot, "matmul_int8g32_bf16_f32acc"};
+  table.products[int(Product::kInt4)] = {ActType::kBf16,           2, kGroupColumns, kRowBlock, multiply_int4_by_dot,
                                          "matmul_int4_bf16_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
   table.int8_to_bf16 = int8_tile_to_bf16;
+  table.int8_group_to_bf16 = int8_group_tile_to_bf16;
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
   fill_row_kernels(table);

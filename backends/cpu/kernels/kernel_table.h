@@ -15,9 +15,11 @@ namespace secondsource::cpu {
 inline constexpr int kTileRows = 16;
 /// Rows of activations that the largest kernel multiplies at once.
 inline constexpr int kMaxRowBlock = 32;
-/// Columns that share a scale in an int4 tile, and bytes of that group: 16 rows x 32 nibbles, then 16 FP16 scales.
-inline constexpr int kInt4Group = 32;
-inline constexpr int kInt4GroupBytes = 16 * kInt4Group / 2 + 16 * 2;
+/// Columns that share a scale in tiles of int8-g32 and int4, and bytes of such a group: 16 rows x 32 values, then 16
+/// FP16 scales.
+inline constexpr int kGroupColumns = 32;
+inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
+inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
 
 /// Rows are cut into ceil(n_rows / max_rows) blocks of nearly equal size; this is the first row of block `index`.
 /// Internal linkage: see the top of this file.
@@ -28,8 +30,8 @@ static inline int row_block_begin(int n_rows, int max_rows, int index) {
 }
 
 /// What a matmul kernel multiplies: the packed format of the weight, and for int8 whether activations are quantized.
-enum class Product : std::uint8_t { kF32, kBf16, kF16, kInt8, kInt4, kInt8Quantized };
-inline constexpr int kProducts = 6;
+enum class Product : std::uint8_t { kF32, kBf16, kF16, kInt8, kInt8Group, kInt4, kInt8Quantized };
+inline constexpr int kProducts = 7;
 
 /// How a kernel wants its activations.
 enum class ActType : std::uint8_t {
@@ -40,7 +42,7 @@ enum class ActType : std::uint8_t {
 };
 
 /// c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k] for the rows of one block and `n_tiles` tiles, f32. Unscaled for int8
-/// (the epilogue multiplies by the row's scale), scaled for int4.
+/// (the epilogue multiplies by the row's scale), scaled for groups.
 struct TileArgs {
   const void* a = nullptr;           ///< packed activations, [k_padded / unit][n_rows][unit]
   int n_rows = 1;                    ///< 1 .. max_rows
@@ -151,6 +153,8 @@ struct KernelTable {
   /// An int8 tile [k / 4][16][4] as the BF16 tile [k / 2][16][2] with the same numbers, exactly; null where BF16
   /// products are none of the table's. For many rows that is cheaper than looking weights up for each block of them.
   void (*int8_to_bf16)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
+  /// The same of a tile in groups (int8-g32, packed_weight.h), scaled: the products are rounded to BF16, half to even.
+  void (*int8_group_to_bf16)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
   AttendKernel attend_bf16;  ///< BF16 cache
   AttendKernel attend_f32;   ///< f32 cache
   AttendKernel attend_f16;   ///< FP16 cache

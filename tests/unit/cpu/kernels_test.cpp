@@ -8,6 +8,7 @@
 #include "core/half.h"
 #include "core/random.h"
 #include "cpu/cpu_features.h"
+#include "cpu/tile_packing.h"
 #include "support/catch.h"
 
 namespace secondsource::cpu {
@@ -268,6 +269,121 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
             sum += double{x.data()[m * kColumns + k]} * double{tiles[(column / 16 * kColumns + k) * 16 + column % 16]};
           }
           check_near(c[static_cast<std::size_t>(m * kTiles * 16 + column)], sum, 1e-5);
+        }
+      }
+    }
+  }
+}
+
+/// One tile of random integers in groups of 32 columns, each group of each row with a scale of its own.
+struct GroupTile {
+  GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
+    const TileLayout layout = tile_layout(encoding);
+    k_padded = (n_cols + layout.k_multiple - 1) / layout.k_multiple * layout.k_multiple;
+    bytes = k_padded / layout.k_multiple * layout.bytes_per_multiple;
+    storage.resize(static_cast<std::size_t>(bytes) + 64);
+    const std::int64_t largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
+    const std::int64_t n_groups = scales_per_row(encoding, n_cols);
+    TilePacker packer(encoding, n_cols);
+    const std::span<std::byte> values = packer.values(kTileRows);
+    const std::span<float> scales = packer.scales(kTileRows);
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      scales[i] = to_float(to_f16(static_cast<float>(0.001 + 0.02 * random_unit(21, i))));
+    }
+    for (std::int64_t i = 0; i < kTileRows * n_cols; ++i) {
+      const std::uint64_t bits = random_bits(22, static_cast<std::uint64_t>(i));
+      // The ends of the range are there: the table of BF16 bits has to reach them.
+      const std::int64_t q = static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 1)) - largest;
+      values[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(q));
+      const std::int64_t group = i / n_cols * n_groups + i % n_cols / 32;
+      weights.push_back(scales[static_cast<std::size_t>(group)] * static_cast<float>(q));
+    }
+    packer.pack(kTileRows, tile());
+  }
+  std::byte* tile() {
+    return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+  }
+
+  std::int64_t n_cols;
+  std::int64_t k_padded = 0;
+  std::int64_t bytes = 0;
+  std::vector<float> weights;  ///< [16, n_cols], scaled
+  std::vector<std::byte> storage;
+};
+
+TEST_CASE("products with a scale for 32 columns are those of the scaled weights, for every row count of a block") {
+  const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
+                                                        {WeightEncoding::kInt4Group32, Product::kInt4}};
+  for (const auto& [encoding, index] : formats) {
+    for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
+      GroupTile weight(encoding, n_cols);
+      for (const Isa isa : usable_isas()) {
+        const KernelTable& table = kernel_table(isa);
+        const ProductKernel& product = table.products[int(index)];
+        REQUIRE(weight.k_padded % product.k_multiple == 0);
+        for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+          CAPTURE(to_string(encoding), std::string(to_string(isa)), n_cols, n_rows);
+          Values x(n_cols * n_rows, 23);
+          // Eighths up to 2 are exact in BF16 too: what is left is the order of sums.
+          for (std::int64_t i = 0; i < n_cols * n_rows; ++i) x.data()[i] = std::nearbyint(8.0F * x.data()[i]) / 8.0F;
+          std::vector<float> packed(static_cast<std::size_t>(weight.k_padded * n_rows));
+          std::vector<float> scratch(static_cast<std::size_t>(weight.k_padded) + 16);
+          table.pack({.x = x.data(),
+                      .x_stride = n_cols,
+                      .n_rows = n_rows,
+                      .k = n_cols,
+                      .k_padded = weight.k_padded,
+                      .unit = product.unit,
+                      .act = product.act,
+                      .out = packed.data(),
+                      .scratch = scratch.data()});
+          std::vector<float> c(static_cast<std::size_t>(n_rows) * 16, kCanary);
+          product.multiply({.a = packed.data(),
+                            .n_rows = n_rows,
+                            .tiles = weight.tile(),
+                            .tile_bytes = weight.bytes,
+                            .n_tiles = 1,
+                            .k = weight.k_padded,
+                            .c = c.data(),
+                            .c_stride = 16});
+          for (int m = 0; m < n_rows; ++m) {
+            for (std::int64_t row = 0; row < 16; ++row) {
+              double sum = 0.0;
+              double magnitude = 0.0;
+              for (std::int64_t k = 0; k < n_cols; ++k) {
+                const double term = double{x.data()[m * n_cols + k]} *
+                                    double{weight.weights[static_cast<std::size_t>(row * n_cols + k)]};
+                sum += term;
+                magnitude += std::fabs(term);
+              }
+              // A sum of n terms in f32 is off by at most n rounding errors of the sum of their magnitudes.
+              const double found = c[static_cast<std::size_t>(m * 16 + row)];
+              CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("int8 in groups as BF16 tiles: scaled, and rounded half to even") {
+  for (const Isa isa : usable_isas()) {
+    const KernelTable& table = kernel_table(isa);
+    CHECK((table.int8_group_to_bf16 == nullptr) == (table.int8_to_bf16 == nullptr));
+    if (table.int8_group_to_bf16 == nullptr) continue;
+    for (const std::int64_t n_cols : {1, 32, 77, 160}) {
+      CAPTURE(std::string(to_string(isa)), n_cols);
+      GroupTile weight(WeightEncoding::kInt8Group32, n_cols);
+      std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 32) + 64);
+      auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+      table.int8_group_to_bf16(weight.tile(), weight.k_padded, out);
+      for (std::int64_t row = 0; row < 16; ++row) {
+        for (std::int64_t k = 0; k < weight.k_padded; ++k) {
+          std::uint16_t found = 0;
+          std::memcpy(&found, out + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof found);
+          const float value = k < n_cols ? weight.weights[static_cast<std::size_t>(row * n_cols + k)] : 0.0F;
+          CHECK(found == to_bf16(value).bits);
         }
       }
     }

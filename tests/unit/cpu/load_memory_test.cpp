@@ -28,7 +28,7 @@ TEST_CASE("the peak of memory while loading is at most a tenth more than the wei
                                scratch.path() / "m", progress, interrupt));
   const auto bundle = Bundle::open(scratch.path() / "m", progress, interrupt);
   REQUIRE_OK(bundle);
-  for (const char* const name : {"bf16", "f32", "int8", "int4"}) {
+  for (const char* const name : {"bf16", "f32", "int8", "int8-g32", "int4"}) {
     CAPTURE(name);
     BackendOptions options;
     options.n_threads = 2;

@@ -93,6 +93,29 @@ TEST_CASE("int8: the sums of the rows") {
   }
 }
 
+TEST_CASE("int8 in groups: quads of 32 columns, then the group's 16 scales") {
+  for (const std::int64_t n_rows : {1, 5, 16}) {
+    for (const std::int64_t n_cols : {1, 3, 31, 32, 33, 63, 64, 65, 96, 100, 200, 512}) {
+      CAPTURE(n_rows, n_cols);
+      const Packed packed = pack_random(WeightEncoding::kInt8Group32, n_rows, n_cols);
+      const std::int64_t n_groups = (n_cols + 31) / 32;
+      std::vector<std::byte> expected(packed.tile.size(), std::byte{0});
+      REQUIRE(expected.size() == static_cast<std::size_t>(n_groups * (32 * 16 + 32)));
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const std::int64_t to = k / 32 * 544 + k % 32 / 4 * 64 + row * 4 + k % 4;
+          expected[static_cast<std::size_t>(to)] = packed.values[static_cast<std::size_t>(row * n_cols + k)];
+        }
+        for (std::int64_t group = 0; group < n_groups; ++group) {
+          const F16 scale = to_f16(packed.scales[static_cast<std::size_t>(row * n_groups + group)]);
+          std::memcpy(expected.data() + group * 544 + 512 + row * 2, &scale.bits, 2);
+        }
+      }
+      CHECK(packed.tile == expected);
+    }
+  }
+}
+
 TEST_CASE("int4: nibbles in the order of the kernels, then the group's 16 scales") {
   for (const std::int64_t n_rows : {1, 16}) {
     for (const std::int64_t n_cols : {1, 8, 31, 32, 33, 64, 96, 200, 512}) {
