@@ -19,6 +19,7 @@ const std::vector<Variant>& all_variants() {
   static const std::vector<Variant> variants{{"bf16", WeightEncoding::kBf16, ActQuant::kNone},
                                              {"f16", WeightEncoding::kF16, ActQuant::kNone},
                                              {"int8", WeightEncoding::kInt8PerRow, ActQuant::kNone},
+                                             {"int8-g32", WeightEncoding::kInt8Group32, ActQuant::kNone},
                                              {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
                                              {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow}};
   return variants;

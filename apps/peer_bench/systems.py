@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 @dataclasses.dataclass(frozen=True)
 class Case:
     shape: str
-    precision: str  # bf16, int8, int4
+    precision: str  # bf16, int8, int8-g32, int4
     batch: int
     context: int  # tokens that a sequence has before the measured decode steps
     prompt: int = 512
@@ -130,8 +130,8 @@ class TorchGraphs(Torch):
 
 class LlamaCpp:
     name = "llama.cpp"
-    # What its quantizer calls them; both are groups of 32.
-    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int4": "Q4_0"}
+    # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
+    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int4": "Q4_0"}
     # Weights in huge pages, as ours are: up to 18 % faster decode than mapping the file.
     HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 

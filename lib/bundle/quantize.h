@@ -17,9 +17,9 @@ struct RowScale {
 
 /// Per group of 32 columns: s = FP16(max|w| / 127); q = clamp(round(w / s), -127, 127) with the rounded s; s = 0 gives
 /// q = 0. scales: [ceil(row.size() / 32)], each exactly an FP16 value. False when a value or a scale is not finite.
-/// The format of Q8_0 in llama.cpp with the same scales. Integers may differ by one: there w is multiplied by 1 / s of
-/// the scale before it was rounded to FP16, and halves are rounded away from zero (quantize_row_q8_0_ref in
-/// ggml-quants.c).
+/// The format of Q8_0 in llama.cpp with the same scales. Integers differ at times, by one where s is a normal FP16
+/// number: there w is multiplied by 1 / s of the scale before it was rounded to FP16, and halves are rounded away from
+/// zero (quantize_row_q8_0_ref in ggml-quants.c).
 [[nodiscard]] bool quantize_row_int8_groups(std::span<const float> row, std::span<std::int8_t> q,
                                             std::span<float> scales);
 

@@ -60,7 +60,7 @@ class CachedModel {
 TEST_CASE("a second start has the same weights out of the cache, whatever the encoding") {
   CachedModel model;
   std::int64_t n_before = 0;
-  for (const char* const variant : {"int8", "int4", "f16", "f32"}) {
+  for (const char* const variant : {"int8", "int8-g32", "int4", "f16", "f32"}) {
     CAPTURE(variant);
     const auto packed = model.load(variant, false);
     REQUIRE(packed.size() > 4);
