@@ -14,6 +14,7 @@
 #include "harness.h"
 #include "limits_file.h"
 #include "measure/machine_probe.h"
+#include "runner/plan_file.h"
 
 namespace secondsource {
 namespace {
@@ -30,7 +31,7 @@ struct Flags {
   std::vector<std::string> variants;
   std::vector<std::string> models{"Llama-3.2-1B"};
   std::vector<std::int32_t> rows{1, 4, 16, 64, 512};
-  std::vector<std::string> options;  ///< BACKEND:KEY=VALUE
+  std::vector<std::string> backend_options;  ///< BACKEND:KEY=VALUE
   std::string modules;
   std::string limits_file;
   std::string save_limits;
@@ -41,6 +42,7 @@ struct Flags {
 /// What all registered benchmarks share.
 struct Bench {
   Flags flags;
+  std::vector<BackendOption> backend_options;
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
   std::optional<MachineProbe> probe;
@@ -52,20 +54,17 @@ struct Bench {
   std::unique_ptr<PreparedCase> prepared;
 };
 
-BackendOptions options_of(const Flags& flags, const std::string& backend) {
+BackendOptions options_of(const Bench& bench, const std::string& backend) {
   BackendOptions options;
-  options.n_threads = flags.n_threads;
-  for (const std::string& text : flags.options) {
-    const std::size_t colon = text.find(':');
-    const std::size_t equals = text.find('=', colon == std::string::npos ? 0 : colon);
-    if (colon == std::string::npos || equals == std::string::npos || text.substr(0, colon) != backend) continue;
-    options.extra.emplace_back(text.substr(colon + 1, equals - colon - 1), text.substr(equals + 1));
+  options.n_threads = bench.flags.n_threads;
+  for (const BackendOption& option : bench.backend_options) {
+    if (option.backend == backend) options.extra.emplace_back(option.key, option.value);
   }
   return options;
 }
 
 MakeBackend maker(const Bench& bench, const std::string& backend) {
-  return [&bench, backend] { return create_backend(bench.modules, backend, options_of(bench.flags, backend)); };
+  return [&bench, backend] { return create_backend(bench.modules, backend, options_of(bench, backend)); };
 }
 
 /// A reference whose cache holds integers where that of the timed backend does: rounding to them is a definition of its
@@ -252,7 +251,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--rows", flags.rows, "row counts of the products (default: 1,4,16,64,512)")
       ->delimiter(',')
       ->check(CLI::Range(1, 512));
-  app.add_option("--option", flags.options, "BACKEND:KEY=VALUE, as the backend's README documents");
+  app.add_option("--backend-option", flags.backend_options, "BACKEND:KEY=VALUE, as the backend's README documents");
   app.add_option("--modules", flags.modules, "folder with the backend modules");
   app.add_option("--threads", flags.n_threads, "threads of host backends and of the limits (default: all CPUs)");
   app.add_flag("--heads", flags.with_heads, "also the vocabulary projections, which need gigabytes");
@@ -276,6 +275,11 @@ int run(int argc, char** argv) {
     if (!probe) return fail(probe.error());
     fmt::print("{}", moment_to_json(probe->look()));
     return 0;
+  }
+  for (const std::string& text : bench.flags.backend_options) {
+    auto option = parse_backend_option_flag(text);
+    if (!option) return fail(option.error());
+    bench.backend_options.push_back(std::move(option).value());
   }
   if (auto found = find_limits(bench); !found) return fail(found.error());
   if (bench.flags.machine_only) return 0;

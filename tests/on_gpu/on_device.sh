@@ -67,7 +67,8 @@ step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --vari
 compared=()
 for tiles in auto 16x64 64x64 128x128; do
   step "tiles-$tiles" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 \
-    --rows 8,16,64,128,512 --option "$vendor:tiles=$tiles" --option "$vendor:matmul=own" --benchmark_filter=BM_matmul \
+    --rows 8,16,64,128,512 --backend-option "$vendor:tiles=$tiles" --backend-option "$vendor:matmul=own" \
+    --benchmark_filter=BM_matmul \
     --benchmark_out="$out/tiles-$tiles.json" --benchmark_out_format=json
   [ -f "$out/tiles-$tiles.json" ] && compared+=("$tiles=$out/tiles-$tiles.json")
 done
