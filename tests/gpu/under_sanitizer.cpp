@@ -52,18 +52,28 @@ int run_planted(const char* what) {
 
 int run_cases(int n_cases) {
   constexpr std::array kOrders = {"forward", "reverse", "seeded"};
+  constexpr int kTriesPerCase = 8;
   std::size_t n_run = 0;
   int n_failed = 0;
   for (const conformance::Family& family : conformance::families()) {
-    for (int seed = 0; seed < n_cases; ++seed) {
-      const char* const order = kOrders[n_run++ % kOrders.size()];
+    int n_of_family = 0;
+    // The kernels refuse some weights: the next seed stands in, and a family that runs out of seeds fails.
+    for (int seed = 0; n_of_family < n_cases && seed < kTriesPerCase * n_cases; ++seed) {
+      const char* const order = kOrders[n_run % kOrders.size()];
       auto backend = secondsource_backend_module()->create(
           {.device_id = "", .extra = {{"target", SS_TESTED_TARGET}, {"order", order}, {"guards", "1"}}});
-      const auto trace = conformance::run_case(**backend, family.make(static_cast<std::uint64_t>(seed)));
+      const conformance::Case c = family.make(static_cast<std::uint64_t>(seed));
+      if (conformance::why_unsupported(**backend, c)) continue;
+      ++n_run;
+      ++n_of_family;
+      const auto trace = conformance::run_case(**backend, c);
       if (trace) continue;
       ++n_failed;
       fmt::print("{} seed {} in {} order: {}\n", family.name, seed, order, trace.error().message);
     }
+    if (n_of_family == n_cases) continue;
+    ++n_failed;
+    fmt::print("{}: expected {} cases that the kernels take, found {}\n", family.name, n_cases, n_of_family);
   }
   fmt::print("{} cases, {} failed\n", n_run, n_failed);
   return n_failed == 0 ? 0 : 1;
