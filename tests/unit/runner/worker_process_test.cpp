@@ -42,7 +42,7 @@ TEST_CASE("lines go both ways, and the end of the child is an exit status") {
 TEST_CASE("a line to a child that is gone is an error, and no signal to this process") {
   auto process = WorkerProcess::start(shell("exit 0"));
   REQUIRE_OK(process);
-  CHECK_ERROR(process->receive(now_ns() + 10 * kSecondNs), ErrorCode::kDeviceLost, "ended");
+  CHECK(process->wait().status == 0);  // its end of the pipe may be open for a moment after that of its output
   struct sigaction action {};
   ::sigaction(SIGPIPE, nullptr, &action);
   REQUIRE(action.sa_handler == SIG_DFL);  // the process would end
