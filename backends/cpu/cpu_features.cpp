@@ -19,11 +19,11 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAvx512Bf16,
-                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
+constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16,
+                              Isa::kAmx, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
 
 #ifdef SECONDSOURCE_CPU_X86
-constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
+constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16, Isa::kAmx};
 
 /// Does the CPU have tiles with BF16 and int8 products, and does Linux lend this process their 8 KiB of registers
 /// (Documentation/arch/x86/xstate.rst)? Threads that start later have the permission too.
@@ -50,12 +50,10 @@ std::size_t count_usable() {
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
     return 2;
   }
-  if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512vnni") ||
-      !__builtin_cpu_supports("avx512bf16")) {
-    return 3;
-  }
+  if (!__builtin_cpu_supports("avx512vnni")) return 3;
+  if (!__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512bf16")) return 4;
   static const bool amx = may_use_amx();
-  return amx ? 5 : 4;
+  return amx ? 6 : 5;
 }
 #elif defined(SECONDSOURCE_CPU_AARCH64)
 constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
@@ -102,6 +100,8 @@ std::string_view to_string(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvx512Vnni:
+      return "avx512_vnni";
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
     case Isa::kAmx:
@@ -133,6 +133,7 @@ const KernelTable& kernel_table(Isa isa) {
 #ifdef SECONDSOURCE_CPU_X86
   if (isa == Isa::kAvx2) return kernels_avx2();
   if (isa == Isa::kAvx512) return kernels_avx512();
+  if (isa == Isa::kAvx512Vnni) return kernels_avx512_vnni();
   if (isa == Isa::kAvx512Bf16) return kernels_avx512_bf16();
   if (isa == Isa::kAmx) return kernels_amx();
 #elif defined(SECONDSOURCE_CPU_AARCH64)

@@ -14,6 +14,7 @@ namespace amx {
 #include "cpu/kernels/simd_avx512.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_vnni.inc"
 #include "cpu/kernels/matmul_bf16_dot.inc"
 #include "cpu/kernels/matmul_amx.inc"
 // clang-format on

@@ -14,6 +14,7 @@ namespace avx512_bf16 {
 #include "cpu/kernels/simd_avx512.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_vnni.inc"
 #include "cpu/kernels/matmul_bf16_dot.inc"
 #include "cpu/kernels/attention_kernels.inc"
 #include "cpu/kernels/table_of_kernels.inc"

@@ -175,6 +175,7 @@ struct KernelTable {
 const KernelTable& kernels_scalar();
 const KernelTable& kernels_avx2();
 const KernelTable& kernels_avx512();
+const KernelTable& kernels_avx512_vnni();
 const KernelTable& kernels_avx512_bf16();
 const KernelTable& kernels_amx();
 const KernelTable& kernels_neon();
