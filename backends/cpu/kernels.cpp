@@ -62,6 +62,7 @@ Result<void> CpuKernels::reserve(const StepGraph& graph, const Bucket& bucket, c
   }
   rotated_positions_.reserve(static_cast<std::size_t>(bucket.max_tokens));
   rotated_positions_.clear();
+  order_weights(graph);
   return scratch_.reserve(need);
 }
 

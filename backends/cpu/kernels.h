@@ -94,6 +94,11 @@ class CpuKernels final : public HostKernels {
   /// Tiles as BF16 in the thread's scratch.
   const std::byte* unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles, int thread);
 
+  /// Remembers which weight each product's is followed by, the last one's by the first, as the next step has it.
+  void order_weights(const StepGraph& graph);
+  /// The tiles of the weight that comes after this one; empty where none is known.
+  [[nodiscard]] NextStream stream_after(WeightId weight) const;
+
   Result<void> update_rotations(const RopeAppend& op, const HostFrame& frame);
 
   Result<void> check_pages(const Attention& op, const HostFrame& frame) const;
@@ -112,6 +117,7 @@ class CpuKernels final : public HostKernels {
   const PackedWeights& weights_;
   std::vector<KvPool>& kv_pools_;
   Scratch scratch_;
+  std::vector<std::int32_t> next_weight_;  ///< by index of a weight; -1: not known
   std::vector<AttentionItem> items_;
   std::vector<AttentionJoin> joins_;
   // The angles in scratch_.rotations() belong to these positions and this rope.

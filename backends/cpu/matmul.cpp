@@ -211,6 +211,25 @@ const std::byte* CpuKernels::unpack_tiles(const PackedWeight& weight, std::int64
   return panel;
 }
 
+void CpuKernels::order_weights(const StepGraph& graph) {
+  std::vector<std::int32_t> order;
+  for (const Op& op : graph.ops) {
+    const auto* const matmul = std::get_if<Matmul>(&op);
+    if (matmul != nullptr && !weights_.at(matmul->weight).is_vector) order.push_back(index_of(matmul->weight));
+  }
+  next_weight_.resize(weights_.specs().size(), -1);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    next_weight_[static_cast<std::size_t>(order[i])] = order[(i + 1) % order.size()];
+  }
+}
+
+NextStream CpuKernels::stream_after(WeightId weight) const {
+  const std::int32_t next = next_weight_[static_cast<std::size_t>(index_of(weight))];
+  if (next < 0) return {};
+  const PackedWeight& tiles = weights_.at(WeightId{next});
+  return {tiles.tiles, tiles.tile_bytes, tiles.n_tiles};
+}
+
 Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const PackedWeight& weight = weights_.at(op.weight);
@@ -245,6 +264,7 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
     const std::int64_t piece_bytes =
         std::clamp(n_units * unit_bytes / (n_threads * kPiecesPerThread), kMinPieceBytes, kMaxPieceBytes);
     const std::int64_t piece_units = std::max<std::int64_t>(1, piece_bytes / unit_bytes);
+    pool_.announce_next(stream_after(op.weight));
     pool_.run_ranges(n_units, piece_units, [&](std::int64_t first, std::int64_t end, int thread) {
       multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), 0, 1, thread);
     });

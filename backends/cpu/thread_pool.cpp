@@ -18,6 +18,11 @@ constexpr int kSpins = 1000;
 // much longer than that wait the thread then rests, so that trying again costs a twentieth.
 constexpr std::int64_t kPatienceNs = 50'000;
 constexpr std::int64_t kRestFactor = 20;
+// Of the next stream, what a thread asks for at most (a quarter of the second-level cache of most CPUs), and how much
+// between two looks whether that loop has begun.
+constexpr std::int64_t kAheadBytes = std::int64_t{256} << 10;
+constexpr std::int64_t kAheadStepBytes = 512;
+constexpr std::int64_t kLineBytes = 64;
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -114,6 +119,32 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Piec
   for (const ItemRange& range : displaced) run_items(range, 0);
   work(0);
   wait_for_all(pieces);
+}
+
+void ThreadPool::announce_next(const NextStream& next) {
+  for (int thread = 1; thread < n_threads_; ++thread) {
+    const ItemRange part = range_of_thread(next.n_items, thread, n_threads_);
+    Slot& slot = slots_[static_cast<std::size_t>(thread)];
+    slot.next.store(next.items + part.first * next.item_bytes, std::memory_order_relaxed);
+    slot.next_bytes.store(std::min((part.end - part.first) * next.item_bytes, kAheadBytes), std::memory_order_relaxed);
+  }
+}
+
+// A thread that is late may see the place of one announcement and the size of another: asking for memory that is not
+// there does nothing.
+void ThreadPool::ask_ahead(int thread, std::uint32_t epoch, Asked& asked) const {
+  const Slot& slot = slots_[static_cast<std::size_t>(thread)];
+  const std::byte* const next = slot.next.load(std::memory_order_relaxed);
+  if (next != asked.from) asked = {next, 0};
+  const std::int64_t end = slot.next_bytes.load(std::memory_order_relaxed);
+  while (asked.bytes < end && epoch_.load(std::memory_order_relaxed) == epoch) {
+    for (std::int64_t at = 0; at < kAheadStepBytes; at += kLineBytes) {
+      constexpr int kToRead = 0;
+      constexpr int kSecondLevel = 2;
+      __builtin_prefetch(next + asked.bytes + at, kToRead, kSecondLevel);
+    }
+    asked.bytes += kAheadStepBytes;
+  }
 }
 
 void ThreadPool::end_rests() {
@@ -225,8 +256,10 @@ void ThreadPool::work(int thread) {
 void ThreadPool::worker_loop(int thread) {
   pin(thread);
   std::uint32_t seen = 0;
+  Asked asked;
   while (!stopping_.load(std::memory_order_acquire)) {
     work(thread);
+    ask_ahead(thread, seen, asked);
     wait_until_changed(epoch_, seen);
     seen = epoch_.load(std::memory_order_acquire);
   }

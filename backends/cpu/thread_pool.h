@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -42,6 +43,13 @@ struct ItemRange {
   return {first, first + shorter + (thread < n_longer ? 1 : 0)};
 }
 
+/// Memory that a later loop of run_ranges() will stream: its items, one after the other.
+struct NextStream {
+  const std::byte* items = nullptr;
+  std::int64_t item_bytes = 0;
+  std::int64_t n_items = 0;
+};
+
 /// Used by one caller at a time.
 class ThreadPool {
  public:
@@ -61,6 +69,11 @@ class ThreadPool {
       (*static_cast<const Body*>(erased))(piece.first, piece.end, thread);
     });
   }
+
+  /// From the end of the next loop on, until the loop after it begins, a thread without work asks for the beginning of
+  /// its part of this memory: while the caller does what only one thread can do, the others go on reading. Stays until
+  /// another is named.
+  void announce_next(const NextStream& next);
 
   /// body(chunk, thread) for every chunk in [0, n_chunks), of any length, then returns.
   template <typename Body>
@@ -84,6 +97,14 @@ class ThreadPool {
     std::atomic<bool> holds_piece{false};
     std::atomic<bool> rests{false};
     std::int64_t rests_until_ns = 0;  ///< the caller's
+    std::atomic<const std::byte*> next{nullptr};  ///< its part of what was announced
+    std::atomic<std::int64_t> next_bytes{0};
+  };
+
+  /// How much of its part of the next stream a thread has asked for.
+  struct Asked {
+    const std::byte* from = nullptr;
+    std::int64_t bytes = 0;
   };
 
   enum class Pieces : std::uint8_t { kShort, kAny };
@@ -96,6 +117,7 @@ class ThreadPool {
   /// From the own range, or else from another's. False when nothing is left to take.
   [[nodiscard]] bool take(int thread, ItemRange& piece);
   void worker_loop(int thread);
+  void ask_ahead(int thread, std::uint32_t epoch, Asked& asked) const;
   void pin(int thread);
 
   int n_threads_;
