@@ -57,17 +57,27 @@ ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
   return out;
 }
 
-Case make_product(const char* family, std::uint64_t seed, ActQuant act) {
+/// Rows of the activations, and inputs and outputs of the weight; each draws its own.
+struct ProductExtents {
+  std::int32_t (*rows)(Dice&);
+  std::int32_t (*inputs)(Dice&);
+  std::int32_t (*outputs)(Dice&);
+};
+
+constexpr ProductExtents kAllExtents{
+    .rows = pick_rows, .inputs = pick_extent, .outputs = [](Dice& dice) { return std::min(pick_extent(dice), 700); }};
+
+Case make_product(const char* family, std::uint64_t seed, ActQuant act, const ProductExtents& extents) {
   CaseBuilder b(family, seed);
   const WeightEncoding encoding = act == ActQuant::kNone ? pick_encoding(b.dice) : WeightEncoding::kInt8PerRow;
   const auto epilogue = b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu,
                                        Epilogue::kGatedGelu, Epilogue::kAddResidual});
   const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
-  const std::int32_t n_inputs = pick_extent(b.dice);
-  const std::int32_t n_outputs = std::min(pick_extent(b.dice), 700);
+  const std::int32_t n_inputs = extents.inputs(b.dice);
+  const std::int32_t n_outputs = extents.outputs(b.dice);
   constexpr std::int64_t kMaxProducts = 20'000'000;
   const std::int64_t weight_size = std::int64_t{n_inputs} * n_outputs * (gated ? 2 : 1);
-  const auto n_rows = std::min(pick_rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
+  const auto n_rows = std::min(extents.rows(b.dice), static_cast<std::int32_t>(kMaxProducts / weight_size) + 1);
 
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const ValueId x = act != ActQuant::kNone && b.is_exact_in_bf16
@@ -142,11 +152,28 @@ Case make_rms_norm_case(std::uint64_t seed) {
 }
 
 Case make_matmul_case(std::uint64_t seed) {
-  return make_product("matmul", seed, ActQuant::kNone);
+  return make_product("matmul", seed, ActQuant::kNone, kAllExtents);
+}
+
+Case make_long_matmul_case(std::uint64_t seed) {
+  // Where backends cut the sums of many rows into parts.
+  return make_product("matmul_long", seed, ActQuant::kNone,
+                      {.rows =
+                           [](Dice& dice) {
+                             return dice.one_of<std::int32_t>({25, 33, 64});
+                           },
+                       .inputs =
+                           [](Dice& dice) {
+                             return dice.one_of<std::int32_t>({1024, 1025, 2048, 2112, 3100});
+                           },
+                       .outputs =
+                           [](Dice& dice) {
+                             return dice.one_of<std::int32_t>({16, 33, 48});
+                           }});
 }
 
 Case make_quantized_matmul_case(std::uint64_t seed) {
-  return make_product("matmul_w8a8", seed, ActQuant::kInt8PerRow);
+  return make_product("matmul_w8a8", seed, ActQuant::kInt8PerRow, kAllExtents);
 }
 
 Case make_sample_case(std::uint64_t seed) {

@@ -267,6 +267,7 @@ std::span<const Family> families() {
       {"kv_copy_pages", make_page_copy_case, 6},
       {"in_flight", make_in_flight_case, 6},
       {"not_finite", make_not_finite_case, 40},
+      {"matmul_long", make_long_matmul_case, 12},
   };
   return kFamilies;
 }

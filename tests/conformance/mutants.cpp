@@ -416,7 +416,7 @@ std::span<const Mutant> mutants() {
       {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped", "route grouped_matmul"},
       {Bug::kActivationsNotQuantized, "activations left unquantized in W8A8", "matmul_w8a8"},
       {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
-      {Bug::kSumsInF16, "products summed in FP16", "matmul"},
+      {Bug::kSumsInF16, "products summed in FP16", "matmul matmul_long"},
       {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
       {Bug::kOutputsInBf16, "outputs of products rounded to BF16", "matmul"},
       {Bug::kGeluExact, "GELU with erf in place of tanh", "matmul"},
