@@ -80,19 +80,59 @@ class CpuKernels final : public HostKernels {
     std::int32_t n_parts = 0;
   };
 
+  struct MatmulPlan {
+    const ProductKernel& kernel;
+    Unpacking unpacking;
+    bool in_passes = false;  ///< through the columns, kPassColumns at a time
+    std::int64_t panel_tiles = 0;
+  };
+  /// Tiles one after the other, `tile_bytes` apart.
+  struct Tiles {
+    const std::byte* first = nullptr;
+    std::int64_t tile_bytes = 0;
+  };
+  /// Rows that the kernel multiplies at once.
+  struct RowBlock {
+    int first = 0;
+    int n_rows = 0;
+    const std::byte* activations = nullptr;  ///< packed
+  };
+  /// Blocks [first, end).
+  struct RowBlocks {
+    int first = 0;
+    int end = 0;
+  };
+  /// c[rows of a block, 16 * n_tiles], not yet scaled.
+  struct TileSums {
+    const float* c = nullptr;
+    std::int64_t first_tile = 0;
+    std::int64_t n_tiles = 0;
+  };
+
   [[nodiscard]] ScratchNeed matmul_need(const Matmul& op, const StepGraph& graph, const Bucket& bucket) const;
   [[nodiscard]] ScratchNeed attention_need(const Attention& op, const Bucket& bucket, const KvPool& kv_pool) const;
   [[nodiscard]] KvPool& kv_pool(const HostFrame& frame) const;
 
   void run_vector_matmul(const Matmul& op, const PackedWeight& weight, const HostFrame& frame);
   void pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded);
-  void multiply_block(const Matmul& op, const PackedWeight& weight, const ProductKernel& kernel, const HostFrame& frame,
-                      std::int64_t first_tile, std::int64_t n_tiles, int block, const std::byte* unpacked);
-  /// With this many rows, are int8 tiles turned into BF16 before they are multiplied?
-  [[nodiscard]] bool is_unpacked(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
-  [[nodiscard]] const ProductKernel& kernel_of(const Matmul& op, const PackedWeight& weight, bool unpacked) const;
-  /// Tiles as BF16 in the thread's scratch.
-  const std::byte* unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles, int thread);
+  /// How a product with so many rows is made.
+  [[nodiscard]] MatmulPlan plan_matmul(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
+  /// Of a thread's scratch: bytes of unpacked tiles, and floats of sums that wait for the next pass.
+  [[nodiscard]] static std::size_t panel_bytes(const MatmulPlan& plan, const PackedWeight& weight);
+  [[nodiscard]] static std::size_t pass_sums(const MatmulPlan& plan, std::int64_t n_rows);
+  [[nodiscard]] RowBlock row_block(const MatmulPlan& plan, const PackedWeight& weight, std::int64_t n_rows,
+                                   int block) const;
+  /// A panel of tiles with some blocks of rows, from sums to finished outputs.
+  void multiply_panel(const Matmul& op, const MatmulPlan& plan, const HostFrame& frame, std::int64_t first_tile,
+                      std::int64_t n_tiles, RowBlocks blocks, int thread);
+  /// The same, some columns after the other.
+  void multiply_in_passes(const Matmul& op, const MatmulPlan& plan, const HostFrame& frame, std::int64_t first_tile,
+                          std::int64_t n_tiles, RowBlocks blocks, int thread);
+  /// The tiles as the plan's kernel wants them: where they are, or in `panel`.
+  static Tiles unpack_tiles(const MatmulPlan& plan, const Tiles& tiles, std::int64_t n_tiles, std::int64_t n_columns,
+                            std::span<std::byte> panel);
+  void finish_block(const Matmul& op, const PackedWeight& weight, const HostFrame& frame, const TileSums& sums,
+                    const RowBlock& block);
 
   /// Remembers which weight each product's is followed by, the last one's by the first, as the next step has it.
   void order_weights(const StepGraph& graph);

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "cpu/kernels.h"
+#include "cpu/tile_packing.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -21,8 +22,14 @@ constexpr std::int64_t kPiecesPerThread = 8;
 // Sums on the stack: 64 tiles of one row, or 32 rows of 2 tiles.
 constexpr std::int64_t kMaxRowTiles = 64;
 constexpr std::int64_t kPanelTiles = 2;
-// Rows from which on int8 tiles are turned into BF16 first: three blocks of rows share what that costs.
+// Rows from which on tiles are unpacked first: three blocks of rows share what that costs.
 constexpr std::int64_t kUnpackFromRows = 25;
+// Many rows in f32 go through the columns in passes, so that a pass of the tiles (256 KiB) stays in the second-level
+// cache beside one of a block of rows (48 KiB), which then meets all four tiles there.
+constexpr std::int64_t kPassColumns = 1024;
+constexpr std::int64_t kPassTiles = 4;
+// With fewer chunks of that for each thread, the last ones would leave too many without work.
+constexpr std::int64_t kPassesPerThread = 8;
 
 std::size_t act_bytes(ActType act) {
   switch (act) {
@@ -83,15 +90,9 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 
 namespace {
 
-/// Bytes of an int8 tile as BF16.
-std::int64_t unpacked_tile_bytes(const PackedWeight& weight) {
-  return weight.k_padded * kTileRows * 2;
-}
-
-/// What turns a tile of this product into BF16; null: nothing does.
-auto unpacker_of(const KernelTable& table, Product product) {
-  if (product == Product::kInt8) return table.int8_to_bf16;
-  return product == Product::kInt8Group ? table.int8_group_to_bf16 : nullptr;
+/// Bytes of a column of a tile as f32 or BF16.
+std::int64_t unpacked_column_bytes(Product into) {
+  return kTileRows * (into == Product::kF32 ? 4 : 2);
 }
 
 /// Columns of packed activations: the weight's, padded to whole units of the kernel.
@@ -103,33 +104,45 @@ std::int64_t packed_columns(const PackedWeight& weight, const ProductKernel& ker
 
 ScratchNeed CpuKernels::matmul_need(const Matmul& op, const StepGraph& graph, const Bucket& bucket) const {
   const PackedWeight& weight = weights_.at(op.weight);
-  const auto n_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
+  const std::int64_t most_rows = max_rows(graph.values[static_cast<std::size_t>(index_of(op.x))].rows, bucket);
   ScratchNeed need;
   // A step of fewer rows than its bucket may take the other kernel.
-  for (const bool unpacked : {false, is_unpacked(op, weight, n_rows)}) {
-    const ProductKernel& kernel = kernel_of(op, weight, unpacked);
-    const std::int64_t k = weight.is_vector ? weight.spec.n_cols : packed_columns(weight, kernel);
-    const auto k_size = static_cast<std::size_t>(k);
-    need.activations = std::max(
-        need.activations, scales_bytes(n_rows) + static_cast<std::size_t>(n_rows) * k_size * act_bytes(kernel.act));
-    need.per_thread = std::max(need.per_thread, ScratchCutter::size_of_piece<float>(k_size + kTileRows));
-    if (unpacked) {
-      need.per_thread = std::max(
-          need.per_thread,
-          ScratchCutter::size_of_piece<std::byte>(static_cast<std::size_t>(kPanelTiles * unpacked_tile_bytes(weight))));
-    }
+  for (const std::int64_t n_rows : {std::int64_t{1}, most_rows}) {
+    const MatmulPlan plan = plan_matmul(op, weight, n_rows);
+    const auto k =
+        static_cast<std::size_t>(weight.is_vector ? weight.spec.n_cols : packed_columns(weight, plan.kernel));
+    need.activations = std::max(need.activations, scales_bytes(most_rows) + static_cast<std::size_t>(most_rows) * k *
+                                                                                act_bytes(plan.kernel.act));
+    need.per_thread = std::max({need.per_thread, ScratchCutter::size_of_piece<float>(k + kTileRows),
+                                ScratchCutter::size_of_piece<std::byte>(panel_bytes(plan, weight)) +
+                                    ScratchCutter::size_of_piece<float>(pass_sums(plan, n_rows))});
   }
   return need;
 }
 
-bool CpuKernels::is_unpacked(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const {
-  return n_rows >= kUnpackFromRows && !weight.is_vector &&
-         unpacker_of(table_, product_of(weight.spec.encoding, op.act)) != nullptr;
+CpuKernels::MatmulPlan CpuKernels::plan_matmul(const Matmul& op, const PackedWeight& weight,
+                                               std::int64_t n_rows) const {
+  const Product product = product_of(weight.spec.encoding, op.act);
+  const bool is_many = n_rows >= kUnpackFromRows && !weight.is_vector;
+  Unpacking unpacking{.into = product};
+  if (is_many && table_.unpack[int(product)].unpack != nullptr) unpacking = table_.unpack[int(product)];
+  MatmulPlan plan{.kernel = table_.products[int(unpacking.into)], .unpacking = unpacking};
+  plan.in_passes = is_many && unpacking.into == Product::kF32;
+  plan.panel_tiles = n_rows == 1 ? kMaxRowTiles : kPanelTiles;
+  if (plan.in_passes && weight.n_tiles >= kPassTiles * kPassesPerThread * pool_.n_threads()) {
+    plan.panel_tiles = kPassTiles;
+  }
+  return plan;
 }
 
-const ProductKernel& CpuKernels::kernel_of(const Matmul& op, const PackedWeight& weight, bool unpacked) const {
-  const Product product = product_of(weight.spec.encoding, op.act);
-  return table_.products[int(unpacked ? Product::kBf16 : product)];
+std::size_t CpuKernels::panel_bytes(const MatmulPlan& plan, const PackedWeight& weight) {
+  if (plan.unpacking.unpack == nullptr) return 0;
+  const std::int64_t n_columns = plan.in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded;
+  return static_cast<std::size_t>(plan.panel_tiles * n_columns * unpacked_column_bytes(plan.unpacking.into));
+}
+
+std::size_t CpuKernels::pass_sums(const MatmulPlan& plan, std::int64_t n_rows) {
+  return plan.in_passes ? static_cast<std::size_t>(n_rows * plan.panel_tiles * kTileRows) : 0;
 }
 
 void CpuKernels::pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded) {
@@ -159,56 +172,109 @@ void CpuKernels::pack_activations(const MatrixView<float>& x, const ProductKerne
   }
 }
 
-void CpuKernels::multiply_block(const Matmul& op, const PackedWeight& weight, const ProductKernel& kernel,
-                                const HostFrame& frame, std::int64_t first_tile, std::int64_t n_tiles, int block,
-                                const std::byte* unpacked) {
+CpuKernels::RowBlock CpuKernels::row_block(const MatmulPlan& plan, const PackedWeight& weight, std::int64_t n_rows,
+                                           int block) const {
+  const auto all_rows = static_cast<int>(n_rows);
+  const int first = row_block_begin(all_rows, plan.kernel.max_rows, block);
+  const int end = row_block_begin(all_rows, plan.kernel.max_rows, block + 1);
+  const auto row_bytes = static_cast<std::size_t>(packed_columns(weight, plan.kernel)) * act_bytes(plan.kernel.act);
+  return {.first = first,
+          .n_rows = end - first,
+          .activations =
+              scratch_.activations().data() + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes};
+}
+
+void CpuKernels::finish_block(const Matmul& op, const PackedWeight& weight, const HostFrame& frame,
+                              const TileSums& sums, const RowBlock& block) {
   const MatrixView<float> out = frame.value(op.out);
-  const auto n_rows = static_cast<int>(out.rows());
-  const int first = row_block_begin(n_rows, kernel.max_rows, block);
-  const int block_rows = row_block_begin(n_rows, kernel.max_rows, block + 1) - first;
-  const std::byte* const base = scratch_.activations().data();
-  const std::size_t row_bytes = static_cast<std::size_t>(packed_columns(weight, kernel)) * act_bytes(kernel.act);
   const bool quantized = op.act == ActQuant::kInt8PerRow;
-  alignas(64) float sums[kMaxRowTiles * kTileRows];
-  kernel.multiply({.a = base + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes,
-                   .n_rows = block_rows,
-                   .tiles = unpacked != nullptr ? unpacked : weight.tiles + first_tile * weight.tile_bytes,
-                   .tile_bytes = unpacked != nullptr ? unpacked_tile_bytes(weight) : weight.tile_bytes,
-                   .n_tiles = n_tiles,
-                   .k = weight.k_padded,
-                   .c = sums,
-                   .c_stride = n_tiles * kTileRows,
-                   .row_sums = quantized ? weight.row_sums.data() + first_tile * kTileRows : nullptr});
   const std::int64_t tiles_per_column = weight.is_interleaved() ? 2 : 1;
-  const std::int64_t column = first_tile / tiles_per_column * kTileRows;
-  FinishArgs finish{.c = sums,
-                    .c_stride = n_tiles * kTileRows,
-                    .n_rows = block_rows,
-                    .n_cols = std::min(n_tiles / tiles_per_column * kTileRows, out.cols() - column),
-                    .out = out.data() + first * out.stride() + column,
-                    .out_stride = out.stride(),
-                    .weight_scales = weight.scales.empty() ? nullptr : weight.scales.data() + first_tile * kTileRows,
-                    .row_scales = quantized ? reinterpret_cast<const float*>(base) + first : nullptr,
-                    .finish = finish_of(op.epilogue),
-                    .softcap = op.softcap};
+  const std::int64_t column = sums.first_tile / tiles_per_column * kTileRows;
+  const auto* const row_scales = reinterpret_cast<const float*>(scratch_.activations().data());
+  FinishArgs finish{
+      .c = sums.c,
+      .c_stride = sums.n_tiles * kTileRows,
+      .n_rows = block.n_rows,
+      .n_cols = std::min(sums.n_tiles / tiles_per_column * kTileRows, out.cols() - column),
+      .out = out.data() + block.first * out.stride() + column,
+      .out_stride = out.stride(),
+      .weight_scales = weight.scales.empty() ? nullptr : weight.scales.data() + sums.first_tile * kTileRows,
+      .row_scales = quantized ? row_scales + block.first : nullptr,
+      .finish = finish_of(op.epilogue),
+      .softcap = op.softcap};
   if (op.bias) finish.bias = weights_.at(*op.bias).vector.data() + column;
   if (op.aux) {
     const MatrixView<float> aux = frame.value(*op.aux);
-    finish.aux = aux.data() + first * aux.stride() + column;
+    finish.aux = aux.data() + block.first * aux.stride() + column;
     finish.aux_stride = aux.stride();
   }
   table_.finish(finish);
 }
 
-const std::byte* CpuKernels::unpack_tiles(const PackedWeight& weight, std::int64_t first_tile, std::int64_t n_tiles,
-                                          int thread) {
-  std::byte* const panel = scratch_.of_thread(thread).data();
-  const auto unpack = unpacker_of(table_, product_of(weight.spec.encoding, ActQuant::kNone));
+CpuKernels::Tiles CpuKernels::unpack_tiles(const MatmulPlan& plan, const Tiles& tiles, std::int64_t n_tiles,
+                                           std::int64_t n_columns, std::span<std::byte> panel) {
+  if (plan.unpacking.unpack == nullptr) return tiles;
+  const std::int64_t tile_bytes = n_columns * unpacked_column_bytes(plan.unpacking.into);
   for (std::int64_t i = 0; i < n_tiles; ++i) {
-    unpack(weight.tiles + (first_tile + i) * weight.tile_bytes, weight.k_padded,
-           panel + i * unpacked_tile_bytes(weight));
+    plan.unpacking.unpack(tiles.first + i * tiles.tile_bytes, n_columns, panel.data() + i * tile_bytes);
   }
-  return panel;
+  return {panel.data(), tile_bytes};
+}
+
+void CpuKernels::multiply_panel(const Matmul& op, const MatmulPlan& plan, const HostFrame& frame,
+                                std::int64_t first_tile, std::int64_t n_tiles, RowBlocks blocks, int thread) {
+  const PackedWeight& weight = weights_.at(op.weight);
+  const std::int64_t n_rows = frame.value(op.out).rows();
+  ScratchCutter cutter(scratch_.of_thread(thread));
+  const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(plan, weight));
+  const Tiles tiles = unpack_tiles(plan, {weight.tiles + first_tile * weight.tile_bytes, weight.tile_bytes}, n_tiles,
+                                   weight.k_padded, panel);
+  const bool quantized = op.act == ActQuant::kInt8PerRow;
+  alignas(64) float sums[kMaxRowTiles * kTileRows];
+  for (int index = blocks.first; index < blocks.end; ++index) {
+    const RowBlock block = row_block(plan, weight, n_rows, index);
+    plan.kernel.multiply({.a = block.activations,
+                          .n_rows = block.n_rows,
+                          .tiles = tiles.first,
+                          .tile_bytes = tiles.tile_bytes,
+                          .n_tiles = n_tiles,
+                          .k = weight.k_padded,
+                          .c = sums,
+                          .c_stride = n_tiles * kTileRows,
+                          .row_sums = quantized ? weight.row_sums.data() + first_tile * kTileRows : nullptr});
+    finish_block(op, weight, frame, {sums, first_tile, n_tiles}, block);
+  }
+}
+
+void CpuKernels::multiply_in_passes(const Matmul& op, const MatmulPlan& plan, const HostFrame& frame,
+                                    std::int64_t first_tile, std::int64_t n_tiles, RowBlocks blocks, int thread) {
+  const PackedWeight& weight = weights_.at(op.weight);
+  const std::int64_t n_rows = frame.value(op.out).rows();
+  const std::int64_t c_stride = n_tiles * kTileRows;
+  const TileLayout layout = tile_layout(weight.spec.encoding);
+  ScratchCutter cutter(scratch_.of_thread(thread));
+  const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(plan, weight));
+  const std::span<float> sums = cutter.take<float>(pass_sums(plan, n_rows));
+  for (std::int64_t k = 0; k < weight.k_padded; k += kPassColumns) {
+    const std::int64_t n_columns = std::min(kPassColumns, weight.k_padded - k);
+    const std::byte* const from =
+        weight.tiles + first_tile * weight.tile_bytes + k / layout.k_multiple * layout.bytes_per_multiple;
+    const Tiles tiles = unpack_tiles(plan, {from, weight.tile_bytes}, n_tiles, n_columns, panel);
+    for (int index = blocks.first; index < blocks.end; ++index) {
+      const RowBlock block = row_block(plan, weight, n_rows, index);
+      float* const c = sums.data() + block.first * c_stride;
+      plan.kernel.multiply({.a = block.activations + static_cast<std::size_t>(k * block.n_rows) * sizeof(float),
+                            .n_rows = block.n_rows,
+                            .tiles = tiles.first,
+                            .tile_bytes = tiles.tile_bytes,
+                            .n_tiles = n_tiles,
+                            .k = n_columns,
+                            .c = c,
+                            .c_stride = c_stride,
+                            .adds = k > 0});
+      if (k + n_columns == weight.k_padded) finish_block(op, weight, frame, {c, first_tile, n_tiles}, block);
+    }
+  }
 }
 
 void CpuKernels::order_weights(const StepGraph& graph) {
@@ -238,20 +304,18 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
     run_vector_matmul(op, weight, frame);
     return {};
   }
-  const bool unpack = is_unpacked(op, weight, x.rows());
-  const ProductKernel& kernel = kernel_of(op, weight, unpack);
-  SS_CHECK(weight.k_padded % kernel.k_multiple == 0, "a weight's padding fits its kernel");
-  pack_activations(x, kernel, packed_columns(weight, kernel));
-  const int n_blocks = n_row_blocks(x.rows(), kernel.max_rows);
+  const MatmulPlan plan = plan_matmul(op, weight, x.rows());
+  SS_CHECK(weight.k_padded % plan.kernel.k_multiple == 0, "a weight's padding fits its kernel");
+  pack_activations(x, plan.kernel, packed_columns(weight, plan.kernel));
+  const int n_blocks = n_row_blocks(x.rows(), plan.kernel.max_rows);
   const bool is_one_row = x.rows() == 1;
-  const auto multiply_tiles = [&](std::int64_t first_tile, std::int64_t end_tile, int first_block, int end_block,
-                                  int thread) {
-    const std::int64_t step = is_one_row ? kMaxRowTiles : kPanelTiles;
-    for (std::int64_t tile = first_tile; tile < end_tile; tile += step) {
-      const std::int64_t n_tiles = std::min(step, end_tile - tile);
-      const std::byte* const panel = unpack ? unpack_tiles(weight, tile, n_tiles, thread) : nullptr;
-      for (int block = first_block; block < end_block; ++block) {
-        multiply_block(op, weight, kernel, frame, tile, n_tiles, block, panel);
+  const auto multiply_tiles = [&](std::int64_t first_tile, std::int64_t end_tile, RowBlocks blocks, int thread) {
+    for (std::int64_t tile = first_tile; tile < end_tile; tile += plan.panel_tiles) {
+      const std::int64_t n_tiles = std::min(plan.panel_tiles, end_tile - tile);
+      if (plan.in_passes) {
+        multiply_in_passes(op, plan, frame, tile, n_tiles, blocks, thread);
+      } else {
+        multiply_panel(op, plan, frame, tile, n_tiles, blocks, thread);
       }
     }
   };
@@ -266,19 +330,19 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
     const std::int64_t piece_units = std::max<std::int64_t>(1, piece_bytes / unit_bytes);
     pool_.announce_next(stream_after(op.weight));
     pool_.run_ranges(n_units, piece_units, [&](std::int64_t first, std::int64_t end, int thread) {
-      multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), 0, 1, thread);
+      multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), {0, 1}, thread);
     });
     return {};
   }
   // Many rows make even two tiles a long chunk. Few tiles: the rows are shared out too.
-  const std::int64_t n_panels = ceil_divide(weight.n_tiles, kPanelTiles);
+  const std::int64_t n_panels = ceil_divide(weight.n_tiles, plan.panel_tiles);
   const std::int64_t n_groups =
       std::clamp<std::int64_t>(ceil_divide(4 * n_threads, n_panels), 1, std::max(1, n_blocks / 4));
   pool_.run(n_panels * n_groups, [&](std::int64_t chunk, int thread) {
-    const std::int64_t first_tile = chunk / n_groups * kPanelTiles;
+    const std::int64_t first_tile = chunk / n_groups * plan.panel_tiles;
     const std::int64_t group = chunk % n_groups;
-    multiply_tiles(first_tile, std::min(weight.n_tiles, first_tile + kPanelTiles),
-                   static_cast<int>(group * n_blocks / n_groups), static_cast<int>((group + 1) * n_blocks / n_groups),
+    multiply_tiles(first_tile, std::min(weight.n_tiles, first_tile + plan.panel_tiles),
+                   {static_cast<int>(group * n_blocks / n_groups), static_cast<int>((group + 1) * n_blocks / n_groups)},
                    thread);
   });
   return {};

@@ -35,8 +35,8 @@ inline KernelTable dot_table() {
                                          "matmul_int4_bf16_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
-  table.int8_to_bf16 = int8_tile_to_bf16;
-  table.int8_group_to_bf16 = int8_group_tile_to_bf16;
+  table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16};
+  table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
   fill_row_kernels(table);

@@ -23,6 +23,7 @@ namespace sve256 {
 inline KernelTable dot_table() {
   KernelTable table = widening_table("sve256");
   table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
+  table.unpack[int(Product::kBf16)] = {};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};

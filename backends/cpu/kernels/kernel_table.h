@@ -52,6 +52,7 @@ struct TileArgs {
   std::int64_t k = 0;  ///< padded: a multiple of the product's k_multiple
   float* c = nullptr;
   std::int64_t c_stride = 0;               ///< floats
+  bool adds = false;                       ///< to c, instead of replacing it: Product::kF32 alone knows this
   const std::int32_t* row_sums = nullptr;  ///< kInt8Quantized: sum_k of each weight row, [16 * n_tiles]
 };
 
@@ -62,6 +63,15 @@ struct ProductKernel {
   int max_rows = 1;
   void (*multiply)(const TileArgs&) = nullptr;
   const char* name = "";  ///< "bf16_f32acc"
+};
+
+/// Tiles of one product turned into those of another, which is cheaper for many rows than decoding them anew for each
+/// block of rows: f32 [k][16], or BF16 [k / 2][16][2]. The numbers are the same, scaled by the scales of groups; where
+/// BF16 cannot hold that, rounded half to even.
+struct Unpacking {
+  Product into = Product::kF32;
+  /// `tile`: k columns of one, of which k is a multiple of the product's k_multiple. Null: nothing does.
+  void (*unpack)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
 };
 
 /// Packs `n_rows` rows of x into [k_padded / unit][n_rows][unit]. `scratch`: k_padded floats.
@@ -150,15 +160,11 @@ struct AttendKernel {
 struct KernelTable {
   const char* isa = "";
   ProductKernel products[kProducts];
-  /// An int8 tile [k / 4][16][4] as the BF16 tile [k / 2][16][2] with the same numbers, exactly; null where BF16
-  /// products are none of the table's. For many rows that is cheaper than looking weights up for each block of them.
-  void (*int8_to_bf16)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
-  /// The same of a tile in groups (int8-g32, packed_weight.h), scaled: the products are rounded to BF16, half to even.
-  void (*int8_group_to_bf16)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
-  AttendKernel attend_bf16;  ///< BF16 cache
-  AttendKernel attend_f32;   ///< f32 cache
-  AttendKernel attend_f16;   ///< FP16 cache
-  AttendKernel attend_int8;  ///< int8 cache with a scale per token
+  Unpacking unpack[kProducts];  ///< by the product whose tiles are turned
+  AttendKernel attend_bf16;     ///< BF16 cache
+  AttendKernel attend_f32;      ///< f32 cache
+  AttendKernel attend_f16;      ///< FP16 cache
+  AttendKernel attend_int8;     ///< int8 cache with a scale per token
   void (*pack)(const PackArgs&) = nullptr;
   void (*finish)(const FinishArgs&) = nullptr;
   /// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps). add and sum_out may be null; all may alias.

@@ -367,23 +367,34 @@ TEST_CASE("products with a scale for 32 columns are those of the scaled weights,
   }
 }
 
-TEST_CASE("int8 in groups as BF16 tiles: scaled, and rounded half to even") {
+TEST_CASE("groups as f32 tiles, exactly, or as BF16 tiles, rounded half to even") {
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
-    CHECK((table.int8_group_to_bf16 == nullptr) == (table.int8_to_bf16 == nullptr));
-    if (table.int8_group_to_bf16 == nullptr) continue;
-    for (const std::int64_t n_cols : {1, 32, 77, 160}) {
-      CAPTURE(std::string(to_string(isa)), n_cols);
-      GroupTile weight(WeightEncoding::kInt8Group32, n_cols);
-      std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 32) + 64);
-      auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
-      table.int8_group_to_bf16(weight.tile(), weight.k_padded, out);
-      for (std::int64_t row = 0; row < 16; ++row) {
-        for (std::int64_t k = 0; k < weight.k_padded; ++k) {
-          std::uint16_t found = 0;
-          std::memcpy(&found, out + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof found);
-          const float value = k < n_cols ? weight.weights[static_cast<std::size_t>(row * n_cols + k)] : 0.0F;
-          CHECK(found == to_bf16(value).bits);
+    for (const WeightEncoding encoding : {WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+      const Unpacking& unpacking =
+          table.unpack[int(encoding == WeightEncoding::kInt4Group32 ? Product::kInt4 : Product::kInt8Group)];
+      if (unpacking.unpack == nullptr) continue;
+      for (const std::int64_t n_cols : {1, 32, 77, 160}) {
+        CAPTURE(std::string(to_string(isa)), int(encoding), n_cols);
+        GroupTile weight(encoding, n_cols);
+        std::vector<std::byte> storage(static_cast<std::size_t>(weight.k_padded * 64) + 64);
+        auto* const out =
+            reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+        unpacking.unpack(weight.tile(), weight.k_padded, out);
+        for (std::int64_t row = 0; row < 16; ++row) {
+          for (std::int64_t k = 0; k < weight.k_padded; ++k) {
+            const float value = k < n_cols ? weight.weights[static_cast<std::size_t>(row * n_cols + k)] : 0.0F;
+            if (unpacking.into == Product::kF32) {
+              float found = 0.0F;
+              std::memcpy(&found, out + (k * 16 + row) * 4, sizeof found);
+              CHECK(found == value);
+            } else {
+              REQUIRE(unpacking.into == Product::kBf16);
+              std::uint16_t found = 0;
+              std::memcpy(&found, out + ((k / 2 * 16 + row) * 2 + k % 2) * 2, sizeof found);
+              CHECK(found == to_bf16(value).bits);
+            }
+          }
         }
       }
     }
