@@ -52,7 +52,8 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
     : HostBackend(describe_device(options)),
       eager_{.guards = options.guards},
       threads_({.n_threads = options.n_threads, .cpus = options.cpus}),
-      weights_(account_, threads_, std::move(cache)),
+      nodes_(threads_),
+      weights_(account_, threads_, nodes_, std::move(cache)),
       kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
@@ -76,6 +77,13 @@ Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {
   if (spec.n_experts > 1)
     return Error{ErrorCode::kUnsupported, "cpu: weight " + spec.name + ": no mixture of experts yet"};
   return weights_.prepare(spec);
+}
+
+Result<KvPoolId> CpuBackend::create_kv_pool(const KvSpec& spec, std::int64_t n_pages) {
+  SS_TRY(const KvPoolId id, HostBackend::create_kv_pool(spec, n_pages));
+  // Which thread reads which page changes from step to step; all that decoding writes is thread 0's.
+  nodes_.interleave(pools_.back().memory());
+  return id;
 }
 
 Result<std::vector<float>> CpuBackend::unprepare_weight(WeightId id) const {

@@ -23,6 +23,7 @@ class CpuBackend final : public HostBackend<KvPool> {
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override;
   Result<WeightId> prepare_weight(const WeightSpec& spec) override;
+  Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override;
   Result<std::vector<float>> unprepare_weight(WeightId id) const override;
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                         Trace trace) override;
@@ -30,6 +31,7 @@ class CpuBackend final : public HostBackend<KvPool> {
  private:
   EagerOptions eager_;
   ThreadPool threads_;
+  MemoryNodes nodes_;
   PackedWeights weights_;
   CpuKernels kernels_;
 };

@@ -27,6 +27,7 @@ class KvPool {
 
   [[nodiscard]] const KvSpec& spec() const { return spec_; }
   [[nodiscard]] std::int64_t n_pages() const { return n_pages_; }
+  [[nodiscard]] std::span<std::byte> memory() const { return {buffer_.data(), buffer_.size_bytes()}; }
   [[nodiscard]] bool has_scales() const { return spec_.dtype == DType::kI8; }
   /// head_dim, padded to whole units.
   [[nodiscard]] std::int64_t padded_head_dim() const { return padded_head_dim_; }

@@ -322,7 +322,7 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
   const std::int64_t n_threads = pool_.n_threads();
   if (n_blocks == 1) {
     // Bound by memory: a stream for each thread. Gate and up are finished together, and several rows want two tiles.
-    const std::int64_t unit_tiles = is_one_row && !weight.is_interleaved() ? 1 : kPanelTiles;
+    const std::int64_t unit_tiles = is_one_row ? weight.unit_tiles() : kPanelTiles;
     const std::int64_t unit_bytes = unit_tiles * weight.tile_bytes;
     const std::int64_t n_units = ceil_divide(weight.n_tiles, unit_tiles);
     const std::int64_t piece_bytes =

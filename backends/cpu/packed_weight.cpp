@@ -123,6 +123,8 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
     weight.row_sums = {row_sums, n};
     pieces.insert(pieces.end(), {scale_bytes, sum_bytes});
   }
+  // The parts of a product of one row.
+  for (const std::span<std::byte> piece : pieces) nodes_.place(piece, weight.n_tiles / weight.unit_tiles());
   SS_TRY_VOID(
       fill_through_cache(spec, pieces, [&] { return fill_tiles(spec, weight, bytes.data(), scales, row_sums); }));
   return weight;
@@ -132,7 +134,6 @@ Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span
                                                const std::function<Result<void>()>& fill) {
   const std::string key = cache_ ? packed_weight_key(spec, kLayoutName) : std::string();
   if (key.empty()) return fill();
-  // Contiguous ranges again, so that each thread touches about what it will stream.
   const ForEach on_all_threads = [this](std::int64_t n, const std::function<void(std::int64_t)>& body) {
     pool_.run(n, [&body](std::int64_t i, int) { body(i); });
   };
@@ -151,8 +152,6 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
   const std::int64_t n_groups = weight.is_interleaved() ? 2 : 1;
   const std::int64_t group_rows = spec.n_rows / n_groups;
   FirstError failed;
-  // In the order of the tiles: the thread that first touches a page is the one that will stream it (thread_pool.h), and
-  // the system puts the page on its memory node.
   pool_.run(weight.n_tiles, [&](std::int64_t tile, int thread) {
     const std::int64_t within = tile / n_groups * kTileRows;
     const std::int64_t first_row = tile % n_groups * group_rows + within;

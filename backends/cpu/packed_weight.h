@@ -20,6 +20,7 @@
 #include "backend/backend.h"
 #include "backend/weight_cache.h"
 #include "cpu/kernels/kernel_table.h"
+#include "cpu/memory_nodes.h"
 #include "cpu/thread_pool.h"
 #include "cpu/weight_arena.h"
 
@@ -37,6 +38,8 @@ struct PackedWeight {
   std::span<const std::int32_t> row_sums;  ///< int8: [16 * n_tiles]
 
   [[nodiscard]] bool is_interleaved() const { return spec.join == Join::kInterleaveGateUp; }
+  /// Tiles that one thread finishes together at least: those of gate and up.
+  [[nodiscard]] std::int64_t unit_tiles() const { return is_interleaved() ? 2 : 1; }
   /// Where canonical row `row` is: tile * 16 + lane.
   [[nodiscard]] std::int64_t packed_row(std::int64_t row) const;
 };
@@ -45,8 +48,8 @@ struct PackedWeight {
 class PackedWeights {
  public:
   /// `cache`: where packed forms are kept that are more than the stored rows in another order; empty: nowhere.
-  PackedWeights(MemoryAccount& account, ThreadPool& pool, std::optional<WeightCache> cache)
-      : arena_(account), pool_(pool), cache_(std::move(cache)) {}
+  PackedWeights(MemoryAccount& account, ThreadPool& pool, MemoryNodes& nodes, std::optional<WeightCache> cache)
+      : arena_(account), pool_(pool), nodes_(nodes), cache_(std::move(cache)) {}
 
   Result<WeightId> prepare(const WeightSpec& spec);
   [[nodiscard]] bool has(WeightId id) const;
@@ -65,6 +68,7 @@ class PackedWeights {
 
   WeightArena arena_;
   ThreadPool& pool_;
+  MemoryNodes& nodes_;
   std::optional<WeightCache> cache_;
   std::vector<PackedWeight> weights_;
   std::vector<WeightSpec> specs_;

@@ -54,6 +54,12 @@ std::uint32_t size_of_word(std::uint64_t word) {
   return end_of(word) - first_of(word);
 }
 
+// An item that its thread alone may take; a loop's other items are below it.
+constexpr std::uint64_t kOwnItem = std::uint64_t{1} << 31U;
+bool is_own(std::uint64_t word) {
+  return first_of(word) >= kOwnItem;
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(ThreadPoolOptions options)
@@ -80,14 +86,45 @@ void ThreadPool::pin(int thread) {
   if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) pinned_.store(false);
 }
 
+void ThreadPool::pin_caller() {
+  if (caller_pinned_) return;
+  caller_pinned_ = true;
+  pin(0);
+}
+
+void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t piece_items, const void* body, Function function) {
+  body_ = body;
+  function_ = function;
+  n_items_ = static_cast<std::uint32_t>(n_items);
+  piece_items_.store(static_cast<std::uint32_t>(piece_items), std::memory_order_relaxed);
+  n_done_.store(0, std::memory_order_relaxed);
+}
+
+void ThreadPool::announce_loop() {
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+}
+
+void ThreadPool::run_own(const void* body, Function function) {
+  pin_caller();
+  describe_loop(n_threads_, 1, body, function);
+  for (int thread = 0; thread < n_threads_; ++thread) {
+    Slot& slot = slots_[static_cast<std::size_t>(thread)];
+    slot.rests.store(false, std::memory_order_relaxed);
+    const std::uint64_t item = kOwnItem + static_cast<std::uint64_t>(thread);
+    slot.range.store(to_word(item, item + 1), std::memory_order_release);
+  }
+  n_resting_ = 0;
+  announce_loop();
+  work(0);
+  wait_for_all(Pieces::kAny);
+}
+
 void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Pieces pieces, const void* body,
                             Function function) {
   SS_CHECK(n_items >= 0 && n_items <= INT32_MAX, "items of a loop");
   SS_CHECK(piece_items > 0, "a piece of nothing");
-  if (!caller_pinned_) {
-    caller_pinned_ = true;
-    pin(0);
-  }
+  pin_caller();
   const std::int64_t piece = std::min<std::int64_t>(piece_items, INT32_MAX);
   if (n_resting_ > 0) end_rests();
   const int n_active = n_threads_ - n_resting_;
@@ -97,11 +134,7 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Piec
     }
     return;
   }
-  body_ = body;
-  function_ = function;
-  n_items_ = static_cast<std::uint32_t>(n_items);
-  piece_items_.store(static_cast<std::uint32_t>(piece), std::memory_order_relaxed);
-  n_done_.store(0, std::memory_order_relaxed);
+  describe_loop(n_items, piece, body, function);
   // A thread that is late from the loop before may steal as soon as the first range is there, and put its loot where
   // its own range is about to go: that is then the caller's to do.
   std::vector<ItemRange> displaced;
@@ -114,8 +147,7 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Piec
     const std::uint64_t old = slot.range.exchange(word, std::memory_order_acq_rel);
     if (size_of_word(old) > 0) displaced.push_back({first_of(old), end_of(old)});
   }
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  announce_loop();
   for (const ItemRange& range : displaced) run_items(range, 0);
   work(0);
   wait_for_all(pieces);
@@ -208,7 +240,7 @@ bool ThreadPool::take(int thread, ItemRange& piece) {
     for (int i = 1; i < n_threads_; ++i) {
       const auto candidate = static_cast<std::size_t>((thread + i) % n_threads_);
       const std::uint64_t word = slots_[candidate].range.load(std::memory_order_acquire);
-      if (size_of_word(word) <= size_of_word(longest)) continue;
+      if (is_own(word) || size_of_word(word) <= size_of_word(longest)) continue;
       victim = candidate;
       longest = word;
     }

@@ -9,6 +9,7 @@
 //   ThreadPool pool({.n_threads = 4});
 //   pool.run(n_chunks, [&](std::int64_t chunk, int thread) { ... });   // the caller is thread 0
 //   pool.run_ranges(n_items, 8, [&](std::int64_t first, std::int64_t end, int thread) { ... });
+//   pool.run_on_each_thread([&](int thread) { ... });
 
 #include <algorithm>
 #include <atomic>
@@ -83,6 +84,13 @@ class ThreadPool {
     });
   }
 
+  /// body(thread) once on every thread, then returns: nobody does another's.
+  template <typename Body>
+  void run_on_each_thread(const Body& body) {
+    run_own(&body, [](const void* erased, ItemRange, int thread) { (*static_cast<const Body*>(erased))(thread); });
+  }
+
+  [[nodiscard]] bool pins_threads() const noexcept { return !cpus_.empty(); }
   /// Could every thread be pinned as asked? For the report; true when nothing was asked.
   [[nodiscard]] bool pinned() const noexcept { return pinned_.load(); }
 
@@ -109,6 +117,10 @@ class ThreadPool {
 
   enum class Pieces : std::uint8_t { kShort, kAny };
   void run_erased(std::int64_t n_items, std::int64_t piece_items, Pieces pieces, const void* body, Function function);
+  void run_own(const void* body, Function function);
+  void pin_caller();
+  void describe_loop(std::int64_t n_items, std::int64_t piece_items, const void* body, Function function);
+  void announce_loop();
   void end_rests();
   void wait_for_all(Pieces pieces);
   void work(int thread);

@@ -12,7 +12,6 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 constexpr std::size_t kRegionBytes = std::size_t{64} << 20;
 constexpr std::size_t kAlignmentBytes = 64;
 

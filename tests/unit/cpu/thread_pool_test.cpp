@@ -112,6 +112,32 @@ TEST_CASE("loops that follow at once, with more threads than CPUs, lose nothing 
   }
 }
 
+TEST_CASE("a body for each thread runs once on each, between loops in which threads take from each other") {
+  for (const int n_threads : {1, 2, 8}) {
+    CAPTURE(n_threads);
+    ThreadPool pool({.n_threads = n_threads, .cpus = {}});
+    std::vector<std::thread::id> ids(static_cast<std::size_t>(n_threads));
+    pool.run_on_each_thread([&](int thread) { ids[static_cast<std::size_t>(thread)] = std::this_thread::get_id(); });
+    CHECK(ids.front() == std::this_thread::get_id());
+    for (int round = 0; round < 3000; ++round) {
+      std::vector<int> counts(ids.size());
+      std::atomic<int> n_elsewhere{0};
+      pool.run_on_each_thread([&](int thread) {
+        const auto t = static_cast<std::size_t>(thread);
+        ++counts[t];
+        if (ids[t] != std::this_thread::get_id()) n_elsewhere.fetch_add(1);
+      });
+      std::atomic<int> n_items{0};
+      pool.run_ranges(64, 1 + round % 3, [&](std::int64_t first, std::int64_t end, int) {
+        n_items.fetch_add(static_cast<int>(end - first));
+      });
+      REQUIRE(counts == std::vector<int>(ids.size(), 1));
+      REQUIRE(n_elsewhere.load() == 0);
+      REQUIRE(n_items.load() == 64);
+    }
+  }
+}
+
 TEST_CASE("threads that went to sleep between loops wake up") {
   ThreadPool pool({.n_threads = 3, .cpus = {}});
   for (int round = 0; round < 5; ++round) {
