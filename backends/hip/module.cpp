@@ -10,9 +10,9 @@
 
 #include "gpu/kernels/tables.h"
 #include "gpu/runtime/runtime_backend.h"
+#include "hip/amd_sensors.h"
 #include "hip/device_list.h"
 #include "hip/hipblaslt.h"
-#include "hip/rocm_smi.h"
 
 namespace secondsource::hip {
 namespace {
@@ -59,7 +59,7 @@ Result<std::vector<DeviceInfo>> devices() {
   std::vector<DeviceInfo> infos;
   for (const FoundDevice& one : found) {
     gpu::DeviceProperties properties = one.summary.properties;
-    properties.fingerprint = open_rocm_sensors(one.summary.pci_bus_id)->properties();
+    properties.fingerprint = open_amd_sensors(one.summary.pci_bus_id)->properties();
     infos.push_back(gpu::describe(properties, kName));
     infos.back().environment = one.visible.environment;
   }
@@ -74,7 +74,7 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   SS_TRY(const std::vector<FoundDevice> found, find_devices());
   for (const FoundDevice& one : found) {
     if (!options.device_id.empty() && options.device_id != one.visible.id) continue;
-    return gpu::runtime::create_backend(kName, options, one.summary, open_rocm_sensors(one.summary.pci_bus_id),
+    return gpu::runtime::create_backend(kName, options, one.summary, open_amd_sensors(one.summary.pci_bus_id),
                                         gpu::hip_target::kernel_table(), open_library);
   }
   return Error{ErrorCode::kUnavailable,

@@ -13,9 +13,10 @@ namespace secondsource::hip {
 /// Sonames, newest first; Debian 12 has ".1".
 [[nodiscard]] std::vector<std::string> rocm_smi_names();
 
-/// The sensors of the GPU at that place of the PCI bus ("0000:c1:00.0", as hipDeviceGetPCIBusId writes it); where they
-/// cannot be opened, sensors that say why. Partitions of one GPU share its place: they share its sensors.
-[[nodiscard]] std::unique_ptr<DeviceSensors> open_rocm_sensors(
-    const std::string& pci_bus_id, const std::vector<std::string>& libraries = rocm_smi_names());
+/// The sensors of the GPU at that place of the PCI bus ("0000:c1:00.0"). Partitions of one GPU share its place: they
+/// share its sensors. `why_not_amd_smi` becomes a property. Errors: kUnavailable.
+[[nodiscard]] Result<std::unique_ptr<DeviceSensors>> open_rocm_smi(const std::string& pci_bus_id,
+                                                                   const std::vector<std::string>& libraries,
+                                                                   const std::string& why_not_amd_smi);
 
 }  // namespace secondsource::hip

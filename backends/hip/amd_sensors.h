@@ -1,0 +1,24 @@
+#pragma once
+// The sensors of an AMD GPU, by the newest library that the machine has.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device_sensors.h"
+#include "hip/amd_smi.h"
+#include "hip/rocm_smi.h"
+
+namespace secondsource::hip {
+
+struct SensorLibraries {
+  std::vector<std::string> amd_smi = amd_smi_names();
+  std::vector<std::string> rocm_smi = rocm_smi_names();
+};
+
+/// Of the GPU at that place of the PCI bus ("0000:c1:00.0", as hipDeviceGetPCIBusId writes it): by AMD SMI, else by
+/// ROCm SMI, and the properties say which and why; where neither can be used, sensors that say why.
+[[nodiscard]] std::unique_ptr<DeviceSensors> open_amd_sensors(const std::string& pci_bus_id,
+                                                              const SensorLibraries& libraries = {});
+
+}  // namespace secondsource::hip
