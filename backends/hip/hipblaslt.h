@@ -1,7 +1,7 @@
 #pragma once
 // hipBLASLt, opened at run time, with own prototypes of the few functions that are used: it is gigabytes that neither
-// building nor starting may need. Source: hipblaslt.h of 0.6 (ROCm 6.0) to 0.11, and the enumerations of hipBLAS and
-// HIP that it takes; before 0.6 types had other numbers, and it is refused.
+// building nor starting may need. Source: hipblaslt.h of 0.6 (ROCm 6.0) to 1.1, and the enumerations of hipBLAS and HIP
+// that it takes; before 0.6 types had other numbers, and it is refused.
 
 #include <memory>
 #include <string>

@@ -6,23 +6,14 @@
 #include <type_traits>
 
 #include "cuda/cublaslt.h"
+#include "support/c_prototype.h"
 #include "support/catch.h"
 
 using namespace secondsource;
 using cuda::CublasLt;
+using secondsource::test::matches;
 
 namespace {
-
-/// An own prototype against a real one: as many parameters, each of the size that the real one has, by which the
-/// calling convention passes it; pointers for pointers.
-template <typename... Own, typename... Real>
-constexpr bool matches(const CFunction<Own...>& /*own*/, cublasStatus_t (* /*real*/)(Real...)) {
-  if constexpr (sizeof...(Own) != sizeof...(Real)) {
-    return false;
-  } else {
-    return ((sizeof(Own) == sizeof(Real) && std::is_pointer_v<Own> == std::is_pointer_v<Real>)&&...);
-  }
-}
 
 static_assert(matches(CublasLt::kCreate, cublasLtCreate));
 static_assert(matches(CublasLt::kDestroy, cublasLtDestroy));
