@@ -28,16 +28,10 @@ class GpuBackend final : public Backend {
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("int8 activations need int8 weights");
     }
-    if (encoding == WeightEncoding::kInt8Group32) {
-      return Support::no("no kernels for int8 weights in groups of 32 yet: int8 has one scale a row, int4 has groups");
-    }
     return Support::yes();
   }
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
     SS_TRY_VOID(shared_.poison.healthy());
-    if (const Support support = supports_weight(spec.encoding, ActQuant::kNone); !support.supported) {
-      return Error{ErrorCode::kUnsupported, fmt::format("weight {}: {}", spec.name, support.reason)};
-    }
     return weights_.prepare(spec);
   }
   Result<std::vector<float>> unprepare_weight(WeightId id) const override { return weights_.unprepare(id); }

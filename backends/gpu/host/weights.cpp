@@ -42,11 +42,8 @@ void pack_row(const WeightView& view, std::span<const std::byte> values, std::sp
 }
 
 std::size_t scale_bytes_per_row(const WeightView& view) {
-  if (view.encoding == WeightEncoding::kInt8PerRow) return sizeof(float);
-  if (view.encoding == WeightEncoding::kInt4Group32) {
-    return static_cast<std::size_t>(view.padded_cols / kScaleGroupSize) * sizeof(F16);
-  }
-  return 0;
+  const auto n_scales = static_cast<std::size_t>(scales_per_row(view.encoding, view.padded_cols));
+  return n_scales * (view.encoding == WeightEncoding::kInt8PerRow ? sizeof(float) : sizeof(F16));
 }
 
 void pack_scales(const WeightView& view, std::span<const float> scales, std::byte* out) {
@@ -153,17 +150,19 @@ Result<std::vector<float>> Weights::unprepare(WeightId id) {
     if (spec.encoding == WeightEncoding::kInt8PerRow) {
       row_scales.resize(1);
       std::memcpy(row_scales.data(), own_scales, sizeof(float));
-    } else if (spec.encoding == WeightEncoding::kInt4Group32) {
-      std::vector<std::byte> unpacked;
-      for (const std::byte pair : plain) {
-        for (const int shift : {0, 4}) unpacked.push_back(std::byte((std::to_integer<int>(pair) >> shift & 15) - 8));
-      }
-      plain = std::move(unpacked);
+    } else {
       for (std::size_t i = 0; i < scale_bytes / sizeof(F16); ++i) {
         F16 scale;
         std::memcpy(&scale, own_scales + i * sizeof(F16), sizeof(F16));
         row_scales.push_back(to_float(scale));
       }
+    }
+    if (spec.encoding == WeightEncoding::kInt4Group32) {
+      std::vector<std::byte> unpacked;
+      for (const std::byte pair : plain) {
+        for (const int shift : {0, 4}) unpacked.push_back(std::byte((std::to_integer<int>(pair) >> shift & 15) - 8));
+      }
+      plain = std::move(unpacked);
     }
     plain.resize(n_cols * transfer_bytes_per_value(spec.encoding));
     row_scales.resize(static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols)));

@@ -49,7 +49,7 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
     for (int o = 0; o < kOutputs; ++o) {
       chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
       scales[o] = 1.0F;
-      if constexpr (kEncoding == WeightEncoding::kInt4Group32) scales[o] = group_scale(weight, rows[o], chunk);
+      if constexpr (kHasGroups<kEncoding>) scales[o] = group_scale(weight, rows[o], chunk * kValues);
     }
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {

@@ -19,7 +19,7 @@ namespace secondsource::gpu {
 struct WeightView {
   const std::byte* values = nullptr;
   const float* row_scales = nullptr;  ///< kInt8PerRow: [n_rows]
-  const F16* group_scales = nullptr;  ///< kInt4Group32: [n_rows, padded_cols / 32]
+  const F16* group_scales = nullptr;  ///< kInt8Group32, kInt4Group32: [n_rows, padded_cols / 32]
   std::int64_t row_bytes = 0;
   std::int32_t n_rows = 0;
   std::int32_t n_cols = 0;

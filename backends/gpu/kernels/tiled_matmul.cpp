@@ -1,7 +1,8 @@
 // Products with many rows of x, as prefill has them, on the matrix cores: a block makes a tile of the outputs in steps
 // of 64 bytes along K, with the next steps' inputs under way while this one is multiplied. Whatever the weight's
-// encoding, the matrix cores see BF16; int8 is exact in it, and its scale comes in at the end. int8 by int8 is summed
-// in int32. Where the tiles are too few for the device, blocks share K, and a second kernel adds up.
+// encoding, the matrix cores see BF16; int8 is exact in it, and a row's scale comes in at the end, a group's before it.
+// int8 by int8 is summed in int32. Where the tiles are too few for the device, blocks share K, and a second kernel adds
+// up.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -61,7 +62,7 @@ template <WeightEncoding kEncoding, bool kQuantized>
 struct Unit {
   static constexpr int kWords = kEncoding == WeightEncoding::kF32           ? 8
                                 : kEncoding == WeightEncoding::kInt4Group32 ? 1
-                                : kEncoding == WeightEncoding::kInt8PerRow  ? (kQuantized ? 4 : 2)
+                                : kIsInt8<kEncoding>                        ? (kQuantized ? 4 : 2)
                                                                             : 4;
   static constexpr bool kAsItIs = kEncoding == WeightEncoding::kBf16 || kQuantized;
   struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
@@ -72,9 +73,7 @@ struct Unit {
   /// Values [unit * n, unit * n + n) of a row, n what makes 16 bytes of the tile's type.
   SS_DEVICE void load(const WeightView& weight, int row, int unit) {
     words = reinterpret_cast<const Words*>(weight.values + std::int64_t{row} * weight.row_bytes)[unit];
-    if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
-      scale = group_scale(weight, row, unit * 8 / static_cast<int>(kScaleGroupSize));
-    }
+    if constexpr (kHasGroups<kEncoding>) scale = group_scale(weight, row, unit * 8);
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {
     if constexpr (kAsItIs) {
@@ -85,7 +84,7 @@ struct Unit {
       for (int w = 0; w < kWords; ++w) {
         if constexpr (kEncoding == WeightEncoding::kF32) {
           values[w] = bits_as<float>(words.word[w]);
-        } else if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
+        } else if constexpr (kIsInt8<kEncoding>) {
           unpack_int8(words.word[w], values + 4 * w);
         } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
           unpack_int4(words.word[w], values);

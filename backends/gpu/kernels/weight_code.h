@@ -7,10 +7,18 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
+template <WeightEncoding kEncoding>
+inline constexpr bool kIsInt8 = kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kInt8Group32;
+
+/// A scale for 32 columns, where others have one a row or none.
+template <WeightEncoding kEncoding>
+inline constexpr bool kHasGroups =
+    kEncoding == WeightEncoding::kInt8Group32 || kEncoding == WeightEncoding::kInt4Group32;
+
 /// How many values of an encoding lie in 16 bytes.
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
-                                    : kEncoding == WeightEncoding::kInt8PerRow  ? 16
+                                    : kIsInt8<kEncoding>                        ? 16
                                     : kEncoding == WeightEncoding::kInt4Group32 ? 32
                                                                                 : 8;
 
@@ -32,7 +40,7 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values) {
     const std::uint32_t word = chunk.word[w];
     if constexpr (kEncoding == WeightEncoding::kF32) {
       values[w] = bits_as<float>(word);
-    } else if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
+    } else if constexpr (kIsInt8<kEncoding>) {
       unpack_int8(word, values + 4 * w);
     } else if constexpr (kEncoding == WeightEncoding::kInt4Group32) {
       unpack_int4(word, values + 8 * w);
@@ -44,9 +52,10 @@ SS_DEVICE void unpack(const Chunk& chunk, float* values) {
   }
 }
 
-/// The scale of group `group` of a row of int4.
-SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int group) {
-  return widen(weight.group_scales[row * (weight.padded_cols / static_cast<int>(kScaleGroupSize)) + group]);
+/// The scale of the group that column `col` of a row is in.
+SS_DEVICE float group_scale(const WeightView& weight, std::int64_t row, int col) {
+  constexpr int kColumns = static_cast<int>(kScaleGroupSize);
+  return widen(weight.group_scales[row * (weight.padded_cols / kColumns) + col / kColumns]);
 }
 
 /// One value, scale included.
@@ -64,10 +73,10 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
     case WeightEncoding::kInt4Group32: {
       const auto pair = static_cast<unsigned>(begin[col / 2]);
       const int q = static_cast<int>(pair >> (col % 2 * 4) & 15U) - 8;
-      return group_scale(weight, row, col / static_cast<int>(kScaleGroupSize)) * static_cast<float>(q);
+      return group_scale(weight, row, col) * static_cast<float>(q);
     }
-    case WeightEncoding::kInt8Group32:  // GpuBackend::prepare_weight refuses it
-      break;
+    case WeightEncoding::kInt8Group32:
+      return group_scale(weight, row, col) * static_cast<float>(reinterpret_cast<const std::int8_t*>(begin)[col]);
   }
   return 0.0F;
 }
@@ -84,7 +93,8 @@ auto with_encoding(WeightEncoding encoding, const Call& call) {
       return call.template operator()<WeightEncoding::kF16>();
     case WeightEncoding::kInt8PerRow:
       return call.template operator()<WeightEncoding::kInt8PerRow>();
-    case WeightEncoding::kInt8Group32:  // GpuBackend::prepare_weight refuses it
+    case WeightEncoding::kInt8Group32:
+      return call.template operator()<WeightEncoding::kInt8Group32>();
     case WeightEncoding::kInt4Group32:
       break;
   }
