@@ -20,21 +20,32 @@ constexpr int kScoreStride = kPiece + 4;
 constexpr int kWeightStride = kPiece + 8;
 constexpr float kNothing = -INFINITY;  ///< the score of a position that is not seen
 
-/// Warps of a block: 64 KiB of shared memory have to do for every head_dim.
+/// Tiles of tokens of a block: 64 KiB of shared memory have to do for every head_dim.
 template <int kHeadDim>
-inline constexpr int kWarps = kHeadDim > 128 ? 2 : kQueryTileTokens / kTile;
+inline constexpr int kTokenTiles = kHeadDim > 128 ? 2 : kQueryTileTokens / kTile;
 
-template <int kHeadDim>
+/// Warps that share the dimensions of a tile of tokens. The sums of 256 dimensions take half of the registers that a
+/// lane of gfx11 has, and the compiler spilled: there two warps make the same scores, and half of the sums each. By the
+/// lanes of a warp, since HIP's pass for the host does not know the target.
+template <int kHeadDim, int kLanes>
+#if defined(SS_GPU_TILE_MMA)
+inline constexpr int kDimParts = 1;
+#else
+inline constexpr int kDimParts = kHeadDim > 128 && kLanes == 32 ? 2 : 1;
+#endif
+
+template <int kHeadDim, int kLanes>
 struct Shared {
+  static constexpr int kWarps = kTokenTiles<kHeadDim> * kDimParts<kHeadDim, kLanes>;
   static constexpr int kStride = kHeadDim + 8;
-  Bf16 queries[kWarps<kHeadDim> * kTile * kStride];
+  Bf16 queries[kTokenTiles<kHeadDim> * kTile * kStride];
   Bf16 keys[kPiece * kStride];
   Bf16 values[kPiece * kStride];
   struct {
     float scores[kTile * kScoreStride];
     Bf16 weights[kTile * kWeightStride];
     float rescale[kTile];  ///< what older sums are multiplied with; at the end what they are divided by
-  } warp[kWarps<kHeadDim>];
+  } warp[kWarps];
 };
 
 /// Cached rows of positions [first, first + kPiece) of one head, zeros from `end` on and before `begin`.
@@ -52,21 +63,21 @@ SS_DEVICE void stage_cache(const AttentionArguments& a, const Bf16* cache, const
       const std::int64_t row = (page * a.kv.n_kv_heads + kv_head) * a.kv.page_tokens + position % a.kv.page_tokens;
       from += row * a.kv.head_dim + dim;
     }
-    copy_to_shared(to + unit / kUnits * Shared<kHeadDim>::kStride + dim, from, in_range);
+    copy_to_shared(to + unit / kUnits * Shared<kHeadDim, kWarpSize>::kStride + dim, from, in_range);
   }
   commit_copies();
 }
 
 template <int kHeadDim>
 SS_DEVICE void stage_queries(const AttentionArguments& a, const QueryTile& tile, int head, Bf16* to) {
-  for (int i = thread_x(); i < kWarps<kHeadDim> * kTile * kHeadDim; i += n_threads()) {
+  for (int i = thread_x(); i < kTokenTiles<kHeadDim> * kTile * kHeadDim; i += n_threads()) {
     const int row = i / kHeadDim;
     const int dim = i % kHeadDim;
     float value = 0.0F;
     if (row < tile.n_tokens && dim < a.kv.head_dim) {
       value = a.q[(std::int64_t{tile.first_token + row} * a.n_heads + head) * a.kv.head_dim + dim];
     }
-    to[row * Shared<kHeadDim>::kStride + dim] = narrow(value);
+    to[row * Shared<kHeadDim, kWarpSize>::kStride + dim] = narrow(value);
   }
 }
 
@@ -109,9 +120,10 @@ SS_DEVICE void update_softmax(const AttentionArguments& a, Warp& shared, int fir
 template <int kHeadDim>
 SS_KERNEL(kMaxThreads)
 prefill_attention_kernel(AttentionArguments a) {
-  using Block = Shared<kHeadDim>;
-  constexpr int kDimTiles = kHeadDim / kTile;
-  constexpr int kTokens = kWarps<kHeadDim> * kTile;
+  using Block = Shared<kHeadDim, kWarpSize>;
+  constexpr int kParts = kDimParts<kHeadDim, kWarpSize>;
+  constexpr int kDimTiles = kHeadDim / kTile / kParts;
+  constexpr int kTokens = kTokenTiles<kHeadDim> * kTile;
   const int part = block_z();  // of the tile, where a block takes less than all of it
   if (block_x() >= *a.batch.n_query_tiles) return;
   QueryTile tile = a.batch.query_tiles[block_x()];
@@ -134,7 +146,9 @@ prefill_attention_kernel(AttentionArguments a) {
   const int first_position = a.batch.positions[tile.first_token];
   const int end = a.batch.positions[tile.first_token + tile.n_tokens - 1] + 1;
   const int begin = a.window > 0 && first_position >= a.window ? first_position - a.window + 1 : 0;
-  const int row = warp() * kTile + lane() / RunningSoftmax::kLanes;  // of the tile, for the softmax
+  const int first_row = warp() / kParts * kTile;  // of the tile
+  const int first_dim = warp() % kParts * kDimTiles * kTile;
+  const int row = first_row + lane() / RunningSoftmax::kLanes;  // for the softmax
   const bool is_row = row < tile.n_tokens;
   const int position = is_row ? a.batch.positions[tile.first_token + row] : 0;
   RunningSoftmax running;
@@ -152,7 +166,7 @@ prefill_attention_kernel(AttentionArguments a) {
     sync_block();  // keys are there, and the queries
     Accumulator<Bf16> scores[kPiece / kTile] = {};
     for (int d = 0; d < kHeadDim; d += kTile) {
-      const Fragment<Bf16> q = load_a(shared.queries + warp() * kTile * Block::kStride + d, Block::kStride);
+      const Fragment<Bf16> q = load_a(shared.queries + first_row * Block::kStride + d, Block::kStride);
       SS_UNROLL
       for (int j = 0; j < kPiece / kTile; ++j) {
         multiply(scores[j], q, load_b(shared.keys + j * kTile * Block::kStride + d, Block::kStride));
@@ -180,7 +194,8 @@ prefill_attention_kernel(AttentionArguments a) {
       const Fragment<Bf16> weights = load_a(own.weights + k, kWeightStride);
       SS_UNROLL
       for (int j = 0; j < kDimTiles; ++j) {
-        multiply(sums[j], weights, load_b_transposed(shared.values + k * Block::kStride + j * kTile, Block::kStride));
+        multiply(sums[j], weights,
+                 load_b_transposed(shared.values + k * Block::kStride + first_dim + j * kTile, Block::kStride));
       }
     }
     sync_block();  // nobody reads values any more
@@ -191,24 +206,31 @@ prefill_attention_kernel(AttentionArguments a) {
   for (int j = 0; j < kDimTiles; ++j) {
     SS_UNROLL
     for (int v = 0; v < kAccumulators; ++v) {
-      const int out_row = warp() * kTile + accumulator_row(v);
-      const int dim = j * kTile + accumulator_col(v);
+      const int out_row = first_row + accumulator_row(v);
+      const int dim = first_dim + j * kTile + accumulator_col(v);
       if (out_row >= tile.n_tokens || dim >= a.kv.head_dim) continue;
       out[std::int64_t{out_row} * a.n_heads * a.kv.head_dim + dim] = sums[j].value[v] / own.rescale[accumulator_row(v)];
     }
   }
 }
 
-template <int kHeadDim>
-Result<void> launch_for(const LaunchContext& context, const AttentionArguments& arguments) {
-  static_assert(sizeof(Shared<kHeadDim>) <= 64 << 10);
+template <int kHeadDim, int kLanes>
+Result<void> launch_with(const LaunchContext& context, const AttentionArguments& arguments) {
+  using Block = Shared<kHeadDim, kLanes>;
+  static_assert(sizeof(Block) <= 64 << 10);
   return launch(
       context.stream, "prefill_attention", prefill_attention_kernel<kHeadDim>,
       {.grid = {static_cast<std::uint32_t>(arguments.max_query_tiles), static_cast<std::uint32_t>(arguments.n_heads),
-                static_cast<std::uint32_t>(kQueryTileTokens / (kWarps<kHeadDim> * kTile))},
-       .threads = static_cast<std::uint32_t>(kWarps<kHeadDim> * context.warp_size),
-       .shared_bytes = sizeof(Shared<kHeadDim>)},
+                static_cast<std::uint32_t>(kQueryTileTokens / (kTokenTiles<kHeadDim> * kTile))},
+       .threads = static_cast<std::uint32_t>(Block::kWarps * kLanes),
+       .shared_bytes = sizeof(Block)},
       arguments);
+}
+
+template <int kHeadDim>
+Result<void> launch_for(const LaunchContext& context, const AttentionArguments& arguments) {
+  return context.warp_size == 32 ? launch_with<kHeadDim, 32>(context, arguments)
+                                 : launch_with<kHeadDim, 64>(context, arguments);
 }
 
 }  // namespace
