@@ -108,22 +108,6 @@ std::int64_t KvPool::value_index(std::int32_t token, std::int32_t dim) const {
   return tile + (row / unit_ * kTileRows + lane) * unit_ + row % unit_;
 }
 
-void KvPool::store(std::byte* tile, std::int64_t index, float value) const {
-  switch (spec_.dtype) {
-    case DType::kBf16:
-      reinterpret_cast<Bf16*>(tile)[index] = to_bf16(value);
-      return;
-    case DType::kF16:
-      reinterpret_cast<F16*>(tile)[index] = to_f16(value);
-      return;
-    case DType::kI8:
-      reinterpret_cast<std::int8_t*>(tile)[index] = static_cast<std::int8_t>(value);
-      return;
-    default:
-      reinterpret_cast<float*>(tile)[index] = value;
-  }
-}
-
 float KvPool::load(const std::byte* tile, std::int64_t index) const {
   switch (spec_.dtype) {
     case DType::kBf16:
@@ -150,21 +134,50 @@ void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, std
     own(k_scales(layer, page, head, token))[token % kTileRows] = quantize(key);
     own(v_scales(layer, page, head, token))[token % kTileRows] = quantize(value);
   }
-  for (std::int32_t dim = 0; dim < spec_.head_dim; ++dim) {
-    store(keys, key_index(token, dim), key[static_cast<std::size_t>(dim)]);
-    store(values, value_index(token, dim), value[static_cast<std::size_t>(dim)]);
+  switch (spec_.dtype) {
+    case DType::kBf16:
+      return put<Bf16>(token, key, value, keys, values, [](float x) { return to_bf16(x); });
+    case DType::kF16:
+      return put<F16>(token, key, value, keys, values, [](float x) { return to_f16(x); });
+    case DType::kI8:
+      return put<std::int8_t>(token, key, value, keys, values, [](float x) { return static_cast<std::int8_t>(x); });
+    default:
+      return put<float>(token, key, value, keys, values, [](float x) { return x; });
+  }
+}
+
+// The places of key_index() and value_index(), without a division for each.
+template <typename T, typename Convert>
+void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const float> value, std::byte* keys,
+                 std::byte* values, const Convert& convert) const {
+  const std::int32_t row = token % kTileRows;
+  const std::int32_t n_dims = spec_.head_dim;
+  T* k = reinterpret_cast<T*>(keys) + row * unit_;
+  for (std::int32_t first = 0; first < n_dims; first += unit_, k += kTileRows * unit_) {
+    const std::int32_t n = std::min(unit_, n_dims - first);
+    for (std::int32_t i = 0; i < n; ++i) k[i] = convert(key[static_cast<std::size_t>(first + i)]);
+  }
+  for (std::int32_t first = 0; first < n_dims; first += kTileRows, values += v_dim_stride_) {
+    T* const v = reinterpret_cast<T*>(values) + row / unit_ * kTileRows * unit_ + row % unit_;
+    const std::int32_t n = std::min(kTileRows, n_dims - first);
+    for (std::int32_t lane = 0; lane < n; ++lane)
+      v[lane * unit_] = convert(value[static_cast<std::size_t>(first + lane)]);
   }
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
+  // Units of tokens, of which the last may have some.
+  const int n = std::max(0, n_tokens);
+  const auto unit_bytes = static_cast<std::size_t>(unit_ * element_bytes_);
+  const std::size_t whole_bytes = static_cast<std::size_t>(n / unit_ * kTileRows) * unit_bytes;
+  const std::size_t some_bytes = static_cast<std::size_t>(n % unit_ * element_bytes_);
   for (int dim_tile = 0; dim_tile < n_dim_tiles_; ++dim_tile) {
+    const std::byte* const from = tile + dim_tile * v_dim_stride_;
     std::byte* const to = out.data() + dim_tile * v_dim_stride_;
-    std::memcpy(to, tile + dim_tile * v_dim_stride_, static_cast<std::size_t>(v_tile_bytes_));
-    for (int token = std::max(0, n_tokens); token < kTileRows; ++token) {
-      for (int lane = 0; lane < kTileRows; ++lane) {
-        const std::int64_t index = value_index(token, lane);
-        std::memset(to + index * element_bytes_, 0, static_cast<std::size_t>(element_bytes_));
-      }
+    std::memcpy(to, from, whole_bytes);
+    std::memset(to + whole_bytes, 0, static_cast<std::size_t>(v_tile_bytes_) - whole_bytes);
+    for (std::size_t at = whole_bytes; some_bytes > 0 && at < whole_bytes + kTileRows * unit_bytes; at += unit_bytes) {
+      std::memcpy(to + at, from + at, some_bytes);
     }
   }
 }

@@ -78,7 +78,9 @@ class KvPool {
  private:
   [[nodiscard]] std::int64_t block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const;
   [[nodiscard]] std::int64_t k_tiles_bytes() const { return k_block_bytes_ - scale_bytes_; }
-  void store(std::byte* tile, std::int64_t index, float value) const;
+  template <typename T, typename Convert>
+  void put(std::int32_t token, std::span<const float> key, std::span<const float> value, std::byte* keys,
+           std::byte* values, const Convert& convert) const;
   [[nodiscard]] float load(const std::byte* tile, std::int64_t index) const;
   [[nodiscard]] std::int64_t key_index(std::int32_t token, std::int32_t dim) const;
   [[nodiscard]] std::int64_t value_index(std::int32_t token, std::int32_t dim) const;

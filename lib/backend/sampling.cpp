@@ -23,20 +23,44 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-/// log(sum(exp(logits))); the sum is accumulated in f64.
-double log_sum_exp(std::span<const float> logits, float largest) {
-  constexpr std::size_t kLanes = 8;
-  std::array<double, kLanes> sums{};
+/// sum(exp(logits - largest)), accumulated in f64 in an order of its own, so that it is the same whatever the compiler
+/// makes of it.
+[[gnu::always_inline]] inline double sum_of_exponentials(const float* logits, std::size_t n, float largest) {
+  constexpr std::size_t kLanes = 16;
+  double sums[kLanes] = {};
   std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
+  for (; i + kLanes <= n; i += kLanes) {
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       sums[lane] += static_cast<double>(exp_nonpositive(logits[i + lane] - largest));
     }
   }
   double sum = 0.0;
-  for (; i < logits.size(); ++i) sum += static_cast<double>(exp_nonpositive(logits[i] - largest));
+  for (; i < n; ++i) sum += static_cast<double>(exp_nonpositive(logits[i] - largest));
   for (const double lane : sums) sum += lane;
-  return static_cast<double>(largest) + std::log(sum);
+  return sum;
+}
+
+// The same in wider vectors, where this is most of what sampling takes. Not target_clones: its resolvers run before the
+// sanitizers' start.
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] double sum_of_exponentials_avx2(const float* logits, std::size_t n, float largest) {
+  return sum_of_exponentials(logits, n, largest);
+}
+[[gnu::target("avx512f,avx512dq,prefer-vector-width=512")]] double sum_of_exponentials_avx512(const float* logits,
+                                                                                              std::size_t n,
+                                                                                              float largest) {
+  return sum_of_exponentials(logits, n, largest);
+}
+#endif
+
+/// log(sum(exp(logits))).
+double log_sum_exp(std::span<const float> logits, float largest) {
+  auto* sum = sum_of_exponentials;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) sum = sum_of_exponentials_avx2;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) sum = sum_of_exponentials_avx512;
+#endif
+  return static_cast<double>(largest) + std::log(sum(logits.data(), logits.size(), largest));
 }
 
 /// Is every logit finite? The exponent of a NaN or an infinity is all ones; an integer OR-reduction is vector code.
