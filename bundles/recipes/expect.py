@@ -1,13 +1,18 @@
 """Expected outputs, near-tie constants and envelopes of a bundle, from transformers in FP32.
 
     python expect.py --model DIR [--prompts DIR_OR_FILE ...] [--out DIR] [--variants bf16,int8,...]
+    python expect.py --model DIR --add --variants int8-g32 [--only chat-001,...]
     python expect.py --model DIR --check [--only chat-001,...]
 
 DIR is a Hugging Face folder of a Llama-family model, or a bundle. Without --out it becomes a bundle
 in place; with --out the model's files are copied there. Without --prompts those already in the
 bundle are used. Writes OUT/expected/VARIANT.jsonl, OUT/prompts/ and OUT/manifest.yaml; what the
 manifest says of name, licence and source is kept. With --resume a stopped run goes on after the
-last finished prompt. --check computes everything again and compares, and writes nothing.
+last finished prompt. --check computes everything again and compares, and writes nothing. --add leaves
+the files of the other variants as they are: it checks them, as --check does, and where they come out
+again the manifest's program is this one, though an earlier version wrote them. int8-w8a8 alone is kept
+unchecked: there the last bit of a sum, which differs from CPU to CPU, moves an activation by a step.
+--only says which prompts are checked.
 
 docs/correctness.md has the definitions, reference.py and acceptance.py the computation.
 """
@@ -139,6 +144,12 @@ class Run:
         self.bf16_records: dict[str, dict] = {}
         self.bf16_digest, self.bf16_part = "", {}
 
+    def take_bf16(self, folder: Path) -> None:
+        """Hold the variants to come against bf16 as the bundle has it."""
+        self.bf16_records = read_records(folder, "bf16")
+        self.bf16_digest = Reference(self.model, "bf16").digest()
+        self.bf16_part = manifest.variants_with_outputs(folder)["bf16"]
+
     def variant(self, name: str) -> tuple[list[dict], dict]:
         """The records of a variant and its part of the manifest."""
         started = time.time()
@@ -213,15 +224,20 @@ def fitting(prompts: list[Prompt], config_file: Path) -> list[Prompt]:
     return fits
 
 
+def read_records(folder: Path, variant: str) -> dict[str, dict]:
+    """The lines of expected/VARIANT.jsonl by their prompts' ids, in the order of the prompts."""
+    lines = (folder / f"expected/{variant}.jsonl").read_text(encoding="utf-8").splitlines()
+    return {record["prompt"]: record for record in map(json.loads, lines)}
+
+
 def check(run: Run, folder: Path, variants: list[str], only: set[str]) -> int:
     """Compute again and compare with the files: the ids, and the logits to 1e-3."""
-    run.prompts = [p for p in run.prompts if not only or p.id in only]
+    prompts = [p for p in run.prompts if not only or p.id in only]
     wrong = 0
     for variant in variants:
-        lines = (folder / f"expected/{variant}.jsonl").read_text(encoding="utf-8").splitlines()
-        stored = {record["prompt"]: record for record in map(json.loads, lines)}
+        stored = read_records(folder, variant)
         reference = Reference(run.model, variant)
-        for prompt, cache in forked(reference, run.prompts):
+        for prompt, cache in forked(reference, prompts):
             found, expected = greedy(reference, cache, prompt), stored.get(prompt.id)
             same = expected is not None and all(
                 found[key] == expected[key] for key in ("prompt_sha256", "ids", "finish")) and all(
@@ -230,7 +246,7 @@ def check(run: Run, folder: Path, variants: list[str], only: set[str]) -> int:
             wrong += not same
             if not same:
                 say(f"{variant} {prompt.id}: differs from expected/{variant}.jsonl")
-        say(f"{variant}: {len(run.prompts)} prompts checked, {wrong} differ so far")
+        say(f"{variant}: {len(prompts)} prompts checked, {wrong} differ so far")
     return 1 if wrong else 0
 
 
@@ -246,13 +262,16 @@ def main() -> int:
     parser.add_argument("--quality", type=Path, help="quality.json of evaluate.py: better counted lookups")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--add", action="store_true", help="keep the other variants of the bundle")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--only", default="", help="with --check: ids of prompts, comma-separated")
+    parser.add_argument("--only", default="", help="ids of the prompts to check, comma-separated")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
     transformers.utils.logging.disable_progress_bar()
     variants, out = options.variants.split(","), options.out or options.model
+    if options.add and (options.out or options.prompts):
+        parser.error("--add works in place, with the prompts that the bundle has")
     suites = read_suites(options.prompts or [options.model / "prompts"])
     encoder = Encoder(options.model)
     usable, reasons = without_unusable(suites, encoder)
@@ -263,22 +282,29 @@ def main() -> int:
         raise SystemExit(f"expected prompts that {options.model} can take, found none in the suites")
     work = out / "expected" / "unfinished"
     run = Run(options.model, prompts, encoder, work)
+    only = set(filter(None, options.only.split(",")))
     if options.check:
-        return check(run, out, variants, set(filter(None, options.only.split(","))))
+        return check(run, out, variants, only)
 
     if not options.resume:
         manifest.remove_folder(work)
     if out.resolve() != options.model.resolve():
         manifest.copy_model(options.model, out)
     manifest.copy_prompts(suites, out / "prompts")
-    parts = {}
+    parts, repeated = {}, []
+    if options.add:
+        repeated = [name for name in manifest.variants_with_outputs(out) if name not in variants]
+        if check(run, out, [name for name in repeated if name != "int8-w8a8"], only):
+            raise SystemExit("the other variants do not come out again: nothing was added")
+        if "bf16" in repeated:
+            run.take_bf16(out)
     for variant in sorted(variants, key=lambda name: name != "bf16"):  # the others are held against it
         records, parts[variant] = run.variant(variant)
         manifest.write_lines(out / f"expected/{variant}.jsonl", records)
     if options.quality:
         manifest.take_lookups(parts, json.loads(options.quality.read_text(encoding="utf-8")))
     named = {"name": options.name, "license": options.license, "source": options.source}
-    manifest.write(out, parts, encoder.family, named)
+    manifest.write(out, parts, encoder.family, named, set(repeated))
     manifest.remove_folder(work)
     return 0
 

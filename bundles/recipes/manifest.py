@@ -85,28 +85,41 @@ def file_entry(folder: Path, file: Path) -> dict:
             "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[str]) -> dict[str, dict]:
-    """The old manifest's other variants whose expected outputs still hold; one without any is none that anybody
-    asked for (`bundle create` lists all that could be), and comes back when it is computed."""
+def _read(folder: Path) -> dict:
+    file = folder / "manifest.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def variants_with_outputs(folder: Path) -> dict[str, dict]:
+    """The variants that the folder's manifest has expected outputs of."""
+    return {name: part for name, part in _read(folder).get("variants", {}).items() if "expected" in part}
+
+
+def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[str],
+                   repeated: set[str]) -> dict[str, dict]:
+    """The old manifest's other variants whose expected outputs still hold: the same program made them, or they came
+    out of this one again (`repeated`). One without any is none that anybody asked for (`bundle create` lists all
+    that could be), and comes back when it is computed."""
     inputs = lambda files: {f["path"]: f["sha256"] for f in files if not f["path"].startswith("expected/")}
-    unchanged = (inputs(old.get("files", [])) == inputs(entries)
-                 and old.get("expected_from", {}).get("program_sha256") == program_hash())
+    same_inputs = inputs(old.get("files", [])) == inputs(entries)
+    same_program = old.get("expected_from", {}).get("program_sha256") == program_hash()
     kept = {}
     for name, part in old.get("variants", {}).items():
-        if name in computed or (unchanged and "expected" in part):
+        holds = same_inputs and (same_program or name in repeated)
+        if name in computed or (holds and "expected" in part):
             kept[name] = part
         else:
             (folder / f"expected/{name}.jsonl").unlink(missing_ok=True)
     return kept
 
 
-def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[str, str | None]) -> None:
+def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[str, str | None],
+          repeated: set[str] = frozenset()) -> None:
     """manifest.yaml over everything that is in the folder; keeps what it said about the source."""
-    file = folder / "manifest.yaml"
-    old = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    old = _read(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     entries = lambda: [file_entry(folder, path) for path in listed_files(folder)]
-    variants = {**_kept_variants(folder, old, entries(), set(parts)), **parts}
+    variants = {**_kept_variants(folder, old, entries(), set(parts), repeated), **parts}
     source = old.get("source") or {"description": "a Hugging Face folder", "url": ""}
     if named["source"]:
         source = {"description": named["source"], "url": ""}
@@ -128,4 +141,4 @@ def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[
             "dtype": "float32",
         },
     }
-    file.write_text(to_yaml(content), encoding="utf-8")
+    (folder / "manifest.yaml").write_text(to_yaml(content), encoding="utf-8")

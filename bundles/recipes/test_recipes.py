@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import unittest.mock
 from pathlib import Path
 
 try:
@@ -72,6 +73,29 @@ def test_int4_scales_groups_of_32_in_fp16_and_leaves_a_short_last_group():
     assert scales.tolist() == [[1.0, 1170 / 8192]]
     assert codes[0, :3].tolist() == [7, 2, -4] and codes[0, 32] == 7 and codes[0, 39] == -4
     assert quantize.quantize_int4(weights)[0, 32] == 7 * 1170 / 8192
+
+
+def test_codes_and_scales_are_those_of_the_vectors_bit_for_bit():
+    """tests/data/quantizers/vectors.json, by NumPy alone; lib/bundle is held against the same file."""
+    bits = lambda scales: scales.float().contiguous().view(torch.int32).flatten().tolist()
+    of_bits = {"F32": (torch.int32, torch.float32), "BF16": (torch.int16, torch.bfloat16),
+               "F16": (torch.int16, torch.float16)}
+    content = json.loads((REPOSITORY / "tests/data/quantizers/vectors.json").read_text(encoding="utf-8"))
+    n_checked = 0
+    for case in content["cases"]:
+        for dtype, (integer, floating) in of_bits.items():
+            if dtype not in case:
+                continue
+            expected = case[dtype]
+            row = torch.tensor(expected["bits"]).to(integer).view(floating).float()[None]
+            codes, scale = quantize.int8_codes(row)
+            assert codes[0].tolist() == expected["int8"]["q"] and bits(scale) == [expected["int8"]["scale"]], case["name"]
+            for variant, quantizer in (("int8-g32", quantize.int8_group_codes), ("int4", quantize.int4_codes)):
+                codes, scales = quantizer(row)
+                assert codes[0].tolist() == expected[variant]["q"], (case["name"], dtype, variant)
+                assert bits(scales) == expected[variant]["scales"], (case["name"], dtype, variant)
+            n_checked += 1
+    assert n_checked >= 30
 
 
 def test_activations_are_quantized_by_row():
@@ -236,6 +260,45 @@ def test_the_manifest_lists_the_variants_that_were_asked_for_and_those_that_stil
         assert listed_after("bf16") == {"bf16"}
 
 
+def test_a_variant_is_added_to_what_another_program_made_and_the_others_stay():
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        shutil.copytree(TINY, folder)
+        file = folder / "manifest.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content["expected_from"]["program_sha256"] = "0" * 64
+        for name in ("int8-g32", "int8-w8a8"):
+            del content["variants"][name]
+            (folder / f"expected/{name}.jsonl").unlink()
+        content["files"] = [entry for entry in content["files"] if (folder / entry["path"]).exists()]
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        others = {name: (folder / part["expected"]).read_bytes() for name, part in content["variants"].items()}
+        arguments = ["expect.py", "--model", str(folder), "--add", "--variants", "int8-g32", "--only", "ids-002,text-001"]
+        with unittest.mock.patch.object(sys, "argv", arguments):
+            assert expect.main() == 0
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        committed = yaml.safe_load((TINY / "manifest.yaml").read_text(encoding="utf-8"))
+        assert found["expected_from"]["program_sha256"] == manifest.program_hash()
+        assert {name: found["variants"][name] for name in others} == content["variants"]
+        assert {name: (folder / f"expected/{name}.jsonl").read_bytes() for name in others} == others
+        # Held against bf16's outputs as they were; another CPU adds in another order.
+        for figure in ("kl_mean", "top1_agreement", "perplexity"):
+            now, then = (content["variants"]["int8-g32"]["quality"][figure] for content in (found, committed))
+            assert abs(now - then) <= 0.01 * then, figure
+        # One id more in a stored line, and nothing is added.
+        lines = (folder / "expected/int8.jsonl").read_text(encoding="utf-8")
+        (folder / "expected/int8.jsonl").write_text(lines.replace('"ids":[', '"ids":[3,'), encoding="utf-8")
+        before = file.read_bytes()
+        with unittest.mock.patch.object(sys, "argv", arguments):
+            try:
+                expect.main()
+            except SystemExit as refusal:
+                assert "nothing was added" in str(refusal.code)
+            else:
+                raise AssertionError("added to outputs that do not come out again")
+        assert file.read_bytes() == before
+
+
 def test_the_committed_bundles_are_complete_and_repeat():
     for folder in (TINY, REPOSITORY / "bundles/tiny-gqa8-hd128", DEFAULT):
         if not (folder / "manifest.yaml").exists():
@@ -249,7 +312,8 @@ def test_the_committed_bundles_are_complete_and_repeat():
         prompts = encode(read_suites(folder / "prompts"), encoder)
         short = [p for p in prompts if len(p.ids) < 200][:6]
         run = expect.Run(folder, short, encoder, folder)
-        assert expect.check(run, folder, ["bf16", "int8"], set()) == 0, folder.name
+        repeatable = [name for name in ("bf16", "int8", "int8-g32") if name in content["variants"]]
+        assert expect.check(run, folder, repeatable, set()) == 0, folder.name
 
 
 def main() -> int:
