@@ -21,7 +21,9 @@ std::vector<Module> available_backends() {
 }
 
 std::unique_ptr<Backend> make_backend(const std::string& name) {
-  auto backend = create_backend(available_backends(), name, {});
+  BackendOptions options;
+  if (const char* const isa = std::getenv("SECONDSOURCE_GOLDEN_ISA"); isa != nullptr) options.extra = {{"isa", isa}};
+  auto backend = create_backend(available_backends(), name, options);
   if (!backend) FAIL(name << ": " << backend.error().message);
   return std::move(*backend);
 }

@@ -15,7 +15,8 @@ namespace secondsource::test {
 /// The modules that have a device here, `reference` first; the one that SECONDSOURCE_GOLDEN_BACKEND names, if it does.
 [[nodiscard]] std::vector<Module> available_backends();
 
-/// A fresh backend of that module. Fails the test when it cannot be created.
+/// A fresh backend of that module, with the instruction set that SECONDSOURCE_GOLDEN_ISA names, if it does. Fails the
+/// test when it cannot be created.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& name);
 
 /// A session on a fresh backend. Fails the test on an error.
