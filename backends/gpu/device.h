@@ -54,6 +54,7 @@ struct DeviceProperties {
   int warp_size = 32;                       ///< lanes of a warp, or of a wave
   int n_processors = 1;                     ///< multiprocessors, or compute units
   std::size_t max_shared_bytes = 48 << 10;  ///< of one block
+  bool has_warpgroups = false;              ///< products of four warps, `wgmma`: sm_90a
   std::int64_t memory_bytes = 0;
   std::vector<std::pair<std::string, std::string>> fingerprint = {};  ///< driver, toolkit, clocks, ECC, partition mode
 };

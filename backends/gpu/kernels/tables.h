@@ -14,6 +14,9 @@ const KernelTable& kernel_table();
 namespace shim_sm_80 {
 const KernelTable& kernel_table();
 }
+namespace shim_sm_90a {
+const KernelTable& kernel_table();
+}
 namespace shim_gfx90a {
 const KernelTable& kernel_table();
 }

@@ -77,6 +77,9 @@ SS_DEVICE Chunk load_chunk(const void* address) {
 SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
 #if defined(SS_GPU_SHIM)
   shim::check_aligned(address, sizeof(Chunk));
+#if defined(SS_GPU_WARPGROUPS)
+  shim::note_store(address, sizeof(Chunk));
+#endif
 #endif
   *static_cast<Chunk*>(address) = chunk;
 }

@@ -4,7 +4,7 @@
 //
 //   nvcc -x cu                          SS_GPU_CUDA   warps of 32
 //   hipcc, clang++ -x hip               SS_GPU_HIP    waves of 64 (gfx9) or 32 (gfx11)
-//   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, gfx90a, gfx942 or gfx1100
+//   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, sm_90a, gfx90a, gfx942 or gfx1100
 //
 // Everything is in a namespace of its own per target, so that one program can hold all of the shim's.
 
@@ -14,6 +14,9 @@
 #define SS_GPU_CUDA 1
 #define SS_GPU_TARGET cuda_target
 #define SS_GPU_TILE_MMA 1
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define SS_GPU_WARPGROUPS 1  // wgmma, of sm_90a alone
+#endif
 #include <cuda_runtime.h>
 #elif defined(__HIP__)
 #define SS_GPU_HIP 1
@@ -32,6 +35,10 @@
 #if defined(SS_GPU_SHIM_TARGET_sm_80)
 #define SS_GPU_TARGET shim_sm_80
 #define SS_GPU_TILE_MMA 1
+#elif defined(SS_GPU_SHIM_TARGET_sm_90a)
+#define SS_GPU_TARGET shim_sm_90a
+#define SS_GPU_TILE_MMA 1
+#define SS_GPU_WARPGROUPS 1
 #elif defined(SS_GPU_SHIM_TARGET_gfx90a)
 #define SS_GPU_TARGET shim_gfx90a
 #define SS_GPU_TILE_MFMA 1
@@ -43,13 +50,20 @@
 #define SS_GPU_TARGET shim_gfx1100
 #define SS_GPU_TILE_WMMA 1
 #else
-#error "define SS_GPU_SHIM_TARGET_sm_80, _gfx90a, _gfx942 or _gfx1100"
+#error "define SS_GPU_SHIM_TARGET_sm_80, _sm_90a, _gfx90a, _gfx942 or _gfx1100"
 #endif
 #include <cmath>
 #include <cstring>
 #include <source_location>
 
 #include "gpu/shim/thread.h"
+#endif
+
+// What the block's shared memory begins at: for the tiles of warpgroups (warpgroup.h).
+#if defined(SS_GPU_CUDA)
+#define SS_GPU_SHARED_ALIGNMENT 1024
+#else
+#define SS_GPU_SHARED_ALIGNMENT 16
 #endif
 
 // SS_UNROLL stands before loops over what has to stay in registers.
@@ -138,7 +152,7 @@ SS_DEVICE void sync_block() {
 }
 template <typename T>
 SS_DEVICE T& shared_memory() {
-  extern __shared__ __attribute__((aligned(16))) unsigned char ss_gpu_shared[];
+  extern __shared__ __attribute__((aligned(SS_GPU_SHARED_ALIGNMENT))) unsigned char ss_gpu_shared[];
   return *reinterpret_cast<T*>(ss_gpu_shared);
 }
 #endif

@@ -18,6 +18,9 @@ namespace {
 /// All bits set is NaN in f32, BF16 and FP16, and -1 in integers.
 constexpr int kPoison = 0xff;
 
+/// As on the strictest target: what the tiles of warpgroups begin at.
+constexpr std::align_val_t kSharedAlignment{1024};
+
 /// Kernels are plain functions: nothing can be handed to them but through the thread they run on.
 thread_local BlockRunner* current_runner = nullptr;
 
@@ -28,10 +31,14 @@ std::string describe(const std::source_location& where) {
 
 }  // namespace
 
-BlockRunner::BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size)
-    : order_(order), seed_(seed), warp_size_(warp_size) {}
+BlockRunner::BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups)
+    : order_(order), seed_(seed), warp_size_(warp_size), has_warpgroups_(has_warpgroups) {}
 
 BlockRunner::~BlockRunner() = default;
+
+void BlockRunner::FreeShared::operator()(std::byte* shared) const {
+  ::operator delete[](shared, kSharedAlignment);
+}
 
 BlockRunner& BlockRunner::current() {
   SS_CHECK(current_runner != nullptr, "a kernel was called outside of a launch");
@@ -61,10 +68,11 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
   failure_.clear();
   if (shared_bytes_ != call.shape.shared_bytes || shared_ == nullptr) {
     // To the byte, so that the address sanitizer sees an access past the end.
-    shared_ = std::make_unique<std::byte[]>(call.shape.shared_bytes);
+    shared_.reset(static_cast<std::byte*>(::operator new[](call.shape.shared_bytes, kSharedAlignment)));
     shared_bytes_ = call.shape.shared_bytes;
   }
   std::memset(shared_.get(), kPoison, shared_bytes_);
+  warpgroups_.begin(shared_.get(), shared_bytes_, n_threads_);
   while (threads_.size() < call.shape.threads) {
     Thread& thread = threads_.emplace_back();
     thread.fiber = std::make_unique<Fiber>();
@@ -119,6 +127,7 @@ Result<void> BlockRunner::run_threads() {
     if (!failure_.empty()) return Error{ErrorCode::kInternal, failure_};
   }
   acquire_order(&end_);
+  if (std::string wrong = warpgroups_.end(); !wrong.empty()) return Error{ErrorCode::kInternal, std::move(wrong)};
   return {};
 }
 
@@ -229,8 +238,13 @@ void BlockRunner::copy_to_shared(void* to, const void* from, std::size_t bytes, 
   check_aligned(to, bytes);
   if (in_range) check_aligned(from, bytes);
   std::memset(to, kPoison, bytes);
+  note_store(to, bytes);
   Thread& thread = threads_[static_cast<std::size_t>(running_)];
   thread.copies.push_back({to, from, bytes, in_range, thread.n_groups});
+}
+
+void BlockRunner::note_store(const void* address, std::size_t bytes) {
+  if (has_warpgroups_) warpgroups_.wrote(running_, address, bytes);
 }
 
 void BlockRunner::commit_copies() {
@@ -247,6 +261,7 @@ void BlockRunner::wait_for_copies(int n_pending_groups) {
     } else {
       std::memset(copy.to, 0, copy.bytes);
     }
+    note_store(copy.to, copy.bytes);
     return true;
   });
 }

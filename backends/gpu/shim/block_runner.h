@@ -11,6 +11,7 @@
 #include "core/result.h"
 #include "gpu/device.h"
 #include "gpu/shim/fiber.h"
+#include "gpu/shim/warpgroup.h"
 
 namespace secondsource::gpu::shim {
 
@@ -25,7 +26,7 @@ enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
 
 class BlockRunner {
  public:
-  BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size);
+  BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups);
   ~BlockRunner();
 
   /// Shared memory is filled with NaN first. Errors: kInternal, naming kernel, block, and what its threads did wrong.
@@ -45,10 +46,15 @@ class BlockRunner {
   void copy_to_shared(void* to, const void* from, std::size_t bytes, bool in_range);
   void commit_copies();
   void wait_for_copies(int n_pending_groups);
+  [[nodiscard]] Warpgroups& warpgroups() { return warpgroups_; }
+  void note_store(const void* address, std::size_t bytes);
   /// Ends the block; does not return.
   void fail(std::string what);
 
  private:
+  struct FreeShared {
+    void operator()(std::byte* shared) const;
+  };
   enum class State : std::uint8_t { kReady, kAtBarrier, kInWarp, kDone };
   struct Copy {
     void* to;
@@ -88,10 +94,12 @@ class BlockRunner {
   ThreadOrder order_;
   std::uint64_t seed_;
   int warp_size_;
+  bool has_warpgroups_;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
-  std::unique_ptr<std::byte[]> shared_;
+  std::unique_ptr<std::byte[], FreeShared> shared_;
   std::size_t shared_bytes_ = 0;
+  Warpgroups warpgroups_;
   const KernelCall* call_ = nullptr;
   Dim3 block_;
   int n_threads_ = 0;

@@ -58,9 +58,11 @@ class ShimGraph final : public Graph {
 /// Runs the blocks of one kernel after the other, on a few OS threads.
 class GridRunner {
  public:
-  explicit GridRunner(const ShimOptions& options, int warp_size) {
+  GridRunner(const ShimOptions& options, const DeviceProperties& properties)
+      : max_shared_bytes_(properties.max_shared_bytes) {
     for (int i = 0; i < std::max(options.n_threads, 1); ++i) {
-      runners_.push_back(std::make_unique<BlockRunner>(options.order, options.seed, warp_size));
+      runners_.push_back(
+          std::make_unique<BlockRunner>(options.order, options.seed, properties.warp_size, properties.has_warpgroups));
     }
     reverse_ = options.order == ThreadOrder::kReverse;
   }
@@ -68,6 +70,10 @@ class GridRunner {
   Result<void> run(const KernelCall& call) {
     const Dim3 grid = call.shape.grid;
     const std::int64_t n_blocks = std::int64_t{grid.x} * grid.y * grid.z;
+    if (call.shape.shared_bytes > max_shared_bytes_) {
+      return Error{ErrorCode::kInternal, fmt::format("kernel {}: expected at most {} bytes of shared memory, found {}",
+                                                     call.name, max_shared_bytes_, call.shape.shared_bytes)};
+    }
     std::atomic<std::int64_t> next{0};
     std::mutex mutex;
     Result<void> result;
@@ -94,13 +100,14 @@ class GridRunner {
 
  private:
   std::vector<std::unique_ptr<BlockRunner>> runners_;
+  std::size_t max_shared_bytes_;
   bool reverse_ = false;
 };
 
 class ShimStream final : public Stream {
  public:
-  ShimStream(const ShimMemory& memory, const ShimOptions& options, int warp_size)
-      : memory_(memory), grid_runner_(options, warp_size) {}
+  ShimStream(const ShimMemory& memory, const ShimOptions& options, const DeviceProperties& properties)
+      : memory_(memory), grid_runner_(options, properties) {}
 
   Result<void> launch(const KernelCall& call) override {
     keep([this, kept = KeptCall(call, memory_)] { return run(kept); });
@@ -214,8 +221,9 @@ class ShimDevice final : public Device {
     properties_.target = options.target;
     properties_.warp_size = options.target == "gfx90a" || options.target == "gfx942" ? 64 : 32;
     properties_.n_processors = options.n_processors;
-    // The smallest of the targets': a kernel that fits here fits everywhere.
-    properties_.max_shared_bytes = std::size_t{64} << 10;
+    properties_.has_warpgroups = options.target == "sm_90a";
+    // The smallest of the targets': a kernel that fits here fits everywhere. But for what sm_90a alone runs.
+    properties_.max_shared_bytes = std::size_t{properties_.has_warpgroups ? 227U : 64U} << 10;
     properties_.memory_bytes =
         static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
   }
@@ -226,7 +234,7 @@ class ShimDevice final : public Device {
   Result<void*> allocate_pinned(std::size_t bytes) override { return memory_.allocate(bytes); }
   void free_pinned(void* memory) override { memory_.free(memory); }
   Result<std::unique_ptr<Stream>> create_stream() override {
-    return std::unique_ptr<Stream>(std::make_unique<ShimStream>(memory_, options_, properties_.warp_size));
+    return std::unique_ptr<Stream>(std::make_unique<ShimStream>(memory_, options_, properties_));
   }
   Result<std::unique_ptr<Event>> create_event() override {
     return std::unique_ptr<Event>(std::make_unique<ShimEvent>());

@@ -12,7 +12,7 @@
 namespace secondsource::gpu::shim {
 
 struct ShimOptions {
-  std::string target = "sm_80";  ///< sm_80, gfx90a, gfx942 or gfx1100
+  std::string target = "sm_80";  ///< sm_80, sm_90a, gfx90a, gfx942 or gfx1100
   ThreadOrder order = ThreadOrder::kForward;
   std::uint64_t seed = 1;  ///< of kSeeded
   int n_processors = 2;    ///< that the device says it has: products are cut into blocks by it

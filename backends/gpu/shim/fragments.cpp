@@ -183,6 +183,7 @@ MatrixRow exchange_matrices(const MatrixRow& row, bool transposed) {
 const FragmentTable& fragment_table(TileLayout layout) {
   switch (layout) {
     case TileLayout::shim_sm_80:
+    case TileLayout::shim_sm_90a:
       return kMma;
     case TileLayout::shim_gfx90a:
     case TileLayout::shim_gfx942:
@@ -196,6 +197,7 @@ const FragmentTable& fragment_table(TileLayout layout) {
 const FragmentTable& int8_fragment_table(TileLayout layout) {
   switch (layout) {
     case TileLayout::shim_sm_80:
+    case TileLayout::shim_sm_90a:
       return kMma8;
     case TileLayout::shim_gfx942:
       return kDeepMfma8;

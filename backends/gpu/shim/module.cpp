@@ -32,8 +32,8 @@ Result<void> read_option(const std::string& key, const std::string& value, ShimO
     return Error{ErrorCode::kInvalidInput, fmt::format("option {}: expected {}, found {}", key, expected, value)};
   };
   if (key == "target") {
-    if (value != "sm_80" && value != "gfx90a" && value != "gfx942" && value != "gfx1100") {
-      return bad("sm_80, gfx90a, gfx942 or gfx1100");
+    if (value != "sm_80" && value != "sm_90a" && value != "gfx90a" && value != "gfx942" && value != "gfx1100") {
+      return bad("sm_80, sm_90a, gfx90a, gfx942 or gfx1100");
     }
     shim.target = value;
   } else if (key == "order") {
@@ -70,7 +70,8 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
     return Error{ErrorCode::kUnavailable, "gpu-shim has no library of products"};
   };
   SS_TRY_VOID(open_library(gpu, no_library));
-  const KernelTable& kernels = shim.target == "gfx90a"    ? shim_gfx90a::kernel_table()
+  const KernelTable& kernels = shim.target == "sm_90a"    ? shim_sm_90a::kernel_table()
+                               : shim.target == "gfx90a"  ? shim_gfx90a::kernel_table()
                                : shim.target == "gfx942"  ? shim_gfx942::kernel_table()
                                : shim.target == "gfx1100" ? shim_gfx1100::kernel_table()
                                                           : shim_sm_80::kernel_table();

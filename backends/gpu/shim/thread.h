@@ -60,10 +60,37 @@ struct alignas(16) MatrixRow {
 [[nodiscard]] MatrixRow exchange_matrices(const MatrixRow& row, bool transposed);
 
 /// How a target spreads a tile over lanes (fragments.h).
-enum class TileLayout : std::uint8_t { shim_sm_80, shim_gfx90a, shim_gfx942, shim_gfx1100 };
+enum class TileLayout : std::uint8_t { shim_sm_80, shim_sm_90a, shim_gfx90a, shim_gfx942, shim_gfx1100 };
 
 /// c += a b, each a lane's share in that layout.
 void multiply_tile(TileLayout layout, float* c, const Bf16* a, const Bf16* b);
 void multiply_tile(TileLayout layout, std::int32_t* c, const std::int8_t* a, const std::int8_t* b);
+
+// Products of warpgroups (warpgroup.h).
+
+/// What a lane brings to one.
+struct WarpgroupProduct {
+  void* sums = nullptr;  ///< n_cols / 2 values, f32 or int32
+  int n_cols = 0;
+  bool is_int8 = false;
+  const Bf16* fragment = nullptr;  ///< A; null: it is in shared memory
+  std::uint64_t a = 0;             ///< matrix descriptors
+  std::uint64_t b = 0;
+  bool b_transposed = false;
+  [[nodiscard]] bool same_operands(const WarpgroupProduct& other) const {
+    return n_cols == other.n_cols && is_int8 == other.is_int8 && (fragment == nullptr) == (other.fragment == nullptr) &&
+           a == other.a && b == other.b && b_transposed == other.b_transposed;
+  }
+};
+
+/// Of a byte in the block's shared memory, from its beginning on.
+[[nodiscard]] std::uint32_t shared_address(const void* address);
+/// The thread writes there: where that is shared memory, products do not see it before show_to_warpgroups().
+void note_store(const void* address, std::size_t bytes);
+void show_to_warpgroups();
+void fence_products(int warp_size);
+void commit_products(int warp_size);
+void wait_for_products(int warp_size, int n_pending_groups);
+void multiply_warpgroup(int warp_size, const WarpgroupProduct& product);
 
 }  // namespace secondsource::gpu::shim
