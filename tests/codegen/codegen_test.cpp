@@ -41,7 +41,10 @@ std::vector<KernelCode> cuda_kernels() {
   std::vector<KernelCode> kernels;
   for (const fs::path& log : files_of("cuda", ".log")) {
     std::map<std::string, std::map<std::string, std::string>> bodies;  // by target
-    for (KernelCode& kernel : read_ptxas_log(text_of(log))) {
+    const std::string said = text_of(log);
+    // Where ptxas cannot leave products of warpgroups asynchronous, it says so, and waits after each.
+    CHECK(said.find("serialized") == std::string::npos);
+    for (KernelCode& kernel : read_ptxas_log(said)) {
       const std::string stem = log.stem().string() + ".compute_" + kernel.target.substr(3) + ".ptx";
       if (!bodies.contains(kernel.target)) bodies[kernel.target] = read_ptx(text_of(kCode / "cuda" / stem));
       kernel.body = bodies[kernel.target][kernel.symbol];
@@ -87,6 +90,12 @@ std::string matrix_instruction(const std::string& target) {
 /// Kernels whose inner loop is made of matrix instructions, by name without template arguments.
 const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "prefill_attention_kernel"};
 
+/// Tiles that warpgroups make: of sm_90a, and empty elsewhere.
+bool is_by_warpgroups(const KernelCode& kernel) {
+  return kernel.name.starts_with("tiled_matmul_kernel<(gpu::MatmulTiles)3,") ||
+         kernel.name.starts_with("tiled_matmul_kernel<(gpu::MatmulTiles)4,");
+}
+
 /// What is known to spill, and why it stays: 256 registers are all that a lane of gfx1100 has, and the largest tiles of
 /// f32 weights, which hold twice the bytes of others on the way, need one more.
 const std::set<std::string> kKnownToSpill = {
@@ -107,7 +116,7 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     CHECK(kernel.registers > 0);
     CHECK_FALSE(kernel.body.empty());
     CHECK((kernel.spilled_bytes > 0) == kKnownToSpill.contains(kernel.target + " " + kernel.name));
-    if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
+    if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
     // The last argument says whether int8 is multiplied by int8.
     const bool is_int8 = kernel.name.ends_with(", true>");
@@ -130,8 +139,26 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
   for (const KernelCode& kernel : kernels) targets.insert(kernel.target);
   CHECK(targets.contains("sm_80"));
   check_kernels(kernels, targets);
+  int n_by_warpgroups = 0;
   for (const KernelCode& kernel : kernels) {
     CAPTURE(kernel.target, kernel.name);
+    const int n_products = count_instruction(kernel, "wgmma.mma_async.sync.aligned.m64n128k");
+    CHECK((n_products > 0) == (is_by_warpgroups(kernel) && kernel.target == "sm_90a"));
+    if (is_by_warpgroups(kernel)) {
+      ++n_by_warpgroups;
+      if (kernel.target != "sm_90a") continue;
+      const bool is_int8 = kernel.name.ends_with(", true>");
+      const char* const instruction = is_int8 ? "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8"
+                                              : "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16";
+      CHECK(count_instruction(kernel, instruction) == n_products);
+      // What else they need to be right, which the shim asks for: none may have been dropped on the way.
+      CHECK(count_instruction(kernel, "wgmma.fence.sync.aligned") > 0);
+      CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") >= 2);
+      CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
+      CHECK(count_instruction(kernel, "mma.sync") == 0);
+      CHECK(count_instruction(kernel, "cp.async") > 0);
+      continue;
+    }
     // Tiles of weights travel while the last ones are multiplied.
     if (without_arguments(kernel.name) == "tiled_matmul_kernel") CHECK(count_instruction(kernel, "cp.async") > 0);
     if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
@@ -141,6 +168,8 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
+  constexpr int kKernels = 2 * 6;  // two shapes; five encodings, and int8 by int8
+  CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 
 TEST_CASE("the machine code for AMD", "[hip]") {

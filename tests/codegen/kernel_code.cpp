@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
@@ -99,11 +100,15 @@ std::vector<KernelCode> read_ptxas_log(std::string_view log) {
 std::map<std::string, std::string> read_ptx(std::string_view ptx) {
   std::map<std::string, std::string> bodies;
   std::string* body = nullptr;
+  int depth = 0;  // of braces: inline assembly has its own
   for (const std::string_view line : lines_of(ptx)) {
     const std::string_view symbol = between(line, ".entry ", "(");
     if (!symbol.empty()) body = &bodies[std::string(symbol)];
-    if (body != nullptr) body->append(line).append("\n");
-    if (line == "}") body = nullptr;
+    if (body == nullptr) continue;
+    body->append(line).append("\n");
+    const std::string_view word = line.substr(std::min(line.find_first_not_of('\t'), line.size()));
+    if (word == "{") ++depth;
+    if (word == "}" && --depth == 0) body = nullptr;
   }
   return bodies;
 }

@@ -46,7 +46,8 @@ TEST_CASE("nvcc's log gives registers, spills and stack by kernel and target") {
 
 TEST_CASE("PTX is cut into kernels") {
   const auto bodies = read_ptx(
-      ".version 9.0\n.visible .entry one(\n\t.param .u64 one_param_0\n)\n{\n\tmma.sync.aligned.m16n8k16 a;\n\tret;\n}\n"
+      ".version 9.0\n.visible .entry one(\n\t.param .u64 one_param_0\n)\n{\n\t{\n.reg .pred "
+      "p;\n}\n\tmma.sync.aligned.m16n8k16 a;\n\tret;\n}\n"
       ".visible .entry two(\n\t.param .u64 two_param_0\n)\n{\n\tret;\n}\n");
   REQUIRE(bodies.size() == 2);
   KernelCode kernel;

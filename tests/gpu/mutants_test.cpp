@@ -20,6 +20,7 @@ struct GpuMutant {
   std::string name;  ///< folder of its module
   std::string target;
   std::string family;  ///< of the suite; empty: check_moved_workspace()
+  std::string tiles = "auto";
 };
 
 /// What the search in a child process said: "" when nothing was found, "fault" when a signal ended it.
@@ -34,8 +35,9 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
     std::signal(SIGSEGV, SIG_DFL);  // the test program's own handler would tell of a failed test
     const std::vector<Module> modules = load_modules({folder});
     const MakeBackend make = [&] {
-      return create_backend(modules, "gpu-shim",
-                            {.device_id = "", .extra = {{"target", mutant.target}, {"order", order}}});
+      return create_backend(
+          modules, "gpu-shim",
+          {.device_id = "", .extra = {{"target", mutant.target}, {"order", order}, {"tiles", mutant.tiles}}});
     };
     std::string finding;
     if (mutant.family.empty()) {
@@ -82,6 +84,12 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"swapped_fragment_mfma", "gfx90a", "matmul"}, "outside"},
       {{"swapped_fragment_wmma", "gfx1100", "matmul"}, "outside"},
       {{"weight_read_past_end", "sm_80", "matmul"}, "fault"},
+      {{"wrong_swizzle", "sm_90a", "matmul", "wgmma128x128"}, "outside"},
+      {{"wrong_stride", "sm_90a", "matmul", "wgmma128x256"}, ""},
+      {{"missing_product_wait", "sm_90a", "matmul", "wgmma128x128"}, "under way"},
+      {{"early_slot", "sm_90a", "matmul", "wgmma128x256"}, "written while a product could still read it"},
+      {{"not_shown", "sm_90a", "matmul_w8a8", "wgmma128x128"}, "not shown to warpgroups"},
+      {{"swapped_fragment_wgmma", "sm_90a", "matmul", "wgmma128x256"}, "outside"},
       {{"stale_graph", "sm_80", ""}, "memory that was freed since"},
   };
   for (const auto& [mutant, expected] : mutants) {

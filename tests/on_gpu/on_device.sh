@@ -65,7 +65,11 @@ step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --vari
   --benchmark_out="$out/kernels.json" --benchmark_out_format=json
 # Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
 compared=()
-for tiles in auto 16x64 64x64 128x128; do
+shapes="auto 16x64 64x64 128x128"
+if [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; then
+  shapes+=" wgmma128x128 wgmma128x256"
+fi
+for tiles in $shapes; do
   step "tiles-$tiles" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 \
     --rows 8,16,64,128,512 --backend-option "$vendor:tiles=$tiles" --backend-option "$vendor:matmul=own" \
     --benchmark_filter=BM_matmul \

@@ -213,6 +213,10 @@ DeviceInfo describe(const DeviceProperties& properties, const std::string& backe
 
 Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, const KernelTable& kernels,
                                               GpuOptions options) {
+  if (options.tiles && by_warpgroups(*options.tiles) && !device->properties().has_warpgroups) {
+    return Error{ErrorCode::kUnavailable, fmt::format("tiles={}: {} has no products of warpgroups, sm_90a has them",
+                                                      to_string(*options.tiles), device->properties().target)};
+  }
   DeviceInfo info = describe(device->properties(), options.backend);
   info.properties.emplace_back("matmul_library", options.vendor_library ? options.vendor_library->name() + " " +
                                                                               options.vendor_library->version()

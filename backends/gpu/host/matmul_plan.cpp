@@ -11,22 +11,32 @@ std::int64_t n_blocks(const MatmulExtent& extent, MatmulTiles tiles) {
   return std::int64_t{ceil_divide(extent.n_rows, block_rows(tiles))} * ceil_divide(extent.n_outputs, block_cols(tiles));
 }
 
+MatmulTiles choose_tiles(const MatmulExtent& extent, const MatmulDevice& device) {
+  if (extent.n_rows <= block_rows(MatmulTiles::k16x64)) return MatmulTiles::k16x64;
+  if (extent.n_rows <= block_rows(MatmulTiles::k64x64)) return MatmulTiles::k64x64;
+  for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x256, MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
+    if (by_warpgroups(tiles) != device.has_warpgroups) continue;
+    if (4 * n_blocks(extent, tiles) >= 3 * std::int64_t{device.n_processors}) return tiles;
+  }
+  return MatmulTiles::k64x64;
+}
+
 }  // namespace
 
-MatmulPlan plan_matmul(const MatmulExtent& extent, std::int32_t n_processors) {
-  MatmulPlan plan;
-  if (extent.n_rows <= block_rows(MatmulTiles::k16x64)) {
-    plan.tiles = MatmulTiles::k16x64;
-  } else if (extent.n_rows > block_rows(MatmulTiles::k64x64) &&
-             4 * n_blocks(extent, MatmulTiles::k128x128) >= 3 * std::int64_t{n_processors}) {
-    plan.tiles = MatmulTiles::k128x128;
-  }
+MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent) {
+  return {.tiles = tiles, .n_splits = 1, .split_steps = ceil_divide(extent.row_bytes, step_bytes(tiles))};
+}
+
+MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
+  MatmulPlan plan = plan_of(choose_tiles(extent, device), extent);
+  const std::int32_t n_steps = plan.split_steps;
   // Two blocks a processor hide each other's waits; the large tiles fill a processor alone.
-  const std::int64_t wanted = plan.tiles == MatmulTiles::k128x128 ? 1 : std::int64_t{2} * n_processors;
-  const std::int64_t splits = std::clamp<std::int64_t>(
-      wanted / n_blocks(extent, plan.tiles), 1, std::clamp(extent.n_steps / kMinSplitSteps, 1, kMaxMatmulSplits));
-  plan.split_steps = ceil_divide(extent.n_steps, static_cast<std::int32_t>(splits));
-  plan.n_splits = ceil_divide(extent.n_steps, plan.split_steps);
+  const bool is_large = block_rows(plan.tiles) == 128;
+  const std::int64_t wanted = is_large ? 1 : std::int64_t{2} * device.n_processors;
+  const std::int64_t splits = std::clamp<std::int64_t>(wanted / n_blocks(extent, plan.tiles), 1,
+                                                       std::clamp(n_steps / kMinSplitSteps, 1, kMaxMatmulSplits));
+  plan.split_steps = ceil_divide(n_steps, static_cast<std::int32_t>(splits));
+  plan.n_splits = ceil_divide(n_steps, plan.split_steps);
   return plan;
 }
 

@@ -13,10 +13,10 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
     (key == "graphs" ? options.use_graphs : options.guards) = value == "1";
   } else if (key == "tiles") {
     options.tiles.reset();
-    for (const MatmulTiles tiles : {MatmulTiles::k16x64, MatmulTiles::k64x64, MatmulTiles::k128x128}) {
-      if (value == fmt::format("{}x{}", block_rows(tiles), block_cols(tiles))) options.tiles = tiles;
+    for (const MatmulTiles tiles : kAllMatmulTiles) {
+      if (value == to_string(tiles)) options.tiles = tiles;
     }
-    if (!options.tiles && value != "auto") return bad("auto, 16x64, 64x64 or 128x128");
+    if (!options.tiles && value != "auto") return bad("auto, 16x64, 64x64, 128x128, wgmma128x128 or wgmma128x256");
   } else if (key == "matmul") {
     if (value != "own" && value != "library") return bad("own or library");
     options.matmul = value == "own" ? MatmulBy::kOwn : MatmulBy::kLibrary;

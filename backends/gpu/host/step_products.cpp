@@ -22,7 +22,7 @@ std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
 /// "tiled_matmul_16x64_k4": four blocks share K.
 std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   if (n_rows <= kMatvecRows) return "matvec";
-  std::string name = fmt::format("tiled_matmul_{}x{}", block_rows(plan.tiles), block_cols(plan.tiles));
+  std::string name = fmt::format("tiled_matmul_{}", to_string(plan.tiles));
   if (plan.n_splits > 1) name += fmt::format("_k{}", plan.n_splits);
   return name;
 }
@@ -77,10 +77,11 @@ MatmulPlan GpuStep::tile_plan(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
   const std::size_t row_bytes =
       static_cast<std::size_t>(weight.padded_cols) * (op.act == ActQuant::kNone ? sizeof(Bf16) : sizeof(std::int8_t));
-  const auto n_steps = static_cast<std::int32_t>(ceil_divide(row_bytes, std::size_t{kMatmulStepBytes}));
-  if (const auto forced = shared_.options.tiles) return {.tiles = *forced, .n_splits = 1, .split_steps = n_steps};
-  return plan_matmul({.n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .n_steps = n_steps},
-                     shared_.memory->device().properties().n_processors);
+  const MatmulExtent extent{
+      .n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = static_cast<std::int32_t>(row_bytes)};
+  if (const auto forced = shared_.options.tiles) return plan_of(*forced, extent);
+  const DeviceProperties& device = shared_.memory->device().properties();
+  return plan_matmul(extent, {.n_processors = device.n_processors, .has_warpgroups = device.has_warpgroups});
 }
 
 ProductScratch GpuStep::own_scratch(const Matmul& op) const {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace secondsource::gpu {
 
@@ -10,17 +11,30 @@ namespace secondsource::gpu {
 inline constexpr std::int32_t kMatvecRows = 4;
 
 /// Outputs of a block: rows of x times rows of the weight.
-enum class MatmulTiles : std::uint8_t { k16x64, k64x64, k128x128 };
+enum class MatmulTiles : std::uint8_t { k16x64, k64x64, k128x128, kWgmma128x128, kWgmma128x256 };
+inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTiles::k64x64, MatmulTiles::k128x128,
+                                                  MatmulTiles::kWgmma128x128, MatmulTiles::kWgmma128x256};
+
+/// As an option, and in the names of kernels in reports.
+[[nodiscard]] constexpr std::string_view to_string(MatmulTiles tiles) {
+  constexpr std::string_view kNames[] = {"16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256"};
+  return kNames[static_cast<std::size_t>(tiles)];
+}
 
 [[nodiscard]] constexpr std::int32_t block_rows(MatmulTiles tiles) {
   return tiles == MatmulTiles::k16x64 ? 16 : tiles == MatmulTiles::k64x64 ? 64 : 128;
 }
 [[nodiscard]] constexpr std::int32_t block_cols(MatmulTiles tiles) {
-  return tiles == MatmulTiles::k128x128 ? 128 : 64;
+  return tiles == MatmulTiles::kWgmma128x256 ? 256 : block_rows(tiles) == 128 ? 128 : 64;
 }
-
+/// Made by warpgroups, on devices that have them.
+[[nodiscard]] constexpr bool by_warpgroups(MatmulTiles tiles) {
+  return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256;
+}
 /// Bytes of a row of x, and of the weight, that a block takes at a time.
-inline constexpr std::int32_t kMatmulStepBytes = 64;
+[[nodiscard]] constexpr std::int32_t step_bytes(MatmulTiles tiles) {
+  return by_warpgroups(tiles) ? 128 : 64;
+}
 
 struct MatmulPlan {
   MatmulTiles tiles = MatmulTiles::k64x64;
@@ -32,14 +46,22 @@ struct MatmulPlan {
 struct MatmulExtent {
   std::int32_t n_rows = 0;     ///< of x, at most
   std::int32_t n_outputs = 0;  ///< rows of the weight
-  std::int32_t n_steps = 0;    ///< along K
+  std::int32_t row_bytes = 0;  ///< of x and of the weight, as they are multiplied
 };
 
-/// The largest tiles with which three quarters of the device's processors have a block; where even the smallest that
-/// the rows allow leave some without, blocks share K, in pieces of at least kMinSplitSteps. Speed is guessed here, not
-/// measured:
+/// What of a device the plan depends on.
+struct MatmulDevice {
+  std::int32_t n_processors = 1;
+  bool has_warpgroups = false;
+};
+
+/// The largest tiles, of warpgroups where the device has them, with which three quarters of the device's processors
+/// have a block; where even the smallest that the rows allow leave some without, blocks share K, in pieces of at least
+/// kMinSplitSteps. Speed is guessed here, not measured:
 /// ./dev gpu times the choices side by side.
-[[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, std::int32_t n_processors);
+[[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
+/// These tiles, unsplit.
+[[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
 
 inline constexpr std::int32_t kMinSplitSteps = 8;
 inline constexpr std::int32_t kMaxMatmulSplits = 16;

@@ -3,6 +3,10 @@
 // encoding, the matrix cores see BF16; int8 is exact in it, and a row's scale comes in at the end, a group's before it.
 // int8 by int8 is summed in int32. Where the tiles are too few for the device, blocks share K, and a second kernel adds
 // up.
+//
+// A warp multiplies from fragments that it loads, or four warps together straight from shared memory (warpgroup.h), in
+// steps of 128 bytes. These products go on into the next step, so that the slot to fill next is the one before the
+// last.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -11,42 +15,55 @@
 #include "gpu/portable/launch.h"
 #include "gpu/portable/matrix_tile.h"
 #include "gpu/portable/shared_copy.h"
+#include "gpu/portable/warpgroup.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
 constexpr int kUnitBytes = 16;  ///< what a thread brings at once
-constexpr int kUnitsOfLine = kMatmulStepBytes / kUnitBytes;
-constexpr int kStepBytes = kMatmulStepBytes;
-constexpr int kLineBytes = kStepBytes + kUnitBytes;  ///< in shared memory: units of neighbouring rows in other banks
 
 /// What a block makes, how its warps share it, and how many steps it holds.
-template <int kRowsOfBlock, int kColsOfBlock, int kWarpsAlongRows, int kWarpsAlongCols, int kStepsHeld>
+template <MatmulTiles kTiles, int kWarpsAlongRows, int kWarpsAlongCols, int kStepsHeld>
 struct BlockShape {
-  static constexpr int kRows = kRowsOfBlock;  ///< of x
-  static constexpr int kCols = kColsOfBlock;  ///< rows of the weight
+  static constexpr bool kByWarpgroups = by_warpgroups(kTiles);
+  static constexpr int kRows = block_rows(kTiles);  ///< of x
+  static constexpr int kCols = block_cols(kTiles);  ///< rows of the weight
   static constexpr int kAcross = kWarpsAlongCols;
   static constexpr int kWarps = kWarpsAlongRows * kWarpsAlongCols;
   static constexpr int kWarpRows = kRows / kWarpsAlongRows;
   static constexpr int kWarpCols = kCols / kWarpsAlongCols;
   static constexpr int kSlots = kStepsHeld;
+  static constexpr int kAhead = kSlots - (kByWarpgroups ? 2 : 1);  ///< steps that are under way
+  static constexpr int kStepBytes = step_bytes(kTiles);
+  static constexpr int kUnitsOfLine = kStepBytes / kUnitBytes;
+  /// In shared memory units of neighbouring rows are in other banks: by a gap, or exchanged as warpgroups have it.
+  static constexpr int kLineBytes = kByWarpgroups ? kSwizzledLineBytes : kStepBytes + kUnitBytes;
+  static constexpr int kAlignment = kByWarpgroups ? kSwizzleAlignment : kUnitBytes;
+  static SS_DEVICE int unit_place(int line, int unit) {
+    return kByWarpgroups ? swizzled_place(line, unit) : line * kLineBytes + unit * kUnitBytes;
+  }
 };
 template <MatmulTiles kTiles>
 struct ShapeOf;
 template <>
-struct ShapeOf<MatmulTiles::k16x64> : BlockShape<16, 64, 1, 4, 4> {};
+struct ShapeOf<MatmulTiles::k16x64> : BlockShape<MatmulTiles::k16x64, 1, 4, 4> {};
 template <>
-struct ShapeOf<MatmulTiles::k64x64> : BlockShape<64, 64, 2, 2, 4> {};
+struct ShapeOf<MatmulTiles::k64x64> : BlockShape<MatmulTiles::k64x64, 2, 2, 4> {};
 template <>
-struct ShapeOf<MatmulTiles::k128x128> : BlockShape<128, 128, 2, 4, 3> {};
+struct ShapeOf<MatmulTiles::k128x128> : BlockShape<MatmulTiles::k128x128, 2, 4, 3> {};
+// Two warpgroups, 64 rows and all columns each.
+template <>
+struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, 4> {};
+template <>
+struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
 
 /// The slots of the steps; when they are used up, the sums of each warp take their place.
 template <typename Shape>
 union Shared {
   struct {
-    std::byte x[Shape::kRows * kLineBytes];
-    std::byte weight[Shape::kCols * kLineBytes];
+    alignas(Shape::kAlignment) std::byte x[Shape::kRows * Shape::kLineBytes];
+    alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
   } slot[Shape::kSlots];
   std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
 };
@@ -103,9 +120,11 @@ struct Unit {
 /// This thread's part in bringing one operand's lines of a step to shared memory: what can be copied as it is goes
 /// asynchronously where the target can do that, everything else through registers, which are filled before a step is
 /// multiplied and emptied after.
-template <int kLines, int kThreads, WeightEncoding kEncoding, bool kQuantized>
+template <typename Shape, int kLines, WeightEncoding kEncoding, bool kQuantized>
 struct Carrier {
   using Carried = Unit<kEncoding, kQuantized>;
+  static constexpr int kThreads = Shape::kWarps * kWarpSize;
+  static constexpr int kUnitsOfLine = Shape::kUnitsOfLine;
   static constexpr bool kAsync = kHasAsyncCopies && Carried::kAsItIs;
   static constexpr int kUnits = (kLines * kUnitsOfLine + kThreads - 1) / kThreads;
   Carried held[kAsync ? 1 : kUnits];
@@ -122,7 +141,7 @@ struct Carrier {
       const bool in_range = row < end && unit < n_units;
       if constexpr (kAsync) {
         const std::byte* const from = lines.values + (in_range ? std::int64_t{row} * lines.row_bytes : 0);
-        copy_to_shared(to + at / kUnitsOfLine * kLineBytes + at % kUnitsOfLine * kUnitBytes,
+        copy_to_shared(to + Shape::unit_place(at / kUnitsOfLine, at % kUnitsOfLine),
                        from + (in_range ? unit : 0) * kUnitBytes, in_range);
       } else {
         held[u] = Carried();
@@ -136,7 +155,7 @@ struct Carrier {
       for (int u = 0; u < kUnits; ++u) {
         const int at = thread_x() + u * kThreads;
         if (kLines * kUnitsOfLine % kThreads != 0 && at >= kLines * kUnitsOfLine) break;
-        store_chunk(to + at / kUnitsOfLine * kLineBytes + at % kUnitsOfLine * kUnitBytes, held[u].narrowed());
+        store_chunk(to + Shape::unit_place(at / kUnitsOfLine, at % kUnitsOfLine), held[u].narrowed());
       }
     }
   }
@@ -146,11 +165,11 @@ struct Carrier {
 template <typename Shape, typename Input, int kRowTiles, int kColTiles>
 SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
                              Accumulator<Input> (&sums)[kRowTiles][kColTiles]) {
-  constexpr int kStride = kLineBytes / static_cast<int>(sizeof(Input));
+  constexpr int kStride = Shape::kLineBytes / static_cast<int>(sizeof(Input));
   const auto* const a = reinterpret_cast<const Input*>(x) + warp() / Shape::kAcross * Shape::kWarpRows * kStride;
   const auto* const b = reinterpret_cast<const Input*>(weight) + warp() % Shape::kAcross * Shape::kWarpCols * kStride;
   SS_UNROLL
-  for (int k = 0; k < kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
+  for (int k = 0; k < Shape::kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
     Fragment<Input> columns[kColTiles];
     SS_UNROLL
     for (int j = 0; j < kColTiles; ++j) columns[j] = load_b(b + j * kTile * kStride + k, kStride);
@@ -161,6 +180,24 @@ SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
       for (int j = 0; j < kColTiles; ++j) multiply(sums[i][j], rows, columns[j]);
     }
   }
+}
+
+/// Begins to add one step's products to this warpgroup's sums, 128 columns at a time.
+template <typename Shape, typename Input, int kColTiles>
+SS_DEVICE void begin_step(const std::byte* x, const std::byte* weight, Accumulator<Input> (&sums)[kColTiles]) {
+  constexpr int kTilesAtOnce = 8;
+  using Columns = Accumulator<Input>[kTilesAtOnce];
+  const std::byte* const rows = x + warp() / kWarpgroupWarps * kWarpgroupRows * Shape::kLineBytes;
+  fence_products();
+  SS_UNROLL
+  for (int k = 0; k < Shape::kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
+    SS_UNROLL
+    for (int j = 0; j < kColTiles; j += kTilesAtOnce) {
+      multiply_lines(reinterpret_cast<Columns&>(sums[j]), lines_of<Input>(rows, k),
+                     lines_of<Input>(weight + j * kTile * Shape::kLineBytes, k));
+    }
+  }
+  commit_products();
 }
 
 /// A whole sum, its scales included, through the epilogue; of a gated product, with its neighbour's.
@@ -181,11 +218,9 @@ SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const S
 }
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
-SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
-tiled_matmul_kernel(MatmulArguments a) {
+SS_DEVICE void make_tile(const MatmulArguments& a) {
   using Shape = ShapeOf<kTiles>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
-  constexpr int kThreads = Shape::kWarps * kWarpSize;
   constexpr int kRowTiles = Shape::kWarpRows / kTile;
   constexpr int kColTiles = Shape::kWarpCols / kTile;
   // Blocks that share rows of the weight are neighbours, so that these are read from memory once.
@@ -200,8 +235,8 @@ tiled_matmul_kernel(MatmulArguments a) {
                      .padded_cols = a.weight.padded_cols};
   auto& shared = shared_memory<Shared<Shape>>();
   Accumulator<Input> sums[kRowTiles][kColTiles] = {};
-  Carrier<Shape::kRows, kThreads, kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16, kQuantized> of_x;
-  Carrier<Shape::kCols, kThreads, kEncoding, kQuantized> of_weight;
+  Carrier<Shape, Shape::kRows, kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16, kQuantized> of_x;
+  Carrier<Shape, Shape::kCols, kEncoding, kQuantized> of_weight;
   const auto fetch = [&](int step) {
     auto& slot = shared.slot[step % Shape::kSlots];
     of_weight.fetch(a.weight, first_output, a.weight.n_rows, step, slot.weight);
@@ -213,9 +248,10 @@ tiled_matmul_kernel(MatmulArguments a) {
     of_x.store(slot.x);
   };
   const int begin = block_z() * a.plan.split_steps;
-  const int n_steps = (a.weight.padded_cols * static_cast<int>(sizeof(Input)) + kStepBytes - 1) / kStepBytes;
+  const int n_steps =
+      (a.weight.padded_cols * static_cast<int>(sizeof(Input)) + Shape::kStepBytes - 1) / Shape::kStepBytes;
   const int end = begin + a.plan.split_steps < n_steps ? begin + a.plan.split_steps : n_steps;
-  constexpr int kAhead = Shape::kSlots - 1;
+  constexpr int kAhead = Shape::kAhead;
   for (int step = begin; step < begin + kAhead; ++step) {
     if (step < end) {
       fetch(step);
@@ -225,14 +261,21 @@ tiled_matmul_kernel(MatmulArguments a) {
   }
   for (int step = begin; step < end; ++step) {
     wait_for_copies<kAhead - 1>();
-    sync_block();  // this step has arrived, and nobody reads the slot of the one before any more
+    if constexpr (Shape::kByWarpgroups) show_to_warpgroups();
+    sync_block();  // this step has arrived, and nobody reads the slot that is filled next any more
     const bool more = step + kAhead < end;
     if (more) fetch(step + kAhead);
     commit_copies();
     const auto& slot = shared.slot[step % Shape::kSlots];
-    multiply_step<Shape, Input>(slot.x, slot.weight, sums);
+    if constexpr (Shape::kByWarpgroups) {
+      begin_step<Shape>(slot.x, slot.weight, sums[0]);
+    } else {
+      multiply_step<Shape>(slot.x, slot.weight, sums);
+    }
     if (more) store(step + kAhead);
+    if constexpr (Shape::kByWarpgroups) wait_for_products<1>(sums[0]);  // those of the step before
   }
+  if constexpr (Shape::kByWarpgroups) wait_for_products<0>(sums[0]);
   sync_block();  // nobody reads a slot any more
   // By way of shared memory, so that neighbours store neighbours whatever the fragments were.
   // All of them, since what the epilogue calls would push sums that wait in registers to memory.
@@ -267,6 +310,15 @@ tiled_matmul_kernel(MatmulArguments a) {
   }
 }
 
+template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
+SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
+tiled_matmul_kernel(MatmulArguments a) {
+  // The host launches tiles of warpgroups where the device has them, and nowhere else.
+  if constexpr (kHasWarpgroups || !ShapeOf<kTiles>::kByWarpgroups) {
+    make_tile<kTiles, kEncoding, kQuantized>(a);
+  }
+}
+
 constexpr int kCombineThreads = 256;
 
 /// Adds up what the blocks that share K left, always in the same order.
@@ -290,8 +342,11 @@ combine_matmul_kernel(MatmulArguments a) {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arguments) {
   using Shape = ShapeOf<kTiles>;
-  static_assert(sizeof(Shared<Shape>) <= 64 << 10);
-  static_assert(Shape::kRows == block_rows(kTiles) && Shape::kCols == block_cols(kTiles));
+  static_assert(Shape::kAhead >= 1 && Shape::kUnitsOfLine * kUnitBytes == Shape::kStepBytes);
+  // Each warp of a warpgroup has one tile of rows, and all columns.
+  static_assert(!Shape::kByWarpgroups ||
+                (Shape::kAcross == 1 && Shape::kWarpRows == kTile && Shape::kWarps % kWarpgroupWarps == 0));
+  static_assert(sizeof(Shared<Shape>) <= (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10));
   const auto blocks = [](std::int32_t n, int of) { return static_cast<std::uint32_t>(ceil_divide(n, of)); };
   SS_TRY_VOID(launch(context.stream, "tiled_matmul", tiled_matmul_kernel<kTiles, kEncoding, kQuantized>,
                      {.grid = {blocks(arguments.max_rows, Shape::kRows), blocks(arguments.weight.n_rows, Shape::kCols),
@@ -326,9 +381,19 @@ Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArgum
     case MatmulTiles::k64x64:
       return launch_tiles<MatmulTiles::k64x64>(context, arguments);
     case MatmulTiles::k128x128:
+      return launch_tiles<MatmulTiles::k128x128>(context, arguments);
+#if defined(SS_GPU_CUDA) || defined(SS_GPU_WARPGROUPS)
+    case MatmulTiles::kWgmma128x128:
+      return launch_tiles<MatmulTiles::kWgmma128x128>(context, arguments);
+    case MatmulTiles::kWgmma128x256:
+      return launch_tiles<MatmulTiles::kWgmma128x256>(context, arguments);
+#else
+    case MatmulTiles::kWgmma128x128:
+    case MatmulTiles::kWgmma128x256:
       break;
+#endif
   }
-  return launch_tiles<MatmulTiles::k128x128>(context, arguments);
+  return Error{ErrorCode::kInternal, "products of warpgroups on a target that has none"};
 }
 
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments) {

@@ -203,6 +203,7 @@ void describe(const cudaDeviceProp& raw, DeviceSummary& summary) {
     summary.uuid += fmt::format("{:02x}", bytes[at]);
   }
   summary.properties.max_shared_bytes = raw.sharedMemPerBlockOptin;
+  summary.properties.has_warpgroups = summary.properties.target == "sm_90";  // code for it is that of sm_90a
 }
 #else
 void describe(const hipDeviceProp_t& raw, DeviceSummary& summary) {

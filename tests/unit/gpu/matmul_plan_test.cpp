@@ -8,7 +8,7 @@ namespace secondsource::gpu {
 namespace {
 
 MatmulPlan plan(std::int32_t rows, std::int32_t outputs, std::int32_t inputs, std::int32_t n_processors) {
-  return plan_matmul({.n_rows = rows, .n_outputs = outputs, .n_steps = inputs * 2 / kMatmulStepBytes}, n_processors);
+  return plan_matmul({.n_rows = rows, .n_outputs = outputs, .row_bytes = inputs * 2}, {n_processors});
 }
 
 TEST_CASE("many rows and outputs get the largest tiles, and no splits") {
@@ -27,6 +27,19 @@ TEST_CASE("large tiles that would leave processors idle are not taken") {
   CHECK(plan(512, 4096, 4096, 304).n_splits == 1);  // 8 x 64 tiles
 }
 
+TEST_CASE("warpgroups make the largest tiles where the device has them, in steps of twice the bytes") {
+  const auto on_h100 = [](std::int32_t rows, std::int32_t outputs) {
+    return plan_matmul({.n_rows = rows, .n_outputs = outputs, .row_bytes = 4096 * 2},
+                       {.n_processors = 132, .has_warpgroups = true});
+  };
+  CHECK(on_h100(4096, 28672).tiles == MatmulTiles::kWgmma128x256);
+  CHECK(on_h100(4096, 28672).n_splits == 1);
+  CHECK(on_h100(4096, 28672).split_steps == 64);
+  CHECK(on_h100(512, 4096).tiles == MatmulTiles::kWgmma128x128);  // 4 x 16 tiles of 128 x 256, 4 x 32 of 128 x 128
+  CHECK(on_h100(128, 4096).tiles == MatmulTiles::k64x64);
+  CHECK(on_h100(64, 28672).tiles == MatmulTiles::k64x64);
+}
+
 TEST_CASE("few rows get flat tiles, and share K where the outputs are few") {
   const MatmulPlan wide = plan(16, 28672, 4096, 132);  // 448 tiles
   CHECK(wide.tiles == MatmulTiles::k16x64);
@@ -43,8 +56,8 @@ TEST_CASE("splits cover every step once, none is empty, and none is short unless
     for (std::int32_t outputs = 1; outputs <= 2000; outputs += 333) {
       for (std::int32_t n_steps = 1; n_steps <= 500; n_steps += 7) {
         for (const std::int32_t n_processors : {1, 2, 108, 304}) {
-          const MatmulExtent extent{rows, outputs, n_steps};
-          const MatmulPlan found = plan_matmul(extent, n_processors);
+          const MatmulExtent extent{rows, outputs, 64 * n_steps};
+          const MatmulPlan found = plan_matmul(extent, {n_processors});
           CAPTURE(rows, outputs, n_steps, n_processors);
           CHECK(found.n_splits >= 1);
           CHECK(found.n_splits <= kMaxMatmulSplits);
