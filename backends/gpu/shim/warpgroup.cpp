@@ -54,15 +54,11 @@ constexpr std::size_t swizzle(std::size_t address) {
 /// CLayout_64xN = Layout<Shape<Shape<4, 8, 4>, Shape<2, 2, N / 8>>, Stride<Stride<128, 1, 16>, Stride<64, 8, 512>>>:
 /// the place of a thread's value in a matrix of 64 rows, column after column. Here of the first warp, whose rows
 /// are 16.
+/// ALayout_64x16, of A in registers, is the same with 16 columns.
 struct Place {
   std::size_t row, col;
 };
-constexpr Place sum_place(int lane, int value) {
-  const int at = lane % 4 * 128 + lane / 4 * 1 + value % 2 * 64 + value / 2 % 2 * 8 + value / 4 * 512;
-  return {static_cast<std::size_t>(at % 64), static_cast<std::size_t>(at / 64)};
-}
-/// ALayout_64x16 = Layout<Shape<Shape<4, 8, 4>, Shape<2, 2, 2>>, Stride<Stride<128, 1, 16>, Stride<64, 8, 512>>>.
-constexpr Place fragment_place(int lane, int value) {
+constexpr Place register_place(int lane, int value) {
   const int at = lane % 4 * 128 + lane / 4 * 1 + value % 2 * 64 + value / 2 % 2 * 8 + value / 4 * 512;
   return {static_cast<std::size_t>(at % 64), static_cast<std::size_t>(at / 64)};
 }
@@ -218,7 +214,7 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
     for (int lane = 0; lane < kLanes; ++lane) {
       operation.fragments.of_lane[lane] = const_cast<Bf16*>(lanes[lane]->fragment);
       for (int i = 0; i < kFragmentValues; ++i) {
-        const Place place = fragment_place(lane, i);
+        const Place place = register_place(lane, i);
         std::memcpy(a.data() + place.row * kLineBytes + place.col * sizeof(Bf16), lanes[lane]->fragment + i,
                     sizeof(Bf16));
       }
@@ -244,7 +240,7 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
     for (int lane = 0; lane < kLanes; ++lane) {
       sums->registers.of_lane[lane] = lanes[lane]->sums;
       for (int i = 0; i < sums->n_values; ++i) {
-        const Place place = sum_place(lane, i);
+        const Place place = register_place(lane, i);
         std::memcpy(&sums->element[place.row * n_cols + place.col], static_cast<std::uint32_t*>(lanes[lane]->sums) + i,
                     sizeof(std::uint32_t));
       }
@@ -299,7 +295,7 @@ std::string Warpgroups::wait(int warp, int n_pending_groups) {
       }
       if (sums.last_group >= n_done) continue;
       for (int i = 0; i < sums.n_values; ++i) {
-        const Place place = sum_place(lane, i);
+        const Place place = register_place(lane, i);
         std::memcpy(registers + i, &sums.element[place.row * n_cols + place.col], sizeof(std::uint32_t));
       }
     }
