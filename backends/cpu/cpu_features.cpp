@@ -19,8 +19,8 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16,
-                              Isa::kAmx, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
+constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAvx512Vnni, Isa::kAvx512Bf16,
+                              Isa::kAmx,    Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
 
 #ifdef SECONDSOURCE_CPU_X86
 constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16, Isa::kAmx};

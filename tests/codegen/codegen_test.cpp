@@ -168,7 +168,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  constexpr int kKernels = 2 * 6;  // two shapes; five encodings, and int8 by int8
+  constexpr int kKernels = 2 * 7;  // two shapes; six encodings, and int8 by int8
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 
