@@ -153,24 +153,27 @@ void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const
   const std::int32_t row = token % kTileRows;
   const std::int32_t n_dims = spec_.head_dim;
   T* k = reinterpret_cast<T*>(keys) + row * unit_;
+  const float* from = key.data();
   for (std::int32_t first = 0; first < n_dims; first += unit_, k += kTileRows * unit_) {
     const std::int32_t n = std::min(unit_, n_dims - first);
-    for (std::int32_t i = 0; i < n; ++i) k[i] = convert(key[static_cast<std::size_t>(first + i)]);
+    for (std::int32_t i = 0; i < n; ++i) k[i] = convert(*from++);
   }
+  from = value.data();
   for (std::int32_t first = 0; first < n_dims; first += kTileRows, values += v_dim_stride_) {
     T* const v = reinterpret_cast<T*>(values) + row / unit_ * kTileRows * unit_ + row % unit_;
     const std::int32_t n = std::min(kTileRows, n_dims - first);
-    for (std::int32_t lane = 0; lane < n; ++lane)
-      v[lane * unit_] = convert(value[static_cast<std::size_t>(first + lane)]);
+    for (std::int32_t lane = 0; lane < n; ++lane) v[lane * unit_] = convert(*from++);
   }
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
   // Units of tokens, of which the last may have some.
-  const int n = std::max(0, n_tokens);
-  const auto unit_bytes = static_cast<std::size_t>(unit_ * element_bytes_);
-  const std::size_t whole_bytes = static_cast<std::size_t>(n / unit_ * kTileRows) * unit_bytes;
-  const std::size_t some_bytes = static_cast<std::size_t>(n % unit_ * element_bytes_);
+  const auto n = static_cast<std::size_t>(std::max(0, n_tokens));
+  const auto unit = static_cast<std::size_t>(unit_);
+  const auto element_bytes = static_cast<std::size_t>(element_bytes_);
+  const std::size_t unit_bytes = unit * element_bytes;
+  const std::size_t whole_bytes = n / unit * kTileRows * unit_bytes;
+  const std::size_t some_bytes = n % unit * element_bytes;
   for (int dim_tile = 0; dim_tile < n_dim_tiles_; ++dim_tile) {
     const std::byte* const from = tile + dim_tile * v_dim_stride_;
     std::byte* const to = out.data() + dim_tile * v_dim_stride_;

@@ -213,7 +213,7 @@ Result<std::unique_ptr<DeviceSensors>> open_amd_smi(const std::string& pci_bus_i
                                                       library.name(), version.major, version.minor, kMajor)};
   }
   const std::uint64_t number = (place.domain << 16) | (place.bus << 8) | (place.device << 3) | place.function;
-  SS_TRY(Device const device, library.get<Device>(kDeviceAt, number));
+  SS_TRY(void* const device, library.get<Device>(kDeviceAt, number));
   std::string text = fmt::format("{}.{}.{}", version.major, version.minor, version.release);
   return std::unique_ptr<DeviceSensors>(std::make_unique<AmdSensors>(std::move(library), device, std::move(text)));
 }
