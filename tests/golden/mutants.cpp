@@ -31,7 +31,8 @@ constexpr std::array kBugs = {
     BugInfo{Bug::kGateUpSwapped, "gate-up-swapped", "cgs", "the non-linearity is applied to up, not to gate"},
     BugInfo{Bug::kScaleRowsSwapped, "scale-rows-swapped", "cg", "rows 2i and 2i + 1 have each other's scale"},
     BugInfo{Bug::kInt8Scale, "int8-scale", "c", "the scale is max / 128 where the codes were made with max / 127"},
-    BugInfo{Bug::kInt4GroupShifted, "int4-group-shifted", "cg", "a group has the scale of the one before it"},
+    BugInfo{Bug::kInt8GroupShifted, "int8-g32-group-shifted", "cg", "a group has the scale of the one before it"},
+    BugInfo{Bug::kInt4GroupShifted, "int4-group-shifted", "cg", "the same in int4"},
     BugInfo{Bug::kDecodeNotQuantized, "decode-not-quantized", "c",
             "one-row products skip the activations' quantization"},
     BugInfo{Bug::kForkCopyLost, "fork-copy-lost", "cs", "a fork's partial page is not copied"},
@@ -58,7 +59,7 @@ class ChangedScales final : public WeightSource {
       const auto own = scales.subspan(static_cast<std::size_t>(i * n_scales_), static_cast<std::size_t>(n_scales_));
       if (bug_ == Bug::kInt8Scale) {
         for (float& scale : own) scale *= 127.0F / 128.0F;
-      } else if (bug_ == Bug::kInt4GroupShifted) {
+      } else if (bug_ == Bug::kInt8GroupShifted || bug_ == Bug::kInt4GroupShifted) {
         std::rotate(own.begin(), own.end() - 1, own.end());
       } else {
         const std::int64_t neighbour = (first_row + i) ^ 1;
@@ -82,6 +83,8 @@ bool changes_scales(Bug bug, WeightEncoding encoding) {
       return scales_per_row(encoding, 1) > 0;
     case Bug::kInt8Scale:
       return encoding == WeightEncoding::kInt8PerRow;
+    case Bug::kInt8GroupShifted:
+      return encoding == WeightEncoding::kInt8Group32;
     case Bug::kInt4GroupShifted:
       return encoding == WeightEncoding::kInt4Group32;
     default:

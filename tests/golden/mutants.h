@@ -28,6 +28,7 @@ enum class Bug : std::uint8_t {
   kGateUpSwapped,
   kScaleRowsSwapped,
   kInt8Scale,
+  kInt8GroupShifted,
   kInt4GroupShifted,
   kDecodeNotQuantized,
   kForkCopyLost,

@@ -69,6 +69,8 @@ std::string variant_of(Bug bug) {
     case Bug::kScaleRowsSwapped:
     case Bug::kInt8Scale:
       return "int8";
+    case Bug::kInt8GroupShifted:
+      return "int8-g32";
     case Bug::kInt4GroupShifted:
       return "int4";
     case Bug::kDecodeNotQuantized:
