@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 
-from systems import Case, LlamaCpp, Ours, Torch, TorchGraphs, Unavailable
+from systems import Case, LlamaCpp, Ours, Torch, TorchF32, TorchGraphs, TunedLlamaCpp, Unavailable
 
 
 def parse():
@@ -83,9 +83,9 @@ def row(case, metric, name, ours, theirs):
 def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    ours, peers = Ours(options.program), [LlamaCpp(), Torch(), TorchGraphs()]
+    ours, peers = Ours(options.program), [TunedLlamaCpp(), LlamaCpp(), Torch(), TorchF32(), TorchGraphs()]
     shuffle = random.Random(options.seed)
-    versions, found, missing = {ours.name: ours.version()}, [], {}
+    versions, found, missing = {}, [], {}
     cases = list(cases_of(options))
     print("| shape | precision | batch | context | what | peer | ours, tok/s | of the limit | theirs, tok/s | ours / theirs |")
     print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |")
@@ -100,10 +100,12 @@ def main():
         found.append({"case": vars(case) | {}, "rates": rates, "absent": absent})
         for name, why in absent.items():
             missing.setdefault(f"{name}: {why}", []).append(case.name)
+        for system in [ours, *peers]:
+            if system.name not in absent and system.name not in versions:
+                versions[system.name] = system.version(case, options.work)
         for peer in peers:
             if peer.name in absent:
                 continue
-            versions.setdefault(peer.name, peer.version())
             for metric in rates[peer.name][0]:
                 if metric not in rates[ours.name][0]:
                     continue

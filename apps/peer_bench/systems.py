@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,12 @@ def run(command, environment=None):
     return done.stdout
 
 
+def multiplies_bf16():
+    """AVX-512 BF16 or AMX on x86, BF16 on ARM, as Linux names them."""
+    flags = set(re.findall(r"\w+", pathlib.Path("/proc/cpuinfo").read_text()))
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
 class Ours:
     name = "secondsource"
     TRIES = 3
@@ -54,7 +61,7 @@ class Ours:
     def __init__(self, program):
         self.program = program
 
-    def version(self):
+    def version(self, case, folder):
         return run([self.program, "--version"]).strip()
 
     def bundle(self, shape, folder):
@@ -64,8 +71,12 @@ class Ours:
         return path
 
     def scenario(self, prompt, generate, batch):
-        lengths = f"@{prompt}/{generate}"
-        return "single-stream" + lengths if batch == 1 else f"offline:{batch}" + lengths
+        """A batch shares all of its context but one token."""
+        if batch == 1:
+            return f"single-stream@{prompt}/{generate}"
+        if prompt == 1:
+            return f"offline:{batch}@1/{generate}"
+        return f"offline:{batch}+prefix={prompt}@{prompt + 1}/{generate}"
 
     def cell(self, case, folder, prompt, generate, batch):
         """A measurement that found itself disturbed is taken again, as `secondsource ab` does."""
@@ -102,7 +113,7 @@ class Torch:
     name = "PyTorch"
     flags = ()
 
-    def version(self):
+    def version(self, case, folder):
         import torch
         import transformers
         return f"torch {torch.__version__}, transformers {transformers.__version__}"
@@ -134,21 +145,45 @@ class TorchGraphs(Torch):
         super().check(case)
 
 
+class TorchF32(Torch):
+    """What PyTorch does best on a CPU that cannot multiply BF16: the same weights, widened."""
+    name = "PyTorch, f32"
+    flags = ("--f32",)
+
+    def check(self, case):
+        if case.backend != "cpu":
+            raise Unavailable("on CPUs alone")
+        if multiplies_bf16():
+            raise Unavailable("this CPU multiplies BF16")
+        super().check(case)
+
+
 class LlamaCpp:
     name = "llama.cpp"
     # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
     TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int4": "Q4_0"}
-    # Weights in huge pages, as ours are: up to 18 % faster decode than mapping the file.
-    HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    environment = {}
 
-    def version(self):
+    def version(self, case, folder):
         done = subprocess.run(["llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return next((line for line in done.stdout.splitlines() if line.startswith("version")), "version unknown")
+        version = next((line for line in done.stdout.splitlines() if line.startswith("version")), "version unknown")
+        return f"{version}; {self.fast_matmul(self.model(case, folder))}"
 
-    def unmapped(self, program):
-        """The flag by which it reads weights instead of mapping them; it was renamed in 2026."""
-        return ["--load-mode", "none"] if "--load-mode" in run([program, "--help"]) else (
-            ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])
+    def fast_matmul(self, model):
+        """Whether it was built with GGML_LLAMAFILE, which about doubles prefill: it tells as it starts to generate."""
+        for program in ("llama-completion", "llama-cli"):
+            if shutil.which(program) is None:
+                continue
+            done = subprocess.run([program, "-m", model, "-n", "1", "-p", "a", "-no-cnv"], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for line in done.stdout.splitlines():
+                if "system_info" in line:
+                    return "built with" + ("" if "LLAMAFILE = 1" in line else "out") + " GGML_LLAMAFILE"
+        return "built with or without GGML_LLAMAFILE: not found out"
+
+    def loading(self, program):
+        """Flags that say how it loads weights."""
+        return []
 
     def check(self, case):
         if case.backend != "cpu":
@@ -172,15 +207,17 @@ class LlamaCpp:
 
     def bench(self, case, folder, arguments):
         out = run(["llama-bench", "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",
-                   *self.unmapped("llama-bench"), *arguments], self.HUGE_PAGES)
+                   *self.loading("llama-bench"), *arguments], self.environment)
         return json.loads(out)[0]["avg_ts"]
 
     def batched(self, case, folder):
+        """A context is the same for all sequences (-pps), and so computed once."""
         prompt = max(case.context, 1)
-        out = run(["llama-batched-bench", "-m", self.model(case, folder), "-t", case.threads, "-c",
-                   case.batch * (prompt + case.generate) + 256, "-npp", prompt, "-ntg", case.generate, "-npl", case.batch,
-                   "--output-format", "jsonl",
-                   *self.unmapped("llama-batched-bench")], self.HUGE_PAGES)
+        shared = ["-pps"] if case.context > 0 else []
+        n_cached = prompt + case.batch * case.generate if shared else case.batch * (prompt + case.generate)
+        out = run(["llama-batched-bench", "-m", self.model(case, folder), "-t", case.threads, "-c", n_cached + 256, "-npp",
+                   prompt, "-ntg", case.generate, "-npl", case.batch, *shared, "--output-format", "jsonl",
+                   *self.loading("llama-batched-bench")], self.environment)
         rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
         return rows[-1]["speed_tg"]
 
@@ -191,3 +228,14 @@ class LlamaCpp:
         if case.context == 0:
             rates["prefill"] = self.bench(case, folder, ["-p", case.prompt, "-n", 0])
         return rates
+
+
+class TunedLlamaCpp(LlamaCpp):
+    """Weights in huge pages, as ours are: up to 18 % faster decode than mapping the file."""
+    name = "llama.cpp, huge pages"
+    environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+    def loading(self, program):
+        """They are read instead of mapped; the flag was renamed in 2026."""
+        return ["--load-mode", "none"] if "--load-mode" in run([program, "--help"]) else (
+            ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])

@@ -1,7 +1,8 @@
-"""Measures PyTorch on one case: torch_bench.py BUNDLE CASE_JSON [--graphs]. Prints {"prefill", "first token", "decode": tokens/s}.
+"""Measures PyTorch on one case: torch_bench.py BUNDLE CASE_JSON [--graphs | --f32]. Prints {"prefill", "first token", "decode": tokens/s}.
 
 The model is transformers' own for the bundle's config.json, with the bundle's weights. One warm-up of each kind, untimed.
---graphs: a decode step over a static cache, captured once as a CUDA graph and replayed.
+--graphs: a decode step over a static cache, captured once as a CUDA graph and replayed. --f32: the weights widened, for CPUs
+that cannot multiply BF16.
 """
 
 import json
@@ -12,7 +13,7 @@ WARM_UP_STEPS = 3  # before a capture, as PyTorch's documentation has it
 
 
 class Model:
-    def __init__(self, folder, device, threads):
+    def __init__(self, folder, device, threads, in_f32=False):
         import torch
         import transformers
 
@@ -20,7 +21,8 @@ class Model:
         # On CPUs the fused attention is the slow one in BF16.
         attention = "eager" if device == "cpu" else "sdpa"
         self.torch, self.device = torch, device
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=attention)
+        dtype = torch.float32 if in_f32 else torch.bfloat16
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
         self.model.eval().to(device)
 
     def now(self):
@@ -36,13 +38,17 @@ class Model:
         import transformers
         return transformers.StaticCache(config=self.model.config, max_cache_len=n_tokens)
 
-    def decode(self, prompt, n_steps, in_graph):
-        """Seconds of n_steps decode steps after the prompt, and the ids that they and the warm-up gave, [n, batch]."""
+    def decode(self, prompt, n_steps, in_graph, copies=1):
+        """Seconds of n_steps decode steps after the prompt, and the ids that they and the warm-up gave, [n, batch]. `copies`:
+        sequences made of each one of the prompt, whose context is computed once; not of a static cache."""
         torch = self.torch
         cache = self.static_cache(prompt.shape[1] + WARM_UP_STEPS + n_steps) if in_graph else None
         out = self.step(prompt, cache)
         cache = out.past_key_values
         ids = out.logits[:, -1].argmax(-1, keepdim=True)
+        if copies > 1:
+            cache.batch_repeat_interleave(copies)
+            ids = ids.repeat_interleave(copies, 0)
         found = [ids.flatten().tolist()]
 
         def advance():
@@ -67,7 +73,7 @@ class Model:
 
 def main():
     folder, case, in_graph = sys.argv[1], json.loads(sys.argv[2]), "--graphs" in sys.argv[3:]
-    model = Model(folder, "cpu" if case["backend"] == "cpu" else "cuda", case["threads"])
+    model = Model(folder, "cpu" if case["backend"] == "cpu" else "cuda", case["threads"], "--f32" in sys.argv[3:])
     random = model.torch.Generator().manual_seed(1)
 
     def tokens(batch, length):
@@ -85,7 +91,10 @@ def main():
             out = model.step(prompt, None)
             out.logits[:, -1].argmax(-1).item()
             rates["first token"] = case["prompt"] / (model.now() - begin)
-        seconds, _ = model.decode(tokens(case["batch"], max(case["context"], 1)), case["generate"], in_graph)
+        # A long context for each of many sequences would take a CPU an hour.
+        copies = case["batch"] if case["backend"] == "cpu" and case["context"] > 0 else 1
+        prompt = tokens(case["batch"] // copies, max(case["context"], 1))
+        seconds, _ = model.decode(prompt, case["generate"], in_graph, copies)
         rates["decode"] = case["batch"] * case["generate"] / seconds
     print(json.dumps(rates))
 

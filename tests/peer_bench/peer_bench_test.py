@@ -19,13 +19,19 @@ STAND_INS = {
   *--version*) echo "version: 0.0 (stand-in)" ;;
   *--help*) echo "  -lm, --load-mode <none|mmap>" ;;
   *"-p 512"*) echo '[{"avg_ts": 1000.0}]' ;;
-  *) [ "$GLIBC_TUNABLES" = glibc.malloc.hugetlb=1 ] || exit 9
-     case "$*" in *"--load-mode none"*"-n 8 -d 0") echo '[{"avg_ts": 50.0}]' ;; *) exit 8 ;; esac ;;
+  *"--load-mode none"*"-n 8 -d "*) [ "$GLIBC_TUNABLES" = glibc.malloc.hugetlb=1 ] || exit 9
+     echo '[{"avg_ts": 50.0}]' ;;
+  *"-n 8 -d "*) [ -z "$GLIBC_TUNABLES" ] || exit 8
+     echo '[{"avg_ts": 40.0}]' ;;
+  *) exit 7 ;;
 esac""",
     "llama-batched-bench": """case "$*" in
   *--help*) echo "  --load-mode MODE" ;;
-  *) echo "a line of another kind"; echo '{"n_kv": 9, "speed_tg": 80.0, "speed": 85.0}' ;;
+  *"-npp 1 -ntg 8 -npl 4 --output-format"*) echo "a line of another kind"; echo '{"n_kv": 9, "speed_tg": 80.0, "speed": 85.0}' ;;
+  *"-c 319 -npp 31 -ntg 8 -npl 4 -pps --output-format"*) echo '{"speed_tg": 30.0}' ;;
+  *) exit 6 ;;
 esac""",
+    "llama-completion": 'echo "system_info: n_threads = 2 | CPU : AVX512 = 1 | LLAMAFILE = 1 |" >&2',
     "llama-quantize": ': > "$2"',
 }
 
@@ -52,42 +58,51 @@ class PeerBench(unittest.TestCase):
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(self.folder / "python")}
         return subprocess.run(
             [sys.executable, SOURCE / "apps/peer_bench/peer_bench.py", "--program", PROGRAM, "--work", self.folder / "work",
-             "--shape", "demo-50m", "--context", "0", "--generate", "8", "--rounds", "2", "--out", self.folder / "out.json",
+             "--shape", "demo-50m", "--generate", "8", "--rounds", "2", "--out", self.folder / "out.json",
              *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def test_ratios_are_ours_over_theirs_and_what_is_left_out_is_said(self):
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
-        run = self.bench("--precision", "int8", "--batch", "1,4")
+        run = self.bench("--precision", "int8", "--batch", "1,4", "--context", "0")
         self.assertEqual(run.returncode, 0, run.stderr)
-        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| llama.cpp \| ([\d.]+) \| \d+ % \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
+        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| (llama.cpp[^|]*) \| ([\d.]+) \| \d+ % \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
                           run.stdout, re.M)
-        self.assertEqual([(row[0], row[1], float(row[3])) for row in rows],
-                         [("1", "decode", 50.0), ("1", "prefill", 1000.0), ("4", "decode", 80.0)])
-        for _, _, ours, theirs, middle, low, high in rows:
+        tuned, default = "llama.cpp, huge pages", "llama.cpp"
+        self.assertEqual([(row[0], row[1], row[2], float(row[4])) for row in rows],
+                         [("1", "decode", tuned, 50.0), ("1", "prefill", tuned, 1000.0), ("1", "decode", default, 40.0),
+                          ("1", "prefill", default, 1000.0), ("4", "decode", tuned, 80.0), ("4", "decode", default, 80.0)])
+        for *_, ours, theirs, middle, low, high in rows:
             self.assertLessEqual(float(low), float(middle))
             self.assertLessEqual(float(middle), float(high))
             self.assertAlmostEqual(float(middle), float(ours) / float(theirs), delta=0.02 + 0.01 * float(middle))
-        self.assertIn("llama.cpp: version: 0.0 (stand-in)", run.stdout)
+        self.assertIn("llama.cpp: version: 0.0 (stand-in); built with GGML_LLAMAFILE", run.stdout)
         self.assertIn("left out: PyTorch: bf16 alone (2 of 2 cases)", run.stdout)
         self.assertIn("left out: PyTorch, CUDA graphs: on GPUs alone (2 of 2 cases)", run.stdout)
         found = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
         self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, about", run.stderr)
 
+    def test_a_batch_shares_its_context(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        run = self.bench("--precision", "int8", "--batch", "4", "--context", "31")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(run.stdout, r"\| demo-50m \| int8 \| 4 \| 31 \| decode \| llama.cpp \| [\d.]+ \| \d+ % \| 30.0 \|")
+
     def test_a_peer_that_is_absent_or_fails_is_left_out_with_its_reason(self):
-        run = self.bench("--precision", "bf16,int8", "--batch", "1")
+        run = self.bench("--precision", "bf16,int8", "--batch", "1", "--context", "0")
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("left out: llama.cpp: the program llama-bench is not installed (2 of 2 cases)", run.stdout)
         for name, script in STAND_INS.items():
             self.stand_in(name, script)
         self.stand_in("llama-bench", "echo 'cannot load the model' >&2; exit 3")
-        run = self.bench("--precision", "int8", "--batch", "1")
+        run = self.bench("--precision", "int8", "--batch", "1", "--context", "0")
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("left out: llama.cpp: llama-bench ended with 3: cannot load the model (1 of 1 cases)", run.stdout)
 
     def test_a_backend_that_is_not_there_ends_with_its_reason(self):
-        run = self.bench("--precision", "bf16", "--batch", "1", "--backend", "cuda")
+        run = self.bench("--precision", "bf16", "--batch", "1", "--context", "0", "--backend", "cuda")
         self.assertEqual(run.returncode, 1)
         self.assertRegex(run.stderr, r"peer_bench: demo-50m bf16 batch 1 context 0: .*cuda")
 

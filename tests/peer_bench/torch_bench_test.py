@@ -32,13 +32,25 @@ class TorchBench(unittest.TestCase):
                 self.assertGreater(seconds, 0)
                 self.assertEqual(found, expected[:1 + torch_bench.WARM_UP_STEPS] + expected[-1:])
 
+    def test_sequences_with_one_context_give_what_each_gives_alone(self):
+        import torch
+        import torch_bench
+
+        model = torch_bench.Model(BUNDLE, "cpu", 1)
+        prompt = torch.randint(3, 500, (1, 9), generator=torch.Generator().manual_seed(3))
+        with torch.inference_mode():
+            _, alone = model.decode(prompt, 4, False)
+            _, copied = model.decode(prompt, 4, False, copies=3)
+        self.assertEqual(copied, [ids * 3 for ids in alone])
+
     def test_the_program_prints_every_rate(self):
         case = {"backend": "cpu", "batch": 1, "context": 0, "prompt": 8, "generate": 4, "threads": 1}
-        out = subprocess.run([sys.executable, BENCH / "torch_bench.py", BUNDLE, json.dumps(case), "--graphs"],
-                             stdout=subprocess.PIPE, text=True, check=True).stdout
-        rates = json.loads(out.splitlines()[-1])
-        self.assertEqual(sorted(rates), ["decode", "first token", "prefill"])
-        self.assertGreater(min(rates.values()), 0)
+        for flag in "--graphs", "--f32":
+            out = subprocess.run([sys.executable, BENCH / "torch_bench.py", BUNDLE, json.dumps(case), flag],
+                                 stdout=subprocess.PIPE, text=True, check=True).stdout
+            rates = json.loads(out.splitlines()[-1])
+            self.assertEqual(sorted(rates), ["decode", "first token", "prefill"])
+            self.assertGreater(min(rates.values()), 0)
 
 
 if __name__ == "__main__":
