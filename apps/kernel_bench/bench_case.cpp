@@ -15,13 +15,15 @@ Result<ModelConfig> find_model(const std::string& name) {
 
 }  // namespace
 
-const std::vector<Variant>& all_variants() {
-  static const std::vector<Variant> variants{{"bf16", WeightEncoding::kBf16, ActQuant::kNone},
-                                             {"f16", WeightEncoding::kF16, ActQuant::kNone},
-                                             {"int8", WeightEncoding::kInt8PerRow, ActQuant::kNone},
-                                             {"int8-g32", WeightEncoding::kInt8Group32, ActQuant::kNone},
-                                             {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
-                                             {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow}};
+const std::vector<ProductVariant>& all_variants() {
+  static const std::vector<ProductVariant> variants{
+      {"bf16", WeightEncoding::kBf16, ActQuant::kNone},
+      {"f16", WeightEncoding::kF16, ActQuant::kNone},
+      {"int8", WeightEncoding::kInt8PerRow, ActQuant::kNone},
+      {"int8-g32", WeightEncoding::kInt8Group32, ActQuant::kNone},
+      {"int4", WeightEncoding::kInt4Group32, ActQuant::kNone},
+      {"int8-w8a8", WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow},
+      {"int8-g32-w8a8", WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow}};
   return variants;
 }
 

@@ -12,12 +12,12 @@
 namespace secondsource {
 
 /// A weight format together with what happens to the activations, by the names of the bundle's variants.
-struct Variant {
+struct ProductVariant {
   std::string name;
   WeightEncoding encoding;
   ActQuant act;
 };
-[[nodiscard]] const std::vector<Variant>& all_variants();
+[[nodiscard]] const std::vector<ProductVariant>& all_variants();
 
 /// x [m, k] times a weight [n, k].
 struct MatmulShape {

@@ -35,7 +35,7 @@ class PreparedCase {
 class MatmulWeights {
  public:
   static Result<std::shared_ptr<MatmulWeights>> prepare(const MakeBackend& make, const MatmulShape& shape,
-                                                        const Variant& variant, std::int64_t min_bytes);
+                                                        const ProductVariant& variant, std::int64_t min_bytes);
   [[nodiscard]] Backend& backend() const { return *backend_; }
   [[nodiscard]] const std::vector<WeightId>& copies() const { return copies_; }
   [[nodiscard]] const std::vector<std::shared_ptr<const WeightSource>>& sources() const { return sources_; }
@@ -53,7 +53,7 @@ class MatmulWeights {
 /// Compiles the product for m rows and compares a sample of its results with the reference: the first copy, up to 8
 /// rows and 64 columns. Errors: kUnsupported; kInternal when the results are wrong.
 Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeights> weights, const MatmulShape& shape,
-                                                     const Variant& variant, std::int32_t m,
+                                                     const ProductVariant& variant, std::int32_t m,
                                                      const MakeBackend& reference);
 
 /// The same for attention, over a cache filled through RopeAppend; the reference looks at up to 4 tokens a sequence.

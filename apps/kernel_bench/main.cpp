@@ -10,6 +10,7 @@
 #include <map>
 
 #include "backend/module.h"
+#include "bundle/variant.h"
 #include "core/file.h"
 #include "harness.h"
 #include "limits_file.h"
@@ -77,7 +78,7 @@ MakeBackend reference_maker(const Bench& bench, DType kv_dtype = DType::kF32) {
 
 /// The multiply-add rate that the variant's products could reach: that of the narrowest type both inputs are exact in.
 double peak_of(const MachineLimits& limits, const std::string& variant) {
-  if (variant == "int8-w8a8" && limits.int8_all) return limits.int8_all->best;
+  if (quantizes_activations(variant) && limits.int8_all) return limits.int8_all->best;
   if (variant != "f16" && variant != "f32" && limits.bf16_all) return limits.bf16_all->best;
   return limits.f32_all.best;
 }
@@ -159,7 +160,7 @@ void register_case(Bench& bench, const std::string& name, const std::string& var
 }
 
 void register_matmuls(Bench& bench, const std::string& backend, bool is_host, const std::vector<MatmulShape>& shapes,
-                      const Variant& variant) {
+                      const ProductVariant& variant) {
   for (const MatmulShape& shape : shapes) {
     const std::string weights_key = fmt::format("{}/{}/k:{}/n:{}", backend, variant.name, shape.k, shape.n);
     for (const std::int32_t m : bench.flags.rows) {
@@ -207,7 +208,7 @@ Result<void> register_all(Bench& bench) {
     SS_TRY(const std::unique_ptr<Backend> probe, maker(bench, backend)());
     const DeviceInfo& device = probe->device();
     benchmark::AddCustomContext("backend." + backend, device.name);
-    for (const Variant& variant : all_variants()) {
+    for (const ProductVariant& variant : all_variants()) {
       const bool wanted = bench.flags.variants.empty() ||
                           std::ranges::find(bench.flags.variants, variant.name) != bench.flags.variants.end();
       if (!wanted) continue;
@@ -245,7 +246,8 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--save-limits", flags.save_limits, "write the limits to this file, as JSON");
   app.add_option("--limits", flags.limits_file, "take the limits from this file instead of measuring");
   app.add_option("--backend", flags.backends, "backends to time (default: all but reference)")->delimiter(',');
-  app.add_option("--variant", flags.variants, "bf16, f16, int8, int8-g32, int4, int8-w8a8 (default: all)")
+  app.add_option("--variant", flags.variants,
+                 "bf16, f16, int8, int8-g32, int4, int8-w8a8, int8-g32-w8a8 (default: all)")
       ->delimiter(',');
   app.add_option("--model", flags.models, "named shapes, see bundles/shapes (default: Llama-3.2-1B)")->delimiter(',');
   app.add_option("--rows", flags.rows, "row counts of the products (default: 1,4,16,64,512)")

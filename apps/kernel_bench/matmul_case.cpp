@@ -89,7 +89,8 @@ struct Sample {
 
 /// The sampled results by the reference, [rows, columns].
 Result<std::vector<float>> expected_results(const MakeBackend& reference, const MatmulWeights& weights,
-                                            const MatmulShape& shape, const Variant& variant, const Sample& sample) {
+                                            const MatmulShape& shape, const ProductVariant& variant,
+                                            const Sample& sample) {
   SS_TRY(const std::unique_ptr<Backend> backend, reference());
   const auto n_columns = static_cast<std::int64_t>(sample.columns.size());
   const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
@@ -109,7 +110,7 @@ Result<std::vector<float>> expected_results(const MakeBackend& reference, const 
 }
 
 Result<void> verify(const MakeBackend& reference, const MatmulWeights& weights, const MatmulShape& shape,
-                    const Variant& variant, const Step& step, std::int32_t m) {
+                    const ProductVariant& variant, const Step& step, std::int32_t m) {
   const Sample sample{sample_of(m, kCheckedRows), sample_of(shape.n, kCheckedColumns)};
   SS_TRY(const std::vector<float> all, step.read_value(ValueId{1}));
   SS_TRY(const std::vector<float> expected, expected_results(reference, weights, shape, variant, sample));
@@ -158,7 +159,7 @@ class PreparedMatmul final : public PreparedCase {
 }  // namespace
 
 Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend& make, const MatmulShape& shape,
-                                                              const Variant& variant, std::int64_t min_bytes) {
+                                                              const ProductVariant& variant, std::int64_t min_bytes) {
   auto weights = std::make_shared<MatmulWeights>();
   SS_TRY(weights->backend_, make());
   if (const Support support = weights->backend_->supports_weight(variant.encoding, variant.act); !support.supported) {
@@ -182,7 +183,7 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
 }
 
 Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeights> weights, const MatmulShape& shape,
-                                                     const Variant& variant, std::int32_t m,
+                                                     const ProductVariant& variant, std::int32_t m,
                                                      const MakeBackend& reference) {
   OwnedBatch batch = rows_batch(first_rows(m));
   const StepGraph graph = product_graph(shape, variant.act, weights->inputs(), weights->copies(), shape.n);

@@ -66,7 +66,8 @@ Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
-  if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
+  if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
+      encoding != WeightEncoding::kInt8Group32) {
     return Support::no("int8 activations need int8 weights");
   }
   return supports_act(act);

@@ -81,7 +81,7 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
     case WeightEncoding::kInt8PerRow:
       return act == ActQuant::kInt8PerRow ? Product::kInt8Quantized : Product::kInt8;
     case WeightEncoding::kInt8Group32:
-      return Product::kInt8Group;
+      return act == ActQuant::kInt8PerRow ? Product::kInt8GroupQuantized : Product::kInt8Group;
     case WeightEncoding::kInt4Group32:
       return Product::kInt4;
   }
@@ -90,8 +90,9 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
 
 namespace {
 
-/// Bytes of a column of a tile as f32 or BF16.
+/// Bytes of a column of an unpacked tile.
 std::int64_t unpacked_column_bytes(Product into) {
+  if (into == Product::kInt8GroupOffset) return kOffsetGroupBytes / kGroupColumns;
   return kTileRows * (into == Product::kF32 ? 4 : 2);
 }
 
@@ -229,19 +230,19 @@ void CpuKernels::multiply_panel(const Matmul& op, const MatmulPlan& plan, const 
   const std::span<std::byte> panel = cutter.take<std::byte>(panel_bytes(plan, weight));
   const Tiles tiles = unpack_tiles(plan, {weight.tiles + first_tile * weight.tile_bytes, weight.tile_bytes}, n_tiles,
                                    weight.k_padded, panel);
-  const bool quantized = op.act == ActQuant::kInt8PerRow;
   alignas(64) float sums[kMaxRowTiles * kTileRows];
   for (int index = blocks.first; index < blocks.end; ++index) {
     const RowBlock block = row_block(plan, weight, n_rows, index);
-    plan.kernel.multiply({.a = block.activations,
-                          .n_rows = block.n_rows,
-                          .tiles = tiles.first,
-                          .tile_bytes = tiles.tile_bytes,
-                          .n_tiles = n_tiles,
-                          .k = weight.k_padded,
-                          .c = sums,
-                          .c_stride = n_tiles * kTileRows,
-                          .row_sums = quantized ? weight.row_sums.data() + first_tile * kTileRows : nullptr});
+    plan.kernel.multiply(
+        {.a = block.activations,
+         .n_rows = block.n_rows,
+         .tiles = tiles.first,
+         .tile_bytes = tiles.tile_bytes,
+         .n_tiles = n_tiles,
+         .k = weight.k_padded,
+         .c = sums,
+         .c_stride = n_tiles * kTileRows,
+         .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data() + first_tile * kTileRows});
     finish_block(op, weight, frame, {sums, first_tile, n_tiles}, block);
   }
 }

@@ -10,7 +10,7 @@ bundle are used. Writes OUT/expected/VARIANT.jsonl, OUT/prompts/ and OUT/manifes
 manifest says of name, licence and source is kept. With --resume a stopped run goes on after the
 last finished prompt. --check computes everything again and compares, and writes nothing. --add leaves
 the files of the other variants as they are: it checks them, as --check does, and where they come out
-again the manifest's program is this one, though an earlier version wrote them. int8-w8a8 alone is kept
+again the manifest's program is this one, though an earlier version wrote them. Those in w8a8 are kept
 unchecked: there the last bit of a sum, which differs from CPU to CPU, moves an activation by a step.
 --only says which prompts are checked.
 
@@ -294,7 +294,7 @@ def main() -> int:
     parts, repeated = {}, []
     if options.add:
         repeated = [name for name in manifest.variants_with_outputs(out) if name not in variants]
-        if check(run, out, [name for name in repeated if name != "int8-w8a8"], only):
+        if check(run, out, [name for name in repeated if not quantize.quantizes_activations(name)], only):
             raise SystemExit("the other variants do not come out again: nothing was added")
         if "bf16" in repeated:
             run.take_bf16(out)

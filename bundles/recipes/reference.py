@@ -3,8 +3,8 @@
 R has the variant's stored weights, dequantized; activations and the KV cache are FP32.
 E is R with every matmul input, K, V and the softmax weights rounded to BF16: the roundings that a
 backend may make. Both operands of a matmul count, so a weight that dequantizes to more than eight
-bits of mantissa is rounded too. In `int8-w8a8` the operands of the linear layers are integers
-after the row quantization, which both R and E have; there E rounds what is quantized.
+bits of mantissa is rounded too. In `int8-w8a8` and `int8-g32-w8a8` the operands of the linear layers
+are integers after the row quantization, which both R and E have; there E rounds what is quantized.
 
 Prompts go through in chunks, so that no matrix has more than CHUNK rows of the whole context.
 """
@@ -82,6 +82,7 @@ MATMUL_WEIGHT = {
     "int8": quantize.quantize_int8,
     "int8-w8a8": quantize.quantize_int8,
     "int8-g32": quantize.quantize_int8_groups,
+    "int8-g32-w8a8": quantize.quantize_int8_groups,
     "int4": quantize.quantize_int4,
 }
 
@@ -111,13 +112,13 @@ class Reference:
                 stored = (MATMUL_WEIGHT if id(weight) in matmul_weights else OTHER_WEIGHT)[variant](weight)
                 self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
                 weight.copy_(stored)
-        if variant == "int8-w8a8":
+        if quantize.quantizes_activations(variant):
             for module in self._linears:
                 module.register_forward_pre_hook(lambda _, inputs: (quantize.fake_quant_rows_int8(inputs[0]),))
 
     def digest(self) -> str:
         """A hash of what this variant computes with; equal digests give equal outputs."""
-        digest = hashlib.sha256(f"rows:{self.variant == 'int8-w8a8'}".encode())
+        digest = hashlib.sha256(f"rows:{quantize.quantizes_activations(self.variant)}".encode())
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(weight.contiguous().numpy().tobytes())
@@ -129,7 +130,7 @@ class Reference:
         for module in self.model.modules():
             module.rounds_to_bf16 = True
         for module in self._linears:
-            if self.variant != "int8-w8a8":
+            if not quantize.quantizes_activations(self.variant):
                 module.weight.copy_(to_bf16(module.weight))
             module.register_forward_pre_hook(lambda _, inputs: (to_bf16(inputs[0]),), prepend=True)
 

@@ -48,8 +48,10 @@ Capabilities probe_capabilities(const Backend& backend) {
         WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
     capabilities.weights.push_back({encoding, ActQuant::kNone, backend.supports_weight(encoding, ActQuant::kNone)});
   }
-  capabilities.weights.push_back({WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow,
-                                  backend.supports_weight(WeightEncoding::kInt8PerRow, ActQuant::kInt8PerRow)});
+  for (const WeightEncoding encoding : {WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32}) {
+    capabilities.weights.push_back(
+        {encoding, ActQuant::kInt8PerRow, backend.supports_weight(encoding, ActQuant::kInt8PerRow)});
+  }
   return capabilities;
 }
 

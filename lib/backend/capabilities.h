@@ -21,7 +21,7 @@ struct WeightSupport {
 
 struct Capabilities {
   std::vector<OperationSupport> operations;  ///< in the order of the variant Op
-  std::vector<WeightSupport> weights;        ///< every encoding with kNone, then int8 with kInt8PerRow
+  std::vector<WeightSupport> weights;        ///< every encoding with kNone, then int8 and int8-g32 with kInt8PerRow
 };
 
 /// Asks about one ordinary instance of every operation; shapes of a particular model may still be refused by compile().

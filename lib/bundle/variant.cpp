@@ -17,6 +17,10 @@ Result<Variant> variant_from_name(std::string_view name) {
     return Variant{.name = "int8-w8a8", .matmul = kInt8PerRow, .rest = std::nullopt, .quantizes_activations = true};
   }
   if (name == "int8-g32") return Variant{.name = "int8-g32", .matmul = kInt8Group32, .rest = std::nullopt};
+  if (name == "int8-g32-w8a8") {
+    return Variant{
+        .name = "int8-g32-w8a8", .matmul = kInt8Group32, .rest = std::nullopt, .quantizes_activations = true};
+  }
   if (name == "int4") return Variant{.name = "int4", .matmul = kInt4Group32, .rest = std::nullopt};
   return Error{ErrorCode::kInvalidInput,
                fmt::format("variant: expected one of {}, found {}", fmt::join(kVariantNames, ", "), printable(name))};

@@ -20,13 +20,18 @@ struct Variant {
   WeightEncoding matmul = WeightEncoding::kBf16;
   /// Of everything else; nullopt: as the tensor is stored.
   std::optional<WeightEncoding> rest;
-  /// int8-w8a8: s = max|x| / 127 per row, in prefill and decode alike.
+  /// Names in w8a8: s = max|x| / 127 per row, in prefill and decode alike.
   bool quantizes_activations = false;
 };
 
 /// The variants that every bundle can be run in.
-inline constexpr std::array<std::string_view, 7> kVariantNames = {"f32",       "bf16",     "f16", "int8",
-                                                                  "int8-w8a8", "int8-g32", "int4"};
+inline constexpr std::array<std::string_view, 8> kVariantNames = {"f32",       "bf16",     "f16",           "int8",
+                                                                  "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4"};
+
+/// Of a variant's name: whether its products are of 8-bit integers, in what an int8 peak is the limit of.
+[[nodiscard]] constexpr bool quantizes_activations(std::string_view variant) {
+  return variant.ends_with("w8a8");
+}
 
 /// Errors: kInvalidInput for an unknown name.
 Result<Variant> variant_from_name(std::string_view name);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kAll = "all";
 constexpr const char* kQuantizedActivations = "_w8a8";
+constexpr const char* kGroupsQuantizedActivations = "_g32_w8a8";
 
 /// What was measured of one operation on one platform.
 struct Sum {
@@ -245,7 +246,9 @@ class MatrixBuilder {
 
   /// "matmul_w8a8" judges products with quantized activations, "attention_long" attention, "protocol" and "layer" all.
   static bool judges(const std::string& family, const Key& key) {
-    if (family.ends_with(kQuantizedActivations) && key.type != "int8-w8a8") return false;
+    const bool in_groups = family.ends_with(kGroupsQuantizedActivations);
+    if (in_groups && key.type != "int8-g32-w8a8") return false;
+    if (!in_groups && family.ends_with(kQuantizedActivations) && key.type != "int8-w8a8") return false;
     return key.operation == kAll || family == key.operation || family.starts_with(key.operation + "_");
   }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "bundle/variant.h"
+
 namespace secondsource {
 
 std::string limits_caveat(const RunRecord& record) {
@@ -26,7 +28,7 @@ std::optional<double> read_limit(const RunLimits& limits, double working_set_byt
 std::optional<double> operations_limit(const RunLimits& limits, std::string_view variant) {
   if (!limits.unmeasured.empty() || !(limits.f32_flops > 0)) return std::nullopt;
   double limit = std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
-  if (variant == "int8-w8a8") limit = std::max(limit, limits.int8_ops.value_or(0));
+  if (quantizes_activations(variant)) limit = std::max(limit, limits.int8_ops.value_or(0));
   return limit;
 }
 
@@ -67,7 +69,7 @@ std::string_view consequence_of(std::string_view label) {
     return "fewer bytes a weight (int8, int4) make it faster in proportion, and more requests at once cost little";
   }
   if (label == "compute") {
-    return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8) are what is faster";
+    return "fewer bytes a weight only save memory; 8-bit products (int8-w8a8, int8-g32-w8a8) are what is faster";
   }
   if (label == "overhead") {
     return "fixed costs of a step take the rest; fewer bytes save memory, not time; more requests or tokens in a step "

@@ -18,7 +18,7 @@ constexpr double kWarmUpShare = 0.2;
 
 double bytes_per_weight(std::string_view variant) {
   if (variant == "f32") return 4;
-  if (variant == "int8-g32") return 1.06;
+  if (variant.starts_with("int8-g32")) return 1.06;
   if (variant.starts_with("int8")) return 1;
   if (variant == "int4") return 0.56;
   return 2;

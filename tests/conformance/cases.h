@@ -20,6 +20,7 @@ Case make_rms_norm_case(std::uint64_t seed);
 Case make_matmul_case(std::uint64_t seed);
 Case make_long_matmul_case(std::uint64_t seed);
 Case make_quantized_matmul_case(std::uint64_t seed);
+Case make_quantized_group_matmul_case(std::uint64_t seed);
 Case make_rope_append_case(std::uint64_t seed);
 Case make_attention_case(std::uint64_t seed);
 Case make_long_attention_case(std::uint64_t seed);

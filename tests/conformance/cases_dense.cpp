@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "backend/op_access.h"
 #include "conformance/build.h"
@@ -67,9 +68,12 @@ struct ProductExtents {
 constexpr ProductExtents kAllExtents{
     .rows = pick_rows, .inputs = pick_extent, .outputs = [](Dice& dice) { return std::min(pick_extent(dice), 700); }};
 
-Case make_product(const char* family, std::uint64_t seed, ActQuant act, const ProductExtents& extents) {
+/// `quantized`: of the weight, with quantized activations; nullopt: any, with activations as they are.
+Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEncoding> quantized,
+                  const ProductExtents& extents) {
   CaseBuilder b(family, seed);
-  const WeightEncoding encoding = act == ActQuant::kNone ? pick_encoding(b.dice) : WeightEncoding::kInt8PerRow;
+  const ActQuant act = quantized ? ActQuant::kInt8PerRow : ActQuant::kNone;
+  const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
   const auto epilogue = b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu,
                                        Epilogue::kGatedGelu, Epilogue::kAddResidual});
   const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
@@ -152,12 +156,12 @@ Case make_rms_norm_case(std::uint64_t seed) {
 }
 
 Case make_matmul_case(std::uint64_t seed) {
-  return make_product("matmul", seed, ActQuant::kNone, kAllExtents);
+  return make_product("matmul", seed, std::nullopt, kAllExtents);
 }
 
 Case make_long_matmul_case(std::uint64_t seed) {
   // Where backends cut the sums of many rows into parts.
-  return make_product("matmul_long", seed, ActQuant::kNone,
+  return make_product("matmul_long", seed, std::nullopt,
                       {.rows =
                            [](Dice& dice) {
                              return dice.one_of<std::int32_t>({25, 33, 64});
@@ -173,7 +177,11 @@ Case make_long_matmul_case(std::uint64_t seed) {
 }
 
 Case make_quantized_matmul_case(std::uint64_t seed) {
-  return make_product("matmul_w8a8", seed, ActQuant::kInt8PerRow, kAllExtents);
+  return make_product("matmul_w8a8", seed, WeightEncoding::kInt8PerRow, kAllExtents);
+}
+
+Case make_quantized_group_matmul_case(std::uint64_t seed) {
+  return make_product("matmul_g32_w8a8", seed, WeightEncoding::kInt8Group32, kAllExtents);
 }
 
 Case make_sample_case(std::uint64_t seed) {

@@ -255,6 +255,7 @@ std::span<const Family> families() {
       {"rms_norm", make_rms_norm_case, 24},
       {"matmul", make_matmul_case, 120},
       {"matmul_w8a8", make_quantized_matmul_case, 30},
+      {"matmul_g32_w8a8", make_quantized_group_matmul_case, 30},
       {"rope_append", make_rope_append_case, 30},
       {"attention", make_attention_case, 40},
       {"attention_long", make_long_attention_case, 4},

@@ -14,6 +14,7 @@ namespace avx512 {
 #include "cpu/kernels/simd_avx512.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_group_quantized.inc"
 #include "cpu/kernels/attention_kernels.inc"
 #include "cpu/kernels/table_of_kernels.inc"
 // clang-format on

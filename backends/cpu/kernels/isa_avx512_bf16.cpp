@@ -14,6 +14,7 @@ namespace avx512_bf16 {
 #include "cpu/kernels/simd_avx512.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_group_quantized.inc"
 #include "cpu/kernels/matmul_vnni.inc"
 #include "cpu/kernels/matmul_bf16_dot.inc"
 #include "cpu/kernels/attention_kernels.inc"
@@ -35,8 +36,13 @@ inline KernelTable dot_table() {
                                          "matmul_int4_bf16_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {
+      ActType::kU8, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8>, "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt8GroupOffset)] = {
+      ActType::kU8, 4, kGroupColumns, kOffsetGroupRows, multiply_offset_groups, "matmul_int8g32_int8_f32acc"};
   table.unpack[int(Product::kInt8)] = {Product::kBf16, int8_tile_to_bf16};
   table.unpack[int(Product::kInt8Group)] = {Product::kBf16, int8_group_tile_to_bf16};
+  table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   table.attend_int8 = {ActType::kBf16, 4, kRowBlock, attend<DotInt8, false>, "attention_int8_bf16_f32acc"};
   fill_row_kernels(table);

@@ -14,6 +14,7 @@ namespace neon_bf16 {
 #include "cpu/kernels/simd_neon.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_group_quantized.inc"
 #include "cpu/kernels/matmul_neon_dot.inc"
 #include "cpu/kernels/attention_kernels.inc"
 #include "cpu/kernels/table_of_kernels.inc"
@@ -25,6 +26,8 @@ inline KernelTable dot_table() {
   table.unpack[int(Product::kBf16)] = {};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kU8, 4, 4, kRowBlock, multiply<DotU8>, "matmul_int8_int8_i32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {
+      ActType::kU8, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<DotU8>, "matmul_int8g32_int8_f32acc"};
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   return table;
 }

@@ -12,6 +12,7 @@ namespace scalar {
 #include "cpu/kernels/simd_portable.inc"
 #include "cpu/kernels/row_kernels.inc"
 #include "cpu/kernels/matmul_kernels.inc"
+#include "cpu/kernels/matmul_group_quantized.inc"
 #include "cpu/kernels/attention_kernels.inc"
 #include "cpu/kernels/table_of_kernels.inc"
 // clang-format on

@@ -20,6 +20,8 @@ inline constexpr int kMaxRowBlock = 32;
 inline constexpr int kGroupColumns = 32;
 inline constexpr int kInt8GroupBytes = 16 * kGroupColumns + 16 * 2;
 inline constexpr int kInt4GroupBytes = 16 * kGroupColumns / 2 + 16 * 2;
+/// Bytes of a group of Product::kInt8GroupOffset: as int8-g32 has it, but with f32 scales, then 16 int32.
+inline constexpr int kOffsetGroupBytes = 16 * kGroupColumns + 16 * 4 + 16 * 4;
 
 /// Rows are cut into ceil(n_rows / max_rows) blocks of nearly equal size; this is the first row of block `index`.
 /// Internal linkage: see the top of this file.
@@ -30,8 +32,19 @@ static inline int row_block_begin(int n_rows, int max_rows, int index) {
 }
 
 /// What a matmul kernel multiplies: the packed format of the weight, and for int8 whether activations are quantized.
-enum class Product : std::uint8_t { kF32, kBf16, kF16, kInt8, kInt8Group, kInt4, kInt8Quantized };
-inline constexpr int kProducts = 7;
+/// kInt8GroupOffset is what kInt8GroupQuantized may be unpacked to, and no weight's own format.
+enum class Product : std::uint8_t {
+  kF32,
+  kBf16,
+  kF16,
+  kInt8,
+  kInt8Group,
+  kInt4,
+  kInt8Quantized,
+  kInt8GroupQuantized,
+  kInt8GroupOffset
+};
+inline constexpr int kProducts = 9;
 
 /// How a kernel wants its activations.
 enum class ActType : std::uint8_t {
@@ -66,8 +79,8 @@ struct ProductKernel {
 };
 
 /// Tiles of one product turned into those of another, which is cheaper for many rows than decoding them anew for each
-/// block of rows: f32 [k][16], or BF16 [k / 2][16][2]. The numbers are the same, scaled by the scales of groups; where
-/// BF16 cannot hold that, rounded half to even.
+/// block of rows: f32 [k][16], or BF16 [k / 2][16][2], the numbers the same, scaled by the scales of groups; where
+/// BF16 cannot hold that, rounded half to even. Or groups as they are, with what every row would compute of them.
 struct Unpacking {
   Product into = Product::kF32;
   /// `tile`: k columns of one, of which k is a multiple of the product's k_multiple. Null: nothing does.

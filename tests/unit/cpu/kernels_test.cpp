@@ -311,58 +311,94 @@ struct GroupTile {
   std::vector<std::byte> storage;
 };
 
+/// Multiplies 1 to max_rows rows by one tile, which holds `weight` as the product wants it.
+void check_group_product(const KernelTable& table, const ProductKernel& product, const GroupTile& weight,
+                         const std::byte* tile, std::int64_t tile_bytes) {
+  const std::int64_t n_cols = weight.n_cols;
+  const bool is_quantized = product.act == ActType::kU8 || product.act == ActType::kI16;
+  REQUIRE(weight.k_padded % product.k_multiple == 0);
+  for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
+    CAPTURE(product.name, n_cols, n_rows);
+    Values x(n_cols * n_rows, 23);
+    // Whole numbers with 127 among them are quantized to themselves; eighths up to 2 are exact in BF16 too: what is
+    // left is the order of sums.
+    for (std::int64_t i = 0; i < n_cols * n_rows; ++i) {
+      float& value = x.data()[i];
+      value = is_quantized ? std::clamp(std::nearbyint(60.0F * value), -127.0F, 127.0F)
+                           : std::nearbyint(8.0F * value) / 8.0F;
+      if (is_quantized && i % n_cols == 0) value = i % 2 == 0 ? 127.0F : -127.0F;
+    }
+    std::vector<float> packed(static_cast<std::size_t>(weight.k_padded * n_rows));
+    std::vector<float> scratch(static_cast<std::size_t>(weight.k_padded) + 16);
+    std::vector<float> row_scales(static_cast<std::size_t>(n_rows), 1.0F);
+    table.pack({.x = x.data(),
+                .x_stride = n_cols,
+                .n_rows = n_rows,
+                .k = n_cols,
+                .k_padded = weight.k_padded,
+                .unit = product.unit,
+                .act = product.act,
+                .out = packed.data(),
+                .row_scales = row_scales.data(),
+                .scratch = scratch.data()});
+    std::vector<float> c(static_cast<std::size_t>(n_rows) * 16, kCanary);
+    product.multiply({.a = packed.data(),
+                      .n_rows = n_rows,
+                      .tiles = tile,
+                      .tile_bytes = tile_bytes,
+                      .n_tiles = 1,
+                      .k = weight.k_padded,
+                      .c = c.data(),
+                      .c_stride = 16});
+    for (int m = 0; m < n_rows; ++m) {
+      REQUIRE(row_scales[static_cast<std::size_t>(m)] == 1.0F);
+      for (std::int64_t row = 0; row < 16; ++row) {
+        double sum = 0.0;
+        double magnitude = 0.0;
+        for (std::int64_t k = 0; k < n_cols; ++k) {
+          const double term =
+              double{x.data()[m * n_cols + k]} * double{weight.weights[static_cast<std::size_t>(row * n_cols + k)]};
+          sum += term;
+          magnitude += std::fabs(term);
+        }
+        // A sum of n terms in f32 is off by at most n rounding errors of the sum of their magnitudes.
+        const double found = c[static_cast<std::size_t>(m * 16 + row)];
+        CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude);
+      }
+    }
+  }
+}
+
 TEST_CASE("products with a scale for 32 columns are those of the scaled weights, for every row count of a block") {
   const std::pair<WeightEncoding, Product> formats[] = {{WeightEncoding::kInt8Group32, Product::kInt8Group},
+                                                        {WeightEncoding::kInt8Group32, Product::kInt8GroupQuantized},
                                                         {WeightEncoding::kInt4Group32, Product::kInt4}};
   for (const auto& [encoding, index] : formats) {
     for (const std::int64_t n_cols : {1, 31, 32, 33, 64, 100, 224}) {
       GroupTile weight(encoding, n_cols);
       for (const Isa isa : usable_isas()) {
+        CAPTURE(to_string(encoding), std::string(to_string(isa)));
         const KernelTable& table = kernel_table(isa);
-        const ProductKernel& product = table.products[int(index)];
-        REQUIRE(weight.k_padded % product.k_multiple == 0);
-        for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
-          CAPTURE(to_string(encoding), std::string(to_string(isa)), n_cols, n_rows);
-          Values x(n_cols * n_rows, 23);
-          // Eighths up to 2 are exact in BF16 too: what is left is the order of sums.
-          for (std::int64_t i = 0; i < n_cols * n_rows; ++i) x.data()[i] = std::nearbyint(8.0F * x.data()[i]) / 8.0F;
-          std::vector<float> packed(static_cast<std::size_t>(weight.k_padded * n_rows));
-          std::vector<float> scratch(static_cast<std::size_t>(weight.k_padded) + 16);
-          table.pack({.x = x.data(),
-                      .x_stride = n_cols,
-                      .n_rows = n_rows,
-                      .k = n_cols,
-                      .k_padded = weight.k_padded,
-                      .unit = product.unit,
-                      .act = product.act,
-                      .out = packed.data(),
-                      .scratch = scratch.data()});
-          std::vector<float> c(static_cast<std::size_t>(n_rows) * 16, kCanary);
-          product.multiply({.a = packed.data(),
-                            .n_rows = n_rows,
-                            .tiles = weight.tile(),
-                            .tile_bytes = weight.bytes,
-                            .n_tiles = 1,
-                            .k = weight.k_padded,
-                            .c = c.data(),
-                            .c_stride = 16});
-          for (int m = 0; m < n_rows; ++m) {
-            for (std::int64_t row = 0; row < 16; ++row) {
-              double sum = 0.0;
-              double magnitude = 0.0;
-              for (std::int64_t k = 0; k < n_cols; ++k) {
-                const double term = double{x.data()[m * n_cols + k]} *
-                                    double{weight.weights[static_cast<std::size_t>(row * n_cols + k)]};
-                sum += term;
-                magnitude += std::fabs(term);
-              }
-              // A sum of n terms in f32 is off by at most n rounding errors of the sum of their magnitudes.
-              const double found = c[static_cast<std::size_t>(m * 16 + row)];
-              CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude);
-            }
-          }
-        }
+        check_group_product(table, table.products[int(index)], weight, weight.tile(), weight.bytes);
       }
+    }
+  }
+}
+
+TEST_CASE("groups with offsets give the products of the groups that they were made of") {
+  for (const std::int64_t n_cols : {1, 32, 77, 160}) {
+    GroupTile weight(WeightEncoding::kInt8Group32, n_cols);
+    const std::int64_t tile_bytes = weight.k_padded / kGroupColumns * kOffsetGroupBytes;
+    for (const Isa isa : usable_isas()) {
+      const KernelTable& table = kernel_table(isa);
+      const Unpacking& unpacking = table.unpack[int(Product::kInt8GroupQuantized)];
+      if (unpacking.unpack == nullptr) continue;
+      CAPTURE(std::string(to_string(isa)));
+      REQUIRE(unpacking.into == Product::kInt8GroupOffset);
+      std::vector<std::byte> storage(static_cast<std::size_t>(tile_bytes) + 64);
+      auto* const out = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(storage.data()) + 63) / 64 * 64);
+      unpacking.unpack(weight.tile(), weight.k_padded, out);
+      check_group_product(table, table.products[int(Product::kInt8GroupOffset)], weight, out, tile_bytes);
     }
   }
 }
