@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 @dataclasses.dataclass(frozen=True)
 class Case:
     shape: str
-    precision: str  # bf16, int8, int8-g32, int4
+    precision: str  # bf16, int8, int8-g32, int8-g32-w8a8, int4
     batch: int
     context: int  # tokens that a sequence has before the measured decode steps
     prompt: int = 512
@@ -161,7 +161,7 @@ class TorchF32(Torch):
 class LlamaCpp:
     name = "llama.cpp"
     # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
-    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int4": "Q4_0"}
+    TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0"}
     environment = {}
 
     def version(self, case, folder):

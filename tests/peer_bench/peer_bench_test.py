@@ -113,7 +113,7 @@ class PeerBench(unittest.TestCase):
             self.assertIn("expected at least one", run.stderr)
         run = self.bench("--precision", "int3")
         self.assertEqual(run.returncode, 2)
-        self.assertIn("--precision: expected bf16, int8, int8-g32, int4, found int3", run.stderr)
+        self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, found int3", run.stderr)
 
 
 if __name__ == "__main__":
