@@ -27,6 +27,7 @@ Case make_long_attention_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);
 Case make_mixture_case(std::uint64_t seed);
+Case make_wide_mixture_case(std::uint64_t seed);
 Case make_window_case(std::uint64_t seed);
 Case make_layer_case(std::uint64_t seed);
 Case make_model_case(std::uint64_t seed);

@@ -269,6 +269,7 @@ std::span<const Family> families() {
       {"in_flight", make_in_flight_case, 6},
       {"not_finite", make_not_finite_case, 40},
       {"matmul_long", make_long_matmul_case, 12},
+      {"grouped_matmul_wide", make_wide_mixture_case, 24},
   };
   return kFamilies;
 }

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "conformance/build.h"
 #include "conformance/cases.h"
 
@@ -24,6 +27,94 @@ Choice add_route(CaseBuilder& b, ValueId x, std::int32_t dim, std::int32_t n_exp
               .weight = choice.weight},
         "route");
   return choice;
+}
+
+/// How a router spreads tokens over its experts.
+enum class Spread : std::uint8_t {
+  kAll,   ///< as it happens; of many experts some get no token
+  kFew,   ///< mostly over the first four
+  kTied,  ///< all scores are equal, so that every token goes to the first n_top
+};
+
+/// A router over inputs of its own whose scores are exact in f32, so that ties are ties everywhere and nothing else is
+/// near one, however many experts there are.
+Choice add_coarse_route(CaseBuilder& b, Spread spread, std::int32_t n_ids, std::int32_t n_experts, std::int32_t n_top) {
+  constexpr std::int32_t kDim = 8;
+  const auto coarse = [&](std::int32_t n_rows, std::int32_t n_filled) {
+    std::vector<float> values = b.dice.normals(static_cast<std::size_t>(n_filled * kDim), 4.0F);
+    for (float& value : values) value = std::nearbyint(value) / 4.0F;
+    values.resize(static_cast<std::size_t>(n_rows * kDim));
+    return values;
+  };
+  const std::int32_t n_scored = spread == Spread::kAll   ? n_experts
+                                : spread == Spread::kFew ? std::min(4, n_experts)
+                                                         : 0;
+  const WeightId table =
+      b.weight(make_weight("router_inputs", coarse(n_ids, n_ids), n_ids, kDim, WeightEncoding::kF32));
+  const WeightId gate =
+      b.weight(make_weight("router", coarse(n_experts, n_scored), n_experts, kDim, WeightEncoding::kF32));
+  const ValueId x = b.value(kDim);
+  b.add(Embed{.table = table, .out = x}, "router_inputs");
+  const Choice choice{b.value(n_top, Rows::kTokens, DType::kI32), b.value(n_top)};
+  b.add(Route{.x = x,
+              .gate = gate,
+              .n_top = n_top,
+              .renormalize = b.dice.chance(0.5),
+              .expert = choice.expert,
+              .weight = choice.weight},
+        "route");
+  return choice;
+}
+
+/// The extents of a mixture's two products.
+struct MixtureShape {
+  std::int32_t dim = 0;
+  std::int32_t ffn_dim = 0;
+  std::int32_t n_experts = 0;
+  std::int32_t n_top = 0;
+};
+
+/// Both products of experts over `x`; `first` is the epilogue of the one, the other may add a residual.
+void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape, WeightEncoding encoding,
+                 ActQuant act, Epilogue first, std::int32_t n_ids) {
+  const bool gated = first != Epilogue::kNone;
+  const std::int32_t n_parts = gated ? 2 * shape.n_experts : shape.n_experts;
+  const WeightId up = b.matrix(std::int64_t{n_parts} * shape.ffn_dim, shape.dim, encoding,
+                               std::vector<std::int64_t>(static_cast<std::size_t>(n_parts), shape.ffn_dim),
+                               gated ? Join::kInterleaveGateUp : Join::kConcatRows, shape.n_experts);
+  const WeightId down = b.matrix(std::int64_t{shape.n_experts} * shape.dim, shape.ffn_dim, encoding,
+                                 std::vector<std::int64_t>(static_cast<std::size_t>(shape.n_experts), shape.dim),
+                                 Join::kConcatRows, shape.n_experts);
+  const ValueId hidden = b.value(shape.n_top * shape.ffn_dim);
+  b.add(GroupedMatmul{.x = x,
+                      .expert = choice.expert,
+                      .weight = {},
+                      .weights = up,
+                      .out = hidden,
+                      .n_top = shape.n_top,
+                      .act = act,
+                      .epilogue = first,
+                      .aux = {}},
+        gated ? "gate_up" : "up");
+  GroupedMatmul second{.x = hidden,
+                       .expert = choice.expert,
+                       .weight = choice.weight,
+                       .weights = down,
+                       .out = {},
+                       .n_top = shape.n_top,
+                       .act = act,
+                       .epilogue = Epilogue::kNone,
+                       .aux = {}};
+  const bool residual = b.dice.chance(0.6);
+  if (residual) {
+    second.epilogue = Epilogue::kAddResidual;
+    second.aux = b.input(shape.dim, n_ids);
+  }
+  second.out = residual && b.dice.chance(0.5) ? *second.aux : b.value(shape.dim);
+  b.add(second, "down");
+  b.result.name =
+      fmt::format("{} dim={} ffn={} experts={} top={}{}{}", to_string(encoding), shape.dim, shape.ffn_dim,
+                  shape.n_experts, shape.n_top, act == ActQuant::kNone ? "" : " w8a8", residual ? " residual" : "");
 }
 
 }  // namespace
@@ -51,42 +142,41 @@ Case make_mixture_case(std::uint64_t seed) {
       encoding == WeightEncoding::kInt8PerRow && b.dice.chance(0.3) ? ActQuant::kInt8PerRow : ActQuant::kNone;
   const ValueId x = b.input(dim, kIds);
   const Choice choice = add_route(b, x, dim, n_experts, n_top);
-  const WeightId gate_up = b.matrix(std::int64_t{n_experts} * 2 * ffn_dim, dim, encoding,
-                                    std::vector<std::int64_t>(static_cast<std::size_t>(2 * n_experts), ffn_dim),
-                                    Join::kInterleaveGateUp, n_experts);
-  const WeightId down =
-      b.matrix(std::int64_t{n_experts} * dim, ffn_dim, encoding,
-               std::vector<std::int64_t>(static_cast<std::size_t>(n_experts), dim), Join::kConcatRows, n_experts);
-  const ValueId hidden = b.value(n_top * ffn_dim);
-  b.add(GroupedMatmul{.x = x,
-                      .expert = choice.expert,
-                      .weight = {},
-                      .weights = gate_up,
-                      .out = hidden,
-                      .n_top = n_top,
-                      .act = act,
-                      .epilogue = Epilogue::kGatedSilu,
-                      .aux = {}},
-        "gate_up");
-  GroupedMatmul second{.x = hidden,
-                       .expert = choice.expert,
-                       .weight = choice.weight,
-                       .weights = down,
-                       .out = {},
-                       .n_top = n_top,
-                       .act = act,
-                       .epilogue = Epilogue::kNone,
-                       .aux = {}};
-  const bool residual = b.dice.chance(0.6);
-  if (residual) {
-    second.epilogue = Epilogue::kAddResidual;
-    second.aux = b.input(dim, kIds);
-  }
-  second.out = residual && b.dice.chance(0.5) ? *second.aux : b.value(dim);
-  b.add(second, "down");
+  add_experts(b, x, choice, {dim, ffn_dim, n_experts, n_top}, encoding, act, Epilogue::kGatedSilu, kIds);
   b.submit(plain_batch(b, b.dice.between(1, 12), kIds));
-  b.result.name = fmt::format("{} dim={} ffn={} experts={} top={}{}{}", to_string(encoding), dim, ffn_dim, n_experts,
-                              n_top, act == ActQuant::kNone ? "" : " w8a8", residual ? " residual" : "");
+  return std::move(b.result);
+}
+
+Case make_wide_mixture_case(std::uint64_t seed) {
+  constexpr std::int32_t kWideIds = 97;
+  CaseBuilder b("grouped_matmul_wide", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  const auto encoding =
+      b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+                     WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
+  const ActQuant act =
+      encoding == WeightEncoding::kInt8PerRow && b.dice.chance(0.5) ? ActQuant::kInt8PerRow : ActQuant::kNone;
+  MixtureShape shape;
+  shape.n_experts = b.dice.one_of<std::int32_t>({2, 3, 8, 17, 64, 256, 512});
+  shape.n_top = b.dice.between(1, std::min(8, shape.n_experts));
+  const bool small = shape.n_experts >= 64;  // or most of the time goes into making weights
+  shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
+  shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
+  const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
+  const auto spread = b.dice.one_of({Spread::kAll, Spread::kFew, Spread::kTied});
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 4, 5, 17, 48, 80, 150});
+  const Choice choice = add_coarse_route(b, spread, kWideIds, shape.n_experts, shape.n_top);
+  const ValueId x = b.input(shape.dim, kWideIds);
+  add_experts(b, x, choice, shape, encoding, act, first, kWideIds);
+  b.submit(plain_batch(b, n_tokens, kWideIds));
+  b.result.name += fmt::format(" {}{} tokens={}{}",
+                               first == Epilogue::kNone        ? "plain"
+                               : first == Epilogue::kGatedSilu ? "silu"
+                                                               : "gelu",
+                               spread == Spread::kAll   ? ""
+                               : spread == Spread::kFew ? " few"
+                                                        : " tied",
+                               n_tokens, b.is_exact_in_bf16 ? " exact" : "");
   return std::move(b.result);
 }
 

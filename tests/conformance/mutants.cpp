@@ -413,7 +413,7 @@ std::span<const Mutant> mutants() {
       {Bug::kSampledIdOfWrongSequence, "the last sampled id of another sequence", "in_flight"},
       {Bug::kLogitRowOffByOne, "logits of the token before", "sample model"},
       {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample"},
-      {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped", "route grouped_matmul"},
+      {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped", "route grouped_matmul grouped_matmul_wide"},
       {Bug::kActivationsNotQuantized, "activations left unquantized in W8A8", "matmul_w8a8 matmul_g32_w8a8"},
       {Bug::kLastInputDropped, "the last input of a product dropped", "matmul matmul_w8a8"},
       {Bug::kSumsInF16, "products summed in FP16", "matmul matmul_long"},
