@@ -88,12 +88,18 @@ std::string matrix_instruction(const std::string& target) {
 }
 
 /// Kernels whose inner loop is made of matrix instructions, by name without template arguments.
-const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "prefill_attention_kernel"};
+const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "grouped_tiles_kernel",
+                                              "prefill_attention_kernel"};
+
+/// Products by tiles, of one weight or of a mixture's experts.
+bool is_by_tiles(const KernelCode& kernel) {
+  return kernel.name.starts_with("tiled_matmul_kernel<") || kernel.name.starts_with("grouped_tiles_kernel<");
+}
 
 /// Tiles that warpgroups make: of sm_90a, and empty elsewhere.
 bool is_by_warpgroups(const KernelCode& kernel) {
-  return kernel.name.starts_with("tiled_matmul_kernel<(gpu::MatmulTiles)3,") ||
-         kernel.name.starts_with("tiled_matmul_kernel<(gpu::MatmulTiles)4,");
+  return is_by_tiles(kernel) && (kernel.name.find("_kernel<(gpu::MatmulTiles)3,") != std::string::npos ||
+                                 kernel.name.find("_kernel<(gpu::MatmulTiles)4,") != std::string::npos);
 }
 
 std::string without_arguments(const std::string& name) {
@@ -154,7 +160,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       continue;
     }
     // Tiles of weights travel while the last ones are multiplied.
-    if (without_arguments(kernel.name) == "tiled_matmul_kernel") CHECK(count_instruction(kernel, "cp.async") > 0);
+    if (is_by_tiles(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
     // Fragments come four 8 x 8 matrices at a time; values of the cache, a token a row, mirrored.
     CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.shared") > 0);
@@ -162,7 +168,7 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  constexpr int kKernels = 2 * 7;  // two shapes; six encodings, and int8 by int8
+  constexpr int kKernels = 2 * 2 * 7;  // of one weight and of experts; two shapes; six encodings, and int8 by int8
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }
 

@@ -90,6 +90,16 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"early_slot", "sm_90a", "matmul", "wgmma128x256"}, "written while a product could still read it"},
       {{"not_shown", "sm_90a", "matmul_w8a8", "wgmma128x128"}, "not shown to warpgroups"},
       {{"swapped_fragment_wgmma", "sm_90a", "matmul", "wgmma128x256"}, "outside"},
+      {{"missing_count_barrier", "sm_80", "grouped_matmul_wide"}, ""},
+      {{"missing_sum_barrier", "gfx90a", "grouped_matmul_wide"}, ""},
+      {{"tiles_rounded_down", "gfx1100", "grouped_matmul_wide"}, ""},
+      {{"expert_offset_off_by_one", "gfx942", "grouped_matmul_wide"}, ""},
+      {{"filler_stored", "sm_80", "grouped_matmul_wide"}, ""},
+      {{"filler_not_marked", "sm_90a", "grouped_matmul_wide"}, "outside"},
+      {{"wrong_expert", "sm_90a", "grouped_matmul_wide", "wgmma128x128"}, "outside"},
+      {{"blocks_beyond_count", "sm_80", "grouped_matmul_wide"}, ""},
+      {{"wrong_expert_scale", "gfx90a", "grouped_matmul_wide"}, "outside"},
+      {{"lost_expert", "gfx1100", "grouped_matmul_wide"}, "outside"},
       {{"stale_graph", "sm_80", ""}, "memory that was freed since"},
   };
   for (const auto& [mutant, expected] : mutants) {

@@ -1,6 +1,7 @@
 #include "gpu/kernels/matmul_plan.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/checked.h"
 
@@ -11,14 +12,19 @@ std::int64_t n_blocks(const MatmulExtent& extent, MatmulTiles tiles) {
   return std::int64_t{ceil_divide(extent.n_rows, block_rows(tiles))} * ceil_divide(extent.n_outputs, block_cols(tiles));
 }
 
+/// Of the largest tiles that the device has, those with which three quarters of its processors have a block.
+std::optional<MatmulTiles> large_tiles(const MatmulDevice& device, const auto& n_blocks_of) {
+  for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x256, MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
+    if (by_warpgroups(tiles) != device.has_warpgroups) continue;
+    if (4 * n_blocks_of(tiles) >= 3 * std::int64_t{device.n_processors}) return tiles;
+  }
+  return std::nullopt;
+}
+
 MatmulTiles choose_tiles(const MatmulExtent& extent, const MatmulDevice& device) {
   if (extent.n_rows <= block_rows(MatmulTiles::k16x64)) return MatmulTiles::k16x64;
   if (extent.n_rows <= block_rows(MatmulTiles::k64x64)) return MatmulTiles::k64x64;
-  for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x256, MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
-    if (by_warpgroups(tiles) != device.has_warpgroups) continue;
-    if (4 * n_blocks(extent, tiles) >= 3 * std::int64_t{device.n_processors}) return tiles;
-  }
-  return MatmulTiles::k64x64;
+  return large_tiles(device, [&](MatmulTiles tiles) { return n_blocks(extent, tiles); }).value_or(MatmulTiles::k64x64);
 }
 
 }  // namespace
@@ -38,6 +44,22 @@ MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
   plan.split_steps = ceil_divide(n_steps, static_cast<std::int32_t>(splits));
   plan.n_splits = ceil_divide(n_steps, plan.split_steps);
   return plan;
+}
+
+MatmulTiles plan_grouped(const GroupedExtent& extent, const MatmulDevice& device) {
+  const std::int32_t rows_each = ceil_divide(extent.n_rows, extent.n_experts);
+  if (rows_each <= block_rows(MatmulTiles::k16x64)) return MatmulTiles::k16x64;
+  if (rows_each <= block_rows(MatmulTiles::k64x64)) return MatmulTiles::k64x64;
+  const MatmulExtent expert{.n_rows = rows_each, .n_outputs = extent.n_expert_rows};
+  return large_tiles(device, [&](MatmulTiles tiles) { return extent.n_experts * n_blocks(expert, tiles); })
+      .value_or(MatmulTiles::k64x64);
+}
+
+std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles) {
+  // Every expert that has rows may fill up its last tile but for one row.
+  const std::int64_t rows = block_rows(tiles);
+  const std::int64_t n_chosen = std::min(extent.n_rows, extent.n_experts);
+  return static_cast<std::int32_t>((extent.n_rows + n_chosen * (rows - 1)) / rows);
 }
 
 }  // namespace secondsource::gpu

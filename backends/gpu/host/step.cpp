@@ -81,6 +81,8 @@ Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_fre
     OpGroup group{.ops = {}, .kernel = std::string(op_name(op)), .fallback = ""};
     if (const auto* const matmul = std::get_if<Matmul>(&op)) {
       SS_TRY(group, choose_matmul(*matmul));
+    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op)) {
+      group = describe_grouped(*grouped);
     } else if (limits_.attends && std::holds_alternative<Attention>(op)) {
       group.kernel = "attention_bf16_f32acc";
     }
@@ -107,10 +109,8 @@ void GpuStep::plan_scratch() {
       const ProductScratch product =
           use == library_uses_.end() ? own_scratch(*matmul) : library_scratch(*matmul, use->second);
       scratch_bytes = std::max(scratch_bytes, product.bytes);
-    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op);
-               grouped != nullptr && grouped->act != ActQuant::kNone) {
-      const std::int64_t n_rows = std::int64_t{max_rows_of(grouped->x)} * grouped->n_top;
-      scratch_bytes = std::max(scratch_bytes, product_scratch(n_rows, weights_.view(grouped->weights)).bytes);
+    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op)) {
+      scratch_bytes = std::max(scratch_bytes, grouped_scratch(*grouped).bytes);
     } else if (const auto* const attention = std::get_if<Attention>(&op)) {
       const std::int64_t floats =
           std::int64_t{upload_.max_decodes()} * attention->heads.n_heads * n_splits_ * (attention->heads.head_dim + 2);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/workspace_plan.h"
@@ -20,6 +21,7 @@ inline constexpr std::size_t kWorkspaceAlignment = 256;
 struct ProductScratch {
   std::size_t scales = 0;     ///< byte where a float a row of x begins
   std::size_t sums = 0;       ///< a library's [rows, weight's rows], or of each split of K, 4 bytes each
+  std::size_t by_expert = 0;  ///< numbers of ExpertRows, one array after the other
   std::size_t workspace = 0;  ///< of the library's own
   std::size_t bytes = 0;      ///< of all
 };
@@ -66,6 +68,7 @@ class GpuStep final : public Step {
     ProductType type = ProductType::kBf16;
     bool is_direct = false;  ///< its sums are the operation's output as they are
   };
+  [[nodiscard]] MatmulDevice matmul_device() const;
   /// How the own kernels cut it, with more than kMatvecRows rows.
   [[nodiscard]] MatmulPlan tile_plan(const Matmul& op) const;
   /// Of the own kernels, whatever they cut.
@@ -78,11 +81,16 @@ class GpuStep final : public Step {
   Result<void> warm_library();
   Launch bind_matmul(const Matmul& op);
   Launch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments);
+  [[nodiscard]] GroupedExtent extent_of(const GroupedMatmul& op) const;
+  /// Tiles of a mixture's product; none with up to kMatvecRows tokens, which dot products make.
+  [[nodiscard]] std::optional<MatmulTiles> grouped_tiles(const GroupedMatmul& op) const;
+  [[nodiscard]] ProductScratch grouped_scratch(const GroupedMatmul& op) const;
+  [[nodiscard]] OpGroup describe_grouped(const GroupedMatmul& op) const;
   Launch bind_grouped(const GroupedMatmul& op);
-  /// Of a product: with `act`, x goes as int8 through the scratch.
+  /// Of a product: x goes through the scratch, as int8 with `act`, else as BF16 for tiles.
   template <typename Arguments>
   Launch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments, const WeightView& weight, ActQuant act,
-                      std::int32_t rows_per_token);
+                      std::int32_t rows_per_token, bool by_tiles);
   Result<void> run(const BatchUpload::Work& work, Flight& flight);
   Result<void> launch_all(const BatchUpload::Work& work, Flight* timed);
   Result<StepResult> collect(Flight& flight);

@@ -19,6 +19,10 @@ std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
   return std::nullopt;
 }
 
+const char* accumulator_name(ActQuant act) {
+  return act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
+}
+
 /// "tiled_matmul_16x64_k4": four blocks share K.
 std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   if (n_rows <= kMatvecRows) return "matvec";
@@ -27,18 +31,21 @@ std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   return name;
 }
 
-/// a.x through narrow_rows; `scales` for FP16.
-NarrowRowsArguments narrow_x(const MatmulArguments& a, std::byte* out, float* scales) {
-  return {.n_rows = a.n_rows,
+/// a.x through narrow_rows, of MatmulArguments and GroupedMatmulArguments; `scales` for FP16.
+template <typename Arguments>
+NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token, std::byte* out,
+                             float* scales) {
+  return {.n_tokens = a.n_rows,
           .x = a.x,
           .out = reinterpret_cast<std::uint16_t*>(out),
           .scales = scales,
-          .n_cols = a.weight.n_cols,
-          .padded_cols = a.weight.padded_cols,
-          .max_rows = a.max_rows};
+          .rows_per_token = rows_per_token,
+          .n_cols = weight.n_cols,
+          .padded_cols = weight.padded_cols,
+          .max_tokens = a.max_rows};
 }
 
-/// a.x through quantize_rows, of MatmulArguments and GroupedMatmulArguments.
+/// a.x through quantize_rows, of either.
 template <typename Arguments>
 QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token,
                                  std::byte* out, float* scales) {
@@ -80,8 +87,12 @@ MatmulPlan GpuStep::tile_plan(const Matmul& op) const {
   const MatmulExtent extent{
       .n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = static_cast<std::int32_t>(row_bytes)};
   if (const auto forced = shared_.options.tiles) return plan_of(*forced, extent);
+  return plan_matmul(extent, matmul_device());
+}
+
+MatmulDevice GpuStep::matmul_device() const {
   const DeviceProperties& device = shared_.memory->device().properties();
-  return plan_matmul(extent, {.n_processors = device.n_processors, .has_warpgroups = device.has_warpgroups});
+  return {.n_processors = device.n_processors, .has_warpgroups = device.has_warpgroups};
 }
 
 ProductScratch GpuStep::own_scratch(const Matmul& op) const {
@@ -103,7 +114,7 @@ Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
   const std::int32_t rows = max_rows_of(op.x);
   const GpuOptions& options = shared_.options;
   const std::string encoding(to_string(weight.encoding));
-  const char* const suffix = op.act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
+  const char* const suffix = accumulator_name(op.act);
   OpGroup group;
   const std::optional<ProductType> type = library_type(weight.encoding, op.act);
   const bool has_rows = options.matmul == MatmulBy::kLibrary ? rows > kMatvecRows : rows >= kLibraryRows;
@@ -159,7 +170,8 @@ GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, M
   auto* const scales = reinterpret_cast<float*>(scratch() + library_scratch(op, use).scales);
   if (use.type != ProductType::kBf16) a.x_scales = scales;
   const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, scratch(), scales);
-  const NarrowRowsArguments narrow = narrow_x(a, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
+  const NarrowRowsArguments narrow =
+      narrow_x(a, a.weight, 1, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
   const bool is_whole = use.type == ProductType::kInt8;
   const FinishProductArguments finish{.product = a, .sums = operands.sums, .whole_sums = is_whole ? 1 : 0};
   return [&kernels, plan = use.plan, is_direct = use.is_direct, is_whole, operands, quantize, narrow,
@@ -173,8 +185,19 @@ GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, M
 
 template <typename Arguments>
 GpuStep::Launch GpuStep::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
-                                      ActQuant act, std::int32_t rows_per_token) {
-  if (act == ActQuant::kNone) return [multiply, a](const LaunchContext& context) { return multiply(context, a); };
+                                      ActQuant act, std::int32_t rows_per_token, bool by_tiles) {
+  if (act == ActQuant::kNone && !by_tiles) {
+    return [multiply, a](const LaunchContext& context) { return multiply(context, a); };
+  }
+  if (act == ActQuant::kNone) {
+    a.narrow_x = reinterpret_cast<const Bf16*>(scratch());
+    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, scratch(), nullptr);
+    return
+        [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context) -> Result<void> {
+          SS_TRY_VOID(narrow_rows(context, narrow));
+          return multiply(context, a);
+        };
+  }
   const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight);
   auto* const scales = reinterpret_cast<float*>(scratch() + layout.scales);
   const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, scratch(), scales);
@@ -207,35 +230,85 @@ GpuStep::Launch GpuStep::bind_matmul(const Matmul& op) {
   const ProductScratch layout = own_scratch(op);
   a.plan = tile_plan(op);
   a.partial = reinterpret_cast<std::int32_t*>(scratch() + layout.sums);
-  if (a.max_rows <= kMatvecRows || op.act != ActQuant::kNone) {
-    return bind_product(shared_.kernels.matmul, a, weight, op.act, 1);
-  }
-  a.narrow_x = reinterpret_cast<const Bf16*>(scratch());
-  return [&kernels = shared_.kernels, a,
-          narrow = narrow_x(a, scratch(), nullptr)](const LaunchContext& context) -> Result<void> {
-    SS_TRY_VOID(kernels.narrow_rows(context, narrow));
-    return kernels.matmul(context, a);
-  };
+  const bool by_tiles = a.max_rows > kMatvecRows;
+  return bind_product(shared_.kernels.matmul, a, weight, op.act, 1, by_tiles);
+}
+
+GroupedExtent GpuStep::extent_of(const GroupedMatmul& op) const {
+  const auto n_experts =
+      static_cast<std::int32_t>(weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts);
+  return {.n_rows = max_rows_of(op.x) * op.n_top,
+          .n_experts = n_experts,
+          .n_expert_rows = weights_.view(op.weights).n_rows / n_experts};
+}
+
+std::optional<MatmulTiles> GpuStep::grouped_tiles(const GroupedMatmul& op) const {
+  if (max_rows_of(op.x) <= kMatvecRows) return std::nullopt;
+  return shared_.options.tiles.value_or(plan_grouped(extent_of(op), matmul_device()));
+}
+
+ProductScratch GpuStep::grouped_scratch(const GroupedMatmul& op) const {
+  const WeightView& weights = weights_.view(op.weights);
+  const GroupedExtent extent = extent_of(op);
+  const bool quantized = op.act != ActQuant::kNone;
+  const std::int32_t n_rows_of_x = op.weight ? extent.n_rows : max_rows_of(op.x);
+  const std::optional<MatmulTiles> tiles = grouped_tiles(op);
+  if (!tiles) return quantized ? product_scratch(n_rows_of_x, weights) : ProductScratch{};
+  ProductScratch scratch = product_scratch(n_rows_of_x, weights, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
+  scratch.by_expert = round_up(scratch.bytes, kWorkspaceAlignment);
+  const auto max_tiles = static_cast<std::size_t>(max_grouped_tiles(extent, *tiles));
+  const std::size_t n_numbers = max_tiles * static_cast<std::size_t>(block_rows(*tiles) + 1) + 1;
+  scratch.bytes = scratch.by_expert + n_numbers * sizeof(std::int32_t);
+  if (!op.weight) return scratch;
+  scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
+  scratch.bytes = scratch.sums + static_cast<std::size_t>(extent.n_rows) *
+                                     static_cast<std::size_t>(extent.n_expert_rows) * sizeof(float);
+  return scratch;
+}
+
+OpGroup GpuStep::describe_grouped(const GroupedMatmul& op) const {
+  const std::optional<MatmulTiles> tiles = grouped_tiles(op);
+  return {
+      .ops = {},
+      .kernel = fmt::format("{}_{}_{}", tiles ? fmt::format("grouped_tiles_{}", to_string(*tiles)) : "grouped_matvec",
+                            to_string(weights_.view(op.weights).encoding), accumulator_name(op.act)),
+      .fallback = ""};
 }
 
 GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
   const WeightView& weights = weights_.view(op.weights);
-  const GroupedMatmulArguments a{
-      .n_rows = n_rows(desc(op.x).rows),
-      .x = place(op.x),
-      .quantized_x = nullptr,
-      .x_scales = nullptr,
-      .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
-      .share = op.weight ? place(*op.weight) : nullptr,
-      .weights = weights,
-      .n_expert_rows = static_cast<std::int32_t>(
-          weights.n_rows / weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts),
-      .out = place(op.out),
-      .aux = op.aux ? place(*op.aux) : nullptr,
-      .epilogue = op.epilogue,
-      .n_top = op.n_top,
-      .max_rows = max_rows_of(op.x)};
-  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.weight ? op.n_top : 1);
+  const GroupedExtent extent = extent_of(op);
+  GroupedMatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
+                           .x = place(op.x),
+                           .narrow_x = nullptr,
+                           .quantized_x = nullptr,
+                           .x_scales = nullptr,
+                           .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
+                           .share = op.weight ? place(*op.weight) : nullptr,
+                           .weights = weights,
+                           .n_experts = extent.n_experts,
+                           .n_expert_rows = extent.n_expert_rows,
+                           .out = place(op.out),
+                           .aux = op.aux ? place(*op.aux) : nullptr,
+                           .epilogue = op.epilogue,
+                           .n_top = op.n_top,
+                           .max_rows = max_rows_of(op.x),
+                           .tiles = {},
+                           .by_expert = {},
+                           .partial = nullptr};
+  const std::optional<MatmulTiles> tiles = grouped_tiles(op);
+  if (tiles) {
+    const ProductScratch layout = grouped_scratch(op);
+    const std::int32_t max_tiles = max_grouped_tiles(extent, *tiles);
+    auto* const lists = reinterpret_cast<std::int32_t*>(scratch() + layout.by_expert);
+    a.tiles = *tiles;
+    a.by_expert.rows = lists;
+    a.by_expert.experts = a.by_expert.rows + std::int64_t{max_tiles} * block_rows(*tiles);
+    a.by_expert.n_tiles = a.by_expert.experts + max_tiles;
+    a.by_expert.max_tiles = max_tiles;
+    a.partial = reinterpret_cast<float*>(scratch() + layout.sums);
+  }
+  return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.weight ? op.n_top : 1, tiles.has_value());
 }
 
 }  // namespace secondsource::gpu

@@ -135,13 +135,14 @@ struct QuantizeRowsArguments {
 /// x as tiles or a vendor's library multiply it: BF16, or for the library FP16 of x[r] / scales[r], a power of two that
 /// is 1 unless the row would leave FP16's range. Zeros behind n_cols.
 struct NarrowRowsArguments {
-  const std::int32_t* n_rows;
+  const std::int32_t* n_tokens;
   const float* x;
   std::uint16_t* out;  ///< [rows, padded_cols]
   float* scales;       ///< null: BF16
+  std::int32_t rows_per_token;
   std::int32_t n_cols;
   std::int32_t padded_cols;
-  std::int32_t max_rows;
+  std::int32_t max_tokens;
 };
 
 /// out = epilogue(x W^T), as op.h's Matmul. With `quantized_x`, x is that times x_scales; else tiles read `narrow_x`,
@@ -237,21 +238,37 @@ struct RouteArguments {
   std::int32_t max_rows;
 };
 
-/// op.h's GroupedMatmul: the first product when `share` is null, else the second.
+/// The rows of a mixture's product by expert, as tiles take them: a row is a token with one of its experts, by the
+/// number token * n_top + slot. Each expert's rows, in the order of their numbers, begin a tile of their own, and -1
+/// fills up its last one. Made on the device, so that a captured graph follows whatever the router chose.
+struct ExpertRows {
+  std::int32_t* rows;     ///< [max_tiles, rows of a tile]; null: there are no tiles
+  std::int32_t* experts;  ///< [max_tiles]: of each tile
+  std::int32_t* n_tiles;  ///< one number
+  std::int32_t max_tiles;
+};
+
+/// op.h's GroupedMatmul: the first product when `share` is null, else the second. With `quantized_x`, x is that times
+/// x_scales; else tiles read `narrow_x`, and dot products x.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
-  const std::int8_t* quantized_x;  ///< [rows, padded_cols], or [rows, n_top, padded_cols] in the second product
+  const Bf16* narrow_x;            ///< [rows, padded_cols], or [rows, n_top, padded_cols] in the second product
+  const std::int8_t* quantized_x;  ///< the same, or null
   const float* x_scales;
   const std::int32_t* expert;
   const float* share;
   WeightView weights;  ///< of all experts
+  std::int32_t n_experts;
   std::int32_t n_expert_rows;
   float* out;
   const float* aux;
   Epilogue epilogue;
   std::int32_t n_top;
   std::int32_t max_rows;
+  MatmulTiles tiles;  ///< of a product by tiles
+  ExpertRows by_expert;
+  float* partial;  ///< of the second product by tiles: [max_rows, n_top, n_expert_rows]
 };
 
 /// The kernels as one target has them.

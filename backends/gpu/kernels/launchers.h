@@ -25,6 +25,9 @@ Result<void> launch_decode_attention(const LaunchContext& context, const Attenti
 Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments);
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments);
 Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments);
+/// Its two ways, as a product has them.
+Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments);
+Result<void> launch_grouped_tiles(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 
 const KernelTable& kernel_table();
 

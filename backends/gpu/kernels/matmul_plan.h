@@ -63,6 +63,19 @@ struct MatmulDevice {
 /// These tiles, unsplit.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
 
+/// The product of a mixture's experts as its plan sees it. A row is a token with one of its experts.
+struct GroupedExtent {
+  std::int32_t n_rows = 0;  ///< at most
+  std::int32_t n_experts = 0;
+  std::int32_t n_expert_rows = 0;  ///< rows of an expert's weight
+};
+
+/// Tiles as high as the rows that an expert gets when all get as many, so that a weight is read once and few lines are
+/// fillers; the large ones where three quarters of the processors have a block then. Guessed, too.
+[[nodiscard]] MatmulTiles plan_grouped(const GroupedExtent& extent, const MatmulDevice& device);
+/// However the rows fall to the experts, who do not share tiles.
+[[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);
+
 inline constexpr std::int32_t kMinSplitSteps = 8;
 inline constexpr std::int32_t kMaxMatmulSplits = 16;
 

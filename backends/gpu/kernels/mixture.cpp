@@ -1,4 +1,5 @@
-// Mixture of experts: the router, a block a token; and the experts' products, a warp for every output of a token.
+// Mixture of experts: the router, a block a token; and the experts' products of few tokens, a warp for every output of
+// a token. Those of many are tiles: grouped_tiles.cpp.
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -78,7 +79,7 @@ SS_DEVICE void expert_dots(const GroupedMatmulArguments& a, const std::int64_t (
 
 template <WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(kMaxThreads)
-grouped_matmul_kernel(GroupedMatmulArguments a) {
+grouped_matvec_kernel(GroupedMatmulArguments a) {
   const int token = block_y();
   const bool in_pairs = is_gated(a.epilogue);
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
@@ -113,8 +114,8 @@ grouped_matmul_kernel(GroupedMatmulArguments a) {
 }
 
 template <WeightEncoding kEncoding, bool kQuantized>
-Result<void> launch_grouped(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
-  return launch(context.stream, "grouped_matmul", grouped_matmul_kernel<kEncoding, kQuantized>,
+Result<void> launch_matvec_for(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
+  return launch(context.stream, "grouped_matvec", grouped_matvec_kernel<kEncoding, kQuantized>,
                 {.grid = {static_cast<std::uint32_t>(ceil_divide(arguments.n_expert_rows, kWarps)),
                           static_cast<std::uint32_t>(arguments.max_rows)},
                  .threads = static_cast<std::uint32_t>(kWarps * context.warp_size)},
@@ -133,11 +134,16 @@ Result<void> launch_route(const LaunchContext& context, const RouteArguments& ar
   });
 }
 
-Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
-  if (arguments.quantized_x != nullptr) return launch_grouped<WeightEncoding::kInt8PerRow, true>(context, arguments);
+Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
+  if (arguments.quantized_x != nullptr) return launch_matvec_for<WeightEncoding::kInt8PerRow, true>(context, arguments);
   return with_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
-    return launch_grouped<kEncoding, false>(context, arguments);
+    return launch_matvec_for<kEncoding, false>(context, arguments);
   });
+}
+
+Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
+  return arguments.by_expert.rows == nullptr ? launch_grouped_matvec(context, arguments)
+                                             : launch_grouped_tiles(context, arguments);
 }
 
 }  // namespace SS_GPU_TARGET

@@ -83,7 +83,7 @@ template <bool kToF16>
 SS_KERNEL(kThreads)
 narrow_rows_kernel(NarrowRowsArguments a) {
   const int row = block_x();
-  if (row >= *a.n_rows) return;
+  if (row >= *a.n_tokens * a.rows_per_token) return;
   const float* const x = a.x + std::int64_t{row} * a.n_cols;
   [[maybe_unused]] float factor = 1.0F;
   if constexpr (kToF16) {
@@ -122,12 +122,12 @@ Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsAr
 }
 
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments) {
+  const std::int32_t max_rows = arguments.max_tokens * arguments.rows_per_token;
   if (arguments.scales == nullptr) {
-    return launch(context.stream, "narrow_rows", narrow_rows_kernel<false>, a_block_each(arguments.max_rows),
-                  arguments);
+    return launch(context.stream, "narrow_rows", narrow_rows_kernel<false>, a_block_each(max_rows), arguments);
   }
   return launch(context.stream, "narrow_rows", narrow_rows_kernel<true>,
-                a_block_each(arguments.max_rows, sizeof(BlockScratch<float>)), arguments);
+                a_block_each(max_rows, sizeof(BlockScratch<float>)), arguments);
 }
 
 Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments) {

@@ -1,6 +1,8 @@
 #pragma once
 // What the lanes of a warp, and the warps of a block, tell each other. Every lane of the warp takes part in each call.
 
+#include <type_traits>
+
 #include "gpu/portable/target.h"
 
 namespace secondsource::gpu {
@@ -54,7 +56,8 @@ SS_DEVICE float max_lanes(float value, int width = kWarpSize) {
 }
 
 /// Adds to a number in shared memory that other threads of the block add to.
-SS_DEVICE void add_shared(unsigned long long* number, unsigned long long value) {
+template <typename T>
+SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
 #if defined(SS_GPU_SHIM)
   __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
 #else
@@ -82,6 +85,22 @@ SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
   T total = scratch.of_warp[0];
   for (int w = 1; w < n_warps(); ++w) total = combine(total, scratch.of_warp[w]);
   return total;
+}
+
+/// The sum of the values of the threads before this one. As reduce_block(), the scratch may be used again right after.
+SS_DEVICE int sum_before(int value, BlockScratch<int>& scratch) {
+  int before = 0;
+  int total = value;  // of the group of lanes that is twice as large each time
+  for (int mask = 1; mask < kWarpSize; mask *= 2) {
+    const int other = shuffle_xor(total, mask);
+    if ((lane() & mask) != 0) before += other;
+    total += other;
+  }
+  sync_block();
+  if (lane() == 0) scratch.of_warp[warp()] = total;
+  sync_block();  // the sum of every warp is there
+  for (int w = 0; w < warp(); ++w) before += scratch.of_warp[w];
+  return before;
 }
 
 SS_DEVICE float sum_block(float value, BlockScratch<float>& scratch) {

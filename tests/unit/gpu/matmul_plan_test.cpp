@@ -2,6 +2,8 @@
 
 #include "gpu/kernels/matmul_plan.h"
 
+#include <algorithm>
+
 #include "support/catch.h"
 
 namespace secondsource::gpu {
@@ -65,6 +67,38 @@ TEST_CASE("splits cover every step once, none is empty, and none is short unless
           CHECK((found.n_splits - 1) * found.split_steps < n_steps);
           if (found.n_splits > 1) CHECK(found.split_steps >= kMinSplitSteps);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("experts get tiles as high as what they have to multiply") {
+  const auto tiles = [](std::int32_t rows, std::int32_t experts, bool has_warpgroups) {
+    return plan_grouped({.n_rows = rows, .n_experts = experts, .n_expert_rows = 28672},
+                        {.n_processors = 132, .has_warpgroups = has_warpgroups});
+  };
+  CHECK(tiles(64 * 8, 128, false) == MatmulTiles::k16x64);
+  CHECK(tiles(512 * 2, 8, false) == MatmulTiles::k128x128);
+  CHECK(tiles(512 * 2, 8, true) == MatmulTiles::kWgmma128x256);
+  CHECK(tiles(512 * 2, 16, true) == MatmulTiles::k64x64);
+}
+
+TEST_CASE("there are blocks for every way in which rows can fall to experts, and one that needs them all") {
+  for (const MatmulTiles tiles : kAllMatmulTiles) {
+    const std::int32_t tile_rows = block_rows(tiles);
+    const auto tiles_of = [&](std::int32_t rows) { return (rows + tile_rows - 1) / tile_rows; };
+    for (const std::int32_t n_experts : {1, 2, 3, 8}) {
+      for (std::int32_t n_rows = 1; n_rows <= 600; n_rows += 23) {
+        CAPTURE(to_string(tiles), n_experts, n_rows);
+        const std::int32_t bound = max_grouped_tiles({n_rows, n_experts, 64}, tiles);
+        // The most there can be: one row to each but the first, who has the rest, or as much of it as makes a tile
+        // more.
+        std::int32_t most = 0;
+        for (std::int32_t with_one = 0; with_one < std::min(n_experts, n_rows); ++with_one) {
+          most = std::max(most, with_one + tiles_of(n_rows - with_one));
+        }
+        CHECK(bound >= most);
+        CHECK(bound <= most + 1);
       }
     }
   }
