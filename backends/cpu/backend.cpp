@@ -57,12 +57,10 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
       kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  if (std::holds_alternative<Route>(op) || std::holds_alternative<GroupedMatmul>(op)) {
-    return Support::no("no mixture of experts yet");
-  }
   if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
-  const auto* const matmul = std::get_if<Matmul>(&op);
-  return matmul == nullptr ? Support::yes() : supports_act(matmul->act);
+  if (const auto* const matmul = std::get_if<Matmul>(&op)) return supports_act(matmul->act);
+  if (const auto* const grouped = std::get_if<GroupedMatmul>(&op)) return supports_act(grouped->act);
+  return Support::yes();
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
@@ -75,8 +73,6 @@ Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const
 
 Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {
   SS_TRY_VOID(queue_.healthy());
-  if (spec.n_experts > 1)
-    return Error{ErrorCode::kUnsupported, "cpu: weight " + spec.name + ": no mixture of experts yet"};
   return weights_.prepare(spec);
 }
 

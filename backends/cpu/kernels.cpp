@@ -41,7 +41,12 @@ void take_larger(ScratchNeed& need, const ScratchNeed& other) {
 
 CpuKernels::CpuKernels(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights,
                        std::vector<KvPool>& kv_pools, MemoryAccount& account)
-    : table_(table), pool_(pool), weights_(weights), kv_pools_(kv_pools), scratch_(account, pool.n_threads()) {}
+    : table_(table),
+      pool_(pool),
+      weights_(weights),
+      kv_pools_(kv_pools),
+      account_(account),
+      scratch_(account, pool.n_threads()) {}
 
 KvPool& CpuKernels::kv_pool(const HostFrame& frame) const {
   return kv_pools_[static_cast<std::size_t>(index_of(frame.pool))];
@@ -51,6 +56,11 @@ Result<void> CpuKernels::reserve(const StepGraph& graph, const Bucket& bucket, c
   ScratchNeed need;
   for (const Op& op : graph.ops) {
     if (const auto* matmul = std::get_if<Matmul>(&op)) take_larger(need, matmul_need(*matmul, graph, bucket));
+    if (const auto* route = std::get_if<Route>(&op)) {
+      SS_TRY_VOID(keep_router(route->gate));
+      take_larger(need, route_need(*route, graph, bucket));
+    }
+    if (const auto* grouped = std::get_if<GroupedMatmul>(&op)) take_larger(need, grouped_need(*grouped, graph, bucket));
     if (const auto* attention = std::get_if<Attention>(&op)) {
       take_larger(need, attention_need(*attention, bucket, kv_pool));
     }
@@ -171,14 +181,6 @@ Result<void> CpuKernels::run(const RopeAppend& op, const HostFrame& frame) {
   return {};
 }
 
-Result<void> CpuKernels::run(const Route&, const HostFrame&) {
-  return Error{ErrorCode::kUnsupported, "cpu: route: no mixture of experts yet"};
-}
-
-Result<void> CpuKernels::run(const GroupedMatmul&, const HostFrame&) {
-  return Error{ErrorCode::kUnsupported, "cpu: grouped_matmul: no mixture of experts yet"};
-}
-
 Result<void> CpuKernels::run(const AllReduce&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "cpu: all_reduce is reserved"};
 }
@@ -191,6 +193,10 @@ OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, const Bucket&)
                  ? fmt::format("matmul_vector_f32_{}", table_.isa)
                  : fmt::format("{}_{}", table_.products[int(product_of(weight.spec.encoding, matmul->act))].name,
                                table_.isa);
+  }
+  if (const auto* grouped = std::get_if<GroupedMatmul>(&op)) {
+    const Product product = product_of(weights_.at(grouped->weights).spec.encoding, grouped->act);
+    kernel = fmt::format("grouped_{}_{}", table_.products[int(product)].name, table_.isa);
   }
   if (std::holds_alternative<Attention>(op) || std::holds_alternative<RopeAppend>(op)) {
     // Both follow the cache's type, which is the pool's; all pools of a backend have the one that it prefers or f32.

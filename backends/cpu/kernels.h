@@ -1,6 +1,7 @@
 #pragma once
 // The operations of a step on this CPU: cuts each into chunks for the thread pool and calls the kernel table.
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -109,6 +110,64 @@ class CpuKernels final : public HostKernels {
     std::int64_t n_tiles = 0;
   };
 
+  // mixture.cpp
+  /// What the rows of a mixture's product are multiplied with: the tiles of one expert after the other, or a router's.
+  struct ExpertTiles {
+    const std::byte* first = nullptr;
+    std::int64_t tile_bytes = 0;
+    std::int64_t n_tiles = 0;  ///< of each expert
+    std::int64_t k_padded = 0;
+    const float* scales = nullptr;           ///< of rows, in the order of the tiles; null: none
+    const std::int32_t* row_sums = nullptr;  ///< the same
+    std::int64_t tiles_per_column = 1;       ///< 2: gate and up alternate
+    Product product = Product::kF32;
+  };
+  /// A product of chosen rows, each a token with one of its experts: number token * n_top + slot.
+  struct ChosenProduct {
+    ExpertTiles weight;
+    MatrixView<const float> x;
+    std::int64_t chosen_per_x = 1;  ///< neighbouring numbers that multiply the same row of x
+    MatrixView<float> out;          ///< a row a number
+    Finish finish = Finish::kNone;
+  };
+  /// The chosen rows of one expert, which are neighbours in chosen_.
+  struct ExpertGroup {
+    std::int32_t expert = 0;
+    std::int64_t first = 0;
+    std::int64_t n_rows = 0;
+  };
+  /// Of one group, what the kernel multiplies at once.
+  struct ChosenBlock {
+    std::int64_t group = 0;
+    std::int64_t first = 0;  ///< in chosen_
+    std::int64_t n_rows = 0;
+  };
+  /// How a group of so many rows is multiplied.
+  struct ChosenKernel {
+    const ProductKernel& kernel;
+    Unpacking unpacking;
+  };
+  /// A router's tiles in f32, whatever they are stored as: they decide. Errors: kOutOfMemory.
+  Result<void> keep_router(WeightId gate);
+  [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
+  [[nodiscard]] ExpertTiles expert_tiles(const GroupedMatmul& op) const;
+  [[nodiscard]] ScratchNeed route_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const;
+  [[nodiscard]] ScratchNeed grouped_need(const GroupedMatmul& op, const StepGraph& graph, const Bucket& bucket) const;
+  [[nodiscard]] ScratchNeed chosen_need(const ExpertTiles& weight, std::int64_t n_chosen, std::int64_t k) const;
+  [[nodiscard]] ChosenKernel chosen_kernel(const ExpertTiles& weight, std::int64_t n_rows) const;
+  /// Bytes of a packed row of x, whichever kernel takes it.
+  [[nodiscard]] std::size_t chosen_row_bytes(const ExpertTiles& weight) const;
+  [[nodiscard]] static std::size_t chosen_panel_bytes(const ChosenKernel& chosen, const ExpertTiles& weight);
+  /// Sorts the numbers by expert into chosen_ and groups_, each expert's in their order.
+  Result<void> group_by_expert(const MatrixView<std::int32_t>& expert, std::int64_t n_experts);
+  /// The groups' rows through the product, from x to finished outputs.
+  void multiply_chosen(const ChosenProduct& product);
+  void pack_chosen(const ChosenProduct& product);
+  void multiply_group(const ChosenProduct& product, const ExpertGroup& group, std::int64_t first_tile,
+                      std::int64_t end_tile, int thread);
+  void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
+                      std::span<std::int32_t> order) const;
+
   [[nodiscard]] ScratchNeed matmul_need(const Matmul& op, const StepGraph& graph, const Bucket& bucket) const;
   [[nodiscard]] ScratchNeed attention_need(const Attention& op, const Bucket& bucket, const KvPool& kv_pool) const;
   [[nodiscard]] KvPool& kv_pool(const HostFrame& frame) const;
@@ -156,7 +215,12 @@ class CpuKernels final : public HostKernels {
   ThreadPool& pool_;
   const PackedWeights& weights_;
   std::vector<KvPool>& kv_pools_;
+  MemoryAccount& account_;
   Scratch scratch_;
+  std::map<std::int32_t, HostBuffer> routers_;  ///< by index of the weight
+  std::vector<std::int32_t> chosen_;
+  std::vector<ExpertGroup> groups_;
+  std::vector<ChosenBlock> chosen_blocks_;
   std::vector<std::int32_t> next_weight_;  ///< by index of a weight; -1: not known
   std::vector<AttentionItem> items_;
   std::vector<AttentionJoin> joins_;

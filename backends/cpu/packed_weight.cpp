@@ -60,11 +60,14 @@ class FirstError {
 }  // namespace
 
 std::int64_t PackedWeight::packed_row(std::int64_t row) const {
-  if (!is_interleaved()) return row;
-  const std::int64_t half = spec.n_rows / 2;
-  const std::int64_t within = row % half;
-  const std::int64_t tile = 2 * (within / kTileRows) + (row >= half ? 1 : 0);
-  return tile * kTileRows + within % kTileRows;
+  const std::int64_t expert_rows = spec.n_rows / spec.n_experts;
+  const std::int64_t first = row / expert_rows * expert_tiles() * kTileRows;
+  const std::int64_t of_expert = row % expert_rows;
+  if (!is_interleaved()) return first + of_expert;
+  const std::int64_t half = expert_rows / 2;
+  const std::int64_t within = of_expert % half;
+  const std::int64_t tile = 2 * (within / kTileRows) + (of_expert >= half ? 1 : 0);
+  return first + tile * kTileRows + within % kTileRows;
 }
 
 bool PackedWeights::has(WeightId id) const {
@@ -106,7 +109,8 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
   weight.k_padded = round_up(spec.n_cols, layout.k_multiple);
   weight.tile_bytes = weight.k_padded / layout.k_multiple * layout.bytes_per_multiple;
   const std::int64_t n_groups = weight.is_interleaved() ? 2 : 1;
-  weight.n_tiles = n_groups * ceil_divide<std::int64_t>(spec.n_rows / n_groups, kTileRows);
+  const std::int64_t group_rows = spec.n_rows / spec.n_experts / n_groups;
+  weight.n_tiles = spec.n_experts * n_groups * ceil_divide<std::int64_t>(group_rows, kTileRows);
   const auto n_bytes = static_cast<std::size_t>(weight.n_tiles * weight.tile_bytes);
   SS_TRY(const std::span<std::byte> bytes, arena_.allocate(n_bytes));
   weight.tiles = bytes.data();
@@ -150,11 +154,14 @@ Result<void> PackedWeights::fill_tiles(const WeightSpec& spec, const PackedWeigh
   std::vector<TilePacker> packers;
   for (int thread = 0; thread < pool_.n_threads(); ++thread) packers.emplace_back(spec.encoding, spec.n_cols);
   const std::int64_t n_groups = weight.is_interleaved() ? 2 : 1;
-  const std::int64_t group_rows = spec.n_rows / n_groups;
+  const std::int64_t expert_rows = spec.n_rows / spec.n_experts;
+  const std::int64_t group_rows = expert_rows / n_groups;
   FirstError failed;
   pool_.run(weight.n_tiles, [&](std::int64_t tile, int thread) {
-    const std::int64_t within = tile / n_groups * kTileRows;
-    const std::int64_t first_row = tile % n_groups * group_rows + within;
+    const std::int64_t of_expert = tile % weight.expert_tiles();
+    const std::int64_t within = of_expert / n_groups * kTileRows;
+    const std::int64_t first_row =
+        tile / weight.expert_tiles() * expert_rows + of_expert % n_groups * group_rows + within;
     if (failed.is_before(first_row)) return;
     TilePacker& packer = packers[static_cast<std::size_t>(thread)];
     const std::int64_t n_rows = std::min<std::int64_t>(kTileRows, group_rows - within);

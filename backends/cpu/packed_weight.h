@@ -8,7 +8,8 @@
 //   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
 //
 // Columns are padded with zeros to whole units, rows to whole tiles. Gate and up of a gated layer alternate tile by
-// tile, so that one thread has both halves of its outputs. A weight of one row (a norm, a bias) is a plain f32 vector.
+// tile, so that one thread has both halves of its outputs. Experts of a mixture begin a tile of their own. A weight of
+// one row (a norm, a bias) is a plain f32 vector.
 
 #include <cstdint>
 #include <functional>
@@ -38,6 +39,8 @@ struct PackedWeight {
   std::span<const std::int32_t> row_sums;  ///< int8: [16 * n_tiles]
 
   [[nodiscard]] bool is_interleaved() const { return spec.join == Join::kInterleaveGateUp; }
+  /// Of each expert; a weight that is no mixture's has one.
+  [[nodiscard]] std::int64_t expert_tiles() const { return n_tiles / spec.n_experts; }
   /// Tiles that one thread finishes together at least: those of gate and up.
   [[nodiscard]] std::int64_t unit_tiles() const { return is_interleaved() ? 2 : 1; }
   /// Where canonical row `row` is: tile * 16 + lane.

@@ -146,6 +146,36 @@ TEST_CASE("parts that end inside a tile are joined row by row") {
   }
 }
 
+TEST_CASE("experts come back as they went in, and each begins a tile of its own") {
+  constexpr std::int64_t kExperts = 3;
+  constexpr std::int64_t kCols = 7;
+  const auto [join, part_rows] = GENERATE(table<Join, std::int64_t>(
+      {{Join::kConcatRows, 5}, {Join::kConcatRows, 16}, {Join::kInterleaveGateUp, 5}, {Join::kInterleaveGateUp, 17}}));
+  CAPTURE(join == Join::kInterleaveGateUp, part_rows);
+  const std::unique_ptr<Backend> backend = create(threads(2)).value();
+  const std::int64_t parts_each = join == Join::kInterleaveGateUp ? 2 : 1;
+  WeightSpec spec{.name = "experts",
+                  .n_rows = kExperts * parts_each * part_rows,
+                  .n_cols = kCols,
+                  .encoding = WeightEncoding::kF32,
+                  .parts = {},
+                  .join = join,
+                  .n_experts = kExperts};
+  for (std::int64_t part = 0; part < kExperts * parts_each; ++part) {
+    spec.parts.push_back({part_rows, std::make_shared<CountingRows>(kCols)});
+  }
+  const WeightId id = backend->prepare_weight(spec).value();
+  const std::int64_t tiles_each = parts_each * ((part_rows + 15) / 16);
+  CHECK(backend->memory().weights_bytes == kExperts * tiles_each * kCols * 16 * 4);
+  const std::vector<float> values = backend->unprepare_weight(id).value();
+  for (std::int64_t row = 0; row < spec.n_rows; ++row) {
+    for (std::int64_t column = 0; column < kCols; ++column) {
+      const float expected = static_cast<float>(row % part_rows) + static_cast<float>(column) / 1024.0F;
+      CHECK(values[static_cast<std::size_t>(row * kCols + column)] == expected);
+    }
+  }
+}
+
 /// Rows that cannot be read from some row on.
 class BrokenRows final : public WeightSource {
  public:
