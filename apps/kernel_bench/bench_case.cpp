@@ -38,9 +38,24 @@ Result<std::vector<MatmulShape>> matmul_shapes(const std::vector<std::string>& m
     SS_TRY(const ModelConfig model, find_model(name));
     add({name, "qkv", model.dim, model.q_dim() + 2 * model.kv_dim()});
     add({name, "o", model.q_dim(), model.dim});
-    add({name, "gate_up", model.dim, 2 * model.ffn_dim});
-    add({name, "down", model.ffn_dim, model.dim});
+    if (model.n_experts <= 1) {  // else mixture_shapes()
+      add({name, "gate_up", model.dim, 2 * model.ffn_dim});
+      add({name, "down", model.ffn_dim, model.dim});
+    }
     if (with_heads) add({name, "head", model.dim, model.vocab_size});
+  }
+  return shapes;
+}
+
+Result<std::vector<MixtureShape>> mixture_shapes(const std::vector<std::string>& models) {
+  std::vector<MixtureShape> shapes;
+  for (const std::string& name : models) {
+    SS_TRY(const ModelConfig model, find_model(name));
+    if (model.n_experts <= 1) continue;
+    const auto n_experts = static_cast<std::int32_t>(model.n_experts);
+    const auto n_top = static_cast<std::int32_t>(model.n_experts_per_token);
+    shapes.push_back({name, false, model.dim, 2 * model.ffn_dim, n_experts, n_top});
+    shapes.push_back({name, true, model.ffn_dim, model.dim, n_experts, n_top});
   }
   return shapes;
 }

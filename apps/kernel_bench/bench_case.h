@@ -27,6 +27,17 @@ struct MatmulShape {
   std::int64_t n = 0;
 };
 
+/// One of the two products of a mixture's experts (op.h's GroupedMatmul): each has a weight [n, k], and multiplies the
+/// rows of x that a router gave it, n_top experts a row.
+struct MixtureShape {
+  std::string model;
+  bool is_second = false;  ///< the one that adds up a row's experts
+  std::int64_t k = 0;
+  std::int64_t n = 0;
+  std::int32_t n_experts = 0;
+  std::int32_t n_top = 0;
+};
+
 /// n_seqs sequences, each with n_queries new tokens after a cache of n_cached tokens in all.
 struct AttentionShape {
   std::string model;
@@ -38,6 +49,8 @@ struct AttentionShape {
 
 /// Distinct products of the named models (bundles/shapes). Errors: kInvalidInput.
 Result<std::vector<MatmulShape>> matmul_shapes(const std::vector<std::string>& models, bool with_heads);
+/// Both products of those models that are mixtures.
+Result<std::vector<MixtureShape>> mixture_shapes(const std::vector<std::string>& models);
 Result<std::vector<AttentionShape>> attention_shapes(const std::vector<std::string>& models);
 
 }  // namespace secondsource

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/weight_rows.h"
 #include "core/clock.h"
 
 namespace secondsource::kernel_bench {
@@ -27,6 +28,48 @@ Bucket OwnedBatch::bucket() const {
           .max_seqs = static_cast<std::int32_t>(kv_lengths.size()),
           .max_logit_rows = 0,
           .max_pages_per_seq = max_pages_per_seq};
+}
+
+OwnedBatch rows_batch(const std::vector<std::int64_t>& rows) {
+  OwnedBatch batch;
+  for (const std::int64_t row : rows) {
+    batch.token_ids.push_back(static_cast<std::int32_t>(row));
+    batch.positions.push_back(0);
+    batch.kv_slots.push_back(-1);
+  }
+  batch.q_starts = {0, 0};
+  batch.kv_lengths = {1};
+  batch.block_table = {0};
+  batch.seq_slots = {0};
+  return batch;
+}
+
+std::vector<std::int64_t> first_rows(std::int64_t n) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) rows[static_cast<std::size_t>(i)] = i;
+  return rows;
+}
+
+Result<KvPoolId> smallest_pool(Backend& backend) {
+  const DeviceInfo& device = backend.device();
+  return backend.create_kv_pool(
+      {.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = device.page_tokens, .dtype = device.kv_dtype}, 1);
+}
+
+Result<std::vector<double>> row_norms(const WeightSource& source, WeightEncoding encoding, std::int64_t n_cols,
+                                      const std::vector<std::int64_t>& rows) {
+  std::vector<double> norms;
+  std::vector<std::byte> values(static_cast<std::size_t>(n_cols) * transfer_bytes_per_value(encoding));
+  std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, n_cols)));
+  std::vector<float> row(static_cast<std::size_t>(n_cols));
+  for (const std::int64_t index : rows) {
+    SS_TRY_VOID(source.read_rows(index, 1, values, scales));
+    decode_weight_rows(encoding, n_cols, {.first_row = index, .n_rows = 1, .values = values, .scales = scales}, row);
+    double sum = 0.0;
+    for (const float value : row) sum += static_cast<double>(value) * static_cast<double>(value);
+    norms.push_back(std::sqrt(sum));
+  }
+  return norms;
 }
 
 Result<StepResult> run_step(Backend& backend, Step& step, const OwnedBatch& batch) {

@@ -23,6 +23,19 @@ struct OwnedBatch {
   [[nodiscard]] Bucket bucket() const;
 };
 
+/// Rows of an input table, all as padding: a product does not look at sequences.
+OwnedBatch rows_batch(const std::vector<std::int64_t>& rows);
+
+/// 0, 1, ... n - 1.
+std::vector<std::int64_t> first_rows(std::int64_t n);
+
+/// What compile() asks for where no operation has a cache.
+Result<KvPoolId> smallest_pool(Backend& backend);
+
+/// Euclidean norm of each picked row.
+Result<std::vector<double>> row_norms(const WeightSource& source, WeightEncoding encoding, std::int64_t n_cols,
+                                      const std::vector<std::int64_t>& rows);
+
 /// Submits and waits, for at most two minutes.
 Result<StepResult> run_step(Backend& backend, Step& step, const OwnedBatch& batch);
 

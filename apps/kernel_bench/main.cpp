@@ -1,5 +1,6 @@
-// kernel_bench: matmul and attention of every backend at the shapes of known models, under Google Benchmark. Every case
-// is compared with the reference backend before it is timed. README.md has the flags and how to read the output.
+// kernel_bench: matmul, mixtures and attention of every backend at the shapes of known models, under Google Benchmark.
+// Every case is compared with the reference backend before it is timed. README.md has the flags and how to read the
+// output.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -181,6 +182,19 @@ void register_matmuls(Bench& bench, const std::string& backend, bool is_host, co
   }
 }
 
+void register_mixtures(Bench& bench, const std::string& backend, bool is_host, const std::vector<MixtureShape>& shapes,
+                       const Variant& variant) {
+  for (const MixtureShape& shape : shapes) {
+    for (const std::int32_t m : bench.flags.rows) {
+      const std::string name = fmt::format("BM_mixture/{}/{}/m:{}/experts:{}/top:{}/k:{}/n:{}", backend, variant.name,
+                                           m, shape.n_experts, shape.n_top, shape.k, shape.n);
+      register_case(bench, name, variant.name, is_host, [&bench, backend, shape, variant, m] {
+        return prepare_mixture(maker(bench, backend), shape, variant, m, reference_maker(bench));
+      });
+    }
+  }
+}
+
 void register_attentions(Bench& bench, const std::string& backend, bool is_host, DType kv_dtype,
                          const std::vector<AttentionShape>& shapes) {
   for (const AttentionShape& shape : shapes) {
@@ -196,6 +210,7 @@ void register_attentions(Bench& bench, const std::string& backend, bool is_host,
 /// Everything that was asked for and that the backends can do. Errors: kInvalidInput, kUnavailable.
 Result<void> register_all(Bench& bench) {
   SS_TRY(const std::vector<MatmulShape> shapes, matmul_shapes(bench.flags.models, bench.flags.with_heads));
+  SS_TRY(const std::vector<MixtureShape> mixtures, mixture_shapes(bench.flags.models));
   SS_TRY(const std::vector<AttentionShape> attentions, attention_shapes(bench.flags.models));
   std::vector<std::string> backends = bench.flags.backends;
   if (backends.empty()) {
@@ -217,6 +232,7 @@ Result<void> register_all(Bench& bench) {
         continue;
       }
       register_matmuls(bench, backend, device.is_host, shapes, variant);
+      register_mixtures(bench, backend, device.is_host, mixtures, variant);
     }
     register_attentions(bench, backend, device.is_host, device.kv_dtype, attentions);
   }
@@ -265,7 +281,7 @@ void add_flags(CLI::App& app, Flags& flags) {
 
 int run(int argc, char** argv) {
   Bench bench;
-  CLI::App app{"Times matmul and attention of every backend, verified against the reference first."};
+  CLI::App app{"Times matmul, mixtures and attention of every backend, verified against the reference first."};
   add_flags(app, bench.flags);
   CLI11_PARSE(app, argc, argv);
   const auto fail = [](const Error& error) {
