@@ -50,6 +50,82 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
   return {append, attend};
 }
 
+/// Sequences of ragged lengths; then steps that mix prefill chunks with one-token rows.
+Case ragged_case(CaseBuilder b, const HeadShape& heads) {
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
+  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  b.result.n_pages = 1200 / page_tokens;
+  const bool dirty = b.dice.chance(0.7);
+  if (dirty) dirty_cache(b, heads);
+  const Layer layer = add_layer(b, heads, b.dice.between(0, 1));
+
+  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 3);
+  const std::int32_t n_sequences = b.dice.between(1, 5);
+  for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
+  const std::int32_t n_steps = b.dice.between(2, 4);
+  for (std::int32_t step = 0; step < n_steps; ++step) {
+    BatchData batch;
+    for (std::int32_t s = 0; s < n_sequences; ++s) {
+      if (step > 0 && n_sequences > 1 && b.dice.chance(0.2)) continue;
+      const bool decode = sequences.length(s) > 0 && b.dice.chance(0.6);
+      sequences.append(batch, s, decode ? 1 : b.dice.between(1, 50), kIds);
+    }
+    if (batch.kv_lengths.empty()) sequences.append(batch, 0, 1, kIds);
+    sequences.finish(batch, b.dice.chance(0.3) ? b.dice.between(1, 4) : 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe(heads), page_tokens, n_sequences,
+                              n_steps, layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
+                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "",
+                              dirty ? " dirty" : "");
+  return std::move(b.result);
+}
+
+/// Fills a sequence's cache to `length` without attention; then each step has a few tokens of another sequence and, of
+/// this one, as many as `chunks` says.
+Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks) {
+  constexpr std::int32_t kPageTokens = 16;
+  b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
+  b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
+  dirty_cache(b, heads);
+  const std::int32_t prefill_graph = static_cast<std::int32_t>(b.result.graphs.size()) - 1;
+  const std::int32_t qkv_cols = (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim;
+  const ValueId qkv = b.input(qkv_cols, kIds, 1.2F);
+  const ValueId q = b.value(heads.n_heads * heads.head_dim);
+  b.add(RopeAppend{.qkv = qkv,
+                   .q_out = q,
+                   .layer = 0,
+                   .heads = heads,
+                   .rope = b.rope(heads.head_dim),
+                   .q_norm = {},
+                   .k_norm = {}},
+        "fill");
+  b.observe_only({});
+  Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 2);
+  const std::int32_t sequence = sequences.add();
+  while (sequences.length(sequence) < length) {
+    BatchData batch;
+    sequences.append(batch, sequence, std::min(512, length - sequences.length(sequence)), kIds);
+    sequences.finish(batch, 0);
+    Action& action = b.submit(std::move(batch));
+    action.graph = prefill_graph;
+    action.compare = false;
+  }
+  b.new_graph();
+  const Layer layer = add_layer(b, heads, 0);
+  const std::int32_t other = sequences.add();
+  for (const std::int32_t n_tokens : chunks) {
+    BatchData batch;
+    sequences.append(batch, other, 3, kIds);
+    sequences.append(batch, sequence, n_tokens, kIds);
+    sequences.finish(batch, 0);
+    b.submit(std::move(batch));
+  }
+  b.result.name = fmt::format("{} length={}{}", describe(heads), length,
+                              layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "");
+  return std::move(b.result);
+}
+
 }  // namespace
 
 Case make_rope_append_case(std::uint64_t seed) {
@@ -88,81 +164,30 @@ Case make_rope_append_case(std::uint64_t seed) {
 Case make_attention_case(std::uint64_t seed) {
   CaseBuilder b("attention", seed);
   const HeadShape heads = pick_heads(b.dice);
-  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
-  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
-  b.result.n_pages = 1200 / page_tokens;
-  const bool dirty = b.dice.chance(0.7);
-  if (dirty) dirty_cache(b, heads);
-  const Layer layer = add_layer(b, heads, b.dice.between(0, 1));
+  return ragged_case(std::move(b), heads);
+}
 
-  // Sequences of ragged lengths; then steps that mix prefill chunks with one-token rows.
-  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 3);
-  const std::int32_t n_sequences = b.dice.between(1, 5);
-  for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
-  const std::int32_t n_steps = b.dice.between(2, 4);
-  for (std::int32_t step = 0; step < n_steps; ++step) {
-    BatchData batch;
-    for (std::int32_t s = 0; s < n_sequences; ++s) {
-      if (step > 0 && n_sequences > 1 && b.dice.chance(0.2)) continue;
-      const bool decode = sequences.length(s) > 0 && b.dice.chance(0.6);
-      sequences.append(batch, s, decode ? 1 : b.dice.between(1, 50), kIds);
-    }
-    if (batch.kv_lengths.empty()) sequences.append(batch, 0, 1, kIds);
-    sequences.finish(batch, b.dice.chance(0.3) ? b.dice.between(1, 4) : 0);
-    b.submit(std::move(batch));
-  }
-  b.result.name = fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe(heads), page_tokens, n_sequences,
-                              n_steps, layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
-                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "",
-                              dirty ? " dirty" : "");
-  return std::move(b.result);
+Case make_wide_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention_wide", seed);
+  const std::int32_t n_kv_heads = b.dice.between(1, 2);
+  const HeadShape heads{.n_heads = n_kv_heads * b.dice.between(1, 4),
+                        .n_kv_heads = n_kv_heads,
+                        .head_dim = b.dice.one_of({160, 192, 256})};
+  return ragged_case(std::move(b), heads);
 }
 
 Case make_long_attention_case(std::uint64_t seed) {
   CaseBuilder b("attention_long", seed);
   const HeadShape heads{.n_heads = b.dice.between(1, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({32, 64})};
-  constexpr std::int32_t kPageTokens = 16;
-  b.result.kv = {.n_layers = 1, .n_kv_heads = 1, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
   const std::int32_t length = b.dice.between(1500, 4500);
-  b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
-  dirty_cache(b, heads);
-  const std::int32_t prefill_graph = static_cast<std::int32_t>(b.result.graphs.size()) - 1;
-  // Fills the cache without attention, in chunks; then one mixed step looks at all of it.
-  const std::int32_t qkv_cols = (heads.n_heads + 2) * heads.head_dim;
-  const ValueId qkv = b.input(qkv_cols, kIds, 1.2F);
-  const ValueId q = b.value(heads.n_heads * heads.head_dim);
-  b.add(RopeAppend{.qkv = qkv,
-                   .q_out = q,
-                   .layer = 0,
-                   .heads = heads,
-                   .rope = b.rope(heads.head_dim),
-                   .q_norm = {},
-                   .k_norm = {}},
-        "fill");
-  b.observe_only({});
-  Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 2);
-  const std::int32_t sequence = sequences.add();
-  while (sequences.length(sequence) < length) {
-    BatchData batch;
-    sequences.append(batch, sequence, std::min(512, length - sequences.length(sequence)), kIds);
-    sequences.finish(batch, 0);
-    Action& action = b.submit(std::move(batch));
-    action.graph = prefill_graph;
-    action.compare = false;
-  }
-  b.new_graph();
-  const Layer layer = add_layer(b, heads, 0);
-  const std::int32_t other = sequences.add();
-  for (const std::int32_t n_tokens : {1, 7, 1}) {
-    BatchData batch;
-    sequences.append(batch, other, 3, kIds);
-    sequences.append(batch, sequence, n_tokens, kIds);
-    sequences.finish(batch, 0);
-    b.submit(std::move(batch));
-  }
-  b.result.name = fmt::format("{} length={}{}", describe(heads), length,
-                              layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "");
-  return std::move(b.result);
+  return long_case(std::move(b), heads, length, {1, 7, 1});
+}
+
+Case make_chunked_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention_chunks", seed);
+  const HeadShape heads{.n_heads = b.dice.between(2, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({64, 128})};
+  const std::int32_t length = b.dice.between(8200, 8600);
+  return long_case(std::move(b), heads, length, {70, 1, 33});
 }
 
 Case make_page_copy_case(std::uint64_t seed) {

@@ -66,8 +66,10 @@ step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --vari
 # Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
 compared=()
 shapes="auto 16x64 64x64 128x128"
+attentions="auto mma"
 if [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; then
   shapes+=" wgmma128x128 wgmma128x256"
+  attentions+=" wgmma"
 fi
 for tiles in $shapes; do
   step "tiles-$tiles" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 \
@@ -76,8 +78,18 @@ for tiles in $shapes; do
     --benchmark_out="$out/tiles-$tiles.json" --benchmark_out_format=json
   [ -f "$out/tiles-$tiles.json" ] && compared+=("$tiles=$out/tiles-$tiles.json")
 done
-step tiles python3 tests/on_gpu/compare_tiles.py "$out/tiles.md" "${compared[@]}"
+step tiles python3 tests/on_gpu/compare_choices.py BM_matmul "$out/tiles.md" "${compared[@]}"
 [ -f "$out/tiles.md" ] && { echo; cat "$out/tiles.md"; } >>"$results"
+# The same of attention.
+compared=()
+for attention in $attentions; do
+  step "attention-$attention" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.2-1B,Llama-3.1-8B \
+    --backend-option "$vendor:attention=$attention" --benchmark_filter=BM_attention \
+    --benchmark_out="$out/attention-$attention.json" --benchmark_out_format=json
+  [ -f "$out/attention-$attention.json" ] && compared+=("$attention=$out/attention-$attention.json")
+done
+step attention python3 tests/on_gpu/compare_choices.py BM_attention "$out/attention.md" "${compared[@]}"
+[ -f "$out/attention.md" ] && { echo; cat "$out/attention.md"; } >>"$results"
 
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
   step pytorch python3 tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/side-by-side.md"

@@ -217,6 +217,11 @@ Result<std::unique_ptr<Backend>> make_backend(std::unique_ptr<Device> device, co
     return Error{ErrorCode::kUnavailable, fmt::format("tiles={}: {} has no products of warpgroups, sm_90a has them",
                                                       to_string(*options.tiles), device->properties().target)};
   }
+  if (options.prefill == PrefillBy::kWarpgroups && !device->properties().has_warpgroups) {
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("attention=wgmma: {} has no products of warpgroups, sm_90a has them", device->properties().target)};
+  }
   DeviceInfo info = describe(device->properties(), options.backend);
   info.properties.emplace_back("matmul_library", options.vendor_library ? options.vendor_library->name() + " " +
                                                                               options.vendor_library->version()

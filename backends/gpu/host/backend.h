@@ -28,6 +28,7 @@ struct GpuOptions {
   bool use_graphs = true;  ///< capture each step once and replay it; else launch kernel by kernel
   bool guards = false;     ///< nothing in the workspace is reused, and writes outside of values fail the step
   std::optional<MatmulTiles> tiles = {};  ///< of every product by tiles, in place of plan_matmul()'s choice
+  std::optional<PrefillBy> prefill = {};  ///< of attention; without: by warpgroups where the device has them
   MatmulBy matmul = MatmulBy::kEither;
   std::string matmul_library = {};                     ///< the file; empty: where the system finds it
   std::shared_ptr<LibraryMatmul> vendor_library = {};  ///< of `matmul`; null: there is none
@@ -35,7 +36,7 @@ struct GpuOptions {
   std::function<std::vector<TelemetryReading>()> read_telemetry = {};
 };
 
-/// Takes one of BackendOptions::extra: graphs, guards, tiles, matmul, matmul_library. False: it is none of them.
+/// Takes one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. False: it is none of them.
 /// Errors: kInvalidInput for a value that it cannot have.
 Result<bool> read_option(const std::string& key, const std::string& value, GpuOptions& options);
 

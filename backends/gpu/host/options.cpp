@@ -17,6 +17,10 @@ Result<bool> read_option(const std::string& key, const std::string& value, GpuOp
       if (value == to_string(tiles)) options.tiles = tiles;
     }
     if (!options.tiles && value != "auto") return bad("auto, 16x64, 64x64, 128x128, wgmma128x128 or wgmma128x256");
+  } else if (key == "attention") {
+    if (value != "auto" && value != "mma" && value != "wgmma") return bad("auto, mma or wgmma");
+    options.prefill.reset();
+    if (value != "auto") options.prefill = value == "mma" ? PrefillBy::kWarps : PrefillBy::kWarpgroups;
   } else if (key == "matmul") {
     if (value != "own" && value != "library") return bad("own or library");
     options.matmul = value == "own" ? MatmulBy::kOwn : MatmulBy::kLibrary;

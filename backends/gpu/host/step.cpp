@@ -84,7 +84,7 @@ Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_fre
     } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op)) {
       group = describe_grouped(*grouped);
     } else if (limits_.attends && std::holds_alternative<Attention>(op)) {
-      group.kernel = "attention_bf16_f32acc";
+      group.kernel = prefill() == PrefillBy::kWarpgroups ? "attention_wgmma_bf16_f32acc" : "attention_bf16_f32acc";
     }
     group.ops = {static_cast<std::int32_t>(i)};
     groups_.push_back(std::move(group));
@@ -95,6 +95,11 @@ Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_fre
   SS_TRY_VOID(prepare_results());
   SS_TRY_VOID(shared_.reserve_workspace(workspace_bytes_));
   return warm_library();
+}
+
+PrefillBy GpuStep::prefill() const {
+  const bool has_warpgroups = shared_.memory->device().properties().has_warpgroups;
+  return shared_.options.prefill.value_or(has_warpgroups ? PrefillBy::kWarpgroups : PrefillBy::kWarps);
 }
 
 void GpuStep::plan_scratch() {

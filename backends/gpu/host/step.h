@@ -60,6 +60,8 @@ class GpuStep final : public Step {
   /// The launches of every operation, over the workspace where it is now.
   void bind();
   Launch bind_op(const Op& op);  // step_launches.cpp
+  /// Who multiplies where several tokens of a sequence attend.
+  [[nodiscard]] PrefillBy prefill() const;
 
   // step_products.cpp
   /// A product that the vendor's library makes.

@@ -57,7 +57,8 @@ GpuStep::Launch GpuStep::bind_op(const Op& any) {
                                .n_splits = n_splits_,
                                .split_tokens = split_tokens_,
                                .max_query_tiles = upload_.max_query_tiles(),
-                               .max_decodes = upload_.max_decodes()};
+                               .max_decodes = upload_.max_decodes(),
+                               .prefill = prefill()};
     return [this, &kernels, a](const LaunchContext& context) {
       AttentionArguments needed = a;
       if (launching_.n_query_tiles == 0) needed.max_query_tiles = 0;

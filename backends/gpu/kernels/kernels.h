@@ -43,7 +43,7 @@ inline constexpr std::int32_t kMaxHeadDim = 256;
 inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple: 16 bytes of BF16
 
 /// Tokens that the prefill attention takes together: neighbours of one sequence, at most kQueryTileTokens.
-inline constexpr std::int32_t kQueryTileTokens = 64;
+inline constexpr std::int32_t kQueryTileTokens = 128;
 struct QueryTile {
   std::int32_t first_token = 0;
   std::int32_t n_tokens = 0;
@@ -187,6 +187,10 @@ struct RopeAppendArguments {
   std::int32_t max_rows;
 };
 
+/// Who multiplies in the attention of several tokens of a sequence: warps by `mma` or its like, or warpgroups by
+/// `wgmma`.
+enum class PrefillBy : std::uint8_t { kWarps, kWarpgroups };
+
 /// op.h's Attention. Tokens alone in their sequence go through split_attention and combine_attention.
 struct AttentionArguments {
   BatchView batch;
@@ -202,6 +206,7 @@ struct AttentionArguments {
   std::int32_t split_tokens;  ///< positions of one split
   std::int32_t max_query_tiles;
   std::int32_t max_decodes;
+  PrefillBy prefill;  ///< by warpgroups where the device has them
 };
 
 /// What sampling gave, a row each.

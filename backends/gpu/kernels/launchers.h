@@ -20,7 +20,9 @@ Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArgum
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
+/// The two ways of several tokens of a sequence: by warps, and on sm_90a by warpgroups.
 Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);
+Result<void> launch_warpgroup_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments);
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments);

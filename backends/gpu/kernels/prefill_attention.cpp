@@ -22,7 +22,7 @@ constexpr float kNothing = -INFINITY;  ///< the score of a position that is not 
 
 /// Tiles of tokens of a block: 64 KiB of shared memory have to do for every head_dim.
 template <int kHeadDim>
-inline constexpr int kTokenTiles = kHeadDim > 128 ? 2 : kQueryTileTokens / kTile;
+inline constexpr int kTokenTiles = kHeadDim > 128 ? 2 : 4;
 
 /// Warps that share the dimensions of a tile of tokens. The sums of 256 dimensions take half of the registers that a
 /// lane of gfx11 has, and the compiler spilled: there two warps make the same scores, and half of the sums each. By the
@@ -244,7 +244,10 @@ Result<void> launch_prefill_attention(const LaunchContext& context, const Attent
 }
 
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments) {
-  if (arguments.max_query_tiles > 0) SS_TRY_VOID(launch_prefill_attention(context, arguments));
+  if (arguments.max_query_tiles > 0) {
+    SS_TRY_VOID(arguments.prefill == PrefillBy::kWarpgroups ? launch_warpgroup_attention(context, arguments)
+                                                            : launch_prefill_attention(context, arguments));
+  }
   if (arguments.max_decodes > 0) SS_TRY_VOID(launch_decode_attention(context, arguments));
   return {};
 }

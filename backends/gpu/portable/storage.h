@@ -52,6 +52,17 @@ SS_DEVICE Bf16 narrow(float value) {
 #endif
 }
 
+/// Two values as BF16, the first in the lower half: one conversion on NVIDIA.
+SS_DEVICE std::uint32_t narrow_pair(float first, float second) {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
+  return narrow(first).bits | static_cast<std::uint32_t>(narrow(second).bits) << 16;
+#endif
+}
+
 /// 16 bytes: what one lane loads at once.
 struct alignas(16) Chunk {
   std::uint32_t word[4];
@@ -61,9 +72,7 @@ struct alignas(16) Chunk {
 SS_DEVICE Chunk narrow_unit(const float* values) {
   Chunk chunk;
   SS_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    chunk.word[i] = narrow(values[2 * i]).bits | static_cast<std::uint32_t>(narrow(values[2 * i + 1]).bits) << 16;
-  }
+  for (int i = 0; i < 4; ++i) chunk.word[i] = narrow_pair(values[2 * i], values[2 * i + 1]);
   return chunk;
 }
 
@@ -82,6 +91,17 @@ SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
 #endif
 #endif
   *static_cast<Chunk*>(address) = chunk;
+}
+
+/// Two neighbouring values in one store; the address is a multiple of 8 bytes.
+SS_DEVICE void store_pair(float* address, float first, float second) {
+#if defined(SS_GPU_SHIM)
+  shim::check_aligned(address, 2 * sizeof(float));
+#endif
+  struct alignas(2 * sizeof(float)) Pair {
+    float first, second;
+  };
+  *reinterpret_cast<Pair*>(address) = {first, second};
 }
 
 }  // namespace SS_GPU_TARGET

@@ -1,6 +1,6 @@
 #pragma once
 // Products of a warpgroup, where the target has them (sm_90a, `wgmma`): four warps, the first's index a multiple of
-// four, multiply 64 rows of A by 64 or 128 columns of B, which lie in shared memory, and go on while that happens.
+// four, multiply 64 rows of A by 32, 64 or 128 columns of B, which lie in shared memory, and go on while that happens.
 //
 //   store_chunk(tile + swizzled_place(line, unit), ...);     // or copy_to_shared() and its wait
 //   show_to_warpgroups();                                    // each thread, what it wrote itself
@@ -74,6 +74,16 @@ SS_DEVICE SharedOperand transposed_lines_of(const std::byte* tile, int k, int ha
   return shared_operand(tile + k * kSwizzledLineBytes, half_bytes, kSwizzleAlignment);
 }
 
+/// The operand that begins `bytes` behind this one's beginning, laid out as it is.
+SS_DEVICE SharedOperand behind(SharedOperand operand, int bytes) {
+  return {operand.bits + static_cast<std::uint64_t>(bytes >> 4)};
+}
+
+/// A in registers: what Fragment<Bf16> has, two values a word, so that nothing has to be put together between products.
+struct RegisterOperand {
+  std::uint32_t word[4];
+};
+
 /// What this thread wrote to shared memory, copies that it waited for included, can be read by products that begin
 /// after the next barrier.
 SS_DEVICE void show_to_warpgroups() {
@@ -123,56 +133,61 @@ SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kCo
 #endif
 }
 
-// The registers of a product: 32 for 64 columns, 64 for 128.
+/// What a product does with the sums that are there.
+enum class Sums : std::uint8_t { kAdded, kNew };
+
+// The registers of a product: 16 for 32 columns, 32 for 64, 64 for 128.
 #define SS_SUM_TILE(as, tile)                                                                              \
   as((tile).value[0]), as((tile).value[1]), as((tile).value[2]), as((tile).value[3]), as((tile).value[4]), \
       as((tile).value[5]), as((tile).value[6]), as((tile).value[7])
-#define SS_SUMS_OF_64(as, s) \
-  SS_SUM_TILE(as, (s)[0]), SS_SUM_TILE(as, (s)[1]), SS_SUM_TILE(as, (s)[2]), SS_SUM_TILE(as, (s)[3])
+#define SS_SUMS_OF_32(as, s) SS_SUM_TILE(as, (s)[0]), SS_SUM_TILE(as, (s)[1])
+#define SS_SUMS_OF_64(as, s) SS_SUMS_OF_32(as, s), SS_SUM_TILE(as, (s)[2]), SS_SUM_TILE(as, (s)[3])
 #define SS_SUMS_OF_128(as, s)                                                                      \
   SS_SUMS_OF_64(as, s), SS_SUM_TILE(as, (s)[4]), SS_SUM_TILE(as, (s)[5]), SS_SUM_TILE(as, (s)[6]), \
       SS_SUM_TILE(as, (s)[7])
-#define SS_LIST_OF_64                                                                                                  \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30," \
-  "%31"
+#define SS_LIST_OF_32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define SS_LIST_OF_64 SS_LIST_OF_32 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define SS_LIST_OF_128                                                                                                \
   SS_LIST_OF_64                                                                                                       \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
   "%60,%61,%62,%63"
-// "true" is scale-d: the sums are added to. Then, for BF16: neither A nor B negated, A not transposed, B as said.
-#define SS_WGMMA(instruction, list, operands)                                                                        \
-  "{\n.reg .pred true;\nsetp.eq.u32 true, 0, 0;\nwgmma.mma_async.sync.aligned." instruction " {" list "}, " operands \
-  ";\n}\n"
+// "added" is scale-d, whether the sums are added to. Then, for BF16: neither A nor B negated, A not transposed, B as
+// said.
+#define SS_WGMMA(instruction, list, adds, operands)                                                            \
+  "{\n.reg .pred added;\nsetp.ne.s32 added, " adds ", 0;\nwgmma.mma_async.sync.aligned." instruction " {" list \
+  "}, " operands ";\n}\n"
+#define SS_AS_FLOAT(x) "+f"(x)
+#define SS_AS_INT(x) "+r"(x)
 
 /// sums += A B over kTileDepth values of k: of 64 columns of B with four tiles of sums, of 128 with eight; int8 of 128.
-template <typename Input, int kColTiles>
+template <Sums kSums = Sums::kAdded, typename Input, int kColTiles>
 SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOperand a, SharedOperand b) {
   static_assert(kColTiles == 8 || (kColTiles == 4 && std::is_same_v<Input, Bf16>));
+  [[maybe_unused]] constexpr int kAdds = kSums == Sums::kAdded ? 1 : 0;
 #if defined(SS_GPU_SHIM)
   shim::multiply_warpgroup(kWarpSize, {.sums = sums[0].value,
                                        .n_cols = kColTiles * kTile,
                                        .is_int8 = sizeof(Input) == 1,
+                                       .adds = kAdds != 0,
                                        .fragment = nullptr,
                                        .a = a.bits,
                                        .b = b.bits,
                                        .b_transposed = false});
 #elif defined(SS_GPU_WARPGROUPS)
-#define SS_AS_FLOAT(x) "+f"(x)
-#define SS_AS_INT(x) "+r"(x)
   if constexpr (std::is_same_v<Input, std::int8_t>) {
-    asm volatile(SS_WGMMA("m64n128k32.s32.s8.s8", SS_LIST_OF_128, "%64, %65, true")
+    asm volatile(SS_WGMMA("m64n128k32.s32.s8.s8", SS_LIST_OF_128, "%66", "%64, %65, added")
                  : SS_SUMS_OF_128(SS_AS_INT, sums)
-                 : "l"(a.bits), "l"(b.bits)
+                 : "l"(a.bits), "l"(b.bits), "n"(kAdds)
                  : "memory");
   } else if constexpr (kColTiles == 8) {
-    asm volatile(SS_WGMMA("m64n128k16.f32.bf16.bf16", SS_LIST_OF_128, "%64, %65, true, 1, 1, 0, 0")
+    asm volatile(SS_WGMMA("m64n128k16.f32.bf16.bf16", SS_LIST_OF_128, "%66", "%64, %65, added, 1, 1, 0, 0")
                  : SS_SUMS_OF_128(SS_AS_FLOAT, sums)
-                 : "l"(a.bits), "l"(b.bits)
+                 : "l"(a.bits), "l"(b.bits), "n"(kAdds)
                  : "memory");
   } else {
-    asm volatile(SS_WGMMA("m64n64k16.f32.bf16.bf16", SS_LIST_OF_64, "%32, %33, true, 1, 1, 0, 0")
+    asm volatile(SS_WGMMA("m64n64k16.f32.bf16.bf16", SS_LIST_OF_64, "%34", "%32, %33, added, 1, 1, 0, 0")
                  : SS_SUMS_OF_64(SS_AS_FLOAT, sums)
-                 : "l"(a.bits), "l"(b.bits)
+                 : "l"(a.bits), "l"(b.bits), "n"(kAdds)
                  : "memory");
   }
 #else
@@ -180,31 +195,35 @@ SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOpera
 #endif
 }
 
-/// The same with A in registers, a Fragment as load_a() gives it of this warp's 16 rows, and B transposed_lines_of().
-/// The fragment stays as it is until the product was waited for.
+/// The same with A in registers, as load_a() gives it of this warp's 16 rows, and B transposed_lines_of(): of 32, 64 or
+/// 128 columns. The registers stay as they are until the product was waited for.
 template <int kColTiles>
-SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const Fragment<Bf16>& a, SharedOperand b) {
-  static_assert(kColTiles == 8 || kColTiles == 4);
+SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const RegisterOperand& a, SharedOperand b) {
+  static_assert(kColTiles == 8 || kColTiles == 4 || kColTiles == 2);
 #if defined(SS_GPU_SHIM)
   shim::multiply_warpgroup(kWarpSize, {.sums = sums[0].value,
                                        .n_cols = kColTiles * kTile,
                                        .is_int8 = false,
-                                       .fragment = a.value,
+                                       .adds = true,
+                                       .fragment = a.word,
                                        .a = 0,
                                        .b = b.bits,
                                        .b_transposed = true});
 #elif defined(SS_GPU_WARPGROUPS)
-  std::uint32_t ra[4];
-  memcpy(ra, &a, sizeof(ra));
   if constexpr (kColTiles == 8) {
-    asm volatile(SS_WGMMA("m64n128k16.f32.bf16.bf16", SS_LIST_OF_128, "{%64,%65,%66,%67}, %68, true, 1, 1, 1")
+    asm volatile(SS_WGMMA("m64n128k16.f32.bf16.bf16", SS_LIST_OF_128, "%69", "{%64,%65,%66,%67}, %68, added, 1, 1, 1")
                  : SS_SUMS_OF_128(SS_AS_FLOAT, sums)
-                 : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "l"(b.bits)
+                 : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(1)
+                 : "memory");
+  } else if constexpr (kColTiles == 4) {
+    asm volatile(SS_WGMMA("m64n64k16.f32.bf16.bf16", SS_LIST_OF_64, "%37", "{%32,%33,%34,%35}, %36, added, 1, 1, 1")
+                 : SS_SUMS_OF_64(SS_AS_FLOAT, sums)
+                 : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(1)
                  : "memory");
   } else {
-    asm volatile(SS_WGMMA("m64n64k16.f32.bf16.bf16", SS_LIST_OF_64, "{%32,%33,%34,%35}, %36, true, 1, 1, 1")
-                 : SS_SUMS_OF_64(SS_AS_FLOAT, sums)
-                 : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "l"(b.bits)
+    asm volatile(SS_WGMMA("m64n32k16.f32.bf16.bf16", SS_LIST_OF_32, "%21", "{%16,%17,%18,%19}, %20, added, 1, 1, 1")
+                 : SS_SUMS_OF_32(SS_AS_FLOAT, sums)
+                 : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "l"(b.bits), "n"(1)
                  : "memory");
   }
 #else
@@ -213,8 +232,10 @@ SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const F
 }
 
 #undef SS_SUM_TILE
+#undef SS_SUMS_OF_32
 #undef SS_SUMS_OF_64
 #undef SS_SUMS_OF_128
+#undef SS_LIST_OF_32
 #undef SS_LIST_OF_64
 #undef SS_LIST_OF_128
 #undef SS_WGMMA

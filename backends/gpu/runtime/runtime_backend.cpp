@@ -12,8 +12,9 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
   for (const auto& [key, value] : options.extra) {
     SS_TRY(const bool known, read_option(key, value, gpu));
     if (known) continue;
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("option {}: {} knows graphs, guards, tiles, matmul and matmul_library", key, name)};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("option {}: {} knows graphs, guards, tiles, attention, matmul and matmul_library", key, name)};
   }
   SS_TRY(auto opened, open_device(device, *sensors));
   SS_TRY_VOID(open_library(gpu, open));  // after the device, which it makes its handle for

@@ -73,13 +73,15 @@ struct WarpgroupProduct {
   void* sums = nullptr;  ///< n_cols / 2 values, f32 or int32
   int n_cols = 0;
   bool is_int8 = false;
-  const Bf16* fragment = nullptr;  ///< A; null: it is in shared memory
+  bool adds = true;                ///< to the sums that are there; else they are written
+  const void* fragment = nullptr;  ///< A, eight BF16; null: it is in shared memory
   std::uint64_t a = 0;             ///< matrix descriptors
   std::uint64_t b = 0;
   bool b_transposed = false;
   [[nodiscard]] bool same_operands(const WarpgroupProduct& other) const {
-    return n_cols == other.n_cols && is_int8 == other.is_int8 && (fragment == nullptr) == (other.fragment == nullptr) &&
-           a == other.a && b == other.b && b_transposed == other.b_transposed;
+    return n_cols == other.n_cols && is_int8 == other.is_int8 && adds == other.adds &&
+           (fragment == nullptr) == (other.fragment == nullptr) && a == other.a && b == other.b &&
+           b_transposed == other.b_transposed;
   }
 };
 

@@ -212,13 +212,13 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
     wrong = load_lines(product.a, warp % kWarpsOfGroup * kRows, kRows, operation, a.data());
   } else {
     for (int lane = 0; lane < kLanes; ++lane) {
-      operation.fragments.of_lane[lane] = const_cast<Bf16*>(lanes[lane]->fragment);
-      for (int i = 0; i < kFragmentValues; ++i) {
-        const Place place = register_place(lane, i);
-        std::memcpy(a.data() + place.row * kLineBytes + place.col * sizeof(Bf16), lanes[lane]->fragment + i,
+      operation.fragments.of_lane[lane] = const_cast<void*>(lanes[lane]->fragment);
+      const auto* const bytes = static_cast<const std::byte*>(lanes[lane]->fragment);
+      for (std::size_t i = 0; i < kFragmentValues; ++i) {
+        const Place place = register_place(lane, static_cast<int>(i));
+        std::memcpy(a.data() + place.row * kLineBytes + place.col * sizeof(Bf16), bytes + i * sizeof(Bf16),
                     sizeof(Bf16));
       }
-      const auto* const bytes = reinterpret_cast<const std::byte*>(lanes[lane]->fragment);
       operation.fragment_bytes.insert(operation.fragment_bytes.end(), bytes, bytes + kFragmentValues * sizeof(Bf16));
     }
   }
@@ -249,6 +249,7 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
   } else if (sums->n_values != product.n_cols / 2 || sums->is_int8 != product.is_int8) {
     return "products of different shapes add to the same sums";
   }
+  if (!product.adds) std::ranges::fill(sums->element, 0U);  // of f32 and of int32
   sums->last_group = own.n_groups;
   if (product.is_int8) {
     accumulate<std::int8_t, std::int32_t>(a.data(), b.data(), kRows, n_cols, sums->element.data());

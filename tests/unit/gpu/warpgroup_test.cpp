@@ -108,20 +108,23 @@ transposed_kernel(Arguments args) {
   }
   show_to_warpgroups();
   sync_block();
-  Fragment<Bf16> a[kDepth / kTile];
+  RegisterOperand a[kDepth / kTile];
   for (int i = 0; i < kDepth / kTile; ++i) {
+    Fragment<Bf16> rows;
     for (int v = 0; v < kInputs<Bf16>; ++v) {
       const int row = warp() * kTile + accumulator_row(v);
       const int k = i * kTile + accumulator_col(v);
-      a[i].value[v] = reinterpret_cast<const Bf16*>(args.a)[row * kDepth + k];
+      rows.value[v] = reinterpret_cast<const Bf16*>(args.a)[row * kDepth + k];
     }
+    a[i] = bits_as<RegisterOperand>(rows);
   }
+  const SharedOperand b = transposed_lines_of(tiles.b, 0, kHalfBytes);
   Accumulator<Bf16> sums[kColTiles] = {};
   for (int i = 0; i < kDepth / kTile; ++i) {
     fence_products();
-    multiply_transposed(sums, a[i], transposed_lines_of(tiles.b, i * kTile, kHalfBytes));
+    multiply_transposed(sums, a[i], behind(b, i * kTile * kSwizzledLineBytes));
     commit_products();
-    if constexpr (kFragmentWritten) a[i].value[0] = Bf16{};
+    if constexpr (kFragmentWritten) a[i].word[0] = 0;
     wait_for_products<1>(sums);
   }
   wait_for_products<0>(sums);

@@ -1,5 +1,4 @@
-// Prefill attention over heads of 256, the widest, which the conformance suite does not have: every target's kernel
-// against plain loops in double precision.
+// Prefill attention over heads of 256, the widest: every target's kernel against plain loops in double precision.
 
 #include <cmath>
 #include <random>
@@ -23,6 +22,7 @@ constexpr std::size_t kPages = 3;
 struct Target {
   const char* name;
   const KernelTable& (*kernels)();
+  PrefillBy prefill = PrefillBy::kWarps;
 };
 
 /// Where a position's row lies in the cache.
@@ -76,6 +76,7 @@ TEST_CASE("prefill over heads of 256 is what attention is, on every target") {
   const std::vector<double> expected = attend(q, keys, values, block_table, kScale);
 
   const std::vector<Target> targets = {{"sm_80", shim_sm_80::kernel_table},
+                                       {"sm_90a", shim_sm_90a::kernel_table, PrefillBy::kWarpgroups},
                                        {"gfx90a", shim_gfx90a::kernel_table},
                                        {"gfx942", shim_gfx942::kernel_table},
                                        {"gfx1100", shim_gfx1100::kernel_table}};
@@ -106,6 +107,7 @@ TEST_CASE("prefill over heads of 256 is what attention is, on every target") {
     arguments.scale = kScale;
     arguments.n_heads = static_cast<std::int32_t>(kHeads);
     arguments.max_query_tiles = 1;
+    arguments.prefill = target.prefill;
     const LaunchContext context{.stream = *stream, .warp_size = device->properties().warp_size};
     REQUIRE_OK(target.kernels().attention(context, arguments));
     REQUIRE_OK(stream->synchronize());

@@ -1,21 +1,22 @@
-"""Which block shape of the tiled product was fastest where: kernel_bench's results with each, side by side.
+"""Which kernel was fastest where there is a choice: kernel_bench's results with each, side by side.
 
-    python3 compare_tiles.py tiles.md auto=auto.json 64x64=64x64.json ...
+    python3 compare_choices.py BM_matmul tiles.md auto=auto.json 64x64=64x64.json ...
+    python3 compare_choices.py BM_attention attention.md auto=auto.json mma=mma.json ...
 
-Each file is the --benchmark_out of one run with the option tiles=NAME. A row a case, GFLOP/s of each choice; what the
-planner chose is the column auto, and beside it how much of the best choice's rate it had.
+Each file is the --benchmark_out of one run with the option tiles=NAME, or attention=NAME. A row a case, GFLOP/s of each
+choice; what the backend chose is the column auto, and beside it how much of the best choice's rate it had.
 """
 
 import json
 import sys
 
 
-def rates_of(document):
-    """Case -> GFLOP/s, of products that were timed; those that failed their check are left out."""
+def rates_of(document, kind):
+    """Case -> GFLOP/s, of those of a kind that were timed; those that failed their check are left out."""
     rates = {}
     for entry in document["benchmarks"]:
         is_timed = entry.get("run_type") != "aggregate" and not entry.get("error_occurred")
-        if entry["name"].startswith("BM_matmul/") and is_timed:
+        if entry["name"].startswith(kind + "/") and is_timed:
             rates[entry["name"]] = entry["GFLOP/s"]
     return rates
 
@@ -35,12 +36,12 @@ def table(choices):
 
 
 def main(arguments):
-    out, *files = arguments
+    kind, out, *files = arguments
     choices = {}
     for argument in files:
         name, path = argument.split("=", 1)
         with open(path, encoding="utf-8") as file:
-            choices[name] = rates_of(json.load(file))
+            choices[name] = rates_of(json.load(file), kind)
     with open(out, "w", encoding="utf-8") as file:
         file.write(table(choices))
 

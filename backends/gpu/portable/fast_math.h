@@ -1,0 +1,38 @@
+#pragma once
+// Functions of f32 as the hardware has them, a few units in the last place off, for what is rounded to BF16 anyway.
+
+#include <cmath>
+
+#include "gpu/portable/target.h"
+
+namespace secondsource::gpu {
+inline namespace SS_GPU_TARGET {
+
+/// 2^x, within two units in the last place; zero where that would be below the smallest normal number.
+SS_DEVICE float fast_exp2(float x) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#else
+  return exp2f(x);
+#endif
+}
+
+/// a / b for b below 2^126, or infinite.
+SS_DEVICE float fast_divide(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fdividef(a, b);
+#else
+  return a / b;
+#endif
+}
+
+/// Within about 1e-7, not of its own size but of 1.
+SS_DEVICE float fast_tanh(float x) {
+  constexpr float kTwoLog2E = 2.8853900818F;
+  return 1.0F - fast_divide(2.0F, fast_exp2(kTwoLog2E * x) + 1.0F);
+}
+
+}  // namespace SS_GPU_TARGET
+}  // namespace secondsource::gpu
