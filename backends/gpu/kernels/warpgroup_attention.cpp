@@ -375,11 +375,19 @@ SS_DEVICE void attend(const AttentionArguments& a) {
     wait_for_products<1>(scores);  // while the sums go on
     weigh(piece);
     keep_line(piece + 2, line);
-    wait_for_products<0>(sums);  // and the weights may be written
-    SS_UNROLL
-    for (int j = 0; j < kDimTiles; ++j) {
+    // Sums of weights are never negative. ptxas does not know that, so that it makes the weights before the branch: it
+    // had moved them behind the wait, where no product hides them.
+    const bool is_rescaled =
+        any_lane(rescale[0] != 1.0F || rescale[1] != 1.0F || softmax.sum[0] + softmax.sum[1] < 0.0F);
+    if (is_rescaled) {
+      wait_for_products<0>(sums);  // and the weights may be written
       SS_UNROLL
-      for (int i = 0; i < kAccumulators; ++i) sums[j].value[i] *= rescale[lane_row(i)];
+      for (int j = 0; j < kDimTiles; ++j) {
+        SS_UNROLL
+        for (int i = 0; i < kAccumulators; ++i) sums[j].value[i] *= rescale[lane_row(i)];
+      }
+    } else {
+      wait_for_products<0>(sums);
     }
     narrow_weights(scores, weights);
   }
@@ -410,8 +418,8 @@ SS_DEVICE void attend(const AttentionArguments& a) {
 template <int kHeadDim>
 SS_KERNEL(kThreads)
 warpgroup_attention_kernel(AttentionArguments a) {
-  // The host launches it where the device has warpgroups, and nowhere else.
-  if constexpr (kHasWarpgroups) attend<kHeadDim>(a);
+  // The host launches it where the device has warpgroups, and nowhere else: there it is empty.
+  if (kHasWarpgroups) attend<kHeadDim>(a);
 }
 
 template <int kHeadDim>

@@ -55,6 +55,17 @@ SS_DEVICE float max_lanes(float value, int width = kWarpSize) {
   return value;
 }
 
+/// Whether it is so in any lane of the warp.
+SS_DEVICE bool any_lane(bool mine) {
+#if defined(SS_GPU_CUDA)
+  return __any_sync(0xffffffffU, mine) != 0;
+#elif defined(SS_GPU_HIP)
+  return __any(mine ? 1 : 0) != 0;
+#else
+  return sum_lanes(mine ? 1 : 0) != 0;
+#endif
+}
+
 /// Adds to a number in shared memory that other threads of the block add to.
 template <typename T>
 SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
