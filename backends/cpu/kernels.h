@@ -18,6 +18,9 @@ namespace secondsource::cpu {
 /// Which kernel a matmul with this weight takes.
 [[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
 
+/// Bytes of a column of a tile that was unpacked for this product.
+[[nodiscard]] std::int64_t unpacked_column_bytes(Product into);
+
 /// Which kernel attends to a cache of this type.
 [[nodiscard]] const AttendKernel& attend_kernel(const KernelTable& table, DType kv_dtype);
 
@@ -119,6 +122,7 @@ class CpuKernels final : public HostKernels {
     std::int64_t k_padded = 0;
     const float* scales = nullptr;           ///< of rows, in the order of the tiles; null: none
     const std::int32_t* row_sums = nullptr;  ///< the same
+    bool is_quantized = false;               ///< what is multiplied with them
     std::int64_t tiles_per_column = 1;       ///< 2: gate and up alternate
     Product product = Product::kF32;
   };

@@ -88,13 +88,12 @@ Product product_of(WeightEncoding encoding, ActQuant act) {
   return Product::kF32;
 }
 
-namespace {
-
-/// Bytes of a column of an unpacked tile.
 std::int64_t unpacked_column_bytes(Product into) {
   if (into == Product::kInt8GroupOffset) return kOffsetGroupBytes / kGroupColumns;
   return kTileRows * (into == Product::kF32 ? 4 : 2);
 }
+
+namespace {
 
 /// Columns of packed activations: the weight's, padded to whole units of the kernel.
 std::int64_t packed_columns(const PackedWeight& weight, const ProductKernel& kernel) {

@@ -81,13 +81,13 @@ CpuKernels::ExpertTiles CpuKernels::router_tiles(WeightId gate) const {
 
 CpuKernels::ExpertTiles CpuKernels::expert_tiles(const GroupedMatmul& op) const {
   const PackedWeight& weight = weights_.at(op.weights);
-  const bool quantized = op.act == ActQuant::kInt8PerRow;
   return {.first = weight.tiles,
           .tile_bytes = weight.tile_bytes,
           .n_tiles = weight.expert_tiles(),
           .k_padded = weight.k_padded,
           .scales = weight.scales.empty() ? nullptr : weight.scales.data(),
-          .row_sums = quantized ? weight.row_sums.data() : nullptr,
+          .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data(),
+          .is_quantized = op.act == ActQuant::kInt8PerRow,
           .tiles_per_column = weight.unit_tiles(),
           .product = product_of(weight.spec.encoding, op.act)};
 }
@@ -106,8 +106,7 @@ std::size_t CpuKernels::chosen_row_bytes(const ExpertTiles& weight) const {
 
 std::size_t CpuKernels::chosen_panel_bytes(const ChosenKernel& chosen, const ExpertTiles& weight) {
   if (chosen.unpacking.unpack == nullptr) return 0;
-  const std::int64_t value_bytes = chosen.unpacking.into == Product::kF32 ? 4 : 2;
-  return static_cast<std::size_t>(kPanelTiles * kTileRows * weight.k_padded * value_bytes);
+  return static_cast<std::size_t>(kPanelTiles * weight.k_padded * unpacked_column_bytes(chosen.unpacking.into));
 }
 
 ScratchNeed CpuKernels::chosen_need(const ExpertTiles& weight, std::int64_t n_chosen, std::int64_t k) const {
@@ -263,7 +262,7 @@ void CpuKernels::multiply_group(const ChosenProduct& product, const ExpertGroup&
                        .out = product.out.row(chosen_[static_cast<std::size_t>(at)]).data() + column,
                        .out_stride = product.out.stride(),
                        .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_tile * kTileRows,
-                       .row_scales = weight.row_sums == nullptr ? nullptr : row_scales + at,
+                       .row_scales = weight.is_quantized ? row_scales + at : nullptr,
                        .finish = product.finish});
       }
     }
