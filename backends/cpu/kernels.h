@@ -150,6 +150,7 @@ class CpuKernels final : public HostKernels {
   struct ChosenKernel {
     const ProductKernel& kernel;
     Unpacking unpacking;
+    std::int64_t pass_columns = 0;  ///< that are gone through at once
   };
   /// A router's tiles in f32, whatever they are stored as: they decide. Errors: kOutOfMemory.
   Result<void> keep_router(WeightId gate);
@@ -161,7 +162,7 @@ class CpuKernels final : public HostKernels {
   [[nodiscard]] ChosenKernel chosen_kernel(const ExpertTiles& weight, std::int64_t n_rows) const;
   /// Bytes of a packed row of x, whichever kernel takes it.
   [[nodiscard]] std::size_t chosen_row_bytes(const ExpertTiles& weight) const;
-  [[nodiscard]] static std::size_t chosen_panel_bytes(const ChosenKernel& chosen, const ExpertTiles& weight);
+  [[nodiscard]] static std::size_t chosen_panel_bytes(const ChosenKernel& chosen);
   /// Sorts the numbers by expert into chosen_ and groups_, each expert's in their order.
   Result<void> group_by_expert(const MatrixView<std::int32_t>& expert, std::int64_t n_experts);
   /// The groups' rows through the product, from x to finished outputs.
@@ -169,6 +170,10 @@ class CpuKernels final : public HostKernels {
   void pack_chosen(const ChosenProduct& product);
   void multiply_group(const ChosenProduct& product, const ExpertGroup& group, std::int64_t first_tile,
                       std::int64_t end_tile, int thread);
+  static Tiles unpack_chosen(const ChosenKernel& chosen, const Tiles& tiles, std::int64_t n_tiles,
+                             std::int64_t n_columns, std::span<std::byte> panel);
+  void finish_chosen(const ChosenProduct& product, const ExpertGroup& group, const TileSums& sums,
+                     const RowBlock& block);
   void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
                       std::span<std::int32_t> order) const;
 

@@ -24,8 +24,9 @@ constexpr std::int64_t kMaxPieceBytes = std::int64_t{256} << 10;
 constexpr std::int64_t kPiecesPerThread = 8;
 constexpr std::int64_t kMaxRowTiles = 64;
 constexpr std::int64_t kPanelTiles = 2;
-// Rows from which on tiles are unpacked first.
+// Rows from which on tiles are unpacked first, and what is multiplied in f32 goes through the columns in passes.
 constexpr std::int64_t kUnpackFromRows = 25;
+constexpr std::int64_t kPassColumns = 1024;
 // Below this many values a loop over rows is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
 
@@ -96,7 +97,9 @@ CpuKernels::ChosenKernel CpuKernels::chosen_kernel(const ExpertTiles& weight, st
   Unpacking unpacking{.into = weight.product};
   const Unpacking& of_table = table_.unpack[int(weight.product)];
   if (n_rows >= kUnpackFromRows && of_table.unpack != nullptr) unpacking = of_table;
-  return {table_.products[int(unpacking.into)], unpacking};
+  const bool in_passes = n_rows >= kUnpackFromRows && unpacking.into == Product::kF32;
+  return {table_.products[int(unpacking.into)], unpacking,
+          in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
 }
 
 std::size_t CpuKernels::chosen_row_bytes(const ExpertTiles& weight) const {
@@ -104,19 +107,21 @@ std::size_t CpuKernels::chosen_row_bytes(const ExpertTiles& weight) const {
                   packed_row_bytes(chosen_kernel(weight, kUnpackFromRows).kernel, weight.k_padded));
 }
 
-std::size_t CpuKernels::chosen_panel_bytes(const ChosenKernel& chosen, const ExpertTiles& weight) {
+std::size_t CpuKernels::chosen_panel_bytes(const ChosenKernel& chosen) {
   if (chosen.unpacking.unpack == nullptr) return 0;
-  return static_cast<std::size_t>(kPanelTiles * weight.k_padded * unpacked_column_bytes(chosen.unpacking.into));
+  return static_cast<std::size_t>(kPanelTiles * chosen.pass_columns * unpacked_column_bytes(chosen.unpacking.into));
 }
 
 ScratchNeed CpuKernels::chosen_need(const ExpertTiles& weight, std::int64_t n_chosen, std::int64_t k) const {
   const ChosenKernel many = chosen_kernel(weight, kUnpackFromRows);
   const auto gathered = static_cast<std::size_t>(kMaxRowBlock * k);
+  const auto sums = static_cast<std::size_t>(n_chosen * kPanelTiles * kTileRows);
   return {.activations = scales_bytes(n_chosen) + static_cast<std::size_t>(n_chosen) * chosen_row_bytes(weight),
           .per_thread =
               std::max(ScratchCutter::size_of_piece<float>(gathered) +
                            ScratchCutter::size_of_piece<float>(static_cast<std::size_t>(weight.k_padded) + kTileRows),
-                       ScratchCutter::size_of_piece<std::byte>(chosen_panel_bytes(many, weight)))};
+                       ScratchCutter::size_of_piece<std::byte>(chosen_panel_bytes(many)) +
+                           ScratchCutter::size_of_piece<float>(sums))};
 }
 
 ScratchNeed CpuKernels::route_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const {
@@ -222,50 +227,74 @@ void CpuKernels::multiply_group(const ChosenProduct& product, const ExpertGroup&
   const std::byte* const base = scratch_.activations().data();
   const std::byte* const packed =
       base + scales_bytes(n_chosen) + static_cast<std::size_t>(group.first) * chosen_row_bytes(weight);
-  const auto* const row_scales = reinterpret_cast<const float*>(base);
-  const std::span<std::byte> panel =
-      ScratchCutter(scratch_.of_thread(thread)).take<std::byte>(chosen_panel_bytes(chosen, weight));
+  ScratchCutter cutter(scratch_.of_thread(thread));
+  const std::span<std::byte> panel = cutter.take<std::byte>(chosen_panel_bytes(chosen));
+  const bool in_passes = chosen.pass_columns < weight.k_padded;
+  const std::span<float> pass_sums =
+      cutter.take<float>(in_passes ? static_cast<std::size_t>(n_rows * kPanelTiles * kTileRows) : 0);
   const std::int64_t panel_tiles = n_rows == 1 ? kMaxRowTiles : kPanelTiles;
-  alignas(64) float sums[kMaxRowTiles * kTileRows];
+  alignas(64) float block_sums[kMaxRowTiles * kTileRows];
   for (std::int64_t tile = first_tile; tile < end_tile; tile += panel_tiles) {
     const std::int64_t n_tiles = std::min(panel_tiles, end_tile - tile);
+    const std::int64_t c_stride = n_tiles * kTileRows;
     const std::int64_t packed_tile = group.expert * weight.n_tiles + tile;
-    Tiles tiles{weight.first + packed_tile * weight.tile_bytes, weight.tile_bytes};
-    if (chosen.unpacking.unpack != nullptr) {
-      const std::int64_t unpacked_bytes = static_cast<std::int64_t>(panel.size()) / kPanelTiles;
-      for (std::int64_t i = 0; i < n_tiles; ++i) {
-        chosen.unpacking.unpack(tiles.first + i * tiles.tile_bytes, weight.k_padded, panel.data() + i * unpacked_bytes);
-      }
-      tiles = {panel.data(), unpacked_bytes};
-    }
-    const std::int64_t column = tile / weight.tiles_per_column * kTileRows;
-    const std::int64_t n_columns = std::min(n_tiles / weight.tiles_per_column * kTileRows, product.out.cols() - column);
-    for (int block = 0; block < ceil_divide(n_rows, kernel.max_rows); ++block) {
-      const int first = row_block_begin(n_rows, kernel.max_rows, block);
-      const int end = row_block_begin(n_rows, kernel.max_rows, block + 1);
-      kernel.multiply({.a = packed + static_cast<std::size_t>(first) * packed_row_bytes(kernel, weight.k_padded),
-                       .n_rows = end - first,
-                       .tiles = tiles.first,
-                       .tile_bytes = tiles.tile_bytes,
-                       .n_tiles = n_tiles,
-                       .k = weight.k_padded,
-                       .c = sums,
-                       .c_stride = n_tiles * kTileRows,
-                       .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + packed_tile * kTileRows});
-      // Neighbours in chosen_ are none in the output.
-      for (int row = first; row < end; ++row) {
-        const std::int64_t at = group.first + row;
-        table_.finish({.c = sums + (row - first) * n_tiles * kTileRows,
-                       .c_stride = n_tiles * kTileRows,
-                       .n_rows = 1,
-                       .n_cols = n_columns,
-                       .out = product.out.row(chosen_[static_cast<std::size_t>(at)]).data() + column,
-                       .out_stride = product.out.stride(),
-                       .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_tile * kTileRows,
-                       .row_scales = weight.is_quantized ? row_scales + at : nullptr,
-                       .finish = product.finish});
+    for (std::int64_t k = 0; k < weight.k_padded; k += chosen.pass_columns) {
+      const std::int64_t n_columns = std::min(chosen.pass_columns, weight.k_padded - k);
+      // A tile's bytes are spread evenly over its columns.
+      const std::byte* const from =
+          weight.first + packed_tile * weight.tile_bytes + k * weight.tile_bytes / weight.k_padded;
+      const Tiles tiles = unpack_chosen(chosen, {from, weight.tile_bytes}, n_tiles, n_columns, panel);
+      for (int block = 0; block < ceil_divide(n_rows, kernel.max_rows); ++block) {
+        const int first = row_block_begin(n_rows, kernel.max_rows, block);
+        const int end = row_block_begin(n_rows, kernel.max_rows, block + 1);
+        float* const sums = in_passes ? pass_sums.data() + first * c_stride : block_sums;
+        const std::byte* const rows =
+            packed + static_cast<std::size_t>(first) * packed_row_bytes(kernel, weight.k_padded);
+        kernel.multiply({.a = rows + static_cast<std::size_t>(k * (end - first)) * bytes_of(kernel.act),
+                         .n_rows = end - first,
+                         .tiles = tiles.first,
+                         .tile_bytes = tiles.tile_bytes,
+                         .n_tiles = n_tiles,
+                         .k = n_columns,
+                         .c = sums,
+                         .c_stride = c_stride,
+                         .adds = k > 0,
+                         .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + packed_tile * kTileRows});
+        if (k + n_columns < weight.k_padded) continue;
+        finish_chosen(product, group, {sums, tile, n_tiles}, {first, end - first, rows});
       }
     }
+  }
+}
+
+CpuKernels::Tiles CpuKernels::unpack_chosen(const ChosenKernel& chosen, const Tiles& tiles, std::int64_t n_tiles,
+                                            std::int64_t n_columns, std::span<std::byte> panel) {
+  if (chosen.unpacking.unpack == nullptr) return tiles;
+  const std::int64_t unpacked_bytes = static_cast<std::int64_t>(panel.size()) / kPanelTiles;
+  for (std::int64_t i = 0; i < n_tiles; ++i) {
+    chosen.unpacking.unpack(tiles.first + i * tiles.tile_bytes, n_columns, panel.data() + i * unpacked_bytes);
+  }
+  return {panel.data(), unpacked_bytes};
+}
+
+void CpuKernels::finish_chosen(const ChosenProduct& product, const ExpertGroup& group, const TileSums& sums,
+                               const RowBlock& block) {
+  const ExpertTiles& weight = product.weight;
+  const std::int64_t column = sums.first_tile / weight.tiles_per_column * kTileRows;
+  const std::int64_t packed_row = (group.expert * weight.n_tiles + sums.first_tile) * kTileRows;
+  const auto* const row_scales = reinterpret_cast<const float*>(scratch_.activations().data());
+  // Neighbours in chosen_ are none in the output.
+  for (int row = 0; row < block.n_rows; ++row) {
+    const std::int64_t at = group.first + block.first + row;
+    table_.finish({.c = sums.c + row * sums.n_tiles * kTileRows,
+                   .c_stride = sums.n_tiles * kTileRows,
+                   .n_rows = 1,
+                   .n_cols = std::min(sums.n_tiles / weight.tiles_per_column * kTileRows, product.out.cols() - column),
+                   .out = product.out.row(chosen_[static_cast<std::size_t>(at)]).data() + column,
+                   .out_stride = product.out.stride(),
+                   .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_row,
+                   .row_scales = weight.is_quantized ? row_scales + at : nullptr,
+                   .finish = product.finish});
   }
 }
 
