@@ -91,7 +91,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"not_shown", "sm_90a", "matmul_w8a8", "wgmma128x128"}, "not shown to warpgroups"},
       {{"swapped_fragment_wgmma", "sm_90a", "matmul", "wgmma128x256"}, "outside"},
       {{"missing_count_barrier", "sm_80", "grouped_matmul_wide"}, ""},
-      {{"missing_sum_barrier", "gfx90a", "grouped_matmul_wide"}, ""},
+      {{"sum_with_own_warp", "gfx90a", "grouped_matmul_wide"}, ""},
       {{"tiles_rounded_down", "gfx1100", "grouped_matmul_wide"}, ""},
       {{"expert_offset_off_by_one", "gfx942", "grouped_matmul_wide"}, ""},
       {{"filler_stored", "sm_80", "grouped_matmul_wide"}, ""},
