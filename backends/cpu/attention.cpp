@@ -29,7 +29,6 @@ AttentionBuffers cut(std::span<std::byte> scratch, std::size_t head_dim, std::si
   AttentionBuffers buffers;
   buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
   buffers.packed = cutter.take<float>(kMaxQueryRows * head_dim);
-  buffers.pack_scratch = cutter.take<float>(head_dim + kTileRows);
   buffers.scores = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.weights = cutter.take<float>(kMaxQueryRows * kBlockTokens);
   buffers.o = cutter.take<float>(kMaxQueryRows * n_dim_tiles * kTileRows);
@@ -44,7 +43,6 @@ AttentionBuffers cut(std::span<std::byte> scratch, std::size_t head_dim, std::si
 std::size_t item_bytes(std::size_t head_dim, std::size_t n_dim_tiles, std::size_t v_bytes) {
   using Cutter = ScratchCutter;
   return 2 * Cutter::size_of_piece<float>(kMaxQueryRows * head_dim) +
-         Cutter::size_of_piece<float>(head_dim + kTileRows) +
          2 * Cutter::size_of_piece<float>(kMaxQueryRows * kBlockTokens) +
          Cutter::size_of_piece<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
          2 * Cutter::size_of_piece<float>(kMaxQueryRows) + 2 * Cutter::size_of_piece<std::int64_t>(kMaxQueryRows) +
@@ -186,8 +184,7 @@ void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const A
                  .k_padded = padded_dim,
                  .unit = kernel.unit,
                  .act = kernel.act,
-                 .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * element_bytes,
-                 .scratch = buffers.pack_scratch.data()});
+                 .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * element_bytes});
   }
 }
 

@@ -1,10 +1,10 @@
 #include "cpu/cpu_features.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 #ifdef SECONDSOURCE_CPU_X86
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #elif defined(SECONDSOURCE_CPU_AARCH64)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -127,6 +127,18 @@ Result<Isa> choose_isa(std::string_view name) {
                  fmt::format("option isa: this CPU cannot run {}; it can run {}", name, usable_names())};
   }
   return Error{ErrorCode::kInvalidInput, fmt::format("option isa: expected one of {}, found {}", usable_names(), name)};
+}
+
+std::int64_t second_level_cache_bytes() {
+  // Once: the C library asks the CPU, which in a virtual machine is a call of the hypervisor.
+  static const std::int64_t known_bytes = [] {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return bytes > 0 ? std::int64_t{bytes} : std::int64_t{512} << 10;
+  }();
+  return known_bytes;
 }
 
 const KernelTable& kernel_table(Isa isa) {

@@ -24,6 +24,9 @@ enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf1
 /// machine cannot run; both list what there is.
 [[nodiscard]] Result<Isa> choose_isa(std::string_view name);
 
+/// Of the second-level cache of a core; 512 KiB where the system does not tell.
+[[nodiscard]] std::int64_t second_level_cache_bytes();
+
 /// `isa` must be usable.
 [[nodiscard]] const KernelTable& kernel_table(Isa isa);
 

@@ -28,7 +28,6 @@ namespace secondsource::cpu {
 struct AttentionBuffers {
   std::span<float> query;
   std::span<float> packed;
-  std::span<float> pack_scratch;
   std::span<float> scores;
   std::span<float> weights;
   std::span<float> o;
@@ -87,6 +86,7 @@ class CpuKernels final : public HostKernels {
   struct MatmulPlan {
     const ProductKernel& kernel;
     Unpacking unpacking;
+    bool is_many = false;    ///< rows: enough to unpack for, and to ask ahead
     bool in_passes = false;  ///< through the columns, kPassColumns at a time
     std::int64_t panel_tiles = 0;
   };
@@ -185,6 +185,8 @@ class CpuKernels final : public HostKernels {
   void pack_activations(const MatrixView<float>& x, const ProductKernel& kernel, std::int64_t k_padded);
   /// How a product with so many rows is made.
   [[nodiscard]] MatmulPlan plan_matmul(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const;
+  /// Bytes of a tile, or of one pass of it, as the plan's kernel reads it.
+  [[nodiscard]] static std::int64_t multiplied_tile_bytes(const MatmulPlan& plan, const PackedWeight& weight);
   /// Of a thread's scratch: bytes of unpacked tiles, and floats of sums that wait for the next pass.
   [[nodiscard]] static std::size_t panel_bytes(const MatmulPlan& plan, const PackedWeight& weight);
   [[nodiscard]] static std::size_t pass_sums(const MatmulPlan& plan, std::int64_t n_rows);
@@ -199,6 +201,9 @@ class CpuKernels final : public HostKernels {
   /// The tiles as the plan's kernel wants them: where they are, or in `panel`.
   static Tiles unpack_tiles(const MatmulPlan& plan, const Tiles& tiles, std::int64_t n_tiles, std::int64_t n_columns,
                             std::span<std::byte> panel);
+  /// Asks for the lines that finish_block() will write.
+  static void ask_for_outputs(const Matmul& op, const PackedWeight& weight, const HostFrame& frame,
+                              std::int64_t first_tile, std::int64_t n_tiles, const RowBlock& block);
   void finish_block(const Matmul& op, const PackedWeight& weight, const HostFrame& frame, const TileSums& sums,
                     const RowBlock& block);
 

@@ -30,16 +30,13 @@ constexpr std::int64_t kPassColumns = 1024;
 // Below this many values a loop over rows is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
 
-std::size_t bytes_of(ActType act) {
-  return act == ActType::kF32 ? 4 : act == ActType::kU8 ? 1 : 2;
-}
-
 std::size_t scales_bytes(std::int64_t n_rows) {
   return ScratchCutter::size_of_piece<float>(static_cast<std::size_t>(n_rows));
 }
 
 std::size_t packed_row_bytes(const ProductKernel& kernel, std::int64_t k_padded) {
-  return static_cast<std::size_t>(round_up<std::int64_t>(k_padded, kernel.unit)) * bytes_of(kernel.act);
+  return static_cast<std::size_t>(round_up<std::int64_t>(k_padded, kernel.unit)) *
+         static_cast<std::size_t>(act_bytes(kernel.act));
 }
 
 std::int64_t rows_of(ValueId value, const StepGraph& graph, const Bucket& bucket) {
@@ -117,11 +114,9 @@ ScratchNeed CpuKernels::chosen_need(const ExpertTiles& weight, std::int64_t n_ch
   const auto gathered = static_cast<std::size_t>(kMaxRowBlock * k);
   const auto sums = static_cast<std::size_t>(n_chosen * kPanelTiles * kTileRows);
   return {.activations = scales_bytes(n_chosen) + static_cast<std::size_t>(n_chosen) * chosen_row_bytes(weight),
-          .per_thread =
-              std::max(ScratchCutter::size_of_piece<float>(gathered) +
-                           ScratchCutter::size_of_piece<float>(static_cast<std::size_t>(weight.k_padded) + kTileRows),
-                       ScratchCutter::size_of_piece<std::byte>(chosen_panel_bytes(many)) +
-                           ScratchCutter::size_of_piece<float>(sums))};
+          .per_thread = std::max(ScratchCutter::size_of_piece<float>(gathered),
+                                 ScratchCutter::size_of_piece<std::byte>(chosen_panel_bytes(many)) +
+                                     ScratchCutter::size_of_piece<float>(sums))};
 }
 
 ScratchNeed CpuKernels::route_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const {
@@ -206,8 +201,7 @@ void CpuKernels::pack_chosen(const ChosenProduct& product) {
                  .unit = kernel.unit,
                  .act = kernel.act,
                  .out = base + scales_bytes(n_chosen) + before,
-                 .row_scales = reinterpret_cast<float*>(base) + block.first,
-                 .scratch = cutter.take<float>(static_cast<std::size_t>(k_padded)).data()});
+                 .row_scales = reinterpret_cast<float*>(base) + block.first});
   };
   const auto n_blocks = static_cast<std::int64_t>(chosen_blocks_.size());
   if (n_chosen * weight.k_padded <= 2 * kSerialValues) {
@@ -250,16 +244,17 @@ void CpuKernels::multiply_group(const ChosenProduct& product, const ExpertGroup&
         float* const sums = in_passes ? pass_sums.data() + first * c_stride : block_sums;
         const std::byte* const rows =
             packed + static_cast<std::size_t>(first) * packed_row_bytes(kernel, weight.k_padded);
-        kernel.multiply({.a = rows + static_cast<std::size_t>(k * (end - first)) * bytes_of(kernel.act),
-                         .n_rows = end - first,
-                         .tiles = tiles.first,
-                         .tile_bytes = tiles.tile_bytes,
-                         .n_tiles = n_tiles,
-                         .k = n_columns,
-                         .c = sums,
-                         .c_stride = c_stride,
-                         .adds = k > 0,
-                         .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + packed_tile * kTileRows});
+        kernel.multiply(
+            {.a = rows + static_cast<std::size_t>(k * (end - first)) * static_cast<std::size_t>(act_bytes(kernel.act)),
+             .n_rows = end - first,
+             .tiles = tiles.first,
+             .tile_bytes = tiles.tile_bytes,
+             .n_tiles = n_tiles,
+             .k = n_columns,
+             .c = sums,
+             .c_stride = c_stride,
+             .adds = k > 0,
+             .row_sums = weight.row_sums == nullptr ? nullptr : weight.row_sums + packed_tile * kTileRows});
         if (k + n_columns < weight.k_padded) continue;
         finish_chosen(product, group, {sums, tile, n_tiles}, {first, end - first, rows});
       }

@@ -23,7 +23,10 @@ Result<void> Scratch::reserve(const ScratchNeed& need) {
   SS_TRY_VOID(grow(*account_, rotations_, need.rotations));
   // An odd number of cache lines apart from a power of two, so that threads do not meet in the same cache sets.
   have_.per_thread = std::max(have_.per_thread, round_up(need.per_thread, std::size_t{4096}) + 192);
-  return grow(*account_, threads_, have_.per_thread * static_cast<std::size_t>(n_threads_));
+  std::size_t bytes = have_.per_thread * static_cast<std::size_t>(n_threads_);
+  // Unpacked tiles in small pages would crowd each other out of the second-level cache, whose sets belong to addresses.
+  if (bytes > kHugePageBytes / 2) bytes = round_up(bytes, kHugePageBytes);
+  return grow(*account_, threads_, bytes);
 }
 
 std::span<std::byte> Scratch::of_thread(int thread) const {

@@ -12,9 +12,6 @@
 
 namespace secondsource::cpu {
 
-/// Of x86-64, and of arm64 with pages of 4 KiB. Regions begin and end with one.
-inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
-
 /// Pieces live as long as the arena. `account` must outlive it; it counts the pieces, not the reserved rest, which has
 /// no memory behind it.
 class WeightArena {

@@ -44,10 +44,10 @@ Result<void> EagerQueue::reserve_workspace(std::size_t bytes) {
   const std::size_t old_bytes = workspace_.size_bytes();
   workspace_ = HostBuffer();  // first: the old and the new one together would raise the peak for nothing
   workspace_owner_ = nullptr;
-  auto grown = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, bytes);
+  auto grown = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, bytes, HugePages::kAdvise);
   if (!grown) {
     // The steps that exist still need theirs.
-    auto restored = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, old_bytes);
+    auto restored = HostBuffer::allocate(*account_, MemoryPurpose::kWorkspace, old_bytes, HugePages::kAdvise);
     if (!restored) return fail(restored.error().with_context("workspace"));
     workspace_ = std::move(restored).value();
     return grown.error().with_context("workspace");

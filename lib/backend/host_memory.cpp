@@ -10,12 +10,6 @@
 #include "core/units.h"
 
 namespace secondsource {
-namespace {
-
-/// Huge pages of x86-64 and of arm64 with 4 KiB pages.
-constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
-
-}  // namespace
 
 void MemoryAccount::add(MemoryPurpose purpose, std::int64_t bytes) {
   bytes_[static_cast<std::size_t>(purpose)] += bytes;

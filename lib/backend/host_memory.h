@@ -31,6 +31,9 @@ class MemoryAccount {
   std::atomic<std::int64_t> peak_{0};
 };
 
+/// A huge page of x86-64, and of arm64 with 4 KiB pages.
+inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
 /// Should the kernel back the buffer with huge pages (madvise)? A hint: weights and KV of large models gain from it.
 enum class HugePages : std::uint8_t { kNo, kAdvise };
 

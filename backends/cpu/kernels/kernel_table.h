@@ -54,6 +54,11 @@ enum class ActType : std::uint8_t {
   kI16,  ///< quantized value, quads in the order 0, 2, 1, 3
 };
 
+/// Bytes of one packed activation.
+static inline std::int64_t act_bytes(ActType act) {
+  return act == ActType::kF32 ? 4 : act == ActType::kU8 ? 1 : 2;
+}
+
 /// c[m, 16 t + r] = sum_k a[m, k] * tile_t[r, k] for the rows of one block and `n_tiles` tiles, f32. Unscaled for int8
 /// (the epilogue multiplies by the row's scale), scaled for groups.
 struct TileArgs {
@@ -67,6 +72,10 @@ struct TileArgs {
   std::int64_t c_stride = 0;               ///< floats
   bool adds = false;                       ///< to c, instead of replacing it: Product::kF32 alone knows this
   const std::int32_t* row_sums = nullptr;  ///< kInt8Quantized: sum_k of each weight row, [16 * n_tiles]
+  // What is asked for meanwhile, into the second-level cache, where there are several blocks; null: nothing.
+  const void* next_a = nullptr;           ///< activations of the next block
+  const std::byte* next_tiles = nullptr;  ///< `next_tiles_step` bytes for each `unit` of columns
+  std::int64_t next_tiles_step = 0;
 };
 
 struct ProductKernel {
@@ -87,7 +96,7 @@ struct Unpacking {
   void (*unpack)(const std::byte* tile, std::int64_t k, std::byte* out) = nullptr;
 };
 
-/// Packs `n_rows` rows of x into [k_padded / unit][n_rows][unit]. `scratch`: k_padded floats.
+/// Packs `n_rows` rows of x into [k_padded / unit][n_rows][unit]. A unit has 4, 8, 16 or 64 bytes.
 struct PackArgs {
   const float* x = nullptr;
   std::int64_t x_stride = 0;
@@ -98,7 +107,6 @@ struct PackArgs {
   ActType act = ActType::kF32;
   void* out = nullptr;
   float* row_scales = nullptr;  ///< [n_rows], written for kU8 and kI16
-  float* scratch = nullptr;
 };
 
 enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu };

@@ -28,7 +28,6 @@ struct Activations {
     }
     const std::int64_t padded = (k + product.unit - 1) / product.unit * product.unit;
     packed.resize(static_cast<std::size_t>(padded * n_rows) * 2);
-    std::vector<float> scratch(static_cast<std::size_t>(padded) + 16);
     kernels_amx_model().pack({.x = values.data(),
                               .x_stride = k,
                               .n_rows = n_rows,
@@ -37,8 +36,7 @@ struct Activations {
                               .unit = product.unit,
                               .act = product.act,
                               .out = packed.data(),
-                              .row_scales = scales.data(),
-                              .scratch = scratch.data()});
+                              .row_scales = scales.data()});
   }
   std::vector<float> values;
   std::vector<float> scales;

@@ -1,6 +1,7 @@
 // Kernels by themselves, at every length from 0 to two vectors and from odd addresses; the expected values come from
 // plain loops in f64. Whole operations are held against the reference by tests/conformance.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -155,7 +156,6 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
       Values x(n, 10);
       x.data()[0] = 127.0F;  // s = 1: the rest are rounded as they are
       if (n > 2) x.data()[1] = 2.5F, x.data()[2] = -3.5F;
-      std::vector<float> scratch(static_cast<std::size_t>(padded) + 16);
       std::vector<std::byte> packed(static_cast<std::size_t>(padded) * 2);
       float scale = 0.0F;
       table.pack({.x = x.data(),
@@ -165,8 +165,7 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
                   .unit = 4,
                   .act = product.act,
                   .out = packed.data(),
-                  .row_scales = &scale,
-                  .scratch = scratch.data()});
+                  .row_scales = &scale});
       CHECK(scale == 1.0F);
       constexpr int kOrder[4] = {0, 2, 1, 3};
       for (std::int64_t i = 0; i < padded; ++i) {
@@ -183,7 +182,6 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
       }
     }
     std::vector<float> zeros(4);
-    std::vector<float> scratch(16);
     std::vector<std::byte> packed(8, std::byte{7});
     float scale = 1.0F;
     table.pack({.x = zeros.data(),
@@ -193,10 +191,81 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
                 .unit = 4,
                 .act = product.act,
                 .out = packed.data(),
-                .row_scales = &scale,
-                .scratch = scratch.data()});
+                .row_scales = &scale});
     CHECK(scale == 0.0F);
     CHECK(packed[0] == (product.act == ActType::kU8 ? std::byte{128} : std::byte{0}));
+  }
+}
+
+namespace {
+
+/// Packed activation `index` as a number, without the scale of quantized ones.
+float packed_value(const std::vector<std::byte>& packed, ActType act, std::int64_t index) {
+  const std::byte* const at = packed.data() + index * act_bytes(act);
+  float value = 0.0F;
+  Bf16 bf16;
+  std::int16_t i16 = 0;
+  switch (act) {
+    case ActType::kF32:
+      std::memcpy(&value, at, sizeof(value));
+      return value;
+    case ActType::kBf16:
+      std::memcpy(&bf16, at, sizeof(bf16));
+      return to_float(bf16);
+    case ActType::kU8:
+      return static_cast<float>(std::to_integer<int>(*at) - 128);
+    case ActType::kI16:
+      std::memcpy(&i16, at, sizeof(i16));
+      return i16;
+  }
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("activations lie unit by unit, those of the rows side by side, padded with zeros") {
+  constexpr int kOrder[4] = {0, 2, 1, 3};  // of kI16
+  for (const Isa isa : usable_isas()) {
+    for (const ProductKernel& product : kernel_table(isa).products) {
+      for (const std::int64_t n : {1, 5, 63, 64, 65, 130, 200}) {
+        for (const int n_rows : {1, 2, 5, 12, 16}) {
+          CAPTURE(std::string(to_string(isa)), product.name, n, n_rows);
+          const std::int64_t multiple = std::max(product.unit, product.k_multiple);
+          const std::int64_t padded = (n + multiple - 1) / multiple * multiple;
+          Values x(n * n_rows, 14);
+          for (int m = 0; m < n_rows; ++m) x.data()[m * n] = static_cast<float>(127 * (m + 1));  // s = m + 1
+          std::vector<std::byte> packed(static_cast<std::size_t>(padded * n_rows * act_bytes(product.act)) + 1,
+                                        std::byte{0x5a});
+          std::vector<float> scales(static_cast<std::size_t>(n_rows));
+          kernel_table(isa).pack({.x = x.data(),
+                                  .x_stride = n,
+                                  .n_rows = n_rows,
+                                  .k = n,
+                                  .k_padded = padded,
+                                  .unit = product.unit,
+                                  .act = product.act,
+                                  .out = packed.data(),
+                                  .row_scales = scales.data()});
+          CHECK(packed.back() == std::byte{0x5a});
+          bool all_equal = true;
+          for (int m = 0; m < n_rows; ++m) {
+            for (std::int64_t k = 0; k < padded; ++k) {
+              const float value = k < n ? x.data()[m * n + k] : 0.0F;
+              const bool is_i16 = product.act == ActType::kI16;
+              const std::int64_t in_unit = is_i16 ? kOrder[k % 4] : k % product.unit;
+              const std::int64_t index = (k / product.unit * n_rows + m) * product.unit + in_unit;
+              const float found = packed_value(packed, product.act, index);
+              const bool is_quantized = is_i16 || product.act == ActType::kU8;
+              const float expected = is_quantized                    ? std::nearbyint(value / static_cast<float>(m + 1))
+                                     : product.act == ActType::kBf16 ? round_to_bf16(value)
+                                                                     : value;
+              all_equal = all_equal && found == expected;
+            }
+          }
+          CHECK(all_equal);
+        }
+      }
+    }
   }
 }
 
@@ -209,7 +278,6 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
         CAPTURE(std::string(to_string(isa)), bad, at);
         Values x(33, 11);
         x.data()[at] = bad;
-        std::vector<float> scratch(48);
         std::vector<std::byte> packed(72);
         float scale = 0.0F;
         table.pack({.x = x.data(),
@@ -219,8 +287,7 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
                     .unit = 4,
                     .act = act,
                     .out = packed.data(),
-                    .row_scales = &scale,
-                    .scratch = scratch.data()});
+                    .row_scales = &scale});
         CHECK(std::isnan(scale));
       }
     }
@@ -243,7 +310,6 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
       CAPTURE(std::string(to_string(isa)), n_rows);
       Values x(kColumns * n_rows, 12);
       std::vector<float> packed(static_cast<std::size_t>(kColumns * n_rows));
-      std::vector<float> scratch(kColumns + 16);
       table.pack({.x = x.data(),
                   .x_stride = kColumns,
                   .n_rows = n_rows,
@@ -251,24 +317,30 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
                   .k_padded = kColumns,
                   .unit = product.unit,
                   .act = product.act,
-                  .out = packed.data(),
-                  .scratch = scratch.data()});
-      std::vector<float> c(static_cast<std::size_t>(n_rows) * kTiles * 16, kCanary);
-      product.multiply({.a = packed.data(),
-                        .n_rows = n_rows,
-                        .tiles = reinterpret_cast<std::byte*>(tiles),
-                        .tile_bytes = kColumns * 64,
-                        .n_tiles = kTiles,
-                        .k = kColumns,
-                        .c = c.data(),
-                        .c_stride = kTiles * 16});
-      for (int m = 0; m < n_rows; ++m) {
-        for (std::int64_t column = 0; column < kTiles * 16; ++column) {
-          double sum = 0.0;
-          for (std::int64_t k = 0; k < kColumns; ++k) {
-            sum += double{x.data()[m * kColumns + k]} * double{tiles[(column / 16 * kColumns + k) * 16 + column % 16]};
+                  .out = packed.data()});
+      // Asking ahead for what comes next changes nothing.
+      for (const bool asks : {false, true}) {
+        std::vector<float> c(static_cast<std::size_t>(n_rows) * kTiles * 16, kCanary);
+        product.multiply({.a = packed.data(),
+                          .n_rows = n_rows,
+                          .tiles = reinterpret_cast<std::byte*>(tiles),
+                          .tile_bytes = kColumns * 64,
+                          .n_tiles = kTiles,
+                          .k = kColumns,
+                          .c = c.data(),
+                          .c_stride = kTiles * 16,
+                          .next_a = asks ? packed.data() : nullptr,
+                          .next_tiles = asks ? reinterpret_cast<std::byte*>(tiles) : nullptr,
+                          .next_tiles_step = asks ? 64 : 0});
+        for (int m = 0; m < n_rows; ++m) {
+          for (std::int64_t column = 0; column < kTiles * 16; ++column) {
+            double sum = 0.0;
+            for (std::int64_t k = 0; k < kColumns; ++k) {
+              sum +=
+                  double{x.data()[m * kColumns + k]} * double{tiles[(column / 16 * kColumns + k) * 16 + column % 16]};
+            }
+            check_near(c[static_cast<std::size_t>(m * kTiles * 16 + column)], sum, 1e-5);
           }
-          check_near(c[static_cast<std::size_t>(m * kTiles * 16 + column)], sum, 1e-5);
         }
       }
     }
@@ -329,7 +401,6 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
       if (is_quantized && i % n_cols == 0) value = i % 2 == 0 ? 127.0F : -127.0F;
     }
     std::vector<float> packed(static_cast<std::size_t>(weight.k_padded * n_rows));
-    std::vector<float> scratch(static_cast<std::size_t>(weight.k_padded) + 16);
     std::vector<float> row_scales(static_cast<std::size_t>(n_rows), 1.0F);
     table.pack({.x = x.data(),
                 .x_stride = n_cols,
@@ -339,8 +410,7 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
                 .unit = product.unit,
                 .act = product.act,
                 .out = packed.data(),
-                .row_scales = row_scales.data(),
-                .scratch = scratch.data()});
+                .row_scales = row_scales.data()});
     std::vector<float> c(static_cast<std::size_t>(n_rows) * 16, kCanary);
     product.multiply({.a = packed.data(),
                       .n_rows = n_rows,
