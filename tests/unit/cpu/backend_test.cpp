@@ -4,6 +4,9 @@
 
 #include <sched.h>
 
+#include <cmath>
+#include <numeric>
+
 #include "core/half.h"
 #include "support/catch.h"
 #include "support/result.h"
@@ -172,6 +175,64 @@ TEST_CASE("experts come back as they went in, and each begins a tile of its own"
     for (std::int64_t column = 0; column < kCols; ++column) {
       const float expected = static_cast<float>(row % part_rows) + static_cast<float>(column) / 1024.0F;
       CHECK(values[static_cast<std::size_t>(row * kCols + column)] == expected);
+    }
+  }
+}
+
+TEST_CASE("an expert with more rows and columns than one pass of a product takes") {
+  constexpr std::int32_t kTokens = 40;
+  constexpr std::int32_t kCols = 2500;
+  constexpr std::int32_t kOutputs = 20;
+  const std::unique_ptr<Backend> backend = create(threads(2)).value();
+  const WeightId table = backend->prepare_weight(counting_weight(kTokens, kCols)).value();
+  // Inputs are positive, so that the last row has the largest score.
+  const WeightId gate = backend->prepare_weight(counting_weight(3, kCols)).value();
+  WeightSpec spec = counting_weight(3 * kOutputs, kCols);
+  spec.join = Join::kConcatRows;
+  spec.n_experts = 3;
+  spec.parts.assign(3, {kOutputs, std::make_shared<CountingRows>(kCols)});
+  const WeightId experts = backend->prepare_weight(spec).value();
+  StepGraph graph;
+  graph.values = {
+      {.cols = kCols}, {.dtype = DType::kI32, .cols = 1}, {.cols = 1}, {.cols = kOutputs, .observed = true}};
+  graph.ops = {Embed{table, ValueId{0}, 1.0F},
+               Route{.x = ValueId{0}, .gate = gate, .n_top = 1, .expert = ValueId{1}, .weight = ValueId{2}},
+               GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = experts, .out = ValueId{3}, .n_top = 1}};
+  graph.labels = {"inputs", "route", "product"};
+  std::vector<std::int32_t> ids(kTokens);
+  std::iota(ids.begin(), ids.end(), 0);
+  const std::vector<std::int32_t> positions(kTokens, 0);
+  const std::vector<std::int32_t> slots(kTokens, -1);
+  const std::int32_t starts[] = {0, 0};
+  const std::int32_t one[] = {1};
+  const std::int32_t zero[] = {0};
+  Batch batch;
+  batch.token_ids = ids;
+  batch.positions = positions;
+  batch.kv_slots = slots;
+  batch.q_starts = starts;
+  batch.kv_lengths = one;
+  batch.block_table = zero;
+  batch.seq_slots = zero;
+  batch.max_pages_per_seq = 1;
+  const DeviceInfo& device = backend->device();
+  const KvPoolId pool =
+      backend
+          ->create_kv_pool(
+              {.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = device.kv_dtype}, 1)
+          .value();
+  const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, pool, Trace::kOff).value();
+  REQUIRE_OK(backend->wait(step->submit(batch).value(), {}));
+  const std::vector<float> found = step->read_value(ValueId{3}).value();
+  for (std::int32_t token = 0; token < kTokens; ++token) {
+    for (std::int32_t output = 0; output < kOutputs; ++output) {
+      double expected = 0.0;
+      for (std::int32_t column = 0; column < kCols; ++column)
+        expected += (token + column / 1024.0) * (output + column / 1024.0);
+      CAPTURE(token, output);
+      // Positive terms: an f32 sum of k of them is off by k roundings at most.
+      CHECK(std::abs(static_cast<double>(found[static_cast<std::size_t>(token * kOutputs + output)]) - expected) <=
+            kCols * 0x1p-24 * expected);
     }
   }
 }
