@@ -1,9 +1,9 @@
 // The products of a mixture's experts for many tokens, by tiles of the matrix cores (matmul_tile.h). First rows are
-// grouped: the kernel of the router's choices gives every expert tiles of its own, as Megatron-core's and vLLM's "align
-// block size" do (MegaBlocks, arXiv:2211.15841, section 5). Then a block makes one such tile, its lines of x gathered
-// by the list and its weight the expert's; blocks beyond the tiles that there are end at once, for the host does not
-// know their number. The second product leaves its rows apart, and a last kernel adds up each token's in the order of
-// its slots, so that results never depend on who was first.
+// grouped, so that every expert has tiles of its own, as in MegaBlocks (arXiv:2211.15841) and in vLLM's
+// moe_align_block_size. Then a block makes one such tile, its lines of x gathered by the list and its weight the
+// expert's; blocks beyond the tiles that there are end at once, for the host does not know their number. The second
+// product leaves its rows apart, and a last kernel adds up each token's in the order of its slots, so that results
+// never depend on who was first.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
