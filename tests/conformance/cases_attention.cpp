@@ -22,6 +22,16 @@ std::string describe(const HeadShape& heads) {
   return fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
 }
 
+/// How often a layer sees a window alone, and which.
+struct Windows {
+  double chance;
+  std::initializer_list<std::int32_t> sizes;
+};
+constexpr auto kNarrowSizes = {1, 3, 16, 33, 200};
+constexpr auto kWideSizes = {150, 1000, 4000};
+constexpr Windows kNarrowWindows{.chance = 0.35, .sizes = kNarrowSizes};
+constexpr Windows kWideWindows{.chance = 0.5, .sizes = kWideSizes};
+
 /// One layer of RopeAppend and Attention over a random qkv. Scores of deviation about 1.5: a softmax that is neither
 /// flat nor a single spike.
 struct Layer {
@@ -29,7 +39,7 @@ struct Layer {
   Attention attend;
 };
 
-Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
+Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows = kNarrowWindows) {
   b.result.cache_is_rounded_once = true;
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
@@ -45,7 +55,7 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
       .q = q, .out = in_place ? q : b.value(heads.n_heads * heads.head_dim), .layer = layer, .heads = heads};
   attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
   if (b.dice.chance(0.25)) attend.softcap = 2.0F;
-  if (b.dice.chance(0.35)) attend.window = b.dice.one_of<std::int32_t>({1, 3, 16, 33, 200});
+  if (b.dice.chance(windows.chance)) attend.window = b.dice.one_of(windows.sizes);
   b.add(attend, "attention");
   return {append, attend};
 }
@@ -83,7 +93,8 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads) {
 
 /// Fills a sequence's cache to `length` without attention; then each step has a few tokens of another sequence and, of
 /// this one, as many as `chunks` says.
-Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks) {
+Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
+               const Windows& windows = kNarrowWindows) {
   constexpr std::int32_t kPageTokens = 16;
   b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
   b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
@@ -112,7 +123,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
     action.compare = false;
   }
   b.new_graph();
-  const Layer layer = add_layer(b, heads, 0);
+  const Layer layer = add_layer(b, heads, 0, windows);
   const std::int32_t other = sequences.add();
   for (const std::int32_t n_tokens : chunks) {
     BatchData batch;
@@ -187,7 +198,7 @@ Case make_chunked_attention_case(std::uint64_t seed) {
   CaseBuilder b("attention_chunks", seed);
   const HeadShape heads{.n_heads = b.dice.between(2, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({64, 128})};
   const std::int32_t length = b.dice.between(8200, 8600);
-  return long_case(std::move(b), heads, length, {70, 1, 33});
+  return long_case(std::move(b), heads, length, {70, 1, 33}, kWideWindows);
 }
 
 Case make_page_copy_case(std::uint64_t seed) {

@@ -10,7 +10,6 @@
 // each other token by token, so that a few tokens fill the rows, and what is brought from the cache serves all heads.
 // Keys and values have two slots each: while one is multiplied, the other is filled.
 
-#include "core/checked.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/fast_math.h"
 #include "gpu/portable/launch.h"

@@ -54,6 +54,7 @@ enum class Mistake {
 template <bool kSwizzled = true>
 void fill(std::byte* tile, const std::byte* from, int n_lines, int n_units = 8) {
   for (int i = thread_x(); i < n_lines * 8; i += kThreads) {
+    if (i % 8 >= n_units) continue;
     const int place = kSwizzled ? swizzled_place(i / 8, i % 8) : i * 16;
     store_chunk(tile + place, load_chunk(from + (i / 8 * n_units + i % 8) * 16));
   }
@@ -69,7 +70,7 @@ void store(const Accumulator<Input> (&sums)[kColTiles], float* out) {
   }
 }
 
-template <typename Input, int kColTiles, Mistake kMistake = Mistake::kNone>
+template <typename Input, int kColTiles, Mistake kMistake = Mistake::kNone, Sums kFirst = Sums::kAdded>
 SS_KERNEL(kThreads)
 product_kernel(Arguments args) {
   auto& tiles = shared_memory<Tiles>();
@@ -78,6 +79,7 @@ product_kernel(Arguments args) {
   if constexpr (kMistake != Mistake::kNotShown) show_to_warpgroups();
   if constexpr (kMistake != Mistake::kNoBarrier) sync_block();
   Accumulator<Input> sums[kColTiles] = {};
+  if constexpr (kFirst == Sums::kNew) sums[0].value[0] = 1234;
   if (kMistake == Mistake::kThreeWarps && warp() == 3) return;
   if constexpr (kMistake != Mistake::kNoFence) fence_products();
   for (int k = 0; k < kSwizzledLineBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
@@ -86,7 +88,11 @@ product_kernel(Arguments args) {
     if constexpr (kMistake == Mistake::kMisplaced) a = lines_of<Input>(tiles.a + kSwizzledLineBytes, k);
     if constexpr (kMistake == Mistake::kPastTheEnd) a = lines_of<Input>(tiles.b + sizeof(tiles.b) - 1024, k);
     if (kMistake == Mistake::kOtherOperands && warp() == 2) a = lines_of<Input>(tiles.b, k);
-    multiply_lines(sums, a, lines_of<Input>(tiles.b, k));
+    if (k == 0) {
+      multiply_lines<kFirst>(sums, a, lines_of<Input>(tiles.b, k));
+    } else {
+      multiply_lines(sums, a, lines_of<Input>(tiles.b, k));
+    }
   }
   commit_products();
   if constexpr (kMistake == Mistake::kReadEarly) store(sums, args.sums);
@@ -103,7 +109,7 @@ transposed_kernel(Arguments args) {
   constexpr int kHalfBytes = kDepth * kSwizzledLineBytes;
   auto& tiles = shared_memory<Tiles>();
   fill(tiles.a, args.a, kWarpgroupRows);
-  for (int half = 0; half < kColTiles / 4; ++half) {
+  for (int half = 0; half < (kColTiles + 3) / 4; ++half) {
     fill(tiles.b + half * kHalfBytes, args.b + half * kSwizzledLineBytes, kDepth, kColTiles * 2);
   }
   show_to_warpgroups();
@@ -214,6 +220,9 @@ TEST_CASE("products of a warpgroup are matrix products, for every shape and in e
   check_product<Bf16>(product_kernel<Bf16, 4>, 64, false);
   check_product<Bf16>(product_kernel<Bf16, 8>, 128, false);
   check_product<std::int8_t>(product_kernel<std::int8_t, 8>, 128, false);
+  check_product<Bf16>(product_kernel<Bf16, 8, Mistake::kNone, Sums::kNew>, 128, false);
+  check_product<std::int8_t>(product_kernel<std::int8_t, 8, Mistake::kNone, Sums::kNew>, 128, false);
+  check_product<Bf16>(transposed_kernel<2>, 32, true);
   check_product<Bf16>(transposed_kernel<4>, 64, true);
   check_product<Bf16>(transposed_kernel<8>, 128, true);
 }
