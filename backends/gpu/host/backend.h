@@ -36,8 +36,8 @@ struct GpuOptions {
   std::function<std::vector<TelemetryReading>()> read_telemetry = {};
 };
 
-/// Takes one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. False: it is none of them.
-/// Errors: kInvalidInput for a value that it cannot have.
+/// Takes one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. False: it is none of
+/// them. Errors: kInvalidInput for a value that it cannot have.
 Result<bool> read_option(const std::string& key, const std::string& value, GpuOptions& options);
 
 /// Opens the library that `options` ask for with `open`, which takes options.matmul_library. Errors: kUnavailable when
