@@ -1,7 +1,6 @@
 #include "backend/sampling.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -23,6 +22,43 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+/// What a first look at a row finds.
+struct Extent {
+  bool finite = true;
+  float largest = -std::numeric_limits<float>::infinity();  ///< when all are finite
+  std::size_t near = 0;                                     ///< where the first block begins that has the largest
+};
+constexpr std::size_t kExtentBlock = 4096;
+
+/// In one pass. The exponent of a NaN or an infinity is all ones; that test and a maximum, both in lanes of their own,
+/// are vector code.
+[[gnu::always_inline]] inline Extent extent_of(const float* logits, std::size_t n) {
+  constexpr std::size_t kLanes = 64;
+  constexpr std::uint32_t kExponent = 0x7f800000U;
+  Extent extent;
+  std::uint32_t not_finite[kLanes] = {};
+  for (std::size_t block = 0; block < n; block += kExtentBlock) {
+    const std::size_t end = std::min(n, block + kExtentBlock);
+    float largest[kLanes];
+    for (float& lane : largest) lane = -std::numeric_limits<float>::infinity();
+    const auto look_at = [&](float logit, std::size_t lane) {
+      largest[lane] = logit > largest[lane] ? logit : largest[lane];
+      not_finite[lane] |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(logit) & kExponent) == kExponent);
+    };
+    std::size_t i = block;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) look_at(logits[i + lane], lane);
+    }
+    for (; i < end; ++i) look_at(logits[i], 0);
+    const float of_block = *std::ranges::max_element(largest);
+    if (!(of_block > extent.largest)) continue;
+    extent.largest = of_block;
+    extent.near = block;
+  }
+  extent.finite = std::ranges::all_of(not_finite, [](std::uint32_t bad) { return bad == 0; });
+  return extent;
+}
+
 /// sum(exp(logits - largest)), accumulated in f64 in an order of its own, so that it is the same whatever the compiler
 /// makes of it.
 [[gnu::always_inline]] inline double sum_of_exponentials(const float* logits, std::size_t n, float largest) {
@@ -40,11 +76,29 @@ bool before(const Candidate& a, const Candidate& b) {
   return sum;
 }
 
-// The same in wider vectors, where this is most of what sampling takes. Not target_clones: its resolvers run before the
-// sanitizers' start.
+/// The two passes over a row, which are most of what sampling takes, in the widest vectors that the CPU has. Not
+/// target_clones: its resolvers run before the sanitizers' start.
+struct Passes {
+  Extent (*extent_of)(const float* logits, std::size_t n);
+  double (*sum_of_exponentials)(const float* logits, std::size_t n, float largest);
+};
+
+Extent extent_of_plain(const float* logits, std::size_t n) {
+  return extent_of(logits, n);
+}
+double sum_of_exponentials_plain(const float* logits, std::size_t n, float largest) {
+  return sum_of_exponentials(logits, n, largest);
+}
 #if defined(__x86_64__)
+[[gnu::target("avx2")]] Extent extent_of_avx2(const float* logits, std::size_t n) {
+  return extent_of(logits, n);
+}
 [[gnu::target("avx2")]] double sum_of_exponentials_avx2(const float* logits, std::size_t n, float largest) {
   return sum_of_exponentials(logits, n, largest);
+}
+[[gnu::target("avx512f,avx512dq,prefer-vector-width=512")]] Extent extent_of_avx512(const float* logits,
+                                                                                    std::size_t n) {
+  return extent_of(logits, n);
 }
 [[gnu::target("avx512f,avx512dq,prefer-vector-width=512")]] double sum_of_exponentials_avx512(const float* logits,
                                                                                               std::size_t n,
@@ -53,23 +107,19 @@ bool before(const Candidate& a, const Candidate& b) {
 }
 #endif
 
-/// log(sum(exp(logits))).
-double log_sum_exp(std::span<const float> logits, float largest) {
-  auto* sum = sum_of_exponentials;
+Passes passes() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) sum = sum_of_exponentials_avx2;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) sum = sum_of_exponentials_avx512;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
+    return {extent_of_avx512, sum_of_exponentials_avx512};
+  }
+  if (__builtin_cpu_supports("avx2")) return {extent_of_avx2, sum_of_exponentials_avx2};
 #endif
-  return static_cast<double>(largest) + std::log(sum(logits.data(), logits.size(), largest));
+  return {extent_of_plain, sum_of_exponentials_plain};
 }
 
-/// Is every logit finite? The exponent of a NaN or an infinity is all ones; an integer OR-reduction is vector code.
-bool all_finite(std::span<const float> logits) {
-  std::uint32_t bad = 0;
-  for (const float logit : logits) {
-    bad |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(logit) & 0x7f800000U) == 0x7f800000U);
-  }
-  return bad == 0;
+/// log(sum(exp(logits))).
+double log_sum_exp(std::span<const float> logits, float largest) {
+  return static_cast<double>(largest) + std::log(passes().sum_of_exponentials(logits.data(), logits.size(), largest));
 }
 
 /// The n first of `logits` in the order of before(), without sorting the rest.
@@ -87,20 +137,10 @@ std::vector<Candidate> best_candidates(std::span<const float> logits, std::size_
   return best;
 }
 
-/// The largest logit; all are finite. Lanes of its own for each of 32 neighbours, so that it is vector code.
-float largest_of(std::span<const float> logits) {
-  constexpr std::size_t kLanes = 32;
-  std::array<float, kLanes> lanes;
-  lanes.fill(-std::numeric_limits<float>::infinity());
-  std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] = logits[i + lane] > lanes[lane] ? logits[i + lane] : lanes[lane];
-    }
-  }
-  float largest = *std::ranges::max_element(lanes);
-  for (; i < logits.size(); ++i) largest = std::max(largest, logits[i]);
-  return largest;
+/// The lowest id with the largest logit.
+std::int32_t first_of_largest(std::span<const float> logits, const Extent& extent) {
+  const auto from = logits.begin() + static_cast<std::ptrdiff_t>(extent.near);
+  return static_cast<std::int32_t>(std::find(from, logits.end(), extent.largest) - logits.begin());
 }
 
 /// The lowest id with the largest logit of those that are not forbidden; -1 when there is none.
@@ -115,7 +155,7 @@ std::int32_t greedy(std::span<const float> logits, std::int32_t forbidden_id) {
     return logits[static_cast<std::size_t>(above_id)] > logits[static_cast<std::size_t>(below)] ? above_id : below;
   }
   if (logits.empty()) return -1;
-  return static_cast<std::int32_t>(std::ranges::find(logits, largest_of(logits)) - logits.begin());
+  return first_of_largest(logits, passes().extent_of(logits.data(), logits.size()));
 }
 
 /// Candidates in the order of before(), sorted in growing pieces: most draws end among the first few dozen.
@@ -191,11 +231,12 @@ std::int32_t draw(std::span<const float> logits, const SamplingParams& params) {
 SampledToken sample_row(std::span<const float> logits, const SamplingParams& params, std::int32_t n_top) {
   SS_CHECK(!logits.empty(), "sample_row needs logits");
   SampledToken token;
-  if (!all_finite(logits)) {
+  const Extent extent = passes().extent_of(logits.data(), logits.size());
+  if (!extent.finite) {
     token.finite = false;
     return token;
   }
-  const std::int32_t best = greedy(logits, -1);
+  const std::int32_t best = first_of_largest(logits, extent);
   const float largest = logits[static_cast<std::size_t>(best)];
   const double normalizer = log_sum_exp(logits, largest);
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - normalizer); };
