@@ -64,6 +64,8 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   pool.v_dim_stride_ = tiles_per_page * pool.v_tile_bytes_;
   pool.scale_bytes_ = pool.has_scales() ? spec.page_tokens * std::int64_t{sizeof(float)} : 0;
   pool.k_block_bytes_ = tiles_per_page * pool.k_tile_bytes_ + pool.scale_bytes_;
+  pool.k_share_bytes_ = pool.k_block_bytes_ / tiles_per_page;
+  pool.v_share_bytes_ = pool.v_block_bytes() / tiles_per_page;
   const std::int64_t per_page_and_layer = spec.n_kv_heads * (pool.k_block_bytes_ + pool.v_block_bytes());
   const auto n_bytes = checked_multiply<std::int64_t>(per_page_and_layer, n_pages);
   const auto n_total = n_bytes ? checked_multiply<std::int64_t>(*n_bytes, spec.n_layers) : std::nullopt;
@@ -167,20 +169,23 @@ void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
-  // Units of tokens, of which the last may have some.
+  // Units of tokens, of which the last may have some. Units of several tokens have four bytes.
   const auto n = static_cast<std::size_t>(std::max(0, n_tokens));
   const auto unit = static_cast<std::size_t>(unit_);
   const auto element_bytes = static_cast<std::size_t>(element_bytes_);
-  const std::size_t unit_bytes = unit * element_bytes;
-  const std::size_t whole_bytes = n / unit * kTileRows * unit_bytes;
-  const std::size_t some_bytes = n % unit * element_bytes;
+  const std::size_t whole_bytes = n / unit * kTileRows * unit * element_bytes;
+  const std::uint32_t some = (std::uint32_t{1} << (n % unit * element_bytes * 8)) - 1;
   for (int dim_tile = 0; dim_tile < n_dim_tiles_; ++dim_tile) {
     const std::byte* const from = tile + dim_tile * v_dim_stride_;
     std::byte* const to = out.data() + dim_tile * v_dim_stride_;
     std::memcpy(to, from, whole_bytes);
     std::memset(to + whole_bytes, 0, static_cast<std::size_t>(v_tile_bytes_) - whole_bytes);
-    for (std::size_t at = whole_bytes; some_bytes > 0 && at < whole_bytes + kTileRows * unit_bytes; at += unit_bytes) {
-      std::memcpy(to + at, from + at, some_bytes);
+    if (some == 0) continue;
+    for (std::size_t lane = 0; lane < kTileRows; ++lane) {
+      std::uint32_t tokens = 0;
+      std::memcpy(&tokens, from + whole_bytes + lane * sizeof tokens, sizeof tokens);
+      tokens &= some;  // the first token is in the lowest bytes
+      std::memcpy(to + whole_bytes + lane * sizeof tokens, &tokens, sizeof tokens);
     }
   }
 }

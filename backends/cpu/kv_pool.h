@@ -54,8 +54,8 @@ class KvPool {
                                          std::int32_t token) const {
     return v_tile(layer, page, head, 0) + token / kTileRows * v_share_bytes();
   }
-  [[nodiscard]] std::int64_t k_share_bytes() const { return k_block_bytes_ / (spec_.page_tokens / kTileRows); }
-  [[nodiscard]] std::int64_t v_share_bytes() const { return v_block_bytes() / (spec_.page_tokens / kTileRows); }
+  [[nodiscard]] std::int64_t k_share_bytes() const { return k_share_bytes_; }
+  [[nodiscard]] std::int64_t v_share_bytes() const { return v_share_bytes_; }
 
   /// int8 only: the scales of the same 16 tokens.
   [[nodiscard]] const float* k_scales(std::int32_t layer, std::int64_t page, std::int32_t head,
@@ -96,6 +96,8 @@ class KvPool {
   std::int64_t v_tile_bytes_ = 0;
   std::int64_t v_dim_stride_ = 0;
   std::int64_t k_block_bytes_ = 0;
+  std::int64_t k_share_bytes_ = 0;
+  std::int64_t v_share_bytes_ = 0;
   HostBuffer buffer_;
 };
 
