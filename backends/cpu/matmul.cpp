@@ -10,38 +10,23 @@
 #include "core/checked.h"
 #include "cpu/cpu_features.h"
 #include "cpu/kernels.h"
+#include "cpu/product_pieces.h"
 #include "cpu/tile_packing.h"
 
 namespace secondsource::cpu {
 namespace {
 
-// What one thread takes from another: long enough to be a stream for the hardware prefetcher, short enough that the
-// last piece of a thread which is held up delays the others little.
-constexpr std::int64_t kMinPieceBytes = std::int64_t{64} << 10;
-constexpr std::int64_t kMaxPieceBytes = std::int64_t{256} << 10;
-constexpr std::int64_t kPiecesPerThread = 8;
-// Tiles that one call multiplies with one row.
-constexpr std::int64_t kOneRowTiles = 64;
 // Tiles that meet all rows, block by block, before the next ones: the two that the kernel takes at once, or with many
 // rows as many as a quarter of the second-level cache holds, since every such panel brings all activations from the
 // third again. The rest is for a block of rows, for what is asked for ahead, for sums, and for a neighbour on the same
 // core: half of it was 2 to 4 % faster on an idle Cascade Lake, and up to 10 % slower on a busy one (2026-11-21).
-constexpr std::int64_t kMinPanelTiles = 2;
 constexpr std::int64_t kMaxPanelTiles = 8;
 constexpr std::int64_t kCacheShare = 4;
 // With fewer chunks of that for each thread, the last ones would leave too many without work.
 constexpr std::int64_t kPanelsPerThread = 8;
-// Rows from which on tiles are unpacked first: three blocks of rows share what that costs.
-constexpr std::int64_t kUnpackFromRows = 25;
-// Many rows in f32 go through the columns in passes: 64 KiB of a tile, 48 KiB of a block of 12 rows.
-constexpr std::int64_t kPassColumns = 1024;
 
 std::size_t bytes_of(ActType act) {
   return static_cast<std::size_t>(act_bytes(act));
-}
-
-std::size_t scales_bytes(std::int64_t n_rows) {
-  return ScratchCutter::size_of_piece<float>(static_cast<std::size_t>(n_rows));
 }
 
 Finish finish_of(Epilogue epilogue) {
@@ -93,9 +78,9 @@ namespace {
 
 /// Tiles of a panel for many rows, by the bytes that one has when it is multiplied.
 std::int64_t panel_tiles_for(std::int64_t tile_bytes, std::int64_t n_tiles, int n_threads) {
-  std::int64_t n = std::clamp(second_level_cache_bytes() / kCacheShare / tile_bytes, kMinPanelTiles, kMaxPanelTiles);
-  n -= n % kMinPanelTiles;
-  while (n > kMinPanelTiles && n_tiles < n * kPanelsPerThread * n_threads) n -= kMinPanelTiles;
+  std::int64_t n = std::clamp(second_level_cache_bytes() / kCacheShare / tile_bytes, kTilePair, kMaxPanelTiles);
+  n -= n % kTilePair;
+  while (n > kTilePair && n_tiles < n * kPanelsPerThread * n_threads) n -= kTilePair;
   return n;
 }
 
@@ -115,8 +100,8 @@ ScratchNeed CpuKernels::matmul_need(const Matmul& op, const StepGraph& graph, co
     const MatmulPlan plan = plan_matmul(op, weight, n_rows);
     const auto k =
         static_cast<std::size_t>(weight.is_vector ? weight.spec.n_cols : packed_columns(weight, plan.kernel));
-    need.activations = std::max(need.activations, scales_bytes(most_rows) + static_cast<std::size_t>(most_rows) * k *
-                                                                                bytes_of(plan.kernel.act));
+    need.activations = std::max(need.activations, row_scales_bytes(most_rows) + static_cast<std::size_t>(most_rows) *
+                                                                                    k * bytes_of(plan.kernel.act));
     need.per_thread = std::max({need.per_thread, ScratchCutter::size_of_piece<float>(weight.is_vector ? k : 0),
                                 ScratchCutter::size_of_piece<std::byte>(panel_bytes(plan, weight)) +
                                     ScratchCutter::size_of_piece<float>(pass_sums(plan, n_rows))});
@@ -133,7 +118,7 @@ CpuKernels::MatmulPlan CpuKernels::plan_matmul(const Matmul& op, const PackedWei
   MatmulPlan plan{.kernel = table_.products[int(unpacking.into)], .unpacking = unpacking};
   plan.is_many = is_many;
   plan.in_passes = is_many && unpacking.into == Product::kF32;
-  plan.panel_tiles = n_rows == 1 ? kOneRowTiles : kMinPanelTiles;
+  plan.panel_tiles = n_rows == 1 ? kOneRowTiles : kTilePair;
   if (is_many) {
     plan.panel_tiles = panel_tiles_for(multiplied_tile_bytes(plan, weight), weight.n_tiles, pool_.n_threads());
   }
@@ -169,7 +154,7 @@ void CpuKernels::pack_activations(const MatrixView<float>& x, const ProductKerne
                  .k_padded = k_padded,
                  .unit = kernel.unit,
                  .act = kernel.act,
-                 .out = base + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes,
+                 .out = base + row_scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes,
                  .row_scales = reinterpret_cast<float*>(base) + first});
   };
   const int n_blocks = n_row_blocks(n_rows, kernel.max_rows);
@@ -190,7 +175,7 @@ CpuKernels::RowBlock CpuKernels::row_block(const MatmulPlan& plan, const PackedW
   return {.first = first,
           .n_rows = end - first,
           .activations =
-              scratch_.activations().data() + scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes};
+              scratch_.activations().data() + row_scales_bytes(n_rows) + static_cast<std::size_t>(first) * row_bytes};
 }
 
 void CpuKernels::ask_for_outputs(const Matmul& op, const PackedWeight& weight, const HostFrame& frame,
@@ -369,16 +354,14 @@ Result<void> CpuKernels::run(const Matmul& op, const HostFrame& frame) {
   const std::int64_t n_threads = pool_.n_threads();
   if (n_blocks == 1) {
     // Bound by memory: a stream for each thread. Gate and up are finished together, and several rows want two tiles.
-    const std::int64_t unit_tiles = is_one_row ? weight.unit_tiles() : kMinPanelTiles;
+    const std::int64_t unit_tiles = is_one_row ? weight.unit_tiles() : kTilePair;
     const std::int64_t unit_bytes = unit_tiles * weight.tile_bytes;
     const std::int64_t n_units = ceil_divide(weight.n_tiles, unit_tiles);
-    const std::int64_t piece_bytes =
-        std::clamp(n_units * unit_bytes / (n_threads * kPiecesPerThread), kMinPieceBytes, kMaxPieceBytes);
-    const std::int64_t piece_units = std::max<std::int64_t>(1, piece_bytes / unit_bytes);
     pool_.announce_next(stream_after(op.weight));
-    pool_.run_ranges(n_units, piece_units, [&](std::int64_t first, std::int64_t end, int thread) {
-      multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), {0, 1}, thread);
-    });
+    pool_.run_ranges(n_units, piece_units(n_units, unit_bytes, n_threads),
+                     [&](std::int64_t first, std::int64_t end, int thread) {
+                       multiply_tiles(first * unit_tiles, std::min(weight.n_tiles, end * unit_tiles), {0, 1}, thread);
+                     });
     return {};
   }
   // Many rows make even two tiles a long chunk. Few tiles: the rows are shared out too.

@@ -14,25 +14,13 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "cpu/kernels.h"
+#include "cpu/product_pieces.h"
 
 namespace secondsource::cpu {
 namespace {
 
-// As in matmul.cpp: what one thread takes from another while it streams, and sums on the stack.
-constexpr std::int64_t kMinPieceBytes = std::int64_t{64} << 10;
-constexpr std::int64_t kMaxPieceBytes = std::int64_t{256} << 10;
-constexpr std::int64_t kPiecesPerThread = 8;
-constexpr std::int64_t kMaxRowTiles = 64;
-constexpr std::int64_t kPanelTiles = 2;
-// Rows from which on tiles are unpacked first, and what is multiplied in f32 goes through the columns in passes.
-constexpr std::int64_t kUnpackFromRows = 25;
-constexpr std::int64_t kPassColumns = 1024;
 // Below this many values a loop over rows is over before another thread has woken up.
 constexpr std::int64_t kSerialValues = 16384;
-
-std::size_t scales_bytes(std::int64_t n_rows) {
-  return ScratchCutter::size_of_piece<float>(static_cast<std::size_t>(n_rows));
-}
 
 std::size_t packed_row_bytes(const ProductKernel& kernel, std::int64_t k_padded) {
   return static_cast<std::size_t>(round_up<std::int64_t>(k_padded, kernel.unit)) *
@@ -106,14 +94,14 @@ std::size_t CpuKernels::chosen_row_bytes(const ExpertTiles& weight) const {
 
 std::size_t CpuKernels::chosen_panel_bytes(const ChosenKernel& chosen) {
   if (chosen.unpacking.unpack == nullptr) return 0;
-  return static_cast<std::size_t>(kPanelTiles * chosen.pass_columns * unpacked_column_bytes(chosen.unpacking.into));
+  return static_cast<std::size_t>(kTilePair * chosen.pass_columns * unpacked_column_bytes(chosen.unpacking.into));
 }
 
 ScratchNeed CpuKernels::chosen_need(const ExpertTiles& weight, std::int64_t n_chosen, std::int64_t k) const {
   const ChosenKernel many = chosen_kernel(weight, kUnpackFromRows);
   const auto gathered = static_cast<std::size_t>(kMaxRowBlock * k);
-  const auto sums = static_cast<std::size_t>(n_chosen * kPanelTiles * kTileRows);
-  return {.activations = scales_bytes(n_chosen) + static_cast<std::size_t>(n_chosen) * chosen_row_bytes(weight),
+  const auto sums = static_cast<std::size_t>(n_chosen * kTilePair * kTileRows);
+  return {.activations = row_scales_bytes(n_chosen) + static_cast<std::size_t>(n_chosen) * chosen_row_bytes(weight),
           .per_thread = std::max(ScratchCutter::size_of_piece<float>(gathered),
                                  ScratchCutter::size_of_piece<std::byte>(chosen_panel_bytes(many)) +
                                      ScratchCutter::size_of_piece<float>(sums))};
@@ -200,7 +188,7 @@ void CpuKernels::pack_chosen(const ChosenProduct& product) {
                  .k_padded = k_padded,
                  .unit = kernel.unit,
                  .act = kernel.act,
-                 .out = base + scales_bytes(n_chosen) + before,
+                 .out = base + row_scales_bytes(n_chosen) + before,
                  .row_scales = reinterpret_cast<float*>(base) + block.first});
   };
   const auto n_blocks = static_cast<std::int64_t>(chosen_blocks_.size());
@@ -220,14 +208,14 @@ void CpuKernels::multiply_group(const ChosenProduct& product, const ExpertGroup&
   const auto n_rows = static_cast<int>(group.n_rows);
   const std::byte* const base = scratch_.activations().data();
   const std::byte* const packed =
-      base + scales_bytes(n_chosen) + static_cast<std::size_t>(group.first) * chosen_row_bytes(weight);
+      base + row_scales_bytes(n_chosen) + static_cast<std::size_t>(group.first) * chosen_row_bytes(weight);
   ScratchCutter cutter(scratch_.of_thread(thread));
   const std::span<std::byte> panel = cutter.take<std::byte>(chosen_panel_bytes(chosen));
   const bool in_passes = chosen.pass_columns < weight.k_padded;
   const std::span<float> pass_sums =
-      cutter.take<float>(in_passes ? static_cast<std::size_t>(n_rows * kPanelTiles * kTileRows) : 0);
-  const std::int64_t panel_tiles = n_rows == 1 ? kMaxRowTiles : kPanelTiles;
-  alignas(64) float block_sums[kMaxRowTiles * kTileRows];
+      cutter.take<float>(in_passes ? static_cast<std::size_t>(n_rows * kTilePair * kTileRows) : 0);
+  const std::int64_t panel_tiles = n_rows == 1 ? kOneRowTiles : kTilePair;
+  alignas(64) float block_sums[kOneRowTiles * kTileRows];
   for (std::int64_t tile = first_tile; tile < end_tile; tile += panel_tiles) {
     const std::int64_t n_tiles = std::min(panel_tiles, end_tile - tile);
     const std::int64_t c_stride = n_tiles * kTileRows;
@@ -265,7 +253,7 @@ void CpuKernels::multiply_group(const ChosenProduct& product, const ExpertGroup&
 CpuKernels::Tiles CpuKernels::unpack_chosen(const ChosenKernel& chosen, const Tiles& tiles, std::int64_t n_tiles,
                                             std::int64_t n_columns, std::span<std::byte> panel) {
   if (chosen.unpacking.unpack == nullptr) return tiles;
-  const std::int64_t unpacked_bytes = static_cast<std::int64_t>(panel.size()) / kPanelTiles;
+  const std::int64_t unpacked_bytes = static_cast<std::int64_t>(panel.size()) / kTilePair;
   for (std::int64_t i = 0; i < n_tiles; ++i) {
     chosen.unpacking.unpack(tiles.first + i * tiles.tile_bytes, n_columns, panel.data() + i * unpacked_bytes);
   }
@@ -298,14 +286,14 @@ void CpuKernels::multiply_chosen(const ChosenProduct& product) {
   SS_CHECK(weight.k_padded % chosen_kernel(weight, 1).kernel.k_multiple == 0, "a weight's padding fits its kernel");
   pack_chosen(product);
   // Items of two tiles: gate and up are finished together, and several rows want two.
-  const std::int64_t n_units = ceil_divide(weight.n_tiles, kPanelTiles);
+  const std::int64_t n_units = ceil_divide(weight.n_tiles, kTilePair);
   const std::int64_t n_items = static_cast<std::int64_t>(groups_.size()) * n_units;
   const auto multiply = [&](std::int64_t first, std::int64_t end, int thread) {
     while (first < end) {
       const std::int64_t unit = first % n_units;
       const std::int64_t n = std::min(n_units - unit, end - first);
-      multiply_group(product, groups_[static_cast<std::size_t>(first / n_units)], unit * kPanelTiles,
-                     std::min(weight.n_tiles, (unit + n) * kPanelTiles), thread);
+      multiply_group(product, groups_[static_cast<std::size_t>(first / n_units)], unit * kTilePair,
+                     std::min(weight.n_tiles, (unit + n) * kTilePair), thread);
       first += n;
     }
   };
@@ -314,10 +302,7 @@ void CpuKernels::multiply_chosen(const ChosenProduct& product) {
     pool_.run(n_items, [&](std::int64_t item, int thread) { multiply(item, item + 1, thread); });
     return;
   }
-  const std::int64_t unit_bytes = kPanelTiles * weight.tile_bytes;
-  const std::int64_t piece_bytes =
-      std::clamp(n_items * unit_bytes / (pool_.n_threads() * kPiecesPerThread), kMinPieceBytes, kMaxPieceBytes);
-  pool_.run_ranges(n_items, std::max<std::int64_t>(1, piece_bytes / unit_bytes), multiply);
+  pool_.run_ranges(n_items, piece_units(n_items, kTilePair * weight.tile_bytes, pool_.n_threads()), multiply);
 }
 
 void CpuKernels::choose_experts(const Route& op, const HostFrame& frame, std::int64_t token,
