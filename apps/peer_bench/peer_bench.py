@@ -31,7 +31,8 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1, help="of the order in each round")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/peers"), help="folder of the models")
-    parser.add_argument("--out", type=pathlib.Path, help="every measurement as JSON")
+    parser.add_argument("--out", type=pathlib.Path, help="every measurement as JSON, written after each case")
+    parser.add_argument("--resume", action="store_true", help="cases that --out has are not measured again")
     options = parser.parse_args()
     if options.rounds < 1 or options.generate < 2 or options.prompt < 1 or min(options.batch + [options.threads]) < 1:
         parser.error("expected at least one round, thread, sequence and prompt token, and two tokens to generate")
@@ -85,7 +86,9 @@ def main():
     options.work.mkdir(parents=True, exist_ok=True)
     ours, peers = Ours(options.program), [TunedLlamaCpp(), LlamaCpp(), Torch(), TorchF32(), TorchGraphs()]
     shuffle = random.Random(options.seed)
-    versions, found, missing = {}, [], {}
+    stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}
+    known = {json.dumps(entry["case"]): entry for entry in stored.get("cases", [])}
+    versions, found, missing = stored.get("versions", {}), [], {}
     cases = list(cases_of(options))
     print("| shape | precision | batch | context | what | peer | ours, tok/s | of the limit | theirs, tok/s | ours / theirs |")
     print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |")
@@ -93,11 +96,15 @@ def main():
     for done, case in enumerate(cases):
         left = "" if done == 0 else f", about {(time.monotonic() - begin) / done * (len(cases) - done) / 60:.0f} min left"
         say(f"{done + 1} of {len(cases)}: {case.name}{left}")
-        ours.bundle(case.shape, options.work)
-        rates, absent = measure(case, [ours, *peers], options.rounds, options.work, shuffle)
-        if ours.name in absent:
-            raise SystemExit(f"peer_bench: {case.name}: {absent[ours.name]}")
-        found.append({"case": vars(case) | {}, "rates": rates, "absent": absent})
+        entry = known.get(json.dumps(vars(case)))
+        if entry is None:
+            ours.bundle(case.shape, options.work)
+            rates, absent = measure(case, [ours, *peers], options.rounds, options.work, shuffle)
+            if ours.name in absent:
+                raise SystemExit(f"peer_bench: {case.name}: {absent[ours.name]}")
+            entry = {"case": vars(case) | {}, "rates": rates, "absent": absent}
+        rates, absent = entry["rates"], entry["absent"]
+        found.append(entry)
         for name, why in absent.items():
             missing.setdefault(f"{name}: {why}", []).append(case.name)
         for system in [ours, *peers]:
@@ -110,13 +117,13 @@ def main():
                 if metric not in rates[ours.name][0]:
                     continue
                 print(row(case, metric, peer.name, rates[ours.name], rates[peer.name]), flush=True)
+        if options.out:
+            options.out.write_text(json.dumps({"versions": versions, "cases": found}, indent=1) + "\n")
     print()
     for name, version in versions.items():
         print(f"{name}: {version}")
     for why, of in missing.items():
         print(f"left out: {why} ({len(of)} of {len(cases)} cases)")
-    if options.out:
-        options.out.write_text(json.dumps({"versions": versions, "cases": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -82,6 +82,12 @@ class PeerBench(unittest.TestCase):
         found = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([len(case["rates"]["llama.cpp"]) for case in found["cases"]], [2, 2])
         self.assertIn("2 of 2: demo-50m int8 batch 4 context 0, about", run.stderr)
+        # What is there is shown again and not measured: without programs nothing else could be.
+        for name in STAND_INS:
+            (self.folder / "bin" / name).unlink()
+        again = self.bench("--precision", "int8", "--batch", "1,4", "--context", "0", "--resume")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(again.stdout, run.stdout)
 
     def test_a_batch_shares_its_context(self):
         for name, script in STAND_INS.items():
