@@ -59,7 +59,7 @@ Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeigh
 /// The same for a product of a mixture's experts, all tokens being routed by a random gate: a sample of the results is
 /// compared. One copy of the weight, so that few rows take their experts from a cache where those fit into it.
 Result<std::unique_ptr<PreparedCase>> prepare_mixture(const MakeBackend& make, const MixtureShape& shape,
-                                                      const Variant& variant, std::int32_t m,
+                                                      const ProductVariant& variant, std::int32_t m,
                                                       const MakeBackend& reference);
 
 /// The same for attention, over a cache filled through RopeAppend; the reference looks at up to 4 tokens a sequence.

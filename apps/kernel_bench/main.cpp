@@ -183,7 +183,7 @@ void register_matmuls(Bench& bench, const std::string& backend, bool is_host, co
 }
 
 void register_mixtures(Bench& bench, const std::string& backend, bool is_host, const std::vector<MixtureShape>& shapes,
-                       const Variant& variant) {
+                       const ProductVariant& variant) {
   for (const MixtureShape& shape : shapes) {
     for (const std::int32_t m : bench.flags.rows) {
       const std::string name = fmt::format("BM_mixture/{}/{}/m:{}/experts:{}/top:{}/k:{}/n:{}", backend, variant.name,

@@ -58,8 +58,9 @@ StepGraph mixture_graph(const MixtureShape& shape, ActQuant act, const std::vect
 /// Rows of each expert's weight: all, or those in `columns`.
 using Experts = std::vector<std::shared_ptr<const WeightSource>>;
 
-Result<std::vector<WeightId>> prepare_weights(Backend& backend, const MixtureShape& shape, const Variant& variant,
-                                              const Experts& experts, std::int64_t n_columns) {
+Result<std::vector<WeightId>> prepare_weights(Backend& backend, const MixtureShape& shape,
+                                              const ProductVariant& variant, const Experts& experts,
+                                              std::int64_t n_columns) {
   const std::int64_t x_cols = x_columns(shape);
   const auto f32 = [&](std::uint64_t seed) {
     return std::make_shared<RandomWeight>(WeightEncoding::kF32, x_cols, seed);
@@ -80,7 +81,7 @@ Result<std::vector<WeightId>> prepare_weights(Backend& backend, const MixtureSha
   return std::vector<WeightId>{inputs, gate, weights};
 }
 
-Experts random_experts(const MixtureShape& shape, const Variant& variant) {
+Experts random_experts(const MixtureShape& shape, const ProductVariant& variant) {
   Experts experts;
   for (std::int32_t expert = 0; expert < shape.n_experts; ++expert) {
     experts.push_back(std::make_shared<RandomWeight>(variant.encoding, shape.k,
@@ -95,7 +96,7 @@ struct Results {
 };
 
 /// Sampled rows and columns by the reference.
-Result<Results> expected_results(const MakeBackend& reference, const MixtureShape& shape, const Variant& variant,
+Result<Results> expected_results(const MakeBackend& reference, const MixtureShape& shape, const ProductVariant& variant,
                                  const Experts& experts, const std::vector<std::int64_t>& rows,
                                  const std::vector<std::int64_t>& columns) {
   SS_TRY(const std::unique_ptr<Backend> backend, reference());
@@ -117,7 +118,7 @@ Result<Results> expected_results(const MakeBackend& reference, const MixtureShap
   return results;
 }
 
-Result<void> verify(const MakeBackend& reference, const MixtureShape& shape, const Variant& variant,
+Result<void> verify(const MakeBackend& reference, const MixtureShape& shape, const ProductVariant& variant,
                     const Experts& experts, const Results& all, std::int32_t m) {
   const std::vector<std::int64_t> rows = sample_of(m, kCheckedRows);
   const std::vector<std::int64_t> columns = sample_of(shape.n, kCheckedColumns);
@@ -182,7 +183,7 @@ class PreparedMixture final : public PreparedCase {
 }  // namespace
 
 Result<std::unique_ptr<PreparedCase>> prepare_mixture(const MakeBackend& make, const MixtureShape& shape,
-                                                      const Variant& variant, std::int32_t m,
+                                                      const ProductVariant& variant, std::int32_t m,
                                                       const MakeBackend& reference) {
   SS_TRY(std::unique_ptr<Backend> backend, make());
   const Experts experts = random_experts(shape, variant);
