@@ -52,9 +52,14 @@ route_kernel(RouteArguments a) {
     shared.order[i] = chosen;
   }
   const float largest = shared.scores[shared.order[0]];
+  // Hundreds of experts that are next to nothing, added to the first: compensated (Kahan), or each would be rounded.
   float sum = 0.0F;
+  float excess = 0.0F;
   for (int i = 0; i < (a.renormalize != 0 ? a.n_top : n_experts); ++i) {
-    sum += expf(shared.scores[shared.order[i]] - largest);
+    const float term = expf(shared.scores[shared.order[i]] - largest) - excess;
+    const float next = sum + term;
+    excess = (next - sum) - term;
+    sum = next;
   }
   for (int j = 0; j < a.n_top; ++j) {
     const std::int64_t at = std::int64_t{token} * a.n_top + j;
