@@ -16,8 +16,7 @@ struct Choice {
   ValueId weight;
 };
 
-Choice add_route(CaseBuilder& b, ValueId x, std::int32_t dim, std::int32_t n_experts, std::int32_t n_top) {
-  const WeightId gate = b.matrix(n_experts, dim, WeightEncoding::kF32);
+Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top) {
   const Choice choice{b.value(n_top, Rows::kTokens, DType::kI32), b.value(n_top)};
   b.add(Route{.x = x,
               .gate = gate,
@@ -55,15 +54,7 @@ Choice add_coarse_route(CaseBuilder& b, Spread spread, std::int32_t n_ids, std::
       b.weight(make_weight("router", coarse(n_experts, n_scored), n_experts, kDim, WeightEncoding::kF32));
   const ValueId x = b.value(kDim);
   b.add(Embed{.table = table, .out = x}, "router_inputs");
-  const Choice choice{b.value(n_top, Rows::kTokens, DType::kI32), b.value(n_top)};
-  b.add(Route{.x = x,
-              .gate = gate,
-              .n_top = n_top,
-              .renormalize = b.dice.chance(0.5),
-              .expert = choice.expert,
-              .weight = choice.weight},
-        "route");
-  return choice;
+  return add_route(b, x, gate, n_top);
 }
 
 /// The extents of a mixture's two products.
@@ -125,7 +116,7 @@ Case make_route_case(std::uint64_t seed) {
   const std::int32_t n_experts = b.dice.between(2, 17);
   const std::int32_t n_top = b.dice.between(1, std::min(4, n_experts));
   const ValueId x = b.input(dim, kIds, 2.0F);
-  add_route(b, x, dim, n_experts, n_top);
+  add_route(b, x, b.matrix(n_experts, dim, WeightEncoding::kF32), n_top);
   b.submit(plain_batch(b, b.dice.between(1, 20), kIds));
   b.result.name = fmt::format("dim={} experts={} top={}", dim, n_experts, n_top);
   return std::move(b.result);
@@ -141,7 +132,7 @@ Case make_mixture_case(std::uint64_t seed) {
   const ActQuant act =
       encoding == WeightEncoding::kInt8PerRow && b.dice.chance(0.3) ? ActQuant::kInt8PerRow : ActQuant::kNone;
   const ValueId x = b.input(dim, kIds);
-  const Choice choice = add_route(b, x, dim, n_experts, n_top);
+  const Choice choice = add_route(b, x, b.matrix(n_experts, dim, WeightEncoding::kF32), n_top);
   add_experts(b, x, choice, {dim, ffn_dim, n_experts, n_top}, encoding, act, Epilogue::kGatedSilu, kIds);
   b.submit(plain_batch(b, b.dice.between(1, 12), kIds));
   return std::move(b.result);
