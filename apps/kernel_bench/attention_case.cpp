@@ -8,6 +8,7 @@
 #include "harness.h"
 #include "harness_support.h"
 #include "random_weight.h"
+#include "timed_step.h"
 
 namespace secondsource {
 namespace {
@@ -18,10 +19,11 @@ constexpr std::int32_t kTableRows = 512;
 constexpr std::int32_t kFillTokens = 512;
 constexpr std::int64_t kCheckedTokens = 4;
 
-/// A backend with a filled cache, and a step that attends.
+/// A backend with a filled cache, and what attends.
 struct Attending {
   std::unique_ptr<Backend> backend;
-  std::unique_ptr<Step> step;
+  KvPoolId pool{};
+  StepGraph graph;
   OwnedBatch batch;
 };
 
@@ -86,8 +88,7 @@ std::vector<std::int32_t> range(std::int32_t begin, std::int32_t end) {
 
 /// The sequences `seqs` of the shape, attending from `positions` each.
 Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShape& shape,
-                                    const std::vector<std::int32_t>& seqs, const std::vector<std::int32_t>& positions,
-                                    Trace trace) {
+                                    const std::vector<std::int32_t>& seqs, const std::vector<std::int32_t>& positions) {
   Attending attending;
   SS_TRY(attending.backend, make());
   Backend& backend = *attending.backend;
@@ -100,17 +101,16 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
   };
   SS_TRY(const WeightId qkv_table, table((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, 1));
   SS_TRY(const WeightId q_table, table(heads.n_heads * heads.head_dim, 2));
-  SS_TRY(const KvPoolId pool,
-         backend.create_kv_pool({.n_layers = 1,
-                                 .n_kv_heads = heads.n_kv_heads,
-                                 .head_dim = heads.head_dim,
-                                 .page_tokens = page_tokens,
-                                 .dtype = backend.device().kv_dtype},
-                                std::int64_t{pages_per_seq} * static_cast<std::int64_t>(seqs.size())));
+  SS_TRY(attending.pool, backend.create_kv_pool({.n_layers = 1,
+                                                 .n_kv_heads = heads.n_kv_heads,
+                                                 .head_dim = heads.head_dim,
+                                                 .page_tokens = page_tokens,
+                                                 .dtype = backend.device().kv_dtype},
+                                                std::int64_t{pages_per_seq} * static_cast<std::int64_t>(seqs.size())));
   const Bucket fill_bucket{
       .max_tokens = kFillTokens, .max_seqs = 1, .max_logit_rows = 0, .max_pages_per_seq = pages_per_seq};
   SS_TRY(const std::unique_ptr<Step> fill,
-         backend.compile(fill_graph(heads, qkv_table), fill_bucket, pool, Trace::kOff));
+         backend.compile(fill_graph(heads, qkv_table), fill_bucket, attending.pool, Trace::kOff));
   attending.batch.max_pages_per_seq = pages_per_seq;
   for (std::size_t i = 0; i < seqs.size(); ++i) {
     const auto index = static_cast<std::int32_t>(i);
@@ -124,7 +124,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
     }
     add_sequence(attending.batch, seqs[i], index, positions, shape.n_cached, page_tokens);
   }
-  SS_TRY(attending.step, backend.compile(attend_graph(heads, q_table), attending.batch.bucket(), pool, trace));
+  attending.graph = attend_graph(heads, q_table);
   return attending;
 }
 
@@ -137,10 +137,12 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
   }
   std::vector<std::int32_t> seqs{0};
   if (shape.n_seqs > 1) seqs.push_back(shape.n_seqs - 1);
-  SS_TRY(Attending expected, prepare_attending(reference, shape, seqs, positions, Trace::kOff));
-  SS_TRY(const StepResult done, run_step(*expected.backend, *expected.step, expected.batch));
+  SS_TRY(Attending expected, prepare_attending(reference, shape, seqs, positions));
+  SS_TRY(const std::unique_ptr<Step> attend,
+         expected.backend->compile(expected.graph, expected.batch.bucket(), expected.pool, Trace::kOff));
+  SS_TRY(const StepResult done, run_step(*expected.backend, *attend, expected.batch));
   (void)done;
-  SS_TRY(const std::vector<float> expected_values, expected.step->read_value(ValueId{1}));
+  SS_TRY(const std::vector<float> expected_values, attend->read_value(ValueId{1}));
   SS_TRY(const std::vector<float> all, step.read_value(ValueId{1}));
   const auto width = static_cast<std::size_t>(shape.heads.n_heads) * static_cast<std::size_t>(shape.heads.head_dim);
   std::vector<float> found;
@@ -162,9 +164,10 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
 
 class PreparedAttention final : public PreparedCase {
  public:
-  PreparedAttention(Attending attending, const AttentionShape& shape) : attending_(std::move(attending)) {
+  PreparedAttention(std::unique_ptr<Backend> backend, TimedStep step, const AttentionShape& shape)
+      : backend_(std::move(backend)), step_(std::move(step)) {
     const HeadShape& heads = shape.heads;
-    const auto row_bytes = static_cast<double>(kv_row_bytes(attending_.backend->device().kv_dtype, heads.head_dim));
+    const auto row_bytes = static_cast<double>(kv_row_bytes(backend_->device().kv_dtype, heads.head_dim));
     bytes_ = 2.0 * row_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads;
     // Pairs of a query and a key that it sees; a multiply and an add for the score, and again for the value.
     const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
@@ -172,16 +175,16 @@ class PreparedAttention final : public PreparedCase {
   }
 
   Result<TimedRepeat> repeat() override {
-    SS_TRY(const StepResult result, run_step(*attending_.backend, *attending_.step, attending_.batch));
-    SS_TRY(const std::int64_t ns, time_of_operations(*attending_.step, result, 1));
+    SS_TRY(const std::int64_t ns, step_.run());
     return TimedRepeat{ns, 1};
   }
   [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
   [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return kernels_of(*attending_.step, 1); }
+  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
 
  private:
-  Attending attending_;
+  std::unique_ptr<Backend> backend_;  // outlives the step
+  TimedStep step_;
   double bytes_ = 0.0;
   double flops_ = 0.0;
 };
@@ -192,11 +195,13 @@ Result<std::unique_ptr<PreparedCase>> prepare_attention(const MakeBackend& make,
                                                         const MakeBackend& reference) {
   std::vector<std::int32_t> seqs = range(0, shape.n_seqs);
   const std::vector<std::int32_t> positions = range(shape.n_cached - shape.n_queries, shape.n_cached);
-  SS_TRY(Attending attending, prepare_attending(make, shape, seqs, positions, Trace::kGroups));
-  SS_TRY(const StepResult first, run_step(*attending.backend, *attending.step, attending.batch));
-  (void)first;
-  SS_TRY_VOID(verify(reference, shape, *attending.step));
-  return std::unique_ptr<PreparedCase>(std::make_unique<PreparedAttention>(std::move(attending), shape));
+  SS_TRY(Attending attending, prepare_attending(make, shape, seqs, positions));
+  SS_TRY(TimedStep step,
+         TimedStep::prepare(*attending.backend, attending.graph, 1, std::move(attending.batch), attending.pool));
+  SS_TRY_VOID(step.run());
+  SS_TRY_VOID(verify(reference, shape, step.step()));
+  return std::unique_ptr<PreparedCase>(
+      std::make_unique<PreparedAttention>(std::move(attending.backend), std::move(step), shape));
 }
 
 }  // namespace secondsource

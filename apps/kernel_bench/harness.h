@@ -15,7 +15,7 @@ using MakeBackend = std::function<Result<std::unique_ptr<Backend>>()>;
 
 /// What one repetition did.
 struct TimedRepeat {
-  std::int64_t ns = 0;            ///< of the operation alone: the time of its groups in a traced step
+  std::int64_t ns = 0;            ///< of the operation alone (timed_step.h)
   std::int64_t n_operations = 0;  ///< how often the operation ran in that time
 };
 

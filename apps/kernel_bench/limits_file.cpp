@@ -107,6 +107,14 @@ std::string limits_to_text(const MachineLimits& limits) {
   return text;
 }
 
+std::string device_limits_to_json(const std::vector<DeviceLimits>& limits) {
+  nlohmann::json devices = nlohmann::json::array();
+  for (const DeviceLimits& one : limits) {
+    devices.push_back({{"backend", one.backend}, {"device", one.device}, {"read_bytes_per_s", one.read_bytes_per_s}});
+  }
+  return nlohmann::json{{"schema", "secondsource.device-limits.v1"}, {"devices", devices}}.dump(2) + "\n";
+}
+
 std::string moment_to_json(const MachineMoment& moment) {
   return nlohmann::json{{"schema", "secondsource.machine-moment.v1"},
                         {"read_bytes_per_s", moment.read_bytes_per_s},

@@ -23,8 +23,9 @@ namespace {
 
 // A cell that takes longer for one repetition is run once.
 constexpr double kMinTimeS = 0.1;
-// Copies of a weight together: several times a last-level cache.
+// Copies of a weight together: several times a last-level cache of a CPU, or of a GPU (256 MiB, MI300X).
 constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
+constexpr std::int64_t kMinRotatedDeviceBytes = std::int64_t{512} << 20;
 
 struct Flags {
   bool machine_only = false;
@@ -48,6 +49,7 @@ struct Bench {
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
   std::optional<MachineProbe> probe;
+  std::map<std::string, double> device_read_per_s;  ///< of backends whose memory is a device's, in bytes
   int n_wrong = 0;
   // The weights used last: cases of one weight follow each other, and two sets need not be in memory at once.
   std::string weights_key;
@@ -77,7 +79,7 @@ MakeBackend reference_maker(const Bench& bench, DType kv_dtype = DType::kF32) {
   return [&bench, options] { return create_backend(bench.modules, "reference", options); };
 }
 
-/// The multiply-add rate that the variant's products could reach: that of the narrowest type both inputs are exact in.
+/// The multiply-add rate that the variant's products could reach: that of the narrowest type that correctness allows.
 double peak_of(const MachineLimits& limits, const std::string& variant) {
   if (quantizes_activations(variant) && limits.int8_all) return limits.int8_all->best;
   if (variant != "f16" && variant != "f32" && limits.bf16_all) return limits.bf16_all->best;
@@ -101,12 +103,14 @@ MachineMoment better_of(const MachineMoment& a, const MachineMoment& b) {
 }
 
 void set_counters(benchmark::State& state, const Bench& bench, const PreparedCase& prepared, const Rates& rates,
-                  const std::string& variant, const std::optional<MachineMoment>& beside) {
+                  const std::string& variant, const std::optional<MachineMoment>& beside,
+                  std::optional<double> device_read_per_s) {
   const double bytes = prepared.bytes_per_operation();
   const double flops = prepared.flops_per_operation();
   state.counters["GB/s"] = rates.median_per_s * bytes / 1e9;
   state.counters["GFLOP/s"] = rates.median_per_s * flops / 1e9;
   state.SetLabel(prepared.kernel());
+  if (device_read_per_s) state.counters["of_read"] = rates.median_per_s * bytes / *device_read_per_s;
   if (!beside) return;
   // Of whichever limit is nearer: that is the one which binds. The peaks of other types move with the f32 one.
   const double of_read = bytes / beside->read_bytes_per_s;
@@ -120,7 +124,7 @@ void set_counters(benchmark::State& state, const Bench& bench, const PreparedCas
 using Prepare = std::function<Result<std::unique_ptr<PreparedCase>>()>;
 
 void run_benchmark(benchmark::State& state, Bench& bench, const std::string& name, const Prepare& prepare,
-                   const std::string& variant, bool is_host) {
+                   const std::string& variant, std::optional<double> device_read_per_s) {
   if (bench.prepared_key != name) {
     bench.prepared.reset();
     bench.prepared_key.clear();
@@ -134,7 +138,7 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
     bench.prepared_key = name;
   }
   std::optional<MachineMoment> beside;
-  if (is_host && bench.probe) beside = bench.probe->look();
+  if (!device_read_per_s && bench.probe) beside = bench.probe->look();
   std::vector<double> ns_per_operation;
   for ([[maybe_unused]] auto turn : state) {
     const auto repetition = bench.prepared->repeat();
@@ -147,61 +151,70 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
     state.SetIterationTime(static_cast<double>(repetition->ns) / 1e9);
   }
   if (beside) beside = better_of(*beside, bench.probe->look());
-  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, beside);
+  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, beside,
+               device_read_per_s);
 }
 
-void register_case(Bench& bench, const std::string& name, const std::string& variant, bool is_host, Prepare prepare) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [&bench, name, variant, is_host, prepare = std::move(prepare)](benchmark::State& state) {
-                                 run_benchmark(state, bench, name, prepare, variant, is_host);
-                               })
+void register_case(Bench& bench, const std::string& name, const std::string& backend, const std::string& variant,
+                   Prepare prepare) {
+  std::optional<double> device_read_per_s;
+  if (const auto found = bench.device_read_per_s.find(backend); found != bench.device_read_per_s.end()) {
+    device_read_per_s = found->second;
+  }
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [&bench, name, variant, device_read_per_s, prepare = std::move(prepare)](benchmark::State& state) {
+        run_benchmark(state, bench, name, prepare, variant, device_read_per_s);
+      })
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
       ->MinTime(kMinTimeS);
 }
 
-void register_matmuls(Bench& bench, const std::string& backend, bool is_host, const std::vector<MatmulShape>& shapes,
+void register_matmuls(Bench& bench, const std::string& backend, const std::vector<MatmulShape>& shapes,
                       const ProductVariant& variant) {
+  const bool is_host = !bench.device_read_per_s.contains(backend);
+  const std::int64_t rotated_bytes = is_host ? kMinRotatedBytes : kMinRotatedDeviceBytes;
   for (const MatmulShape& shape : shapes) {
     const std::string weights_key = fmt::format("{}/{}/k:{}/n:{}", backend, variant.name, shape.k, shape.n);
     for (const std::int32_t m : bench.flags.rows) {
       const std::string name =
           fmt::format("BM_matmul/{}/{}/m:{}/k:{}/n:{}", backend, variant.name, m, shape.k, shape.n);
-      register_case(bench, name, variant.name, is_host,
-                    [&bench, backend, shape, variant, m, weights_key]() -> Result<std::unique_ptr<PreparedCase>> {
-                      if (bench.weights_key != weights_key) {
-                        bench.weights.reset();
-                        bench.weights_key.clear();
-                        SS_TRY(bench.weights,
-                               MatmulWeights::prepare(maker(bench, backend), shape, variant, kMinRotatedBytes));
-                        bench.weights_key = weights_key;
-                      }
-                      return prepare_matmul(bench.weights, shape, variant, m, reference_maker(bench));
-                    });
+      register_case(
+          bench, name, backend, variant.name,
+          [&bench, backend, shape, variant, m, weights_key, rotated_bytes]() -> Result<std::unique_ptr<PreparedCase>> {
+            if (bench.weights_key != weights_key) {
+              bench.weights.reset();
+              bench.weights_key.clear();
+              SS_TRY(bench.weights, MatmulWeights::prepare(maker(bench, backend), shape, variant, rotated_bytes));
+              bench.weights_key = weights_key;
+            }
+            return prepare_matmul(bench.weights, shape, variant, m, reference_maker(bench));
+          });
     }
   }
 }
 
-void register_mixtures(Bench& bench, const std::string& backend, bool is_host, const std::vector<MixtureShape>& shapes,
+void register_mixtures(Bench& bench, const std::string& backend, const std::vector<MixtureShape>& shapes,
                        const ProductVariant& variant) {
   for (const MixtureShape& shape : shapes) {
     for (const std::int32_t m : bench.flags.rows) {
       const std::string name = fmt::format("BM_mixture/{}/{}/m:{}/experts:{}/top:{}/k:{}/n:{}", backend, variant.name,
                                            m, shape.n_experts, shape.n_top, shape.k, shape.n);
-      register_case(bench, name, variant.name, is_host, [&bench, backend, shape, variant, m] {
+      register_case(bench, name, backend, variant.name, [&bench, backend, shape, variant, m] {
         return prepare_mixture(maker(bench, backend), shape, variant, m, reference_maker(bench));
       });
     }
   }
 }
 
-void register_attentions(Bench& bench, const std::string& backend, bool is_host, DType kv_dtype,
+void register_attentions(Bench& bench, const std::string& backend, DType kv_dtype,
                          const std::vector<AttentionShape>& shapes) {
   for (const AttentionShape& shape : shapes) {
     const std::string name = fmt::format("BM_attention/{}/{}/seqs:{}/q:{}/kv:{}/heads:{}/kv_heads:{}/dim:{}", backend,
                                          to_string(kv_dtype), shape.n_seqs, shape.n_queries, shape.n_cached,
                                          shape.heads.n_heads, shape.heads.n_kv_heads, shape.heads.head_dim);
-    register_case(bench, name, std::string(to_string(kv_dtype)), is_host, [&bench, backend, shape, kv_dtype] {
+    register_case(bench, name, backend, std::string(to_string(kv_dtype)), [&bench, backend, shape, kv_dtype] {
       return prepare_attention(maker(bench, backend), shape, reference_maker(bench, kv_dtype));
     });
   }
@@ -223,6 +236,11 @@ Result<void> register_all(Bench& bench) {
     SS_TRY(const std::unique_ptr<Backend> probe, maker(bench, backend)());
     const DeviceInfo& device = probe->device();
     benchmark::AddCustomContext("backend." + backend, device.name);
+    if (!device.is_host) {
+      SS_TRY(const double rate, probe->measure_read_rate());
+      bench.device_read_per_s[backend] = rate;
+      benchmark::AddCustomContext("read." + backend, fmt::format("{:.1f} GB/s", rate / 1e9));
+    }
     for (const ProductVariant& variant : all_variants()) {
       const bool wanted = bench.flags.variants.empty() ||
                           std::ranges::find(bench.flags.variants, variant.name) != bench.flags.variants.end();
@@ -231,10 +249,10 @@ Result<void> register_all(Bench& bench) {
         benchmark::AddCustomContext(fmt::format("declined.{}.{}", backend, variant.name), support.reason);
         continue;
       }
-      register_matmuls(bench, backend, device.is_host, shapes, variant);
-      register_mixtures(bench, backend, device.is_host, mixtures, variant);
+      register_matmuls(bench, backend, shapes, variant);
+      register_mixtures(bench, backend, mixtures, variant);
     }
-    register_attentions(bench, backend, device.is_host, device.kv_dtype, attentions);
+    register_attentions(bench, backend, device.kv_dtype, attentions);
   }
   return {};
 }
@@ -256,8 +274,25 @@ Result<void> find_limits(Bench& bench) {
   return {};
 }
 
+/// --machine of backends that were named: what their devices read at. Errors: those of create_backend(); kUnsupported
+/// for one that reads the host's memory.
+Result<void> print_device_limits(const Bench& bench) {
+  std::vector<DeviceLimits> limits;
+  for (const std::string& name : bench.flags.backends) {
+    SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
+    SS_TRY(const double rate, backend->measure_read_rate());
+    limits.push_back({name, backend->device().name, rate});
+    fmt::print("{}: {}: reads its memory at {:.1f} GB/s\n", name, backend->device().name, rate / 1e9);
+  }
+  if (!bench.flags.save_limits.empty()) {
+    SS_TRY_VOID(write_file(bench.flags.save_limits, device_limits_to_json(limits)));
+  }
+  return {};
+}
+
 void add_flags(CLI::App& app, Flags& flags) {
-  app.add_flag("--machine", flags.machine_only, "measure this machine's limits, print them and end");
+  app.add_flag("--machine", flags.machine_only,
+               "measure this machine's limits, with --backend those of its device, print them and end");
   app.add_flag("--probe", flags.probe_only, "take a short look at read rate and f32 rate, print them as JSON and end");
   app.add_option("--save-limits", flags.save_limits, "write the limits to this file, as JSON");
   app.add_option("--limits", flags.limits_file, "take the limits from this file instead of measuring");
@@ -299,12 +334,16 @@ int run(int argc, char** argv) {
     if (!option) return fail(option.error());
     bench.backend_options.push_back(std::move(option).value());
   }
-  if (auto found = find_limits(bench); !found) return fail(found.error());
-  if (bench.flags.machine_only) return 0;
   std::vector<std::filesystem::path> folders;
   if (!bench.flags.modules.empty()) folders.emplace_back(bench.flags.modules);
   if (folders.empty()) folders = module_folders(argv[0]);
   bench.modules = load_modules(folders);
+  if (bench.flags.machine_only && !bench.flags.backends.empty()) {
+    const auto printed = print_device_limits(bench);
+    return printed ? 0 : fail(printed.error());
+  }
+  if (auto found = find_limits(bench); !found) return fail(found.error());
+  if (bench.flags.machine_only) return 0;
 
   std::vector<std::string> rest = app.remaining();
   std::vector<char*> arguments{argv[0]};

@@ -7,6 +7,7 @@
 #include "harness.h"
 #include "harness_support.h"
 #include "random_weight.h"
+#include "timed_step.h"
 
 namespace secondsource {
 namespace {
@@ -90,23 +91,20 @@ Result<void> verify(const MakeBackend& reference, const MatmulWeights& weights, 
 
 class PreparedMatmul final : public PreparedCase {
  public:
-  PreparedMatmul(std::shared_ptr<MatmulWeights> weights, std::unique_ptr<Step> step, OwnedBatch batch, double bytes,
-                 double flops)
-      : weights_(std::move(weights)), step_(std::move(step)), batch_(std::move(batch)), bytes_(bytes), flops_(flops) {}
+  PreparedMatmul(std::shared_ptr<MatmulWeights> weights, TimedStep step, double bytes, double flops)
+      : weights_(std::move(weights)), step_(std::move(step)), bytes_(bytes), flops_(flops) {}
 
   Result<TimedRepeat> repeat() override {
-    SS_TRY(const StepResult result, run_step(weights_->backend(), *step_, batch_));
-    SS_TRY(const std::int64_t ns, time_of_operations(*step_, result, 1));
+    SS_TRY(const std::int64_t ns, step_.run());
     return TimedRepeat{ns, static_cast<std::int64_t>(weights_->copies().size())};
   }
   [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
   [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return kernels_of(*step_, 1); }
+  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
 
  private:
   std::shared_ptr<MatmulWeights> weights_;  // outlives the step
-  std::unique_ptr<Step> step_;
-  OwnedBatch batch_;
+  TimedStep step_;
   double bytes_;
   double flops_;
 };
@@ -142,15 +140,13 @@ Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeigh
                                                      const MakeBackend& reference) {
   OwnedBatch batch = rows_batch(first_rows(m));
   const StepGraph graph = product_graph(shape, variant.act, weights->inputs(), weights->copies(), shape.n);
-  SS_TRY(std::unique_ptr<Step> step,
-         weights->backend().compile(graph, batch.bucket(), weights->pool(), Trace::kGroups));
-  SS_TRY(const StepResult first, run_step(weights->backend(), *step, batch));
-  (void)first;
-  SS_TRY_VOID(verify(reference, *weights, shape, variant, *step, m));
+  SS_TRY(TimedStep step, TimedStep::prepare(weights->backend(), graph, 1, std::move(batch), weights->pool()));
+  SS_TRY_VOID(step.run());
+  SS_TRY_VOID(verify(reference, *weights, shape, variant, step.step(), m));
   const double bytes = encoded_bytes(variant.encoding, shape.n, shape.k);
   const double flops = 2.0 * m * static_cast<double>(shape.n) * static_cast<double>(shape.k);
   return std::unique_ptr<PreparedCase>(
-      std::make_unique<PreparedMatmul>(std::move(weights), std::move(step), std::move(batch), bytes, flops));
+      std::make_unique<PreparedMatmul>(std::move(weights), std::move(step), bytes, flops));
 }
 
 }  // namespace secondsource

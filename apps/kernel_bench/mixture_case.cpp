@@ -8,6 +8,7 @@
 #include "harness.h"
 #include "harness_support.h"
 #include "random_weight.h"
+#include "timed_step.h"
 
 namespace secondsource {
 namespace {
@@ -159,23 +160,20 @@ Result<void> verify(const MakeBackend& reference, const MixtureShape& shape, con
 
 class PreparedMixture final : public PreparedCase {
  public:
-  PreparedMixture(std::unique_ptr<Backend> backend, std::unique_ptr<Step> step, OwnedBatch batch, double bytes,
-                  double flops)
-      : backend_(std::move(backend)), step_(std::move(step)), batch_(std::move(batch)), bytes_(bytes), flops_(flops) {}
+  PreparedMixture(std::unique_ptr<Backend> backend, TimedStep step, double bytes, double flops)
+      : backend_(std::move(backend)), step_(std::move(step)), bytes_(bytes), flops_(flops) {}
 
   Result<TimedRepeat> repeat() override {
-    SS_TRY(const StepResult result, run_step(*backend_, *step_, batch_));
-    SS_TRY(const std::int64_t ns, time_of_operations(*step_, result, kProductOp));
+    SS_TRY(const std::int64_t ns, step_.run());
     return TimedRepeat{ns, 1};
   }
   [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
   [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return kernels_of(*step_, kProductOp); }
+  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
 
  private:
   std::unique_ptr<Backend> backend_;  // outlives the step
-  std::unique_ptr<Step> step_;
-  OwnedBatch batch_;
+  TimedStep step_;
   double bytes_;
   double flops_;
 };
@@ -195,18 +193,17 @@ Result<std::unique_ptr<PreparedCase>> prepare_mixture(const MakeBackend& make, c
     const Support support = backend->supports(op, graph.values);
     if (!support.supported) return Error{ErrorCode::kUnsupported, support.reason};
   }
-  SS_TRY(std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, Trace::kGroups));
-  SS_TRY(const StepResult first, run_step(*backend, *step, batch));
-  (void)first;
+  SS_TRY(TimedStep step, TimedStep::prepare(*backend, graph, kProductOp, std::move(batch), pool));
+  SS_TRY_VOID(step.run());
   Results results;
-  SS_TRY(results.experts, step->read_value(kExpert));
-  SS_TRY(results.out, step->read_value(kOut));
+  SS_TRY(results.experts, step.step().read_value(kExpert));
+  SS_TRY(results.out, step.step().read_value(kOut));
   SS_TRY_VOID(verify(reference, shape, variant, experts, results, m));
   const std::set<float> chosen(results.experts.begin(), results.experts.end());
   const double bytes = static_cast<double>(chosen.size()) * encoded_bytes(variant.encoding, shape.n, shape.k);
   const double flops = 2.0 * m * shape.n_top * static_cast<double>(shape.n) * static_cast<double>(shape.k);
   return std::unique_ptr<PreparedCase>(
-      std::make_unique<PreparedMixture>(std::move(backend), std::move(step), std::move(batch), bytes, flops));
+      std::make_unique<PreparedMixture>(std::move(backend), std::move(step), bytes, flops));
 }
 
 }  // namespace secondsource

@@ -25,6 +25,8 @@ def parse():
     parser.add_argument("--precision", type=comma(str), default=["bf16", "int8", "int4"])
     parser.add_argument("--batch", type=comma(int), default=[1, 4, 16])
     parser.add_argument("--context", type=comma(int), default=[0, 8192])
+    parser.add_argument("--llama", action="append", default=[], metavar="NAME=FOLDER",
+                        help="a build of llama.cpp and where its programs are; once for each (default: those in PATH)")
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--generate", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -32,10 +34,15 @@ def parse():
     parser.add_argument("--seed", type=int, default=1, help="of the order in each round")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/peers"), help="folder of the models")
     parser.add_argument("--out", type=pathlib.Path, help="every measurement as JSON, written after each case")
-    parser.add_argument("--resume", action="store_true", help="cases that --out has are not measured again")
+    parser.add_argument("--resume", action="store_true", help="cases that --out has, with every peer, are not measured again")
     options = parser.parse_args()
     if options.rounds < 1 or options.generate < 2 or options.prompt < 1 or min(options.batch + [options.threads]) < 1:
         parser.error("expected at least one round, thread, sequence and prompt token, and two tokens to generate")
+    options.llama = [build.partition("=")[::2] for build in options.llama]
+    names = [name for name, _ in options.llama]
+    for name, folder in options.llama:
+        if not name or names.count(name) > 1 or not os.path.isdir(folder):
+            parser.error(f"--llama: expected NAME=FOLDER, each name once and each folder there, found {name}={folder}")
     for precision in options.precision:
         if precision not in LlamaCpp.TYPES:
             parser.error(f"--precision: expected {', '.join(LlamaCpp.TYPES)}, found {precision}")
@@ -72,10 +79,18 @@ def measure(case, systems, rounds, folder, shuffle):
     return rates, absent
 
 
+def share_of_limit(metric, rates):
+    """"82 % read", "64 % compute": the median share, and the limit that most rounds were bounded by."""
+    found = [r[f"limit of {metric}"] for r in rates if r.get(f"limit of {metric}") is not None]
+    if not found:
+        return "-"
+    limit = statistics.mode(one["limit"] for one in found)
+    return f"{100 * statistics.median(one['share'] for one in found):.0f} % {limit}"
+
+
 def row(case, metric, name, ours, theirs):
     ratios = sorted(a[metric] / b[metric] for a, b in zip(ours, theirs))
-    shares = [r[f"{metric} of the limit"] for r in ours if r.get(f"{metric} of the limit") is not None]
-    share = f"{100 * statistics.median(shares):.0f} %" if shares else "-"
+    share = share_of_limit(metric, ours)
     return (f"| {case.shape} | {case.precision} | {case.batch} | {case.context} | {metric} | {name} | "
             f"{statistics.median(r[metric] for r in ours):.1f} | {share} | {statistics.median(r[metric] for r in theirs):.1f} | "
             f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |")
@@ -84,7 +99,9 @@ def row(case, metric, name, ours, theirs):
 def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    ours, peers = Ours(options.program), [TunedLlamaCpp(), LlamaCpp(), Torch(), TorchF32(), TorchGraphs()]
+    builds = options.llama or [()]
+    ours = Ours(options.program)
+    peers = [*(kind(*build) for build in builds for kind in (TunedLlamaCpp, LlamaCpp)), Torch(), TorchF32(), TorchGraphs()]
     shuffle = random.Random(options.seed)
     stored = json.loads(options.out.read_text()) if options.resume and options.out and options.out.exists() else {}
     known = {json.dumps(entry["case"]): entry for entry in stored.get("cases", [])}
@@ -97,7 +114,8 @@ def main():
         left = "" if done == 0 else f", about {(time.monotonic() - begin) / done * (len(cases) - done) / 60:.0f} min left"
         say(f"{done + 1} of {len(cases)}: {case.name}{left}")
         entry = known.get(json.dumps(vars(case)))
-        if entry is None:
+        # A peer that was not among the stored ones has to be measured beside the others, in the same rounds.
+        if entry is None or any(system.name not in entry["rates"] for system in peers):
             ours.bundle(case.shape, options.work)
             rates, absent = measure(case, [ours, *peers], options.rounds, options.work, shuffle)
             if ours.name in absent:

@@ -99,13 +99,14 @@ class Ours:
 
     def measure(self, case, folder):
         """Decode after a prompt as long as the context; prefill of the prompt alone, which has one output token. Beside each
-        rate its share of the limit that the same process measured: of the read rate, of the operations/s."""
+        rate its share of the limit that bounds it, and which one that is; the same process measured it."""
         decode = self.cell(case, folder, max(case.context, 1), case.generate, case.batch)
-        rates = {"decode": decode["decode_tok_per_s"]["value"], "decode of the limit": decode["read_fraction"]}
+        rates = {"decode": decode["decode_tok_per_s"]["value"], "limit of decode": decode["decode_of_limit"]}
         if case.batch == 1 and case.context == 0:
             prefill = self.cell(case, folder, case.prompt, 2, 1)
-            rates |= {"prefill": prefill["prefill_tok_per_s"]["value"], "prefill of the limit": prefill["flops_fraction"],
-                      "first token": 1e9 * case.prompt / prefill["ttft_p50_ns_by_repetition"][0]}
+            rates |= {"prefill": prefill["prefill_tok_per_s"]["value"], "limit of prefill": prefill["prefill_of_limit"],
+                      "first token": 1e9 * case.prompt / prefill["ttft_p50_ns_by_repetition"][0],
+                      "limit of first token": prefill["first_token_of_limit"]}
         return rates
 
 
@@ -159,22 +160,33 @@ class TorchF32(Torch):
 
 
 class LlamaCpp:
-    name = "llama.cpp"
+    """One build: whichever PATH has, or the one in a folder, to which `build` gives its name."""
+    tuning = ""
+    TRIES = 3
     # What its quantizer calls them; all are groups of 32, our int8 has a scale for each channel.
     TYPES = {"bf16": "BF16", "int8": "Q8_0", "int8-g32": "Q8_0", "int8-g32-w8a8": "Q8_0", "int4": "Q4_0"}
     environment = {}
 
+    def __init__(self, build="", programs=None):
+        self.name = f"llama.cpp {build}".strip() + self.tuning
+        self.programs = programs
+
+    def find(self, program):
+        """Its path, or None."""
+        return shutil.which(program, path=self.programs)
+
     def version(self, case, folder):
-        done = subprocess.run(["llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run([self.find("llama-bench"), "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
         version = next((line for line in done.stdout.splitlines() if line.startswith("version")), "version unknown")
         return f"{version}; {self.fast_matmul(self.model(case, folder))}"
 
     def fast_matmul(self, model):
         """Whether it was built with GGML_LLAMAFILE, which about doubles prefill: it tells as it starts to generate."""
         for program in ("llama-completion", "llama-cli"):
-            if shutil.which(program) is None:
+            if self.find(program) is None:
                 continue
-            done = subprocess.run([program, "-m", model, "-n", "1", "-p", "a", "-no-cnv"], stdin=subprocess.DEVNULL,
+            done = subprocess.run([self.find(program), "-m", model, "-n", "1", "-p", "a", "-no-cnv"], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for line in done.stdout.splitlines():
                 if "system_info" in line:
@@ -190,8 +202,8 @@ class LlamaCpp:
             raise Unavailable("compared on CPUs alone")
         needed = ["llama-bench", "llama-quantize"] + (["llama-batched-bench"] if case.batch > 1 else [])
         for program in needed:
-            if shutil.which(program) is None:
-                raise Unavailable(f"the program {program} is not installed")
+            if self.find(program) is None:
+                raise Unavailable(f"the program {program} is not " + (f"in {self.programs}" if self.programs else "installed"))
         if importlib.util.find_spec("gguf") is None:
             raise Unavailable("the Python package gguf is not installed")
 
@@ -202,11 +214,11 @@ class LlamaCpp:
         kind = self.TYPES[case.precision]
         path = folder / f"{case.shape}-{kind}.gguf"
         if not path.exists():
-            run(["llama-quantize", full, path, kind])
+            run([self.find("llama-quantize"), full, path, kind])
         return path
 
     def bench(self, case, folder, arguments):
-        out = run(["llama-bench", "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",
+        out = run([self.find("llama-bench"), "-m", self.model(case, folder), "-t", case.threads, "-r", 1, "-o", "json",
                    *self.loading("llama-bench"), *arguments], self.environment)
         return json.loads(out)[0]["avg_ts"]
 
@@ -215,11 +227,15 @@ class LlamaCpp:
         prompt = max(case.context, 1)
         shared = ["-pps"] if case.context > 0 else []
         n_cached = prompt + case.batch * case.generate if shared else case.batch * (prompt + case.generate)
-        out = run(["llama-batched-bench", "-m", self.model(case, folder), "-t", case.threads, "-c", n_cached + 256, "-npp",
-                   prompt, "-ntg", case.generate, "-npl", case.batch, *shared, "--output-format", "jsonl",
-                   *self.loading("llama-batched-bench")], self.environment)
-        rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-        return rows[-1]["speed_tg"]
+        command = [self.find("llama-batched-bench"), "-m", self.model(case, folder), "-t", case.threads, "-c", n_cached + 256,
+                   "-npp", prompt, "-ntg", case.generate, "-npl", case.batch, *shared, "--output-format", "jsonl",
+                   *self.loading("llama-batched-bench")]
+        # On a busy machine it may end before its logging thread has written the figures (llama.cpp's issue 22142).
+        for _ in range(self.TRIES):
+            for line in run(command, self.environment).splitlines():
+                if line.startswith("{"):
+                    return json.loads(line)["speed_tg"]
+        raise Unavailable(f"llama-batched-bench ended without figures {self.TRIES} times")
 
     def measure(self, case, folder):
         if case.batch > 1:
@@ -232,10 +248,10 @@ class LlamaCpp:
 
 class TunedLlamaCpp(LlamaCpp):
     """Weights in huge pages, as ours are: up to 18 % faster decode than mapping the file."""
-    name = "llama.cpp, huge pages"
+    tuning = ", huge pages"
     environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
     def loading(self, program):
         """They are read instead of mapped; the flag was renamed in 2026."""
-        return ["--load-mode", "none"] if "--load-mode" in run([program, "--help"]) else (
+        return ["--load-mode", "none"] if "--load-mode" in run([self.find(program), "--help"]) else (
             ["--mmap", "0"] if program == "llama-bench" else ["--no-mmap"])

@@ -10,8 +10,11 @@
 #include "backend/fault.h"
 #include "commands.h"
 #include "core/units.h"
+#include "measure/machine_limits.h"
 #include "measure/operation_profile.h"
 #include "model_flags.h"
+#include "report/cell_text.h"
+#include "report/roofline.h"
 #include "report/text_table.h"
 #include "runner/plan_file.h"
 #include "runner/run_settings.h"
@@ -67,6 +70,9 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   SS_TRY(const BackendOptions backend_options, options_for(options, backend_name));
   SS_TRY(std::unique_ptr<Backend> backend,
          load_backend(module_folders(context.program), backend_name, backend_options));
+  if (backend->device().is_host) {
+    SS_TRY(plan.limits, measure_run_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
+  }
   EngineOptions engine;
   engine.scheduler.max_seqs = plan.scenario.batch;
   engine.max_context = plan.scenario.n_prompt_tokens + plan.scenario.n_output_tokens + backend->device().page_tokens;
@@ -90,6 +96,11 @@ double per_request_s(const OperationProfile& profile, std::int64_t ns) {
   return 1e-9 * static_cast<double>(ns) / static_cast<double>(profile.n_requests);
 }
 
+nlohmann::ordered_json json_of(const std::optional<LimitShare>& of_limit) {
+  if (!of_limit) return nullptr;
+  return {{"share", of_limit->share}, {"limit", of_limit->limit}};
+}
+
 std::string json_text(const OperationProfile& profile, const std::string& backend, const std::string& variant) {
   nlohmann::ordered_json json = {{"schema", "secondsource-profile"},
                                  {"version", 1},
@@ -111,7 +122,8 @@ std::string json_text(const OperationProfile& profile, const std::string& backen
                                   {"n_calls", time.n_calls},
                                   {"seconds", per_request_s(profile, time.ns)},
                                   {"flops", per_request(time.flops)},
-                                  {"bytes_read", per_request(time.bytes_read)}});
+                                  {"bytes_read", per_request(time.bytes_read)},
+                                  {"of_limit", json_of(time.of_limit)}});
   }
   for (const ProfiledLayer& layer : profile.layers) {
     json["layers"].push_back(
@@ -145,14 +157,14 @@ std::string rate(double amount, std::int64_t ns) {
 
 std::string operations_text(const OperationProfile& profile) {
   const TimeCells cells(profile);
-  TextTable table{
-      .columns = {"phase", "operation", "shape", "kernel", "calls", "per request", "share", "GB/s", "GFLOP/s"},
-      .right_aligned = {false, false, false, false, true, true, true, true, true},
-      .rows = {}};
+  TextTable table{.columns = {"phase", "operation", "shape", "kernel", "calls", "per request", "share", "GB/s",
+                              "GFLOP/s", "of the limit"},
+                  .right_aligned = {false, false, false, false, true, true, true, true, true, true},
+                  .rows = {}};
   for (const ProfiledOperation& time : profile.operations) {
     table.rows.push_back({time.phase, time.operation, time.shape, time.kernel, std::to_string(time.n_calls),
                           cells.per_request(time.ns), cells.share(time.ns), rate(time.bytes_read, time.ns),
-                          rate(time.flops, time.ns)});
+                          rate(time.flops, time.ns), time.of_limit ? limit_text(time.of_limit) : ""});
   }
   return render_terminal(table);
 }
@@ -181,6 +193,7 @@ std::string layers_text(const OperationProfile& profile) {
 std::string tables_text(const OperationProfile& profile, bool with_layers) {
   std::string text = operations_text(profile) + "\n" + gaps_text(profile);
   if (with_layers) text += "\n" + layers_text(profile);
+  if (const std::string caveat = limits_caveat(profile.limits); !caveat.empty()) text += "\n" + caveat + "\n";
   return text + fmt::format(
                     "\nOf a decode step, {:.2f} % are the engine's: what is outside of the operations, and sampling.\n"
                     "{} requests, traced; each time is the median call x calls.\n",

@@ -83,6 +83,12 @@ Result<KvPoolId> CpuBackend::create_kv_pool(const KvSpec& spec, std::int64_t n_p
   return id;
 }
 
+MemoryUse CpuBackend::memory() const {
+  MemoryUse use = HostBackend::memory();
+  use.huge_weights_bytes = weights_.huge_bytes();
+  return use;
+}
+
 Result<std::vector<float>> CpuBackend::unprepare_weight(WeightId id) const {
   if (!weights_.has(id)) return Error{ErrorCode::kInvalidInput, fmt::format("no weight {}", index_of(id))};
   const PackedWeight& weight = weights_.at(id);

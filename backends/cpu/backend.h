@@ -24,6 +24,7 @@ class CpuBackend final : public HostBackend<KvPool> {
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override;
   Result<WeightId> prepare_weight(const WeightSpec& spec) override;
   Result<KvPoolId> create_kv_pool(const KvSpec& spec, std::int64_t n_pages) override;
+  [[nodiscard]] MemoryUse memory() const override;
   Result<std::vector<float>> unprepare_weight(WeightId id) const override;
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                         Trace trace) override;

@@ -37,6 +37,11 @@ void take_larger(ScratchNeed& need, const ScratchNeed& other) {
   need.per_thread = std::max(need.per_thread, other.per_thread);
 }
 
+/// What a kernel's name begins with whose tiles were something else before.
+std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking) {
+  return unpacking.unpack == nullptr ? "" : fmt::format("unpacked {}, ", to_string(weight.spec.encoding));
+}
+
 }  // namespace
 
 CpuKernels::CpuKernels(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights,
@@ -185,18 +190,28 @@ Result<void> CpuKernels::run(const AllReduce&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "cpu: all_reduce is reserved"};
 }
 
-OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, const Bucket&) const {
+void CpuKernels::for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) {
+  pool_.run(n, [&body](std::int64_t i, int) { body(i); });
+}
+
+OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const {
   std::string kernel = fmt::format("{}_f32_{}", op_name(op), table_.isa);
   if (const auto* matmul = std::get_if<Matmul>(&op)) {
     const PackedWeight& weight = weights_.at(matmul->weight);
+    const MatmulPlan plan = plan_matmul(*matmul, weight, n_rows);
     kernel = weight.is_vector
                  ? fmt::format("matmul_vector_f32_{}", table_.isa)
-                 : fmt::format("{}_{}", table_.products[int(product_of(weight.spec.encoding, matmul->act))].name,
-                               table_.isa);
+                 : fmt::format("{}{}_{}", unpacked_from(weight, plan.unpacking), plan.kernel.name, table_.isa);
   }
   if (const auto* grouped = std::get_if<GroupedMatmul>(&op)) {
-    const Product product = product_of(weights_.at(grouped->weights).spec.encoding, grouped->act);
-    kernel = fmt::format("grouped_{}_{}", table_.products[int(product)].name, table_.isa);
+    const PackedWeight& weight = weights_.at(grouped->weights);
+    const auto name_of = [&](std::int64_t n_rows_of_expert) {
+      const ChosenKernel chosen = chosen_kernel(expert_tiles(*grouped), n_rows_of_expert);
+      return fmt::format("{}grouped_{}_{}", unpacked_from(weight, chosen.unpacking), chosen.kernel.name, table_.isa);
+    };
+    // The router alone knows how many rows an expert has: at least one, at most all.
+    kernel = name_of(1);
+    if (name_of(n_rows) != kernel) kernel = fmt::format("{} or {}", kernel, name_of(n_rows));
   }
   if (std::holds_alternative<Attention>(op) || std::holds_alternative<RopeAppend>(op)) {
     // Both follow the cache's type, which is the pool's; all pools of a backend have the one that it prefers or f32.

@@ -1,6 +1,7 @@
 #pragma once
 // The operations of a step on this CPU: cuts each into chunks for the thread pool and calls the kernel table.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -55,7 +56,8 @@ class CpuKernels final : public HostKernels {
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
   Result<void> run(const AllReduce& op, const HostFrame& frame) override;
-  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+  void for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const override;
 
  private:
   /// One call of the attention kernel: query rows of one sequence and KV head against a range of its cache.

@@ -136,15 +136,16 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
 
 Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
                                                const std::function<Result<void>()>& fill) {
-  const std::string key = cache_ ? packed_weight_key(spec, kLayoutName) : std::string();
-  if (key.empty()) return fill();
+  if (!cache_ || !can_be_kept(spec)) return fill();
   const ForEach on_all_threads = [this](std::int64_t n, const std::function<void(std::int64_t)>& body) {
     pool_.run(n, [&body](std::int64_t i, int) { body(i); });
   };
+  SS_TRY(const std::string key, cache_->key_of(spec, kLayoutName, on_all_threads));
   SS_TRY(const bool found, cache_->load(key, pieces, on_all_threads));
   if (found) return {};
   SS_TRY_VOID(fill());
-  if (packed_weight_key(spec, kLayoutName) != key) return {};  // a source changed while it was read
+  SS_TRY(const std::string key_afterwards, cache_->key_of(spec, kLayoutName, on_all_threads));
+  if (key_afterwards != key) return {};  // a source changed while it was read
   const std::vector<std::span<const std::byte>> filled(pieces.begin(), pieces.end());
   return cache_->store(key, filled, on_all_threads);
 }

@@ -58,6 +58,8 @@ class PackedWeights {
   [[nodiscard]] bool has(WeightId id) const;
   [[nodiscard]] const PackedWeight& at(WeightId id) const;
   [[nodiscard]] std::span<const WeightSpec> specs() const { return specs_; }
+  /// WeightArena::huge_bytes().
+  [[nodiscard]] std::optional<std::int64_t> huge_bytes() const { return arena_.huge_bytes(); }
 
  private:
   Result<PackedWeight> pack_tiles(const WeightSpec& spec);

@@ -6,6 +6,7 @@
 
 #include "core/checked.h"
 #include "core/half.h"
+#include "core/vector_clones.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -81,16 +82,38 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
-/// The nibbles of eight int8 values in the order of nibble_place().
-std::uint32_t eight_nibbles(const std::byte* values) {
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, values, sizeof bytes);
-  // Of each half, values 0 2 4 6 and 1 3 5 7: neighbours first, then pairs of neighbours.
-  const auto join = [](std::uint64_t every_other) {
-    const std::uint64_t pairs = every_other | (every_other >> 12U);
-    return static_cast<std::uint32_t>((pairs & 0xffU) | ((pairs >> 24U) & 0xff00U));
-  };
-  return join(bytes & 0x000f000f000f000fU) | (join((bytes >> 8U) & 0x000f000f000f000fU) << 16U);
+/// Of 16 rows, the nibbles of eight columns in the order of nibble_place(), from the words of their int8 values:
+/// columns 0 to 3 in `low`, 4 to 7 in `high`.
+[[gnu::always_inline]] inline void join_nibbles(const std::uint32_t* low, const std::uint32_t* high,
+                                                std::uint32_t* out) {
+  // The low half becomes the nibbles 0 2 1 3 of four values.
+  const auto halve = [](std::uint32_t word) { return (word & 0x0f0f0f0fU) | ((word & 0x0f0f0f0fU) >> 12U); };
+  for (std::size_t row = 0; row < kRows; ++row) {
+    const std::uint32_t a = halve(low[row]);
+    const std::uint32_t b = halve(high[row]);
+    out[row] = (a & 0xffU) | (b & 0xffU) << 8U | (a & 0xff00U) << 8U | (b & 0xff00U) << 16U;
+  }
+}
+
+/// A group of 32 columns from its transposed words, eight of each row, and its scales, which lie `stride` apart.
+SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scales, std::size_t stride,
+                                  WeightEncoding encoding, std::byte* to) {
+  auto* const out = reinterpret_cast<std::uint32_t*>(to);
+  std::size_t n_words = kGroupColumns / 4;
+  if (encoding == WeightEncoding::kInt4Group32) {
+    n_words = kGroupColumns / 8;
+    for (std::size_t word = 0; word < n_words; ++word) {
+      const std::uint32_t* const low = words + 2 * word * kRows;
+      join_nibbles(low, low + kRows, out + word * kRows);
+    }
+  } else {
+    std::memcpy(out, words, n_words * kRows * sizeof(std::uint32_t));
+  }
+  std::array<float, kRows> of_rows;
+  for (std::size_t row = 0; row < kRows; ++row) of_rows[row] = scales[row * stride];
+  std::array<F16, kRows> halves;
+  for (std::size_t row = 0; row < kRows; ++row) halves[row] = to_f16(of_rows[row]);
+  std::memcpy(out + n_words * kRows, halves.data(), sizeof halves);
 }
 
 }  // namespace
@@ -129,14 +152,7 @@ TilePacker::TilePacker(WeightEncoding encoding, std::int64_t n_cols)
       n_words_(static_cast<std::int64_t>(ceil_divide(row_bytes_, sizeof(std::uint32_t)))),
       values_(kRows * row_bytes_),
       padded_(row_bytes_ == padded_row_bytes_ ? 0 : kRows * padded_row_bytes_),
-      scales_(kRows * row_scales_) {
-  if (encoding == WeightEncoding::kInt8Group32) {
-    n_words_ = ceil_divide<std::int64_t>(n_cols, kGroupColumns) * (kGroupColumns / 4);
-  }
-  if (encoding != WeightEncoding::kInt4Group32) return;
-  n_words_ = ceil_divide<std::int64_t>(n_cols, kGroupColumns) * (kGroupColumns / 8);
-  nibbles_.resize(kRows * round_up(static_cast<std::size_t>(n_words_), kBlockWords));
-}
+      scales_(kRows * row_scales_) {}
 
 std::span<std::byte> TilePacker::values(std::int64_t n_rows) {
   return std::span(values_).first(static_cast<std::size_t>(n_rows) * row_bytes_);
@@ -165,49 +181,21 @@ void TilePacker::pack(std::int64_t n_rows, std::byte* tile) {
     case WeightEncoding::kF16:
       return pack_halves(rows, padded_row_bytes_, static_cast<std::size_t>(n_cols_), tile);
     case WeightEncoding::kInt8Group32:
-      return pack_int8_groups(rows, padded_row_bytes_, tile);
     case WeightEncoding::kInt4Group32:
-      return pack_int4(rows, padded_row_bytes_, tile);
+      return pack_groups(rows, padded_row_bytes_, tile);
   }
 }
 
-void TilePacker::pack_int4(const std::byte* rows, std::size_t stride, std::byte* tile) {
-  const std::size_t line_words = nibbles_.size() / kRows;
-  const auto n_words = static_cast<std::size_t>(n_words_);
-  // A row's lines end with whole groups of 32 columns, as its words do.
-  for (std::size_t row = 0; row < kRows; ++row) {
-    std::uint32_t* const to = nibbles_.data() + row * line_words;
-    for (std::size_t word = 0; word < n_words; ++word) to[word] = eight_nibbles(rows + row * stride + word * 8);
-  }
-  Block block;
-  for (std::size_t word = 0; word < n_words; word += kBlockWords) {
-    transpose_block(reinterpret_cast<const std::byte*>(nibbles_.data() + word), line_words * 4, block.data());
-    store_groups(block.data(), word, kGroupColumns / 8, tile);
-  }
-}
-
-void TilePacker::pack_int8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const {
-  const auto n_words = static_cast<std::size_t>(n_words_);
+void TilePacker::pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const {
+  constexpr std::size_t kGroupWords = kGroupColumns / 4;
+  const std::int64_t group_bytes = tile_layout(encoding_).bytes_per_multiple;
   Block block;
   // A row's lines end with whole pairs of groups.
-  for (std::size_t word = 0; word < n_words; word += kBlockWords) {
-    transpose_block(rows + word * 4, stride, block.data());
-    store_groups(block.data(), word, kGroupColumns / 4, tile);
-  }
-}
-
-void TilePacker::store_groups(const std::uint32_t* block, std::size_t first_word, std::size_t group_words,
-                              std::byte* tile) const {
-  constexpr std::size_t kWordBytes = kRows * sizeof(std::uint32_t);
-  const auto n_words = static_cast<std::size_t>(n_words_);
-  const std::size_t group_bytes = group_words * kWordBytes + kRows * sizeof(F16);
-  for (std::size_t in = 0; in < kBlockWords && first_word + in < n_words; in += group_words) {
-    const std::size_t group = (first_word + in) / group_words;
-    std::byte* const to = tile + group * group_bytes;
-    std::memcpy(to, block + in * kRows, group_words * kWordBytes);
-    std::array<F16, kRows> scales{};
-    for (std::size_t row = 0; row < kRows; ++row) scales[row] = to_f16(scales_[row * row_scales_ + group]);
-    std::memcpy(to + group_words * kWordBytes, scales.data(), sizeof scales);
+  for (std::size_t group = 0; group < row_scales_; ++group) {
+    const std::size_t in_block = group * kGroupWords % kBlockWords;
+    if (in_block == 0) transpose_block(rows + group * kGroupColumns, stride, block.data());
+    store_group(block.data() + in_block * kRows, scales_.data() + group, row_scales_, encoding_,
+                tile + static_cast<std::int64_t>(group) * group_bytes);
   }
 }
 

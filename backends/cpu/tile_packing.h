@@ -41,10 +41,7 @@ class TilePacker {
   [[nodiscard]] std::int32_t row_sum(std::int64_t row) const;
 
  private:
-  void pack_int8_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
-  void pack_int4(const std::byte* rows, std::size_t stride, std::byte* tile);
-  /// Writes the groups of a transposed block, whose first word is `first_word` of the row, with their scales.
-  void store_groups(const std::uint32_t* block, std::size_t first_word, std::size_t group_words, std::byte* tile) const;
+  void pack_groups(const std::byte* rows, std::size_t stride, std::byte* tile) const;
 
   WeightEncoding encoding_;
   std::int64_t n_cols_;
@@ -54,7 +51,6 @@ class TilePacker {
   std::int64_t n_words_;  ///< 32-bit words of one row in the tile
   std::vector<std::byte> values_;
   std::vector<std::byte> padded_;
-  std::vector<std::uint32_t> nibbles_;  ///< int4: [16][n_words_ rounded up to 16]
   std::vector<float> scales_;
 };
 

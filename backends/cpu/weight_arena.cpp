@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "core/checked.h"
 #include "core/units.h"
@@ -25,7 +28,9 @@ WeightArena::~WeightArena() {
 Result<void> WeightArena::add_region(std::size_t bytes) {
   Region region;
   region.size_bytes = round_up(std::max(bytes, kRegionBytes), kHugePageBytes);
-  region.mapped_bytes = region.size_bytes + kHugePageBytes;
+  // Before and after it stays something that is not advised alike: else the kernel may join it with a neighbour into
+  // one mapping, and huge_bytes() could not tell their pages apart.
+  region.mapped_bytes = region.size_bytes + 2 * kHugePageBytes;
   if (region.mapped_bytes < bytes) return Error{ErrorCode::kOutOfMemory, "weights: do not fit the address space"};
   void* const address =
       mmap(nullptr, region.mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -35,7 +40,7 @@ Result<void> WeightArena::add_region(std::size_t bytes) {
   }
   region.mapping = static_cast<std::byte*>(address);
   const auto start = reinterpret_cast<std::uintptr_t>(address);
-  region.begin = region.mapping + (round_up(start, kHugePageBytes) - start);
+  region.begin = region.mapping + (round_up(start + 1, kHugePageBytes) - start);
   (void)madvise(region.begin, region.size_bytes, MADV_HUGEPAGE);  // a hint
   regions_.push_back(region);
   return {};
@@ -55,6 +60,19 @@ Result<std::span<std::byte>> WeightArena::allocate(std::size_t bytes) {
   handed_out_bytes_ += rounded;
   account_->add(MemoryPurpose::kWeights, static_cast<std::int64_t>(rounded));
   return std::span(begin, bytes);
+}
+
+std::optional<std::int64_t> WeightArena::huge_bytes() const {
+  std::ifstream file("/proc/self/smaps");
+  const std::string smaps((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (smaps.empty()) return std::nullopt;
+  std::int64_t bytes = 0;
+  for (const Region& region : regions_) {
+    // The last huge page may be handed out in part.
+    const auto used = static_cast<std::int64_t>(region.used_bytes);
+    bytes += std::min(used, huge_page_bytes(smaps, {region.begin, region.size_bytes}));
+  }
+  return bytes;
 }
 
 }  // namespace secondsource::cpu

@@ -4,6 +4,8 @@
 // through 4 KiB pages.
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,6 +25,9 @@ class WeightArena {
 
   /// Zeroed, aligned to 64 bytes. Errors: kOutOfMemory.
   Result<std::span<std::byte>> allocate(std::size_t bytes);
+
+  /// Of the pieces, what lies in huge pages, by /proc/self/smaps; nullopt where that cannot be read.
+  [[nodiscard]] std::optional<std::int64_t> huge_bytes() const;
 
  private:
   struct Region {

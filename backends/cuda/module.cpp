@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "core/shared_library.h"
 #include "cuda/cublaslt.h"
 #include "cuda/device_list.h"
+#include "cuda/driver.h"
 #include "gpu/kernels/tables.h"
 #include "gpu/runtime/api.h"
 #include "gpu/runtime/runtime_backend.h"
@@ -19,13 +19,6 @@ namespace {
 
 constexpr const char* kName = "cuda";
 constexpr int kOldestTarget = 80;  // BF16 on the matrix cores, asynchronous copies
-
-/// Before the runtime is asked: where there is no driver at all it says "insufficient driver".
-Result<void> find_driver() {
-  const auto driver = SharedLibrary::open({"libcuda.so.1"});
-  if (!driver) return Error{ErrorCode::kUnavailable, driver.error().message + ": no NVIDIA driver"};
-  return {};
-}
 
 /// What the driver's management library offers; errors where there is none.
 Result<std::vector<OfferedDevice>> offered() {
@@ -46,7 +39,7 @@ bool is_supported(const std::string& target) {
 }
 
 Result<std::vector<DeviceInfo>> devices() {
-  SS_TRY_VOID(find_driver());
+  SS_TRY_VOID(check_driver(CUDART_VERSION));
   std::vector<DeviceInfo> infos;
   std::string too_old;
   const auto add = [&](const gpu::DeviceProperties& properties, const auto& environment) {
@@ -103,7 +96,7 @@ Result<std::shared_ptr<gpu::LibraryMatmul>> open_library(const std::string& file
 }
 
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
-  SS_TRY_VOID(find_driver());
+  SS_TRY_VOID(check_driver(CUDART_VERSION));
   SS_TRY(const gpu::runtime::DeviceSummary device, choose(options.device_id));
   if (!is_supported(device.properties.target)) {
     return Error{ErrorCode::kUnavailable, fmt::format("{} is {}: expected sm_{} or newer", device.properties.name,

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,7 +46,8 @@ struct LibraryCall {
   const char* name = "";  ///< static text, "cublasLtMatmul"
   /// Gets the stream as the library takes it: a cudaStream_t. Null in the shim, where the library computes at once.
   std::function<Result<void>(void* stream)> enqueue;
-  std::vector<const void*> addresses;  ///< in device memory, that it reads and writes
+  std::vector<const void*> addresses;                  ///< in device memory, that it reads and writes
+  std::vector<std::span<const std::byte>> reads = {};  ///< every byte of each
 };
 
 struct DeviceProperties {
@@ -106,8 +109,8 @@ class Device {
   virtual Result<bool> is_done(Event& event) = 0;
   /// From one event to another, both done, on the device's clock.
   virtual Result<std::int64_t> elapsed_ns(Event& from, Event& to) = 0;
-  /// Memory that the context itself holds; 0 where it cannot be known.
-  [[nodiscard]] virtual std::int64_t context_bytes() const { return 0; }
+  /// Memory of the device that this process holds now, what it allocated included; empty where it cannot be known.
+  [[nodiscard]] virtual std::optional<std::int64_t> process_bytes() const { return std::nullopt; }
 };
 
 }  // namespace secondsource::gpu

@@ -33,8 +33,8 @@ struct Power {
   std::array<std::uint64_t, 22> reserved;
 };
 struct Clock {
-  std::uint32_t mhz;
-  std::array<std::uint32_t, 7> reserved;
+  std::uint32_t mhz, min_mhz, max_mhz;
+  std::array<std::uint32_t, 5> reserved;
 };
 struct PowerCap {
   std::uint64_t cap_uw;
@@ -84,7 +84,6 @@ constexpr SmiFunctions<Device> kShared{.memory_used = {"amdsmi_get_gpu_memory_us
 
 constexpr std::uint32_t kMajor = 26;
 constexpr std::uint64_t kGpus = 1 << 1;
-constexpr int kClockSystem = 0, kClockMemory = 4;
 constexpr double kDegree = 1;
 
 /// What the driver does not have is all ones, in the width that it was read in.
@@ -155,6 +154,11 @@ class AmdSensors final : public SmiSensors<Device> {
   [[nodiscard]] Result<double> clock_hz(int type) const {
     SS_TRY(const auto clock, library_.get<Clock>(kClock, device_, type));
     return given(kClock.name, clock.mhz, 1e6);
+  }
+
+  [[nodiscard]] Result<double> max_clock_hz(int type) const override {
+    SS_TRY(const auto clock, library_.get<Clock>(kClock, device_, type));
+    return given(kClock.name, clock.max_mhz, 1e6);
   }
 
   /// By the firmware's counters where the GPU has them (MI300 and newer), else by the driver's bits.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -43,7 +44,7 @@ constexpr SmiFunctions<Device> kShared{.memory_used = {"rsmi_dev_memory_usage_ge
                                        .compute_partition = {"rsmi_dev_compute_partition_get"},
                                        .memory_partition = {"rsmi_dev_memory_partition_get"}};
 
-constexpr int kDriver = 0, kClockSystem = 0, kClockMemory = 4;
+constexpr int kDriver = 0;
 constexpr double kMillidegree = 1e-3;
 
 /// The place on the bus as rsmi_dev_pci_id_get numbers it, without the partition.
@@ -55,7 +56,10 @@ constexpr std::uint64_t kWithoutPartition = 0xffff'ffff'0000'ffffULL;
 
 /// ROCm 6.0 put a bool in front: {bool, u32 n, u32 current, u64 hz[]} for {u32 n, u32 current, u64 hz[]}. Read as the
 /// older one, the newer has its small `current` where the first frequency would be, and no clock runs below 64 Hz.
-Result<double> current_hz(const FrequencyBytes& bytes) {
+struct Frequencies {
+  double current_hz, max_hz;
+};
+Result<Frequencies> frequencies_of(const FrequencyBytes& bytes) {
   const auto u32 = [&](std::size_t at) {
     std::uint32_t value = 0;
     std::memcpy(&value, bytes.data() + at, sizeof value);
@@ -71,10 +75,14 @@ Result<double> current_hz(const FrequencyBytes& bytes) {
   const std::size_t list = has_deep_sleep ? 16 : 8;
   const std::uint32_t count = u32(header);
   const std::uint32_t current = u32(header + 4);
-  if (current >= count || list + 8 * (std::size_t{current} + 1) > bytes.size()) {
+  if (current >= count || list + 8 * std::size_t{count} > bytes.size()) {
     return Error{ErrorCode::kUnavailable, fmt::format("{}: level {} of {} levels", kClock.name, current, count)};
   }
-  return static_cast<double>(u64(list + 8 * std::size_t{current}));
+  Frequencies found{.current_hz = static_cast<double>(u64(list + 8 * std::size_t{current})), .max_hz = 0};
+  for (std::size_t level = 0; level < count; ++level) {
+    found.max_hz = std::max(found.max_hz, static_cast<double>(u64(list + 8 * level)));
+  }
+  return found;
 }
 
 class RocmSensors final : public SmiSensors<Device> {
@@ -134,10 +142,20 @@ class RocmSensors final : public SmiSensors<Device> {
     return as_double(now ? now : library_.get<std::uint64_t>(kAveragePower, device_, 0U), 1e-6);
   }
 
-  [[nodiscard]] Result<double> clock_hz(int type) const {
+  [[nodiscard]] Result<Frequencies> frequencies(int type) const {
     FrequencyBytes bytes{};
     SS_TRY_VOID(library_.call(kClock, device_, type, bytes.data()));
-    return current_hz(bytes);
+    return frequencies_of(bytes);
+  }
+
+  [[nodiscard]] Result<double> clock_hz(int type) const {
+    SS_TRY(const Frequencies found, frequencies(type));
+    return found.current_hz;
+  }
+
+  [[nodiscard]] Result<double> max_clock_hz(int type) const override {
+    SS_TRY(const Frequencies found, frequencies(type));
+    return found.max_hz;
   }
 
   std::string why_not_amd_smi_;

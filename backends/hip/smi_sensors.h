@@ -86,7 +86,9 @@ class SmiSensors : public DeviceSensors {
                    {"compute_partition", device_property(library_.get_text(functions_.compute_partition, device_))},
                    {"memory_partition", device_property(library_.get_text(functions_.memory_partition, device_))},
                    {"ecc", device_property(ecc())},
-                   {"power_limit", device_property(power_limit())}});
+                   {"power_limit", device_property(power_limit())},
+                   {"clock_max", device_property(max_clock(kClockSystem))},
+                   {"memory_clock_max", device_property(max_clock(kClockMemory))}});
     return result;
   }
 
@@ -106,6 +108,9 @@ class SmiSensors : public DeviceSensors {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> libraries() const = 0;
   [[nodiscard]] virtual Result<std::string> driver() const = 0;
   [[nodiscard]] virtual Result<std::uint64_t> power_limit_uw() const = 0;
+  [[nodiscard]] virtual Result<double> max_clock_hz(int type) const = 0;
+
+  static constexpr int kClockSystem = 0, kClockMemory = 4;  // of both libraries
 
   SharedLibrary library_;
   Device device_;
@@ -128,6 +133,11 @@ class SmiSensors : public DeviceSensors {
   [[nodiscard]] Result<std::string> power_limit() const {
     SS_TRY(const auto limit_uw, power_limit_uw());
     return std::to_string((limit_uw + 500'000) / 1'000'000) + " W";
+  }
+
+  [[nodiscard]] Result<std::string> max_clock(int type) const {
+    SS_TRY(const double hz, max_clock_hz(type));
+    return std::to_string(static_cast<std::int64_t>(hz / 1e6 + 0.5)) + " MHz";
   }
 
   const SmiFunctions<Device>& functions_;

@@ -65,8 +65,10 @@ class OnednnBackend final : public HostBackend<KvPool> {
       : HostBackend(std::move(device)),
         strict_(strict),
         engine_(dnnl::engine::kind::cpu, 0),
-        weights_(engine_, account_, has_fast_bf16()),
-        kernels_(engine_, account_, weights_, pools_, n_threads) {}
+        has_exact_int8_(has_exact_int8(engine_)),
+        products_(engine_),
+        weights_(engine_, account_, products_, has_fast_bf16()),
+        kernels_(engine_, account_, products_, weights_, pools_, n_threads) {}
 
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc>) const override {
     if (std::holds_alternative<Route>(op)) return Support::no("oneDNN has no router for mixtures of experts");
@@ -86,6 +88,9 @@ class OnednnBackend final : public HostBackend<KvPool> {
     if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");
+    }
+    if (act == ActQuant::kInt8PerRow && !has_exact_int8_) {
+      return Support::no("oneDNN's int8 products are not exact on a CPU without VNNI");
     }
     return Support::yes();
   }
@@ -114,6 +119,8 @@ class OnednnBackend final : public HostBackend<KvPool> {
  private:
   bool strict_;
   dnnl::engine engine_;
+  bool has_exact_int8_;
+  Products products_;
   Weights weights_;
   Kernels kernels_;
 };

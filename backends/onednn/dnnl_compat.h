@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <string>
 
 #include "core/result.h"
@@ -17,16 +18,16 @@ namespace secondsource::onednn {
   return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
 }
 
-/// src [M, K] x weights [K, N] (+ bias [1, N]) -> dst [M, N]. A zero bias descriptor means none. 2.x goes through an
-/// operation descriptor, 3.x does not have one any more.
-[[nodiscard]] inline dnnl::matmul::primitive_desc make_matmul_desc(
-    const dnnl::engine& engine, const dnnl::memory::desc& src, const dnnl::memory::desc& weights,
-    const dnnl::memory::desc& bias, const dnnl::memory::desc& dst, const dnnl::primitive_attr& attributes) {
+/// src [M, K] x weights [K, N] -> dst [M, N]. 2.x goes through an operation descriptor, 3.x does not have one any more.
+[[nodiscard]] inline dnnl::matmul::primitive_desc make_matmul_desc(const dnnl::engine& engine,
+                                                                   const dnnl::memory::desc& src,
+                                                                   const dnnl::memory::desc& weights,
+                                                                   const dnnl::memory::desc& dst,
+                                                                   const dnnl::primitive_attr& attributes) {
 #if DNNL_VERSION_MAJOR >= 3
-  if (bias.is_zero()) return {engine, src, weights, dst, attributes};
-  return {engine, src, weights, bias, dst, attributes};
+  return {engine, src, weights, dst, attributes};
 #else
-  return {dnnl::matmul::desc(src, weights, bias, dst), attributes, engine};
+  return {dnnl::matmul::desc(src, weights, dst), attributes, engine};
 #endif
 }
 
@@ -39,12 +40,51 @@ namespace secondsource::onednn {
 #endif
 }
 
-/// 2.x has a scale before the algorithm, which is always 1 here.
+/// Where the elements of a layout are: blocks by their strides, and inside a block smaller ones, outermost first. All
+/// in elements.
+struct Blocking {
+  dnnl::memory::dim first = 0;          ///< place of element 0
+  dnnl::memory::dims strides;           ///< of the blocks, one a dimension
+  dnnl::memory::dims inner_sizes;       ///< extents of the inner blocks
+  dnnl::memory::dims inner_dimensions;  ///< the dimension that each of them cuts
+};
+
+/// nullopt for a layout that oneDNN keeps to itself.
+[[nodiscard]] inline std::optional<Blocking> blocking_of(const dnnl::memory::desc& layout) {
+#if DNNL_VERSION_MAJOR >= 3
+  if (layout.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
+  return Blocking{.first = layout.get_submemory_offset(),
+                  .strides = layout.get_strides(),
+                  .inner_sizes = layout.get_inner_blks(),
+                  .inner_dimensions = layout.get_inner_idxs()};
+#else
+  if (layout.data.format_kind != dnnl_blocked) return std::nullopt;
+  const dnnl_blocking_desc_t& blocks = layout.data.format_desc.blocking;
+  return Blocking{.first = layout.data.offset0,
+                  .strides = {blocks.strides, blocks.strides + layout.data.ndims},
+                  .inner_sizes = {blocks.inner_blks, blocks.inner_blks + blocks.inner_nblks},
+                  .inner_dimensions = {blocks.inner_idxs, blocks.inner_idxs + blocks.inner_nblks}};
+#endif
+}
+
+/// 2.x has a scale before the algorithm, which is 1 here.
 inline void append_eltwise(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, float alpha, float beta) {
 #if DNNL_VERSION_MAJOR >= 3
   post_ops.append_eltwise(algorithm, alpha, beta);
 #else
   post_ops.append_eltwise(1.0F, algorithm, alpha, beta);
+#endif
+}
+
+/// x -> c * tanh(x / c). 2.6.3 gives two eltwise_linear in one chain the factor of the first, so there c is the scale
+/// of tanh, which 3.x has not any more.
+inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
+  append_eltwise(post_ops, dnnl::algorithm::eltwise_linear, 1.0F / c, 0.0F);
+#if DNNL_VERSION_MAJOR >= 3
+  append_eltwise(post_ops, dnnl::algorithm::eltwise_tanh, 0.0F, 0.0F);
+  append_eltwise(post_ops, dnnl::algorithm::eltwise_linear, c, 0.0F);
+#else
+  post_ops.append_eltwise(c, dnnl::algorithm::eltwise_tanh, 0.0F, 0.0F);
 #endif
 }
 

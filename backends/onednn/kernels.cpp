@@ -15,15 +15,16 @@ namespace {
 
 using dnnl::memory;
 
-bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+/// What a gated epilogue multiplies by: the plain product of the other half.
+ProductKey up_key(ProductKey key) {
+  key.epilogue = Epilogue::kNone;
+  key.softcap = 0.0F;
+  return key;
 }
 
-ProductKey key_of(const Matmul& op, std::int64_t n_rows) {
-  return {.weight = index_of(op.weight),
-          .bias = op.bias ? index_of(*op.bias) : -1,
-          .epilogue = op.epilogue,
-          .n_rows = n_rows};
+/// oneDNN's handle of bytes that are somebody else's. It takes no const pointer, and writes to dst alone.
+memory borrow(const memory::desc& layout, const void* data, const dnnl::engine& engine) {
+  return {layout, engine, const_cast<void*>(data)};
 }
 
 }  // namespace
@@ -46,41 +47,21 @@ Result<void> Kernels::grow(HostBuffer& buffer, std::size_t bytes) {
   return {};
 }
 
-Result<Product> Kernels::make_product(const Matmul& op, std::int64_t n_rows) const {
+ProductKey Kernels::key_of(const Matmul& op, std::int64_t n_rows) const {
   const Weight& weight = weights_.at(op.weight);
-  return guarded("making a product", [&]() -> Result<Product> {
-    const PackedMatrix& part = weight.parts.front();
-    Product product;
-    product.src = memory::desc({n_rows, weight.spec.n_cols}, dnnl_type(weight.product), memory::format_tag::ab);
-    product.dst = memory::desc({n_rows, dims_of(part.layout)[1]}, memory::data_type::f32, memory::format_tag::ab);
-    dnnl::post_ops post_ops;
-    memory::desc bias;
-    // Integer sums get their scales, and then the epilogue, from finish_quantized_row().
-    if (weight.product != ProductType::kInt8) {
-      if (op.epilogue == Epilogue::kAddResidual) post_ops.append_sum(1.0F);
-      if (op.epilogue == Epilogue::kGatedSilu) {
-        append_eltwise(post_ops, dnnl::algorithm::eltwise_swish, 1.0F, 0.0F);
-      }
-      if (op.epilogue == Epilogue::kGatedGelu) append_eltwise(post_ops, dnnl::algorithm::eltwise_gelu_tanh, 0.0F, 0.0F);
-      if (is_gated(op.epilogue)) {
-        post_ops.append_binary(dnnl::algorithm::binary_mul, product.dst);
-        product.up = dnnl::matmul(make_matmul_desc(engine_, product.src, weight.parts[1].layout, {}, product.dst, {}));
-      }
-      if (op.bias) {
-        bias = memory::desc({1, dims_of(product.dst)[1]}, memory::data_type::f32, memory::format_tag::ab);
-      }
-    }
-    dnnl::primitive_attr attributes;
-    attributes.set_post_ops(post_ops);
-    product.main = dnnl::matmul(make_matmul_desc(engine_, product.src, part.layout, bias, product.dst, attributes));
-    return product;
-  });
+  return {.type = weight.product,
+          .n_inputs = weight.spec.n_cols,
+          .n_outputs = dims_of(weight.parts.front().layout)[1],
+          .epilogue = op.epilogue,
+          .softcap = op.softcap,
+          .n_rows = n_rows};
 }
 
 Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
   omp_set_num_threads(n_threads_);  // a setting of this thread, which primitives are made for
   std::size_t input_bytes = 0;
-  std::size_t output_bytes = 0;
+  std::size_t up_bytes = 0;
+  std::size_t scales_bytes = 0;
   std::size_t attention_floats = 0;
   for (const Op& op : graph.ops) {
     if (const auto* const attention = std::get_if<Attention>(&op)) {
@@ -95,19 +76,18 @@ Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
                                                           : bucket.max_seqs;
     for (const std::int64_t n_rows : row_counts(max_rows)) {
       const ProductKey key = key_of(*matmul, n_rows);
-      if (products_.contains(key)) continue;
-      SS_TRY(Product product, make_product(*matmul, n_rows));
-      products_.emplace(key, std::move(product));
+      SS_TRY_VOID(products_.make(key));
+      if (is_gated(key.epilogue)) SS_TRY_VOID(products_.make(up_key(key)));
     }
     const auto n = static_cast<std::size_t>(max_rows);
     input_bytes = std::max(input_bytes, n * static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product));
-    if (weight.product == ProductType::kInt8 || is_gated(matmul->epilogue)) {
-      output_bytes = std::max(output_bytes, n * static_cast<std::size_t>(weight.spec.n_rows) * sizeof(float));
-    }
+    const std::size_t output_bytes = n * static_cast<std::size_t>(key_of(*matmul, 1).n_outputs) * sizeof(float);
+    if (is_gated(matmul->epilogue)) up_bytes = std::max(up_bytes, output_bytes);
+    if (weight.product == ProductType::kInt8) scales_bytes = std::max(scales_bytes, output_bytes);
   }
   SS_TRY_VOID(grow(input_scratch_, input_bytes));
-  SS_TRY_VOID(grow(output_scratch_, output_bytes));
-  SS_TRY_VOID(grow(row_scales_, static_cast<std::size_t>(std::max(bucket.max_tokens, 1)) * sizeof(float)));
+  SS_TRY_VOID(grow(up_scratch_, up_bytes));
+  SS_TRY_VOID(grow(row_scales_, scales_bytes));
   return grow(attention_scratch_, attention_floats * static_cast<std::size_t>(n_threads_) * sizeof(float));
 }
 
@@ -116,110 +96,86 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
   const std::int64_t n_real = frame.value(op.x).rows();
   if (n_real == 0) return {};
   // Primitives were made for these counts only; the next larger one is there, because the bucket's own is.
-  const ProductKey wanted = key_of(op, n_real);
-  auto found = products_.lower_bound(wanted);
-  if (found == products_.end() || found->first.weight != wanted.weight || found->first.bias != wanted.bias ||
-      found->first.epilogue != wanted.epilogue) {
+  const Product* const product = products_.at_least(key_of(op, n_real));
+  if (product == nullptr) {
     return Error{ErrorCode::kInternal, fmt::format("oneDNN: no product was made for {} rows", n_real)};
   }
-  const std::int64_t n_rows = found->first.n_rows;
+  const Weight& weight = weights_.at(op.weight);
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  if (op.aux && *op.aux != op.out) std::copy_n(frame.value(*op.aux).data(), x.rows() * out.cols(), out.data());
   return guarded("a product", [&]() -> Result<void> {
-    if (weights_.at(op.weight).product == ProductType::kInt8) return run_quantized(op, frame, n_rows, found->second);
-    return run_float(op, frame, n_rows, found->second);
+    const memory src = read_input(x, weight.product, *product);
+    auto arguments = arguments_of(*product, weight, 0, src, out.data());
+    if (op.bias) {
+      arguments.emplace(product->bias_argument, borrow(product->columns, weights_.at(*op.bias).vector.data(), engine_));
+    }
+    if (is_gated(op.epilogue)) {
+      float* const up = up_scratch_.as<float>().data();
+      const Product* const plain = products_.at_least(up_key(key_of(op, product->n_rows)));
+      plain->primitive.execute(stream_, arguments_of(*plain, weight, 1, src, up));
+      arguments.emplace(product->up_argument, borrow(product->dst, up, engine_));
+    }
+    product->primitive.execute(stream_, arguments);
+    stream_.wait();
+    return {};
   });
 }
 
-Result<void> Kernels::run_float(const Matmul& op, const HostFrame& frame, std::int64_t n_rows, const Product& product) {
-  const Weight& weight = weights_.at(op.weight);
-  const MatrixView<float> x = frame.value(op.x);
-  const MatrixView<float> out = frame.value(op.out);
+memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const Product& product) {
+  const std::int64_t n_rows = product.n_rows;
   const auto n_cols = static_cast<std::size_t>(x.cols());
   // The rows between the batch's and the primitive's count lie inside the bucket, which the workspace is planned for.
-  void* input = x.data();
-  if (weight.product == ProductType::kBf16) {
-    auto* const rounded = input_scratch_.as<Bf16>().data();
-#pragma omp parallel for num_threads(n_threads_) schedule(static)
-    for (std::int64_t row = 0; row < n_rows; ++row) {
-      Bf16* const to = rounded + static_cast<std::size_t>(row) * n_cols;
-      if (row < x.rows()) {
-        round_row(x.row(row), to);
-      } else {
-        std::fill_n(to, n_cols, Bf16{});
-      }
-    }
-    input = rounded;
-  } else {
+  if (type == ProductType::kF32) {
     std::fill_n(x.data() + x.rows() * x.cols(), (n_rows - x.rows()) * x.cols(), 0.0F);
+    return borrow(product.src, x.data(), engine_);
   }
-  if (op.aux && *op.aux != op.out) std::copy_n(frame.value(*op.aux).data(), x.rows() * out.cols(), out.data());
-
-  std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, memory(product.src, engine_, input)},
-                                               {DNNL_ARG_WEIGHTS, weight.parts.front().memory},
-                                               {DNNL_ARG_DST, memory(product.dst, engine_, out.data())}};
-  if (op.bias) {
-    const memory::desc layout({1, out.cols()}, memory::data_type::f32, memory::format_tag::ab);
-    arguments.emplace(DNNL_ARG_BIAS, memory(layout, engine_, const_cast<float*>(weights_.at(*op.bias).vector.data())));
-  }
-  if (is_gated(op.epilogue)) {
-    memory up(product.dst, engine_, output_scratch_.data());
-    product.up.execute(
-        stream_,
-        {{DNNL_ARG_SRC, arguments.at(DNNL_ARG_SRC)}, {DNNL_ARG_WEIGHTS, weight.parts[1].memory}, {DNNL_ARG_DST, up}});
-    arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1, up);
-  }
-  product.main.execute(stream_, arguments);
-  stream_.wait();
-  if (op.softcap <= 0.0F) return {};
-    // Not post-ops: of two eltwise_linear in one chain, oneDNN 2.6.3 gives both the factor of the first (found by the
-    // conformance suite).
-#pragma omp parallel for num_threads(n_threads_) schedule(static)
-  for (std::int64_t row = 0; row < out.rows(); ++row) soft_cap_row(out.row(row), 1.0F, op.softcap);
-  return {};
-}
-
-Result<void> Kernels::run_quantized(const Matmul& op, const HostFrame& frame, std::int64_t n_rows,
-                                    const Product& product) {
-  const Weight& weight = weights_.at(op.weight);
-  const MatrixView<float> x = frame.value(op.x);
-  const MatrixView<float> out = frame.value(op.out);
+  auto* const rounded = input_scratch_.as<Bf16>().data();
   auto* const quantized = input_scratch_.as<std::int8_t>().data();
   auto* const row_scales = row_scales_.as<float>().data();
-  auto* const sums = output_scratch_.as<float>().data();
-  const auto n_cols = static_cast<std::size_t>(x.cols());
+  const auto n_scales = static_cast<std::size_t>(dims_of(product.row_scales)[1]);
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t row = 0; row < n_rows; ++row) {
-    std::int8_t* const to = quantized + static_cast<std::size_t>(row) * n_cols;
-    if (row < x.rows()) {
-      row_scales[row] = quantize_row(x.row(row), to);
+    const auto at = static_cast<std::size_t>(row);
+    const bool is_real = row < x.rows();
+    if (type == ProductType::kBf16) {
+      Bf16* const to = rounded + at * n_cols;
+      if (is_real) round_row(x.row(row), to);
+      if (!is_real) std::fill_n(to, n_cols, Bf16{});
     } else {
-      std::fill_n(to, n_cols, std::int8_t{0});
+      std::int8_t* const to = quantized + at * n_cols;
+      if (!is_real) std::fill_n(to, n_cols, std::int8_t{0});
+      std::fill_n(row_scales + at * n_scales, n_scales, is_real ? quantize_row(x.row(row), to) : 0.0F);
     }
   }
-  product.main.execute(stream_, {{DNNL_ARG_SRC, memory(product.src, engine_, quantized)},
-                                 {DNNL_ARG_WEIGHTS, weight.parts.front().memory},
-                                 {DNNL_ARG_DST, memory(product.dst, engine_, sums)}});
-  stream_.wait();
-  const auto n_sums = static_cast<std::size_t>(weight.spec.n_rows);
-#pragma omp parallel for num_threads(n_threads_) schedule(static)
-  for (std::int64_t row = 0; row < x.rows(); ++row) {
-    const float* other = op.bias ? weights_.at(*op.bias).vector.data() : nullptr;
-    if (op.aux) other = frame.value(*op.aux).row(row).data();
-    finish_quantized_row(op.epilogue, {sums + static_cast<std::size_t>(row) * n_sums, n_sums}, row_scales[row],
-                         weight.scales, other, op.softcap, out.row(row));
+  return borrow(product.src, input_scratch_.data(), engine_);
+}
+
+std::unordered_map<int, memory> Kernels::arguments_of(const Product& product, const Weight& weight, std::size_t part,
+                                                      const memory& src, float* dst) const {
+  std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, src},
+                                               {DNNL_ARG_WEIGHTS, weight.parts[part].memory},
+                                               {DNNL_ARG_DST, borrow(product.dst, dst, engine_)}};
+  if (weight.product == ProductType::kInt8) {
+    const std::size_t first = part * static_cast<std::size_t>(dims_of(product.columns)[1]);
+    arguments.emplace(product.column_scales_argument, borrow(product.columns, weight.scales.data() + first, engine_));
+    arguments.emplace(product.row_scales_argument, borrow(product.row_scales, row_scales_.data(), engine_));
   }
-  return {};
+  return arguments;
 }
 
 Result<void> Kernels::run(const Embed& op, const HostFrame& frame) {
   const MatrixView<float> out = frame.value(op.out);
   const std::int64_t n_ids = weights_.at(op.table).spec.n_rows;
+  const std::span<const std::int32_t> ids = frame.token_ids;
   for (std::int64_t t = 0; t < out.rows(); ++t) {
-    const std::int32_t id = frame.token_ids[static_cast<std::size_t>(t)];
-    if (id < 0 || id >= n_ids) {
-      return Error{ErrorCode::kInvalidInput,
-                   fmt::format("token {}: expected an id in [0, {}), found {}", t, n_ids, id)};
-    }
-    weights_.embed_row(op.table, id, op.scale, out.row(t));
+    const std::int32_t id = ids[static_cast<std::size_t>(t)];
+    if (id >= 0 && id < n_ids) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("token {}: expected an id in [0, {}), found {}", t, n_ids, id)};
+  }
+#pragma omp parallel for num_threads(n_threads_) schedule(static)
+  for (std::int64_t t = 0; t < out.rows(); ++t) {
+    weights_.embed_row(op.table, ids[static_cast<std::size_t>(t)], op.scale, out.row(t));
   }
   return {};
 }
@@ -301,20 +257,22 @@ Result<void> Kernels::run(const AllReduce&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "all_reduce is reserved"};
 }
 
-OpGroup Kernels::describe(const Op& op, std::int32_t op_index, const Bucket&) const {
+OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
   const auto* const matmul = std::get_if<Matmul>(&op);
   if (matmul == nullptr) return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
   const Weight& weight = weights_.at(matmul->weight);
-  const std::string own = weight.note + (matmul->softcap > 0.0F ? ", own softcap" : "");
-  switch (weight.product) {
-    case ProductType::kF32:
-      return {{op_index}, fmt::format("onednn matmul_f32_f32acc{}", own), weight.fallback};
-    case ProductType::kBf16:
-      return {{op_index}, fmt::format("onednn matmul_bf16_f32acc{}", own), weight.fallback};
-    case ProductType::kInt8:
-      return {{op_index}, fmt::format("onednn matmul_s8s8_s32acc, own epilogue{}", own), weight.fallback};
+  const ProductKey key = key_of(*matmul, 1);
+  const char* const name = weight.product == ProductType::kF32    ? "matmul_f32_f32acc"
+                           : weight.product == ProductType::kBf16 ? "matmul_bf16_f32acc"
+                                                                  : "matmul_s8s8_s32acc";
+  const Product* const product = products_.at_least(key);
+  std::string fallback = weight.fallback;
+  if (fallback.empty() && products_.has_reference_code(key)) {
+    fallback = "oneDNN leaves this product to its reference code on this CPU";
   }
-  return {{op_index}, "unknown", ""};
+  return {{op_index},
+          fmt::format("onednn {} {}{}", name, product != nullptr ? product->implementation : "?", weight.note),
+          fallback};
 }
 
 }  // namespace secondsource::onednn

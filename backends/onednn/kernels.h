@@ -2,13 +2,13 @@
 // The operations of the oneDNN backend: products are oneDNN primitives, made when a graph is compiled; everything else
 // is row_kernels.h and attention.cpp over the same OpenMP pool.
 
-#include <map>
-#include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "backend/eager_step.h"
 #include "backend/host_kv_pool.h"
 #include "core/half.h"
+#include "onednn/products.h"
 #include "onednn/weights.h"
 
 namespace secondsource::onednn {
@@ -16,30 +16,15 @@ namespace secondsource::onednn {
 /// The cache is kept in BF16.
 using KvPool = HostKvPool<Bf16>;
 
-/// Which primitive serves a product: everything it was made for.
-struct ProductKey {
-  std::int32_t weight = 0;
-  std::int32_t bias = -1;
-  Epilogue epilogue = Epilogue::kNone;
-  std::int64_t n_rows = 0;
-  friend auto operator<=>(const ProductKey&, const ProductKey&) = default;  // NOLINT(modernize-use-nullptr): not one
-};
-
-/// One or two (gated: up, then gate) primitives for a fixed number of rows.
-struct Product {
-  dnnl::matmul up;  ///< gated only
-  dnnl::matmul main;
-  dnnl::memory::desc src;
-  dnnl::memory::desc dst;
-};
-
 class Kernels final : public HostKernels {
  public:
   /// All must outlive this.
-  Kernels(dnnl::engine engine, MemoryAccount& account, Weights& weights, std::vector<KvPool>& pools, int n_threads)
+  Kernels(dnnl::engine engine, MemoryAccount& account, Products& products, Weights& weights, std::vector<KvPool>& pools,
+          int n_threads)
       : engine_(std::move(engine)),
         stream_(engine_),
         account_(account),
+        products_(products),
         weights_(weights),
         pools_(pools),
         n_threads_(n_threads) {}
@@ -55,27 +40,32 @@ class Kernels final : public HostKernels {
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
   Result<void> run(const AllReduce& op, const HostFrame& frame) override;
-  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const override;
 
  private:
   [[nodiscard]] KvPool& pool(const HostFrame& frame) const {
     return pools_[static_cast<std::size_t>(index_of(frame.pool))];
   }
-  Result<Product> make_product(const Matmul& op, std::int64_t n_rows) const;
-  Result<void> run_float(const Matmul& op, const HostFrame& frame, std::int64_t n_rows, const Product& product);
-  Result<void> run_quantized(const Matmul& op, const HostFrame& frame, std::int64_t n_rows, const Product& product);
+  /// What the product of `op` is made for; of a gated one the gate's.
+  [[nodiscard]] ProductKey key_of(const Matmul& op, std::int64_t n_rows) const;
+  /// x as the product reads it, with rows of zeros up to its count; of quantized rows the scales are in row_scales_.
+  [[nodiscard]] dnnl::memory read_input(const MatrixView<float>& x, ProductType type, const Product& product);
+  /// What one part of the weight is multiplied with; operands of the epilogue are added by the caller.
+  [[nodiscard]] std::unordered_map<int, dnnl::memory> arguments_of(const Product& product, const Weight& weight,
+                                                                   std::size_t part, const dnnl::memory& src,
+                                                                   float* dst) const;
   Result<void> grow(HostBuffer& buffer, std::size_t bytes);
 
   dnnl::engine engine_;
   dnnl::stream stream_;
   MemoryAccount& account_;
+  Products& products_;
   Weights& weights_;
   std::vector<KvPool>& pools_;
   int n_threads_;
-  std::map<ProductKey, Product> products_;
-  HostBuffer input_scratch_;   ///< [rows, K] as BF16 or int8
-  HostBuffer output_scratch_;  ///< [rows, N] f32: up, or integer sums
-  HostBuffer row_scales_;      ///< [rows]
+  HostBuffer input_scratch_;  ///< [rows, K] as BF16 or int8
+  HostBuffer up_scratch_;     ///< [rows, N] f32
+  HostBuffer row_scales_;     ///< [rows, N] f32
   HostBuffer attention_scratch_;
 };
 

@@ -7,32 +7,16 @@
 #include <limits>
 
 #include "core/exp_nonpositive.h"
-
-// One copy of each loop an instruction set, chosen when the module is loaded. Sanitizers cannot follow that.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define SS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define SS_CLONES
-#endif
+#include "core/vector_clones.h"
 
 namespace secondsource::onednn {
 namespace {
 
 constexpr std::size_t kLanes = 16;
 
-float silu(float a) {
-  return a / (1.0F + std::exp(-a));
-}
-
-float gelu(float a) {
-  constexpr auto kFactor = static_cast<float>(0.7978845608028654);  // sqrt(2 / pi)
-  return 0.5F * a * (1.0F + std::tanh(kFactor * (a + 0.044715F * a * a * a)));
-}
-
 }  // namespace
 
-SS_CLONES void round_row(std::span<const float> x, Bf16* out) {
+SS_VECTOR_CLONES void round_row(std::span<const float> x, Bf16* out) {
   const float* const in = x.data();
   for (std::size_t i = 0; i < x.size(); ++i) {
     const auto bits = std::bit_cast<std::uint32_t>(in[i]);
@@ -42,7 +26,7 @@ SS_CLONES void round_row(std::span<const float> x, Bf16* out) {
   }
 }
 
-SS_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
+SS_VECTOR_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
   // As integers, magnitudes are in the same order, with infinity and then NaN at the end. A maximum of floats loses
   // NaN.
   std::uint32_t largest = 0;
@@ -63,8 +47,8 @@ SS_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
   return scale;
 }
 
-SS_CLONES void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight,
-                            float eps, std::span<float> sum, std::span<float> out) {
+SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight,
+                                   float eps, std::span<float> sum, std::span<float> out) {
   const std::size_t n = x.size();
   if (!add.empty()) {
     for (std::size_t i = 0; i < n; ++i) sum[i] = x[i] + add[i];
@@ -83,7 +67,7 @@ SS_CLONES void rms_norm_row(std::span<const float> x, std::span<const float> add
   for (i = 0; i < n; ++i) out[i] = sum[i] * factor * weight[i];
 }
 
-SS_CLONES void rotate_row(std::span<float> head, const float* cosine, const float* sine) {
+SS_VECTOR_CLONES void rotate_row(std::span<float> head, const float* cosine, const float* sine) {
   const std::size_t half = head.size() / 2;
   float* const low = head.data();
   float* const high = head.data() + half;
@@ -95,13 +79,13 @@ SS_CLONES void rotate_row(std::span<float> head, const float* cosine, const floa
   }
 }
 
-SS_CLONES void decode_bf16_row(const Bf16* table, float scale, std::span<float> out) {
+SS_VECTOR_CLONES void decode_bf16_row(const Bf16* table, float scale, std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     out[i] = scale * std::bit_cast<float>(static_cast<std::uint32_t>(table[i].bits) << 16);
   }
 }
 
-SS_CLONES float dot_bf16(const float* a, const Bf16* b, std::int32_t n) {
+SS_VECTOR_CLONES float dot_bf16(const float* a, const Bf16* b, std::int32_t n) {
   std::array<float, kLanes> lanes{};
   std::int32_t i = 0;
   for (; i + static_cast<std::int32_t>(kLanes) <= n; i += static_cast<std::int32_t>(kLanes)) {
@@ -116,13 +100,13 @@ SS_CLONES float dot_bf16(const float* a, const Bf16* b, std::int32_t n) {
   return sum;
 }
 
-SS_CLONES void add_scaled_bf16(float weight, const Bf16* values, std::span<float> out) {
+SS_VECTOR_CLONES void add_scaled_bf16(float weight, const Bf16* values, std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     out[i] += weight * std::bit_cast<float>(static_cast<std::uint32_t>(values[i].bits) << 16);
   }
 }
 
-SS_CLONES float exp_row(std::span<float> x, float largest) {
+SS_VECTOR_CLONES float exp_row(std::span<float> x, float largest) {
   std::array<float, kLanes> lanes{};
   std::size_t i = 0;
   for (; i + kLanes <= x.size(); i += kLanes) {
@@ -141,7 +125,7 @@ SS_CLONES float exp_row(std::span<float> x, float largest) {
   return sum;
 }
 
-SS_CLONES float max_row(std::span<const float> x) {
+SS_VECTOR_CLONES float max_row(std::span<const float> x) {
   std::array<float, kLanes> lanes;
   lanes.fill(-std::numeric_limits<float>::infinity());
   std::size_t i = 0;
@@ -155,7 +139,7 @@ SS_CLONES float max_row(std::span<const float> x) {
   return largest;
 }
 
-SS_CLONES void scale_row(std::span<float> x, float factor) {
+SS_VECTOR_CLONES void scale_row(std::span<float> x, float factor) {
   for (float& value : x) value *= factor;
 }
 
@@ -165,28 +149,6 @@ void soft_cap_row(std::span<float> x, float factor, float c) {
     return;
   }
   for (float& value : x) value = c * std::tanh(factor * value / c);
-}
-
-void finish_quantized_row(Epilogue epilogue, std::span<const float> sums, float row_scale,
-                          std::span<const float> scales, const float* other, float softcap, std::span<float> out) {
-  const std::size_t n = out.size();
-  const auto product = [&](std::size_t i) { return sums[i] * (row_scale * scales[i]); };
-  switch (epilogue) {
-    case Epilogue::kNone:
-      for (std::size_t i = 0; i < n; ++i) out[i] = product(i);
-      break;
-    case Epilogue::kBias:
-    case Epilogue::kAddResidual:
-      for (std::size_t i = 0; i < n; ++i) out[i] = other[i] + product(i);
-      break;
-    case Epilogue::kGatedSilu:
-      for (std::size_t i = 0; i < n; ++i) out[i] = silu(product(i)) * product(n + i);
-      break;
-    case Epilogue::kGatedGelu:
-      for (std::size_t i = 0; i < n; ++i) out[i] = gelu(product(i)) * product(n + i);
-      break;
-  }
-  if (softcap > 0.0F) soft_cap_row(out, 1.0F, softcap);
 }
 
 }  // namespace secondsource::onednn

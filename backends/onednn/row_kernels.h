@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <span>
 
-#include "backend/op.h"
 #include "core/half.h"
 
 namespace secondsource::onednn {
@@ -44,10 +43,5 @@ void scale_row(std::span<float> x, float factor);
 
 /// x[i] = c * tanh(factor * x[i] / c) for c > 0, else factor * x[i]
 void soft_cap_row(std::span<float> x, float factor, float c);
-
-/// What follows the integer product: sums[i] * row_scale * scales[i], then the epilogue and the soft cap. sums: [N],
-/// gate before up; out: [N] or [N / 2]; other: the bias or the residual, may be out.
-void finish_quantized_row(Epilogue epilogue, std::span<const float> sums, float row_scale,
-                          std::span<const float> scales, const float* other, float softcap, std::span<float> out);
 
 }  // namespace secondsource::onednn

@@ -16,9 +16,6 @@ namespace {
 
 using dnnl::memory;
 
-/// Row count that the packed layout is chosen for: oneDNN blocks by K and N, and the large products gain the most.
-constexpr memory::dim kLayoutRows = 256;
-
 /// The transferred bytes of rows [first, first + n).
 WeightRows raw_rows(const Weight& weight, std::int64_t first_row, std::int64_t n_rows) {
   const std::size_t row_bytes =
@@ -32,6 +29,20 @@ WeightRows raw_rows(const Weight& weight, std::int64_t first_row, std::int64_t n
           .scales = std::span<const float>(weight.scales).subspan(first * row_scales, n * row_scales)};
 }
 
+/// Are the transferred values those that the product reads?
+bool is_stored_as_multiplied(const Weight& weight) {
+  return weight.product == ProductType::kInt8 ||
+         (weight.product == ProductType::kF32 && weight.spec.encoding == WeightEncoding::kF32) ||
+         (weight.product == ProductType::kBf16 && weight.spec.encoding == WeightEncoding::kBf16);
+}
+
+/// Does the packed copy, a single one, hold every value unchanged?
+bool keeps_values(const Weight& weight) {
+  const bool is_exact = weight.product == ProductType::kF32 ||
+                        (weight.product == ProductType::kBf16 && weight.spec.encoding == WeightEncoding::kBf16);
+  return is_exact && weight.parts.size() == 1;
+}
+
 struct Use {
   bool embedded = false;
   bool multiplied = false;
@@ -39,22 +50,6 @@ struct Use {
 };
 
 }  // namespace
-
-memory::data_type dnnl_type(ProductType type) {
-  switch (type) {
-    case ProductType::kF32:
-      return memory::data_type::f32;
-    case ProductType::kBf16:
-      return memory::data_type::bf16;
-    case ProductType::kInt8:
-      return memory::data_type::s8;
-  }
-  return memory::data_type::undef;
-}
-
-std::size_t size_of(ProductType type) {
-  return type == ProductType::kF32 ? 4 : type == ProductType::kBf16 ? 2 : 1;
-}
 
 Result<WeightId> Weights::prepare(const WeightSpec& spec) {
   SS_TRY_VOID(check_weight_spec(spec));
@@ -98,12 +93,19 @@ Result<void> Weights::resolve(const StepGraph& graph) {
   }
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     Weight& weight = weights_[i];
-    if (uses[i].multiplied && !weight.is_packed) SS_TRY_VOID(pack(weight, uses[i].act, uses[i].embedded));
+    weight.is_embedded = weight.is_embedded || uses[i].embedded;
+    const bool packs_now = uses[i].multiplied && !weight.is_packed;
+    if (packs_now) SS_TRY_VOID(pack(weight, uses[i].act));
     if (uses[i].multiplied && (weight.product == ProductType::kInt8) != (uses[i].act == ActQuant::kInt8PerRow)) {
       return Error{ErrorCode::kUnsupported,
                    fmt::format("weight {}: packed for another kind of product by an earlier step", weight.spec.name)};
     }
-    if (uses[i].embedded && weight.rows.size_bytes() == 0) {
+    if (weight.is_embedded && weight.is_packed && !weight.packed_rows && keeps_values(weight)) {
+      weight.packed_rows = PackedRows::of(weight.parts.front().layout);
+    }
+    if (packs_now && (!weight.is_embedded || weight.packed_rows)) weight.rows = HostBuffer();
+    if (packs_now && weight.rows.size_bytes() > 0) weight.note = ", rows kept for the embedding too";
+    if (uses[i].embedded && weight.rows.size_bytes() == 0 && !weight.packed_rows) {
       return Error{
           ErrorCode::kUnsupported,
           fmt::format("weight {}: packed for products by an earlier step, its rows are gone", weight.spec.name)};
@@ -112,7 +114,7 @@ Result<void> Weights::resolve(const StepGraph& graph) {
   return {};
 }
 
-Result<void> Weights::pack(Weight& weight, ActQuant act, bool keep_rows) {
+Result<void> Weights::pack(Weight& weight, ActQuant act) {
   const WeightEncoding encoding = weight.spec.encoding;
   if (act == ActQuant::kInt8PerRow) {
     weight.product = ProductType::kInt8;
@@ -127,63 +129,43 @@ Result<void> Weights::pack(Weight& weight, ActQuant act, bool keep_rows) {
                                     to_string(encoding));
     }
   }
-  // The stored rows can be multiplied as they are, so that a table that is embedded and multiplied is there once.
-  // Nearly as fast at many rows, slower at one.
-  const bool borrow = keep_rows && ((weight.product == ProductType::kBf16 && encoding == WeightEncoding::kBf16) ||
-                                    (weight.product == ProductType::kF32 && encoding == WeightEncoding::kF32));
-  if (borrow) weight.note = ", plain layout shared with the embedding";
-  if (keep_rows && !borrow) weight.note = ", rows kept for the embedding too";
-  const bool in_halves = weight.spec.join == Join::kInterleaveGateUp && weight.product != ProductType::kInt8;
+  const bool in_halves = weight.spec.join == Join::kInterleaveGateUp;
   const std::int64_t part_rows = in_halves ? weight.spec.n_rows / 2 : weight.spec.n_rows;
   for (std::int64_t first = 0; first < weight.spec.n_rows; first += part_rows) {
-    SS_TRY_VOID(pack_part(weight, first, part_rows, borrow));
+    SS_TRY_VOID(pack_part(weight, first, part_rows));
   }
   weight.is_packed = true;
-  if (!keep_rows) weight.rows = HostBuffer();
   return {};
 }
 
-Result<void> Weights::pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows, bool borrow) {
-  const memory::data_type type = dnnl_type(weight.product);
-  const memory::dims dims = {weight.spec.n_cols, n_rows};
+Result<void> Weights::pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows) {
   // Row n holds the inputs of output n, so as [K, N] the matrix is column-major: "ba".
-  const memory::desc plain(dims, type, memory::format_tag::ba);
-  const std::size_t plain_bytes = static_cast<std::size_t>(weight.spec.n_cols * n_rows) * size_of(weight.product);
-  PackedMatrix part;
-  if (borrow) {
-    part.layout = plain;
-    part.memory = memory(
-        plain, engine_,
-        weight.rows.data() + static_cast<std::size_t>(first_row) * plain_bytes / static_cast<std::size_t>(n_rows));
-    weight.parts.push_back(std::move(part));
-    return {};
+  const memory::desc plain({weight.spec.n_cols, n_rows}, dnnl_type(weight.product), memory::format_tag::ba);
+  const std::size_t row_bytes = static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product);
+  HostBuffer converted;
+  std::byte* stored = weight.rows.data() + static_cast<std::size_t>(first_row) * row_bytes;
+  if (!is_stored_as_multiplied(weight)) {
+    SS_TRY(converted, HostBuffer::allocate(account_, MemoryPurpose::kWeights, plain.get_size()));
+    convert_rows(weight, first_row, n_rows, converted.data());
+    stored = converted.data();
   }
-  SS_TRY(HostBuffer converted, HostBuffer::allocate(account_, MemoryPurpose::kWeights, plain_bytes));
-  convert_rows(weight, first_row, n_rows, converted.data());
   auto packed = guarded("packing a weight", [&]() -> Result<void> {
-    const memory::desc any(dims, type, memory::format_tag::any);
-    const memory::desc src({kLayoutRows, weight.spec.n_cols}, type, memory::format_tag::ab);
-    const memory::desc dst({kLayoutRows, n_rows}, memory::data_type::f32, memory::format_tag::ab);
-    part.layout = make_matmul_desc(engine_, src, any, {}, dst, {}).weights_desc();
+    PackedMatrix part;
+    part.layout = products_.weights_layout(weight.product, weight.spec.n_cols, n_rows);
     SS_TRY(part.buffer,
            HostBuffer::allocate(account_, MemoryPurpose::kWeights, part.layout.get_size(), HugePages::kAdvise));
     part.memory = memory(part.layout, engine_, part.buffer.data());
-    memory from(plain, engine_, converted.data());
+    memory from(plain, engine_, stored);
     dnnl::reorder(from, part.memory).execute(stream_, from, part.memory);
     stream_.wait();
+    weight.parts.push_back(std::move(part));
     return {};
   });
   if (!packed) return packed.error().with_context("weight " + weight.spec.name);
-  weight.parts.push_back(std::move(part));
   return {};
 }
 
 void Weights::convert_rows(const Weight& weight, std::int64_t first_row, std::int64_t n_rows, std::byte* out) const {
-  if (weight.product == ProductType::kInt8) {
-    const WeightRows rows = raw_rows(weight, first_row, n_rows);
-    std::memcpy(out, rows.values.data(), rows.values.size());
-    return;
-  }
   const auto n_cols = static_cast<std::size_t>(weight.spec.n_cols);
   std::vector<float> row(n_cols);
   for (std::int64_t r = 0; r < n_rows; ++r) {
@@ -199,8 +181,17 @@ void Weights::convert_rows(const Weight& weight, std::int64_t first_row, std::in
 
 void Weights::embed_row(WeightId id, std::int64_t row, float scale, std::span<float> out) const {
   const Weight& weight = at(id);
-  decode_weight_rows(weight.spec.encoding, weight.spec.n_cols, raw_rows(weight, row, 1), out);
-  if (scale != 1.0F) scale_row(out, scale);
+  if (weight.rows.size_bytes() > 0) {
+    decode_weight_rows(weight.spec.encoding, weight.spec.n_cols, raw_rows(weight, row, 1), out);
+    if (scale != 1.0F) scale_row(out, scale);
+    return;
+  }
+  const HostBuffer& packed = weight.parts.front().buffer;
+  if (weight.product == ProductType::kF32) {
+    weight.packed_rows->read(packed.as<float>().data(), row, scale, out);
+  } else {
+    weight.packed_rows->read(packed.as<Bf16>().data(), row, scale, out);
+  }
 }
 
 Result<std::vector<float>> Weights::unprepare(WeightId id) const {

@@ -1,7 +1,7 @@
 #pragma once
 // Weights of the oneDNN backend. A weight arrives as it is stored; the first graph that uses it decides what becomes of
-// it: products get one copy in the layout that oneDNN chose, and what arrived is given back, unless the embedding needs
-// its rows too.
+// it: products get one copy in the layout that oneDNN chose, and what arrived is given back. An embedding reads its
+// rows from that copy too, unless the product changed their values.
 
 #include <array>
 #include <span>
@@ -10,40 +10,37 @@
 #include "backend/host_memory.h"
 #include "backend/op.h"
 #include "backend/weights.h"
-#include "onednn/dnnl_compat.h"
+#include "onednn/packed_rows.h"
+#include "onednn/products.h"
 
 namespace secondsource::onednn {
 
-/// What a product reads.
-enum class ProductType : std::uint8_t {
-  kF32,
-  kBf16,
-  kInt8,  ///< activations quantized too
-};
-
-/// A matrix [n_rows, n_cols] as oneDNN's weights [K, N], in a layout of its choice or as it arrived.
+/// A matrix [n_rows, n_cols] as oneDNN's weights [K, N], in a layout of its choice.
 struct PackedMatrix {
   dnnl::memory::desc layout;
-  dnnl::memory memory;
-  HostBuffer buffer;  ///< empty when `memory` borrows the weight's own rows
+  HostBuffer buffer;
+  dnnl::memory memory;  ///< the buffer's bytes
 };
 
 struct Weight {
   WeightSpec spec;            ///< without sources
-  HostBuffer rows;            ///< values as transferred; empty once packed and not embedded
+  HostBuffer rows;            ///< values as transferred; empty once all that is needed of them is packed
   std::vector<float> scales;  ///< [n_rows * scales_per_row]
   std::vector<float> vector;  ///< the values of a weight of one row: norms and biases
+  bool is_embedded = false;   ///< by some graph so far
   bool is_packed = false;
   ProductType product{};
-  std::vector<PackedMatrix> parts;  ///< gate and up for kInterleaveGateUp with f32 and BF16 products, else one
-  std::string note;                 ///< added to the kernel's name: where its layout is not the best
-  std::string fallback;             ///< why the product is not what the encoding would suggest
+  std::vector<PackedMatrix> parts;        ///< gate and up for kInterleaveGateUp, else one
+  std::optional<PackedRows> packed_rows;  ///< where an embedding finds its rows once `rows` is empty
+  std::string note;                       ///< added to the kernel's name: where its values are there twice
+  std::string fallback;                   ///< why the product is not what the encoding would suggest
 };
 
 class Weights {
  public:
-  Weights(dnnl::engine engine, MemoryAccount& account, bool fast_bf16)
-      : engine_(std::move(engine)), stream_(engine_), account_(account), fast_bf16_(fast_bf16) {}
+  /// `account` and `products` must outlive this.
+  Weights(dnnl::engine engine, MemoryAccount& account, const Products& products, bool fast_bf16)
+      : engine_(std::move(engine)), stream_(engine_), account_(account), products_(products), fast_bf16_(fast_bf16) {}
 
   Result<WeightId> prepare(const WeightSpec& spec);
   /// Makes ready what the graph needs of its weights. Errors: kUnsupported, kOutOfMemory.
@@ -56,21 +53,18 @@ class Weights {
   void embed_row(WeightId id, std::int64_t row, float scale, std::span<float> out) const;
 
  private:
-  Result<void> pack(Weight& weight, ActQuant act, bool keep_rows);
-  Result<void> pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows, bool borrow);
+  Result<void> pack(Weight& weight, ActQuant act);
+  Result<void> pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows);
   /// Rows of the weight in the type that its product reads.
   void convert_rows(const Weight& weight, std::int64_t first_row, std::int64_t n_rows, std::byte* out) const;
 
   dnnl::engine engine_;
   mutable dnnl::stream stream_;
   MemoryAccount& account_;
+  const Products& products_;
   bool fast_bf16_;
   std::vector<Weight> weights_;
   std::vector<WeightSpec> specs_;
 };
-
-/// oneDNN's name of a product's input type.
-[[nodiscard]] dnnl::memory::data_type dnnl_type(ProductType type);
-[[nodiscard]] std::size_t size_of(ProductType type);
 
 }  // namespace secondsource::onednn

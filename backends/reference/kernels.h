@@ -24,7 +24,7 @@ class ReferenceKernels : public HostKernels {
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
   Result<void> run(const AllReduce& op, const HostFrame& frame) override;
-  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const override;
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const override;
 
  protected:
   [[nodiscard]] KvPool& pool(const HostFrame& frame) const {

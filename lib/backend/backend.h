@@ -101,6 +101,8 @@ struct MemoryUse {
   std::int64_t workspace_bytes = 0;
   std::int64_t runtime_bytes = 0;  ///< context, code, library state; 0 where it cannot be known
   std::int64_t peak_bytes = 0;     ///< highest sum of the above so far
+  /// Of weights_bytes, what lies in huge pages of the host; empty: they are not in host memory, or nothing tells.
+  std::optional<std::int64_t> huge_weights_bytes = {};
   [[nodiscard]] std::int64_t total_bytes() const { return weights_bytes + kv_bytes + workspace_bytes + runtime_bytes; }
 };
 
@@ -129,7 +131,11 @@ class Step {
  public:
   virtual ~Step() = default;
   [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
-  [[nodiscard]] virtual std::span<const OpGroup> groups() const = 0;
+  [[nodiscard]] virtual std::span<const OpGroup> groups() const = 0;  ///< traced: as the last batch ran
+  /// Does what is left to do before the first submit(), once all steps are compiled, so that it is in no timed region:
+  /// compiling another step can undo it. What submit() had to do itself it says by StepResult::made_ready. Default:
+  /// nothing is left after compile(). Errors: kOutOfMemory, kDeviceLost.
+  virtual Result<void> make_ready() { return {}; }
   /// Checks counts only, allocates nothing that grows with the model, never blocks on the device.
   virtual Result<Ticket> submit(const Batch& batch) = 0;
   /// The content of an observed value after the last completed step, [rows, cols] row-major f32. For tests.
@@ -166,6 +172,10 @@ class Backend {
   /// Blocks until the step is complete. Two tickets may be in flight; they complete in order.
   virtual Result<StepResult> wait(Ticket ticket, Deadline deadline) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
+  /// Bytes/s at which the device reads its own memory, the best of many passes of a loop that does nothing else: the
+  /// limit of a step that reads weights. It takes a second and gigabytes of the device. Errors: kUnsupported where the
+  /// memory is the host's, whose limits measure/machine_limits.h has; kOutOfMemory.
+  virtual Result<double> measure_read_rate() { return Error{ErrorCode::kUnsupported, "the device reads host memory"}; }
   /// Reads the device's sensors; called off the measuring thread. Host devices return nothing: the host's own telemetry
   /// covers them.
   [[nodiscard]] virtual std::vector<TelemetryReading> read_telemetry() const { return {}; }

@@ -3,6 +3,7 @@
 // check_batch() is the full check, for tests and debug builds.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -76,8 +77,12 @@ struct GroupTime {
 struct StepResult {
   std::vector<SampledToken> tokens;  ///< [L]
   std::vector<float> logits;         ///< [L, vocab_size] when Sample::keep_logits, else empty
+  bool made_ready = false;           ///< submit() had to do what Step::make_ready() does: not a sample
   std::int64_t device_ns = 0;        ///< first operation started -> last finished, on the device's clock
-  std::vector<GroupTime> groups;     ///< filled by traced steps
+  /// The batch on its way to the device and the result on its way back, on the same clock, neither in device_ns. Empty
+  /// where memory is shared and nothing is copied.
+  std::optional<std::int64_t> transfer_ns = {};
+  std::vector<GroupTime> groups;  ///< filled by traced steps
 };
 
 }  // namespace secondsource

@@ -17,10 +17,12 @@ constexpr std::size_t kAlignmentBytes = 64;
 constexpr std::size_t kGuardBytes = 64;
 constexpr auto kGuardPattern = std::byte{0xA5};
 
-OpGroup describe_op(const Op& op, std::int32_t index, const Bucket& bucket, const HostKernels& kernels) {
+/// `rows` of each value.
+OpGroup describe_op(const Op& op, std::int32_t index, std::span<const std::int32_t> rows, const HostKernels& kernels) {
   if (std::holds_alternative<SelectRows>(op)) return {{index}, "select_rows_f32_host", ""};
   if (std::holds_alternative<Sample>(op)) return {{index}, "sample_f32_host", ""};
-  return kernels.describe(op, index, bucket);
+  // What these write has as many rows as what they read.
+  return kernels.describe(op, index, rows[static_cast<std::size_t>(index_of(op_access(op).writes.front()))]);
 }
 
 class EagerStep final : public Step {
@@ -35,13 +37,11 @@ class EagerStep final : public Step {
         queue_(queue),
         options_(options),
         plan_(plan_workspace(graph, bucket, kAlignmentBytes, options.guards ? kGuardBytes : 0)) {
-    for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
-      groups_.push_back(describe_op(graph_.ops[i], static_cast<std::int32_t>(i), bucket_, kernels_));
-    }
+    for (const ValueDesc& value : graph_.values) rows_.push_back(max_rows(value.rows, bucket_));
+    describe_groups();
     token_ids_.resize(static_cast<std::size_t>(bucket_.max_tokens));
     token_seqs_.resize(static_cast<std::size_t>(bucket_.max_tokens));
     values_.resize(graph_.values.size());
-    rows_.resize(graph_.values.size());
   }
 
   ~EagerStep() override {
@@ -83,6 +83,14 @@ class EagerStep final : public Step {
   }
 
  private:
+  void describe_groups() {
+    groups_.clear();
+    for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
+      groups_.push_back(describe_op(graph_.ops[i], static_cast<std::int32_t>(i), rows_, kernels_));
+    }
+    described_rows_ = rows_;
+  }
+
   /// Which sequence each token belongs to (-1: padding), and token ids with -1 replaced by the last sampled id.
   Result<void> resolve_tokens(const Batch& batch) {
     std::fill(token_seqs_.begin(), token_seqs_.end(), -1);
@@ -125,6 +133,8 @@ class EagerStep final : public Step {
 
   Result<StepResult> execute(const Batch& batch) {
     place_values(batch);
+    // A bucket's most rows may take another kernel than those of this batch.
+    if (trace_ == Trace::kGroups && rows_ != described_rows_) describe_groups();
     const HostFrame frame{.graph = graph_,
                           .batch = batch,
                           .pool = pool_,
@@ -149,7 +159,7 @@ class EagerStep final : public Step {
 
   Result<void> run_op(const Op& op, const HostFrame& frame, StepResult& result) {
     if (const auto* select = std::get_if<SelectRows>(&op)) return select_rows(*select, frame);
-    if (const auto* sample = std::get_if<Sample>(&op)) return sample_rows(*sample, frame, result);
+    if (const auto* sample = std::get_if<Sample>(&op)) return sample_logits(*sample, frame, result);
     return std::visit(
         [&](const auto& plain) -> Result<void> {
           using T = std::decay_t<decltype(plain)>;
@@ -176,27 +186,31 @@ class EagerStep final : public Step {
     return {};
   }
 
-  Result<void> sample_rows(const Sample& op, const HostFrame& frame, StepResult& result) {
+  Result<void> sample_logits(const Sample& op, const HostFrame& frame, StepResult& result) {
     const MatrixView<float> logits = frame.value(op.logits);
     if (op.keep_logits) {
       const auto n = static_cast<std::size_t>(logits.rows() * logits.cols());
       result.logits.assign(logits.data(), logits.data() + n);
     }
+    const std::span<const SamplingParams> params = frame.batch.sampling;
+    for (std::size_t row = 0; row < params.size(); ++row) {
+      if (params[row].forced_id < logits.cols()) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("logit row {}: forced id {} is not in the vocabulary of {}",
+                                                         row, params[row].forced_id, logits.cols())};
+    }
+    result.tokens.resize(params.size());
+    const auto for_each = [this](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+      kernels_.for_each(n, body);
+    };
+    sample_rows(logits, params, op.n_top, for_each, result.tokens);
     const std::span<std::int32_t> last_sampled = queue_.last_sampled();
-    for (std::int64_t row = 0; row < logits.rows(); ++row) {
-      const auto r = static_cast<std::size_t>(row);
-      const SamplingParams& params = frame.batch.sampling[r];
-      if (params.forced_id >= logits.cols()) {
-        return Error{ErrorCode::kInvalidInput, fmt::format("logit row {}: forced id {} is not in the vocabulary of {}",
-                                                           row, params.forced_id, logits.cols())};
-      }
-      result.tokens.push_back(sample_row(logits.row(row), params, op.n_top));
-      const std::int32_t seq = token_seqs_[static_cast<std::size_t>(frame.batch.logit_rows[r])];
+    for (std::size_t row = 0; row < params.size(); ++row) {
+      const std::int32_t seq = token_seqs_[static_cast<std::size_t>(frame.batch.logit_rows[row])];
       if (seq < 0) continue;
       const std::int32_t slot = frame.batch.seq_slots[static_cast<std::size_t>(seq)];
       if (slot < 0 || static_cast<std::size_t>(slot) >= last_sampled.size()) continue;
       // A row with NaN fails its request, but the next step may be on its way and needs some id to embed.
-      last_sampled[static_cast<std::size_t>(slot)] = std::max(result.tokens.back().id, 0);
+      last_sampled[static_cast<std::size_t>(slot)] = std::max(result.tokens[row].id, 0);
     }
     return {};
   }
@@ -229,7 +243,8 @@ class EagerStep final : public Step {
   std::vector<std::int32_t> token_ids_;
   std::vector<std::int32_t> token_seqs_;
   std::vector<float*> values_;
-  std::vector<std::int32_t> rows_;
+  std::vector<std::int32_t> rows_;            ///< of each value, in the last batch
+  std::vector<std::int32_t> described_rows_;  ///< that groups_ is about
 };
 
 }  // namespace

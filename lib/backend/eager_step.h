@@ -4,6 +4,7 @@
 // A backend that fuses writes its own Step instead.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "backend/backend.h"
 #include "backend/check_graph.h"
+#include "backend/for_each.h"
 #include "backend/host_memory.h"
 #include "backend/poison.h"
 #include "core/matrix_view.h"
@@ -44,9 +46,12 @@ class HostKernels {
   virtual Result<void> run(const Route& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const GroupedMatmul& op, const HostFrame& frame) = 0;
   virtual Result<void> run(const AllReduce& op, const HostFrame& frame) = 0;
-  /// The kernel that will run this operation, and why it is a slower one, if it is. Called by make_eager_step() for the
-  /// operations that reach run().
-  [[nodiscard]] virtual OpGroup describe(const Op& op, std::int32_t op_index, const Bucket& bucket) const = 0;
+  /// How EagerStep's own loops run (backend/for_each.h): on the caller, unless a backend has threads.
+  virtual void for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) { for_each_on_caller(n, body); }
+  /// The kernel that runs this operation with `n_rows` rows, and why it is a slower one, if it is. Called for the
+  /// operations that reach run(): by make_eager_step() with the most rows of the bucket, and in a traced step again for
+  /// a batch of other rows.
+  [[nodiscard]] virtual OpGroup describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const = 0;
 };
 
 /// Results of submitted steps until wait() takes them, the workspace that all Steps of a backend share, and the cause

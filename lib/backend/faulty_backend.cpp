@@ -72,6 +72,7 @@ class FaultyStep final : public Step {
 
   [[nodiscard]] std::size_t workspace_bytes() const override { return inner_->workspace_bytes(); }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return inner_->groups(); }
+  Result<void> make_ready() override { return inner_->make_ready(); }
   Result<std::vector<float>> read_value(ValueId id) const override { return inner_->read_value(id); }
 
   Result<Ticket> submit(const Batch& batch) override {
@@ -192,6 +193,7 @@ class FaultyBackend final : public Backend {
     return result;
   }
   [[nodiscard]] MemoryUse memory() const override { return inner_->memory(); }
+  Result<double> measure_read_rate() override { return inner_->measure_read_rate(); }
   [[nodiscard]] std::vector<TelemetryReading> read_telemetry() const override { return inner_->read_telemetry(); }
 
  private:

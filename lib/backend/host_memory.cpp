@@ -4,6 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
+#include <system_error>
 #include <utility>
 
 #include "core/checked.h"
@@ -31,6 +34,32 @@ MemoryUse MemoryAccount::use() const {
           .workspace_bytes = of(MemoryPurpose::kWorkspace),
           .runtime_bytes = of(MemoryPurpose::kRuntime),
           .peak_bytes = peak_.load()};
+}
+
+std::int64_t huge_page_bytes(std::string_view smaps, std::span<const std::byte> range) {
+  constexpr std::string_view kField = "AnonHugePages:";
+  const auto first = reinterpret_cast<std::uintptr_t>(range.data());
+  std::int64_t total_bytes = 0;
+  bool is_inside = false;
+  while (!smaps.empty()) {
+    const std::size_t end = std::min(smaps.find('\n'), smaps.size());
+    std::string_view line = smaps.substr(0, end);
+    smaps.remove_prefix(std::min(end + 1, smaps.size()));
+    // A mapping begins with a line "7f1200000000-7f1200400000 rw-p ...".
+    std::uintptr_t mapping_first = 0;
+    std::uintptr_t mapping_end = 0;
+    const auto parsed_first = std::from_chars(line.data(), line.data() + line.size(), mapping_first, 16);
+    if (parsed_first.ec == std::errc() && parsed_first.ptr != line.data() + line.size() && *parsed_first.ptr == '-') {
+      std::from_chars(parsed_first.ptr + 1, line.data() + line.size(), mapping_end, 16);
+      is_inside = mapping_first >= first && mapping_end <= first + range.size();
+    } else if (is_inside && line.starts_with(kField)) {
+      line.remove_prefix(std::min(line.find_first_not_of(' ', kField.size()), line.size()));
+      std::int64_t kib = 0;
+      std::from_chars(line.data(), line.data() + line.size(), kib);
+      total_bytes += kib * 1024;
+    }
+  }
+  return total_bytes;
 }
 
 Result<HostBuffer> HostBuffer::allocate(MemoryAccount& account, MemoryPurpose purpose, std::size_t bytes,

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "backend/backend.h"
 #include "core/result.h"
@@ -33,6 +34,10 @@ class MemoryAccount {
 
 /// A huge page of x86-64, and of arm64 with 4 KiB pages.
 inline constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+/// Bytes in transparent huge pages, of the mappings that lie in `range`: `smaps` is what /proc/self/smaps says. One
+/// that only begins or ends there does not count.
+[[nodiscard]] std::int64_t huge_page_bytes(std::string_view smaps, std::span<const std::byte> range);
 
 /// Should the kernel back the buffer with huge pages (madvise)? A hint: weights and KV of large models gain from it.
 enum class HugePages : std::uint8_t { kNo, kAdvise };

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/checked.h"
 #include "core/exp_nonpositive.h"
 #include "core/random.h"
 
@@ -117,9 +118,45 @@ Passes passes() {
   return {extent_of_plain, sum_of_exponentials_plain};
 }
 
-/// log(sum(exp(logits))).
-double log_sum_exp(std::span<const float> logits, float largest) {
-  return static_cast<double>(largest) + std::log(passes().sum_of_exponentials(logits.data(), logits.size(), largest));
+/// What both passes find in a piece of a row. Pieces have a size of their own, whoever looks at them, so that what they
+/// add up to does not depend on the number of threads.
+struct Piece {
+  Extent extent;
+  double sum_of_exponentials = 0.0;  ///< exp(logit - extent.largest); when all are finite
+};
+constexpr std::size_t kPieceLogits = 16384;
+
+std::size_t n_pieces(std::size_t n_logits) {
+  return ceil_divide(n_logits, kPieceLogits);
+}
+
+/// Piece number `index` of a row. The second pass finds it in the cache.
+Piece look_at_piece(std::span<const float> row, std::size_t index) {
+  const std::size_t first = index * kPieceLogits;
+  const std::span<const float> logits = row.subspan(first, std::min(kPieceLogits, row.size() - first));
+  Piece piece{.extent = passes().extent_of(logits.data(), logits.size())};
+  piece.extent.near += first;
+  if (piece.extent.finite) {
+    piece.sum_of_exponentials = passes().sum_of_exponentials(logits.data(), logits.size(), piece.extent.largest);
+  }
+  return piece;
+}
+
+/// The piece that all of a row's pieces are together.
+Piece joined(std::span<const Piece> pieces) {
+  Piece all{.extent = pieces.front().extent};
+  for (const Piece& piece : pieces.subspan(1)) {
+    all.extent.finite = all.extent.finite && piece.extent.finite;
+    if (!(piece.extent.largest > all.extent.largest)) continue;
+    all.extent.largest = piece.extent.largest;
+    all.extent.near = piece.extent.near;
+  }
+  if (!all.extent.finite) return all;
+  for (const Piece& piece : pieces) {
+    const double distance = static_cast<double>(piece.extent.largest) - static_cast<double>(all.extent.largest);
+    all.sum_of_exponentials += piece.sum_of_exponentials * std::exp(distance);
+  }
+  return all;
 }
 
 /// The n first of `logits` in the order of before(), without sorting the rest.
@@ -226,19 +263,14 @@ std::int32_t draw(std::span<const float> logits, const SamplingParams& params) {
   return sorted.at(n_kept - 1).id;  // the sum fell short of kept_mass by rounding
 }
 
-}  // namespace
-
-SampledToken sample_row(std::span<const float> logits, const SamplingParams& params, std::int32_t n_top) {
-  SS_CHECK(!logits.empty(), "sample_row needs logits");
+/// The token of a row that has been looked at.
+SampledToken choose(std::span<const float> logits, const Piece& row, const SamplingParams& params, std::int32_t n_top) {
   SampledToken token;
-  const Extent extent = passes().extent_of(logits.data(), logits.size());
-  if (!extent.finite) {
+  if (!row.extent.finite) {
     token.finite = false;
     return token;
   }
-  const std::int32_t best = first_of_largest(logits, extent);
-  const float largest = logits[static_cast<std::size_t>(best)];
-  const double normalizer = log_sum_exp(logits, largest);
+  const double normalizer = static_cast<double>(row.extent.largest) + std::log(row.sum_of_exponentials);
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - normalizer); };
 
   if (params.forced_id >= 0) {
@@ -247,6 +279,7 @@ SampledToken sample_row(std::span<const float> logits, const SamplingParams& par
   } else if (params.temperature > 0.0F) {
     token.id = draw(logits, params);
   } else {
+    const std::int32_t best = first_of_largest(logits, row.extent);
     token.id = best == params.forbidden_id ? greedy(logits, params.forbidden_id) : best;
   }
   if (token.id >= 0) token.logprob = logprob(logits[static_cast<std::size_t>(token.id)]);
@@ -254,6 +287,41 @@ SampledToken sample_row(std::span<const float> logits, const SamplingParams& par
   const auto n = static_cast<std::size_t>(std::clamp<std::int64_t>(n_top, 0, static_cast<std::int64_t>(logits.size())));
   token.top.reserve(n);
   for (const Candidate& c : best_candidates(logits, n)) token.top.push_back({c.id, logprob(c.logit)});
+  return token;
+}
+
+}  // namespace
+
+void sample_rows(const MatrixView<const float>& logits, std::span<const SamplingParams> params, std::int32_t n_top,
+                 const ForEach& for_each, std::span<SampledToken> tokens) {
+  SS_CHECK(logits.cols() > 0, "sample_rows needs logits");
+  SS_CHECK(params.size() == tokens.size() && logits.rows() == static_cast<std::int64_t>(tokens.size()),
+           "sample_rows needs parameters and a token for each row");
+  const std::size_t per_row = n_pieces(static_cast<std::size_t>(logits.cols()));
+  std::vector<Piece> pieces(tokens.size() * per_row);
+  const auto look = [&](std::int64_t i) {
+    const auto index = static_cast<std::size_t>(i);
+    pieces[index] = look_at_piece(logits.row(static_cast<std::int64_t>(index / per_row)), index % per_row);
+  };
+  const auto choose_one = [&](std::int64_t i) {
+    const auto row = static_cast<std::size_t>(i);
+    const Piece whole = joined(std::span<const Piece>(pieces).subspan(row * per_row, per_row));
+    tokens[row] = choose(logits.row(i), whole, params[row], n_top);
+  };
+  // What is short is over before another thread has woken up: a piece, and the choice of the largest logit, which is
+  // looked for in a block alone.
+  const bool is_short = logits.rows() * logits.cols() <= static_cast<std::int64_t>(kPieceLogits);
+  const bool is_greedy =
+      n_top <= 0 && std::ranges::all_of(params, [](const SamplingParams& one) { return one.temperature <= 0.0F; });
+  const ForEach on_caller = for_each_on_caller;
+  (is_short ? on_caller : for_each)(static_cast<std::int64_t>(pieces.size()), look);
+  (is_short || is_greedy ? on_caller : for_each)(logits.rows(), choose_one);
+}
+
+SampledToken sample_row(std::span<const float> logits, const SamplingParams& params, std::int32_t n_top) {
+  SampledToken token;
+  sample_rows({logits.data(), 1, static_cast<std::int64_t>(logits.size())}, {&params, 1}, n_top, for_each_on_caller,
+              {&token, 1});
   return token;
 }
 

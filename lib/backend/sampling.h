@@ -6,6 +6,8 @@
 #include <span>
 
 #include "backend/batch.h"
+#include "backend/for_each.h"
+#include "core/matrix_view.h"
 
 namespace secondsource {
 
@@ -15,5 +17,10 @@ namespace secondsource {
 /// position). A forced id overrides, a forbidden id is left out before anything else. Log-probabilities reported are of
 /// the unmodified distribution; the sum of exponentials is accumulated in f64.
 [[nodiscard]] SampledToken sample_row(std::span<const float> logits, const SamplingParams& params, std::int32_t n_top);
+
+/// The same for each row of logits [tokens, vocabulary], bit for bit, whatever `for_each` does at once: rows, and
+/// pieces of a row where they are long.
+void sample_rows(const MatrixView<const float>& logits, std::span<const SamplingParams> params, std::int32_t n_top,
+                 const ForEach& for_each, std::span<SampledToken> tokens);
 
 }  // namespace secondsource

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -26,6 +28,12 @@ constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 constexpr std::string_view kSuffix = ".weight";
 constexpr std::string_view kPartialSuffix = ".weight.partial";
 constexpr std::string_view kLockFile = "lock";
+constexpr std::string_view kSourcesFile = "sources";
+/// Some 30 000 tensors; then it is begun anew, since nothing tells which of them are still there.
+constexpr std::uintmax_t kSourcesLimitBytes = std::uintmax_t{4} << 20;
+constexpr std::size_t kHashDigits = 64;
+/// Read from a source at once: much for a system call, and still in the second cache when it is hashed.
+constexpr std::size_t kStripBytes = std::size_t{64} << 10;
 
 /// One checksum's bytes of a piece.
 struct Block {
@@ -93,6 +101,13 @@ Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
   return files;
 }
 
+Result<void> create_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
+  return {};
+}
+
 /// The lock of those who write into the folder; nullopt while another process has it.
 Result<std::optional<FileDescriptor>> lock_folder(const fs::path& folder) {
   const fs::path path = folder / kLockFile;
@@ -102,6 +117,53 @@ Result<std::optional<FileDescriptor>> lock_folder(const fs::path& folder) {
   }
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return std::optional<FileDescriptor>();
   return std::optional(std::move(lock));
+}
+
+/// The SHA-256 of the SHA-256s of all stored bytes, kBlockBytes each. Errors: kIo.
+Result<std::string> hash_of(const WeightSource& source, std::size_t size_bytes, const ForEach& for_each) {
+  std::vector<Result<std::string>> hashes(ceil_divide(size_bytes, kBlockBytes), std::string());
+  for_each(static_cast<std::int64_t>(hashes.size()), [&](std::int64_t i) {
+    const std::size_t begin = static_cast<std::size_t>(i) * kBlockBytes;
+    const std::size_t end = std::min(begin + kBlockBytes, size_bytes);
+    const auto strip = std::make_unique_for_overwrite<std::byte[]>(kStripBytes);
+    Sha256 hash;
+    Result<void> read;
+    for (std::size_t at = begin; at < end && read; at += kStripBytes) {
+      const std::span<std::byte> bytes(strip.get(), std::min(kStripBytes, end - at));
+      read = source.read_stored(at, bytes);
+      if (read) hash.update(bytes);
+    }
+    hashes[static_cast<std::size_t>(i)] = read ? Result(hash.finish()) : Result<std::string>(read.error());
+  });
+  Sha256 all;
+  for (const Result<std::string>& hash : hashes) {
+    if (!hash) return hash.error();
+    all.update(std::as_bytes(std::span(*hash)));
+  }
+  return all.finish();
+}
+
+/// What the file of sources remembers; nothing when there is none. Errors: kIo.
+Result<std::map<std::string, std::string>> read_sources(const fs::path& path) {
+  std::map<std::string, std::string> contents;
+  std::error_code error;
+  if (!fs::exists(path, error)) return contents;
+  if (fs::file_size(path, error) > kSourcesLimitBytes) {
+    fs::remove(path, error);
+    return contents;
+  }
+  auto read = read_file(path);
+  if (!read && !fs::exists(path, error)) return contents;  // removed since
+  SS_TRY(const std::string text, std::move(read));
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line(text.data() + begin, end - begin);
+    // A write that was cut off left a part of one.
+    if (line.size() == 2 * kHashDigits + 1)
+      contents[std::string(line.substr(0, kHashDigits))] = line.substr(kHashDigits + 1);
+    begin = end + 1;
+  }
+  return contents;
 }
 
 /// With the lock held. `keep` is not removed, however long ago it was used.
@@ -121,20 +183,56 @@ Result<PackedFiles> clean_locked(const fs::path& folder, std::int64_t keep_bytes
     removed.size_bytes += file.size_bytes;
     ++removed.n_files;
   }
+  std::error_code error;
+  if (total_bytes == 0) fs::remove(folder / kSourcesFile, error);
   return removed;
 }
 
 }  // namespace
 
-std::string packed_weight_key(const WeightSpec& spec, std::string_view layout) {
+bool can_be_kept(const WeightSpec& spec) {
+  return std::ranges::all_of(spec.parts,
+                             [](const WeightPart& part) { return part.source->stored_content().has_value(); });
+}
+
+Result<std::string> WeightCache::key_of(const WeightSpec& spec, std::string_view layout, const ForEach& for_each) {
   std::string key = fmt::format("{}\n{} {} {} {} {}\n", layout, to_string(spec.encoding), static_cast<int>(spec.join),
                                 spec.n_rows, spec.n_cols, spec.n_experts);
   for (const WeightPart& part : spec.parts) {
-    const std::string content = part.source->content_key();
-    if (content.empty()) return {};
-    key += fmt::format("{} {}\n", part.n_rows, content);
+    const std::optional<StoredContent> stored = part.source->stored_content();
+    if (!stored) {
+      return Error{
+          ErrorCode::kIo,
+          fmt::format("weight {}: the file that it is stored in can no longer be told from others", spec.name)};
+    }
+    SS_TRY(const std::string content, content_of(*part.source, *stored, for_each));
+    key += fmt::format("{} {} {}\n", part.n_rows, content, stored->conversion);
   }
   return key;
+}
+
+Result<std::string> WeightCache::content_of(const WeightSource& source, const StoredContent& before,
+                                            const ForEach& for_each) {
+  if (!contents_) {
+    SS_TRY(contents_, read_sources(folder_ / kSourcesFile));
+  }
+  const std::string name = sha256_hex(before.identity);
+  if (const auto found = contents_->find(name); found != contents_->end()) return found->second;
+  SS_TRY(const std::string content, hash_of(source, before.size_bytes, for_each));
+  const std::optional<StoredContent> after = source.stored_content();
+  if (before.is_settled && after && after->identity == before.identity) SS_TRY_VOID(remember(name, content));
+  return content;
+}
+
+Result<void> WeightCache::remember(const std::string& source, const std::string& content) {
+  (*contents_)[source] = content;
+  SS_TRY_VOID(create_folder(folder_));
+  const fs::path path = folder_ / kSourcesFile;
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  // One write to the end of the file, so that lines of several processes stay whole; the line before may be a part.
+  const std::string line = fmt::format("\n{} {}", source, content);
+  if (file.is_open() && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size())) return {};
+  return Error{ErrorCode::kIo, fmt::format("{}: cannot write: {}", path.string(), std::strerror(errno))};
 }
 
 fs::path WeightCache::file_of(const std::string& key) const {
@@ -181,9 +279,7 @@ Result<bool> WeightCache::load(const std::string& key, std::span<const std::span
 
 Result<void> WeightCache::store(const std::string& key, std::span<const std::span<const std::byte>> pieces,
                                 const ForEach& for_each) {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder_.string(), error.message())};
+  SS_TRY_VOID(create_folder(folder_));
   SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder_));
   if (!lock) return {};
   const FileLayout layout = layout_of(key, pieces);

@@ -1,10 +1,17 @@
 #pragma once
 // Packed weights kept on disk, so that a second start reads them instead of making them again: one file a weight, named
-// by what it was made of and how it was laid out. Safe with several processes.
+// by the content of what it was made of and by how it was laid out, so that the copy of a model, or one that was only
+// touched, finds it, and a changed one does not. Safe with several processes.
 //
 //   WeightCache cache(folder);
+//   SS_TRY(const std::string key, cache.key_of(spec, "cpu 1", for_each));
 //   SS_TRY(const bool found, cache.load(key, pieces, for_each));
-//   if (!found) { ...pack into the pieces...; SS_TRY_VOID(cache.store(key, pieces, for_each)); }
+//   if (!found) ...pack into the pieces, and when the key is the same afterwards: cache.store(key, pieces, for_each)
+//
+// The content of a part is the SHA-256 of the SHA-256s of its stored bytes, a MiB each, so that all threads hash. To
+// read all bytes at each start would cost what is to be saved: the file `sources` remembers the hash of what a file
+// held at one place while its identity (core/file.h) was that. A line of it that is damaged leads to no other weight:
+// its bytes are hashed again, or the hash is nobody's.
 //
 // A file: a header of text that says key and sizes, padded to 4 KiB; a checksum for every block (1 MiB) of every piece;
 // the pieces. A file whose header, size or checksums are not those that the key and the pieces call for is refused:
@@ -13,24 +20,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "backend/for_each.h"
 #include "backend/weights.h"
 #include "core/result.h"
 
 namespace secondsource {
 
-/// What tells the packed form of `spec` in a layout ("cpu 1") from every other: the content of its parts, how they are
-/// joined, the layout. Empty when a part cannot be told or comes as it is stored (WeightSource::content_key): then
-/// there is nothing to keep.
-[[nodiscard]] std::string packed_weight_key(const WeightSpec& spec, std::string_view layout);
-
-/// Calls body(i) for every i in [0, n), on as many threads as it likes, and returns when all are done.
-using ForEach = std::function<void(std::int64_t n, const std::function<void(std::int64_t)>& body)>;
+/// Is there anything to keep of this weight? Not when a part cannot be told from others, or is handed over as it is
+/// stored (WeightSource::stored_content).
+[[nodiscard]] bool can_be_kept(const WeightSpec& spec);
 
 class WeightCache {
  public:
@@ -39,6 +44,10 @@ class WeightCache {
 
   explicit WeightCache(std::filesystem::path folder, std::int64_t limit_bytes = kDefaultLimitBytes)
       : folder_(std::move(folder)), limit_bytes_(limit_bytes) {}
+
+  /// What tells the packed form of `spec`, which can_be_kept(), in a layout ("cpu 1") from every other: the content of
+  /// its parts, how they are joined, the layout. Reads the parts whose content is not remembered. Errors: kIo.
+  Result<std::string> key_of(const WeightSpec& spec, std::string_view layout, const ForEach& for_each);
 
   /// Fills the pieces from the file of `key`; false when there is none. Errors: kInvalidInput when the file is not
   /// what was stored, kIo.
@@ -50,9 +59,14 @@ class WeightCache {
 
  private:
   [[nodiscard]] std::filesystem::path file_of(const std::string& key) const;
+  /// The hash of what `source` has stored, remembered or computed; `before`: its stored_content().
+  Result<std::string> content_of(const WeightSource& source, const StoredContent& before, const ForEach& for_each);
+  /// `source`: the SHA-256 of its identity.
+  Result<void> remember(const std::string& source, const std::string& content);
 
   std::filesystem::path folder_;
   std::int64_t limit_bytes_;
+  std::optional<std::map<std::string, std::string>> contents_;  ///< by SHA-256 of the identity; empty: not read yet
 };
 
 /// CACHE/packed, for `cache` as cache_folder() of core/file.h has it.

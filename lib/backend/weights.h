@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,14 @@ inline constexpr std::int64_t kScaleGroupSize = 32;
 /// rows and FP16 for groups. What weights that are read and memory rates are counted in.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
+/// The stored bytes that rows are made of.
+struct StoredContent {
+  std::string identity;     ///< changes whenever the bytes may have: a file's (core/file.h), and the place in it
+  bool is_settled = false;  ///< the last change is so long ago that `identity` will show the next one
+  std::size_t size_bytes = 0;
+  std::string conversion;  ///< what makes rows of them: stored type, encoding, version of the quantizers
+};
+
 /// Where a backend pulls the rows of one tensor from; from several threads at once, if it likes.
 class WeightSource {
  public:
@@ -49,9 +58,15 @@ class WeightSource {
   /// Errors: kIo.
   virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                                  std::span<float> scales) const = 0;
-  /// What tells these rows in this encoding from all others, for what is kept of their packed form. Empty when nothing
-  /// does, or when they are handed over as they are stored: then to read them is all there is to save.
-  [[nodiscard]] virtual std::string content_key() const { return {}; }
+  /// For what is kept of the rows' packed form. Empty when nothing tells their content, or when they are handed over as
+  /// they are stored: then to read them is all there is to save.
+  [[nodiscard]] virtual std::optional<StoredContent> stored_content() const { return std::nullopt; }
+  /// Bytes [offset, offset + out.size()) of stored_content(). Errors: kIo.
+  virtual Result<void> read_stored(std::size_t offset, std::span<std::byte> out) const {
+    (void)offset;
+    (void)out;
+    return Error{ErrorCode::kUnsupported, "these rows are not stored anywhere"};
+  }
 };
 
 /// How the parts of a weight become one matrix.

@@ -1,90 +1,162 @@
 #include "bundle/quantize.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "backend/weights.h"
 #include "core/check.h"
 #include "core/half.h"
-
-// The same source once more for the wider vectors of AVX2, chosen when the program is loaded: element by element the
-// same IEEE operations, so the same integers. Sanitizers do not get along with that choice.
-#if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(__clang__)
-#define SS_ALSO_FOR_AVX2 __attribute__((target_clones("avx2", "default")))
-#else
-#define SS_ALSO_FOR_AVX2
-#endif
+#include "core/vector_clones.h"
 
 namespace secondsource {
 namespace {
 
-/// The bits of max|w|. As integers, magnitudes order like floats, with infinity and NaN above all finite values.
-[[gnu::always_inline]] inline std::uint32_t largest_magnitude_bits(std::span<const float> values) {
-  std::uint32_t largest = 0;
-  for (const float value : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fffffffU);
-  return largest;
+constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
+constexpr std::size_t kLanes = 8;
+constexpr std::size_t kBlock = kLanes * kGroup;  ///< eight groups: a lane for the scale of each
+constexpr std::int32_t kInfinityBits = 0x7f800000;
+
+/// The compilers' own vector types, so that the same source is a few instructions on every machine.
+using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
+using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+
+[[gnu::always_inline]] inline Floats load(const float* values) {
+  Floats vector;
+  std::memcpy(&vector, values, sizeof vector);
+  return vector;
 }
 
-constexpr std::uint32_t kInfinityBits = 0x7f800000U;
+/// Magnitudes as integers order like floats, with infinity and NaN above all finite values.
+[[gnu::always_inline]] inline Ints magnitude_bits(Floats values) {
+  return reinterpret_cast<Ints>(values) & 0x7fffffff;
+}
 
-/// q = clamp(round-half-even(w / s), -limit, limit)
-[[gnu::always_inline]] inline void divide_and_round(std::span<const float> values, float scale, std::int32_t limit,
-                                                    std::span<std::int8_t> q) {
-  if (scale == 0.0F) {
-    std::fill(q.begin(), q.end(), std::int8_t{0});
-    return;
+[[gnu::always_inline]] inline Ints larger(Ints a, Ints b) {
+  return a > b ? a : b;
+}
+
+/// Lane by lane the largest magnitude of a group's values.
+[[gnu::always_inline]] inline Ints largest_magnitudes(const float* group) {
+  return larger(larger(magnitude_bits(load(group)), magnitude_bits(load(group + kLanes))),
+                larger(magnitude_bits(load(group + 2 * kLanes)), magnitude_bits(load(group + 3 * kLanes))));
+}
+
+/// Lane g: the largest lane of vectors[g].
+[[gnu::always_inline]] inline Ints largest_lanes(const std::array<Ints, kLanes>& vectors) {
+  std::array<Ints, 4> pairs;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const Ints a = vectors[2 * i];
+    const Ints b = vectors[2 * i + 1];
+    pairs[i] = larger(__builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13),
+                      __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15));
   }
-  // Adding 1.5 * 2^23 leaves no bits below one, so the addition itself rounds half to even; std::nearbyint would do
-  // the same but does not vectorize, as a clamp of floats does not. The scale is max|w| / limit rounded to a number
-  // above zero, so a ratio is below twice the limit, where the trick holds and integers can be clamped instead.
+  std::array<Ints, 2> fours;
+  for (std::size_t i = 0; i < fours.size(); ++i) {
+    const Ints a = pairs[2 * i];
+    const Ints b = pairs[2 * i + 1];
+    fours[i] = larger(__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
+                      __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15));
+  }
+  return larger(__builtin_shufflevector(fours[0], fours[1], 0, 1, 2, 3, 8, 9, 10, 11),
+                __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15));
+}
+
+/// What to divide by: all finite values are 0 infinities, as they are to be 0 scales of 0.
+[[gnu::always_inline]] inline float divisor_of(float scale) {
+  return scale == 0.0F ? std::numeric_limits<float>::infinity() : scale;
+}
+
+/// q = clamp(round-half-even(w / divisor), -limit, limit), for kGroup values.
+[[gnu::always_inline]] inline void divide_and_round(const float* values, float divisor, std::int32_t limit,
+                                                    std::int8_t* q) {
+  // Adding 1.5 * 2^23 leaves no bits below one, so the addition itself rounds half to even, and the integer is in the
+  // low bits of the sum. The scale is max|w| / limit rounded to a number above zero, so a ratio is below twice the
+  // limit, where that holds.
   constexpr float kRounder = 12582912.0F;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto rounded = static_cast<std::int32_t>((values[i] / scale + kRounder) - kRounder);
-    q[i] = static_cast<std::int8_t>(std::min(std::max(rounded, -limit), limit));
+  std::array<std::int32_t, kGroup> rounded;
+  for (std::size_t i = 0; i < kGroup; i += kLanes) {
+    const Floats sums = load(values + i) / divisor + kRounder;
+    std::memcpy(rounded.data() + i, &sums, sizeof sums);
+  }
+  const auto highest = static_cast<std::int16_t>(limit);
+  const auto lowest = static_cast<std::int16_t>(-limit);
+  for (std::size_t i = 0; i < kGroup; ++i) {
+    const auto low_bits = static_cast<std::int16_t>(rounded[i]);
+    q[i] = static_cast<std::int8_t>(std::min(std::max(low_bits, lowest), highest));
   }
 }
 
-}  // namespace
-
-SS_ALSO_FOR_AVX2 RowScale quantize_row_int8(std::span<const float> row, std::span<std::int8_t> q) {
-  SS_CHECK(row.size() == q.size(), "one q a value");
-  const std::uint32_t largest = largest_magnitude_bits(row);
-  if (largest >= kInfinityBits) return {.finite = false};
-  const float scale = std::bit_cast<float>(largest) / 127.0F;
-  divide_and_round(row, scale, 127, q);
-  return {.finite = true, .scale = scale};
+/// Eight groups, each with a scale in FP16 by which it is divided as it was rounded. scales: [8].
+[[gnu::always_inline]] inline bool quantize_block(const float* values, std::int32_t limit, std::int8_t* q,
+                                                  float* scales) {
+  std::array<Ints, kLanes> largest;
+  for (std::size_t group = 0; group < kLanes; ++group) largest[group] = largest_magnitudes(values + group * kGroup);
+  const Floats exact = reinterpret_cast<Floats>(largest_lanes(largest)) / static_cast<float>(limit);
+  std::array<float, kLanes> rounded;
+  std::memcpy(rounded.data(), &exact, sizeof exact);
+  std::int32_t worst = 0;
+  for (std::size_t group = 0; group < kLanes; ++group) {
+    rounded[group] = round_to_f16(rounded[group]);
+    worst = std::max(worst, std::bit_cast<std::int32_t>(rounded[group]));
+  }
+  if (worst >= kInfinityBits) return false;
+  std::memcpy(scales, rounded.data(), sizeof rounded);
+  for (std::size_t group = 0; group < kLanes; ++group) {
+    divide_and_round(values + group * kGroup, divisor_of(rounded[group]), limit, q + group * kGroup);
+  }
+  return true;
 }
 
-namespace {
-
-/// Groups of 32 with a scale in FP16 each, by which they are divided as it was rounded.
 [[gnu::always_inline]] inline bool quantize_groups(std::span<const float> row, std::int32_t limit,
                                                    std::span<std::int8_t> q, std::span<float> scales) {
-  constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
   SS_CHECK(row.size() == q.size() && scales.size() == (row.size() + kGroup - 1) / kGroup, "one scale a group");
-  for (std::size_t group = 0; group < scales.size(); ++group) {
-    const std::size_t first = group * kGroup;
-    const std::size_t count = std::min(kGroup, row.size() - first);
-    const std::span<const float> values = row.subspan(first, count);
-    const std::uint32_t largest = largest_magnitude_bits(values);
-    const float scale = round_to_f16(std::bit_cast<float>(largest) / static_cast<float>(limit));
-    if (largest >= kInfinityBits || std::isinf(scale)) return false;
-    divide_and_round(values, scale, limit, q.subspan(first, count));
-    scales[group] = scale;
+  std::size_t first = 0;
+  for (; first + kBlock <= row.size(); first += kBlock) {
+    if (!quantize_block(&row[first], limit, &q[first], &scales[first / kGroup])) return false;
   }
+  if (first == row.size()) return true;
+  // What is left over, filled up with zeros.
+  std::array<float, kBlock> values{};
+  std::array<std::int8_t, kBlock> block_q;
+  std::array<float, kLanes> block_scales;
+  std::copy(row.begin() + static_cast<std::ptrdiff_t>(first), row.end(), values.begin());
+  if (!quantize_block(values.data(), limit, block_q.data(), block_scales.data())) return false;
+  std::copy_n(block_q.begin(), row.size() - first, &q[first]);
+  std::copy_n(block_scales.begin(), scales.size() - first / kGroup, &scales[first / kGroup]);
   return true;
 }
 
 }  // namespace
 
-SS_ALSO_FOR_AVX2 bool quantize_row_int8_groups(std::span<const float> row, std::span<std::int8_t> q,
+SS_VECTOR_CLONES RowScale quantize_row_int8(std::span<const float> row, std::span<std::int8_t> q) {
+  SS_CHECK(row.size() == q.size(), "one q a value");
+  std::int32_t largest = 0;
+  for (const float value : row) largest = std::max(largest, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+  if (largest >= kInfinityBits) return {.finite = false};
+  const float scale = std::bit_cast<float>(largest) / 127.0F;
+  std::size_t first = 0;
+  for (; first + kGroup <= row.size(); first += kGroup) {
+    divide_and_round(&row[first], divisor_of(scale), 127, &q[first]);
+  }
+  if (first == row.size()) return {.finite = true, .scale = scale};
+  std::array<float, kGroup> values{};
+  std::array<std::int8_t, kGroup> last;
+  std::copy(row.begin() + static_cast<std::ptrdiff_t>(first), row.end(), values.begin());
+  divide_and_round(values.data(), divisor_of(scale), 127, last.data());
+  std::copy_n(last.begin(), row.size() - first, &q[first]);
+  return {.finite = true, .scale = scale};
+}
+
+SS_VECTOR_CLONES bool quantize_row_int8_groups(std::span<const float> row, std::span<std::int8_t> q,
                                                std::span<float> scales) {
   return quantize_groups(row, 127, q, scales);
 }
 
-SS_ALSO_FOR_AVX2 bool quantize_row_int4(std::span<const float> row, std::span<std::int8_t> q, std::span<float> scales) {
+SS_VECTOR_CLONES bool quantize_row_int4(std::span<const float> row, std::span<std::int8_t> q, std::span<float> scales) {
   return quantize_groups(row, 7, q, scales);
 }
 

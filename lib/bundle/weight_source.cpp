@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/half.h"
 #include "core/utf8.h"
+#include "core/vector_clones.h"
 
 namespace secondsource {
 namespace {
@@ -19,16 +20,16 @@ namespace {
 constexpr std::size_t kStripBytes = std::size_t{64} << 10;
 
 template <typename Half>
-void load_halves(const std::byte* bytes, std::span<float> out) {
+[[gnu::always_inline]] inline void load_halves(const std::byte* bytes, std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, bytes + 2 * i, sizeof bits);
-    out[i] = to_float(Half{bits});
+    Half half;
+    std::memcpy(&half, bytes + i * sizeof half, sizeof half);
+    out[i] = to_float(half);
   }
 }
 
 /// out.size() stored values at `bytes`, as f32, exactly.
-void load_floats(const std::byte* bytes, DType dtype, std::span<float> out) {
+SS_VECTOR_CLONES void load_floats(const std::byte* bytes, DType dtype, std::span<float> out) {
   if (dtype == DType::kF32) {
     std::memcpy(out.data(), bytes, out.size_bytes());
   } else if (dtype == DType::kBf16) {
@@ -38,22 +39,22 @@ void load_floats(const std::byte* bytes, DType dtype, std::span<float> out) {
   }
 }
 
-void store_bf16(std::span<const float> values, std::byte* out) {
+SS_VECTOR_CLONES void store_bf16(std::span<const float> values, std::byte* out) {
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t bits = to_bf16(values[i]).bits;
-    std::memcpy(out + 2 * i, &bits, sizeof bits);
+    const Bf16 half = to_bf16(values[i]);
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
   }
 }
 
 /// False when a value is beyond FP16: an infinity that the model does not have would spoil every token after it.
-bool store_f16(std::span<const float> values, std::byte* out) {
-  bool fits = true;
+SS_VECTOR_CLONES bool store_f16(std::span<const float> values, std::byte* out) {
+  std::uint32_t largest = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t bits = to_f16(values[i]).bits;
-    fits = fits && (bits & 0x7c00U) != 0x7c00U;
-    std::memcpy(out + 2 * i, &bits, sizeof bits);
+    const F16 half = to_f16(values[i]);
+    largest = std::max<std::uint32_t>(largest, half.bits & 0x7fffU);
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
   }
-  return fits;
+  return largest < 0x7c00U;
 }
 
 class TensorRows final : public WeightSource {
@@ -81,15 +82,16 @@ class TensorRows final : public WeightSource {
     if (as_stored_) return tensor_.file->read_at(begin, values);
     const std::size_t n = static_cast<std::size_t>(n_rows);
     const std::size_t strip_rows = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(1, stored_row_bytes));
-    std::vector<std::byte> strip(std::min(n, strip_rows) * stored_row_bytes);
+    const std::size_t strip_bytes = std::min(n, strip_rows) * stored_row_bytes;
+    const auto strip = std::make_unique_for_overwrite<std::byte[]>(strip_bytes);
     std::vector<float> row(n_cols);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t in_strip = i % strip_rows;
       if (in_strip == 0) {
-        const std::span<std::byte> next = std::span(strip).first(std::min(strip_rows, n - i) * stored_row_bytes);
+        const std::span<std::byte> next(strip.get(), std::min(strip_rows, n - i) * stored_row_bytes);
         SS_TRY_VOID(tensor_.file->read_at(begin + i * stored_row_bytes, next));
       }
-      load_floats(strip.data() + in_strip * stored_row_bytes, dtype_, row);
+      load_floats(strip.get() + in_strip * stored_row_bytes, dtype_, row);
       if (!encode_row(row, values.subspan(i * row_bytes, row_bytes), scales.subspan(i * n_scales, n_scales))) {
         return Error{
             ErrorCode::kInvalidInput,
@@ -100,12 +102,20 @@ class TensorRows final : public WeightSource {
     return {};
   }
 
-  [[nodiscard]] std::string content_key() const override {
+  [[nodiscard]] std::optional<StoredContent> stored_content() const override {
     const std::string file = tensor_.file->identity();
-    if (as_stored_ || file.empty()) return {};
+    if (as_stored_ || file.empty()) return std::nullopt;
     // The number is the quantizers' version (docs/bundle-format.md): another definition makes other rows.
-    return fmt::format("quantizers 1 file {} at {} bytes {} {} as {}", file, tensor_.info.offset_bytes,
-                       tensor_.info.size_bytes, to_string(dtype_), to_string(encoding_));
+    return StoredContent{
+        .identity = fmt::format("file {} at {} bytes {}", file, tensor_.info.offset_bytes, tensor_.info.size_bytes),
+        .is_settled = tensor_.file->has_settled(),
+        .size_bytes = tensor_.info.size_bytes,
+        .conversion = fmt::format("quantizers 1 {} as {}", to_string(dtype_), to_string(encoding_))};
+  }
+
+  Result<void> read_stored(std::size_t offset, std::span<std::byte> out) const override {
+    SS_CHECK(offset <= tensor_.info.size_bytes && out.size() <= tensor_.info.size_bytes - offset, "outside the tensor");
+    return tensor_.file->read_at(tensor_.info.offset_bytes + offset, out);
   }
 
  private:

@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 namespace secondsource {
@@ -144,6 +146,15 @@ std::string MappedFile::identity() const {
   if (!descriptor_.is_open() || ::fstat(descriptor_.get(), &status) != 0) return {};
   return fmt::format("{}:{}:{}:{}.{:09}:{}.{:09}", status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec,
                      status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
+}
+
+bool MappedFile::has_settled() const {
+  constexpr std::time_t kStepSeconds = 2;
+  struct stat status {};
+  timespec now{};
+  if (!descriptor_.is_open() || ::fstat(descriptor_.get(), &status) != 0) return false;
+  if (::clock_gettime(CLOCK_REALTIME, &now) != 0) return false;
+  return std::max(status.st_mtim.tv_sec, status.st_ctim.tv_sec) + kStepSeconds < now.tv_sec;
 }
 
 MappedFile::~MappedFile() {

@@ -87,6 +87,10 @@ class MappedFile {
   /// and of the inode, which no program can set back. Empty when the system does not say.
   [[nodiscard]] std::string identity() const;
 
+  /// Is the last change so long ago that another will show in identity()? File systems count time in steps of up to two
+  /// seconds (FAT), and two changes in one step look alike.
+  [[nodiscard]] bool has_settled() const;
+
  private:
   FileDescriptor descriptor_;
   std::filesystem::path path_;

@@ -1,6 +1,7 @@
 #pragma once
 // BF16 and FP16 as they are stored: 16 bits, converted to and from f32 with round-half-to-even, in portable code that
-// is exact on every machine (subnormals, infinities and NaN included). Kernels have their own vector versions.
+// is exact on every machine (subnormals, infinities and NaN included), without branches, so that compilers make vectors
+// of loops over it. Kernels have their own vector versions.
 
 #include <bit>
 #include <cstdint>
@@ -31,28 +32,24 @@ struct F16 {
 
 [[nodiscard]] constexpr float to_float(F16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000U) << 16;
-  const std::uint32_t exponent = (value.bits >> 10) & 0x1fU;
-  const std::uint32_t mantissa = value.bits & 0x3ffU;
-  if (exponent == 0x1fU) return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
+  const std::uint32_t magnitude = value.bits & 0x7fffU;
+  const auto subnormal =
+      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24F);
+  const std::uint32_t normal = (magnitude << 13) + 0x38000000U;
+  const std::uint32_t finite = magnitude < 0x400U ? subnormal : normal;
+  return std::bit_cast<float>(sign | (magnitude >= 0x7c00U ? (magnitude << 13) | 0x7f800000U : finite));
 }
 
 [[nodiscard]] constexpr F16 to_f16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  if (magnitude > 0x7f800000U) return F16{static_cast<std::uint16_t>(sign | 0x7e00U)};
-  if (magnitude >= 0x477ff000U) return F16{static_cast<std::uint16_t>(sign | 0x7c00U)};  // 65520 and up rounds to inf
-  if (magnitude < 0x38800000U) {  // below 2^-14: subnormal; the float adder rounds to a multiple of 2^-24 for us
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    return F16{static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U))};
-  }
-  const std::uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13) & 1U);
-  return F16{static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13))};
+  // Below 2^-14 a subnormal: the float adder rounds to a multiple of 2^-24 for us.
+  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3f000000U;
+  const std::uint32_t normal = (magnitude + 0xfffU + ((magnitude >> 13) & 1U) - 0x38000000U) >> 13;
+  const std::uint32_t finite = magnitude < 0x38800000U ? subnormal : normal;
+  const std::uint32_t number = magnitude >= 0x477ff000U ? 0x7c00U : finite;  // 65520 and up rounds to infinity
+  const std::uint32_t rounded = magnitude > 0x7f800000U ? 0x7e00U : number;
+  return F16{static_cast<std::uint16_t>((bits >> 16 & 0x8000U) | rounded)};
 }
 
 /// The nearest BF16 value, as f32: what a kernel with BF16 inputs sees.
@@ -60,9 +57,16 @@ struct F16 {
   return to_float(to_bf16(value));
 }
 
-/// The nearest FP16 value, as f32.
+/// The nearest FP16 value, as f32: to_float(to_f16(value)), without the way through 16 bits.
 [[nodiscard]] constexpr float round_to_f16(float value) {
-  return to_float(to_f16(value));
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  const auto subnormal = std::bit_cast<std::uint32_t>((std::bit_cast<float>(magnitude) + 0.5F) - 0.5F);
+  const std::uint32_t normal = (magnitude + 0xfffU + ((magnitude >> 13) & 1U)) & ~0x1fffU;
+  const std::uint32_t finite = magnitude < 0x38800000U ? subnormal : normal;
+  const std::uint32_t number = magnitude >= 0x477ff000U ? 0x7f800000U : finite;
+  const std::uint32_t rounded = magnitude > 0x7f800000U ? 0x7fc00000U : number;
+  return std::bit_cast<float>((bits & 0x80000000U) | rounded);
 }
 
 }  // namespace secondsource

@@ -192,6 +192,7 @@ Result<std::int64_t> Engine::prepare(Outputs outputs) {
                       .trace = trace_};
     SS_TRY_VOID(steps_->get(key));
   }
+  SS_TRY_VOID(steps_->make_ready());
   return now_ns() - started_ns;
 }
 
@@ -214,7 +215,14 @@ Result<std::vector<TokenEvent>> Engine::step(Deadline deadline) {
   }
   stats_.plan_ns = now_ns() - stats_.started_ns;
   SS_TRY(StepResult result, run(plan, batch, deadline));
+  stats_.compiled = stats_.compiled || result.made_ready;
   stats_.device_ns = result.device_ns;
+  stats_.transfer_ns = result.transfer_ns;
+  for (const Chunk& chunk : plan.chunks) {
+    if (!result.transfer_ns || chunk.sequence->n_generated() > 0) continue;
+    RequestTimes& times = chunk.sequence->times;
+    times.transfer_ns = times.transfer_ns.value_or(0) + *result.transfer_ns;
+  }
   stats_.groups = std::move(result.groups);
   auto events = apply(plan, result);
   stats_.apply_ns = now_ns() - stats_.finished_ns;

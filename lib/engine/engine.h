@@ -52,16 +52,17 @@ struct StepStats {
   std::int32_t n_preempted = 0;
   std::int32_t n_evicted = 0;
   StepCounts counts{};
-  bool compiled = false;        ///< the step was compiled on demand: not a sample
+  bool compiled = false;        ///< the step was compiled, or made ready, on demand: not a sample
   std::int64_t started_ns = 0;  ///< on the monotonic clock
   std::int64_t finished_ns = 0;
   std::int64_t plan_ns = 0;  ///< scheduling and assembling the batch
   std::int64_t compile_ns = 0;
   std::int64_t submit_ns = 0;
   std::int64_t wait_ns = 0;
-  std::int64_t apply_ns = 0;        ///< results to events
-  std::int64_t device_ns = 0;       ///< as the device measured it
-  std::vector<GroupTime> groups{};  ///< of traced steps
+  std::int64_t apply_ns = 0;                  ///< results to events
+  std::int64_t device_ns = 0;                 ///< as the device measured it
+  std::optional<std::int64_t> transfer_ns{};  ///< StepResult::transfer_ns
+  std::vector<GroupTime> groups{};            ///< of traced steps
 
   /// Host time that is neither submitting to nor waiting for the device.
   [[nodiscard]] std::int64_t host_ns() const { return plan_ns + apply_ns; }

@@ -56,8 +56,10 @@ enum class FinishReason : std::uint8_t {
 /// When a request passed the stations before its first token; on the monotonic clock.
 struct RequestTimes {
   std::int64_t submitted_ns = 0;
-  std::int64_t scheduled_ns = 0;     ///< its first token entered a step
-  std::int64_t prefilled_ns = 0;     ///< the step with its last prompt token was submitted
+  std::int64_t scheduled_ns = 0;  ///< its first token entered a step
+  std::int64_t prefilled_ns = 0;  ///< the step with its last prompt token was submitted
+  /// Copies between host and device in the steps up to its first token; empty where there are none to tell of.
+  std::optional<std::int64_t> transfer_ns = {};
   std::int32_t n_shared_tokens = 0;  ///< prompt tokens that a fork did not compute
   std::int32_t n_preemptions = 0;
 };

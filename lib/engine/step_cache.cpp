@@ -37,4 +37,9 @@ Result<Step*> StepCache::get(const StepKey& key) {
   return steps_.emplace(key, std::move(*step)).first->second.get();
 }
 
+Result<void> StepCache::make_ready() {
+  for (const auto& [key, step] : steps_) SS_TRY_VOID(step->make_ready());
+  return {};
+}
+
 }  // namespace secondsource

@@ -1,6 +1,6 @@
 #pragma once
-// Compiled steps, by what they were compiled for. Steps are compiled outside of timed regions: prepare() does it ahead,
-// and a step that was compiled on demand says so in StepStats.
+// Compiled steps, by what they were compiled for. Steps are compiled and made ready outside of timed regions:
+// Engine::prepare() does it ahead, and a step for which it was done on demand says so in StepStats.
 
 #include <cstdint>
 #include <map>
@@ -40,6 +40,8 @@ class StepCache {
 
   /// The step, compiled now if it was not yet. Errors: what Backend::compile returns.
   Result<Step*> get(const StepKey& key);
+  /// Makes every compiled step ready: after the last one was compiled. Errors: what Step::make_ready returns.
+  Result<void> make_ready();
   [[nodiscard]] bool contains(const StepKey& key) const { return steps_.contains(key); }
   /// The graph that `key` is compiled from: what its groups refer to.
   [[nodiscard]] StepGraph graph_of(const StepKey& key) const;

@@ -9,6 +9,7 @@
 #include "backend/op_access.h"
 #include "core/clock.h"
 #include "core/random.h"
+#include "report/roofline.h"
 #include "stats/quantile.h"
 
 namespace secondsource {
@@ -83,7 +84,9 @@ class Profiler {
                                      .flops = calls.work.flops,
                                      .bytes_read = calls.work.weight_bytes + calls.work.kv_bytes});
     }
+    profile_.limits = plan_.limits;
     for (const Phase* phase : {&prefill_, &decode_}) {
+      hold_against_limits(*phase);
       add_layers(*phase);
       for (const auto& [part, times_ns] : phase->gaps_ns) {
         profile_.gaps.push_back({phase->name, part, typical_total(times_ns)});
@@ -171,10 +174,25 @@ class Profiler {
       times_of(phase.gaps_ns, part).push_back(static_cast<double>(ns));
     };
     gap("assemble the batch", step.plan_ns);
-    gap("submit and wait", step.submit_ns + step.wait_ns - step.device_ns);
+    gap("submit and wait", step.submit_ns + step.wait_ns - step.device_ns - step.transfer_ns.value_or(0));
+    if (step.transfer_ns) gap("copies to and from the device", *step.transfer_ns);
     gap("between operations", step.device_ns - groups_ns);
     gap("results to events", step.apply_ns);
     if (plan_.on_token) gap("text", text_ns);
+  }
+
+  void hold_against_limits(const Phase& phase) {
+    if (!plan_.limits || phase.steps_ns.empty()) return;
+    const std::int64_t n_steps = std::ssize(phase.steps_ns);
+    double bytes = 0;
+    for (const ProfiledOperation& one : profile_.operations) bytes += one.phase == phase.name ? one.bytes_read : 0;
+    for (ProfiledOperation& one : profile_.operations) {
+      if (one.phase != phase.name) continue;
+      const StepWork work{.n_steps = n_steps, .ns = one.ns, .flops = one.flops, .weight_bytes = one.bytes_read};
+      // Between two calls all that a step reads goes through the caches.
+      one.of_limit = nearer_limit(
+          roofline_use(work, *plan_.limits, session_.variant().name, bytes / static_cast<double>(n_steps)));
+    }
   }
 
   void add_layers(const Phase& phase) {

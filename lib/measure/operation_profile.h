@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,10 @@ struct ProfiledOperation {
   std::string shape;   ///< "128 x 1024 -> 3072"
   std::string kernel;  ///< as the backend names it
   std::int64_t n_calls = 0;
-  std::int64_t ns = 0;    ///< n_calls x the median call
-  double flops = 0;       ///< of all calls, as lib/engine/op_work.h counts them
-  double bytes_read = 0;  ///< weights and cache, of all calls
+  std::int64_t ns = 0;                   ///< n_calls x the median call
+  double flops = 0;                      ///< of all calls, as lib/engine/op_work.h counts them
+  double bytes_read = 0;                 ///< weights and cache, of all calls
+  std::optional<LimitShare> of_limit{};  ///< nullopt without such work, or without limits
 };
 
 /// One layer, or what comes before and after the layers.
@@ -38,7 +40,9 @@ struct ProfiledLayer {
 /// Time of a step in which no operation of the model runs.
 struct ProfiledGap {
   std::string phase;
-  std::string part;  ///< "assemble the batch", "submit and wait", "between operations", "results to events", "text"
+  /// "assemble the batch", "submit and wait", "copies to and from the device" where it has memory of its own, "between
+  /// operations", "results to events", "text".
+  std::string part;
   std::int64_t ns = 0;
 };
 
@@ -49,6 +53,7 @@ struct OperationProfile {
   std::vector<ProfiledOperation> operations;  ///< the longest first
   std::vector<ProfiledLayer> layers;          ///< in the order of the model, prefill before decode
   std::vector<ProfiledGap> gaps;              ///< in the order of a step, prefill before decode
+  std::optional<RunLimits> limits;            ///< that the operations are held against
 };
 
 /// What the engine itself costs in decode steps: the gaps and the operation `sample`, as a fraction of decode_ns.
@@ -59,6 +64,7 @@ struct ProfilePlan {
   std::uint64_t seed = 1;
   std::int64_t budget_ns = 1'000'000'000;  ///< batches are run until it is used up, at least two
   std::int64_t step_deadline_ns = 120'000'000'000;
+  std::optional<RunLimits> limits{};  ///< of the machine, for a backend that runs on it
   /// What is done with each token that comes out, such as turning it into text; timed as the gap "text". May be empty.
   std::function<void(std::int32_t id)> on_token{};
 };

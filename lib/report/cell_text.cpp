@@ -36,4 +36,8 @@ std::string percent_text(const std::optional<double>& share) {
   return share ? fmt::format("{:.0f} %", 100 * *share) : kUnknown;
 }
 
+std::string limit_text(const std::optional<LimitShare>& of_limit) {
+  return of_limit ? fmt::format("{} {}", percent_text(of_limit->share), of_limit->limit) : kUnknown;
+}
+
 }  // namespace secondsource

@@ -18,5 +18,7 @@ inline constexpr const char* kUnknown = "-";
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
 /// "83 %"
 [[nodiscard]] std::string percent_text(const std::optional<double>& share);
+/// "82 % read", "64 % compute"
+[[nodiscard]] std::string limit_text(const std::optional<LimitShare>& of_limit);
 
 }  // namespace secondsource

@@ -36,6 +36,15 @@ std::string value_of(const SummarizedRun&, const CellSummary& cell) {
   }
 }
 
+template <auto Member>
+std::string share_of(const SummarizedRun&, const CellSummary& cell) {
+  return cell.*Member ? fmt::format("{}", (cell.*Member)->share) : std::string();
+}
+template <auto Member>
+std::string limit_of(const SummarizedRun&, const CellSummary& cell) {
+  return cell.*Member ? (cell.*Member)->limit : std::string();
+}
+
 const std::vector<Column>& identity_columns() {
   static const std::vector<Column> kColumns = {
       {"run_id", [](const SummarizedRun& run, const CellSummary&) { return run.summary.run_id; }},
@@ -90,6 +99,12 @@ const std::vector<Column>& figure_columns() {
       {"bound", [](const SummarizedRun&, const CellSummary& c) { return c.bound; }},
       {"read_fraction", value_of<&CellSummary::read_fraction>},
       {"flops_fraction", value_of<&CellSummary::flops_fraction>},
+      {"prefill_of_limit", share_of<&CellSummary::prefill_of_limit>},
+      {"prefill_limit", limit_of<&CellSummary::prefill_of_limit>},
+      {"first_token_of_limit", share_of<&CellSummary::first_token_of_limit>},
+      {"first_token_limit", limit_of<&CellSummary::first_token_of_limit>},
+      {"decode_of_limit", share_of<&CellSummary::decode_of_limit>},
+      {"decode_limit", limit_of<&CellSummary::decode_of_limit>},
       {"device_utilisation", value_of<&CellSummary::device_utilisation>},
       {"load_ns", value_of<&CellSummary::load_ns>},
       {"compile_ns", value_of<&CellSummary::compile_ns>},
@@ -97,6 +112,10 @@ const std::vector<Column>& figure_columns() {
       {"verified_share", value_of<&CellSummary::verified_share>},
       {"weights_bytes", [](const SummarizedRun&,
                            const CellSummary& c) { return c.memory ? fmt::to_string(c.memory->weights_bytes) : ""; }},
+      {"huge_weights_bytes",
+       [](const SummarizedRun&, const CellSummary& c) {
+         return c.memory && c.memory->huge_weights_bytes ? fmt::to_string(*c.memory->huge_weights_bytes) : "";
+       }},
       {"kv_bytes",
        [](const SummarizedRun&, const CellSummary& c) { return c.memory ? fmt::to_string(c.memory->kv_bytes) : ""; }},
       {"workspace_bytes",

@@ -25,6 +25,9 @@ Column milliseconds(const char* name, Estimate CellSummary::*estimate) {
 Column percent(const char* name, std::optional<double> CellSummary::*share) {
   return {name, [share](const CellSummary& cell) { return percent_text(cell.*share); }};
 }
+Column of_limit(const char* name, std::optional<LimitShare> CellSummary::*share) {
+  return {name, [share](const CellSummary& cell) { return limit_text(cell.*share); }};
+}
 Column duration(const char* name, std::optional<std::int64_t> CellSummary::*ns) {
   return {name, [ns](const CellSummary& cell) { return cell.*ns ? format_duration_ns(*(cell.*ns)) : kUnknown; }};
 }
@@ -95,8 +98,9 @@ TextTable bound_table(std::span<const SummarizedRun> runs) {
                    milliseconds("TTFT p99 ms", &CellSummary::ttft_e2e_p99_ns),
                    milliseconds("ITL p99 ms", &CellSummary::itl_p99_ns),
                    percent("device busy", &CellSummary::device_utilisation),
-                   percent("of read rate", &CellSummary::read_fraction),
-                   percent("of peak", &CellSummary::flops_fraction),
+                   of_limit("prefill, of the limit", &CellSummary::prefill_of_limit),
+                   of_limit("first token", &CellSummary::first_token_of_limit),
+                   of_limit("decode", &CellSummary::decode_of_limit),
                    {"bound by", [](const CellSummary& cell) { return cell.bound.empty() ? kUnknown : cell.bound; }},
                    duration("load and pack", &CellSummary::load_ns),
                    duration("compile", &CellSummary::compile_ns),

@@ -70,7 +70,7 @@ class MatrixBuilder {
       if (key.operation == kAll) note_fallbacks(key, sums);
     }
     for (const SummarizedRun& run : runs_) {
-      const std::string caveat = limits_caveat(run.record);
+      const std::string caveat = limits_caveat(run.record.limits);
       if (!caveat.empty() && !run.operations.empty()) matrix_.notes.push_back(caveat);
     }
     return std::move(matrix_);

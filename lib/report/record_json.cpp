@@ -177,6 +177,7 @@ void fields(V& v, MemoryUse& x) {
   v.field("workspace_bytes", x.workspace_bytes);
   v.field("runtime_bytes", x.runtime_bytes);
   v.field("peak_bytes", x.peak_bytes);
+  v.field("huge_weights_bytes", x.huge_weights_bytes);
 }
 template <typename V>
 void fields(V& v, HostMemory& x) {
@@ -309,6 +310,11 @@ void fields(V& v, Estimate& x) {
   v.field("why_not", x.why_not);
 }
 template <typename V>
+void fields(V& v, LimitShare& x) {
+  v.field("share", x.share);
+  v.field("limit", x.limit);
+}
+template <typename V>
 void fields(V& v, CellSummary& x) {
   v.object("key", x.key);
   v.object("scenario", x.scenario);
@@ -345,6 +351,9 @@ void fields(V& v, CellSummary& x) {
   v.field("prefix_hit_rate", x.prefix_hit_rate);
   v.field("read_fraction", x.read_fraction);
   v.field("flops_fraction", x.flops_fraction);
+  v.optional_object("prefill_of_limit", x.prefill_of_limit);
+  v.optional_object("first_token_of_limit", x.first_token_of_limit);
+  v.optional_object("decode_of_limit", x.decode_of_limit);
   v.field("first_to_settled", x.first_to_settled);
   v.field("load_ns", x.load_ns);
   v.field("compile_ns", x.compile_ns);

@@ -344,6 +344,12 @@ struct Estimate {
   std::string why_not;
 };
 
+/// How near something came to the limit that bounds it, which is the nearer one of reading and computing (roofline.h).
+struct LimitShare {
+  double share = 0;
+  std::string limit;  ///< "read", "compute"
+};
+
 /// One row of every report.
 struct CellSummary {
   CellKey key;
@@ -365,21 +371,24 @@ struct CellSummary {
   std::optional<double> tok_per_s_per_device;  ///< output tokens/s / devices, a host being one
   std::optional<double> rate_per_s;            ///< open loop: asked for, or found by server:slo-max
   std::optional<double> achieved_rate_per_s;
-  Estimate slo_attainment;                   ///< share of requests that kept the run's SLO; empty without one
-  Estimate goodput_req_per_s;                ///< requests that kept it and ended in the window, per second
-  std::optional<double> goodput_tok_per_s;   ///< their output tokens
-  std::optional<double> prefix_hit_rate;     ///< prompt tokens that were not computed / prompt tokens
-  std::optional<double> read_fraction;       ///< bytes/s that decode has to read / what the machine reads at best
-  std::optional<double> flops_fraction;      ///< operations/s of prefill / what the machine does at best
-  std::optional<double> first_to_settled;    ///< time per token of the first warm-up window / of the last
-  std::optional<std::int64_t> load_ns;       ///< reading the weights and packing them for the device
-  std::optional<std::int64_t> compile_ns;    ///< of the cell's steps, before they were first used
-  std::optional<double> device_utilisation;  ///< time in steps / time
-  std::string bound;                         ///< "bandwidth", "compute", "overhead"; empty: cannot be told
-  std::string bound_why;                     ///< one sentence: the figures, and what follows
-  std::vector<CheckRecord> checks;           ///< of each check the worst over repetitions
-  std::optional<double> verified_share;      ///< verified output tokens / output tokens, of the timed requests
-  std::optional<MemoryUse> memory;           ///< the largest over repetitions
+  Estimate slo_attainment;                         ///< share of requests that kept the run's SLO; empty without one
+  Estimate goodput_req_per_s;                      ///< requests that kept it and ended in the window, per second
+  std::optional<double> goodput_tok_per_s;         ///< their output tokens
+  std::optional<double> prefix_hit_rate;           ///< prompt tokens that were not computed / prompt tokens
+  std::optional<double> read_fraction;             ///< bytes/s that decode has to read / what the machine reads at best
+  std::optional<double> flops_fraction;            ///< operations/s of prefill / what the machine does at best
+  std::optional<LimitShare> prefill_of_limit;      ///< steps that held prompt tokens only
+  std::optional<LimitShare> first_token_of_limit;  ///< time of a request's prefill at its limit / median TTFT
+  std::optional<LimitShare> decode_of_limit;       ///< steps that held none
+  std::optional<double> first_to_settled;          ///< time per token of the first warm-up window / of the last
+  std::optional<std::int64_t> load_ns;             ///< reading the weights and packing them for the device
+  std::optional<std::int64_t> compile_ns;          ///< of the cell's steps, before they were first used
+  std::optional<double> device_utilisation;        ///< time in steps / time
+  std::string bound;                               ///< "bandwidth", "compute", "overhead"; empty: cannot be told
+  std::string bound_why;                           ///< one sentence: the figures, and what follows
+  std::vector<CheckRecord> checks;                 ///< of each check the worst over repetitions
+  std::optional<double> verified_share;            ///< verified output tokens / output tokens, of the timed requests
+  std::optional<MemoryUse> memory;                 ///< the largest over repetitions
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<double> usd_per_1k_output, usd_per_1k_total, device_hours_per_million;
   std::optional<double> others_cpu_share;  ///< the largest over repetitions: was the machine busy with something else?

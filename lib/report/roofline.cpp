@@ -8,12 +8,12 @@
 
 namespace secondsource {
 
-std::string limits_caveat(const RunRecord& record) {
-  if (!record.limits || record.limits->disturbed <= kLimitsDisturbed) return "";
+std::string limits_caveat(const std::optional<RunLimits>& limits) {
+  if (!limits || limits->disturbed <= kLimitsDisturbed) return "";
   return fmt::format(
       "the machine's limits were measured while others had the CPUs for {:.0f} % of the time: shares of them are upper "
       "bounds",
-      100 * record.limits->disturbed);
+      100 * limits->disturbed);
 }
 
 std::optional<double> read_limit(const RunLimits& limits, double working_set_bytes) {
@@ -32,16 +32,23 @@ std::optional<double> operations_limit(const RunLimits& limits, std::string_view
   return limit;
 }
 
-RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant) {
+RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant,
+                         std::optional<double> working_set_bytes) {
   RooflineUse use;
   if (work.n_steps <= 0 || work.ns <= 0) return use;
   const double seconds = 1e-9 * static_cast<double>(work.ns);
   const double bytes = work.weight_bytes + work.kv_bytes;
-  const auto read = read_limit(limits, bytes / static_cast<double>(work.n_steps));
+  const auto read = read_limit(limits, working_set_bytes.value_or(bytes / static_cast<double>(work.n_steps)));
   if (read && bytes > 0) use.read = bytes / seconds / *read;
   const auto operations = operations_limit(limits, variant);
   if (operations && work.flops > 0) use.operations = work.flops / seconds / *operations;
   return use;
+}
+
+std::optional<LimitShare> nearer_limit(const RooflineUse& use) {
+  if (!use.read || !use.operations) return std::nullopt;
+  if (*use.read >= *use.operations) return LimitShare{*use.read, "read"};
+  return LimitShare{*use.operations, "compute"};
 }
 
 Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant, std::string_view kind,

@@ -14,8 +14,8 @@ namespace secondsource {
 /// Limits that were measured while others had the CPUs for more than this share of the time may be too low: they prove
 /// nothing, and shares of them are upper bounds.
 inline constexpr double kLimitsDisturbed = 0.10;
-/// The same in a sentence; empty where they were not.
-[[nodiscard]] std::string limits_caveat(const RunRecord& record);
+/// The same in a sentence; empty where they were not, or where there are none.
+[[nodiscard]] std::string limits_caveat(const std::optional<RunLimits>& limits);
 
 /// Bytes/s at best over a working set that is read again and again: that of the largest measured buffer which is not
 /// larger, since a smaller one is never slower. nullopt without a measurement.
@@ -30,8 +30,13 @@ struct RooflineUse {
   std::optional<double> operations;  ///< share of operations_limit()
 };
 
-/// Of steps that took `work.ns`; empty where there were none.
-[[nodiscard]] RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant);
+/// Of steps that took `work.ns`; empty where there were none. `working_set_bytes` are read again and again: those of a
+/// step, of which `work` may be a part; left out, what is read in each of the steps.
+[[nodiscard]] RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant,
+                                       std::optional<double> working_set_bytes = std::nullopt);
+
+/// Of the two the larger, whose limit bounds the steps; nullopt where one of them is not known.
+[[nodiscard]] std::optional<LimitShare> nearer_limit(const RooflineUse& use);
 
 /// What keeps steps from being faster, and what follows from that.
 struct Bound {

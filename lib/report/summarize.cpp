@@ -160,6 +160,16 @@ void summarize_checks(std::span<const Repetition* const> repetitions, CellSummar
   }
 }
 
+/// What a request's prefill would take at the limit that bounds it / the median time to the first token, which has
+/// everything else in it too: `prefill` is shared out by the prompt tokens that were computed.
+std::optional<LimitShare> first_token_of_limit(const StepWork& prefill, const CellSummary& cell) {
+  const std::optional<double> ttft_ns = median(cell.ttft_p50_ns_by_repetition);
+  if (!cell.prefill_of_limit || !cell.mean_prompt_tokens || !ttft_ns || !(*ttft_ns > 0)) return std::nullopt;
+  const double n_computed = *cell.mean_prompt_tokens * (1 - cell.prefix_hit_rate.value_or(0));
+  const double prefill_ns = static_cast<double>(prefill.ns) * n_computed / static_cast<double>(prefill.tokens);
+  return LimitShare{cell.prefill_of_limit->share * prefill_ns / *ttft_ns, cell.prefill_of_limit->limit};
+}
+
 /// Shares of the machine's limits, and which of them binds: of the kind of steps that most of the time went to.
 void summarize_bound(const RunRecord& record, std::span<const Repetition* const> repetitions, CellSummary& cell) {
   const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
@@ -171,8 +181,13 @@ void summarize_bound(const RunRecord& record, std::span<const Repetition* const>
     decode += repetition->decode;
     mixed += repetition->mixed;
   }
-  cell.read_fraction = roofline_use(decode, *record.limits, cell.key.variant).read;
-  cell.flops_fraction = roofline_use(prefill, *record.limits, cell.key.variant).operations;
+  const RooflineUse decode_use = roofline_use(decode, *record.limits, cell.key.variant);
+  const RooflineUse prefill_use = roofline_use(prefill, *record.limits, cell.key.variant);
+  cell.read_fraction = decode_use.read;
+  cell.flops_fraction = prefill_use.operations;
+  cell.decode_of_limit = nearer_limit(decode_use);
+  cell.prefill_of_limit = nearer_limit(prefill_use);
+  cell.first_token_of_limit = first_token_of_limit(prefill, cell);
   const std::pair<const char*, const StepWork*> kinds[] = {
       {"prefill", &prefill}, {"decode", &decode}, {"mixed", &mixed}};
   const auto& [name, longest] = *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second->ns; });
@@ -271,9 +286,9 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   summarize_latency(counted, cell);
   summarize_throughput(lines.repetitions, cell);
   summarize_checks(lines.repetitions, cell);
+  summarize_ttft_by_repetition(counted, lines.repetitions, cell);
   summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
-  summarize_ttft_by_repetition(counted, lines.repetitions, cell);
   summarize_cost(record, cell);
   return cell;
 }

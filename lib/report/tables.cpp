@@ -136,9 +136,16 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
                       failure.message));
     }
     for (const CellSummary& cell : run.summary.cells) {
+      if (!cell.memory || !cell.memory->huge_weights_bytes) continue;
+      constexpr double kMiB = 0x1p20;
+      add(fmt::format("{}, {}, {}: {:.0f} of {:.0f} MiB of weights in huge pages", cell.key.bundle, cell.key.backend,
+                      cell.key.variant, static_cast<double>(*cell.memory->huge_weights_bytes) / kMiB,
+                      static_cast<double>(cell.memory->weights_bytes) / kMiB));
+    }
+    for (const CellSummary& cell : run.summary.cells) {
       for (const std::string& note : cell.notes) add(fmt::format("{}: {}", cell.key.id(), note));
     }
-    if (const std::string caveat = limits_caveat(run.record); !caveat.empty()) add(caveat);
+    if (const std::string caveat = limits_caveat(run.record.limits); !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1K: no price was given (--price)");
   }
   return notes;

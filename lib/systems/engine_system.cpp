@@ -99,6 +99,7 @@ void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
     state.parts.queue_ns = event.times.scheduled_ns - event.times.submitted_ns;
     state.ttft_kernel_ns = event.time_ns - event.times.scheduled_ns;
     state.parts.prefill_ns = state.ttft_kernel_ns;
+    if (event.times.transfer_ns) state.parts.transfer_ns = event.times.transfer_ns;
   }
   SystemToken token{.tag = state.tag, .id = event.id, .at_ns = event.time_ns};
   const bool is_last = event.finish != FinishReason::kNone;

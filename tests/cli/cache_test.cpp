@@ -152,6 +152,35 @@ TEST_CASE("packed weights are kept when asked for, found again, refused when dam
   CHECK(run_with_cache(cache, keeping).status == 0);
 }
 
+TEST_CASE("several processes keep the weights of a model at the same time: all succeed, and a copy of it finds them") {
+  const ScratchFolder scratch;
+  const fs::path cache = scratch.path() / "cache";
+  const fs::path bundle = source_path("bundles/tiny-gqa8-hd64");
+  const auto check = [&](const fs::path& model) {
+    return run_with_cache(cache, {"check", model.string(), "--backend", "cpu", "--variant", "int4", "--backend-option",
+                                  "cpu:weight_cache=1"});
+  };
+  std::vector<std::future<ProgramRun>> runs;
+  for (int process = 0; process < 3; ++process) {
+    runs.push_back(std::async(std::launch::async, [&] { return check(bundle); }));
+  }
+  for (std::future<ProgramRun>& running : runs) {
+    const ProgramRun run = running.get();
+    CAPTURE(run.err);
+    CHECK(run.status == 0);
+  }
+  // While one stores the others do not wait: what none of them kept is kept now.
+  CHECK(check(bundle).status == 0);
+  const std::string listed = run_with_cache(cache, {"cache", "list"}).out;
+  CHECK_FALSE(contains(listed, "packed: 0 packed weights"));
+  for (const auto& item : fs::directory_iterator(cache / "secondsource" / "packed")) {
+    CHECK_FALSE(item.path().filename().string().ends_with(".partial"));
+  }
+  fs::copy(bundle, scratch.path() / "copy", fs::copy_options::recursive);
+  CHECK(check(scratch.path() / "copy").status == 0);
+  CHECK(run_with_cache(cache, {"cache", "list"}).out == listed);
+}
+
 TEST_CASE("a cache that cannot be written to is said in one line, and nothing half-written is left") {
   const ScratchFolder scratch;
   REQUIRE_OK(write_file(scratch.path() / "secondsource", "a file where the folder should be"));

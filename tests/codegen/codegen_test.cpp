@@ -1,6 +1,7 @@
-// By kernel name: the matrix instructions are there, nothing is spilled, and hot kernels keep their arrays in
-// registers. What is read was written by nvcc (log and PTX) and by clang (assembly with metadata) when the modules were
-// built. It shows what the compiler chose, not that it is right or fast: the shim shows the one, a GPU the other.
+// By kernel name: the matrix instructions are there, nothing is spilled, arrays are kept in registers (there is
+// next to no stack), and a block's shared memory is what its targets have. What is read was written by nvcc (log and
+// PTX) and by clang (assembly with metadata) when the modules were built. It shows what the compiler chose, not that it
+// is right or fast: the shim shows the one, a GPU the other.
 
 #include <algorithm>
 #include <filesystem>
@@ -50,6 +51,7 @@ std::vector<KernelCode> cuda_kernels() {
       const std::string stem = log.stem().string() + ".compute_" + kernel.target.substr(3) + ".ptx";
       if (!bodies.contains(kernel.target)) bodies[kernel.target] = read_ptx(text_of(kCode / "cuda" / stem));
       kernel.body = bodies[kernel.target][kernel.symbol];
+      kernel.asked_bytes = asked_shared_bytes(kernel.body);
       kernels.push_back(std::move(kernel));
     }
   }
@@ -93,6 +95,11 @@ std::string matrix_instruction(const std::string& target) {
 const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "grouped_tiles_kernel",
                                               "prefill_attention_kernel"};
 
+/// Kernels whose threads exchange what they computed.
+const std::set<std::string> kSharing = {"tiled_matmul_kernel",      "grouped_tiles_kernel",
+                                        "prefill_attention_kernel", "warpgroup_attention_kernel",
+                                        "split_attention_kernel",   "rms_norm_kernel"};
+
 /// Products by tiles, of one weight or of a mixture's experts.
 bool is_by_tiles(const KernelCode& kernel) {
   return kernel.name.starts_with("tiled_matmul_kernel<") || kernel.name.starts_with("grouped_tiles_kernel<");
@@ -122,6 +129,14 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     CHECK(kernel.registers > 0);
     CHECK_FALSE(kernel.body.empty());
     CHECK(kernel.spilled_bytes == 0);
+    // On AMD two pointers of which one is taken, once a block of a mixture, and slots that nothing uses (48 bytes of
+    // sample_kernel, of which no instruction reads or writes any): no array of a tile is as small.
+    CHECK(kernel.stack_bytes <= (kernel.target.starts_with("gfx") ? 48 : 0));
+    CHECK(kernel.shared_bytes == 0);
+    const bool is_sm_90a = kernel.target == "sm_90a";  // whose warpgroups have the most; elsewhere they have none
+    CHECK(kernel.asked_bytes <= (is_by_warpgroups(kernel) && is_sm_90a ? 227 : 64) << 10);
+    CHECK((kernel.asked_bytes > 0 || !kSharing.contains(without_arguments(kernel.name)) ||
+           (is_by_warpgroups(kernel) && !is_sm_90a)));
     if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
     // The last argument says whether int8 is multiplied by int8.
@@ -169,7 +184,12 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       CHECK(count_instruction(kernel, "added, 1, 1, 0, 0;") > 0);
       CHECK(count_instruction(kernel, "added, 1, 1, 1;") > 0);
       CHECK(count_instruction(kernel, "setp.ne.s32 added, 0, 0;") > 0);
-      CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned 1;") > 0);
+      CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned 1;") == 1);
+      // The first scores, the next ones, the sums, the last sums: a fifth would stand in a branch that not all warps of
+      // a warpgroup take. All weights are made before the third: what keeps ptxas from moving them is a branch to a
+      // trap.
+      CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") == 4);
+      CHECK(count_instruction(kernel, "trap;") == 1);
       CHECK(count_instruction(kernel, "ex2.approx.ftz.f32") > 0);
       continue;
     }

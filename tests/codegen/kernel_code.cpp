@@ -141,8 +141,21 @@ std::vector<KernelCode> read_amd_assembly(std::string_view assembly, const std::
     if (key.starts_with(".private_segment_fixed_size:")) kernel.stack_bytes = metadata_number(key);
     if (key.starts_with(".group_segment_fixed_size:")) kernel.shared_bytes = metadata_number(key);
   }
-  for (KernelCode& kernel : kernels) kernel.body = bodies[kernel.symbol];
+  for (KernelCode& kernel : kernels) {
+    kernel.body = bodies[kernel.symbol];
+    kernel.asked_bytes = asked_shared_bytes(kernel.body);
+  }
   return kernels;
+}
+
+int asked_shared_bytes(std::string_view body) {
+  int most = 0;
+  for (const std::string_view line : lines_of(body)) {
+    const std::string number(between(line, " shared_memory ", " bytes"));
+    // In decimal, or as AMD's assembler has larger ones, "0x80".
+    most = std::max(most, static_cast<int>(std::strtol(number.c_str(), nullptr, 0)));
+  }
+  return most;
 }
 
 int count_instruction(const KernelCode& kernel, std::string_view instruction) {
@@ -158,7 +171,7 @@ std::string table_of(const std::vector<KernelCode>& kernels) {
       fmt::format("{:<8} {:>9} {:>7} {:>6} {:>7}  {}\n", "target", "registers", "spilled", "stack", "shared", "kernel");
   for (const KernelCode& kernel : kernels) {
     text += fmt::format("{:<8} {:>9} {:>7} {:>6} {:>7}  {}\n", kernel.target, kernel.registers, kernel.spilled_bytes,
-                        kernel.stack_bytes, kernel.shared_bytes, kernel.name);
+                        kernel.stack_bytes, kernel.shared_bytes + kernel.asked_bytes, kernel.name);
   }
   return text;
 }

@@ -92,3 +92,10 @@ TEST_CASE("the table has a line a kernel") {
         "target   registers spilled  stack  shared  kernel\n"
         "sm_80           32       0      0       0  rms_norm_kernel\n");
 }
+
+TEST_CASE("what a launch adds of shared memory is the largest that the code names, in either notation") {
+  CHECK(asked_shared_bytes("\t// shared_memory 128 bytes\n\tmov.u32 %r1, 0;\n\t// shared_memory 66560 bytes\n") ==
+        66560);
+  CHECK(asked_shared_bytes("\t; shared_memory 0x10400 bytes\n\t; shared_memory 64 bytes\n") == 66560);
+  CHECK(asked_shared_bytes("\tret;\n") == 0);
+}

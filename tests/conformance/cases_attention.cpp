@@ -31,6 +31,7 @@ constexpr auto kNarrowSizes = {1, 3, 16, 33, 200};
 constexpr auto kWideSizes = {150, 1000, 4000};
 constexpr Windows kNarrowWindows{.chance = 0.35, .sizes = kNarrowSizes};
 constexpr Windows kWideWindows{.chance = 0.5, .sizes = kWideSizes};
+constexpr Windows kNoWindows{.chance = 0.0, .sizes = {}};
 
 /// One layer of RopeAppend and Attention over a random qkv. Scores of deviation about 1.5: a softmax that is neither
 /// flat nor a single spike.
@@ -91,17 +92,10 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads) {
   return std::move(b.result);
 }
 
-/// Fills a sequence's cache to `length` without attention; then each step has a few tokens of another sequence and, of
-/// this one, as many as `chunks` says.
-Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
-               const Windows& windows = kNarrowWindows) {
-  constexpr std::int32_t kPageTokens = 16;
-  b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
-  b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
-  dirty_cache(b, heads);
-  const std::int32_t prefill_graph = static_cast<std::int32_t>(b.result.graphs.size()) - 1;
-  const std::int32_t qkv_cols = (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim;
-  const ValueId qkv = b.input(qkv_cols, kIds, 1.2F);
+/// Makes of the builder's current, empty graph one that appends to the cache of layer 0 without attention, and starts
+/// another. Returns its number.
+std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
+  const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
   b.add(RopeAppend{.qkv = qkv,
                    .q_out = q,
@@ -112,6 +106,18 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
                    .k_norm = {}},
         "fill");
   b.observe_only({});
+  return b.new_graph() - 1;
+}
+
+/// Fills a sequence's cache to `length` without attention; then each step has a few tokens of another sequence and, of
+/// this one, as many as `chunks` says.
+Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
+               const Windows& windows = kNarrowWindows) {
+  constexpr std::int32_t kPageTokens = 16;
+  b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
+  b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
+  dirty_cache(b, heads);
+  const std::int32_t fill_graph = add_fill_graph(b, heads);
   Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 2);
   const std::int32_t sequence = sequences.add();
   while (sequences.length(sequence) < length) {
@@ -119,10 +125,9 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
     sequences.append(batch, sequence, std::min(512, length - sequences.length(sequence)), kIds);
     sequences.finish(batch, 0);
     Action& action = b.submit(std::move(batch));
-    action.graph = prefill_graph;
+    action.graph = fill_graph;
     action.compare = false;
   }
-  b.new_graph();
   const Layer layer = add_layer(b, heads, 0, windows);
   const std::int32_t other = sequences.add();
   for (const std::int32_t n_tokens : chunks) {
@@ -199,6 +204,46 @@ Case make_chunked_attention_case(std::uint64_t seed) {
   const HeadShape heads{.n_heads = b.dice.between(2, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({64, 128})};
   const std::int32_t length = b.dice.between(8200, 8600);
   return long_case(std::move(b), heads, length, {70, 1, 33}, kWideWindows);
+}
+
+Case make_deep_attention_case(std::uint64_t seed) {
+  // Beyond 32K a position no longer fits 15 bits, and what cuts the cache into at most so many pieces has longer ones.
+  constexpr std::int32_t kPageTokens = 16;
+  constexpr std::int32_t kFilledPages = 64;
+  CaseBuilder b("attention_deep", seed);
+  const HeadShape heads{.n_heads = b.dice.between(1, 4), .n_kv_heads = 1, .head_dim = b.dice.one_of({32, 64})};
+  const std::int32_t length = b.dice.between(33'400, 33'900);
+  const std::int32_t n_pages = ceil_divide(length + 1, kPageTokens);
+  b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
+  b.result.n_pages = n_pages + kFilledPages;
+  const std::int32_t fill_graph = add_fill_graph(b, heads);
+  Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 0);
+  // A step for some pages and copies of them, in random order, for all: appending every position would take most of
+  // the time.
+  const std::int32_t filled = sequences.add();
+  BatchData batch;
+  sequences.append(batch, filled, kFilledPages * kPageTokens, kIds);
+  sequences.finish(batch, 0);
+  Action& fill = b.submit(std::move(batch));
+  fill.graph = fill_graph;
+  fill.compare = false;
+  Action copy{.batch = {}, .copies = {}};
+  std::vector<std::int32_t> pages;
+  for (std::int32_t i = 0; i < n_pages; ++i) {
+    const auto from = static_cast<std::size_t>(b.dice.between(0, kFilledPages - 1));
+    pages.push_back(sequences.take_page());
+    copy.copies.push_back({.from_page = sequences.pages(filled)[from], .to_page = pages.back()});
+  }
+  b.result.actions.push_back(std::move(copy));
+  const std::int32_t deep = sequences.add_copied(std::move(pages), length);
+  const Layer layer = add_layer(b, heads, 0, kNoWindows);
+  BatchData decode;
+  sequences.append(decode, deep, 1, kIds);
+  sequences.finish(decode, 0);
+  b.submit(std::move(decode));
+  b.result.name = fmt::format("{} length={}{}{}", describe(heads), length,
+                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "");
+  return std::move(b.result);
 }
 
 Case make_page_copy_case(std::uint64_t seed) {

@@ -117,6 +117,65 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   return std::move(b.result);
 }
 
+/// What is sampled: rows of logits, `n_ids` different ones, of which one may have a NaN.
+struct SampledRows {
+  std::int32_t vocab;
+  std::int32_t n_ids;
+  double nan_chance;
+  double forbidden_best_chance = 0.0;  ///< of the row's first token being the forbidden one, instead of any
+};
+
+/// The id of the largest logit of row `id`.
+std::int32_t best_of(std::span<const float> table, std::int32_t vocab, std::int32_t id) {
+  const auto row =
+      table.subspan(static_cast<std::size_t>(id) * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab));
+  return static_cast<std::int32_t>(std::ranges::max_element(row) - row.begin());
+}
+
+/// Each row in its own way.
+Case sampling_case(CaseBuilder b, const SampledRows& sampled) {
+  const auto [vocab, n_ids, nan_chance, forbidden_best_chance] = sampled;
+  const std::int32_t n_rows = b.dice.between(1, 9);
+  const float deviation = b.dice.one_of({0.5F, 3.0F, 20.0F});
+  std::vector<float> table =
+      b.dice.normals(static_cast<std::size_t>(vocab) * static_cast<std::size_t>(n_ids), deviation);
+  const bool ties = b.dice.chance(0.4);
+  if (ties) {
+    for (float& value : table) value = std::round(value);
+  }
+  const bool with_nan = b.dice.chance(nan_chance);
+  if (with_nan) table[static_cast<std::size_t>(b.dice.between(0, vocab * n_ids - 1))] = NAN;
+  const WeightId weight = b.weight(make_weight("logits", table, n_ids, vocab, WeightEncoding::kF32));
+  const ValueId x = b.value(vocab);
+  const ValueId logits = b.value(vocab, Rows::kLogits);
+  b.add(Embed{.table = weight, .out = x}, "rows");
+  b.add(SelectRows{.x = x, .out = logits}, "select");
+  b.add(
+      Sample{
+          .logits = logits, .n_top = std::min(vocab, b.dice.one_of<std::int32_t>({0, 1, 5, 20})), .keep_logits = true},
+      "sample");
+  BatchData batch = plain_batch(b, n_rows, n_ids);
+  for (std::int32_t row = 0; row < n_rows; ++row) {
+    SamplingParams params;
+    params.temperature = b.dice.one_of({0.0F, 0.7F, 1.0F, 2.0F});
+    params.top_k = b.dice.one_of<std::int32_t>({0, 1, 5, 40});
+    params.top_p = b.dice.one_of({1.0F, 0.9F, 0.3F});
+    params.seed = b.result.seed + static_cast<std::uint64_t>(row % 2);
+    params.position = row;
+    if (b.dice.chance(0.2)) params.forced_id = b.dice.between(0, vocab - 1);
+    if (vocab > 1 && b.dice.chance(0.3)) params.forbidden_id = b.dice.between(0, vocab - 1);
+    if (forbidden_best_chance > 0.0 && b.dice.chance(forbidden_best_chance)) {
+      params.forbidden_id = best_of(table, vocab, batch.token_ids[static_cast<std::size_t>(row)]);
+    }
+    if (b.dice.chance(0.8)) Sequences::want_logits(batch, row, params);
+  }
+  if (batch.logit_rows.empty()) Sequences::want_logits(batch, 0);
+  b.submit(std::move(batch));
+  b.result.name = fmt::format("vocab={} rows={} deviation={}{}{}", vocab, n_rows, deviation, ties ? " ties" : "",
+                              with_nan ? " nan" : "");
+  return std::move(b.result);
+}
+
 }  // namespace
 
 Case make_embed_case(std::uint64_t seed) {
@@ -187,41 +246,14 @@ Case make_quantized_group_matmul_case(std::uint64_t seed) {
 Case make_sample_case(std::uint64_t seed) {
   CaseBuilder b("sample", seed);
   const std::int32_t vocab = b.dice.one_of<std::int32_t>({1, 2, 17, 300, 4097});
-  const std::int32_t n_rows = b.dice.between(1, 9);
-  const float deviation = b.dice.one_of({0.5F, 3.0F, 20.0F});
-  std::vector<float> table = b.dice.normals(static_cast<std::size_t>(vocab) * kIds, deviation);
-  const bool ties = b.dice.chance(0.4);
-  if (ties) {
-    for (float& value : table) value = std::round(value);
-  }
-  const bool with_nan = b.dice.chance(0.2);
-  if (with_nan) table[static_cast<std::size_t>(b.dice.between(0, vocab * kIds - 1))] = NAN;
-  const WeightId weight = b.weight(make_weight("logits", table, kIds, vocab, WeightEncoding::kF32));
-  const ValueId x = b.value(vocab);
-  const ValueId logits = b.value(vocab, Rows::kLogits);
-  b.add(Embed{.table = weight, .out = x}, "rows");
-  b.add(SelectRows{.x = x, .out = logits}, "select");
-  b.add(
-      Sample{
-          .logits = logits, .n_top = std::min(vocab, b.dice.one_of<std::int32_t>({0, 1, 5, 20})), .keep_logits = true},
-      "sample");
-  BatchData batch = plain_batch(b, n_rows, kIds);
-  for (std::int32_t row = 0; row < n_rows; ++row) {
-    SamplingParams params;
-    params.temperature = b.dice.one_of({0.0F, 0.7F, 1.0F, 2.0F});
-    params.top_k = b.dice.one_of<std::int32_t>({0, 1, 5, 40});
-    params.top_p = b.dice.one_of({1.0F, 0.9F, 0.3F});
-    params.seed = seed + static_cast<std::uint64_t>(row % 2);
-    params.position = row;
-    if (b.dice.chance(0.2)) params.forced_id = b.dice.between(0, vocab - 1);
-    if (vocab > 1 && b.dice.chance(0.3)) params.forbidden_id = b.dice.between(0, vocab - 1);
-    if (b.dice.chance(0.8)) Sequences::want_logits(batch, row, params);
-  }
-  if (batch.logit_rows.empty()) Sequences::want_logits(batch, 0);
-  b.submit(std::move(batch));
-  b.result.name = fmt::format("vocab={} rows={} deviation={}{}{}", vocab, n_rows, deviation, ties ? " ties" : "",
-                              with_nan ? " nan" : "");
-  return std::move(b.result);
+  return sampling_case(std::move(b), {.vocab = vocab, .n_ids = kIds, .nan_chance = 0.2});
+}
+
+Case make_wide_sample_case(std::uint64_t seed) {
+  CaseBuilder b("sample_wide", seed);
+  // As models have them, and one beside a power of two; few rows to choose from, or most of the time goes into them.
+  const std::int32_t vocab = b.dice.one_of<std::int32_t>({8192, 16'385, 32'000, 50'257, 65'536});
+  return sampling_case(std::move(b), {.vocab = vocab, .n_ids = 5, .nan_chance = 0.5, .forbidden_best_chance = 0.4});
 }
 
 }  // namespace secondsource::conformance

@@ -273,6 +273,9 @@ std::span<const Family> families() {
       {"attention_chunks", make_chunked_attention_case, 2},
       {"grouped_matmul_wide", make_wide_mixture_case, 24},
       {"matmul_g32_w8a8", make_quantized_group_matmul_case, 30},
+      {"attention_deep", make_deep_attention_case, 1},
+      {"sample_wide", make_wide_sample_case, 8},
+      {"grouped_matmul_g32_w8a8", make_quantized_group_mixture_case, 12},
   };
   return kFamilies;
 }

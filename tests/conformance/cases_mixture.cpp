@@ -108,6 +108,33 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                   shape.n_experts, shape.n_top, act == ActQuant::kNone ? "" : " w8a8", residual ? " residual" : "");
 }
 
+/// Up to 512 experts, 8 a token, for up to 150 tokens.
+Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
+  constexpr std::int32_t kWideIds = 97;
+  MixtureShape shape;
+  shape.n_experts = b.dice.one_of<std::int32_t>({2, 3, 8, 17, 64, 256, 512});
+  shape.n_top = b.dice.between(1, std::min(8, shape.n_experts));
+  const bool small = shape.n_experts >= 64;  // or most of the time goes into making weights
+  shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
+  shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
+  const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
+  const auto spread = b.dice.one_of({Spread::kAll, Spread::kFew, Spread::kTied});
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 4, 5, 17, 48, 80, 150});
+  const Choice choice = add_coarse_route(b, spread, kWideIds, shape.n_experts, shape.n_top);
+  const ValueId x = b.input(shape.dim, kWideIds);
+  add_experts(b, x, choice, shape, encoding, act, first, kWideIds);
+  b.submit(plain_batch(b, n_tokens, kWideIds));
+  b.result.name += fmt::format(" {}{} tokens={}{}",
+                               first == Epilogue::kNone        ? "plain"
+                               : first == Epilogue::kGatedSilu ? "silu"
+                                                               : "gelu",
+                               spread == Spread::kAll   ? ""
+                               : spread == Spread::kFew ? " few"
+                                                        : " tied",
+                               n_tokens, b.is_exact_in_bf16 ? " exact" : "");
+  return std::move(b.result);
+}
+
 }  // namespace
 
 Case make_route_case(std::uint64_t seed) {
@@ -139,39 +166,22 @@ Case make_mixture_case(std::uint64_t seed) {
 }
 
 Case make_wide_mixture_case(std::uint64_t seed) {
-  constexpr std::int32_t kWideIds = 97;
   CaseBuilder b("grouped_matmul_wide", seed);
   b.is_exact_in_bf16 = b.dice.chance(0.5);
   const auto encoding =
       b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
                      WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
-  // Few backends take groups with quantized activations.
   const double quantized_share = encoding == WeightEncoding::kInt8PerRow    ? 0.5
                                  : encoding == WeightEncoding::kInt8Group32 ? 0.25
                                                                             : 0.0;
   const ActQuant act = b.dice.chance(quantized_share) ? ActQuant::kInt8PerRow : ActQuant::kNone;
-  MixtureShape shape;
-  shape.n_experts = b.dice.one_of<std::int32_t>({2, 3, 8, 17, 64, 256, 512});
-  shape.n_top = b.dice.between(1, std::min(8, shape.n_experts));
-  const bool small = shape.n_experts >= 64;  // or most of the time goes into making weights
-  shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
-  shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
-  const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});
-  const auto spread = b.dice.one_of({Spread::kAll, Spread::kFew, Spread::kTied});
-  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 4, 5, 17, 48, 80, 150});
-  const Choice choice = add_coarse_route(b, spread, kWideIds, shape.n_experts, shape.n_top);
-  const ValueId x = b.input(shape.dim, kWideIds);
-  add_experts(b, x, choice, shape, encoding, act, first, kWideIds);
-  b.submit(plain_batch(b, n_tokens, kWideIds));
-  b.result.name += fmt::format(" {}{} tokens={}{}",
-                               first == Epilogue::kNone        ? "plain"
-                               : first == Epilogue::kGatedSilu ? "silu"
-                                                               : "gelu",
-                               spread == Spread::kAll   ? ""
-                               : spread == Spread::kFew ? " few"
-                                                        : " tied",
-                               n_tokens, b.is_exact_in_bf16 ? " exact" : "");
-  return std::move(b.result);
+  return wide_mixture(std::move(b), encoding, act);
+}
+
+Case make_quantized_group_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_g32_w8a8", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  return wide_mixture(std::move(b), WeightEncoding::kInt8Group32, ActQuant::kInt8PerRow);
 }
 
 }  // namespace secondsource::conformance

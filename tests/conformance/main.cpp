@@ -1,11 +1,14 @@
-// conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME [--case-seed N]]
-//             [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]... [--guards] [--json FILE] [--list]
+// conformance --backend NAME [--modules FOLDER] [--require] [--require-one] [--seed N|FIRST-LAST]
+//             [--family NAME[,NAME...] [--case-seed N]] [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]...
+//             [--guards]
+//             [--json FILE] [--list]
 // Holds one backend module against the reference. Ends 0 when every supported case passed, 1 when one failed, 77 when
 // the backend is not there (1 with --require), 2 on bad usage. --seed FIRST-LAST runs the suite once for each seed of
 // the range. --each runs every case once for each value of that option, and given twice for each pair; values that this
-// machine cannot run are skipped. --guards sets the option guards=1 where the backend has one: it then checks its own
-// workspace for writes outside an operation's output. --json also writes what was found to a file, for
-// `secondsource report --conformance`.
+// machine cannot run are skipped. With --require each of them has to be there: the others are run all the same, and it
+// ends with 1. With --require-one it is enough that one of them is there. --guards sets the option guards=1 where the
+// backend has one: it then checks its own workspace for writes outside an operation's output. --json also writes what
+// was found to a file, for `secondsource report --conformance`.
 
 #include <fmt/format.h>
 
@@ -36,7 +39,8 @@ using Setting = std::pair<std::string, std::string>;  ///< of BackendOptions::ex
 struct Options {
   std::string backend;
   std::string modules;
-  bool require = false;
+  bool require = false;      ///< what was asked for is there, all of it
+  bool require_one = false;  ///< at least one combination of --each is there
   bool list = false;
   bool guards = false;
   std::string json;
@@ -59,6 +63,10 @@ bool parse(int argc, char** argv, Options& options) {
       options.require = true;
       continue;
     }
+    if (flag == "--require-one") {
+      options.require_one = true;
+      continue;
+    }
     if (flag == "--guards") {
       options.guards = true;
       continue;
@@ -78,7 +86,7 @@ bool parse(int argc, char** argv, Options& options) {
     } else if (flag == "--json") {
       options.json = value;
     } else if (flag == "--family") {
-      options.suite.family = value;
+      options.suite.families = split(value, ',');
     } else if (flag == "--seed") {
       options.suite.first_seed = number(value);
       const std::size_t dash = value.find('-');
@@ -118,9 +126,15 @@ std::string text_of(const std::vector<Setting>& settings) {
   return text;
 }
 
-/// The configurations that this machine can run; prints why one is left out. Nothing when one fails otherwise.
-std::optional<std::vector<Tested>> make_tested(const Options& options, const std::vector<Module>& modules) {
+/// What can be run of what was asked for.
+struct Configurations {
   std::vector<Tested> tested;
+  int n_absent = 0;  ///< whose library, instructions or device this machine lacks
+};
+
+/// Prints why one is left out. Nothing when one fails otherwise.
+std::optional<Configurations> make_tested(const Options& options, const std::vector<Module>& modules) {
+  Configurations found;
   for (const std::vector<Setting>& settings : combinations(options)) {
     BackendOptions backend_options{.device_id = "", .extra = settings};
     if (options.guards) backend_options.extra.emplace_back("guards", "1");
@@ -132,16 +146,17 @@ std::optional<std::vector<Tested>> make_tested(const Options& options, const std
     }
     const std::string text = text_of(settings);
     if (first) {
-      tested.push_back({text, [&modules, name = options.backend, backend_options] {
-                          return create_backend(modules, name, backend_options);
-                        }});
+      found.tested.push_back({text, [&modules, name = options.backend, backend_options] {
+                                return create_backend(modules, name, backend_options);
+                              }});
       continue;
     }
-    const bool absent = first.error().code == ErrorCode::kUnavailable && !options.require;
-    fmt::print("{}{}: {}\n", absent ? "skipped" : "FAILED", text, first.error().message);
+    const bool absent = first.error().code == ErrorCode::kUnavailable;
+    fmt::print("{}{}: {}\n", absent && !options.require ? "skipped" : "FAILED", text, first.error().message);
     if (!absent) return std::nullopt;
+    ++found.n_absent;
   }
-  return tested;
+  return found;
 }
 
 /// Cases of one family.
@@ -179,13 +194,14 @@ int run(const Options& options, const std::filesystem::path& program) {
   if (!options.modules.empty()) folders.emplace_back(options.modules);
   if (folders.empty()) folders = module_folders(program);
   const std::vector<Module> modules = load_modules(folders);
-  const auto tested = make_tested(options, modules);
-  if (!tested) return 1;
-  if (tested->empty()) return 77;
+  const auto found = make_tested(options, modules);
+  if (!found) return 1;
+  const std::vector<Tested>& tested = found->tested;
+  if (tested.empty()) return options.require || options.require_one ? 1 : 77;
   std::map<std::string, std::int64_t> unsupported;
   std::map<std::string, Count> counts;
   std::int64_t started_at_ns = now_ns();
-  const std::int64_t n_failed = run_suite(*tested, options.suite, [&](const CaseReport& report) {
+  const std::int64_t n_failed = run_suite(tested, options.suite, [&](const CaseReport& report) {
     const std::int64_t finished_at_ns = now_ns();
     Count& count = counts[report.family];
     count.elapsed_ns += finished_at_ns - started_at_ns;
@@ -215,10 +231,20 @@ int run(const Options& options, const std::filesystem::path& program) {
     fmt::print("not supported ({} cases): {}\n", count, reason);
     n_unsupported += count;
   }
-  fmt::print("{}: {} passed, {} failed, {} not supported; {} configurations, suite seeds {} to {}\n", options.backend,
-             n_passed, n_failed, n_unsupported, tested->size(), options.suite.first_seed, options.suite.last_seed);
+  fmt::print("{}: {} passed, {} failed, {} not supported; {} configurations, {} not there, suite seeds {} to {}\n",
+             options.backend, n_passed, n_failed, n_unsupported, tested.size(), found->n_absent,
+             options.suite.first_seed, options.suite.last_seed);
   if (!options.json.empty() && !write_json(options, modules, counts)) return 1;
-  return n_failed == 0 ? 0 : 1;
+  const bool lacks_required = options.require && found->n_absent > 0;
+  return n_failed == 0 && !lacks_required ? 0 : 1;
+}
+
+/// The first name of --family that is none; empty when all are known.
+std::string unknown_family(const Options& options) {
+  for (const std::string& name : options.suite.families) {
+    if (name != "protocol" && std::ranges::find(families(), name, &Family::name) == families().end()) return name;
+  }
+  return "";
 }
 
 }  // namespace
@@ -229,8 +255,13 @@ int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) {
     fmt::print(stderr,
-               "usage: conformance --backend NAME [--modules FOLDER] [--require] [--seed N|FIRST-LAST] [--family NAME "
-               "[--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] [--json FILE] [--list]\n");
+               "usage: conformance --backend NAME [--modules FOLDER] [--require] [--require-one] [--seed N|FIRST-LAST] "
+               "[--family NAME,NAME [--case-seed N]] [--option KEY=VALUE] [--each KEY=VALUE,VALUE] [--guards] "
+               "[--json FILE] [--list]\n");
+    return 2;
+  }
+  if (const std::string unknown = unknown_family(options); !unknown.empty()) {
+    fmt::print(stderr, "conformance: --family {}: there is none (--list has their names)\n", unknown);
     return 2;
   }
   if (options.list) {

@@ -163,6 +163,7 @@ class MutantKernels final : public ReferenceKernels {
       }
     }
     if (bug_ == Bug::kWindowOffByOne && op.window > 0) ++changed.window;
+    if (bug_ == Bug::kContextCutAt32K && op.window == 0) changed.window = 32'768;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
     if (bug_ == Bug::kAttentionScaleOff) changed.scale *= 1.01F;
     if (bug_ == Bug::kPageOfAnother)
@@ -412,7 +413,7 @@ std::span<const Mutant> mutants() {
       {Bug::kKeyNormIsQueryNorm, "keys normalized with the weights of queries", "rope_append attention"},
       {Bug::kSampledIdOfWrongSequence, "the last sampled id of another sequence", "in_flight"},
       {Bug::kLogitRowOffByOne, "logits of the token before", "sample model"},
-      {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample"},
+      {Bug::kForbiddenIdTaken, "a forbidden id taken", "sample sample_wide"},
       {Bug::kExpertWeightsSwapped, "weights of the two best experts swapped",
        "route grouped_matmul grouped_matmul_wide"},
       {Bug::kActivationsNotQuantized, "activations left unquantized in W8A8", "matmul_w8a8 matmul_g32_w8a8"},
@@ -421,7 +422,8 @@ std::span<const Mutant> mutants() {
       {Bug::kActivationsTruncated, "activations truncated to BF16, not rounded", "matmul layer"},
       {Bug::kOutputsInBf16, "outputs of products rounded to BF16", "matmul"},
       {Bug::kGeluExact, "GELU with erf in place of tanh", "matmul"},
-      {Bug::kInt8GroupOffByOne, "scales of neighbouring INT8 groups exchanged", "matmul matmul_g32_w8a8 embed"},
+      {Bug::kInt8GroupOffByOne, "scales of neighbouring INT8 groups exchanged",
+       "matmul matmul_g32_w8a8 grouped_matmul_g32_w8a8 embed"},
       {Bug::kInt4GroupOffByOne, "scales of neighbouring INT4 groups exchanged", "matmul embed"},
       {Bug::kTiesAwayFromZero, "activations quantized half away from zero", "matmul_w8a8"},
       {Bug::kNanDropped, "NaN dropped by the quantizer of activations", "not_finite"},
@@ -433,6 +435,7 @@ std::span<const Mutant> mutants() {
       {Bug::kRopeFactorIgnored, "the attention factor of RoPE ignored", "rope_append"},
       {Bug::kEmbedScaleIgnored, "the scale of the embedding ignored", "embed model"},
       {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight protocol"},
+      {Bug::kContextCutAt32K, "positions more than 32K back dropped", "attention_deep"},
   };
   return kMutants;
 }

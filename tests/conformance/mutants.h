@@ -48,6 +48,7 @@ enum class Bug : std::uint8_t {
   kRopeFactorIgnored,
   kEmbedScaleIgnored,
   kTicketsSwapped,
+  kContextCutAt32K,
 };
 
 struct Mutant {

@@ -17,7 +17,7 @@ TEST_CASE("every planted bug is found by each family of cases that should find i
     std::istringstream names{std::string(mutant.families)};
     for (std::string family; names >> family;) {
       SuiteOptions options;
-      options.family = family;
+      options.families = {family};
       options.stop_at_first = true;
       std::string finding;
       const MakeBackend make = [&]() -> Result<std::unique_ptr<Backend>> { return make_mutant(mutant.bug); };

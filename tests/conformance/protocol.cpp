@@ -177,6 +177,8 @@ Finding check_trace(const MakeBackend& make) {
     if (!ticket) return ticket.error().message;
     auto result = ready->backend->wait(*ticket, far());
     if (!result) return result.error().message;
+    const bool is_host = ready->backend->device().is_host;
+    if (!is_host && result->transfer_ns.value_or(-1) < 0) return "a device does not say how long its copies took";
     results.push_back(std::move(result).value());
   }
   if (!results[0].groups.empty()) return "an untraced step reports times of groups";

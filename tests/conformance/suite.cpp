@@ -1,6 +1,8 @@
 #include "conformance/suite.h"
 
+#include <algorithm>
 #include <map>
+#include <string_view>
 
 #include "backend/batch.h"
 #include "conformance/cases.h"
@@ -83,6 +85,10 @@ std::vector<std::uint64_t> case_seeds(const SuiteOptions& options, std::uint64_t
   return seeds;
 }
 
+bool is_wanted(const SuiteOptions& options, std::string_view family) {
+  return options.families.empty() || std::ranges::find(options.families, family) != options.families.end();
+}
+
 }  // namespace
 
 std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& options,
@@ -96,7 +102,7 @@ std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& optio
   std::uint64_t family_number = 0;
   for (const Family& family : families()) {
     ++family_number;
-    if (!options.family.empty() && options.family != family.name) continue;
+    if (!is_wanted(options, family.name)) continue;
     for (const std::uint64_t seed : case_seeds(options, family_number, family.n_cases)) {
       const Case c = family.make(seed);
       std::map<DType, Expectation> expectations;
@@ -105,7 +111,7 @@ std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& optio
       }
     }
   }
-  if (!options.family.empty() && options.family != "protocol") return n_failed;
+  if (!is_wanted(options, "protocol")) return n_failed;
   for (const Tested& one : tested) {
     for (const ProtocolCheck& check : protocol_checks()) {
       const auto finding = check.run(one.make);

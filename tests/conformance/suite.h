@@ -15,9 +15,9 @@ namespace secondsource::conformance {
 struct SuiteOptions {
   std::uint64_t first_seed = 1;  ///< the suite runs once for each seed; each case gets its own from it
   std::uint64_t last_seed = 1;
-  std::int64_t case_seed = -1;  ///< >= 0: only the case with this seed
-  std::string family;           ///< empty: all families and the protocol
-  bool stop_at_first = false;   ///< for mutants: one failure is enough
+  std::int64_t case_seed = -1;        ///< >= 0: only the case with this seed
+  std::vector<std::string> families;  ///< empty: all of them and the protocol
+  bool stop_at_first = false;         ///< for mutants: one failure is enough
 };
 
 /// A backend under test with some options. Each case is made and judged once for all of them.

@@ -64,7 +64,7 @@ TEST_CASE("products by the library hold the conformance suite") {
   const auto before = n_matmuls(SS_FAKE_CUBLASLT) + n_matmuls(SS_FAKE_HIPBLASLT);
   for (const char* const family : {"matmul", "matmul_w8a8", "not_finite", "model"}) {
     conformance::SuiteOptions suite;
-    suite.family = family;
+    suite.families = {family};
     check_suite(suite, {shim::ThreadOrder::kSeeded});
   }
   CHECK(n_matmuls(SS_FAKE_CUBLASLT) + n_matmuls(SS_FAKE_HIPBLASLT) > before + 100);

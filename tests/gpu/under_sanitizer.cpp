@@ -56,8 +56,6 @@ int run_cases(int n_cases) {
   std::size_t n_run = 0;
   int n_failed = 0;
   for (const conformance::Family& family : conformance::families()) {
-    // The one family whose weights the kernels refuse, all of them.
-    if (family.name == "matmul_g32_w8a8") continue;
     int n_of_family = 0;
     // The kernels refuse some weights: the next seed stands in, and a family that runs out of seeds fails.
     for (int seed = 0; n_of_family < n_cases && seed < kTriesPerCase * n_cases; ++seed) {

@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -87,16 +86,6 @@ std::vector<int> nodes_of_pages(std::uintptr_t begin, std::uintptr_t end) {
   return nodes;
 }
 
-/// Of the process, in huge pages; 0 where /proc does not say.
-double huge_megabytes() {
-  std::ifstream file("/proc/self/smaps_rollup");
-  for (std::string word; file >> word;) {
-    double kib = 0.0;
-    if (word == "AnonHugePages:" && file >> kib) return kib * 1024.0 / 1e6;
-  }
-  return 0.0;
-}
-
 /// Pages of 4 KiB.
 struct Placement {
   std::int64_t n_pages = 0;
@@ -158,7 +147,7 @@ std::int64_t look_at_weights(const std::string& title, std::int64_t hidden, std:
       "{} {}: {:.1f} MB, {:.1f} % local, {} of {} pages elsewhere, {} of them at no border; {:.1f} MB in huge pages\n",
       title, to_string(encoding), double(sum.n_pages) * kPageBytes / 1e6,
       100.0 - 100.0 * double(sum.n_elsewhere) / double(sum.n_pages), sum.n_elsewhere, sum.n_pages, sum.n_wrong,
-      huge_megabytes());
+      double(weights.huge_bytes().value_or(0)) / 1e6);
   return sum.n_wrong;
 }
 

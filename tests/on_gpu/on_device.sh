@@ -1,106 +1,286 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, in one sitting: ./dev gpu calls it with cuda or hip, after it built the release.
-# Each step's output goes into build/gpu/<step>.log; build/gpu/results.md says what was run, on what, and how it ended.
-# It goes on after a step that fails, and ends with 1 if one did.
+# Everything that only a GPU can show: ./dev gpu calls it, after it built the release.
+#
+#     on_device.sh VENDOR [STEP...]     vendor: cuda or hip; all steps that are not done, or those that are named
+#     on_device.sh --check [STEP...]    ends with 1 where one of these is no step; --list prints them all
+#
+# A step is a function below. Its output goes into <step>.log, its verdict into <step>.verdict, of a folder that belongs
+# to these very programs on this very device: a step that passed there is not repeated unless it is named, and after a
+# change everything is measured anew. build/gpu/results.md has all verdicts, the figures and the aims. It goes on after a
+# step that fails, and ends with 1 if one did.
 set -uo pipefail
+
+readonly steps=(
+  "conformance|own kernels: every shape of tiles, and every attention"
+  "conformance-library|products by cuBLASLt or hipBLASLt"
+  "golden-smoke|the default bundle's first prompts, judged against PyTorch's tokens"
+  "golden-all|all of its prompts"
+  "get-sanitizer|NVIDIA's compute-sanitizer, where it is not there"
+  "sanitizer-memcheck|conformance under it: addresses"
+  "sanitizer-racecheck|the same: shared memory without a barrier"
+  "sanitizer-synccheck|the same: barriers"
+  "sanitizer-initcheck|the same: memory that was never written"
+  "limits|what the device's memory can be read at, by an own kernel"
+  "run-1B|secondsource run on the shape of Llama-3.2-1B"
+  "run-8B|the same of Llama-3.1-8B"
+  "kernels|kernel_bench at the shapes of Llama-3.1-8B, own kernels"
+  "kernels-library|its products by the library"
+  "tiles|its products by each shape of tiles"
+  "attention|its attention by each way"
+  "get-pytorch|PyTorch and transformers, where there are none that see this GPU"
+  "pytorch|PyTorch's products and attention at the shapes of kernels"
+  "models-beside-pytorch|whole models beside PyTorch's, interleaved")
+
+names() { printf '%s\n' "${steps[@]%%|*}"; }
+
+check_names() {
+  local name
+  for name in "$@"; do
+    [ "$name" = --list ] || names | grep -qxF -- "$name" ||
+      { printf 'gpu: there is no step %s; --list prints them\n' "$name" >&2; exit 1; }
+  done
+}
+
+if [ "${1:-}" = --check ]; then
+  shift
+  check_names "$@"
+  [ "${1:-}" != --list ] || printf '%s\n' "${steps[@]}" | sed 's/|/: /'
+  exit 0
+fi
+
 vendor=$1
-out=build/gpu
+shift
+check_names "$@"
 bin=build/release/bin
-results=$out/results.md
-failed=0
-mkdir -p "$out"
+toolchains=build/toolchains
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
-# step NAME COMMAND...: runs it, keeps its output, writes a line of the results.
-step() {
-  local name=$1 began=$SECONDS verdict=passed
-  shift
-  say "$name: $*"
-  "$@" >"$out/$name.log" 2>&1 || { verdict="FAILED with status $?"; failed=1; tail -n 20 "$out/$name.log" >&2; }
-  printf '| %s | `%s` | %s | %d s |\n' "$name" "$*" "$verdict" "$((SECONDS - began))" >>"$results"
-}
+described() { "$bin/secondsource" backends | sed -n "/^$vendor /,/^[^ ]/{/^$vendor /p;/^ /p}"; }
 
-skip() { printf '| %s | - | skipped: %s | - |\n' "$1" "$2" >>"$results"; }
+# The folder of these programs on this device.
+device=$(described)
+case "$(head -n 1 <<<"$device")" in
+  "" | *" unavailable "*) printf 'gpu: %s cannot be used here:\n%s\n' "$vendor" "$device" >&2; exit 1 ;;
+esac
+programs=$(cat "$bin"/* 2>/dev/null | sha256sum | cut -c 1-8)
+out=build/gpu/$vendor-$programs-$(sha256sum <<<"$device" | cut -c 1-8)
+mkdir -p "$out"
 
-# PyTorch's wheels bring cuBLASLt along; a toolkit's is found without help.
-if [ "$vendor" = cuda ]; then
-  for folder in $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
-    [ ! -d "$folder" ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
-  done
-fi
-
-synthesize() {  # shape folder
-  [ -f "$2/manifest.yaml" ] || { rm -rf "$2" && "$bin/secondsource" bundle synth --like "$1" --out "$2"; }
-}
-
-{
-  printf '# %s on %s\n\n' "$vendor" "$(date -u +%F)"
-  printf 'Commit %s. Compilers, device, driver and libraries:\n\n' "$(git rev-parse --short HEAD)"
-  "$bin/secondsource" backends | sed -n "/^$vendor /,/^[^ ]/{/^$vendor /p;/^ /p}" | sed 's/^/    /'
-  printf '\n| step | command | verdict | time |\n| --- | --- | --- | --- |\n'
-} >"$results"
-
-step conformance "$bin/conformance" --backend "$vendor" --require --each matmul=own,library
-step golden-smoke "$bin/secondsource" check bundles/default --backend "$vendor" --suite smoke
-step golden-all "$bin/secondsource" check bundles/default --backend "$vendor" --suite all
-
-if [ "$vendor" = cuda ]; then
-  if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck synccheck initcheck; do
-      step "sanitizer-$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$bin/conformance" --backend cuda --require
-    done
-  else
-    skip sanitizer "compute-sanitizer was not found"
-  fi
-fi
-
-for shape in Llama-3.2-1B Llama-3.1-8B; do
-  synthesize "$shape" "$out/$shape"
-  step "run-$shape" "$bin/secondsource" run "$out/$shape" --backend "$vendor" --require "$vendor" --variant bf16,int8,int4 \
-    --scenario single-stream@512/128,offline:16@512/128 --out "$out/runs/$shape-$(date -u +%Y%m%dT%H%M%S)"
-done
-
-step kernels "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4 --rows 1,16,64,512 \
-  --benchmark_out="$out/kernels.json" --benchmark_out_format=json
-# Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
-compared=()
-shapes="auto 16x64 64x64 128x128"
+is_sm_90() { [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; }
+tiles="auto 16x64 64x64 128x128"
 attentions="auto mma"
-if [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; then
-  shapes+=" wgmma128x128 wgmma128x256"
+if is_sm_90; then
+  tiles+=" wgmma128x128 wgmma128x256"
   attentions+=" wgmma"
 fi
-for tiles in $shapes; do
-  step "tiles-$tiles" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 \
-    --rows 8,16,64,128,512 --backend-option "$vendor:tiles=$tiles" --backend-option "$vendor:matmul=own" \
-    --benchmark_filter=BM_matmul \
-    --benchmark_out="$out/tiles-$tiles.json" --benchmark_out_format=json
-  [ -f "$out/tiles-$tiles.json" ] && compared+=("$tiles=$out/tiles-$tiles.json")
+comma() { tr ' ' , <<<"$*"; }
+
+# The vendor's library of products: in a toolkit, or in the wheels that come with PyTorch.
+for folder in "$toolchains"/pytorch/lib/python3*/site-packages/nvidia/{cu13,cublas}/lib /usr/local/cuda/lib64 \
+  ${ROCM_PATH:+"$ROCM_PATH/lib"} /opt/rocm/lib \
+  $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
+  [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
 done
-step tiles python3 tests/on_gpu/compare_choices.py BM_matmul "$out/tiles.md" "${compared[@]}"
-[ -f "$out/tiles.md" ] && { echo; cat "$out/tiles.md"; } >>"$results"
-# The same of attention.
-compared=()
-for attention in $attentions; do
-  step "attention-$attention" "$bin/kernel_bench" --backend "$vendor" --model Llama-3.2-1B,Llama-3.1-8B \
-    --backend-option "$vendor:attention=$attention" --benchmark_filter=BM_attention \
-    --benchmark_out="$out/attention-$attention.json" --benchmark_out_format=json
-  [ -f "$out/attention-$attention.json" ] && compared+=("$attention=$out/attention-$attention.json")
+export LD_LIBRARY_PATH
+
+skip() { printf '%s\n' "$*"; return 77; }  # as a step's last command
+
+shown() { printf '+ %s\n' "$*"; "$@"; }
+
+synthesize() {  # shape
+  [ -f "build/gpu/$1/manifest.yaml" ] ||
+    { rm -rf "build/gpu/$1" && "$bin/secondsource" bundle synth --like "$1" --out "build/gpu/$1"; }
+}
+
+conformance() { shown "$bin/conformance" --backend "$vendor" "$@"; }
+
+# The planner never gives the large tiles to sizes that a case has, nor does sm_90 multiply by `mma` in attention unless
+# it is told to: each is asked for by name.
+step_conformance() {
+  conformance --require-one --option matmul=own --each "tiles=$(comma "$tiles")" &&
+    conformance --require-one --option matmul=own --each "attention=$(comma "$attentions")" \
+      --family attention,attention_wide,attention_long,attention_chunks,layer,model
+}
+
+step_conformance_library() { conformance --option matmul=library; }
+
+golden() { shown "$bin/secondsource" check bundles/default --backend "$vendor" --suite "$1"; }
+step_golden_smoke() { golden smoke; }
+step_golden_all() { golden all; }
+
+find_sanitizer() {
+  command -v compute-sanitizer || compgen -G '/usr/local/cuda*/bin/compute-sanitizer' ||
+    compgen -G "$toolchains/cuda/nvidia/*/bin/compute-sanitizer"
+}
+
+# pip into a folder or an environment of its own; where its registry cannot be reached that is no failure of the GPU's.
+fetch() { shown "$@" || skip "could not be installed: $(tail -n 1 "$log")"; }
+
+step_get_sanitizer() {
+  [ "$vendor" = cuda ] || { skip "for NVIDIA alone"; return; }
+  find_sanitizer ||
+    fetch python3 -m pip install --quiet --no-deps --target "$toolchains/cuda" nvidia-cuda-sanitizer-api==13.0.85
+}
+
+sanitizer() {
+  local tool
+  tool=$(find_sanitizer | head -n 1)
+  [ "$vendor" = cuda ] || { skip "for NVIDIA alone"; return; }
+  [ -n "$tool" ] || { skip "compute-sanitizer was not found (step get-sanitizer)"; return; }
+  under() {
+    shown "$tool" --tool "$1" --error-exitcode 9 "$bin/conformance" --backend cuda --require-one --option matmul=own "${@:2}"
+  }
+  under "$1" &&
+    under "$1" --family matmul,matmul_w8a8,grouped_matmul_wide --each "tiles=$(comma "$tiles")" &&
+    under "$1" --family attention,attention_wide --each "attention=$(comma "$attentions")"
+}
+step_sanitizer_memcheck() { sanitizer memcheck; }
+step_sanitizer_racecheck() { sanitizer racecheck; }
+step_sanitizer_synccheck() { sanitizer synccheck; }
+step_sanitizer_initcheck() { sanitizer initcheck; }
+
+step_limits() { shown "$bin/kernel_bench" --machine --backend "$vendor" --save-limits "$out/limits.json"; }
+
+# A folder that holds a run already would be refused.
+run_model() {  # shape folder
+  synthesize "$1" && rm -rf "$2" &&
+    shown "$bin/secondsource" run "build/gpu/$1" --backend "$vendor" --require "$vendor" --variant bf16,int8,int4 \
+      --scenario single-stream@512/128,offline:16@512/128 --out "$2"
+}
+step_run_1B() { run_model Llama-3.2-1B "$out/run-1B"; }
+step_run_8B() { run_model Llama-3.1-8B "$out/run-8B"; }
+
+kernel_bench() {  # name argument...
+  local name=$1
+  shift
+  shown "$bin/kernel_bench" --backend "$vendor" --benchmark_out="$out/$name.json" --benchmark_out_format=json "$@"
+}
+
+step_kernels() {
+  kernel_bench kernels --model Llama-3.1-8B --variant bf16,int8,int4 --rows 1,16,64,512 \
+    --backend-option "$vendor:matmul=own"
+}
+
+step_kernels_library() {
+  conformance --option matmul=library --family rms_norm || return  # 77 where there is none
+  kernel_bench kernels-library --model Llama-3.1-8B --variant bf16,int8-w8a8 --rows 64,512 \
+    --backend-option "$vendor:matmul=library" --benchmark_filter=BM_matmul
+}
+
+# Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
+step_tiles() {
+  local shape compared=()
+  for shape in $tiles; do
+    kernel_bench "tiles-$shape" --model Llama-3.1-8B --variant bf16,int8,int4,int8-w8a8 --rows 8,16,64,128,512 \
+      --backend-option "$vendor:tiles=$shape" --backend-option "$vendor:matmul=own" --benchmark_filter=BM_matmul || return
+    compared+=("$shape=$out/tiles-$shape.json")
+  done
+  python3 tests/on_gpu/compare_choices.py BM_matmul "$out/tiles.md" "${compared[@]}"
+}
+
+step_attention() {
+  local way compared=()
+  for way in $attentions; do
+    kernel_bench "attention-$way" --model Llama-3.2-1B,Llama-3.1-8B --backend-option "$vendor:attention=$way" \
+      --benchmark_filter=BM_attention || return
+    compared+=("$way=$out/attention-$way.json")
+  done
+  python3 tests/on_gpu/compare_choices.py BM_attention "$out/attention.md" "${compared[@]}"
+}
+
+# The first Python with all that is compared with; nothing where none has it.
+find_pytorch() {
+  local python
+  for python in python3 "$toolchains/pytorch/bin/python"; do
+    "$python" -c 'import torch, transformers, safetensors, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null &&
+      { printf '%s\n' "$python"; return; }
+  done
+  return 1
+}
+
+# Where wheels for this driver are; the registry's own are for the newest CUDA.
+pytorch_index() {
+  local version
+  if [ "$vendor" = hip ]; then
+    version=$(sed -n 's/^\([0-9]*\.[0-9]*\).*/\1/p' "${ROCM_PATH:-/opt/rocm}/.info/version" 2>/dev/null)
+    printf -- '--index-url https://download.pytorch.org/whl/rocm%s\n' "${version:-6.4}"
+  else
+    version=$(nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: *\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${version:-13}" -ge 13 ] || printf -- '--index-url https://download.pytorch.org/whl/cu126\n'
+  fi
+}
+
+step_get_pytorch() {
+  find_pytorch && return
+  local pip=("$toolchains/pytorch/bin/python" -m pip install --quiet)
+  fetch python3 -m venv "$toolchains/pytorch" || return
+  # shellcheck disable=SC2046  # an option and its value, or nothing
+  fetch "${pip[@]}" torch $(pytorch_index) || return
+  fetch "${pip[@]}" transformers safetensors || return
+  find_pytorch || skip "the PyTorch that was installed does not see this GPU"
+}
+
+with_pytorch() {
+  local python
+  python=$(find_pytorch) || { skip "no PyTorch and transformers that see this GPU (step get-pytorch)"; return; }
+  shown "$python" "$@"
+}
+
+step_pytorch() {
+  [ -f "$out/kernels.json" ] || { skip "nothing to compare with (step kernels)"; return; }
+  with_pytorch tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/limits.json" "$out/side-by-side"
+}
+
+step_models_beside_pytorch() {
+  with_pytorch apps/peer_bench/peer_bench.py --program "$bin/secondsource" --backend "$vendor" \
+    --shape Llama-3.2-1B,Llama-3.1-8B --precision bf16 --batch 1,16 --context 0 --work build/gpu --out "$out/peers.json" \
+    --resume
+}
+
+write_results() {
+  local step name table
+  {
+    printf '# %s on %s\n\n' "$vendor" "$(date -u +%F)"
+    printf 'Commit %s. Compilers, device, driver and libraries:\n\n' "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    sed 's/^/    /' <<<"$device"
+    printf '\n'
+    python3 tests/on_gpu/aims.py "$out"
+    printf '\n| step | what | verdict | time |\n| --- | --- | --- | --- |\n'
+    for step in "${steps[@]}"; do
+      name=${step%%|*}
+      printf '| %s | %s | %s |\n' "$name" "${step#*|}" "$(cat "$out/$name.verdict" 2>/dev/null || echo 'not done | -')"
+    done
+    for table in tiles attention side-by-side; do
+      [ ! -f "$out/$table.md" ] || { echo; cat "$out/$table.md"; }
+    done
+    grep '^|\|^left out' "$out/models-beside-pytorch.log" 2>/dev/null | sed '1s/^/\n/'
+  } >build/gpu/results.md
+}
+
+failed=0
+for name in $(names); do
+  verdict_file=$out/$name.verdict
+  log=$out/$name.log
+  if [ $# -gt 0 ]; then
+    printf '%s\n' "$@" | grep -qxF -- "$name" || continue
+  elif grep -q '^passed' "$verdict_file" 2>/dev/null; then
+    continue
+  fi
+  say "$name"
+  rm -f "$verdict_file"
+  began=$SECONDS
+  "step_${name//-/_}" >"$log" 2>&1
+  status=$?
+  case $status in
+    0) verdict=passed ;;
+    77) verdict="skipped: $(tail -n 1 "$log")" ;;
+    *) verdict="FAILED with status $status" failed=1; tail -n 20 "$log" >&2 ;;
+  esac
+  say "$name: $verdict"
+  printf '%s | %d s\n' "$verdict" "$((SECONDS - began))" >"$verdict_file"
+  write_results
 done
-step attention python3 tests/on_gpu/compare_choices.py BM_attention "$out/attention.md" "${compared[@]}"
-[ -f "$out/attention.md" ] && { echo; cat "$out/attention.md"; } >>"$results"
-
-if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-  step pytorch python3 tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/side-by-side.md"
-  [ -f "$out/side-by-side.md" ] && { echo; cat "$out/side-by-side.md"; } >>"$results"
-else
-  skip pytorch "no PyTorch that sees this GPU: without it there are neither the device's measured limits nor a comparison"
-fi
-
-step models-beside-pytorch python3 apps/peer_bench/peer_bench.py --program "$bin/secondsource" --backend "$vendor" \
-  --shape Llama-3.2-1B,Llama-3.1-8B --precision bf16 --batch 1,16 --context 0 --work "$out" --out "$out/peers.json"
-{ echo; cat "$out/models-beside-pytorch.log"; } >>"$results"
-
-say "the results: $results"
+write_results
+say "the results: build/gpu/results.md; all of it: $out"
 exit "$failed"

@@ -1,8 +1,31 @@
 """The part of side_by_side.py that needs no GPU: kernel_bench's JSON in, the table out."""
 
+import contextlib
 import unittest
 
 import side_by_side
+
+
+class FakeTorch:
+    """As much of torch.cuda as events need; every two of them are 2 ms apart."""
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            pass
+
+        def elapsed_time(self, other):
+            return 2.0
+
+    class cuda:
+        @staticmethod
+        def synchronize():
+            pass
+
+
+FakeTorch.cuda.Event = FakeTorch.Event
 
 DOCUMENT = {"benchmarks": [
     {"name": "BM_matmul/cuda/bf16/m:1/k:4096/n:14336/manual_time", "run_type": "iteration", "GB/s": 900.0, "GFLOP/s": 900.0},
@@ -23,9 +46,32 @@ class SideBySide(unittest.TestCase):
         rows = side_by_side.rows_of(cases, {"read_gb_s": 1000.0}, {0: (450.0, 750.0)})
         self.assertEqual(rows[0][2:], ["900", "90%", "900", "2.00", "1.20"])
         self.assertEqual(rows[1][2:], ["500", "50%", "2000", "-", "-"])
-        table = side_by_side.markdown("a stand-in", {"read_gb_s": 1000.0}, rows)
-        self.assertIn("Measured HBM read: 1000 GB/s", table)
+        table = side_by_side.markdown("a stand-in", {"read_gb_s": 1000.0, "pytorch_read_gb_s": 900.0}, rows)
+        self.assertIn("Measured HBM read: 1000 GB/s by an own kernel, 900 GB/s by PyTorch's sum.", table)
         self.assertEqual(table.count("\n"), 6)
+
+    def test_the_read_rate_is_that_of_the_backend(self):
+        saved = {"devices": [{"backend": "hip", "read_bytes_per_s": 1e12}, {"backend": "cuda", "read_bytes_per_s": 4e12}]}
+        self.assertEqual(side_by_side.read_rate(saved, "cuda"), 4000.0)
+
+    def test_what_a_call_is_made_under_is_entered_once_and_not_by_the_call(self):
+        entered, called = [], []
+
+        @contextlib.contextmanager
+        def surroundings():
+            entered.append(True)
+            yield
+
+        def refuses():
+            raise RuntimeError("no such kernel")
+
+        seconds = side_by_side.fastest_seconds(
+            FakeTorch(), [(contextlib.nullcontext, refuses), (surroundings, lambda: called.append(True))], in_graph=False)
+        self.assertEqual(len(entered), 1)
+        self.assertEqual(len(called), 3 + side_by_side.REPETITIONS)
+        self.assertAlmostEqual(seconds, 2e-3)
+        with self.assertRaisesRegex(RuntimeError, "no such kernel"):
+            side_by_side.fastest_seconds(FakeTorch(), [(contextlib.nullcontext, refuses)], in_graph=False)
 
 
 if __name__ == "__main__":

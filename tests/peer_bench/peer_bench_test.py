@@ -49,8 +49,8 @@ class PeerBench(unittest.TestCase):
         (self.folder / "work").mkdir()
         (self.folder / "work/demo-50m-BF16.gguf").write_text("")
 
-    def stand_in(self, name, script):
-        path = self.folder / "bin" / name
+    def stand_in(self, name, script, folder="bin"):
+        path = self.folder / folder / name
         path.write_text("#!/bin/sh\n" + script + "\n")
         path.chmod(0o755)
 
@@ -66,7 +66,7 @@ class PeerBench(unittest.TestCase):
             self.stand_in(name, script)
         run = self.bench("--precision", "int8", "--batch", "1,4", "--context", "0")
         self.assertEqual(run.returncode, 0, run.stderr)
-        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| (llama.cpp[^|]*) \| ([\d.]+) \| \d+ % \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
+        rows = re.findall(r"^\| demo-50m \| int8 \| (\d) \| 0 \| (\w+) \| (llama.cpp[^|]*) \| ([\d.]+) \| \d+ % (?:read|compute) \| ([\d.]+) \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)",
                           run.stdout, re.M)
         tuned, default = "llama.cpp, huge pages", "llama.cpp"
         self.assertEqual([(row[0], row[1], row[2], float(row[4])) for row in rows],
@@ -94,7 +94,43 @@ class PeerBench(unittest.TestCase):
             self.stand_in(name, script)
         run = self.bench("--precision", "int8", "--batch", "4", "--context", "31")
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertRegex(run.stdout, r"\| demo-50m \| int8 \| 4 \| 31 \| decode \| llama.cpp \| [\d.]+ \| \d+ % \| 30.0 \|")
+        self.assertRegex(run.stdout, r"\| demo-50m \| int8 \| 4 \| 31 \| decode \| llama.cpp \| [\d.]+ \| \d+ % (?:read|compute) \| 30.0 \|")
+
+    def test_lost_figures_are_measured_again(self):
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+        case = "--precision", "int8", "--batch", "4", "--context", "0"
+        lost_once = 'case "$*" in *-npl*) [ -e "$0.seen" ] || { : > "$0.seen"; exit 0; } ;; esac\n'
+        self.stand_in("llama-batched-bench", lost_once + STAND_INS["llama-batched-bench"])
+        run = self.bench(*case)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(len(re.findall(r"\| decode \| llama.cpp[^|]* \| [\d.]+ \| \d+ % \w+ \| 80.0 \|", run.stdout)), 2)
+        self.stand_in("llama-batched-bench", "exit 0")
+        run = self.bench(*case)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("left out: llama.cpp: llama-batched-bench ended without figures 3 times (1 of 1 cases)", run.stdout)
+
+    def test_builds_of_llama_cpp_are_compared_by_name(self):
+        (self.folder / "other").mkdir()
+        for name, script in STAND_INS.items():
+            self.stand_in(name, script)
+            other = script.replace("0.0 (", "0.1 (").replace("1000.0", "2000.0").replace("LLAMAFILE = 1", "LLAMAFILE = 0")
+            self.stand_in(name, other, "other")
+        case = "--precision", "int8", "--batch", "1", "--context", "0"
+        old, new = f"old={self.folder / 'bin'}", f"new={self.folder / 'other'}"
+        self.assertEqual(self.bench(*case, "--llama", old).returncode, 0)
+        # The stored case lacks one of the builds: it is measured again, with both.
+        run = self.bench(*case, "--llama", old, "--llama", new, "--resume")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        rates = re.findall(r"\| prefill \| (llama.cpp[^|]*) \| [\d.]+ \| \d+ % \w+ \| ([\d.]+) \|", run.stdout)
+        self.assertEqual(rates, [("llama.cpp old, huge pages", "1000.0"), ("llama.cpp old", "1000.0"),
+                                 ("llama.cpp new, huge pages", "2000.0"), ("llama.cpp new", "2000.0")])
+        self.assertIn("llama.cpp old: version: 0.0 (stand-in); built with GGML_LLAMAFILE", run.stdout)
+        self.assertIn("llama.cpp new: version: 0.1 (stand-in); built without GGML_LLAMAFILE", run.stdout)
+        (self.folder / "other/llama-bench").unlink()
+        run = self.bench(*case, "--llama", old, "--llama", new)
+        self.assertIn(f"left out: llama.cpp new: the program llama-bench is not in {self.folder / 'other'}", run.stdout)
+        self.assertIn("| llama.cpp old |", run.stdout)
 
     def test_a_peer_that_is_absent_or_fails_is_left_out_with_its_reason(self):
         run = self.bench("--precision", "bf16,int8", "--batch", "1", "--context", "0")
@@ -117,6 +153,10 @@ class PeerBench(unittest.TestCase):
             run = self.bench(*arguments)
             self.assertEqual(run.returncode, 2)
             self.assertIn("expected at least one", run.stderr)
+        for builds in (["here"], ["here="], ["=/usr"], ["here=/no/such/folder"], ["here=/usr", "here=/bin"]):
+            run = self.bench("--precision", "bf16", *(word for build in builds for word in ("--llama", build)))
+            self.assertEqual(run.returncode, 2)
+            self.assertIn("--llama: expected NAME=FOLDER", run.stderr)
         run = self.bench("--precision", "int3")
         self.assertEqual(run.returncode, 2)
         self.assertIn("--precision: expected bf16, int8, int8-g32, int8-g32-w8a8, int4, found int3", run.stderr)

@@ -25,7 +25,8 @@ class GpuBackend final : public Backend {
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
     if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
-    if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
+    if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
+        encoding != WeightEncoding::kInt8Group32) {
       return Support::no("int8 activations need int8 weights");
     }
     return Support::yes();
@@ -54,7 +55,14 @@ class GpuBackend final : public Backend {
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
                                         Trace trace) override;
   Result<StepResult> wait(Ticket ticket, Deadline deadline) override;
-  [[nodiscard]] MemoryUse memory() const override { return shared_.memory->account().use(); }
+  [[nodiscard]] MemoryUse memory() const override {
+    shared_.memory->count_runtime();
+    return shared_.memory->account().use();
+  }
+  Result<double> measure_read_rate() override {
+    SS_TRY_VOID(shared_.poison.healthy());
+    return best_read_rate(*shared_.memory, shared_.kernels, shared_.options.read_rate_bytes);
+  }
   [[nodiscard]] std::vector<TelemetryReading> read_telemetry() const override {
     if (!shared_.options.read_telemetry) return {};
     return shared_.options.read_telemetry();
@@ -91,6 +99,7 @@ class GpuBackend::OwnedStep final : public Step {
   OwnedStep& operator=(const OwnedStep&) = delete;
   [[nodiscard]] std::size_t workspace_bytes() const override { return step_->workspace_bytes(); }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return step_->groups(); }
+  Result<void> make_ready() override { return step_->make_ready(); }
   Result<Ticket> submit(const Batch& batch) override { return step_->submit(batch); }
   Result<std::vector<float>> read_value(ValueId id) const override { return step_->read_value(id); }
 
@@ -185,10 +194,17 @@ Result<void> Shared::reserve_workspace(std::size_t bytes) {
   workspace = DeviceBuffer();  // first: the old and the new one together would raise the peak for nothing
   workspace_owner = nullptr;
   ++workspace_generation;
-  auto grown = memory->allocate(MemoryPurpose::kWorkspace, bytes);
+  const auto allocate = [&](std::size_t n) -> Result<DeviceBuffer> {
+    SS_TRY(DeviceBuffer buffer, memory->allocate(MemoryPurpose::kWorkspace, n));
+    // A library multiplies all rows of a bucket, those that no step has written among them. As NaN they are no results.
+    constexpr std::uint8_t kNan = 0xff;
+    if (options.vendor_library) SS_TRY_VOID(memory->stream().fill(buffer.data(), kNan, n));
+    return buffer;
+  };
+  auto grown = allocate(bytes);
   if (!grown && old_bytes > 0) {
     // The steps that exist still need theirs.
-    auto restored = memory->allocate(MemoryPurpose::kWorkspace, old_bytes);
+    auto restored = allocate(old_bytes);
     if (!restored) return poison.fail(restored.error().with_context("workspace"));
     workspace = std::move(restored).value();
   }

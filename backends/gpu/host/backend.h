@@ -2,6 +2,7 @@
 // The backend that CUDA, HIP and the shim share: everything above a Device and a KernelTable. A vendor's module opens a
 // device, fills in what it knows about it, and calls make_backend().
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "gpu/host/device_memory.h"
 #include "gpu/host/kv_pool.h"
 #include "gpu/host/library_matmul.h"
+#include "gpu/host/read_rate.h"
 #include "gpu/host/weights.h"
 #include "gpu/kernels/kernels.h"
 
@@ -34,6 +36,7 @@ struct GpuOptions {
   std::shared_ptr<LibraryMatmul> vendor_library = {};  ///< of `matmul`; null: there is none
   std::string vendor_library_missing = {};             ///< why there is none
   std::function<std::vector<TelemetryReading>()> read_telemetry = {};
+  std::array<std::size_t, 3> read_rate_bytes = kReadRateBytes;  ///< of the buffers that a read rate is measured with
 };
 
 /// Takes one of BackendOptions::extra: graphs, guards, tiles, attention, matmul, matmul_library. False: it is none of

@@ -103,7 +103,7 @@ Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& buck
 }
 
 Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, const BatchLimits& limits,
-                                            std::vector<bool>& sampled, int place) {
+                                            std::vector<bool>& sampled, int place, Event& before) {
   SS_TRY_VOID(check_batch_counts(batch, bucket_));
   DeviceBuffer& staging = staging_[place];
   const auto at = [&](const auto* on_device) { return staged(on_device, device_, staging); };
@@ -194,6 +194,7 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
   const std::size_t used_bytes = table_offset + static_cast<std::size_t>(batch.n_seqs()) *
                                                     static_cast<std::size_t>(bucket_.max_pages_per_seq) *
                                                     sizeof(std::int32_t);
+  SS_TRY_VOID(stream.record(before));
   SS_TRY_VOID(stream.copy(device_.data(), staging.data(), used_bytes));
   return work;
 }

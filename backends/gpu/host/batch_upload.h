@@ -41,9 +41,10 @@ class BatchUpload {
   };
 
   /// Checks every index that a kernel would follow, and enqueues the copy from staging place `place`, which no earlier
-  /// copy may still need. `sampled[slot]` says whether a slot's last sampled id exists, and is brought up to date.
+  /// copy may still need, with `before` recorded just before it. `sampled[slot]` says whether a slot's last sampled id
+  /// exists, and is brought up to date.
   Result<Work> send(Stream& stream, const Batch& batch, const BatchLimits& limits, std::vector<bool>& sampled,
-                    int place);
+                    int place, Event& before);
 
  private:
   Bucket bucket_;

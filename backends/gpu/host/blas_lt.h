@@ -59,13 +59,13 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
     const bool is_whole = product.type == ProductType::kInt8;
     const LtType type = is_whole ? LtType::kInt8 : product.type == ProductType::kF16 ? LtType::kF16 : LtType::kBf16;
     const LtType sum_type = is_whole ? LtType::kInt32 : LtType::kF32;
-    adds_ = product.adds;
+    product_ = product;
     if (is_whole) {
       factor_.whole = 1;
       added_factor_.whole = 0;
     } else {
       factor_.real = 1.0F;
-      added_factor_.real = adds_ ? 1.0F : 0.0F;
+      added_factor_.real = product.adds ? 1.0F : 0.0F;
     }
     SS_TRY_VOID(library.call(Vendor::kMultiplyCreate, multiply_.out(),
                              is_whole ? Vendor::kComputeInt32 : Vendor::kComputeF32, static_cast<int>(sum_type)));
@@ -89,12 +89,21 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
 
   Result<void> launch(Stream& stream, const LibraryOperands& operands) const override {
     LibraryOperands all = operands;
-    if (!adds_) all.added = all.sums;  // is not read, but has to be there
-    return stream.call({.name = Vendor::kMatmul.name,
-                        .enqueue = [plan = this->shared_from_this(), all](void* native) -> Result<void> {
-                          return plan->enqueue(all, native);
-                        },
-                        .addresses = {all.x, all.weight, all.added, all.sums, all.workspace}});
+    if (!product_.adds) all.added = all.sums;  // is not read, but has to be there
+    const std::size_t value_bytes = product_.type == ProductType::kInt8 ? 1 : 2;
+    const auto matrix = [](const void* values, std::int32_t rows, std::int32_t cols, std::size_t each) {
+      return std::span(static_cast<const std::byte*>(values),
+                       static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) * each);
+    };
+    return stream.call(
+        {.name = Vendor::kMatmul.name,
+         .enqueue = [plan = this->shared_from_this(), all](void* native) -> Result<void> {
+           return plan->enqueue(all, native);
+         },
+         .addresses = {all.x, all.weight, all.added, all.sums, all.workspace},
+         .reads = {matrix(all.x, product_.n_rows, product_.n_inner, value_bytes),
+                   matrix(all.weight, product_.n_cols, product_.n_inner, value_bytes),
+                   matrix(all.added, product_.adds ? product_.n_rows : 0, product_.n_cols, sizeof(float))}});
   }
 
  private:
@@ -133,7 +142,7 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
   }
 
   std::shared_ptr<const LtLibrary<Vendor>> lt_;
-  bool adds_ = false;
+  LibraryProduct product_;
   Factor factor_{};
   Factor added_factor_{};
   LtOwner<Vendor::kMultiplyDestroy> multiply_;

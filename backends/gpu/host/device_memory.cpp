@@ -49,8 +49,16 @@ Result<std::unique_ptr<DeviceMemory>> DeviceMemory::create(std::unique_ptr<Devic
   memory->device_ = std::move(device);
   SS_TRY(memory->stream_, memory->device_->create_stream());
   SS_TRY(memory->staging_, DeviceBuffer::allocate_pinned(*memory->device_, kStagingBytes));
-  memory->account_.add(MemoryPurpose::kRuntime, memory->device_->context_bytes());
+  memory->count_runtime();
   return memory;
+}
+
+void DeviceMemory::count_runtime() {
+  const std::optional<std::int64_t> held = device_->process_bytes();
+  if (!held) return;
+  const MemoryUse use = account_.use();
+  const std::int64_t runtime = std::max<std::int64_t>(0, *held - (use.total_bytes() - use.runtime_bytes));
+  account_.add(MemoryPurpose::kRuntime, runtime - use.runtime_bytes);
 }
 
 Result<DeviceBuffer> DeviceMemory::allocate(MemoryPurpose purpose, std::size_t bytes) {

@@ -1,6 +1,7 @@
 #pragma once
-// The backend's one pool of device memory: every byte is owned by a DeviceBuffer and counted by purpose, so that
-// MemoryUse is what was really asked for.
+// The backend's device memory: every byte that it asks for is owned by a DeviceBuffer and counted by purpose. What the
+// driver says that the process holds beyond that is the runtime's: context, kernels, graphs, libraries, and what
+// allocations are rounded up by. So MemoryUse adds up to what the process really holds.
 
 #include <span>
 #include <utility>
@@ -58,6 +59,9 @@ class DeviceMemory {
   [[nodiscard]] Device& device() { return *device_; }
   [[nodiscard]] Stream& stream() { return *stream_; }
   [[nodiscard]] MemoryAccount& account() { return account_; }
+  /// Asks the driver what the runtime holds now, and counts that: kernels are loaded, graphs captured and libraries set
+  /// up long after the context was made.
+  void count_runtime();
   Result<DeviceBuffer> allocate(MemoryPurpose purpose, std::size_t bytes);
   /// Through pinned memory, in pieces.
   Result<void> upload(void* to, const void* from, std::size_t bytes);

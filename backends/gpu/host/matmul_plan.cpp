@@ -15,7 +15,7 @@ std::int64_t n_blocks(const MatmulExtent& extent, MatmulTiles tiles) {
 /// Of the largest tiles that the device has, those with which three quarters of its processors have a block.
 std::optional<MatmulTiles> large_tiles(const MatmulDevice& device, const auto& n_blocks_of) {
   for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x256, MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
-    if (by_warpgroups(tiles) != device.has_warpgroups) continue;
+    if (!device.has_large_tiles || by_warpgroups(tiles) != device.has_warpgroups) continue;
     if (4 * n_blocks_of(tiles) >= 3 * std::int64_t{device.n_processors}) return tiles;
   }
   return std::nullopt;
@@ -37,8 +37,7 @@ MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
   MatmulPlan plan = plan_of(choose_tiles(extent, device), extent);
   const std::int32_t n_steps = plan.split_steps;
   // Two blocks a processor hide each other's waits; the large tiles fill a processor alone.
-  const bool is_large = block_rows(plan.tiles) == 128;
-  const std::int64_t wanted = is_large ? 1 : std::int64_t{2} * device.n_processors;
+  const std::int64_t wanted = is_large(plan.tiles) ? 1 : std::int64_t{2} * device.n_processors;
   const std::int64_t splits = std::clamp<std::int64_t>(wanted / n_blocks(extent, plan.tiles), 1,
                                                        std::clamp(n_steps / kMinSplitSteps, 1, kMaxMatmulSplits));
   plan.split_steps = ceil_divide(n_steps, static_cast<std::int32_t>(splits));

@@ -23,12 +23,14 @@ constexpr std::int32_t kMaxSplits = 64;
 /// One submitted batch until its result is taken.
 struct GpuStep::Flight {
   bool busy = false;
+  bool made_ready = false;
   Ticket ticket{};
   std::int32_t n_logit_rows = 0;
   std::array<std::int32_t, 3> rows{};
-  DeviceBuffer results;  ///< pinned: what sampled_ is, then logits
-  std::unique_ptr<Event> begin;
-  std::unique_ptr<Event> end;
+  DeviceBuffer results;          ///< pinned: what sampled_ is, then logits
+  std::unique_ptr<Event> sent;   ///< the batch goes to the device
+  std::unique_ptr<Event> begin;  ///< of the first operation
+  std::unique_ptr<Event> end;    ///< of the last, and the result goes to the host
   std::unique_ptr<Event> done;
   std::vector<std::unique_ptr<Event>> after_group;  ///< traced steps
 };
@@ -55,11 +57,11 @@ Result<std::unique_ptr<GpuStep>> GpuStep::create(Shared& shared, const Weights& 
                                                  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
                                                  const StepGraph& graph, const Bucket& bucket, Trace trace) {
   auto step = std::unique_ptr<GpuStep>(new GpuStep(shared, weights, pool, graph, bucket, trace));
-  SS_TRY_VOID(step->prepare(std::move(inv_freqs)));
+  SS_TRY_VOID(step->set_up(std::move(inv_freqs)));
   return step;
 }
 
-Result<void> GpuStep::prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs) {
+Result<void> GpuStep::set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs) {
   inv_freqs_ = std::move(inv_freqs);
   limits_.page_tokens = pool_.spec().page_tokens;
   limits_.n_pages = pool_.n_pages();
@@ -120,6 +122,10 @@ void GpuStep::plan_scratch() {
       const std::int64_t floats =
           std::int64_t{upload_.max_decodes()} * attention->heads.n_heads * n_splits_ * (attention->heads.head_dim + 2);
       scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(floats) * sizeof(float));
+    } else if (std::holds_alternative<Sample>(op)) {
+      const std::int64_t pieces =
+          std::int64_t{bucket_.max_logit_rows} * ceil_divide(limits_.n_logits, kSamplePieceLogits);
+      scratch_bytes = std::max(scratch_bytes, static_cast<std::size_t>(pieces) * sizeof(SamplePiece));
     }
   }
   workspace_bytes_ = round_up(plan_.total_bytes, kWorkspaceAlignment) + scratch_bytes;
@@ -132,6 +138,8 @@ Result<void> GpuStep::prepare_results() {
     const auto n_top = static_cast<std::size_t>(std::min(sample_->n_top, limits_.n_logits));
     sampled_bytes_ = n * (sizeof(SampledRow) + n_top * sizeof(TokenLogprob));
     SS_TRY(sampled_, shared_.memory->allocate(MemoryPurpose::kWorkspace, sampled_bytes_));
+    // All of it is copied to the host: rows that a step does not have, and what follows a row that is not finite, too.
+    if (sampled_bytes_ > 0) SS_TRY_VOID(shared_.memory->stream().fill(sampled_.data(), 0, sampled_bytes_));
     result_bytes = sampled_bytes_;
     if (sample_->keep_logits) result_bytes += n * static_cast<std::size_t>(limits_.n_logits) * sizeof(float);
   }
@@ -139,7 +147,7 @@ Result<void> GpuStep::prepare_results() {
   for (auto& flight : flights_) {
     flight = std::make_unique<Flight>();
     SS_TRY(flight->results, DeviceBuffer::allocate_pinned(device, result_bytes));
-    for (auto* const event : {&flight->begin, &flight->end, &flight->done}) {
+    for (auto* const event : {&flight->sent, &flight->begin, &flight->end, &flight->done}) {
       SS_TRY(*event, device.create_event());
     }
     if (trace_ != Trace::kGroups) continue;
@@ -178,6 +186,27 @@ void GpuStep::bind() {
   bound_generation_ = shared_.workspace_generation;
 }
 
+Result<void> GpuStep::capture(const BatchUpload::Work& work) {
+  Stream& stream = shared_.memory->stream();
+  SS_TRY_VOID(stream.begin_capture());
+  auto launched = launch_all(work, nullptr);
+  auto captured = stream.end_capture();
+  SS_TRY_VOID(launched);
+  SS_TRY(graph_for(work), std::move(captured));
+  return {};
+}
+
+Result<void> GpuStep::make_ready() {
+  SS_TRY_VOID(shared_.poison.healthy());
+  if (!by_graph()) return {};
+  if (bound_generation_ != shared_.workspace_generation) bind();
+  // What batches have: prompts or padding, sequences that decode, or both.
+  for (const BatchUpload::Work work : {BatchUpload::Work{1, 0}, BatchUpload::Work{0, 1}, BatchUpload::Work{1, 1}}) {
+    if (!graph_for(work)) SS_TRY_VOID(capture(work));
+  }
+  return {};
+}
+
 Result<Ticket> GpuStep::submit(const Batch& batch) {
   SS_TRY_VOID(shared_.poison.healthy());
   const auto free = std::ranges::find_if(flights_, [](const auto& flight) { return !flight->busy; });
@@ -187,7 +216,7 @@ Result<Ticket> GpuStep::submit(const Batch& batch) {
   }
   Flight& flight = **free;
   auto work = upload_.send(shared_.memory->stream(), batch, limits_, shared_.sampled,
-                           static_cast<int>(free - flights_.begin()));
+                           static_cast<int>(free - flights_.begin()), *flight.sent);
   if (!work) return shared_.poison.fail(work.error());
   flight.n_logit_rows = batch.n_logit_rows();
   flight.rows = {batch.n_tokens(), batch.n_seqs(), batch.n_logit_rows()};
@@ -203,18 +232,11 @@ Result<void> GpuStep::run(const BatchUpload::Work& work, Flight& flight) {
   Stream& stream = shared_.memory->stream();
   if (bound_generation_ != shared_.workspace_generation) bind();
   if (shared_.options.guards) SS_TRY_VOID(stream.fill(shared_.workspace.data(), kGuardByte, plan_.total_bytes));
-  const bool by_graph = shared_.options.use_graphs && trace_ == Trace::kOff;
-  auto& graph = graphs_[(work.n_query_tiles > 0 ? 1U : 0U) + (work.n_decodes > 0 ? 2U : 0U)];
-  if (by_graph && !graph) {
-    SS_TRY_VOID(stream.begin_capture());
-    auto launched = launch_all(work, nullptr);
-    auto captured = stream.end_capture();
-    SS_TRY_VOID(launched);
-    SS_TRY(graph, std::move(captured));
-  }
+  flight.made_ready = by_graph() && !graph_for(work);
+  if (flight.made_ready) SS_TRY_VOID(capture(work));
   SS_TRY_VOID(stream.record(*flight.begin));
-  if (by_graph) {
-    SS_TRY_VOID(stream.replay(*graph));
+  if (by_graph()) {
+    SS_TRY_VOID(stream.replay(*graph_for(work)));
   } else {
     SS_TRY_VOID(launch_all(work, trace_ == Trace::kGroups ? &flight : nullptr));
   }
@@ -269,8 +291,12 @@ Result<StepResult> GpuStep::finish(Ticket ticket, Deadline deadline) {
 
 Result<StepResult> GpuStep::collect(Flight& flight) {
   StepResult result;
+  result.made_ready = flight.made_ready;
   Device& device = shared_.memory->device();
   SS_TRY(result.device_ns, device.elapsed_ns(*flight.begin, *flight.end));
+  SS_TRY(const std::int64_t up_ns, device.elapsed_ns(*flight.sent, *flight.begin));
+  SS_TRY(const std::int64_t down_ns, device.elapsed_ns(*flight.end, *flight.done));
+  result.transfer_ns = up_ns + down_ns;
   Event* before = flight.begin.get();
   for (std::size_t i = 0; i < flight.after_group.size(); ++i) {
     SS_TRY(const std::int64_t ns, device.elapsed_ns(*before, *flight.after_group[i]));

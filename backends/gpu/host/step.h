@@ -1,6 +1,6 @@
 #pragma once
-// One compiled forward pass: a list of kernel launches with their arguments, captured as a graph the first time that it
-// runs, and what it takes to send a batch in and get the sampled tokens out without waiting.
+// One compiled forward pass: a list of kernel launches with their arguments, captured as a graph before it runs, and
+// what it takes to send a batch in and get the sampled tokens out without waiting.
 
 #include <array>
 #include <functional>
@@ -39,6 +39,7 @@ class GpuStep final : public Step {
 
   [[nodiscard]] std::size_t workspace_bytes() const override { return workspace_bytes_; }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return groups_; }
+  Result<void> make_ready() override;
   Result<Ticket> submit(const Batch& batch) override;
   Result<std::vector<float>> read_value(ValueId id) const override;
 
@@ -54,7 +55,7 @@ class GpuStep final : public Step {
 
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
           Trace trace);
-  Result<void> prepare(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
+  Result<void> set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
   Result<void> prepare_results();
   void plan_scratch();
   /// The launches of every operation, over the workspace where it is now.
@@ -70,7 +71,12 @@ class GpuStep final : public Step {
     ProductType type = ProductType::kBf16;
     bool is_direct = false;  ///< its sums are the operation's output as they are
   };
-  [[nodiscard]] MatmulDevice matmul_device() const;
+  /// The device as a product by tiles has it, and the tiles that the options ask for: without warpgroups where they
+  /// cannot make it.
+  [[nodiscard]] MatmulDevice matmul_device(const WeightView& weight, ActQuant act) const;
+  [[nodiscard]] std::optional<MatmulTiles> forced_tiles(const WeightView& weight, ActQuant act) const;
+  /// Why other tiles than the options ask for; "" where they are these.
+  [[nodiscard]] std::string why_other_tiles(const WeightView& weight, ActQuant act) const;
   /// How the own kernels cut it, with more than kMatvecRows rows.
   [[nodiscard]] MatmulPlan tile_plan(const Matmul& op) const;
   /// Of the own kernels, whatever they cut.
@@ -93,6 +99,11 @@ class GpuStep final : public Step {
   template <typename Arguments>
   Launch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments, const WeightView& weight, ActQuant act,
                       std::int32_t rows_per_token, bool by_tiles);
+  [[nodiscard]] bool by_graph() const { return shared_.options.use_graphs && trace_ == Trace::kOff; }
+  [[nodiscard]] std::unique_ptr<Graph>& graph_for(const BatchUpload::Work& work) {
+    return graphs_[(work.n_query_tiles > 0 ? 1U : 0U) + (work.n_decodes > 0 ? 2U : 0U)];
+  }
+  Result<void> capture(const BatchUpload::Work& work);
   Result<void> run(const BatchUpload::Work& work, Flight& flight);
   Result<void> launch_all(const BatchUpload::Work& work, Flight* timed);
   Result<StepResult> collect(Flight& flight);

@@ -88,6 +88,7 @@ GpuStep::Launch GpuStep::bind_op(const Op& any) {
     auto* const rows = sampled_.as<SampledRow>();
     return bound(kernels.sample, SampleArguments{.batch = upload_.view(),
                                                  .logits = place(op->logits),
+                                                 .pieces = reinterpret_cast<SamplePiece*>(scratch()),
                                                  .sampled = rows,
                                                  .top = reinterpret_cast<TokenLogprob*>(rows + bucket_.max_logit_rows),
                                                  .last_sampled = shared_.last_sampled.as<std::int32_t>(),

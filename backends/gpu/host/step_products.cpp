@@ -23,6 +23,14 @@ const char* accumulator_name(ActQuant act) {
   return act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
 }
 
+/// Sums of warpgroups go on from step to step. Where 32 columns have a scale and each group's sum is a whole number of
+/// its own, they would have to be waited for and taken out of the accumulators after every group. Tiles of 128 x 128
+/// need a second set of sums for that, for which gfx1100 has no registers left; what they are worth elsewhere no GPU
+/// has said yet.
+bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
+  return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
+}
+
 /// "tiled_matmul_16x64_k4": four blocks share K.
 std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   if (n_rows <= kMatvecRows) return "matvec";
@@ -86,13 +94,28 @@ MatmulPlan GpuStep::tile_plan(const Matmul& op) const {
       static_cast<std::size_t>(weight.padded_cols) * (op.act == ActQuant::kNone ? sizeof(Bf16) : sizeof(std::int8_t));
   const MatmulExtent extent{
       .n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = static_cast<std::int32_t>(row_bytes)};
-  if (const auto forced = shared_.options.tiles) return plan_of(*forced, extent);
-  return plan_matmul(extent, matmul_device());
+  if (const auto forced = forced_tiles(weight, op.act)) return plan_of(*forced, extent);
+  return plan_matmul(extent, matmul_device(weight, op.act));
 }
 
-MatmulDevice GpuStep::matmul_device() const {
+MatmulDevice GpuStep::matmul_device(const WeightView& weight, ActQuant act) const {
   const DeviceProperties& device = shared_.memory->device().properties();
-  return {.n_processors = device.n_processors, .has_warpgroups = device.has_warpgroups};
+  return {.n_processors = device.n_processors,
+          .has_warpgroups = device.has_warpgroups,
+          .has_large_tiles = may_have_large_tiles(weight, act)};
+}
+
+std::optional<MatmulTiles> GpuStep::forced_tiles(const WeightView& weight, ActQuant act) const {
+  if (!why_other_tiles(weight, act).empty()) return std::nullopt;
+  return shared_.options.tiles;
+}
+
+std::string GpuStep::why_other_tiles(const WeightView& weight, ActQuant act) const {
+  const std::optional<MatmulTiles> tiles = shared_.options.tiles;
+  if (!tiles || !is_large(*tiles) || may_have_large_tiles(weight, act)) return "";
+  return fmt::format("tiles={}: {}", to_string(*tiles),
+                     by_warpgroups(*tiles) ? "sums of warpgroups take no scales of groups with quantized activations"
+                                           : "groups with quantized activations need the registers of smaller tiles");
 }
 
 ProductScratch GpuStep::own_scratch(const Matmul& op) const {
@@ -140,6 +163,7 @@ Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
     group.fallback = plan.error().message;
   }
   group.kernel = fmt::format("{}_{}_{}", own_name(rows, tile_plan(op)), encoding, suffix);
+  if (rows > kMatvecRows && group.fallback.empty()) group.fallback = why_other_tiles(weight, op.act);
   return group;
 }
 
@@ -244,7 +268,9 @@ GroupedExtent GpuStep::extent_of(const GroupedMatmul& op) const {
 
 std::optional<MatmulTiles> GpuStep::grouped_tiles(const GroupedMatmul& op) const {
   if (max_rows_of(op.x) <= kMatvecRows) return std::nullopt;
-  return shared_.options.tiles.value_or(plan_grouped(extent_of(op), matmul_device()));
+  const WeightView& weights = weights_.view(op.weights);
+  if (const auto forced = forced_tiles(weights, op.act)) return forced;
+  return plan_grouped(extent_of(op), matmul_device(weights, op.act));
 }
 
 ProductScratch GpuStep::grouped_scratch(const GroupedMatmul& op) const {
@@ -267,12 +293,13 @@ ProductScratch GpuStep::grouped_scratch(const GroupedMatmul& op) const {
 }
 
 OpGroup GpuStep::describe_grouped(const GroupedMatmul& op) const {
+  const WeightView& weights = weights_.view(op.weights);
   const std::optional<MatmulTiles> tiles = grouped_tiles(op);
   return {
       .ops = {},
       .kernel = fmt::format("{}_{}_{}", tiles ? fmt::format("grouped_tiles_{}", to_string(*tiles)) : "grouped_matvec",
-                            to_string(weights_.view(op.weights).encoding), accumulator_name(op.act)),
-      .fallback = ""};
+                            to_string(weights.encoding), accumulator_name(op.act)),
+      .fallback = tiles ? why_other_tiles(weights, op.act) : ""};
 }
 
 GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {

@@ -68,23 +68,34 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
   }
 }
 
-/// The same of int8 activations, exactly.
-template <int kOutputs, int kRows>
+/// The same of int8 activations. Whole numbers are summed exactly: all of them, or with scales of groups those of a
+/// chunk, which is half a group.
+template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
-                                    const std::int8_t* const (&x)[kRows], int (&sums)[kOutputs][kRows]) {
-  for (int chunk = lane(); chunk * 16 < weight.n_cols; chunk += kWarpSize) {
+                                    const std::int8_t* const (&x)[kRows],
+                                    QuantizedSum<kEncoding> (&sums)[kOutputs][kRows]) {
+  constexpr int kValues = kChunkValues<kEncoding>;
+  for (int chunk = lane(); chunk * kValues < weight.n_cols; chunk += kWarpSize) {
     Chunk chunks[kOutputs];
+    [[maybe_unused]] float scales[kOutputs];
     SS_UNROLL
     for (int o = 0; o < kOutputs; ++o) {
       chunks[o] = load_chunk(weight.values + rows[o] * weight.row_bytes + std::int64_t{chunk} * 16);
+      if constexpr (kHasGroups<kEncoding>) scales[o] = group_scale(weight, rows[o], chunk * kValues);
     }
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
-      const Chunk values = load_chunk(x[m] + chunk * 16);
+      const Chunk values = load_chunk(x[m] + chunk * kValues);
       SS_UNROLL
       for (int o = 0; o < kOutputs; ++o) {
+        int sum = 0;
         SS_UNROLL
-        for (int i = 0; i < 4; ++i) sums[o][m] = dot4(chunks[o].word[i], values.word[i], sums[o][m]);
+        for (int i = 0; i < 4; ++i) sum = dot4(chunks[o].word[i], values.word[i], sum);
+        if constexpr (kHasGroups<kEncoding>) {
+          sums[o][m] += scales[o] * static_cast<float>(sum);
+        } else {
+          sums[o][m] += sum;
+        }
       }
     }
   }
@@ -109,17 +120,18 @@ SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOu
 }
 
 /// The same of quantized activations, which have a scale a row.
-template <int kOutputs, int kRows>
+template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void dot_quantized_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
                                   const std::int8_t* const (&x)[kRows], const float (&x_scales)[kRows],
                                   float (&sums)[kOutputs][kRows]) {
-  int exact[kOutputs][kRows] = {};
-  accumulate_int8_dots<kOutputs, kRows>(weight, rows, x, exact);
+  QuantizedSum<kEncoding> unscaled[kOutputs][kRows] = {};
+  accumulate_int8_dots<kEncoding, kOutputs, kRows>(weight, rows, x, unscaled);
   SS_UNROLL
   for (int o = 0; o < kOutputs; ++o) {
+    const float scale = kHasGroups<kEncoding> ? 1.0F : weight.row_scales[rows[o]];
     SS_UNROLL
     for (int m = 0; m < kRows; ++m) {
-      sums[o][m] = static_cast<float>(sum_lanes(exact[o][m])) * (x_scales[m] * weight.row_scales[rows[o]]);
+      sums[o][m] = static_cast<float>(sum_lanes(unscaled[o][m])) * (x_scales[m] * scale);
     }
   }
 }

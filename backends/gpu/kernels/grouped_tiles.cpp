@@ -94,18 +94,16 @@ SS_DEVICE void make_expert_tile(const GroupedMatmulArguments& a) {
   const bool in_pairs = is_gated(a.epilogue);
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
+  const auto scale_of = [&](int row, int output) {
+    const float x_scale = kQuantized ? a.x_scales[row_of_x(row)] : 1.0F;
+    return kEncoding == WeightEncoding::kInt8PerRow ? x_scale * weight.row_scales[output] : x_scale;
+  };
   make_tile<kTiles, kEncoding, kQuantized>(
       x, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,
       [&](int line, int output, const auto* sums) {
         const int row = list[line];
         if (row < 0) return;  // a filler
-        const auto scaled = [&](int j) {
-          auto value = static_cast<float>(sums[j]);
-          if constexpr (kEncoding == WeightEncoding::kInt8PerRow) {
-            value *= (kQuantized ? a.x_scales[row_of_x(row)] : 1.0F) * weight.row_scales[output + j];
-          }
-          return value;
-        };
+        const auto scaled = [&](int j) { return static_cast<float>(sums[j]) * scale_of(row, output + j); };
         const std::int64_t begin = std::int64_t{row} * n_outputs;
         if (is_second) {
           a.partial[begin + output] = scaled(0);
@@ -151,7 +149,7 @@ Result<void> launch_for(const LaunchContext& context, const GroupedMatmulArgumen
                 {.grid = {static_cast<std::uint32_t>(a.by_expert.max_tiles),
                           static_cast<std::uint32_t>(ceil_divide(a.n_expert_rows, Shape::kCols))},
                  .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
-                 .shared_bytes = sizeof(TileShared<Shape>)},
+                 .shared_bytes = sizeof(TileShared<Shape, kScalesGroups<kEncoding, kQuantized>>)},
                 a);
 }
 

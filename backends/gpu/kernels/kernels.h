@@ -217,10 +217,18 @@ struct SampledRow {
   std::int32_t padding;
 };
 
+/// What a first look at kSamplePieceLogits neighbouring logits of a row gives.
+inline constexpr std::int32_t kSamplePieceLogits = 4096;
+struct SamplePiece {
+  unsigned long long best;  ///< the first of its tokens in sampling.h's order: key of the logit, then the id
+  double sum;               ///< of exp(logit - that token's)
+};
+
 /// sampling.h's rule, and the n_top most likely.
 struct SampleArguments {
   BatchView batch;
   const float* logits;
+  SamplePiece* pieces;  ///< [L, ceil(vocab_size / kSamplePieceLogits)]
   SampledRow* sampled;
   TokenLogprob* top;  ///< [L, n_top]
   std::int32_t* last_sampled;
@@ -277,6 +285,16 @@ struct GroupedMatmulArguments {
 };
 
 /// The kernels as one target has them.
+/// The sum of the 32-bit words of [memory, memory + n_units * 16), each read once: what reading costs and nothing else,
+/// to measure it by. Every thread writes what it read to sums [n_blocks * kReadMemoryThreads], modulo 2^32.
+struct ReadMemoryArguments {
+  const std::byte* memory = nullptr;
+  std::uint32_t* sums = nullptr;
+  std::int64_t n_units = 0;
+  std::int32_t n_blocks = 0;
+};
+inline constexpr std::int32_t kReadMemoryThreads = 256;
+
 struct KernelTable {
   Result<void> (*embed)(const LaunchContext&, const EmbedArguments&);
   Result<void> (*rms_norm)(const LaunchContext&, const RmsNormArguments&);
@@ -290,6 +308,7 @@ struct KernelTable {
   Result<void> (*sample)(const LaunchContext&, const SampleArguments&);
   Result<void> (*route)(const LaunchContext&, const RouteArguments&);
   Result<void> (*grouped_matmul)(const LaunchContext&, const GroupedMatmulArguments&);
+  Result<void> (*read_memory)(const LaunchContext&, const ReadMemoryArguments&);
 };
 
 }  // namespace secondsource::gpu

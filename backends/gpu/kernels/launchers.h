@@ -30,6 +30,7 @@ Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMa
 /// Its two ways, as a product has them.
 Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 Result<void> launch_grouped_tiles(const LaunchContext& context, const GroupedMatmulArguments& arguments);
+Result<void> launch_read_memory(const LaunchContext& context, const ReadMemoryArguments& arguments);
 
 const KernelTable& kernel_table();
 

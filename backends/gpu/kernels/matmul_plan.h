@@ -31,6 +31,10 @@ inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTil
 [[nodiscard]] constexpr bool by_warpgroups(MatmulTiles tiles) {
   return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256;
 }
+/// One block fills a processor.
+[[nodiscard]] constexpr bool is_large(MatmulTiles tiles) {
+  return block_rows(tiles) == 128;
+}
 /// Bytes of a row of x, and of the weight, that a block takes at a time.
 [[nodiscard]] constexpr std::int32_t step_bytes(MatmulTiles tiles) {
   return by_warpgroups(tiles) ? 128 : 64;
@@ -53,6 +57,7 @@ struct MatmulExtent {
 struct MatmulDevice {
   std::int32_t n_processors = 1;
   bool has_warpgroups = false;
+  bool has_large_tiles = true;  ///< of 128 rows and more, for this weight
 };
 
 /// The largest tiles, of warpgroups where the device has them, with which three quarters of the device's processors

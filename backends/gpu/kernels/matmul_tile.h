@@ -1,8 +1,9 @@
 #pragma once
 // A tile of a product on the matrix cores, as a block makes it: in steps of 64 bytes along K, with the next steps'
 // inputs under way while this one is multiplied. Whatever the weight's encoding, the matrix cores see BF16; int8 is
-// exact in it, and a row's scale comes in at the end, a group's before it. int8 by int8 is summed in int32. Which rows
-// of x are multiplied, and what becomes of the sums, is the kernel's that includes this.
+// exact in it, and a row's scale comes in at the end, a group's before it. int8 by int8 is summed in int32; where 32
+// columns share a scale, a group's sum is, and the groups' sums are scaled and added in f32. Which rows of x are
+// multiplied, and what becomes of the sums, is the kernel's that includes this.
 //
 // A warp multiplies from fragments that it loads, or four warps together straight from shared memory (warpgroup.h), in
 // steps of 128 bytes. These products go on into the next step, so that the slot to fill next is the one before the
@@ -53,13 +54,29 @@ struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x1
 template <>
 struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
 
-/// The slots of the steps; when they are used up, the sums of each warp take their place.
+/// One step of the operands.
 template <typename Shape>
+struct TileSlot {
+  alignas(Shape::kAlignment) std::byte x[Shape::kRows * Shape::kLineBytes];
+  alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
+};
+
+/// And the scales of the weight's groups, where sums of int8 products need them apart.
+inline constexpr int kGroupColumns = static_cast<int>(kScaleGroupSize);
+template <typename Shape>
+struct ScaledSlot : TileSlot<Shape> {
+  static constexpr int kGroups = Shape::kStepBytes / kGroupColumns;
+  float scales[kGroups][Shape::kCols];
+};
+
+/// Whether a product has such scales.
+template <WeightEncoding kEncoding, bool kQuantized>
+inline constexpr bool kScalesGroups = kQuantized ? kHasGroups<kEncoding> : false;
+
+/// The slots of the steps; when they are used up, the sums of each warp take their place.
+template <typename Shape, bool kScaled>
 union TileShared {
-  struct {
-    alignas(Shape::kAlignment) std::byte x[Shape::kRows * Shape::kLineBytes];
-    alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
-  } slot[Shape::kSlots];
+  std::conditional_t<kScaled, ScaledSlot<Shape>, TileSlot<Shape>> slot[Shape::kSlots];
   std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
 };
 
@@ -85,7 +102,7 @@ struct Unit {
   /// Values [unit * n, unit * n + n) of a row, n what makes 16 bytes of the tile's type.
   SS_DEVICE void load(const WeightView& weight, int row, int unit) {
     words = reinterpret_cast<const Words*>(weight.values + std::int64_t{row} * weight.row_bytes)[unit];
-    if constexpr (kHasGroups<kEncoding>) scale = group_scale(weight, row, unit * 8);
+    if constexpr (kHasGroups<kEncoding> && !kQuantized) scale = group_scale(weight, row, unit * 8);
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {
     if constexpr (kAsItIs) {
@@ -165,6 +182,91 @@ struct Carrier {
   }
 };
 
+/// This thread's part in bringing the scales of a step's groups, one a row of the weight and group: as Carrier, through
+/// registers.
+template <typename Shape>
+struct ScaleCarrier {
+  using Slot = ScaledSlot<Shape>;
+  static constexpr int kThreads = Shape::kWarps * kWarpSize;
+  static constexpr int kScales = Slot::kGroups * Shape::kCols;
+  static constexpr int kEach = (kScales + kThreads - 1) / kThreads;
+  float held[kEach];
+
+  /// The same of rows and columns that the weight does not have.
+  SS_DEVICE void fetch(const WeightView& weight, const NeighbourRows& rows, int step) {
+    SS_UNROLL
+    for (int u = 0; u < kEach; ++u) {
+      const int at = thread_x() + u * kThreads;
+      const int row = rows.of(u, at / Slot::kGroups);
+      const int col = (step * Slot::kGroups + at % Slot::kGroups) * kGroupColumns;
+      held[u] = at < kScales && row >= 0 && col < weight.padded_cols ? group_scale(weight, row, col) : 0.0F;
+    }
+  }
+  SS_DEVICE void store(Slot& to) const {
+    SS_UNROLL
+    for (int u = 0; u < kEach; ++u) {
+      const int at = thread_x() + u * kThreads;
+      if (at < kScales) to.scales[at % Slot::kGroups][at / Slot::kGroups] = held[u];
+    }
+  }
+};
+
+/// A sum of int32 that starts at these bits can be read as an f32 that is larger by kWholeBias, 3 * 2^22: GPUs convert
+/// at a fraction of the rate at which they add. Exact up to 2^22, and a group's sum stays below 2^19.
+inline constexpr std::int32_t kWholeBiasBits = 0x4b400000;
+inline constexpr float kWholeBias = 12582912.0F;
+static_assert(kGroupColumns * 128 * 128 < 1 << 22);
+
+/// Adds one step's products to this warp's sums, each group's in int32 first.
+template <typename Shape, int kRowTiles, int kColTiles>
+SS_DEVICE void multiply_groups(const ScaledSlot<Shape>& slot, Accumulator<Bf16> (&sums)[kRowTiles][kColTiles]) {
+  using Input = std::int8_t;
+  constexpr int kStride = Shape::kLineBytes;
+  constexpr int kParts = kGroupColumns / kTileDepth<Input>;
+  static_assert(kParts * kTileDepth<Input> == kGroupColumns);
+  const int first_col = warp() % Shape::kAcross * Shape::kWarpCols;
+  const auto* const a = reinterpret_cast<const Input*>(slot.x) + warp() / Shape::kAcross * Shape::kWarpRows * kStride;
+  const auto* const b = reinterpret_cast<const Input*>(slot.weight) + first_col * kStride;
+  SS_UNROLL
+  for (int group = 0; group < ScaledSlot<Shape>::kGroups; ++group) {
+    Fragment<Input> columns[kColTiles][kParts];
+    float scales[kColTiles][kAccumulators];
+    SS_UNROLL
+    for (int j = 0; j < kColTiles; ++j) {
+      SS_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        const int k = group * kGroupColumns + part * kTileDepth<Input>;
+        columns[j][part] = load_b(b + j * kTile * kStride + k, kStride);
+      }
+      SS_UNROLL
+      for (int v = 0; v < kAccumulators; ++v) {
+        scales[j][v] = slot.scales[group][first_col + j * kTile + accumulator_col(v)];
+      }
+    }
+    SS_UNROLL
+    for (int i = 0; i < kRowTiles; ++i) {
+      Fragment<Input> rows[kParts];
+      SS_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        const int k = group * kGroupColumns + part * kTileDepth<Input>;
+        rows[part] = load_a(a + i * kTile * kStride + k, kStride);
+      }
+      SS_UNROLL
+      for (int j = 0; j < kColTiles; ++j) {
+        Accumulator<Input> whole;
+        SS_UNROLL
+        for (int v = 0; v < kAccumulators; ++v) whole.value[v] = kWholeBiasBits;
+        SS_UNROLL
+        for (int part = 0; part < kParts; ++part) multiply(whole, rows[part], columns[j][part]);
+        SS_UNROLL
+        for (int v = 0; v < kAccumulators; ++v) {
+          sums[i][j].value[v] += scales[j][v] * (bits_as<float>(whole.value[v]) - kWholeBias);
+        }
+      }
+    }
+  }
+}
+
 /// Adds one step's products to this warp's sums.
 template <typename Shape, typename Input, int kRowTiles, int kColTiles>
 SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
@@ -229,25 +331,31 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
                          const StepRange& steps, bool in_pairs, const Store& store_sum) {
   using Shape = ShapeOf<kTiles>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
+  constexpr bool kScaled = kScalesGroups<kEncoding, kQuantized>;
+  using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
   constexpr int kRowTiles = Shape::kWarpRows / kTile;
   constexpr int kColTiles = Shape::kWarpCols / kTile;
   const WeightView x_view{.values = static_cast<const std::byte*>(x),
                           .row_bytes = std::int64_t{weight.padded_cols} * static_cast<int>(sizeof(Input)),
                           .padded_cols = weight.padded_cols};
-  auto& shared = shared_memory<TileShared<Shape>>();
-  Accumulator<Input> sums[kRowTiles][kColTiles] = {};
+  auto& shared = shared_memory<TileShared<Shape, kScaled>>();
+  // Sums that are scaled on the way are f32, as those of BF16 are.
+  Accumulator<std::conditional_t<kScaled, Bf16, Input>> sums[kRowTiles][kColTiles] = {};
   CarrierOfX<Shape, kQuantized> of_x;
   Carrier<Shape, Shape::kCols, kEncoding, kQuantized> of_weight;
+  [[maybe_unused]] ScaleCarrier<Shape> of_scales;
   const NeighbourRows weight_rows{first_output, weight.n_rows};
   const auto fetch = [&](int step) {
     auto& slot = shared.slot[step % Shape::kSlots];
     of_weight.fetch(weight, weight_rows, step, slot.weight);
     of_x.fetch(x_view, x_rows, step, slot.x);
+    if constexpr (kScaled) of_scales.fetch(weight, weight_rows, step);
   };
   const auto store = [&](int step) {
     auto& slot = shared.slot[step % Shape::kSlots];
     of_weight.store(slot.weight);
     of_x.store(slot.x);
+    if constexpr (kScaled) of_scales.store(slot);
   };
   constexpr int kAhead = Shape::kAhead;
   for (int step = steps.begin; step < steps.begin + kAhead; ++step) {
@@ -267,6 +375,8 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
     const auto& slot = shared.slot[step % Shape::kSlots];
     if constexpr (Shape::kByWarpgroups) {
       begin_step<Shape>(slot.x, slot.weight, sums[0]);
+    } else if constexpr (kScaled) {
+      multiply_groups<Shape>(slot, sums);
     } else {
       multiply_step<Shape>(slot.x, slot.weight, sums);
     }
@@ -297,7 +407,7 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
     const int output = first_output + warp() % Shape::kAcross * Shape::kWarpCols + warp_col;
     if (output >= weight.n_rows) continue;
     const std::int32_t* const place = own + sum_place<Shape>(warp_row, warp_col);
-    const SumOf<Input> pair[2] = {bits_as<SumOf<Input>>(place[0]), bits_as<SumOf<Input>>(place[in_pairs ? 1 : 0])};
+    const Sum pair[2] = {bits_as<Sum>(place[0]), bits_as<Sum>(place[in_pairs ? 1 : 0])};
     store_sum(warp() / Shape::kAcross * Shape::kWarpRows + warp_row, output, pair);
   }
 }
@@ -309,7 +419,7 @@ constexpr bool is_sound() {
   return Shape::kAhead >= 1 && Shape::kUnitsOfLine * kUnitBytes == Shape::kStepBytes &&
          (!Shape::kByWarpgroups ||
           (Shape::kAcross == 1 && Shape::kWarpRows == kTile && Shape::kWarps % kWarpgroupWarps == 0)) &&
-         sizeof(TileShared<Shape>) <= (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10);
+         sizeof(TileShared<Shape, !Shape::kByWarpgroups>) <= (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10);
 }
 
 /// Calls call.template operator()<tiles, encoding, quantized>() for tiles, a weight and whether x is quantized: host
@@ -318,7 +428,15 @@ template <typename Call>
 Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool quantized, const Call& call) {
   const auto with = [&]<MatmulTiles kTiles>() -> Result<void> {
     static_assert(is_sound<ShapeOf<kTiles>>());
-    if (quantized) return call.template operator()<kTiles, WeightEncoding::kInt8PerRow, true>();
+    if (quantized) {
+      return with_quantized_encoding(encoding, [&]<WeightEncoding kEncoding>() -> Result<void> {
+        if constexpr (kHasGroups<kEncoding> && is_large(kTiles)) {
+          return Error{ErrorCode::kInternal, "groups of int8 in large tiles, whose sums have no place for a scale"};
+        } else {
+          return call.template operator()<kTiles, kEncoding, true>();
+        }
+      });
+    }
     return with_encoding(encoding, [&]<WeightEncoding kEncoding>() -> Result<void> {
       return call.template operator()<kTiles, kEncoding, false>();
     });

@@ -37,7 +37,7 @@ matvec_kernel(MatmulArguments a) {
       x[m] = a.quantized_x + std::int64_t{row} * a.weight.padded_cols;
       x_scales[m] = a.x_scales[row];
     }
-    dot_quantized_rows<kOutputs, kRows>(a.weight, weight_rows, x, x_scales, sums);
+    dot_quantized_rows<kEncoding, kOutputs, kRows>(a.weight, weight_rows, x, x_scales, sums);
   } else {
     const float* x[kRows];
     SS_UNROLL
@@ -79,7 +79,11 @@ Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& 
     if (arguments.max_rows == 2) return launch_for_rows<kEncoding, kQuantized, 2>(context, arguments);
     return launch_for_rows<kEncoding, kQuantized, 4>(context, arguments);
   };
-  if (arguments.quantized_x != nullptr) return for_encoding.operator()<WeightEncoding::kInt8PerRow, true>();
+  if (arguments.quantized_x != nullptr) {
+    return with_quantized_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
+      return for_encoding.template operator()<kEncoding, true>();
+    });
+  }
   return with_encoding(arguments.weight.encoding, [&]<WeightEncoding kEncoding>() {
     return for_encoding.template operator()<kEncoding, false>();
   });

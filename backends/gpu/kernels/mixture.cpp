@@ -75,7 +75,7 @@ SS_DEVICE void expert_dots(const GroupedMatmulArguments& a, const std::int64_t (
   if constexpr (kQuantized) {
     const std::int8_t* const x[1] = {a.quantized_x + row * a.weights.padded_cols};
     const float scale[1] = {a.x_scales[row]};
-    dot_quantized_rows<kOutputs, 1>(a.weights, weight_rows, x, scale, sums);
+    dot_quantized_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, scale, sums);
   } else {
     const float* const x[1] = {a.x + row * a.weights.n_cols};
     dot_rows<kEncoding, kOutputs, 1>(a.weights, weight_rows, x, sums);
@@ -140,7 +140,11 @@ Result<void> launch_route(const LaunchContext& context, const RouteArguments& ar
 }
 
 Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments) {
-  if (arguments.quantized_x != nullptr) return launch_matvec_for<WeightEncoding::kInt8PerRow, true>(context, arguments);
+  if (arguments.quantized_x != nullptr) {
+    return with_quantized_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
+      return launch_matvec_for<kEncoding, true>(context, arguments);
+    });
+  }
   return with_encoding(arguments.weights.encoding, [&]<WeightEncoding kEncoding>() {
     return launch_matvec_for<kEncoding, false>(context, arguments);
   });

@@ -1,7 +1,11 @@
-// The next token of every row, by sampling.h's rule, a block a row. Nothing is sorted: the token at which a running sum
-// passes a target is found digit by digit, from histograms of what the tokens above weigh. Weights are kept in whole
-// units of 2^-40 of the largest, so that sums are exact and do not depend on the order of threads.
+// The next token of every row, by sampling.h's rule. First blocks take a piece of a row each: one look at the logits,
+// which then stay in registers, finds the first token in the order and what the exponentials sum up to. Then a block a
+// row puts its pieces together, always in the same order; a greedy row is done with that, and the n most likely
+// tokens take a look at a piece each. For a draw nothing is sorted: the token at which a running sum passes a target is
+// found digit by digit, from histograms of what the tokens above weigh. Weights are kept in whole units of 2^-40 of the
+// largest, so that sums are exact and do not depend on the order of threads.
 
+#include "core/checked.h"
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/storage.h"
@@ -12,12 +16,19 @@ inline namespace SS_GPU_TARGET {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kAtOnce = 4;  ///< logits that a thread loads together: 16 bytes
+constexpr int kLoads = kSamplePieceLogits / (kThreads * kAtOnce);
+static_assert(kLoads * kThreads * kAtOnce == kSamplePieceLogits);
 constexpr int kDigits = 256;       ///< of 8 bits
 constexpr double kUnits = 0x1p40;  ///< weight of the most likely token; 2^23 of them fit 64 bits
 using Count = unsigned long long;
 
+struct PieceShared {
+  BlockScratch<double> of_double;
+  BlockScratch<Count> of_count;
+};
+
 struct Shared {
-  BlockScratch<float> of_float;
   BlockScratch<double> of_double;
   BlockScratch<Count> of_count;
   Count histogram[kDigits];
@@ -45,21 +56,84 @@ SS_DEVICE int id_of(Count rank) {
   return static_cast<int>(~static_cast<std::uint32_t>(rank));
 }
 
+/// As SamplePiece::best: one of the logits is not finite. No finite one has this rank.
+constexpr Count kNotFinite = ~Count{0};
+
 /// One row, as all its functions need it.
 struct Row {
   const float* logits;
   int n;
   int forbidden_id;
+  SamplePiece* pieces;
+  int n_pieces;
 };
 
-/// The first token after `below` in the order (0: of all), 0 when there is none.
-SS_DEVICE Count next_rank(const Row& row, Count below, int forbidden_id, Shared& shared) {
-  Count best = 0;
-  for (int id = thread_x(); id < row.n; id += kThreads) {
-    const Count rank = rank_of(row.logits[id], id);
-    if (id != forbidden_id && rank > best && (below == 0 || rank < below)) best = rank;
+SS_DEVICE int pieces_of(int n) {
+  return (n + kSamplePieceLogits - 1) / kSamplePieceLogits;
+}
+
+/// Logits [first, first + kAtOnce) of a row; behind the last -inf, which no row that is sampled has.
+SS_DEVICE void load_logits(const Row& row, int first, float (&values)[kAtOnce]) {
+  const bool aligned = row.n % kAtOnce == 0;  // every row begins at a multiple of 16 bytes
+  if (aligned && first < row.n) {
+    const Chunk chunk = load_chunk(row.logits + first);
+    SS_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) values[i] = bits_as<float>(chunk.word[i]);
+    return;
   }
-  return reduce_block(best, shared.of_count, [](Count a, Count b) { return a > b ? a : b; });
+  SS_UNROLL
+  for (int i = 0; i < kAtOnce; ++i) values[i] = first + i < row.n ? row.logits[first + i] : -INFINITY;
+}
+
+/// Calls visit(id, logit) for every token from `begin` to `end`, each by one thread of the block. `begin` is a multiple
+/// of kAtOnce.
+template <typename Visit>
+SS_DEVICE void visit_tokens(const Row& row, int begin, int end, const Visit& visit) {
+  for (int first = begin + kAtOnce * thread_x(); first < end; first += kAtOnce * kThreads) {
+    float values[kAtOnce];
+    load_logits(row, first, values);
+    SS_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i < end) visit(first + i, values[i]);
+    }
+  }
+}
+
+/// The same for all tokens but the forbidden one.
+template <typename Visit>
+SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
+  visit_tokens(row, 0, row.n, [&](int id, float logit) {
+    if (id != row.forbidden_id) visit(id, logit);
+  });
+}
+
+SS_DEVICE Count larger_rank(Count a, Count b) {
+  return a > b ? a : b;
+}
+
+/// The first token in the order that is still in the pieces, 0 when there is none.
+SS_DEVICE Count first_rank(const Row& row, Shared& shared) {
+  Count best = 0;
+  for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads)
+    best = larger_rank(best, row.pieces[piece].best);
+  return reduce_block(best, shared.of_count, larger_rank);
+}
+
+/// The first token after `before`, which is the first one that is still in the pieces; 0 when there is none. All up to
+/// `before` are taken out, so that it may be asked for again.
+SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
+  const int piece = id_of(before) / kSamplePieceLogits;
+  const int begin = piece * kSamplePieceLogits;
+  const int end = begin + kSamplePieceLogits < row.n ? begin + kSamplePieceLogits : row.n;
+  Count best = 0;
+  visit_tokens(row, begin, end, [&](int id, float logit) {
+    const Count rank = rank_of(logit, id);
+    if (rank < before) best = larger_rank(best, rank);
+  });
+  best = reduce_block(best, shared.of_count, larger_rank);
+  // By the only thread that reads it.
+  if (thread_x() == piece % kThreads) row.pieces[piece].best = best;
+  return first_rank(row, shared);
 }
 
 /// Where a running sum over the tokens, in their order, arrives.
@@ -77,12 +151,10 @@ SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, S
     sync_block();
     shared.histogram[thread_x()] = 0;
     sync_block();
-    for (int id = thread_x(); id < row.n; id += kThreads) {
-      if (id == row.forbidden_id) continue;
-      const std::uint32_t key = key_of(row.logits[id]);
-      if (shift < 24 && key >> (shift + 8) != prefix) continue;
-      add_shared(&shared.histogram[key >> shift & 255U], weigh(key));
-    }
+    visit_allowed(row, [&](int, float logit) {
+      const std::uint32_t key = key_of(logit);
+      if (shift == 24 || key >> (shift + 8) == prefix) add_shared(&shared.histogram[key >> shift & 255U], weigh(key));
+    });
     sync_block();
     if (thread_x() == 0) {
       Count sum = above;
@@ -162,16 +234,14 @@ SS_DEVICE int draw(const Row& row, const SampleRow& params, float largest, Share
   if (params.top_k > 0 && params.top_k < n_candidates) {
     const Crossing kth =
         find_crossing(row, static_cast<double>(params.top_k), false, shared, [](std::uint32_t) -> Count { return 1; });
-    for (int id = thread_x(); id < row.n; id += kThreads) {
-      const std::uint32_t key = key_of(row.logits[id]);
-      if (id != row.forbidden_id && key > kth.key) total += mass(key);
-    }
+    visit_allowed(row, [&](int, float logit) {
+      const std::uint32_t key = key_of(logit);
+      if (key > kth.key) total += mass(key);
+    });
     total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
     total += (static_cast<Count>(params.top_k) - kth.above) * mass(kth.key);
   } else {
-    for (int id = thread_x(); id < row.n; id += kThreads) {
-      if (id != row.forbidden_id) total += mass(key_of(row.logits[id]));
-    }
+    visit_allowed(row, [&](int, float logit) { total += mass(key_of(logit)); });
     total = reduce_block(total, shared.of_count, [](Count a, Count b) { return a + b; });
   }
   Count kept = total;
@@ -185,34 +255,78 @@ SS_DEVICE int draw(const Row& row, const SampleRow& params, float largest, Share
   return find_tie(row, chosen.key, ties_to_reach(chosen.above, mass(chosen.key), target, true) - 1, shared);
 }
 
+SS_DEVICE Row row_of(const SampleArguments& a, int index) {
+  const int n_pieces = pieces_of(a.vocab_size);
+  return {.logits = a.logits + std::int64_t{index} * a.vocab_size,
+          .n = a.vocab_size,
+          .forbidden_id = a.batch.samples[index].forbidden_id,
+          .pieces = a.pieces + std::int64_t{index} * n_pieces,
+          .n_pieces = n_pieces};
+}
+
+SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
+  const int index = block_y();
+  if (index >= *a.batch.n_logit_rows) return;
+  auto& shared = shared_memory<PieceShared>();
+  const Row row = row_of(a, index);
+  const int first = block_x() * kSamplePieceLogits + thread_x() * kAtOnce;
+  const auto first_of = [&](int load) { return first + load * kThreads * kAtOnce; };
+  float logits[kLoads][kAtOnce];
+  SS_UNROLL
+  for (int load = 0; load < kLoads; ++load) load_logits(row, first_of(load), logits[load]);
+  Count best = 0;
+  SS_UNROLL
+  for (int load = 0; load < kLoads; ++load) {
+    SS_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int id = first_of(load) + i;
+      const float logit = logits[load][i];
+      const bool finite = logit * 0.0F == 0.0F;
+      if (id < row.n) best = larger_rank(best, finite ? rank_of(logit, id) : kNotFinite);
+    }
+  }
+  best = reduce_block(best, shared.of_count, larger_rank);
+  const float largest = logit_of(static_cast<std::uint32_t>(best >> 32));
+  double sum = 0.0;
+  SS_UNROLL
+  for (int load = 0; load < kLoads; ++load) {
+    SS_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) sum += static_cast<double>(expf(logits[load][i] - largest));
+  }
+  sum = reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; });
+  if (thread_x() == 0) row.pieces[block_x()] = {best, sum};
+}
+
+/// log(sum(exp(logits))).
+SS_DEVICE double log_sum_exp(const Row& row, double largest, Shared& shared) {
+  double sum = 0.0;
+  for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads) {
+    const double own_largest = static_cast<double>(logit_of(static_cast<std::uint32_t>(row.pieces[piece].best >> 32)));
+    sum += row.pieces[piece].sum * exp(own_largest - largest);
+  }
+  return largest + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
+}
+
 SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
   const int index = block_x();
   if (index >= *a.batch.n_logit_rows) return;
   auto& shared = shared_memory<Shared>();
   const SampleRow params = a.batch.samples[index];
-  const Row row{a.logits + std::int64_t{index} * a.vocab_size, a.vocab_size, params.forbidden_id};
-
-  float bad = 0.0F;
-  for (int id = thread_x(); id < row.n; id += kThreads) bad += row.logits[id] * 0.0F == 0.0F ? 0.0F : 1.0F;
-  const bool finite = sum_block(bad, shared.of_float) == 0.0F;
+  const Row row = row_of(a, index);
+  const Count best = first_rank(row, shared);
   SampledRow& sampled = a.sampled[index];
-  if (!finite) {
+  if (best == kNotFinite) {
     if (thread_x() != 0) return;
     sampled = {-1, 0.0F, 0, 0};
     // The row fails its request, but the next step may be on its way and needs some id to embed.
     if (params.slot >= 0) a.last_sampled[params.slot] = 0;
     return;
   }
-  const Count best = next_rank(row, 0, -1, shared);
-  const float largest = row.logits[id_of(best)];
-  double sum = 0.0;
-  for (int id = thread_x(); id < row.n; id += kThreads) sum += static_cast<double>(expf(row.logits[id] - largest));
-  sum = reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; });
-  const double normalizer = static_cast<double>(largest) + log(sum);
+  const double normalizer = log_sum_exp(row, static_cast<double>(row.logits[id_of(best)]), shared);
 
   int id = params.forced_id;
   if (id < 0) {
-    const Count allowed = id_of(best) == params.forbidden_id ? next_rank(row, 0, params.forbidden_id, shared) : best;
+    const Count allowed = id_of(best) == params.forbidden_id ? next_rank(row, best, shared) : best;
     id = allowed == 0 ? -1 : id_of(allowed);
     if (params.temperature > 0.0F && allowed != 0) id = draw(row, params, row.logits[id], shared);
   }
@@ -221,9 +335,9 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
     sampled = {id, logprob, 1, 0};
     if (params.slot >= 0) a.last_sampled[params.slot] = id < 0 ? 0 : id;
   }
-  Count rank = 0;
+  Count rank = best;
   for (int n = 0; n < a.n_top; ++n) {
-    rank = n == 0 ? best : next_rank(row, rank, -1, shared);
+    if (n > 0) rank = next_rank(row, rank, shared);
     if (thread_x() != 0) continue;
     const double logit = static_cast<double>(row.logits[id_of(rank)]);
     a.top[std::int64_t{index} * a.n_top + n] = {id_of(rank), static_cast<float>(logit - normalizer)};
@@ -233,10 +347,13 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
 }  // namespace
 
 Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments) {
-  return launch(
-      context.stream, "sample", sample_kernel,
-      {.grid = {static_cast<std::uint32_t>(arguments.max_rows)}, .threads = kThreads, .shared_bytes = sizeof(Shared)},
-      arguments);
+  const auto n_rows = static_cast<std::uint32_t>(arguments.max_rows);
+  const auto n_pieces = static_cast<std::uint32_t>(ceil_divide(arguments.vocab_size, kSamplePieceLogits));
+  SS_TRY_VOID(launch(context.stream, "sample_pieces", sample_pieces_kernel,
+                     {.grid = {n_pieces, n_rows}, .threads = kThreads, .shared_bytes = sizeof(PieceShared)},
+                     arguments));
+  return launch(context.stream, "sample", sample_kernel,
+                {.grid = {n_rows}, .threads = kThreads, .shared_bytes = sizeof(Shared)}, arguments);
 }
 
 }  // namespace SS_GPU_TARGET

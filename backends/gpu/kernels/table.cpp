@@ -15,7 +15,8 @@ const KernelTable& kernel_table() {
                                      .attention = launch_attention,
                                      .sample = launch_sample,
                                      .route = launch_route,
-                                     .grouped_matmul = launch_grouped_matmul};
+                                     .grouped_matmul = launch_grouped_matmul,
+                                     .read_memory = launch_read_memory};
   return table;
 }
 

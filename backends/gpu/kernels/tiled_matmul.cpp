@@ -15,11 +15,9 @@ namespace {
 template <bool kQuantized, typename Sum>
 SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const Sum* sums) {
   const auto scaled = [&](int j) {
-    auto value = static_cast<float>(sums[j]);
-    if (a.weight.encoding == WeightEncoding::kInt8PerRow) {
-      value *= (kQuantized ? a.x_scales[row] : 1.0F) * a.weight.row_scales[output + j];
-    }
-    return value;
+    float scale = kQuantized ? a.x_scales[row] : 1.0F;
+    if (a.weight.encoding == WeightEncoding::kInt8PerRow) scale *= a.weight.row_scales[output + j];
+    return static_cast<float>(sums[j]) * scale;
   };
   if (is_gated(a.epilogue)) {
     store_gated(a, row, output / 2, scaled(0), scaled(1));
@@ -60,10 +58,9 @@ tiled_matmul_kernel(MatmulArguments a) {
 constexpr int kCombineThreads = 256;
 
 /// Adds up what the blocks that share K left, always in the same order.
-template <bool kQuantized>
+template <typename Sum, bool kQuantized>
 SS_KERNEL(kCombineThreads)
 combine_matmul_kernel(MatmulArguments a) {
-  using Sum = std::conditional_t<kQuantized, std::int32_t, float>;
   const int row = block_y();
   const int width = is_gated(a.epilogue) ? 2 : 1;
   const int output = (block_x() * kCombineThreads + thread_x()) * width;
@@ -85,12 +82,13 @@ Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arg
                      {.grid = {blocks(arguments.max_rows, Shape::kRows), blocks(arguments.weight.n_rows, Shape::kCols),
                                static_cast<std::uint32_t>(arguments.plan.n_splits)},
                       .threads = static_cast<std::uint32_t>(Shape::kWarps * context.warp_size),
-                      .shared_bytes = sizeof(TileShared<Shape>)},
+                      .shared_bytes = sizeof(TileShared<Shape, kScalesGroups<kEncoding, kQuantized>>)},
                      arguments));
   if (arguments.plan.n_splits == 1) return {};
   const bool in_pairs = arguments.epilogue == Epilogue::kGatedSilu || arguments.epilogue == Epilogue::kGatedGelu;
   const std::int32_t n_values = in_pairs ? arguments.weight.n_rows / 2 : arguments.weight.n_rows;
-  return launch(context.stream, "combine_matmul", combine_matmul_kernel<kQuantized>,
+  using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
+  return launch(context.stream, "combine_matmul", combine_matmul_kernel<Sum, kQuantized>,
                 {.grid = {blocks(n_values, kCombineThreads), static_cast<std::uint32_t>(arguments.max_rows)},
                  .threads = kCombineThreads},
                 arguments);

@@ -374,19 +374,16 @@ SS_DEVICE void attend(const AttentionArguments& a) {
     wait_for_products<1>(scores);  // while the sums go on
     weigh(piece);
     keep_line(piece + 2, line);
-    // Sums of weights are never negative. ptxas does not know that, so that it makes the weights before the branch: it
-    // had moved them behind the wait, where no product hides them.
-    const bool is_rescaled =
-        any_lane(rescale[0] != 1.0F || rescale[1] != 1.0F || softmax.sum[0] + softmax.sum[1] < 0.0F);
+    const bool is_rescaled = any_lane(rescale[0] != 1.0F || rescale[1] != 1.0F);
+    // The sums' summands are all weights: ptxas had moved them behind the wait.
+    compute_before_wait(softmax.sum[0] + softmax.sum[1]);
+    wait_for_products<0>(sums);  // and the weights may be written
     if (is_rescaled) {
-      wait_for_products<0>(sums);  // and the weights may be written
       SS_UNROLL
       for (int j = 0; j < kDimTiles; ++j) {
         SS_UNROLL
         for (int i = 0; i < kAccumulators; ++i) sums[j].value[i] *= rescale[lane_row(i)];
       }
-    } else {
-      wait_for_products<0>(sums);
     }
     narrow_weights(scores, weights);
   }

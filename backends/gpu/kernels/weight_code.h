@@ -15,6 +15,10 @@ template <WeightEncoding kEncoding>
 inline constexpr bool kHasGroups =
     kEncoding == WeightEncoding::kInt8Group32 || kEncoding == WeightEncoding::kInt4Group32;
 
+/// What products of int8 weights with int8 activations are summed in: whole numbers, as long as no scale comes between.
+template <WeightEncoding kEncoding>
+using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32_t>;
+
 /// How many values of an encoding lie in 16 bytes.
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
@@ -81,7 +85,15 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
   return 0.0F;
 }
 
-/// Calls call.template operator()<encoding>() for the encoding that the weight has: host code that picks a kernel.
+/// Calls call.template operator()<encoding>() for the one of the two encodings that a weight has whose activations are
+/// quantized: host code that picks a kernel, as is the next.
+template <typename Call>
+auto with_quantized_encoding(WeightEncoding encoding, const Call& call) {
+  if (encoding == WeightEncoding::kInt8Group32) return call.template operator()<WeightEncoding::kInt8Group32>();
+  return call.template operator()<WeightEncoding::kInt8PerRow>();
+}
+
+/// Calls call.template operator()<encoding>() for the encoding that the weight has.
 template <typename Call>
 auto with_encoding(WeightEncoding encoding, const Call& call) {
   switch (encoding) {

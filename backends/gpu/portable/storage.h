@@ -80,6 +80,7 @@ SS_DEVICE Chunk narrow_unit(const float* values) {
 SS_DEVICE Chunk load_chunk(const void* address) {
 #if defined(SS_GPU_SHIM)
   shim::check_aligned(address, sizeof(Chunk));
+  shim::check_written(address, sizeof(Chunk));
 #endif
   return *static_cast<const Chunk*>(address);
 }

@@ -87,6 +87,16 @@ inline constexpr int kWarpSize = 64;
 inline constexpr int kWarpSize = 32;
 #endif
 
+/// Where a function is called, as the last argument of those that threads have to call together: the shim looks, on a
+/// GPU it is nothing.
+#if defined(SS_GPU_SHIM)
+using CallSite = std::source_location;
+#else
+struct CallSite {
+  SS_DEVICE static constexpr CallSite current() { return {}; }
+};
+#endif
+
 #if defined(SS_GPU_SHIM)
 SS_DEVICE int thread_x() {
   return shim::thread_index();
@@ -104,7 +114,7 @@ SS_DEVICE int n_threads() {
   return shim::n_threads();
 }
 /// Every thread of the block gets here before any goes on, and sees what the others wrote.
-SS_DEVICE void sync_block(std::source_location where = std::source_location::current()) {
+SS_DEVICE void sync_block(CallSite where = CallSite::current()) {
   shim::sync_block(where);
 }
 /// The block's shared memory, LaunchShape::shared_bytes of it. Its content is undefined when the block starts.
@@ -150,8 +160,15 @@ SS_DEVICE int n_threads() {
 SS_DEVICE void sync_block() {
   __syncthreads();
 }
+/// It is asked for at launch, so that no compiler reports it: a comment in the machine code says how much, for
+/// tests/codegen.
 template <typename T>
 SS_DEVICE T& shared_memory() {
+#if defined(SS_GPU_CUDA)
+  asm volatile("// shared_memory %0 bytes" ::"n"(sizeof(T)));
+#elif defined(__HIP_DEVICE_COMPILE__)
+  asm volatile("; shared_memory %0 bytes" ::"i"(sizeof(T)));
+#endif
   extern __shared__ __attribute__((aligned(SS_GPU_SHARED_ALIGNMENT))) unsigned char ss_gpu_shared[];
   return *reinterpret_cast<T*>(ss_gpu_shared);
 }

@@ -11,7 +11,8 @@
 //   wait_for_products<0>(sums);                              // before sums are read, or the tiles written again
 //
 // A warp of the group has 16 of the 64 rows, and of their sums what matrix_tile.h's Accumulator has: tile j of `sums`
-// is columns 16 j to 16 j + 15. Every lane of the four warps takes part in each call, with the same operands.
+// is columns 16 j to 16 j + 15. Every lane of the four warps takes part in each call, with the same operands, and all
+// four come to the same call (`.aligned`): none may stand where only some of them go.
 //
 // Tiles have lines of 128 bytes, the units of 16 bytes exchanged within each eight lines ("128-byte swizzling mode"),
 // and begin at multiples of kSwizzleAlignment. Layouts and descriptors: PTX ISA 8.0, "Asynchronous Warpgroup Level
@@ -95,17 +96,17 @@ SS_DEVICE void show_to_warpgroups() {
 }
 
 /// Before the first product, and again after every wait: registers that products read are as they should be.
-SS_DEVICE void fence_products() {
+SS_DEVICE void fence_products([[maybe_unused]] CallSite where = CallSite::current()) {
 #if defined(SS_GPU_SHIM)
-  shim::fence_products(kWarpSize);
+  shim::fence_products(kWarpSize, where);
 #elif defined(SS_GPU_WARPGROUPS)
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #endif
 }
 
-SS_DEVICE void commit_products() {
+SS_DEVICE void commit_products([[maybe_unused]] CallSite where = CallSite::current()) {
 #if defined(SS_GPU_SHIM)
-  shim::commit_products(kWarpSize);
+  shim::commit_products(kWarpSize, where);
 #elif defined(SS_GPU_WARPGROUPS)
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #endif
@@ -113,9 +114,10 @@ SS_DEVICE void commit_products() {
 
 /// All groups of products but the latest kPendingGroups are done. Sums that no other one adds to can be read.
 template <int kPendingGroups, typename Input, int kColTiles>
-SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kColTiles]) {
+SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kColTiles],
+                                 [[maybe_unused]] CallSite where = CallSite::current()) {
 #if defined(SS_GPU_SHIM)
-  shim::wait_for_products(kWarpSize, kPendingGroups);
+  shim::wait_for_products(kWarpSize, kPendingGroups, where);
 #elif defined(SS_GPU_WARPGROUPS)
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPendingGroups) : "memory");
   // Or the compiler could read them before.
@@ -130,6 +132,15 @@ SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kCo
       }
     }
   }
+#endif
+}
+
+/// `never_negative`, and what it takes, is computed before the wait that follows, where products under way hide it. An
+/// operand of inline assembly does not tell ptxas that, which moves arithmetic behind the wait; a branch does, even one
+/// that is never taken. Every lane of the warp takes part.
+SS_DEVICE void compute_before_wait([[maybe_unused]] float never_negative) {
+#if defined(SS_GPU_WARPGROUPS) && !defined(SS_GPU_SHIM)
+  if (any_lane(never_negative < 0.0F)) asm volatile("trap;");
 #endif
 }
 
@@ -161,7 +172,8 @@ enum class Sums : std::uint8_t { kAdded, kNew };
 
 /// sums += A B over kTileDepth values of k: of 64 columns of B with four tiles of sums, of 128 with eight; int8 of 128.
 template <Sums kSums = Sums::kAdded, typename Input, int kColTiles>
-SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOperand a, SharedOperand b) {
+SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOperand a, SharedOperand b,
+                              [[maybe_unused]] CallSite where = CallSite::current()) {
   static_assert(kColTiles == 8 || (kColTiles == 4 && std::is_same_v<Input, Bf16>));
   [[maybe_unused]] constexpr int kAdds = kSums == Sums::kAdded ? 1 : 0;
 #if defined(SS_GPU_SHIM)
@@ -172,7 +184,8 @@ SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOpera
                                        .fragment = nullptr,
                                        .a = a.bits,
                                        .b = b.bits,
-                                       .b_transposed = false});
+                                       .b_transposed = false,
+                                       .where = where});
 #elif defined(SS_GPU_WARPGROUPS)
   if constexpr (std::is_same_v<Input, std::int8_t>) {
     asm volatile(SS_WGMMA("m64n128k32.s32.s8.s8", SS_LIST_OF_128, "%66", "%64, %65, added")
@@ -198,7 +211,8 @@ SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOpera
 /// The same with A in registers, as load_a() gives it of this warp's 16 rows, and B transposed_lines_of(): of 32, 64 or
 /// 128 columns. The registers stay as they are until the product was waited for.
 template <int kColTiles>
-SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const RegisterOperand& a, SharedOperand b) {
+SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const RegisterOperand& a, SharedOperand b,
+                                   [[maybe_unused]] CallSite where = CallSite::current()) {
   static_assert(kColTiles == 8 || kColTiles == 4 || kColTiles == 2);
 #if defined(SS_GPU_SHIM)
   shim::multiply_warpgroup(kWarpSize, {.sums = sums[0].value,
@@ -208,7 +222,8 @@ SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const R
                                        .fragment = a.word,
                                        .a = 0,
                                        .b = b.bits,
-                                       .b_transposed = true});
+                                       .b_transposed = true,
+                                       .where = where});
 #elif defined(SS_GPU_WARPGROUPS)
   if constexpr (kColTiles == 8) {
     asm volatile(SS_WGMMA("m64n128k16.f32.bf16.bf16", SS_LIST_OF_128, "%69", "{%64,%65,%66,%67}, %68, added, 1, 1, 1")

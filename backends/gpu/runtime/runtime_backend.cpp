@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <mutex>
+
 namespace secondsource::gpu::runtime {
 
 Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const BackendOptions& options,
@@ -16,10 +18,15 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
         ErrorCode::kInvalidInput,
         fmt::format("option {}: {} knows graphs, guards, tiles, attention, matmul and matmul_library", key, name)};
   }
-  SS_TRY(auto opened, open_device(device, *sensors));
+  const DeviceSensors& known = *sensors;
+  // Telemetry is read by a thread of its own, memory by the one that asks for it; sensors stand one at a time.
+  gpu.read_telemetry = [shared = std::shared_ptr<DeviceSensors>(std::move(sensors)),
+                        mutex = std::make_shared<std::mutex>()] {
+    const std::lock_guard lock(*mutex);
+    return shared->read();
+  };
+  SS_TRY(auto opened, open_device(device, known, gpu.read_telemetry));
   SS_TRY_VOID(open_library(gpu, open));  // after the device, which it makes its handle for
-  // std::function needs something to copy.
-  gpu.read_telemetry = [shared = std::shared_ptr<DeviceSensors>(std::move(sensors))] { return shared->read(); };
   return make_backend(std::move(opened), kernels, std::move(gpu));
 }
 

@@ -92,6 +92,9 @@ class RuntimeStream final : public Stream {
 #endif
     (void)SS_RUNTIME(GraphDestroy)(captured);  // the executable one has its own copy
     SS_TRY_VOID(check(status, "GraphInstantiate"));
+#if defined(SS_GPU_RUNTIME_CUDA)
+    SS_RUNTIME_TRY(GraphUpload(graph->executable, handle_));  // or the first replay does it
+#endif
     return std::unique_ptr<Graph>(std::move(graph));
   }
 
@@ -111,7 +114,8 @@ class RuntimeStream final : public Stream {
 
 class RuntimeDevice final : public Device {
  public:
-  explicit RuntimeDevice(DeviceProperties properties) : properties_(std::move(properties)) {}
+  RuntimeDevice(DeviceProperties properties, ProcessMemory::ReadSensors read_sensors)
+      : properties_(std::move(properties)), memory_(std::move(read_sensors)) {}
 
   [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
 
@@ -163,25 +167,27 @@ class RuntimeDevice final : public Device {
     return static_cast<std::int64_t>(1e6 * static_cast<double>(milliseconds));
   }
 
-  [[nodiscard]] std::int64_t context_bytes() const override {
-    return context_bytes_;
+  [[nodiscard]] std::optional<std::int64_t> process_bytes() const override {
+    return memory_.bytes();
   }
 
-  /// Makes the context and counts what the driver then says that this process holds.
-  Result<void> open(int ordinal, DeviceSensors& sensors) {
+  /// Makes the context.
+  Result<void> open(int ordinal) {
     SS_RUNTIME_TRY(SetDevice(ordinal));
     SS_RUNTIME_TRY(Free(nullptr));
-    for (const TelemetryReading& reading : sensors.read()) {
-      if (reading.name == "process_device_memory_bytes" && reading.value) {
-        context_bytes_ = static_cast<std::int64_t>(*reading.value);
-      }
-    }
+    memory_.made_context([]() -> std::optional<std::int64_t> {
+      std::size_t free = 0;
+      std::size_t total = 0;
+      if (!check(SS_RUNTIME(MemGetInfo)(&free, &total), "MemGetInfo")) return std::nullopt;
+      return static_cast<std::int64_t>(total - free);
+    });
+    properties_.fingerprint.emplace_back("process_memory", memory_.source());
     return {};
   }
 
  private:
   DeviceProperties properties_;
-  std::int64_t context_bytes_ = 0;
+  ProcessMemory memory_;
 };
 
 /// 13000 is "13.0" (CUDA); 50221153 is "5.2.21153" (HIP).
@@ -249,13 +255,14 @@ std::vector<std::pair<std::string, std::string>> runtime_versions() {
   return {{"runtime", version_text(runtime)}, {"runtime_of_driver", version_text(driver)}};
 }
 
-Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, DeviceSensors& sensors) {
+Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, const DeviceSensors& sensors,
+                                            ProcessMemory::ReadSensors read_sensors) {
   DeviceProperties properties = summary.properties;
   properties.fingerprint = runtime_versions();
   properties.fingerprint.emplace_back("processors", std::to_string(properties.n_processors));
   for (auto& property : sensors.properties()) properties.fingerprint.push_back(std::move(property));
-  auto device = std::make_unique<RuntimeDevice>(std::move(properties));
-  const Result<void> opened = device->open(summary.ordinal, sensors);
+  auto device = std::make_unique<RuntimeDevice>(std::move(properties), std::move(read_sensors));
+  const Result<void> opened = device->open(summary.ordinal);
   if (!opened) return opened.error().with_context(fmt::format("device {}", summary.properties.id));
   return std::unique_ptr<Device>(std::move(device));
 }

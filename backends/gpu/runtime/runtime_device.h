@@ -7,6 +7,7 @@
 
 #include "backend/device_sensors.h"
 #include "gpu/device.h"
+#include "gpu/host/process_memory.h"
 
 namespace secondsource::gpu::runtime {
 
@@ -24,8 +25,9 @@ struct DeviceSummary {
 /// Versions of the runtime and of what the driver offers, "13.0" each.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> runtime_versions();
 
-/// Makes the device's context, which is counted by what `sensors` then say that this process holds; their properties go
-/// into the fingerprint. Errors: kDeviceLost, kOutOfMemory.
-[[nodiscard]] Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, DeviceSensors& sensors);
+/// Makes the device's context. The sensors' properties go into the fingerprint; `read_sensors` reads them, from any
+/// thread, for as long as the device lives, to know what this process holds. Errors: kDeviceLost, kOutOfMemory.
+[[nodiscard]] Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, const DeviceSensors& sensors,
+                                                          ProcessMemory::ReadSensors read_sensors);
 
 }  // namespace secondsource::gpu::runtime

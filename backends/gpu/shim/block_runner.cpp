@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "gpu/shim/sanitizers.h"
 #include "gpu/shim/thread.h"
+#include "gpu/shim/unwritten.h"
 
 namespace secondsource::gpu::shim {
 namespace {
@@ -24,12 +25,16 @@ constexpr std::align_val_t kSharedAlignment{1024};
 /// Kernels are plain functions: nothing can be handed to them but through the thread they run on.
 thread_local BlockRunner* current_runner = nullptr;
 
+}  // namespace
+
 std::string describe(const std::source_location& where) {
   const std::string_view path = where.file_name();
-  return fmt::format("{}:{}", path.substr(path.find_last_of('/') + 1), where.line());
+  return fmt::format("{}:{}:{}", path.substr(path.find_last_of('/') + 1), where.line(), where.column());
 }
 
-}  // namespace
+bool is_same_place(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
 
 BlockRunner::BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups)
     : order_(order), seed_(seed), warp_size_(warp_size), has_warpgroups_(has_warpgroups) {}
@@ -155,7 +160,7 @@ bool BlockRunner::release_barrier() {
   if (n_done_ > 0 || !std::ranges::all_of(live, waits)) return false;
   const std::source_location& first = live.front().where;
   for (const Thread& thread : live) {
-    if (thread.where.line() != first.line() || std::strcmp(thread.where.file_name(), first.file_name()) != 0) {
+    if (!is_same_place(thread.where, first)) {
       failure_ = fmt::format("divergent barrier: thread 0 waits at {}, thread {} at {}", describe(first), thread.index,
                              describe(thread.where));
       return false;
@@ -257,6 +262,7 @@ void BlockRunner::wait_for_copies(int n_pending_groups) {
   std::erase_if(thread.copies, [&](const Copy& copy) {
     if (copy.group >= landed) return false;
     if (copy.in_range) {
+      check_written(copy.from, copy.bytes);
       std::memcpy(copy.to, copy.from, copy.bytes);
     } else {
       std::memset(copy.to, 0, copy.bytes);
@@ -295,6 +301,10 @@ void check_aligned(const void* address, std::size_t alignment_bytes) {
   if (reinterpret_cast<std::uintptr_t>(address) % alignment_bytes == 0) return;
   BlockRunner::current().fail(
       fmt::format("an access of {} bytes at an address that is not a multiple of it", alignment_bytes));
+}
+void check_written(const void* address, std::size_t bytes) {
+  if (!is_unwritten(address, bytes)) return;
+  BlockRunner::current().fail(fmt::format("a load of {} bytes that nobody wrote", bytes));
 }
 void check_in_shared(const void* address, std::size_t bytes) {
   BlockRunner::current().check_in_shared(address, bytes);

@@ -24,6 +24,10 @@ struct OrderPlace {
 /// Which thread goes on first when several can. A missing barrier often shows in one order only.
 enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
 
+/// "tiled_matmul.cpp:57:3".
+[[nodiscard]] std::string describe(const std::source_location& where);
+[[nodiscard]] bool is_same_place(const std::source_location& a, const std::source_location& b);
+
 class BlockRunner {
  public:
   BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups);

@@ -16,11 +16,11 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "gpu/shim/unwritten.h"
 
 namespace secondsource::gpu::shim {
 namespace {
 
-constexpr int kPoison = 0xff;  // NaN in every float type
 constexpr std::size_t kAlignment = 256;
 
 class ShimEvent final : public Event {
@@ -122,13 +122,25 @@ class ShimStream final : public Stream {
         return Error{ErrorCode::kInternal,
                      fmt::format("{}: operand {} is in memory that was freed since", call.name, i)};
       }
+      for (std::size_t i = 0; i < call.reads.size(); ++i) {
+        const auto unwritten = find_unwritten(call.reads[i].data(), call.reads[i].size());
+        if (!unwritten) continue;
+        return Error{ErrorCode::kInternal,
+                     fmt::format("{}: byte {} of operand {} was read, and nobody wrote it", call.name, *unwritten, i)};
+      }
       return call.enqueue(nullptr);
     });
     return {};
   }
   Result<void> copy(void* to, const void* from, std::size_t bytes) override {
     if (capturing_) return Error{ErrorCode::kInternal, "shim: a copy during a capture"};
-    enqueue([to, from, bytes]() -> Result<void> {
+    enqueue([this, to, from, bytes]() -> Result<void> {
+      if (memory_.is_on_device(from) && !memory_.is_on_device(to)) {
+        if (const auto unwritten = find_unwritten(from, bytes)) {
+          return Error{ErrorCode::kInternal,
+                       fmt::format("a copy of {} bytes to the host: nobody wrote byte {}", bytes, *unwritten)};
+        }
+      }
       std::memcpy(to, from, bytes);
       return {};
     });
@@ -229,9 +241,11 @@ class ShimDevice final : public Device {
   }
 
   [[nodiscard]] const DeviceProperties& properties() const override { return properties_; }
-  Result<void*> allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  Result<void*> allocate(std::size_t bytes) override { return memory_.allocate(bytes, ShimMemory::Kind::kDevice); }
   void free(void* memory) override { memory_.free(memory); }
-  Result<void*> allocate_pinned(std::size_t bytes) override { return memory_.allocate(bytes); }
+  Result<void*> allocate_pinned(std::size_t bytes) override {
+    return memory_.allocate(bytes, ShimMemory::Kind::kPinned);
+  }
   void free_pinned(void* memory) override { memory_.free(memory); }
   Result<std::unique_ptr<Stream>> create_stream() override {
     return std::unique_ptr<Stream>(std::make_unique<ShimStream>(memory_, options_, properties_));
@@ -256,7 +270,7 @@ class ShimDevice final : public Device {
 
 }  // namespace
 
-Result<void*> ShimMemory::allocate(std::size_t bytes) {
+Result<void*> ShimMemory::allocate(std::size_t bytes, Kind kind) {
   if (bytes == 0) return Error{ErrorCode::kInternal, "shim: an allocation of no bytes"};
   const auto page_bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t used_bytes = round_up(bytes, kAlignment);
@@ -272,8 +286,8 @@ Result<void*> ShimMemory::allocate(std::size_t bytes) {
     return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
   }
   std::byte* const address = inner + (inner_bytes - used_bytes);
-  std::memset(address, kPoison, used_bytes);
-  blocks_[reinterpret_cast<std::uintptr_t>(address)] = {bytes, mapping, mapped_bytes, ++n_allocated_};
+  mark_unwritten(address, used_bytes);
+  blocks_[reinterpret_cast<std::uintptr_t>(address)] = {kind, bytes, mapping, mapped_bytes, ++n_allocated_};
   return static_cast<void*>(address);
 }
 
@@ -289,11 +303,21 @@ ShimMemory::~ShimMemory() {
   while (!blocks_.empty()) free(reinterpret_cast<void*>(blocks_.begin()->first));
 }
 
-std::uint64_t ShimMemory::owner(std::uintptr_t address) const {
+const ShimMemory::Block* ShimMemory::find(std::uintptr_t address) const {
   auto after = blocks_.upper_bound(address);
-  if (after == blocks_.begin()) return 0;
+  if (after == blocks_.begin()) return nullptr;
   --after;
-  return address < after->first + after->second.bytes ? after->second.serial : 0;
+  return address < after->first + after->second.bytes ? &after->second : nullptr;
+}
+
+std::uint64_t ShimMemory::owner(std::uintptr_t address) const {
+  const Block* const block = find(address);
+  return block == nullptr ? 0 : block->serial;
+}
+
+bool ShimMemory::is_on_device(const void* address) const {
+  const Block* const block = find(reinterpret_cast<std::uintptr_t>(address));
+  return block != nullptr && block->kind == Kind::kDevice;
 }
 
 std::unique_ptr<Device> make_shim_device(const ShimOptions& options) {

@@ -22,19 +22,24 @@ struct ShimOptions {
 /// Where allocations are, and which of them an address belongs to.
 class ShimMemory {
  public:
-  Result<void*> allocate(std::size_t bytes);
+  enum class Kind : std::uint8_t { kDevice, kPinned };
+  Result<void*> allocate(std::size_t bytes, Kind kind);
   void free(void* memory);
   ~ShimMemory();
+  /// Whether the address is in live device memory.
+  [[nodiscard]] bool is_on_device(const void* address) const;
   /// Serial number of the live allocation that holds the address; 0: none. Numbers are not used again.
   [[nodiscard]] std::uint64_t owner(std::uintptr_t address) const;
 
  private:
   struct Block {
+    Kind kind = Kind::kDevice;
     std::size_t bytes = 0;
     void* mapping = nullptr;
     std::size_t mapped_bytes = 0;
     std::uint64_t serial = 0;
   };
+  [[nodiscard]] const Block* find(std::uintptr_t address) const;
   std::map<std::uintptr_t, Block> blocks_;  ///< by address
   std::uint64_t n_allocated_ = 0;
 };

@@ -66,6 +66,7 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   shim.n_threads = std::max(options.n_threads, 1);
   GpuOptions gpu;
   gpu.backend = kName;
+  gpu.read_rate_bytes = {std::size_t{1} << 14, std::size_t{1} << 15, std::size_t{1} << 16};  // or it would take hours
   for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_option(key, value, shim, gpu));
   const auto no_library = [](const std::string&) -> Result<std::shared_ptr<LibraryMatmul>> {
     return Error{ErrorCode::kUnavailable, "gpu-shim has no library of products"};

@@ -23,6 +23,8 @@ void sync_warp(int warp_size);
 /// At least `bytes` have to have been asked for at the launch.
 [[nodiscard]] void* shared_memory(std::size_t bytes);
 void check_aligned(const void* address, std::size_t alignment_bytes);
+/// Not all of the bytes that a load takes at once may be device memory that nobody wrote (unwritten.h).
+void check_written(const void* address, std::size_t bytes);
 /// `bytes` from the address on have to be the block's shared memory.
 void check_in_shared(const void* address, std::size_t bytes);
 
@@ -78,6 +80,7 @@ struct WarpgroupProduct {
   std::uint64_t a = 0;             ///< matrix descriptors
   std::uint64_t b = 0;
   bool b_transposed = false;
+  std::source_location where = {};  ///< it is called
   [[nodiscard]] bool same_operands(const WarpgroupProduct& other) const {
     return n_cols == other.n_cols && is_int8 == other.is_int8 && adds == other.adds &&
            (fragment == nullptr) == (other.fragment == nullptr) && a == other.a && b == other.b &&
@@ -90,9 +93,10 @@ struct WarpgroupProduct {
 /// The thread writes there: where that is shared memory, products do not see it before show_to_warpgroups().
 void note_store(const void* address, std::size_t bytes);
 void show_to_warpgroups();
-void fence_products(int warp_size);
-void commit_products(int warp_size);
-void wait_for_products(int warp_size, int n_pending_groups);
+/// As barriers of the block: the lanes of a warp, and the warps of a warpgroup, call them at the same places.
+void fence_products(int warp_size, std::source_location where);
+void commit_products(int warp_size, std::source_location where);
+void wait_for_products(int warp_size, int n_pending_groups, std::source_location where);
 void multiply_warpgroup(int warp_size, const WarpgroupProduct& product);
 
 }  // namespace secondsource::gpu::shim

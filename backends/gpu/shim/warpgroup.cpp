@@ -111,6 +111,7 @@ void Warpgroups::begin(std::byte* shared, std::size_t shared_bytes, int n_thread
   is_used_ = false;
   written_.assign(static_cast<std::size_t>(n_threads), {});
   warps_.assign(static_cast<std::size_t>(n_threads / kLanes), {});
+  came_.assign(warps_.size() / kWarpsOfGroup, {});
   issued_.assign(warps_.size() / kWarpsOfGroup, {});
 }
 
@@ -127,6 +128,23 @@ void Warpgroups::show(int thread) {
   std::vector<Span>& written = written_[static_cast<std::size_t>(thread)];
   for (const Span& span : written) std::memcpy(shown_.data() + span.begin, shared_ + span.begin, span.bytes);
   written.clear();
+}
+
+std::string Warpgroups::come(int warp, std::string_view what, const std::source_location* const* lanes) {
+  Warp& own = warps_[static_cast<std::size_t>(warp)];
+  const auto group = static_cast<std::size_t>(warp / kWarpsOfGroup);
+  const std::source_location& where = *lanes[0];
+  for (int lane = 1; lane < kLanes; ++lane) {
+    if (is_same_place(*lanes[lane], where)) continue;
+    return fmt::format("divergent warp: lane 0 comes to a {} at {}, lane {} at {}", what, describe(where), lane,
+                       describe(*lanes[lane]));
+  }
+  if (group >= came_.size()) return fmt::format("a {} in warps that make no whole warpgroup", what);
+  if (own.n_came == came_[group].size()) came_[group].push_back({what, where});
+  const Instruction& first = came_[group][own.n_came++];
+  if (first.what == what && is_same_place(first.where, where)) return {};
+  return fmt::format("divergent warpgroup: warp {} comes to a {} at {}, another one to a {} at {}", warp, what,
+                     describe(where), first.what, describe(first.where));
 }
 
 void Warpgroups::fence(int warp) {
@@ -194,7 +212,6 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
   for (int lane = 1; lane < kLanes; ++lane) {
     if (!lanes[lane]->same_operands(product)) return "the lanes of a warp bring different operands of a product";
   }
-  if (group >= issued_.size()) return "a product in warps that make no whole warpgroup";
   if (own.n_products == issued_[group].size()) issued_[group].push_back(product);
   if (!issued_[group][own.n_products++].same_operands(product)) {
     return "the warps of a warpgroup bring different operands of a product";
@@ -313,6 +330,11 @@ std::string Warpgroups::end() const {
       return fmt::format("warp {} takes part in {} products of its warpgroup's {}", warp, warps_[warp].n_products,
                          issued_[group].size());
     }
+    if (group < came_.size() && warps_[warp].n_came != came_[group].size()) {
+      const Instruction& missed = came_[group][warps_[warp].n_came];
+      return fmt::format("divergent warpgroup: warp {} does not come to the {} at {}", warp, missed.what,
+                         describe(missed.where));
+    }
   }
   return {};
 }
@@ -325,6 +347,15 @@ void fail_unless_empty(std::string wrong) {
 
 int running_warp() {
   return BlockRunner::current().thread_index() / 32;
+}
+
+/// Each lane brought the place of its call.
+void come(std::string_view what, void* const* lanes) {
+  std::array<const std::source_location*, 32> places{};
+  for (std::size_t lane = 0; lane < places.size(); ++lane) {
+    places[lane] = static_cast<const std::source_location*>(lanes[lane]);
+  }
+  fail_unless_empty(BlockRunner::current().warpgroups().come(running_warp(), what, places.data()));
 }
 
 }  // namespace
@@ -345,25 +376,31 @@ void show_to_warpgroups() {
   runner.warpgroups().show(runner.thread_index());
 }
 
-void fence_products(int warp_size) {
-  char nothing = 0;
+void fence_products(int warp_size, std::source_location where) {
   meet_warp(
-      warp_size, &nothing, [](void* const*, int, int) { BlockRunner::current().warpgroups().fence(running_warp()); },
+      warp_size, &where,
+      [](void* const* lanes, int, int) {
+        come("fence", lanes);
+        BlockRunner::current().warpgroups().fence(running_warp());
+      },
       0);
 }
 
-void commit_products(int warp_size) {
-  char nothing = 0;
+void commit_products(int warp_size, std::source_location where) {
   meet_warp(
-      warp_size, &nothing, [](void* const*, int, int) { BlockRunner::current().warpgroups().commit(running_warp()); },
+      warp_size, &where,
+      [](void* const* lanes, int, int) {
+        come("commit", lanes);
+        BlockRunner::current().warpgroups().commit(running_warp());
+      },
       0);
 }
 
-void wait_for_products(int warp_size, int n_pending_groups) {
-  char nothing = 0;
+void wait_for_products(int warp_size, int n_pending_groups, std::source_location where) {
   meet_warp(
-      warp_size, &nothing,
-      [](void* const*, int, int n_pending) {
+      warp_size, &where,
+      [](void* const* lanes, int, int n_pending) {
+        come("wait", lanes);
         fail_unless_empty(BlockRunner::current().warpgroups().wait(running_warp(), n_pending));
       },
       n_pending_groups);
@@ -375,9 +412,13 @@ void multiply_warpgroup(int warp_size, const WarpgroupProduct& product) {
       warp_size, &mine,
       [](void* const* lanes, int n_lanes, int) {
         std::array<const WarpgroupProduct*, 32> products{};
+        std::array<void*, 32> places{};
         for (int lane = 0; lane < n_lanes; ++lane) {
-          products[static_cast<std::size_t>(lane)] = static_cast<const WarpgroupProduct*>(lanes[lane]);
+          auto* const brought = static_cast<WarpgroupProduct*>(lanes[lane]);
+          products[static_cast<std::size_t>(lane)] = brought;
+          places[static_cast<std::size_t>(lane)] = &brought->where;
         }
+        come("product", places.data());
         fail_unless_empty(BlockRunner::current().warpgroups().multiply(running_warp(), products.data()));
       },
       0);

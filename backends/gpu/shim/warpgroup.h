@@ -10,7 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <source_location>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gpu/shim/thread.h"
@@ -25,6 +27,9 @@ class Warpgroups {
   /// What threads did. The strings say what was wrong with it, and are empty when nothing was.
   void wrote(int thread, const void* to, std::size_t bytes);
   void show(int thread);
+  /// A warp comes to an instruction that all four execute together: `what` of "fence", "product", "commit", "wait", and
+  /// where each lane's call is.
+  [[nodiscard]] std::string come(int warp, std::string_view what, const std::source_location* const* lanes);
   void fence(int warp);
   void commit(int warp);
   [[nodiscard]] std::string wait(int warp, int n_pending_groups);
@@ -61,8 +66,14 @@ class Warpgroups {
     int last_group = 0;
     std::vector<std::uint32_t> element;  ///< [row][column], bits of f32 or int32
   };
+  /// An instruction of a warpgroup, as the first of its warps came to it.
+  struct Instruction {
+    std::string_view what;
+    std::source_location where;
+  };
   struct Warp {
     bool is_fenced = false;
+    std::size_t n_came = 0;
     int n_groups = 0;  ///< that were committed
     std::size_t n_products = 0;
     std::vector<Operation> operations;
@@ -82,6 +93,7 @@ class Warpgroups {
   std::vector<std::byte> shown_;            ///< shared memory as the tensor cores see it
   std::vector<std::vector<Span>> written_;  ///< and not shown yet, by thread
   std::vector<Warp> warps_;
+  std::vector<std::vector<Instruction>> came_;         ///< of each warpgroup
   std::vector<std::vector<WarpgroupProduct>> issued_;  ///< of each warpgroup, by its first warp that came
 };
 

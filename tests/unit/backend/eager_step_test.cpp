@@ -1,5 +1,7 @@
 #include "backend/eager_step.h"
 
+#include <fmt/format.h>
+
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -34,8 +36,8 @@ class CountingKernels final : public HostKernels {
   Result<void> run(const Route&, const HostFrame&) override { return {}; }
   Result<void> run(const GroupedMatmul&, const HostFrame&) override { return {}; }
   Result<void> run(const AllReduce&, const HostFrame&) override { return {}; }
-  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t index, const Bucket&) const override {
-    return {{index}, std::string(op_name(op)), ""};
+  [[nodiscard]] OpGroup describe(const Op& op, std::int32_t index, std::int64_t n_rows) const override {
+    return {{index}, fmt::format("{} of {}", op_name(op), n_rows), ""};
   }
   int n_calls = 0;
   bool writes_past_end = false;
@@ -186,6 +188,19 @@ TEST_CASE("a traced step has a time for every operation") {
   for (const GroupTime& group : result->groups) sum += group.ns;
   CHECK(sum <= result->device_ns);
   CHECK(f.step->groups().size() == 4);
+}
+
+TEST_CASE("kernels are named for the bucket's rows, and in a traced step for those of the last batch") {
+  for (const Trace trace : {Trace::kOff, Trace::kGroups}) {
+    Fixture f(trace);
+    CHECK(f.step->groups()[0].kernel == "embed of 4");
+    CHECK(f.step->groups()[1].kernel == "rms_norm of 4");
+    REQUIRE_OK(f.step->submit(Decode({0, 3}, {1, 2}).view()));
+    CHECK(f.step->groups()[0].kernel == (trace == Trace::kOff ? "embed of 4" : "embed of 2"));
+    REQUIRE_OK(f.step->submit(Decode({0}, {1}).view()));
+    CHECK(f.step->groups()[1].kernel == (trace == Trace::kOff ? "rms_norm of 4" : "rms_norm of 1"));
+    CHECK(f.step->groups().size() == 4);
+  }
 }
 
 TEST_CASE("steps of several buckets share one workspace") {

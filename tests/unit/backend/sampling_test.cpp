@@ -5,6 +5,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
+#include <thread>
+#include <vector>
 
 #include "core/random.h"
 #include "support/catch.h"
@@ -112,6 +115,90 @@ TEST_CASE("a large vocabulary is drawn from as a small one is, and the draw depe
     const auto expected = static_cast<std::int32_t>(random_unit(11, static_cast<std::uint64_t>(position)) * 20000.0);
     CHECK(std::abs(sample_row(flat, params, 0).id - expected) <= 1);
     CHECK(sample_row(flat, params, 20).id == sample_row(flat, params, 0).id);
+  }
+}
+
+TEST_CASE("the log-probability of a long row is that of a plain loop, wherever its largest logit stands") {
+  for (const std::size_t n : {16383U, 16384U, 16385U, 50000U}) {
+    std::vector<float> logits(n);
+    for (std::size_t i = 0; i < n; ++i) logits[i] = static_cast<float>(random_bits(n, i) % 1000) / 50.0F - 10.0F;
+    for (const std::size_t best : {std::size_t{0}, n / 2, n - 1}) {
+      std::vector<float> row = logits;
+      row[best] = 11.0F;
+      double sum = 0;
+      for (const float logit : row) sum += std::exp(static_cast<double>(logit));
+      const SampledToken token = sample_row(row, {}, 0);
+      CAPTURE(n, best);
+      CHECK(token.id == static_cast<std::int32_t>(best));
+      CHECK(token.logprob == Approx(11.0 - std::log(sum)).epsilon(1e-6));
+    }
+  }
+}
+
+/// Rows of more logits than one piece, each chosen from in another way; the largest logit stands in several pieces.
+struct ManyRows {
+  static constexpr std::int64_t kRows = 7;
+  static constexpr std::int64_t kCols = 40000;
+  std::vector<float> values;
+  std::vector<SamplingParams> params = {{},
+                                        {.forbidden_id = 30000},
+                                        {.forced_id = 39999},
+                                        {.temperature = 1.0F, .seed = 5, .position = 1},
+                                        {.temperature = 0.7F, .top_k = 40, .seed = 5, .position = 2},
+                                        {.temperature = 1.3F, .top_p = 0.9F, .seed = 5, .position = 3},
+                                        {}};
+  ManyRows() : values(static_cast<std::size_t>(kRows * kCols)) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(random_bits(17, i) % 4001) / 200.0F - 10.0F;
+    }
+    for (std::size_t row = 0; row < params.size(); ++row) {
+      for (const std::size_t id : {30000U, 35000U}) values[row * std::size_t{kCols} + id] = 10.5F;
+    }
+    values.back() = NAN;
+  }
+  [[nodiscard]] std::vector<SampledToken> sampled(const ForEach& for_each) const {
+    std::vector<SampledToken> tokens(params.size());
+    sample_rows({values.data(), kRows, kCols}, params, 5, for_each, tokens);
+    return tokens;
+  }
+};
+
+TEST_CASE("rows are sampled bit for bit as one alone, in any order and on any number of threads") {
+  const ManyRows rows;
+  const auto backwards = [](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+    for (std::int64_t i = n - 1; i >= 0; --i) body(i);
+  };
+  const auto on_threads = [](std::int64_t n_threads) {
+    return [n_threads](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+      std::vector<std::thread> threads;
+      for (std::int64_t t = 0; t < n_threads; ++t) {
+        threads.emplace_back([&body, t, n, n_threads] {
+          for (std::int64_t i = t; i < n; i += n_threads) body(i);
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+    };
+  };
+  for (const ForEach& for_each :
+       {ForEach(for_each_on_caller), ForEach(backwards), ForEach(on_threads(2)), ForEach(on_threads(5))}) {
+    const std::vector<SampledToken> tokens = rows.sampled(for_each);
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+      CAPTURE(row);
+      const auto logits = std::span(rows.values).subspan(row * std::size_t{ManyRows::kCols}, ManyRows::kCols);
+      const SampledToken alone = sample_row(logits, rows.params[row], 5);
+      CHECK(tokens[row].id == alone.id);
+      CHECK(tokens[row].finite == alone.finite);
+      CHECK(tokens[row].logprob == alone.logprob);
+      REQUIRE(tokens[row].top.size() == alone.top.size());
+      for (std::size_t i = 0; i < alone.top.size(); ++i) {
+        CHECK(tokens[row].top[i].id == alone.top[i].id);
+        CHECK(tokens[row].top[i].logprob == alone.top[i].logprob);
+      }
+    }
+    CHECK(tokens[0].id == 30000);
+    CHECK(tokens[1].id == 35000);
+    CHECK(tokens[2].id == 39999);
+    CHECK_FALSE(tokens[6].finite);
   }
 }
 

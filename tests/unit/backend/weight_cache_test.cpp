@@ -54,23 +54,49 @@ fs::path only_file(const fs::path& folder) {
   return files[0];
 }
 
-class NamedSource final : public WeightSource {
+/// Rows whose stored bytes, of several MiB, follow from a seed; counts what is read of them.
+class StoredSource final : public WeightSource {
  public:
-  explicit NamedSource(std::string key) : key_(std::move(key)) {}
+  StoredSource(std::uint64_t seed, StoredContent content) : seed_(seed), content_(std::move(content)) {}
   Result<void> read_rows(std::int64_t, std::int64_t, std::span<std::byte>, std::span<float>) const override {
     return {};
   }
-  [[nodiscard]] std::string content_key() const override { return key_; }
+  [[nodiscard]] std::optional<StoredContent> stored_content() const override {
+    if (content_.identity.empty()) return std::nullopt;
+    return content_;
+  }
+  Result<void> read_stored(std::size_t offset, std::span<std::byte> out) const override {
+    if (fails) return Error{ErrorCode::kIo, "cannot read the model"};
+    REQUIRE(offset + out.size() <= content_.size_bytes);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t at = offset + i;
+      out[i] = static_cast<std::byte>(at * 2654435761U >> 13U);
+      if (at == changed_byte) out[i] ^= std::byte{1};
+      if (at % 4096 == 0) out[i] ^= static_cast<std::byte>(seed_);
+    }
+    n_read += out.size();
+    return {};
+  }
+
+  std::size_t changed_byte = SIZE_MAX;
+  bool fails = false;
+  mutable std::size_t n_read = 0;
 
  private:
-  std::string key_;
+  std::uint64_t seed_;
+  StoredContent content_;
 };
 
-WeightSpec spec_of(const std::vector<std::string>& contents) {
+constexpr std::size_t kStoredBytes = (std::size_t{3} << 20) + 1000;
+
+std::shared_ptr<StoredSource> source_of(std::uint64_t seed, const std::string& identity, bool is_settled = true,
+                                        std::size_t size_bytes = kStoredBytes, const std::string& conversion = "c") {
+  return std::make_shared<StoredSource>(seed, StoredContent{identity, is_settled, size_bytes, conversion});
+}
+
+WeightSpec spec_of(const std::vector<std::shared_ptr<StoredSource>>& sources) {
   WeightSpec spec{.name = "w", .n_rows = 16, .n_cols = 64, .encoding = WeightEncoding::kInt8PerRow, .parts = {}};
-  for (const std::string& content : contents) {
-    spec.parts.push_back({.n_rows = 16, .source = std::make_shared<NamedSource>(content)});
-  }
+  for (const auto& source : sources) spec.parts.push_back({.n_rows = 16, .source = source});
   return spec;
 }
 
@@ -184,29 +210,83 @@ TEST_CASE("a disk that is full ends the store with an error, and leaves nothing 
   CHECK(list_packed_weights(scratch.path() / "packed").value().n_files == 1);
 }
 
-TEST_CASE("a key tells content, order of parts, shape, join and layout apart; without content there is none") {
+TEST_CASE("a key tells content, conversion, order of parts, shape, join, encoding and layout apart, and no names") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path());
   std::set<std::string> keys;
-  const auto add = [&](const WeightSpec& spec, const char* layout) { keys.insert(packed_weight_key(spec, layout)); };
-  const WeightSpec plain = spec_of({"a", "b"});
-  add(plain, "1");
-  add(plain, "2");
-  add(spec_of({"b", "a"}), "1");
-  add(spec_of({"a"}), "1");
+  const auto key_of = [&](const WeightSpec& spec, const char* layout = "1") {
+    return cache.key_of(spec, layout, kOneByOne).value();
+  };
+  const auto a = source_of(1, "a");
+  const auto b = source_of(2, "b");
+  const WeightSpec plain = spec_of({a, b});
+  keys.insert(key_of(plain));
+  keys.insert(key_of(plain, "2"));
+  keys.insert(key_of(spec_of({b, a})));
+  keys.insert(key_of(spec_of({a})));
+  keys.insert(key_of(spec_of({a, source_of(3, "c")})));
+  keys.insert(key_of(spec_of({a, source_of(2, "shorter", true, kStoredBytes - 1)})));
+  keys.insert(key_of(spec_of({a, source_of(2, "b", true, kStoredBytes, "another conversion")})));
   WeightSpec changed = plain;
   changed.n_cols = 32;
-  add(changed, "1");
+  keys.insert(key_of(changed));
   changed = plain;
   changed.join = Join::kInterleaveGateUp;
-  add(changed, "1");
+  keys.insert(key_of(changed));
   changed = plain;
   changed.encoding = WeightEncoding::kInt4Group32;
-  add(changed, "1");
-  CHECK(keys.size() == 7);
-  CHECK(keys.count("") == 0);
+  keys.insert(key_of(changed));
+  CHECK(keys.size() == 10);
   changed = plain;
   changed.name = "renamed";
-  CHECK(packed_weight_key(changed, "1") == packed_weight_key(plain, "1"));
-  CHECK(packed_weight_key(spec_of({"a", ""}), "1").empty());
+  CHECK(key_of(changed) == key_of(plain));
+  CHECK(can_be_kept(plain));
+  CHECK_FALSE(can_be_kept(spec_of({a, source_of(2, "")})));
+}
+
+TEST_CASE("content is what counts: the same under another identity is the same, another byte anywhere is not") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path());
+  const std::string key = cache.key_of(spec_of({source_of(1, "a")}), "1", kOneByOne).value();
+  CHECK(cache.key_of(spec_of({source_of(1, "a copy")}), "1", kOneByOne).value() == key);
+  for (const std::size_t at : {std::size_t{0}, (std::size_t{1} << 20) - 1, std::size_t{1} << 20, kStoredBytes - 1}) {
+    const auto changed = source_of(1, "changed at " + std::to_string(at));
+    changed->changed_byte = at;
+    CHECK(cache.key_of(spec_of({changed}), "1", kOneByOne).value() != key);
+  }
+}
+
+TEST_CASE("what was hashed once is not read again, by no process, while its identity stays and has settled") {
+  const test::ScratchFolder scratch;
+  const auto read_by_a_new_cache = [&](const std::string& identity, bool is_settled) {
+    WeightCache cache(scratch.path() / "packed");
+    const auto source = source_of(1, identity, is_settled);
+    REQUIRE_OK(cache.key_of(spec_of({source}), "1", kOneByOne));
+    return source->n_read;
+  };
+  CHECK(read_by_a_new_cache("a", false) == kStoredBytes);  // might change once more within the same tick of the clock
+  CHECK(read_by_a_new_cache("a", true) == kStoredBytes);
+  CHECK(read_by_a_new_cache("a", true) == 0);
+  CHECK(read_by_a_new_cache("b", true) == kStoredBytes);
+  CHECK(read_by_a_new_cache("b", true) == 0);
+  // A line that a crash cut off is read again, and those before and after it are not.
+  const fs::path sources = scratch.path() / "packed" / "sources";
+  const std::string whole = read_file(sources).value();
+  REQUIRE_OK(write_file(sources, whole.substr(0, whole.size() - 5)));
+  CHECK(read_by_a_new_cache("a", true) == 0);
+  CHECK(read_by_a_new_cache("b", true) == kStoredBytes);
+  CHECK(read_by_a_new_cache("b", true) == 0);
+  REQUIRE_OK(clean_packed_weights(scratch.path() / "packed", 0));
+  CHECK_FALSE(fs::exists(sources));
+  CHECK(read_by_a_new_cache("a", true) == kStoredBytes);
+}
+
+TEST_CASE("a source that cannot be read has no key") {
+  const test::ScratchFolder scratch;
+  WeightCache cache(scratch.path());
+  const auto source = source_of(1, "a");
+  source->fails = true;
+  CHECK_ERROR(cache.key_of(spec_of({source}), "1", kOneByOne), ErrorCode::kIo, "cannot read the model");
 }
 
 }  // namespace secondsource

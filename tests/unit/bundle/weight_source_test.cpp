@@ -1,8 +1,11 @@
 // The quantizers and the row source. Expected values: tests/data/quantizers/vectors.json, computed with NumPy alone.
 #include "bundle/weight_source.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "bundle/bundle.h"
@@ -10,6 +13,7 @@
 #include "bundle/variant.h"
 #include "core/file.h"
 #include "core/half.h"
+#include "core/random.h"
 #include "support/assets.h"
 #include "support/catch.h"
 #include "support/data.h"
@@ -111,6 +115,81 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
     }
   }
   CHECK(n_checked >= 30);
+}
+
+/// The rules of docs/bundle-format.md, value by value, for one scale.
+struct PlainRule {
+  float scale = 0.0F;
+  std::vector<std::int8_t> q{};
+};
+PlainRule plain_rule(std::span<const float> values, float limit, bool half_scale) {
+  float largest = 0.0F;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  PlainRule rule{.scale = largest / limit};
+  if (half_scale) rule.scale = static_cast<float>(static_cast<_Float16>(rule.scale));
+  for (const float value : values) {
+    const float ratio = rule.scale == 0.0F ? 0.0F : std::nearbyint(value / rule.scale);  // halves to even
+    rule.q.push_back(static_cast<std::int8_t>(std::clamp(ratio, -limit, limit)));
+  }
+  return rule;
+}
+
+TEST_CASE("whole rows of any length are quantized as the plain rule has it, bit for bit") {
+  RandomStream random(12);
+  const auto unit = [&] { return 2.0F * static_cast<float>(random.next_unit()) - 1.0F; };
+  const float smallest = std::numeric_limits<float>::denorm_min();
+  const std::vector<std::function<float()>> kinds = {
+      unit,
+      [] { return 0.0F; },
+      [&] { return unit() * 1e-7F; },  // scales are subnormal in FP16, or zero
+      [&] { return std::floor(300.0F * unit()) * smallest; },
+      [&] { return unit() * 450'000.0F; },              // scales up to the greatest of FP16
+      [&] { return std::floor(15.0F * unit()) / 2; },   // halves of int4
+      [&] { return std::floor(255.0F * unit()) / 2; },  // halves of int8
+      [&] { return to_float(Bf16{static_cast<std::uint16_t>(random.next_bits())}); },  // whatever bits say
+      [&] { return unit() * 3e38F; },
+  };
+  int n_refused = 0;
+  for (int trial = 0; trial < 3000; ++trial) {
+    const std::size_t n = trial % 7 == 0 ? 32 + 256 * (random.next_bits() % 9) : 1 + random.next_bits() % 700;
+    std::vector<float> row(n);
+    const std::uint64_t kind = random.next_bits() % (kinds.size() + 1);
+    std::size_t of_group = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i % 32 == 0) of_group = kind < kinds.size() ? kind : random.next_bits() % 6;  // each group another
+      row[i] = kinds[of_group]();
+    }
+    CAPTURE(trial, n, kind);
+    const bool finite = std::ranges::all_of(row, [](float value) { return std::isfinite(value); });
+    std::vector<std::int8_t> q(n);
+    const RowScale whole = quantize_row_int8(row, q);
+    CHECK(whole.finite == finite);
+    if (finite) {
+      const PlainRule rule = plain_rule(row, 127.0F, false);
+      CHECK(whole.scale == rule.scale);
+      CHECK(q == rule.q);
+    }
+    for (const float limit : {127.0F, 7.0F}) {
+      CAPTURE(limit);
+      std::vector<std::int8_t> expected_q;
+      std::vector<float> expected_scales;
+      for (std::size_t first = 0; first < n; first += 32) {
+        const PlainRule rule =
+            plain_rule(std::span(row).subspan(first, std::min<std::size_t>(32, n - first)), limit, true);
+        expected_q.insert(expected_q.end(), rule.q.begin(), rule.q.end());
+        expected_scales.push_back(rule.scale);
+      }
+      const bool fits =
+          finite && std::ranges::all_of(expected_scales, [](float scale) { return std::isfinite(scale); });
+      std::vector<float> scales(expected_scales.size());
+      CHECK((limit == 7.0F ? quantize_row_int4(row, q, scales) : quantize_row_int8_groups(row, q, scales)) == fits);
+      n_refused += fits ? 0 : 1;
+      if (!fits) continue;
+      CHECK(q == expected_q);
+      CHECK(scales == expected_scales);
+    }
+  }
+  CHECK(n_refused > 100);
 }
 
 TEST_CASE("any range of rows is the same as that part of all rows") {

@@ -21,6 +21,7 @@ TEST_CASE("every FP16 value survives the way to f32 and back") {
     const F16 half{static_cast<std::uint16_t>(bits)};
     if (std::isnan(to_float(half))) continue;
     REQUIRE(to_f16(to_float(half)).bits == half.bits);
+    REQUIRE(to_float(half) == static_cast<float>(std::bit_cast<_Float16>(half)));  // g++'s soft conversion
   }
 }
 
@@ -29,7 +30,9 @@ TEST_CASE("conversions to FP16 and BF16 round half to even like the compiler's o
   for (int i = 0; i < 200'000; ++i) {
     const float value = std::bit_cast<float>(static_cast<std::uint32_t>(random.next_bits()));
     if (std::isnan(value)) continue;
-    REQUIRE(to_float(to_f16(value)) == static_cast<float>(static_cast<_Float16>(value)));  // g++'s soft conversion
+    const auto expected = static_cast<float>(static_cast<_Float16>(value));  // g++'s soft conversion
+    REQUIRE(std::bit_cast<std::uint32_t>(to_float(to_f16(value))) == std::bit_cast<std::uint32_t>(expected));
+    REQUIRE(std::bit_cast<std::uint32_t>(round_to_f16(value)) == std::bit_cast<std::uint32_t>(expected));
     const float down = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000U);
     const float rounded = round_to_bf16(value);
     if (std::isfinite(rounded)) REQUIRE(std::abs(rounded - value) <= std::abs(down - value));
@@ -38,6 +41,8 @@ TEST_CASE("conversions to FP16 and BF16 round half to even like the compiler's o
   CHECK(round_to_bf16(1.01171875F) == 1.015625F);  // 1 + 3 * 2^-8 is a tie: to even
   CHECK(std::isnan(round_to_bf16(std::numeric_limits<float>::quiet_NaN())));
   CHECK(std::isinf(round_to_f16(65520.0F)));
+  CHECK(std::isnan(round_to_f16(std::numeric_limits<float>::quiet_NaN())));
+  CHECK(std::isnan(to_float(to_f16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
 TEST_CASE("the number of elements of a shape is refused when it does not fit") {

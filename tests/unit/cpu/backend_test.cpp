@@ -179,6 +179,38 @@ TEST_CASE("experts come back as they went in, and each begins a tile of its own"
   }
 }
 
+/// Tokens 0, 1, 2, ... that belong to no sequence.
+class CountedTokens {
+ public:
+  explicit CountedTokens(std::int32_t n_tokens)
+      : ids_(static_cast<std::size_t>(n_tokens)), positions_(ids_.size(), 0), slots_(ids_.size(), -1) {
+    std::iota(ids_.begin(), ids_.end(), 0);
+  }
+  [[nodiscard]] Batch view() const {
+    return {.token_ids = ids_,
+            .positions = positions_,
+            .kv_slots = slots_,
+            .q_starts = starts_,
+            .kv_lengths = one_,
+            .block_table = zero_,
+            .seq_slots = zero_,
+            .logit_rows = {},
+            .sampling = {},
+            .max_pages_per_seq = 1};
+  }
+
+ private:
+  std::vector<std::int32_t> ids_, positions_, slots_;
+  std::vector<std::int32_t> starts_ = {0, 0}, one_ = {1}, zero_ = {0};
+};
+
+KvPoolId small_pool(Backend& backend) {
+  return backend
+      .create_kv_pool(
+          {.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = backend.device().kv_dtype}, 1)
+      .value();
+}
+
 TEST_CASE("an expert with more rows and columns than one pass of a product takes") {
   constexpr std::int32_t kTokens = 40;
   constexpr std::int32_t kCols = 2500;
@@ -199,30 +231,8 @@ TEST_CASE("an expert with more rows and columns than one pass of a product takes
                Route{.x = ValueId{0}, .gate = gate, .n_top = 1, .expert = ValueId{1}, .weight = ValueId{2}},
                GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = experts, .out = ValueId{3}, .n_top = 1}};
   graph.labels = {"inputs", "route", "product"};
-  std::vector<std::int32_t> ids(kTokens);
-  std::iota(ids.begin(), ids.end(), 0);
-  const std::vector<std::int32_t> positions(kTokens, 0);
-  const std::vector<std::int32_t> slots(kTokens, -1);
-  const std::int32_t starts[] = {0, 0};
-  const std::int32_t one[] = {1};
-  const std::int32_t zero[] = {0};
-  Batch batch;
-  batch.token_ids = ids;
-  batch.positions = positions;
-  batch.kv_slots = slots;
-  batch.q_starts = starts;
-  batch.kv_lengths = one;
-  batch.block_table = zero;
-  batch.seq_slots = zero;
-  batch.max_pages_per_seq = 1;
-  const DeviceInfo& device = backend->device();
-  const KvPoolId pool =
-      backend
-          ->create_kv_pool(
-              {.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = device.kv_dtype}, 1)
-          .value();
-  const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, pool, Trace::kOff).value();
-  REQUIRE_OK(backend->wait(step->submit(batch).value(), {}));
+  const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, small_pool(*backend), Trace::kOff).value();
+  REQUIRE_OK(backend->wait(step->submit(CountedTokens(kTokens).view()).value(), {}));
   const std::vector<float> found = step->read_value(ValueId{3}).value();
   for (std::int32_t token = 0; token < kTokens; ++token) {
     for (std::int32_t output = 0; output < kOutputs; ++output) {
@@ -233,6 +243,91 @@ TEST_CASE("an expert with more rows and columns than one pass of a product takes
       // Positive terms: an f32 sum of k of them is off by k roundings at most.
       CHECK(std::abs(static_cast<double>(found[static_cast<std::size_t>(token * kOutputs + output)]) - expected) <=
             kCols * 0x1p-24 * expected);
+    }
+  }
+}
+
+class ZeroRows final : public WeightSource {
+ public:
+  Result<void> read_rows(std::int64_t, std::int64_t, std::span<std::byte> values, std::span<float>) const override {
+    std::ranges::fill(values, std::byte{0});
+    return {};
+  }
+};
+
+TEST_CASE("a traced step names the kernel that its rows ran through: many are multiplied with unpacked tiles") {
+  BackendOptions options;
+  options.n_threads = 1;
+  options.extra = {{"isa", "scalar"}};
+  const std::unique_ptr<Backend> backend = create(options).value();
+  const WeightId table = backend->prepare_weight(counting_weight(64, 32)).value();
+  WeightSpec dense{.name = "dense", .n_rows = 32, .n_cols = 32, .encoding = WeightEncoding::kBf16, .parts = {}};
+  dense.parts = {{32, std::make_shared<ZeroRows>()}};
+  WeightSpec mixture = dense;
+  mixture.join = Join::kConcatRows;
+  mixture.n_experts = 2;
+  mixture.parts.assign(2, {16, std::make_shared<ZeroRows>()});
+  StepGraph graph;
+  graph.values = {{.cols = 32}, {.dtype = DType::kI32, .cols = 1}, {.cols = 1}, {.cols = 16}, {.cols = 32}};
+  graph.ops = {Embed{table, ValueId{0}, 1.0F},
+               Route{.x = ValueId{0},
+                     .gate = backend->prepare_weight(counting_weight(2, 32)).value(),
+                     .n_top = 1,
+                     .expert = ValueId{1},
+                     .weight = ValueId{2}},
+               GroupedMatmul{.x = ValueId{0},
+                             .expert = ValueId{1},
+                             .weights = backend->prepare_weight(mixture).value(),
+                             .out = ValueId{3},
+                             .n_top = 1},
+               Matmul{.x = ValueId{0}, .weight = backend->prepare_weight(dense).value(), .out = ValueId{4}}};
+  graph.labels = {"inputs", "route", "experts", "dense"};
+  const auto step = backend->compile(graph, {64, 1, 0, 1}, small_pool(*backend), Trace::kGroups).value();
+  const auto kernel_for = [&](std::int32_t n_tokens, std::size_t group) {
+    REQUIRE_OK(backend->wait(step->submit(CountedTokens(n_tokens).view()).value(), {}));
+    return step->groups()[group].kernel;
+  };
+  const std::string grouped = "grouped_matmul_bf16_f32acc_scalar";
+  CHECK(kernel_for(1, 3) == "matmul_bf16_f32acc_scalar");
+  CHECK(kernel_for(24, 3) == "matmul_bf16_f32acc_scalar");
+  CHECK(kernel_for(24, 2) == grouped);
+  CHECK(kernel_for(25, 3) == "unpacked bf16, matmul_f32_scalar");
+  CHECK(kernel_for(64, 2) == grouped + " or unpacked bf16, grouped_matmul_f32_scalar");
+}
+
+TEST_CASE("what is sampled is bit for bit the same with any number of threads") {
+  constexpr std::int32_t kRows = 5;
+  constexpr std::int32_t kVocab = 40000;
+  std::vector<std::vector<SampledToken>> sampled;
+  for (const std::int32_t n_threads : {1, 2, 3}) {
+    const std::unique_ptr<Backend> backend = create(threads(n_threads)).value();
+    StepGraph graph;
+    graph.values = {{.cols = kVocab}, {.rows = Rows::kLogits, .cols = kVocab}};
+    graph.ops = {Embed{backend->prepare_weight(counting_weight(kRows, kVocab)).value(), ValueId{0}, 0.25F},
+                 SelectRows{.x = ValueId{0}, .out = ValueId{1}}, Sample{.logits = ValueId{1}, .n_top = 3}};
+    graph.labels = {"inputs", "rows", "sample"};
+    const auto step = backend->compile(graph, {kRows, 1, kRows, 1}, small_pool(*backend), Trace::kOff).value();
+    const CountedTokens tokens(kRows);
+    Batch batch = tokens.view();
+    const std::vector<std::int32_t> rows = {0, 1, 2, 3, 4};
+    const std::vector<SamplingParams> params = {
+        {}, {.temperature = 1.0F}, {.temperature = 2.0F, .top_p = 0.9F, .seed = 9}, {.forbidden_id = kVocab - 1}, {}};
+    batch.logit_rows = rows;
+    batch.sampling = params;
+    const auto result = backend->wait(step->submit(batch).value(), {});
+    REQUIRE_OK(result);
+    sampled.push_back(result->tokens);
+  }
+  for (const std::vector<SampledToken>& tokens : sampled) {
+    REQUIRE(tokens.size() == kRows);
+    CHECK(tokens[0].id == kVocab - 1);
+    CHECK(tokens[3].id == kVocab - 2);
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+      CAPTURE(row);
+      CHECK(tokens[row].id == sampled[0][row].id);
+      CHECK(tokens[row].logprob == sampled[0][row].logprob);
+      REQUIRE(tokens[row].top.size() == 3);
+      CHECK(tokens[row].top[2].logprob == sampled[0][row].top[2].logprob);
     }
   }
 }

@@ -1,6 +1,8 @@
 // Loading a model may need little beside the weights themselves: the peak of the whole process while it loads a
 // synthetic bundle, by the kernel's own count (VmHWM), which has anonymous memory and mapped pages of files alike.
 
+#include <fstream>
+
 #include "bundle/bundle.h"
 #include "bundle/named_shape.h"
 #include "bundle/synth.h"
@@ -17,6 +19,15 @@
 
 namespace secondsource::cpu {
 namespace {
+
+std::int64_t huge_page_bytes_of_process() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  for (std::string word; file >> word;) {
+    std::int64_t kib = 0;
+    if (word == "AnonHugePages:" && file >> kib) return kib * 1024;
+  }
+  return 0;
+}
 
 TEST_CASE("the peak of memory while loading is at most a tenth more than the weights") {
   const test::ScratchFolder scratch;
@@ -44,6 +55,12 @@ TEST_CASE("the peak of memory while loading is at most a tenth more than the wei
     const auto weights = static_cast<double>(backend->memory().weights_bytes);
     CHECK(static_cast<double>(*peak - *before) <= 1.10 * weights);
     CHECK(static_cast<double>(*peak - *before) >= 0.90 * weights);  // or it measured nothing
+    // How many there are is up to the kernel; of the weights no more than of the process.
+    const auto huge = backend->memory().huge_weights_bytes;
+    REQUIRE(huge.has_value());
+    CHECK(*huge >= 0);
+    CHECK(*huge <= backend->memory().weights_bytes);
+    CHECK(*huge <= huge_page_bytes_of_process());
   }
 }
 

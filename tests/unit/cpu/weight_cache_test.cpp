@@ -1,5 +1,5 @@
-// Packed weights through the cache on disk: a second backend reads the same bytes that the first one packed, without a
-// look at the sources, and a changed file of the model is packed anew.
+// Packed weights through the cache on disk: a second backend reads the same bytes that the first one packed; so does
+// one of a copied or touched model, and a changed file of the model is packed anew.
 
 #include "backend/weight_cache.h"
 
@@ -34,15 +34,8 @@ class CachedModel {
 
   /// Every weight of the variant as the backend has it, by id.
   std::vector<std::vector<float>> load(const char* variant_name, bool with_cache) {
-    const auto opened = Bundle::open(bundle(), progress_, interrupt_);
-    REQUIRE_OK(opened);
-    BackendOptions options;
-    options.n_threads = 2;
-    CpuBackend backend(parse_options(options).value(),
-                       with_cache ? std::optional<WeightCache>(cache()) : std::optional<WeightCache>());
-    const auto variant = variant_from_name(variant_name);
-    REQUIRE_OK(variant);
-    REQUIRE_OK(prepare_model_weights(backend, opened->config(), opened->tensors(), *variant, "m", progress_));
+    CpuBackend backend(two_threads(), with_cache ? std::optional<WeightCache>(cache()) : std::optional<WeightCache>());
+    REQUIRE_OK(prepare(backend, variant_name));
     std::vector<std::vector<float>> weights;
     for (std::int32_t id = 0;; ++id) {
       auto weight = backend.unprepare_weight(WeightId{id});
@@ -51,7 +44,28 @@ class CachedModel {
     }
   }
 
+  /// Why the variant does not load through the cache.
+  std::string refusal(const char* variant_name) {
+    CpuBackend backend(two_threads(), WeightCache(cache()));
+    const auto prepared = prepare(backend, variant_name);
+    REQUIRE_FALSE(prepared);
+    return prepared.error().message;
+  }
+
  private:
+  static Options two_threads() {
+    BackendOptions options;
+    options.n_threads = 2;
+    return parse_options(options).value();
+  }
+  Result<void> prepare(CpuBackend& backend, const char* variant_name) {
+    SS_TRY(const Bundle opened, Bundle::open(bundle(), progress_, interrupt_));
+    SS_TRY(const Variant variant, variant_from_name(variant_name));
+    auto weights = prepare_model_weights(backend, opened.config(), opened.tensors(), variant, "m", progress_);
+    if (!weights) return weights.error();
+    return {};
+  }
+
   test::ScratchFolder scratch_;
   SilentProgress progress_;
   InterruptFlag interrupt_;
@@ -77,6 +91,35 @@ TEST_CASE("weights that come as they are stored are not kept: to read them is al
   CachedModel model;
   CHECK_FALSE(model.load("bf16", true).empty());
   CHECK(model.n_kept() == 0);
+}
+
+TEST_CASE("a copied and a touched model find what was kept of the first") {
+  CachedModel model;
+  const auto packed = model.load("int4", true);
+  const std::int64_t n_kept = model.n_kept();
+  const fs::path weights = model.bundle() / "model.safetensors";
+  const fs::path copy = model.bundle() / "copy";
+  fs::copy_file(weights, copy);
+  fs::rename(copy, weights);  // another inode, other times
+  CHECK(model.load("int4", true) == packed);
+  CHECK(model.n_kept() == n_kept);
+  fs::last_write_time(weights, fs::file_time_type::clock::now() - std::chrono::hours(7));
+  CHECK(model.load("int4", true) == packed);
+  CHECK(model.n_kept() == n_kept);
+}
+
+TEST_CASE("a weight that is kept is not packed again: its file is what is loaded") {
+  CachedModel model;
+  (void)model.load("int4", true);
+  const std::int64_t n_kept = model.n_kept();
+  for (const auto& item : fs::directory_iterator(model.cache())) {
+    if (item.path().extension() != ".weight") continue;
+    std::string content = read_file(item.path()).value();
+    content.back() = static_cast<char>(content.back() ^ 1);
+    REQUIRE_OK(write_file(item.path(), content));
+  }
+  CHECK(n_kept > 0);
+  CHECK(model.refusal("int4").find(".weight: damaged") != std::string::npos);
 }
 
 TEST_CASE("what was kept is what is used, and not used any more once the model's file changed") {

@@ -356,6 +356,7 @@ TEST_CASE("prepared steps are not compiled again, and a step compiled on demand 
   Bench bench(options_of(BatchPolicy::kContinuous, 4, 32));
   REQUIRE_OK(bench.engine->prepare({}));
   CHECK(bench.log.n_compiled == 4);  // 1, 4, 16 and 32
+  CHECK(bench.log.n_made_ready == 4);
   REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 2}));
   REQUIRE_OK(bench.engine->step());
   CHECK_FALSE(bench.engine->last_step().compiled);
@@ -364,6 +365,33 @@ TEST_CASE("prepared steps are not compiled again, and a step compiled on demand 
   REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 1, .want_top = true}));
   REQUIRE_OK(bench.engine->step());
   CHECK(bench.engine->last_step().compiled);
+  // Which undid what was done for the others.
+  REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 3}));
+  REQUIRE_OK(bench.engine->step());
+  CHECK(bench.engine->last_step().compiled);
+  REQUIRE_OK(bench.engine->prepare({}));
+  CHECK(bench.log.n_compiled == 5);
+  REQUIRE_OK(bench.engine->step());
+  CHECK_FALSE(bench.engine->last_step().compiled);
+}
+
+TEST_CASE("a request has the copies of the steps up to its first token, where the backend tells of them") {
+  for (const auto each_ns : {std::optional<std::int64_t>{7}, std::optional<std::int64_t>{}}) {
+    Bench bench(options_of(BatchPolicy::kContinuous, 1, 4));  // prompts in pieces of four tokens
+    bench.log.transfer_ns = each_ns;
+    REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .max_new_tokens = 3}));
+    std::vector<TokenEvent> tokens;
+    while (bench.engine->has_work()) {
+      const auto events = bench.engine->step();
+      REQUIRE_OK(events);
+      CHECK(bench.engine->last_step().transfer_ns == each_ns);
+      tokens.insert(tokens.end(), events->begin(), events->end());
+    }
+    REQUIRE(tokens.size() == 3);
+    for (const TokenEvent& token : tokens) {
+      CHECK(token.times.transfer_ns == (each_ns ? std::optional<std::int64_t>{3 * 7} : std::nullopt));
+    }
+  }
 }
 
 TEST_CASE("cancelling gives the pages back and leaves the others alone") {

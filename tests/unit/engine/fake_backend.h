@@ -45,7 +45,9 @@ struct FakeLog {
   std::vector<std::int32_t> n_seqs;
   std::int64_t n_page_copies = 0;
   std::int64_t n_compiled = 0;
+  std::int64_t n_made_ready = 0;            ///< by make_ready(), not by submit()
   std::optional<std::size_t> fail_at_step;  ///< this submit() fails
+  std::optional<std::int64_t> transfer_ns;  ///< of each step
   bool nan_after_token = false;             ///< logits are NaN when the last token is kFakeVocab - 1
 };
 
@@ -86,7 +88,8 @@ class FakeBackend final : public Backend {
   }
   [[nodiscard]] MemoryUse memory() const override { return {}; }
 
-  Result<Ticket> run(const Batch& batch, const Bucket& bucket, const Sample& sample);
+  Result<Ticket> run(const Batch& batch, const Bucket& bucket, const Sample& sample, bool made_ready);
+  [[nodiscard]] FakeLog& log() { return log_; }
 
  private:
   FakeLog& log_;
@@ -105,13 +108,23 @@ class FakeStep final : public Step {
       : backend_(backend), bucket_(bucket), sample_(sample) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return 0; }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return {}; }
-  Result<Ticket> submit(const Batch& batch) override { return backend_.run(batch, bucket_, sample_); }
+  Result<void> make_ready() override {
+    backend_.log().n_made_ready += ready_for_ == backend_.log().n_compiled ? 0 : 1;
+    ready_for_ = backend_.log().n_compiled;
+    return {};
+  }
+  Result<Ticket> submit(const Batch& batch) override {
+    const bool made_ready = ready_for_ != backend_.log().n_compiled;
+    ready_for_ = backend_.log().n_compiled;
+    return backend_.run(batch, bucket_, sample_, made_ready);
+  }
   Result<std::vector<float>> read_value(ValueId) const override { return std::vector<float>(); }
 
  private:
   FakeBackend& backend_;
   Bucket bucket_;
   Sample sample_;
+  std::int64_t ready_for_ = -1;  ///< FakeLog::n_compiled: every step that is compiled undoes it
 };
 
 inline Result<std::unique_ptr<Step>> FakeBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId,
@@ -120,7 +133,8 @@ inline Result<std::unique_ptr<Step>> FakeBackend::compile(const StepGraph& graph
   return std::unique_ptr<Step>(std::make_unique<FakeStep>(*this, bucket, std::get<Sample>(graph.ops.back())));
 }
 
-inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const Sample& sample) {
+inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const Sample& sample,
+                                       bool made_ready) {
   // The full check: whatever the scheduler did, this is a batch that any backend may rely on.
   SS_TRY_VOID(check_batch(batch, bucket, kFakeVocab, page_tokens_, n_pages_));
   if (log_.fail_at_step == log_.n_tokens.size()) return Error{ErrorCode::kDeviceLost, "fake: told to fail"};
@@ -131,6 +145,8 @@ inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket,
     cache_[static_cast<std::size_t>(batch.kv_slots[token])] = batch.token_ids[token];
   }
   StepResult result;
+  result.made_ready = made_ready;
+  result.transfer_ns = log_.transfer_ns;
   for (std::size_t row = 0; row < batch.logit_rows.size(); ++row) {
     const std::int32_t token = batch.logit_rows[row];
     const auto seq = std::upper_bound(batch.q_starts.begin(), batch.q_starts.end(), token) - batch.q_starts.begin() - 1;

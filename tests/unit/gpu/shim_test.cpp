@@ -154,6 +154,62 @@ TEST_CASE("a vector load from an address that is no multiple of its size is an e
   CHECK_ERROR(run(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
 }
 
+/// Threads take 16 bytes each, by an asynchronous copy or by a load.
+template <bool kByCopy>
+SS_KERNEL(kThreads)
+vector_load_kernel(Arguments a) {
+  auto& row = shared_memory<std::array<float, 4 * kThreads>>();
+  float* const place = &row[static_cast<std::size_t>(4 * thread_x())];
+  const float* const from = a.in + 4 * thread_x();
+  if constexpr (kByCopy) {
+    copy_to_shared(place, from, true);
+    commit_copies();
+    wait_for_copies<0>();
+  } else {
+    store_chunk(place, load_chunk(from));
+  }
+  a.out[thread_x()] = *place;
+}
+
+TEST_CASE("memory that nobody wrote is not copied to the host, not loaded by a kernel and not read by a library") {
+  const auto device = shim::make_shim_device({});
+  // An error stays in its stream.
+  const auto new_stream = [&] { return device->create_stream().value(); };
+  constexpr std::size_t kFloats = 4 * kThreads;
+  constexpr std::size_t kBytes = kFloats * sizeof(float);
+  auto* const memory = static_cast<float*>(device->allocate(kBytes).value());
+  auto* const out = static_cast<float*>(device->allocate(kBytes).value());
+  auto* const host = device->allocate_pinned(kBytes).value();
+
+  const auto copied = new_stream();
+  REQUIRE_OK(copied->fill(memory, 0, kBytes - sizeof(float)));
+  REQUIRE_OK(copied->copy(host, memory, kBytes - sizeof(float)));
+  REQUIRE_OK(copied->copy(out, memory, kBytes));  // stays on the device
+  REQUIRE_OK(copied->synchronize());
+  REQUIRE_OK(copied->copy(host, memory, kBytes));
+  CHECK_ERROR(copied->synchronize(), ErrorCode::kDeviceLost,
+              "a copy of 2048 bytes to the host: nobody wrote byte 2044");
+
+  const auto called = new_stream();
+  const LibraryCall call{.name = "multiply",
+                         .enqueue = [](void*) { return Result<void>(); },
+                         .addresses = {memory},
+                         .reads = {{reinterpret_cast<const std::byte*>(memory), kBytes}}};
+  REQUIRE_OK(called->call(call));
+  CHECK_ERROR(called->synchronize(), ErrorCode::kDeviceLost, "multiply: byte 2044 of operand 0 was read");
+
+  auto* const fresh = static_cast<float*>(device->allocate(kBytes).value());
+  for (const auto kernel : {vector_load_kernel<false>, vector_load_kernel<true>}) {
+    const auto launched = new_stream();
+    // One value of the 16 bytes is enough: a load may take with it what was not written.
+    for (std::size_t i = 0; i < kFloats; i += 4) memory[i] = 1.0F;
+    REQUIRE_OK(launch(*launched, "loads", kernel, kOneBlock, Arguments{memory, out}));
+    REQUIRE_OK(launched->synchronize());
+    REQUIRE_OK(launch(*launched, "loads", kernel, kOneBlock, Arguments{fresh, out}));
+    CHECK_ERROR(launched->synchronize(), ErrorCode::kDeviceLost, "a load of 16 bytes that nobody wrote");
+  }
+}
+
 TEST_CASE("rows of a matrix load are aligned, and in shared memory") {
   CHECK_ERROR(run(matrix_rows_kernel<true>, {}), ErrorCode::kDeviceLost, "an access of 16 bytes at an address");
   CHECK_ERROR(run(matrix_rows_kernel<false>, {}), ErrorCode::kDeviceLost, "not in the block's shared memory");

@@ -47,6 +47,12 @@ enum class Mistake {
   kMisplaced,
   kPastTheEnd,
   kThreeWarps,
+  kDivergentFence,
+  kDivergentCommit,
+  kDivergentWait,
+  kDivergentProduct,
+  kDivergentLanes,
+  kThreeWarpsWait,
   kOtherOperands,
 };
 
@@ -81,7 +87,12 @@ product_kernel(Arguments args) {
   Accumulator<Input> sums[kColTiles] = {};
   if constexpr (kFirst == Sums::kNew) sums[0].value[0] = 1234;
   if (kMistake == Mistake::kThreeWarps && warp() == 3) return;
-  if constexpr (kMistake != Mistake::kNoFence) fence_products();
+  const bool other_branch = warp() % 2 == 1;
+  if (kMistake == Mistake::kDivergentFence && other_branch) {
+    fence_products();
+  } else if constexpr (kMistake != Mistake::kNoFence) {
+    fence_products();
+  }
   for (int k = 0; k < kSwizzledLineBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
     SharedOperand a = lines_of<Input>(tiles.a, k);
     if constexpr (kMistake == Mistake::kWrongStride) a.bits ^= std::uint64_t{1} << 32;
@@ -90,15 +101,27 @@ product_kernel(Arguments args) {
     if (kMistake == Mistake::kOtherOperands && warp() == 2) a = lines_of<Input>(tiles.b, k);
     if (k == 0) {
       multiply_lines<kFirst>(sums, a, lines_of<Input>(tiles.b, k));
+    } else if (kMistake == Mistake::kDivergentProduct && other_branch) {
+      multiply_lines(sums, a, lines_of<Input>(tiles.b, k));
     } else {
       multiply_lines(sums, a, lines_of<Input>(tiles.b, k));
     }
   }
-  commit_products();
+  if (kMistake == Mistake::kDivergentCommit && other_branch) {
+    commit_products();
+  } else {
+    commit_products();
+  }
   if constexpr (kMistake == Mistake::kReadEarly) store(sums, args.sums);
   if constexpr (kMistake == Mistake::kWrittenEarly) store_chunk(tiles.b + swizzled_place(thread_x() % 64, 3), Chunk{});
   if constexpr (kMistake == Mistake::kSumsTouched) sums[0].value[3] = 0;
-  if constexpr (kMistake != Mistake::kNoWait) wait_for_products<0>(sums);
+  if ((kMistake == Mistake::kDivergentWait && other_branch) ||
+      (kMistake == Mistake::kDivergentLanes && lane() % 2 == 1)) {
+    wait_for_products<0>(sums);
+  } else if constexpr (kMistake != Mistake::kNoWait) {
+    wait_for_products<0>(sums);
+  }
+  if (kMistake == Mistake::kThreeWarpsWait && warp() != 2) wait_for_products<0>(sums);
   if constexpr (kMistake != Mistake::kReadEarly) store(sums, args.sums);
 }
 
@@ -304,6 +327,15 @@ TEST_CASE("descriptors with another stride, start or end are errors") {
 TEST_CASE("all four warps take part in a product, with the same operands") {
   check_error<Mistake::kThreeWarps>("takes part in 0 products of its warpgroup's 4");
   check_error<Mistake::kOtherOperands>("different operands of a product");
+}
+
+TEST_CASE("all four warps come to the same fence, product, commit and wait, and all lanes of a warp") {
+  check_error<Mistake::kDivergentFence>("comes to a fence at warpgroup_test.cpp:");
+  check_error<Mistake::kDivergentProduct>("comes to a product at warpgroup_test.cpp:");
+  check_error<Mistake::kDivergentCommit>("comes to a commit at warpgroup_test.cpp:");
+  check_error<Mistake::kDivergentWait>("comes to a wait at warpgroup_test.cpp:");
+  check_error<Mistake::kDivergentLanes>("divergent warp: lane 0 comes to a wait at warpgroup_test.cpp:");
+  check_error<Mistake::kThreeWarpsWait>("divergent warpgroup: warp 2 does not come to the wait at warpgroup_test.cpp:");
 }
 
 }  // namespace

@@ -58,6 +58,8 @@ TEST_CASE("AMD SMI's fingerprint has versions, partition modes, ECC and the powe
   CHECK(properties.at("memory_partition") == "NPS4");
   CHECK(properties.at("ecc") == "on");
   CHECK(properties.at("power_limit") == "1000 W");
+  CHECK(properties.at("clock_max") == "2400 MHz");
+  CHECK(properties.at("memory_clock_max") == "1300 MHz");
   const auto other = properties_of(*open(kOther));
   CHECK(other.at("ecc") == "off");
   CHECK(other.at("compute_partition") ==

@@ -261,7 +261,8 @@ SS_AMDSMI int amdsmi_get_clock_info(amdsmi_processor_handle gpu, amdsmi_clk_type
   if (type != AMDSMI_CLK_TYPE_GFX && type != AMDSMI_CLK_TYPE_MEM) return AMDSMI_STATUS_NOT_SUPPORTED;
   amdsmi_clk_info_t answer{};
   answer.clk = type == AMDSMI_CLK_TYPE_GFX ? 2100 : 1300;
-  answer.max_clk = 2400;
+  answer.min_clk = 132;
+  answer.max_clk = type == AMDSMI_CLK_TYPE_GFX ? 2400 : 1300;
   return put(gpu, out, answer);
 }
 SS_AMDSMI int amdsmi_get_temp_metric(amdsmi_processor_handle gpu, amdsmi_temperature_type_t sensor,

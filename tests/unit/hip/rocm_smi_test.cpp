@@ -66,6 +66,8 @@ TEST_CASE("AMD's fingerprint has versions, partition modes, ECC and the power li
   CHECK(properties.at("memory_partition") == "NPS1");
   CHECK(properties.at("ecc") == "on");
   CHECK(properties.at("power_limit") == "750 W");
+  CHECK(properties.at("clock_max") == "2100 MHz");
+  CHECK(properties.at("memory_clock_max") == "1300 MHz");
   CHECK(properties_of(*open("0001:25:01.0", kRocm6)).at("compute_partition") == "DPX");
   CHECK(properties_of(*open(kPlace, kRocm5)).at("compute_partition") ==
         "not available: " + kRocm5.front() + " has no rsmi_dev_compute_partition_get");

@@ -353,6 +353,31 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
   CHECK_FALSE(roofline_use(StepWork{}, limits, "bf16").read);
 }
 
+TEST_CASE("the limit that bounds steps is the nearer one, and is said to be unknown where one of the two is") {
+  const RunLimits limits = two_level_machine();
+  const Repetition repetition = bandwidth_bound();
+  const auto nearer = [&](const StepWork& work) { return nearer_limit(roofline_use(work, limits, "bf16")); };
+  CHECK(nearer(repetition.decode)->limit == "read");
+  CHECK(nearer(repetition.decode)->share == Approx(10.0 / 12.0));
+  CHECK(nearer(repetition.prefill)->limit == "compute");
+  CHECK(nearer(repetition.prefill)->share == Approx(0.8));
+  // Decode of a large batch: as many bytes, and 180 Gflop in 0.9 s are 200 Gflop/s, of 250.
+  StepWork batch = repetition.decode;
+  batch.flops = 180e9;
+  batch.weight_bytes = 1e9;
+  batch.kv_bytes = 0;
+  CHECK(nearer(batch)->limit == "compute");
+  CHECK(nearer(batch)->share == Approx(0.8));
+  CHECK_FALSE(nearer(StepWork{}));
+  RunLimits amx = limits;
+  amx.unmeasured = "AMX";
+  CHECK_FALSE(nearer_limit(roofline_use(repetition.decode, amx, "bf16")));
+  // A part of a step comes from the memory that the whole step has to come from.
+  const StepWork part{.n_steps = 10, .ns = 1'000'000'000, .flops = 1, .weight_bytes = 6e9};
+  CHECK(*roofline_use(part, limits, "bf16", 1e9).read == Approx(0.5));
+  CHECK(*roofline_use(part, limits, "bf16", 2e6).read == Approx(0.06));
+}
+
 TEST_CASE("a cell is bound by the limit of which more than half is reached, or by fixed costs") {
   const RunLimits limits = two_level_machine();
   const Repetition repetition = bandwidth_bound();

@@ -58,6 +58,36 @@ TEST_CASE("warm-up requests and repetitions that were cut off do not count") {
   CHECK(cell.n_samples == 8);
 }
 
+TEST_CASE("prefill, first token and decode have the share of the limit that bounds them") {
+  Journal journal = hand_made_journal(1, 8);
+  for (JournalLine& line : journal.lines) {
+    auto* repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    // Eight prompts of 100 tokens in 5 ms each: 80 Gflop/s of 100, and 4 GB/s of 10.
+    repetition->prefill = {.n_steps = 8, .tokens = 800, .ns = 40'000'000, .flops = 3.2e9, .weight_bytes = 160e6};
+    // Decode of a large batch: 6 GB/s of 10, and 90 Gflop/s of 100.
+    repetition->decode = {.n_steps = 10, .tokens = 160, .ns = 100'000'000, .flops = 9e9, .weight_bytes = 600e6};
+  }
+  RunRecord record = hand_made_record(1);
+  record.limits.emplace();
+  record.limits->reads = {{1 << 20, 10e9}};
+  record.limits->f32_flops = 100e9;
+  const CellSummary cell = summarize(record, journal).cells[0];
+  REQUIRE(cell.prefill_of_limit);
+  CHECK(cell.prefill_of_limit->limit == "compute");
+  CHECK(cell.prefill_of_limit->share == Approx(0.8));
+  // At the limit a prompt takes 4 ms; the median time to the first token is 13.5 ms.
+  REQUIRE(cell.first_token_of_limit);
+  CHECK(cell.first_token_of_limit->limit == "compute");
+  CHECK(cell.first_token_of_limit->share == Approx(4 / 13.5));
+  REQUIRE(cell.decode_of_limit);
+  CHECK(cell.decode_of_limit->limit == "compute");
+  CHECK(cell.decode_of_limit->share == Approx(0.9));
+  CHECK(*cell.read_fraction == Approx(0.6));
+  record.backends[0].device.is_host = false;
+  CHECK_FALSE(summarize(record, journal).cells[0].decode_of_limit);
+}
+
 TEST_CASE("a failed check of a repetition makes the cell invalid, and a suspect one marks it") {
   Journal journal = hand_made_journal(2, 4);
   for (JournalLine& line : journal.lines) {

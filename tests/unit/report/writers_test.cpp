@@ -166,7 +166,8 @@ TEST_CASE("percentiles stand with the distance to their bounds, and a cell witho
   SummarizedRun run = hand_made_run();
   CellSummary& cell = run.summary.cells[0];
   cell.bound = "bandwidth";
-  cell.read_fraction = 0.83;
+  cell.decode_of_limit = {.share = 0.83, .limit = "read"};
+  cell.first_token_of_limit = {.share = 0.616, .limit = "compute"};
   cell.device_utilisation = 0.97;
   cell.first_to_settled = 1.5;
   cell.load_ns = 12'000'000;
@@ -177,7 +178,7 @@ TEST_CASE("percentiles stand with the distance to their bounds, and a cell witho
   // value (16 and 19 ms), the lower one of the 95th percentile is the 73rd (24 ms).
   CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 100 | 5 | 17.5 ±9% | 25.0 ±4% | - |"));
   const std::string bounds = render_markdown(bound_table({&run, 1}));
-  CHECK(contains(bounds, "| 97 % | 83 % | - | bandwidth | 12.00 ms | - | 1.50 |"));
+  CHECK(contains(bounds, "| 97 % | - | 62 % compute | 83 % read | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
   CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 90.0 % (80.0 to 95.0) |"));
   cell.status = "invalid";
@@ -198,6 +199,11 @@ TEST_CASE("notes say what a reader must know") {
   };
   CHECK(has("tiny: unverified"));
   CHECK(has("planted on purpose: slow:50"));
+  CHECK_FALSE(has("huge pages"));
   CHECK(has("onednn: crash: signal 11"));
   CHECK(has("no price was given"));
+  run.summary.cells[0].memory = MemoryUse{.weights_bytes = 620 << 20, .huge_weights_bytes = 612 << 20};
+  const auto notes_of_pages = result_notes({&run, 1});
+  CHECK(std::count(notes_of_pages.begin(), notes_of_pages.end(),
+                   "tiny, cpu, bf16: 612 of 620 MiB of weights in huge pages") == 1);
 }

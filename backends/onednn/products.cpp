@@ -1,0 +1,135 @@
+#include "onednn/products.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace secondsource::onednn {
+
+using dnnl::memory;
+
+namespace {
+
+memory::desc f32_matrix(std::int64_t n_rows, std::int64_t n_cols) {
+  return {{n_rows, n_cols}, memory::data_type::f32, memory::format_tag::ab};
+}
+
+bool is_same_but_rows(ProductKey a, const ProductKey& b) {
+  a.n_rows = b.n_rows;
+  return a == b;
+}
+
+/// Returns the argument that the operand is read from.
+int append_binary(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, const memory::desc& operand) {
+  const int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1;
+  post_ops.append_binary(algorithm, operand);
+  return argument;
+}
+
+/// What follows the sums, in order. Sets where `product` reads the operands from.
+dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
+  dnnl::post_ops post_ops;
+  if (key.type == ProductType::kInt8) {
+    product.column_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.columns);
+    product.row_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.row_scales);
+  }
+  switch (key.epilogue) {
+    case Epilogue::kNone:
+      break;
+    case Epilogue::kBias:
+      product.bias_argument = append_binary(post_ops, dnnl::algorithm::binary_add, product.columns);
+      break;
+    case Epilogue::kAddResidual:
+      post_ops.append_sum(1.0F);
+      break;
+    case Epilogue::kGatedSilu:
+      append_eltwise(post_ops, dnnl::algorithm::eltwise_swish, 1.0F, 0.0F);
+      product.up_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.dst);
+      break;
+    case Epilogue::kGatedGelu:
+      append_eltwise(post_ops, dnnl::algorithm::eltwise_gelu_tanh, 0.0F, 0.0F);
+      product.up_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.dst);
+      break;
+  }
+  if (key.softcap > 0.0F) append_soft_cap(post_ops, key.softcap);
+  return post_ops;
+}
+
+}  // namespace
+
+memory::data_type dnnl_type(ProductType type) {
+  switch (type) {
+    case ProductType::kF32:
+      return memory::data_type::f32;
+    case ProductType::kBf16:
+      return memory::data_type::bf16;
+    case ProductType::kInt8:
+      return memory::data_type::s8;
+  }
+  return memory::data_type::undef;
+}
+
+std::size_t size_of(ProductType type) {
+  return type == ProductType::kF32 ? 4 : type == ProductType::kBf16 ? 2 : 1;
+}
+
+bool has_exact_int8(const dnnl::engine& engine) {
+  // Pairs of 127 * 127 are within 16 bits, pairs of 255 * 127 are not: oneDNN adds 128 to signed activations.
+  constexpr memory::dim kInputs = 64;
+  constexpr memory::dim kOutputs = 16;
+  const memory::desc src({1, kInputs}, memory::data_type::s8, memory::format_tag::ab);
+  const memory::desc weights({kInputs, kOutputs}, memory::data_type::s8, memory::format_tag::ab);
+  const memory::desc dst({1, kOutputs}, memory::data_type::f32, memory::format_tag::ab);
+  std::vector<std::int8_t> largest(kInputs * kOutputs, 127);
+  std::vector<float> sums(kOutputs);
+  dnnl::stream stream(engine);
+  dnnl::matmul(make_matmul_desc(engine, src, weights, dst, {}))
+      .execute(stream, {{DNNL_ARG_SRC, memory(src, engine, largest.data())},
+                        {DNNL_ARG_WEIGHTS, memory(weights, engine, largest.data())},
+                        {DNNL_ARG_DST, memory(dst, engine, sums.data())}});
+  stream.wait();
+  return std::ranges::all_of(sums, [](float sum) { return sum == 127.0F * 127.0F * kInputs; });
+}
+
+memory::desc Products::weights_layout(ProductType type, std::int64_t n_inputs, std::int64_t n_outputs) const {
+  constexpr memory::dim kRows = 256;
+  const memory::desc src({kRows, n_inputs}, dnnl_type(type), memory::format_tag::ab);
+  const memory::desc any({n_inputs, n_outputs}, dnnl_type(type), memory::format_tag::any);
+  const memory::desc dst({kRows, n_outputs}, memory::data_type::f32, memory::format_tag::ab);
+  return make_matmul_desc(engine_, src, any, dst, {}).weights_desc();
+}
+
+Result<void> Products::make(const ProductKey& key) {
+  if (products_.contains(key)) return {};
+  return guarded("making a product", [&]() -> Result<void> {
+    Product product;
+    product.n_rows = key.n_rows;
+    product.src = memory::desc({key.n_rows, key.n_inputs}, dnnl_type(key.type), memory::format_tag::ab);
+    product.dst = f32_matrix(key.n_rows, key.n_outputs);
+    product.columns = f32_matrix(1, key.n_outputs);
+    // Not [M, 1]: oneDNN 2.6.3 and 3.2 leave a product with that to their reference code.
+    product.row_scales = f32_matrix(key.n_rows, key.n_rows == 1 ? 1 : key.n_outputs);
+    dnnl::primitive_attr attributes;
+    attributes.set_post_ops(post_ops_of(key, product));
+    const memory::desc weights = weights_layout(key.type, key.n_inputs, key.n_outputs);
+    const auto description = make_matmul_desc(engine_, product.src, weights, product.dst, attributes);
+    product.primitive = dnnl::matmul(description);
+    product.implementation = description.impl_info_str();
+    products_.emplace(key, std::move(product));
+    return {};
+  });
+}
+
+const Product* Products::at_least(const ProductKey& key) const {
+  const auto found = products_.lower_bound(key);
+  return found != products_.end() && is_same_but_rows(found->first, key) ? &found->second : nullptr;
+}
+
+bool Products::has_reference_code(ProductKey key) const {
+  key.n_rows = 0;
+  for (auto at = products_.lower_bound(key); at != products_.end() && is_same_but_rows(at->first, key); ++at) {
+    if (at->second.implementation.starts_with("ref")) return true;
+  }
+  return false;
+}
+
+}  // namespace secondsource::onednn

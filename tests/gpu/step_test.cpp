@@ -1,0 +1,206 @@
+// What a step of the GPU backends says about itself, on the shim's device.
+
+#include <map>
+
+#include "gpu/host/backend.h"
+#include "gpu/kernels/tables.h"
+#include "gpu/shim/device.h"
+#include "gpu/step_case.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+using namespace secondsource::gpu;
+using conformance::StepCase;
+
+namespace {
+
+constexpr std::int64_t kCopyNs = 1000;
+constexpr std::int64_t kWorkNs = 1;  ///< of a kernel, or a graph
+
+/// What the process holds of a device.
+struct Held {
+  std::int64_t allocated_bytes = 0;
+  std::optional<std::int64_t> runtime_bytes;  ///< empty: nobody can say
+};
+
+/// The shim's device on a clock that counts work as it is enqueued, and nothing else.
+class CountingDevice final : public Device {
+ public:
+  CountingDevice() = default;
+  /// `held` outlives the device.
+  explicit CountingDevice(Held& held) : held_(&held) {}
+  [[nodiscard]] const DeviceProperties& properties() const override { return shim_->properties(); }
+  Result<void*> allocate(std::size_t bytes) override {
+    SS_TRY(void* const memory, shim_->allocate(bytes));
+    sizes_[memory] = static_cast<std::int64_t>(bytes);
+    if (held_ != nullptr) held_->allocated_bytes += sizes_[memory];
+    return memory;
+  }
+  void free(void* memory) override {
+    if (held_ != nullptr) held_->allocated_bytes -= sizes_[memory];
+    shim_->free(memory);
+  }
+  [[nodiscard]] std::optional<std::int64_t> process_bytes() const override {
+    if (held_ == nullptr || !held_->runtime_bytes) return std::nullopt;
+    return held_->allocated_bytes + *held_->runtime_bytes;
+  }
+  Result<void*> allocate_pinned(std::size_t bytes) override { return shim_->allocate_pinned(bytes); }
+  void free_pinned(void* memory) override { shim_->free_pinned(memory); }
+  Result<std::unique_ptr<Stream>> create_stream() override {
+    return std::unique_ptr<Stream>(std::make_unique<CountingStream>(shim_->create_stream().value()));
+  }
+  Result<std::unique_ptr<Event>> create_event() override {
+    auto event = std::make_unique<CountingEvent>();
+    event->shim = shim_->create_event().value();
+    return std::unique_ptr<Event>(std::move(event));
+  }
+  Result<bool> is_done(Event& event) override { return shim_->is_done(*static_cast<CountingEvent&>(event).shim); }
+  Result<std::int64_t> elapsed_ns(Event& from, Event& to) override {
+    return static_cast<CountingEvent&>(to).at_ns - static_cast<CountingEvent&>(from).at_ns;
+  }
+
+ private:
+  struct CountingEvent final : Event {
+    std::unique_ptr<Event> shim;
+    std::int64_t at_ns = 0;
+  };
+  class CountingStream final : public Stream {
+   public:
+    explicit CountingStream(std::unique_ptr<Stream> shim) : shim_(std::move(shim)) {}
+    Result<void> launch(const KernelCall& call) override {
+      now_ns_ += is_capturing_ ? 0 : kWorkNs;
+      return shim_->launch(call);
+    }
+    Result<void> call(const LibraryCall& call) override { return shim_->call(call); }
+    Result<void> copy(void* to, const void* from, std::size_t bytes) override {
+      now_ns_ += kCopyNs;
+      return shim_->copy(to, from, bytes);
+    }
+    Result<void> fill(void* to, std::uint8_t byte, std::size_t bytes) override { return shim_->fill(to, byte, bytes); }
+    Result<void> record(Event& event) override {
+      auto& own = static_cast<CountingEvent&>(event);
+      own.at_ns = now_ns_;
+      return shim_->record(*own.shim);
+    }
+    Result<void> begin_capture() override {
+      is_capturing_ = true;
+      return shim_->begin_capture();
+    }
+    Result<std::unique_ptr<Graph>> end_capture() override {
+      is_capturing_ = false;
+      return shim_->end_capture();
+    }
+    Result<void> replay(Graph& graph) override {
+      now_ns_ += kWorkNs;
+      return shim_->replay(graph);
+    }
+    Result<void> synchronize() override { return shim_->synchronize(); }
+
+   private:
+    std::unique_ptr<Stream> shim_;
+    std::int64_t now_ns_ = 0;
+    bool is_capturing_ = false;
+  };
+
+  std::unique_ptr<Device> shim_ = shim::make_shim_device({});
+  Held* held_ = nullptr;
+  std::map<void*, std::int64_t> sizes_;
+};
+
+Result<std::unique_ptr<Backend>> backend_on(std::unique_ptr<Device> device, bool use_graphs) {
+  return make_backend(std::move(device), shim_sm_80::kernel_table(),
+                      {.backend = "gpu-shim", .use_graphs = use_graphs, .matmul = MatmulBy::kOwn});
+}
+
+bool made_ready(StepCase& model) {
+  const Result<StepResult> result = model.run();
+  REQUIRE_OK(result);
+  return result->made_ready;
+}
+
+}  // namespace
+
+TEST_CASE("a step that has to capture its graph says so, and one that was made ready does not") {
+  const auto backend = backend_on(shim::make_shim_device({}), true);
+  REQUIRE_OK(backend);
+  auto model = StepCase::make(**backend, conformance::make_model_case(3));
+  REQUIRE_OK(model);
+  CHECK(made_ready(*model));
+  CHECK_FALSE(made_ready(*model));
+
+  // A larger step moves the workspace, whose addresses are in the graph.
+  const auto larger = model->compile(4096);
+  REQUIRE_OK(larger);
+  CHECK(made_ready(*model));
+  const auto largest = model->compile(8192);
+  REQUIRE_OK(largest);
+  REQUIRE_OK((*largest)->make_ready());
+  REQUIRE_OK(model->step().make_ready());
+  CHECK_FALSE(made_ready(*model));
+}
+
+TEST_CASE("a step's copies are its transfer, and its operations the rest, with and without graphs and traced") {
+  for (const bool use_graphs : {true, false}) {
+    const auto backend = backend_on(std::make_unique<CountingDevice>(), use_graphs);
+    REQUIRE_OK(backend);
+    for (const Trace trace : {Trace::kOff, Trace::kGroups}) {
+      auto model = StepCase::make(**backend, conformance::make_model_case(3), trace);
+      REQUIRE_OK(model);
+      const auto n_operations = static_cast<std::int64_t>(model->graph().ops.size());
+      const Result<StepResult> result = model->run();
+      REQUIRE_OK(result);
+      CAPTURE(use_graphs, trace);
+      // The batch, the sampled rows and the logits.
+      REQUIRE_FALSE(result->logits.empty());
+      CHECK(result->transfer_ns == 3 * kCopyNs);
+      if (use_graphs && trace == Trace::kOff) {
+        CHECK(result->device_ns == kWorkNs);
+      } else {
+        CHECK(result->device_ns >= n_operations * kWorkNs);  // some are several kernels
+        CHECK(result->device_ns < kCopyNs);
+      }
+    }
+  }
+}
+
+TEST_CASE("memory adds up by purpose to what the process holds, whenever it is asked") {
+  Held held{.runtime_bytes = 300'000'000};
+  const auto backend = backend_on(std::make_unique<CountingDevice>(held), true);
+  REQUIRE_OK(backend);
+  const auto check = [&] {
+    const MemoryUse use = (*backend)->memory();
+    CHECK(use.runtime_bytes == held.runtime_bytes);
+    CHECK(use.weights_bytes + use.kv_bytes + use.workspace_bytes == held.allocated_bytes);
+    CHECK(use.peak_bytes >= use.total_bytes());
+    return use;
+  };
+  CHECK(check().weights_bytes == 0);
+  auto model = StepCase::make(**backend, conformance::make_model_case(3));
+  REQUIRE_OK(model);
+  held.runtime_bytes = 350'000'000;  // kernels, graphs and libraries
+  REQUIRE_OK(model->run());
+  const MemoryUse loaded = check();
+  CHECK(loaded.weights_bytes > 0);
+  CHECK(loaded.kv_bytes > 0);
+  CHECK(loaded.workspace_bytes > 0);
+  CHECK(loaded.peak_bytes == loaded.total_bytes());
+  held.runtime_bytes = 320'000'000;
+  CHECK(check().peak_bytes == loaded.peak_bytes);
+}
+
+TEST_CASE("memory of the runtime is 0 where the device cannot tell") {
+  Held held;
+  const auto backend = backend_on(std::make_unique<CountingDevice>(held), true);
+  REQUIRE_OK(backend);
+  CHECK((*backend)->memory().runtime_bytes == 0);
+  CHECK((*backend)->memory().total_bytes() == held.allocated_bytes);
+}
+
+TEST_CASE("without graphs there is nothing to make ready") {
+  const auto backend = backend_on(shim::make_shim_device({}), false);
+  REQUIRE_OK(backend);
+  auto model = StepCase::make(**backend, conformance::make_model_case(3));
+  REQUIRE_OK(model);
+  CHECK_FALSE(made_ready(*model));
+}

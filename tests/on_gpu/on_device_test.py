@@ -1,0 +1,176 @@
+"""on_device.sh with stand-ins for the programs, the driver's tools and PyTorch: which steps run, with what, what they are
+told to be when something is missing, and what is not done twice.
+
+    python3 on_device_test.py SOURCE_FOLDER
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(sys.argv[1]).resolve()
+
+# What is called says so in `calls`, and some of it writes what the real ones write.
+SECONDSOURCE = """case "$1" in
+  backends) printf 'cpu        a CPU\\ncuda       1 device   NVIDIA GPUs\\n    0: Stand-In 80GB\\nonednn     another\\n' ;;
+  bundle) mkdir -p "$6" && : >"$6/manifest.yaml" ;;
+  run) while [ "$1" != --out ]; do shift; done; mkdir "$2" ;;
+esac"""
+CONFORMANCE = """case "$*" in
+  *matmul=library*) echo "skipped --option matmul=library: libcublasLt.so.13 not found"; exit 77 ;;
+esac"""
+KERNEL_BENCH = """for word in "$@"; do
+  case "$word" in
+    --benchmark_out=*) echo '{"benchmarks": []}' >"${word#*=}" ;;
+    */limits.json) echo '{"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]}' >"$word" ;;
+  esac
+done"""
+NVIDIA_SMI = """case "$*" in
+  *compute_cap*) echo 9.0 ;;
+  *) echo '| NVIDIA-SMI 580.1   Driver Version: 580.1   CUDA Version: 13.0 |' ;;
+esac"""
+
+
+class OnDevice(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="secondsource-on-gpu-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        for part in ("tests", "apps"):
+            (self.folder / part).symlink_to(SOURCE / part)
+        self.calls = self.folder / "calls"
+        for name, script in (("secondsource", SECONDSOURCE), ("conformance", CONFORMANCE), ("kernel_bench", KERNEL_BENCH)):
+            self.program(f"build/release/bin/{name}", script)
+        # Python is this one, but neither PyTorch nor a registry to get it from.
+        self.program("tools/python3", f"""case "$*" in
+  *"import torch"*) exit 1 ;;
+  *venv*|*pip*) echo "no registry here"; exit 1 ;;
+  *) exec {sys.executable} "$@" ;;
+esac""")
+        self.program("tools/nvidia-smi", NVIDIA_SMI)
+
+    def program(self, path, script):
+        path = self.folder / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.calls}"\n{script}\n')
+        path.chmod(0o755)
+
+    def run_steps(self, *steps, vendor="cuda"):
+        self.calls.write_text("")
+        run = subprocess.run(["bash", "tests/on_gpu/on_device.sh", vendor, *steps], cwd=self.folder,
+                             env={**os.environ, "PATH": f"{self.folder / 'tools'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        results = self.folder / "build/gpu/results.md"
+        self.results = results.read_text() if results.exists() else ""
+        self.verdicts = {name: verdict for name, verdict in
+                         re.findall(r"^\| ([\w-]+) \| [^|]+ \| ([^|]+) \| [^|]+ \|$", self.results, re.M)}
+        return run
+
+    def called(self, *words):
+        """Lines of `calls` that hold all of these words."""
+        return [line for line in self.calls.read_text().splitlines() if all(word in line for word in words)]
+
+    def test_all_steps_with_neither_the_library_nor_pytorch_nor_a_registry(self):
+        run = self.run_steps()
+        self.assertEqual(run.returncode, 0, run.stdout)
+        for name in ("conformance", "golden-smoke", "golden-all", "limits", "run-1B", "run-8B", "kernels", "tiles", "attention"):
+            self.assertEqual(self.verdicts[name], "passed", name)
+        self.assertEqual(self.verdicts["conformance-library"],
+                         "skipped: skipped --option matmul=library: libcublasLt.so.13 not found")
+        self.assertIn("libcublasLt.so.13 not found", self.verdicts["kernels-library"])
+        self.assertEqual(self.verdicts["get-sanitizer"], "skipped: could not be installed: no registry here")
+        self.assertEqual(self.verdicts["sanitizer-memcheck"],
+                         "skipped: compute-sanitizer was not found (step get-sanitizer)")
+        self.assertEqual(self.verdicts["get-pytorch"], "skipped: could not be installed: no registry here")
+        self.assertIn("step get-pytorch", self.verdicts["pytorch"])
+        self.assertIn("step get-pytorch", self.verdicts["models-beside-pytorch"])
+        self.assertIn("0: Stand-In 80GB", self.results)
+        self.assertNotIn("another", self.results)
+        self.assertEqual(len(re.findall(r"not measured: ", self.results)), 4)
+
+    def test_the_kernels_that_no_plan_takes_are_asked_for_by_name(self):
+        self.run_steps("conformance")
+        self.assertEqual(len(self.called("conformance", "--require-one", "matmul=own",
+                                         "tiles=auto,16x64,64x64,128x128,wgmma128x128,wgmma128x256")), 1)
+        self.assertEqual(len(self.called("conformance", "--require-one", "matmul=own", "attention=auto,mma,wgmma")), 1)
+        self.program("tools/nvidia-smi", NVIDIA_SMI.replace("echo 9.0", "echo 8.0"))
+        self.run_steps("conformance")
+        self.assertEqual(len(self.called("tiles=auto,16x64,64x64,128x128")), 1)
+        self.assertEqual(self.called("wgmma"), [])
+
+    def test_what_passed_is_not_done_again_unless_it_is_named_or_the_programs_changed(self):
+        self.run_steps("limits", "kernels")
+        self.assertEqual(self.verdicts["limits"], "passed")
+        self.assertEqual(self.verdicts["golden-all"], "not done")
+        self.assertEqual(len(self.called("kernel_bench")), 2)
+        self.run_steps()
+        self.assertEqual(self.called("--machine"), [])
+        self.assertEqual(self.called("--rows 1,16,64,512"), [])
+        self.assertEqual(self.verdicts["golden-all"], "passed")
+        self.run_steps("limits")
+        self.assertEqual(len(self.called("--machine", "--backend cuda")), 1)
+        self.program("build/release/bin/kernel_bench", KERNEL_BENCH + "\n: changed")
+        self.run_steps("golden-smoke")
+        self.assertEqual(self.verdicts["limits"], "not done")
+
+    def test_what_failed_is_named_and_done_again(self):
+        self.program("build/release/bin/conformance", 'echo "FAILED matmul: worst at 3"; exit 1')
+        run = self.run_steps("conformance", "golden-smoke")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("FAILED matmul: worst at 3", run.stdout)
+        self.assertEqual(self.verdicts["conformance"], "FAILED with status 1")
+        self.assertEqual(self.verdicts["golden-smoke"], "passed")
+        self.run_steps()
+        self.assertEqual(len(self.called("conformance", "tiles=")), 1)
+
+    def test_the_sanitizer_is_found_in_a_wheel_and_sees_the_large_tiles(self):
+        self.program("build/toolchains/cuda/nvidia/cu13/bin/compute-sanitizer", "exit 0")
+        self.run_steps("get-sanitizer", "sanitizer-racecheck")
+        self.assertEqual(self.verdicts["sanitizer-racecheck"], "passed")
+        self.assertEqual(len(self.called("compute-sanitizer", "--tool racecheck", "wgmma128x256")), 1)
+        self.assertEqual(len(self.called("compute-sanitizer", "--tool racecheck", "attention=auto,mma,wgmma")), 1)
+
+    def test_with_pytorch_figures_become_verdicts(self):
+        (self.folder / "case.json").write_text(json.dumps({"cases": [
+            {"kind": "attention", "q": 9, "kv": 9, "seqs": 1, "gflop_s": 8, "pytorch_gflop_s": 10}]}))
+        self.program("tools/python3", f"""case "$*" in
+  *"import torch"*) exit 0 ;;
+  *side_by_side.py*) cp case.json "${{@: -1}}.json"
+     echo "a table" >"${{@: -1}}.md" ;;
+  *peer_bench.py*) echo "| a row of models |" ;;
+  *) exec {sys.executable} "$@" ;;
+esac""")
+        run = self.run_steps("limits", "kernels", "pytorch", "models-beside-pytorch")
+        self.assertEqual(run.returncode, 0, run.stdout)
+        self.assertIn("| 70% | 80.0% (the worst of 1: q:9 kv:9 seqs:1) | met |", self.results)
+        self.assertIn("a table", self.results)
+        self.assertIn("| a row of models |", self.results)
+
+    def test_a_vendor_that_cannot_be_used_and_a_step_that_does_not_exist(self):
+        run = self.run_steps(vendor="hip")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("gpu: hip cannot be used here", run.stdout)
+        run = self.run_steps("no-such-step")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("gpu: there is no step no-such-step; --list prints them", run.stdout)
+        self.program("build/release/bin/secondsource",
+                     "printf 'cuda       unavailable   NVIDIA GPUs\\n        why: the driver is too old\\n'")
+        run = self.run_steps()
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("why: the driver is too old", run.stdout)
+
+    def test_the_list_has_every_step_and_each_has_its_function(self):
+        script = (SOURCE / "tests/on_gpu/on_device.sh").read_text()
+        listed = subprocess.run(["bash", SOURCE / "tests/on_gpu/on_device.sh", "--check", "--list"], stdout=subprocess.PIPE,
+                                text=True, check=True).stdout.splitlines()
+        names = [line.split(":")[0] for line in listed]
+        self.assertEqual(sorted(name.replace("-", "_") for name in names), sorted(re.findall(r"^step_(\w+)\(\)", script, re.M)))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

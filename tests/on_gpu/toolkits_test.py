@@ -1,0 +1,115 @@
+"""cmake/GpuToolkits.cmake with toolkits that are folders with empty files: which of several is taken.
+
+    python3 toolkits_test.py CMAKE SOURCE_FOLDER
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CMAKE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+
+PROJECT = """cmake_minimum_required(VERSION 3.25)
+project(toolkits NONE)
+include({source}/cmake/GpuToolkits.cmake)
+if(NVCC)
+  ss_find_nvcc(why)
+else()
+  set(CMAKE_FIND_LIBRARY_PREFIXES lib)  # no language, no platform's
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .so)
+  ss_find_hip(why)
+endif()
+foreach(name IN ITEMS why SECONDSOURCE_HIPCC SECONDSOURCE_HIP_RUNTIME SECONDSOURCE_HIP_INCLUDE SECONDSOURCE_HIP_PREFIX
+    SECONDSOURCE_NVCC)
+  message(STATUS "found ${{name}}=${{${{name}}}}")
+endforeach()
+"""
+
+
+class Toolkits(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="secondsource-toolkits-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name).resolve()
+        (self.folder / "CMakeLists.txt").write_text(PROJECT.format(source=SOURCE))
+        self.system = self.rocm("system")  # what CMake finds by default: the distribution's
+
+    def program(self, path, script="exit 0"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n" + script + "\n")
+        path.chmod(0o755)
+        return path
+
+    def rocm(self, name, with_runtime=True):
+        prefix = self.folder / name
+        self.program(prefix / "bin/hipcc")
+        if with_runtime:
+            for file in ("lib/libamdhip64.so", "include/hip/hip_runtime_api.h"):
+                (prefix / file).parent.mkdir(parents=True, exist_ok=True)
+                (prefix / file).write_text("")
+        return prefix
+
+    def find(self, *definitions, **environment):
+        variables = {name: value for name, value in os.environ.items() if name != "ROCM_PATH"}
+        variables["PATH"] = f"{self.system / 'bin'}:{variables['PATH']}"
+        run = subprocess.run([CMAKE, "-S", self.folder, "-B", self.folder / "build", "--fresh",
+                              "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",  # nothing of this machine's own
+                              f"-DCMAKE_PREFIX_PATH={self.system}", *definitions], env={**variables, **environment},
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        lines = [line[len("-- found "):] for line in run.stdout.splitlines() if line.startswith("-- found ")]
+        return dict(line.split("=", 1) for line in lines)
+
+    def check_all_of(self, found, prefix):
+        self.assertEqual(found, {"why": "", "SECONDSOURCE_HIPCC": f"{prefix}/bin/hipcc",
+                                 "SECONDSOURCE_HIP_RUNTIME": f"{prefix}/lib/libamdhip64.so",
+                                 "SECONDSOURCE_HIP_INCLUDE": f"{prefix}/include", "SECONDSOURCE_HIP_PREFIX": str(prefix),
+                                 "SECONDSOURCE_NVCC": ""})
+
+    def test_rocm_in_its_own_folder_goes_before_the_distributions_and_brings_all_of_its_own(self):
+        rocm = self.rocm("opt-rocm")
+        self.check_all_of(self.find(f"-DSECONDSOURCE_ROCM_FOLDERS={self.folder / 'absent'};{rocm}"), rocm)
+
+    def test_the_users_rocm_goes_before_all(self):
+        rocm = self.rocm("rocm-of-the-user")
+        self.check_all_of(self.find(ROCM_PATH=str(rocm)), rocm)
+
+    def test_a_linked_folder_is_left_as_it_was_named(self):
+        real = self.rocm("rocm-6.4.1")
+        link = self.folder / "rocm"
+        link.symlink_to(real)
+        self.check_all_of(self.find(f"-DSECONDSOURCE_ROCM_FOLDERS={link}"), link)
+
+    def test_without_rocm_it_is_the_distributions(self):
+        self.check_all_of(self.find(f"-DSECONDSOURCE_ROCM_FOLDERS={self.folder / 'absent'}"), self.system)
+
+    def test_a_compiler_without_its_runtime_does_not_get_the_distributions(self):
+        rocm = self.rocm("opt-rocm", with_runtime=False)
+        found = self.find(f"-DSECONDSOURCE_ROCM_FOLDERS={rocm}")
+        self.assertEqual(found["why"], f"libamdhip64 or its headers were not found beside {rocm}/bin/hipcc")
+
+    def nvcc(self, folder, release):
+        return self.program(self.folder / folder / "nvcc", f"echo 'Cuda compilation tools, release {release}, V{release}.1'")
+
+    def test_an_nvcc_on_the_path_that_knows_no_c_plus_plus_20_is_passed_over(self):
+        old, new = self.nvcc("old", "11.8"), self.nvcc("build/toolchains/cuda/nvidia/cu13/bin", "13.0")
+        path = f"{old.parent}:/usr/bin:/bin"
+        found = self.find("-DNVCC=1", PATH=path)
+        self.assertEqual((found["why"], found["SECONDSOURCE_NVCC"]), ("", str(new)))
+        old = self.nvcc("old", "12.0")
+        self.assertEqual(self.find("-DNVCC=1", PATH=path)["SECONDSOURCE_NVCC"], str(old))
+
+    def test_an_nvcc_that_was_named_has_to_be_fit_too(self):
+        old = self.nvcc("old", "11.8")
+        found = self.find("-DNVCC=1", f"-DSECONDSOURCE_NVCC={old}")
+        self.assertEqual(found["why"], f"{old} is of CUDA 11.8: expected 12 or newer")
+        silent = self.program(self.folder / "silent/nvcc", "echo nothing of the kind")
+        found = self.find("-DNVCC=1", f"-DSECONDSOURCE_NVCC={silent}")
+        self.assertEqual(found["why"], f"{silent} --version does not say which release it is")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,129 @@
+// Primitives are made once for a shape, not for a layer.
+
+#include "onednn/products.h"
+
+#include "onednn/kernels.h"
+#include "unit/onednn/small_step.h"
+
+namespace secondsource::onednn {
+namespace {
+
+/// What the backend is made of, with what it hides.
+struct Parts {
+  explicit Parts() : products(engine), weights(engine, account, products, has_fast_bf16()) {}
+
+  MemoryAccount account;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  Products products;
+  Weights weights;
+  std::vector<KvPool> pools;
+  Kernels kernels{engine, account, products, weights, pools, 1};
+};
+
+/// The products of layers of 64 values, two heads of 32 that share one key and value, and an FFN of 96; every layer has
+/// weights of its own.
+StepGraph layers(Parts& parts, int n_layers, WeightEncoding encoding, ActQuant act) {
+  StepGraph graph;
+  graph.values = {{.cols = 64}, {.cols = 128}, {.cols = 96}};
+  const auto weight = [&](std::int64_t n_rows, std::int64_t n_cols, Join join = Join::kNone) {
+    return parts.weights.prepare(small_weight(encoding, n_rows, n_cols, join)).value();
+  };
+  const ValueId x{0};
+  const ValueId qkv{1};
+  const ValueId hidden{2};
+  const Epilogue add = Epilogue::kAddResidual;
+  for (int layer = 0; layer < n_layers; ++layer) {
+    graph.ops.emplace_back(Matmul{.x = x, .weight = weight(128, 64), .out = qkv, .act = act});
+    graph.ops.emplace_back(Matmul{.x = x, .weight = weight(64, 64), .out = x, .act = act, .epilogue = add, .aux = x});
+    graph.ops.emplace_back(Matmul{.x = x,
+                                  .weight = weight(192, 64, Join::kInterleaveGateUp),
+                                  .out = hidden,
+                                  .act = act,
+                                  .epilogue = Epilogue::kGatedSilu});
+    graph.ops.emplace_back(
+        Matmul{.x = hidden, .weight = weight(64, 96), .out = x, .act = act, .epilogue = add, .aux = x});
+  }
+  return graph;
+}
+
+std::size_t primitives_of(Parts& parts, const StepGraph& graph, const Bucket& bucket) {
+  REQUIRE_OK(parts.weights.resolve(graph));
+  REQUIRE_OK(parts.kernels.prepare(graph, bucket));
+  return parts.products.size();
+}
+
+TEST_CASE("sixteen layers build the primitives of one") {
+  // 1, 2, 4, 8 and 16 rows of: qkv; attention's output; gate; up; down.
+  constexpr std::size_t kExpected = 5 * 5;
+  const Bucket bucket{16, 1, 1, 1};
+  for (const int n_layers : {1, 16}) {
+    Parts parts;
+    CHECK(primitives_of(parts, layers(parts, n_layers, WeightEncoding::kBf16, ActQuant::kNone), bucket) == kExpected);
+  }
+}
+
+TEST_CASE("a smaller bucket builds nothing that a larger one has, but its own last row count") {
+  Parts parts;
+  const StepGraph graph = layers(parts, 2, WeightEncoding::kF32, ActQuant::kNone);
+  CHECK(primitives_of(parts, graph, {16, 1, 1, 1}) == 25);
+  CHECK(primitives_of(parts, graph, {8, 1, 1, 1}) == 25);
+  CHECK(primitives_of(parts, graph, {5, 1, 1, 1}) == 30);
+}
+
+TEST_CASE("the primitive of the next row count is taken, of the same shape or none") {
+  Products products(dnnl::engine(dnnl::engine::kind::cpu, 0));
+  const auto key = [](std::int64_t n_inputs, std::int64_t n_rows) {
+    return ProductKey{.type = ProductType::kF32, .n_inputs = n_inputs, .n_outputs = 32, .n_rows = n_rows};
+  };
+  for (const std::int64_t n_rows : {1, 4, 16}) REQUIRE_OK(products.make(key(32, n_rows)));
+  REQUIRE_OK(products.make(key(48, 32)));
+  CHECK(products.at_least(key(32, 1))->n_rows == 1);
+  CHECK(products.at_least(key(32, 2))->n_rows == 4);
+  CHECK(products.at_least(key(32, 16))->n_rows == 16);
+  CHECK(products.at_least(key(32, 17)) == nullptr);
+  CHECK(products.at_least(key(31, 1)) == nullptr);
+  CHECK(products.at_least(key(48, 1))->n_rows == 32);
+}
+
+TEST_CASE("whatever follows the sums is fused without falling to oneDNN's reference code") {
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  Products products(engine);
+  for (const ProductType type : {ProductType::kF32, ProductType::kBf16, ProductType::kInt8}) {
+    if (type == ProductType::kBf16 && !has_fast_bf16()) continue;
+    if (type == ProductType::kInt8 && !has_exact_int8(engine)) continue;
+    for (const Epilogue epilogue :
+         {Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu, Epilogue::kGatedGelu}) {
+      for (const float softcap : {0.0F, 30.0F}) {
+        ProductKey key{.type = type, .n_inputs = 288, .n_outputs = 200, .epilogue = epilogue, .softcap = softcap};
+        for (const std::int64_t n_rows : {1, 2, 48, 256}) {
+          key.n_rows = n_rows;
+          REQUIRE_OK(products.make(key));
+        }
+        CAPTURE(size_of(type), static_cast<int>(epilogue), softcap, products.at_least(key)->implementation);
+        CHECK_FALSE(products.has_reference_code(key));
+      }
+    }
+  }
+}
+
+TEST_CASE("weights have one layout for every number of rows") {
+  // What Products::weights_layout() rests on. A plain layout would be accepted too, and copied in every call.
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  const Products products(engine);
+  using dnnl::memory;
+  for (const ProductType type : {ProductType::kF32, ProductType::kBf16, ProductType::kInt8}) {
+    if (type == ProductType::kBf16 && !has_fast_bf16()) continue;
+    for (const auto& [k, n] : {std::pair<int, int>{64, 96}, {288, 768}, {100, 1}, {1, 65}, {2048, 2048}}) {
+      for (const int m : {1, 2, 16, 48, 512}) {
+        CAPTURE(size_of(type), k, n, m);
+        const memory::desc src({m, k}, dnnl_type(type), memory::format_tag::ab);
+        const memory::desc any({k, n}, dnnl_type(type), memory::format_tag::any);
+        const memory::desc dst({m, n}, memory::data_type::f32, memory::format_tag::ab);
+        CHECK(make_matmul_desc(engine, src, any, dst, {}).weights_desc() == products.weights_layout(type, k, n));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace secondsource::onednn
