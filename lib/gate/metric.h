@@ -22,4 +22,7 @@ struct GateMetric {
 /// own background.
 inline constexpr double kQuietOthersShare = 0.02;
 
+/// Two looks at one undisturbed machine differ by as much (MachineProbe, medians over repetitions, as logarithms).
+inline constexpr double kQuietMachineChange = 0.05;
+
 }  // namespace secondsource

@@ -129,6 +129,8 @@ const std::vector<Column>& figure_columns() {
       {"usd_per_1k_total", value_of<&CellSummary::usd_per_1k_total>},
       {"device_hours_per_million", value_of<&CellSummary::device_hours_per_million>},
       {"others_cpu_share", value_of<&CellSummary::others_cpu_share>},
+      {"machine_read_bytes_per_s", value_of<&CellSummary::machine_read_bytes_per_s>},
+      {"machine_f32_flops", value_of<&CellSummary::machine_f32_flops>},
   };
   return kColumns;
 }

@@ -368,6 +368,8 @@ void fields(V& v, CellSummary& x) {
   v.field("usd_per_1k_total", x.usd_per_1k_total);
   v.field("device_hours_per_million", x.device_hours_per_million);
   v.field("others_cpu_share", x.others_cpu_share);
+  v.field("machine_read_bytes_per_s", x.machine_read_bytes_per_s);
+  v.field("machine_f32_flops", x.machine_f32_flops);
   v.field("output_tok_per_s_by_repetition", x.output_tok_per_s_by_repetition);
   v.field("ttft_p50_ns_by_repetition", x.ttft_p50_ns_by_repetition);
 }

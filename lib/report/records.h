@@ -257,6 +257,10 @@ struct Repetition {
   std::vector<CheckRecord> checks;
 };
 
+/// What the machine could do right after a repetition (measure/machine_probe.h), in Repetition::telemetry.
+inline constexpr std::string_view kMachineReadReading = "machine_read_bytes_per_s";
+inline constexpr std::string_view kMachineF32Reading = "machine_f32_flops";
+
 /// The verdict on what a backend generates: the line `"type": "golden"`.
 struct GoldenRecord {
   std::string bundle;
@@ -392,6 +396,8 @@ struct CellSummary {
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<double> usd_per_1k_output, usd_per_1k_total, device_hours_per_million;
   std::optional<double> others_cpu_share;  ///< the largest over repetitions: was the machine busy with something else?
+  /// What the machine could do right after each repetition, all threads together: medians. Cells on the host only.
+  std::optional<double> machine_read_bytes_per_s, machine_f32_flops;
   /// One value a repetition, for the gate: output tokens/s and median TTFT in ns.
   std::vector<double> output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition;
 };

@@ -99,6 +99,16 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
   if (cell.tpot_p50_ns.value && *cell.tpot_p50_ns.value > 0) cell.tok_per_s_per_user = 1e9 / *cell.tpot_p50_ns.value;
 }
 
+std::optional<double> median_reading(std::span<const Repetition* const> repetitions, std::string_view name) {
+  std::vector<double> values;
+  for (const Repetition* repetition : repetitions) {
+    for (const TelemetryReading& reading : repetition->telemetry) {
+      if (reading.name == name && reading.value) values.push_back(*reading.value);
+    }
+  }
+  return median(values);
+}
+
 void summarize_throughput(std::span<const Repetition* const> repetitions, CellSummary& cell) {
   std::vector<double> decode, prefill, achieved, utilisation;
   for (const Repetition* repetition : repetitions) {
@@ -127,6 +137,8 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
   }
   cell.achieved_rate_per_s = median(achieved);
   cell.device_utilisation = median(utilisation);
+  cell.machine_read_bytes_per_s = median_reading(repetitions, kMachineReadReading);
+  cell.machine_f32_flops = median_reading(repetitions, kMachineF32Reading);
   cell.output_tok_per_s = estimate_over_repetitions(cell.output_tok_per_s_by_repetition);
   cell.decode_tok_per_s = estimate_over_repetitions(decode);
   cell.prefill_tok_per_s = estimate_over_repetitions(prefill);

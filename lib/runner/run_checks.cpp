@@ -56,8 +56,8 @@ Result<void> RunChecks::look_at_machine(Repetition& repetition) {
   if (!limits) return {};
   SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus));
   const MachineMoment moment = probe.look();
-  repetition.telemetry.push_back({"machine_read_bytes_per_s", moment.read_bytes_per_s, ""});
-  repetition.telemetry.push_back({"machine_f32_flops", moment.f32_flops, ""});
+  repetition.telemetry.push_back({std::string(kMachineReadReading), moment.read_bytes_per_s, ""});
+  repetition.telemetry.push_back({std::string(kMachineF32Reading), moment.f32_flops, ""});
   repetition.checks.push_back(check_machine(moment, *limits));
   return {};
 }

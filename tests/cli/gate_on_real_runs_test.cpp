@@ -1,6 +1,8 @@
 // The gate on runs of this very build: a build against itself is no regression, one backend made 50 % slower is, and
-// it is named. What the machine was doing meanwhile may leave the second question open, never answer it wrongly.
+// it is named. What the machine was doing meanwhile may leave the second question open, never answer it wrongly. The
+// other backend is the control of each sitting: where it became slower as well, it was the machine.
 
+#include <algorithm>
 #include <iostream>
 #include <sstream>
 
@@ -34,15 +36,28 @@ nlohmann::json verdicts(const std::filesystem::path& base, const std::filesystem
   return nlohmann::json::parse(gate(base, candidate, {"--format", "json"}).out)["verdicts"];
 }
 
+/// Others on the machine, the machine itself, or repetitions that vary by tens of percent.
+bool is_open_because_of_the_machine(const nlohmann::json& verdict) {
+  const auto why = verdict["why"].get<std::string>();
+  return contains(why, "other processes took") || contains(why, "the machine itself changed") ||
+         verdict["high_percent"].get<double>() - verdict["low_percent"].get<double>() > 40;
+}
+
 /// Of the slow backend: never a pass, and where the question is left open, the machine is the reason and not the gate.
 void check_not_missed(const nlohmann::json& verdicts) {
   for (const auto& verdict : verdicts) {
     if (verdict["cell"]["backend"] != "cpu") continue;
     CAPTURE(verdict.dump());
     CHECK(verdict["decision"] != "pass");
-    if (verdict["decision"] == "inconclusive")
-      CHECK(contains(verdict["why"].get<std::string>(), "other processes took"));
+    if (verdict["decision"] == "inconclusive") CHECK(is_open_because_of_the_machine(verdict));
   }
+}
+
+/// The unchanged backend regressed: the machine was slower in this sitting.
+bool has_control_regressed(const nlohmann::json& verdicts) {
+  return std::ranges::any_of(verdicts, [](const nlohmann::json& verdict) {
+    return verdict["cell"]["backend"] != "cpu" && verdict["decision"] == "regressed";
+  });
 }
 
 std::string waiver_file(const std::filesystem::path& path, const std::string& expires) {
@@ -62,6 +77,8 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     return;
   }
   const ScratchFolder scratch;
+  int n_false_alarms = 0;
+  int n_slower_machines = 0;
   for (int attempt = 1; attempt <= kMostAttempts; ++attempt) {
     const auto folder = [&](const char* name) { return scratch.path() / (name + std::to_string(attempt)); };
     const auto base = folder("base");
@@ -74,20 +91,27 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     const ProgramRun again = measure(same, {"--baseline", base.string()});
     const ProgramRun against_itself = gate(base, same);
     CAPTURE(again.err, against_itself.out);
-    CHECK((against_itself.status == 0 || against_itself.status == 5));
+    REQUIRE((against_itself.status == 0 || against_itself.status == 1 || against_itself.status == 5));
     CHECK(again.status == against_itself.status);
-    CHECK(contains(against_itself.out, "gate: 0 regressed"));
+    if (against_itself.status == 1) {
+      // The rule allows one in a hundred, and a machine that changes between two sittings more: but not twice.
+      std::cout << "attempt " << attempt << ": a build regressed against itself:\n" << against_itself.out;
+      REQUIRE(++n_false_alarms == 1);
+      continue;
+    }
 
     const ProgramRun slower = measure(slow, {"--baseline", base.string(), "--fault", "cpu=slow:50"});
     const ProgramRun judged = gate(base, slow);
     const nlohmann::json found = verdicts(base, slow);
     CAPTURE(slower.err, judged.out);
     CHECK(slower.status == judged.status);
-    for (const auto& verdict : found) {
-      if (verdict["decision"] == "regressed") CHECK(verdict["cell"]["backend"] == "cpu");
+    check_not_missed(found);
+    if (has_control_regressed(found)) {
+      ++n_slower_machines;
+      std::cout << "attempt " << attempt << ": the control regressed as well:\n" << judged.out;
+      continue;
     }
     if (judged.status == 5) {
-      check_not_missed(found);
       std::cout << "attempt " << attempt << " is inconclusive:\n" << judged.out;
       continue;
     }
@@ -109,5 +133,6 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     CHECK(contains(expired.out, "expired on 2020-01-01"));
     return;
   }
+  CHECK(n_slower_machines < kMostAttempts);  // once is the machine; each time, the fault is not in one backend alone
   std::cout << "skipped: other processes kept this machine too busy to tell 50 %\n";
 }

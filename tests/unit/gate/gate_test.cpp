@@ -64,6 +64,33 @@ TEST_CASE("a busy machine widens the interval instead of failing the candidate")
   CHECK(report.verdicts[0].why.find("other processes took 45 %") != std::string::npos);
 }
 
+TEST_CASE("a machine that itself became slower widens the interval, by its clock or by what is read from memory") {
+  const auto at_rates = [](double slowdown, double read_bytes_per_s, double f32_flops, double read_fraction) {
+    SummarizedRun run = run_at(slowdown);
+    for (CellSummary& cell : run.summary.cells) {
+      cell.machine_read_bytes_per_s = read_bytes_per_s;
+      cell.machine_f32_flops = f32_flops;
+      cell.read_fraction = read_fraction;
+    }
+    return run;
+  };
+  const auto judged = [&](const SummarizedRun& candidate, double read_fraction) {
+    return compare_runs(at_rates(1.0, 40e9, 100e9, read_fraction), candidate, on("2026-11-20"));
+  };
+  const GateReport quiet = judged(at_rates(1.5, 39e9, 101e9, 0.9), 0.9);
+  CHECK(quiet.count(Decision::kRegressed) == 2);
+  CHECK(quiet.verdicts[0].why.find("machine itself") == std::string::npos);
+
+  const GateReport slower_clock = judged(at_rates(1.5, 40e9, 67e9, 0.1), 0.1);
+  CHECK(slower_clock.count(Decision::kInconclusive) == 2);
+  CHECK(slower_clock.verdicts[0].why.find("the machine itself changed by 49 %") != std::string::npos);
+  CHECK(judged(at_rates(1.0, 40e9, 67e9, 0.1), 0.1).count(Decision::kInconclusive) == 2);  // nor is it a pass
+
+  // Of weights in a cache, how fast memory is read says little.
+  CHECK(judged(at_rates(1.5, 27e9, 100e9, 0.9), 0.9).count(Decision::kInconclusive) == 2);
+  CHECK(judged(at_rates(1.5, 27e9, 100e9, 0.1), 0.1).count(Decision::kRegressed) == 2);
+}
+
 TEST_CASE("what differs in bundle, device, options, host or method is refused, and so is nothing in common") {
   const SummarizedRun base = run_at(1.0);
   const auto reason = [&](auto change) {

@@ -103,3 +103,16 @@ TEST_CASE("a failed check of a repetition makes the cell invalid, and a suspect 
   REQUIRE(cell.checks.size() == 2);
   CHECK(cell.checks[1].outcome == CheckOutcome::kInvalid);
 }
+
+TEST_CASE("what the machine could do beside a cell is the median of the looks after its repetitions") {
+  Journal journal = hand_made_journal(3, 4);
+  for (JournalLine& line : journal.lines) {
+    auto* repetition = std::get_if<Repetition>(&line);
+    if (repetition == nullptr) continue;
+    repetition->telemetry = {{"machine_f32_flops", 90e9 + 10e9 * repetition->repetition, ""},
+                             {"machine_read_bytes_per_s", std::nullopt, "not available: here"}};
+  }
+  const CellSummary cell = summarize(hand_made_record(3), journal).cells[0];
+  CHECK(cell.machine_f32_flops == 100e9);
+  CHECK_FALSE(cell.machine_read_bytes_per_s);
+}
