@@ -148,9 +148,10 @@ KernelSource find_kernel_source(const std::filesystem::path& root, const std::st
   if (files.empty()) return {};
   std::sort(files.begin(), files.end());
   // The kernel's name without its last parts (instruction set, type), down to the operation's own name; of "own
-  // rms_norm_f32_openmp" what stands behind the space.
+  // rms_norm_f32_openmp" and "onednn matmul_bf16_f32acc brg:avx512_core" the word that begins with the operation's.
   std::vector<std::string> names;
-  std::string name = kernel.substr(kernel.rfind(' ') == std::string::npos ? 0 : kernel.rfind(' ') + 1);
+  const std::size_t at = std::min(kernel.find(operation), kernel.size());
+  std::string name = kernel.substr(at, kernel.find_first_of(" ,", at) - at);
   while (name.size() > operation.size()) {
     names.push_back(name);
     const auto cut = name.rfind('_');

@@ -96,6 +96,7 @@ TEST_CASE("a kernel is found where the longest beginning of its name stands") {
   CHECK(find("matmul", "matmul_f32_avx2").file == "backends/cpu/kernels/isa_avx2.cpp");
   CHECK(find("matmul", "matmul_f32_avx2").line == 3);
   CHECK(find("matmul", "own matmul_f32_openmp").line == 3);
+  CHECK(find("matmul", "onednn matmul_f32_f32acc brg:avx2, rows kept").line == 3);
   CHECK(find("attention", "attention_bf16_avx2").file == "backends/cpu/attention.cpp");
   CHECK(find("rms_norm", "rms_norm_f32").file == "backends/cpu");
   CHECK(find_kernel_source(scratch.path(), "cuda", "matmul", "matmul_f32").file.empty());
