@@ -29,8 +29,9 @@ constexpr std::string_view kSuffix = ".weight";
 constexpr std::string_view kPartialSuffix = ".weight.partial";
 constexpr std::string_view kLockFile = "lock";
 constexpr std::string_view kSourcesFile = "sources";
-/// Some 30 000 tensors; then it is begun anew, since nothing tells which of them are still there.
-constexpr std::uintmax_t kSourcesLimitBytes = std::uintmax_t{4} << 20;
+/// Some 500 000 tensors, of which a mixture of experts has tens of thousands; then it is begun anew, since nothing
+/// tells which of them are still there.
+constexpr std::uintmax_t kSourcesLimitBytes = std::uintmax_t{64} << 20;
 constexpr std::size_t kHashDigits = 64;
 /// Read from a source at once: much for a system call, and still in the second cache when it is hashed.
 constexpr std::size_t kStripBytes = std::size_t{64} << 10;
@@ -220,19 +221,18 @@ Result<std::string> WeightCache::content_of(const WeightSource& source, const St
   if (const auto found = contents_->find(name); found != contents_->end()) return found->second;
   SS_TRY(const std::string content, hash_of(source, before.size_bytes, for_each));
   const std::optional<StoredContent> after = source.stored_content();
-  if (before.is_settled && after && after->identity == before.identity) SS_TRY_VOID(remember(name, content));
+  if (before.is_settled && after && after->identity == before.identity) remember(name, content);
   return content;
 }
 
-Result<void> WeightCache::remember(const std::string& source, const std::string& content) {
+void WeightCache::remember(const std::string& source, const std::string& content) {
   (*contents_)[source] = content;
-  SS_TRY_VOID(create_folder(folder_));
-  const fs::path path = folder_ / kSourcesFile;
-  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!create_folder(folder_)) return;
+  const FileDescriptor file(::open((folder_ / kSourcesFile).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!file.is_open()) return;
   // One write to the end of the file, so that lines of several processes stay whole; the line before may be a part.
   const std::string line = fmt::format("\n{} {}", source, content);
-  if (file.is_open() && ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size())) return {};
-  return Error{ErrorCode::kIo, fmt::format("{}: cannot write: {}", path.string(), std::strerror(errno))};
+  [[maybe_unused]] const ssize_t n_written = ::write(file.get(), line.data(), line.size());
 }
 
 fs::path WeightCache::file_of(const std::string& key) const {

@@ -62,7 +62,8 @@ class WeightCache {
   /// The hash of what `source` has stored, remembered or computed; `before`: its stored_content().
   Result<std::string> content_of(const WeightSource& source, const StoredContent& before, const ForEach& for_each);
   /// `source`: the SHA-256 of its identity.
-  Result<void> remember(const std::string& source, const std::string& content);
+  /// For the next start alone, which hashes again what could not be written.
+  void remember(const std::string& source, const std::string& content);
 
   std::filesystem::path folder_;
   std::int64_t limit_bytes_;

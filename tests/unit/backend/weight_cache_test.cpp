@@ -20,9 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const ForEach kOneByOne = [](std::int64_t n, const std::function<void(std::int64_t)>& body) {
-  for (std::int64_t i = 0; i < n; ++i) body(i);
-};
+const ForEach kOneByOne = for_each_on_caller;
 
 /// Pieces of these sizes, of random bytes or of zeros.
 class Pieces {
@@ -279,6 +277,27 @@ TEST_CASE("what was hashed once is not read again, by no process, while its iden
   REQUIRE_OK(clean_packed_weights(scratch.path() / "packed", 0));
   CHECK_FALSE(fs::exists(sources));
   CHECK(read_by_a_new_cache("a", true) == kStoredBytes);
+}
+
+TEST_CASE("where contents cannot be written down, packed weights are found all the same") {
+  const test::ScratchFolder scratch;
+  const fs::path folder = scratch.path() / "packed";
+  const auto key_by_a_new_cache = [&](const std::string& identity) {
+    WeightCache cache(folder);
+    return cache.key_of(spec_of({source_of(1, identity)}), "1", kOneByOne);
+  };
+  const auto key = key_by_a_new_cache("a");
+  REQUIRE_OK(key);
+  const Pieces stored(7, kSizes);
+  REQUIRE_OK(WeightCache(folder).store(*key, stored.readable(), kOneByOne));
+  std::error_code error;
+  fs::remove(folder / "sources", error);
+  fs::create_symlink(scratch.path() / "absent" / "sources", folder / "sources");  // nor can root write there
+  const auto of_a_copy = key_by_a_new_cache("a copy");
+  REQUIRE_OK(of_a_copy);
+  Pieces found(0, kSizes);
+  CHECK(WeightCache(folder).load(*of_a_copy, found.writable(), kOneByOne).value());
+  CHECK(found == stored);
 }
 
 TEST_CASE("a source that cannot be read has no key") {
