@@ -49,7 +49,8 @@ struct Bench {
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
   std::optional<MachineProbe> probe;
-  std::map<std::string, double> device_read_per_s;  ///< of backends whose memory is a device's, in bytes
+  /// Of backends whose memory is a device's, in bytes; empty where the backend does not measure it.
+  std::map<std::string, std::optional<double>> device_read_per_s;
   int n_wrong = 0;
   // The weights used last: cases of one weight follow each other, and two sets need not be in memory at once.
   std::string weights_key;
@@ -124,7 +125,7 @@ void set_counters(benchmark::State& state, const Bench& bench, const PreparedCas
 using Prepare = std::function<Result<std::unique_ptr<PreparedCase>>()>;
 
 void run_benchmark(benchmark::State& state, Bench& bench, const std::string& name, const Prepare& prepare,
-                   const std::string& variant, std::optional<double> device_read_per_s) {
+                   const std::string& variant, bool is_host, std::optional<double> device_read_per_s) {
   if (bench.prepared_key != name) {
     bench.prepared.reset();
     bench.prepared_key.clear();
@@ -138,7 +139,7 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
     bench.prepared_key = name;
   }
   std::optional<MachineMoment> beside;
-  if (!device_read_per_s && bench.probe) beside = bench.probe->look();
+  if (is_host && bench.probe) beside = bench.probe->look();
   std::vector<double> ns_per_operation;
   for ([[maybe_unused]] auto turn : state) {
     const auto repetition = bench.prepared->repeat();
@@ -157,14 +158,13 @@ void run_benchmark(benchmark::State& state, Bench& bench, const std::string& nam
 
 void register_case(Bench& bench, const std::string& name, const std::string& backend, const std::string& variant,
                    Prepare prepare) {
-  std::optional<double> device_read_per_s;
-  if (const auto found = bench.device_read_per_s.find(backend); found != bench.device_read_per_s.end()) {
-    device_read_per_s = found->second;
-  }
+  const auto found = bench.device_read_per_s.find(backend);
+  const bool is_host = found == bench.device_read_per_s.end();
+  const std::optional<double> device_read_per_s = is_host ? std::nullopt : found->second;
   benchmark::RegisterBenchmark(
       name.c_str(),
-      [&bench, name, variant, device_read_per_s, prepare = std::move(prepare)](benchmark::State& state) {
-        run_benchmark(state, bench, name, prepare, variant, device_read_per_s);
+      [&bench, name, variant, is_host, device_read_per_s, prepare = std::move(prepare)](benchmark::State& state) {
+        run_benchmark(state, bench, name, prepare, variant, is_host, device_read_per_s);
       })
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
@@ -237,9 +237,11 @@ Result<void> register_all(Bench& bench) {
     const DeviceInfo& device = probe->device();
     benchmark::AddCustomContext("backend." + backend, device.name);
     if (!device.is_host) {
-      SS_TRY(const double rate, probe->measure_read_rate());
-      bench.device_read_per_s[backend] = rate;
-      benchmark::AddCustomContext("read." + backend, fmt::format("{:.1f} GB/s", rate / 1e9));
+      const Result<double> rate = probe->measure_read_rate();
+      if (!rate && rate.error().code != ErrorCode::kUnsupported) return rate.error();
+      bench.device_read_per_s[backend] = rate ? std::optional(*rate) : std::nullopt;
+      benchmark::AddCustomContext("read." + backend,
+                                  rate ? fmt::format("{:.1f} GB/s", *rate / 1e9) : rate.error().message);
     }
     for (const ProductVariant& variant : all_variants()) {
       const bool wanted = bench.flags.variants.empty() ||

@@ -174,8 +174,8 @@ class Backend {
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   /// Bytes/s at which the device reads its own memory, the best of many passes of a loop that does nothing else: the
   /// limit of a step that reads weights. It takes a second and gigabytes of the device. Errors: kUnsupported where the
-  /// memory is the host's, whose limits measure/machine_limits.h has; kOutOfMemory.
-  virtual Result<double> measure_read_rate() { return Error{ErrorCode::kUnsupported, "the device reads host memory"}; }
+  /// backend does not measure it (of host memory, measure/machine_limits.h has the limits); kOutOfMemory.
+  virtual Result<double> measure_read_rate() { return Error{ErrorCode::kUnsupported, "not measured by this backend"}; }
   /// Reads the device's sensors; called off the measuring thread. Host devices return nothing: the host's own telemetry
   /// covers them.
   [[nodiscard]] virtual std::vector<TelemetryReading> read_telemetry() const { return {}; }
