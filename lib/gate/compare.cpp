@@ -30,27 +30,27 @@ std::vector<double> logarithms(const std::vector<double>& values) {
 /// What the machine was doing during two sittings, beside what was measured.
 struct Disturbance {
   double others_share = 0;    ///< of the CPUs, taken by other processes in the busier sitting
-  double machine_change = 0;  ///< |logarithm| of what the machine could do, one sitting to the other
+  double machine_change = 0;  ///< logarithm of what the machine could do, candidate / base
 };
 
 double change_between(std::optional<double> a, std::optional<double> b) {
-  return a && b && *a > 0 && *b > 0 ? std::abs(std::log(*b / *a)) : 0;
+  return a && b && *a > 0 && *b > 0 ? std::log(*b / *a) : 0;
 }
 
-/// A neighbour outside of this system takes clock, execution units and bandwidth, and no share of the CPUs shows it: the
-/// probe beside the repetitions does. Of the read rate, what the steps read near their limit depends on it.
+/// A neighbour outside of this system takes clock, execution units and bandwidth, and no share of the CPUs shows it:
+/// the probe beside the repetitions does. Of the read rate, what the steps read near their limit depends on it.
 Disturbance disturbance_of(const CellSummary& base, const CellSummary& candidate) {
-  const double read_share = std::min(1.0, base.read_fraction.value_or(1));
+  const double clock = change_between(base.machine_f32_flops, candidate.machine_f32_flops);
+  const double reading = std::min(1.0, base.read_fraction.value_or(1)) *
+                         change_between(base.machine_read_bytes_per_s, candidate.machine_read_bytes_per_s);
   return {.others_share = std::max(base.others_cpu_share.value_or(0), candidate.others_cpu_share.value_or(0)),
-          .machine_change =
-              std::max(change_between(base.machine_f32_flops, candidate.machine_f32_flops),
-                       read_share * change_between(base.machine_read_bytes_per_s, candidate.machine_read_bytes_per_s))};
+          .machine_change = std::abs(clock) > std::abs(reading) ? clock : reading};
 }
 
 /// The error that a sitting has in common, widened by what the machine was doing meanwhile.
 double common_sigma(const Disturbance& disturbance, const GateRule& rule) {
   return std::hypot(rule.sitting_sigma, std::max(0.0, disturbance.others_share - kQuietOthersShare),
-                    std::max(0.0, disturbance.machine_change - kQuietMachineChange));
+                    std::max(0.0, std::abs(disturbance.machine_change) - kQuietMachineChange));
 }
 
 GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const GateMetric& metric, const GateRule& rule,
@@ -82,8 +82,8 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   if (disturbance.others_share > kQuietOthersShare) {
     verdict.why += fmt::format("; other processes took {:.0f} % of the CPUs", 100 * disturbance.others_share);
   }
-  if (disturbance.machine_change > kQuietMachineChange) {
-    verdict.why += fmt::format("; between the two the machine itself changed by {:.0f} %",
+  if (std::abs(disturbance.machine_change) > kQuietMachineChange) {
+    verdict.why += fmt::format("; between the two the machine itself changed by {:+.0f} %",
                                to_percent(disturbance.machine_change));
   }
   return verdict;

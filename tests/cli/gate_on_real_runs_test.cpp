@@ -36,20 +36,35 @@ nlohmann::json verdicts(const std::filesystem::path& base, const std::filesystem
   return nlohmann::json::parse(gate(base, candidate, {"--format", "json"}).out)["verdicts"];
 }
 
-/// Others on the machine, the machine itself, or repetitions that vary by tens of percent.
-bool is_open_because_of_the_machine(const nlohmann::json& verdict) {
+/// Largest / smallest output rate of a repetition of `cpu`.
+double spread_of_repetitions(const std::filesystem::path& run) {
+  const auto text = read_file(run / "summary.json");
+  REQUIRE_OK(text);
+  for (const nlohmann::json& cell : nlohmann::json::parse(*text)["cells"]) {
+    if (cell["key"]["backend"] != "cpu") continue;
+    const auto rates = cell["output_tok_per_s_by_repetition"].get<std::vector<double>>();
+    return std::ranges::max(rates) / std::ranges::min(rates);
+  }
+  FAIL("no cell of cpu");
+  return 0;
+}
+
+/// Others on the machine, the machine itself, or repetitions that vary by more than what is to be found.
+bool is_open_because_of_the_machine(const nlohmann::json& verdict, const std::filesystem::path& base,
+                                    const std::filesystem::path& slow) {
   const auto why = verdict["why"].get<std::string>();
   return contains(why, "other processes took") || contains(why, "the machine itself changed") ||
-         verdict["high_percent"].get<double>() - verdict["low_percent"].get<double>() > 40;
+         std::max(spread_of_repetitions(base), spread_of_repetitions(slow)) > 1.5;
 }
 
 /// Of the slow backend: never a pass, and where the question is left open, the machine is the reason and not the gate.
-void check_not_missed(const nlohmann::json& verdicts) {
+void check_not_missed(const nlohmann::json& verdicts, const std::filesystem::path& base,
+                      const std::filesystem::path& slow) {
   for (const auto& verdict : verdicts) {
     if (verdict["cell"]["backend"] != "cpu") continue;
     CAPTURE(verdict.dump());
     CHECK(verdict["decision"] != "pass");
-    if (verdict["decision"] == "inconclusive") CHECK(is_open_because_of_the_machine(verdict));
+    if (verdict["decision"] == "inconclusive") CHECK(is_open_because_of_the_machine(verdict, base, slow));
   }
 }
 
@@ -105,7 +120,7 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     const nlohmann::json found = verdicts(base, slow);
     CAPTURE(slower.err, judged.out);
     CHECK(slower.status == judged.status);
-    check_not_missed(found);
+    check_not_missed(found, base, slow);
     if (has_control_regressed(found)) {
       ++n_slower_machines;
       std::cout << "attempt " << attempt << ": the control regressed as well:\n" << judged.out;
@@ -133,6 +148,7 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     CHECK(contains(expired.out, "expired on 2020-01-01"));
     return;
   }
-  CHECK(n_slower_machines < kMostAttempts);  // once is the machine; each time, the fault is not in one backend alone
-  std::cout << "skipped: other processes kept this machine too busy to tell 50 %\n";
+  // Once is the machine; each time, it is the gate, or the fault is not in one backend alone.
+  CHECK(n_false_alarms + n_slower_machines < kMostAttempts);
+  std::cout << "skipped: this machine was too busy, or changed too much, to tell 50 %\n";
 }
