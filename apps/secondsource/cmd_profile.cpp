@@ -110,6 +110,7 @@ std::string json_text(const OperationProfile& profile, const std::string& backen
                                  {"prefill_s", per_request_s(profile, profile.prefill_ns)},
                                  {"decode_s", per_request_s(profile, profile.decode_ns)},
                                  {"engine_share_of_decode", engine_share_of_decode(profile)},
+                                 {"limits_caveat", limits_caveat(profile.limits)},
                                  {"operations", nlohmann::ordered_json::array()},
                                  {"layers", nlohmann::ordered_json::array()},
                                  {"gaps", nlohmann::ordered_json::array()}};
