@@ -191,7 +191,7 @@ Result<void> CpuKernels::run(const AllReduce&, const HostFrame&) {
 }
 
 void CpuKernels::for_each(std::int64_t n, const std::function<void(std::int64_t)>& body) {
-  pool_.run(n, [&body](std::int64_t i, int) { body(i); });
+  for_each_on(pool_)(n, body);
 }
 
 OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, std::int64_t n_rows) const {

@@ -137,9 +137,7 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
 Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
                                                const std::function<Result<void>()>& fill) {
   if (!cache_ || !can_be_kept(spec)) return fill();
-  const ForEach on_all_threads = [this](std::int64_t n, const std::function<void(std::int64_t)>& body) {
-    pool_.run(n, [&body](std::int64_t i, int) { body(i); });
-  };
+  const ForEach on_all_threads = for_each_on(pool_);
   SS_TRY(const std::string key, cache_->key_of(spec, kLayoutName, on_all_threads));
   SS_TRY(const bool found, cache_->load(key, pieces, on_all_threads));
   if (found) return {};

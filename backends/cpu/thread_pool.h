@@ -15,10 +15,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "backend/for_each.h"
 
 namespace secondsource::cpu {
 
@@ -150,5 +153,12 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };
+
+/// The pool's threads for the work of lib/backend. The pool has to outlive it.
+[[nodiscard]] inline ForEach for_each_on(ThreadPool& pool) {
+  return [&pool](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+    pool.run(n, [&body](std::int64_t i, int) { body(i); });
+  };
+}
 
 }  // namespace secondsource::cpu

@@ -2,7 +2,6 @@
 // A weight of small integers, and a step of a few tokens without attention, for the tests of this folder.
 
 #include <cstring>
-#include <numeric>
 #include <span>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "core/half.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/uncached_tokens.h"
 
 namespace secondsource::onednn {
 
@@ -64,21 +64,8 @@ inline std::unique_ptr<Step> compile_step(Backend& backend, const StepGraph& gra
 
 /// Runs a step on these tokens; they are in no cache. Returns the observed value.
 inline std::vector<float> run_step(Backend& backend, Step& step, std::span<const std::int32_t> ids, ValueId observed) {
-  const std::vector<std::int32_t> positions(ids.size(), 0);
-  const std::vector<std::int32_t> slots(ids.size(), -1);
-  const std::int32_t starts[] = {0, 0};
-  const std::int32_t one[] = {1};
-  const std::int32_t zero[] = {0};
-  Batch batch;
-  batch.token_ids = ids;
-  batch.positions = positions;
-  batch.kv_slots = slots;
-  batch.q_starts = starts;
-  batch.kv_lengths = one;
-  batch.block_table = zero;
-  batch.seq_slots = zero;
-  batch.max_pages_per_seq = 1;
-  REQUIRE_OK(backend.wait(step.submit(batch).value(), {}));
+  const test::UncachedTokens tokens({ids.begin(), ids.end()});
+  REQUIRE_OK(backend.wait(step.submit(tokens.view()).value(), {}));
   return step.read_value(observed).value();
 }
 
