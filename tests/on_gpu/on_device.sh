@@ -77,7 +77,7 @@ fi
 comma() { tr ' ' , <<<"$*"; }
 
 # The vendor's library of products: in a toolkit, or in the wheels that come with PyTorch.
-for folder in "$toolchains"/pytorch/lib/python3*/site-packages/nvidia/{cu13,cublas}/lib /usr/local/cuda/lib64 \
+for folder in "$toolchains"/pytorch/lib/python3*/site-packages/nvidia/{cu13,cublas}/lib ${CUDA_HOME:-/usr/local/cuda*}/lib64 \
   ${ROCM_PATH:+"$ROCM_PATH/lib"} /opt/rocm/lib \
   $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
   [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
@@ -110,8 +110,8 @@ step_golden_smoke() { golden smoke; }
 step_golden_all() { golden all; }
 
 find_sanitizer() {
-  command -v compute-sanitizer || compgen -G '/usr/local/cuda*/bin/compute-sanitizer' ||
-    compgen -G "$toolchains/cuda/nvidia/*/bin/compute-sanitizer"
+  command -v compute-sanitizer || compgen -G "${CUDA_HOME:-/usr/local/cuda*}/bin/compute-sanitizer" ||
+    compgen -G "$toolchains/sanitizer/nvidia/*/bin/compute-sanitizer"
 }
 
 # pip into a folder or an environment of its own; where its registry cannot be reached that is no failure of the GPU's.
@@ -119,8 +119,11 @@ fetch() { shown "$@" || skip "could not be installed: $(tail -n 1 "$log")"; }
 
 step_get_sanitizer() {
   [ "$vendor" = cuda ] || { skip "for NVIDIA alone"; return; }
-  find_sanitizer ||
-    fetch python3 -m pip install --quiet --no-deps --target "$toolchains/cuda" nvidia-cuda-sanitizer-api==13.0.85
+  find_sanitizer && return
+  # A folder of its own: where there is a folder nvidia already, as in the compiler's, pip installs nothing and is content.
+  fetch python3 -m pip install --quiet --no-deps --target "$toolchains/sanitizer" nvidia-cuda-sanitizer-api==13.0.85 ||
+    return
+  find_sanitizer || skip "pip was content, but there is no compute-sanitizer in $toolchains/sanitizer"
 }
 
 sanitizer() {

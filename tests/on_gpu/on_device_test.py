@@ -30,6 +30,13 @@ KERNEL_BENCH = """for word in "$@"; do
     */limits.json) echo '{"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]}' >"$word" ;;
   esac
 done"""
+# As the real one, it leaves a folder alone that is there already.
+PIP = """  *pip*--target*) while [ "$1" != --target ]; do shift; done
+    if [ -e "$2/nvidia" ]; then echo "WARNING: Target directory $2/nvidia already exists."; exit 0; fi
+    mkdir -p "$2/nvidia/cu13/bin"
+    tool=$2/nvidia/cu13/bin/compute-sanitizer
+    printf '#!/bin/bash\necho "compute-sanitizer $*" >>calls\n' >"$tool"
+    chmod +x "$tool" ;;"""
 NVIDIA_SMI = """case "$*" in
   *compute_cap*) echo 9.0 ;;
   *) echo '| NVIDIA-SMI 580.1   Driver Version: 580.1   CUDA Version: 13.0 |' ;;
@@ -47,12 +54,17 @@ class OnDevice(unittest.TestCase):
         for name, script in (("secondsource", SECONDSOURCE), ("conformance", CONFORMANCE), ("kernel_bench", KERNEL_BENCH)):
             self.program(f"build/release/bin/{name}", script)
         # Python is this one, but neither PyTorch nor a registry to get it from.
+        self.python("""  *"import torch"*) exit 1 ;;
+  *venv*|*pip*) echo "no registry here"; exit 1 ;;""")
+        self.program("tools/nvidia-smi", NVIDIA_SMI)
+        self.environment = {}
+
+    def python(self, script):
+        """Cases of a Python before those of this one."""
         self.program("tools/python3", f"""case "$*" in
-  *"import torch"*) exit 1 ;;
-  *venv*|*pip*) echo "no registry here"; exit 1 ;;
+{script}
   *) exec {sys.executable} "$@" ;;
 esac""")
-        self.program("tools/nvidia-smi", NVIDIA_SMI)
 
     def program(self, path, script):
         path = self.folder / path
@@ -63,7 +75,9 @@ esac""")
     def run_steps(self, *steps, vendor="cuda"):
         self.calls.write_text("")
         run = subprocess.run(["bash", "tests/on_gpu/on_device.sh", vendor, *steps], cwd=self.folder,
-                             env={**os.environ, "PATH": f"{self.folder / 'tools'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+                             # Nothing of this machine's own toolkits.
+                             env={**os.environ, "PATH": f"{self.folder / 'tools'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
+                                  "CUDA_HOME": str(self.folder / "absent"), **self.environment},
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         results = self.folder / "build/gpu/results.md"
         self.results = results.read_text() if results.exists() else ""
@@ -129,22 +143,35 @@ esac""")
         self.assertEqual(len(self.called("conformance", "tiles=")), 1)
 
     def test_the_sanitizer_is_found_in_a_wheel_and_sees_the_large_tiles(self):
-        self.program("build/toolchains/cuda/nvidia/cu13/bin/compute-sanitizer", "exit 0")
+        self.python(PIP)
+        (self.folder / "build/toolchains/cuda/nvidia/cu13/bin").mkdir(parents=True)  # the compiler's
         self.run_steps("get-sanitizer", "sanitizer-racecheck")
+        self.assertEqual(self.verdicts["get-sanitizer"], "passed")
         self.assertEqual(self.verdicts["sanitizer-racecheck"], "passed")
         self.assertEqual(len(self.called("compute-sanitizer", "--tool racecheck", "wgmma128x256")), 1)
         self.assertEqual(len(self.called("compute-sanitizer", "--tool racecheck", "attention=auto,mma,wgmma")), 1)
 
+    def test_a_toolkit_brings_its_sanitizer(self):
+        self.environment["CUDA_HOME"] = str(self.folder / "toolkit")
+        self.program("toolkit/bin/compute-sanitizer", "exit 0")
+        self.run_steps("get-sanitizer", "sanitizer-racecheck")
+        self.assertEqual(self.verdicts["sanitizer-racecheck"], "passed")
+        self.assertEqual(self.called("pip"), [])
+
+    def test_a_pip_that_is_content_and_brings_nothing_is_no_sanitizer(self):
+        self.python(PIP)
+        (self.folder / "build/toolchains/sanitizer/nvidia").mkdir(parents=True)
+        self.run_steps("get-sanitizer")
+        self.assertEqual(self.verdicts["get-sanitizer"],
+                         "skipped: pip was content, but there is no compute-sanitizer in build/toolchains/sanitizer")
+
     def test_with_pytorch_figures_become_verdicts(self):
         (self.folder / "case.json").write_text(json.dumps({"cases": [
             {"kind": "attention", "q": 9, "kv": 9, "seqs": 1, "gflop_s": 8, "pytorch_gflop_s": 10}]}))
-        self.program("tools/python3", f"""case "$*" in
-  *"import torch"*) exit 0 ;;
-  *side_by_side.py*) cp case.json "${{@: -1}}.json"
-     echo "a table" >"${{@: -1}}.md" ;;
-  *peer_bench.py*) echo "| a row of models |" ;;
-  *) exec {sys.executable} "$@" ;;
-esac""")
+        self.python("""  *"import torch"*) exit 0 ;;
+  *side_by_side.py*) cp case.json "${@: -1}.json"
+     echo "a table" >"${@: -1}.md" ;;
+  *peer_bench.py*) echo "| a row of models |" ;;""")
         run = self.run_steps("limits", "kernels", "pytorch", "models-beside-pytorch")
         self.assertEqual(run.returncode, 0, run.stdout)
         self.assertIn("| 70% | 80.0% (the worst of 1: q:9 kv:9 seqs:1) | met |", self.results)
