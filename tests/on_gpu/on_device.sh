@@ -11,11 +11,12 @@
 set -uo pipefail
 
 readonly steps=(
+  "get-pytorch|PyTorch and transformers, where there are none that see this GPU; its wheels bring the vendor's library"
+  "get-sanitizer|NVIDIA's compute-sanitizer, where it is not there"
   "conformance|own kernels: every shape of tiles, and every attention"
   "conformance-library|products by cuBLASLt or hipBLASLt"
   "golden-smoke|the default bundle's first prompts, judged against PyTorch's tokens"
   "golden-all|all of its prompts"
-  "get-sanitizer|NVIDIA's compute-sanitizer, where it is not there"
   "sanitizer-memcheck|conformance under it: addresses"
   "sanitizer-racecheck|the same: shared memory without a barrier"
   "sanitizer-synccheck|the same: barriers"
@@ -27,7 +28,6 @@ readonly steps=(
   "kernels-library|its products by the library"
   "tiles|its products by each shape of tiles"
   "attention|its attention by each way"
-  "get-pytorch|PyTorch and transformers, where there are none that see this GPU"
   "pytorch|PyTorch's products and attention at the shapes of kernels"
   "models-beside-pytorch|whole models beside PyTorch's, interleaved")
 
@@ -56,16 +56,33 @@ toolchains=build/toolchains
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
+# The vendor's library of products: in a toolkit, or in the wheels that come with PyTorch.
+readonly given_libraries=${LD_LIBRARY_PATH:-}
+find_libraries() {
+  local folder
+  LD_LIBRARY_PATH=$given_libraries
+  for folder in "$toolchains"/pytorch/lib/python3*/site-packages/nvidia/{cu13,cublas}/lib ${CUDA_HOME:-/usr/local/cuda*}/lib64 \
+    ${ROCM_PATH:+"$ROCM_PATH/lib"} /opt/rocm/lib \
+    $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
+    [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
+  done
+  export LD_LIBRARY_PATH
+}
+
 described() { "$bin/secondsource" backends | sed -n "/^$vendor /,/^[^ ]/{/^$vendor /p;/^ /p}"; }
 
-# The folder of these programs on this device.
-device=$(described)
-case "$(head -n 1 <<<"$device")" in
-  "" | *" unavailable "*) printf 'gpu: %s cannot be used here:\n%s\n' "$vendor" "$device" >&2; exit 1 ;;
-esac
+# The folder of these programs on this device, whose description names the vendor's library.
+find_folder() {
+  find_libraries
+  device=$(described)
+  case "$(head -n 1 <<<"$device")" in
+    "" | *" unavailable "*) printf 'gpu: %s cannot be used here:\n%s\n' "$vendor" "$device" >&2; exit 1 ;;
+  esac
+  out=build/gpu/$vendor-$programs-$(sha256sum <<<"$device" | cut -c 1-8)
+  mkdir -p "$out"
+}
 programs=$(cat "$bin"/* 2>/dev/null | sha256sum | cut -c 1-8)
-out=build/gpu/$vendor-$programs-$(sha256sum <<<"$device" | cut -c 1-8)
-mkdir -p "$out"
+find_folder
 
 is_sm_90() { [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; }
 tiles="auto 16x64 64x64 128x128"
@@ -75,14 +92,6 @@ if is_sm_90; then
   attentions+=" wgmma"
 fi
 comma() { tr ' ' , <<<"$*"; }
-
-# The vendor's library of products: in a toolkit, or in the wheels that come with PyTorch.
-for folder in "$toolchains"/pytorch/lib/python3*/site-packages/nvidia/{cu13,cublas}/lib ${CUDA_HOME:-/usr/local/cuda*}/lib64 \
-  ${ROCM_PATH:+"$ROCM_PATH/lib"} /opt/rocm/lib \
-  $(python3 -c 'import site; print(*(f + "/nvidia/cu13/lib" for f in site.getsitepackages()))' 2>/dev/null); do
-  [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
-done
-export LD_LIBRARY_PATH
 
 skip() { printf '%s\n' "$*"; return 77; }  # as a step's last command
 
@@ -280,6 +289,11 @@ for name in $(names); do
     77) verdict="skipped: $(tail -n 1 "$log")" ;;
     *) verdict="FAILED with status $status" failed=1; tail -n 20 "$log" >&2 ;;
   esac
+  if [ "$name" = get-pytorch ]; then  # it may have brought the library
+    find_folder
+    [ "$log" -ef "$out/$name.log" ] || mv "$log" "$out/$name.log"
+    verdict_file=$out/$name.verdict
+  fi
   say "$name: $verdict"
   printf '%s | %d s\n' "$verdict" "$((SECONDS - began))" >"$verdict_file"
   write_results

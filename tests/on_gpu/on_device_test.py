@@ -165,6 +165,20 @@ esac""")
         self.assertEqual(self.verdicts["get-sanitizer"],
                          "skipped: pip was content, but there is no compute-sanitizer in build/toolchains/sanitizer")
 
+    def test_the_library_that_comes_with_pytorch_is_there_for_all_steps_after_it(self):
+        self.python("""  *"import torch"*) exit 1 ;;
+  *venv*) mkdir -p "$3/bin" "$3/lib/python3.11/site-packages/nvidia/cublas/lib"
+     printf '#!/bin/bash\n' >"$3/bin/python"; chmod +x "$3/bin/python" ;;""")
+        self.program("build/release/bin/conformance", 'case "$LD_LIBRARY_PATH" in *nvidia/cublas/lib*) ;; *) exit 77 ;; esac')
+        self.program("build/release/bin/secondsource", SECONDSOURCE.replace("\\nonednn", "\\n      matmul_library: %s\\nonednn")
+                     .replace("another\\n'", "another\\n' \"${LD_LIBRARY_PATH##*nvidia/}\""))
+        self.run_steps("conformance-library", "get-pytorch")
+        self.assertIn("matmul_library: cublas/lib", self.results)
+        for name in ("get-pytorch", "conformance-library"):
+            self.assertEqual(self.verdicts[name], "passed", name)
+        self.run_steps("golden-smoke")  # in the same folder
+        self.assertEqual(self.verdicts["conformance-library"], "passed")
+
     def test_with_pytorch_figures_become_verdicts(self):
         (self.folder / "case.json").write_text(json.dumps({"cases": [
             {"kind": "attention", "q": 9, "kv": 9, "seqs": 1, "gflop_s": 8, "pytorch_gflop_s": 10}]}))
