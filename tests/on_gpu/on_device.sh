@@ -33,10 +33,11 @@ readonly steps=(
 
 names() { printf '%s\n' "${steps[@]%%|*}"; }
 
+# grep -q would end at the first match, and with pipefail what still writes into it would be the failure.
 check_names() {
   local name
   for name in "$@"; do
-    [ "$name" = --list ] || names | grep -qxF -- "$name" ||
+    [ "$name" = --list ] || names | grep -xF -- "$name" >/dev/null ||
       { printf 'gpu: there is no step %s; --list prints them\n' "$name" >&2; exit 1; }
   done
 }
@@ -76,7 +77,7 @@ find_folder() {
   find_libraries
   device=$(described)
   case "$(head -n 1 <<<"$device")" in
-    "" | *" unavailable "*) printf 'gpu: %s cannot be used here:\n%s\n' "$vendor" "$device" >&2; exit 1 ;;
+    "" | *" unavailable" | *" unavailable "*) printf 'gpu: %s cannot be used here:\n%s\n' "$vendor" "$device" >&2; exit 1 ;;
   esac
   out=build/gpu/$vendor-$programs-$(sha256sum <<<"$device" | cut -c 1-8)
   mkdir -p "$out"
@@ -84,7 +85,7 @@ find_folder() {
 programs=$(cat "$bin"/* 2>/dev/null | sha256sum | cut -c 1-8)
 find_folder
 
-is_sm_90() { [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -qx 9.0; }
+is_sm_90() { [ "$vendor" = cuda ] && nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -x 9.0 >/dev/null; }
 tiles="auto 16x64 64x64 128x128"
 attentions="auto mma"
 if is_sm_90; then
@@ -275,7 +276,7 @@ for name in $(names); do
   verdict_file=$out/$name.verdict
   log=$out/$name.log
   if [ $# -gt 0 ]; then
-    printf '%s\n' "$@" | grep -qxF -- "$name" || continue
+    printf '%s\n' "$@" | grep -xF -- "$name" >/dev/null || continue
   elif grep -q '^passed' "$verdict_file" 2>/dev/null; then
     continue
   fi

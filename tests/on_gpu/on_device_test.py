@@ -204,6 +204,11 @@ esac""")
         run = self.run_steps()
         self.assertEqual(run.returncode, 1)
         self.assertIn("why: the driver is too old", run.stdout)
+        # A module that could not be loaded has no description.
+        self.program("build/release/bin/secondsource", "printf 'cuda       unavailable\\n    why: libcudart.so.13 not found\\n'")
+        run = self.run_steps()
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("why: libcudart.so.13 not found", run.stdout)
 
     def test_the_list_has_every_step_and_each_has_its_function(self):
         script = (SOURCE / "tests/on_gpu/on_device.sh").read_text()
