@@ -242,13 +242,21 @@ with_pytorch() {
 
 step_pytorch() {
   [ -f "$out/kernels.json" ] || { skip "nothing to compare with (step kernels)"; return; }
+  [ -f "$out/limits.json" ] || { skip "the device's read rate is not known (step limits)"; return; }
   with_pytorch tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/limits.json" "$out/side-by-side"
 }
 
+# What was interrupted goes on where it was. What was finished is measured anew, and so is what lacks PyTorch: a peer that
+# was absent counts as measured to --resume.
 step_models_beside_pytorch() {
+  case $previous in
+    passed* | skipped*) rm -f "$out/peers.json" ;;
+  esac
   with_pytorch apps/peer_bench/peer_bench.py --program "$bin/secondsource" --backend "$vendor" \
     --shape Llama-3.2-1B,Llama-3.1-8B --precision bf16 --batch 1,16 --context 0 --work build/gpu --out "$out/peers.json" \
-    --resume
+    --resume || return
+  grep '^|.*| PyTorch' "$log" >/dev/null ||
+    skip "PyTorch was not measured: $(sed -n 's/^left out: \(PyTorch.*\)/\1/p' "$log" | head -n 1)"
 }
 
 write_results() {
@@ -281,6 +289,7 @@ for name in $(names); do
     continue
   fi
   say "$name"
+  previous=$(cat "$verdict_file" 2>/dev/null)
   rm -f "$verdict_file"
   began=$SECONDS
   "step_${name//-/_}" >"$log" 2>&1

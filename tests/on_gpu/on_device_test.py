@@ -185,12 +185,35 @@ esac""")
         self.python("""  *"import torch"*) exit 0 ;;
   *side_by_side.py*) cp case.json "${@: -1}.json"
      echo "a table" >"${@: -1}.md" ;;
-  *peer_bench.py*) echo "| a row of models |" ;;""")
+  *peer_bench.py*) echo "| a row of models | PyTorch |" ;;""")
         run = self.run_steps("limits", "kernels", "pytorch", "models-beside-pytorch")
         self.assertEqual(run.returncode, 0, run.stdout)
         self.assertIn("| 70% | 80.0% (the worst of 1: q:9 kv:9 seqs:1) | met |", self.results)
         self.assertIn("a table", self.results)
-        self.assertIn("| a row of models |", self.results)
+        self.assertIn("| a row of models | PyTorch |", self.results)
+
+    def test_pytorch_beside_kernels_needs_the_limits(self):
+        self.python("""  *"import torch"*) exit 0 ;;""")
+        self.run_steps("kernels", "pytorch")
+        self.assertEqual(self.verdicts["pytorch"], "skipped: the device's read rate is not known (step limits)")
+
+    def test_models_are_measured_anew_when_they_were_finished_and_go_on_when_not(self):
+        # As peer_bench.py --resume: what is there is taken, whether PyTorch was absent or not.
+        peers = """  *"import torch"*) exit 0 ;;
+  *peer_bench.py*) for word in "$@"; do case "$word" in */peers.json) file=$word ;; esac; done
+     [ ! -f "$file" ] || { echo resumed; cat "$file"; exit STATUS; }
+     echo "LINE" | tee "$file"; exit STATUS ;;"""
+        def run(line, status):
+            self.python(peers.replace("LINE", line).replace("STATUS", str(status)))
+            self.run_steps("models-beside-pytorch")
+            log = next(self.folder.glob("build/gpu/*/models-beside-pytorch.log")).read_text()
+            return self.verdicts["models-beside-pytorch"], "resumed" in log
+        self.assertEqual(run("left out: PyTorch: out of memory (4 of 4 cases)", 0),
+                         ("skipped: PyTorch was not measured: PyTorch: out of memory (4 of 4 cases)", False))
+        row = "| Llama-3.1-8B | bf16 | 1 | 0 | decode | PyTorch |"
+        self.assertEqual(run(row, 3), ("FAILED with status 3", False))
+        self.assertEqual(run(row, 0), ("passed", True))
+        self.assertEqual(run(row, 0), ("passed", False))
 
     def test_a_vendor_that_cannot_be_used_and_a_step_that_does_not_exist(self):
         run = self.run_steps(vendor="hip")
