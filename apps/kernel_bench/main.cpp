@@ -110,6 +110,7 @@ void set_counters(benchmark::State& state, const Bench& bench, const PreparedCas
   const double flops = prepared.flops_per_operation();
   state.counters["GB/s"] = rates.median_per_s * bytes / 1e9;
   state.counters["GFLOP/s"] = rates.median_per_s * flops / 1e9;
+  state.counters["us"] = 1e6 / rates.median_per_s;
   state.SetLabel(prepared.kernel());
   if (device_read_per_s) state.counters["of_read"] = rates.median_per_s * bytes / *device_read_per_s;
   if (!beside) return;

@@ -260,7 +260,7 @@ step_models_beside_pytorch() {
 }
 
 write_results() {
-  local step name table
+  local step name table run
   {
     printf '# %s on %s\n\n' "$vendor" "$(date -u +%F)"
     printf 'Commit %s. Compilers, device, driver and libraries:\n\n' "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
@@ -272,10 +272,16 @@ write_results() {
       name=${step%%|*}
       printf '| %s | %s | %s |\n' "$name" "${step#*|}" "$(cat "$out/$name.verdict" 2>/dev/null || echo 'not done | -')"
     done
+    for run in run-1B run-8B; do
+      [ ! -f "$out/$run.log" ] || { printf '\n%s:\n\n' "$run"; sed -n '/^bundle /,/^$/s/^/    /p' "$out/$run.log"; }
+    done
+    [ ! -f "$out/kernels.json" ] || { echo; python3 tests/on_gpu/kernel_table.py "$out/kernels.json"; }
     for table in tiles attention side-by-side; do
       [ ! -f "$out/$table.md" ] || { echo; cat "$out/$table.md"; }
     done
     grep '^|\|^left out' "$out/models-beside-pytorch.log" 2>/dev/null | sed '1s/^/\n/'
+    printf '\nCommands:\n\n'
+    names | sed "s|.*|$out/&.log|" | xargs grep -hs '^+ ' | awk '!seen[$0]++' | sed 's/^+ /    /'
   } >build/gpu/results.md
 }
 

@@ -19,14 +19,16 @@ SOURCE = pathlib.Path(sys.argv[1]).resolve()
 SECONDSOURCE = """case "$1" in
   backends) printf 'cpu        a CPU\\ncuda       1 device   NVIDIA GPUs\\n    0: Stand-In 80GB\\nonednn     another\\n' ;;
   bundle) mkdir -p "$6" && : >"$6/manifest.yaml" ;;
-  run) while [ "$1" != --out ]; do shift; done; mkdir "$2" ;;
+  run) while [ "$1" != --out ]; do shift; done; mkdir "$2"
+    printf 'seed: 1\\n\\nbundle  variant\\n------  -------\\n8B      bf16\\n\\na note\\n' ;;
 esac"""
 CONFORMANCE = """case "$*" in
   *matmul=library*) echo "skipped --option matmul=library: libcublasLt.so.13 not found"; exit 77 ;;
 esac"""
 KERNEL_BENCH = """for word in "$@"; do
   case "$word" in
-    --benchmark_out=*) echo '{"benchmarks": []}' >"${word#*=}" ;;
+    --benchmark_out=*) echo '{"benchmarks": [{"name": "BM_matmul/cuda/bf16/m:1/k:8/n:8/manual_time", "us": 2, "GB/s": 9, "GFLOP/s": 4}]}' \
+      >"${word#*=}" ;;
     */limits.json) echo '{"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]}' >"$word" ;;
   esac
 done"""
@@ -191,6 +193,17 @@ esac""")
         self.assertIn("| 70% | 80.0% (the worst of 1: q:9 kv:9 seqs:1) | met |", self.results)
         self.assertIn("a table", self.results)
         self.assertIn("| a row of models | PyTorch |", self.results)
+
+    def test_results_have_the_figures_and_the_commands_they_came_of(self):
+        self.run_steps("run-8B", "kernels")
+        self.assertIn("\nrun-8B:\n\n    bundle  variant\n    ------  -------\n    8B      bf16\n", self.results)
+        self.assertNotIn("a note", self.results)
+        self.assertIn("| BM_matmul/cuda/bf16/m:1/k:8/n:8 | - | 2.0 | 9 | - |", self.results)
+        self.run_steps("conformance", "conformance-library", "kernels-library")
+        _, commands = self.results.split("\nCommands:\n\n")
+        self.assertEqual(commands.count("    build/release/bin/kernel_bench --backend cuda"), 1, commands)
+        self.assertEqual(commands.count("    build/release/bin/conformance --backend cuda"), 4, commands)
+        self.assertEqual(commands.count("    build/release/bin/secondsource run build/gpu/Llama-3.1-8B"), 1)
 
     def test_pytorch_beside_kernels_needs_the_limits(self):
         self.python("""  *"import torch"*) exit 0 ;;""")
