@@ -23,7 +23,15 @@ def load(folder, name, step):
     path = folder / name
     if not path.exists():
         raise NotMeasured(f"step {step}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parsed(path.read_text(encoding="utf-8"), name, step)
+
+
+def parsed(text, name, step):
+    """What was interrupted while it wrote leaves half a file: that is no figure, and no reason to lose the others."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise NotMeasured(f"{name} is cut short (step {step})") from None
 
 
 def worst(shares):
@@ -41,7 +49,7 @@ def decode_of_read_rate(folder):
         raise NotMeasured("step run-8B")
     rates = []
     for line in samples.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
+        record = parsed(line, "run-8B/samples.jsonl", "run-8B")
         if record.get("type") == "repetition" and "/bf16/single-stream" in record["cell"]:
             decode = record["decode"]
             if decode["ns"] > 0:
@@ -62,7 +70,7 @@ def attention_of_pytorch(folder):
 
 
 def product_rates(document):
-    """k, n -> GFLOP/s of the BF16 products of prefill."""
+    """"k:4096 n:4096" -> GFLOP/s of the BF16 products of prefill."""
     rates = {}
     for entry in document["benchmarks"]:
         parts = entry["name"].split("/")
@@ -75,6 +83,14 @@ def product_rates(document):
 def products_of_library(folder):
     own = product_rates(load(folder, "kernels.json", "kernels"))
     library = product_rates(load(folder, "kernels-library.json", "kernels-library"))
+    # Our time of the library has the conversion of f32 activations to BF16 in it; PyTorch calls the same library with BF16
+    # ones. The larger rate is the nearer to the library alone.
+    if (folder / "side-by-side.json").exists():
+        for case in load(folder, "side-by-side.json", "pytorch")["cases"]:
+            name = f"k:{case['k']} n:{case['n']}" if case["kind"] == "matmul" else None
+            is_same = name in library and case["variant"] == "bf16" and case["m"] == PREFILL_ROWS
+            if is_same and case["pytorch_gflop_s"]:
+                library[name] = max(library[name], case["pytorch_gflop_s"])
     shares = {case: own[case] / library[case] for case in own if case in library}
     if not shares:
         raise NotMeasured("steps kernels and kernels-library have no product in common")
@@ -101,7 +117,7 @@ def first_token_of_pytorch(folder):
 AIMS = (
     (f"decode of {SHAPE}, bf16, one sequence: share of the measured read rate", 0.90, decode_of_read_rate),
     ("prefill attention: share of PyTorch's fastest there", 0.70, attention_of_pytorch),
-    (f"products of {PREFILL_ROWS} rows, bf16, own kernels: share of cuBLASLt or hipBLASLt called alone", 0.95,
+    (f"products of {PREFILL_ROWS} rows, bf16, own kernels: share of cuBLASLt or hipBLASLt", 0.95,
      products_of_library),
     (f"first token of 512 tokens, {SHAPE}, bf16: PyTorch's time by ours", 1.00, first_token_of_pytorch))
 
@@ -115,6 +131,9 @@ def table(folder):
             lines.append(f"| {name} | {least:.0%} | {found:.1%} ({detail}) | {'met' if met else 'not met'} |")
         except NotMeasured as missing:
             lines.append(f"| {name} | {least:.0%} | - | not measured: {missing} |")
+        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as unknown:
+            why = f"a file is not as expected ({type(unknown).__name__}: {unknown})"
+            lines.append(f"| {name} | {least:.0%} | - | not measured: {why} |")
     return "\n".join(lines)
 
 

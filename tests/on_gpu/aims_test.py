@@ -60,6 +60,30 @@ class Aims(unittest.TestCase):
         self.write("kernels-library.json", {"benchmarks": [product(100.0, 4096), product(100.0, 14336)]})
         self.assertEqual(self.verdicts()[2][2:], ["94.0% (the worst of 2: k:14336 n:4096)", "not met |"])
 
+    def test_the_library_is_the_faster_of_ours_and_pytorchs(self):
+        self.write("kernels.json", {"benchmarks": [product(96.0, 4096)]})
+        self.write("kernels-library.json", {"benchmarks": [product(100.0, 4096)]})
+        case = {"kind": "matmul", "variant": "bf16", "m": 512, "k": 4096, "n": 4096}
+        others = [{"kind": "attention", "q": 1, "kv": 9, "seqs": 1, "gflop_s": 1.0, "pytorch_gflop_s": 900.0},
+                  {**case, "m": 64, "pytorch_gflop_s": 900.0}, {**case, "k": 1, "pytorch_gflop_s": 900.0},
+                  {**case, "variant": "int8", "pytorch_gflop_s": None}]
+        for pytorch, found in ((120.0, "80.0%"), (90.0, "96.0%"), (None, "96.0%")):
+            self.write("side-by-side.json", {"cases": [*others, {**case, "pytorch_gflop_s": pytorch}]})
+            self.assertEqual(self.verdicts()[2][2], f"{found} (the worst of 1: k:4096 n:4096)")
+
+    def test_a_file_that_is_cut_short_takes_no_more_than_its_own_row(self):
+        self.write("limits.json", {"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]})
+        (self.folder / "run-8B").mkdir()
+        (self.folder / "run-8B/samples.jsonl").write_text(json.dumps(repetition(0.5)) + '\n{"type": "repet')
+        (self.folder / "kernels.json").write_text('{"benchmarks": [{"name')
+        self.write("peers.json", {"versions": {}})
+        case = {"kind": "attention", "seqs": 1, "kv": 512, "q": 512, "gflop_s": 71.0, "pytorch_gflop_s": 100.0}
+        self.write("side-by-side.json", {"cases": [case]})
+        self.assertEqual([row[3] for row in self.verdicts()],
+                         ["not measured: run-8B/samples.jsonl is cut short (step run-8B) |", "met |",
+                          "not measured: kernels.json is cut short (step kernels) |",
+                          "not measured: a file is not as expected (KeyError: 'cases') |"])
+
     def test_the_first_token_has_to_be_ahead_of_the_faster_pytorch(self):
         rates = {"secondsource": [{"first token": 51200.0, "decode": 1.0}], "PyTorch": [{"first token": 25600.0}],
                  "PyTorch, CUDA graphs": [{"first token": 51200.0}], "llama.cpp": []}
