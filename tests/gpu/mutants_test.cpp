@@ -85,6 +85,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"swapped_fragment_mfma", "gfx90a", "matmul"}, "outside"},
       {{"swapped_fragment_wmma", "gfx1100", "matmul"}, "outside"},
       {{"weight_read_past_end", "sm_80", "matmul"}, ""},  // a fault, or bytes that nobody wrote
+      {{"unaligned_unit", "gfx90a", "matmul"}, "not a multiple of it"},
       {{"wrong_swizzle", "sm_90a", "matmul", "wgmma128x128"}, "outside"},
       {{"wrong_stride", "sm_90a", "matmul", "wgmma128x256"}, ""},
       {{"missing_product_wait", "sm_90a", "matmul", "wgmma128x128"}, "under way"},

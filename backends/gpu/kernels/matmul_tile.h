@@ -101,7 +101,8 @@ struct Unit {
 
   /// Values [unit * n, unit * n + n) of a row, n what makes 16 bytes of the tile's type.
   SS_DEVICE void load(const WeightView& weight, int row, int unit) {
-    words = reinterpret_cast<const Words*>(weight.values + std::int64_t{row} * weight.row_bytes)[unit];
+    words =
+        load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + unit * std::int64_t{sizeof(Words)});
     if constexpr (kHasGroups<kEncoding> && !kQuantized) scale = group_scale(weight, row, unit * 8);
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {

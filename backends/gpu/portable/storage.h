@@ -76,13 +76,18 @@ SS_DEVICE Chunk narrow_unit(const float* values) {
   return chunk;
 }
 
-/// A vector load; the address is a multiple of 16 bytes.
-SS_DEVICE Chunk load_chunk(const void* address) {
+/// A vector load of a struct of words, aligned as its type is.
+template <typename Words>
+SS_DEVICE Words load_words(const void* address) {
 #if defined(SS_GPU_SHIM)
-  shim::check_aligned(address, sizeof(Chunk));
-  shim::check_written(address, sizeof(Chunk));
+  shim::check_aligned(address, alignof(Words));
+  shim::check_written(address, sizeof(Words));
 #endif
-  return *static_cast<const Chunk*>(address);
+  return *static_cast<const Words*>(address);
+}
+/// The address is a multiple of 16 bytes.
+SS_DEVICE Chunk load_chunk(const void* address) {
+  return load_words<Chunk>(address);
 }
 SS_DEVICE void store_chunk(void* address, const Chunk& chunk) {
 #if defined(SS_GPU_SHIM)
