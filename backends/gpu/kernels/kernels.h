@@ -284,7 +284,6 @@ struct GroupedMatmulArguments {
   float* partial;  ///< of the second product by tiles: [max_rows, n_top, n_expert_rows]
 };
 
-/// The kernels as one target has them.
 /// The sum of the 32-bit words of [memory, memory + n_units * 16), each read once: what reading costs and nothing else,
 /// to measure it by. Every thread writes what it read to sums [n_blocks * kReadMemoryThreads], modulo 2^32.
 struct ReadMemoryArguments {
@@ -295,6 +294,7 @@ struct ReadMemoryArguments {
 };
 inline constexpr std::int32_t kReadMemoryThreads = 256;
 
+/// The kernels as one target has them.
 struct KernelTable {
   Result<void> (*embed)(const LaunchContext&, const EmbedArguments&);
   Result<void> (*rms_norm)(const LaunchContext&, const RmsNormArguments&);
