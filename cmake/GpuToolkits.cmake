@@ -1,7 +1,21 @@
 # Which vendor's compiler and runtime is taken, where a machine has several: those that belong together.
 #   ss_find_hip(<why>)         SECONDSOURCE_HIPCC, SECONDSOURCE_HIP_RUNTIME, SECONDSOURCE_HIP_INCLUDE in the cache, and
 #                              SECONDSOURCE_HIP_PREFIX; <why>: what is missing, empty when all is there
+#   ss_find_hip_targets(<variable> <compiler> <command>...)  in the cache: the GPUs that <command> compiles for
 #   ss_find_nvcc(<why>)        SECONDSOURCE_NVCC in the cache: the first that can compile the kernels; <why> as above
+#   ss_find_cuda_runtime(<why>)  SECONDSOURCE_CUDART, SECONDSOURCE_CUDA_INCLUDE in the cache: those of SECONDSOURCE_NVCC
+
+# find_program and the like, anew: what was found beside the last compiler does not fit another. What a person set stays.
+# A compiler that was found is kept as long as it is there, so that a build does not change with the PATH.
+function(ss_find_anew find variable)
+  if(DEFINED CACHE{${variable}} AND NOT "${${variable}}" STREQUAL "${${variable}_FOUND}" AND
+      NOT "${${variable}}" MATCHES "-NOTFOUND$")
+    return()
+  endif()
+  unset(${variable} CACHE)
+  cmake_language(CALL ${find} ${variable} ${ARGN})
+  set(${variable}_FOUND "${${variable}}" CACHE INTERNAL "what was found, and nobody set")
+endfunction()
 
 # ROCm in a folder of its own goes before the distribution's: hipcc of $ROCM_PATH, else of /opt/rocm, else of the PATH.
 # The runtime and the headers are those beside that hipcc and no others: versions of different ROCms do not fit together.
@@ -12,8 +26,12 @@ function(ss_find_hip why)
   endif()
   set(places ${rocm_folders})
   list(TRANSFORM places APPEND /bin)
-  find_program(SECONDSOURCE_HIPCC hipcc PATHS ${places} NO_DEFAULT_PATH DOC "AMD's compiler")
-  find_program(SECONDSOURCE_HIPCC hipcc)
+  if(NOT EXISTS "${SECONDSOURCE_HIPCC}")
+    ss_find_anew(find_program SECONDSOURCE_HIPCC hipcc PATHS ${places} NO_DEFAULT_PATH DOC "AMD's compiler")
+  endif()
+  if(NOT SECONDSOURCE_HIPCC)
+    ss_find_anew(find_program SECONDSOURCE_HIPCC hipcc DOC "AMD's compiler")
+  endif()
   if(NOT SECONDSOURCE_HIPCC)
     set(${why} "hipcc was not found (./dev setup gpu installs it)" PARENT_SCOPE)
     return()
@@ -33,11 +51,11 @@ function(ss_find_hip why)
   set(SECONDSOURCE_HIP_PREFIX ${first_prefix} PARENT_SCOPE)
   if(first_prefix STREQUAL "/usr")
     # The distribution's, in its folder for this architecture.
-    find_library(SECONDSOURCE_HIP_RUNTIME amdhip64)
-    find_path(SECONDSOURCE_HIP_INCLUDE hip/hip_runtime_api.h)
+    ss_find_anew(find_library SECONDSOURCE_HIP_RUNTIME amdhip64)
+    ss_find_anew(find_path SECONDSOURCE_HIP_INCLUDE hip/hip_runtime_api.h)
   else()
-    find_library(SECONDSOURCE_HIP_RUNTIME amdhip64 PATHS ${prefixes} PATH_SUFFIXES lib lib64 NO_DEFAULT_PATH)
-    find_path(SECONDSOURCE_HIP_INCLUDE hip/hip_runtime_api.h PATHS ${prefixes} PATH_SUFFIXES include NO_DEFAULT_PATH)
+    ss_find_anew(find_library SECONDSOURCE_HIP_RUNTIME amdhip64 PATHS ${prefixes} PATH_SUFFIXES lib lib64 NO_DEFAULT_PATH)
+    ss_find_anew(find_path SECONDSOURCE_HIP_INCLUDE hip/hip_runtime_api.h PATHS ${prefixes} PATH_SUFFIXES include NO_DEFAULT_PATH)
   endif()
   set(missing "")
   if(NOT SECONDSOURCE_HIP_RUNTIME OR NOT SECONDSOURCE_HIP_INCLUDE)
@@ -46,12 +64,39 @@ function(ss_find_hip why)
   set(${why} "${missing}" PARENT_SCOPE)
 endfunction()
 
+# Which GPUs a compiler makes code for is found out by trying, once for each compiler, unless a person said it: hipcc 5.2
+# (Debian 12) links for gfx90a alone, 7.0 for all of these.
+function(ss_find_hip_targets variable compiler)
+  get_filename_component(compiler ${compiler} REALPATH)  # /opt/rocm may have become another's link
+  if(DEFINED CACHE{${variable}_OF} AND "${${variable}}" STREQUAL "${${variable}_FOUND}" AND
+      NOT compiler STREQUAL "${${variable}_OF}")
+    unset(${variable} CACHE)
+  endif()
+  if(NOT DEFINED CACHE{${variable}})
+    set(probe ${CMAKE_CURRENT_BINARY_DIR}/probe.cpp)
+    file(WRITE ${probe} "#include <hip/hip_runtime.h>\n__global__ void probe_kernel(float* x) { x[blockIdx.x] = 1; }\n")
+    set(found "")
+    foreach(target IN ITEMS gfx90a gfx942 gfx950 gfx1100)
+      execute_process(COMMAND ${ARGN} -x hip --offload-arch=${target} ${probe}
+        RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+      if(status EQUAL 0)
+        list(APPEND found ${target})
+      endif()
+    endforeach()
+    set(${variable} "${found}" CACHE STRING "GPU targets that ${ARGN} has")
+    set(${variable}_FOUND "${found}" CACHE INTERNAL "what was found, and nobody set")
+    set(${variable}_OF ${compiler} CACHE INTERNAL "by which compiler")
+  endif()
+endfunction()
+
 # The first on the PATH, else of ./dev setup gpu, else of a toolkit's usual place, that knows C++20, which came with 12.
 function(ss_find_nvcc why)
   file(GLOB wheel_folders ${CMAKE_SOURCE_DIR}/build/toolchains/cuda/nvidia/*/bin)  # ./dev setup gpu
   set_property(GLOBAL PROPERTY SECONDSOURCE_UNFIT_NVCC "nvcc was not found (./dev setup gpu installs it)")
-  find_program(SECONDSOURCE_NVCC nvcc PATHS ${wheel_folders} /usr/local/cuda/bin VALIDATOR ss_nvcc_is_fit
-    DOC "NVIDIA's compiler")
+  if(NOT EXISTS "${SECONDSOURCE_NVCC}")
+    ss_find_anew(find_program SECONDSOURCE_NVCC nvcc PATHS ${wheel_folders} /usr/local/cuda/bin VALIDATOR ss_nvcc_is_fit
+      DOC "NVIDIA's compiler")
+  endif()
   set(unfit "")
   if(NOT SECONDSOURCE_NVCC)
     get_property(unfit GLOBAL PROPERTY SECONDSOURCE_UNFIT_NVCC)
@@ -59,6 +104,22 @@ function(ss_find_nvcc why)
     ss_check_nvcc(${SECONDSOURCE_NVCC} unfit)  # one that was named is not looked for
   endif()
   set(${why} "${unfit}" PARENT_SCOPE)
+endfunction()
+
+function(ss_find_cuda_runtime why)
+  # The toolkit's folder is what nvcc itself takes: the one on the PATH may be a script.
+  execute_process(COMMAND ${SECONDSOURCE_NVCC} --dryrun -x cu /dev/null ERROR_VARIABLE nvcc_settings OUTPUT_QUIET)
+  string(REGEX MATCH "TOP=([^\r\n]+)" ignored "${nvcc_settings}")
+  set(toolkit "${CMAKE_MATCH_1}")
+  ss_find_anew(find_library SECONDSOURCE_CUDART cudart_static NO_DEFAULT_PATH
+    PATHS ${toolkit}/lib ${toolkit}/lib64 ${toolkit}/targets/x86_64-linux/lib ${toolkit}/targets/sbsa-linux/lib)
+  ss_find_anew(find_path SECONDSOURCE_CUDA_INCLUDE cuda_runtime_api.h NO_DEFAULT_PATH
+    PATHS ${toolkit}/include ${toolkit}/targets/x86_64-linux/include ${toolkit}/targets/sbsa-linux/include)
+  set(missing "")
+  if(NOT SECONDSOURCE_CUDART OR NOT SECONDSOURCE_CUDA_INCLUDE)
+    set(missing "the CUDA runtime of ${SECONDSOURCE_NVCC} was not found")
+  endif()
+  set(${why} "${missing}" PARENT_SCOPE)
 endfunction()
 
 function(ss_nvcc_is_fit fit nvcc)

@@ -5,6 +5,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,20 @@ CMAKE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(toolkits NONE)
 include({source}/cmake/GpuToolkits.cmake)
+set(CMAKE_FIND_LIBRARY_PREFIXES lib)  # no language, no platform's
+set(CMAKE_FIND_LIBRARY_SUFFIXES .so .a)
 if(NVCC)
   ss_find_nvcc(why)
+  if(RUNTIME)
+    ss_find_cuda_runtime(why)
+    message(STATUS "found runtime=${{SECONDSOURCE_CUDART}} ${{SECONDSOURCE_CUDA_INCLUDE}}")
+  endif()
 else()
-  set(CMAKE_FIND_LIBRARY_PREFIXES lib)  # no language, no platform's
-  set(CMAKE_FIND_LIBRARY_SUFFIXES .so)
   ss_find_hip(why)
+  if(TARGETS)
+    ss_find_hip_targets(SECONDSOURCE_HIP_TARGETS ${{SECONDSOURCE_HIPCC}} ${{SECONDSOURCE_HIPCC}})
+    message(STATUS "found targets=${{SECONDSOURCE_HIP_TARGETS}}")
+  endif()
 endif()
 foreach(name IN ITEMS why SECONDSOURCE_HIPCC SECONDSOURCE_HIP_RUNTIME SECONDSOURCE_HIP_INCLUDE SECONDSOURCE_HIP_PREFIX
     SECONDSOURCE_NVCC)
@@ -52,10 +61,12 @@ class Toolkits(unittest.TestCase):
                 (prefix / file).write_text("")
         return prefix
 
-    def find(self, *definitions, **environment):
+    def find(self, *definitions, again=False, **environment):
+        """`again`: in the build folder as it is."""
         variables = {name: value for name, value in os.environ.items() if name != "ROCM_PATH"}
         variables["PATH"] = f"{self.system / 'bin'}:{variables['PATH']}"
-        run = subprocess.run([CMAKE, "-S", self.folder, "-B", self.folder / "build", "--fresh",
+        run = subprocess.run([CMAKE, "-S", self.folder, "-B", self.folder / "build", *([] if again else ["--fresh"]),
+                              "-G", "Unix Makefiles", f"-DCMAKE_MAKE_PROGRAM={shutil.which('true')}",  # not of the PATH
                               "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",  # nothing of this machine's own
                               f"-DCMAKE_PREFIX_PATH={self.system}", *definitions], env={**variables, **environment},
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -91,12 +102,56 @@ class Toolkits(unittest.TestCase):
         found = self.find(f"-DSECONDSOURCE_ROCM_FOLDERS={rocm}")
         self.assertEqual(found["why"], f"libamdhip64 or its headers were not found beside {rocm}/bin/hipcc")
 
+    def test_another_compiler_brings_its_own_and_what_a_person_set_stays(self):
+        folders = f"-DSECONDSOURCE_ROCM_FOLDERS={self.folder / 'opt-rocm'}"
+        self.check_all_of(self.find(folders), self.system)
+        rocm = self.rocm("opt-rocm")
+        self.check_all_of(self.find(again=True), self.system)
+        self.check_all_of(self.find("-USECONDSOURCE_HIPCC", again=True), rocm)  # ./dev gpu
+        other = self.rocm("other")
+        shutil.rmtree(rocm)
+        own = other / "lib/libamdhip64.so"
+        for definitions in ([f"-DSECONDSOURCE_HIP_RUNTIME={own}"], []):
+            found = self.find(*definitions, again=True)
+            self.assertEqual((found["why"], found["SECONDSOURCE_HIPCC"], found["SECONDSOURCE_HIP_RUNTIME"]),
+                             ("", f"{self.system}/bin/hipcc", str(own)))
+
+    def test_the_targets_are_those_of_the_compiler_that_is_there_now(self):
+        for name, target in (("rocm-6", "gfx90a"), ("rocm-7", "gfx942")):
+            self.program(self.rocm(name) / "bin/hipcc", f'case "$*" in *{target}*) exit 0 ;; *) exit 1 ;; esac')
+        link = self.folder / "rocm"
+        link.symlink_to(self.folder / "rocm-6")
+        self.assertEqual(self.find("-DTARGETS=1", f"-DSECONDSOURCE_ROCM_FOLDERS={link}")["targets"], "gfx90a")
+        link.unlink()
+        link.symlink_to(self.folder / "rocm-7")
+        self.assertEqual(self.find(again=True)["targets"], "gfx942")
+        for definitions in (["-DSECONDSOURCE_HIP_TARGETS=gfx1100"], []):
+            self.assertEqual(self.find(*definitions, again=True)["targets"], "gfx1100")
+        link.unlink()
+        link.symlink_to(self.folder / "rocm-6")
+        self.assertEqual(self.find(again=True)["targets"], "gfx1100")
+
+    def test_the_runtime_is_that_of_the_nvcc_that_is_there_now(self):
+        def toolkit(name):
+            top = self.folder / name
+            for file in ("lib64/libcudart_static.a", "include/cuda_runtime_api.h"):
+                (top / file).parent.mkdir(parents=True)
+                (top / file).write_text("")
+            self.program(top / "bin/nvcc", f"echo 'Cuda compilation tools, release 13.0, V13.0.1'; echo '#$ TOP={top}' >&2")
+            return f"-DSECONDSOURCE_NVCC={top}/bin/nvcc", f"{top}/lib64/libcudart_static.a {top}/include"
+        first, its_own = toolkit("first")
+        self.assertEqual(self.find("-DNVCC=1", "-DRUNTIME=1", first)["runtime"], its_own)
+        second, its_own = toolkit("second")
+        self.assertEqual(self.find(second, again=True)["runtime"], its_own)
+        self.assertEqual(self.find("-DSECONDSOURCE_CUDA_INCLUDE=/of/mine", again=True)["runtime"].split()[1], "/of/mine")
+        self.assertEqual(self.find(first, again=True)["runtime"].split()[1], "/of/mine")
+
     def nvcc(self, folder, release):
         return self.program(self.folder / folder / "nvcc", f"echo 'Cuda compilation tools, release {release}, V{release}.1'")
 
     def test_an_nvcc_on_the_path_that_knows_no_c_plus_plus_20_is_passed_over(self):
         old, new = self.nvcc("old", "11.8"), self.nvcc("build/toolchains/cuda/nvidia/cu13/bin", "13.0")
-        path = f"{old.parent}:/usr/bin:/bin"
+        path = str(old.parent)
         found = self.find("-DNVCC=1", PATH=path)
         self.assertEqual((found["why"], found["SECONDSOURCE_NVCC"]), ("", str(new)))
         old = self.nvcc("old", "12.0")
