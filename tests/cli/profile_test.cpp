@@ -26,7 +26,7 @@ ProgramRun profile(std::vector<std::string> flags) {
 /// The peak of AMX is not measured, so that on such a CPU nothing is a share of it.
 bool has_unmeasured_units() {
   std::ifstream file("/proc/cpuinfo");
-  return contains({std::istreambuf_iterator<char>(file), {}}, "amx_tile");
+  return contains(std::string(std::istreambuf_iterator<char>(file), {}), "amx_tile");
 }
 
 }  // namespace
