@@ -15,9 +15,11 @@ namespace {
 // shorter than what a neighbour would miss.
 constexpr int kSpins = 1000;
 // How long the caller waits for the last pieces before it sleeps, and takes it that a thread has lost its CPU; and how
-// much longer than that wait the thread then rests, so that trying again costs a twentieth.
+// much longer than that wait the thread then rests, so that trying again costs a twentieth. Who loses its CPU again
+// sooner than it rested has a neighbour that stays: it rests twice as long each time, up to a cost of 0.3 %.
 constexpr std::int64_t kPatienceNs = 50'000;
 constexpr std::int64_t kRestFactor = 20;
+constexpr std::int64_t kMostRestFactor = 320;
 // Of the next stream, what a thread asks for at most (a quarter of the second-level cache of most CPUs), and how much
 // between two looks whether that loop has begun.
 constexpr std::int64_t kAheadBytes = std::int64_t{256} << 10;
@@ -207,7 +209,10 @@ void ThreadPool::wait_for_all(Pieces pieces) {
   for (; n_done != n_items_; n_done = n_done_.load(std::memory_order_acquire)) n_done_.wait(n_done);
   const std::int64_t now = now_ns();
   for (Slot* const slot : late) {
-    slot->rests_until_ns = now + kRestFactor * (now - began_ns);
+    const bool stays = began_ns - slot->rests_until_ns < slot->rest_ns;
+    slot->rest_factor = stays ? std::min(2 * slot->rest_factor, kMostRestFactor) : kRestFactor;
+    slot->rest_ns = slot->rest_factor * (now - began_ns);
+    slot->rests_until_ns = now + slot->rest_ns;
     slot->rests.store(true, std::memory_order_relaxed);
     ++n_resting_;
   }

@@ -107,7 +107,9 @@ class ThreadPool {
     std::atomic<std::uint64_t> range{0};
     std::atomic<bool> holds_piece{false};
     std::atomic<bool> rests{false};
-    std::int64_t rests_until_ns = 0;              ///< the caller's
+    std::int64_t rests_until_ns = 0;              ///< the caller's, as the next two
+    std::int64_t rest_ns = 0;                     ///< how long the last rest was
+    std::int64_t rest_factor = 0;                 ///< times the wait before it
     std::atomic<const std::byte*> next{nullptr};  ///< its part of what was announced
     std::atomic<std::int64_t> next_bytes{0};
   };
