@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "support/batch_data.h"
 
 namespace secondsource::conformance {
 
@@ -16,32 +17,7 @@ struct CaseWeight {
   WeightSpec spec;  ///< its sources own the bytes
 };
 
-/// A Batch with storage of its own.
-struct BatchData {
-  std::vector<std::int32_t> token_ids;
-  std::vector<std::int32_t> positions;
-  std::vector<std::int32_t> kv_slots;
-  std::vector<std::int32_t> q_starts = {0};
-  std::vector<std::int32_t> kv_lengths;
-  std::vector<std::int32_t> block_table;
-  std::vector<std::int32_t> seq_slots;
-  std::vector<std::int32_t> logit_rows;
-  std::vector<SamplingParams> sampling;
-  std::int32_t max_pages_per_seq = 1;
-
-  [[nodiscard]] Batch view() const {
-    return {.token_ids = token_ids,
-            .positions = positions,
-            .kv_slots = kv_slots,
-            .q_starts = q_starts,
-            .kv_lengths = kv_lengths,
-            .block_table = block_table,
-            .seq_slots = seq_slots,
-            .logit_rows = logit_rows,
-            .sampling = sampling,
-            .max_pages_per_seq = max_pages_per_seq};
-  }
-};
+using test::BatchData;
 
 /// Submits a batch to a graph, or copies pages.
 struct Action {

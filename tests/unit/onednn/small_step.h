@@ -7,9 +7,9 @@
 
 #include "backend/backend.h"
 #include "core/half.h"
+#include "support/batch_data.h"
 #include "support/catch.h"
 #include "support/result.h"
-#include "support/uncached_tokens.h"
 
 namespace secondsource::onednn {
 
@@ -64,7 +64,7 @@ inline std::unique_ptr<Step> compile_step(Backend& backend, const StepGraph& gra
 
 /// Runs a step on these tokens; they are in no cache. Returns the observed value.
 inline std::vector<float> run_step(Backend& backend, Step& step, std::span<const std::int32_t> ids, ValueId observed) {
-  const test::UncachedTokens tokens({ids.begin(), ids.end()});
+  const test::BatchData tokens = test::uncached_tokens(std::vector<std::int32_t>(ids.begin(), ids.end()));
   REQUIRE_OK(backend.wait(step.submit(tokens.view()).value(), {}));
   return step.read_value(observed).value();
 }
