@@ -110,7 +110,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
   const Bucket fill_bucket{
       .max_tokens = kFillTokens, .max_seqs = 1, .max_logit_rows = 0, .max_pages_per_seq = pages_per_seq};
   SS_TRY(const std::unique_ptr<Step> fill,
-         backend.compile(fill_graph(heads, qkv_table), fill_bucket, attending.pool, Trace::kOff));
+         backend.compile(fill_graph(heads, qkv_table), fill_bucket, attending.pool, GroupTiming::kOff));
   attending.batch.max_pages_per_seq = pages_per_seq;
   for (std::size_t i = 0; i < seqs.size(); ++i) {
     const auto index = static_cast<std::int32_t>(i);
@@ -139,7 +139,7 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
   if (shape.n_seqs > 1) seqs.push_back(shape.n_seqs - 1);
   SS_TRY(Attending expected, prepare_attending(reference, shape, seqs, positions));
   SS_TRY(const std::unique_ptr<Step> attend,
-         expected.backend->compile(expected.graph, expected.batch.bucket(), expected.pool, Trace::kOff));
+         expected.backend->compile(expected.graph, expected.batch.bucket(), expected.pool, GroupTiming::kOff));
   SS_TRY(const StepResult done, run_step(*expected.backend, *attend, expected.batch));
   (void)done;
   SS_TRY(const std::vector<float> expected_values, attend->read_value(ValueId{1}));

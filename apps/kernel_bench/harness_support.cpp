@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/weight_rows.h"
+#include "backend_kit/weight_rows.h"
 #include "core/clock.h"
 
 namespace secondsource::kernel_bench {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "measure/machine_limits.h"
-#include "measure/machine_probe.h"
+#include "host/machine_limits.h"
+#include "host/machine_probe.h"
 
 namespace secondsource {
 

@@ -14,8 +14,8 @@
 #include "bundle/variant.h"
 #include "core/file.h"
 #include "harness.h"
+#include "host/machine_probe.h"
 #include "limits_file.h"
-#include "measure/machine_probe.h"
 #include "runner/plan_file.h"
 
 namespace secondsource {

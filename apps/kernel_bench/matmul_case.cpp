@@ -59,7 +59,7 @@ Result<std::vector<float>> expected_results(const MakeBackend& reference, const 
   SS_TRY(const KvPoolId pool, smallest_pool(*backend));
   const OwnedBatch batch = rows_batch(sample.rows);
   const StepGraph graph = product_graph(shape, variant.act, table, {weight}, n_columns);
-  SS_TRY(const std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, Trace::kOff));
+  SS_TRY(const std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, GroupTiming::kOff));
   SS_TRY(const StepResult done, run_step(*backend, *step, batch));
   (void)done;
   return step->read_value(ValueId{1});

@@ -110,7 +110,7 @@ Result<Results> expected_results(const MakeBackend& reference, const MixtureShap
   SS_TRY(const KvPoolId pool, smallest_pool(*backend));
   const OwnedBatch batch = rows_batch(rows);
   const StepGraph graph = mixture_graph(shape, variant.act, weights, n_columns);
-  SS_TRY(const std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, Trace::kOff));
+  SS_TRY(const std::unique_ptr<Step> step, backend->compile(graph, batch.bucket(), pool, GroupTiming::kOff));
   SS_TRY(const StepResult done, run_step(*backend, *step, batch));
   (void)done;
   Results results;

@@ -28,9 +28,11 @@ Result<TimedStep> TimedStep::prepare(Backend& backend, const StepGraph& graph, s
                                      KvPoolId pool) {
   TimedStep timed(backend, first_op, std::move(batch));
   const bool is_host = backend.device().is_host;
-  SS_TRY(timed.step_, backend.compile(graph, timed.batch_.bucket(), pool, is_host ? Trace::kGroups : Trace::kOff));
+  SS_TRY(timed.step_,
+         backend.compile(graph, timed.batch_.bucket(), pool, is_host ? GroupTiming::kOn : GroupTiming::kOff));
   if (!is_host) {
-    SS_TRY(timed.inputs_, backend.compile(first_operations(graph, first_op), timed.batch_.bucket(), pool, Trace::kOff));
+    SS_TRY(timed.inputs_,
+           backend.compile(first_operations(graph, first_op), timed.batch_.bucket(), pool, GroupTiming::kOff));
   }
   return timed;
 }

@@ -1,4 +1,5 @@
-// secondsource ab: two builds, revisions or settings, in randomised interleaved pairs of fresh processes; the verdict.
+// secondsource ab: compares two builds, revisions or settings in randomised interleaved pairs of fresh processes and
+// gives a verdict.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,22 +9,23 @@
 #include <optional>
 
 #include "ab/ab_plan.h"
-#include "ab/ab_report.h"
 #include "ab/ab_session.h"
+#include "ab/ab_verdict.h"
 #include "ab/attribution.h"
 #include "ab/revision.h"
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
-#include "gate/loss_table.h"
-#include "gate/sarif.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "report/ab_header.h"
+#include "report/loss_table.h"
+#include "report/sarif.h"
 
 namespace secondsource {
 namespace {
 
-// Plain loops with f64 sums: slow by design.
+// The reference backend has plain loops with f64 sums and is slow by design.
 constexpr const char* kOracle = "reference";
 
 struct AbOptions {
@@ -46,9 +48,9 @@ PairPlan pair_plan(const AbOptions& options) {
   return options.plan == "nightly" ? nightly_plan() : pull_request_plan();
 }
 
-/// A program as it is given, or a revision that is built first.
-Result<ArmRecord> arm_of(const std::string& name, const std::string& what, const std::string& arguments,
-                         const AbOptions& options, CommandContext& context) {
+/// Resolves one side: either a program, or a revision that is built first.
+Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& arguments, const AbOptions& options,
+                         CommandContext& context) {
   ArmRecord arm{.name = name, .program = what};
   for (const std::string& word : CLI::detail::split_up(arguments)) arm.arguments.push_back(word);
   if (what.empty()) {
@@ -72,8 +74,8 @@ Result<AbRequest> request_of(const AbOptions& options, CommandContext& context) 
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
   }
   AbRequest request;
-  SS_TRY(request.base, arm_of("base", options.base, options.base_args, options, context));
-  SS_TRY(request.candidate, arm_of("candidate", options.candidate, options.candidate_args, options, context));
+  SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
+  SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, options.candidate_args, options, context));
   request.bundle = options.bundle;
   request.timed_bundle = options.timed_bundle;
   request.backends = options.backends;

@@ -1,4 +1,4 @@
-// secondsource backends: which modules there are, their devices, what they support, and why one is unavailable.
+// secondsource backends: lists the modules, their devices, what they support, and why a module is unavailable.
 
 #include <fmt/format.h>
 
@@ -19,7 +19,7 @@ struct BackendsOptions {
   bool json = false;
 };
 
-/// One module with what its first device can do, where there is one.
+/// One module with the capabilities of its first device, if it has one.
 struct ModuleRecord {
   const Module* module;
   std::optional<Capabilities> capabilities;
@@ -31,7 +31,7 @@ std::vector<ModuleRecord> inspect_modules(const std::vector<Module>& modules) {
   for (const Module& module : modules) {
     ModuleRecord record{&module, std::nullopt, module.unavailable};
     if (record.unavailable.empty()) {
-      // A short-lived instance that is asked and dropped.
+      // A temporary instance, only to probe the capabilities.
       const auto backend = create_backend(modules, module.name, {});
       if (backend) record.capabilities = probe_capabilities(**backend);
       if (!backend) record.unavailable = backend.error().message;
@@ -84,7 +84,7 @@ std::string json_text(const std::vector<ModuleRecord>& records) {
          "\n";
 }
 
-/// "yes: a, b; no: c (reason)" over named answers.
+/// Collects named answers for a line like "yes: a, b; no: c (reason)".
 struct Answers {
   std::string yes;
   std::string no;
@@ -124,7 +124,7 @@ std::string table_text(const std::vector<ModuleRecord>& records) {
   return text;
 }
 
-/// What this build left out is unavailable as well, and nobody else can say why.
+/// Adds the backends that this build left out as unavailable, with the reason from the build.
 void add_left_out(std::vector<Module>& modules) {
   for (const auto& [name, why] : kBackendsLeftOut) {
     if (std::ranges::find(modules, name, &Module::name) != modules.end()) continue;

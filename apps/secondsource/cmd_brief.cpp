@@ -1,8 +1,7 @@
-// secondsource brief RUN...: the procurement brief.
+// secondsource brief RUN...: writes the procurement brief.
 
 #include <fmt/format.h>
 
-#include "brief/brief_document.h"
 #include "brief/brief_json.h"
 #include "brief/build_brief.h"
 #include "commands.h"
@@ -10,6 +9,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "report/brief_document.h"
 
 namespace secondsource {
 namespace {
@@ -22,7 +22,7 @@ struct BriefOptions {
   std::vector<std::string> formats = {"md", "html", "json"};
 };
 
-/// As seen from the demand's folder, so that a brief reads the same wherever it was made.
+/// Returns the path relative to the demand's folder, so that a brief is the same wherever it was made.
 std::string shown(const std::string& path, const fs::path& from) {
   const fs::path relative =
       fs::absolute(path).lexically_normal().lexically_relative(fs::absolute(from).lexically_normal());

@@ -1,4 +1,4 @@
-// secondsource bundle create|info|synth|verify: make and look at bundles.
+// secondsource bundle create|info|synth|verify: creates and inspects bundles.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,12 +8,12 @@
 #include "bundle/bundle.h"
 #include "bundle/create.h"
 #include "bundle/named_shape.h"
+#include "bundle/prompt_suite.h"
 #include "bundle/synth.h"
 #include "bundle/verify.h"
 #include "commands.h"
 #include "core/file.h"
 #include "core/units.h"
-#include "measure/bundle_text.h"
 
 namespace secondsource {
 namespace {
@@ -131,7 +131,8 @@ void add_info_command(CLI::App& bundle, CommandAction& action) {
   command->callback([path, &action] { action = [path](CommandContext& context) { return run_info(*path, context); }; });
 }
 
-/// Through the bundle's own tokenizer and template; a tokenizer that cannot be loaded is a finding as well.
+/// Encodes the golden prompts with the bundle's own tokenizer and template. A tokenizer that cannot be loaded is
+/// reported as an error of the bundle.
 Result<EncodedPrompts> encode_golden_prompts(const Bundle& bundle, const GoldenPrompts& prompts) {
   SS_TRY(const BundleText text, BundleText::load(bundle));
   SS_TRY(std::vector<EncodedPrompt> encoded, encode_prompts(prompts, "all", text));

@@ -1,8 +1,8 @@
-// secondsource cache list|clean: the extracted copies of bundle zips, and packed weights.
+// secondsource cache list|clean: lists or removes the extracted copies of bundle zips and the packed weights.
 
 #include <fmt/format.h>
 
-#include "backend/weight_cache.h"
+#include "backend_kit/weight_cache.h"
 #include "bundle/extraction_cache.h"
 #include "commands.h"
 #include "core/clock.h"

@@ -1,23 +1,21 @@
-// secondsource check BUNDLE: golden prompts only: are the tokens right on these backends?
+// secondsource check BUNDLE: checks with the golden prompts alone whether the tokens are right on the given backends.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <memory>
 
-#include "backend/fault.h"
 #include "commands.h"
-#include "core/file.h"
+#include "core/enum_format.h"
 #include "core/units.h"
-#include "measure/golden_pass.h"
+#include "fault/fault.h"
+#include "golden/golden_pass.h"
 #include "model_flags.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "report/text_table.h"
+#include "runner/golden_check.h"
 #include "runner/plan_file.h"
-#include "runner/worker_client.h"
-#include "runner/worker_command.h"
 
 namespace secondsource {
 namespace {
@@ -35,13 +33,7 @@ struct CheckCommandOptions {
   bool json = false;
 };
 
-/// One backend in one variant: its record, or how it failed.
-struct Row {
-  GoldenRecord record;
-  WorkerOutcome failure;
-};
-
-/// A check in progress.
+/// The state of a check in progress.
 class Check {
  public:
   Check(const CheckCommandOptions& options, const Bundle& bundle, CommandContext& context)
@@ -51,16 +43,16 @@ class Check {
         modules_(load_modules(module_folders(context.program))),
         backends_(options.backends) {}
 
-  Result<std::vector<Row>> run() {
+  Result<std::vector<GoldenCheck>> run() {
     SS_TRY_VOID(read_flags());
     SS_TRY(const BundleText text, BundleText::load(bundle_));
-    std::vector<Row> rows;
+    std::vector<GoldenCheck> rows;
     for (const std::string& variant : options_.variants.empty() ? bundle_.variants() : options_.variants) {
       SS_TRY_VOID(variant_from_name(variant));
       SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle_, text, options_.suite, variant));
       for (const std::string& backend : backends_) {
         SS_TRY_VOID(context_.interrupt.check());
-        SS_TRY(Row row, check_one(backend, inputs));
+        SS_TRY(GoldenCheck row, check_one(backend, inputs));
         rows.push_back(std::move(row));
       }
     }
@@ -100,47 +92,33 @@ class Check {
     return {};
   }
 
-  /// In a process of its own: a backend that dies takes no other with it.
-  Result<Row> check_one(const std::string& backend, const GoldenInputs& inputs) {
-    Row row;
-    row.record.bundle = inputs.bundle;
-    row.record.backend = backend;
-    row.record.variant = inputs.variant;
-    row.record.suite = inputs.suite;
-    row.record.verdict = "unverified";
+  Result<GoldenCheck> check_one(const std::string& backend, const GoldenInputs& inputs) {
+    GoldenCheck check;
+    check.record.bundle = inputs.bundle;
+    check.record.backend = backend;
+    check.record.variant = inputs.variant;
+    check.record.suite = inputs.suite;
+    check.record.verdict = GoldenVerdict::kUnverified;
     if (const auto module = find_module(modules_, backend); !module) {
-      row.failure = WorkerFailure{"unavailable", module.error().message};
-      return row;
+      check.failure = WorkerFailure{FailureKind::kUnavailable, module.error().message};
+      return check;
     }
     if (!inputs.unverified.empty()) {
-      row.record.reasons = {inputs.unverified};
-      return row;
+      check.record.reasons = {inputs.unverified};
+      return check;
     }
     context_.progress.begin(fmt::format("{} {}", backend, inputs.variant), 0);
-    // Unnamed, so that nothing is left of it however this ends.
-    const FileDescriptor said(::memfd_create("stderr of a worker", MFD_CLOEXEC));
-    const WorkerDeadlines deadlines{.step_ns = static_cast<std::int64_t>(1e9 * settings_.step_deadline_s)};
-    SS_TRY(WorkerClient worker,
-           WorkerClient::start(worker_command(context_.program, settings_, fmt::format("/proc/self/fd/{}", said.get())),
-                               deadlines, context_.interrupt));
-    SS_TRY(row.failure, worker.load(job_for(row.record, deadlines), {}));
-    if (!row.failure) {
-      SS_TRY(row.failure, worker.golden(std::nullopt, {}, row.record));
-    }
-    worker.quit();
-    return row;
+    return run_golden_check(job_for(check.record), settings_, context_.interrupt);
   }
 
-  [[nodiscard]] WorkerJob job_for(const GoldenRecord& record, const WorkerDeadlines& deadlines) const {
-    WorkerJob job;
+  [[nodiscard]] SystemJob job_for(const GoldenRecord& record) const {
+    SystemJob job;
     job.program = context_.program;
     job.bundle = options_.bundle;
     job.bundle_name = record.bundle;
     job.variant = record.variant;
     job.backend = record.backend;
     job.suite = record.suite;
-    job.step_deadline_ns = deadlines.step_ns;
-    if (settings_.threads > 0) job.options.emplace_back("threads", std::to_string(settings_.threads));
     for (const auto& [name, fault] : faults_) {
       if (name == record.backend) job.options.emplace_back("fault", fault);
     }
@@ -169,7 +147,7 @@ std::string upper_case(std::string text) {
   return text;
 }
 
-TextTable table_of(const std::vector<Row>& rows) {
+TextTable table_of(const std::vector<GoldenCheck>& rows) {
   TextTable table{.columns = {"backend", "variant", "verdict", "prompts", "skipped", "positions", "match", "near tie",
                               "wrong", "KL mean", "KL worst", "NLL diff", "time"},
                   .right_aligned = {false, false, false, true, true, true, true, true, true, true, true, true, true},
@@ -177,10 +155,11 @@ TextTable table_of(const std::vector<Row>& rows) {
   for (const auto& [record, failure] : rows) {
     std::vector<std::string> cells = {record.backend, record.variant};
     if (failure) {
-      cells.push_back(failure->kind == "unsupported" ? failure->kind : upper_case(failure->kind));
+      const std::string kind(to_string(failure->kind));
+      cells.push_back(failure->kind == FailureKind::kUnsupported ? kind : upper_case(kind));
       cells.resize(table.columns.size(), "-");
     } else {
-      cells.push_back(upper_case(record.verdict));
+      cells.push_back(upper_case(std::string(to_string(record.verdict))));
       for (const std::int64_t count : {std::int64_t{record.n_prompts}, std::int64_t{record.n_skipped},
                                        record.n_positions, record.n_match, record.n_near_tie, record.n_wrong}) {
         cells.push_back(std::to_string(count));
@@ -195,8 +174,8 @@ TextTable table_of(const std::vector<Row>& rows) {
   return table;
 }
 
-/// What a person needs beside the table: how a backend failed, which rules it broke, where it went wrong first.
-std::string notes_of(const std::vector<Row>& rows) {
+/// The notes below the table: how a backend failed, which rules it broke, and its first wrong position.
+std::string notes_of(const std::vector<GoldenCheck>& rows) {
   std::string notes;
   for (const auto& [record, failure] : rows) {
     const std::string name = fmt::format("{} {}", record.backend, record.variant);
@@ -209,7 +188,7 @@ std::string notes_of(const std::vector<Row>& rows) {
   return notes;
 }
 
-Result<void> print_rows(const std::vector<Row>& rows, const CheckCommandOptions& options) {
+Result<void> print_rows(const std::vector<GoldenCheck>& rows, const CheckCommandOptions& options) {
   if (!options.json) {
     SS_TRY_VOID(print(render_terminal(table_of(rows))));
     return print(notes_of(rows));
@@ -227,16 +206,17 @@ Result<void> print_rows(const std::vector<Row>& rows, const CheckCommandOptions&
   return {};
 }
 
-ExitStatus status_of(const std::vector<Row>& rows, const CheckCommandOptions& options) {
+ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOptions& options) {
   std::vector<ExitStatus> statuses;
   for (const auto& [record, failure] : rows) {
     if (failure) {
-      // By default every backend is tried; one that cannot run a variant counts only when it was asked for by name.
-      const bool is_fine = failure->kind == "unsupported" && options.backends.empty();
+      // By default every backend is tried. One that cannot run a variant counts as failed only if it was requested by
+      // name.
+      const bool is_fine = failure->kind == FailureKind::kUnsupported && options.backends.empty();
       if (!is_fine) statuses.push_back(ExitStatus::kBackendFailed);
-    } else if (record.verdict == "failed") {
+    } else if (record.verdict == GoldenVerdict::kFailed) {
       statuses.push_back(ExitStatus::kWrongTokens);
-    } else if (record.verdict == "unverified" && !options.allow_unverified) {
+    } else if (record.verdict == GoldenVerdict::kUnverified && !options.allow_unverified) {
       statuses.push_back(ExitStatus::kNotComparable);
     }
   }
@@ -245,7 +225,7 @@ ExitStatus status_of(const std::vector<Row>& rows, const CheckCommandOptions& op
 
 Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
-  SS_TRY(const std::vector<Row> rows, Check(options, bundle, context).run());
+  SS_TRY(const std::vector<GoldenCheck> rows, Check(options, bundle, context).run());
   SS_TRY_VOID(print_rows(rows, options));
   return status_of(rows, options);
 }

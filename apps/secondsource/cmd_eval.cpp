@@ -1,5 +1,5 @@
-// secondsource eval BUNDLE: teacher-forced log-probabilities, or whole logits, of given token ids, so that anyone can
-// hold the engine against another implementation. Needs no tokenizer.
+// secondsource eval BUNDLE: computes teacher-forced log-probabilities or whole logits for given token ids, so that the
+// engine can be compared with another implementation. It needs no tokenizer.
 
 #include <fmt/format.h>
 
@@ -25,7 +25,7 @@ struct EvalCommandOptions {
   std::int32_t n_top = 0;
 };
 
-/// One line: {"ids": [1, 2, 3]}, or the bare list.
+/// Parses one line: {"ids": [1, 2, 3]}, or the list alone.
 Result<Ids> parse_line(std::string_view line, const std::string& name) {
   SS_TRY(const nlohmann::json value, parse_json(line, name));
   const nlohmann::json& list = value.is_object() && value.contains("ids") ? value["ids"] : value;
@@ -84,7 +84,7 @@ Result<std::string> evaluate(const Ids& ids, const EvalCommandOptions& options, 
   request.want_logits = writer.has_value();
   request.max_new_tokens = writer ? 1 : 0;
   SS_TRY_VOID(engine.submit(std::move(request)));
-  nlohmann::json logprobs = nlohmann::json::array({nullptr});  // nothing comes before the first token
+  nlohmann::json logprobs = nlohmann::json::array({nullptr});  // the first token has no predecessor
   nlohmann::json tops = nlohmann::json::array({nullptr});
   double nll = 0.0;
   while (engine.has_work()) {

@@ -1,4 +1,4 @@
-// secondsource gate BASE CANDIDATE: the verdict on two stored runs.
+// secondsource gate BASE CANDIDATE: gives the verdict on two stored runs.
 
 #include <fmt/format.h>
 

@@ -1,13 +1,13 @@
-// secondsource generate BUNDLE: text from a prompt, streamed to stdout, to try a bundle by hand.
+// secondsource generate BUNDLE: generates text from a prompt and streams it to stdout, to try a bundle by hand.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "bundle/bundle_text.h"
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "engine/text_stopper.h"
-#include "measure/bundle_text.h"
 #include "model_flags.h"
 
 namespace secondsource {
@@ -43,11 +43,11 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
     SS_TRY(const std::string rendered, text.render(messages));
     return text.encode(rendered);
   }
-  if (text.tokenizer() == nullptr) return text.encode(prompt);  // the error says what is missing
+  if (text.tokenizer() == nullptr) return text.encode(prompt);  // its error names what is missing
   return text.tokenizer()->encode(prompt);
 }
 
-/// Shows tokens as they come: text where there is a tokenizer, else ids.
+/// Prints tokens as they are generated: as text if there is a tokenizer, otherwise as ids.
 class Output {
  public:
   Output(const Tokenizer* tokenizer, std::vector<std::string> stop) : stopper_(std::move(stop)) {
@@ -68,7 +68,7 @@ class Output {
   TextStopper stopper_;
 };
 
-/// "12 prompt tokens in 3.1 ms, 64 tokens in ...": how it went, for stderr.
+/// Returns a line for stderr: "12 prompt tokens in 3.1 ms, 64 tokens in ...".
 std::string summary(const ModelSession& session, std::int64_t n_prompt, std::int64_t n_tokens, std::int64_t ttft_ns,
                     std::int64_t total_ns, std::string_view end) {
   const double decode_s = static_cast<double>(total_ns - ttft_ns) * 1e-9;

@@ -1,4 +1,4 @@
-// secondsource history add|list|plot|check|prune|pin: runs over time.
+// secondsource history add|list|plot|check|prune|pin: manages runs over time.
 
 #include <fmt/format.h>
 
@@ -11,7 +11,8 @@
 #include "gate/apply_waivers.h"
 #include "gate_output.h"
 #include "gate_status.h"
-#include "history/trend.h"
+#include "history/anchor.h"
+#include "report/history_page.h"
 #include "report/text_table.h"
 
 namespace secondsource {
@@ -21,7 +22,7 @@ struct HistoryOptions {
   std::string db;
   std::vector<std::string> runs;
   std::string branch = "main";
-  bool any_branch = true;  ///< where --branch was not given: list and prune take all
+  bool any_branch = true;  ///< true if --branch was not given; list and prune then take all branches
   std::string commit;
   std::string label;
   std::int64_t limit = 50;
@@ -166,7 +167,7 @@ Result<ExitStatus> run_pin(const HistoryOptions& options) {
   return ExitStatus::kOk;
 }
 
-/// A subcommand with what all of them take.
+/// Adds a subcommand of `history` with the options that all of them share.
 CLI::App* add_subcommand(CLI::App* history, const Options& options, CommandAction& action, const char* name,
                          const char* description, Result<ExitStatus> (*work)(const HistoryOptions&)) {
   CLI::App* command = history->add_subcommand(name, description);

@@ -1,4 +1,4 @@
-// secondsource inspect FILE: what is in one file; a malformed one is refused with one line.
+// secondsource inspect FILE: describes the content of one file; a malformed file gives a one-line error.
 
 #include <fmt/format.h>
 
@@ -10,20 +10,20 @@
 #include "bundle/model_tensors.h"
 #include "bundle/prompts.h"
 #include "bundle/safetensors.h"
-#include "bundle/yaml.h"
 #include "bundle/zip.h"
 #include "commands.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/units.h"
 #include "core/utf8.h"
+#include "core/yaml.h"
 #include "tokenizer/tokenizer.h"
 
 namespace secondsource {
 namespace {
 
 constexpr std::int64_t kMaxTextBytes = std::int64_t{256} << 20;
-// JSON texts nest deeper than any of our formats; this is what a syntax check alone allows.
+// Limits for a mere syntax check of JSON, which may be nested deeper than any of our formats.
 constexpr JsonLimits kSyntaxLimits{.max_bytes = kMaxTextBytes, .max_depth = 512, .allow_duplicate_keys = true};
 
 struct InspectOptions {
@@ -121,7 +121,7 @@ Result<std::string> inspect_yaml(const std::string& path, const std::string& con
   return std::string("YAML\n");
 }
 
-/// The format by --as, else by the first bytes, else by the name.
+/// Determines the format from --as, otherwise from the first bytes, otherwise from the name.
 Result<std::string> format_of(const InspectOptions& options) {
   if (!options.as.empty()) return options.as;
   SS_TRY(InputFile file, InputFile::open(options.file));

@@ -1,4 +1,4 @@
-// secondsource prices import|list|check: the price book.
+// secondsource prices import|list|check: manages the price book.
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -14,7 +14,7 @@
 namespace secondsource {
 namespace {
 
-/// Which rows of a book or a catalog; an empty pattern is any.
+/// Selects rows of a price book or a catalog. An empty pattern matches any value.
 struct RowFilter {
   std::string provider, region, instance, accelerator, commitment;
 
@@ -141,7 +141,7 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
   }
   if (rows.empty()) return Error{ErrorCode::kInvalidInput, fmt::format("{}: no row to import", options.catalog)};
   const std::string book = write_price_book(rows, read_on);
-  // What is written is what the strict reader takes, or it is not written.
+  // Nothing is written unless the strict reader accepts it.
   SS_TRY_VOID(parse_price_book(book, options.catalog));
   progress.note(fmt::format("{} rows imported of {}", rows.size(), options.catalog));
   if (options.out.empty()) {

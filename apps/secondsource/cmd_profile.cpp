@@ -1,5 +1,5 @@
-// secondsource profile BUNDLE: where the time of a request goes, by operation and shape, by layer, and outside of the
-// operations, from traced steps.
+// secondsource profile BUNDLE: shows from traced steps where the time of a request goes, by operation and shape, by
+// layer, and outside of the operations.
 
 #include <fmt/format.h>
 
@@ -7,17 +7,18 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "backend/fault.h"
 #include "commands.h"
 #include "core/units.h"
-#include "measure/machine_limits.h"
-#include "measure/operation_profile.h"
+#include "fault/fault.h"
+#include "fault/faulty_backend.h"
+#include "host/machine_limits.h"
 #include "model_flags.h"
+#include "profile/operation_profile.h"
+#include "record/roofline.h"
+#include "record/run_settings.h"
 #include "report/cell_text.h"
-#include "report/roofline.h"
 #include "report/text_table.h"
 #include "runner/plan_file.h"
-#include "runner/run_settings.h"
 #include "runner/scenario_text.h"
 #include "tokenizer/tokenizer.h"
 
@@ -35,7 +36,7 @@ struct ProfileOptions {
   bool json = false;
 };
 
-/// The flags of `run` that choose and change a backend.
+/// Converts the flags that configure a backend, which are the same as those of `run`.
 Result<BackendOptions> options_for(const ProfileOptions& options, const std::string& backend) {
   BackendOptions result;
   result.n_threads = options.n_threads;
@@ -69,7 +70,7 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   plan.budget_ns = static_cast<std::int64_t>(1e9 * budget_s);
   SS_TRY(const BackendOptions backend_options, options_for(options, backend_name));
   SS_TRY(std::unique_ptr<Backend> backend,
-         load_backend(module_folders(context.program), backend_name, backend_options));
+         load_backend_with_fault(module_folders(context.program), backend_name, backend_options));
   if (backend->device().is_host) {
     SS_TRY(plan.limits, measure_run_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
   }
@@ -79,9 +80,9 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   engine.kv_tokens = engine.max_context * plan.scenario.batch;
   SS_TRY(auto session,
          ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, engine, context.progress));
-  // As a server that streams does it: each token becomes text as it comes.
+  // Detokenizes each token as it is generated, as a streaming server does.
   SS_TRY(const std::optional<std::string> tokenizer_json, bundle.tokenizer_json());
-  std::optional<Tokenizer> tokenizer;  // the decoder borrows from it
+  std::optional<Tokenizer> tokenizer;  // must outlive the decoder
   std::optional<StreamingDecoder> decoder;
   if (tokenizer_json) {
     SS_TRY(tokenizer, Tokenizer::from_json(*tokenizer_json, "tokenizer.json"));
@@ -136,7 +137,7 @@ std::string json_text(const OperationProfile& profile, const std::string& backen
   return json.dump(2) + "\n";
 }
 
-/// The cells "per request" and "share" of a time.
+/// Formats the table cells "per request" and "share" of a time.
 class TimeCells {
  public:
   explicit TimeCells(const OperationProfile& profile) : profile_(profile) {}

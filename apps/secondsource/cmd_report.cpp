@@ -1,4 +1,4 @@
-// secondsource report RUN...: one or many stored runs as a table, Markdown, HTML, CSV, JSON or JUnit.
+// secondsource report RUN...: renders one or more stored runs as a table, Markdown, HTML, CSV, JSON or JUnit.
 
 #include <fmt/format.h>
 
@@ -7,14 +7,15 @@
 #include "commands.h"
 #include "core/file.h"
 #include "gate_output.h"
-#include "history/trend.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
+#include "report/history_page.h"
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
-#include "report/portability.h"
+#include "report/portability_table.h"
 #include "report/tables.h"
+#include "summary/portability.h"
 
 namespace secondsource {
 namespace {
@@ -63,7 +64,7 @@ std::string render_json(const std::vector<SummarizedRun>& runs) {
   return text + "\n]\n";
 }
 
-/// Throughput and TTFT over time of every cell that the history knows.
+/// Charts of throughput and TTFT over time for every cell that is in the history.
 Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs, const ReportOptions& options) {
   std::vector<Chart> charts;
   if (options.history.empty()) return charts;
@@ -92,7 +93,7 @@ std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& ext
   return runs.empty() ? text : text + render_table(runs, *extras.portability);
 }
 
-/// The matrix alone.
+/// Renders the portability matrix alone.
 Result<std::string> render_portability(const PortabilityMatrix& matrix, const std::string& format) {
   if (matrix.rows.empty()) {
     return Error{ErrorCode::kInvalidInput,

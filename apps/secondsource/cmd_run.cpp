@@ -1,23 +1,25 @@
-// secondsource run: the main job. Plans or resumes, runs, prints the table, and says by its status what happened.
+// secondsource run: the main command. Plans or resumes a run, executes it, prints the table, and reports the outcome by
+// its exit status.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "backend/module.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/number.h"
 #include "core/units.h"
 #include "cost/price_book.h"
+#include "engine/scheduler.h"
 #include "gate/compare.h"
 #include "gate_status.h"
-#include "measure/fingerprint.h"
-#include "measure/machine_limits.h"
-#include "report/slo.h"
+#include "host/fingerprint.h"
+#include "host/machine_limits.h"
+#include "record/slo.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
@@ -54,18 +56,16 @@ struct RunOptions {
 };
 
 constexpr const char* kDefaultPlan = "secondsource.yaml";
-// Plain loops with f64 sums: what others are held against where a bundle has no expected outputs.
+// The backend with plain loops and f64 sums, with which others are compared when a bundle has no expected outputs.
 constexpr const char* kOracle = "reference";
 
-// For runners that are shared, where every job should have it.
+// Environment variable for shared CI runners, where the limit should apply to every job.
 constexpr const char* kNoiseLimitVariable = "SECONDSOURCE_NOISE_LIMIT";
 
-/// A share, from percent.
+/// Converts percent to a share.
 Result<double> parse_noise_limit(std::string_view text) {
-  double percent = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), percent);
-  const bool whole = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
-  if (whole && percent >= 0 && percent <= 100) return percent / 100;
+  const auto percent = parse_number<double>(text);
+  if (percent && *percent >= 0 && *percent <= 100) return *percent / 100;
   return Error{ErrorCode::kInvalidInput,
                fmt::format("{}: expected percent from 0 to 100, found \"{}\"", kNoiseLimitVariable, text)};
 }
@@ -110,7 +110,9 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   override_with(options.variants, request.variants);
   override_with(options.scenarios, request.scenarios);
   if (!options.suite.empty()) request.suite = options.suite;
-  if (!options.batching.empty()) request.batching = options.batching;
+  if (!options.batching.empty()) {
+    SS_TRY(request.batching, batching_from_name(options.batching));
+  }
   if (options.shared_prefix > 0) request.n_shared_prefix = options.shared_prefix;
   if (!options.slo.empty()) {
     SS_TRY(request.slo, parse_slo(options.slo));
@@ -155,7 +157,7 @@ Result<void> set_price(PlanFile& plan) {
   return {};
 }
 
-/// The plan file, where there is one, with the flags on top.
+/// Reads the plan file, if there is one, and applies the flags to it.
 Result<PlanFile> gather(const RunOptions& options) {
   PlanFile plan;
   if (!options.config.empty()) {
@@ -261,7 +263,7 @@ Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const Summ
 
 Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, const RunOptions& options) {
   SS_TRY(RunSummary summary, directory.write_summary());
-  // As every later reader will see it, so that the gate here and `gate` on the stored run cannot differ.
+  // The record is read back from the disk, so that the gate here and `gate` on the stored run cannot differ.
   SS_TRY(RunRecord record, RunDirectory::read_record(directory.folder()));
   const SummarizedRun run{std::move(record), std::move(summary)};
   const RunHealth health = judge_run(run.record, directory.lines(), run.summary);

@@ -1,4 +1,5 @@
-// secondsource selftest gate: how often the gate is right, by simulation and on pairs of this machine.
+// secondsource selftest gate: estimates how often the gate is right, by simulation and on pairs measured on this
+// machine.
 
 #include <fmt/format.h>
 
@@ -13,7 +14,7 @@
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
-#include "gate/selftest.h"
+#include "report/gate_selftest.h"
 
 namespace secondsource {
 namespace {
@@ -31,7 +32,7 @@ struct SelftestOptions {
   std::string out;
 };
 
-/// Pairs of this program with itself, without an early end; resumed when the folder has some already.
+/// Measures pairs of this program with itself, up to the planned maximum. Resumes if the folder has pairs already.
 Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext& context) {
   if (options.bundle.empty() || options.out.empty()) {
     return Error{ErrorCode::kInvalidInput, "selftest gate --real: expected --bundle and --out"};
@@ -44,8 +45,8 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
     SS_TRY(directory, AbDirectory::resume(folder));
   } else {
     AbRequest request;
-    request.base = {.name = "base", .program = context.program.string()};
-    request.candidate = {.name = "candidate", .program = context.program.string()};
+    request.base = {.name = Arm::kBase, .program = context.program.string()};
+    request.candidate = {.name = Arm::kCandidate, .program = context.program.string()};
     for (const std::string& word : CLI::detail::split_up(options.candidate_args)) {
       request.candidate.arguments.push_back(word);
     }
@@ -70,7 +71,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
 
 Result<ExitStatus> judge_pool(const SelftestOptions& options) {
   SS_TRY(const std::string text, read_file(options.from));
-  SS_TRY(const PairsFile pairs, pairs_from_text(text, options.from));
+  SS_TRY(const LinesFile<ProcessLine> pairs, pairs_from_text(text, options.from));
   const PairPool pool = pool_of(pairs.lines);
   if (pool.empty()) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected whole pairs, found none", options.from)};

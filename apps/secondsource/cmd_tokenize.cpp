@@ -1,5 +1,5 @@
-// secondsource tokenize PATH: token ids of a text and back, as JSON lines, so that anyone can hold the tokenizer
-// against another one.
+// secondsource tokenize PATH: converts texts to token ids and back, as JSON lines, so that the tokenizer can be
+// compared with another one.
 
 #include <fmt/format.h>
 
@@ -36,7 +36,7 @@ class Tokenize {
  public:
   Tokenize(const TokenizeOptions& options, const TokenizerSource& source) : options_(options), source_(source) {}
 
-  /// {"ids": [...]}, with --tokens also their texts.
+  /// Returns {"ids": [...]}; with --tokens, also the texts of the tokens.
   Result<Json> encode(std::string_view text, const EncodeOptions& encode_options) const {
     SS_TRY(const Ids ids, source_.tokenizer.encode(text, encode_options));
     Json answer = {{"ids", ids}};
@@ -56,7 +56,7 @@ class Tokenize {
     return encode(text, {.add_special_tokens = !options_.no_add_special, .parse_special = !options_.no_parse_special});
   }
 
-  /// The rendered text and its ids; nothing is added that the template does not write.
+  /// Returns the rendered text and its ids. Nothing is added to the output of the template.
   Result<Json> encode_messages(const std::vector<ChatMessage>& messages) const {
     SS_TRY(const ChatFamily family, chat_family());
     SS_TRY(const std::string text, render_chat(family, messages,
@@ -83,7 +83,7 @@ class Tokenize {
     return Json{{"text", source_.tokenizer.decode(ids, {.skip_special = options_.skip_special})}};
   }
 
-  /// The answer to one line of input.
+  /// Returns the answer to one line of input.
   Result<Json> answer(std::string_view line, const std::string& name) const {
     SS_TRY(const Json value, parse_json(line, name));
     SS_TRY(const JsonFields fields, JsonFields::of(value, name));

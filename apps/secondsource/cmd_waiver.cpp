@@ -1,4 +1,5 @@
-// secondsource waiver check FILE: are the waivers well-formed, has any expired, and does each fit what a gate found?
+// secondsource waiver check FILE: checks that the waivers are well-formed, that none has expired, and that each matches
+// a verdict of a gate.
 
 #include <fmt/format.h>
 
@@ -8,7 +9,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "gate/apply_waivers.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 
 namespace secondsource {
 namespace {
@@ -18,7 +19,7 @@ struct WaiverOptions {
   std::string gate;
 };
 
-/// What is not in order, against a gate's verdicts or, without one, against the calendar alone.
+/// Returns the invalid waivers, compared with a gate's verdicts or, without a gate, with the calendar alone.
 Result<std::vector<std::string>> errors_of(const std::vector<Waiver>& waivers, const WaiverOptions& options,
                                            const std::string& today) {
   if (!options.gate.empty()) {

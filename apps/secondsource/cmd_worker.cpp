@@ -1,16 +1,17 @@
-// secondsource worker: the other end of lib/runner's pipes. Hidden: only `run` starts it.
+// secondsource worker: the worker's end of lib/runner's pipes. The command is hidden because only the program itself
+// starts it.
 
 #include "commands.h"
-#include "runner/engine_subject.h"
-#include "runner/null_subject.h"
 #include "runner/worker.h"
+#include "systems/loaded_engine.h"
+#include "systems/loaded_null.h"
 
 namespace secondsource {
 namespace {
 
 Result<ExitStatus> run_worker() {
-  SS_TRY_VOID(serve_as_worker([](const WorkerJob& job, Progress& progress) {
-    return job.system == "null" ? load_null_subject(job) : load_engine_subject(job, progress);
+  SS_TRY_VOID(serve_as_worker([](const SystemJob& job, Progress& progress) {
+    return job.system == "null" ? load_null_system(job) : load_engine_system(job, progress);
   }));
   return ExitStatus::kOk;
 }

@@ -1,8 +1,8 @@
 #pragma once
-// What every subcommand shares. A subcommand is one file cmd_<name>.cpp: an options struct, add_<name>_command() that
-// describes the flags to CLI11 with an example in the footer, and a function that calls the library, prints, and
-// returns the exit status. No arithmetic there. To add one: write the file, declare it in commands.h, list it in
-// main.cpp and CMakeLists.txt, and give it a test in tests/cli.
+// The parts that all subcommands share. A subcommand is one file cmd_<name>.cpp with an options struct, a function
+// add_<name>_command() that describes the flags to CLI11 with an example in the footer, and a function that calls the
+// library, prints, and returns the exit status. These files contain no arithmetic. To add a subcommand, write the file,
+// declare it in commands.h, list it in main.cpp and CMakeLists.txt, and add a test in tests/cli.
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -18,19 +18,18 @@
 
 namespace secondsource {
 
-/// What a command gets from the program around it.
+/// The objects and facts that the program passes to a command.
 struct CommandContext {
-  std::filesystem::path
-      program;  ///< this executable, resolved: modules are found beside it, workers are started from it
+  std::filesystem::path program;  ///< resolved path of this executable, by which modules are found and workers started
   std::vector<std::string> arguments;  ///< the command line, for records
-  Progress& progress;                  ///< stderr, silent when it is not a terminal
+  Progress& progress;                  ///< writes to stderr; silent when that is not a terminal
   const InterruptFlag& interrupt;
 };
 
-/// What the chosen subcommand does; add_*_command() stores one when its subcommand was parsed.
+/// The work of the chosen subcommand. add_*_command() stores it when its subcommand was parsed.
 using CommandAction = std::function<Result<ExitStatus>(CommandContext&)>;
 
-/// Writes to stdout; a failure (a closed pipe, a full disk) is kIo.
+/// Writes to stdout. Errors: kIo (a closed pipe, a full disk).
 Result<void> print(std::string_view text);
 
 }  // namespace secondsource

@@ -1,11 +1,11 @@
 #pragma once
-// The subcommands, one declaration a file.
+// Declares the subcommands, one per file.
 
 #include "command.h"
 
 namespace secondsource {
 
-// Each adds its subcommand to `app` and, when that subcommand is the one parsed, stores its work in `action`.
+// Each function adds its subcommand to `app`. If that subcommand is parsed, its work is stored in `action`.
 
 void add_ab_command(CLI::App& app, CommandAction& action);
 void add_backends_command(CLI::App& app, CommandAction& action);

@@ -1,7 +1,7 @@
 #include "gate_output.h"
 
-#include "gate/loss_table.h"
 #include "report/junit.h"
+#include "report/loss_table.h"
 #include "report/markdown.h"
 #include "report/tables.h"
 

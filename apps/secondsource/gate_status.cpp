@@ -9,8 +9,8 @@ std::vector<ExitStatus> statuses_of(const GateReport& gate, bool allow_inconclus
   if (!gate.not_comparable.empty()) statuses.push_back(ExitStatus::kNotComparable);
   if (gate.count(Decision::kRegressed) > 0) statuses.push_back(ExitStatus::kRegressed);
   if (gate.count(Decision::kInconclusive) > 0 && !allow_inconclusive) statuses.push_back(ExitStatus::kInconclusive);
-  // A waiver that is out of date is a fault of the repository. While it leaves a regression uncovered, that regression
-  // is the news; alone it is bad input.
+  // An invalid waiver is an error in the repository. It counts as bad input only if there is no uncovered regression,
+  // which is the more important result.
   if (!gate.waiver_errors.empty() && gate.count(Decision::kRegressed) == 0) statuses.push_back(ExitStatus::kBadInput);
   return statuses;
 }

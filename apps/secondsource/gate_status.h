@@ -1,14 +1,15 @@
 #pragma once
-// From a gate's report to exit statuses, for `gate` and `run --baseline` alike.
+// Maps a gate's report to exit statuses, for `gate` and `run --baseline` alike.
 
 #include <vector>
 
 #include "exit_status.h"
-#include "report/gate_record.h"
+#include "gate/gate_record.h"
 
 namespace secondsource {
 
-/// Every status that the report calls for; most_serious() picks one. Inconclusive is left out when allowed.
+/// Returns every status that applies to the report; most_serious() chooses one of them. Inconclusive verdicts are
+/// ignored if `allow_inconclusive`.
 [[nodiscard]] std::vector<ExitStatus> statuses_of(const GateReport& gate, bool allow_inconclusive);
 
 }  // namespace secondsource

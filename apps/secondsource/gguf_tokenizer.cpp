@@ -7,7 +7,7 @@
 namespace secondsource {
 namespace {
 
-/// The value of "tokenizer.ggml.KEY" as a T; nullptr when the key is absent.
+/// Returns the value of "tokenizer.ggml.KEY" as a T; nullptr when the key is absent.
 template <typename T>
 Result<const T*> find(const GgufHeader& header, std::string_view key, std::string_view expected) {
   const std::string full_key = fmt::format("tokenizer.ggml.{}", key);
@@ -19,7 +19,7 @@ Result<const T*> find(const GgufHeader& header, std::string_view key, std::strin
                fmt::format("{}: expected {}, found {}", full_key, expected, found->second.type)};
 }
 
-/// An id; files without one may hold 2^32 - 1 in its place.
+/// Reads a token id. Files without such a token may have 2^32 - 1 instead.
 Result<std::optional<std::int64_t>> find_id(const GgufHeader& header, std::string_view key) {
   SS_TRY(const std::int64_t* id, find<std::int64_t>(header, key, "an integer"));
   if (id == nullptr || *id == std::numeric_limits<std::uint32_t>::max()) return std::optional<std::int64_t>();
@@ -36,7 +36,7 @@ Result<void> read_token_types(const GgufHeader& header, GgufVocabulary& vocabula
   SS_TRY(const GgufIntegers* types, find<GgufIntegers>(header, "token_type", "an array of integers"));
   if (types == nullptr) return {};
   for (const std::int64_t type : *types) {
-    // What is out of range is refused by the tokenizer, which names the place.
+    // The tokenizer rejects values out of range and names the position.
     const bool fits =
         type >= std::numeric_limits<std::int32_t>::min() && type <= std::numeric_limits<std::int32_t>::max();
     vocabulary.token_types.push_back(fits ? static_cast<std::int32_t>(type) : -1);

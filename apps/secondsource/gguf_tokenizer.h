@@ -1,6 +1,6 @@
 #pragma once
-// The tokenizer of a GGUF file: brings what lib/bundle reads from the header to what lib/tokenizer makes a tokenizer
-// of.
+// The tokenizer of a GGUF file: converts the header values that lib/bundle reads to the vocabulary that lib/tokenizer
+// takes.
 
 #include "bundle/gguf.h"
 #include "core/result.h"
@@ -8,8 +8,8 @@
 
 namespace secondsource {
 
-/// The values under "tokenizer.ggml.". Errors: kInvalidInput when the model or the tokens are not there, or when a
-/// value has another type than that key has.
+/// Reads the values under "tokenizer.ggml.". Errors: kInvalidInput when the model or the tokens are missing, or when a
+/// value has the wrong type for its key.
 Result<GgufVocabulary> gguf_vocabulary_of(const GgufHeader& header);
 
 }  // namespace secondsource

@@ -16,7 +16,7 @@
 namespace secondsource {
 namespace {
 
-// A signal handler can reach nothing else: the one object of static storage in the program.
+// The only object of static storage in the program; a signal handler cannot reach any other.
 InterruptFlag interrupt_flag;
 
 void install_signal_handlers() {
@@ -29,7 +29,7 @@ void install_signal_handlers() {
   ::sigaction(SIGTERM, &action, nullptr);
   // A closed pipe is an error of print(), not the end of the process.
   ::signal(SIGPIPE, SIG_IGN);
-  // So is a file that reached its size limit (ulimit -f).
+  // The same applies to a file that reached its size limit (ulimit -f).
   ::signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -39,7 +39,7 @@ std::filesystem::path path_of_this_program(const char* argv0) {
   return failed ? std::filesystem::absolute(argv0) : path;
 }
 
-/// In the order of `--help`.
+/// Adds all subcommands in the order of `--help`.
 void add_commands(CLI::App& app, CommandAction& action) {
   add_ab_command(app, action);
   add_backends_command(app, action);

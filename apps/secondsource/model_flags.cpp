@@ -4,12 +4,13 @@
 
 #include <algorithm>
 
-#include "measure/golden_pass.h"
+#include "fault/faulty_backend.h"
+#include "golden/golden_pass.h"
 
 namespace secondsource {
 namespace {
 
-/// An oracle says of itself that it is too slow for long prompts.
+/// An oracle declares in its device properties that it is too slow for long prompts.
 bool is_oracle(const Module& module) {
   const auto limits = [](const DeviceInfo& device) {
     return std::any_of(device.properties.begin(), device.properties.end(),
@@ -45,7 +46,7 @@ Result<BackendOptions> backend_options(const ModelFlags& flags) {
 }
 
 Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted) {
-  if (!wanted.empty()) return wanted;  // load_backend() says what is there when it is not
+  if (!wanted.empty()) return wanted;  // if it does not exist, load_backend() lists the existing ones
   const std::vector<Module> modules = load_modules(folders);
   const auto is_available = [](const Module& module) { return module.unavailable.empty() && !module.devices.empty(); };
   const Module* chosen = nullptr;
@@ -73,7 +74,7 @@ Result<std::unique_ptr<ModelSession>> open_session(const Bundle& bundle, const M
   SS_TRY(const std::string name, choose_backend(folders, flags.backend));
   SS_TRY(const std::string variant, choose_variant(bundle, flags.variant));
   SS_TRY(const BackendOptions created, backend_options(flags));
-  SS_TRY(std::unique_ptr<Backend> backend, load_backend(folders, name, created));
+  SS_TRY(std::unique_ptr<Backend> backend, load_backend_with_fault(folders, name, created));
   return ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, options, context.progress);
 }
 

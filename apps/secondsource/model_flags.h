@@ -1,5 +1,5 @@
 #pragma once
-// The flags by which generate, eval and check say which backend runs the model, in which variant.
+// The flags of generate, eval and check that choose the backend and the variant of the model.
 
 #include <filesystem>
 #include <memory>
@@ -15,7 +15,7 @@ namespace secondsource {
 
 struct ModelFlags {
   std::string bundle;   ///< a bundle folder or zip, or a plain Hugging Face folder
-  std::string backend;  ///< empty: the first available one that is no oracle
+  std::string backend;  ///< empty: the first available one that is not an oracle
   std::string variant;  ///< empty: the bundle's first
   std::string device;   ///< DeviceInfo::id; empty: the first
   std::int32_t n_threads = 0;
@@ -25,18 +25,18 @@ struct ModelFlags {
 /// Adds `bundle`, --backend, --device, --variant, --threads and --backend-option.
 void add_model_flags(CLI::App& command, ModelFlags& flags);
 
-/// Errors: kInvalidInput for what is no KEY=VALUE.
+/// Errors: kInvalidInput for an option that is not KEY=VALUE.
 Result<BackendOptions> backend_options(const ModelFlags& flags);
 
-/// The backend that --backend names or, without it, the default, for which every module is looked at. Errors:
+/// Returns the backend of --backend. Without that flag, inspects all modules and returns the default backend. Errors:
 /// kUnavailable when there is no default.
 Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted);
 
-/// The variant that --variant names or, without it, the bundle's first; of a plain folder, the one that its weights are
-/// stored in.
+/// Returns the variant of --variant. Without that flag, returns the bundle's first variant; for a plain folder, the one
+/// in which its weights are stored.
 Result<std::string> choose_variant(const Bundle& bundle, const std::string& wanted);
 
-/// The model on its backend, ready for requests.
+/// Opens the model on its backend, ready for requests.
 Result<std::unique_ptr<ModelSession>> open_session(const Bundle& bundle, const ModelFlags& flags,
                                                    const EngineOptions& options, CommandContext& context);
 

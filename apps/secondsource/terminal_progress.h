@@ -1,6 +1,6 @@
 #pragma once
-// Progress on stderr for a person: one line that is rewritten, with the share done and the time left. Where stderr is
-// not a terminal only notes are written.
+// Shows progress on stderr: one line that is rewritten, with the completed share and the remaining time. If stderr is
+// not a terminal, only notes are written.
 
 #include <cstdint>
 #include <string>

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The first four bytes of a file say what it is.
+/// Reads the first four bytes of a file, which identify its format.
 Result<std::string> read_magic(const fs::path& path) {
   SS_TRY(InputFile file, InputFile::open(path));
   std::array<std::byte, 4> bytes{};
@@ -24,7 +24,7 @@ Result<std::string> read_magic(const fs::path& path) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), n_read);
 }
 
-/// The family of a Jinja template, or the reason why there is none.
+/// Sets the chat family from a Jinja template, or the reason why there is none.
 void recognise(const std::optional<std::string>& jinja, TokenizerSource& source) {
   if (!jinja) {
     source.no_chat_reason = "expected a chat template, found none";
@@ -50,7 +50,7 @@ Result<void> read_config(const std::optional<std::string>& json, const std::stri
   return {};
 }
 
-/// A tokenizer.json and, where there is one, the tokenizer_config.json beside it.
+/// Opens a tokenizer.json and, if it exists, the tokenizer_config.json beside it.
 Result<TokenizerSource> open_json(const fs::path& path) {
   SS_TRY(const std::string text, read_file(path));
   SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(text, path.string()));
@@ -96,7 +96,7 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
   SS_TRY(const std::optional<std::string> config, bundle.tokenizer_config_json());
   SS_TRY_VOID(read_config(config, (path / "tokenizer_config.json").string(), source));
   if (bundle.manifest() == nullptr) return source;
-  // What the manifest names goes before what the file beside it looks like.
+  // The chat template that the manifest names takes precedence over the one recognised from tokenizer_config.json.
   source.chat_family.reset();
   if (bundle.manifest()->chat_template == "none") {
     source.no_chat_reason = fmt::format("{}: its manifest names no chat template", path.string());
@@ -110,7 +110,7 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
 
 Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& context) {
   if (fs::is_directory(path)) {
-    // A folder without a manifest needs no weights for this.
+    // A folder without a manifest may have a tokenizer but no weights.
     if (!fs::exists(path / "manifest.yaml")) return open_json(path / "tokenizer.json");
     return open_bundle(path, context);
   }

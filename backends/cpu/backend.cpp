@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "backend/host_device.h"
+#include "backend_kit/host_device.h"
 #include "core/file.h"
 
 namespace secondsource::cpu {
@@ -101,9 +101,9 @@ Result<std::vector<float>> CpuBackend::unprepare_weight(WeightId id) const {
 }
 
 Result<std::unique_ptr<Step>> CpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                                  Trace trace) {
+                                                  GroupTiming group_timing) {
   SS_TRY_VOID(check_compile(graph, weights_.specs(), pool));
-  SS_TRY(std::unique_ptr<Step> step, make_eager_step(graph, bucket, pool, trace, kernels_, queue_, eager_));
+  SS_TRY(std::unique_ptr<Step> step, make_eager_step(graph, bucket, pool, group_timing, kernels_, queue_, eager_));
   SS_TRY_VOID(kernels_.reserve(graph, bucket, pools_[static_cast<std::size_t>(index_of(pool))]));
   return step;
 }

@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "backend/host_backend.h"
 #include "backend/module.h"
+#include "backend_kit/host_backend.h"
 #include "cpu/kernels.h"
 #include "cpu/options.h"
 
@@ -27,7 +27,7 @@ class CpuBackend final : public HostBackend<KvPool> {
   [[nodiscard]] MemoryUse memory() const override;
   Result<std::vector<float>> unprepare_weight(WeightId id) const override;
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override;
+                                        GroupTiming group_timing) override;
 
  private:
   EagerOptions eager_;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/workspace_plan.h"
+#include "backend_kit/workspace_plan.h"
 #include "core/check.h"
 
 namespace secondsource::cpu {

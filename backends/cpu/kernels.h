@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/eager_step.h"
+#include "backend_kit/eager_step.h"
 #include "cpu/kernels/kernel_table.h"
 #include "cpu/kv_pool.h"
 #include "cpu/packed_weight.h"

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/kv.h"
+#include "backend/check_kv.h"
 #include "core/checked.h"
 #include "core/half.h"
 

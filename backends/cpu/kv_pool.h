@@ -15,7 +15,7 @@
 #include <span>
 
 #include "backend/backend.h"
-#include "backend/host_memory.h"
+#include "backend_kit/host_memory.h"
 #include "cpu/kernels/kernel_table.h"
 
 namespace secondsource::cpu {

@@ -10,7 +10,7 @@
 #include <limits>
 #include <numeric>
 
-#include "backend/workspace_plan.h"
+#include "backend_kit/workspace_plan.h"
 #include "core/check.h"
 #include "core/checked.h"
 #include "cpu/kernels.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "backend/host_device.h"
+#include "backend_kit/host_device.h"
 
 namespace secondsource::cpu {
 namespace {

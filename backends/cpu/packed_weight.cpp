@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "backend/check_graph.h"
-#include "backend/weight_rows.h"
+#include "backend_kit/weight_rows.h"
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/half.h"

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/weight_cache.h"
+#include "backend_kit/weight_cache.h"
 #include "cpu/kernels/kernel_table.h"
 #include "cpu/memory_nodes.h"
 #include "cpu/thread_pool.h"

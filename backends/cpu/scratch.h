@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "backend/host_memory.h"
+#include "backend_kit/host_memory.h"
 
 namespace secondsource::cpu {
 

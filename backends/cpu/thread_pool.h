@@ -21,7 +21,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "backend/for_each.h"
+#include "backend_kit/for_each.h"
 
 namespace secondsource::cpu {
 

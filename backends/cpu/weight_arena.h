@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "backend/host_memory.h"
+#include "backend_kit/host_memory.h"
 #include "core/result.h"
 
 namespace secondsource::cpu {

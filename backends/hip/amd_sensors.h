@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/device_sensors.h"
+#include "backend_kit/device_sensors.h"
 #include "hip/amd_smi.h"
 #include "hip/rocm_smi.h"
 

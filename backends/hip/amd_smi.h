@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/device_sensors.h"
+#include "backend_kit/device_sensors.h"
 
 namespace secondsource::hip {
 

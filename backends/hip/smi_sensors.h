@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend/device_sensors.h"
+#include "backend_kit/device_sensors.h"
 #include "core/shared_library.h"
 
 namespace secondsource::hip {

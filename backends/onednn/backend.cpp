@@ -4,8 +4,8 @@
 #include <omp.h>
 #include <sched.h>
 
-#include "backend/host_backend.h"
-#include "backend/host_device.h"
+#include "backend_kit/host_backend.h"
+#include "backend_kit/host_device.h"
 #include "onednn/kernels.h"
 
 namespace secondsource::onednn {
@@ -102,11 +102,11 @@ class OnednnBackend final : public HostBackend<KvPool> {
   Result<std::vector<float>> unprepare_weight(WeightId id) const override { return weights_.unprepare(id); }
 
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override {
+                                        GroupTiming group_timing) override {
     SS_TRY_VOID(check_compile(graph, weights_.specs(), pool));
     SS_TRY_VOID(weights_.resolve(graph));
     SS_TRY_VOID(kernels_.prepare(graph, bucket));
-    SS_TRY(auto step, make_eager_step(graph, bucket, pool, trace, kernels_, queue_));
+    SS_TRY(auto step, make_eager_step(graph, bucket, pool, group_timing, kernels_, queue_));
     for (const OpGroup& group : step->groups()) {
       if (!strict_ || group.fallback.empty()) continue;
       return Error{ErrorCode::kUnsupported,

@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "backend/eager_step.h"
-#include "backend/host_kv_pool.h"
+#include "backend_kit/eager_step.h"
+#include "backend_kit/host_kv_pool.h"
 #include "core/half.h"
 #include "onednn/products.h"
 #include "onednn/weights.h"

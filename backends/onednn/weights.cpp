@@ -7,7 +7,7 @@
 
 #include "backend/check_graph.h"
 #include "backend/op_access.h"
-#include "backend/weight_rows.h"
+#include "backend_kit/weight_rows.h"
 #include "core/half.h"
 #include "onednn/row_kernels.h"
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "backend/host_memory.h"
 #include "backend/op.h"
 #include "backend/weights.h"
+#include "backend_kit/host_memory.h"
 #include "onednn/packed_rows.h"
 #include "onednn/products.h"
 

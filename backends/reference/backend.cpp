@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "backend/host_device.h"
+#include "backend_kit/host_device.h"
 
 namespace secondsource::reference {
 namespace {
@@ -84,9 +84,9 @@ Result<std::vector<float>> ReferenceBackend::unprepare_weight(WeightId id) const
 }
 
 Result<std::unique_ptr<Step>> ReferenceBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                                        Trace trace) {
+                                                        GroupTiming group_timing) {
   SS_TRY_VOID(check_compile(graph, weights_.specs(), pool));
-  return make_eager_step(graph, bucket, pool, trace, *kernels_, queue_, options_);
+  return make_eager_step(graph, bucket, pool, group_timing, *kernels_, queue_, options_);
 }
 
 }  // namespace secondsource::reference

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "backend/host_backend.h"
 #include "backend/module.h"
+#include "backend_kit/host_backend.h"
 #include "reference/kernels.h"
 
 namespace secondsource::reference {
@@ -24,7 +24,7 @@ class ReferenceBackend : public HostBackend<KvPool> {
   Result<WeightId> prepare_weight(const WeightSpec& spec) override;
   Result<std::vector<float>> unprepare_weight(WeightId id) const override;
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override;
+                                        GroupTiming group_timing) override;
 
  protected:
   /// Tests put kernels with a planted bug in place of the right ones.

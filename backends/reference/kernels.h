@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "backend/eager_step.h"
+#include "backend_kit/eager_step.h"
 #include "reference/kv_pool.h"
 #include "reference/weights.h"
 

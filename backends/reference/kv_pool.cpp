@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "backend/kv.h"
+#include "backend/check_kv.h"
 #include "core/half.h"
 
 namespace secondsource::reference {

@@ -1,7 +1,7 @@
 #pragma once
 // The oracle's cache: f32 in memory, holding exactly what a cache of the spec's type would give back.
 
-#include "backend/host_kv_pool.h"
+#include "backend_kit/host_kv_pool.h"
 
 namespace secondsource::reference {
 

@@ -1,7 +1,7 @@
 #include "reference/weights.h"
 
 #include "backend/check_graph.h"
-#include "backend/weight_rows.h"
+#include "backend_kit/weight_rows.h"
 
 namespace secondsource::reference {
 

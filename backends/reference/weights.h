@@ -4,9 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "backend/host_memory.h"
 #include "backend/op.h"
 #include "backend/weights.h"
+#include "backend_kit/host_memory.h"
 #include "core/result.h"
 
 namespace secondsource::reference {

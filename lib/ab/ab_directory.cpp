@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "core/file.h"
 
 namespace secondsource {
@@ -12,14 +13,14 @@ constexpr const char* kPairsFile = "pairs.jsonl";
 }  // namespace
 
 std::filesystem::path stderr_file(const std::filesystem::path& folder, const ArmRecord& arm) {
-  return folder / (arm.name + ".stderr");
+  return folder / fmt::format("{}.stderr", to_string(arm.name));
 }
 
 Result<AbDirectory> AbDirectory::create(const std::filesystem::path& folder, AbRecord record) {
   std::error_code failed;
   std::filesystem::create_directories(folder / "processes", failed);
   if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
-  // First the journal, which refuses a folder that has one.
+  // The journal is created first because its creation fails in a folder that has one already.
   SS_TRY(LineWriter writer, LineWriter::create(folder / kPairsFile));
   SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
   return AbDirectory(folder, std::move(record), std::move(writer), {});
@@ -33,8 +34,8 @@ Result<AbRecord> AbDirectory::read_record(const std::filesystem::path& folder) {
 Result<AbDirectory> AbDirectory::resume(const std::filesystem::path& folder) {
   SS_TRY(AbRecord record, read_record(folder));
   SS_TRY(const std::string text, read_file(folder / kPairsFile));
-  SS_TRY(PairsFile pairs, pairs_from_text(text, (folder / kPairsFile).string()));
-  SS_TRY(LineWriter writer, LineWriter::resume(folder / kPairsFile, pairs.valid_bytes));
+  SS_TRY(LinesFile<ProcessLine> pairs, pairs_from_text(text, (folder / kPairsFile).string()));
+  SS_TRY(LineWriter writer, LineWriter::resume(folder / kPairsFile, pairs.valid_bytes()));
   record.resumed_utc.push_back(utc_timestamp());
   SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
   return AbDirectory(folder, std::move(record), std::move(writer), std::move(pairs.lines));

@@ -1,31 +1,32 @@
 #pragma once
-// A comparison on disk: ab.json, pairs.jsonl, processes/ with a run directory for each process, and what the programs
-// wrote to stderr.
+// A comparison on disk: ab.json, pairs.jsonl, processes/ with one run directory per process, and the stderr output of
+// the programs.
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "ab/ab_record.h"
+#include "core/line_writer.h"
 #include "core/result.h"
-#include "runner/line_writer.h"
 
 namespace secondsource {
 
 class AbDirectory {
  public:
-  /// Writes ab.json and begins pairs.jsonl in a folder that may hold golden runs, but no comparison yet. Errors:
+  /// Writes ab.json and creates pairs.jsonl in a folder that may hold golden runs but no comparison yet. Errors:
   /// kInvalidInput, kIo.
   static Result<AbDirectory> create(const std::filesystem::path& folder, AbRecord record);
-  /// The record of an existing comparison, without touching it. Errors: kInvalidInput, kIo.
+  /// Reads the record of an existing comparison without changing anything. Errors: kInvalidInput, kIo.
   static Result<AbRecord> read_record(const std::filesystem::path& folder);
-  /// Goes on with a comparison: notes that in ab.json and cuts off a torn line. Errors: kInvalidInput, kIo.
+  /// Opens a comparison to continue it: notes the resumption in ab.json and cuts off a torn last line. Errors:
+  /// kInvalidInput, kIo.
   static Result<AbDirectory> resume(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   [[nodiscard]] const AbRecord& record() const noexcept { return record_; }
   [[nodiscard]] const std::vector<ProcessLine>& lines() const noexcept { return lines_; }
-  /// On the disk when it returns. Errors: kIo.
+  /// Appends a line to pairs.jsonl. The line is on the disk when the call returns. Errors: kIo.
   Result<void> append(ProcessLine line);
 
  private:
@@ -38,7 +39,7 @@ class AbDirectory {
   std::vector<ProcessLine> lines_;
 };
 
-/// Where what an arm writes to stderr goes.
+/// The file that receives the stderr of an arm's programs.
 [[nodiscard]] std::filesystem::path stderr_file(const std::filesystem::path& folder, const ArmRecord& arm);
 
 }  // namespace secondsource

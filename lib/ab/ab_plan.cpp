@@ -8,21 +8,22 @@
 #include <random>
 
 #include "ab/ab_directory.h"
-#include "ab/ab_report.h"
+#include "ab/ab_verdict.h"
 #include "ab/program_run.h"
 #include "ab/timed_bundle.h"
 #include "bundle/bundle.h"
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/units.h"
-#include "report/stored_run.h"
 #include "runner/scenario_text.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 namespace {
 
-// Judging is what this run is for; it times as little as a run can.
+// This run serves to judge tokens, so that it times as little as a run can.
 constexpr const char* kShortestScenario = "single-stream@/2";
 constexpr const char* kShortestBudget = "0.1s";
 constexpr int kBadInput = 2;
@@ -88,7 +89,7 @@ class AbPlanner {
     return arm;
   }
 
-  /// Those that the base can run here, by its own account.
+  /// Chooses the backends that the base program reports as available on this machine.
   Result<void> choose_backends() {
     backends_ = request_.backends;
     if (!backends_.empty()) return {};
@@ -123,7 +124,7 @@ class AbPlanner {
   Result<void> judge_tokens(const ArmRecord& arm) {
     progress_.note(
         fmt::format("{}: golden prompts of {} on {}", arm.name, record_.golden_bundle, fmt::join(backends_, ", ")));
-    const std::filesystem::path out = folder_ / ("golden-" + arm.name);
+    const std::filesystem::path out = folder_ / fmt::format("golden-{}", arm.name);
     std::vector<std::string> arguments = {"run",           record_.golden_bundle,
                                           "--suite",       request_.suite,
                                           "--backend",     fmt::format("{}", fmt::join(backends_, ",")),
@@ -150,12 +151,12 @@ class AbPlanner {
     return {};
   }
 
-  /// No run begins where no backend is available.
+  /// Handles a `run` that did not start because none of the backends is available.
   Result<void> none_available(const ArmRecord& arm, const ProgramEnd& end) {
-    if (arm.name == record_.base.name) return Error{ErrorCode::kUnavailable, "base: " + end.said};
+    if (arm.name == Arm::kBase) return Error{ErrorCode::kUnavailable, "base: " + end.said};
     const std::vector<AbGolden> of_base = record_.golden;
     for (const AbGolden& golden : of_base) {
-      record_.golden.push_back({arm.name, golden.backend, golden.variant, "unavailable", end.said});
+      record_.golden.push_back({arm.name, golden.backend, golden.variant, GoldenVerdict::kUnavailable, end.said});
     }
     return {};
   }
@@ -164,7 +165,7 @@ class AbPlanner {
     for (const BackendRecord& backend : run.record.backends) {
       if (backend.unavailable.empty()) continue;
       for (const std::string& variant : variants_of(run)) {
-        record_.golden.push_back({arm.name, backend.name, variant, "unavailable", backend.unavailable});
+        record_.golden.push_back({arm.name, backend.name, variant, GoldenVerdict::kUnavailable, backend.unavailable});
       }
     }
     for (const CellSummary& cell : run.summary.cells) {
@@ -179,7 +180,7 @@ class AbPlanner {
     }
   }
 
-  /// Of its cells; for a backend that is not there at all, what the others have.
+  /// Returns the variants of the run's cells; for a backend without any cell, those of the other backends.
   static std::vector<std::string> variants_of(const SummarizedRun& run) {
     std::vector<std::string> variants;
     for (const CellSummary& cell : run.summary.cells) {
@@ -229,7 +230,7 @@ Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& 
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
   if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
-  // Left by an attempt that was interrupted before its first pair.
+  // Removes the golden runs of an attempt that was interrupted before its first pair.
   for (const char* arm : {"golden-base", "golden-candidate"}) std::filesystem::remove_all(folder / arm, failed);
   return AbPlanner(request, folder, progress, interrupt).plan();
 }

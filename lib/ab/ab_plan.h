@@ -1,6 +1,6 @@
 #pragma once
-// From two programs and a bundle to a comparison that can begin: backends looked up, tokens judged once on each side, a
-// bundle found that is too large for the cache.
+// Prepares a comparison of two programs on a bundle: looks up the backends, judges the tokens once on each side, and
+// finds a bundle that is too large for the cache.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,15 +16,14 @@
 namespace secondsource {
 
 struct AbRequest {
-  ArmRecord base{}, candidate{};   ///< without their hashes
-  std::filesystem::path bundle{};  ///< tokens are judged on it
-  std::filesystem::path
-      timed_bundle{};                   ///< empty: the bundle itself, or a synthesised one where it would fit the cache
-  std::vector<std::string> backends{};  ///< empty: all that the base has available, but the oracle
-  std::vector<std::string> variants{};  ///< empty: what `run` takes by default
+  ArmRecord base{}, candidate{};         ///< program_sha256 is not filled in yet
+  std::filesystem::path bundle{};        ///< the bundle on which tokens are judged
+  std::filesystem::path timed_bundle{};  ///< empty: `bundle`, or a synthesised bundle if `bundle` would fit the cache
+  std::vector<std::string> backends{};   ///< empty: all that are available to the base, except the oracle
+  std::vector<std::string> variants{};   ///< empty: the defaults of `run`
   std::vector<std::string> scenarios{};
   std::string suite = "smoke";
-  std::string oracle{};  ///< a backend of plain loops, which nobody wants to time
+  std::string oracle{};  ///< backend of plain loops, which is not timed
   PairPlan plan{};
   double threshold_percent = 10;
   std::string cell_budget{};
@@ -33,12 +32,12 @@ struct AbRequest {
   std::vector<std::string> command{};
 };
 
-/// Runs the golden prompts of each side (their run directories go to FOLDER/golden-ARM) and spells the comparison out.
-/// Errors: kInvalidInput, kUnavailable when the base has no backend, kIo, kInterrupted.
+/// Runs the golden prompts of each side, with the run directories FOLDER/golden-ARM, and returns the complete plan of
+/// the comparison. Errors: kInvalidInput; kUnavailable when the base has no backend; kIo; kInterrupted.
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt);
 
-/// The programs and bundles are still what the record says. Errors: kNotComparable, naming what changed.
+/// Checks that the programs and bundles are still those of the record. Errors: kNotComparable, naming what changed.
 Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

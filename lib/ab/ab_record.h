@@ -1,6 +1,6 @@
 #pragma once
-// What a comparison of two programs leaves behind, as plain data: ab.json (AbRecord) and pairs.jsonl (a ProcessLine for
-// every process that ran). docs/gate.md describes both.
+// The files of a comparison of two programs as plain data: ab.json (AbRecord) and pairs.jsonl (one ProcessLine per
+// process that ran). docs/gate.md describes both.
 
 #include <cstdint>
 #include <filesystem>
@@ -9,46 +9,58 @@
 #include <string_view>
 #include <vector>
 
+#include "core/enum_names.h"
+#include "core/fields.h"
 #include "core/result.h"
-#include "report/records.h"
+#include "record/golden_record.h"
+#include "record/journal.h"
+#include "record/scenario.h"
+#include "record/schema_version.h"
 
 namespace secondsource {
 
 inline constexpr int kAbSchemaVersion = 1;
 
-/// One side.
+/// The two sides of a comparison.
+enum class Arm : std::uint8_t { kBase, kCandidate };
+SS_ENUM_NAMES(Arm, "base", "candidate")
+
+/// One side of a comparison.
 struct ArmRecord {
-  std::string name{};     ///< "base" or "candidate"
+  Arm name = Arm::kBase;
   std::string program{};  ///< absolute path
   std::string program_sha256{};
-  std::string revision{};                ///< git commit, when the program was built for this comparison
-  std::vector<std::string> arguments{};  ///< added to each `run`: the setting under test
+  std::string revision{};                ///< git commit, if the program was built for this comparison
+  std::vector<std::string> arguments{};  ///< added to each `run`; they are the setting under test
 };
+SS_FIELDS(ArmRecord, name, program, program_sha256, revision, arguments)
 
-/// What one process measures: the scenarios of one backend in one variant.
+/// The work of one process: the scenarios of one backend in one variant.
 struct AbStint {
   std::string backend{};
   std::string variant{};
   [[nodiscard]] std::string id() const { return backend + "/" + variant; }
 };
+SS_FIELDS(AbStint, backend, variant)
 
-/// A verdict on tokens, given once an arm before anything is timed.
+/// The verdict on the tokens of one arm, given once before anything is timed.
 struct AbGolden {
-  std::string arm{};
+  Arm arm = Arm::kBase;
   std::string backend{};
   std::string variant{};
-  std::string verdict{};  ///< "passed", "failed", "unverified", "unavailable", or "not run" when the backend failed
+  GoldenVerdict verdict = GoldenVerdict::kNotRun;
   std::string reason{};
 };
+SS_FIELDS(AbGolden, arm, backend, variant, verdict, reason)
 
-/// ab.json: written when the first pair may begin; rewritten only by --resume.
+/// The content of ab.json, which is written before the first pair and rewritten only by --resume.
 struct AbRecord {
-  int schema_version = kAbSchemaVersion;
+  SchemaVersion<kAbSchemaVersion> schema_version{};
   std::string ab_id{};  ///< random, 16 hexadecimal digits
   std::string started_utc{};
   std::vector<std::string> resumed_utc{};
   std::vector<std::string> command{};
-  std::uint64_t seed = 0;  ///< of who goes first, and of the prompts
+  std::uint64_t seed = 0;  ///< seed of the order within pairs and of the prompts
   ArmRecord base{}, candidate{};
   std::string golden_bundle{};  ///< path
   std::string golden_bundle_sha256{};
@@ -56,48 +68,49 @@ struct AbRecord {
   std::string timed_bundle_sha256{};
   std::string suite{};
   std::vector<std::string> scenarios{};
-  std::string cell_budget{};          ///< of a process, as `run --cell-budget` takes it
+  std::string cell_budget{};          ///< per process, in the syntax of `run --cell-budget`
   std::vector<std::int64_t> looks{};  ///< numbers of pairs; the last is the planned maximum
   double threshold_percent = 0;
   std::vector<AbStint> stints{};
   std::vector<AbGolden> golden{};
-  bool allow_unverified = false;  ///< also judge what has no independent expected outputs
+  bool allow_unverified = false;  ///< judge bundles without independent expected outputs too
 };
+SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
+          golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
+          threshold_percent, stints, golden, allow_unverified)
 
-/// One value of one cell: what the gate judges.
+/// One value of one cell, as the gate judges it.
 struct CellValue {
   CellKey cell{};
   std::string metric{};
   double seconds = 0;
 };
+SS_FIELDS(CellValue, cell, metric, seconds)
 
-/// The end of one process: a line of pairs.jsonl. A pair counts when both of its processes, of one attempt, did not
-/// fail.
+/// The result of one process: a line of pairs.jsonl. A pair counts when both processes of one attempt succeeded.
 struct ProcessLine {
-  std::int64_t pair = 0;     ///< from 0, within its stint
-  std::int64_t attempt = 0;  ///< a pair is taken again when one of its processes failed
+  std::int64_t pair = 0;     ///< index from 0 within the stint
+  std::int64_t attempt = 0;  ///< a pair is measured again when one of its processes failed
   std::string stint{};       ///< AbStint::id()
-  std::string arm{};
+  Arm arm = Arm::kBase;
   bool went_first = false;
-  std::string run{};  ///< its run directory, relative to this folder
+  std::string run{};  ///< run directory, relative to the folder of pairs.jsonl
   std::string started_utc{};
   double wall_s = 0;
   std::optional<double> others_cpu_share{};
   std::vector<CellValue> values{};
-  std::string failure{};  ///< empty: it is whole
+  std::string failure{};  ///< empty: the process succeeded
 };
+SS_FIELDS(ProcessLine, pair, attempt, stint, arm, went_first, run, started_utc, wall_s, others_cpu_share, values,
+          failure)
 
 [[nodiscard]] std::string to_json(const AbRecord& record);
-/// One line, without the newline.
+/// Returns one line without the newline.
 [[nodiscard]] std::string to_json_line(const ProcessLine& line);
 Result<AbRecord> ab_record_from_json(std::string_view text, std::string_view name);
 Result<ProcessLine> process_line_from_json(std::string_view text, std::string_view name);
 
-/// A pairs.jsonl, or what is whole of it: a last line that was cut off is left out.
-struct PairsFile {
-  std::vector<ProcessLine> lines;
-  std::size_t valid_bytes = 0;
-};
-Result<PairsFile> pairs_from_text(std::string_view text, std::string_view name);
+/// Parses the whole text of a pairs.jsonl. Errors: kInvalidInput.
+Result<LinesFile<ProcessLine>> pairs_from_text(std::string_view text, std::string_view name);
 
 }  // namespace secondsource

@@ -11,30 +11,32 @@
 #include "ab/pair_series.h"
 #include "ab/program_run.h"
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "core/random.h"
 #include "core/units.h"
 #include "gate/comparable.h"
 #include "gate/metric.h"
 #include "gate/planning.h"
-#include "report/stored_run.h"
 #include "stats/quantile.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 namespace {
 
 constexpr int kCrashesPerArm = 2;
 constexpr double kShareTakenAgain = 0.2;
-constexpr double kAlwaysTakenAgain = 3;  // of the fewest pairs, too: a moment without CPUs makes a process INVALID
-// A process is meant to take 6 s; one that takes so much longer hangs.
+constexpr double kAlwaysTakenAgain = 3;  // allowed even for the fewest pairs, since a moment without CPUs makes a
+                                         // process INVALID
+// A process should take 6 s; one that takes this long hangs.
 constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
 
-/// What the program's exit statuses mean here (docs/exit-statuses.md).
+/// Exit statuses of the programs (docs/exit-statuses.md).
 constexpr int kDone = 0;
 constexpr int kBadInput = 2;
 constexpr int kInvalidMeasurement = 6;
 constexpr int kIoFailure = 70;
 
-/// One pair to be taken.
+/// One pair to be measured.
 struct PairTask {
   const AbStint* stint = nullptr;
   std::int64_t pair = 0;
@@ -72,7 +74,8 @@ class Session {
   }
 
  private:
-  /// Not there yet, not given up, and its cells without a verdict.
+  /// True if the pair is the next one of its stint, the stint is not given up, and one of its cells still needs a
+  /// verdict.
   [[nodiscard]] bool wants(const AbStint& stint, std::int64_t pair) const {
     const std::int64_t n_taken = n_whole_pairs(directory_.lines(), stint.id());
     if (n_taken != pair || is_given_up(stint)) return false;
@@ -83,7 +86,7 @@ class Session {
   }
 
   [[nodiscard]] bool is_given_up(const AbStint& stint) const {
-    std::map<std::string, int> n_crashes;
+    std::map<Arm, int> n_crashes;
     std::int64_t n_failed = 0;
     for (const ProcessLine& line : directory_.lines()) {
       if (line.stint != stint.id() || line.failure.empty()) continue;
@@ -103,7 +106,7 @@ class Session {
       const ArmRecord& first = task.candidate_first ? record_.candidate : record_.base;
       const ArmRecord& second = task.candidate_first ? record_.base : record_.candidate;
       SS_TRY(const bool first_is_whole, run_process(task, first, true));
-      // A pair without its first half needs no second one.
+      // If the first process of a pair failed, the second is not run.
       if (first_is_whole) {
         SS_TRY(const bool second_is_whole, run_process(task, second, false));
         if (second_is_whole) return {};
@@ -113,7 +116,8 @@ class Session {
     }
   }
 
-  /// Runs one process and journals it. False when it failed in a way that another attempt may mend.
+  /// Runs one process and writes its line to the journal. Returns false when it failed in a way that another attempt
+  /// may repair.
   Result<bool> run_process(const PairTask& task, const ArmRecord& arm, bool went_first) {
     ProcessLine line{.pair = task.pair, .attempt = task.attempt, .stint = task.stint->id(), .arm = arm.name};
     line.went_first = went_first;
@@ -121,7 +125,7 @@ class Session {
                            task.stint->variant, arm.name);
     line.started_utc = utc_timestamp();
     const std::filesystem::path folder = directory_.folder() / line.run;
-    // What an interrupted attempt left behind.
+    // Removes the files of an interrupted attempt.
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
@@ -161,21 +165,22 @@ class Session {
     return {code, fmt::format("{}: {}: {}", arm.name, arm.program, end.text())};
   }
 
-  /// In the words of its own cells.
+  /// Returns the reason that the run's own cells give for being invalid.
   static std::string why_invalid(const std::filesystem::path& folder) {
     const auto run = read_summarized_run(folder);
     if (!run) return kInvalid + run.error().message;
     for (const CellSummary& cell : run->summary.cells) {
-      if (cell.status != "complete") return why_incomplete(cell);
+      if (cell.status != CellStatus::kComplete) return why_incomplete(cell);
     }
     return kInvalid + "it ended with that status, and no cell says why";
   }
 
   static std::string why_incomplete(const CellSummary& cell) {
-    return kInvalid + cell.key.id() + ": " + (cell.notes.empty() ? cell.status : cell.notes.front());
+    return kInvalid + cell.key.id() + ": " +
+           (cell.notes.empty() ? std::string(to_string(cell.status)) : cell.notes.front());
   }
 
-  /// Reads what the process measured, and holds it against what the other side measured.
+  /// Reads the values of the process, after checking that its run is comparable with the earlier ones.
   Result<void> take_values(const std::filesystem::path& folder, const ArmRecord& arm, ProcessLine& line) {
     auto run = read_summarized_run(folder);
     if (!run) {
@@ -183,7 +188,7 @@ class Session {
                    fmt::format("{}: its results cannot be read by this version: {}", arm.name, run.error().message)};
     }
     for (const CellSummary& cell : run->summary.cells) {
-      if (cell.status != "complete") {
+      if (cell.status != CellStatus::kComplete) {
         line.failure = why_incomplete(cell);
         return {};
       }
@@ -202,7 +207,7 @@ class Session {
     return check_comparable(line.stint, arm, *std::move(run));
   }
 
-  /// Of a comparison that goes on: what the processes so far were.
+  /// Fills first_runs_ from the journal when a comparison is resumed.
   Result<void> remember_first_runs() {
     for (const ProcessLine& line : directory_.lines()) {
       const std::pair key(line.stint, line.arm);
@@ -213,13 +218,14 @@ class Session {
     return {};
   }
 
-  /// Against the first process of the same arm (nothing changed meanwhile), and of the other one.
+  /// Compares a run with the first one of the same arm, from which nothing may differ, and with the first one of the
+  /// other arm.
   Result<void> check_comparable(const std::string& stint, const ArmRecord& arm, SummarizedRun run) {
     const auto refuse = [&](const std::string& why) {
       return Error{ErrorCode::kNotComparable, fmt::format("{}: {}", stint, why)};
     };
-    const bool is_base = arm.name == record_.base.name;
-    const auto other = first_runs_.find({stint, is_base ? record_.candidate.name : record_.base.name});
+    const bool is_base = arm.name == Arm::kBase;
+    const auto other = first_runs_.find({stint, is_base ? Arm::kCandidate : Arm::kBase});
     if (other != first_runs_.end()) {
       const SummarizedRun& base = is_base ? run : other->second;
       const SummarizedRun& candidate = is_base ? other->second : run;
@@ -260,10 +266,10 @@ class Session {
   const InterruptFlag& interrupt_;
   PairedGate gate_;
   std::vector<bool> candidate_first_;
-  std::map<std::pair<std::string, std::string>, SummarizedRun> first_runs_;  ///< by stint and arm
+  std::map<std::pair<std::string, Arm>, SummarizedRun> first_runs_;  ///< key: stint and arm
 };
 
-/// Wall time of one pair of a stint: the median over its processes, twice.
+/// Wall time of one pair of a stint in seconds: twice the median over its processes.
 double pair_seconds(const std::vector<ProcessLine>& lines, const std::string& stint) {
   std::vector<double> walls;
   for (const ProcessLine& line : lines) {

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "ab/program_run.h"
+#include "core/enum_format.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "runner/scenario_text.h"
@@ -26,7 +27,7 @@ constexpr double kSmallestShare = 0.05;
 
 using OperationKey = std::tuple<std::string, std::string, std::string>;  // phase, operation, shape
 
-/// Seconds of one operation in each pair, and who ran it.
+/// Seconds of one operation in each pair, and the kernel that executed it.
 struct OperationPairs {
   std::vector<double> base_s, candidate_s;
   std::string kernel;
@@ -40,7 +41,7 @@ double total_of(const ProfileSeconds& profile, std::string_view metric) {
   return profile.prefill_s + (metric == "ttft" ? 0 : profile.decode_s);
 }
 
-/// Sums over kernels: a change of kernel is part of what is looked for.
+/// Sums over kernels, because an operation may use different kernels on the two sides.
 std::map<OperationKey, double> by_operation(const ProfileSeconds& profile, std::string_view metric) {
   std::map<OperationKey, double> sums;
   for (const OperationSeconds& one : profile.operations) {
@@ -147,8 +148,9 @@ KernelSource find_kernel_source(const std::filesystem::path& root, const std::st
   }
   if (files.empty()) return {};
   std::sort(files.begin(), files.end());
-  // The kernel's name without its last parts (instruction set, type), down to the operation's own name; of "own
-  // rms_norm_f32_openmp" and "onednn matmul_bf16_f32acc brg:avx512_core" the word that begins with the operation's.
+  // Collects the kernel's name with its last parts (instruction set, type) removed one by one, down to the name of the
+  // operation. In "own rms_norm_f32_openmp" and "onednn matmul_bf16_f32acc brg:avx512_core", the kernel's name is the
+  // word that begins with the operation's name.
   std::vector<std::string> names;
   const std::size_t at = std::min(kernel.find(operation), kernel.size());
   std::string name = kernel.substr(at, kernel.find_first_of(" ,", at) - at);
@@ -176,13 +178,13 @@ KernelSource find_kernel_source(const std::filesystem::path& root, const std::st
 
 namespace {
 
-/// The profiles of one stint and scenario.
+/// Takes the profiles of one stint and scenario.
 class PairProfiler {
  public:
   PairProfiler(const AbDirectory& directory, Progress& progress, const InterruptFlag& interrupt)
       : directory_(directory), record_(directory.record()), progress_(progress), interrupt_(interrupt) {}
 
-  /// Empty when a side cannot be profiled.
+  /// Returns nothing when a side cannot be profiled.
   Result<std::vector<ProfilePair>> run(const CellKey& cell) {
     std::vector<ProfilePair> pairs;
     const auto scenario = std::find_if(record_.scenarios.begin(), record_.scenarios.end(), [&](const auto& text) {
@@ -193,7 +195,7 @@ class PairProfiler {
     progress_.begin(fmt::format("{}: which operation", cell.id()), kPairs);
     for (int pair = 0; pair < kPairs; ++pair) {
       ProfilePair profiles;
-      // Who goes first takes turns.
+      // Base and candidate take turns in going first.
       for (const bool is_base : {pair % 2 == 0, pair % 2 != 0}) {
         const ArmRecord& arm = is_base ? record_.base : record_.candidate;
         SS_TRY(const auto profile, profile_one(cell, *scenario, arm));
@@ -219,7 +221,7 @@ class PairProfiler {
                {.program = arm.program, .arguments = arguments, .stderr_file = stderr_file(directory_.folder(), arm)},
                interrupt_));
     if (end.exit.status == 0) {
-      auto profile = profile_from_json(end.out, arm.name + ": profile");
+      auto profile = profile_from_json(end.out, fmt::format("{}: profile", arm.name));
       if (profile) return std::optional(*std::move(profile));
       progress_.note(fmt::format("{}: which operation is not known: {}", cell.id(), profile.error().message));
     } else {
@@ -240,7 +242,7 @@ Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, co
                                                 const std::filesystem::path& source_root, Progress& progress,
                                                 const InterruptFlag& interrupt) {
   std::vector<LossShare> all;
-  std::map<std::string, std::vector<ProfilePair>> pairs_of;  // by cell: both metrics share the profiles
+  std::map<std::string, std::vector<ProfilePair>> pairs_of;  // key: cell; both metrics share the profiles
   for (const GateVerdict& verdict : report.verdicts) {
     if (verdict.decision != Decision::kRegressed) continue;
     const std::string id = verdict.cell.id();

@@ -1,7 +1,7 @@
 #pragma once
-// After a regression: which operation is it in? The operations of both sides are profiled in interleaved pairs, and the
-// cell's loss per request is divided among those that lost beyond chance; the rest is the host's, the scheduler's, or
-// unexplained.
+// Finds the operations that caused a regression. The operations of both sides are profiled in interleaved pairs, and
+// the cell's loss per request is divided among the operations that lost significantly. The rest of the loss is in the
+// host code or the scheduler, or is unexplained.
 
 #include <string>
 #include <string_view>
@@ -11,11 +11,11 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
-#include "report/gate_record.h"
+#include "gate/gate_record.h"
 
 namespace secondsource {
 
-/// One profile as `secondsource profile --json` prints it, in seconds per request.
+/// One operation of a profile that `secondsource profile --json` printed, in seconds per request.
 struct OperationSeconds {
   std::string phase{}, operation{}, shape{}, kernel{};
   double seconds = 0;
@@ -27,28 +27,29 @@ struct ProfileSeconds {
 };
 Result<ProfileSeconds> profile_from_json(std::string_view text, std::string_view name);
 
-/// Profiles of both sides, one after the other.
+/// Profiles of both sides that were taken one after the other.
 struct ProfilePair {
   ProfileSeconds base{}, candidate{};
 };
 
-/// The losses of one regressed cell: operations that lost time (signed-rank test, one-sided p <= 0.02) and at
-/// least a twentieth of the whole loss, the largest first, and what they leave over as kOtherThanOperations. `metric`:
-/// "cost" counts whole requests, "ttft" their prefill. Empty when the profiles show no loss. Sources are not filled in.
+/// Returns the losses of one regressed cell, the largest first: the operations that lost time (signed-rank test,
+/// one-sided p <= 0.02) and at least a twentieth of the whole loss, and the remainder as kOtherThanOperations. The
+/// metric "cost" counts whole requests, "ttft" their prefill. The result is empty when the profiles show no loss.
+/// LossShare::source is not filled in.
 [[nodiscard]] std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
                                                  const std::vector<ProfilePair>& pairs);
 
-/// Where a kernel is written, as far as its backend's folder says: the file that has the longest beginning of the
-/// kernel's name, and the line.
+/// The source of a kernel, as found by searching its backend's folder: the file and line with the longest prefix of the
+/// kernel's name.
 struct KernelSource {
-  std::string file;  ///< relative to `root`; empty when the backend has no folder there
+  std::string file;  ///< relative to `root`; empty when the backend has no folder in `root`
   int line = 1;
 };
 [[nodiscard]] KernelSource find_kernel_source(const std::filesystem::path& root, const std::string& backend,
                                               const std::string& operation, const std::string& kernel);
 
-/// Measures and divides the losses of every cell of the report that regressed. A side that cannot be profiled (an older
-/// program) is noted, and the cell has no losses. Errors: kInterrupted, kIo.
+/// Measures and divides the losses of every regressed cell of the report. When a side cannot be profiled (an older
+/// program), `progress` gets a note and the cell has no losses. Errors: kInterrupted, kIo.
 Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, const GateReport& report,
                                                 const std::filesystem::path& source_root, Progress& progress,
                                                 const InterruptFlag& interrupt);

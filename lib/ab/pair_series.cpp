@@ -13,13 +13,13 @@ struct WholePair {
   const ProcessLine* candidate = nullptr;
 };
 
-/// By pair; of several attempts the last whole one.
+/// Complete pairs by index; of several attempts, the last complete one.
 std::map<std::int64_t, WholePair> whole_pairs(std::span<const ProcessLine> lines, const std::string& stint) {
   std::map<std::pair<std::int64_t, std::int64_t>, WholePair> attempts;
   for (const ProcessLine& line : lines) {
     if (line.stint != stint || !line.failure.empty()) continue;
     WholePair& pair = attempts[{line.pair, line.attempt}];
-    (line.arm == "base" ? pair.base : pair.candidate) = &line;
+    (line.arm == Arm::kBase ? pair.base : pair.candidate) = &line;
   }
   std::map<std::int64_t, WholePair> whole;
   for (const auto& [key, pair] : attempts) {
@@ -44,7 +44,7 @@ std::vector<PairSeries> series_of(std::span<const ProcessLine> lines, const std:
     if (all.empty()) {
       for (const CellValue& value : pair.base->values) all.push_back({.cell = value.cell, .metric = value.metric});
     }
-    // Every process of a stint has the same cells in the same order; the session refuses one that has not.
+    // Every process of a stint has the same cells in the same order; the session rejects any other.
     for (std::size_t i = 0; i < all.size(); ++i) {
       all[i].base_s.push_back(pair.base->values[i].seconds);
       all[i].candidate_s.push_back(pair.candidate->values[i].seconds);

@@ -1,5 +1,5 @@
 #pragma once
-// The pairs of a comparison as the numbers that the gate takes.
+// Converts the pairs of a comparison to the numbers that the gate takes.
 
 #include <cstdint>
 #include <span>
@@ -11,7 +11,7 @@
 
 namespace secondsource {
 
-/// One cell and metric: an entry a whole pair, in the order of the pairs.
+/// The values of one cell and metric: one entry per complete pair, in the order of the pairs.
 struct PairSeries {
   CellKey cell{};
   std::string metric{};
@@ -21,17 +21,17 @@ struct PairSeries {
   [[nodiscard]] std::vector<double> differences() const;
 };
 
-/// The whole pairs of one stint from the first on: a pair that is missing ends the series, so that what was dropped
-/// cannot choose the rest.
+/// Returns the complete pairs of one stint up to the first one that is missing. The series ends there because
+/// continuing after a failed pair would select pairs by their outcome.
 [[nodiscard]] std::vector<PairSeries> series_of(std::span<const ProcessLine> lines, const std::string& stint);
 
-/// How many pairs of the stint are whole, from the first on.
+/// Number of complete pairs of the stint before the first one that is missing.
 [[nodiscard]] std::int64_t n_whole_pairs(std::span<const ProcessLine> lines, const std::string& stint);
 
-/// All cells of all stints as one pool, a row for each pair that all of them have.
+/// All cells of all stints as one pool, with one row for each pair that all stints have.
 [[nodiscard]] PairPool pool_of(std::span<const ProcessLine> lines);
 
-/// The stints that the lines speak of, in their order.
+/// The stints of the lines, in the order of their first line.
 [[nodiscard]] std::vector<std::string> stints_in(std::span<const ProcessLine> lines);
 
 }  // namespace secondsource

@@ -10,10 +10,10 @@
 namespace secondsource {
 namespace {
 
-// How often the flag of an interrupt is looked at.
+// Period at which the interrupt flag is checked.
 constexpr std::int64_t kPollNs = 200'000'000;
 
-/// The last line that is not empty after `begins_at`.
+/// Returns the last line after `begins_at` that is not empty.
 std::string last_line(const std::filesystem::path& file, std::uintmax_t begins_at) {
   std::ifstream stream(file);
   stream.seekg(static_cast<std::streamoff>(begins_at));
@@ -38,13 +38,13 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
   }
   std::error_code none_yet;
   const auto size = std::filesystem::file_size(call.stderr_file, none_yet);
-  WorkerCommand command;
+  ChildCommand command;
   command.program = call.program;
   command.arguments = call.arguments;
   command.stderr_file = call.stderr_file;
-  command.environment = {{"SECONDSOURCE_NOISE_LIMIT", "100"}};  // what else the machine does is what pairs are for
+  command.environment = {{"SECONDSOURCE_NOISE_LIMIT", "100"}};  // pairs cancel the noise of other load
   const std::int64_t started_ns = now_ns();
-  SS_TRY(WorkerProcess process, WorkerProcess::start(command));
+  SS_TRY(ChildProcess process, ChildProcess::start(command));
   ProgramEnd end;
   while (true) {
     SS_TRY_VOID(interrupt.check());
@@ -55,7 +55,7 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
       break;
     }
     const auto line = process.receive(now + kPollNs);
-    if (!line) break;  // it closed its stdout
+    if (!line) break;  // the program closed its stdout
     if (*line) end.out += **line + "\n";
   }
   end.exit = process.wait();

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kBuildDeadlineNs = std::int64_t{3600} * 1'000'000'000;
 
-/// Runs `sh -c SCRIPT` with arguments $0, $1, ..., which need no quoting that way. Standard output comes back.
+/// Runs `sh -c SCRIPT` with the arguments $0, $1, ..., which need no quoting that way. Returns the standard output.
 Result<ProgramEnd> run_shell(const std::string& script, std::vector<std::string> arguments,
                              const std::filesystem::path& log, const InterruptFlag& interrupt) {
   ProgramCall call{

@@ -1,5 +1,5 @@
 #pragma once
-// A git revision, checked out beside the repository and built by the repository's own command.
+// Checks out a git revision beside the repository and builds it with the repository's own command.
 
 #include <filesystem>
 #include <string>
@@ -11,21 +11,21 @@
 namespace secondsource {
 
 struct RevisionBuild {
-  std::filesystem::path repository;  ///< the checkout whose revisions are meant
-  std::string revision;              ///< whatever git understands
+  std::filesystem::path repository;  ///< the checkout in which the revision is looked up
+  std::string revision;              ///< any name that git understands
   std::string command;               ///< run by `sh -c` in the worktree
-  std::filesystem::path program;     ///< what it leaves behind, relative to the worktree
-  std::filesystem::path work;        ///< worktrees go here, one a commit; empty: CACHE/worktrees
+  std::filesystem::path program;     ///< the built program, relative to the worktree
+  std::filesystem::path work;        ///< folder of the worktrees, one per commit; empty: CACHE/worktrees
 };
 
 struct BuiltRevision {
   std::string commit;
-  std::filesystem::path program;  ///< absolute
+  std::filesystem::path program;  ///< absolute path
 };
 
 /// Checks the revision out and builds it, unless the same commit was built by the same command before. The repository's
-/// own checkout is not touched; its list of worktrees grows. Errors: kInvalidInput for an unknown revision, a command
-/// that fails, or one that does not leave the program; kInterrupted; kIo.
+/// own checkout is not changed, but its list of worktrees grows. Errors: kInvalidInput for an unknown revision, a
+/// command that fails, or a command that does not create the program; kInterrupted; kIo.
 Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

@@ -20,7 +20,7 @@ constexpr std::int64_t kBeyondCache = 2;
 constexpr std::int64_t kMaxLayers = 256;
 constexpr std::uint64_t kSeed = 1;
 
-/// "32768K", as /sys writes sizes.
+/// Parses a size as /sys writes it: "32768K".
 std::optional<std::int64_t> size_of(std::string_view text) {
   std::int64_t value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -71,7 +71,7 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
   SS_TRY(const std::filesystem::path cache, cache_folder());
   const std::filesystem::path folder = cache / "synthesised" / fmt::format("{}-seed-{}", name, kSeed);
   if (std::filesystem::exists(folder / "manifest.yaml")) return folder;
-  // Our own text: it was parsed above.
+  // The text is our own and was parsed above, so that this cannot fail.
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(shape.config_json);
   json["num_hidden_layers"] = config.n_layers;
   std::error_code failed;
@@ -83,7 +83,7 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
                              .config_json = json.dump(2),
                              .seed = kSeed};
   if (Result<void> made = synthesize_bundle(options, folder, progress, interrupt); !made) {
-    // Another process may have been quicker.
+    // Another process may have made the bundle meanwhile.
     if (!std::filesystem::exists(folder / "manifest.yaml")) return made.error();
   }
   return folder;

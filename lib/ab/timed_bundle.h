@@ -1,6 +1,7 @@
 #pragma once
-// The bundle that speed is measured on. Weights that fit into the last-level cache would measure the cache, so that a
-// small bundle is replaced by one with random weights that does not fit; tokens are judged on the real one.
+// Chooses the bundle on which speed is measured. With weights that fit into the last-level cache, the cache would be
+// measured instead of the memory. A small bundle is therefore replaced by one with random weights that does not fit;
+// tokens are judged on the original bundle.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,21 +13,21 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
-#include "measure/host_files.h"
+#include "host/host_files.h"
 
 namespace secondsource {
 
-/// Of CPU 0; nullopt where /sys does not say.
+/// Size of the last-level cache of CPU 0; nullopt when /sys does not tell.
 [[nodiscard]] std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files);
 
-/// Bytes of weights that one token reads, in the smallest of these variants.
+/// Bytes of weights that one token reads, in the smallest of `variants`.
 [[nodiscard]] std::int64_t weight_bytes(const ModelConfig& config, const std::vector<std::string>& variants);
 
-/// Weights must be twice this size to be read from memory every time.
+/// True if the weights have at least twice the size of the cache, so that every pass reads them from memory.
 [[nodiscard]] bool is_too_large_for(std::int64_t cache_bytes, std::int64_t weight_bytes);
 
-/// A bundle of the shape demo-50m with as many layers as it takes, in CACHE/synthesised, made when it is not there.
-/// Errors: kIo, kInterrupted; kUnsupported when 256 layers do not do.
+/// Returns a bundle of the shape demo-50m with as many layers as needed to exceed the cache. It is in CACHE/synthesised
+/// and is made when missing. Errors: kIo; kInterrupted; kUnsupported when 256 layers are not enough.
 Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes,
                                                         const std::vector<std::string>& variants, Progress& progress,
                                                         const InterruptFlag& interrupt);

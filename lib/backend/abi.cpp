@@ -18,7 +18,7 @@
 #define SS_STANDARD_LIBRARY "unknown standard library"
 #endif
 
-// These two change the layout or the meaning of standard containers.
+// Both macros change the layout or the behaviour of the standard containers.
 #if defined(_GLIBCXX_DEBUG)
 #define SS_ASSERTIONS " debug"
 #elif defined(_GLIBCXX_ASSERTIONS)

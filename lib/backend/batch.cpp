@@ -21,7 +21,7 @@ Result<void> check_limit(const char* name, std::int64_t found, std::int64_t limi
   return bad(fmt::format("{}: expected at most {} (the step's bucket), found {}", name, limit, found));
 }
 
-/// The tokens of one sequence: positions ascend, each slot is where the block table puts that position.
+/// Checks the tokens of one sequence: positions ascend, and each slot is where the block table puts that position.
 Result<void> check_sequence(const Batch& batch, std::int32_t seq, std::int32_t page_tokens, std::int64_t n_pages) {
   const auto s = static_cast<std::size_t>(seq);
   const std::int32_t begin = batch.q_starts[s];

@@ -1,5 +1,5 @@
-# Run at build time: OUTPUT gets a header with the hash of the headers that modules and program share. HEADERS is a
-# list separated by commas, for a semicolon would not survive the command line.
+# Run at build time: writes a header to OUTPUT with the hash of the headers that modules and program share. HEADERS is a
+# list separated by commas, because semicolons do not survive the command line.
 string(REPLACE "," ";" headers "${HEADERS}")
 set(digests "")
 foreach(header IN LISTS headers)

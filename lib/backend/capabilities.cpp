@@ -5,8 +5,8 @@
 namespace secondsource {
 namespace {
 
-/// Four values that every sample operation below is made of.
-constexpr ValueId kWide{0};     // [T, 192]: q, k, v of one head of 64
+/// The values that the sample operations below use.
+constexpr ValueId kWide{0};     // [T, 192]: q, k and v of one head of 64
 constexpr ValueId kNarrow{1};   // [T, 64]
 constexpr ValueId kSecond{2};   // [T, 64]
 constexpr ValueId kLogits{3};   // [L, 64]

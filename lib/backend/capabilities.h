@@ -1,5 +1,6 @@
 #pragma once
-// What a backend says that it can do, asked operation by operation: for `secondsource backends`.
+// The operations and weight encodings that a backend supports, found by asking it about each; for `secondsource
+// backends`.
 
 #include <string>
 #include <vector>
@@ -20,14 +21,15 @@ struct WeightSupport {
 };
 
 struct Capabilities {
-  std::vector<OperationSupport> operations;  ///< in the order of the variant Op
+  std::vector<OperationSupport> operations;  ///< in the order of the alternatives of Op
   std::vector<WeightSupport> weights;        ///< every encoding with kNone, then int8 and int8-g32 with kInt8PerRow
 };
 
-/// Asks about one ordinary instance of every operation; shapes of a particular model may still be refused by compile().
+/// Asks the backend about one ordinary instance of every operation. compile() may still refuse the shapes of a
+/// particular model.
 [[nodiscard]] Capabilities probe_capabilities(const Backend& backend);
 
-/// "bf16", or "int8-w8a8" when activations are quantized too.
+/// "bf16", or "int8-w8a8" when activations are quantized as well.
 [[nodiscard]] std::string weight_support_name(WeightEncoding encoding, ActQuant act);
 
 }  // namespace secondsource

@@ -19,12 +19,8 @@ std::string_view rows_name(Rows rows) {
   return "unknown";
 }
 
-bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
-}
-
-/// Checks one operation after the other; each failure is a sentence without the operation's name, which
-/// check_graph() puts before it.
+/// Checks one operation after the other. An error message is a sentence without the name of the operation, which
+/// check_graph() puts in front of it.
 class StructureChecker {
  public:
   explicit StructureChecker(const StepGraph& graph) : graph_(graph), written_(graph.values.size(), false) {}

@@ -11,11 +11,7 @@ Error bad(std::string message) {
   return Error{ErrorCode::kInvalidInput, std::move(message)};
 }
 
-bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
-}
-
-/// One operation's weights against its values; ids are known to be in range.
+/// Checks the weights of one operation against its values; the ids are already known to be in range.
 class WeightChecker {
  public:
   WeightChecker(const StepGraph& graph, std::span<const WeightSpec> weights) : graph_(graph), weights_(weights) {}

@@ -6,8 +6,6 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "backend/fault.h"
-#include "backend/faulty_backend.h"
 #include "core/shared_library.h"
 
 namespace secondsource {
@@ -18,7 +16,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "libsecondsource-";
 constexpr std::string_view kSuffix = ".so";
 
-/// "cpu" of ".../libsecondsource-cpu.so"; empty for another file.
+/// "cpu" for ".../libsecondsource-cpu.so"; empty for any other file.
 std::string module_name(const fs::path& path) {
   const std::string file = path.filename().string();
   if (file.size() <= kPrefix.size() + kSuffix.size() || !file.starts_with(kPrefix) || !file.ends_with(kSuffix)) {
@@ -40,7 +38,7 @@ void load_interface(Module& module) {
     return;
   }
   const ModuleInterface* const interface = entry();
-  // Until the ids agree, nothing but this first field may be looked at.
+  // Only this first field may be read until the ids agree.
   if (interface == nullptr || interface->abi_id == nullptr || backend_abi_id() != interface->abi_id) {
     module.unavailable = fmt::format("built for another program: expected \"{}\", found \"{}\"", backend_abi_id(),
                                      interface != nullptr && interface->abi_id != nullptr ? interface->abi_id : "");
@@ -60,7 +58,7 @@ void load_interface(Module& module) {
   if (module.devices.empty()) module.unavailable = "no device";
 }
 
-/// The modules of the folders, sorted by name, none of them loaded.
+/// The modules found in the folders, sorted by name; none of them is loaded.
 std::vector<Module> list_modules(const std::vector<fs::path>& folders) {
   std::vector<Module> modules;
   for (const fs::path& folder : folders) {
@@ -130,20 +128,8 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options) {
   SS_TRY(const Module* const found, find_module(modules, name));
-  // The fault switch works for every backend alike, so it never reaches one.
-  BackendOptions own_options = options;
-  std::optional<FaultSpec> fault;
-  for (auto option = own_options.extra.begin(); option != own_options.extra.end();) {
-    if (option->first != "fault") {
-      ++option;
-      continue;
-    }
-    SS_TRY(fault, parse_fault(option->second));
-    option = own_options.extra.erase(option);
-  }
-  auto created = found->interface->create(own_options);
+  auto created = found->interface->create(options);
   if (!created) return created.error().with_context(fmt::format("backend {}", name));
-  if (fault) return make_faulty_backend(std::move(created).value(), *fault);
   return created;
 }
 

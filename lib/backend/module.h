@@ -1,7 +1,7 @@
 #pragma once
-// How a backend is found: a shared module libsecondsource-<name>.so beside the program (or in ../lib/secondsource when
-// installed), loaded at run time with RTLD_NOW | RTLD_LOCAL and never closed. C++ types cross, because program and
-// modules are built together: an ABI id is compared at load.
+// How a backend is found: it is a shared module libsecondsource-<name>.so next to the program (or in
+// ../lib/secondsource when installed), loaded at run time with RTLD_NOW | RTLD_LOCAL and never closed. C++ types cross
+// between them, because program and modules are built together; an ABI id is compared when the module is loaded.
 
 #include <filesystem>
 #include <memory>
@@ -13,44 +13,44 @@
 
 namespace secondsource {
 
-/// What a module exports, as one static object, through secondsource_backend_module().
+/// The one static object that a module exports through secondsource_backend_module().
 struct ModuleInterface {
-  const char* abi_id;       ///< backend_abi_id() as this module was built
+  const char* abi_id;       ///< backend_abi_id() when this module was built
   const char* name;         ///< "cpu"
   const char* description;  ///< one line for `secondsource backends`
-  /// The devices that can be used here and now; kUnavailable with the reason ("libcuda.so.1 not found: no driver").
+  /// The devices that can be used on this machine; kUnavailable with the reason ("libcuda.so.1 not found: no driver").
   Result<std::vector<DeviceInfo>> (*devices)();
   Result<std::unique_ptr<Backend>> (*create)(const BackendOptions& options);
 };
 
-/// Compiler, standard library flags, sanitizer and a hash of the boundary's headers.
+/// The compiler, the flags of the standard library, the sanitizer, and a hash of the boundary headers.
 [[nodiscard]] std::string_view backend_abi_id();
 
-/// A module that was found, usable or not.
+/// A module that was found, whether it is usable or not.
 struct Module {
   std::string name;
   std::filesystem::path path;
-  const ModuleInterface* interface = nullptr;  ///< null when it could not be loaded
-  std::string unavailable;                     ///< why there is no device to use; empty when there is one
+  const ModuleInterface* interface = nullptr;  ///< null if the module could not be loaded
+  std::string unavailable;                     ///< the reason why no device can be used; empty if one can
   std::vector<DeviceInfo> devices;
 };
 
-/// Where modules are looked for: $SECONDSOURCE_MODULES, the program's folder, ../lib/secondsource (and lib64,
-/// multiarch).
+/// The folders that are searched for modules: $SECONDSOURCE_MODULES, the folder of the program, ../lib/secondsource
+/// (and lib64, multiarch).
 std::vector<std::filesystem::path> module_folders(const std::filesystem::path& program);
 
-/// Every module of the folders, loaded, sorted by name; the first folder that has a name wins.
+/// Loads every module in the folders, sorted by name; if several folders have the same name, the first one wins.
 std::vector<Module> load_modules(const std::vector<std::filesystem::path>& folders);
 
-/// One module by name, with a device to use. Errors: kUnavailable, naming what is there instead.
+/// The module with this name, which must have a usable device. Errors: kUnavailable, listing the modules that exist.
 Result<const Module*> find_module(const std::vector<Module>& modules, std::string_view name);
 
-/// One backend by name. Errors: those of find_module(); what the backend itself returns.
+/// Creates the backend with this name. Errors: those of find_module(), and those of the backend itself.
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options);
 
-/// The same out of its own module: no other is loaded, and no other vendor's driver is touched. Where it cannot be
-/// used, all are looked at, so that the error names what is there instead.
+/// Does the same but loads only the module of this name, so that no other vendor's driver is touched. If it cannot be
+/// used, all modules are loaded, so that the error can list those that exist.
 Result<std::unique_ptr<Backend>> load_backend(const std::vector<std::filesystem::path>& folders, std::string_view name,
                                               const BackendOptions& options);
 

@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-/// In the order of the variant's alternatives.
+/// In the order of the alternatives of Op.
 constexpr std::array<std::string_view, std::variant_size_v<Op>> kOpNames = {
     "embed",       "rms_norm", "matmul", "rope_append",    "attention",
     "select_rows", "sample",   "route",  "grouped_matmul", "all_reduce"};

@@ -1,9 +1,9 @@
 #pragma once
-// The operations of a forward pass, as plain data. A model is a StepGraph of these; a backend compiles it once and runs
-// it many times. A new operation is a new struct here: no backend compiles until it answers for it.
+// The operations of a forward pass, as plain data. A model is a StepGraph of them, which a backend compiles once and
+// runs many times. A new operation is a new struct here; no backend compiles until it handles it.
 //
-// Shapes: a value is a matrix [rows, cols], f32 unless its ValueDesc says otherwise; `rows` is resolved per Batch.
-// T = tokens of the step, S = sequences, L = rows that want logits.
+// Shapes: a value is a matrix [rows, cols], f32 unless its ValueDesc says otherwise; each Batch determines `rows`. T =
+// tokens of the step, S = sequences, L = rows for which logits are computed.
 
 #include <cstdint>
 #include <optional>
@@ -18,11 +18,11 @@ namespace secondsource {
 
 /// Index into StepGraph::values.
 enum class ValueId : std::int32_t {};
-/// What Backend::prepare_weight returned.
+/// Returned by Backend::prepare_weight.
 enum class WeightId : std::int32_t {};
 /// Index into StepGraph::ropes.
 enum class RopeId : std::int32_t {};
-/// What Backend::create_kv_pool returned.
+/// Returned by Backend::create_kv_pool.
 enum class KvPoolId : std::int32_t {};
 
 [[nodiscard]] constexpr std::int32_t index_of(ValueId id) {
@@ -38,18 +38,18 @@ enum class KvPoolId : std::int32_t {};
   return static_cast<std::int32_t>(id);
 }
 
-/// Which count of the Batch gives a value its rows.
+/// The count of the Batch that gives the number of rows of a value.
 enum class Rows : std::uint8_t { kTokens, kSeqs, kLogits };
 
 struct ValueDesc {
   DType dtype = DType::kF32;  ///< kF32, or kI32 for expert indices
   Rows rows = Rows::kTokens;
   std::int32_t cols = 0;
-  bool observed = false;  ///< must exist in memory after the step: no fusion over it (tests, bisection)
+  bool observed = false;  ///< must be in memory after the step, so no fusion across it (tests, bisection)
 };
 
-/// Heads of an attention layer. n_heads is a multiple of n_kv_heads: query head h reads KV head h /
-/// (n_heads/n_kv_heads).
+/// The heads of an attention layer. n_heads is a multiple of n_kv_heads: query head h reads KV head h / (n_heads /
+/// n_kv_heads).
 struct HeadShape {
   std::int32_t n_heads = 0;
   std::int32_t n_kv_heads = 0;
@@ -57,18 +57,18 @@ struct HeadShape {
   friend bool operator==(const HeadShape&, const HeadShape&) = default;
 };
 
-/// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 pairs with
-/// i + head_dim/2; angle = position * inv_freq[i], the product rounded to f32 as PyTorch rounds it (0.001 radian at
-/// position 30000); cos and sin of it are multiplied by attention_factor (YaRN; else 1).
+/// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 is paired
+/// with element i + head_dim/2. The angle is position * inv_freq[i], with the product rounded to f32 as PyTorch rounds
+/// it (0.001 radian at position 30000). Its cos and sin are multiplied by attention_factor (used by YaRN, otherwise 1).
 struct RopeSpec {
   std::vector<float> inv_freq;  ///< [head_dim / 2]
   float attention_factor = 1.0F;
 };
 
-/// Are activations quantized before the product? From the variant, never the backend's choice.
+/// Whether activations are quantized before the matmul. The variant decides this, never the backend.
 enum class ActQuant : std::uint8_t {
   kNone,
-  kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
+  kInt8PerRow,  ///< s = max|x| / 127, NaN if any x is NaN; q = clamp(round-half-even(x / s), +-127); s = 0 gives q = 0
   kFp8PerRow,   ///< reserved
 };
 
@@ -76,9 +76,14 @@ enum class Epilogue : std::uint8_t {
   kNone,
   kBias,         ///< out = x W^T + bias
   kAddResidual,  ///< out = aux + x W^T; out may be aux
-  kGatedSilu,    ///< weight joined kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
-  kGatedGelu,    ///< the same with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
+  kGatedSilu,    ///< weight joined as kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
+  kGatedGelu,    ///< as kGatedSilu, with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
 };
+
+/// True for epilogues that combine two products, gate and up, into one output.
+[[nodiscard]] constexpr bool is_gated(Epilogue epilogue) {
+  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+}
 
 /// out[t] = scale * table[token_ids[t]]   out: [T, cols]
 struct Embed {
@@ -87,8 +92,9 @@ struct Embed {
   float scale = 1.0F;
 };
 
-/// sum = x + add (if add); out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq.
-/// 4 x, add, sum_out, out: [T or L, cols]. sum_out, if given, receives the sum and may be x.
+/// sum = x + add (or x without add)
+/// out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq. 4
+/// x, add, sum_out, out: [T or L, cols]. sum_out, if given, receives the sum and may be x.
 struct RmsNorm {
   ValueId x;
   std::optional<ValueId> add = {};
@@ -98,7 +104,7 @@ struct RmsNorm {
   ValueId out;
 };
 
-/// out = epilogue(x W^T), then softcap: c * tanh(out / c) when softcap = c > 0.
+/// out = epilogue(x W^T), followed by out = c * tanh(out / c) if softcap = c > 0.
 /// x: [rows, K], weight: [N, K] as prepared, out: [rows, N], or [rows, N/2] for the gated epilogues.
 struct Matmul {
   ValueId x;
@@ -111,9 +117,9 @@ struct Matmul {
   float softcap = 0.0F;
 };
 
-/// Splits qkv, optionally RMS-normalizes each head of q and k, rotates q and k, writes k and v into the cache at
-/// Batch::kv_slots. qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads *
-/// head_dim]
+/// Splits qkv, optionally RMS-normalizes each head of q and k, rotates q and k, and writes k and v into the cache at
+/// Batch::kv_slots.
+/// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
 struct RopeAppend {
   ValueId qkv;
   ValueId q_out;
@@ -125,8 +131,8 @@ struct RopeAppend {
   float norm_eps = 1e-6F;
 };
 
-/// Causal attention over the paged cache: the token at position p of a sequence sees keys at positions j <= p, and
-/// j > p - window when window > 0. score = softcap(scale * q.k), out = softmax(score) v.
+/// Causal attention over the paged cache: the token at position p of a sequence attends to positions j <= p, and only
+/// to j > p - window if window > 0. score = softcap(scale * q.k), out = softmax(score) v.
 /// q, out: [T, n_heads * head_dim]; q may be out.
 struct Attention {
   ValueId q;
@@ -138,21 +144,23 @@ struct Attention {
   std::int32_t window = 0;
 };
 
-/// out[l] = x[logit_rows[l]]   x: [T, cols], out: [L, cols]: the head runs on these rows only.
+/// out[l] = x[logit_rows[l]]   x: [T, cols], out: [L, cols]. The output head runs on these rows only.
 struct SelectRows {
   ValueId x;
   ValueId out;
 };
 
-/// Chooses the next token of each logit row (sampling.h) and, for the first n_top, reports log-probabilities.
+/// Chooses the next token of each logit row (backend_kit/sampling.h) and reports the log-probabilities of the n_top
+/// most likely tokens.
 /// logits: [L, vocab_size].
 struct Sample {
   ValueId logits;
   std::int32_t n_top = 0;
-  bool keep_logits = false;  ///< also return all logits (golden pass, eval)
+  bool keep_logits = false;  ///< return all logits as well (golden pass, eval)
 };
 
-/// Router of a mixture of experts: softmax over x gate^T, the n_top largest, renormalized to sum 1 if `renormalize`.
+/// Router of a mixture of experts: softmax over x gate^T, of which the n_top largest are kept and, if `renormalize`,
+/// scaled to the sum 1.
 /// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
 struct Route {
   ValueId x;
@@ -163,9 +171,10 @@ struct Route {
   ValueId weight;
 };
 
-/// One expert product per (token, chosen expert). First product (weight absent): x [T, K] -> out [T, n_top * N'], slot
-/// j of a token from its expert j. Second (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j
-/// W_j^T), plus aux with kAddResidual.
+/// One expert matmul per (token, chosen expert).
+/// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j.
+/// Second matmul (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j W_j^T), plus aux with
+/// kAddResidual.
 struct GroupedMatmul {
   ValueId x;
   ValueId expert;
@@ -178,7 +187,7 @@ struct GroupedMatmul {
   std::optional<ValueId> aux = {};
 };
 
-/// Reserved: one Backend a device, a group handle at create().
+/// Reserved: one Backend per device, with a group handle at create().
 struct AllReduce {
   ValueId x;
 };
@@ -188,14 +197,14 @@ using Op =
 
 /// "embed", "rms_norm", "matmul", ...
 [[nodiscard]] std::string_view op_name(const Op& op);
-/// Is this the op_name() of some operation?
+/// True if `name` is the op_name() of an operation.
 [[nodiscard]] bool is_op_name(std::string_view name);
 
-/// The forward pass of one step: operations in order, over values.
+/// The forward pass of one step: operations in execution order, and the values they read and write.
 struct StepGraph {
   std::vector<ValueDesc> values;
   std::vector<Op> ops;
-  std::vector<std::string> labels;  ///< one an operation: "layers.3.attention.qkv"
+  std::vector<std::string> labels;  ///< one per operation: "layers.3.attention.qkv"
   std::vector<RopeSpec> ropes;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// Weights as they cross the boundary: a description, and a source that the backend pulls rows from. The backend copies
-// them once into a layout of its own; nothing here keeps the file's bytes alive afterwards.
+// Weights as they cross the boundary: a description, and a source from which the backend pulls rows. The backend copies
+// them once into its own layout; nothing here keeps the bytes of the file alive afterwards.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,46 +22,49 @@ enum class WeightEncoding : std::uint8_t {
   kBf16,
   kF16,
   kInt8PerRow,   ///< w[n, k] = scale[n] * q[n, k], q in [-127, 127], scale f32
-  kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-127, 127], scale FP16 (handed over as f32, exactly)
-  kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (handed over as f32, exactly)
+  kInt8Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-127, 127], scale FP16 (passed as f32, exactly)
+  kInt4Group32,  ///< w[n, k] = scale[n, k / 32] * q[n, k], q in [-7, 7], scale FP16 (passed as f32, exactly)
 };
 
 [[nodiscard]] std::string_view to_string(WeightEncoding encoding);
 
-/// Columns that share one scale in kInt8Group32 and kInt4Group32; the last group of a row may be shorter.
+/// Number of columns that share one scale in kInt8Group32 and kInt4Group32; the last group of a row may be shorter.
 inline constexpr std::int64_t kScaleGroupSize = 32;
 
-/// Bytes of one value as a WeightSource hands it over: f32 4, bf16 and f16 2, int8 and int4 1 (one int8 a value).
+/// Bytes of one value as a WeightSource delivers it: f32 4, bf16 and f16 2, int8 and int4 1 (one int8 per value).
 [[nodiscard]] std::size_t transfer_bytes_per_value(WeightEncoding encoding);
 
-/// Scales of one row of `n_cols` values: 0 for unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for groups of 32.
+/// Number of scales per row of `n_cols` values: 0 if unquantized, 1 for kInt8PerRow, ceil(n_cols / 32) for groups of
+/// 32.
 [[nodiscard]] std::int64_t scales_per_row(WeightEncoding encoding, std::int64_t n_cols);
 
-/// Bytes that a matrix has at least wherever it is kept: its values, an int4 being half a byte, and its scales, f32 for
-/// rows and FP16 for groups. What weights that are read and memory rates are counted in.
+/// The fewest bytes that a matrix takes wherever it is stored: its values, half a byte for an int4, and its scales, f32
+/// per row or FP16 per group. Weight traffic and memory rates are counted in these bytes.
 [[nodiscard]] double encoded_bytes(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols);
 
-/// The stored bytes that rows are made of.
+/// The stored bytes from which rows are made.
 struct StoredContent {
-  std::string identity;     ///< changes whenever the bytes may have: a file's (core/file.h), and the place in it
-  bool is_settled = false;  ///< the last change is so long ago that `identity` will show the next one
+  /// Changes whenever the bytes may have changed: the identity of the file (core/file.h) and the place in it.
+  std::string identity;
+  bool is_settled = false;  ///< the last change is long enough ago that `identity` will show the next one
   std::size_t size_bytes = 0;
-  std::string conversion;  ///< what makes rows of them: stored type, encoding, version of the quantizers
+  std::string conversion;  ///< how the bytes become rows: stored type, encoding, version of the quantizers
 };
 
-/// Where a backend pulls the rows of one tensor from; from several threads at once, if it likes.
+/// The source from which a backend pulls the rows of one tensor. May be called from several threads at once.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// Rows [first_row, first_row + n_rows), in the encoding of the WeightSpec that names this source.
+  /// Reads rows [first_row, first_row + n_rows), in the encoding of the WeightSpec that names this source.
   /// values: n_rows * n_cols * transfer_bytes_per_value bytes, row-major; scales: n_rows * scales_per_row floats.
   /// Errors: kIo.
   virtual Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                                  std::span<float> scales) const = 0;
-  /// For what is kept of the rows' packed form. Empty when nothing tells their content, or when they are handed over as
-  /// they are stored: then to read them is all there is to save.
+  /// The stored bytes behind the rows, by which a cache of packed weights identifies them. Empty when the content
+  /// cannot be identified, or when the rows are delivered as they are stored: then a cache could save no work besides
+  /// the read.
   [[nodiscard]] virtual std::optional<StoredContent> stored_content() const { return std::nullopt; }
-  /// Bytes [offset, offset + out.size()) of stored_content(). Errors: kIo.
+  /// Reads bytes [offset, offset + out.size()) of stored_content(). Errors: kIo.
   virtual Result<void> read_stored(std::size_t offset, std::span<std::byte> out) const {
     (void)offset;
     (void)out;
@@ -69,11 +72,11 @@ class WeightSource {
   }
 };
 
-/// How the parts of a weight become one matrix.
+/// How the parts of a weight are joined into one matrix.
 enum class Join : std::uint8_t {
-  kNone,              ///< one part
-  kConcatRows,        ///< the parts' rows one after the other (q, k, v)
-  kInterleaveGateUp,  ///< two parts of equal shape, gate and up: for the epilogues kGatedSilu and kGatedGelu
+  kNone,              ///< a single part
+  kConcatRows,        ///< the rows of the parts one after the other (q, k, v)
+  kInterleaveGateUp,  ///< two parts of equal shape, gate and up, for the epilogues kGatedSilu and kGatedGelu
 };
 
 struct WeightPart {
@@ -81,16 +84,16 @@ struct WeightPart {
   std::shared_ptr<const WeightSource> source;
 };
 
-/// One weight: a matrix [n_rows, n_cols], row n holding the K = n_cols inputs of output n, or a vector ([n] as [1, n]
-/// for norm weights and biases). Experts of a mixture are one weight [n_experts * n_rows, n_cols], kConcatRows.
+/// One weight: a matrix [n_rows, n_cols], where row n holds the K = n_cols inputs of output n, or a vector ([n] as [1,
+/// n], for norm weights and biases). The experts of a mixture are one weight [n_experts * n_rows, n_cols], kConcatRows.
 struct WeightSpec {
-  std::string name;  ///< for messages and the report, "layers.3.attention.qkv"
+  std::string name;  ///< for messages and the report: "layers.3.attention.qkv"
   std::int64_t n_rows = 0;
   std::int64_t n_cols = 0;
   WeightEncoding encoding = WeightEncoding::kBf16;
-  std::vector<WeightPart> parts;  ///< their rows sum up to n_rows
+  std::vector<WeightPart> parts;  ///< their rows add up to n_rows
   Join join = Join::kNone;
-  std::int64_t n_experts = 1;  ///< > 1: parts repeat per expert, expert-major
+  std::int64_t n_experts = 1;  ///< > 1: the parts repeat per expert, expert-major
 };
 
 }  // namespace secondsource

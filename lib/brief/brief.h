@@ -1,6 +1,6 @@
 #pragma once
-// The procurement brief as plain data: what brief.json holds, and what the pages are made from. Every figure carries
-// what it rests on (figure.h).
+// The procurement brief as plain data: the content of brief.json and of the rendered pages. Every figure carries the
+// evidence it rests on (figure.h).
 
 #include <cstdint>
 #include <string>
@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "brief/figure.h"
+#include "core/fields.h"
+#include "record/schema_version.h"
 
 namespace secondsource {
 
 inline constexpr int kBriefSchemaVersion = 1;
 
-/// What tokens cost on one SKU at one load.
+/// The cost of tokens on one SKU at one load.
 struct BriefCost {
   std::string load{};  ///< "full load", "at the SLO", "your load"
   Figure usd_per_1k_output{};
@@ -23,15 +25,17 @@ struct BriefCost {
   Figure device_hours_per_million{};
   Figure joules_per_token{};
 };
+SS_FIELDS(BriefCost, load, usd_per_1k_output, usd_per_1k_output_split, usd_per_1k_input_split, usd_per_1k_blended,
+          device_hours_per_million, joules_per_token)
 
-/// A row of the quarterly evaluation.
+/// One SKU in the quarterly evaluation.
 struct BriefSku {
   std::string id{};
   std::string description{};
   std::string vendor{};
   std::string model{};
   std::string precision{};
-  std::string speed_from{};  ///< where both speeds are from
+  std::string speed_from{};  ///< sources of both speeds
   std::string price_key{};
   std::string price_date{};
   Figure usd_per_hour{};
@@ -43,10 +47,13 @@ struct BriefSku {
   Figure ttft_p95_ms{};
   Figure memory_headroom_percent{};
   std::vector<BriefCost> costs{};
-  Figure saving_percent{};  ///< $/1K output at the buyer's load against the SKU that serves most of the load today
+  Figure saving_percent{};  ///< of $/1K output at the buyer's load, against the SKU that serves most of today's load
   std::string verdict{};    ///< "buy", "no-buy", "in use"
   std::vector<std::string> reasons{};
 };
+SS_FIELDS(BriefSku, id, description, vendor, model, precision, speed_from, price_key, price_date, usd_per_hour,
+          units_per_replica, instances_per_replica, output_tok_per_s, output_tok_per_s_at_slo, ttft_p50_ms, ttft_p95_ms,
+          memory_headroom_percent, costs, saving_percent, verdict, reasons)
 
 /// One SKU's part in an option.
 struct BriefPart {
@@ -58,6 +65,7 @@ struct BriefPart {
   Figure idle_percent{};
   Figure usd{};  ///< over the years of the decision
 };
+SS_FIELDS(BriefPart, sku, role, interactive_percent, batch_percent, peak_instances, idle_percent, usd)
 
 struct BriefPhase {
   std::string name{};
@@ -65,56 +73,64 @@ struct BriefPhase {
   std::string until{};
   std::string what{};
 };
+SS_FIELDS(BriefPhase, name, from, until, what)
 
 struct BriefSensitivity {
-  std::string what{};                ///< "price of mi300x"
-  Figure saving_percent_if_lower{};  ///< by 30 %
+  std::string what{};                ///< for example "price of mi300x"
+  Figure saving_percent_if_lower{};  ///< when it is 30 % lower
   Figure saving_percent_if_higher{};
 };
+SS_FIELDS(BriefSensitivity, what, saving_percent_if_lower, saving_percent_if_higher)
 
 struct BriefBreakEven {
   std::string sku{};
   Figure usd_per_hour_now{};
-  Figure usd_per_hour{};  ///< below it the option costs no more than staying
+  Figure usd_per_hour{};  ///< up to this price, the option costs no more than staying
 };
+SS_FIELDS(BriefBreakEven, sku, usd_per_hour_now, usd_per_hour)
 
 struct BriefOption {
   std::string name{};
   std::string kind{};
-  std::string what{};        ///< one sentence
-  std::string not_costed{};  ///< why there are no figures; empty when there are
+  std::string what{};        ///< description in one sentence
+  std::string not_costed{};  ///< why there are no figures; empty if there are
   std::vector<BriefPart> parts{};
   Figure usd_1_year{};
   Figure usd_3_years{};
-  Figure saving_percent_1_year{};  ///< against staying
+  Figure saving_percent_1_year{};  ///< compared with staying
   Figure saving_percent_3_years{};
   Figure saving_usd{};         ///< over the years of the decision
-  Figure usd_per_1k_output{};  ///< all of it / output tokens, over the years of the decision
+  Figure usd_per_1k_output{};  ///< total cost / output tokens, over the years of the decision
   Figure migration_usd{};
-  Figure outage_usd{};  ///< expected, over the years of the decision
+  Figure outage_usd{};  ///< expected loss over the years of the decision
   std::vector<BriefBreakEven> break_even_prices{};
-  Figure break_even_requests_per_day{};  ///< from there on the option costs no more than staying
+  Figure break_even_requests_per_day{};  ///< from this load on, the option costs no more than staying
   std::vector<BriefSensitivity> sensitivities{};
   std::vector<BriefPhase> timeline{};
   bool is_eligible = false;  ///< within the buyer's risk limits
 };
+SS_FIELDS(BriefOption, name, kind, what, not_costed, parts, usd_1_year, usd_3_years, saving_percent_1_year,
+          saving_percent_3_years, saving_usd, usd_per_1k_output, migration_usd, outage_usd, break_even_prices,
+          break_even_requests_per_day, sensitivities, timeline, is_eligible)
 
 struct BriefRisk {
-  std::string level{};  ///< "limit" (takes an option out), "warning", "note"
+  std::string level{};  ///< "limit" (excludes an option), "warning" or "note"
   std::string text{};
   std::vector<std::string> options{};
 };
+SS_FIELDS(BriefRisk, level, text, options)
 
-/// Buying tokens instead of machines.
+/// The alternative of buying tokens from an API instead of running machines.
 struct BriefApi {
   std::string name{};
   std::string source{};
   std::string date{};
   Figure usd_1_year{};
   Figure usd_3_years{};
-  Figure first_requests_per_day{};   ///< the smallest load at which staying costs no more
-  Figure always_requests_per_day{};  ///< the load from which it stays so
+  Figure first_requests_per_day{};   ///< the smallest load at which staying costs no more than the API
+  Figure always_requests_per_day{};  ///< from this load on, staying never costs more than the API
 };
+SS_FIELDS(BriefApi, name, source, date, usd_1_year, usd_3_years, first_requests_per_day, always_requests_per_day)
 
 struct BriefDecision {
   std::string option{};
@@ -122,8 +138,9 @@ struct BriefDecision {
   std::string status{};  ///< "decided", "provisional", "no eligible option"
   std::vector<std::string> reasons{};
 };
+SS_FIELDS(BriefDecision, option, line, status, reasons)
 
-/// A run, with what it takes to do it again.
+/// A run with everything that is needed to repeat it.
 struct BriefRunRecord {
   std::string run_id{};
   std::string folder{};
@@ -139,6 +156,8 @@ struct BriefRunRecord {
   std::vector<std::pair<std::string, std::string>> backends{};  ///< name, device and SHA-256 of the module
   std::vector<std::pair<std::string, std::string>> files{};     ///< name, SHA-256
 };
+SS_FIELDS(BriefRunRecord, run_id, folder, started_utc, program_version, commit, compiler, command, seed, suite, host,
+          bundles, backends, files)
 
 struct BriefQuote {
   std::string id{};
@@ -147,6 +166,7 @@ struct BriefQuote {
   std::string date{};
   std::string note{};
 };
+SS_FIELDS(BriefQuote, id, what, source, date, note)
 
 struct BriefPrice {
   std::string key{};
@@ -155,9 +175,10 @@ struct BriefPrice {
   std::string date{};
   std::string note{};
 };
+SS_FIELDS(BriefPrice, key, usd_per_hour, source, date, note)
 
 struct Brief {
-  int schema_version = kBriefSchemaVersion;
+  SchemaVersion<kBriefSchemaVersion> schema_version{};
   std::string title{};
   std::string date{};
   std::string model{};
@@ -167,13 +188,15 @@ struct Brief {
   std::vector<BriefRisk> risks{};
   std::vector<BriefSku> skus{};
   std::vector<BriefApi> apis{};            ///< none or one
-  std::vector<std::string> demand{};       ///< what was asked for, in sentences
-  std::vector<std::string> assumptions{};  ///< what is taken to hold
+  std::vector<std::string> demand{};       ///< the demand, in sentences
+  std::vector<std::string> assumptions{};  ///< assumptions behind the figures
   std::vector<BriefRunRecord> runs{};
   std::vector<BriefQuote> quotes{};
   std::vector<BriefPrice> prices{};
   std::vector<std::pair<std::string, std::string>> inputs{};  ///< file, SHA-256
-  std::string command{};                                      ///< that makes this brief again
+  std::string command{};                                      ///< command that creates this brief again
 };
+SS_FIELDS(Brief, schema_version, title, date, model, decision_years, decision, options, risks, skus, apis, demand,
+          assumptions, runs, quotes, prices, inputs, command)
 
 }  // namespace secondsource

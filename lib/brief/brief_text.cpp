@@ -7,7 +7,7 @@
 namespace secondsource {
 namespace {
 
-/// Three significant digits without an exponent.
+/// Formats a number with three significant digits and without an exponent.
 std::string three_digits(double number) {
   if (number == 0) return "0";
   const int magnitude = static_cast<int>(std::floor(std::log10(std::abs(number)) + 1e-12));

@@ -1,5 +1,5 @@
 #pragma once
-// Numbers of the brief for people.
+// Formats the numbers of the brief for display.
 
 #include <string>
 
@@ -7,21 +7,22 @@
 
 namespace secondsource {
 
-/// "$1.24 million", "$12,300", "$6.88", "$0.000212": three significant digits, never an exponent above a billionth.
+/// Returns "$1.24 million", "$12,300", "$6.88" or "$0.000212": three significant digits, without an exponent above a
+/// billionth.
 [[nodiscard]] std::string format_usd(double usd);
 
-/// "12 %", "3.4 %", "0.25 %"
+/// Returns "12 %", "3.4 %" or "0.25 %".
 [[nodiscard]] std::string format_percent(double percent);
 
-/// "30,600", "355", "2.50", "2": three significant digits, thousands apart.
+/// Returns "30,600", "355", "2.50" or "2": three significant digits, with thousands separators.
 [[nodiscard]] std::string format_number(double number);
 
-/// The value in its unit, with its interval behind it where it has one ("$1.24 million ($1.20 million to $1.30
-/// million)"), or "not available: why".
+/// The value in its unit, followed by its interval if it has one ("$1.24 million ($1.20 million to $1.30 million)"), or
+/// "not available: REASON".
 [[nodiscard]] std::string format_figure(const Figure& figure);
-/// Without the interval, "-" where there is no value: for narrow columns.
+/// The value without its interval, for narrow columns; "-" when there is no value.
 [[nodiscard]] std::string format_value(const Figure& figure);
-/// The interval alone, "" where there is none.
+/// The interval alone; "" when there is none.
 [[nodiscard]] std::string format_interval(const Figure& figure);
 
 }  // namespace secondsource

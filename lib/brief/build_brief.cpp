@@ -37,7 +37,7 @@ std::string option_sentence(const OptionSpec& option, const Demand& demand) {
   return text + ".";
 }
 
-/// One option's figures.
+/// Computes the figures of one option.
 class OptionRow {
  public:
   OptionRow(const Demand& demand, std::span<const Sku> skus, const OptionCosts& costs, const OptionSpec& option)
@@ -78,7 +78,7 @@ class OptionRow {
   }
 
  private:
-  /// Over years the load and the prices are taken to go on as they are: every such figure is projected.
+  /// Figures over years assume that load and prices stay as they are, so that all of them count as projected.
   static Evidence evidence_of(const Sku& sku) {
     Evidence evidence = sku.at_slo.evidence.combined(sku.batch_speed().evidence);
     evidence = evidence.combined({.basis = {"price " + sku.price.key()}});
@@ -234,7 +234,7 @@ BriefApi api_row(const Demand& demand, std::span<const Sku> skus, const OptionCo
   return row;
 }
 
-// -- what it rests on
+// -- demand, assumptions and sources
 
 std::vector<std::string> demand_sentences(const Demand& demand) {
   std::vector<std::string> lines;
@@ -293,7 +293,7 @@ BriefRunRecord run_record(const BriefRun& run) {
                      .suite = record.suite,
                      .files = run.file_hashes};
   for (const HostFact& fact : record.host) {
-    // The flags alone fill a page; they are in run.json.
+    // The CPU flags are left out because they would fill a page; run.json has them.
     if (fact.value && fact.name != "cpu_flags") row.host.emplace_back(fact.name, *fact.value);
   }
   for (const BundleRecord& bundle : record.bundles) row.bundles.emplace_back(bundle.name, bundle.content_sha256);

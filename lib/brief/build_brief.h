@@ -1,6 +1,6 @@
 #pragma once
-// From runs, prices, quotes and the buyer's demand to the brief. A pure function of its inputs, so that a brief can be
-// made again and compared byte for byte.
+// Builds the brief from runs, prices, quotes and the buyer's demand. The brief is a pure function of these inputs, so
+// that it can be built again and compared byte for byte.
 
 #include <string>
 #include <utility>
@@ -22,12 +22,13 @@ struct BriefInputs {
   std::vector<QuotedRow> quoted{};
   std::vector<PriceRow> prices{};
   std::vector<Waiver> waivers{};
-  std::string date{};  ///< YYYY-MM-DD: what is stale, expired, and when phases begin
-  std::vector<std::pair<std::string, std::string>> files{};  ///< every input file but the runs', with its SHA-256
+  std::string date{};  ///< YYYY-MM-DD; decides what is stale or expired and when phases begin
+  std::vector<std::pair<std::string, std::string>> files{};  ///< every input file except those of runs, with its
+                                                             ///< SHA-256
   std::string command{};
 };
 
-/// Errors: those of resolve_skus().
+/// Errors: as for resolve_skus().
 Result<Brief> build_brief(const BriefInputs& inputs);
 
 }  // namespace secondsource

@@ -29,7 +29,7 @@ class Decider {
   [[nodiscard]] const Figure& saving(const BriefOption& option) const {
     return demand_.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
   }
-  /// The end of the interval on which the decision rests.
+  /// The lower end of the saving's interval, on which the decision is based.
   [[nodiscard]] double surely_saved(const BriefOption& option) const {
     const Figure& percent = saving(option);
     return percent.low.value_or(percent.value.value_or(-1e9));
@@ -47,7 +47,7 @@ class Decider {
     return best;
   }
 
-  /// "is projected to cost 12 % (10 to 14 %) less than staying over 3 years and saves $1.2 M"
+  /// For example "is projected to cost 12 % (10 to 14 %) less than staying over 3 years and saves $1.2 M".
   [[nodiscard]] std::string comparison(const BriefOption& option) const {
     const Figure& percent = saving(option);
     if (!percent.value) return "cannot be compared with staying";
@@ -98,7 +98,7 @@ class Decider {
     return decision;
   }
 
-  /// The SKUs of the option for which `holds`.
+  /// True if `holds` for any SKU of the option.
   template <typename Holds>
   [[nodiscard]] bool any_sku(const BriefOption& option, Holds holds) const {
     return std::any_of(option.parts.begin(), option.parts.end(),
@@ -115,7 +115,8 @@ class Decider {
                                                                         : "a speed was measured fewer than five times.";
   }
 
-  /// Years are always projected; what makes a decision provisional is a speed that nobody measured on what is bought.
+  /// Figures over years are projected in any case. A decision is provisional only if a speed was not measured on the
+  /// machine that is priced.
   [[nodiscard]] std::string status_of(const BriefOption& option) const {
     return rests_on_quotes(option) || rests_on_another_machine(option) ? "provisional" : "decided";
   }

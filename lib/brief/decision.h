@@ -1,5 +1,5 @@
 #pragma once
-// Which option to take, in one line that says how sure it is.
+// Chooses an option and states the decision in one line, including how certain it is.
 
 #include <span>
 #include <vector>
@@ -10,9 +10,10 @@
 
 namespace secondsource {
 
-/// Of the options within the buyer's limits the one that saves most; it has to save more than the least that the buyer
-/// asks for, with the lower end of its interval where it has one. Else: stay. An option whose speeds are not all
-/// measured, on the machines that are priced, is *provisional*. `options` are in the order of the demand.
+/// Chooses the option that saves most among those within the buyer's limits. The saving, or the lower end of its
+/// interval if it has one, must exceed the buyer's minimum; otherwise the decision is to stay. The decision is
+/// *provisional* unless all speeds of the option were measured on the machines that are priced. `options` are in the
+/// order of the demand.
 [[nodiscard]] BriefDecision decide(const Demand& demand, const std::vector<BriefOption>& options,
                                    const std::vector<BriefRisk>& risks, std::span<const Sku> skus);
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "bundle/yaml.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 constexpr NumberRange kPercent{.min = 0, .max = 100};
 constexpr double kSumTolerance = 1e-6;
 
-/// number(), where the key may be absent and then stays without a value.
+/// Like number(), but returns nullopt when the key is absent.
 Result<std::optional<double>> optional_number(const YamlNode& node, std::string_view key, NumberRange range) {
   if (!node.has(key)) return std::optional<double>();
   SS_TRY(const double value, node.number(key, range));
@@ -27,7 +27,7 @@ Result<std::string> text_of(const YamlNode& node, std::string_view key) {
   return text;
 }
 
-// -- what is served
+// -- the served load
 
 Result<DayProfile> parse_profile(const YamlNode& volume) {
   if (!volume.has("profile")) return flat_profile();
@@ -67,7 +67,7 @@ Result<std::vector<RequestKind>> parse_context_mix(const YamlNode& root) {
   return kinds;
 }
 
-/// The context mix has to be there already: tokens a day become requests.
+/// Requires the context mix, which converts tokens per day to requests per day.
 Result<void> parse_volume(const YamlNode& root, Demand& demand) {
   constexpr NumberRange kVolume{.min = 1, .max = 1e15};
   SS_TRY(const YamlNode volume, root.at("volume"));
@@ -128,7 +128,7 @@ Result<void> parse_rules(const YamlNode& root, Demand& demand) {
   return {};
 }
 
-// -- what can be bought
+// -- SKUs and options
 
 Result<SkuSpec> parse_sku(const YamlNode& node) {
   SS_TRY_VOID(node.expect_keys({"id", "description", "vendor", "price", "measured", "quoted"}));
@@ -322,7 +322,7 @@ class OptionReader {
     return fallback;
   }
 
-  /// `percent` of all of it goes to `to`; the rest stays as it was.
+  /// Moves `percent` of the whole load to `to`; the rest keeps its proportions.
   static std::vector<Share> shifted(const std::vector<Share>& shares, const std::string& to, double percent) {
     std::vector<Share> result;
     bool is_there = false;
@@ -341,7 +341,7 @@ class OptionReader {
   OptionSpec stay_;
 };
 
-// -- what may go wrong, and what else there is
+// -- risk limits, API price and outage
 
 Result<RiskLimits> parse_risk_limits(const YamlNode& root) {
   RiskLimits limits;

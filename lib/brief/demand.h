@@ -1,5 +1,5 @@
 #pragma once
-// demand.yaml: what the buyer needs, may risk and can choose from (reports/schemas/demand.schema.json,
+// Reads demand.yaml, which states the buyer's needs, risk limits and options (reports/schemas/demand.schema.json,
 // reports/templates/demand.yaml, docs/brief.md).
 
 #include <cstdint>
@@ -12,38 +12,38 @@
 #include "core/result.h"
 #include "cost/load_cost.h"
 #include "cost/token_cost.h"
-#include "report/slo.h"
+#include "record/slo.h"
 
 namespace secondsource {
 
-/// A kind of request; the means over kinds are what costs are computed with.
+/// A kind of request. Costs are computed with the means over all kinds.
 struct RequestKind {
   std::string name{};
-  double percent = 0;  ///< of all requests
+  double percent = 0;  ///< share of all requests
   double input_tokens = 0;
   double output_tokens = 0;
 };
 
-/// A cell of a run.
+/// A speed that was measured: the bundle, backend and variant of a run.
 struct MeasuredSpeed {
-  std::string run{};  ///< id of the run, or its beginning; empty: the only one that has the cell
+  std::string run{};  ///< id of the run or its beginning; empty: the only run with such cells
   std::string bundle{}, backend{}, variant{};
-  bool same_hardware = false;  ///< the buyer says that the price is for the machine that was measured
+  bool same_hardware = false;  ///< the buyer states that the price is for the measured machine
 };
 
-/// Ids of rows of the quoted file; empty: not known.
+/// A speed that was published: ids of rows in the file of quotes; empty: not known.
 struct QuotedSpeed {
   std::string full_load{};
   std::string slo{};
 };
 
-/// Something that can be bought, and where its speed is known from: a cell of a run, or quoted rows.
+/// Something that can be bought, and the source of its speed: cells of a run, or quoted rows.
 struct SkuSpec {
   std::string id{};
   std::string description{};
-  std::string vendor{};                     ///< of the silicon: what "single supplier" counts
+  std::string vendor{};                     ///< vendor of the chip, as counted for "single supplier"
   std::string price{};                      ///< key of the price book
-  std::optional<MeasuredSpeed> measured{};  ///< exactly one of the two
+  std::optional<MeasuredSpeed> measured{};  ///< exactly one of `measured` and `quoted` is set
   std::optional<QuotedSpeed> quoted{};
 };
 
@@ -51,15 +51,15 @@ struct Migration {
   double person_days = 0;
   double usd_per_day = 0;
   std::int64_t people = 1;
-  std::int64_t certify_weeks = 0;  ///< rent, run the harness, compare tokens and speed
-  std::int64_t ramp_weeks = 0;     ///< move traffic step by step
+  std::int64_t certify_weeks = 0;  ///< to rent the SKU, run the harness, and compare tokens and speed
+  std::int64_t ramp_weeks = 0;     ///< to move the traffic step by step
 
   [[nodiscard]] double usd() const { return person_days * usd_per_day; }
 };
 
 enum class OptionKind : std::uint8_t { kStay, kShift, kFallback, kMoveBatch, kOwn };
 
-/// "stay", "shift", "fallback", "move-batch", "own"
+/// Returns "stay", "shift", "fallback", "move-batch" or "own".
 [[nodiscard]] std::string_view to_string(OptionKind kind);
 
 struct Share {
@@ -67,11 +67,11 @@ struct Share {
   double percent = 0;
 };
 
-/// Capacity that waits for the day on which the main one is gone.
+/// Capacity that is held in reserve for an outage of the main SKU.
 struct Fallback {
   std::string sku{};
-  double percent = 0;         ///< of the interactive load, at its peak
-  double hours_per_year = 0;  ///< rented when needed; 0: kept running around the clock
+  double percent = 0;         ///< share of the interactive load at its peak
+  double hours_per_year = 0;  ///< hours for which it is rented when needed; 0: it runs around the clock
 };
 
 struct OptionSpec {
@@ -83,19 +83,20 @@ struct OptionSpec {
   Migration migration{};
 };
 
-/// What the buyer will not accept. A breach takes an option out of the decision, and is shown.
+/// The risks that the buyer does not accept. An option that exceeds a limit is excluded from the decision, and the
+/// brief shows why.
 struct RiskLimits {
   std::optional<double> max_single_vendor_percent{};
   std::optional<double> max_spot_percent{};
-  std::optional<double> max_speed_uncertainty_percent{};  ///< half of the interval / the value
+  std::optional<double> max_speed_uncertainty_percent{};  ///< half the width of the interval / the value
   std::optional<double> min_memory_headroom_percent{};
   std::optional<double> max_price_age_days{};
-  bool require_passed_golden = true;  ///< of measured SKUs; false: unverified tokens are a warning
-  bool require_measured = false;      ///< an option on quoted speeds cannot be decided for
-  double min_saving_percent = 0;      ///< below it the buyer stays
+  bool require_passed_golden = true;  ///< for measured SKUs; false: unverified tokens give a warning only
+  bool require_measured = false;      ///< an option with quoted speeds cannot be chosen
+  double min_saving_percent = 0;      ///< the buyer stays if an option saves less
 };
 
-/// A company that sells tokens instead of machines: what one's own are held against.
+/// The price of a provider that sells tokens, for comparison with running machines.
 struct ApiPrice {
   std::string name{};
   double usd_per_million_input = 0;
@@ -106,15 +107,15 @@ struct ApiPrice {
 
 struct Outage {
   double hours_per_year = 0;
-  double usd_per_hour = 0;  ///< lost while nothing is served
+  double usd_per_hour = 0;  ///< loss while nothing is served
 };
 
 struct Demand {
   std::string title{};
-  std::string model{};  ///< what is served: the name of a bundle, or of a model of the quoted file
+  std::string model{};  ///< the served model: the name of a bundle or of a model in the file of quotes
   double requests_per_day = 0;
   double growth_percent_per_year = 0;
-  double batch_percent = 0;  ///< of the requests; they may wait, and run anywhere
+  double batch_percent = 0;  ///< share of requests that may wait and run anywhere
   DayProfile profile = flat_profile();
   std::vector<RequestKind> context_mix{};
   Slo slo{};
@@ -122,7 +123,7 @@ struct Demand {
   SizingRule sizing{};
   std::int64_t decision_years = 3;
   std::vector<SkuSpec> skus{};
-  std::vector<OptionSpec> options{};  ///< the first is the one of kind kStay
+  std::vector<OptionSpec> options{};  ///< the first one has kind kStay
   RiskLimits limits{};
   std::optional<ApiPrice> api{};
   std::optional<Outage> outage{};
@@ -133,8 +134,8 @@ struct Demand {
   [[nodiscard]] const OptionSpec& stay() const { return options.front(); }
 };
 
-/// Strict: unknown or missing keys, shares that do not sum to 100, a SKU that no list knows, or two stays are
-/// kInvalidInput with the line.
+/// Parsing is strict. Unknown or missing keys, shares that do not sum to 100, an undefined SKU, and two "stay" options
+/// give kInvalidInput with the line.
 Result<Demand> parse_demand(std::string_view yaml, std::string_view name);
 Result<Demand> read_demand(const std::filesystem::path& path);
 

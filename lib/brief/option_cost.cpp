@@ -20,7 +20,7 @@ bool is_bounded(const Sku& sku) {
   return bounded(sku.at_slo) && bounded(sku.batch_speed());
 }
 
-/// The speeds of one SKU at `place` of their intervals: 0 the lower end, 1 the upper.
+/// The speeds of one SKU at the position `place` in their intervals: 0 is the lower end, 1 the upper.
 Assumed::Rates rates_at(const Sku& sku, double place) {
   return {.batch_tok_per_s = at(sku.batch_speed(), place), .interactive_tok_per_s = at(sku.at_slo, place)};
 }
@@ -36,7 +36,7 @@ constexpr double kHoursPerYear = 8760;
 
 }  // namespace
 
-/// A part with what it takes to cost it.
+/// A part with the load and the fleet that its cost follows from.
 struct OptionCosts::Part {
   OptionPart part{};
   ServedLoad load{};
@@ -116,7 +116,7 @@ std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, c
                   .instances_per_replica = sku.instances_per_replica,
                   .usd_per_instance_hour = assumed.usd_per_hour[index],
                   .pays_for_peak = sku.pays_for_peak() || is_fallback};
-    // Rented only when it is needed: the peak's number of machines for that share of the year.
+    // The fallback is rented only when needed: the number of machines for the peak, for that share of the year.
     if (is_fallback && option.fallback->hours_per_year > 0)
       part.fleet.usd_per_instance_hour *= option.fallback->hours_per_year / kHoursPerYear;
     parts.push_back(part);
@@ -184,9 +184,9 @@ OptionCosts::Saving OptionCosts::saving(const OptionSpec& option, const OptionSp
     return result;
   double usd_low = result.usd.value, usd_high = usd_low;
   double percent_low = result.percent.value, percent_high = percent_low;
-  // Nine places of up to four speeds; of more, the ends and the middle.
+  // The grid has nine positions per speed for up to four speeds; for more speeds, the two ends and the middle.
   const int n_places = used.size() <= 4 ? 9 : 3;
-  // An odometer over the places of all speeds.
+  // Counts through all combinations of positions like an odometer.
   std::vector<int> places(used.size(), 0);
   for (bool more = true; more;) {
     for (std::size_t i = 0; i < used.size(); ++i) {

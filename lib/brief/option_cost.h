@@ -1,5 +1,6 @@
 #pragma once
-// What an option costs over its years, with the interval that the measured speeds leave, and where the answer turns.
+// Computes what an option costs over the years, the interval that follows from the measured speeds, and the break-even
+// points.
 
 #include <optional>
 #include <span>
@@ -14,23 +15,23 @@
 
 namespace secondsource {
 
-/// What a costing takes for granted, one entry a SKU: changed one at a time for intervals and sensitivities.
+/// The inputs of a costing with one entry per SKU. For intervals and sensitivities they are changed one at a time.
 struct Assumed {
   struct Rates {
-    double batch_tok_per_s = 0;  ///< of one replica; 0: not known
+    double batch_tok_per_s = 0;  ///< speed of one replica; 0: not known
     double interactive_tok_per_s = 0;
   };
   std::vector<Rates> rates{};
-  std::vector<double> usd_per_hour{};  ///< of one instance
-  double volume = 1;                   ///< times the demand
+  std::vector<double> usd_per_hour{};  ///< price of one instance
+  double volume = 1;                   ///< factor on the stated demand
 };
 
-/// The middle of every measured interval, the prices of the book, the demand as stated.
+/// Uses the middle of every measured interval, the prices of the price book, and the demand as stated.
 [[nodiscard]] Assumed assume_as_known(std::span<const Sku> skus);
 
-/// What one SKU does in an option.
+/// The part of one SKU in an option.
 struct OptionPart {
-  std::size_t sku = 0;  ///< its place in the list
+  std::size_t sku = 0;  ///< index in the list of SKUs
   bool is_fallback = false;
   double interactive_percent = 0;
   double batch_percent = 0;
@@ -41,7 +42,7 @@ struct OptionCost {
   std::vector<OptionPart> parts{};
   double machines_usd = 0;
   double migration_usd = 0;
-  double outage_usd = 0;  ///< expected: hours a year x USD an hour x the share that no fallback carries
+  double outage_usd = 0;  ///< expected loss: hours per year x USD per hour x the share that no fallback carries
   double output_tokens = 0;
 
   [[nodiscard]] double total_usd() const { return machines_usd + migration_usd + outage_usd; }
@@ -50,35 +51,37 @@ struct OptionCost {
 /// Costs the options of one demand.
 class OptionCosts {
  public:
-  /// Both must outlive this.
+  /// `demand` and `skus` must outlive this object.
   OptionCosts(const Demand& demand, std::span<const Sku> skus) : demand_(demand), skus_(skus) {}
 
-  /// Why the option cannot be costed (a speed that it needs is not known); empty when it can.
+  /// The reason why the option cannot be costed, which is a speed that is not known; empty when it can.
   [[nodiscard]] std::string why_not(const OptionSpec& option) const;
 
-  /// The option must be one that can be costed, here and below.
+  /// In this function and those below, why_not(option) must be empty.
   [[nodiscard]] OptionCost over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const;
-  /// A day of the load as stated, without growth, migration and outage.
+  /// The cost of one day with the load as stated, without growth, migration and outage.
   [[nodiscard]] double usd_of_day(const OptionSpec& option, const Assumed& assumed) const;
 
-  /// The total with its interval: no bounds unless every speed in it has them, since part of an uncertainty is none.
+  /// The total with its interval. It has bounds only if every speed in it has bounds, because an interval from some of
+  /// the uncertainties would be too narrow.
   [[nodiscard]] Interval total_usd(const OptionSpec& option, std::int64_t years) const;
-  /// What the option saves against `stay`, in USD and in percent of the cost of staying: by a grid over the measured
-  /// intervals, since a speed that both use moves both.
+  /// What the option saves compared with `stay`, in USD and in percent of the cost of staying. The interval comes from
+  /// a grid over the measured intervals, because a speed that both options use changes the cost of both.
   struct Saving {
     Interval usd{};
     Interval percent{};
   };
   [[nodiscard]] Saving saving(const OptionSpec& option, const OptionSpec& stay, std::int64_t years) const;
 
-  /// What an hour of the instance of this SKU, which `stay` does not use, may cost so that the option costs no more.
+  /// The highest price per instance-hour of a SKU, which `stay` must not use, at which the option costs no more than
+  /// `stay`.
   [[nodiscard]] std::optional<double> break_even_usd_per_hour(const OptionSpec& option, const OptionSpec& stay,
                                                               std::size_t sku, std::int64_t years) const;
-  /// From which multiple of the stated volume (1/100 to 100) on the option costs no more than `stay`.
+  /// The multiple of the stated volume (1/100 to 100) from which on the option costs no more than `stay`.
   [[nodiscard]] LoadBreakEven break_even_volume(const OptionSpec& option, const OptionSpec& stay,
                                                 std::int64_t years) const;
 
-  /// Places of the SKUs that serve in the option, without repetition.
+  /// Indices of the SKUs that serve in the option, without duplicates.
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
 
  private:

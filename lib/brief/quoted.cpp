@@ -4,8 +4,8 @@
 
 #include <set>
 
-#include "bundle/yaml.h"
 #include "core/calendar.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/calendar.h"
+#include "core/enum_format.h"
 
 namespace secondsource {
 namespace {
@@ -16,7 +17,8 @@ constexpr const char* kLimit = "limit";
 constexpr const char* kWarning = "warning";
 constexpr const char* kNote = "note";
 
-/// Beyond this share of the CPUs taken by others a measurement is not of the machine alone (docs/gate.md).
+/// Beyond this share of the CPUs taken by other processes, a measurement depends on more than the machine
+/// (docs/gate.md).
 constexpr double kQuietShare = 0.02;
 
 /// Half of the wider side of the interval, in percent of the value; nullopt without an interval.
@@ -52,7 +54,7 @@ class RiskCollector {
     risks_.push_back({level, text, {option_->name}});
   }
 
-  // -- of an option
+  // -- risks of an option
 
   void add_option_risks() {
     if (const std::string why = costs_.why_not(*option_); !why.empty()) add(kLimit, "cannot be costed: " + why);
@@ -140,7 +142,7 @@ class RiskCollector {
     }
   }
 
-  // -- of a SKU
+  // -- risks of a SKU
 
   void add_sku_risks(const Sku& sku) {
     for (const std::string& fault : sku.faults) add(kLimit, fmt::format("{}: {}", sku.spec.id, fault));
@@ -180,20 +182,21 @@ class RiskCollector {
   void add_cells(const Sku& sku) {
     for (const CellSummary* cell : sku.cells) {
       const std::string id = cell->key.id();
-      if (cell->status == "invalid")
+      if (cell->status == CellStatus::kInvalid)
         add(kWarning, fmt::format("{}: INVALID, its figures were not used: {}", id, first_note(*cell)));
-      if (cell->status == "failed" || cell->status == "missing")
+      if (cell->status == CellStatus::kFailed || cell->status == CellStatus::kMissing)
         add(kWarning, fmt::format("{}: {}, not measured: {}", id, cell->status, first_note(*cell)));
-      if (cell->status == "partial") add(kNote, id + ": fewer repetitions than planned");
+      if (cell->status == CellStatus::kPartial) add(kNote, id + ": fewer repetitions than planned");
       for (const CheckRecord& check : cell->checks) {
         if (check.outcome == CheckOutcome::kSuspect) {
           add(kWarning, fmt::format("{}: suspect ({}): {}", id, check.name, check.detail));
         }
       }
-      if (cell->golden == "unverified" && !in_.demand.limits.require_passed_golden) {
+      if (cell->golden == GoldenVerdict::kUnverified && !in_.demand.limits.require_passed_golden) {
         add(kWarning, id + ": unverified: nothing proves its tokens right");
       }
-      // Runs of today say how much of it the cell itself missed: the check above.
+      // This is for runs without the check "foreign_cpu", which is the better measure because it counts only the CPU
+      // time that the cell itself was missing.
       const bool is_checked = std::any_of(cell->checks.begin(), cell->checks.end(),
                                           [](const CheckRecord& check) { return check.name == "foreign_cpu"; });
       if (!is_checked && cell->others_cpu_share.value_or(0) > kQuietShare) {
@@ -255,7 +258,8 @@ class RiskCollector {
       add(kWarning, fmt::format("{}: zones of its region differ from {:g} to {:g} USD/h", sku.spec.id,
                                 *price.usd_per_hour_low, *price.usd_per_hour_high));
     }
-    // The same machine on the other market: how far prices move.
+    // Compares the price with that of the same machine on the other market (spot or on demand), to show how far prices
+    // can move.
     const Commitment other = price.commitment == Commitment::kSpot ? Commitment::kOnDemand : Commitment::kSpot;
     for (const PriceRow& row : in_.prices) {
       const bool same = row.provider == price.provider && row.region == price.region && row.instance == price.instance;

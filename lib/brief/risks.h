@@ -1,6 +1,6 @@
 #pragma once
-// What the data itself says against an option. No judgement of ours: each line names the figure it comes from, and what
-// the buyer set as a limit takes the option out.
+// Lists what the data says against each option, without judgement. Each line names the figure that it comes from, and
+// only a limit that the buyer set excludes an option.
 
 #include <span>
 #include <string>
@@ -24,10 +24,10 @@ struct RiskInputs {
   std::string_view today;  ///< YYYY-MM-DD
 };
 
-/// Those of all options, equal ones together, limits first.
+/// Returns the risks of all options, limits first. Equal risks of several options are merged.
 [[nodiscard]] std::vector<BriefRisk> risks_of(const RiskInputs& inputs, const OptionCosts& costs);
 
-/// Does any limit take this option out?
+/// True if any limit excludes this option.
 [[nodiscard]] bool breaks_a_limit(const std::vector<BriefRisk>& risks, std::string_view option);
 
 }  // namespace secondsource

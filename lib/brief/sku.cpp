@@ -6,13 +6,15 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/enum_format.h"
 
 namespace secondsource {
 namespace {
 
-/// A speed is only credited to a cell that was measured, is not INVALID and has no wrong token.
-bool has_credit(const CellSummary& cell) {
-  return cell.golden != "failed" && (cell.status == "complete" || cell.status == "partial") &&
+/// A cell has a usable speed only if it was measured, is not INVALID and has no wrong token.
+bool has_measured_speed(const CellSummary& cell) {
+  return cell.golden != GoldenVerdict::kFailed &&
+         (cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial) &&
          cell.output_tok_per_s.value.value_or(0) > 0;
 }
 
@@ -47,12 +49,12 @@ bool has_device_power(const Repetition& repetition) {
                      [](const TelemetryReading& reading) { return reading.name == "device_power_w"; });
 }
 
-/// The fastest of the cells that `admits`, or nullptr.
+/// The fastest of the cells for which `admits` is true, or nullptr.
 template <typename Admits>
 const CellSummary* fastest(const std::vector<const CellSummary*>& cells, Admits admits) {
   const CellSummary* best = nullptr;
   for (const CellSummary* cell : cells) {
-    if (!has_credit(*cell) || !admits(*cell)) continue;
+    if (!has_measured_speed(*cell) || !admits(*cell)) continue;
     if (best == nullptr || *cell->output_tok_per_s.value > *best->output_tok_per_s.value) best = cell;
   }
   return best;
@@ -127,14 +129,14 @@ class MeasuredSku {
   }
 
   [[nodiscard]] bool run_keeps_samples() const { return sku_.run->has_samples; }
-  /// Without one, a promise that covers nothing.
+  /// The run's SLO; for a run without one, an SLO that no request has to keep.
   [[nodiscard]] Slo run_slo() const {
     constexpr double kNever = 1e300;
     return sku_.run->stored.record.slo.value_or(
         Slo{.name = "none", .ttft_ms = kNever, .tpot_ms = kNever, .percent = 0});
   }
 
-  /// From the samples; where only the summary is stored, what it says of the run's own SLO.
+  /// Computed from the samples; when only the summary is stored, its value for the run's own SLO.
   [[nodiscard]] SloAttainment attained_in(const CellSummary& cell) const {
     if (run_keeps_samples()) return attainment(sku_.run->samples_of(cell.key.id()), demand_.slo);
     const Estimate& share = cell.slo_attainment;
@@ -146,7 +148,7 @@ class MeasuredSku {
     return attained;
   }
 
-  /// Only an open loop shows what users see: in a closed loop a slow system slows its own load down.
+  /// Only server (open-loop) cells count: in a closed loop, a slow system reduces its own load.
   void find_at_slo() {
     std::string why_not;
     const auto is_kept = [&](const CellSummary& cell) {
@@ -192,7 +194,7 @@ class MeasuredSku {
     sku_.why_no_power = run_keeps_samples() ? "the run has no power reading" : "only the run's summary is stored";
     for (const Repetition* repetition : sku_.run->repetitions_of(full_load_cell_->key.id())) {
       for (const TelemetryReading& reading : repetition->telemetry) {
-        // The device's own meter where there is one; a backend on the host has none but the host's.
+        // Prefers the device's own power meter to the host's; a backend on the host has only the latter.
         if (reading.name != "device_power_w" && reading.name != "host_power_w") continue;
         if (reading.name == "host_power_w" && has_device_power(*repetition)) continue;
         if (reading.value) {
@@ -222,10 +224,10 @@ class MeasuredSku {
   void find_faults() {
     if (full_load_cell_ == nullptr && slo_cell_ == nullptr) sku_.faults.push_back("no cell with valid figures");
     const bool is_wrong = std::any_of(sku_.cells.begin(), sku_.cells.end(),
-                                      [](const CellSummary* cell) { return cell->golden == "failed"; });
+                                      [](const CellSummary* cell) { return cell->golden == GoldenVerdict::kFailed; });
     if (is_wrong) sku_.faults.push_back("its tokens are wrong (golden check failed)");
     const bool all_passed = std::all_of(sku_.cells.begin(), sku_.cells.end(),
-                                        [](const CellSummary* cell) { return cell->golden == "passed"; });
+                                        [](const CellSummary* cell) { return cell->golden == GoldenVerdict::kPassed; });
     if (demand_.limits.require_passed_golden && !is_wrong && !all_passed) {
       sku_.faults.push_back(fmt::format("its tokens are {}: nothing proves them right", sku_.cells.front()->golden));
     }
@@ -317,7 +319,7 @@ class QuotedSku {
     return Error{ErrorCode::kInvalidInput, fmt::format("sku {}: {}", sku_.spec.id, message)};
   }
 
-  /// nullptr for an empty id.
+  /// Returns nullptr for an empty id.
   Result<const QuotedRow*> find_row(const std::vector<QuotedRow>& quoted, const std::string& id) const {
     if (id.empty()) return static_cast<const QuotedRow*>(nullptr);
     for (const QuotedRow& row : quoted) {

@@ -1,6 +1,6 @@
 #pragma once
-// What is known of something that can be bought: its price, its speed at full load and under the buyer's SLO, and
-// everything that weakens either.
+// Collects the data about something that can be bought: its price, its speed at full load and under the buyer's SLO,
+// and everything that weakens either.
 
 #include <optional>
 #include <span>
@@ -17,15 +17,15 @@
 
 namespace secondsource {
 
-/// Output tokens/s of one replica.
+/// The output speed of one replica, in tokens/s.
 struct Speed {
   std::optional<Interval> tok_per_s{};
   std::string why_not{};
-  std::string from{};  ///< id of the cell or the quoted row
+  std::string from{};  ///< id of the cell or of the quoted row
   Evidence evidence{};
 };
 
-/// A latency of the cell that the speed is from, in ms.
+/// A latency, in ms, of the cell that the speed comes from.
 struct Latency {
   std::optional<Interval> ms{};
   std::string why_not{};
@@ -34,9 +34,9 @@ struct Latency {
 struct Sku {
   SkuSpec spec{};
   PriceRow price{};
-  std::string model{};      ///< what it serves
+  std::string model{};      ///< the model that it serves
   std::string precision{};  ///< variant, or the quoted precision
-  double n_units = 0;       ///< accelerators (vCPUs of a machine without) of one replica
+  double n_units = 0;       ///< number of accelerators per replica (vCPUs if the machine has none)
   double instances_per_replica = 0;
   Speed full_load{};
   Speed at_slo{};
@@ -45,23 +45,24 @@ struct Sku {
   std::string why_no_power{};
   std::optional<double> memory_headroom_percent{};
   std::string why_no_memory{};
-  std::vector<std::string> price_assumptions{};  ///< what is taken to hold whenever speed and price are put together
-  std::vector<std::string> load_assumptions{};   ///< and when the buyer's load is put on it
-  std::vector<std::string> faults{};             ///< why its figures cannot be built on at all
-  const BriefRun* run = nullptr;                 ///< measured SKUs only; borrowed
-  std::vector<const CellSummary*> cells{};       ///< of that bundle, backend and variant
+  std::vector<std::string> price_assumptions{};  ///< assumptions behind every combination of speed and price
+  std::vector<std::string> load_assumptions{};   ///< further assumptions behind figures at the buyer's load
+  std::vector<std::string> faults{};             ///< reasons why its figures cannot be used at all
+  const BriefRun* run = nullptr;                 ///< for measured SKUs only; not owned
+  std::vector<const CellSummary*> cells{};       ///< the run's cells of the SKU's bundle, backend and variant
 
-  /// Work that may wait runs at full load; where that is not known, no faster than under the SLO.
+  /// Batch work runs at the full-load speed; if that is not known, the speed under the SLO is used.
   [[nodiscard]] const Speed& batch_speed() const { return full_load.tok_per_s ? full_load : at_slo; }
   [[nodiscard]] bool is_measured() const { return spec.measured.has_value(); }
-  /// On demand and spot are paid by the hour; what is promised or owned is paid around the clock.
+  /// On-demand and spot instances are paid by the hour. Committed or owned capacity is paid around the clock, therefore
+  /// for the peak.
   [[nodiscard]] bool pays_for_peak() const {
     return price.commitment != Commitment::kOnDemand && price.commitment != Commitment::kSpot;
   }
 };
 
-/// In the order of `demand.skus`. `runs` must outlive the result. Errors: kInvalidInput for a price, a cell or a quoted
-/// row that is not there or not the only one, and for a speed of one accelerator priced as another.
+/// Returns the SKUs in the order of `demand.skus`. `runs` must outlive the result. Errors: kInvalidInput for a price, a
+/// cell or a quoted row that is missing or ambiguous, and for a speed of one accelerator with the price of another.
 Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const BriefRun> runs,
                                       const std::vector<QuotedRow>& quoted, const std::vector<PriceRow>& prices);
 

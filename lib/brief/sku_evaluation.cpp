@@ -16,7 +16,7 @@ Figure figure_of(const std::optional<Interval>& interval, std::string unit, cons
                   : Figure::absent(std::move(unit), std::move(why_not));
 }
 
-/// A day of the whole demand on one SKU: USD and unit-hours, with the interval of its speeds.
+/// One day of the whole demand on one SKU in USD and unit-hours, with the interval that follows from its speeds.
 struct DayOnSku {
   Interval usd{};
   Interval unit_hours{};
@@ -63,7 +63,7 @@ class SkuEvaluation {
     return row;
   }
 
-  /// What the figures at the buyer's load rest on.
+  /// The evidence behind the figures at the buyer's load.
   [[nodiscard]] Evidence load_evidence() const {
     Evidence evidence = with_price(sku_.at_slo.evidence.combined(sku_.batch_speed().evidence));
     if (!sku_.load_assumptions.empty()) evidence = evidence.as_projected();
@@ -90,7 +90,7 @@ class SkuEvaluation {
 
   [[nodiscard]] double input_per_output() const { return demand_.mean_input_tokens() / demand_.mean_output_tokens(); }
 
-  /// A replica busy all the time.
+  /// The cost of a replica that is busy all the time.
   [[nodiscard]] BriefCost cost_at(std::string load, const Speed& speed, bool with_energy) const {
     if (!speed.tok_per_s) return absent_cost(std::move(load), speed.why_not);
     const double usd_per_hour = sku_.price.usd_per_hour * sku_.instances_per_replica;
@@ -160,7 +160,7 @@ class SkuEvaluation {
     if (!day_) return absent_cost(load, why_no_day_);
     const double tokens_per_day = demand_.output_tokens_per_day();
     const Interval tok_per_s{.value = tokens_per_day / 86400};
-    // The cost of tokens rises with what a day costs.
+    // Token costs increase with the cost of a day, so that its bounds give theirs.
     const auto costs_at = [&](double usd_per_day) {
       return token_costs(usd_per_day / 24, tok_per_s, input_per_output(), demand_.weights);
     };
@@ -194,7 +194,8 @@ std::string incumbent_of(const Demand& demand) {
       ->sku;
 }
 
-/// 1 - new / old in percent; with both bounded, the ends that are worst and best for the new.
+/// 1 - fresh / incumbent in percent. If both have bounds, the interval reaches from the worst to the best combination
+/// for `fresh`.
 Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
   const auto percent = [](double now, double then) { return 100 * (1 - now / then); };
   Interval saving{.value = percent(fresh.value, incumbent.value)};

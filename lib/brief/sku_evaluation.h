@@ -1,5 +1,5 @@
 #pragma once
-// The quarterly evaluation: what tokens cost on each SKU at three loads, and whether to buy it.
+// The quarterly evaluation: the cost of tokens on each SKU at three loads, and whether to buy it.
 
 #include <span>
 #include <vector>
@@ -10,8 +10,9 @@
 
 namespace secondsource {
 
-/// One row a SKU, in the order of the demand. At "your load" the SKU serves all of it. *buy* means: measured, its
-/// tokens proven where the buyer asks for that, the SLO kept, and the lower end of the saving above the buyer's least.
+/// Returns one row per SKU, in the order of the demand. At "your load", the SKU serves the whole load of the buyer.
+/// *buy* means that the SKU was measured, its tokens were verified if the buyer requires that, it keeps the SLO, and
+/// the lower end of its saving exceeds the buyer's minimum.
 [[nodiscard]] std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> skus);
 
 }  // namespace secondsource

@@ -1,5 +1,5 @@
 #pragma once
-// When an option can be in place: rent and certify, migrate, ramp.
+// Plans when an option can be in place: rent and certify, migrate, ramp.
 
 #include <string>
 #include <string_view>
@@ -10,8 +10,8 @@
 
 namespace secondsource {
 
-/// The phases of an option that is decided on `start` (YYYY-MM-DD), in whole weeks of five days one after the other;
-/// staying has none but the next look in a quarter.
+/// The consecutive phases of an option that is decided on `start` (YYYY-MM-DD), in whole weeks of five working days.
+/// The only phase of staying is the next review in a quarter.
 [[nodiscard]] std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start);
 
 }  // namespace secondsource

@@ -28,7 +28,7 @@ std::string folder_name(const fs::path& folder) {
   return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
 }
 
-/// Config and headers: what a plain folder is known by.
+/// Hashes config.json and the safetensors headers, which identify a plain model folder.
 std::string hash_of_headers(std::string_view config_text, const TensorStore& tensors) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(config_text)));
@@ -41,7 +41,7 @@ std::string hash_of_headers(std::string_view config_text, const TensorStore& ten
   return hash.finish();
 }
 
-/// Every listed file is there, inside the folder, in its size.
+/// Checks that every file of the manifest exists inside the folder and has its listed size.
 Result<void> check_listed_files(const Manifest& manifest, const fs::path& folder) {
   for (const ManifestFile& file : manifest.files) {
     SS_TRY(const fs::path path, resolve_inside(folder, file.path));
@@ -101,7 +101,7 @@ Result<void> Bundle::load_model() {
   if (!manifest_) {
     content_hash_ = hash_of_headers(text, tensors_);
   } else {
-    // All that decides what the weights are must be what the manifest's hashes vouch for.
+    // Every file that determines the weights must be listed in the manifest, whose hashes vouch for it.
     std::vector<std::string> used = tensors_.files();
     std::error_code ignored;
     if (fs::exists(folder_ / kWeightIndexFile, ignored)) used.emplace_back(kWeightIndexFile);
@@ -157,7 +157,7 @@ Result<std::optional<fs::path>> Bundle::find_file(std::string_view path) const {
   std::error_code ignored;
   const bool is_part = manifest_ ? manifest_->find_file(path) != nullptr : fs::exists(folder_ / path, ignored);
   if (!is_part) return std::optional<fs::path>();
-  if (!manifest_) return std::optional(folder_ / path);  // a user's own folder may link to where the files are
+  if (!manifest_) return std::optional(folder_ / path);  // the folder belongs to the user and may contain links
   SS_TRY(fs::path file, resolve_inside(folder_, path));
   return std::optional(std::move(file));
 }

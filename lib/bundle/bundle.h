@@ -1,5 +1,5 @@
 #pragma once
-// A model with its golden prompts and expected outputs, opened: the one interface over a folder, a zip of it, and a
+// An opened model with its golden prompts and expected outputs: one interface over a bundle folder, a zip of it, and a
 // plain Hugging Face folder. See docs/bundle-format.md.
 //
 //   SS_TRY(const Bundle bundle, Bundle::open(path, progress, interrupt));
@@ -27,62 +27,65 @@ namespace secondsource {
 
 class CacheLease;
 
-/// Where zips are extracted to.
+/// Options of Bundle::open: where zips are extracted and how large that cache may become.
 struct OpenOptions {
-  std::optional<std::filesystem::path> cache;  ///< absent: cache_folder() of core/file.h
+  std::optional<std::filesystem::path> cache;  ///< absent means cache_folder() of core/file.h
   std::int64_t cache_limit_bytes = std::int64_t{64} << 30;
 };
 
 class Bundle {
  public:
-  /// A bundle folder or zip, or a plain Hugging Face folder. Of a bundle, every listed file must be there in its size,
-  /// inside the folder; hashes are verify_bundle's work (verify.h). Of all, every tensor that the configuration calls
-  /// for must be there in its shape. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted (while extracting).
+  /// Opens a bundle folder, a zip, or a plain Hugging Face folder. In a bundle, every listed file must exist inside the
+  /// folder and have its listed size; verify_bundle (verify.h) checks the hashes. In all three, every tensor that the
+  /// configuration calls for must be stored in the right shape. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted
+  /// (while extracting).
   static Result<Bundle> open(const std::filesystem::path& path, Progress& progress, const InterruptFlag& interrupt,
                              const OpenOptions& options = {});
 
-  /// A folder as Hugging Face writes it (config.json, safetensors, perhaps tokenizer.json), without a manifest: enough
-  /// to generate and evaluate. It has no variant with expected outputs, and is unverified.
+  /// Opens a folder as Hugging Face writes it (config.json, safetensors, perhaps tokenizer.json), without a manifest.
+  /// That is enough to generate and to evaluate, but the model has no expected outputs and is therefore unverified.
   static Result<Bundle> open_model_folder(const std::filesystem::path& folder);
 
   Bundle(Bundle&&) noexcept;
   Bundle& operator=(Bundle&&) noexcept;
   ~Bundle();
 
-  /// "default", or the folder's name where there is no manifest.
+  /// The bundle's name, such as "default", or the folder's name if there is no manifest.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  /// The folder with the files; of a zip, its extracted copy, which stays in the cache while this object lives.
+  /// The folder with the files. For a zip this is its extracted copy, which stays in the cache while this object lives.
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
-  /// nullptr for a plain model folder.
+  /// The manifest; nullptr for a plain model folder.
   [[nodiscard]] const Manifest* manifest() const noexcept { return manifest_ ? &*manifest_ : nullptr; }
   [[nodiscard]] const ModelConfig& config() const noexcept { return config_; }
   [[nodiscard]] const TensorStore& tensors() const noexcept { return tensors_; }
-  /// Identifies the content, 64 hexadecimal digits: SHA-256 of manifest.yaml, which has the hash of every file. Of a
-  /// plain folder: of config.json and the safetensors headers, so not of the weights themselves.
+  /// Identifies the content with 64 hexadecimal digits: SHA-256 of manifest.yaml, which holds the hash of every file.
+  /// For a plain folder it is the hash of config.json and the safetensors headers, so it does not cover the weights
+  /// themselves.
   [[nodiscard]] const std::string& content_hash() const noexcept { return content_hash_; }
 
-  /// The tensor of that name. Errors: kInvalidInput when there is none.
+  /// Returns the tensor of that name. Errors: kInvalidInput if there is none.
   Result<StoredTensor> tensor(std::string_view name) const;
 
-  /// tokenizer.json's text; nullopt when the bundle has none. Errors: kInvalidInput, kIo.
+  /// The text of tokenizer.json; nullopt if the bundle has none. Errors: kInvalidInput, kIo.
   Result<std::optional<std::string>> tokenizer_json() const { return read_optional("tokenizer.json"); }
   Result<std::optional<std::string>> tokenizer_config_json() const { return read_optional("tokenizer_config.json"); }
 
-  /// The built-in chat template family: as the manifest says, else recognised in tokenizer_config.json; "none".
+  /// The family of built-in chat templates that the manifest names, or else the one recognised in
+  /// tokenizer_config.json, or "none".
   Result<std::string> chat_template() const;
 
-  /// The golden prompts; none when there is no prompts folder. Errors: kInvalidInput, kIo.
+  /// The golden prompts; empty if there is no prompts folder. Errors: kInvalidInput, kIo.
   Result<GoldenPrompts> prompts() const;
 
-  /// The variants that it can be run in: those of the manifest, or of a plain folder all.
+  /// The variants in which the model can run: those of the manifest, or all variants for a plain folder.
   [[nodiscard]] std::vector<std::string> variants() const;
 
-  /// What the reference answered in this variant; nullopt when the variant is unverified. Errors: kInvalidInput, kIo.
+  /// The reference's outputs in this variant; nullopt if the variant is unverified. Errors: kInvalidInput, kIo.
   Result<std::optional<std::vector<ExpectedOutput>>> expected(std::string_view variant) const;
 
  private:
   Bundle();
-  /// The file's path, when it is part of the bundle.
+  /// The file's path, or nullopt if the file is not part of the bundle.
   Result<std::optional<std::filesystem::path>> find_file(std::string_view path) const;
   Result<std::optional<std::string>> read_optional(std::string_view file) const;
   Result<void> load_manifest();
@@ -97,7 +100,7 @@ class Bundle {
   std::unique_ptr<CacheLease> lease_;
 };
 
-/// Checks that every tensor of the configuration is stored, in its shape and in F32, F16 or BF16.
+/// Checks that every tensor of the configuration is stored in its shape and as F32, F16 or BF16.
 Result<void> check_tensors(const ModelConfig& config, const TensorStore& tensors, std::string_view name);
 
 }  // namespace secondsource

@@ -66,7 +66,7 @@ Result<void> BundleWriter::finish(Manifest manifest) {
   std::sort(files_.begin(), files_.end(), [](const ManifestFile& a, const ManifestFile& b) { return a.path < b.path; });
   manifest.files = files_;
   const std::string text = write_manifest(manifest);
-  // A name or a path that a reader would refuse is refused here, before it is written.
+  // Parsing the text here refuses a name or a path that a reader would refuse, before it is written.
   SS_TRY_VOID(parse_manifest(text, (folder_ / kManifestFile).string()));
   return write_file(folder_ / kManifestFile, text);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Puts the files of a bundle into a folder and keeps the list of them for the manifest.
+// Writes the files of a bundle into a folder and keeps the list of them for the manifest.
 
 #include <filesystem>
 #include <string>
@@ -15,19 +15,20 @@ namespace secondsource {
 
 class BundleWriter {
  public:
-  /// `folder` exists. Borrows both others.
+  /// `folder` must exist. `progress` and `interrupt` must outlive the writer.
   BundleWriter(std::filesystem::path folder, Progress& progress, const InterruptFlag& interrupt)
       : folder_(std::move(folder)), progress_(&progress), interrupt_(&interrupt) {}
 
-  /// Writes a text. Errors: kIo.
+  /// Writes a text file. Errors: kIo.
   Result<void> add_text(const std::string& path, std::string_view text);
-  /// Copies a file, hashing it on the way, with progress in MiB. Errors: kInvalidInput, kIo, kInterrupted.
+  /// Copies and hashes a file, reporting progress in MiB. Errors: kInvalidInput, kIo, kInterrupted.
   Result<void> add_copy(const std::string& path, const std::filesystem::path& source);
-  /// Where to write a file that add_written() will then name; its folder is made.
+  /// Creates the folder of `path` and returns where the caller writes the file, which it then reports with
+  /// add_written().
   Result<std::filesystem::path> place_for(const std::string& path);
   void add_written(const std::string& path, const WrittenFile& written);
 
-  /// Writes manifest.yaml: `manifest` with the files that were added. Errors: kInvalidInput, kIo.
+  /// Writes manifest.yaml from `manifest` and the list of added files. Errors: kInvalidInput, kIo.
   Result<void> finish(Manifest manifest);
 
  private:

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/chat.h"
 #include "core/json.h"
+#include "tokenizer/chat.h"
 
 namespace secondsource {
 std::string chat_family_of_template(std::string_view jinja) {

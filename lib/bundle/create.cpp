@@ -21,12 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Beside the weights; whatever else lies in the folder (other formats, code, pictures) stays there.
+/// The files that are copied beside the weights. Other files of the folder (other formats, code, pictures) are left
+/// out.
 constexpr std::array<std::string_view, 6> kModelFiles = {
     "config.json",           "generation_config.json",  "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", kWeightIndexFile};
 
-/// The stored type that most of the parameters have.
+/// The stored type that takes the most bytes, as a variant's name.
 std::string stored_variant(const Bundle& model) {
   std::map<DType, std::size_t> bytes;
   for (const TensorSpec& spec : model_tensors(model.config())) {
@@ -38,7 +39,7 @@ std::string stored_variant(const Bundle& model) {
   return std::string(to_string(most->first));
 }
 
-/// Without measured quality only the types that models are trained in are blessed.
+/// Without measured quality, only the types in which models are trained are blessed.
 std::vector<ManifestVariant> variants_of(const std::string& stored) {
   std::vector<ManifestVariant> variants;
   for (const std::string_view name : kVariantNames) {

@@ -1,6 +1,6 @@
 #pragma once
-// A bundle from a Hugging Face folder: copies what belongs to it, hashes it, writes the manifest. Expected outputs come
-// later, from bundles/recipes/expect.py; until then the bundle is unverified.
+// Makes a bundle from a Hugging Face folder: copies the files that belong to it, hashes them and writes the manifest.
+// bundles/recipes/expect.py adds expected outputs later; until then the bundle is unverified.
 
 #include <filesystem>
 #include <optional>
@@ -14,16 +14,16 @@
 namespace secondsource {
 
 struct CreateOptions {
-  std::filesystem::path
-      model_folder;                 ///< config.json, safetensors in F32, F16 or BF16 (sharded or not), tokenizer.json
-  std::string name;                 ///< of the bundle; empty: the folder's
-  std::string license = "unknown";  ///< of the weights
+  /// Holds config.json, safetensors in F32, F16 or BF16 (sharded or not) and tokenizer.json.
+  std::filesystem::path model_folder;
+  std::string name;                 ///< the bundle's name; empty means the folder's name
+  std::string license = "unknown";  ///< the license of the weights
   std::string source_url;
-  std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml, with their documents)
+  std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml) with their documents
 };
 
-/// Writes the bundle to `target`, which must be free; an interrupted attempt leaves nothing there.
-/// Errors: kInvalidInput, kUnsupported (an architecture outside the family, by its name), kIo, kInterrupted.
+/// Writes the bundle to `target`, which must not exist or be an empty folder; an interrupted attempt leaves nothing
+/// there. Errors: kInvalidInput, kUnsupported (naming an architecture outside the family), kIo, kInterrupted.
 Result<void> create_bundle(const CreateOptions& options, const std::filesystem::path& target, Progress& progress,
                            const InterruptFlag& interrupt);
 

@@ -23,7 +23,7 @@ using Json = nlohmann::json;
 constexpr std::array<std::string_view, 9> kKeys = {"prompt", "prompt_ids", "n_prompt_ids", "prompt_sha256", "ids",
                                                    "finish", "top",        "top1_margin",  "logsumexp"};
 constexpr std::int64_t kMaxLineBytes = std::int64_t{256} << 20;
-// A log-probability comes from a log-softmax in floating point: the best of a certain choice may be a hair above 0.
+// Log-probabilities come from a floating-point log-softmax, so that of an almost certain token may be slightly above 0.
 constexpr double kLogProbabilityMax = 1e-3;
 
 std::optional<std::int32_t> as_id(const Json& value) {
@@ -58,7 +58,7 @@ Result<std::vector<double>> parse_numbers(const JsonFields& fields, std::string_
   return numbers;
 }
 
-/// One position: the best ids with their log-probabilities, falling.
+/// Parses one position: the best ids with their log-probabilities, in falling order.
 Result<std::vector<TopToken>> parse_top_of(const JsonFields& fields, const Json& list) {
   if (!list.is_array() || list.empty() || list.size() > 1000)
     return fields.mismatch("top", "a list of [id, log-probability] an id");

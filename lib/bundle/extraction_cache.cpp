@@ -24,8 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// CACHE/bundles/HASH is an entry, HASH.lock its lock; the lock's time of change is the entry's last use. Locks stay
-// when entries go: removing a lock file that another process is about to lock would give one entry two locks.
+// CACHE/bundles/HASH is an entry and HASH.lock its lock file, whose modification time is the entry's last use. Lock
+// files stay when entries are removed: removing a lock file that another process is about to lock would give one entry
+// two locks.
 constexpr std::string_view kLockSuffix = ".lock";
 
 fs::path entries_folder(const fs::path& cache) {
@@ -42,12 +43,12 @@ Result<FileDescriptor> open_lock(const fs::path& path) {
   return lock;
 }
 
-/// False when another process holds it in a way that excludes `operation`.
+/// Returns false if another process holds a lock that excludes `operation`.
 bool try_lock(const FileDescriptor& lock, int operation) {
   return ::flock(lock.get(), operation | LOCK_NB) == 0;
 }
 
-/// The folder with the manifest: the entry itself, or the one folder in it (`zip -r bundle.zip bundle/`).
+/// The folder with the manifest: the entry itself, or the only folder in it (`zip -r bundle.zip bundle/`).
 fs::path find_bundle_folder(const fs::path& entry) {
   std::error_code error;
   if (fs::exists(entry / kManifestFile, error)) return entry;
@@ -81,7 +82,7 @@ Result<void> extract_entry(const fs::path& zip, const fs::path& entry, Progress&
   return folder.commit();
 }
 
-/// Returns with the entry there and `lock` shared, which keeps it there.
+/// Waits until the entry exists and `lock` is held shared, which keeps the entry from being removed.
 Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, const FileDescriptor& lock,
                                 Progress& progress, const InterruptFlag& interrupt, std::int64_t limit_bytes) {
   std::error_code error;
@@ -90,10 +91,11 @@ Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, cons
     if (try_lock(lock, LOCK_SH) && fs::is_directory(entry, error)) return {};
     if (try_lock(lock, LOCK_EX)) {
       if (!fs::is_directory(entry, error)) SS_TRY_VOID(extract_entry(zip, entry, progress, interrupt, limit_bytes));
-      // Going from exclusive to shared is not atomic: a cleaner may come between, so look again.
+      // Changing from an exclusive to a shared lock is not atomic: a cleaner may remove the entry in between, so check
+      // again.
       continue;
     }
-    // Whoever holds it extracts or cleans; once extracted it is shared, and never exclusively ours.
+    // The process that holds the lock is extracting or cleaning. Once it has finished we get the lock.
     if (!std::exchange(is_waiting, true)) progress.begin("waiting for another process to extract the zip", 0);
     SS_TRY_VOID(interrupt.check());
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -169,7 +171,7 @@ Result<std::vector<CacheEntry>> clean_cache(const fs::path& cache, std::int64_t 
   for (auto entry = entries.rbegin(); entry != entries.rend() && total_bytes > keep_bytes; ++entry) {
     SS_TRY(const FileDescriptor lock, open_lock(folder / (entry->hash + std::string(kLockSuffix))));
     if (!try_lock(lock, LOCK_EX)) continue;
-    // Renamed first: whoever finds the entry's name finds all of it.
+    // Rename first, so that a process that finds the entry's name always finds the whole entry.
     const fs::path doomed = folder / (entry->hash + ".partial");
     std::error_code error;
     fs::remove_all(doomed, error);

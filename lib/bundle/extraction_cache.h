@@ -1,6 +1,7 @@
 #pragma once
-// Zips are extracted once, into CACHE/bundles/<SHA-256 of the zip>/. Safe with several processes: an entry appears
-// whole, and is not removed while someone uses it. The least recently used go when the limit is passed.
+// Zips are extracted once, into CACHE/bundles/<SHA-256 of the zip>/. Several processes may use the cache at once: an
+// entry appears as a whole and is not removed while a process uses it. When the cache exceeds its limit, the least
+// recently used entries are removed.
 
 #include <cstdint>
 #include <filesystem>
@@ -15,10 +16,10 @@
 
 namespace secondsource {
 
-/// The use of one entry: while it lives, no process removes the entry.
+/// Marks one entry as in use: while this object lives, no process removes the entry.
 class CacheLease {
  public:
-  /// The extracted folder, or the one folder in it when that has the manifest.
+  /// The folder with the manifest: the extracted folder, or the only folder in it.
   [[nodiscard]] const std::filesystem::path& bundle_folder() const noexcept { return bundle_folder_; }
 
  private:
@@ -30,8 +31,8 @@ class CacheLease {
   std::filesystem::path bundle_folder_;
 };
 
-/// The extracted copy of a zip, extracting it first where it is not there. Waits for another process that is at it.
-/// Errors: kInvalidInput, kIo, kInterrupted.
+/// Returns the extracted copy of a zip and extracts it first if necessary. Waits for another process that is extracting
+/// the same zip. Errors: kInvalidInput, kIo, kInterrupted.
 Result<CacheLease> extract_to_cache(const std::filesystem::path& zip, Progress& progress,
                                     const InterruptFlag& interrupt, const OpenOptions& options);
 
@@ -39,14 +40,14 @@ struct CacheEntry {
   std::string hash;  ///< SHA-256 of the zip
   std::int64_t size_bytes = 0;
   std::int64_t last_used_unix_s = 0;
-  bool in_use = false;  ///< by a process, right now
+  bool in_use = false;  ///< a process is using it at this moment
 };
 
 /// The entries under `cache`, most recently used first. Errors: kIo.
 Result<std::vector<CacheEntry>> list_cache(const std::filesystem::path& cache);
 
-/// Removes what no process uses, least recently used first, until at most `keep_bytes` are left, and the remains of
-/// killed extractions. Returns what was removed. Errors: kIo.
+/// Removes unused entries, least recently used first, until at most `keep_bytes` are left, and the remains of killed
+/// extractions. Returns the removed entries. Errors: kIo.
 Result<std::vector<CacheEntry>> clean_cache(const std::filesystem::path& cache, std::int64_t keep_bytes);
 
 }  // namespace secondsource

@@ -42,7 +42,7 @@ enum class ValueType : std::uint32_t {
 struct ValueTypeRow {
   std::string_view name;
   std::string_view array_name;
-  std::size_t bytes;  ///< least bytes in the file: of a string, its length
+  std::size_t bytes;  ///< least number of bytes in the file; for a string, those of its length
 };
 constexpr std::array<ValueTypeRow, 13> kValueTypes = {{
     {"u8", "array of u8", 1},
@@ -60,7 +60,8 @@ constexpr std::array<ValueTypeRow, 13> kValueTypes = {{
     {"f64", "array of f64", 8},
 }};
 
-/// ggml's types: `block_values` values in `block_bytes` bytes (ggml-common.h). Removed numbers have no name.
+/// ggml's types: a block holds `block_values` values in `block_bytes` bytes (ggml-common.h). Type numbers that were
+/// removed have an empty name.
 struct TensorTypeRow {
   std::string_view name;
   std::int64_t block_values;
@@ -77,7 +78,7 @@ constexpr std::array<TensorTypeRow, 40> kTensorTypes = {{
     {"TQ2_0", 256, 66}, {"", 0, 0},           {"", 0, 0},          {"", 0, 0},           {"MXFP4", 32, 17},
 }};
 
-/// Reads the file from front to back; nothing is read that is not there.
+/// Reads the file from front to back and refuses to read beyond its end.
 class Reader {
  public:
   Reader(std::span<const std::byte> file, std::string_view name) : file_(file), name_(name) {}
@@ -99,7 +100,7 @@ class Reader {
     return value;
   }
 
-  /// A string whose bytes are in the file; `what` names it.
+  /// Reads a string, checking that its bytes are in the file; `what` names it in errors.
   Result<std::string_view> string(std::string_view what, std::size_t max_bytes) {
     SS_TRY(const auto length, number<std::uint64_t>());
     if (length > max_bytes || length > left()) {
@@ -112,7 +113,7 @@ class Reader {
     return text;
   }
 
-  /// A count of things of at least `least_bytes` each: no more than the rest of the file can hold.
+  /// Reads a count of items of at least `least_bytes` each, which cannot be more than the rest of the file can hold.
   Result<std::size_t> count(std::string_view what, std::size_t least_bytes) {
     SS_TRY(const auto n, number<std::uint64_t>());
     if (n > left() / least_bytes) {
@@ -257,7 +258,8 @@ Result<void> read_metadata(Reader& reader, std::size_t n_values, GgufHeader& hea
   return {};
 }
 
-/// Bytes of a tensor; nullopt when they do not fit or a row is no whole number of blocks. Innermost extent first.
+/// The size of a tensor in bytes; nullopt if it overflows or a row is not a whole number of blocks. The innermost
+/// extent is first.
 std::optional<std::int64_t> size_of_tensor(const TensorTypeRow& type, std::span<const std::int64_t> extents) {
   std::optional<std::int64_t> n_blocks = 1;
   for (std::size_t axis = 0; axis < extents.size(); ++axis) {
@@ -269,7 +271,7 @@ std::optional<std::int64_t> size_of_tensor(const TensorTypeRow& type, std::span<
   return checked_multiply(*n_blocks, type.block_bytes);
 }
 
-/// One description, with its offset still relative to the data.
+/// Reads one tensor description; its offset is still relative to the data section.
 Result<GgufTensor> read_tensor(Reader& reader) {
   GgufTensor tensor;
   SS_TRY(const std::string_view name, reader.string("a tensor's name", kMaxTensorNameBytes));
@@ -304,7 +306,8 @@ Result<GgufTensor> read_tensor(Reader& reader) {
   return tensor;
 }
 
-/// Offsets follow each other with padding to the alignment, as upstream writes and requires; all of it in the file.
+/// Checks that the tensors follow each other with padding to the alignment, as upstream writes and requires, and end
+/// inside the file.
 Result<void> place_tensors(const Reader& reader, std::size_t file_bytes, GgufHeader& header) {
   std::set<std::string_view> names;
   const std::size_t data_begin = round_up(reader.offset(), header.alignment_bytes);

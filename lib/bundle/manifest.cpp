@@ -4,13 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <utility>
 
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
-#include "bundle/yaml.h"
+#include "core/number.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
@@ -29,7 +29,7 @@ Result<std::string> sha256_at(const YamlNode& node, std::string_view key) {
   return text;
 }
 
-/// A word that may become a part of a file name or a flag.
+/// Reads a word that may become part of a file name or a flag.
 Result<std::string> word_at(const YamlNode& node, std::string_view key) {
   SS_TRY(const YamlNode value, node.at(key));
   SS_TRY(std::string text, value.as_string());
@@ -93,12 +93,9 @@ Result<Quality> parse_quality(const YamlNode& node) {
   if (const auto lookups = node.find("lookup_accuracy")) {
     SS_TRY(const auto entries, lookups->as_map());
     for (const auto& [length, share] : entries) {
-      std::int64_t n_tokens = 0;
-      const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), n_tokens);
-      if (error != std::errc() || end != length.data() + length.size() || n_tokens <= 0) {
-        return lookups->fault("expected context lengths as keys");
-      }
-      SS_TRY(quality.lookup_accuracy[n_tokens], share.as_number(kShare));
+      const auto n_tokens = parse_number<std::int64_t>(length);
+      if (!n_tokens || *n_tokens <= 0) return lookups->fault("expected context lengths as keys");
+      SS_TRY(quality.lookup_accuracy[*n_tokens], share.as_number(kShare));
     }
   }
   if (const auto limits = node.find("limits")) {

@@ -8,12 +8,12 @@
 namespace secondsource {
 namespace {
 
-/// A JSON string is a YAML scalar in double quotes, whatever is in it.
+/// Every JSON string is also a YAML scalar in double quotes.
 std::string quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-/// A number that reads back as the same double and never as an integer or a text.
+/// Formats a number so that it is read back as the same double, never as an integer or a text.
 std::string number(double value) {
   std::string text = fmt::format("{}", value);
   if (text.find_first_of(".en") == std::string::npos) text += ".0";

@@ -28,10 +28,10 @@ constexpr std::array kArchitectures = {
     ArchitectureRow{Architecture::kMixtral, "mixtral", "MixtralForCausalLM"},
 };
 
-// Far above every published model, and small enough that no product below overflows.
+// These limits are far above every published model, and small enough that no product below overflows.
 constexpr std::int64_t kMaxExtent = std::int64_t{1} << 20;
 constexpr std::int64_t kMaxVocabSize = std::int64_t{1} << 24;
-constexpr std::int64_t kMaxExperts = std::int64_t{1} << 16;  // over all layers
+constexpr std::int64_t kMaxExperts = std::int64_t{1} << 16;  // counted over all layers
 constexpr std::int64_t kMaxLayers = 4096;
 constexpr std::int64_t kMaxHeads = 4096;
 constexpr std::int64_t kMaxSeqLen = std::int64_t{1} << 27;
@@ -82,7 +82,7 @@ Result<void> parse_sizes(const JsonFields& fields, ModelConfig& config) {
   return {};
 }
 
-/// The options that change the arithmetic: those we have, and those that we refuse.
+/// Reads the options that change the arithmetic, and refuses those that are not implemented.
 Result<void> parse_options(const JsonFields& fields, ModelConfig& config) {
   SS_TRY(const std::string activation, fields.string_or("hidden_act", "silu"));
   if (activation == "silu" || activation == "swish") {
@@ -115,7 +115,7 @@ Result<void> parse_options(const JsonFields& fields, ModelConfig& config) {
   return {};
 }
 
-/// transformers 5 writes one object rope_parameters; before that it was rope_theta beside rope_scaling.
+/// transformers 5 writes one object rope_parameters; earlier versions write rope_theta beside rope_scaling.
 Result<void> parse_rope(const JsonFields& fields, ModelConfig& config) {
   RopeConfig& rope = config.rope;
   SS_TRY(rope.theta, fields.number_or("rope_theta", 10000.0));
@@ -166,7 +166,8 @@ Result<void> parse_rope(const JsonFields& fields, ModelConfig& config) {
   return {};
 }
 
-/// Sliding windows: of all layers (Mistral), of the layers from max_window_layers on (Qwen), or as layer_types lists.
+/// Reads the sliding windows: on all layers (Mistral), on the layers from max_window_layers on (Qwen), or as
+/// layer_types lists them.
 Result<void> parse_windows(const JsonFields& fields, ModelConfig& config) {
   config.windows.assign(static_cast<std::size_t>(config.n_layers), 0);
   SS_TRY(const std::int64_t window, fields.integer_or("sliding_window", 0, {.min = 0, .max = kMaxSeqLen}));

@@ -1,5 +1,5 @@
 #pragma once
-// The tensors that a model of a given configuration has, by the names that Hugging Face gives them.
+// Lists the tensors that a model of a given configuration has, by the names that Hugging Face gives them.
 
 #include <cstdint>
 #include <string>
@@ -11,11 +11,11 @@
 
 namespace secondsource {
 
-/// What a tensor is for; a variant's rule depends on it (docs/bundle-format.md, "Variants").
+/// The use of a tensor, on which a variant's rule depends (docs/bundle-format.md, "Variants").
 enum class TensorRole : std::uint8_t {
-  kEmbedding,  ///< looked up; never quantized as a lookup, though a tied head quantizes it as a matmul weight
-  kMatmul,     ///< [n_outputs, n_inputs]: what int8 and int4 quantize
-  kRouter,     ///< of a mixture: stays as stored
+  kEmbedding,  ///< used for lookups and then never quantized; a tied head quantizes the same tensor as kMatmul
+  kMatmul,     ///< [n_outputs, n_inputs]: the weights that int8 and int4 quantize
+  kRouter,     ///< routing weights of a mixture, which keep their stored type
   kNorm,
   kBias,
 };
@@ -36,10 +36,10 @@ inline constexpr std::string_view kEmbeddingTensor = "model.embed_tokens.weight"
 inline constexpr std::string_view kFinalNormTensor = "model.norm.weight";
 inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 
-/// All tensors of the model, in the order of the forward pass. Without kHeadTensor when embeddings are tied.
+/// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.
 [[nodiscard]] std::vector<TensorSpec> model_tensors(const ModelConfig& config);
 
-/// The sum of their elements.
+/// The number of elements of all tensors together.
 [[nodiscard]] std::int64_t n_parameters(const ModelConfig& config);
 
 }  // namespace secondsource

@@ -7,15 +7,15 @@
 #include <nlohmann/json.hpp>
 
 #include "bundle/shape_data.h"
-#include "bundle/yaml.h"
 #include "core/utf8.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A value of the shape's `config`, with the type that YAML's plain scalars have.
+/// Converts a value of the shape's `config` with the type that YAML gives to plain scalars.
 Result<Json> to_json(const YamlNode& node) {
   switch (node.kind()) {
     case YamlNode::Kind::kNull:

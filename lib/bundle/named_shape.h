@@ -1,5 +1,6 @@
 #pragma once
-// Dimensions of named models, without their weights: bundles/shapes/*.yaml, built into the program.
+// The dimensions of named models, without their weights. They come from bundles/shapes/*.yaml and are built into the
+// program.
 
 #include <string>
 #include <string_view>
@@ -11,17 +12,17 @@ namespace secondsource {
 
 struct NamedShape {
   std::string name;
-  std::string source;       ///< where the dimensions come from
+  std::string source;       ///< the source of the dimensions
   std::string config_json;  ///< a config.json as Hugging Face writes it
 };
 
-/// One file of bundles/shapes. Errors: kInvalidInput.
+/// Parses one file of bundles/shapes. Errors: kInvalidInput.
 Result<NamedShape> parse_named_shape(std::string_view text, std::string_view name);
 
-/// The names, sorted.
+/// The names of all built-in shapes, sorted.
 [[nodiscard]] std::vector<std::string> named_shapes();
 
-/// Errors: kInvalidInput, naming the shapes there are.
+/// Returns the shape of that name. Errors: kInvalidInput, listing the names that exist.
 Result<NamedShape> find_named_shape(std::string_view name);
 
 }  // namespace secondsource

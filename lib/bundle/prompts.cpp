@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "bundle/relative_path.h"
-#include "bundle/yaml.h"
 #include "core/file.h"
 #include "core/utf8.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
@@ -29,7 +29,7 @@ Result<PromptKind> parse_kind(const YamlNode& prompt) {
   return static_cast<PromptKind>(found - kKindNames.begin());
 }
 
-/// An id or a tag: it becomes a word on the command line and a key in results.
+/// Reads an id or a tag, which becomes a word on the command line and a key in results.
 Result<std::string> parse_word(const YamlNode& node) {
   SS_TRY(std::string word, node.as_string());
   const bool is_word = !word.empty() && word.size() <= 100 && std::all_of(word.begin(), word.end(), [](char c) {
@@ -128,7 +128,7 @@ Result<std::string> parse_document_text(const YamlNode& node, const DocumentRead
 Result<void> add_documents(const YamlNode& root, const DocumentReader& read_document, GoldenPrompts& prompts) {
   SS_TRY(const std::vector<YamlNode> documents, root.list_or_empty("documents"));
   for (const YamlNode& node : documents) {
-    // generator and seed say where the text comes from; they are for people.
+    // `generator` and `seed` document the origin of the text and are not used.
     SS_TRY_VOID(node.expect_keys({"id", "generator", "seed", "text", "file"}));
     SS_TRY(const YamlNode id_node, node.at("id"));
     SS_TRY(std::string id, parse_word(id_node));

@@ -17,10 +17,10 @@ namespace {
 
 constexpr auto kGroup = static_cast<std::size_t>(kScaleGroupSize);
 constexpr std::size_t kLanes = 8;
-constexpr std::size_t kBlock = kLanes * kGroup;  ///< eight groups: a lane for the scale of each
+constexpr std::size_t kBlock = kLanes * kGroup;  ///< eight groups, so that each lane holds the scale of one
 constexpr std::int32_t kInfinityBits = 0x7f800000;
 
-/// The compilers' own vector types, so that the same source is a few instructions on every machine.
+/// The compilers' vector types let the same source compile to a few instructions on every machine.
 using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 
@@ -30,7 +30,7 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
   return vector;
 }
 
-/// Magnitudes as integers order like floats, with infinity and NaN above all finite values.
+/// Returns magnitudes as integers, which compare like floats, with infinity and NaN above all finite values.
 [[gnu::always_inline]] inline Ints magnitude_bits(Floats values) {
   return reinterpret_cast<Ints>(values) & 0x7fffffff;
 }
@@ -39,13 +39,13 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
   return a > b ? a : b;
 }
 
-/// Lane by lane the largest magnitude of a group's values.
+/// For each lane, the largest magnitude of the group's values in that lane.
 [[gnu::always_inline]] inline Ints largest_magnitudes(const float* group) {
   return larger(larger(magnitude_bits(load(group)), magnitude_bits(load(group + kLanes))),
                 larger(magnitude_bits(load(group + 2 * kLanes)), magnitude_bits(load(group + 3 * kLanes))));
 }
 
-/// Lane g: the largest lane of vectors[g].
+/// Lane g of the result is the largest lane of vectors[g].
 [[gnu::always_inline]] inline Ints largest_lanes(const std::array<Ints, kLanes>& vectors) {
   std::array<Ints, 4> pairs;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
@@ -65,17 +65,17 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
                 __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15));
 }
 
-/// What to divide by: all finite values are 0 infinities, as they are to be 0 scales of 0.
+/// The divisor for a scale. Dividing by infinity makes every finite value 0, as a scale of 0 requires.
 [[gnu::always_inline]] inline float divisor_of(float scale) {
   return scale == 0.0F ? std::numeric_limits<float>::infinity() : scale;
 }
 
-/// q = clamp(round-half-even(w / divisor), -limit, limit), for kGroup values.
+/// Computes q = clamp(round-half-even(w / divisor), -limit, limit) for kGroup values.
 [[gnu::always_inline]] inline void divide_and_round(const float* values, float divisor, std::int32_t limit,
                                                     std::int8_t* q) {
   // Adding 1.5 * 2^23 leaves no bits below one, so the addition itself rounds half to even, and the integer is in the
-  // low bits of the sum. The scale is max|w| / limit rounded to a number above zero, so a ratio is below twice the
-  // limit, where that holds.
+  // low bits of the sum. This holds for small ratios, and they are small: the scale is max|w| / limit rounded to a
+  // number above zero, so a ratio is below twice the limit.
   constexpr float kRounder = 12582912.0F;
   std::array<std::int32_t, kGroup> rounded;
   for (std::size_t i = 0; i < kGroup; i += kLanes) {
@@ -90,7 +90,8 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
   }
 }
 
-/// Eight groups, each with a scale in FP16 by which it is divided as it was rounded. scales: [8].
+/// Quantizes eight groups. Each has a scale that is rounded to FP16, and its values are divided by the rounded scale.
+/// scales: [8].
 [[gnu::always_inline]] inline bool quantize_block(const float* values, std::int32_t limit, std::int8_t* q,
                                                   float* scales) {
   std::array<Ints, kLanes> largest;
@@ -119,7 +120,7 @@ using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_
     if (!quantize_block(&row[first], limit, &q[first], &scales[first / kGroup])) return false;
   }
   if (first == row.size()) return true;
-  // What is left over, filled up with zeros.
+  // The last, incomplete block is filled up with zeros.
   std::array<float, kBlock> values{};
   std::array<std::int8_t, kBlock> block_q;
   std::array<float, kLanes> block_scales;

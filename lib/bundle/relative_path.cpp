@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kMaxPathBytes = 512;
 
-/// Why the path is refused, or an empty text.
+/// The reason why the path is refused, or an empty text.
 std::string_view fault_of(std::string_view path) {
   if (path.empty()) return "it is empty";
   if (path.size() > kMaxPathBytes) return "it is longer than 512 bytes";

@@ -22,7 +22,7 @@ constexpr std::array kTypeNames = {
 
 constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
-/// theta^(-2i / head_dim) for pair i.
+/// Unscaled frequencies: theta^(-2i / head_dim) for pair i.
 std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
   std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
@@ -31,7 +31,7 @@ std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
   return frequencies;
 }
 
-/// Llama 3.1: long wavelengths are divided by factor, short ones stay, those between are blended.
+/// Scales as Llama 3.1 does: long wavelengths are divided by `factor`, short ones stay, and those between are blended.
 void scale_llama3(const RopeConfig& rope, std::vector<double>& frequencies) {
   const auto original = static_cast<double>(rope.original_max_seq_len);
   const double low_freq_wavelength = original / rope.low_freq_factor;
@@ -48,7 +48,7 @@ void scale_llama3(const RopeConfig& rope, std::vector<double>& frequencies) {
   }
 }
 
-/// YaRN, arXiv:2309.00071: a ramp over the pairs from untouched to divided by factor.
+/// Scales as YaRN does (arXiv:2309.00071): a ramp over the pairs, from unchanged to divided by `factor`.
 void scale_yarn(const RopeConfig& rope, std::int64_t head_dim, std::vector<double>& frequencies) {
   const auto dim = static_cast<double>(head_dim);
   const auto correction_dim = [&](double n_rotations) {
@@ -79,7 +79,8 @@ double yarn_attention_factor(const RopeConfig& rope) {
   return mscale_of(1.0);
 }
 
-/// NTK-aware scaling: the base grows with the part of the sequence beyond max_seq_len; below that it is theta.
+/// NTK-aware scaling: the base grows with the part of the sequence beyond max_seq_len; for shorter sequences it is
+/// theta.
 double dynamic_theta(const RopeConfig& rope, std::int64_t head_dim, RopeLengths lengths) {
   const auto seq_len = static_cast<double>(std::max(lengths.seq_len, lengths.max_seq_len));
   const double stretch = rope.factor * seq_len / static_cast<double>(lengths.max_seq_len) - (rope.factor - 1.0);

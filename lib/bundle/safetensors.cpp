@@ -20,7 +20,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // upstream's MAX_HEADER_SIZE
 
-/// The types of upstream's Dtype that core/dtype.h does not have, with their size in bits.
+/// Types of upstream's Dtype that core/dtype.h lacks, with their size in bits.
 struct OtherType {
   std::string_view name;
   std::int64_t bits;
@@ -43,7 +43,7 @@ Error refused(std::string_view name, const std::string& what) {
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: safetensors: {}", name, what)};
 }
 
-/// [begin, end) of the header's text, checked against the file's size.
+/// The text of the header, whose extent is checked against the file's size.
 Result<std::string_view> header_text(std::span<const std::byte> file, std::string_view name) {
   if (file.size() < kLengthBytes) {
     return refused(name, fmt::format("expected at least 8 bytes, found {}", file.size()));
@@ -70,7 +70,7 @@ Result<std::map<std::string, std::string>> parse_metadata(const Json& value, std
   return metadata;
 }
 
-/// A list of integers >= 0 under `key`.
+/// Reads the list of non-negative integers under `key`.
 Result<std::vector<std::int64_t>> parse_sizes(const JsonFields& fields, std::string_view key) {
   const Json* list = fields.find(key);
   if (list == nullptr || !list->is_array()) return fields.mismatch(key, "an array of integers");
@@ -84,7 +84,8 @@ Result<std::vector<std::int64_t>> parse_sizes(const JsonFields& fields, std::str
   return sizes;
 }
 
-/// One tensor, with its offset still relative to the data section. Its bytes agree with its shape and type.
+/// Parses one tensor and checks that its bytes agree with its shape and type. Its offset is still relative to the data
+/// section.
 Result<TensorInfo> parse_tensor(const std::string& tensor_name, const Json& value, std::string_view name) {
   const std::string shown = fmt::format("{}: safetensors: tensor {}", name, printable(tensor_name));
   SS_TRY(const JsonFields fields, JsonFields::of(value, shown));
@@ -116,7 +117,8 @@ Result<TensorInfo> parse_tensor(const std::string& tensor_name, const Json& valu
   return tensor;
 }
 
-/// Tensors, sorted by offset, must cover the data section exactly: nothing may hide in a hole or be read twice.
+/// Checks that the tensors, sorted by offset, cover the data section exactly, so that no byte is hidden in a hole or
+/// read twice.
 Result<void> check_coverage(std::span<const TensorInfo> tensors, std::size_t data_bytes, std::string_view name) {
   std::size_t end = 0;
   for (const TensorInfo& tensor : tensors) {
@@ -125,7 +127,8 @@ Result<void> check_coverage(std::span<const TensorInfo> tensors, std::size_t dat
           name, fmt::format("tensor {}: expected its data to begin at {}, found {} ({})", printable(tensor.name), end,
                             tensor.offset_bytes, tensor.offset_bytes < end ? "an overlap" : "a hole"));
     }
-    end += tensor.size_bytes;  // cannot overflow: begin and end of each fit 63 bits, and begin == the last end
+    // Cannot overflow: begin and end of each tensor fit in 63 bits, and begin == the previous end.
+    end += tensor.size_bytes;
   }
   if (end != data_bytes) {
     return refused(name, fmt::format("expected {} bytes of data as the header says, found {}", end, data_bytes));
@@ -151,7 +154,7 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
       header.tensors.push_back(std::move(tensor));
     }
   }
-  // Tensors without bytes share their offset with the next one, so they come first.
+  // A tensor without bytes has the same offset as the next tensor and must come before it.
   std::stable_sort(header.tensors.begin(), header.tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return std::pair(a.offset_bytes, a.size_bytes) < std::pair(b.offset_bytes, b.size_bytes);
   });

@@ -1,7 +1,7 @@
 #pragma once
-// The header of a safetensors file, checked before anything is believed.
-// Format: 8 bytes little-endian header length, the header as a JSON object, then the tensors' bytes without holes or
-// overlaps (https://github.com/huggingface/safetensors, "Format"). As strict as the upstream parser.
+// Reads and checks the header of a safetensors file. Format: 8 bytes little-endian header length, the header as a JSON
+// object, then the tensors' bytes without holes or overlaps (https://github.com/huggingface/safetensors, "Format").
+// This parser is as strict as the upstream one.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,21 +21,21 @@ namespace secondsource {
 /// One tensor of a file.
 struct TensorInfo {
   std::string name;
-  std::string dtype_name;      ///< as the file says: "BF16", "F8_E4M3"
-  std::optional<DType> dtype;  ///< nullopt for a valid type that this program does not compute with
+  std::string dtype_name;      ///< as written in the file: "BF16", "F8_E4M3"
+  std::optional<DType> dtype;  ///< nullopt for a valid type with which this program does not compute
   Shape shape;
   std::size_t offset_bytes = 0;  ///< from the start of the file
   std::size_t size_bytes = 0;
 };
 
 struct SafetensorsHeader {
-  std::vector<TensorInfo> tensors;              ///< by offset
+  std::vector<TensorInfo> tensors;              ///< sorted by offset
   std::map<std::string, std::string> metadata;  ///< "__metadata__"
   std::size_t data_offset_bytes = 0;
 };
 
-/// Reads the header of a whole file; `file` is only looked at, and tensor bytes not at all. `name` stands first in
-/// errors. Errors: kInvalidInput for whatever upstream refuses, and for a tensor name that occurs twice.
+/// Reads the header from the bytes of a whole file; the bytes of the tensors are not read. Error messages begin with
+/// `name`. Errors: kInvalidInput for everything that upstream refuses and for a duplicate tensor name.
 Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name);
 
 }  // namespace secondsource

@@ -1,5 +1,6 @@
 #pragma once
-// Writes one safetensors file from front to back, without ever holding a tensor: the header is known before the data.
+// Writes one safetensors file from front to back without holding a whole tensor, since the header is known before the
+// data.
 
 #include <cstdint>
 #include <filesystem>
@@ -22,7 +23,7 @@ struct TensorToWrite {
   Shape shape;
 };
 
-/// What was written, for the manifest.
+/// Size and hash of a written file, for the manifest.
 struct WrittenFile {
   std::int64_t size_bytes = 0;
   std::string sha256;
@@ -30,19 +31,20 @@ struct WrittenFile {
 
 class SafetensorsWriter {
  public:
-  /// Writes the header. The tensors' bytes follow in this order. Errors: kIo; kInvalidInput for a name given twice.
+  /// Writes the header. The bytes of the tensors must follow in the order of `tensors`. Errors: kIo; kInvalidInput for
+  /// a duplicate name.
   static Result<SafetensorsWriter> create(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
                                           const std::map<std::string, std::string>& metadata = {});
-  /// The next bytes of the data, little-endian. Errors: kIo.
+  /// Appends bytes of the data, little-endian. Errors: kIo.
   Result<void> write(std::span<const std::byte> bytes);
-  /// All bytes that the header announced must have been written; the file gets its name. Errors: kIo.
+  /// Completes the file and gives it its name. All bytes that the header announced must have been written. Errors: kIo.
   Result<WrittenFile> finish();
 
  private:
   SafetensorsWriter(OutputFile file, std::int64_t size_bytes) : file_(std::move(file)), size_bytes_(size_bytes) {}
   OutputFile file_;
   Sha256 hash_;
-  std::int64_t size_bytes_;  ///< of the whole file
+  std::int64_t size_bytes_;  ///< size of the whole file
   std::int64_t n_written_ = 0;
 };
 

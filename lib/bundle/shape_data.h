@@ -1,5 +1,5 @@
 #pragma once
-// The texts of bundles/shapes/*.yaml; lib/bundle/CMakeLists.txt writes the .cpp.
+// The texts of bundles/shapes/*.yaml. lib/bundle/CMakeLists.txt generates their .cpp file.
 
 #include <span>
 #include <string_view>

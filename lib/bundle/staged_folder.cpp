@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The path without a trailing slash, so that ".partial" becomes a sibling and not a child.
+/// The path without a trailing slash, so that appending ".partial" gives a sibling and not a child.
 fs::path without_slash(const fs::path& path) {
   const fs::path normal = path.lexically_normal();
   return normal.has_filename() ? normal : normal.parent_path();
@@ -50,7 +50,7 @@ StagedFolder::StagedFolder(StagedFolder&& other) noexcept
 
 Result<void> StagedFolder::commit() {
   std::error_code error;
-  fs::rename(staging_, target_, error);  // replaces an empty folder, and nothing else
+  fs::rename(staging_, target_, error);  // replaces at most an empty folder
   if (error) return io_error(target_, "rename into place", error);
   staging_.clear();
   return {};

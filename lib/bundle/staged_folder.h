@@ -1,5 +1,6 @@
 #pragma once
-// A folder that appears whole or not at all: filled under another name, renamed when complete, removed otherwise.
+// A folder that appears as a whole or not at all: it is filled under another name, renamed when complete, and removed
+// otherwise.
 
 #include <filesystem>
 
@@ -9,17 +10,17 @@ namespace secondsource {
 
 class StagedFolder {
  public:
-  /// `target` must not exist, or be an empty folder. What an earlier, killed attempt left in TARGET.partial is removed.
-  /// Errors: kInvalidInput when the target is taken, kIo.
+  /// `target` must not exist or be an empty folder. The remains of an earlier, killed attempt in TARGET.partial are
+  /// removed. Errors: kInvalidInput if the target is taken, kIo.
   static Result<StagedFolder> create(const std::filesystem::path& target);
   /// Removes the folder unless commit() succeeded.
   ~StagedFolder();
   StagedFolder(StagedFolder&& other) noexcept;
   StagedFolder& operator=(StagedFolder&&) = delete;
 
-  /// Where to write.
+  /// The folder into which the caller writes.
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return staging_; }
-  /// Gives the folder its name. Errors: kIo.
+  /// Renames the folder to its target name. Errors: kIo.
   Result<void> commit();
 
  private:

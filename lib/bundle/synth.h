@@ -1,6 +1,7 @@
 #pragma once
-// A bundle with random weights in the shape of a model: for speed, where the values do not matter, and for conformance.
-// Streams to disk; the same arguments give the same bytes on every machine. It has no expected outputs: unverified.
+// Makes a bundle with random weights in the shape of a model, for speed measurements, where the values do not matter,
+// and for conformance tests. The weights are streamed to disk, and the same arguments give the same bytes on every
+// machine. The bundle has no expected outputs and is unverified.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,16 +15,17 @@
 namespace secondsource {
 
 struct SynthOptions {
-  std::string name;         ///< of the bundle
-  std::string source;       ///< where the dimensions come from, for the manifest
-  std::string config_json;  ///< as Hugging Face writes it; end-of-text ids and dtype are set to those of the bundle
+  std::string name;    ///< the name of the bundle
+  std::string source;  ///< the source of the dimensions, for the manifest
+  /// As Hugging Face writes it; the end-of-text ids and the dtype are replaced by those of the bundle.
+  std::string config_json;
   std::uint64_t seed = 1;
 };
 
-/// Writes the bundle to `target`, which must be free; an interrupted attempt leaves nothing there.
-/// Weights: Irwin-Hall sums (close to normal), mean 0, standard deviation 1/sqrt(inputs), projections back into the
-/// residual stream divided by sqrt(2 * layers), so that activations keep their size; norms around 1; BF16.
-/// Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
+/// Writes the bundle to `target`, which must not exist or be an empty folder; an interrupted attempt leaves nothing
+/// there. Weights are BF16 Irwin-Hall sums (close to normal) with mean 0 and standard deviation 1/sqrt(inputs).
+/// Projections back into the residual stream are divided by sqrt(2 * layers), so that activations keep their size.
+/// Norms are around 1. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
 Result<void> synthesize_bundle(const SynthOptions& options, const std::filesystem::path& target, Progress& progress,
                                const InterruptFlag& interrupt);
 

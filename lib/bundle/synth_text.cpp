@@ -20,8 +20,8 @@ std::string utf8(std::uint32_t code_point) {
   return {static_cast<char>(0xc0U | (code_point >> 6)), static_cast<char>(0x80U | (code_point & 0x3fU))};
 }
 
-/// The character that stands for each byte in byte-level BPE: printable Latin-1 as it is, the others from U+0100 on
-/// (bytes_to_unicode of GPT-2's encoder.py).
+/// The character that represents each byte in byte-level BPE: printable Latin-1 bytes represent themselves, the others
+/// use U+0100 and up (bytes_to_unicode of GPT-2's encoder.py).
 std::vector<std::string> byte_characters() {
   std::vector<std::string> characters;
   std::uint32_t next = 0x100;
@@ -41,7 +41,7 @@ constexpr std::array<std::string_view, 24> kWords = {
     "amber", "basin", "cedar", "delta", "ember",  "fjord", "grove",  "haven",   "inlet",  "jetty",  "knoll",  "ledge",
     "maple", "north", "ocean", "plain", "quarry", "ridge", "spring", "thicket", "upland", "valley", "willow", "yard"};
 
-/// `n_bytes` of words: with the byte tokenizer, so many tokens.
+/// Random words of `n_bytes` bytes in all, which are as many tokens of the byte tokenizer.
 std::string words(RandomStream& random, std::size_t n_bytes) {
   std::string text;
   while (text.size() < n_bytes) {
@@ -58,7 +58,7 @@ std::string words(RandomStream& random, std::size_t n_bytes) {
 std::string byte_tokenizer_json(std::int64_t vocab_size) {
   SS_CHECK(vocab_size >= kByteVocabularyMin, "the byte tokenizer needs its special tokens");
   Json vocabulary = Json::object();
-  // push_back, as ordered_json's operator[] looks through all keys before it appends.
+  // Use push_back, because ordered_json's operator[] searches all keys before it appends.
   auto& entries = vocabulary.get_ref<Json::object_t&>();
   std::int64_t id = 0;
   for (const std::string& character : byte_characters()) entries.push_back({character, id++});

@@ -22,7 +22,7 @@ std::int64_t size_bytes_of(const TensorSpec& tensor) {
   return *tensor.shape.n_elements() * static_cast<std::int64_t>(size_of(DType::kBf16));
 }
 
-/// Consecutive tensors, at most about kShardBytes together.
+/// Splits the tensors into runs of consecutive ones of at most about kShardBytes each.
 std::vector<std::vector<TensorSpec>> split_into_shards(std::vector<TensorSpec> tensors) {
   std::vector<std::vector<TensorSpec>> shards(1);
   std::int64_t shard_bytes = 0;
@@ -38,7 +38,7 @@ std::vector<std::vector<TensorSpec>> split_into_shards(std::vector<TensorSpec> t
   return shards;
 }
 
-/// Counts what all shards together have written.
+/// Counts the bytes written to all shards together.
 struct WeightProgress {
   Progress* progress;
   const InterruptFlag* interrupt;
@@ -69,7 +69,8 @@ Result<WrittenFile> write_shard(const std::filesystem::path& path, const std::ve
 }  // namespace
 
 WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::uint64_t seed) {
-  // The seed of a tensor depends on its name alone, so a model with more layers has the same first ones.
+  // The seed of a tensor depends on its name alone, so a model with more layers has the same values in its first
+  // layers.
   std::uint64_t tensor_seed = seed;
   for (const char c : tensor.name) tensor_seed = random_bits(tensor_seed, static_cast<unsigned char>(c));
   const auto n_inputs = static_cast<double>(tensor.shape.extent(tensor.shape.rank() - 1));
@@ -80,7 +81,7 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
     case TensorRole::kBias:
       return {tensor_seed, 0.0F, 0.02F};
     case TensorRole::kEmbedding:
-      // A tied head has these rows as weights: three standard deviations of a logit keep the best ones apart.
+      // A tied head uses these rows as weights: a standard deviation of 3 for the logits keeps the best ones apart.
       return {tensor_seed, 0.0F, static_cast<float>(3.0 * spread)};
     case TensorRole::kRouter:
       return {tensor_seed, 0.0F, static_cast<float>(spread)};
@@ -95,8 +96,8 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
 }
 
 void fill_noise(const WeightNoise& noise, std::uint64_t first, std::span<Bf16> out) {
-  // The sum of four uniform 16-bit numbers: mean 2 * 65535, variance 4 * (65536^2 - 1) / 12. Integers up to here, so
-  // that every machine gets the same bits.
+  // The sum of four uniform 16-bit numbers: mean 2 * 65535, variance 4 * (65536^2 - 1) / 12. All arithmetic up to here
+  // is on integers, so that every machine gets the same bits.
   constexpr float kMean = 131070.0F;
   constexpr float kDeviation = 37837.2F;
   const float scale = noise.spread / kDeviation;

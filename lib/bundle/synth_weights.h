@@ -1,5 +1,5 @@
 #pragma once
-// The random weights of synth.h.
+// Generates the random weights of synth.h.
 
 #include <cstdint>
 #include <span>
@@ -13,19 +13,19 @@
 
 namespace secondsource {
 
-/// The distribution of one tensor: offset + spread * noise of standard deviation 1.
+/// The distribution of one tensor's values: offset + spread * (noise of standard deviation 1).
 struct WeightNoise {
-  std::uint64_t seed = 0;  ///< of this tensor alone
+  std::uint64_t seed = 0;  ///< seed of this tensor alone
   float offset = 0.0F;
   float spread = 0.0F;
 };
 [[nodiscard]] WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::uint64_t seed);
 
-/// Values [first, first + out.size()) of a tensor.
+/// Generates the values [first, first + out.size()) of a tensor.
 void fill_noise(const WeightNoise& noise, std::uint64_t first, std::span<Bf16> out);
 
-/// Streams all tensors as model.safetensors, or as shards of at most about 4 GiB with their index.
-/// Errors: kIo, kInterrupted.
+/// Streams all tensors to model.safetensors, or to shards of at most about 4 GiB with their index. Errors: kIo,
+/// kInterrupted.
 Result<void> write_synthetic_weights(const ModelConfig& config, std::uint64_t seed, BundleWriter& bundle,
                                      Progress& progress, const InterruptFlag& interrupt);
 

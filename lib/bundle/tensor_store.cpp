@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view kSingleFile = "model.safetensors";
 
-/// tensor name -> shard, as the index says.
+/// Reads the index: a map from tensor name to shard.
 Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& path) {
   const std::string name = path.string();
   SS_TRY(const std::string text, read_file(path, std::int64_t{64} << 20));

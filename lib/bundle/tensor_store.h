@@ -1,5 +1,5 @@
 #pragma once
-// The tensors of a model folder, by name, over one or many memory-mapped safetensors files.
+// The tensors of a model folder by name, from one or several memory-mapped safetensors files.
 
 #include <cstddef>
 #include <filesystem>
@@ -16,15 +16,15 @@
 
 namespace secondsource {
 
-/// Names the shard of every tensor; where it is there, it decides.
+/// The index file, which names the shard of every tensor. If it exists, it decides which files are read.
 inline constexpr std::string_view kWeightIndexFile = "model.safetensors.index.json";
 
-/// One tensor with its bytes, which stay mapped as long as this object (or a copy) lives.
+/// One tensor with its bytes, which stay mapped while this object or a copy of it lives.
 struct StoredTensor {
   TensorInfo info;
   std::shared_ptr<const MappedFile> file;
 
-  /// Row-major, little-endian; not necessarily aligned.
+  /// The tensor's bytes: row-major, little-endian, not necessarily aligned.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
     return file->bytes().subspan(info.offset_bytes, info.size_bytes);
   }
@@ -34,17 +34,17 @@ class TensorStore {
  public:
   TensorStore() = default;
 
-  /// Maps model.safetensors, or the shards of model.safetensors.index.json: every tensor of the index must be in the
-  /// shard that it names, and no tensor in two shards. Errors: kInvalidInput, kIo.
+  /// Maps model.safetensors or the shards that model.safetensors.index.json names. Every tensor of the index must be in
+  /// the shard that it names, and no tensor in two shards. Errors: kInvalidInput, kIo.
   static Result<TensorStore> open(const std::filesystem::path& folder);
 
-  /// The tensors of one file.
+  /// Maps the tensors of one file.
   static Result<TensorStore> open_file(const std::filesystem::path& path);
 
-  /// nullptr when there is none of that name.
+  /// Returns nullptr if there is no tensor of that name.
   [[nodiscard]] const StoredTensor* find(std::string_view name) const;
   [[nodiscard]] const std::map<std::string, StoredTensor, std::less<>>& tensors() const noexcept { return tensors_; }
-  /// The names of the files that were mapped, relative to the folder; without the index.
+  /// The names of the mapped files, relative to the folder. The index file is not among them.
   [[nodiscard]] const std::vector<std::string>& files() const noexcept { return files_; }
 
  private:

@@ -19,12 +19,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Collects what is found.
+/// Collects the findings.
 class Findings {
  public:
   void fault(std::string message) { findings_.push_back({Severity::kFault, std::move(message)}); }
   void note(std::string message) { findings_.push_back({Severity::kNote, std::move(message)}); }
-  /// What a failed call says; kIo and kInterrupted are no property of the bundle and stay errors.
+  /// Turns a failed call into a finding. kIo and kInterrupted are not properties of the bundle and stay errors.
   template <typename T>
   Result<void> take(const Result<T>& result) {
     if (result) return {};
@@ -38,7 +38,7 @@ class Findings {
   std::vector<Finding> findings_;
 };
 
-/// What all checks of one bundle share.
+/// The state that all checks of one bundle share.
 struct Verification {
   const Bundle& bundle;
   const Manifest& manifest;
@@ -113,13 +113,13 @@ Result<void> check_json_files(Verification& verification) {
     if (!file.path.ends_with(".json")) continue;
     SS_TRY(const fs::path path, resolve_inside(verification.bundle.folder(), file.path));
     SS_TRY(const std::string text, read_file(path));
-    // Hugging Face's own files are read with the last of duplicate keys.
+    // Hugging Face's own readers take the last of several equal keys, so duplicates are allowed.
     SS_TRY_VOID(verification.findings.take(check_json(text, file.path, {.allow_duplicate_keys = true})));
   }
   return {};
 }
 
-/// One expected output against its prompt and the configuration.
+/// Checks one expected output against its prompt and the configuration.
 void check_output(const ExpectedOutput& output, const GoldenPrompt& prompt, const std::string& where,
                   Verification& verification) {
   const ModelConfig& config = verification.bundle.config();
@@ -184,7 +184,7 @@ Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification
   const Result<GoldenPrompts> prompts = verification.bundle.prompts();
   SS_TRY_VOID(verification.findings.take(prompts));
   if (!prompts) return {};
-  EncodedPrompts encoded;  // stays empty without an encoder, and where encoding fails, which is a finding
+  EncodedPrompts encoded;  // stays empty without an encoder and if encoding fails, which is a finding
   if (encode) {
     Result<EncodedPrompts> result = encode(*prompts);
     SS_TRY_VOID(verification.findings.take(result));

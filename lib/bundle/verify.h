@@ -1,6 +1,6 @@
 #pragma once
-// Is a bundle whole and does it agree with itself? Bytes and structure; whether a backend computes it rightly is
-// `check`'s work.
+// Checks that a bundle is complete and consistent: its bytes and its structure. Whether a backend computes the model
+// correctly is checked by the `check` command.
 
 #include <cstdint>
 #include <functional>
@@ -16,24 +16,25 @@
 namespace secondsource {
 
 enum class Severity : std::uint8_t {
-  kFault,  ///< the bundle is not what it says
-  kNote,   ///< worth knowing: "unverified"
+  kFault,  ///< the bundle contradicts its manifest or itself
+  kNote,   ///< worth knowing, such as "unverified"
 };
 
 struct Finding {
   Severity severity = Severity::kFault;
-  std::string message;  ///< one line: object, expectation, finding
+  std::string message;  ///< one line with the object, the expectation and the finding
 };
 
-/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them; those of a
+/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them. The ids of a
 /// prompt's document come first.
 using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
 using PromptEncoder = std::function<Result<EncodedPrompts>(const GoldenPrompts&)>;
 
-/// Checks: every listed file's hash; no file unlisted; the family against the configuration; no tensor that the model
-/// does not have; prompts and expected outputs parse; expected outputs exist for each blessed variant, agree with the
-/// prompts (with `encode`, id by id) and with the configuration. What Bundle::open refuses is not looked at again.
-/// Reads every byte: progress in MiB. Errors: kIo, kInterrupted; everything that is wrong with the bundle is a Finding.
+/// Checks that every listed file has its hash and no file is unlisted; that the family agrees with the configuration
+/// and no tensor is unknown to the model; that prompts and expected outputs parse; and that expected outputs exist for
+/// each blessed variant and agree with the prompts (with `encode`, id by id) and with the configuration. It does not
+/// repeat the checks of Bundle::open. It reads every byte and reports progress in MiB. Errors: kIo, kInterrupted; every
+/// fault of the bundle is a Finding.
 Result<std::vector<Finding>> verify_bundle(const Bundle& bundle, const PromptEncoder& encode, Progress& progress,
                                            const InterruptFlag& interrupt);
 

@@ -16,7 +16,8 @@
 namespace secondsource {
 namespace {
 
-/// Read from the file at once: much for a system call, and still in the second cache when it is converted.
+/// Bytes read from the file at a time: many for one system call, and few enough to stay in the L2 cache until they are
+/// converted.
 constexpr std::size_t kStripBytes = std::size_t{64} << 10;
 
 template <typename Half>
@@ -28,7 +29,7 @@ template <typename Half>
   }
 }
 
-/// out.size() stored values at `bytes`, as f32, exactly.
+/// Converts out.size() stored values at `bytes` to f32, exactly.
 SS_VECTOR_CLONES void load_floats(const std::byte* bytes, DType dtype, std::span<float> out) {
   if (dtype == DType::kF32) {
     std::memcpy(out.data(), bytes, out.size_bytes());
@@ -46,7 +47,7 @@ SS_VECTOR_CLONES void store_bf16(std::span<const float> values, std::byte* out) 
   }
 }
 
-/// False when a value is beyond FP16: an infinity that the model does not have would spoil every token after it.
+/// Returns false if a value exceeds FP16: an infinity that the model does not have would spoil every token after it.
 SS_VECTOR_CLONES bool store_f16(std::span<const float> values, std::byte* out) {
   std::uint32_t largest = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -105,7 +106,7 @@ class TensorRows final : public WeightSource {
   [[nodiscard]] std::optional<StoredContent> stored_content() const override {
     const std::string file = tensor_.file->identity();
     if (as_stored_ || file.empty()) return std::nullopt;
-    // The number is the quantizers' version (docs/bundle-format.md): another definition makes other rows.
+    // The number is the version of the quantizers (docs/bundle-format.md), because another definition gives other rows.
     return StoredContent{
         .identity = fmt::format("file {} at {} bytes {}", file, tensor_.info.offset_bytes, tensor_.info.size_bytes),
         .is_settled = tensor_.file->has_settled(),

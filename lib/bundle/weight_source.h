@@ -1,6 +1,6 @@
 #pragma once
-// Rows of a stored tensor in the encoding of a variant, made on the fly from the file: what a backend pulls its
-// weights from (backend/weights.h).
+// Reads the rows of a stored tensor and converts them on the fly to the encoding of a variant. A backend pulls its
+// weights from this source (backend/weights.h).
 
 #include <memory>
 
@@ -10,10 +10,10 @@
 
 namespace secondsource {
 
-/// A source of the rows of `tensor` ([rows, cols], or [n] as one row) in `encoding`. Keeps the file open. Safe to
-/// read from several threads. read_rows fails with kInvalidInput when a value that has to be quantized is not finite,
-/// or beyond FP16 where that is the encoding. Errors: kUnsupported when the tensor is not stored in F32, F16 or BF16,
-/// kInvalidInput for more than two dimensions.
+/// Makes a source of the rows of `tensor` ([rows, cols], or [n] as one row) in `encoding`. It keeps the file open, and
+/// several threads may read from it at once. read_rows fails with kInvalidInput if a value that has to be quantized is
+/// not finite, or exceeds FP16 where that is the encoding. Errors: kUnsupported if the tensor is not stored in F32, F16
+/// or BF16, kInvalidInput for more than two dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
 
 }  // namespace secondsource

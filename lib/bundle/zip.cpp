@@ -20,21 +20,22 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kRatioFromBytes = std::int64_t{64} << 20;
-constexpr std::int64_t kEndRecordBytes = 22;  // of the end of the central directory, the least that a zip has
+constexpr std::int64_t kEndRecordBytes = 22;  // size of the end-of-central-directory record, the smallest possible zip
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 Error refused(std::string_view name, std::string_view what) {
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: zip: {}", name, what)};
 }
 
-/// What libzip says about a failed call.
+/// libzip's message about a failed call.
 std::string text_of(zip_error_t& error) {
   std::string text = printable(zip_error_strerror(&error));
   zip_error_fini(&error);
   return text;
 }
 
-/// Unix file types other than file and folder, from the mode that Unix archivers keep in the upper half.
+/// True for Unix file types other than file and folder, according to the mode that Unix archivers keep in the upper
+/// half.
 bool is_special(zip_t* archive, zip_uint64_t index) {
   zip_uint8_t system = 0;
   zip_uint32_t attributes = 0;
@@ -84,9 +85,9 @@ std::string lower_case(std::string_view text) {
   return lower;
 }
 
-/// No name twice, in any case of letters, and no file that another entry uses as a folder.
+/// Checks that no name occurs twice, ignoring case, and that no file is used as a folder by another entry.
 Result<void> check_names(const std::vector<ZipEntry>& entries, std::string_view name) {
-  std::map<std::string, bool> is_folder;  // by lower-case path
+  std::map<std::string, bool> is_folder;  // key: path in lower case
   const auto add = [&](std::string_view path, bool folder) -> Result<void> {
     const auto [found, is_new] = is_folder.emplace(lower_case(path), folder);
     if (is_new || (folder && found->second)) return {};
@@ -119,7 +120,7 @@ ZipArchive& ZipArchive::operator=(ZipArchive&&) noexcept = default;
 ZipArchive::~ZipArchive() = default;
 
 Result<ZipArchive> ZipArchive::open(const std::filesystem::path& path, ZipLimits limits) {
-  SS_TRY_VOID(InputFile::open(path));  // says what is wrong with a path that is no file
+  SS_TRY_VOID(InputFile::open(path));  // gives the clearer error for a path that is not a file
   std::error_code error;
   const auto archive_bytes = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
   if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot read its size: {}", path.string(), error.message())};
@@ -151,7 +152,7 @@ Result<ZipArchive> ZipArchive::open_bytes(std::span<const std::byte> bytes, std:
 }
 
 Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits limits) {
-  // libzip takes no bytes at all for an archive without entries.
+  // libzip accepts an empty file as an archive without entries.
   if (archive_bytes < kEndRecordBytes) {
     return refused(name_, fmt::format("expected at least {} bytes, found {}", kEndRecordBytes, archive_bytes));
   }
@@ -169,7 +170,8 @@ Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits li
                      fmt::format("expected at most {} bytes when extracted, found more", limits.max_total_bytes));
     }
     total_bytes = *sum;
-    total_compressed_bytes += entry.compressed_bytes;  // at most max_entries * 2^60 would overflow: checked next
+    // Only the sum of max_entries sizes of 2^60 could overflow; the next check stops long before that.
+    total_compressed_bytes += entry.compressed_bytes;
     if (total_compressed_bytes > archive_bytes) {
       return refused(
           name_, fmt::format("expected at most {} compressed bytes, the size of the file; found more: entries overlap",

@@ -1,5 +1,5 @@
 #pragma once
-// Zip archives from people that we do not know: the whole directory is checked before a byte is extracted.
+// Reads zip archives from untrusted sources: the whole directory is checked before any byte is extracted.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +17,7 @@
 namespace secondsource {
 
 struct ZipEntry {
-  std::string path;  ///< as check_relative_path wants it; a folder without its slash
+  std::string path;  ///< as check_relative_path requires; a folder's path has no trailing slash
   std::int64_t size_bytes = 0;
   std::int64_t compressed_bytes = 0;
   bool is_folder = false;
@@ -26,31 +26,31 @@ struct ZipEntry {
 struct ZipLimits {
   std::size_t max_entries = 10'000;
   std::int64_t max_total_bytes = std::int64_t{1} << 40;
-  /// Of all entries together, once they are larger than 64 MiB. Text compresses to a tenth, weights hardly at all; a
-  /// bomb to a thousandth.
+  /// Limit on the uncompressed size / the compressed size of all entries together, applied above 64 MiB. Text
+  /// compresses to about a tenth, weights hardly at all, and a zip bomb to a thousandth.
   std::int64_t max_ratio = 200;
 };
 
 class ZipArchive {
  public:
-  /// Refused: what is inconsistent (directory against local headers, more compressed bytes than the file has),
-  /// encryption, several disks, compression other than stored and deflate, symbolic links and special files, names
-  /// that are no path inside a folder or not UTF-8, a name twice (also by upper and lower case, or as file and
-  /// folder), sizes beyond the limits. Errors: kInvalidInput, kIo.
+  /// Opens an archive. Refuses inconsistencies (directory against local headers, more compressed bytes than the file
+  /// has), encryption, several disks, compression other than stored and deflate, symbolic links and special files,
+  /// names that are not UTF-8 or not paths inside a folder, duplicate names (also if they differ only in case, or as
+  /// file and folder), and sizes beyond the limits. Errors: kInvalidInput, kIo.
   static Result<ZipArchive> open(const std::filesystem::path& path, ZipLimits limits = {});
-  /// The same of an archive in memory, which must outlive this object; `name` stands first in errors.
+  /// Opens an archive in memory, whose bytes must outlive this object. Error messages begin with `name`.
   static Result<ZipArchive> open_bytes(std::span<const std::byte> bytes, std::string_view name, ZipLimits limits = {});
 
   ZipArchive(ZipArchive&&) noexcept;
   ZipArchive& operator=(ZipArchive&&) noexcept;
   ~ZipArchive();
 
-  /// In the order of the archive.
+  /// All entries, in the order of the archive.
   [[nodiscard]] const std::vector<ZipEntry>& entries() const noexcept { return entries_; }
   [[nodiscard]] std::int64_t total_bytes() const noexcept;
 
-  /// Writes all entries under `folder`, which exists and is empty. An entry must give exactly its announced bytes and
-  /// checksum. Errors: kInvalidInput, kIo, kInterrupted.
+  /// Writes all entries under `folder`, which must exist and be empty. Each entry must have exactly its announced size
+  /// and checksum. Errors: kInvalidInput, kIo, kInterrupted.
   Result<void> extract(const std::filesystem::path& folder, Progress& progress, const InterruptFlag& interrupt) const;
   /// Reads all entries and checks their sizes and checksums. Errors: as extract().
   Result<void> check_contents(Progress& progress, const InterruptFlag& interrupt) const;
@@ -59,7 +59,7 @@ class ZipArchive {
   struct Handle;
   ZipArchive(std::unique_ptr<Handle> handle, std::string name);
   Result<void> read_directory(std::int64_t archive_bytes, ZipLimits limits);
-  /// Reads one entry to its end, giving its pieces to `sink`.
+  /// Reads one entry to its end and passes its pieces to `sink`.
   template <typename Sink>
   Result<void> read_entry(std::size_t index, Sink&& sink) const;
   template <typename Visit>

@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-/// The number in exactly these digits; -1 when one is no digit or the text is shorter.
+/// The number formed by these `count` digits; -1 if one of them is not a digit or the text is too short.
 int digits(std::string_view text, std::size_t from, std::size_t count) {
   if (text.size() < from + count) return -1;
   int value = 0;

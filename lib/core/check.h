@@ -1,6 +1,7 @@
 #pragma once
-// SS_CHECK states what must hold if this program is right; it stays on in release builds, prints where and why, and
-// aborts. Never use it on user input, files or devices: those are Results.
+// SS_CHECK states a condition that holds unless this program has a bug. It stays on in release builds; when it fails it
+// prints the place and the reason, and aborts. Never use it on user input, files or devices: those failures are
+// Results.
 
 namespace secondsource::detail {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const char* message);

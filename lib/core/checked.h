@@ -1,5 +1,5 @@
 #pragma once
-// Arithmetic on sizes that come from a file: every overflow is seen.
+// Overflow-checked arithmetic for sizes that come from a file.
 
 #include <cstdint>
 #include <optional>
@@ -22,7 +22,8 @@ template <typename T>
   return sum;
 }
 
-/// The smallest multiple of `alignment` (> 0) that is >= value; no overflow check: for our own sizes only.
+/// The smallest multiple of `alignment` (> 0) that is >= value. It does not check for overflow, so use it only for
+/// sizes that we computed ourselves.
 template <typename T>
 [[nodiscard]] constexpr T round_up(T value, T alignment) {
   return (value + alignment - 1) / alignment * alignment;

@@ -1,5 +1,5 @@
 #pragma once
-// The one clock of this project: monotonic, integer nanoseconds.
+// The only clock of this project: monotonic, in integer nanoseconds.
 
 #include <chrono>
 #include <cstdint>
@@ -7,15 +7,15 @@
 
 namespace secondsource {
 
-/// Nanoseconds on the monotonic clock; only differences mean anything.
+/// Nanoseconds on the monotonic clock; only differences between two readings have a meaning.
 [[nodiscard]] inline std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
-/// The calendar time in UTC, "2026-11-20T07:43:00Z": for records, never for durations.
+/// The calendar time in UTC, "2026-11-20T07:43:00Z". Use it in records, never to measure durations.
 [[nodiscard]] std::string utc_timestamp();
-/// The same of a time given in seconds since 1970.
+/// Formats a time given in seconds since 1970 in the same way.
 [[nodiscard]] std::string utc_timestamp(std::int64_t unix_s);
 
 }  // namespace secondsource

@@ -54,7 +54,7 @@ class CsvParser {
                  fmt::format("{}:{}: expected a quote that ends the field", name_, opened_on)};
   }
 
-  /// Steps over what separates fields; true when that ended the row.
+  /// Steps over the separator after a field; returns true if it ended the row.
   Result<bool> end_of_row() {
     if (peek() == ',' && at_ < text_.size()) {
       ++at_;

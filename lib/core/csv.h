@@ -1,5 +1,5 @@
 #pragma once
-// Comma-separated values as RFC 4180 has them: quoted fields may hold commas, quotes (doubled) and line breaks.
+// Comma-separated values as RFC 4180 defines them: quoted fields may hold commas, quotes (doubled) and line breaks.
 
 #include <string>
 #include <string_view>
@@ -10,12 +10,12 @@
 namespace secondsource {
 
 struct CsvRow {
-  int line = 0;  ///< where it begins, from 1
+  int line = 0;  ///< the line on which the row begins, counted from 1
   std::vector<std::string> fields{};
 };
 
-/// The rows of `text`; empty lines are left out. Errors: kInvalidInput with the line, for a quote that does not end, or
-/// text after one that does.
+/// The rows of `text`, without its empty lines. Errors: kInvalidInput with the line, for a quote that is never closed
+/// or for text after a closing quote.
 Result<std::vector<CsvRow>> parse_csv(std::string_view text, std::string_view name);
 
 }  // namespace secondsource

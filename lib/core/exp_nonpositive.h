@@ -1,16 +1,16 @@
 #pragma once
-// The exponential of a softmax: its arguments are differences to the largest, so never positive.
+// The exponential for a softmax. Its arguments are differences from the maximum, so they are never positive.
 
 #include <bit>
 #include <cstdint>
 
 namespace secondsource {
 
-/// exp(x) for x in [-87, 0] or NaN, exp(-87) below, relative error about 1e-7, without branches or calls so that the
-/// compiler makes vector code of the loop around it. Polynomial: Cephes expf (Moshier, public domain), degree 5 on
-/// [-ln2/2, ln2/2].
+/// exp(x) for x in [-87, 0] or NaN, and exp(-87) for smaller x, with a relative error of about 1e-7. It has no branches
+/// or calls, so that the compiler can vectorize the loop around it. The polynomial is that of Cephes expf (Moshier,
+/// public domain), degree 5 on [-ln2/2, ln2/2].
 [[gnu::always_inline]] inline float exp_nonpositive(float x) {
-  x = x < -87.0F ? -87.0F : x;                    // in this order NaN goes through
+  x = x < -87.0F ? -87.0F : x;                    // the order of the operands lets NaN pass through
   constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
   const float shifted = x * 1.44269504088896341F + kRoundToInteger;
   const float n = shifted - kRoundToInteger;
@@ -22,7 +22,7 @@ namespace secondsource {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   const float value = p * r * r + r + 1.0F;
-  // 2^n, for NaN garbage, but NaN times garbage is NaN.
+  // The cast gives 2^n. For NaN it gives an arbitrary number, but NaN times any number is NaN.
   return value * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) - 0x4b400000U + 127U) << 23);
 }
 

@@ -26,7 +26,7 @@ struct OpenedFile {
   std::int64_t size_bytes;
 };
 
-/// Opens a regular file for reading; folders, pipes and devices are refused, since their size says nothing.
+/// Opens a regular file for reading. Folders, pipes and devices are refused because their size is meaningless.
 Result<OpenedFile> open_regular(const std::filesystem::path& path) {
   FileDescriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!descriptor.is_open()) {
@@ -192,7 +192,7 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
 
 namespace {
 
-/// The user's folder that `variable` names, else HOME/`fallback` (XDG Base Directory Specification).
+/// The user's folder named by `variable`, or HOME/`fallback` if it is not set (XDG Base Directory Specification).
 Result<std::filesystem::path> user_folder(const char* variable, const char* fallback) {
   const char* folder = std::getenv(variable);
   if (folder != nullptr && folder[0] == '/') return std::filesystem::path(folder) / "secondsource";

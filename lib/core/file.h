@@ -1,5 +1,5 @@
 #pragma once
-// Files: read whole, read in pieces, mapped, written so that a reader never sees half of one.
+// Files that are read whole, read in pieces, memory-mapped, or written so that a reader never sees an incomplete one.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace secondsource {
 
-/// An open file descriptor, closed at the end of its life.
+/// An open file descriptor, closed by the destructor.
 class FileDescriptor {
  public:
   FileDescriptor() = default;
@@ -23,7 +23,7 @@ class FileDescriptor {
 
   [[nodiscard]] int get() const noexcept { return descriptor_; }
   [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
-  /// Closes now; a failure of close (late write errors) is reported.
+  /// Closes now, and reports an error of close(), which is where late write errors appear.
   Result<void> close(const std::filesystem::path& path_for_message);
 
  private:
@@ -33,9 +33,9 @@ class FileDescriptor {
 /// A file read from front to back.
 class InputFile {
  public:
-  /// Errors: kInvalidInput when it is absent or a folder, kIo otherwise.
+  /// Errors: kInvalidInput when the file is absent or a folder, kIo otherwise.
   static Result<InputFile> open(const std::filesystem::path& path);
-  /// Fills `buffer` as far as the file goes; 0 at its end.
+  /// Fills `buffer`, or less of it at the end of the file. Returns the number of bytes read, 0 at the end.
   Result<std::size_t> read(std::span<std::byte> buffer);
 
  private:
@@ -45,8 +45,8 @@ class InputFile {
   std::filesystem::path path_;
 };
 
-/// A file written from front to back. It has its name only after commit(): until then it is NAME.partial, which the
-/// destructor removes.
+/// A file written from front to back. It gets its name only in commit(); until then it is called NAME.partial, which
+/// the destructor removes.
 class OutputFile {
  public:
   static Result<OutputFile> create(const std::filesystem::path& path);
@@ -56,7 +56,7 @@ class OutputFile {
 
   Result<void> write(std::span<const std::byte> bytes);
   Result<void> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
-  /// Flushes to the disk and renames into place.
+  /// Flushes the file to the disk and renames it to its final name.
   Result<void> commit();
 
  private:
@@ -67,7 +67,7 @@ class OutputFile {
   std::filesystem::path partial_;
 };
 
-/// A file mapped read-only, and open. The bytes live as long as this object.
+/// A file mapped read-only and kept open. The bytes live as long as this object.
 class MappedFile {
  public:
   static Result<MappedFile> map(const std::filesystem::path& path);
@@ -78,17 +78,17 @@ class MappedFile {
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
-  /// Fills `out` with the bytes from `offset` on, which lie in the file. For bulk data that is looked at once: what is
-  /// read this way counts to no process's memory, and a file that was cut short is an error and no SIGBUS. Safe from
-  /// several threads. Errors: kIo.
+  /// Fills `out` with the bytes from `offset` on; the range must lie inside the file. Meant for bulk data that is read
+  /// once: bytes read this way do not count as memory of any process, and a file that has been truncated gives an error
+  /// instead of SIGBUS. May be called from several threads. Errors: kIo.
   Result<void> read_at(std::size_t offset, std::span<std::byte> out) const;
 
-  /// What changes whenever the content may have: device, inode, size, and the times of the last change of the content
-  /// and of the inode, which no program can set back. Empty when the system does not say.
+  /// A text that changes whenever the content may have changed: device, inode, size, and the times of the last change
+  /// of the content and of the inode, which no program can set back. Empty when the system does not report them.
   [[nodiscard]] std::string identity() const;
 
-  /// Is the last change so long ago that another will show in identity()? File systems count time in steps of up to two
-  /// seconds (FAT), and two changes in one step look alike.
+  /// True if the last change is long enough ago that another change will show in identity(). File systems store time in
+  /// steps of up to two seconds (FAT), and two changes within one step look alike.
   [[nodiscard]] bool has_settled() const;
 
  private:
@@ -97,10 +97,11 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// The whole content of a file of at most `limit_bytes`. Errors: kInvalidInput when absent, a folder or larger; kIo.
+/// The whole content of a file of at most `limit_bytes`. Errors: kInvalidInput when it is absent, a folder or larger;
+/// kIo.
 Result<std::string> read_file(const std::filesystem::path& path, std::int64_t limit_bytes = std::int64_t{1} << 30);
 
-/// Writes through OutputFile: the file has either its old or its new content.
+/// Writes through OutputFile, so that the file always has either its old or its new content.
 Result<void> write_file(const std::filesystem::path& path, std::string_view content);
 
 /// $XDG_CACHE_HOME/secondsource, or ~/.cache/secondsource. Errors: kInvalidInput when neither variable is set.

@@ -1,7 +1,7 @@
 #pragma once
-// BF16 and FP16 as they are stored: 16 bits, converted to and from f32 with round-half-to-even, in portable code that
-// is exact on every machine (subnormals, infinities and NaN included), without branches, so that compilers make vectors
-// of loops over it. Kernels have their own vector versions.
+// BF16 and FP16 as stored: 16 bits, converted to and from f32 with round-half-to-even. The portable code gives exact
+// results on every machine, including subnormals, infinities and NaN, and has no branches, so that compilers vectorize
+// loops over it. Kernels have their own vector versions.
 
 #include <bit>
 #include <cstdint>
@@ -43,21 +43,21 @@ struct F16 {
 [[nodiscard]] constexpr F16 to_f16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  // Below 2^-14 a subnormal: the float adder rounds to a multiple of 2^-24 for us.
+  // Below 2^-14 the result is subnormal: adding 0.5 makes the float adder round to a multiple of 2^-24.
   const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3f000000U;
   const std::uint32_t normal = (magnitude + 0xfffU + ((magnitude >> 13) & 1U) - 0x38000000U) >> 13;
   const std::uint32_t finite = magnitude < 0x38800000U ? subnormal : normal;
-  const std::uint32_t number = magnitude >= 0x477ff000U ? 0x7c00U : finite;  // 65520 and up rounds to infinity
+  const std::uint32_t number = magnitude >= 0x477ff000U ? 0x7c00U : finite;  // 65520 and above round to infinity
   const std::uint32_t rounded = magnitude > 0x7f800000U ? 0x7e00U : number;
   return F16{static_cast<std::uint16_t>((bits >> 16 & 0x8000U) | rounded)};
 }
 
-/// The nearest BF16 value, as f32: what a kernel with BF16 inputs sees.
+/// The nearest BF16 value, as f32: the value that a kernel with BF16 inputs reads.
 [[nodiscard]] constexpr float round_to_bf16(float value) {
   return to_float(to_bf16(value));
 }
 
-/// The nearest FP16 value, as f32: to_float(to_f16(value)), without the way through 16 bits.
+/// The nearest FP16 value, as f32. Equal to to_float(to_f16(value)), but computed without the 16-bit form.
 [[nodiscard]] constexpr float round_to_f16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7fffffffU;

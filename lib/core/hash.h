@@ -1,5 +1,5 @@
 #pragma once
-// SHA-256, and a checksum that is faster than memory, over OpenSSL.
+// SHA-256, and a checksum that is faster than reading memory, both from OpenSSL.
 
 #include <array>
 #include <cstddef>
@@ -32,11 +32,11 @@ class Sha256 {
 
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);
 
-/// The digest of a file's content, read in pieces. Errors: kIo.
+/// The digest of a file's content, which is read in pieces. Errors: kIo.
 [[nodiscard]] Result<std::string> sha256_of_file(const std::filesystem::path& path);
 
-/// 128 bits that tell damage, not intent: AES-GMAC (NIST SP 800-38D) under a key that everybody knows. Several GB/s a
-/// core where the CPU multiplies without carries, three times SHA-256.
+/// A 128-bit checksum that detects damage but not tampering: AES-GMAC (NIST SP 800-38D) under a public key. It
+/// processes several GB/s per core on CPUs with carry-less multiplication, three times the rate of SHA-256.
 using Checksum = std::array<std::byte, 16>;
 [[nodiscard]] Checksum checksum_of(std::span<const std::byte> bytes);
 

@@ -1,5 +1,5 @@
 #pragma once
-// "The user asked to stop", as a value that long work looks at between its pieces.
+// The user's request to stop, as a flag that long work checks between its pieces.
 
 #include <atomic>
 
@@ -7,12 +7,12 @@
 
 namespace secondsource {
 
-/// Set by the program's signal handler (SIGINT, SIGTERM), read by the library.
+/// Set by the signal handler of the program (SIGINT, SIGTERM), read by the library.
 class InterruptFlag {
  public:
   void request() noexcept { requested_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool requested() const noexcept { return requested_.load(std::memory_order_relaxed); }
-  /// kInterrupted once requested; for SS_TRY_VOID between two pieces of work.
+  /// Fails with kInterrupted once the stop was requested; for SS_TRY_VOID between two pieces of work.
   [[nodiscard]] Result<void> check() const {
     if (requested()) return Error{ErrorCode::kInterrupted, "interrupted"};
     return {};

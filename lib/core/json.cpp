@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// "line 3, column 7" of a byte offset.
+/// A byte offset as "line 3, column 7".
 std::string position_in(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset, text.size()));
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
@@ -25,7 +25,7 @@ std::string position_in(std::string_view text, std::size_t offset) {
   return fmt::format("line {}, column {}", line, std::max<std::size_t>(before.size() - line_start, 1));
 }
 
-/// The part of nlohmann's text that says what is wrong, without its prefix and position, as one printable line.
+/// The part of nlohmann's message that names the problem, without its prefix and position, as one printable line.
 std::string reason_of(std::string_view what) {
   for (const std::string_view mark : {"syntax error", "number overflow"}) {
     if (const std::size_t at = what.find(mark); at != std::string_view::npos) return printable(what.substr(at));
@@ -33,7 +33,7 @@ std::string reason_of(std::string_view what) {
   return printable(what);
 }
 
-/// Builds the tree (where `root` is set) and keeps the limits. Stops at the first fault.
+/// Builds the tree if `root` is set, and enforces the limits. Stops at the first error.
 class Handler final : public nlohmann::json_sax<Json> {
  public:
   Handler(JsonLimits limits, Json* root) : limits_(limits), root_(root) {}
@@ -69,7 +69,7 @@ class Handler final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  /// The tree knows the keys of the object that is open; without one they are kept apart.
+  /// True if the open object already has this key. Without a tree, the keys are kept in `keys_`.
   bool occurred(const std::string& name) {
     return root_ != nullptr ? open_.back()->contains(name) : !keys_.back().insert(name).second;
   }
@@ -100,7 +100,7 @@ class Handler final : public nlohmann::json_sax<Json> {
       fault_ = fmt::format("expected at most {} levels of nesting", limits_.max_depth);
       return false;
     }
-    // A container's address is stable while it is open: its parent gets no new element until it is closed.
+    // The address of a container is stable while it is open: its parent gets no new element until it is closed.
     if (root_ != nullptr) open_.push_back(place(std::move(container)));
     if (root_ == nullptr) keys_.emplace_back();
     return true;
@@ -119,7 +119,7 @@ class Handler final : public nlohmann::json_sax<Json> {
   JsonLimits limits_;
   Json* root_;
   std::vector<Json*> open_;
-  std::vector<std::set<std::string>> keys_;  // of every open container, where no tree is built
+  std::vector<std::set<std::string>> keys_;  // the keys of each open container, used when no tree is built
   std::string key_;
   int depth_ = 0;
   std::string fault_;

@@ -22,7 +22,7 @@ std::string shortened(const Json* value) {
   return text;
 }
 
-/// The integer that a number is, also when written as 1e6 or 10000.0; nullopt for all else.
+/// The value as an integer, also when it is written as 1e6 or 10000.0; nullopt for anything else.
 std::optional<std::int64_t> exact_integer(const Json& value) {
   if (value.is_number_unsigned()) {
     const auto number = value.get<std::uint64_t>();

@@ -1,5 +1,5 @@
 #pragma once
-// A borrowed row-major matrix in host memory, with a row stride, as std::mdspan would have it.
+// A borrowed row-major matrix in host memory with a row stride, similar to std::mdspan.
 
 #include <cstdint>
 #include <span>
@@ -9,7 +9,7 @@
 
 namespace secondsource {
 
-/// [rows, cols] with `stride` elements from one row to the next. Borrows: never stored beyond the owner's life.
+/// [rows, cols] with `stride` elements from one row to the next. It borrows its data and must not outlive the owner.
 template <typename T>
 class MatrixView {
  public:
@@ -17,7 +17,7 @@ class MatrixView {
   MatrixView(T* data, std::int64_t rows, std::int64_t cols) : MatrixView(data, rows, cols, cols) {}
   MatrixView(T* data, std::int64_t rows, std::int64_t cols, std::int64_t stride)
       : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
-  /// A view of const elements from one of mutable elements.
+  /// Makes a view of const elements from one of mutable elements.
   template <typename U>
   requires(std::is_same_v<const U, T>) MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
       : MatrixView(other.data(), other.rows(), other.cols(), other.stride()) {}

@@ -1,6 +1,6 @@
 #pragma once
-// How the library tells a person where it is: it never prints. The program's terminal version writes to stderr with
-// the time left and is silent when stderr is not a terminal; tests use their own.
+// How the library reports progress; the library itself never prints. The program's terminal version writes to stderr
+// with the remaining time and is silent when stderr is not a terminal; tests use their own version.
 
 #include <cstdint>
 #include <string_view>
@@ -10,15 +10,15 @@ namespace secondsource {
 class Progress {
  public:
   virtual ~Progress() = default;
-  /// A task of `n_steps` steps begins (0: unknown); replaces the one before.
+  /// Begins a task of `n_steps` steps (0: unknown), which replaces the previous task.
   virtual void begin(std::string_view task, std::int64_t n_steps) = 0;
-  /// `n_done` of the steps are done.
+  /// Reports that `n_done` of the steps are done.
   virtual void update(std::int64_t n_done) = 0;
-  /// A line that stays: something happened that a person should see.
+  /// Prints a line that stays visible, for an event that a person should see.
   virtual void note(std::string_view line) = 0;
 };
 
-/// Says nothing.
+/// Discards all reports.
 class SilentProgress final : public Progress {
  public:
   void begin(std::string_view, std::int64_t) override {}

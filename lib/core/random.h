@@ -1,5 +1,5 @@
 #pragma once
-// Counter-based random numbers: value i of stream s is a pure function of (s, i). Nothing has hidden state, so a draw
+// Counter-based random numbers: value i of stream s is a pure function of (s, i). There is no hidden state, so a draw
 // does not depend on how many draws others made, in which order, or in which batch.
 
 #include <cstdint>
@@ -22,13 +22,13 @@ namespace secondsource {
   return static_cast<double>(random_bits(seed, counter) >> 11) * 0x1p-53;
 }
 
-/// A stream of the above for code that just wants the next one; value semantics, no hidden sharing.
+/// A stream of these values, for code that only needs the next one. It has value semantics: copies share no state.
 class RandomStream {
  public:
   explicit RandomStream(std::uint64_t seed) : seed_(seed) {}
   std::uint64_t next_bits() { return random_bits(seed_, counter_++); }
   double next_unit() { return random_unit(seed_, counter_++); }
-  /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^53 does not matter here.
+  /// Uniform in [0, bound), bound > 0; the bias of at most bound / 2^53 is negligible here.
   std::uint64_t next_below(std::uint64_t bound) {
     return static_cast<std::uint64_t>(next_unit() * static_cast<double>(bound));
   }

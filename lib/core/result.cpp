@@ -5,32 +5,6 @@
 
 namespace secondsource {
 
-std::string_view to_string(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalidInput:
-      return "invalid-input";
-    case ErrorCode::kUnsupported:
-      return "unsupported";
-    case ErrorCode::kUnavailable:
-      return "unavailable";
-    case ErrorCode::kOutOfMemory:
-      return "out-of-memory";
-    case ErrorCode::kDeviceLost:
-      return "device-lost";
-    case ErrorCode::kDeadline:
-      return "deadline";
-    case ErrorCode::kInterrupted:
-      return "interrupted";
-    case ErrorCode::kNotComparable:
-      return "not-comparable";
-    case ErrorCode::kIo:
-      return "io";
-    case ErrorCode::kInternal:
-      return "internal";
-  }
-  return "internal";
-}
-
 Error Error::with_context(std::string_view context) const {
   return Error{code, std::string(context) + ": " + message};
 }

@@ -1,6 +1,7 @@
 #pragma once
-// Errors as values. Whatever depends on input, files or devices returns a Result; exceptions of libraries are caught in
-// the file that includes the library and become an Error. A bug of ours is SS_CHECK (check.h), not an Error.
+// Errors as values. Every function that depends on input, files or devices returns a Result. Exceptions of a library
+// are caught in the file that includes the library and become an Error. A bug of ours is an SS_CHECK (check.h), not an
+// Error.
 //
 //   Result<Config> load(const Path& path) {
 //     SS_TRY(const std::string text, read_file(path));          // on failure returns the error to our caller
@@ -8,7 +9,7 @@
 //     return parse(text);
 //   }
 //
-// Member names are those of std::expected (C++23), so that it can replace this one day.
+// The member names are those of std::expected (C++23), so that std::expected can replace this class later.
 
 #include <cstdint>
 #include <string>
@@ -16,14 +17,16 @@
 #include <utility>
 #include <variant>
 
+#include "core/enum_names.h"
+
 namespace secondsource {
 
-/// What kind of failure it was. apps/secondsource/exit_status.h maps these to the program's exit statuses.
+/// The kind of failure. apps/secondsource/exit_status.h maps these codes to the exit statuses of the program.
 enum class ErrorCode : std::uint8_t {
-  kInvalidInput,   ///< bad usage or bad input: which file, where, what was expected
-  kUnsupported,    ///< a valid request that this backend or version cannot serve, with the reason
-  kUnavailable,    ///< a module or device that is not there
-  kOutOfMemory,    ///< the device or the host limit is reached
+  kInvalidInput,   ///< bad usage or bad input; the message names the file, the place and the expectation
+  kUnsupported,    ///< a valid request that this backend or version cannot serve; the message gives the reason
+  kUnavailable,    ///< a module or device that is missing
+  kOutOfMemory,    ///< the limit of the device or the host is reached
   kDeviceLost,     ///< a backend failed and is poisoned
   kDeadline,       ///< a step did not finish in time
   kInterrupted,    ///< the user asked to stop
@@ -32,10 +35,10 @@ enum class ErrorCode : std::uint8_t {
   kInternal,       ///< a bug of ours that could still be reported
 };
 
-/// Stable lower-case name, as written to journals and reports: "invalid-input", "device-lost", ...
-std::string_view to_string(ErrorCode code);
+SS_ENUM_NAMES(ErrorCode, "invalid-input", "unsupported", "unavailable", "out-of-memory", "device-lost", "deadline",
+              "interrupted", "not-comparable", "io", "internal")
 
-/// One failure with a sentence for a person: the object, the expectation, the finding.
+/// One failure with a sentence for a person that names the object, the expectation and the finding.
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
@@ -45,11 +48,11 @@ struct Error {
 };
 
 namespace detail {
-/// Ends the program with the error's text: value() was called without looking.
+/// Ends the program and prints the error: value() was called on a Result that holds an Error.
 [[noreturn]] void bad_result_access(const Error& error);
 }  // namespace detail
 
-/// A T or an Error.
+/// Either a T or an Error.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -85,7 +88,7 @@ class [[nodiscard]] Result {
   std::variant<T, Error> state_;
 };
 
-/// Success without a value, or an Error.
+/// Either success without a value or an Error.
 template <>
 class [[nodiscard]] Result<void> {
  public:
@@ -111,14 +114,14 @@ class [[nodiscard]] Result<void> {
 #define SS_CONCAT_INNER(a, b) a##b
 #define SS_CONCAT(a, b) SS_CONCAT_INNER(a, b)
 
-/// SS_TRY(const auto x, f()); declares x from the value of f(), or returns its error.
+/// SS_TRY(const auto x, f()); declares x with the value of f(), or returns the error of f().
 #define SS_TRY(declaration, expression) SS_TRY_IMPL(SS_CONCAT(ss_try_, __LINE__), declaration, expression)
 #define SS_TRY_IMPL(temporary, declaration, expression) \
   auto temporary = (expression);                        \
   if (!temporary) return std::move(temporary).error();  \
   declaration = std::move(temporary).value()
 
-/// SS_TRY_VOID(f()); returns the error of f(), if it has one.
+/// SS_TRY_VOID(f()); returns the error of f(), if there is one.
 #define SS_TRY_VOID(expression) SS_TRY_VOID_IMPL(SS_CONCAT(ss_try_, __LINE__), expression)
 #define SS_TRY_VOID_IMPL(temporary, expression)          \
   do {                                                   \

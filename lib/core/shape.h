@@ -10,7 +10,7 @@
 
 namespace secondsource {
 
-/// Extents, outermost first; a scalar has none. Extents are >= 0.
+/// Extents, outermost first; a scalar has none. Every extent is >= 0.
 class Shape {
  public:
   Shape() = default;
@@ -21,7 +21,7 @@ class Shape {
   [[nodiscard]] std::int64_t extent(std::size_t axis) const { return extents_.at(axis); }
   [[nodiscard]] std::span<const std::int64_t> extents() const noexcept { return extents_; }
 
-  /// The number of elements; nullopt when an extent is negative or the product does not fit.
+  /// The number of elements; nullopt when an extent is negative or the product overflows.
   [[nodiscard]] std::optional<std::int64_t> n_elements() const;
 
   /// "[256, 128]"

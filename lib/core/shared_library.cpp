@@ -6,8 +6,8 @@
 namespace secondsource {
 namespace {
 
-/// What dlerror() says, as a person would: "libdnnl.so.3: cannot open shared object file: No such file or directory"
-/// is "libdnnl.so.3 not found".
+/// The message of dlerror() in plain words: "libdnnl.so.3: cannot open shared object file: No such file or directory"
+/// becomes "libdnnl.so.3 not found".
 std::string load_error() {
   const char* const said = dlerror();
   const std::string_view text = said != nullptr ? said : "the dynamic linker gave no reason";
@@ -24,7 +24,7 @@ Result<SharedLibrary> SharedLibrary::open(const std::vector<std::string>& names,
     void* const handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle != nullptr) return SharedLibrary(handle, name, std::move(describe));
     const std::string error = load_error();
-    // One that is there and cannot be loaded says more than those that are not there.
+    // An error from a library that exists but cannot be loaded is more useful than "not found".
     if (why.empty() || (why == names.front() + " not found" && error != name + " not found")) why = error;
   }
   return Error{ErrorCode::kUnavailable, why};

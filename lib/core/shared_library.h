@@ -1,6 +1,6 @@
 #pragma once
-// A C library that may be absent, opened at run time: a vendor's driver, sensors or matmul. What is missing is a
-// sentence for a person, never a program that does not start.
+// A C library that may be absent and is opened at run time, such as a vendor's driver, sensor library or matmul
+// library. If it is missing, the user gets a message instead of a program that does not start.
 //
 //   constexpr CFunction<unsigned*> kGetCount{"nvmlDeviceGetCount_v2"};      // int nvmlDeviceGetCount_v2(unsigned*)
 //   SS_TRY(const SharedLibrary nvml, SharedLibrary::open({"libnvidia-ml.so.1"}));
@@ -17,7 +17,7 @@
 
 namespace secondsource {
 
-/// The name and the parameters of a C function that returns 0 for success, as the vendors' do.
+/// The name and the parameter types of a C function that returns 0 for success, as the vendors' functions do.
 template <typename... Parameters>
 struct CFunction {
   const char* name;
@@ -25,18 +25,18 @@ struct CFunction {
 
 class SharedLibrary {
  public:
-  /// What a status other than 0 means, in the library's own words.
+  /// Describes a status other than 0, if possible in the library's own words.
   using DescribeStatus = std::function<std::string(const SharedLibrary& library, int status)>;
 
-  /// The first of `names` (file names, or paths) that can be loaded, with RTLD_NOW | RTLD_LOCAL. It is never closed:
-  /// drivers keep threads that would run unmapped code.
-  /// Errors: kUnavailable, "libcuda.so.1 not found"; of several names, what was wrong with the first that exists.
+  /// Loads the first of `names` (file names or paths) that can be loaded, with RTLD_NOW | RTLD_LOCAL. It is never
+  /// closed, because drivers keep threads that would then run unmapped code.
+  /// Errors: kUnavailable, "libcuda.so.1 not found"; with several names, the error of the first one that exists.
   static Result<SharedLibrary> open(const std::vector<std::string>& names, DescribeStatus describe = {});
 
-  /// Null when the library does not have it.
+  /// Null when the library does not have the symbol.
   [[nodiscard]] void* find(const char* name) const;
 
-  /// Errors: kUnavailable when the library lacks the function, or with what its status means.
+  /// Errors: kUnavailable when the library lacks the function, or with the description of a nonzero status.
   template <typename... Parameters>
   Result<void> call(const CFunction<Parameters...>& function, std::type_identity_t<Parameters>... arguments) const {
     const auto entry = reinterpret_cast<int (*)(Parameters...)>(find(function.name));
@@ -46,7 +46,7 @@ class SharedLibrary {
     return {};
   }
 
-  /// The value that the function writes through its last parameter.
+  /// Calls the function and returns the value that it writes through its last parameter.
   template <typename Value, typename... Parameters, typename... Arguments>
   Result<Value> get(const CFunction<Parameters...>& function, Arguments... arguments) const {
     Value value{};
@@ -54,7 +54,7 @@ class SharedLibrary {
     return value;
   }
 
-  /// The text that the function writes into its last two parameters, a buffer and its size.
+  /// Calls the function and returns the text that it writes into its last two parameters, a buffer and its size.
   template <typename... Parameters, typename... Arguments>
   Result<std::string> get_text(const CFunction<Parameters...>& function, Arguments... arguments) const {
     std::array<char, 128> text{};
@@ -63,7 +63,7 @@ class SharedLibrary {
     return std::string(text.data());
   }
 
-  /// The name that it was found by.
+  /// The name under which the library was found.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Numbers for people. Sizes are GiB (2^30), rates are GB/s (10^9): the text says which.
+// Numbers formatted for people. Sizes are in GiB (2^30) and rates in GB/s (10^9); the text states the unit.
 
 #include <cstdint>
 #include <string>

@@ -10,7 +10,7 @@
 namespace secondsource {
 namespace {
 
-/// Length of the valid character at the front of `text`, 0 when there is none.
+/// Length of the valid character at the start of `text`; 0 if there is none.
 std::size_t valid_character_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const auto continues = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xc0U) == 0x80U; };
@@ -41,8 +41,8 @@ std::uint32_t code_point_of(std::string_view character) {
   return code_point;
 }
 
-/// Invisible, or changes the order in which others are shown (Unicode Standard Annex 9, and the report "Trojan
-/// Source").
+/// True for a code point that is invisible or changes the order in which others are shown (Unicode Standard Annex 9,
+/// and the report "Trojan Source").
 bool misleads(std::uint32_t c) {
   struct Range {
     std::uint32_t first, last;

@@ -14,7 +14,7 @@ LoadBreakEven break_even_load(const std::function<double(double)>& own, const st
   constexpr int kLoads = 2000;
   const auto wins = [&](double load) { return own(load) <= other(load); };
   const auto load_at = [&](int i) { return low * std::pow(high / low, static_cast<double>(i) / (kLoads - 1)); };
-  // From a load that loses to the next, which wins.
+  // Bisects between a load that loses and a larger one that wins.
   const auto bisect = [&](double loses, double winning) {
     for (int i = 0; i < 60; ++i) {
       const double middle = 0.5 * (loses + winning);

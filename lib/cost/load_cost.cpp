@@ -10,12 +10,12 @@ constexpr double kSecondsPerHour = 3600;
 constexpr double kSecondsPerDay = 24 * kSecondsPerHour;
 constexpr double kDaysPerMonth = 365.0 / 12;
 
-/// A count that is whole but for the error of its arithmetic is not rounded up to the next.
+/// Rounds up, except that a count which is whole up to arithmetic error stays as it is.
 std::int64_t whole_units(double amount) {
   return static_cast<std::int64_t>(std::ceil(amount - 1e-9));
 }
 
-/// The replicas that hour `hour` keeps busy, without headroom.
+/// The replicas that the load of hour `hour` keeps busy, as a fraction, with the given headroom for interactive tokens.
 double busy_replicas(const ServedLoad& load, const Fleet& fleet, std::size_t hour, double headroom) {
   double replicas = 0;
   if (load.interactive_tokens_per_day > 0) {

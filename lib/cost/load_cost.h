@@ -1,6 +1,6 @@
 #pragma once
-// What a load costs that is not the full load of one machine: the buyer's own requests over the day, served by whole
-// instances, of which some are idle. Pure functions; docs/cost.md has the formulas and a worked example.
+// The cost of a load that varies over the day: the buyer's own requests, served by whole instances of which some are
+// idle. Pure functions; docs/cost.md has the formulas and a worked example.
 
 #include <array>
 #include <cstdint>
@@ -8,26 +8,27 @@
 
 namespace secondsource {
 
-/// The share of a day's tokens that is asked for in each hour; sums to 1.
+/// The share of a day's tokens that is requested in each hour; the shares sum to 1.
 using DayProfile = std::array<double, 24>;
 
-/// 1/24 an hour.
+/// A share of 1/24 for every hour.
 [[nodiscard]] DayProfile flat_profile();
 
-/// Output tokens a day, and how they are served. A replica is the smallest system that serves alone: what was measured
-/// or quoted. It may be a part of an instance (2 of 128 vCPUs) or several (16 accelerators on two machines of 8).
+/// Output tokens per day, and how they are served. A replica is the smallest system that serves on its own, as it was
+/// measured or quoted. It may be a part of an instance (2 of 128 vCPUs) or several instances (16 accelerators on two
+/// machines of 8).
 struct ServedLoad {
-  double interactive_tokens_per_day = 0;  ///< has to be answered when it comes, under the SLO
-  DayProfile profile = flat_profile();    ///< of the interactive tokens
-  double batch_tokens_per_day = 0;        ///< may wait: spread evenly over the day, at full load
+  double interactive_tokens_per_day = 0;  ///< must be answered on arrival, under the SLO
+  DayProfile profile = flat_profile();    ///< how the interactive tokens are spread over the day
+  double batch_tokens_per_day = 0;        ///< can wait, and is spread evenly over the day at full load
 };
 
 struct Fleet {
-  double interactive_tok_per_s = 0;  ///< of one replica, at the SLO
-  double batch_tok_per_s = 0;        ///< of one replica, at full load
+  double interactive_tok_per_s = 0;  ///< rate of one replica that keeps the SLO
+  double batch_tok_per_s = 0;        ///< rate of one replica at full load
   double instances_per_replica = 1;
   double usd_per_instance_hour = 0;
-  bool pays_for_peak = false;  ///< committed or owned: the day's largest number is paid around the clock
+  bool pays_for_peak = false;  ///< for committed or owned instances, the day's peak number is paid around the clock
 };
 
 struct SizingRule {
@@ -36,19 +37,21 @@ struct SizingRule {
 };
 
 struct DayCost {
-  std::array<std::int64_t, 24> instances{};  ///< that are paid, by hour
+  std::array<std::int64_t, 24> instances{};  ///< paid instances in each hour
   std::int64_t instance_hours = 0;
   double usd = 0;
-  double idle_share = 0;  ///< of what is paid: 1 - the replica-hours that the load needs / those that are paid
+  double idle_share = 0;  ///< 1 - replica-hours that the load needs / replica-hours that are paid
 };
 
-/// replicas in hour h = max(minimum, ceil((interactive tokens/s of h x (1 + headroom)) / interactive rate
-///                                        + batch tokens/s / batch rate))
-/// instances = ceil(replicas x instances per replica). A load of nothing needs nothing.
+/// The cost of one day. In each hour h,
+///   replicas  = max(minimum, ceil((interactive tokens/s of h x (1 + headroom)) / interactive rate
+///                                 + batch tokens/s / batch rate))
+///   instances = ceil(replicas x instances per replica)
+/// A load of zero needs no instances.
 [[nodiscard]] DayCost cost_of_day(const ServedLoad& load, const Fleet& fleet, const SizingRule& rule);
 
-/// A load that grows by `growth_percent` a year, month by month: month m (from 0) has (1 + growth)^(m/12) times the
-/// load, and 365/12 days.
+/// The cost of a load that grows by `growth_percent` per year, month by month: month m (from 0) has (1 + growth)^(m/12)
+/// times the load, and 365/12 days.
 struct HorizonCost {
   double usd = 0;
   double output_tokens = 0;

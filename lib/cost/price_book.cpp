@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "bundle/yaml.h"
 #include "core/calendar.h"
+#include "core/number.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kCommitments = {"on-demand", "spot", "1-year", "3-years", "own"};
 constexpr std::string_view kUndated = "undated";
 
-/// What people leave in a table that they mean to fill in later.
+/// True for the texts that people leave in a table that they mean to fill in later.
 bool is_placeholder(std::string_view text) {
   std::string lower;
   for (const char c : text) lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
@@ -28,7 +28,7 @@ bool is_placeholder(std::string_view text) {
          std::find(kPlaceholders.begin(), kPlaceholders.end(), lower) != kPlaceholders.end();
 }
 
-/// 99, 999, 9999.99, ...: no list has such a price.
+/// True for 99, 999, 9999.99, ..., which are placeholders and not list prices.
 bool is_all_nines(double usd) {
   const std::string digits = fmt::format("{}", usd);
   return usd >= 99 && digits.find_first_not_of("9.") == std::string::npos;
@@ -41,7 +41,7 @@ Result<std::string> real_text(const YamlNode& row, std::string_view key) {
   return text;
 }
 
-/// A part of a row's key.
+/// Reads a text that becomes part of a row's key.
 Result<std::string> key_text(const YamlNode& row, std::string_view key) {
   SS_TRY(std::string text, real_text(row, key));
   if (text.find_first_of("/ \t\n") != std::string::npos) {
@@ -65,7 +65,7 @@ Result<std::optional<double>> price_or_none(const YamlNode& row, std::string_vie
   return std::optional<double>(usd);
 }
 
-/// With several accelerators both prices are stated: one of them alone is easily taken for the other.
+/// A row with several accelerators must state both prices, because one alone is easily mistaken for the other.
 Result<void> check_price_of_one(const YamlNode& node, const PriceRow& row) {
   if (row.accelerators <= 1 && !node.has("usd_per_accelerator_hour")) return {};
   if (row.accelerators == 0) return node.fault("usd_per_accelerator_hour: expected none for a machine without");
@@ -227,7 +227,7 @@ Result<std::vector<PriceRow>> read_price_book(const std::filesystem::path& path)
 }
 
 std::string write_price_book(const std::vector<PriceRow>& rows, std::string_view read_on) {
-  // A JSON string is a YAML string.
+  // Every JSON string is also a YAML string.
   const auto quoted = [](const std::string& text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
@@ -271,14 +271,11 @@ Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& b
 }
 
 Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book) {
-  double usd_per_hour = 0;
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, usd_per_hour);
-  if (parsed.ec == std::errc() && parsed.ptr == end) {
-    if (!(usd_per_hour > 0 && usd_per_hour < 1e9)) {
+  if (const auto usd_per_hour = parse_number<double>(text)) {
+    if (!(*usd_per_hour > 0 && *usd_per_hour < 1e9)) {
       return Error{ErrorCode::kInvalidInput, fmt::format("--price: expected USD per hour above 0, found {}", text)};
     }
-    return Price{.usd_per_hour = usd_per_hour, .source = "--price", .date = ""};
+    return Price{.usd_per_hour = *usd_per_hour, .source = "--price", .date = ""};
   }
   Result<PriceRow> row = find_price(text, book);
   if (!row) return row.error().with_context("--price: no number of USD per hour");

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <regex>
 #include <utility>
 
 #include "core/csv.h"
+#include "core/number.h"
 
 namespace secondsource {
 namespace {
@@ -24,7 +24,7 @@ bool has_part(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// H100 means four cards; where the row does not tell which, the name stays open.
+/// "H100" can mean several cards; if the row does not tell which, the name stays without a form factor.
 std::string h100_of(std::string_view provider, std::string_view lower_instance) {
   if (has_part(lower_instance, "pcie")) return "h100-pcie";
   if (has_part(lower_instance, "sxm")) return "h100-sxm";
@@ -34,7 +34,8 @@ std::string h100_of(std::string_view provider, std::string_view lower_instance) 
   return "h100";
 }
 
-/// "tpu-v6e-8" -> {tpu-v6e, 8 chips}. The number counts TensorCores, two a chip, up to v5p, and chips in v5e and v6e.
+/// "tpu-v6e-8" -> {tpu-v6e, 8 chips}. Up to v5p the number counts TensorCores, two per chip; in v5e and v6e it counts
+/// chips.
 std::optional<std::pair<std::string, double>> tpu_of(const std::string& name) {
   static const std::regex kPattern("tpu-(v[0-9]+[a-z]*)-([0-9]{1,6})");
   std::smatch match;
@@ -45,7 +46,7 @@ std::optional<std::pair<std::string, double>> tpu_of(const std::string& name) {
   return std::pair("tpu-" + generation, counts_cores ? number / 2 : number);
 }
 
-/// The number of devices that the GpuInfo column tells, be it a Python dict or JSON; nullopt where it tells none.
+/// The number of devices in the GpuInfo column, which may be a Python dict or JSON; nullopt if it has none.
 std::optional<double> count_in_gpu_info(const std::string& gpu_info) {
   static const std::regex kPattern("['\"]Count['\"]: *([0-9]{1,6})");
   std::smatch match;
@@ -53,7 +54,7 @@ std::optional<double> count_in_gpu_info(const std::string& gpu_info) {
   return std::stod(match[1]);
 }
 
-/// Machines that are sold with accelerators, whose rows have the price of the host alone.
+/// True for machines that are sold with accelerators but whose rows state the price of the host alone.
 bool is_gcp_accelerator_host(std::string_view provider, std::string_view instance) {
   if (provider != "gcp") return false;
   for (const std::string_view prefix : {"a2-", "a3-", "a4-", "a4x-", "g2-", "g4-"}) {
@@ -62,7 +63,7 @@ bool is_gcp_accelerator_host(std::string_view provider, std::string_view instanc
   return false;
 }
 
-/// What one line says, with absent numbers absent.
+/// The contents of one line; numbers that are absent stay absent.
 struct CatalogRow {
   int line = 0;
   std::string instance{}, accelerator{}, gpu_info{}, region{};
@@ -112,8 +113,7 @@ class CatalogReader {
     const std::string field = text(line, column);
     if (field.empty()) return std::optional<double>();
     double value = 0;
-    const auto parsed = std::from_chars(field.data(), field.data() + field.size(), value);
-    if (parsed.ec != std::errc() || parsed.ptr != field.data() + field.size() || !std::isfinite(value) || value < 0) {
+    if (!read_number(field, value) || !std::isfinite(value) || value < 0) {
       return fault(line.line, fmt::format("{}: expected a number of at least 0, found \"{}\"", column, field));
     }
     return std::optional<double>(value);
@@ -142,13 +142,13 @@ class CatalogReader {
     if (omission.count++ == 0) omission.first_line = line;
   }
 
-  /// Names the machine; false when the row has none that can be rented.
+  /// Fills in the machine's name; returns false if the row is not a machine that can be rented.
   bool identify(CatalogRow& row) {
     if (const auto tpu = tpu_of(row.accelerator)) {
       row.instance = row.accelerator;
       row.accelerator = tpu->first;
       row.count = tpu->second;
-      // The catalog's way to say that a slice is not sold here.
+      // The catalog marks a slice that is not sold here with this price.
       constexpr double kNotSold = 700.0;
       if (row.usd == kNotSold) row.usd.reset();
       if (row.spot_usd == kNotSold) row.spot_usd.reset();
@@ -167,7 +167,7 @@ class CatalogReader {
     return true;
   }
 
-  /// False when the row's counts cannot be right.
+  /// Returns false if the row's counts cannot be right.
   bool counts_hold(const CatalogRow& row) {
     if (row.accelerator.empty()) {
       if (row.vcpus.value_or(0) >= 1 && row.count.value_or(0) == 0) return true;
@@ -190,7 +190,7 @@ class CatalogReader {
   void take(CatalogRow row) {
     if (row.region.empty()) return omit("no region", row.line);
     if (!identify(row) || !counts_hold(row)) return;
-    // A price of 0 is as blank as none.
+    // A price of 0 means no price.
     if (row.usd == 0.0) row.usd.reset();
     if (row.spot_usd == 0.0) row.spot_usd.reset();
     if (!row.usd && !row.spot_usd) return omit("neither price: not sold there", row.line);
@@ -238,7 +238,7 @@ class CatalogReader {
 
   struct Zones {
     PriceRow row;
-    std::vector<double> usd;  ///< one a zone
+    std::vector<double> usd;  ///< one per zone
   };
 
   std::string_view name_;
@@ -246,7 +246,7 @@ class CatalogReader {
   std::map<std::string, std::size_t> columns_;
   std::size_t n_columns_ = 0;
   std::map<std::string, Zones> zones_;
-  std::vector<std::string> order_;  ///< keys as they first came
+  std::vector<std::string> order_;  ///< keys in the order in which they first appeared
   std::map<std::string, CatalogOmission> omissions_;
 };
 

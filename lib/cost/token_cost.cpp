@@ -5,7 +5,7 @@ namespace secondsource {
 TokenCosts token_costs(double usd_per_hour, const Interval& output_tok_per_s, std::optional<double> input_per_output,
                        const TokenWeights& weights) {
   constexpr double kSecondsPerHour = 3600;
-  // The hour over `tokens` of which there are that many for each output token.
+  // The cost of an hour divided by its tokens, of which there are `tokens_per_output` for each output token.
   const auto usd_per_1k = [&](double tokens_per_output, double share = 1) {
     return map_falling(output_tok_per_s, [&](double rate) {
       return share * 1000 * usd_per_hour / (rate * tokens_per_output * kSecondsPerHour);

@@ -1,5 +1,5 @@
 #pragma once
-// What tokens cost when an hour of the machine that makes them costs this much. Pure functions; docs/cost.md has the
+// The cost of tokens, given the cost per hour of the machine that generates them. Pure functions; docs/cost.md has the
 // formulas and a worked example that tests/unit/cost recomputes.
 
 #include <optional>
@@ -8,30 +8,30 @@
 
 namespace secondsource {
 
-/// How the cost of an hour is split between the tokens that go in and those that come out: an input token counts
-/// `input`, an output token `output`. 1 : 4 is what the GKE recommender uses; it is printed beside every figure.
+/// How the cost of an hour is split between input and output tokens: an input token has weight `input`, an output token
+/// weight `output`. The GKE recommender uses 1 : 4; it is printed beside every figure.
 struct TokenWeights {
   double input = 1;
   double output = 4;
 };
 
-/// USD per 1000 tokens.
+/// Costs in USD per 1000 tokens.
 struct TokenCosts {
-  Interval output_only{};           ///< the whole hour over the output tokens: what the gate judges, and the headline
-  std::optional<Interval> input{};  ///< the hour split by weights; absent where the input length is not known
+  Interval output_only{};           ///< cost of the whole hour / output tokens: the headline, which the gate judges
+  std::optional<Interval> input{};  ///< the hour's cost split by weights; absent if the input length is not known
   std::optional<Interval> output{};
-  std::optional<Interval> blended{};  ///< the whole hour over input and output tokens alike
+  std::optional<Interval> blended{};  ///< cost of the whole hour / (input + output tokens)
 };
 
-/// `usd_per_hour` is what the system that makes `output_tok_per_s` (above 0) costs an hour; `input_per_output` is the
-/// number of prompt tokens for each output token.
+/// `usd_per_hour` is the cost per hour of the system that generates `output_tok_per_s` (above 0); `input_per_output` is
+/// the number of prompt tokens per output token.
 [[nodiscard]] TokenCosts token_costs(double usd_per_hour, const Interval& output_tok_per_s,
                                      std::optional<double> input_per_output, const TokenWeights& weights);
 
-/// Device-hours for a million output tokens at this rate over `n_devices` (accelerators; vCPUs of a machine without).
+/// Device-hours per million output tokens at this rate on `n_devices` (accelerators, or vCPUs of a machine without).
 [[nodiscard]] Interval device_hours_per_million(double n_devices, const Interval& output_tok_per_s);
 
-/// Joules for one output token: power / rate.
+/// Joules per output token: power / rate.
 [[nodiscard]] Interval joules_per_token(double power_w, const Interval& output_tok_per_s);
 
 }  // namespace secondsource

@@ -1,37 +1,35 @@
 #pragma once
-// Turns a StepPlan into the arrays of a Batch. The arrays are reused from step to step, so that a steady state
-// allocates nothing.
+// Turns a StepPlan into the arrays of a Batch. The arrays are reused from step to step, so that the steady state
+// allocates no memory.
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "backend/batch.h"
+#include "backend/batch_storage.h"
 #include "engine/scheduler.h"
 
 namespace secondsource {
 
-/// Which token of which sequence one logit row belongs to.
+/// The sequence and token to which a row of logits belongs.
 struct LogitRow {
   Sequence* sequence = nullptr;
-  std::int64_t position = 0;  ///< of the token that goes in; the row is about the token at position + 1
+  std::int64_t position = 0;  ///< position of the input token; the row predicts the token at position + 1
 };
 
 class BatchBuilder {
  public:
-  /// The batch of `plan`; borrows this builder until the next call.
+  /// Builds the batch of `plan`. The batch refers to this builder's arrays and is valid until the next call.
   Batch build(const StepPlan& plan);
-  /// One entry a logit row of the last batch.
+  /// One entry per row of logits in the last batch.
   [[nodiscard]] std::span<const LogitRow> rows() const { return rows_; }
 
  private:
   void clear();
-  void add_tokens(const Chunk& chunk, std::int32_t slot_pages);
+  void add_tokens(const Chunk& chunk);
   void add_rows(const Chunk& chunk, std::int32_t first_token_index);
 
-  std::vector<std::int32_t> token_ids_, positions_, kv_slots_, q_starts_, kv_lengths_, block_table_, seq_slots_,
-      logit_rows_;
-  std::vector<SamplingParams> sampling_;
+  BatchStorage batch_;
   std::vector<LogitRow> rows_;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// Vectors one after the other as one row: the biases of q, k and v, which are one [1, N] weight for the backend.
+// Joins vectors into one row. It serves the biases of q, k and v, which are one [1, N] weight for the backend.
 
 #include <cstdint>
 #include <memory>
@@ -11,10 +11,10 @@ namespace secondsource {
 
 struct VectorPart {
   std::int64_t n_cols = 0;
-  std::shared_ptr<const WeightSource> source;  ///< of one row
+  std::shared_ptr<const WeightSource> source;  ///< a source of one row
 };
 
-/// `encoding` must have no scales.
+/// Returns a source of all parts joined, in their order. `encoding` must have no scales.
 [[nodiscard]] std::shared_ptr<const WeightSource> concat_vectors(std::vector<VectorPart> parts,
                                                                  WeightEncoding encoding);
 

@@ -76,7 +76,7 @@ Engine::Engine(Backend& backend, const ModelConfig& config, const ModelWeights& 
       max_context_(max_context),
       pages_(n_pages),
       scheduler_(std::make_unique<Scheduler>(options.scheduler, pages_, kv_spec.page_tokens)),
-      trace_(options.trace) {}
+      group_timing_(options.group_timing) {}
 
 Engine::~Engine() = default;
 
@@ -145,7 +145,7 @@ Result<void> Engine::check(const Request& request) const {
     return bad_request(fmt::format("expected max_new_tokens >= 0, found {}", request.max_new_tokens));
   }
   const auto n_prompt = static_cast<std::int64_t>(request.prompt_ids.size());
-  // The last generated token is never looked up, so it needs no place in the cache.
+  // The last generated token is never an input, so it needs no place in the cache.
   const std::int64_t n_forced = std::max<std::int64_t>(static_cast<std::int64_t>(request.forced_ids.size()) - 1, 0);
   if (n_prompt + n_forced > max_context_) {
     return bad_request(fmt::format("expected at most {} tokens (model, options and cache), found {}", max_context_,
@@ -172,7 +172,7 @@ Result<RequestId> Engine::submit(Request request) {
 }
 
 StepKey Engine::key_for(const StepPlan& plan, std::int64_t n_rows) const {
-  StepKey key{.max_tokens = steps_->bucket_for(plan.n_tokens), .trace = trace_};
+  StepKey key{.max_tokens = steps_->bucket_for(plan.n_tokens), .group_timing = group_timing_};
   key.row_per_token = n_rows > std::min(key.max_tokens, options_.scheduler.max_seqs);
   for (const Chunk& chunk : plan.chunks) {
     key.with_top = key.with_top || chunk.sequence->request.want_top;
@@ -189,7 +189,7 @@ Result<std::int64_t> Engine::prepare(Outputs outputs) {
                       .row_per_token = outputs.prompt_scores,
                       .with_top = outputs.top,
                       .keep_logits = outputs.logits,
-                      .trace = trace_};
+                      .group_timing = group_timing_};
     SS_TRY_VOID(steps_->get(key));
   }
   SS_TRY_VOID(steps_->make_ready());
@@ -235,7 +235,7 @@ Result<StepResult> Engine::run(const StepPlan& plan, const Batch& batch, Deadlin
   stats_.compiled = !steps_->contains(last_key_);
   SS_TRY(last_step_, steps_->get(last_key_));
   stats_.bucket_tokens = last_key_.max_tokens;
-  // One call a copy: a page that one copy reads may be the target of a later one.
+  // One call per copy, because a page that one copy reads may be the target of a later one.
   for (const PageCopy& copy : plan.copies) SS_TRY_VOID(backend_.kv_copy_pages(pool_, {&copy, 1}));
   const std::int64_t submit_started_ns = now_ns();
   if (stats_.compiled) stats_.compile_ns = submit_started_ns - compile_started_ns;
@@ -246,7 +246,7 @@ Result<StepResult> Engine::run(const StepPlan& plan, const Batch& batch, Deadlin
   }
   SS_TRY(const Ticket ticket, last_step_->submit(batch));
   const std::int64_t wait_started_ns = now_ns();
-  // submit() returns before the device finishes; the step's time ends here.
+  // submit() returns before the device finishes, so the time of the step ends here.
   auto result = backend_.wait(ticket, deadline);
   stats_.finished_ns = now_ns();
   stats_.submit_ns = wait_started_ns - submit_started_ns;
@@ -302,7 +302,7 @@ Result<std::vector<TokenEvent>> Engine::apply(const StepPlan& plan, StepResult& 
   };
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Sequence& sequence = *rows[i].sequence;
-    if (is_finished(&sequence)) continue;  // an earlier row of it was not finite
+    if (is_finished(&sequence)) continue;  // an earlier row of this sequence was not finite
     TokenEvent event = event_of_row(rows[i], i, result);
     if (event.finish == FinishReason::kNone) {
       if (event.of_prompt) {

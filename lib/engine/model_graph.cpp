@@ -13,7 +13,7 @@ std::int32_t narrow(std::int64_t value) {
   return static_cast<std::int32_t>(value);  // parse_model_config() bounds every extent far below 2^31
 }
 
-/// Adds values and operations; an operation that may work in place does so, unless everything is observed.
+/// Adds values and operations to the graph. An operation that can work in place does so unless all values are observed.
 class GraphBuilder {
  public:
   GraphBuilder(const ModelConfig& config, const ModelWeights& weights, const GraphOptions& options)
@@ -37,7 +37,7 @@ class GraphBuilder {
     return ValueId{static_cast<std::int32_t>(graph_.values.size()) - 1};
   }
 
-  /// Where an operation writes that could overwrite `x`.
+  /// The output of an operation that could overwrite `x`.
   ValueId in_place_of(ValueId x) {
     if (!options_.observe_all) return x;
     const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];

@@ -1,8 +1,9 @@
 #pragma once
-// A backend with one model in one variant on it, ready for requests: everything that an Engine borrows, kept together.
+// A backend with one model in one variant, ready for requests. The session owns everything that an Engine borrows.
 //
 //   SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), "bf16", {},
-//   progress)); SS_TRY(const RequestId id, session->engine().submit(request));
+//                                           progress));
+//   SS_TRY(const RequestId id, session->engine().submit(request));
 
 #include <cstdint>
 #include <memory>
@@ -22,8 +23,9 @@ namespace secondsource {
 
 class ModelSession {
  public:
-  /// Prepares the weights and allocates the cache. EngineOptions::act comes from the variant, whatever `options` says.
-  /// Errors: kInvalidInput for an unknown variant or bad tensors, kUnsupported, what the backend returns.
+  /// Prepares the weights and allocates the cache. EngineOptions::act is taken from the variant, and the value in
+  /// `options` is ignored. Errors: kInvalidInput for an unknown variant or bad tensors, kUnsupported, the errors of the
+  /// backend.
   static Result<std::unique_ptr<ModelSession>> open(std::unique_ptr<Backend> backend, const ModelConfig& config,
                                                     const TensorStore& tensors, std::string_view variant,
                                                     EngineOptions options, Progress& progress);
@@ -32,14 +34,14 @@ class ModelSession {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Variant& variant() const { return variant_; }
-  /// How long preparing the weights took, reading them included.
+  /// The time it took to read and prepare the weights.
   [[nodiscard]] std::int64_t load_ns() const { return load_ns_; }
 
  private:
   ModelSession(std::unique_ptr<Backend> backend, const ModelConfig& config, Variant variant)
       : backend_(std::move(backend)), config_(config), variant_(std::move(variant)) {}
 
-  // In the order of who borrows from whom: the engine's steps go before the backend does.
+  // Each member borrows from those above it, so the engine's steps are destroyed before the backend.
   std::unique_ptr<Backend> backend_;
   ModelConfig config_;
   Variant variant_;

@@ -11,13 +11,13 @@
 namespace secondsource {
 namespace {
 
-/// Makes one WeightSpec after the other and hands it to the backend.
+/// Makes the WeightSpecs one by one and passes them to the backend.
 class Preparer {
  public:
   Preparer(Backend& backend, const TensorStore& tensors, const Variant& variant, Progress& progress)
       : backend_(backend), tensors_(tensors), variant_(variant), progress_(progress) {}
 
-  /// A matrix of these tensors' rows; of `n_experts`, expert-major.
+  /// Prepares a matrix of the rows of these tensors; for `n_experts`, expert by expert.
   Result<WeightId> matrix(std::string label, const std::vector<std::string>& names, TensorRole role, Join join,
                           std::int64_t n_experts = 1) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
@@ -36,7 +36,7 @@ class Preparer {
     return matrix(std::move(label), {name}, TensorRole::kMatmul, Join::kNone);
   }
 
-  /// A vector, or several as one.
+  /// Prepares a vector, or several vectors joined into one.
   Result<WeightId> vector(std::string label, const std::vector<std::string>& names, TensorRole role) {
     WeightSpec spec{.name = std::move(label), .n_rows = 1, .parts = {}};
     std::vector<VectorPart> parts;
@@ -57,7 +57,7 @@ class Preparer {
     return prepare(spec);
   }
 
-  /// Has the variant the same values for this tensor as an embedding and as a matmul weight?
+  /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
   Result<bool> is_stored_alike(const std::string& name) const {
     const DType dtype = stored(name).info.dtype.value();
     SS_TRY(const WeightEncoding embedded, encoding_of(variant_, TensorRole::kEmbedding, dtype));
@@ -173,7 +173,7 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   SS_TRY(weights.final_norm, preparer.vector("final_norm", {std::string(kFinalNormTensor)}, TensorRole::kNorm));
   SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
   if (config.tied_embeddings && one_weight) {
-    weights.head = weights.embedding;  // prepared once, looked up and multiplied
+    weights.head = weights.embedding;  // prepared once, for lookups and for the matmul
   } else {
     SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));
   }

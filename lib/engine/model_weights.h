@@ -1,6 +1,7 @@
 #pragma once
-// From the tensors of a bundle to weights that a backend has prepared: which tensors are joined, and in which encoding
-// each crosses the boundary. Prepared once per backend and variant; every Engine on that backend can use them.
+// Turns the tensors of a bundle into weights that a backend has prepared, and decides which tensors are joined and in
+// which encoding each is passed to the backend. Weights are prepared once per backend and variant; every Engine on that
+// backend can use them.
 
 #include <cstdint>
 #include <map>
@@ -26,12 +27,12 @@ struct LayerWeights {
   std::optional<WeightId> k_norm;    ///< [1, head_dim]
   WeightId attention_out{};          ///< [dim, n_heads * head_dim]
   WeightId ffn_norm{};               ///< [1, dim]
-  std::optional<WeightId> router;    ///< [n_experts, dim]; absent when the model is dense
+  std::optional<WeightId> router;    ///< [n_experts, dim]; absent for a dense model
   WeightId gate_up{};                ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert in a mixture
   WeightId down{};                   ///< [dim, ffn_dim]; per expert in a mixture
 };
 
-/// What a prepared weight is as the variant stores it, whatever the backend made of it.
+/// The size of a weight as the variant stores it, whatever layout the backend chose.
 struct WeightExtent {
   double bytes = 0;  ///< values and scales
   std::int64_t n_rows = 0;
@@ -39,22 +40,22 @@ struct WeightExtent {
 };
 
 struct ModelWeights {
-  WeightId embedding{};  ///< [vocab_size, dim], looked up
+  WeightId embedding{};  ///< [vocab_size, dim], used for lookups
   std::vector<LayerWeights> layers;
   WeightId final_norm{};  ///< [1, dim]
-  /// [vocab_size, dim]. Tied to the embedding: that same weight where the variant stores both alike, else the tensor a
-  /// second time in the encoding of matmul weights.
+  /// [vocab_size, dim]. If it is tied to the embedding, it is the same weight where the variant encodes both alike, and
+  /// otherwise the same tensor prepared a second time in the encoding of matmul weights.
   WeightId head{};
   std::map<WeightId, WeightExtent> extents{};
 };
 
-/// Prepares all weights of the model in the variant. `name` stands first in errors. Errors: kInvalidInput naming a
-/// tensor that is missing or has another shape than the configuration says; kUnsupported when the backend has no such
-/// encoding, before anything is prepared; what the backend returns.
+/// Prepares all weights of the model in the variant. Error messages begin with `name`. Errors: kInvalidInput naming a
+/// tensor that is missing or whose shape contradicts the configuration; kUnsupported, before anything is prepared, if
+/// the backend lacks an encoding; the errors of the backend.
 Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& config, const TensorStore& tensors,
                                            const Variant& variant, std::string_view name, Progress& progress);
 
-/// ActQuant of the variant's matmuls.
+/// How the variant quantizes the inputs of its matmuls.
 [[nodiscard]] ActQuant activation_quantization(const Variant& variant);
 
 }  // namespace secondsource

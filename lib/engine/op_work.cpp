@@ -31,7 +31,7 @@ class Work {
   OpWork operator()(const Attention& op) const {
     const bool windowed = op.window > 0;
     const double head_dim = op.heads.head_dim;
-    // Twice, for scores and for their sum over values; keys and values.
+    // Both numbers count twice: flops for the scores and for the weighted sum of values, bytes for keys and for values.
     return {.flops = 4 * op.heads.n_heads * head_dim * real(windowed ? counts_.n_pairs_in_window : counts_.n_pairs),
             .kv_bytes = 2 * op.heads.n_kv_heads * real(kv_row_bytes(kv_dtype_, op.heads.head_dim)) *
                         real(windowed ? counts_.n_kv_read_in_window : counts_.n_kv_read)};
@@ -48,7 +48,7 @@ class Work {
     return {.flops = 2 * real(all.n_rows) * n_cols * share * rows(op.x),
             .weight_bytes = all.bytes * share * real(counts_.n_steps)};
   }
-  /// Moves, draws and rotations: nothing that counts.
+  /// Copies, sampling and rotations are not counted.
   template <typename Other>
   OpWork operator()(const Other&) const {
     return {};
@@ -95,7 +95,7 @@ StepCounts counts_of(const Batch& batch, std::int32_t window) {
     const std::int64_t n = batch.q_starts[s + 1] - batch.q_starts[s];
     const std::int64_t length = batch.kv_lengths[s];
     counts.n_kv_read += length;
-    // The first of the n tokens sees length - n + 1 keys, the last one sees all.
+    // The first of the n tokens attends to length - n + 1 keys, the last one to all of them.
     counts.n_pairs += n * (length - n) + n * (n + 1) / 2;
     if (window <= 0) continue;
     counts.n_kv_read_in_window += std::min<std::int64_t>(length, window + n - 1);

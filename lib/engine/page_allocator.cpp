@@ -15,7 +15,7 @@ PageAllocator::PageAllocator(std::int64_t n_pages) {
 }
 
 std::optional<std::int32_t> PageAllocator::allocate() {
-  // A hook that claims to have freed something may have freed references only, hence the loop.
+  // A hook that reports success may have dropped references without freeing a page, hence the loop.
   while (free_.empty()) {
     if (!evict_ || !evict_()) return std::nullopt;
   }
@@ -68,7 +68,7 @@ std::optional<PageTable::Fork> PageTable::fork(PageAllocator& allocator, std::in
   SS_CHECK(n_tokens >= 0 && n_tokens <= capacity(), "a fork shares tokens that exist");
   const auto n_full = static_cast<std::size_t>(n_tokens / page_tokens_);
   Fork result{.table = PageTable(page_tokens_), .copy = std::nullopt};
-  // The shared pages are retained first: allocating the partial one may evict the parent itself.
+  // The shared pages are retained first, because allocating the partial page may evict the parent itself.
   for (std::size_t i = 0; i < n_full; ++i) {
     allocator.retain(pages_[i]);
     result.table.pages_.push_back(pages_[i]);
@@ -82,8 +82,8 @@ std::optional<PageTable::Fork> PageTable::fork(PageAllocator& allocator, std::in
     result.table.release(allocator);
     return std::nullopt;
   }
-  // Even where the release above freed the partial page, nobody can take it before the copy is issued: copies are
-  // handed to the backend before the step that could write into it.
+  // Even where the release above freed the partial page, no step can overwrite it before the copy is issued: the
+  // backend gets the copies before the step that could write into the page.
   result.table.pages_.push_back(*page);
   result.copy = PageCopy{.from_page = partial, .to_page = *page};
   return result;

@@ -1,6 +1,5 @@
 #pragma once
-// The engine's side of the paged KV cache: page ids, who uses them, and what may be evicted. The bytes are the
-// backend's.
+// The engine's side of the paged KV cache: page ids, their users, and what may be evicted. The backend owns the bytes.
 //
 //   PageAllocator pages(n_pages);
 //   PageTable sequence(page_tokens);
@@ -23,16 +22,16 @@ class PageAllocator {
  public:
   explicit PageAllocator(std::int64_t n_pages);
 
-  /// Asked for pages when none is free: frees what is only kept in case it is useful again (a finished document) and
-  /// returns whether it freed anything.
+  /// Called when no page is free. Frees pages that are kept only because they may be useful again (a finished document)
+  /// and returns whether it freed anything.
   using EvictionHook = std::function<bool()>;
   void set_eviction_hook(EvictionHook hook) { evict_ = std::move(hook); }
 
-  /// A page with one reference, after evicting where that is needed; nullopt when there is none.
+  /// Allocates a page with one reference, evicting if necessary; nullopt if there is none.
   [[nodiscard]] std::optional<std::int32_t> allocate();
-  /// One more user of a page that is in use.
+  /// Adds a user of a page that is in use.
   void retain(std::int32_t page);
-  /// One user less; the last one frees the page.
+  /// Removes a user; the page is free when its last user is gone.
   void release(std::int32_t page);
 
   [[nodiscard]] std::int64_t n_pages() const { return static_cast<std::int64_t>(reference_counts_.size()); }
@@ -42,13 +41,14 @@ class PageAllocator {
 
  private:
   std::vector<std::int32_t> reference_counts_;
-  std::vector<std::int32_t> free_;  ///< a stack: the page freed last is warm in the device's caches
+  std::vector<std::int32_t> free_;  ///< a stack, because the page freed last is still warm in the device's caches
   std::int64_t n_used_peak_ = 0;
   EvictionHook evict_;
 };
 
-/// The pages of one sequence, in order: token i is in pages()[i / page_tokens], at offset i % page_tokens.
-/// Copying would duplicate references unseen, so there is fork() and moves only; release() before it goes.
+/// The pages of one sequence, in order: token i is in pages()[i / page_tokens], at offset i % page_tokens. A copy would
+/// duplicate references without counting them, so a table can only be moved or forked. Call release() before its
+/// destruction.
 class PageTable {
  public:
   explicit PageTable(std::int32_t page_tokens) : page_tokens_(page_tokens) {}
@@ -59,15 +59,15 @@ class PageTable {
 
   [[nodiscard]] std::span<const std::int32_t> pages() const { return pages_; }
   [[nodiscard]] std::int64_t capacity() const { return static_cast<std::int64_t>(pages_.size()) * page_tokens_; }
-  /// The cache slot of token `index` < capacity().
+  /// The cache slot of token `index`, which must be below capacity().
   [[nodiscard]] std::int32_t slot(std::int64_t index) const;
 
-  /// Room for `n_tokens` tokens. False, and nothing changed, when the pages are not there.
+  /// Makes room for `n_tokens` tokens. Returns false, and changes nothing, if there are not enough pages.
   [[nodiscard]] bool grow(PageAllocator& allocator, std::int64_t n_tokens);
 
   struct Fork;
-  /// A table whose first `n_tokens` <= capacity() tokens are those of this one: full pages are shared, the last partial
-  /// page is a new one that the backend must copy before the next step. nullopt when no page was free for it.
+  /// Returns a table whose first `n_tokens` <= capacity() tokens are those of this one. Full pages are shared; the last
+  /// partial page is a new one, which the backend must copy before the next step. nullopt if no page was free for it.
   [[nodiscard]] std::optional<Fork> fork(PageAllocator& allocator, std::int64_t n_tokens) const;
 
   void release(PageAllocator& allocator);

@@ -10,19 +10,19 @@
 namespace secondsource {
 namespace {
 
-/// How many leading tokens of the two are the same.
+/// The number of equal leading tokens of the two sequences.
 std::int64_t common_prefix(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
   const auto n = std::min(a.size(), b.size());
   return std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(n), b.begin()).first - a.begin();
 }
 
-/// How many of these tokens `child` may share: all that are alike, but at least one token has to go through the model
-/// for logits.
+/// How many of these tokens `child` may share: the common prefix, but at least one token must go through the model to
+/// give logits.
 std::int64_t shareable_of(const Sequence& child, std::span<const std::int32_t> tokens) {
   return std::min({common_prefix(child.tokens, tokens), child.n_tokens() - 1, child.request.max_forked_tokens});
 }
 
-/// How many of the parent's cached tokens `child` may use; prompt rows that are scored have to be computed.
+/// How many of the parent's cached tokens `child` may use. Prompt rows that are scored have to be computed.
 std::int64_t shareable_tokens(const Sequence& child, const Sequence& parent) {
   const std::span<const std::int32_t> cached(parent.tokens.data(), static_cast<std::size_t>(parent.n_cached));
   std::int64_t n_shared = shareable_of(child, cached);
@@ -36,23 +36,8 @@ bool by_id(const std::unique_ptr<Sequence>& a, const std::unique_ptr<Sequence>& 
 
 }  // namespace
 
-std::string_view to_string(BatchPolicy policy) {
-  switch (policy) {
-    case BatchPolicy::kContinuous:
-      return "continuous";
-    case BatchPolicy::kStatic:
-      return "static";
-    case BatchPolicy::kDynamic:
-      return "dynamic";
-  }
-  return "?";
-}
-
-Result<BatchPolicy> batch_policy_by_name(std::string_view name) {
-  using enum BatchPolicy;
-  for (const BatchPolicy policy : {kContinuous, kStatic, kDynamic}) {
-    if (to_string(policy) == name) return policy;
-  }
+Result<Batching> batching_from_name(std::string_view name) {
+  if (const auto batching = enum_from_name<Batching>(name)) return *batching;
   return Error{ErrorCode::kInvalidInput,
                fmt::format("batching: expected one of continuous, static, dynamic, found {}", name)};
 }
@@ -94,23 +79,23 @@ StepPlan Scheduler::plan(std::int64_t now_ns) {
   }
   while (may_admit(was_idle, now_ns) && admit_head(plan)) {
     plan_prefill(*running_.back(), plan, now_ns);
-    if (options_.policy == BatchPolicy::kContinuous && plan.n_tokens >= options_.max_tokens_per_step) break;
+    if (options_.batching == Batching::kContinuous && plan.n_tokens >= options_.max_tokens_per_step) break;
   }
   plan.n_evicted = n_evicted_;
   return plan;
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
-  // A batch that runs as one decodes only when all its prompts are in: that is what static batching costs.
-  const bool as_one = options_.policy != BatchPolicy::kContinuous;
+  // Static and dynamic batches decode only after all their prompts are computed; that is the cost of static batching.
+  const bool as_one = options_.batching != Batching::kContinuous;
   const auto prefilling = [](const Owned& sequence) { return !sequence->is_decoding(); };
   if (as_one && std::any_of(running_.begin(), running_.end(), prefilling)) return;
-  // By index: preempting removes from the end, never a sequence that was already planned.
+  // Iterate by index, because preemption removes sequences from the end. It never removes one that was already planned.
   for (std::size_t i = 0; i < running_.size(); ++i) {
     if (plan.n_tokens >= options_.max_tokens_per_step) return;
     Sequence& sequence = *running_[i];
     if (!sequence.is_decoding()) continue;
-    if (!grow_or_preempt(sequence, plan)) return;  // it was the youngest itself, so nobody comes after it
+    if (!grow_or_preempt(sequence, plan)) return;  // it was itself the youngest, so no sequence follows
     plan.add({.sequence = &sequence, .first_token = sequence.n_cached, .n_tokens = 1, .is_decode = true});
   }
 }
@@ -124,13 +109,14 @@ void Scheduler::plan_prefill(Sequence& sequence, StepPlan& plan, std::int64_t no
 
 bool Scheduler::may_admit(bool was_idle, std::int64_t now_ns) const {
   if (waiting_.empty() || free_slots_.empty()) return false;
-  switch (options_.policy) {
-    case BatchPolicy::kContinuous:
+  switch (options_.batching) {
+    case Batching::kContinuous:
       return true;
-    case BatchPolicy::kStatic:
+    case Batching::kStatic:
       return was_idle;
-    case BatchPolicy::kDynamic: {
-      // Once it forms, the batch takes all it can: the condition holds until running_ has its first member.
+    case Batching::kDynamic: {
+      // Once a batch starts to form, it takes all requests it can: the condition holds until running_ has its first
+      // member.
       if (!was_idle || !running_.empty()) return was_idle;
       const auto wake_ns = wakes_at_ns();
       return !wake_ns || now_ns >= *wake_ns;
@@ -140,7 +126,7 @@ bool Scheduler::may_admit(bool was_idle, std::int64_t now_ns) const {
 }
 
 std::optional<std::int64_t> Scheduler::wakes_at_ns() const {
-  if (options_.policy != BatchPolicy::kDynamic || !running_.empty() || waiting_.empty()) return std::nullopt;
+  if (options_.batching != Batching::kDynamic || !running_.empty() || waiting_.empty()) return std::nullopt;
   if (waiting_.size() >= static_cast<std::size_t>(options_.max_seqs)) return std::nullopt;
   return waiting_.front()->times.submitted_ns + options_.max_queue_delay_ns;
 }
@@ -148,13 +134,14 @@ std::optional<std::int64_t> Scheduler::wakes_at_ns() const {
 bool Scheduler::admit_head(StepPlan& plan) {
   Sequence& head = *waiting_.front();
   const Sequence* parent = parent_of(head);
-  // The part of the parent's prompt that both have comes into the cache by itself: it is ahead in the queue.
+  // The parent is ahead in the queue and will compute the common part of the prompts, so wait until it is in the cache.
   if (parent != nullptr && !parent->request.prompt_ids.empty() && !head.request.score_prompt &&
       parent->n_cached < shareable_of(head, parent->request.prompt_ids)) {
     return false;
   }
   if (!take_pages(head, parent, plan)) {
-    // With nobody running there is nobody to wait for: the parent's pages are the last to go.
+    // If nothing is running, waiting would free no page; then give up sharing, so that the parent's pages may be
+    // evicted too.
     if (!running_.empty() || parent == nullptr) return false;
     if (!take_pages(head, nullptr, plan)) return false;
   }
@@ -182,7 +169,7 @@ bool Scheduler::take_pages(Sequence& sequence, const Sequence* parent, StepPlan&
     }
   }
   taken = taken && sequence.pages.grow(pages_, sequence.n_tokens());
-  // Every running sequence may want a page soon; admitting into that space would only preempt it again.
+  // Every running sequence may soon need a page. A request admitted into that space would only be preempted again.
   taken = taken && (running_.empty() || pages_.n_free() >= static_cast<std::int64_t>(running_.size()));
   forking_from_ = nullptr;
   may_evict_ = true;

@@ -1,5 +1,5 @@
 #pragma once
-// One request on its way through the engine: what is known of its tokens, and how far the cache has them.
+// One request in progress: its known tokens, and how many of them are in the cache.
 
 #include <cstdint>
 #include <vector>
@@ -15,18 +15,20 @@ struct Sequence {
 
   RequestId id;
   Request request;
-  std::vector<std::int32_t> tokens;  ///< the prompt, then what was generated
+  std::vector<std::int32_t> tokens;  ///< the prompt, followed by the generated tokens
   PageTable pages;
   std::int64_t n_cached = 0;  ///< leading tokens whose keys and values are in the cache
-  std::int64_t n_scored = 0;  ///< prompt rows reported so far; a recomputation after preemption repeats none
-  std::int32_t slot = -1;     ///< of the device's last sampled ids, while running
+  /// Prompt rows reported so far; a recomputation after preemption does not report them again.
+  std::int64_t n_scored = 0;
+  std::int32_t slot = -1;  ///< its entry in the device's array of last sampled ids, while it is running
   RequestTimes times;
 
   [[nodiscard]] std::int64_t n_tokens() const { return static_cast<std::int64_t>(tokens.size()); }
   [[nodiscard]] std::int64_t n_prompt() const { return static_cast<std::int64_t>(request.prompt_ids.size()); }
   [[nodiscard]] std::int64_t n_generated() const { return n_tokens() - n_prompt(); }
   [[nodiscard]] std::int64_t n_pending() const { return n_tokens() - n_cached; }
-  /// One token to go through the model, behind a whole cache: a decode step. Everything else is prefill.
+  /// True if exactly one token has to go through the model and all before it are cached: a decode step. Everything else
+  /// is prefill.
   [[nodiscard]] bool is_decoding() const { return n_generated() > 0 && n_pending() == 1; }
 };
 

@@ -32,7 +32,7 @@ Result<Step*> StepCache::get(const StepKey& key) {
                       .max_seqs = max_seqs,
                       .max_logit_rows = key.row_per_token ? key.max_tokens : max_seqs,
                       .max_pages_per_seq = limits_.max_pages_per_seq};
-  auto step = backend_.compile(graph_of(key), bucket, pool_, key.trace);
+  auto step = backend_.compile(graph_of(key), bucket, pool_, key.group_timing);
   if (!step) return step.error().with_context(fmt::format("compiling a step of {} tokens", key.max_tokens));
   return steps_.emplace(key, std::move(*step)).first->second.get();
 }

@@ -20,7 +20,7 @@ std::string TextStopper::push(std::string_view piece) {
     held_.clear();
     return text;
   }
-  // The longest tail that some stop string begins with is not certain yet.
+  // The longest tail that is the beginning of a stop string has to be held back.
   std::size_t n_uncertain = 0;
   for (const std::string& stop : stop_strings_) {
     for (std::size_t n = std::min(stop.size() - 1, held_.size()); n > n_uncertain; --n) {

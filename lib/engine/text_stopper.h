@@ -1,6 +1,6 @@
 #pragma once
-// Stop strings over a stream of text: what comes out can be shown to a person at once, and a stop string never is, even
-// when it arrives in pieces.
+// Applies stop strings to a stream of text: the output can be shown at once and never contains a stop string, even if
+// one arrives in pieces.
 
 #include <cstddef>
 #include <string>
@@ -14,16 +14,16 @@ class TextStopper {
   /// Empty strings are ignored.
   explicit TextStopper(std::vector<std::string> stop_strings);
 
-  /// Takes the next piece of text and returns what is certain not to be part of a stop string. After the first stop
-  /// string everything is swallowed.
+  /// Takes the next piece of text and returns the text that is certainly not part of a stop string. Everything after
+  /// the first stop string is dropped.
   std::string push(std::string_view piece);
-  /// The text is over: returns what was held back.
+  /// Ends the text and returns what was held back.
   std::string finish();
   [[nodiscard]] bool stopped() const { return stopped_; }
 
  private:
   std::vector<std::string> stop_strings_;
-  std::string held_;  ///< a proper prefix of some stop string, at most
+  std::string held_;  ///< at most a proper prefix of a stop string
   bool stopped_ = false;
 };
 

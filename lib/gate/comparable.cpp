@@ -19,7 +19,7 @@ const typename Records::value_type* find_named(const Records& records, std::stri
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
-/// A planted fault is there to be found, so it may differ.
+/// The gate has to find injected faults, so that they may differ.
 Pairs without_fault(Pairs pairs) {
   std::erase_if(pairs, [](const auto& pair) { return pair.first == "fault"; });
   return pairs;

@@ -1,25 +1,27 @@
 #pragma once
-// May two measurements be compared? Where something differs that is not the change under test, the answer is a refusal
-// with the reason, never a guess.
+// Decides whether two measurements may be compared. If anything differs besides the change under test, the comparison
+// is refused with the reason.
 
 #include <cstdint>
 #include <optional>
 #include <string>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// What the two sides may differ in because it is what is being compared.
+/// The differences between the two sides that are allowed because they are the change under test.
 enum class UnderTest : std::uint8_t {
-  kCode,             ///< stored runs: nothing but the program's own code
-  kBuildAndOptions,  ///< interleaved on one device: also libraries, and the backends' options
+  kCode,             ///< stored runs: only the program's own code may differ
+  kBuildAndOptions,  ///< interleaved on one device: libraries and backend options may differ too
 };
 
-/// The measurement method and the host. Nullopt: comparable.
+/// Compares the measurement method and the host. Returns the reason why the runs are not comparable; nullopt if they
+/// are.
 [[nodiscard]] std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecord& candidate);
 
-/// Bundle content, device, driver, options and scenario of one cell; both runs have it. Nullopt: comparable.
+/// Compares bundle content, device, driver, options and scenario of one cell that both runs have. Returns the reason
+/// why they are not comparable; nullopt if they are.
 [[nodiscard]] std::optional<std::string> why_cells_differ(const RunRecord& base, const RunRecord& candidate,
                                                           const CellSummary& a, const CellSummary& b,
                                                           UnderTest under_test);

@@ -27,18 +27,19 @@ std::vector<double> logarithms(const std::vector<double>& values) {
   return result;
 }
 
-/// What the machine was doing during two sittings, beside what was measured.
+/// Other load on the machine during the two sittings.
 struct Disturbance {
-  double others_share = 0;    ///< of the CPUs, taken by other processes in the busier sitting
-  double machine_change = 0;  ///< logarithm of what the machine could do, candidate / base
+  double others_share = 0;    ///< share of the CPUs that other processes took in the busier sitting
+  double machine_change = 0;  ///< ln(candidate / base) of the machine's speed
 };
 
 double change_between(std::optional<double> a, std::optional<double> b) {
   return a && b && *a > 0 && *b > 0 ? std::log(*b / *a) : 0;
 }
 
-/// A neighbour outside of this system takes clock, execution units and bandwidth, and no share of the CPUs shows it:
-/// the probe beside the repetitions does. Of the read rate, what the steps read near their limit depends on it.
+/// A neighbour outside this system (another virtual machine) takes clock rate, execution units and bandwidth without
+/// appearing in the CPU shares; only the machine probe beside the repetitions shows it. The change of the read rate is
+/// weighted by how near the steps read to their limit.
 Disturbance disturbance_of(const CellSummary& base, const CellSummary& candidate) {
   const double clock = change_between(base.machine_f32_flops, candidate.machine_f32_flops);
   const double reading = std::min(1.0, base.read_fraction.value_or(1)) *
@@ -47,7 +48,7 @@ Disturbance disturbance_of(const CellSummary& base, const CellSummary& candidate
           .machine_change = std::abs(clock) > std::abs(reading) ? clock : reading};
 }
 
-/// The error that a sitting has in common, widened by what the machine was doing meanwhile.
+/// The relative error common to all values of a sitting, widened by the other load on the machine.
 double common_sigma(const Disturbance& disturbance, const GateRule& rule) {
   return std::hypot(rule.sitting_sigma, std::max(0.0, disturbance.others_share - kQuietOthersShare),
                     std::max(0.0, std::abs(disturbance.machine_change) - kQuietMachineChange));
@@ -60,8 +61,8 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   verdict.metric = metric.name;
   const std::vector<double> a = metric.values(base);
   const std::vector<double> b = metric.values(candidate);
-  verdict.base = median(a);
-  verdict.candidate = median(b);
+  verdict.base_s = median(a);
+  verdict.candidate_s = median(b);
   const Disturbance disturbance = disturbance_of(base, candidate);
   const auto shift = estimate_shift(logarithms(a), logarithms(b), common_sigma(disturbance, rule));
   if (!shift) {
@@ -69,7 +70,8 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
         fmt::format("too few repetitions: the base has {}, the candidate {}, 5 are needed", a.size(), b.size());
     return verdict;
   }
-  // One look, and the only one; but another sitting is uncertain enough for the lower bound to be asked for.
+  // This is the only look, but it is not marked as the last one: sittings differ enough that the lower bound has to be
+  // required too.
   const Look look{.alpha = rule.family_alpha / static_cast<double>(n_cells), .is_last = false};
   const Evidence evidence = evidence_of(*shift, rule);
   verdict.decision = decide(evidence, rule, look);
@@ -89,26 +91,29 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   return verdict;
 }
 
-/// The cells that both runs measured and that may be compared; everything else is written down in the report.
+/// Returns the cells that both runs measured and that are comparable; the report lists all others.
 std::vector<std::pair<const CellSummary*, const CellSummary*>> pair_cells(const SummarizedRun& base,
                                                                           const SummarizedRun& candidate,
                                                                           bool allow_unverified, GateReport& report) {
   std::vector<std::pair<const CellSummary*, const CellSummary*>> pairs;
   for (const CellSummary& before : base.summary.cells) {
-    if (before.status != "complete") continue;  // the base has nothing to compare with
+    if (before.status != CellStatus::kComplete) continue;  // the base has no value to compare with
     const std::string id = before.key.id();
     const CellSummary* after = find_cell(candidate.summary, before.key);
     if (after == nullptr) {
       report.not_comparable.push_back(id + ": the candidate has no such cell");
-    } else if (after->golden == "failed") {
+    } else if (after->golden == GoldenVerdict::kFailed) {
       report.wrong_tokens.push_back(id);
-    } else if (after->status == "failed" || after->status == "missing" || after->status == "partial") {
-      report.failed.push_back(id + ": " + (after->notes.empty() ? after->status : after->notes.front()));
-    } else if (after->status == "invalid") {
+    } else if (after->status == CellStatus::kFailed || after->status == CellStatus::kMissing ||
+               after->status == CellStatus::kPartial) {
+      report.failed.push_back(id + ": " +
+                              (after->notes.empty() ? std::string(to_string(after->status)) : after->notes.front()));
+    } else if (after->status == CellStatus::kInvalid) {
       report.not_comparable.push_back(id + ": INVALID: " + (after->notes.empty() ? "" : after->notes.front()));
-    } else if (before.golden == "failed") {
+    } else if (before.golden == GoldenVerdict::kFailed) {
       report.not_comparable.push_back(id + ": the base's tokens are wrong");
-    } else if (!allow_unverified && (before.golden != "passed" || after->golden != "passed")) {
+    } else if (!allow_unverified &&
+               (before.golden != GoldenVerdict::kPassed || after->golden != GoldenVerdict::kPassed)) {
       report.not_comparable.push_back(id + ": the bundle is unverified (--allow-unverified judges it all the same)");
     } else if (const auto why = why_cells_differ(base.record, candidate.record, before, *after, UnderTest::kCode)) {
       report.not_comparable.push_back(id + ": " + *why);

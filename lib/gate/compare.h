@@ -1,14 +1,14 @@
 #pragma once
-// The gate on two stored runs: one verdict a cell and metric, by the rule of rule.h, or a refusal where the two must
-// not be compared.
+// The gate on two stored runs: one verdict per cell and metric by the rule of rule.h, or a refusal where the two are
+// not comparable.
 
 #include <string>
 #include <vector>
 
+#include "gate/gate_record.h"
 #include "gate/rule.h"
 #include "gate/waiver.h"
-#include "report/gate_record.h"
-#include "report/stored_run.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 
@@ -16,7 +16,7 @@ struct GateOptions {
   GateRule rule;
   std::vector<Waiver> waivers;
   std::string today;              ///< YYYY-MM-DD
-  bool allow_unverified = false;  ///< also judge bundles without independent expected outputs
+  bool allow_unverified = false;  ///< judge bundles without independent expected outputs too
 };
 
 [[nodiscard]] GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidate,

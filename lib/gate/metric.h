@@ -1,28 +1,28 @@
 #pragma once
-// What the gate judges of a cell: quantities that are bad when they grow, one value a repetition.
+// The quantities of a cell that the gate judges. Larger is worse, and each repetition gives one value.
 
 #include <array>
 #include <string_view>
 #include <vector>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
 struct GateMetric {
   std::string_view name;
-  /// Seconds, one a repetition; repetitions without a value are left out.
+  /// Values in seconds, one per repetition; repetitions without a value are left out.
   std::vector<double> (*values)(const CellSummary&);
 };
 
-/// cost: seconds per output token ($/1K without the price, which cancels); ttft: the median time to the first token.
+/// "cost" is seconds per output token, since the price in $/1K cancels; "ttft" is the median time to first token.
 [[nodiscard]] const std::array<GateMetric, 2>& gate_metrics();
 
-/// Beyond this share of the CPUs, what other processes took is part of a measurement's error; below, it is the system's
-/// own background.
+/// CPU share of other processes beyond this value is added to the error of a measurement; up to this value it is normal
+/// background load.
 inline constexpr double kQuietOthersShare = 0.02;
 
-/// Two looks at one undisturbed machine differ by as much (MachineProbe, medians over repetitions, as logarithms).
+/// Difference between two probes of one undisturbed machine (MachineProbe; medians over repetitions, as logarithms).
 inline constexpr double kQuietMachineChange = 0.05;
 
 }  // namespace secondsource

@@ -41,7 +41,7 @@ std::string_view to_string(NoiseKind kind) {
   return "?";
 }
 
-// Box and Muller, 1958.
+// A standard normal number by the method of Box and Muller, 1958.
 double NoiseStream::normal() {
   const double radius = std::sqrt(-2 * std::log(1 - random_.next_unit()));
   return radius * std::cos(2 * std::numbers::pi * random_.next_unit());
@@ -54,7 +54,8 @@ double NoiseStream::next() {
     case NoiseKind::kGaussian:
       return plain;
     case NoiseKind::kHeavyTailed: {
-      // t = normal / sqrt(chi-squared / 3); its upper quartile is 0.76489, that of the normal 0.67449.
+      // t = normal / sqrt(chi-squared / 3). The upper quartile of t is 0.76489, that of the normal distribution
+      // 0.67449.
       double squares = 0;
       for (int i = 0; i < 3; ++i) squares += std::pow(normal(), 2);
       return plain / std::sqrt(squares / 3) * (0.67449 / 0.76489);

@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-/// Sums what `trial(i)` gives for i in [0, n_trials): GateCounts or a plain number.
+/// Sums trial(i), a GateCounts or a number, over i in [0, n_trials).
 template <typename Sum, typename Trial>
 Sum sum_over_trials(std::int64_t n_trials, int n_threads, const Trial& trial) {
   std::vector<Sum> sums(static_cast<std::size_t>(std::max(1, n_threads)));
@@ -28,7 +28,7 @@ Sum sum_over_trials(std::int64_t n_trials, int n_threads, const Trial& trial) {
   return total;
 }
 
-/// One gate over all cells: the columns of the rows.
+/// Runs one gate over all cells, which are the columns of `rows`.
 GateCounts judge_rows(const PairedGate& gate, std::span<const std::vector<double>> rows) {
   GateCounts counts;
   bool any_regressed = false;

@@ -79,7 +79,7 @@ std::vector<bool> candidate_goes_first(const PairPlan& plan, std::uint64_t seed)
   for (const std::int64_t look : plan.looks) {
     const std::size_t begin = first.size();
     const auto end = static_cast<std::size_t>(look);
-    // A block of an odd number of pairs tosses for the one that is left over.
+    // In a block with an odd number of pairs, a random draw decides the order of the remaining pair.
     const bool odd_one = random.next_below(2) == 1;
     for (std::size_t i = begin; i < end; ++i) first.push_back((i - begin) % 2 == 0 ? odd_one : !odd_one);
     for (std::size_t left = end - begin; left > 1; --left) {

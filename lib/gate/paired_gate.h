@@ -1,13 +1,13 @@
 #pragma once
-// The gate on interleaved pairs: looks at fixed numbers of pairs, three decisions, and an end that is planned before
-// the first pair. One object serves every cell of a comparison.
+// The gate on interleaved pairs. It looks at the data after fixed numbers of pairs, makes one of three decisions, and
+// ends at a maximum that is planned before the first pair. One object serves every cell of a comparison.
 //
 //   const PairedGate gate(interleaved_rule(), pull_request_plan(), n_cells);
 //   if (gate.is_look(differences.size())) { const PairedVerdict verdict = gate.judge(differences); ... }
 //
-// A cell is done at the first look whose verdict is not inconclusive, and at the last look in any case. The chance of a
-// wrong failure, family_alpha, is split evenly over the cells and the planned looks (Bonferroni): it holds however the
-// cells hang together, and whether or not later looks take place.
+// A cell is finished at the first look whose verdict is not inconclusive, and at the last look in any case. The chance
+// of a wrong failure, family_alpha, is split evenly over the cells and the planned looks (Bonferroni), so that it holds
+// however the cells are correlated and whether or not later looks take place.
 
 #include <cstdint>
 #include <optional>
@@ -23,23 +23,24 @@ struct PairPlan {
   [[nodiscard]] std::int64_t max_pairs() const { return looks.back(); }
 };
 
-/// At most 28 pairs: what a pull request can wait for.
+/// At most 28 pairs, which take a time that a pull request can wait for.
 [[nodiscard]] PairPlan pull_request_plan();
 /// At most 96 pairs.
 [[nodiscard]] PairPlan nightly_plan();
-/// The nightly looks below `max_pairs`, and `max_pairs`.
+/// The nightly looks below `max_pairs`, and a last look at `max_pairs`.
 [[nodiscard]] PairPlan plan_up_to(std::int64_t max_pairs);
 
-/// What the pairs so far say of one cell. Logarithms of candidate / base.
+/// The verdict on one cell after the pairs so far. Estimate and interval are logarithms of candidate / base.
 struct PairedVerdict {
   Decision decision = Decision::kInconclusive;
-  bool is_final = false;  ///< no more pairs of this cell are wanted
+  bool is_final = false;  ///< this cell needs no more pairs
   bool improved = false;
   double estimate = 0;
-  double low = 0, high = 0;  ///< 95 %, whichever of the planned looks it is
+  double low = 0, high = 0;  ///< 95 % interval that holds at all looks together
   double p = 1;              ///< one-sided p of "it did not grow"
   std::int64_t n_pairs = 0;
-  /// Inconclusive at the end: how many more pairs would have told, if estimate and noise stay as they are.
+  /// If inconclusive at the last look: the number of further pairs that would give a verdict if estimate and noise stay
+  /// as they are.
   std::int64_t n_more_pairs = 0;
 };
 
@@ -49,23 +50,24 @@ class PairedGate {
 
   [[nodiscard]] const PairPlan& plan() const noexcept { return plan_; }
   [[nodiscard]] const GateRule& rule() const noexcept { return rule_; }
-  /// The share of family_alpha that one cell has at one look.
+  /// The share of family_alpha for one cell at one look.
   [[nodiscard]] double alpha() const noexcept { return alpha_; }
   [[nodiscard]] bool is_look(std::int64_t n_pairs) const;
-  /// `differences`: ln(candidate / base) of the first pairs, in order; as many as a look has.
+  /// `differences` has ln(candidate / base) of the first pairs, in order. Its size must be that of a look.
   [[nodiscard]] PairedVerdict judge(std::span<const double> differences) const;
-  /// Judges at one look after the other until a verdict is final; nullopt when that takes more pairs than there are.
+  /// Judges at one look after another until a verdict is final. Returns nullopt when that needs more pairs than given.
   [[nodiscard]] std::optional<PairedVerdict> run(std::span<const double> differences) const;
 
  private:
   GateRule rule_;
   PairPlan plan_;
   double alpha_;
-  std::vector<SignedRankDistribution> null_;  ///< one a look
+  std::vector<SignedRankDistribution> null_;  ///< one per look
 };
 
-/// For each pair of a plan: does the candidate go first? A coin, but as often one as the other between two looks, so
-/// that going first cannot look like a change. The same for the same plan and seed.
+/// Tells for each pair of a plan whether the candidate goes first. The order is random, but between two looks both
+/// sides go first equally often, so that an effect of the order cannot look like a change. The result depends on plan
+/// and seed alone.
 [[nodiscard]] std::vector<bool> candidate_goes_first(const PairPlan& plan, std::uint64_t seed);
 
 }  // namespace secondsource

@@ -1,7 +1,7 @@
 #pragma once
-// How much noise a plan can see through: what to print before anybody waits for it. All of it treats the estimate as
-// normal with the standard error of a Hodges-Lehmann estimate of normal data, sigma * sqrt(pi / 3 / n), sigma taken
-// robustly: a forecast, not a verdict.
+// Forecasts what a plan can detect at a given noise, to be shown before the pairs run. All functions treat the estimate
+// as normal with the standard error of a Hodges-Lehmann estimate of normal data, sigma * sqrt(pi / 3 / n), with a
+// robust sigma. The results are forecasts, not verdicts.
 
 #include <cstdint>
 #include <optional>
@@ -14,19 +14,19 @@ namespace secondsource {
 /// The standard error of the estimate from `n_pairs` differences whose robust sigma is `sigma_pair`.
 [[nodiscard]] double standard_error(double sigma_pair, std::int64_t n_pairs);
 
-/// The smallest true change, as a logarithm, that `n_pairs` find with this probability.
+/// The smallest true change, as a logarithm, that `n_pairs` pairs detect with probability `power`.
 [[nodiscard]] double detectable_change(double sigma_pair, std::int64_t n_pairs, const PairedGate& gate,
                                        double power = 0.99);
 
-/// The fewest pairs that find a true change of `log_ratio` with this probability; nullopt when it is not beyond the
-/// threshold, so that no number of pairs will.
+/// The smallest number of pairs that detect a true change of `log_ratio` with probability `power`; nullopt when the
+/// change is not beyond the threshold, so that no number of pairs suffices.
 [[nodiscard]] std::optional<std::int64_t> pairs_to_find(double log_ratio, double sigma_pair, const PairedGate& gate,
                                                         double power = 0.99);
 
-/// The fewest pairs after which a build that did not change passes with this probability.
+/// The smallest number of pairs after which an unchanged build passes with probability `power`.
 [[nodiscard]] std::int64_t pairs_to_pass(double sigma_pair, const PairedGate& gate, double power = 0.99);
 
-/// How many more pairs than these would give a verdict, if estimate and noise stay as they are. At least 1.
+/// The number of further pairs that would give a verdict if estimate and noise stay as they are. At least 1.
 [[nodiscard]] std::int64_t pairs_missing(std::span<const double> differences, double estimate, const GateRule& rule,
                                          double alpha);
 

@@ -1,27 +1,28 @@
 #pragma once
-// The rule that turns what is known of a change into a verdict, for stored runs and for interleaved pairs alike. Three
-// decisions: regressed, pass, inconclusive; "improved" and "waived" are labels on top. docs/gate.md explains the
-// choices and their sources.
+// The rule that turns the evidence for a change into a verdict, for stored runs and for interleaved pairs alike. There
+// are three decisions: regressed, pass and inconclusive; "improved" and "waived" are labels in addition. A "sitting" is
+// a set of measurements taken together on one machine. docs/gate.md explains the choices and their sources.
 
 #include <cstdint>
 
-#include "report/gate_record.h"
+#include "gate/gate_record.h"
 #include "stats/shift.h"
 #include "stats/signed_rank.h"
 
 namespace secondsource {
 
-/// Changes are ratios worse / base - 1 of a quantity that is bad when it grows (cost, time to first token).
+/// A change is candidate / base - 1 of a quantity of which more is worse (cost, time to first token).
 struct GateRule {
   double threshold = 0.10;          ///< a change beyond this fails
-  double family_alpha = 0.01;       ///< chance that any of the cells fails wrongly, split evenly over cells and looks
-  double fail_confidence = 0.9975;  ///< of the lower bound that must lie beyond half the threshold
-  double pass_confidence = 0.95;    ///< of the upper bound that must lie below 1.5 x the threshold
-  double sitting_sigma = 0.04;      ///< relative error that one sitting has in common (boot, placement, neighbours)
+  double family_alpha = 0.01;       ///< chance that any cell fails wrongly, split evenly over cells and looks
+  double fail_confidence = 0.9975;  ///< confidence of the lower bound, which must exceed half the threshold to fail
+  double pass_confidence = 0.95;    ///< confidence of the upper bound, which must be below 1.5 x the threshold to pass
+  double sitting_sigma = 0.04;      ///< relative error common to all values of one sitting (boot, placement,
+                                    ///< neighbours)
 };
 
-/// For pairs that were measured in one sitting: nothing else is common to one side, and the upper bound is held as
-/// strictly as the lower one.
+/// The rule for pairs that were measured in one sitting. No error is common to one side only, and the upper bound has
+/// the same confidence as the lower one.
 [[nodiscard]] inline GateRule interleaved_rule() {
   GateRule rule;
   rule.pass_confidence = 0.9975;
@@ -29,7 +30,7 @@ struct GateRule {
   return rule;
 }
 
-/// What is known of the logarithm of candidate / base.
+/// The evidence about ln(candidate / base).
 struct Evidence {
   double estimate = 0;
   double p_larger = 1;    ///< one-sided p of "it did not grow"
@@ -39,24 +40,24 @@ struct Evidence {
 };
 
 [[nodiscard]] Evidence evidence_of(const Shift& shift, const GateRule& rule);
-/// `null` is for as many pairs as the averages come from.
+/// `null` must be the distribution for the number of pairs behind `walsh`.
 [[nodiscard]] Evidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null,
                                    const GateRule& rule);
 
-/// One look at the data, of the several that share family_alpha.
+/// One of the looks at the data that share family_alpha.
 struct Look {
   double alpha = 0;
-  bool is_last = false;  ///< of several; the lower bound is not asked for any more
+  bool is_last = false;  ///< last of several looks; fail_bound is not required any more
 };
 
-/// regressed: estimate > threshold, p_larger <= alpha, and fail_bound > threshold / 2 unless this is the last look.
-/// pass: estimate <= threshold and pass_bound < 1.5 x threshold. Else inconclusive.
+/// Returns "regressed" if estimate > threshold, p_larger <= alpha, and fail_bound > threshold / 2 unless this is the
+/// last look; "pass" if estimate <= threshold and pass_bound < 1.5 x threshold; otherwise "inconclusive".
 [[nodiscard]] Decision decide(const Evidence& evidence, const GateRule& rule, const Look& look);
 
-/// Significantly better by more than the threshold.
+/// True if the candidate is significantly better by more than the threshold.
 [[nodiscard]] bool is_improved(const Evidence& evidence, const GateRule& rule, const Look& look);
 
-/// 15 for a logarithm of a ratio of 1.15.
+/// Converts a logarithm of a ratio to percent: ln(1.15) gives 15.
 [[nodiscard]] double to_percent(double log_ratio);
 
 }  // namespace secondsource

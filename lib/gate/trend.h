@@ -1,7 +1,7 @@
 #pragma once
-// The history of one cell, a value a night: when did its level change, and how far is it from a pinned release? Nights
-// are sittings of their own, so that nothing here can be as sharp as interleaved pairs; but no drip of small losses,
-// each below the gate's threshold, gets past the comparison with the anchor.
+// Judges the history of one cell with one value per night: when its level changed, and how far it is from a pinned
+// release. Every night is a separate sitting, so that these results are less precise than interleaved pairs. But the
+// comparison with the pinned anchor also finds a series of small losses that are each below the gate's threshold.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,31 +14,32 @@
 
 namespace secondsource {
 
-/// Change points of logarithms: at least four nights a level (one bad night is not a level), at least 3 % between two.
+/// The rule for change points of logarithms: at least four nights per level, since one bad night is not a level, and at
+/// least 3 % between two levels.
 [[nodiscard]] ChangePointRule nightly_change_points();
 
 struct LevelChange {
-  std::size_t night = 0;      ///< the first at the new level
-  double change_percent = 0;  ///< of the level; positive: worse
+  std::size_t night = 0;      ///< index of the first value at the new level
+  double change_percent = 0;  ///< change of the level; positive: worse
   double p = 1;
 };
 
-/// `values`: one a night, oldest first, positive, bad when they grow.
+/// `values` has one positive value per night, the oldest first; larger is worse.
 [[nodiscard]] std::vector<LevelChange> find_level_changes(std::span<const double> values,
                                                           const ChangePointRule& rule = nightly_change_points());
 
-/// Nights that each side of a comparison with the anchor needs.
+/// Number of nights that each side of a comparison with the anchor needs.
 inline constexpr std::size_t kAnchorNights = 5;
 
 struct AnchorVerdict {
   Decision decision = Decision::kInconclusive;
   double change_percent = 0;
-  double low_percent = 0, high_percent = 0;  ///< 95 %
+  double low_percent = 0, high_percent = 0;  ///< 95 % interval
 };
 
-/// The most recent nights against those of the release that was pinned, by the gate's own rule for one of `n_cells`.
-/// Every value is a sitting, so that what sittings differ by is in their spread and is not charged again. nullopt below
-/// kAnchorNights on either side.
+/// Compares the most recent nights with those of the pinned release by the gate's rule for one of `n_cells` cells.
+/// Since every value is a sitting of its own, the differences between sittings are part of the spread, and
+/// rule.sitting_sigma is not added. Returns nullopt if either side has fewer than kAnchorNights values.
 [[nodiscard]] std::optional<AnchorVerdict> compare_with_anchor(std::span<const double> anchor,
                                                                std::span<const double> recent, const GateRule& rule,
                                                                std::int64_t n_cells);

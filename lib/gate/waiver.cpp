@@ -4,12 +4,12 @@
 
 #include <set>
 
-#include "bundle/yaml.h"
+#include "core/yaml.h"
 
 namespace secondsource {
 namespace {
 
-/// "*" stands for any text, also none; an empty pattern matches everything.
+/// "*" stands for any text, including none; an empty pattern matches everything.
 bool glob_matches(std::string_view pattern, std::string_view text) {
   const std::size_t star = pattern.find('*');
   if (star == std::string_view::npos) return pattern.empty() || pattern == text;
@@ -112,7 +112,7 @@ bool is_date(std::string_view text) {
   return day <= kDays[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-// Dates of this form sort as texts.
+// Dates in the form YYYY-MM-DD sort like strings.
 bool is_expired(const Waiver& waiver, std::string_view today) {
   return today > waiver.expires;
 }

@@ -1,9 +1,10 @@
 #pragma once
-// Waivers: who accepted which regression, up to what, why, and until when. YAML in the repository, reviewed like code:
+// A waiver records who accepted which regression, up to which size, why, and until when. Waivers are a YAML file in the
+// repository and are reviewed like code:
 //
 //   waivers:
 //     - id: W-7
-//       scope: {backend: onednn, variant: int8, scenario: "offline-*", metric: cost}   # left out: any
+//       scope: {backend: onednn, variant: int8, scenario: "offline-*", metric: cost}   # a missing key matches any
 //       ceiling_percent: 25
 //       owner: kim@example.com
 //       reason: the new release quantizes twice; fixed by #812
@@ -16,11 +17,12 @@
 #include <vector>
 
 #include "core/result.h"
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// What a verdict is about; empty or "*" matches anything, and "*" may stand for any part of a name.
+/// The verdicts that a waiver applies to. An empty field or "*" matches anything, and "*" may stand for any part of a
+/// name.
 struct WaiverScope {
   std::string bundle{}, backend{}, variant{}, scenario{};
   std::string metric{};  ///< "cost" or "ttft"
@@ -30,24 +32,24 @@ struct WaiverScope {
 struct Waiver {
   std::string id{};
   WaiverScope scope{};
-  double ceiling_percent = 0;  ///< the waived change may be at most this
+  double ceiling_percent = 0;  ///< upper limit of the waived change
   std::string owner{};
   std::string reason{};
   std::string link{};
-  std::string expires{};  ///< the last day on which it holds, YYYY-MM-DD
+  std::string expires{};  ///< the last day on which the waiver is valid, YYYY-MM-DD
 };
 
 [[nodiscard]] bool matches(const WaiverScope& scope, const CellKey& cell, std::string_view metric);
 
-/// Strict: unknown or missing keys, a date that is none, a ceiling that is not positive, or two waivers of one id or
-/// one scope are kInvalidInput with the line.
+/// Parsing is strict. Unknown or missing keys, an invalid date, a ceiling that is not positive, and two waivers with
+/// the same id or the same scope give kInvalidInput with the line.
 Result<std::vector<Waiver>> parse_waivers(std::string_view yaml, std::string_view name);
 Result<std::vector<Waiver>> read_waivers(const std::filesystem::path& path);
 
-/// Is `today` (YYYY-MM-DD) after the last day?
+/// True if `today` (YYYY-MM-DD) is after the waiver's last day.
 [[nodiscard]] bool is_expired(const Waiver& waiver, std::string_view today);
 
-/// Is it a calendar date, YYYY-MM-DD?
+/// True if `text` is a calendar date, YYYY-MM-DD.
 [[nodiscard]] bool is_date(std::string_view text);
 
 }  // namespace secondsource

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 30'000;
 
-/// Whose fault it is: the file's, the machine's, or ours.
+/// Classifies an error by its cause: the file, the machine, or this program.
 ErrorCode code_of(int status) {
   switch (status & 0xff) {
     case SQLITE_CORRUPT:
@@ -106,7 +106,7 @@ Result<Database> Database::open(const std::filesystem::path& path, bool create) 
   const int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_EXRESCODE;
   sqlite3* connection = nullptr;
   const int status = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
-  Database database(connection, path.string());  // closes it also after a failure
+  Database database(connection, path.string());  // closes the connection even after a failure
   if (status != SQLITE_OK) return error_of(status, connection, database.name_);
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   return database;
@@ -137,7 +137,8 @@ std::int64_t Database::n_changed() const {
 }
 
 Result<Transaction> Transaction::begin(Database& database) {
-  // Immediate: a transaction that reads first and then wants to write can only fail beside another one.
+  // IMMEDIATE takes the write lock at once. A transaction that upgrades from reading to writing would fail instead of
+  // waiting when another one writes.
   SS_TRY_VOID(database.execute("BEGIN IMMEDIATE"));
   return Transaction(database);
 }

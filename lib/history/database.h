@@ -1,6 +1,6 @@
 #pragma once
-// SQLite as Results: one connection, statements that end with their scope, transactions that roll back unless they are
-// committed. Nothing here knows what is stored.
+// SQLite with Results instead of status codes: one connection, statements that end with their scope, transactions that
+// roll back unless they are committed. This file is independent of what is stored.
 //
 //   SS_TRY(Statement insert, database.prepare("INSERT INTO runs(run_id) VALUES (?)"));
 //   SS_TRY_VOID(insert.run({run_id}));
@@ -21,22 +21,22 @@ struct sqlite3_stmt;
 
 namespace secondsource {
 
-/// What a statement is given and gives back. Texts are copied.
+/// A parameter or a column of a statement. Texts are copied.
 using SqlValue = std::variant<std::nullptr_t, std::int64_t, double, std::string>;
 
-/// Sets NULL where there is no value.
+/// Converts nullopt to NULL.
 [[nodiscard]] SqlValue sql_value(const std::optional<double>& value);
 
 class Statement {
  public:
-  /// Gives the parameters their values, from the first on, and begins anew.
+  /// Resets the statement and sets its parameters from the first on.
   Result<void> bind(std::initializer_list<SqlValue> values);
-  /// The next row: false at the end. Errors: as Database::open().
+  /// Moves to the next row; returns false at the end. Errors: as for Database::open().
   Result<bool> step();
-  /// bind() and step() for what gives no rows.
+  /// bind() and step() for a statement without result rows.
   Result<void> run(std::initializer_list<SqlValue> values = {});
 
-  // Columns of the current row, from 0.
+  // These return columns of the current row, counted from 0.
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] std::optional<double> number(int column) const;
   [[nodiscard]] std::string text(int column) const;
@@ -53,17 +53,17 @@ class Statement {
 
 class Database {
  public:
-  /// Opens a file, and makes it where `create` says so. Waits up to 30 s for a process that writes to it.
-  /// Errors: kInvalidInput when it is damaged or no database, kIo for a full disk, a lock that is held too long, a
-  /// folder that cannot be written.
+  /// Opens a file, and creates it if it is missing and `create` is true. Waits up to 30 s for another process that
+  /// writes to it. Errors: kInvalidInput when the file is damaged or no database; kIo for a full disk, a lock that is
+  /// held too long, or a folder that cannot be written.
   static Result<Database> open(const std::filesystem::path& path, bool create);
 
-  /// Statements without parameters and rows.
+  /// Runs SQL statements that have no parameters and no result rows.
   Result<void> execute(const std::string& sql);
   Result<Statement> prepare(std::string_view sql);
-  /// The one number that a query gives.
+  /// Runs a query whose result is one number.
   Result<std::int64_t> integer(std::string_view sql);
-  /// Rows that the last statement changed.
+  /// Number of rows that the last statement changed.
   [[nodiscard]] std::int64_t n_changed() const;
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
@@ -76,7 +76,7 @@ class Database {
   std::string name_;
 };
 
-/// Holds the one right to write from its begin to its end; what was not committed never was.
+/// Holds SQLite's single write lock from begin() to its end. Changes that were not committed are rolled back.
 class Transaction {
  public:
   static Result<Transaction> begin(Database& database);

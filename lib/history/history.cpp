@@ -9,12 +9,11 @@
 #include <cstring>
 
 #include "core/file.h"
-#include "report/tables.h"
 
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kApplicationId = 0x53534853;  // "SSHS" in the file's header: a history, and no other database
+constexpr std::int64_t kApplicationId = 0x53534853;  // "SSHS" in the file's header marks the database as a history
 constexpr std::int64_t kSchemaVersion = 1;
 
 std::string schema_sql() {
@@ -37,8 +36,8 @@ std::string schema_sql() {
       metrics, kApplicationId, kSchemaVersion);
 }
 
-/// Made beside its place and linked into it, so that nobody ever opens half of a new history; another process may have
-/// been faster, and then its file is as good.
+/// Creates the file under a temporary name and links it to `path`, so that no process ever opens an incomplete history.
+/// If another process created one meanwhile, its file is used.
 Result<void> create_empty(const std::filesystem::path& path) {
   std::error_code failed;
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failed);
@@ -72,7 +71,7 @@ std::string machine_of(const RunRecord& record) {
   return fmt::format("{}, {} CPUs", fact_of(record, "cpu_model"), fact_of(record, "logical_cpus"));
 }
 
-/// All that must be the same for two values to belong to one series, in words.
+/// Describes in words everything that must be equal for two values to belong to one series.
 std::string setup_of(const RunRecord& record, const CellSummary& cell) {
   std::string bundle = "unknown";
   for (const BundleRecord& one : record.bundles) {
@@ -169,11 +168,12 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
                                columns)));
   for (const CellSummary& cell : run.summary.cells) {
     SS_TRY(const std::int64_t setup, setup_id(setup_of(run.record, cell)));
-    const bool measured = cell.status == "complete" || cell.status == "partial";
+    const bool measured = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
     const bool counts = measured && has_credit(cell) && !has_planted_fault(run.record, cell.key.backend);
     const auto value = [&](std::size_t i) { return sql_value(history_metrics()[i].value(cell)); };
-    SS_TRY_VOID(insert.run({cell.key.id(), row, setup, cell.golden, cell.status, std::int64_t{counts}, value(0),
-                            value(1), value(2), value(3), value(4), value(5), value(6)}));
+    SS_TRY_VOID(
+        insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)), std::string(to_string(cell.status)),
+                    std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6)}));
   }
   return {};
 }
@@ -201,7 +201,7 @@ Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
 }
 
 Result<std::vector<HistoryRun>> History::runs(const std::optional<std::string>& branch, std::int64_t limit) {
-  // The newest are chosen before their cells are counted: a long history is not read for a short list.
+  // The newest runs are selected before their cells are counted, so that a short list does not read a long history.
   SS_TRY(Statement select,
          database_.prepare(
              std::string(kSelectRuns) +

@@ -1,6 +1,6 @@
 #pragma once
-// Runs over time, in one SQLite file: what each run measured of every cell, in a few numbers. Several processes may add
-// to it at once; what was added is on the disk. docs/ci.md shows how a nightly job uses it.
+// Stores runs over time in one SQLite file: a few numbers for each cell of each run. Several processes may add runs at
+// the same time, and an added run is on the disk when add() returns. docs/ci.md shows how a nightly job uses a history.
 
 #include <cstdint>
 #include <filesystem>
@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "core/fields.h"
 #include "core/result.h"
 #include "history/database.h"
 #include "history/metric.h"
-#include "report/stored_run.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 
@@ -19,7 +20,7 @@ namespace secondsource {
 /// neither variable is set.
 Result<std::filesystem::path> default_history_path();
 
-/// What a history knows of a run as a whole.
+/// The properties that a history stores of a run as a whole.
 struct HistoryRun {
   std::string run_id{};
   std::string started_utc{};
@@ -27,21 +28,23 @@ struct HistoryRun {
   std::string commit{};
   std::string label{};
   std::string program_version{};
-  std::string machine{};  ///< "AMD EPYC, 2 CPUs"
-  bool pinned = false;    ///< part of the anchor: never pruned
+  std::string machine{};  ///< for example "AMD EPYC, 2 CPUs"
+  bool pinned = false;    ///< part of the anchor, therefore never pruned
   std::int64_t n_cells = 0;
-  std::int64_t n_counted = 0;     ///< cells whose figures count: right or unverified tokens, a valid measurement
-  std::int64_t n_unverified = 0;  ///< of those
+  std::int64_t n_counted = 0;     ///< cells that count: right or unverified tokens, and a valid measurement
+  std::int64_t n_unverified = 0;  ///< of these, cells with unverified tokens
   std::int64_t n_wrong = 0;       ///< cells with wrong tokens
 };
+SS_FIELDS(HistoryRun, run_id, started_utc, branch, commit, label, program_version, machine, pinned, n_cells, n_counted,
+          n_unverified, n_wrong)
 
 struct AddToHistory {
   std::string branch{};
-  std::string commit{};  ///< empty: that of the program which ran
+  std::string commit{};  ///< empty: the commit of the program that ran
   std::string label{};
 };
 
-/// A cell's value in one run.
+/// The value of a cell in one run.
 struct HistoryPoint {
   std::string run_id{};
   std::string started_utc{};
@@ -50,40 +53,43 @@ struct HistoryPoint {
   double value = 0;  ///< in the metric's unit
 };
 
-/// The runs of one cell that may be compared with its newest one: same hardware, bundle, options, lengths and method.
-/// Kernel and driver versions may differ, so that a history shows what they changed.
+/// The runs of one cell that are comparable with its newest one, which means the same hardware, bundle, options,
+/// lengths and method. Kernel and driver versions may differ, so that a history shows their effects.
 struct CellHistory {
   std::string cell{};  ///< CellKey::id()
   std::string setup{};
   std::vector<HistoryPoint> points{};  ///< oldest first
-  std::int64_t n_other_setups = 0;     ///< runs of the cell that are left out for a different setup
-  std::int64_t n_not_counted = 0;      ///< and for wrong tokens, an invalid measurement, a planted fault, no value
+  std::int64_t n_other_setups = 0;     ///< runs left out because of a different setup
+  std::int64_t n_not_counted = 0;      ///< runs left out for wrong tokens, an invalid measurement, an injected fault or
+                                       ///< a missing value
 };
 
 struct PruneRule {
-  std::optional<std::string> branch{};        ///< empty: each
-  std::optional<std::int64_t> keep_newest{};  ///< so many a branch
-  std::optional<std::string> not_before{};    ///< an UTC timestamp: what is older goes
+  std::optional<std::string> branch{};        ///< nullopt: all branches
+  std::optional<std::int64_t> keep_newest{};  ///< number of runs to keep per branch
+  std::optional<std::string> not_before{};    ///< UTC timestamp; older runs are removed
 };
 
 class History {
  public:
-  /// Opens a history; makes an empty one where there is none and `create` says so. Errors: kInvalidInput for a file
-  /// that is damaged, foreign, of another version or absent; kIo.
+  /// Opens a history, and creates an empty one if it is missing and `create` is true. Errors: kInvalidInput for a file
+  /// that is damaged, not a history, of another version or absent; kIo.
   static Result<History> open(const std::filesystem::path& path, bool create);
 
-  /// Adds a run, or what a resumed one has more than before. False when the run was there already.
+  /// Adds a run, or replaces the stored values of a run that is there already, which may have been resumed since.
+  /// Returns false if the run was there already.
   Result<bool> add(const SummarizedRun& run, const AddToHistory& how);
-  /// Newest first; `limit` 0: all.
+  /// Returns the runs, the newest first. `limit` 0 means all.
   Result<std::vector<HistoryRun>> runs(const std::optional<std::string>& branch, std::int64_t limit);
-  /// Ids of the cells of the newest run of the branch.
+  /// Returns the ids of the cells in the newest run of the branch.
   Result<std::vector<std::string>> newest_cells(const std::string& branch);
-  /// Errors: kInvalidInput when the branch has no such cell.
+  /// Returns the values of one cell over time. Errors: kInvalidInput when the branch has no such cell.
   Result<CellHistory> cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric);
-  /// Ids of the runs that the rule takes out; they are gone unless `dry_run`. Pinned ones stay.
+  /// Removes the runs that the rule selects, except pinned ones, and returns their ids. With `dry_run`, nothing is
+  /// removed.
   Result<std::vector<std::string>> prune(const PruneRule& rule, bool dry_run);
-  /// Makes a run part of the anchor, or takes it out again. `run_id` may be cut as long as it means one run. Errors:
-  /// kInvalidInput when it means none or several.
+  /// Adds a run to the anchor or removes it from there. `run_id` may be abbreviated as long as it is unique. Errors:
+  /// kInvalidInput when it matches no run or several.
   Result<HistoryRun> pin(const std::string& run_id, bool pinned);
 
  private:
@@ -94,7 +100,7 @@ class History {
   Database database_;
 };
 
-/// An array of runs, as `history list --json` prints it; reports/schemas/history.schema.json.
+/// Returns an array of runs, as `history list --json` prints it (reports/schemas/history.schema.json).
 [[nodiscard]] std::string to_json(const std::vector<HistoryRun>& runs);
 [[nodiscard]] std::string history_schema();
 

@@ -36,4 +36,8 @@ const HistoryMetric* find_history_metric(std::string_view name) {
   return found == std::end(kMetrics) ? nullptr : found;
 }
 
+double badness(const HistoryMetric& metric, double value) {
+  return metric.larger_is_better ? 1 / value : value;
+}
+
 }  // namespace secondsource

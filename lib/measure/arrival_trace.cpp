@@ -3,15 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/calendar.h"
+#include "core/csv.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/json_fields.h"
+#include "core/number.h"
 
 namespace secondsource {
 namespace {
@@ -19,15 +20,7 @@ namespace {
 constexpr std::int64_t kMostTokens = 100'000'000;
 constexpr double kSecondsPerDay = 86'400;
 
-template <typename T>
-std::optional<T> parse_number(std::string_view text) {
-  T value{};
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-/// "2023-11-16 18:15:46.6805900", "+00:00" behind it if it likes, as seconds since 1970.
+/// Parses "2023-11-16 18:15:46.6805900", optionally followed by "+00:00", as seconds since 1970.
 std::optional<double> parse_azure_time(std::string_view text) {
   if (text.ends_with("+00:00")) text.remove_suffix(6);
   if (text.size() < 19 || text[10] != ' ' || text[13] != ':' || text[16] != ':') return std::nullopt;
@@ -39,7 +32,7 @@ std::optional<double> parse_azure_time(std::string_view text) {
   return kSecondsPerDay * static_cast<double>(*days) + 3600.0 * *hours + 60.0 * *minutes + *seconds;
 }
 
-/// What a line says, before times are counted from the first.
+/// The contents of a line, before times are counted from the first line.
 struct Row {
   double at_s = 0;
   std::int64_t n_prompt_tokens = 0;
@@ -49,50 +42,45 @@ struct Row {
 class LineParser {
  public:
   virtual ~LineParser() = default;
-  /// Errors: kInvalidInput, without the place.
+  /// Errors: kInvalidInput; the caller adds the line number.
   virtual Result<Row> parse(std::string_view line) const = 0;
 };
 
-/// Comma-separated values with a header; none of the two formats quotes anything.
+/// Parses comma-separated values with a header.
 class CsvParser final : public LineParser {
  public:
   CsvParser(std::string_view header, std::string_view time, std::string_view prompt, std::string_view output,
             std::optional<double> (*parse_time)(std::string_view))
-      : time_(column(header, time)),
-        prompt_(column(header, prompt)),
-        output_(column(header, output)),
-        parse_time_(parse_time) {}
+      : parse_time_(parse_time) {
+    const std::vector<std::string> names = fields_of(header);
+    const auto column = [&](std::string_view name) {
+      return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+    };
+    time_ = column(time);
+    prompt_ = column(prompt);
+    output_ = column(output);
+  }
 
   Result<Row> parse(std::string_view line) const override {
-    const auto at_s = parse_time_(field(line, time_));
-    const auto n_prompt = parse_number<std::int64_t>(field(line, prompt_));
-    const auto n_output = parse_number<std::int64_t>(field(line, output_));
-    if (!at_s || !n_prompt || !n_output) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("expected a time and two token counts, found \"{}\"",
-                                                         line.substr(0, std::min<std::size_t>(line.size(), 60)))};
+    const std::vector<std::string> fields = fields_of(line);
+    if (std::max({time_, prompt_, output_}) < fields.size()) {
+      const auto at_s = parse_time_(fields[time_]);
+      const auto n_prompt = parse_number<std::int64_t>(fields[prompt_]);
+      const auto n_output = parse_number<std::int64_t>(fields[output_]);
+      if (at_s && n_prompt && n_output) return Row{*at_s, *n_prompt, *n_output};
     }
-    return Row{*at_s, *n_prompt, *n_output};
+    return Error{ErrorCode::kInvalidInput, fmt::format("expected a time and two token counts, found \"{}\"",
+                                                       line.substr(0, std::min<std::size_t>(line.size(), 60)))};
   }
 
  private:
-  static std::size_t column(std::string_view header, std::string_view name) {
-    std::size_t index = 0;
-    while (!header.empty() && header.substr(0, header.find(',')) != name) {
-      header.remove_prefix(std::min(header.find(','), header.size() - 1) + 1);
-      ++index;
-    }
-    return index;
-  }
-  static std::string_view field(std::string_view line, std::size_t index) {
-    for (; index > 0; --index) {
-      const auto comma = line.find(',');
-      if (comma == std::string_view::npos) return {};
-      line.remove_prefix(comma + 1);
-    }
-    return line.substr(0, line.find(','));
+  /// The fields of one line; none for a line that is not CSV.
+  static std::vector<std::string> fields_of(std::string_view line) {
+    Result<std::vector<CsvRow>> rows = parse_csv(line, "the line");
+    return rows && rows->size() == 1 ? std::move(rows->front().fields) : std::vector<std::string>();
   }
 
-  std::size_t time_, prompt_, output_;
+  std::size_t time_ = 0, prompt_ = 0, output_ = 0;
   std::optional<double> (*parse_time_)(std::string_view);
 };
 
@@ -108,7 +96,7 @@ class MooncakeParser final : public LineParser {
   }
 };
 
-/// The format that a file with this first line has, and whether that line is a header.
+/// The format of a file, determined by its first line, and whether that line is a header.
 struct Format {
   const char* name = nullptr;
   std::unique_ptr<LineParser> parser;

@@ -1,6 +1,6 @@
 #pragma once
-// Recorded loads: when requests came, and how long they and their answers were. Three formats, told apart by their
-// first line:
+// Reads recorded loads: when requests arrived, and how long they and their answers were. Three formats are recognised
+// by their first line:
 //
 //   Azure LLM inference trace (Splitwise, ISCA 2024)   TIMESTAMP,ContextTokens,GeneratedTokens
 //   BurstGPT (arXiv:2401.17644)                        Timestamp,Model,Request tokens,Response tokens,...
@@ -17,20 +17,20 @@
 namespace secondsource {
 
 struct TraceEntry {
-  std::int64_t at_ns = 0;  ///< since the first one
+  std::int64_t at_ns = 0;  ///< since the first request
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;
 };
 
 struct ArrivalTrace {
   std::string format;               ///< "azure", "burstgpt", "mooncake"
-  std::vector<TraceEntry> entries;  ///< by time; those of one moment as in the file
-  std::int64_t n_left_out = 0;      ///< requests without a prompt or an answer: failed ones
+  std::vector<TraceEntry> entries;  ///< sorted by time; entries with equal times keep the order of the file
+  std::int64_t n_left_out = 0;      ///< failed requests, which have no prompt or no answer
 };
 
-/// Errors: kInvalidInput with the line, for anything but one of the formats.
+/// Parses a trace. Errors: kInvalidInput with the line if it has none of the three formats.
 Result<ArrivalTrace> parse_arrival_trace(std::string_view text, std::string_view name);
-/// Also: kIo.
+/// Reads and parses a trace file. Errors: those of parse_arrival_trace(), kIo.
 Result<ArrivalTrace> read_arrival_trace(const std::filesystem::path& path);
 
 }  // namespace secondsource

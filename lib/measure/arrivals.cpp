@@ -10,12 +10,13 @@ namespace secondsource {
 namespace {
 
 double standard_normal(RandomStream& stream) {
-  // Box and Muller, Annals of Mathematical Statistics 29, 1958. 1 - u is never 0.
+  // The method of Box and Muller, Annals of Mathematical Statistics 29, 1958. 1 - u is never 0.
   const double radius = std::sqrt(-2 * std::log1p(-stream.next_unit()));
   return radius * std::cos(2 * std::numbers::pi * stream.next_unit());
 }
 
-/// Gamma(shape, 1): Marsaglia and Tsang, ACM TOMS 26, 2000; below shape 1 by their section 6.
+/// Draws from Gamma(shape, 1) by the method of Marsaglia and Tsang, ACM TOMS 26, 2000; for shapes below 1 by their
+/// section 6.
 double gamma_variate(RandomStream& stream, double shape) {
   if (shape < 1) {
     const double boosted = gamma_variate(stream, shape + 1);
@@ -31,7 +32,7 @@ double gamma_variate(RandomStream& stream, double shape) {
   }
 }
 
-/// In units of the mean gap.
+/// The gap before request `index`, in units of the mean gap.
 double relative_gap(const ArrivalPlan& plan, std::uint64_t index) {
   switch (plan.kind) {
     case ArrivalKind::kPoisson:

@@ -14,7 +14,7 @@ CheckOutcome outcome_of(double value, double suspect, double invalid) {
   return value > invalid ? kInvalid : value > suspect ? kSuspect : kPassed;
 }
 
-/// Both readings, or why there are none.
+/// Judges both readings, or reports why one of them is missing.
 template <typename T, typename Judge>
 CheckRecord with_both(const char* name, const Result<T>& before, const Result<T>& after, const Judge& judge) {
   if (!before) return {name, kNotAvailable, before.error().message};
@@ -38,7 +38,7 @@ CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, c
 CheckRecord check_steal(const HostState& before, const HostState& after, const HostCheckLimits& limits) {
   return with_both("steal", before.cpu, after.cpu, [&](const CpuTicks& a, const CpuTicks& b) -> Verdict {
     const std::int64_t total = b.total - a.total;
-    // It counts hundredths of a second.
+    // /proc/stat counts hundredths of a second.
     if (ticks_to_s(total) < 0.1) return {kNotAvailable, "the repetition is too short for /proc/stat"};
     const double share = static_cast<double>(b.steal - a.steal) / static_cast<double>(total);
     return {outcome_of(share, limits.steal_suspect, limits.steal_invalid),
@@ -106,7 +106,7 @@ CheckRecord check_frequency(std::span<const TelemetrySnapshot> telemetry, const 
     }
   }
   if (readings.empty()) return {"frequency", kNotAvailable, why};
-  // The first was taken when the machine came out of a pause.
+  // The first reading was taken when the machine came out of a pause.
   readings.erase(readings.begin());
   if (readings.size() < kFewest) {
     return {"frequency", kNotAvailable, fmt::format("needs {} readings, has {}", kFewest, readings.size())};

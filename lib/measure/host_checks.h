@@ -1,24 +1,25 @@
 #pragma once
-// Checks on what the host did during a measurement, from its counters before and after. docs/checks.md has the table,
+// Checks whether the host disturbed a measurement, from its counters before and after. docs/checks.md has the table,
 // with the reason for every limit.
 
 #include <span>
 #include <vector>
 
-#include "measure/host_state.h"
-#include "measure/telemetry.h"
-#include "report/records.h"
+#include "core/fields.h"
+#include "host/host_state.h"
+#include "host/telemetry.h"
+#include "record/records.h"
 
 namespace secondsource {
 
 struct HostCheckLimits {
-  /// With `noise_invalid` for what others do to the machine (--noise-limit); at 1 neither they, nor the hypervisor, nor
-  /// a clock that follows them makes anything invalid.
+  /// The default limits with `noise_invalid` set (--noise-limit). If it is 1, neither other processes, nor the
+  /// hypervisor, nor a clock that follows their load makes a measurement invalid.
   static HostCheckLimits for_noise(double noise_invalid);
-  /// Suspect above this share of its time that the process waited for a CPU which something else had; what the gate
-  /// leaves out of its interval.
+  /// A measurement is suspect if the process waited for more than this share of its time for a CPU that was in use by
+  /// something else. The gate ignores disturbances below it.
   double noise_suspect = 0.02;
-  /// Invalid above this one.
+  /// A measurement is invalid above this share.
   double noise_invalid = 0.90;
   double steal_suspect = 0.01;
   double steal_invalid = 0.25;
@@ -27,9 +28,11 @@ struct HostCheckLimits {
   double frequency_suspect = 0.03;
   double frequency_invalid = 0.10;
 };
+SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_invalid, quota_suspect,
+          major_faults_per_s, frequency_suspect, frequency_invalid)
 
 /// "foreign_cpu", "steal", "cpu_quota", "page_faults", "swap", "throttling", "clock_settings" and "frequency".
-/// `telemetry`: readings between the two.
+/// `telemetry` holds the snapshots taken between the two states.
 [[nodiscard]] std::vector<CheckRecord> check_host(const HostState& before, const HostState& after, double wall_s,
                                                   std::span<const TelemetrySnapshot> telemetry,
                                                   const HostCheckLimits& limits);

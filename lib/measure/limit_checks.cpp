@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "report/roofline.h"
+#include "record/roofline.h"
 
 namespace secondsource {
 namespace {

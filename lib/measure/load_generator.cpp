@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-// Long enough to cost nothing, short enough for a Ctrl-C.
+// Long enough that polls cost nothing, short enough to react to Ctrl-C.
 constexpr std::int64_t kLongestPollNs = 100'000'000;
 
 class Generator {
@@ -28,15 +28,16 @@ class Generator {
       const std::int64_t received_ns = now_ns();
       for (const SystemToken& event : events_.tokens) timer_.on_token(event, received_ns);
       for (const RequestEnd& end : events_.ends) watch_.on_end(timer_.on_end(end));
-      progress.fetch_add(1, std::memory_order_relaxed);  // a system that hangs does not come back from poll()
+      // A system that hangs does not return from poll(), so the count stops.
+      progress.fetch_add(1, std::memory_order_relaxed);
       if (!events_.ends.empty() && n_sent_ == requests_.size() && result.full_until_ns == 0) {
         result.full_until_ns = last_token_of_ended_ns();
       }
       result.stopped = watch_.verdict(timer_.n_waiting());
-      if (!result.stopped.empty()) break;
+      if (result.stopped) break;
     }
     result.end_ns = now_ns();
-    if (!result.stopped.empty()) SS_TRY_VOID(system_.abandon());
+    if (result.stopped) SS_TRY_VOID(system_.abandon());
     result.requests = timer_.take();
     result.n_abandoned = static_cast<std::int64_t>(
         std::erase_if(result.requests, [](const ObservedRequest& request) { return !request.ended; }));
@@ -48,7 +49,7 @@ class Generator {
   [[nodiscard]] std::size_t n_ended() const { return timer_.n_ended(); }
   [[nodiscard]] std::size_t n_in_flight() const { return timer_.n_begun() - timer_.n_ended(); }
 
-  /// The token times of the requests that ended in the last poll: the time at which they did, on the system's stamps.
+  /// The time at which the requests of the last poll ended: that of the last token, by the system's own stamps.
   [[nodiscard]] std::int64_t last_token_of_ended_ns() const {
     return events_.tokens.empty() ? now_ns() : events_.tokens.back().at_ns;
   }

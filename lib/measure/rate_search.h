@@ -1,6 +1,7 @@
 #pragma once
-// The highest rate at which a promise is kept, by doubling or halving until it is between two rates, then by bisection
-// of their logarithms. Knows nothing of loads: a rate goes out, a verdict comes in.
+// Searches for the highest rate at which an SLO is kept: doubles or halves the rate until the answer lies between two
+// rates, then bisects on a logarithmic scale. It is independent of loads: the caller tries each rate and reports the
+// verdict.
 
 #include <cstdint>
 #include <optional>
@@ -10,22 +11,22 @@ namespace secondsource {
 class RateSearch {
  public:
   struct Options {
-    double first = 64;         ///< where to begin: a rate that is too high shows soon
-    double lowest = 1.0 / 64;  ///< below it nothing is tried
+    double first = 64;         ///< first rate to try; a rate that is too high is recognised quickly
+    double lowest = 1.0 / 64;  ///< no lower rate is tried
     double highest = 1e4;
-    double resolution = 1.05;  ///< ends when the two rates differ by less than this factor
+    double resolution = 1.05;  ///< the search ends when the two rates differ by less than this factor
     std::int32_t max_probes = 24;
   };
   RateSearch() : RateSearch(Options()) {}
   explicit RateSearch(const Options& options) : options_(options) {}
 
-  /// The next rate to try; nullopt when the search is over.
+  /// The next rate to try; nullopt if the search is over.
   [[nodiscard]] std::optional<double> next() const;
-  /// What came of a rate, in the order of next().
+  /// Reports the verdict on a rate, in the order of next().
   void tell(double rate, bool kept);
-  /// The highest rate that was kept so far; nullopt: none was.
+  /// The highest rate so far at which the SLO was kept; nullopt if there is none.
   [[nodiscard]] std::optional<double> best() const { return kept_; }
-  /// The lowest rate that was not.
+  /// The lowest rate at which it was not kept.
   [[nodiscard]] std::optional<double> limit() const { return missed_; }
 
  private:

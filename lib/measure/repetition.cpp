@@ -7,20 +7,21 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/enum_format.h"
+#include "host/host_state.h"
+#include "host/host_usage.h"
 #include "measure/arrivals.h"
-#include "measure/host_state.h"
-#include "measure/host_usage.h"
 #include "measure/request_checks.h"
 #include "measure/steady_window.h"
 #include "measure/timed_verdict.h"
-#include "report/slo.h"
+#include "record/slo.h"
 
 namespace secondsource {
 namespace {
 
-// Output tokens of a warm-up request: enough to be steady by, few enough not to cost as much as the measurement.
+// Output tokens of a warm-up request: enough to judge steadiness, few enough to cost much less than the measurement.
 constexpr std::int32_t kWarmUpTokens = 16;
-// With ten full batches waiting the queue is saturated, whatever the SLO.
+// When ten full batches wait, the queue is saturated, whatever the SLO.
 constexpr std::int64_t kMostWaitingPerSlot = 10;
 
 StepWork since(const StepWork& before, const StepWork& after) {
@@ -32,7 +33,8 @@ StepWork since(const StepWork& before, const StepWork& after) {
           .kv_bytes = after.kv_bytes - before.kv_bytes};
 }
 
-/// Did every request that had the system for itself miss the SLO, and was there one? No lower rate helps then.
+/// True if at least one request had the system for itself and every such request missed the SLO. No lower rate helps
+/// then.
 bool misses_alone(std::span<const ObservedRequest> requests, const Slo& slo) {
   bool any = false;
   for (const ObservedRequest& request : requests) {
@@ -58,7 +60,7 @@ class Measurement {
     SS_TRY_VOID(warm_up());
     const std::int64_t n_requests = plan_.scenario.n_requests;
     LoadShape shape = shape_of_scenario();
-    // Rounded up, but for what a percentage is off as a binary number.
+    // Round up, but tolerate the error of a percentage as a binary number.
     const auto n_needed =
         static_cast<std::int64_t>(std::ceil(static_cast<double>(n_requests) * probe.slo.percent / 100 - 1e-9));
     shape.stop.max_misses = n_requests - n_needed;
@@ -109,7 +111,8 @@ class Measurement {
   }
 
  private:
-  /// Windows of the scenario's own kind of work: always the same requests, so that windows can be compared.
+  /// Runs warm-up windows with the scenario's own kind of work. The requests are always the same, so that windows can
+  /// be compared.
   Result<void> warm_up() {
     if (!plan_.warm_up) return {};
     const std::size_t n_requests = plan_.scenario.kind == ScenarioKind::kOffline
@@ -150,7 +153,7 @@ class Measurement {
       SS_TRY(const LoadResult load,
              generate_load(system_, std::span(&request, 1), {.in_flight = 1}, context_.interrupt, context_.progress));
       const SteadyWindow window = steady_window(ScenarioKind::kSingleStream, load);
-      // The sample's times go on where those of the one before it ended.
+      // The sample's times continue where those of the previous sample ended.
       add_sample(load.requests.front(), index, window.start_ns - clock_ns);
       clock_ns += window.end_ns - window.start_ns;
       spent_ns += window.end_ns - window.start_ns;
@@ -171,13 +174,15 @@ class Measurement {
     for (const ObservedRequest& request : load.requests) {
       add_sample(request, static_cast<std::int32_t>(request.tag), load.start_ns);
     }
-    if (!load.stopped.empty()) {
-      given_up_ = fmt::format("{}; {} requests were given up", load.stopped, load.n_abandoned);
+    if (load.stopped) {
+      given_up_ = load.stopped;
+      given_up_->why =
+          fmt::format("{}: {}; {} requests were given up", load.stopped->verdict, load.stopped->why, load.n_abandoned);
     }
     return {};
   }
 
-  /// The requests of the scenario, in its shape. Their tags are their places among the items.
+  /// Runs the requests of the scenario in its load shape. Their tags are their indices among the items.
   Result<LoadResult> generate(const LoadShape& shape) {
     std::vector<TimedRequest> requests;
     for (const WorkItem& item : items_.first(static_cast<std::size_t>(plan_.scenario.n_requests))) {
@@ -206,22 +211,21 @@ class Measurement {
     return shape;
   }
 
-  /// `n_needed`: requests that have to keep the SLO.
+  /// Judges the probe. `n_needed` is the number of requests that must keep the SLO.
   void judge_probe(const LoadResult& load, const Slo& slo, std::int64_t n_needed, RateProbe& probe) const {
     const CheckRecord queue = check_queue(plan_.scenario, taken_);
     const CheckRecord rate = check_rate(plan_.scenario, taken_);
     if (probe.n_kept < n_needed && misses_alone(load.requests, slo)) {
-      probe.verdict = "never";
+      probe.verdict = ProbeVerdict::kNever;
       probe.why = "a request misses the SLO although nothing else is in flight";
-    } else if (!load.stopped.empty()) {
-      const auto colon = load.stopped.find(':');
-      probe.verdict = load.stopped.substr(0, colon);
-      probe.why = load.stopped.substr(std::min(colon + 2, load.stopped.size()));
+    } else if (load.stopped) {
+      probe.verdict = load.stopped->verdict;
+      probe.why = load.stopped->why;
     } else if (queue.outcome == CheckOutcome::kInvalid || rate.outcome == CheckOutcome::kInvalid) {
-      probe.verdict = "saturated";
+      probe.verdict = ProbeVerdict::kSaturated;
       probe.why = queue.outcome == CheckOutcome::kInvalid ? queue.detail : rate.detail;
     } else {
-      probe.verdict = probe.n_kept >= n_needed ? "kept" : "not kept";
+      probe.verdict = probe.n_kept >= n_needed ? ProbeVerdict::kKept : ProbeVerdict::kNotKept;
       probe.why = fmt::format("{} of {} requests kept the SLO", probe.n_kept, probe.n_requests);
     }
   }
@@ -254,14 +258,14 @@ class Measurement {
                       check_queue(plan_.scenario, taken_),
                       check_warm_up(taken_, record_.warmup_settled),
                       check_compiled(n_compiled)};
-    if (given_up_.empty()) return;
-    const std::string_view concerned = given_up_.starts_with("saturated") ? "queue" : "requests";
+    if (!given_up_) return;
+    const std::string_view concerned = given_up_->verdict == ProbeVerdict::kSaturated ? "queue" : "requests";
     for (CheckRecord& check : record_.checks) {
-      if (check.name == concerned) check = {check.name, CheckOutcome::kInvalid, given_up_};
+      if (check.name == concerned) check = {check.name, CheckOutcome::kInvalid, given_up_->why};
     }
   }
 
-  /// What was asked for; of a recorded load, what its schedule comes to.
+  /// The rate that was asked for; for a recorded load, the rate of its schedule.
   [[nodiscard]] std::optional<double> rate_of_open_loop() const {
     if (plan_.scenario.kind != ScenarioKind::kServer) return std::nullopt;
     if (plan_.scenario.arrivals == ArrivalKind::kTrace) return scheduled_rate(taken_);
@@ -287,9 +291,9 @@ class Measurement {
   const RepetitionPlan& plan_;
   const MeasurementContext& context_;
   Repetition record_;
-  std::vector<RequestSample> taken_;  ///< by this process: those of an earlier one are on disk
+  std::vector<RequestSample> taken_;  ///< samples of this process; those of an earlier one are on disk
   std::vector<std::int32_t> asked_;
-  std::string given_up_;  ///< why the load ended early
+  std::optional<LoadStop> given_up_;  ///< why the load ended early
   std::vector<JournalLine> pending_;
 };
 

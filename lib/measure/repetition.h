@@ -1,6 +1,7 @@
 #pragma once
-// One repetition of one cell, from warm-up to its closing record. Samples are handed over in units: a request in
-// single-stream, all of them elsewhere; the clock of the repetition stands still while a unit is put away.
+// Measures one repetition of one cell, from warm-up to its closing record. Samples are handed over in units: one
+// request in single-stream, all requests in the other scenarios. The clock of the repetition stands still while a unit
+// is stored.
 
 #include <cstdint>
 #include <functional>
@@ -10,68 +11,74 @@
 #include <vector>
 
 #include "bundle/expected.h"
+#include "core/fields.h"
 #include "core/interrupt.h"
+#include "host/telemetry.h"
 #include "measure/host_checks.h"
 #include "measure/load_generator.h"
-#include "measure/telemetry.h"
 #include "measure/warm_up.h"
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// A request with where it came from and what is known of its answer.
+/// A request, its origin, and what is known of its answer.
 struct WorkItem {
   TimedRequest request;
   std::string prompt;                        ///< id of the golden prompt, or "random-SEED-LENGTH"
-  const ExpectedOutput* expected = nullptr;  ///< null: unverified; outlives the measurement
+  const ExpectedOutput* expected = nullptr;  ///< null if unverified; must outlive the measurement
   double near_tie_tau = 0;
-  std::int64_t arrival_ns = 0;  ///< of a recorded load: offset from the start
+  std::int64_t arrival_ns = 0;  ///< for a recorded load: offset from the start
 };
 
 struct RepetitionPlan {
   std::string cell;
   Scenario scenario;
   std::int32_t repetition = 0;
-  std::uint64_t seed = 0;  ///< of the arrivals
-  /// Nullopt: this worker measured the cell before and is warm.
+  std::uint64_t seed = 0;  ///< seed of the arrivals
+  /// nullopt if this worker measured the cell before and is warm.
   std::optional<WarmUpRule> warm_up;
-  /// Single-stream stops after the request that goes past it; the others cannot be cut. 0: no limit.
+  /// Single-stream stops after the request that exceeds this time; the other scenarios cannot be cut short. 0 means no
+  /// limit.
   std::int64_t time_budget_ns = 0;
-  /// Single-stream, resumed: requests that are on disk, where the clock stood after the last, and their tokens.
+  /// When single-stream is resumed: the number of requests that are on disk, the clock after the last of them, and
+  /// their output tokens.
   std::int32_t n_done = 0;
   std::int64_t clock_ns = 0;
   std::int64_t n_done_tokens = 0;
   HostCheckLimits host_limits{};
-  std::int64_t load_ns = 0;     ///< for the record: what reading and packing the weights took
-  std::int64_t compile_ns = 0;  ///< and compiling the cell's steps
+  std::int64_t load_ns = 0;     ///< for the record: time to read and pack the weights
+  std::int64_t compile_ns = 0;  ///< for the record: time to compile the cell's steps
 };
+SS_FIELDS(RepetitionPlan, cell, scenario, repetition, seed, warm_up, time_budget_ns, n_done, clock_ns, n_done_tokens,
+          host_limits, load_ns, compile_ns)
 
-/// Puts lines away, safely on disk when it returns. Called outside timed regions.
+/// Stores lines; they are safely on disk when it returns. Called outside timed regions.
 using KeepLines = std::function<Result<void>(std::span<const JournalLine>)>;
 
-/// What the measurement needs beside the system.
+/// What the measurement needs in addition to the system.
 struct MeasurementContext {
   const InterruptFlag& interrupt;
   ProgressCount& progress;
   TelemetrySampler* telemetry = nullptr;  ///< may be null
   KeepLines keep;
-  HostFiles host{};  ///< where checks read the host's counters
+  HostFiles host{};  ///< source of the host's counters for the checks
 };
 
-/// One try of a search for the highest rate under an SLO.
+/// One step of a search for the highest rate under an SLO.
 struct ProbePlan {
   Slo slo{};
   std::int32_t index = 0;
 };
+SS_FIELDS(ProbePlan, slo, index)
 
-/// Warms up, sends the requests of plan.scenario at its rate, and keeps a RateProbe line: was the SLO kept? Ends early
-/// when that is certain. Errors: as measure_repetition().
+/// Warms up, sends the requests of plan.scenario at its rate, and stores a RateProbe line that tells whether the SLO
+/// was kept. Ends early when the verdict is certain. Errors: as measure_repetition().
 Result<void> probe_rate(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
                         const ProbePlan& probe, const MeasurementContext& context);
 
-/// Warms up, measures scenario.n_requests of `items` (there are at least so many), checks what it measured
-/// (docs/checks.md), and keeps the samples and the closing Repetition line. Errors: the system's, keep()'s,
-/// kInterrupted; what was kept before stays.
+/// Warms up, measures scenario.n_requests of `items` (which has at least that many), checks the measurement
+/// (docs/checks.md), and stores the samples and the closing Repetition line. Errors: those of the system and of keep(),
+/// kInterrupted; lines that were stored before stay.
 Result<void> measure_repetition(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
                                 const MeasurementContext& context);
 

@@ -18,8 +18,8 @@ namespace {
 
 using enum CheckOutcome;
 
-// Windows that a series is looked at in: enough for a trend at kTrendP (eleven falling ones of twelve), few enough for
-// each to be a median of several values.
+// Number of windows into which a series is divided: enough for a trend to reach kTrendP (eleven of twelve falling), few
+// enough for each to be a median of several values.
 constexpr std::size_t kWindows = 12;
 constexpr std::size_t kFewestGapsPerWindow = 4;
 
@@ -31,7 +31,7 @@ std::optional<double> rate_of(std::span<const RequestSample> samples, std::int64
   return 1e9 * static_cast<double>(samples.size() - 1) / static_cast<double>(span_ns);
 }
 
-/// What is out of order in the times of one request; empty: nothing is.
+/// What is out of order in the times of one request; empty if nothing is.
 std::string disorder_of(const RequestSample& sample) {
   if (sample.sent_ns < sample.scheduled_ns) return "sent before its scheduled time";
   if (!sample.first_token_ns) return "";
@@ -47,7 +47,7 @@ std::string disorder_of(const RequestSample& sample) {
   return "";
 }
 
-/// Gaps between tokens over all requests, in the order of their times.
+/// The gaps between tokens of all requests, in the order of their times.
 std::vector<double> gaps_in_time(std::span<const RequestSample> samples) {
   std::vector<std::pair<std::int64_t, double>> gaps;
   for (const RequestSample& sample : samples) {

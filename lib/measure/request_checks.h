@@ -1,49 +1,51 @@
 #pragma once
-// Checks that a measurement makes on itself: on its requests, their tokens and their times. Pure functions of what was
-// recorded; docs/checks.md has the table, with the reason for every limit.
+// Checks a measurement itself: its requests, their tokens and their times. Pure functions of the records;
+// docs/checks.md has the table, with the reason for every limit.
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// Shares by which the achieved rate of arrivals may miss the one that was asked for: marked, and the cell is about
-/// another load. Of arrivals that take less than kShortestRateNs one late one would decide.
+/// Shares by which the achieved rate of arrivals may deviate from the requested one: above the first the cell is
+/// suspect, above the second it measures another load. Arrivals that take less than kShortestRateNs are not judged,
+/// because a single late one would decide.
 inline constexpr double kRateSuspect = 0.05;
 inline constexpr double kRateInvalid = 0.20;
 inline constexpr std::int64_t kShortestRateNs = 1'000'000'000;
-/// Times per token that fell by more than this share over the repetition, without doubt: it was not warm.
+/// If the time per token fell significantly and by more than this share over the repetition, the system was not warm.
 inline constexpr double kTrendTolerance = 0.10;
-/// Seconds that the first token came later per second of arrivals: the queue only grows.
+/// If first tokens come later by more than this many seconds per second of arrivals, the queue grows without end.
 inline constexpr double kQueueGrowth = 0.10;
-/// Significance that a trend must have. One of a thousand steady repetitions would be called trending.
+/// Significance that a trend must have: one in a thousand steady repetitions would be called trending.
 inline constexpr double kTrendP = 0.001;
-/// The share, and the time, by which tokens' own stamps may differ from the load generator's clock.
+/// The share and the time by which the tokens' own stamps may differ from the load generator's clock.
 inline constexpr double kStampTolerance = 0.01;
 inline constexpr std::int64_t kStampToleranceNs = 100'000;
 
-/// "requests": all of them ended without an error.
+/// "requests": checks that all of them ended without an error.
 [[nodiscard]] CheckRecord check_requests(std::span<const RequestSample> samples);
-/// "tokens": each request got what it asked for, by the count of tokens that arrived and by the system's own.
-/// `asked`: one a sample.
+/// "tokens": checks that each request got the tokens that it asked for, by the number of tokens that arrived and by the
+/// system's own count. `asked` has one entry per sample.
 [[nodiscard]] CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const std::int32_t> asked);
-/// "timestamps": in order (scheduled, sent, first token, received), and the sum of the gaps between tokens is the time
-/// from the first to the last on the load generator's clock, for the median request.
+/// "timestamps": checks that times are in order (scheduled, sent, first token, received), and that for the median
+/// request the sum of the gaps between tokens is the time from the first to the last token on the load generator's
+/// clock.
 [[nodiscard]] CheckRecord check_timestamps(std::span<const RequestSample> samples);
-/// "rate": of an open loop; not available for a closed one or for arrivals that end soon.
+/// "rate": checks the arrivals of an open loop; not available for a closed loop or for arrivals that end soon.
 [[nodiscard]] CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> samples);
-/// Arrivals a second, from the first to the last; nullopt below two.
+/// Arrivals per second, from the first to the last; nullopt for fewer than two.
 [[nodiscard]] std::optional<double> scheduled_rate(std::span<const RequestSample> samples);
 [[nodiscard]] std::optional<double> sent_rate(std::span<const RequestSample> samples);
-/// "queue": of an open loop; the time to the first token does not grow with the time of arrival.
+/// "queue": checks, in an open loop, that the time to the first token does not grow with the time of arrival.
 [[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples);
-/// "warm_up": the time per token does not trend over the repetition; and suspect where the warm-up before it did not
+/// "warm_up": checks that the time per token has no trend over the repetition; suspect if the warm-up before it did not
 /// settle.
 [[nodiscard]] CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled);
-/// "compiled": no step was compiled while it was wanted.
+/// "compiled": checks that no step was compiled while requests waited for it.
 [[nodiscard]] CheckRecord check_compiled(std::int64_t n_compiled);
 
 }  // namespace secondsource

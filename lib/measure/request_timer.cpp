@@ -27,7 +27,7 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
   }
   sample.ttft_kernel_ns = times.ttft_kernel_ns;
   sample.parts = times.parts;
-  sample.finish = times.error.empty() ? "length" : "error";
+  sample.finish = times.error.empty() ? RequestFinish::kLength : RequestFinish::kError;
   sample.error = times.error;
   return sample;
 }
@@ -79,7 +79,8 @@ std::vector<ObservedRequest> RequestTimer::take() {
 }
 
 ObservedRequest& RequestTimer::find(std::int64_t tag) {
-  // Events of a step come in the order of the requests: the next one is nearly always where the last one was, or after.
+  // Events of a step come in the order of the requests, so the next event nearly always belongs to the request of the
+  // last one or to one shortly after it.
   for (std::size_t step = 0; step < times_.size(); ++step) {
     const std::size_t index = (last_found_ + step) % times_.size();
     if (times_[index].tag == tag) {

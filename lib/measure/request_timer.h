@@ -1,6 +1,7 @@
 #pragma once
-// The times of requests, collected as their tokens come. RequestSample (report/records.h) is what is kept of one, with
-// the metrics as its functions; docs/metrics.md defines them, with a worked example that tests/unit/measure recomputes.
+// Collects the times of requests as their tokens arrive. The stored record of a request is RequestSample
+// (record/request_sample.h), whose functions are the metrics; docs/metrics.md defines them, with a worked example that
+// tests/unit/measure recomputes.
 
 #include <cstdint>
 #include <optional>
@@ -8,7 +9,7 @@
 #include <vector>
 
 #include "measure/system_under_test.h"
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
@@ -16,11 +17,12 @@ namespace secondsource {
 struct ObservedRequest {
   std::int64_t tag = 0;
   std::int64_t scheduled_ns = 0;  ///< open loop: its arrival; closed loop: equal to sent_ns
-  std::int64_t sent_ns = 0;       ///< submit() was called
+  std::int64_t sent_ns = 0;       ///< when submit() was called
   std::vector<std::int32_t> token_ids;
   std::vector<std::int64_t> token_ns;  ///< [token_ids.size()]
   std::optional<std::int64_t> first_visible_ns;
-  std::optional<std::int64_t> first_received_ns;  ///< the load generator had the first token, by its own clock reading
+  /// When the load generator received the first token, by its own clock reading.
+  std::optional<std::int64_t> first_received_ns;
   std::optional<std::int64_t> last_received_ns;
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_cached_prompt_tokens = 0;
@@ -31,23 +33,23 @@ struct ObservedRequest {
   std::string error;
 };
 
-/// The record of a request, its times counted from `origin_ns`. Cell, repetition, prompt and verdict are left to the
-/// caller.
+/// The record of a request, with times counted from `origin_ns`. The caller fills in cell, repetition, prompt and
+/// verdict.
 [[nodiscard]] RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns);
 
-/// Collects the events of requests as they come. Grows in begin(), never while tokens arrive.
+/// Collects the events of requests as they arrive. Allocates memory in begin(), never while tokens arrive.
 class RequestTimer {
  public:
-  /// A request that will have `n_output_tokens` tokens is about to be handed over.
+  /// Registers a request with `n_output_tokens` output tokens that is about to be submitted.
   void begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns, std::int32_t n_output_tokens);
-  /// `received_ns`: when the load generator had it in hand.
+  /// `received_ns` is the time at which the load generator received the token.
   void on_token(const SystemToken& event, std::int64_t received_ns);
   const ObservedRequest& on_end(const RequestEnd& end);
   [[nodiscard]] std::size_t n_begun() const noexcept { return times_.size(); }
   [[nodiscard]] std::size_t n_ended() const noexcept { return n_ended_; }
-  /// Begun, not ended, and without a token.
+  /// The number of requests that have begun, have not ended, and have no token yet.
   [[nodiscard]] std::int64_t n_waiting() const noexcept { return n_waiting_; }
-  /// In the order of begin().
+  /// Returns all requests, in the order of begin().
   [[nodiscard]] std::vector<ObservedRequest> take();
 
  private:

@@ -1,12 +1,12 @@
 #pragma once
-// The interval over which output tokens are counted for output tokens/s. The rule, per scenario:
-//   single-stream  the whole repetition: the clock of a repetition stands still while a sample is put on disk
-//   offline        from the first request sent (all slots fill at once) to the first moment when a request ended and
-//                  none was left to take its place: from then on fewer than `batch` are in flight
-//   server         from the first end of a request, when requests in flight have become as many as they stay, to the
-//                  last arrival, after which they become fewer; where that leaves nothing, from the first
-//                  arrival to the last token
-// A token counts when its time lies after the start and not after the end.
+// The interval over which output tokens are counted for output tokens/s. The rule for each scenario is:
+//   single-stream  the whole repetition, whose clock stands still while a sample is stored on disk
+//   offline        from the first request sent (all slots fill at once) until a request ends and none is left to take
+//                  its place; after that, fewer than `batch` requests are in flight
+//   server         from the first end of a request, when the number of requests in flight has reached its level, to
+//                  the last arrival, after which it falls; if nothing lies between the two, from the first arrival to
+//                  the last token
+// A token counts if its time lies after the start and not after the end.
 
 #include <cstdint>
 #include <span>

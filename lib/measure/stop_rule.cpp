@@ -10,18 +10,19 @@ void StopWatch::on_end(const ObservedRequest& request) {
   if (rule_.is_miss && rule_.is_miss(request)) ++n_misses_;
 }
 
-std::string StopWatch::verdict(std::int64_t n_waiting) const {
+std::optional<LoadStop> StopWatch::verdict(std::int64_t n_waiting) const {
   const double failed = static_cast<double>(n_failed_);
   if (n_ended_ >= StopRule::kFewestEnded && failed > rule_.max_error_rate * static_cast<double>(n_ended_)) {
-    return fmt::format("errors: {} of {} requests failed", n_failed_, n_ended_);
+    return LoadStop{ProbeVerdict::kErrors, fmt::format("{} of {} requests failed", n_failed_, n_ended_)};
   }
   if (rule_.max_waiting > 0 && n_waiting > rule_.max_waiting) {
-    return fmt::format("saturated: {} requests wait for their first token", n_waiting);
+    return LoadStop{ProbeVerdict::kSaturated, fmt::format("{} requests wait for their first token", n_waiting)};
   }
   if (n_misses_ > rule_.max_misses) {
-    return fmt::format("not kept: {} of {} requests missed the SLO already", n_misses_, n_ended_);
+    return LoadStop{ProbeVerdict::kNotKept,
+                    fmt::format("{} of {} requests missed the SLO already", n_misses_, n_ended_)};
   }
-  return "";
+  return std::nullopt;
 }
 
 }  // namespace secondsource

@@ -1,33 +1,44 @@
 #pragma once
-// When a load is given up before its end: it fails, it only piles up, or its result is certain already.
+// Decides when a load is given up before its end: because requests fail, because they only pile up, or because the
+// result is already certain.
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "measure/request_timer.h"
+#include "record/rate_probe.h"
 
 namespace secondsource {
 
 struct StopRule {
-  /// Share of ended requests that may have failed, judged from kFewestEnded on; the default of guidellm.
+  /// Share of ended requests that may have failed, applied once kFewestEnded requests have ended; the default is that
+  /// of guidellm.
   double max_error_rate = 0.05;
-  /// Requests that may wait for their first token at once; 0: any number.
+  /// Number of requests that may wait for their first token at the same time; 0 means any number.
   std::int64_t max_waiting = 0;
-  /// Requests that may miss what `is_miss` asks for; the next one decides the outcome.
+  /// Number of requests for which `is_miss` may be true; one more decides the outcome.
   std::int64_t max_misses = INT64_MAX;
   std::function<bool(const ObservedRequest&)> is_miss{};
 
   static constexpr std::int64_t kFewestEnded = 20;
 };
 
-/// Follows one load.
+/// The reason why a load was given up.
+struct LoadStop {
+  ProbeVerdict verdict = ProbeVerdict::kErrors;  ///< kErrors, kSaturated or kNotKept
+  std::string why{};                             ///< one sentence
+};
+
+/// Applies the rule to one load.
 class StopWatch {
  public:
   explicit StopWatch(const StopRule& rule) : rule_(rule) {}
   void on_end(const ObservedRequest& request);
-  /// Why the load is over now, in a sentence; empty: it goes on. `n_waiting`: sent, and without a first token.
-  [[nodiscard]] std::string verdict(std::int64_t n_waiting) const;
+  /// Why the load must stop now; nullopt if it continues. `n_waiting` is the number of requests that were sent and have
+  /// no first token yet.
+  [[nodiscard]] std::optional<LoadStop> verdict(std::int64_t n_waiting) const;
 
  private:
   const StopRule& rule_;

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 
+#include "core/enum_format.h"
+
 namespace secondsource {
 namespace {
 
-/// " ±3%"; empty without an interval.
+/// Returns " ±3%"; empty without an interval.
 std::string spread_text(const Estimate& estimate) {
   if (!estimate.low || !estimate.high || !(*estimate.value > 0)) return "";
   const double distance = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low);

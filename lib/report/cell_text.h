@@ -1,24 +1,25 @@
 #pragma once
-// Figures of a cell as tables show them. What is not known is kUnknown, and what has an interval shows how far it goes.
+// Formats the figures of a cell for tables. An unknown figure is kUnknown; a figure with an interval shows the distance
+// to its bounds.
 
 #include <optional>
 #include <string>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
 inline constexpr const char* kUnknown = "-";
 
-/// "17.5 ±3%": nanoseconds as milliseconds, with the distance to the further bound.
+/// Returns "17.5 ±3%": nanoseconds as milliseconds, with the distance to the farther bound.
 [[nodiscard]] std::string milliseconds_text(const Estimate& estimate);
-/// "202 ±1%"
+/// Returns "202 ±1%".
 [[nodiscard]] std::string rate_text(const Estimate& estimate);
-/// "0.0012", "2.15e-06"
+/// Returns "0.0012" or "2.15e-06".
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
-/// "83 %"
+/// Returns "83 %".
 [[nodiscard]] std::string percent_text(const std::optional<double>& share);
-/// "82 % read", "64 % compute"
+/// Returns "82 % read" or "64 % compute".
 [[nodiscard]] std::string limit_text(const std::optional<LimitShare>& of_limit);
 
 }  // namespace secondsource

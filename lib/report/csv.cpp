@@ -42,7 +42,7 @@ std::string share_of(const SummarizedRun&, const CellSummary& cell) {
 }
 template <auto Member>
 std::string limit_of(const SummarizedRun&, const CellSummary& cell) {
-  return cell.*Member ? (cell.*Member)->limit : std::string();
+  return cell.*Member ? std::string(to_string((cell.*Member)->limit)) : std::string();
 }
 
 const std::vector<Column>& identity_columns() {
@@ -52,8 +52,8 @@ const std::vector<Column>& identity_columns() {
       {"backend", [](const SummarizedRun&, const CellSummary& c) { return c.key.backend; }},
       {"variant", [](const SummarizedRun&, const CellSummary& c) { return c.key.variant; }},
       {"scenario", [](const SummarizedRun&, const CellSummary& c) { return c.key.scenario; }},
-      {"golden", [](const SummarizedRun&, const CellSummary& c) { return c.golden; }},
-      {"status", [](const SummarizedRun&, const CellSummary& c) { return c.status; }},
+      {"golden", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.golden)); }},
+      {"status", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.status)); }},
       {"repetitions", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_repetitions); }},
       {"samples", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_samples); }},
       {"errors", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_errors); }},
@@ -61,7 +61,7 @@ const std::vector<Column>& identity_columns() {
   return kColumns;
 }
 
-/// Empty where a cell has no credit.
+/// These columns are empty for cells without credit.
 const std::vector<Column>& figure_columns() {
   static const std::vector<Column> kColumns = {
       {"mean_prompt_tokens", value_of<&CellSummary::mean_prompt_tokens>},
@@ -96,7 +96,7 @@ const std::vector<Column>& figure_columns() {
       {"goodput_req_per_s", value_of<&CellSummary::goodput_req_per_s>},
       {"goodput_tok_per_s", value_of<&CellSummary::goodput_tok_per_s>},
       {"prefix_hit_rate", value_of<&CellSummary::prefix_hit_rate>},
-      {"bound", [](const SummarizedRun&, const CellSummary& c) { return c.bound; }},
+      {"bound", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.bound)); }},
       {"read_fraction", value_of<&CellSummary::read_fraction>},
       {"flops_fraction", value_of<&CellSummary::flops_fraction>},
       {"prefill_of_limit", share_of<&CellSummary::prefill_of_limit>},

@@ -1,10 +1,11 @@
 #pragma once
-// Every figure of every cell, one row a cell, RFC 4180; what is unknown, or has no credit, is an empty field.
+// Every figure of every cell as CSV by RFC 4180, one row per cell. Unknown figures and those of cells without credit
+// (has_credit()) are empty fields.
 
 #include <span>
 #include <string>
 
-#include "report/stored_run.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 

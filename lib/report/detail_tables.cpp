@@ -6,9 +6,10 @@
 #include <functional>
 #include <set>
 
+#include "core/enum_format.h"
 #include "core/units.h"
+#include "record/roofline.h"
 #include "report/cell_text.h"
-#include "report/roofline.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -32,7 +33,7 @@ Column duration(const char* name, std::optional<std::int64_t> CellSummary::*ns) 
   return {name, [ns](const CellSummary& cell) { return cell.*ns ? format_duration_ns(*(cell.*ns)) : kUnknown; }};
 }
 
-/// The name of the cell, then the columns; only cells that `concerns`.
+/// Builds a table of the cell's name and `columns`, with the cells for which `concerns` is true.
 TextTable table_of(std::span<const SummarizedRun> runs, const std::vector<Column>& columns,
                    const std::function<bool(const CellSummary&)>& concerns) {
   TextTable table;
@@ -62,14 +63,14 @@ std::string plain(const std::optional<double>& value) {
   return value ? fmt::format("{:.4g}", *value) : kUnknown;
 }
 
-std::string attainment(const CellSummary& cell) {
+std::string attainment_text(const CellSummary& cell) {
   const Estimate& kept = cell.slo_attainment;
   if (!kept.value) return kUnknown;
   return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * *kept.value, 100 * kept.low.value_or(0),
                      100 * kept.high.value_or(1));
 }
 
-std::string goodput(const CellSummary& cell) {
+std::string goodput_text(const CellSummary& cell) {
   return cell.goodput_req_per_s.value ? plain(*cell.goodput_req_per_s.value) : kUnknown;
 }
 
@@ -101,7 +102,11 @@ TextTable bound_table(std::span<const SummarizedRun> runs) {
                    of_limit("prefill, of the limit", &CellSummary::prefill_of_limit),
                    of_limit("first token", &CellSummary::first_token_of_limit),
                    of_limit("decode", &CellSummary::decode_of_limit),
-                   {"bound by", [](const CellSummary& cell) { return cell.bound.empty() ? kUnknown : cell.bound; }},
+                   {"bound by",
+                    [](const CellSummary& cell) {
+                      return cell.bound == Bottleneck::kUnknown ? std::string(kUnknown)
+                                                                : std::string(to_string(cell.bound));
+                    }},
                    duration("load and pack", &CellSummary::load_ns),
                    duration("compile", &CellSummary::compile_ns),
                    {"first / settled",
@@ -112,14 +117,14 @@ TextTable bound_table(std::span<const SummarizedRun> runs) {
 }
 
 std::vector<std::string> bound_lines(std::span<const SummarizedRun> runs) {
-  std::set<std::string> labels;
+  std::set<Bottleneck> bottlenecks;
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
-      if (has_credit(cell) && !cell.bound.empty()) labels.insert(cell.bound);
+      if (has_credit(cell) && cell.bound != Bottleneck::kUnknown) bottlenecks.insert(cell.bound);
     }
   }
   std::vector<std::string> lines;
-  for (const std::string& label : labels) lines.push_back(fmt::format("{}-bound: {}", label, consequence_of(label)));
+  for (const Bottleneck one : bottlenecks) lines.push_back(fmt::format("{}-bound: {}", one, consequence_of(one)));
   return lines;
 }
 
@@ -127,8 +132,8 @@ TextTable load_table(std::span<const SummarizedRun> runs) {
   return table_of(runs,
                   {{"rate asked/s", [](const CellSummary& cell) { return plain(cell.rate_per_s); }},
                    {"sent/s", [](const CellSummary& cell) { return plain(cell.achieved_rate_per_s); }},
-                   {"kept the SLO", attainment},
-                   {"goodput req/s", goodput},
+                   {"kept the SLO", attainment_text},
+                   {"goodput req/s", goodput_text},
                    {"tok/s", [](const CellSummary& cell) { return plain(cell.goodput_tok_per_s); }},
                    percent("prefix hits", &CellSummary::prefix_hit_rate)},
                   [](const CellSummary& cell) {

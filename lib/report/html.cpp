@@ -8,13 +8,16 @@
 
 #include "report/chart/bars.h"
 #include "report/chart/changes.h"
+#include "report/chart/distribution.h"
 #include "report/chart/pareto.h"
 #include "report/chart/roofline.h"
+#include "report/chart/timeline.h"
 #include "report/detail_tables.h"
+#include "report/document.h"
 #include "report/overview.h"
-#include "report/page.h"
-#include "report/portability.h"
+#include "report/portability_table.h"
 #include "report/tables.h"
+#include "summary/portability.h"
 
 namespace secondsource {
 namespace {
@@ -22,17 +25,17 @@ namespace {
 constexpr double kMiB = 0x1p20;
 constexpr std::size_t kTimelines = 12;
 
-/// A cell with what is drawn of it.
+/// A cell with the data that is drawn for it.
 struct Drawn {
   const SummarizedRun* run;
   const CellSummary* cell;
-  const CellSeries* series;  ///< nullptr: no samples
+  const CellSeries* series;  ///< nullptr if there are no samples
   std::string label;         ///< "cpu bf16"
   SeriesLook look;
 };
 
-/// All cells that have credit, each with its name and its look. A backend has one colour on the whole page, a variant
-/// one shape; the run is named where two runs have the same cell.
+/// All cells that have credit, each with its label and look. Each backend has one colour and each variant one shape on
+/// the whole page. The label includes the run if two runs have the same cell.
 class Drawing {
  public:
   explicit Drawing(std::span<const SummarizedRun> runs) {
@@ -58,7 +61,7 @@ class Drawing {
 
   [[nodiscard]] const std::vector<Drawn>& cells() const { return drawn_; }
 
-  /// The cells of each group, the groups in the order in which they first occur.
+  /// Groups the cells by name; the groups are in the order of their first cell.
   template <typename Name>
   [[nodiscard]] std::vector<std::pair<std::string, std::vector<Drawn>>> grouped(const Name& name_of) const {
     std::vector<std::pair<std::string, std::vector<Drawn>>> groups;
@@ -82,22 +85,22 @@ std::string bundle_and_scenario(const Drawn& drawn) {
   return drawn.cell->key.bundle + ", " + drawn.cell->key.scenario;
 }
 
-void add_charts(Page& page, const std::vector<Chart>& charts, std::string_view when_there_are_none) {
+void add_charts(Document& document, const std::vector<Chart>& charts, std::string_view when_there_are_none) {
   if (std::any_of(charts.begin(), charts.end(), [](const Chart& chart) { return !chart.body.empty(); })) {
-    page.charts(charts);
+    document.add(Charts{charts});
   } else {
-    page.paragraph(when_there_are_none);
+    document.add(Paragraph{std::string(when_there_are_none)});
   }
 }
 
-void add_pareto(Page& page, const Drawing& drawing) {
-  page.section("throughput", "Throughput against speed for each user");
-  page.paragraph(
+void add_pareto(Document& document, const Drawing& drawing) {
+  document.add(Section{"throughput", "Throughput against speed for each user"});
+  document.add(Paragraph{
       "Up: more tokens from a device, so cheaper ones. To the right: faster text for whoever waits for it. A line "
       "joins "
       "the batch sizes of one backend and variant; a point beside the lines was measured at an offered load, which "
       "limits "
-      "it. What lies on the broad grey line is beaten by nothing in both.");
+      "it. What lies on the broad grey line is beaten by nothing in both."});
   std::vector<Chart> charts;
   for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
     std::vector<ParetoSeries> series;
@@ -111,18 +114,18 @@ void add_pareto(Page& page, const Drawing& drawing) {
     }
     charts.push_back(pareto_chart(bundle, series));
   }
-  add_charts(page, charts, "Not drawn: no cell has both figures.");
+  add_charts(document, charts, "Not drawn: no cell has both figures.");
 }
 
-void add_latency(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
-  page.section("latency", "How long users wait");
-  page.paragraph(
+void add_latency(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+  document.add(Section{"latency", "How long users wait"});
+  document.add(Paragraph{
       "Each line shows which share of all samples took at most so long: the further left, the better; a long way to "
       "the "
       "top is a long tail. The mark is the median. A percentile stands in the numbers only where the sample supports "
-      "it.");
+      "it."});
   const auto add = [&](std::string_view heading, std::string_view of, Distribution CellSeries::*distribution) {
-    page.heading(heading);
+    document.add(Subheading{std::string(heading)});
     std::vector<Chart> charts;
     for (const auto& [name, cells] : drawing.grouped(bundle_and_scenario)) {
       std::vector<DistributionSeries> series;
@@ -131,14 +134,14 @@ void add_latency(Page& page, std::span<const SummarizedRun> runs, const Drawing&
       }
       charts.push_back(distribution_chart(name, of, "ms", series));
     }
-    add_charts(page, charts, "Not drawn: there are no samples.");
+    add_charts(document, charts, "Not drawn: there are no samples.");
   };
   add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
   add("Time between tokens", "gaps", &CellSeries::itl_ms);
-  page.table(latency_table(runs), "With the distance to their order-statistic bounds");
+  document.add(CaptionedTable{"With the distance to their order-statistic bounds", latency_table(runs)});
 }
 
-/// The interval of a speed, carried through to what it costs: the faster, the cheaper.
+/// Draws the cost per token with an interval derived from that of the speed: a higher speed gives a lower cost.
 Bar cost_bar(const Drawn& drawn) {
   const CellSummary& cell = *drawn.cell;
   const double cost_times_rate = *cell.usd_per_1k_output * *cell.output_tok_per_s.value;
@@ -150,8 +153,8 @@ Bar cost_bar(const Drawn& drawn) {
   return bar;
 }
 
-void add_cost(Page& page, const Drawing& drawing) {
-  page.section("cost", "Cost");
+void add_cost(Document& document, const Drawing& drawing) {
+  document.add(Section{"cost", "Cost"});
   std::vector<Chart> charts;
   bool without_interval = false;
   for (const auto& [name, cells] : drawing.grouped(bundle_and_scenario)) {
@@ -163,15 +166,15 @@ void add_cost(Page& page, const Drawing& drawing) {
     }
     charts.push_back(bar_chart(name, "$ per 1K output tokens", bars));
   }
-  add_charts(page, charts, "Not drawn: no price was given (--price).");
-  if (without_interval) page.paragraph("Where no interval is drawn, a cell has fewer than five repetitions.");
+  add_charts(document, charts, "Not drawn: no price was given (--price).");
+  if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than five repetitions."});
 }
 
-void add_memory(Page& page, const Drawing& drawing) {
-  page.section("memory", "Memory");
-  page.paragraph(
+void add_memory(Document& document, const Drawing& drawing) {
+  document.add(Section{"memory", "Memory"});
+  document.add(Paragraph{
       "What the backend's allocator holds, of the scenario that needs most. A line beyond the parts is the highest sum "
-      "at any time.");
+      "at any time."});
   const std::vector<std::string> parts = {"weights", "KV cache", "workspace", "runtime"};
   std::vector<Chart> charts;
   for (const auto& [bundle, cells] : drawing.grouped(bundle_of)) {
@@ -193,14 +196,14 @@ void add_memory(Page& page, const Drawing& drawing) {
     }
     charts.push_back(stack_chart(bundle, "MiB", parts, "peak", bars));
   }
-  add_charts(page, charts, "Not drawn: no memory was reported.");
+  add_charts(document, charts, "Not drawn: no memory was reported.");
 }
 
-void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
-  page.section("roofline", "Roofline");
-  page.paragraph(
+void add_roofline(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+  document.add(Section{"roofline", "Roofline"});
+  document.add(Paragraph{
       "Each point is what the steps of one kind did; the lines are what this machine does at best, measured before the "
-      "run: rising, by reading memory (dotted: a cache); level, by arithmetic.");
+      "run: rising, by reading memory (dotted: a cache); level, by arithmetic."});
   std::vector<Chart> charts;
   for (const SummarizedRun& run : runs) {
     if (!run.record.limits) continue;
@@ -214,40 +217,42 @@ void add_roofline(Page& page, std::span<const SummarizedRun> runs, const Drawing
     }
     charts.push_back(roofline_chart("run " + run.summary.run_id.substr(0, 8), *run.record.limits, points));
   }
-  add_charts(page, charts,
+  add_charts(document, charts,
              "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");
 }
 
-void add_bounds(Page& page, std::span<const SummarizedRun> runs, const Drawing& drawing) {
-  page.section("bounds", "What limits each cell");
-  page.table(bound_table(runs), "Cost beside the tail, the device's utilisation and the limit that binds");
+void add_bounds(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+  document.add(Section{"bounds", "What limits each cell"});
+  document.add(
+      CaptionedTable{"Cost beside the tail, the device's utilisation and the limit that binds", bound_table(runs)});
   std::vector<std::string> bounds;
   for (const Drawn& drawn : drawing.cells()) {
     if (!drawn.cell->bound_why.empty()) bounds.push_back(drawn.cell->key.id() + ": " + drawn.cell->bound_why);
   }
-  page.list(bounds);
+  document.add(Bullets{bounds});
 }
 
-void add_loads(Page& page, std::span<const SummarizedRun> runs) {
+void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   const TextTable loads = load_table(runs);
   if (loads.rows.empty()) return;
-  page.section("loads", "Loads and promises");
-  page.table(loads, "What was asked for, what was sent, and which requests kept the SLO");
+  document.add(Section{"loads", "Loads and promises"});
+  document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
 }
 
-void add_portability(Page& page, const PortabilityMatrix& matrix) {
-  page.section("portability", "Portability");
-  page.paragraph(
+void add_portability(Document& document, const PortabilityMatrix& matrix) {
+  document.add(Section{"portability", "Portability"});
+  document.add(Paragraph{
       "Each figure is the share of the roofline that an operation reaches in a traced pass; \"passed\" is the verdict "
       "of "
       "the conformance suite on this very module. The last column is the harmonic mean over the platforms, 0 where one "
-      "of them cannot run it: it says nothing without its parts.");
-  page.table(portability_table(matrix), "Operation, type of weights and class of shapes on every platform");
-  page.list(matrix.notes);
+      "of them cannot run it: it says nothing without its parts."});
+  document.add(
+      CaptionedTable{"Operation, type of weights and class of shapes on every platform", portability_table(matrix)});
+  document.add(Bullets{matrix.notes});
 }
 
-void add_timelines(Page& page, const Drawing& drawing) {
-  page.section("timeline", "One repetition as it went");
+void add_timelines(Document& document, const Drawing& drawing) {
+  document.add(Section{"timeline", "One repetition as it went"});
   std::vector<Chart> charts;
   std::size_t n_left_out = 0;
   for (const Drawn& drawn : drawing.cells()) {
@@ -258,9 +263,10 @@ void add_timelines(Page& page, const Drawing& drawing) {
     }
     charts.push_back(timeline_chart(drawn.cell->key.id(), drawn.series->timeline, drawn.series->n_left_out));
   }
-  add_charts(page, charts, "Not drawn: there are no samples.");
+  add_charts(document, charts, "Not drawn: there are no samples.");
   if (n_left_out > 0)
-    page.paragraph(fmt::format("{} more cells are not drawn; their samples are in samples.jsonl.", n_left_out));
+    document.add(
+        Paragraph{fmt::format("{} more cells are not drawn; their samples are in samples.jsonl.", n_left_out)});
 }
 
 TextTable facts_table(const RunRecord& record) {
@@ -301,17 +307,17 @@ std::string command_of(const RunRecord& record) {
   return text;
 }
 
-void add_evidence(Page& page, std::span<const SummarizedRun> runs) {
-  page.section("evidence", "Where this was measured");
+void add_evidence(Document& document, std::span<const SummarizedRun> runs) {
+  document.add(Section{"evidence", "Where this was measured"});
   for (const SummarizedRun& run : runs) {
-    page.heading("Run " + run.summary.run_id);
-    page.list(run_header(run));
-    page.command(command_of(run.record));
-    page.folded_table(facts_table(run.record), "Machine, hashes and settings of run " + run.summary.run_id);
+    document.add(Subheading{"Run " + run.summary.run_id});
+    document.add(Bullets{run_header(run)});
+    document.add(Command{command_of(run.record)});
+    document.add(FoldedTable{"Machine, hashes and settings of run " + run.summary.run_id, facts_table(run.record)});
   }
 }
 
-/// "Run 0123abcd of 2026-11-20T08:00:00Z on AMD EPYC, 2 CPUs"
+/// Returns "Run 0123abcd of 2026-11-20T08:00:00Z on AMD EPYC, 2 CPUs".
 std::string lead_of(std::span<const SummarizedRun> runs) {
   std::string lead;
   for (const SummarizedRun& run : runs) {
@@ -322,29 +328,30 @@ std::string lead_of(std::span<const SummarizedRun> runs) {
   return lead + ".";
 }
 
-void add_runs(Page& page, std::span<const SummarizedRun> runs, const PortabilityMatrix* portability) {
+void add_runs(Document& document, std::span<const SummarizedRun> runs, const PortabilityMatrix* portability) {
   const Drawing drawing(runs);
-  add_pareto(page, drawing);
-  add_latency(page, runs, drawing);
-  add_cost(page, drawing);
-  add_memory(page, drawing);
-  add_roofline(page, runs, drawing);
-  add_bounds(page, runs, drawing);
-  add_loads(page, runs);
-  if (portability != nullptr && !portability->rows.empty()) add_portability(page, *portability);
-  add_timelines(page, drawing);
+  add_pareto(document, drawing);
+  add_latency(document, runs, drawing);
+  add_cost(document, drawing);
+  add_memory(document, drawing);
+  add_roofline(document, runs, drawing);
+  add_bounds(document, runs, drawing);
+  add_loads(document, runs);
+  if (portability != nullptr && !portability->rows.empty()) add_portability(document, *portability);
+  add_timelines(document, drawing);
 }
 
-void add_tables(Page& page, std::span<const SummarizedRun> runs) {
-  page.section("results", "Every cell");
-  page.table(results_table(runs), "Medians over requests and repetitions; - is what was not measured or not supported");
-  page.list(result_notes(runs));
+void add_tables(Document& document, std::span<const SummarizedRun> runs) {
+  document.add(Section{"results", "Every cell"});
+  document.add(CaptionedTable{"Medians over requests and repetitions; - is what was not measured or not supported",
+                              results_table(runs)});
+  document.add(Bullets{result_notes(runs)});
   const TextTable golden = golden_table(runs);
   if (!golden.rows.empty()) {
-    page.section("golden", "Golden pass");
-    page.table(golden, "Positions of the golden prompts judged against the reference");
+    document.add(Section{"golden", "Golden pass"});
+    document.add(CaptionedTable{"Positions of the golden prompts judged against the reference", golden});
   }
-  add_evidence(page, runs);
+  add_evidence(document, runs);
 }
 
 }  // namespace
@@ -354,32 +361,34 @@ std::string write_html(const PortabilityMatrix& portability) {
   for (const PortabilityPlatform& platform : portability.platforms) {
     lead += fmt::format("{}{} on {}", lead.empty() ? "" : "; ", platform.backend, platform.device);
   }
-  Page page("secondsource portability", lead + ".");
-  add_portability(page, portability);
-  return std::move(page).finish();
+  Document document{"secondsource portability", lead + ".", {}};
+  add_portability(document, portability);
+  return render_html(document);
 }
 
 std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& extras) {
-  Page page("secondsource report", runs.empty() ? "A gate's verdict." : lead_of(runs));
-  page.section("summary", "Summary");
-  for (const VerdictLine& line : verdict_lines(runs, extras.gate)) page.verdict(line.tone, line.text);
+  Document document{"secondsource report", runs.empty() ? "A gate's verdict." : lead_of(runs), {}};
+  document.add(Section{"summary", "Summary"});
+  for (const VerdictLine& line : verdict_lines(runs, extras.gate)) document.add(Callout{line.tone, line.text});
   if (!runs.empty()) {
-    page.table(overview_table(runs),
-               "Each backend and variant at its best, with the scenario; no figure without right tokens");
+    document.add(
+        CaptionedTable{"Each backend and variant at its best, with the scenario; no figure without right tokens",
+                       overview_table(runs)});
   }
   if (extras.gate != nullptr) {
-    page.section("gate", "Gate");
-    if (!extras.gate->verdicts.empty()) page.table(gate_table(*extras.gate), "Every cell and metric that was compared");
-    page.charts(std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)});
-    page.list(gate_notes(*extras.gate));
+    document.add(Section{"gate", "Gate"});
+    if (!extras.gate->verdicts.empty())
+      document.add(CaptionedTable{"Every cell and metric that was compared", gate_table(*extras.gate)});
+    document.add(Charts{std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)}});
+    document.add(Bullets{gate_notes(*extras.gate)});
   }
-  if (!runs.empty()) add_runs(page, runs, extras.portability);
+  if (!runs.empty()) add_runs(document, runs, extras.portability);
   if (!extras.history.empty()) {
-    page.section("history", "History");
-    page.charts(extras.history);
+    document.add(Section{"history", "History"});
+    document.add(Charts{{extras.history.begin(), extras.history.end()}});
   }
-  if (!runs.empty()) add_tables(page, runs);
-  return std::move(page).finish();
+  if (!runs.empty()) add_tables(document, runs);
+  return render_html(document);
 }
 
 }  // namespace secondsource

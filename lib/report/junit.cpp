@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/enum_format.h"
 #include "core/utf8.h"
 #include "report/text_table.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr std::size_t kMessageCharacters = 1000;
 
-/// A failure is an answer that is wrong; an error is a question that could not be put.
+/// A failure is a bad result; an error means that there is no result.
 enum class Outcome : std::uint8_t { kPassed, kFailure, kError, kSkipped };
 constexpr std::array<const char*, 4> kElements = {"", "failure", "error", "skipped"};
 
@@ -23,7 +24,7 @@ struct TestCase {
   std::string class_name{};
   std::string name{};
   Outcome outcome = Outcome::kPassed;
-  std::string type{};  ///< "wrong-tokens", "invalid", "inconclusive", ...
+  std::string type{};  ///< "wrong-tokens", "invalid", "inconclusive" and so on
   std::string message{};
 
   void ends(Outcome how, std::string why_type, std::string why) {
@@ -35,14 +36,15 @@ struct TestCase {
 
 TestCase test_case_of(const CellSummary& cell) {
   TestCase test{.class_name = "secondsource.cell." + cell.key.backend, .name = cell.key.id()};
-  const std::string detail = cell.notes.empty() ? cell.status : fmt::format("{}", fmt::join(cell.notes, "; "));
-  if (cell.golden == "failed") {
+  const std::string detail =
+      cell.notes.empty() ? std::string(to_string(cell.status)) : fmt::format("{}", fmt::join(cell.notes, "; "));
+  if (cell.golden == GoldenVerdict::kFailed) {
     test.ends(Outcome::kFailure, "wrong-tokens", "the golden check failed: wrong tokens");
-  } else if (cell.status == "failed" || cell.status == "invalid") {
-    test.ends(Outcome::kError, cell.status, cell.status + ": " + detail);
-  } else if (cell.status == "missing" || cell.status == "partial") {
-    test.ends(Outcome::kSkipped, cell.status, cell.status);
-  } else if (cell.golden != "passed") {
+  } else if (cell.status == CellStatus::kFailed || cell.status == CellStatus::kInvalid) {
+    test.ends(Outcome::kError, std::string(to_string(cell.status)), fmt::format("{}: {}", cell.status, detail));
+  } else if (cell.status == CellStatus::kMissing || cell.status == CellStatus::kPartial) {
+    test.ends(Outcome::kSkipped, std::string(to_string(cell.status)), std::string(to_string(cell.status)));
+  } else if (cell.golden != GoldenVerdict::kPassed) {
     test.ends(Outcome::kSkipped, "unverified", "unverified: no independent expected outputs");
   }
   return test;

@@ -1,16 +1,17 @@
 #pragma once
-// JUnit XML: one test case a cell, and one a gate verdict, so that any CI shows which of them failed and why.
+// JUnit XML with one test case per cell and one per gate verdict, so that any CI system shows which of them failed and
+// why.
 
 #include <span>
 #include <string>
 
-#include "report/gate_record.h"
-#include "report/stored_run.h"
+#include "gate/gate_record.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 
-/// Wrong tokens and regressions are failures; a crash, an INVALID measurement or runs that may not be compared are
-/// errors; what is unverified, partial, waived or inconclusive is skipped, with the reason. `gate` may be null.
+/// Wrong tokens and regressions are failures. Crashes, INVALID measurements and runs that are not comparable are
+/// errors. Unverified, partial, waived and inconclusive cases are skipped, with the reason. `gate` may be null.
 [[nodiscard]] std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* gate);
 
 }  // namespace secondsource

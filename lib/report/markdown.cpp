@@ -8,17 +8,18 @@
 #include "core/utf8.h"
 #include "report/detail_tables.h"
 #include "report/overview.h"
-#include "report/portability.h"
+#include "report/portability_table.h"
 #include "report/tables.h"
+#include "summary/portability.h"
 
 namespace secondsource {
 namespace {
 
 constexpr std::size_t kNoteCharacters = 500;
-constexpr std::size_t kClosing = 600;  ///< bytes kept for the line that says what was left out
+constexpr std::size_t kClosing = 600;  ///< bytes reserved for the line that tells what was left out
 
-/// Sections in the order of their weight. Each takes at most a share of what is left, so that a table of thousands of
-/// rows leaves room for the notes.
+/// Writes sections in the order of their importance. Each takes at most a share of the remaining space, so that a table
+/// of thousands of rows leaves room for the notes.
 class BoundedMarkdown {
  public:
   void text(const std::string& text) { out_ += text; }

@@ -6,6 +6,7 @@
 #include <map>
 #include <tuple>
 
+#include "core/enum_format.h"
 #include "core/units.h"
 #include "report/chart/chart.h"
 #include "report/tables.h"
@@ -15,7 +16,7 @@ namespace {
 
 using Cells = std::vector<const CellSummary*>;
 
-/// The cells of one backend and variant, in the order of the run.
+/// Groups the cells by bundle, backend and variant, in the order of the run.
 std::vector<Cells> groups_of(const SummarizedRun& run) {
   std::vector<Cells> groups;
   std::map<std::tuple<std::string, std::string, std::string>, std::size_t> index;
@@ -28,7 +29,7 @@ std::vector<Cells> groups_of(const SummarizedRun& run) {
   return groups;
 }
 
-/// The credited cell with the best value, "VALUE (scenario)"; `better` orders values.
+/// Returns "VALUE (scenario)" for the best value among the cells that have credit; `better` orders values.
 template <typename Value, typename Better>
 std::string best(const Cells& cells, const Value& value_of, const Better& better) {
   const CellSummary* winner = nullptr;
@@ -42,8 +43,8 @@ std::string best(const Cells& cells, const Value& value_of, const Better& better
 
 std::string tokens_text(const Cells& cells) {
   const bool wrong =
-      std::any_of(cells.begin(), cells.end(), [](const CellSummary* c) { return c->golden == "failed"; });
-  return wrong ? "WRONG TOKENS" : cells.front()->golden;
+      std::any_of(cells.begin(), cells.end(), [](const CellSummary* c) { return c->golden == GoldenVerdict::kFailed; });
+  return wrong ? "WRONG TOKENS" : std::string(to_string(cells.front()->golden));
 }
 
 VerdictLine gate_line(const GateReport& gate) {
@@ -63,7 +64,7 @@ std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, cons
   if (gate != nullptr) lines.push_back(gate_line(*gate));
   if (runs.empty()) return lines;
   std::map<std::string, int> n_by_verdict;
-  std::map<std::string, int> n_by_status;
+  std::map<CellStatus, int> n_by_status;
   int n_groups = 0;
   int n_cells = 0;
   for (const SummarizedRun& run : runs) {
@@ -85,12 +86,13 @@ std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, cons
         {n_passed == n_groups ? Tone::kGood : Tone::kUnsure,
          fmt::format("Tokens proven right in {} of {} combinations of backend and variant", n_passed, n_groups)});
   }
-  const int n_complete = n_by_status["complete"];
+  const int n_complete = n_by_status[CellStatus::kComplete];
   std::string text = fmt::format("{} of {} cells complete", n_complete, n_cells);
-  for (const char* status : {"partial", "missing", "failed", "invalid"}) {
+  for (const CellStatus status :
+       {CellStatus::kPartial, CellStatus::kMissing, CellStatus::kFailed, CellStatus::kInvalid}) {
     if (n_by_status[status] > 0) text += fmt::format(", {} {}", n_by_status[status], status);
   }
-  const bool bad = n_by_status["failed"] > 0 || n_by_status["invalid"] > 0;
+  const bool bad = n_by_status[CellStatus::kFailed] > 0 || n_by_status[CellStatus::kInvalid] > 0;
   lines.push_back({bad ? Tone::kBad : n_complete == n_cells ? Tone::kGood : Tone::kUnsure, std::move(text)});
   return lines;
 }
@@ -106,8 +108,8 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
   const auto less = [](double a, double b) { return a < b; };
   for (const SummarizedRun& run : runs) {
     for (const Cells& cells : groups_of(run)) {
-      const auto n_complete =
-          std::count_if(cells.begin(), cells.end(), [](const CellSummary* c) { return c->status == "complete"; });
+      const auto n_complete = std::count_if(cells.begin(), cells.end(),
+                                            [](const CellSummary* c) { return c->status == CellStatus::kComplete; });
       std::int64_t peak_bytes = 0;
       for (const CellSummary* cell : cells) {
         if (cell->memory && has_credit(*cell)) peak_bytes = std::max(peak_bytes, cell->memory->peak_bytes);

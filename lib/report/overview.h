@@ -1,13 +1,14 @@
 #pragma once
-// The first screen of a report: are the tokens right, is the measurement whole, and what does each backend do at best.
+// The first screen of a report: whether the tokens are right, whether the measurement is complete, and the best figures
+// of each backend.
 
 #include <span>
 #include <string>
 #include <vector>
 
-#include "report/gate_record.h"
+#include "gate/gate_record.h"
 #include "report/page.h"
-#include "report/stored_run.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 
@@ -16,11 +17,11 @@ struct VerdictLine {
   std::string text{};
 };
 
-/// The gate's decision (where there is one), the tokens, the cells: a line each.
+/// One line each for the gate's decision (if there is a gate), the tokens and the cells.
 [[nodiscard]] std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, const GateReport* gate);
 
-/// bundle x backend x variant -> the verdict on its tokens, how many cells are complete, and the best figure of any of
-/// its scenarios.
+/// One row per bundle, backend and variant: the verdict on its tokens, the number of complete cells, and the best
+/// figures among its scenarios.
 [[nodiscard]] TextTable overview_table(std::span<const SummarizedRun> runs);
 
 }  // namespace secondsource

@@ -66,11 +66,11 @@ footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bott
   .legend, figcaption { font-size: 8pt; } a { color: inherit; text-decoration: none; } }
 )";
 
-/// Nothing is fetched, nothing runs: also when a text should slip through unescaped.
+/// The policy prevents requests and scripts even if a text is not escaped by mistake.
 constexpr std::string_view kPolicy =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-constexpr std::size_t kLongText = 1000;  ///< characters of a sentence; names are cut sooner
+constexpr std::size_t kLongText = 1000;  ///< limit for sentences, in characters; names have a shorter limit
 
 std::string text_of(std::string_view text) {
   return escape_markup(shown(text, kLongText));
@@ -128,7 +128,7 @@ void Page::verdict(Tone tone, std::string_view text) {
 
 void Page::table(const TextTable& table, std::string_view caption) {
   const std::string id = next_id();
-  // A wide table scrolls by itself, also with the keyboard: that takes a focus and a name.
+  // A wide table scrolls on its own. To scroll it with the keyboard, it needs focus and a name.
   body_ += fmt::format("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{}\">\n", id);
   body_ += render_html(table, {.caption = std::string(caption), .caption_id = id}) + "</div>\n";
 }

@@ -1,7 +1,7 @@
 #pragma once
-// One HTML document: landmarks, a skip link, a list of contents, tables with captions and charts with their numbers
-// below. No script and no request to anywhere: a policy in the page itself forbids both. It follows the reader's light
-// or dark theme, narrow screens, and prints on A4.
+// One HTML document with landmarks, a skip link, a table of contents, tables with captions, and charts with their
+// numbers below. It has no script and sends no request; a policy in the page itself forbids both. It follows the
+// reader's light or dark theme, adapts to narrow screens, and prints on A4.
 //
 //   Page page("secondsource report");
 //   page.section("results", "Results");
@@ -18,25 +18,25 @@
 
 namespace secondsource {
 
-/// What a line in a list of verdicts is: the word and the sign say it, the colour follows.
+/// The meaning of a verdict line. Its words and its sign express it, so that the colour is only an addition.
 enum class Tone { kGood, kBad, kUnsure };
 
 class Page {
  public:
-  /// `lead`: a sentence under the title.
+  /// `lead` is a sentence under the title.
   Page(std::string_view title, std::string_view lead);
 
-  /// Begins a section; `id` is its anchor. What follows belongs to it.
+  /// Begins a section with the anchor `id`. Everything that is added afterwards belongs to it.
   void section(std::string_view id, std::string_view heading);
   void heading(std::string_view text);
   void paragraph(std::string_view text);
   void list(std::span<const std::string> lines);
-  /// One line, set large, with its sign.
+  /// One line in large type with the sign of its tone.
   void verdict(Tone tone, std::string_view text);
   void table(const TextTable& table, std::string_view caption);
-  /// The same behind a line that opens it.
+  /// A table that is folded until the reader opens it.
   void folded_table(const TextTable& table, std::string_view caption);
-  /// Side by side where there is room; charts without a drawing are left out.
+  /// Places charts side by side if the screen is wide enough; charts without a drawing are left out.
   void charts(std::span<const Chart> charts);
   void command(std::string_view text);
 

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 
+#include "core/enum_format.h"
 #include "core/units.h"
+#include "record/roofline.h"
 #include "report/cell_text.h"
-#include "report/roofline.h"
 
 namespace secondsource {
 namespace {
@@ -16,16 +17,16 @@ std::string memory(const CellSummary& cell) {
   return kUnknown;
 }
 
-/// The verdict, and when the cell itself did not make it, that.
+/// The golden verdict, and the status of the cell if it has no valid result.
 std::string golden_text(const CellSummary& cell) {
-  const bool plain = cell.status == "complete" || cell.status == "partial";
-  std::string text = cell.golden == "failed" ? "WRONG TOKENS" : cell.golden;
-  if (cell.status == "invalid") return text + ", INVALID";
+  const bool plain = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
+  std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
+  if (cell.status == CellStatus::kInvalid) return text + ", INVALID";
   if (std::any_of(cell.checks.begin(), cell.checks.end(),
                   [](const CheckRecord& check) { return check.outcome == CheckOutcome::kSuspect; })) {
     text += ", suspect";
   }
-  return plain ? text : text + ", " + cell.status;
+  return plain ? text : fmt::format("{}, {}", text, cell.status);
 }
 
 std::string seconds(const std::optional<double>& value) {
@@ -34,10 +35,6 @@ std::string seconds(const std::optional<double>& value) {
 }
 
 }  // namespace
-
-bool has_credit(const CellSummary& cell) {
-  return cell.golden != "failed" && cell.status != "invalid";
-}
 
 TextTable results_table(std::span<const SummarizedRun> runs) {
   TextTable table;
@@ -80,10 +77,10 @@ TextTable golden_table(std::span<const SummarizedRun> runs) {
   table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
   for (const SummarizedRun& run : runs) {
     for (const GoldenRecord& golden : run.summary.golden) {
-      table.rows.push_back({golden.bundle, golden.backend, golden.variant, golden.suite, golden.verdict,
-                            fmt::to_string(golden.n_prompts), fmt::to_string(golden.n_skipped),
-                            fmt::to_string(golden.n_match), fmt::to_string(golden.n_near_tie),
-                            fmt::to_string(golden.n_wrong)});
+      table.rows.push_back({golden.bundle, golden.backend, golden.variant, golden.suite,
+                            std::string(to_string(golden.verdict)), fmt::to_string(golden.n_prompts),
+                            fmt::to_string(golden.n_skipped), fmt::to_string(golden.n_match),
+                            fmt::to_string(golden.n_near_tie), fmt::to_string(golden.n_wrong)});
     }
   }
   return table;
@@ -101,7 +98,7 @@ TextTable gate_table(const GateReport& gate) {
     if (verdict.improved) word += ", improved";
     const bool known = verdict.change_percent.has_value();
     table.rows.push_back(
-        {verdict.cell.id(), verdict.metric, seconds(verdict.base), seconds(verdict.candidate),
+        {verdict.cell.id(), verdict.metric, seconds(verdict.base_s), seconds(verdict.candidate_s),
          known ? fmt::format("{:+.1f} %", *verdict.change_percent) : kUnknown,
          known ? fmt::format("{:+.1f} to {:+.1f} %", *verdict.low_percent, *verdict.high_percent) : kUnknown, word});
   }

@@ -29,7 +29,7 @@ void append_row(std::string& out, const std::vector<std::string>& cells, const T
   out += line + "\n";
 }
 
-constexpr std::size_t kLongCell = 40;  ///< shorter ones keep to one line
+constexpr std::size_t kLongCell = 40;  ///< shorter cells are not wrapped
 
 std::string html_cell(const TextTable& table, std::size_t column, const std::string& text) {
   const bool heads_row = column == 0;
@@ -155,7 +155,7 @@ std::string escape_markdown(std::string_view text) {
     } else if (c == '&') {
       out += "&amp;";
     } else if (c == '@' && !in_word) {
-      out += "@<!-- -->";  // nobody is called by a name in a bundle
+      out += "@<!-- -->";  // a name in a bundle must not mention a user
     } else if (kSigns.find(c) != std::string_view::npos && !(c == '_' && in_word)) {
       out += '\\';
       out += c;

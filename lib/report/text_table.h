@@ -1,5 +1,5 @@
 #pragma once
-// A table of texts, made once from records and rendered for a terminal, for Markdown or for HTML.
+// A table of texts that is built once from records and rendered for a terminal, as Markdown or as HTML.
 
 #include <cstddef>
 #include <optional>
@@ -11,39 +11,37 @@ namespace secondsource {
 
 struct TextTable {
   std::vector<std::string> columns;
-  std::vector<bool> right_aligned;  ///< one a column
+  std::vector<bool> right_aligned;  ///< one entry per column
   std::vector<std::vector<std::string>> rows;
-  /// The column whose words are verdicts ("passed", "WRONG TOKENS"): pages set them apart.
+  /// The column whose texts are verdicts ("passed", "WRONG TOKENS"), which HTML pages highlight.
   std::optional<std::size_t> verdict_column{};
 };
 
-/// How bad a verdict's words are: 0 for "passed", 1 for what is open or waived, 2 for wrong, INVALID, failed,
-/// REGRESSED.
+/// The severity of a verdict's text: 0 for "passed"; 1 for open or waived; 2 for wrong, INVALID, failed or REGRESSED.
 [[nodiscard]] int severity_of(std::string_view verdict);
 
-// All three renderers show texts as printable() has them, a cell cut to 200 characters: names come from bundles,
-// prompts and endpoints.
+// Texts may come from untrusted bundles, prompts and endpoints. All three renderers therefore pass them through
+// printable() and cut each cell to 200 characters.
 
-/// Columns padded to their widest text; width counts characters, not bytes.
+/// Pads each column to its widest text; width is counted in characters, not bytes.
 [[nodiscard]] std::string render_terminal(const TextTable& table);
 
-/// GitHub's table syntax, with its content escaped.
+/// Uses GitHub's table syntax and escapes the content.
 [[nodiscard]] std::string render_markdown(const TextTable& table);
 
 struct HtmlTableOptions {
   std::string caption{};
-  std::string caption_id{};  ///< for aria-labelledby
+  std::string caption_id{};  ///< id for aria-labelledby
 };
 
-/// <table> with caption and scopes, its content escaped; the first column heads its row.
+/// Writes a <table> with caption and scopes and escapes the content; the first column has the row headers.
 [[nodiscard]] std::string render_html(const TextTable& table, const HtmlTableOptions& options);
 
-/// & < > " ' as entities: for text and attributes of HTML and XML. What printable() escapes is escaped here too, but
-/// for tabs and line breaks.
+/// Replaces & < > " ' by entities, for text and attributes of HTML and XML. Also escapes everything that printable()
+/// escapes except tabs and line breaks.
 [[nodiscard]] std::string escape_markup(std::string_view text);
 
-/// So that a text shows as itself in Markdown: no formatting, no HTML, no mention of anybody. Line breaks become
-/// spaces.
+/// Escapes a text so that Markdown shows it literally: without formatting, HTML or mentions. Line breaks become spaces.
 [[nodiscard]] std::string escape_markdown(std::string_view text);
 
 }  // namespace secondsource

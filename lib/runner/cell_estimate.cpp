@@ -5,12 +5,12 @@
 namespace secondsource {
 namespace {
 
-// One CPU of a present server, conservatively; the oracle's plain loops do well to reach their figure.
+// Conservative rates of one server CPU. kOracleFlops is an optimistic rate for the oracle's plain loops.
 constexpr double kFlopsPerUnit = 2e10;
 constexpr double kBytesPerSPerUnit = 5e9;
 constexpr double kOracleFlops = 7e8;
 constexpr double kStepOverheadS = 2e-4;
-// Suites' prompts are about so long.
+// Typical length of a suite's prompts.
 constexpr double kTypicalPromptTokens = 150;
 constexpr double kWarmUpShare = 0.2;
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a journal already has: which golden passes, repetitions and requests need not be run again.
+// Tells which golden passes, repetitions and requests a journal already contains and a resumed run skips.
 
 #include <cstdint>
 #include <map>
@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// A repetition that was interrupted between two of its requests (single-stream).
+/// The completed part of a single-stream repetition that was interrupted between two of its requests.
 struct PartialRepetition {
   std::int32_t n_done = 0;
   std::int64_t clock_ns = 0;
@@ -23,13 +23,13 @@ class FinishedWork {
  public:
   explicit FinishedWork(const std::vector<JournalLine>& lines);
 
-  /// `stint`: "BUNDLE/BACKEND/VARIANT".
+  /// `stint` is "BUNDLE/BACKEND/VARIANT".
   [[nodiscard]] bool has_golden(const std::string& stint) const { return golden_.contains(stint); }
   [[nodiscard]] bool has_failed(const std::string& cell_or_stint) const { return failed_.contains(cell_or_stint); }
   [[nodiscard]] bool has_repetition(const std::string& cell, std::int32_t repetition) const {
     return repetitions_.contains({cell, repetition});
   }
-  /// Rates that were tried for the cell, in their order.
+  /// The rates that were tried for the cell, in the order of the attempts.
   [[nodiscard]] std::vector<RateProbe> probes(const std::string& cell) const;
   [[nodiscard]] PartialRepetition partial(const std::string& cell, std::int32_t repetition) const;
 

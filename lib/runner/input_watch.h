@@ -1,5 +1,5 @@
 #pragma once
-// Do the files that a run measures stay what they were when it began?
+// Checks that the files which a run measures do not change while it runs.
 
 #include <cstdint>
 #include <filesystem>
@@ -7,15 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
 class InputWatch {
  public:
-  /// Files, and all files below folders. What is not there counts as absent.
+  /// Remembers the identity of each file in `paths` and of all files below each folder. A missing file is remembered as
+  /// absent.
   explicit InputWatch(std::vector<std::filesystem::path> paths);
-  /// "inputs": every file is there with the size, inode and time of modification that it had.
+  /// Returns the check "inputs". It passes if every file still has the size, inode and modification time it had at
+  /// construction.
   [[nodiscard]] CheckRecord check() const;
 
  private:

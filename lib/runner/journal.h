@@ -1,41 +1,37 @@
 #pragma once
-// samples.jsonl: what was measured, appended line by line, on the disk before the next measurement begins. One writer;
-// a lock keeps a second one out. Reading is report/record_json.h's.
+// Writes samples.jsonl, to which measurements are appended line by line. Each is on the disk before the next
+// measurement begins. A lock keeps a second writer out. record/record_json.h has the functions that read the file.
 
 #include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/line_writer.h"
 #include "core/result.h"
-#include "report/record_json.h"
-#include "report/records.h"
-#include "runner/line_writer.h"
+#include "record/record_json.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// What a journal holds that a resumed run can build on.
-struct JournalState {
-  std::vector<JournalLine> lines;
-  std::size_t valid_bytes = 0;  ///< the file is cut back to this
-};
-
-/// The unit of resumption is the request in single-stream, and the whole repetition elsewhere (requests that share the
-/// machine cannot be taken up one by one): samples at the end that belong to an unfinished repetition of an offline or
-/// server cell are dropped, to be taken again, and so is a torn last line. `cells`: the plan, which says what is what.
-/// Errors: kInvalidInput for a malformed line that is not the last.
-Result<JournalState> read_journal_for_resume(std::string_view text, std::string_view name,
-                                             std::span<const PlannedCell> cells);
+/// Reads the journal of an interrupted run. The unit of resumption is the request in single-stream scenarios and the
+/// whole repetition in all others, because requests that share the machine cannot be resumed one by one. Therefore
+/// trailing samples of an unfinished offline or server repetition are dropped and measured again, and a torn last line
+/// is dropped too; the file must then be truncated to Journal::valid_bytes(). `cells` are the planned cells, which give
+/// the scenario of each sample. Errors: kInvalidInput for a malformed line that is not the last.
+Result<Journal> read_journal_for_resume(std::string_view text, std::string_view name,
+                                        std::span<const PlannedCell> cells);
 
 class JournalWriter {
  public:
-  /// A new journal. Errors: kInvalidInput when there is one already, kIo.
+  /// Creates a new journal. Errors: kInvalidInput when the file exists already; kIo.
   static Result<JournalWriter> create(const std::filesystem::path& path);
-  /// An existing one, cut back to `valid_bytes`. Errors: kIo; kInvalidInput when another process writes it.
+  /// Opens an existing journal and truncates it to `valid_bytes`. Errors: kIo; kInvalidInput when another process
+  /// writes it.
   static Result<JournalWriter> resume(const std::filesystem::path& path, std::size_t valid_bytes);
 
-  /// Writes each line with one write(), then flushes once to the disk: call it outside timed regions. A line that
-  /// could not be written whole (disk full) is taken back, so that the journal stays readable. Errors: kIo.
+  /// Writes each line with one write(), then flushes once to the disk; call it outside timed regions only. A line that
+  /// could not be written completely (disk full) is removed again, so that the journal stays readable. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
 
  private:

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "bundle/yaml.h"
+#include "core/yaml.h"
 #include "engine/scheduler.h"
-#include "report/slo.h"
+#include "record/slo.h"
 
 namespace secondsource {
 namespace {
@@ -28,7 +28,7 @@ std::filesystem::path beside(const std::filesystem::path& file, const std::strin
   return path.empty() ? std::filesystem::path() : file.parent_path() / path;
 }
 
-/// A value that the flags take as text: numbers may stand without quotes.
+/// Applies a flag's parser to the value of a key. A number may stand in the file without quotes.
 template <typename Parse>
 auto parsed(const YamlNode& root, std::string_view key, const Parse& parse) -> decltype(parse(std::string_view())) {
   SS_TRY(const std::string text, root.string(key));
@@ -116,9 +116,8 @@ Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   }
   SS_TRY(request.variants, strings(root, "variants"));
   SS_TRY(request.scenarios, strings(root, "scenarios"));
-  SS_TRY(request.batching, root.string_or("batching", ""));
-  if (!request.batching.empty() && !batch_policy_by_name(request.batching)) {
-    return batch_policy_by_name(request.batching).error().with_context(root.document());
+  if (root.has("batching")) {
+    SS_TRY(request.batching, parsed(root, "batching", batching_from_name));
   }
   SS_TRY(const std::int64_t prefix, root.integer_or("shared_prefix", 0, 0, 1 << 20));
   request.n_shared_prefix = static_cast<std::int32_t>(prefix);
@@ -146,7 +145,7 @@ struct Unit {
   double factor;
 };
 
-/// A positive number with one of the units behind it.
+/// Parses a positive number that is followed by one of `units`.
 template <std::size_t N>
 std::optional<double> number_with_unit(std::string_view text, const std::array<Unit, N>& units) {
   double value = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// secondsource.yaml: a run's plan that is committed beside the code it guards (reports/schemas/plan.schema.json). Flags
-// override it. Relative paths are relative to the file.
+// Reads secondsource.yaml, a run's plan that is committed beside the code whose performance it guards
+// (reports/schemas/plan.schema.json). Flags override the file. Its relative paths start at the file's folder.
 
 #include <filesystem>
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace secondsource {
 
-/// What the gate of `run --baseline` uses.
+/// Settings for the gate of `run --baseline`.
 struct PlanGate {
   double threshold_percent = 10;
   std::filesystem::path waivers;  ///< empty: none
@@ -23,25 +23,26 @@ struct PlanGate {
 struct PlanFile {
   RunRequest request;
   PlanGate gate;
-  std::string price;  ///< as --price takes it; empty: none
+  std::string price;  ///< in the syntax of --price; empty: none
   std::string price_per = "instance";
   std::filesystem::path price_book;
   std::filesystem::path out;
 };
 
-/// Every key is checked; what is unknown or out of range is refused with its line. Errors: kInvalidInput, kIo.
+/// Checks every key; an unknown key or a value out of range is an error that names its line. Errors: kInvalidInput,
+/// kIo.
 Result<PlanFile> read_plan_file(const std::filesystem::path& path);
 
-/// "8GiB", "512MiB", "1000000": bytes. Errors: kInvalidInput.
+/// Parses "8GiB", "512MiB" or "1000000" to bytes. Errors: kInvalidInput.
 Result<std::int64_t> parse_bytes(std::string_view text);
-/// "90s", "5min", "2h", "45": seconds. Errors: kInvalidInput.
+/// Parses "90s", "5min", "2h" or "45" to seconds. Errors: kInvalidInput.
 Result<double> parse_seconds(std::string_view text);
-/// "cpu=slow:50" -> {"cpu", "slow:50"}. Errors: kInvalidInput.
+/// Parses "cpu=slow:50" to {"cpu", "slow:50"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view text);
-/// "cpu:kv=int8". Errors: kInvalidInput, also for what has a flag of its own.
+/// Parses an option like "cpu:kv=int8". Errors: kInvalidInput, also for an option that has a flag of its own.
 Result<BackendOption> parse_backend_option_flag(std::string_view text);
 
-/// "cuda=1" -> {"cuda", "1"}; "1" -> {"", "1"}. Errors: kInvalidInput.
+/// Parses "cuda=1" to {"cuda", "1"} and "1" to {"", "1"}. Errors: kInvalidInput.
 Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view text);
 
 }  // namespace secondsource

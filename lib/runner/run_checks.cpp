@@ -4,15 +4,15 @@
 #include <charconv>
 #include <string_view>
 
-#include "measure/fingerprint.h"
+#include "host/fingerprint.h"
+#include "host/machine_limits.h"
+#include "host/machine_probe.h"
 #include "measure/limit_checks.h"
-#include "measure/machine_limits.h"
-#include "measure/machine_probe.h"
 
 namespace secondsource {
 namespace {
 
-/// A number of the host's facts; 0 when it is not there.
+/// Reads a number from the host's facts; 0 when the fact is missing.
 double number_of(const RunRecord& record, std::string_view name) {
   const auto text = fact(record.host, name);
   double value = 0;
@@ -20,7 +20,7 @@ double number_of(const RunRecord& record, std::string_view name) {
   return value;
 }
 
-/// Null for a cell that is not planned.
+/// Returns the planned cell of the repetition, or null when the plan has no such cell.
 const PlannedCell* cell_of(const RunRecord& record, const Repetition& repetition) {
   const auto found =
       std::ranges::find_if(record.cells, [&](const PlannedCell& cell) { return cell.key.id() == repetition.cell; });

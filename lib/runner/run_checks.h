@@ -1,26 +1,27 @@
 #pragma once
-// The checks of a repetition that only the run can make, not the worker that measured it: against the machine's limits,
-// what the harness itself costs, and whether bundle and module are still the same files (docs/checks.md).
+// The checks of a repetition that the parent process makes because the worker that measured it cannot (docs/checks.md):
+// that the result stays within the machine's limits, that the harness costs little, and that bundle and module are
+// still the same files.
 
 #include <cstdint>
 #include <filesystem>
 #include <vector>
 
 #include "core/result.h"
+#include "record/run_settings.h"
 #include "runner/input_watch.h"
 #include "runner/run_directory.h"
-#include "runner/run_settings.h"
 
 namespace secondsource {
 
 class RunChecks {
  public:
-  /// `inputs`: files and folders that must not change. `run` must outlive it.
+  /// `inputs` are the files and folders that must not change. `run` must outlive this object.
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
-  /// Adds "machine", "roofline", "harness" and "inputs" to the checks of a repetition with so many requests, and what
-  /// the machine could do right after it to its telemetry. Limits that it seems to exceed are measured again first,
-  /// since other load may have hidden them. Errors: kIo, kOutOfMemory.
+  /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests, and adds
+  /// to its telemetry the rates that the machine reached right after it. A limit that the repetition seems to exceed is
+  /// measured again first, because other load may have lowered the first measurement. Errors: kIo, kOutOfMemory.
   Result<void> add_to(Repetition& repetition, std::int64_t n_requests);
 
  private:

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "core/clock.h"
-#include "report/record_json.h"
-#include "report/summarize.h"
+#include "record/record_json.h"
+#include "summary/summarize.h"
 
 namespace secondsource {
 namespace {
@@ -51,12 +51,12 @@ Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder) {
   const std::filesystem::path samples_file = folder / kSamplesFile;
   SS_TRY(RunRecord record, read_record(folder));
   std::string text;
-  // Killed between the two files: the journal has not begun yet.
+  // The journal is missing when the run was killed after writing run.json and before creating the journal.
   if (std::filesystem::exists(samples_file)) {
     SS_TRY(text, read_file(samples_file, std::int64_t{1} << 40));
   }
-  SS_TRY(JournalState state, read_journal_for_resume(text, samples_file.string(), record.cells));
-  SS_TRY(JournalWriter journal, JournalWriter::resume(samples_file, state.valid_bytes));
+  SS_TRY(Journal state, read_journal_for_resume(text, samples_file.string(), record.cells));
+  SS_TRY(JournalWriter journal, JournalWriter::resume(samples_file, state.valid_bytes()));
   SS_TRY_VOID(make_folder(folder));
   record.resumed_utc.push_back(utc_timestamp());
   SS_TRY_VOID(write_file(run_file, to_json(record) + "\n"));

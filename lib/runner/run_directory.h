@@ -1,38 +1,39 @@
 #pragma once
-// A run on disk: run.json, samples.jsonl, telemetry.jsonl, summary.json and what the workers wrote to stderr.
+// A run on disk: run.json, samples.jsonl, telemetry.jsonl, summary.json and the stderr output of its workers.
 
 #include <filesystem>
 #include <optional>
 #include <string_view>
 
 #include "core/result.h"
-#include "measure/telemetry.h"
-#include "report/records.h"
+#include "host/telemetry.h"
+#include "record/records.h"
 #include "runner/journal.h"
 
 namespace secondsource {
 
 class RunDirectory {
  public:
-  /// Creates the folder, writes run.json, begins the journal. Errors: kInvalidInput when there is a run already; kIo.
+  /// Creates the folder, writes run.json and creates the journal. Errors: kInvalidInput when the folder has a run
+  /// already; kIo.
   static Result<RunDirectory> create(const std::filesystem::path& folder, const RunRecord& record);
-  /// The record of an existing run, without touching it. Errors: kInvalidInput, kIo.
+  /// Reads the record of an existing run without changing anything. Errors: kInvalidInput, kIo.
   static Result<RunRecord> read_record(const std::filesystem::path& folder);
-  /// Reads a run that was interrupted, notes the resumption in its run.json, and cuts the journal's torn end off.
+  /// Opens an interrupted run, notes the resumption in its run.json and truncates the incomplete end of its journal.
   /// Errors: kInvalidInput, kIo.
   static Result<RunDirectory> resume(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   [[nodiscard]] const RunRecord& record() const noexcept { return record_; }
-  /// All lines so far.
+  /// All lines of the journal so far.
   [[nodiscard]] const std::vector<JournalLine>& lines() const noexcept { return lines_; }
-  /// On the disk when it returns. Errors: kIo.
+  /// Appends to the journal. The lines are on the disk when the call returns. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
-  /// Into run.json: a limit turned out to be higher than it was measured at first. Errors: kIo.
+  /// Writes `limits` to run.json after a limit turned out to be higher than the first measurement. Errors: kIo.
   Result<void> raise_limits(const RunLimits& limits);
-  /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
+  /// Appends to telemetry.jsonl without flushing: telemetry may be lost in a crash, samples may not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
-  /// Where a worker's stderr goes.
+  /// The file that receives the stderr of the stint's workers.
   [[nodiscard]] std::filesystem::path stderr_file(std::string_view stint) const;
   /// Derives summary.json from record and journal and writes it. Errors: kIo.
   Result<RunSummary> write_summary() const;

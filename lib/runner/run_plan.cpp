@@ -8,36 +8,36 @@
 #include <set>
 #include <thread>
 
-#include "backend/fault.h"
 #include "bundle/bundle.h"
 #include "core/clock.h"
 #include "core/hash.h"
+#include "fault/fault.h"
+#include "host/fingerprint.h"
 #include "measure/arrival_trace.h"
-#include "measure/fingerprint.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
-#include "runner/worker_command.h"
 #include "systems/overhead.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 namespace {
 
 constexpr std::int32_t kDefaultOutputTokens = 32;
 constexpr std::int32_t kDefaultPromptTokens = 256;
-// Three repetitions of 25 support a 95th percentile with its interval.
+// Three repetitions of 25 requests suffice for a 95th percentile with its confidence interval.
 constexpr std::int32_t kSingleStreamRequests = 25;
 constexpr double kServerSeconds = 2.0;
 constexpr std::int32_t kServerBatch = 16;
-// One of a hundred may miss an SLO that 99 % of the requests shall keep.
+// With 100 requests, one may miss an SLO that 99 % of the requests have to keep.
 constexpr std::int32_t kProbeRequests = 100;
 constexpr double kTraceSeconds = 10.0;
-// Upper limits of what a trace asks for.
+// Upper limits for the lengths that a trace asks for.
 constexpr std::int32_t kTracePromptTokens = 1024;
 constexpr std::int32_t kTraceOutputTokens = 256;
 constexpr std::int32_t kOracleRequests = 2;
-// The oracle's plain loops would take minutes for one request of a larger model,
+// For a model with more parameters, one request takes minutes in the oracle's plain loops.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
-// and for the few tokens that a bundle without expected outputs is compared by.
+// For a model with more parameters, even the few tokens that check a bundle without expected outputs take minutes.
 constexpr std::int64_t kOracleLargestAnswered = 300'000'000;
 
 std::string random_run_id() {
@@ -78,7 +78,7 @@ class Planner {
     set_price();
     SS_TRY_VOID(choose_scenarios());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
-    plan_.record.settings = to_pairs(settings_);
+    plan_.record.settings = settings_;
     if (plan_.record.cells.empty()) {
       return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
     }
@@ -216,7 +216,7 @@ class Planner {
     return record;
   }
 
-  /// The first device, or the one that was asked for, which goes into the options with its environment.
+  /// Chooses the first device, or the requested one, which is then added to the options with its environment.
   Result<void> choose_device(const Module& module, BackendRecord& record) {
     if (!module.devices.empty()) record.device = module.devices.front();
     for (const auto& [backend, id] : devices_) {
@@ -237,8 +237,8 @@ class Planner {
     return {};
   }
 
-  /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book
-  /// knows its own units.
+  /// The price of a whole machine is charged by the share of its CPUs that a backend uses; a row of a price book has
+  /// units of its own.
   void set_price() {
     if (!request_.price) return;
     plan_.record.price = request_.price;
@@ -250,7 +250,7 @@ class Planner {
     }
   }
 
-  /// vCPUs for a backend on the host, devices otherwise.
+  /// Number of vCPUs for a backend on the host, of devices otherwise.
   [[nodiscard]] double units_used(const DeviceInfo& device) const {
     if (!device.is_host) return 1;
     const RunSettings& settings = request_.settings;
@@ -268,7 +268,7 @@ class Planner {
     for (const std::string& text : texts) {
       SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
       for (Scenario scenario : parsed) {
-        if (!request_.batching.empty()) scenario.batching = request_.batching;
+        if (request_.batching) scenario.batching = *request_.batching;
         if (request_.n_shared_prefix > 0) scenario.n_shared_prefix = request_.n_shared_prefix;
         SS_TRY_VOID(complete(scenario));
         if (!names.insert(scenario.name()).second) {
@@ -281,7 +281,7 @@ class Planner {
     return {};
   }
 
-  /// What a scenario takes from elsewhere: the run's SLO, a recorded load.
+  /// Fills in what a scenario takes from other inputs: the run's SLO or a recorded load.
   Result<void> complete(Scenario& scenario) const {
     if (scenario.seeks_slo_rate && !request_.slo) {
       return Error{ErrorCode::kInvalidInput,
@@ -387,7 +387,8 @@ class Planner {
       case ScenarioKind::kSingleStream:
         return is_oracle ? kOracleRequests : kSingleStreamRequests;
       case ScenarioKind::kOffline:
-        // A second wave keeps the batch full for longer, where that does not cost minutes.
+        // A second wave of requests keeps the batch full for longer. Bundles without prompts do without it, since it
+        // can take minutes.
         return has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
       case ScenarioKind::kServer:
         if (scenario.seeks_slo_rate) return kProbeRequests;
@@ -400,7 +401,7 @@ class Planner {
   const std::vector<Module>& modules_;
   RunPlan plan_;
   RunSettings settings_;
-  std::vector<std::pair<std::string, std::string>> devices_;  ///< as requested, each with its backend's name
+  std::vector<std::pair<std::string, std::string>> devices_;  ///< as requested, each with its backend's name filled in
   std::vector<OpenedBundle> bundles_;
   std::vector<Scenario> scenarios_;
 };

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <optional>
 #include <string>
+
+#include "core/number.h"
 
 namespace secondsource {
 namespace {
@@ -16,25 +17,20 @@ constexpr std::int32_t kMostRequests = 1'000'000;
 constexpr double kSmallestFactor = 1e-3;
 constexpr double kLargestFactor = 1e6;
 
-template <typename T>
-bool parse_number(std::string_view text, T& value) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
-}
-
-/// "P/O", either of them possibly empty.
+/// Parses "PROMPT/OUTPUT" lengths; either number may be missing.
 bool parse_lengths(std::string_view text, Scenario& scenario) {
   const auto slash = text.find('/');
   if (slash == std::string_view::npos) return false;
   const std::string_view prompt = text.substr(0, slash);
   const std::string_view output = text.substr(slash + 1);
-  if (!prompt.empty() && !parse_number(prompt, scenario.n_prompt_tokens)) return false;
-  if (!output.empty() && !parse_number(output, scenario.n_output_tokens)) return false;
+  if (!prompt.empty() && !read_number(prompt, scenario.n_prompt_tokens)) return false;
+  if (!output.empty() && !read_number(output, scenario.n_output_tokens)) return false;
   const auto in_range = [](std::int32_t length) { return length >= 0 && length <= kLongest; };
   return in_range(scenario.n_prompt_tokens) && in_range(scenario.n_output_tokens);
 }
 
-/// The text after "offline:" or "offline-b"; nullopt when `text` begins with neither.
+/// Returns the text after "offline:" or "offline-b" for the kind "offline" and the letter 'b'; nullopt when `text`
+/// begins with neither.
 std::optional<std::string_view> argument_of(std::string_view text, std::string_view kind, char letter) {
   if (!text.starts_with(kind)) return std::nullopt;
   text.remove_prefix(kind.size());
@@ -43,7 +39,7 @@ std::optional<std::string_view> argument_of(std::string_view text, std::string_v
   return std::nullopt;
 }
 
-/// "gamma=0.25", "constant", "speed=10", "prefix=512", "requests=300", "static", "dynamic".
+/// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "requests=300", "static" and "dynamic".
 bool parse_modifier(std::string_view text, Scenario& scenario) {
   const bool is_open_loop = scenario.kind == ScenarioKind::kServer;
   const bool has_rate = is_open_loop && scenario.arrivals != ArrivalKind::kTrace;
@@ -53,35 +49,35 @@ bool parse_modifier(std::string_view text, Scenario& scenario) {
   const auto in_range = [](double number) { return number >= kSmallestFactor && number <= kLargestFactor; };
   if (name == "gamma" && has_rate) {
     scenario.arrivals = ArrivalKind::kGamma;
-    return parse_number(value, scenario.burstiness) && in_range(scenario.burstiness);
+    return read_number(value, scenario.burstiness) && in_range(scenario.burstiness);
   }
   if (text == "constant" && has_rate) {
     scenario.arrivals = ArrivalKind::kConstant;
     return true;
   }
   if (name == "speed" && scenario.arrivals == ArrivalKind::kTrace) {
-    return parse_number(value, scenario.trace_speed) && in_range(scenario.trace_speed);
+    return read_number(value, scenario.trace_speed) && in_range(scenario.trace_speed);
   }
   if (name == "prefix") {
-    return parse_number(value, scenario.n_shared_prefix) && scenario.n_shared_prefix > 0 &&
+    return read_number(value, scenario.n_shared_prefix) && scenario.n_shared_prefix > 0 &&
            scenario.n_shared_prefix <= kLongest;
   }
   if (name == "requests") {
-    return parse_number(value, scenario.n_requests) && scenario.n_requests > 0 && scenario.n_requests <= kMostRequests;
+    return read_number(value, scenario.n_requests) && scenario.n_requests > 0 && scenario.n_requests <= kMostRequests;
   }
-  if (text == "static" || text == "dynamic" || text == "continuous") {
-    scenario.batching = text;
+  if (const auto batching = enum_from_name<Batching>(text)) {
+    scenario.batching = *batching;
     return true;
   }
   return false;
 }
 
-/// What stands before the first modifier and the lengths.
+/// Parses the part before the first modifier and the lengths.
 bool parse_kind(std::string_view name, Scenario& scenario) {
   if (name == "single-stream") return true;
   if (const auto batch = argument_of(name, "offline", 'b')) {
     scenario.kind = ScenarioKind::kOffline;
-    return parse_number(*batch, scenario.batch) && scenario.batch >= 1 && scenario.batch <= kLargestBatch;
+    return read_number(*batch, scenario.batch) && scenario.batch >= 1 && scenario.batch <= kLargestBatch;
   }
   if (!name.starts_with("server")) return false;
   scenario.kind = ScenarioKind::kServer;
@@ -96,7 +92,7 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
     return !scenario.trace.empty();
   }
   const auto rate = argument_of(name, "server", 'r');
-  return rate && parse_number(*rate, scenario.rate_per_s) && scenario.rate_per_s > 0 &&
+  return rate && read_number(*rate, scenario.rate_per_s) && scenario.rate_per_s > 0 &&
          scenario.rate_per_s <= kFastestRate;
 }
 
@@ -110,14 +106,14 @@ Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
                               text)};
   Scenario scenario;
   auto at = text.rfind('@');
-  // The path of a trace may hold an @ as well.
+  // The path of a trace may contain an @ too.
   const bool is_of_path = at != std::string_view::npos && text.starts_with("server:trace=") &&
                           text.find_first_not_of("0123456789/", at + 1) != std::string_view::npos;
   if (is_of_path) at = std::string_view::npos;
   if (at != std::string_view::npos && !parse_lengths(text.substr(at + 1), scenario)) return bad;
   std::string_view rest = text.substr(0, at);
   std::vector<std::string_view> modifiers;
-  const auto is_modifier = [&](std::size_t plus) {  // and no part of a folder's name
+  const auto is_modifier = [&](std::size_t plus) {  // and not a plus sign in a folder's name
     return plus != std::string_view::npos && rest.find('/', plus) == std::string_view::npos;
   };
   for (auto plus = rest.rfind('+'); is_modifier(plus); plus = rest.rfind('+')) {

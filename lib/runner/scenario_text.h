@@ -1,21 +1,31 @@
 #pragma once
-// Scenarios as people write them, on the command line and in a plan.
+// Parses scenarios as they are written on the command line and in a plan file.
 
 #include <string_view>
 #include <vector>
 
 #include "core/result.h"
-#include "report/records.h"
+#include "record/records.h"
 
 namespace secondsource {
 
-/// single-stream; offline (batches of 1, 4, 16 and 64) or offline:16; server:2.5 (Poisson arrivals per second),
-/// server:slo-max (the highest rate that keeps the run's SLO), server:trace=FILE (recorded arrivals and lengths). Then
-/// modifiers: +gamma=SHAPE or +constant arrivals, +speed=FACTOR of a trace, +prefix=TOKENS that all prompts share,
-/// +requests=COUNT of a repetition, +static or +dynamic batching. Behind an @ the lengths, for random prompts instead
-/// of the suite's: offline:16@256/32 (prompt/output tokens; of a trace the upper limits); @/64 sets the output alone.
-/// What is left out stays 0 and gets its default later. The names of the records, offline-b16 and server-r2.5, are
-/// understood too, but for a trace's. Errors: kInvalidInput.
+/// Parses a scenario: KIND, then modifiers, then lengths.
+///
+/// KIND is one of
+/// - single-stream
+/// - offline (batches of 1, 4, 16 and 64) or offline:16
+/// - server:2.5 (Poisson arrivals per second)
+/// - server:slo-max (the highest rate that keeps the run's SLO)
+/// - server:trace=FILE (recorded arrivals and lengths)
+///
+/// Modifiers are +gamma=SHAPE or +constant (arrivals), +speed=FACTOR (of a trace), +prefix=TOKENS (shared by all
+/// prompts), +requests=COUNT (per repetition), and +static or +dynamic (batching).
+///
+/// Lengths follow an @ and select random prompts instead of the suite's: offline:16@256/32 (prompt and output tokens;
+/// for a trace, their upper limits). @/64 sets the output length alone.
+///
+/// Parts that are left out stay 0 and get their defaults later. Scenario names as in records, such as offline-b16 and
+/// server-r2.5, are accepted too, except the name of a trace scenario. Errors: kInvalidInput.
 Result<std::vector<Scenario>> parse_scenario(std::string_view text);
 
 }  // namespace secondsource

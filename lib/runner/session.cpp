@@ -7,9 +7,10 @@
 #include <optional>
 
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "core/units.h"
-#include "measure/chrome_trace.h"
 #include "measure/rate_search.h"
+#include "profile/trace_event_file.h"
 #include "runner/finished_work.h"
 #include "runner/run_checks.h"
 #include "runner/worker_client.h"
@@ -18,12 +19,11 @@
 namespace secondsource {
 namespace {
 
-// A backend that failed so often in one stint is not tried again for the cells that are left of it.
+// After this many failures of a backend in one stint, the remaining cells of the stint are not run.
 constexpr int kFailuresPerStint = 2;
 // FailureRecord::kind of a cell that seeks the highest rate under an SLO and finds none.
-constexpr const char* kNoRate = "slo";
 
-/// All cells of one bundle, backend and variant: what one worker does.
+/// All cells of one bundle, backend and variant, which one worker measures.
 struct Stint {
   std::string id;  ///< "BUNDLE/BACKEND/VARIANT"
   const BundleRecord* bundle = nullptr;
@@ -36,7 +36,7 @@ std::string stint_id(const CellKey& key) {
   return key.bundle + "/" + key.backend + "/" + key.variant;
 }
 
-/// In the order of the plan.
+/// Returns the stints in the order of the plan.
 Result<std::vector<Stint>> stints_of(const RunRecord& record) {
   std::vector<Stint> stints;
   for (const PlannedCell& cell : record.cells) {
@@ -62,7 +62,7 @@ Result<std::vector<Stint>> stints_of(const RunRecord& record) {
   return stints;
 }
 
-/// What the run measures, as files and folders.
+/// The files and folders that the run measures.
 std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const SessionOptions& options) {
   std::vector<std::filesystem::path> inputs = options.modules;
   for (const BundleRecord& bundle : record.bundles) inputs.emplace_back(bundle.path);
@@ -72,7 +72,7 @@ std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const Sess
   return inputs;
 }
 
-/// What a cell takes, in units that are only compared with each other: for the time left.
+/// The relative effort of a cell, in arbitrary units; used to estimate the remaining time.
 double weight_of(const PlannedCell& cell) {
   const double together = cell.scenario.kind == ScenarioKind::kSingleStream ? 1.0 : cell.scenario.batch;
   return cell.scenario.n_requests * (8.0 + cell.scenario.n_output_tokens) / (0.5 + 0.5 * std::max(1.0, together));
@@ -128,7 +128,7 @@ class Session {
       SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
       if (!outcome) continue;
       SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
-      if (outcome->kind == kNoRate) continue;
+      if (outcome->kind == FailureKind::kNoRate) continue;
       if (++n_failures == kFailuresPerStint) return skip_rest(stint, open, next, *outcome);
     }
     if (worker) worker->quit();
@@ -143,7 +143,7 @@ class Session {
     return false;
   }
 
-  /// Starts, loads and, once a stint, judges. A failure here concerns the whole stint.
+  /// Starts a worker, loads the system and, once per stint, runs the golden pass. A failure here ends the whole stint.
   Result<std::optional<WorkerFailure>> start_worker(const Stint& stint, std::optional<WorkerClient>& worker) {
     say(fmt::format("{}: loading", stint.id));
     std::optional<OracleAnswers> answers;
@@ -160,7 +160,7 @@ class Session {
     GoldenRecord record;
     SS_TRY(failure, worker->golden(answers, listener, record));
     if (failure) return failure;
-    if (record.verdict == "failed") {
+    if (record.verdict == GoldenVerdict::kFailed) {
       progress_.note(fmt::format("{}: golden pass failed: {}", stint.id,
                                  record.reasons.empty() ? "the golden pass failed" : record.reasons.front()));
     }
@@ -170,7 +170,8 @@ class Session {
     return failure;
   }
 
-  /// The oracle's answers for a bundle and variant; nullopt where there is no oracle, or it is the one being judged.
+  /// Returns the oracle's answers for a bundle and variant; nullopt when there is no oracle, or when the stint's
+  /// backend is the oracle itself.
   Result<std::optional<OracleAnswers>> oracle_answers(const Stint& stint) {
     if (settings_.oracle.empty() || stint.backend->name == settings_.oracle) return std::optional<OracleAnswers>();
     const std::string key = stint.bundle->name + "/" + stint.variant;
@@ -211,7 +212,7 @@ class Session {
         continue;
       }
       SS_TRY_VOID(interrupt_.check());
-      // Every cell gets one repetition; what is missing then can be had by --resume.
+      // Every cell gets at least one repetition; --resume runs the others later.
       if (repetition > 0 && is_out_of_time()) break;
       say(fmt::format("{} {}/{}", id, repetition + 1, cell.repetitions));
       const PartialRepetition partial = finished_.partial(id, repetition);
@@ -234,11 +235,11 @@ class Session {
     return trace_cell(worker, cell, scenario);
   }
 
-  /// Where the cell's time goes, when that was asked for.
+  /// Traces the operations of the cell if the run has a trace file.
   Result<WorkerOutcome> trace_cell(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
     if (settings_.trace_file.empty()) return WorkerOutcome();
     say(fmt::format("{} tracing its operations", cell.key.id()));
-    TraceCommand command;
+    TimeOperationsCommand command;
     command.cell = cell.key.id();
     command.scenario = scenario;
     command.seed = run_.record().seed;
@@ -248,13 +249,14 @@ class Session {
     return worker.trace(command, listener_for(stint_id(cell.key)));
   }
 
-  /// The highest rate that keeps the run's SLO. Rates that were tried before an interruption are not tried again.
+  /// Searches the highest rate that keeps the run's SLO. Rates that were tried before an interruption are not tried
+  /// again.
   Result<WorkerOutcome> find_rate(WorkerClient& worker, const PlannedCell& cell, RateSearch& search, bool& is_warm) {
     const std::string id = cell.key.id();
     std::int32_t n_probes = 0;
     for (const RateProbe& probe : finished_.probes(id)) {
-      search.tell(probe.rate_per_s, probe.verdict == "kept");
-      if (probe.verdict == "never") return WorkerOutcome();
+      search.tell(probe.rate_per_s, probe.verdict == ProbeVerdict::kKept);
+      if (probe.verdict == ProbeVerdict::kNever) return WorkerOutcome();
       ++n_probes;
     }
     while (const std::optional<double> rate = search.next()) {
@@ -273,18 +275,18 @@ class Session {
       is_warm = true;
       const auto* probe = std::get_if<RateProbe>(&run_.lines().back());
       if (probe == nullptr) return Error{ErrorCode::kInternal, fmt::format("{}: a probe without its line", id)};
-      search.tell(*rate, probe->verdict == "kept");
-      if (probe->verdict == "never") break;
+      search.tell(*rate, probe->verdict == ProbeVerdict::kKept);
+      if (probe->verdict == ProbeVerdict::kNever) break;
     }
     return WorkerOutcome();
   }
 
   static WorkerFailure no_rate(const RateSearch& search) {
-    return {kNoRate,
+    return {FailureKind::kNoRate,
             fmt::format("no rate keeps the SLO: already {:.3g} requests/s do not", search.limit().value_or(0))};
   }
 
-  /// For one repetition.
+  /// The time budget of one repetition.
   [[nodiscard]] std::int64_t budget_ns(const PlannedCell& cell) const {
     double cell_s = settings_.cell_budget_s;
     if (settings_.max_time_s > 0) {
@@ -318,7 +320,7 @@ class Session {
   }
 
   [[nodiscard]] Result<WorkerClient> start_process(const std::string& id, const BackendRecord& backend) const {
-    WorkerCommand command = worker_command(options_.program, settings_, run_.stderr_file(id));
+    ChildCommand command = worker_command(options_.program, settings_, run_.stderr_file(id));
     for (const auto& [key, value] : backend.options) {
       if (key.starts_with(kEnvironmentOption)) {
         command.environment.emplace_back(key.substr(kEnvironmentOption.size()), value);
@@ -327,8 +329,8 @@ class Session {
     return WorkerClient::start(command, deadlines(), interrupt_);
   }
 
-  [[nodiscard]] WorkerJob job_for(const Stint& stint, const BackendRecord& backend) const {
-    WorkerJob job;
+  [[nodiscard]] SystemJob job_for(const Stint& stint, const BackendRecord& backend) const {
+    SystemJob job;
     job.system = options_.system;
     job.program = options_.program;
     job.bundle = stint.bundle->path;
@@ -357,13 +359,14 @@ class Session {
     return {.on_lines = [this](std::span<const JournalLine> lines) { return keep(lines); },
             .on_telemetry =
                 [this, stint](const TelemetrySnapshot& snapshot) {
-                  // A full disk shows at the next sample, which matters; telemetry alone does not end a run.
+                  // The error is ignored, since lost telemetry does not end a run. A full disk will fail the next
+                  // sample, which does.
                   (void)run_.append_telemetry(stint, snapshot);
                   say(task_);
                 }};
   }
 
-  /// Into the journal, repetitions with the checks that the worker cannot make.
+  /// Appends the lines to the journal after adding to each repetition the checks that the worker cannot make.
   Result<void> keep(std::span<const JournalLine> lines) {
     std::vector<JournalLine> checked(lines.begin(), lines.end());
     for (JournalLine& line : checked) {
@@ -379,7 +382,7 @@ class Session {
     return run_.append(checked);
   }
 
-  /// The task, and how long the rest will take if it goes on like this.
+  /// Shows the task and an estimate of the remaining time.
   void say(std::string task) {
     task_ = std::move(task);
     std::string line = task_;
@@ -413,16 +416,13 @@ class Session {
 
 Result<void> execute_run(RunDirectory& run, const SessionOptions& options, Progress& progress,
                          const InterruptFlag& interrupt) {
-  SS_TRY(RunSettings settings, run_settings_from(run.record().settings, (run.folder() / "run.json").string()));
-  return Session(run, options, std::move(settings), progress, interrupt).run();
+  return Session(run, options, run.record().settings, progress, interrupt).run();
 }
 
 RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines, const RunSummary& summary) {
   RunHealth health;
-  const Result<RunSettings> settings = run_settings_from(record.settings, "run.json");
   const auto is_named = [&](const std::string& backend) {
-    if (!settings) return false;
-    const auto& named = settings->named_backends;
+    const auto& named = record.settings.named_backends;
     return std::find(named.begin(), named.end(), backend) != named.end();
   };
   for (const BackendRecord& backend : record.backends) {
@@ -433,14 +433,15 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
   for (const FailureRecord& failure : summary.failures) {
     const std::string line =
         fmt::format("{}: {}: {}", failure.cell.empty() ? failure.backend : failure.cell, failure.kind, failure.message);
-    // A variant that a backend does not have is a fact about it, unless it was asked for by name.
-    // That it keeps an SLO at no rate is a result.
-    const bool counts = failure.kind != kNoRate && (failure.kind != "unsupported" || is_named(failure.backend));
+    // A variant that a backend does not support counts as a failure only if the backend was requested by name. Keeping
+    // the SLO at no rate is a result, not a failure.
+    const bool counts = failure.kind != FailureKind::kNoRate &&
+                        (failure.kind != FailureKind::kUnsupported || is_named(failure.backend));
     (counts ? health.failures : health.unavailable).push_back(line);
   }
   for (const GoldenRecord& golden : summary.golden) {
-    if (golden.verdict == "failed") health.wrong_tokens = true;
-    if (golden.verdict == "unverified") {
+    if (golden.verdict == GoldenVerdict::kFailed) health.wrong_tokens = true;
+    if (golden.verdict == GoldenVerdict::kUnverified) {
       health.unverified.push_back(golden.bundle + "/" + golden.backend + "/" + golden.variant +
                                   (golden.reasons.empty() ? "" : ": " + golden.reasons.front()));
     }

@@ -1,6 +1,6 @@
 #pragma once
-// The main job: takes a run directory through its cells, worker by worker, until everything that its run.json plans is
-// in its journal. It does not matter whether the directory is new or was interrupted.
+// Executes a run: starts one worker after another until the journal of the run directory has everything that its
+// run.json plans. New and interrupted directories are treated alike.
 
 #include <filesystem>
 #include <string>
@@ -9,31 +9,31 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
-#include "report/records.h"
+#include "record/records.h"
+#include "record/run_settings.h"
 #include "runner/run_directory.h"
-#include "runner/run_settings.h"
 
 namespace secondsource {
 
 struct SessionOptions {
   std::filesystem::path program;  ///< this executable: workers are started from it
-  std::string system = "engine";  ///< WorkerJob::system
-  /// Module files: a run in which one changes is no measurement of it.
+  std::string system = "engine";  ///< SystemJob::system
+  /// Files of the backend modules. If one changes during the run, its measurements are invalid.
   std::vector<std::filesystem::path> modules{};
 };
 
-/// Runs what is not yet in the journal. A backend that fails is a line in the journal, and the run goes on.
-/// Errors: kInterrupted and kIo (disk full): the directory can be resumed; kInvalidInput for settings that cannot be
-/// followed.
+/// Runs what is not in the journal yet. The failure of a backend is recorded in the journal, and the run continues.
+/// Errors: kInterrupted and kIo (disk full), after which the directory can be resumed; kInvalidInput for invalid
+/// settings.
 Result<void> execute_run(RunDirectory& run, const SessionOptions& options, Progress& progress,
                          const InterruptFlag& interrupt);
 
-/// What a finished (or interrupted) run says about its own worth.
+/// The validity of a finished or interrupted run.
 struct RunHealth {
-  bool wrong_tokens = false;             ///< a golden pass failed, or a timed request left the reference
-  std::vector<std::string> failures;     ///< one line each: a backend that failed, or was named and not there
-  std::vector<std::string> invalid;      ///< measurements that their own checks refuse
-  std::vector<std::string> unavailable;  ///< modules that were not asked for by name: listed, not counted
+  bool wrong_tokens = false;             ///< a golden pass failed, or a timed request diverged from the reference
+  std::vector<std::string> failures;     ///< one line per backend that failed, or was named and is not available
+  std::vector<std::string> invalid;      ///< measurements whose own checks failed
+  std::vector<std::string> unavailable;  ///< failed modules that were not named: listed, not counted as failures
   std::vector<std::string> unverified;   ///< bundles and variants without expected outputs
 };
 [[nodiscard]] RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines,

@@ -11,17 +11,17 @@
 
 #include "core/clock.h"
 #include "core/file.h"
-#include "measure/host_telemetry.h"
-#include "measure/perf_counters.h"
+#include "host/host_telemetry.h"
+#include "host/perf_counters.h"
 
 namespace secondsource {
 namespace {
 
-// Also how often the parent hears that something moves.
+// Also the period of the progress messages to the parent.
 constexpr std::int64_t kTelemetryPeriodNs = 500'000'000;
 
-/// Lines out, from two threads. Standard output itself becomes standard error: what a library prints must not get
-/// between the messages.
+/// Writes messages as lines from two threads. It redirects standard output to standard error, so that a library's
+/// output cannot get between the messages.
 class MessagePipe {
  public:
   MessagePipe() : pipe_(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) { ::dup2(STDERR_FILENO, STDOUT_FILENO); }
@@ -44,7 +44,7 @@ class MessagePipe {
   std::mutex mutex_;
 };
 
-/// Turns progress of the library into the count that the parent watches.
+/// Turns each progress report of the library into an increment of the count that the parent watches.
 class CountingProgress final : public Progress {
  public:
   explicit CountingProgress(ProgressCount& count) : count_(count) {}
@@ -58,14 +58,15 @@ class CountingProgress final : public Progress {
 
 class Worker {
  public:
-  explicit Worker(const SubjectFactory& load) : load_(load), progress_(count_) {}
+  explicit Worker(const SystemLoader& load) : load_(load), progress_(count_) {}
 
   Result<void> serve() {
     while (true) {
       const Result<WorkerRequest> request = next_request();
       if (!request) return request.error();
       if (std::holds_alternative<QuitCommand>(*request)) return {};
-      // Only an allocation failure can be thrown here: libraries' exceptions end where they are included.
+      // Only allocation failures can be thrown here; other exceptions of third-party libraries are caught where the
+      // libraries are called.
       Result<void> handled = Error{ErrorCode::kOutOfMemory, "no memory left on the host"};
       try {
         handled = std::visit([this](const auto& command) { return handle(command); }, *request);
@@ -74,12 +75,12 @@ class Worker {
       }
       if (handled) continue;
       SS_TRY_VOID(pipe_.send(FailedMessage{handled.error()}));
-      if (!subject_) return {};
+      if (!system_) return {};
     }
   }
 
  private:
-  /// The end of the input is a quit: the parent is gone or done.
+  /// The end of the input counts as `quit`: the parent has exited or closed its end.
   Result<WorkerRequest> next_request() {
     std::string line;
     if (!std::getline(std::cin, line)) return WorkerRequest(QuitCommand{});
@@ -88,40 +89,41 @@ class Worker {
 
   Result<void> handle(const LoadCommand& command) {
     const std::int64_t started_ns = now_ns();
-    // Signs of life while weights are loaded, which can take minutes.
+    // Reports progress while the weights are loaded, which can take minutes.
     start_sampler({&host_telemetry_});
-    SS_TRY(subject_, load_(command.job, progress_));
+    SS_TRY(system_, load_(command.job, progress_));
     std::vector<TelemetrySource*> sources = {&host_telemetry_, &perf_counters_};
-    if (TelemetrySource* device = subject_->telemetry()) sources.push_back(device);
+    if (TelemetrySource* device = system_->telemetry()) sources.push_back(device);
     start_sampler(std::move(sources));
     load_ns_ = now_ns() - started_ns;
-    return pipe_.send(LoadedMessage{subject_->system().name(), load_ns_});
+    return pipe_.send(LoadedMessage{system_->system().name(), load_ns_});
   }
 
   void start_sampler(std::vector<TelemetrySource*> sources) {
     sampler_.reset();
     sampler_ = std::make_unique<TelemetrySampler>(std::move(sources), kTelemetryPeriodNs,
                                                   [this](const TelemetrySnapshot& snapshot) {
-                                                    // A parent that is gone ends this process by itself.
+                                                    // A failed send is ignored: this process ends anyway when its
+                                                    // parent does.
                                                     (void)pipe_.send(AliveMessage{count_.load(), snapshot});
                                                   });
   }
 
   Result<void> handle(const GoldenCommand& command) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(GoldenRecord record, subject_->golden_pass(command.answers, progress_));
+    SS_TRY(GoldenRecord record, system_->golden_pass(command.answers, progress_));
     return pipe_.send(GoldenMessage{std::move(record)});
   }
 
   Result<void> handle(const AnswersCommand&) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(OracleAnswers answers, subject_->oracle_answers(progress_));
+    SS_TRY(OracleAnswers answers, system_->oracle_answers(progress_));
     return pipe_.send(AnswersMessage{std::move(answers)});
   }
 
   Result<void> handle(const MeasureCommand& command) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(const PreparedWork work, subject_->prepare(command.plan.scenario, command.plan.seed));
+    SS_TRY(const PreparedWork work, system_->prepare(command.plan.scenario, command.plan.seed));
     RepetitionPlan plan = command.plan;
     plan.load_ns = load_ns_;
     plan.compile_ns = work.compile_ns;
@@ -131,14 +133,14 @@ class Worker {
         .telemetry = sampler_.get(),
         .keep = [this](std::span<const JournalLine> lines) { return keep(lines); },
     };
-    SS_TRY_VOID(command.probe ? probe_rate(subject_->system(), work.items, plan, *command.probe, context)
-                              : measure_repetition(subject_->system(), work.items, plan, context));
+    SS_TRY_VOID(command.probe ? probe_rate(system_->system(), work.items, plan, *command.probe, context)
+                              : measure_repetition(system_->system(), work.items, plan, context));
     return pipe_.send(DoneMessage{});
   }
 
-  Result<void> handle(const TraceCommand& command) {
+  Result<void> handle(const TimeOperationsCommand& command) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(OperationTimes times, subject_->trace(command, count_));
+    SS_TRY(OperationTimes times, system_->trace(command, count_));
     const JournalLine line = std::move(times);
     SS_TRY_VOID(keep(std::span(&line, 1)));
     return pipe_.send(DoneMessage{});
@@ -147,7 +149,7 @@ class Worker {
   Result<void> handle(const KeptCommand&) { return Error{ErrorCode::kInternal, "worker: nothing was kept"}; }
   Result<void> handle(const QuitCommand&) { return {}; }
 
-  /// Sends lines up and waits until they are on the disk.
+  /// Sends lines to the parent and waits until they are on the disk.
   Result<void> keep(std::span<const JournalLine> lines) {
     SS_TRY_VOID(pipe_.send(LinesMessage{{lines.begin(), lines.end()}}));
     SS_TRY(const WorkerRequest answer, next_request());
@@ -156,25 +158,26 @@ class Worker {
   }
 
   Result<void> check_loaded() const {
-    if (subject_) return {};
+    if (system_) return {};
     return Error{ErrorCode::kInternal, "worker: nothing is loaded"};
   }
 
-  const SubjectFactory& load_;
-  PerfCounters perf_counters_;  ///< before any thread is started: it follows only those that come after it
+  const SystemLoader& load_;
+  PerfCounters perf_counters_;  ///< constructed before any thread starts, since it counts only threads that start later
   ProgressCount count_{0};
   CountingProgress progress_;
-  const InterruptFlag interrupt_;  // the parent kills a worker that should stop
+  const InterruptFlag interrupt_;  // never set: the parent kills a worker that should stop
   MessagePipe pipe_;
-  std::unique_ptr<WorkerSubject> subject_;
+  std::unique_ptr<LoadedSystem> system_;
   std::int64_t load_ns_ = 0;
   HostTelemetry host_telemetry_;
-  std::unique_ptr<TelemetrySampler> sampler_;  ///< last: it reads the subject's device
+  std::unique_ptr<TelemetrySampler> sampler_;  ///< last member, so that it stops before the device that it reads is
+                                               ///< destroyed
 };
 
 }  // namespace
 
-Result<void> serve_as_worker(const SubjectFactory& load) {
+Result<void> serve_as_worker(const SystemLoader& load) {
   return Worker(load).serve();
 }
 

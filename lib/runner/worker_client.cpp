@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kLookAroundNs = 200'000'000;  // between two looks at the interrupt flag
+constexpr std::int64_t kLookAroundNs = 200'000'000;  // period at which the interrupt flag is checked
 constexpr std::int64_t kQuitNs = 2'000'000'000;
 
 bool says_out_of_memory(std::string text) {
@@ -25,33 +25,33 @@ bool says_out_of_memory(std::string text) {
   return false;
 }
 
-std::string kind_of(ErrorCode code) {
+FailureKind kind_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::kOutOfMemory:
-      return "out-of-memory";
+      return FailureKind::kOutOfMemory;
     case ErrorCode::kDeadline:
-      return "hang";
+      return FailureKind::kHang;
     case ErrorCode::kUnavailable:
-      return "unavailable";
+      return FailureKind::kUnavailable;
     case ErrorCode::kUnsupported:
-      return "unsupported";
+      return FailureKind::kUnsupported;
     default:
-      return "error";
+      return FailureKind::kError;
   }
 }
 
 }  // namespace
 
-Result<WorkerClient> WorkerClient::start(const WorkerCommand& command, WorkerDeadlines deadlines,
+Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDeadlines deadlines,
                                          const InterruptFlag& interrupt) {
   const std::size_t stderr_begins_at = file_size(command.stderr_file);
-  SS_TRY(WorkerProcess process, WorkerProcess::start(command));
+  SS_TRY(ChildProcess process, ChildProcess::start(command));
   WorkerClient client(std::move(process), deadlines, interrupt, command.stderr_file);
   client.stderr_begins_at_ = stderr_begins_at;
   return client;
 }
 
-Result<WorkerOutcome> WorkerClient::load(const WorkerJob& job, const WorkerListener& listener) {
+Result<WorkerOutcome> WorkerClient::load(const SystemJob& job, const WorkerListener& listener) {
   SS_TRY(const Answer answer, ask(LoadCommand{job}, listener));
   return answer.failure;
 }
@@ -76,7 +76,7 @@ Result<WorkerOutcome> WorkerClient::measure(const MeasureCommand& command, const
   return answer.failure;
 }
 
-Result<WorkerOutcome> WorkerClient::trace(const TraceCommand& command, const WorkerListener& listener) {
+Result<WorkerOutcome> WorkerClient::trace(const TimeOperationsCommand& command, const WorkerListener& listener) {
   SS_TRY(const Answer answer, ask(command, listener));
   return answer.failure;
 }
@@ -86,7 +86,7 @@ void WorkerClient::quit() {
   alive_ = false;
   if (process_.send(to_line(QuitCommand{}))) {
     const std::int64_t until_ns = now_ns() + kQuitNs;
-    // What it still says is of no interest, only that it closes its end.
+    // Discards its remaining messages until it closes its end.
     while (now_ns() < until_ns && process_.receive(until_ns)) {
     }
   }
@@ -131,7 +131,7 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
 
 Result<void> WorkerClient::keep(const LinesMessage& lines, const WorkerListener& listener) {
   if (listener.on_lines) SS_TRY_VOID(listener.on_lines(lines.lines));
-  // A worker that died meanwhile is noticed at the next receive().
+  // If the worker has died meanwhile, the next receive() reports it.
   (void)process_.send(to_line(KeptCommand{}));
   return {};
 }
@@ -140,26 +140,28 @@ WorkerClient::Answer WorkerClient::hung(std::string_view why) {
   process_.kill();
   process_.wait();
   alive_ = false;
-  return {std::nullopt, WorkerFailure{"hang", fmt::format("{}; killed", why)}};
+  return {std::nullopt, WorkerFailure{FailureKind::kHang, fmt::format("{}; killed", why)}};
 }
 
 WorkerClient::Answer WorkerClient::ended() {
-  const WorkerExit exit = process_.wait();
+  const ChildExit exit = process_.wait();
   alive_ = false;
   const std::string tail = stderr_tail();
   std::string message = fmt::format("the worker ended with {}", exit.text());
   if (!tail.empty()) message += ": " + tail;
-  // The kernel's out-of-memory killer says nothing to its victim, but nobody else sends SIGKILL here.
+  // A SIGKILL that we did not send comes most likely from the kernel's out-of-memory killer, which leaves no message.
   if (exit.signal == SIGKILL && !exit.killed_by_us) {
-    return {std::nullopt,
-            WorkerFailure{"out-of-memory", fmt::format("{}; the kernel's out-of-memory killer, most likely (peak {})",
-                                                       message, format_bytes(exit.peak_rss_bytes))}};
+    return {std::nullopt, WorkerFailure{FailureKind::kOutOfMemory,
+                                        fmt::format("{}; the kernel's out-of-memory killer, most likely (peak {})",
+                                                    message, format_bytes(exit.peak_rss_bytes))}};
   }
-  return {std::nullopt, WorkerFailure{says_out_of_memory(tail) ? "out-of-memory" : "crash", std::move(message)}};
+  return {std::nullopt, WorkerFailure{says_out_of_memory(tail) ? FailureKind::kOutOfMemory : FailureKind::kCrash,
+                                      std::move(message)}};
 }
 
 WorkerClient::Answer WorkerClient::failed(const Error& error) {
-  // A device that is lost stays lost, and memory that ran out may have left anything behind.
+  // The worker is replaced, because a lost device does not recover, and running out of memory may leave the process in
+  // any state.
   process_.kill();
   process_.wait();
   alive_ = false;

@@ -16,9 +16,9 @@ std::int32_t usable_cpus() {
 
 }  // namespace
 
-WorkerCommand worker_command(const std::filesystem::path& program, const RunSettings& settings,
-                             const std::filesystem::path& stderr_file) {
-  WorkerCommand command;
+ChildCommand worker_command(const std::filesystem::path& program, const RunSettings& settings,
+                            const std::filesystem::path& stderr_file) {
+  ChildCommand command;
   command.program = program;
   command.arguments = {"worker"};
   command.limits.cpus = settings.cpus;
@@ -26,9 +26,9 @@ WorkerCommand worker_command(const std::filesystem::path& program, const RunSett
   command.stderr_file = stderr_file;
   const std::int32_t n_cpus = settings.cpus.empty() ? usable_cpus() : static_cast<std::int32_t>(settings.cpus.size());
   const std::int32_t n_threads = settings.threads > 0 ? settings.threads : n_cpus;
-  // OpenMP reads these before main(): a backend that brings its own pool cannot be told later. Threads spin at a
-  // barrier for a fraction of a millisecond, then sleep: the default of several milliseconds made a suite take 187 s
-  // instead of 1.3 s beside other load.
+  // OpenMP reads these variables before main(), and a backend with its own OpenMP pool cannot change them later.
+  // Threads spin at a barrier for a fraction of a millisecond and then sleep; the default of several milliseconds made
+  // a suite take 187 s instead of 1.3 s beside other load.
   command.environment = {{"OMP_NUM_THREADS", std::to_string(n_threads)},
                          {"OMP_PROC_BIND", n_threads <= n_cpus ? "close" : "false"},
                          {"OMP_DYNAMIC", "false"},

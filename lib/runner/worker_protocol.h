@@ -1,109 +1,105 @@
 #pragma once
-// What the run and a worker say to each other: one JSON object a line, commands down, messages up. Both ends are this
-// program in this version, so there is no version in it.
+// The protocol between the run and a worker: one JSON object per line, commands to the worker, messages from it. Both
+// ends are the same build of this program, so that the protocol needs no version.
 //
 //   load JOB        -> loaded | failed
 //   golden          -> golden RECORD | failed
 //   answers         -> answers ANSWERS | failed       (the oracle's greedy ids of a few short prompts)
 //   measure PLAN    -> (lines LINES -> kept)* , done | failed
-//   trace SCENARIO  -> lines LINES -> kept , done | failed
+//   time operations -> lines LINES -> kept , done | failed
 //   quit
-// and at any time after `load`: alive PROGRESS READINGS, from the sampler's thread.
+// At any time after `load`, the sampler's thread sends: alive PROGRESS READINGS
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
+#include "core/fields.h"
 #include "core/result.h"
+#include "core/variant_tags.h"
+#include "host/telemetry.h"
 #include "measure/repetition.h"
-#include "measure/telemetry.h"
-#include "report/records.h"
+#include "record/records.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 
-/// What one worker works on.
-struct WorkerJob {
-  std::string system = "engine";  ///< "engine", or "null" in tests of the runner
-  std::filesystem::path program;  ///< modules are found beside it
-  std::filesystem::path bundle;
-  std::string bundle_name;
-  std::string variant;
-  std::string backend;
-  /// "threads", "cpus", "strict" are common; everything else goes to the backend as it is ("fault", "isa", ...).
-  std::vector<std::pair<std::string, std::string>> options;
-  std::string suite;
-  std::uint64_t seed = 0;
-  std::int32_t max_in_flight = 1;    ///< the largest batch of its cells
-  std::int32_t n_prompt_tokens = 0;  ///< of random prompts, for a bundle without golden ones
-  std::int32_t n_output_tokens = 0;  ///< the largest of its cells
-  std::int32_t n_shared_prefix = 0;  ///< the largest of its cells
-  std::int64_t step_deadline_ns = 0;
+struct LoadCommand {
+  SystemJob job;
 };
-
-/// Greedy answers to short prompts, by which a bundle without expected outputs is checked against an oracle.
-struct OracleAnswers {
-  std::string oracle;  ///< the backend that gave them
-  std::vector<std::vector<std::int32_t>> prompts;
-  std::vector<std::vector<std::int32_t>> answers;
-};
+SS_FIELDS(LoadCommand, job)
 
 struct GoldenCommand {
-  std::optional<OracleAnswers> answers;  ///< for a bundle without expected outputs
+  std::optional<OracleAnswers> answers;  ///< present for a bundle without expected outputs
 };
+SS_FIELDS(GoldenCommand, answers)
+
 struct AnswersCommand {};
-struct KeptCommand {};
-struct QuitCommand {};
+SS_FIELDS(AnswersCommand)
+
 struct MeasureCommand {
   RepetitionPlan plan;
-  std::optional<ProbePlan> probe{};  ///< only try the rate of the plan's scenario
+  std::optional<ProbePlan> probe{};  ///< present: only try the rate of the plan's scenario
 };
-/// One pass over the first requests of a scenario with a clock around every operation.
-struct TraceCommand {
-  std::string cell;
-  Scenario scenario;
-  std::uint64_t seed = 0;
-  std::filesystem::path file;  ///< Chrome trace to append to
-  std::int64_t process = 0;    ///< of the cell, in that file
-  std::int64_t origin_ns = 0;
-};
-struct LoadCommand {
-  WorkerJob job;
-};
-using WorkerRequest =
-    std::variant<LoadCommand, GoldenCommand, AnswersCommand, MeasureCommand, TraceCommand, KeptCommand, QuitCommand>;
+SS_FIELDS(MeasureCommand, plan, probe)
+
+struct KeptCommand {};
+SS_FIELDS(KeptCommand)
+
+struct QuitCommand {};
+SS_FIELDS(QuitCommand)
+
+using WorkerRequest = std::variant<LoadCommand, GoldenCommand, AnswersCommand, MeasureCommand, TimeOperationsCommand,
+                                   KeptCommand, QuitCommand>;
+SS_VARIANT_TAGS(WorkerRequest, "do", "load", "golden", "answers", "measure", "time operations", "kept", "quit")
 
 struct LoadedMessage {
   std::string system;  ///< SystemUnderTest::name()
   std::int64_t load_ns = 0;
 };
+SS_FIELDS(LoadedMessage, system, load_ns)
+
 struct GoldenMessage {
   GoldenRecord record;
 };
+SS_FIELDS(GoldenMessage, record)
+
 struct AnswersMessage {
   OracleAnswers answers;
 };
+SS_FIELDS(AnswersMessage, answers)
+
 struct LinesMessage {
   std::vector<JournalLine> lines;
 };
+SS_FIELDS(LinesMessage, lines)
+
 struct DoneMessage {};
+SS_FIELDS(DoneMessage)
+
 struct FailedMessage {
   Error error;
 };
+SS_FIELDS(Error, code, message)
+SS_FIELDS(FailedMessage, error)
+
 struct AliveMessage {
   std::int64_t progress = 0;
   TelemetrySnapshot snapshot;
 };
+SS_FIELDS(TelemetrySnapshot, at_ns, readings)
+SS_FIELDS(AliveMessage, progress, snapshot)
+
 using WorkerMessage =
     std::variant<LoadedMessage, GoldenMessage, AnswersMessage, LinesMessage, DoneMessage, FailedMessage, AliveMessage>;
+SS_VARIANT_TAGS(WorkerMessage, "say", "loaded", "golden", "answers", "lines", "done", "failed", "alive")
 
 [[nodiscard]] std::string to_line(const WorkerRequest& request);
 [[nodiscard]] std::string to_line(const WorkerMessage& message);
-/// Errors: kInternal for anything that the other end would not have written.
+/// Errors: kInternal for a line that the other end cannot have written.
 Result<WorkerRequest> worker_request_from_line(std::string_view line);
 Result<WorkerMessage> worker_message_from_line(std::string_view line);
 

@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-/// Hunter's first pass lets weak points in, which the second judges again with their final neighbours.
+/// Hunter's first pass accepts weaker points; the second pass judges them again against their final neighbours.
 constexpr double kFirstPassFactor = 10;
 
 double mean(std::span<const double> values) {
@@ -42,9 +42,9 @@ struct Division {
   double strength = 0;
 };
 
-/// The division of `segment` into [0, index) and [index, end) for the end and index that separate the two most:
-/// 2/(m+n) sum |x_i - y_j| - 2m/((m+n)(n-1)) sum |x_i - x_k| - 2n/((m+n)(m-1)) sum |y_j - y_l|, n points on the left
-/// and m on the right. At least two points.
+/// The division of `segment` into a left part [0, index) and a right part [index, end) that maximises, over both index
+/// and end, 2/(m+n) sum |x_i - y_j| - 2m/((m+n)(n-1)) sum |x_i - x_k| - 2n/((m+n)(m-1)) sum |y_j - y_l|, for n points x
+/// on the left and m points y on the right. The segment must have at least two points.
 Division best_division(std::span<const double> segment) {
   Division best{.index = 1, .strength = -1};
   double within_left = 0;
@@ -66,7 +66,7 @@ Division best_division(std::span<const double> segment) {
   return best;
 }
 
-/// [begin, end) of the stretch that the `which`-th of `cuts` + 1 is.
+/// The stretch number `which` of the cuts.size() + 1 stretches between `cuts`.
 std::span<const double> stretch(std::span<const double> series, const std::vector<std::size_t>& cuts,
                                 std::size_t which) {
   const std::size_t begin = which == 0 ? 0 : cuts[which - 1];
@@ -74,7 +74,7 @@ std::span<const double> stretch(std::span<const double> series, const std::vecto
   return series.subspan(begin, end - begin);
 }
 
-/// Divides one window until no side of the strongest division differs enough from the other.
+/// Divides one window again and again until the two sides of the strongest division do not differ enough.
 std::vector<std::size_t> divide(std::span<const double> window, double max_p) {
   std::vector<std::size_t> cuts;
   while (true) {

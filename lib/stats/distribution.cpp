@@ -9,7 +9,7 @@ namespace {
 double beta_continued_fraction(double a, double b, double x) {
   constexpr double kTiny = 1e-300;
   constexpr double kPrecision = 1e-15;
-  constexpr int kMaxTerms = 100'000;  // it takes about sqrt(max(a, b)) of them
+  constexpr int kMaxTerms = 100'000;  // about sqrt(max(a, b)) terms are needed
   const auto not_zero = [](double value) { return std::abs(value) < kTiny ? kTiny : value; };
   double c = 1.0;
   double d = 1.0 / not_zero(1.0 - (a + b) * x / (a + 1.0));

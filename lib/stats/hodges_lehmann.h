@@ -1,6 +1,6 @@
 #pragma once
 // Hodges and Lehmann's estimates of a shift (Ann. Math. Statist. 34, 1963): medians of pairwise means or differences,
-// which no single outlier moves far.
+// which a single outlier cannot move far.
 
 #include <optional>
 #include <span>

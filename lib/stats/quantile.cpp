@@ -11,15 +11,16 @@ namespace {
 
 constexpr double kTail = 0.05;
 
-/// P(X <= k) for X ~ Binomial(n, p), in about the square root of n terms where binomial_cdf() takes n (Abramowitz and
-/// Stegun 26.5.24). Its error is absolute, 1e-12: good for comparing with kTail, not for small tails.
+/// P(X <= k) for X ~ Binomial(n, p) (Abramowitz and Stegun 26.5.24). Takes about sqrt(n) terms where binomial_cdf()
+/// takes n. Its absolute error is 1e-12, which is good enough for a comparison with kTail but not for small tails.
 double binomial_at_most(std::int64_t k, std::int64_t n, double p) {
   if (k < 0) return 0.0;
   if (k >= n) return 1.0;
   return regularized_beta(static_cast<double>(n - k), static_cast<double>(k + 1), 1 - p);
 }
 
-/// The first rank from `low` up to `high` for which `holds`, which is false up to some rank and true from there on.
+/// The first rank in [low, high] for which `holds` is true. `holds` must be false up to some rank and true from there
+/// on.
 template <typename Holds>
 std::int64_t first_rank(std::int64_t low, std::int64_t high, const Holds& holds) {
   while (low < high) {
@@ -72,7 +73,7 @@ std::optional<double> robust_sigma(std::span<const double> samples) {
   std::vector<double> deviations;
   deviations.reserve(samples.size());
   for (const double sample : samples) deviations.push_back(std::abs(sample - center));
-  // 1 / the 0.75 quantile of the standard normal distribution.
+  // 1 divided by the 0.75 quantile of the standard normal distribution.
   return 1.4826022185056018 * *median(deviations);
 }
 
@@ -84,8 +85,8 @@ std::int64_t smallest_sample_for(double q) {
 std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q) {
   const auto n = static_cast<std::int64_t>(ascending.size());
   if (n < smallest_sample_for(q)) return std::nullopt;
-  // The number of samples below the true quantile is Binomial(n, q). X_(r), counted from 1, exceeds the quantile with
-  // probability P(B <= r - 1), and lies at or below it with probability P(B >= r).
+  // The number B of samples below the true quantile is Binomial(n, q). The order statistic X_(r), counted from 1,
+  // exceeds the quantile with probability P(B <= r - 1), and lies at or below it with probability P(B >= r).
   const std::int64_t high_rank =
       first_rank(1, n, [&](std::int64_t rank) { return binomial_at_most(rank - 1, n, q) >= 1 - kTail; });
   const std::int64_t low_rank =

@@ -1,5 +1,5 @@
 #pragma once
-// Percentiles that say when the sample is too small for them. No distribution is assumed anywhere.
+// Percentiles that are not given when the sample is too small for them. No distribution is assumed anywhere.
 
 #include <cstdint>
 #include <optional>
@@ -8,7 +8,7 @@
 
 namespace secondsource {
 
-/// P(X <= k) for X ~ Binomial(n, p); exact summation of logarithms of the terms. n >= 0, 0 <= p <= 1.
+/// P(X <= k) for X ~ Binomial(n, p); the terms are computed through logarithms and summed exactly. n >= 0, 0 <= p <= 1.
 [[nodiscard]] double binomial_cdf(std::int64_t k, std::int64_t n, double p);
 
 /// The q-quantile of an ascending sample by linear interpolation of the order statistics (Hyndman and Fan 1996, type
@@ -18,8 +18,8 @@ namespace secondsource {
 /// The median; the sample need not be sorted. nullopt when empty.
 [[nodiscard]] std::optional<double> median(std::span<const double> samples);
 
-/// Median absolute deviation times 1.4826 (the standard deviation, if the sample were normal); nullopt below five
-/// samples, where a spread says nothing.
+/// Median absolute deviation times 1.4826, which equals the standard deviation for a normal sample; nullopt below five
+/// samples, where a spread is meaningless.
 [[nodiscard]] std::optional<double> robust_sigma(std::span<const double> samples);
 
 /// A quantile with distribution-free one-sided 95 % bounds below and above, which are order statistics (David and
@@ -30,12 +30,12 @@ struct QuantileEstimate {
   double high = 0;
 };
 
-/// The smallest sample that has both bounds: 5 for q = 0.5, 29 for 0.9, 59 for 0.95, 299 for 0.99.
+/// The smallest sample size that has both bounds: 5 for q = 0.5, 29 for 0.9, 59 for 0.95, 299 for 0.99.
 [[nodiscard]] std::int64_t smallest_sample_for(double q);
 
-/// nullopt when the sample is smaller than smallest_sample_for(q).
+/// Estimates the q-quantile; nullopt when the sample is smaller than smallest_sample_for(q).
 [[nodiscard]] std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q);
-/// The same of a sample in ascending order, for several quantiles of one large sample.
+/// Does the same for a sample in ascending order, for several quantiles of one large sample.
 [[nodiscard]] std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q);
 
 }  // namespace secondsource

@@ -20,7 +20,8 @@ std::optional<Shift> estimate_shift(std::span<const double> a, std::span<const d
   const auto sigma_a = robust_sigma(a);
   const auto sigma_b = robust_sigma(b);
   if (!sigma_a || !sigma_b) return std::nullopt;
-  constexpr double kMedianVarianceFactor = 1.5707963267948966;  // pi / 2: variance of a median against that of a mean
+  // pi / 2: variance of a median relative to that of a mean.
+  constexpr double kMedianVarianceFactor = 1.5707963267948966;
   const auto n_a = static_cast<double>(a.size());
   const auto n_b = static_cast<double>(b.size());
   const double within = kMedianVarianceFactor * (*sigma_a * *sigma_a / n_a + *sigma_b * *sigma_b / n_b);

@@ -15,7 +15,7 @@ SignedRankDistribution::SignedRankDistribution(std::int64_t n) {
   std::size_t largest = 0;
   for (std::size_t rank = 1; rank <= static_cast<std::size_t>(n); ++rank) {
     largest += rank;
-    // From above, so that what is read still belongs to the ranks before.
+    // Counting down, so that probability[w - rank] has not been updated for this rank yet.
     for (std::size_t w = largest; w >= rank; --w) probability[w] = 0.5 * (probability[w] + probability[w - rank]);
     for (std::size_t w = 0; w < rank; ++w) probability[w] *= 0.5;
   }
@@ -30,7 +30,7 @@ double SignedRankDistribution::upper_tail(std::int64_t w) const {
 }
 
 std::int64_t SignedRankDistribution::bound_rank(double alpha) const {
-  // W+ is symmetric: P(W+ < k) = P(W+ > largest - k).
+  // W+ is symmetric, so P(W+ < k) = P(W+ > largest - k).
   const auto largest = static_cast<std::int64_t>(at_least_.size()) - 1;
   std::int64_t k = 0;
   while (k < largest && upper_tail(largest - k) <= alpha) ++k;

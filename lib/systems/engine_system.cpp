@@ -51,7 +51,8 @@ Result<void> EngineSystem::submit(const TimedRequest& request) {
   const bool shares = request.n_shared_prefix > 0;
   inner.hold = shares && !prefix_holder_;
   if (shares) inner.fork_of = prefix_holder_;
-  // The holder may be the same request, sent to warm up: the rest of its prompt is computed all the same.
+  // The prefix holder may be this very request, sent earlier as a warm-up. Reuse stops at the shared prefix, so that
+  // the rest of its prompt is computed nevertheless.
   inner.max_forked_tokens = request.n_shared_prefix;
   SS_TRY(const RequestId id, session_.engine().submit(std::move(inner)));
   if (shares && !prefix_holder_) prefix_holder_ = id;

@@ -1,6 +1,6 @@
 #pragma once
-// The engine over one backend as a system under test: text is tokenized when a request is sent, and tokens become text
-// again as they come, as a server would do it.
+// The engine over one backend as a system under test. It tokenizes the text of a request when the request is submitted
+// and detokenizes each token as it is generated, as a server does.
 
 #include <cstdint>
 #include <functional>
@@ -17,8 +17,9 @@ namespace secondsource {
 
 class EngineSystem final : public SystemUnderTest {
  public:
-  /// Both must outlive it. `tokenizer` may be null: requests then come as ids, and nothing becomes visible text.
-  /// A step that takes longer than `step_deadline_ns` loses the system (kDeadline).
+  /// `session` and `tokenizer` must outlive this object. `tokenizer` may be null: requests then carry token ids only,
+  /// and no token gets a visible_ns. A step that takes longer than `step_deadline_ns` fails with kDeadline, and the
+  /// system cannot be used any more.
   EngineSystem(ModelSession& session, const Tokenizer* tokenizer, std::int64_t step_deadline_ns);
 
   [[nodiscard]] std::string name() const override;
@@ -26,9 +27,9 @@ class EngineSystem final : public SystemUnderTest {
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
   Result<void> abandon() override;
-  /// Called after every step, until it is set to nothing.
+  /// `observer` is called after every step; an empty function removes it.
   void observe_steps(std::function<void(const Engine&)> observer) { observer_ = std::move(observer); }
-  /// Lets go of the cache that requests with a shared prefix share.
+  /// Releases the KV cache that requests with a shared prefix share.
   void forget_prefix();
   [[nodiscard]] MemoryUse memory() const override { return session_.backend().memory(); }
   [[nodiscard]] StepTotals step_totals() const override;
@@ -45,7 +46,7 @@ class EngineSystem final : public SystemUnderTest {
   void take(const TokenEvent& event, SystemEvents& events);
   void count_step(std::int64_t poll_ns);
 
-  /// Steps of one kind.
+  /// Sums over all steps of one kind (prefill, decode or mixed).
   struct Steps {
     std::int64_t ns = 0;
     StepCounts counts{};
@@ -56,7 +57,7 @@ class EngineSystem final : public SystemUnderTest {
   const Tokenizer* tokenizer_;
   std::int64_t step_deadline_ns_;
   std::map<RequestId, InFlight> in_flight_;
-  std::optional<RequestId> prefix_holder_;  ///< the first request with the shared prefix: its cache is kept
+  std::optional<RequestId> prefix_holder_;  ///< first request with the shared prefix; its cache is kept for the others
   Steps prefill_, decode_, mixed_;
   std::int64_t host_ns_ = 0;
   std::int64_t n_compiled_ = 0;

@@ -17,7 +17,8 @@ Result<void> NullSystem::poll(std::int64_t until_ns, SystemEvents& events) {
   const std::int64_t now = now_ns();
   for (Running& request : running_) {
     if (request.next_token_ns > now) continue;
-    // The schedule's own time, not now: what is measured then is exactly the schedule.
+    // Stamps the token with the scheduled time instead of the current time, so that the measurement must reproduce the
+    // schedule exactly.
     const std::int64_t at_ns =
         schedule_.token_gap_ns == 0 && schedule_.first_token_ns == 0 ? now : request.next_token_ns;
     events.tokens.push_back({.tag = request.tag, .id = request.n_done, .at_ns = at_ns, .visible_ns = at_ns});

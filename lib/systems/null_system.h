@@ -1,6 +1,7 @@
 #pragma once
-// A system that does nothing, on a fixed schedule: it answers each request with known tokens at known times. With zero
-// times it prices the harness; with others it shows in tests that what is measured is what happened.
+// A system without a model that follows a fixed schedule: it answers each request with known tokens at known times.
+// With zero times it measures the cost of the harness itself; with other times, tests compare what was measured with
+// the schedule.
 
 #include <cstdint>
 #include <deque>
@@ -12,9 +13,9 @@
 namespace secondsource {
 
 struct NullSchedule {
-  std::int64_t first_token_ns = 0;  ///< sent (or a slot became free) -> first token
-  std::int64_t token_gap_ns = 0;    ///< from each token to the next
-  std::int32_t max_in_flight = 64;  ///< more wait in its queue
+  std::int64_t first_token_ns = 0;  ///< from submission (or from a free slot) to the first token
+  std::int64_t token_gap_ns = 0;    ///< between consecutive tokens
+  std::int32_t max_in_flight = 64;  ///< further requests wait in a queue
 };
 
 class NullSystem final : public SystemUnderTest {

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int32_t kRequests = 64;
 constexpr int kTries = 20;
 
-/// The shortest time of `kRequests` requests, so many at once, with so many tokens each.
+/// The shortest time in which `kRequests` requests of `n_output_tokens` each complete, `in_flight` of them at a time.
 Result<double> shortest_ns(std::int32_t in_flight, std::int32_t n_output_tokens) {
   std::vector<TimedRequest> requests(kRequests);
   for (std::int32_t index = 0; index < kRequests; ++index) {
@@ -32,7 +32,7 @@ Result<double> shortest_ns(std::int32_t in_flight, std::int32_t n_output_tokens)
   return shortest;
 }
 
-/// Of a request and of each of its tokens.
+/// Returns the cost of one request and the cost of one token, in nanoseconds.
 Result<std::pair<double, double>> costs_ns(std::int32_t in_flight) {
   constexpr std::int32_t kShort = 1;
   constexpr std::int32_t kLong = 65;
@@ -48,7 +48,8 @@ Result<HarnessCost> measure_harness_overhead() {
   constexpr double kTogether = 16;
   SS_TRY(const auto alone, costs_ns(1));
   SS_TRY(const auto together, costs_ns(static_cast<std::int32_t>(kTogether)));
-  // Alone a token costs a poll and itself, together a sixteenth of a poll and itself.
+  // With one request in flight, every token costs a whole poll besides its own handling; with sixteen, one poll brings
+  // sixteen tokens, so that each costs a sixteenth of a poll besides its own handling.
   const double per_poll = std::max(0.0, (alone.second - together.second) * kTogether / (kTogether - 1));
   return HarnessCost{alone.first, per_poll, std::max(0.0, alone.second - per_poll)};
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What measuring costs: the load generator and the timer over the null system, which takes no time of its own.
+// The cost of measuring: load generator and timer run over the null system, which takes no time of its own.
 
 #include <cstdint>
 
@@ -8,8 +8,9 @@
 
 namespace secondsource {
 
-/// Takes some ten milliseconds. Fits total = requests * a + tokens * b to runs of short and of long requests, one at a
-/// time and sixteen at once; the best of several runs of each, since a disturbance only ever adds.
+/// Takes some ten milliseconds. Fits total = requests * a + tokens * b to runs with short and with long requests, one
+/// at a time and sixteen at once. Each run counts with the shortest of several attempts, since disturbances only add
+/// time.
 Result<HarnessCost> measure_harness_overhead();
 
 }  // namespace secondsource

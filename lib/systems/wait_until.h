@@ -5,7 +5,8 @@
 
 namespace secondsource {
 
-/// Sleeps, then spins the last 100 us: a sleep alone is late by tens of microseconds, which would count as queueing.
+/// Sleeps, then spins for the last 100 us. A sleep alone ends tens of microseconds late, which would be measured as
+/// queueing time.
 void wait_until(std::int64_t at_ns);
 
 }  // namespace secondsource

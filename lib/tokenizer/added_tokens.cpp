@@ -13,7 +13,7 @@ std::uint64_t edge_of(std::uint32_t node, char byte) {
   return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte);
 }
 
-/// Where the white space that ends at `end` begins.
+/// The start of the white space that ends at `end`.
 std::size_t whitespace_begin(std::string_view text, std::size_t end) {
   while (end > 0) {
     const Character character = character_before(text, end);
@@ -23,7 +23,7 @@ std::size_t whitespace_begin(std::string_view text, std::size_t end) {
   return end;
 }
 
-/// Where the white space that begins at `begin` ends.
+/// The end of the white space that begins at `begin`.
 std::size_t whitespace_end(std::string_view text, std::size_t begin) {
   while (begin < text.size()) {
     const Character character = character_at(text, begin);

@@ -1,6 +1,6 @@
 #pragma once
-// Tokens that are found in the text before anything else looks at it: special tokens such as <|im_start|>, and words
-// that were added to a vocabulary. The semantic is that of Hugging Face tokenizers' AddedVocabulary.
+// Tokens that are found in the text before all other steps: special tokens such as <|im_start|>, and words that were
+// added to a vocabulary. The semantics are those of AddedVocabulary in Hugging Face tokenizers.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,38 +14,39 @@
 
 namespace secondsource::tokenizer {
 
-/// All contents together, and all patterns: a thousand times what real tokenizers have, and the matcher stays small.
+/// Limit for all contents together, and for all patterns together: a thousand times the size in real tokenizers, yet
+/// the matcher stays small.
 inline constexpr std::size_t kMaxAddedBytes = std::size_t{4} << 20;
 
 struct AddedToken {
   std::int32_t id = 0;
   std::string content;
-  bool single_word = false;  // only where no word character is beside it
-  bool lstrip = false;       // takes the white space before it along
-  bool rstrip = false;       // takes the white space after it along
-  bool normalized = false;   // is looked for after the normalizer, in the normalized form of its content
-  bool special = false;      // left out by decode with skip_special
+  bool single_word = false;  // only matches if no word character is next to it
+  bool lstrip = false;       // includes the white space before it
+  bool rstrip = false;       // includes the white space after it
+  bool normalized = false;   // matched after the normalizer, in the normalized form of its content
+  bool special = false;      // left out by decode() with skip_special
 };
 
-/// A stretch of text that is an added token (id >= 0) or ordinary text (id < 0).
+/// A stretch of text that is either an added token (id >= 0) or ordinary text (id < 0).
 struct AddedTokenSpan {
   std::int32_t id = -1;
   std::size_t begin = 0;
   std::size_t end = 0;
 };
 
-/// Finds a set of texts, leftmost first and the longest of those that begin there.
+/// Finds the leftmost match of a set of texts, and the longest one that begins there.
 class AddedTokenMatcher {
  public:
-  /// `pattern` is what is looked for: the content or its normalized form. Patterns are not empty; the first of two
-  /// equal ones wins.
+  /// `pattern` is the text to find: the content or its normalized form. It must not be empty. If two patterns are
+  /// equal, the first one wins.
   void add(const AddedToken& token, std::string_view pattern);
 
-  /// The stretches of `text` in order, all of it. Special tokens are taken for ordinary text unless `parse_special`.
+  /// Splits the whole of `text` into stretches, in order. Special tokens count as ordinary text unless `parse_special`.
   void split(std::string_view text, bool parse_special, std::vector<AddedTokenSpan>& spans) const;
 
   [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
-  /// Bytes of all patterns: the size of the matcher.
+  /// Bytes of all patterns together, which is the size of the matcher.
   [[nodiscard]] std::size_t pattern_bytes() const noexcept { return pattern_bytes_; }
 
  private:
@@ -56,7 +57,7 @@ class AddedTokenMatcher {
 
   std::vector<AddedToken> tokens_;
   std::size_t pattern_bytes_ = 0;
-  // A trie; its edges are (node, byte) -> node.
+  // A trie whose edges are (node, byte) -> node.
   std::vector<Node> nodes_{Node{}};
   std::unordered_map<std::uint64_t, std::uint32_t> edges_;
   std::vector<bool> is_first_byte_ = std::vector<bool>(256, false);
@@ -65,12 +66,13 @@ class AddedTokenMatcher {
 /// All added tokens of a tokenizer.
 class AddedTokens {
  public:
-  /// Errors: kInvalidInput for an empty content, for more than 4 MiB of contents in all, and those of Vocabulary::add.
+  /// Errors: kInvalidInput for an empty content or for more than 4 MiB of contents in total, and those of
+  /// Vocabulary::add.
   Result<void> add(AddedToken token);
 
   [[nodiscard]] const std::vector<AddedToken>& tokens() const noexcept { return tokens_; }
   [[nodiscard]] const Vocabulary& vocabulary() const noexcept { return vocabulary_; }
-  /// Whether an id is that of a special token.
+  /// True if the id belongs to a special token.
   [[nodiscard]] bool is_special(std::int32_t id) const;
 
  private:

@@ -11,7 +11,7 @@
 namespace secondsource::tokenizer {
 namespace {
 
-// Up to here scanning for the best pair beats a heap: 24 symbols are 24 scans of at most 24 integers.
+// Up to this length scanning for the best pair is faster than a heap: 24 symbols need 24 scans of at most 24 integers.
 constexpr std::size_t kShortWord = 24;
 
 }  // namespace
@@ -79,8 +79,8 @@ void BpeModel::encode_uncached(std::string_view word, BpeScratch& scratch) const
 }
 
 void BpeModel::split_into_characters(std::string_view text, std::vector<std::int32_t>& ids) const {
-  // An unknown character waits here, so that more of them can fuse with it. As in Hugging Face tokenizers, characters
-  // that fall back to bytes go ahead of one that waits.
+  // An unknown character is held back, so that following ones can fuse with it. As in Hugging Face tokenizers,
+  // characters that fall back to bytes are emitted before one that is held back.
   bool unk_waits = false;
   for (std::size_t offset = 0; offset < text.size();) {
     const std::string_view character = text.substr(offset, character_length(text[offset]));
@@ -104,7 +104,7 @@ void BpeModel::split_into_characters(std::string_view text, std::vector<std::int
 }
 
 void BpeModel::merge_short(std::vector<std::int32_t>& ids) const {
-  // merges[i] is that of ids[i] with ids[i + 1]; both lists shrink together.
+  // merges[i] is the merge of ids[i] with ids[i + 1]; both lists shrink together.
   std::array<Merge, kShortWord> merges;
   std::size_t n_ids = ids.size();
   if (n_ids < 2) return;
@@ -161,7 +161,7 @@ void BpeModel::merge_long(BpeScratch& scratch) const {
     const BpeScratch::Candidate candidate = heap.back();
     heap.pop_back();
     BpeScratch::Symbol& left = symbol(candidate.position);
-    // A candidate whose symbols have changed meanwhile is stale; the pair that is there now has its own.
+    // A candidate is stale if its symbols have changed meanwhile; the current pair has a candidate of its own.
     if (left.is_merged_away || left.merge.rank != candidate.rank) continue;
     BpeScratch::Symbol& right = symbol(left.next);
     left.id = left.merge.merged_id;

@@ -1,7 +1,7 @@
 #pragma once
-// Byte-pair encoding of one word (Sennrich et al. 2016), with the semantic of Hugging Face tokenizers' BPE model:
-// unknown characters, byte fallback, ignore_merges. Merging takes O(n log n) for a word of n characters: some
-// tokenizers have no pre-tokenizer, and there the whole text is one word.
+// Byte-pair encoding of one word (Sennrich et al. 2016), with the semantics of the BPE model of Hugging Face
+// tokenizers: unknown characters, byte fallback, ignore_merges. Merging takes O(n log n) for a word of n characters,
+// because some tokenizers have no pre-tokenizer, so that the whole text is one word.
 
 #include <array>
 #include <cstdint>
@@ -24,24 +24,24 @@ struct BpeOptions {
   bool fuse_unk = false;
   bool byte_fallback = false;
   bool ignore_merges = false;
-  /// Words are raw bytes and the vocabulary is written in the byte alphabet: the last pre-tokenizer is ByteLevel, and
-  /// its change of alphabet is folded into this model.
+  /// Words are raw bytes and the vocabulary is written in the byte alphabet. This is so when the last pre-tokenizer is
+  /// ByteLevel, whose change of alphabet is folded into this model.
   bool byte_level = false;
 };
 
-/// The working memory of encoding words; one per thread.
+/// The working memory for encoding words; one per thread.
 struct BpeScratch {
   struct Symbol {
     std::int32_t id = -1;
     std::int32_t previous = -1;
     std::int32_t next = -1;
-    Merge merge;  // of this symbol with the next one
+    Merge merge;  // the merge of this symbol with the next one
     bool is_merged_away = false;
   };
   struct Candidate {
     std::uint32_t rank = 0;
     std::int32_t position = 0;
-    // std::priority_queue has the largest on top: the smallest rank, then the leftmost, is the largest here.
+    // A heap has the largest element on top, so the smallest rank, then the leftmost position, counts as the largest.
     friend bool operator<(const Candidate& a, const Candidate& b) {
       return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
     }
@@ -74,8 +74,8 @@ class BpeModel {
   MergeTable merges_;
   BpeOptions options_;
   std::optional<std::int32_t> unk_id_;
-  std::array<std::int32_t, 256> fallback_ids_{};  // of "<0x00>" ... "<0xFF>", -1 where there is none
-  std::array<std::int32_t, 256> byte_ids_{};      // byte_level: of each byte's character, -1 where there is none
+  std::array<std::int32_t, 256> fallback_ids_{};  // ids of "<0x00>" ... "<0xFF>", -1 if there is none
+  std::array<std::int32_t, 256> byte_ids_{};      // byte_level: id of each byte's character, -1 if there is none
   bool every_byte_has_an_id_ = false;
 };
 

@@ -11,7 +11,7 @@ constexpr bool stands_for_itself(unsigned byte) {
 
 struct Alphabet {
   std::array<char32_t, 256> characters{};
-  // Index by code point: the alphabet ends at U+0143.
+  // Indexed by code point; the alphabet ends at U+0143.
   std::array<std::int16_t, 0x144> bytes{};
 };
 

@@ -13,29 +13,29 @@ namespace secondsource {
 namespace {
 
 enum class SystemPlace {
-  kOwnTurn,    // a turn like the others, anywhere
-  kFirstUser,  // in front of the first user message
-  kLastUser,   // in front of the last message, if the user wrote it
+  kOwnTurn,    // a turn like any other, at any position
+  kFirstUser,  // before the first user message
+  kLastUser,   // before the last message, if it is from the user
   kRefused,
 };
 
-/// Every message is open + role + middle + content + close.
+/// Every message is rendered as open + role + middle + content + close.
 struct TurnFormat {
   std::string_view bos = {};
   std::string_view open = {};
   std::string_view middle = {};
   std::string_view close = {};
   std::string_view assistant = "assistant";
-  std::string_view default_system = {};  // a system turn where the conversation begins without one
-  std::string_view system_header = {};   // text in front of the system message, whether there is one or not
-  std::string_view end_without_generation_prompt = {};  // stands for eos_token
+  std::string_view default_system = {};                 // system turn for a conversation that begins without one
+  std::string_view system_header = {};                  // text before the system message, written even if there is none
+  std::string_view end_without_generation_prompt = {};  // written for eos_token
   SystemPlace system = SystemPlace::kOwnTurn;
   bool trims = false;
   bool alternates = false;
   bool handles_thoughts = false;
 };
 
-/// User messages stand in brackets, answers follow them, end-of-text follows answers.
+/// User messages are in brackets, each followed by an answer; end-of-text follows the answers.
 struct InstFormat {
   std::string_view open = "[INST] ";
   std::string_view close = " [/INST]";
@@ -201,7 +201,7 @@ Error out_of_turn(ChatFamily family, std::size_t index, std::string_view expecte
                                                      to_string(family), index + 1, expected, printable(found))};
 }
 
-/// Roles are known, are where the family has a place for them, and content is UTF-8.
+/// Checks that roles are known and in a position that the family allows, and that content is UTF-8.
 Result<void> check_messages(ChatFamily family, std::span<const ChatMessage> messages, SystemPlace system,
                             bool alternates) {
   if (messages.empty()) {
@@ -228,7 +228,7 @@ Result<void> check_messages(ChatFamily family, std::span<const ChatMessage> mess
   return {};
 }
 
-/// Qwen3: thoughts before "</think>" are dropped from answers before the last question, and marked in those after it.
+/// Qwen3: removes thoughts up to "</think>" from answers before the last question, and marks them in later answers.
 std::string with_thoughts_handled(std::span<const ChatMessage> messages, std::size_t index) {
   std::size_t last_question = messages.size() - 1;
   for (std::size_t i = messages.size(); i-- > 0;) {
@@ -257,7 +257,7 @@ std::string with_thoughts_handled(std::span<const ChatMessage> messages, std::si
 Result<std::string> render(ChatFamily family, const TurnFormat& format, std::span<const ChatMessage> messages,
                            const ChatOptions& options) {
   SS_TRY_VOID(check_messages(family, messages, format.system, format.alternates));
-  // A template that writes no bos_token writes none whatever the tokenizer's is called.
+  // A template that does not write bos_token writes none, whatever the tokenizer calls its own.
   std::string text = format.bos.empty() ? std::string() : options.bos_token.value_or(std::string(format.bos));
   const auto add_turn = [&](std::string_view role, std::string_view content) {
     text.append(format.open).append(role).append(format.middle).append(content).append(format.close);

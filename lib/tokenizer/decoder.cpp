@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 
-/// A stage passes what it makes on to the next one.
+/// A stage passes its output on to the next one.
 class Stage : public TokenSink {
  public:
   explicit Stage(TokenSink& next) : next_(next) {}
@@ -27,7 +27,7 @@ class Stage : public TokenSink {
   TokenSink& next_;
 };
 
-/// For the stages that must see a token whole: collects its pieces.
+/// Collects the pieces of a token, for the stages that need the whole token.
 class WholeTokenStage : public Stage {
  public:
   using Stage::Stage;
@@ -56,7 +56,7 @@ class ByteLevelStage final : public WholeTokenStage {
 
  private:
   void whole_token(const std::string& token) override {
-    // A token with a character outside the alphabet was added as it is, and stands for itself.
+    // A token with a character outside the alphabet was added as it is and stands for itself.
     const std::optional<std::string> bytes = from_byte_alphabet(token);
     bytes_.append(bytes ? *bytes : token);
     emit(false);
@@ -123,7 +123,7 @@ class FuseStage final : public Stage {
   }
 };
 
-/// Replaces a regular expression: needs the token whole.
+/// Replaces the matches of a regular expression, for which it needs the whole token.
 class ReplaceRegexStage final : public WholeTokenStage {
  public:
   ReplaceRegexStage(TokenSink& next, const ReplaceDecoder& step) : WholeTokenStage(next), step_(step) {}
@@ -131,7 +131,8 @@ class ReplaceRegexStage final : public WholeTokenStage {
 
  private:
   void whole_token(const std::string& token) override {
-    // A pattern that gives up on a token leaves it as it is: decoding has no way to fail half-way through a stream.
+    // If the match gives up on a token, the token stays as it is, because a decoder cannot fail in the middle of a
+    // stream.
     const Result<std::string> replaced = replace_all(token, step_.pattern, step_.content, scratch_);
     next().put(replaced ? std::string_view(*replaced) : std::string_view(token), true);
   }
@@ -139,7 +140,7 @@ class ReplaceRegexStage final : public WholeTokenStage {
   RegexScratch scratch_;
 };
 
-/// Replaces a literal text; holds back only an end that could be the beginning of a match.
+/// Replaces a literal text. It only holds back an end of the text that could be the beginning of a match.
 class ReplaceLiteralStage final : public Stage {
  public:
   ReplaceLiteralStage(TokenSink& next, std::string_view literal, std::string_view content)
@@ -161,7 +162,7 @@ class ReplaceLiteralStage final : public Stage {
   void finish() override { next().finish(); }
 
  private:
-  /// How many bytes at the end of `text` are the beginning of the literal.
+  /// The length of the longest end of `text` that is a beginning of the literal.
   [[nodiscard]] std::size_t longest_beginning(std::string_view text) const {
     for (std::size_t length = std::min(text.size(), literal_.size() - 1); length > 0; --length) {
       if (literal_.starts_with(text.substr(text.size() - length))) return length;
@@ -202,7 +203,8 @@ class StripStage final : public Stage {
   void finish() override { next().finish(); }
 
  private:
-  /// Of the held characters at the end of the token at most `stop` are stripped; the others are text.
+  /// Writes `count` of the held characters; at most `stop` characters at the end of a token are stripped, all others
+  /// are text.
   void release(std::string& out, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) append_character(out, step_.content);
     n_held_ -= count;
@@ -236,7 +238,7 @@ class MetaspaceStage final : public Stage {
   bool is_first_ = true;
 };
 
-/// The end of the chain.
+/// The end of the chain, which collects the text.
 class TextSink final : public TokenSink {
  public:
   explicit TextSink(bool joins_with_spaces) : joins_with_spaces_(joins_with_spaces) {}
@@ -287,7 +289,7 @@ Result<void> check_growth(const std::vector<DecoderStep>& steps) {
   for (const DecoderStep& step : steps) {
     const auto* replace = std::get_if<ReplaceDecoder>(&step);
     if (replace == nullptr) continue;
-    // A literal of n bytes becomes its content; a regular expression can match between any two characters.
+    // A literal of n bytes is replaced by the content; a regular expression can match between any two characters.
     const auto* literal = std::get_if<std::string>(&replace->pattern);
     const std::size_t factor = literal != nullptr && !literal->empty()
                                    ? std::max<std::size_t>(1, replace->content.size() / literal->size())
@@ -304,7 +306,7 @@ Result<void> check_growth(const std::vector<DecoderStep>& steps) {
 struct DecoderChain::Stages {
   explicit Stages(bool joins_with_spaces) : sink(joins_with_spaces) {}
   TextSink sink;
-  std::vector<std::unique_ptr<TokenSink>> stages;  // the last step first
+  std::vector<std::unique_ptr<TokenSink>> stages;  // starting with the last step
   TokenSink* first = &sink;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// How token texts become text again: the decoders of Hugging Face tokenizers, written as a chain that takes one token
-// at a time. Decoding everything at once runs the same chain, so streamed and whole results are equal by construction.
+// Turns token texts back into text: the decoders of Hugging Face tokenizers, as a chain that takes one token at a time.
+// Decoding a whole list runs the same chain, so that streamed and whole results are equal by construction.
 
 #include <cstdint>
 #include <memory>
@@ -14,50 +14,51 @@
 
 namespace secondsource::tokenizer {
 
-/// Byte alphabet to bytes; bytes that are not UTF-8 become U+FFFD.
+/// Converts the byte alphabet to bytes; bytes that are not UTF-8 become U+FFFD.
 struct ByteLevelDecoder {};
-/// "<0xE2>" to its byte; a run of such bytes that is not UTF-8 as a whole becomes one U+FFFD a byte. So a run is held
-/// back until it ends.
+/// Converts "<0xE2>" to its byte. If a run of such bytes is not valid UTF-8 as a whole, each of its bytes becomes
+/// U+FFFD, so a run is held back until it ends.
 struct ByteFallbackDecoder {};
-/// All tokens become one.
+/// Joins all tokens into one.
 struct FuseDecoder {};
 struct ReplaceDecoder {
   Pattern pattern;
   std::string content;
 };
-/// Drops up to `start` times `content` in front of a token and up to `stop` times after it.
+/// Removes `content` up to `start` times from the start of a token and up to `stop` times from its end.
 struct StripDecoder {
   char32_t content = U' ';
   std::size_t start = 0;
   std::size_t stop = 0;
 };
-/// `replacement` to a space; in the first token it is dropped, unless nothing is ever prepended.
+/// Converts `replacement` to a space; in the first token it is dropped, unless the encoder never prepends one.
 struct MetaspaceDecoder {
   char32_t replacement = 0x2581;
   bool drops_in_first = true;
 };
 
-/// A Sequence is several steps.
+/// A Sequence becomes several steps.
 using DecoderStep =
     std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, ReplaceDecoder, StripDecoder, MetaspaceDecoder>;
 
-/// Refuses steps whose replacements could make a text more than 4096 times as long: a few ids must not fill the memory.
+/// Refuses steps whose replacements could make a text more than 4096 times as long, so that a few ids cannot fill the
+/// memory.
 /// Errors: kInvalidInput.
 Result<void> check_growth(const std::vector<DecoderStep>& steps);
 
-/// Where a stage sends its text: pieces of a token, the last of them marked.
+/// Receives the text of a stage: the pieces of a token, of which the last one is marked.
 class TokenSink {
  public:
   virtual ~TokenSink() = default;
   virtual void put(std::string_view piece, bool ends_token) = 0;
-  /// Nothing more will come.
+  /// Called once, after the last piece.
   virtual void finish() = 0;
 };
 
-/// The steps as a running chain. Every put() is one token; text comes out in whole UTF-8 characters.
+/// The steps as a running chain. Each put() is one token; text comes out in whole UTF-8 characters.
 class DecoderChain {
  public:
-  /// `steps` outlives the chain. Without steps tokens are joined by spaces, as Hugging Face tokenizers do it.
+  /// `steps` must outlive the chain. Without a decoder, tokens are joined by spaces, as Hugging Face tokenizers do.
   DecoderChain(const std::vector<DecoderStep>& steps, bool has_decoder);
   ~DecoderChain();
   DecoderChain(DecoderChain&&) noexcept;
@@ -65,7 +66,7 @@ class DecoderChain {
 
   void put(std::string_view token);
   void finish();
-  /// The text that is ready; it is handed out once.
+  /// The text that is ready. Each piece of text is returned only once.
   [[nodiscard]] std::string take();
 
  private:

@@ -12,8 +12,8 @@
 namespace secondsource::tokenizer {
 namespace {
 
-// The patterns are those of each family's own tokenizer.json; llama.cpp (src/llama-vocab.cpp) pairs them with the
-// names.
+// The patterns come from each family's own tokenizer.json; the assignment to the names from llama.cpp
+// (src/llama-vocab.cpp).
 constexpr std::string_view kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
 constexpr std::string_view kDigit = R"(\p{N})";
 constexpr std::string_view kLlama3 =

@@ -1,5 +1,5 @@
 #pragma once
-// The pre-tokenizers that GGUF files name in "tokenizer.ggml.pre".
+// The pre-tokenizers that GGUF files select by name in "tokenizer.ggml.pre".
 
 #include <string_view>
 #include <vector>
@@ -12,10 +12,10 @@ namespace secondsource::tokenizer {
 struct GgufPreTokenizer {
   std::vector<PreTokenizerStep> steps;
   bool ignore_merges = false;
-  bool add_bos = false;  // where the file does not say
+  bool add_bos = false;  // used if the file does not state it
 };
 
-/// Errors: kUnsupported for a name that is not known here.
+/// Errors: kUnsupported for an unknown name.
 Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre);
 
 }  // namespace secondsource::tokenizer

@@ -21,7 +21,7 @@ using tokenizer::TokenizerParts;
 enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581
-// All ways to cut all tokens in two cost this much hashing; the largest real vocabulary needs about 2^26.
+// Limit on the bytes hashed to cut every token in two at every position; the largest real vocabulary needs about 2^26.
 constexpr std::uint64_t kMaxCutBytes = std::uint64_t{1} << 31;
 
 Error invalid(std::string text) {
@@ -55,7 +55,7 @@ Result<void> check_sizes(const GgufVocabulary& vocabulary) {
   return check_id("unknown_token_id", vocabulary.unk_id);
 }
 
-/// Every token into the vocabulary, control and user-defined ones to the added tokens as well.
+/// Adds every token to the vocabulary, and control and user-defined tokens to the added tokens as well.
 Result<void> add_tokens(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const std::string& text = vocabulary.tokens[id];
@@ -80,7 +80,8 @@ Result<void> add_tokens(const GgufVocabulary& vocabulary, TokenizerParts& parts)
   return {};
 }
 
-/// "left right": the separator is the first space after the first byte, since a side may begin with one.
+/// Parses "left right". The separator is the first space after the first byte, since either side may begin with a
+/// space.
 Result<void> add_merges(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
   for (std::size_t i = 0; i < vocabulary.merges.size(); ++i) {
     const std::string_view merge = vocabulary.merges[i];
@@ -101,7 +102,8 @@ Result<void> add_merges(const GgufVocabulary& vocabulary, TokenizerParts& parts)
   return {};
 }
 
-/// Ranks by score: the best score is 0, equal scores have equal ranks (then the leftmost pair goes first).
+/// Converts scores to ranks: the best score has rank 0, and equal scores have equal ranks (the leftmost pair then goes
+/// first).
 Result<std::vector<std::uint32_t>> ranks_of_scores(const std::vector<float>& scores) {
   std::vector<float> distinct = scores;
   for (const float score : distinct) {
@@ -118,7 +120,8 @@ Result<std::vector<std::uint32_t>> ranks_of_scores(const std::vector<float>& sco
   return ranks;
 }
 
-/// SentencePiece merges any two neighbours whose texts together are a token: every cut of every token into two tokens.
+/// SentencePiece merges any two neighbours whose joined text is a token, so every cut of a token into two tokens is a
+/// merge.
 Result<void> add_merges_by_score(const GgufVocabulary& vocabulary, TokenizerParts& parts) {
   SS_TRY(const std::vector<std::uint32_t> ranks, ranks_of_scores(vocabulary.scores));
   std::uint64_t cut_bytes = 0;

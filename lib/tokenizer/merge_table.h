@@ -1,5 +1,5 @@
 #pragma once
-// The merges of a BPE model: which two neighbours become which token, and which pair goes first.
+// The merges of a BPE model: which token a pair of neighbours becomes, and which pair merges first.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,20 +7,20 @@
 
 namespace secondsource::tokenizer {
 
-/// What a pair of neighbours becomes; the smallest rank goes first.
+/// The result of merging a pair of neighbours; the smallest rank merges first.
 struct Merge {
   static constexpr std::uint32_t kNone = 0xffffffffU;
   std::uint32_t rank = kNone;
   std::int32_t merged_id = -1;
 };
 
-/// Pair of ids -> Merge, open addressing with linear probing.
+/// A map from pairs of ids to Merge, with open addressing and linear probing.
 class MergeTable {
  public:
-  /// Sets what a pair becomes; a later entry replaces an earlier one. Ids are >= 0.
+  /// Sets the merge of a pair; a later entry replaces an earlier one. Ids must be >= 0.
   void set(std::int32_t left, std::int32_t right, Merge merge);
 
-  /// The merge of a pair; rank kNone when there is none.
+  /// The merge of a pair; its rank is kNone if there is none.
   [[nodiscard]] Merge find(std::int32_t left, std::int32_t right) const {
     if (slots_.empty()) return {};
     const std::uint64_t key = key_of(left, right);

@@ -1,5 +1,5 @@
 #pragma once
-// What happens to a text before it is cut into words, step by step: the normalizers of Hugging Face tokenizers.
+// The normalizers of Hugging Face tokenizers: steps that change a text before it is split into words.
 
 #include <string>
 #include <string_view>
@@ -16,11 +16,11 @@ namespace secondsource::tokenizer {
 struct UnicodeNormalizer {
   UnicodeForm form = UnicodeForm::kNfc;
 };
-/// Puts `text` in front, unless there is nothing to put it in front of.
+/// Puts `text` in front of a text that is not empty.
 struct PrependNormalizer {
   std::string text;
 };
-/// Puts `content` in the place of each match.
+/// Replaces each match by `content`.
 struct ReplaceNormalizer {
   Pattern pattern;
   std::string content;
@@ -28,18 +28,18 @@ struct ReplaceNormalizer {
 struct LowercaseNormalizer {};
 /// Removes combining marks.
 struct StripAccentsNormalizer {};
-/// Removes white space at the ends.
+/// Removes white space at the start and the end.
 struct StripNormalizer {
   bool left = true;
   bool right = true;
 };
 
-/// A Sequence is several steps.
+/// A Sequence becomes several steps.
 using NormalizerStep = std::variant<UnicodeNormalizer, PrependNormalizer, ReplaceNormalizer, LowercaseNormalizer,
                                     StripAccentsNormalizer, StripNormalizer>;
 
-/// The text after all steps, in order. Errors: those of Regex::find, and kInvalidInput when a step makes the text
-/// larger than 2 GiB.
+/// Runs all steps in order and returns the text. Errors: those of Regex::find, and kInvalidInput if a step makes the
+/// text larger than 2 GiB.
 Result<std::string> normalize(std::string_view text, const std::vector<NormalizerStep>& steps, RegexScratch& scratch);
 
 }  // namespace secondsource::tokenizer

@@ -24,7 +24,7 @@ Result<std::optional<TextSpan>> PatternFinder::next() {
 Result<std::optional<TextSpan>> PatternFinder::next_of_regex(const Regex& regex) {
   while (position_ <= text_.size()) {
     SS_TRY(const std::optional<TextSpan> match, regex.find(text_, position_, scratch_));
-    // A lookbehind with \K can report a start before the search's; such a match would repeat text.
+    // A lookbehind with \K can report a start before that of the search; such a match would repeat text.
     if (!match || match->begin < position_) break;
     if (match->begin == match->end && last_match_end_ == match->end) {
       if (position_ == text_.size()) break;

@@ -1,5 +1,5 @@
 #pragma once
-// What a step of a tokenizer looks for: a literal text or a regular expression.
+// The search pattern of a tokenizer step: a literal text or a regular expression.
 
 #include <cstddef>
 #include <optional>
@@ -12,11 +12,11 @@
 
 namespace secondsource::tokenizer {
 
-/// A literal text matches itself; an empty one matches nothing.
+/// A literal text matches itself; an empty one never matches.
 using Pattern = std::variant<std::string, Regex>;
 
-/// Successive matches of a pattern in one text. An empty match right after another match is passed over, as Hugging
-/// Face tokenizers do it.
+/// Finds the successive matches of a pattern in one text. An empty match directly after another match is skipped, as in
+/// Hugging Face tokenizers.
 class PatternFinder {
  public:
   PatternFinder(const Pattern& pattern, std::string_view text, RegexScratch& scratch)
@@ -35,7 +35,7 @@ class PatternFinder {
   std::optional<std::size_t> last_match_end_;
 };
 
-/// `text` with `content` in the place of every match. Errors: those of Regex::find.
+/// `text` with every match replaced by `content`. Errors: those of Regex::find.
 Result<std::string> replace_all(std::string_view text, const Pattern& pattern, std::string_view content,
                                 RegexScratch& scratch);
 

@@ -8,8 +8,8 @@
 namespace secondsource::tokenizer {
 namespace {
 
-/// Takes the stretches of a text, in order and without gaps, each a match or not, and hands on the words that a
-/// SplitBehavior makes of them. `emit(begin, end)` returns Result<void>.
+/// Takes the stretches of a text in order and without gaps, each marked as a match or not, and emits the words that the
+/// SplitBehavior makes of them. `emit(TextSpan)` returns Result<void>.
 template <typename Emit>
 class BehaviorMerger {
  public:
@@ -83,7 +83,7 @@ Result<void> split_by_pattern(std::string_view text, const Pattern& pattern, Spl
   return merger.finish();
 }
 
-/// Splits by a property of characters: each one that has it is a match of its own.
+/// Splits by a property of characters; each character that has the property is a match of its own.
 template <typename Matches, typename Emit>
 Result<void> split_by_character(std::string_view text, Matches matches, SplitBehavior behavior, Emit emit) {
   BehaviorMerger<Emit> merger(behavior, std::move(emit));
@@ -101,7 +101,7 @@ Result<void> split_by_character(std::string_view text, Matches matches, SplitBeh
   return merger.finish();
 }
 
-/// \w+|[^\w\s]+ by hand: runs of word characters and runs of neither word nor space.
+/// A hand-written \w+|[^\w\s]+: runs of word characters, and runs of characters that are neither word nor space.
 template <typename Emit>
 Result<void> split_by_words(std::string_view text, Emit emit) {
   enum class Kind { kSpace, kWord, kOther };
@@ -125,7 +125,7 @@ Result<void> split_by_words(std::string_view text, Emit emit) {
   return {};
 }
 
-/// One text on its way through the steps. Steps call the next one for each piece, so no list of pieces is kept.
+/// Runs one text through the steps. Each step calls the next one for each of its pieces, so no list of pieces is kept.
 class Pipeline {
  public:
   Pipeline(const std::vector<PreTokenizerStep>& steps, PreTokenizerScratch& scratch, WordSink& sink)
@@ -141,7 +141,7 @@ class Pipeline {
   }
 
  private:
-  /// What a step calls for each of its pieces.
+  /// The function that a step calls for each of its pieces.
   auto emitter(std::size_t level, std::string_view text, bool is_at_start) {
     return [this, level, text, is_at_start](TextSpan span) {
       return run(level + 1, text.substr(span.begin, span.end - span.begin), is_at_start && span.begin == 0);
@@ -161,7 +161,7 @@ class Pipeline {
       text = prefixed;
     }
     if (level + 1 == steps_.size()) return split_byte_level(step, text, emitter(level, text, is_at_start));
-    // Later steps see the byte alphabet, so here it is really made.
+    // Later steps expect the byte alphabet, so the conversion cannot be left to the model here.
     return split_byte_level(step, text, [&](TextSpan span) {
       const std::string mapped = to_byte_alphabet(text.substr(span.begin, span.end - span.begin));
       return run(level + 1, mapped, is_at_start && span.begin == 0);

@@ -14,17 +14,18 @@ namespace secondsource::tokenizer {
 namespace {
 
 constexpr std::size_t kMaxPatternBytes = 16 * 1024;
-// A pattern of a real tokenizer takes a few hundred steps a match; a catastrophic one stops here, in about a second.
+// A pattern of a real tokenizer takes a few hundred steps per match; catastrophic backtracking stops here, after about
+// a second.
 constexpr std::uint32_t kMaxMatchSteps = 10'000'000;
 constexpr std::uint32_t kMaxHeapKib = 64 * 1024;
 
-// White_Space as ranges: in PCRE2 \s has U+180E as well, and a bitmap is faster than a property.
+// White_Space as ranges, because \s in PCRE2 also includes U+180E and a bitmap is faster than a property.
 constexpr std::string_view kWhitespace =
     "\\x{9}-\\x{d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 
-/// The members of the class that \letter means in Oniguruma; empty for any other letter.
+/// The members of the class that \letter means in Oniguruma; empty for a letter that has no special class.
 std::string_view class_members(char letter) {
   switch (letter) {
     case 's':
@@ -130,7 +131,7 @@ Result<std::string> pattern_for_pcre2(std::string_view pattern) {
     result.push_back(c);
     if (!in_class && c == '[') {
       in_class = true;
-      // A ']' right after the opening is a member, as in "[]a]" and "[^]a]".
+      // A ']' directly after the opening is a member, as in "[]a]" and "[^]a]".
       if (i + 1 < pattern.size() && pattern[i + 1] == '^') result.push_back(pattern[++i]);
       if (i + 1 < pattern.size() && pattern[i + 1] == ']') result.push_back(pattern[++i]);
     } else if (in_class && c == ']') {
@@ -155,12 +156,12 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE error_offset = 0;
-  // In Oniguruma ^ and $ match at every line, hence MULTILINE.
+  // In Oniguruma ^ and $ match at every line, as with MULTILINE.
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated->data()), translated->size(),
                                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE, &error,
                                    &error_offset, context.get());
   if (code == nullptr) return refuse(fmt::format("offset {}: {}", error_offset, error_text(error)));
-  // Where there is no JIT the interpreter runs the same pattern.
+  // Without JIT support, the interpreter runs the same pattern.
   (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
   return Regex(std::make_unique<Code>(code));
 }

@@ -21,12 +21,12 @@ namespace {
 
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 30;
 
-// How the well-known model families name the token that ends a text or a turn.
+// The names that well-known model families give to the token that ends a text or a turn.
 constexpr std::array<std::string_view, 9> kEndTokenNames = {
     "</s>",       "<|endoftext|>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>",
     "<|eom_id|>", "<|end|>",       "<eos>",      "<end_of_turn>"};
 
-/// Sends words to the model.
+/// Encodes each word with the model.
 class ModelSink final : public tokenizer::WordSink {
  public:
   ModelSink(const BpeModel& model, tokenizer::BpeScratch& scratch, std::vector<std::int32_t>& ids)
@@ -46,7 +46,7 @@ struct EncoderScratch {
   std::vector<AddedTokenSpan> normalized_spans;
 };
 
-/// Working memory for calls that run at the same time; as many pieces as there ever were such calls.
+/// Working memory for concurrent calls; it holds as many pieces as there were calls at the same time.
 class ScratchPool {
  public:
   std::unique_ptr<EncoderScratch> take() {
@@ -83,11 +83,11 @@ struct TokenizerState {
     return added ? added : model.vocabulary().text_of(id);
   }
 
-  TokenizerParts parts;  // without vocabulary and merges: the model has them
+  TokenizerParts parts;  // without vocabulary and merges, which are in `model`
   BpeModel model;
   std::int64_t n_merges = 0;
-  AddedTokenMatcher plain_matcher;       // before the normalizer
-  AddedTokenMatcher normalized_matcher;  // after it
+  AddedTokenMatcher plain_matcher;       // run before the normalizer
+  AddedTokenMatcher normalized_matcher;  // run after the normalizer
   mutable ScratchPool scratch_pool;
 };
 
@@ -191,7 +191,7 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
       return Error{ErrorCode::kInvalidInput, fmt::format("added tokens: expected at most {} bytes after the normalizer",
                                                          tokenizer::kMaxAddedBytes)};
     }
-    // A content that the normalizer removes can never be found.
+    // A content that the normalizer removes can never be found in a normalized text.
     if (!pattern.empty()) state->normalized_matcher.add(token, pattern);
   }
   return Tokenizer(std::move(state));

@@ -1,7 +1,7 @@
 #pragma once
 // Text to token ids and back: byte-level BPE (GPT-2, Llama 3, Qwen, ...) and SentencePiece-style BPE (Llama 2, Phi-3,
-// ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file. encode() gives the ids that the
-// Hugging Face `tokenizers` package gives; what this reader does not know is refused by name.
+// ...), from a Hugging Face tokenizer.json or from the vocabulary of a GGUF file. encode() gives the same ids as the
+// Hugging Face `tokenizers` package. Parts of a file that this reader does not support are refused by name.
 //
 //   SS_TRY(const Tokenizer tokenizer, Tokenizer::from_json(json_text, "tokenizer.json"));
 //   SS_TRY(const std::vector<std::int32_t> ids, tokenizer.encode("Hello", {}));
@@ -27,10 +27,10 @@ struct TokenizerState;
 }  // namespace tokenizer
 
 struct EncodeOptions {
-  /// Adds what the file's post-processor adds (a begin-of-text token, ...).
+  /// Adds the tokens of the file's post-processor (a begin-of-text token, ...).
   bool add_special_tokens = true;
-  /// Special tokens that are written out in the text become their ids. Off for text of strangers: then "<|im_end|>" is
-  /// nine ordinary characters and more.
+  /// Special tokens that are written out in the text become their ids. Turn it off for untrusted text: then
+  /// "<|im_end|>" is encoded as ordinary characters.
   bool parse_special = true;
 };
 
@@ -39,18 +39,19 @@ struct DecodeOptions {
   bool skip_special = false;
 };
 
-/// Ids to text, one at a time. Emits whole UTF-8 characters, never takes anything back, and all pieces together are
-/// what decode() gives for the whole list. Byte-fallback tokens ("<0xE2>") wait until their run ends, since a run that
-/// turns out not to be UTF-8 decodes differently as a whole. Outlived by its Tokenizer; not shared between threads.
+/// Converts ids to text, one at a time. It emits whole UTF-8 characters and never takes anything back, and all pieces
+/// together equal the result of decode() for the whole list. Byte-fallback tokens ("<0xE2>") are held back until their
+/// run ends, because a run that is not valid UTF-8 decodes differently as a whole. The Tokenizer must outlive it; not
+/// thread-safe.
 class StreamingDecoder {
  public:
   ~StreamingDecoder();
   StreamingDecoder(StreamingDecoder&&) noexcept;
   StreamingDecoder& operator=(StreamingDecoder&&) noexcept;
 
-  /// The text that is certain after this id; often empty. Ids outside the vocabulary give nothing.
+  /// The text that is certain after this id; often empty. Ids outside the vocabulary add no text.
   [[nodiscard]] std::string push(std::int32_t id);
-  /// The rest; call it once, after the last id.
+  /// The rest of the text; call it once, after the last id.
   [[nodiscard]] std::string finish();
 
  private:
@@ -60,56 +61,57 @@ class StreamingDecoder {
   std::unique_ptr<State> state_;
 };
 
-/// A tokenizer. Movable; const functions may be called from several threads at once: each call takes working memory
-/// (with its own word cache) from a small locked pool.
+/// A tokenizer. It is movable, and its const functions may be called from several threads at once: each call takes
+/// working memory (with its own word cache) from a small pool behind a lock.
 class Tokenizer {
  public:
-  /// Reads the text of a tokenizer.json. `name_for_messages` begins every error line.
-  /// Errors: kInvalidInput for text that is not such a file; kUnsupported for a valid one with a part this reader
-  /// lacks.
+  /// Reads the text of a tokenizer.json. Every error line begins with `name_for_messages`.
+  /// Errors: kInvalidInput for a text that is not such a file; kUnsupported for a valid file with an unknown part.
   static Result<Tokenizer> from_json(std::string_view json_text, std::string_view name_for_messages);
 
-  /// Puts the parts that a reader made together; for the readers in this folder.
-  /// Errors: kInvalidInput when they do not fit.
+  /// Assembles the parts that a reader has read; for the readers in this folder.
+  /// Errors: kInvalidInput when the parts do not fit together.
   static Result<Tokenizer> from_parts(tokenizer::TokenizerParts parts);
 
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
-  /// The ids of a text. Errors: kInvalidInput for a text that is not UTF-8 or larger than 1 GiB, and for one on which a
+  /// The ids of a text. Errors: kInvalidInput for a text that is not UTF-8 or is larger than 1 GiB, or on which a
   /// regular expression of the file exceeds its limits.
   Result<std::vector<std::int32_t>> encode(std::string_view utf8_text, const EncodeOptions& options = {}) const;
 
-  /// The text of ids; always UTF-8. Ids outside the vocabulary are left out.
+  /// The text of the ids, always valid UTF-8. Ids outside the vocabulary are left out.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids, const DecodeOptions& options = {}) const;
 
   /// A decoder that takes ids one by one.
   [[nodiscard]] StreamingDecoder stream(const DecodeOptions& options = {}) const;
 
-  /// One more than the largest id; a model's logits may have more columns than this.
+  /// The largest id plus one; a model's logits may have more columns than this.
   [[nodiscard]] std::int64_t vocab_size() const;
-  /// A token as the file writes it; nullopt for an id that is none.
+  /// A token as the file writes it; nullopt for an id without a token.
   [[nodiscard]] std::optional<std::string_view> token(std::int32_t id) const;
   /// The id of a token as the file writes it.
   [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const;
 
-  /// Whether decode() with skip_special leaves this id out.
+  /// True if decode() with skip_special leaves this id out.
   [[nodiscard]] bool is_special(std::int32_t id) const;
-  /// All special tokens' ids, ascending.
+  /// The ids of all special tokens, ascending.
   [[nodiscard]] std::vector<std::int32_t> special_ids() const;
-  /// What encode() puts in front and after the text when it adds special tokens.
+  /// The ids that encode() puts before and after the text when it adds special tokens.
   [[nodiscard]] std::span<const std::int32_t> prefix_ids() const;
   [[nodiscard]] std::span<const std::int32_t> suffix_ids() const;
-  /// The begin-of-text token: the first of prefix_ids(), or else what the GGUF says; nullopt where neither says.
+  /// The begin-of-text token: the first of prefix_ids(), otherwise the one named by the GGUF file; nullopt if there is
+  /// neither.
   [[nodiscard]] std::optional<std::int32_t> bos_id() const;
-  /// Special tokens that end a text or a turn by their usual names ("</s>", "<|endoftext|>", "<|im_end|>", ...), and
-  /// what the GGUF says; ascending. A model's configuration has the last word on where generation stops.
+  /// The special tokens that end a text or a turn, ascending: those with a usual name ("</s>", "<|endoftext|>",
+  /// "<|im_end|>", ...) and the one named by the GGUF file. Where generation stops is decided by the model's
+  /// configuration.
   [[nodiscard]] std::vector<std::int32_t> end_ids() const;
 
-  /// "byte-level BPE" or "SentencePiece-style BPE", for people.
+  /// "byte-level BPE" or "SentencePiece-style BPE", for messages to users.
   [[nodiscard]] std::string_view kind() const;
-  /// The number of merges, for people.
+  /// The number of merges, for messages to users.
   [[nodiscard]] std::int64_t n_merges() const;
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// "<s>", or {"content": "<s>", ...} as older files write it.
+/// Reads "<s>", or {"content": "<s>", ...} as in older files.
 Result<std::optional<std::string>> read_token(const JsonFields& fields, std::string_view key) {
   const Json* value = fields.find(key);
   if (value == nullptr) return std::optional<std::string>();
@@ -22,7 +22,7 @@ Result<std::optional<std::string>> read_token(const JsonFields& fields, std::str
   return std::optional<std::string>(std::move(content));
 }
 
-/// One template, or an array of {"name": ..., "template": ...}.
+/// Reads a single template, or an array of {"name": ..., "template": ...}.
 Result<std::optional<std::string>> read_template(const JsonFields& fields) {
   const Json* value = fields.find("chat_template");
   if (value == nullptr) return std::optional<std::string>();

@@ -1,5 +1,6 @@
 #pragma once
-// What tokenizer_config.json says beside tokenizer.json: the names of the special tokens and the chat template.
+// The contents of tokenizer_config.json that complement tokenizer.json: the names of the special tokens and the chat
+// template.
 
 #include <optional>
 #include <string>
@@ -12,7 +13,7 @@ namespace secondsource {
 struct TokenizerConfig {
   std::optional<std::string> bos_token;
   std::optional<std::string> eos_token;
-  std::optional<std::string> chat_template;  ///< Jinja; of several named ones that of the name "default"
+  std::optional<std::string> chat_template;  ///< Jinja; if there are several, the one named "default"
 };
 
 /// Reads the text of a tokenizer_config.json. Errors: kInvalidInput.

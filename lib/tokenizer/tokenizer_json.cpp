@@ -1,5 +1,5 @@
 // Tokenizer::from_json: the reader of tokenizer.json, the format of the Hugging Face `tokenizers` package. The file is
-// untrusted: types, sizes and ids are checked, and what is not known is refused by name.
+// untrusted: types, sizes and ids are checked, and unknown parts are refused by name.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -23,7 +23,7 @@ using tokenizer::TokenizerParts;
 constexpr std::size_t kMaxAddedTokens = 65536;
 constexpr std::size_t kMaxTemplatePieces = 64;
 
-/// Parts that would change the ids and that are not implemented: absent, null or empty is fine.
+/// Refuses a part that would change the ids and is not implemented. Absent, null or empty is accepted.
 Result<void> refuse_if_set(const JsonFields& fields, std::string_view key) {
   const Json* value = fields.find(key);
   const bool is_empty = value == nullptr || (value->is_string() && value->get_ref<const std::string&>().empty()) ||
@@ -88,7 +88,7 @@ Result<void> add_merge(const Json& value, std::uint32_t rank, TokenizerParts& pa
 
 Result<void> read_merges(const JsonFields& model, TokenizerParts& parts) {
   const Json* merges = model.find("merges");
-  // Some written by hand have {} for no merges.
+  // Some hand-written files have {} instead of an empty list.
   if (merges != nullptr && merges->is_object() && merges->empty()) return {};
   if (merges == nullptr || !merges->is_array()) return model.mismatch("merges", "an array");
   if (merges->size() >= Merge::kNone) return model.mismatch("merges", "fewer than 2^32 - 1 of them");
@@ -100,7 +100,7 @@ Result<void> read_merges(const JsonFields& model, TokenizerParts& parts) {
 }
 
 Result<void> read_model(const JsonFields& model, TokenizerParts& parts) {
-  // Files from before the field existed have merges, which no other model type has.
+  // Files from before the field existed are BPE if they have merges, because no other model type has them.
   SS_TRY(const std::string type, model.string_or("type", model.has("merges") ? "BPE" : ""));
   if (type != "BPE") {
     return Error{ErrorCode::kUnsupported, fmt::format("{} type \"{}\": expected BPE", model.name(), printable(type))};
@@ -148,7 +148,7 @@ Result<void> read_added_tokens(const JsonFields& root, TokenizerParts& parts) {
   return {};
 }
 
-/// Appends the ids of {"SpecialToken": {"id": NAME}} as "special_tokens" defines them.
+/// Appends the ids that "special_tokens" defines for the name in {"SpecialToken": {"id": NAME}}.
 Result<void> append_special(const JsonFields& post_processor, const JsonFields& piece, std::vector<std::int32_t>& ids) {
   SS_TRY(const std::string token_name, piece.string("id"));
   SS_TRY(const JsonFields definitions, post_processor.object("special_tokens"));
@@ -166,7 +166,7 @@ Result<void> append_special(const JsonFields& post_processor, const JsonFields& 
   return {};
 }
 
-/// TemplateProcessing, for one sequence: special tokens before it and after it.
+/// Reads a TemplateProcessing for one sequence: the special tokens before and after it.
 Result<void> read_template(const JsonFields& fields, TokenizerParts& parts) {
   const Json* pieces = fields.find("single");
   if (pieces == nullptr || !pieces->is_array() || pieces->size() > kMaxTemplatePieces) {
@@ -191,7 +191,7 @@ Result<void> read_template(const JsonFields& fields, TokenizerParts& parts) {
 Result<void> read_post_processor(const Json& value, const std::string& name, TokenizerParts& parts) {
   SS_TRY(const JsonFields fields, JsonFields::of(value, name));
   SS_TRY(const std::string type, fields.string("type"));
-  if (type == "ByteLevel") return {};  // changes offsets only
+  if (type == "ByteLevel") return {};  // it only changes offsets
   if (type == "TemplateProcessing") {
     if (!parts.prefix_ids.empty() || !parts.suffix_ids.empty()) {
       return Error{ErrorCode::kUnsupported, fmt::format("{}: expected one TemplateProcessing, found a second", name)};
@@ -211,7 +211,7 @@ Result<void> read_post_processor(const Json& value, const std::string& name, Tok
       fmt::format("{} type \"{}\": expected one of Sequence, TemplateProcessing, ByteLevel", name, printable(type))};
 }
 
-/// Ids that the file mentions must be tokens.
+/// Checks that all ids of the template are tokens.
 Result<void> check_template_ids(const TokenizerParts& parts, std::string_view name) {
   for (const std::vector<std::int32_t>* ids : {&parts.prefix_ids, &parts.suffix_ids}) {
     for (const std::int32_t id : *ids) {

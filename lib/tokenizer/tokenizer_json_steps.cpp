@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Real files have at most six.
+// Real files have at most six steps.
 constexpr std::size_t kMaxSteps = 32;
 
 Error unsupported(const JsonFields& fields, std::string_view type, std::string_view supported) {
@@ -21,7 +21,7 @@ Error unsupported(const JsonFields& fields, std::string_view type, std::string_v
                fmt::format("{} type \"{}\": expected one of {}", fields.name(), printable(type), supported)};
 }
 
-/// Calls `read(element, name)` for the elements of a Sequence.
+/// Calls `read(element, name)` for each element of a Sequence.
 template <typename Read>
 Result<void> read_sequence(const JsonFields& fields, std::string_view key, Read read) {
   const Json* elements = fields.find(key);
@@ -39,7 +39,7 @@ Result<void> check_count(const std::string& name, const std::vector<Step>& steps
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected at most {} steps in all", name, kMaxSteps)};
 }
 
-/// {"String": "..."} or {"Regex": "..."}
+/// Reads {"String": "..."} or {"Regex": "..."}.
 Result<Pattern> read_pattern(const JsonFields& fields) {
   SS_TRY(const JsonFields pattern, fields.object("pattern"));
   if (pattern.has("Regex")) {
@@ -53,7 +53,7 @@ Result<Pattern> read_pattern(const JsonFields& fields) {
   return Pattern(std::move(literal));
 }
 
-/// A string of exactly one character.
+/// Reads a string of exactly one character.
 Result<std::string> read_character(const JsonFields& fields, std::string_view key, std::string_view absent) {
   SS_TRY(std::string text, fields.string_or(key, absent));
   if (text.empty() || character_length(text.front()) != text.size()) return fields.mismatch(key, "one character");
@@ -72,7 +72,7 @@ Result<SplitBehavior> read_behavior(const JsonFields& fields) {
 
 Result<MetaspaceStep::PrependScheme> read_prepend_scheme(const JsonFields& fields) {
   using Scheme = MetaspaceStep::PrependScheme;
-  // Older files have add_prefix_space instead.
+  // Older files have add_prefix_space instead of prepend_scheme.
   SS_TRY(const bool adds_space, fields.boolean_or("add_prefix_space", true));
   SS_TRY(const std::string scheme, fields.string_or("prepend_scheme", adds_space ? "always" : "never"));
   if (scheme == "first") return Scheme::kFirst;

@@ -1,7 +1,7 @@
 #pragma once
-// The readers of the "normalizer", "pre_tokenizer" and "decoder" parts of a tokenizer.json. Each takes the part's value
-// and the name of the file for messages, and appends steps; a Sequence is flattened. Errors: kInvalidInput for a part
-// that is malformed, kUnsupported for a type that this reader does not know.
+// Readers of the "normalizer", "pre_tokenizer" and "decoder" parts of a tokenizer.json. Each takes the value of the
+// part and the name of the file for messages, and appends steps; a Sequence is flattened. Errors: kInvalidInput for a
+// malformed part, kUnsupported for a type that this reader does not know.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>

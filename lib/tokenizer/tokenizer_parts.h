@@ -1,5 +1,5 @@
 #pragma once
-// A tokenizer in pieces: what a reader (tokenizer.json, GGUF) makes and Tokenizer::from_parts puts together.
+// The parts of a tokenizer, as a reader (tokenizer.json, GGUF) produces them and Tokenizer::from_parts assembles them.
 
 #include <cstdint>
 #include <optional>
@@ -18,7 +18,7 @@ namespace secondsource::tokenizer {
 struct TokenizerParts {
   Vocabulary vocabulary;
   MergeTable merges;
-  BpeOptions bpe;  // byte_level is set by from_parts
+  BpeOptions bpe;  // byte_level is set by from_parts()
   AddedTokens added_tokens;
   std::vector<NormalizerStep> normalizer;
   std::vector<PreTokenizerStep> pre_tokenizer;

@@ -18,10 +18,10 @@ utf8proc_category_t category_of(char32_t code_point) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
 }
 
-/// What the bytes at the front of `bytes` (not empty) are.
+/// The first character, or broken part of one, in a byte sequence that is not empty.
 struct Front {
-  std::size_t length = 0;      // bytes of the character, or of the maximal subpart of a broken one
-  bool is_valid = false;       // a whole character
+  std::size_t length = 0;      // bytes of the character, or of the maximal subpart of an invalid one
+  bool is_valid = false;       // this is a whole character
   bool is_unfinished = false;  // the bytes end inside a character that could still become valid
 };
 
@@ -140,7 +140,7 @@ bool is_word(char32_t code_point) {
   }
   if (code_point == 0x200c || code_point == 0x200d) return true;
   const utf8proc_category_t category = category_of(code_point);
-  // Categories are numbered LU LT LL LM LO MN MC ME ND NL NO PC ...
+  // The categories are numbered LU LT LL LM LO MN MC ME ND NL NO PC ...
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC ||
          (code_point >= 0x24b6 && code_point <= 0x24e9);
 }
@@ -157,7 +157,7 @@ std::string to_lower(std::string_view text) {
     const Character character = character_at(text, offset);
     offset += character.length;
     if (character.code_point == 0x130) {
-      result += "i\xcc\x87";  // the one character whose lower-case form is two (SpecialCasing.txt)
+      result += "i\xcc\x87";  // the only character whose lower-case form is two characters (SpecialCasing.txt)
     } else {
       const auto lower = utf8proc_tolower(static_cast<utf8proc_int32_t>(character.code_point));
       append_character(result, static_cast<char32_t>(lower));
@@ -178,7 +178,8 @@ Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
                    &mapped, static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
   if (length < 0) {
-    // The text was checked to be UTF-8, so what is left is memory: utf8proc needs four bytes a character and more.
+    // The text is known to be valid UTF-8, so the only possible error is memory: utf8proc needs more than four bytes
+    // per character.
     return Error{ErrorCode::kOutOfMemory,
                  fmt::format("normalizing a text of {} bytes: {}", text.size(), utf8proc_errmsg(length))};
   }

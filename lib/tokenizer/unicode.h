@@ -1,6 +1,6 @@
 #pragma once
-// What the tokenizer needs to know about characters. Text here is valid UTF-8 already: the edges of this library check
-// it.
+// Properties and conversions of Unicode characters for the tokenizer. All text passed in must be valid UTF-8; the entry
+// points of this library check it.
 
 #include <cstddef>
 #include <string>
@@ -16,7 +16,7 @@ struct Character {
   std::size_t length = 0;
 };
 
-/// Bytes of the character whose first byte is `lead`.
+/// Length in bytes of the character whose first byte is `lead`.
 [[nodiscard]] constexpr std::size_t character_length(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
   if (byte < 0x80) return 1;
@@ -27,34 +27,34 @@ struct Character {
 /// The character at `offset` (< text.size()).
 [[nodiscard]] Character character_at(std::string_view text, std::size_t offset);
 
-/// The character that ends right before `end` (> 0).
+/// The character that ends at `end` (> 0).
 [[nodiscard]] Character character_before(std::string_view text, std::size_t end);
 
 /// Appends a character as UTF-8.
 void append_character(std::string& text, char32_t code_point);
 
-/// Appends bytes as UTF-8, each maximal invalid part as U+FFFD (Unicode 15, section 3.9, "substitution of maximal
-/// subparts"). Returns how many bytes were consumed: with `is_last` all of them, else all but a last character that
-/// more bytes could still complete.
+/// Appends bytes as UTF-8, with U+FFFD for each maximal invalid part (Unicode 15, section 3.9, "substitution of maximal
+/// subparts"). Returns the number of bytes consumed: all of them with `is_last`, otherwise all except an incomplete
+/// last character that more bytes could still complete.
 std::size_t append_lossy(std::string& text, std::string_view bytes, bool is_last);
 
-/// General categories Nd, Nl and No.
+/// True for the general categories Nd, Nl and No.
 [[nodiscard]] bool is_numeric(char32_t code_point);
-/// The property White_Space.
+/// True for characters with the property White_Space.
 [[nodiscard]] bool is_whitespace(char32_t code_point);
-/// ASCII punctuation and symbols, and the general categories P*.
+/// True for ASCII punctuation and symbols, and for the general categories P*.
 [[nodiscard]] bool is_punctuation(char32_t code_point);
-/// Letters, marks, letter numbers, decimal digits, connector punctuation and joiners: \w of Unicode regular
+/// True for letters, marks, letter numbers, decimal digits, connector punctuation and joiners: \w of Unicode regular
 /// expressions.
 [[nodiscard]] bool is_word(char32_t code_point);
-/// General categories Mn, Mc and Me.
+/// True for the general categories Mn, Mc and Me.
 [[nodiscard]] bool is_mark(char32_t code_point);
 
-/// Every character's lower-case form, without context (U+0130 becomes two characters).
+/// Converts each character to lower case without regard to context (U+0130 becomes two characters).
 [[nodiscard]] std::string to_lower(std::string_view text);
 
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
-/// The normalization form of a text, through utf8proc. Errors: kOutOfMemory.
+/// The given normalization form of a text, through utf8proc. Errors: kOutOfMemory.
 Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form);
 
 }  // namespace secondsource::tokenizer

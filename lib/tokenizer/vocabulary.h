@@ -1,6 +1,6 @@
 #pragma once
-// Token ids and their texts, both ways. Ids may have holes (test vocabularies do), are unique, and are bounded, so that
-// a hostile file cannot make the table large.
+// A two-way map between token ids and their texts. Ids are unique and may have holes (those of test vocabularies do).
+// They are bounded, so that a hostile file cannot make the table large.
 
 #include <cstdint>
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace secondsource::tokenizer {
 
-/// The largest id that is accepted: sixteen times the largest vocabulary in use (2026: about 256 thousand).
+/// The largest id that is accepted: sixteen times the size of the largest vocabulary in use (2026: about 256 thousand).
 inline constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 22) - 1;
 
 /// The longest token text in bytes.
@@ -20,18 +20,19 @@ inline constexpr std::size_t kMaxTokenBytes = 64 * 1024;
 
 class Vocabulary {
  public:
-  /// Adds a token. Errors: kInvalidInput for an id that is negative, too large or taken, and for a text that is too
-  /// long, or there already under another id. With `allow_repeated_text` (GGUF files have such) the first id keeps it.
+  /// Adds a token. Errors: kInvalidInput for an id that is negative, too large or already used, and for a text that is
+  /// too long or already has another id. With `allow_repeated_text` (some GGUF files need it) a repeated text keeps its
+  /// first id.
   Result<void> add(std::string_view text, std::int64_t id, bool allow_repeated_text = false);
 
   /// The id of a text.
   [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view text) const;
-  /// The text of an id; nullopt for a hole or an id out of range. The view lives as long as this object is unchanged.
+  /// The text of an id; nullopt for a hole or an id out of range. The view is valid until this object changes.
   [[nodiscard]] std::optional<std::string_view> text_of(std::int32_t id) const;
 
   /// The number of tokens.
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }
-  /// One more than the largest id.
+  /// The largest id plus one.
   [[nodiscard]] std::int64_t id_end() const noexcept { return static_cast<std::int64_t>(entries_.size()); }
 
  private:
@@ -52,7 +53,7 @@ class Vocabulary {
 
   std::string texts_;
   std::vector<Entry> entries_;
-  std::vector<Slot> slots_;  // open addressing, linear probing, a power of two, at most half full
+  std::vector<Slot> slots_;  // open addressing with linear probing; the size is a power of two, at most half full
   std::int64_t size_ = 0;
   std::size_t n_slots_used_ = 0;
 };

@@ -7,7 +7,7 @@
 namespace secondsource::tokenizer {
 namespace {
 
-// 64 thousand words of at most 64 bytes and 64 ids: at most 25 MB, in practice about 5 MB.
+// 64 thousand words of at most 64 bytes and 64 ids each: at most 25 MB, in practice about 5 MB.
 constexpr std::size_t kMaxWords = std::size_t{1} << 16;
 constexpr std::size_t kSlots = kMaxWords * 2;
 

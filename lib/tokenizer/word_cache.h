@@ -1,6 +1,6 @@
 #pragma once
-// The ids of words that were seen lately. Bounded: when it is full it starts anew, which costs one encoding of each
-// word that comes again. Not shared between threads; every encoding has its own (see EncoderScratch).
+// A cache of the ids of recent words. It is bounded: when it is full it is cleared, which costs one new encoding of
+// each word that occurs again. Not thread-safe; every encoding call has its own cache (see EncoderScratch).
 
 #include <cstdint>
 #include <span>
@@ -12,21 +12,21 @@ namespace secondsource::tokenizer {
 
 class WordCache {
  public:
-  /// Longer words are rare and are not kept.
+  /// Longer words are rare and are not cached.
   static constexpr std::size_t kMaxWordBytes = 64;
 
-  /// The ids of a word; nullptr data when it is not here. Valid until the next put().
+  /// The ids of a word, if it is cached. Valid until the next put().
   struct Found {
     bool is_found = false;
     std::span<const std::int32_t> ids;
   };
   [[nodiscard]] Found find(std::string_view word, std::uint64_t hash) const;
 
-  /// Keeps the ids of a word that is not here yet.
+  /// Stores the ids of a word that is not cached yet.
   void put(std::string_view word, std::uint64_t hash, std::span<const std::int32_t> ids);
 
   [[nodiscard]] static std::uint64_t hash_of(std::string_view word);
-  /// The number of words that it holds now.
+  /// The number of words in the cache.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:

@@ -17,6 +17,7 @@ ss_add_library(core SOURCES ${core}/check.cpp ${core}/clock.cpp ${core}/dtype.cp
   ${core}/shape.cpp ${core}/shared_library.cpp ${core}/units.cpp ${core}/utf8.cpp
   ${CMAKE_SOURCE_DIR}/tests/aarch64/no_openssl.cpp DEPENDS fmt::fmt Threads::Threads)
 add_subdirectory(lib/backend)
+add_subdirectory(lib/backend_kit)
 add_subdirectory(backends/reference)
 add_subdirectory(backends/cpu)
 

@@ -1,11 +1,12 @@
-// `secondsource ab` and `selftest gate`, on a bundle so small that nothing about its speed is asserted but
-// that a fivefold slowdown is one.
+// Tests `secondsource ab` and `selftest gate` on a very small bundle. The only assertion about speed is that a fivefold
+// slowdown is found.
 
 #include <fstream>
 
 #include "core/file.h"
 #include "expectations.h"
-#include "report/record_json.h"
+#include "gate/gate_record.h"
+#include "record/record_json.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -44,7 +45,7 @@ TEST_CASE("ab: a build against itself is never a regression; two pairs are too f
   CHECK(count_lines(out / "pairs.jsonl") == 4);
   const auto report = gate_report_from_json(*read_file(out / "gate.json"), "gate.json");
   REQUIRE_OK(report);
-  CHECK(report->method == "interleaved pairs");
+  CHECK(report->method == GateMethod::kInterleavedPairs);
   CHECK(ab(scratch.path() / "again", {"--max-pairs", "2", "--allow-inconclusive"}).status == 0);
   const ProgramRun twice = ab(out, {"--max-pairs", "2"});
   CHECK(twice.status == 2);
@@ -55,7 +56,7 @@ TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanw
   const ScratchFolder scratch;
   const auto out = scratch.path() / "ab";
   REQUIRE(ab(out, {"--max-pairs", "2"}).status == 5);
-  // As a kill in the middle of the second pair leaves it.
+  // The state after a kill in the middle of the second pair.
   const std::string lines = *read_file(out / "pairs.jsonl");
   std::size_t end = 0;
   for (int i = 0; i < 3; ++i) end = lines.find('\n', end) + 1;
@@ -64,7 +65,7 @@ TEST_CASE("ab: what was interrupted goes on where it was, and what changed meanw
   CAPTURE(resumed.out, resumed.err);
   CHECK(resumed.status == 5);
   CHECK(contains(resumed.out, "gate: 0 regressed, 2 inconclusive"));
-  CHECK(count_lines(out / "pairs.jsonl") == 5);  // the half pair was taken again
+  CHECK(count_lines(out / "pairs.jsonl") == 5);  // the incomplete pair was measured again
   CHECK(contains(*read_file(out / "ab.json"), "resumed_utc"));
   std::string record = *read_file(out / "ab.json");
   const auto hash = record.find("\"program_sha256\": \"") + 19;
@@ -119,7 +120,7 @@ TEST_CASE("ab: two revisions are built and compared") {
                              "' && git init -q -b main && for i in 1 2; do echo $i > n && git add n && "
                              "git -c user.name=t -c user.email=t@t commit -q -m $i; done";
   REQUIRE(std::system(script.c_str()) == 0);
-  // The build: a program that starts the one under test.
+  // The build command writes a script that starts the program under test.
   const std::string build = "printf '#!/bin/sh\\nexec " + program_path().string() + " \"$@\"\\n' > p && chmod +x p";
   const auto out = scratch.path() / "ab";
   const ProgramRun run =

@@ -1,4 +1,4 @@
-// backends: which there are, what they can do, and why one is not available.
+// Tests `secondsource backends`: which backends exist, what they can do, and why one is not available.
 
 #include "core/file.h"
 #include "expectations.h"
@@ -47,7 +47,7 @@ TEST_CASE("backends --json says the same for programs") {
       CHECK((support["supported"] == true || !support["reason"].get<std::string>().empty()));
     }
   }
-  // onednn is in the list of every build: where it was left out, with the reason.
+  // onednn is in the list of every build. A build without it lists it with the reason.
   for (const char* name : {"cpu", "onednn", "reference"}) CHECK(std::count(names.begin(), names.end(), name) == 1);
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("a module that cannot be loaded is listed with the reason, and the oth
   CHECK(contains(run.out, "broken     unavailable"));
   CHECK(contains(run.out, "why: "));
   CHECK(contains(run.out, "reference  available"));
-  // Asked for by name it is a failure.
+  // When it is requested by name, it is a failure.
   const ProgramRun named =
       run_program({"generate", source_path("bundles/default"), "--backend", "broken", "--prompt", "x"}, options);
   CHECK(named.status == 4);

@@ -1,4 +1,4 @@
-// brief, as a person uses it, and the samples under reports/samples.
+// Tests `secondsource brief` and the samples under reports/samples.
 
 #include <fmt/format.h>
 
@@ -20,7 +20,7 @@ namespace {
 const std::string kReports = SS_SOURCE_FOLDER "/reports";
 const std::string kTemplate = kReports + "/templates/demand.yaml";
 
-/// A brief of the template, all of whose speeds are quoted, with more arguments behind.
+/// Runs `brief` on the template, whose speeds are all quoted, with `more` arguments at the end.
 ProgramRun brief_of_template(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"brief",
                                         "--prices",
@@ -51,7 +51,7 @@ TEST_CASE("the sample briefs are what their committed command makes, byte for by
       REQUIRE_OK(committed);
       const auto made = read_file(scratch.path() / sample / file);
       REQUIRE_OK(made);
-      CHECK((*made == *committed));  // the pages themselves would fill the screen
+      CHECK((*made == *committed));  // extra parentheses keep Catch2 from printing whole pages
     }
   }
 }
@@ -110,7 +110,7 @@ TEST_CASE("the published schemas of demands and quoted speeds have the keys that
   const auto demand = nlohmann::json::parse(*read_file(kReports + "/schemas/demand.schema.json"));
   const auto& parts = demand["properties"];
   CHECK(keys_taken("other: 1\n", "--demand") == properties_of(demand));
-  // A key that nobody knows, put into one part of a demand that is otherwise good.
+  // An unknown key in one part of an otherwise valid demand.
   const std::string good = *read_file(kTemplate);
   const auto with_other = [&](std::string_view before) {
     std::string text = good;

@@ -1,4 +1,4 @@
-// bundle create, info, synth and verify.
+// Tests `secondsource bundle` create, info, synth and verify.
 
 #include "reference_record.h"
 #include "support/assets.h"
@@ -13,7 +13,7 @@ ProgramRun verify(const std::filesystem::path& bundle) {
   return run_program({"bundle", "verify", bundle.string()});
 }
 
-/// A copy of the committed tiny bundle, to be damaged.
+/// Makes a copy of the committed tiny bundle for a test to damage.
 std::filesystem::path tiny_copy(const ScratchFolder& scratch) {
   const std::filesystem::path copy = scratch.path() / "b";
   std::filesystem::copy(source_path("bundles/tiny-gqa8-hd64"), copy, std::filesystem::copy_options::recursive);
@@ -89,7 +89,7 @@ TEST_CASE("bundle synth writes a whole bundle in a named shape or in that of a c
   const ProgramRun whole = verify(bundle);
   CHECK(whole.status == 0);
   CHECK(contains(whole.out, "small-gqa8-hd64: whole"));
-  // The seed decides the weights.
+  // The seed determines the weights.
   const auto made_of = [&](const char* name, const char* seed) {
     const std::string out = (scratch.path() / name).string();
     REQUIRE(run_program({"bundle", "synth", "--config", source_path("bundles/tiny-gqa8-hd64/config.json"), "--seed",

@@ -1,4 +1,4 @@
-// Zips of bundles, the cache that they are extracted into, and packed weights in it.
+// Tests zips of bundles, the cache into which they are extracted, and the packed weights in it.
 
 #include <algorithm>
 #include <future>
@@ -16,12 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The program with a cache of its own.
+/// Runs the program with a separate cache.
 ProgramRun run_with_cache(const fs::path& cache, const std::vector<std::string>& arguments) {
   return run_program(arguments, {.input = {}, .environment = {{"XDG_CACHE_HOME", cache.string()}}});
 }
 
-/// A zip of a committed bundle; `inside` is the folder in it, empty or with a slash at its end.
+/// Makes a zip of a committed bundle. `inside` is the folder in the zip, either empty or with a trailing slash.
 std::string zip_of(const fs::path& zip, const std::string& bundle, const std::string& inside) {
   const fs::path folder = source_path("bundles/" + bundle);
   std::vector<HandMadeEntry> entries;
@@ -35,7 +35,7 @@ std::string zip_of(const fs::path& zip, const std::string& bundle, const std::st
   return zip.string();
 }
 
-/// What is in the cache, by name.
+/// The names of the entries in the cache.
 std::vector<std::string> cache_content(const fs::path& cache) {
   std::vector<std::string> names;
   for (const auto& item : fs::directory_iterator(cache / "secondsource" / "bundles")) {
@@ -78,7 +78,7 @@ TEST_CASE("a zip is a bundle too: it is extracted once, listed, kept and cleaned
   CHECK(contains(clean.out, "removed "));
   CHECK(contains(clean.out, "1 entries removed"));
   CHECK(contains(run_with_cache(cache, {"cache", "list"}).out, "0 entries"));
-  // What was cleaned comes back when it is needed.
+  // A removed copy is extracted again when it is needed.
   CHECK(run_with_cache(cache, {"bundle", "verify", zip}).status == 0);
 }
 
@@ -169,7 +169,8 @@ TEST_CASE("several processes keep the weights of a model at the same time: all s
     CAPTURE(run.err);
     CHECK(run.status == 0);
   }
-  // While one stores the others do not wait: what none of them kept is kept now.
+  // While one process stores weights, the others do not wait. Weights that no process has stored are stored by this
+  // run.
   CHECK(check(bundle).status == 0);
   const std::string listed = run_with_cache(cache, {"cache", "list"}).out;
   CHECK_FALSE(contains(listed, "packed: 0 packed weights"));

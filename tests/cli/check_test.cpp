@@ -1,4 +1,4 @@
-// check: are the tokens right? Each backend answers in a process of its own.
+// Tests `secondsource check`, which checks the tokens of each backend in a separate process.
 
 #include <sstream>
 
@@ -14,7 +14,7 @@ namespace {
 const std::string kDefault = source_path("bundles/default");
 const std::string kTiny = source_path("bundles/tiny-gqa8-hd64");
 
-/// The line of the table, or of --json, for one backend.
+/// Returns the first line of the output that contains `part`, such as a backend's row or JSON record.
 std::string line_with(const ProgramRun& run, std::string_view part) {
   std::istringstream lines(run.out);
   for (std::string line; std::getline(lines, line);) {
@@ -23,7 +23,7 @@ std::string line_with(const ProgramRun& run, std::string_view part) {
   return "no line with " + std::string(part) + " in:\n" + run.out + run.err;
 }
 
-/// cpu with this fault beside a healthy reference, on the tiny bundle.
+/// Runs `check` on the tiny bundle with the fault in cpu and a healthy reference.
 ProgramRun check_with(const std::string& fault, std::vector<std::string> more = {}) {
   more.insert(more.begin(), {"check", kTiny, "--backend", "cpu,reference", "--variant", "bf16", "--fault",
                              "cpu=" + fault, "--step-deadline", "4s"});

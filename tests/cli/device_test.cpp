@@ -1,9 +1,9 @@
-// --device: which device of a backend a worker gets, what stands in its environment, and that its sensors are kept,
-// with a stand-in module (partitioned_module.cpp).
+// Tests --device with a stand-in module (partitioned_module.cpp): which device of a backend a worker gets, its
+// environment, and that the readings of its sensors are stored.
 
 #include "core/file.h"
 #include "expectations.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -39,7 +39,7 @@ TEST_CASE("--device gives a worker a part of a GPU, through its environment, and
   CHECK(backend.options == expected);
   CHECK(stored->record.backends.back().options.empty());
 
-  // The device's sensors stand beside the host's, in the series and in each repetition's summary.
+  // The readings of the device are beside those of the host, in the series and in the summary of each repetition.
   const auto series = read_file(std::filesystem::path(out) / "telemetry.jsonl");
   REQUIRE_OK(series);
   CHECK(contains(*series, "\"device_power_w\":250"));

@@ -1,5 +1,5 @@
-// eval: log-probabilities of given ids. Expected values are those of PyTorch in FP32, as the committed bundles have
-// them; the reference backend sums in FP64, so they agree to the rounding of both.
+// Tests `secondsource eval`: log-probabilities of given ids. The expected values are PyTorch's in FP32, stored in the
+// committed bundles. The reference backend sums in FP64, so that both agree up to rounding.
 
 #include "reference_record.h"
 #include "support/scratch_folder.h"

@@ -1,5 +1,5 @@
 #pragma once
-// What tests of the command line look for again and again.
+// Common expectations of command line tests.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace secondsource::test {
 
-/// A path in the repository.
+/// Returns the absolute path of a file in the repository.
 inline std::string source_path(std::string_view relative_path) {
   return (std::filesystem::path(SS_SOURCE_FOLDER) / relative_path).string();
 }
@@ -20,7 +20,7 @@ inline bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// Bad usage or bad input: status 2, nothing on stdout, and one line on stderr with `part` in it.
+/// Checks for bad usage or bad input: status 2, nothing on stdout, and one line on stderr that contains `part`.
 inline void check_refused(const ProgramRun& run, std::string_view part) {
   CAPTURE(run.out, run.err, part);
   CHECK(run.status == 2);
@@ -29,7 +29,7 @@ inline void check_refused(const ProgramRun& run, std::string_view part) {
   CHECK(run.out.empty());
 }
 
-/// What `backends --json` calls available. Every build has cpu and reference.
+/// Returns the backends that `backends --json` lists as available. Every build has cpu and reference.
 inline std::vector<std::string> available_backends() {
   const auto answer = nlohmann::json::parse(run_program({"backends", "--json"}).out);
   std::vector<std::string> names;

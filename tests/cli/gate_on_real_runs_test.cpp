@@ -1,6 +1,6 @@
-// The gate on runs of this very build: a build against itself is no regression, one backend made 50 % slower is, and
-// it is named. What the machine was doing meanwhile may leave the second question open, never answer it wrongly. The
-// other backend is the control of each sitting: where it became slower as well, it was the machine.
+// Tests the gate on real runs of this build. A build compared with itself must not regress. A backend that is made 50 %
+// slower must regress and be named. Other load on the machine may make the second result inconclusive, but never wrong.
+// The other backend is the control of each sitting: if it became slower too, the machine was the cause.
 
 #include <algorithm>
 #include <iostream>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kMostAttempts = 3;
 
-/// One sitting, some ten seconds on two quiet cores.
+/// Measures one sitting, which takes some ten seconds on two idle cores.
 ProgramRun measure(const std::filesystem::path& out, std::vector<std::string> more = {}) {
   more.insert(more.begin(), {"run", source_path("bundles/default"), "--backend", "cpu,onednn", "--variant", "bf16",
                              "--scenario", "single-stream@/96", "--repetitions", "7", "--out", out.string()});
@@ -31,12 +31,12 @@ ProgramRun gate(const std::filesystem::path& base, const std::filesystem::path& 
   return run_program(more);
 }
 
-/// The gate's verdicts as JSON.
+/// Returns the gate's verdicts as JSON.
 nlohmann::json verdicts(const std::filesystem::path& base, const std::filesystem::path& candidate) {
   return nlohmann::json::parse(gate(base, candidate, {"--format", "json"}).out)["verdicts"];
 }
 
-/// Largest / smallest output rate of a repetition of `cpu`.
+/// Ratio of the largest to the smallest output rate among the repetitions of `cpu`.
 double spread_of_repetitions(const std::filesystem::path& run) {
   const auto text = read_file(run / "summary.json");
   REQUIRE_OK(text);
@@ -49,7 +49,8 @@ double spread_of_repetitions(const std::filesystem::path& run) {
   return 0;
 }
 
-/// Others on the machine, the machine itself, or repetitions that vary by more than what is to be found.
+/// True if the verdict is inconclusive because of other processes, a change of the machine, or repetitions that vary by
+/// more than the slowdown to be found.
 bool is_open_because_of_the_machine(const nlohmann::json& verdict, const std::filesystem::path& base,
                                     const std::filesystem::path& slow) {
   const auto why = verdict["why"].get<std::string>();
@@ -57,7 +58,8 @@ bool is_open_because_of_the_machine(const nlohmann::json& verdict, const std::fi
          std::max(spread_of_repetitions(base), spread_of_repetitions(slow)) > 1.5;
 }
 
-/// Of the slow backend: never a pass, and where the question is left open, the machine is the reason and not the gate.
+/// Checks that the slow backend never passes, and that an inconclusive verdict is caused by the machine and not by the
+/// gate.
 void check_not_missed(const nlohmann::json& verdicts, const std::filesystem::path& base,
                       const std::filesystem::path& slow) {
   for (const auto& verdict : verdicts) {
@@ -68,7 +70,7 @@ void check_not_missed(const nlohmann::json& verdicts, const std::filesystem::pat
   }
 }
 
-/// The unchanged backend regressed: the machine was slower in this sitting.
+/// True if the unchanged backend regressed, which means that the machine was slower in this sitting.
 bool has_control_regressed(const nlohmann::json& verdicts) {
   return std::ranges::any_of(verdicts, [](const nlohmann::json& verdict) {
     return verdict["cell"]["backend"] != "cpu" && verdict["decision"] == "regressed";
@@ -109,7 +111,8 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     REQUIRE((against_itself.status == 0 || against_itself.status == 1 || against_itself.status == 5));
     CHECK(again.status == against_itself.status);
     if (against_itself.status == 1) {
-      // The rule allows one in a hundred, and a machine that changes between two sittings more: but not twice.
+      // The rule allows one false alarm in a hundred, and a machine that changes between two sittings causes more, but
+      // two in this test are an error.
       std::cout << "attempt " << attempt << ": a build regressed against itself:\n" << against_itself.out;
       REQUIRE(++n_false_alarms == 1);
       continue;
@@ -148,7 +151,8 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     CHECK(contains(expired.out, "expired on 2020-01-01"));
     return;
   }
-  // Once is the machine; each time, it is the gate, or the fault is not in one backend alone.
+  // A failure in one attempt may be caused by the machine. A failure in every attempt means that the gate is wrong, or
+  // that the fault affects both backends.
   CHECK(n_false_alarms + n_slower_machines < kMostAttempts);
   std::cout << "skipped: this machine was too busy, or changed too much, to tell 50 %\n";
 }

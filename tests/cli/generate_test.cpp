@@ -1,4 +1,4 @@
-// generate: text from a prompt. Expected ids are those of PyTorch in FP32, as the committed bundles have them.
+// Tests `secondsource generate`. The expected ids are PyTorch's in FP32, stored in the committed bundles.
 
 #include <algorithm>
 
@@ -33,7 +33,7 @@ TEST_CASE("generate without a tokenizer prints the ids that PyTorch gives") {
 }
 
 TEST_CASE("generate continues a lookup with the value that PyTorch gives, on every backend") {
-  // The margins of these five tokens are between 5 and 9: no right backend can answer otherwise.
+  // The logit margins of these five tokens are between 5 and 9, so that no correct backend can generate others.
   const ReferenceRecord record = reference_record("bundles/default", "bf16", "scripts-001");
   const ProgramRun decoded =
       run_program({"tokenize", kDefault}, {.input = "{\"ids\": [" + joined(record.ids) + "]}\n"});
@@ -69,7 +69,7 @@ TEST_CASE("sampling depends on the seed alone") {
   };
   CHECK(sampled("1") == sampled("1"));
   CHECK(sampled("1") != sampled("2"));
-  // At temperature 0 there is nothing to choose.
+  // At temperature 0, the seed has no effect.
   CHECK(generate({"--prompt", "The", "--seed", "1"}).out == generate({"--prompt", "The", "--seed", "2"}).out);
 }
 

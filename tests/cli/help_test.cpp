@@ -1,4 +1,4 @@
-// --version, --help, and what is said to a mistyped command.
+// Tests --version, --help, and the answer to a mistyped command.
 
 #include <regex>
 #include <sstream>
@@ -18,7 +18,7 @@ std::string help_of(std::vector<std::string> command) {
   return run.out;
 }
 
-/// The names below "Subcommands:", up to the next empty line.
+/// Returns the names below "Subcommands:" up to the next empty line.
 std::vector<std::string> subcommands_in(const std::string& help) {
   std::vector<std::string> names;
   const auto begin = help.find("Subcommands:\n");
@@ -33,7 +33,8 @@ std::vector<std::string> subcommands_in(const std::string& help) {
   return names;
 }
 
-/// Does its help have an example of this very command, with no flag that the help does not list? Then its subcommands.
+/// Checks that the command's help has an example of this command and that the example uses only flags that the help
+/// lists. Then checks its subcommands.
 int check_help(const std::vector<std::string>& command) {
   const std::string help = help_of(command);
   std::string words = "secondsource";
@@ -42,7 +43,7 @@ int check_help(const std::vector<std::string>& command) {
   const auto example = help.find("Example: ");
   REQUIRE(example != std::string::npos);
   const std::vector<std::string> subcommands = subcommands_in(help);
-  // That of a group is of one of its subcommands, whose own help is checked below.
+  // The example of a group uses one of its subcommands, whose own help is checked below.
   CHECK(contains(help.substr(example), words));
   if (subcommands.empty()) {
     const std::string example_text = help.substr(example);

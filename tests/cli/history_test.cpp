@@ -1,4 +1,4 @@
-// history add|list|plot|check|prune|pin, by one process and by several at once.
+// Tests `secondsource history` add, list, plot, check, prune and pin, by one process and by several at once.
 
 #include <atomic>
 #include <nlohmann/json.hpp>
@@ -112,7 +112,7 @@ TEST_CASE("history: bad input is one line and status 2") {
 TEST_CASE("history: processes that write at the same time lose nothing, from the first that makes the file") {
   const ScratchFolder scratch;
   constexpr int kWriters = 4;
-  constexpr int kRuns = 12;  // each
+  constexpr int kRuns = 12;  // runs per writer
   std::vector<std::string> folders;
   for (int night = 0; night < kWriters * kRuns; ++night) folders.push_back(stored_night(scratch, night));
   std::atomic<int> n_failed = 0;
@@ -120,7 +120,7 @@ TEST_CASE("history: processes that write at the same time lose nothing, from the
   std::vector<std::thread> writers;
   for (int writer = 0; writer < kWriters; ++writer) {
     writers.emplace_back([&, writer] {
-      // Half of its runs one process each, the others by one process.
+      // Half of the runs are added by one process each, the others by a single process.
       std::vector<std::string> together = {"add"};
       for (int i = 0; i < kRuns; ++i) {
         const std::string& folder = folders[static_cast<std::size_t>(writer * kRuns + i)];

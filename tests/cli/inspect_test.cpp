@@ -1,5 +1,5 @@
-// inspect: what is in a file; what is refused gets one line and status 2. The lists of what to accept are those of
-// assets/hostile.
+// Tests `secondsource inspect`: the description of a file, and one line with status 2 for a file that is rejected. The
+// expected results are listed in assets/hostile.
 
 #include "core/file.h"
 #include "expectations.h"

@@ -1,4 +1,5 @@
-// Loads of `secondsource run` beyond the plain ones: what they send, and what the records say of it.
+// Tests the special loads of `secondsource run` (traces, batching, shared prefixes, rate search): what they send and
+// what is recorded.
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,8 +8,8 @@
 #include <set>
 
 #include "expectations.h"
-#include "report/record_json.h"
-#include "report/summarize.h"
+#include "record/record_json.h"
+#include "summary/summarize.h"
 #include "support/assets.h"
 #include "support/catch.h"
 #include "support/program.h"
@@ -19,7 +20,7 @@ namespace {
 
 const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
 
-/// A run of the oracle with these scenarios; its status is 0, or 6 on a machine that disturbed it.
+/// Runs the oracle with these scenarios. The status is 0, or 6 on a machine that disturbed the run.
 StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,
                  const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"run",           kBundle, "--backend",  "reference",
@@ -76,7 +77,7 @@ TEST_CASE("run: a recorded load is replayed with its arrivals and lengths, up to
   CHECK(run.record.cells[0].scenario.trace_sha256.size() == 64);
 }
 
-/// A recorded load of two requests: 60 tokens, and 1 ms later 2 tokens.
+/// Writes a recorded load of two requests: one of 60 tokens, and 1 ms later one of 2 tokens.
 std::string long_and_short(const test::ScratchFolder& scratch) {
   const std::string trace = (scratch.path() / "two.csv").string();
   std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.000,16,60\n"
@@ -95,7 +96,7 @@ TEST_CASE("run: a continuous batch takes a request in, a static one drains first
     REQUIRE(samples.size() == 2);
     const bool drained = *samples[1].first_token_ns > *samples[0].last_token_ns;
     CHECK(drained == (batching == "static"));
-    // Alone, the first request waits for as long as a dynamic batch does.
+    // The first request is alone in the queue and waits as long as a dynamic batch does.
     if (batching == "dynamic") CHECK(*samples[0].ttft_e2e_ns() >= 10'000'000);
   }
 }
@@ -115,7 +116,7 @@ TEST_CASE("run: real traces of Azure and Mooncake are replayed, shortened to the
   struct Case {
     const char* asset;
     const char* name;
-    std::int64_t second_ns;  ///< of the second arrival in the file
+    std::int64_t second_ns;  ///< time of the second arrival in the file
   };
   for (const Case& one :
        {Case{"traces/azure_llm_2023_conv_first2000.csv", "azure_llm_2023_conv_first2000", 4'314'579'000},
@@ -141,7 +142,7 @@ TEST_CASE("run: prompts share a prefix when that is asked for, and the row says 
     CHECK(sample.n_cached_prompt_tokens == 0);
   }
   for (const RequestSample& sample : lines_of<RequestSample>(run, "offline-b2+prefix=48")) {
-    // The warm-up computed the prefix already.
+    // The warm-up has computed the prefix already.
     CHECK(sample.n_cached_prompt_tokens == 48);
   }
   for (const CellSummary& cell : summarize(run.record, run.journal).cells) {
@@ -159,7 +160,7 @@ TEST_CASE("run: server:slo-max tries rates, keeps every try, and measures at the
   for (const RateProbe& probe : probes) {
     CAPTURE(probe.rate_per_s, probe.verdict, probe.why);
     CHECK_FALSE(probe.why.empty());
-    if (probe.verdict == "kept") best = std::max(best, probe.rate_per_s);
+    if (probe.verdict == ProbeVerdict::kKept) best = std::max(best, probe.rate_per_s);
   }
   const auto ends = lines_of<Repetition>(run, "server-slo-max");
   REQUIRE(ends.size() == 1);
@@ -173,7 +174,7 @@ TEST_CASE("run: an SLO that no rate keeps is a result, not a failure of the back
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=0.0001,tpot_ms=0.0001"});
   CHECK(lines_of<Repetition>(run, "server-slo-max").empty());
-  CHECK(lines_of<RateProbe>(run, "server-slo-max").back().verdict != "kept");
+  CHECK(lines_of<RateProbe>(run, "server-slo-max").back().verdict != ProbeVerdict::kKept);
   const RunSummary summary = summarize(run.record, run.journal);
   REQUIRE(summary.cells[0].notes.size() == 1);
   CHECK(summary.cells[0].notes[0].find("no rate keeps the SLO") != std::string::npos);
@@ -235,7 +236,7 @@ TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of 
     CHECK((operation.ns_by_layer.empty() || of_layers == operation.ns));
     if (operation.operation == "matmul") CHECK(operation.flops > 0);
   }
-  // The spans and the sums are of the same operations, which take nearly all of a step.
+  // The spans and the sums cover the same operations, which take most of a step.
   CHECK(static_cast<double>(sum_ns) == Approx(1e3 * device_us).epsilon(1e-6));
   CHECK(sum_ns <= times[0].device_ns);
   CHECK(sum_ns > times[0].device_ns / 2);

@@ -1,5 +1,5 @@
-// A stand-in for a GPU that is partitioned: reference's arithmetic behind two devices. "PART-b" can only be used by a
-// process whose environment held SS_VISIBLE_PART=PART-b from its start, as with CUDA_VISIBLE_DEVICES and MIG.
+// A stand-in for a partitioned GPU: the arithmetic of `reference` behind two devices. "PART-b" can only be used by a
+// process whose environment had SS_VISIBLE_PART=PART-b from its start, as with CUDA_VISIBLE_DEVICES and MIG.
 
 #include <cstdlib>
 

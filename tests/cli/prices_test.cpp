@@ -1,4 +1,4 @@
-// prices import, list and check, as a person uses them.
+// Tests `secondsource prices` import, list and check.
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// `secondsource profile`: what it names and counts. Times of a model this small mean nothing; the work behind them is
-// known from the model's shape.
+// Tests the names and counts of `secondsource profile`. The times of such a small model have no meaning, but its work
+// follows from the model's shape.
 
 #include <fstream>
 #include <iterator>
@@ -23,7 +23,7 @@ ProgramRun profile(std::vector<std::string> flags) {
   return run_program(arguments);
 }
 
-/// The peak of AMX is not measured, so that on such a CPU nothing is a share of it.
+/// The peak rate of AMX is not measured, so that a CPU with AMX has no shares of the peak.
 bool has_unmeasured_units() {
   std::ifstream file("/proc/cpuinfo");
   return contains(std::string(std::istreambuf_iterator<char>(file), {}), "amx_tile");
@@ -49,15 +49,15 @@ TEST_CASE("profile: the JSON has the work of each operation, every layer and eve
   CAPTURE(run.out, run.err);
   REQUIRE(run.status == 0);
   const nlohmann::json json = nlohmann::json::parse(run.out);
-  // Two requests a batch; each has two decode steps after the token that its prompt gives.
+  // Each batch has two requests, and each request has two decode steps after the token from its prefill.
   const auto n_batches = json.at("n_requests").get<std::int64_t>() / 2;
   bool has_head = false;
   for (const nlohmann::json& operation : json.at("operations")) {
     if (operation.at("phase") != "decode" || operation.at("shape") != "2 x 48 -> 512") continue;
     has_head = true;
     CHECK(operation.at("n_calls") == 2 * n_batches);
-    CHECK(operation.at("flops").get<double>() == Approx(2.0 * 48 * 512 * 2));           // a request
-    CHECK(operation.at("bytes_read").get<double>() == Approx(2.0 * 48 * 512 * 2 / 2));  // two share each step
+    CHECK(operation.at("flops").get<double>() == Approx(2.0 * 48 * 512 * 2));           // per request
+    CHECK(operation.at("bytes_read").get<double>() == Approx(2.0 * 48 * 512 * 2 / 2));  // two requests share each step
     if (has_unmeasured_units()) continue;
     REQUIRE_FALSE(operation.at("of_limit").is_null());
     CHECK(operation.at("of_limit").at("share").get<double>() > 0);

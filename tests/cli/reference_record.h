@@ -1,5 +1,5 @@
 #pragma once
-// What PyTorch answered to a golden prompt, read straight from a committed bundle's expected outputs.
+// PyTorch's answer to a golden prompt, read directly from a committed bundle's expected outputs.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,7 +13,7 @@ namespace secondsource::test {
 
 struct ReferenceRecord {
   std::vector<std::int32_t> prompt_ids;
-  std::vector<std::int32_t> ids;                         ///< greedy
+  std::vector<std::int32_t> ids;                         ///< the greedy answer
   std::vector<std::vector<std::pair<int, double>>> top;  ///< (id, log-probability) of each of ids, best first
 };
 
@@ -27,7 +27,7 @@ inline ReferenceRecord reference_record(const std::string& bundle, const std::st
   return {line["prompt_ids"], line["ids"], line["top"]};
 }
 
-/// "1,2,3", as flags take ids.
+/// Returns "1,2,3", the form in which flags take ids.
 inline std::string joined(const std::vector<std::int32_t>& ids, char separator = ',') {
   std::string text;
   for (const std::int32_t id : ids) {
@@ -37,7 +37,7 @@ inline std::string joined(const std::vector<std::int32_t>& ids, char separator =
   return text;
 }
 
-/// A folder as Hugging Face has it, with the tiny bundle's model; with its tokenizer only where asked for.
+/// Makes a Hugging Face folder with the tiny bundle's model, and with its tokenizer if requested.
 inline std::string tiny_model_folder(const std::filesystem::path& parent, bool with_tokenizer) {
   const std::filesystem::path folder = parent / "tiny-hf";
   std::filesystem::create_directories(folder);

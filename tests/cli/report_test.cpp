@@ -1,4 +1,4 @@
-// report: a real run in every format. What each writer does in detail is in tests/unit/report.
+// Tests `secondsource report` on a real run in every format. tests/unit/report tests the details of each writer.
 
 #include <algorithm>
 #include <sstream>
@@ -53,7 +53,7 @@ TEST_CASE("report shows one run with a verdict and a failure in every format") {
   CHECK(html.starts_with("<!doctype html>"));
   CHECK(contains(html, "</html>"));
   CHECK(contains(html, "single-stream"));
-  // Self-contained: nothing is loaded from anywhere.
+  // The page is self-contained and loads nothing.
   for (const char* outside : {"src=\"http", "href=\"http", "@import", "<script src"}) {
     CAPTURE(outside);
     CHECK_FALSE(contains(html, outside));

@@ -1,4 +1,4 @@
-// `secondsource run` as a person uses it; what it does when something fails is in tests/fault.
+// Tests `secondsource run` without failures; tests/fault tests it with failures.
 
 #include <algorithm>
 #include <fstream>
@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "expectations.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
@@ -90,7 +90,7 @@ TEST_CASE("run: a whole run leaves its record, its samples and its summary, and 
   }
   CHECK(std::filesystem::exists(out / "telemetry.jsonl"));
   CHECK(std::filesystem::exists(out / "summary.json"));
-  // The same folder is not written over.
+  // An existing run is not overwritten.
   const test::ProgramRun again = test::run_program(arguments);
   CHECK(again.status == 2);
   CHECK(again.err.find("there is a run already") != std::string::npos);
@@ -140,14 +140,15 @@ TEST_CASE("run: --baseline gates against a run of the same build, and never call
   REQUIRE(run_into("base", {}).status == 0);
   const test::ProgramRun gated = run_into("candidate", {"--baseline", (scratch.path() / "base").string()});
   CAPTURE(gated.out, gated.err);
-  // Comparable at least: one build, one machine, one bundle. Loaded machines make it inconclusive.
+  // The runs must be comparable, since build, machine and bundle are the same. On a loaded machine the verdict may be
+  // inconclusive.
   CHECK((gated.status == 0 || gated.status == 5));
   CHECK(gated.out.find("gate: 0 regressed") != std::string::npos);
   CHECK(gated.out.find("not comparable") == std::string::npos);
 }
 
 TEST_CASE("worker: the null system answers over the pipes as a backend would") {
-  // Arrays of pairs: braces alone would make an object of them.
+  // Explicit arrays of pairs, because braces alone would make a JSON object.
   const nlohmann::json options_of_null = nlohmann::json::array(
       {nlohmann::json::array({"first_token_ns", "2000000"}), nlohmann::json::array({"token_gap_ns", "1000000"})});
   const nlohmann::json job = {{"system", "null"},           {"program", ""},        {"bundle", ""},

@@ -1,5 +1,5 @@
 #pragma once
-// The keys that a reader takes and those that a published schema has: they have to be the same.
+// Helpers to check that a reader accepts the same keys as the published schema.
 
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,7 +9,7 @@
 
 namespace secondsource::test {
 
-/// The keys that a refusal lists: "expected one of the keys a, b, found ..."
+/// Returns the keys that an error message lists: "expected one of the keys a, b, found ..."
 inline std::set<std::string> keys_in(const std::string& message) {
   constexpr std::string_view kBegin = "one of the keys ";
   const std::size_t begin = message.find(kBegin) + kBegin.size();

@@ -1,18 +1,18 @@
-// gate, report and waiver check on stored runs, made by hand (tests/unit/report/sample_run.h).
+// Tests `gate`, `report` and `waiver check` on hand-made stored runs (tests/unit/summary/sample_run.h).
 
 #include "core/file.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
-#include "unit/report/sample_run.h"
+#include "unit/summary/sample_run.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
 
-/// A run directory with one healthy backend, `slowdown` times slower than the base.
+/// Writes a run directory with one healthy backend that is `slowdown` times slower than the base.
 std::string stored_run(const ScratchFolder& scratch, const std::string& name, double slowdown) {
   const std::filesystem::path folder = scratch.path() / name;
   std::filesystem::create_directories(folder);

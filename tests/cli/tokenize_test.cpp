@@ -1,4 +1,5 @@
-// tokenize: JSON lines in, JSON lines out. Expected ids are those of Hugging Face tokenizers 0.23.3.
+// Tests `secondsource tokenize`, which reads and writes JSON lines. The expected ids are those of Hugging Face
+// tokenizers 0.23.3.
 
 #include "core/file.h"
 #include "support/data.h"

@@ -12,7 +12,7 @@
 namespace secondsource::conformance {
 namespace {
 
-/// Encoded rows in memory. Refuses what a backend must not ask for.
+/// Encoded rows in memory. Rejects requests that a backend must not make.
 class MemorySource final : public WeightSource {
  public:
   MemorySource(std::vector<std::byte> values, std::vector<float> scales, std::int64_t n_rows)
@@ -46,7 +46,7 @@ void store(std::vector<std::byte>& bytes, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
 
-/// One row of w[k] = scale * q[k] with one scale for each `group` columns.
+/// Quantizes one row as w[k] = scale * q[k], with one scale per `group` columns.
 void quantize_row(std::span<const float> row, std::int64_t group, float largest_q, bool half_scale,
                   std::vector<std::byte>& values, std::vector<float>& scales) {
   for (std::size_t begin = 0; begin < row.size(); begin += static_cast<std::size_t>(group)) {
@@ -93,10 +93,10 @@ std::shared_ptr<const WeightSource> encode(std::span<const float> values, std::i
   return std::make_shared<MemorySource>(std::move(bytes), std::move(scales), n_rows);
 }
 
-/// Changes values a little, so that BF16 has them, and what they are quantized to: scales become powers of two.
+/// Changes the values slightly, so that they and their quantized forms are exact in BF16; scales become powers of two.
 void make_exact(Dice& dice, std::span<float> values, std::int64_t n_cols, WeightEncoding encoding) {
   if (scales_per_row(encoding, n_cols) == 0) {
-    // FP16 has fewer bits for numbers near 0, never more than BF16 has here.
+    // Near 0, FP16 has fewer bits than BF16, so that it is rounded to last; the result is exact in both types.
     for (float& value : values) value = round_to_f16(round_to_bf16(value));
     return;
   }
@@ -174,7 +174,7 @@ WeightId CaseBuilder::matrix(std::int64_t n_rows, std::int64_t n_cols, WeightEnc
                              std::vector<std::int64_t> part_rows, Join join, std::int64_t n_experts) {
   std::vector<float> values =
       dice.normals(static_cast<std::size_t>(n_rows * n_cols), 1.0F / std::sqrt(static_cast<float>(n_cols)));
-  // Rows of different size, so that a scale that lands on the wrong row shows.
+  // Rows have different magnitudes, so that a scale on the wrong row is detected.
   for (std::int64_t row = 0; row < n_rows; ++row) {
     const float factor = 0.5F + 1.5F * static_cast<float>(row % 7) / 6.0F;
     for (std::int64_t col = 0; col < n_cols; ++col) values[static_cast<std::size_t>(row * n_cols + col)] *= factor;
@@ -243,7 +243,7 @@ std::int32_t Sequences::take_page() {
   return page;
 }
 
-void Sequences::append(BatchData& batch, std::int32_t sequence, std::int32_t n_tokens, std::int32_t n_ids) {
+void Sequences::append(BatchStorage& batch, std::int32_t sequence, std::int32_t n_tokens, std::int32_t n_ids) {
   const auto s = static_cast<std::size_t>(sequence);
   if (batch.kv_lengths.empty()) in_batch_.clear();
   for (std::int32_t i = 0; i < n_tokens; ++i) {
@@ -262,14 +262,14 @@ void Sequences::append(BatchData& batch, std::int32_t sequence, std::int32_t n_t
   in_batch_.push_back(sequence);
 }
 
-void Sequences::finish(BatchData& batch, std::int32_t n_padding) {
+void Sequences::finish(BatchStorage& batch, std::int32_t n_padding) {
   std::size_t width = 1;
   for (const std::int32_t sequence : in_batch_)
     width = std::max(width, pages_[static_cast<std::size_t>(sequence)].size());
   batch.max_pages_per_seq = static_cast<std::int32_t>(width);
   for (const std::int32_t sequence : in_batch_) {
     std::vector<std::int32_t> row = pages_[static_cast<std::size_t>(sequence)];
-    row.resize(width, -1);  // what lies past a sequence's pages must not be looked at
+    row.resize(width, -1);  // entries beyond a sequence's pages must not be read
     batch.block_table.insert(batch.block_table.end(), row.begin(), row.end());
   }
   for (std::int32_t i = 0; i < n_padding; ++i) {
@@ -279,12 +279,12 @@ void Sequences::finish(BatchData& batch, std::int32_t n_padding) {
   }
 }
 
-void Sequences::want_logits(BatchData& batch, std::int32_t row, SamplingParams params) {
+void Sequences::want_logits(BatchStorage& batch, std::int32_t row, SamplingParams params) {
   batch.logit_rows.push_back(row);
   batch.sampling.push_back(params);
 }
 
-Action& CaseBuilder::submit(BatchData batch) {
+Action& CaseBuilder::submit(BatchStorage batch) {
   result.actions.push_back({.graph = static_cast<std::int32_t>(result.graphs.size()) - 1,
                             .batch = std::move(batch),
                             .wait = true,
@@ -293,11 +293,11 @@ Action& CaseBuilder::submit(BatchData batch) {
   return result.actions.back();
 }
 
-BatchData plain_batch(CaseBuilder& builder, std::int32_t n_tokens, std::int32_t n_ids, std::int32_t n_padding) {
+BatchStorage plain_batch(CaseBuilder& builder, std::int32_t n_tokens, std::int32_t n_ids, std::int32_t n_padding) {
   builder.result.kv = {.n_layers = 1, .n_kv_heads = 1, .head_dim = 64, .page_tokens = 16};
   builder.result.n_pages = ceil_divide(n_tokens, 16) + 1;
   Sequences sequences(builder.dice, builder.result.n_pages, 16, 1);
-  BatchData batch;
+  BatchStorage batch;
   sequences.append(batch, sequences.add(), n_tokens, n_ids);
   sequences.finish(batch, n_padding);
   return batch;
@@ -309,7 +309,7 @@ void dirty_cache(CaseBuilder& builder, const HeadShape& heads) {
   SS_CHECK(builder.graph().ops.empty(), "dirty_cache() comes before the case's own graph");
   const auto graph = static_cast<std::int32_t>(builder.result.graphs.size()) - 1;
   const RopeId rope = builder.rope(heads.head_dim);
-  // A weight of zero hides large numbers, but not NaN.
+  // A softmax weight of zero hides large numbers, but not NaN.
   const float deviation = builder.dice.chance(0.4) ? NAN : 30.0F;
   for (std::int32_t layer = 0; layer < builder.result.kv.n_layers; ++layer) {
     const ValueId qkv = builder.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, deviation);

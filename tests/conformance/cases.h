@@ -1,5 +1,5 @@
 #pragma once
-// The families of cases. Each function makes one case; everything random in it follows from the seed.
+// The families of cases. Each function makes one case; all its random choices follow from the seed.
 
 #include <cstdint>
 #include <string_view>
@@ -12,7 +12,7 @@ namespace secondsource::conformance {
 struct Family {
   std::string_view name;
   Case (*make)(std::uint64_t seed);
-  std::int32_t n_cases;  ///< of one run of the suite
+  std::int32_t n_cases;  ///< number of cases in one run of the suite
 };
 
 Case make_embed_case(std::uint64_t seed);
@@ -40,7 +40,7 @@ Case make_page_copy_case(std::uint64_t seed);
 Case make_in_flight_case(std::uint64_t seed);
 Case make_not_finite_case(std::uint64_t seed);
 
-/// All of them. A new one goes to the end: the seeds of the others stay.
+/// All families. New ones are appended, so that the seeds of the others stay the same.
 [[nodiscard]] std::span<const Family> families();
 
 }  // namespace secondsource::conformance

@@ -22,7 +22,7 @@ std::string describe(const HeadShape& heads) {
   return fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
 }
 
-/// How often a layer sees a window alone, and which.
+/// How often a layer has a sliding window, and the possible window sizes.
 struct Windows {
   double chance;
   std::initializer_list<std::int32_t> sizes;
@@ -33,8 +33,8 @@ constexpr Windows kNarrowWindows{.chance = 0.35, .sizes = kNarrowSizes};
 constexpr Windows kWideWindows{.chance = 0.5, .sizes = kWideSizes};
 constexpr Windows kNoWindows{.chance = 0.0, .sizes = {}};
 
-/// One layer of RopeAppend and Attention over a random qkv. Scores of deviation about 1.5: a softmax that is neither
-/// flat nor a single spike.
+/// One layer of RopeAppend and Attention over a random qkv. The scores have a deviation of about 1.5, which gives a
+/// softmax that is neither flat nor a single spike.
 struct Layer {
   RopeAppend append;
   Attention attend;
@@ -51,7 +51,7 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
     append.k_norm = b.vector(heads.head_dim, 1.0F, 0.3F);
   }
   b.add(append, "rope");
-  const bool in_place = b.dice.chance(0.5);  // the contract allows q to be out
+  const bool in_place = b.dice.chance(0.5);  // the contract allows q and out to be the same value
   Attention attend{
       .q = q, .out = in_place ? q : b.value(heads.n_heads * heads.head_dim), .layer = layer, .heads = heads};
   attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
@@ -61,7 +61,7 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
   return {append, attend};
 }
 
-/// Sequences of ragged lengths; then steps that mix prefill chunks with one-token rows.
+/// Sequences of different lengths, then steps that mix prefill chunks with single decode tokens.
 Case ragged_case(CaseBuilder b, const HeadShape& heads) {
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
@@ -75,7 +75,7 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads) {
   for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
   const std::int32_t n_steps = b.dice.between(2, 4);
   for (std::int32_t step = 0; step < n_steps; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     for (std::int32_t s = 0; s < n_sequences; ++s) {
       if (step > 0 && n_sequences > 1 && b.dice.chance(0.2)) continue;
       const bool decode = sequences.length(s) > 0 && b.dice.chance(0.6);
@@ -92,8 +92,8 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads) {
   return std::move(b.result);
 }
 
-/// Makes of the builder's current, empty graph one that appends to the cache of layer 0 without attention, and starts
-/// another. Returns its number.
+/// Makes the builder's current, empty graph append to the cache of layer 0 without attention, and starts another graph.
+/// Returns the number of the filled graph.
 std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
@@ -109,8 +109,8 @@ std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
   return b.new_graph() - 1;
 }
 
-/// Fills a sequence's cache to `length` without attention; then each step has a few tokens of another sequence and, of
-/// this one, as many as `chunks` says.
+/// Fills a sequence's cache to `length` without attention. Each following step has `chunks` tokens of this sequence and
+/// a few tokens of another one.
 Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
                const Windows& windows = kNarrowWindows) {
   constexpr std::int32_t kPageTokens = 16;
@@ -121,7 +121,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
   Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 2);
   const std::int32_t sequence = sequences.add();
   while (sequences.length(sequence) < length) {
-    BatchData batch;
+    BatchStorage batch;
     sequences.append(batch, sequence, std::min(512, length - sequences.length(sequence)), kIds);
     sequences.finish(batch, 0);
     Action& action = b.submit(std::move(batch));
@@ -131,7 +131,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
   const Layer layer = add_layer(b, heads, 0, windows);
   const std::int32_t other = sequences.add();
   for (const std::int32_t n_tokens : chunks) {
-    BatchData batch;
+    BatchStorage batch;
     sequences.append(batch, other, 3, kIds);
     sequences.append(batch, sequence, n_tokens, kIds);
     sequences.finish(batch, 0);
@@ -164,11 +164,11 @@ Case make_rope_append_case(std::uint64_t seed) {
   if (b.dice.chance(0.5)) op.k_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
   b.add(op, "rope");
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
-  BatchData batch;
+  BatchStorage batch;
   sequences.append(batch, sequences.add(), n_tokens, kIds);
   const std::int32_t n_padding = b.dice.between(0, 3);
   sequences.finish(batch, n_padding);
-  // Positions far from the start: without attention nothing ties them to the cache's length.
+  // Positions may be far from the start, since without attention they are independent of the cache's length.
   const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
   b.submit(std::move(batch));
@@ -207,7 +207,8 @@ Case make_chunked_attention_case(std::uint64_t seed) {
 }
 
 Case make_deep_attention_case(std::uint64_t seed) {
-  // Beyond 32K a position no longer fits 15 bits, and what cuts the cache into at most so many pieces has longer ones.
+  // A position beyond 32K does not fit 15 bits, and a kernel that splits the cache into a limited number of pieces gets
+  // longer pieces.
   constexpr std::int32_t kPageTokens = 16;
   constexpr std::int32_t kFilledPages = 64;
   CaseBuilder b("attention_deep", seed);
@@ -218,10 +219,10 @@ Case make_deep_attention_case(std::uint64_t seed) {
   b.result.n_pages = n_pages + kFilledPages;
   const std::int32_t fill_graph = add_fill_graph(b, heads);
   Sequences sequences(b.dice, b.result.n_pages, kPageTokens, 0);
-  // A step for some pages and copies of them, in random order, for all: appending every position would take most of
-  // the time.
+  // One step fills some pages, and copies of them in random order fill all others, because appending every position
+  // would take most of the time.
   const std::int32_t filled = sequences.add();
-  BatchData batch;
+  BatchStorage batch;
   sequences.append(batch, filled, kFilledPages * kPageTokens, kIds);
   sequences.finish(batch, 0);
   Action& fill = b.submit(std::move(batch));
@@ -237,7 +238,7 @@ Case make_deep_attention_case(std::uint64_t seed) {
   b.result.actions.push_back(std::move(copy));
   const std::int32_t deep = sequences.add_copied(std::move(pages), length);
   const Layer layer = add_layer(b, heads, 0, kNoWindows);
-  BatchData decode;
+  BatchStorage decode;
   sequences.append(decode, deep, 1, kIds);
   sequences.finish(decode, 0);
   b.submit(std::move(decode));
@@ -257,11 +258,11 @@ Case make_page_copy_case(std::uint64_t seed) {
   add_layer(b, heads, 1);
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
   const std::int32_t parent = sequences.add();
-  BatchData prompt;
+  BatchStorage prompt;
   sequences.append(prompt, parent, b.dice.between(2, 5 * page_tokens), kIds);
   sequences.finish(prompt, 0);
-  // A fork: the child gets copies, then both go on and must not see each other. The copy comes after every step
-  // submitted before it, be it in flight or not.
+  // A fork: the child gets copies of the pages, then both sequences continue independently. The copy must take effect
+  // after every step submitted before it, whether that is in flight or not.
   const bool in_flight = b.dice.chance(0.5);
   b.submit(std::move(prompt)).wait = !in_flight;
   Action copy{.batch = {}, .wait = !in_flight, .copies = {}};
@@ -273,7 +274,7 @@ Case make_page_copy_case(std::uint64_t seed) {
   b.result.actions.push_back(copy);
   const std::int32_t child = sequences.add_copied(pages, sequences.length(parent));
   for (std::int32_t step = 0; step < 3; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     sequences.append(batch, parent, 1, kIds);
     sequences.append(batch, child, b.dice.between(1, 4), kIds);
     sequences.finish(batch, 0);

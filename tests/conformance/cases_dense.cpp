@@ -44,7 +44,8 @@ std::string_view epilogue_name(Epilogue epilogue) {
   return "unknown";
 }
 
-/// Rows with s = max|x| / 127 a power of two, and multiples of s / 2: half of them are ties of the quantizer.
+/// Rows in which s = max|x| / 127 is a power of two and all values are multiples of s / 2, so that half of them are
+/// ties of the quantizer.
 ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
   std::vector<float> values;
   for (std::int32_t id = 0; id < kIds; ++id) {
@@ -58,7 +59,7 @@ ValueId input_of_ties(CaseBuilder& b, std::int32_t cols) {
   return out;
 }
 
-/// Rows of the activations, and inputs and outputs of the weight; each draws its own.
+/// Functions that draw the number of activation rows and the numbers of inputs and outputs of the weight.
 struct ProductExtents {
   std::int32_t (*rows)(Dice&);
   std::int32_t (*inputs)(Dice&);
@@ -68,7 +69,8 @@ struct ProductExtents {
 constexpr ProductExtents kAllExtents{
     .rows = pick_rows, .inputs = pick_extent, .outputs = [](Dice& dice) { return std::min(pick_extent(dice), 700); }};
 
-/// `quantized`: of the weight, with quantized activations; nullopt: any, with activations as they are.
+/// `quantized` is the encoding of the weight, which is then multiplied by quantized activations. nullopt means any
+/// encoding, with activations that are not quantized.
 Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEncoding> quantized,
                   const ProductExtents& extents) {
   CaseBuilder b(family, seed);
@@ -103,7 +105,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (epilogue == Epilogue::kAddResidual) op.aux = b.input(n_outputs, kIds);
-  // The contract allows out to be aux.
+  // The contract allows out and aux to be the same value.
   const bool in_place = op.aux && b.dice.chance(0.5);
   op.out = in_place ? *op.aux : b.value(n_outputs);
   if (!gated && b.dice.chance(0.2)) op.softcap = 1.5F;
@@ -117,22 +119,22 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   return std::move(b.result);
 }
 
-/// What is sampled: rows of logits, `n_ids` different ones, of which one may have a NaN.
+/// The logits for sampling: `n_ids` different rows, one of which may contain a NaN.
 struct SampledRows {
   std::int32_t vocab;
   std::int32_t n_ids;
   double nan_chance;
-  double forbidden_best_chance = 0.0;  ///< of the row's first token being the forbidden one, instead of any
+  double forbidden_best_chance = 0.0;  ///< chance that a row's best token is forbidden, not a random one
 };
 
-/// The id of the largest logit of row `id`.
+/// Returns the index of the largest logit in row `id`.
 std::int32_t best_of(std::span<const float> table, std::int32_t vocab, std::int32_t id) {
   const auto row =
       table.subspan(static_cast<std::size_t>(id) * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab));
   return static_cast<std::int32_t>(std::ranges::max_element(row) - row.begin());
 }
 
-/// Each row in its own way.
+/// Samples each row with parameters of its own.
 Case sampling_case(CaseBuilder b, const SampledRows& sampled) {
   const auto [vocab, n_ids, nan_chance, forbidden_best_chance] = sampled;
   const std::int32_t n_rows = b.dice.between(1, 9);
@@ -154,7 +156,7 @@ Case sampling_case(CaseBuilder b, const SampledRows& sampled) {
       Sample{
           .logits = logits, .n_top = std::min(vocab, b.dice.one_of<std::int32_t>({0, 1, 5, 20})), .keep_logits = true},
       "sample");
-  BatchData batch = plain_batch(b, n_rows, n_ids);
+  BatchStorage batch = plain_batch(b, n_rows, n_ids);
   for (std::int32_t row = 0; row < n_rows; ++row) {
     SamplingParams params;
     params.temperature = b.dice.one_of({0.0F, 0.7F, 1.0F, 2.0F});
@@ -203,7 +205,7 @@ Case make_rms_norm_case(std::uint64_t seed) {
   if (b.dice.chance(0.6)) op.add = b.input(cols, kIds, deviation);
   const std::int32_t place = b.dice.between(0, 2);
   if (place == 1) op.sum_out = b.value(cols);
-  if (place == 2) op.sum_out = x;  // the contract allows it
+  if (place == 2) op.sum_out = x;  // the contract allows sum_out and x to be the same value
   op.out = b.value(cols);
   b.add(op, "norm");
   b.submit(plain_batch(b, n_rows, kIds, b.dice.between(0, 2)));
@@ -219,7 +221,7 @@ Case make_matmul_case(std::uint64_t seed) {
 }
 
 Case make_long_matmul_case(std::uint64_t seed) {
-  // Where backends cut the sums of many rows into parts.
+  // Sizes at which backends split the sums of matmuls into parts.
   return make_product("matmul_long", seed, std::nullopt,
                       {.rows =
                            [](Dice& dice) {
@@ -251,7 +253,8 @@ Case make_sample_case(std::uint64_t seed) {
 
 Case make_wide_sample_case(std::uint64_t seed) {
   CaseBuilder b("sample_wide", seed);
-  // As models have them, and one beside a power of two; few rows to choose from, or most of the time goes into them.
+  // Vocabulary sizes of real models, and one next to a power of two. There are only a few distinct rows, since making
+  // them would take most of the time.
   const std::int32_t vocab = b.dice.one_of<std::int32_t>({8192, 16'385, 32'000, 50'257, 65'536});
   return sampling_case(std::move(b), {.vocab = vocab, .n_ids = 5, .nan_chance = 0.5, .forbidden_best_chance = 0.4});
 }

@@ -1,4 +1,4 @@
-// Whole layers, windows cut out of them, and small models: where fusion would show.
+// Whole layers, sections cut out of layers, and small models, in which errors of fused operations show.
 
 #include <fmt/format.h>
 
@@ -37,8 +37,8 @@ std::string describe(const Dims& dims) {
                      dims.heads.n_heads, dims.heads.n_kv_heads, dims.heads.head_dim);
 }
 
-/// norm, qkv, rope, attention, output product, norm with the sum, gate and up, down: a Llama layer. Returns the hidden
-/// state after it, which may be in the place of the one before.
+/// A Llama layer: norm, qkv, rope, attention, output matmul, norm with the sum, gate and up, down. Returns the hidden
+/// state after the layer, which may be the same value as `hidden`.
 ValueId add_transformer_layer(CaseBuilder& b, const Dims& dims, std::int32_t layer, ValueId hidden) {
   const HeadShape& heads = dims.heads;
   const std::int32_t q_cols = heads.n_heads * heads.head_dim;
@@ -122,7 +122,7 @@ void submit_mixed_steps(CaseBuilder& b, std::int32_t n_ids, bool wants_logits) {
   const std::int32_t n_sequences = b.dice.between(1, 4);
   for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
   for (std::int32_t step = 0; step < 3; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     for (std::int32_t s = 0; s < n_sequences; ++s) {
       sequences.append(batch, s, step > 0 && b.dice.chance(0.7) ? 1 : b.dice.between(1, 30), n_ids);
       if (wants_logits) {
@@ -135,7 +135,7 @@ void submit_mixed_steps(CaseBuilder& b, std::int32_t n_ids, bool wants_logits) {
   }
 }
 
-/// Head of a model on top of `hidden`; returns the logits.
+/// Adds the head of a model on top of `hidden`; returns the logits.
 ValueId add_head(CaseBuilder& b, const Dims& dims, ValueId hidden, WeightId table, std::int32_t vocab) {
   const ValueId selected = b.value(dims.dim, Rows::kLogits);
   b.add(SelectRows{.x = hidden, .out = selected}, "select");
@@ -173,7 +173,8 @@ Case make_window_case(std::uint64_t seed) {
   dirty_cache(b, dims.heads);
   constexpr std::int32_t kIds = 41;
   add_transformer_layer(b, dims, 0, b.input(dims.dim, kIds));
-  // Two to six neighbours of the layer are left to the backend to fuse; values that cross the edge are observed.
+  // Cuts two to six consecutive operations out of the layer, which the backend may fuse. Values that cross the edge are
+  // observed.
   StepGraph& graph = b.graph();
   const std::int32_t length = b.dice.between(2, 6);
   const std::int32_t first = b.dice.between(1, static_cast<std::int32_t>(graph.ops.size()) - length);
@@ -201,7 +202,7 @@ Case make_model_case(std::uint64_t seed) {
   set_cache(b, dims, 2, 40);
   dirty_cache(b, dims.heads);
   const std::int32_t vocab = b.dice.one_of<std::int32_t>({97, 300});
-  const WeightId table = b.matrix(vocab, dims.dim, dims.encoding);  // tied: the embedding is the head
+  const WeightId table = b.matrix(vocab, dims.dim, dims.encoding);  // tied weights: the embedding is also the head
   const ValueId embedded = b.value(dims.dim);
   b.add(Embed{.table = table, .out = embedded, .scale = 3.0F}, "embed");
   ValueId hidden = embedded;
@@ -217,8 +218,8 @@ Case make_in_flight_case(std::uint64_t seed) {
   CaseBuilder b("in_flight", seed);
   const Dims dims = pick_dims(b.dice);
   set_cache(b, dims, 1, 40);
-  // The logits are rows of a table that maps id -> one large logit, so that rounding cannot change what is sampled:
-  // step n + 1 embeds what step n chose, which only the device knows when it is submitted.
+  // The logits are rows of a table that gives each id one large logit, so that rounding cannot change the sampled id.
+  // Step n + 1 embeds the id that step n sampled, which only the device has when step n + 1 is submitted.
   const std::int32_t vocab = b.dice.between(11, 60);
   std::vector<float> next(static_cast<std::size_t>(vocab * vocab), 0.0F);
   for (std::int32_t id = 0; id < vocab; ++id) next[static_cast<std::size_t>(id * vocab + (id * 7 + 3) % vocab)] = 9.0F;
@@ -234,23 +235,25 @@ Case make_in_flight_case(std::uint64_t seed) {
   for (std::int32_t s = 0; s < n_sequences; ++s) sequences.add();
   const std::int32_t n_steps = 6;
   for (std::int32_t step = 0; step < n_steps; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     for (std::int32_t i = 0; i < n_sequences; ++i) {
-      const std::int32_t s = step % 2 == 0 ? i : n_sequences - 1 - i;  // the order in the batch is not the slot's
+      const std::int32_t s = step % 2 == 0 ? i : n_sequences - 1 - i;  // the order in the batch differs from that of
+                                                                       // the slots
       sequences.append(batch, s, step == 0 ? b.dice.between(1, 5) : 1, vocab);
       if (step > 0) batch.token_ids.back() = -1;
       Sequences::want_logits(batch, batch.q_starts.back() - 1);
     }
     sequences.finish(batch, 0);
     Action& action = b.submit(std::move(batch));
-    action.wait = step % 2 == 1;  // two in flight
+    action.wait = step % 2 == 1;  // two steps in flight
   }
   b.result.name = fmt::format("vocab={} sequences={}", vocab, n_sequences);
   return std::move(b.result);
 }
 
 std::span<const Family> families() {
-  // New ones come last: the number of a family is in the seeds of its cases, and so in what finds which planted bug.
+  // Append new families at the end: the index of a family is part of its cases' seeds, on which the planted bugs that
+  // it finds depend.
   static constexpr Family kFamilies[] = {
       {"embed", make_embed_case, 16},
       {"rms_norm", make_rms_norm_case, 24},

@@ -30,13 +30,13 @@ Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top) {
 
 /// How a router spreads tokens over its experts.
 enum class Spread : std::uint8_t {
-  kAll,   ///< as it happens; of many experts some get no token
-  kFew,   ///< mostly over the first four
-  kTied,  ///< all scores are equal, so that every token goes to the first n_top
+  kAll,   ///< over all experts; if there are many, some get no token
+  kFew,   ///< mostly over the first four experts
+  kTied,  ///< all scores are equal, so that every token goes to the first n_top experts
 };
 
-/// A router over inputs of its own whose scores are exact in f32, so that ties are ties everywhere and nothing else is
-/// near one, however many experts there are.
+/// A router with separate inputs, whose scores are exact in f32. Ties are therefore ties on every backend, and no other
+/// scores are nearly equal, however many experts there are.
 Choice add_coarse_route(CaseBuilder& b, Spread spread, std::int32_t n_ids, std::int32_t n_experts, std::int32_t n_top) {
   constexpr std::int32_t kDim = 8;
   const auto coarse = [&](std::int32_t n_rows, std::int32_t n_filled) {
@@ -57,7 +57,7 @@ Choice add_coarse_route(CaseBuilder& b, Spread spread, std::int32_t n_ids, std::
   return add_route(b, x, gate, n_top);
 }
 
-/// The extents of a mixture's two products.
+/// The extents of the two grouped matmuls of a mixture.
 struct MixtureShape {
   std::int32_t dim = 0;
   std::int32_t ffn_dim = 0;
@@ -65,7 +65,8 @@ struct MixtureShape {
   std::int32_t n_top = 0;
 };
 
-/// Both products of experts over `x`; `first` is the epilogue of the one, the other may add a residual.
+/// Adds both grouped matmuls of the experts over `x`. `first` is the epilogue of the first one; the second may add a
+/// residual.
 void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape, WeightEncoding encoding,
                  ActQuant act, Epilogue first, std::int32_t n_ids) {
   const bool gated = first != Epilogue::kNone;
@@ -108,13 +109,13 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                   shape.n_experts, shape.n_top, act == ActQuant::kNone ? "" : " w8a8", residual ? " residual" : "");
 }
 
-/// Up to 512 experts, 8 a token, for up to 150 tokens.
+/// Up to 512 experts, 8 per token, for up to 150 tokens.
 Case wide_mixture(CaseBuilder b, WeightEncoding encoding, ActQuant act) {
   constexpr std::int32_t kWideIds = 97;
   MixtureShape shape;
   shape.n_experts = b.dice.one_of<std::int32_t>({2, 3, 8, 17, 64, 256, 512});
   shape.n_top = b.dice.between(1, std::min(8, shape.n_experts));
-  const bool small = shape.n_experts >= 64;  // or most of the time goes into making weights
+  const bool small = shape.n_experts >= 64;  // otherwise making the weights takes most of the time
   shape.dim = small ? b.dice.one_of<std::int32_t>({8, 33}) : b.dice.one_of<std::int32_t>({33, 64, 168});
   shape.ffn_dim = small ? b.dice.one_of<std::int32_t>({5, 32}) : b.dice.one_of<std::int32_t>({24, 72, 136});
   const auto first = b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kNone});

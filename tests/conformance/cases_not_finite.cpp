@@ -1,5 +1,5 @@
-// NaN and infinity in activations, as docs/correctness.md wants them: what depends on one is not finite, and nothing
-// else is.
+// NaN and infinity in activations by the rule of docs/correctness.md: every value that depends on one is not finite,
+// and all others are finite.
 
 #include <fmt/format.h>
 
@@ -12,9 +12,9 @@ namespace secondsource::conformance {
 namespace {
 
 constexpr std::int32_t kIds = 23;
-constexpr std::int32_t kBadId = kIds - 1;  ///< the one row of bad_input() with something in it
+constexpr std::int32_t kBadId = kIds - 1;  ///< the only row of bad_input() with a value that is not finite
 
-/// A value with random content, and `bad` in one element of the row of kBadId.
+/// A value with random content and with `bad` in one element of row kBadId.
 ValueId bad_input(CaseBuilder& b, std::int32_t cols, float bad, float deviation = 1.0F) {
   std::vector<float> values = b.dice.normals(static_cast<std::size_t>(cols) * kIds, deviation);
   values[static_cast<std::size_t>(kBadId * cols + b.dice.between(0, cols - 1))] = bad;
@@ -23,10 +23,10 @@ ValueId bad_input(CaseBuilder& b, std::int32_t cols, float bad, float deviation 
   return out;
 }
 
-/// Rows of which one or more are bad.
-BatchData mixed_batch(CaseBuilder& b) {
+/// A batch in which one or more rows are bad.
+BatchStorage mixed_batch(CaseBuilder& b) {
   const std::int32_t n_rows = b.dice.one_of<std::int32_t>({1, 2, 5, 17, 33});
-  BatchData batch = plain_batch(b, n_rows, kIds);
+  BatchStorage batch = plain_batch(b, n_rows, kIds);
   batch.token_ids[static_cast<std::size_t>(b.dice.between(0, n_rows - 1))] = kBadId;
   return batch;
 }
@@ -69,8 +69,8 @@ std::string add_product(CaseBuilder& b, float bad) {
                      in_aux ? " in aux" : "");
 }
 
-/// One sequence of several gets a bad token, alone in its step: in the same prefill a weight of zero times NaN may
-/// reach the tokens before it, which the contract allows.
+/// One of several sequences gets a bad token that is alone in its step. In a prefill with other tokens, a softmax
+/// weight of zero times NaN may reach the tokens before it, which the contract allows.
 std::string submit_attention(CaseBuilder& b, float bad) {
   const std::int32_t n_kv_heads = b.dice.between(1, 2);
   const HeadShape heads{.n_heads = n_kv_heads * b.dice.between(1, 4),
@@ -89,7 +89,7 @@ std::string submit_attention(CaseBuilder& b, float bad) {
   constexpr std::int32_t kSequences = 3;
   for (std::int32_t s = 0; s < kSequences; ++s) sequences.add();
   for (std::int32_t step = 0; step < 4; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     for (std::int32_t s = 0; s < kSequences; ++s) {
       sequences.append(batch, s, step == 0 ? b.dice.between(1, 40) : 1, kIds - 1);
       if (s == 1 && step == 1) batch.token_ids.back() = kBadId;

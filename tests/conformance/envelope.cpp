@@ -17,7 +17,7 @@ using reference::KvPool;
 using reference::ReferenceBackend;
 using reference::ReferenceKernels;
 
-/// Rounds to the BF16 numbers divided by a factor.
+/// Rounds to a grid: the BF16 numbers divided by a factor.
 class Grid {
  public:
   explicit Grid(int draw) : factor_(std::exp2(static_cast<float>(draw) / kDraws)) {}
@@ -33,7 +33,7 @@ class Grid {
   float factor_;
 };
 
-/// Runs `call` with the value rounded, and puts the exact one back: other operations read it too.
+/// Runs `call` with the value rounded, then restores the exact value, since other operations read it too.
 template <typename Call>
 Result<void> with_rounded(const Grid& grid, MatrixView<float> value, const Call& call) {
   std::vector<float> exact(value.data(), value.data() + value.rows() * value.cols());
@@ -43,7 +43,7 @@ Result<void> with_rounded(const Grid& grid, MatrixView<float> value, const Call&
   return result;
 }
 
-/// Does the value come straight from a table?
+/// True if the value comes directly from an embedding table.
 bool is_embedded(const StepGraph& graph, ValueId value) {
   bool embedded = false;
   for (const Op& op : graph.ops) {
@@ -55,7 +55,7 @@ bool is_embedded(const StepGraph& graph, ValueId value) {
 
 class EnvelopeKernels final : public ReferenceKernels {
  public:
-  /// `rounded` holds the same weights as `weights` by the same ids, matrices rounded.
+  /// `rounded` has the same weights and ids as `weights`, but its matrices are rounded.
   EnvelopeKernels(const Grid& grid, const reference::Weights& weights, const reference::Weights& rounded,
                   std::vector<KvPool>& pools)
       : ReferenceKernels(weights, pools), grid_(grid), products_(rounded, pools) {}
@@ -74,14 +74,15 @@ class EnvelopeKernels final : public ReferenceKernels {
   void round_softmax_weights(std::span<double> weights) const override {
     for (double& weight : weights) weight = static_cast<double>(grid_.round(static_cast<float>(weight)));
   }
-  // In a cache of integers this decides, near a tie, between two of them: a backend may be a quantum off.
+  // In an integer cache, this rounding decides near a tie between two integers: a backend may differ by one quantum.
   void round_cache_row(std::span<float> row) const override { grid_.round_all(row); }
   template <typename Product>
   Result<void> run_product(const Product& op, const HostFrame& frame) {
     if (op.act == ActQuant::kNone)
       return with_rounded(grid_, frame.value(op.x), [&] { return products_.run(op, frame); });
-    // Quantized activations are integers and a scale: there is nothing left to round. But where they were computed and
-    // not looked up, the last bit of an input decides between two integers, so a backend may be a quantum off.
+    // Quantized activations are integers with a scale, which leaves nothing to round. But if they were computed rather
+    // than embedded, the last bit of an input can decide between two integers, so that a backend may differ by one
+    // quantum.
     if (is_embedded(frame.graph, op.x)) return ReferenceKernels::run(op, frame);
     return with_rounded(grid_, frame.value(op.x), [&] { return ReferenceKernels::run(op, frame); });
   }
@@ -90,7 +91,7 @@ class EnvelopeKernels final : public ReferenceKernels {
   ReferenceKernels products_;
 };
 
-/// Values that are there already, rounded.
+/// A source of existing values, rounded.
 class RoundedSource final : public WeightSource {
  public:
   RoundedSource(const Grid& grid, std::span<const float> values, std::int64_t n_cols)
@@ -117,11 +118,11 @@ class EnvelopeBackend final : public ReferenceBackend {
   }
   Result<WeightId> prepare_weight(const WeightSpec& spec) override {
     SS_TRY(const WeightId id, ReferenceBackend::prepare_weight(spec));
-    if (spec.n_rows == 1) return rounded_.prepare(spec);  // norm weights and biases are not inputs of a product
+    if (spec.n_rows == 1) return rounded_.prepare(spec);  // norm weights and biases are not inputs of a matmul
     WeightSpec rounded = spec;
     rounded.encoding = WeightEncoding::kF32;
     rounded.parts.clear();
-    // The parts as they are, over the joined values.
+    // The parts of the original weight, each over its rows of the joined values.
     std::int64_t first_row = 0;
     for (const WeightPart& part : spec.parts) {
       const auto offset = static_cast<std::size_t>(first_row * spec.n_cols);
@@ -138,7 +139,7 @@ class EnvelopeBackend final : public ReferenceBackend {
   reference::Weights rounded_{account_};
 };
 
-/// Rounding to a float type is within the envelope, rounding to integers is another definition.
+/// Rounding the cache to a float type is within the envelope; an integer cache is a different computation.
 DType expected_cache(DType kv_dtype) {
   return kv_dtype == DType::kI8 ? DType::kI8 : DType::kF32;
 }

@@ -2,13 +2,17 @@
 //             [--family NAME[,NAME...] [--case-seed N]] [--option KEY=VALUE]... [--each KEY=VALUE,VALUE...]...
 //             [--guards]
 //             [--json FILE] [--list]
-// Holds one backend module against the reference. Ends 0 when every supported case passed, 1 when one failed, 77 when
-// the backend is not there (1 with --require), 2 on bad usage. --seed FIRST-LAST runs the suite once for each seed of
-// the range. --each runs every case once for each value of that option, and given twice for each pair; values that this
-// machine cannot run are skipped. With --require each of them has to be there: the others are run all the same, and it
-// ends with 1. With --require-one it is enough that one of them is there. --guards sets the option guards=1 where the
-// backend has one: it then checks its own workspace for writes outside an operation's output. --json also writes what
-// was found to a file, for `secondsource report --conformance`.
+//
+// Compares one backend module with the reference. The exit status is 0 when every supported case passed, 1 when one
+// failed, 77 when the backend is not available (1 with --require), and 2 on bad usage.
+//
+// --seed FIRST-LAST runs the suite once for each seed of the range.
+// --each runs every case once for each value of that option; given twice, once for each pair of values. Values that
+// this machine cannot run are skipped. With --require, every value has to be available; otherwise the available
+// ones are run nevertheless, and the exit status is 1. With --require-one, one available value is enough.
+// --guards sets the option guards=1 if the backend has one: it then checks its own workspace for writes outside an
+// operation's output.
+// --json also writes the results to a file, for `secondsource report --conformance`.
 
 #include <fmt/format.h>
 
@@ -29,18 +33,18 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 
 namespace secondsource::conformance {
 namespace {
 
-using Setting = std::pair<std::string, std::string>;  ///< of BackendOptions::extra
+using Setting = std::pair<std::string, std::string>;  ///< an entry of BackendOptions::extra
 
 struct Options {
   std::string backend;
   std::string modules;
-  bool require = false;      ///< what was asked for is there, all of it
-  bool require_one = false;  ///< at least one combination of --each is there
+  bool require = false;      ///< fail unless the backend and all values of --each are available
+  bool require_one = false;  ///< fail unless at least one combination of --each is available
   bool list = false;
   bool guards = false;
   std::string json;
@@ -104,7 +108,7 @@ bool parse(int argc, char** argv, Options& options) {
   return options.list || !options.backend.empty();
 }
 
-/// Every combination of the values of --each, on top of --option.
+/// Returns every combination of the values of --each, each together with the settings of --option.
 std::vector<std::vector<Setting>> combinations(const Options& options) {
   std::vector<std::vector<Setting>> all = {options.settings};
   for (const auto& [key, values] : options.each) {
@@ -126,13 +130,13 @@ std::string text_of(const std::vector<Setting>& settings) {
   return text;
 }
 
-/// What can be run of what was asked for.
+/// The requested configurations that can be run.
 struct Configurations {
   std::vector<Tested> tested;
-  int n_absent = 0;  ///< whose library, instructions or device this machine lacks
+  int n_absent = 0;  ///< configurations whose library, instructions or device this machine lacks
 };
 
-/// Prints why one is left out. Nothing when one fails otherwise.
+/// Creates the configurations and prints why one is left out. Returns nullopt when one fails for any other reason.
 std::optional<Configurations> make_tested(const Options& options, const std::vector<Module>& modules) {
   Configurations found;
   for (const std::vector<Setting>& settings : combinations(options)) {
@@ -159,7 +163,7 @@ std::optional<Configurations> make_tested(const Options& options, const std::vec
   return found;
 }
 
-/// Cases of one family.
+/// Counts of the cases of one family.
 struct Count {
   std::int64_t passed = 0;
   std::int64_t failed = 0;
@@ -168,7 +172,7 @@ struct Count {
   std::set<std::string> findings{};
 };
 
-/// Returns whether it could be written.
+/// Returns false if the file could not be written.
 bool write_json(const Options& options, const std::vector<Module>& modules,
                 const std::map<std::string, Count>& counts) {
   const auto module = std::ranges::find(modules, options.backend, &Module::name);
@@ -239,7 +243,7 @@ int run(const Options& options, const std::filesystem::path& program) {
   return n_failed == 0 && !lacks_required ? 0 : 1;
 }
 
-/// The first name of --family that is none; empty when all are known.
+/// Returns the first unknown name of --family; empty when all are known.
 std::string unknown_family(const Options& options) {
   for (const std::string& name : options.suite.families) {
     if (name != "protocol" && std::ranges::find(families(), name, &Family::name) == families().end()) return name;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/data/conformance/vectors.json: what PyTorch says the operations of the boundary give, in float64.
+"""Writes tests/data/conformance/vectors.json: results of the boundary's operations, computed by PyTorch in float64.
 
-The reference backend is what every other backend is compared with; these vectors are what it is compared with. They
-share no code with the project. Formulas are those of Hugging Face transformers' Llama (rotate_half, repeat_kv) and
-Mixtral (softmax, top-k, renormalize); inputs are multiples of 1/64 so that the file stays readable.
+Every other backend is compared with the reference backend, and the reference backend is compared with these vectors.
+They share no code with the project. The formulas are those of Hugging Face transformers' Llama (rotate_half, repeat_kv)
+and Mixtral (softmax, top-k, renormalize). Inputs are multiples of 1/64, so that the file stays readable.
 
     python tests/conformance/make_vectors.py          (PyTorch 2 or later; no other package)
 """
@@ -92,7 +92,7 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
         q_norm, k_norm = 1 + draw(head_dim, scale=0.25), 1 + draw(head_dim, scale=0.25)
         case["q_norm"], case["k_norm"], case["norm_eps"] = listed(q_norm), listed(k_norm), 1e-6
         q, k = rms_norm(q, q_norm, 1e-6), rms_norm(k, k_norm, 1e-6)
-    # The product in f32, as transformers computes it; then exact.
+    # The product is computed in f32, as in transformers; everything after it is exact.
     angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
     cos, sin = angles.cos() * factor, angles.sin() * factor

@@ -17,7 +17,7 @@ using reference::ReferenceBackend;
 using reference::ReferenceKernels;
 using reference::Weights;
 
-/// A frame with some of the batch replaced.
+/// A frame in which parts of the batch are replaced.
 class ChangedFrame {
  public:
   explicit ChangedFrame(const HostFrame& frame)
@@ -52,7 +52,7 @@ float truncated_to_bf16(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
 }
 
-/// s * q with q = x / s rounded half away from zero.
+/// Replaces the row by s * q, with q = x / s rounded half away from zero.
 void quantize_away_from_zero(std::span<float> row) {
   float largest = 0.0F;
   for (const float value : row) largest = std::max(largest, std::fabs(value));
@@ -185,7 +185,7 @@ class MutantKernels final : public ReferenceKernels {
   }
 
  private:
-  /// Sums in FP16, or the GELU with erf in place of tanh.
+  /// A matmul with sums in FP16, or with the erf form of GELU instead of the tanh form.
   void run_own_product(const Matmul& op, const HostFrame& frame) {
     const MatrixView<float> x = frame.value(op.x);
     const MatrixView<float> out = frame.value(op.out);
@@ -230,7 +230,7 @@ class MutantKernels final : public ReferenceKernels {
     }
   }
 
-  /// Query head h reads KV head h % n_kv_heads: the heads are moved to where that comes out, and back.
+  /// Query head h reads KV head h % n_kv_heads. The heads are permuted to get this result, and permuted back.
   Result<void> run_with_wrong_groups(const Attention& op, const HostFrame& frame) {
     const MatrixView<float> q = frame.value(op.q);
     const MatrixView<float> out = frame.value(op.out);
@@ -257,7 +257,7 @@ class MutantKernels final : public ReferenceKernels {
   Bug bug_;
 };
 
-/// Passes rows on with the scales of neighbours exchanged.
+/// Returns rows with the scales of neighbouring rows exchanged.
 class SwappedScales final : public WeightSource {
  public:
   explicit SwappedScales(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
@@ -276,7 +276,7 @@ class SwappedScales final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
-/// Passes rows on with each group's scale in the place of the next.
+/// Returns rows with each group's scale in the place of the next one.
 class ShiftedScales final : public WeightSource {
  public:
   explicit ShiftedScales(std::shared_ptr<const WeightSource> inner) : inner_(std::move(inner)) {}
@@ -295,10 +295,10 @@ class ShiftedScales final : public WeightSource {
   std::shared_ptr<const WeightSource> inner_;
 };
 
-/// Changes what submit() gets.
+/// Changes the batches that submit() gets.
 class MutantStep final : public Step {
  public:
-  /// Writes each ticket to `newest`.
+  /// Stores each ticket in `newest`.
   MutantStep(Bug bug, std::unique_ptr<Step> inner, Ticket& newest)
       : bug_(bug), inner_(std::move(inner)), newest_(newest) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return inner_->workspace_bytes(); }
@@ -370,12 +370,12 @@ class MutantBackend final : public ReferenceBackend {
   }
 
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override {
-    SS_TRY(auto step, ReferenceBackend::compile(graph, bucket, pool, trace));
+                                        GroupTiming group_timing) override {
+    SS_TRY(auto step, ReferenceBackend::compile(graph, bucket, pool, group_timing));
     return std::unique_ptr<Step>(std::make_unique<MutantStep>(bug_, std::move(step), newest_));
   }
 
-  /// Each of two steps in flight gets the other's result.
+  /// Exchanges the results of two steps in flight.
   Result<StepResult> wait(Ticket ticket, Deadline deadline) override {
     if (bug_ != Bug::kTicketsSwapped) return ReferenceBackend::wait(ticket, deadline);
     if (!swapped_ && newest_ == Ticket{static_cast<std::int64_t>(ticket) + 1}) {

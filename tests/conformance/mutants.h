@@ -1,5 +1,5 @@
 #pragma once
-// The reference with one planted bug each: the suite must kill every one of them, or it proves little.
+// The reference with one planted bug per mutant. The suite must find every one of them, or it proves little.
 
 #include <memory>
 #include <span>
@@ -53,8 +53,8 @@ enum class Bug : std::uint8_t {
 
 struct Mutant {
   Bug bug;
-  std::string_view name;      ///< a sentence's subject: "RoPE off by one position"
-  std::string_view families;  ///< families that must each find it, separated by spaces
+  std::string_view name;      ///< the subject of a sentence: "RoPE off by one position"
+  std::string_view families;  ///< families that must each find the bug, separated by spaces
 };
 
 [[nodiscard]] std::span<const Mutant> mutants();

@@ -28,8 +28,8 @@ struct Ready {
   StepGraph graph;
   const Action* first = nullptr;
 
-  /// Built with the last graph of `c`.
-  static Result<Ready> make(const MakeBackend& make_backend, Case c, Trace trace = Trace::kOff) {
+  /// Compiles the last graph of `c`.
+  static Result<Ready> make(const MakeBackend& make_backend, Case c, GroupTiming group_timing = GroupTiming::kOff) {
     Ready ready;
     SS_TRY(ready.backend, make_backend());
     ready.c = std::move(c);
@@ -42,7 +42,7 @@ struct Ready {
     spec.dtype = ready.backend->device().kv_dtype;
     SS_TRY(ready.pool, ready.backend->create_kv_pool(spec, ready.c.n_pages));
     ready.graph = with_weights(ready.c.graphs.back(), ids);
-    SS_TRY(ready.step, ready.backend->compile(ready.graph, {64, 8, 8, 40}, ready.pool, trace));
+    SS_TRY(ready.step, ready.backend->compile(ready.graph, {64, 8, 8, 40}, ready.pool, group_timing));
     for (const Action& action : ready.c.actions) {
       if (action.graph == static_cast<std::int32_t>(ready.c.graphs.size()) - 1 && ready.first == nullptr) {
         ready.first = &action;
@@ -52,12 +52,13 @@ struct Ready {
   }
 };
 
-/// A chain of tables that any backend can run.
+/// A chain of embedding tables that any backend can run.
 Case simple_case() {
   return make_in_flight_case(5);
 }
 
-/// The first model from `seed` on that the backend can run: not every one has every encoding of weights.
+/// Returns the first model from `seed` on that the backend can run, since not every backend supports every weight
+/// encoding.
 Result<Case> supported_model(const MakeBackend& make, std::uint64_t seed) {
   SS_TRY(const std::unique_ptr<Backend> backend, make());
   constexpr std::uint64_t kTries = 20;
@@ -86,7 +87,7 @@ Finding expect_lost(const char* what, const Result<void>& result, std::string_vi
   return std::nullopt;
 }
 
-/// Every call returns device-lost with the first cause.
+/// Checks that every call returns device-lost with the first cause.
 Finding check_poisoned(Ready& ready, std::string_view cause) {
   const auto as_void = [](const auto& result) -> Result<void> {
     if (!result) return result.error();
@@ -98,7 +99,8 @@ Finding check_poisoned(Ready& ready, std::string_view cause) {
   if (auto f = expect_lost("prepare_weight", as_void(backend.prepare_weight(ready.c.weights[0].spec)), cause)) return f;
   if (auto f = expect_lost("create_kv_pool", as_void(backend.create_kv_pool(ready.c.kv, 1)), cause)) return f;
   if (auto f = expect_lost("kv_copy_pages", backend.kv_copy_pages(ready.pool, {}), cause)) return f;
-  return expect_lost("compile", as_void(backend.compile(ready.graph, {1, 1, 1, 1}, ready.pool, Trace::kOff)), cause);
+  return expect_lost("compile", as_void(backend.compile(ready.graph, {1, 1, 1, 1}, ready.pool, GroupTiming::kOff)),
+                     cause);
 }
 
 Finding check_deadline(const MakeBackend& make) {
@@ -117,7 +119,7 @@ Finding check_deadline(const MakeBackend& make) {
 Finding check_bucket(const MakeBackend& make) {
   auto ready = Ready::make(make, simple_case());
   if (!ready) return ready.error().message;
-  BatchData large = ready->first->batch;
+  BatchStorage large = ready->first->batch;
   large.token_ids.resize(65);
   large.positions.resize(65);
   large.kv_slots.resize(65, -1);
@@ -140,13 +142,13 @@ Finding check_bad_graph(const MakeBackend& make) {
   StepGraph no_weight = ready->graph;
   std::get<Embed>(no_weight.ops[0]).table = WeightId{999};
   for (const StepGraph* const graph : {&unwritten, &wrong_shape, &no_weight}) {
-    const auto step = ready->backend->compile(*graph, {4, 1, 4, 1}, ready->pool, Trace::kOff);
+    const auto step = ready->backend->compile(*graph, {4, 1, 4, 1}, ready->pool, GroupTiming::kOff);
     if (step) return "a malformed graph was compiled";
     if (step.error().code != ErrorCode::kInvalidInput) {
       return fmt::format("expected invalid-input, found {}: {}", to_string(step.error().code), step.error().message);
     }
   }
-  // The refusals were recoverable.
+  // The refusals must not have poisoned the backend.
   const auto ticket = ready->step->submit(ready->first->batch.view());
   if (!ticket) return "after refused graphs: " + ticket.error().message;
   const auto result = ready->backend->wait(*ticket, far());
@@ -157,7 +159,7 @@ Finding check_trace(const MakeBackend& make) {
   const Result<Case> c = supported_model(make, 11);
   if (!c) return c.error().message;
   auto plain = Ready::make(make, *c);
-  auto traced = Ready::make(make, *c, Trace::kGroups);
+  auto traced = Ready::make(make, *c, GroupTiming::kOn);
   if (!plain || !traced) return (plain ? traced : plain).error().message;
   std::set<std::int32_t> seen;
   for (const OpGroup& group : traced->step->groups()) {
@@ -239,7 +241,7 @@ Finding check_weights(const MakeBackend& make) {
       if (found->size() != expected->size())
         return fmt::format("expected {} values, found {}", expected->size(), found->size());
       for (std::size_t i = 0; i < found->size(); ++i) {
-        // A backend may keep the values in BF16.
+        // A backend may store the values in BF16.
         const float bound = static_cast<float>(unit_roundoff(DType::kBf16)) * std::fabs((*expected)[i]);
         if (std::fabs((*found)[i] - (*expected)[i]) <= bound) continue;
         return fmt::format("{}{}: row {}, col {}: expected {}, found {}", to_string(encoding),
@@ -250,7 +252,7 @@ Finding check_weights(const MakeBackend& make) {
   return std::nullopt;
 }
 
-/// The same tokens in one pass and one by one: logits and cache agree.
+/// Checks that logits and cache agree between the same tokens in one pass and one by one.
 Finding check_prefill_equals_decode(const MakeBackend& make) {
   for (const std::uint64_t seed : {21U, 22U, 23U}) {
     Case prefill = make_model_case(seed);
@@ -260,12 +262,12 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
     Dice dice(seed);
     constexpr std::int32_t kTokens = 37;
     Sequences sequences(dice, prefill.n_pages, 16, 2);
-    BatchData all;
+    BatchStorage all;
     sequences.append(all, sequences.add(), kTokens, 90);
     sequences.finish(all, 0);
     for (std::int32_t t = 0; t < kTokens; ++t) {
       const auto at = static_cast<std::size_t>(t);
-      BatchData one = all;
+      BatchStorage one = all;
       one.token_ids = {all.token_ids[at]};
       one.positions = {t};
       one.kv_slots = {all.kv_slots[at]};
@@ -287,7 +289,8 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
     const auto expected = run_case(*make_expected_backend(kv_dtype), prefill);
     if (!at_once) return at_once.error().message;
     if (!one_by_one) return one_by_one.error().message;
-    // Both may round, each in its own way; the envelope's differences are moved to the prefill's result.
+    // Both results may be rounded differently, so that the differences of the envelope are applied to the result of the
+    // prefill.
     const std::vector<float>& logits = at_once->steps[0].logits;
     std::vector<std::vector<float>> moved;
     for (int draw = 0; draw < kDraws; ++draw) {
@@ -305,32 +308,33 @@ Finding check_prefill_equals_decode(const MakeBackend& make) {
   return std::nullopt;
 }
 
-/// The same case twice on fresh backends gives the same bits.
+/// Checks that the same case on two new backends gives the same bits.
 Finding check_repeatable(const MakeBackend& make) {
   const Case c = make_model_case(31);
-  std::vector<CaseTrace> traces;
+  std::vector<CaseOutputs> runs;
   for (int i = 0; i < 2; ++i) {
     auto backend = make();
     if (!backend) return backend.error().message;
     if (why_unsupported(**backend, c)) return std::nullopt;
-    auto trace = run_case(**backend, c);
-    if (!trace) return trace.error().message;
-    traces.push_back(std::move(trace).value());
+    auto outputs = run_case(**backend, c);
+    if (!outputs) return outputs.error().message;
+    runs.push_back(std::move(outputs).value());
   }
-  for (std::size_t step = 0; step < traces[0].steps.size(); ++step) {
-    if (traces[0].steps[step].logits != traces[1].steps[step].logits) {
+  for (std::size_t step = 0; step < runs[0].steps.size(); ++step) {
+    if (runs[0].steps[step].logits != runs[1].steps[step].logits) {
       return fmt::format("step {}: two runs on one machine gave different logits", step);
     }
   }
   return std::nullopt;
 }
 
-/// Bit by bit: caches may hold NaN.
+/// Compares bit by bit, since caches may contain NaN.
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// A prefill and five steps of decode, each embedding what the one before sampled, on two Steps over one workspace.
+/// A prefill and five decode steps, each of which embeds the id that the previous one sampled, on two Steps over one
+/// workspace.
 Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
   Case c = make_model_case(seed);
   const auto prefill = static_cast<std::int32_t>(c.graphs.size()) - 1;
@@ -340,7 +344,7 @@ Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
   Sequences sequences(dice, c.n_pages, 16, 2);
   for (std::int32_t s = 0; s < 2; ++s) sequences.add();
   for (std::int32_t step = 0; step < 6; ++step) {
-    BatchData batch;
+    BatchStorage batch;
     for (std::int32_t s = 0; s < 2; ++s) {
       sequences.append(batch, s, step > 0 ? 1 : dice.between(2, 30), 90);
       if (step > 0) batch.token_ids.back() = -1;
@@ -357,22 +361,23 @@ Case make_decoding_case(std::uint64_t seed, bool two_in_flight) {
   return c;
 }
 
-/// Two steps in flight, the second of which needs what the first samples and writes, give the bits of one at a time.
+/// Checks that two steps in flight, the second of which depends on the id and the cache of the first, give the same
+/// bits as one step at a time.
 Finding check_two_in_flight(const MakeBackend& make) {
   for (const std::uint64_t seed : {41U, 42U, 43U}) {
-    std::vector<CaseTrace> traces;
+    std::vector<CaseOutputs> runs;
     for (const bool two_in_flight : {false, true}) {
       const Case c = make_decoding_case(seed, two_in_flight);
       auto backend = make();
       if (!backend) return backend.error().message;
       if (why_unsupported(**backend, c)) break;
-      auto trace = run_case(**backend, c);
-      if (!trace) return trace.error().message;
-      traces.push_back(std::move(trace).value());
+      auto outputs = run_case(**backend, c);
+      if (!outputs) return outputs.error().message;
+      runs.push_back(std::move(outputs).value());
     }
-    for (std::size_t step = 0; traces.size() == 2 && step < traces[0].steps.size(); ++step) {
-      const StepTrace& expected = traces[0].steps[step];
-      const StepTrace& found = traces[1].steps[step];
+    for (std::size_t step = 0; runs.size() == 2 && step < runs[0].steps.size(); ++step) {
+      const StepOutputs& expected = runs[0].steps[step];
+      const StepOutputs& found = runs[1].steps[step];
       for (std::size_t i = 0; i < expected.tokens.size(); ++i) {
         if (found.tokens.size() == expected.tokens.size() && found.tokens[i].id == expected.tokens[i].id) continue;
         return fmt::format("model of seed {}, step {}: expected token {} as one at a time, found another", seed, step,
@@ -382,7 +387,7 @@ Finding check_two_in_flight(const MakeBackend& make) {
         return fmt::format("model of seed {}, step {}: expected the logits of one at a time, found others", seed, step);
       }
     }
-    if (traces.size() == 2 && !std::ranges::equal(traces[0].cache, traces[1].cache, same_bits)) {
+    if (runs.size() == 2 && !std::ranges::equal(runs[0].cache, runs[1].cache, same_bits)) {
       return fmt::format("model of seed {}: expected the cache of one at a time, found another", seed);
     }
   }

@@ -1,5 +1,5 @@
 #pragma once
-// What a backend must do besides arithmetic: deadlines, poison, traces, memory, refusals.
+// Checks of a backend besides arithmetic: deadlines, poisoning after a lost device, traces, memory, refusals.
 
 #include <functional>
 #include <memory>
@@ -12,12 +12,12 @@
 
 namespace secondsource::conformance {
 
-/// A fresh backend for every check: some of them end with a poisoned one.
+/// Makes a new backend for every check, because some checks leave a poisoned one.
 using MakeBackend = std::function<Result<std::unique_ptr<Backend>>()>;
 
 struct ProtocolCheck {
-  std::string_view name;  ///< a sentence
-  /// Nothing when it holds, else the finding.
+  std::string_view name;  ///< the checked property, as a sentence
+  /// Returns nullopt when the property holds, otherwise the finding.
   std::optional<std::string> (*run)(const MakeBackend& make);
 };
 

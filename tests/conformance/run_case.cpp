@@ -55,7 +55,7 @@ class Runner {
  public:
   Runner(Backend& backend, const Case& c) : backend_(backend), case_(c) {}
 
-  Result<CaseTrace> run() {
+  Result<CaseOutputs> run() {
     SS_TRY_VOID(prepare());
     for (const Action& action : case_.actions) {
       if (action.graph < 0) {
@@ -70,7 +70,7 @@ class Runner {
     }
     SS_TRY_VOID(finish_pending());
     SS_TRY_VOID(export_cache());
-    return std::move(trace_);
+    return std::move(outputs_);
   }
 
  private:
@@ -85,23 +85,23 @@ class Runner {
     SS_TRY(pool_, backend_.create_kv_pool(spec_, case_.n_pages));
     for (std::size_t g = 0; g < case_.graphs.size(); ++g) {
       SS_TRY(auto step, backend_.compile(with_weights(case_.graphs[g], ids),
-                                         bucket_of(case_, static_cast<std::int32_t>(g)), pool_, Trace::kOff));
+                                         bucket_of(case_, static_cast<std::int32_t>(g)), pool_, GroupTiming::kOff));
       steps_.push_back(std::move(step));
     }
     return {};
   }
 
-  /// Waits for the tickets in order. Values are in memory after the last one only.
+  /// Waits for the tickets in order. Only the values of the last one are in memory afterwards.
   Result<void> finish_pending() {
     for (std::size_t i = 0; i < pending_.size(); ++i) {
       const Action& action = *pending_[i].action;
       SS_TRY(StepResult result, backend_.wait(pending_[i].ticket, in_one_minute()));
       if (!action.compare) continue;
-      StepTrace step{.graph = action.graph,
-                     .n_real_tokens = action.batch.q_starts.back(),
-                     .values = {},
-                     .tokens = std::move(result.tokens),
-                     .logits = std::move(result.logits)};
+      StepOutputs step{.graph = action.graph,
+                       .n_real_tokens = action.batch.q_starts.back(),
+                       .values = {},
+                       .tokens = std::move(result.tokens),
+                       .logits = std::move(result.logits)};
       const StepGraph& graph = case_.graphs[static_cast<std::size_t>(action.graph)];
       step.values.resize(graph.values.size());
       for (std::size_t v = 0; v < graph.values.size() && i + 1 == pending_.size(); ++v) {
@@ -109,7 +109,7 @@ class Runner {
         SS_TRY(step.values[v],
                steps_[static_cast<std::size_t>(action.graph)]->read_value(ValueId{static_cast<std::int32_t>(v)}));
       }
-      trace_.steps.push_back(std::move(step));
+      outputs_.steps.push_back(std::move(step));
     }
     pending_.clear();
     return {};
@@ -121,9 +121,9 @@ class Runner {
                                  static_cast<std::size_t>(spec_.head_dim);
     for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
       for (const bool values : {false, true}) {
-        trace_.cache.emplace_back(n_floats);
+        outputs_.cache.emplace_back(n_floats);
         const KvRange range{.layer = layer, .values = values, .first_slot = 0, .n_slots = n_slots};
-        SS_TRY_VOID(backend_.kv_export(pool_, range, trace_.cache.back()));
+        SS_TRY_VOID(backend_.kv_export(pool_, range, outputs_.cache.back()));
       }
     }
     return {};
@@ -140,7 +140,7 @@ class Runner {
   KvPoolId pool_{};
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<Pending> pending_;
-  CaseTrace trace_;
+  CaseOutputs outputs_;
 };
 
 }  // namespace
@@ -162,7 +162,7 @@ std::optional<std::string> why_unsupported(const Backend& backend, const Case& c
       const ActQuant act = matmul != nullptr ? matmul->act : grouped != nullptr ? grouped->act : ActQuant::kNone;
       for (const WeightId id : op_access(op).weights) {
         const WeightSpec& spec = c.weights[static_cast<std::size_t>(index_of(id))].spec;
-        const ActQuant own_act = spec.n_rows == 1 ? ActQuant::kNone : act;  // a bias is not multiplied
+        const ActQuant own_act = spec.n_rows == 1 ? ActQuant::kNone : act;  // a bias is not an input of a matmul
         const WeightEncoding encoding = spec.encoding;
         if (const Support support = backend.supports_weight(encoding, own_act); !support.supported) {
           return fmt::format("{} weights: {}", to_string(encoding), support.reason);
@@ -173,7 +173,7 @@ std::optional<std::string> why_unsupported(const Backend& backend, const Case& c
   return std::nullopt;
 }
 
-Result<CaseTrace> run_case(Backend& backend, const Case& c) {
+Result<CaseOutputs> run_case(Backend& backend, const Case& c) {
   return Runner(backend, c).run();
 }
 

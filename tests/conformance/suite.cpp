@@ -14,32 +14,32 @@
 namespace secondsource::conformance {
 namespace {
 
-/// What a case should give, computed once for every backend with this type of cache that runs it.
+/// The expected results of a case. They are computed once and used for all tested configurations with this cache type.
 class Expectation {
  public:
   Expectation(const Case& c, DType kv_dtype) : case_(c), kv_dtype_(kv_dtype) {}
 
-  /// Nothing when the trace is close enough.
-  std::optional<std::string> judge(const CaseTrace& trace) {
+  /// Returns nullopt when the outputs is within the tolerance, otherwise the finding.
+  std::optional<std::string> judge(const CaseOutputs& outputs) {
     if (!expected_) expected_ = run_case(*make_expected_backend(kv_dtype_), case_);
     if (!*expected_) return failed(*expected_);
-    // Most of the time goes into the draws, and what is right to the last bits needs none.
-    if (!compare_traces(case_, kv_dtype_, trace, **expected_, {})) return std::nullopt;
+    // The draws take most of the time, and a outputs that is equal up to f32 sums does not need them.
+    if (!compare_outputs(case_, kv_dtype_, outputs, **expected_, {})) return std::nullopt;
     while (draws_.size() < kDraws) {
       auto draw = run_case(*make_envelope_backend(static_cast<int>(draws_.size()), kv_dtype_), case_);
       if (!draw) return failed(draw);
       draws_.push_back(std::move(draw).value());
     }
-    return compare_traces(case_, kv_dtype_, trace, **expected_, draws_);
+    return compare_outputs(case_, kv_dtype_, outputs, **expected_, draws_);
   }
 
  private:
-  static std::string failed(const Result<CaseTrace>& run) { return "the reference failed: " + run.error().message; }
+  static std::string failed(const Result<CaseOutputs>& run) { return "the reference failed: " + run.error().message; }
 
   const Case& case_;
   DType kv_dtype_;
-  std::optional<Result<CaseTrace>> expected_;
-  std::vector<CaseTrace> draws_;
+  std::optional<Result<CaseOutputs>> expected_;
+  std::vector<CaseOutputs> draws_;
 };
 
 CaseReport judge(const Tested& tested, const Case& c, std::map<DType, Expectation>& expectations) {
@@ -59,21 +59,21 @@ CaseReport judge(const Tested& tested, const Case& c, std::map<DType, Expectatio
     report.text = *reason;
     return report;
   }
-  const auto trace = run_case(**backend, c);
-  if (!trace) {
-    // Saying no as late as compile() is allowed, but it must be a "no".
-    if (trace.error().code == ErrorCode::kUnsupported) report.verdict = Verdict::kUnsupported;
-    report.text = trace.error().message;
+  const auto outputs = run_case(**backend, c);
+  if (!outputs) {
+    // A backend may refuse a case as late as in compile(), but only with kUnsupported.
+    if (outputs.error().code == ErrorCode::kUnsupported) report.verdict = Verdict::kUnsupported;
+    report.text = outputs.error().message;
     return report;
   }
   const DType kv_dtype = (*backend)->device().kv_dtype;
-  const auto finding = expectations.try_emplace(kv_dtype, c, kv_dtype).first->second.judge(*trace);
+  const auto finding = expectations.try_emplace(kv_dtype, c, kv_dtype).first->second.judge(*outputs);
   report.verdict = finding ? Verdict::kFailed : Verdict::kPassed;
   report.text = finding.value_or("");
   return report;
 }
 
-/// The seeds of a family's cases. Short enough to be typed again.
+/// The seeds of a family's cases. They are short enough to be typed by hand.
 std::vector<std::uint64_t> case_seeds(const SuiteOptions& options, std::uint64_t family_number, std::int32_t n_cases) {
   if (options.case_seed >= 0) return {static_cast<std::uint64_t>(options.case_seed)};
   std::vector<std::uint64_t> seeds;

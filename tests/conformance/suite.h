@@ -1,5 +1,5 @@
 #pragma once
-// The whole suite against one backend.
+// Runs the whole suite on one backend.
 
 #include <cstdint>
 #include <functional>
@@ -13,16 +13,16 @@
 namespace secondsource::conformance {
 
 struct SuiteOptions {
-  std::uint64_t first_seed = 1;  ///< the suite runs once for each seed; each case gets its own from it
+  std::uint64_t first_seed = 1;  ///< the suite runs once per seed, from which each case derives its own
   std::uint64_t last_seed = 1;
-  std::int64_t case_seed = -1;        ///< >= 0: only the case with this seed
-  std::vector<std::string> families;  ///< empty: all of them and the protocol
-  bool stop_at_first = false;         ///< for mutants: one failure is enough
+  std::int64_t case_seed = -1;        ///< if >= 0: only the case with this seed
+  std::vector<std::string> families;  ///< empty: all families and the protocol checks
+  bool stop_at_first = false;         ///< for mutants, for which one failure is enough
 };
 
-/// A backend under test with some options. Each case is made and judged once for all of them.
+/// A backend under test with certain options. The expected results of each case are computed once for all of them.
 struct Tested {
-  std::string options;  ///< for messages: "isa=avx2"; empty where there are none
+  std::string options;  ///< options for messages, like "isa=avx2"; empty if there are none
   MakeBackend make;
 };
 
@@ -34,10 +34,10 @@ struct CaseReport {
   std::string name;
   std::uint64_t seed = 0;
   Verdict verdict = Verdict::kPassed;
-  std::string text;  ///< the finding, or why it is not supported
+  std::string text;  ///< the finding, or why the case is not supported
 };
 
-/// Runs the suite; `done` is told of each case. Returns the number of failures.
+/// Runs the suite and calls `done` after each case. Returns the number of failures.
 std::int64_t run_suite(std::span<const Tested> tested, const SuiteOptions& options,
                        const std::function<void(const CaseReport&)>& done);
 std::int64_t run_suite(const MakeBackend& make, const SuiteOptions& options,

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "backend/op_access.h"
-#include "backend/sampling.h"
+#include "backend_kit/sampling.h"
 
 namespace secondsource::conformance {
 namespace {
@@ -21,8 +21,8 @@ struct MeanSquare {
   [[nodiscard]] double root() const { return n == 0 ? 0.0 : std::sqrt(sum / static_cast<double>(n)); }
 };
 
-/// Root mean squares of E - R: over the draws at each element, over its row, its column and all, and of each draw. One
-/// NaN would make a tolerance of its whole row and column, so only finite elements count.
+/// Root mean squares of E - R: over the draws at each element; over the element's row, its column and all elements; and
+/// of each draw. Only finite elements count, because one NaN would spoil the tolerance of its whole row and column.
 class Spread {
  public:
   Spread(Values expected, std::span<const Values> draws, std::size_t n_cols)
@@ -57,7 +57,7 @@ class Spread {
   [[nodiscard]] double around(std::size_t i) const {
     return std::max({rows_[i / n_cols_].root(), cols_[i % n_cols_].root(), all_.root()});
   }
-  /// Of the largest draw, as much larger still as that is above the smallest.
+  /// The root mean square of the largest draw times the ratio of the largest to the smallest.
   [[nodiscard]] double whole() const { return largest_ > 0.0 ? largest_ * (largest_ / smallest_) : 0.0; }
 
  private:
@@ -70,7 +70,7 @@ class Spread {
   double largest_ = 0.0;
 };
 
-/// The name of the operation that wrote a value last.
+/// Returns the name of the operation that wrote a value last.
 std::string writer_of(const StepGraph& graph, std::size_t value) {
   std::string name = "unwritten";
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
@@ -83,7 +83,7 @@ std::string writer_of(const StepGraph& graph, std::size_t value) {
 
 std::optional<std::string> compare_experts(Values tested, Values expected, std::span<const Values> draws) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    // Where an allowed rounding flips the choice, both are right.
+    // If an allowed rounding changes the choice, both experts are correct.
     const bool is_close = std::ranges::any_of(draws, [&](Values draw) { return draw[i] != expected[i]; });
     if (tested[i] != expected[i] && !is_close) {
       return fmt::format("entry {}: expected expert {}, found {}", i, expected[i], tested[i]);
@@ -92,8 +92,8 @@ std::optional<std::string> compare_experts(Values tested, Values expected, std::
   return std::nullopt;
 }
 
-/// The rule of sampling.h, applied to the backend's own logits: exact.
-std::optional<std::string> compare_tokens(const Case& c, const StepTrace& step, const Action& action) {
+/// Compares the tokens exactly with the rule of sampling.h applied to the backend's own logits.
+std::optional<std::string> compare_tokens(const Case& c, const StepOutputs& step, const Action& action) {
   const StepGraph& graph = c.graphs[static_cast<std::size_t>(step.graph)];
   const auto found = std::ranges::find_if(graph.ops, [](const Op& op) { return std::holds_alternative<Sample>(op); });
   if (found == graph.ops.end()) return std::nullopt;
@@ -129,31 +129,31 @@ std::optional<std::string> compare_tokens(const Case& c, const StepTrace& step, 
   return std::nullopt;
 }
 
-/// The values of rows that are not padding.
-Values real_rows(const std::vector<float>& value, const ValueDesc& desc, const StepTrace& step) {
+/// Returns the values of all rows that are not padding.
+Values real_rows(const std::vector<float>& value, const ValueDesc& desc, const StepOutputs& step) {
   if (desc.rows != Rows::kTokens) return value;
   const std::size_t n = static_cast<std::size_t>(step.n_real_tokens) * static_cast<std::size_t>(desc.cols);
   return Values(value).first(std::min(n, value.size()));
 }
 
-/// What `get` finds in each of the draws.
+/// Returns get(draw) for each draw.
 template <typename Get>
-std::vector<Values> of_each(std::span<const CaseTrace> draws, const Get& get) {
+std::vector<Values> of_each(std::span<const CaseOutputs> draws, const Get& get) {
   std::vector<Values> values;
-  for (const CaseTrace& draw : draws) values.push_back(get(draw));
+  for (const CaseOutputs& draw : draws) values.push_back(get(draw));
   return values;
 }
 
-/// Step `at` of the traces.
-std::optional<std::string> compare_step(const Case& c, std::size_t at, const StepTrace& tested,
-                                        const StepTrace& expected, std::span<const CaseTrace> draws,
+/// Compares step `at` of the traces.
+std::optional<std::string> compare_step(const Case& c, std::size_t at, const StepOutputs& tested,
+                                        const StepOutputs& expected, std::span<const CaseOutputs> draws,
                                         const Action& action) {
   const StepGraph& graph = c.graphs[static_cast<std::size_t>(tested.graph)];
   for (std::size_t v = 0; v < graph.values.size(); ++v) {
     const ValueDesc& desc = graph.values[v];
     if (expected.values[v].empty()) continue;
-    const auto rows_of = [&](const StepTrace& step) { return real_rows(step.values[v], desc, step); };
-    const auto drawn = of_each(draws, [&](const CaseTrace& draw) { return rows_of(draw.steps[at]); });
+    const auto rows_of = [&](const StepOutputs& step) { return real_rows(step.values[v], desc, step); };
+    const auto drawn = of_each(draws, [&](const CaseOutputs& draw) { return rows_of(draw.steps[at]); });
     const auto finding = desc.dtype == DType::kI32
                              ? compare_experts(rows_of(tested), rows_of(expected), drawn)
                              : compare_values(rows_of(tested), rows_of(expected), drawn, desc.cols);
@@ -162,7 +162,7 @@ std::optional<std::string> compare_step(const Case& c, std::size_t at, const Ste
   if (auto finding = compare_tokens(c, tested, action)) return finding;
   if (!expected.logits.empty()) {
     const auto vocab = static_cast<std::int64_t>(expected.logits.size() / action.batch.logit_rows.size());
-    const auto drawn = of_each(draws, [&](const CaseTrace& draw) { return Values(draw.steps[at].logits); });
+    const auto drawn = of_each(draws, [&](const CaseOutputs& draw) { return Values(draw.steps[at].logits); });
     if (auto finding = compare_values(tested.logits, expected.logits, drawn, vocab)) return "logits: " + *finding;
   }
   return std::nullopt;
@@ -175,7 +175,8 @@ bool is_zero_row(Values expected, std::span<const Values> draws, std::size_t row
   return is_zero(expected) && std::ranges::all_of(draws, is_zero);
 }
 
-/// |T - R| <= u |R| with u of BF16, and the floor of the row: what a rotation subtracts may be larger than its result.
+/// Checks |T - R| <= u |R| + floor, with u of BF16. The floor is that of the whole row, since the terms of a rotation
+/// may be larger than its result.
 std::optional<std::string> compare_rounded_once(Values tested, Values expected, std::size_t n_cols) {
   for (std::size_t row = 0; row * n_cols < expected.size(); ++row) {
     MeanSquare squares;
@@ -194,8 +195,8 @@ std::optional<std::string> compare_rounded_once(Values tested, Values expected, 
   return std::nullopt;
 }
 
-/// R is rounded to the same integers. Near a tie the last bits of an input decide between two of them, which one in
-/// some thousand elements is near enough to for f32.
+/// Compares the quantized integers of R and T. Near a tie, the last bits of an input decide between two integers; with
+/// f32 inputs, one in some thousand elements is near enough to a tie.
 std::optional<std::string> compare_integers(Values tested, Values expected, std::size_t head_dim) {
   std::size_t n_apart = 0;
   for (std::size_t row = 0; row * head_dim < expected.size(); ++row) {
@@ -285,8 +286,8 @@ std::optional<std::string> compare_values(Values tested, Values expected, std::s
   return std::nullopt;
 }
 
-std::optional<std::string> compare_traces(const Case& c, DType kv_dtype, const CaseTrace& tested,
-                                          const CaseTrace& expected, std::span<const CaseTrace> draws) {
+std::optional<std::string> compare_outputs(const Case& c, DType kv_dtype, const CaseOutputs& tested,
+                                           const CaseOutputs& expected, std::span<const CaseOutputs> draws) {
   std::size_t at = 0;
   for (const Action& action : c.actions) {
     if (action.graph < 0 || !action.compare) continue;
@@ -297,7 +298,7 @@ std::optional<std::string> compare_traces(const Case& c, DType kv_dtype, const C
   }
   const std::int64_t width = std::int64_t{c.kv.n_kv_heads} * c.kv.head_dim;
   for (std::size_t half = 0; half < expected.cache.size(); ++half) {
-    const auto drawn = of_each(draws, [&](const CaseTrace& draw) { return Values(draw.cache[half]); });
+    const auto drawn = of_each(draws, [&](const CaseOutputs& draw) { return Values(draw.cache[half]); });
     auto finding = compare_values(tested.cache[half], expected.cache[half], drawn, width, true);
     if (!finding && c.cache_is_rounded_once) {
       finding =

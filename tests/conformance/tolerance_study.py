@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What the two rules of tolerance.h let through, measured on errors that backends really make.
 
-A gated product silu(x G^T) * (x U^T) of inputs rounded to BF16 is the hard case: the error of an element is about
-|u| e_g + |g| e_u, so it varies between elements as products of two normal numbers do. R is the product in f64, the draws
-of E are the product with x and the weights rounded to BF16 and to grids beside it, as envelope.cpp rounds them, and T
-are four backends that round x alone, the weights alone, or both on grids of their own. Printed is the factor that the
-worst element, or the root mean square, of each case would have needed; tolerance.h allows 6 and 1.5.
+A gated matmul silu(x G^T) * (x U^T) of inputs rounded to BF16 is the hard case: the error of an element is about
+|u| e_g + |g| e_u and therefore varies between elements like a product of two normal numbers. R is computed in f64. The
+draws of E are computed with x and the weights rounded to BF16 and to other grids, as in envelope.cpp. T stands for four
+backends that round only x, only the weights, or both on other grids. The script prints the factor that the worst
+element and the root mean square of each case would have needed; tolerance.h allows 6 and 1.5.
 
     python3 tests/conformance/tolerance_study.py [--cases 1500] [--seed 1]     # numpy; a minute
 """

@@ -1,10 +1,11 @@
-// The reference backend against PyTorch: tests/data/conformance/vectors.json, which make_vectors.py wrote in float64.
+// Compares the reference backend with PyTorch. The vectors are tests/data/conformance/vectors.json, which
+// make_vectors.py computed in float64.
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "backend/sampling.h"
+#include "backend_kit/sampling.h"
 #include "conformance/build.h"
 #include "conformance/envelope.h"
 #include "conformance/run_case.h"
@@ -35,7 +36,7 @@ std::int32_t number(const json& c, const char* key) {
   return c.at(key).get<std::int32_t>();
 }
 
-/// Each result was rounded to f32 once, and f32 intermediate values (norms, q, k) enter with half a unit each.
+/// Each result is rounded to f32 once, and each f32 intermediate value (norms, q, k) adds an error of half a unit.
 void check_close(std::span<const float> found, std::span<const float> expected) {
   REQUIRE(found.size() == expected.size());
   float largest = 0.0F;
@@ -46,7 +47,7 @@ void check_close(std::span<const float> found, std::span<const float> expected) 
   }
 }
 
-/// An input whose row t is row t of `values`: token ids are row numbers.
+/// Adds an input whose row t is row t of `values`; token ids are row numbers.
 ValueId add_input(CaseBuilder& b, const std::vector<float>& values, std::int32_t cols) {
   const auto rows = static_cast<std::int64_t>(values.size()) / cols;
   const WeightId table = b.weight(make_weight("input", values, rows, cols, WeightEncoding::kF32));
@@ -59,19 +60,19 @@ WeightId add_vector(CaseBuilder& b, const std::vector<float>& values) {
   return b.weight(make_weight("vector", values, 1, static_cast<std::int64_t>(values.size()), WeightEncoding::kF32));
 }
 
-CaseTrace run_rows(CaseBuilder& b, std::int32_t n_rows, HeadShape heads = {1, 1, 64}) {
-  BatchData batch = plain_batch(b, n_rows, 1);
+CaseOutputs run_rows(CaseBuilder& b, std::int32_t n_rows, HeadShape heads = {1, 1, 64}) {
+  BatchStorage batch = plain_batch(b, n_rows, 1);
   b.result.kv.n_kv_heads = heads.n_kv_heads;
   b.result.kv.head_dim = heads.head_dim;
   for (std::int32_t t = 0; t < n_rows; ++t) batch.token_ids[static_cast<std::size_t>(t)] = t;
   b.submit(std::move(batch));
-  auto trace = run_case(*make_expected_backend(), b.result);
-  REQUIRE_OK(trace);
-  return std::move(trace).value();
+  auto outputs = run_case(*make_expected_backend(), b.result);
+  REQUIRE_OK(outputs);
+  return std::move(outputs).value();
 }
 
-const std::vector<float>& observed(const CaseTrace& trace, ValueId id) {
-  return trace.steps[0].values[static_cast<std::size_t>(index_of(id))];
+const std::vector<float>& observed(const CaseOutputs& outputs, ValueId id) {
+  return outputs.steps[0].values[static_cast<std::size_t>(index_of(id))];
 }
 
 void check_rms_norm(const json& c) {
@@ -83,9 +84,9 @@ void check_rms_norm(const json& c) {
   op.sum_out = b.value(cols);
   op.out = b.value(cols);
   b.add(op);
-  const CaseTrace trace = run_rows(b, number(c, "rows"));
-  check_close(observed(trace, *op.sum_out), floats(c, "sum"));
-  check_close(observed(trace, op.out), floats(c, "out"));
+  const CaseOutputs outputs = run_rows(b, number(c, "rows"));
+  check_close(observed(outputs, *op.sum_out), floats(c, "sum"));
+  check_close(observed(outputs, op.out), floats(c, "out"));
 }
 
 void check_matmul(const json& c) {
@@ -113,8 +114,8 @@ void check_matmul(const json& c) {
   }
   op.out = b.value(n);
   b.add(op);
-  const CaseTrace trace = run_rows(b, number(c, "rows"));
-  check_close(observed(trace, op.out), floats(c, "out"));
+  const CaseOutputs outputs = run_rows(b, number(c, "rows"));
+  check_close(observed(outputs, op.out), floats(c, "out"));
 }
 
 void check_attention(const json& c) {
@@ -139,16 +140,17 @@ void check_attention(const json& c) {
                          .window = number(c, "window")};
   b.add(attend);
   const std::int32_t n_tokens = number(c, "tokens");
-  const CaseTrace trace = run_rows(b, n_tokens, heads);
-  check_close(observed(trace, append.q_out), floats(c, "q_out"));
-  check_close(observed(trace, attend.out), floats(c, "out"));
-  // The cache: token t is in slot t of one of the pages, the only one that is not empty.
+  const CaseOutputs outputs = run_rows(b, n_tokens, heads);
+  check_close(observed(outputs, append.q_out), floats(c, "q_out"));
+  check_close(observed(outputs, attend.out), floats(c, "out"));
+  // In the cache, token t is in slot t of the only page that is not empty.
   const std::vector<std::int32_t>& slots = b.result.actions[0].batch.kv_slots;
   const auto width = static_cast<std::size_t>(heads.n_kv_heads * heads.head_dim);
   for (std::size_t half = 0; half < 2; ++half) {
     std::vector<float> written;
     for (const std::int32_t slot : slots) {
-      const auto row = std::span<const float>(trace.cache[half]).subspan(static_cast<std::size_t>(slot) * width, width);
+      const auto row =
+          std::span<const float>(outputs.cache[half]).subspan(static_cast<std::size_t>(slot) * width, width);
       written.insert(written.end(), row.begin(), row.end());
     }
     check_close(written, floats(c, half == 0 ? "keys" : "values"));
@@ -195,11 +197,11 @@ void check_mixture(const json& c) {
                              .epilogue = Epilogue::kAddResidual,
                              .aux = aux};
   b.add(second);
-  const CaseTrace trace = run_rows(b, number(c, "rows"));
-  CHECK(observed(trace, route.expert) == floats(c, "expert"));
-  check_close(observed(trace, route.weight), floats(c, "weight"));
-  check_close(observed(trace, first.out), floats(c, "hidden"));
-  check_close(observed(trace, second.out), floats(c, "out"));
+  const CaseOutputs outputs = run_rows(b, number(c, "rows"));
+  CHECK(observed(outputs, route.expert) == floats(c, "expert"));
+  check_close(observed(outputs, route.weight), floats(c, "weight"));
+  check_close(observed(outputs, first.out), floats(c, "hidden"));
+  check_close(observed(outputs, second.out), floats(c, "out"));
 }
 
 void check_sample(const json& c) {

@@ -1,8 +1,8 @@
-// One backend fails in every way that there is; the other completes, and the run says what happened.
+// One backend fails in each possible way. The other one must complete, and the run must report what happened.
 
 #include <nlohmann/json.hpp>
 
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
@@ -19,7 +19,7 @@ struct FaultyRun {
   json result;
 };
 
-/// Two backends, one of them with the fault.
+/// Runs two backends, one of them with the fault.
 FaultyRun run_with(const std::string& fault, const test::ScratchFolder& scratch,
                    const std::vector<std::string>& more = {},
                    const std::string& scenarios = "single-stream@/6,offline:2@/6") {
@@ -74,7 +74,7 @@ TEST_CASE("a backend that fails is a row with its cause, and the others complete
     CHECK(failure["kind"] == one.kind);
     CHECK(failure["backend"] == "cpu");
     CHECK(failure["message"].get<std::string>().find(one.part) != std::string::npos);
-    // The record says that a fault was planted: such a run can never pass for a clean one.
+    // The record names the injected fault, so that such a run can never be taken for a clean one.
     CHECK(read_run(scratch.path() / "run")->record.backends.front().options.back() ==
           std::pair<std::string, std::string>("fault", one.fault));
   }
@@ -107,7 +107,7 @@ TEST_CASE("wrong tokens end with status 3 and stand in the result and the journa
 
 TEST_CASE("tokens that go wrong only after the golden pass are found in the timed requests") {
   const test::ScratchFolder scratch;
-  // The golden pass of this bundle takes some twenty steps; from the 100th on every token is the wrong one.
+  // The golden pass of this bundle takes some twenty steps. From step 100 on, every token is wrong.
   const FaultyRun faulty = run_with("garbage:100", scratch, {}, "single-stream@/10");
   CAPTURE(faulty.run.err);
   CHECK(faulty.run.status == 3);
@@ -122,7 +122,8 @@ TEST_CASE("tokens that go wrong only after the golden pass are found in the time
 
 TEST_CASE("a crash between two cells costs that cell, and a fresh worker takes the next") {
   const test::ScratchFolder scratch;
-  // A worker's submits count from its own start: the one that takes over has no golden pass to do.
+  // The fault counts submits from the start of each worker. The replacement worker has no golden pass to do and
+  // therefore gets further.
   const FaultyRun faulty = run_with("crash:150", scratch, {}, "single-stream@/10,offline:2@/2");
   CAPTURE(faulty.run.err);
   CHECK(faulty.run.status == 4);

@@ -1,4 +1,5 @@
-// A process that is killed, or out of disk, while it writes a history: whole runs, and nothing lost.
+// A process is killed or runs out of disk while it writes a history. The history must have complete runs only, and no
+// added run may be lost.
 
 #include <signal.h>
 
@@ -11,7 +12,7 @@
 namespace secondsource {
 namespace {
 
-/// `history add` of nights, in order, to history.db.
+/// Arguments of a `history add` of the nights [begin, end), in order, to history.db.
 std::vector<std::string> adding(const test::ScratchFolder& scratch, int begin, int end) {
   std::vector<std::string> arguments = {"history", "add", "--db", (scratch.path() / "history.db").string()};
   for (int night = begin; night < end; ++night) {

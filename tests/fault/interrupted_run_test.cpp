@@ -1,4 +1,5 @@
-// A run that is killed, interrupted, or out of disk at any moment goes on where it was: nothing lost, nothing twice.
+// A run that is killed, interrupted or out of disk at any moment must continue where it stopped, without lost or
+// repeated measurements.
 
 #include <signal.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@
 
 #include "core/file.h"
 #include "core/random.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 #include "started_program.h"
 #include "support/program.h"
 #include "support/result.h"
@@ -24,12 +25,13 @@ const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-
 std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
   return {"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
           "single-stream@/8,offline:4@/8,server:4@/4", "--repetitions", "2", "--seed", "5",
-          // On a busy machine a cell would end early, which is right, but not what is looked for here.
+          // A large budget keeps cells from ending early on a busy machine, which would be correct but is not tested
+          // here.
           "--cell-budget", "1h", "--out", folder.string()};
 }
 
-/// All of it was measured. Whether the machine was quiet enough for its open loop (6: it was not) is no business of
-/// these tests.
+/// True if everything was measured. These tests accept status 6 too, which means that the machine was not quiet enough
+/// for the open loop.
 bool is_complete(int status) {
   return status == 0 || status == 6;
 }
@@ -38,7 +40,8 @@ std::vector<std::string> resume_arguments(const std::filesystem::path& folder) {
   return {"run", "--resume", folder.string()};
 }
 
-/// Every planned request exactly once, every repetition closed exactly once, one golden verdict a variant.
+/// Checks that every planned request occurs exactly once, every repetition ends exactly once, and every variant has one
+/// golden verdict.
 void check_complete(const std::filesystem::path& folder) {
   const auto stored = read_run(folder);
   REQUIRE_OK(stored);
@@ -54,7 +57,7 @@ void check_complete(const std::filesystem::path& folder) {
       CAPTURE(end->cell, end->repetition);
       CHECK(ends.emplace(end->cell, end->repetition).second);
       for (const CheckRecord& check : end->checks) {
-        // What else the machine was doing is no business of this test.
+        // Other checks depend on the load of the machine and are ignored here.
         if (check.name == "requests" || check.name == "tokens") CHECK(check.outcome == CheckOutcome::kPassed);
       }
     } else if (std::holds_alternative<GoldenRecord>(line)) {
@@ -75,7 +78,8 @@ void check_complete(const std::filesystem::path& folder) {
   CHECK(std::filesystem::exists(folder / "summary.json"));
 }
 
-/// Single-stream samples are whole units: once on the disk they stay. Lines of the others may be cut back.
+/// Each single-stream sample is a unit of its own and stays once it is on the disk. Samples of other scenarios may be
+/// cut off on resumption.
 std::vector<std::string> lasting_lines(const std::filesystem::path& folder) {
   std::vector<std::string> lines;
   std::ifstream file(folder / "samples.jsonl");
@@ -97,7 +101,7 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
   while (!done) {
     const bool begun = std::filesystem::exists(folder / "run.json");
     test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path());
-    // After enough kills it may run to its end.
+    // After enough kills, the program may run to its end.
     const std::int64_t patience_ms = n_killed < 12 ? 50 + static_cast<std::int64_t>(random.next_below(900)) : 300'000;
     if (program.wait_for(patience_ms)) {
       CAPTURE(program.err());
@@ -122,7 +126,7 @@ TEST_CASE("kill -9 at random moments, then --resume: complete, nothing lost, not
   CAPTURE(n_killed);
   CHECK(n_killed >= 10);
   check_complete(folder);
-  // A finished run has nothing left to do, and says the same again.
+  // Resuming a finished run measures nothing and gives the same result.
   const test::ProgramRun again = test::run_program(resume_arguments(folder));
   CHECK(is_complete(again.status));
   CHECK(lasting_lines(folder) == before);
@@ -150,7 +154,7 @@ TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the r
   const test::ScratchFolder scratch;
   const std::filesystem::path folder = scratch.path() / "run";
   int n_full = 0;
-  // Room for the run's record, then for more and more of the journal.
+  // The limits leave room for the run's record, then for more and more of the journal.
   for (const std::int64_t limit : {16'000, 20'000, 30'000}) {
     const bool begun = std::filesystem::exists(folder / "run.json");
     test::StartedProgram program(begun ? resume_arguments(folder) : run_arguments(folder), scratch.path(), limit);

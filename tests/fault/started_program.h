@@ -1,5 +1,5 @@
 #pragma once
-// The program started and left alone, so that a test can do something to it while it works.
+// The program running in the background, so that a test can disturb it while it works.
 
 #include <sys/types.h>
 
@@ -12,8 +12,8 @@ namespace secondsource::test {
 
 class StartedProgram {
  public:
-  /// Runs the built program with stdout and stderr in files under `folder`. file_size_limit_bytes: RLIMIT_FSIZE; 0:
-  /// none.
+  /// Runs the built program with stdout and stderr in files under `folder`. `file_size_limit_bytes` sets RLIMIT_FSIZE;
+  /// 0 means no limit.
   StartedProgram(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
                  std::int64_t file_size_limit_bytes = 0);
   ~StartedProgram();
@@ -21,13 +21,13 @@ class StartedProgram {
   StartedProgram& operator=(const StartedProgram&) = delete;
 
   void send_signal(int signal) const;
-  /// Has it ended within this time?
+  /// Waits for at most this time; returns true if the program has ended.
   bool wait_for(std::int64_t milliseconds);
-  /// Exit status, or 128 + signal; waits.
+  /// Waits for the end and returns the exit status, or 128 + signal.
   int status();
   [[nodiscard]] std::string out() const;
   [[nodiscard]] std::string err() const;
-  /// Processes whose parent it is, now.
+  /// The current child processes of the program.
   [[nodiscard]] std::vector<pid_t> children() const;
 
  private:
@@ -38,7 +38,7 @@ class StartedProgram {
   std::filesystem::path err_;
 };
 
-/// Is there such a process, and is it no zombie?
+/// True if the process exists and is not a zombie.
 bool is_running(pid_t pid);
 
 }  // namespace secondsource::test

@@ -1,4 +1,5 @@
-// config.json, and with it the JSON reader: what is accepted has tensors whose sizes fit.
+// Fuzzes config.json and the JSON reader. The tensors of an accepted configuration must have sizes that do not
+// overflow.
 
 #include <cstdint>
 #include <cstdlib>

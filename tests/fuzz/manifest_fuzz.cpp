@@ -1,4 +1,4 @@
-// Manifests, and with them the YAML reader: what is accepted survives being written and read again.
+// Fuzzes manifests and the YAML reader. An accepted manifest must stay the same when it is written and read again.
 
 #include <cstdint>
 #include <cstdlib>

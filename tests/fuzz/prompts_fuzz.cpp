@@ -1,4 +1,4 @@
-// Prompt suites and the lines of expected outputs.
+// Fuzzes prompt suites and the lines of expected outputs.
 
 #include <cstdint>
 

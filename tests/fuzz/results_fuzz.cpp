@@ -1,9 +1,10 @@
-// Records of a run, read back: a journal, run.json, summary.json. What is accepted must survive a second round.
+// Fuzzes the readers of a run's records: a journal, run.json, summary.json. An accepted record must be accepted again
+// after it was written and read.
 
 #include <cstdint>
 #include <cstdlib>
 
-#include "report/record_json.h"
+#include "record/record_json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace secondsource;

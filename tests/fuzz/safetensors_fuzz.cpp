@@ -1,4 +1,4 @@
-// Safetensors headers: what is accepted lies in the file, tensor after tensor.
+// Fuzzes safetensors headers. The tensors of an accepted header must lie in the file one after another.
 
 #include <cstdint>
 #include <cstdlib>

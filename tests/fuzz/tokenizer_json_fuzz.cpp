@@ -1,4 +1,5 @@
-// tokenizer.json: what is accepted must encode and decode any text without a crash, streamed and whole alike.
+// Fuzzes tokenizer.json. An accepted tokenizer must encode and decode any text without a crash, with the same result
+// streamed and at once.
 
 #include <cstdint>
 #include <cstdlib>

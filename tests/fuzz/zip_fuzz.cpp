@@ -1,4 +1,4 @@
-// Zip archives in memory: the directory is checked, then all contents are read.
+// Fuzzes zip archives in memory: checks the directory, then reads all contents.
 
 #include <cstdint>
 #include <cstdlib>
@@ -8,7 +8,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace secondsource;
-  // Small limits keep a run fast; they do not change what is looked at.
+  // Small limits make a run fast without changing which code is tested.
   const ZipLimits limits{.max_entries = 100, .max_total_bytes = 1 << 22, .max_ratio = 200};
   const auto archive = ZipArchive::open_bytes(std::as_bytes(std::span(data, size)), "a.zip", limits);
   if (!archive) return 0;

@@ -1,10 +1,10 @@
-// The golden pass of the default bundle: every backend, every variant; the suite that SECONDSOURCE_SUITE names.
+// Runs the golden pass of the default bundle on every backend in every variant, with the suite of SECONDSOURCE_SUITE.
 
 #include <cstdlib>
 #include <iostream>
 
+#include "golden/golden_pass.h"
 #include "golden_support.h"
-#include "measure/golden_pass.h"
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -38,11 +38,11 @@ TEST_CASE("the default bundle's suite passes on every backend in every variant t
       const auto result = run_golden_pass(**session, *inputs, {}, progress);
       REQUIRE_OK(result);
       const GoldenRecord& record = result->record;
-      std::cout << module.name << " " << variant << ": " << record.verdict << ", " << record.n_match << " match, "
-                << record.n_near_tie << " near ties, " << record.n_wrong << " wrong, " << record.n_skipped
+      std::cout << module.name << " " << variant << ": " << to_string(record.verdict) << ", " << record.n_match
+                << " match, " << record.n_near_tie << " near ties, " << record.n_wrong << " wrong, " << record.n_skipped
                 << " prompts skipped" << std::endl;
       for (const std::string& reason : record.reasons) UNSCOPED_INFO(reason);
-      CHECK(record.verdict == "passed");
+      CHECK(record.verdict == GoldenVerdict::kPassed);
       ++n_passed;
     }
   }

@@ -1,5 +1,5 @@
 #pragma once
-// What the golden tests share: every backend that was built, and a model on it.
+// Helpers of the golden tests: every backend that was built, and models on them.
 
 #include <memory>
 #include <string>
@@ -12,18 +12,19 @@
 
 namespace secondsource::test {
 
-/// The modules that have a device here, `reference` first; the one that SECONDSOURCE_GOLDEN_BACKEND names, if it does.
+/// The modules that have a device on this machine, `reference` first. If SECONDSOURCE_GOLDEN_BACKEND is set, only the
+/// module of that name.
 [[nodiscard]] std::vector<Module> available_backends();
 
-/// A fresh backend of that module, with the instruction set that SECONDSOURCE_GOLDEN_ISA names, if it does. Fails the
-/// test when it cannot be created.
+/// Creates a backend of that module, with the instruction set of SECONDSOURCE_GOLDEN_ISA if that is set. Fails the test
+/// on an error.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& name);
 
-/// A session on a fresh backend. Fails the test on an error.
+/// Opens a session on a new backend. Fails the test on an error.
 [[nodiscard]] std::unique_ptr<ModelSession> open_session(const std::string& backend, const Bundle& bundle,
                                                          const std::string& variant, const EngineOptions& options);
 
-/// Runs the engine until nothing is left to do and returns all events in order. Fails the test on an error.
+/// Runs the engine until it has no more work and returns all events in order. Fails the test on an error.
 [[nodiscard]] std::vector<TokenEvent> run_all(Engine& engine);
 
 }  // namespace secondsource::test

@@ -10,7 +10,7 @@ std::size_t index(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-/// A frame that differs from `frame` in its batch, or in where one value is.
+/// A frame that differs from `frame` in its batch or in the location of one value.
 struct ChangedFrame {
   explicit ChangedFrame(const HostFrame& frame)
       : base(frame), batch(frame.batch), values(frame.values.begin(), frame.values.end()) {}
@@ -39,14 +39,15 @@ Result<void> MutantKernels::run(const RmsNorm& op, const HostFrame& frame) {
     return {};
   }
   RmsNorm changed = op;
-  if (bug_ == Bug::kNormEpsilon) changed.eps = op.eps * 0.1F;  // 1e-6 where the model says 1e-5
+  if (bug_ == Bug::kNormEpsilon) changed.eps = op.eps * 0.1F;  // 1e-6 instead of the model's 1e-5
   return ReferenceKernels::run(changed, frame);
 }
 
 Result<void> MutantKernels::run(const Matmul& op, const HostFrame& frame) {
   Matmul changed = op;
   if (bug_ == Bug::kDecodeNotQuantized && frame.value(op.x).rows() == 1) changed.act = ActQuant::kNone;
-  // The feed-forward network's only: its input is as wide as no other's, so a test of one shape may miss it.
+  // Only the residual of the feed-forward network is missing. No other product has such a wide input, so that a test of
+  // a single shape may miss the bug.
   if (bug_ == Bug::kResidualMissing && op.aux && frame.value(op.x).cols() > frame.value(op.out).cols()) {
     changed.epilogue = Epilogue::kNone;
     changed.aux.reset();
@@ -71,20 +72,21 @@ Result<void> MutantKernels::run(const RopeAppend& op, const HostFrame& frame) {
   }
 }
 
-/// Keys at p, queries at p + 1: shifting both would change nothing, since only differences matter.
+/// Rotates keys at p and queries at p + 1. Shifting both would change nothing, since only differences of positions
+/// matter.
 Result<void> MutantKernels::rotate_queries_at_next(const RopeAppend& op, const HostFrame& frame) {
   SS_TRY_VOID(ReferenceKernels::run(op, frame));
   ChangedFrame changed(frame);
   std::vector<std::int32_t> positions(frame.batch.positions.begin(), frame.batch.positions.end());
   for (std::int32_t& position : positions) ++position;
-  const std::vector<std::int32_t> nowhere(positions.size(), -1);  // padding rows: no key is written
+  const std::vector<std::int32_t> nowhere(positions.size(), -1);  // like padding rows: no key is written
   changed.batch.positions = positions;
   changed.batch.kv_slots = nowhere;
   return ReferenceKernels::run(op, changed.frame());
 }
 
-/// Pairs (2i, 2i + 1) instead of (i, i + half). Queries and keys are left in the permuted order, which no dot product
-/// can see.
+/// Rotates the pairs (2i, 2i + 1) instead of (i, i + half). Queries and keys stay in the permuted order, which no dot
+/// product depends on.
 Result<void> MutantKernels::rotate_interleaved(const RopeAppend& op, const HostFrame& frame) {
   const MatrixView<float> qkv = frame.value(op.qkv);
   std::vector<float> permuted = copy_of(qkv);
@@ -104,7 +106,7 @@ Result<void> MutantKernels::rotate_interleaved(const RopeAppend& op, const HostF
   return ReferenceKernels::run(op, changed.frame());
 }
 
-/// theta^(-2 (i + 1) / d): the exponent counted from one.
+/// Uses theta^(-2 (i + 1) / d), with an exponent that counts from one.
 Result<void> MutantKernels::rotate_with_shifted_frequencies(const RopeAppend& op, const HostFrame& frame) {
   StepGraph graph;
   graph.values = frame.graph.values;
@@ -116,7 +118,7 @@ Result<void> MutantKernels::rotate_with_shifted_frequencies(const RopeAppend& op
   return ReferenceKernels::run(op, changed);
 }
 
-/// Sequences that a fork made count from one too early.
+/// The positions of forked sequences are too small by one.
 Result<void> MutantKernels::rotate_forks_one_back(const RopeAppend& op, const HostFrame& frame) {
   ChangedFrame changed(frame);
   std::vector<std::int32_t> positions(frame.batch.positions.begin(), frame.batch.positions.end());
@@ -133,7 +135,7 @@ Result<void> MutantKernels::rotate_forks_one_back(const RopeAppend& op, const Ho
   return ReferenceKernels::run(op, changed.frame());
 }
 
-/// The last slot of a page keeps the value that was there, when the page fills up during decode.
+/// When a page becomes full during decode, its last slot keeps the old value.
 Result<void> MutantKernels::keep_stale_values(const RopeAppend& op, const HostFrame& frame) {
   reference::KvPool& cache = pool(frame);
   const std::int32_t page_tokens = cache.spec().page_tokens;
@@ -159,7 +161,7 @@ std::vector<std::int32_t> MutantKernels::visible_positions(std::int32_t position
   if (bug_ == Bug::kMaskSeesNext) last = std::min(position + 1, kv_length - 1);
   if (bug_ == Bug::kMaskMissesSelf && last > first) --last;
   if (bug_ == Bug::kFirstKeyDropped && first == 0 && last > 0) first = 1;
-  // Whole pages only: the partial last one is left out, unless there is no other.
+  // Leaves out a partial last page unless it is the only one.
   if (bug_ == Bug::kLastPageDropped && kv_length % page_tokens != 0) {
     const std::int32_t whole = kv_length / page_tokens * page_tokens;
     if (whole > first) last = std::min(last, whole - 1);
@@ -169,7 +171,7 @@ std::vector<std::int32_t> MutantKernels::visible_positions(std::int32_t position
   return positions;
 }
 
-/// Attention once more, so that each way of getting it wrong is one line.
+/// A second implementation of attention, in which each bug is one line.
 Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
   const MatrixView<float> q = frame.value(op.q);
   const MatrixView<float> out = frame.value(op.out);

@@ -1,5 +1,5 @@
 #pragma once
-// The arithmetic of a mutant: the reference's, but for the one operation that the bug is in.
+// The arithmetic of a mutant, which is the reference's except for the one operation with the bug.
 
 #include <set>
 #include <vector>
@@ -11,7 +11,7 @@ namespace secondsource::test {
 
 class MutantKernels final : public reference::ReferenceKernels {
  public:
-  /// `forked_pages`: pages that a fork copied to; shared with the backend.
+  /// `forked_pages` are the pages that a fork copied to; the set is shared with the backend.
   MutantKernels(Bug bug, const std::set<std::int32_t>& forked_pages, const reference::Weights& weights,
                 std::vector<reference::KvPool>& pools)
       : ReferenceKernels(weights, pools), bug_(bug), forked_pages_(forked_pages) {}

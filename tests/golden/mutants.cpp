@@ -92,7 +92,7 @@ bool changes_scales(Bug bug, WeightEncoding encoding) {
   }
 }
 
-/// Submits changed batches, and remembers which rows were forced.
+/// Submits changed batches, and records which rows were forced.
 class MutantStep final : public Step {
  public:
   MutantStep(Bug bug, std::unique_ptr<Step> inner, std::vector<bool>& forced)
@@ -143,8 +143,8 @@ class MutantBackend final : public reference::ReferenceBackend {
   }
 
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override {
-    SS_TRY(std::unique_ptr<Step> inner, ReferenceBackend::compile(graph, bucket, pool, trace));
+                                        GroupTiming group_timing) override {
+    SS_TRY(std::unique_ptr<Step> inner, ReferenceBackend::compile(graph, bucket, pool, group_timing));
     for (const Op& op : graph.ops) {
       if (const auto* sample = std::get_if<Sample>(&op)) {
         vocab_size_ = graph.values[static_cast<std::size_t>(index_of(sample->logits))].cols;

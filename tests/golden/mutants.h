@@ -1,6 +1,6 @@
 #pragma once
-// Planted bugs: the reference backend with one operation, one batch array or one weight wrong, as real backends get
-// them wrong. The suites are run on each; one that survives everywhere is a hole in the suites.
+// Planted bugs: the reference backend with one operation, one batch array or one weight wrong, as in real backends. The
+// suites run on each mutant; a mutant that no suite finds shows a gap in the suites.
 
 #include <memory>
 #include <span>
@@ -11,7 +11,7 @@
 namespace secondsource::test {
 
 enum class Bug : std::uint8_t {
-  kNone,  ///< the control: mutant machinery, no bug
+  kNone,  ///< the control: the code of a mutant without a bug
   kRopeQueryOffByOne,
   kRopeInterleaved,
   kRopeFrequencyOffByOne,
@@ -40,14 +40,14 @@ enum class Bug : std::uint8_t {
 struct BugInfo {
   Bug bug;
   std::string_view name;         ///< "rope-query-off-by-one"
-  std::string_view found_by;     ///< suites that must find it: c conformance, g golden smoke, s stories260K
-  std::string_view description;  ///< what is wrong, in a sentence
+  std::string_view found_by;     ///< suites that must find it: c = conformance, g = golden smoke, s = stories260K
+  std::string_view description;  ///< description of the bug in one sentence
 };
 
-/// All of them, the control first.
+/// All bugs, the control first.
 [[nodiscard]] std::span<const BugInfo> all_bugs();
 
-/// A fresh reference backend with the bug.
+/// Creates a reference backend with the bug.
 [[nodiscard]] std::unique_ptr<Backend> make_mutant(Bug bug);
 
 }  // namespace secondsource::test

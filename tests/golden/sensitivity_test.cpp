@@ -1,5 +1,5 @@
-// Which planted bug does which suite find? A bug that no suite finds is a hole in the suites. The table goes into
-// docs/correctness.md.
+// Determines which suite finds which planted bug. A bug that no suite finds shows a gap in the suites. The printed
+// table belongs into docs/correctness.md.
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <iostream>
 
 #include "conformance/suite.h"
+#include "golden/golden_pass.h"
 #include "golden_support.h"
-#include "measure/golden_pass.h"
 #include "mutants.h"
 #include "stories.h"
 #include "support/assets.h"
@@ -21,7 +21,7 @@ namespace {
 using test::Bug;
 using test::BugInfo;
 
-/// What one suite made of one bug.
+/// The result of one suite for one bug.
 struct Outcome {
   bool ran = false;
   bool killed = false;
@@ -63,7 +63,7 @@ Outcome run_stories(Bug bug) {
   return {.ran = true, .killed = finding.has_value(), .finding = finding.value_or("")};
 }
 
-/// The variant in which a bug of weights or activations can show; others are tried in BF16.
+/// The variant in which a bug of weights or activations has an effect; other bugs are tested in BF16.
 std::string variant_of(Bug bug) {
   switch (bug) {
     case Bug::kScaleRowsSwapped:
@@ -93,7 +93,7 @@ struct Golden {
     if (!session) return {.ran = true, .killed = true, .finding = session.error().message};
     const auto result = run_golden_pass(**session, *inputs, {}, progress);
     if (!result) return {.ran = true, .killed = true, .finding = result.error().message};
-    const bool killed = result->record.verdict == "failed";
+    const bool killed = result->record.verdict == GoldenVerdict::kFailed;
     return {.ran = true, .killed = killed, .finding = killed ? result->record.reasons.front() : ""};
   }
 

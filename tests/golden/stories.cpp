@@ -13,7 +13,7 @@
 namespace secondsource::test {
 namespace {
 
-/// Events of everything that was submitted, or why there are none: a planted bug may well make the engine fail.
+/// Returns the events of all submitted requests, or an error, since a planted bug may make the engine fail.
 Result<std::vector<TokenEvent>> run_engine(Engine& engine) {
   std::vector<TokenEvent> all;
   while (engine.has_work()) {
@@ -68,7 +68,7 @@ std::optional<std::string> compare_with_stories(Engine& engine, const StoriesCas
                          found);
     }
   }
-  // Beyond the first smaller gap the two may rightly go different ways.
+  // After the first position with a smaller gap, the outputs may differ without an error.
   const auto end = std::ranges::find_if(one.top2_gaps, [&](double gap) { return gap <= tolerance.gap; });
   const auto n_comparable = std::min(n_tokens, static_cast<std::size_t>(end - one.top2_gaps.begin()));
   std::vector<std::int32_t> found;

@@ -1,5 +1,5 @@
-// The engine, the weights' way through it and each backend, held against an implementation that shares nothing with
-// them (stories.h).
+// Compares the engine, the loading of weights and each backend with an implementation that shares no code with them
+// (stories.h).
 
 #include "stories.h"
 
@@ -80,7 +80,7 @@ TEST_CASE("one forward pass of chunks, one token at a time, in a batch, and of a
     return std::vector<float>();
   };
   const std::vector<float> whole = logits_of(512, false, false);
-  // `reference` promises that a row's result depends on the row alone, so these are equal bit for bit.
+  // `reference` guarantees that a row's result depends on the row alone, so that these are equal bit for bit.
   CHECK(logits_of(1, false, false) == whole);
   CHECK(logits_of(7, false, false) == whole);
   CHECK(logits_of(512, true, false) == whole);

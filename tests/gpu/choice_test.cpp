@@ -32,7 +32,8 @@ OpGroup group_of_product(WeightEncoding encoding, ActQuant act, std::optional<Ma
   const auto pool =
       (*backend)->create_kv_pool({.n_layers = 1, .n_kv_heads = 1, .head_dim = 64, .dtype = DType::kBf16}, 8);
   REQUIRE_OK(pool);
-  const auto step = (*backend)->compile(conformance::with_weights(b.graph(), ids), {100, 1, 1, 8}, *pool, Trace::kOff);
+  const auto step =
+      (*backend)->compile(conformance::with_weights(b.graph(), ids), {100, 1, 1, 8}, *pool, GroupTiming::kOff);
   REQUIRE_OK(step);
   return (*step)->groups().back();
 }

@@ -16,7 +16,7 @@ namespace secondsource::conformance {
 class StepCase {
  public:
   /// `backend` must outlive it.
-  static Result<StepCase> make(Backend& backend, Case c, Trace trace = Trace::kOff) {
+  static Result<StepCase> make(Backend& backend, Case c, GroupTiming group_timing = GroupTiming::kOff) {
     StepCase made(backend, std::move(c));
     for (const CaseWeight& weight : made.case_.weights) {
       SS_TRY(const WeightId id, backend.prepare_weight(weight.spec));
@@ -25,16 +25,16 @@ class StepCase {
     KvSpec spec = made.case_.kv;
     spec.dtype = backend.device().kv_dtype;
     SS_TRY(made.pool_, backend.create_kv_pool(spec, made.case_.n_pages));
-    SS_TRY(made.step_, made.compile(0, trace));
+    SS_TRY(made.step_, made.compile(0, group_timing));
     return made;
   }
 
   /// The same step for a batch of more tokens.
-  Result<std::unique_ptr<Step>> compile(std::int32_t n_more_tokens, Trace trace = Trace::kOff) {
+  Result<std::unique_ptr<Step>> compile(std::int32_t n_more_tokens, GroupTiming group_timing = GroupTiming::kOff) {
     const Batch batch = case_.actions.back().batch.view();
     const Bucket bucket{batch.n_tokens() + n_more_tokens, batch.n_seqs(), batch.n_logit_rows(),
                         batch.max_pages_per_seq};
-    return backend_.compile(graph(), bucket, pool_, trace);
+    return backend_.compile(graph(), bucket, pool_, group_timing);
   }
 
   Result<StepResult> run() {

@@ -144,17 +144,17 @@ TEST_CASE("a step's copies are its transfer, and its operations the rest, with a
   for (const bool use_graphs : {true, false}) {
     const auto backend = backend_on(std::make_unique<CountingDevice>(), use_graphs);
     REQUIRE_OK(backend);
-    for (const Trace trace : {Trace::kOff, Trace::kGroups}) {
-      auto model = StepCase::make(**backend, conformance::make_model_case(3), trace);
+    for (const GroupTiming group_timing : {GroupTiming::kOff, GroupTiming::kOn}) {
+      auto model = StepCase::make(**backend, conformance::make_model_case(3), group_timing);
       REQUIRE_OK(model);
       const auto n_operations = static_cast<std::int64_t>(model->graph().ops.size());
       const Result<StepResult> result = model->run();
       REQUIRE_OK(result);
-      CAPTURE(use_graphs, trace);
+      CAPTURE(use_graphs, group_timing);
       // The batch, the sampled rows and the logits.
       REQUIRE_FALSE(result->logits.empty());
       CHECK(result->transfer_ns == 3 * kCopyNs);
-      if (use_graphs && trace == Trace::kOff) {
+      if (use_graphs && group_timing == GroupTiming::kOff) {
         CHECK(result->device_ns == kWorkNs);
       } else {
         CHECK(result->device_ns >= n_operations * kWorkNs);  // some are several kernels

@@ -1,6 +1,6 @@
 #pragma once
-// Real test data that is read in place and never copied into the project: the folder that the environment variable
-// SECONDSOURCE_ASSETS names. Where it is not set, a test says so and counts as skipped, never as passed.
+// Real test data, read in place from the folder named by the environment variable SECONDSOURCE_ASSETS and never copied
+// into the project. Without the variable a test prints that it was skipped; it never counts as passed for that reason.
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace secondsource::test {
 
-/// The path of an asset; nullopt, with a line on stdout, when the assets or this one are absent.
+/// The path of an asset; nullopt, with a line on stdout, when there are no assets or this one is missing.
 inline std::optional<std::filesystem::path> asset(std::string_view relative_path) {
   const char* folder = std::getenv("SECONDSOURCE_ASSETS");
   if (folder == nullptr || folder[0] == '\0') {

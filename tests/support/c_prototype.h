@@ -1,5 +1,5 @@
 #pragma once
-// An own prototype of a vendor's C function against the vendor's.
+// Compares our own prototype of a vendor's C function with the vendor's header.
 
 #include <type_traits>
 
@@ -7,8 +7,8 @@
 
 namespace secondsource::test {
 
-/// As many parameters, each of the size that the real one has, by which the calling convention passes it; pointers for
-/// pointers.
+/// True if both have the same number of parameters and each pair has the same size, which decides how the calling
+/// convention passes it; pointers must match pointers.
 template <typename... Own, typename Status, typename... Real>
 constexpr bool matches(const CFunction<Own...>& /*own*/, Status (* /*real*/)(Real...)) {
   if constexpr (sizeof...(Own) != sizeof...(Real) || sizeof(Status) != sizeof(int)) {

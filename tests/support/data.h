@@ -1,5 +1,5 @@
 #pragma once
-// Test data that is committed under tests/data.
+// Test data that is committed in tests/data.
 
 #include <filesystem>
 #include <string_view>

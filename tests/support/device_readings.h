@@ -1,17 +1,17 @@
 #pragma once
-// Readings of a device's sensors by their name, after the rules that hold for every vendor were checked.
+// Sensor readings by name, after checking the rules that apply to every vendor.
 
 #include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "backend/device_sensors.h"
+#include "backend_kit/device_sensors.h"
 #include "support/catch.h"
 
 namespace secondsource::test {
 
-/// Every name once, in order; each has a value, or a reason.
+/// Checks that every name occurs once and in order, with either a value or a reason.
 inline std::map<std::string, TelemetryReading> by_name(const std::vector<TelemetryReading>& readings) {
   std::vector<std::string> names;
   std::map<std::string, TelemetryReading> result;
@@ -30,7 +30,7 @@ inline std::map<std::string, std::string> properties_of(const DeviceSensors& sen
   return {pairs.begin(), pairs.end()};
 }
 
-/// Each of `expected` has that value.
+/// Checks that each reading in `expected` has that value.
 inline void check_readings(const std::map<std::string, TelemetryReading>& readings,
                            const std::map<std::string, double>& expected) {
   for (const auto& [name, value] : expected) {
@@ -40,7 +40,7 @@ inline void check_readings(const std::map<std::string, TelemetryReading>& readin
   }
 }
 
-/// An environment variable for one test.
+/// Sets an environment variable for the duration of one test.
 class EnvironmentVariable {
  public:
   EnvironmentVariable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }

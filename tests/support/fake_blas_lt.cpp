@@ -1,10 +1,11 @@
-// A stand-in for libcublasLt and, with SS_FAKE_HIPBLASLT, for libhipblaslt, that computes on the CPU, at once. Written
-// from the API references (cublasLt.h 13.10, hipblaslt.h 0.11), apart from backends/gpu/host/blas_lt.h, so that a wrong
-// leading dimension, transpose, type or number is an error or a wrong sum. Stricter than the real ones: what the
-// backends have no use for is refused, operands are aligned to 256 bytes, the algorithm is the one that was chosen for
-// this very problem, and the workspace is overwritten before and after, so that nothing else may be in it.
+// A stand-in for libcublasLt and, with SS_FAKE_HIPBLASLT, for libhipblaslt, which computes on the CPU and returns when
+// the result is complete. It was written from the API references (cublasLt.h 13.10, hipblaslt.h 0.11), independently of
+// backends/gpu/host/blas_lt.h, so that a wrong leading dimension, transpose, type or enum value gives an error or a
+// wrong sum. It is stricter than the real libraries: features that the backends do not use are refused, operands must
+// be aligned to 256 bytes, the algorithm must be the one chosen for exactly this problem, and the workspace is
+// overwritten before and after, so that it cannot hold other data.
 //
-// $SS_FAKE_BLAS_LT: no-device (no handle), no-algorithm (no choice), old (hipBLASLt 0.5).
+// $SS_FAKE_BLAS_LT: no-device (creating a handle fails), no-algorithm (no algorithm is found), old (hipBLASLt 0.5).
 
 #include <atomic>
 #include <cstdint>
@@ -78,7 +79,7 @@ int set_int(int& to, const void* from, std::size_t bytes) {
   return kSuccess;
 }
 
-/// m, n and k of the problem, or why it is none.
+/// m, n and k of the problem, or the status that refuses it.
 struct Shape {
   int status = kSuccess;
   std::uint64_t m = 0, n = 0, k = 0;
@@ -98,7 +99,8 @@ Shape shape_of(const Desc& desc, const Layout& a, const Layout& b, const Layout&
   }
   if (a.type != b.type) return {kNotSupported};
   if (desc.compute_type == kCompute32I) {
-    // The documented requirements of int8 on the matrix cores: transposed by plain, m, k and the strides by fours.
+    // The documented requirements for int8 on the matrix cores: a transposed, b not, and m, k and the strides multiples
+    // of 4.
     const bool is_supported = desc.scale_type == kR32I && a.type == kR8I && d.type == kR32I && a_is_turned &&
                               !b_is_turned && shape.m % 4 == 0 && shape.k % 4 == 0 && a.ld % 4 == 0 && b.ld % 4 == 0;
     return is_supported ? shape : Shape{kNotSupported};
@@ -108,7 +110,7 @@ Shape shape_of(const Desc& desc, const Layout& a, const Layout& b, const Layout&
   return is_supported ? shape : Shape{kNotSupported};
 }
 
-/// Another problem, another number.
+/// A number that differs for different problems.
 std::uint64_t number_of(const Desc& desc, const Layout& a, const Shape& shape) {
   std::uint64_t number = static_cast<std::uint64_t>(a.type);
   for (const std::uint64_t part :

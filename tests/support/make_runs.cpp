@@ -1,8 +1,9 @@
-// make_runs KIND FOLDER [N]: writes run directories that no machine measured, for tests of what is made from runs.
-//   varied   every kind of cell: proven, unverified, wrong, invalid, failed, partial, at several scenarios
+// make_runs KIND FOLDER [N]: writes run directories with made-up measurements, for tests of the programs that read
+// runs.
+//   varied   every kind of cell: proven, unverified, wrong, invalid, failed, partial, in several scenarios
 //   hostile  the same with names that attack a page, a terminal, XML and Markdown
-//   tokens N one run of N token timestamps, 32 a request
-//   nights N N small runs, one a night, with a loss of 12 % after two thirds of them: FOLDER/0000, FOLDER/0001, ...
+//   tokens N one run of N token timestamps, 32 per request
+//   nights N N small runs, one per night, with a loss of 12 % after two thirds of them: FOLDER/0000, FOLDER/0001, ...
 
 #include <fmt/format.h>
 
@@ -16,7 +17,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/random.h"
-#include "report/record_json.h"
+#include "record/record_json.h"
 
 namespace secondsource {
 namespace {
@@ -26,7 +27,7 @@ struct Speed {
   double itl_ms;
 };
 
-/// A device with its speed: what one more request in flight costs, and how much the times vary.
+/// The speed of a device: the cost of one more request in flight, and the variation of its times.
 struct Synthetic {
   RunRecord record{};
   std::string journal{};
@@ -76,7 +77,7 @@ RunRecord record_of(std::string run_id, std::string started_utc) {
   return record;
 }
 
-/// One repetition of `cell`: closed loop of `batch`, or open loop at `rate_per_s`.
+/// Adds one repetition of `cell`: closed loop with `batch`, or open loop at `rate_per_s`.
 void add_repetition(Synthetic& run, const PlannedCell& cell, std::int32_t index, Speed speed) {
   const Scenario& scenario = cell.scenario;
   const double in_flight = scenario.kind == ScenarioKind::kServer ? 2 : scenario.batch;
@@ -113,7 +114,7 @@ void add_repetition(Synthetic& run, const PlannedCell& cell, std::int32_t index,
     }
     sample.last_token_ns = at;
     sample.verified_tokens = scenario.n_output_tokens;
-    sample.finish = "length";
+    sample.finish = RequestFinish::kLength;
     slot = at;
     end_ns = std::max(end_ns, at);
     run.add(sample);
@@ -145,7 +146,7 @@ void add_cell(Synthetic& run, const CellKey& key, const Scenario& scenario, std:
   for (std::int32_t index = 0; index < n_done; ++index) add_repetition(run, cell, index, speed);
 }
 
-void add_golden(Synthetic& run, const CellKey& key, const std::string& verdict) {
+void add_golden(Synthetic& run, const CellKey& key, GoldenVerdict verdict) {
   GoldenRecord golden;
   golden.bundle = key.bundle;
   golden.backend = key.backend;
@@ -155,7 +156,7 @@ void add_golden(Synthetic& run, const CellKey& key, const std::string& verdict) 
   golden.n_prompts = 18;
   golden.n_positions = 147;
   golden.n_near_tie = 1;
-  golden.n_wrong = verdict == "failed" ? 9 : 0;
+  golden.n_wrong = verdict == GoldenVerdict::kFailed ? 9 : 0;
   golden.n_match = 146 - golden.n_wrong;
   run.add(golden);
 }
@@ -176,14 +177,17 @@ Synthetic varied_run() {
     for (const char* variant : {"bf16", "int8"}) {
       const CellKey key{"alpha", name, variant, ""};
       const bool is_wrong = key.backend == "onednn" && key.variant == "int8";
-      add_golden(run, key, is_wrong ? "failed" : key.backend == "reference" ? "unverified" : "passed");
+      add_golden(run, key,
+                 is_wrong                     ? GoldenVerdict::kFailed
+                 : key.backend == "reference" ? GoldenVerdict::kUnverified
+                                              : GoldenVerdict::kPassed);
       for (const Scenario& scenario : scenarios) {
         const bool is_partial = key.backend == "reference" && scenario.batch == 16;
         add_cell(run, key, scenario, 5, speed, is_partial ? 2 : 5);
       }
     }
   }
-  // One that its own checks refuse, and a backend that crashed.
+  // One cell that its own checks refuse, and one whose backend crashed.
   PlannedCell refused{{"alpha", "cpu", "int8", "offline-b64"},
                       {.kind = ScenarioKind::kOffline, .batch = 64, .n_requests = 64, .n_output_tokens = 16},
                       1};
@@ -196,7 +200,7 @@ Synthetic varied_run() {
   run.add(repetition);
   run.record.backends.push_back(backend("crashing", "Test CPU"));
   add_cell(run, {"alpha", "crashing", "bf16", ""}, scenarios[0], 5, {1, 1}, 0);
-  run.add(FailureRecord{"crashing", "", "crash", "signal 11 (Segmentation fault)"});
+  run.add(FailureRecord{"crashing", "", FailureKind::kCrash, "signal 11 (Segmentation fault)"});
   return run;
 }
 
@@ -219,9 +223,9 @@ Synthetic hostile_run() {
   for (const std::string& name : names) {
     run.record.backends.push_back(backend(name, names[1]));
     const CellKey key{names[0], name, "bf16", ""};
-    add_golden(run, key, "passed");
+    add_golden(run, key, GoldenVerdict::kPassed);
     add_cell(run, key, {.kind = ScenarioKind::kSingleStream, .n_requests = 8, .n_output_tokens = 4}, 2, {5, 1}, 2);
-    run.add(FailureRecord{name, "", "error", names[4] + names[0] + names[6]});
+    run.add(FailureRecord{name, "", FailureKind::kError, names[4] + names[0] + names[6]});
   }
   return run;
 }
@@ -234,7 +238,7 @@ Synthetic token_run(std::int64_t n_tokens) {
   run.record.bundles = {{"alpha", "bundles/alpha", std::string(64, 'a'), true}};
   run.record.backends = {backend("cpu", "Test CPU")};
   const CellKey key{"alpha", "cpu", "bf16", ""};
-  add_golden(run, key, "passed");
+  add_golden(run, key, GoldenVerdict::kPassed);
   const auto n_requests = static_cast<std::int32_t>(n_tokens / kTokens / kRepetitions);
   add_cell(run, key,
            {.kind = ScenarioKind::kOffline, .batch = 64, .n_requests = n_requests, .n_output_tokens = kTokens},
@@ -251,7 +255,7 @@ Synthetic night_run(int night, int n_nights) {
   run.record.bundles = {{"alpha", "bundles/alpha", std::string(64, 'a'), true}};
   run.record.backends = {backend("cpu", "Test CPU")};
   const CellKey key{"alpha", "cpu", "bf16", ""};
-  add_golden(run, key, "passed");
+  add_golden(run, key, GoldenVerdict::kPassed);
   const double slowdown = (3 * night >= 2 * n_nights ? 1.12 : 1.0) * run.varied(1, 0.015);
   const Speed speed{6 * slowdown, 0.9 * slowdown};
   add_cell(run, key, {.kind = ScenarioKind::kSingleStream, .n_requests = 1, .n_output_tokens = 4}, 5, speed, 5);

@@ -32,7 +32,7 @@ struct Pipe {
   }
 };
 
-/// Null-terminated array of pointers into `texts`, as exec wants it.
+/// The null-terminated array of pointers into `texts` that exec expects.
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
   for (std::string& text : texts) result.push_back(text.data());
@@ -52,7 +52,7 @@ std::vector<std::string> environment_with(const std::vector<std::pair<std::strin
   return result;
 }
 
-/// Feeds `input` and collects both outputs until the process closed them or the time is up.
+/// Sends `input` and collects both outputs until the process has closed them or the time is up.
 void exchange(Pipe& in, Pipe& out, Pipe& err, const ProgramOptions& options, pid_t pid, ProgramRun& run) {
   const auto give_up = std::chrono::steady_clock::now() + options.timeout;
   std::size_t n_sent = 0;

@@ -1,5 +1,6 @@
 #pragma once
-// A Result in a test: REQUIRE_OK(f()) stops with the error's text; CHECK_ERROR(f(), code, "part of the message").
+// Checks a Result in a test: REQUIRE_OK(f()) stops with the error's message; CHECK_ERROR(f(), code, "part of the
+// message").
 #include "core/result.h"
 #include "support/catch.h"
 

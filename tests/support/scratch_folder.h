@@ -1,5 +1,5 @@
 #pragma once
-// A folder of its own for one test, removed with everything in it at the end.
+// A temporary folder for one test, removed with all its contents at the end.
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "backend/check_graph.h"
-#include "backend/kv.h"
+#include "backend/check_kv.h"
 #include "backend/op_access.h"
 #include "gpu/host/step.h"
 
@@ -53,7 +53,7 @@ class GpuBackend final : public Backend {
     return found->export_range(*shared_.memory, range, out);
   }
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                        Trace trace) override;
+                                        GroupTiming group_timing) override;
   Result<StepResult> wait(Ticket ticket, Deadline deadline) override;
   [[nodiscard]] MemoryUse memory() const override {
     shared_.memory->count_runtime();
@@ -155,7 +155,7 @@ Result<std::shared_ptr<DeviceBuffer>> GpuBackend::inv_freq(const std::vector<flo
 }
 
 Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
-                                                  Trace trace) {
+                                                  GroupTiming group_timing) {
   SS_TRY_VOID(shared_.poison.healthy());
   SS_TRY_VOID(check_graph(graph));
   SS_TRY_VOID(check_graph_weights(graph, weights_.specs()));
@@ -170,7 +170,7 @@ Result<std::unique_ptr<Step>> GpuBackend::compile(const StepGraph& graph, const 
     SS_TRY(auto buffer, inv_freq(rope.inv_freq));
     inv_freqs.push_back(std::move(buffer));
   }
-  SS_TRY(auto step, GpuStep::create(shared_, weights_, *cache, std::move(inv_freqs), graph, bucket, trace));
+  SS_TRY(auto step, GpuStep::create(shared_, weights_, *cache, std::move(inv_freqs), graph, bucket, group_timing));
   steps_.push_back(step.get());
   return std::unique_ptr<Step>(std::make_unique<OwnedStep>(*this, std::move(step)));
 }

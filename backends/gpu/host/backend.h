@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/poison.h"
+#include "backend_kit/poison.h"
 #include "gpu/host/device_memory.h"
 #include "gpu/host/kv_pool.h"
 #include "gpu/host/library_matmul.h"

@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "backend/host_memory.h"
+#include "backend_kit/host_memory.h"
 #include "gpu/device.h"
 
 namespace secondsource::gpu {

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "backend/kv.h"
+#include "backend/check_kv.h"
 
 namespace secondsource::gpu {
 

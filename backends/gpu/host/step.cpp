@@ -36,13 +36,13 @@ struct GpuStep::Flight {
 };
 
 GpuStep::GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph,
-                 const Bucket& bucket, Trace trace)
+                 const Bucket& bucket, GroupTiming group_timing)
     : shared_(shared),
       weights_(weights),
       pool_(pool),
       graph_(graph),
       bucket_(bucket),
-      trace_(trace),
+      group_timing_(group_timing),
       plan_(plan_workspace(graph, bucket, kWorkspaceAlignment, shared.options.guards ? kGuardBytes : 0)) {}
 
 GpuStep::~GpuStep() {
@@ -55,8 +55,9 @@ GpuStep::~GpuStep() {
 
 Result<std::unique_ptr<GpuStep>> GpuStep::create(Shared& shared, const Weights& weights, const KvPool& pool,
                                                  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
-                                                 const StepGraph& graph, const Bucket& bucket, Trace trace) {
-  auto step = std::unique_ptr<GpuStep>(new GpuStep(shared, weights, pool, graph, bucket, trace));
+                                                 const StepGraph& graph, const Bucket& bucket,
+                                                 GroupTiming group_timing) {
+  auto step = std::unique_ptr<GpuStep>(new GpuStep(shared, weights, pool, graph, bucket, group_timing));
   SS_TRY_VOID(step->set_up(std::move(inv_freqs)));
   return step;
 }
@@ -150,7 +151,7 @@ Result<void> GpuStep::prepare_results() {
     for (auto* const event : {&flight->sent, &flight->begin, &flight->end, &flight->done}) {
       SS_TRY(*event, device.create_event());
     }
-    if (trace_ != Trace::kGroups) continue;
+    if (group_timing_ != GroupTiming::kOn) continue;
     for (std::size_t i = 0; i < groups_.size(); ++i) {
       SS_TRY(auto event, device.create_event());
       flight->after_group.push_back(std::move(event));
@@ -238,7 +239,7 @@ Result<void> GpuStep::run(const BatchUpload::Work& work, Flight& flight) {
   if (by_graph()) {
     SS_TRY_VOID(stream.replay(*graph_for(work)));
   } else {
-    SS_TRY_VOID(launch_all(work, trace_ == Trace::kGroups ? &flight : nullptr));
+    SS_TRY_VOID(launch_all(work, group_timing_ == GroupTiming::kOn ? &flight : nullptr));
   }
   SS_TRY_VOID(stream.record(*flight.end));
   if (sample_ != nullptr && flight.n_logit_rows > 0) {

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "backend/workspace_plan.h"
+#include "backend_kit/workspace_plan.h"
 #include "gpu/host/backend.h"
 #include "gpu/host/batch_upload.h"
 
@@ -34,7 +34,8 @@ class GpuStep final : public Step {
   /// The graph was checked. Everything given must outlive the step.
   static Result<std::unique_ptr<GpuStep>> create(Shared& shared, const Weights& weights, const KvPool& pool,
                                                  std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs,
-                                                 const StepGraph& graph, const Bucket& bucket, Trace trace);
+                                                 const StepGraph& graph, const Bucket& bucket,
+                                                 GroupTiming group_timing);
   ~GpuStep() override;
 
   [[nodiscard]] std::size_t workspace_bytes() const override { return workspace_bytes_; }
@@ -54,7 +55,7 @@ class GpuStep final : public Step {
   using ProductLauncher = Result<void> (*)(const LaunchContext&, const Arguments&);
 
   GpuStep(Shared& shared, const Weights& weights, const KvPool& pool, const StepGraph& graph, const Bucket& bucket,
-          Trace trace);
+          GroupTiming group_timing);
   Result<void> set_up(std::vector<std::shared_ptr<DeviceBuffer>> inv_freqs);
   Result<void> prepare_results();
   void plan_scratch();
@@ -99,7 +100,7 @@ class GpuStep final : public Step {
   template <typename Arguments>
   Launch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments, const WeightView& weight, ActQuant act,
                       std::int32_t rows_per_token, bool by_tiles);
-  [[nodiscard]] bool by_graph() const { return shared_.options.use_graphs && trace_ == Trace::kOff; }
+  [[nodiscard]] bool by_graph() const { return shared_.options.use_graphs && group_timing_ == GroupTiming::kOff; }
   [[nodiscard]] std::unique_ptr<Graph>& graph_for(const BatchUpload::Work& work) {
     return graphs_[(work.n_query_tiles > 0 ? 1U : 0U) + (work.n_decodes > 0 ? 2U : 0U)];
   }
@@ -123,7 +124,7 @@ class GpuStep final : public Step {
   const KvPool& pool_;
   StepGraph graph_;
   Bucket bucket_;
-  Trace trace_;
+  GroupTiming group_timing_;
   WorkspacePlan plan_;
   std::size_t workspace_bytes_ = 0;
   BatchLimits limits_;

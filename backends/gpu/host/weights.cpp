@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "backend/check_graph.h"
-#include "backend/weight_rows.h"
+#include "backend_kit/weight_rows.h"
 #include "core/checked.h"
 
 namespace secondsource::gpu {

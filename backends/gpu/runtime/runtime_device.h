@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/device_sensors.h"
+#include "backend_kit/device_sensors.h"
 #include "gpu/device.h"
 #include "gpu/host/process_memory.h"
 

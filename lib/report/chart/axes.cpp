@@ -10,7 +10,7 @@
 namespace secondsource {
 namespace {
 
-constexpr double kLogFrom = 8;  ///< times the smallest value
+constexpr double kLogFrom = 8;  ///< ratio of the largest to the smallest value
 
 struct Extent {
   double low = 0;
@@ -23,7 +23,7 @@ Extent extent_of(std::span<const double> values) {
   return {*low, *high};
 }
 
-/// 1, 2 or 5 times a power of ten: the smallest that is at least `value`.
+/// Returns the smallest number of the form 1, 2 or 5 times a power of ten that is at least `value`.
 double round_up(double value) {
   const double power = std::pow(10, std::floor(std::log10(value)));
   for (const double step : {1.0, 2.0, 5.0}) {
@@ -32,9 +32,9 @@ double round_up(double value) {
   return 10 * power;
 }
 
-/// Ticks are round: "0.3", not "0.30000000000000004" nor "0.300".
+/// Formats a tick as "0.3", not as "0.30000000000000004" or "0.300".
 std::string tick_text(double value) {
-  return fmt::format("{:.6g}", value + 0.0);  // no "-0"
+  return fmt::format("{:.6g}", value + 0.0);  // avoids "-0"
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ Scale Scale::from_zero(std::span<const double> values, double from_px, double to
 Scale Scale::spanning(std::span<const double> values, double from_px, double to_px) {
   const Extent extent = extent_of(values);
   if (!(extent.low > 0) || extent.high < kLogFrom * extent.low) return from_zero(values, from_px, to_px);
-  // A little room at both ends, so that no point sits on the frame.
+  // Some room at both ends, so that no point is on the frame.
   return {extent.low / 1.15, extent.high * 1.15, from_px, to_px, true};
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Scales, ticks and axes: where a value lies on the drawing.
+// Scales, ticks and axes, which map values to positions in the drawing.
 
 #include <span>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace secondsource {
 
-/// Where the data lie inside a chart, in its own pixels.
+/// The area of the data inside a chart, in the chart's pixels.
 struct PlotArea {
   double left = 56;
   double top = 26;
@@ -15,24 +15,25 @@ struct PlotArea {
   double bottom = 250;
 };
 
-/// Values to pixels, linear or logarithmic.
+/// Maps values to pixels, linearly or logarithmically.
 class Scale {
  public:
-  /// From zero to the largest value, rounded up.
+  /// A linear scale from zero to the largest value, rounded up.
   static Scale from_zero(std::span<const double> values, double from_px, double to_px);
-  /// Logarithmic when the values are positive and the largest is at least eight times the smallest; else from zero.
+  /// A logarithmic scale if the values are positive and the largest is at least eight times the smallest; otherwise a
+  /// scale from zero.
   static Scale spanning(std::span<const double> values, double from_px, double to_px);
-  /// Around the values with a margin, not from zero: for series over time, where the change is the matter.
+  /// A linear scale around the values with a margin, not from zero, for series over time, where the changes matter.
   static Scale around(std::span<const double> values, double from_px, double to_px);
 
   static Scale between(double low, double high, double from_px, double to_px) {
     return {low, high, from_px, to_px, false};
   }
 
-  /// Values beyond the ends lie on the ends.
+  /// Position of a value; values beyond an end are placed at that end.
   [[nodiscard]] double at(double value) const;
   [[nodiscard]] bool is_logarithmic() const noexcept { return logarithmic_; }
-  /// Round values, about six at most.
+  /// Round values for ticks, about six at most.
   [[nodiscard]] std::vector<double> ticks() const;
 
  private:
@@ -50,9 +51,9 @@ struct Axis {
   std::string title{};
 };
 
-/// Grid, ticks and titles of both axes; the title of `y` stands above it, to be read without turning the head.
+/// Draws grid, ticks and titles of both axes. The title of `y` is above the axis, so that it is horizontal.
 [[nodiscard]] std::string draw_axes(const PlotArea& area, const Axis& x, const Axis& y);
-/// One of them alone.
+/// Each of these draws one axis alone.
 [[nodiscard]] std::string draw_x_axis(const PlotArea& area, const Axis& x);
 [[nodiscard]] std::string draw_y_axis(const PlotArea& area, const Axis& y);
 

@@ -11,10 +11,10 @@
 namespace secondsource {
 namespace {
 
-constexpr double kRow = 38;  ///< a line of text and the bar under it: labels need no column of their own
+constexpr double kRow = 38;  ///< height of a line of text with the bar below it, so that labels need no column
 constexpr double kBarHeight = 13;
 
-/// Axis below `n` rows.
+/// The plot area for a number of rows, and the axis below them.
 struct Rows {
   PlotArea area;
   Axis x;
@@ -25,7 +25,7 @@ Rows rows_for(std::size_t n, std::span<const double> values, std::string_view un
   return {area, {Scale::from_zero(values, area.left, area.right), std::string(unit)}};
 }
 
-/// The label left, the figure right, above the bar.
+/// Writes the label at the left and the figure at the right, above the bar.
 std::string row_texts(const Rows& rows, double y, std::string_view label, const std::string& figure) {
   return fmt::format(
       "<text x=\"{:g}\" y=\"{:.1f}\">{}</text><text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",

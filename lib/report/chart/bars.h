@@ -1,6 +1,6 @@
 #pragma once
-// Horizontal bars from zero: honest lengths, one below the other, each with its figure; with an interval where there is
-// one, or in parts that are stacked.
+// Horizontal bars that start at zero, so that their lengths are proportional to the values. Each bar has its figure,
+// and either an interval, if known, or stacked parts.
 
 #include <optional>
 #include <span>
@@ -16,13 +16,13 @@ struct Bar {
   SeriesLook look{};
 };
 
-/// `unit` stands at the axis and in the table: "$ per 1K output tokens". `table_columns`: of the label and the value.
+/// `unit` labels the axis and the table, like "$ per 1K output tokens".
 [[nodiscard]] Chart bar_chart(std::string title, std::string_view unit, std::span<const Bar> bars);
 
 struct StackedBar {
   std::string label{};
   std::vector<double> parts{};
-  double total = 0;  ///< marked by a line where it is more than the sum of the parts
+  double total = 0;  ///< marked by a line if it is more than the sum of the parts
 };
 
 [[nodiscard]] Chart stack_chart(std::string title, std::string_view unit, std::span<const std::string> part_names,

@@ -1,8 +1,8 @@
 #pragma once
-// What a gate compared: each change as a point with its interval, against zero and the threshold.
+// The changes that a gate judged: each is a point with its interval, drawn beside zero and the threshold.
 
+#include "gate/gate_record.h"
 #include "report/chart/chart.h"
-#include "report/gate_record.h"
 
 namespace secondsource {
 

@@ -9,7 +9,8 @@
 namespace secondsource {
 namespace {
 
-// c: series; k: kinds that stand beside each other (parts of memory, of a request).
+// c0, c1, ... are the colours of series; k0, k1, ... those of kinds that are shown side by side (parts of memory, parts
+// of a request).
 constexpr std::string_view kStyle = R"(
 :root, svg { --axis: #6a747e; --grid: #e6e9ed; --text: #1c2126; --quiet-text: #56606a;
   --c0: #2470b8; --c1: #d37812; --c2: #154a06; --c3: #8b5264; --c4: #a18b95; --c5: #4a0358;

@@ -5,12 +5,9 @@
 #include <algorithm>
 
 #include "report/chart/axes.h"
-#include "stats/quantile.h"
 
 namespace secondsource {
 namespace {
-
-constexpr std::size_t kSteps = 200;  ///< half a percent each: half a pixel of the drawing
 
 std::string or_dash(const std::optional<double>& value) {
   return value ? figure_text(*value) : "-";
@@ -39,34 +36,6 @@ TextTable table_of(std::string_view of, std::string_view unit, std::span<const D
 
 }  // namespace
 
-Distribution distribution_of(std::span<const double> ascending, double unit) {
-  Distribution result;
-  result.n = static_cast<std::int64_t>(ascending.size());
-  if (ascending.empty()) return result;
-  const std::size_t last = ascending.size() - 1;
-  std::vector<std::size_t> ranks;
-  for (std::size_t step = 0; step <= kSteps; ++step) ranks.push_back(last * step / kSteps);
-  // The slowest one in a hundred is where the trouble is: it keeps its own steps.
-  for (const std::size_t tail : {200, 500, 1000, 10'000, 100'000}) ranks.push_back(last - last / tail);
-  std::sort(ranks.begin(), ranks.end());
-  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
-  for (const std::size_t rank : ranks) {
-    result.values.push_back(ascending[rank] * unit);
-    result.shares.push_back(static_cast<double>(rank + 1) / static_cast<double>(ascending.size()));
-  }
-  const auto quantile = [&](double q) {
-    QuantileText text;
-    if (const auto estimate = estimate_quantile_of_sorted(ascending, q)) {
-      text = {estimate->value * unit, estimate->low * unit, estimate->high * unit};
-    }
-    return text;
-  };
-  result.p50 = quantile(0.5);
-  result.p95 = quantile(0.95);
-  result.p99 = quantile(0.99);
-  return result;
-}
-
 Chart distribution_chart(std::string title, std::string_view of, std::string_view unit,
                          std::span<const DistributionSeries> series) {
   Chart chart;
@@ -89,7 +58,7 @@ Chart distribution_chart(std::string title, std::string_view of, std::string_vie
   chart.body = draw_axes(area, x, y);
   for (const auto& [label, look, distribution] : series) {
     if (distribution.n == 0) continue;
-    // A step at each sample that is kept: the line never says more than the sample.
+    // The line has a step at each sample that is drawn, so that it is exact at those samples.
     std::string path = fmt::format("M{:.1f} {:.1f}", x.scale.at(distribution.values.front()), area.bottom);
     for (std::size_t i = 0; i < distribution.values.size(); ++i) {
       path +=

@@ -14,7 +14,7 @@ struct Placed {
   const ParetoPoint* point;
 };
 
-/// The points that no other is better than in both, from the fastest for a user to the slowest.
+/// Returns the points that no other point beats in both, ordered by decreasing speed per user.
 std::vector<Placed> front_of(std::vector<Placed> points) {
   std::sort(points.begin(), points.end(), [](const Placed& a, const Placed& b) {
     return std::pair(-a.point->tok_per_s_per_user, -a.point->tok_per_s_per_device) <
@@ -29,7 +29,7 @@ std::vector<Placed> front_of(std::vector<Placed> points) {
   return front;
 }
 
-/// Names points where there is room, and leaves the others to the tooltip and the table.
+/// Labels points where there is room; the others have only a tooltip and a row in the table.
 class LabelPlaces {
  public:
   void avoid(double x, double y) { taken_.push_back({x - 5, y - 5, x + 5, y + 5}); }

@@ -1,6 +1,6 @@
 #pragma once
-// Throughput against speed for each user: every cell is a point, up and to the right is better, and the cells that no
-// other cell beats in both lie on the front.
+// Throughput against speed per user. Every cell is a point; up and to the right is better. The front has the cells that
+// no other cell beats in both.
 
 #include <span>
 
@@ -10,7 +10,7 @@ namespace secondsource {
 
 struct ParetoPoint {
   std::string scenario{};
-  bool is_load_limited = false;  ///< open loop: its throughput is what was asked for, so it lies on no curve
+  bool is_load_limited = false;  ///< open loop: the load limits its throughput, so that the point is on no curve
   double tok_per_s_per_user = 0;
   double tok_per_s_per_device = 0;
 };

@@ -44,7 +44,7 @@ Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const
   if (points.empty() || limits.reads.empty() || roofs.empty()) return chart;
   chart.height = 320;
   const PlotArea area{.left = 52, .top = 26, .right = 466, .bottom = 274};
-  // The largest buffer comes from memory; smaller ones from a cache.
+  // The largest buffer is read from memory, smaller ones from a cache.
   const ReadLimit& memory = limits.reads.back();
   const double top = std::max_element(roofs.begin(), roofs.end(), [](const Roof& a, const Roof& b) {
                        return a.flops_per_s < b.flops_per_s;

@@ -1,11 +1,11 @@
 #pragma once
-// How near the steps of a run came to what the machine can do at best (Williams, Waterman and Patterson, CACM 52,
-// 2009): operations a second against operations for each byte that has to be read.
+// Roofline: how near the steps of a run came to the machine's limits (Williams, Waterman and Patterson, CACM 52, 2009).
+// The axes are operations per second and operations per byte that has to be read.
 
 #include <span>
 
+#include "record/records.h"
 #include "report/chart/chart.h"
-#include "report/records.h"
 
 namespace secondsource {
 
@@ -17,7 +17,7 @@ struct RooflinePoint {
   double flops_per_s = 0;
 };
 
-/// Nothing is drawn without points or without a measured read rate.
+/// The chart is empty without points or without a measured read rate.
 [[nodiscard]] Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const RooflinePoint> points);
 
 }  // namespace secondsource

@@ -1,23 +1,15 @@
 #pragma once
-// One repetition as it went: a line for each request, from the moment it was due to its last token.
+// The course of one repetition: one line per request, from its scheduled arrival to its last token.
 
 #include <cstdint>
 #include <span>
 
 #include "report/chart/chart.h"
+#include "summary/cell_series.h"
 
 namespace secondsource {
 
-/// Milliseconds from the start of the repetition.
-struct RequestSpan {
-  std::int32_t request = 0;
-  double scheduled_ms = 0;
-  double started_ms = 0;  ///< its first step began
-  double first_token_ms = 0;
-  double last_token_ms = 0;
-};
-
-/// `n_left_out`: requests that are not drawn.
+/// `n_left_out` is the number of requests that are not drawn.
 [[nodiscard]] Chart timeline_chart(std::string title, std::span<const RequestSpan> spans, std::int64_t n_left_out);
 
 }  // namespace secondsource

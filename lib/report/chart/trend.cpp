@@ -13,12 +13,12 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostMarkers = 150;
-constexpr std::size_t kColumns = 205;    ///< of two pixels each
-constexpr std::size_t kTableRows = 200;  ///< the newest
+constexpr std::size_t kColumns = 205;    ///< each two pixels wide
+constexpr std::size_t kTableRows = 200;  ///< of the newest runs
 
 struct Level {
   std::size_t begin = 0;
-  std::size_t end = 0;  ///< one past the last
+  std::size_t end = 0;  ///< one past the last index
   double middle = 0;
 };
 
@@ -52,7 +52,7 @@ TextTable table_of(std::string_view unit, std::span<const TrendPoint> points, st
   return table;
 }
 
-/// A point each, joined by a line.
+/// Draws one point per run, joined by a line.
 std::string draw_points(std::span<const TrendPoint> points, const Scale& x, const Scale& y) {
   std::string path;
   std::string markers;
@@ -68,7 +68,7 @@ std::string draw_points(std::span<const TrendPoint> points, const Scale& x, cons
   return fmt::format("<path class=\"line c0\" style=\"stroke-width:.8;opacity:.6\" d=\"{}\"/>\n", path) + markers;
 }
 
-/// The range and the median of the runs that fall on each column.
+/// Draws the range and the median of the runs in each column.
 std::string draw_columns(std::span<const TrendPoint> points, const Scale& x, const Scale& y) {
   std::string upper, lower, middle;
   for (std::size_t column = 0; column < kColumns; ++column) {

@@ -1,6 +1,6 @@
 #pragma once
-// One quantity over runs: a point a run, the levels between change points, and the anchor that was pinned. Long series
-// are drawn as the range and the middle of each pixel's runs; the changes stay where they are.
+// One quantity over runs: one point per run, the levels between change points, and the pinned anchor. A long series is
+// drawn as the range and median of the runs in each pixel column; change points keep their positions.
 
 #include <cstddef>
 #include <optional>
@@ -16,14 +16,14 @@ struct TrendPoint {
   bool is_pinned = false;
 };
 
-/// From `index` on the series has another level.
+/// A change of level: from `index` on, the series has another level.
 struct TrendChange {
   std::size_t index = 0;
-  double change_percent = 0;  ///< of the level as drawn
+  double change_percent = 0;  ///< of the drawn level
   bool is_worse = false;
 };
 
-/// Points are set at equal distances, oldest left. `unit`: of the values, as the axis names it.
+/// Points are equally spaced, the oldest at the left. `unit` is the unit of the values, as shown at the axis.
 [[nodiscard]] Chart trend_chart(std::string title, std::string_view unit, std::span<const TrendPoint> points,
                                 std::span<const TrendChange> changes);
 

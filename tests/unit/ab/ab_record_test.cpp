@@ -1,6 +1,6 @@
 #include "ab/ab_record.h"
 
-#include "ab/ab_report.h"
+#include "ab/ab_verdict.h"
 #include "pair_lines.h"
 #include "support/result.h"
 
@@ -14,18 +14,18 @@ TEST_CASE("a record and its lines come back from JSON as they were") {
   const auto read = ab_record_from_json(to_json(record), "ab.json");
   REQUIRE_OK(read);
   CHECK(to_json(*read) == to_json(record));
-  const ProcessLine line = process_line(3, "base", 0.01, 0.2);
+  const ProcessLine line = process_line(3, Arm::kBase, 0.01, 0.2);
   const auto again = process_line_from_json(to_json_line(line), "pairs.jsonl:1");
   REQUIRE_OK(again);
   CHECK(to_json_line(*again) == to_json_line(line));
 }
 
 TEST_CASE("a torn last line is left out, any other bad line is named") {
-  const std::string whole = to_json_line(process_line(0, "base", 1, 1)) + "\n";
+  const std::string whole = to_json_line(process_line(0, Arm::kBase, 1, 1)) + "\n";
   const auto torn = pairs_from_text(whole + whole.substr(0, 20), "pairs.jsonl");
   REQUIRE_OK(torn);
   CHECK(torn->lines.size() == 1);
-  CHECK(torn->valid_bytes == whole.size());
+  CHECK(torn->valid_bytes() == whole.size());
   CHECK_ERROR(pairs_from_text(whole + "{}\n" + whole, "pairs.jsonl"), ErrorCode::kInvalidInput, "pairs.jsonl:2: pair");
 }
 
@@ -33,7 +33,7 @@ TEST_CASE("a comparison is worth a verdict a cell and metric, with its pairs") {
   const AbRecord record = tiny_record({14, 28});
   const GateReport report = report_of(record, pair_lines(14, 0.25), {}, "2026-11-20");
   REQUIRE(report.verdicts.size() == 2);
-  CHECK(report.method == "interleaved pairs");
+  CHECK(report.method == GateMethod::kInterleavedPairs);
   CHECK(report.verdicts[0].metric == "cost");
   CHECK(report.verdicts[0].decision == Decision::kRegressed);
   CHECK(*report.verdicts[0].change_percent == Approx(25).margin(1));
@@ -55,29 +55,30 @@ TEST_CASE("wrong tokens, a backend that fails, an unverified bundle and nothing 
   AbRecord record = tiny_record({14});
   const auto report = [&] { return report_of(record, {}, {}, "2026-11-20"); };
   record.stints.clear();
-  record.golden[1].verdict = "failed";
+  record.golden[1].verdict = GoldenVerdict::kFailed;
   CHECK(report().wrong_tokens.size() == 1);
   CHECK(report().not_comparable.empty());
-  record.golden[1].verdict = "unavailable";
+  record.golden[1].verdict = GoldenVerdict::kUnavailable;
   CHECK(report().failed.size() == 1);
-  record.golden[1].verdict = "passed";
-  record.golden[0].verdict = "failed";
+  record.golden[1].verdict = GoldenVerdict::kPassed;
+  record.golden[0].verdict = GoldenVerdict::kFailed;
   CHECK(report().not_comparable.front().find("the base's tokens are wrong") != std::string::npos);
-  record.golden[0].verdict = record.golden[1].verdict = "unverified";
+  record.golden[0].verdict = record.golden[1].verdict = GoldenVerdict::kUnverified;
   CHECK(report().not_comparable.front().find("unverified") != std::string::npos);
   record.golden.clear();
   CHECK(report().not_comparable.front() == "base and candidate have no backend and variant in common");
-  record.golden = {{"base", "cpu", "bf16", "passed", ""}};
+  record.golden = {{Arm::kBase, "cpu", "bf16", GoldenVerdict::kPassed, ""}};
   CHECK(report().failed.front() == "cpu/bf16: the candidate has no such backend");
 }
 
 TEST_CASE("what is timed is what both sides have and what is right on both") {
   std::vector<AbGolden> golden;
-  for (const char* arm : {"base", "candidate"}) {
-    for (const char* backend : {"cpu", "onednn", "gpu"}) golden.push_back({arm, backend, "bf16", "passed", ""});
+  for (const Arm arm : {Arm::kBase, Arm::kCandidate}) {
+    for (const char* backend : {"cpu", "onednn", "gpu"})
+      golden.push_back({arm, backend, "bf16", GoldenVerdict::kPassed, ""});
   }
-  golden[1].verdict = "unverified";  // base, onednn
-  golden[5].verdict = "failed";      // candidate, gpu
+  golden[1].verdict = GoldenVerdict::kUnverified;  // base, onednn
+  golden[5].verdict = GoldenVerdict::kFailed;      // candidate, gpu
   CHECK(stints_of(golden, false).size() == 1);
   CHECK(stints_of(golden, false).front().id() == "cpu/bf16");
   CHECK(stints_of(golden, true).size() == 2);
@@ -85,12 +86,12 @@ TEST_CASE("what is timed is what both sides have and what is right on both") {
 
 TEST_CASE("a stint that was given up is a failure of the side that crashed") {
   std::vector<ProcessLine> lines = pair_lines(3, 0);
-  ProcessLine crash = process_line(3, "candidate", 1, 1);
+  ProcessLine crash = process_line(3, Arm::kCandidate, 1, 1);
   crash.values.clear();
   crash.failure = "exit status 4: cpu/bf16: crash";
   lines.push_back(crash);
   const GateReport candidates = report_of(tiny_record({14}), lines, {}, "2026-11-20");
   CHECK(candidates.failed == std::vector<std::string>{"cpu/bf16: candidate: exit status 4: cpu/bf16: crash"});
-  lines.back().arm = "base";
+  lines.back().arm = Arm::kBase;
   CHECK(report_of(tiny_record({14}), lines, {}, "2026-11-20").not_comparable.size() == 1);
 }

@@ -12,7 +12,7 @@ using namespace secondsource::test;
 
 namespace {
 
-/// A request of 30 ms prefill and 70 ms decode, nearly all of it in two products.
+/// A request with 30 ms of prefill and some 70 ms of decode, nearly all of it in two matmuls.
 ProfileSeconds profile(double decode_product_s) {
   return {
       .prefill_s = 0.030,

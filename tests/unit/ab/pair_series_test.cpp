@@ -25,13 +25,13 @@ TEST_CASE("pairs become a series a cell and metric, as logarithms of candidate /
 
 TEST_CASE("half a pair and a failed process do not count, another attempt does") {
   std::vector<ProcessLine> lines = pair_lines(2, 0);
-  lines.push_back(process_line(2, "base", 7, 7));
+  lines.push_back(process_line(2, Arm::kBase, 7, 7));
   CHECK(n_whole_pairs(lines, "cpu/bf16") == 2);
-  ProcessLine failed = process_line(2, "candidate", 9, 9);
+  ProcessLine failed = process_line(2, Arm::kCandidate, 9, 9);
   failed.failure = "INVALID: page faults";
   lines.push_back(failed);
   CHECK(n_whole_pairs(lines, "cpu/bf16") == 2);
-  for (const char* arm : {"base", "candidate"}) {
+  for (const Arm arm : {Arm::kBase, Arm::kCandidate}) {
     lines.push_back(process_line(2, arm, 1, 1));
     lines.back().attempt = 1;
   }
@@ -40,7 +40,7 @@ TEST_CASE("half a pair and a failed process do not count, another attempt does")
 }
 
 TEST_CASE("processes of two attempts do not make a pair") {
-  std::vector<ProcessLine> lines = {process_line(0, "base", 1, 1), process_line(0, "candidate", 1, 1)};
+  std::vector<ProcessLine> lines = {process_line(0, Arm::kBase, 1, 1), process_line(0, Arm::kCandidate, 1, 1)};
   lines[1].attempt = 1;
   CHECK(n_whole_pairs(lines, "cpu/bf16") == 0);
 }
@@ -51,7 +51,7 @@ TEST_CASE("after six pairs there is a forecast, before there is none") {
   const auto text = forecast(record, pair_lines(6, 0));
   REQUIRE(text.size() == 2);
   CHECK(text[0].find("tiny/cpu/bf16/single-stream cost: noise of one process 0.") == 0);
-  // Processes of 2.5 s: 28 pairs take 140 s, 14 pairs 70 s.
+  // Each process takes 2.5 s, so that 28 pairs take 140 s and 14 pairs 70 s.
   CHECK(text[0].find("28 pairs find a slowdown of 11 % in 2 min") != std::string::npos);
   CHECK(text[0].find("done after about 70 s") != std::string::npos);
 }

@@ -13,7 +13,7 @@ using namespace secondsource::test;
 
 namespace {
 
-/// A repository of two commits, whose "program" says which one it is.
+/// A repository with two commits, whose "program" prints the commit it belongs to.
 class TinyRepository {
  public:
   TinyRepository() {
@@ -61,7 +61,7 @@ TEST_CASE("a revision is checked out beside the repository, built once, and runs
   };
   CHECK(said_by("main~1") == "one\n");
   CHECK(said_by("main") == "two\n");
-  // Again: the same program, though the command would fail now.
+  // A second build of the same commit reuses the program, although its command would fail.
   RevisionBuild again = repository.build_of("main");
   const auto first = build_revision(again, progress, interrupt);
   REQUIRE_OK(first);

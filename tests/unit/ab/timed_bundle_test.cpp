@@ -20,7 +20,7 @@ TEST_CASE("the last-level cache is the largest that /sys has, and unknown where 
   write("index2", "2048K");
   write("index3", "32768K");
   CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
-  write("index4", "1G");  // not as /sys writes it
+  write("index4", "1G");  // not a size as /sys writes it
   CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
 }
 
@@ -33,7 +33,8 @@ TEST_CASE("the smallest variant decides whether weights fit a cache") {
   config.n_kv_heads = 4;
   config.head_dim = 64;
   config.vocab_size = 8192;
-  // By hand: 4 layers of 1024 * (2 * 1024 + 2 * 256) + 3 * 1024 * 3072, and a head of 1024 * 8192: 56.6 million.
+  // Computed by hand: 4 layers of 1024 * (2 * 1024 + 2 * 256) + 3 * 1024 * 3072 weights and a head of 1024 * 8192 are
+  // 56.6 million.
   CHECK(weight_bytes(config, {"bf16"}) == 2 * 56623104);
   CHECK(weight_bytes(config, {"bf16", "int8"}) == 56623104);
   CHECK(is_too_large_for(std::int64_t{32} << 20, weight_bytes(config, {"bf16"})));

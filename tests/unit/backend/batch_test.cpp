@@ -1,36 +1,28 @@
 #include "backend/batch.h"
 
+#include "backend/batch_storage.h"
 #include "support/catch.h"
 #include "support/result.h"
 
 namespace secondsource {
 namespace {
 
-/// Two sequences: one decodes its 6th token, one prefills 3 tokens; one padding row. Pages of 4 tokens.
-struct Example {
-  std::vector<std::int32_t> token_ids = {-1, 5, 6, 7, 0};
-  std::vector<std::int32_t> positions = {5, 0, 1, 2, 0};
-  std::vector<std::int32_t> kv_slots = {2 * 4 + 1, 0, 1, 2, -1};
-  std::vector<std::int32_t> q_starts = {0, 1, 4};
-  std::vector<std::int32_t> kv_lengths = {6, 3};
-  std::vector<std::int32_t> block_table = {1, 2, 0, -1};
-  std::vector<std::int32_t> seq_slots = {0, 1};
-  std::vector<std::int32_t> logit_rows = {0, 3};
-  std::vector<SamplingParams> sampling = std::vector<SamplingParams>(2);
+/// Two sequences, one that decodes its 6th token and one that prefills 3 tokens, and one padding row. Pages have 4
+/// tokens.
+struct Example : BatchStorage {
   Bucket bucket{8, 2, 2, 2};
 
-  [[nodiscard]] Batch view() const {
-    return {.token_ids = token_ids,
-            .positions = positions,
-            .kv_slots = kv_slots,
-            .q_starts = q_starts,
-            .kv_lengths = kv_lengths,
-            .block_table = block_table,
-            .seq_slots = seq_slots,
-            .logit_rows = logit_rows,
-            .sampling = sampling,
-            .max_pages_per_seq = 2};
-  }
+  Example()
+      : BatchStorage{.token_ids = {-1, 5, 6, 7, 0},
+                     .positions = {5, 0, 1, 2, 0},
+                     .kv_slots = {2 * 4 + 1, 0, 1, 2, -1},
+                     .q_starts = {0, 1, 4},
+                     .kv_lengths = {6, 3},
+                     .block_table = {1, 2, 0, -1},
+                     .seq_slots = {0, 1},
+                     .logit_rows = {0, 3},
+                     .sampling = std::vector<SamplingParams>(2),
+                     .max_pages_per_seq = 2} {}
   [[nodiscard]] Result<void> check() const { return check_batch(view(), bucket, 10, 4, 3); }
 };
 

@@ -1,8 +1,8 @@
-// Modules that must not be used; which one is chosen when this is compiled.
+// Modules that the loader must not use; compile definitions select one of them.
 #include "backend/module.h"
 
 #if defined(SS_TEST_FOREIGN)
-// Everything behind the first field would crash if it were looked at.
+// Reading anything after the first field would crash.
 extern "C" __attribute__((visibility("default"))) const void* secondsource_backend_module() {
   static const char* const kAbiId = "gcc 1.0; boundary 0000";
   static const void* const kModule[1] = {kAbiId};

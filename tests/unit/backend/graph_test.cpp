@@ -1,6 +1,6 @@
 #include "backend/check_graph.h"
-#include "backend/kv.h"
-#include "backend/workspace_plan.h"
+#include "backend/check_kv.h"
+#include "backend_kit/workspace_plan.h"
 #include "support/catch.h"
 #include "support/result.h"
 
@@ -134,7 +134,7 @@ TEST_CASE("the workspace plan reuses dead values, never observed ones, never an 
   CHECK_FALSE(overlaps(plan, 1, 2));
   CHECK_FALSE(overlaps(plan, 2, 3));
   CHECK_FALSE(overlaps(plan, 0, 3));
-  // An observed value keeps its bytes to the end: nothing that lives later stands where it stood.
+  // An observed value keeps its bytes to the end, so no later value may be placed there.
   example.graph.values[1].observed = true;
   const WorkspacePlan observed = plan_workspace(example.graph, bucket, 64);
   for (const std::size_t later : {2U, 3U, 4U, 5U}) CHECK_FALSE(overlaps(observed, 1, later));
@@ -158,7 +158,7 @@ TEST_CASE("page copies and cache extents are checked") {
   const KvSpec spec{.n_layers = 3, .n_kv_heads = 2, .head_dim = 64, .page_tokens = 16, .dtype = DType::kBf16};
   CHECK(kv_page_bytes(spec) == 2 * 3 * 2 * 64 * 16 * 2);
   KvSpec quantized = spec;
-  quantized.dtype = DType::kI8;  // a byte a value and four for the scale of a token and head
+  quantized.dtype = DType::kI8;  // one byte per value, and four for the scale per token and head
   CHECK(kv_page_bytes(quantized) == 2 * 3 * 2 * (64 + 4) * 16);
 }
 

@@ -7,11 +7,12 @@
 #include <fstream>
 
 #include "backend/capabilities.h"
+#include "fault/faulty_backend.h"
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
-// Folders that CMake fills: one with modules that are all unusable, one with the reference.
+// Folders that CMake fills: one with modules that are all unusable, one with the reference backend.
 #ifndef SECONDSOURCE_TEST_MODULES
 #error "SECONDSOURCE_TEST_MODULES is not defined"
 #endif
@@ -75,17 +76,17 @@ TEST_CASE("the reference loads, says what it supports, and takes a planted fault
   for (const OperationSupport& operation : capabilities.operations) {
     CHECK(operation.support.supported == (operation.operation != "all_reduce"));
   }
-  const auto faulty = create_backend(modules, "reference", with_extra("fault", "slow:50"));
+  const auto faulty = create_backend_with_fault(modules, "reference", with_extra("fault", "slow:50"));
   REQUIRE_OK(faulty);
   CHECK((*faulty)->device().properties.back() == std::pair<std::string, std::string>("fault", "slow:50"));
-  CHECK_ERROR(create_backend(modules, "reference", with_extra("fault", "melt")), ErrorCode::kInvalidInput,
+  CHECK_ERROR(create_backend_with_fault(modules, "reference", with_extra("fault", "melt")), ErrorCode::kInvalidInput,
               "expected one of fail, crash");
   CHECK_ERROR(create_backend(modules, "reference", with_extra("color", "red")), ErrorCode::kInvalidInput,
               "backend reference: option color");
 }
 
 TEST_CASE("a backend is loaded without the modules beside it, which are looked at where it cannot be had") {
-  // Copies, which no other test has loaded.
+  // Copies, because no other test has loaded them.
   const test::ScratchFolder folder;
   const auto copy = [&](const std::filesystem::path& from) {
     const std::filesystem::path to = folder.path() / from.filename();

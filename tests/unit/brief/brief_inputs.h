@@ -1,5 +1,5 @@
 #pragma once
-// A small buyer made by hand: one machine type in use, one that would replace it, and a run on a CPU.
+// Hand-made inputs of a small buyer: one machine type in use, one that could replace it, and a run on a CPU.
 
 #include <string>
 #include <string_view>
@@ -10,8 +10,8 @@
 
 namespace secondsource::test {
 
-/// 160 000 requests a day of 100 tokens in and out, a fifth of them batch work, 8 % in each hour from 8 to 17; growth
-/// of 50 % a year, 25 % headroom.
+/// 160 000 requests per day with 100 input and 100 output tokens each. A fifth is batch work, and each hour from 8 to
+/// 17 has 8 %. Growth is 50 % per year, headroom 25 %.
 inline const std::string kDemand = R"(version: 1
 title: A test
 model: m
@@ -35,7 +35,7 @@ options:
   - {kind: own, name: all, interactive: [{sku: new, percent: 100}], batch: [{sku: new, percent: 100}], migration: {person_days: 0, usd_per_day: 0, people: 1, certify_weeks: 0, ramp_weeks: 0}}
 )";
 
-/// `text` with `from` replaced by `to`; `from` must be in it.
+/// Returns `text` with `from` replaced by `to`; `text` must contain `from`.
 inline std::string with(std::string text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);
   REQUIRE(at != std::string::npos);
@@ -78,8 +78,8 @@ inline std::vector<QuotedRow> hand_made_quotes() {
           row("new-offline", "a2", 420, false), row("new-server", "a2", 320, true)};
 }
 
-/// Bundle "m" on backend "cpu", two vCPUs: an offline cell of about 100 tokens/s and a server cell of about 60, each of
-/// `repetitions`, whose requests have their first token after `ttft_ms`.
+/// A run of bundle "m" on backend "cpu" with two vCPUs: an offline cell of about 100 tokens/s and a server cell of
+/// about 60, each with `repetitions` repetitions, whose requests get their first token after `ttft_ms`.
 inline BriefRun hand_made_run(int repetitions = 5, double ttft_ms = 100) {
   BriefRun run{.shown_as = "runs/one"};
   RunRecord& record = run.stored.record;
@@ -107,7 +107,7 @@ inline BriefRun hand_made_run(int repetitions = 5, double ttft_ms = 100) {
   golden.bundle = "m";
   golden.backend = "cpu";
   golden.variant = "bf16";
-  golden.verdict = "passed";
+  golden.verdict = GoldenVerdict::kPassed;
   lines.emplace_back(golden);
   const std::int64_t offline_tokens[] = {100, 104, 96, 102, 98};
   const std::int64_t server_tokens[] = {60, 63, 57, 61, 59};
@@ -123,8 +123,8 @@ inline BriefRun hand_made_run(int repetitions = 5, double ttft_ms = 100) {
         sample.n_prompt_tokens = 100;
         sample.n_output_tokens = 100;
         sample.first_token_ns = static_cast<std::int64_t>(ttft_ms * 1e6);
-        sample.last_token_ns = *sample.first_token_ns + 99 * 10'000'000LL;  // 10 ms a token
-        sample.finish = "length";
+        sample.last_token_ns = *sample.first_token_ns + 99 * 10'000'000LL;  // 10 ms per token
+        sample.finish = RequestFinish::kLength;
         lines.emplace_back(sample);
       }
       Repetition repetition;

@@ -6,11 +6,11 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "brief/brief_document.h"
 #include "brief/brief_json.h"
 #include "brief/brief_text.h"
 #include "brief_inputs.h"
 #include "core/file.h"
+#include "report/brief_document.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -27,7 +27,7 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// Is there a risk of this level whose text has `part` in it, for this option?
+/// True if the option has a risk of this level whose text contains `part`.
 bool has_risk(const Brief& brief, std::string_view level, std::string_view part, std::string_view option) {
   return std::any_of(brief.risks.begin(), brief.risks.end(), [&](const BriefRisk& risk) {
     return risk.level == level && contains(risk.text, part) &&
@@ -41,7 +41,7 @@ TEST_CASE("the option that saves most is taken, provisionally while its speeds a
   const Brief brief = brief_of(hand_made_inputs());
   CHECK(brief.decision.option == "all");
   CHECK(brief.decision.status == "provisional");
-  // 31.085 % and 30952 USD: option_cost_test.cpp.
+  // option_cost_test.cpp has the exact values, 31.085 % and 30952 USD.
   CHECK(brief.decision.line == "all: it costs 31 % less than staying over 3 years, a saving of $31,000.");
   CHECK(contains(brief.decision.reasons.front(), "quoted speeds are published without one"));
   CHECK(brief.options[0].usd_3_years.value == 99572);
@@ -82,7 +82,7 @@ TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
   CHECK(has_risk(measured_only, "limit", "its speed is quoted, not measured", "all"));
 
   const Brief two_suppliers = brief_of(hand_made_inputs(kDemand + "risk_limits: {max_single_vendor_percent: 90}\n"));
-  // Only the shift is within the limit: it is dearer, and staying is no choice.
+  // Only the shift is within the limit. It costs more, but staying is not eligible.
   CHECK(two_suppliers.decision.option == "Shift 25 % to B");
   CHECK(contains(two_suppliers.decision.line, "costs 80 % more than staying"));
   CHECK(has_risk(two_suppliers, "limit", "100 % of the load is on one supplier (A); your limit is 90 %", "Stay"));
@@ -90,7 +90,7 @@ TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
 }
 
 TEST_CASE("a measured SKU that is cheaper is bought, a quoted one is not") {
-  // All of it measured: the host serves today, and a copy of it at half the price would.
+  // All speeds are measured: the host serves today, and a copy of it at half the price is the alternative.
   std::string demand = with(kDemand, "{kind: stay, sku: old}", "{kind: stay, sku: cpu}");
   demand = with(demand, "migration:",
                 "  - {id: host2, description: another host, vendor: D, price: p/r/cpu2, measured: {bundle: m, backend: "
@@ -107,15 +107,16 @@ TEST_CASE("a measured SKU that is cheaper is bought, a quoted one is not") {
   CHECK(sku("cpu").verdict == "in use");
   CHECK(sku("new").verdict == "no-buy");
   CHECK(contains(sku("new").reasons.front(), "quoted, not measured"));
-  // Half the price; the corners of both intervals: 1 - 0.5 x dearest / cheapest.
+  // The alternative has half the price. The saving comes from the corners of both intervals: 1 - 0.5 x dearest /
+  // cheapest.
   const BriefSku host2 = sku("host2");
   CHECK(host2.verdict == "buy");
   CHECK(host2.saving_percent.value == Approx(50));
-  // Whole machines: at both ends of the speeds as many are needed.
+  // Machines are whole numbers: at both ends of the speeds the same number is needed.
   CHECK(host2.saving_percent.low == Approx(50));
   CHECK(host2.saving_percent.high == Approx(50));
   CHECK(host2.saving_percent.mark == "projected from measured");
-  // Full load: 0.20 / 4 USD an hour for 100 tokens/s; J = 50 W / 100 tok/s; 2 vCPUs x 1e6 / 360000 h.
+  // At full load: 0.20 / 4 USD per hour for 100 tokens/s; 50 W / 100 tokens/s; 2 vCPUs x 1e6 / 360000 h.
   const BriefCost& full = host2.costs[0];
   CHECK(full.usd_per_1k_output.value == Approx(0.05 / 360).epsilon(1e-5));
   CHECK(full.usd_per_1k_output.mark == "derived from measured");
@@ -123,7 +124,7 @@ TEST_CASE("a measured SKU that is cheaper is bought, a quoted one is not") {
   CHECK(full.device_hours_per_million.value == Approx(5.55556).epsilon(1e-5));
   CHECK(full.usd_per_1k_output.basis ==
         std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/offline-b4", "price p/r/cpu2/on-demand"});
-  // The move itself: measured, on the machine that is priced, so it is decided, with an interval.
+  // The option "move" is measured on the machine that is priced. The decision is therefore final and has an interval.
   const BriefOption& move = brief.options.back();
   CHECK(move.usd_3_years.low);
   CHECK(brief.decision.option == "move");
@@ -144,7 +145,7 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   BriefInputs inputs = hand_made_inputs(kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\n");
   inputs.runs[0].summary.cells[0].others_cpu_share = 0.25;
   inputs.runs[0].summary.cells[1].checks = {{"warm_up", CheckOutcome::kSuspect, "still rising"}};
-  inputs.runs[0].summary.failures.push_back({"cpu", "", "crash", "signal 11"});
+  inputs.runs[0].summary.failures.push_back({"cpu", "", FailureKind::kCrash, "signal 11"});
   inputs.waivers = {{.id = "W-1",
                      .scope = {.backend = "cpu"},
                      .ceiling_percent = 20,
@@ -205,7 +206,7 @@ TEST_CASE("an API's bill, and the load from which own machines cost no more") {
       brief_of(hand_made_inputs(kDemand + "api: {name: an API, usd_per_million_input: 1, usd_per_million_output: "
                                           "3, source: its page, date: 2026-11-01}\n"));
   REQUIRE(brief.apis.size() == 1);
-  // 64 USD a day, growing. All four by the Python program that option_cost_test.cpp names.
+  // 64 USD per day, growing. All four values are from the Python program that option_cost_test.cpp describes.
   CHECK(brief.apis[0].usd_1_year.value == Approx(28322.5).epsilon(1e-5));
   CHECK(brief.apis[0].usd_3_years.value == Approx(134531.9).epsilon(1e-5));
   CHECK(brief.apis[0].first_requests_per_day.value == Approx(144000).epsilon(1e-4));

@@ -17,7 +17,7 @@ TEST_CASE("a figure's mark says all that went into it, and nothing quoted is los
   CHECK(both.mark() == "derived from measured and quoted");
   CHECK(both.as_projected().mark() == "projected from measured and quoted");
   CHECK(both.combined(run).basis == std::vector<std::string>{"run 1", "quoted q"});
-  // Whatever it is combined with.
+  // A quoted figure stays marked through every combination.
   CHECK(run.combined(run.combined(quote.as_derived())).mark() == "derived from measured and quoted");
 }
 
@@ -62,7 +62,7 @@ TEST_CASE("a timeline certifies, migrates and ramps in whole weeks") {
   CHECK(phases[0].name == "Certify");
   CHECK(phases[0].from == "2026-11-20");
   CHECK(phases[0].until == "2026-12-03");
-  // 32 / 3 = 10.7 working days: three weeks.
+  // 32 / 3 = 10.7 working days are three weeks.
   CHECK(phases[1].from == "2026-12-04");
   CHECK(phases[1].until == "2026-12-24");
   CHECK(phases[2].until == "2027-01-21");

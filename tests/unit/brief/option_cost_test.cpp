@@ -1,5 +1,6 @@
-// Expected values: a separate program in Python that walks hours, months and options by the formulas of docs/cost.md
-// (ceil(x - 1e-9), month m with 1.5^(m/12) of the load and 365/12 days, a 9 x 9 grid for the interval of a difference).
+// The expected values are from a separate Python program that goes through hours, months and options by the formulas of
+// docs/cost.md (ceil(x - 1e-9), month m with 1.5^(m/12) of the load and 365/12 days, a 9 x 9 grid for the interval of a
+// difference).
 
 #include "brief/option_cost.h"
 
@@ -68,7 +69,7 @@ TEST_CASE("the measured intervals go through to the total, and to the saving by 
   const OptionCosts::Saving all = costs.saving(costed.option(2), costed.option(0), 3);
   CHECK(*all.percent.low == Approx(26.724137931034488));
   CHECK(*all.percent.high == Approx(33.938746438746435));
-  // Half of it on each: the speed of the old one moves both sides of the comparison.
+  // Each SKU serves half of the load, so that the speed of the old one changes both sides of the comparison.
   OptionSpec half = costed.option(2);
   half.interactive = half.batch = {{"old", 50}, {"new", 50}};
   const OptionCosts::Saving shared = costs.saving(half, costed.option(0), 3);
@@ -85,7 +86,7 @@ TEST_CASE("the price at which an option pays, and none where nothing would") {
   const auto price = costed.costs().break_even_usd_per_hour(without_migration, costed.option(0), 1, 3);
   REQUIRE(price);
   CHECK(*price == Approx(0.5277777777777778));
-  // At that price both cost the same.
+  // At the break-even price, both options cost the same.
   Assumed assumed = assume_as_known(costed.skus);
   assumed.usd_per_hour[1] = *price;
   CHECK(costed.costs().over_years(without_migration, 3, assumed).total_usd() == Approx(99572.0));
@@ -103,11 +104,11 @@ TEST_CASE("batch work can go elsewhere, and a fallback waits, around the clock o
   const OptionCost fallback = costs.over_years(costed.option(4), 3, assumed);
   CHECK(fallback.machines_usd == Approx(110084.0));
   CHECK(fallback.parts.back().is_fallback);
-  // 10 hours a year at 1000 USD, of which the fallback carries a tenth.
+  // 10 hours per year at 1000 USD for three years; the fallback carries a tenth of the load.
   CHECK(fallback.outage_usd == Approx(27000));
   CHECK(costs.over_years(costed.option(0), 3, assumed).outage_usd == Approx(30000));
   CHECK(costs.over_years(costed.option(5), 3, assumed).machines_usd == Approx(99572.0 + 86.4));
-  // The fallback does not serve: it adds no tokens.
+  // The fallback serves no requests in normal operation and therefore adds no tokens.
   CHECK(fallback.output_tokens == Approx(33632966809.06543));
 }
 

@@ -23,7 +23,7 @@ TEST_CASE(
     "a measured SKU has the speeds of its cells with their order-statistic bounds, and the share of its machine") {
   const BriefInputs inputs = hand_made_inputs();
   const Sku sku = measured_sku(inputs);
-  // Of five repetitions (96 98 100 102 104) the bounds of the median are the smallest and the largest.
+  // With five repetitions (96, 98, 100, 102, 104), the bounds of the median are the smallest and the largest value.
   CHECK(sku.full_load.tok_per_s->value == Approx(100));
   CHECK(*sku.full_load.tok_per_s->low == Approx(96));
   CHECK(*sku.full_load.tok_per_s->high == Approx(104));
@@ -43,11 +43,11 @@ TEST_CASE(
 
 TEST_CASE("the speed at the SLO needs an open loop in which the promise is shown to be kept") {
   BriefInputs inputs = hand_made_inputs();
-  inputs.runs = {hand_made_run(5, 600)};  // every first token after 600 ms, 500 promised
+  inputs.runs = {hand_made_run(5, 600)};  // every first token takes 600 ms, and the SLO allows 500
   Sku sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
   CHECK(sku.at_slo.why_not.find("server-r4: 0 of 100 requests") != std::string::npos);
-  inputs.runs = {hand_made_run(2)};  // 40 requests cannot show 95 of 100
+  inputs.runs = {hand_made_run(2)};  // 40 requests cannot prove a share of 95 %
   sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
   CHECK(sku.at_slo.why_not.find("40 of 40 requests, too few to tell") != std::string::npos);
@@ -72,12 +72,12 @@ TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it c
 
 TEST_CASE("no credit for wrong tokens, and none for unproven ones unless the buyer says so") {
   BriefInputs inputs = hand_made_inputs();
-  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = "failed";
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = GoldenVerdict::kFailed;
   const Sku wrong = measured_sku(inputs);
   CHECK_FALSE(wrong.full_load.tok_per_s);
   CHECK(wrong.faults ==
         std::vector<std::string>{"no cell with valid figures", "its tokens are wrong (golden check failed)"});
-  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = "unverified";
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.golden = GoldenVerdict::kUnverified;
   CHECK(measured_sku(inputs).faults ==
         std::vector<std::string>{"its tokens are unverified: nothing proves them right"});
   inputs.demand.limits.require_passed_golden = false;
@@ -86,7 +86,7 @@ TEST_CASE("no credit for wrong tokens, and none for unproven ones unless the buy
 
 TEST_CASE("an INVALID cell gives no speed") {
   BriefInputs inputs = hand_made_inputs();
-  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.status = "invalid";
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.status = CellStatus::kInvalid;
   CHECK_FALSE(measured_sku(inputs).full_load.tok_per_s);
 }
 

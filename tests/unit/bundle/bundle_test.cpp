@@ -1,4 +1,4 @@
-// Bundles as a whole: synthesized, created, zipped, opened, verified, and damaged in every way that verify must see.
+// Bundles as a whole: synthesized, created, zipped, opened, verified, and damaged in every way that verify must detect.
 #include "bundle/bundle.h"
 
 #include <fmt/format.h>
@@ -48,7 +48,7 @@ int n_faults(const std::vector<Finding>& findings) {
                                         [](const Finding& finding) { return finding.severity == Severity::kFault; }));
 }
 
-/// A tiny synthesized bundle at scratch/bundle.
+/// Writes a tiny synthesized bundle to scratch/bundle.
 fs::path tiny_bundle(const test::ScratchFolder& scratch, Quiet& quiet,
                      const std::string& shape_name = "small-gqa8-hd64") {
   const auto shape = find_named_shape(shape_name);
@@ -59,7 +59,7 @@ fs::path tiny_bundle(const test::ScratchFolder& scratch, Quiet& quiet,
   return path;
 }
 
-/// Rewrites the manifest so that sizes and hashes are those of the files, and applies `change`.
+/// Rewrites the manifest with the current sizes and hashes of the files, and applies `change`.
 template <typename Change>
 void rewrite_manifest(const fs::path& folder, Change&& change) {
   const auto text = read_file(folder / kManifestFile);
@@ -276,7 +276,7 @@ TEST_CASE("open refuses a bundle whose files are not those of its manifest") {
   }
 }
 
-/// An expected output for the first prompt, as the byte tokenizer would have it.
+/// An expected output for the first prompt, with the ids of a byte tokenizer.
 nlohmann::json expected_line(const GoldenPrompt& prompt) {
   std::vector<std::int32_t> ids;
   for (const char c : std::get<std::string>(prompt.content)) ids.push_back(static_cast<unsigned char>(c));

@@ -1,4 +1,5 @@
-// The GGUF header. assets/hostile/gguf says what to accept; real files are those of llama.cpp and stories260K.
+// The GGUF header. assets/hostile/gguf states which files to accept; the real files are those of llama.cpp and
+// stories260K.
 #include "bundle/gguf.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// manifest.yaml: the example of docs/bundle-format.md is read, written and read again; every field is held to its rule.
+// manifest.yaml: the example of docs/bundle-format.md is read, written and read again; every field is checked against
+// its rule.
 #include "bundle/manifest.h"
 
 #include "support/catch.h"

@@ -1,5 +1,6 @@
-// config.json. Independent sources: rotary frequencies as transformers computes them (assets/rope), parameter counts
-// and KV bytes as published for those checkpoints (assets/model-configs/derived_memory_plan.json).
+// config.json. The expected values come from independent sources: rotary frequencies as computed by transformers
+// (assets/rope), parameter counts and KV bytes as published for those checkpoints
+// (assets/model-configs/derived_memory_plan.json).
 #include "bundle/model_config.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Golden prompts and expected outputs, and what is refused in them.
+// Golden prompts and expected outputs, and the inputs that are refused.
 #include "bundle/prompts.h"
 
 #include <fmt/format.h>

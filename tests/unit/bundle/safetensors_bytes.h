@@ -1,5 +1,5 @@
 #pragma once
-// Safetensors files made by hand in tests, without the writer that they may be there to test.
+// Safetensors files made by hand, for tests that must not depend on the writer they may be testing.
 
 #include <fmt/format.h>
 

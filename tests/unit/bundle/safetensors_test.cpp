@@ -1,4 +1,4 @@
-// The safetensors header. assets/hostile/safetensors holds the bytes of upstream's own tests and what upstream says.
+// The safetensors header. assets/hostile/safetensors holds the bytes of upstream's own tests and upstream's verdicts.
 #include "bundle/safetensors.h"
 
 #include <fmt/format.h>
@@ -14,7 +14,7 @@
 namespace secondsource {
 namespace {
 
-/// A file with this header and so many data bytes.
+/// A file with this header and `data_bytes` bytes of data.
 std::string file_with(std::string_view header, std::size_t data_bytes) {
   std::string file;
   for (int i = 0; i < 8; ++i) file.push_back(static_cast<char>((header.size() >> (8 * i)) & 0xffU));

@@ -1,4 +1,5 @@
-// The quantizers and the row source. Expected values: tests/data/quantizers/vectors.json, computed with NumPy alone.
+// The quantizers and the row source. The expected values in tests/data/quantizers/vectors.json were computed with NumPy
+// alone.
 #include "bundle/weight_source.h"
 
 #include <algorithm>
@@ -30,7 +31,7 @@ nlohmann::json vectors() {
   return nlohmann::json::parse(*text);
 }
 
-/// A stored tensor [n_rows, bits.size() / n_rows] in a file under `scratch`.
+/// Writes a tensor [n_rows, bits.size() / n_rows] to a file in `scratch`.
 StoredTensor stored_tensor(const test::ScratchFolder& scratch, std::string_view dtype,
                            const std::vector<std::uint32_t>& bits, std::int64_t n_rows = 1) {
   const std::size_t width = dtype == "F32" ? 4 : 2;
@@ -117,7 +118,7 @@ TEST_CASE("rows of every stored type are encoded bit for bit as NumPy does") {
   CHECK(n_checked >= 30);
 }
 
-/// The rules of docs/bundle-format.md, value by value, for one scale.
+/// Applies the rules of docs/bundle-format.md value by value, for one scale.
 struct PlainRule {
   float scale = 0.0F;
   std::vector<std::int8_t> q{};
@@ -128,7 +129,7 @@ PlainRule plain_rule(std::span<const float> values, float limit, bool half_scale
   PlainRule rule{.scale = largest / limit};
   if (half_scale) rule.scale = static_cast<float>(static_cast<_Float16>(rule.scale));
   for (const float value : values) {
-    const float ratio = rule.scale == 0.0F ? 0.0F : std::nearbyint(value / rule.scale);  // halves to even
+    const float ratio = rule.scale == 0.0F ? 0.0F : std::nearbyint(value / rule.scale);  // ties go to even
     rule.q.push_back(static_cast<std::int8_t>(std::clamp(ratio, -limit, limit)));
   }
   return rule;
@@ -141,12 +142,12 @@ TEST_CASE("whole rows of any length are quantized as the plain rule has it, bit 
   const std::vector<std::function<float()>> kinds = {
       unit,
       [] { return 0.0F; },
-      [&] { return unit() * 1e-7F; },  // scales are subnormal in FP16, or zero
+      [&] { return unit() * 1e-7F; },  // scales are subnormal or zero in FP16
       [&] { return std::floor(300.0F * unit()) * smallest; },
-      [&] { return unit() * 450'000.0F; },              // scales up to the greatest of FP16
-      [&] { return std::floor(15.0F * unit()) / 2; },   // halves of int4
-      [&] { return std::floor(255.0F * unit()) / 2; },  // halves of int8
-      [&] { return to_float(Bf16{static_cast<std::uint16_t>(random.next_bits())}); },  // whatever bits say
+      [&] { return unit() * 450'000.0F; },              // scales up to the largest of FP16
+      [&] { return std::floor(15.0F * unit()) / 2; },   // halves, which are ties for int4
+      [&] { return std::floor(255.0F * unit()) / 2; },  // halves, which are ties for int8
+      [&] { return to_float(Bf16{static_cast<std::uint16_t>(random.next_bits())}); },  // arbitrary bits
       [&] { return unit() * 3e38F; },
   };
   int n_refused = 0;
@@ -156,7 +157,7 @@ TEST_CASE("whole rows of any length are quantized as the plain rule has it, bit 
     const std::uint64_t kind = random.next_bits() % (kinds.size() + 1);
     std::size_t of_group = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      if (i % 32 == 0) of_group = kind < kinds.size() ? kind : random.next_bits() % 6;  // each group another
+      if (i % 32 == 0) of_group = kind < kinds.size() ? kind : random.next_bits() % 6;  // each group is of another kind
       row[i] = kinds[of_group]();
     }
     CAPTURE(trial, n, kind);
@@ -220,10 +221,10 @@ TEST_CASE("a weight that is not finite or does not fit cannot be quantized silen
       {NAN, WeightEncoding::kInt8PerRow},
       {INFINITY, WeightEncoding::kInt8Group32},
       {NAN, WeightEncoding::kInt8Group32},
-      {1e7F, WeightEncoding::kInt8Group32},  // the scale is beyond FP16
+      {1e7F, WeightEncoding::kInt8Group32},  // the scale is too large for FP16
       {-INFINITY, WeightEncoding::kInt4Group32},
       {NAN, WeightEncoding::kInt4Group32},
-      {1e6F, WeightEncoding::kInt4Group32},  // the scale is beyond FP16
+      {1e6F, WeightEncoding::kInt4Group32},  // the scale is too large for FP16
       {65520.0F, WeightEncoding::kF16},
   }));
   const StoredTensor tensor = stored_tensor(scratch, "F32", {0, std::bit_cast<std::uint32_t>(value), 0});
@@ -242,7 +243,7 @@ TEST_CASE("a real Hugging Face folder opens as a bundle") {
   REQUIRE_OK(bundle);
   CHECK(bundle->name() == "stories260K-hf");
   CHECK(bundle->config().dim == 64);
-  CHECK(n_parameters(bundle->config()) == 260032);  // the name says 260K; upstream counts the shared table once
+  CHECK(n_parameters(bundle->config()) == 260032);  // the name says 260K because upstream counts the shared table once
   const auto tokenizer = bundle->tokenizer_json();
   REQUIRE_OK(tokenizer);
   CHECK_FALSE(tokenizer->has_value());

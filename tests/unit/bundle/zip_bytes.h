@@ -1,5 +1,5 @@
 #pragma once
-// Zips made byte by byte in tests, with whatever lie is asked for. Layout: PKWARE's APPNOTE.TXT, 4.3.7 and 4.3.12.
+// Zips made byte by byte, with any false field that a test asks for. Layout: PKWARE's APPNOTE.TXT, 4.3.7 and 4.3.12.
 
 #include <zlib.h>
 
@@ -17,8 +17,8 @@ struct HandMadeEntry {
   std::string data{};
   bool deflate = false;
   std::uint32_t unix_mode = 0100644;
-  std::optional<std::uint16_t> method{};           ///< other than stored (0) or deflated (8)
-  std::optional<std::uint32_t> announced_bytes{};  ///< instead of the true size
+  std::optional<std::uint16_t> method{};           ///< a method other than stored (0) or deflated (8)
+  std::optional<std::uint32_t> announced_bytes{};  ///< written instead of the true size
   std::uint32_t crc_error = 0;                     ///< flips these bits of the checksum
 };
 

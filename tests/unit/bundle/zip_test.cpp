@@ -1,5 +1,5 @@
-// Zips: those of other projects' regression suites (assets/hostile/zip), and bombs and traps made here byte by byte,
-// so that no library tidies them up.
+// Zips from the regression suites of other projects (assets/hostile/zip), and bombs and traps made here byte by byte,
+// so that no library corrects them.
 #include "bundle/zip.h"
 
 #include <fmt/format.h>
@@ -106,7 +106,7 @@ TEST_CASE("a hostile name in a zip is refused before anything is written") {
 
 TEST_CASE("names that collide are refused") {
   const auto [first, second, part] = GENERATE(table<std::string, std::string, std::string>({
-      {"a", "a", "File already exists"},  // by libzip itself
+      {"a", "a", "File already exists"},  // libzip's own message
       {"Model.bin", "model.BIN", "expected each name once"},
       {"a", "a/b", "expected each name once"},
       {"a/b", "a", "expected each name once"},
@@ -194,7 +194,7 @@ TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the 
     REQUIRE_OK(lease);
     CHECK(lease->bundle_folder().filename() == "bundle");
     CHECK(read_file(lease->bundle_folder() / "big").value() == std::string(3000, '1'));
-    // A mark shows that the second opening finds the first one's copy.
+    // The mark shows whether the second call finds the copy of the first one.
     REQUIRE_OK(write_file(lease->bundle_folder() / "mark", "here"));
     const auto again = extract_to_cache(first, progress, interrupt, options);
     REQUIRE_OK(again);
@@ -207,12 +207,12 @@ TEST_CASE("the cache extracts a zip once, keeps what is in use, and forgets the 
   CHECK(lease->bundle_folder().filename() != "big");
   const auto entries = list_cache(*options.cache);
   REQUIRE_OK(entries);
-  REQUIRE(entries->size() == 1);  // both together were past the limit, and the first was in use no more
+  REQUIRE(entries->size() == 1);  // both together exceeded the limit, and the first was no longer in use
   CHECK(entries->at(0).size_bytes == 3001);
   CHECK(entries->at(0).in_use);
 }
 
-/// Calls back at the beginning of every task.
+/// Runs a function at the beginning of every task.
 class TaskProgress final : public Progress {
  public:
   explicit TaskProgress(std::function<void(std::string_view)> on_begin) : on_begin_(std::move(on_begin)) {}
@@ -231,7 +231,7 @@ TEST_CASE("who waits for another's extraction gets the copy as soon as it is the
   REQUIRE_OK(write_file(zip, zip_bytes({{.name = "manifest.yaml", .data = "x"}})));
   std::promise<void> extracting;
   std::promise<void> waiting;
-  // Locks belong to open files, so two threads stand for two processes.
+  // Locks belong to open files, so two threads can stand for two processes.
   auto first = std::async(std::launch::async, [&] {
     TaskProgress progress([&](std::string_view task) {
       if (!task.starts_with("extracting")) return;

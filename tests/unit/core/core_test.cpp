@@ -101,16 +101,16 @@ TEST_CASE("invalid UTF-8 is found at its first byte") {
 TEST_CASE("what does not show itself or turns others around is written as an escape, and long texts are cut") {
   const auto [text, expected] =
       GENERATE(table<const char*, const char*>({{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
-                                                {"\xd7\xa9", "\xd7\xa9"},                  // Hebrew is no attack
-                                                {"\xf0\x9f\x9a\x80", "\xf0\x9f\x9a\x80"},  // nor is a rocket
+                                                {"\xd7\xa9", "\xd7\xa9"},                  // Hebrew is not an attack
+                                                {"\xf0\x9f\x9a\x80", "\xf0\x9f\x9a\x80"},  // and neither is a rocket
                                                 {"\x1b[31m\x7f", "\\x1b[31m\\x7f"},
                                                 {"a\xe2\x80\xae"
                                                  "b",
                                                  "a\\u{202e}b"},                        // right-to-left override
                                                 {"\xe2\x81\xa6", "\\u{2066}"},          // an isolate
-                                                {"\xc2\x9b", "\\u{009b}"},              // a control of Latin-1
+                                                {"\xc2\x9b", "\\u{009b}"},              // a Latin-1 control character
                                                 {"\xe2\x80\xa8", "\\u{2028}"},          // a line separator
-                                                {"\xef\xbf\xbe", "\\u{fffe}"},          // not in XML
+                                                {"\xef\xbf\xbe", "\\u{fffe}"},          // not allowed in XML
                                                 {"\xf3\xa0\x81\x81", "\\u{e0041}"}}));  // a tag
   CHECK(printable(text) == expected);
   CHECK(shown(text) == expected);

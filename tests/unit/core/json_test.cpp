@@ -1,4 +1,5 @@
-// Strict JSON. Accept and refuse lists: JSONTestSuite (assets/hostile/json), which names its own expectation.
+// Strict JSON. The lists of texts to accept and refuse are JSONTestSuite (assets/hostile/json), whose file names state
+// the expectation.
 #include "core/json.h"
 
 #include <nlohmann/json.hpp>

@@ -8,7 +8,7 @@ using namespace secondsource;
 
 namespace {
 
-/// A book of one row, with `from` replaced by `to`.
+/// A price book with one row, in which `from` is replaced by `to`.
 std::string book_with(std::string_view from = "", std::string_view to = "") {
   std::string text =
       "version: 1\nread_on: 2026-11-20\ncurrency: USD\nrows:\n"
@@ -68,7 +68,7 @@ TEST_CASE("a price book is refused with the line, the field and what was expecte
       {"usd_per_hour: 55.04", "usd_per_hour: .inf", "expected a number"},
       {"usd_per_hour: 55.04", "usd_per_hour: \"55.04\"", "number"},
       {"usd_per_hour: 55.04", "usd_per_hour: 999.99", "a real price"},
-      // The price of one accelerator in the place of the instance's, and the other way round.
+      // The price of one accelerator instead of the instance's, and the other way round.
       {"usd_per_hour: 55.04", "usd_per_hour: 6.88",
        "expected 0.86 (usd_per_hour / accelerators: 6.88 / 8), found 6.88"},
       {"usd_per_accelerator_hour: 6.88", "usd_per_accelerator_hour: 55.04", "expected 6.88"},
@@ -117,7 +117,7 @@ TEST_CASE("an own machine's hour is computed, and its inputs are checked") {
   const auto book = parse_price_book(own, "book.yaml");
   REQUIRE_OK(book);
   CHECK(book->front().key() == "own/sao-paulo/rack-7/own");
-  CHECK(book->front().usd_per_hour == Approx(10.253929824561402));  // docs/cost.md
+  CHECK(book->front().usd_per_hour == Approx(10.253929824561402));  // value of docs/cost.md
   own.replace(own.find("pue: 1.3"), 8, "pue: 0.9");
   CHECK_ERROR(parse_price_book(own, "book.yaml"), ErrorCode::kInvalidInput, "own[0].pue");
 }
@@ -143,7 +143,7 @@ TEST_CASE("rows grow stale by their date, or by the day on which they were read"
       {"2026-11", "2026-12-02", true},
       {"2026-Q4", "2026-10-31", false},
       {"2026-Q4", "2026-11-01", true},
-      {"undated", "2026-12-20", false},  // read on 2026-11-20
+      {"undated", "2026-12-20", false},  // the book was read on 2026-11-20
       {"undated", "2026-12-21", true},
   }));
   CAPTURE(date, today);
@@ -160,12 +160,12 @@ TEST_CASE("the price book that comes with the project is valid, and has none of 
     CAPTURE(row.key());
     CHECK(row.date != "2024");
     if (row.commitment != Commitment::kSpot) continue;
-    // A spot price that repeats the on-demand price is no offer.
+    // A spot price must be below the on-demand price to be an offer.
     const auto on_demand = find_price(fmt::format("{}/{}/{}", row.provider, row.region, row.instance), *book);
     if (on_demand) CHECK(row.usd_per_hour < on_demand->usd_per_hour);
   }
-  // 8 accelerators, not the 12 of the catalog.
+  // The machine has 8 accelerators, not the 12 that the catalog states.
   CHECK(find_price("azure/eastus/Standard_ND96isr_H100_v5", *book)->accelerators == 8);
-  // TensorCores are not chips.
+  // The catalog counts TensorCores, of which each chip has two.
   CHECK(find_price("gcp/us-east1/tpu-v5p-12288", *book)->accelerators == 6144);
 }

@@ -1,4 +1,4 @@
-// The rows are those that the catalogs have (skypilot-org/skypilot-catalog, v8, read 2026-11-20), shortened.
+// The rows are shortened rows of the catalogs (skypilot-org/skypilot-catalog, v8, read 2026-11-20).
 
 #include "cost/skypilot_catalog.h"
 
@@ -16,7 +16,7 @@ CatalogImport imported(const std::string& csv, const CatalogOrigin& origin) {
   return std::move(import).value();
 }
 
-/// How many rows or prices were left out for a reason that has `part` in it.
+/// Number of rows or prices that were left out for a reason that contains `part`.
 std::int64_t n_left_out(const CatalogImport& import, std::string_view part) {
   std::int64_t count = 0;
   for (const CatalogOmission& omission : import.omissions) {
@@ -38,7 +38,7 @@ TEST_CASE("zones become one row of a region, on demand and spot, with the range 
        {std::pair{"17.628900", "use1-az6"}, {"10.240000", "use1-az1"}, {"55.040000", "use1-az2"}}) {
     csv += "p5.48xlarge,H100,8.0,192.0,2048.0," + gpu + ",55.04," + spot + ",us-east-1," + zone + ",x86_64\n";
   }
-  // No on-demand price: normal for this machine.
+  // This machine has no on-demand price, which is valid.
   csv += "p5e.48xlarge,H200,8.0,192.0,2048.0,,,18.735900,us-east-2,use2-az3,x86_64\n";
   csv += "a1.large,,,2.0,4.0,,0.051,0.051000,us-east-1,use1-az2,arm64\n";
   const CatalogImport import = imported(csv, kAws);
@@ -50,7 +50,8 @@ TEST_CASE("zones become one row of a region, on demand and spot, with the range 
   CHECK(import.rows[0].usd_per_hour == 55.04);
   CHECK_FALSE(import.rows[0].usd_per_hour_low);
   CHECK(import.rows[1].key() == "aws/us-east-1/p5.48xlarge/spot");
-  // The zone whose spot price repeats the on-demand price has no spot offer; of the other two, the upper.
+  // The zone whose spot price equals the on-demand price has no spot offer. Of the other two zones, the higher price is
+  // used.
   CHECK(import.rows[1].usd_per_hour == 17.6289);
   CHECK(import.rows[1].usd_per_hour_low == 10.24);
   CHECK(import.rows[2].key() == "aws/us-east-2/p5e.48xlarge/spot");

@@ -1,6 +1,5 @@
-// Recomputes the examples of docs/cost.md, and looks the figures up there. The expected values were computed by a
-// separate program in Python (the formulas of that page, ceil(x - 1e-9), 12 months of 365/12 days), not by this
-// library.
+// Recomputes the examples of docs/cost.md and compares the figures on that page. The expected values were computed by a
+// separate Python program (the formulas of that page, ceil(x - 1e-9), 12 months of 365/12 days), not by this library.
 
 #include <fmt/format.h>
 
@@ -18,7 +17,7 @@ using namespace secondsource;
 
 namespace {
 
-/// docs/cost.md has a line that begins with `label` and goes on with `figures`.
+/// Checks that docs/cost.md has a line that begins with `label` followed by `figures`.
 void check_documented(std::string_view label, const std::string& figures) {
   std::ifstream file(SS_SOURCE_FOLDER "/docs/cost.md");
   std::string line;
@@ -90,7 +89,8 @@ TEST_CASE("without a measured interval there is none, and without an input lengt
 }
 
 TEST_CASE("the split prices charge exactly the hour") {
-  // 1 h at 500 tokens/s is 1.8 million output and, three for each, 5.4 million input tokens.
+  // 1 h at 500 tokens/s gives 1.8 million output tokens and, with three input tokens for each, 5.4 million input
+  // tokens.
   const TokenCosts costs = token_costs(2.40, {.value = 500}, 3.0, {.input = 1, .output = 5});
   CHECK(1800 * costs.output->value + 5400 * costs.input->value == Approx(2.40));
   CHECK(costs.output->value == Approx(5 * costs.input->value));
@@ -143,7 +143,7 @@ TEST_CASE(
 
 TEST_CASE("a load of nothing needs nothing, and one that fills machines exactly needs no further one") {
   CHECK(cost_of_day({}, kFleet, kRule).instance_hours == 0);
-  // Three machines' worth, hour by hour, whatever the last bit of the division says.
+  // The load needs exactly three machines in every hour, independently of the last bit of the division.
   const ServedLoad exact{.interactive_tokens_per_day = 86400.0 * 3 * 400};
   CHECK(cost_of_day(exact, kFleet, {}).instance_hours == 72);
 }
@@ -184,21 +184,22 @@ TEST_CASE("worked example: the load from which own machines cost no more than an
   const LoadBreakEven at_2 = break_even_load(own, api_at(2.0), 1e6, 1e9);
   REQUIRE(at_2.first);
   REQUIRE(at_2.always);
-  // 57.60 USD a day for one machine; five of them are paid for by 144 million tokens, and from there on every next one.
+  // One machine costs 57.60 USD per day. 144 million tokens pay for five machines, and beyond that also for each
+  // further machine.
   CHECK(*at_2.first == Approx(28.8e6).epsilon(1e-6));
   CHECK(*at_2.always == Approx(144e6).epsilon(1e-6));
   check_documented("first ", fmt::format("{:.2f} million", *at_2.first / 1e6));
   check_documented("always from", fmt::format("{:.1f} million", *at_2.always / 1e6));
   CHECK(*break_even_load(own, api_at(1.8), 1e6, 1e9).always == Approx(416e6).epsilon(1e-4));
   CHECK_FALSE(break_even_load(own, api_at(0.6), 1e6, 1e9).first);
-  // Cheaper at every load: from the smallest one looked at.
+  // It is cheaper at every load, so that the break-even is the smallest load considered.
   CHECK(*break_even_load(own, api_at(1e6), 1e6, 1e9).first == 1e6);
 }
 
 TEST_CASE("a thousand tokens cost what the hour costs, divided by the thousands of tokens in it") {
-  // By hand: 3.60 USD/h at 100 tokens/s is 360 thousand tokens an hour, so 0.01 USD a thousand.
+  // Computed by hand: 100 tokens/s are 360 thousand tokens per hour, so 3.60 USD/h is 0.01 USD per thousand tokens.
   CHECK(*usd_per_1k_tokens({.usd_per_hour = 3.60}, 100) == Approx(0.01));
-  // Two of eight devices: a quarter of the price.
+  // Two of eight devices cost a quarter of the price.
   CHECK(*usd_per_1k_tokens({.usd_per_hour = 3.60, .n_units = 8, .n_units_used = 2}, 100) == Approx(0.0025));
   CHECK_FALSE(usd_per_1k_tokens({.usd_per_hour = 3.60}, 0));
   // 1e6 tokens at 1000/s take 1000 s on each of two devices: 0.5556 device-hours.

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "core/half.h"
-#include "support/batch_data.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/simple_batches.h"
 
 namespace secondsource::cpu {
 namespace {
@@ -206,7 +206,7 @@ TEST_CASE("an expert with more rows and columns than one pass of a product takes
                Route{.x = ValueId{0}, .gate = gate, .n_top = 1, .expert = ValueId{1}, .weight = ValueId{2}},
                GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = experts, .out = ValueId{3}, .n_top = 1}};
   graph.labels = {"inputs", "route", "product"};
-  const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, small_pool(*backend), Trace::kOff).value();
+  const auto step = backend->compile(graph, {kTokens, 1, 0, 1}, small_pool(*backend), GroupTiming::kOff).value();
   REQUIRE_OK(backend->wait(step->submit(test::uncached_tokens(kTokens).view()).value(), {}));
   const std::vector<float> found = step->read_value(ValueId{3}).value();
   for (std::int32_t token = 0; token < kTokens; ++token) {
@@ -257,7 +257,7 @@ TEST_CASE("a traced step names the kernel that its rows ran through: many are mu
                              .n_top = 1},
                Matmul{.x = ValueId{0}, .weight = backend->prepare_weight(dense).value(), .out = ValueId{4}}};
   graph.labels = {"inputs", "route", "experts", "dense"};
-  const auto step = backend->compile(graph, {64, 1, 0, 1}, small_pool(*backend), Trace::kGroups).value();
+  const auto step = backend->compile(graph, {64, 1, 0, 1}, small_pool(*backend), GroupTiming::kOn).value();
   const auto kernel_for = [&](std::int32_t n_tokens, std::size_t group) {
     REQUIRE_OK(backend->wait(step->submit(test::uncached_tokens(n_tokens).view()).value(), {}));
     return step->groups()[group].kernel;
@@ -281,7 +281,7 @@ TEST_CASE("what is sampled is bit for bit the same with any number of threads") 
     graph.ops = {Embed{backend->prepare_weight(counting_weight(kRows, kVocab)).value(), ValueId{0}, 0.25F},
                  SelectRows{.x = ValueId{0}, .out = ValueId{1}}, Sample{.logits = ValueId{1}, .n_top = 3}};
     graph.labels = {"inputs", "rows", "sample"};
-    const auto step = backend->compile(graph, {kRows, 1, kRows, 1}, small_pool(*backend), Trace::kOff).value();
+    const auto step = backend->compile(graph, {kRows, 1, kRows, 1}, small_pool(*backend), GroupTiming::kOff).value();
     const auto tokens = test::uncached_tokens(kRows);
     Batch batch = tokens.view();
     const std::vector<std::int32_t> rows = {0, 1, 2, 3, 4};

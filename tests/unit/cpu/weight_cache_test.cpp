@@ -1,7 +1,7 @@
 // Packed weights through the cache on disk: a second backend reads the same bytes that the first one packed; so does
 // one of a copied or touched model, and a changed file of the model is packed anew.
 
-#include "backend/weight_cache.h"
+#include "backend_kit/weight_cache.h"
 
 #include <filesystem>
 

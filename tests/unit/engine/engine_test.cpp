@@ -14,12 +14,12 @@ using test::FakeBackend;
 using test::FakeLog;
 using test::kFakeVocab;
 
-/// An engine over the fake, with everything that it borrows.
+/// An engine on the fake backend, with everything that it borrows.
 struct Bench {
   explicit Bench(EngineOptions options = {}, std::int64_t max_seq_len = 256)
       : config(test::fake_config(max_seq_len)), engine(Engine::create(backend, config, weights, options).value()) {}
 
-  /// Runs until nothing is left to do, or `max_steps` are over.
+  /// Runs until no work is left or `max_steps` steps are done.
   std::map<RequestId, std::vector<TokenEvent>> run(int max_steps = 10000) {
     std::map<RequestId, std::vector<TokenEvent>> all;
     for (int i = 0; i < max_steps && engine->has_work(); ++i) {
@@ -56,31 +56,30 @@ std::vector<std::int32_t> generated(const std::vector<TokenEvent>& events) {
   return ids;
 }
 
-EngineOptions options_of(BatchPolicy policy, std::int32_t max_seqs, std::int32_t max_tokens,
-                         std::int64_t kv_pages = 0) {
+EngineOptions options_of(Batching batching, std::int32_t max_seqs, std::int32_t max_tokens, std::int64_t kv_pages = 0) {
   EngineOptions options;
   options.scheduler = {
-      .policy = policy, .max_seqs = max_seqs, .max_tokens_per_step = max_tokens, .max_queue_delay_ns = 0};
+      .batching = batching, .max_seqs = max_seqs, .max_tokens_per_step = max_tokens, .max_queue_delay_ns = 0};
   options.kv_pages = kv_pages;
   return options;
 }
 
 TEST_CASE("tokens do not depend on policy, batch size, chunking or a cache so small that requests are preempted") {
   struct Setting {
-    BatchPolicy policy;
+    Batching batching;
     std::int32_t max_seqs;
     std::int32_t max_tokens;
     std::int64_t kv_pages;
     bool must_preempt;
   };
-  using enum BatchPolicy;
+  using enum Batching;
   for (const Setting& s :
        {Setting{kContinuous, 1, 64, 0, false}, Setting{kContinuous, 8, 64, 0, false},
         Setting{kContinuous, 8, 5, 0, false}, Setting{kContinuous, 16, 1, 0, false},
         Setting{kContinuous, 16, 16, 24, true}, Setting{kContinuous, 5, 7, 16, true}, Setting{kStatic, 4, 16, 0, false},
         Setting{kStatic, 8, 16, 12, true}, Setting{kDynamic, 4, 16, 0, false}, Setting{kDynamic, 8, 7, 12, true}}) {
-    CAPTURE(to_string(s.policy), s.max_seqs, s.max_tokens, s.kv_pages);
-    Bench bench(options_of(s.policy, s.max_seqs, s.max_tokens, s.kv_pages));
+    CAPTURE(to_string(s.batching), s.max_seqs, s.max_tokens, s.kv_pages);
+    Bench bench(options_of(s.batching, s.max_seqs, s.max_tokens, s.kv_pages));
     std::map<RequestId, std::vector<std::int32_t>> expected;
     for (std::uint64_t i = 0; i < 24; ++i) {
       const auto prompt = random_prompt(i, 1 + i % 11);
@@ -108,7 +107,7 @@ TEST_CASE("tokens do not depend on policy, batch size, chunking or a cache so sm
 }
 
 TEST_CASE("a stream of short requests does not starve a long one, and is not starved by it") {
-  Bench bench(options_of(BatchPolicy::kContinuous, 4, 8, 40));
+  Bench bench(options_of(Batching::kContinuous, 4, 8, 40));
   const RequestId long_one = bench.engine->submit({.prompt_ids = random_prompt(1, 90), .max_new_tokens = 30}).value();
   std::map<RequestId, int> submitted_at;
   std::map<RequestId, int> finished_at;
@@ -125,9 +124,9 @@ TEST_CASE("a stream of short requests does not starve a long one, and is not sta
     }
   }
   REQUIRE(finished_at.size() == submitted_at.size() + 1);
-  // 90 prompt tokens at 8 a step less up to three decoding neighbours, then 30 decodes.
+  // 90 prompt tokens at 8 per step, less up to three decoding neighbours, then 30 decodes.
   CHECK(finished_at.at(long_one) <= 90 / (8 - 3) + 30 + 2);
-  // Arrival order is kept: each short request starts no later than the ones behind it end.
+  // Arrival order is kept: each short request starts no later than the end of the requests behind it.
   int latest = 0;
   for (const auto& [id, step] : submitted_at) {
     CHECK(finished_at.at(id) >= latest - 4);
@@ -136,7 +135,7 @@ TEST_CASE("a stream of short requests does not starve a long one, and is not sta
 }
 
 TEST_CASE("decoding sequences get a token every step while a long prompt is prefilled in chunks") {
-  Bench bench(options_of(BatchPolicy::kContinuous, 4, 8));
+  Bench bench(options_of(Batching::kContinuous, 4, 8));
   const RequestId first = bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 40}).value();
   REQUIRE_OK(bench.engine->step());
   REQUIRE_OK(bench.engine->submit({.prompt_ids = random_prompt(3, 70), .max_new_tokens = 1}));
@@ -150,17 +149,18 @@ TEST_CASE("decoding sequences get a token every step while a long prompt is pref
 }
 
 TEST_CASE("static batching decodes in lockstep and admits nobody until the batch is done") {
-  Bench bench(options_of(BatchPolicy::kStatic, 2, 8));
+  Bench bench(options_of(Batching::kStatic, 2, 8));
   for (std::uint64_t i = 0; i < 3; ++i) {
     REQUIRE_OK(bench.engine->submit({.prompt_ids = random_prompt(i, 6), .max_new_tokens = i == 0 ? 2 : 5}));
   }
   bench.run();
-  // Batch of two prompts of six in steps of eight, then 1 shared decode and 3 alone; then the third request by itself.
+  // A batch of two prompts of six tokens in steps of eight, then 1 shared decode and 3 alone; then the third request
+  // alone.
   CHECK(bench.log.n_tokens == std::vector<std::int32_t>{8, 4, 2, 1, 1, 1, 6, 1, 1, 1, 1});
 }
 
 TEST_CASE("dynamic batching waits for a full batch or the delay") {
-  EngineOptions options = options_of(BatchPolicy::kDynamic, 2, 8);
+  EngineOptions options = options_of(Batching::kDynamic, 2, 8);
   options.scheduler.max_queue_delay_ns = 3600'000'000'000;
   Bench bench(options);
   REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 1}));
@@ -195,10 +195,10 @@ TEST_CASE("prompt scores are the log-probabilities of the prompt's own tokens, w
   const std::vector<std::int32_t> prompt = random_prompt(9, 21);
   for (const std::int32_t max_tokens : {3, 8, 64}) {
     CAPTURE(max_tokens);
-    Bench bench(options_of(BatchPolicy::kContinuous, 2, max_tokens));
+    Bench bench(options_of(Batching::kContinuous, 2, max_tokens));
     REQUIRE_OK(bench.engine->submit({.prompt_ids = prompt, .want_logits = true, .score_prompt = true}));
     const auto events = bench.run().begin()->second;
-    REQUIRE(events.size() == prompt.size());  // 20 scores and the end
+    REQUIRE(events.size() == prompt.size());  // 20 scores, and the end of the request
     for (std::size_t i = 0; i + 1 < prompt.size(); ++i) {
       const std::span<const std::int32_t> before(prompt.data(), i + 1);
       const SampledToken token = sample_row(test::fake_logits(before), {.forced_id = prompt[i + 1]}, 0);
@@ -214,8 +214,8 @@ TEST_CASE("prompt scores are the log-probabilities of the prompt's own tokens, w
 }
 
 TEST_CASE("forks of a held document share its pages and generate what they would have without") {
-  const auto document = random_prompt(50, 23);  // a partial last page of 3
-  Bench bench(options_of(BatchPolicy::kContinuous, 4, 16));
+  const auto document = random_prompt(50, 23);  // the last page is partial and holds 3 tokens
+  Bench bench(options_of(Batching::kContinuous, 4, 16));
   const RequestId parent = bench.engine->submit({.prompt_ids = document, .hold = true}).value();
   std::map<RequestId, std::vector<std::int32_t>> expected;
   for (std::uint64_t i = 0; i < 5; ++i) {
@@ -237,7 +237,7 @@ TEST_CASE("forks of a held document share its pages and generate what they would
 
 TEST_CASE("a held document is evicted when its pages are needed, and its forks are computed in full") {
   const auto document = random_prompt(70, 40);
-  Bench bench(options_of(BatchPolicy::kContinuous, 4, 16, 14));
+  Bench bench(options_of(Batching::kContinuous, 4, 16, 14));
   const RequestId parent = bench.engine->submit({.prompt_ids = document, .hold = true}).value();
   bench.run();
   const auto other = random_prompt(71, 48);
@@ -257,8 +257,7 @@ TEST_CASE("random requests with forks, holds, cancels and a small cache all fini
     CAPTURE(seed);
     RandomStream random(seed);
     const auto below = [&](std::uint64_t n) { return static_cast<std::int32_t>(random.next_below(n)); };
-    Bench bench(
-        options_of(static_cast<BatchPolicy>(random.next_below(3)), 1 + below(6), 1 + below(20), 12 + below(30)));
+    Bench bench(options_of(static_cast<Batching>(random.next_below(3)), 1 + below(6), 1 + below(20), 12 + below(30)));
     std::map<RequestId, std::vector<std::int32_t>> expected;
     std::vector<std::pair<RequestId, std::vector<std::int32_t>>> submitted;
     std::map<RequestId, std::vector<std::int32_t>> found;
@@ -332,7 +331,7 @@ TEST_CASE("a generation ends at a stop id, at its length, at the context, or at 
 }
 
 TEST_CASE("a request that cannot be served is refused with a line that says why") {
-  Bench bench(options_of(BatchPolicy::kContinuous, 2, 8, 3));  // 12 tokens of cache
+  Bench bench(options_of(Batching::kContinuous, 2, 8, 3));  // the cache holds 12 tokens
   CHECK_ERROR(bench.engine->submit({}), ErrorCode::kInvalidInput, "at least one prompt token");
   CHECK_ERROR(bench.engine->submit({.prompt_ids = {kFakeVocab}}), ErrorCode::kInvalidInput, "[0, 97)");
   CHECK_ERROR(bench.engine->submit({.prompt_ids = std::vector<std::int32_t>(13, 1), .max_new_tokens = 1}),
@@ -353,7 +352,7 @@ TEST_CASE("an error of the backend comes back as it is") {
 }
 
 TEST_CASE("prepared steps are not compiled again, and a step compiled on demand says so") {
-  Bench bench(options_of(BatchPolicy::kContinuous, 4, 32));
+  Bench bench(options_of(Batching::kContinuous, 4, 32));
   REQUIRE_OK(bench.engine->prepare({}));
   CHECK(bench.log.n_compiled == 4);  // 1, 4, 16 and 32
   CHECK(bench.log.n_made_ready == 4);
@@ -365,7 +364,7 @@ TEST_CASE("prepared steps are not compiled again, and a step compiled on demand 
   REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 1, .want_top = true}));
   REQUIRE_OK(bench.engine->step());
   CHECK(bench.engine->last_step().compiled);
-  // Which undid what was done for the others.
+  // The compilation undid the preparation of the other steps.
   REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2}, .max_new_tokens = 3}));
   REQUIRE_OK(bench.engine->step());
   CHECK(bench.engine->last_step().compiled);
@@ -377,7 +376,7 @@ TEST_CASE("prepared steps are not compiled again, and a step compiled on demand 
 
 TEST_CASE("a request has the copies of the steps up to its first token, where the backend tells of them") {
   for (const auto each_ns : {std::optional<std::int64_t>{7}, std::optional<std::int64_t>{}}) {
-    Bench bench(options_of(BatchPolicy::kContinuous, 1, 4));  // prompts in pieces of four tokens
+    Bench bench(options_of(Batching::kContinuous, 1, 4));  // prompts in pieces of four tokens
     bench.log.transfer_ns = each_ns;
     REQUIRE_OK(bench.engine->submit({.prompt_ids = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .max_new_tokens = 3}));
     std::vector<TokenEvent> tokens;

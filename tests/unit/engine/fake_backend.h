@@ -1,7 +1,7 @@
 #pragma once
 // A backend whose "model" is a hash: the cache holds token ids, and the logits of a row are a pseudo-random function of
-// all tokens that the row's sequence can see through its block table. A wrong page, slot, position, length, fork or
-// order gives other logits, so the engine's bookkeeping is tested against expected_ids(), which knows nothing of pages.
+// all tokens that its sequence can see through its block table. A wrong page, slot, position, length, fork or order
+// gives other logits. The tests compare the engine's output with expected_ids(), which is computed without pages.
 
 #include <algorithm>
 #include <map>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/sampling.h"
+#include "backend_kit/sampling.h"
 #include "bundle/model_config.h"
 #include "core/clock.h"
 #include "core/random.h"
@@ -19,7 +19,7 @@ namespace secondsource::test {
 
 inline constexpr std::int32_t kFakeVocab = 97;
 
-/// The fake model itself: logits after these tokens.
+/// The fake model itself: the logits after these tokens.
 inline std::vector<float> fake_logits(std::span<const std::int32_t> tokens) {
   std::uint64_t hash = tokens.size();
   for (const std::int32_t token : tokens) hash = random_bits(hash, static_cast<std::uint64_t>(token));
@@ -28,7 +28,7 @@ inline std::vector<float> fake_logits(std::span<const std::int32_t> tokens) {
   return logits;
 }
 
-/// What the fake model generates after the prompt, by the definition of sampling alone.
+/// The ids that the fake model generates after the prompt, from the definition of sampling alone.
 inline std::vector<std::int32_t> expected_ids(std::vector<std::int32_t> tokens, std::size_t n, SamplingParams params) {
   std::vector<std::int32_t> ids;
   while (ids.size() < n) {
@@ -39,15 +39,15 @@ inline std::vector<std::int32_t> expected_ids(std::vector<std::int32_t> tokens, 
   return ids;
 }
 
-/// What the fake saw: for tests of the scheduler's choices.
+/// A record of the calls to the fake backend, for tests of the scheduler's decisions.
 struct FakeLog {
-  std::vector<std::int32_t> n_tokens;  ///< per submitted step
+  std::vector<std::int32_t> n_tokens;  ///< tokens of each submitted step
   std::vector<std::int32_t> n_seqs;
   std::int64_t n_page_copies = 0;
   std::int64_t n_compiled = 0;
-  std::int64_t n_made_ready = 0;            ///< by make_ready(), not by submit()
-  std::optional<std::size_t> fail_at_step;  ///< this submit() fails
-  std::optional<std::int64_t> transfer_ns;  ///< of each step
+  std::int64_t n_made_ready = 0;            ///< counts make_ready(), not submit()
+  std::optional<std::size_t> fail_at_step;  ///< the submit() of this step fails
+  std::optional<std::int64_t> transfer_ns;  ///< reported for each step
   bool nan_after_token = false;             ///< logits are NaN when the last token is kFakeVocab - 1
 };
 
@@ -80,7 +80,7 @@ class FakeBackend final : public Backend {
     return {};
   }
   Result<void> kv_export(KvPoolId, const KvRange&, std::span<float>) const override { return {}; }
-  Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId, Trace) override;
+  Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId, GroupTiming) override;
   Result<StepResult> wait(Ticket ticket, Deadline) override {
     StepResult result = std::move(results_.at(static_cast<std::int64_t>(ticket)));
     results_.erase(static_cast<std::int64_t>(ticket));
@@ -124,18 +124,19 @@ class FakeStep final : public Step {
   FakeBackend& backend_;
   Bucket bucket_;
   Sample sample_;
-  std::int64_t ready_for_ = -1;  ///< FakeLog::n_compiled: every step that is compiled undoes it
+  /// Value of FakeLog::n_compiled when this step was made ready; compiling another step undoes it.
+  std::int64_t ready_for_ = -1;
 };
 
 inline Result<std::unique_ptr<Step>> FakeBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId,
-                                                          Trace) {
+                                                          GroupTiming) {
   ++log_.n_compiled;
   return std::unique_ptr<Step>(std::make_unique<FakeStep>(*this, bucket, std::get<Sample>(graph.ops.back())));
 }
 
 inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const Sample& sample,
                                        bool made_ready) {
-  // The full check: whatever the scheduler did, this is a batch that any backend may rely on.
+  // This full check ensures that the scheduler only makes batches on which every backend may rely.
   SS_TRY_VOID(check_batch(batch, bucket, kFakeVocab, page_tokens_, n_pages_));
   if (log_.fail_at_step == log_.n_tokens.size()) return Error{ErrorCode::kDeviceLost, "fake: told to fail"};
   log_.n_tokens.push_back(batch.n_tokens());

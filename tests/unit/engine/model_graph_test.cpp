@@ -12,7 +12,7 @@
 namespace secondsource {
 namespace {
 
-/// A configuration of the family, as its config.json would say it.
+/// A configuration of the family, parsed from the text of a config.json.
 ModelConfig config_of(const std::string& architecture, const std::string& more) {
   const std::string text = R"({"architectures": [")" + architecture +
                            R"("], "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -24,7 +24,7 @@ ModelConfig config_of(const std::string& architecture, const std::string& more) 
   return *config;
 }
 
-/// Weights with an id each, and their specs by id.
+/// Weights with one id each, and their specs by id.
 struct Numbered {
   ModelWeights weights;
   std::vector<WeightSpec> specs;

@@ -1,4 +1,4 @@
-// Expected values are worked out by hand beside each check.
+// The expected values are computed by hand; the comments show how.
 
 #include "engine/op_work.h"
 
@@ -34,11 +34,11 @@ TEST_CASE("counts of a step: tokens, rows, cached tokens read and pairs of atten
 }
 
 TEST_CASE("a sliding window bounds what attention reads and pairs") {
-  // Window 4: the decoding token reads 4; tokens 4 to 6 read positions 1 to 6, all six, in pairs of 4 each.
+  // Window 4: the decoding token reads 4 positions; tokens 4 to 6 read positions 1 to 6, all six, with 4 pairs each.
   const StepCounts counts = counts_of(TwoSequences().batch(), 4);
   CHECK(counts.n_kv_read_in_window == 4 + 6);
   CHECK(counts.n_pairs_in_window == 4 + (4 + 4 + 4));
-  // Window 2: 2, and positions 3 to 6.
+  // Window 2: the decoding token reads 2 positions, the others read positions 3 to 6.
   CHECK(counts_of(TwoSequences().batch(), 2).n_kv_read_in_window == 2 + 4);
 }
 
@@ -64,7 +64,7 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
   const OpWork attention = work(Attention{.q = ValueId{0}, .out = ValueId{0}, .heads = {4, 2, 2}});
   CHECK(attention.flops == 4.0 * 4 * 2 * 3000);
   CHECK(attention.kv_bytes == 2.0 * 2 * 2 * 2 * 1000);
-  // Two of four experts a token: at least two have to be read a step.
+  // Each token uses two of four experts, so at least two have to be read per step.
   const OpWork experts =
       work(GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{3}, .out = ValueId{1}, .n_top = 2});
   CHECK(experts.flops == 2.0 * 6 * 8 * 2 * 160);

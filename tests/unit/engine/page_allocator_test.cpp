@@ -80,7 +80,7 @@ TEST_CASE("random growing, forking and releasing never leaks, shares a written p
     PageAllocator pages(24);
     struct Live {
       PageTable table{kPageTokens};
-      std::int64_t n_tokens = 0;  // written so far; the next write goes behind them
+      std::int64_t n_tokens = 0;  // tokens written so far; the next one goes after them
     };
     std::vector<Live> live;
     for (int step = 0; step < 400; ++step) {
@@ -102,7 +102,7 @@ TEST_CASE("random growing, forking and releasing never leaks, shares a written p
           live.erase(live.begin() + static_cast<std::ptrdiff_t>(which));
         }
       }
-      // The model: count the users of every page from the tables themselves.
+      // The model of the test: count the users of every page from the tables themselves.
       std::map<std::int32_t, std::int32_t> users;
       for (const Live& one : live) {
         for (const std::int32_t page : one.table.pages()) ++users[page];
@@ -110,7 +110,7 @@ TEST_CASE("random growing, forking and releasing never leaks, shares a written p
       REQUIRE(pages.n_free() == pages.n_pages() - static_cast<std::int64_t>(users.size()));
       for (const auto& [page, n_users] : users) REQUIRE(pages.reference_count(page) == n_users);
       for (const Live& one : live) {
-        // The page that the next token goes into, if there already, must be this sequence's alone.
+        // If the page of the next token exists already, only this sequence may use it.
         if (one.n_tokens < one.table.capacity()) {
           REQUIRE(users[one.table.slot(one.n_tokens) / kPageTokens] == 1);
         }

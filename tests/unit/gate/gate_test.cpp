@@ -3,7 +3,7 @@
 #include "core/random.h"
 #include "gate/compare.h"
 #include "support/result.h"
-#include "unit/report/sample_run.h"
+#include "unit/summary/sample_run.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -84,9 +84,9 @@ TEST_CASE("a machine that itself became slower widens the interval, by its clock
   const GateReport slower_clock = judged(at_rates(1.5, 40e9, 67e9, 0.1), 0.1);
   CHECK(slower_clock.count(Decision::kInconclusive) == 2);
   CHECK(slower_clock.verdicts[0].why.find("the machine itself changed by -33 %") != std::string::npos);
-  CHECK(judged(at_rates(1.0, 40e9, 67e9, 0.1), 0.1).count(Decision::kInconclusive) == 2);  // nor is it a pass
+  CHECK(judged(at_rates(1.0, 40e9, 67e9, 0.1), 0.1).count(Decision::kInconclusive) == 2);  // and not a pass either
 
-  // Of weights in a cache, how fast memory is read says little.
+  // When the weights are in a cache, the read rate of the memory has little effect.
   CHECK(judged(at_rates(1.5, 27e9, 100e9, 0.9), 0.9).count(Decision::kInconclusive) == 2);
   CHECK(judged(at_rates(1.5, 27e9, 100e9, 0.1), 0.1).count(Decision::kRegressed) == 2);
 }
@@ -111,8 +111,8 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.n_output_tokens = 7; }), "lengths differ"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].scenario.trace_sha256 = "c"; }), "recorded arrivals differ"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].key.variant = "int8"; }), "no such cell"));
-  CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = "unverified"; }), "unverified"));
-  CHECK(has(reason([](auto& run) { run.summary.cells[0].status = "invalid"; }), "INVALID"));
+  CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; }), "unverified"));
+  CHECK(has(reason([](auto& run) { run.summary.cells[0].status = CellStatus::kInvalid; }), "INVALID"));
 }
 
 TEST_CASE("rates that were sought under two promises are not compared") {
@@ -139,10 +139,10 @@ TEST_CASE("a planted fault may differ, since it is there to be found") {
 
 TEST_CASE("wrong tokens and a backend that failed are never a pass") {
   SummarizedRun wrong = run_at(1.0);
-  wrong.summary.cells[0].golden = "failed";
+  wrong.summary.cells[0].golden = GoldenVerdict::kFailed;
   CHECK(compare_runs(run_at(1.0), wrong, on("2026-11-20")).wrong_tokens.size() == 1);
   SummarizedRun crashed = run_at(1.0);
-  crashed.summary.cells[0].status = "failed";
+  crashed.summary.cells[0].status = CellStatus::kFailed;
   CHECK(compare_runs(run_at(1.0), crashed, on("2026-11-20")).failed.size() == 1);
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
   const GateReport expired = compare_runs(run_at(1.0), run_at(1.5), options);
   CHECK(expired.count(Decision::kRegressed) == 2);
   CHECK(expired.waiver_errors.front().find("expired on 2026-11-19") != std::string::npos);
-  CHECK(compare_runs(run_at(1.0), run_at(1.0), options).waiver_errors.size() == 1);  // also where nothing needs it
+  CHECK(compare_runs(run_at(1.0), run_at(1.0), options).waiver_errors.size() == 1);  // even if no cell needs the waiver
 
   options.waivers = {waiver_up_to(20, "2027-01-01")};
   const GateReport exceeded = compare_runs(run_at(1.0), run_at(1.5), options);
@@ -180,7 +180,8 @@ TEST_CASE("a waiver covers a regression up to its ceiling and its last day") {
 }
 
 TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fail, and +50 % nearly always does") {
-  // 16 cells, 5 repetitions, run noise 5 %, sitting error 4 % common to a run's cells: 500 families.
+  // 500 families with 16 cells and 5 repetitions each, 5 % run noise, and a sitting error of 4 % common to the cells of
+  // a run.
   RandomStream random(11);
   const auto normal = [&] {
     return std::sqrt(-2 * std::log(1 - random.next_unit())) * std::cos(6.283185307179586 * random.next_unit());
@@ -209,6 +210,6 @@ TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fa
     false_families += failed;
   }
   CAPTURE(false_families, found);
-  CHECK(false_families <= 5);  // the aim: fewer than 1 in 100
+  CHECK(false_families <= 5);  // the aim is fewer than 1 in 100
   CHECK(found >= 400);
 }

@@ -1,4 +1,5 @@
-// A quick check of what docs/operating-characteristic.md shows with many more trials (`secondsource selftest gate`).
+// A quick check of the results in docs/operating-characteristic.md, which `secondsource selftest gate` computes with
+// many more trials.
 
 #include "gate/operating_characteristic.h"
 
@@ -33,9 +34,9 @@ double standard_deviation(NoiseKind kind, double sigma) {
 
 TEST_CASE("each noise model has its normal part, and its trouble on top") {
   CHECK(standard_deviation(NoiseKind::kGaussian, 0.05) == Approx(0.05).epsilon(0.03));
-  // Half of the processes are ln 1.08 = 0.077 slower: sqrt(0.05^2 + (0.077 / 2)^2).
+  // Half of the processes are slower by ln 1.08 = 0.077, which gives sqrt(0.05^2 + (0.077 / 2)^2).
   CHECK(standard_deviation(NoiseKind::kBimodal, 0.05) == Approx(0.0631).epsilon(0.03));
-  // Two normal parts of the same size.
+  // Two normal parts of the same size add up: 0.05 * sqrt(2).
   CHECK(standard_deviation(NoiseKind::kAutocorrelated, 0.05) == Approx(0.0707).epsilon(0.05));
   for (const NoiseKind kind : noise_kinds()) {
     CAPTURE(to_string(kind));
@@ -55,7 +56,7 @@ TEST_CASE("a slowdown of 15 % is found at a run noise of 8 %, and one of 25 % so
   const PairedGate gate = nightly_gate();
   for (const NoiseKind kind : noise_kinds()) {
     CAPTURE(to_string(kind));
-    // 300 trials of 99.3 %: three standard errors are 1.4 %.
+    // For 300 trials at 99.3 %, three standard errors are 1.4 %.
     const GateCounts found = simulate_gates(gate, kind, 0.08, 0.15, 300, 2, 2);
     CHECK(found.n_regressed >= 293);
     CHECK(found.n_gates() == 300);

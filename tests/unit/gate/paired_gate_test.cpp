@@ -1,4 +1,4 @@
-// The gate on interleaved pairs. Whether it errs as seldom as it says is in operating_characteristic_test.cpp.
+// Tests the gate on interleaved pairs. operating_characteristic_test.cpp tests its error rates.
 
 #include "gate/paired_gate.h"
 
@@ -13,7 +13,7 @@ using namespace secondsource;
 
 namespace {
 
-/// `n` differences around `change` (a ratio less one), spread evenly over +-`spread`, no two alike.
+/// Returns `n` distinct differences around `change` (a ratio minus one), spread evenly over +-`spread`.
 std::vector<double> around(double change, double spread, std::int64_t n) {
   std::vector<double> differences;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -62,7 +62,7 @@ TEST_CASE("a gate that has not seen its next look says nothing") {
 }
 
 TEST_CASE("noise decides nothing: an estimate above the threshold alone is not a failure") {
-  // +12 % with a spread of a factor of two to both sides.
+  // +12 % with a spread of a factor of two in both directions.
   const auto noisy = pull_request_gate().run(around(0.12, 0.7, 28));
   REQUIRE(noisy);
   CHECK(noisy->decision == Decision::kInconclusive);
@@ -70,7 +70,7 @@ TEST_CASE("noise decides nothing: an estimate above the threshold alone is not a
 
 TEST_CASE("alpha is shared by cells and looks, and a look too small for its share cannot fail") {
   CHECK(pull_request_gate(16).alpha() == Approx(0.01 / 32));
-  // 2^-14 is 6.1e-5: with 100 cells and 2 looks the share is 5e-5.
+  // The smallest p of 14 pairs is 2^-14 = 6.1e-5, but with 100 cells and 2 looks the share of alpha is 5e-5.
   const auto at_first = pull_request_gate(100).judge(around(0.5, 0.01, 14));
   CHECK(at_first.decision == Decision::kInconclusive);
   CHECK_FALSE(at_first.is_final);
@@ -92,8 +92,8 @@ TEST_CASE("who goes first is a matter of the seed alone, and balanced up to ever
 
 TEST_CASE("the forecast agrees with the arithmetic of its normal approximation") {
   const PairedGate gate(interleaved_rule(), nightly_plan(), 16);
-  // By hand: 0.08 * sqrt(2) a pair, 96 pairs: 0.11314 * 1.0233 / 9.798 = 0.011816; ln 1.1 + 2.32635 * 0.011816 =
-  // 0.1228.
+  // Computed by hand for 96 pairs with 0.08 * sqrt(2) per pair: 0.11314 * 1.0233 / 9.798 = 0.011816; ln 1.1 + 2.32635 *
+  // 0.011816 = 0.1228.
   const double sigma_pair = 0.08 * std::sqrt(2.0);
   CHECK(standard_error(sigma_pair, 96) == Approx(0.011816).epsilon(1e-3));
   CHECK(detectable_change(sigma_pair, 96, gate) == Approx(0.12280).epsilon(1e-3));

@@ -9,7 +9,7 @@ using namespace secondsource;
 
 namespace {
 
-/// Seconds per token of nights at these levels, `n` nights each, sittings 2 % apart.
+/// Seconds per token for `n` nights at each level, with a standard deviation of 2 % between sittings.
 std::vector<double> nights(std::initializer_list<double> levels, int n, std::uint64_t seed = 1) {
   NoiseStream noise(NoiseKind::kGaussian, 0.02, seed);
   std::vector<double> values;

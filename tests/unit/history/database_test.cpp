@@ -55,7 +55,7 @@ TEST_CASE("an error says whose fault it is: the file's, the machine's, ours") {
   const auto path = scratch.path() / "not.db";
   REQUIRE_OK(write_file(path, std::string(4096, 'x')));
   auto database = Database::open(path, false);
-  REQUIRE_OK(database);  // SQLite looks at the file when it is asked something
+  REQUIRE_OK(database);  // SQLite reads the file only at the first statement
   CHECK_ERROR(database->integer("PRAGMA user_version"), ErrorCode::kInvalidInput,
               "not.db: expected a history, found a damaged");
   CHECK_ERROR(Database::open(scratch.path() / "absent.db", false), ErrorCode::kIo, "absent.db");

@@ -43,10 +43,10 @@ TEST_CASE("what a run measured comes back, oldest first, in the metric's unit") 
   CHECK(rate.points[0].value == Approx(202));
   CHECK(rate.points[1].value == Approx(202 / 1.5));
   CHECK(rate.points[0].commit == "000000000001");
-  // TTFT of the requests is 10 to 17 ms: the median is 13.5 ms.
+  // The TTFT of the requests is 10 to 17 ms, so that the median is 13.5 ms.
   CHECK(cell_of(history, "ttft_p50").points[0].value == Approx(13.5));
   CHECK(cell_of(history, "peak_memory").points[0].value == Approx(1300.0 / 1048576));
-  // 40 requests do not support a 95th percentile: there is no value, not a zero.
+  // 40 requests are too few for a 95th percentile, so that there is no value rather than a zero.
   CHECK(cell_of(history, "ttft_p95").points.empty());
   CHECK(cell_of(history, "ttft_p95").n_not_counted == 2);
   CHECK_ERROR(history.cell("main", "no/such/cell/here", history_metrics()[0]), ErrorCode::kInvalidInput,
@@ -72,7 +72,7 @@ TEST_CASE("the list is newest first, by branch, and counts what the cells say") 
   const ScratchFolder scratch;
   History history = open_new(scratch);
   SummarizedRun wrong = run_on(3);
-  wrong.summary.cells[0].golden = "failed";
+  wrong.summary.cells[0].golden = GoldenVerdict::kFailed;
   add(history, run_on(1));
   add(history, wrong);
   add(history, run_on(2), "topic");
@@ -95,9 +95,9 @@ TEST_CASE(
   const ScratchFolder scratch;
   History history = open_new(scratch);
   SummarizedRun wrong = run_on(1);
-  wrong.summary.cells[0].golden = "failed";
+  wrong.summary.cells[0].golden = GoldenVerdict::kFailed;
   SummarizedRun invalid = run_on(2);
-  invalid.summary.cells[0].status = "invalid";
+  invalid.summary.cells[0].status = CellStatus::kInvalid;
   SummarizedRun slowed = run_on(3);
   slowed.record.backends[0].options = {{"fault", "slow:50"}};
   SummarizedRun other_bundle = run_on(4);
@@ -120,15 +120,15 @@ TEST_CASE("prune takes out by count and by age, of each branch, and never what i
   REQUIRE_OK(history.pin("00000000", true));
   const auto would_go = history.prune({.keep_newest = 2}, /*dry_run=*/true);
   REQUIRE_OK(would_go);
-  CHECK(would_go->size() == 5);  // three of five a branch, but for the pinned one
+  CHECK(would_go->size() == 5);  // three of five per branch, except the pinned one
   CHECK(history.runs(std::nullopt, 0)->size() == 10);
   REQUIRE_OK(history.prune({.branch = "topic", .keep_newest = 2}, false));
   CHECK(history.runs("topic", 0)->size() == 2);
   CHECK(history.runs("main", 0)->size() == 5);
   REQUIRE_OK(history.prune({.not_before = run_on(6).record.started_utc}, false));
-  CHECK(history.runs("main", 0)->size() == 3);  // the pinned one, and nights 6 and 8
+  CHECK(history.runs("main", 0)->size() == 3);  // the pinned run, and nights 6 and 8
   CHECK(history.runs("main", 0)->back().pinned);
-  CHECK(cell_of(history).points.size() == 3);  // the cells of a run go with it
+  CHECK(cell_of(history).points.size() == 3);  // the cells of a run are removed with it
 }
 
 TEST_CASE("pin takes the beginning of an id that means one run") {

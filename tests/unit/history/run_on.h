@@ -1,5 +1,5 @@
 #pragma once
-// A run of one cell, made by hand, of a given night; and whether a history of such runs is whole.
+// Hand-made runs of one cell on a given night, and a check that a history of such runs is intact.
 
 #include <fmt/format.h>
 
@@ -9,11 +9,12 @@
 #include "core/file.h"
 #include "history/database.h"
 #include "support/result.h"
-#include "unit/report/sample_run.h"
+#include "unit/summary/sample_run.h"
 
 namespace secondsource::test {
 
-/// Night 0 is 2023-11-14; a cell's times are `slowdown` times those of unit/report/sample_run.h.
+/// Returns the run of a night; night 0 is 2023-11-14. The cell's times are `slowdown` times those of
+/// unit/summary/sample_run.h.
 inline SummarizedRun run_on(int night, double slowdown = 1.0) {
   return hand_made_one_cell_run(slowdown, [night](RunRecord& record) {
     record.run_id = fmt::format("{:08x}00000000", night);
@@ -22,7 +23,7 @@ inline SummarizedRun run_on(int night, double slowdown = 1.0) {
   });
 }
 
-/// The same as a run directory.
+/// Writes the same run as a run directory.
 inline void store_night(const std::filesystem::path& folder, int night, double slowdown = 1.0) {
   std::filesystem::create_directories(folder);
   Journal journal = hand_made_journal(5, 8, slowdown);
@@ -33,7 +34,8 @@ inline void store_night(const std::filesystem::path& folder, int night, double s
   REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
 }
 
-/// How many runs the history has; every page of it is in order, and every run has its one cell.
+/// Returns the number of runs in the history after checking that the database is intact and that every run has its one
+/// cell.
 inline std::int64_t runs_in_order(const std::filesystem::path& path) {
   auto database = Database::open(path, false);
   REQUIRE_OK(database);

@@ -1,4 +1,4 @@
-// Lines as the three projects publish them; the counts of the real files are those of `wc` and `awk` over them.
+// The lines are as the three projects publish them. The counts of the real files were determined with `wc` and `awk`.
 
 #include "measure/arrival_trace.h"
 

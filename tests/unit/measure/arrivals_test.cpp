@@ -64,7 +64,7 @@ TEST_CASE("gaps have the distribution that was asked for: mean, coefficient of v
   constexpr double kRate = 25.0;
   struct Case {
     ArrivalKind kind;
-    double shape;  ///< of the gamma distribution that it is; exponential is shape 1
+    double shape;  ///< shape of the gamma distribution; 1 is exponential
   };
   for (const Case& one : {Case{ArrivalKind::kPoisson, 1}, Case{ArrivalKind::kGamma, 1}, Case{ArrivalKind::kGamma, 0.25},
                           Case{ArrivalKind::kGamma, 4}}) {
@@ -80,13 +80,13 @@ TEST_CASE("gaps have the distribution that was asked for: mean, coefficient of v
     const double mean = sum / kCount;
     const double sigma = std::sqrt(squares / kCount - mean * mean);
     const double expected_cv = 1 / std::sqrt(one.shape);
-    // Five standard errors of the mean.
+    // The margin is five standard errors of the mean.
     CHECK(mean == Approx(1 / kRate).margin(5 * expected_cv / kRate / std::sqrt(kCount)));
     CHECK(sigma / mean == Approx(expected_cv).epsilon(0.05));
     const double distance =
         kolmogorov_distance(gaps_s, [&](double gap) { return incomplete_gamma(one.shape, gap * kRate * one.shape); });
-    CHECK(distance < 1.63 / std::sqrt(kCount));  // the 99 % point
-    // And it tells the others apart.
+    CHECK(distance < 1.63 / std::sqrt(kCount));  // the 99 % quantile
+    // The test also detects a different distribution.
     CHECK(kolmogorov_distance(gaps_s, [&](double gap) { return incomplete_gamma(2, gap * kRate * 2); }) >
           1.63 / std::sqrt(kCount));
   }

@@ -1,14 +1,14 @@
-// Every check of docs/checks.md: a clean measurement fires none, and each planted fault fires exactly the check that is
-// there for it.
+// Tests every check of docs/checks.md: a clean measurement triggers none, and each injected fault triggers exactly the
+// check for it.
 
 #include <functional>
 
-#include "host_tree.h"
 #include "measure/host_checks.h"
 #include "measure/limit_checks.h"
 #include "measure/request_checks.h"
-#include "report/roofline.h"
+#include "record/roofline.h"
 #include "support/catch.h"
+#include "unit/host/host_tree.h"
 
 namespace secondsource {
 namespace {
@@ -19,7 +19,7 @@ using test::write_quiet_host;
 
 constexpr std::int64_t kMs = 1'000'000;
 
-/// "name: outcome" of all that were neither passed nor unavailable.
+/// Returns "name: outcome" of all checks that were neither passed nor unavailable.
 std::vector<std::string> fired(const std::vector<CheckRecord>& checks) {
   std::vector<std::string> names;
   for (const CheckRecord& check : checks) {
@@ -31,7 +31,7 @@ std::vector<std::string> fired(const std::vector<CheckRecord>& checks) {
 
 // --- Requests -----------------------------------------------------------------------------------------------------
 
-/// An open loop of 40 requests, 10 a second, each answered after 30 ms with 8 tokens, 5 ms apart.
+/// An open loop of 40 requests at 10 per second. Each gets its first token after 30 ms, and 8 tokens 5 ms apart.
 std::vector<RequestSample> steady_load() {
   std::vector<RequestSample> samples(40);
   for (std::size_t index = 0; index < samples.size(); ++index) {
@@ -41,13 +41,13 @@ std::vector<RequestSample> steady_load() {
     sample.sent_ns = sample.scheduled_ns + kMs / 10;
     sample.first_token_ns = sample.sent_ns + 30 * kMs;
     sample.n_output_tokens = 8;
-    // A little unrest, the same for every request.
+    // Small variations, the same for every request.
     for (const std::int64_t extra_us : {0, 20, -20, 10, -10, 5, -5}) sample.itl_ns.push_back(5 * kMs + extra_us * 1000);
     sample.last_token_ns = *sample.first_token_ns + 35 * kMs;
     sample.first_received_ns = *sample.first_token_ns + 20'000;
     sample.last_received_ns = *sample.last_token_ns + 30'000;
     sample.engine_tokens = 8;
-    sample.finish = "length";
+    sample.finish = RequestFinish::kLength;
   }
   return samples;
 }
@@ -62,7 +62,7 @@ std::vector<CheckRecord> request_checks(const std::vector<RequestSample>& sample
           check_compiled(n_compiled)};
 }
 
-/// Gaps of request i times `factor(i)`, and what follows from them.
+/// Multiplies the gaps of request i by factor(i) and recomputes what depends on them.
 void stretch(std::vector<RequestSample>& samples, const std::function<double(std::size_t)>& factor) {
   for (std::size_t index = 0; index < samples.size(); ++index) {
     RequestSample& sample = samples[index];
@@ -95,7 +95,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
       {"a request that failed",
        [](auto& samples) {
          samples[3].error = "finished early: stop";
-         samples[3].finish = "error";
+         samples[3].finish = RequestFinish::kError;
        },
        "requests: invalid"},
       {"a token too few",
@@ -111,7 +111,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
          for (RequestSample& sample : samples) {
            std::int64_t sum = 0;
            for (std::int64_t& gap : sample.itl_ns) sum += gap = gap * 105 / 100;
-           // The load generator's clock is right.
+           // The clock of the load generator is correct: its receive times span 35 ms, as without the fault.
            sample.last_token_ns = *sample.first_token_ns + sum;
            sample.last_received_ns = std::max(*sample.last_token_ns, *sample.first_token_ns + 35 * kMs);
            sample.first_received_ns = *sample.last_received_ns - 35 * kMs;
@@ -132,7 +132,8 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
          for (RequestSample& sample : samples) {
            const std::int64_t late_ns = sample.scheduled_ns / 3;
            sample.sent_ns += late_ns;
-           // The system is fast enough, so that no first token is late by it: the queue is no business of this one.
+           // The system is fast enough to give most first tokens in time despite late sending, so that mainly the rate
+           // is wrong.
            sample.first_token_ns = std::max(*sample.first_token_ns, sample.sent_ns);
            sample.first_received_ns = *sample.first_token_ns + 20'000;
            sample.last_token_ns = *sample.first_token_ns + 35 * kMs;
@@ -163,7 +164,7 @@ TEST_CASE("each fault that is planted in the requests fires the one check that i
     std::vector<RequestSample> samples = steady_load();
     fault.plant(samples);
     std::vector<std::string> names = fired(request_checks(samples));
-    // Late sending delays first tokens: a missed rate may show in the queue as well.
+    // Late sending delays first tokens, so that a missed rate may trigger the check of the queue too.
     if (std::string(fault.expected).starts_with("rate")) std::erase(names, "queue: invalid");
     CHECK(names == std::vector<std::string>{fault.expected});
   }
@@ -196,7 +197,7 @@ std::vector<CheckRecord> host_checks(const std::function<void(const HostTree&)>&
   const HostTree tree;
   write_quiet_host(tree);
   const HostState before = read_host_state(tree.files(), kCpus);
-  // Ten seconds of two CPUs pass, in which the process runs.
+  // Ten seconds pass on two CPUs, during which the process runs.
   tree.write("proc/stat", "cpu0 1500 0 250 4000 5 0 3 10 0 0\ncpu1 1500 0 250 4000 5 0 2 10 0 0\n");
   tree.write("proc/self/task/42/schedstat", "12000000000 2000000 50\n");
   plant(tree);
@@ -292,7 +293,7 @@ TEST_CASE("each fault that is planted in a recorded host fires the one check tha
   CHECK(fired(host_checks(none, frequencies({1.0, 3.6, 3.6, 3.0, 3.6}))) ==
         std::vector<std::string>{"frequency: invalid"});
   CHECK(fired(host_checks(faults[0].plant, kSteadyClock, 0.10)) == std::vector<std::string>{"foreign_cpu: invalid"});
-  // Where all noise is left to the gate's interval, the same is marked and counts.
+  // With a noise limit of 1, which leaves noise to the gate's interval, the same faults are marked only as suspect.
   CHECK(fired(host_checks(faults[1].plant, kSteadyClock, 1)) == std::vector<std::string>{"foreign_cpu: suspect"});
   CHECK(fired(host_checks(faults[3].plant, kSteadyClock, 1)) == std::vector<std::string>{"steal: suspect"});
   CHECK(fired(host_checks(none, frequencies({1.0, 3.6, 3.6, 3.0, 3.6}), 1)) ==
@@ -313,7 +314,7 @@ TEST_CASE("what a host does not tell is not available with the reason, and never
 
 // --- Limits -------------------------------------------------------------------------------------------------------
 
-/// 10 ms a decode step that reads 100 MB, 5 ms a prefill step of 10 Gflop.
+/// 90 decode steps of 10 ms that read 100 MB each, and one prefill step of 50 ms with 10 Gflop.
 Repetition bandwidth_bound() {
   Repetition repetition;
   repetition.window_end_ns = 1'000'000'000;
@@ -324,7 +325,7 @@ Repetition bandwidth_bound() {
   return repetition;
 }
 
-/// 12 GB/s from memory, 100 GB/s from the cache; 250 GFLOP/s.
+/// A machine with 12 GB/s from memory, 100 GB/s from the cache, and 250 Gflop/s.
 RunLimits two_level_machine() {
   RunLimits limits;
   limits.n_threads = 2;
@@ -338,9 +339,9 @@ RunLimits two_level_machine() {
 TEST_CASE("shares of the roofline are those of the memory that the working set fits in") {
   const RunLimits limits = two_level_machine();
   Repetition repetition = bandwidth_bound();
-  // 9 GB in 0.9 s are 10 GB/s, of 12.
+  // 9 GB in 0.9 s are 10 GB/s; the limit is 12.
   CHECK(*roofline_use(repetition.decode, limits, "bf16").read == Approx(10.0 / 12.0));
-  // 10 Gflop in 50 ms are 200 Gflop/s, of 250.
+  // 10 Gflop in 50 ms are 200 Gflop/s; the limit is 250.
   CHECK(*roofline_use(repetition.prefill, limits, "bf16").operations == Approx(0.8));
   CHECK(*roofline_use(repetition.prefill, limits, "int8-w8a8").operations == Approx(0.4));
   // A model of 2 MB stays in the cache.
@@ -357,22 +358,22 @@ TEST_CASE("the limit that bounds steps is the nearer one, and is said to be unkn
   const RunLimits limits = two_level_machine();
   const Repetition repetition = bandwidth_bound();
   const auto nearer = [&](const StepWork& work) { return nearer_limit(roofline_use(work, limits, "bf16")); };
-  CHECK(nearer(repetition.decode)->limit == "read");
+  CHECK(nearer(repetition.decode)->limit == LimitKind::kRead);
   CHECK(nearer(repetition.decode)->share == Approx(10.0 / 12.0));
-  CHECK(nearer(repetition.prefill)->limit == "compute");
+  CHECK(nearer(repetition.prefill)->limit == LimitKind::kCompute);
   CHECK(nearer(repetition.prefill)->share == Approx(0.8));
-  // Decode of a large batch: as many bytes, and 180 Gflop in 0.9 s are 200 Gflop/s, of 250.
+  // Decode of a large batch: 180 Gflop in 0.9 s are 200 Gflop/s; the limit is 250.
   StepWork batch = repetition.decode;
   batch.flops = 180e9;
   batch.weight_bytes = 1e9;
   batch.kv_bytes = 0;
-  CHECK(nearer(batch)->limit == "compute");
+  CHECK(nearer(batch)->limit == LimitKind::kCompute);
   CHECK(nearer(batch)->share == Approx(0.8));
   CHECK_FALSE(nearer(StepWork{}));
   RunLimits amx = limits;
   amx.unmeasured = "AMX";
   CHECK_FALSE(nearer_limit(roofline_use(repetition.decode, amx, "bf16")));
-  // A part of a step comes from the memory that the whole step has to come from.
+  // A part of a step is read from the memory level that holds the data of the whole step.
   const StepWork part{.n_steps = 10, .ns = 1'000'000'000, .flops = 1, .weight_bytes = 6e9};
   CHECK(*roofline_use(part, limits, "bf16", 1e9).read == Approx(0.5));
   CHECK(*roofline_use(part, limits, "bf16", 2e6).read == Approx(0.06));
@@ -382,17 +383,17 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
   const RunLimits limits = two_level_machine();
   const Repetition repetition = bandwidth_bound();
   const Bound decode = bound_of(repetition.decode, limits, "bf16", "decode");
-  CHECK(decode.label == "bandwidth");
+  CHECK(decode.bottleneck == Bottleneck::kBandwidth);
   CHECK(decode.why.starts_with("decode reads at 83 % of what the machine can and computes at 4 %"));
-  CHECK(bound_of(repetition.prefill, limits, "bf16", "prefill").label == "compute");
+  CHECK(bound_of(repetition.prefill, limits, "bf16", "prefill").bottleneck == Bottleneck::kCompute);
   StepWork slow = repetition.decode;
   slow.ns *= 4;
-  CHECK(bound_of(slow, limits, "bf16", "decode").label == "overhead");
-  CHECK(bound_of(StepWork{}, limits, "bf16", "decode").label.empty());
-  // 21 % of the read rate with three quarters of the CPUs gone could be 83 %; with a tenth gone it is still 23 %.
-  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).label.empty());
+  CHECK(bound_of(slow, limits, "bf16", "decode").bottleneck == Bottleneck::kOverhead);
+  CHECK(bound_of(StepWork{}, limits, "bf16", "decode").bottleneck == Bottleneck::kUnknown);
+  // 21 % of the read rate, with three quarters of the CPUs taken, could have been 83 %; with a tenth taken, only 23 %.
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).bottleneck == Bottleneck::kUnknown);
   CHECK(bound_of(slow, limits, "bf16", "decode", 0.75).why.find("others took 75 % of the CPUs") != std::string::npos);
-  CHECK(bound_of(slow, limits, "bf16", "decode", 0.1).label == "overhead");
+  CHECK(bound_of(slow, limits, "bf16", "decode", 0.1).bottleneck == Bottleneck::kOverhead);
 }
 
 TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
@@ -422,7 +423,7 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   const CheckRecord quiet = check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, limits);
   CHECK(quiet.outcome == kPassed);
   CHECK(quiet.detail == "right after it the machine read at 98 % and computed at 100 % of its best");
-  // A neighbour that takes bandwidth, and one that takes CPUs.
+  // A neighbour that takes bandwidth, and another one that takes CPUs.
   CHECK(check_machine({.read_bytes_per_s = 36e9, .f32_flops = 199e9}, limits).outcome == kSuspect);
   CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 150e9}, limits).outcome == kSuspect);
   CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, RunLimits()).outcome == kNotAvailable);
@@ -430,7 +431,7 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
 
 TEST_CASE("a harness that takes a hundredth of the time spoils it") {
   const Repetition repetition = bandwidth_bound();
-  // 10 requests, 91 steps and 90 tokens in one second: 0.1 % is 1 ms, 1 % 10 ms.
+  // 10 requests, 91 steps and 90 tokens in one second: 0.1 % is 1 ms, and 1 % is 10 ms.
   CHECK(check_harness(repetition, 10, {1000, 1000, 100}).outcome == kPassed);
   CHECK(check_harness(repetition, 10, {91'000, 0, 0}).outcome == kPassed);
   CHECK(check_harness(repetition, 10, {101'000, 0, 0}).outcome == kSuspect);
@@ -438,7 +439,7 @@ TEST_CASE("a harness that takes a hundredth of the time spoils it") {
   CHECK(check_harness(repetition, 10, {0, 0, 11'500}).outcome == kSuspect);
   CHECK(check_harness(repetition, 10, {100'000, 50'000, 50'000}).outcome == kInvalid);
   CHECK(check_harness(Repetition(), 10, {1000, 1000, 100}).outcome == kNotAvailable);
-  // Without a count of steps every token is a poll of its own.
+  // Without a count of steps, every token counts as a separate poll.
   Repetition uncounted = repetition;
   uncounted.decode = uncounted.prefill = {};
   CHECK(check_harness(uncounted, 10, {0, 11'500, 0}).outcome == kSuspect);

@@ -6,11 +6,11 @@
 #include <thread>
 
 #include "core/clock.h"
-#include "host_tree.h"
 #include "measure/repetition.h"
 #include "support/result.h"
 #include "systems/null_system.h"
 #include "systems/overhead.h"
+#include "unit/host/host_tree.h"
 
 namespace secondsource {
 namespace {
@@ -42,7 +42,7 @@ TEST_CASE("what is measured of a scripted system is its script") {
   for (const ObservedRequest& request : load.requests) {
     const RequestSample sample = to_sample(request, load.start_ns);
     CHECK(sample.itl_ns == std::vector<std::int64_t>{2 * kMs, 2 * kMs, 2 * kMs});
-    // The null system's clock begins inside submit(), a moment after the request was sent.
+    // The null system's schedule begins inside submit(), shortly after the request was sent.
     CHECK(*sample.ttft_e2e_ns() >= 5 * kMs);
     CHECK(*sample.ttft_e2e_ns() < 6 * kMs);
   }
@@ -64,7 +64,7 @@ TEST_CASE("a closed loop keeps its number in flight and no more") {
 }
 
 TEST_CASE("an open loop counts from the scheduled arrival: a slow system cannot slow its own load") {
-  // One at a time, 10 ms each, an arrival every 2 ms: request i waits for i others.
+  // One request at a time, 10 ms each, with an arrival every 2 ms: request i waits for i others.
   NullSystem system({.first_token_ns = 10 * kMs, .token_gap_ns = 0, .max_in_flight = 1});
   LoadShape shape;
   for (int index = 0; index < 5; ++index) shape.arrival_offsets_ns.push_back(index * 2 * kMs);
@@ -74,7 +74,8 @@ TEST_CASE("an open loop counts from the scheduled arrival: a slow system cannot 
     const auto n = static_cast<std::int64_t>(index);
     CHECK(load.requests[index].scheduled_ns - load.start_ns == n * 2 * kMs);
     const std::int64_t ttft_ns = load.requests[index].token_ns.front() - load.requests[index].scheduled_ns;
-    // Counted from the sending it could be 10 ms less for every request before it.
+    // TTFT counts from the scheduled arrival. Counted from the actual sending, it could be 10 ms less for every earlier
+    // request.
     CHECK(ttft_ns >= (10 * (n + 1) - 2 * n) * kMs);
   }
 }
@@ -88,7 +89,7 @@ TEST_CASE("an interrupt ends a load") {
               "interrupted");
 }
 
-/// Collects what a repetition keeps; a set of lines a call.
+/// Collects the lines that a repetition keeps, one set of lines per call.
 struct Kept {
   std::vector<std::vector<JournalLine>> units;
   KeepLines keep() {
@@ -106,7 +107,7 @@ std::vector<WorkItem> items_of(std::int32_t count, std::int32_t n_output_tokens)
   return items;
 }
 
-/// The null system with a fault of its own.
+/// The null system with an injected fault.
 class AlteredSystem final : public SystemUnderTest {
  public:
   using Alter = std::function<void(SystemEvents&)>;
@@ -119,7 +120,7 @@ class AlteredSystem final : public SystemUnderTest {
   }
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override {
     SS_TRY_VOID(inner_.poll(until_ns, events));
-    // As a real system: when the token is known, not when the script says that it should be.
+    // Like a real system, stamps the time when the token is known, not the scheduled time.
     for (SystemToken& token : events.tokens) token.at_ns = now_ns();
     alter_(events);
     return {};
@@ -140,8 +141,8 @@ class AlteredSystem final : public SystemUnderTest {
   mutable std::int64_t n_asked_ = 0;
 };
 
-/// Names of the checks that a repetition of `n_requests` in an open loop of 20 requests/s calls invalid, on a host that
-/// nothing disturbs.
+/// Returns the names of the checks that are invalid for a repetition of `n_requests` in an open loop of 20 requests/s
+/// on an undisturbed host.
 std::vector<std::string> invalid_checks(SystemUnderTest& system, std::int32_t n_requests = 24) {
   const test::HostTree host;
   write_quiet_host(host);
@@ -160,7 +161,7 @@ std::vector<std::string> invalid_checks(SystemUnderTest& system, std::int32_t n_
   }
   std::vector<std::string> names;
   for (const CheckRecord& check : std::get<Repetition>(kept.units[0].back()).checks) {
-    // A machine under load may hold this test up as well; what it is about is held up for a second.
+    // Load on the machine may delay this test too, but the delay that it tests for is a whole second.
     const bool by_chance = check.name == "rate" && latest_ns > 100 * kMs && latest_ns < 900 * kMs;
     if (check.outcome == CheckOutcome::kInvalid && !by_chance) names.push_back(check.name);
   }
@@ -181,7 +182,7 @@ TEST_CASE("faults of a system that is really driven fire the check that is there
   });
   CHECK(invalid_checks(loses_a_token) == std::vector<std::string>{"tokens"});
 
-  // On its own clock half a millisecond passes for each one of the load generator's.
+  // The system's clock runs at half the speed of the load generator's.
   const std::int64_t began_ns = now_ns();
   AlteredSystem slow_clock(kSchedule, [&](SystemEvents& events) {
     for (SystemToken& token : events.tokens) token.at_ns = began_ns + (token.at_ns - began_ns) / 2;
@@ -192,13 +193,13 @@ TEST_CASE("faults of a system that is really driven fire the check that is there
   compiles.n_compiled_each_time = 3;
   CHECK(invalid_checks(compiles) == std::vector<std::string>{"compiled"});
 
-  // The load generator is held up for a second before the last request: 24 requests in 2.2 s instead of 1.2.
+  // The load generator is delayed by a second before the last requests: 24 requests take 2.2 s instead of 1.2.
   AlteredSystem stalls(kSchedule, nothing);
   stalls.stall_at_tag = 22;
   const std::vector<std::string> of_a_stall = invalid_checks(stalls);
   CHECK(std::find(of_a_stall.begin(), of_a_stall.end(), "rate") != of_a_stall.end());
 
-  // One at a time, 150 ms each, at 20 a second.
+  // One request at a time, 150 ms each, at 20 requests per second.
   AlteredSystem saturated({.first_token_ns = 140 * kMs, .token_gap_ns = 2 * kMs, .max_in_flight = 1}, nothing);
   CHECK(invalid_checks(saturated) == std::vector<std::string>{"queue"});
 }
@@ -216,7 +217,9 @@ TEST_CASE("a load whose requests fail is given up after twenty of them, and the 
   ProgressCount progress{0};
   const auto load = generate_load(failing, requests, {.in_flight = 1, .stop = {}}, never, progress);
   REQUIRE_OK(load);
-  CHECK(load->stopped == "errors: 20 of 20 requests failed");
+  REQUIRE(load->stopped);
+  CHECK(load->stopped->verdict == ProbeVerdict::kErrors);
+  CHECK(load->stopped->why == "20 of 20 requests failed");
   CHECK(load->requests.size() == 20);
 }
 
@@ -228,7 +231,7 @@ TEST_CASE("single-stream keeps each request as it ends, on one clock without the
   RepetitionPlan plan;
   plan.cell = "b/s/v/single-stream";
   plan.scenario = {.kind = ScenarioKind::kSingleStream, .n_requests = 4, .n_output_tokens = 3};
-  // Two requests were taken before an interruption, and ended at 11 ms.
+  // Two requests were measured before an interruption, and ended at 11 ms.
   plan.n_done = 2;
   plan.clock_ns = 11 * kMs;
   plan.n_done_tokens = 6;
@@ -273,7 +276,7 @@ TEST_CASE("an offline repetition is one unit: all samples and its closing line t
 TEST_CASE("the harness costs well under a tenth of a percent of a millisecond a token") {
   const auto overhead = measure_harness_overhead();
   REQUIRE_OK(overhead);
-  // 1 us would be 0.1 % of a token that takes 1 ms; debug builds and busy machines get ten times that.
+  // 1 us is 0.1 % of a token that takes 1 ms. The bounds allow ten times that for debug builds and busy machines.
   CHECK(overhead->ns_per_poll + overhead->ns_per_token < 10'000);
   CHECK(overhead->ns_per_request < 100'000);
 }

@@ -1,4 +1,4 @@
-// The worked examples of docs/metrics.md, recomputed: the numbers here and on that page were worked out by hand.
+// Recomputes the worked examples of docs/metrics.md. The numbers here and on that page were computed by hand.
 
 #include <fmt/format.h>
 
@@ -8,10 +8,10 @@
 #include "measure/request_checks.h"
 #include "measure/request_timer.h"
 #include "measure/steady_window.h"
-#include "report/record_json.h"
-#include "report/slo.h"
-#include "report/summarize.h"
+#include "record/record_json.h"
+#include "record/slo.h"
 #include "stats/quantile.h"
+#include "summary/summarize.h"
 #include "support/result.h"
 
 namespace secondsource {
@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 
-/// Scheduled at 100 ms, sent at 102 ms, tokens at 130, 140, 155 and 160 ms; the second completes the first character.
+/// A request scheduled at 100 ms and sent at 102 ms with tokens at 130, 140, 155 and 160 ms; the second token completes
+/// the first character.
 ObservedRequest example() {
   RequestTimer timer;
   timer.begin(1, 100 * kMs, 102 * kMs, 4);
@@ -69,7 +70,8 @@ TEST_CASE("one token has no gap and no TPOT; none has no TTFT either") {
   CHECK_FALSE(sample.e2e_ns());
 }
 
-/// Two requests from 0: tokens at 10, 20, 30 and at 10, 20, 40 ms; a third from 30: 40, 50, 60 ms.
+/// Two requests start at 0 with tokens at 10, 20, 30 ms and at 10, 20, 40 ms; a third starts at 30 ms with tokens at
+/// 40, 50, 60 ms.
 LoadResult two_slots() {
   LoadResult load;
   load.start_ns = 0;
@@ -92,7 +94,8 @@ TEST_CASE("the steady window is the time in which as many requests are in flight
   CHECK(offline.start_ns == 0);
   CHECK(offline.end_ns == 40 * kMs);
   CHECK(offline.n_output_tokens == 7);
-  // In an open loop the first request ends at 30 ms, when the last one arrives: nothing lies between.
+  // In the open loop, the first request ends at 30 ms, when the last one arrives, so that no steady window lies between
+  // them and the whole load counts.
   const SteadyWindow short_load = steady_window(ScenarioKind::kServer, two_slots());
   CHECK(short_load.start_ns == 0);
   CHECK(short_load.end_ns == 60 * kMs);
@@ -105,7 +108,7 @@ TEST_CASE("the steady window is the time in which as many requests are in flight
   CHECK(server.n_output_tokens == 2);
 }
 
-/// A request as the load generator notes it: in ms, tokens received as they are made.
+/// A request as the load generator records it, with times in ms; tokens are received when they are generated.
 ObservedRequest request(std::int64_t tag, std::int64_t scheduled, std::int64_t sent, std::vector<std::int64_t> tokens) {
   RequestTimer timer;
   timer.begin(tag, scheduled * kMs, sent * kMs, static_cast<std::int32_t>(tokens.size()));
@@ -118,7 +121,7 @@ ObservedRequest request(std::int64_t tag, std::int64_t scheduled, std::int64_t s
   return timer.take().front();
 }
 
-/// The summary of A to E, as a run of one repetition on two devices.
+/// The summary of the requests A to E as a run of one repetition on two devices.
 CellSummary example_cell() {
   LoadResult load;
   load.requests = {example(), request(2, 150, 161, {190, 202, 214}), request(3, 200, 200, {280}),
@@ -196,7 +199,7 @@ TEST_CASE("the figures of docs/metrics.md are those that a summary has") {
 TEST_CASE("the percentile of docs/metrics.md") {
   std::vector<double> values;
   for (int i = 1; i <= 59; ++i) values.push_back(i);
-  // numpy.quantile(values, 0.95); ranks from scipy.stats.binom.
+  // The value is numpy.quantile(values, 0.95); the ranks are from scipy.stats.binom.
   const auto p95 = estimate_quantile(values, 0.95);
   REQUIRE(p95);
   CHECK(p95->value == Approx(56.1));

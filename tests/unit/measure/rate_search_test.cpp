@@ -8,7 +8,7 @@
 namespace secondsource {
 namespace {
 
-/// What the search tries of a system that keeps its promise up to `limit`.
+/// Returns the rates that the search tries for a system that keeps its SLO up to `limit`.
 std::vector<double> rates_of(double limit, RateSearch& search) {
   std::vector<double> rates;
   while (const auto rate = search.next()) {
@@ -54,24 +54,27 @@ TEST_CASE("a load is given up when errors exceed their share, too many wait, or 
   const StopRule errors{.max_error_rate = 0.05};
   StopWatch failing(errors);
   for (int i = 0; i < 19; ++i) failing.on_end(ended(true));
-  CHECK(failing.verdict(1000).empty());  // too few to judge
+  CHECK_FALSE(failing.verdict(1000));  // too few to judge
   failing.on_end(ended(true));
-  CHECK(failing.verdict(0) == "errors: 20 of 20 requests failed");
+  CHECK(failing.verdict(0)->verdict == ProbeVerdict::kErrors);
+  CHECK(failing.verdict(0)->why == "20 of 20 requests failed");
   StopWatch one_of_twenty(errors);
   for (int i = 0; i < 20; ++i) one_of_twenty.on_end(ended(i == 0));
-  CHECK(one_of_twenty.verdict(0).empty());
+  CHECK_FALSE(one_of_twenty.verdict(0));
 
   const StopRule waiting{.max_waiting = 10};
-  CHECK(StopWatch(waiting).verdict(10).empty());
-  CHECK(StopWatch(waiting).verdict(11) == "saturated: 11 requests wait for their first token");
+  CHECK_FALSE(StopWatch(waiting).verdict(10));
+  CHECK(StopWatch(waiting).verdict(11)->verdict == ProbeVerdict::kSaturated);
+  CHECK(StopWatch(waiting).verdict(11)->why == "11 requests wait for their first token");
 
   const StopRule misses{.max_misses = 1,
                         .is_miss = [](const ObservedRequest& request) { return !request.error.empty(); }};
   StopWatch slow(misses);
   slow.on_end(ended(true));
-  CHECK(slow.verdict(0).empty());
+  CHECK_FALSE(slow.verdict(0));
   slow.on_end(ended(true));
-  CHECK(slow.verdict(0) == "not kept: 2 of 2 requests missed the SLO already");
+  CHECK(slow.verdict(0)->verdict == ProbeVerdict::kNotKept);
+  CHECK(slow.verdict(0)->why == "2 of 2 requests missed the SLO already");
 }
 
 }  // namespace

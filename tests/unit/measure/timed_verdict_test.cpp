@@ -5,7 +5,7 @@
 namespace secondsource {
 namespace {
 
-/// Three positions: 10 with a wide lead, 11 nearly tied with 21, 12 and then the end of text, 2.
+/// Id 10 with a wide margin, 11 nearly tied with 21, then 12, then the end of text, 2.
 ExpectedOutput reference() {
   ExpectedOutput expected;
   expected.ids = {10, 11, 12, 2};

@@ -7,9 +7,9 @@
 
 #include "backend/backend.h"
 #include "core/half.h"
-#include "support/batch_data.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/simple_batches.h"
 
 namespace secondsource::onednn {
 
@@ -59,12 +59,12 @@ inline WeightSpec small_weight(WeightEncoding encoding, std::int64_t n_rows, std
 inline std::unique_ptr<Step> compile_step(Backend& backend, const StepGraph& graph, std::int32_t n_tokens) {
   const KvSpec kv{.n_layers = 1, .n_kv_heads = 1, .head_dim = 32, .page_tokens = 16, .dtype = DType::kBf16};
   const KvPoolId pool = backend.create_kv_pool(kv, 1).value();
-  return backend.compile(graph, {n_tokens, 1, 0, 1}, pool, Trace::kOff).value();
+  return backend.compile(graph, {n_tokens, 1, 0, 1}, pool, GroupTiming::kOff).value();
 }
 
 /// Runs a step on these tokens; they are in no cache. Returns the observed value.
 inline std::vector<float> run_step(Backend& backend, Step& step, std::span<const std::int32_t> ids, ValueId observed) {
-  const test::BatchData tokens = test::uncached_tokens(std::vector<std::int32_t>(ids.begin(), ids.end()));
+  const BatchStorage tokens = test::uncached_tokens(std::vector<std::int32_t>(ids.begin(), ids.end()));
   REQUIRE_OK(backend.wait(step.submit(tokens.view()).value(), {}));
   return step.read_value(observed).value();
 }

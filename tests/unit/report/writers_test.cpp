@@ -4,8 +4,8 @@
 #include "report/junit.h"
 #include "report/markdown.h"
 #include "report/tables.h"
-#include "sample_run.h"
 #include "support/result.h"
+#include "unit/summary/sample_run.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -40,7 +40,7 @@ TEST_CASE("the terminal table has one row a cell, with its verdict and its figur
 
 TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
   SummarizedRun run = hand_made_run();
-  run.summary.cells[0].golden = "failed";
+  run.summary.cells[0].golden = GoldenVerdict::kFailed;
   const std::string text = render_markdown(results_table({&run, 1}));
   CHECK(contains(text, "| tiny | cpu | bf16 | single-stream | WRONG TOKENS | - | - | - | - | - |"));
   const std::string page = write_html({&run, 1}, {});
@@ -126,7 +126,7 @@ TEST_CASE("Markdown stays below 64 KB whatever the input, keeps the worst rows a
   run.summary.cells.assign(n_cells, good);
   for (std::size_t i = 0; i < n_cells; ++i)
     run.summary.cells[i].key.bundle = std::string(name_length, 'n') + std::to_string(i);
-  run.summary.cells.back().golden = "failed";
+  run.summary.cells.back().golden = GoldenVerdict::kFailed;
   for (std::size_t i = 0; i < n_notes; ++i)
     run.summary.cells[0].notes.push_back(std::string(300, 'x') + std::to_string(i));
   GateReport gate;
@@ -157,7 +157,7 @@ TEST_CASE("the CSV has a header and every row as many fields") {
   CHECK(commas[1] == commas[0]);
   CHECK(commas[2] == commas[0]);
   SummarizedRun refused = hand_made_run();
-  refused.summary.cells[0].status = "invalid";
+  refused.summary.cells[0].status = CellStatus::kInvalid;
   CHECK(contains(csv, "complete,5,80,0,100,5,17500000,"));
   CHECK(contains(write_csv({&refused, 1}), "invalid,5,80,0,,,,"));
 }
@@ -165,23 +165,23 @@ TEST_CASE("the CSV has a header and every row as many fields") {
 TEST_CASE("percentiles stand with the distance to their bounds, and a cell without credit in no table of figures") {
   SummarizedRun run = hand_made_run();
   CellSummary& cell = run.summary.cells[0];
-  cell.bound = "bandwidth";
-  cell.decode_of_limit = {.share = 0.83, .limit = "read"};
-  cell.first_token_of_limit = {.share = 0.616, .limit = "compute"};
+  cell.bound = Bottleneck::kBandwidth;
+  cell.decode_of_limit = {.share = 0.83, .limit = LimitKind::kRead};
+  cell.first_token_of_limit = {.share = 0.616, .limit = LimitKind::kCompute};
   cell.device_utilisation = 0.97;
   cell.first_to_settled = 1.5;
   cell.load_ns = 12'000'000;
   cell.rate_per_s = 4;
   cell.slo_attainment = {.value = 0.9, .low = 0.8, .high = 0.95, .n = 80, .why_not = ""};
   const std::string latencies = render_markdown(latency_table({&run, 1}));
-  // 80 requests, 10 to 25 ms each five times: by scipy.stats.binom the bounds of the median are the 33rd and the 48th
-  // value (16 and 19 ms), the lower one of the 95th percentile is the 73rd (24 ms).
+  // 80 requests with 10 to 25 ms, each value five times. By scipy.stats.binom, the bounds of the median are the 33rd
+  // and the 48th value (16 and 19 ms), and the lower bound of the 95th percentile is the 73rd (24 ms).
   CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 100 | 5 | 17.5 ±9% | 25.0 ±4% | - |"));
   const std::string bounds = render_markdown(bound_table({&run, 1}));
   CHECK(contains(bounds, "| 97 % | - | 62 % compute | 83 % read | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
   CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 90.0 % (80.0 to 95.0) |"));
-  cell.status = "invalid";
+  cell.status = CellStatus::kInvalid;
   CHECK(latency_table({&run, 1}).rows.empty());
   CHECK(bound_table({&run, 1}).rows.empty());
   CHECK(bound_lines({&run, 1}).empty());

@@ -20,7 +20,8 @@ TEST_CASE("inputs that stay as they are pass; one that is changed, removed or ad
   const auto module = scratch.path() / "libsecondsource-x.so";
   write(weights, "weights");
   write(module, "code");
-  // A file system's clock ticks every few milliseconds: what is changed in this test should have another time.
+  // The clock of a file system ticks only every few milliseconds. Setting the time back makes sure that a change in
+  // this test gets a different time.
   std::filesystem::last_write_time(weights, std::filesystem::last_write_time(weights) - std::chrono::hours(1));
   const InputWatch watch({scratch.path() / "bundle", module});
   CHECK(watch.check().outcome == CheckOutcome::kPassed);

@@ -29,7 +29,7 @@ RequestSample sample_of(const PlannedCell& planned, std::int32_t repetition, std
   sample.request = request;
   sample.n_output_tokens = 5;
   sample.last_token_ns = 100 * (request + 1);
-  sample.finish = "length";
+  sample.finish = RequestFinish::kLength;
   return sample;
 }
 
@@ -54,7 +54,8 @@ TEST_CASE("a journal torn at any byte resumes with whole units only, and never t
                                           sample_of(offline, 0, 0), sample_of(offline, 0, 1), end_of(offline, 0),
                                           sample_of(offline, 1, 0), sample_of(offline, 1, 1), end_of(offline, 1)};
   const std::string text = text_of(lines);
-  // How many lines survive when so many whole ones are there: an offline repetition counts from its end on.
+  // survivors[n] is the number of lines that are kept when n lines are complete. The samples of an offline repetition
+  // count only once the repetition has ended.
   const std::size_t survivors[] = {0, 1, 2, 3, 3, 3, 6, 6, 6, 9};
   std::size_t n_whole = 0;
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
@@ -63,7 +64,7 @@ TEST_CASE("a journal torn at any byte resumes with whole units only, and never t
     REQUIRE_OK(state);
     CAPTURE(cut, n_whole);
     REQUIRE(state->lines.size() == survivors[n_whole]);
-    REQUIRE(text_of(state->lines) == text.substr(0, state->valid_bytes));
+    REQUIRE(text_of(state->lines) == text.substr(0, state->valid_bytes()));
   }
 }
 
@@ -71,7 +72,7 @@ TEST_CASE("damage in the middle of a journal is refused with its line") {
   const PlannedCell single = cell(ScenarioKind::kSingleStream);
   const std::string line = text_of({sample_of(single, 0, 0)});
   CHECK_ERROR(read_journal_for_resume(line + "garbage\n" + line, "samples.jsonl", std::vector<PlannedCell>{single}),
-              ErrorCode::kInvalidInput, "samples.jsonl: line 2");
+              ErrorCode::kInvalidInput, "samples.jsonl:2");
 }
 
 TEST_CASE("a block of zeros at the end is a torn line") {
@@ -80,7 +81,7 @@ TEST_CASE("a block of zeros at the end is a torn line") {
   const auto state =
       read_journal_for_resume(line + std::string(64, '\0') + "\n", "journal", std::vector<PlannedCell>{single});
   REQUIRE_OK(state);
-  CHECK(state->valid_bytes == line.size());
+  CHECK(state->valid_bytes() == line.size());
 }
 
 TEST_CASE("finished work is found in the lines") {
@@ -90,7 +91,8 @@ TEST_CASE("finished work is found in the lines") {
   golden.backend = "cpu";
   golden.variant = "bf16";
   const FinishedWork finished({golden, sample_of(single, 0, 0), end_of(single, 0), sample_of(single, 1, 0),
-                               sample_of(single, 1, 1), FailureRecord{"cpu", "b/cpu/int8", "crash", "boom"}});
+                               sample_of(single, 1, 1),
+                               FailureRecord{"cpu", "b/cpu/int8", FailureKind::kCrash, "boom"}});
   const std::string id = single.key.id();
   CHECK(finished.has_golden("b/cpu/bf16"));
   CHECK_FALSE(finished.has_golden("b/cpu/int8"));
@@ -119,7 +121,7 @@ TEST_CASE("a line that does not fit on the disk is taken back") {
   const std::string text = text_of({line});
   auto writer = JournalWriter::create(path);
   REQUIRE_OK(writer);
-  // A limit on the file's size stands in for the full disk: the second line fits half.
+  // A limit on the file's size simulates a full disk: only half of the second line fits.
   ::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -131,7 +133,7 @@ TEST_CASE("a line that does not fit on the disk is taken back") {
   CHECK_ERROR(does_not, ErrorCode::kIo, "samples.jsonl");
   REQUIRE_OK(fits);
   CHECK(*read_file(path) == text);
-  // And there is room again.
+  // The disk has room again.
   REQUIRE_OK(writer->append(std::span(&line, 1)));
   CHECK(*read_file(path) == text + text);
 }

@@ -2,11 +2,11 @@
 
 #include <fstream>
 
+#include "record/run_settings.h"
 #include "runner/plan_file.h"
-#include "runner/run_settings.h"
 #include "runner/scenario_text.h"
-#include "runner/workload.h"
 #include "support/result.h"
+#include "systems/workload.h"
 
 namespace secondsource {
 namespace {
@@ -86,11 +86,12 @@ TEST_CASE("settings come back from a run record as they went in") {
   settings.strict = true;
   settings.trace_file = "/tmp/trace.json";
   settings.noise_limit = 0.05;
-  const auto back = run_settings_from(to_pairs(settings), "run.json");
-  REQUIRE_OK(back);
-  CHECK(*back == settings);
-  CHECK(*run_settings_from(to_pairs(RunSettings()), "run.json") == RunSettings());
-  CHECK_ERROR(run_settings_from({{"threads", "many"}}, "run.json"), ErrorCode::kInvalidInput,
+  RunSettings back;
+  REQUIRE_OK(assign_pairs(back, to_pairs(settings), "run.json: settings"));
+  CHECK(back == settings);
+  REQUIRE_OK(assign_pairs(back, to_pairs(RunSettings()), "run.json: settings"));
+  CHECK(back == RunSettings());
+  CHECK_ERROR(assign_pairs(back, {{"threads", "many"}}, "run.json: settings"), ErrorCode::kInvalidInput,
               "run.json: settings: threads");
 }
 
@@ -161,7 +162,7 @@ gate: {threshold_percent: 5, waivers: waivers.yaml}
   CHECK(plan->request.backends == std::vector<std::string>{"cpu", "onednn"});
   CHECK(plan->request.scenarios.size() == 2);
   CHECK(plan->request.repetitions == 5);
-  CHECK(plan->request.batching == "static");
+  CHECK(plan->request.batching == Batching::kStatic);
   CHECK(plan->request.n_shared_prefix == 64);
   CHECK(plan->request.slo->tpot_ms == 30);
   CHECK(plan->request.settings.noise_limit == Approx(0.1));

@@ -5,7 +5,7 @@ namespace secondsource {
 namespace {
 
 TEST_CASE("requests to a worker arrive as they were sent") {
-  WorkerJob job;
+  SystemJob job;
   job.program = "/bin/secondsource";
   job.bundle = "/b";
   job.bundle_name = "default";
@@ -18,7 +18,7 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   job.step_deadline_ns = 5;
   const auto load = worker_request_from_line(to_line(LoadCommand{job}));
   REQUIRE_OK(load);
-  const WorkerJob& back = std::get<LoadCommand>(*load).job;
+  const SystemJob& back = std::get<LoadCommand>(*load).job;
   CHECK(back.options == job.options);
   CHECK(back.seed == job.seed);
   CHECK(back.bundle_name == "default");
@@ -55,7 +55,7 @@ TEST_CASE("messages of a worker arrive as they were sent, whatever bytes are in 
   RequestSample sample;
   sample.cell = "b/cpu/int8/single-stream";
   sample.itl_ns = {1, 2};
-  sample.finish = "length";
+  sample.finish = RequestFinish::kLength;
   const auto lines = worker_message_from_line(to_line(LinesMessage{{sample}}));
   REQUIRE_OK(lines);
   CHECK(std::get<RequestSample>(std::get<LinesMessage>(*lines).lines.front()).itl_ns == sample.itl_ns);

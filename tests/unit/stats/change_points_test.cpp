@@ -1,4 +1,4 @@
-// Expected values: where the changes are from Apache Otava 0.8.0 (compute_change_points), p from SciPy 1.17.1
+// Expected values: the positions of the changes from Apache Otava 0.8.0 (compute_change_points), p from SciPy 1.17.1
 // (scipy.stats.ttest_ind) between the stretches.
 
 #include "stats/change_points.h"
@@ -17,7 +17,7 @@ struct Level {
   int n;
 };
 
-/// Levels with nearly normal noise: the sum of twelve uniforms less six, of a linear congruential generator, so that
+/// Levels with nearly normal noise: the sum of twelve uniforms minus six, from a linear congruential generator, so that
 /// another program can make the same series.
 std::vector<double> noisy(std::uint64_t seed, std::initializer_list<Level> levels, double sigma = 0.02) {
   std::vector<double> series;

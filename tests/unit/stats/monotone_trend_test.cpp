@@ -1,4 +1,4 @@
-// Expected values: scipy 1.16 (stats.theilslopes), and its normal distribution for p; the score and its variance were
+// Expected values: scipy 1.16 (stats.theilslopes), and p from its normal distribution; the score and its variance were
 // counted by hand.
 
 #include "stats/monotone_trend.h"

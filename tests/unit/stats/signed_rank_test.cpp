@@ -1,5 +1,6 @@
 // Expected values: SciPy 1.17.1 (scipy.stats.wilcoxon, method "exact", one-sided) for data without ties; rank counts in
-// exact integers (Python) for the distribution and its ranks; all 2^n signs, one by one (Python), for data with ties.
+// exact integers (Python) for the distribution and its ranks; an enumeration of all 2^n signs (Python) for data with
+// ties.
 
 #include "stats/signed_rank.h"
 
@@ -63,7 +64,7 @@ TEST_CASE("the bounds are the shifts at which the test just does not reject") {
   for (double& x : negative) x = -x;
   CHECK(walsh.upper_bound(null, kAlpha) == Approx(-WalshAverages(negative).lower_bound(null, kAlpha)));
   CHECK(low < walsh.estimate());
-  CHECK(std::isinf(walsh.lower_bound(null, 0.0004)));  // 2^-11
+  CHECK(std::isinf(walsh.lower_bound(null, 0.0004)));  // alpha is below 2^-11
 }
 
 TEST_CASE("zeros and ties only ever make p larger than the exact one over all signs") {
@@ -79,7 +80,7 @@ TEST_CASE("zeros and ties only ever make p larger than the exact one over all si
 }
 
 TEST_CASE("the bounds hold as often as they say, for skewed noise with a coin's signs") {
-  // 4000 samples of 14; a level of 1 %: at most 1.5 % (three standard errors) may exceed it.
+  // 4000 samples of 14 values at a level of 1 %: at most 1.5 % (three standard errors) may violate the bound.
   RandomStream random(3);
   const SignedRankDistribution null(14);
   int wrong = 0;

@@ -1,4 +1,5 @@
-// Expected values: SciPy 1.17.1 (scipy.stats.binom, t, median_abs_deviation) and NumPy, an independent implementation.
+// Expected values: SciPy 1.17.1 (scipy.stats.binom, t, median_abs_deviation) and NumPy, which are independent
+// implementations.
 
 #include <cmath>
 #include <numeric>
@@ -82,7 +83,7 @@ TEST_CASE("the ranks of the bounds agree with SciPy, also for a million samples"
 }
 
 TEST_CASE("the bounds of a quantile hold in at least 95 of 100 samples, and are not much wider than needed") {
-  // Uniform samples, whose true quantile is q itself; 4000 samples: three standard errors of 95 % are 1 %.
+  // Uniform samples, whose true quantile is q itself. With 4000 samples, three standard errors of 95 % are 1 %.
   const auto [q, n] = GENERATE(table<double, std::int64_t>({{0.5, 20}, {0.5, 101}, {0.95, 100}, {0.9, 40}}));
   constexpr int kSamples = 4000;
   RandomStream random(99);
@@ -121,7 +122,8 @@ TEST_CASE("a shift between sittings counts the sittings' own error") {
 }
 
 TEST_CASE("two sittings of the same thing are seldom called different") {
-  // Sitting error 4 %, run noise 3 %; with alpha 0.01 at most 1.5 % of 4000 may exceed it.
+  // The error of a sitting is 4 %, the noise of a run 3 %; with alpha 0.01 at most 1.5 % of 4000 may be called
+  // different.
   RandomStream random(5);
   const auto normal = [&] {  // Box and Muller, 1958
     const double radius = std::sqrt(-2 * std::log(1 - random.next_unit()));

@@ -1,5 +1,5 @@
-// Tokenizers of real models, read in place. Expected ids come from llama.cpp (.inp with .out), from transformers.js
-// (vectors/transformers.js), and for the rest from the Hugging Face `tokenizers` package 0.23.3
+// Tokenizers of real models, read in place. The expected ids come from llama.cpp (.inp with .out), from transformers.js
+// (vectors/transformers.js), and otherwise from the Hugging Face `tokenizers` package 0.23.3
 // (tests/data/tokenizer/asset_vectors.json, made by make_vectors.py beside it).
 #include <iostream>
 
@@ -50,7 +50,7 @@ TEST_CASE("the transformers.js vectors of llama2 come out with the tokenizer.jso
   REQUIRE(vectors["cases"].size() == 37);
   for (const auto& [name, one] : vectors["cases"].items()) {
     CAPTURE(name);
-    // Its expected ids begin with <s>, which phi-3's own template leaves out.
+    // The expected ids begin with <s>, which phi-3's own template leaves out.
     Ids expected = one["ids"];
     REQUIRE(expected.front() == 1);
     const Result<Ids> ids = tokenizer->encode(one["text"].get<std::string>(), {.add_special_tokens = false});

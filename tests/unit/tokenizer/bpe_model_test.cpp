@@ -12,7 +12,7 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-/// A vocabulary over "abcd" with merges of random pairs, made in rank order as a trainer makes them.
+/// A vocabulary over "abcd" with merges of random pairs, made in rank order as by a trainer.
 struct RandomModel {
   Vocabulary vocabulary;
   MergeTable merges;
@@ -38,8 +38,8 @@ RandomModel random_model(RandomStream& random) {
   return model;
 }
 
-/// The definition, as slow as it is short: merge the pair of the smallest rank, the leftmost of several, until none is
-/// left.
+/// A direct, slow implementation of the definition: merge the pair with the smallest rank, the leftmost if there are
+/// several, until no merge is left.
 Ids encode_by_definition(const RandomModel& model, const std::string& word) {
   Ids ids;
   for (const char letter : word) ids.push_back(letter - 'a');
@@ -75,7 +75,7 @@ TEST_CASE("short and long words merge as the definition says") {
       bpe->encode(word, scratch, ids);
       CHECK(ids == encode_by_definition(model, word));
       Ids again;
-      bpe->encode(word, scratch, again);  // from the cache, where the word is short enough
+      bpe->encode(word, scratch, again);  // from the cache, if the word is short enough
       CHECK(again == ids);
     }
   }

@@ -1,5 +1,5 @@
-// Chat templates against renderings by other programs: tests/data/tokenizer/chat_cases.json (Jinja2 3.1.6, from each
-// family's published template) and the cases of llama.cpp and huggingface.js among the assets.
+// Compares chat templates with renderings by other programs: tests/data/tokenizer/chat_cases.json (Jinja2 3.1.6, from
+// the published template of each family) and the cases of llama.cpp and huggingface.js among the assets.
 #include "tokenizer/chat_template.h"
 
 #include <iostream>

@@ -21,7 +21,7 @@ Tokenizer small_tokenizer(const std::string& file) {
   return std::move(tokenizer).value();
 }
 
-/// What a decoder gives for a list of tokens, and that it comes out in whole characters.
+/// Decodes a list of tokens and checks that the text comes out in whole characters.
 std::string decode(const std::vector<tokenizer::DecoderStep>& steps, const std::vector<std::string>& tokens) {
   tokenizer::DecoderChain chain(steps, true);
   std::string text;
@@ -42,7 +42,7 @@ TEST_CASE("whatever ids come, streamed text is whole characters and equals the t
     const auto vocab_size = static_cast<std::uint64_t>(tokenizer.vocab_size());
     for (int round = 0; round < 500; ++round) {
       Ids ids;
-      // Low ids are single bytes: most lists hold broken characters.
+      // Low ids are single bytes, so most lists contain broken characters.
       const std::uint64_t bound = round % 2 == 0 ? 260 : vocab_size + 3;
       for (std::uint64_t n = random.next_below(24); n > 0; --n)
         ids.push_back(static_cast<std::int32_t>(random.next_below(bound)));
@@ -72,7 +72,7 @@ TEST_CASE("a byte-level tokenizer gives back every text, wherever the stream is 
     std::string streamed;
     for (const std::int32_t id : *ids) {
       streamed += decoder.push(id);
-      CHECK(text.starts_with(streamed));  // never anything that must be taken back
+      CHECK(text.starts_with(streamed));  // no text ever has to be taken back
     }
     CHECK(streamed + decoder.finish() == text);
   }
@@ -94,7 +94,7 @@ TEST_CASE("an emoji of four byte tokens comes out with its last byte, not before
 }
 
 TEST_CASE("a run of byte tokens that is not UTF-8 becomes one U+FFFD a byte") {
-  // As Hugging Face tokenizers' ByteFallback does; one bad byte spoils the whole run.
+  // As in ByteFallback of Hugging Face tokenizers, one bad byte spoils the whole run.
   const std::vector<tokenizer::DecoderStep> steps = [] {
     std::vector<tokenizer::DecoderStep> result;
     result.emplace_back(tokenizer::ByteFallbackDecoder{});

@@ -57,7 +57,8 @@ TEST_CASE("the transformers.js vectors of gpt2 come out with the GGUF of gpt-2")
     const Result<Ids> ids = tokenizer->encode(one["text"].get<std::string>());
     REQUIRE_OK(ids);
     CHECK(*ids == one["ids"].get<Ids>());
-    // Its decoded texts went through transformers' clean_up_tokenization_spaces, so the text itself is what comes back.
+    // The decoded texts of the file went through clean_up_tokenization_spaces of transformers, so we expect the
+    // original text.
     CHECK(tokenizer->decode(*ids) == one["text"].get<std::string>());
   }
 }
@@ -70,7 +71,7 @@ TEST_CASE("the GGUF of stories260K has its begin-of-text and end-of-text") {
   CHECK(tokenizer->vocab_size() == 512);
   CHECK(tokenizer->bos_id() == 1);
   CHECK(tokenizer->end_ids() == Ids{2});
-  // The text of the ids that the model generates is in its upstream documentation.
+  // The upstream documentation contains the text of the ids that the model generates.
   const auto expected_file = test::asset("models/stories260K/expected_greedy.json");
   REQUIRE(expected_file);
   const auto expected = nlohmann::json::parse(*read_file(*expected_file));
@@ -95,7 +96,7 @@ TEST_CASE("SentencePiece merges the best score first and the leftmost of equal o
   const Result<Tokenizer> tokenizer = tokenizer_from_gguf(tiny(), "tiny.gguf");
   REQUIRE_OK(tokenizer);
   CHECK(*tokenizer->encode("ab") == Ids{1, 7});
-  CHECK(*tokenizer->encode("aba") == Ids{1, 7, 4});  // "ab" and "ba" score alike
+  CHECK(*tokenizer->encode("aba") == Ids{1, 7, 4});  // "ab" and "ba" have the same score
   CHECK(*tokenizer->encode("bab") == Ids{1, 3, 8, 5});
   CHECK(*tokenizer->encode("axyb", {.add_special_tokens = false}) == Ids{3, 4, 0, 5});
   CHECK(*tokenizer->encode("a</s>b", {.add_special_tokens = false}) == Ids{3, 4, 2, 3, 5});

@@ -1,5 +1,5 @@
-// Broken input never crashes the reader: every file of JSONTestSuite (assets hostile/json) as it is and as a part of a
-// tokenizer.json, and every prefix and many corruptions of a good file.
+// Broken input must never crash the reader: every file of JSONTestSuite (assets hostile/json), by itself and as a part
+// of a tokenizer.json, and every prefix and many corruptions of a good file.
 #include "core/file.h"
 #include "core/random.h"
 #include "support/assets.h"
@@ -10,7 +10,7 @@
 namespace secondsource {
 namespace {
 
-/// Reads and, where that works, uses a tokenizer; an error must be one line with the name first.
+/// Reads a tokenizer and uses it if that succeeds; an error must be one line that begins with the name.
 void must_survive(const std::string& json) {
   const Result<Tokenizer> tokenizer = Tokenizer::from_json(json, "t.json");
   if (!tokenizer) {
@@ -32,7 +32,7 @@ TEST_CASE("every hostile JSON file is refused or read, never a crash") {
     REQUIRE_OK(content);
     CAPTURE(entry.path().filename().string());
     const Result<Tokenizer> tokenizer = Tokenizer::from_json(*content, "t.json");
-    CHECK_FALSE(tokenizer);  // none of them is a tokenizer
+    CHECK_FALSE(tokenizer);  // none of the files is a tokenizer
     must_survive(*content);
     for (const char* key : {"model", "normalizer", "pre_tokenizer", "decoder", "post_processor", "added_tokens"}) {
       must_survive(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, ")" + std::string(key) +

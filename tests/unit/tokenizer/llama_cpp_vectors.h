@@ -1,5 +1,5 @@
 #pragma once
-// Reads the tokenizer vectors of llama.cpp: the texts of a .inp file and the ids of the .out file beside it.
+// Reads the tokenizer vectors of llama.cpp: the texts of a .inp file and the ids of the .out file next to it.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace secondsource::test {
 
 using Ids = std::vector<std::int32_t>;
 
-/// The cases of a llama.cpp .inp file, parted as its tests/test-tokenizer-0.cpp does it.
+/// The cases of a llama.cpp .inp file, separated as in its tests/test-tokenizer-0.cpp.
 inline std::vector<std::string> read_inputs(const std::filesystem::path& path) {
   const Result<std::string> text = read_file(path);
   REQUIRE_OK(text);
@@ -31,7 +31,7 @@ inline std::vector<std::string> read_inputs(const std::filesystem::path& path) {
   return inputs;
 }
 
-/// The ids of a .out file, a line a case.
+/// The ids of a .out file, one line per case.
 inline std::vector<Ids> read_outputs(const std::filesystem::path& path) {
   const Result<std::string> text = read_file(path);
   REQUIRE_OK(text);
@@ -43,7 +43,7 @@ inline std::vector<Ids> read_outputs(const std::filesystem::path& path) {
     for (std::int32_t id = 0; numbers >> id;) ids.push_back(id);
     outputs.push_back(std::move(ids));
   }
-  // The last case is the empty text after the last separator; it has no line.
+  // The last case is the empty text after the last separator, which has no line.
   outputs.emplace_back();
   return outputs;
 }

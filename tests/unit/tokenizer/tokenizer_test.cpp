@@ -14,7 +14,7 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-/// The smallest tokenizer: "a", "b" and "ab"; `rest` goes beside the model.
+/// The smallest tokenizer, with "a", "b" and "ab"; `rest` is added beside the model, `model_rest` inside it.
 std::string tiny(std::string_view rest = {}, std::string_view model_rest = {}) {
   return fmt::format(R"({{"model": {{"type": "BPE", "vocab": {{"a": 0, "b": 1, "ab": 2}}, "merges": ["a b"]{}}}{}}})",
                      model_rest, rest);
@@ -24,7 +24,7 @@ TEST_CASE("a tokenizer of three tokens merges") {
   const Result<Tokenizer> tokenizer = Tokenizer::from_json(tiny(), "tiny.json");
   REQUIRE_OK(tokenizer);
   CHECK(*tokenizer->encode("abba") == Ids{2, 1, 0});
-  CHECK(*tokenizer->encode("xay") == Ids{0});  // no unk_token: what is unknown is left out
+  CHECK(*tokenizer->encode("xay") == Ids{0});  // without unk_token, unknown characters are left out
   CHECK(tokenizer->decode(Ids{2, 7, -1, 0}) == "ab a");
   CHECK(tokenizer->vocab_size() == 3);
   CHECK(tokenizer->kind() == "SentencePiece-style BPE");

@@ -22,7 +22,7 @@ TEST_CASE("characters are read and written at every length") {
 }
 
 TEST_CASE("broken UTF-8 becomes one U+FFFD per maximal subpart") {
-  // Expected values are Python's bytes.decode("utf-8", errors="replace").
+  // The expected values come from Python's bytes.decode("utf-8", errors="replace").
   const struct {
     std::string bytes;
     std::string expected;
@@ -47,7 +47,7 @@ TEST_CASE("broken UTF-8 becomes one U+FFFD per maximal subpart") {
 }
 
 TEST_CASE("normal forms are those of Unicode") {
-  // Expected values are Python's unicodedata.normalize.
+  // The expected values come from Python's unicodedata.normalize.
   CHECK(*normalize_unicode("e\u0301", UnicodeForm::kNfc) == "\u00e9");
   CHECK(*normalize_unicode("\u00e9", UnicodeForm::kNfd) == "e\u0301");
   CHECK(*normalize_unicode("\ufb01\u00bd", UnicodeForm::kNfkc) == "fi1\u20442");
@@ -79,7 +79,7 @@ TEST_CASE("patterns of Oniguruma mean the same here") {
   };
   CHECK(matches(R"(\s)", "\u0085"));
   CHECK(matches(R"(\s)", "\u2028"));
-  CHECK_FALSE(matches(R"(\s)", "\u180e"));  // no white space since Unicode 6.3, but still in PCRE2's \s
+  CHECK_FALSE(matches(R"(\s)", "\u180e"));  // not white space since Unicode 6.3, but still in PCRE2's \s
   CHECK(matches(R"([^\S\n])", "\u3000"));
   CHECK(matches(R"(\w+)", "a\u0301\u00bd_"));
   CHECK(matches(R"((?i:'s))", "'\u017f"));

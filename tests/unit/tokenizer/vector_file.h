@@ -1,6 +1,6 @@
 #pragma once
-// Reads the vector files of tests/data/tokenizer: texts with the ids and decoded texts that the Hugging Face
-// `tokenizers` package 0.23.3 gives (make_vectors.py there made them), and holds a Tokenizer against them.
+// Reads the vector files of tests/data/tokenizer, which contain texts with the ids and decoded texts given by the
+// Hugging Face `tokenizers` package 0.23.3 (made by make_vectors.py there), and checks a Tokenizer against them.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -13,8 +13,8 @@
 
 namespace secondsource::test {
 
-/// Every row of a case. Ids with and without special tokens recognised, decoded whole and streamed, with and without
-/// special tokens.
+/// Checks every row of a case: the ids with and without recognised special tokens, and the text decoded whole and
+/// streamed, with and without special tokens.
 inline void check_rows(const Tokenizer& tokenizer, const nlohmann::json& one) {
   const bool decodes = one["name"].get<std::string>().find("ids only") == std::string::npos;
   for (const nlohmann::json& row : one["rows"]) {

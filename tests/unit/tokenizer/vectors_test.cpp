@@ -1,5 +1,5 @@
-// Every normalizer, pre-tokenizer, decoder and kind of added token against what the Hugging Face `tokenizers` package
-// 0.23.3 gives for the same file: tests/data/tokenizer/vectors.json, made by make_vectors.py beside it.
+// Compares every normalizer, pre-tokenizer, decoder and kind of added token with the output of the Hugging Face
+// `tokenizers` package 0.23.3 for the same file: tests/data/tokenizer/vectors.json, made by make_vectors.py beside it.
 #include "core/file.h"
 #include "support/data.h"
 #include "vector_file.h"

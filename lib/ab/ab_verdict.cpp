@@ -1,0 +1,141 @@
+#include "ab/ab_verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ab/ab_session.h"
+#include "ab/pair_series.h"
+#include "core/enum_format.h"
+#include "gate/apply_waivers.h"
+#include "stats/quantile.h"
+
+namespace secondsource {
+namespace {
+
+/// The golden verdicts of both sides for one backend and variant; either may be missing.
+struct GoldenPair {
+  const AbGolden* base = nullptr;
+  const AbGolden* candidate = nullptr;
+};
+
+GoldenPair find_golden(const std::vector<AbGolden>& golden, const std::string& backend, const std::string& variant) {
+  GoldenPair pair;
+  for (const AbGolden& one : golden) {
+    if (one.backend != backend || one.variant != variant) continue;
+    (one.arm == Arm::kBase ? pair.base : pair.candidate) = &one;
+  }
+  return pair;
+}
+
+bool is_measurable(const AbGolden* golden) {
+  return golden != nullptr &&
+         (golden->verdict == GoldenVerdict::kPassed || golden->verdict == GoldenVerdict::kUnverified);
+}
+
+/// Adds the findings of the golden checks for backends and variants that are not timed.
+void add_golden_findings(const AbRecord& record, GateReport& report) {
+  for (const AbGolden& one : record.golden) {
+    const auto [base, candidate] = find_golden(record.golden, one.backend, one.variant);
+    if (one.arm == Arm::kBase && candidate != nullptr) continue;  // report it only once, for the candidate
+    const std::string id = one.backend + "/" + one.variant;
+    if (candidate == nullptr || (!is_measurable(candidate) && candidate->verdict != GoldenVerdict::kFailed)) {
+      if (is_measurable(base)) {
+        const std::string why = candidate == nullptr ? "the candidate has no such backend" : candidate->reason;
+        report.failed.push_back(fmt::format("{}: {}", id, why));
+      }
+    } else if (candidate->verdict == GoldenVerdict::kFailed) {
+      report.wrong_tokens.push_back(fmt::format("{}: {}", id, candidate->reason));
+    } else if (base != nullptr && base->verdict == GoldenVerdict::kFailed) {
+      report.not_comparable.push_back(fmt::format("{}: the base's tokens are wrong: {}", id, base->reason));
+    } else if (!record.allow_unverified && is_measurable(base) &&
+               (base->verdict == GoldenVerdict::kUnverified || candidate->verdict == GoldenVerdict::kUnverified)) {
+      report.not_comparable.push_back(
+          fmt::format("{}: the bundle is unverified (--allow-unverified judges it all the same)", id));
+    }
+  }
+}
+
+/// Adds the failures of a stint that ended early.
+void add_process_failures(const AbStint& stint, std::span<const ProcessLine> lines, GateReport& report) {
+  const ProcessLine* last = nullptr;
+  for (const ProcessLine& line : lines) {
+    if (line.stint == stint.id() && !line.failure.empty()) last = &line;
+  }
+  if (last == nullptr) return;
+  const std::string why = fmt::format("{}: {}: {}", stint.id(), last->arm, last->failure);
+  const bool is_candidates = last->arm == Arm::kCandidate && !last->failure.starts_with("INVALID");
+  (is_candidates ? report.failed : report.not_comparable).push_back(why);
+}
+
+GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
+  GateVerdict verdict;
+  verdict.cell = series.cell;
+  verdict.metric = series.metric;
+  verdict.base_s = median(series.base_s);
+  verdict.candidate_s = median(series.candidate_s);
+  const auto found = gate.run(series.differences());
+  if (!found) {
+    verdict.n_pairs = static_cast<std::int64_t>(series.base_s.size());
+    verdict.why = fmt::format("{} pairs of the {} that the next look needs", series.base_s.size(),
+                              *std::upper_bound(gate.plan().looks.begin(), gate.plan().looks.end() - 1,
+                                                static_cast<std::int64_t>(series.base_s.size())));
+    return verdict;
+  }
+  verdict.decision = found->decision;
+  verdict.improved = found->improved;
+  verdict.change_percent = to_percent(found->estimate);
+  verdict.low_percent = to_percent(found->low);
+  verdict.high_percent = to_percent(found->high);
+  verdict.n_pairs = found->n_pairs;
+  verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), threshold {:+.0f} %, {} pairs",
+                            *verdict.change_percent, *verdict.low_percent, *verdict.high_percent,
+                            100 * gate.rule().threshold, found->n_pairs);
+  if (found->decision == Decision::kInconclusive) {
+    verdict.n_more_pairs = found->n_more_pairs;
+    verdict.why += fmt::format("; about {} more would tell", found->n_more_pairs);
+  }
+  return verdict;
+}
+
+}  // namespace
+
+std::vector<AbStint> stints_of(const std::vector<AbGolden>& golden, bool allow_unverified) {
+  std::vector<AbStint> stints;
+  for (const AbGolden& one : golden) {
+    if (one.arm != Arm::kBase) continue;
+    const auto [base, candidate] = find_golden(golden, one.backend, one.variant);
+    if (!is_measurable(base) || !is_measurable(candidate)) continue;
+    const bool is_verified = base->verdict == GoldenVerdict::kPassed && candidate->verdict == GoldenVerdict::kPassed;
+    if (is_verified || allow_unverified) stints.push_back({one.backend, one.variant});
+  }
+  return stints;
+}
+
+GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines, std::span<const Waiver> waivers,
+                     std::string_view today) {
+  const PairedGate gate = gate_of(record);
+  GateReport report;
+  report.base_run_id = record.ab_id + "/base";
+  report.candidate_run_id = record.ab_id + "/candidate";
+  report.method = GateMethod::kInterleavedPairs;
+  report.threshold_percent = record.threshold_percent;
+  add_golden_findings(record, report);
+  for (const AbStint& stint : record.stints) {
+    bool any_open = false;
+    const std::vector<PairSeries> all = series_of(lines, stint.id());
+    for (const PairSeries& series : all) {
+      report.verdicts.push_back(verdict_of(series, gate));
+      any_open = any_open || !report.verdicts.back().change_percent;
+    }
+    if (any_open || all.empty()) add_process_failures(stint, lines, report);
+  }
+  if (report.verdicts.empty() && report.wrong_tokens.empty() && report.failed.empty() &&
+      report.not_comparable.empty()) {
+    report.not_comparable.emplace_back("base and candidate have no backend and variant in common");
+  }
+  apply_waivers(waivers, today, report);
+  return report;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,17 @@
+#pragma once
+// A parallel loop that the caller provides: it lets code of this folder use the threads of a backend.
+
+#include <cstdint>
+#include <functional>
+
+namespace secondsource {
+
+/// Calls body(i) for every i in [0, n), in any order and on any number of threads, and returns when all calls are done.
+using ForEach = std::function<void(std::int64_t n, const std::function<void(std::int64_t)>& body)>;
+
+/// Runs the calls one after the other on the calling thread.
+inline void for_each_on_caller(std::int64_t n, const std::function<void(std::int64_t)>& body) {
+  for (std::int64_t i = 0; i < n; ++i) body(i);
+}
+
+}  // namespace secondsource

@@ -1,0 +1,325 @@
+#include "backend_kit/weight_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <system_error>
+
+#include "core/checked.h"
+#include "core/file.h"
+#include "core/hash.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kHeaderBytes = 4096;
+constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::string_view kSuffix = ".weight";
+constexpr std::string_view kPartialSuffix = ".weight.partial";
+constexpr std::string_view kLockFile = "lock";
+constexpr std::string_view kSourcesFile = "sources";
+/// Enough for some 500 000 tensors; a mixture of experts has tens of thousands. A larger file is deleted and begun
+/// anew, because nothing tells which of its tensors still exist.
+constexpr std::uintmax_t kSourcesLimitBytes = std::uintmax_t{64} << 20;
+constexpr std::size_t kHashDigits = 64;
+/// Bytes read from a source at once: large for a system call, and still in the L2 cache when they are hashed.
+constexpr std::size_t kStripBytes = std::size_t{64} << 10;
+
+/// A part of a piece that has its own checksum.
+struct Block {
+  std::size_t piece = 0;
+  std::size_t offset = 0;  ///< in the piece
+  std::size_t size = 0;
+  std::size_t file_offset = 0;
+};
+
+/// The positions of everything in a file that holds pieces of these sizes.
+struct FileLayout {
+  std::string header;  ///< kHeaderBytes long
+  std::vector<Block> blocks;
+  std::size_t file_bytes = 0;
+};
+
+template <typename Byte>
+FileLayout layout_of(const std::string& key, std::span<const std::span<Byte>> pieces) {
+  FileLayout layout;
+  layout.header = fmt::format("secondsource packed weight 1\n{}\n", sha256_hex(key));
+  for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+    layout.header += fmt::format("{}\n", pieces[piece].size());
+    for (std::size_t offset = 0; offset < pieces[piece].size(); offset += kBlockBytes) {
+      layout.blocks.push_back({piece, offset, std::min(kBlockBytes, pieces[piece].size() - offset), 0});
+    }
+  }
+  layout.header.resize(kHeaderBytes, '\n');
+  layout.file_bytes = kHeaderBytes + layout.blocks.size() * sizeof(Checksum);
+  for (Block& block : layout.blocks) {
+    block.file_offset = layout.file_bytes;
+    layout.file_bytes += block.size;
+  }
+  return layout;
+}
+
+Error refused(const fs::path& path, std::string_view what) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("packed weights: {}: {}: remove it (secondsource cache clean)", path.string(), what)};
+}
+
+bool is_left_behind(const fs::path& path) {
+  return path.filename().string().ends_with(kPartialSuffix);
+}
+
+struct PackedFile {
+  fs::path path;
+  std::int64_t size_bytes = 0;
+  fs::file_time_type last_used;
+};
+
+/// The weight files and the leftovers of killed writers, least recently used first.
+Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
+  std::vector<PackedFile> files;
+  std::error_code error;
+  if (!fs::exists(folder, error)) return files;
+  for (const auto& item : fs::directory_iterator(folder, error)) {
+    if (item.path().extension() != kSuffix && !is_left_behind(item.path())) continue;
+    std::error_code gone;  // set if another process removed the file meanwhile
+    const auto size = item.file_size(gone);
+    const auto last_used = item.last_write_time(gone);
+    if (!gone) files.push_back({item.path(), static_cast<std::int64_t>(size), last_used});
+  }
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
+  std::ranges::sort(files, {}, [](const PackedFile& file) { return std::pair(file.last_used, file.path); });
+  return files;
+}
+
+Result<void> create_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
+  return {};
+}
+
+/// Takes the lock for writing into the folder; nullopt while another process holds it.
+Result<std::optional<FileDescriptor>> lock_folder(const fs::path& folder) {
+  const fs::path path = folder / kLockFile;
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!lock.is_open()) {
+    return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", path.string(), std::strerror(errno))};
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return std::optional<FileDescriptor>();
+  return std::optional(std::move(lock));
+}
+
+/// The SHA-256 of the SHA-256s of all blocks of stored bytes, kBlockBytes each. Errors: kIo.
+Result<std::string> hash_of(const WeightSource& source, std::size_t size_bytes, const ForEach& for_each) {
+  std::vector<Result<std::string>> hashes(ceil_divide(size_bytes, kBlockBytes), std::string());
+  for_each(static_cast<std::int64_t>(hashes.size()), [&](std::int64_t i) {
+    const std::size_t begin = static_cast<std::size_t>(i) * kBlockBytes;
+    const std::size_t end = std::min(begin + kBlockBytes, size_bytes);
+    const auto strip = std::make_unique_for_overwrite<std::byte[]>(kStripBytes);
+    Sha256 hash;
+    Result<void> read;
+    for (std::size_t at = begin; at < end && read; at += kStripBytes) {
+      const std::span<std::byte> bytes(strip.get(), std::min(kStripBytes, end - at));
+      read = source.read_stored(at, bytes);
+      if (read) hash.update(bytes);
+    }
+    hashes[static_cast<std::size_t>(i)] = read ? Result(hash.finish()) : Result<std::string>(read.error());
+  });
+  Sha256 all;
+  for (const Result<std::string>& hash : hashes) {
+    if (!hash) return hash.error();
+    all.update(std::as_bytes(std::span(*hash)));
+  }
+  return all.finish();
+}
+
+/// The content of the `sources` file; empty if there is none. Errors: kIo.
+Result<std::map<std::string, std::string>> read_sources(const fs::path& path) {
+  std::map<std::string, std::string> contents;
+  std::error_code error;
+  if (!fs::exists(path, error)) return contents;
+  if (fs::file_size(path, error) > kSourcesLimitBytes) {
+    fs::remove(path, error);
+    return contents;
+  }
+  auto read = read_file(path);
+  if (!read && !fs::exists(path, error)) return contents;  // removed meanwhile
+  SS_TRY(const std::string text, std::move(read));
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line(text.data() + begin, end - begin);
+    // An interrupted write can leave an incomplete line.
+    if (line.size() == 2 * kHashDigits + 1)
+      contents[std::string(line.substr(0, kHashDigits))] = line.substr(kHashDigits + 1);
+    begin = end + 1;
+  }
+  return contents;
+}
+
+/// Removes files while the lock is held. `keep` is never removed, however long ago it was used.
+Result<PackedFiles> clean_locked(const fs::path& folder, std::int64_t keep_bytes, const fs::path& keep) {
+  SS_TRY(const std::vector<PackedFile> files, files_in(folder));
+  std::int64_t total_bytes = 0;
+  for (const PackedFile& file : files) total_bytes += file.size_bytes;
+  PackedFiles removed;
+  for (const PackedFile& file : files) {
+    if (file.path == keep || (total_bytes <= keep_bytes && !is_left_behind(file.path))) continue;
+    std::error_code error;
+    fs::remove(file.path, error);
+    if (error) {
+      return Error{ErrorCode::kIo, fmt::format("{}: cannot remove: {}", file.path.string(), error.message())};
+    }
+    total_bytes -= file.size_bytes;
+    removed.size_bytes += file.size_bytes;
+    ++removed.n_files;
+  }
+  std::error_code error;
+  if (total_bytes == 0) fs::remove(folder / kSourcesFile, error);
+  return removed;
+}
+
+}  // namespace
+
+bool can_be_kept(const WeightSpec& spec) {
+  return std::ranges::all_of(spec.parts,
+                             [](const WeightPart& part) { return part.source->stored_content().has_value(); });
+}
+
+Result<std::string> WeightCache::key_of(const WeightSpec& spec, std::string_view layout, const ForEach& for_each) {
+  std::string key = fmt::format("{}\n{} {} {} {} {}\n", layout, to_string(spec.encoding), static_cast<int>(spec.join),
+                                spec.n_rows, spec.n_cols, spec.n_experts);
+  for (const WeightPart& part : spec.parts) {
+    const std::optional<StoredContent> stored = part.source->stored_content();
+    if (!stored) {
+      return Error{
+          ErrorCode::kIo,
+          fmt::format("weight {}: the file that it is stored in can no longer be told from others", spec.name)};
+    }
+    SS_TRY(const std::string content, content_of(*part.source, *stored, for_each));
+    key += fmt::format("{} {} {}\n", part.n_rows, content, stored->conversion);
+  }
+  return key;
+}
+
+Result<std::string> WeightCache::content_of(const WeightSource& source, const StoredContent& before,
+                                            const ForEach& for_each) {
+  if (!contents_) {
+    SS_TRY(contents_, read_sources(folder_ / kSourcesFile));
+  }
+  const std::string name = sha256_hex(before.identity);
+  if (const auto found = contents_->find(name); found != contents_->end()) return found->second;
+  SS_TRY(const std::string content, hash_of(source, before.size_bytes, for_each));
+  const std::optional<StoredContent> after = source.stored_content();
+  if (before.is_settled && after && after->identity == before.identity) remember(name, content);
+  return content;
+}
+
+void WeightCache::remember(const std::string& source, const std::string& content) {
+  (*contents_)[source] = content;
+  if (!create_folder(folder_)) return;
+  const FileDescriptor file(::open((folder_ / kSourcesFile).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!file.is_open()) return;
+  // A single write to the end of the file, so that lines of several processes stay whole. The line starts with a
+  // newline because an interrupted write may have left the previous line incomplete.
+  const std::string line = fmt::format("\n{} {}", source, content);
+  [[maybe_unused]] const ssize_t n_written = ::write(file.get(), line.data(), line.size());
+}
+
+fs::path WeightCache::file_of(const std::string& key) const {
+  return folder_ / (sha256_hex(key) + std::string(kSuffix));
+}
+
+Result<bool> WeightCache::load(const std::string& key, std::span<const std::span<std::byte>> pieces,
+                               const ForEach& for_each) {
+  const fs::path path = file_of(key);
+  std::error_code error;
+  if (!fs::exists(path, error)) return false;
+  auto mapped = MappedFile::map(path);
+  if (!mapped && !fs::exists(path, error)) return false;  // removed meanwhile
+  SS_TRY(const MappedFile file, std::move(mapped));
+  const FileLayout layout = layout_of(key, pieces);
+  if (file.bytes().size() != layout.file_bytes) {
+    return refused(path,
+                   fmt::format("expected {} bytes as it was stored, found {}", layout.file_bytes, file.bytes().size()));
+  }
+  std::string header(kHeaderBytes, '\0');
+  SS_TRY_VOID(file.read_at(0, std::as_writable_bytes(std::span(header))));
+  if (header != layout.header) return refused(path, "expected the header of this weight, found another");
+  std::vector<Checksum> checksums(layout.blocks.size());
+  SS_TRY_VOID(file.read_at(kHeaderBytes, std::as_writable_bytes(std::span(checksums))));
+  std::mutex mutex;
+  std::optional<Error> failed;
+  for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Block& block = layout.blocks[at];
+    const std::span<std::byte> bytes = pieces[block.piece].subspan(block.offset, block.size);
+    Result<void> read = file.read_at(block.file_offset, bytes);
+    if (read && checksum_of(bytes) != checksums[at]) {
+      read = refused(path, fmt::format("damaged within {} bytes from {} on", block.size, block.file_offset));
+    }
+    if (read) return;
+    const std::scoped_lock lock(mutex);
+    failed = read.error();
+  });
+  if (failed) return *failed;
+  fs::last_write_time(path, fs::file_time_type::clock::now(),
+                      error);  // records the use; only the order of cleaning depends on it
+  return true;
+}
+
+Result<void> WeightCache::store(const std::string& key, std::span<const std::span<const std::byte>> pieces,
+                                const ForEach& for_each) {
+  SS_TRY_VOID(create_folder(folder_));
+  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder_));
+  if (!lock) return {};
+  const FileLayout layout = layout_of(key, pieces);
+  std::vector<Checksum> checksums(layout.blocks.size());
+  for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Block& block = layout.blocks[at];
+    checksums[at] = checksum_of(pieces[block.piece].subspan(block.offset, block.size));
+  });
+  const fs::path path = file_of(key);
+  SS_TRY(OutputFile file, OutputFile::create(path));
+  SS_TRY_VOID(file.write(layout.header));
+  SS_TRY_VOID(file.write(std::as_bytes(std::span(checksums))));
+  for (const std::span<const std::byte> piece : pieces) SS_TRY_VOID(file.write(piece));
+  SS_TRY_VOID(file.commit());
+  SS_TRY_VOID(clean_locked(folder_, limit_bytes_, path));
+  return {};
+}
+
+fs::path packed_weights_folder(const fs::path& cache) {
+  return cache / "packed";
+}
+
+Result<PackedFiles> list_packed_weights(const fs::path& folder) {
+  SS_TRY(const std::vector<PackedFile> files, files_in(folder));
+  PackedFiles all;
+  for (const PackedFile& file : files) {
+    ++all.n_files;
+    all.size_bytes += file.size_bytes;
+  }
+  return all;
+}
+
+Result<PackedFiles> clean_packed_weights(const fs::path& folder, std::int64_t keep_bytes) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return PackedFiles{};
+  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder));
+  if (!lock) return Error{ErrorCode::kIo, fmt::format("{}: another process is writing there", folder.string())};
+  return clean_locked(folder, keep_bytes, {});
+}
+
+}  // namespace secondsource

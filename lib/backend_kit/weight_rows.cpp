@@ -1,0 +1,101 @@
+#include "backend_kit/weight_rows.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/check_graph.h"
+#include "core/check.h"
+#include "core/half.h"
+
+namespace secondsource {
+namespace {
+
+template <typename T>
+T load(const std::byte* bytes, std::size_t index) {
+  T value;
+  std::memcpy(&value, bytes + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+Result<void> pull_weight_rows(const WeightSpec& spec, const std::function<Result<void>(const WeightRows&)>& sink,
+                              std::size_t max_bytes) {
+  SS_TRY_VOID(check_weight_spec(spec));
+  const std::size_t row_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
+  const auto row_scales = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  const std::size_t per_row = row_bytes + row_scales * sizeof(float);
+  const auto piece_rows = static_cast<std::int64_t>(std::max<std::size_t>(1, max_bytes / per_row));
+  std::vector<std::byte> values;
+  std::vector<float> scales;
+  std::int64_t part_begin = 0;
+  for (const WeightPart& part : spec.parts) {
+    for (std::int64_t row = 0; row < part.n_rows; row += piece_rows) {
+      const std::int64_t n_rows = std::min(piece_rows, part.n_rows - row);
+      values.resize(static_cast<std::size_t>(n_rows) * row_bytes);
+      scales.resize(static_cast<std::size_t>(n_rows) * row_scales);
+      if (auto read = part.source->read_rows(row, n_rows, values, scales); !read) {
+        return read.error().with_context("weight " + spec.name);
+      }
+      SS_TRY_VOID(sink({.first_row = part_begin + row, .n_rows = n_rows, .values = values, .scales = scales}));
+    }
+    part_begin += part.n_rows;
+  }
+  return {};
+}
+
+Result<void> read_weight_rows(const WeightSpec& spec, std::int64_t first_row, std::int64_t n_rows,
+                              std::span<std::byte> values, std::span<float> scales) {
+  const std::size_t row_bytes = static_cast<std::size_t>(spec.n_cols) * transfer_bytes_per_value(spec.encoding);
+  const auto row_scales = static_cast<std::size_t>(scales_per_row(spec.encoding, spec.n_cols));
+  std::int64_t part_begin = 0;
+  for (const WeightPart& part : spec.parts) {
+    const std::int64_t begin = std::max(first_row, part_begin);
+    const std::int64_t end = std::min(first_row + n_rows, part_begin + part.n_rows);
+    if (begin < end) {
+      const auto at = static_cast<std::size_t>(begin - first_row);
+      const auto n = static_cast<std::size_t>(end - begin);
+      if (auto read =
+              part.source->read_rows(begin - part_begin, end - begin, values.subspan(at * row_bytes, n * row_bytes),
+                                     scales.subspan(at * row_scales, n * row_scales));
+          !read) {
+        return read.error().with_context("weight " + spec.name);
+      }
+    }
+    part_begin += part.n_rows;
+  }
+  return {};
+}
+
+void decode_weight_rows(WeightEncoding encoding, std::int64_t n_cols, const WeightRows& rows, std::span<float> out) {
+  const auto n = static_cast<std::size_t>(rows.n_rows * n_cols);
+  SS_CHECK(out.size() == n, "decode_weight_rows: output size");
+  const std::byte* const bytes = rows.values.data();
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      std::memcpy(out.data(), bytes, n * sizeof(float));
+      return;
+    case WeightEncoding::kBf16:
+      for (std::size_t i = 0; i < n; ++i) out[i] = to_float(load<Bf16>(bytes, i));
+      return;
+    case WeightEncoding::kF16:
+      for (std::size_t i = 0; i < n; ++i) out[i] = to_float(load<F16>(bytes, i));
+      return;
+    case WeightEncoding::kInt8PerRow:
+    case WeightEncoding::kInt8Group32:
+    case WeightEncoding::kInt4Group32: {
+      const std::int64_t group = encoding == WeightEncoding::kInt8PerRow ? n_cols : kScaleGroupSize;
+      const std::int64_t n_groups = scales_per_row(encoding, n_cols);
+      for (std::int64_t row = 0; row < rows.n_rows; ++row) {
+        for (std::int64_t col = 0; col < n_cols; ++col) {
+          const auto i = static_cast<std::size_t>(row * n_cols + col);
+          const float scale = rows.scales[static_cast<std::size_t>(row * n_groups + col / group)];
+          out[i] = scale * static_cast<float>(load<std::int8_t>(bytes, i));
+        }
+      }
+      return;
+    }
+  }
+}
+
+}  // namespace secondsource

@@ -1,0 +1,46 @@
+#pragma once
+// The text side of a bundle: its tokenizer and its chat template, used exactly as docs/bundle-format.md defines them.
+// prompt_suite.h turns golden prompts into token ids with it.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/bundle.h"
+#include "core/result.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+namespace secondsource {
+
+class BundleText {
+ public:
+  /// Loads the tokenizer and the chat template. A bundle without them loads too; only the calls that need them fail.
+  /// Errors: kInvalidInput, kUnsupported, kIo.
+  static Result<BundleText> load(const Bundle& bundle);
+
+  /// The tokenizer; nullptr if the bundle has none.
+  [[nodiscard]] const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  [[nodiscard]] std::optional<ChatFamily> chat_family() const { return chat_family_; }
+
+  /// Encodes the text unchanged: special tokens in it are recognised, and none is added. Errors: kInvalidInput without
+  /// a tokenizer.
+  Result<std::vector<std::int32_t>> encode(std::string_view text) const;
+  /// Renders the conversation with the bundle's template, up to the beginning of the next answer. Errors: kInvalidInput
+  /// without a template.
+  Result<std::string> render(const std::vector<ChatMessage>& messages) const;
+
+ private:
+  explicit BundleText(std::string name) : name_(std::move(name)) {}
+
+  std::string name_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<ChatFamily> chat_family_;
+  ChatOptions chat_options_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,50 @@
+#pragma once
+// Loads the golden prompts of one suite: reads, renders and tokenizes them once, together with the expected outputs in
+// one variant. The golden pass and the timed load both use it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/bundle.h"
+#include "bundle/bundle_text.h"
+#include "bundle/expected.h"
+#include "bundle/manifest.h"
+#include "bundle/prompts.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// A golden prompt as token ids. The ids of its document, if it has one, come first.
+struct EncodedPrompt {
+  std::string id;
+  std::string document;             ///< empty if the prompt has none
+  std::int64_t n_document_ids = 0;  ///< leading ids that all prompts of the document share
+  std::vector<std::int32_t> ids;
+  std::vector<std::string> texts;  ///< the pieces of the prompt that are text, the document first; tokenized apart
+  std::int64_t n_text_ids = 0;     ///< number of leading ids that come from the texts; the other ids were given as ids
+  std::int64_t max_new_tokens = 0;
+  bool stream = false;
+  std::optional<std::string> answer;
+};
+
+/// Encodes the prompts that carry the tag `suite` ("all" selects every prompt), in their order. Each document is
+/// encoded once. Errors: kInvalidInput, naming the prompt.
+Result<std::vector<EncodedPrompt>> encode_prompts(const GoldenPrompts& prompts, std::string_view suite,
+                                                  const BundleText& text);
+
+struct PromptSuite {
+  std::string name;
+  std::vector<EncodedPrompt> prompts;                   ///< empty if the bundle has no prompts
+  std::optional<std::vector<ExpectedOutput>> expected;  ///< the reference's answers; nullopt if the bundle has none
+  std::optional<Acceptance> acceptance;                 ///< limits of the variant, from the manifest
+};
+
+/// Loads a suite in a variant. Errors: kIo; kInvalidInput, also if the bundle has prompts but none with the suite's
+/// tag.
+Result<PromptSuite> load_prompt_suite(const Bundle& bundle, const BundleText& text, std::string_view suite,
+                                      std::string_view variant);
+
+}  // namespace secondsource

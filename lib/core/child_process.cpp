@@ -1,0 +1,265 @@
+#include "core/child_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/clock.h"
+
+extern char** environ;
+
+namespace secondsource {
+namespace {
+
+Error system_error(std::string_view what) {
+  return Error{ErrorCode::kIo, fmt::format("child process: {}: {}", what, std::strerror(errno))};
+}
+
+struct Pipe {
+  FileDescriptor read_end;
+  FileDescriptor write_end;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return system_error("cannot make a pipe");
+  return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
+}
+
+Result<cpu_set_t> to_cpu_set(const std::vector<std::int32_t>& cpus) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return system_error("cannot read the CPU affinity");
+  cpu_set_t wanted;
+  CPU_ZERO(&wanted);
+  for (const std::int32_t cpu : cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("CPU {}: expected one that this process may run on", cpu)};
+    }
+    CPU_SET(static_cast<std::size_t>(cpu), &wanted);
+  }
+  return wanted;
+}
+
+/// Strings for exec, and the null-terminated array of pointers to them.
+struct ExecStrings {
+  std::vector<std::string> strings;
+  std::vector<char*> pointers;
+  void finish() {
+    for (std::string& text : strings) pointers.push_back(text.data());
+    pointers.push_back(nullptr);
+  }
+};
+
+ExecStrings arguments_of(const ChildCommand& command) {
+  ExecStrings result;
+  result.strings.push_back(command.program.string());
+  result.strings.insert(result.strings.end(), command.arguments.begin(), command.arguments.end());
+  result.finish();
+  return result;
+}
+
+ExecStrings environment_of(const ChildCommand& command) {
+  ExecStrings result;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    const bool replaced = std::any_of(command.environment.begin(), command.environment.end(),
+                                      [&](const auto& variable) { return variable.first == name; });
+    if (!replaced) result.strings.emplace_back(text);
+  }
+  for (const auto& [name, value] : command.environment) result.strings.push_back(fmt::format("{}={}", name, value));
+  result.finish();
+  return result;
+}
+
+/// Everything the child needs between fork and exec, where only async-signal-safe calls are allowed.
+struct ChildSetup {
+  pid_t parent = 0;
+  int stdin_end = -1;
+  int stdout_end = -1;
+  int stderr_end = -1;
+  bool set_cpus = false;
+  cpu_set_t cpus{};
+  std::int64_t memory_max_bytes = 0;
+};
+
+[[noreturn]] void become_child(const ChildSetup& setup, const char* program, char* const* arguments,
+                               char* const* environment) {
+  // The child gets a process group of its own, so that Ctrl-C at the terminal reaches only the parent, which handles
+  // it.
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // The parent may have died before the line above took effect.
+  if (::getppid() != setup.parent) ::_exit(126);
+  if (setup.set_cpus) ::sched_setaffinity(0, sizeof setup.cpus, &setup.cpus);
+  if (setup.memory_max_bytes > 0) {
+    const auto bytes = static_cast<rlim_t>(setup.memory_max_bytes);
+    const rlimit limit{bytes, bytes};
+    ::setrlimit(RLIMIT_DATA, &limit);
+  }
+  // No core files: a planted crash would fill the disk with them.
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  ::dup2(setup.stdin_end, STDIN_FILENO);
+  ::dup2(setup.stdout_end, STDOUT_FILENO);
+  ::dup2(setup.stderr_end, STDERR_FILENO);
+  ::signal(SIGPIPE, SIG_DFL);
+  ::execve(program, arguments, environment);
+  ::_exit(127);
+}
+
+/// While an object of this class lives, a write by this thread to a pipe without a reader fails with EPIPE instead of
+/// raising SIGPIPE, whatever signal disposition the process has set. A SIGPIPE that was already pending stays pending.
+/// A socket with MSG_NOSIGNAL would be shorter, but a shell whose standard input is a socket reads ~/.bashrc.
+class NoPipeSignal {
+ public:
+  NoPipeSignal() {
+    sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoPipeSignal() {
+    const timespec no_time{};
+    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &no_time) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoPipeSignal(const NoPipeSignal&) = delete;
+  NoPipeSignal& operator=(const NoPipeSignal&) = delete;
+
+ private:
+  bool was_pending_ = false;
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
+
+}  // namespace
+
+std::string ChildExit::text() const {
+  if (signal) return fmt::format("signal {} ({})", *signal, ::strsignal(*signal));
+  return fmt::format("exit status {}", status.value_or(-1));
+}
+
+Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
+  ChildSetup setup;
+  setup.parent = ::getpid();
+  setup.set_cpus = !command.limits.cpus.empty();
+  if (setup.set_cpus) {
+    SS_TRY(setup.cpus, to_cpu_set(command.limits.cpus));
+  }
+  setup.memory_max_bytes = command.limits.memory_max_bytes;
+  SS_TRY(Pipe input, make_pipe());
+  SS_TRY(Pipe output, make_pipe());
+  const FileDescriptor error_file(::open(command.stderr_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!error_file.is_open()) return system_error(fmt::format("cannot open {}", command.stderr_file.string()));
+  setup.stdin_end = input.read_end.get();
+  setup.stdout_end = output.write_end.get();
+  setup.stderr_end = error_file.get();
+  const ExecStrings arguments = arguments_of(command);
+  const ExecStrings environment = environment_of(command);
+
+  const pid_t pid = ::fork();
+  if (pid < 0) return system_error("cannot fork");
+  if (pid == 0) {
+    become_child(setup, arguments.pointers.front(), arguments.pointers.data(), environment.pointers.data());
+  }
+  ::setpgid(pid, pid);  // parent and child both set the group, so that it is set whichever of them runs first
+  ChildProcess process;
+  process.pid_ = pid;
+  process.to_child_ = std::move(input.write_end);
+  process.from_child_ = std::move(output.read_end);
+  return process;
+}
+
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)),
+      to_child_(std::move(other.to_child_)),
+      from_child_(std::move(other.from_child_)),
+      buffer_(std::move(other.buffer_)),
+      killed_by_us_(other.killed_by_us_),
+      exit_(other.exit_) {}
+
+ChildProcess::~ChildProcess() {
+  if (pid_ < 0 || exit_) return;
+  kill();
+  wait();
+}
+
+Result<void> ChildProcess::send(std::string_view line) {
+  const NoPipeSignal as_an_error;
+  std::string text(line);
+  text += '\n';
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const ssize_t n_written = ::write(to_child_.get(), rest.data(), rest.size());
+    if (n_written < 0 && errno == EINTR) continue;
+    if (n_written < 0) return Error{ErrorCode::kDeviceLost, "the child does not listen any more"};
+    rest.remove_prefix(static_cast<std::size_t>(n_written));
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) {
+  while (true) {
+    const auto newline = buffer_.find('\n');
+    if (newline != std::string::npos) {
+      std::string line = buffer_.substr(0, newline);
+      buffer_.erase(0, newline + 1);
+      return std::optional(std::move(line));
+    }
+    const std::int64_t left_ns = until_ns - now_ns();
+    if (left_ns <= 0) return std::optional<std::string>();
+    pollfd waiting{from_child_.get(), POLLIN, 0};
+    const int timeout_ms = static_cast<int>(std::min<std::int64_t>(left_ns / 1'000'000 + 1, 60'000));
+    const int ready = ::poll(&waiting, 1, timeout_ms);
+    if (ready == 0) continue;
+    if (ready < 0) {
+      // A signal arrived, perhaps from Ctrl-C. We return so that the caller can check its interrupt flag.
+      if (errno == EINTR) return std::optional<std::string>();
+      return system_error("cannot wait for it");
+    }
+    char chunk[65536];
+    const ssize_t n_read = ::read(from_child_.get(), chunk, sizeof chunk);
+    if (n_read < 0 && errno == EINTR) continue;
+    if (n_read <= 0) return Error{ErrorCode::kDeviceLost, "the child ended"};
+    buffer_.append(chunk, static_cast<std::size_t>(n_read));
+  }
+}
+
+void ChildProcess::kill() {
+  if (pid_ < 0 || exit_) return;
+  killed_by_us_ = true;
+  ::kill(-pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);
+}
+
+ChildExit ChildProcess::wait() {
+  if (exit_) return *exit_;
+  int status = 0;
+  rusage usage{};
+  while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
+  }
+  ChildExit ended;
+  if (WIFEXITED(status)) ended.status = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) ended.signal = WTERMSIG(status);
+  ended.killed_by_us = killed_by_us_;
+  ended.peak_rss_bytes = usage.ru_maxrss * 1024;
+  exit_ = ended;
+  return ended;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,72 @@
+#pragma once
+// A child process that measures one backend. It is started from this program, exchanges lines of text over pipes, runs
+// under CPU and memory limits, and is killed when its parent dies. Linux only.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/file.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+struct ChildLimits {
+  std::vector<std::int32_t> cpus;  ///< set by sched_setaffinity before exec; empty: inherited from the parent
+  /// RLIMIT_DATA, which limits private writable memory and so excludes files mapped read-only (weights). 0: no limit.
+  std::int64_t memory_max_bytes = 0;
+};
+
+struct ChildCommand {
+  std::filesystem::path program;
+  std::vector<std::string> arguments;                            ///< without the program name
+  std::vector<std::pair<std::string, std::string>> environment;  ///< added to the environment of this process
+  ChildLimits limits;
+  std::filesystem::path stderr_file;  ///< opened for appending
+};
+
+/// How a child ended.
+struct ChildExit {
+  std::optional<int> status;  ///< the status passed to exit()
+  std::optional<int> signal;  ///< the signal that ended the child
+  bool killed_by_us = false;  ///< kill() was called, because of a hang or an interrupt
+  std::int64_t peak_rss_bytes = 0;
+  /// "exit status 3", "signal 11 (Segmentation fault)"
+  [[nodiscard]] std::string text() const;
+};
+
+class ChildProcess {
+ public:
+  /// Errors: kIo when the child cannot be started; kInvalidInput for CPUs that this process may not use.
+  static Result<ChildProcess> start(const ChildCommand& command);
+  ~ChildProcess();  ///< kills the child if it still runs
+  ChildProcess(ChildProcess&& other) noexcept;
+  ChildProcess& operator=(ChildProcess&&) = delete;
+
+  /// Writes the line and a newline. Errors: kDeviceLost when the child has ended.
+  Result<void> send(std::string_view line);
+  /// The next whole line; nullopt if `until_ns` passes first. Errors: kDeviceLost when the child has closed its end.
+  Result<std::optional<std::string>> receive(std::int64_t until_ns);
+  /// Sends SIGKILL to the child and to every process it started.
+  void kill();
+  /// Waits until the child has ended. Afterwards the object only returns the same result again.
+  ChildExit wait();
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+ private:
+  ChildProcess() = default;
+  pid_t pid_ = -1;
+  FileDescriptor to_child_;
+  FileDescriptor from_child_;
+  std::string buffer_;
+  bool killed_by_us_ = false;
+  std::optional<ChildExit> exit_;
+};
+
+}  // namespace secondsource

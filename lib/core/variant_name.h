@@ -1,0 +1,18 @@
+#pragma once
+// The names of a model's weight variants, which the whole library uses; bundle/variant.h defines what they mean.
+
+#include <array>
+#include <string_view>
+
+namespace secondsource {
+
+/// The variants in which every bundle can be run.
+inline constexpr std::array<std::string_view, 8> kVariantNames = {"f32",       "bf16",     "f16",           "int8",
+                                                                  "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4"};
+
+/// True if the variant's matmuls multiply 8-bit integers, so that the int8 peak of the device is their limit.
+[[nodiscard]] constexpr bool quantizes_activations(std::string_view variant) {
+  return variant.ends_with("w8a8");
+}
+
+}  // namespace secondsource

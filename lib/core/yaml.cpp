@@ -1,0 +1,402 @@
+#include "core/yaml.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <istream>
+#include <map>
+#include <new>
+#include <set>
+#include <streambuf>
+
+#include "core/file.h"
+#include "core/number.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+
+namespace detail {
+
+struct YamlData {
+  YamlNode::Kind kind = YamlNode::Kind::kNull;
+  bool is_plain = false;  ///< a scalar without quotes
+  int line = 0;
+  std::int64_t n_nodes = 1;  ///< the number of nodes with aliases expanded
+  std::string scalar;
+  std::vector<std::pair<std::string, std::shared_ptr<const YamlData>>> entries;  ///< used by a map
+  std::vector<std::shared_ptr<const YamlData>> items;                            ///< used by a list
+};
+
+}  // namespace detail
+
+namespace {
+
+using detail::YamlData;
+using Kind = YamlNode::Kind;
+
+/// Thrown by the handler through the parser of the YAML library, which offers no other way to stop; caught in
+/// parse_yaml.
+struct Refusal {
+  int line;
+  std::string message;
+};
+
+/// Builds the tree and enforces the limits.
+class Builder final : public YAML::EventHandler {
+ public:
+  explicit Builder(YamlLimits limits) : limits_(limits) {}
+
+  [[nodiscard]] std::shared_ptr<const YamlData> root() const { return root_; }
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { complete(make(mark, Kind::kNull), anchor); }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    refuse_tag(mark, tag);
+    auto data = make(mark, Kind::kScalar);
+    data->is_plain = tag != "!";
+    data->scalar = value;
+    if (data->is_plain && (value == "~" || value == "null" || value.empty())) data->kind = Kind::kNull;
+    complete(std::move(data), anchor);
+  }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto found = anchors_.find(anchor);
+    if (found == anchors_.end()) throw Refusal{mark.line, "an alias stands inside of what it names"};
+    add(mark.line, found->second);
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Kind::kList);
+  }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Kind::kMap);
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapEnd() override { close(); }
+
+ private:
+  struct Open {
+    std::shared_ptr<YamlData> data;
+    YAML::anchor_t anchor;
+    std::optional<std::string> key;  ///< of a map: a key that was read and whose value was not read yet
+    std::set<std::string> keys;
+  };
+
+  std::shared_ptr<YamlData> make(const YAML::Mark& mark, Kind kind) {
+    auto data = std::make_shared<YamlData>();
+    data->kind = kind;
+    data->line = mark.line + 1;
+    count(mark.line, 1);
+    return data;
+  }
+
+  void count(int line, std::int64_t n_nodes) {
+    n_nodes_ += n_nodes;
+    if (n_nodes_ > limits_.max_nodes) {
+      throw Refusal{line, fmt::format("expected at most {} values, aliases written out", limits_.max_nodes)};
+    }
+  }
+
+  static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
+    // The library reports "?" for a plain scalar or a collection without a tag, and "!" for a quoted scalar.
+    if (!tag.empty() && tag != "?" && tag != "!") throw Refusal{mark.line, "tags are not accepted"};
+  }
+
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Kind kind) {
+    refuse_tag(mark, tag);
+    if (static_cast<int>(open_.size()) >= limits_.max_depth) {
+      throw Refusal{mark.line, fmt::format("expected at most {} levels of nesting", limits_.max_depth)};
+    }
+    open_.push_back({make(mark, kind), anchor, std::nullopt, {}});
+  }
+
+  void close() {
+    Open closed = std::move(open_.back());
+    open_.pop_back();
+    complete(std::move(closed.data), closed.anchor);
+  }
+
+  /// Finishes a value that was read to its end; from here on an alias may refer to it.
+  void complete(std::shared_ptr<YamlData> data, YAML::anchor_t anchor) {
+    const int line = data->line - 1;
+    std::shared_ptr<const YamlData> done = std::move(data);
+    if (anchor != YAML::NullAnchor) anchors_[anchor] = done;
+    place(line, done);
+  }
+
+  /// Adds the value that an alias refers to once more.
+  void add(int line, const std::shared_ptr<const YamlData>& data) {
+    count(line, data->n_nodes);
+    place(line, data);
+  }
+
+  void place(int line, const std::shared_ptr<const YamlData>& data) {
+    if (open_.empty()) {
+      root_ = data;
+      return;
+    }
+    Open& parent = open_.back();
+    if (parent.data->kind == Kind::kMap && !parent.key) {
+      take_key(line, *data, parent);
+      return;
+    }
+    parent.data->n_nodes += data->n_nodes;
+    if (parent.data->kind == Kind::kList) {
+      parent.data->items.push_back(data);
+    } else {
+      parent.data->entries.emplace_back(std::move(*parent.key), data);
+      parent.key.reset();
+    }
+  }
+
+  static void take_key(int line, const YamlData& data, Open& parent) {
+    if (data.kind != Kind::kScalar) throw Refusal{line, "expected a text as key of a map"};
+    if (data.is_plain && data.scalar == "<<") throw Refusal{line, "merge keys are not accepted"};
+    if (!parent.keys.insert(data.scalar).second) {
+      throw Refusal{line, fmt::format("the key \"{}\" occurs twice", printable(data.scalar))};
+    }
+    parent.key = data.scalar;
+  }
+
+  YamlLimits limits_;
+  std::vector<Open> open_;
+  std::map<YAML::anchor_t, std::shared_ptr<const YamlData>> anchors_;
+  std::shared_ptr<const YamlData> root_ = std::make_shared<YamlData>();
+  std::int64_t n_nodes_ = 0;
+};
+
+/// Reads memory as a stream without copying it.
+class ViewBuffer final : public std::streambuf {
+ public:
+  explicit ViewBuffer(std::string_view text) {
+    // The interface of setg wants mutable characters; nothing is written through the pointer.
+    char* begin = const_cast<char*>(text.data());
+    setg(begin, begin, begin + text.size());
+  }
+};
+
+int line_of(std::string_view text, std::size_t offset) {
+  return 1 + static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n'));
+}
+
+/// Refuses text that the YAML library would misread or accept beyond the standard.
+Result<void> check_text(std::string_view text, std::string_view name, YamlLimits limits) {
+  if (static_cast<std::int64_t>(text.size()) > limits.max_bytes) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected at most {} bytes of YAML, found {}", name, limits.max_bytes, text.size())};
+  }
+  if (const auto offset = find_invalid_utf8(text)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}:{}: expected UTF-8, found the byte 0x{:02x}", name, line_of(text, *offset),
+                             static_cast<unsigned char>(text[*offset]))};
+  }
+  const auto control = std::find_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
+  });
+  if (control != text.end()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}:{}: expected text, found the control character 0x{:02x}", name,
+                             line_of(text, static_cast<std::size_t>(control - text.begin())),
+                             static_cast<unsigned char>(*control))};
+  }
+  return {};
+}
+
+std::string shortened(const YamlData& data) {
+  switch (data.kind) {
+    case Kind::kNull:
+      return "nothing";
+    case Kind::kList:
+      return fmt::format("a list of {}", data.items.size());
+    case Kind::kMap:
+      return "a map";
+    case Kind::kScalar:
+      break;
+  }
+  std::string text = printable(std::string_view(data.scalar).substr(0, 60));
+  if (data.scalar.size() > 60) text += "...";
+  return data.is_plain ? text : fmt::format("\"{}\"", text);
+}
+
+}  // namespace
+
+Result<YamlNode> parse_yaml(std::string_view text, std::string_view name, YamlLimits limits) {
+  SS_TRY_VOID(check_text(text, name, limits));
+  const auto refuse = [&](int line, std::string_view message) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}:{}: {}", name, line + 1, message)};
+  };
+  try {
+    ViewBuffer buffer(text);
+    std::istream stream(&buffer);
+    YAML::Parser parser(stream);
+    Builder builder(limits);
+    if (parser.HandleNextDocument(builder)) {
+      Builder second(limits);
+      if (parser.HandleNextDocument(second))
+        return refuse(second.root()->line - 1, "expected one document, found more");
+    }
+    return YamlNode(builder.root(), std::make_shared<const std::string>(name), "");
+  } catch (const Refusal& refusal) {
+    return refuse(refusal.line, refusal.message);
+  } catch (const YAML::Exception& error) {
+    return refuse(error.mark.line, fmt::format("expected YAML: {}", printable(error.msg)));
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOutOfMemory, fmt::format("{}: not enough memory to parse the YAML", name)};
+  } catch (const std::exception& error) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected YAML: {}", name, printable(error.what()))};
+  }
+}
+
+Result<YamlNode> read_yaml_file(const std::filesystem::path& path, YamlLimits limits) {
+  SS_TRY(const std::string text, read_file(path, limits.max_bytes));
+  return parse_yaml(text, path.string(), limits);
+}
+
+YamlNode::Kind YamlNode::kind() const {
+  return data_->kind;
+}
+int YamlNode::line() const {
+  return data_->line;
+}
+
+Error YamlNode::fault(std::string_view message) const {
+  const std::string where = path_.empty() ? "" : printable(path_) + ": ";
+  return Error{ErrorCode::kInvalidInput, fmt::format("{}:{}: {}{}", *document_, std::max(line(), 1), where, message)};
+}
+
+Error YamlNode::mismatch(std::string_view expected) const {
+  return fault(fmt::format("expected {}, found {}", expected, shortened(*data_)));
+}
+
+Result<std::string> YamlNode::as_string() const {
+  if (kind() != Kind::kScalar) return mismatch("a text");
+  return data_->scalar;
+}
+
+Result<std::int64_t> YamlNode::as_integer(std::int64_t min, std::int64_t max) const {
+  std::int64_t value = 0;
+  const bool is_integer = kind() == Kind::kScalar && data_->is_plain && read_number(data_->scalar, value);
+  if (is_integer && value >= min && value <= max) return value;
+  const bool bounded =
+      min != std::numeric_limits<std::int64_t>::min() || max != std::numeric_limits<std::int64_t>::max();
+  return mismatch(bounded ? fmt::format("an integer from {} to {}", min, max) : "an integer");
+}
+
+Result<double> YamlNode::as_number(NumberRange range) const {
+  double value = 0.0;
+  const bool is_number =
+      kind() == Kind::kScalar && data_->is_plain && read_number(data_->scalar, value) && std::isfinite(value);
+  if (is_number && value >= range.min && value <= range.max) return value;
+  const bool bounded = range.min != NumberRange{}.min || range.max != NumberRange{}.max;
+  return mismatch(bounded ? fmt::format("a number from {} to {}", range.min, range.max) : "a number");
+}
+
+Result<bool> YamlNode::as_boolean() const {
+  if (kind() == Kind::kScalar && data_->is_plain && data_->scalar == "true") return true;
+  if (kind() == Kind::kScalar && data_->is_plain && data_->scalar == "false") return false;
+  return mismatch("true or false");
+}
+
+Result<std::vector<YamlNode>> YamlNode::as_list() const {
+  if (kind() != Kind::kList) return mismatch("a list");
+  std::vector<YamlNode> items;
+  items.reserve(data_->items.size());
+  for (std::size_t i = 0; i < data_->items.size(); ++i) {
+    items.push_back(child(data_->items[i], fmt::format("{}[{}]", path_, i)));
+  }
+  return items;
+}
+
+Result<std::vector<std::pair<std::string, YamlNode>>> YamlNode::as_map() const {
+  if (kind() != Kind::kMap) return mismatch("a map");
+  std::vector<std::pair<std::string, YamlNode>> entries;
+  entries.reserve(data_->entries.size());
+  for (const auto& [key, value] : data_->entries) {
+    entries.emplace_back(key, child(value, path_.empty() ? key : fmt::format("{}.{}", path_, key)));
+  }
+  return entries;
+}
+
+Result<void> YamlNode::expect_keys(std::initializer_list<std::string_view> known) const {
+  if (kind() != Kind::kMap) return mismatch("a map");
+  for (const auto& [key, value] : data_->entries) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    return child(value, path_)
+        .fault(fmt::format("expected one of the keys {}, found \"{}\"", fmt::join(known, ", "), printable(key)));
+  }
+  return {};
+}
+
+std::optional<YamlNode> YamlNode::find(std::string_view key) const {
+  for (const auto& [name, value] : data_->entries) {
+    if (name != key) continue;
+    if (value->kind == Kind::kNull) return std::nullopt;
+    return child(value, path_.empty() ? name : fmt::format("{}.{}", path_, name));
+  }
+  return std::nullopt;
+}
+
+Result<YamlNode> YamlNode::at(std::string_view key) const {
+  if (kind() != Kind::kMap) return mismatch("a map");
+  auto found = find(key);
+  if (!found) return fault(fmt::format("expected the key \"{}\", found none", key));
+  return *std::move(found);
+}
+
+Result<std::string> YamlNode::string(std::string_view key) const {
+  SS_TRY(const YamlNode node, at(key));
+  return node.as_string();
+}
+
+Result<std::string> YamlNode::string_or(std::string_view key, std::string_view absent) const {
+  const auto node = find(key);
+  return node ? node->as_string() : Result<std::string>(std::string(absent));
+}
+
+Result<std::int64_t> YamlNode::integer(std::string_view key, std::int64_t min, std::int64_t max) const {
+  SS_TRY(const YamlNode node, at(key));
+  return node.as_integer(min, max);
+}
+
+Result<std::int64_t> YamlNode::integer_or(std::string_view key, std::int64_t absent, std::int64_t min,
+                                          std::int64_t max) const {
+  const auto node = find(key);
+  return node ? node->as_integer(min, max) : Result<std::int64_t>(absent);
+}
+
+Result<double> YamlNode::number(std::string_view key, NumberRange range) const {
+  SS_TRY(const YamlNode node, at(key));
+  return node.as_number(range);
+}
+
+Result<double> YamlNode::number_or(std::string_view key, double absent, NumberRange range) const {
+  const auto node = find(key);
+  return node ? node->as_number(range) : Result<double>(absent);
+}
+
+Result<bool> YamlNode::boolean_or(std::string_view key, bool absent) const {
+  const auto node = find(key);
+  return node ? node->as_boolean() : Result<bool>(absent);
+}
+
+Result<std::vector<YamlNode>> YamlNode::list(std::string_view key) const {
+  SS_TRY(const YamlNode node, at(key));
+  return node.as_list();
+}
+
+Result<std::vector<YamlNode>> YamlNode::list_or_empty(std::string_view key) const {
+  const auto node = find(key);
+  return node ? node->as_list() : Result<std::vector<YamlNode>>(std::vector<YamlNode>());
+}
+
+}  // namespace secondsource

@@ -1,0 +1,84 @@
+#pragma once
+// The result of a gate as plain data. lib/gate, lib/ab and lib/history fill it; lib/report renders it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/enum_names.h"
+#include "core/fields.h"
+#include "core/result.h"
+#include "record/scenario.h"
+#include "record/schema_text.h"
+
+namespace secondsource {
+
+enum class Decision : std::uint8_t { kPass, kRegressed, kInconclusive };
+SS_ENUM_NAMES(Decision, "pass", "regressed", "inconclusive")
+
+/// The kind of comparison behind a gate's verdicts.
+enum class GateMethod : std::uint8_t { kStoredRuns, kInterleavedPairs, kPinnedAnchor };
+SS_ENUM_NAMES(GateMethod, "stored runs", "interleaved pairs", "newest runs against the pinned anchor")
+SS_SCHEMA_SAYS_STRING(GateMethod)
+
+/// The verdict on one cell and metric.
+struct GateVerdict {
+  CellKey cell{};
+  std::string metric{};  ///< "cost" (seconds per output token, since the price in $/1K cancels) or "ttft"
+  Decision decision = Decision::kInconclusive;
+  std::optional<double> base_s{}, candidate_s{};        ///< medians over repetitions, in seconds
+  std::optional<double> change_percent{};               ///< positive: worse
+  std::optional<double> low_percent{}, high_percent{};  ///< 95 % interval of the change
+  bool improved = false;
+  std::string waived_by{};                     ///< id of the waiver that covers a regression
+  std::string why{};                           ///< the reason, in one sentence
+  std::optional<std::int64_t> n_pairs{};       ///< interleaved: number of pairs behind the verdict
+  std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: further pairs needed for a verdict
+};
+SS_FIELDS(GateVerdict, cell, metric, decision, base_s, candidate_s, change_percent, low_percent, high_percent, improved,
+          waived_by, why, n_pairs, n_more_pairs)
+
+/// A share of the time that a regressed cell lost: all calls of one operation and shape, or everything outside the
+/// operations.
+struct LossShare {
+  CellKey cell{};
+  std::string metric{};
+  std::string operation{};  ///< op_name(), or kOtherThanOperations
+  std::string shape{};      ///< "tokens 1, 1024 -> 3072"; empty for kOtherThanOperations
+  std::string kernel{};     ///< the name that the candidate's backend gives it
+  std::string source{};     ///< the kernel's file, relative to the repository; empty: unknown
+  std::int32_t source_line = 1;
+  double base_s = 0;  ///< seconds per request
+  double candidate_s = 0;
+  double share = 0;  ///< share of the cell's loss per request; the shares of a cell add up to 1
+};
+SS_FIELDS(LossShare, cell, metric, operation, shape, kernel, source, source_line, base_s, candidate_s, share)
+inline constexpr const char* kOtherThanOperations = "host/scheduler/other";
+
+struct GateReport {
+  std::string base_run_id, candidate_run_id;
+  GateMethod method = GateMethod::kStoredRuns;
+  double threshold_percent = 0;
+  std::vector<GateVerdict> verdicts;
+  std::vector<std::string> wrong_tokens;    ///< cells of the candidate whose golden check failed
+  std::vector<std::string> failed;          ///< cells that the base has and the candidate could not measure
+  std::vector<std::string> not_comparable;  ///< cells or whole runs, each with the reason
+  std::vector<std::string> waiver_errors;   ///< one per expired, exceeded, unmatched or duplicate waiver
+  std::vector<LossShare> losses;            ///< of regressed cells, the largest share of each cell first
+
+  /// Number of verdicts with this decision that no waiver covers.
+  [[nodiscard]] std::int64_t count(Decision decision) const;
+  [[nodiscard]] std::int64_t count_waived() const;
+};
+SS_FIELDS(GateReport, base_run_id, candidate_run_id, method, threshold_percent, verdicts, wrong_tokens, failed,
+          not_comparable, waiver_errors, losses)
+
+[[nodiscard]] std::string to_json(const GateReport& gate);
+/// Errors: kInvalidInput.
+Result<GateReport> gate_report_from_json(std::string_view text, std::string_view name);
+/// JSON Schema of the output of to_json().
+[[nodiscard]] std::string gate_schema();
+
+}  // namespace secondsource

@@ -1,0 +1,130 @@
+#include "golden/golden_judge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/check.h"
+
+namespace secondsource {
+namespace {
+
+/// Computes log(sum(exp(logits))) in f64; `largest` is the largest logit.
+double log_sum_exp(std::span<const float> logits, double largest) {
+  double sum = 0.0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return largest + std::log(sum);
+}
+
+/// KL divergence: the sum of p (log p - log q) over the stored top ids, plus one bucket for all other ids.
+double kl_to(const std::vector<TopToken>& top, std::span<const float> logits, double normalizer) {
+  double kl = 0.0;
+  double rest = 1.0;
+  double candidate_rest = 1.0;
+  for (const TopToken& token : top) {
+    const double p = std::exp(token.log_probability);
+    const double log_q = static_cast<double>(logits[static_cast<std::size_t>(token.id)]) - normalizer;
+    kl += p * (token.log_probability - log_q);
+    rest -= p;
+    candidate_rest -= std::exp(log_q);
+  }
+  rest = std::max(rest, kRestFloor);
+  candidate_rest = std::max(candidate_rest, kRestFloor);
+  return kl + rest * std::log(rest / candidate_rest);
+}
+
+}  // namespace
+
+PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index, std::span<const float> logits,
+                                 double near_tie_tau) {
+  SS_CHECK(index < expected.ids.size() && index < expected.top.size(), "a position of the record");
+  PositionJudgement judgement;
+  const auto is_bad = [](float logit) { return !std::isfinite(logit); };
+  if (logits.empty() || std::any_of(logits.begin(), logits.end(), is_bad)) {
+    judgement.kind = PositionKind::kNonFinite;
+    return judgement;
+  }
+  const auto& top = expected.top[index];
+  const auto best = std::max_element(logits.begin(), logits.end());  // among equal logits the lowest id wins
+  judgement.best_id = static_cast<std::int32_t>(best - logits.begin());
+  const double normalizer = log_sum_exp(logits, static_cast<double>(*best));
+  judgement.kl = kl_to(top, logits, normalizer);
+  const double log_q = static_cast<double>(logits[static_cast<std::size_t>(expected.ids[index])]) - normalizer;
+  judgement.nll_difference = top.front().log_probability - log_q;
+  if (judgement.best_id == expected.ids[index]) return judgement;
+  const auto chosen =
+      std::find_if(top.begin(), top.end(), [&](const TopToken& token) { return token.id == judgement.best_id; });
+  judgement.reference_gap = chosen == top.end() ? std::numeric_limits<double>::infinity()
+                                                : top.front().log_probability - chosen->log_probability;
+  judgement.kind = judgement.reference_gap <= near_tie_tau ? PositionKind::kNearTie : PositionKind::kWrong;
+  return judgement;
+}
+
+void GoldenTally::add(const PositionJudgement& judgement, double reference_margin, double near_tie_tau) {
+  ++n_positions;
+  if (reference_margin <= near_tie_tau) ++n_reference_near;
+  switch (judgement.kind) {
+    case PositionKind::kMatch:
+      ++n_match;
+      break;
+    case PositionKind::kNearTie:
+      ++n_near_tie;
+      break;
+    case PositionKind::kWrong:
+      ++n_wrong;
+      break;
+    case PositionKind::kNonFinite:
+      ++n_non_finite;
+      return;
+  }
+  kl_sum += judgement.kl;
+  kl_worst = std::max(kl_worst, judgement.kl);
+  nll_difference_sum += judgement.nll_difference;
+}
+
+double GoldenTally::kl_mean() const {
+  const std::int64_t n_finite = n_positions - n_non_finite;
+  return n_finite == 0 ? 0.0 : kl_sum / static_cast<double>(n_finite);
+}
+
+double GoldenTally::nll_difference_mean() const {
+  const std::int64_t n_finite = n_positions - n_non_finite;
+  return n_finite == 0 ? 0.0 : nll_difference_sum / static_cast<double>(n_finite);
+}
+
+std::int64_t GoldenTally::near_tie_limit() const {
+  return std::max<std::int64_t>(2, n_reference_near / 2);
+}
+
+std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance& acceptance) {
+  std::vector<std::string> broken;
+  if (tally.n_non_finite > 0) {
+    broken.push_back(
+        fmt::format("logits: expected finite ones, found {} positions with a NaN or an infinity", tally.n_non_finite));
+  }
+  if (tally.n_wrong > 0) {
+    broken.push_back(fmt::format("tokens: expected none wrong, found {} of {}", tally.n_wrong, tally.n_positions));
+  }
+  if (tally.n_near_tie > tally.near_tie_limit()) {
+    broken.push_back(fmt::format("near ties: expected at most {} (the reference has {} near ties of its own), found {}",
+                                 tally.near_tie_limit(), tally.n_reference_near, tally.n_near_tie));
+  }
+  const double kl_mean_limit = kMaxKlMeanOverEnvelope * acceptance.kl_mean;
+  if (!(tally.kl_mean() <= kl_mean_limit)) {
+    broken.push_back(fmt::format("mean KL: expected at most {:.3g}, found {:.3g}", kl_mean_limit, tally.kl_mean()));
+  }
+  const double kl_worst_limit = kMaxKlWorstOverEnvelope * acceptance.kl_worst;
+  if (!(tally.kl_worst <= kl_worst_limit)) {
+    broken.push_back(fmt::format("worst KL: expected at most {:.3g}, found {:.3g}", kl_worst_limit, tally.kl_worst));
+  }
+  const double nll_limit = kMaxNllOverEnvelope * acceptance.nll_difference_mean;
+  if (!(std::abs(tally.nll_difference_mean()) <= nll_limit)) {
+    broken.push_back(fmt::format("mean difference in NLL: expected at most {:.3g} either way, found {:.3g}", nll_limit,
+                                 tally.nll_difference_mean()));
+  }
+  return broken;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,69 @@
+#pragma once
+// Judges the output of a backend for a golden prompt, as docs/correctness.md defines it. Pure functions of the
+// reference's record and the candidate's logits.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/expected.h"
+#include "bundle/manifest.h"
+
+namespace secondsource {
+
+/// A rest bucket below this value consists only of rounding errors of the stored log-probabilities
+/// (docs/bundle-format.md).
+inline constexpr double kRestFloor = 1e-6;
+
+enum class PositionKind : std::uint8_t {
+  kMatch,  ///< the candidate's best id is the reference's
+  /// Another id, which is among the reference's stored top and whose logit there is at most tau below the best.
+  kNearTie,
+  kWrong,
+  kNonFinite,
+};
+
+struct PositionJudgement {
+  PositionKind kind = PositionKind::kMatch;
+  std::int32_t best_id = -1;  ///< the candidate's best id
+  /// The reference's logit of its own best id minus that of the candidate's; infinity if the latter is not stored.
+  double reference_gap = 0.0;
+  double kl = 0.0;  ///< KL(reference || candidate) over the stored top and a rest bucket, in nats
+  /// Negative log-likelihood of the reference's id: the candidate's minus the reference's, in nats.
+  double nll_difference = 0.0;
+};
+
+/// Judges one position; `logits` are those of the distribution from which expected.ids[index] would be chosen.
+[[nodiscard]] PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index,
+                                               std::span<const float> logits, double near_tie_tau);
+
+/// Sums of judgements over positions.
+struct GoldenTally {
+  std::int64_t n_positions = 0;
+  std::int64_t n_match = 0;
+  std::int64_t n_near_tie = 0;
+  std::int64_t n_wrong = 0;
+  std::int64_t n_non_finite = 0;
+  std::int64_t n_reference_near = 0;  ///< positions where the reference's own margin is at most tau
+  double kl_sum = 0.0;
+  double kl_worst = 0.0;
+  double nll_difference_sum = 0.0;
+
+  void add(const PositionJudgement& judgement, double reference_margin, double near_tie_tau);
+  /// Means over the positions with finite logits; 0 if there is none.
+  [[nodiscard]] double kl_mean() const;
+  [[nodiscard]] double nll_difference_mean() const;
+  [[nodiscard]] std::int64_t near_tie_limit() const;  ///< max(2, half of n_reference_near)
+};
+
+/// Every rule of the golden pass that the tally breaks, as a sentence with both numbers; empty if it passed.
+[[nodiscard]] std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance& acceptance);
+
+/// Limits of the pass rules, as multiples of the bundle's envelope.
+inline constexpr double kMaxKlMeanOverEnvelope = 3.0;
+inline constexpr double kMaxKlWorstOverEnvelope = 10.0;
+inline constexpr double kMaxNllOverEnvelope = 3.0;
+
+}  // namespace secondsource

@@ -1,0 +1,285 @@
+#include "golden/golden_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/check.h"
+#include "core/checked.h"
+#include "core/clock.h"
+#include "core/number.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::size_t kMostFindings = 5;
+
+/// A position that was neither a match nor a near tie.
+struct Finding {
+  std::size_t place = 0;  ///< index of the prompt in the suite
+  std::string_view prompt;
+  std::int64_t index = 0;  ///< index of the generated token
+  std::int32_t expected_id = -1;
+  PositionJudgement judgement;
+};
+
+std::string sentence_of(const Finding& finding) {
+  const PositionJudgement& judgement = finding.judgement;
+  const std::string where = fmt::format("prompt {}, token {}", finding.prompt, finding.index);
+  if (judgement.kind == PositionKind::kNonFinite) return where + ": expected finite logits, found others";
+  const std::string gap = std::isinf(judgement.reference_gap)
+                              ? "not among the reference's best"
+                              : fmt::format("{:.3g} below in the reference", judgement.reference_gap);
+  return fmt::format("{}: expected id {}, found {}, {}", where, finding.expected_id, judgement.best_id, gap);
+}
+
+std::int64_t n_tokens(const GoldenCase& one) {
+  return static_cast<std::int64_t>(one.prompt.ids.size() + one.expected.ids.size());
+}
+
+/// Checks that the prompt has the ids that the reference answered. Otherwise one prompt would be judged by the answer
+/// to another.
+Result<void> check_ids(const GoldenInputs& inputs, const EncodedPrompt& prompt, const ExpectedOutput& expected) {
+  const auto n_ids = static_cast<std::int64_t>(prompt.ids.size());
+  if (n_ids != expected.n_prompt_ids || sha256_of_ids(prompt.ids) != expected.prompt_sha256) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("bundle {}: prompt {}: expected the {} ids that the reference answered to ({} ...), found "
+                    "{} others: tokenizer, template or prompt changed since expect.py ran",
+                    inputs.bundle, prompt.id, expected.n_prompt_ids, expected.prompt_sha256.substr(0, 12), n_ids)};
+  }
+  return {};
+}
+
+/// True if decoding these ids piece by piece gives the same text as decoding them at once.
+bool streams_alike(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  StreamingDecoder decoder = tokenizer.stream();
+  std::string streamed;
+  for (const std::int32_t id : ids) streamed += decoder.push(id);
+  streamed += decoder.finish();
+  return streamed == tokenizer.decode(ids);
+}
+
+/// The device's own limit on the length of golden prompts; nullopt if it has none.
+std::optional<std::int64_t> device_limit(const DeviceInfo& device) {
+  for (const auto& [key, value] : device.properties) {
+    if (key == kGoldenLimitProperty) return parse_number<std::int64_t>(value);
+  }
+  return std::nullopt;
+}
+
+/// One pass in progress.
+class Pass {
+ public:
+  Pass(ModelSession& session, const GoldenInputs& inputs, const GoldenPassOptions& options, Progress& progress)
+      : session_(session), inputs_(inputs), options_(options), progress_(progress) {}
+
+  Result<GoldenResult> run() {
+    const std::int64_t started_ns = now_ns();
+    std::vector<const GoldenCase*> cases = selected();
+    progress_.begin(fmt::format("golden pass, {} {}", session_.backend().device().backend, inputs_.variant),
+                    static_cast<std::int64_t>(cases.size()));
+    // Group the cases by document, so that the cache holds one document at a time. Cases without a document run
+    // together.
+    std::stable_sort(cases.begin(), cases.end(),
+                     [](const GoldenCase* a, const GoldenCase* b) { return a->prompt.document < b->prompt.document; });
+    for (auto first = cases.begin(); first != cases.end();) {
+      const auto last = std::find_if(
+          first, cases.end(), [&](const GoldenCase* one) { return one->prompt.document != (*first)->prompt.document; });
+      SS_TRY_VOID(run_group({first, last}));
+      first = last;
+    }
+    conclude(static_cast<std::int64_t>(cases.size()), now_ns() - started_ns);
+    return std::move(result_);
+  }
+
+ private:
+  std::vector<const GoldenCase*> selected() {
+    std::vector<const GoldenCase*> cases;
+    std::int64_t n_beyond_device = 0;
+    std::int64_t n_beyond_cache = 0;
+    const auto limit = device_limit(session_.backend().device());
+    for (const GoldenCase& one : inputs_.cases) {
+      if (limit && static_cast<std::int64_t>(one.prompt.ids.size()) > *limit) {
+        ++n_beyond_device;
+      } else if (n_tokens(one) - 1 > session_.engine().max_context()) {
+        ++n_beyond_cache;
+      } else {
+        cases.push_back(&one);
+      }
+    }
+    if (n_beyond_device > 0) {
+      result_.skipped.push_back(fmt::format("{} prompts of more than {} tokens are not run on {}", n_beyond_device,
+                                            *limit, session_.backend().device().backend));
+    }
+    if (n_beyond_cache > 0) {
+      result_.skipped.push_back(fmt::format("{} prompts do not fit into a context of {} tokens", n_beyond_cache,
+                                            session_.engine().max_context()));
+    }
+    result_.record.n_skipped = static_cast<std::int32_t>(n_beyond_device + n_beyond_cache);
+    return cases;
+  }
+
+  Result<void> run_group(const std::vector<const GoldenCase*>& group) {
+    Engine& engine = session_.engine();
+    std::optional<RequestId> parent;
+    std::map<RequestId, const GoldenCase*> open;
+    for (const GoldenCase* one : group) {
+      Request request{.prompt_ids = one->prompt.ids, .forced_ids = one->expected.ids, .want_logits = true};
+      request.hold = !parent && group.size() > 1 && !one->prompt.document.empty();
+      if (parent) request.fork_of = parent;
+      const bool holds = request.hold;
+      auto id = engine.submit(std::move(request));
+      if (!id) return id.error().with_context(fmt::format("prompt {}", one->prompt.id));
+      if (holds) parent = *id;
+      open[*id] = one;
+    }
+    while (engine.has_work()) {
+      SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
+      for (const TokenEvent& event : events) judge(*open.at(event.request), event);
+      // Update after every step, also while a long prompt is computed, so that an observer sees that the pass advances.
+      progress_.update(n_done_);
+    }
+    if (parent) engine.release(*parent);
+    return {};
+  }
+
+  void judge(const GoldenCase& one, const TokenEvent& event) {
+    const auto index = static_cast<std::size_t>(event.index);
+    const double tau = inputs_.acceptance.near_tie_tau;
+    const bool is_lost = event.finish == FinishReason::kNonFinite;
+    const PositionJudgement judgement = is_lost ? PositionJudgement{.kind = PositionKind::kNonFinite}
+                                                : judge_position(one.expected, index, event.logits, tau);
+    result_.tally.add(judgement, one.expected.top1_margin[index], tau);
+    if (judgement.kind == PositionKind::kWrong || judgement.kind == PositionKind::kNonFinite) {
+      findings_.push_back({static_cast<std::size_t>(&one - inputs_.cases.data()), one.prompt.id, event.index,
+                           one.expected.ids[index], judgement});
+    }
+    if (event.finish != FinishReason::kNone) ++n_done_;
+  }
+
+  void add_findings(GoldenRecord& record) {
+    // Batches interleave prompts, so sort the findings by prompt for the reader.
+    std::sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) {
+      return std::pair(a.place, a.index) < std::pair(b.place, b.index);
+    });
+    for (std::size_t i = 0; i < std::min(findings_.size(), kMostFindings); ++i) {
+      record.reasons.push_back(sentence_of(findings_[i]));
+    }
+  }
+
+  void conclude(std::int64_t n_prompts, std::int64_t duration_ns) {
+    GoldenRecord& record = result_.record;
+    const GoldenTally& tally = result_.tally;
+    record.bundle = inputs_.bundle;
+    record.backend = session_.backend().device().backend;
+    record.variant = inputs_.variant;
+    record.suite = inputs_.suite;
+    record.n_prompts = static_cast<std::int32_t>(n_prompts);
+    record.n_positions = tally.n_positions;
+    record.n_match = tally.n_match;
+    record.n_near_tie = tally.n_near_tie;
+    record.n_wrong = tally.n_wrong + tally.n_non_finite;
+    record.duration_ns = duration_ns;
+    if (!inputs_.unverified.empty() || tally.n_positions == 0) {
+      record.verdict = GoldenVerdict::kUnverified;
+      record.reasons.push_back(inputs_.unverified.empty() ? "no golden prompt could be run" : inputs_.unverified);
+    } else {
+      record.kl_mean = tally.kl_mean();
+      record.kl_worst = tally.kl_worst;
+      record.nll_difference_mean = tally.nll_difference_mean();
+      record.reasons = broken_rules(tally, inputs_.acceptance);
+      add_findings(record);
+      record.reasons.insert(record.reasons.end(), inputs_.bad_text.begin(), inputs_.bad_text.end());
+      record.verdict = record.reasons.empty() ? GoldenVerdict::kPassed : GoldenVerdict::kFailed;
+    }
+    record.reasons.insert(record.reasons.end(), inputs_.left_out.begin(), inputs_.left_out.end());
+    record.reasons.insert(record.reasons.end(), result_.skipped.begin(), result_.skipped.end());
+  }
+
+  ModelSession& session_;
+  const GoldenInputs& inputs_;
+  const GoldenPassOptions& options_;
+  Progress& progress_;
+  GoldenResult result_;
+  std::vector<Finding> findings_;
+  std::int64_t n_done_ = 0;
+};
+
+}  // namespace
+
+Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& text, const PromptSuite& suite,
+                                      std::string_view variant) {
+  GoldenInputs inputs{.bundle = bundle.name(),
+                      .suite = suite.name,
+                      .variant = std::string(variant),
+                      .cases = {},
+                      .acceptance = {},
+                      .unverified = {},
+                      .left_out = {},
+                      .bad_text = {}};
+  if (!suite.expected || !suite.acceptance) {
+    inputs.unverified = fmt::format("bundle {} has no independent expected outputs for {}", bundle.name(), variant);
+    return inputs;
+  }
+  inputs.acceptance = *suite.acceptance;
+  std::map<std::string_view, const ExpectedOutput*> by_prompt;
+  for (const ExpectedOutput& one : *suite.expected) by_prompt[one.prompt] = &one;
+  if (suite.prompts.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none", bundle.name(), suite.name)};
+  }
+  std::int64_t n_without_record = 0;
+  for (const EncodedPrompt& prompt : suite.prompts) {
+    const auto found = by_prompt.find(prompt.id);
+    if (found == by_prompt.end()) {
+      ++n_without_record;
+      continue;
+    }
+    SS_TRY_VOID(check_ids(inputs, prompt, *found->second));
+    if (prompt.stream && text.tokenizer() != nullptr && !streams_alike(*text.tokenizer(), found->second->ids)) {
+      inputs.bad_text.push_back(fmt::format("prompt {}: the streamed text differs from the whole one", prompt.id));
+    }
+    inputs.cases.push_back({prompt, *found->second});
+  }
+  if (n_without_record > 0) {
+    inputs.left_out.push_back(fmt::format(
+        "{} prompts have no record of the reference: they do not fit into the model's context", n_without_record));
+  }
+  return inputs;
+}
+
+Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& text, std::string_view suite,
+                                        std::string_view variant) {
+  SS_TRY(const auto expected, bundle.expected(variant));
+  // A bundle without expected outputs is unverified, whether or not its prompts can be encoded.
+  if (!expected) return golden_inputs_of(bundle, text, PromptSuite{std::string(suite), {}, {}, {}}, variant);
+  SS_TRY(const PromptSuite loaded, load_prompt_suite(bundle, text, suite, variant));
+  return golden_inputs_of(bundle, text, loaded, variant);
+}
+
+EngineOptions golden_engine_options(const GoldenInputs& inputs) {
+  constexpr std::int32_t kMaxSeqs = 16;
+  std::int64_t longest = 1;      // tokens including the document
+  std::int64_t longest_own = 1;  // tokens that a prompt adds to a shared document
+  for (const GoldenCase& one : inputs.cases) {
+    longest = std::max(longest, n_tokens(one));
+    longest_own = std::max(longest_own, n_tokens(one) - one.prompt.n_document_ids);
+  }
+  EngineOptions options;
+  options.scheduler.max_seqs = kMaxSeqs;
+  options.max_context = longest;
+  options.kv_tokens = longest + kMaxSeqs * longest_own;
+  return options;
+}
+
+Result<GoldenResult> run_golden_pass(ModelSession& session, const GoldenInputs& inputs,
+                                     const GoldenPassOptions& options, Progress& progress) {
+  SS_CHECK(session.variant().name == inputs.variant, "the session runs the variant that the inputs are for");
+  return Pass(session, inputs, options, progress).run();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,89 @@
+#include "history/anchor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "gate/trend.h"
+#include "stats/quantile.h"
+
+namespace secondsource {
+namespace {
+
+/// Parses "bundle/backend/variant/scenario"; only the bundle's name may contain slashes.
+CellKey key_of(const std::string& cell) {
+  CellKey key;
+  std::string rest = cell;
+  for (std::string* part : {&key.scenario, &key.variant, &key.backend}) {
+    const std::size_t slash = std::min(rest.rfind('/'), rest.size());
+    *part = rest.substr(std::min(slash + 1, rest.size()));
+    rest.resize(slash);
+  }
+  key.bundle = rest;
+  return key;
+}
+
+/// A metric of the gate and the column of the history that it is computed from.
+struct AnchorMetric {
+  const char* name;
+  const char* column;
+  double seconds_per_unit;  ///< seconds per unit of badness()
+};
+constexpr AnchorMetric kAnchorMetrics[] = {{"cost", "output_tok_per_s", 1}, {"ttft", "ttft_p50", 1e-3}};
+
+GateVerdict verdict_of(const std::string& cell, const AnchorMetric& metric, const AnchorVerdict& anchor,
+                       const std::vector<double>& pinned, const std::vector<double>& recent) {
+  GateVerdict verdict;
+  verdict.cell = key_of(cell);
+  verdict.metric = metric.name;
+  verdict.decision = anchor.decision;
+  verdict.base_s = *median(pinned) * metric.seconds_per_unit;
+  verdict.candidate_s = *median(recent) * metric.seconds_per_unit;
+  verdict.change_percent = anchor.change_percent;
+  verdict.low_percent = anchor.low_percent;
+  verdict.high_percent = anchor.high_percent;
+  verdict.why =
+      fmt::format("the {} newest runs against the {} that are pinned: {:+.1f} % ({:+.1f} to {:+.1f})", recent.size(),
+                  pinned.size(), anchor.change_percent, anchor.low_percent, anchor.high_percent);
+  return verdict;
+}
+
+}  // namespace
+
+Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& options) {
+  GateReport report;
+  report.method = GateMethod::kPinnedAnchor;
+  report.base_run_id = "pinned";
+  report.candidate_run_id = "newest";
+  report.threshold_percent = 100 * options.rule.threshold;
+  SS_TRY(const std::vector<std::string> cells, history.newest_cells(options.branch));
+  const auto n_verdicts = static_cast<std::int64_t>(cells.size() * std::size(kAnchorMetrics));
+  if (cells.empty()) report.not_comparable.push_back(fmt::format("branch {} has no runs", options.branch));
+  for (const std::string& cell : cells) {
+    for (const AnchorMetric& anchor_metric : kAnchorMetrics) {
+      const HistoryMetric& metric = *find_history_metric(anchor_metric.column);
+      SS_TRY(const CellHistory one, history.cell(options.branch, cell, metric));
+      std::vector<double> pinned, recent;
+      for (auto point = one.points.rbegin(); point != one.points.rend(); ++point) {
+        const bool is_recent = static_cast<std::int64_t>(recent.size()) < options.n_recent;
+        if (point->pinned) {
+          pinned.push_back(badness(metric, point->value));
+        } else if (is_recent && point->value > 0) {
+          recent.push_back(badness(metric, point->value));
+        }
+      }
+      const auto verdict = compare_with_anchor(pinned, recent, options.rule, n_verdicts);
+      if (verdict) {
+        report.verdicts.push_back(verdict_of(cell, anchor_metric, *verdict, pinned, recent));
+      } else {
+        report.not_comparable.push_back(
+            fmt::format("{} {}: needs {} pinned and {} newer runs of one setup, has {} and {}", cell,
+                        anchor_metric.name, kAnchorNights, kAnchorNights, pinned.size(), recent.size()));
+      }
+    }
+  }
+  return report;
+}
+
+}  // namespace secondsource

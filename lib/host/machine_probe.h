@@ -1,0 +1,42 @@
+#pragma once
+// Measures briefly what the machine can do at this moment, beside a measurement: neighbours on the same memory
+// controllers take bandwidth that no share of CPU time shows, and they may come and go between two repetitions.
+//
+//   SS_TRY(const MachineProbe probe, MachineProbe::create(n_threads, cpus));
+//   const MachineMoment moment = probe.look();        // three passes over 128 MiB, and the f32 loop
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend_kit/host_memory.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Rates of all threads together, as for the machine's limits.
+struct MachineMoment {
+  double read_bytes_per_s = 0;  ///< from a buffer of MachineProbe::kBufferBytes in huge pages
+  double f32_flops = 0;
+};
+
+class MachineProbe {
+ public:
+  /// Larger than the last-level cache of most CPUs, and one of the buffer sizes in RunLimits.
+  static constexpr std::size_t kBufferBytes = std::size_t{128} << 20;
+
+  /// `n_threads` 0 means all CPUs; empty `cpus` means those that this process may use. Errors: kOutOfMemory.
+  static Result<MachineProbe> create(std::int32_t n_threads, std::vector<std::int32_t> cpus);
+  [[nodiscard]] MachineMoment look() const;
+
+ private:
+  MachineProbe() : account_(std::make_unique<MemoryAccount>()) {}
+
+  std::unique_ptr<MemoryAccount> account_;  // must outlive the buffer
+  HostBuffer buffer_;
+  int n_threads_ = 1;
+  std::vector<std::int32_t> cpus_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,116 @@
+#pragma once
+// The data of summary.json: one row per cell, derived from the samples.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/enum_names.h"
+#include "core/fields.h"
+#include "record/failure_record.h"
+#include "record/format_version.h"
+#include "record/golden_record.h"
+#include "record/limit_share.h"
+#include "record/repetition.h"
+#include "record/scenario.h"
+#include "record/schema_text.h"
+#include "record/schema_version.h"
+
+namespace secondsource {
+
+/// A figure with its distribution-free 95 % interval; empty, with the reason, if the sample does not support one.
+struct Estimate {
+  std::optional<double> value;
+  std::optional<double> low;
+  std::optional<double> high;
+  std::int64_t n = 0;
+  std::string why_not;
+};
+SS_FIELDS(Estimate, value, low, high, n, why_not)
+
+enum class CellStatus : std::uint8_t {
+  kComplete,
+  kPartial,  ///< fewer repetitions than planned
+  kInvalid,  ///< its own checks reject the measurement
+  kFailed,   ///< its backend failed
+  kMissing,  ///< it never ran
+};
+SS_ENUM_NAMES(CellStatus, "complete", "partial", "invalid", "failed", "missing")
+SS_SCHEMA_SAYS_STRING(CellStatus)
+
+/// One row of every report.
+struct CellSummary {
+  CellKey key;
+  Scenario scenario;
+  GoldenVerdict golden = GoldenVerdict::kNotRun;
+  CellStatus status = CellStatus::kMissing;
+  std::vector<std::string> notes;
+  std::int32_t n_repetitions = 0;
+  std::int64_t n_samples = 0;
+  std::int64_t n_errors = 0;
+  std::optional<double> mean_prompt_tokens;  ///< per request, as measured and not as requested
+  std::optional<double> mean_output_tokens;
+  Estimate ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns;
+  Estimate ttft_e2e_p99_ns, ttft_sent_p50_ns, e2e_p50_ns, e2e_p99_ns;
+  Estimate tpot_p50_ns, tpot_p99_ns, itl_p50_ns, itl_p99_ns;
+  Estimate output_tok_per_s;  ///< median over repetitions
+  Estimate decode_tok_per_s, prefill_tok_per_s;
+  std::optional<double> tok_per_s_per_user;    ///< per second: 1 / median TPOT
+  std::optional<double> tok_per_s_per_device;  ///< output tokens/s / devices; a host counts as one device
+  std::optional<double> rate_per_s;            ///< open loop: the requested rate, or the rate found by server:slo-max
+  std::optional<double> achieved_rate_per_s;
+  /// Share of requests that kept the run's SLO; empty if the run has none.
+  Estimate slo_attainment;
+  Estimate goodput_req_per_s;                      ///< requests per second that kept the SLO and ended in the window
+  std::optional<double> goodput_tok_per_s;         ///< output tokens per second of those requests
+  std::optional<double> prefix_hit_rate;           ///< prompt tokens taken from a shared cache / all prompt tokens
+  std::optional<double> read_fraction;             ///< bytes/s that decode must read / the machine's best read rate
+  std::optional<double> flops_fraction;            ///< operations/s of prefill / the machine's best rate
+  std::optional<LimitShare> prefill_of_limit;      ///< steps with prompt tokens only
+  std::optional<LimitShare> first_token_of_limit;  ///< time of a request's prefill at its limit / median TTFT
+  std::optional<LimitShare> decode_of_limit;       ///< steps without prompt tokens
+  /// Time per token of the first warm-up window / that of the last one.
+  std::optional<double> first_to_settled;
+  std::optional<std::int64_t> load_ns;       ///< time to read the weights and to pack them for the device
+  std::optional<std::int64_t> compile_ns;    ///< time to compile the cell's steps before their first use
+  std::optional<double> device_utilisation;  ///< time in steps / total time
+  Bottleneck bound = Bottleneck::kUnknown;
+  std::string bound_why;                 ///< one sentence with the figures and what follows from them
+  std::vector<CheckRecord> checks;       ///< the worst outcome of each check over repetitions
+  std::optional<double> verified_share;  ///< verified output tokens / all output tokens of the timed requests
+  std::optional<MemoryUse> memory;       ///< the largest over repetitions
+  std::optional<std::int64_t> peak_rss_bytes;
+  std::optional<double> usd_per_1k_output, usd_per_1k_total, device_hours_per_million;
+  /// The largest over repetitions; shows whether the machine was busy with something else.
+  std::optional<double> others_cpu_share;
+  /// The machine's rates right after each repetition, with all threads together: medians. Only for cells on the host.
+  std::optional<double> machine_read_bytes_per_s, machine_f32_flops;
+  /// One value per repetition, for the gate: output tokens/s and median TTFT in ns.
+  std::vector<double> output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition;
+};
+SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
+          mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
+          ttft_e2e_p99_ns, ttft_sent_p50_ns, e2e_p50_ns, e2e_p99_ns, tpot_p50_ns, tpot_p99_ns, itl_p50_ns, itl_p99_ns,
+          output_tok_per_s, decode_tok_per_s, prefill_tok_per_s, tok_per_s_per_user, tok_per_s_per_device, rate_per_s,
+          achieved_rate_per_s, slo_attainment, goodput_req_per_s, goodput_tok_per_s, prefix_hit_rate, read_fraction,
+          flops_fraction, prefill_of_limit, first_token_of_limit, decode_of_limit, first_to_settled, load_ns,
+          compile_ns, device_utilisation, bound, bound_why, checks, verified_share, memory, peak_rss_bytes,
+          usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, machine_read_bytes_per_s,
+          machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition)
+
+/// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
+/// a row shows its verdict and no figures, and no chart draws it.
+[[nodiscard]] bool has_credit(const CellSummary& cell);
+
+struct RunSummary {
+  SchemaVersion<kResultsSchemaVersion> schema_version{};
+  std::string run_id;
+  std::vector<CellSummary> cells;
+  std::vector<GoldenRecord> golden;
+  std::vector<FailureRecord> failures;
+};
+SS_FIELDS(RunSummary, schema_version, run_id, cells, golden, failures)
+
+}  // namespace secondsource

@@ -1,0 +1,48 @@
+#pragma once
+// The record of a golden pass.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/enum_names.h"
+#include "core/fields.h"
+#include "record/schema_text.h"
+
+namespace secondsource {
+
+enum class GoldenVerdict : std::uint8_t {
+  kPassed,
+  kFailed,
+  kUnverified,   ///< the bundle has no independent expected outputs
+  kNotRun,       ///< the backend did not reach its golden pass
+  kUnavailable,  ///< there is no such backend
+};
+SS_ENUM_NAMES(GoldenVerdict, "passed", "failed", "unverified", "not run", "unavailable")
+SS_SCHEMA_SAYS_STRING(GoldenVerdict)
+
+/// The verdict on the tokens that a backend generates: the line `"type": "golden"`.
+struct GoldenRecord {
+  std::string bundle;
+  std::string backend;
+  std::string variant;
+  std::string suite;
+  GoldenVerdict verdict = GoldenVerdict::kNotRun;
+  std::vector<std::string> reasons;
+  std::int32_t n_prompts = 0;
+  /// Prompts that this backend does not run (the reference: beyond 2K tokens); `reasons` says why.
+  std::int32_t n_skipped = 0;
+  std::int64_t n_positions = 0;
+  std::int64_t n_match = 0;
+  std::int64_t n_near_tie = 0;
+  std::int64_t n_wrong = 0;
+  std::optional<double> kl_mean;
+  std::optional<double> kl_worst;
+  std::optional<double> nll_difference_mean;
+  std::int64_t duration_ns = 0;
+};
+SS_FIELDS(GoldenRecord, bundle, backend, variant, suite, verdict, reasons, n_prompts, n_skipped, n_positions, n_match,
+          n_near_tie, n_wrong, kl_mean, kl_worst, nll_difference_mean, duration_ns)
+
+}  // namespace secondsource

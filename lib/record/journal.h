@@ -1,0 +1,62 @@
+#pragma once
+// The lines of samples.jsonl: one line per record of a measurement, in the order in which they were stored.
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/result.h"
+#include "core/variant_tags.h"
+#include "record/failure_record.h"
+#include "record/golden_record.h"
+#include "record/operation_times.h"
+#include "record/rate_probe.h"
+#include "record/repetition.h"
+#include "record/request_sample.h"
+
+namespace secondsource {
+
+using JournalLine = std::variant<RequestSample, Repetition, GoldenRecord, FailureRecord, RateProbe, OperationTimes>;
+SS_VARIANT_TAGS(JournalLine, "type", "sample", "repetition", "golden", "failure", "probe", "operations")
+
+/// The parsed lines of a file that grows by whole lines. A crash may have cut off the last line.
+template <typename Line>
+struct LinesFile {
+  std::vector<Line> lines;
+  std::vector<std::size_t> line_ends;  ///< for each line, the offset of the byte after its newline
+  bool torn_tail = false;              ///< the file continues after its last valid line
+
+  [[nodiscard]] std::size_t valid_bytes() const { return line_ends.empty() ? 0 : line_ends.back(); }
+};
+
+/// Parses line after line. A last line without a newline is left out. If `zeros_are_torn`, a last line that cannot be
+/// parsed is left out too, since a power cut may leave a block of zeros at the end. Any other line that cannot be
+/// parsed is an error with its number. `parse_line(text, name)` returns Result<Line>.
+template <typename Line, typename ParseLine>
+Result<LinesFile<Line>> read_lines(std::string_view text, std::string_view name, const ParseLine& parse_line,
+                                   bool zeros_are_torn = false) {
+  LinesFile<Line> file;
+  for (std::size_t begin = 0; begin < text.size(); begin = file.valid_bytes()) {
+    const std::size_t newline = text.find('\n', begin);
+    file.torn_tail = newline == std::string_view::npos;
+    if (file.torn_tail) break;
+    const std::string where = std::string(name) + ":" + std::to_string(file.lines.size() + 1);
+    Result<Line> line = parse_line(text.substr(begin, newline - begin), where);
+    if (!line) {
+      file.torn_tail = zeros_are_torn && newline + 1 == text.size();
+      if (file.torn_tail) break;
+      return std::move(line).error();
+    }
+    file.lines.push_back(std::move(line).value());
+    file.line_ends.push_back(newline + 1);
+  }
+  return file;
+}
+
+using Journal = LinesFile<JournalLine>;
+
+}  // namespace secondsource

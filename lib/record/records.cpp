@@ -1,0 +1,77 @@
+#include "record/records.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "core/enum_format.h"
+
+namespace secondsource {
+
+std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name) {
+  for (const HostFact& candidate : facts) {
+    if (candidate.name == name) return candidate.value;
+  }
+  return std::nullopt;
+}
+
+StepWork& StepWork::operator+=(const StepWork& other) {
+  n_steps += other.n_steps;
+  tokens += other.tokens;
+  ns += other.ns;
+  flops += other.flops;
+  weight_bytes += other.weight_bytes;
+  kv_bytes += other.kv_bytes;
+  return *this;
+}
+
+std::string Scenario::name() const {
+  std::string name = "single-stream";
+  if (kind == ScenarioKind::kOffline) name = fmt::format("offline-b{}", batch);
+  if (kind == ScenarioKind::kServer) {
+    name = fmt::format("server-r{:g}", rate_per_s);
+    if (arrivals == ArrivalKind::kTrace) name = "server-trace=" + std::filesystem::path(trace).stem().string();
+    if (seeks_slo_rate) name = "server-slo-max";
+    if (arrivals == ArrivalKind::kGamma) name += fmt::format("+gamma={:g}", burstiness);
+    if (arrivals == ArrivalKind::kConstant) name += "+constant";
+    if (trace_speed != 1) name += fmt::format("+speed={:g}", trace_speed);
+  }
+  if (n_shared_prefix > 0) name += fmt::format("+prefix={}", n_shared_prefix);
+  if (batching != Batching::kContinuous) name += fmt::format("+{}", to_string(batching));
+  return name;
+}
+
+std::string CellKey::id() const {
+  return fmt::format("{}/{}/{}/{}", bundle, backend, variant, scenario);
+}
+
+std::optional<std::int64_t> RequestSample::ttft_e2e_ns() const {
+  if (!first_token_ns) return std::nullopt;
+  return *first_token_ns - scheduled_ns;
+}
+
+std::optional<std::int64_t> RequestSample::ttft_sent_ns() const {
+  if (!first_token_ns) return std::nullopt;
+  return *first_token_ns - sent_ns;
+}
+
+std::optional<std::int64_t> RequestSample::ttft_visible_ns() const {
+  if (!first_visible_ns) return std::nullopt;
+  return *first_visible_ns - scheduled_ns;
+}
+
+std::optional<std::int64_t> RequestSample::e2e_ns() const {
+  if (!last_token_ns) return std::nullopt;
+  return *last_token_ns - scheduled_ns;
+}
+
+std::optional<double> RequestSample::tpot_ns() const {
+  if (!first_token_ns || !last_token_ns || n_output_tokens < 2) return std::nullopt;
+  return static_cast<double>(*last_token_ns - *first_token_ns) / static_cast<double>(n_output_tokens - 1);
+}
+
+bool has_credit(const CellSummary& cell) {
+  return cell.golden != GoldenVerdict::kFailed && cell.status != CellStatus::kInvalid;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,89 @@
+#pragma once
+// The data of run.json, which describes a run and is written before its first measurement.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/fields.h"
+#include "cost/price.h"
+#include "record/format_version.h"
+#include "record/run_limits.h"
+#include "record/run_settings.h"
+#include "record/scenario.h"
+#include "record/schema_version.h"
+#include "record/slo.h"
+
+namespace secondsource {
+
+SS_FIELDS(DeviceInfo, backend, id, name, properties, memory_bytes, page_tokens, is_host)
+
+struct BundleRecord {
+  std::string name;
+  std::string path;
+  /// Of the manifest, which holds the hashes of all files; for a plain folder, of its configuration and headers.
+  std::string content_sha256;
+  bool verified = false;  ///< the bundle has independent expected outputs
+};
+SS_FIELDS(BundleRecord, name, path, content_sha256, verified)
+
+struct BackendRecord {
+  std::string name;
+  std::string module_sha256;
+  DeviceInfo device;
+  std::vector<std::pair<std::string, std::string>> options;  ///< threads, cpus, isa, fault, ...
+  double n_units_used = 1;  ///< devices, or vCPUs of a CPU backend, as Price::n_units_used counts them
+  std::string unavailable;  ///< why the backend did not run; empty if it did
+};
+SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable)
+
+/// One fact about the host. If it could not be read, `value` is empty and `why_not` gives the reason.
+struct HostFact {
+  std::string name;  ///< "cpu_model", "kernel", "governor", "load_1min", ...
+  std::optional<std::string> value;
+  std::string why_not;
+};
+SS_FIELDS(HostFact, name, value, why_not)
+
+/// The value of a fact; nullopt if it is absent or could not be read.
+[[nodiscard]] std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_view name);
+
+struct PlannedCell {
+  CellKey key;
+  Scenario scenario;
+  std::int32_t repetitions = 0;
+};
+SS_FIELDS(PlannedCell, key, scenario, repetitions)
+
+/// The content of run.json: written before the first measurement, rewritten only by --resume (which appends to
+/// `resumed_utc`).
+struct RunRecord {
+  SchemaVersion<kResultsSchemaVersion> schema_version{};
+  int method_version = kMethodVersion;
+  std::string run_id;  ///< random, 16 hexadecimal digits
+  std::string started_utc;
+  std::vector<std::string> resumed_utc;
+  std::vector<std::string> command;
+  std::uint64_t seed = 0;
+  std::string program_version;
+  std::string commit;
+  std::string compiler;
+  std::string build_type;
+  std::vector<HostFact> host;
+  std::vector<BundleRecord> bundles;
+  std::vector<BackendRecord> backends;
+  std::vector<PlannedCell> cells;
+  std::optional<Price> price;
+  std::optional<Slo> slo;  ///< the SLO by which goodput is counted
+  std::optional<RunLimits> limits;
+  std::string suite;
+  RunSettings settings;
+};
+SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resumed_utc, command, seed, program_version,
+          commit, compiler, build_type, host, bundles, backends, cells, price, slo, limits, suite, settings)
+
+}  // namespace secondsource

@@ -1,0 +1,42 @@
+#pragma once
+// The settings of a run beyond its cells, as stored in run.json. A resumed run continues with exactly these settings.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+struct RunSettings {
+  std::int32_t threads = 0;           ///< 0 means one per CPU that the workers may use
+  std::vector<std::int32_t> cpus;     ///< affinity of the workers; empty means that of this process
+  std::int64_t memory_max_bytes = 0;  ///< limit per worker (RLIMIT_DATA); 0 means no limit
+  double max_time_s = 0;              ///< 0 means no limit
+  double step_deadline_s = 120;
+  double cell_deadline_s = 1800;
+  double cell_budget_s = 10;  ///< single-stream ends the repetitions of a cell early after this time
+  std::string oracle;         ///< backend that provides expected outputs if a bundle has none; empty means none
+  std::vector<std::string> named_backends;  ///< named by --backend or --require; their absence is a failure
+  bool strict = false;
+  bool golden = true;        ///< false: tokens are not judged, and the run must not be taken for a verified one
+  std::string trace_file;    ///< Chrome trace of the operations of every cell; empty means none
+  double noise_limit = 0.9;  ///< HostCheckLimits::noise_invalid
+  friend bool operator==(const RunSettings&, const RunSettings&) = default;
+};
+
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings);
+/// Sets the settings from pairs. Errors: kInvalidInput, with a message that begins with `where`, for a key or value
+/// that to_pairs() does not write.
+Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,
+                          std::string_view where);
+
+/// "0,2-3" -> {0, 2, 3}. Errors: kInvalidInput.
+Result<std::vector<std::int32_t>> parse_cpu_list(std::string_view text);
+/// {0, 2, 3} -> "0,2,3"
+[[nodiscard]] std::string format_cpu_list(const std::vector<std::int32_t>& cpus);
+
+}  // namespace secondsource

@@ -1,0 +1,57 @@
+#pragma once
+// A scenario, which is one way of loading a system, and the key of the cell to which a number belongs.
+
+#include <cstdint>
+#include <string>
+
+#include "core/batching.h"
+#include "core/enum_names.h"
+#include "core/fields.h"
+#include "record/schema_text.h"
+
+namespace secondsource {
+
+enum class ScenarioKind : std::uint8_t { kSingleStream, kOffline, kServer };
+SS_ENUM_NAMES(ScenarioKind, "single-stream", "offline", "server")
+
+/// How the gaps between arrivals of an open loop are distributed (measure/arrivals.h).
+enum class ArrivalKind : std::uint8_t { kPoisson, kGamma, kConstant, kTrace };
+SS_ENUM_NAMES(ArrivalKind, "poisson", "gamma", "constant", "trace")
+
+SS_SCHEMA_SAYS_STRING(Batching)
+
+/// One way of loading a system. Examples of name() are "single-stream", "offline-b16", "server-r2.5",
+/// "server-r8+gamma=0.25", "server-slo-max" and "offline-b16+static"; docs/metrics.md lists all forms.
+struct Scenario {
+  ScenarioKind kind = ScenarioKind::kSingleStream;
+  std::int32_t batch = 1;       ///< offline: requests in flight
+  double rate_per_s = 0;        ///< server: average arrivals per second; 0 if the rate is searched for or recorded
+  std::int32_t n_requests = 0;  ///< measured requests of one repetition
+  /// Nominal; 0 means the suite's own prompts. With a trace: upper limit on the length of its prompts.
+  std::int32_t n_prompt_tokens = 0;
+  std::int32_t n_output_tokens = 0;  ///< exact, since timed runs ignore the end of text. With a trace: the upper limit
+  ArrivalKind arrivals = ArrivalKind::kPoisson;
+  double burstiness = 1;             ///< kGamma: the shape; below 1 is burstier than Poisson, above 1 is more regular
+  std::string trace{};               ///< kTrace: path of the recorded arrivals
+  std::string trace_sha256{};        ///< SHA-256 of that file
+  double trace_speed = 1;            ///< kTrace: how many times faster than recorded
+  bool seeks_slo_rate = false;       ///< server: search for the highest rate that keeps the run's SLO
+  std::int32_t n_shared_prefix = 0;  ///< leading prompt tokens that all requests share; 0 means none
+  Batching batching = Batching::kContinuous;
+  [[nodiscard]] std::string name() const;
+};
+SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_output_tokens, arrivals, burstiness, trace,
+          trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching)
+
+/// The cell to which a number belongs. The gate adds the metric.
+struct CellKey {
+  std::string bundle;
+  std::string backend;
+  std::string variant;
+  std::string scenario;                  ///< Scenario::name()
+  [[nodiscard]] std::string id() const;  ///< "default/cpu/bf16/offline-b16"
+  friend auto operator<=>(const CellKey&, const CellKey&) = default;
+};
+SS_FIELDS(CellKey, bundle, backend, variant, scenario)
+
+}  // namespace secondsource

@@ -1,0 +1,73 @@
+#include "report/sarif.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace secondsource {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kRegression = "regression";
+constexpr const char* kWrongTokens = "wrong-tokens";
+constexpr const char* kNotMeasured = "not-measured";
+// Location of findings without a kernel: the file that defines the build.
+constexpr const char* kProjectFile = "CMakeLists.txt";
+
+Json rule(const char* id, const char* text) {
+  return {{"id", id}, {"shortDescription", {{"text", text}}}};
+}
+
+Json result(const char* rule_id, const char* level, const std::string& text, const std::string& file, int line) {
+  return {{"ruleId", rule_id},
+          {"level", level},
+          {"message", {{"text", text}}},
+          {"locations",
+           {{{"physicalLocation",
+              {{"artifactLocation", {{"uri", file}, {"uriBaseId", "SRCROOT"}}}, {"region", {{"startLine", line}}}}}}}}};
+}
+
+bool belongs_to(const LossShare& loss, const GateVerdict& verdict) {
+  return loss.cell == verdict.cell && loss.metric == verdict.metric;
+}
+
+void add_regression(const GateReport& report, const GateVerdict& verdict, Json& results) {
+  const char* const level = verdict.waived_by.empty() ? "error" : "note";
+  const std::string what = fmt::format("{} {}: {}{}", verdict.cell.id(), verdict.metric, verdict.why,
+                                       verdict.waived_by.empty() ? "" : ", waived by " + verdict.waived_by);
+  bool has_place = false;
+  for (const LossShare& loss : report.losses) {
+    if (!belongs_to(loss, verdict) || loss.source.empty()) continue;
+    has_place = true;
+    results.push_back(result(kRegression, level,
+                             fmt::format("{}. Here: {:.0f} % of the loss, {} ({}) of {}", what, 100 * loss.share,
+                                         loss.operation, loss.shape, loss.kernel),
+                             loss.source, loss.source_line));
+  }
+  if (!has_place) results.push_back(result(kRegression, level, what, kProjectFile, 1));
+}
+
+}  // namespace
+
+std::string write_sarif(const GateReport& report) {
+  Json results = Json::array();
+  for (const GateVerdict& verdict : report.verdicts) {
+    if (verdict.decision == Decision::kRegressed) add_regression(report, verdict, results);
+  }
+  for (const std::string& cell : report.wrong_tokens) {
+    results.push_back(result(kWrongTokens, "error", cell, kProjectFile, 1));
+  }
+  for (const std::string& cell : report.failed) {
+    results.push_back(result(kNotMeasured, "error", cell, kProjectFile, 1));
+  }
+  const Json rules = {rule(kRegression, "Cost per token or time to the first token grew past the threshold"),
+                      rule(kWrongTokens, "Generated tokens failed their golden check"),
+                      rule(kNotMeasured, "A backend that the base has could not be measured")};
+  const Json run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}}, {"results", results}};
+  const Json document = {
+      {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace secondsource

@@ -1,0 +1,15 @@
+#pragma once
+// A gate's regressions as SARIF 2.1.0 (OASIS standard, 2020), for code hosts that show such findings beside the code.
+// There is one result per operation that a loss was traced to, located at the kernel's source, and one per regression
+// without such an operation.
+
+#include <string>
+
+#include "gate/gate_record.h"
+
+namespace secondsource {
+
+/// Regressions are errors, and waived ones are notes. Wrong tokens and failed cells are errors without a location.
+[[nodiscard]] std::string write_sarif(const GateReport& report);
+
+}  // namespace secondsource

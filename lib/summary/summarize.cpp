@@ -1,0 +1,353 @@
+#include "summary/summarize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <span>
+
+#include "core/enum_format.h"
+#include "record/roofline.h"
+#include "record/slo.h"
+#include "stats/proportion.h"
+#include "stats/quantile.h"
+#include "summary/cell_lines.h"
+
+namespace secondsource {
+namespace {
+
+/// Estimates the quantile `q` from samples in ascending order.
+Estimate estimate(std::span<const double> ascending, double q) {
+  Estimate result;
+  result.n = static_cast<std::int64_t>(ascending.size());
+  if (const auto quantile = estimate_quantile_of_sorted(ascending, q)) {
+    result.value = quantile->value;
+    result.low = quantile->low;
+    result.high = quantile->high;
+  } else {
+    result.why_not = fmt::format("needs {} samples, has {}", smallest_sample_for(q), result.n);
+  }
+  return result;
+}
+
+/// Estimates the median over repetitions. The value is given even for few repetitions, the interval only if they
+/// support one.
+Estimate estimate_over_repetitions(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  Estimate result = estimate(values, 0.5);
+  if (!result.value) result.value = median(values);
+  return result;
+}
+
+double tokens_per_s(std::int64_t tokens, std::int64_t duration_ns) {
+  return duration_ns > 0 ? 1e9 * static_cast<double>(tokens) / static_cast<double>(duration_ns) : 0;
+}
+
+void summarize_latency(std::span<const RequestSample* const> samples, CellSummary& cell) {
+  std::vector<double> ttft_e2e, ttft_sent, ttft_visible, ttft_kernel, e2e, tpot, itl;
+  std::int64_t output_tokens = 0;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t verified_tokens = 0;
+  bool any_judged = false;
+  for (const RequestSample* sample : samples) {
+    if (!sample->error.empty()) {
+      ++cell.n_errors;
+      continue;
+    }
+    ++cell.n_samples;
+    const auto keep = [](std::vector<double>& into, const auto& value) {
+      if (value) into.push_back(static_cast<double>(*value));
+    };
+    keep(ttft_e2e, sample->ttft_e2e_ns());
+    keep(ttft_sent, sample->ttft_sent_ns());
+    keep(e2e, sample->e2e_ns());
+    keep(ttft_visible, sample->ttft_visible_ns());
+    keep(ttft_kernel, sample->ttft_kernel_ns);
+    keep(tpot, sample->tpot_ns());
+    for (const std::int64_t gap : sample->itl_ns) itl.push_back(static_cast<double>(gap));
+    output_tokens += sample->n_output_tokens;
+    prompt_tokens += sample->n_prompt_tokens;
+    cached_tokens += sample->n_cached_prompt_tokens;
+    verified_tokens += sample->verified_tokens.value_or(0);
+    any_judged = any_judged || sample->verified_tokens.has_value();
+  }
+  if (cell.n_samples > 0) {
+    cell.mean_prompt_tokens = static_cast<double>(prompt_tokens) / static_cast<double>(cell.n_samples);
+    cell.mean_output_tokens = static_cast<double>(output_tokens) / static_cast<double>(cell.n_samples);
+  }
+  if (any_judged && output_tokens > 0) {
+    cell.verified_share = static_cast<double>(verified_tokens) / static_cast<double>(output_tokens);
+  }
+  if (prompt_tokens > 0) {
+    cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens);
+  }
+  for (std::vector<double>* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl}) {
+    std::sort(times->begin(), times->end());
+  }
+  cell.ttft_e2e_p50_ns = estimate(ttft_e2e, 0.5);
+  cell.ttft_e2e_p95_ns = estimate(ttft_e2e, 0.95);
+  cell.ttft_e2e_p99_ns = estimate(ttft_e2e, 0.99);
+  cell.ttft_sent_p50_ns = estimate(ttft_sent, 0.5);
+  cell.ttft_visible_p50_ns = estimate(ttft_visible, 0.5);
+  cell.ttft_kernel_p50_ns = estimate(ttft_kernel, 0.5);
+  cell.e2e_p50_ns = estimate(e2e, 0.5);
+  cell.e2e_p99_ns = estimate(e2e, 0.99);
+  cell.tpot_p50_ns = estimate(tpot, 0.5);
+  cell.tpot_p99_ns = estimate(tpot, 0.99);
+  cell.itl_p50_ns = estimate(itl, 0.5);
+  cell.itl_p99_ns = estimate(itl, 0.99);
+  if (cell.tpot_p50_ns.value && *cell.tpot_p50_ns.value > 0) cell.tok_per_s_per_user = 1e9 / *cell.tpot_p50_ns.value;
+}
+
+std::optional<double> median_reading(std::span<const Repetition* const> repetitions, std::string_view name) {
+  std::vector<double> values;
+  for (const Repetition* repetition : repetitions) {
+    for (const TelemetryReading& reading : repetition->telemetry) {
+      if (reading.name == name && reading.value) values.push_back(*reading.value);
+    }
+  }
+  return median(values);
+}
+
+void summarize_throughput(std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  std::vector<double> decode, prefill, achieved, utilisation;
+  for (const Repetition* repetition : repetitions) {
+    cell.output_tok_per_s_by_repetition.push_back(
+        tokens_per_s(repetition->window_output_tokens, repetition->window_end_ns - repetition->window_start_ns));
+    if (repetition->decode.ns > 0) decode.push_back(tokens_per_s(repetition->decode.tokens, repetition->decode.ns));
+    if (repetition->prefill.ns > 0) prefill.push_back(tokens_per_s(repetition->prefill.tokens, repetition->prefill.ns));
+    if (!cell.memory || repetition->memory.peak_bytes > cell.memory->peak_bytes) cell.memory = repetition->memory;
+    cell.peak_rss_bytes = std::max(cell.peak_rss_bytes.value_or(0), repetition->host_memory.peak_rss_bytes);
+    if (repetition->others_cpu_share) {
+      cell.others_cpu_share = std::max(cell.others_cpu_share.value_or(0), *repetition->others_cpu_share);
+    }
+    if (repetition->rate_per_s) cell.rate_per_s = repetition->rate_per_s;
+    if (repetition->achieved_rate_per_s) achieved.push_back(*repetition->achieved_rate_per_s);
+    if (repetition->wall_s > 0) {
+      utilisation.push_back(1e-9 * static_cast<double>(all_steps(*repetition).ns) / repetition->wall_s);
+    }
+  }
+  for (const Repetition* repetition : repetitions) {
+    const std::vector<double>& windows = repetition->warmup_ns_per_token;
+    if (windows.empty() || !(windows.back() > 0)) continue;  // only the first repetition of a worker has a warm-up
+    cell.first_to_settled = windows.front() / windows.back();
+    cell.load_ns = repetition->load_ns;
+    cell.compile_ns = repetition->compile_ns;
+    break;
+  }
+  cell.achieved_rate_per_s = median(achieved);
+  cell.device_utilisation = median(utilisation);
+  cell.machine_read_bytes_per_s = median_reading(repetitions, kMachineReadReading);
+  cell.machine_f32_flops = median_reading(repetitions, kMachineF32Reading);
+  cell.output_tok_per_s = estimate_over_repetitions(cell.output_tok_per_s_by_repetition);
+  cell.decode_tok_per_s = estimate_over_repetitions(decode);
+  cell.prefill_tok_per_s = estimate_over_repetitions(prefill);
+}
+
+/// Keeps the worst outcome of each check and adds a note for each check that was not passed.
+void summarize_checks(std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  // Ranks outcomes from good to bad.
+  const auto badness = [](CheckOutcome outcome) {
+    constexpr std::array kOrder = {CheckOutcome::kPassed, CheckOutcome::kNotAvailable, CheckOutcome::kSuspect,
+                                   CheckOutcome::kInvalid};
+    return std::find(kOrder.begin(), kOrder.end(), outcome) - kOrder.begin();
+  };
+  std::map<std::string, std::int32_t> n_worst;
+  for (const Repetition* repetition : repetitions) {
+    for (const CheckRecord& check : repetition->checks) {
+      auto worst = std::find_if(cell.checks.begin(), cell.checks.end(),
+                                [&](const CheckRecord& one) { return one.name == check.name; });
+      if (worst == cell.checks.end()) worst = cell.checks.insert(worst, check);
+      const auto change = badness(check.outcome) - badness(worst->outcome);
+      if (change > 0) *worst = check;
+      n_worst[check.name] = change > 0 ? 1 : n_worst[check.name] + (change == 0 ? 1 : 0);
+    }
+  }
+  for (const CheckRecord& check : cell.checks) {
+    if (check.outcome == CheckOutcome::kInvalid) cell.status = CellStatus::kInvalid;
+    if (check.outcome != CheckOutcome::kInvalid && check.outcome != CheckOutcome::kSuspect) continue;
+    cell.notes.push_back(fmt::format("{}: {}: {} ({} of {} repetitions)",
+                                     check.outcome == CheckOutcome::kInvalid ? "INVALID" : "suspect", check.name,
+                                     check.detail, n_worst[check.name], repetitions.size()));
+  }
+}
+
+/// The time of a request's prefill at the limit that bounds it / the median time to the first token, which also
+/// includes everything else. The time of `prefill` is divided among requests in proportion to their computed prompt
+/// tokens.
+std::optional<LimitShare> first_token_of_limit(const StepWork& prefill, const CellSummary& cell) {
+  const std::optional<double> ttft_ns = median(cell.ttft_p50_ns_by_repetition);
+  if (!cell.prefill_of_limit || !cell.mean_prompt_tokens || !ttft_ns || !(*ttft_ns > 0)) return std::nullopt;
+  const double n_computed = *cell.mean_prompt_tokens * (1 - cell.prefix_hit_rate.value_or(0));
+  const double prefill_ns = static_cast<double>(prefill.ns) * n_computed / static_cast<double>(prefill.tokens);
+  return LimitShare{cell.prefill_of_limit->share * prefill_ns / *ttft_ns, cell.prefill_of_limit->limit};
+}
+
+/// Computes the shares of the machine's limits, and which limit binds the kind of steps that took most of the time.
+void summarize_bound(const RunRecord& record, std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
+  const bool is_host = backend != record.backends.end() && backend->device.is_host;
+  if (!record.limits || !is_host) return;
+  StepWork prefill, decode, mixed;
+  for (const Repetition* repetition : repetitions) {
+    prefill += repetition->prefill;
+    decode += repetition->decode;
+    mixed += repetition->mixed;
+  }
+  const RooflineUse decode_use = roofline_use(decode, *record.limits, cell.key.variant);
+  const RooflineUse prefill_use = roofline_use(prefill, *record.limits, cell.key.variant);
+  cell.read_fraction = decode_use.read;
+  cell.flops_fraction = prefill_use.operations;
+  cell.decode_of_limit = nearer_limit(decode_use);
+  cell.prefill_of_limit = nearer_limit(prefill_use);
+  cell.first_token_of_limit = first_token_of_limit(prefill, cell);
+  const std::pair<const char*, const StepWork*> kinds[] = {
+      {"prefill", &prefill}, {"decode", &decode}, {"mixed", &mixed}};
+  const auto& [name, longest] = *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second->ns; });
+  Bound bound = bound_of(*longest, *record.limits, cell.key.variant, name, cell.others_cpu_share.value_or(0));
+  cell.bound = bound.bottleneck;
+  cell.bound_why = std::move(bound.why);
+}
+
+/// Computes which share of the requests kept the SLO, and the goodput.
+void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary& cell) {
+  if (!record.slo) {
+    cell.slo_attainment.why_not = cell.goodput_req_per_s.why_not = "no SLO was given (--slo)";
+    return;
+  }
+  const SloAttainment all = attainment(lines.samples, *record.slo);
+  cell.slo_attainment.n = all.n_requests;
+  if (all.n_requests == 0) return;
+  const ProportionBounds bounds = proportion_bounds(all.n_kept, all.n_requests);
+  cell.slo_attainment.value = static_cast<double>(all.n_kept) / static_cast<double>(all.n_requests);
+  cell.slo_attainment.low = bounds.low;
+  cell.slo_attainment.high = bounds.high;
+  std::vector<double> requests_per_s, tokens_per_s_each;
+  for (const Repetition* repetition : lines.repetitions) {
+    const std::int64_t window_ns = repetition->window_end_ns - repetition->window_start_ns;
+    std::int64_t n_kept = 0;
+    std::int64_t n_tokens = 0;
+    for (const RequestSample* sample : lines.samples) {
+      if (sample->repetition != repetition->repetition || !keeps(*sample, *record.slo)) continue;
+      const bool ended_inside =
+          sample->last_token_ns > repetition->window_start_ns && sample->last_token_ns <= repetition->window_end_ns;
+      if (!ended_inside) continue;
+      ++n_kept;
+      n_tokens += sample->n_output_tokens;
+    }
+    requests_per_s.push_back(tokens_per_s(n_kept, window_ns));
+    tokens_per_s_each.push_back(tokens_per_s(n_tokens, window_ns));
+  }
+  cell.goodput_req_per_s = estimate_over_repetitions(requests_per_s);
+  cell.goodput_tok_per_s = median(tokens_per_s_each);
+}
+
+/// Computes the median TTFT of each complete repetition, for the gate.
+void summarize_ttft_by_repetition(std::span<const RequestSample* const> samples,
+                                  std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  std::map<std::int32_t, std::vector<double>> ttft_of;
+  for (const RequestSample* sample : samples) {
+    const auto ns = sample->ttft_e2e_ns();
+    if (sample->error.empty() && ns) ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
+  }
+  for (const Repetition* repetition : repetitions) {
+    if (const auto middle = median(ttft_of[repetition->repetition])) cell.ttft_p50_ns_by_repetition.push_back(*middle);
+  }
+}
+
+void summarize_cost(const RunRecord& record, CellSummary& cell) {
+  double n_units_used = 1;
+  double n_devices = 1;  // a host counts as one device, however many of its CPUs were used
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.name != cell.key.backend) continue;
+    n_units_used = backend.n_units_used;
+    if (!backend.device.is_host) n_devices = backend.n_units_used;
+  }
+  if (!cell.output_tok_per_s.value || !(*cell.output_tok_per_s.value > 0)) return;
+  const double output_rate = *cell.output_tok_per_s.value;
+  cell.tok_per_s_per_device = output_rate / n_devices;
+  cell.device_hours_per_million = device_hours_per_million_tokens(1, output_rate);
+  if (!record.price) return;
+  Price price = *record.price;
+  // The price of a single unit covers everything that the run used; an instance with several units is charged by the
+  // share that the run used.
+  if (price.n_units > 1) price.n_units_used = n_units_used;
+  cell.usd_per_1k_output = usd_per_1k_tokens(price, output_rate);
+  if (cell.mean_prompt_tokens.value_or(0) > 0 && cell.mean_output_tokens.value_or(0) > 0) {
+    const double total_rate = output_rate * (1 + *cell.mean_prompt_tokens / *cell.mean_output_tokens);
+    cell.usd_per_1k_total = usd_per_1k_tokens(price, total_rate);
+  }
+}
+
+/// Timed requests that differ from the reference other than at a near tie count like a failed golden pass.
+void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
+  const auto n_wrong = std::count_if(lines.samples.begin(), lines.samples.end(),
+                                     [](const RequestSample* sample) { return sample->wrong_at.has_value(); });
+  if (n_wrong == 0) return;
+  cell.golden = GoldenVerdict::kFailed;
+  cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
+}
+
+CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, const CellLines& lines) {
+  CellSummary cell;
+  cell.key = planned.key;
+  cell.scenario = planned.scenario;
+  cell.n_repetitions = static_cast<std::int32_t>(lines.repetitions.size());
+  cell.status = lines.repetitions.empty()                  ? CellStatus::kMissing
+                : cell.n_repetitions < planned.repetitions ? CellStatus::kPartial
+                                                           : CellStatus::kComplete;
+  const std::vector<const RequestSample*> counted = lines.counted();
+  summarize_latency(counted, cell);
+  summarize_throughput(lines.repetitions, cell);
+  summarize_checks(lines.repetitions, cell);
+  summarize_ttft_by_repetition(counted, lines.repetitions, cell);
+  summarize_bound(record, lines.repetitions, cell);
+  summarize_slo(record, {counted, lines.repetitions}, cell);
+  summarize_cost(record, cell);
+  return cell;
+}
+
+}  // namespace
+
+RunSummary summarize(const RunRecord& record, const Journal& journal) {
+  RunSummary summary;
+  summary.run_id = record.run_id;
+  const auto lines_of = lines_by_cell(journal);
+  static const CellLines kNone;
+  const auto lines_of_cell = [&](const std::string& cell) -> const CellLines& {
+    const auto found = lines_of.find(cell);
+    return found == lines_of.end() ? kNone : found->second;
+  };
+  // If a resumed run writes a verdict again, the later one replaces the earlier one. All failures are kept.
+  std::map<std::string, GoldenRecord> golden_of;
+  for (const JournalLine& line : journal.lines) {
+    if (const auto* golden = std::get_if<GoldenRecord>(&line)) {
+      golden_of[golden->bundle + "/" + golden->backend + "/" + golden->variant] = *golden;
+    } else if (const auto* failure = std::get_if<FailureRecord>(&line)) {
+      summary.failures.push_back(*failure);
+    }
+  }
+  for (const PlannedCell& planned : record.cells) {
+    const CellLines& lines = lines_of_cell(planned.key.id());
+    CellSummary cell = summarize_cell(record, planned, lines);
+    const auto golden = golden_of.find(planned.key.bundle + "/" + planned.key.backend + "/" + planned.key.variant);
+    cell.golden = golden == golden_of.end() ? GoldenVerdict::kNotRun : golden->second.verdict;
+    note_wrong_tokens(lines, cell);
+    if (cell.status == CellStatus::kMissing || cell.status == CellStatus::kPartial) {
+      for (const FailureRecord& failure : summary.failures) {
+        const bool concerns = failure.cell == planned.key.id() || planned.key.id().starts_with(failure.cell + "/") ||
+                              (failure.cell.empty() && failure.backend == planned.key.backend);
+        if (!concerns) continue;
+        cell.status = CellStatus::kFailed;
+        cell.notes.push_back(fmt::format("{}: {}", failure.kind, failure.message));
+      }
+    }
+    summary.cells.push_back(std::move(cell));
+  }
+  for (auto& [key, golden] : golden_of) summary.golden.push_back(std::move(golden));
+  return summary;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,277 @@
+#include "systems/loaded_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "backend/capabilities.h"
+#include "backend/module.h"
+#include "core/checked.h"
+#include "core/clock.h"
+#include "core/number.h"
+#include "fault/faulty_backend.h"
+#include "golden/golden_pass.h"
+#include "host/host_telemetry.h"
+#include "profile/operation_timer.h"
+#include "systems/engine_system.h"
+#include "systems/workload.h"
+
+namespace secondsource {
+namespace {
+
+// Number and lengths of the prompts by which a bundle without expected outputs is compared with an oracle. They are
+// small because the oracle runs plain loops: more would take longer than the measurement itself.
+constexpr std::int32_t kOraclePrompts = 2;
+constexpr std::int32_t kOraclePromptTokens = 8;
+constexpr std::int32_t kOracleAnswerTokens = 6;
+// Number of requests traced when the scenario's batch is smaller than this.
+constexpr std::int32_t kTracedRequests = 4;
+
+std::vector<Refusal> refusals_of(const Backend& backend) {
+  const Capabilities capabilities = probe_capabilities(backend);
+  std::vector<Refusal> refusals;
+  for (const OperationSupport& one : capabilities.operations) {
+    if (!one.support.supported) refusals.push_back({one.operation, "", one.support.reason});
+  }
+  for (const WeightSupport& one : capabilities.weights) {
+    if (one.support.supported) continue;
+    refusals.push_back({"matmul", weight_support_name(one.encoding, one.act), one.support.reason});
+  }
+  return refusals;
+}
+
+class LoadedEngine final : public LoadedSystem {
+ public:
+  static Result<std::unique_ptr<LoadedSystem>> load(const SystemJob& job, Progress& progress) {
+    const InterruptFlag never;
+    SS_TRY(const BackendOptions options, backend_options_of(job.options));
+    SS_TRY(std::unique_ptr<Backend> backend,
+           load_backend_with_fault(module_folders(job.program), job.backend, options));
+    SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
+    auto loaded = std::unique_ptr<LoadedEngine>(new LoadedEngine(job, std::move(bundle)));
+    SS_TRY_VOID(loaded->open(std::move(backend), progress));
+    return std::unique_ptr<LoadedSystem>(std::move(loaded));
+  }
+
+  SystemUnderTest& system() override { return *system_; }
+  TelemetrySource* telemetry() override { return &*device_telemetry_; }
+
+  Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
+    GoldenRecord record;
+    const std::int64_t started_ns = now_ns();
+    if (golden_.unverified.empty()) {
+      SS_TRY(GoldenResult result,
+             run_golden_pass(*session_, golden_, {.step_deadline_ns = job_.step_deadline_ns}, progress));
+      record = std::move(result.record);
+    } else if (answers) {
+      SS_TRY(record, compare_with_oracle(*answers, progress));
+    } else {
+      record.verdict = GoldenVerdict::kUnverified;
+      record.reasons.push_back(golden_.unverified);
+    }
+    record.bundle = job_.bundle_name;
+    record.backend = job_.backend;
+    record.variant = job_.variant;
+    record.suite = job_.suite;
+    record.duration_ns = now_ns() - started_ns;
+    return record;
+  }
+
+  Result<OracleAnswers> oracle_answers(Progress& progress) override {
+    OracleAnswers answers{job_.backend, {}, {}};
+    for (std::int32_t index = 0; index < kOraclePrompts; ++index) {
+      answers.prompts.push_back(
+          random_prompt(job_.seed, index, kOraclePromptTokens, static_cast<std::int32_t>(bundle_.config().vocab_size)));
+      SS_TRY(std::vector<std::int32_t> ids, answer(answers.prompts.back(), kOracleAnswerTokens, progress));
+      answers.answers.push_back(std::move(ids));
+    }
+    return answers;
+  }
+
+  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+    Engine& engine = session_->engine();
+    SchedulerOptions options = engine.scheduler().options();
+    options.max_seqs = scenario.kind == ScenarioKind::kServer ? job_.max_in_flight : scenario.batch;
+    options.batching = scenario.batching;
+    system_->forget_prefix();
+    SS_TRY_VOID(engine.set_scheduler(options));
+    // Compiles all steps here, so that none is compiled while the clock runs.
+    SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
+    if (scenario.arrivals != ArrivalKind::kTrace) return PreparedWork{workload_.items(scenario, seed), compile_ns};
+    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
+    if (trace.entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
+                                                         scenario.n_requests, trace.entries.size())};
+    }
+    return PreparedWork{workload_.items(scenario, seed, &trace), compile_ns};
+  }
+
+  Result<OperationTimes> trace(const TimeOperationsCommand& command, ProgressCount& progress) override {
+    Scenario scenario = command.scenario;
+    scenario.n_requests = std::min(scenario.n_requests, std::max(scenario.batch, kTracedRequests));
+    SS_TRY(const PreparedWork work, prepare(scenario, command.seed));
+    std::vector<TimedRequest> requests;
+    for (const WorkItem& item : work.items) requests.push_back(item.request);
+    // First runs the same pass without a clock around every operation; the difference between both is what the clocks
+    // cost.
+    OperationTimer untraced(nullptr);
+    SS_TRY_VOID(run_observed(untraced, requests, scenario.batch, progress));
+    session_->engine().set_group_timing(GroupTiming::kOn);
+    auto traced = run_traced(command, requests, scenario.batch, progress);
+    session_->engine().set_group_timing(GroupTiming::kOff);
+    if (!traced) return traced.error();
+    traced->overhead = untraced.device_ns() > 0
+                           ? static_cast<double>(traced->device_ns) / static_cast<double>(untraced.device_ns()) - 1
+                           : 0;
+    return traced;
+  }
+
+ private:
+  LoadedEngine(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
+
+  Result<void> open(std::unique_ptr<Backend> backend, Progress& progress) {
+    SS_TRY(BundleText text, BundleText::load(bundle_));
+    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, text, job_.suite, job_.variant));
+    SS_TRY(golden_, golden_inputs_of(bundle_, text, suite, job_.variant));
+    workload_ = Workload(std::move(suite), bundle_.config());
+    text_.emplace(std::move(text));
+    const EngineOptions options = engine_options(backend->device());
+    SS_TRY(session_, ModelSession::open(std::move(backend), bundle_.config(), bundle_.tensors(), job_.variant, options,
+                                        progress));
+    system_.emplace(*session_, text_->tokenizer(), job_.step_deadline_ns);
+    device_telemetry_.emplace(session_->backend());
+    return {};
+  }
+
+  /// Sizes the KV cache for the most tokens that the job ever holds at once and no more, because peak memory is one of
+  /// the results.
+  EngineOptions engine_options(const DeviceInfo& device) const {
+    const std::int64_t timed_each = workload_.longest_prompt(job_.n_prompt_tokens) + job_.n_output_tokens;
+    EngineOptions options = golden_.cases.empty() ? EngineOptions{} : golden_engine_options(golden_);
+    const std::int32_t golden_seqs = golden_.cases.empty() ? 1 : options.scheduler.max_seqs;
+    options.scheduler.max_seqs = std::max(golden_seqs, job_.max_in_flight);
+    // The engine requires room for one token more than the sequence has.
+    const std::int64_t needed = round_up<std::int64_t>(
+        std::max<std::int64_t>(timed_each, kOraclePromptTokens + kOracleAnswerTokens) + 1, device.page_tokens);
+    options.max_context = std::min(bundle_.config().max_seq_len, std::max(options.max_context, needed));
+    // One page more per sequence, because its last page is rarely full.
+    const std::int64_t n_held = job_.n_shared_prefix > 0 ? 1 : 0;  // holds the cache of the shared prefix
+    options.kv_tokens = std::max({options.kv_tokens, options.max_context,
+                                  (job_.max_in_flight + n_held) * (timed_each + 1 + device.page_tokens)});
+    return options;
+  }
+
+  /// Returns the wall time of the pass in nanoseconds.
+  Result<std::int64_t> run_observed(OperationTimer& trace, const std::vector<TimedRequest>& requests,
+                                    std::int32_t in_flight, ProgressCount& progress) {
+    const InterruptFlag never;
+    system_->observe_steps([&trace](const Engine& engine) { trace.add(engine); });
+    const Result<LoadResult> load = generate_load(*system_, requests, {.in_flight = in_flight}, never, progress);
+    system_->observe_steps({});
+    if (!load) return load.error();
+    return load->end_ns - load->start_ns;
+  }
+
+  Result<OperationTimes> run_traced(const TimeOperationsCommand& command, const std::vector<TimedRequest>& requests,
+                                    std::int32_t in_flight, ProgressCount& progress) {
+    SS_TRY([[maybe_unused]] const std::int64_t compile_ns, session_->engine().prepare({}));
+    SS_TRY(TraceEventFile file,
+           TraceEventFile::append(command.file, {command.process, command.cell}, command.origin_ns));
+    OperationTimer trace(&file);
+    OperationTimes times;
+    times.cell = command.cell;
+    SS_TRY(times.wall_ns, run_observed(trace, requests, in_flight, progress));
+    times.n_requests = static_cast<std::int64_t>(requests.size());
+    for (const TimedRequest& request : requests) times.output_tokens += request.n_output_tokens;
+    times.n_steps = trace.n_steps();
+    times.device_ns = trace.device_ns();
+    times.operations = trace.operations();
+    times.refusals = refusals_of(session_->backend());
+    SS_TRY_VOID(file.flush());
+    return times;
+  }
+
+  /// The greedy continuation of one prompt.
+  Result<std::vector<std::int32_t>> answer(const std::vector<std::int32_t>& prompt, std::int32_t n_tokens,
+                                           Progress& progress) {
+    Request request;
+    request.prompt_ids = prompt;
+    request.max_new_tokens = n_tokens;
+    SS_TRY([[maybe_unused]] const RequestId id, session_->engine().submit(std::move(request)));
+    std::vector<std::int32_t> ids;
+    while (session_->engine().has_work()) {
+      SS_TRY(const std::vector<TokenEvent> events, session_->engine().step({now_ns() + job_.step_deadline_ns}));
+      for (const TokenEvent& event : events) ids.push_back(event.id);
+      progress.update(static_cast<std::int64_t>(ids.size()));
+    }
+    return ids;
+  }
+
+  Result<GoldenRecord> compare_with_oracle(const OracleAnswers& answers, Progress& progress) {
+    GoldenRecord record;
+    record.verdict = GoldenVerdict::kUnverified;
+    std::int64_t n_whole = 0;
+    for (std::size_t index = 0; index < answers.prompts.size(); ++index) {
+      const std::vector<std::int32_t>& expected = answers.answers[index];
+      SS_TRY(const std::vector<std::int32_t> ids,
+             answer(answers.prompts[index], static_cast<std::int32_t>(expected.size()), progress));
+      const auto parted = std::mismatch(expected.begin(), expected.end(), ids.begin(), ids.end());
+      ++record.n_prompts;
+      record.n_positions += static_cast<std::int64_t>(expected.size());
+      record.n_match += parted.first - expected.begin();
+      if (parted.first == expected.end()) ++n_whole;
+    }
+    record.reasons.push_back(fmt::format(
+        "no expected outputs; against {}: {} of {} short answers are the same, {} of {} tokens before they part",
+        answers.oracle, n_whole, record.n_prompts, record.n_match, record.n_positions));
+    return record;
+  }
+
+  SystemJob job_;
+  Bundle bundle_;
+  std::optional<BundleText> text_;
+  Workload workload_;
+  GoldenInputs golden_;
+  std::unique_ptr<ModelSession> session_;
+  std::optional<EngineSystem> system_;
+  std::optional<BackendTelemetry> device_telemetry_;
+};
+
+Result<std::int32_t> to_integer(std::string_view key, std::string_view text) {
+  const auto value = parse_number<std::int32_t>(text);
+  if (value && *value >= 0) return *value;
+  return Error{ErrorCode::kInvalidInput, fmt::format("backend option {}: expected a number, found \"{}\"", key, text)};
+}
+
+}  // namespace
+
+Result<BackendOptions> backend_options_of(const std::vector<std::pair<std::string, std::string>>& options) {
+  BackendOptions result;
+  for (const auto& [key, value] : options) {
+    if (key == "threads") {
+      SS_TRY(result.n_threads, to_integer(key, value));
+    } else if (key == "device") {
+      result.device_id = value;
+    } else if (key == "strict") {
+      result.strict = value == "true";
+    } else if (key.starts_with(kEnvironmentOption)) {
+      continue;  // already in the environment of this process
+    } else if (key == "cpus") {
+      std::istringstream list(value);
+      for (std::string cpu; std::getline(list, cpu, ',');) {
+        SS_TRY(const std::int32_t number, to_integer(key, cpu));
+        result.cpus.push_back(number);
+      }
+    } else {
+      result.extra.emplace_back(key, value);
+    }
+  }
+  return result;
+}
+
+Result<std::unique_ptr<LoadedSystem>> load_engine_system(const SystemJob& job, Progress& progress) {
+  return LoadedEngine::load(job, progress);
+}
+
+}  // namespace secondsource

@@ -1,0 +1,42 @@
+#pragma once
+// A system under test with everything that measuring it takes: its requests, the verdict on its tokens, its sensors. A
+// worker process (lib/runner) loads one and executes the run's commands on it.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/progress.h"
+#include "core/result.h"
+#include "host/telemetry.h"
+#include "measure/repetition.h"
+#include "measure/system_under_test.h"
+#include "systems/system_job.h"
+
+namespace secondsource {
+
+/// The requests of one scenario, ready to be sent.
+struct PreparedWork {
+  std::vector<WorkItem> items;  ///< at least Scenario::n_requests
+  std::int64_t compile_ns = 0;  ///< time spent on compiling steps that were not compiled yet
+};
+
+/// A loaded system together with its workload.
+class LoadedSystem {
+ public:
+  virtual ~LoadedSystem() = default;
+  [[nodiscard]] virtual SystemUnderTest& system() = 0;
+  /// Judges the tokens that the system generates. `answers` is the reference for a bundle without expected outputs.
+  virtual Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) = 0;
+  /// Called when this system is the oracle: returns the greedy token ids for a few short prompts.
+  virtual Result<OracleAnswers> oracle_answers(Progress& progress) = 0;
+  /// Prepares for a scenario (batch limits, compiled steps) and returns its requests, which are the same for every
+  /// system given the same scenario and seed. The result is valid until the next call.
+  virtual Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
+  /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
+  virtual Result<OperationTimes> trace(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
+  /// The device's sensors, or null when it has none.
+  [[nodiscard]] virtual TelemetrySource* telemetry() = 0;
+};
+
+}  // namespace secondsource

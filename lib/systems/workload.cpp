@@ -1,0 +1,98 @@
+#include "systems/workload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/random.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int32_t kDefaultRandomPrompt = 256;
+// Index of the random prompt whose ids form the shared prefix; no request has this index.
+constexpr std::int32_t kPrefixIndex = -1;
+
+}  // namespace
+
+std::vector<std::int32_t> random_prompt(std::uint64_t seed, std::int32_t index, std::int32_t n_tokens,
+                                        std::int32_t vocab_size) {
+  const std::uint64_t stream = random_bits(seed, static_cast<std::uint64_t>(index));
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(n_tokens));
+  for (std::size_t position = 0; position < ids.size(); ++position) {
+    ids[position] = static_cast<std::int32_t>(random_bits(stream, position) % static_cast<std::uint64_t>(vocab_size));
+  }
+  return ids;
+}
+
+Workload::Workload(PromptSuite suite, const ModelConfig& config)
+    : vocab_size_(static_cast<std::int32_t>(config.vocab_size)) {
+  for (EncodedPrompt& prompt : suite.prompts) {
+    const auto n_tokens = static_cast<std::int64_t>(prompt.ids.size());
+    if (n_tokens < config.max_seq_len && n_tokens <= kLongestTimedPrompt) prompts_.push_back(std::move(prompt));
+  }
+  if (suite.expected) expected_ = *std::move(suite.expected);
+  if (suite.acceptance) near_tie_tau_ = suite.acceptance->near_tie_tau;
+}
+
+std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace) const {
+  std::vector<const EncodedPrompt*> timed;
+  for (const EncodedPrompt& prompt : prompts_) timed.push_back(&prompt);
+  // std::shuffle is not used here because its result differs between standard libraries.
+  for (std::size_t left = timed.size(); left > 1; --left) {
+    std::swap(timed[left - 1], timed[random_bits(seed, left) % left]);
+  }
+  const bool is_random = scenario.n_prompt_tokens > 0 || timed.empty();
+  const std::int32_t n_random = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kDefaultRandomPrompt;
+  std::vector<WorkItem> items(static_cast<std::size_t>(scenario.n_requests));
+  for (std::int32_t index = 0; index < scenario.n_requests; ++index) {
+    WorkItem& item = items[static_cast<std::size_t>(index)];
+    item.request.tag = index;
+    item.request.n_output_tokens = scenario.n_output_tokens;
+    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(index));
+    if (trace != nullptr) {
+      const TraceEntry& entry = trace->entries[static_cast<std::size_t>(index)];
+      item.arrival_ns = std::llround(static_cast<double>(entry.at_ns) / scenario.trace_speed);
+      item.request.n_output_tokens = std::min(entry.n_output_tokens, scenario.n_output_tokens);
+      make_random(item, scenario, seed, std::min(entry.n_prompt_tokens, n_random));
+      continue;
+    }
+    if (is_random) {
+      make_random(item, scenario, seed, n_random);
+      continue;
+    }
+    const EncodedPrompt& prompt = *timed[static_cast<std::size_t>(index) % timed.size()];
+    item.prompt = prompt.id;
+    item.request.texts = prompt.texts;
+    item.request.ids.assign(prompt.ids.begin() + prompt.n_text_ids, prompt.ids.end());
+    const auto found = std::find_if(expected_.begin(), expected_.end(),
+                                    [&](const ExpectedOutput& output) { return output.prompt == prompt.id; });
+    if (found != expected_.end()) item.expected = &*found;
+    item.near_tie_tau = near_tie_tau_;
+  }
+  return items;
+}
+
+void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const {
+  const auto index = static_cast<std::int32_t>(item.request.tag);
+  item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
+  item.request.ids = random_prompt(seed, index, n_tokens, vocab_size_);
+  // At least one id of the prompt is not shared.
+  item.request.n_shared_prefix = std::min(scenario.n_shared_prefix, n_tokens - 1);
+  if (item.request.n_shared_prefix <= 0) return;
+  const std::vector<std::int32_t> prefix = random_prompt(seed, kPrefixIndex, item.request.n_shared_prefix, vocab_size_);
+  std::copy(prefix.begin(), prefix.end(), item.request.ids.begin());
+}
+
+std::int64_t Workload::longest_prompt(std::int32_t n_prompt_tokens) const {
+  if (n_prompt_tokens > 0) return n_prompt_tokens;
+  if (prompts_.empty()) return kDefaultRandomPrompt;
+  std::int64_t longest = 0;
+  for (const EncodedPrompt& prompt : prompts_) {
+    longest = std::max(longest, static_cast<std::int64_t>(prompt.ids.size()));
+  }
+  return longest;
+}
+
+}  // namespace secondsource

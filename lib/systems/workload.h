@@ -1,0 +1,49 @@
+#pragma once
+// Chooses the requests that a scenario sends: the suite's golden prompts if the bundle has any, random token ids
+// otherwise. The choice depends on bundle, suite, scenario and seed alone, so that every backend gets the same requests
+// in the same order.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/model_config.h"
+#include "bundle/prompt_suite.h"
+#include "measure/arrival_trace.h"
+#include "measure/repetition.h"
+
+namespace secondsource {
+
+/// Golden prompts with more tokens than this are judged by the golden pass but left out of timed scenarios.
+inline constexpr std::int32_t kLongestTimedPrompt = 1024;
+
+class Workload {
+ public:
+  Workload() = default;
+  /// Takes the prompts of the suite that are short enough to be timed.
+  Workload(PromptSuite suite, const ModelConfig& config);
+
+  /// Returns the first `scenario.n_requests` requests; for a recorded load, those of `trace`. The items point into this
+  /// object, which must outlive them.
+  [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed,
+                                            const ArrivalTrace* trace = nullptr) const;
+  /// Number of prompt tokens of the longest request in a scenario that asks for prompts of `n_prompt_tokens` tokens (0:
+  /// the suite's prompts).
+  [[nodiscard]] std::int64_t longest_prompt(std::int32_t n_prompt_tokens) const;
+
+ private:
+  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const;
+
+  std::vector<EncodedPrompt> prompts_;  ///< only prompts that are short enough to be timed
+  std::vector<ExpectedOutput> expected_;
+  double near_tie_tau_ = 0;
+  std::int32_t vocab_size_ = 0;
+};
+
+/// Token ids drawn uniformly from the vocabulary. The result depends on the arguments alone.
+[[nodiscard]] std::vector<std::int32_t> random_prompt(std::uint64_t seed, std::int32_t index, std::int32_t n_tokens,
+                                                      std::int32_t vocab_size);
+
+}  // namespace secondsource

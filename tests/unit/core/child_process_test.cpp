@@ -1,0 +1,87 @@
+// ChildProcess with ordinary system programs.
+
+#include "core/child_process.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kSecondNs = 1'000'000'000;
+
+ChildCommand shell(const std::string& script) {
+  ChildCommand command;
+  command.program = "/bin/sh";
+  command.arguments = {"-c", script};
+  command.stderr_file = "/tmp/ss-worker-process-" + std::to_string(::getpid()) + ".stderr";
+  std::filesystem::remove(command.stderr_file);
+  return command;
+}
+
+std::string next_line(ChildProcess& process) {
+  const auto line = process.receive(now_ns() + 10 * kSecondNs);
+  REQUIRE_OK(line);
+  REQUIRE(line->has_value());
+  return **line;
+}
+
+TEST_CASE("lines go both ways, and the end of the child is an exit status") {
+  auto process = ChildProcess::start(shell("read line; echo \"got $line\"; exit 3"));
+  REQUIRE_OK(process);
+  REQUIRE_OK(process->send("hello"));
+  CHECK(next_line(*process) == "got hello");
+  CHECK_ERROR(process->receive(now_ns() + 10 * kSecondNs), ErrorCode::kDeviceLost, "ended");
+  CHECK(process->wait().status == 3);
+}
+
+TEST_CASE("a line to a child that is gone is an error, and no signal to this process") {
+  auto process = ChildProcess::start(shell("exit 0"));
+  REQUIRE_OK(process);
+  // The child's end of the input pipe may stay open a moment longer than that of the output.
+  CHECK(process->wait().status == 0);
+  struct sigaction action {};
+  ::sigaction(SIGPIPE, nullptr, &action);
+  REQUIRE(action.sa_handler == SIG_DFL);  // SIGPIPE would end this process
+  CHECK_ERROR(process->send("hello"), ErrorCode::kDeviceLost, "does not listen");
+  sigset_t pending;
+  ::sigpending(&pending);
+  CHECK(sigismember(&pending, SIGPIPE) == 0);
+}
+
+TEST_CASE("a deadline passes without a line") {
+  auto process = ChildProcess::start(shell("sleep 30"));
+  REQUIRE_OK(process);
+  const auto nothing = process->receive(now_ns() + kSecondNs / 20);
+  REQUIRE_OK(nothing);
+  CHECK_FALSE(nothing->has_value());
+  process->kill();
+  const ChildExit exit = process->wait();
+  CHECK(exit.signal == SIGKILL);
+  CHECK(exit.killed_by_us);
+}
+
+TEST_CASE("limits and environment are set before the program begins") {
+  ChildCommand command = shell("echo $OMP_NUM_THREADS; ulimit -d; grep Cpus_allowed_list /proc/self/status");
+  command.environment = {{"OMP_NUM_THREADS", "7"}};
+  command.limits.memory_max_bytes = 64 << 20;
+  command.limits.cpus = {0};
+  auto process = ChildProcess::start(command);
+  REQUIRE_OK(process);
+  CHECK(next_line(*process) == "7");
+  CHECK(next_line(*process) == "65536");
+  CHECK(next_line(*process).ends_with("\t0"));
+  process->wait();
+}
+
+TEST_CASE("a CPU that is not there is refused before anything starts") {
+  ChildCommand command = shell("true");
+  command.limits.cpus = {4000};
+  CHECK_ERROR(ChildProcess::start(command), ErrorCode::kInvalidInput, "CPU 4000");
+}
+
+}  // namespace
+}  // namespace secondsource

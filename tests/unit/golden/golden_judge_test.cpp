@@ -1,0 +1,115 @@
+#include "golden/golden_judge.h"
+
+#include <cmath>
+#include <limits>
+
+#include "support/catch.h"
+
+namespace secondsource {
+namespace {
+
+/// An expected output of one position: ids 3, 1 and 7 with probabilities 0.6, 0.3 and 0.05, and 0.05 for the rest.
+ExpectedOutput record() {
+  ExpectedOutput expected;
+  expected.ids = {3};
+  expected.top = {{{3, std::log(0.6)}, {1, std::log(0.3)}, {7, std::log(0.05)}}};
+  expected.top1_margin = {std::log(2.0)};
+  return expected;
+}
+
+/// Logits over ten ids with the given probabilities for 3, 1 and 7; the rest is spread evenly over the other seven.
+std::vector<float> logits_with(double p3, double p1, double p7) {
+  std::vector<float> logits(10, static_cast<float>(std::log((1.0 - p3 - p1 - p7) / 7.0)));
+  logits[3] = static_cast<float>(std::log(p3));
+  logits[1] = static_cast<float>(std::log(p1));
+  logits[7] = static_cast<float>(std::log(p7));
+  for (float& logit : logits) logit += 5.0F;  // a constant changes nothing
+  return logits;
+}
+
+TEST_CASE("a position is a match, a near tie or wrong by the reference's own gap") {
+  struct Row {
+    double p3, p1, p7;
+    double tau;
+    PositionKind kind;
+    const char* why;
+  };
+  using enum PositionKind;
+  for (const Row& row :
+       {Row{0.6, 0.3, 0.05, 0.0, kMatch, "the same distribution"},
+        Row{0.4, 0.39, 0.1, 0.0, kMatch, "the best is the reference's, however close"},
+        Row{0.3, 0.5, 0.1, 0.7, kNearTie, "the reference's gap is log 2 = 0.693"},
+        Row{0.3, 0.5, 0.1, 0.69, kWrong, "just below it"}, Row{0.1, 0.1, 0.7, 2.48, kWrong, "log 12 = 2.485"},
+        Row{0.1, 0.1, 0.7, 2.49, kNearTie, "log 12 = 2.485"},
+        Row{0.01, 0.01, 0.01, 100.0, kWrong, "not among the stored top, whatever tau"}}) {
+    CAPTURE(row.why);
+    CHECK(judge_position(record(), 0, logits_with(row.p3, row.p1, row.p7), row.tau).kind == row.kind);
+  }
+}
+
+TEST_CASE("KL and the difference in NLL are those of the stored top and one rest bucket") {
+  // Computed by hand: 0.6 log(0.6 / 0.5) + 0.3 log(0.3 / 0.2) + 0.05 log(0.05 / 0.1) + 0.05 log(0.05 / 0.2) =
+  // 0.127055...
+  const PositionJudgement judgement = judge_position(record(), 0, logits_with(0.5, 0.2, 0.1), 0.0);
+  CHECK(judgement.kl ==
+        Approx(0.6 * std::log(1.2) + 0.3 * std::log(1.5) + 0.05 * std::log(0.5) + 0.05 * std::log(0.25)).epsilon(1e-6));
+  CHECK(judgement.nll_difference == Approx(std::log(0.6 / 0.5)).epsilon(1e-6));
+  CHECK(judge_position(record(), 0, logits_with(0.6, 0.3, 0.05), 0.0).kl == Approx(0.0).margin(1e-7));
+}
+
+TEST_CASE("a rest that is only rounding counts as a millionth on both sides") {
+  ExpectedOutput expected = record();
+  expected.top = {{{3, 0.0}}};  // probability one, so that nothing is left for the rest
+  std::vector<float> logits(10, -100.0F);
+  logits[3] = 0.0F;
+  CHECK(judge_position(expected, 0, logits, 0.0).kl == Approx(0.0).margin(1e-12));
+}
+
+TEST_CASE("a NaN or an infinity among the logits is a finding of its own and spoils no mean") {
+  GoldenTally tally;
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> logits = logits_with(0.6, 0.3, 0.05);
+    logits[9] = bad;
+    const PositionJudgement judgement = judge_position(record(), 0, logits, 0.0);
+    CHECK(judgement.kind == PositionKind::kNonFinite);
+    tally.add(judgement, 1.0, 0.0);
+  }
+  CHECK(tally.n_non_finite == 2);
+  CHECK(tally.kl_mean() == 0.0);
+  CHECK(broken_rules(tally, {}).size() == 1);
+}
+
+TEST_CASE("the pass rule has five parts, each with its own limit") {
+  const Acceptance acceptance{.near_tie_tau = 0.1, .kl_mean = 1e-4, .kl_worst = 1e-3, .nll_difference_mean = 1e-4};
+  const auto tally_of = [](std::int64_t n_near, std::int64_t n_reference_near, double kl, double worst, double nll) {
+    GoldenTally tally;
+    tally.n_positions = 100;
+    tally.n_near_tie = n_near;
+    tally.n_match = 100 - n_near;
+    tally.n_reference_near = n_reference_near;
+    tally.kl_sum = 100 * kl;
+    tally.kl_worst = worst;
+    tally.nll_difference_sum = 100 * nll;
+    return tally;
+  };
+  struct Row {
+    GoldenTally tally;
+    const char* broken;  // nullptr: none
+  };
+  for (const Row& row : {Row{tally_of(0, 0, 0, 0, 0), nullptr}, Row{tally_of(2, 0, 0, 0, 0), nullptr},
+                         Row{tally_of(3, 5, 0, 0, 0), "near ties"}, Row{tally_of(3, 6, 0, 0, 0), nullptr},
+                         Row{tally_of(0, 0, 2.99e-4, 0, 0), nullptr}, Row{tally_of(0, 0, 3.01e-4, 0, 0), "mean KL"},
+                         Row{tally_of(0, 0, 0, 9.9e-3, 0), nullptr}, Row{tally_of(0, 0, 0, 1.1e-2, 0), "worst KL"},
+                         Row{tally_of(0, 0, 0, 0, -2.9e-4), nullptr}, Row{tally_of(0, 0, 0, 0, -3.1e-4), "NLL"},
+                         Row{tally_of(0, 0, std::numeric_limits<double>::quiet_NaN(), 0, 0), "mean KL"}}) {
+    const auto broken = broken_rules(row.tally, acceptance);
+    REQUIRE(broken.size() == (row.broken == nullptr ? 0U : 1U));
+    if (row.broken != nullptr) CHECK(broken.front().find(row.broken) != std::string::npos);
+  }
+  GoldenTally wrong = tally_of(0, 0, 0, 0, 0);
+  wrong.n_wrong = 1;
+  CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected none wrong, found 1 of 100");
+}
+
+}  // namespace
+}  // namespace secondsource

@@ -1,0 +1,120 @@
+#include "history/anchor.h"
+
+#include "core/random.h"
+#include "gate/trend.h"
+#include "report/history_page.h"
+#include "run_on.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+const std::string kCell = "tiny/cpu/bf16/single-stream";
+
+/// A history with one night per level, with sittings up to 2 % apart.
+History nights(const ScratchFolder& scratch, const std::vector<double>& levels) {
+  auto history = History::open(scratch.path() / "history.db", true);
+  REQUIRE_OK(history);
+  RandomStream random(7);
+  for (std::size_t night = 0; night < levels.size(); ++night) {
+    const double sitting = 1 + 0.02 * (random.next_unit() - 0.5);
+    REQUIRE_OK(history->add(run_on(static_cast<int>(night), levels[night] * sitting), {.branch = "main"}));
+  }
+  return std::move(history).value();
+}
+
+/// Returns the percentage at the only worsening in the drawing.
+double drawn_loss(const std::string& body) {
+  const std::size_t line = body.find("class=\"mark d1\"");
+  REQUIRE(line != std::string::npos);
+  constexpr std::string_view kTitle = "<title>";
+  return std::stod(body.substr(body.find(kTitle, line) + kTitle.size()));
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a change of level stands in the drawing, its description and its table, with the right sign") {
+  const ScratchFolder scratch;
+  std::vector<double> levels(20, 1.0);
+  levels.resize(40, 1.25);
+  History history = nights(scratch, levels);
+  const auto rate = history.cell("main", kCell, *find_history_metric("output_tok_per_s"));
+  REQUIRE_OK(rate);
+  const Chart chart = trend_chart_of(*rate, *find_history_metric("output_tok_per_s"));
+  // 25 % more time per token is a fifth fewer tokens per second. Twenty sittings within 1 % leave an error of 0.5 %.
+  CHECK(drawn_loss(chart.body) == Approx(-20).margin(0.5));
+  CHECK(contains(chart.body, "worse"));
+  CHECK(contains(chart.description, "from 2023-12-0"));
+  const auto noted = [&](std::string_view part) {
+    return std::count_if(chart.table.rows.begin(), chart.table.rows.end(),
+                         [&](const auto& row) { return contains(row[2], part); });
+  };
+  CHECK(noted("new level, -") == 1);
+  const auto ttft = history.cell("main", kCell, *find_history_metric("ttft_p50"));
+  REQUIRE_OK(ttft);
+  CHECK(drawn_loss(trend_chart_of(*ttft, *find_history_metric("ttft_p50")).body) == Approx(25).margin(0.5));
+}
+
+TEST_CASE("a quiet series has no change, and a thousand runs are drawn in few points") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, std::vector<double>(1000, 1.0));
+  const auto cell = history.cell("main", kCell, history_metrics()[0]);
+  REQUIRE_OK(cell);
+  const Chart chart = trend_chart_of(*cell, history_metrics()[0]);
+  CHECK(contains(chart.description, "1000 runs"));
+  CHECK(contains(chart.description, "No change of level"));
+  CHECK(chart.body.size() < 20'000);
+  CHECK(chart.table.rows.size() == 201);
+  CHECK(contains(chart.table.rows.back()[0], "800 older runs"));
+}
+
+TEST_CASE("ten losses of 3 % pass one by one and not against the anchor") {
+  const ScratchFolder scratch;
+  std::vector<double> levels;
+  for (int step = 0; step <= 10; ++step) levels.insert(levels.end(), 6, std::pow(1.03, step));
+  History history = nights(scratch, levels);
+  CHECK(contains(compare_with_pinned(history, {.branch = "main"})->not_comparable.at(0), "needs 5 pinned"));
+  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  const auto report = compare_with_pinned(history, {.branch = "main", .n_recent = 6});
+  REQUIRE_OK(report);
+  REQUIRE(report->verdicts.size() == 2);
+  for (const GateVerdict& verdict : report->verdicts) {
+    CHECK(verdict.decision == Decision::kRegressed);
+    CHECK(*verdict.change_percent == Approx(34.4).margin(2));
+    CHECK(verdict.cell.id() == kCell);
+  }
+  CHECK(report->verdicts[0].metric == "cost");
+  CHECK(*report->verdicts[0].base_s == Approx(1.0 / 202).epsilon(0.02));  // seconds per token
+  CHECK(*report->verdicts[1].base_s == Approx(0.0135).epsilon(0.02));
+}
+
+TEST_CASE("nights like the anchor's pass; a branch without runs is not comparable") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, std::vector<double>(16, 1.0));
+  for (int night = 0; night < 6; ++night) REQUIRE_OK(history.pin(run_on(night).record.run_id, true));
+  const auto report = compare_with_pinned(history, {.branch = "main"});
+  REQUIRE_OK(report);
+  CHECK(report->count(Decision::kPass) == 2);
+  CHECK(compare_with_pinned(history, {.branch = "none"})->not_comparable ==
+        std::vector<std::string>{"branch none has no runs"});
+}
+
+TEST_CASE("a page holds every cell and says what it left out") {
+  const ScratchFolder scratch;
+  History history = nights(scratch, std::vector<double>(8, 1.0));
+  SummarizedRun other = run_on(-1);
+  other.record.host[0].value = "<b>Another CPU</b>";
+  REQUIRE_OK(history.add(other, {.branch = "main"}));
+  const auto page = history_page(history, "main", {kCell}, history_metrics()[0]);
+  REQUIRE_OK(page);
+  CHECK(contains(*page, kCell));
+  CHECK(contains(*page, "1 runs of another setup are not drawn"));
+  CHECK_FALSE(contains(*page, "<b>"));
+}
