@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <sched.h>
 
+#include "backend/op_visit.h"
 #include "backend_kit/host_backend.h"
 #include "backend_kit/host_device.h"
 #include "onednn/kernels.h"
@@ -71,17 +72,20 @@ class OnednnBackend final : public HostBackend<KvPool> {
         kernels_(engine_, account_, products_, weights_, pools_, n_threads) {}
 
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc>) const override {
-    if (std::holds_alternative<Route>(op)) return Support::no("oneDNN has no router for mixtures of experts");
-    if (std::holds_alternative<GroupedMatmul>(op)) return Support::no("oneDNN has no grouped product");
-    if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
-    if (const auto* const matmul = std::get_if<Matmul>(&op); matmul != nullptr && matmul->act == ActQuant::kFp8PerRow) {
-      return Support::no("FP8 activations are reserved");
-    }
-    const auto* const append = std::get_if<RopeAppend>(&op);
-    if (append != nullptr && append->heads.head_dim > kMaxHeadDim) {
-      return Support::no(fmt::format("heads of more than {} are not supported", kMaxHeadDim));
-    }
-    return Support::yes();
+    return visit_op(
+        op,
+        [](const Matmul& matmul) {
+          return matmul.act == ActQuant::kFp8PerRow ? Support::no("FP8 activations are reserved") : Support::yes();
+        },
+        [](const RopeAppend& append) {
+          return append.heads.head_dim > kMaxHeadDim
+                     ? Support::no(fmt::format("heads of more than {} are not supported", kMaxHeadDim))
+                     : Support::yes();
+        },
+        [](const OneOf<Embed, RmsNorm, Attention, SelectRows, Sample> auto&) { return Support::yes(); },
+        [](const Route&) { return Support::no("oneDNN has no router for mixtures of experts"); },
+        [](const GroupedMatmul&) { return Support::no("oneDNN has no grouped product"); },
+        [](const AllReduce&) { return Support::no("one device only"); });
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "backend/op_visit.h"
 #include "onednn/row_kernels.h"
 
 namespace secondsource::onednn {
@@ -59,36 +60,42 @@ ProductKey Kernels::key_of(const Matmul& op, std::int64_t n_rows) const {
 
 Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
   omp_set_num_threads(n_threads_);  // a setting of this thread, which primitives are made for
-  std::size_t input_bytes = 0;
-  std::size_t up_bytes = 0;
-  std::size_t scales_bytes = 0;
-  std::size_t attention_floats = 0;
+  ScratchNeed need;
   for (const Op& op : graph.ops) {
-    if (const auto* const attention = std::get_if<Attention>(&op)) {
-      attention_floats = std::max(attention_floats, attention_scratch_floats(attention->heads));
-    }
-    const auto* const matmul = std::get_if<Matmul>(&op);
-    if (matmul == nullptr) continue;
-    const Weight& weight = weights_.at(matmul->weight);
-    const Rows rows = graph.values[static_cast<std::size_t>(index_of(matmul->x))].rows;
-    const std::int64_t max_rows = rows == Rows::kTokens   ? bucket.max_tokens
-                                  : rows == Rows::kLogits ? std::max(bucket.max_logit_rows, 1)
-                                                          : bucket.max_seqs;
-    for (const std::int64_t n_rows : row_counts(max_rows)) {
-      const ProductKey key = key_of(*matmul, n_rows);
-      SS_TRY_VOID(products_.make(key));
-      if (is_gated(key.epilogue)) SS_TRY_VOID(products_.make(up_key(key)));
-    }
-    const auto n = static_cast<std::size_t>(max_rows);
-    input_bytes = std::max(input_bytes, n * static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product));
-    const std::size_t output_bytes = n * static_cast<std::size_t>(key_of(*matmul, 1).n_outputs) * sizeof(float);
-    if (is_gated(matmul->epilogue)) up_bytes = std::max(up_bytes, output_bytes);
-    if (weight.product == ProductType::kInt8) scales_bytes = std::max(scales_bytes, output_bytes);
+    SS_TRY_VOID(visit_op(
+        op, [&](const Matmul& matmul) { return prepare_matmul(matmul, graph, bucket, need); },
+        [&](const Attention& attention) -> Result<void> {
+          const std::size_t n_floats = attention_scratch_floats(attention.heads) * static_cast<std::size_t>(n_threads_);
+          need.attention = std::max(need.attention, n_floats * sizeof(float));
+          return {};
+        },
+        [](const OneOf<Embed, RmsNorm, RopeAppend, SelectRows, Sample, Route, GroupedMatmul, AllReduce> auto&)
+            -> Result<void> { return {}; }));
   }
-  SS_TRY_VOID(grow(input_scratch_, input_bytes));
-  SS_TRY_VOID(grow(up_scratch_, up_bytes));
-  SS_TRY_VOID(grow(row_scales_, scales_bytes));
-  return grow(attention_scratch_, attention_floats * static_cast<std::size_t>(n_threads_) * sizeof(float));
+  SS_TRY_VOID(grow(input_scratch_, need.input));
+  SS_TRY_VOID(grow(up_scratch_, need.up));
+  SS_TRY_VOID(grow(row_scales_, need.row_scales));
+  return grow(attention_scratch_, need.attention);
+}
+
+Result<void> Kernels::prepare_matmul(const Matmul& op, const StepGraph& graph, const Bucket& bucket,
+                                     ScratchNeed& need) {
+  const Weight& weight = weights_.at(op.weight);
+  const Rows rows = graph.values[static_cast<std::size_t>(index_of(op.x))].rows;
+  const std::int64_t max_rows = rows == Rows::kTokens   ? bucket.max_tokens
+                                : rows == Rows::kLogits ? std::max(bucket.max_logit_rows, 1)
+                                                        : bucket.max_seqs;
+  for (const std::int64_t n_rows : row_counts(max_rows)) {
+    const ProductKey key = key_of(op, n_rows);
+    SS_TRY_VOID(products_.make(key));
+    if (is_gated(key.epilogue)) SS_TRY_VOID(products_.make(up_key(key)));
+  }
+  const auto n = static_cast<std::size_t>(max_rows);
+  need.input = std::max(need.input, n * static_cast<std::size_t>(weight.spec.n_cols) * size_of(weight.product));
+  const std::size_t output_bytes = n * static_cast<std::size_t>(key_of(op, 1).n_outputs) * sizeof(float);
+  if (is_gated(op.epilogue)) need.up = std::max(need.up, output_bytes);
+  if (weight.product == ProductType::kInt8) need.row_scales = std::max(need.row_scales, output_bytes);
+  return {};
 }
 
 Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
@@ -258,10 +265,17 @@ Result<void> Kernels::run(const AllReduce&, const HostFrame&) {
 }
 
 OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
-  const auto* const matmul = std::get_if<Matmul>(&op);
-  if (matmul == nullptr) return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
-  const Weight& weight = weights_.at(matmul->weight);
-  const ProductKey key = key_of(*matmul, 1);
+  return visit_op(
+      op, [&](const Matmul& matmul) { return describe_matmul(matmul, op_index); },
+      [&](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route, GroupedMatmul, AllReduce> auto&)
+          -> OpGroup {
+        return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
+      });
+}
+
+OpGroup Kernels::describe_matmul(const Matmul& op, std::int32_t op_index) const {
+  const Weight& weight = weights_.at(op.weight);
+  const ProductKey key = key_of(op, 1);
   const char* const name = weight.product == ProductType::kF32    ? "matmul_f32_f32acc"
                            : weight.product == ProductType::kBf16 ? "matmul_bf16_f32acc"
                                                                   : "matmul_s8s8_s32acc";

@@ -54,6 +54,16 @@ class Kernels final : public HostKernels {
   [[nodiscard]] std::unordered_map<int, dnnl::memory> arguments_of(const Product& product, const Weight& weight,
                                                                    std::size_t part, const dnnl::memory& src,
                                                                    float* dst) const;
+  /// Bytes of the scratch buffers below.
+  struct ScratchNeed {
+    std::size_t input = 0;
+    std::size_t up = 0;
+    std::size_t row_scales = 0;
+    std::size_t attention = 0;
+  };
+  /// Makes the primitives of one matmul and raises `need` to what it uses. Errors: as Products::make().
+  Result<void> prepare_matmul(const Matmul& op, const StepGraph& graph, const Bucket& bucket, ScratchNeed& need);
+  [[nodiscard]] OpGroup describe_matmul(const Matmul& op, std::int32_t op_index) const;
   Result<void> grow(HostBuffer& buffer, std::size_t bytes);
 
   dnnl::engine engine_;

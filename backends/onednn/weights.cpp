@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "backend/check_graph.h"
-#include "backend/op_access.h"
+#include "backend/op_visit.h"
 #include "backend_kit/weight_rows.h"
 #include "core/half.h"
 #include "onednn/row_kernels.h"
@@ -79,17 +79,23 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
 Result<void> Weights::resolve(const StepGraph& graph) {
   std::vector<Use> uses(weights_.size());
   for (const Op& op : graph.ops) {
-    if (const auto* const embed = std::get_if<Embed>(&op)) {
-      uses[static_cast<std::size_t>(index_of(embed->table))].embedded = true;
-    }
-    if (const auto* const matmul = std::get_if<Matmul>(&op)) {
-      Use& use = uses[static_cast<std::size_t>(index_of(matmul->weight))];
-      if (use.multiplied && use.act != matmul->act) {
-        return Error{ErrorCode::kUnsupported, "a weight is used with and without quantized activations"};
-      }
-      use.multiplied = true;
-      use.act = matmul->act;
-    }
+    SS_TRY_VOID(visit_op(
+        op,
+        [&](const Embed& embed) -> Result<void> {
+          uses[static_cast<std::size_t>(index_of(embed.table))].embedded = true;
+          return {};
+        },
+        [&](const Matmul& matmul) -> Result<void> {
+          Use& use = uses[static_cast<std::size_t>(index_of(matmul.weight))];
+          if (use.multiplied && use.act != matmul.act) {
+            return Error{ErrorCode::kUnsupported, "a weight is used with and without quantized activations"};
+          }
+          use.multiplied = true;
+          use.act = matmul.act;
+          return {};
+        },
+        [](const OneOf<RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route, GroupedMatmul, AllReduce> auto&)
+            -> Result<void> { return {}; }));
   }
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     Weight& weight = weights_[i];

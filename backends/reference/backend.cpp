@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "backend/op_visit.h"
 #include "backend_kit/host_device.h"
 
 namespace secondsource::reference {
@@ -14,6 +15,11 @@ Result<DType> cache_type(std::string_view name) {
   if (name == "bf16") return DType::kBf16;
   if (name == "int8") return DType::kI8;
   return Error{ErrorCode::kInvalidInput, fmt::format("option kv: expected f32, f16, bf16 or int8, found {}", name)};
+}
+
+Support supports_act(ActQuant act) {
+  if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+  return Support::yes();
 }
 
 }  // namespace
@@ -60,16 +66,16 @@ ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)
       kernels_(std::make_unique<ReferenceKernels>(weights_, pools_)) {}
 
 Support ReferenceBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
-  const auto* const matmul = std::get_if<Matmul>(&op);
-  const auto* const grouped = std::get_if<GroupedMatmul>(&op);
-  const ActQuant act = matmul != nullptr ? matmul->act : grouped != nullptr ? grouped->act : ActQuant::kNone;
-  return supports_weight(WeightEncoding::kF32, act);
+  return visit_op(
+      op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
+      [](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route> auto&) {
+        return Support::yes();
+      },
+      [](const AllReduce&) { return Support::no("one device only"); });
 }
 
 Support ReferenceBackend::supports_weight(WeightEncoding, ActQuant act) const {
-  if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
-  return Support::yes();
+  return supports_act(act);
 }
 
 Result<WeightId> ReferenceBackend::prepare_weight(const WeightSpec& spec) {

@@ -1,12 +1,13 @@
 #include "backend/capabilities.h"
 
 #include <array>
+#include <utility>
 
 namespace secondsource {
 namespace {
 
-/// The values that the sample operations below use.
-constexpr ValueId kWide{0};     // [T, 192]: q, k and v of one head of 64
+/// The values that the sample operations below read and write.
+constexpr ValueId kWide{0};     // [T, 192]: q, k, v of one head of 64
 constexpr ValueId kNarrow{1};   // [T, 64]
 constexpr ValueId kSecond{2};   // [T, 64]
 constexpr ValueId kLogits{3};   // [L, 64]
@@ -20,19 +21,40 @@ std::vector<ValueDesc> sample_values() {
       {.cols = 2},   {.cols = 128}};
 }
 
+constexpr HeadShape kHeads{.n_heads = 1, .n_kv_heads = 1, .head_dim = 64};
+constexpr WeightId kWeight{0};
+
+/// An ordinary instance of each operation. A new operation needs one too, or sample_ops() does not compile.
+template <typename T>
+constexpr void* kSample = nullptr;
+template <>
+constexpr Embed kSample<Embed>{.table = kWeight, .out = kNarrow};
+template <>
+constexpr RmsNorm kSample<RmsNorm>{.x = kNarrow, .weight = kWeight, .out = kSecond};
+template <>
+constexpr Matmul kSample<Matmul>{.x = kNarrow, .weight = kWeight, .out = kSecond};
+template <>
+constexpr RopeAppend kSample<RopeAppend>{.qkv = kWide, .q_out = kNarrow, .heads = kHeads, .rope = RopeId{0}};
+template <>
+constexpr Attention kSample<Attention>{.q = kNarrow, .out = kSecond, .heads = kHeads, .scale = 0.125F};
+template <>
+constexpr SelectRows kSample<SelectRows>{.x = kNarrow, .out = kLogits};
+template <>
+constexpr Sample kSample<Sample>{.logits = kLogits, .n_top = 1};
+template <>
+constexpr Route kSample<Route>{.x = kNarrow, .gate = kWeight, .n_top = 2, .expert = kExpert, .weight = kShare};
+template <>
+constexpr GroupedMatmul kSample<GroupedMatmul>{
+    .x = kNarrow, .expert = kExpert, .weights = kWeight, .out = kExperts, .n_top = 2};
+template <>
+constexpr AllReduce kSample<AllReduce>{.x = kNarrow};
+
+/// In the order of the variant's alternatives.
 std::vector<Op> sample_ops() {
-  const HeadShape heads{.n_heads = 1, .n_kv_heads = 1, .head_dim = 64};
-  const WeightId weight{0};
-  return {Embed{.table = weight, .out = kNarrow},
-          RmsNorm{.x = kNarrow, .weight = weight, .out = kSecond},
-          Matmul{.x = kNarrow, .weight = weight, .out = kSecond},
-          RopeAppend{.qkv = kWide, .q_out = kNarrow, .heads = heads, .rope = RopeId{0}},
-          Attention{.q = kNarrow, .out = kSecond, .heads = heads, .scale = 0.125F},
-          SelectRows{.x = kNarrow, .out = kLogits},
-          Sample{.logits = kLogits, .n_top = 1},
-          Route{.x = kNarrow, .gate = weight, .n_top = 2, .expert = kExpert, .weight = kShare},
-          GroupedMatmul{.x = kNarrow, .expert = kExpert, .weights = weight, .out = kExperts, .n_top = 2},
-          AllReduce{.x = kNarrow}};
+  return []<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    return std::vector<Op>{kSample<std::variant_alternative_t<kIndex, Op>>...};
+  }
+  (std::make_index_sequence<std::variant_size_v<Op>>{});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "backend/op_access.h"
+#include "backend/op_visit.h"
 #include "backend_kit/sampling.h"
 #include "backend_kit/workspace_plan.h"
 #include "core/clock.h"
@@ -17,12 +18,24 @@ constexpr std::size_t kAlignmentBytes = 64;
 constexpr std::size_t kGuardBytes = 64;
 constexpr auto kGuardPattern = std::byte{0xA5};
 
-/// The group of a single operation. `rows` holds the number of rows of each value.
+/// The operations that HostKernels runs.
+template <typename T>
+concept HostOp = OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, Attention, Route, GroupedMatmul, AllReduce>;
+
+/// `rows`: the rows of each value.
 OpGroup describe_op(const Op& op, std::int32_t index, std::span<const std::int32_t> rows, const HostKernels& kernels) {
-  if (std::holds_alternative<SelectRows>(op)) return {{index}, "select_rows_f32_host", ""};
-  if (std::holds_alternative<Sample>(op)) return {{index}, "sample_f32_host", ""};
-  // The output of these operations has as many rows as their input.
-  return kernels.describe(op, index, rows[static_cast<std::size_t>(index_of(op_access(op).writes.front()))]);
+  return visit_op(
+      op,
+      [&](const SelectRows&) -> OpGroup {
+        return {{index}, "select_rows_f32_host", ""};
+      },
+      [&](const Sample&) -> OpGroup {
+        return {{index}, "sample_f32_host", ""};
+      },
+      [&](const HostOp auto&) -> OpGroup {
+        // These write as many rows as they read.
+        return kernels.describe(op, index, rows[static_cast<std::size_t>(index_of(op_access(op).writes.front()))]);
+      });
 }
 
 class EagerStep final : public Step {
@@ -158,18 +171,10 @@ class EagerStep final : public Step {
   }
 
   Result<void> run_op(const Op& op, const HostFrame& frame, StepResult& result) {
-    if (const auto* select = std::get_if<SelectRows>(&op)) return select_rows(*select, frame);
-    if (const auto* sample = std::get_if<Sample>(&op)) return sample_logits(*sample, frame, result);
-    return std::visit(
-        [&](const auto& plain) -> Result<void> {
-          using T = std::decay_t<decltype(plain)>;
-          if constexpr (std::is_same_v<T, SelectRows> || std::is_same_v<T, Sample>) {
-            return {};
-          } else {
-            return kernels_.run(plain, frame);
-          }
-        },
-        op);
+    return visit_op(
+        op, [&](const SelectRows& select) { return select_rows(select, frame); },
+        [&](const Sample& sample) { return sample_logits(sample, frame, result); },
+        [&](const HostOp auto& of_kernels) { return kernels_.run(of_kernels, frame); });
   }
 
   static Result<void> select_rows(const SelectRows& op, const HostFrame& frame) {

@@ -1,0 +1,36 @@
+#pragma once
+// Branching over operations so that a new one does not compile until it is answered for.
+//
+//   return visit_op(
+//       op, [](const Matmul& matmul) { return supports_act(matmul.act); },
+//       [](const OneOf<Embed, RmsNorm, ...> auto&) { return Support::yes(); });
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "backend/op.h"
+
+namespace secondsource {
+
+/// T is one of the operations that are listed. For a handler of several operations.
+template <typename T, typename... Ops>
+concept OneOf = (std::same_as<T, Ops> || ...);
+
+template <typename... Handlers>
+struct OpHandlers : Handlers... {
+  using Handlers::operator()...;
+};
+
+/// Calls the handler of the operation's own type and returns its result. Compiles only if every alternative of Op has
+/// a handler, and if no handler takes a type that is not listed: that one would answer for a new operation, too.
+template <typename... Handlers>
+decltype(auto) visit_op(const Op& op, Handlers&&... handlers) {
+  using All = OpHandlers<std::remove_cvref_t<Handlers>...>;
+  struct NewOperation {};
+  static_assert(!std::invocable<All&, const NewOperation&>, "a handler that takes every type");
+  return std::visit(All{std::forward<Handlers>(handlers)...}, op);
+}
+
+}  // namespace secondsource
