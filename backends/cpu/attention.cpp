@@ -1,6 +1,8 @@
-// Attention over the paged cache: cuts the work into (sequence, KV head, block of query rows), and along the cache
-// where there are too few of those for all threads, as in decoding one long sequence. Query heads that share a KV head
-// are rows of one block, so that each key and value is read once for all of them.
+// The work is cut into (sequence, KV head, block of query rows), and also along the cache where that is too little for all
+// threads, as in decoding one long sequence. The query heads that share a KV head are rows of one block, so that each key
+// and value is read once for all of them.
+
+#include "cpu/attention.h"
 
 #include <fmt/format.h>
 
@@ -10,48 +12,46 @@
 
 #include "core/check.h"
 #include "core/checked.h"
-#include "cpu/kernels.h"
 
 namespace secondsource::cpu {
 namespace {
 
 constexpr std::int64_t kItemsPerThread = 4;
-// A shorter part costs more in joining than it gains.
+// Merging a part shorter than this costs more than the part gains.
 constexpr std::int64_t kMinPartTokens = 256;
 
-/// A part's sums per row: maximum, sum, output.
-std::int64_t partial_row_floats(int n_dim_tiles) {
+/// Floats of one row's SoftmaxState in the scratch memory of parts: m, d, o.
+std::int64_t state_floats(int n_dim_tiles) {
   return 2 + std::int64_t{n_dim_tiles} * kTileRows;
 }
 
-AttentionBuffers cut(std::span<std::byte> scratch, std::size_t head_dim, std::size_t n_dim_tiles, std::size_t v_bytes) {
-  ScratchCutter cutter(scratch);
-  AttentionBuffers buffers;
-  buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
-  buffers.packed = cutter.take<float>(kMaxQueryRows * head_dim);
-  buffers.scores = cutter.take<float>(kMaxQueryRows * kBlockTokens);
-  buffers.weights = cutter.take<float>(kMaxQueryRows * kBlockTokens);
-  buffers.o = cutter.take<float>(kMaxQueryRows * n_dim_tiles * kTileRows);
-  buffers.m = cutter.take<float>(kMaxQueryRows);
-  buffers.l = cutter.take<float>(kMaxQueryRows);
-  buffers.first_seen = cutter.take<std::int64_t>(kMaxQueryRows);
-  buffers.last_seen = cutter.take<std::int64_t>(kMaxQueryRows);
-  buffers.last_values = cutter.take<std::byte>(v_bytes);
-  return buffers;
+/// The state of one row that begins at `floats`.
+SoftmaxState state_at(float* floats) {
+  return {.m = floats, .d = floats + 1, .o = floats + 2};
 }
 
-std::size_t item_bytes(std::size_t head_dim, std::size_t n_dim_tiles, std::size_t v_bytes) {
-  using Cutter = ScratchCutter;
-  return 2 * Cutter::size_of_piece<float>(kMaxQueryRows * head_dim) +
-         2 * Cutter::size_of_piece<float>(kMaxQueryRows * kBlockTokens) +
-         Cutter::size_of_piece<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
-         2 * Cutter::size_of_piece<float>(kMaxQueryRows) + 2 * Cutter::size_of_piece<std::int64_t>(kMaxQueryRows) +
-         Cutter::size_of_piece<std::byte>(v_bytes);
+/// Merges the states of one row over disjoint parts of its keys and finishes the row:
+///
+///   m = max_i m_i      d = sum_i d_i * 2^(m_i - m)      out = sum_i (2^(m_i - m) / d) * o_i
+///
+/// State i is at parts + i * stride. All sums are f32, in the order of the parts. out: [head_dim].
+void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, std::span<float> out) {
+  float m = *state_at(parts).m;
+  for (std::int32_t i = 1; i < n_parts; ++i) m = std::max(m, *state_at(parts + i * stride).m);
+  float d = 0.0F;
+  for (std::int32_t i = 0; i < n_parts; ++i) {
+    const SoftmaxState part = state_at(parts + i * stride);
+    d += *part.d * std::exp2(*part.m - m);
+  }
+  std::ranges::fill(out, 0.0F);
+  for (std::int32_t i = 0; i < n_parts; ++i) {
+    const SoftmaxState part = state_at(parts + i * stride);
+    const float factor = std::exp2(*part.m - m) / d;
+    for (std::size_t j = 0; j < out.size(); ++j) out[j] += factor * part.o[j];
+  }
 }
 
-}  // namespace
-
-const AttendKernel& attend_kernel(const KernelTable& table, DType kv_dtype) {
+const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   switch (kv_dtype) {
     case DType::kF32:
       return table.attend_f32;
@@ -64,22 +64,52 @@ const AttendKernel& attend_kernel(const KernelTable& table, DType kv_dtype) {
   }
 }
 
-ScratchNeed CpuKernels::attention_need(const Attention& op, const Bucket& bucket, const KvPool& kv_pool) const {
-  const std::int64_t n_dim_tiles = kv_pool.n_dim_tiles();
-  const std::int64_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
-  const std::int64_t item_rows = std::min<std::int64_t>(kMaxQueryRows, bucket.max_tokens * heads_per_kv);
-  // Fewer than kItemsPerThread items a thread are cut, into at most one part more than reaches that number.
-  const std::int64_t partial_rows = 2 * kItemsPerThread * pool_.n_threads() * item_rows;
-  const std::int64_t n_floats = partial_rows * partial_row_floats(kv_pool.n_dim_tiles());
-  return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float),
-          .per_thread =
-              item_bytes(static_cast<std::size_t>(kv_pool.padded_head_dim()), static_cast<std::size_t>(n_dim_tiles),
-                         static_cast<std::size_t>(kv_pool.v_block_bytes()))};
+}  // namespace
+
+std::string AttentionRunner::kernel_name(DType kv_dtype) const {
+  return fmt::format("{}_{}", kernel_for(table_, kv_dtype).name, table_.isa);
 }
 
-Result<void> CpuKernels::check_pages(const Attention& op, const HostFrame& frame) const {
-  const Batch& batch = frame.batch;
-  const KvPool& cache = kv_pool(frame);
+AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, const KvPool& cache) {
+  const auto head_dim = static_cast<std::size_t>(cache.padded_head_dim());
+  const auto n_dim_tiles = static_cast<std::size_t>(cache.n_dim_tiles());
+  ScratchCutter cutter(scratch);
+  Buffers buffers;
+  buffers.query = cutter.take<float>(kMaxQueryRows * head_dim);
+  buffers.packed = cutter.take<float>(kMaxQueryRows * head_dim);
+  buffers.scores = cutter.take<float>(kMaxQueryRows * kBlockTokens);
+  buffers.weights = cutter.take<float>(kMaxQueryRows * kBlockTokens);
+  buffers.state.o = cutter.take<float>(kMaxQueryRows * n_dim_tiles * kTileRows).data();
+  buffers.state.m = cutter.take<float>(kMaxQueryRows).data();
+  buffers.state.d = cutter.take<float>(kMaxQueryRows).data();
+  buffers.first_visible = cutter.take<std::int64_t>(kMaxQueryRows);
+  buffers.last_visible = cutter.take<std::int64_t>(kMaxQueryRows);
+  buffers.last_values = cutter.take<std::byte>(static_cast<std::size_t>(cache.v_block_bytes()));
+  return buffers;
+}
+
+std::size_t AttentionRunner::buffer_bytes(const KvPool& cache) {
+  using Cutter = ScratchCutter;
+  const auto head_dim = static_cast<std::size_t>(cache.padded_head_dim());
+  const auto n_dim_tiles = static_cast<std::size_t>(cache.n_dim_tiles());
+  return 2 * Cutter::bytes_for<float>(kMaxQueryRows * head_dim) +
+         2 * Cutter::bytes_for<float>(kMaxQueryRows * kBlockTokens) +
+         Cutter::bytes_for<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
+         2 * Cutter::bytes_for<float>(kMaxQueryRows) + 2 * Cutter::bytes_for<std::int64_t>(kMaxQueryRows) +
+         Cutter::bytes_for<std::byte>(static_cast<std::size_t>(cache.v_block_bytes()));
+}
+
+ScratchNeed AttentionRunner::scratch_need(const Attention& op, const Bucket& bucket, const KvPool& cache) const {
+  const std::int64_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
+  const std::int64_t item_rows = std::min<std::int64_t>(kMaxQueryRows, bucket.max_tokens * heads_per_kv);
+  // Items are split when there are fewer than kItemsPerThread per thread, into at most one part more than makes that
+  // many.
+  const std::int64_t partial_rows = 2 * kItemsPerThread * pool_.n_threads() * item_rows;
+  const std::int64_t n_floats = partial_rows * state_floats(cache.n_dim_tiles());
+  return {.partials = static_cast<std::size_t>(n_floats) * sizeof(float), .per_thread = buffer_bytes(cache)};
+}
+
+Result<void> AttentionRunner::check_pages(const Attention& op, const Batch& batch, const KvPool& cache) {
   const std::int64_t page_tokens = cache.spec().page_tokens;
   for (std::int32_t seq = 0; seq < batch.n_seqs(); ++seq) {
     const auto s = static_cast<std::size_t>(seq);
@@ -105,11 +135,10 @@ Result<void> CpuKernels::check_pages(const Attention& op, const HostFrame& frame
   return {};
 }
 
-void CpuKernels::plan_attention(const Attention& op, const HostFrame& frame) {
-  const Batch& batch = frame.batch;
+void AttentionRunner::make_plan(const Attention& op, const Batch& batch, Plan& plan) const {
   const std::int32_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
-  items_.clear();
-  joins_.clear();
+  plan.items.clear();
+  plan.merges.clear();
   std::int64_t n_blocks = 0;
   for (std::size_t s = 0; s < batch.kv_lengths.size(); ++s) {
     n_blocks += ceil_divide((batch.q_starts[s + 1] - batch.q_starts[s]) * heads_per_kv, kMaxQueryRows);
@@ -121,9 +150,9 @@ void CpuKernels::plan_attention(const Attention& op, const HostFrame& frame) {
   for (std::int32_t seq = 0; seq < batch.n_seqs(); ++seq) {
     const std::int32_t begin = batch.q_starts[static_cast<std::size_t>(seq)];
     const std::int64_t n_rows = std::int64_t{batch.q_starts[static_cast<std::size_t>(seq) + 1] - begin} * heads_per_kv;
-    // Late rows look at more tokens: they go first, so that the last chunks to finish are short ones.
+    // Later rows see more tokens. They go first, so that the chunks that finish last are short.
     for (std::int64_t block = ceil_divide<std::int64_t>(n_rows, kMaxQueryRows) - 1; block >= 0; --block) {
-      AttentionItem item{.seq = seq, .first_row = block * kMaxQueryRows};
+      Item item{.seq = seq, .first_row = block * kMaxQueryRows};
       item.n_rows = static_cast<std::int32_t>(std::min<std::int64_t>(kMaxQueryRows, n_rows - item.first_row));
       std::int64_t first = INT64_MAX;
       for (std::int64_t t = item.first_row / heads_per_kv; t <= (item.first_row + item.n_rows - 1) / heads_per_kv;
@@ -137,42 +166,40 @@ void CpuKernels::plan_attention(const Attention& op, const HostFrame& frame) {
       const std::int64_t n_parts =
           std::clamp<std::int64_t>(std::min(parts_wanted, length / kMinPartTokens), 1, n_wanted);
       const std::int64_t part_tokens = round_up<std::int64_t>(ceil_divide(length, n_parts), kBlockTokens);
-      const auto n_real = static_cast<std::int32_t>(ceil_divide(length, part_tokens));
+      const auto n_used = static_cast<std::int32_t>(ceil_divide(length, part_tokens));
       const std::int64_t end = item.end_token;
       for (item.kv_head = 0; item.kv_head < op.heads.n_kv_heads; ++item.kv_head) {
-        if (n_real > 1) joins_.push_back({seq, item.kv_head, item.first_row, item.n_rows, partial, n_real});
-        for (std::int32_t part = 0; part < n_real; ++part) {
+        if (n_used > 1) plan.merges.push_back({seq, item.kv_head, item.first_row, item.n_rows, partial, n_used});
+        for (std::int32_t part = 0; part < n_used; ++part) {
           item.first_token = first + part * part_tokens;
           item.end_token = std::min(end, item.first_token + part_tokens);
-          item.partial = n_real > 1 ? partial : -1;
-          if (n_real > 1) partial += item.n_rows;
-          items_.push_back(item);
+          item.partial = n_used > 1 ? partial : -1;
+          if (n_used > 1) partial += item.n_rows;
+          plan.items.push_back(item);
         }
       }
     }
   }
 }
 
-CpuKernels::RowPlace CpuKernels::place_of(const Attention& op, const HostFrame& frame, const AttentionItem& item,
-                                          std::int64_t row) const {
-  const auto heads_per_kv = static_cast<std::uint32_t>(op.heads.n_heads / op.heads.n_kv_heads);
-  const std::int64_t begin = frame.batch.q_starts[static_cast<std::size_t>(item.seq)];
+AttentionRunner::RowPlace AttentionRunner::place_of(const Call& call, const Item& item, std::int64_t row) {
+  const auto heads_per_kv = static_cast<std::uint32_t>(call.heads_per_kv);
+  const std::int64_t begin = call.batch.q_starts[static_cast<std::size_t>(item.seq)];
   const auto at = static_cast<std::uint32_t>(item.first_row + row);
   return {begin + at / heads_per_kv, std::int64_t{item.kv_head} * heads_per_kv + at % heads_per_kv};
 }
 
-void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const AttentionItem& item,
-                            const AttendKernel& kernel, const AttentionBuffers& buffers) {
-  const std::int64_t head_dim = op.heads.head_dim;
-  const std::int64_t padded_dim = kv_pool(frame).padded_head_dim();
-  const MatrixView<float> q = frame.value(op.q);
+void AttentionRunner::pack_query(const Call& call, const Item& item, const Buffers& buffers) const {
+  const AttendKernel& kernel = call.kernel;
+  const std::int64_t head_dim = call.op.heads.head_dim;
+  const std::int64_t padded_dim = call.cache.padded_head_dim();
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
-    const RowPlace place = place_of(op, frame, item, row);
-    std::memcpy(buffers.query.data() + row * head_dim, q.row(place.token).data() + place.head * head_dim,
+    const RowPlace place = place_of(call, item, row);
+    std::memcpy(buffers.query.data() + row * head_dim, call.q.row(place.token).data() + place.head * head_dim,
                 static_cast<std::size_t>(head_dim) * sizeof(float));
-    const std::int64_t position = frame.batch.positions[static_cast<std::size_t>(place.token)];
-    buffers.last_seen[static_cast<std::size_t>(row)] = position;
-    buffers.first_seen[static_cast<std::size_t>(row)] = op.window > 0 ? position - op.window + 1 : 0;
+    const std::int64_t position = call.batch.positions[static_cast<std::size_t>(place.token)];
+    buffers.last_visible[static_cast<std::size_t>(row)] = position;
+    buffers.first_visible[static_cast<std::size_t>(row)] = call.op.window > 0 ? position - call.op.window + 1 : 0;
   }
   const std::int64_t element_bytes = kernel.act == ActType::kBf16 ? 2 : 4;
   for (int block = 0; block < ceil_divide(item.n_rows, kernel.max_rows); ++block) {
@@ -182,23 +209,22 @@ void CpuKernels::pack_query(const Attention& op, const HostFrame& frame, const A
                  .n_rows = row_block_begin(item.n_rows, kernel.max_rows, block + 1) - first,
                  .k = head_dim,
                  .k_padded = padded_dim,
-                 .unit = kernel.unit,
+                 .vec = kernel.vec,
                  .act = kernel.act,
                  .out = reinterpret_cast<std::byte*>(buffers.packed.data()) + first * padded_dim * element_bytes});
   }
 }
 
-/// Runs the kernel over the item's part of the cache, 128 tokens at a time.
-void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, const AttentionItem& item,
-                               const AttendKernel& kernel, const AttentionBuffers& buffers) {
-  const Batch& batch = frame.batch;
-  const KvPool& cache = kv_pool(frame);
+void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Buffers& buffers) {
+  const Attention& op = call.op;
+  const Batch& batch = call.batch;
+  const KvPool& cache = call.cache;
   const std::byte* k_tiles[kBlockTiles];
   const std::byte* v_tiles[kBlockTiles];
   const float* k_scales[kBlockTiles];
   const float* v_scales[kBlockTiles];
-  const std::byte* values_ahead[kBlockTiles];
-  const std::byte* keys_ahead[kBlockTiles];
+  const std::byte* v_slices[kBlockTiles];
+  const std::byte* k_slices[kBlockTiles];
   AttendArgs args{.q = buffers.packed.data(),
                   .n_rows = item.n_rows,
                   .head_dim = cache.padded_head_dim(),
@@ -208,21 +234,19 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
                   .v_dim_stride = cache.v_dim_stride(),
                   .k_scales = cache.has_scales() ? k_scales : nullptr,
                   .v_scales = cache.has_scales() ? v_scales : nullptr,
-                  .first_seen = buffers.first_seen.data(),
-                  .last_seen = buffers.last_seen.data(),
+                  .first_visible = buffers.first_visible.data(),
+                  .last_visible = buffers.last_visible.data(),
                   .scale = op.scale,
                   .softcap = op.softcap,
-                  .o = buffers.o.data(),
-                  .m = buffers.m.data(),
-                  .l = buffers.l.data(),
+                  .state = buffers.state,
                   .scores = buffers.scores.data(),
                   .weights = buffers.weights.data()};
-  // Divisions of 32 bits: those of 64 are several times as slow on CPUs before Ice Lake, and there are some for each
-  // tile.
+  // Each tile needs two divisions. They have 32 bits because those of 64 bits are several times as slow on CPUs before
+  // Ice Lake.
   const auto page_tokens = static_cast<std::uint32_t>(cache.spec().page_tokens);
   struct Place {
     std::int32_t page = 0;
-    std::int32_t within = 0;  ///< token of the page
+    std::int32_t within = 0;  ///< token within the page
   };
   const std::int32_t* const table = batch.block_table.data() + std::int64_t{item.seq} * batch.max_pages_per_seq;
   const auto place_in_cache = [&](std::int64_t token) {
@@ -240,21 +264,21 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
     const int n_next = n_tiles_from(token + kBlockTokens);
     for (int tile = 0; tile < n_next; ++tile) {
       const Place place = place_in_cache(token + kBlockTokens + tile * kTileRows);
-      keys_ahead[tile] = cache.k_share(op.layer, place.page, item.kv_head, place.within);
+      k_slices[tile] = cache.k_slice(op.layer, place.page, item.kv_head, place.within);
     }
-    args.values_ahead = {values_ahead, args.n_tiles, cache.v_share_bytes()};
-    args.keys_ahead = {keys_ahead, n_next, cache.k_share_bytes()};
+    args.v_prefetch = {v_slices, args.n_tiles, cache.v_slice_bytes()};
+    args.k_prefetch = {k_slices, n_next, cache.k_slice_bytes()};
     for (int tile = 0; tile < args.n_tiles; ++tile) {
       const std::int64_t at = token + tile * kTileRows;
       const Place place = place_in_cache(at);
       k_tiles[tile] = cache.k_tile(op.layer, place.page, item.kv_head, place.within);
-      values_ahead[tile] = cache.v_share(op.layer, place.page, item.kv_head, place.within);
+      v_slices[tile] = cache.v_slice(op.layer, place.page, item.kv_head, place.within);
       v_tiles[tile] = cache.v_tile(op.layer, place.page, item.kv_head, place.within);
       if (cache.has_scales()) {
         k_scales[tile] = cache.k_scales(op.layer, place.page, item.kv_head, place.within);
         v_scales[tile] = cache.v_scales(op.layer, place.page, item.kv_head, place.within);
       }
-      // Slots past the end hold what another sequence left there, perhaps NaN, which a weight of zero does not hide.
+      // Slots past the end hold leftovers of another sequence. If one is NaN, a weight of zero does not remove it.
       if (at + kTileRows > n_cached) {
         cache.copy_value_tile(v_tiles[tile], static_cast<int>(n_cached - at), buffers.last_values);
         v_tiles[tile] = buffers.last_values.data();
@@ -262,77 +286,66 @@ void CpuKernels::attend_blocks(const Attention& op, const HostFrame& frame, cons
         v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.last_values);
       }
     }
-    kernel.attend(args);
+    call.kernel.attend(args);
   }
 }
 
-void CpuKernels::attend_item(const Attention& op, const HostFrame& frame, const AttentionItem& item, int thread) {
-  const KvPool& cache = kv_pool(frame);
-  const AttendKernel& kernel = attend_kernel(table_, cache.spec().dtype);
-  const std::int64_t head_dim = op.heads.head_dim;
+void AttentionRunner::attend(const Call& call, const Item& item, int thread) const {
+  const KvPool& cache = call.cache;
   const std::int64_t o_stride = std::int64_t{cache.n_dim_tiles()} * kTileRows;
-  const AttentionBuffers buffers =
-      cut(scratch_.of_thread(thread), static_cast<std::size_t>(cache.padded_head_dim()),
-          static_cast<std::size_t>(cache.n_dim_tiles()), static_cast<std::size_t>(cache.v_block_bytes()));
-  pack_query(op, frame, item, kernel, buffers);
-  std::fill_n(buffers.m.data(), item.n_rows, kNoMaximum);
-  std::fill_n(buffers.l.data(), item.n_rows, 0.0F);
-  std::fill_n(buffers.o.data(), item.n_rows * o_stride, 0.0F);
-  attend_blocks(op, frame, item, kernel, buffers);
+  const Buffers buffers = cut(scratch_.of_thread(thread), cache);
+  const SoftmaxState& state = buffers.state;
+  pack_query(call, item, buffers);
+  std::fill_n(state.m, item.n_rows, kInitialRowMax);
+  std::fill_n(state.d, item.n_rows, 0.0F);
+  std::fill_n(state.o, item.n_rows * o_stride, 0.0F);
+  attend_blocks(call, item, buffers);
 
-  const std::int64_t part_floats = partial_row_floats(cache.n_dim_tiles());
-  const MatrixView<float> out = frame.value(op.out);
+  const std::int64_t head_dim = call.op.heads.head_dim;
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
-    const auto r = static_cast<std::size_t>(row);
-    const float* const sums = buffers.o.data() + row * o_stride;
+    const float* const o = state.o + row * o_stride;
     if (item.partial >= 0) {
-      float* const part = scratch_.partials().data() + (item.partial + row) * part_floats;
-      part[0] = buffers.m[r];
-      part[1] = buffers.l[r];
-      std::copy_n(sums, o_stride, part + 2);
+      const std::int64_t index = item.partial + row;
+      const SoftmaxState part = state_at(scratch_.partials().data() + index * state_floats(cache.n_dim_tiles()));
+      *part.m = state.m[row];
+      *part.d = state.d[row];
+      std::copy_n(o, o_stride, part.o);
       continue;
     }
-    const RowPlace place = place_of(op, frame, item, row);
-    table_.scale_into(sums, 1.0F / buffers.l[r], head_dim, out.row(place.token).data() + place.head * head_dim);
+    const RowPlace place = place_of(call, item, row);
+    table_.scale_into(o, 1.0F / state.d[row], head_dim, call.out.row(place.token).data() + place.head * head_dim);
   }
 }
 
-void CpuKernels::join_parts(const Attention& op, const HostFrame& frame, const AttentionJoin& join) {
-  const KvPool& cache = kv_pool(frame);
-  const std::int64_t row_floats = partial_row_floats(cache.n_dim_tiles());
-  const std::int64_t part_floats = join.n_rows * row_floats;
-  const std::int32_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
-  const std::int32_t begin = frame.batch.q_starts[static_cast<std::size_t>(join.seq)];
-  const MatrixView<float> out = frame.value(op.out);
-  for (std::int32_t row = 0; row < join.n_rows; ++row) {
-    const float* const parts = scratch_.partials().data() + join.partial * row_floats + row * row_floats;
-    float maximum = parts[0];
-    for (std::int32_t part = 1; part < join.n_parts; ++part) maximum = std::max(maximum, parts[part * part_floats]);
-    float sum = 0.0F;
-    for (std::int32_t part = 0; part < join.n_parts; ++part) {
-      sum += parts[part * part_floats + 1] * std::exp2(parts[part * part_floats] - maximum);
-    }
-    const std::int64_t t = begin + (join.first_row + row) / heads_per_kv;
-    const std::int64_t head = join.kv_head * heads_per_kv + (join.first_row + row) % heads_per_kv;
-    float* const to = out.row(t).data() + head * op.heads.head_dim;
-    std::fill_n(to, op.heads.head_dim, 0.0F);
-    for (std::int32_t part = 0; part < join.n_parts; ++part) {
-      const float* const from = parts + part * part_floats;
-      const float factor = std::exp2(from[0] - maximum) / sum;
-      for (std::int32_t i = 0; i < op.heads.head_dim; ++i) to[i] += factor * from[2 + i];
-    }
+void AttentionRunner::merge_parts(const Call& call, const Merge& merge) const {
+  const std::int64_t row_floats = state_floats(call.cache.n_dim_tiles());
+  const std::int32_t head_dim = call.op.heads.head_dim;
+  const std::int32_t begin = call.batch.q_starts[static_cast<std::size_t>(merge.seq)];
+  for (std::int32_t row = 0; row < merge.n_rows; ++row) {
+    const std::int64_t token = begin + (merge.first_row + row) / call.heads_per_kv;
+    const std::int64_t head = merge.kv_head * call.heads_per_kv + (merge.first_row + row) % call.heads_per_kv;
+    merge_softmax(
+        scratch_.partials().data() + (merge.partial + row) * row_floats, merge.n_rows * row_floats, merge.n_parts,
+        call.out.row(token).subspan(static_cast<std::size_t>(head * head_dim), static_cast<std::size_t>(head_dim)));
   }
 }
 
-Result<void> CpuKernels::run(const Attention& op, const HostFrame& frame) {
-  SS_TRY_VOID(check_pages(op, frame));
-  plan_attention(op, frame);
-  pool_.run(static_cast<std::int64_t>(items_.size()), [&](std::int64_t chunk, int thread) {
-    attend_item(op, frame, items_[static_cast<std::size_t>(chunk)], thread);
+Result<void> AttentionRunner::run(const Attention& op, const HostFrame& frame, const KvPool& cache) {
+  SS_TRY_VOID(check_pages(op, frame.batch, cache));
+  make_plan(op, frame.batch, plan_);
+  const Call call{.op = op,
+                  .batch = frame.batch,
+                  .cache = cache,
+                  .kernel = kernel_for(table_, cache.spec().dtype),
+                  .q = frame.value(op.q),
+                  .out = frame.value(op.out),
+                  .heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads};
+  pool_.run(static_cast<std::int64_t>(plan_.items.size()), [&](std::int64_t chunk, int thread) {
+    attend(call, plan_.items[static_cast<std::size_t>(chunk)], thread);
   });
-  for (const AttentionJoin& join : joins_) join_parts(op, frame, join);
+  for (const Merge& merge : plan_.merges) merge_parts(call, merge);
   // Padding rows belong to no sequence; they get something finite.
-  const MatrixView<float> out = frame.value(op.out);
+  const MatrixView<float>& out = call.out;
   for (std::int64_t t = frame.batch.q_starts.back(); t < out.rows(); ++t) std::ranges::fill(out.row(t), 0.0F);
   return {};
 }

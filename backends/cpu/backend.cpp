@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "backend/op_visit.h"
 #include "backend_kit/host_device.h"
 #include "core/file.h"
 
@@ -57,10 +58,12 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
       kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
-  if (const auto* const matmul = std::get_if<Matmul>(&op)) return supports_act(matmul->act);
-  if (const auto* const grouped = std::get_if<GroupedMatmul>(&op)) return supports_act(grouped->act);
-  return Support::yes();
+  return visit_op(
+      op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
+      [](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route> auto&) {
+        return Support::yes();
+      },
+      [](const AllReduce&) { return Support::no("one device only"); });
 }
 
 Support CpuBackend::supports_weight(WeightEncoding encoding, ActQuant act) const {
@@ -78,7 +81,8 @@ Result<WeightId> CpuBackend::prepare_weight(const WeightSpec& spec) {
 
 Result<KvPoolId> CpuBackend::create_kv_pool(const KvSpec& spec, std::int64_t n_pages) {
   SS_TRY(const KvPoolId id, HostBackend::create_kv_pool(spec, n_pages));
-  // Which thread reads which page changes from step to step; all that decoding writes is thread 0's.
+  // Which thread reads which page changes from step to step. Without this, pages that decoding writes would all be on
+  // the node of thread 0.
   nodes_.interleave(pools_.back().memory());
   return id;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Own SIMD kernels on all cores as a Backend.
+// The project's own SIMD kernels on all cores, as a Backend.
 
 #include <memory>
 #include <optional>
@@ -17,7 +17,7 @@ namespace secondsource::cpu {
 
 class CpuBackend final : public HostBackend<KvPool> {
  public:
-  /// `cache`: of packed weights (packed_weight.h).
+  /// `cache`: for packed weights (packed_weight.h); empty: none.
   CpuBackend(const Options& options, std::optional<WeightCache> cache);
 
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;

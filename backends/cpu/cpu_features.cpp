@@ -25,8 +25,8 @@ constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAv
 #ifdef SECONDSOURCE_CPU_X86
 constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16, Isa::kAmx};
 
-/// Does the CPU have tiles with BF16 and int8 products, and does Linux lend this process their 8 KiB of registers
-/// (Documentation/arch/x86/xstate.rst)? Threads that start later have the permission too.
+/// Whether the CPU has AMX with BF16 and int8 products, and Linux permits this process to use the 8 KiB of tile registers
+/// (Documentation/arch/x86/xstate.rst). Threads that start later inherit the permission.
 bool may_use_amx() {
   unsigned eax = 0;
   unsigned ebx = 0;
@@ -39,13 +39,13 @@ bool may_use_amx() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-// Each level includes the one before, so the usable levels are the first n. The compiler's builtins read CPUID and
-// XGETBV: the operating system has to save the registers too.
+// Each level includes the one before, so the usable ones are the first n. The compiler's builtins read CPUID and XGETBV,
+// because the operating system must save the registers as well.
 std::size_t count_usable() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
-  // Every CPU with AVX-512 F has F16C; for AVX2 alone it is a separate bit that g++ 12 cannot name, but no CPU with
-  // AVX2 was made without it.
+  // F16C needs no check: every CPU with AVX-512 F has it, and although it is a bit of its own for AVX2, which g++ 12
+  // cannot name, no CPU with AVX2 was made without it.
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
     return 2;
@@ -58,12 +58,12 @@ std::size_t count_usable() {
 #elif defined(SECONDSOURCE_CPU_AARCH64)
 constexpr std::array kBuilt{Isa::kScalar, Isa::kNeon, Isa::kNeonBf16, Isa::kSve256};
 
-// Advanced SIMD belongs to AArch64; the kernel tells of the rest, and only of what it lets processes use.
+// Every AArch64 CPU has Advanced SIMD. Of the rest, the kernel reports what it lets processes use.
 std::size_t count_usable() {
   const unsigned long has = getauxval(AT_HWCAP2);
   const auto has_all = [has](unsigned long wanted) { return (has & wanted) == wanted; };
   if (!has_all(HWCAP2_BF16 | HWCAP2_I8MM)) return 2;
-  // The length of a vector belongs to the thread; those that start later inherit it.
+  // The vector length is a property of the thread; threads that start later inherit it.
   constexpr int kBytes = 32;
   const int length = (getauxval(AT_HWCAP) & HWCAP_SVE) != 0 ? prctl(PR_SVE_GET_VL) : -1;
   const bool has_sve256 = length >= 0 && (length & PR_SVE_VL_LEN_MASK) == kBytes;
@@ -130,7 +130,7 @@ Result<Isa> choose_isa(std::string_view name) {
 }
 
 std::int64_t second_level_cache_bytes() {
-  // Once: the C library asks the CPU, which in a virtual machine is a call of the hypervisor.
+  // Read once: the C library executes CPUID, which in a virtual machine calls the hypervisor.
   static const std::int64_t known_bytes = [] {
     long bytes = 0;
 #ifdef _SC_LEVEL2_CACHE_SIZE

@@ -13,27 +13,27 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Adjacent values of one token (K) or dimension (V).
-int unit_of(DType dtype) {
+/// Adjacent values of one token (K) or one dimension (V).
+int vec_of(DType dtype) {
   if (dtype == DType::kBf16) return 2;
   return dtype == DType::kI8 ? 4 : 1;
 }
 
-/// s = max|x| / 127, NaN if any x is; x becomes clamp(round-half-even(x / s), +-127), all zeros for s = 0 and where s
-/// is not finite. Returns s.
+/// s = max|x| / 127, or NaN if any x is not finite; x becomes clamp(round-half-even(x / s), +-127), or zeros if s is 0 or
+/// NaN. Returns s.
 float quantize(std::span<float> row) {
-  float largest = 0.0F;
+  float abs_max = 0.0F;
   float poison = 0.0F;
   for (const float x : row) {
-    largest = std::max(largest, std::fabs(x));
+    abs_max = std::max(abs_max, std::fabs(x));
     poison += 0.0F * x;  // 0, or NaN
   }
-  const float scale = largest / 127.0F + poison;
+  const float scale = abs_max / 127.0F + poison;
   if (!(scale > 0.0F)) {
     std::ranges::fill(row, 0.0F);
     return scale;
   }
-  // Adding 1.5 * 2^23 rounds to the nearest even integer.
+  // Adding and subtracting 1.5 * 2^23 rounds half to even.
   constexpr float kMagic = 12582912.0F;
   for (float& x : row) x = (std::clamp(x / scale, -127.0F, 127.0F) + kMagic) - kMagic;
   return scale;
@@ -55,8 +55,8 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   pool.spec_ = spec;
   pool.n_pages_ = n_pages;
   pool.element_bytes_ = static_cast<std::int64_t>(size_of(spec.dtype));
-  pool.unit_ = unit_of(spec.dtype);
-  pool.padded_head_dim_ = round_up<std::int64_t>(spec.head_dim, pool.unit_);
+  pool.vec_ = vec_of(spec.dtype);
+  pool.padded_head_dim_ = round_up<std::int64_t>(spec.head_dim, pool.vec_);
   pool.n_dim_tiles_ = ceil_divide(spec.head_dim, kTileRows);
   pool.k_tile_bytes_ = kTileRows * pool.padded_head_dim_ * pool.element_bytes_;
   pool.v_tile_bytes_ = kTileRows * kTileRows * pool.element_bytes_;
@@ -64,8 +64,8 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   pool.v_dim_stride_ = tiles_per_page * pool.v_tile_bytes_;
   pool.scale_bytes_ = pool.has_scales() ? spec.page_tokens * std::int64_t{sizeof(float)} : 0;
   pool.k_block_bytes_ = tiles_per_page * pool.k_tile_bytes_ + pool.scale_bytes_;
-  pool.k_share_bytes_ = pool.k_block_bytes_ / tiles_per_page;
-  pool.v_share_bytes_ = pool.v_block_bytes() / tiles_per_page;
+  pool.k_slice_bytes_ = pool.k_block_bytes_ / tiles_per_page;
+  pool.v_slice_bytes_ = pool.v_block_bytes() / tiles_per_page;
   const std::int64_t per_page_and_layer = spec.n_kv_heads * (pool.k_block_bytes_ + pool.v_block_bytes());
   const auto n_bytes = checked_multiply<std::int64_t>(per_page_and_layer, n_pages);
   const auto n_total = n_bytes ? checked_multiply<std::int64_t>(*n_bytes, spec.n_layers) : std::nullopt;
@@ -100,14 +100,14 @@ const float* KvPool::v_scales(std::int32_t layer, std::int64_t page, std::int32_
 }
 
 std::int64_t KvPool::key_index(std::int32_t token, std::int32_t dim) const {
-  return (dim / unit_ * kTileRows + token % kTileRows) * unit_ + dim % unit_;
+  return (dim / vec_ * kTileRows + token % kTileRows) * vec_ + dim % vec_;
 }
 
 std::int64_t KvPool::value_index(std::int32_t token, std::int32_t dim) const {
   const std::int64_t tile = dim / kTileRows * (v_dim_stride_ / element_bytes_);
   const std::int32_t row = token % kTileRows;
   const std::int32_t lane = dim % kTileRows;
-  return tile + (row / unit_ * kTileRows + lane) * unit_ + row % unit_;
+  return tile + (row / vec_ * kTileRows + lane) * vec_ + row % vec_;
 }
 
 float KvPool::load(const std::byte* tile, std::int64_t index) const {
@@ -148,33 +148,33 @@ void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, std
   }
 }
 
-// The places of key_index() and value_index(), without a division for each.
+// Writes to the places of key_index() and value_index() without a division for each value.
 template <typename T, typename Convert>
 void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const float> value, std::byte* keys,
                  std::byte* values, const Convert& convert) const {
   const std::int32_t row = token % kTileRows;
   const std::int32_t n_dims = spec_.head_dim;
-  T* k = reinterpret_cast<T*>(keys) + row * unit_;
+  T* k = reinterpret_cast<T*>(keys) + row * vec_;
   const float* from = key.data();
-  for (std::int32_t first = 0; first < n_dims; first += unit_, k += kTileRows * unit_) {
-    const std::int32_t n = std::min(unit_, n_dims - first);
+  for (std::int32_t first = 0; first < n_dims; first += vec_, k += kTileRows * vec_) {
+    const std::int32_t n = std::min(vec_, n_dims - first);
     for (std::int32_t i = 0; i < n; ++i) k[i] = convert(*from++);
   }
   from = value.data();
   for (std::int32_t first = 0; first < n_dims; first += kTileRows, values += v_dim_stride_) {
-    T* const v = reinterpret_cast<T*>(values) + row / unit_ * kTileRows * unit_ + row % unit_;
+    T* const v = reinterpret_cast<T*>(values) + row / vec_ * kTileRows * vec_ + row % vec_;
     const std::int32_t n = std::min(kTileRows, n_dims - first);
-    for (std::int32_t lane = 0; lane < n; ++lane) v[lane * unit_] = convert(*from++);
+    for (std::int32_t lane = 0; lane < n; ++lane) v[lane * vec_] = convert(*from++);
   }
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
-  // Units of tokens, of which the last may have some. Units of several tokens have four bytes.
+  // Whole vecs of tokens are copied, and the last one is masked. A vec of several tokens has four bytes.
   const auto n = static_cast<std::size_t>(std::max(0, n_tokens));
-  const auto unit = static_cast<std::size_t>(unit_);
+  const auto vec = static_cast<std::size_t>(vec_);
   const auto element_bytes = static_cast<std::size_t>(element_bytes_);
-  const std::size_t whole_bytes = n / unit * kTileRows * unit * element_bytes;
-  const std::uint32_t some = (std::uint32_t{1} << (n % unit * element_bytes * 8)) - 1;
+  const std::size_t whole_bytes = n / vec * kTileRows * vec * element_bytes;
+  const std::uint32_t some = (std::uint32_t{1} << (n % vec * element_bytes * 8)) - 1;
   for (int dim_tile = 0; dim_tile < n_dim_tiles_; ++dim_tile) {
     const std::byte* const from = tile + dim_tile * v_dim_stride_;
     std::byte* const to = out.data() + dim_tile * v_dim_stride_;

@@ -2,13 +2,13 @@
 // The paged key-value cache in the layout that the attention kernels read: [layer][K, V][KV head][page], so that
 // adjacent pages are one stream for a head. Per layer, head and page:
 //
-//   K  one tile for 16 tokens: [head_dim / unit][16 tokens][unit]
+//   K  one tile for 16 tokens: [head_dim / vec][16 tokens][vec]
 //   V  one tile for 16 dimensions and 16 tokens, tokens inside:
-//      [dim tile][token tile][16 tokens / unit][16 dims][unit]
+//      [dim tile][token tile][16 tokens / vec][16 dims][vec]
 //
-// with unit 1 for f32 and f16, 2 for bf16 and 4 for int8, so that scores and outputs come out of the same products as
-// matmul, without shuffles. Dimensions are padded with zeros to units for K and to 16 for V. int8 has one f32 scale for
-// each token and head, behind the tiles of K and again behind those of V: [token tile][16].
+// with vec 1 for f32 and f16, 2 for bf16 and 4 for int8, so that scores and outputs are computed by the matmul policies
+// without shuffles. Dimensions are padded with zeros, to a multiple of vec for K and of 16 for V. int8 has one f32 scale
+// per token and head, after the tiles of K and again after those of V: [token tile][16].
 
 #include <cstdint>
 #include <memory>
@@ -29,47 +29,47 @@ class KvPool {
   [[nodiscard]] std::int64_t n_pages() const { return n_pages_; }
   [[nodiscard]] std::span<std::byte> memory() const { return {buffer_.data(), buffer_.size_bytes()}; }
   [[nodiscard]] bool has_scales() const { return spec_.dtype == DType::kI8; }
-  /// head_dim, padded to whole units.
+  /// head_dim, padded to a multiple of vec.
   [[nodiscard]] std::int64_t padded_head_dim() const { return padded_head_dim_; }
   [[nodiscard]] int n_dim_tiles() const { return n_dim_tiles_; }
   /// Bytes from one dimension tile of V to the next.
   [[nodiscard]] std::int64_t v_dim_stride() const { return v_dim_stride_; }
-  /// Bytes of the V of one page and head.
+  /// Bytes of V for one page and head.
   [[nodiscard]] std::int64_t v_block_bytes() const { return v_dim_stride_ * n_dim_tiles_ + scale_bytes_; }
 
-  /// The tile with the 16 tokens from `token` (a multiple of 16) of a page on.
+  /// The tile of the 16 tokens that begin at `token` (a multiple of 16) of a page.
   [[nodiscard]] const std::byte* k_tile(std::int32_t layer, std::int64_t page, std::int32_t head,
                                         std::int32_t token) const;
-  /// The same for the first dimension tile of V.
+  /// Likewise, the first dimension tile of V.
   [[nodiscard]] const std::byte* v_tile(std::int32_t layer, std::int64_t page, std::int32_t head,
                                         std::int32_t token) const;
 
-  /// A page's K (V) of one head cut into as many equal pieces as it has tiles, in the order of memory: what to fetch
-  /// for the 16 tokens from `token` on.
-  [[nodiscard]] const std::byte* k_share(std::int32_t layer, std::int64_t page, std::int32_t head,
+  /// K (V) of one page and head, cut into as many equal slices as it has token tiles, in the order of memory: the slice to
+  /// prefetch along with the 16 tokens that begin at `token`.
+  [[nodiscard]] const std::byte* k_slice(std::int32_t layer, std::int64_t page, std::int32_t head,
                                          std::int32_t token) const {
-    return k_tile(layer, page, head, 0) + token / kTileRows * k_share_bytes();
+    return k_tile(layer, page, head, 0) + token / kTileRows * k_slice_bytes();
   }
-  [[nodiscard]] const std::byte* v_share(std::int32_t layer, std::int64_t page, std::int32_t head,
+  [[nodiscard]] const std::byte* v_slice(std::int32_t layer, std::int64_t page, std::int32_t head,
                                          std::int32_t token) const {
-    return v_tile(layer, page, head, 0) + token / kTileRows * v_share_bytes();
+    return v_tile(layer, page, head, 0) + token / kTileRows * v_slice_bytes();
   }
-  [[nodiscard]] std::int64_t k_share_bytes() const { return k_share_bytes_; }
-  [[nodiscard]] std::int64_t v_share_bytes() const { return v_share_bytes_; }
+  [[nodiscard]] std::int64_t k_slice_bytes() const { return k_slice_bytes_; }
+  [[nodiscard]] std::int64_t v_slice_bytes() const { return v_slice_bytes_; }
 
-  /// int8 only: the scales of the same 16 tokens.
+  /// int8 only: the scales of those 16 tokens.
   [[nodiscard]] const float* k_scales(std::int32_t layer, std::int64_t page, std::int32_t head,
                                       std::int32_t token) const;
   [[nodiscard]] const float* v_scales(std::int32_t layer, std::int64_t page, std::int32_t head,
                                       std::int32_t token) const;
 
-  /// A copy of a V tile, all its dimension tiles, whose tokens from `n_tokens` on are zero. out: v_block_bytes().
+  /// Copies a V tile, with all its dimension tiles, and zeroes the tokens from `n_tokens` on. out: v_block_bytes().
   void copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const;
-  /// The same for the scales of the tile, behind it in `out`. Returns where they are.
+  /// Likewise the scales of the tile, to behind it in `out`. Returns their address.
   const float* copy_value_scales(const float* scales, int n_tokens, std::span<std::byte> out) const;
 
-  /// Stores one head of one token, rounding to the cache's type. key, value: [head_dim]; int8 leaves its integers
-  /// there.
+  /// Stores one head of one token, rounded to the cache's type. key, value: [head_dim]; for int8 they are overwritten with
+  /// the quantized integers.
   void write(std::int32_t layer, std::int64_t slot, std::int32_t head, std::span<float> key, std::span<float> value);
 
   Result<void> copy_pages(std::span<const PageCopy> copies);
@@ -89,15 +89,15 @@ class KvPool {
   std::int64_t n_pages_ = 0;
   int n_dim_tiles_ = 0;
   std::int64_t element_bytes_ = 2;
-  int unit_ = 2;
+  int vec_ = 2;
   std::int64_t padded_head_dim_ = 0;
-  std::int64_t scale_bytes_ = 0;  ///< of one page and head, K or V
+  std::int64_t scale_bytes_ = 0;  ///< per page and head, of K or of V
   std::int64_t k_tile_bytes_ = 0;
   std::int64_t v_tile_bytes_ = 0;
   std::int64_t v_dim_stride_ = 0;
   std::int64_t k_block_bytes_ = 0;
-  std::int64_t k_share_bytes_ = 0;
-  std::int64_t v_share_bytes_ = 0;
+  std::int64_t k_slice_bytes_ = 0;
+  std::int64_t v_slice_bytes_ = 0;
   HostBuffer buffer_;
 };
 

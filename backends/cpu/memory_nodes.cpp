@@ -21,7 +21,7 @@ void use_small_pages_around(std::byte* border) {
   if (within != 0) (void)madvise(border - within, kHugePageBytes, MADV_NOHUGEPAGE);  // a hint
 }
 
-/// One byte in every page; it is zero already.
+/// Writes one zero byte, which it already is, to every page.
 void touch(std::span<std::byte> bytes) {
   volatile std::byte* const at = bytes.data();
   for (std::size_t i = 0; i < bytes.size(); i += kPageBytes) at[i] = std::byte{0};
@@ -43,22 +43,22 @@ bool MemoryNodes::has_several() {
   return std::ranges::any_of(nodes_, [&](int node) { return node != nodes_.front(); });
 }
 
-void MemoryNodes::place(std::span<std::byte> piece, std::int64_t n_units) {
+void MemoryNodes::place(std::span<std::byte> bytes, std::int64_t n_items) {
   if (!has_several()) return;
   const int n_threads = pool_->n_threads();
-  const std::size_t unit_bytes = piece.size() / static_cast<std::size_t>(n_units);
+  const std::size_t item_bytes = bytes.size() / static_cast<std::size_t>(n_items);
   const auto part = [&](int thread) {
-    const ItemRange units = range_of_thread(n_units, thread, n_threads);
-    return piece.subspan(static_cast<std::size_t>(units.first) * unit_bytes,
-                         static_cast<std::size_t>(units.end - units.first) * unit_bytes);
+    const ItemRange items = range_of_thread(n_items, thread, n_threads);
+    return bytes.subspan(static_cast<std::size_t>(items.first) * item_bytes,
+                         static_cast<std::size_t>(items.end - items.first) * item_bytes);
   };
-  // What lies before and after is other weights', whose borders with this one are of other nodes, too.
-  use_small_pages_around(piece.data());
+  // The neighbours in memory are other weights, whose parts at the border belong to other nodes.
+  use_small_pages_around(bytes.data());
   for (int thread = 1; thread < n_threads; ++thread) {
     const auto t = static_cast<std::size_t>(thread);
     if (nodes_[t] != nodes_[t - 1]) use_small_pages_around(part(thread).data());
   }
-  use_small_pages_around(piece.data() + piece.size());
+  use_small_pages_around(bytes.data() + bytes.size());
   pool_->run_on_each_thread([&](int thread) { touch(part(thread)); });
 }
 

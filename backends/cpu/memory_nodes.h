@@ -1,7 +1,7 @@
 #pragma once
-// Where memory lies on a machine of several memory nodes. The system puts a page on the node of the thread that touches
-// it first; that happens here, before weights are packed, since a thread that takes over another's part of that work
-// would bring the pages to its own node for good. Does nothing where threads are not pinned, or all on one node.
+// Placement of memory on machines with several memory nodes (NUMA). The system puts a page on the node of the thread that
+// touches it first. Each thread touches its part here, before weights are packed, because a thread that steals packing
+// work would otherwise move those pages to its own node for good. Does nothing if threads are not pinned or share a node.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,21 +17,21 @@ class MemoryNodes {
   /// The pool outlives this.
   explicit MemoryNodes(ThreadPool& pool) : pool_(&pool) {}
 
-  /// `piece` is [n_units] pieces of equal size, shared out among the threads by range_of_thread(): each part goes to
-  /// the node of its thread. The piece is of a WeightArena, all zeros and not touched yet. Huge pages with a border of
-  /// nodes in them give way to small ones.
-  void place(std::span<std::byte> piece, std::int64_t n_units);
+  /// Divides `bytes`, n_items items of equal size, among the threads by range_of_thread() and puts each part on the node
+  /// of its thread. The bytes come from a WeightArena and have not been touched. A huge page in which the parts of two
+  /// nodes meet is replaced by small pages.
+  void place(std::span<std::byte> bytes, std::int64_t n_items);
 
-  /// The pages of `bytes`, a mapping from its beginning on, alternate between the nodes of the threads: for what any
-  /// thread may read. Not touched yet.
+  /// Alternates the pages of `bytes` between the nodes of the threads, for memory that any thread may read. `bytes`
+  /// starts at the beginning of a mapping and has not been touched.
   void interleave(std::span<std::byte> bytes);
 
  private:
-  /// Finds the nodes once. Are there several?
+  /// Whether the threads are pinned on several nodes; finds the nodes at the first call.
   bool has_several();
 
   ThreadPool* pool_;
-  std::vector<int> nodes_;  ///< of the threads; empty: not looked at yet
+  std::vector<int> nodes_;  ///< [n_threads]; empty before the first call of has_several()
 };
 
 }  // namespace secondsource::cpu

@@ -1,5 +1,5 @@
 #pragma once
-// What the cpu backend takes from BackendOptions.
+// The options of the cpu backend, parsed from BackendOptions.
 
 #include <vector>
 
@@ -12,9 +12,9 @@ struct Options {
   Isa isa = Isa::kScalar;
   int n_threads = 1;
   std::vector<std::int32_t> cpus;
-  DType kv_dtype = DType::kBf16;  ///< what DeviceInfo prefers
+  DType kv_dtype = DType::kBf16;  ///< type of the cache; DeviceInfo::kv_dtype
   bool guards = false;            ///< EagerOptions::guards
-  bool weight_cache = false;      ///< packed weights are kept in the user's cache
+  bool weight_cache = false;      ///< keep packed weights in the user's cache folder
 };
 
 /// Extra options: isa=NAME, kv=bf16|f16|int8|f32, guards=0|1, weight_cache=0|1. Errors: kInvalidInput, kUnavailable.

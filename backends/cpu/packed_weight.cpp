@@ -18,7 +18,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Of the layouts in packed_weight.h and WeightSpec::encoding: another number, and what was kept is not found any more.
+/// Version of the packed layouts, part of the cache key. Increase it to invalidate cached weights.
 constexpr std::string_view kLayoutName = "cpu tiles 1";
 
 template <typename T>
@@ -34,10 +34,10 @@ WeightSpec without_sources(const WeightSpec& spec) {
   return plain;
 }
 
-/// Of the rows that could not be read, the first one's error, whichever thread came to it when.
+/// The error of the first row that cannot be read, in whatever order the threads come to the rows.
 class FirstError {
  public:
-  /// Did an earlier row fail? Then this one need not be read.
+  /// Whether an earlier row failed, so that this one need not be read.
   [[nodiscard]] bool is_before(std::int64_t row) const { return row_.load(std::memory_order_relaxed) < row; }
   void keep(std::int64_t row, Error error) {
     const std::scoped_lock lock(mutex_);
@@ -45,7 +45,7 @@ class FirstError {
     row_.store(row, std::memory_order_relaxed);
     error_ = std::move(error);
   }
-  /// Once no row is read any more.
+  /// To be called when no thread is reading any more.
   [[nodiscard]] Result<void> result() const {
     if (error_) return *error_;
     return {};
@@ -114,7 +114,7 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
   const auto n_bytes = static_cast<std::size_t>(weight.n_tiles * weight.tile_bytes);
   SS_TRY(const std::span<std::byte> bytes, arena_.allocate(n_bytes));
   weight.tiles = bytes.data();
-  std::vector<std::span<std::byte>> pieces = {bytes};
+  std::vector<std::span<std::byte>> buffers = {bytes};
   float* scales = nullptr;
   std::int32_t* row_sums = nullptr;
   if (spec.encoding == WeightEncoding::kInt8PerRow) {
@@ -125,26 +125,26 @@ Result<PackedWeight> PackedWeights::pack_tiles(const WeightSpec& spec) {
     row_sums = reinterpret_cast<std::int32_t*>(sum_bytes.data());
     weight.scales = {scales, n};
     weight.row_sums = {row_sums, n};
-    pieces.insert(pieces.end(), {scale_bytes, sum_bytes});
+    buffers.insert(buffers.end(), {scale_bytes, sum_bytes});
   }
-  // The parts of a product of one row.
-  for (const std::span<std::byte> piece : pieces) nodes_.place(piece, weight.n_tiles / weight.unit_tiles());
+  // The same division among threads as in a matmul of one row.
+  for (const std::span<std::byte> buffer : buffers) nodes_.place(buffer, weight.n_tiles / weight.tiles_per_column());
   SS_TRY_VOID(
-      fill_through_cache(spec, pieces, [&] { return fill_tiles(spec, weight, bytes.data(), scales, row_sums); }));
+      fill_through_cache(spec, buffers, [&] { return fill_tiles(spec, weight, bytes.data(), scales, row_sums); }));
   return weight;
 }
 
-Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
+Result<void> PackedWeights::fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> buffers,
                                                const std::function<Result<void>()>& fill) {
   if (!cache_ || !can_be_kept(spec)) return fill();
   const ForEach on_all_threads = for_each_on(pool_);
   SS_TRY(const std::string key, cache_->key_of(spec, kLayoutName, on_all_threads));
-  SS_TRY(const bool found, cache_->load(key, pieces, on_all_threads));
+  SS_TRY(const bool found, cache_->load(key, buffers, on_all_threads));
   if (found) return {};
   SS_TRY_VOID(fill());
   SS_TRY(const std::string key_afterwards, cache_->key_of(spec, kLayoutName, on_all_threads));
   if (key_afterwards != key) return {};  // a source changed while it was read
-  const std::vector<std::span<const std::byte>> filled(pieces.begin(), pieces.end());
+  const std::vector<std::span<const std::byte>> filled(buffers.begin(), buffers.end());
   return cache_->store(key, filled, on_all_threads);
 }
 

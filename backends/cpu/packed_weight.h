@@ -1,15 +1,14 @@
 #pragma once
-// Weights in the one layout that every kernel reads. Rows are cut into tiles of 16. Inside a tile (kernels/ has the
-// reading side):
+// Weights in the one layout that all kernels read (kernels/kernel_table.h). Rows are cut into tiles of 16. Inside a tile:
 //
 //   f32   [k][16]                  f16  [k][16]
 //   bf16  [k / 2][16][2]           int8 [k / 4][16][4], scales f32 [rows], row sums i32 [rows]
 //   int8-g32 [k / 32][8][16][4], after each group of 32 columns its 16 FP16 scales
 //   int4  [k / 32][4 x 8 columns x 16 rows of nibbles, 16 FP16 scales]
 //
-// Columns are padded with zeros to whole units, rows to whole tiles. Gate and up of a gated layer alternate tile by
-// tile, so that one thread has both halves of its outputs. Experts of a mixture begin a tile of their own. A weight of
-// one row (a norm, a bias) is a plain f32 vector.
+// Columns are padded with zeros to whole vecs or groups, rows to whole tiles. Gate and up of a gated layer alternate tile
+// by tile, so that one thread has both halves of its outputs. Each expert of a mixture begins a new tile. A weight of one
+// row (a norm, a bias) is a plain f32 vector.
 
 #include <cstdint>
 #include <functional>
@@ -39,18 +38,18 @@ struct PackedWeight {
   std::span<const std::int32_t> row_sums;  ///< int8: [16 * n_tiles]
 
   [[nodiscard]] bool is_interleaved() const { return spec.join == Join::kInterleaveGateUp; }
-  /// Of each expert; a weight that is no mixture's has one.
+  /// Tiles per expert; a weight outside a mixture counts as one expert.
   [[nodiscard]] std::int64_t expert_tiles() const { return n_tiles / spec.n_experts; }
-  /// Tiles that one thread finishes together at least: those of gate and up.
-  [[nodiscard]] std::int64_t unit_tiles() const { return is_interleaved() ? 2 : 1; }
-  /// Where canonical row `row` is: tile * 16 + lane.
+  /// Tiles that make one tile of outputs: 2 for gate and up, which are finished together.
+  [[nodiscard]] std::int64_t tiles_per_column() const { return is_interleaved() ? 2 : 1; }
+  /// The place of canonical row `row`: tile * 16 + lane.
   [[nodiscard]] std::int64_t packed_row(std::int64_t row) const;
 };
 
 /// The weights of one backend, by WeightId.
 class PackedWeights {
  public:
-  /// `cache`: where packed forms are kept that are more than the stored rows in another order; empty: nowhere.
+  /// `cache` keeps packed weights whose values differ from the stored ones; empty: nothing is kept.
   PackedWeights(MemoryAccount& account, ThreadPool& pool, MemoryNodes& nodes, std::optional<WeightCache> cache)
       : arena_(account), pool_(pool), nodes_(nodes), cache_(std::move(cache)) {}
 
@@ -64,10 +63,10 @@ class PackedWeights {
  private:
   Result<PackedWeight> pack_tiles(const WeightSpec& spec);
   Result<PackedWeight> pack_vector(const WeightSpec& spec);
-  /// Fills the pieces from the cache, or else by `fill`, and keeps them there.
-  Result<void> fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> pieces,
+  /// Fills the buffers from the cache, or else by `fill` and then stores them in the cache.
+  Result<void> fill_through_cache(const WeightSpec& spec, std::span<const std::span<std::byte>> buffers,
                                   const std::function<Result<void>()>& fill);
-  /// All threads at once, each a tile at a time. scales and row_sums: int8, else null.
+  /// Fills all tiles on all threads, one tile at a time. scales and row_sums: null unless int8.
   Result<void> fill_tiles(const WeightSpec& spec, const PackedWeight& weight, std::byte* tiles, float* scales,
                           std::int32_t* row_sums);
 
@@ -79,7 +78,7 @@ class PackedWeights {
   std::vector<WeightSpec> specs_;
 };
 
-/// Canonical row `row` as f32, the scales applied. out: [n_cols].
+/// Decodes canonical row `row` to f32, with its scales. out: [n_cols].
 void unpack_row(const PackedWeight& weight, std::int64_t row, std::span<float> out);
 
 }  // namespace secondsource::cpu

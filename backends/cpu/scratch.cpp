@@ -10,21 +10,29 @@ namespace {
 
 Result<void> grow(MemoryAccount& account, HostBuffer& buffer, std::size_t bytes) {
   if (bytes <= buffer.size_bytes()) return {};
-  buffer = HostBuffer();  // before the new one, so that the peak does not count both
+  buffer = HostBuffer();  // freed before the new allocation, so that the peak does not count both
   SS_TRY(buffer, HostBuffer::allocate(account, MemoryPurpose::kWorkspace, bytes, HugePages::kAdvise));
   return {};
 }
 
 }  // namespace
 
+ScratchNeed larger(const ScratchNeed& a, const ScratchNeed& b) {
+  return {.activations = std::max(a.activations, b.activations),
+          .partials = std::max(a.partials, b.partials),
+          .rotations = std::max(a.rotations, b.rotations),
+          .per_thread = std::max(a.per_thread, b.per_thread)};
+}
+
 Result<void> Scratch::reserve(const ScratchNeed& need) {
   SS_TRY_VOID(grow(*account_, activations_, need.activations));
   SS_TRY_VOID(grow(*account_, partials_, need.partials));
   SS_TRY_VOID(grow(*account_, rotations_, need.rotations));
-  // An odd number of cache lines apart from a power of two, so that threads do not meet in the same cache sets.
+  // Pages plus three cache lines: with a power of two between them, threads would use the same cache sets.
   have_.per_thread = std::max(have_.per_thread, round_up(need.per_thread, std::size_t{4096}) + 192);
   std::size_t bytes = have_.per_thread * static_cast<std::size_t>(n_threads_);
-  // Unpacked tiles in small pages would crowd each other out of the second-level cache, whose sets belong to addresses.
+  // In small pages, whose physical addresses are random, unpacked tiles would evict each other from the sets of the
+  // second-level cache.
   if (bytes > kHugePageBytes / 2) bytes = round_up(bytes, kHugePageBytes);
   return grow(*account_, threads_, bytes);
 }
@@ -37,9 +45,9 @@ std::span<std::byte> Scratch::of_thread(int thread) const {
 std::span<std::byte> ScratchCutter::take_bytes(std::size_t n) {
   const std::size_t rounded = round_up(n, std::size_t{64});
   SS_CHECK(rounded <= bytes_.size(), "a thread's scratch is too small");
-  const std::span<std::byte> piece = bytes_.first(n);
+  const std::span<std::byte> taken = bytes_.first(n);
   bytes_ = bytes_.subspan(rounded);
-  return piece;
+  return taken;
 }
 
 }  // namespace secondsource::cpu

@@ -1,6 +1,7 @@
 #pragma once
-// Memory between the operations of a step: packed activations and each thread's own space. Sized when a step is
-// compiled, shared by all steps, never allocated while one runs.
+// Scratch memory that lives during one operation: packed activations and each thread's own space. It is sized when a step
+// is compiled, shared by all steps and by all operations (which run one after the other), and never allocated while a
+// step runs.
 
 #include <cstddef>
 #include <span>
@@ -9,19 +10,22 @@
 
 namespace secondsource::cpu {
 
-/// What the operations of one graph need, in bytes.
+/// What one operation, or all operations of a graph, need, in bytes.
 struct ScratchNeed {
-  std::size_t activations = 0;  ///< packed activations of one matmul, its row scales before them
-  std::size_t partials = 0;     ///< attention split over the cache: each part's maximum, sum and output
+  std::size_t activations = 0;  ///< row scales and packed activations of one matmul
+  std::size_t partials = 0;     ///< softmax states of attention split over the cache; outputs of routed rows
   std::size_t rotations = 0;    ///< cos and sin of each token's angles
   std::size_t per_thread = 0;
 };
+
+/// The larger of each.
+[[nodiscard]] ScratchNeed larger(const ScratchNeed& a, const ScratchNeed& b);
 
 class Scratch {
  public:
   Scratch(MemoryAccount& account, int n_threads) : account_(&account), n_threads_(n_threads) {}
 
-  /// Grows to `need`; earlier pointers are invalid. Errors: kOutOfMemory.
+  /// Grows to `need`; pointers from before become invalid. Errors: kOutOfMemory.
   Result<void> reserve(const ScratchNeed& need);
 
   [[nodiscard]] std::span<std::byte> activations() const { return activations_.as<std::byte>(); }
@@ -40,18 +44,18 @@ class Scratch {
   HostBuffer threads_;
 };
 
-/// Cuts 64-byte aligned arrays from a thread's scratch, one after the other.
+/// Cuts 64-byte aligned arrays from a thread's scratch memory, one after the other.
 class ScratchCutter {
  public:
   explicit ScratchCutter(std::span<std::byte> bytes) : bytes_(bytes) {}
   template <typename T>
   std::span<T> take(std::size_t count) {
-    const std::span<std::byte> piece = take_bytes(count * sizeof(T));
-    return {reinterpret_cast<T*>(piece.data()), count};
+    const std::span<std::byte> taken = take_bytes(count * sizeof(T));
+    return {reinterpret_cast<T*>(taken.data()), count};
   }
-  /// What take<T>(count) uses up.
+  /// The bytes that take<T>(count) uses.
   template <typename T>
-  [[nodiscard]] static constexpr std::size_t size_of_piece(std::size_t count) {
+  [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t count) {
     return (count * sizeof(T) + 63) / 64 * 64;
   }
 

@@ -11,19 +11,20 @@
 namespace secondsource::cpu {
 namespace {
 
-// Polls before a thread sleeps: about 20 microseconds, longer than the serial stretches between the loops of a step,
-// shorter than what a neighbour would miss.
+// Polls before a thread sleeps: about 20 microseconds, which is longer than the serial work between the loops of a step
+// and short enough not to hurt a neighbour on the same CPU.
 constexpr int kSpins = 1000;
-// How long the caller waits for the last pieces before it sleeps, and takes it that a thread has lost its CPU; and how
-// much longer than that wait the thread then rests, so that trying again costs a twentieth. Who loses its CPU again
-// sooner than it rested has a neighbour that stays: it rests twice as long each time, up to a cost of 0.3 %.
+// The caller waits this long for the last slices before it sleeps and assumes that a thread has lost its CPU. That thread
+// then backs off for 20 times as long as it was waited for, so that trying again costs a twentieth. If it loses its CPU
+// again within the length of its last backoff, its neighbour stays, and the factor doubles each time, up to 320 (a cost
+// of 0.3 %).
 constexpr std::int64_t kPatienceNs = 50'000;
-constexpr std::int64_t kRestFactor = 20;
-constexpr std::int64_t kMostRestFactor = 320;
-// Of the next stream, what a thread asks for at most (a quarter of the second-level cache of most CPUs), and how much
-// between two looks whether that loop has begun.
-constexpr std::int64_t kAheadBytes = std::int64_t{256} << 10;
-constexpr std::int64_t kAheadStepBytes = 512;
+constexpr std::int64_t kBackoffFactor = 20;
+constexpr std::int64_t kMaxBackoffFactor = 320;
+// The most that a thread prefetches of the next stream (a quarter of the second-level cache of most CPUs), and how much
+// between two checks whether the loop has begun.
+constexpr std::int64_t kPrefetchBytes = std::int64_t{256} << 10;
+constexpr std::int64_t kPrefetchStepBytes = 512;
 constexpr std::int64_t kLineBytes = 64;
 
 void pause() {
@@ -56,10 +57,10 @@ std::uint32_t size_of_word(std::uint64_t word) {
   return end_of(word) - first_of(word);
 }
 
-// An item that its thread alone may take; a loop's other items are below it.
-constexpr std::uint64_t kOwnItem = std::uint64_t{1} << 31U;
-bool is_own(std::uint64_t word) {
-  return first_of(word) >= kOwnItem;
+// Items from this one on belong to run_on_each_thread() and may not be stolen; those of other loops are smaller.
+constexpr std::uint64_t kFirstPinnedItem = std::uint64_t{1} << 31U;
+bool is_pinned_item(std::uint64_t word) {
+  return first_of(word) >= kFirstPinnedItem;
 }
 
 }  // namespace
@@ -94,11 +95,11 @@ void ThreadPool::pin_caller() {
   pin(0);
 }
 
-void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t piece_items, const void* body, Function function) {
+void ThreadPool::describe_loop(std::int64_t n_items, std::int64_t slice_items, const void* body, Function function) {
   body_ = body;
   function_ = function;
   n_items_ = static_cast<std::uint32_t>(n_items);
-  piece_items_.store(static_cast<std::uint32_t>(piece_items), std::memory_order_relaxed);
+  slice_items_.store(static_cast<std::uint32_t>(slice_items), std::memory_order_relaxed);
   n_done_.store(0, std::memory_order_relaxed);
 }
 
@@ -107,43 +108,43 @@ void ThreadPool::announce_loop() {
   epoch_.notify_all();
 }
 
-void ThreadPool::run_own(const void* body, Function function) {
+void ThreadPool::run_each(const void* body, Function function) {
   pin_caller();
   describe_loop(n_threads_, 1, body, function);
   for (int thread = 0; thread < n_threads_; ++thread) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    slot.rests.store(false, std::memory_order_relaxed);
-    const std::uint64_t item = kOwnItem + static_cast<std::uint64_t>(thread);
+    slot.backs_off.store(false, std::memory_order_relaxed);
+    const std::uint64_t item = kFirstPinnedItem + static_cast<std::uint64_t>(thread);
     slot.range.store(to_word(item, item + 1), std::memory_order_release);
   }
-  n_resting_ = 0;
+  n_backing_off_ = 0;
   announce_loop();
   work(0);
-  wait_for_all(Pieces::kAny);
+  wait_for_all(Slices::kAny);
 }
 
-void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Pieces pieces, const void* body,
+void ThreadPool::run_erased(std::int64_t n_items, std::int64_t slice_items, Slices slices, const void* body,
                             Function function) {
   SS_CHECK(n_items >= 0 && n_items <= INT32_MAX, "items of a loop");
-  SS_CHECK(piece_items > 0, "a piece of nothing");
+  SS_CHECK(slice_items > 0, "a piece of nothing");
   pin_caller();
-  const std::int64_t piece = std::min<std::int64_t>(piece_items, INT32_MAX);
-  if (n_resting_ > 0) end_rests();
-  const int n_active = n_threads_ - n_resting_;
-  if (n_active == 1 || n_items <= piece) {
-    for (std::int64_t first = 0; first < n_items; first += piece) {
-      function(body, {first, std::min(n_items, first + piece)}, 0);
+  const std::int64_t slice = std::min<std::int64_t>(slice_items, INT32_MAX);
+  if (n_backing_off_ > 0) end_backoffs();
+  const int n_active = n_threads_ - n_backing_off_;
+  if (n_active == 1 || n_items <= slice) {
+    for (std::int64_t first = 0; first < n_items; first += slice) {
+      function(body, {first, std::min(n_items, first + slice)}, 0);
     }
     return;
   }
-  describe_loop(n_items, piece, body, function);
-  // A thread that is late from the loop before may steal as soon as the first range is there, and put its loot where
-  // its own range is about to go: that is then the caller's to do.
+  describe_loop(n_items, slice, body, function);
+  // A thread that is late from the previous loop may steal as soon as the first range is stored, and may publish the
+  // stolen range in its own slot before that slot gets its range here; the caller runs what it displaces.
   std::vector<ItemRange> displaced;
   int active = 0;
   for (int thread = 0; thread < n_threads_; ++thread) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    if (slot.rests.load(std::memory_order_relaxed)) continue;
+    if (slot.backs_off.load(std::memory_order_relaxed)) continue;
     const ItemRange range = range_of_thread(n_items, active++, n_active);
     const std::uint64_t word = to_word(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.end));
     const std::uint64_t old = slot.range.exchange(word, std::memory_order_acq_rel);
@@ -152,7 +153,7 @@ void ThreadPool::run_erased(std::int64_t n_items, std::int64_t piece_items, Piec
   announce_loop();
   for (const ItemRange& range : displaced) run_items(range, 0);
   work(0);
-  wait_for_all(pieces);
+  wait_for_all(slices);
 }
 
 void ThreadPool::announce_next(const NextStream& next) {
@@ -160,38 +161,39 @@ void ThreadPool::announce_next(const NextStream& next) {
     const ItemRange part = range_of_thread(next.n_items, thread, n_threads_);
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
     slot.next.store(next.items + part.first * next.item_bytes, std::memory_order_relaxed);
-    slot.next_bytes.store(std::min((part.end - part.first) * next.item_bytes, kAheadBytes), std::memory_order_relaxed);
+    slot.next_bytes.store(std::min((part.end - part.first) * next.item_bytes, kPrefetchBytes),
+                          std::memory_order_relaxed);
   }
 }
 
-// A thread that is late may see the place of one announcement and the size of another: asking for memory that is not
-// there does nothing.
-void ThreadPool::ask_ahead(int thread, std::uint32_t epoch, Asked& asked) const {
+// A late thread may combine the address of one announcement with the size of another. That is harmless: prefetching an
+// unmapped address does nothing.
+void ThreadPool::prefetch_next(int thread, std::uint32_t epoch, Prefetched& prefetched) const {
   const Slot& slot = slots_[static_cast<std::size_t>(thread)];
   const std::byte* const next = slot.next.load(std::memory_order_relaxed);
-  if (next != asked.from) asked = {next, 0};
+  if (next != prefetched.from) prefetched = {next, 0};
   const std::int64_t end = slot.next_bytes.load(std::memory_order_relaxed);
-  while (asked.bytes < end && epoch_.load(std::memory_order_relaxed) == epoch) {
-    for (std::int64_t at = 0; at < kAheadStepBytes; at += kLineBytes) {
+  while (prefetched.bytes < end && epoch_.load(std::memory_order_relaxed) == epoch) {
+    for (std::int64_t at = 0; at < kPrefetchStepBytes; at += kLineBytes) {
       constexpr int kToRead = 0;
       constexpr int kSecondLevel = 2;
-      __builtin_prefetch(next + asked.bytes + at, kToRead, kSecondLevel);
+      __builtin_prefetch(next + prefetched.bytes + at, kToRead, kSecondLevel);
     }
-    asked.bytes += kAheadStepBytes;
+    prefetched.bytes += kPrefetchStepBytes;
   }
 }
 
-void ThreadPool::end_rests() {
+void ThreadPool::end_backoffs() {
   const std::int64_t now = now_ns();
   for (int thread = 1; thread < n_threads_; ++thread) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    if (!slot.rests.load(std::memory_order_relaxed) || slot.rests_until_ns > now) continue;
-    slot.rests.store(false, std::memory_order_relaxed);
-    --n_resting_;
+    if (!slot.backs_off.load(std::memory_order_relaxed) || slot.backoff_until_ns > now) continue;
+    slot.backs_off.store(false, std::memory_order_relaxed);
+    --n_backing_off_;
   }
 }
 
-void ThreadPool::wait_for_all(Pieces pieces) {
+void ThreadPool::wait_for_all(Slices slices) {
   std::uint32_t n_done = n_done_.load(std::memory_order_acquire);
   if (n_done == n_items_) return;
   const std::int64_t began_ns = now_ns();
@@ -200,79 +202,79 @@ void ThreadPool::wait_for_all(Pieces pieces) {
     n_done = n_done_.load(std::memory_order_acquire);
     if (n_done == n_items_) return;
   }
-  // Nothing is left to take: whoever still holds a short piece has lost its CPU.
+  // Nothing is left to take, so a thread that still holds a short slice has lost its CPU.
   std::vector<Slot*> late;
-  for (int thread = 1; thread < n_threads_ && pieces == Pieces::kShort; ++thread) {
+  for (int thread = 1; thread < n_threads_ && slices == Slices::kShort; ++thread) {
     Slot& slot = slots_[static_cast<std::size_t>(thread)];
-    if (slot.holds_piece.load(std::memory_order_acquire)) late.push_back(&slot);
+    if (slot.holds_slice.load(std::memory_order_acquire)) late.push_back(&slot);
   }
   for (; n_done != n_items_; n_done = n_done_.load(std::memory_order_acquire)) n_done_.wait(n_done);
   const std::int64_t now = now_ns();
   for (Slot* const slot : late) {
-    const bool stays = began_ns - slot->rests_until_ns < slot->rest_ns;
-    slot->rest_factor = stays ? std::min(2 * slot->rest_factor, kMostRestFactor) : kRestFactor;
-    slot->rest_ns = slot->rest_factor * (now - began_ns);
-    slot->rests_until_ns = now + slot->rest_ns;
-    slot->rests.store(true, std::memory_order_relaxed);
-    ++n_resting_;
+    const bool stays = began_ns - slot->backoff_until_ns < slot->backoff_ns;
+    slot->backoff_factor = stays ? std::min(2 * slot->backoff_factor, kMaxBackoffFactor) : kBackoffFactor;
+    slot->backoff_ns = slot->backoff_factor * (now - began_ns);
+    slot->backoff_until_ns = now + slot->backoff_ns;
+    slot->backs_off.store(true, std::memory_order_relaxed);
+    ++n_backing_off_;
   }
 }
 
-bool ThreadPool::take_front(int thread, ItemRange& piece) {
+bool ThreadPool::take_front(int thread, ItemRange& slice) {
   std::atomic<std::uint64_t>& range = slots_[static_cast<std::size_t>(thread)].range;
   std::uint64_t word = range.load(std::memory_order_acquire);
   while (size_of_word(word) > 0) {
-    const std::uint32_t n = std::min(piece_items_.load(std::memory_order_relaxed), size_of_word(word));
+    const std::uint32_t n = std::min(slice_items_.load(std::memory_order_relaxed), size_of_word(word));
     const std::uint32_t first = first_of(word);
     if (range.compare_exchange_weak(word, to_word(first + n, end_of(word)), std::memory_order_acq_rel,
                                     std::memory_order_acquire)) {
-      piece = {first, first + n};
+      slice = {first, first + n};
       return true;
     }
   }
   return false;
 }
 
-bool ThreadPool::take(int thread, ItemRange& piece) {
+bool ThreadPool::take(int thread, ItemRange& slice) {
   std::atomic<std::uint64_t>& own = slots_[static_cast<std::size_t>(thread)].range;
   for (;;) {
-    if (take_front(thread, piece)) return true;
+    if (take_front(thread, slice)) return true;
     std::uint64_t empty = own.load(std::memory_order_acquire);
     if (size_of_word(empty) > 0) continue;
-    // The longest range left: its owner is the one that is held up.
+    // Steal from the longest range left: its owner is the most delayed thread.
     std::size_t victim = 0;
     std::uint64_t longest = 0;
     for (int i = 1; i < n_threads_; ++i) {
       const auto candidate = static_cast<std::size_t>((thread + i) % n_threads_);
       const std::uint64_t word = slots_[candidate].range.load(std::memory_order_acquire);
-      if (is_own(word) || size_of_word(word) <= size_of_word(longest)) continue;
+      if (is_pinned_item(word) || size_of_word(word) <= size_of_word(longest)) continue;
       victim = candidate;
       longest = word;
     }
     if (size_of_word(longest) == 0) return false;
-    // Half of it, which the thief then works through from the front and others may take from in turn: tails taken piece
-    // by piece would be read backwards, a fifth slower (Zen 4, November 2026).
+    // Take half of it, work through it from the front, and let others steal from it in turn. Tails taken slice by slice
+    // would be read backwards, which was a fifth slower (Zen 4, November 2026).
     const std::uint32_t end = end_of(longest);
-    const std::uint32_t piece_items = std::min(piece_items_.load(std::memory_order_relaxed), size_of_word(longest));
-    const std::uint32_t n = std::max(piece_items, size_of_word(longest) / 2);
+    const std::uint32_t slice_items = std::min(slice_items_.load(std::memory_order_relaxed), size_of_word(longest));
+    const std::uint32_t n = std::max(slice_items, size_of_word(longest) / 2);
     if (!slots_[victim].range.compare_exchange_weak(longest, to_word(first_of(longest), end - n),
                                                     std::memory_order_acq_rel, std::memory_order_acquire)) {
       continue;
     }
-    piece = {end - n, end - n + piece_items};
-    // Where the next loop has meanwhile put a range of its own, the thief keeps all of its loot to itself.
-    if (n > piece_items && !own.compare_exchange_strong(empty, to_word(end - n + piece_items, end),
+    slice = {end - n, end - n + slice_items};
+    // If the next loop has meanwhile stored a range in this thread's slot, the thread runs all that it stole by itself.
+    if (n > slice_items && !own.compare_exchange_strong(empty, to_word(end - n + slice_items, end),
                                                         std::memory_order_acq_rel, std::memory_order_acquire)) {
-      piece.end = end;
+      slice.end = end;
     }
     return true;
   }
 }
 
 void ThreadPool::run_items(ItemRange items, int thread) {
-  // The loop cannot end, nor the fields change, before these items are counted as done. What was taken may be longer
-  // than a piece, by the size of one in the loop before.
-  const auto step = static_cast<std::int64_t>(piece_items_.load(std::memory_order_relaxed));
+  // The loop cannot end, and its fields cannot change, before these items are counted as done. `items` may be longer than
+  // a slice of this loop: it may have been taken with the slice size of the previous one.
+  const auto step = static_cast<std::int64_t>(slice_items_.load(std::memory_order_relaxed));
   for (std::int64_t first = items.first; first < items.end; first += step) {
     function_(body_, {first, std::min(items.end, first + step)}, thread);
   }
@@ -283,20 +285,20 @@ void ThreadPool::run_items(ItemRange items, int thread) {
 
 void ThreadPool::work(int thread) {
   Slot& slot = slots_[static_cast<std::size_t>(thread)];
-  if (slot.rests.load(std::memory_order_relaxed)) return;
-  slot.holds_piece.store(true, std::memory_order_relaxed);
-  ItemRange piece;
-  while (take(thread, piece)) run_items(piece, thread);
-  slot.holds_piece.store(false, std::memory_order_relaxed);
+  if (slot.backs_off.load(std::memory_order_relaxed)) return;
+  slot.holds_slice.store(true, std::memory_order_relaxed);
+  ItemRange slice;
+  while (take(thread, slice)) run_items(slice, thread);
+  slot.holds_slice.store(false, std::memory_order_relaxed);
 }
 
 void ThreadPool::worker_loop(int thread) {
   pin(thread);
   std::uint32_t seen = 0;
-  Asked asked;
+  Prefetched prefetched;
   while (!stopping_.load(std::memory_order_acquire)) {
     work(thread);
-    ask_ahead(thread, seen, asked);
+    prefetch_next(thread, seen, prefetched);
     wait_until_changed(epoch_, seen);
     seen = epoch_.load(std::memory_order_acquire);
   }

@@ -1,10 +1,10 @@
 #pragma once
-// A pool of persistent threads that share loops. Every thread has one contiguous range of a loop and works through it
-// from the front, so that it reads one stream; whoever is done takes the tail half of the longest range left. A thread
-// that a busy neighbour holds up loses its tail, and what waits for it is the one piece in its hands; one that has not
-// started yet is not waited for at all. A thread that was waited for too long, because the system gave its CPU to
-// somebody else in the middle of a piece, rests for a while: the others share its part, and the loss stays a small
-// fraction.
+// A pool of persistent threads that share loops by work stealing. Every thread has one contiguous range of a loop and
+// works through it from the front, slice by slice, so that it reads one stream. A thread that is done steals the tail
+// half of the longest range left. If a busy neighbour delays a thread, the others take its tail and wait only for the
+// slice that it holds; a thread that has not started yet is not waited for at all. A thread that the others had to wait
+// for too long, because the system gave its CPU to another process in the middle of a slice, backs off for a while: the
+// others share its range, so that the time lost stays a small fraction.
 //
 //   ThreadPool pool({.n_threads = 4});
 //   pool.run(n_chunks, [&](std::int64_t chunk, int thread) { ... });   // the caller is thread 0
@@ -26,8 +26,9 @@
 namespace secondsource::cpu {
 
 struct ThreadPoolOptions {
-  int n_threads = 1;               ///< with the caller
-  std::vector<std::int32_t> cpus;  ///< pin thread i to cpus[i]; thread 0, the caller, at its first run(); empty: none
+  int n_threads = 1;  ///< with the caller
+  std::vector<std::int32_t>
+      cpus;  ///< thread i is pinned to cpus[i]; thread 0, the caller, at its first run(). Empty: none
 };
 
 /// Items [first, end).
@@ -37,9 +38,9 @@ struct ItemRange {
   friend bool operator==(const ItemRange&, const ItemRange&) = default;
 };
 
-/// The range that thread `thread` of `n_threads` has of `n_items` before anything is stolen: contiguous, in the order
-/// of the threads, sizes apart by one at most. The same for every loop of as many items, so that a thread finds in its
-/// memory node what it put there.
+/// The range of `n_items` that thread `thread` of `n_threads` starts with: contiguous, in the order of the threads, sizes
+/// that differ by at most one. It is the same for every loop of n_items, so that a thread finds in its memory node what it
+/// placed there.
 [[nodiscard]] constexpr ItemRange range_of_thread(std::int64_t n_items, int thread, int n_threads) {
   const std::int64_t shorter = n_items / n_threads;
   const std::int64_t n_longer = n_items % n_threads;
@@ -47,14 +48,14 @@ struct ItemRange {
   return {first, first + shorter + (thread < n_longer ? 1 : 0)};
 }
 
-/// Memory that a later loop of run_ranges() will stream: its items, one after the other.
+/// The memory that a later loop of run_ranges() will stream: its items, one after the other.
 struct NextStream {
   const std::byte* items = nullptr;
   std::int64_t item_bytes = 0;
   std::int64_t n_items = 0;
 };
 
-/// Used by one caller at a time.
+/// Not thread-safe: one caller at a time.
 class ThreadPool {
  public:
   explicit ThreadPool(ThreadPoolOptions options);
@@ -64,99 +65,98 @@ class ThreadPool {
 
   [[nodiscard]] int n_threads() const noexcept { return n_threads_; }
 
-  /// body(first, end, thread) over pieces of at most `piece_items` (> 0) that together are [0, n_items), then returns.
-  /// A piece takes microseconds: a thread that holds one for much longer has lost its CPU, and rests. Runs on the
-  /// caller alone when one piece is all there is. At most 2^31 - 1 items.
+  /// body(first, end, thread) over slices of at most `slice_items` (> 0) that together are [0, n_items), then returns.
+  /// A slice takes microseconds: a thread that holds one for much longer has lost its CPU and backs off. Runs on the
+  /// caller alone if there is only one slice. At most 2^31 - 1 items.
   template <typename Body>
-  void run_ranges(std::int64_t n_items, std::int64_t piece_items, const Body& body) {
-    run_erased(n_items, piece_items, Pieces::kShort, &body, [](const void* erased, ItemRange piece, int thread) {
-      (*static_cast<const Body*>(erased))(piece.first, piece.end, thread);
+  void run_ranges(std::int64_t n_items, std::int64_t slice_items, const Body& body) {
+    run_erased(n_items, slice_items, Slices::kShort, &body, [](const void* erased, ItemRange slice, int thread) {
+      (*static_cast<const Body*>(erased))(slice.first, slice.end, thread);
     });
   }
 
-  /// From the end of the next loop on, until the loop after it begins, a thread without work asks for the beginning of
-  /// its part of this memory: while the caller does what only one thread can do, the others go on reading. Stays until
-  /// another is named.
+  /// Between the end of the next loop and the start of the one after it, idle threads prefetch the beginning of their
+  /// ranges of this memory, so that reading goes on while the caller does serial work. Stays set until the next call.
   void announce_next(const NextStream& next);
 
   /// body(chunk, thread) for every chunk in [0, n_chunks), of any length, then returns.
   template <typename Body>
   void run(std::int64_t n_chunks, const Body& body) {
-    run_erased(n_chunks, 1, Pieces::kAny, &body, [](const void* erased, ItemRange piece, int thread) {
-      (*static_cast<const Body*>(erased))(piece.first, thread);
+    run_erased(n_chunks, 1, Slices::kAny, &body, [](const void* erased, ItemRange slice, int thread) {
+      (*static_cast<const Body*>(erased))(slice.first, thread);
     });
   }
 
-  /// body(thread) once on every thread, then returns: nobody does another's.
+  /// body(thread) once on every thread, without stealing, then returns.
   template <typename Body>
   void run_on_each_thread(const Body& body) {
-    run_own(&body, [](const void* erased, ItemRange, int thread) { (*static_cast<const Body*>(erased))(thread); });
+    run_each(&body, [](const void* erased, ItemRange, int thread) { (*static_cast<const Body*>(erased))(thread); });
   }
 
   [[nodiscard]] bool pins_threads() const noexcept { return !cpus_.empty(); }
-  /// Could every thread be pinned as asked? For the report; true when nothing was asked.
+  /// Whether every thread could be pinned as requested, for the report; true if nothing was requested.
   [[nodiscard]] bool pinned() const noexcept { return pinned_.load(); }
 
  private:
-  using Function = void (*)(const void* body, ItemRange piece, int thread);
+  using Function = void (*)(const void* body, ItemRange slice, int thread);
 
-  /// One thread's part of the loop under way.
+  /// One thread's state in the current loop.
   struct alignas(64) Slot {
-    /// What is left of its range: first (high half) and end (low half) in one word, so that the owner at the front and
-    /// a thief at the tail can never take the same item, and a late thread none of a loop that is over.
+    /// What is left of its range: first (high half) and end (low half) in one word, so that the owner at the front and a
+    /// thief at the tail cannot take the same item, and a late thread cannot take items of a loop that is over.
     std::atomic<std::uint64_t> range{0};
-    std::atomic<bool> holds_piece{false};
-    std::atomic<bool> rests{false};
-    std::int64_t rests_until_ns = 0;              ///< the caller's, as the next two
-    std::int64_t rest_ns = 0;                     ///< how long the last rest was
-    std::int64_t rest_factor = 0;                 ///< times the wait before it
-    std::atomic<const std::byte*> next{nullptr};  ///< its part of what was announced
+    std::atomic<bool> holds_slice{false};
+    std::atomic<bool> backs_off{false};
+    std::int64_t backoff_until_ns = 0;            ///< this and the next two are used by the caller only
+    std::int64_t backoff_ns = 0;                  ///< length of the last backoff
+    std::int64_t backoff_factor = 0;              ///< that length, divided by how long the thread was waited for
+    std::atomic<const std::byte*> next{nullptr};  ///< its range of the announced stream
     std::atomic<std::int64_t> next_bytes{0};
   };
 
-  /// How much of its part of the next stream a thread has asked for.
-  struct Asked {
+  /// How much of its range of the next stream a thread has prefetched.
+  struct Prefetched {
     const std::byte* from = nullptr;
     std::int64_t bytes = 0;
   };
 
-  enum class Pieces : std::uint8_t { kShort, kAny };
-  void run_erased(std::int64_t n_items, std::int64_t piece_items, Pieces pieces, const void* body, Function function);
-  void run_own(const void* body, Function function);
+  enum class Slices : std::uint8_t { kShort, kAny };
+  void run_erased(std::int64_t n_items, std::int64_t slice_items, Slices slices, const void* body, Function function);
+  void run_each(const void* body, Function function);
   void pin_caller();
-  void describe_loop(std::int64_t n_items, std::int64_t piece_items, const void* body, Function function);
+  void describe_loop(std::int64_t n_items, std::int64_t slice_items, const void* body, Function function);
   void announce_loop();
-  void end_rests();
-  void wait_for_all(Pieces pieces);
+  void end_backoffs();
+  void wait_for_all(Slices slices);
   void work(int thread);
   void run_items(ItemRange items, int thread);
-  [[nodiscard]] bool take_front(int thread, ItemRange& piece);
-  /// From the own range, or else from another's. False when nothing is left to take.
-  [[nodiscard]] bool take(int thread, ItemRange& piece);
+  [[nodiscard]] bool take_front(int thread, ItemRange& slice);
+  /// Takes a slice from the thread's own range, or else steals. False if nothing is left.
+  [[nodiscard]] bool take(int thread, ItemRange& slice);
   void worker_loop(int thread);
-  void ask_ahead(int thread, std::uint32_t epoch, Asked& asked) const;
+  void prefetch_next(int thread, std::uint32_t epoch, Prefetched& prefetched) const;
   void pin(int thread);
 
   int n_threads_;
   std::vector<std::int32_t> cpus_;
   bool caller_pinned_ = false;
   std::atomic<bool> pinned_{true};
-  // The loop under way. Written before `slots_` announce it; read only by a thread that holds a piece of it, whose
-  // taking makes it visible.
+  // The current loop. Written before its ranges are stored in slots_, and read only by threads that hold a slice of it:
+  // taking the slice makes these fields visible.
   const void* body_ = nullptr;
   Function function_ = nullptr;
   std::uint32_t n_items_ = 0;
-  // Read before a piece is held: the size of one.
-  std::atomic<std::uint32_t> piece_items_{1};
+  // Items of a slice; read before a slice is held, hence atomic.
+  std::atomic<std::uint32_t> slice_items_{1};
   std::unique_ptr<Slot[]> slots_;  ///< [n_threads]
-  int n_resting_ = 0;
+  int n_backing_off_ = 0;
   alignas(64) std::atomic<std::uint32_t> n_done_{0};
   alignas(64) std::atomic<std::uint32_t> epoch_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };
 
-/// The pool's threads for the work of lib/backend. The pool has to outlive it.
+/// The pool as a ForEach for lib/backend_kit. The pool must outlive it.
 [[nodiscard]] inline ForEach for_each_on(ThreadPool& pool) {
   return [&pool](std::int64_t n, const std::function<void(std::int64_t)>& body) {
     pool.run(n, [&body](std::int64_t i, int) { body(i); });

@@ -11,11 +11,11 @@
 namespace secondsource::cpu {
 namespace {
 
-constexpr std::size_t kBlockWords = 16;  // a cache line of each row
+constexpr std::size_t kBlockWords = 16;  // one cache line of each row
 constexpr std::size_t kBlockBytes = kBlockWords * sizeof(std::uint32_t);
 constexpr auto kRows = static_cast<std::size_t>(kTileRows);
 
-/// Four words; the compilers' own vector type, so that a transpose is a few shuffles on every machine.
+/// Four words in the compiler's own vector type, so that a transpose is a few shuffles on every machine.
 using Words4 = std::uint32_t __attribute__((vector_size(16)));
 
 Words4 load_words(const std::byte* bytes) {
@@ -28,8 +28,8 @@ void store_words(Words4 words, std::uint32_t* to) {
   std::memcpy(to, &words, sizeof words);
 }
 
-/// out[word][row] = rows[row][word], 16 x 16. Four rows at a time: rows that are a power of two apart share a set of
-/// the first cache, which does not hold a line of all sixteen.
+/// out[word][row] = rows[row][word], 16 x 16. Four rows at a time, because rows that are a power of two apart share a set
+/// of the first-level cache, which cannot hold a line of all sixteen.
 void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* out) {
   for (std::size_t row = 0; row < kRows; row += 4) {
     const std::byte* const from = rows + row * stride;
@@ -53,7 +53,7 @@ void transpose_block(const std::byte* rows, std::size_t stride, std::uint32_t* o
 
 using Block = std::array<std::uint32_t, kBlockWords * kRows>;
 
-/// [n_words][16 rows] words.
+/// Packs words as [n_words][16 rows].
 void pack_words(const std::byte* rows, std::size_t stride, std::size_t n_words, std::byte* tile) {
   auto* const out = reinterpret_cast<std::uint32_t*>(tile);
   std::size_t word = 0;
@@ -66,7 +66,7 @@ void pack_words(const std::byte* rows, std::size_t stride, std::size_t n_words, 
   std::memcpy(out + word * kRows, block.data(), (n_words - word) * kRows * sizeof(std::uint32_t));
 }
 
-/// [n_cols][16 rows] halves, from words of two columns.
+/// Packs 16-bit values as [n_cols][16 rows], from words of two columns each.
 void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, std::byte* tile) {
   auto* const out = reinterpret_cast<std::uint16_t*>(tile);
   Block block;
@@ -82,11 +82,11 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
-/// Of 16 rows, the nibbles of eight columns in the order of nibble_place(), from the words of their int8 values:
-/// columns 0 to 3 in `low`, 4 to 7 in `high`.
-[[gnu::always_inline]] inline void join_nibbles(const std::uint32_t* low, const std::uint32_t* high,
+/// Packs eight columns of 16 rows as nibbles in the order of nibble_place(). low, high: the int8 values of columns 0 to 3
+/// and 4 to 7, one word per row.
+[[gnu::always_inline]] inline void pack_nibbles(const std::uint32_t* low, const std::uint32_t* high,
                                                 std::uint32_t* out) {
-  // The low half becomes the nibbles 0 2 1 3 of four values.
+  // The low 16 bits become the nibbles of values 0, 2, 1, 3.
   const auto halve = [](std::uint32_t word) { return (word & 0x0f0f0f0fU) | ((word & 0x0f0f0f0fU) >> 12U); };
   for (std::size_t row = 0; row < kRows; ++row) {
     const std::uint32_t a = halve(low[row]);
@@ -95,7 +95,7 @@ void pack_halves(const std::byte* rows, std::size_t stride, std::size_t n_cols, 
   }
 }
 
-/// A group of 32 columns from its transposed words, eight of each row, and its scales, which lie `stride` apart.
+/// Stores a group of 32 columns from its transposed words, eight per row, and its scales, which are `stride` apart.
 SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scales, std::size_t stride,
                                   WeightEncoding encoding, std::byte* to) {
   auto* const out = reinterpret_cast<std::uint32_t*>(to);
@@ -104,7 +104,7 @@ SS_VECTOR_CLONES void store_group(const std::uint32_t* words, const float* scale
     n_words = kGroupColumns / 8;
     for (std::size_t word = 0; word < n_words; ++word) {
       const std::uint32_t* const low = words + 2 * word * kRows;
-      join_nibbles(low, low + kRows, out + word * kRows);
+      pack_nibbles(low, low + kRows, out + word * kRows);
     }
   } else {
     std::memcpy(out, words, n_words * kRows * sizeof(std::uint32_t));
@@ -190,7 +190,7 @@ void TilePacker::pack_groups(const std::byte* rows, std::size_t stride, std::byt
   constexpr std::size_t kGroupWords = kGroupColumns / 4;
   const std::int64_t group_bytes = tile_layout(encoding_).bytes_per_multiple;
   Block block;
-  // A row's lines end with whole pairs of groups.
+  // A cache line of a row holds two groups.
   for (std::size_t group = 0; group < row_scales_; ++group) {
     const std::size_t in_block = group * kGroupWords % kBlockWords;
     if (in_block == 0) transpose_block(rows + group * kGroupColumns, stride, block.data());

@@ -1,5 +1,5 @@
 #pragma once
-// One tile of a packed weight from its rows as they were pulled: the inner loop of loading a model.
+// Packs the rows of a weight, as they were read, into a tile: the inner loop of loading a model.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,33 +11,33 @@
 
 namespace secondsource::cpu {
 
-/// Columns come in units; so many bytes of a tile are one unit of its 16 rows.
+/// A tile is packed k_multiple columns at a time, which take bytes_per_multiple bytes for its 16 rows.
 struct TileLayout {
   std::int64_t k_multiple = 1;
   std::int64_t bytes_per_multiple = 64;
 };
 [[nodiscard]] TileLayout tile_layout(WeightEncoding encoding);
 
-/// Where the nibble of column `column` of a group of int4 lives: byte offset within the group and shift.
+/// The place of the nibble of `column` in a group of int4: its byte within the group, and its shift within the byte.
 struct NibblePlace {
   std::int64_t byte = 0;
   int shift = 0;
 };
 [[nodiscard]] NibblePlace nibble_place(std::int64_t column, int lane);
 
-/// One thread's rows on their way into tiles. Layouts: packed_weight.h.
+/// Packs one tile after the other on one thread. Layouts: packed_weight.h.
 class TilePacker {
  public:
   TilePacker(WeightEncoding encoding, std::int64_t n_cols);
 
-  /// Where to put the next tile's first `n_rows` (<= 16) rows, as WeightSource::read_rows hands them over.
+  /// Where to put the first `n_rows` (<= 16) rows of the next tile, as WeightSource::read_rows delivers them.
   [[nodiscard]] std::span<std::byte> values(std::int64_t n_rows);
   [[nodiscard]] std::span<float> scales(std::int64_t n_rows);
 
   /// Writes the whole tile: `n_rows` rows, zeros for the others.
   void pack(std::int64_t n_rows, std::byte* tile);
 
-  /// Of the rows last packed, each int8: the sum of row `row`'s values.
+  /// The sum of the values of row `row` of the tile that was packed last; int8 only.
   [[nodiscard]] std::int32_t row_sum(std::int64_t row) const;
 
  private:
@@ -46,7 +46,7 @@ class TilePacker {
   WeightEncoding encoding_;
   std::int64_t n_cols_;
   std::size_t row_bytes_;
-  std::size_t padded_row_bytes_;  ///< whole cache lines, so that blocks of words need no bounds
+  std::size_t padded_row_bytes_;  ///< whole cache lines, so that blocks of words need no bounds checks
   std::size_t row_scales_;
   std::int64_t n_words_;  ///< 32-bit words of one row in the tile
   std::vector<std::byte> values_;

@@ -28,8 +28,8 @@ WeightArena::~WeightArena() {
 Result<void> WeightArena::add_region(std::size_t bytes) {
   Region region;
   region.size_bytes = round_up(std::max(bytes, kRegionBytes), kHugePageBytes);
-  // Before and after it stays something that is not advised alike: else the kernel may join it with a neighbour into
-  // one mapping, and huge_bytes() could not tell their pages apart.
+  // A margin without the advice stays before and after the region. Otherwise the kernel might merge it with a neighbour
+  // into one mapping, and huge_bytes() could not tell their pages apart.
   region.mapped_bytes = region.size_bytes + 2 * kHugePageBytes;
   if (region.mapped_bytes < bytes) return Error{ErrorCode::kOutOfMemory, "weights: do not fit the address space"};
   void* const address =
@@ -68,7 +68,7 @@ std::optional<std::int64_t> WeightArena::huge_bytes() const {
   if (smaps.empty()) return std::nullopt;
   std::int64_t bytes = 0;
   for (const Region& region : regions_) {
-    // The last huge page may be handed out in part.
+    // The last huge page may be allocated only in part.
     const auto used = static_cast<std::int64_t>(region.used_bytes);
     bytes += std::min(used, huge_page_bytes(smaps, {region.begin, region.size_bytes}));
   }

@@ -1,7 +1,7 @@
 #pragma once
-// Memory for packed weights: large regions that the kernel is asked to back with huge pages, handed out piece by piece,
-// so that small weights share a huge page. On Zen 4 (November 2026) reading through 2 MiB pages is 17 % faster than
-// through 4 KiB pages.
+// Memory for packed weights: large regions that the operating system is advised to back with huge pages. Allocations are
+// cut from them one after the other, so that small weights share a huge page. On Zen 4 (November 2026) reading through
+// 2 MiB pages is 17 % faster than through 4 KiB pages.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace secondsource::cpu {
 
-/// Pieces live as long as the arena. `account` must outlive it; it counts the pieces, not the reserved rest, which has
-/// no memory behind it.
+/// Allocations live as long as the arena. `account` must outlive it; it counts what was allocated and not the rest of the
+/// regions, which has no memory behind it.
 class WeightArena {
  public:
   explicit WeightArena(MemoryAccount& account) : account_(&account) {}
@@ -26,7 +26,7 @@ class WeightArena {
   /// Zeroed, aligned to 64 bytes. Errors: kOutOfMemory.
   Result<std::span<std::byte>> allocate(std::size_t bytes);
 
-  /// Of the pieces, what lies in huge pages, by /proc/self/smaps; nullopt where that cannot be read.
+  /// Bytes of the allocations that lie in huge pages, from /proc/self/smaps; nullopt if that cannot be read.
   [[nodiscard]] std::optional<std::int64_t> huge_bytes() const;
 
  private:

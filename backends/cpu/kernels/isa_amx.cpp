@@ -1,25 +1,16 @@
 // AMX tiles (BF16, INT8) above AVX-512: Sapphire Rapids and later.
 
-#include <immintrin.h>
+#define SS_CPU_ISA amx
+#define SS_CPU_SIMD_AVX512
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/matmul_amx-inl.h"
+#include "cpu/kernels/matmul_bf16_dot-inl.h"
+#include "cpu/kernels/matmul_vnni-inl.h"
 
 namespace secondsource::cpu {
 namespace amx {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_avx512.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_vnni.inc"
-#include "cpu/kernels/matmul_bf16_dot.inc"
-#include "cpu/kernels/matmul_amx.inc"
-// clang-format on
 
-/// The instructions. Registers are part of them, and GCC's intrinsics want the digit itself.
+/// The AMX instructions. The register numbers are part of the instruction, and GCC's intrinsics accept literals only.
 struct Tiles {
   static void configure(const TileConfig& config) { _tile_loadconfig(&config); }
   static void release() { _tile_release(); }
@@ -65,7 +56,7 @@ struct Tiles {
   }
 
  private:
-  /// A sum has its operands in the registers that the products above name.
+  /// Each sum has fixed operand registers, which the products above use.
   template <int kSum, int kLeft, int kRight>
   static void check() {
     static_assert(kSum <= kSum11);
@@ -83,6 +74,7 @@ inline KernelTable table_over(const KernelTable& base) {
       ActType::kU8, 64, 4, kAmxRows, multiply_amx<Tiles, AmxU8, DotU8>, "matmul_int8_int8_i32acc"};
   return table;
 }
+
 }  // namespace amx
 
 const KernelTable& kernels_amx() {

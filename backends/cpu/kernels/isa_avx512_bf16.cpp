@@ -1,25 +1,14 @@
 // AVX-512 F, BW, VL, DQ with VBMI, VNNI and BF16: Zen 4, Sapphire Rapids and later.
 
-#include <immintrin.h>
+#define SS_CPU_ISA avx512_bf16
+#define SS_CPU_SIMD_AVX512
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_bf16_dot-inl.h"
+#include "cpu/kernels/matmul_vnni-inl.h"
 
 namespace secondsource::cpu {
 namespace avx512_bf16 {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_avx512.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_group_quantized.inc"
-#include "cpu/kernels/matmul_vnni.inc"
-#include "cpu/kernels/matmul_bf16_dot.inc"
-#include "cpu/kernels/attention_kernels.inc"
-#include "cpu/kernels/table_of_kernels.inc"
-// clang-format on
 
 inline KernelTable dot_table() {
   KernelTable table;
@@ -48,6 +37,7 @@ inline KernelTable dot_table() {
   fill_row_kernels(table);
   return table;
 }
+
 }  // namespace avx512_bf16
 
 const KernelTable& kernels_avx512_bf16() {

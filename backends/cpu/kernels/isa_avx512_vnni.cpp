@@ -1,24 +1,13 @@
 // AVX-512 F, BW, VL, DQ with VNNI: Cascade Lake and Ice Lake, which have no BF16.
 
-#include <immintrin.h>
+#define SS_CPU_ISA avx512_vnni
+#define SS_CPU_SIMD_AVX512
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_vnni-inl.h"
 
 namespace secondsource::cpu {
 namespace avx512_vnni {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_avx512.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_group_quantized.inc"
-#include "cpu/kernels/matmul_vnni.inc"
-#include "cpu/kernels/attention_kernels.inc"
-#include "cpu/kernels/table_of_kernels.inc"
-// clang-format on
 
 inline KernelTable vnni_table() {
   KernelTable table = widening_table("avx512_vnni");
@@ -31,6 +20,7 @@ inline KernelTable vnni_table() {
   table.unpack[int(Product::kInt8GroupQuantized)] = {Product::kInt8GroupOffset, int8_group_tile_with_offsets};
   return table;
 }
+
 }  // namespace avx512_vnni
 
 const KernelTable& kernels_avx512_vnni() {

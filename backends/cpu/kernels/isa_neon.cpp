@@ -1,25 +1,11 @@
 // Armv8-A with Advanced SIMD: every AArch64 CPU.
 
-#include <arm_neon.h>
+#define SS_CPU_ISA neon
+#define SS_CPU_SIMD_NEON
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/kernel_table-inl.h"
 
 namespace secondsource::cpu {
-namespace neon {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_neon.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_group_quantized.inc"
-#include "cpu/kernels/attention_kernels.inc"
-#include "cpu/kernels/table_of_kernels.inc"
-// clang-format on
-}  // namespace neon
-
 const KernelTable& kernels_neon() {
   static const KernelTable table = neon::widening_table("neon");
   return table;

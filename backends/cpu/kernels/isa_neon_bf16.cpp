@@ -1,24 +1,13 @@
 // Armv8.6-A: Advanced SIMD with BF16 and int8 dot products (Neoverse V1 and N2, Apple M2, and later).
 
-#include <arm_neon.h>
+#define SS_CPU_ISA neon_bf16
+#define SS_CPU_SIMD_NEON
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_neon_dot-inl.h"
 
 namespace secondsource::cpu {
 namespace neon_bf16 {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_neon.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_group_quantized.inc"
-#include "cpu/kernels/matmul_neon_dot.inc"
-#include "cpu/kernels/attention_kernels.inc"
-#include "cpu/kernels/table_of_kernels.inc"
-// clang-format on
 
 inline KernelTable dot_table() {
   KernelTable table = widening_table("neon_bf16");
@@ -31,6 +20,7 @@ inline KernelTable dot_table() {
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   return table;
 }
+
 }  // namespace neon_bf16
 
 const KernelTable& kernels_neon_bf16() {

@@ -1,25 +1,14 @@
 // Armv8.6-A with SVE of 256 bits, BF16 and int8 dot products: Neoverse V1 (Graviton 3). Where SVE has 128 bits, as in
 // Neoverse N2 and V2, neon_bf16 is as wide.
 
-#include <arm_sve.h>
+#define SS_CPU_ISA sve256
+#define SS_CPU_SIMD_SVE
 
-#include <cstddef>
-#include <cstdint>
-
-#include "cpu/kernels/kernel_table.h"
+#include "cpu/kernels/kernel_table-inl.h"
+#include "cpu/kernels/matmul_sve_dot-inl.h"
 
 namespace secondsource::cpu {
 namespace sve256 {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_sve.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_group_quantized.inc"
-#include "cpu/kernels/matmul_sve_dot.inc"
-#include "cpu/kernels/attention_kernels.inc"
-#include "cpu/kernels/table_of_kernels.inc"
-// clang-format on
 
 inline KernelTable dot_table() {
   KernelTable table = widening_table("sve256");
@@ -32,6 +21,7 @@ inline KernelTable dot_table() {
   table.attend_bf16 = {ActType::kBf16, 2, kRowBlock, attend<DotBf16>, "attention_bf16_bf16_f32acc"};
   return table;
 }
+
 }  // namespace sve256
 
 const KernelTable& kernels_sve256() {

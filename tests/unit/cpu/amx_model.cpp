@@ -1,20 +1,17 @@
 #include "unit/cpu/amx_model.h"
 
+#define SS_CPU_ISA amx_model
+
 #include <cmath>
 #include <cstring>
 
 #include "core/check.h"
 #include "core/half.h"
+#include "cpu/kernels/matmul_amx-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
 
 namespace secondsource::cpu {
 namespace amx_model {
-// Each uses the ones before.
-// clang-format off
-#include "cpu/kernels/simd_portable.inc"
-#include "cpu/kernels/row_kernels.inc"
-#include "cpu/kernels/matmul_kernels.inc"
-#include "cpu/kernels/matmul_amx.inc"
-// clang-format on
 
 /// The tile state of one thread, as the pseudo-code of the Software Developer's Manual, volume 2, describes it.
 struct State {

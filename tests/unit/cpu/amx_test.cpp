@@ -26,14 +26,14 @@ struct Activations {
     for (std::size_t i = 0; i < values.size(); ++i) {
       values[i] = static_cast<float>(random_value(5, static_cast<std::int64_t>(i)));
     }
-    const std::int64_t padded = (k + product.unit - 1) / product.unit * product.unit;
+    const std::int64_t padded = (k + product.vec - 1) / product.vec * product.vec;
     packed.resize(static_cast<std::size_t>(padded * n_rows) * 2);
     kernels_amx_model().pack({.x = values.data(),
                               .x_stride = k,
                               .n_rows = n_rows,
                               .k = k,
                               .k_padded = padded,
-                              .unit = product.unit,
+                              .vec = product.vec,
                               .act = product.act,
                               .out = packed.data(),
                               .row_scales = scales.data()});

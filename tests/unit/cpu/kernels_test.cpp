@@ -162,7 +162,7 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
                   .n_rows = 1,
                   .k = n,
                   .k_padded = padded,
-                  .unit = 4,
+                  .vec = 4,
                   .act = product.act,
                   .out = packed.data(),
                   .row_scales = &scale});
@@ -188,7 +188,7 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
                 .n_rows = 1,
                 .k = 4,
                 .k_padded = 4,
-                .unit = 4,
+                .vec = 4,
                 .act = product.act,
                 .out = packed.data(),
                 .row_scales = &scale});
@@ -230,7 +230,7 @@ TEST_CASE("activations lie unit by unit, those of the rows side by side, padded 
       for (const std::int64_t n : {1, 5, 63, 64, 65, 130, 200}) {
         for (const int n_rows : {1, 2, 5, 12, 16}) {
           CAPTURE(std::string(to_string(isa)), product.name, n, n_rows);
-          const std::int64_t multiple = std::max(product.unit, product.k_multiple);
+          const std::int64_t multiple = std::max(product.vec, product.k_multiple);
           const std::int64_t padded = (n + multiple - 1) / multiple * multiple;
           Values x(n * n_rows, 14);
           for (int m = 0; m < n_rows; ++m) x.data()[m * n] = static_cast<float>(127 * (m + 1));  // s = m + 1
@@ -242,7 +242,7 @@ TEST_CASE("activations lie unit by unit, those of the rows side by side, padded 
                                   .n_rows = n_rows,
                                   .k = n,
                                   .k_padded = padded,
-                                  .unit = product.unit,
+                                  .vec = product.vec,
                                   .act = product.act,
                                   .out = packed.data(),
                                   .row_scales = scales.data()});
@@ -252,8 +252,8 @@ TEST_CASE("activations lie unit by unit, those of the rows side by side, padded 
             for (std::int64_t k = 0; k < padded; ++k) {
               const float value = k < n ? x.data()[m * n + k] : 0.0F;
               const bool is_i16 = product.act == ActType::kI16;
-              const std::int64_t in_unit = is_i16 ? kOrder[k % 4] : k % product.unit;
-              const std::int64_t index = (k / product.unit * n_rows + m) * product.unit + in_unit;
+              const std::int64_t in_vec = is_i16 ? kOrder[k % 4] : k % product.vec;
+              const std::int64_t index = (k / product.vec * n_rows + m) * product.vec + in_vec;
               const float found = packed_value(packed, product.act, index);
               const bool is_quantized = is_i16 || product.act == ActType::kU8;
               const float expected = is_quantized                    ? std::nearbyint(value / static_cast<float>(m + 1))
@@ -284,7 +284,7 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
                     .n_rows = 1,
                     .k = 33,
                     .k_padded = 36,
-                    .unit = 4,
+                    .vec = 4,
                     .act = act,
                     .out = packed.data(),
                     .row_scales = &scale});
@@ -315,11 +315,11 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
                   .n_rows = n_rows,
                   .k = kColumns,
                   .k_padded = kColumns,
-                  .unit = product.unit,
+                  .vec = product.vec,
                   .act = product.act,
                   .out = packed.data()});
       // Asking ahead for what comes next changes nothing.
-      for (const bool asks : {false, true}) {
+      for (const bool prefetches : {false, true}) {
         std::vector<float> c(static_cast<std::size_t>(n_rows) * kTiles * 16, kCanary);
         product.multiply({.a = packed.data(),
                           .n_rows = n_rows,
@@ -329,9 +329,9 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
                           .k = kColumns,
                           .c = c.data(),
                           .c_stride = kTiles * 16,
-                          .next_a = asks ? packed.data() : nullptr,
-                          .next_tiles = asks ? reinterpret_cast<std::byte*>(tiles) : nullptr,
-                          .next_tiles_step = asks ? 64 : 0});
+                          .next_a = prefetches ? packed.data() : nullptr,
+                          .next_tiles = prefetches ? reinterpret_cast<std::byte*>(tiles) : nullptr,
+                          .next_tiles_step = prefetches ? 64 : 0});
         for (int m = 0; m < n_rows; ++m) {
           for (std::int64_t column = 0; column < kTiles * 16; ++column) {
             double sum = 0.0;
@@ -407,7 +407,7 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
                 .n_rows = n_rows,
                 .k = n_cols,
                 .k_padded = weight.k_padded,
-                .unit = product.unit,
+                .vec = product.vec,
                 .act = product.act,
                 .out = packed.data(),
                 .row_scales = row_scales.data()});

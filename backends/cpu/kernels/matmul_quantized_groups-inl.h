@@ -1,12 +1,22 @@
-// Products of int8 by int8 where 32 columns of a weight share a scale (int8-g32-w8a8): a group's sum is exact in int32,
-// the groups' are scaled and added in f32. Included after the policies that multiply int8 by int8.
+#pragma once
+// Matmul of int8-g32 weights and int8 activations (int8-g32-w8a8):
+//
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k]
+//
+// A group's sum is exact in int32; the groups are scaled and added in f32 in the order of k. a: [k / 4][n_rows][4] in
+// Policy::Act. c: [n_rows, 16 * n_tiles] f32, still to be multiplied by the activations' row scales. Nothing overlaps.
 
-/// Activations that are stored as q + Policy::kActOffset add kActOffset times the weights to every sum. That is summed
-/// beside the rows, since groups have no room for it; few rows are bound by memory all the same. Differences are exact
-/// in f32: no sum of a group is longer than 21 bits.
+#include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_groups-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Activations stored as q + kActOffset add kActOffset * sum_k w[k] to every sum of a group. This computes that term once
+/// per group, beside the rows, because the packed group has no room for it; with few rows the kernel is bound by memory
+/// anyway. The subtraction in f32 is exact: a group's sum has at most 21 bits.
 template <typename Policy>
 struct GroupOffset {
-  typename Policy::Acc sum = Policy::none();
+  typename Policy::Acc sum = Policy::init();
 
   void add(const typename Policy::Weights& w) {
     if constexpr (Policy::kActOffset != 0) {
@@ -21,6 +31,7 @@ struct GroupOffset {
   }
 };
 
+/// kRows rows times all tiles.
 template <typename Policy, int kRows>
 void multiply_quantized_group(const TileArgs& args) {
   using Act = typename Policy::Act;
@@ -33,12 +44,12 @@ void multiply_quantized_group(const TileArgs& args) {
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt8GroupBytes) {
       typename Policy::Acc sum[kRows];
 #pragma GCC unroll 12
-      for (int m = 0; m < kRows; ++m) sum[m] = Policy::none();
+      for (int m = 0; m < kRows; ++m) sum[m] = Policy::init();
       GroupOffset<Policy> offset;
-      Policy::ask_ahead(w + 64 * kInt8GroupVectors);
+      Policy::prefetch_ahead(w + 64 * kInt8GroupVectors);
 #pragma GCC unroll 8
       for (int vector = 0; vector < kInt8GroupVectors; ++vector, x += 4 * kRows) {
-        Policy::ask_ahead(w + vector * 64);
+        Policy::prefetch_ahead(w + vector * 64);
         const typename Policy::Weights weights = Policy::decode(w + vector * 64);
         offset.add(weights);
 #pragma GCC unroll 12
@@ -55,5 +66,7 @@ void multiply_quantized_group(const TileArgs& args) {
 
 template <typename Policy>
 void multiply_quantized_groups(const TileArgs& args) {
-  by_rows(args.n_rows, [&args]<int kRows>() { multiply_quantized_group<Policy, kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_quantized_group<Policy, kRows>(args); });
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

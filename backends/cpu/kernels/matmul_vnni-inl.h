@@ -1,28 +1,42 @@
-// Products of int8 by int8 through the AVX-512 instruction for them (vpdpbusd), included after matmul_kernels.inc by
-// the instruction sets that have it.
+#pragma once
+// Matmul of int8 weights and int8 activations with the AVX-512 instruction vpdpbusd, which adds four products of an
+// unsigned and a signed byte to each int32 lane. Formulas, shapes and aliasing are those of matmul-inl.h and
+// matmul_quantized_groups-inl.h; activations are stored unsigned, as q + 128.
 
-/// int8 weights, int8 activations stored as q + 128: sum (q + 128) w - 128 sum w. Exact in int32 to 2^16 columns.
+#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#define SS_CPU_ISA avx512_vnni
+#define SS_CPU_SIMD_AVX512
+#endif
+
+#include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_groups-inl.h"
+#include "cpu/kernels/matmul_quantized_groups-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// int8 weights, int8 activations stored as q + 128: sum_k (q + 128) w - 128 sum_k w. Exact in int32 up to 2^16 columns.
+/// Tile: [k / 4][16][4].
 struct DotU8 {
   using Act = std::uint8_t;
   using Acc = I32;
   using Weights = I32;
   static constexpr int kActOffset = 128;
-  static constexpr int kUnit = 4;
+  static constexpr int kVec = 4;
   static constexpr int kStepBytes = 64;
-  static void ask_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
+  static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
   static Weights decode(const std::byte* p) { return load_i32(p); }
-  static Acc none() { return zero_i32(); }
+  static Acc init() { return zero_i32(); }
   static void step(Acc& acc, const Weights& w, const Act* x) {
     acc.v = _mm512_dpbusd_epi32(acc.v, _mm512_set1_epi32(read<std::int32_t>(x)), w.v);
   }
-  static Acc join(const Acc& x, const Acc& y) { return add_i32(x, y); }
+  static Acc merge(const Acc& x, const Acc& y) { return add_i32(x, y); }
   static F32 result(const Acc& acc, const std::int32_t* row_sums) {
     return to_f32({_mm512_sub_epi32(acc.v, _mm512_slli_epi32(_mm512_loadu_si512(row_sums), 7))});
   }
 };
 
-/// A group of int8-g32 as many rows of int8 activations want it: its 8 vectors, the scales in f32, and what every sum
-/// of it begins with, -128 times the weights.
+/// Unpacks int8-g32 to kInt8GroupOffset: the 8 vectors of a group as they are, its scales in f32, and
+/// -128 * sum_{k in group} w, the int32 at which every row's sum of the group starts. out: 64-byte aligned.
 inline void int8_group_tile_with_offsets(const std::byte* tile, std::int64_t k, std::byte* out) {
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
   for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes, out += kOffsetGroupBytes) {
@@ -38,12 +52,12 @@ inline void int8_group_tile_with_offsets(const std::byte* tile, std::int64_t k, 
   }
 }
 
-/// Rows of a block: with two tiles, 12 sums of a group and 12 totals stay in registers.
+/// Rows of a block: with two tiles that is 12 group sums and 12 totals, which stay in registers.
 inline constexpr int kOffsetGroupRows = 6;
 
-/// int8-g32 by int8, groups with offsets, two tiles. An odd last one is multiplied twice instead of needing code of its
-/// own. kAsks: for what comes next, too.
-template <int kRows, bool kAsks>
+/// kInt8GroupOffset tiles `tile` and `tile` + 1 times kRows rows; the last of an odd number of tiles is computed twice and
+/// stored once. kPrefetches: also prefetches args.next_a and args.next_tiles.
+template <int kRows, bool kPrefetches>
 inline void multiply_offset_groups_of(const TileArgs& args, std::int64_t tile) {
   const bool is_pair = tile + 1 < args.n_tiles;
   const std::byte* w[2] = {args.tiles + tile * args.tile_bytes, args.tiles + (tile + is_pair) * args.tile_bytes};
@@ -62,7 +76,7 @@ inline void multiply_offset_groups_of(const TileArgs& args, std::int64_t tile) {
     }
 #pragma GCC unroll 8
     for (int vector = 0; vector < kInt8GroupVectors; ++vector, x += 4 * kRows) {
-      if constexpr (kAsks) {
+      if constexpr (kPrefetches) {
         prefetch_far(next_x);
         prefetch_far(next_tiles);
         next_x += 4 * kRows;
@@ -96,13 +110,15 @@ inline void multiply_offset_groups_of(const TileArgs& args, std::int64_t tile) {
 }
 
 inline void multiply_offset_groups(const TileArgs& args) {
-  by_rows(args.n_rows, [&args]<int kRows>() {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() {
     if constexpr (kRows <= kOffsetGroupRows) {
-      const bool asks = args.next_a != nullptr || args.next_tiles != nullptr;
-      if (asks) multiply_offset_groups_of<kRows, true>(args, 0);
-      for (std::int64_t tile = asks ? 2 : 0; tile < args.n_tiles; tile += 2) {
+      const bool prefetches = args.next_a != nullptr || args.next_tiles != nullptr;
+      if (prefetches) multiply_offset_groups_of<kRows, true>(args, 0);
+      for (std::int64_t tile = prefetches ? 2 : 0; tile < args.n_tiles; tile += 2) {
         multiply_offset_groups_of<kRows, false>(args, tile);
       }
     }
   });
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,5 +1,10 @@
-// Sixteen f32 or i32 lanes as four 16-byte vectors of the compiler's own vector extension: SSE2 on x86-64, NEON on
-// Arm, plain code elsewhere. Included inside the instruction set's namespace, after kernel_table.h.
+#pragma once
+// Sixteen f32 or i32 lanes as four 16-byte vectors of the compiler's own vector extension: SSE2 on x86-64, NEON on Arm,
+// plain code elsewhere.
+
+#include "cpu/kernels/target-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 typedef float Float4 __attribute__((vector_size(16)));
 typedef std::int32_t Int4x __attribute__((vector_size(16)));
@@ -12,19 +17,8 @@ struct I32 {
 };
 
 inline constexpr int kRowBlock = 3;       // 12 accumulators of 16 registers
-inline constexpr int kSums = 3;           // that fit in registers
+inline constexpr int kAccumulators = 3;   // that fit in registers beside operands
 inline constexpr int kPairFromRows = 99;  // never two tiles at once
-
-template <typename T, typename U>
-inline T read(const U* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
-}
-template <typename T, typename U>
-inline void write(U* to, const T& value) {
-  __builtin_memcpy(to, &value, sizeof(T));
-}
 
 inline Float4 splat4(float x) {
   return Float4{x, x, x, x};
@@ -57,7 +51,7 @@ inline F32 divide(const F32& x, const F32& y) {
 inline F32 fma(const F32& x, const F32& y, const F32& z) {
   return {x.a * y.a + z.a, x.b * y.b + z.b, x.c * y.c + z.c, x.d * y.d + z.d};
 }
-// The second operand wins when either is NaN, as in the x86 instructions.
+// Returns the second operand when either is NaN, as the x86 instructions do.
 inline Float4 max4(const Float4& x, const Float4& y) {
   return x > y ? x : y;
 }
@@ -84,7 +78,7 @@ inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y
   return {select4(test.a, limit, x.a, y.a), select4(test.b, limit, x.b, y.b), select4(test.c, limit, x.c, y.c),
           select4(test.d, limit, x.d, y.d)};
 }
-// Adding 1.5 * 2^23 leaves the nearest even integer in the low mantissa bits, for |x| < 2^22.
+// For |x| < 2^22, adding 1.5 * 2^23 rounds half to even and leaves the integer in the low mantissa bits.
 inline Float4 round4(const Float4& x) {
   const Float4 magic = splat4(12582912.0F);
   return (x + magic) - magic;
@@ -179,11 +173,11 @@ inline void store_bf16(std::uint16_t* p, const F32& x) {
   for (int i = 0; i < 16; ++i) p[i] = bf16_bits(values[i]);
 }
 
-/// acc + the products of 16-bit pairs: lane += w.low * x.low + w.high * x.high, x one pair.
+/// acc + w.low * x.low + w.high * x.high in each lane; w: 16-bit pairs, x: one pair.
 inline Int4x dot_pair4(const Int4x& acc, const Int4x& w, std::int32_t low, std::int32_t high) {
   return acc + ((w << 16) >> 16) * low + (w >> 16) * high;
 }
-/// The four int8 of each lane times a quad of i16 activations, stored in the order 0, 2, 1, 3.
+/// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.
 inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   const auto quad = [x](const Int4x& sum, const Int4x& v) {
     return sum + ((v << 24) >> 24) * static_cast<std::int32_t>(x[0]) +
@@ -193,10 +187,12 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   return {quad(acc.a, w.a), quad(acc.b, w.b), quad(acc.c, w.c), quad(acc.d, w.d)};
 }
 
-/// Into the second-level cache, which has room for more lines on their way than the first.
+/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
 inline void prefetch_far(const void* p) {
   __builtin_prefetch(p, 0, 2);
 }
 inline void prefetch(const void* p) {
   __builtin_prefetch(p);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,5 +1,12 @@
-// Sixteen f32 or i32 lanes as two 32-byte registers: SVE of 256 bits (Neoverse V1). The compiler is told the length, so
-// that vectors may be members. Included inside the instruction set's namespace.
+#pragma once
+// Sixteen f32 or i32 lanes as two 32-byte registers: SVE of 256 bits (Neoverse V1). The length is a compile flag, so that
+// vectors may be members of a struct.
+
+#include <arm_sve.h>
+
+#include "cpu/kernels/target-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 using F32x8 = svfloat32_t __attribute__((arm_sve_vector_bits(256)));
 using I32x8 = svint32_t __attribute__((arm_sve_vector_bits(256)));
@@ -12,26 +19,15 @@ struct I32 {
 };
 
 inline constexpr int kRowBlock = 12;      // 24 accumulators of 32 registers
-inline constexpr int kSums = 12;          // that fit in registers
+inline constexpr int kAccumulators = 12;  // that fit in registers beside operands
 inline constexpr int kPairFromRows = 99;  // never two tiles at once
-
-template <typename T, typename U>
-inline T read(const U* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
-}
-template <typename T, typename U>
-inline void write(U* to, const T& value) {
-  __builtin_memcpy(to, &value, sizeof(T));
-}
 
 /// {f(i) for the two registers}.
 template <typename Vector, typename Function>
 inline Vector of_two(const Function& f) {
   return {{f(0), f(1)}};
 }
-/// Every lane takes part in everything.
+/// The predicate of all lanes.
 inline svbool_t all() {
   return svptrue_b32();
 }
@@ -63,7 +59,7 @@ inline F32 divide(const F32& x, const F32& y) {
 inline F32 fma(const F32& x, const F32& y, const F32& z) {
   return of_two<F32>([&](int i) { return svmla_f32_x(all(), z.v[i], x.v[i], y.v[i]); });
 }
-// The second operand wins when either is NaN, as in the x86 instructions.
+// Returns the second operand when either is NaN, as the x86 instructions do.
 inline F32 max(const F32& x, const F32& y) {
   return of_two<F32>([&](int i) { return svsel_f32(svcmpgt_f32(all(), x.v[i], y.v[i]), x.v[i], y.v[i]); });
 }
@@ -141,7 +137,7 @@ inline void store_bf16(std::uint16_t* p, const F32& x) {
   }
 }
 
-/// The four int8 of each lane times a quad of i16 activations, stored in the order 0, 2, 1, 3.
+/// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.
 inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   const I32 w0 = whole_field<0, 8>(w);
   const I32 w1 = whole_field<8, 8>(w);
@@ -158,7 +154,9 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
 inline void prefetch(const void* p) {
   __builtin_prefetch(p);
 }
-/// Into the second-level cache, which has room for more lines on their way than the first.
+/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
 inline void prefetch_far(const void* p) {
   __builtin_prefetch(p, 0, 2);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,15 +1,25 @@
-// Products through Intel's Advanced Matrix Extensions, included after matmul_bf16_dot.inc. Packed weights already have the
-// order of AMX's right-hand operand: 16 lines of 64 bytes are 32 columns of BF16 ([k / 2][16][2]) or 64 of int8
-// ([k / 4][16][4]) of 16 weight rows. Activations are packed 64 bytes a row, so that up to 16 rows are a left-hand operand.
+#pragma once
+// Matmul of BF16 or int8 weights and activations with Intel's Advanced Matrix Extensions:
 //
-// `Tiles` is what the kernels need of the instructions (Intel 64 and IA-32 Architectures Software Developer's Manual,
-// volume 2, TDPBF16PS and TDPBUSD). isa_amx.cpp has them; tests have a model in software, so that this source runs where
-// no CPU has AMX.
+//   c[m, n] = sum_k a[m, k] * w[n, k]
+//
+// Packed weights already have the order of AMX's right-hand operand: 16 lines of 64 bytes are 32 columns of BF16
+// ([k / 2][16][2]) or 64 columns of int8 ([k / 4][16][4]) of 16 weight rows. Activations have a vec of 64 bytes, so that up
+// to 16 rows are one left-hand operand: [k / 32][n_rows][32] BF16 or [k / 64][n_rows][64] q + 128. Accumulated in f32 (the
+// even and the odd columns of a step apart) or in int32. c: [n_rows, 16 * n_tiles] f32. Nothing overlaps.
+//
+// The template parameter `Tiles` stands for the instructions (Intel 64 and IA-32 Architectures Software Developer's
+// Manual, volume 2, TDPBF16PS and TDPBUSD): the real ones are in isa_amx.cpp, and tests have a software model, so that this
+// source also runs on CPUs without AMX.
 
-/// Rows of a tile register and bytes of one of its rows.
+#include "cpu/kernels/matmul-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Rows of a tile register, and bytes of each.
 inline constexpr int kTileLines = 16;
 inline constexpr int kLineBytes = 64;
-/// Rows of activations multiplied at once: two registers.
+/// Rows of activations multiplied at once: those of two tile registers.
 inline constexpr int kAmxRows = 2 * kTileLines;
 
 /// LDTILECFG's operand, palette 1.
@@ -22,9 +32,11 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-// Registers: sums of (rows 0-15, rows 16-31) x (first weight tile, second), two for activations, two for weights.
+// The eight tile registers: sums of (rows 0-15, rows 16-31) x (first, second weight tile), then two for activations and two
+// for weights.
 enum : int { kSum00, kSum01, kSum10, kSum11, kRows0, kRows1, kWeights0, kWeights1 };
 
+/// Registers with as many lines as n_rows (up to 32) activations need.
 inline TileConfig config_for(int n_rows) {
   TileConfig config;
   const int first = n_rows < kTileLines ? n_rows : kTileLines;
@@ -45,7 +57,7 @@ inline TileConfig config_for(int n_rows) {
 }
 
 struct AmxBf16 {
-  static constexpr int kColumns = 32;  ///< of one step
+  static constexpr int kColumns = 32;  ///< per step
   template <typename Tiles, int kSum, int kLeft, int kRight>
   static void dot() {
     Tiles::template dot_bf16<kSum, kLeft, kRight>();
@@ -59,15 +71,15 @@ struct AmxU8 {
   }
 };
 
-/// Up to 32 rows against one or two weight tiles. The last step of a weight whose columns are no whole step is read from a
-/// copy with zeros behind it.
+/// Up to 32 rows times one or two weight tiles, into sums [weight tile][row][16]. If the columns are not a multiple of a
+/// step, the last step reads a copy that is padded with zeros.
 template <typename Tiles, typename Product, bool kTwoRowTiles, bool kTwoWeightTiles>
 inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, std::byte* sums) {
   constexpr std::int64_t kStepBytes = std::int64_t{kTileLines} * kLineBytes;
   const auto* x = static_cast<const std::byte*>(args.a);
   const std::byte* const w0 = args.tiles + first_tile * args.tile_bytes;
   const std::byte* const w1 = w0 + args.tile_bytes;
-  alignas(64) std::byte rest[2 * kStepBytes];
+  alignas(64) std::byte padded[2 * kStepBytes];
   Tiles::template zero<kSum00>();
   if constexpr (kTwoWeightTiles) Tiles::template zero<kSum01>();
   if constexpr (kTwoRowTiles) Tiles::template zero<kSum10>();
@@ -76,11 +88,11 @@ inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, st
     const std::byte* from0 = w0 + at;
     const std::byte* from1 = w1 + at;
     if (const std::int64_t left = args.tile_bytes - at; left < kStepBytes) {
-      __builtin_memset(rest, 0, sizeof(rest));
-      __builtin_memcpy(rest, from0, static_cast<std::size_t>(left));
-      if constexpr (kTwoWeightTiles) __builtin_memcpy(rest + kStepBytes, from1, static_cast<std::size_t>(left));
-      from0 = rest;
-      from1 = rest + kStepBytes;
+      __builtin_memset(padded, 0, sizeof(padded));
+      __builtin_memcpy(padded, from0, static_cast<std::size_t>(left));
+      if constexpr (kTwoWeightTiles) __builtin_memcpy(padded + kStepBytes, from1, static_cast<std::size_t>(left));
+      from0 = padded;
+      from1 = padded + kStepBytes;
     }
     Tiles::template load<kRows0>(x);
     if constexpr (kTwoRowTiles) Tiles::template load<kRows1>(x + kStepBytes);
@@ -93,7 +105,6 @@ inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, st
       if constexpr (kTwoRowTiles) Product::template dot<Tiles, kSum11, kRows1, kWeights1>();
     }
   }
-  // [weight tile][row][16].
   constexpr std::int64_t kSumBytes = std::int64_t{kAmxRows} * kLineBytes;
   Tiles::template store<kSum00>(sums);
   if constexpr (kTwoRowTiles) Tiles::template store<kSum10>(sums + kStepBytes);
@@ -101,7 +112,7 @@ inline void multiply_amx_tiles(const TileArgs& args, std::int64_t first_tile, st
   if constexpr (kTwoRowTiles && kTwoWeightTiles) Tiles::template store<kSum11>(sums + kSumBytes + kStepBytes);
 }
 
-/// `OneRow` is the policy that multiplies a single row, which is bound by memory and needs no tiles.
+/// `OneRow`: the policy for a single row, which is bound by memory and gains nothing from tiles.
 template <typename Tiles, typename Product, typename OneRow>
 void multiply_amx(const TileArgs& args) {
   if (args.n_rows == 1) return multiply_few_rows<OneRow>(args);
@@ -128,3 +139,5 @@ void multiply_amx(const TileArgs& args) {
   }
   Tiles::release();
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,5 +1,11 @@
-// Sixteen f32 or i32 lanes as one 512-bit register: AVX-512 F, BW, VL, DQ. Included inside the instruction set's
-// namespace.
+#pragma once
+// Sixteen f32 or i32 lanes as one 512-bit register: AVX-512 F, BW, VL, DQ.
+
+#include <immintrin.h>
+
+#include "cpu/kernels/target-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 struct F32 {
   __m512 v;
@@ -8,20 +14,9 @@ struct I32 {
   __m512i v;
 };
 
-inline constexpr int kRowBlock = 12;     // 12 x 2 accumulators of 32 registers
-inline constexpr int kSums = 24;          // that fit in registers
-inline constexpr int kPairFromRows = 5;  // fewer rows read one tile at a time: one memory stream is faster than two
-
-template <typename T, typename U>
-inline T read(const U* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
-}
-template <typename T, typename U>
-inline void write(U* to, const T& value) {
-  __builtin_memcpy(to, &value, sizeof(T));
-}
+inline constexpr int kRowBlock = 12;      // 12 x 2 accumulators of 32 registers
+inline constexpr int kAccumulators = 24;  // that fit in registers beside operands
+inline constexpr int kPairFromRows = 5;   // fewer rows read one tile at a time: one memory stream is faster than two
 
 inline F32 broadcast(float x) {
   return {_mm512_set1_ps(x)};
@@ -50,7 +45,7 @@ inline F32 divide(const F32& x, const F32& y) {
 inline F32 fma(const F32& x, const F32& y, const F32& z) {
   return {_mm512_fmadd_ps(x.v, y.v, z.v)};
 }
-// The second operand wins when either is NaN.
+// Returns the second operand when either is NaN.
 inline F32 max(const F32& x, const F32& y) {
   return {_mm512_max_ps(x.v, y.v)};
 }
@@ -104,8 +99,8 @@ inline F32 bf16_even(const I32& x) {
 inline F32 bf16_odd(const I32& x) {
   return {_mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000U))))};
 }
-/// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32. Four bits are looked up: one instruction for three,
-/// and it looks at no more of its index.
+/// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32. Four bits are looked up in a table: one permutation
+/// replaces three instructions, and it ignores the higher bits of its index.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {
   if constexpr (kBits == 4) {
@@ -136,7 +131,7 @@ inline void store_bf16(std::uint16_t* p, const F32& x) {
   _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)), bits);
 }
 
-/// The four int8 of each lane times a quad of i16 activations, stored in the order 0, 2, 1, 3.
+/// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.
 inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   const __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(w.v, 8), 8);
   const __m512i odd = _mm512_srai_epi16(w.v, 8);
@@ -145,10 +140,12 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   return {_mm512_add_epi32(acc.v, _mm512_add_epi32(first, second))};
 }
 
-/// Into the second-level cache, which has room for more lines on their way than the first.
+/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
 inline void prefetch_far(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
 }
 inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,11 +1,18 @@
-// What happens row by row around the products: packing and quantizing activations, epilogues, normalization, rotation.
-// Included inside the instruction set's namespace, after its simd header.
+#pragma once
+// The kernels around the matmuls, row by row: packing and quantizing activations, epilogues, RMSNorm, RoPE. Their
+// formulas, shapes and aliasing are at PackArgs, FinishArgs and KernelTable (kernel_table.h). All read and write f32 from
+// and to any 4-byte aligned address, and no byte outside their arguments.
+
+#include "cpu/kernels/math-inl.h"
+#include "cpu/kernels/simd-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 inline std::int64_t smaller(std::int64_t x, std::int64_t y) {
   return x < y ? x : y;
 }
 
-/// Up to 16 values; the rest of the register is zero.
+/// Loads min(n, 16) values; the other lanes are zero.
 inline F32 load_some(const float* p, std::int64_t n) {
   if (n >= 16) return load(p);
   float values[16] = {};
@@ -19,70 +26,16 @@ inline void store_some(float* p, const F32& x, std::int64_t n) {
   __builtin_memcpy(p, values, static_cast<std::size_t>(n) * sizeof(float));
 }
 
-/// e^x to about 2 units in the last place: e^x = 2^n e^r, |r| <= ln(2) / 2, the Taylor series of e^r to r^7 / 7!.
-inline F32 exponential(const F32& x) {
-  // Ends of the range of 2^n; the order of operands lets NaN through.
-  const F32 clamped = min(broadcast(88.0F), max(broadcast(-87.0F), x));
-  const F32 n = round_even(mul(clamped, broadcast(1.44269504F)));
-  // ln(2) in two parts: the first has few enough bits that n * 0.693359375 is exact.
-  F32 r = fma(n, broadcast(-0.693359375F), clamped);
-  r = fma(n, broadcast(2.12194440e-4F), r);
-  F32 p = broadcast(1.0F / 5040.0F);
-  p = fma(p, r, broadcast(1.0F / 720.0F));
-  p = fma(p, r, broadcast(1.0F / 120.0F));
-  p = fma(p, r, broadcast(1.0F / 24.0F));
-  p = fma(p, r, broadcast(1.0F / 6.0F));
-  p = fma(p, r, broadcast(0.5F));
-  p = fma(p, r, broadcast(1.0F));
-  p = fma(p, r, broadcast(1.0F));
-  return scale_pow2(p, n);
-}
-
-/// 2^x for x <= 0 or little above, relative error below 3e-7: the Taylor series of 2^f, |f| <= 1/2, to f^6.
-inline F32 exponential2(const F32& x) {
-  const F32 clamped = max(broadcast(-126.0F), x);
-  const F32 n = round_even(clamped);
-  const F32 f = sub(clamped, n);
-  F32 p = broadcast(1.54035304e-4F);
-  p = fma(p, f, broadcast(1.33335581e-3F));
-  p = fma(p, f, broadcast(9.61812911e-3F));
-  p = fma(p, f, broadcast(5.55041087e-2F));
-  p = fma(p, f, broadcast(2.40226507e-1F));
-  p = fma(p, f, broadcast(6.93147181e-1F));
-  p = fma(p, f, broadcast(1.0F));
-  return scale_pow2(p, n);
-}
-
-inline F32 hyperbolic_tangent(const F32& x) {
-  // Near zero 1 - 2 / (e^2x + 1) cancels; the series x - x^3/3 + 2x^5/15 - 17x^7/315 takes over.
-  const F32 e = exponential(add(x, x));
-  const F32 far = sub(broadcast(1.0F), divide(broadcast(2.0F), add(e, broadcast(1.0F))));
-  const F32 square = mul(x, x);
-  F32 p = fma(square, broadcast(-17.0F / 315.0F), broadcast(2.0F / 15.0F));
-  p = fma(square, p, broadcast(-1.0F / 3.0F));
-  return select_small(x, 0.25F, fma(mul(square, p), x, x), far);
-}
-
-inline F32 silu(const F32& a) {
-  return divide(a, add(broadcast(1.0F), exponential(sub(zero(), a))));
-}
-
-/// a/2 (1 + tanh y) = a / (1 + e^-2y), which does not cancel for negative a.
-inline F32 gelu(const F32& a) {
-  const F32 cubic = fma(mul(mul(a, a), a), broadcast(0.044715F), a);
-  return divide(a, add(broadcast(1.0F), exponential(mul(cubic, broadcast(-1.5957691216F)))));  // -2 sqrt(2 / pi)
-}
-
-/// NaN when any value is not finite: the maximum of a vector register loses NaN.
-inline float largest_magnitude(const float* x, std::int64_t n) {
-  F32 largest = zero();
+/// max_i |x[i]|, or NaN when any x[i] is not finite, which the maximum of vector registers alone would lose.
+inline float abs_max(const float* x, std::int64_t n) {
+  F32 lane_max = zero();
   F32 poison = zero();
   for (std::int64_t i = 0; i < n; i += 16) {
     const F32 values = load_some(x + i, n - i);
-    largest = max(largest, absolute(values));
+    lane_max = max(lane_max, absolute(values));
     poison = fma(values, zero(), poison);  // 0 * x is 0, or NaN
   }
-  return reduce_max(largest) + reduce_add(poison);
+  return reduce_max(lane_max) + reduce_add(poison);
 }
 
 /// q = clamp(round-half-even(x / s), +-127) as whole floats; 0 where s is 0 or NaN.
@@ -100,7 +53,7 @@ inline void row_to_bf16(const float* x, std::int64_t n, std::uint16_t* out) {
   __builtin_memcpy(out + i, rest, static_cast<std::size_t>(n - i) * sizeof(std::uint16_t));
 }
 
-/// 16 values as a kernel wants them. `scale`: of quantized ones.
+/// Stores 16 activations in the element type `act`. `scale`: the row's s, read for kU8 and kI16 only.
 inline void store_activations(const F32& x, ActType act, float scale, std::byte* out) {
   if (act == ActType::kF32) return store(reinterpret_cast<float*>(out), x);
   if (act == ActType::kBf16) return store_bf16(reinterpret_cast<std::uint16_t*>(out), x);
@@ -114,65 +67,60 @@ inline void store_activations(const F32& x, ActType act, float scale, std::byte*
   for (int i = 0; i < 16; ++i) write(out + 2 * i, static_cast<std::int16_t>(q[i / 4 * 4 + kOrder[i % 4]]));
 }
 
-/// Puts the units of one row between those of the others.
-template <int kUnitBytes>
-inline void interleave_units(const std::byte* units, std::int64_t n_units, std::int64_t stride_bytes, std::byte* out) {
+/// Scatters the vecs of one row to their places between those of the other rows: out[i * stride_bytes] = vecs[i].
+template <int kVecBytes>
+inline void interleave_vecs(const std::byte* vecs, std::int64_t n_vecs, std::int64_t stride_bytes, std::byte* out) {
 #pragma GCC unroll 8
-  for (std::int64_t i = 0; i < n_units; ++i) {
-    __builtin_memcpy(out + i * stride_bytes, units + i * kUnitBytes, kUnitBytes);
+  for (std::int64_t i = 0; i < n_vecs; ++i) {
+    __builtin_memcpy(out + i * stride_bytes, vecs + i * kVecBytes, kVecBytes);
   }
 }
 
-inline void interleave(const std::byte* units, std::int64_t n_bytes, std::int64_t unit_bytes, int n_rows,
+inline void interleave(const std::byte* vecs, std::int64_t n_bytes, std::int64_t vec_bytes, int n_rows,
                        std::byte* out) {
-  const std::int64_t stride_bytes = n_rows * unit_bytes;
-  switch (unit_bytes) {
+  const std::int64_t stride_bytes = n_rows * vec_bytes;
+  switch (vec_bytes) {
     case 4:
-      return interleave_units<4>(units, n_bytes / 4, stride_bytes, out);
+      return interleave_vecs<4>(vecs, n_bytes / 4, stride_bytes, out);
     case 8:
-      return interleave_units<8>(units, n_bytes / 8, stride_bytes, out);
+      return interleave_vecs<8>(vecs, n_bytes / 8, stride_bytes, out);
     case 16:
-      return interleave_units<16>(units, n_bytes / 16, stride_bytes, out);
+      return interleave_vecs<16>(vecs, n_bytes / 16, stride_bytes, out);
     default:
-      return interleave_units<64>(units, n_bytes / 64, stride_bytes, out);
+      return interleave_vecs<64>(vecs, n_bytes / 64, stride_bytes, out);
   }
 }
 
-/// Columns of all rows that are packed before the next ones: whole units of every kernel, and few enough that what they
-/// become stays in the first-level cache until each row has written its share of every line.
+/// Columns that are packed for all rows before the next columns: a multiple of every kernel's vec, and few enough that
+/// their output stays in the first-level cache until every row has written its part of each line.
 inline constexpr std::int64_t kPackColumns = 64;
 
 inline void pack_rows(const PackArgs& args) {
   const bool is_quantized = args.act == ActType::kU8 || args.act == ActType::kI16;
   // s = max|x| / 127. A row that is not finite has s = NaN, which makes its outputs NaN.
   for (int m = 0; m < args.n_rows && is_quantized; ++m) {
-    args.row_scales[m] = largest_magnitude(args.x + m * args.x_stride, args.k) / 127.0F;
+    args.row_scales[m] = abs_max(args.x + m * args.x_stride, args.k) / 127.0F;
   }
   const std::int64_t value_bytes = act_bytes(args.act);
-  const std::int64_t unit_bytes = args.unit * value_bytes;
+  const std::int64_t vec_bytes = args.vec * value_bytes;
   auto* out = static_cast<std::byte*>(args.out);
   for (std::int64_t k = 0; k < args.k_padded; k += kPackColumns) {
     const std::int64_t n_columns = smaller(kPackColumns, args.k_padded - k);
-    // One row alone is in the packed order as it is.
+    // With a single row the packed order is the column order.
     const bool in_place = args.n_rows == 1 && n_columns % 16 == 0;
     for (int m = 0; m < args.n_rows; ++m) {
       const float* x = args.x + m * args.x_stride;
       alignas(64) std::byte apart[kPackColumns * sizeof(float)];
-      std::byte* const units = in_place ? out : apart;
+      std::byte* const vecs = in_place ? out : apart;
       for (std::int64_t i = 0; i < n_columns; i += 16) {
         prefetch(x + k + i + 2 * kPackColumns);
         const F32 values = k + i < args.k ? load_some(x + k + i, args.k - k - i) : zero();
-        store_activations(values, args.act, is_quantized ? args.row_scales[m] : 0.0F, units + i * value_bytes);
+        store_activations(values, args.act, is_quantized ? args.row_scales[m] : 0.0F, vecs + i * value_bytes);
       }
-      if (!in_place) interleave(units, n_columns * value_bytes, unit_bytes, args.n_rows, out + m * unit_bytes);
+      if (!in_place) interleave(vecs, n_columns * value_bytes, vec_bytes, args.n_rows, out + m * vec_bytes);
     }
     out += n_columns * args.n_rows * value_bytes;
   }
-}
-
-inline F32 soft_cap(const F32& x, float cap) {
-  if (!(cap > 0.0F)) return x;
-  return mul(broadcast(cap), hyperbolic_tangent(divide(x, broadcast(cap))));
 }
 
 inline F32 scaled_tile(const FinishArgs& args, int m, std::int64_t tile) {
@@ -245,3 +193,5 @@ inline float dot_row(const float* x, const float* y, std::int64_t n) {
 inline void scale_row(const float* x, float scale, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; i += 16) store_some(out + i, mul(load_some(x + i, n - i), broadcast(scale)), n - i);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,4 +1,11 @@
-// Sixteen f32 or i32 lanes as two 256-bit registers: AVX2, FMA, F16C. Included inside the instruction set's namespace.
+#pragma once
+// Sixteen f32 or i32 lanes as two 256-bit registers: AVX2, FMA, F16C.
+
+#include <immintrin.h>
+
+#include "cpu/kernels/target-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 struct F32 {
   __m256 a, b;
@@ -8,19 +15,8 @@ struct I32 {
 };
 
 inline constexpr int kRowBlock = 6;       // 12 accumulators of 16 registers
-inline constexpr int kSums = 6;           // that fit in registers
+inline constexpr int kAccumulators = 6;   // that fit in registers beside operands
 inline constexpr int kPairFromRows = 99;  // never two tiles at once
-
-template <typename T, typename U>
-inline T read(const U* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
-}
-template <typename T, typename U>
-inline void write(U* to, const T& value) {
-  __builtin_memcpy(to, &value, sizeof(T));
-}
 
 inline F32 broadcast(float x) {
   return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
@@ -50,7 +46,7 @@ inline F32 divide(const F32& x, const F32& y) {
 inline F32 fma(const F32& x, const F32& y, const F32& z) {
   return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
 }
-// The second operand wins when either is NaN.
+// Returns the second operand when either is NaN.
 inline F32 max(const F32& x, const F32& y) {
   return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
 }
@@ -156,17 +152,19 @@ inline __m256i dot_quad8(__m256i acc, __m256i w, __m256i x_even, __m256i x_odd) 
   acc = _mm256_add_epi32(acc, _mm256_madd_epi16(even, x_even));
   return _mm256_add_epi32(acc, _mm256_madd_epi16(odd, x_odd));
 }
-/// The four int8 of each lane times a quad of i16 activations, stored in the order 0, 2, 1, 3.
+/// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.
 inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   const __m256i even = _mm256_set1_epi32(read<std::int32_t>(x));
   const __m256i odd = _mm256_set1_epi32(read<std::int32_t>(x + 2));
   return {dot_quad8(acc.a, w.a, even, odd), dot_quad8(acc.b, w.b, even, odd)};
 }
 
-/// Into the second-level cache, which has room for more lines on their way than the first.
+/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
 inline void prefetch_far(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
 }
 inline void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

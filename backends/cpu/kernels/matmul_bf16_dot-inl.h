@@ -1,12 +1,23 @@
-// Products through the AVX-512 instruction for BF16 (vdpbf16ps), included by isa_avx512_bf16.cpp after
-// matmul_kernels.inc. vdpbf16ps adds two exact products of BF16 pairs to an f32 lane; int8 and int4 values are
-// exact in BF16, so the only rounding beside the accumulation is that of the activations to BF16.
+#pragma once
+// Matmul of BF16, int8, int8-g32 and int4 weights and BF16 activations with the AVX-512 instruction vdpbf16ps, which adds
+// the two exact products of a pair of BF16 to each f32 lane. int8 and int4 values are exact in BF16, so apart from the
+// accumulation in f32 only the activations are rounded. Formulas, shapes and aliasing: matmul-inl.h, matmul_groups-inl.h.
+
+#ifndef SS_CPU_ISA  // opened by itself: target-inl.h
+#define SS_CPU_ISA avx512_bf16
+#define SS_CPU_SIMD_AVX512
+#endif
+
+#include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_groups-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 /// BF16 weights and activations. Tile: [k / 2][16][2].
 struct DotBf16 : PlainF32 {
   using Act = std::uint16_t;
   using Weights = I32;
-  static constexpr int kUnit = 2;
+  static constexpr int kVec = 2;
   static constexpr int kStepBytes = 64;
   static Weights decode(const std::byte* p) { return load_i32(p); }
   static void step(Acc& acc, const Weights& w, const Act* x) {
@@ -14,7 +25,7 @@ struct DotBf16 : PlainF32 {
   }
 };
 
-// BF16 bits of the magnitudes 0..127, split into bytes for vpermi2b.
+// The BF16 bits of the magnitudes 0 to 127, low and high bytes apart, for vpermi2b.
 struct ByteTables {
   alignas(64) std::uint8_t low[128];
   alignas(64) std::uint8_t high[128];
@@ -32,20 +43,20 @@ constexpr ByteTables make_byte_tables() {
 }
 inline constexpr ByteTables kByteTables = make_byte_tables();
 
-// As kPrefetchBytes, where decoding takes several times as many cycles a line as BF16 does. Share of the 60 GB/s that two
-// threads of a Zen 4 read (November 2026, medians of 7 interleaved rounds), with 4, 6, 8 and 12 KiB: int8 0.95, 0.98,
-// 0.95, 0.91, int8-g32 0.91, 0.95, 0.89, 0.81, int4 0.95, 1.00, 0.94, 0.93. Into the second-level cache alone, from 8 KiB:
-// 0.85, 0.89 and 0.39.
+// The prefetch distance for formats whose decoding takes several times as many cycles per line as BF16. Shares of the
+// 60 GB/s that two threads of a Zen 4 read (November 2026, medians of 7 interleaved rounds) with 4, 6, 8 and 12 KiB: int8
+// 0.95, 0.98, 0.95, 0.91; int8-g32 0.91, 0.95, 0.89, 0.81; int4 0.95, 1.00, 0.94, 0.93. With prefetches into the
+// second-level cache only, at 8 KiB: 0.85, 0.89 and 0.39.
 inline constexpr std::int64_t kDecodedPrefetchBytes = 6144;
 
-/// int8 weights looked up as BF16 in registers, BF16 activations. Tile: [k / 4][16][4].
+/// int8 weights, converted to BF16 by table lookup in registers, and BF16 activations. Tile: [k / 4][16][4].
 struct DotInt8 {
   using Act = std::uint16_t;
-  static constexpr int kUnit = 4;
+  static constexpr int kVec = 4;
   static constexpr int kStepBytes = 64;
-  static void ask_ahead(const std::byte* p) { prefetch(p + kDecodedPrefetchBytes); }
-  // The unpack instructions leave rows 0, 1 of each group of four in `low` and rows 2, 3 in `high`, with the two column
-  // pairs of a row in adjacent lanes; result() adds those.
+  static void prefetch_ahead(const std::byte* p) { prefetch(p + kDecodedPrefetchBytes); }
+  // The unpack instructions leave rows 0 and 1 of each four in `low` and rows 2 and 3 in `high`, with the two column
+  // pairs of a row in adjacent lanes, which result() adds.
   struct Acc {
     __m512 low, high;
   };
@@ -63,19 +74,20 @@ struct DotInt8 {
     const __m512i signed_high = _mm512_ternarylogic_epi32(high, q, sign, 0xf8);  // high | (q & sign)
     return {_mm512_unpacklo_epi8(low, signed_high), _mm512_unpackhi_epi8(low, signed_high)};
   }
-  static Acc none() { return {_mm512_setzero_ps(), _mm512_setzero_ps()}; }
+  static Acc init() { return {_mm512_setzero_ps(), _mm512_setzero_ps()}; }
   static void step(Acc& acc, const Weights& w, const Act* x) {
     const auto quad = (__m512bh)_mm512_set1_epi64(read<long long>(x));
     acc.low = _mm512_dpbf16_ps(acc.low, (__m512bh)w.low, quad);
     acc.high = _mm512_dpbf16_ps(acc.high, (__m512bh)w.high, quad);
   }
-  static Acc join(const Acc& x, const Acc& y) { return {_mm512_add_ps(x.low, y.low), _mm512_add_ps(x.high, y.high)}; }
+  static Acc merge(const Acc& x, const Acc& y) { return {_mm512_add_ps(x.low, y.low), _mm512_add_ps(x.high, y.high)}; }
   static F32 result(const Acc& acc, const std::int32_t*) {
     return {_mm512_add_ps(_mm512_shuffle_ps(acc.low, acc.high, _MM_SHUFFLE(2, 0, 2, 0)),
                           _mm512_shuffle_ps(acc.low, acc.high, _MM_SHUFFLE(3, 1, 3, 1)))};
   }
 };
 
+/// Unpacks int8 [k / 4][16][4] to BF16 [k / 2][16][2], exactly; the row's scale is applied by the epilogue.
 inline void int8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   for (std::int64_t step = 0; step < k / 4; ++step, tile += 64, out += 128) {
     prefetch(tile + kPrefetchBytes);
@@ -87,12 +99,11 @@ inline void int8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* 
   }
 }
 
-/// Rows of a block. Each has two registers of a group's sums and two of its totals; with more rows the sums would not stay
-/// in registers.
+/// Rows of a block. Each takes two registers for a group's sum and two for its total, so with more rows they would spill.
 inline constexpr int kInt8GroupRows = 8;
 
-/// int8 weights with a scale for 32 columns, looked up as BF16 in registers, BF16 activations (unit 4); each group's
-/// sum is scaled in f32. Few rows have several sums each, since one would wait for itself.
+/// int8-g32 with BF16 activations (vec 4); each group's sum is scaled in f32. Few rows have several accumulators each, since
+/// the additions to a single one would wait for each other.
 template <int kRows>
 void multiply_int8_group_dot(const TileArgs& args) {
   constexpr int kChains = kRows == 1 ? 4 : kRows < 4 ? 2 : 1;
@@ -101,31 +112,31 @@ void multiply_int8_group_dot(const TileArgs& args) {
     const auto* x = static_cast<const std::uint16_t*>(args.a);
     DotInt8::Acc total[kRows];
 #pragma GCC unroll 12
-    for (int m = 0; m < kRows; ++m) total[m] = DotInt8::none();
+    for (int m = 0; m < kRows; ++m) total[m] = DotInt8::init();
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt8GroupBytes) {
       DotInt8::Acc sum[kChains][kRows];
 #pragma GCC unroll 12
-      for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = DotInt8::none();
+      for (int i = 0; i < kChains * kRows; ++i) sum[i / kRows][i % kRows] = DotInt8::init();
 #pragma GCC unroll 8
       for (int vector = 0; vector < kInt8GroupVectors; ++vector, x += 4 * kRows) {
-        DotInt8::ask_ahead(w + vector * 64);
+        DotInt8::prefetch_ahead(w + vector * 64);
         const DotInt8::Weights weights = DotInt8::decode(w + vector * 64);
 #pragma GCC unroll 12
         for (int m = 0; m < kRows; ++m) DotInt8::step(sum[vector % kChains][m], weights, x + 4 * m);
       }
-      // Every second group begins in the middle of a line and ends in one that no vector begins in.
-      DotInt8::ask_ahead(w + 64 * kInt8GroupVectors);
-      // In the order of the sums' lanes, as the unpack instructions made it.
+      // Every second group starts in the middle of a line, so its last line is prefetched by none of its vectors.
+      DotInt8::prefetch_ahead(w + 64 * kInt8GroupVectors);
+      // In the lane order of the sums, which the unpack instructions have produced.
       const __m512 scales = load_f16(w + 64 * kInt8GroupVectors).v;
       const __m512 low = _mm512_unpacklo_ps(scales, scales);
       const __m512 high = _mm512_unpackhi_ps(scales, scales);
 #pragma GCC unroll 12
       for (int m = 0; m < kRows; ++m) {
-        DotInt8::Acc joined = sum[0][m];
+        DotInt8::Acc merged = sum[0][m];
 #pragma GCC unroll 4
-        for (int i = 1; i < kChains; ++i) joined = DotInt8::join(joined, sum[i][m]);
-        total[m].low = _mm512_fmadd_ps(joined.low, low, total[m].low);
-        total[m].high = _mm512_fmadd_ps(joined.high, high, total[m].high);
+        for (int i = 1; i < kChains; ++i) merged = DotInt8::merge(merged, sum[i][m]);
+        total[m].low = _mm512_fmadd_ps(merged.low, low, total[m].low);
+        total[m].high = _mm512_fmadd_ps(merged.high, high, total[m].high);
       }
     }
 #pragma GCC unroll 12
@@ -136,14 +147,14 @@ void multiply_int8_group_dot(const TileArgs& args) {
 }
 
 inline void multiply_int8_group_by_dot(const TileArgs& args) {
-  by_rows(args.n_rows, [&args]<int kRows>() {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() {
     if constexpr (kRows <= kInt8GroupRows) multiply_int8_group_dot<kRows>(args);
   });
 }
 
-/// Scaled in f32, where the product is exact, then rounded once.
+/// Unpacks int8-g32 to BF16 [k / 2][16][2]: scale * q, exact in f32, then rounded once, half to even.
 inline void int8_group_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  // Converting two vectors leaves one after the other; a tile has them word by word.
+  // vcvtne2ps2bf16 puts one vector's results after the other's; a tile alternates them word by word.
   alignas(64) static constexpr std::uint16_t kAlternate[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                                21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                                11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
@@ -164,13 +175,13 @@ inline void int8_group_tile_to_bf16(const std::byte* tile, std::int64_t k, std::
   }
 }
 
-// BF16 bits of the nibbles 0..7, -8..-1; twice, because vpermw looks at five bits of each word.
+// The BF16 bits of the nibbles 0 to 7 and -8 to -1, twice, because vpermw reads five bits of each index.
 alignas(64) inline constexpr std::uint16_t kNibbleTable[32] = {
     0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0,
     0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0,
     0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80};
 
-/// Pair kPair of the four in each lane, into the sum that it has among kChains.
+/// Multiplies column pair kPair of the four in each lane and adds to accumulator kPair % kChains of every row.
 template <int kRows, int kChains, int kPair>
 inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], __m512i lanes, __m512i table, const std::uint16_t* x) {
   const auto w = (__m512bh)_mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * kPair), table);
@@ -181,10 +192,11 @@ inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], __m512i lanes, __m512
   }
 }
 
-/// int4 weights looked up as BF16 in registers, BF16 activations (unit 2); each group's sum is scaled in f32. Few rows
-/// have several sums each, since one would wait for itself: 28.2 -> 34.6 GB/s for one row from the L2 cache of a Zen 4.
-/// Looking up takes 28 of the 30 cycles of a group there (shifts and permutations share two units). BF16 by arithmetic
-/// instead (the nibble as the mantissa of 16 + q, less 24 times the activations) made 36.3.
+/// int4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); each group's sum is scaled in f32.
+/// Few rows have several accumulators each, since the additions to a single one would wait for each other: that raised one
+/// row from 28.2 to 34.6 GB/s out of the L2 cache of a Zen 4. The lookups take 28 of the 30 cycles of a group there (shifts
+/// and permutations share two ports). Making BF16 by arithmetic instead (the nibble as the mantissa of 16 + q, minus 24
+/// times the activations) reached 36.3.
 template <int kRows>
 void multiply_int4_dot(const TileArgs& args) {
   constexpr int kChains = kRows == 1 ? 4 : kRows < 4 ? 2 : 1;
@@ -226,5 +238,7 @@ void multiply_int4_dot(const TileArgs& args) {
 }
 
 inline void multiply_int4_by_dot(const TileArgs& args) {
-  by_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<kRows>(args); });
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_dot<kRows>(args); });
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

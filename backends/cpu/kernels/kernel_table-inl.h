@@ -1,4 +1,14 @@
-// The part of the table that every instruction set fills alike. Included inside its namespace, last.
+#pragma once
+// The entries of the table that all instruction sets have in common.
+
+#include "cpu/kernels/attention-inl.h"
+#include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_groups-inl.h"
+#include "cpu/kernels/matmul_quantized_groups-inl.h"
+#include "cpu/kernels/row_kernels-inl.h"
+#include "cpu/kernels/unpack_f32-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 inline void fill_row_kernels(KernelTable& table) {
   table.pack = pack_rows;
@@ -14,7 +24,7 @@ inline void fill_row_kernels(KernelTable& table) {
   table.attend_f16 = {ActType::kF32, 1, kRowBlock, attend<WidenF16>, "attention_f16_f32acc"};
 }
 
-/// Weights widened to f32 in registers.
+/// A table whose matmuls widen weights to f32 in registers, except for quantized activations.
 inline KernelTable widening_table(const char* isa) {
   KernelTable table;
   table.isa = isa;
@@ -29,12 +39,8 @@ inline KernelTable widening_table(const char* isa) {
                                          "matmul_int4_f32acc"};
   table.products[int(Product::kInt8Quantized)] = {
       ActType::kI16, 4, 4, kRowBlock, multiply<Int8ByI16>, "matmul_int8_int8_i32acc"};
-  table.products[int(Product::kInt8GroupQuantized)] = {ActType::kI16,
-                                                       4,
-                                                       kGroupColumns,
-                                                       kRowBlock,
-                                                       multiply_quantized_groups<Int8ByI16>,
-                                                       "matmul_int8g32_int8_f32acc"};
+  table.products[int(Product::kInt8GroupQuantized)] = {
+      ActType::kI16, 4, kGroupColumns, kRowBlock, multiply_quantized_groups<Int8ByI16>, "matmul_int8g32_int8_f32acc"};
   table.unpack[int(Product::kBf16)] = {Product::kF32, bf16_tile_to_f32};
   table.unpack[int(Product::kInt8)] = {Product::kF32, int8_tile_to_f32};
   table.unpack[int(Product::kInt8Group)] = {Product::kF32, int8_group_tile_to_f32};
@@ -44,3 +50,5 @@ inline KernelTable widening_table(const char* isa) {
   fill_row_kernels(table);
   return table;
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

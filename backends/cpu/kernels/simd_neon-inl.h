@@ -1,5 +1,11 @@
-// Sixteen f32 or i32 lanes as four 16-byte registers: Armv8-A with Advanced SIMD, which every AArch64 CPU has. Included
-// inside the instruction set's namespace.
+#pragma once
+// Sixteen f32 or i32 lanes as four 16-byte registers: Armv8-A with Advanced SIMD, which every AArch64 CPU has.
+
+#include <arm_neon.h>
+
+#include "cpu/kernels/target-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
 
 struct F32 {
   float32x4_t v[4];
@@ -9,19 +15,8 @@ struct I32 {
 };
 
 inline constexpr int kRowBlock = 6;       // 24 accumulators of 32 registers
-inline constexpr int kSums = 6;           // that fit in registers
+inline constexpr int kAccumulators = 6;   // that fit in registers beside operands
 inline constexpr int kPairFromRows = 99;  // never two tiles at once
-
-template <typename T, typename U>
-inline T read(const U* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
-}
-template <typename T, typename U>
-inline void write(U* to, const T& value) {
-  __builtin_memcpy(to, &value, sizeof(T));
-}
 
 /// {f(i) for the four registers}.
 template <typename Vector, typename Function>
@@ -56,7 +51,7 @@ inline F32 divide(const F32& x, const F32& y) {
 inline F32 fma(const F32& x, const F32& y, const F32& z) {
   return of_four<F32>([&](int i) { return vfmaq_f32(z.v[i], x.v[i], y.v[i]); });
 }
-// The second operand wins when either is NaN, as in the x86 instructions.
+// Returns the second operand when either is NaN, as the x86 instructions do.
 inline F32 max(const F32& x, const F32& y) {
   return of_four<F32>([&](int i) { return vbslq_f32(vcgtq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]); });
 }
@@ -68,8 +63,7 @@ inline F32 absolute(const F32& x) {
 }
 /// x where |test| < limit, else y.
 inline F32 select_small(const F32& test, float limit, const F32& x, const F32& y) {
-  return of_four<F32>(
-      [&](int i) { return vbslq_f32(vcaltq_f32(test.v[i], vdupq_n_f32(limit)), x.v[i], y.v[i]); });
+  return of_four<F32>([&](int i) { return vbslq_f32(vcaltq_f32(test.v[i], vdupq_n_f32(limit)), x.v[i], y.v[i]); });
 }
 inline F32 round_even(const F32& x) {
   return of_four<F32>([&](int i) { return vrndnq_f32(x.v[i]); });
@@ -137,7 +131,7 @@ inline void store_bf16(std::uint16_t* p, const F32& x) {
   }
 }
 
-/// The four int8 of each lane times a quad of i16 activations, stored in the order 0, 2, 1, 3.
+/// acc + the dot product of the four int8 of each lane and four i16 activations, stored in the order 0, 2, 1, 3.
 inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
   const int16x8_t even = vreinterpretq_s16_s32(vdupq_n_s32(read<std::int32_t>(x)));
   const int16x8_t odd = vreinterpretq_s16_s32(vdupq_n_s32(read<std::int32_t>(x + 2)));
@@ -145,8 +139,8 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
     const int16x8_t pairs = vreinterpretq_s16_s32(w.v[i]);
     const int16x8_t w_even = vshrq_n_s16(vshlq_n_s16(pairs, 8), 8);
     const int16x8_t w_odd = vshrq_n_s16(pairs, 8);
-    const int32x4_t low = vmlal_s16(vmull_s16(vget_low_s16(w_even), vget_low_s16(even)), vget_low_s16(w_odd),
-                                    vget_low_s16(odd));
+    const int32x4_t low =
+        vmlal_s16(vmull_s16(vget_low_s16(w_even), vget_low_s16(even)), vget_low_s16(w_odd), vget_low_s16(odd));
     const int32x4_t high = vmlal_high_s16(vmull_high_s16(w_even, even), w_odd, odd);
     return vaddq_s32(acc.v[i], vpaddq_s32(low, high));
   });
@@ -155,7 +149,9 @@ inline I32 dot_int8_i16(const I32& acc, const I32& w, const std::int16_t* x) {
 inline void prefetch(const void* p) {
   __builtin_prefetch(p);
 }
-/// Into the second-level cache, which has room for more lines on their way than the first.
+/// Prefetches into the second-level cache, which can have more lines in flight than the first-level cache.
 inline void prefetch_far(const void* p) {
   __builtin_prefetch(p, 0, 2);
 }
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

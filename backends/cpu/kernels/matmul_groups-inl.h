@@ -1,0 +1,144 @@
+#pragma once
+// Matmul of int8-g32 and int4 weights, widened to f32 in registers, with f32 activations:
+//
+//   c[m, n] = sum_g scale[n, g] * sum_{k in group g} a[m, k] * q[n, k],   groups of 32 columns
+//
+// a: [k / vec][n_rows][vec] f32, vec 4 for int8 and 1 for int4. Tiles: groups as kernel_table.h lays them out, 64-byte
+// aligned at the tile's start only. c: [n_rows, 16 * n_tiles] f32, overlapping neither. Everything is accumulated in f32.
+
+#include "cpu/kernels/matmul-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+// Whether the sums of a group are scaled (cheaper), which takes a register for each beside the total. Otherwise the
+// weights are, which is exact in f32.
+template <int kRows>
+inline constexpr bool kScaleSums = 2 * kRows <= kAccumulators;
+/// Accumulators per row within a group. Few rows have several as far as registers allow, since the additions to a single
+/// one would wait for each other.
+template <int kRows>
+inline constexpr int kGroupChains = 5 * kRows <= kAccumulators   ? 4
+                                    : 4 * kRows <= kAccumulators ? 2
+                                                                 : 1;
+
+/// A group's sums start at zero, or, with scaled weights, at the total of the groups before.
+template <int kRows>
+inline void begin_group(F32 (&sum)[kGroupChains<kRows>][kRows], const F32 (&total)[kRows]) {
+#pragma GCC unroll 20
+  for (int i = 0; i < kGroupChains<kRows> * kRows; ++i) {
+    sum[i / kRows][i % kRows] = kScaleSums<kRows> ? zero() : total[i % kRows];
+  }
+}
+
+/// Adds the group's sums to the totals.
+template <int kRows>
+inline void end_group(F32 (&sum)[kGroupChains<kRows>][kRows], const F32& scale, F32 (&total)[kRows]) {
+  static_assert(kScaleSums<kRows> || kGroupChains<kRows> == 1, "only one sum can start from the total");
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    F32 merged = sum[0][m];
+#pragma GCC unroll 4
+    for (int i = 1; i < kGroupChains<kRows>; ++i) merged = add(merged, sum[i][m]);
+    total[m] = kScaleSums<kRows> ? fma(merged, scale, total[m]) : merged;
+  }
+}
+
+// int8 in groups. A group of 32 columns: 8 vectors of 4 columns x 16 rows as WidenInt8 has them, then 16 FP16 scales.
+inline constexpr int kInt8GroupVectors = kGroupColumns / 4;
+
+/// int8-g32 with f32 activations (vec 4).
+template <int kRows>
+void multiply_int8_group_widened(const TileArgs& args) {
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    const std::byte* w = args.tiles + tile * args.tile_bytes;
+    const auto* x = static_cast<const float*>(args.a);
+    F32 total[kRows];
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) total[m] = zero();
+    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt8GroupBytes) {
+      const F32 scale = load_f16(w + 64 * kInt8GroupVectors);
+      F32 sum[kGroupChains<kRows>][kRows];
+      begin_group<kRows>(sum, total);
+      prefetch(w + kPrefetchBytes + 64 * kInt8GroupVectors);
+      for (int half = 0; half < kInt8GroupVectors; half += 4) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i, x += 4 * kRows) {
+          const std::byte* const vector = w + (half + i) * 64;
+          prefetch(vector + kPrefetchBytes);
+          WidenInt8::Weights q = WidenInt8::decode(vector);
+          if constexpr (!kScaleSums<kRows>) {
+            q = {mul(q.k0, scale), mul(q.k1, scale), mul(q.k2, scale), mul(q.k3, scale)};
+          }
+          // i is a constant after unrolling; with a run-time index the accumulators would live in memory.
+#pragma GCC unroll 12
+          for (int m = 0; m < kRows; ++m) WidenInt8::step(sum[i % kGroupChains<kRows>][m], q, x + 4 * m);
+        }
+      }
+      end_group<kRows>(sum, scale, total);
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
+  }
+}
+
+inline void multiply_int8_group(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int8_group_widened<kRows>(args); });
+}
+
+// int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales. Lane r of a vector holds row r:
+// columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half, two's complement.
+
+/// Column kColumn (0 to 7) of 16 rows as f32.
+template <int kColumn>
+inline F32 nibble(const I32& lanes) {
+  return field<16 * (kColumn & 1) + 4 * (kColumn >> 1), 4>(lanes);
+}
+
+template <int kRows, int kColumn>
+inline void widen_column(F32 (&sum)[kGroupChains<kRows>][kRows], const I32& lanes, const F32& scale, const float* x) {
+  F32 w = nibble<kColumn>(lanes);
+  if constexpr (!kScaleSums<kRows>) w = mul(w, scale);
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) {
+    F32& to = sum[kColumn % kGroupChains<kRows>][m];
+    to = fma(w, broadcast(x[kColumn * kRows + m]), to);
+  }
+}
+
+/// int4 with f32 activations (vec 1).
+template <int kRows>
+void multiply_int4_widened(const TileArgs& args) {
+  for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
+    const std::byte* w = args.tiles + tile * args.tile_bytes;
+    const auto* x = static_cast<const float*>(args.a);
+    F32 total[kRows];
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) total[m] = zero();
+    for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt4GroupBytes) {
+      const F32 scale = load_f16(w + 256);
+      F32 sum[kGroupChains<kRows>][kRows];
+      begin_group<kRows>(sum, total);
+      for (int vector = 0; vector < 4; ++vector, x += 8 * kRows) {
+        prefetch(w + kPrefetchBytes + vector * 64);
+        const I32 lanes = load_i32(w + vector * 64);
+        widen_column<kRows, 0>(sum, lanes, scale, x);
+        widen_column<kRows, 1>(sum, lanes, scale, x);
+        widen_column<kRows, 2>(sum, lanes, scale, x);
+        widen_column<kRows, 3>(sum, lanes, scale, x);
+        widen_column<kRows, 4>(sum, lanes, scale, x);
+        widen_column<kRows, 5>(sum, lanes, scale, x);
+        widen_column<kRows, 6>(sum, lanes, scale, x);
+        widen_column<kRows, 7>(sum, lanes, scale, x);
+      }
+      end_group<kRows>(sum, scale, total);
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, total[m]);
+  }
+}
+
+inline void multiply_int4(const TileArgs& args) {
+  dispatch_rows(args.n_rows, [&args]<int kRows>() { multiply_int4_widened<kRows>(args); });
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

@@ -1,0 +1,81 @@
+#pragma once
+// Unpacking::unpack to f32 tiles [k][16], for matmuls of many rows:
+//
+//   out[k * 16 + r] = scale * w[r, k],   exact in f32; scale: the group's for int8-g32 and int4, else 1
+//
+// tile: `k` columns in its own layout. out: k * 16 f32, 64-byte aligned, not overlapping the tile.
+
+#include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_groups-inl.h"
+
+namespace secondsource::cpu::SS_CPU_ISA {
+
+/// Calls store_step(weights, to) for each step of a tile: kVec columns of 16 weights, and where their f32 go.
+template <typename Policy, typename Store>
+inline void widen_steps(const std::byte* tile, std::int64_t k, std::byte* out, const Store& store_step) {
+  auto* to = reinterpret_cast<float*>(out);
+  for (std::int64_t step = 0; step < k / Policy::kVec; ++step, tile += Policy::kStepBytes) {
+    prefetch(tile + kPrefetchBytes);
+    store_step(Policy::decode(tile), to);
+    to += Policy::kVec * kTileRows;
+  }
+}
+
+inline void f16_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  widen_steps<WidenF16>(tile, k, out, [](const F32& w, float* to) { store(to, w); });
+}
+
+inline void bf16_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  widen_steps<WidenBf16>(tile, k, out, [](const WidenBf16::Weights& w, float* to) {
+    store(to, w.even);
+    store(to + kTileRows, w.odd);
+  });
+}
+
+inline void store_quads(const WidenInt8::Weights& w, float* to) {
+  store(to, w.k0);
+  store(to + kTileRows, w.k1);
+  store(to + 2 * kTileRows, w.k2);
+  store(to + 3 * kTileRows, w.k3);
+}
+
+/// Without the row's scale, which comes in the epilogue.
+inline void int8_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  widen_steps<WidenInt8>(tile, k, out, store_quads);
+}
+
+inline void int8_group_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes) {
+    const F32 scale = load_f16(tile + 64 * kInt8GroupVectors);
+    widen_steps<WidenInt8>(tile, kGroupColumns, out, [&scale](const WidenInt8::Weights& q, float* to) {
+      store_quads({mul(q.k0, scale), mul(q.k1, scale), mul(q.k2, scale), mul(q.k3, scale)}, to);
+    });
+    out += kGroupColumns * kTileRows * sizeof(float);
+  }
+}
+
+template <int kColumn>
+inline void store_nibbles(const I32& lanes, const F32& scale, float* to) {
+  store(to + kColumn * kTileRows, mul(nibble<kColumn>(lanes), scale));
+}
+
+inline void int4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
+  auto* to = reinterpret_cast<float*>(out);
+  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes) {
+    const F32 scale = load_f16(tile + 256);
+    for (int vector = 0; vector < 4; ++vector, to += 8 * kTileRows) {
+      prefetch(tile + kPrefetchBytes + vector * 64);
+      const I32 lanes = load_i32(tile + vector * 64);
+      store_nibbles<0>(lanes, scale, to);
+      store_nibbles<1>(lanes, scale, to);
+      store_nibbles<2>(lanes, scale, to);
+      store_nibbles<3>(lanes, scale, to);
+      store_nibbles<4>(lanes, scale, to);
+      store_nibbles<5>(lanes, scale, to);
+      store_nibbles<6>(lanes, scale, to);
+      store_nibbles<7>(lanes, scale, to);
+    }
+  }
+}
+
+}  // namespace secondsource::cpu::SS_CPU_ISA

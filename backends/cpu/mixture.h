@@ -1,0 +1,126 @@
+#pragma once
+// Mixtures of experts on the CPU. A routed row is a token with one of its experts; the routed rows of one expert are the
+// rows of a matmul of their own, over the same tiles and kernels as every other matmul.
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend_kit/eager_step.h"
+#include "cpu/packed_weight.h"
+#include "cpu/scratch.h"
+#include "cpu/thread_pool.h"
+#include "cpu/tile_product.h"
+
+namespace secondsource::cpu {
+
+/// Runs Route and GroupedMatmul operations. The scratch memory is the one that the operations of a step share; nothing
+/// in it outlives a call of run().
+class MixtureRunner {
+ public:
+  /// All must outlive this.
+  MixtureRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch,
+                MemoryAccount& account)
+      : table_(table), pool_(pool), weights_(weights), scratch_(scratch), account_(account) {}
+
+  /// Keeps the router's tiles in f32, however they are stored, because they decide. Errors: kOutOfMemory.
+  Result<void> keep_router(WeightId gate);
+
+  [[nodiscard]] ScratchNeed scratch_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const;
+  [[nodiscard]] ScratchNeed scratch_need(const GroupedMatmul& op, const StepGraph& graph, const Bucket& bucket) const;
+
+  void run(const Route& op, const HostFrame& frame);
+  /// Errors: kInternal for an expert that does not exist.
+  Result<void> run(const GroupedMatmul& op, const HostFrame& frame);
+
+  /// The kernels that `n_tokens` tokens may take; which of them is known only once the router has run.
+  [[nodiscard]] std::string kernel_name(const GroupedMatmul& op, std::int64_t n_tokens) const;
+
+ private:
+  /// The weight of a routed matmul: the tiles of one expert after the other, or those of a router.
+  struct ExpertTiles {
+    const std::byte* first = nullptr;
+    std::int64_t tile_bytes = 0;
+    std::int64_t n_tiles = 0;  ///< per expert
+    std::int64_t k_padded = 0;
+    const float* scales = nullptr;           ///< one per row, in the order of the tiles; null: none
+    const std::int32_t* row_sums = nullptr;  ///< likewise
+    bool is_quantized = false;               ///< the activations
+    std::int64_t tiles_per_column = 1;       ///< 2: gate and up alternate
+    Product product = Product::kF32;
+  };
+  /// A matmul of routed rows. Row number token * n_top + slot belongs to a token and one of its experts.
+  struct RoutedMatmul {
+    ExpertTiles weight;
+    MatrixView<const float> x;
+    std::int64_t rows_per_x = 1;  ///< consecutive row numbers that multiply the same row of x
+    MatrixView<float> out;        ///< one row per row number
+    Finish finish = Finish::kNone;
+  };
+  /// The routed rows of one expert: Plan::rows[first, first + n_rows).
+  struct ExpertGroup {
+    std::int32_t expert = 0;
+    std::int64_t first = 0;
+    std::int64_t n_rows = 0;
+  };
+  /// The rows of a group that the kernel multiplies at once.
+  struct RoutedBlock {
+    std::int64_t group = 0;
+    std::int64_t first = 0;  ///< in Plan::rows
+    std::int64_t n_rows = 0;
+  };
+  /// Which rows meet which expert. Kept between calls only for the memory of its vectors.
+  struct Plan {
+    std::vector<std::int32_t> rows;  ///< row numbers, sorted by expert, those of one expert in ascending order
+    std::vector<ExpertGroup> groups;
+    std::vector<RoutedBlock> blocks;
+    [[nodiscard]] std::int64_t n_rows() const { return static_cast<std::int64_t>(rows.size()); }
+  };
+  /// How a group of some number of rows is multiplied.
+  struct GroupKernel {
+    const ProductKernel& kernel;
+    Unpacking unpacking;
+    std::int64_t pass_columns = 0;  ///< columns of one pass
+  };
+
+  [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
+  [[nodiscard]] ExpertTiles expert_tiles(const GroupedMatmul& op) const;
+  [[nodiscard]] GroupKernel kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const;
+  [[nodiscard]] ScratchNeed routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const;
+  /// Bytes of a packed row of x: the larger of what the two kernels need, so that a row's place does not depend on the
+  /// router.
+  [[nodiscard]] std::size_t row_bytes(const ExpertTiles& weight) const;
+  [[nodiscard]] static std::size_t panel_bytes(const GroupKernel& kernel);
+
+  /// Every row goes to expert 0: the router's own matmul.
+  static void plan_router(std::int64_t n_tokens, Plan& plan);
+  /// Sorts the row numbers by expert. Errors: kInternal for an expert that is not below n_experts.
+  static Result<void> plan_experts(const MatrixView<std::int32_t>& expert, std::int64_t n_experts, Plan& plan);
+  void plan_blocks(const ExpertTiles& weight, Plan& plan) const;
+
+  /// The planned rows times their experts, from x to finished outputs.
+  void multiply(const RoutedMatmul& matmul, Plan& plan);
+  void pack_rows(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations);
+  void multiply_group(const RoutedMatmul& matmul, const Plan& plan, const PackedActivations& activations,
+                      const ExpertGroup& group, std::int64_t first_tile, std::int64_t end_tile, int thread) const;
+  /// row_scales: of the plan's rows.
+  void finish_block(const RoutedMatmul& matmul, const Plan& plan, const float* row_scales, const ExpertGroup& group,
+                    const TileSums& sums, const RowBlock& block) const;
+  /// Writes the n_top experts of one token and their weights. scores: [n_experts]; order: scratch of the same size.
+  static void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
+                             std::span<std::int32_t> order);
+  /// out[t, :] = aux[t, :] + sum_j weight[t, j] * products[t * n_top + j, :], in the order of j.
+  void add_experts(const GroupedMatmul& op, const HostFrame& frame, const MatrixView<float>& products);
+
+  const KernelTable& table_;
+  ThreadPool& pool_;
+  const PackedWeights& weights_;
+  const Scratch& scratch_;
+  MemoryAccount& account_;
+  std::map<std::int32_t, HostBuffer> routers_;  ///< indexed by weight
+  Plan plan_;
+};
+
+}  // namespace secondsource::cpu

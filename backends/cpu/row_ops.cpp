@@ -1,0 +1,144 @@
+#include "cpu/row_ops.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace secondsource::cpu {
+namespace {
+
+// A loop over fewer values than this is over before another thread has woken up.
+constexpr std::int64_t kSerialValues = 16384;
+
+/// Calls body(first, end, thread) for chunks that make up [0, n_rows), on the caller alone when there is little to do.
+template <typename Body>
+void over_rows(ThreadPool& pool, std::int64_t n_rows, std::int64_t values_per_row, const Body& body) {
+  if (n_rows * values_per_row <= kSerialValues) {
+    body(std::int64_t{0}, n_rows, 0);
+    return;
+  }
+  const std::int64_t rows_per_chunk =
+      std::max<std::int64_t>(1, kSerialValues / 2 / std::max<std::int64_t>(1, values_per_row));
+  const std::int64_t n_chunks = (n_rows + rows_per_chunk - 1) / rows_per_chunk;
+  pool.run(n_chunks, [&](std::int64_t chunk, int thread) {
+    const std::int64_t first = chunk * rows_per_chunk;
+    body(first, std::min(n_rows, first + rows_per_chunk), thread);
+  });
+}
+
+}  // namespace
+
+ScratchNeed RowOpRunner::scratch_need(const RopeAppend& op, const Bucket& bucket) {
+  const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  return {.rotations = static_cast<std::size_t>(bucket.max_tokens) * head_dim * sizeof(float),
+          .per_thread = 3 * ScratchCutter::bytes_for<float>(head_dim)};
+}
+
+void RowOpRunner::forget_rotations(std::int32_t max_tokens) {
+  rotated_positions_.reserve(static_cast<std::size_t>(max_tokens));
+  rotated_positions_.clear();
+}
+
+Result<void> RowOpRunner::run(const Embed& op, const HostFrame& frame) {
+  const MatrixView<float> out = frame.value(op.out);
+  const PackedWeight& table = weights_.at(op.table);
+  for (std::int64_t t = 0; t < out.rows(); ++t) {
+    const std::int32_t id = frame.token_ids[static_cast<std::size_t>(t)];
+    if (id >= 0 && id < table.spec.n_rows) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("token {}: expected an id in [0, {}), found {}", t, table.spec.n_rows, id)};
+  }
+  over_rows(pool_, out.rows(), out.cols(), [&](std::int64_t first, std::int64_t end, int) {
+    for (std::int64_t t = first; t < end; ++t) {
+      unpack_row(table, frame.token_ids[static_cast<std::size_t>(t)], out.row(t));
+      if (op.scale != 1.0F) table_.scale_into(out.row(t).data(), op.scale, out.cols(), out.row(t).data());
+    }
+  });
+  return {};
+}
+
+void RowOpRunner::run(const RmsNorm& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const float* const weight = weights_.at(op.weight).vector.data();
+  over_rows(pool_, x.rows(), x.cols(), [&](std::int64_t first, std::int64_t end, int) {
+    for (std::int64_t row = first; row < end; ++row) {
+      const float* const add = op.add ? frame.value(*op.add).row(row).data() : nullptr;
+      float* const sum_out = op.sum_out ? frame.value(*op.sum_out).row(row).data() : nullptr;
+      table_.rms_norm(x.row(row).data(), add, weight, op.eps, x.cols(), sum_out, out.row(row).data());
+    }
+  });
+}
+
+void RowOpRunner::update_rotations(const RopeSpec& rope, std::span<const std::int32_t> positions) {
+  const bool same_rope =
+      rope.attention_factor == rotated_rope_.attention_factor && rope.inv_freq == rotated_rope_.inv_freq;
+  if (same_rope && std::ranges::equal(rotated_positions_, positions)) return;
+  if (!same_rope) rotated_rope_ = rope;
+  rotated_positions_.assign(positions.begin(), positions.end());
+  const auto half = static_cast<std::int64_t>(rope.inv_freq.size());
+  const auto factor = static_cast<double>(rope.attention_factor);
+  float* const angles = scratch_.rotations().data();
+  // A cosine and a sine together count as 64 values, about what they cost.
+  over_rows(pool_, static_cast<std::int64_t>(positions.size()), half * 64,
+            [&](std::int64_t first, std::int64_t end, int) {
+              for (std::int64_t t = first; t < end; ++t) {
+                float* const cosines = angles + t * 2 * half;
+                float* const sines = cosines + half;
+                for (std::int64_t i = 0; i < half; ++i) {
+                  // Rounded to f32, as every f32 implementation does; at position 30000 that is 0.001 radian.
+                  const float angle = static_cast<float>(rotated_positions_[static_cast<std::size_t>(t)]) *
+                                      rope.inv_freq[static_cast<std::size_t>(i)];
+                  cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)) * factor);
+                  sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)) * factor);
+                }
+              }
+            });
+}
+
+Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPool& cache) {
+  const MatrixView<float> qkv = frame.value(op.qkv);
+  const MatrixView<float> q_out = frame.value(op.q_out);
+  const std::int64_t n_slots = cache.n_pages() * cache.spec().page_tokens;
+  for (std::size_t t = 0; t < frame.batch.kv_slots.size(); ++t) {
+    if (frame.batch.kv_slots[t] < n_slots) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("token {}: expected a cache slot below {}, found {}", t, n_slots,
+                                                       frame.batch.kv_slots[t])};
+  }
+  update_rotations(frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))], frame.batch.positions);
+  const std::int64_t head_dim = op.heads.head_dim;
+  const std::int64_t half = head_dim / 2;
+  over_rows(pool_, qkv.rows(), qkv.cols(), [&](std::int64_t first, std::int64_t end, int thread) {
+    ScratchCutter cutter(scratch_.of_thread(thread));
+    float* const normalized = cutter.take<float>(static_cast<std::size_t>(head_dim)).data();
+    const std::span<float> key = cutter.take<float>(static_cast<std::size_t>(head_dim));
+    const std::span<float> value = cutter.take<float>(static_cast<std::size_t>(head_dim));
+    for (std::int64_t t = first; t < end; ++t) {
+      const float* const cosines = scratch_.rotations().data() + t * head_dim;
+      const auto rotate = [&](const float* head, const std::optional<WeightId>& norm, float* out) {
+        if (norm) {
+          table_.rms_norm(head, nullptr, weights_.at(*norm).vector.data(), op.norm_eps, head_dim, nullptr, normalized);
+          head = normalized;
+        }
+        table_.rotate(head, cosines, cosines + half, half, out);
+      };
+      const float* const q = qkv.row(t).data();
+      for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
+        rotate(q + head * head_dim, op.q_norm, q_out.row(t).data() + head * head_dim);
+      }
+      const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
+      if (slot < 0) continue;  // a padding row
+      const float* const keys = q + op.heads.n_heads * head_dim;
+      const float* const values = keys + op.heads.n_kv_heads * head_dim;
+      for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
+        rotate(keys + head * head_dim, op.k_norm, key.data());
+        std::copy_n(values + head * head_dim, head_dim, value.begin());
+        cache.write(op.layer, slot, head, key, value);
+      }
+    }
+  });
+  return {};
+}
+
+}  // namespace secondsource::cpu

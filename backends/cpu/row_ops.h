@@ -1,0 +1,45 @@
+#pragma once
+// The operations that work on each token by itself: embedding, RMSNorm, and RoPE with the append to the cache.
+
+#include <cstdint>
+#include <vector>
+
+#include "backend_kit/eager_step.h"
+#include "cpu/kv_pool.h"
+#include "cpu/packed_weight.h"
+#include "cpu/scratch.h"
+#include "cpu/thread_pool.h"
+
+namespace secondsource::cpu {
+
+/// Runs Embed, RmsNorm and RopeAppend operations.
+class RowOpRunner {
+ public:
+  /// All must outlive this.
+  RowOpRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch)
+      : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
+
+  [[nodiscard]] static ScratchNeed scratch_need(const RopeAppend& op, const Bucket& bucket);
+  /// The scratch memory may have moved, so the rotations in it are computed anew. No step of up to `max_tokens` tokens
+  /// allocates afterwards.
+  void forget_rotations(std::int32_t max_tokens);
+
+  /// Errors: kInvalidInput for a token that is not in the table.
+  Result<void> run(const Embed& op, const HostFrame& frame);
+  void run(const RmsNorm& op, const HostFrame& frame);
+  /// Errors: kInvalidInput for a slot that is not in the cache.
+  Result<void> run(const RopeAppend& op, const HostFrame& frame, KvPool& cache);
+
+ private:
+  void update_rotations(const RopeSpec& rope, std::span<const std::int32_t> positions);
+
+  const KernelTable& table_;
+  ThreadPool& pool_;
+  const PackedWeights& weights_;
+  const Scratch& scratch_;
+  // All layers of a step use the same rotations. Those in scratch_.rotations() belong to these positions and this rope.
+  std::vector<std::int32_t> rotated_positions_;
+  RopeSpec rotated_rope_;
+};
+
+}  // namespace secondsource::cpu

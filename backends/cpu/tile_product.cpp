@@ -1,0 +1,77 @@
+#include "cpu/tile_product.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/checked.h"
+#include "cpu/scratch.h"
+
+namespace secondsource::cpu {
+
+Product product_of(WeightEncoding encoding, ActQuant act) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return Product::kF32;
+    case WeightEncoding::kBf16:
+      return Product::kBf16;
+    case WeightEncoding::kF16:
+      return Product::kF16;
+    case WeightEncoding::kInt8PerRow:
+      return act == ActQuant::kInt8PerRow ? Product::kInt8Quantized : Product::kInt8;
+    case WeightEncoding::kInt8Group32:
+      return act == ActQuant::kInt8PerRow ? Product::kInt8GroupQuantized : Product::kInt8Group;
+    case WeightEncoding::kInt4Group32:
+      return Product::kInt4;
+  }
+  return Product::kF32;
+}
+
+std::int64_t unpacked_column_bytes(Product into) {
+  if (into == Product::kInt8GroupOffset) return kOffsetGroupBytes / kGroupColumns;
+  return kTileRows * (into == Product::kF32 ? 4 : 2);
+}
+
+std::size_t bytes_of(ActType act) {
+  return static_cast<std::size_t>(act_bytes(act));
+}
+
+std::int64_t packed_columns(std::int64_t k_padded, const ProductKernel& kernel) {
+  return round_up<std::int64_t>(k_padded, kernel.vec);
+}
+
+int n_row_blocks(std::int64_t n_rows, int max_rows) {
+  return static_cast<int>(ceil_divide<std::int64_t>(n_rows, max_rows));
+}
+
+std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int64_t n_threads) {
+  constexpr std::int64_t kMinBytes = std::int64_t{64} << 10;
+  constexpr std::int64_t kMaxBytes = std::int64_t{256} << 10;
+  constexpr std::int64_t kSlicesPerThread = 8;
+  const std::int64_t bytes = std::clamp(n_items * item_bytes / (n_threads * kSlicesPerThread), kMinBytes, kMaxBytes);
+  return std::max<std::int64_t>(1, bytes / item_bytes);
+}
+
+std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking) {
+  return unpacking.unpack == nullptr ? "" : fmt::format("unpacked {}, ", to_string(weight.spec.encoding));
+}
+
+Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles, std::int64_t n_columns,
+                   std::span<std::byte> panel) {
+  if (unpacking.unpack == nullptr) return tiles;
+  const std::int64_t tile_bytes = n_columns * unpacked_column_bytes(unpacking.into);
+  for (std::int64_t i = 0; i < n_tiles; ++i) {
+    unpacking.unpack(tiles.first + i * tiles.tile_bytes, n_columns, panel.data() + i * tile_bytes);
+  }
+  return {panel.data(), tile_bytes};
+}
+
+std::size_t row_scales_bytes(std::int64_t n_rows) {
+  return ScratchCutter::bytes_for<float>(static_cast<std::size_t>(n_rows));
+}
+
+PackedActivations place_activations(std::span<std::byte> scratch, std::int64_t n_rows) {
+  return {reinterpret_cast<float*>(scratch.data()), scratch.data() + row_scales_bytes(n_rows)};
+}
+
+}  // namespace secondsource::cpu

@@ -1,0 +1,85 @@
+#pragma once
+// What matmul.cpp and mixture.cpp share: which kernel a weight takes, how its tiles are sliced for threads and panels,
+// and how packed activations lie in the scratch memory.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "backend/op.h"
+#include "backend/weights.h"
+#include "cpu/kernels/kernel_table.h"
+#include "cpu/packed_weight.h"
+
+namespace secondsource::cpu {
+
+/// Tiles that one kernel call multiplies with a single row.
+inline constexpr std::int64_t kOneRowTiles = 64;
+/// Tiles that a kernel call takes otherwise: gate and up are finished together, and for several rows the kernels are
+/// fastest with two.
+inline constexpr std::int64_t kTilePair = 2;
+/// From this many rows on, tiles are unpacked first: at least three row blocks share the cost.
+inline constexpr std::int64_t kUnpackFromRows = 25;
+/// Many rows in f32 go through the columns in passes of this many: 64 KiB of a tile, 48 KiB of a block of 12 rows.
+inline constexpr std::int64_t kPassColumns = 1024;
+
+/// The kernel for a weight of this encoding.
+[[nodiscard]] Product product_of(WeightEncoding encoding, ActQuant act);
+
+/// Bytes per column of a tile that was unpacked for this product.
+[[nodiscard]] std::int64_t unpacked_column_bytes(Product into);
+
+[[nodiscard]] std::size_t bytes_of(ActType act);
+
+/// Columns of packed activations: those of the weight, padded to a multiple of the kernel's vec.
+[[nodiscard]] std::int64_t packed_columns(std::int64_t k_padded, const ProductKernel& kernel);
+
+/// Number of blocks that row_block_begin() cuts n_rows into.
+[[nodiscard]] int n_row_blocks(std::int64_t n_rows, int max_rows);
+
+/// How many items, of `item_bytes` of weights each, a thread takes at once from a loop of `n_items`: enough bytes to be
+/// one stream for the hardware prefetcher, but few enough that the last slice of a delayed thread holds up the others
+/// only a little.
+[[nodiscard]] std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int64_t n_threads);
+
+/// The prefix of kernel names whose tiles were unpacked: "unpacked int8, ", or nothing.
+[[nodiscard]] std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking);
+
+/// Tiles in memory, `tile_bytes` apart.
+struct Tiles {
+  const std::byte* first = nullptr;
+  std::int64_t tile_bytes = 0;
+};
+
+/// The first n_columns columns of `n_tiles` tiles as `unpacking` makes them, in `panel`; the tiles themselves if it
+/// converts nothing. panel: n_tiles * n_columns * unpacked_column_bytes(unpacking.into), 64-byte aligned.
+[[nodiscard]] Tiles unpack_tiles(const Unpacking& unpacking, const Tiles& tiles, std::int64_t n_tiles,
+                                 std::int64_t n_columns, std::span<std::byte> panel);
+
+/// Packed activations of one matmul.
+struct PackedActivations {
+  float* row_scales = nullptr;  ///< [n_rows], of quantized activations
+  std::byte* rows = nullptr;    ///< row blocks, one after the other
+};
+
+/// Bytes before PackedActivations::rows: one scale per row.
+[[nodiscard]] std::size_t row_scales_bytes(std::int64_t n_rows);
+
+/// Where the activations of `n_rows` rows lie in `scratch`.
+[[nodiscard]] PackedActivations place_activations(std::span<std::byte> scratch, std::int64_t n_rows);
+
+/// Rows that a kernel multiplies at once.
+struct RowBlock {
+  int first = 0;
+  int n_rows = 0;
+  const std::byte* activations = nullptr;  ///< packed
+};
+
+/// c[rows of a block, 16 * n_tiles], not yet scaled.
+struct TileSums {
+  const float* c = nullptr;
+  std::int64_t first_tile = 0;
+  std::int64_t n_tiles = 0;
+};
+
+}  // namespace secondsource::cpu
