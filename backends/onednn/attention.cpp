@@ -1,6 +1,6 @@
-// Attention over the paged cache with a running softmax (arXiv:2112.05682, algorithm 1): blocks of queries of one head
-// against blocks of keys. Enough queries: oneDNN's sgemm on keys and values decoded to f32. One or a few: dot products
-// straight from the cache. Scores, weights and sums are f32.
+// Attention over the paged cache with an online softmax (arXiv:2112.05682, algorithm 1): blocks of queries of one head
+// against blocks of keys. With enough queries, oneDNN's sgemm multiplies keys and values that are decoded to f32; with one
+// or a few, dot products read the cache directly. Scores, weights and sums are f32.
 
 #include <fmt/format.h>
 #include <omp.h>
@@ -18,10 +18,10 @@ namespace {
 
 constexpr std::int32_t kBlockQueries = 64;
 constexpr std::int32_t kBlockKeys = 256;
-/// Below this many queries, decoding the keys costs more than the product gains.
+/// With fewer queries, decoding the keys costs more than sgemm gains.
 constexpr std::int32_t kMinProductQueries = 4;
 
-/// Some tokens of one sequence, one head.
+/// Up to kBlockQueries tokens of one sequence, for one head.
 struct Task {
   std::int32_t seq = 0;
   std::int32_t head = 0;
@@ -29,33 +29,34 @@ struct Task {
   std::int32_t n_tokens = 0;
 };
 
-/// A thread's part of the scratch memory.
-struct Scratch {
+/// One thread's arrays, cut from the scratch memory. m, d and o are the online softmax of each query so far:
+/// m = max_j s_j, d = sum_j exp(s_j - m), o = sum_j exp(s_j - m) v_j.
+struct Buffers {
   float* queries;  // [kBlockQueries, D]
   float* keys;     // [kBlockKeys, D], then the values
   float* scores;   // [kBlockQueries, kBlockKeys]
-  float* sums;     // [kBlockQueries, D]
-  float* largest;  // [kBlockQueries]
-  float* total;    // [kBlockQueries]
+  float* o;        // [kBlockQueries, D]
+  float* m;        // [kBlockQueries]
+  float* d;        // [kBlockQueries]
 
-  Scratch(float* base, std::int32_t head_dim) {
+  Buffers(float* base, std::int32_t head_dim) {
     queries = base;
     keys = queries + kBlockQueries * head_dim;
     scores = keys + kBlockKeys * head_dim;
-    sums = scores + kBlockQueries * kBlockKeys;
-    largest = sums + kBlockQueries * head_dim;
-    total = largest + kBlockQueries;
+    o = scores + kBlockQueries * kBlockKeys;
+    m = o + kBlockQueries * head_dim;
+    d = m + kBlockQueries;
   }
 };
 
 class TaskRunner {
  public:
-  TaskRunner(const Attention& op, const HostFrame& frame, const KvPool& pool, const Task& task, Scratch scratch)
+  TaskRunner(const Attention& op, const HostFrame& frame, const KvPool& pool, const Task& task, Buffers buffers)
       : op_(op),
         batch_(frame.batch),
         pool_(pool),
         task_(task),
-        scratch_(scratch),
+        buffers_(buffers),
         q_(frame.value(op.q)),
         out_(frame.value(op.out)),
         kv_head_(task.head / (op.heads.n_heads / op.heads.n_kv_heads)),
@@ -65,10 +66,10 @@ class TaskRunner {
   bool run() {
     const std::int32_t last_position = position(task_.n_tokens - 1);
     for (std::int32_t i = 0; i < task_.n_tokens; ++i) {
-      std::copy_n(head_of(q_, i), head_dim_, scratch_.queries + i * head_dim_);
-      std::fill_n(scratch_.sums + i * head_dim_, head_dim_, 0.0F);
-      scratch_.largest[i] = -std::numeric_limits<float>::infinity();
-      scratch_.total[i] = 0.0F;
+      std::copy_n(head_of(q_, i), head_dim_, buffers_.queries + i * head_dim_);
+      std::fill_n(buffers_.o + i * head_dim_, head_dim_, 0.0F);
+      buffers_.m[i] = -std::numeric_limits<float>::infinity();
+      buffers_.d[i] = 0.0F;
     }
     const std::int32_t first_key = first_visible(position(0)) / kBlockKeys * kBlockKeys;
     for (std::int32_t key = first_key; key <= last_position; key += kBlockKeys) {
@@ -76,7 +77,7 @@ class TaskRunner {
     }
     for (std::int32_t i = 0; i < task_.n_tokens; ++i) {
       float* const to = head_of(out_, i);
-      for (std::int32_t d = 0; d < head_dim_; ++d) to[d] = scratch_.sums[i * head_dim_ + d] / scratch_.total[i];
+      for (std::int32_t d = 0; d < head_dim_; ++d) to[d] = buffers_.o[i * head_dim_ + d] / buffers_.d[i];
     }
     return true;
   }
@@ -103,53 +104,53 @@ class TaskRunner {
     for (std::int32_t j = 0; j < n_keys; ++j) {
       const std::int64_t at = slot(first_key + j);
       const std::span<Bf16> from = values ? pool_.value(op_.layer, kv_head_, at) : pool_.key(op_.layer, kv_head_, at);
-      decode_bf16_row(from.data(), 1.0F, {scratch_.keys + j * head_dim_, static_cast<std::size_t>(head_dim_)});
+      decode_bf16_row(from.data(), 1.0F, {buffers_.keys + j * head_dim_, static_cast<std::size_t>(head_dim_)});
     }
   }
 
   bool run_block(std::int32_t first_key, std::int32_t n_keys) {
-    const bool by_product = task_.n_tokens >= kMinProductQueries;
-    if (by_product) {
+    const bool by_sgemm = task_.n_tokens >= kMinProductQueries;
+    if (by_sgemm) {
       decode(false, first_key, n_keys);
-      if (dnnl_sgemm('N', 'T', task_.n_tokens, n_keys, head_dim_, 1.0F, scratch_.queries, head_dim_, scratch_.keys,
-                     head_dim_, 0.0F, scratch_.scores, kBlockKeys) != dnnl_success) {
+      if (dnnl_sgemm('N', 'T', task_.n_tokens, n_keys, head_dim_, 1.0F, buffers_.queries, head_dim_, buffers_.keys,
+                     head_dim_, 0.0F, buffers_.scores, kBlockKeys) != dnnl_success) {
         return false;
       }
     }
-    for (std::int32_t i = 0; i < task_.n_tokens; ++i) weigh_row(i, first_key, n_keys, by_product);
-    if (by_product) {
+    for (std::int32_t i = 0; i < task_.n_tokens; ++i) softmax_row(i, first_key, n_keys, by_sgemm);
+    if (by_sgemm) {
       decode(true, first_key, n_keys);
-      return dnnl_sgemm('N', 'N', task_.n_tokens, head_dim_, n_keys, 1.0F, scratch_.scores, kBlockKeys, scratch_.keys,
-                        head_dim_, 1.0F, scratch_.sums, head_dim_) == dnnl_success;
+      return dnnl_sgemm('N', 'N', task_.n_tokens, head_dim_, n_keys, 1.0F, buffers_.scores, kBlockKeys, buffers_.keys,
+                        head_dim_, 1.0F, buffers_.o, head_dim_) == dnnl_success;
     }
     return true;
   }
 
-  /// Scores of one query become weights exp(score - largest so far), 0 where it may not look; what was summed before is
-  /// rescaled to the new largest.
-  void weigh_row(std::int32_t i, std::int32_t first_key, std::int32_t n_keys, bool by_product) {
-    float* const row = scratch_.scores + i * kBlockKeys;
+  /// Turns the scores of one query into weights exp(score - m), 0 for keys that it does not see, and updates its m and d.
+  /// o is rescaled to the new m and, without sgemm, gets the block's values.
+  void softmax_row(std::int32_t i, std::int32_t first_key, std::int32_t n_keys, bool by_sgemm) {
+    float* const row = buffers_.scores + i * kBlockKeys;
     const std::int32_t begin = std::max(first_visible(position(i)) - first_key, 0);
     const std::int32_t end = std::min(position(i) + 1 - first_key, n_keys);
     if (begin >= end) {
       std::fill_n(row, n_keys, 0.0F);
       return;
     }
-    const std::span<float> sum(scratch_.sums + i * head_dim_, static_cast<std::size_t>(head_dim_));
-    if (!by_product) {
+    const std::span<float> sum(buffers_.o + i * head_dim_, static_cast<std::size_t>(head_dim_));
+    if (!by_sgemm) {
       for (std::int32_t j = begin; j < end; ++j) {
         const std::span<Bf16> key = pool_.key(op_.layer, kv_head_, slot(first_key + j));
-        row[j] = dot_bf16(scratch_.queries + i * head_dim_, key.data(), head_dim_);
+        row[j] = dot_bf16(buffers_.queries + i * head_dim_, key.data(), head_dim_);
       }
     }
     const std::span<float> visible(row + begin, static_cast<std::size_t>(end - begin));
     soft_cap_row(visible, op_.scale, op_.softcap);
-    const float largest = std::max(scratch_.largest[i], max_row(visible));
-    const float rescale = std::exp(scratch_.largest[i] - largest);  // 0 at first
-    scratch_.largest[i] = largest;
-    scratch_.total[i] = scratch_.total[i] * rescale + exp_row(visible, largest);
+    const float row_max = std::max(buffers_.m[i], max_row(visible));
+    const float rescale = std::exp(buffers_.m[i] - row_max);  // 0 at first
+    buffers_.m[i] = row_max;
+    buffers_.d[i] = buffers_.d[i] * rescale + exp_row(visible, row_max);
     if (rescale != 1.0F) scale_row(sum, rescale);
-    if (by_product) {
+    if (by_sgemm) {
       std::fill_n(row, begin, 0.0F);
       std::fill(row + end, row + n_keys, 0.0F);
       return;
@@ -163,14 +164,14 @@ class TaskRunner {
   const Batch& batch_;
   const KvPool& pool_;
   const Task& task_;
-  Scratch scratch_;
+  Buffers buffers_;
   MatrixView<float> q_;
   MatrixView<float> out_;
   std::int32_t kv_head_;
   std::int32_t head_dim_;
 };
 
-/// Every key that a token may look at is in a page of the pool.
+/// Checks that every key that a token sees is in a page of the pool.
 Result<void> check_pages(const Batch& batch, const KvPool& pool) {
   const std::int32_t page_tokens = pool.spec().page_tokens;
   for (std::size_t seq = 0; seq < batch.kv_lengths.size(); ++seq) {
@@ -211,13 +212,13 @@ Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& p
       }
     }
   }
-  std::reverse(tasks.begin(), tasks.end());  // later queries see more keys: the long tasks first
+  std::reverse(tasks.begin(), tasks.end());  // later queries see more keys, and long tasks should start first
   const std::size_t per_thread = attention_scratch_floats(op.heads);
   std::atomic<bool> failed = false;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-    TaskRunner runner(op, frame, pool, tasks[i], Scratch(scratch.data() + thread * per_thread, op.heads.head_dim));
+    TaskRunner runner(op, frame, pool, tasks[i], Buffers(scratch.data() + thread * per_thread, op.heads.head_dim));
     if (!runner.run()) failed = true;
   }
   if (failed) return Error{ErrorCode::kInternal, "oneDNN: sgemm failed"};

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int32_t kMaxHeadDim = 512;
 
-/// "avx512_core_bf16": what oneDNN dispatches to here.
+/// The instruction set that oneDNN dispatches to here: "avx512_core_bf16".
 std::string isa_name() {
   switch (dnnl::get_effective_cpu_isa()) {
     case dnnl::cpu_isa::sse41:
@@ -49,14 +49,14 @@ DeviceInfo describe_device(int n_threads) {
   return device;
 }
 
-/// Thread i of the OpenMP pool runs on cpus[i] alone. The calling thread is thread 0 of the pool.
+/// Pins thread i of the OpenMP pool to cpus[i]. The calling thread is thread 0 of the pool.
 void pin_threads(std::span<const std::int32_t> cpus, int n_threads) {
 #pragma omp parallel num_threads(n_threads)
   {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(static_cast<std::size_t>(cpus[static_cast<std::size_t>(omp_get_thread_num()) % cpus.size()]), &set);
-    (void)sched_setaffinity(0, sizeof(set), &set);  // the report says what was asked for; a refusal only costs speed
+    (void)sched_setaffinity(0, sizeof(set), &set);  // the report has the request; a refusal only costs speed
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// oneDNN as a Backend: its matmuls over the project's eager step.
+// oneDNN as a Backend: its matmuls in the eager step of lib/backend_kit.
 
 #include <memory>
 #include <vector>

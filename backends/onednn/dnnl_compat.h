@@ -1,6 +1,6 @@
 #pragma once
-// oneDNN 2.x (Debian 12) and 3.x behind one interface. Everything that differs between the two is in this file; include
-// it, never dnnl.hpp, and only from a .cpp or a header of this folder.
+// oneDNN 2.x (Debian 12) and 3.x behind one interface. Everything that differs between the two is in this file. Include it
+// instead of dnnl.hpp, and only in this folder.
 
 #include <fmt/format.h>
 
@@ -18,7 +18,7 @@ namespace secondsource::onednn {
   return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
 }
 
-/// src [M, K] x weights [K, N] -> dst [M, N]. 2.x goes through an operation descriptor, 3.x does not have one any more.
+/// src [M, K] x weights [K, N] -> dst [M, N]. 2.x needs an operation descriptor, which 3.x has not.
 [[nodiscard]] inline dnnl::matmul::primitive_desc make_matmul_desc(const dnnl::engine& engine,
                                                                    const dnnl::memory::desc& src,
                                                                    const dnnl::memory::desc& weights,
@@ -40,16 +40,15 @@ namespace secondsource::onednn {
 #endif
 }
 
-/// Where the elements of a layout are: blocks by their strides, and inside a block smaller ones, outermost first. All
-/// in elements.
+/// A blocked layout: blocks by their strides, and inside each block smaller blocks, outermost first. All in elements.
 struct Blocking {
-  dnnl::memory::dim first = 0;          ///< place of element 0
-  dnnl::memory::dims strides;           ///< of the blocks, one a dimension
+  dnnl::memory::dim first = 0;          ///< index of element 0
+  dnnl::memory::dims strides;           ///< of the blocks, one per dimension
   dnnl::memory::dims inner_sizes;       ///< extents of the inner blocks
-  dnnl::memory::dims inner_dimensions;  ///< the dimension that each of them cuts
+  dnnl::memory::dims inner_dimensions;  ///< the dimension that each of them divides
 };
 
-/// nullopt for a layout that oneDNN keeps to itself.
+/// nullopt for a layout that oneDNN does not disclose.
 [[nodiscard]] inline std::optional<Blocking> blocking_of(const dnnl::memory::desc& layout) {
 #if DNNL_VERSION_MAJOR >= 3
   if (layout.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
@@ -67,7 +66,7 @@ struct Blocking {
 #endif
 }
 
-/// 2.x has a scale before the algorithm, which is 1 here.
+/// 2.x takes a scale before the algorithm, here 1.
 inline void append_eltwise(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, float alpha, float beta) {
 #if DNNL_VERSION_MAJOR >= 3
   post_ops.append_eltwise(algorithm, alpha, beta);
@@ -76,8 +75,8 @@ inline void append_eltwise(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, 
 #endif
 }
 
-/// x -> c * tanh(x / c). 2.6.3 gives two eltwise_linear in one chain the factor of the first, so there c is the scale
-/// of tanh, which 3.x has not any more.
+/// x -> c * tanh(x / c). 2.6.3 applies the factor of the first eltwise_linear of a chain to the second one too, so with 2.x
+/// c is the scale of tanh, an argument that 3.x has not.
 inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
   append_eltwise(post_ops, dnnl::algorithm::eltwise_linear, 1.0F / c, 0.0F);
 #if DNNL_VERSION_MAJOR >= 3
@@ -88,7 +87,7 @@ inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
 #endif
 }
 
-/// Does oneDNN use the BF16 instructions of this CPU (AVX-512 BF16 or AMX)? Without them its BF16 is slower than f32.
+/// Whether oneDNN uses BF16 instructions of this CPU (AVX-512 BF16 or AMX). Without them its BF16 is slower than f32.
 [[nodiscard]] inline bool has_fast_bf16() {
   switch (dnnl::get_effective_cpu_isa()) {
     case dnnl::cpu_isa::avx512_core_bf16:
@@ -103,7 +102,7 @@ inline void append_soft_cap(dnnl::post_ops& post_ops, float c) {
   }
 }
 
-/// Runs `call`, which may throw what oneDNN throws.
+/// Runs `call` and turns exceptions of oneDNN and std::bad_alloc into an Error.
 template <typename Call>
 [[nodiscard]] auto guarded(const char* what, const Call& call) -> decltype(call()) {
   try {

@@ -16,14 +16,14 @@ namespace {
 
 using dnnl::memory;
 
-/// What a gated epilogue multiplies by: the plain product of the other half.
+/// The product whose result a gated epilogue multiplies by: that of the other half, without an epilogue.
 ProductKey up_key(ProductKey key) {
   key.epilogue = Epilogue::kNone;
   key.softcap = 0.0F;
   return key;
 }
 
-/// oneDNN's handle of bytes that are somebody else's. It takes no const pointer, and writes to dst alone.
+/// A oneDNN handle to memory that it does not own. The constructor takes no const pointer, but oneDNN writes to dst only.
 memory borrow(const memory::desc& layout, const void* data, const dnnl::engine& engine) {
   return {layout, engine, const_cast<void*>(data)};
 }
@@ -34,7 +34,7 @@ std::vector<std::int64_t> row_counts(std::int64_t max_rows) {
   std::vector<std::int64_t> counts;
   for (std::int64_t count = 1; count < max_rows; count *= 2) {
     counts.push_back(count);
-    // Large products in steps of a half, so that at most a third of the rows are zeros.
+    // Larger counts also have one halfway to the next, so that at most a third of the rows are zeros.
     if (count >= 16 && count + count / 2 < max_rows) counts.push_back(count + count / 2);
   }
   counts.push_back(max_rows);
@@ -59,7 +59,7 @@ ProductKey Kernels::key_of(const Matmul& op, std::int64_t n_rows) const {
 }
 
 Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
-  omp_set_num_threads(n_threads_);  // a setting of this thread, which primitives are made for
+  omp_set_num_threads(n_threads_);  // set for the calling thread; primitives are made for this number
   ScratchNeed need;
   for (const Op& op : graph.ops) {
     SS_TRY_VOID(visit_op(
@@ -102,7 +102,7 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
   omp_set_num_threads(n_threads_);
   const std::int64_t n_real = frame.value(op.x).rows();
   if (n_real == 0) return {};
-  // Primitives were made for these counts only; the next larger one is there, because the bucket's own is.
+  // A primitive exists for the next larger row count, because there is one for the bucket's.
   const Product* const product = products_.at_least(key_of(op, n_real));
   if (product == nullptr) {
     return Error{ErrorCode::kInternal, fmt::format("oneDNN: no product was made for {} rows", n_real)};
@@ -132,7 +132,7 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
 memory Kernels::read_input(const MatrixView<float>& x, ProductType type, const Product& product) {
   const std::int64_t n_rows = product.n_rows;
   const auto n_cols = static_cast<std::size_t>(x.cols());
-  // The rows between the batch's and the primitive's count lie inside the bucket, which the workspace is planned for.
+  // The padding rows are inside the workspace, which is planned for the bucket.
   if (type == ProductType::kF32) {
     std::fill_n(x.data() + x.rows() * x.cols(), (n_rows - x.rows()) * x.cols(), 0.0F);
     return borrow(product.src, x.data(), engine_);
@@ -195,7 +195,7 @@ Result<void> Kernels::run(const RmsNorm& op, const HostFrame& frame) {
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     const std::span<const float> add =
         op.add ? std::span<const float>(frame.value(*op.add).row(row)) : std::span<const float>();
-    // Without a place for the sum it is built where the result goes, which is read no more once it is written.
+    // Without sum_out the sum is built in out, whose elements are each read before the result replaces them.
     const std::span<float> sum = op.sum_out ? frame.value(*op.sum_out).row(row) : op.add ? out.row(row) : x.row(row);
     rms_norm_row(x.row(row), add, weight, op.eps, sum, out.row(row));
   }

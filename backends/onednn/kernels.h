@@ -1,6 +1,6 @@
 #pragma once
-// The operations of the oneDNN backend: products are oneDNN primitives, made when a graph is compiled; everything else
-// is row_kernels.h and attention.cpp over the same OpenMP pool.
+// The operations of the oneDNN backend. Matmuls are oneDNN primitives, made when a graph is compiled; everything else is
+// in row_kernels.h and attention.cpp and runs in the same OpenMP pool.
 
 #include <unordered_map>
 #include <vector>
@@ -29,7 +29,7 @@ class Kernels final : public HostKernels {
         pools_(pools),
         n_threads_(n_threads) {}
 
-  /// Makes the primitives and the scratch memory that a graph needs, for every row count of row_counts().
+  /// Makes the primitives that a graph needs, for every row count of row_counts(), and its scratch memory.
   Result<void> prepare(const StepGraph& graph, const Bucket& bucket);
 
   Result<void> run(const Embed& op, const HostFrame& frame) override;
@@ -46,11 +46,12 @@ class Kernels final : public HostKernels {
   [[nodiscard]] KvPool& pool(const HostFrame& frame) const {
     return pools_[static_cast<std::size_t>(index_of(frame.pool))];
   }
-  /// What the product of `op` is made for; of a gated one the gate's.
+  /// The key of the product of `op`; for a gated epilogue that of the gate.
   [[nodiscard]] ProductKey key_of(const Matmul& op, std::int64_t n_rows) const;
-  /// x as the product reads it, with rows of zeros up to its count; of quantized rows the scales are in row_scales_.
+  /// x in the type of the product, padded with rows of zeros to its row count. The scales of quantized rows go to
+  /// row_scales_.
   [[nodiscard]] dnnl::memory read_input(const MatrixView<float>& x, ProductType type, const Product& product);
-  /// What one part of the weight is multiplied with; operands of the epilogue are added by the caller.
+  /// The arguments of the product with one part of the weight. The caller adds the operands of the epilogue.
   [[nodiscard]] std::unordered_map<int, dnnl::memory> arguments_of(const Product& product, const Weight& weight,
                                                                    std::size_t part, const dnnl::memory& src,
                                                                    float* dst) const;
@@ -79,14 +80,14 @@ class Kernels final : public HostKernels {
   HostBuffer attention_scratch_;
 };
 
-/// Row counts that primitives are made for, ascending, the last one `max_rows`: a batch takes the next one up, and its
-/// missing rows are zeros.
+/// The row counts that primitives are made for, ascending, the last one `max_rows`. A batch uses the next larger one and
+/// pads its rows with zeros.
 [[nodiscard]] std::vector<std::int64_t> row_counts(std::int64_t max_rows);
 
-/// f32 values that attend() needs for each thread.
+/// Floats of scratch memory that attend() needs per thread.
 [[nodiscard]] std::size_t attention_scratch_floats(const HeadShape& heads);
 
-/// Attention over the paged cache; `scratch` holds attention_scratch_floats() for each of n_threads.
+/// Attention over the paged cache. scratch: n_threads * attention_scratch_floats().
 Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, int n_threads,
                     std::span<float> scratch);
 

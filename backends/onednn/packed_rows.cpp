@@ -3,7 +3,7 @@
 namespace secondsource::onednn {
 namespace {
 
-/// What index `at` of a dimension adds to an element's place. Dimensions add up, so that a place is the sum of two.
+/// What index `at` of a dimension adds to an element's index in memory, which is the sum over both dimensions.
 std::int64_t place_along(const Blocking& blocking, std::int64_t dimension, std::int64_t at) {
   std::int64_t place = 0;
   std::int64_t inner_stride = 1;

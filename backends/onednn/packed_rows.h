@@ -1,6 +1,6 @@
 #pragma once
-// Single rows out of a matrix in oneDNN's layout: a table that is embedded and multiplied (a tied head) is there once,
-// packed for the product.
+// Reads single rows out of a matrix in oneDNN's layout, so that a table that is both embedded and multiplied (a tied head)
+// is kept once, packed for the product.
 
 #include <cstdint>
 #include <optional>
@@ -14,8 +14,7 @@ namespace secondsource::onednn {
 
 class PackedRows {
  public:
-  /// layout: of weights [K, N], whose column n is the table's row n. nullopt where oneDNN does not say where it puts
-  /// what.
+  /// layout: that of weights [K, N], whose column n is the table's row n. nullopt if oneDNN does not disclose it.
   static std::optional<PackedRows> of(const dnnl::memory::desc& layout);
 
   /// out[k] = scale * matrix(k, row)   out: [K]
@@ -26,7 +25,7 @@ class PackedRows {
   explicit PackedRows(Blocking blocking) : blocking_(std::move(blocking)) {}
 
   Blocking blocking_;
-  std::vector<std::int64_t> inputs_;  ///< [K]: what each k adds to an element's place
+  std::vector<std::int64_t> inputs_;  ///< [K]: what each k adds to an element's index
 };
 
 }  // namespace secondsource::onednn

@@ -18,14 +18,14 @@ bool is_same_but_rows(ProductKey a, const ProductKey& b) {
   return a == b;
 }
 
-/// Returns the argument that the operand is read from.
+/// Appends the post-op and returns the index of the argument that it reads.
 int append_binary(dnnl::post_ops& post_ops, dnnl::algorithm algorithm, const memory::desc& operand) {
   const int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1;
   post_ops.append_binary(algorithm, operand);
   return argument;
 }
 
-/// What follows the sums, in order. Sets where `product` reads the operands from.
+/// The post-ops after the sums, in order. Sets the indices of their arguments in `product`.
 dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
   dnnl::post_ops post_ops;
   if (key.type == ProductType::kInt8) {
@@ -73,18 +73,18 @@ std::size_t size_of(ProductType type) {
 }
 
 bool has_exact_int8(const dnnl::engine& engine) {
-  // Pairs of 127 * 127 are within 16 bits, pairs of 255 * 127 are not: oneDNN adds 128 to signed activations.
+  // oneDNN adds 128 to signed activations: pairs of 127 * 127 would fit in 16 bits, but pairs of 255 * 127 do not.
   constexpr memory::dim kInputs = 64;
   constexpr memory::dim kOutputs = 16;
   const memory::desc src({1, kInputs}, memory::data_type::s8, memory::format_tag::ab);
   const memory::desc weights({kInputs, kOutputs}, memory::data_type::s8, memory::format_tag::ab);
   const memory::desc dst({1, kOutputs}, memory::data_type::f32, memory::format_tag::ab);
-  std::vector<std::int8_t> largest(kInputs * kOutputs, 127);
+  std::vector<std::int8_t> max_values(kInputs * kOutputs, 127);
   std::vector<float> sums(kOutputs);
   dnnl::stream stream(engine);
   dnnl::matmul(make_matmul_desc(engine, src, weights, dst, {}))
-      .execute(stream, {{DNNL_ARG_SRC, memory(src, engine, largest.data())},
-                        {DNNL_ARG_WEIGHTS, memory(weights, engine, largest.data())},
+      .execute(stream, {{DNNL_ARG_SRC, memory(src, engine, max_values.data())},
+                        {DNNL_ARG_WEIGHTS, memory(weights, engine, max_values.data())},
                         {DNNL_ARG_DST, memory(dst, engine, sums.data())}});
   stream.wait();
   return std::ranges::all_of(sums, [](float sum) { return sum == 127.0F * 127.0F * kInputs; });
@@ -106,7 +106,7 @@ Result<void> Products::make(const ProductKey& key) {
     product.src = memory::desc({key.n_rows, key.n_inputs}, dnnl_type(key.type), memory::format_tag::ab);
     product.dst = f32_matrix(key.n_rows, key.n_outputs);
     product.columns = f32_matrix(1, key.n_outputs);
-    // Not [M, 1]: oneDNN 2.6.3 and 3.2 leave a product with that to their reference code.
+    // Not [M, 1], because oneDNN 2.6.3 and 3.2 run a product with that in their reference code.
     product.row_scales = f32_matrix(key.n_rows, key.n_rows == 1 ? 1 : key.n_outputs);
     dnnl::primitive_attr attributes;
     attributes.set_post_ops(post_ops_of(key, product));

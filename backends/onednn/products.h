@@ -1,6 +1,6 @@
 #pragma once
-// oneDNN's matmul primitives, one for each shape, epilogue and number of rows: layers of one shape share them, since
-// what differs between layers is an argument of the call.
+// oneDNN's matmul primitives, one for each shape, epilogue and number of rows. Layers of the same shape share them: what
+// differs between layers is an argument of the call.
 
 #include <cstdint>
 #include <map>
@@ -11,14 +11,14 @@
 
 namespace secondsource::onednn {
 
-/// What a product reads.
+/// The type of a product's inputs.
 enum class ProductType : std::uint8_t {
   kF32,
   kBf16,
-  kInt8,  ///< activations quantized too
+  kInt8,  ///< both weights and quantized activations
 };
 
-/// oneDNN's name of a product's input type.
+/// The same type in oneDNN's terms.
 [[nodiscard]] dnnl::memory::data_type dnnl_type(ProductType type);
 [[nodiscard]] std::size_t size_of(ProductType type);
 
@@ -26,27 +26,28 @@ enum class ProductType : std::uint8_t {
   return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
 }
 
-/// What a primitive is made for.
+/// What identifies a primitive.
 struct ProductKey {
   ProductType type{};
-  std::int64_t n_inputs = 0;            ///< K
-  std::int64_t n_outputs = 0;           ///< N; of a gated epilogue that of the gate alone
-  Epilogue epilogue = Epilogue::kNone;  ///< a gated one multiplies by what another product made of the other half
-  float softcap = 0.0F;                 ///< none unless positive
-  std::int64_t n_rows = 0;              ///< M; compared last, for Products::at_least()
+  std::int64_t n_inputs = 0;   ///< K
+  std::int64_t n_outputs = 0;  ///< N; for a gated epilogue that of the gate alone
+  Epilogue epilogue =
+      Epilogue::kNone;      ///< a gated one multiplies by the result of another product, that of the other half
+  float softcap = 0.0F;     ///< 0: none
+  std::int64_t n_rows = 0;  ///< M; compared last, for Products::at_least()
   friend auto operator<=>(const ProductKey&, const ProductKey&) = default;  // NOLINT(modernize-use-nullptr): not one
 };
 
-/// dst [M, N] = softcap(epilogue(row_scales * column_scales * src [M, K] x weights [K, N])), all of it oneDNN's: what
-/// follows the sums are post-ops. Scales with kInt8 only.
+/// dst [M, N] = softcap(epilogue(row_scales * column_scales * src [M, K] x weights [K, N])). All of it is done by oneDNN:
+/// what follows the sums are post-ops. Scales are used with kInt8 only.
 struct Product {
   std::int64_t n_rows = 0;
   dnnl::matmul primitive;
   dnnl::memory::desc src;
-  dnnl::memory::desc dst;         ///< f32; with kAddResidual what is added to
+  dnnl::memory::desc dst;         ///< f32; with kAddResidual it holds the residual before the call
   dnnl::memory::desc columns;     ///< [1, N] f32: column scales and biases
-  dnnl::memory::desc row_scales;  ///< [M, N] f32, a row's scale N times; [1, 1] of one row
-  // Arguments of the call; 0: it reads none.
+  dnnl::memory::desc row_scales;  ///< [M, N] f32 with each row's scale N times; [1, 1] for one row
+  // Indices of the call's arguments; 0: it has no such argument.
   int column_scales_argument = 0;
   int row_scales_argument = 0;
   int bias_argument = 0;
@@ -54,25 +55,25 @@ struct Product {
   std::string implementation;  ///< oneDNN's name of its kernel: "brg:avx512_core_bf16"
 };
 
-/// Are sums of int8 products exact? Where the CPU lacks VNNI, oneDNN adds pairs in 16 bits, which saturate: wrong, and
-/// no error. Throws what oneDNN throws.
+/// Whether oneDNN's int8 products are exact here. On CPUs without VNNI it adds pairs in 16 bits, which saturate without an
+/// error. Throws what oneDNN throws.
 [[nodiscard]] bool has_exact_int8(const dnnl::engine& engine);
 
-/// Not for several threads.
+/// Not thread-safe.
 class Products {
  public:
   explicit Products(dnnl::engine engine) : engine_(std::move(engine)) {}
 
-  /// The layout in which weights [K, N] are multiplied, whatever the rows: oneDNN 2.6.3 and 3.2 chose the same one for
+  /// The layout in which weights [K, N] are multiplied by any number of rows: oneDNN 2.6.3 and 3.2 choose the same one for
   /// every number of rows from 1 to 512 (README.md). Throws what oneDNN throws.
   [[nodiscard]] dnnl::memory::desc weights_layout(ProductType type, std::int64_t n_inputs,
                                                   std::int64_t n_outputs) const;
-  /// Makes the primitive, unless it is there. For the thread count of the calling thread (omp_set_num_threads).
+  /// Makes the primitive unless it exists, for the thread count of the calling thread (omp_set_num_threads).
   /// Errors: kUnsupported, kOutOfMemory.
   Result<void> make(const ProductKey& key);
-  /// The one for the smallest number of rows that holds key.n_rows; null if none was made.
+  /// The primitive for the smallest number of rows that is at least key.n_rows; null if there is none.
   [[nodiscard]] const Product* at_least(const ProductKey& key) const;
-  /// Is one of the primitives made for key's shape and epilogue, whatever its rows, oneDNN's reference code?
+  /// Whether any primitive for key's shape and epilogue, with any number of rows, is oneDNN's reference code.
   [[nodiscard]] bool has_reference_code(ProductKey key) const;
   /// Primitives made so far.
   [[nodiscard]] std::size_t size() const { return products_.size(); }

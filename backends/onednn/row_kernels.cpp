@@ -27,14 +27,14 @@ SS_VECTOR_CLONES void round_row(std::span<const float> x, Bf16* out) {
 }
 
 SS_VECTOR_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) {
-  // As integers, magnitudes are in the same order, with infinity and then NaN at the end. A maximum of floats loses
-  // NaN.
-  std::uint32_t largest = 0;
+  // Compared as integers, magnitudes keep their order, with infinity and then NaN above all numbers. A maximum of floats
+  // would lose NaN.
+  std::uint32_t row_max = 0;
   for (const float value : x) {
     const std::uint32_t size = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
-    largest = size > largest ? size : largest;
+    row_max = size > row_max ? size : row_max;
   }
-  const float scale = std::bit_cast<float>(largest) / 127.0F;
+  const float scale = std::bit_cast<float>(row_max) / 127.0F;
   if (!(scale > 0.0F && scale < std::numeric_limits<float>::infinity())) {
     std::fill_n(out, x.size(), std::int8_t{0});  // 0 times an infinite scale or NaN is NaN
     return scale;
@@ -106,19 +106,19 @@ SS_VECTOR_CLONES void add_scaled_bf16(float weight, const Bf16* values, std::spa
   }
 }
 
-SS_VECTOR_CLONES float exp_row(std::span<float> x, float largest) {
+SS_VECTOR_CLONES float exp_row(std::span<float> x, float row_max) {
   std::array<float, kLanes> lanes{};
   std::size_t i = 0;
   for (; i + kLanes <= x.size(); i += kLanes) {
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const float value = exp_nonpositive(x[i + lane] - largest);
+      const float value = exp_nonpositive(x[i + lane] - row_max);
       x[i + lane] = value;
       lanes[lane] += value;
     }
   }
   float sum = 0.0F;
   for (; i < x.size(); ++i) {
-    x[i] = exp_nonpositive(x[i] - largest);
+    x[i] = exp_nonpositive(x[i] - row_max);
     sum += x[i];
   }
   for (const float lane : lanes) sum += lane;
@@ -133,10 +133,10 @@ SS_VECTOR_CLONES float max_row(std::span<const float> x) {
     for (std::size_t lane = 0; lane < kLanes; ++lane)
       lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
   }
-  float largest = -std::numeric_limits<float>::infinity();
-  for (; i < x.size(); ++i) largest = std::max(largest, x[i]);
-  for (const float lane : lanes) largest = std::max(largest, lane);
-  return largest;
+  float row_max = -std::numeric_limits<float>::infinity();
+  for (; i < x.size(); ++i) row_max = std::max(row_max, x[i]);
+  for (const float lane : lanes) row_max = std::max(row_max, lane);
+  return row_max;
 }
 
 SS_VECTOR_CLONES void scale_row(std::span<float> x, float factor) {

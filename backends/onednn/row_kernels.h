@@ -1,6 +1,6 @@
 #pragma once
-// The project's own loops of this backend, one row at a time: what oneDNN does not have, or has no use for at these
-// sizes. Callers spread rows over the one OpenMP pool. Vector code comes from the compiler, per instruction set.
+// The project's own loops of this backend, one row at a time, for what oneDNN does not have or does not do well at these
+// sizes. Callers distribute rows over the OpenMP pool. The compiler vectorizes each loop for several instruction sets.
 
 #include <cstdint>
 #include <span>
@@ -12,18 +12,18 @@ namespace secondsource::onednn {
 /// out[i] = x[i] rounded to BF16, half to even.
 void round_row(std::span<const float> x, Bf16* out);
 
-/// Quantizes as ActQuant::kInt8PerRow says; returns s, which is not finite when x is not.
+/// Quantizes as ActQuant::kInt8PerRow defines. Returns s, which is not finite if any x[i] is not.
 float quantize_row(std::span<const float> x, std::int8_t* out);
 
-/// sum[i] = x[i] + add[i] (add may be empty), out[i] = sum[i] * weight[i] / sqrt(mean(sum^2) + eps). sum may be x; the
-/// sum of squares is accumulated in f32, eight lanes.
+/// sum[i] = x[i] + add[i] (add may be empty), out[i] = sum[i] * weight[i] / sqrt(mean(sum^2) + eps). sum may be x. The
+/// squares are summed in f32 in 16 lanes, and the lanes in f64.
 void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight, float eps,
                   std::span<float> sum, std::span<float> out);
 
 /// (a, b) = (x[i], x[i + half]) -> (a cos[i] - b sin[i], b cos[i] + a sin[i])
 void rotate_row(std::span<float> head, const float* cosine, const float* sine);
 
-/// out[i] = scale * table[i]; BF16 and FP16 are decoded exactly.
+/// out[i] = scale * table[i]; BF16 is decoded exactly.
 void decode_bf16_row(const Bf16* table, float scale, std::span<float> out);
 
 /// sum_i a[i] * b[i] with b in BF16, f32 accumulation in 16 lanes.
@@ -32,10 +32,10 @@ float dot_bf16(const float* a, const Bf16* b, std::int32_t n);
 /// out[i] += weight * values[i]
 void add_scaled_bf16(float weight, const Bf16* values, std::span<float> out);
 
-/// x[i] = exp(x[i] - largest); returns the sum. Arguments are clamped to [-87, 0].
-float exp_row(std::span<float> x, float largest);
+/// x[i] = exp(x[i] - row_max); returns the sum. Arguments are clamped to [-87, 0].
+float exp_row(std::span<float> x, float row_max);
 
-/// The largest element; x is not empty.
+/// max_i x[i]; x is not empty.
 float max_row(std::span<const float> x);
 
 /// x[i] *= factor

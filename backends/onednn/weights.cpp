@@ -29,14 +29,14 @@ WeightRows raw_rows(const Weight& weight, std::int64_t first_row, std::int64_t n
           .scales = std::span<const float>(weight.scales).subspan(first * row_scales, n * row_scales)};
 }
 
-/// Are the transferred values those that the product reads?
+/// Whether the product reads the transferred values as they are.
 bool is_stored_as_multiplied(const Weight& weight) {
   return weight.product == ProductType::kInt8 ||
          (weight.product == ProductType::kF32 && weight.spec.encoding == WeightEncoding::kF32) ||
          (weight.product == ProductType::kBf16 && weight.spec.encoding == WeightEncoding::kBf16);
 }
 
-/// Does the packed copy, a single one, hold every value unchanged?
+/// Whether there is a single packed copy that holds every value unchanged.
 bool keeps_values(const Weight& weight) {
   const bool is_exact = weight.product == ProductType::kF32 ||
                         (weight.product == ProductType::kBf16 && weight.spec.encoding == WeightEncoding::kBf16);

@@ -1,7 +1,7 @@
 #pragma once
-// Weights of the oneDNN backend. A weight arrives as it is stored; the first graph that uses it decides what becomes of
-// it: products get one copy in the layout that oneDNN chose, and what arrived is given back. An embedding reads its
-// rows from that copy too, unless the product changed their values.
+// Weights of the oneDNN backend. prepare() keeps a weight as it is stored. The first graph that multiplies it makes one
+// copy in the layout that oneDNN chooses and frees the stored rows. An embedding reads its rows from that copy too, unless
+// the product needs them in another type.
 
 #include <array>
 #include <span>
@@ -24,16 +24,16 @@ struct PackedMatrix {
 
 struct Weight {
   WeightSpec spec;            ///< without sources
-  HostBuffer rows;            ///< values as transferred; empty once all that is needed of them is packed
+  HostBuffer rows;            ///< values as transferred; empty once they are needed only in packed form
   std::vector<float> scales;  ///< [n_rows * scales_per_row]
-  std::vector<float> vector;  ///< the values of a weight of one row: norms and biases
+  std::vector<float> vector;  ///< a weight of one row (a norm, a bias) as f32
   bool is_embedded = false;   ///< by some graph so far
   bool is_packed = false;
   ProductType product{};
   std::vector<PackedMatrix> parts;        ///< gate and up for kInterleaveGateUp, else one
-  std::optional<PackedRows> packed_rows;  ///< where an embedding finds its rows once `rows` is empty
-  std::string note;                       ///< added to the kernel's name: where its values are there twice
-  std::string fallback;                   ///< why the product is not what the encoding would suggest
+  std::optional<PackedRows> packed_rows;  ///< for embeddings, once `rows` is empty
+  std::string note;                       ///< appended to the kernel's name if the values are kept twice
+  std::string fallback;                   ///< why the product is not the one that the encoding suggests
 };
 
 class Weights {
@@ -43,7 +43,7 @@ class Weights {
       : engine_(std::move(engine)), stream_(engine_), account_(account), products_(products), fast_bf16_(fast_bf16) {}
 
   Result<WeightId> prepare(const WeightSpec& spec);
-  /// Makes ready what the graph needs of its weights. Errors: kUnsupported, kOutOfMemory.
+  /// Packs the weights that the graph multiplies. Errors: kUnsupported, kOutOfMemory.
   Result<void> resolve(const StepGraph& graph);
   [[nodiscard]] Result<std::vector<float>> unprepare(WeightId id) const;
 
@@ -55,7 +55,7 @@ class Weights {
  private:
   Result<void> pack(Weight& weight, ActQuant act);
   Result<void> pack_part(Weight& weight, std::int64_t first_row, std::int64_t n_rows);
-  /// Rows of the weight in the type that its product reads.
+  /// Converts rows of the weight to the type that its product reads.
   void convert_rows(const Weight& weight, std::int64_t first_row, std::int64_t n_rows, std::byte* out) const;
 
   dnnl::engine engine_;

@@ -11,7 +11,7 @@
 namespace secondsource::reference {
 namespace {
 
-/// sum_i a[i] * b[i] in eight interleaved f64 sums, which the compiler can keep in vector registers.
+/// sum_i a[i] * b[i] as eight interleaved f64 sums, which the compiler keeps in vector registers.
 double dot(std::span<const float> a, std::span<const float> b) {
   constexpr std::size_t kLanes = 8;
   std::array<double, kLanes> sums{};
@@ -50,8 +50,8 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
         const double product = dot(query, cache.key(op.layer, kv_head, slots[j]));
         scores[j] = soft_cap(static_cast<double>(op.scale) * product, op.softcap);
       }
-      const double largest = *std::ranges::max_element(scores);
-      for (double& score : scores) score = std::exp(score - largest);
+      const double row_max = *std::ranges::max_element(scores);
+      for (double& score : scores) score = std::exp(score - row_max);
       const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
       round_softmax_weights(scores);
       for (double& score : scores) score /= total;

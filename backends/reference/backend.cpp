@@ -29,7 +29,7 @@ DeviceInfo describe_device(DType kv_dtype) {
   device.properties = {{"threads", "1"},
                        {"accumulator", "f64"},
                        {"kv_dtype", std::string(to_string(kv_dtype))},
-                       // Its attention is quadratic in plain f64 loops: longer golden prompts would take minutes each.
+                       // Attention is quadratic in plain f64 loops, so a longer golden prompt would take minutes.
                        {"golden_limit_tokens", "2048"}};
   device.memory_bytes = machine_memory_bytes();
   device.page_tokens = 16;

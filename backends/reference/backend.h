@@ -10,7 +10,7 @@
 
 namespace secondsource::reference {
 
-/// The device with a cache that rounds to `kv_dtype`.
+/// The device; its cache rounds to `kv_dtype`.
 [[nodiscard]] DeviceInfo describe_device(DType kv_dtype);
 [[nodiscard]] Result<std::vector<DeviceInfo>> devices();
 [[nodiscard]] Result<std::unique_ptr<Backend>> create(const BackendOptions& options);
@@ -27,7 +27,7 @@ class ReferenceBackend : public HostBackend<KvPool> {
                                         GroupTiming group_timing) override;
 
  protected:
-  /// Tests put kernels with a planted bug in place of the right ones.
+  /// For tests, which replace the kernels by ones with a planted bug.
   void set_kernels(std::unique_ptr<ReferenceKernels> kernels) { kernels_ = std::move(kernels); }
   [[nodiscard]] const Weights& weights() const { return weights_; }
   [[nodiscard]] std::vector<KvPool>& pools() { return pools_; }

@@ -1,6 +1,6 @@
 #pragma once
-// The arithmetic of the oracle: plain loops, one thread, sums in f64, each result rounded to f32 once. Read it to learn
-// what an operation of op.h means. A result depends on its row alone, bit for bit, never on the rest of the batch.
+// The arithmetic of the oracle: plain loops on one thread, sums in f64, each result rounded to f32 once. It defines what
+// the operations of op.h mean. The bits of a result depend on its own row only, never on the rest of the batch.
 
 #include <vector>
 
@@ -10,7 +10,7 @@
 
 namespace secondsource::reference {
 
-/// Virtual so that tests can plant a bug in one operation and see whether a suite finds it.
+/// Virtual so that tests can plant a bug in one operation and check that a suite finds it.
 class ReferenceKernels : public HostKernels {
  public:
   /// Both must outlive this.
@@ -31,10 +31,10 @@ class ReferenceKernels : public HostKernels {
     return pools_[static_cast<std::size_t>(index_of(frame.pool))];
   }
   [[nodiscard]] const Weights& weights() const { return weights_; }
-  /// exp(score - largest) of one query and head, before they meet the values and are divided by their own sum. The
-  /// oracle rounds nothing; an envelope of what backends may round does.
+  /// Called with the weights exp(score - row_max) of one query and head, before they multiply the values and are divided
+  /// by their sum. The oracle does not round them; the envelope of what backends may round does.
   virtual void round_softmax_weights(std::span<double>) const {}
-  /// The keys or values of one token and head, before the cache rounds them to its own type.
+  /// Called with the keys or values of one token and head, before the cache rounds them to its type.
   virtual void round_cache_row(std::span<float>) const {}
 
  private:

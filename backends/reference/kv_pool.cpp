@@ -11,12 +11,12 @@ namespace secondsource::reference {
 namespace {
 
 void round_to_int8(std::span<float> row) {
-  float largest = 0.0F;
+  float abs_max = 0.0F;
   for (const float x : row) {
-    if (std::isnan(x) || std::fabs(x) > largest) largest = std::fabs(x);
-    if (std::isnan(largest)) break;
+    if (std::isnan(x) || std::fabs(x) > abs_max) abs_max = std::fabs(x);
+    if (std::isnan(abs_max)) break;
   }
-  const float scale = largest / 127.0F;
+  const float scale = abs_max / 127.0F;
   for (float& x : row) {
     // An infinite or NaN scale makes every value NaN.
     x = scale == 0.0F ? 0.0F : scale * std::clamp(std::nearbyint(x / scale), -127.0F, 127.0F);

@@ -1,5 +1,5 @@
 #pragma once
-// The oracle's cache: f32 in memory, holding exactly what a cache of the spec's type would give back.
+// The oracle's cache: f32 in memory, with exactly the values that a cache of the spec's type would return.
 
 #include "backend_kit/host_kv_pool.h"
 

@@ -10,9 +10,10 @@
 namespace secondsource::reference {
 namespace {
 
-/// Rows of x that share one pass over the weight: the compiler keeps their sums in vector registers.
+/// Rows of x that share one pass over the weight; the compiler keeps their sums in vector registers.
 constexpr std::int64_t kBlockRows = 8;
-/// Rows of the weight for one row of x: as many additions are in flight as the adder is cycles long.
+/// Rows of the weight that one row of x is multiplied with at once: as many independent additions as an addition has
+/// cycles of latency.
 constexpr std::int64_t kBlockOutputs = 4;
 
 void multiply_block(MatrixView<const double> x, std::span<const float> weight, std::span<double> sums,
@@ -69,11 +70,11 @@ void read_activations(std::span<const float> x, ActQuant act, std::span<double> 
     std::ranges::copy(x, out.begin());
     return;
   }
-  float largest = 0.0F;
+  float row_max = 0.0F;
   for (const float value : x) {
-    if (std::fabs(value) > largest || std::isnan(value)) largest = std::fabs(value);
+    if (std::fabs(value) > row_max || std::isnan(value)) row_max = std::fabs(value);
   }
-  const float scale = largest / 127.0F;
+  const float scale = row_max / 127.0F;
   for (std::size_t i = 0; i < x.size(); ++i) {
     // nearbyint rounds half to even in the default rounding mode.
     const float q = scale == 0.0F ? 0.0F : std::clamp(std::nearbyint(x[i] / scale), -127.0F, 127.0F);
@@ -127,16 +128,16 @@ Result<void> ReferenceKernels::run(const Matmul& op, const HostFrame& frame) {
   const std::span<const float> weight = weights().values(op.weight);
   const std::int64_t n_outputs = weights().spec(op.weight).n_rows;
 
-  // In pieces, so that the f64 copies stay small beside the weights.
-  constexpr std::int64_t kPieceRows = 64;
-  std::vector<double> inputs(static_cast<std::size_t>(std::min(kPieceRows, x.rows()) * x.cols()));
-  std::vector<double> sums(static_cast<std::size_t>(std::min(kPieceRows, x.rows()) * n_outputs));
+  // In slices of rows, so that the f64 copies stay small compared with the weights.
+  constexpr std::int64_t kSliceRows = 64;
+  std::vector<double> inputs(static_cast<std::size_t>(std::min(kSliceRows, x.rows()) * x.cols()));
+  std::vector<double> sums(static_cast<std::size_t>(std::min(kSliceRows, x.rows()) * n_outputs));
   std::vector<double> results(static_cast<std::size_t>(out.cols()));
-  for (std::int64_t first = 0; first < x.rows(); first += kPieceRows) {
-    const std::int64_t n_rows = std::min(kPieceRows, x.rows() - first);
-    const MatrixView<double> piece(inputs.data(), n_rows, x.cols());
-    for (std::int64_t row = 0; row < n_rows; ++row) read_activations(x.row(first + row), op.act, piece.row(row));
-    multiply_rows(piece, weight, sums);
+  for (std::int64_t first = 0; first < x.rows(); first += kSliceRows) {
+    const std::int64_t n_rows = std::min(kSliceRows, x.rows() - first);
+    const MatrixView<double> slice(inputs.data(), n_rows, x.cols());
+    for (std::int64_t row = 0; row < n_rows; ++row) read_activations(x.row(first + row), op.act, slice.row(row));
+    multiply_rows(slice, weight, sums);
     for (std::int64_t row = 0; row < n_rows; ++row) {
       std::span<const float> other;
       if (op.bias) other = weights().values(*op.bias);

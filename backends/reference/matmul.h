@@ -1,5 +1,5 @@
 #pragma once
-// Products of activations and weights with f64 sums, shared by the dense and the grouped operation.
+// Matmul with f64 sums, shared by the dense and the grouped operation.
 
 #include <cstdint>
 #include <span>
@@ -10,7 +10,7 @@
 
 namespace secondsource::reference {
 
-/// One row as the product sees it: x itself, or s * q with s = max|x| / 127 and q = clamp(round-half-even(x / s),
+/// One row of activations as it is multiplied: x itself, or s * q with s = max|x| / 127 and q = clamp(round-half-even(x / s),
 /// +-127) for kInt8PerRow; s = 0 gives 0.
 void read_activations(std::span<const float> x, ActQuant act, std::span<double> out);
 

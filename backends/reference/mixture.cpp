@@ -20,24 +20,24 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     read_activations(x.row(row), ActQuant::kNone, input);
     multiply_rows({input.data(), 1, x.cols()}, weights().values(op.gate), scores);
-    // The largest scores are the largest probabilities; ties go to the lowest expert. NaN has no place in an order: a
-    // row that has it takes the first experts, with weights of NaN.
+    // The largest scores are the largest probabilities; ties go to the lowest expert. A row with NaN scores cannot be
+    // sorted: it takes the first experts, with weights of NaN.
     std::iota(order.begin(), order.end(), 0);
     const bool has_nan = std::ranges::any_of(scores, [](double score) { return std::isnan(score); });
     if (has_nan) scores.assign(n_experts, std::numeric_limits<double>::quiet_NaN());
     if (!has_nan)
       std::ranges::stable_sort(order, std::greater{},
                                [&](std::int32_t e) { return scores[static_cast<std::size_t>(e)]; });
-    const double largest = scores[static_cast<std::size_t>(order[0])];
+    const double row_max = scores[static_cast<std::size_t>(order[0])];
     double sum = 0.0;
     for (std::size_t i = 0; i < n_experts; ++i) {
       if (op.renormalize && i >= n_top) break;
-      sum += std::exp(scores[static_cast<std::size_t>(order[i])] - largest);
+      sum += std::exp(scores[static_cast<std::size_t>(order[i])] - row_max);
     }
     for (std::size_t j = 0; j < n_top; ++j) {
       expert(row, static_cast<std::int64_t>(j)) = order[j];
       weight(row, static_cast<std::int64_t>(j)) =
-          static_cast<float>(std::exp(scores[static_cast<std::size_t>(order[j])] - largest) / sum);
+          static_cast<float>(std::exp(scores[static_cast<std::size_t>(order[j])] - row_max) / sum);
     }
   }
   return {};

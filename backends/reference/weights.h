@@ -18,7 +18,7 @@ class Weights {
 
   Result<WeightId> prepare(const WeightSpec& spec);
   [[nodiscard]] bool has(WeightId id) const { return index_of(id) >= 0 && slot(id) < specs_.size(); }
-  /// What was prepared, by id; without the sources.
+  /// The specs of the prepared weights by id, without their sources.
   [[nodiscard]] std::span<const WeightSpec> specs() const { return specs_; }
   [[nodiscard]] const WeightSpec& spec(WeightId id) const { return specs_[slot(id)]; }
   /// [n_rows, n_cols]
