@@ -172,7 +172,7 @@ Result<BatchUpload::Work> BatchUpload::send(Stream& stream, const Batch& batch, 
     const std::int32_t slot = token_slots[token];
     const bool kept = slot >= 0 && slot < n_slots;
     if (kept && limits.n_logits > 0) sampled[static_cast<std::size_t>(slot)] = true;
-    at(view_.samples)[row] = {.unit = random_unit(params.seed, static_cast<std::uint64_t>(params.position)),
+    at(view_.samples)[row] = {.uniform = random_unit(params.seed, static_cast<std::uint64_t>(params.position)),
                               .temperature = params.temperature,
                               .top_p = params.top_p,
                               .top_k = params.top_k,

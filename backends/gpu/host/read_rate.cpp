@@ -62,7 +62,7 @@ Result<double> best_read_rate(DeviceMemory& memory, const KernelTable& kernels, 
       SS_TRY(const std::int64_t ns, fastest_pass(memory, kernels,
                                                  {.memory = buffer->data(),
                                                   .sums = sums.as<std::uint32_t>(),
-                                                  .n_units = static_cast<std::int64_t>(bytes / 16),
+                                                  .n_vecs = static_cast<std::int64_t>(bytes / 16),
                                                   .n_blocks = n_blocks}));
       SS_TRY_VOID(check_sums(memory, sums, bytes));
       best = std::max(best, 1e9 * static_cast<double>(bytes) / static_cast<double>(ns));

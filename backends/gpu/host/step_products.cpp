@@ -197,7 +197,7 @@ GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, M
   const NarrowRowsArguments narrow =
       narrow_x(a, a.weight, 1, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
   const bool is_whole = use.type == ProductType::kInt8;
-  const FinishProductArguments finish{.product = a, .sums = operands.sums, .whole_sums = is_whole ? 1 : 0};
+  const FinishProductArguments finish{.product = a, .sums = operands.sums, .int32_sums = is_whole ? 1 : 0};
   return [&kernels, plan = use.plan, is_direct = use.is_direct, is_whole, operands, quantize, narrow,
           finish](const LaunchContext& context) -> Result<void> {
     SS_TRY_VOID(is_whole ? kernels.quantize_rows(context, quantize) : kernels.narrow_rows(context, narrow));

@@ -1,10 +1,25 @@
-// Attention of single tokens, split along the cache so that one long sequence fills the device (FlashDecoding): a block
-// takes one piece of the cache for the query heads that share a key-value head, so that the cache is read once. A
-// second kernel puts the pieces together; no block waits for another.
+// Decode attention, one new token per sequence, split along the KV cache so that one long sequence fills the device
+// (Flash-Decoding).
+//
+//   split s:  m_s = max_j score_j,  d_s = sum_j exp(score_j - m_s),  o_s = sum_j exp(score_j - m_s) v_j
+//   combine:  m = max_s m_s,  out = sum_s exp(m_s - m) o_s / sum_s exp(m_s - m) d_s
+//   score_j = softcap(scale * q . k_j), over positions j <= position, and j > position - window when window > 0
+//
+// Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim];
+//              partial: [decodes, n_heads, n_splits, head_dim + 2] = o_s, m_s, d_s
+// Dtypes       q, out, partial: f32; KV cache: BF16, widened to f32
+// Accumulator  f32, in an order that does not depend on timing
+// Aliasing     out may be q: it is written by the second kernel
+// Alignment    cache rows to 16 bytes, as head_dim is a multiple of 8
+// Source       Flash-Decoding (Dao, Haziza, Massa, Sizov, 2023); online softmax: arXiv:1805.02867
+//
+// A block takes one split for up to kHeads query heads of one KV head, so the cache is read once for all of them. No
+// block waits for another.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
 #include "gpu/kernels/launchers.h"
+#include "gpu/kernels/softmax_state.h"
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/launch.h"
 #include "gpu/portable/warp.h"
@@ -15,17 +30,16 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-constexpr int kPiece = 128;      ///< positions between two barriers
-constexpr int kLanesPerKey = 8;  ///< that read one key together, 16 bytes each
-constexpr float kNothing = -INFINITY;
+constexpr int kKvTile = 128;     ///< positions of one KV tile, the work between two barriers
+constexpr int kLanesPerKey = 8;  ///< lanes that read one key together, 16 bytes each
 
-/// Query heads that one block takes, of one key-value head.
+/// Shared memory of a block that takes kHeads query heads of one KV head.
 template <int kHeads>
 struct Shared {
   float queries[kHeads][kMaxHeadDim];
-  float scores[kHeads][kPiece];
+  float scores[kHeads][kKvTile];
   float sums[kHeads][kMaxHeadDim];
-  float largest[kHeads];
+  float row_max[kHeads];
   float sum[kHeads];
   float rescale[kHeads];
 };
@@ -35,7 +49,7 @@ struct Span {
   int end;
 };
 
-/// The positions that a token sees in one split.
+/// The positions of one split that the token at `position` may see.
 SS_DEVICE Span split_span(const AttentionArguments& a, int position, int split) {
   const int seen = a.window > 0 && position >= a.window ? position - a.window + 1 : 0;
   const int begin = split * a.split_tokens;
@@ -43,7 +57,7 @@ SS_DEVICE Span split_span(const AttentionArguments& a, int position, int split) 
   return {begin > seen ? begin : seen, end < position + 1 ? end : position + 1};
 }
 
-/// First element of the cached row of a position.
+/// Offset of the first element of a position's cache row.
 SS_DEVICE std::int64_t cached_row(const AttentionArguments& a, const std::int32_t* pages, int kv_head, int position) {
   const std::int64_t page = pages[position / a.kv.page_tokens];
   return ((page * a.kv.n_kv_heads + kv_head) * a.kv.page_tokens + position % a.kv.page_tokens) * a.kv.head_dim;
@@ -53,10 +67,10 @@ SS_DEVICE void load_bf16(const Bf16* from, float* values) {
   unpack<WeightEncoding::kBf16>(load_chunk(from), values);
 }
 
-/// scores[h][i] = q . k of positions [first, first + n).
+/// scores[h][i] = q[h] . k[first + i], without the scale, for i < n.
 template <int kHeads>
-SS_DEVICE void score_piece(const AttentionArguments& a, Shared<kHeads>& shared, const std::int32_t* pages, int kv_head,
-                           int first, int n) {
+SS_DEVICE void score_kv_tile(const AttentionArguments& a, Shared<kHeads>& shared, const std::int32_t* pages,
+                             int kv_head, int first, int n) {
   const int n_chunks = a.kv.head_dim / 8;
   const int part = thread_x() % kLanesPerKey;
   const int n_at_once = n_threads() / kLanesPerKey;
@@ -83,19 +97,20 @@ SS_DEVICE void score_piece(const AttentionArguments& a, Shared<kHeads>& shared, 
   }
 }
 
-/// Products become scores and weights, a warp a head; the running maximum and sum go on.
+/// Online softmax over one KV tile, one warp per head: replaces scores by exp(score - row_max) and updates the running
+/// maximum and sum. shared.rescale is the factor for the older outputs.
 template <int kHeads>
-SS_DEVICE void weigh_piece(const AttentionArguments& a, Shared<kHeads>& shared, int n) {
+SS_DEVICE void update_softmax(const AttentionArguments& a, Shared<kHeads>& shared, int n) {
   for (int h = warp(); h < kHeads; h += n_warps()) {
-    const float before = shared.largest[h];
-    float largest = before;
+    SoftmaxState state{.m = shared.row_max[h]};
+    float row_max = state.m;
     for (int i = lane(); i < n; i += kWarpSize) {
       const float score = soft_cap(a.scale * shared.scores[h][i], a.softcap);
       shared.scores[h][i] = score;
-      largest = larger(score, largest);
+      row_max = larger(score, row_max);
     }
-    largest = max_lanes(largest);
-    const float shift = largest == kNothing ? 0.0F : largest;
+    row_max = max_lanes(row_max);
+    const float shift = SoftmaxState::shift(row_max);
     float sum = 0.0F;
     for (int i = lane(); i < n; i += kWarpSize) {
       const float weight = expf(shared.scores[h][i] - shift);
@@ -104,10 +119,10 @@ SS_DEVICE void weigh_piece(const AttentionArguments& a, Shared<kHeads>& shared, 
     }
     sum = sum_lanes(sum);
     if (lane() == 0) {
-      const float rescale = expf(before - shift);
-      shared.rescale[h] = rescale;
-      shared.sum[h] = shared.sum[h] * rescale + sum;
-      shared.largest[h] = largest;
+      state.d = shared.sum[h];
+      shared.rescale[h] = state.merge(row_max, sum);
+      shared.sum[h] = state.d;
+      shared.row_max[h] = state.m;
     }
   }
 }
@@ -119,7 +134,7 @@ split_attention_kernel(AttentionArguments a) {
   if (decode >= *a.batch.n_decodes) return;
   const int token = a.batch.decode_tokens[decode];
   const int group = a.n_heads / a.kv.n_kv_heads;
-  const int parts = (group + kHeads - 1) / kHeads;  // blocks that share a key-value head
+  const int parts = (group + kHeads - 1) / kHeads;  // blocks per KV head
   const int kv_head = block_y() / parts;
   const int first_head = kv_head * group + block_y() % parts * kHeads;
   const int n_heads = group - block_y() % parts * kHeads < kHeads ? group - block_y() % parts * kHeads : kHeads;
@@ -139,22 +154,22 @@ split_attention_kernel(AttentionArguments a) {
     shared.sums[h][i % head_dim] = 0.0F;
   }
   if (thread_x() < kHeads) {
-    shared.largest[thread_x()] = kNothing;
+    shared.row_max[thread_x()] = kNegInf;
     shared.sum[thread_x()] = 0.0F;
   }
-  // For the values a thread takes 8 dimensions of every n-th position.
+  // For P V a thread takes 8 dimensions of every n_workers-th position.
   const int n_chunks = head_dim / 8;
   const int dim = thread_x() % n_chunks * 8;
   const int worker = thread_x() / n_chunks;
   const int n_workers = n_threads() / n_chunks;
   float sums[kHeads][8] = {};
-  for (int first = span.begin; first < span.end; first += kPiece) {
-    const int n = span.end - first < kPiece ? span.end - first : kPiece;
-    sync_block();  // queries are there, and nobody reads the piece before any more
-    score_piece<kHeads>(a, shared, pages, kv_head, first, n);
-    sync_block();  // products are there
-    weigh_piece<kHeads>(a, shared, n);
-    sync_block();  // weights are there
+  for (int first = span.begin; first < span.end; first += kKvTile) {
+    const int n = span.end - first < kKvTile ? span.end - first : kKvTile;
+    sync_block();  // queries are stored, and all reads of the last tile's scores are done
+    score_kv_tile<kHeads>(a, shared, pages, kv_head, first, n);
+    sync_block();  // scores are stored
+    update_softmax<kHeads>(a, shared, n);
+    sync_block();  // probabilities are stored
     SS_UNROLL
     for (int h = 0; h < kHeads; ++h) {
       SS_UNROLL
@@ -171,7 +186,7 @@ split_attention_kernel(AttentionArguments a) {
       }
     }
   }
-  // Worker after worker, so that the sum's order is always the same.
+  // One worker after another, so that the order of the sum is fixed.
   for (int turn = 0; turn < n_workers; ++turn) {
     sync_block();
     if (worker != turn) continue;
@@ -186,14 +201,15 @@ split_attention_kernel(AttentionArguments a) {
     partial(i / head_dim)[i % head_dim] = shared.sums[i / head_dim][i % head_dim];
   }
   if (thread_x() < n_heads) {
-    partial(thread_x())[head_dim] = shared.largest[thread_x()];
+    partial(thread_x())[head_dim] = shared.row_max[thread_x()];
     partial(thread_x())[head_dim + 1] = shared.sum[thread_x()];
   }
 }
 
-/// By how much one split's sums count. Where no score of a split is a number above -inf, they are 0 or NaN as they are.
-SS_DEVICE float split_share(const float* partial, int head_dim, float largest) {
-  return partial[head_dim] == kNothing ? 1.0F : expf(partial[head_dim] - largest);
+/// exp(m_split - m_max), this split's weight; 1 if all its scores are -inf: its sums are then 0, or NaN, which must
+/// propagate.
+SS_DEVICE float split_weight(const float* partial, int head_dim, float row_max) {
+  return partial[head_dim] == kNegInf ? 1.0F : expf(partial[head_dim] - row_max);
 }
 
 SS_KERNEL(kMaxThreads) combine_attention_kernel(AttentionArguments a) {
@@ -203,17 +219,17 @@ SS_KERNEL(kMaxThreads) combine_attention_kernel(AttentionArguments a) {
   const int head_dim = a.kv.head_dim;
   const int stride = head_dim + 2;
   const float* const partial = a.partial + (std::int64_t{decode} * a.n_heads + head) * a.n_splits * stride;
-  float largest = kNothing;
-  for (int s = 0; s < a.n_splits; ++s) largest = larger(partial[s * stride + head_dim], largest);
+  float row_max = kNegInf;
+  for (int s = 0; s < a.n_splits; ++s) row_max = larger(partial[s * stride + head_dim], row_max);
   float total = 0.0F;
   for (int s = 0; s < a.n_splits; ++s) {
-    total += split_share(partial + s * stride, head_dim, largest) * partial[s * stride + head_dim + 1];
+    total += split_weight(partial + s * stride, head_dim, row_max) * partial[s * stride + head_dim + 1];
   }
   float* const out = a.out + (std::int64_t{a.batch.decode_tokens[decode]} * a.n_heads + head) * head_dim;
   for (int d = thread_x(); d < head_dim; d += n_threads()) {
     float sum = 0.0F;
     for (int s = 0; s < a.n_splits; ++s) {
-      sum += split_share(partial + s * stride, head_dim, largest) * partial[s * stride + d];
+      sum += split_weight(partial + s * stride, head_dim, row_max) * partial[s * stride + d];
     }
     out[d] = sum / total;
   }

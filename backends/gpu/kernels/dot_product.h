@@ -1,7 +1,17 @@
 #pragma once
-// Dot products of a few weight rows with a few rows of activations by a warp: what decode spends its time on. Every
-// lane takes 16 bytes of the row at a time, so that a warp reads neighbouring 512 (1024) bytes at once, and each byte
-// of the weight once for all rows of x.
+// Dot products of a few weight rows with a few rows of activations, computed by one warp: where decode spends its time.
+//
+//   sums[o][m] = sum_k weight[rows[o], k] * x[m, k]
+//
+// Shapes       x: [*, n_cols] f32, or [*, padded_cols] int8; weight: [N, padded_cols]
+// Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding
+// Accumulator  f32 per lane, then a shuffle reduction; int8 by int8 in int32, per row or, with group scales, per 16
+//              columns and then f32
+// Alignment    weight rows and int8 x to 16 bytes
+// Source       own; dp4a on NVIDIA
+//
+// Every lane loads 16 bytes of a weight row at a time, so a warp reads 512 (1024) neighbouring bytes at once, and each
+// byte of the weight is read once for all rows of x.
 
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/warp.h"
@@ -9,7 +19,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// a . b over four int8 each, added to c.
+/// c + a . b, where a and b hold four int8 values each.
 SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
 #if defined(__CUDA_ARCH__)
   return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
@@ -20,7 +30,8 @@ SS_DEVICE int dot4(std::uint32_t a, std::uint32_t b, int c) {
 #endif
 }
 
-/// n values of x from column `col` on, zeros behind n_cols. `aligned`: rows of x begin at multiples of 16 bytes.
+/// Loads kValues values of x from column `col` on, zeros past n_cols. `aligned`: rows of x begin at multiples of 16
+/// bytes.
 template <int kValues>
 SS_DEVICE void load_activations(const float* x, int col, int n_cols, bool aligned, float* values) {
   if (aligned && col + kValues <= n_cols) {
@@ -35,8 +46,8 @@ SS_DEVICE void load_activations(const float* x, int col, int n_cols, bool aligne
   for (int i = 0; i < kValues; ++i) values[i] = col + i < n_cols ? x[col + i] : 0.0F;
 }
 
-/// sums[o][m] += this lane's share of weight[rows[o]] . x[m]; the rows' scales are left out, groups' scales are not.
-/// The loads of all rows are under way at once, and x is read once for them.
+/// sums[o][m] += this lane's share of weight[rows[o]] . x[m], with group scales but without row scales. The loads of all
+/// weight rows are in flight together, and x is read once for them.
 template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
                                const float* const (&x)[kRows], float (&sums)[kOutputs][kRows]) {
@@ -68,8 +79,8 @@ SS_DEVICE void accumulate_dots(const WeightView& weight, const std::int64_t (&ro
   }
 }
 
-/// The same of int8 activations. Whole numbers are summed exactly: all of them, or with scales of groups those of a
-/// chunk, which is half a group.
+/// The same for int8 activations. Sums are exact in int32 over the whole row or, with group scales, over one chunk of 16
+/// columns, which is half a group.
 template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
                                     const std::int8_t* const (&x)[kRows],
@@ -101,7 +112,7 @@ SS_DEVICE void accumulate_int8_dots(const WeightView& weight, const std::int64_t
   }
 }
 
-/// The whole dot products, scales included, the same in every lane.
+/// The complete dot products, all scales included, in every lane.
 template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs], const float* const (&x)[kRows],
                         float (&sums)[kOutputs][kRows]) {
@@ -119,7 +130,7 @@ SS_DEVICE void dot_rows(const WeightView& weight, const std::int64_t (&rows)[kOu
   }
 }
 
-/// The same of quantized activations, which have a scale a row.
+/// The same for int8 activations, which have one scale per row.
 template <WeightEncoding kEncoding, int kOutputs, int kRows>
 SS_DEVICE void dot_quantized_rows(const WeightView& weight, const std::int64_t (&rows)[kOutputs],
                                   const std::int8_t* const (&x)[kRows], const float (&x_scales)[kRows],

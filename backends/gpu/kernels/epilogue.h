@@ -1,5 +1,5 @@
 #pragma once
-// What happens to a sum of products before it is stored: op.h's epilogues.
+// Epilogues of products (op.h's Epilogue): what is applied to a sum before it is stored.
 
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/target.h"
@@ -7,11 +7,12 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
+/// c * tanh(x / c), or x if c is 0.
 SS_DEVICE float soft_cap(float x, float c) {
   return c > 0.0F ? c * tanhf(x / c) : x;
 }
 
-/// silu(gate) * up or gelu(gate) * up.
+/// silu(gate) * up, or gelu(gate) * up in the tanh approximation.
 SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
   if (epilogue == Epilogue::kGatedSilu) return gate / (1.0F + expf(-gate)) * up;
   const float inner = 0.7978845608F * (gate + 0.044715F * gate * gate * gate);  // sqrt(2 / pi)
@@ -22,7 +23,7 @@ SS_DEVICE bool is_gated(Epilogue epilogue) {
   return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
 }
 
-/// Stores element [row, col] of a product that is not gated; out may be aux.
+/// Stores element [row, col] of a product with a non-gated epilogue; out may be aux.
 SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float sum) {
   const std::int64_t at = std::int64_t{row} * a.weight.n_rows + col;
   if (a.epilogue == Epilogue::kBias) sum += a.bias[col];
@@ -30,7 +31,7 @@ SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float s
   a.out[at] = soft_cap(sum, a.softcap);
 }
 
-/// Stores element [row, pair] of a gated product, whose gate and up are neighbouring rows of the weight.
+/// Stores element [row, pair] of a gated product. Gate and up are neighbouring rows of the weight.
 SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float gate, float up) {
   const std::int64_t at = std::int64_t{row} * (a.weight.n_rows / 2) + pair;
   a.out[at] = soft_cap(gated(a.epilogue, gate, up), a.softcap);

@@ -1,9 +1,22 @@
-// The products of a mixture's experts for many tokens, by tiles of the matrix cores (matmul_tile.h). First rows are
-// grouped, so that every expert has tiles of its own, as in MegaBlocks (arXiv:2211.15841) and in vLLM's
-// moe_align_block_size. Then a block makes one such tile, its lines of x gathered by the list and its weight the
-// expert's; blocks beyond the tiles that there are end at once, for the host does not know their number. The second
-// product leaves its rows apart, and a last kernel adds up each token's in the order of its slots, so that results
-// never depend on who was first.
+// The products of a mixture's experts for many tokens, on the matrix cores (matmul_tile.h).
+//
+//   first product   out[t, j] = epilogue(x[t] W_e^T),   e = expert[t, j]
+//   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T)
+//
+// Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
+//              expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
+//              partial: [T, n_top, N], in the second product
+// Dtypes       x: BF16, or int8 with one f32 scale per row; weights: any encoding; expert: int32; out: f32
+// Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
+// Aliasing     in the second product aux may be out
+// Alignment    rows of x and of the weights to 16 bytes
+// Source       grouping as in MegaBlocks (arXiv:2211.15841) and in vLLM's moe_align_block_size
+//
+// First the rows are grouped, so that every expert has tiles of its own. Then a block computes one such tile: it gathers
+// its rows of x by the list and multiplies them with the expert's weight. The host does not know how many tiles there
+// are, so the grid has as many as there could be, and blocks past the last one exit at once. The second product stores
+// each (token, expert) row separately, and a last kernel adds each token's rows in the order of its slots, so that
+// results do not depend on timing.
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -18,11 +31,11 @@ namespace {
 constexpr int kThreads = 256;
 
 struct GroupShared {
-  int n_rows[kMaxExperts];  ///< of each expert
+  int n_rows[kMaxExperts];  ///< rows of each expert
   BlockScratch<int> scratch;
 };
 
-/// A block an expert: it counts everybody's rows to know where its own begin, and lists those.
+/// One block per expert: counts the rows of all experts to find where its own tiles begin, then lists its rows.
 template <int kTileRows>
 SS_KERNEL(kThreads)
 group_rows_kernel(GroupedMatmulArguments a) {
@@ -38,14 +51,14 @@ group_rows_kernel(GroupedMatmulArguments a) {
   for (int expert = thread_x(); expert < own; expert += kThreads) n_before += tiles_of(expert);
   const int first_tile = reduce_block(n_before, shared.scratch, [](int p, int q) { return p + q; });
   const int n_own_tiles = tiles_of(own);
-  // Each thread looks through a piece of the rows, so that the list keeps their order.
-  const int n_piece = (n_rows + kThreads - 1) / kThreads;
-  const int begin = thread_x() * n_piece;
-  const int end = begin + n_piece < n_rows ? begin + n_piece : n_rows;
+  // Each thread scans one contiguous slice of the rows, so that the list keeps their order.
+  const int n_slice = (n_rows + kThreads - 1) / kThreads;
+  const int begin = thread_x() * n_slice;
+  const int end = begin + n_slice < n_rows ? begin + n_slice : n_rows;
   int n_mine = 0;
   for (int row = begin; row < end; ++row) n_mine += a.expert[row] == own ? 1 : 0;
   std::int32_t* const list = a.by_expert.rows + std::int64_t{first_tile} * kTileRows;
-  int at = sum_before(n_mine, shared.scratch);
+  int at = exclusive_sum(n_mine, shared.scratch);
   for (int row = begin; row < end; ++row) {
     if (a.expert[row] == own) list[at++] = row;
   }
@@ -54,14 +67,14 @@ group_rows_kernel(GroupedMatmulArguments a) {
   if (own == a.n_experts - 1 && thread_x() == 0) *a.by_expert.n_tiles = first_tile + n_own_tiles;
 }
 
-/// The rows of x that the lines of a tile are, looked up once: a thread brings the same lines in every step.
-template <int kUnits>
-struct ListedRows {
-  int held[kUnits];
+/// The rows of x of a gathered tile, looked up once: a thread loads the same lines in every K step.
+template <int kVecs>
+struct GatheredRows {
+  int held[kVecs];
   SS_DEVICE int of(int u, int) const { return held[u]; }
 };
 
-/// The rows of one expert.
+/// The weight of one expert: a view of its rows.
 template <WeightEncoding kEncoding>
 SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
   WeightView weight = a.weights;
@@ -76,18 +89,18 @@ SS_DEVICE WeightView weight_of(const GroupedMatmulArguments& a, int expert) {
 }
 
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
-SS_DEVICE void make_expert_tile(const GroupedMatmulArguments& a) {
+SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
   using Shape = ShapeOf<kTiles>;
-  using OfX = CarrierOfX<Shape, kQuantized>;
+  using Loader = XLoader<Shape, kQuantized>;
   const int tile = block_x();
   if (tile >= *a.by_expert.n_tiles) return;
   const std::int32_t* const list = a.by_expert.rows + std::int64_t{tile} * Shape::kRows;
   const bool is_second = a.share != nullptr;
   const auto row_of_x = [&](int row) { return is_second || row < 0 ? row : row / a.n_top; };
-  ListedRows<OfX::kUnits> x_rows;
+  GatheredRows<Loader::kVecs> x_rows;
   SS_UNROLL
-  for (int u = 0; u < OfX::kUnits; ++u) {
-    const int line = (thread_x() + u * OfX::kThreads) / Shape::kUnitsOfLine;
+  for (int u = 0; u < Loader::kVecs; ++u) {
+    const int line = (thread_x() + u * Loader::kThreads) / Shape::kVecsPerLine;
     x_rows.held[u] = line < Shape::kRows ? row_of_x(list[line]) : -1;
   }
   const WeightView weight = weight_of<kEncoding>(a, a.by_expert.experts[tile]);
@@ -98,11 +111,11 @@ SS_DEVICE void make_expert_tile(const GroupedMatmulArguments& a) {
     const float x_scale = kQuantized ? a.x_scales[row_of_x(row)] : 1.0F;
     return kEncoding == WeightEncoding::kInt8PerRow ? x_scale * weight.row_scales[output] : x_scale;
   };
-  make_tile<kTiles, kEncoding, kQuantized>(
+  compute_tile<kTiles, kEncoding, kQuantized>(
       x, x_rows, weight, block_y() * Shape::kCols, {0, steps_of<Shape, kQuantized>(weight)}, in_pairs,
       [&](int line, int output, const auto* sums) {
         const int row = list[line];
-        if (row < 0) return;  // a filler
+        if (row < 0) return;  // padding of the expert's last tile
         const auto scaled = [&](int j) { return static_cast<float>(sums[j]) * scale_of(row, output + j); };
         const std::int64_t begin = std::int64_t{row} * n_outputs;
         if (is_second) {
@@ -118,13 +131,13 @@ SS_DEVICE void make_expert_tile(const GroupedMatmulArguments& a) {
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
 grouped_tiles_kernel(GroupedMatmulArguments a) {
-  // The host launches tiles of warpgroups where the device has them, and nowhere else.
+  // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !ShapeOf<kTiles>::kByWarpgroups) {
-    make_expert_tile<kTiles, kEncoding, kQuantized>(a);
+    compute_expert_tile<kTiles, kEncoding, kQuantized>(a);
   }
 }
 
-/// Adds up each token's experts, always in the same order.
+/// out[t] = aux[t] + sum_j share[t, j] * partial[t, j], always in the same order.
 SS_KERNEL(kThreads) combine_experts_kernel(GroupedMatmulArguments a) {
   const int token = block_y();
   const int col = block_x() * kThreads + thread_x();

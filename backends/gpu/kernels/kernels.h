@@ -1,7 +1,7 @@
 #pragma once
-// Every kernel of the GPU backends as the host part sees it: a plain struct of arguments, which a captured graph keeps
-// by value, and a function that launches it. Shapes are those of backend/op.h; values are f32, row-major. What a kernel
-// computes is said here; how, in its file. All pointers are device memory.
+// Every kernel of the GPU backends as the host sees it: a plain struct of arguments, which a captured graph keeps by
+// value, and a function that launches it. Shapes are those of backend/op.h; values are f32, row-major, unless said
+// otherwise. This header says what a kernel computes; its file says how. All pointers are device memory.
 
 #include <cstdint>
 
@@ -14,8 +14,8 @@
 
 namespace secondsource::gpu {
 
-/// A prepared weight. Rows are padded with zeros to a multiple of kWeightColumnStep columns and lie one after the
-/// other; with kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
+/// A prepared weight. Rows are contiguous and padded with zeros to a multiple of kWeightColumnStep columns; with
+/// kInterleaveGateUp row 2 j is gate j and row 2 j + 1 is up j.
 struct WeightView {
   const std::byte* values = nullptr;
   const float* row_scales = nullptr;  ///< kInt8PerRow: [n_rows]
@@ -27,7 +27,7 @@ struct WeightView {
   WeightEncoding encoding = WeightEncoding::kBf16;
 };
 
-/// Columns of a row are padded to this: 16 bytes of the smallest type, and the inner step of the matrix tiles.
+/// Rows are padded to a multiple of this many columns: 16 bytes of the smallest type, and the K step of matrix tiles.
 inline constexpr std::int32_t kWeightColumnStep = 32;
 
 /// The paged cache of one layer: keys and values, each [n_pages, n_kv_heads, page_tokens, head_dim] BF16.
@@ -40,9 +40,10 @@ struct KvView {
 };
 
 inline constexpr std::int32_t kMaxHeadDim = 256;
-inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple: 16 bytes of BF16
+inline constexpr std::int32_t kHeadDimStep = 8;  ///< head_dim is a multiple of this: 16 bytes of BF16
 
-/// Tokens that the prefill attention takes together: neighbours of one sequence, at most kQueryTileTokens.
+/// Consecutive tokens of one sequence that prefill attention processes together, at most kQueryTileTokens; seq -1:
+/// padding.
 inline constexpr std::int32_t kQueryTileTokens = 128;
 struct QueryTile {
   std::int32_t first_token = 0;
@@ -50,19 +51,19 @@ struct QueryTile {
   std::int32_t seq = 0;
 };
 
-/// What sampling one row needs: SamplingParams, and where the id goes.
+/// Parameters of sampling one row: SamplingParams, and where the id is stored.
 struct SampleRow {
-  double unit = 0.0;  ///< random_unit(seed, position)
+  double uniform = 0.0;  ///< uniform in [0, 1): random_unit(seed, position)
   float temperature = 0.0F;
   float top_p = 1.0F;
   std::int32_t top_k = 0;
   std::int32_t forced_id = -1;
   std::int32_t forbidden_id = -1;
-  std::int32_t slot = -1;  ///< of last_sampled; -1: none
+  std::int32_t slot = -1;  ///< index into last_sampled; -1: not stored
 };
 
-/// What changes from step to step. The addresses are those of the backend's batch buffer and never change, so that a
-/// captured graph reads the step's own content.
+/// The inputs that change from step to step. The addresses are those of the step's batch buffer and never change, so that
+/// a replayed graph reads the content of the current step.
 struct BatchView {
   const std::int32_t* n_tokens = nullptr;  ///< one number each
   const std::int32_t* n_logit_rows = nullptr;
@@ -81,7 +82,7 @@ struct BatchView {
   std::int32_t max_pages_per_seq = 0;
 };
 
-/// What a launch needs beside its arguments.
+/// What a launch needs besides its arguments.
 struct LaunchContext {
   Stream& stream;
   std::int32_t warp_size = 32;
@@ -97,7 +98,7 @@ struct EmbedArguments {
   std::int32_t max_rows;
 };
 
-/// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps), a row at a time. add and sum_out may be null.
+/// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps), per row. add and sum_out may be null.
 struct RmsNormArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -120,11 +121,12 @@ struct SelectRowsArguments {
   std::int32_t max_rows;
 };
 
-/// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is; each `n_cols` of x are one row.
+/// q[r] = round-half-even(x[r] / s), scales[r] = s = max|x[r]| / 127, NaN if any x is NaN; every `n_cols` values of x are
+/// one row.
 struct QuantizeRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
-  std::int8_t* q;  ///< [rows, padded_cols], zeros behind n_cols
+  std::int8_t* q;  ///< [rows, padded_cols], zeros past n_cols
   float* scales;
   std::int32_t rows_per_token;
   std::int32_t n_cols;
@@ -132,8 +134,8 @@ struct QuantizeRowsArguments {
   std::int32_t max_tokens;
 };
 
-/// x as tiles or a vendor's library multiply it: BF16, or for the library FP16 of x[r] / scales[r], a power of two that
-/// is 1 unless the row would leave FP16's range. Zeros behind n_cols.
+/// Rounds x to the type that tiles or the vendor's library multiply: BF16, or for the library FP16 of x[r] / scales[r],
+/// where the scale is a power of two, 1 unless the row would leave FP16's range. Zeros past n_cols.
 struct NarrowRowsArguments {
   const std::int32_t* n_tokens;
   const float* x;
@@ -145,8 +147,8 @@ struct NarrowRowsArguments {
   std::int32_t max_tokens;
 };
 
-/// out = epilogue(x W^T), as op.h's Matmul. With `quantized_x`, x is that times x_scales; else tiles read `narrow_x`,
-/// and dot products x.
+/// op.h's Matmul: out = epilogue(x W^T). If `quantized_x` is set, it is read with x_scales; else tiles read `narrow_x`,
+/// and matvec reads x.
 struct MatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -160,16 +162,16 @@ struct MatmulArguments {
   float softcap;
   Epilogue epilogue;
   std::int32_t max_rows;
-  MatmulPlan plan;        ///< of a product by tiles
+  MatmulPlan plan;        ///< for tiles; matvec ignores it
   std::int32_t* partial;  ///< [n_splits, max_rows, N] f32, or int32 with quantized_x; unused with one split
 };
 
-/// What is left of a product after the library's sums: product.out = epilogue(scales * sums). The scales are the
-/// product's x_scales, where there are any, and an int8 weight's.
+/// Epilogue after the library's sums: product.out = epilogue(scales * sums). The scales are the product's x_scales, if not
+/// null, and those of an int8 weight.
 struct FinishProductArguments {
   MatmulArguments product;
-  const void* sums;         ///< [rows, weight's rows]
-  std::int32_t whole_sums;  ///< 1: they are int32, else f32
+  const void* sums;         ///< [rows, N]
+  std::int32_t int32_sums;  ///< 1: sums are int32; 0: f32
 };
 
 /// op.h's RopeAppend. Norm weights may be null.
@@ -187,29 +189,29 @@ struct RopeAppendArguments {
   std::int32_t max_rows;
 };
 
-/// Who multiplies in the attention of several tokens of a sequence: warps by `mma` or its like, or warpgroups by
-/// `wgmma`.
+/// Kernel for the attention of sequences with several tokens: prefill_attention (mma, MFMA, WMMA) or
+/// warpgroup_attention (wgmma).
 enum class PrefillBy : std::uint8_t { kWarps, kWarpgroups };
 
-/// op.h's Attention. Tokens alone in their sequence go through split_attention and combine_attention.
+/// op.h's Attention. Sequences with one token go through split_attention and combine_attention.
 struct AttentionArguments {
   BatchView batch;
   const float* q;
   float* out;  ///< may be q
   KvView kv;
-  float* partial;  ///< [decodes, n_heads, n_splits, head_dim + 2]: sums, largest score, sum of weights
+  float* partial;  ///< [decodes, n_heads, n_splits, head_dim + 2]: output sum, maximum score, sum of exponentials
   float scale;
   float softcap;
   std::int32_t window;
   std::int32_t n_heads;
   std::int32_t n_splits;
-  std::int32_t split_tokens;  ///< positions of one split
+  std::int32_t split_tokens;  ///< positions per split
   std::int32_t max_query_tiles;
   std::int32_t max_decodes;
-  PrefillBy prefill;  ///< by warpgroups where the device has them
+  PrefillBy prefill;  ///< kWarpgroups only on devices that have them
 };
 
-/// What sampling gave, a row each.
+/// Result of sampling one row.
 struct SampledRow {
   std::int32_t id;
   float logprob;
@@ -217,14 +219,14 @@ struct SampledRow {
   std::int32_t padding;
 };
 
-/// What a first look at kSamplePieceLogits neighbouring logits of a row gives.
+/// Summary of a piece: kSamplePieceLogits neighbouring logits of one row.
 inline constexpr std::int32_t kSamplePieceLogits = 4096;
 struct SamplePiece {
-  unsigned long long best;  ///< the first of its tokens in sampling.h's order: key of the logit, then the id
-  double sum;               ///< of exp(logit - that token's)
+  unsigned long long best;  ///< rank of its first token in sampling.h's order: key of the logit, then the id
+  double sum;               ///< sum of exp(logit - that token's logit)
 };
 
-/// sampling.h's rule, and the n_top most likely.
+/// op.h's Sample, by backend_kit/sampling.h's rule.
 struct SampleArguments {
   BatchView batch;
   const float* logits;
@@ -251,18 +253,18 @@ struct RouteArguments {
   std::int32_t max_rows;
 };
 
-/// The rows of a mixture's product by expert, as tiles take them: a row is a token with one of its experts, by the
-/// number token * n_top + slot. Each expert's rows, in the order of their numbers, begin a tile of their own, and -1
-/// fills up its last one. Made on the device, so that a captured graph follows whatever the router chose.
+/// The rows of a mixture's product grouped by expert. A row is a (token, expert slot) pair, numbered token * n_top + slot.
+/// Each expert's rows, in ascending order, start a tile of their own; its last tile is filled up with -1. Computed on the
+/// device, so that a replayed graph follows the router's choice.
 struct ExpertRows {
-  std::int32_t* rows;     ///< [max_tiles, rows of a tile]; null: there are no tiles
-  std::int32_t* experts;  ///< [max_tiles]: of each tile
+  std::int32_t* rows;     ///< [max_tiles, rows per tile]; null: not grouped, matvec
+  std::int32_t* experts;  ///< [max_tiles]: the expert of each tile
   std::int32_t* n_tiles;  ///< one number
   std::int32_t max_tiles;
 };
 
-/// op.h's GroupedMatmul: the first product when `share` is null, else the second. With `quantized_x`, x is that times
-/// x_scales; else tiles read `narrow_x`, and dot products x.
+/// op.h's GroupedMatmul: the first product if `share` is null, else the second. If `quantized_x` is set, it is read with
+/// x_scales; else tiles read `narrow_x`, and matvec reads x.
 struct GroupedMatmulArguments {
   const std::int32_t* n_rows;
   const float* x;
@@ -279,22 +281,22 @@ struct GroupedMatmulArguments {
   Epilogue epilogue;
   std::int32_t n_top;
   std::int32_t max_rows;
-  MatmulTiles tiles;  ///< of a product by tiles
+  MatmulTiles tiles;  ///< used if by_expert.rows is set
   ExpertRows by_expert;
-  float* partial;  ///< of the second product by tiles: [max_rows, n_top, n_expert_rows]
+  float* partial;  ///< second product by tiles: [max_rows, n_top, n_expert_rows]
 };
 
-/// The sum of the 32-bit words of [memory, memory + n_units * 16), each read once: what reading costs and nothing else,
-/// to measure it by. Every thread writes what it read to sums [n_blocks * kReadMemoryThreads], modulo 2^32.
+/// Sums the 32-bit words of [memory, memory + n_vecs * 16), each read once, to measure read bandwidth. Every thread writes
+/// the sum of the words it read, modulo 2^32, to sums [n_blocks * kReadMemoryThreads].
 struct ReadMemoryArguments {
   const std::byte* memory = nullptr;
   std::uint32_t* sums = nullptr;
-  std::int64_t n_units = 0;
+  std::int64_t n_vecs = 0;
   std::int32_t n_blocks = 0;
 };
 inline constexpr std::int32_t kReadMemoryThreads = 256;
 
-/// The kernels as one target has them.
+/// The launchers of one target.
 struct KernelTable {
   Result<void> (*embed)(const LaunchContext&, const EmbedArguments&);
   Result<void> (*rms_norm)(const LaunchContext&, const RmsNormArguments&);

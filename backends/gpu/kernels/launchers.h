@@ -1,5 +1,5 @@
 #pragma once
-// The launchers that this target's files define; kernel_table() is how the host part gets them.
+// The launchers that a target's kernel files define. The host gets them by kernel_table().
 
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/target.h"
@@ -13,21 +13,21 @@ Result<void> launch_select_rows(const LaunchContext& context, const SelectRowsAr
 Result<void> launch_quantize_rows(const LaunchContext& context, const QuantizeRowsArguments& arguments);
 Result<void> launch_narrow_rows(const LaunchContext& context, const NarrowRowsArguments& arguments);
 Result<void> launch_matmul(const LaunchContext& context, const MatmulArguments& arguments);
-/// The two ways of a product: dot products by warps for few rows, tiles of the matrix cores for many.
+/// The two implementations of launch_matmul: dot products by warps for few rows, matrix-core tiles for many.
 Result<void> launch_matvec(const LaunchContext& context, const MatmulArguments& arguments);
 Result<void> launch_tiled_matmul(const LaunchContext& context, const MatmulArguments& arguments);
-/// After a product of the vendor's library.
+/// Epilogue after a product by the vendor's library.
 Result<void> launch_finish_product(const LaunchContext& context, const FinishProductArguments& arguments);
 Result<void> launch_rope_append(const LaunchContext& context, const RopeAppendArguments& arguments);
 Result<void> launch_attention(const LaunchContext& context, const AttentionArguments& arguments);
-/// The two ways of several tokens of a sequence: by warps, and on sm_90a by warpgroups.
+/// The three kernels behind launch_attention: prefill by mma and its like, prefill by wgmma (sm_90a), decode.
 Result<void> launch_prefill_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_warpgroup_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_decode_attention(const LaunchContext& context, const AttentionArguments& arguments);
 Result<void> launch_sample(const LaunchContext& context, const SampleArguments& arguments);
 Result<void> launch_route(const LaunchContext& context, const RouteArguments& arguments);
 Result<void> launch_grouped_matmul(const LaunchContext& context, const GroupedMatmulArguments& arguments);
-/// Its two ways, as a product has them.
+/// The two implementations of launch_grouped_matmul, as for launch_matmul.
 Result<void> launch_grouped_matvec(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 Result<void> launch_grouped_tiles(const LaunchContext& context, const GroupedMatmulArguments& arguments);
 Result<void> launch_read_memory(const LaunchContext& context, const ReadMemoryArguments& arguments);

@@ -1,4 +1,14 @@
-// What a product by the vendor's library needs after it: what the library does not do to its sums.
+// Epilogue after a product by the vendor's library, for what the library does not apply itself.
+//
+//   out[m, n] = epilogue(x_scales[m] * row_scales[n] * sums[m, n])
+//
+// Shapes       sums: [rows, N]; out: [rows, N], or [rows, N/2] for gated epilogues; x_scales: [rows] or null;
+//              row_scales: [N], of int8 weights
+// Dtypes       sums: f32 or int32; everything else f32
+// Accumulator  none
+// Aliasing     aux may be out; sums are separate
+// Alignment    that of the types
+// Source       op.h's Matmul
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -41,7 +51,7 @@ Result<void> launch_finish_product(const LaunchContext& context, const FinishPro
   const auto blocks = static_cast<std::uint32_t>(ceil_divide(arguments.product.weight.n_rows, kThreads));
   const LaunchShape shape{.grid = {static_cast<std::uint32_t>(arguments.product.max_rows), blocks},
                           .threads = kThreads};
-  const auto kernel = arguments.whole_sums != 0 ? finish_product_kernel<std::int32_t> : finish_product_kernel<float>;
+  const auto kernel = arguments.int32_sums != 0 ? finish_product_kernel<std::int32_t> : finish_product_kernel<float>;
   return launch(context.stream, "finish_product", kernel, shape, arguments);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// How a matrix product is cut into blocks: chosen on the host when a step is compiled, followed by the kernels.
+// How a matrix product is divided into blocks. The host chooses a plan when a step is compiled; the kernels follow it.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,15 +7,15 @@
 
 namespace secondsource::gpu {
 
-/// Up to so many rows of x a product is made by dot products, with more by tiles.
+/// Products with up to this many rows of x use matvec, larger ones use tiles.
 inline constexpr std::int32_t kMatvecRows = 4;
 
-/// Outputs of a block: rows of x times rows of the weight.
+/// Output tile of a block: rows of x by rows of the weight.
 enum class MatmulTiles : std::uint8_t { k16x64, k64x64, k128x128, kWgmma128x128, kWgmma128x256 };
 inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTiles::k64x64, MatmulTiles::k128x128,
                                                   MatmulTiles::kWgmma128x128, MatmulTiles::kWgmma128x256};
 
-/// As an option, and in the names of kernels in reports.
+/// The spelling of the option `tiles`, and of kernel names in reports.
 [[nodiscard]] constexpr std::string_view to_string(MatmulTiles tiles) {
   constexpr std::string_view kNames[] = {"16x64", "64x64", "128x128", "wgmma128x128", "wgmma128x256"};
   return kNames[static_cast<std::size_t>(tiles)];
@@ -27,58 +27,57 @@ inline constexpr MatmulTiles kAllMatmulTiles[] = {MatmulTiles::k16x64, MatmulTil
 [[nodiscard]] constexpr std::int32_t block_cols(MatmulTiles tiles) {
   return tiles == MatmulTiles::kWgmma128x256 ? 256 : block_rows(tiles) == 128 ? 128 : 64;
 }
-/// Made by warpgroups, on devices that have them.
+/// Computed by wgmma; only on devices with warpgroups.
 [[nodiscard]] constexpr bool by_warpgroups(MatmulTiles tiles) {
   return tiles == MatmulTiles::kWgmma128x128 || tiles == MatmulTiles::kWgmma128x256;
 }
-/// One block fills a processor.
+/// Tiles of which one block fills a multiprocessor.
 [[nodiscard]] constexpr bool is_large(MatmulTiles tiles) {
   return block_rows(tiles) == 128;
 }
-/// Bytes of a row of x, and of the weight, that a block takes at a time.
+/// Bytes of a row of x, and of the weight, per K step.
 [[nodiscard]] constexpr std::int32_t step_bytes(MatmulTiles tiles) {
   return by_warpgroups(tiles) ? 128 : 64;
 }
 
 struct MatmulPlan {
   MatmulTiles tiles = MatmulTiles::k64x64;
-  std::int32_t n_splits = 1;     ///< blocks that share K; their sums are added up by a second kernel
-  std::int32_t split_steps = 1;  ///< of each
+  std::int32_t n_splits = 1;     ///< blocks that share K; a second kernel adds their sums
+  std::int32_t split_steps = 1;  ///< K steps per split
 };
 
-/// A product as the plan sees it.
+/// The extents of a product that its plan depends on.
 struct MatmulExtent {
-  std::int32_t n_rows = 0;     ///< of x, at most
+  std::int32_t n_rows = 0;     ///< most rows of x
   std::int32_t n_outputs = 0;  ///< rows of the weight
-  std::int32_t row_bytes = 0;  ///< of x and of the weight, as they are multiplied
+  std::int32_t row_bytes = 0;  ///< bytes of a row of x, and of the weight, in the type that is multiplied
 };
 
-/// What of a device the plan depends on.
+/// The device properties that a plan depends on.
 struct MatmulDevice {
   std::int32_t n_processors = 1;
   bool has_warpgroups = false;
-  bool has_large_tiles = true;  ///< of 128 rows and more, for this weight
+  bool has_large_tiles = true;  ///< tiles of 128 rows may be used for this weight
 };
 
-/// The largest tiles, of warpgroups where the device has them, with which three quarters of the device's processors
-/// have a block; where even the smallest that the rows allow leave some without, blocks share K, in pieces of at least
-/// kMinSplitSteps. Speed is guessed here, not measured:
-/// ./dev gpu times the choices side by side.
+/// Chooses the largest tiles (wgmma tiles if the device has warpgroups) that give at least three quarters of the
+/// processors a block. If the blocks are too few for the device, they share K, in slices of at least kMinSplitSteps. This
+/// is a guess, not a measurement: `./dev gpu` times the choices side by side.
 [[nodiscard]] MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device);
-/// These tiles, unsplit.
+/// A plan with the given tiles and without split K.
 [[nodiscard]] MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent);
 
-/// The product of a mixture's experts as its plan sees it. A row is a token with one of its experts.
+/// The extents of a mixture's product that its plan depends on. A row is a (token, expert slot) pair.
 struct GroupedExtent {
-  std::int32_t n_rows = 0;  ///< at most
+  std::int32_t n_rows = 0;  ///< most rows, over all experts
   std::int32_t n_experts = 0;
   std::int32_t n_expert_rows = 0;  ///< rows of an expert's weight
 };
 
-/// Tiles as high as the rows that an expert gets when all get as many, so that a weight is read once and few lines are
-/// fillers; the large ones where three quarters of the processors have a block then. Guessed, too.
+/// Tiles as high as an expert's rows if all experts get equally many, so that a weight is read once and little of a tile
+/// is padding; large tiles only if three quarters of the processors then have a block. Guessed as well.
 [[nodiscard]] MatmulTiles plan_grouped(const GroupedExtent& extent, const MatmulDevice& device);
-/// However the rows fall to the experts, who do not share tiles.
+/// Upper bound on the number of tiles for any distribution of rows to experts. Experts do not share tiles.
 [[nodiscard]] std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles);
 
 inline constexpr std::int32_t kMinSplitSteps = 8;

@@ -1,13 +1,21 @@
 #pragma once
-// A tile of a product on the matrix cores, as a block makes it: in steps of 64 bytes along K, with the next steps'
-// inputs under way while this one is multiplied. Whatever the weight's encoding, the matrix cores see BF16; int8 is
-// exact in it, and a row's scale comes in at the end, a group's before it. int8 by int8 is summed in int32; where 32
-// columns share a scale, a group's sum is, and the groups' sums are scaled and added in f32. Which rows of x are
-// multiplied, and what becomes of the sums, is the kernel's that includes this.
+// One tile of a matrix product on the matrix cores, computed by one block.
 //
-// A warp multiplies from fragments that it loads, or four warps together straight from shared memory (warpgroup.h), in
-// steps of 128 bytes. These products go on into the next step, so that the slot to fill next is the one before the
-// last.
+//   sums[m, n] = sum_k x[m, k] * weight[n, k],   m in the tile's rows of x, n in its rows of the weight
+//
+// Shapes       x: [*, padded K]; weight: [N, padded K]; tile: ShapeOf<kTiles>::kRows x kCols
+// Dtypes       x: BF16 or int8; weight: any encoding, converted to BF16 (int8 is exact in it), or int8 with int8 x
+// Accumulator  f32; int8 by int8 in int32; with group scales each group of 32 columns in int32, then scaled and added in
+//              f32. Row scales are applied to the sums by the caller.
+// Aliasing     none: results go to the caller's store function
+// Alignment    rows of x and of the weight to 16 bytes
+// Source       multistage pipelining along K as in CUTLASS's sm80 (cp.async, mma) and sm90 (wgmma) main loops
+//
+// K is walked in stages of 64 bytes per row (128 for wgmma), with the next stages' copies in flight while one is
+// multiplied. The including kernel decides which rows of x are multiplied and what becomes of the sums.
+//
+// A warp multiplies fragments that it loads from shared memory, or four warps multiply straight from shared memory by
+// wgmma (warpgroup.h). A wgmma still reads its stage during the next step, so one stage fewer can be prefetched.
 
 #include "gpu/kernels/weight_code.h"
 #include "gpu/portable/matrix_tile.h"
@@ -17,27 +25,27 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-inline constexpr int kUnitBytes = 16;  ///< what a thread brings at once
+inline constexpr int kVecBytes = 16;  ///< bytes of one vector copy
 
-/// What a block makes, how its warps share it, and how many steps it holds.
-template <MatmulTiles kTiles, int kWarpsAlongRows, int kWarpsAlongCols, int kStepsHeld>
+/// Compile-time shape of a block: its tile, how its warps split it, and how many stages of K shared memory holds.
+template <MatmulTiles kTiles, int kWarpsAlongRows, int kWarpsAlongCols, int kStagesHeld>
 struct BlockShape {
   static constexpr bool kByWarpgroups = by_warpgroups(kTiles);
-  static constexpr int kRows = block_rows(kTiles);  ///< of x
+  static constexpr int kRows = block_rows(kTiles);  ///< rows of x
   static constexpr int kCols = block_cols(kTiles);  ///< rows of the weight
-  static constexpr int kAcross = kWarpsAlongCols;
+  static constexpr int kWarpsAcross = kWarpsAlongCols;
   static constexpr int kWarps = kWarpsAlongRows * kWarpsAlongCols;
   static constexpr int kWarpRows = kRows / kWarpsAlongRows;
   static constexpr int kWarpCols = kCols / kWarpsAlongCols;
-  static constexpr int kSlots = kStepsHeld;
-  static constexpr int kAhead = kSlots - (kByWarpgroups ? 2 : 1);  ///< steps that are under way
+  static constexpr int kStages = kStagesHeld;
+  static constexpr int kStagesAhead = kStages - (kByWarpgroups ? 2 : 1);  ///< stages in flight
   static constexpr int kStepBytes = step_bytes(kTiles);
-  static constexpr int kUnitsOfLine = kStepBytes / kUnitBytes;
-  /// In shared memory units of neighbouring rows are in other banks: by a gap, or exchanged as warpgroups have it.
-  static constexpr int kLineBytes = kByWarpgroups ? kSwizzledLineBytes : kStepBytes + kUnitBytes;
-  static constexpr int kAlignment = kByWarpgroups ? kSwizzleAlignment : kUnitBytes;
-  static SS_DEVICE int unit_place(int line, int unit) {
-    return kByWarpgroups ? swizzled_place(line, unit) : line * kLineBytes + unit * kUnitBytes;
+  static constexpr int kVecsPerLine = kStepBytes / kVecBytes;
+  /// Vectors of neighbouring rows lie in different banks: rows are padded by 16 bytes, or swizzled for wgmma.
+  static constexpr int kLineBytes = kByWarpgroups ? kSwizzledLineBytes : kStepBytes + kVecBytes;
+  static constexpr int kAlignment = kByWarpgroups ? kSwizzleAlignment : kVecBytes;
+  static SS_DEVICE int vec_offset(int line, int vec) {
+    return kByWarpgroups ? swizzled_offset(line, vec) : line * kLineBytes + vec * kVecBytes;
   }
 };
 template <MatmulTiles kTiles>
@@ -48,65 +56,64 @@ template <>
 struct ShapeOf<MatmulTiles::k64x64> : BlockShape<MatmulTiles::k64x64, 2, 2, 4> {};
 template <>
 struct ShapeOf<MatmulTiles::k128x128> : BlockShape<MatmulTiles::k128x128, 2, 4, 3> {};
-// Two warpgroups, 64 rows and all columns each.
+// Two warpgroups, each with 64 rows and all columns.
 template <>
 struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, 4> {};
 template <>
 struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
 
-/// One step of the operands.
+/// One stage: kStepBytes of every row of both operands.
 template <typename Shape>
-struct TileSlot {
+struct TileStage {
   alignas(Shape::kAlignment) std::byte x[Shape::kRows * Shape::kLineBytes];
   alignas(Shape::kAlignment) std::byte weight[Shape::kCols * Shape::kLineBytes];
 };
 
-/// And the scales of the weight's groups, where sums of int8 products need them apart.
+/// A stage with the scales of the weight's groups, for int8 products, whose group sums are scaled one by one.
 inline constexpr int kGroupColumns = static_cast<int>(kScaleGroupSize);
 template <typename Shape>
-struct ScaledSlot : TileSlot<Shape> {
+struct ScaledStage : TileStage<Shape> {
   static constexpr int kGroups = Shape::kStepBytes / kGroupColumns;
   float scales[kGroups][Shape::kCols];
 };
 
-/// Whether a product has such scales.
+/// Whether a product needs ScaledStage.
 template <WeightEncoding kEncoding, bool kQuantized>
 inline constexpr bool kScalesGroups = kQuantized ? kHasGroups<kEncoding> : false;
 
-/// The slots of the steps; when they are used up, the sums of each warp take their place.
+/// Shared memory of a block: the stages, and after the last one the sums of each warp in their place.
 template <typename Shape, bool kScaled>
 union TileShared {
-  std::conditional_t<kScaled, ScaledSlot<Shape>, TileSlot<Shape>> slot[Shape::kSlots];
+  std::conditional_t<kScaled, ScaledStage<Shape>, TileStage<Shape>> stage[Shape::kStages];
   std::int32_t sums[Shape::kWarps][Shape::kWarpRows * Shape::kWarpCols];  ///< bits of f32, or int32
 };
 
-/// Where a warp's sum [row, col] lies: four by four in turns, so that neighbouring rows are in other banks.
+/// Index of a warp's sum [row, col]: groups of four columns are XOR-swizzled by row against bank conflicts.
 template <typename Shape>
-SS_DEVICE int sum_place(int row, int col) {
+SS_DEVICE int sum_index(int row, int col) {
   return row * Shape::kWarpCols + (col ^ row % (Shape::kWarpCols / 4) * 4);
 }
 
-/// A unit of the weight as it is stored, between its load and its way to shared memory.
+/// One 16-byte vector of a tile (as BF16 or int8) in the weight's stored encoding, in registers between load and store.
 template <WeightEncoding kEncoding, bool kQuantized>
-struct Unit {
+struct WeightVec {
   static constexpr int kWords = kEncoding == WeightEncoding::kF32           ? 8
                                 : kEncoding == WeightEncoding::kInt4Group32 ? 1
                                 : kIsInt8<kEncoding>                        ? (kQuantized ? 4 : 2)
                                                                             : 4;
-  static constexpr bool kAsItIs = kEncoding == WeightEncoding::kBf16 || kQuantized;
+  static constexpr bool kNoConversion = kEncoding == WeightEncoding::kBf16 || kQuantized;
   struct alignas(kWords < 4 ? kWords * 4 : 16) Words {
     std::uint32_t word[kWords];
   } words = {};
   float scale = 1.0F;
 
-  /// Values [unit * n, unit * n + n) of a row, n what makes 16 bytes of the tile's type.
-  SS_DEVICE void load(const WeightView& weight, int row, int unit) {
-    words =
-        load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + unit * std::int64_t{sizeof(Words)});
-    if constexpr (kHasGroups<kEncoding> && !kQuantized) scale = group_scale(weight, row, unit * 8);
+  /// Loads vector `vec` of a row: values [vec * n, vec * n + n), where n values of the tile's type are 16 bytes.
+  SS_DEVICE void load(const WeightView& weight, int row, int vec) {
+    words = load_words<Words>(weight.values + std::int64_t{row} * weight.row_bytes + vec * std::int64_t{sizeof(Words)});
+    if constexpr (kHasGroups<kEncoding> && !kQuantized) scale = group_scale(weight, row, vec * 8);
   }
   [[nodiscard]] SS_DEVICE Chunk narrowed() const {
-    if constexpr (kAsItIs) {
+    if constexpr (kNoConversion) {
       return bits_as<Chunk>(words);
     } else {
       float values[8];
@@ -125,111 +132,112 @@ struct Unit {
       }
       SS_UNROLL
       for (int i = 0; i < 8; ++i) values[i] *= scale;
-      return narrow_unit(values);
+      return narrow_vec(values);
     }
   }
 };
 
-/// Which rows of an operand the lines of a block's tile are: neighbours, up to `end`.
-struct NeighbourRows {
+/// Maps the lines of a block's tile to consecutive rows of an operand, up to `end`.
+struct ContiguousRows {
   int first;
   int end;
-  /// Of line `line`, which is the u-th that this thread brings; -1: none.
+  /// Row of line `line`, which is the u-th that this thread loads; -1: past the end.
   SS_DEVICE int of(int, int line) const { return first + line < end ? first + line : -1; }
 };
 
-/// This thread's part in bringing one operand's lines of a step to shared memory: what can be copied as it is goes
-/// asynchronously where the target can do that, everything else through registers, which are filled before a step is
-/// multiplied and emptied after.
+/// This thread's part in loading one operand's stage into shared memory. Operands that need no conversion are copied
+/// asynchronously where the target can; everything else passes through registers, loaded by fetch() before a stage is
+/// multiplied and written by store() after it.
 template <typename Shape, int kLines, WeightEncoding kEncoding, bool kQuantized>
-struct Carrier {
-  using Carried = Unit<kEncoding, kQuantized>;
+struct TileLoader {
+  using Vec = WeightVec<kEncoding, kQuantized>;
   static constexpr int kThreads = Shape::kWarps * kWarpSize;
-  static constexpr int kUnitsOfLine = Shape::kUnitsOfLine;
-  static constexpr bool kAsync = kHasAsyncCopies && Carried::kAsItIs;
-  static constexpr int kUnits = (kLines * kUnitsOfLine + kThreads - 1) / kThreads;
-  Carried held[kAsync ? 1 : kUnits];
+  static constexpr int kVecsPerLine = Shape::kVecsPerLine;
+  static constexpr bool kAsync = kHasAsyncCopies && Vec::kNoConversion;
+  static constexpr int kVecs = (kLines * kVecsPerLine + kThreads - 1) / kThreads;
+  Vec held[kAsync ? 1 : kVecs];
 
-  /// Rows that are none of the operand's, and columns behind the last, are zeros.
+  /// Rows outside of the operand and columns past the last one become zeros.
   template <typename Rows>
   SS_DEVICE void fetch(const WeightView& operand, const Rows& rows, int step, std::byte* to) {
-    const int n_units = operand.padded_cols * static_cast<int>(kQuantized ? 1 : 2) / kUnitBytes;
+    const int n_vecs = operand.padded_cols * static_cast<int>(kQuantized ? 1 : 2) / kVecBytes;
     SS_UNROLL
-    for (int u = 0; u < kUnits; ++u) {
+    for (int u = 0; u < kVecs; ++u) {
       const int at = thread_x() + u * kThreads;
-      if (kLines * kUnitsOfLine % kThreads != 0 && at >= kLines * kUnitsOfLine) break;
-      const int row = rows.of(u, at / kUnitsOfLine);
-      const int unit = step * kUnitsOfLine + at % kUnitsOfLine;
-      const bool in_range = row >= 0 && unit < n_units;
+      if (kLines * kVecsPerLine % kThreads != 0 && at >= kLines * kVecsPerLine) break;
+      const int row = rows.of(u, at / kVecsPerLine);
+      const int vec = step * kVecsPerLine + at % kVecsPerLine;
+      const bool in_range = row >= 0 && vec < n_vecs;
       if constexpr (kAsync) {
         const std::byte* const from = operand.values + (in_range ? std::int64_t{row} * operand.row_bytes : 0);
-        copy_to_shared(to + Shape::unit_place(at / kUnitsOfLine, at % kUnitsOfLine),
-                       from + (in_range ? unit : 0) * kUnitBytes, in_range);
+        copy_to_shared(to + Shape::vec_offset(at / kVecsPerLine, at % kVecsPerLine),
+                       from + (in_range ? vec : 0) * kVecBytes, in_range);
       } else {
-        held[u] = Carried();
-        if (in_range) held[u].load(operand, row, unit);
+        held[u] = Vec();
+        if (in_range) held[u].load(operand, row, vec);
       }
     }
   }
   SS_DEVICE void store(std::byte* to) {
     if constexpr (!kAsync) {
       SS_UNROLL
-      for (int u = 0; u < kUnits; ++u) {
+      for (int u = 0; u < kVecs; ++u) {
         const int at = thread_x() + u * kThreads;
-        if (kLines * kUnitsOfLine % kThreads != 0 && at >= kLines * kUnitsOfLine) break;
-        store_chunk(to + Shape::unit_place(at / kUnitsOfLine, at % kUnitsOfLine), held[u].narrowed());
+        if (kLines * kVecsPerLine % kThreads != 0 && at >= kLines * kVecsPerLine) break;
+        store_chunk(to + Shape::vec_offset(at / kVecsPerLine, at % kVecsPerLine), held[u].narrowed());
       }
     }
   }
 };
 
-/// This thread's part in bringing the scales of a step's groups, one a row of the weight and group: as Carrier, through
-/// registers.
+/// This thread's part in loading the scales of a stage's groups, one per weight row and group, through registers.
 template <typename Shape>
-struct ScaleCarrier {
-  using Slot = ScaledSlot<Shape>;
+struct ScaleLoader {
+  using Stage = ScaledStage<Shape>;
   static constexpr int kThreads = Shape::kWarps * kWarpSize;
-  static constexpr int kScales = Slot::kGroups * Shape::kCols;
+  static constexpr int kScales = Stage::kGroups * Shape::kCols;
   static constexpr int kEach = (kScales + kThreads - 1) / kThreads;
   float held[kEach];
 
-  /// The same of rows and columns that the weight does not have.
-  SS_DEVICE void fetch(const WeightView& weight, const NeighbourRows& rows, int step) {
+  /// Rows and columns outside of the weight get a scale of 0.
+  SS_DEVICE void fetch(const WeightView& weight, const ContiguousRows& rows, int step) {
     SS_UNROLL
     for (int u = 0; u < kEach; ++u) {
       const int at = thread_x() + u * kThreads;
-      const int row = rows.of(u, at / Slot::kGroups);
-      const int col = (step * Slot::kGroups + at % Slot::kGroups) * kGroupColumns;
+      const int row = rows.of(u, at / Stage::kGroups);
+      const int col = (step * Stage::kGroups + at % Stage::kGroups) * kGroupColumns;
       held[u] = at < kScales && row >= 0 && col < weight.padded_cols ? group_scale(weight, row, col) : 0.0F;
     }
   }
-  SS_DEVICE void store(Slot& to) const {
+  SS_DEVICE void store(Stage& to) const {
     SS_UNROLL
     for (int u = 0; u < kEach; ++u) {
       const int at = thread_x() + u * kThreads;
-      if (at < kScales) to.scales[at % Slot::kGroups][at / Slot::kGroups] = held[u];
+      if (at < kScales) to.scales[at % Stage::kGroups][at / Stage::kGroups] = held[u];
     }
   }
 };
 
-/// A sum of int32 that starts at these bits can be read as an f32 that is larger by kWholeBias, 3 * 2^22: GPUs convert
-/// at a fraction of the rate at which they add. Exact up to 2^22, and a group's sum stays below 2^19.
-inline constexpr std::int32_t kWholeBiasBits = 0x4b400000;
-inline constexpr float kWholeBias = 12582912.0F;
+/// An int32 sum that starts at these bits, read as f32, is the sum plus kInt32Bias = 3 * 2^22. This replaces an int-to-f32
+/// conversion, which GPUs execute at a fraction of the rate of additions. Exact for |sum| < 2^22; a group's sum of 32
+/// int8 products stays below 2^19 in magnitude.
+inline constexpr std::int32_t kInt32BiasBits = 0x4b400000;
+inline constexpr float kInt32Bias = 12582912.0F;
 static_assert(kGroupColumns * 128 * 128 < 1 << 22);
 
-/// Adds one step's products to this warp's sums, each group's in int32 first.
+/// Adds the products of one stage to this warp's sums, summing each group in int32 first.
 template <typename Shape, int kRowTiles, int kColTiles>
-SS_DEVICE void multiply_groups(const ScaledSlot<Shape>& slot, Accumulator<Bf16> (&sums)[kRowTiles][kColTiles]) {
+SS_DEVICE void multiply_groups(const ScaledStage<Shape>& stage, Accumulator<Bf16> (&sums)[kRowTiles][kColTiles]) {
   using Input = std::int8_t;
   constexpr int kStride = Shape::kLineBytes;
   constexpr int kParts = kGroupColumns / kTileDepth<Input>;
   static_assert(kParts * kTileDepth<Input> == kGroupColumns);
-  const int first_col = warp() % Shape::kAcross * Shape::kWarpCols;
-  const auto* const a = reinterpret_cast<const Input*>(slot.x) + warp() / Shape::kAcross * Shape::kWarpRows * kStride;
-  const auto* const b = reinterpret_cast<const Input*>(slot.weight) + first_col * kStride;
+  const int first_col = warp() % Shape::kWarpsAcross * Shape::kWarpCols;
+  const auto* const a =
+      reinterpret_cast<const Input*>(stage.x) + warp() / Shape::kWarpsAcross * Shape::kWarpRows * kStride;
+  const auto* const b = reinterpret_cast<const Input*>(stage.weight) + first_col * kStride;
   SS_UNROLL
-  for (int group = 0; group < ScaledSlot<Shape>::kGroups; ++group) {
+  for (int group = 0; group < ScaledStage<Shape>::kGroups; ++group) {
     Fragment<Input> columns[kColTiles][kParts];
     float scales[kColTiles][kAccumulators];
     SS_UNROLL
@@ -241,7 +249,7 @@ SS_DEVICE void multiply_groups(const ScaledSlot<Shape>& slot, Accumulator<Bf16> 
       }
       SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) {
-        scales[j][v] = slot.scales[group][first_col + j * kTile + accumulator_col(v)];
+        scales[j][v] = stage.scales[group][first_col + j * kTile + accumulator_col(v)];
       }
     }
     SS_UNROLL
@@ -254,27 +262,28 @@ SS_DEVICE void multiply_groups(const ScaledSlot<Shape>& slot, Accumulator<Bf16> 
       }
       SS_UNROLL
       for (int j = 0; j < kColTiles; ++j) {
-        Accumulator<Input> whole;
+        Accumulator<Input> group_sum;
         SS_UNROLL
-        for (int v = 0; v < kAccumulators; ++v) whole.value[v] = kWholeBiasBits;
+        for (int v = 0; v < kAccumulators; ++v) group_sum.value[v] = kInt32BiasBits;
         SS_UNROLL
-        for (int part = 0; part < kParts; ++part) multiply(whole, rows[part], columns[j][part]);
+        for (int part = 0; part < kParts; ++part) multiply(group_sum, rows[part], columns[j][part]);
         SS_UNROLL
         for (int v = 0; v < kAccumulators; ++v) {
-          sums[i][j].value[v] += scales[j][v] * (bits_as<float>(whole.value[v]) - kWholeBias);
+          sums[i][j].value[v] += scales[j][v] * (bits_as<float>(group_sum.value[v]) - kInt32Bias);
         }
       }
     }
   }
 }
 
-/// Adds one step's products to this warp's sums.
+/// Adds the products of one stage to this warp's sums.
 template <typename Shape, typename Input, int kRowTiles, int kColTiles>
 SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
                              Accumulator<Input> (&sums)[kRowTiles][kColTiles]) {
   constexpr int kStride = Shape::kLineBytes / static_cast<int>(sizeof(Input));
-  const auto* const a = reinterpret_cast<const Input*>(x) + warp() / Shape::kAcross * Shape::kWarpRows * kStride;
-  const auto* const b = reinterpret_cast<const Input*>(weight) + warp() % Shape::kAcross * Shape::kWarpCols * kStride;
+  const auto* const a = reinterpret_cast<const Input*>(x) + warp() / Shape::kWarpsAcross * Shape::kWarpRows * kStride;
+  const auto* const b =
+      reinterpret_cast<const Input*>(weight) + warp() % Shape::kWarpsAcross * Shape::kWarpCols * kStride;
   SS_UNROLL
   for (int k = 0; k < Shape::kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
     Fragment<Input> columns[kColTiles];
@@ -289,17 +298,17 @@ SS_DEVICE void multiply_step(const std::byte* x, const std::byte* weight,
   }
 }
 
-/// Begins to add one step's products to this warpgroup's sums, 128 columns at a time.
+/// Starts the wgmma of one stage for this warpgroup's sums, 128 columns at a time, as one commit group.
 template <typename Shape, typename Input, int kColTiles>
 SS_DEVICE void begin_step(const std::byte* x, const std::byte* weight, Accumulator<Input> (&sums)[kColTiles]) {
-  constexpr int kTilesAtOnce = 8;
-  using Columns = Accumulator<Input>[kTilesAtOnce];
+  constexpr int kTilesPerWgmma = 8;
+  using Columns = Accumulator<Input>[kTilesPerWgmma];
   const std::byte* const rows = x + warp() / kWarpgroupWarps * kWarpgroupRows * Shape::kLineBytes;
   fence_products();
   SS_UNROLL
   for (int k = 0; k < Shape::kStepBytes / static_cast<int>(sizeof(Input)); k += kTileDepth<Input>) {
     SS_UNROLL
-    for (int j = 0; j < kColTiles; j += kTilesAtOnce) {
+    for (int j = 0; j < kColTiles; j += kTilesPerWgmma) {
       multiply_lines(reinterpret_cast<Columns&>(sums[j]), lines_of<Input>(rows, k),
                      lines_of<Input>(weight + j * kTile * Shape::kLineBytes, k));
     }
@@ -307,10 +316,10 @@ SS_DEVICE void begin_step(const std::byte* x, const std::byte* weight, Accumulat
   commit_products();
 }
 
-/// How a block brings its lines of x.
+/// The loader of a block's lines of x.
 template <typename Shape, bool kQuantized>
-using CarrierOfX =
-    Carrier<Shape, Shape::kRows, kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16, kQuantized>;
+using XLoader =
+    TileLoader<Shape, Shape::kRows, kQuantized ? WeightEncoding::kInt8PerRow : WeightEncoding::kBf16, kQuantized>;
 
 /// Steps [begin, end) along K.
 struct StepRange {
@@ -318,18 +327,18 @@ struct StepRange {
   int end;
 };
 
-/// All of them.
+/// The number of steps of the whole of K.
 template <typename Shape, bool kQuantized>
 SS_DEVICE int steps_of(const WeightView& weight) {
   return (weight.padded_cols * static_cast<int>(kQuantized ? 1 : 2) + Shape::kStepBytes - 1) / Shape::kStepBytes;
 }
 
-/// Multiplies rows of x with the rows of the weight from `first_output` on, and calls store(line, output, sums) for
-/// every output of every line; `in_pairs`: for every second output, with its sum and its neighbour's. x: as it is
-/// multiplied, BF16 or int8, [rows, padded_cols of the weight]. Sums have no scales of rows yet.
+/// Multiplies rows of x with the rows of the weight from `first_output` on and calls store(line, output, sums) for every
+/// output of every line; with `in_pairs` only for even outputs, sums[0] and sums[1] being theirs and their right
+/// neighbour's. x: BF16 or int8, [rows, padded_cols of the weight]. Row scales are not applied to the sums.
 template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized, typename Rows, typename Store>
-SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& weight, int first_output,
-                         const StepRange& steps, bool in_pairs, const Store& store_sum) {
+SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView& weight, int first_output,
+                            const StepRange& steps, bool in_pairs, const Store& store_sum) {
   using Shape = ShapeOf<kTiles>;
   using Input = std::conditional_t<kQuantized, std::int8_t, Bf16>;
   constexpr bool kScaled = kScalesGroups<kEncoding, kQuantized>;
@@ -340,26 +349,26 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
                           .row_bytes = std::int64_t{weight.padded_cols} * static_cast<int>(sizeof(Input)),
                           .padded_cols = weight.padded_cols};
   auto& shared = shared_memory<TileShared<Shape, kScaled>>();
-  // Sums that are scaled on the way are f32, as those of BF16 are.
+  // Sums of scaled groups are f32, like those of BF16 products.
   Accumulator<std::conditional_t<kScaled, Bf16, Input>> sums[kRowTiles][kColTiles] = {};
-  CarrierOfX<Shape, kQuantized> of_x;
-  Carrier<Shape, Shape::kCols, kEncoding, kQuantized> of_weight;
-  [[maybe_unused]] ScaleCarrier<Shape> of_scales;
-  const NeighbourRows weight_rows{first_output, weight.n_rows};
+  XLoader<Shape, kQuantized> x_loader;
+  TileLoader<Shape, Shape::kCols, kEncoding, kQuantized> weight_loader;
+  [[maybe_unused]] ScaleLoader<Shape> scale_loader;
+  const ContiguousRows weight_rows{first_output, weight.n_rows};
   const auto fetch = [&](int step) {
-    auto& slot = shared.slot[step % Shape::kSlots];
-    of_weight.fetch(weight, weight_rows, step, slot.weight);
-    of_x.fetch(x_view, x_rows, step, slot.x);
-    if constexpr (kScaled) of_scales.fetch(weight, weight_rows, step);
+    auto& stage = shared.stage[step % Shape::kStages];
+    weight_loader.fetch(weight, weight_rows, step, stage.weight);
+    x_loader.fetch(x_view, x_rows, step, stage.x);
+    if constexpr (kScaled) scale_loader.fetch(weight, weight_rows, step);
   };
   const auto store = [&](int step) {
-    auto& slot = shared.slot[step % Shape::kSlots];
-    of_weight.store(slot.weight);
-    of_x.store(slot.x);
-    if constexpr (kScaled) of_scales.store(slot);
+    auto& stage = shared.stage[step % Shape::kStages];
+    weight_loader.store(stage.weight);
+    x_loader.store(stage.x);
+    if constexpr (kScaled) scale_loader.store(stage);
   };
-  constexpr int kAhead = Shape::kAhead;
-  for (int step = steps.begin; step < steps.begin + kAhead; ++step) {
+  constexpr int kStagesAhead = Shape::kStagesAhead;
+  for (int step = steps.begin; step < steps.begin + kStagesAhead; ++step) {
     if (step < steps.end) {
       fetch(step);
       store(step);
@@ -367,27 +376,27 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
     commit_copies();
   }
   for (int step = steps.begin; step < steps.end; ++step) {
-    wait_for_copies<kAhead - 1>();
-    if constexpr (Shape::kByWarpgroups) show_to_warpgroups();
-    sync_block();  // this step has arrived, and nobody reads the slot that is filled next any more
-    const bool more = step + kAhead < steps.end;
-    if (more) fetch(step + kAhead);
+    wait_for_copies<kStagesAhead - 1>();
+    if constexpr (Shape::kByWarpgroups) fence_proxy_async();
+    sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done
+    const bool more = step + kStagesAhead < steps.end;
+    if (more) fetch(step + kStagesAhead);
     commit_copies();
-    const auto& slot = shared.slot[step % Shape::kSlots];
+    const auto& stage = shared.stage[step % Shape::kStages];
     if constexpr (Shape::kByWarpgroups) {
-      begin_step<Shape>(slot.x, slot.weight, sums[0]);
+      begin_step<Shape>(stage.x, stage.weight, sums[0]);
     } else if constexpr (kScaled) {
-      multiply_groups<Shape>(slot, sums);
+      multiply_groups<Shape>(stage, sums);
     } else {
-      multiply_step<Shape>(slot.x, slot.weight, sums);
+      multiply_step<Shape>(stage.x, stage.weight, sums);
     }
-    if (more) store(step + kAhead);
-    if constexpr (Shape::kByWarpgroups) wait_for_products<1>(sums[0]);  // those of the step before
+    if (more) store(step + kStagesAhead);
+    if constexpr (Shape::kByWarpgroups) wait_for_products<1>(sums[0]);  // of the step before
   }
   if constexpr (Shape::kByWarpgroups) wait_for_products<0>(sums[0]);
-  sync_block();  // nobody reads a slot any more
-  // By way of shared memory, so that neighbours store neighbours whatever the fragments were.
-  // All of them, since what the epilogue calls would push sums that wait in registers to memory.
+  sync_block();  // all reads of the stages are done
+  // The sums go through shared memory, so that neighbouring lanes store neighbouring outputs whatever the fragment layout
+  // is. All of them at once: functions called by the epilogue would spill sums that are still in registers.
   std::int32_t* const own = shared.sums[warp()];
   SS_UNROLL
   for (int i = 0; i < kRowTiles; ++i) {
@@ -395,36 +404,35 @@ SS_DEVICE void make_tile(const void* x, const Rows& x_rows, const WeightView& we
     for (int j = 0; j < kColTiles; ++j) {
       SS_UNROLL
       for (int v = 0; v < kAccumulators; ++v) {
-        own[sum_place<Shape>(i * kTile + accumulator_row(v), j * kTile + accumulator_col(v))] =
+        own[sum_index<Shape>(i * kTile + accumulator_row(v), j * kTile + accumulator_col(v))] =
             bits_as<std::int32_t>(sums[i][j].value[v]);
       }
     }
   }
-  sync_warp();  // this warp's sums are there
+  sync_warp();  // this warp's sums are stored
   const int n_cols = in_pairs ? Shape::kWarpCols / 2 : Shape::kWarpCols;
   for (int at = lane(); at < Shape::kWarpRows * n_cols; at += kWarpSize) {
     const int warp_row = at / n_cols;
     const int warp_col = (in_pairs ? 2 : 1) * (at % n_cols);
-    const int output = first_output + warp() % Shape::kAcross * Shape::kWarpCols + warp_col;
+    const int output = first_output + warp() % Shape::kWarpsAcross * Shape::kWarpCols + warp_col;
     if (output >= weight.n_rows) continue;
-    const std::int32_t* const place = own + sum_place<Shape>(warp_row, warp_col);
+    const std::int32_t* const place = own + sum_index<Shape>(warp_row, warp_col);
     const Sum pair[2] = {bits_as<Sum>(place[0]), bits_as<Sum>(place[in_pairs ? 1 : 0])};
-    store_sum(warp() / Shape::kAcross * Shape::kWarpRows + warp_row, output, pair);
+    store_sum(warp() / Shape::kWarpsAcross * Shape::kWarpRows + warp_row, output, pair);
   }
 }
 
-/// Whether a block can make these tiles.
+/// Checks at compile time that a block can compute these tiles.
 template <typename Shape>
 constexpr bool is_sound() {
-  // Each warp of a warpgroup has one tile of rows, and all columns.
-  return Shape::kAhead >= 1 && Shape::kUnitsOfLine * kUnitBytes == Shape::kStepBytes &&
+  // Each warp of a warpgroup has 16 rows and all columns.
+  return Shape::kStagesAhead >= 1 && Shape::kVecsPerLine * kVecBytes == Shape::kStepBytes &&
          (!Shape::kByWarpgroups ||
-          (Shape::kAcross == 1 && Shape::kWarpRows == kTile && Shape::kWarps % kWarpgroupWarps == 0)) &&
+          (Shape::kWarpsAcross == 1 && Shape::kWarpRows == kTile && Shape::kWarps % kWarpgroupWarps == 0)) &&
          sizeof(TileShared<Shape, !Shape::kByWarpgroups>) <= (Shape::kByWarpgroups ? kWarpgroupSharedBytes : 64 << 10);
 }
 
-/// Calls call.template operator()<tiles, encoding, quantized>() for tiles, a weight and whether x is quantized: host
-/// code that picks a kernel.
+/// Host code: selects a kernel instantiation by calling call.template operator()<tiles, encoding, quantized>().
 template <typename Call>
 Result<void> with_tile_kernel(MatmulTiles tiles, WeightEncoding encoding, bool quantized, const Call& call) {
   const auto with = [&]<MatmulTiles kTiles>() -> Result<void> {

@@ -1,5 +1,15 @@
-// Products with few rows of x, as decode has them: a warp for every two neighbouring rows of the weight, so that gate
-// and up meet in one place. Bound by reading the weight once.
+// Matrix product for few rows of x, as decode has them: bound by reading the weight once.
+//
+//   out[m, n] = epilogue(sum_k x[m, k] * weight[n, k])
+//
+// Shapes       x: [rows, K]; weight: [N, K]; out: [rows, N], or [rows, N/2] for gated epilogues; rows <= kMatvecRows
+// Dtypes       x: f32, or int8 with one f32 scale per row; weight: any encoding; out: f32
+// Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per 16 columns and then f32
+// Aliasing     aux may be out
+// Alignment    weight rows and int8 x to 16 bytes; f32 x is read 16 bytes at a time where K is a multiple of 4
+// Source       dot_product.h
+//
+// A warp computes two neighbouring rows of the weight, so the gate and up values of a gated epilogue meet in one lane.
 
 #include <algorithm>
 
@@ -15,9 +25,9 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
-constexpr int kOutputs = 2;  ///< of a warp
+constexpr int kOutputs = 2;  ///< rows of the weight per warp
 
-/// kRows of x at a time. Rows of x, and of the weight, past the last are computed from it again and not stored.
+/// Takes kRows rows of x at a time. Rows of x or of the weight past the last one repeat it and are not stored.
 template <WeightEncoding kEncoding, bool kQuantized, int kRows>
 SS_KERNEL(kMaxThreads)
 matvec_kernel(MatmulArguments a) {

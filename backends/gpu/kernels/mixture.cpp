@@ -1,5 +1,20 @@
-// Mixture of experts: the router, a block a token; and the experts' products of few tokens, a warp for every output of
-// a token. Those of many are tiles: grouped_tiles.cpp.
+// Mixture of experts: the router, and the experts' products for few tokens. For many tokens see grouped_tiles.cpp.
+//
+//   route:           p = softmax(x gate^T);  expert[t, j], weight[t, j]: the n_top largest of p, divided by their sum if
+//                    `renormalize`
+//   grouped matvec:  first product   out[t, j] = epilogue(x[t] W_e^T),   e = expert[t, j]
+//                    second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T)
+//
+// Shapes       x: [T, K], in the second product [T, n_top, K]; gate: [n_experts, K]; weights: [n_experts * N, K];
+//              expert, weight, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N]
+// Dtypes       x: f32, or int8 with one f32 scale per row; weights: any encoding; expert: int32; out: f32
+// Accumulator  f32; int8 by int8 in int32; the softmax's sum is compensated (Kahan)
+// Aliasing     in the second product aux may be out
+// Alignment    as matvec.cpp
+// Source       op.h's Route and GroupedMatmul
+//
+// The router takes one block per token: warps compute the scores, then one thread chooses. The products take one warp per
+// output of a token.
 
 #include "core/checked.h"
 #include "gpu/kernels/dot_product.h"
@@ -35,7 +50,7 @@ route_kernel(RouteArguments a) {
   }
   sync_block();
   if (thread_x() != 0) return;
-  // NaN has no place in an order: a row that has it takes the first experts, with weights of NaN.
+  // NaN cannot be ordered: a row with a NaN score takes the first experts, with weights of NaN.
   float poison = 0.0F;
   for (int i = 0; i < n_experts; ++i) {
     if (shared.scores[i] != shared.scores[i]) poison = shared.scores[i];
@@ -51,12 +66,12 @@ route_kernel(RouteArguments a) {
     shared.order[best] = shared.order[i];
     shared.order[i] = chosen;
   }
-  const float largest = shared.scores[shared.order[0]];
-  // Hundreds of experts that are next to nothing, added to the first: compensated (Kahan), or each would be rounded.
+  const float row_max = shared.scores[shared.order[0]];
+  // Kahan summation: hundreds of tiny terms are added to the first, which is 1, and each would be rounded away.
   float sum = 0.0F;
   float excess = 0.0F;
   for (int i = 0; i < (a.renormalize != 0 ? a.n_top : n_experts); ++i) {
-    const float term = expf(shared.scores[shared.order[i]] - largest) - excess;
+    const float term = expf(shared.scores[shared.order[i]] - row_max) - excess;
     const float next = sum + term;
     excess = (next - sum) - term;
     sum = next;
@@ -64,11 +79,11 @@ route_kernel(RouteArguments a) {
   for (int j = 0; j < a.n_top; ++j) {
     const std::int64_t at = std::int64_t{token} * a.n_top + j;
     a.expert[at] = shared.order[j];
-    a.weight[at] = expf(shared.scores[shared.order[j]] - largest) / sum + poison;
+    a.weight[at] = expf(shared.scores[shared.order[j]] - row_max) / sum + poison;
   }
 }
 
-/// Dot products of weight rows with row `row` of x.
+/// sums[o] = weight row o . row `row` of x, scales included.
 template <WeightEncoding kEncoding, bool kQuantized, int kOutputs>
 SS_DEVICE void expert_dots(const GroupedMatmulArguments& a, const std::int64_t (&weight_rows)[kOutputs],
                            std::int64_t row, float (&sums)[kOutputs][1]) {

@@ -1,4 +1,13 @@
-// Reads memory as fast as it comes: eight loads of 16 bytes a thread are under way at once, neighbours side by side.
+// Reads memory as fast as the device delivers it, to measure the bandwidth that decode is compared with.
+//
+//   sums[thread] = sum of the 32-bit words that the thread read, modulo 2^32
+//
+// Shapes       memory: n_vecs vectors of 16 bytes; sums: [n_blocks * kReadMemoryThreads]
+// Dtypes       uint32
+// Accumulator  uint32, wrapping; the sums show that every byte was read
+// Aliasing     none
+// Alignment    memory to 16 bytes
+// Source       own; a grid-stride loop with eight 16-byte loads per thread in flight, neighbouring threads side by side
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"
@@ -8,7 +17,7 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kAtOnce = 8;
+constexpr int kLoadsInFlight = 8;
 
 SS_DEVICE std::uint32_t sum_of(const Chunk& chunk) {
   return chunk.word[0] + chunk.word[1] + chunk.word[2] + chunk.word[3];
@@ -17,17 +26,17 @@ SS_DEVICE std::uint32_t sum_of(const Chunk& chunk) {
 SS_KERNEL(kReadMemoryThreads) read_memory_kernel(ReadMemoryArguments a) {
   const std::int64_t n_readers = std::int64_t{a.n_blocks} * kReadMemoryThreads;
   const std::int64_t reader = std::int64_t{block_x()} * kReadMemoryThreads + thread_x();
-  const auto load = [&](std::int64_t unit) { return load_chunk(a.memory + unit * std::int64_t{sizeof(Chunk)}); };
+  const auto load = [&](std::int64_t vec) { return load_chunk(a.memory + vec * std::int64_t{sizeof(Chunk)}); };
   std::uint32_t sum = 0;
-  std::int64_t unit = reader;
-  for (; unit + (kAtOnce - 1) * n_readers < a.n_units; unit += kAtOnce * n_readers) {
-    Chunk loaded[kAtOnce];
+  std::int64_t vec = reader;
+  for (; vec + (kLoadsInFlight - 1) * n_readers < a.n_vecs; vec += kLoadsInFlight * n_readers) {
+    Chunk loaded[kLoadsInFlight];
     SS_UNROLL
-    for (int i = 0; i < kAtOnce; ++i) loaded[i] = load(unit + i * n_readers);
+    for (int i = 0; i < kLoadsInFlight; ++i) loaded[i] = load(vec + i * n_readers);
     SS_UNROLL
-    for (int i = 0; i < kAtOnce; ++i) sum += sum_of(loaded[i]);
+    for (int i = 0; i < kLoadsInFlight; ++i) sum += sum_of(loaded[i]);
   }
-  for (; unit < a.n_units; unit += n_readers) sum += sum_of(load(unit));
+  for (; vec < a.n_vecs; vec += n_readers) sum += sum_of(load(vec));
   a.sums[reader] = sum;
 }
 

@@ -1,4 +1,13 @@
-// A block a row: the sum of squares in f32, over the block.
+// RMSNorm (arXiv:1910.07467, eq. 4) with an optional residual add in the same pass.
+//
+//   sum = x + add,   out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)
+//
+// Shapes       x, add, sum_out, out: [n_rows, n_cols]; weight: [n_cols]
+// Dtypes       f32
+// Accumulator  f32, one partial sum per thread, then reduced over the block
+// Aliasing     sum_out may be x; each element is read and written by the same thread
+// Alignment    that of f32
+// Source       the equation; one block per row
 
 #include "gpu/kernels/launchers.h"
 #include "gpu/portable/launch.h"

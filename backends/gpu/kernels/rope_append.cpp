@@ -1,4 +1,17 @@
-// Rotates queries and keys and writes keys and values to the cache: a warp a head of a token.
+// Optional per-head RMSNorm of q and k, rotary embedding (arXiv:2104.09864, half-rotation layout), and the write of k and
+// v to the paged cache. One warp per head of a token.
+//
+//   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle)
+//   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
+//
+// Shapes       qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q, k, v heads; q_out: [T, n_heads * head_dim];
+//              inv_freq: [head_dim / 2]; q_norm, k_norm: [head_dim] or null;
+//              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
+// Dtypes       f32; KV cache: BF16, rounded to nearest even
+// Accumulator  f32, for the norm's sum of squares
+// Aliasing     none: q_out and the cache are separate from qkv
+// Alignment    that of the types
+// Source       op.h's RopeSpec, which follows Hugging Face: the product position * inv_freq is rounded to f32
 
 #include "core/checked.h"
 #include "gpu/kernels/launchers.h"
@@ -24,7 +37,7 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
   const int token = block_x();
   const int n_kv_heads = a.kv.n_kv_heads;
   const int head_dim = a.kv.head_dim;
-  const int head = block_y() * n_warps() + warp();  // queries, keys, values in the order of qkv
+  const int head = block_y() * n_warps() + warp();  // q heads, then k heads, then v heads
   if (token >= *a.batch.n_tokens || head >= a.n_heads + 2 * n_kv_heads) return;
   const float* const x = a.qkv + (std::int64_t{token} * (a.n_heads + 2 * n_kv_heads) + head) * head_dim;
   const bool is_query = head < a.n_heads;
@@ -37,7 +50,7 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     const std::int64_t page = slot / a.kv.page_tokens;
     const std::int64_t at = ((page * n_kv_heads + kv_head) * a.kv.page_tokens + slot % a.kv.page_tokens) * head_dim;
     cached = (is_value ? a.kv.values : a.kv.keys) + at;
-    if (slot < 0) return;  // padding; the whole warp leaves
+    if (slot < 0) return;  // padding is not cached; the condition is the same in all lanes of the warp
   }
   if (is_value) {
     for (int i = lane(); i < head_dim; i += kWarpSize) cached[i] = narrow(x[i]);

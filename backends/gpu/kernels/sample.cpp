@@ -1,9 +1,23 @@
-// The next token of every row, by sampling.h's rule. First blocks take a piece of a row each: one look at the logits,
-// which then stay in registers, finds the first token in the order and what the exponentials sum up to. Then a block a
-// row puts its pieces together, always in the same order; a greedy row is done with that, and the n most likely
-// tokens take a look at a piece each. For a draw nothing is sorted: the token at which a running sum passes a target is
-// found digit by digit, from histograms of what the tokens above weigh. Weights are kept in whole units of 2^-40 of the
-// largest, so that sums are exact and do not depend on the order of threads.
+// Chooses the next token of every row of logits by backend_kit/sampling.h's rule, and reports the n_top most likely.
+//
+//   greedy:  the first token in the order (falling logit, then rising id)
+//   draw:    mass(token) = exp((logit - max) / temperature), over the top_k first tokens, then over the shortest prefix
+//            of the order that holds top_p of the mass; the token at which the running sum passes uniform * mass
+//   logprob = logit - log(sum exp(logits))
+//
+// Shapes       logits: [L, vocab_size]; sampled: [L]; top: [L, n_top];
+//              pieces: [L, ceil(vocab_size / kSamplePieceLogits)], a piece being 4096 neighbouring logits of one row
+// Dtypes       logits, logprob: f32; ids: int32
+// Accumulator  f64 for log-probabilities; 64-bit integers in units of 2^-40 of the largest mass for draws, so that sums
+//              are exact and independent of the order of threads
+// Aliasing     none
+// Alignment    logits are read 16 bytes at a time where vocab_size is a multiple of 4
+// Source       own: radix select over masses instead of counts
+//
+// sample_pieces_kernel reads the logits once, into registers, and finds per piece the first token and the sum of
+// exponentials. sample_kernel takes one block per row and merges the pieces in a fixed order, which is all that a greedy
+// row needs; each further of the n_top tokens rereads one piece. A draw sorts nothing: the token at which the running sum
+// passes a target is found digit by digit of its key, from histograms of mass.
 
 #include "core/checked.h"
 #include "gpu/kernels/launchers.h"
@@ -16,11 +30,11 @@ inline namespace SS_GPU_TARGET {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kAtOnce = 4;  ///< logits that a thread loads together: 16 bytes
+constexpr int kAtOnce = 4;  ///< logits of one 16-byte load
 constexpr int kLoads = kSamplePieceLogits / (kThreads * kAtOnce);
 static_assert(kLoads * kThreads * kAtOnce == kSamplePieceLogits);
-constexpr int kDigits = 256;       ///< of 8 bits
-constexpr double kUnits = 0x1p40;  ///< weight of the most likely token; 2^23 of them fit 64 bits
+constexpr int kDigits = 256;           ///< values of one 8-bit radix digit
+constexpr double kMassUnits = 0x1p40;  ///< integer mass of the most likely token; 2^23 such tokens fit 64 bits
 using Count = unsigned long long;
 
 struct PieceShared {
@@ -38,7 +52,7 @@ struct Shared {
   int id;
 };
 
-/// Ascends with the logit, as unsigned numbers do; -0 and 0 are equal.
+/// Order-preserving key: larger logits have larger unsigned keys; -0 and 0 have the same.
 SS_DEVICE std::uint32_t key_of(float logit) {
   const auto bits = bits_as<std::uint32_t>(logit + 0.0F);
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
@@ -48,7 +62,7 @@ SS_DEVICE float logit_of(std::uint32_t key) {
   return bits_as<float>((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
 }
 
-/// The order of tokens: falling logit, ties to the lowest id. The largest rank comes first; 0 is no token.
+/// Rank of a token in the order of falling logits, ties to the lower id. The largest rank comes first; 0: no token.
 SS_DEVICE Count rank_of(float logit, int id) {
   return static_cast<Count>(key_of(logit)) << 32 | static_cast<Count>(~static_cast<std::uint32_t>(id));
 }
@@ -56,10 +70,10 @@ SS_DEVICE int id_of(Count rank) {
   return static_cast<int>(~static_cast<std::uint32_t>(rank));
 }
 
-/// As SamplePiece::best: one of the logits is not finite. No finite one has this rank.
+/// SamplePiece::best of a piece with a logit that is not finite. No finite logit has this rank.
 constexpr Count kNotFinite = ~Count{0};
 
-/// One row, as all its functions need it.
+/// One row of logits with its sampling parameters and its pieces.
 struct Row {
   const float* logits;
   int n;
@@ -72,9 +86,9 @@ SS_DEVICE int pieces_of(int n) {
   return (n + kSamplePieceLogits - 1) / kSamplePieceLogits;
 }
 
-/// Logits [first, first + kAtOnce) of a row; behind the last -inf, which no row that is sampled has.
+/// Logits [first, first + kAtOnce) of a row; -inf past its end. A row that contains -inf itself is not sampled.
 SS_DEVICE void load_logits(const Row& row, int first, float (&values)[kAtOnce]) {
-  const bool aligned = row.n % kAtOnce == 0;  // every row begins at a multiple of 16 bytes
+  const bool aligned = row.n % kAtOnce == 0;  // then every row begins at a multiple of 16 bytes
   if (aligned && first < row.n) {
     const Chunk chunk = load_chunk(row.logits + first);
     SS_UNROLL
@@ -85,8 +99,8 @@ SS_DEVICE void load_logits(const Row& row, int first, float (&values)[kAtOnce]) 
   for (int i = 0; i < kAtOnce; ++i) values[i] = first + i < row.n ? row.logits[first + i] : -INFINITY;
 }
 
-/// Calls visit(id, logit) for every token from `begin` to `end`, each by one thread of the block. `begin` is a multiple
-/// of kAtOnce.
+/// Calls visit(id, logit) for every token of [begin, end), each on one thread of the block. `begin` is a multiple of
+/// kAtOnce.
 template <typename Visit>
 SS_DEVICE void visit_tokens(const Row& row, int begin, int end, const Visit& visit) {
   for (int first = begin + kAtOnce * thread_x(); first < end; first += kAtOnce * kThreads) {
@@ -99,7 +113,7 @@ SS_DEVICE void visit_tokens(const Row& row, int begin, int end, const Visit& vis
   }
 }
 
-/// The same for all tokens but the forbidden one.
+/// The same for all tokens of the row except the forbidden one.
 template <typename Visit>
 SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
   visit_tokens(row, 0, row.n, [&](int id, float logit) {
@@ -107,20 +121,19 @@ SS_DEVICE void visit_allowed(const Row& row, const Visit& visit) {
   });
 }
 
-SS_DEVICE Count larger_rank(Count a, Count b) {
+SS_DEVICE Count max_rank(Count a, Count b) {
   return a > b ? a : b;
 }
 
-/// The first token in the order that is still in the pieces, 0 when there is none.
+/// The largest rank that the pieces still hold; 0 if none.
 SS_DEVICE Count first_rank(const Row& row, Shared& shared) {
   Count best = 0;
-  for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads)
-    best = larger_rank(best, row.pieces[piece].best);
-  return reduce_block(best, shared.of_count, larger_rank);
+  for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads) best = max_rank(best, row.pieces[piece].best);
+  return reduce_block(best, shared.of_count, max_rank);
 }
 
-/// The first token after `before`, which is the first one that is still in the pieces; 0 when there is none. All up to
-/// `before` are taken out, so that it may be asked for again.
+/// Removes `before`, the result of first_rank(), from its piece and returns the rank after it; 0 if none. May be called
+/// again with the result.
 SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
   const int piece = id_of(before) / kSamplePieceLogits;
   const int begin = piece * kSamplePieceLogits;
@@ -128,21 +141,21 @@ SS_DEVICE Count next_rank(const Row& row, Count before, Shared& shared) {
   Count best = 0;
   visit_tokens(row, begin, end, [&](int id, float logit) {
     const Count rank = rank_of(logit, id);
-    if (rank < before) best = larger_rank(best, rank);
+    if (rank < before) best = max_rank(best, rank);
   });
-  best = reduce_block(best, shared.of_count, larger_rank);
-  // By the only thread that reads it.
+  best = reduce_block(best, shared.of_count, max_rank);
+  // first_rank() reads this piece on the same thread, so no barrier is needed.
   if (thread_x() == piece % kThreads) row.pieces[piece].best = best;
   return first_rank(row, shared);
 }
 
-/// Where a running sum over the tokens, in their order, arrives.
+/// The token at which a running sum over the tokens, in their order, reaches a target.
 struct Crossing {
-  std::uint32_t key;  ///< of the token; others may have the same
-  Count above;        ///< the sum over all tokens with a larger key
+  std::uint32_t key;  ///< the token's key; other tokens may share it
+  Count above;        ///< sum over all tokens with a larger key
 };
 
-/// weigh(key) is what a token counts. Finds the key at which the running sum is first >= target (> with `strictly`).
+/// Radix select: finds the key at which the running sum of weigh(key) is first >= target (> if `strictly`).
 template <typename Weigh>
 SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, Shared& shared, const Weigh& weigh) {
   std::uint32_t prefix = 0;
@@ -159,7 +172,7 @@ SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, S
     if (thread_x() == 0) {
       Count sum = above;
       int digit = kDigits - 1;
-      int last = 0;  // that has any weight: rounding may leave the target a little past the end
+      int last = 0;  // last digit with any weight, used if rounding puts the target past the total
       Count above_last = above;
       for (; digit >= 0; --digit) {
         const Count own = shared.histogram[digit];
@@ -181,7 +194,7 @@ SS_DEVICE Crossing find_crossing(const Row& row, double target, bool strictly, S
   return {prefix, above};
 }
 
-/// The index-th token with this key by id, or the last one.
+/// The id of the index-th token with this key, by rising id; the last one if there are fewer.
 SS_DEVICE int find_tie(const Row& row, std::uint32_t key, Count index, Shared& shared) {
   const int n_each = (row.n + kThreads - 1) / kThreads;
   const int begin = thread_x() * n_each;
@@ -208,12 +221,12 @@ SS_DEVICE int find_tie(const Row& row, std::uint32_t key, Count index, Shared& s
   return shared.id;
 }
 
-/// How many tokens of weight `each`, on top of `above`, it takes to reach the target.
+/// The smallest n >= 1 with above + n * each >= target (> if `strictly`).
 SS_DEVICE Count ties_to_reach(Count above, Count each, double target, bool strictly) {
   Count n = 1;
   const double missing = target - static_cast<double>(above);
   if (missing > 0.0 && each > 0) n = static_cast<Count>(missing / static_cast<double>(each));
-  // The division rounds: put right what it may be off by.
+  // The division may round in either direction: correct it.
   const auto reaches = [&](Count count) {
     const auto sum = static_cast<double>(above + count * each);
     return strictly ? sum > target : sum >= target;
@@ -223,11 +236,11 @@ SS_DEVICE Count ties_to_reach(Count above, Count each, double target, bool stric
   return n;
 }
 
-SS_DEVICE int draw(const Row& row, const SampleRow& params, float largest, Shared& shared) {
+SS_DEVICE int draw(const Row& row, const SampleRow& params, float row_max, Shared& shared) {
   const double temperature = static_cast<double>(params.temperature);
   const auto mass = [&](std::uint32_t key) {
-    return static_cast<Count>(kUnits *
-                              exp((static_cast<double>(logit_of(key)) - static_cast<double>(largest)) / temperature));
+    return static_cast<Count>(kMassUnits *
+                              exp((static_cast<double>(logit_of(key)) - static_cast<double>(row_max)) / temperature));
   };
   const int n_candidates = row.n - (params.forbidden_id >= 0 && params.forbidden_id < row.n ? 1 : 0);
   Count total = 0;
@@ -250,7 +263,7 @@ SS_DEVICE int draw(const Row& row, const SampleRow& params, float largest, Share
     const Crossing last = find_crossing(row, wanted, false, shared, mass);
     kept = last.above + ties_to_reach(last.above, mass(last.key), wanted, false) * mass(last.key);
   }
-  const double target = params.unit * static_cast<double>(kept);
+  const double target = params.uniform * static_cast<double>(kept);
   const Crossing chosen = find_crossing(row, target, true, shared, mass);
   return find_tie(row, chosen.key, ties_to_reach(chosen.above, mass(chosen.key), target, true) - 1, shared);
 }
@@ -282,29 +295,29 @@ SS_KERNEL(kThreads) sample_pieces_kernel(SampleArguments a) {
       const int id = first_of(load) + i;
       const float logit = logits[load][i];
       const bool finite = logit * 0.0F == 0.0F;
-      if (id < row.n) best = larger_rank(best, finite ? rank_of(logit, id) : kNotFinite);
+      if (id < row.n) best = max_rank(best, finite ? rank_of(logit, id) : kNotFinite);
     }
   }
-  best = reduce_block(best, shared.of_count, larger_rank);
-  const float largest = logit_of(static_cast<std::uint32_t>(best >> 32));
+  best = reduce_block(best, shared.of_count, max_rank);
+  const float row_max = logit_of(static_cast<std::uint32_t>(best >> 32));
   double sum = 0.0;
   SS_UNROLL
   for (int load = 0; load < kLoads; ++load) {
     SS_UNROLL
-    for (int i = 0; i < kAtOnce; ++i) sum += static_cast<double>(expf(logits[load][i] - largest));
+    for (int i = 0; i < kAtOnce; ++i) sum += static_cast<double>(expf(logits[load][i] - row_max));
   }
   sum = reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; });
   if (thread_x() == 0) row.pieces[block_x()] = {best, sum};
 }
 
-/// log(sum(exp(logits))).
-SS_DEVICE double log_sum_exp(const Row& row, double largest, Shared& shared) {
+/// log(sum(exp(logits))) of the whole row, merged from its pieces; `row_max` is the row's maximum.
+SS_DEVICE double log_sum_exp(const Row& row, double row_max, Shared& shared) {
   double sum = 0.0;
   for (int piece = thread_x(); piece < row.n_pieces; piece += kThreads) {
-    const double own_largest = static_cast<double>(logit_of(static_cast<std::uint32_t>(row.pieces[piece].best >> 32)));
-    sum += row.pieces[piece].sum * exp(own_largest - largest);
+    const double piece_max = static_cast<double>(logit_of(static_cast<std::uint32_t>(row.pieces[piece].best >> 32)));
+    sum += row.pieces[piece].sum * exp(piece_max - row_max);
   }
-  return largest + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
+  return row_max + log(reduce_block(sum, shared.of_double, [](double p, double q) { return p + q; }));
 }
 
 SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
@@ -318,7 +331,7 @@ SS_KERNEL(kThreads) sample_kernel(SampleArguments a) {
   if (best == kNotFinite) {
     if (thread_x() != 0) return;
     sampled = {-1, 0.0F, 0, 0};
-    // The row fails its request, but the next step may be on its way and needs some id to embed.
+    // The request of this row fails, but the next step may already be submitted and needs an id to embed.
     if (params.slot >= 0) a.last_sampled[params.slot] = 0;
     return;
   }

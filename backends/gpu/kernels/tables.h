@@ -1,5 +1,5 @@
 #pragma once
-// Where the host part finds the kernels of a target: each is defined in a module that has kernels compiled for it.
+// The kernel tables, one per target. Each is defined in a module that was built with kernels for that target.
 
 #include "gpu/kernels/kernels.h"
 

@@ -1,5 +1,14 @@
-// Products with many rows of x, as prefill has them, by tiles of the matrix cores (matmul_tile.h). Where the tiles are
-// too few for the device, blocks share K, and a second kernel adds up.
+// Matrix product for many rows of x, as prefill has them, on the matrix cores (matmul_tile.h).
+//
+//   out[m, n] = epilogue(sum_k x[m, k] * weight[n, k])
+//
+// Shapes       x: [rows, padded K]; weight: [N, padded K]; out: [rows, N], or [rows, N/2] for gated epilogues;
+//              partial: [n_splits, max_rows, N], for split K
+// Dtypes       x: BF16, or int8 with one f32 scale per row; weight: any encoding, multiplied as BF16, or as int8; out: f32
+// Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
+// Aliasing     aux may be out
+// Alignment    rows of x and of the weight to 16 bytes
+// Source       own; where the tiles are too few for the device, blocks share K (split K)
 
 #include "core/checked.h"
 #include "gpu/kernels/epilogue.h"
@@ -11,7 +20,7 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-/// A whole sum, its scales included, through the epilogue; of a gated product, with its neighbour's.
+/// Applies scales and epilogue to a complete sum and stores it; for a gated epilogue sums[0] is gate and sums[1] is up.
 template <bool kQuantized, typename Sum>
 SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const Sum* sums) {
   const auto scaled = [&](int j) {
@@ -30,9 +39,9 @@ template <MatmulTiles kTiles, WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(ShapeOf<kTiles>::kWarps* kWarpSize)
 tiled_matmul_kernel(MatmulArguments a) {
   using Shape = ShapeOf<kTiles>;
-  // The host launches tiles of warpgroups where the device has them, and nowhere else.
+  // Empty for wgmma tiles on targets without wgmma, where the host never launches them.
   if constexpr (kHasWarpgroups || !Shape::kByWarpgroups) {
-    // Blocks that share rows of the weight are neighbours, so that these are read from memory once.
+    // block_x() runs along the rows of x, so blocks that share rows of the weight run together and hit the cache.
     const int n_rows = *a.n_rows;
     const int first_row = block_x() * Shape::kRows;
     if (first_row >= n_rows) return;
@@ -40,8 +49,8 @@ tiled_matmul_kernel(MatmulArguments a) {
     const int n_steps = steps_of<Shape, kQuantized>(a.weight);
     const int end = begin + a.plan.split_steps < n_steps ? begin + a.plan.split_steps : n_steps;
     const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
-    make_tile<kTiles, kEncoding, kQuantized>(
-        x, NeighbourRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
+    compute_tile<kTiles, kEncoding, kQuantized>(
+        x, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
         a.plan.n_splits == 1 && is_gated(a.epilogue), [&](int line, int output, const auto* sums) {
           const int row = first_row + line;
           if (row >= n_rows) return;
@@ -57,7 +66,7 @@ tiled_matmul_kernel(MatmulArguments a) {
 
 constexpr int kCombineThreads = 256;
 
-/// Adds up what the blocks that share K left, always in the same order.
+/// Adds the partial sums of the blocks that share K, always in the same order.
 template <typename Sum, bool kQuantized>
 SS_KERNEL(kCombineThreads)
 combine_matmul_kernel(MatmulArguments a) {

@@ -1,5 +1,5 @@
 #pragma once
-// Reading a prepared weight on the device: values of every encoding as f32.
+// Reads prepared weights on the device: decodes values of every encoding to f32.
 
 #include "gpu/kernels/kernels.h"
 #include "gpu/portable/storage.h"
@@ -10,23 +10,23 @@ inline namespace SS_GPU_TARGET {
 template <WeightEncoding kEncoding>
 inline constexpr bool kIsInt8 = kEncoding == WeightEncoding::kInt8PerRow || kEncoding == WeightEncoding::kInt8Group32;
 
-/// A scale for 32 columns, where others have one a row or none.
+/// Encodings with one scale per group of 32 columns; the others have one per row or none.
 template <WeightEncoding kEncoding>
 inline constexpr bool kHasGroups =
     kEncoding == WeightEncoding::kInt8Group32 || kEncoding == WeightEncoding::kInt4Group32;
 
-/// What products of int8 weights with int8 activations are summed in: whole numbers, as long as no scale comes between.
+/// Accumulator of int8 by int8 products over a whole row: int32, or f32 if each group has a scale.
 template <WeightEncoding kEncoding>
 using QuantizedSum = std::conditional_t<kHasGroups<kEncoding>, float, std::int32_t>;
 
-/// How many values of an encoding lie in 16 bytes.
+/// Values of an encoding per 16 bytes.
 template <WeightEncoding kEncoding>
 inline constexpr int kChunkValues = kEncoding == WeightEncoding::kF32           ? 4
                                     : kIsInt8<kEncoding>                        ? 16
                                     : kEncoding == WeightEncoding::kInt4Group32 ? 32
                                                                                 : 8;
 
-/// The four values in one word of int8, or the eight of int4, without their scale.
+/// The four int8 values, or eight int4 values, of a 32-bit word, without their scale.
 SS_DEVICE void unpack_int8(std::uint32_t word, float* values) {
   SS_UNROLL
   for (int i = 0; i < 4; ++i) values[i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i)));
@@ -36,7 +36,7 @@ SS_DEVICE void unpack_int4(std::uint32_t word, float* values) {
   for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int>(word >> (4 * i) & 15U) - 8);
 }
 
-/// The values of one chunk, without their scale.
+/// The values of one 16-byte chunk, without their scale.
 template <WeightEncoding kEncoding>
 SS_DEVICE void unpack(const Chunk& chunk, float* values) {
   SS_UNROLL
@@ -85,15 +85,15 @@ SS_DEVICE float weight_value(const WeightView& weight, std::int64_t row, int col
   return 0.0F;
 }
 
-/// Calls call.template operator()<encoding>() for the one of the two encodings that a weight has whose activations are
-/// quantized: host code that picks a kernel, as is the next.
+/// Host code: calls call.template operator()<encoding>() for a weight that is multiplied with int8 activations, which has
+/// one of two encodings.
 template <typename Call>
 auto with_quantized_encoding(WeightEncoding encoding, const Call& call) {
   if (encoding == WeightEncoding::kInt8Group32) return call.template operator()<WeightEncoding::kInt8Group32>();
   return call.template operator()<WeightEncoding::kInt8PerRow>();
 }
 
-/// Calls call.template operator()<encoding>() for the encoding that the weight has.
+/// Host code: calls call.template operator()<encoding>() for the weight's encoding.
 template <typename Call>
 auto with_encoding(WeightEncoding encoding, const Call& call) {
   switch (encoding) {

@@ -1,5 +1,6 @@
 #pragma once
-// Functions of f32 as the hardware has them, a few units in the last place off, for what is rounded to BF16 anyway.
+// Approximate f32 functions of the hardware, accurate to a few units in the last place, for results that are rounded to
+// BF16.
 
 #include <cmath>
 
@@ -8,7 +9,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// 2^x, within two units in the last place; zero where that would be below the smallest normal number.
+/// 2^x within two units in the last place; 0 where the result would be subnormal.
 SS_DEVICE float fast_exp2(float x) {
 #if defined(__CUDA_ARCH__)
   float result;
@@ -19,7 +20,7 @@ SS_DEVICE float fast_exp2(float x) {
 #endif
 }
 
-/// a / b for b below 2^126, or infinite.
+/// a / b, for b below 2^126 or infinite.
 SS_DEVICE float fast_divide(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fdividef(a, b);
@@ -28,7 +29,7 @@ SS_DEVICE float fast_divide(float a, float b) {
 #endif
 }
 
-/// Within about 1e-7, not of its own size but of 1.
+/// tanh(x) with an absolute error of about 1e-7.
 SS_DEVICE float fast_tanh(float x) {
   constexpr float kTwoLog2E = 2.8853900818F;
   return 1.0F - fast_divide(2.0F, fast_exp2(kTwoLog2E * x) + 1.0F);

@@ -1,11 +1,11 @@
 #pragma once
-// launch(): how host code starts a kernel. No <<<>>>, which g++ cannot read.
+// launch() starts a kernel from host code, without <<<>>>, which g++ cannot parse.
 
 #include "gpu/device.h"
 
 namespace secondsource::gpu {
 
-/// `name` is static text for messages and checks of the machine code.
+/// `name`: static text, for messages and for checks of the machine code.
 template <typename Argument>
 Result<void> launch(Stream& stream, const char* name, void (*kernel)(Argument), const LaunchShape& shape,
                     const Argument& argument) {

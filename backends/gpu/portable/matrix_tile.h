@@ -1,7 +1,7 @@
 #pragma once
-// Matrix cores behind one interface: a warp multiplies tiles of 16 rows and 16 columns, BF16 in and f32 out, or int8 in
-// and int32 out, exactly. How the elements of a tile are spread over lanes is the target's own and stays in here;
-// kernels load from shared memory and ask where an accumulator's elements belong.
+// Matrix cores behind one interface: a warp multiplies 16 x 16 tiles, BF16 to f32, or int8 to int32, exactly. The layout
+// of a tile's elements over lanes depends on the target and stays in this file: kernels load fragments from shared memory
+// and get the row and column of an accumulator's elements from accumulator_row() and accumulator_col().
 //
 //   Accumulator<Bf16> c = {};                                  // or <std::int8_t>, with tiles of int8
 //   multiply(c, load_a(x, stride), load_b(w, stride));         // c[m, n] += sum_k x[m, k] * w[n, k], kTileDepth of k
@@ -10,7 +10,7 @@
 // Layouts: mma.m16n8k16 and m16n8k32, PTX ISA 8, "Matrix Fragments for ...", loaded by ldmatrix, "Warp-level matrix
 // load instruction"; MFMA v_mfma_f32_16x16x16_bf16, v_mfma_i32_16x16x16_i8 and 16x16x32_i8, "AMD Instinct MI200 / CDNA3
 // Instruction Set Architecture", section on matrix instructions; WMMA v_wmma_f32_16x16x16_bf16 and i32_16x16x16_iu8,
-// "RDNA3 Instruction Set Architecture", section 7.9. shim/fragments.cpp has them a second time, as data.
+// "RDNA3 Instruction Set Architecture", section 7.9. shim/fragments.cpp defines them independently, as data.
 
 #include "gpu/portable/storage.h"
 #include "gpu/portable/warp.h"
@@ -20,7 +20,7 @@ inline namespace SS_GPU_TARGET {
 
 inline constexpr int kTile = 16;  ///< rows and columns of a tile
 
-/// The inner extent of a tile, and how many values of A, and of B, a lane holds.
+/// kTileDepth: extent of K in one instruction. kInputs: values of A, and of B, per lane. kAccumulators: sums per lane.
 #if defined(SS_GPU_TILE_MMA)
 template <typename Input>
 inline constexpr int kTileDepth = 32 / static_cast<int>(sizeof(Input));
@@ -61,14 +61,14 @@ struct Accumulator {
   SumOf<Input> value[kAccumulators];
 };
 
-/// Where this lane's i-th sum belongs. On AMD also: which row of A, and column of B, its inputs are of, and the first's
-/// k; the others follow it.
+/// accumulator_row(i), accumulator_col(i): row and column of this lane's i-th sum. On AMD also input_line(): the row of A
+/// and column of B that this lane holds, and input_k(): the k of its first value; the others follow.
 #if defined(SS_GPU_TILE_MMA)
 SS_DEVICE int accumulator_row(int i) {
   return lane() / 4 + (i / 2 % 2) * 8;
 }
 SS_DEVICE int accumulator_col(int i) {
-  return lane() % 4 * 2 + i % 2 + (i / 4) * 8;  // two n8 products side by side
+  return lane() % 4 * 2 + i % 2 + (i / 4) * 8;  // two m16n8 products side by side
 }
 #elif defined(SS_GPU_TILE_MFMA)
 SS_DEVICE int input_line() {
@@ -85,7 +85,7 @@ SS_DEVICE int accumulator_col(int) {
   return lane() % 16;
 }
 #else
-// Both halves of the wave hold the same A and B; rows of the sums alternate between them.
+// Both halves of the wave hold the same A and B; rows of the sums alternate between the halves.
 SS_DEVICE int input_line() {
   return lane() % 16;
 }
@@ -102,9 +102,9 @@ SS_DEVICE int accumulator_col(int) {
 #endif
 
 #if defined(SS_GPU_TILE_MMA)
-/// ldmatrix.x4: four matrices of 8 x 8 BF16, or 8 x 16 int8, whose rows of 16 bytes are in shared memory. Lane i brings
-/// the address of row i % 8 of matrix i / 8, and gets bytes [i % 4 * 4, i % 4 * 4 + 4) of row i / 4 of each;
-/// `kTransposed`: of the mirrored ones.
+/// ldmatrix.x4: loads four matrices of 8 x 8 BF16, or 8 x 16 int8, whose rows of 16 bytes are in shared memory. Lane i
+/// passes the address of row i % 8 of matrix i / 8 and receives bytes [i % 4 * 4, i % 4 * 4 + 4) of row i / 4 of each
+/// matrix, or of each transposed matrix if `kTransposed`.
 template <bool kTransposed, typename Input>
 SS_DEVICE Fragment<Input> load_matrices(const Input* row) {
 #if defined(__CUDA_ARCH__)
@@ -129,7 +129,7 @@ SS_DEVICE Fragment<Input> load_matrices(const Input* row) {
   return bits_as<Fragment<Input> >(shim::exchange_matrices(bits_as<shim::MatrixRow>(load_chunk(row)), kTransposed));
 #else
   (void)row;
-  return {};  // a pass for the host: never runs
+  return {};  // host pass: never runs
 #endif
 }
 
@@ -146,12 +146,12 @@ SS_DEVICE Fragment<Input> load_b(const Input* tile, int stride) {
                               lane() / 8 % 2 * (kTileDepth<Input> / 2));
 }
 
-/// B[k, n] = tile[k * stride + n]: cached values, a token a row.
+/// B[k, n] = tile[k * stride + n]: values of the KV cache, one token per row.
 SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
   return load_matrices<true>(tile + lane() % 16 * stride + lane() / 16 * 8);
 }
 #else
-/// What a lane loads at once.
+/// The values of one load of a lane: at most 8 bytes.
 template <typename Input>
 inline constexpr int kRun = sizeof(Input) * kInputs<Input> < 8 ? kInputs<Input> : 8 / static_cast<int>(sizeof(Input));
 template <typename Input>
@@ -159,7 +159,7 @@ struct alignas(kRun<Input> * sizeof(Input)) InputRun {
   Input value[kRun<Input>];
 };
 
-/// As above, by plain loads.
+/// A[m, k] = tile[m * stride + k], by plain loads.
 template <typename Input>
 SS_DEVICE Fragment<Input> load_a(const Input* tile, int stride) {
   Fragment<Input> a;
@@ -174,7 +174,7 @@ SS_DEVICE Fragment<Input> load_a(const Input* tile, int stride) {
 }
 template <typename Input>
 SS_DEVICE Fragment<Input> load_b(const Input* tile, int stride) {
-  return load_a(tile, stride);  // columns of B are spread as rows of A are
+  return load_a(tile, stride);  // columns of B have the same layout as rows of A
 }
 SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
   Fragment<Bf16> b;
@@ -184,7 +184,7 @@ SS_DEVICE Fragment<Bf16> load_b_transposed(const Bf16* tile, int stride) {
 }
 #endif
 
-/// c += a b. The whole warp takes part.
+/// c += a b. Called by every lane of the warp.
 template <typename Input>
 SS_DEVICE void multiply(Accumulator<Input>& c, const Fragment<Input>& a, const Fragment<Input>& b) {
 #if defined(SS_GPU_SHIM)
@@ -232,7 +232,7 @@ SS_DEVICE void multiply(Accumulator<Input>& c, const Fragment<Input>& a, const F
 #endif
   c = bits_as<Accumulator<Input> >(d);
 #else
-  (void)c, (void)a, (void)b;  // a pass for the host: never runs
+  (void)c, (void)a, (void)b;  // host pass: never runs
 #endif
 }
 

@@ -1,25 +1,25 @@
 #pragma once
-// Copies from global to shared memory that go on while the thread computes: cp.async on NVIDIA; on AMD, which has no
-// such instruction for 16 bytes, a load and a store; in the shim a copy that lands at the wait and not before.
+// Asynchronous copies from global to shared memory: cp.async on NVIDIA; a load and a store on AMD, which has no such
+// instruction for 16 bytes; in the shim a copy that takes effect at the wait and not earlier.
 //
-//   copy_to_shared(to, from, in_range);   // any number of 16-byte pieces
-//   commit_copies();                      // these are one group
-//   wait_for_copies<1>();                 // all of this thread's groups but the latest one have landed
-//   sync_block();                         // and now everybody's
+//   copy_to_shared(to, from, in_range);   // any number of 16-byte copies
+//   commit_copies();                      // closes a copy group
+//   wait_for_copies<1>();                 // at most one of this thread's groups is still pending
+//   sync_block();                         // the copies of all threads have arrived
 
 #include "gpu/portable/storage.h"
 
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// Whether copy_to_shared() goes on while the thread computes.
+/// True if copy_to_shared() is asynchronous.
 #if defined(SS_GPU_TILE_MMA)
 inline constexpr bool kHasAsyncCopies = true;
 #else
 inline constexpr bool kHasAsyncCopies = false;
 #endif
 
-/// 16 bytes, both addresses multiples of 16. When not `in_range`, zeros are written and `from` is not read.
+/// Copies 16 bytes; both addresses are multiples of 16. If not `in_range`, writes zeros and does not read `from`.
 SS_DEVICE void copy_to_shared(void* to, const void* from, bool in_range) {
 #if defined(__CUDA_ARCH__)
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
@@ -32,6 +32,7 @@ SS_DEVICE void copy_to_shared(void* to, const void* from, bool in_range) {
 #endif
 }
 
+/// Closes the group of this thread's copies since the last call.
 SS_DEVICE void commit_copies() {
 #if defined(__CUDA_ARCH__)
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -40,6 +41,7 @@ SS_DEVICE void commit_copies() {
 #endif
 }
 
+/// Waits until at most kPendingGroups of this thread's groups are pending.
 template <int kPendingGroups>
 SS_DEVICE void wait_for_copies() {
 #if defined(__CUDA_ARCH__)

@@ -1,6 +1,5 @@
 #pragma once
-// 16-bit floats as stored, and 16 bytes at a time. The types are core/half.h's; the conversions are for device code and
-// round half to even.
+// Device-side conversions of core/half.h's 16-bit floats (round half to even), and 16-byte loads and stores.
 
 #include <cstring>
 
@@ -37,7 +36,7 @@ SS_DEVICE float widen(F16 value) {
 #endif
 }
 
-/// The nearest BF16; a NaN stays one.
+/// Rounds to the nearest BF16; NaN stays NaN.
 SS_DEVICE Bf16 narrow(float value) {
 #if defined(__CUDA_ARCH__)
   Bf16 result;
@@ -52,7 +51,7 @@ SS_DEVICE Bf16 narrow(float value) {
 #endif
 }
 
-/// Two values as BF16, the first in the lower half: one conversion on NVIDIA.
+/// Two values rounded to BF16, the first in the lower half of the word. One instruction on NVIDIA.
 SS_DEVICE std::uint32_t narrow_pair(float first, float second) {
 #if defined(__CUDA_ARCH__)
   std::uint32_t pair;
@@ -63,20 +62,20 @@ SS_DEVICE std::uint32_t narrow_pair(float first, float second) {
 #endif
 }
 
-/// 16 bytes: what one lane loads at once.
+/// 16 bytes, the widest load of a lane.
 struct alignas(16) Chunk {
   std::uint32_t word[4];
 };
 
-/// Eight values as BF16.
-SS_DEVICE Chunk narrow_unit(const float* values) {
+/// Eight values rounded to BF16: one 16-byte vector.
+SS_DEVICE Chunk narrow_vec(const float* values) {
   Chunk chunk;
   SS_UNROLL
   for (int i = 0; i < 4; ++i) chunk.word[i] = narrow_pair(values[2 * i], values[2 * i + 1]);
   return chunk;
 }
 
-/// A vector load of a struct of words, aligned as its type is.
+/// Vector load of a struct of 32-bit words; the address is aligned for the type.
 template <typename Words>
 SS_DEVICE Words load_words(const void* address) {
 #if defined(SS_GPU_SHIM)

@@ -1,12 +1,12 @@
 #pragma once
-// What this translation unit is compiled for, and the few words in which CUDA, HIP and the shim differ: qualifiers,
-// where a thread stands, barriers, shared memory. Kernels include portable/ and nothing of a vendor.
+// The target of this translation unit, and what differs between CUDA, HIP and the shim: qualifiers, thread indices,
+// barriers, shared memory. Kernels include portable/ and no vendor header.
 //
 //   nvcc -x cu                          SS_GPU_CUDA   warps of 32
 //   hipcc, clang++ -x hip               SS_GPU_HIP    waves of 64 (gfx9) or 32 (gfx11)
 //   g++ -DSS_GPU_SHIM_TARGET_<target>   SS_GPU_SHIM   on the CPU, as sm_80, sm_90a, gfx90a, gfx942 or gfx1100
 //
-// Everything is in a namespace of its own per target, so that one program can hold all of the shim's.
+// Each target has its own namespace, so that one program can contain all targets of the shim.
 
 #include <cstdint>
 
@@ -15,7 +15,7 @@
 #define SS_GPU_TARGET cuda_target
 #define SS_GPU_TILE_MMA 1
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define SS_GPU_WARPGROUPS 1  // wgmma, of sm_90a alone
+#define SS_GPU_WARPGROUPS 1  // wgmma exists on sm_90a only
 #endif
 #include <cuda_runtime.h>
 #elif defined(__HIP__)
@@ -24,9 +24,9 @@
 #if defined(__gfx1100__) || defined(__gfx1101__) || defined(__gfx1102__) || defined(__gfx1151__)
 #define SS_GPU_TILE_WMMA 1
 #else
-#define SS_GPU_TILE_MFMA 1  // gfx90a and its successors; the pass for the host needs some choice and makes this one
+#define SS_GPU_TILE_MFMA 1  // gfx90a and its successors, and the host pass, which needs any one of the two
 #if defined(__gfx942__) || defined(__gfx950__)
-#define SS_GPU_DEEP_INT8 1  // int8 products that are 32 deep, in place of 16
+#define SS_GPU_DEEP_INT8 1  // int8 instructions with a K of 32 instead of 16
 #endif
 #endif
 #include <hip/hip_runtime.h>
@@ -59,14 +59,14 @@
 #include "gpu/shim/thread.h"
 #endif
 
-// What the block's shared memory begins at: for the tiles of warpgroups (warpgroup.h).
+// Alignment of the block's shared memory. wgmma tiles need 1024 bytes (warpgroup.h).
 #if defined(SS_GPU_CUDA)
 #define SS_GPU_SHARED_ALIGNMENT 1024
 #else
 #define SS_GPU_SHARED_ALIGNMENT 16
 #endif
 
-// SS_UNROLL stands before loops over what has to stay in registers.
+// SS_UNROLL: on loops over arrays that must stay in registers.
 #if defined(SS_GPU_SHIM)
 #define SS_KERNEL(threads) void
 #define SS_DEVICE inline
@@ -80,15 +80,15 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// Lanes that run in step. Device code only: the host asks DeviceProperties::warp_size.
+/// Lanes of a warp. For device code only: the host uses DeviceProperties::warp_size.
 #if defined(SS_GPU_TILE_MFMA)
 inline constexpr int kWarpSize = 64;
 #else
 inline constexpr int kWarpSize = 32;
 #endif
 
-/// Where a function is called, as the last argument of those that threads have to call together: the shim looks, on a
-/// GPU it is nothing.
+/// The call site, as last argument of functions that threads have to call together. The shim compares call sites; on a
+/// GPU the type is empty.
 #if defined(SS_GPU_SHIM)
 using CallSite = std::source_location;
 #else
@@ -113,18 +113,18 @@ SS_DEVICE int block_z() {
 SS_DEVICE int n_threads() {
   return shim::n_threads();
 }
-/// Every thread of the block gets here before any goes on, and sees what the others wrote.
+/// Barrier of the block: every thread arrives before any continues, and then sees what the others wrote.
 SS_DEVICE void sync_block(CallSite where = CallSite::current()) {
   shim::sync_block(where);
 }
-/// The block's shared memory, LaunchShape::shared_bytes of it. Its content is undefined when the block starts.
+/// The block's shared memory of LaunchShape::shared_bytes. Its content is undefined when the block starts.
 template <typename T>
 SS_DEVICE T& shared_memory() {
   return *reinterpret_cast<T*>(shim::shared_memory(sizeof(T)));
 }
 #else
 #if defined(__HIP_DEVICE_COMPILE__)
-// HIP's own words for these are calls where the device library is not linked, as for tests/codegen.
+// Builtins, because HIP's own functions become calls where the device library is not linked, as in tests/codegen.
 SS_DEVICE int thread_x() {
   return static_cast<int>(__builtin_amdgcn_workitem_id_x());
 }
@@ -160,8 +160,7 @@ SS_DEVICE int n_threads() {
 SS_DEVICE void sync_block() {
   __syncthreads();
 }
-/// It is asked for at launch, so that no compiler reports it: a comment in the machine code says how much, for
-/// tests/codegen.
+/// Dynamic shared memory, whose size no compiler reports: a comment in the assembly carries it to tests/codegen.
 template <typename T>
 SS_DEVICE T& shared_memory() {
 #if defined(SS_GPU_CUDA)

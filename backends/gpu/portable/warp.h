@@ -1,5 +1,5 @@
 #pragma once
-// What the lanes of a warp, and the warps of a block, tell each other. Every lane of the warp takes part in each call.
+// Shuffles and reductions over a warp or a block. Every lane of the warp takes part in each call.
 
 #include <type_traits>
 
@@ -8,7 +8,7 @@
 namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 
-/// The value of lane (own lane ^ mask). T is a number of 32 or 64 bits.
+/// The value of lane (own lane ^ mask). T: a number of 32 or 64 bits.
 template <typename T>
 SS_DEVICE T shuffle_xor(T value, int mask) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8);
@@ -21,7 +21,7 @@ SS_DEVICE T shuffle_xor(T value, int mask) {
 #endif
 }
 
-/// The warp's lanes see what each other wrote to shared memory.
+/// Makes the shared-memory writes of the warp's lanes visible to each other.
 #if defined(SS_GPU_SHIM)
 SS_DEVICE void sync_warp() {
   shim::sync_warp(kWarpSize);
@@ -41,7 +41,7 @@ SS_DEVICE float larger(float a, float b) {
   return a > b ? a : b;
 }
 
-/// Over groups of `width` neighbouring lanes, a power of two; every lane gets the result.
+/// Sum or maximum over groups of `width` neighbouring lanes, a power of two. Every lane gets the result.
 SS_DEVICE float sum_lanes(float value, int width = kWarpSize) {
   for (int mask = width / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
   return value;
@@ -55,7 +55,7 @@ SS_DEVICE float max_lanes(float value, int width = kWarpSize) {
   return value;
 }
 
-/// Whether it is so in any lane of the warp.
+/// True in every lane if `mine` is true in any lane of the warp.
 SS_DEVICE bool any_lane(bool mine) {
 #if defined(SS_GPU_CUDA)
   return __any_sync(0xffffffffU, mine) != 0;
@@ -66,7 +66,7 @@ SS_DEVICE bool any_lane(bool mine) {
 #endif
 }
 
-/// Adds to a number in shared memory that other threads of the block add to.
+/// Atomic addition to a number in shared memory.
 template <typename T>
 SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
 #if defined(SS_GPU_SHIM)
@@ -76,17 +76,17 @@ SS_DEVICE void add_shared(T* number, std::type_identity_t<T> value) {
 #endif
 }
 
-/// Warps of a block, at most.
+/// The most warps of a block.
 inline constexpr int kMaxWarps = 32;
 
-/// Room for one value a warp.
+/// Shared memory for one value per warp.
 template <typename T>
 struct BlockScratch {
   T of_warp[kMaxWarps];
 };
 
-/// Combines one value a thread over the block; every thread gets the result. `combine` is associative and commutative.
-/// The scratch may be used again right after.
+/// Combines one value per thread over the block; every thread gets the result. `combine` must be associative and
+/// commutative. The scratch may be reused immediately.
 template <typename T, typename Combine>
 SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
   for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value = combine(value, shuffle_xor(value, mask));
@@ -98,10 +98,10 @@ SS_DEVICE T reduce_block(T value, BlockScratch<T>& scratch, Combine combine) {
   return total;
 }
 
-/// The sum of the values of the threads before this one. As reduce_block(), the scratch may be used again right after.
-SS_DEVICE int sum_before(int value, BlockScratch<int>& scratch) {
+/// Exclusive prefix sum over the threads of the block. The scratch may be reused immediately.
+SS_DEVICE int exclusive_sum(int value, BlockScratch<int>& scratch) {
   int before = 0;
-  int total = value;  // of the group of lanes that is twice as large each time
+  int total = value;  // sum over this lane's group of `mask` lanes, which doubles each time
   for (int mask = 1; mask < kWarpSize; mask *= 2) {
     const int other = shuffle_xor(total, mask);
     if ((lane() & mask) != 0) before += other;
@@ -109,7 +109,7 @@ SS_DEVICE int sum_before(int value, BlockScratch<int>& scratch) {
   }
   sync_block();
   if (lane() == 0) scratch.of_warp[warp()] = total;
-  sync_block();  // the sum of every warp is there
+  sync_block();  // the sum of every warp is stored
   for (int w = 0; w < warp(); ++w) before += scratch.of_warp[w];
   return before;
 }

@@ -1,24 +1,24 @@
 #pragma once
-// Products of a warpgroup, where the target has them (sm_90a, `wgmma`): four warps, the first's index a multiple of
-// four, multiply 64 rows of A by 32, 64 or 128 columns of B, which lie in shared memory, and go on while that happens.
+// Asynchronous matrix products of a warpgroup (sm_90a, `wgmma`): four warps, the first of which has an index that is a
+// multiple of four, multiply 64 rows of A by 32, 64 or 128 columns of B in shared memory.
 //
-//   store_chunk(tile + swizzled_place(line, unit), ...);     // or copy_to_shared() and its wait
-//   show_to_warpgroups();                                    // each thread, what it wrote itself
+//   store_chunk(tile + swizzled_offset(line, vec), ...);     // or copy_to_shared() and its wait
+//   fence_proxy_async();                                    // each thread, for its own writes
 //   sync_block();
-//   fence_products();                                        // registers are final
+//   fence_products();                                        // accumulator and A registers are final
 //   multiply_lines(sums, lines_of(a), lines_of(b));          // sums += A B, kTileDepth of k
-//   commit_products();                                       // these are one group
-//   wait_for_products<0>(sums);                              // before sums are read, or the tiles written again
+//   commit_products();                                       // closes a group of products
+//   wait_for_products<0>(sums);                              // before sums are read or the tiles overwritten
 //
-// A warp of the group has 16 of the 64 rows, and of their sums what matrix_tile.h's Accumulator has: tile j of `sums`
-// is columns 16 j to 16 j + 15. Every lane of the four warps takes part in each call, with the same operands, and all
-// four come to the same call (`.aligned`): none may stand where only some of them go.
+// Each warp of the group has 16 of the 64 rows, in the layout of matrix_tile.h's Accumulator: tile j of `sums` is columns
+// 16 j to 16 j + 15. Every lane of the four warps makes each call, with the same operands, at the same call site
+// (`.aligned`): no call may be in a branch that only some of them take.
 //
-// Tiles have lines of 128 bytes, the units of 16 bytes exchanged within each eight lines ("128-byte swizzling mode"),
+// Tiles have lines of 128 bytes, whose 16-byte vectors are permuted within each eight lines ("128-byte swizzling mode"),
 // and begin at multiples of kSwizzleAlignment. Layouts and descriptors: PTX ISA 8.0, "Asynchronous Warpgroup Level
 // Matrix Instructions". They were compared, element by element, with those that CuTe's headers compute (CUTLASS 4,
 // cute/atom/mma_traits_sm90_gmma.hpp: Layout_K_SW128_Atom, Layout_MN_SW128_Atom, make_gmma_desc, CLayout_64xN,
-// ALayout_64x16), compiled for the host. shim/warpgroup.cpp has them a second time.
+// ALayout_64x16), compiled for the host. shim/warpgroup.cpp defines them independently.
 
 #include "gpu/portable/matrix_tile.h"
 
@@ -36,15 +36,15 @@ inline constexpr int kWarpgroupRows = kWarpgroupWarps * kTile;
 inline constexpr int kSwizzledLineBytes = 128;
 inline constexpr int kSwizzleAlignment = 8 * kSwizzledLineBytes;
 
-/// Shared memory of a block, at most, where its kernel runs on sm_90a alone: 228 KiB less what the system takes.
+/// The most shared memory of a block on sm_90a: 228 KiB less 1 KiB that the system reserves.
 inline constexpr int kWarpgroupSharedBytes = 227 << 10;
 
-/// Where unit `unit`, of 16 bytes, of line `line` lies in a tile: bytes from its beginning.
-SS_DEVICE int swizzled_place(int line, int unit) {
-  return line * kSwizzledLineBytes + (unit ^ line % 8) * static_cast<int>(sizeof(Chunk));
+/// Byte offset within a tile of 16-byte vector `vec` of line `line`.
+SS_DEVICE int swizzled_offset(int line, int vec) {
+  return line * kSwizzledLineBytes + (vec ^ line % 8) * static_cast<int>(sizeof(Chunk));
 }
 
-/// A tile in shared memory as a product reads it ("matrix descriptor").
+/// Descriptor of a tile in shared memory (PTX "matrix descriptor").
 struct SharedOperand {
   std::uint64_t bits;
 };
@@ -56,46 +56,48 @@ SS_DEVICE SharedOperand shared_operand(const void* tile, int leading_bytes, int 
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(tile));
 #else
   (void)tile;
-  const std::uint32_t address = 0;  // a pass for the host: never runs
+  const std::uint32_t address = 0;  // host pass: never runs
 #endif
   constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62;
   return {(address & 0x3ffffU) >> 4 | static_cast<std::uint64_t>(leading_bytes >> 4) << 16 |
           static_cast<std::uint64_t>(stride_bytes >> 4) << 32 | kSwizzle128};
 }
 
-/// Rows of A, or columns of B, a line each, from value `k` of the lines on: k is a multiple of kTileDepth.
+/// K-major operand: one row of A, or column of B, per line, from value `k` of the lines on. k is a multiple of
+/// kTileDepth.
 template <typename Input>
 SS_DEVICE SharedOperand lines_of(const std::byte* tile, int k) {
   return shared_operand(tile + k * static_cast<int>(sizeof(Input)), 16, kSwizzleAlignment);
 }
 
-/// B[k, n] where line k has 64 values of n: cached values, a token a line. Columns 64 to 127 are in a tile of their
-/// own, `half_bytes` behind the first. k is a multiple of 16.
+/// MN-major operand: B[k, n] where line k holds 64 values of n, as in a tile of cached values with one token per line.
+/// Columns 64 to 127 are in a second tile, `half_bytes` after the first. k is a multiple of 16.
 SS_DEVICE SharedOperand transposed_lines_of(const std::byte* tile, int k, int half_bytes) {
   return shared_operand(tile + k * kSwizzledLineBytes, half_bytes, kSwizzleAlignment);
 }
 
-/// The operand that begins `bytes` behind this one's beginning, laid out as it is.
-SS_DEVICE SharedOperand behind(SharedOperand operand, int bytes) {
+/// The operand `bytes` after this one, with the same layout.
+SS_DEVICE SharedOperand offset_by(SharedOperand operand, int bytes) {
   return {operand.bits + static_cast<std::uint64_t>(bytes >> 4)};
 }
 
-/// A in registers: what Fragment<Bf16> has, two values a word, so that nothing has to be put together between products.
+/// A in registers: Fragment<Bf16> packed as two values per word, so that no packing is needed between products.
 struct RegisterOperand {
   std::uint32_t word[4];
 };
 
-/// What this thread wrote to shared memory, copies that it waited for included, can be read by products that begin
-/// after the next barrier.
-SS_DEVICE void show_to_warpgroups() {
+/// fence.proxy.async: makes this thread's writes to shared memory, including copies that it waited for, visible to
+/// products that start after the next barrier.
+SS_DEVICE void fence_proxy_async() {
 #if defined(SS_GPU_SHIM)
-  shim::show_to_warpgroups();
+  shim::fence_proxy_async();
 #elif defined(SS_GPU_WARPGROUPS)
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }
 
-/// Before the first product, and again after every wait: registers that products read are as they should be.
+/// wgmma.fence: orders register writes before the products that read them. Required before the first product and after
+/// every wait.
 SS_DEVICE void fence_products([[maybe_unused]] CallSite where = CallSite::current()) {
 #if defined(SS_GPU_SHIM)
   shim::fence_products(kWarpSize, where);
@@ -104,6 +106,7 @@ SS_DEVICE void fence_products([[maybe_unused]] CallSite where = CallSite::curren
 #endif
 }
 
+/// wgmma.commit_group: closes the group of products since the last call.
 SS_DEVICE void commit_products([[maybe_unused]] CallSite where = CallSite::current()) {
 #if defined(SS_GPU_SHIM)
   shim::commit_products(kWarpSize, where);
@@ -112,7 +115,8 @@ SS_DEVICE void commit_products([[maybe_unused]] CallSite where = CallSite::curre
 #endif
 }
 
-/// All groups of products but the latest kPendingGroups are done. Sums that no other one adds to can be read.
+/// wgmma.wait_group: waits until at most kPendingGroups groups are pending. Sums that no pending product adds to can then
+/// be read.
 template <int kPendingGroups, typename Input, int kColTiles>
 SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kColTiles],
                                  [[maybe_unused]] CallSite where = CallSite::current()) {
@@ -120,7 +124,7 @@ SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kCo
   shim::wait_for_products(kWarpSize, kPendingGroups, where);
 #elif defined(SS_GPU_WARPGROUPS)
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPendingGroups) : "memory");
-  // Or the compiler could read them before.
+  // Keeps the compiler from moving reads of the sums before the wait.
   SS_UNROLL
   for (int j = 0; j < kColTiles; ++j) {
     SS_UNROLL
@@ -135,19 +139,19 @@ SS_DEVICE void wait_for_products([[maybe_unused]] Accumulator<Input> (&sums)[kCo
 #endif
 }
 
-/// `never_negative`, and what it takes, is computed before the wait that follows, where products under way hide it. An
-/// operand of inline assembly does not tell ptxas that, which moves arithmetic behind the wait; a branch does, even one
-/// that is never taken. Every lane of the warp takes part.
+/// Forces `never_negative` and everything it depends on to be computed before the following wait, where running products
+/// hide the cost. As an operand of inline assembly it would not: ptxas moves arithmetic behind the wait. A branch keeps
+/// it in place, even one that is never taken. Called by every lane of the warp.
 SS_DEVICE void compute_before_wait([[maybe_unused]] float never_negative) {
 #if defined(SS_GPU_WARPGROUPS) && !defined(SS_GPU_SHIM)
   if (any_lane(never_negative < 0.0F)) asm volatile("trap;");
 #endif
 }
 
-/// What a product does with the sums that are there.
+/// Whether a product adds to the sums or overwrites them.
 enum class Sums : std::uint8_t { kAdded, kNew };
 
-// The registers of a product: 16 for 32 columns, 32 for 64, 64 for 128.
+// Operand lists of a product's accumulator registers: 16 for 32 columns, 32 for 64, 64 for 128.
 #define SS_SUM_TILE(as, tile)                                                                              \
   as((tile).value[0]), as((tile).value[1]), as((tile).value[2]), as((tile).value[3]), as((tile).value[4]), \
       as((tile).value[5]), as((tile).value[6]), as((tile).value[7])
@@ -162,15 +166,15 @@ enum class Sums : std::uint8_t { kAdded, kNew };
   SS_LIST_OF_64                                                                                                       \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59," \
   "%60,%61,%62,%63"
-// "added" is scale-d, whether the sums are added to. Then, for BF16: neither A nor B negated, A not transposed, B as
-// said.
+// "added" is PTX's scale-d: whether the product is added to the sums. Then, for BF16: A and B not negated, A not
+// transposed, B transposed or not.
 #define SS_WGMMA(instruction, list, adds, operands)                                                            \
   "{\n.reg .pred added;\nsetp.ne.s32 added, " adds ", 0;\nwgmma.mma_async.sync.aligned." instruction " {" list \
   "}, " operands ";\n}\n"
 #define SS_AS_FLOAT(x) "+f"(x)
 #define SS_AS_INT(x) "+r"(x)
 
-/// sums += A B over kTileDepth values of k: of 64 columns of B with four tiles of sums, of 128 with eight; int8 of 128.
+/// sums += A B over kTileDepth values of k, for 64 columns of B (four tiles of sums, BF16 only) or 128 (eight tiles).
 template <Sums kSums = Sums::kAdded, typename Input, int kColTiles>
 SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOperand a, SharedOperand b,
                               [[maybe_unused]] CallSite where = CallSite::current()) {
@@ -204,12 +208,12 @@ SS_DEVICE void multiply_lines(Accumulator<Input> (&sums)[kColTiles], SharedOpera
                  : "memory");
   }
 #else
-  (void)sums, (void)a, (void)b;     // no such target: never runs
+  (void)sums, (void)a, (void)b;     // never runs: no wgmma on this target
 #endif
 }
 
-/// The same with A in registers, as load_a() gives it of this warp's 16 rows, and B transposed_lines_of(): of 32, 64 or
-/// 128 columns. The registers stay as they are until the product was waited for.
+/// The same with A in registers, in load_a()'s layout for this warp's 16 rows, and B from transposed_lines_of(), of 32, 64
+/// or 128 columns. The registers of A must not change until the product has been waited for.
 template <int kColTiles>
 SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const RegisterOperand& a, SharedOperand b,
                                    [[maybe_unused]] CallSite where = CallSite::current()) {
@@ -242,7 +246,7 @@ SS_DEVICE void multiply_transposed(Accumulator<Bf16> (&sums)[kColTiles], const R
                  : "memory");
   }
 #else
-  (void)sums, (void)a, (void)b;     // no such target: never runs
+  (void)sums, (void)a, (void)b;     // never runs: no wgmma on this target
 #endif
 }
 

@@ -19,10 +19,10 @@ namespace {
 /// All bits set is NaN in f32, BF16 and FP16, and -1 in integers.
 constexpr int kPoison = 0xff;
 
-/// As on the strictest target: what the tiles of warpgroups begin at.
+/// That of the strictest target: wgmma tiles begin at multiples of 1024 bytes.
 constexpr std::align_val_t kSharedAlignment{1024};
 
-/// Kernels are plain functions: nothing can be handed to them but through the thread they run on.
+/// Kernels are plain functions without a context argument, so they find their runner by the OS thread.
 thread_local BlockRunner* current_runner = nullptr;
 
 }  // namespace
@@ -72,7 +72,7 @@ void BlockRunner::prepare(const KernelCall& call, const Dim3& block) {
   n_done_ = 0;
   failure_.clear();
   if (shared_bytes_ != call.shape.shared_bytes || shared_ == nullptr) {
-    // To the byte, so that the address sanitizer sees an access past the end.
+    // Of exactly the requested size, so that AddressSanitizer sees an access past the end.
     shared_.reset(static_cast<std::byte*>(::operator new[](call.shape.shared_bytes, kSharedAlignment)));
     shared_bytes_ = call.shape.shared_bytes;
   }
@@ -249,7 +249,7 @@ void BlockRunner::copy_to_shared(void* to, const void* from, std::size_t bytes, 
 }
 
 void BlockRunner::note_store(const void* address, std::size_t bytes) {
-  if (has_warpgroups_) warpgroups_.wrote(running_, address, bytes);
+  if (has_warpgroups_) warpgroups_.record_write(running_, address, bytes);
 }
 
 void BlockRunner::commit_copies() {

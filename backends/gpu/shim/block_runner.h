@@ -1,5 +1,5 @@
 #pragma once
-// Runs the threads of one block of a kernel, a fiber each, on the calling OS thread.
+// Runs the threads of one block of a kernel, each on a fiber, on the calling OS thread.
 
 #include <cstdint>
 #include <memory>
@@ -15,13 +15,13 @@
 
 namespace secondsource::gpu::shim {
 
-/// Something whose address orders threads for ThreadSanitizer. Where all meet again and again there are two, in turns:
-/// a thread that is ahead, and comes to the next meeting, is not ordered before one that still leaves the last.
+/// An object whose address orders fibers for ThreadSanitizer (release_order, acquire_order). Repeated barriers alternate
+/// between two of them, so that a thread arriving at the next barrier is not ordered before one still leaving the last.
 struct OrderPlace {
   char place = 0;
 };
 
-/// Which thread goes on first when several can. A missing barrier often shows in one order only.
+/// Which thread runs first when several can. A missing barrier often shows in one order only.
 enum class ThreadOrder : std::uint8_t { kForward, kReverse, kSeeded };
 
 /// "tiled_matmul.cpp:57:3".
@@ -33,13 +33,14 @@ class BlockRunner {
   BlockRunner(ThreadOrder order, std::uint64_t seed, int warp_size, bool has_warpgroups);
   ~BlockRunner();
 
-  /// Shared memory is filled with NaN first. Errors: kInternal, naming kernel, block, and what its threads did wrong.
+  /// Fills shared memory with NaN, then runs the block. Errors: kInternal, naming the kernel, the block and the mistake of
+  /// its threads.
   Result<void> run(const KernelCall& call, const Dim3& block);
 
-  /// The runner whose block runs on this OS thread.
+  /// The runner of the block that is running on this OS thread.
   static BlockRunner& current();
 
-  // For the running thread (thread.h):
+  // Called by the running GPU thread, through thread.h:
   [[nodiscard]] int thread_index() const { return running_; }
   [[nodiscard]] const Dim3& block_index() const { return block_; }
   [[nodiscard]] int n_threads() const { return n_threads_; }
@@ -72,9 +73,9 @@ class BlockRunner {
     State state = State::kReady;
     std::source_location where;
     std::vector<Copy> copies;
-    int n_groups = 0;  ///< that were committed
+    int n_groups = 0;  ///< committed copy groups
     int index = 0;
-    int n_barriers = 0;  ///< that it came to
+    int n_barriers = 0;  ///< barriers that it has reached
     BlockRunner* runner = nullptr;
   };
   struct Warp {
@@ -82,7 +83,7 @@ class BlockRunner {
     int n_arrived = 0;
     void (*work)(void* const*, int, int) = nullptr;
     int argument = 0;
-    int n_met = 0;  ///< how often all lanes came
+    int n_met = 0;  ///< completed rendezvous
     OrderPlace met[2];
   };
 

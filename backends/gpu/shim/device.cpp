@@ -25,15 +25,15 @@ constexpr std::size_t kAlignment = 256;
 
 class ShimEvent final : public Event {
  public:
-  Stream* stream = nullptr;  ///< that it was recorded in last
+  Stream* stream = nullptr;  ///< stream of its last record()
   std::int64_t passed_at_ns = -1;
 };
 
-/// A launch with its argument kept by value.
+/// A launch that owns a copy of its argument.
 struct KeptCall {
   KernelCall call;
-  std::vector<std::uint64_t> argument;  ///< in words, as aligned as any argument
-  std::vector<std::uint64_t> owners;    ///< of each word that was an address in device memory at capture, else 0
+  std::vector<std::uint64_t> argument;  ///< as 64-bit words, aligned for any argument
+  std::vector<std::uint64_t> owners;    ///< ShimMemory::owner() of each word at capture; 0 if it was no address
 
   KeptCall(const KernelCall& borrowed, const ShimMemory& memory)
       : call(borrowed), argument(ceil_divide(borrowed.argument_bytes, sizeof(std::uint64_t))) {
@@ -41,7 +41,7 @@ struct KeptCall {
                 reinterpret_cast<std::byte*>(argument.data()));
     for (const std::uint64_t word : argument) owners.push_back(memory.owner(word));
   }
-  /// An address in the argument whose memory is not the one that it was taken from.
+  /// Index of an address in the argument whose allocation was freed or replaced since capture.
   [[nodiscard]] std::optional<std::size_t> stale_word(const ShimMemory& memory) const {
     for (std::size_t i = 0; i < argument.size(); ++i) {
       if (owners[i] != 0 && memory.owner(argument[i]) != owners[i]) return i;
@@ -55,7 +55,7 @@ class ShimGraph final : public Graph {
   std::vector<std::function<Result<void>()>> work;
 };
 
-/// Runs the blocks of one kernel after the other, on a few OS threads.
+/// Runs the blocks of a kernel in order, on a few OS threads.
 class GridRunner {
  public:
   GridRunner(const ShimOptions& options, const DeviceProperties& properties)
@@ -195,7 +195,7 @@ class ShimStream final : public Stream {
 
  private:
   void enqueue(std::function<Result<void>()> work) { queue_.push_back(std::move(work)); }
-  /// For the graph, or for now.
+  /// Adds to the graph during a capture, else to the queue.
   void keep(std::function<Result<void>()> work) {
     if (capturing_) {
       capturing_->work.push_back(std::move(work));
@@ -234,7 +234,8 @@ class ShimDevice final : public Device {
     properties_.warp_size = options.target == "gfx90a" || options.target == "gfx942" ? 64 : 32;
     properties_.n_processors = options.n_processors;
     properties_.has_warpgroups = options.target == "sm_90a";
-    // The smallest of the targets': a kernel that fits here fits everywhere. But for what sm_90a alone runs.
+    // The smallest of all targets, so that a kernel that fits here fits everywhere; sm_90a has kernels of its own that
+    // need more.
     properties_.max_shared_bytes = std::size_t{properties_.has_warpgroups ? 227U : 64U} << 10;
     properties_.memory_bytes =
         static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
@@ -277,7 +278,7 @@ Result<void*> ShimMemory::allocate(std::size_t bytes, Kind kind) {
   const std::size_t inner_bytes = round_up(used_bytes, page_bytes);
   const std::size_t mapped_bytes = inner_bytes + 2 * page_bytes;
   if (bytes > mapped_bytes) return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
-  // Nothing can be read or written but the pages between the first and the last, and the end is at the end.
+  // The first and the last page are inaccessible. The allocation ends where the last page begins.
   void* const mapping = mmap(nullptr, mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) return Error{ErrorCode::kOutOfMemory, fmt::format("shim: {} bytes", bytes)};
   auto* const inner = static_cast<std::byte*>(mapping) + page_bytes;

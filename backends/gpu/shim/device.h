@@ -1,7 +1,7 @@
 #pragma once
-// A Device whose kernels run on the CPU, for proof and not for speed. Memory is fenced: an access past the end of an
-// allocation, or to one that was freed, ends the process at once. Work waits in the stream until somebody asks whether
-// it is done, so that a host that changes a buffer too early gets wrong numbers here as it would on a GPU.
+// A Device whose kernels run on the CPU, for proof and not for speed. Allocations are fenced: an access past the end of
+// one, or to one that was freed, ends the process at once. Queued work runs only when the host asks whether it is done,
+// so a host that changes a buffer too early gets wrong numbers, as it would on a GPU.
 
 #include <map>
 #include <memory>
@@ -14,21 +14,21 @@ namespace secondsource::gpu::shim {
 struct ShimOptions {
   std::string target = "sm_80";  ///< sm_80, sm_90a, gfx90a, gfx942 or gfx1100
   ThreadOrder order = ThreadOrder::kForward;
-  std::uint64_t seed = 1;  ///< of kSeeded
-  int n_processors = 2;    ///< that the device says it has: products are cut into blocks by it
-  int n_threads = 1;       ///< blocks of a kernel that run at once
+  std::uint64_t seed = 1;  ///< for kSeeded
+  int n_processors = 2;    ///< reported by the device; matrix products are divided into blocks by it
+  int n_threads = 1;       ///< blocks of a kernel that run concurrently
 };
 
-/// Where allocations are, and which of them an address belongs to.
+/// The allocations of the shim's device, found by address.
 class ShimMemory {
  public:
   enum class Kind : std::uint8_t { kDevice, kPinned };
   Result<void*> allocate(std::size_t bytes, Kind kind);
   void free(void* memory);
   ~ShimMemory();
-  /// Whether the address is in live device memory.
+  /// True if the address is in live device memory.
   [[nodiscard]] bool is_on_device(const void* address) const;
-  /// Serial number of the live allocation that holds the address; 0: none. Numbers are not used again.
+  /// Serial number of the live allocation that contains the address; 0: none. Serial numbers are never reused.
   [[nodiscard]] std::uint64_t owner(std::uintptr_t address) const;
 
  private:

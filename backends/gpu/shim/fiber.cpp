@@ -14,14 +14,14 @@
 namespace secondsource::gpu::shim {
 namespace {
 
-/// Sanitizers surround locals with room of their own.
+/// Sanitizers put redzones around locals, which need a larger stack.
 constexpr std::size_t kStackBytes = (kHasAddressSanitizer || kHasThreadSanitizer ? 256 : 64) << 10;
 
 }  // namespace
 
 #if defined(__x86_64__)
-/// Saves the registers that a call preserves on the stack, the stack pointer in *from, and takes them up from `to`.
-/// swapcontext() does the same and a system call for the signal mask: twenty times slower.
+/// Pushes the callee-saved registers, stores the stack pointer in *from, and restores both from `to`. swapcontext() also
+/// makes a system call for the signal mask and is twenty times slower.
 extern "C" void ss_gpu_shim_switch(void** from, void* to);
 asm(R"(
 .text
@@ -61,7 +61,7 @@ struct Fiber::Context {
 };
 
 namespace {
-/// The fiber that begins; its first instructions have no argument to find it by.
+/// The fiber being started: its entry point takes no argument.
 thread_local Fiber* beginning = nullptr;
 }  // namespace
 
@@ -91,8 +91,8 @@ void Fiber::start(void (*entry)(void*), void* argument) {
   context_->sanitizer.forget_stack(context_->stack, kStackBytes);
   const auto begin = [] { run(beginning); };
 #if defined(__x86_64__)
-  // As ss_gpu_shim_switch left it: six registers, then where to return to. The stack of a function begins 8 bytes off
-  // a multiple of 16.
+  // The stack as ss_gpu_shim_switch leaves it: six registers, then the return address. On entry to a function the stack
+  // pointer is 8 bytes off a multiple of 16.
   auto** top = reinterpret_cast<void**>(context_->stack + kStackBytes - 64);
   *--top = nullptr;
   *--top = reinterpret_cast<void*>(static_cast<void (*)()>(begin));

@@ -1,7 +1,7 @@
 #pragma once
-// A function call that can be left in the middle and gone back to: one for each thread of a GPU block. Sanitizers are
-// told about every switch; ThreadSanitizer sees each fiber as a thread of its own, so that two GPU threads that touch
-// the same memory without a barrier between them are a reported race.
+// A fiber: a function call that can be suspended and resumed. Each thread of a GPU block runs on one. Sanitizers are
+// notified of every switch; to ThreadSanitizer each fiber is a thread, so that two GPU threads that touch the same memory
+// without a barrier between them are a reported race.
 
 #include <cstddef>
 
@@ -14,11 +14,11 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next resume() calls entry(argument) on this fiber's stack. A call that was left in the middle is dropped.
+  /// The next resume() calls entry(argument) on this fiber's stack. A suspended call is abandoned.
   void start(void (*entry)(void*), void* argument);
   /// Runs the fiber until it suspends. Called outside of any fiber.
   void resume();
-  /// Goes back to where resume() was called. Called on this fiber; the last thing that `entry` does, too.
+  /// Returns to the caller of resume(). Called on this fiber, and after `entry` has returned.
   void suspend();
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
-// Which element of a tile each lane of a warp holds, per target: tables, after the vendors' documents and
-// from nowhere else. Kernels have the same as arithmetic (portable/matrix_tile.h); the shim multiplies by these tables,
-// so that a slip in one of the two gives wrong numbers.
+// Which element of a tile each lane of a warp holds, per target, as tables taken from the vendors' documents only. Kernels
+// have the same as arithmetic (portable/matrix_tile.h); the shim multiplies by these tables, so that an error in one of
+// the two gives wrong numbers.
 
 #include <span>
 
@@ -9,7 +9,7 @@
 
 namespace secondsource::gpu::shim {
 
-/// A coordinate of the i-th value of a lane: of_lane[lane] + of_value[i].
+/// One coordinate (row, column or k) of the i-th value of a lane: of_lane[lane] + of_value[i].
 struct Coordinate {
   std::span<const std::uint8_t> of_lane;
   std::span<const std::uint8_t> of_value;
@@ -20,9 +20,9 @@ struct Coordinate {
 
 struct FragmentTable {
   int warp_size = 0;
-  int depth = 0;           ///< of A's columns and B's rows
-  int n_inputs = 0;        ///< values of A, and of B, a lane
-  int n_accumulators = 0;  ///< values of C a lane
+  int depth = 0;           ///< extent of K: columns of A, rows of B
+  int n_inputs = 0;        ///< values of A, and of B, per lane
+  int n_accumulators = 0;  ///< values of C per lane
   Coordinate a_row, a_k, b_k, b_col, c_row, c_col;
 };
 

@@ -1,4 +1,4 @@
-// The shim as a backend module, so that whatever holds for a backend can be held against the GPU kernels' own source.
+// The shim as a backend module, so that every test of a backend can be run on the source of the GPU kernels.
 
 #include "backend/module.h"
 
@@ -66,7 +66,8 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   shim.n_threads = std::max(options.n_threads, 1);
   GpuOptions gpu;
   gpu.backend = kName;
-  gpu.read_rate_bytes = {std::size_t{1} << 14, std::size_t{1} << 15, std::size_t{1} << 16};  // or it would take hours
+  gpu.read_rate_bytes = {std::size_t{1} << 14, std::size_t{1} << 15,
+                         std::size_t{1} << 16};  // smaller than on a GPU: the shim would take hours
   for (const auto& [key, value] : options.extra) SS_TRY_VOID(read_option(key, value, shim, gpu));
   const auto no_library = [](const std::string&) -> Result<std::shared_ptr<LibraryMatmul>> {
     return Error{ErrorCode::kUnavailable, "gpu-shim has no library of products"};

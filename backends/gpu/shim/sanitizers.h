@@ -1,7 +1,7 @@
 #pragma once
-// What AddressSanitizer and ThreadSanitizer have to be told about fibers; nothing in other builds. To ThreadSanitizer
-// the shim's own bookkeeping, which all fibers share, would be full of races: it is compiled without, and with
-// SS_GPU_SHIM_TSAN, where the kernels are compiled with -fsanitize=thread.
+// Notifies AddressSanitizer and ThreadSanitizer of fiber switches; empty in other builds. The shim's own bookkeeping is
+// shared by all fibers and would look like races to ThreadSanitizer. So, where the kernels are compiled with
+// -fsanitize=thread, the shim is compiled without it and with SS_GPU_SHIM_TSAN.
 
 #include <cstddef>
 
@@ -36,7 +36,7 @@ inline constexpr bool kHasThreadSanitizer = true;
 inline constexpr bool kHasThreadSanitizer = false;
 #endif
 
-/// Told before and after each switch into and out of one fiber.
+/// Called before and after each switch into and out of one fiber.
 class FiberSanitizer {
  public:
 #if defined(__SANITIZE_ADDRESS__)
@@ -52,7 +52,7 @@ class FiberSanitizer {
   void arrived_outside() {
     __sanitizer_finish_switch_fiber(outside_, nullptr, nullptr);
   }
-  /// What an earlier call on this stack left poisoned.
+  /// Unpoisons what an abandoned call left poisoned on this stack.
   void forget_stack(const void* stack, std::size_t bytes) {
     inside_ = nullptr;
     __asan_unpoison_memory_region(stack, bytes);
@@ -64,7 +64,7 @@ class FiberSanitizer {
   const void* outside_stack_ = nullptr;
   std::size_t outside_bytes_ = 0;
 #elif defined(SS_GPU_SHIM_TSAN)
-  static constexpr unsigned kNoOrder = 1;  ///< a switch does not order what came before it before what follows
+  static constexpr unsigned kNoOrder = 1;  ///< a switch creates no happens-before edge
   FiberSanitizer() : inside_(__tsan_create_fiber(0)) {}
   ~FiberSanitizer() {
     __tsan_destroy_fiber(inside_);
@@ -94,7 +94,7 @@ class FiberSanitizer {
 #endif
 };
 
-/// What was done before release_order(place) by one fiber comes before what another does after acquire_order(place).
+/// Creates a happens-before edge from release_order(place) on one fiber to acquire_order(place) on another.
 inline void release_order([[maybe_unused]] void* place) {
 #if defined(SS_GPU_SHIM_TSAN)
   __tsan_release(place);

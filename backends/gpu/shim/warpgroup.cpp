@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kPoison = 0xff;
 constexpr int kWarpsOfGroup = 4;
-constexpr std::size_t kUnit = 16;  ///< bytes
+constexpr std::size_t kVecBytes = 16;  ///< bytes of a vector, the unit of swizzling
 constexpr std::size_t kAtomLine = 128;
 constexpr std::size_t kAtom = 8 * kAtomLine;
 
@@ -22,11 +22,11 @@ struct Descriptor {
   std::size_t leading = 0;
   std::size_t stride = 0;
   std::uint64_t layout = 0;
-  std::uint64_t other_bits = 0;  ///< the base offset, and what has no meaning: zero in everything that kernels use
+  std::uint64_t other_bits = 0;  ///< base offset and reserved bits, zero in all descriptors that kernels use
 };
 
 Descriptor decode(std::uint64_t bits) {
-  constexpr std::uint64_t kField = 0x3fff;  // 14 bits, the address without its last four
+  constexpr std::uint64_t kField = 0x3fff;  // 14 bits: an address or offset divided by 16
   return {.start = static_cast<std::size_t>(bits & kField) << 4,
           .leading = static_cast<std::size_t>(bits >> 16 & kField) << 4,
           .stride = static_cast<std::size_t>(bits >> 32 & kField) << 4,
@@ -51,10 +51,10 @@ constexpr std::size_t swizzle(std::size_t address) {
   return address ^ (address >> 7 & 7) << 4;
 }
 
-/// CLayout_64xN = Layout<Shape<Shape<4, 8, 4>, Shape<2, 2, N / 8>>, Stride<Stride<128, 1, 16>, Stride<64, 8, 512>>>:
-/// the place of a thread's value in a matrix of 64 rows, column after column. Here of the first warp, whose rows
-/// are 16.
-/// ALayout_64x16, of A in registers, is the same with 16 columns.
+/// Position of a lane's value in the 64 x N sums, for the first warp, which has 16 rows.
+/// CLayout_64xN = Layout<Shape<Shape<4, 8, 4>, Shape<2, 2, N / 8>>, Stride<Stride<128, 1, 16>, Stride<64, 8, 512>>> maps
+/// (thread, value) to an index into a column-major matrix of 64 rows. ALayout_64x16, of A in registers, is the same with
+/// 16 columns.
 struct Place {
   std::size_t row, col;
 };
@@ -77,11 +77,11 @@ std::int32_t exact(std::int8_t value) {
   return value;
 }
 
-/// sum[row][col] += sum over k of a[row][k] b[col][k]; lines of 32 bytes.
+/// sums[row][col] += sum_k a[row][k] b[col][k]; a and b have lines of 32 bytes.
 template <typename Input, typename Sum>
 void accumulate(const std::byte* a, const std::byte* b, std::size_t n_rows, std::size_t n_cols, std::uint32_t* sums) {
   constexpr std::size_t kDepth = 32 / sizeof(Input);
-  std::array<std::array<Sum, 256>, kDepth> columns;  // [k][col], so that the inner loop is a vector's
+  std::array<std::array<Sum, 256>, kDepth> columns;  // [k][col], so that the inner loop vectorizes
   for (std::size_t col = 0; col < n_cols; ++col) {
     for (std::size_t k = 0; k < kDepth; ++k) {
       columns[k][col] = exact(number_at<Input>(b + (col * kDepth + k) * sizeof(Input)));
@@ -111,26 +111,26 @@ void Warpgroups::begin(std::byte* shared, std::size_t shared_bytes, int n_thread
   is_used_ = false;
   written_.assign(static_cast<std::size_t>(n_threads), {});
   warps_.assign(static_cast<std::size_t>(n_threads / kLanes), {});
-  came_.assign(warps_.size() / kWarpsOfGroup, {});
+  arrivals_.assign(warps_.size() / kWarpsOfGroup, {});
   issued_.assign(warps_.size() / kWarpsOfGroup, {});
 }
 
-void Warpgroups::wrote(int thread, const void* to, std::size_t bytes) {
+void Warpgroups::record_write(int thread, const void* to, std::size_t bytes) {
   const auto at = reinterpret_cast<std::uintptr_t>(to) - reinterpret_cast<std::uintptr_t>(shared_);
   if (at >= shared_bytes_) return;  // not in shared memory
-  if (!is_used_) shown_.assign(shared_bytes_, std::byte{kPoison});
+  if (!is_used_) async_view_.assign(shared_bytes_, std::byte{kPoison});
   is_used_ = true;
-  std::fill_n(shown_.begin() + static_cast<std::ptrdiff_t>(at), bytes, std::byte{kPoison});
+  std::fill_n(async_view_.begin() + static_cast<std::ptrdiff_t>(at), bytes, std::byte{kPoison});
   written_[static_cast<std::size_t>(thread)].push_back({at, bytes});
 }
 
-void Warpgroups::show(int thread) {
+void Warpgroups::fence_proxy(int thread) {
   std::vector<Span>& written = written_[static_cast<std::size_t>(thread)];
-  for (const Span& span : written) std::memcpy(shown_.data() + span.begin, shared_ + span.begin, span.bytes);
+  for (const Span& span : written) std::memcpy(async_view_.data() + span.begin, shared_ + span.begin, span.bytes);
   written.clear();
 }
 
-std::string Warpgroups::come(int warp, std::string_view what, const std::source_location* const* lanes) {
+std::string Warpgroups::arrive(int warp, std::string_view what, const std::source_location* const* lanes) {
   Warp& own = warps_[static_cast<std::size_t>(warp)];
   const auto group = static_cast<std::size_t>(warp / kWarpsOfGroup);
   const std::source_location& where = *lanes[0];
@@ -139,9 +139,9 @@ std::string Warpgroups::come(int warp, std::string_view what, const std::source_
     return fmt::format("divergent warp: lane 0 comes to a {} at {}, lane {} at {}", what, describe(where), lane,
                        describe(*lanes[lane]));
   }
-  if (group >= came_.size()) return fmt::format("a {} in warps that make no whole warpgroup", what);
-  if (own.n_came == came_[group].size()) came_[group].push_back({what, where});
-  const Instruction& first = came_[group][own.n_came++];
+  if (group >= arrivals_.size()) return fmt::format("a {} in warps that make no whole warpgroup", what);
+  if (own.n_arrivals == arrivals_[group].size()) arrivals_[group].push_back({what, where});
+  const Instruction& first = arrivals_[group][own.n_arrivals++];
   if (first.what == what && is_same_place(first.where, where)) return {};
   return fmt::format("divergent warpgroup: warp {} comes to a {} at {}, another one to a {} at {}", warp, what,
                      describe(where), first.what, describe(first.where));
@@ -159,7 +159,7 @@ std::string Warpgroups::read(std::size_t at, std::size_t bytes, Operation& opera
   if (at > shared_bytes_ || bytes > shared_bytes_ - at) {
     return fmt::format("a product reads byte {} of a block's {} of shared memory", at, shared_bytes_);
   }
-  if (std::memcmp(shared_ + at, shown_.data() + at, bytes) != 0) {
+  if (std::memcmp(shared_ + at, async_view_.data() + at, bytes) != 0) {
     return fmt::format("a product reads byte {} of shared memory, which was written and not shown to warpgroups", at);
   }
   std::memcpy(to, shared_ + at, bytes);
@@ -167,38 +167,39 @@ std::string Warpgroups::read(std::size_t at, std::size_t bytes, Operation& opera
   return {};
 }
 
-/// K-major, in units of 16 bytes: Swizzle<3, 4, 3> o ((8, n), 2) : ((8, SBO), 1).
+/// K-major, in vectors of 16 bytes: Swizzle<3, 4, 3> o ((8, n), 2) : ((8, SBO), 1).
 std::string Warpgroups::load_lines(std::uint64_t descriptor, int first, int n_lines, Operation& operation,
                                    std::byte* to) const {
   const Descriptor d = decode(descriptor);
   if (std::string wrong = check(d, kLineBytes); !wrong.empty()) return wrong;
   for (int line = first; line < first + n_lines; ++line) {
     const auto i = static_cast<std::size_t>(line);
-    for (std::size_t unit = 0; unit < 2; ++unit) {
-      const std::size_t at = swizzle(d.start + i % 8 * kAtomLine + i / 8 * d.stride + unit * kUnit);
-      if (std::string wrong = read(at, kUnit, operation, to); !wrong.empty()) return wrong;
-      to += kUnit;
+    for (std::size_t vec = 0; vec < 2; ++vec) {
+      const std::size_t at = swizzle(d.start + i % 8 * kAtomLine + i / 8 * d.stride + vec * kVecBytes);
+      if (std::string wrong = read(at, kVecBytes, operation, to); !wrong.empty()) return wrong;
+      to += kVecBytes;
     }
   }
   return {};
 }
 
-/// MN-major, in units of 16 bytes: Swizzle<3, 4, 3> o ((8, n), (8, k)) : ((1, LBO), (8, SBO)); a line of `to` a column.
+/// MN-major, in vectors of 16 bytes: Swizzle<3, 4, 3> o ((8, n), (8, k)) : ((1, LBO), (8, SBO)). Line i of `to` receives
+/// column i.
 std::string Warpgroups::load_transposed(std::uint64_t descriptor, int n_cols, Operation& operation,
                                         std::byte* to) const {
   const Descriptor d = decode(descriptor);
   if (std::string wrong = check(d, kAtom); !wrong.empty()) return wrong;
   if (n_cols > 64 && (d.leading == 0 || d.leading % kAtom != 0))
     return fmt::format("a leading offset of {}", d.leading);
-  constexpr std::size_t kValues = kUnit / sizeof(Bf16);
+  constexpr std::size_t kValues = kVecBytes / sizeof(Bf16);
   for (std::size_t col = 0; col < static_cast<std::size_t>(n_cols); col += kValues) {
     for (std::size_t k = 0; k < kLineBytes / sizeof(Bf16); ++k) {
       const std::size_t at =
           swizzle(d.start + col % 64 * sizeof(Bf16) + col / 64 * d.leading + k % 8 * kAtomLine + k / 8 * d.stride);
-      std::array<std::byte, kUnit> unit;
-      if (std::string wrong = read(at, kUnit, operation, unit.data()); !wrong.empty()) return wrong;
+      std::array<std::byte, kVecBytes> vec;
+      if (std::string wrong = read(at, kVecBytes, operation, vec.data()); !wrong.empty()) return wrong;
       for (std::size_t i = 0; i < kValues; ++i) {
-        std::memcpy(to + (col + i) * kLineBytes + k * sizeof(Bf16), unit.data() + i * sizeof(Bf16), sizeof(Bf16));
+        std::memcpy(to + (col + i) * kLineBytes + k * sizeof(Bf16), vec.data() + i * sizeof(Bf16), sizeof(Bf16));
       }
     }
   }
@@ -217,7 +218,7 @@ std::string Warpgroups::multiply(int warp, const WarpgroupProduct* const* lanes)
     return "the warps of a warpgroup bring different operands of a product";
   }
   if (!own.is_fenced) return "a product without a fence since the block began, or since the last wait";
-  if (!is_used_) shown_.assign(shared_bytes_, std::byte{kPoison});
+  if (!is_used_) async_view_.assign(shared_bytes_, std::byte{kPoison});
   is_used_ = true;
 
   Operation operation;
@@ -330,8 +331,8 @@ std::string Warpgroups::end() const {
       return fmt::format("warp {} takes part in {} products of its warpgroup's {}", warp, warps_[warp].n_products,
                          issued_[group].size());
     }
-    if (group < came_.size() && warps_[warp].n_came != came_[group].size()) {
-      const Instruction& missed = came_[group][warps_[warp].n_came];
+    if (group < arrivals_.size() && warps_[warp].n_arrivals != arrivals_[group].size()) {
+      const Instruction& missed = arrivals_[group][warps_[warp].n_arrivals];
       return fmt::format("divergent warpgroup: warp {} does not come to the {} at {}", warp, missed.what,
                          describe(missed.where));
     }
@@ -349,13 +350,13 @@ int running_warp() {
   return BlockRunner::current().thread_index() / 32;
 }
 
-/// Each lane brought the place of its call.
-void come(std::string_view what, void* const* lanes) {
+/// `lanes`: the call site of each lane.
+void arrive(std::string_view what, void* const* lanes) {
   std::array<const std::source_location*, 32> places{};
   for (std::size_t lane = 0; lane < places.size(); ++lane) {
     places[lane] = static_cast<const std::source_location*>(lanes[lane]);
   }
-  fail_unless_empty(BlockRunner::current().warpgroups().come(running_warp(), what, places.data()));
+  fail_unless_empty(BlockRunner::current().warpgroups().arrive(running_warp(), what, places.data()));
 }
 
 }  // namespace
@@ -371,16 +372,16 @@ void note_store(const void* address, std::size_t bytes) {
   BlockRunner::current().note_store(address, bytes);
 }
 
-void show_to_warpgroups() {
+void fence_proxy_async() {
   BlockRunner& runner = BlockRunner::current();
-  runner.warpgroups().show(runner.thread_index());
+  runner.warpgroups().fence_proxy(runner.thread_index());
 }
 
 void fence_products(int warp_size, std::source_location where) {
   meet_warp(
       warp_size, &where,
       [](void* const* lanes, int, int) {
-        come("fence", lanes);
+        arrive("fence", lanes);
         BlockRunner::current().warpgroups().fence(running_warp());
       },
       0);
@@ -390,7 +391,7 @@ void commit_products(int warp_size, std::source_location where) {
   meet_warp(
       warp_size, &where,
       [](void* const* lanes, int, int) {
-        come("commit", lanes);
+        arrive("commit", lanes);
         BlockRunner::current().warpgroups().commit(running_warp());
       },
       0);
@@ -400,7 +401,7 @@ void wait_for_products(int warp_size, int n_pending_groups, std::source_location
   meet_warp(
       warp_size, &where,
       [](void* const* lanes, int, int n_pending) {
-        come("wait", lanes);
+        arrive("wait", lanes);
         fail_unless_empty(BlockRunner::current().warpgroups().wait(running_warp(), n_pending));
       },
       n_pending_groups);
@@ -418,7 +419,7 @@ void multiply_warpgroup(int warp_size, const WarpgroupProduct& product) {
           products[static_cast<std::size_t>(lane)] = brought;
           places[static_cast<std::size_t>(lane)] = &brought->where;
         }
-        come("product", places.data());
+        arrive("product", places.data());
         fail_unless_empty(BlockRunner::current().warpgroups().multiply(running_warp(), products.data()));
       },
       0);

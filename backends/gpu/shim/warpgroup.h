@@ -1,11 +1,11 @@
 #pragma once
-// The products of the warpgroups of one block (portable/warpgroup.h), executed as late and read as early as PTX allows:
-// operands are read when a warp issues the product, sums arrive when it waits, and what changed in between is an error.
+// Emulates the wgmma products of one block (portable/warpgroup.h) at the extremes of what PTX allows: operands are read
+// when a warp issues the product, sums arrive when it waits, and an operand or sum changed in between is an error.
 //
-// The tensor cores read shared memory as another proxy than the threads do. Here they read a second copy of it, into
-// which a thread's writes come when it shows them; a place that was written since is NaN there, and to read it an
-// error. Layouts are CuTe's (CUTLASS 4, cute/atom/mma_traits_sm90_gmma.hpp) and come from nowhere else; kernels have
-// them as arithmetic after the PTX ISA.
+// wgmma reads shared memory through the async proxy. Here it reads a second copy, which receives a thread's writes when the
+// thread fences (fence_proxy_async). A byte written since is NaN in the copy, and reading it is an error. Layouts are
+// taken from CuTe only (CUTLASS 4, cute/atom/mma_traits_sm90_gmma.hpp); kernels have them as arithmetic after the PTX
+// ISA.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,15 +21,15 @@ namespace secondsource::gpu::shim {
 
 class Warpgroups {
  public:
-  /// A new block, whose shared memory is poisoned.
+  /// Starts a new block, whose shared memory is poisoned.
   void begin(std::byte* shared, std::size_t shared_bytes, int n_threads);
 
-  /// What threads did. The strings say what was wrong with it, and are empty when nothing was.
-  void wrote(int thread, const void* to, std::size_t bytes);
-  void show(int thread);
-  /// A warp comes to an instruction that all four execute together: `what` of "fence", "product", "commit", "wait", and
-  /// where each lane's call is.
-  [[nodiscard]] std::string come(int warp, std::string_view what, const std::source_location* const* lanes);
+  // Events of threads and warps. A returned string describes what was wrong with the event; it is empty if nothing was.
+  void record_write(int thread, const void* to, std::size_t bytes);
+  void fence_proxy(int thread);
+  /// A warp arrives at an instruction that all four warps execute together. `what`: "fence", "product", "commit" or "wait";
+  /// `lanes`: the call site of each lane.
+  [[nodiscard]] std::string arrive(int warp, std::string_view what, const std::source_location* const* lanes);
   void fence(int warp);
   void commit(int warp);
   [[nodiscard]] std::string wait(int warp, int n_pending_groups);
@@ -39,42 +39,42 @@ class Warpgroups {
 
  private:
   static constexpr int kLanes = 32;
-  static constexpr int kRows = 16;       ///< of a warp
-  static constexpr int kLineBytes = 32;  ///< of k in one product
+  static constexpr int kRows = 16;       ///< rows of a warp
+  static constexpr int kLineBytes = 32;  ///< extent of K of one product, in bytes
   static constexpr int kMaxCols = 256;
 
   struct Span {
     std::size_t begin = 0;
     std::size_t bytes = 0;
   };
-  /// Registers of the warp's lanes.
+  /// Addresses of the same registers in each lane of a warp.
   struct Registers {
     void* of_lane[kLanes] = {};
   };
   struct Operation {
     int group = 0;
-    std::vector<Span> read;        ///< of shared memory
-    std::vector<std::byte> bytes;  ///< that were there, one span after the other
-    Registers fragments;           ///< null: A was in shared memory
+    std::vector<Span> read;        ///< spans of shared memory that it reads
+    std::vector<std::byte> bytes;  ///< their content at issue, one span after the other
+    Registers fragments;           ///< null: A is in shared memory
     std::vector<std::byte> fragment_bytes;
   };
-  /// Sums that are in no register until their last product was waited for.
+  /// Accumulators of pending products. The lanes' registers hold poison until the last product has been waited for.
   struct Sums {
     Registers registers;
-    int n_values = 0;  ///< a lane
+    int n_values = 0;  ///< values per lane
     bool is_int8 = false;
     int last_group = 0;
     std::vector<std::uint32_t> element;  ///< [row][column], bits of f32 or int32
   };
-  /// An instruction of a warpgroup, as the first of its warps came to it.
+  /// An instruction of a warpgroup, as the first of its warps executed it.
   struct Instruction {
     std::string_view what;
     std::source_location where;
   };
   struct Warp {
     bool is_fenced = false;
-    std::size_t n_came = 0;
-    int n_groups = 0;  ///< that were committed
+    std::size_t n_arrivals = 0;
+    int n_groups = 0;  ///< committed groups
     std::size_t n_products = 0;
     std::vector<Operation> operations;
     std::vector<Sums> sums;
@@ -89,12 +89,12 @@ class Warpgroups {
 
   std::byte* shared_ = nullptr;
   std::size_t shared_bytes_ = 0;
-  bool is_used_ = false;                    ///< by this block: most kernels have no products of warpgroups
-  std::vector<std::byte> shown_;            ///< shared memory as the tensor cores see it
-  std::vector<std::vector<Span>> written_;  ///< and not shown yet, by thread
+  bool is_used_ = false;                    ///< this block uses shared memory or wgmma; async_view_ is then valid
+  std::vector<std::byte> async_view_;       ///< shared memory as the tensor cores see it
+  std::vector<std::vector<Span>> written_;  ///< writes that are not fenced yet, per thread
   std::vector<Warp> warps_;
-  std::vector<std::vector<Instruction>> came_;         ///< of each warpgroup
-  std::vector<std::vector<WarpgroupProduct>> issued_;  ///< of each warpgroup, by its first warp that came
+  std::vector<std::vector<Instruction>> arrivals_;     ///< instructions per warpgroup, in order
+  std::vector<std::vector<WarpgroupProduct>> issued_;  ///< products per warpgroup, as its first warp issued them
 };
 
 }  // namespace secondsource::gpu::shim

@@ -24,17 +24,17 @@ TEST_CASE("a pass adds up each word once, with every number of units a thread") 
   const auto memory = shim_memory("sm_80");
   constexpr std::int32_t kBlocks = 2;
   constexpr std::int64_t kReaders = std::int64_t{kBlocks} * kReadMemoryThreads;
-  for (const std::int64_t n_units :
+  for (const std::int64_t n_vecs :
        {std::int64_t{1}, kReaders - 1, kReaders, 8 * kReaders - 1, 8 * kReaders, 19 * kReaders + 5}) {
-    CAPTURE(n_units);
-    std::vector<std::uint32_t> words(static_cast<std::size_t>(4 * n_units));
+    CAPTURE(n_vecs);
+    std::vector<std::uint32_t> words(static_cast<std::size_t>(4 * n_vecs));
     for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint32_t>(i * i + 1);
     auto buffer = std::move(memory->allocate(MemoryPurpose::kWorkspace, words.size() * 4)).value();
     auto sums = std::move(memory->allocate(MemoryPurpose::kWorkspace, kReaders * 4)).value();
     REQUIRE_OK(memory->upload(buffer.data(), words.data(), words.size() * 4));
     REQUIRE_OK(shim_sm_80::kernel_table().read_memory(
         {memory->stream(), 32},
-        {.memory = buffer.data(), .sums = sums.as<std::uint32_t>(), .n_units = n_units, .n_blocks = kBlocks}));
+        {.memory = buffer.data(), .sums = sums.as<std::uint32_t>(), .n_vecs = n_vecs, .n_blocks = kBlocks}));
     std::vector<std::uint32_t> found(static_cast<std::size_t>(kReaders));
     REQUIRE_OK(memory->download(found.data(), sums.data(), found.size() * 4));
     CHECK(std::accumulate(found.begin(), found.end(), std::uint32_t{0}) ==
@@ -62,7 +62,7 @@ TEST_CASE("a pass that reads less than all of it is no rate") {
   KernelTable kernels = shim_sm_80::kernel_table();
   kernels.read_memory = [](const LaunchContext& context, const ReadMemoryArguments& arguments) {
     ReadMemoryArguments less = arguments;
-    --less.n_units;
+    --less.n_vecs;
     return shim_sm_80::kernel_table().read_memory(context, less);
   };
   const std::array<std::size_t, 1> sizes = {4096};

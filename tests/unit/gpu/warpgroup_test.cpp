@@ -61,7 +61,7 @@ template <bool kSwizzled = true>
 void fill(std::byte* tile, const std::byte* from, int n_lines, int n_units = 8) {
   for (int i = thread_x(); i < n_lines * 8; i += kThreads) {
     if (i % 8 >= n_units) continue;
-    const int place = kSwizzled ? swizzled_place(i / 8, i % 8) : i * 16;
+    const int place = kSwizzled ? swizzled_offset(i / 8, i % 8) : i * 16;
     store_chunk(tile + place, load_chunk(from + (i / 8 * n_units + i % 8) * 16));
   }
 }
@@ -82,7 +82,7 @@ product_kernel(Arguments args) {
   auto& tiles = shared_memory<Tiles>();
   fill<kMistake != Mistake::kNotSwizzled>(tiles.a, args.a, kWarpgroupRows);
   fill(tiles.b, args.b, kColTiles * kTile);
-  if constexpr (kMistake != Mistake::kNotShown) show_to_warpgroups();
+  if constexpr (kMistake != Mistake::kNotShown) fence_proxy_async();
   if constexpr (kMistake != Mistake::kNoBarrier) sync_block();
   Accumulator<Input> sums[kColTiles] = {};
   if constexpr (kFirst == Sums::kNew) sums[0].value[0] = 1234;
@@ -113,7 +113,7 @@ product_kernel(Arguments args) {
     commit_products();
   }
   if constexpr (kMistake == Mistake::kReadEarly) store(sums, args.sums);
-  if constexpr (kMistake == Mistake::kWrittenEarly) store_chunk(tiles.b + swizzled_place(thread_x() % 64, 3), Chunk{});
+  if constexpr (kMistake == Mistake::kWrittenEarly) store_chunk(tiles.b + swizzled_offset(thread_x() % 64, 3), Chunk{});
   if constexpr (kMistake == Mistake::kSumsTouched) sums[0].value[3] = 0;
   if ((kMistake == Mistake::kDivergentWait && other_branch) ||
       (kMistake == Mistake::kDivergentLanes && lane() % 2 == 1)) {
@@ -135,7 +135,7 @@ transposed_kernel(Arguments args) {
   for (int half = 0; half < (kColTiles + 3) / 4; ++half) {
     fill(tiles.b + half * kHalfBytes, args.b + half * kSwizzledLineBytes, kDepth, kColTiles * 2);
   }
-  show_to_warpgroups();
+  fence_proxy_async();
   sync_block();
   RegisterOperand a[kDepth / kTile];
   for (int i = 0; i < kDepth / kTile; ++i) {
@@ -151,7 +151,7 @@ transposed_kernel(Arguments args) {
   Accumulator<Bf16> sums[kColTiles] = {};
   for (int i = 0; i < kDepth / kTile; ++i) {
     fence_products();
-    multiply_transposed(sums, a[i], behind(b, i * kTile * kSwizzledLineBytes));
+    multiply_transposed(sums, a[i], offset_by(b, i * kTile * kSwizzledLineBytes));
     commit_products();
     if constexpr (kFragmentWritten) a[i].word[0] = 0;
     wait_for_products<1>(sums);
@@ -255,16 +255,16 @@ TEST_CASE("tiles, sums and descriptors are laid out as CuTe has them") {
   // tile_to_shape(Layout_K_SW128_Atom<bfloat16_t>, Shape<128, 64>): line, k, bytes.
   for (const auto& [line, k, place] :
        {std::array{0, 8, 16}, {3, 17, 402}, {7, 63, 910}, {77, 42, 9860}, {127, 5, 16378}}) {
-    CHECK(swizzled_place(line, k * 2 / 16) + k * 2 % 16 == place);
+    CHECK(swizzled_offset(line, k * 2 / 16) + k * 2 % 16 == place);
   }
   // Layout_K_SW128_Atom<int8_t>, Shape<128, 128>.
   for (const auto& [line, k, place] : {std::array{5, 33, 753}, {126, 127, 16159}}) {
-    CHECK(swizzled_place(line, k / 16) + k % 16 == place);
+    CHECK(swizzled_offset(line, k / 16) + k % 16 == place);
   }
   // Layout_MN_SW128_Atom<bfloat16_t>, Shape<128, 64>, along k first: n, k, bytes.
   for (const auto& [n, k, place] :
        {std::array{3, 1, 150}, {42, 13, 1668}, {63, 63, 8078}, {64, 0, 8192}, {125, 38, 13082}}) {
-    CHECK(n / 64 * 8192 + swizzled_place(k, n % 64 * 2 / 16) + n * 2 % 16 == place);
+    CHECK(n / 64 * 8192 + swizzled_offset(k, n % 64 * 2 / 16) + n * 2 % 16 == place);
   }
 }
 
