@@ -8,6 +8,7 @@
 #include "backend/check_graph.h"
 #include "backend/check_kv.h"
 #include "backend/op_access.h"
+#include "gpu/host/overloaded.h"
 #include "gpu/host/step.h"
 
 namespace secondsource::gpu {
@@ -79,6 +80,9 @@ class GpuBackend final : public Backend {
     }
     return Error{ErrorCode::kInvalidInput, fmt::format("no KV cache {}", index_of(pool))};
   }
+  /// The part of the answer that depends on the prepared weights of an operation that supports() accepts.
+  [[nodiscard]] Support supports_with_weights(const Op& op) const;
+  /// Errors: kUnsupported, for the first operation that cannot run here.
   [[nodiscard]] Result<void> check_supported(const StepGraph& graph) const;
   /// Frequencies in device memory, one buffer for equal ones.
   Result<std::shared_ptr<DeviceBuffer>> inv_freq(const std::vector<float>& values);
@@ -109,35 +113,47 @@ class GpuBackend::OwnedStep final : public Step {
 };
 
 Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
-  const auto head_dim = [](const HeadShape& heads) {
+  const auto check_head_dim = [](const HeadShape& heads) {
     if (heads.head_dim <= kMaxHeadDim && heads.head_dim % kHeadDimStep == 0) return Support::yes();
     return Support::no(fmt::format("head_dim: expected a multiple of {} up to {}, found {}", kHeadDimStep, kMaxHeadDim,
                                    heads.head_dim));
   };
-  if (std::holds_alternative<AllReduce>(op)) return Support::no("one device only");
-  if (const auto* const rope = std::get_if<RopeAppend>(&op)) return head_dim(rope->heads);
-  if (const auto* const attention = std::get_if<Attention>(&op)) return head_dim(attention->heads);
-  const auto* const matmul = std::get_if<Matmul>(&op);
-  const auto* const grouped = std::get_if<GroupedMatmul>(&op);
-  const ActQuant act = matmul != nullptr ? matmul->act : grouped != nullptr ? grouped->act : ActQuant::kNone;
-  return supports_weight(WeightEncoding::kInt8PerRow, act);
+  // int8 weights support every kind of activations that any encoding does; check_supported() knows the real encoding.
+  const auto check_act = [&](ActQuant act) { return supports_weight(WeightEncoding::kInt8PerRow, act); };
+  return std::visit(
+      Overloaded{[](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
+                 [&](const Matmul& matmul) { return check_act(matmul.act); },
+                 [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
+                 [&](const Attention& attention) { return check_head_dim(attention.heads); },
+                 [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+                 [](const Route&) { return Support::yes(); },
+                 [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
+                 [](const AllReduce&) { return Support::no("one device only"); }},
+      op);
+}
+
+Support GpuBackend::supports_with_weights(const Op& op) const {
+  const auto check_weight = [&](WeightId id, ActQuant act) {
+    return supports_weight(weights_.specs()[static_cast<std::size_t>(index_of(id))].encoding, act);
+  };
+  return std::visit(
+      Overloaded{[](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
+                 [&](const Matmul& matmul) { return check_weight(matmul.weight, matmul.act); },
+                 [](const RopeAppend&) { return Support::yes(); }, [](const Attention&) { return Support::yes(); },
+                 [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+                 [&](const Route& route) {
+                   if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();
+                   return Support::no(fmt::format("more than {} experts", kMaxExperts));
+                 },
+                 [&](const GroupedMatmul& grouped) { return check_weight(grouped.weights, grouped.act); },
+                 [](const AllReduce&) { return Support::yes(); }},
+      op);
 }
 
 Result<void> GpuBackend::check_supported(const StepGraph& graph) const {
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
-    const Op& op = graph.ops[i];
-    Support support = supports(op, graph.values);
-    const auto encoding_of = [&](WeightId id) {
-      return weights_.specs()[static_cast<std::size_t>(index_of(id))].encoding;
-    };
-    if (const auto* const matmul = std::get_if<Matmul>(&op); matmul != nullptr && support.supported) {
-      support = supports_weight(encoding_of(matmul->weight), matmul->act);
-    } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&op); grouped != nullptr && support.supported) {
-      support = supports_weight(encoding_of(grouped->weights), grouped->act);
-    } else if (const auto* const route = std::get_if<Route>(&op);
-               route != nullptr && weights_.view(route->gate).n_rows > kMaxExperts) {
-      support = Support::no(fmt::format("more than {} experts", kMaxExperts));
-    }
+    Support support = supports(graph.ops[i], graph.values);
+    if (support.supported) support = supports_with_weights(graph.ops[i]);
     if (support.supported) continue;
     return Error{ErrorCode::kUnsupported, fmt::format("{}: {}", op_label(graph, i), support.reason)};
   }

@@ -1,4 +1,4 @@
-// Products: who makes each, the own kernels or the vendor's library, and what is launched for it.
+#include "gpu/host/step_products.h"
 
 #include <fmt/format.h>
 
@@ -6,12 +6,11 @@
 #include <set>
 
 #include "core/checked.h"
-#include "gpu/host/step.h"
 
 namespace secondsource::gpu {
 namespace {
 
-/// Of products that a library has; none of the other encodings.
+/// The library's product type for this weight; none if the library does not support it.
 std::optional<ProductType> library_type(WeightEncoding encoding, ActQuant act) {
   if (act == ActQuant::kInt8PerRow && encoding == WeightEncoding::kInt8PerRow) return ProductType::kInt8;
   if (act == ActQuant::kNone && encoding == WeightEncoding::kBf16) return ProductType::kBf16;
@@ -23,15 +22,14 @@ const char* accumulator_name(ActQuant act) {
   return act == ActQuant::kNone ? "f32acc" : "w8a8_i32acc";
 }
 
-/// Sums of warpgroups go on from step to step. Where 32 columns have a scale and each group's sum is a whole number of
-/// its own, they would have to be waited for and taken out of the accumulators after every group. Tiles of 128 x 128
-/// need a second set of sums for that, for which gfx1100 has no registers left; what they are worth elsewhere no GPU
-/// has said yet.
+/// With group scales and int8 activations the int32 sum of each group of 32 columns is scaled separately. wgmma would have
+/// to be waited for after every group, since it accumulates from step to step. 128 x 128 tiles of mma and its like need a
+/// second set of accumulators, for which gfx1100 has too few registers; on other targets this was not measured.
 bool may_have_large_tiles(const WeightView& weight, ActQuant act) {
   return act == ActQuant::kNone || weight.encoding != WeightEncoding::kInt8Group32;
 }
 
-/// "tiled_matmul_16x64_k4": four blocks share K.
+/// The kernel's name in reports: "tiled_matmul_16x64_k4" has four blocks that share K.
 std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   if (n_rows <= kMatvecRows) return "matvec";
   std::string name = fmt::format("tiled_matmul_{}", to_string(plan.tiles));
@@ -39,7 +37,7 @@ std::string own_name(std::int32_t n_rows, const MatmulPlan& plan) {
   return name;
 }
 
-/// a.x through narrow_rows, of MatmulArguments and GroupedMatmulArguments; `scales` for FP16.
+/// Arguments of narrow_rows for a.x of MatmulArguments or GroupedMatmulArguments. `scales`: for FP16, else null.
 template <typename Arguments>
 NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token, std::byte* out,
                              float* scales) {
@@ -53,7 +51,7 @@ NarrowRowsArguments narrow_x(const Arguments& a, const WeightView& weight, std::
           .max_tokens = a.max_rows};
 }
 
-/// a.x through quantize_rows, of either.
+/// Arguments of quantize_rows for a.x of either.
 template <typename Arguments>
 QuantizeRowsArguments quantize_x(const Arguments& a, const WeightView& weight, std::int32_t rows_per_token,
                                  std::byte* out, float* scales) {
@@ -77,10 +75,10 @@ ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight, st
   return scratch;
 }
 
-ProductScratch GpuStep::library_scratch(const Matmul& op, const LibraryUse& use) const {
+ProductScratch StepProducts::library_scratch(const Matmul& op, const LibraryUse& use) const {
   const WeightView& weight = weights_.view(op.weight);
-  const auto rows = static_cast<std::size_t>(max_rows_of(op.x));
-  ProductScratch scratch = product_scratch(max_rows_of(op.x), weight, use.type == ProductType::kInt8 ? 1 : 2);
+  const auto rows = static_cast<std::size_t>(values_.max_rows_of(op.x));
+  ProductScratch scratch = product_scratch(values_.max_rows_of(op.x), weight, use.type == ProductType::kInt8 ? 1 : 2);
   scratch.sums = round_up(scratch.bytes, kWorkspaceAlignment);
   const std::size_t sum_bytes = use.is_direct ? 0 : rows * static_cast<std::size_t>(weight.n_rows) * sizeof(float);
   scratch.workspace = round_up(scratch.sums + sum_bytes, kWorkspaceAlignment);
@@ -88,29 +86,30 @@ ProductScratch GpuStep::library_scratch(const Matmul& op, const LibraryUse& use)
   return scratch;
 }
 
-MatmulPlan GpuStep::tile_plan(const Matmul& op) const {
+MatmulPlan StepProducts::tile_plan(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
   const std::size_t row_bytes =
       static_cast<std::size_t>(weight.padded_cols) * (op.act == ActQuant::kNone ? sizeof(Bf16) : sizeof(std::int8_t));
-  const MatmulExtent extent{
-      .n_rows = max_rows_of(op.x), .n_outputs = weight.n_rows, .row_bytes = static_cast<std::int32_t>(row_bytes)};
+  const MatmulExtent extent{.n_rows = values_.max_rows_of(op.x),
+                            .n_outputs = weight.n_rows,
+                            .row_bytes = static_cast<std::int32_t>(row_bytes)};
   if (const auto forced = forced_tiles(weight, op.act)) return plan_of(*forced, extent);
   return plan_matmul(extent, matmul_device(weight, op.act));
 }
 
-MatmulDevice GpuStep::matmul_device(const WeightView& weight, ActQuant act) const {
+MatmulDevice StepProducts::matmul_device(const WeightView& weight, ActQuant act) const {
   const DeviceProperties& device = shared_.memory->device().properties();
   return {.n_processors = device.n_processors,
           .has_warpgroups = device.has_warpgroups,
           .has_large_tiles = may_have_large_tiles(weight, act)};
 }
 
-std::optional<MatmulTiles> GpuStep::forced_tiles(const WeightView& weight, ActQuant act) const {
+std::optional<MatmulTiles> StepProducts::forced_tiles(const WeightView& weight, ActQuant act) const {
   if (!why_other_tiles(weight, act).empty()) return std::nullopt;
   return shared_.options.tiles;
 }
 
-std::string GpuStep::why_other_tiles(const WeightView& weight, ActQuant act) const {
+std::string StepProducts::why_other_tiles(const WeightView& weight, ActQuant act) const {
   const std::optional<MatmulTiles> tiles = shared_.options.tiles;
   if (!tiles || !is_large(*tiles) || may_have_large_tiles(weight, act)) return "";
   return fmt::format("tiles={}: {}", to_string(*tiles),
@@ -118,9 +117,9 @@ std::string GpuStep::why_other_tiles(const WeightView& weight, ActQuant act) con
                                            : "groups with quantized activations need the registers of smaller tiles");
 }
 
-ProductScratch GpuStep::own_scratch(const Matmul& op) const {
+ProductScratch StepProducts::own_scratch(const Matmul& op) const {
   const WeightView& weight = weights_.view(op.weight);
-  const std::int32_t rows = max_rows_of(op.x);
+  const std::int32_t rows = values_.max_rows_of(op.x);
   const bool quantized = op.act != ActQuant::kNone;
   if (rows <= kMatvecRows) return quantized ? product_scratch(rows, weight) : ProductScratch{};
   ProductScratch scratch = product_scratch(rows, weight, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
@@ -132,9 +131,9 @@ ProductScratch GpuStep::own_scratch(const Matmul& op) const {
   return scratch;
 }
 
-Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
+Result<OpGroup> StepProducts::choose(const Matmul& op) {
   const WeightView& weight = weights_.view(op.weight);
-  const std::int32_t rows = max_rows_of(op.x);
+  const std::int32_t rows = values_.max_rows_of(op.x);
   const GpuOptions& options = shared_.options;
   const std::string encoding(to_string(weight.encoding));
   const char* const suffix = accumulator_name(op.act);
@@ -142,7 +141,8 @@ Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
   const std::optional<ProductType> type = library_type(weight.encoding, op.act);
   const bool has_rows = options.matmul == MatmulBy::kLibrary ? rows > kMatvecRows : rows >= kLibraryRows;
   if (options.vendor_library && type && has_rows) {
-    // Rows of x that a step does not have are multiplied, too, so that what is written then has to be nobody's.
+    // The library multiplies all rows of the bucket, including padding. It may write to the output only if no guard checks
+    // those rows.
     const bool is_plain = op.epilogue == Epilogue::kNone || op.epilogue == Epilogue::kAddResidual;
     LibraryUse use{.plan = nullptr,
                    .type = *type,
@@ -167,16 +167,17 @@ Result<OpGroup> GpuStep::choose_matmul(const Matmul& op) {
   return group;
 }
 
-LibraryOperands GpuStep::library_operands(const Matmul& op, const LibraryUse& use) const {
+LibraryOperands StepProducts::library_operands(const Matmul& op, const LibraryUse& use) const {
   const ProductScratch layout = library_scratch(op, use);
-  return {.x = scratch(),
-          .weight = weights_.view(op.weight).values,
-          .added = op.aux ? place(*op.aux) : nullptr,
-          .sums = use.is_direct ? reinterpret_cast<std::byte*>(place(op.out)) : scratch() + layout.sums,
-          .workspace = scratch() + layout.workspace};
+  return {
+      .x = values_.scratch(),
+      .weight = weights_.view(op.weight).values,
+      .added = op.aux ? values_.address(*op.aux) : nullptr,
+      .sums = use.is_direct ? reinterpret_cast<std::byte*>(values_.address(op.out)) : values_.scratch() + layout.sums,
+      .workspace = values_.scratch() + layout.workspace};
 }
 
-Result<void> GpuStep::warm_library() {
+Result<void> StepProducts::warm_library() {
   std::set<const LibraryPlan*> done;
   Stream& stream = shared_.memory->stream();
   for (const auto& [op, use] : library_uses_) {
@@ -188,19 +189,19 @@ Result<void> GpuStep::warm_library() {
   return stream.synchronize();
 }
 
-GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments a) {
+StepLaunch StepProducts::bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments a) const {
   const KernelTable& kernels = shared_.kernels;
   const LibraryOperands operands = library_operands(op, use);
-  auto* const scales = reinterpret_cast<float*>(scratch() + library_scratch(op, use).scales);
+  auto* const scales = reinterpret_cast<float*>(values_.scratch() + library_scratch(op, use).scales);
   if (use.type != ProductType::kBf16) a.x_scales = scales;
-  const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, scratch(), scales);
+  const QuantizeRowsArguments quantize = quantize_x(a, a.weight, 1, values_.scratch(), scales);
   const NarrowRowsArguments narrow =
-      narrow_x(a, a.weight, 1, scratch(), use.type == ProductType::kF16 ? scales : nullptr);
-  const bool is_whole = use.type == ProductType::kInt8;
-  const FinishProductArguments finish{.product = a, .sums = operands.sums, .int32_sums = is_whole ? 1 : 0};
-  return [&kernels, plan = use.plan, is_direct = use.is_direct, is_whole, operands, quantize, narrow,
-          finish](const LaunchContext& context) -> Result<void> {
-    SS_TRY_VOID(is_whole ? kernels.quantize_rows(context, quantize) : kernels.narrow_rows(context, narrow));
+      narrow_x(a, a.weight, 1, values_.scratch(), use.type == ProductType::kF16 ? scales : nullptr);
+  const bool is_int8 = use.type == ProductType::kInt8;
+  const FinishProductArguments finish{.product = a, .sums = operands.sums, .int32_sums = is_int8 ? 1 : 0};
+  return [&kernels, plan = use.plan, is_direct = use.is_direct, is_int8, operands, quantize, narrow, finish](
+             const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {
+    SS_TRY_VOID(is_int8 ? kernels.quantize_rows(context, quantize) : kernels.narrow_rows(context, narrow));
     SS_TRY_VOID(plan->launch(context.stream, operands));
     if (is_direct) return {};
     return kernels.finish_product(context, finish);
@@ -208,76 +209,76 @@ GpuStep::Launch GpuStep::bind_library(const Matmul& op, const LibraryUse& use, M
 }
 
 template <typename Arguments>
-GpuStep::Launch GpuStep::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
-                                      ActQuant act, std::int32_t rows_per_token, bool by_tiles) {
+StepLaunch StepProducts::bind_product(ProductLauncher<Arguments> multiply, Arguments a, const WeightView& weight,
+                                      ActQuant act, std::int32_t rows_per_token, bool by_tiles) const {
   if (act == ActQuant::kNone && !by_tiles) {
-    return [multiply, a](const LaunchContext& context) { return multiply(context, a); };
+    return [multiply, a](const LaunchContext& context, const BatchUpload::Work&) { return multiply(context, a); };
   }
   if (act == ActQuant::kNone) {
-    a.narrow_x = reinterpret_cast<const Bf16*>(scratch());
-    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, scratch(), nullptr);
-    return
-        [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context) -> Result<void> {
-          SS_TRY_VOID(narrow_rows(context, narrow));
-          return multiply(context, a);
-        };
+    a.narrow_x = reinterpret_cast<const Bf16*>(values_.scratch());
+    const NarrowRowsArguments narrow = narrow_x(a, weight, rows_per_token, values_.scratch(), nullptr);
+    return [narrow_rows = shared_.kernels.narrow_rows, multiply, a, narrow](const LaunchContext& context,
+                                                                            const BatchUpload::Work&) -> Result<void> {
+      SS_TRY_VOID(narrow_rows(context, narrow));
+      return multiply(context, a);
+    };
   }
   const ProductScratch layout = product_scratch(std::int64_t{a.max_rows} * rows_per_token, weight);
-  auto* const scales = reinterpret_cast<float*>(scratch() + layout.scales);
-  const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, scratch(), scales);
+  auto* const scales = reinterpret_cast<float*>(values_.scratch() + layout.scales);
+  const QuantizeRowsArguments quantize = quantize_x(a, weight, rows_per_token, values_.scratch(), scales);
   a.quantized_x = quantize.q;
   a.x_scales = scales;
-  return [quantize_rows = shared_.kernels.quantize_rows, multiply, a,
-          quantize](const LaunchContext& context) -> Result<void> {
+  return [quantize_rows = shared_.kernels.quantize_rows, multiply, a, quantize](
+             const LaunchContext& context, const BatchUpload::Work&) -> Result<void> {
     SS_TRY_VOID(quantize_rows(context, quantize));
     return multiply(context, a);
   };
 }
 
-GpuStep::Launch GpuStep::bind_matmul(const Matmul& op) {
+StepLaunch StepProducts::bind(const Matmul& op, const BatchUpload& upload) const {
   const WeightView& weight = weights_.view(op.weight);
-  MatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
-                    .x = place(op.x),
+  MatmulArguments a{.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
+                    .x = values_.address(op.x),
                     .narrow_x = nullptr,
                     .quantized_x = nullptr,
                     .x_scales = nullptr,
                     .weight = weight,
-                    .out = place(op.out),
-                    .aux = op.aux ? place(*op.aux) : nullptr,
+                    .out = values_.address(op.out),
+                    .aux = op.aux ? values_.address(*op.aux) : nullptr,
                     .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
                     .softcap = op.softcap,
                     .epilogue = op.epilogue,
-                    .max_rows = max_rows_of(op.x),
+                    .max_rows = values_.max_rows_of(op.x),
                     .plan = {},
                     .partial = nullptr};
   if (const auto use = library_uses_.find(&op); use != library_uses_.end()) return bind_library(op, use->second, a);
   const ProductScratch layout = own_scratch(op);
   a.plan = tile_plan(op);
-  a.partial = reinterpret_cast<std::int32_t*>(scratch() + layout.sums);
+  a.partial = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.sums);
   const bool by_tiles = a.max_rows > kMatvecRows;
   return bind_product(shared_.kernels.matmul, a, weight, op.act, 1, by_tiles);
 }
 
-GroupedExtent GpuStep::extent_of(const GroupedMatmul& op) const {
+GroupedExtent StepProducts::extent_of(const GroupedMatmul& op) const {
   const auto n_experts =
       static_cast<std::int32_t>(weights_.specs()[static_cast<std::size_t>(index_of(op.weights))].n_experts);
-  return {.n_rows = max_rows_of(op.x) * op.n_top,
+  return {.n_rows = values_.max_rows_of(op.x) * op.n_top,
           .n_experts = n_experts,
           .n_expert_rows = weights_.view(op.weights).n_rows / n_experts};
 }
 
-std::optional<MatmulTiles> GpuStep::grouped_tiles(const GroupedMatmul& op) const {
-  if (max_rows_of(op.x) <= kMatvecRows) return std::nullopt;
+std::optional<MatmulTiles> StepProducts::grouped_tiles(const GroupedMatmul& op) const {
+  if (values_.max_rows_of(op.x) <= kMatvecRows) return std::nullopt;
   const WeightView& weights = weights_.view(op.weights);
   if (const auto forced = forced_tiles(weights, op.act)) return forced;
   return plan_grouped(extent_of(op), matmul_device(weights, op.act));
 }
 
-ProductScratch GpuStep::grouped_scratch(const GroupedMatmul& op) const {
+ProductScratch StepProducts::grouped_scratch(const GroupedMatmul& op) const {
   const WeightView& weights = weights_.view(op.weights);
   const GroupedExtent extent = extent_of(op);
   const bool quantized = op.act != ActQuant::kNone;
-  const std::int32_t n_rows_of_x = op.weight ? extent.n_rows : max_rows_of(op.x);
+  const std::int32_t n_rows_of_x = op.weight ? extent.n_rows : values_.max_rows_of(op.x);
   const std::optional<MatmulTiles> tiles = grouped_tiles(op);
   if (!tiles) return quantized ? product_scratch(n_rows_of_x, weights) : ProductScratch{};
   ProductScratch scratch = product_scratch(n_rows_of_x, weights, quantized ? sizeof(std::int8_t) : sizeof(Bf16));
@@ -292,7 +293,7 @@ ProductScratch GpuStep::grouped_scratch(const GroupedMatmul& op) const {
   return scratch;
 }
 
-OpGroup GpuStep::describe_grouped(const GroupedMatmul& op) const {
+OpGroup StepProducts::describe(const GroupedMatmul& op) const {
   const WeightView& weights = weights_.view(op.weights);
   const std::optional<MatmulTiles> tiles = grouped_tiles(op);
   return {
@@ -302,24 +303,24 @@ OpGroup GpuStep::describe_grouped(const GroupedMatmul& op) const {
       .fallback = tiles ? why_other_tiles(weights, op.act) : ""};
 }
 
-GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
+StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload) const {
   const WeightView& weights = weights_.view(op.weights);
   const GroupedExtent extent = extent_of(op);
-  GroupedMatmulArguments a{.n_rows = n_rows(desc(op.x).rows),
-                           .x = place(op.x),
+  GroupedMatmulArguments a{.n_rows = StepValues::n_rows(upload, values_.desc(op.x).rows),
+                           .x = values_.address(op.x),
                            .narrow_x = nullptr,
                            .quantized_x = nullptr,
                            .x_scales = nullptr,
-                           .expert = reinterpret_cast<const std::int32_t*>(place(op.expert)),
-                           .share = op.weight ? place(*op.weight) : nullptr,
+                           .expert = reinterpret_cast<const std::int32_t*>(values_.address(op.expert)),
+                           .share = op.weight ? values_.address(*op.weight) : nullptr,
                            .weights = weights,
                            .n_experts = extent.n_experts,
                            .n_expert_rows = extent.n_expert_rows,
-                           .out = place(op.out),
-                           .aux = op.aux ? place(*op.aux) : nullptr,
+                           .out = values_.address(op.out),
+                           .aux = op.aux ? values_.address(*op.aux) : nullptr,
                            .epilogue = op.epilogue,
                            .n_top = op.n_top,
-                           .max_rows = max_rows_of(op.x),
+                           .max_rows = values_.max_rows_of(op.x),
                            .tiles = {},
                            .by_expert = {},
                            .partial = nullptr};
@@ -327,15 +328,24 @@ GpuStep::Launch GpuStep::bind_grouped(const GroupedMatmul& op) {
   if (tiles) {
     const ProductScratch layout = grouped_scratch(op);
     const std::int32_t max_tiles = max_grouped_tiles(extent, *tiles);
-    auto* const lists = reinterpret_cast<std::int32_t*>(scratch() + layout.by_expert);
+    auto* const lists = reinterpret_cast<std::int32_t*>(values_.scratch() + layout.by_expert);
     a.tiles = *tiles;
     a.by_expert.rows = lists;
     a.by_expert.experts = a.by_expert.rows + std::int64_t{max_tiles} * block_rows(*tiles);
     a.by_expert.n_tiles = a.by_expert.experts + max_tiles;
     a.by_expert.max_tiles = max_tiles;
-    a.partial = reinterpret_cast<float*>(scratch() + layout.sums);
+    a.partial = reinterpret_cast<float*>(values_.scratch() + layout.sums);
   }
   return bind_product(shared_.kernels.grouped_matmul, a, weights, op.act, op.weight ? op.n_top : 1, tiles.has_value());
+}
+
+std::size_t StepProducts::scratch_bytes(const Matmul& op) const {
+  const auto use = library_uses_.find(&op);
+  return (use == library_uses_.end() ? own_scratch(op) : library_scratch(op, use->second)).bytes;
+}
+
+std::size_t StepProducts::scratch_bytes(const GroupedMatmul& op) const {
+  return grouped_scratch(op).bytes;
 }
 
 }  // namespace secondsource::gpu

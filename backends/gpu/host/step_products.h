@@ -1,0 +1,86 @@
+#pragma once
+// The matrix products of one step: chooses our kernel or the vendor's library for each, plans tiles and scratch, and binds
+// the launches. Nothing here depends on batches in flight or on captured graphs.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "gpu/host/step_values.h"
+
+namespace secondsource::gpu {
+
+/// One bound operation: launches its kernels for a batch with this work.
+using StepLaunch = std::function<Result<void>(const LaunchContext&, const BatchUpload::Work&)>;
+
+/// Layout of a product's scratch, in bytes from its beginning, where x lies in the type that is multiplied.
+struct ProductScratch {
+  std::size_t scales = 0;     ///< one f32 per row of x
+  std::size_t sums = 0;       ///< the library's [rows, N], or one such array per split of K; 4 bytes per sum
+  std::size_t by_expert = 0;  ///< the arrays of ExpertRows, one after the other
+  std::size_t workspace = 0;  ///< the library's own workspace
+  std::size_t bytes = 0;      ///< total size
+};
+/// The scratch for x [n_rows, padded_cols] of `value_bytes` per value, and its scales.
+[[nodiscard]] ProductScratch product_scratch(std::int64_t n_rows, const WeightView& weight,
+                                             std::size_t value_bytes = sizeof(std::int8_t));
+
+class StepProducts {
+ public:
+  /// Everything given must outlive this.
+  StepProducts(Shared& shared, const Weights& weights, const StepValues& values)
+      : shared_(shared), weights_(weights), values_(values) {}
+
+  /// Chooses our kernel or the vendor's library for this matmul. `op` must be the one later given to scratch_bytes() and
+  /// bind(). Errors: kUnsupported if the options demand the library, and it has no algorithm.
+  Result<OpGroup> choose(const Matmul& op);
+  [[nodiscard]] OpGroup describe(const GroupedMatmul& op) const;
+  [[nodiscard]] std::size_t scratch_bytes(const Matmul& op) const;
+  [[nodiscard]] std::size_t scratch_bytes(const GroupedMatmul& op) const;
+  /// The launches over the workspace where it is now. `upload`: the step's batches.
+  [[nodiscard]] StepLaunch bind(const Matmul& op, const BatchUpload& upload) const;
+  [[nodiscard]] StepLaunch bind(const GroupedMatmul& op, const BatchUpload& upload) const;
+  /// Runs every plan of the library once: what it loads on first use must not be loaded while a graph is captured.
+  Result<void> warm_library();
+
+ private:
+  /// A product that the vendor's library computes.
+  struct LibraryUse {
+    std::shared_ptr<const LibraryPlan> plan;
+    ProductType type = ProductType::kBf16;
+    bool is_direct = false;  ///< the library writes the operation's output; no finish_product kernel follows
+  };
+  template <typename Arguments>
+  using ProductLauncher = Result<void> (*)(const LaunchContext&, const Arguments&);
+
+  /// The device for plan_matmul(), without large tiles if this weight cannot have them.
+  [[nodiscard]] MatmulDevice matmul_device(const WeightView& weight, ActQuant act) const;
+  /// The tiles that the option `tiles` demands, if this weight can have them.
+  [[nodiscard]] std::optional<MatmulTiles> forced_tiles(const WeightView& weight, ActQuant act) const;
+  /// Why the tiles of the option are not used; "" if they are, or if there is no such option.
+  [[nodiscard]] std::string why_other_tiles(const WeightView& weight, ActQuant act) const;
+  /// Tiles and splits of our kernel for more than kMatvecRows rows.
+  [[nodiscard]] MatmulPlan tile_plan(const Matmul& op) const;
+  /// Scratch if our kernels compute the product.
+  [[nodiscard]] ProductScratch own_scratch(const Matmul& op) const;
+  [[nodiscard]] ProductScratch library_scratch(const Matmul& op, const LibraryUse& use) const;
+  [[nodiscard]] LibraryOperands library_operands(const Matmul& op, const LibraryUse& use) const;
+  [[nodiscard]] StepLaunch bind_library(const Matmul& op, const LibraryUse& use, MatmulArguments arguments) const;
+  [[nodiscard]] GroupedExtent extent_of(const GroupedMatmul& op) const;
+  /// Tiles of a mixture's product; none with up to kMatvecRows tokens, for which matvec is used.
+  [[nodiscard]] std::optional<MatmulTiles> grouped_tiles(const GroupedMatmul& op) const;
+  [[nodiscard]] ProductScratch grouped_scratch(const GroupedMatmul& op) const;
+  /// Binds one of our kernels and what has to convert x first: to int8 if `act` says so, else to BF16 for tiles.
+  template <typename Arguments>
+  [[nodiscard]] StepLaunch bind_product(ProductLauncher<Arguments> multiply, Arguments arguments,
+                                        const WeightView& weight, ActQuant act, std::int32_t rows_per_token,
+                                        bool by_tiles) const;
+
+  Shared& shared_;
+  const Weights& weights_;
+  const StepValues& values_;
+  std::map<const Matmul*, LibraryUse> library_uses_;
+};
+
+}  // namespace secondsource::gpu
