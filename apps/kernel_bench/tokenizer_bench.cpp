@@ -2,8 +2,8 @@
 //
 //   tokenizer_bench [--tokenizer FILE] [--text FILE] [Google Benchmark's flags]
 //
-// Without flags: the default bundle's tokenizer on the repository's golden prompts. Before anything is timed the ids
-// are held against the text: decoding them must give it back.
+// Without flags it times the default bundle's tokenizer on the repository's golden prompts. Before anything is timed, a
+// byte-level tokenizer must give the text back when it decodes the ids.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -81,7 +81,7 @@ Result<Tokenizer> load(Inputs& inputs) {
   return tokenizer;
 }
 
-/// The whole text again and again; the word cache is warm after the first time.
+/// Encodes the whole text repeatedly; the word cache is warm after the first time.
 void encode_text(benchmark::State& state, const Tokenizer& tokenizer, const std::string& text) {
   std::size_t n_ids = 0;
   for (auto _ : state) {
@@ -93,7 +93,7 @@ void encode_text(benchmark::State& state, const Tokenizer& tokenizer, const std:
   state.counters["bytes_per_token"] = static_cast<double>(text.size()) / static_cast<double>(n_ids);
 }
 
-/// A tokenizer that has not seen a word yet, as a program that has just started: loading is not timed.
+/// Encodes with an empty word cache, as in a program that has just started. Loading is not timed.
 void encode_text_cold(benchmark::State& state, const Inputs& inputs) {
   for (auto _ : state) {
     state.PauseTiming();
@@ -110,7 +110,7 @@ void decode_ids(benchmark::State& state, const Tokenizer& tokenizer, const std::
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(text.size()));
 }
 
-/// One word of n random letters: nothing is cached, everything is merging.
+/// Encodes one word of n random letters: no cache helps, and all of the time is merging.
 void encode_one_word(benchmark::State& state, const Tokenizer& tokenizer) {
   RandomStream random(1);
   std::string word;

@@ -10,7 +10,7 @@
 namespace secondsource {
 namespace {
 
-// Number of independent accumulators: more than the latency (4 to 6 cycles) times the instructions per cycle (2).
+// Independent accumulators: at least the latency of a multiply-add (4 to 6 cycles) times the two started per cycle.
 constexpr int kChains = 12;
 
 // Hides a value from the compiler, so that it can neither fold nor hoist the work.
@@ -49,7 +49,7 @@ float f32_portable(std::int64_t n) {
 
 #ifdef SECONDSOURCE_X86_LOOPS
 
-// Prefetching 64 lines ahead saturates one core of Zen 4 (measured in November 2026).
+// Prefetching 64 cache lines ahead saturates one core of Zen 4 (November 2026).
 constexpr std::size_t kPrefetchBytes = 4096;
 
 __attribute__((target("avx2,fma"))) float read_avx2(const std::byte* begin, std::size_t n_bytes) {
@@ -134,7 +134,8 @@ __attribute__((target("avx512f,avx512vnni"))) float int8_avx512(std::int64_t n) 
 #pragma GCC unroll 12
   for (__m512i& sum : sums) sum = x;
   for (std::int64_t i = 0; i < n; ++i) {
-    // For the intrinsic, g++ 12 copies every sum before and after, which halves the rate on a Cascade Lake.
+    // Inline assembly, because g++ 12 copies every sum before and after the intrinsic, which halves the rate of a
+    // Cascade Lake.
 #pragma GCC unroll 12
     for (__m512i& sum : sums) asm("vpdpbusd %1, %1, %0" : "+v"(sum) : "v"(x));
   }

@@ -14,7 +14,7 @@
 namespace secondsource {
 namespace {
 
-// Enough steps that the time to start the threads is negligible.
+// Long enough that the start of the threads does not count.
 constexpr std::int64_t kComputeStepsPerRun = 2'000'000;
 
 std::int64_t thread_cpu_ns() {
@@ -43,7 +43,7 @@ void on_cpus(const std::vector<std::int32_t>& cpus, const std::function<void()>&
       cpu_set_t set;
       CPU_ZERO(&set);
       for (const std::int32_t cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
-      (void)sched_setaffinity(0, sizeof set, &set);  // a CPU that does not exist is refused where workers start
+      (void)sched_setaffinity(0, sizeof set, &set);  // workers refuse missing CPUs at their start
     }
     body();
   }).join();
@@ -102,7 +102,7 @@ LimitSamples measure_compute(const LimitLoop& loop, int n_threads, int n_repetit
 
 Result<HostBuffer> make_touched_buffer(MemoryAccount& account, std::size_t bytes, HugePages huge_pages) {
   SS_TRY(HostBuffer buffer, HostBuffer::allocate(account, MemoryPurpose::kRuntime, bytes, huge_pages));
-  // Where huge pages are the default, small ones must be requested.
+  // Where transparent huge pages are the default, small pages must be requested.
   if (huge_pages == HugePages::kNo) (void)madvise(buffer.data(), buffer.size_bytes(), MADV_NOHUGEPAGE);
   std::memset(buffer.data(), 0, buffer.size_bytes());
   return buffer;
