@@ -10,16 +10,14 @@
 #include "random_weight.h"
 #include "timed_step.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
-
-using namespace kernel_bench;
 
 constexpr std::int32_t kTableRows = 512;
 constexpr std::int32_t kFillTokens = 512;
 constexpr std::int64_t kCheckedTokens = 4;
 
-/// A backend with a filled cache, and what attends.
+/// A backend with a filled cache, the graph that attends over it, and that graph's batch.
 struct Attending {
   std::unique_ptr<Backend> backend;
   KvPoolId pool{};
@@ -64,7 +62,7 @@ StepGraph attend_graph(const HeadShape& heads, WeightId table) {
   return graph;
 }
 
-/// Tokens at `positions` of sequence `seq`, whose pages are consecutive.
+/// Appends tokens at `positions` of sequence `seq`, which is the batch's `index`-th and has consecutive pages.
 void add_sequence(OwnedBatch& batch, std::int32_t seq, std::int32_t index, const std::vector<std::int32_t>& positions,
                   std::int32_t kv_length, std::int32_t page_tokens) {
   for (std::int32_t page = 0; page < batch.max_pages_per_seq; ++page) {
@@ -86,7 +84,7 @@ std::vector<std::int32_t> range(std::int32_t begin, std::int32_t end) {
   return values;
 }
 
-/// The sequences `seqs` of the shape, attending from `positions` each.
+/// Fills a cache with the sequences `seqs` of the shape; the batch attends from `positions` of each.
 Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShape& shape,
                                     const std::vector<std::int32_t>& seqs, const std::vector<std::int32_t>& positions) {
   Attending attending;
@@ -128,7 +126,7 @@ Result<Attending> prepare_attending(const MakeBackend& make, const AttentionShap
   return attending;
 }
 
-/// The first sequence and the last, a few tokens of each.
+/// Compares a few tokens of the first and of the last sequence with the reference.
 Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, const Step& step) {
   std::vector<std::int32_t> positions;
   const std::vector<std::int64_t> offsets = sample_of(shape.n_queries, kCheckedTokens);
@@ -157,51 +155,37 @@ Result<void> verify(const MakeBackend& reference, const AttentionShape& shape, c
   double squares = 0.0;
   for (const float value : expected_values) squares += static_cast<double>(value) * static_cast<double>(value);
   const double rms = std::sqrt(squares / static_cast<double>(expected_values.size()));
-  // BF16 queries, keys, values and weights move an output by about 2^-8 of its size; ten times that is a bug.
+  // Rounding queries, keys, values and weights to BF16 changes an output by about 2^-8 of its size; this tolerance is
+  // more than ten times that.
   const std::vector<double> tolerance(expected_values.size(), 0.05 * rms);
   return check_close(found, expected_values, tolerance, fmt::format("attention over {} tokens", shape.n_cached));
 }
 
-class PreparedAttention final : public PreparedCase {
- public:
-  PreparedAttention(std::unique_ptr<Backend> backend, TimedStep step, const AttentionShape& shape)
-      : backend_(std::move(backend)), step_(std::move(step)) {
-    const HeadShape& heads = shape.heads;
-    const auto row_bytes = static_cast<double>(kv_row_bytes(backend_->device().kv_dtype, heads.head_dim));
-    bytes_ = 2.0 * row_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads;
-    // Pairs of a query and a key that it sees; a multiply and an add for the score, and again for the value.
-    const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
-    flops_ = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim;
-  }
-
-  Result<TimedRepeat> repeat() override {
-    SS_TRY(const std::int64_t ns, step_.run());
-    return TimedRepeat{ns, 1};
-  }
-  [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
-  [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
-
- private:
-  std::unique_ptr<Backend> backend_;  // outlives the step
-  TimedStep step_;
-  double bytes_ = 0.0;
-  double flops_ = 0.0;
-};
+OperationWork work_of(const Backend& backend, const AttentionShape& shape) {
+  const HeadShape& heads = shape.heads;
+  const auto row_bytes = static_cast<double>(kv_row_bytes(backend.device().kv_dtype, heads.head_dim));
+  // The mean number of keys that a query sees. Each of them takes head_dim multiply-adds for the score and as many for
+  // the weighted sum of values.
+  const double mean_seen = shape.n_cached - (shape.n_queries - 1) / 2.0;
+  const double bytes = 2.0 * row_bytes * shape.n_seqs * shape.n_cached * heads.n_kv_heads;
+  return {.bytes = bytes,
+          .flops = 4.0 * shape.n_seqs * shape.n_queries * mean_seen * heads.n_heads * heads.head_dim,
+          .working_set_bytes = bytes};
+}
 
 }  // namespace
 
 Result<std::unique_ptr<PreparedCase>> prepare_attention(const MakeBackend& make, const AttentionShape& shape,
                                                         const MakeBackend& reference) {
-  std::vector<std::int32_t> seqs = range(0, shape.n_seqs);
+  const std::vector<std::int32_t> seqs = range(0, shape.n_seqs);
   const std::vector<std::int32_t> positions = range(shape.n_cached - shape.n_queries, shape.n_cached);
   SS_TRY(Attending attending, prepare_attending(make, shape, seqs, positions));
   SS_TRY(TimedStep step,
          TimedStep::prepare(*attending.backend, attending.graph, 1, std::move(attending.batch), attending.pool));
   SS_TRY_VOID(step.run());
   SS_TRY_VOID(verify(reference, shape, step.step()));
-  return std::unique_ptr<PreparedCase>(
-      std::make_unique<PreparedAttention>(std::move(attending.backend), std::move(step), shape));
+  const OperationWork work = work_of(*attending.backend, shape);
+  return std::make_unique<PreparedCase>(std::move(attending.backend), std::move(step), work);
 }
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

@@ -1,16 +1,37 @@
 #include "bench_case.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "bundle/model_config.h"
 #include "bundle/named_shape.h"
+#include "core/check.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
 
 Result<ModelConfig> find_model(const std::string& name) {
   SS_TRY(const NamedShape shape, find_named_shape(name));
   return parse_model_config(shape.config_json, name);
+}
+
+Axis rows_axis(const std::vector<std::int32_t>& rows) {
+  Axis axis;
+  for (const std::int32_t m : rows) axis.push_back({{"m", m}});
+  return axis;
+}
+
+std::int32_t size_32(const BenchCase& row, std::string_view name) {
+  return static_cast<std::int32_t>(row.size(name));
+}
+
+/// Decode of one sequence at three context lengths, decode of 16 sequences, and prefill of 512 tokens without and with
+/// a cache before them.
+Axis sequences_axis() {
+  return {{{"seqs", 1}, {"q", 1}, {"kv", 1024}},  {{"seqs", 1}, {"q", 1}, {"kv", 8192}},
+          {{"seqs", 1}, {"q", 1}, {"kv", 32768}}, {{"seqs", 16}, {"q", 1}, {"kv", 1024}},
+          {{"seqs", 1}, {"q", 512}, {"kv", 512}}, {{"seqs", 1}, {"q", 512}, {"kv", 4096}}};
 }
 
 }  // namespace
@@ -27,53 +48,89 @@ const std::vector<ProductVariant>& all_variants() {
   return variants;
 }
 
-Result<std::vector<MatmulShape>> matmul_shapes(const std::vector<std::string>& models, bool with_heads) {
-  std::vector<MatmulShape> shapes;
-  const auto add = [&shapes](const MatmulShape& shape) {
-    const bool known = std::ranges::any_of(
-        shapes, [&shape](const MatmulShape& other) { return other.k == shape.k && other.n == shape.n; });
-    if (!known) shapes.push_back(shape);
-  };
-  for (const std::string& name : models) {
-    SS_TRY(const ModelConfig model, find_model(name));
-    add({name, "qkv", model.dim, model.q_dim() + 2 * model.kv_dim()});
-    add({name, "o", model.q_dim(), model.dim});
-    if (model.n_experts <= 1) {  // else mixture_shapes()
-      add({name, "gate_up", model.dim, 2 * model.ffn_dim});
-      add({name, "down", model.ffn_dim, model.dim});
-    }
-    if (with_heads) add({name, "head", model.dim, model.vocab_size});
-  }
-  return shapes;
+const ProductVariant& variant_named(std::string_view name) {
+  const auto found = std::ranges::find(all_variants(), name, &ProductVariant::name);
+  SS_CHECK(found != all_variants().end(), fmt::format("no variant is named {}", name).c_str());
+  return *found;
 }
 
-Result<std::vector<MixtureShape>> mixture_shapes(const std::vector<std::string>& models) {
-  std::vector<MixtureShape> shapes;
+Result<BenchAxes> matmul_axes(const std::vector<std::string>& models, const std::vector<std::int32_t>& rows,
+                              bool with_heads) {
+  Axis weights;
+  const auto add = [&weights](std::int64_t k, std::int64_t n) { weights.push_back({{"k", k}, {"n", n}}); };
+  for (const std::string& name : models) {
+    SS_TRY(const ModelConfig model, find_model(name));
+    add(model.dim, model.q_dim() + 2 * model.kv_dim());  // queries, keys and values
+    add(model.q_dim(), model.dim);
+    if (model.n_experts <= 1) {  // the others are in mixture_axes()
+      add(model.dim, 2 * model.ffn_dim);
+      add(model.ffn_dim, model.dim);
+    }
+    if (with_heads) add(model.dim, model.vocab_size);
+  }
+  return BenchAxes{.operation = "matmul",
+                   .target = {},
+                   .dtypes = {},
+                   .axes = {weights, rows_axis(rows)},
+                   .named_sizes = {"m", "k", "n"}};
+}
+
+Result<BenchAxes> mixture_axes(const std::vector<std::string>& models, const std::vector<std::int32_t>& rows) {
+  Axis products;
   for (const std::string& name : models) {
     SS_TRY(const ModelConfig model, find_model(name));
     if (model.n_experts <= 1) continue;
-    const auto n_experts = static_cast<std::int32_t>(model.n_experts);
-    const auto n_top = static_cast<std::int32_t>(model.n_experts_per_token);
-    shapes.push_back({name, false, model.dim, 2 * model.ffn_dim, n_experts, n_top});
-    shapes.push_back({name, true, model.ffn_dim, model.dim, n_experts, n_top});
+    const auto add = [&](bool is_second, std::int64_t k, std::int64_t n) {
+      products.push_back({{"experts", model.n_experts},
+                          {"top", model.n_experts_per_token},
+                          {"k", k},
+                          {"n", n},
+                          {"is_second", is_second ? 1 : 0}});
+    };
+    add(false, model.dim, 2 * model.ffn_dim);
+    add(true, model.ffn_dim, model.dim);
   }
-  return shapes;
+  return BenchAxes{.operation = "mixture",
+                   .target = {},
+                   .dtypes = {},
+                   .axes = {products, rows_axis(rows)},
+                   .named_sizes = {"m", "experts", "top", "k", "n"}};
 }
 
-Result<std::vector<AttentionShape>> attention_shapes(const std::vector<std::string>& models) {
-  std::vector<AttentionShape> shapes;
+Result<BenchAxes> attention_axes(const std::vector<std::string>& models) {
+  Axis heads;
   for (const std::string& name : models) {
     SS_TRY(const ModelConfig model, find_model(name));
-    const HeadShape heads{static_cast<std::int32_t>(model.n_heads), static_cast<std::int32_t>(model.n_kv_heads),
-                          static_cast<std::int32_t>(model.head_dim)};
-    shapes.push_back({name, heads, 1, 1, 1024});
-    shapes.push_back({name, heads, 1, 1, 8192});
-    shapes.push_back({name, heads, 1, 1, 32768});
-    shapes.push_back({name, heads, 16, 1, 1024});
-    shapes.push_back({name, heads, 1, 512, 512});
-    shapes.push_back({name, heads, 1, 512, 4096});
+    heads.push_back({{"heads", model.n_heads}, {"kv_heads", model.n_kv_heads}, {"dim", model.head_dim}});
   }
-  return shapes;
+  return BenchAxes{.operation = "attention",
+                   .target = {},
+                   .dtypes = {},
+                   .axes = {heads, sequences_axis()},
+                   .named_sizes = {"seqs", "q", "kv", "heads", "kv_heads", "dim"}};
 }
 
-}  // namespace secondsource
+MatmulShape matmul_shape(const BenchCase& row) {
+  return {.k = row.size("k"), .n = row.size("n")};
+}
+
+MixtureShape mixture_shape(const BenchCase& row) {
+  return {.is_second = row.size("is_second") != 0,
+          .k = row.size("k"),
+          .n = row.size("n"),
+          .n_experts = size_32(row, "experts"),
+          .n_top = size_32(row, "top")};
+}
+
+AttentionShape attention_shape(const BenchCase& row) {
+  return {.heads = {size_32(row, "heads"), size_32(row, "kv_heads"), size_32(row, "dim")},
+          .n_seqs = size_32(row, "seqs"),
+          .n_queries = size_32(row, "q"),
+          .n_cached = size_32(row, "kv")};
+}
+
+std::int32_t row_count(const BenchCase& row) {
+  return size_32(row, "m");
+}
+
+}  // namespace secondsource::kernel_bench

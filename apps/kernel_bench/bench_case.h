@@ -1,56 +1,64 @@
 #pragma once
-// What is benchmarked: products and attention at the shapes of known models.
+// What is benchmarked: the axes of products and attention at the shapes of known models.
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "axes.h"
 #include "backend/op.h"
 #include "backend/weights.h"
 #include "core/result.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 
-/// A weight format together with what happens to the activations, by the names of the bundle's variants.
+/// A weight format and the treatment of the activations, under the name of the bundles' variant.
 struct ProductVariant {
   std::string name;
   WeightEncoding encoding;
   ActQuant act;
 };
 [[nodiscard]] const std::vector<ProductVariant>& all_variants();
+/// The variant of a row; `name` is one of all_variants().
+[[nodiscard]] const ProductVariant& variant_named(std::string_view name);
 
 /// x [m, k] times a weight [n, k].
 struct MatmulShape {
-  std::string model;
-  std::string role;  ///< "qkv", "o", "gate_up", "down", "head"
   std::int64_t k = 0;
   std::int64_t n = 0;
 };
 
-/// One of the two products of a mixture's experts (op.h's GroupedMatmul): each has a weight [n, k], and multiplies the
-/// rows of x that a router gave it, n_top experts a row.
+/// One of the two products of a mixture's experts (GroupedMatmul in backend/op.h): each expert has a weight [n, k] and
+/// multiplies the rows of x that the router gave it. A row goes to n_top experts.
 struct MixtureShape {
-  std::string model;
-  bool is_second = false;  ///< the one that adds up a row's experts
+  bool is_second = false;  ///< the product that also adds up the results of a row's experts
   std::int64_t k = 0;
   std::int64_t n = 0;
   std::int32_t n_experts = 0;
   std::int32_t n_top = 0;
 };
 
-/// n_seqs sequences, each with n_queries new tokens after a cache of n_cached tokens in all.
+/// n_seqs sequences, each with n_queries new tokens at the end of a cache of n_cached tokens in all.
 struct AttentionShape {
-  std::string model;
   HeadShape heads;
   std::int32_t n_seqs = 1;
   std::int32_t n_queries = 1;
   std::int32_t n_cached = 0;
 };
 
-/// Distinct products of the named models (bundles/shapes). Errors: kInvalidInput.
-Result<std::vector<MatmulShape>> matmul_shapes(const std::vector<std::string>& models, bool with_heads);
-/// Both products of those models that are mixtures.
-Result<std::vector<MixtureShape>> mixture_shapes(const std::vector<std::string>& models);
-Result<std::vector<AttentionShape>> attention_shapes(const std::vector<std::string>& models);
+/// The axes of the named models (bundles/shapes), without target and dtypes: the distinct products with these row
+/// counts, `with_heads` with the vocabulary projections. Errors: kInvalidInput.
+Result<BenchAxes> matmul_axes(const std::vector<std::string>& models, const std::vector<std::int32_t>& rows,
+                              bool with_heads);
+/// The same for both products of those models that are mixtures; no rows if none is.
+Result<BenchAxes> mixture_axes(const std::vector<std::string>& models, const std::vector<std::int32_t>& rows);
+Result<BenchAxes> attention_axes(const std::vector<std::string>& models);
 
-}  // namespace secondsource
+[[nodiscard]] MatmulShape matmul_shape(const BenchCase& row);
+[[nodiscard]] MixtureShape mixture_shape(const BenchCase& row);
+[[nodiscard]] AttentionShape attention_shape(const BenchCase& row);
+/// "m", the row count of a product.
+[[nodiscard]] std::int32_t row_count(const BenchCase& row);
+
+}  // namespace secondsource::kernel_bench

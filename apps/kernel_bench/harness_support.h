@@ -1,5 +1,5 @@
 #pragma once
-// Pieces that both kinds of case share.
+// Helpers that all kinds of cases share.
 
 #include <string>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace secondsource::kernel_bench {
 
-/// A batch with memory of its own.
+/// A batch that owns its arrays.
 struct OwnedBatch {
   std::vector<std::int32_t> token_ids;
   std::vector<std::int32_t> positions;
@@ -23,13 +23,13 @@ struct OwnedBatch {
   [[nodiscard]] Bucket bucket() const;
 };
 
-/// Rows of an input table, all as padding: a product does not look at sequences.
+/// A batch of these rows of an input table. All are padding of one sequence: a product does not use sequences.
 OwnedBatch rows_batch(const std::vector<std::int64_t>& rows);
 
 /// 0, 1, ... n - 1.
 std::vector<std::int64_t> first_rows(std::int64_t n);
 
-/// What compile() asks for where no operation has a cache.
+/// A pool for compile(), which requires one even if no operation uses a cache.
 Result<KvPoolId> smallest_pool(Backend& backend);
 
 /// Euclidean norm of each picked row.
@@ -39,16 +39,16 @@ Result<std::vector<double>> row_norms(const WeightSource& source, WeightEncoding
 /// Submits and waits, for at most two minutes.
 Result<StepResult> run_step(Backend& backend, Step& step, const OwnedBatch& batch);
 
-/// Time of the groups that contain an operation from `first_op` on.
+/// Nanoseconds of the groups that contain `first_op` or a later operation. Errors: kUnsupported.
 Result<std::int64_t> time_of_operations(const Step& step, const StepResult& result, std::int32_t first_op);
 
-/// Kernel names of those groups, each once.
+/// Names of the kernels of those groups, each once.
 std::string kernels_of(const Step& step, std::int32_t first_op);
 
-/// At most `n` of [0, size): the first, the last, and evenly between.
+/// At most `n` indices of [0, size): the first, the last, and others evenly between.
 std::vector<std::int64_t> sample_of(std::int64_t size, std::int64_t n);
 
-/// Is each element within its tolerance? Errors: kInternal, with the first that is not.
+/// Compares each element with its tolerance. Errors: kInternal, with the first that exceeds it or is NaN.
 Result<void> check_close(std::span<const float> found, std::span<const float> expected,
                          std::span<const double> tolerance, const std::string& what);
 

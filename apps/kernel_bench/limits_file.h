@@ -1,22 +1,24 @@
 #pragma once
-// Machine limits as JSON, so that many runs are held against one measurement, taken when the machine was quiet.
+// Machine limits as JSON and text. A file lets many runs compare with one measurement, taken on a quiet machine.
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "host/machine_limits.h"
+#include "host/limit_details.h"
 #include "host/machine_probe.h"
+#include "record/machine_limits.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 
 [[nodiscard]] std::string limits_to_json(const MachineLimits& limits);
 /// Errors: kIo, kInvalidInput.
 Result<MachineLimits> read_limits(const std::filesystem::path& file);
-/// For people: one line a limit.
+/// For people: one line per limit.
 [[nodiscard]] std::string limits_to_text(const MachineLimits& limits);
+[[nodiscard]] std::string details_to_text(const LimitDetails& details);
 
-/// What a backend's own device reads its memory at.
+/// The rate at which a backend's device reads its own memory.
 struct DeviceLimits {
   std::string backend;
   std::string device;  ///< its name
@@ -26,4 +28,4 @@ struct DeviceLimits {
 
 [[nodiscard]] std::string moment_to_json(const MachineMoment& moment);
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

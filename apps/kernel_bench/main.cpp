@@ -11,19 +11,23 @@
 #include <map>
 
 #include "backend/module.h"
-#include "bundle/variant.h"
+#include "bench_case.h"
+#include "case_cache.h"
 #include "core/file.h"
 #include "harness.h"
+#include "host/limit_details.h"
+#include "host/machine_limits.h"
 #include "host/machine_probe.h"
 #include "limits_file.h"
+#include "row_counters.h"
 #include "runner/plan_file.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
 
-// A cell that takes longer for one repetition is run once.
+// Google Benchmark repeats a case for at least this long; row_counters.h has the fewest repetitions.
 constexpr double kMinTimeS = 0.1;
-// Copies of a weight together: several times a last-level cache of a CPU, or of a GPU (256 MiB, MI300X).
+// Bytes of all copies of one weight: several times the last-level cache of a CPU, and of a GPU (256 MiB, MI300X).
 constexpr std::int64_t kMinRotatedBytes = std::int64_t{128} << 20;
 constexpr std::int64_t kMinRotatedDeviceBytes = std::int64_t{512} << 20;
 
@@ -40,6 +44,7 @@ struct Flags {
   std::string save_limits;
   std::int32_t n_threads = 0;
   bool with_heads = false;
+  std::string case_memory;  ///< empty: default_case_budget()
 };
 
 /// What all registered benchmarks share.
@@ -49,15 +54,16 @@ struct Bench {
   std::vector<Module> modules;
   std::optional<MachineLimits> limits;
   std::optional<MachineProbe> probe;
-  /// Of backends whose memory is a device's, in bytes; empty where the backend does not measure it.
+  /// Bytes/s at which the devices of backends read their own memory; nullopt where a backend does not measure it.
+  /// Backends that use host memory are not in it.
   std::map<std::string, std::optional<double>> device_read_per_s;
-  int n_wrong = 0;
-  // The weights used last: cases of one weight follow each other, and two sets need not be in memory at once.
-  std::string weights_key;
-  std::shared_ptr<MatmulWeights> weights;
-  std::string prepared_key;
-  std::unique_ptr<PreparedCase> prepared;
+  /// Kept cases by the memory that they are in: kHostMemory, or the name of a backend with a device.
+  std::map<std::string, CaseCache> caches;
+  /// Weights that kept cases share, by backend, variant and shape.
+  std::map<std::string, std::weak_ptr<MatmulWeights>> weights;
 };
+
+constexpr const char* kHostMemory = "host";
 
 BackendOptions options_of(const Bench& bench, const std::string& backend) {
   BackendOptions options;
@@ -72,190 +78,165 @@ MakeBackend maker(const Bench& bench, const std::string& backend) {
   return [&bench, backend] { return create_backend(bench.modules, backend, options_of(bench, backend)); };
 }
 
-/// A reference whose cache holds integers where that of the timed backend does: rounding to them is a definition of its
-/// own.
+/// A reference whose KV cache holds int8 if that of the timed backend does, since rounding to int8 is part of what is
+/// computed.
 MakeBackend reference_maker(const Bench& bench, DType kv_dtype = DType::kF32) {
   BackendOptions options;
   if (kv_dtype == DType::kI8) options.extra = {{"kv", "int8"}};
   return [&bench, options] { return create_backend(bench.modules, "reference", options); };
 }
 
-/// The multiply-add rate that the variant's products could reach: that of the narrowest type that correctness allows.
-double peak_of(const MachineLimits& limits, const std::string& variant) {
-  if (quantizes_activations(variant) && limits.int8_all) return limits.int8_all->best;
-  if (variant != "f16" && variant != "f32" && limits.bf16_all) return limits.bf16_all->best;
-  return limits.f32_all.best;
-}
-
-struct Rates {
-  double median_per_s = 0.0;
-  double best_per_s = 0.0;
-};
-
-/// Operations per second over the repetitions of one benchmark.
-Rates rates_of(std::vector<double> ns_per_operation) {
-  std::ranges::sort(ns_per_operation);
-  return {1e9 / ns_per_operation[ns_per_operation.size() / 2], 1e9 / ns_per_operation.front()};
-}
-
-/// Of two looks, before a measurement and after it, the better of each: other load only ever makes them worse.
-MachineMoment better_of(const MachineMoment& a, const MachineMoment& b) {
-  return {std::max(a.read_bytes_per_s, b.read_bytes_per_s), std::max(a.f32_flops, b.f32_flops)};
-}
-
-void set_counters(benchmark::State& state, const Bench& bench, const PreparedCase& prepared, const Rates& rates,
-                  const std::string& variant, const std::optional<MachineMoment>& beside,
-                  std::optional<double> device_read_per_s) {
-  const double bytes = prepared.bytes_per_operation();
-  const double flops = prepared.flops_per_operation();
-  state.counters["GB/s"] = rates.median_per_s * bytes / 1e9;
-  state.counters["GFLOP/s"] = rates.median_per_s * flops / 1e9;
-  state.counters["us"] = 1e6 / rates.median_per_s;
-  state.SetLabel(prepared.kernel());
-  if (device_read_per_s) state.counters["of_read"] = rates.median_per_s * bytes / *device_read_per_s;
-  if (!beside) return;
-  // Of whichever limit is nearer: that is the one which binds. The peaks of other types move with the f32 one.
-  const double of_read = bytes / beside->read_bytes_per_s;
-  const double peak = peak_of(*bench.limits, variant) * beside->f32_flops / bench.limits->f32_all.best;
-  const double of_peak = flops / peak;
-  state.counters[of_read > of_peak ? "of_read" : "of_peak"] = rates.median_per_s * std::max(of_read, of_peak);
-  state.counters["best"] = rates.best_per_s * std::max(of_read, of_peak);
-  state.counters["read_GB/s"] = beside->read_bytes_per_s / 1e9;
-}
-
-using Prepare = std::function<Result<std::unique_ptr<PreparedCase>>()>;
-
-void run_benchmark(benchmark::State& state, Bench& bench, const std::string& name, const Prepare& prepare,
-                   const std::string& variant, bool is_host, std::optional<double> device_read_per_s) {
-  if (bench.prepared_key != name) {
-    bench.prepared.reset();
-    bench.prepared_key.clear();
-    auto prepared = prepare();
-    if (!prepared) {
-      if (prepared.error().code == ErrorCode::kInternal) ++bench.n_wrong;
-      state.SkipWithError(prepared.error().message.c_str());
-      return;
-    }
-    bench.prepared = std::move(prepared).value();
-    bench.prepared_key = name;
+void run_benchmark(benchmark::State& state, Bench& bench, CaseCache& cache, const BenchCase& row,
+                   const CaseCache::Prepare& prepare) {
+  const Result<PreparedCase*> prepared = cache.find_or_prepare(row.name, prepare);
+  if (!prepared) {
+    state.SkipWithError(prepared.error().message.c_str());
+    return;
   }
-  std::optional<MachineMoment> beside;
-  if (is_host && bench.probe) beside = bench.probe->look();
+  const auto device_read = bench.device_read_per_s.find(row.target);
+  const bool is_host = device_read == bench.device_read_per_s.end();
+  const MachineMoment before = is_host ? bench.probe->look() : MachineMoment();
   std::vector<double> ns_per_operation;
-  for ([[maybe_unused]] auto turn : state) {
-    const auto repetition = bench.prepared->repeat();
+  const auto repeat = [&](bool sets_time) {
+    const Result<TimedRepeat> repetition = (*prepared)->repeat();
     if (!repetition) {
       state.SkipWithError(repetition.error().message.c_str());
-      return;
+      return false;
     }
-    const double ns = static_cast<double>(repetition->ns) / static_cast<double>(repetition->n_operations);
-    ns_per_operation.push_back(ns);
-    state.SetIterationTime(static_cast<double>(repetition->ns) / 1e9);
+    ns_per_operation.push_back(static_cast<double>(repetition->ns) / static_cast<double>(repetition->n_operations));
+    if (sets_time) state.SetIterationTime(static_cast<double>(repetition->ns) / 1e9);
+    return true;
+  };
+  for ([[maybe_unused]] auto turn : state) {
+    if (!repeat(true)) return;
   }
-  if (beside) beside = better_of(*beside, bench.probe->look());
-  set_counters(state, bench, *bench.prepared, rates_of(std::move(ns_per_operation)), variant, beside,
-               device_read_per_s);
+  // Google Benchmark runs a long case once or twice: too few for a spread.
+  while (ns_per_operation.size() < kMinRepetitions) {
+    if (!repeat(false)) return;
+  }
+  const RateLimits limits =
+      is_host ? host_rate_limits(*bench.limits, before, bench.probe->look(), (*prepared)->work(), row.dtype)
+              : RateLimits{.read_bytes_per_s = device_read->second, .operations_per_s = std::nullopt};
+  RowCounters counters = row_counters(ns_per_operation, (*prepared)->work(), limits, (*prepared)->kernel());
+  for (const auto& [name, value] : counters.counters) state.counters[name] = value;
+  state.SetLabel(counters.label);
 }
 
-void register_case(Bench& bench, const std::string& name, const std::string& backend, const std::string& variant,
-                   Prepare prepare) {
-  const auto found = bench.device_read_per_s.find(backend);
-  const bool is_host = found == bench.device_read_per_s.end();
-  const std::optional<double> device_read_per_s = is_host ? std::nullopt : found->second;
-  benchmark::RegisterBenchmark(
-      name.c_str(),
-      [&bench, name, variant, is_host, device_read_per_s, prepare = std::move(prepare)](benchmark::State& state) {
-        run_benchmark(state, bench, name, prepare, variant, is_host, device_read_per_s);
-      })
+/// The weights of a row, made unless a kept case has them. Errors: those of MatmulWeights::prepare().
+Result<std::shared_ptr<MatmulWeights>> find_or_prepare_weights(Bench& bench, const BenchCase& row) {
+  const MatmulShape shape = matmul_shape(row);
+  std::weak_ptr<MatmulWeights>& kept =
+      bench.weights[fmt::format("{}/{}/k:{}/n:{}", row.target, row.dtype, shape.k, shape.n)];
+  if (std::shared_ptr<MatmulWeights> weights = kept.lock()) return weights;
+  const bool is_host = !bench.device_read_per_s.contains(row.target);
+  SS_TRY(std::shared_ptr<MatmulWeights> weights,
+         MatmulWeights::prepare(maker(bench, row.target), shape, variant_named(row.dtype),
+                                is_host ? kMinRotatedBytes : kMinRotatedDeviceBytes));
+  kept = weights;
+  return weights;
+}
+
+using PrepareRow = std::function<Result<std::unique_ptr<PreparedCase>>(const BenchCase&)>;
+
+/// An operation that is benchmarked: its rows, and how one of them is prepared.
+struct Operation {
+  BenchAxes axes;           ///< without target and dtypes
+  bool has_weights = true;  ///< its dtypes are variants of weights; else the type of the KV cache
+  PrepareRow prepare;
+};
+
+/// Errors: kInvalidInput.
+Result<std::vector<Operation>> make_operations(Bench& bench) {
+  const Flags& flags = bench.flags;
+  std::vector<Operation> operations(3);
+  SS_TRY(operations[0].axes, matmul_axes(flags.models, flags.rows, flags.with_heads));
+  operations[0].prepare = [&bench](const BenchCase& row) -> Result<std::unique_ptr<PreparedCase>> {
+    SS_TRY(const std::shared_ptr<MatmulWeights> weights, find_or_prepare_weights(bench, row));
+    return prepare_matmul(weights, matmul_shape(row), variant_named(row.dtype), row_count(row), reference_maker(bench));
+  };
+  SS_TRY(operations[1].axes, mixture_axes(flags.models, flags.rows));
+  operations[1].prepare = [&bench](const BenchCase& row) {
+    return prepare_mixture(maker(bench, row.target), mixture_shape(row), variant_named(row.dtype), row_count(row),
+                           reference_maker(bench));
+  };
+  SS_TRY(operations[2].axes, attention_axes(flags.models));
+  operations[2].has_weights = false;
+  operations[2].prepare = [&bench](const BenchCase& row) {
+    const DType kv_dtype = row.dtype == to_string(DType::kI8) ? DType::kI8 : DType::kF32;
+    return prepare_attention(maker(bench, row.target), attention_shape(row), reference_maker(bench, kv_dtype));
+  };
+  return operations;
+}
+
+void register_row(Bench& bench, CaseCache& cache, const BenchCase& row, const PrepareRow& prepare) {
+  benchmark::RegisterBenchmark(row.name.c_str(),
+                               [&bench, &cache, row, prepare](benchmark::State& state) {
+                                 run_benchmark(state, bench, cache, row, [&] { return prepare(row); });
+                               })
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
       ->MinTime(kMinTimeS);
 }
 
-void register_matmuls(Bench& bench, const std::string& backend, const std::vector<MatmulShape>& shapes,
-                      const ProductVariant& variant) {
-  const bool is_host = !bench.device_read_per_s.contains(backend);
-  const std::int64_t rotated_bytes = is_host ? kMinRotatedBytes : kMinRotatedDeviceBytes;
-  for (const MatmulShape& shape : shapes) {
-    const std::string weights_key = fmt::format("{}/{}/k:{}/n:{}", backend, variant.name, shape.k, shape.n);
-    for (const std::int32_t m : bench.flags.rows) {
-      const std::string name =
-          fmt::format("BM_matmul/{}/{}/m:{}/k:{}/n:{}", backend, variant.name, m, shape.k, shape.n);
-      register_case(
-          bench, name, backend, variant.name,
-          [&bench, backend, shape, variant, m, weights_key, rotated_bytes]() -> Result<std::unique_ptr<PreparedCase>> {
-            if (bench.weights_key != weights_key) {
-              bench.weights.reset();
-              bench.weights_key.clear();
-              SS_TRY(bench.weights, MatmulWeights::prepare(maker(bench, backend), shape, variant, rotated_bytes));
-              bench.weights_key = weights_key;
-            }
-            return prepare_matmul(bench.weights, shape, variant, m, reference_maker(bench));
-          });
+/// The cache of the memory that this backend's cases are in. Errors: kInvalidInput for the flag.
+Result<CaseCache*> find_or_make_cache(Bench& bench, const DeviceInfo& device, const std::string& backend) {
+  const std::string memory = device.is_host ? kHostMemory : backend;
+  const auto found = bench.caches.find(memory);
+  if (found != bench.caches.end()) return &found->second;
+  std::int64_t budget_bytes = default_case_budget(device, HostFiles());
+  if (!bench.flags.case_memory.empty()) {
+    SS_TRY(budget_bytes, parse_bytes(bench.flags.case_memory));
+  }
+  benchmark::AddCustomContext("case_memory." + memory,
+                              fmt::format("{:.1f} GiB", static_cast<double>(budget_bytes) / (1 << 30)));
+  return &bench.caches.emplace(memory, CaseCache(budget_bytes)).first->second;
+}
+
+/// Names of the selected variants whose weights the backend can prepare. Those that it declines go into the context.
+std::vector<std::string> supported_variants(const Bench& bench, const Backend& backend, const std::string& name) {
+  std::vector<std::string> names;
+  for (const ProductVariant& variant : all_variants()) {
+    const bool wanted = bench.flags.variants.empty() ||
+                        std::ranges::find(bench.flags.variants, variant.name) != bench.flags.variants.end();
+    if (!wanted) continue;
+    if (const Support support = backend.supports_weight(variant.encoding, variant.act); support.supported) {
+      names.push_back(variant.name);
+    } else {
+      benchmark::AddCustomContext(fmt::format("declined.{}.{}", name, variant.name), support.reason);
     }
   }
+  return names;
 }
 
-void register_mixtures(Bench& bench, const std::string& backend, const std::vector<MixtureShape>& shapes,
-                       const ProductVariant& variant) {
-  for (const MixtureShape& shape : shapes) {
-    for (const std::int32_t m : bench.flags.rows) {
-      const std::string name = fmt::format("BM_mixture/{}/{}/m:{}/experts:{}/top:{}/k:{}/n:{}", backend, variant.name,
-                                           m, shape.n_experts, shape.n_top, shape.k, shape.n);
-      register_case(bench, name, backend, variant.name, [&bench, backend, shape, variant, m] {
-        return prepare_mixture(maker(bench, backend), shape, variant, m, reference_maker(bench));
-      });
-    }
-  }
-}
-
-void register_attentions(Bench& bench, const std::string& backend, DType kv_dtype,
-                         const std::vector<AttentionShape>& shapes) {
-  for (const AttentionShape& shape : shapes) {
-    const std::string name = fmt::format("BM_attention/{}/{}/seqs:{}/q:{}/kv:{}/heads:{}/kv_heads:{}/dim:{}", backend,
-                                         to_string(kv_dtype), shape.n_seqs, shape.n_queries, shape.n_cached,
-                                         shape.heads.n_heads, shape.heads.n_kv_heads, shape.heads.head_dim);
-    register_case(bench, name, backend, std::string(to_string(kv_dtype)), [&bench, backend, shape, kv_dtype] {
-      return prepare_attention(maker(bench, backend), shape, reference_maker(bench, kv_dtype));
-    });
-  }
-}
-
-/// Everything that was asked for and that the backends can do. Errors: kInvalidInput, kUnavailable.
+/// Registers every selected row that the backends support. Errors: kInvalidInput, kUnavailable.
 Result<void> register_all(Bench& bench) {
-  SS_TRY(const std::vector<MatmulShape> shapes, matmul_shapes(bench.flags.models, bench.flags.with_heads));
-  SS_TRY(const std::vector<MixtureShape> mixtures, mixture_shapes(bench.flags.models));
-  SS_TRY(const std::vector<AttentionShape> attentions, attention_shapes(bench.flags.models));
+  SS_TRY(const std::vector<Operation> operations, make_operations(bench));
   std::vector<std::string> backends = bench.flags.backends;
   if (backends.empty()) {
-    // The reference is checked against, and is thousands of times slower: timed only when it is named.
+    // The reference is thousands of times slower than the others, so it is timed only if it is named.
     for (const Module& module : bench.modules) {
       if (module.unavailable.empty() && module.name != "reference") backends.push_back(module.name);
     }
   }
-  for (const std::string& backend : backends) {
-    SS_TRY(const std::unique_ptr<Backend> probe, maker(bench, backend)());
-    const DeviceInfo& device = probe->device();
-    benchmark::AddCustomContext("backend." + backend, device.name);
+  for (const std::string& name : backends) {
+    SS_TRY(const std::unique_ptr<Backend> backend, maker(bench, name)());
+    const DeviceInfo& device = backend->device();
+    benchmark::AddCustomContext("backend." + name, device.name);
     if (!device.is_host) {
-      const Result<double> rate = probe->measure_read_rate();
+      const Result<double> rate = backend->measure_read_rate();
       if (!rate && rate.error().code != ErrorCode::kUnsupported) return rate.error();
-      bench.device_read_per_s[backend] = rate ? std::optional(*rate) : std::nullopt;
-      benchmark::AddCustomContext("read." + backend,
+      bench.device_read_per_s[name] = rate ? std::optional(*rate) : std::nullopt;
+      benchmark::AddCustomContext("read." + name,
                                   rate ? fmt::format("{:.1f} GB/s", *rate / 1e9) : rate.error().message);
     }
-    for (const ProductVariant& variant : all_variants()) {
-      const bool wanted = bench.flags.variants.empty() ||
-                          std::ranges::find(bench.flags.variants, variant.name) != bench.flags.variants.end();
-      if (!wanted) continue;
-      if (const Support support = probe->supports_weight(variant.encoding, variant.act); !support.supported) {
-        benchmark::AddCustomContext(fmt::format("declined.{}.{}", backend, variant.name), support.reason);
-        continue;
-      }
-      register_matmuls(bench, backend, shapes, variant);
-      register_mixtures(bench, backend, mixtures, variant);
+    SS_TRY(CaseCache* const cache, find_or_make_cache(bench, device, name));
+    const std::vector<std::string> variants = supported_variants(bench, *backend, name);
+    for (const Operation& operation : operations) {
+      BenchAxes axes = operation.axes;
+      axes.target = name;
+      axes.dtypes = operation.has_weights ? variants : std::vector{std::string(to_string(device.kv_dtype))};
+      for (const BenchCase& row : cases_of(axes)) register_row(bench, *cache, row, operation.prepare);
     }
-    register_attentions(bench, backend, device.kv_dtype, attentions);
   }
   return {};
 }
@@ -265,11 +246,14 @@ Result<void> find_limits(Bench& bench) {
   if (!flags.limits_file.empty()) {
     SS_TRY(bench.limits, read_limits(flags.limits_file));
   } else {
-    SS_TRY(bench.limits, measure_machine_limits({.n_threads = flags.n_threads}));
+    SS_TRY(bench.limits, measure_machine_limits(flags.n_threads, {}, HostFiles()));
   }
   if (!flags.save_limits.empty()) SS_TRY_VOID(write_file(flags.save_limits, limits_to_json(*bench.limits)));
   if (flags.machine_only) {
     fmt::print("{}", limits_to_text(*bench.limits));
+    if (!flags.limits_file.empty()) return {};  // it may be another machine's
+    SS_TRY(const LimitDetails details, measure_limit_details({.n_threads = flags.n_threads}));
+    fmt::print("{}", details_to_text(details));
     return {};
   }
   fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
@@ -277,8 +261,8 @@ Result<void> find_limits(Bench& bench) {
   return {};
 }
 
-/// --machine of backends that were named: what their devices read at. Errors: those of create_backend(); kUnsupported
-/// for one that reads the host's memory.
+/// For --machine with --backend: prints the rates at which the named backends' devices read their memory. Errors: those
+/// of create_backend(); kUnsupported for a backend that uses host memory.
 Result<void> print_device_limits(const Bench& bench) {
   std::vector<DeviceLimits> limits;
   for (const std::string& name : bench.flags.backends) {
@@ -311,6 +295,9 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--modules", flags.modules, "folder with the backend modules");
   app.add_option("--threads", flags.n_threads, "threads of host backends and of the limits (default: all CPUs)");
   app.add_flag("--heads", flags.with_heads, "also the vocabulary projections, which need gigabytes");
+  app.add_option("--case-memory", flags.case_memory,
+                 "memory for prepared cases, as 8GiB: beyond it the least recently used are prepared again (default: "
+                 "half of what is available)");
   app.allow_extras();  // Google Benchmark's own
   app.footer(
       "Flags of Google Benchmark follow as usual, for example --benchmark_filter='matmul/cpu/.*/m:1/'.\n"
@@ -356,20 +343,28 @@ int run(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(n_arguments, arguments.data())) return 2;
   if (auto registered = register_all(bench); !registered) return fail(registered.error());
   const std::size_t n_run = benchmark::RunSpecifiedBenchmarks();
-  bench.prepared.reset();
-  bench.weights.reset();
+  int n_wrong = 0;
+  for (const auto& [memory, cache] : bench.caches) {
+    n_wrong += cache.n_wrong();
+    if (cache.n_prepared_again() > 0) {
+      fmt::print(stderr,
+                 "kernel_bench: {}: {} times a case was prepared again: --case-memory is too small to keep all\n",
+                 memory, cache.n_prepared_again());
+    }
+  }
+  bench.caches.clear();
   benchmark::Shutdown();
   if (n_run == 0) return fail({ErrorCode::kInvalidInput, "no benchmark matches"});
-  if (bench.n_wrong > 0) {
-    fmt::print(stderr, "kernel_bench: {} kernels gave wrong results and were not timed\n", bench.n_wrong);
+  if (n_wrong > 0) {
+    fmt::print(stderr, "kernel_bench: {} kernels gave wrong results and were not timed\n", n_wrong);
     return 3;
   }
   return 0;
 }
 
 }  // namespace
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench
 
 int main(int argc, char** argv) {
-  return secondsource::run(argc, argv);
+  return secondsource::kernel_bench::run(argc, argv);
 }

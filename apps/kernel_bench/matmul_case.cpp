@@ -9,22 +9,20 @@
 #include "random_weight.h"
 #include "timed_step.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
-
-using namespace kernel_bench;
 
 constexpr std::int32_t kMaxRows = 512;
 constexpr std::int64_t kCheckedRows = 8;
 constexpr std::int64_t kCheckedColumns = 64;
 constexpr std::uint64_t kInputSeed = 7;
 
-/// Embed, then the product with each copy in turn.
+/// Embed, then the product with each copy of the weight in turn.
 StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs, const std::vector<WeightId>& copies,
                         std::int64_t n_columns) {
   StepGraph graph;
   graph.values.push_back({.cols = static_cast<std::int32_t>(shape.k)});
-  // Inputs of deviation 1.
+  // Scaled to inputs with a standard deviation of 1.
   graph.ops.emplace_back(Embed{inputs, ValueId{0}, std::sqrt(static_cast<float>(shape.k))});
   graph.labels.emplace_back("inputs");
   for (std::size_t copy = 0; copy < copies.size(); ++copy) {
@@ -43,7 +41,7 @@ struct Sample {
   std::vector<std::int64_t> columns;
 };
 
-/// The sampled results by the reference, [rows, columns].
+/// The reference's results at the sampled rows and columns, [rows, columns].
 Result<std::vector<float>> expected_results(const MakeBackend& reference, const MatmulWeights& weights,
                                             const MatmulShape& shape, const ProductVariant& variant,
                                             const Sample& sample) {
@@ -52,8 +50,7 @@ Result<std::vector<float>> expected_results(const MakeBackend& reference, const 
   const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
   SS_TRY(const WeightId table,
          backend->prepare_weight(matrix_spec("inputs", kMaxRows, shape.k, WeightEncoding::kF32, inputs)));
-  const auto picked =
-      std::make_shared<PickedRows>(weights.sources().front(), sample.columns, variant.encoding, shape.k);
+  const auto picked = std::make_shared<PickedRows>(weights.first_source(), sample.columns, variant.encoding, shape.k);
   SS_TRY(const WeightId weight,
          backend->prepare_weight(matrix_spec("sample", n_columns, shape.k, variant.encoding, picked)));
   SS_TRY(const KvPoolId pool, smallest_pool(*backend));
@@ -73,41 +70,22 @@ Result<void> verify(const MakeBackend& reference, const MatmulWeights& weights, 
   const RandomWeight inputs(WeightEncoding::kF32, shape.k, kInputSeed);
   SS_TRY(const std::vector<double> x_norms, row_norms(inputs, WeightEncoding::kF32, shape.k, sample.rows));
   SS_TRY(const std::vector<double> w_norms,
-         row_norms(*weights.sources().front(), variant.encoding, shape.k, sample.columns));
-  // Independent roundings of k products with BF16 inputs (2 u, u = 2^-9) spread like |x| |w| / sqrt(k); 8 of those, and
-  // as much again for f32 sums, are never reached by luck and always by a bug.
+         row_norms(*weights.first_source(), variant.encoding, shape.k, sample.columns));
+  // Rounding both inputs of a product to BF16 changes it by up to 2 u of its size, u = 2^-9. With independent roundings
+  // the error of a sum of k products has a standard deviation of about 2 u |x| |w| / sqrt(k). A correct kernel stays
+  // within 8 of them, its f32 sums included; a bug exceeds them.
   const double unit = 8.0 * 2.0 * 0x1p-9;
   std::vector<float> found;
   std::vector<double> tolerance;
   for (std::size_t r = 0; r < sample.rows.size(); ++r) {
     for (std::size_t c = 0; c < sample.columns.size(); ++c) {
       found.push_back(all[static_cast<std::size_t>(sample.rows[r] * shape.n + sample.columns[c])]);
-      // Embed scales the inputs by sqrt(k), which cancels the other one.
+      // No division by sqrt(k): x_norms are of the inputs before Embed multiplies them by sqrt(k).
       tolerance.push_back(unit * x_norms[r] * w_norms[c]);
     }
   }
   return check_close(found, expected, tolerance, fmt::format("product k={} n={} m={}", shape.k, shape.n, m));
 }
-
-class PreparedMatmul final : public PreparedCase {
- public:
-  PreparedMatmul(std::shared_ptr<MatmulWeights> weights, TimedStep step, double bytes, double flops)
-      : weights_(std::move(weights)), step_(std::move(step)), bytes_(bytes), flops_(flops) {}
-
-  Result<TimedRepeat> repeat() override {
-    SS_TRY(const std::int64_t ns, step_.run());
-    return TimedRepeat{ns, static_cast<std::int64_t>(weights_->copies().size())};
-  }
-  [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
-  [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
-
- private:
-  std::shared_ptr<MatmulWeights> weights_;  // outlives the step
-  TimedStep step_;
-  double bytes_;
-  double flops_;
-};
 
 }  // namespace
 
@@ -121,12 +99,12 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
   const std::int64_t n_copies = std::clamp<std::int64_t>(
       ceil_divide(min_bytes, static_cast<std::int64_t>(encoded_bytes(variant.encoding, shape.n, shape.k))), 1, 64);
   for (std::int64_t copy = 0; copy < n_copies; ++copy) {
-    weights->sources_.push_back(
-        std::make_shared<RandomWeight>(variant.encoding, shape.k, 100 + static_cast<std::uint64_t>(copy)));
-    SS_TRY(const WeightId id,
-           weights->backend_->prepare_weight(matrix_spec(fmt::format("copy.{}", copy), shape.n, shape.k,
-                                                         variant.encoding, weights->sources_.back())));
+    const auto source =
+        std::make_shared<RandomWeight>(variant.encoding, shape.k, 100 + static_cast<std::uint64_t>(copy));
+    SS_TRY(const WeightId id, weights->backend_->prepare_weight(matrix_spec(fmt::format("copy.{}", copy), shape.n,
+                                                                            shape.k, variant.encoding, source)));
     weights->copies_.push_back(id);
+    if (copy == 0) weights->first_source_ = source;
   }
   const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
   SS_TRY(weights->inputs_,
@@ -135,18 +113,22 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
   return weights;
 }
 
-Result<std::unique_ptr<PreparedCase>> prepare_matmul(std::shared_ptr<MatmulWeights> weights, const MatmulShape& shape,
-                                                     const ProductVariant& variant, std::int32_t m,
-                                                     const MakeBackend& reference) {
+Result<std::unique_ptr<PreparedCase>> prepare_matmul(const std::shared_ptr<MatmulWeights>& weights,
+                                                     const MatmulShape& shape, const ProductVariant& variant,
+                                                     std::int32_t m, const MakeBackend& reference) {
   OwnedBatch batch = rows_batch(first_rows(m));
   const StepGraph graph = product_graph(shape, variant.act, weights->inputs(), weights->copies(), shape.n);
   SS_TRY(TimedStep step, TimedStep::prepare(weights->backend(), graph, 1, std::move(batch), weights->pool()));
   SS_TRY_VOID(step.run());
   SS_TRY_VOID(verify(reference, *weights, shape, variant, step.step(), m));
   const double bytes = encoded_bytes(variant.encoding, shape.n, shape.k);
-  const double flops = 2.0 * m * static_cast<double>(shape.n) * static_cast<double>(shape.k);
-  return std::unique_ptr<PreparedCase>(
-      std::make_unique<PreparedMatmul>(std::move(weights), std::move(step), bytes, flops));
+  const OperationWork work{.bytes = bytes,
+                           .flops = 2.0 * m * static_cast<double>(shape.n) * static_cast<double>(shape.k),
+                           .working_set_bytes = bytes * static_cast<double>(weights->copies().size()),
+                           .n_per_step = static_cast<std::int64_t>(weights->copies().size())};
+  // Points to the backend and keeps all of the weights' owner.
+  std::shared_ptr<Backend> backend(weights, &weights->backend());
+  return std::make_unique<PreparedCase>(std::move(backend), std::move(step), work);
 }
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

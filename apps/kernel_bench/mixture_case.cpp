@@ -10,10 +10,8 @@
 #include "random_weight.h"
 #include "timed_step.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
-
-using namespace kernel_bench;
 
 constexpr std::int32_t kMaxRows = 512;
 constexpr std::int64_t kCheckedRows = 8;
@@ -22,19 +20,19 @@ constexpr std::uint64_t kInputSeed = 7;
 constexpr std::uint64_t kGateSeed = 8;
 constexpr std::uint64_t kFirstExpertSeed = 100;
 
-// Values and operations of the graph.
+// Values of the graph, and the index of the product among its operations.
 constexpr ValueId kX{0};
 constexpr ValueId kExpert{1};
 constexpr ValueId kShare{2};
 constexpr ValueId kOut{3};
 constexpr std::int32_t kProductOp = 2;
 
-/// Of x: the second product has a piece for each of a row's experts.
+/// Columns of x: in the second product a row has k of them for each of its experts.
 std::int64_t x_columns(const MixtureShape& shape) {
   return shape.is_second ? shape.n_top * shape.k : shape.k;
 }
 
-/// Embed, the router, and the product. `n_columns` of each expert.
+/// Embed, the router, and the product, to which each expert contributes `n_columns`.
 StepGraph mixture_graph(const MixtureShape& shape, ActQuant act, const std::vector<WeightId>& weights,
                         std::int64_t n_columns) {
   const auto x_cols = static_cast<std::int32_t>(x_columns(shape));
@@ -44,7 +42,7 @@ StepGraph mixture_graph(const MixtureShape& shape, ActQuant act, const std::vect
                   {.dtype = DType::kI32, .cols = shape.n_top, .observed = true},
                   {.cols = shape.n_top},
                   {.cols = static_cast<std::int32_t>(out_columns), .observed = true}};
-  // Inputs of deviation 1.
+  // Scaled to inputs with a standard deviation of 1.
   graph.ops.emplace_back(Embed{weights[0], kX, std::sqrt(static_cast<float>(x_cols))});
   graph.ops.emplace_back(Route{
       .x = kX, .gate = weights[1], .n_top = shape.n_top, .renormalize = true, .expert = kExpert, .weight = kShare});
@@ -56,7 +54,7 @@ StepGraph mixture_graph(const MixtureShape& shape, ActQuant act, const std::vect
   return graph;
 }
 
-/// Rows of each expert's weight: all, or those in `columns`.
+/// The weight of each expert: all of its rows, or the sampled ones.
 using Experts = std::vector<std::shared_ptr<const WeightSource>>;
 
 Result<std::vector<WeightId>> prepare_weights(Backend& backend, const MixtureShape& shape,
@@ -96,7 +94,7 @@ struct Results {
   std::vector<float> out;
 };
 
-/// Sampled rows and columns by the reference.
+/// The reference's results at the sampled rows and columns.
 Result<Results> expected_results(const MakeBackend& reference, const MixtureShape& shape, const ProductVariant& variant,
                                  const Experts& experts, const std::vector<std::int64_t>& rows,
                                  const std::vector<std::int64_t>& columns) {
@@ -134,21 +132,21 @@ Result<void> verify(const MakeBackend& reference, const MixtureShape& shape, con
   }
   const RandomWeight inputs(WeightEncoding::kF32, x_columns(shape), kInputSeed);
   SS_TRY(const std::vector<double> x_norms, row_norms(inputs, WeightEncoding::kF32, x_columns(shape), rows));
-  std::vector<double> w_norms(columns.size(), 0.0);  // of the largest expert
+  std::vector<double> w_norms(columns.size(), 0.0);  // the largest of any expert
   for (const auto& expert : experts) {
     SS_TRY(const std::vector<double> norms, row_norms(*expert, variant.encoding, shape.k, columns));
     std::ranges::transform(norms, w_norms, w_norms.begin(), [](double a, double b) { return std::max(a, b); });
   }
-  // As for a product of one weight (matmul_case.cpp). In the second product the shares of a row add up to 1, and its
-  // inputs are scaled for n_top times as many columns as an expert has.
+  // As for a product of one weight (matmul_case.cpp). In the second product Embed scales the inputs for n_top * k
+  // columns, of which each expert gets k, hence sqrt(n_top); the shares that add up a row's experts sum to 1.
   const double unit = 8.0 * 2.0 * 0x1p-9 * (shape.is_second ? std::sqrt(static_cast<double>(n_top)) : 1.0);
-  const std::size_t n_pieces = shape.is_second ? 1 : n_top;
+  const std::size_t n_parts = shape.is_second ? 1 : n_top;
   std::vector<float> found;
   std::vector<double> tolerance;
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    for (std::size_t piece = 0; piece < n_pieces; ++piece) {
+    for (std::size_t part = 0; part < n_parts; ++part) {
       const std::size_t begin =
-          (static_cast<std::size_t>(rows[r]) * n_pieces + piece) * static_cast<std::size_t>(shape.n);
+          (static_cast<std::size_t>(rows[r]) * n_parts + part) * static_cast<std::size_t>(shape.n);
       for (std::size_t c = 0; c < columns.size(); ++c) {
         found.push_back(all.out[begin + static_cast<std::size_t>(columns[c])]);
         tolerance.push_back(unit * x_norms[r] * w_norms[c]);
@@ -157,26 +155,6 @@ Result<void> verify(const MakeBackend& reference, const MixtureShape& shape, con
   }
   return check_close(found, expected.out, tolerance, what);
 }
-
-class PreparedMixture final : public PreparedCase {
- public:
-  PreparedMixture(std::unique_ptr<Backend> backend, TimedStep step, double bytes, double flops)
-      : backend_(std::move(backend)), step_(std::move(step)), bytes_(bytes), flops_(flops) {}
-
-  Result<TimedRepeat> repeat() override {
-    SS_TRY(const std::int64_t ns, step_.run());
-    return TimedRepeat{ns, 1};
-  }
-  [[nodiscard]] double bytes_per_operation() const override { return bytes_; }
-  [[nodiscard]] double flops_per_operation() const override { return flops_; }
-  [[nodiscard]] std::string kernel() const override { return step_.kernels(); }
-
- private:
-  std::unique_ptr<Backend> backend_;  // outlives the step
-  TimedStep step_;
-  double bytes_;
-  double flops_;
-};
 
 }  // namespace
 
@@ -201,9 +179,10 @@ Result<std::unique_ptr<PreparedCase>> prepare_mixture(const MakeBackend& make, c
   SS_TRY_VOID(verify(reference, shape, variant, experts, results, m));
   const std::set<float> chosen(results.experts.begin(), results.experts.end());
   const double bytes = static_cast<double>(chosen.size()) * encoded_bytes(variant.encoding, shape.n, shape.k);
-  const double flops = 2.0 * m * shape.n_top * static_cast<double>(shape.n) * static_cast<double>(shape.k);
-  return std::unique_ptr<PreparedCase>(
-      std::make_unique<PreparedMixture>(std::move(backend), std::move(step), bytes, flops));
+  const OperationWork work{.bytes = bytes,
+                           .flops = 2.0 * m * shape.n_top * static_cast<double>(shape.n) * static_cast<double>(shape.k),
+                           .working_set_bytes = bytes};
+  return std::make_unique<PreparedCase>(std::move(backend), std::move(step), work);
 }
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

@@ -7,10 +7,10 @@
 #include "core/half.h"
 #include "core/random.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 namespace {
 
-// Larger than a row of any model, and prime, so that rows do not repeat in step with anything.
+// Larger than a row of any model, and prime, so that values do not repeat with the period of a row or a tile.
 constexpr std::int64_t kPoolValues = 1'000'003;
 
 template <typename T>
@@ -24,9 +24,9 @@ RandomWeight::RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::ui
     : encoding_(encoding), n_cols_(n_cols), seed_(seed) {
   pool_.resize(static_cast<std::size_t>(kPoolValues) * transfer_bytes_per_value(encoding));
   const float deviation = 1.0F / std::sqrt(static_cast<float>(n_cols));
-  const float half_width = deviation * std::sqrt(3.0F);  // of a uniform distribution
+  const float half_width = deviation * std::sqrt(3.0F);  // a uniform distribution with that deviation
   const int largest = encoding == WeightEncoding::kInt4Group32 ? 7 : 127;
-  // FP16 holds the scales of groups.
+  // The scales of groups are stored as FP16.
   scale_ = round_to_f16(half_width / static_cast<float>(largest));
   for (std::int64_t i = 0; i < kPoolValues; ++i) {
     const auto unit = static_cast<float>(2.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 1.0);
@@ -53,7 +53,7 @@ Result<void> RandomWeight::read_rows(std::int64_t first_row, std::int64_t n_rows
                                      std::span<float> scales) const {
   const std::size_t value_bytes = transfer_bytes_per_value(encoding_);
   for (std::int64_t row = 0; row < n_rows; ++row) {
-    // Random places in the pool: neighbouring rows are unrelated.
+    // Each row starts at a random place in the pool, so that neighbouring rows are unrelated.
     const std::uint64_t start = random_bits(seed_ + 1, static_cast<std::uint64_t>(first_row + row));
     for (std::int64_t column = 0; column < n_cols_;) {
       const auto from = static_cast<std::int64_t>((start + static_cast<std::uint64_t>(column)) % kPoolValues);
@@ -97,4 +97,4 @@ WeightSpec matrix_spec(std::string name, std::int64_t n_rows, std::int64_t n_col
   return spec;
 }
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

@@ -1,15 +1,15 @@
 #pragma once
-// Random weights of any encoding without a file behind them: rows are cut from one pool of random values, so that a
-// billion of them cost no more than copying.
+// Random weights of any encoding, made without a file: rows are cut from one pool of random values, so that a billion
+// values cost no more than copying.
 
 #include <memory>
 #include <vector>
 
 #include "backend/weights.h"
 
-namespace secondsource {
+namespace secondsource::kernel_bench {
 
-/// The same seed gives the same rows. Values have a mean of 0 and a deviation of about 1 / sqrt(n_cols).
+/// The same seed gives the same rows. Values have a mean of 0 and a standard deviation of about 1 / sqrt(n_cols).
 class RandomWeight final : public WeightSource {
  public:
   RandomWeight(WeightEncoding encoding, std::int64_t n_cols, std::uint64_t seed);
@@ -24,7 +24,7 @@ class RandomWeight final : public WeightSource {
   float scale_ = 1.0F;
 };
 
-/// Some rows of another source, in a given order: what the reference checks instead of all of them.
+/// Selected rows of another source, in a given order, for the reference to check instead of all rows.
 class PickedRows final : public WeightSource {
  public:
   PickedRows(std::shared_ptr<const WeightSource> source, std::vector<std::int64_t> rows, WeightEncoding encoding,
@@ -39,8 +39,8 @@ class PickedRows final : public WeightSource {
   std::size_t row_scales_;
 };
 
-/// One matrix as the boundary takes it.
+/// The specification of one matrix, as Backend::prepare_weight() takes it.
 [[nodiscard]] WeightSpec matrix_spec(std::string name, std::int64_t n_rows, std::int64_t n_cols,
                                      WeightEncoding encoding, std::shared_ptr<const WeightSource> source);
 
-}  // namespace secondsource
+}  // namespace secondsource::kernel_bench

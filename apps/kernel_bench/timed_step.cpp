@@ -7,7 +7,7 @@
 namespace secondsource::kernel_bench {
 namespace {
 
-/// The first operations of a graph, with the values that they use.
+/// The graph of the first `n_ops` operations, with the values that they use.
 StepGraph first_operations(const StepGraph& graph, std::int32_t n_ops) {
   StepGraph first = graph;
   first.ops.resize(static_cast<std::size_t>(n_ops));

@@ -72,7 +72,7 @@ Result<OperationProfile> profile(const ProfileOptions& options, const Bundle& bu
   SS_TRY(std::unique_ptr<Backend> backend,
          load_backend_with_fault(module_folders(context.program), backend_name, backend_options));
   if (backend->device().is_host) {
-    SS_TRY(plan.limits, measure_run_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
+    SS_TRY(plan.limits, measure_machine_limits(backend_options.n_threads, backend_options.cpus, HostFiles()));
   }
   EngineOptions engine;
   engine.scheduler.max_seqs = plan.scenario.batch;

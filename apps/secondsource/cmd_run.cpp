@@ -308,7 +308,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY(run_plan.record.limits,
-           measure_run_limits(plan.request.settings.threads, plan.request.settings.cpus, HostFiles()));
+           measure_machine_limits(plan.request.settings.threads, plan.request.settings.cpus, HostFiles()));
     SS_TRY(directory, begin_run(run_plan, plan.out));
   }
   SessionOptions session{.program = context.program};

@@ -1,6 +1,6 @@
 #pragma once
-// Measures briefly what the machine can do at this moment, beside a measurement: neighbours on the same memory
-// controllers take bandwidth that no share of CPU time shows, and they may come and go between two repetitions.
+// A short measurement of what the machine can do now, taken beside another one: neighbours on the same memory
+// controllers take bandwidth, which no share of CPU time shows, and may come and go between two repetitions.
 //
 //   SS_TRY(const MachineProbe probe, MachineProbe::create(n_threads, cpus));
 //   const MachineMoment moment = probe.look();        // three passes over 128 MiB, and the f32 loop
@@ -15,7 +15,7 @@
 
 namespace secondsource {
 
-/// Rates of all threads together, as for the machine's limits.
+/// Rates of all threads together, as in MachineLimits.
 struct MachineMoment {
   double read_bytes_per_s = 0;  ///< from a buffer of MachineProbe::kBufferBytes in huge pages
   double f32_flops = 0;
@@ -23,10 +23,10 @@ struct MachineMoment {
 
 class MachineProbe {
  public:
-  /// Larger than the last-level cache of most CPUs, and one of the buffer sizes in RunLimits.
+  /// Larger than the last-level cache of most CPUs, and one of the sizes in MachineLimits::reads.
   static constexpr std::size_t kBufferBytes = std::size_t{128} << 20;
 
-  /// `n_threads` 0 means all CPUs; empty `cpus` means those that this process may use. Errors: kOutOfMemory.
+  /// `n_threads` 0: one per available CPU; `cpus` empty: all that this process may use. Errors: kOutOfMemory.
   static Result<MachineProbe> create(std::int32_t n_threads, std::vector<std::int32_t> cpus);
   [[nodiscard]] MachineMoment look() const;
 

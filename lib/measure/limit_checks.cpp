@@ -13,7 +13,7 @@ using enum CheckOutcome;
 
 }  // namespace
 
-CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits, std::string_view variant) {
+CheckRecord check_roofline(const Repetition& repetition, const MachineLimits* limits, std::string_view variant) {
   if (limits == nullptr) return {"roofline", kNotAvailable, "the limits of this device were not measured"};
   const StepWork all = all_steps(repetition);
   const std::pair<const char*, const StepWork*> kinds[] = {
@@ -37,7 +37,7 @@ CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits
                                 100 * limits->disturbed)};
 }
 
-CheckRecord check_machine(const MachineMoment& moment, const RunLimits& limits) {
+CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits) {
   const std::optional<double> best_read = read_limit(limits, static_cast<double>(MachineProbe::kBufferBytes));
   if (!best_read || !(limits.f32_flops > 0)) {
     return {"machine", kNotAvailable, "the limits of this machine were not measured"};

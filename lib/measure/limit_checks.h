@@ -16,9 +16,9 @@ inline constexpr double kRooflineTolerance = 0.05;
 inline constexpr double kOverheadSuspect = 0.001;
 inline constexpr double kOverheadInvalid = 0.01;
 
-/// "roofline": checks that prefill, decode and all steps together read no more bytes per second and do no more
-/// operations per second than the machine can. Not available without limits, or for a device that is not the host.
-[[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const RunLimits* limits,
+/// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
+/// than the machine can. Not available without limits, or for a device that is not the host.
+[[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const MachineLimits* limits,
                                          std::string_view variant);
 
 /// Shares of its best rates that the machine must still reach right after a repetition; below them the repetition is
@@ -26,9 +26,9 @@ inline constexpr double kOverheadInvalid = 0.01;
 inline constexpr double kMachineRead = 0.85;
 inline constexpr double kMachineOperations = 0.90;
 
-/// "machine": checks that right after the repetition the machine reaches what it can do at best. Only this check
-/// notices a neighbour on a shared host that takes memory bandwidth.
-[[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const RunLimits& limits);
+/// "machine": could the machine do right after the repetition what it can at best? What takes memory bandwidth away on
+/// a shared host shows here alone.
+[[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits);
 
 /// The cost of measuring: the time of the load generator and its timer, measured with a system that takes no time of
 /// its own.

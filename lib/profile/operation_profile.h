@@ -53,7 +53,7 @@ struct OperationProfile {
   std::vector<ProfiledOperation> operations;  ///< the longest first
   std::vector<ProfiledLayer> layers;          ///< in the order of the model, prefill before decode
   std::vector<ProfiledGap> gaps;              ///< in the order of a step, prefill before decode
-  std::optional<RunLimits> limits;            ///< the limits with which the operations are compared
+  std::optional<MachineLimits> limits;        ///< that the operations are held against
 };
 
 /// The engine's own share of decode steps: the gaps and the operation `sample`, as a fraction of decode_ns.
@@ -64,8 +64,8 @@ struct ProfilePlan {
   std::uint64_t seed = 1;
   std::int64_t budget_ns = 1'000'000'000;  ///< batches are run until this time is used up, but at least two
   std::int64_t step_deadline_ns = 120'000'000'000;
-  std::optional<RunLimits> limits{};  ///< limits of the machine, for a backend that runs on the host
-  /// Called with each generated token, for instance to turn it into text; its time is the gap "text". May be empty.
+  std::optional<MachineLimits> limits{};  ///< of the machine, for a backend that runs on it
+  /// What is done with each token that comes out, such as turning it into text; timed as the gap "text". May be empty.
   std::function<void(std::int32_t id)> on_token{};
 };
 

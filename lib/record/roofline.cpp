@@ -8,7 +8,7 @@
 
 namespace secondsource {
 
-std::string limits_caveat(const std::optional<RunLimits>& limits) {
+std::string limits_caveat(const std::optional<MachineLimits>& limits) {
   if (!limits || limits->disturbed <= kLimitsDisturbed) return "";
   return fmt::format(
       "the machine's limits were measured while others had the CPUs for {:.0f} % of the time: shares of them are upper "
@@ -16,7 +16,7 @@ std::string limits_caveat(const std::optional<RunLimits>& limits) {
       100 * limits->disturbed);
 }
 
-std::optional<double> read_limit(const RunLimits& limits, double working_set_bytes) {
+std::optional<double> read_limit(const MachineLimits& limits, double working_set_bytes) {
   if (limits.reads.empty()) return std::nullopt;
   double limit = limits.reads.front().bytes_per_s;
   for (const ReadLimit& read : limits.reads) {
@@ -25,14 +25,14 @@ std::optional<double> read_limit(const RunLimits& limits, double working_set_byt
   return limit;
 }
 
-std::optional<double> operations_limit(const RunLimits& limits, std::string_view variant) {
+std::optional<double> operations_limit(const MachineLimits& limits, std::string_view variant) {
   if (!limits.unmeasured.empty() || !(limits.f32_flops > 0)) return std::nullopt;
   double limit = std::max(limits.f32_flops, limits.bf16_flops.value_or(0));
   if (quantizes_activations(variant)) limit = std::max(limit, limits.int8_ops.value_or(0));
   return limit;
 }
 
-RooflineUse roofline_use(const StepWork& work, const RunLimits& limits, std::string_view variant,
+RooflineUse roofline_use(const StepWork& work, const MachineLimits& limits, std::string_view variant,
                          std::optional<double> working_set_bytes) {
   RooflineUse use;
   if (work.n_steps <= 0 || work.ns <= 0) return use;
@@ -51,7 +51,7 @@ std::optional<LimitShare> nearer_limit(const RooflineUse& use) {
   return LimitShare{*use.operations, LimitKind::kCompute};
 }
 
-Bound bound_of(const StepWork& work, const RunLimits& limits, std::string_view variant, std::string_view kind,
+Bound bound_of(const StepWork& work, const MachineLimits& limits, std::string_view variant, std::string_view kind,
                double others) {
   constexpr double kBinds = 0.5;
   const RooflineUse use = roofline_use(work, limits, variant);

@@ -12,7 +12,7 @@
 #include "core/fields.h"
 #include "cost/price.h"
 #include "record/format_version.h"
-#include "record/run_limits.h"
+#include "record/machine_limits.h"
 #include "record/run_settings.h"
 #include "record/scenario.h"
 #include "record/schema_version.h"
@@ -78,8 +78,8 @@ struct RunRecord {
   std::vector<BackendRecord> backends;
   std::vector<PlannedCell> cells;
   std::optional<Price> price;
-  std::optional<Slo> slo;  ///< the SLO by which goodput is counted
-  std::optional<RunLimits> limits;
+  std::optional<Slo> slo;  ///< what goodput counts by
+  std::optional<MachineLimits> limits;
   std::string suite;
   RunSettings settings;
 };

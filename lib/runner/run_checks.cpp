@@ -52,7 +52,7 @@ bool RunChecks::is_on_host(const Repetition& repetition) const {
 }
 
 Result<void> RunChecks::look_at_machine(Repetition& repetition) {
-  const std::optional<RunLimits>& limits = run_.record().limits;
+  const std::optional<MachineLimits>& limits = run_.record().limits;
   if (!limits) return {};
   SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus));
   const MachineMoment moment = probe.look();
@@ -65,11 +65,11 @@ Result<void> RunChecks::look_at_machine(Repetition& repetition) {
 Result<CheckRecord> RunChecks::roofline_of(const Repetition& repetition) {
   const PlannedCell* const cell = cell_of(run_.record(), repetition);
   const std::string_view variant = cell == nullptr ? "" : std::string_view(cell->key.variant);
-  const std::optional<RunLimits>& limits = run_.record().limits;
+  const std::optional<MachineLimits>& limits = run_.record().limits;
   if (!limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
   CheckRecord check = check_roofline(repetition, &*limits, variant);
   if (check.outcome == CheckOutcome::kPassed || check.outcome == CheckOutcome::kNotAvailable) return check;
-  SS_TRY(const RunLimits again, measure_run_limits(settings_.threads, settings_.cpus, HostFiles()));
+  SS_TRY(const MachineLimits again, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
   SS_TRY_VOID(run_.raise_limits(highest_of(*limits, again)));
   return check_roofline(repetition, &*run_.record().limits, variant);
 }

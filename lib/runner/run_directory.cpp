@@ -69,7 +69,7 @@ Result<void> RunDirectory::append(std::span<const JournalLine> lines) {
   return {};
 }
 
-Result<void> RunDirectory::raise_limits(const RunLimits& limits) {
+Result<void> RunDirectory::raise_limits(const MachineLimits& limits) {
   record_.limits = limits;
   return write_file(folder_ / kRunFile, to_json(record_) + "\n");
 }

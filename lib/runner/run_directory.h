@@ -29,9 +29,9 @@ class RunDirectory {
   [[nodiscard]] const std::vector<JournalLine>& lines() const noexcept { return lines_; }
   /// Appends to the journal. The lines are on the disk when the call returns. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
-  /// Writes `limits` to run.json after a limit turned out to be higher than the first measurement. Errors: kIo.
-  Result<void> raise_limits(const RunLimits& limits);
-  /// Appends to telemetry.jsonl without flushing: telemetry may be lost in a crash, samples may not. Errors: kIo.
+  /// Into run.json: a limit turned out to be higher than it was measured at first. Errors: kIo.
+  Result<void> raise_limits(const MachineLimits& limits);
+  /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// The file that receives the stderr of the stint's workers.
   [[nodiscard]] std::filesystem::path stderr_file(std::string_view stint) const;

@@ -135,8 +135,9 @@ class MatrixBuilder {
     }
   }
 
-  static void add_best(const OperationTime& time, const BackendRecord& backend, const std::optional<RunLimits>& limits,
-                       const std::string& variant, double working_set, Sum& sum) {
+  static void add_best(const OperationTime& time, const BackendRecord& backend,
+                       const std::optional<MachineLimits>& limits, const std::string& variant, double working_set,
+                       Sum& sum) {
     if (!backend.device.is_host || !limits) {
       sum.no_best = "the limits of this device were not measured";
       return;

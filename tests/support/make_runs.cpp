@@ -66,13 +66,13 @@ RunRecord record_of(std::string run_id, std::string started_utc) {
                  {"kernel", "6.1", ""},
                  {"governor", std::nullopt, "not available: no cpufreq"}};
   record.price = Price{.usd_per_hour = 1.2, .n_units = 1, .n_units_used = 1, .source = "test", .date = "2026-11-20"};
-  record.limits = RunLimits{.n_threads = 2,
-                            .instruction_set = "avx2",
-                            .reads = {{1 << 20, 120e9}, {1 << 29, 24e9}},
-                            .f32_flops = 180e9,
-                            .bf16_flops = 640e9,
-                            .int8_ops = std::nullopt,
-                            .unmeasured = ""};
+  record.limits = MachineLimits{.n_threads = 2,
+                                .instruction_set = "avx2",
+                                .reads = {{1 << 20, 120e9}, {1 << 29, 24e9}},
+                                .f32_flops = 180e9,
+                                .bf16_flops = 640e9,
+                                .int8_ops = std::nullopt,
+                                .unmeasured = ""};
   record.suite = "smoke";
   return record;
 }

@@ -15,7 +15,7 @@ struct Roof {
   double flops_per_s = 0;
 };
 
-std::vector<Roof> roofs_of(const RunLimits& limits) {
+std::vector<Roof> roofs_of(const MachineLimits& limits) {
   std::vector<Roof> roofs = {{"f32", limits.f32_flops}};
   if (limits.bf16_flops) roofs.push_back({"bf16", *limits.bf16_flops});
   if (limits.int8_ops) roofs.push_back({"int8", *limits.int8_ops});
@@ -36,7 +36,7 @@ TextTable table_of(std::span<const RooflinePoint> points) {
 
 }  // namespace
 
-Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const RooflinePoint> points) {
+Chart roofline_chart(std::string title, const MachineLimits& limits, std::span<const RooflinePoint> points) {
   Chart chart;
   chart.title = std::move(title);
   chart.table = table_of(points);

@@ -17,7 +17,8 @@ struct RooflinePoint {
   double flops_per_s = 0;
 };
 
-/// The chart is empty without points or without a measured read rate.
-[[nodiscard]] Chart roofline_chart(std::string title, const RunLimits& limits, std::span<const RooflinePoint> points);
+/// Nothing is drawn without points or without a measured read rate.
+[[nodiscard]] Chart roofline_chart(std::string title, const MachineLimits& limits,
+                                   std::span<const RooflinePoint> points);
 
 }  // namespace secondsource

@@ -2,47 +2,88 @@
 
 #include <algorithm>
 
+#include "host/limit_details.h"
+#include "host/machine_probe.h"
 #include "support/result.h"
 
 using namespace secondsource;
 
-TEST_CASE("the limits of this machine have every part, and hang together") {
-  const auto limits =
-      measure_machine_limits({.n_threads = 3, .buffer_bytes = std::size_t{8} << 20, .n_repetitions = 2});
-  REQUIRE_OK(limits);
-  CHECK(limits->n_threads == 3);
-  for (const LimitSamples* samples : {&limits->read_1_small, &limits->read_1_huge, &limits->read_all_small,
-                                      &limits->read_all_huge, &limits->f32_1, &limits->f32_all}) {
-    CHECK(samples->median > 0);
-    CHECK(samples->best >= samples->median);
+namespace {
+
+std::vector<int> threads_of(const LimitDetails& details, const std::string& name) {
+  std::vector<int> counts;
+  for (const DetailedRate& rate : details.rates) {
+    if (rate.name == name) counts.push_back(rate.n_threads);
   }
-  REQUIRE(limits->read_1_mapped);
-  CHECK(limits->read_1_mapped->best > 0);
-  REQUIRE(limits->read_huge.size() == 3);
-  CHECK(limits->read_huge[0].n_threads == 1);
-  CHECK(limits->read_huge[1].n_threads == 2);
-  CHECK(limits->read_huge[2].n_threads == 3);
-  // No buffer is larger than the allocated memory, and a smaller buffer is never read more slowly.
-  REQUIRE(limits->read_sizes.size() == 6);
-  CHECK(limits->read_sizes.front().buffer_bytes == 256 << 10);
-  CHECK(limits->read_sizes.back().buffer_bytes == 8 << 20);
-  CHECK(std::is_sorted(limits->read_sizes.begin(), limits->read_sizes.end(),
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("the limits of this machine have a rate for each buffer size and a peak") {
+  const auto limits = measure_machine_limits(2, {}, HostFiles());
+  REQUIRE_OK(limits);
+  CHECK(limits->n_threads == 2);
+  CHECK_FALSE(limits->instruction_set.empty());
+  CHECK(limits->f32_flops > 0);
+  REQUIRE(limits->reads.size() == 11);
+  CHECK(limits->reads.front().buffer_bytes == 256 << 10);
+  CHECK(limits->reads.back().buffer_bytes == 256 << 20);
+  CHECK(std::ranges::any_of(limits->reads, [](const ReadLimit& read) {
+    return read.buffer_bytes == static_cast<std::int64_t>(MachineProbe::kBufferBytes);
+  }));
+  // A smaller buffer is never slower to read.
+  CHECK(std::is_sorted(limits->reads.begin(), limits->reads.end(),
                        [](const ReadLimit& a, const ReadLimit& b) { return a.bytes_per_s > b.bytes_per_s; }));
-  REQUIRE(limits->barrier_ns);
-  CHECK(limits->barrier_ns->best > 0);
-  CHECK(limits->barrier_ns->best <= limits->barrier_ns->median);
+}
+
+TEST_CASE("of two measurements each limit is the higher one") {
+  MachineLimits a;
+  a.reads = {{1024, 9.0}, {2048, 3.0}};
+  a.f32_flops = 5.0;
+  a.disturbed = 0.5;
+  MachineLimits b;
+  b.reads = {{1024, 8.0}, {2048, 4.0}};
+  b.f32_flops = 6.0;
+  b.bf16_flops = 7.0;
+  const MachineLimits highest = highest_of(a, b);
+  CHECK(highest.reads[0].bytes_per_s == 9.0);
+  CHECK(highest.reads[1].bytes_per_s == 4.0);
+  CHECK(highest.f32_flops == 6.0);
+  CHECK(highest.bf16_flops == 7.0);
+  CHECK_FALSE(highest.int8_ops);
+  CHECK(highest.disturbed == 0.0);
+}
+
+TEST_CASE("details have every kind of read for each thread count, and operations of one thread") {
+  const auto details =
+      measure_limit_details({.n_threads = 3, .buffer_bytes = std::size_t{8} << 20, .n_repetitions = 2});
+  REQUIRE_OK(details);
+  for (const DetailedRate& rate : details->rates) {
+    CAPTURE(rate.name, rate.n_threads);
+    CHECK(rate.per_s.median > 0);
+    CHECK(rate.per_s.best >= rate.per_s.median);
+  }
+  CHECK(threads_of(*details, "read, small pages") == std::vector{1, 2, 3});
+  CHECK(threads_of(*details, "read, huge pages") == std::vector{1, 2, 3});
+  REQUIRE(details->has_mapped_file);
+  CHECK(threads_of(*details, "read, mapped file") == std::vector{1, 2, 3});
+  CHECK(threads_of(*details, "f32 operations") == std::vector{1});
+  REQUIRE(details->barrier_ns);
+  CHECK(details->barrier_ns->best > 0);
+  CHECK(details->barrier_ns->best <= details->barrier_ns->median);
 }
 
 TEST_CASE("one thread has no barrier") {
-  const auto limits =
-      measure_machine_limits({.n_threads = 1, .buffer_bytes = std::size_t{1} << 20, .n_repetitions = 1});
-  REQUIRE_OK(limits);
-  CHECK_FALSE(limits->barrier_ns);
-  CHECK(limits->read_huge.size() == 1);
+  const auto details =
+      measure_limit_details({.n_threads = 1, .buffer_bytes = std::size_t{1} << 20, .n_repetitions = 1});
+  REQUIRE_OK(details);
+  CHECK_FALSE(details->barrier_ns);
+  CHECK(threads_of(*details, "read, huge pages") == std::vector{1});
 }
 
-TEST_CASE("limits of no buffer, no repetition or fewer than no threads are refused") {
-  CHECK_ERROR(measure_machine_limits({.buffer_bytes = 1}), ErrorCode::kInvalidInput, "at least 1048576 bytes");
-  CHECK_ERROR(measure_machine_limits({.n_repetitions = 0}), ErrorCode::kInvalidInput, "repetitions >= 1");
-  CHECK_ERROR(measure_machine_limits({.n_threads = -1}), ErrorCode::kInvalidInput, "threads >= 0");
+TEST_CASE("details of no buffer, no repetition or fewer than no threads are refused") {
+  CHECK_ERROR(measure_limit_details({.buffer_bytes = 1}), ErrorCode::kInvalidInput, "at least 1048576 bytes");
+  CHECK_ERROR(measure_limit_details({.n_repetitions = 0}), ErrorCode::kInvalidInput, "repetitions >= 1");
+  CHECK_ERROR(measure_limit_details({.n_threads = -1}), ErrorCode::kInvalidInput, "threads >= 0");
 }

@@ -325,9 +325,9 @@ Repetition bandwidth_bound() {
   return repetition;
 }
 
-/// A machine with 12 GB/s from memory, 100 GB/s from the cache, and 250 Gflop/s.
-RunLimits two_level_machine() {
-  RunLimits limits;
+/// 12 GB/s from memory, 100 GB/s from the cache; 250 GFLOP/s.
+MachineLimits two_level_machine() {
+  MachineLimits limits;
   limits.n_threads = 2;
   limits.reads = {{1 << 20, 100e9}, {64 << 20, 12e9}};
   limits.f32_flops = 120e9;
@@ -337,7 +337,7 @@ RunLimits two_level_machine() {
 }
 
 TEST_CASE("shares of the roofline are those of the memory that the working set fits in") {
-  const RunLimits limits = two_level_machine();
+  const MachineLimits limits = two_level_machine();
   Repetition repetition = bandwidth_bound();
   // 9 GB in 0.9 s are 10 GB/s; the limit is 12.
   CHECK(*roofline_use(repetition.decode, limits, "bf16").read == Approx(10.0 / 12.0));
@@ -348,14 +348,14 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
   repetition.decode.weight_bytes = 2e6 * 90;
   repetition.decode.kv_bytes = 0;
   CHECK(*roofline_use(repetition.decode, limits, "bf16").read == Approx(2e6 * 90 / 0.9 / 100e9));
-  RunLimits amx = limits;
+  MachineLimits amx = limits;
   amx.unmeasured = "AMX";
   CHECK_FALSE(roofline_use(repetition.prefill, amx, "bf16").operations);
   CHECK_FALSE(roofline_use(StepWork{}, limits, "bf16").read);
 }
 
 TEST_CASE("the limit that bounds steps is the nearer one, and is said to be unknown where one of the two is") {
-  const RunLimits limits = two_level_machine();
+  const MachineLimits limits = two_level_machine();
   const Repetition repetition = bandwidth_bound();
   const auto nearer = [&](const StepWork& work) { return nearer_limit(roofline_use(work, limits, "bf16")); };
   CHECK(nearer(repetition.decode)->limit == LimitKind::kRead);
@@ -370,7 +370,7 @@ TEST_CASE("the limit that bounds steps is the nearer one, and is said to be unkn
   CHECK(nearer(batch)->limit == LimitKind::kCompute);
   CHECK(nearer(batch)->share == Approx(0.8));
   CHECK_FALSE(nearer(StepWork{}));
-  RunLimits amx = limits;
+  MachineLimits amx = limits;
   amx.unmeasured = "AMX";
   CHECK_FALSE(nearer_limit(roofline_use(repetition.decode, amx, "bf16")));
   // A part of a step is read from the memory level that holds the data of the whole step.
@@ -380,7 +380,7 @@ TEST_CASE("the limit that bounds steps is the nearer one, and is said to be unkn
 }
 
 TEST_CASE("a cell is bound by the limit of which more than half is reached, or by fixed costs") {
-  const RunLimits limits = two_level_machine();
+  const MachineLimits limits = two_level_machine();
   const Repetition repetition = bandwidth_bound();
   const Bound decode = bound_of(repetition.decode, limits, "bf16", "decode");
   CHECK(decode.bottleneck == Bottleneck::kBandwidth);
@@ -397,7 +397,7 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
 }
 
 TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
-  const RunLimits limits = two_level_machine();
+  const MachineLimits limits = two_level_machine();
   CHECK(check_roofline(bandwidth_bound(), &limits, "bf16").outcome == kPassed);
   Repetition too_fast = bandwidth_bound();
   too_fast.decode.ns = 700 * kMs;  // 12.9 GB/s
@@ -409,7 +409,7 @@ TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
   CHECK(check_roofline(too_many_operations, &limits, "bf16").outcome == kInvalid);
   CHECK(check_roofline(too_many_operations, &limits, "int8-w8a8").outcome == kPassed);
 
-  RunLimits of_a_busy_machine = limits;
+  MachineLimits of_a_busy_machine = limits;
   of_a_busy_machine.disturbed = 0.3;
   CHECK(check_roofline(too_fast, &of_a_busy_machine, "bf16").outcome == kSuspect);
   CHECK(check_roofline(too_fast, nullptr, "bf16").outcome == kNotAvailable);
@@ -417,7 +417,7 @@ TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
 }
 
 TEST_CASE("a machine that cannot do what it could marks what was measured on it") {
-  RunLimits limits;
+  MachineLimits limits;
   limits.reads = {{std::int64_t{1} << 20, 100e9}, {std::int64_t{128} << 20, 60e9}, {std::int64_t{256} << 20, 50e9}};
   limits.f32_flops = 200e9;
   const CheckRecord quiet = check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, limits);
@@ -426,7 +426,7 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   // A neighbour that takes bandwidth, and another one that takes CPUs.
   CHECK(check_machine({.read_bytes_per_s = 36e9, .f32_flops = 199e9}, limits).outcome == kSuspect);
   CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 150e9}, limits).outcome == kSuspect);
-  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, RunLimits()).outcome == kNotAvailable);
+  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, MachineLimits()).outcome == kNotAvailable);
 }
 
 TEST_CASE("a harness that takes a hundredth of the time spoils it") {

@@ -1,0 +1,80 @@
+#include "row_counters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/enum_names.h"
+#include "core/variant_name.h"
+#include "record/limit_share.h"
+#include "record/roofline.h"
+#include "stats/quantile.h"
+
+namespace secondsource::kernel_bench {
+namespace {
+
+/// Operations/s at best for products of this dtype.
+std::optional<double> peak_of(const MachineLimits& limits, std::string_view dtype) {
+  if (!limits.unmeasured.empty()) return std::nullopt;
+  if (quantizes_activations(dtype) && limits.int8_ops) return limits.int8_ops;
+  if (dtype != "f16" && dtype != "f32" && limits.bf16_flops) return limits.bf16_flops;
+  return limits.f32_flops;
+}
+
+/// The shares of both limits at this many operations of the row per second.
+RooflineUse use_of(double per_s, const OperationWork& work, const RateLimits& limits) {
+  RooflineUse use;
+  if (limits.read_bytes_per_s) use.read = per_s * work.bytes / *limits.read_bytes_per_s;
+  if (limits.operations_per_s) use.operations = per_s * work.flops / *limits.operations_per_s;
+  return use;
+}
+
+}  // namespace
+
+std::optional<double> relative_mad(std::span<const double> samples) {
+  const std::optional<double> middle = median(samples);
+  if (samples.size() < kMinRepetitions || *middle == 0) return std::nullopt;
+  std::vector<double> deviations;
+  for (const double sample : samples) deviations.push_back(std::fabs(sample - *middle));
+  return *median(deviations) / *middle;
+}
+
+RateLimits host_rate_limits(const MachineLimits& limits, const MachineMoment& before, const MachineMoment& after,
+                            const OperationWork& work, std::string_view dtype) {
+  const double f32_flops = std::max(before.f32_flops, after.f32_flops);
+  RateLimits now{.read_bytes_per_s = std::max(before.read_bytes_per_s, after.read_bytes_per_s),
+                 .operations_per_s = peak_of(limits, dtype)};
+  if (work.working_set_bytes < static_cast<double>(MachineProbe::kBufferBytes)) {
+    const std::optional<double> cached = read_limit(limits, work.working_set_bytes);
+    now.read_bytes_per_s = std::max(*now.read_bytes_per_s, cached.value_or(0));
+  }
+  if (now.operations_per_s) *now.operations_per_s *= f32_flops / limits.f32_flops;
+  return now;
+}
+
+RowCounters row_counters(std::span<const double> ns_per_operation, const OperationWork& work, const RateLimits& limits,
+                         const std::string& kernel) {
+  const double median_ns = *median(ns_per_operation);
+  const double per_s = 1e9 / median_ns;
+  const RooflineUse use = use_of(per_s, work, limits);
+  const RooflineUse best = use_of(1e9 / std::ranges::min(ns_per_operation), work, limits);
+  RowCounters row{.counters = {{"GB/s", per_s * work.bytes / 1e9},
+                               {"GFLOP/s", per_s * work.flops / 1e9},
+                               {"us", median_ns / 1e3},
+                               {"n", static_cast<double>(ns_per_operation.size())}},
+                  .label = kernel};
+  const auto add = [&row](const char* name, std::optional<double> value) {
+    if (value) row.counters.emplace_back(name, *value);
+  };
+  add("noise", relative_mad(ns_per_operation));
+  add("of_read", use.read);
+  add("of_compute", use.operations);
+  if (best.read || best.operations) add("best", std::max(best.read.value_or(0), best.operations.value_or(0)));
+  if (const std::optional<LimitShare> nearer = nearer_limit(use)) {
+    row.label += fmt::format("; limit: {}", to_string(nearer->limit));
+  }
+  return row;
+}
+
+}  // namespace secondsource::kernel_bench

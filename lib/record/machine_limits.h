@@ -1,0 +1,34 @@
+#pragma once
+// What a machine can do at best, as runs record it and kernel_bench compares with (host/machine_limits.h measures it).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fields.h"
+
+namespace secondsource {
+
+/// The highest rate at which all threads together read a buffer of this size again and again.
+struct ReadLimit {
+  std::int64_t buffer_bytes = 0;
+  double bytes_per_s = 0;
+};
+SS_FIELDS(ReadLimit, buffer_bytes, bytes_per_s)
+
+/// The highest rates of all threads together that any measurement of this machine gave. A run measures when it begins,
+/// and again whenever a speed seems to exceed a limit.
+struct MachineLimits {
+  std::int32_t n_threads = 0;
+  std::string instruction_set;   ///< of the measuring loops: "avx512", "avx2", "portable"
+  std::vector<ReadLimit> reads;  ///< by ascending size
+  double f32_flops = 0;          ///< operations/s; a multiply-add counts as two
+  std::optional<double> bf16_flops;
+  std::optional<double> int8_ops;
+  double disturbed = 0;    ///< share of the measuring time in which other processes had the CPUs
+  std::string unmeasured;  ///< matrix units that the loops do not use ("AMX"): no limit on operations/s is known then
+};
+SS_FIELDS(MachineLimits, n_threads, instruction_set, reads, f32_flops, bf16_flops, int8_ops, disturbed, unmeasured)
+
+}  // namespace secondsource
