@@ -10,19 +10,6 @@
 
 namespace secondsource::kernel_bench {
 
-Batch OwnedBatch::view() const {
-  return {.token_ids = token_ids,
-          .positions = positions,
-          .kv_slots = kv_slots,
-          .q_starts = q_starts,
-          .kv_lengths = kv_lengths,
-          .block_table = block_table,
-          .seq_slots = seq_slots,
-          .logit_rows = {},
-          .sampling = {},
-          .max_pages_per_seq = max_pages_per_seq};
-}
-
 Bucket OwnedBatch::bucket() const {
   return {.max_tokens = static_cast<std::int32_t>(token_ids.size()),
           .max_seqs = static_cast<std::int32_t>(kv_lengths.size()),

@@ -5,21 +5,12 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/batch_storage.h"
 
 namespace secondsource::kernel_bench {
 
 /// A batch that owns its arrays.
-struct OwnedBatch {
-  std::vector<std::int32_t> token_ids;
-  std::vector<std::int32_t> positions;
-  std::vector<std::int32_t> kv_slots;
-  std::vector<std::int32_t> q_starts{0};
-  std::vector<std::int32_t> kv_lengths;
-  std::vector<std::int32_t> block_table;
-  std::vector<std::int32_t> seq_slots;
-  std::int32_t max_pages_per_seq = 1;
-
-  [[nodiscard]] Batch view() const;
+struct OwnedBatch : BatchStorage {
   [[nodiscard]] Bucket bucket() const;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// cuBLASLt, opened at run time, with own prototypes of the few functions that are used: it is 500 MB that neither
-// building nor starting may need. Source: cublasLt.h and cublas_api.h of CUDA 12.0 to 13, which agree in all of this;
+// cuBLASLt, opened at run time, with prototypes of the few functions used: neither building nor starting the program may
+// need a library of 500 MB. Source: cublasLt.h and cublas_api.h of CUDA 12.0 to 13, which agree in all of this;
 // tests/unit/cuda compares with the real header where there is one.
 
 #include <memory>
@@ -56,10 +56,10 @@ struct CublasLt {
   static std::string describe(const SharedLibrary& library, const Choice& choice);
 };
 
-/// Of the CUDA major that a module is built with, whose runtime it shares the process with.
+/// The file name for the CUDA major version that the module is built with, whose runtime is in the same process.
 [[nodiscard]] std::vector<std::string> cublaslt_names(int cuda_major);
 
-/// For the device that is current. Errors: kUnavailable: it is not there, or it finds no device.
+/// Opens cuBLASLt for the current device. Errors: kUnavailable if it is absent or finds no device.
 [[nodiscard]] Result<std::shared_ptr<gpu::LibraryMatmul>> open_cublaslt(const std::vector<std::string>& names);
 
 }  // namespace secondsource::cuda

@@ -7,7 +7,7 @@
 namespace secondsource::cuda {
 namespace {
 
-constexpr CFunction<int*> kDriverVersion{"cuDriverGetVersion"};  // asked without cuInit, which needs a device
+constexpr CFunction<int*> kDriverVersion{"cuDriverGetVersion"};  // works without cuInit, which needs a device
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The cuda module: which devices there are, and a backend for one of them.
+// The cuda module: lists the devices and creates a backend for one of them.
 
 #include "backend/module.h"
 
@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kName = "cuda";
 constexpr int kOldestTarget = 80;  // BF16 on the matrix cores, asynchronous copies
 
-/// What the driver's management library offers; errors where there is none.
+/// The devices that NVML reports. Errors: kUnavailable without NVML.
 Result<std::vector<OfferedDevice>> offered() {
   SS_TRY(const auto nvml, Nvml::open());
   SS_TRY(const std::vector<NvmlDevice> all, nvml->devices());
@@ -33,7 +33,7 @@ Result<std::vector<OfferedDevice>> offered() {
   return offered_devices(all, visible);
 }
 
-/// "sm_90" is new enough; what says nothing is found out when it is opened.
+/// True for "sm_80" and newer. An unknown target passes; opening the device then decides.
 bool is_supported(const std::string& target) {
   return target.size() <= 3 || std::atoi(target.c_str() + 3) >= kOldestTarget;
 }
@@ -68,7 +68,7 @@ Result<std::vector<DeviceInfo>> devices() {
   return infos;
 }
 
-/// The device that `id` names; the first one when it is empty.
+/// The device with this id; the first one if `id` is empty.
 Result<gpu::runtime::DeviceSummary> choose(const std::string& id) {
   SS_TRY(std::vector<gpu::runtime::DeviceSummary> summaries, gpu::runtime::list_devices());
   const auto found = offered();
@@ -78,7 +78,7 @@ Result<gpu::runtime::DeviceSummary> choose(const std::string& id) {
     for (gpu::runtime::DeviceSummary& summary : summaries) {
       if (!same_uuid(summary.uuid, one->device.uuid)) continue;
       summary.properties.id = one->id;
-      summary.uuid = one->device.uuid;  // an instance's begins with MIG-, for the sensors
+      summary.uuid = one->device.uuid;  // for an instance the sensors need the MIG- UUID
       return summary;
     }
     return Error{ErrorCode::kUnavailable,

@@ -32,7 +32,7 @@ struct GpmMetric {
 struct GpmSupport {
   unsigned version, supported;
 };
-struct GpmRequest {  // nvmlGpmMetricsGet_t; only n_metrics of the list are looked at, its length grew from 98 to 333
+struct GpmRequest {  // nvmlGpmMetricsGet_t; only n_metrics entries of the list are read; its length grew from 98 to 333
   unsigned version, n_metrics;
   void *first, *second;
   std::array<GpmMetric, 400> metrics;
@@ -102,7 +102,7 @@ Result<std::shared_ptr<const Nvml>> Nvml::open(const std::string& library) {
 }
 
 Nvml::~Nvml() {
-  (void)library_.call(kShutdown);  // counted by the library; there is nobody to tell
+  (void)library_.call(kShutdown);  // reference-counted by the library; an error cannot be handled here
 }
 
 Result<std::vector<NvmlDevice>> Nvml::devices() const {
@@ -123,7 +123,7 @@ Result<std::vector<NvmlDevice>> Nvml::devices() const {
     SS_TRY(const auto handle, library_.get<Handle>(kByIndex, index));
     SS_TRY(NvmlDevice device, describe(handle, handle, ""));
     unsigned mig = 0, pending = 0;
-    // A GPU that cannot be partitioned answers "Not Supported": it is a whole one.
+    // A GPU that cannot be partitioned answers "Not Supported".
     device.has_instances = library_.call(kMigMode, handle, &mig, &pending) && mig == 1;
     const std::string parent = device.uuid;
     const bool has_instances = device.has_instances;
@@ -132,7 +132,7 @@ Result<std::vector<NvmlDevice>> Nvml::devices() const {
     SS_TRY(const auto n_places, library_.get<unsigned>(kMaxInstances, handle));
     for (unsigned place = 0; place < n_places; ++place) {
       const auto instance = library_.get<Handle>(kInstance, handle, place);
-      if (!instance) continue;  // an empty place
+      if (!instance) continue;  // no instance at this index
       SS_TRY(NvmlDevice part, describe(*instance, handle, parent));
       devices.push_back(std::move(part));
     }
@@ -223,11 +223,11 @@ class NvmlSensors final : public DeviceSensors {
       if (processes[index].used_bytes == kNoBytes) break;
       return static_cast<double>(processes[index].used_bytes);
     }
-    // In a container the driver counts by the host's process ids.
+    // In a container the driver reports the host's process ids.
     return Error{ErrorCode::kUnavailable, fmt::format("the driver lists no memory of process {}", own)};
   }
 
-  /// Needs two samples of the GPU performance monitor (Hopper and newer), whose span is that between two reads.
+  /// From two samples of the GPU performance monitor (Hopper and newer), taken at consecutive reads.
   Result<double> dram_bandwidth_percent() {
     if (handle_ != whole_) return Error{ErrorCode::kUnavailable, "a MIG instance has no counter of its own here"};
     GpmSupport support{.version = 1, .supported = 0};
@@ -235,7 +235,7 @@ class NvmlSensors final : public DeviceSensors {
     if (support.supported == 0) return Error{ErrorCode::kUnavailable, "this GPU has no performance monitor (GPM)"};
     if (current_ == nullptr) SS_TRY_VOID(library_.call(kGpmAllocate, &current_));
     SS_TRY_VOID(library_.call(kGpmSample, whole_, current_));
-    std::swap(previous_, current_);  // previous_ is the newest now
+    std::swap(previous_, current_);  // previous_ now holds the newest sample
     if (current_ == nullptr) return Error{ErrorCode::kUnavailable, "the first sample: a rate needs two"};
     GpmRequest request{.version = 1, .n_metrics = 1, .first = current_, .second = previous_, .metrics = {}};
     request.metrics[0].id = kDramBandwidthPercent;
@@ -268,7 +268,7 @@ class NvmlSensors final : public DeviceSensors {
   std::shared_ptr<const Nvml> nvml_;
   const SharedLibrary& library_;
   Handle handle_;
-  Handle whole_;  ///< the GPU that an instance is a part of; else handle_
+  Handle whole_;  ///< the GPU of an instance; else handle_
   void* previous_ = nullptr;
   void* current_ = nullptr;
 };

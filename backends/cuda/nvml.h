@@ -1,7 +1,7 @@
 #pragma once
-// NVIDIA's management library, opened at run time, with own prototypes of the few functions that are used: which
-// devices and MIG instances there are, and their sensors. It needs the driver, no CUDA. Source: nvml.h of the NVML API
-// reference, versions 11.8 to 13.
+// NVML, NVIDIA's management library: lists devices and MIG instances and reads their sensors. It is opened at run time and
+// needs the driver, but no CUDA; the prototypes of the few functions used are declared in nvml.cpp. Source: nvml.h of the
+// NVML API reference, versions 11.8 to 13.
 
 #include <memory>
 #include <string>
@@ -13,19 +13,19 @@
 
 namespace secondsource::cuda {
 
-/// A whole GPU, or an instance of one whose MIG mode is on.
+/// A whole GPU, or a MIG instance.
 struct NvmlDevice {
   std::string uuid;    ///< "GPU-...", "MIG-...": what CUDA_VISIBLE_DEVICES takes
   std::string name;    ///< "NVIDIA H100 80GB HBM3"; of an instance "... MIG 1g.10gb"
-  std::string target;  ///< "sm_90"; empty where the driver does not say
+  std::string target;  ///< "sm_90"; empty if the driver does not report it
   std::int64_t memory_bytes = 0;
   std::string parent;          ///< UUID of the GPU that an instance is a part of; empty for a whole one
-  bool has_instances = false;  ///< MIG mode is on: no work can run on the whole GPU
+  bool has_instances = false;  ///< MIG mode is on, so no work can run on the whole GPU
 };
 
 class Nvml {
  public:
-  /// Errors: kUnavailable: the library is not there, or it cannot reach the driver.
+  /// Errors: kUnavailable if the library is absent or cannot reach the driver.
   static Result<std::shared_ptr<const Nvml>> open(const std::string& library = "libnvidia-ml.so.1");
   ~Nvml();
   Nvml(const Nvml&) = delete;
@@ -40,8 +40,8 @@ class Nvml {
   SharedLibrary library_;
 };
 
-/// The sensors of the GPU or MIG instance with that UUID; where they cannot be opened, sensors that say why. Of an
-/// instance memory is its own, everything else that of the whole GPU: `mig` in properties() says so.
+/// The sensors of the GPU or MIG instance with this UUID. If they cannot be opened, every reading carries the reason. An
+/// instance has its own memory reading; all others are those of the whole GPU, which the property `mig` states.
 [[nodiscard]] std::unique_ptr<DeviceSensors> open_nvml_sensors(const std::string& uuid,
                                                                const std::string& library = "libnvidia-ml.so.1");
 

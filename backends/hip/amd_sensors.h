@@ -1,5 +1,5 @@
 #pragma once
-// The sensors of an AMD GPU, by the newest library that the machine has.
+// The sensors of an AMD GPU, read by the newest library of the machine.
 
 #include <memory>
 #include <string>
@@ -16,8 +16,8 @@ struct SensorLibraries {
   std::vector<std::string> rocm_smi = rocm_smi_names();
 };
 
-/// Of the GPU at that place of the PCI bus ("0000:c1:00.0", as hipDeviceGetPCIBusId writes it): by AMD SMI, else by
-/// ROCm SMI, and the properties say which and why; where neither can be used, sensors that say why.
+/// The sensors of the GPU at a PCI bus id ("0000:c1:00.0", as hipDeviceGetPCIBusId writes it): by AMD SMI, else by ROCm
+/// SMI; the properties state which one and why. If neither can be used, every reading carries the reason.
 [[nodiscard]] std::unique_ptr<DeviceSensors> open_amd_sensors(const std::string& pci_bus_id,
                                                               const SensorLibraries& libraries = {});
 

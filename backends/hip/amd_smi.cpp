@@ -17,9 +17,9 @@ namespace {
 
 using Device = void*;
 
-// Structs of amdsmi.h 26. `reserved` and `later` are room for what the library writes and nobody reads here.
+// Structs of amdsmi.h 26. The library writes to `reserved` and `later`; they are not read here.
 struct Version {
-  std::uint32_t major, minor, release;  // before 25: the year, and the others moved by one
+  std::uint32_t major, minor, release;  // before 25 the year came first, followed by these
   std::uint32_t reserved;
   const char* build;
 };
@@ -56,10 +56,10 @@ struct Process {
 static_assert(sizeof(Version) == 24 && sizeof(Activity) == 64 && sizeof(Power) == 192 && sizeof(Clock) == 32);
 static_assert(sizeof(PowerCap) == 64 && sizeof(Driver) == 768 && sizeof(Process) == 704);
 
-/// amdsmi_gpu_metrics_t, of which newer versions have more at the end (4544 bytes in 26.0): two places in it are read.
+/// amdsmi_gpu_metrics_t, 4544 bytes in 26.0; newer versions append fields. Two of its fields are read.
 using MetricsBytes = std::array<unsigned char, 16384>;
 constexpr std::size_t kThrottleBits = 112, kResidencies = 424;
-/// How many of the firmware's samples there were, and in how many a limit held the clock down.
+/// The number of the firmware's samples, and of those in which a limit throttled the clock.
 struct Residencies {
   std::uint64_t samples, hot_processor, power, hot_socket, hot_regulator, hot_memory;
 };
@@ -86,7 +86,7 @@ constexpr std::uint32_t kMajor = 26;
 constexpr std::uint64_t kGpus = 1 << 1;
 constexpr double kDegree = 1;
 
-/// What the driver does not have is all ones, in the width that it was read in.
+/// A value that the driver does not have is all ones in its original width.
 Result<double> given(const char* function, std::uint32_t value, double scale = 1.0) {
   if (value == std::numeric_limits<std::uint32_t>::max() || value == std::numeric_limits<std::uint16_t>::max()) {
     return Error{ErrorCode::kUnavailable, fmt::format("{}: the driver has no value", function)};
@@ -140,11 +140,11 @@ class AmdSensors final : public SmiSensors<Device> {
     for (const Process& process : processes) {
       if (process.pid == own) return static_cast<double>(process.vram_bytes);
     }
-    // In a container the driver counts by the host's process ids.
+    // In a container the driver reports the host's process ids.
     return Error{ErrorCode::kUnavailable, fmt::format("the driver lists no memory of process {}", own)};
   }
 
-  /// Of the socket now (MI300 and newer), else the driver's average.
+  /// The socket's current power (MI300 and newer), else the driver's average.
   [[nodiscard]] Result<double> power_w() const {
     SS_TRY(const auto power, library_.get<Power>(kPower, device_));
     auto now = given(kPower.name, power.current_socket_w);
@@ -161,8 +161,8 @@ class AmdSensors final : public SmiSensors<Device> {
     return given(kClock.name, clock.max_mhz, 1e6);
   }
 
-  /// By the firmware's counters where the GPU has them (MI300 and newer), else by the driver's bits.
-  /// amdsmi_get_violation_status has the same counters, and sleeps a tenth of a second over them.
+  /// From the firmware's counters if the GPU has them (MI300 and newer), else from the driver's bits.
+  /// amdsmi_get_violation_status reads the same counters, but sleeps for a tenth of a second.
   Throttling throttling() {
     MetricsBytes bytes{};
     if (const auto status = library_.call(kMetrics, device_, bytes.data()); !status) {
@@ -184,7 +184,7 @@ class AmdSensors final : public SmiSensors<Device> {
       }
       return static_cast<double>(now.*limit - (*before).*limit) / static_cast<double>(now.samples - before->samples);
     };
-    // Of several temperatures, that which held it down most.
+    // The temperature that throttled the clock most.
     Result<double> thermal = share(&Residencies::hot_socket);
     for (const auto limit : {&Residencies::hot_regulator, &Residencies::hot_memory}) {
       const Result<double> other = share(limit);
@@ -209,7 +209,7 @@ Result<std::unique_ptr<DeviceSensors>> open_amd_smi(const std::string& pci_bus_i
                                                     const std::vector<std::string>& libraries) {
   SS_TRY(const BusPlace place, parse_bus_place(pci_bus_id));
   SS_TRY(SharedLibrary library, SharedLibrary::open(libraries, describe_by("amdsmi_status_code_to_string")));
-  // A second call does nothing and is not counted, so that nobody may shut the library down.
+  // A second amdsmi_init does nothing and is not counted, so amdsmi_shut_down must not be called.
   SS_TRY_VOID(library.call(kInit, kGpus));
   SS_TRY(const auto version, library.get<Version>(kVersion));
   if (version.major != kMajor) {

@@ -1,6 +1,6 @@
 #pragma once
-// hipBLASLt, opened at run time, with own prototypes of the few functions that are used: it is gigabytes that neither
-// building nor starting may need. Source: hipblaslt.h of 0.6 (ROCm 6.0) to 1.1, and the enumerations of hipBLAS and HIP
+// hipBLASLt, opened at run time, with prototypes of the few functions used: neither building nor starting the program may
+// need a library of gigabytes. Source: hipblaslt.h of 0.6 (ROCm 6.0) to 1.1, and the enumerations of hipBLAS and HIP
 // that it takes; before 0.6 types had other numbers, and it is refused.
 
 #include <memory>
@@ -55,10 +55,10 @@ struct HipblasLt {
   static std::string describe(const SharedLibrary& library, const Choice& choice);
 };
 
-/// ROCm 7 and 6.
+/// File names of ROCm 7 and 6.
 [[nodiscard]] std::vector<std::string> hipblaslt_names();
 
-/// For the device that is current. Errors: kUnavailable: it is not there, older than 0.6, or it finds no device.
+/// Opens hipBLASLt for the current device. Errors: kUnavailable if it is absent, older than 0.6, or finds no device.
 [[nodiscard]] Result<std::shared_ptr<gpu::LibraryMatmul>> open_hipblaslt(
     const std::vector<std::string>& names = hipblaslt_names());
 

@@ -1,4 +1,4 @@
-// The hip module: which devices there are, and a backend for one of them.
+// The hip module: lists the devices and creates a backend for one of them.
 
 #include "backend/module.h"
 
@@ -26,9 +26,9 @@ struct FoundDevice {
   VisibleDevice visible;
 };
 
-/// Every device whose target this module was built for.
+/// The devices with a target that this module was built for.
 Result<std::vector<FoundDevice>> find_devices() {
-  // Before the runtime is asked: it takes a while to find out, and says less.
+  // Checked before the runtime is called, which takes a while to fail and gives less detail.
   std::error_code ignored;
   if (!std::filesystem::exists(kDriver, ignored)) {
     return Error{ErrorCode::kUnavailable, fmt::format("{} not found: no AMD GPU driver", kDriver)};

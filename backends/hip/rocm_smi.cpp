@@ -47,15 +47,15 @@ constexpr SmiFunctions<Device> kShared{.memory_used = {"rsmi_dev_memory_usage_ge
 constexpr int kDriver = 0;
 constexpr double kMillidegree = 1e-3;
 
-/// The place on the bus as rsmi_dev_pci_id_get numbers it, without the partition.
+/// The PCI bus id in rsmi_dev_pci_id_get's encoding, without the partition.
 std::uint64_t bus_number(const BusPlace& place) {
   return (place.domain << 32) | (place.bus << 8) | (place.device << 3) | place.function;
 }
 
 constexpr std::uint64_t kWithoutPartition = 0xffff'ffff'0000'ffffULL;
 
-/// ROCm 6.0 put a bool in front: {bool, u32 n, u32 current, u64 hz[]} for {u32 n, u32 current, u64 hz[]}. Read as the
-/// older one, the newer has its small `current` where the first frequency would be, and no clock runs below 64 Hz.
+/// ROCm 6.0 put a bool first: {bool, u32 n, u32 current, u64 hz[]} instead of {u32 n, u32 current, u64 hz[]}. Read as the
+/// older layout, the newer one has its small `current` in place of the first frequency, and no clock runs below 64 Hz.
 struct Frequencies {
   double current_hz, max_hz;
 };
@@ -87,12 +87,12 @@ Result<Frequencies> frequencies_of(const FrequencyBytes& bytes) {
 
 class RocmSensors final : public SmiSensors<Device> {
  public:
-  /// Takes over one count of rsmi_init.
+  /// Owns one reference of rsmi_init.
   RocmSensors(SharedLibrary library, std::string why_not_amd_smi)
       : SmiSensors(std::move(library), 0, kShared, kMillidegree), why_not_amd_smi_(std::move(why_not_amd_smi)) {}
 
   ~RocmSensors() override {
-    (void)library_.call(kShutDown);  // counted by the library; there is nobody to tell
+    (void)library_.call(kShutDown);  // reference-counted by the library; an error cannot be handled here
   }
 
   Result<void> choose(const BusPlace& place, const std::string& pci_bus_id) {
@@ -136,7 +136,7 @@ class RocmSensors final : public SmiSensors<Device> {
     return static_cast<double>(process.vram_bytes);
   }
 
-  /// Of the socket now (MI300 and newer, ROCm 6), else the driver's average.
+  /// The socket's current power (MI300 and newer, ROCm 6), else the driver's average.
   [[nodiscard]] Result<double> power_w() const {
     const auto now = library_.get<std::uint64_t>(kSocketPower, device_);
     return as_double(now ? now : library_.get<std::uint64_t>(kAveragePower, device_, 0U), 1e-6);

@@ -1,6 +1,6 @@
 #pragma once
-// AMD's ROCm SMI, opened at run time, with own prototypes of the few functions that are used: the sensors of one GPU.
-// Source: rocm_smi.h of rocm_smi_lib 5.0 (ROCm 5.2) to 7; the differences between them are named where they matter.
+// AMD's ROCm SMI: the sensors of one GPU. It is opened at run time; the prototypes of the few functions used are declared
+// in rocm_smi.cpp. Source: rocm_smi.h of rocm_smi_lib 5.0 (ROCm 5.2) to 7; differences are noted where they matter.
 
 #include <memory>
 #include <string>
@@ -13,8 +13,8 @@ namespace secondsource::hip {
 /// Sonames, newest first; Debian 12 has ".1".
 [[nodiscard]] std::vector<std::string> rocm_smi_names();
 
-/// The sensors of the GPU at that place of the PCI bus ("0000:c1:00.0"). Partitions of one GPU share its place: they
-/// share its sensors. `why_not_amd_smi` becomes a property. Errors: kUnavailable.
+/// The sensors of the GPU at a PCI bus id ("0000:c1:00.0"), which its partitions share. `why_not_amd_smi` becomes a
+/// property. Errors: kUnavailable.
 [[nodiscard]] Result<std::unique_ptr<DeviceSensors>> open_rocm_smi(const std::string& pci_bus_id,
                                                                    const std::vector<std::string>& libraries,
                                                                    const std::string& why_not_amd_smi);

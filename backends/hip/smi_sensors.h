@@ -1,6 +1,6 @@
 #pragma once
-// What ROCm SMI and AMD SMI have in common. The second grew out of the first: most of its functions have the same
-// parameters under another name, and differ in by what they know a GPU.
+// The common part of ROCm SMI and AMD SMI. AMD SMI grew out of ROCm SMI: most of its functions have other names and the
+// same parameters, except for the type that identifies a GPU.
 
 #include <array>
 #include <cstdint>
@@ -17,17 +17,17 @@ namespace secondsource::hip {
 struct BusPlace {
   std::uint64_t domain, bus, device, function;
 };
-/// Of "0000:c1:00.0", as hipDeviceGetPCIBusId writes it. Errors: kUnavailable, anything else.
+/// Parses "0000:c1:00.0", as hipDeviceGetPCIBusId writes it. Errors: kUnavailable for any other text.
 [[nodiscard]] Result<BusPlace> parse_bus_place(const std::string& pci_bus_id);
 
-/// A library's own words for a status: `function` is int(int status, const char** text).
+/// The library's text for a status. `function`: int(int status, const char** text).
 [[nodiscard]] SharedLibrary::DescribeStatus describe_by(const char* function);
 
-/// Shares of the time, 0 to 1, that the clock was held down for these reasons.
+/// Fractions of time, 0 to 1, during which the clock was throttled, by reason.
 struct Throttling {
   Result<double> power, thermal, hardware;
 };
-/// From the driver's own bits, which are the same for every chip (SMU_THROTTLER_* of amdgpu_smu.h).
+/// From the driver's bits, which are the same for all chips (SMU_THROTTLER_* of amdgpu_smu.h).
 [[nodiscard]] Throttling throttling_of_bits(const Result<std::uint64_t>& bits);
 
 /// rsmi_error_count_t, amdsmi_error_count_t.
@@ -93,7 +93,7 @@ class SmiSensors : public DeviceSensors {
   }
 
  protected:
-  /// What the two libraries have in functions and structs of their own.
+  // Readings for which the two libraries have different functions and structs.
   struct Changing {
     Result<double> busy_percent, memory_busy_percent, process_bytes, power_w, clock_hz, memory_clock_hz;
     Throttling throttling;
@@ -104,7 +104,7 @@ class SmiSensors : public DeviceSensors {
       : library_(std::move(library)), device_(device), functions_(functions), degree_(degree) {}
 
   [[nodiscard]] virtual Changing changing() = 0;
-  /// Which library this is, as properties.
+  /// The library's file and version, as properties.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> libraries() const = 0;
   [[nodiscard]] virtual Result<std::string> driver() const = 0;
   [[nodiscard]] virtual Result<std::uint64_t> power_limit_uw() const = 0;

@@ -22,10 +22,6 @@ enum class ProductType : std::uint8_t {
 [[nodiscard]] dnnl::memory::data_type dnnl_type(ProductType type);
 [[nodiscard]] std::size_t size_of(ProductType type);
 
-[[nodiscard]] constexpr bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
-}
-
 /// What identifies a primitive.
 struct ProductKey {
   ProductType type{};

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "brief/brief_states.h"
 #include "brief/figure.h"
 #include "core/fields.h"
 #include "record/schema_version.h"
@@ -48,7 +49,7 @@ struct BriefSku {
   Figure memory_headroom_percent{};
   std::vector<BriefCost> costs{};
   Figure saving_percent{};  ///< of $/1K output at the buyer's load, against the SKU that serves most of today's load
-  std::string verdict{};    ///< "buy", "no-buy", "in use"
+  SkuVerdict verdict = SkuVerdict::kNoBuy;
   std::vector<std::string> reasons{};
 };
 SS_FIELDS(BriefSku, id, description, vendor, model, precision, speed_from, price_key, price_date, usd_per_hour,
@@ -58,7 +59,7 @@ SS_FIELDS(BriefSku, id, description, vendor, model, precision, speed_from, price
 /// One SKU's part in an option.
 struct BriefPart {
   std::string sku{};
-  std::string role{};  ///< "serves" or "fallback"
+  PartRole role = PartRole::kServes;
   double interactive_percent = 0;
   double batch_percent = 0;
   Figure peak_instances{};
@@ -91,7 +92,7 @@ SS_FIELDS(BriefBreakEven, sku, usd_per_hour_now, usd_per_hour)
 
 struct BriefOption {
   std::string name{};
-  std::string kind{};
+  OptionKind kind = OptionKind::kStay;
   std::string what{};        ///< description in one sentence
   std::string not_costed{};  ///< why there are no figures; empty if there are
   std::vector<BriefPart> parts{};
@@ -114,7 +115,7 @@ SS_FIELDS(BriefOption, name, kind, what, not_costed, parts, usd_1_year, usd_3_ye
           break_even_requests_per_day, sensitivities, timeline, is_eligible)
 
 struct BriefRisk {
-  std::string level{};  ///< "limit" (excludes an option), "warning" or "note"
+  RiskLevel level = RiskLevel::kNote;
   std::string text{};
   std::vector<std::string> options{};
 };
@@ -135,7 +136,7 @@ SS_FIELDS(BriefApi, name, source, date, usd_1_year, usd_3_years, first_requests_
 struct BriefDecision {
   std::string option{};
   std::string line{};
-  std::string status{};  ///< "decided", "provisional", "no eligible option"
+  DecisionStatus status = DecisionStatus::kDecided;
   std::vector<std::string> reasons{};
 };
 SS_FIELDS(BriefDecision, option, line, status, reasons)

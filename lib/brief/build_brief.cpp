@@ -48,8 +48,7 @@ class OptionRow {
   }
 
   BriefOption row(std::string_view date) {
-    BriefOption row{
-        .name = option_.name, .kind = std::string(to_string(option_.kind)), .what = option_sentence(option_, demand_)};
+    BriefOption row{.name = option_.name, .kind = option_.kind, .what = option_sentence(option_, demand_)};
     row.timeline = timeline_of(option_, date);
     row.not_costed = costs_.why_not(option_);
     const std::string stay_not_costed = costs_.why_not(demand_.stay());
@@ -113,7 +112,7 @@ class OptionRow {
       const Evidence evidence = evidence_of(sku);
       row.parts.push_back(
           {.sku = sku.spec.id,
-           .role = part.is_fallback ? "fallback" : "serves",
+           .role = part.is_fallback ? PartRole::kFallback : PartRole::kServes,
            .interactive_percent = part.interactive_percent,
            .batch_percent = part.batch_percent,
            .peak_instances = Figure::of({.value = static_cast<double>(part.cost.peak_instances)}, "", evidence),

@@ -41,7 +41,7 @@ class Decider {
   [[nodiscard]] const BriefOption* best_alternative() const {
     const BriefOption* best = nullptr;
     for (const BriefOption& option : options_) {
-      if (option.kind == "stay" || !option.is_eligible) continue;
+      if (option.kind == OptionKind::kStay || !option.is_eligible) continue;
       if (best == nullptr || surely_saved(option) > surely_saved(*best)) best = &option;
     }
     return best;
@@ -77,7 +77,7 @@ class Decider {
 
   BriefDecision nothing() const {
     BriefDecision decision{
-        .option = "", .line = "No option is within your risk limits.", .status = "no eligible option"};
+        .option = "", .line = "No option is within your risk limits.", .status = DecisionStatus::kNoEligibleOption};
     add_excluded(decision);
     return decision;
   }
@@ -117,8 +117,9 @@ class Decider {
 
   /// Figures over years are projected in any case. A decision is provisional only if a speed was not measured on the
   /// machine that is priced.
-  [[nodiscard]] std::string status_of(const BriefOption& option) const {
-    return rests_on_quotes(option) || rests_on_another_machine(option) ? "provisional" : "decided";
+  [[nodiscard]] DecisionStatus status_of(const BriefOption& option) const {
+    return rests_on_quotes(option) || rests_on_another_machine(option) ? DecisionStatus::kProvisional
+                                                                       : DecisionStatus::kDecided;
   }
 
   void add_evidence(BriefDecision& decision, const BriefOption& option) const {
@@ -137,14 +138,14 @@ class Decider {
     std::string text;
     for (const BriefRisk& risk : risks_) {
       const bool concerns = std::find(risk.options.begin(), risk.options.end(), name) != risk.options.end();
-      if (risk.level == "limit" && concerns) text += (text.empty() ? "" : "; ") + risk.text;
+      if (risk.level == RiskLevel::kLimit && concerns) text += (text.empty() ? "" : "; ") + risk.text;
     }
     return text + ".";
   }
 
   void add_excluded(BriefDecision& decision) const {
     for (const BriefOption& option : options_) {
-      if (!option.is_eligible && option.kind != "stay") {
+      if (!option.is_eligible && option.kind != OptionKind::kStay) {
         decision.reasons.push_back(fmt::format("{} is out: {}", option.name, limits_of(option.name)));
       }
     }

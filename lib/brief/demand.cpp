@@ -411,11 +411,6 @@ double mean_tokens(const std::vector<RequestKind>& kinds, double RequestKind::*t
 
 }  // namespace
 
-std::string_view to_string(OptionKind kind) {
-  constexpr std::string_view kNames[] = {"stay", "shift", "fallback", "move-batch", "own"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
-
 double Demand::mean_input_tokens() const {
   return mean_tokens(context_mix, &RequestKind::input_tokens);
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "brief/brief_states.h"
 #include "core/result.h"
 #include "cost/load_cost.h"
 #include "cost/token_cost.h"
@@ -56,11 +57,6 @@ struct Migration {
 
   [[nodiscard]] double usd() const { return person_days * usd_per_day; }
 };
-
-enum class OptionKind : std::uint8_t { kStay, kShift, kFallback, kMoveBatch, kOwn };
-
-/// Returns "stay", "shift", "fallback", "move-batch" or "own".
-[[nodiscard]] std::string_view to_string(OptionKind kind);
 
 struct Share {
   std::string sku{};

@@ -13,9 +13,7 @@
 namespace secondsource {
 namespace {
 
-constexpr const char* kLimit = "limit";
-constexpr const char* kWarning = "warning";
-constexpr const char* kNote = "note";
+using enum RiskLevel;
 
 /// Beyond this share of the CPUs taken by other processes, a measurement depends on more than the machine
 /// (docs/gate.md).
@@ -38,14 +36,13 @@ class RiskCollector {
       add_option_risks();
       for (const std::size_t index : costs_.skus_of(option)) add_sku_risks(in_.skus[index]);
     }
-    const std::map<std::string, int> order = {{kLimit, 0}, {kWarning, 1}, {kNote, 2}};
     std::stable_sort(risks_.begin(), risks_.end(),
-                     [&](const BriefRisk& a, const BriefRisk& b) { return order.at(a.level) < order.at(b.level); });
+                     [](const BriefRisk& a, const BriefRisk& b) { return a.level < b.level; });
     return std::move(risks_);
   }
 
  private:
-  void add(const char* level, const std::string& text) {
+  void add(RiskLevel level, const std::string& text) {
     for (BriefRisk& risk : risks_) {
       if (risk.level != level || risk.text != text) continue;
       if (risk.options.back() != option_->name) risk.options.push_back(option_->name);

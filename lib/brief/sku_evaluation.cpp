@@ -221,7 +221,7 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand) {
                                         demand.limits.min_saving_percent));
     }
   }
-  row.verdict = row.reasons.empty() ? "buy" : "no-buy";
+  row.verdict = row.reasons.empty() ? SkuVerdict::kBuy : SkuVerdict::kNoBuy;
 }
 
 }  // namespace
@@ -245,7 +245,7 @@ std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> s
     const bool in_use =
         std::any_of(stays.begin(), stays.end(), [&](const Share& share) { return share.sku == sku.spec.id; });
     if (in_use) {
-      row.verdict = "in use";
+      row.verdict = SkuVerdict::kInUse;
     } else {
       judge(row, sku, demand);
     }

@@ -25,19 +25,20 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings) {
-  return {{"threads", std::to_string(settings.threads)},
-          {"cpus", format_cpu_list(settings.cpus)},
-          {"memory_max_bytes", std::to_string(settings.memory_max_bytes)},
-          {"max_time_s", fmt::format("{}", settings.max_time_s)},
-          {"step_deadline_s", fmt::format("{}", settings.step_deadline_s)},
+  // In the order of their names, as every reader of the file has them.
+  return {{"cell_budget_s", fmt::format("{}", settings.cell_budget_s)},
           {"cell_deadline_s", fmt::format("{}", settings.cell_deadline_s)},
-          {"cell_budget_s", fmt::format("{}", settings.cell_budget_s)},
-          {"oracle", settings.oracle},
+          {"cpus", format_cpu_list(settings.cpus)},
+          {"golden", settings.golden ? "true" : "false"},
+          {"max_time_s", fmt::format("{}", settings.max_time_s)},
+          {"memory_max_bytes", std::to_string(settings.memory_max_bytes)},
           {"named_backends", fmt::format("{}", fmt::join(settings.named_backends, ","))},
-          {"trace_file", settings.trace_file},
           {"noise_limit", fmt::format("{}", settings.noise_limit)},
+          {"oracle", settings.oracle},
+          {"step_deadline_s", fmt::format("{}", settings.step_deadline_s)},
           {"strict", settings.strict ? "true" : "false"},
-          {"golden", settings.golden ? "true" : "false"}};
+          {"threads", std::to_string(settings.threads)},
+          {"trace_file", settings.trace_file}};
 }
 
 Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,

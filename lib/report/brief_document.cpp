@@ -59,10 +59,10 @@ class BriefPages {
   void add_decision() {
     const BriefDecision& decision = brief_.decision;
     add(Section{"decision", "Decision"});
-    const Tone tone = decision.status == "decided"       ? Tone::kGood
-                      : decision.status == "provisional" ? Tone::kUnsure
-                                                         : Tone::kBad;
-    add(Callout{tone, (decision.status == "provisional" ? "Provisional: " : "") + decision.line});
+    const Tone tone = decision.status == DecisionStatus::kDecided       ? Tone::kGood
+                      : decision.status == DecisionStatus::kProvisional ? Tone::kUnsure
+                                                                        : Tone::kBad;
+    add(Callout{tone, (decision.status == DecisionStatus::kProvisional ? "Provisional: " : "") + decision.line});
     add(Bullets{decision.reasons});
   }
 
@@ -137,11 +137,11 @@ class BriefPages {
     table.columns = {"Level", "Risk", "Options"};
     table.right_aligned = {false, false, false};
     for (const BriefRisk& risk : brief_.risks) {
-      if ((risk.level == "note") != notes) continue;
+      if ((risk.level == RiskLevel::kNote) != notes) continue;
       const bool all = risk.options.size() == brief_.options.size();
-      const std::string word = risk.level == "limit"     ? "Beyond your limit"
-                               : risk.level == "warning" ? "Warning"
-                                                         : "Note";
+      const std::string word = risk.level == RiskLevel::kLimit     ? "Beyond your limit"
+                               : risk.level == RiskLevel::kWarning ? "Warning"
+                                                                   : "Note";
       table.rows.push_back({word, risk.text, all ? "all" : joined(risk.options, "; ")});
     }
     return table;
@@ -206,9 +206,10 @@ class BriefPages {
     table.right_aligned = {false, false, false, true, true, true, true, true, false};
     for (const BriefOption& option : brief_.options) {
       for (const BriefPart& part : option.parts) {
-        table.rows.push_back({option.name, part.sku, part.role, format_percent(part.interactive_percent),
-                              format_percent(part.batch_percent), format_value(part.peak_instances),
-                              format_value(part.idle_percent), format_value(part.usd), part.usd.mark});
+        table.rows.push_back({option.name, part.sku, std::string(to_string(part.role)),
+                              format_percent(part.interactive_percent), format_percent(part.batch_percent),
+                              format_value(part.peak_instances), format_value(part.idle_percent),
+                              format_value(part.usd), part.usd.mark});
       }
     }
     add(
@@ -250,7 +251,8 @@ class BriefPages {
     for (const BriefSku& sku : brief_.skus) {
       std::string why =
           sku.reasons.empty() ? fmt::format("serves {} {}", sku.model, sku.precision) : joined(sku.reasons, "; ");
-      verdicts.rows.push_back({sku.id, sku.verdict, with_interval(sku.saving_percent), std::move(why)});
+      verdicts.rows.push_back(
+          {sku.id, std::string(to_string(sku.verdict)), with_interval(sku.saving_percent), std::move(why)});
       for (const BriefCost& cost : sku.costs) {
         costs.rows.push_back({sku.id, cost.load, with_interval(cost.usd_per_1k_output),
                               format_value(cost.usd_per_1k_output_split), format_value(cost.usd_per_1k_input_split),
@@ -320,7 +322,7 @@ class BriefPages {
              price.usd_per_hour.mark});
       }
       const Figure& load = option.break_even_requests_per_day;
-      if (option.kind != "stay")
+      if (option.kind != OptionKind::kStay)
         loads.rows.push_back({option.name, load.value ? format_value(load) : load.why_not, load.mark});
       for (const BriefSensitivity& swing : option.sensitivities) {
         swings.rows.push_back({option.name, swing.what, format_value(swing.saving_percent_if_lower),

@@ -26,6 +26,7 @@ struct SystemJob {
   std::string backend;
   /// "threads", "cpus", "strict" and "device" are common to all backends; other keys are passed to the backend
   /// unchanged ("fault", "isa", ...).
+  /// Each key stands once; their order has no meaning.
   std::vector<std::pair<std::string, std::string>> options;
   std::string suite;
   std::uint64_t seed = 0;

@@ -148,21 +148,19 @@ TEST_CASE("run: --baseline gates against a run of the same build, and never call
 }
 
 TEST_CASE("worker: the null system answers over the pipes as a backend would") {
-  // Explicit arrays of pairs, because braces alone would make a JSON object.
-  const nlohmann::json options_of_null = nlohmann::json::array(
-      {nlohmann::json::array({"first_token_ns", "2000000"}), nlohmann::json::array({"token_gap_ns", "1000000"})});
+  const nlohmann::json options_of_null = {{"first_token_ns", "2000000"}, {"token_gap_ns", "1000000"}};
   const nlohmann::json job = {{"system", "null"},           {"program", ""},        {"bundle", ""},
                               {"bundle_name", "b"},         {"variant", "bf16"},    {"backend", "null"},
                               {"options", options_of_null}, {"suite", "smoke"},     {"seed", 1},
                               {"max_in_flight", 1},         {"n_prompt_tokens", 0}, {"n_output_tokens", 3},
                               {"n_shared_prefix", 0},       {"step_deadline_ns", 0}};
-  const nlohmann::json scenario = {{"kind", 0},
+  const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},
                                    {"n_requests", 2},
                                    {"n_prompt_tokens", 0},
                                    {"n_output_tokens", 3},
-                                   {"arrivals", 0},
+                                   {"arrivals", "poisson"},
                                    {"burstiness", 1},
                                    {"trace", ""},
                                    {"trace_sha256", ""},
@@ -170,6 +168,9 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                                    {"seeks_slo_rate", false},
                                    {"n_shared_prefix", 0},
                                    {"batching", "continuous"}};
+  const nlohmann::json host_limits = {{"noise_suspect", 0.02},  {"noise_invalid", 0.9},  {"steal_suspect", 0.01},
+                                      {"steal_invalid", 0.25},  {"quota_suspect", 0.01}, {"major_faults_per_s", 10},
+                                      {"frequency_suspect", 1}, {"frequency_invalid", 1}};
   const nlohmann::json plan = {{"cell", "b/null/bf16/single-stream"},
                                {"scenario", scenario},
                                {"repetition", 0},
@@ -178,11 +179,14 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                                {"n_done", 0},
                                {"clock_ns", 0},
                                {"n_done_tokens", 0},
-                               {"noise_limit", 0.9}};
+                               {"warm_up", nullptr},
+                               {"host_limits", host_limits},
+                               {"load_ns", 0},
+                               {"compile_ns", 0}};
   test::ProgramOptions options;
   for (const nlohmann::json& line :
-       {nlohmann::json{{"do", "load"}, {"job", job}}, nlohmann::json{{"do", "golden"}},
-        nlohmann::json{{"do", "measure"}, {"plan", plan}}, nlohmann::json{{"do", "kept"}},
+       {nlohmann::json{{"do", "load"}, {"job", job}}, nlohmann::json{{"do", "golden"}, {"answers", nullptr}},
+        nlohmann::json{{"do", "measure"}, {"plan", plan}, {"probe", nullptr}}, nlohmann::json{{"do", "kept"}},
         nlohmann::json{{"do", "kept"}}, nlohmann::json{{"do", "kept"}}, nlohmann::json{{"do", "quit"}}}) {
     options.input += line.dump() + "\n";
   }
@@ -197,8 +201,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
     if (message["say"] == "alive") continue;
     said += message["say"].get<std::string>() + " ";
     if (message["say"] != "lines") continue;
-    for (const auto& text : message["lines"]) {
-      const auto kept = journal_line_from_json(text.get<std::string>(), "worker");
+    for (const auto& object : message["lines"]) {
+      const auto kept = journal_line_from_json(object.dump(), "worker");
       REQUIRE(kept);
       const auto* sample = std::get_if<RequestSample>(&*kept);
       if (sample == nullptr) continue;

@@ -1,7 +1,7 @@
-// By kernel name: the matrix instructions are there, nothing is spilled, arrays are kept in registers (there is
-// next to no stack), and a block's shared memory is what its targets have. What is read was written by nvcc (log and
-// PTX) and by clang (assembly with metadata) when the modules were built. It shows what the compiler chose, not that it
-// is right or fast: the shim shows the one, a GPU the other.
+// Checks the compiled code per kernel: the matrix instructions are present, nothing is spilled, arrays stay in registers
+// (almost no stack is used), and a block's shared memory fits its targets. The input is nvcc's log and PTX, and clang's
+// assembly with metadata, from the build of the modules. This shows what the compiler chose; that the code is right is
+// shown by the shim, that it is fast only by a GPU.
 
 #include <algorithm>
 #include <filesystem>
@@ -43,9 +43,9 @@ std::vector<KernelCode> cuda_kernels() {
   for (const fs::path& log : files_of("cuda", ".log")) {
     std::map<std::string, std::map<std::string, std::string>> bodies;  // by target
     const std::string said = text_of(log);
-    // Where ptxas cannot leave products of warpgroups asynchronous, it says so, and waits after each.
+    // ptxas logs this if it has to wait after each wgmma instead of leaving it asynchronous.
     CHECK(said.find("serialized") == std::string::npos);
-    // And where something writes registers between products that read them.
+    // And this if registers are written between the products that read them.
     CHECK(said.find("warpgroup.arrive is injected") == std::string::npos);
     for (KernelCode& kernel : read_ptxas_log(said)) {
       const std::string stem = log.stem().string() + ".compute_" + kernel.target.substr(3) + ".ptx";
@@ -75,7 +75,7 @@ std::vector<KernelCode> hip_kernels() {
   return kernels;
 }
 
-/// The instruction of a target's tiles of int8.
+/// The target's matrix instruction for int8.
 std::string int8_matrix_instruction(const std::string& target) {
   if (target.starts_with("sm_")) return "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32";
   if (target == "gfx90a") return "v_mfma_i32_16x16x16i8";
@@ -83,7 +83,7 @@ std::string int8_matrix_instruction(const std::string& target) {
   return "v_mfma_i32_16x16x32_i8";
 }
 
-/// The same of BF16.
+/// The target's matrix instruction for BF16.
 std::string matrix_instruction(const std::string& target) {
   if (target.starts_with("sm_")) return "mma.sync.aligned.m16n8k16";
   if (target == "gfx90a") return "v_mfma_f32_16x16x16bf16_1k";
@@ -91,21 +91,21 @@ std::string matrix_instruction(const std::string& target) {
   return "v_mfma_f32_16x16x16_bf16";  // gfx942 and newer dropped the suffix
 }
 
-/// Kernels whose inner loop is made of matrix instructions, by name without template arguments.
+/// Kernels whose inner loop consists of matrix instructions, by name without template arguments.
 const std::set<std::string> kOnMatrixCores = {"tiled_matmul_kernel", "grouped_tiles_kernel",
                                               "prefill_attention_kernel"};
 
-/// Kernels whose threads exchange what they computed.
+/// Kernels whose threads exchange data through shared memory.
 const std::set<std::string> kSharing = {"tiled_matmul_kernel",      "grouped_tiles_kernel",
                                         "prefill_attention_kernel", "warpgroup_attention_kernel",
                                         "split_attention_kernel",   "rms_norm_kernel"};
 
-/// Products by tiles, of one weight or of a mixture's experts.
+/// True for products by tiles, of one weight or of a mixture's experts.
 bool is_by_tiles(const KernelCode& kernel) {
   return kernel.name.starts_with("tiled_matmul_kernel<") || kernel.name.starts_with("grouped_tiles_kernel<");
 }
 
-/// What warpgroups make: products of sm_90a, and empty elsewhere.
+/// Kernels that use wgmma on sm_90a; they are empty on other targets.
 bool is_attention_by_warpgroups(const KernelCode& kernel) {
   return kernel.name.starts_with("warpgroup_attention_kernel<");
 }
@@ -129,17 +129,18 @@ void check_kernels(const std::vector<KernelCode>& kernels, const std::set<std::s
     CHECK(kernel.registers > 0);
     CHECK_FALSE(kernel.body.empty());
     CHECK(kernel.spilled_bytes == 0);
-    // On AMD two pointers of which one is taken, once a block of a mixture, and slots that nothing uses (48 bytes of
-    // sample_kernel, of which no instruction reads or writes any): no array of a tile is as small.
+    // On AMD the stack holds a choice of two pointers, once per block of a mixture, and unused slots (48 bytes of
+    // sample_kernel that no instruction accesses). No array of a tile is that small.
     CHECK(kernel.stack_bytes <= (kernel.target.starts_with("gfx") ? 48 : 0));
     CHECK(kernel.shared_bytes == 0);
-    const bool is_sm_90a = kernel.target == "sm_90a";  // whose warpgroups have the most; elsewhere they have none
+    const bool is_sm_90a =
+        kernel.target == "sm_90a";  // its wgmma kernels have the most; on other targets they have none
     CHECK(kernel.asked_bytes <= (is_by_warpgroups(kernel) && is_sm_90a ? 227 : 64) << 10);
     CHECK((kernel.asked_bytes > 0 || !kSharing.contains(without_arguments(kernel.name)) ||
            (is_by_warpgroups(kernel) && !is_sm_90a)));
     if (!kOnMatrixCores.contains(without_arguments(kernel.name)) || is_by_warpgroups(kernel)) continue;
     matrix_kernels.insert(kernel.target + " " + without_arguments(kernel.name));
-    // The last argument says whether int8 is multiplied by int8.
+    // The last template argument tells whether int8 is multiplied by int8.
     const bool is_int8 = kernel.name.ends_with(", true>");
     CHECK((count_instruction(kernel, matrix_instruction(kernel.target)) > 0) == !is_int8);
     CHECK((count_instruction(kernel, int8_matrix_instruction(kernel.target)) > 0) == is_int8);
@@ -172,37 +173,36 @@ TEST_CASE("the machine code for NVIDIA", "[cuda]") {
       const char* const instruction = is_int8 ? "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8"
                                               : "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16";
       CHECK(count_instruction(kernel, instruction) == n_products);
-      // What else they need to be right, which the shim asks for: none may have been dropped on the way.
+      // The synchronisation that the shim demands must not have been dropped by the compiler.
       CHECK(count_instruction(kernel, "wgmma.fence.sync.aligned") > 0);
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") >= 2);
       CHECK(count_instruction(kernel, "fence.proxy.async.shared::cta") > 0);
       CHECK(count_instruction(kernel, "mma.sync") == 0);
       CHECK(count_instruction(kernel, "cp.async") > 0);
       if (!is_attention_by_warpgroups(kernel)) continue;
-      // Scores from shared memory alone, the first of them over what was there; then weights from registers, values
-      // mirrored. A wait that leaves the younger of both under way, so that the softmax runs meanwhile.
+      // Q K^T takes both operands from shared memory, and its first product overwrites the sums. P V takes P from registers
+      // and V transposed. One wait leaves the younger group pending, so that the softmax runs meanwhile.
       CHECK(count_instruction(kernel, "added, 1, 1, 0, 0;") > 0);
       CHECK(count_instruction(kernel, "added, 1, 1, 1;") > 0);
       CHECK(count_instruction(kernel, "setp.ne.s32 added, 0, 0;") > 0);
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned 1;") == 1);
-      // The first scores, the next ones, the sums, the last sums: a fifth would stand in a branch that not all warps of
-      // a warpgroup take. All weights are made before the third: what keeps ptxas from moving them is a branch to a
-      // trap.
+      // Four waits: first Q K^T, next Q K^T, P V, last P V. A fifth would be in a branch that not all warps of a warpgroup
+      // take. All probabilities are computed before the third; a branch to a trap keeps ptxas from moving them.
       CHECK(count_instruction(kernel, "wgmma.wait_group.sync.aligned") == 4);
       CHECK(count_instruction(kernel, "trap;") == 1);
       CHECK(count_instruction(kernel, "ex2.approx.ftz.f32") > 0);
       continue;
     }
-    // Tiles of weights travel while the last ones are multiplied.
+    // Weight tiles are copied asynchronously while the last ones are multiplied.
     if (is_by_tiles(kernel)) CHECK(count_instruction(kernel, "cp.async") > 0);
     if (!kOnMatrixCores.contains(without_arguments(kernel.name))) continue;
-    // Fragments come four 8 x 8 matrices at a time; values of the cache, a token a row, mirrored.
+    // Fragments are loaded four 8 x 8 matrices at a time; values of the cache, one token per row, transposed.
     CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.shared") > 0);
     if (without_arguments(kernel.name) == "prefill_attention_kernel") {
       CHECK(count_instruction(kernel, "ldmatrix.sync.aligned.m8n8.x4.trans.shared") > 0);
     }
   }
-  // Products of one weight and of experts, two shapes, six encodings and int8 by int8; attention's widths of heads.
+  // Products of one weight and of experts: two shapes, six encodings and int8 by int8. Attention: six head widths.
   constexpr int kKernels = 2 * 2 * 7 + 6;
   CHECK(n_by_warpgroups == static_cast<int>(targets.size()) * kKernels);
 }

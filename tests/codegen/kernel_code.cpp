@@ -21,7 +21,7 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
-/// What stands between `before` and `after`; empty where `before` does not occur.
+/// The text between `before` and `after`; empty if `before` does not occur.
 std::string_view between(std::string_view line, std::string_view before, std::string_view after) {
   const std::size_t at = line.find(before);
   if (at == std::string_view::npos) return {};
@@ -29,7 +29,7 @@ std::string_view between(std::string_view line, std::string_view before, std::st
   return rest.substr(0, std::min(rest.find(after), rest.size()));
 }
 
-/// The number that `line` has right before `words`: 8 of "Used 8 registers" with " registers".
+/// The number in `line` right before `words`: 8 in "Used 8 registers" for " registers".
 int number_before(std::string_view line, std::string_view words) {
   const std::size_t end = line.find(words);
   if (end == std::string_view::npos) return 0;
@@ -40,7 +40,7 @@ int number_before(std::string_view line, std::string_view words) {
   return number;
 }
 
-/// The number behind "  .key:   ".
+/// The number after "  .key:   ".
 int metadata_number(std::string_view line) {
   const std::size_t at = line.find_first_of("0123456789", line.find(':'));
   int number = 0;
@@ -57,7 +57,7 @@ std::string short_kernel_name(const std::string& symbol) {
   std::string name = status == 0 ? demangled.get() : symbol;
   const std::size_t kernel = name.find("_kernel");
   if (kernel == std::string::npos) return name;
-  // Behind its namespaces, or the return type that a template has.
+  // The name follows its namespaces, or a template's return type.
   const std::size_t before = name.find_last_of(": ", kernel);
   name = name.substr(before == std::string::npos ? 0 : before + 1);
   // The parameters' parenthesis is the first one outside of the template arguments.
@@ -100,7 +100,7 @@ std::vector<KernelCode> read_ptxas_log(std::string_view log) {
 std::map<std::string, std::string> read_ptx(std::string_view ptx) {
   std::map<std::string, std::string> bodies;
   std::string* body = nullptr;
-  int depth = 0;  // of braces: inline assembly has its own
+  int depth = 0;  // brace depth: inline assembly has braces, too
   for (const std::string_view line : lines_of(ptx)) {
     const std::string_view symbol = between(line, ".entry ", "(");
     if (!symbol.empty()) body = &bodies[std::string(symbol)];
@@ -121,7 +121,7 @@ std::vector<KernelCode> read_amd_assembly(std::string_view assembly, const std::
   for (const std::string_view line : lines_of(assembly)) {
     if (line.find("amdhsa.kernels:") != std::string_view::npos) in_metadata = true;
     if (!in_metadata) {
-      // A label at the beginning of a line that is no local one starts a function.
+      // A non-local label at the beginning of a line starts a function.
       if (line.starts_with("_Z")) body = &bodies[std::string(line.substr(0, line.find(':')))];
       if (line.starts_with(".Lfunc_end")) body = nullptr;
       if (body != nullptr) body->append(line).append("\n");
@@ -131,7 +131,8 @@ std::vector<KernelCode> read_amd_assembly(std::string_view assembly, const std::
     if (line.starts_with("amdhsa.target")) break;
     if (kernels.empty()) continue;
     KernelCode& kernel = kernels.back();
-    const std::string_view key = line.substr(std::min<std::size_t>(4, line.size()));  // those of arguments are deeper
+    const std::string_view key =
+        line.substr(std::min<std::size_t>(4, line.size()));  // keys of arguments are indented deeper
     if (key.starts_with(".name:")) {
       kernel.symbol = std::string(key.substr(key.find('_')));
       kernel.name = short_kernel_name(kernel.symbol);
@@ -152,7 +153,7 @@ int asked_shared_bytes(std::string_view body) {
   int most = 0;
   for (const std::string_view line : lines_of(body)) {
     const std::string number(between(line, " shared_memory ", " bytes"));
-    // In decimal, or as AMD's assembler has larger ones, "0x80".
+    // In decimal, or in hexadecimal for larger numbers of AMD's assembler: "0x80".
     most = std::max(most, static_cast<int>(std::strtol(number.c_str(), nullptr, 0)));
   }
   return most;

@@ -1,4 +1,4 @@
-// The readers of compilers' output, on small pieces of what nvcc 13.0 and clang 15 wrote.
+// The parsers of compiler output, on excerpts from nvcc 13.0 and clang 15.
 
 #include "codegen/kernel_code.h"
 

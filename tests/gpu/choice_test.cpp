@@ -1,4 +1,4 @@
-// Which kernel a product gets where the options ask for one that cannot make it.
+// Which kernel a product gets if the options demand one that cannot compute it.
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -14,7 +14,7 @@ using namespace secondsource::gpu;
 
 namespace {
 
-/// The last group of a step of 100 rows through one product: the product itself.
+/// The group of the product in a step of 100 rows, which is the step's last.
 OpGroup group_of_product(WeightEncoding encoding, ActQuant act, std::optional<MatmulTiles> tiles) {
   auto backend = make_backend(shim::make_shim_device({.target = "sm_90a"}), shim_sm_90a::kernel_table(),
                               {.backend = "gpu-shim", .tiles = tiles});

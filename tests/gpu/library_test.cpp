@@ -1,5 +1,5 @@
-// The backend with its products made by a vendor's library: the whole of it on the shim, with stand-ins for cuBLASLt
-// and hipBLASLt (tests/support/fake_blas_lt.cpp), against the conformance suite.
+// The conformance suite on the shim with products by a vendor's library: stand-ins for cuBLASLt and hipBLASLt
+// (tests/support/fake_blas_lt.cpp).
 
 #include <fmt/format.h>
 
@@ -18,7 +18,7 @@ using namespace secondsource::gpu;
 
 namespace {
 
-/// The shim as `target`, with the stand-in for that vendor's library making every product that it can.
+/// The shim as `target`, with the stand-in for its vendor's library computing every product that it supports.
 conformance::MakeBackend with_library(const std::string& target, bool guards, shim::ThreadOrder order) {
   return [=]() -> Result<std::unique_ptr<Backend>> {
     const bool is_cuda = target == "sm_80";
@@ -36,7 +36,8 @@ std::int64_t n_matmuls(const char* file) {
   return reinterpret_cast<std::int64_t (*)()>(library.find("ss_fake_blas_lt_n_matmuls"))();
 }
 
-/// Without guards sums go straight to where they belong; with them through the scratch, and no byte is written twice.
+/// Without guards the library writes directly to the output; with guards to the scratch, so that padding rows of the output
+/// stay untouched.
 void check_suite(const conformance::SuiteOptions& suite, std::vector<shim::ThreadOrder> orders) {
   std::vector<conformance::Tested> tested;
   for (const char* const target : {"sm_80", "gfx90a"}) {

@@ -1,5 +1,5 @@
-// Bugs planted in the kernels' own source (CMakeLists.txt has them), each found by what should find it. The search runs
-// in a process of its own: a read past the end of an allocation ends it.
+// Bugs planted in the source of the kernels (listed in CMakeLists.txt): each must be detected by the check meant for it.
+// The search runs in a child process, because a read past the end of an allocation ends the process.
 
 #include <fmt/format.h>
 #include <sys/wait.h>
@@ -19,11 +19,11 @@ namespace {
 struct GpuMutant {
   std::string name;  ///< folder of its module
   std::string target;
-  std::string family;  ///< of the suite; empty: check_moved_workspace()
+  std::string family;  ///< conformance family; empty: check_moved_workspace()
   std::string tiles = "auto";
 };
 
-/// What the search in a child process said: "" when nothing was found, "fault" when a signal ended it.
+/// The finding of the search in a child process: "" if nothing was found, "fault" if a signal ended it.
 std::string search(const std::string& folder, const GpuMutant& mutant, const std::string& order) {
   int pipe_ends[2];
   REQUIRE(pipe(pipe_ends) == 0);
@@ -32,7 +32,7 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
   REQUIRE(child >= 0);
   if (child == 0) {
     close(pipe_ends[0]);
-    std::signal(SIGSEGV, SIG_DFL);  // the test program's own handler would tell of a failed test
+    std::signal(SIGSEGV, SIG_DFL);  // the test program's handler would report a failed test
     const std::vector<Module> modules = load_modules({folder});
     const MakeBackend make = [&] {
       return create_backend(
@@ -66,7 +66,7 @@ std::string search(const std::string& folder, const GpuMutant& mutant, const std
 }
 
 TEST_CASE("every bug planted in the GPU kernels is found, in every order of threads") {
-  // And what has to be found: numbers, an error, or a fault.
+  // With what has to be found: wrong numbers, an error, or a fault.
   const std::vector<std::pair<GpuMutant, std::string>> mutants = {
       {{"missing_barrier_tiles", "sm_80", "matmul"}, "nan"},
       {{"missing_barrier_softmax", "sm_80", "attention_long"}, ""},
@@ -84,7 +84,7 @@ TEST_CASE("every bug planted in the GPU kernels is found, in every order of thre
       {{"not_transposed", "sm_80", "attention_long"}, "outside"},
       {{"swapped_fragment_mfma", "gfx90a", "matmul"}, "outside"},
       {{"swapped_fragment_wmma", "gfx1100", "matmul"}, "outside"},
-      {{"weight_read_past_end", "sm_80", "matmul"}, ""},  // a fault, or bytes that nobody wrote
+      {{"weight_read_past_end", "sm_80", "matmul"}, ""},  // a fault, or a read of unwritten bytes
       {{"unaligned_unit", "gfx90a", "matmul"}, "not a multiple of it"},
       {{"wrong_swizzle", "sm_90a", "matmul", "wgmma128x128"}, "outside"},
       {{"wrong_stride", "sm_90a", "matmul", "wgmma128x256"}, ""},

@@ -1,5 +1,5 @@
 #pragma once
-// A model of the conformance suite, prepared and compiled on the backend of a device, to look at its steps one by one.
+// A model of the conformance suite, prepared and compiled on a device's backend, to run its steps one by one.
 
 #include <memory>
 #include <vector>
@@ -12,7 +12,7 @@
 
 namespace secondsource::conformance {
 
-/// The last batch of a case with a step for it.
+/// The last batch of a case, with a step compiled for it.
 class StepCase {
  public:
   /// `backend` must outlive it.

@@ -1,4 +1,4 @@
-// What a step of the GPU backends says about itself, on the shim's device.
+// What a step of the GPU backends reports about itself, on the shim's device.
 
 #include <map>
 
@@ -16,15 +16,15 @@ using conformance::StepCase;
 namespace {
 
 constexpr std::int64_t kCopyNs = 1000;
-constexpr std::int64_t kWorkNs = 1;  ///< of a kernel, or a graph
+constexpr std::int64_t kWorkNs = 1;  ///< duration of a kernel or of a graph
 
-/// What the process holds of a device.
+/// Device memory that the process holds.
 struct Held {
   std::int64_t allocated_bytes = 0;
-  std::optional<std::int64_t> runtime_bytes;  ///< empty: nobody can say
+  std::optional<std::int64_t> runtime_bytes;  ///< empty: unknown
 };
 
-/// The shim's device on a clock that counts work as it is enqueued, and nothing else.
+/// The shim's device with a clock that advances only by enqueued work.
 class CountingDevice final : public Device {
  public:
   CountingDevice() = default;
@@ -129,7 +129,7 @@ TEST_CASE("a step that has to capture its graph says so, and one that was made r
   CHECK(made_ready(*model));
   CHECK_FALSE(made_ready(*model));
 
-  // A larger step moves the workspace, whose addresses are in the graph.
+  // A larger step moves the workspace and so invalidates the addresses in the graph.
   const auto larger = model->compile(4096);
   REQUIRE_OK(larger);
   CHECK(made_ready(*model));
@@ -151,13 +151,13 @@ TEST_CASE("a step's copies are its transfer, and its operations the rest, with a
       const Result<StepResult> result = model->run();
       REQUIRE_OK(result);
       CAPTURE(use_graphs, group_timing);
-      // The batch, the sampled rows and the logits.
+      // Three copies: the batch, the sampled rows and the logits.
       REQUIRE_FALSE(result->logits.empty());
       CHECK(result->transfer_ns == 3 * kCopyNs);
       if (use_graphs && group_timing == GroupTiming::kOff) {
         CHECK(result->device_ns == kWorkNs);
       } else {
-        CHECK(result->device_ns >= n_operations * kWorkNs);  // some are several kernels
+        CHECK(result->device_ns >= n_operations * kWorkNs);  // some operations are several kernels
         CHECK(result->device_ns < kCopyNs);
       }
     }

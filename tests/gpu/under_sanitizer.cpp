@@ -1,7 +1,7 @@
 // gpu_under_address, gpu_under_thread --cases N | --plant missing-barrier|past-the-end
-// Runs N conformance cases of every family on the shim, built with a sanitizer, each in the next of the three orders of
-// threads. Values are not judged here: the suite does that. With --plant a kernel with that mistake runs instead, to
-// see that the sanitizer reports it.
+// Runs N conformance cases of every family on the shim, built with a sanitizer, cycling through the three thread orders.
+// Values are not checked here; the suite does that. With --plant a kernel with that mistake runs instead, to verify that
+// the sanitizer reports it.
 
 #include <fmt/format.h>
 
@@ -57,7 +57,7 @@ int run_cases(int n_cases) {
   int n_failed = 0;
   for (const conformance::Family& family : conformance::families()) {
     int n_of_family = 0;
-    // The kernels refuse some weights: the next seed stands in, and a family that runs out of seeds fails.
+    // The kernels refuse some weights: the next seed is used instead, and a family without a usable seed fails.
     for (int seed = 0; n_of_family < n_cases && seed < kTriesPerCase * n_cases; ++seed) {
       const char* const order = kOrders[n_run % kOrders.size()];
       auto backend = secondsource_backend_module()->create(

@@ -1,6 +1,6 @@
 #pragma once
-// What the conformance suite has no case for: a step that ran, a second one that makes the workspace move, and the
-// first one again. A graph that was captured before the move has addresses of what is no longer there.
+// A case that the conformance suite does not have: a step runs, a second one makes the workspace move, and the first one
+// runs again. A graph captured before the move contains addresses of freed memory.
 
 #include <optional>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace secondsource::conformance {
 
-/// Nothing when the first step gives the same bits as before; else what went wrong.
+/// Empty if the first step gives the same bits both times; else a description of the failure.
 [[nodiscard]] std::optional<std::string> check_moved_workspace(const MakeBackend& make);
 
 }  // namespace secondsource::conformance

@@ -127,7 +127,7 @@ std::int64_t look_at_weights(const std::string& title, std::int64_t hidden, std:
     const PackedWeight& weight = weights.at(weights.prepare(spec).value());
     std::string line = fmt::format("{} {} {:8}", title, to_string(encoding), spec.name);
     // The parts of a decode step's product: matmul.cpp.
-    const std::int64_t unit_tiles = weight.unit_tiles();
+    const std::int64_t unit_tiles = weight.tiles_per_column();
     for (int thread = 0; thread < n_threads; ++thread) {
       const ItemRange units = range_of_thread(weight.n_tiles / unit_tiles, thread, n_threads);
       const auto tiles = reinterpret_cast<std::uintptr_t>(weight.tiles);

@@ -69,7 +69,7 @@ class GpuBackend final : public Backend {
     return shared_.options.read_telemetry();
   }
 
-  /// A step that tells the backend of its end: wait() looks for the ticket's.
+  /// A step that unregisters itself from the backend, whose wait() searches the steps for a ticket.
   class OwnedStep;
   void forget(GpuStep* step) { std::erase(steps_, step); }
 
@@ -84,7 +84,7 @@ class GpuBackend final : public Backend {
   [[nodiscard]] Support supports_with_weights(const Op& op) const;
   /// Errors: kUnsupported, for the first operation that cannot run here.
   [[nodiscard]] Result<void> check_supported(const StepGraph& graph) const;
-  /// Frequencies in device memory, one buffer for equal ones.
+  /// The frequencies in device memory; equal ones share a buffer.
   Result<std::shared_ptr<DeviceBuffer>> inv_freq(const std::vector<float>& values);
 
   DeviceInfo info_;
@@ -207,19 +207,19 @@ Result<void> Shared::reserve_workspace(std::size_t bytes) {
   if (bytes <= workspace.size_bytes()) return {};
   SS_TRY_VOID(memory->stream().synchronize());
   const std::size_t old_bytes = workspace.size_bytes();
-  workspace = DeviceBuffer();  // first: the old and the new one together would raise the peak for nothing
+  workspace = DeviceBuffer();  // frees the old one first, which keeps the peak low
   workspace_owner = nullptr;
   ++workspace_generation;
   const auto allocate = [&](std::size_t n) -> Result<DeviceBuffer> {
     SS_TRY(DeviceBuffer buffer, memory->allocate(MemoryPurpose::kWorkspace, n));
-    // A library multiplies all rows of a bucket, those that no step has written among them. As NaN they are no results.
+    // A library also multiplies padding rows, which no step may have written. NaN makes a use of their results visible.
     constexpr std::uint8_t kNan = 0xff;
     if (options.vendor_library) SS_TRY_VOID(memory->stream().fill(buffer.data(), kNan, n));
     return buffer;
   };
   auto grown = allocate(bytes);
   if (!grown && old_bytes > 0) {
-    // The steps that exist still need theirs.
+    // Existing steps still need a workspace of the old size.
     auto restored = allocate(old_bytes);
     if (!restored) return poison.fail(restored.error().with_context("workspace"));
     workspace = std::move(restored).value();

@@ -17,14 +17,14 @@ Error bad(std::string message) {
   return Error{ErrorCode::kInvalidInput, "submit: " + std::move(message)};
 }
 
-/// The same array in device memory and in a staging place.
+/// The address in `staging` of an array in device memory.
 template <typename T>
 T* staged(const T* on_device, const DeviceBuffer& device, const DeviceBuffer& staging) {
   const auto offset = reinterpret_cast<const std::byte*>(on_device) - device.data();
   return reinterpret_cast<T*>(staging.data() + offset);
 }
 
-/// The pages that a sequence's attention follows are there.
+/// Checks the positions and page ids that a sequence's attention follows.
 Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits& limits) {
   const auto s = static_cast<std::size_t>(seq);
   const auto table = batch.block_table.subspan(s * static_cast<std::size_t>(batch.max_pages_per_seq),
@@ -36,7 +36,7 @@ Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits
       return bad(fmt::format("token {}: position {} is not in the block table", t, position));
     }
     const std::int32_t first_seen = limits.max_window > 0 ? std::max(0, position - limits.max_window + 1) : 0;
-    // What an earlier token of the sequence sees was looked at with it.
+    // Pages that an earlier token of the sequence sees are already checked.
     const std::int32_t begin = previous < 0 ? first_seen : std::max(first_seen, previous + 1);
     for (std::int32_t p = begin / limits.page_tokens; p <= position / limits.page_tokens; ++p) {
       const std::int32_t page = table[static_cast<std::size_t>(p)];
@@ -54,7 +54,7 @@ Result<void> check_pages(const Batch& batch, std::int32_t seq, const BatchLimits
 Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& bucket) {
   BatchUpload upload;
   upload.bucket_ = bucket;
-  // Every sequence of several tokens ends in a tile of its own, and so does the padding.
+  // The last tile of each sequence with several tokens may be partial, and so may that of the padding.
   upload.max_query_tiles_ = bucket.max_tokens / kQueryTileTokens + std::min(bucket.max_seqs, bucket.max_tokens / 2) + 1;
   upload.max_decodes_ = std::min(bucket.max_seqs, bucket.max_tokens);
   std::size_t bytes = 0;
@@ -72,7 +72,7 @@ Result<BatchUpload> BatchUpload::create(DeviceMemory& memory, const Bucket& buck
   const std::size_t samples = reserve(bucket.max_logit_rows, sizeof(SampleRow));
   const std::size_t query_tiles = reserve(upload.max_query_tiles_, sizeof(QueryTile));
   const std::size_t decode_tokens = reserve(upload.max_decodes_, sizeof(std::int32_t));
-  // Last: only the rows that a step has are copied.
+  // Last, because only the rows of the step's sequences are copied.
   const std::size_t block_table =
       reserve(std::int64_t{bucket.max_seqs} * bucket.max_pages_per_seq, sizeof(std::int32_t));
   SS_TRY(upload.device_, memory.allocate(MemoryPurpose::kWorkspace, bytes));

@@ -1,6 +1,6 @@
 #pragma once
-// A Batch on its way to the device: one pinned copy a step, to addresses that never change, and with it what the host
-// works out of it (which sequence a token is of, what the attention kernels have to do).
+// Sends a Batch to the device: one pinned copy per step, to addresses that never change, together with what the host
+// derives from it (the sequence of each token, the work lists of the attention kernels).
 
 #include <span>
 #include <vector>
@@ -11,17 +11,17 @@
 
 namespace secondsource::gpu {
 
-/// What a step's graph says about its batches, beyond the bucket.
+/// Limits on a step's batches that follow from its graph, beyond the bucket.
 struct BatchLimits {
-  std::int32_t vocab_size = 0;  ///< of the embedding table; 0: there is none
-  std::int32_t n_logits = 0;    ///< columns of what is sampled; 0: nothing is
+  std::int32_t vocab_size = 0;  ///< rows of the embedding table; 0: the graph has none
+  std::int32_t n_logits = 0;    ///< columns of the sampled logits; 0: the graph does not sample
   std::int32_t page_tokens = 1;
   std::int64_t n_pages = 0;
-  bool attends = false;         ///< the cache is read: pages are looked at
-  std::int32_t max_window = 0;  ///< the widest of the layers' windows; 0: all of the cache is seen
+  bool attends = false;         ///< the graph reads the cache, so page ids are checked
+  std::int32_t max_window = 0;  ///< the widest window of all layers; 0: unlimited
 };
 
-/// Room for the batches of one bucket.
+/// The device and staging buffers for the batches of one bucket.
 class BatchUpload {
  public:
   static constexpr int kInFlight = 2;
@@ -34,15 +34,15 @@ class BatchUpload {
   [[nodiscard]] std::int32_t max_decodes() const { return max_decodes_; }
   [[nodiscard]] std::size_t device_bytes() const { return device_.size_bytes(); }
 
-  /// How much work of each kind the attention kernels have in one step.
+  /// Work of the attention kernels in one step.
   struct Work {
     std::int32_t n_query_tiles = 0;
     std::int32_t n_decodes = 0;
   };
 
-  /// Checks every index that a kernel would follow, and enqueues the copy from staging place `place`, which no earlier
-  /// copy may still need, with `before` recorded just before it. `sampled[slot]` says whether a slot's last sampled id
-  /// exists, and is brought up to date.
+  /// Checks every index that a kernel would follow, fills staging buffer `place`, which no pending copy may use, records
+  /// `before` and enqueues the copy. `sampled[slot]`: whether the slot has a last sampled id; updated. Errors:
+  /// kInvalidInput.
   Result<Work> send(Stream& stream, const Batch& batch, const BatchLimits& limits, std::vector<bool>& sampled,
                     int place, Event& before);
 

@@ -1,10 +1,10 @@
 #pragma once
-// cuBLASLt and hipBLASLt have the same functions under another prefix, and other numbers for the same words: this is
-// what both do, over a Vendor that has the names and the numbers (cuda/cublaslt.cpp, hip/hipblaslt.cpp).
+// cuBLASLt and hipBLASLt have the same functions under different prefixes and with different enumeration values. This is
+// the code for both, over a Vendor type with the names and values (cuda/cublaslt.cpp, hip/hipblaslt.cpp).
 //
-// The libraries see column-major matrices. A row-major [rows, columns] is a column-major [columns, rows] of the same
-// bytes, so that sums = x W^T is sums^T [n_cols, n_rows] = op(A) op(B) with A = W^T as it lies, [n_inner, n_cols],
-// transposed, and B = x^T, [n_inner, n_rows], as it is: the one form that their int8 products have.
+// The libraries use column-major matrices. A row-major [rows, columns] is a column-major [columns, rows] of the same
+// bytes, so sums = x W^T becomes sums^T [n_cols, n_rows] = op(A) op(B) with A = W^T as stored, [n_inner, n_cols],
+// transposed, and B = x^T, [n_inner, n_rows], not transposed: the only form that their int8 products support.
 
 #include <fmt/format.h>
 
@@ -15,13 +15,13 @@
 
 namespace secondsource::gpu {
 
-/// Opaque things of the library, each by its own destroying function.
+/// Opaque object of the library; each kind has its own destroy function.
 using LtObject = void*;
 
-/// What both vendors number alike (cudaDataType, hipDataType).
+/// Data types with the same values in both libraries (cudaDataType, hipDataType).
 enum class LtType : int { kF32 = 0, kF16 = 2, kInt8 = 3, kInt32 = 10, kBf16 = 14 };
 
-/// A description that is given back to the library at the end of its life.
+/// Owns an object of the library.
 template <const CFunction<LtObject>& kDestroy>
 class LtOwner {
  public:
@@ -39,7 +39,7 @@ class LtOwner {
   LtObject object_ = nullptr;
 };
 
-/// The library with a handle for the device that is current.
+/// The library with a handle for the current device.
 template <typename Vendor>
 class LtLibrary {
  public:
@@ -56,19 +56,19 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
 
   Result<void> prepare(const LibraryProduct& product) {
     const SharedLibrary& library = lt_->library;
-    const bool is_whole = product.type == ProductType::kInt8;
-    const LtType type = is_whole ? LtType::kInt8 : product.type == ProductType::kF16 ? LtType::kF16 : LtType::kBf16;
-    const LtType sum_type = is_whole ? LtType::kInt32 : LtType::kF32;
+    const bool is_int8 = product.type == ProductType::kInt8;
+    const LtType type = is_int8 ? LtType::kInt8 : product.type == ProductType::kF16 ? LtType::kF16 : LtType::kBf16;
+    const LtType sum_type = is_int8 ? LtType::kInt32 : LtType::kF32;
     product_ = product;
-    if (is_whole) {
-      factor_.whole = 1;
-      added_factor_.whole = 0;
+    if (is_int8) {
+      factor_.integer = 1;
+      added_factor_.integer = 0;
     } else {
       factor_.real = 1.0F;
       added_factor_.real = product.adds ? 1.0F : 0.0F;
     }
     SS_TRY_VOID(library.call(Vendor::kMultiplyCreate, multiply_.out(),
-                             is_whole ? Vendor::kComputeInt32 : Vendor::kComputeF32, static_cast<int>(sum_type)));
+                             is_int8 ? Vendor::kComputeInt32 : Vendor::kComputeF32, static_cast<int>(sum_type)));
     const auto transpose = [&](int which, int how) {
       return library.call(Vendor::kMultiplySet, multiply_.get(), which, &how, sizeof how);
     };
@@ -89,7 +89,7 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
 
   Result<void> launch(Stream& stream, const LibraryOperands& operands) const override {
     LibraryOperands all = operands;
-    if (!product_.adds) all.added = all.sums;  // is not read, but has to be there
+    if (!product_.adds) all.added = all.sums;  // not read, but must not be null
     const std::size_t value_bytes = product_.type == ProductType::kInt8 ? 1 : 2;
     const auto matrix = [](const void* values, std::int32_t rows, std::int32_t cols, std::size_t each) {
       return std::span(static_cast<const std::byte*>(values),
@@ -107,12 +107,12 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
   }
 
  private:
-  /// Products of whole numbers have whole factors.
+  /// alpha or beta: int32 for int8 products, else f32.
   union Factor {
     float real;
-    std::int32_t whole;
+    std::int32_t integer;
   };
-  /// What NVIDIA advises for its largest GPUs.
+  /// NVIDIA's recommendation for its largest GPUs.
   static constexpr std::size_t kMostWorkspaceBytes = std::size_t{32} << 20;
 
   Result<void> choose() {
@@ -154,8 +154,8 @@ class LtPlan final : public LibraryPlan, public std::enable_shared_from_this<LtP
 template <typename Vendor>
 class LtMatmul final : public LibraryMatmul {
  public:
-  /// A handle for the device that is current. Errors: kUnavailable: the library is not there, too old, or has no
-  /// device.
+  /// Opens the library with a handle for the current device. Errors: kUnavailable if the library is absent or too old, or
+  /// finds no device.
   static Result<std::shared_ptr<LibraryMatmul>> open(const std::vector<std::string>& names) {
     SS_TRY(SharedLibrary library, SharedLibrary::open(names, Vendor::describe_status));
     auto lt = std::make_shared<LtLibrary<Vendor>>(std::move(library));

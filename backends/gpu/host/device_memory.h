@@ -1,7 +1,7 @@
 #pragma once
-// The backend's device memory: every byte that it asks for is owned by a DeviceBuffer and counted by purpose. What the
-// driver says that the process holds beyond that is the runtime's: context, kernels, graphs, libraries, and what
-// allocations are rounded up by. So MemoryUse adds up to what the process really holds.
+// Device memory of the backend. Every allocation is owned by a DeviceBuffer and counted by purpose. The runtime's share
+// (context, kernels, graphs, libraries, rounding of allocations) is what the driver reports for the process beyond that,
+// so that MemoryUse adds up to what the process really holds.
 
 #include <span>
 #include <utility>
@@ -11,14 +11,14 @@
 
 namespace secondsource::gpu {
 
-/// Memory of a device, or pinned memory of the host, given back at the end of its life.
+/// Owns device memory, or pinned host memory.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   /// Content is undefined. `device` and `account` must outlive the buffer.
   static Result<DeviceBuffer> allocate(Device& device, MemoryAccount& account, MemoryPurpose purpose,
                                        std::size_t bytes);
-  /// Not counted: it is the host's.
+  /// Pinned host memory, which is not counted.
   static Result<DeviceBuffer> allocate_pinned(Device& device, std::size_t bytes);
   ~DeviceBuffer();
   DeviceBuffer(DeviceBuffer&& other) noexcept { swap(other); }
@@ -51,7 +51,8 @@ class DeviceBuffer {
   std::size_t size_bytes_ = 0;
 };
 
-/// A device, its one stream, and what is counted on it. Copies here wait for the device: for preparing and for tests.
+/// A device with its one stream and its memory account. The copies here block until they are done; they are for
+/// preparation and tests.
 class DeviceMemory {
  public:
   static Result<std::unique_ptr<DeviceMemory>> create(std::unique_ptr<Device> device);
@@ -59,13 +60,13 @@ class DeviceMemory {
   [[nodiscard]] Device& device() { return *device_; }
   [[nodiscard]] Stream& stream() { return *stream_; }
   [[nodiscard]] MemoryAccount& account() { return account_; }
-  /// Asks the driver what the runtime holds now, and counts that: kernels are loaded, graphs captured and libraries set
-  /// up long after the context was made.
+  /// Updates the runtime's share from the driver: kernels are loaded, graphs captured and libraries initialised long after
+  /// the context was created.
   void count_runtime();
   Result<DeviceBuffer> allocate(MemoryPurpose purpose, std::size_t bytes);
-  /// Through pinned memory, in pieces.
+  /// Copies through pinned memory, 4 MiB at a time.
   Result<void> upload(void* to, const void* from, std::size_t bytes);
-  /// Rows that lie one after the other in `from` to rows `to_stride` bytes apart. A row is at most 4 MiB.
+  /// Copies the contiguous rows in `from` to rows `to_stride` bytes apart. A row is at most 4 MiB.
   Result<void> upload_rows(std::byte* to, std::size_t to_stride, std::span<const std::byte> from,
                            std::size_t row_bytes);
   Result<void> download(void* to, const void* from, std::size_t bytes);

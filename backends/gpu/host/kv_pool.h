@@ -1,6 +1,6 @@
 #pragma once
-// One paged cache in device memory: [layer, keys | values, page, kv_head, page_tokens, head_dim] BF16, so that a page
-// of one head is one piece of memory and a page of a layer one copy.
+// One paged KV cache in device memory: [layer, keys | values, page, kv_head, page_tokens, head_dim] BF16. The rows of one
+// head of a page are contiguous, and a page of one layer is one copy.
 
 #include <span>
 
@@ -12,18 +12,19 @@ namespace secondsource::gpu {
 
 class KvPool {
  public:
-  /// Zeroed. Errors: kInvalidInput, kUnsupported for a type or head_dim that the kernels do not have, kOutOfMemory.
+  /// The cache is zeroed. Errors: kInvalidInput; kUnsupported for a type or head_dim that the kernels do not support;
+  /// kOutOfMemory.
   static Result<KvPool> create(DeviceMemory& memory, const KvSpec& spec, std::int64_t n_pages);
 
   [[nodiscard]] const KvSpec& spec() const { return spec_; }
   [[nodiscard]] std::int64_t n_pages() const { return n_pages_; }
   [[nodiscard]] KvView view(std::int32_t layer) const;
-  /// In the stream's order.
+  /// Enqueues the copies on the stream.
   Result<void> copy_pages(DeviceMemory& memory, std::span<const PageCopy> copies);
   Result<void> export_range(DeviceMemory& memory, const KvRange& range, std::span<float> out) const;
 
  private:
-  /// Bytes of one page of one layer, keys or values.
+  /// Bytes of one page of one layer, of keys or values.
   [[nodiscard]] std::size_t page_bytes() const;
   [[nodiscard]] std::byte* half(std::int32_t layer, bool values) const;
 

@@ -12,7 +12,7 @@ std::int64_t n_blocks(const MatmulExtent& extent, MatmulTiles tiles) {
   return std::int64_t{ceil_divide(extent.n_rows, block_rows(tiles))} * ceil_divide(extent.n_outputs, block_cols(tiles));
 }
 
-/// Of the largest tiles that the device has, those with which three quarters of its processors have a block.
+/// The largest tiles that the device has and that give at least three quarters of its processors a block.
 std::optional<MatmulTiles> large_tiles(const MatmulDevice& device, const auto& n_blocks_of) {
   for (const MatmulTiles tiles : {MatmulTiles::kWgmma128x256, MatmulTiles::kWgmma128x128, MatmulTiles::k128x128}) {
     if (!device.has_large_tiles || by_warpgroups(tiles) != device.has_warpgroups) continue;
@@ -36,7 +36,7 @@ MatmulPlan plan_of(MatmulTiles tiles, const MatmulExtent& extent) {
 MatmulPlan plan_matmul(const MatmulExtent& extent, const MatmulDevice& device) {
   MatmulPlan plan = plan_of(choose_tiles(extent, device), extent);
   const std::int32_t n_steps = plan.split_steps;
-  // Two blocks a processor hide each other's waits; the large tiles fill a processor alone.
+  // Two blocks per processor hide each other's latency; a block of large tiles fills a processor alone.
   const std::int64_t wanted = is_large(plan.tiles) ? 1 : std::int64_t{2} * device.n_processors;
   const std::int64_t splits = std::clamp<std::int64_t>(wanted / n_blocks(extent, plan.tiles), 1,
                                                        std::clamp(n_steps / kMinSplitSteps, 1, kMaxMatmulSplits));
@@ -55,7 +55,7 @@ MatmulTiles plan_grouped(const GroupedExtent& extent, const MatmulDevice& device
 }
 
 std::int32_t max_grouped_tiles(const GroupedExtent& extent, MatmulTiles tiles) {
-  // Every expert that has rows may fill up its last tile but for one row.
+  // The last tile of every expert that has rows may be padding except for one row.
   const std::int64_t rows = block_rows(tiles);
   const std::int64_t n_chosen = std::min(extent.n_rows, extent.n_experts);
   return static_cast<std::int32_t>((extent.n_rows + n_chosen * (rows - 1)) / rows);

@@ -1,12 +1,12 @@
 #pragma once
-// How much of a device's memory this process holds: what it allocated, and what nobody asked for by the byte (the
-// context, kernels, graphs, libraries). Asked of the driver, by the first of three ways that it answers:
+// How much of a device's memory this process holds: its allocations, and what has no byte count of its own (context,
+// kernels, graphs, libraries). It is determined by the first of three ways that has an answer:
 //
-//   1. its list of processes;
-//   2. the memory that is used by everybody, less what was used before this process made its context;
-//   3. the same from the runtime, which needs the context: less what was used right after that was made.
+//   1. the driver's list of processes;
+//   2. the memory used by all processes, less what was used before this process created its context;
+//   3. the same from the runtime, which needs a context: less what was used right after creating it.
 //
-// The last two count what other processes take and give meanwhile. In a container the first has no answer.
+// The last two also count what other processes allocate and free meanwhile. In a container the first has no answer.
 
 #include <cstdint>
 #include <functional>
@@ -21,17 +21,17 @@ namespace secondsource::gpu {
 class ProcessMemory {
  public:
   using ReadSensors = std::function<std::vector<TelemetryReading>()>;
-  /// Bytes of the device that are used, by everybody; empty where the runtime cannot say.
+  /// Device memory used by all processes; empty if the runtime cannot tell.
   using ReadUsed = std::function<std::optional<std::int64_t>()>;
 
-  /// Before the context is made.
+  /// To be constructed before the context is created.
   explicit ProcessMemory(ReadSensors sensors);
-  /// The context is there now, and nothing else.
+  /// To be called right after the context is created, before anything is allocated.
   void made_context(ReadUsed used);
 
-  /// Now; empty where none of the ways has an answer.
+  /// Bytes that the process holds now; empty if none of the ways has an answer.
   [[nodiscard]] std::optional<std::int64_t> bytes() const;
-  /// The way that was found to answer when the context was made, in words.
+  /// Text for the fingerprint: the way that had an answer when the context was created.
   [[nodiscard]] const std::string& source() const { return source_; }
 
  private:
@@ -39,8 +39,8 @@ class ProcessMemory {
 
   ReadSensors sensors_;
   ReadUsed used_;
-  std::optional<std::int64_t> sensed_before_;  ///< by everybody, without this process
-  std::optional<std::int64_t> used_before_;    ///< the same, with its context
+  std::optional<std::int64_t> sensed_before_;  ///< all processes, before the context
+  std::optional<std::int64_t> used_before_;    ///< all processes, with the context
   std::string source_ = "not available";
 };
 

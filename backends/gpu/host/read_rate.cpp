@@ -11,11 +11,11 @@
 namespace secondsource::gpu {
 namespace {
 
-constexpr std::uint8_t kByte = 0x5a;  // what the buffers hold, so that a pass can be checked
+constexpr std::uint8_t kByte = 0x5a;  // content of the buffers, by which a pass is checked
 constexpr int kPasses = 10;
-constexpr std::array<std::int32_t, 3> kBlocksPerProcessor = {2, 4, 8};  // all 2048 threads of a processor at the last
+constexpr std::array<std::int32_t, 3> kBlocksPerProcessor = {2, 4, 8};  // 8 blocks are all 2048 threads of a processor
 
-/// Nanoseconds of the fastest pass.
+/// Duration of the fastest pass in nanoseconds.
 Result<std::int64_t> fastest_pass(DeviceMemory& memory, const KernelTable& kernels,
                                   const ReadMemoryArguments& arguments) {
   Device& device = memory.device();
@@ -34,7 +34,7 @@ Result<std::int64_t> fastest_pass(DeviceMemory& memory, const KernelTable& kerne
   return fastest;
 }
 
-/// The sum that the words of so many bytes have.
+/// Checks that the threads' sums add up to that of `bytes` bytes of kByte.
 Result<void> check_sums(DeviceMemory& memory, const DeviceBuffer& sums, std::size_t bytes) {
   std::vector<std::uint32_t> found(sums.size_bytes() / sizeof(std::uint32_t));
   SS_TRY_VOID(memory.download(found.data(), sums.data(), sums.size_bytes()));

@@ -16,7 +16,7 @@ std::int64_t packed_row_bytes(WeightEncoding encoding, std::int32_t padded_cols)
   return std::int64_t{padded_cols} * static_cast<std::int64_t>(transfer_bytes_per_value(encoding));
 }
 
-/// Where a canonical row lies: gate and up alternate within their expert.
+/// Index of a canonical row in the packed weight: gate and up rows alternate within their expert.
 std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
   if (spec.join != Join::kInterleaveGateUp) return row;
   const std::int64_t expert_rows = spec.n_rows / spec.n_experts;
@@ -25,13 +25,13 @@ std::int64_t packed_row(const WeightSpec& spec, std::int64_t row) {
   return row - within + within % half * 2 + within / half;
 }
 
-/// One row as it lies in device memory.
+/// Packs one row into its layout in device memory.
 void pack_row(const WeightView& view, std::span<const std::byte> values, std::span<std::byte> out) {
   if (view.encoding != WeightEncoding::kInt4Group32) {
     std::memcpy(out.data(), values.data(), values.size());
     return;
   }
-  constexpr int kZero = 8;  // what is added to a value in [-7, 7]
+  constexpr int kZero = 8;  // values in [-7, 7] are stored with this offset
   for (std::size_t i = 0; i < out.size(); ++i) {
     const auto nibble = [&](std::size_t col) {
       const int q = col < values.size() ? static_cast<std::int8_t>(values[col]) : 0;
@@ -95,7 +95,7 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
                     packed_scales.data() + i * scale_bytes);
       }
     }
-    // A piece is of one part, so that its rows are neighbours, or, interleaved, every second row.
+    // All rows of one call are from one part: they are contiguous, or, interleaved, every second row.
     const auto to = static_cast<std::size_t>(packed_row(spec, rows.first_row));
     if (!interleaved) {
       SS_TRY_VOID(memory_.upload(values->data() + to * row_bytes, packed.data(), packed.size()));
@@ -122,7 +122,7 @@ Result<WeightId> Weights::prepare(const WeightSpec& spec) {
     SS_TRY_VOID(memory_.upload(weight.vector.data(), decoded.data(), decoded.size() * sizeof(float)));
   }
   specs_.push_back(spec);
-  specs_.back().parts.clear();  // the sources may hold a file open
+  specs_.back().parts.clear();  // the sources may keep a file open
   weights_.push_back(std::move(weight));
   return WeightId{static_cast<std::int32_t>(specs_.size()) - 1};
 }

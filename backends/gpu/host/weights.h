@@ -1,6 +1,6 @@
 #pragma once
-// Prepared weights in device memory. One packed copy serves one row of x and many: rows in the order of WeightView,
-// padded with zeros, INT4 two values a byte, scales apart.
+// Prepared weights in device memory. One packed copy serves matvec and tiles: rows in the order of WeightView, padded with
+// zeros, int4 two values per byte, scales in a separate buffer.
 
 #include <span>
 #include <vector>
@@ -20,7 +20,7 @@ class Weights {
   Result<WeightId> prepare(const WeightSpec& spec);
   /// Canonical f32, for tests. Errors: kInvalidInput for an id that was not returned.
   Result<std::vector<float>> unprepare(WeightId id);
-  /// What was prepared, by id; without the sources.
+  /// Specs of the prepared weights by id, without their sources.
   [[nodiscard]] std::span<const WeightSpec> specs() const { return specs_; }
   [[nodiscard]] const WeightView& view(WeightId id) const { return weights_[slot(id)].view; }
   /// A norm weight or a bias as f32 [n_cols], whatever its encoding.
@@ -31,7 +31,7 @@ class Weights {
     WeightView view;
     DeviceBuffer values;
     DeviceBuffer scales;
-    DeviceBuffer vector;  ///< of weights with one row
+    DeviceBuffer vector;  ///< f32 copy of weights with one row
   };
   static std::size_t slot(WeightId id) { return static_cast<std::size_t>(index_of(id)); }
 

@@ -119,8 +119,10 @@ SS_DEVICE void update_softmax(const AttentionArguments& a, Shared<kHeads>& share
     }
     sum = sum_lanes(sum);
     if (lane() == 0) {
+      const float rescale = state.rescale_to(row_max);
+      shared.rescale[h] = rescale;
       state.d = shared.sum[h];
-      shared.rescale[h] = state.merge(row_max, sum);
+      state.merge(row_max, rescale, [&] { return sum; });
       shared.sum[h] = state.d;
       shared.row_max[h] = state.m;
     }

@@ -19,7 +19,8 @@ SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
   return 0.5F * gate * (1.0F + tanhf(inner)) * up;
 }
 
-SS_DEVICE bool is_gated(Epilogue epilogue) {
+/// is_gated() of backend/op.h for device code, which the GPU compilers do not let call it.
+SS_DEVICE bool is_gated_on_device(Epilogue epilogue) {
   return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
 }
 

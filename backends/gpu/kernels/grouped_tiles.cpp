@@ -104,7 +104,7 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
     x_rows.held[u] = line < Shape::kRows ? row_of_x(list[line]) : -1;
   }
   const WeightView weight = weight_of<kEncoding>(a, a.by_expert.experts[tile]);
-  const bool in_pairs = is_gated(a.epilogue);
+  const bool in_pairs = is_gated_on_device(a.epilogue);
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
   const auto scale_of = [&](int row, int output) {

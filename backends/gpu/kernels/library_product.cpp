@@ -27,7 +27,7 @@ finish_product_kernel(FinishProductArguments a) {
   const MatmulArguments& product = a.product;
   const int row = block_x();
   if (row >= *product.n_rows) return;
-  const bool in_pairs = is_gated(product.epilogue);
+  const bool in_pairs = is_gated_on_device(product.epilogue);
   const int n_outputs = in_pairs ? product.weight.n_rows / 2 : product.weight.n_rows;
   const int output = block_y() * kThreads + thread_x();
   if (output >= n_outputs) return;

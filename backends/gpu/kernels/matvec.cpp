@@ -61,7 +61,7 @@ matvec_kernel(MatmulArguments a) {
   SS_UNROLL
   for (int m = 0; m < kRows; ++m) {
     if (first_row + m >= n_rows) continue;
-    if (is_gated(a.epilogue)) {
+    if (is_gated_on_device(a.epilogue)) {
       store_gated(a, first_row + m, first_output / 2, sums[0][m], sums[1][m]);
       continue;
     }

@@ -101,7 +101,7 @@ template <WeightEncoding kEncoding, bool kQuantized>
 SS_KERNEL(kMaxThreads)
 grouped_matvec_kernel(GroupedMatmulArguments a) {
   const int token = block_y();
-  const bool in_pairs = is_gated(a.epilogue);
+  const bool in_pairs = is_gated_on_device(a.epilogue);
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const int output = block_x() * n_warps() + warp();
   if (token >= *a.n_rows || output >= n_outputs) return;

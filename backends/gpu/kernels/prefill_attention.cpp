@@ -117,7 +117,8 @@ SS_DEVICE void update_softmax(const AttentionArguments& a, Warp& shared, int fir
     sum += weight;
     shared.weights[row * kWeightStride + col] = narrow(weight);
   }
-  const float rescale = state.merge(row_max, sum_lanes(sum, kRowLanes));
+  const float rescale = state.rescale_to(row_max);
+  state.merge(row_max, rescale, [&] { return sum_lanes(sum, kRowLanes); });
   if (part == 0) shared.rescale[row] = rescale;
 }
 

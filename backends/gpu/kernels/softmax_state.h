@@ -1,7 +1,11 @@
 #pragma once
 // State of an online softmax over one row of scores (arXiv:1805.02867, algorithm 3), shared by the attention kernels that
-// compute with expf. The output o = sum_j exp(s_j - m) v_j belongs to the same state, but is spread over other threads:
-// merge() returns the factor that they multiply it with.
+// compute with expf. The output o = sum_j exp(s_j - m) v_j belongs to the same state, but is spread over other threads,
+// which multiply it by the same factor.
+//
+//   const float rescale = state.rescale_to(row_max);  // row_max: maximum of state.m and the tile's scores
+//   ...                                               // tile_d = sum over the tile of exp(s_j - shift(row_max))
+//   state.merge(row_max, rescale, [&] { return tile_d; });  // and o *= rescale
 
 #include <cmath>
 
@@ -20,13 +24,15 @@ struct SoftmaxState {
   /// are exp(-inf) = 0 instead of NaN.
   SS_DEVICE static float shift(float m) { return m == kNegInf ? 0.0F : m; }
 
-  /// Merges a KV tile. `tile_m`: the maximum of this state's and the tile's scores. `tile_d`: the sum over the tile of
-  /// exp(s_j - shift(tile_m)). Returns the factor for the outputs so far.
-  SS_DEVICE float merge(float tile_m, float tile_d) {
-    const float rescale = expf(m - shift(tile_m));
-    d = d * rescale + tile_d;
-    m = tile_m;
-    return rescale;
+  /// The factor for older sums and outputs when the maximum becomes `new_m`.
+  [[nodiscard]] SS_DEVICE float rescale_to(float new_m) const { return expf(m - shift(new_m)); }
+
+  /// Merges a KV tile whose exponentials, relative to `new_m`, add up to tile_d(). A function and not a number, because a
+  /// reduction over lanes as an argument would be computed before d * rescale, and the compilers schedule that differently.
+  template <typename TileSum>
+  SS_DEVICE void merge(float new_m, float rescale, const TileSum& tile_d) {
+    d = d * rescale + tile_d();
+    m = new_m;
   }
 };
 

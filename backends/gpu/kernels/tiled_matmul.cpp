@@ -28,7 +28,7 @@ SS_DEVICE void store_sums(const MatmulArguments& a, int row, int output, const S
     if (a.weight.encoding == WeightEncoding::kInt8PerRow) scale *= a.weight.row_scales[output + j];
     return static_cast<float>(sums[j]) * scale;
   };
-  if (is_gated(a.epilogue)) {
+  if (is_gated_on_device(a.epilogue)) {
     store_gated(a, row, output / 2, scaled(0), scaled(1));
   } else {
     store_product(a, row, output, scaled(0));
@@ -51,7 +51,7 @@ tiled_matmul_kernel(MatmulArguments a) {
     const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
     compute_tile<kTiles, kEncoding, kQuantized>(
         x, ContiguousRows{first_row, n_rows}, a.weight, block_y() * Shape::kCols, {begin, end},
-        a.plan.n_splits == 1 && is_gated(a.epilogue), [&](int line, int output, const auto* sums) {
+        a.plan.n_splits == 1 && is_gated_on_device(a.epilogue), [&](int line, int output, const auto* sums) {
           const int row = first_row + line;
           if (row >= n_rows) return;
           if (a.plan.n_splits > 1) {
@@ -71,7 +71,7 @@ template <typename Sum, bool kQuantized>
 SS_KERNEL(kCombineThreads)
 combine_matmul_kernel(MatmulArguments a) {
   const int row = block_y();
-  const int width = is_gated(a.epilogue) ? 2 : 1;
+  const int width = is_gated_on_device(a.epilogue) ? 2 : 1;
   const int output = (block_x() * kCombineThreads + thread_x()) * width;
   if (row >= *a.n_rows || output >= a.weight.n_rows) return;
   Sum sums[2] = {};

@@ -1,6 +1,6 @@
 #pragma once
-// The runtime that a module is built with: CUDA's and HIP's have the same functions under another prefix. Host code
-// only, for g++; kernels know neither.
+// The runtime API that a module is built with. CUDA's and HIP's functions differ only in their prefix. For host code
+// compiled by g++; kernels do not include this.
 
 #if defined(SS_GPU_RUNTIME_CUDA)
 #include <cuda_runtime_api.h>
@@ -20,10 +20,10 @@ namespace secondsource::gpu::runtime {
 
 using Status = SS_RUNTIME(Error_t);
 
-/// Success, or kDeviceLost with the call and the runtime's own words; kOutOfMemory where that is what they say.
+/// Converts a status. Errors: kOutOfMemory for a failed allocation, else kDeviceLost; with the call and the runtime's text.
 [[nodiscard]] inline Result<void> check(Status status, const char* call) {
   if (status == SS_RUNTIME(Success)) return {};
-  // The error that a call returns also stays behind for the next one to find, unless it is taken.
+  // The runtime also keeps the error for the next GetLastError(), unless it is cleared.
   (void)SS_RUNTIME(GetLastError)();
   const bool is_memory = status == SS_RUNTIME(ErrorMemoryAllocation);
   return Error{is_memory ? ErrorCode::kOutOfMemory : ErrorCode::kDeviceLost,
@@ -32,5 +32,5 @@ using Status = SS_RUNTIME(Error_t);
 
 }  // namespace secondsource::gpu::runtime
 
-/// SS_RUNTIME_TRY(Malloc(&memory, bytes)): the call of the runtime at hand, its error returned from here.
+/// SS_RUNTIME_TRY(Malloc(&memory, bytes)): calls cudaMalloc or hipMalloc and returns its error from this function.
 #define SS_RUNTIME_TRY(call) SS_TRY_VOID(::secondsource::gpu::runtime::check(SS_RUNTIME(call), #call))

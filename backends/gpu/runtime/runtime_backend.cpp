@@ -19,14 +19,14 @@ Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const B
         fmt::format("option {}: {} knows graphs, guards, tiles, attention, matmul and matmul_library", key, name)};
   }
   const DeviceSensors& known = *sensors;
-  // Telemetry is read by a thread of its own, memory by the one that asks for it; sensors stand one at a time.
+  // Telemetry and memory are read by different threads, and the sensors are not thread-safe.
   gpu.read_telemetry = [shared = std::shared_ptr<DeviceSensors>(std::move(sensors)),
                         mutex = std::make_shared<std::mutex>()] {
     const std::lock_guard lock(*mutex);
     return shared->read();
   };
   SS_TRY(auto opened, open_device(device, known, gpu.read_telemetry));
-  SS_TRY_VOID(open_library(gpu, open));  // after the device, which it makes its handle for
+  SS_TRY_VOID(open_library(gpu, open));  // after the device: its handle is for the current device
   return make_backend(std::move(opened), kernels, std::move(gpu));
 }
 

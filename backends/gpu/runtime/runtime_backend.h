@@ -1,5 +1,5 @@
 #pragma once
-// What cuda and hip understand of BackendOptions, and their backend made of it.
+// Creates the backend of cuda and hip from BackendOptions.
 
 #include <memory>
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace secondsource::gpu::runtime {
 
-/// The vendor's library of products, for the device that is current; `file` is empty, or where the user says it is.
+/// Opens the vendor's library of products for the current device. `file`: its path by the user's option, or empty.
 using OpenLibrary = std::function<Result<std::shared_ptr<LibraryMatmul>>(const std::string& file)>;
 
-/// Opens the device and makes its backend. Errors: kInvalidInput for an option of `extra` that read_option() does not
-/// take; those of open_device(), open_library() and make_backend().
+/// Opens the device and creates its backend. Errors: kInvalidInput for an option of `extra` that read_option() does not
+/// know; those of open_device(), open_library() and make_backend().
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(const std::string& name, const BackendOptions& options,
                                                               const DeviceSummary& device,
                                                               std::unique_ptr<DeviceSensors> sensors,

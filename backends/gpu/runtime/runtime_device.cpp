@@ -45,7 +45,7 @@ class RuntimeStream final : public Stream {
   Result<void> launch(const KernelCall& call) override {
     const LaunchShape& shape = call.shape;
 #if defined(SS_GPU_RUNTIME_CUDA)
-    // A block may have more than 48 KiB of shared memory only where its kernel asks for it.
+    // More than 48 KiB of dynamic shared memory must be requested per kernel.
     if (shape.shared_bytes > (std::size_t{48} << 10)) {
       SS_RUNTIME_TRY(FuncSetAttribute(call.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shape.shared_bytes)));
@@ -90,10 +90,10 @@ class RuntimeStream final : public Stream {
 #else
     const Status status = SS_RUNTIME(GraphInstantiate)(&graph->executable, captured, nullptr, nullptr, 0);
 #endif
-    (void)SS_RUNTIME(GraphDestroy)(captured);  // the executable one has its own copy
+    (void)SS_RUNTIME(GraphDestroy)(captured);  // the executable graph has its own copy
     SS_TRY_VOID(check(status, "GraphInstantiate"));
 #if defined(SS_GPU_RUNTIME_CUDA)
-    SS_RUNTIME_TRY(GraphUpload(graph->executable, handle_));  // or the first replay does it
+    SS_RUNTIME_TRY(GraphUpload(graph->executable, handle_));  // otherwise the first replay uploads it
 #endif
     return std::unique_ptr<Graph>(std::move(graph));
   }
@@ -171,7 +171,7 @@ class RuntimeDevice final : public Device {
     return memory_.bytes();
   }
 
-  /// Makes the context.
+  /// Creates the context.
   Result<void> open(int ordinal) {
     SS_RUNTIME_TRY(SetDevice(ordinal));
     SS_RUNTIME_TRY(Free(nullptr));
@@ -209,7 +209,7 @@ void describe(const cudaDeviceProp& raw, DeviceSummary& summary) {
     summary.uuid += fmt::format("{:02x}", bytes[at]);
   }
   summary.properties.max_shared_bytes = raw.sharedMemPerBlockOptin;
-  summary.properties.has_warpgroups = summary.properties.target == "sm_90";  // code for it is that of sm_90a
+  summary.properties.has_warpgroups = summary.properties.target == "sm_90";  // its code is compiled for sm_90a
 }
 #else
 void describe(const hipDeviceProp_t& raw, DeviceSummary& summary) {

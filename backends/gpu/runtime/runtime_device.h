@@ -1,5 +1,5 @@
 #pragma once
-// A GPU through its vendor's runtime, CUDA or HIP: compiled into each module with api.h's choice.
+// A GPU through its vendor's runtime, CUDA or HIP (api.h). Compiled into each vendor's module.
 
 #include <memory>
 #include <string>
@@ -11,22 +11,22 @@
 
 namespace secondsource::gpu::runtime {
 
-/// What tells devices apart before one is opened.
+/// Description of a device before it is opened.
 struct DeviceSummary {
-  int ordinal = 0;  ///< among those that this process may see
+  int ordinal = 0;  ///< the runtime's number, among the visible devices
   DeviceProperties properties;
-  std::string uuid;        ///< "GPU-..." as NVML writes it; empty where the runtime has none
+  std::string uuid;        ///< "GPU-..." in NVML's spelling; empty if the runtime has none
   std::string pci_bus_id;  ///< "0000:c1:00.0"
 };
 
-/// The devices that this process may see; makes no context. Errors: kUnavailable, in the runtime's words.
+/// The devices visible to this process. Creates no context. Errors: kUnavailable, with the runtime's text.
 [[nodiscard]] Result<std::vector<DeviceSummary>> list_devices();
 
-/// Versions of the runtime and of what the driver offers, "13.0" each.
+/// Versions of the runtime and of the newest runtime that the driver supports, such as "13.0".
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> runtime_versions();
 
-/// Makes the device's context. The sensors' properties go into the fingerprint; `read_sensors` reads them, from any
-/// thread, for as long as the device lives, to know what this process holds. Errors: kDeviceLost, kOutOfMemory.
+/// Creates the device's context. The properties of `sensors` go into the fingerprint. `read_sensors` must be callable from
+/// any thread for the device's lifetime: it tells how much memory the process holds. Errors: kDeviceLost, kOutOfMemory.
 [[nodiscard]] Result<std::unique_ptr<Device>> open_device(const DeviceSummary& summary, const DeviceSensors& sensors,
                                                           ProcessMemory::ReadSensors read_sensors);
 

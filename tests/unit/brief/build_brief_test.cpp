@@ -28,7 +28,7 @@ bool contains(std::string_view text, std::string_view part) {
 }
 
 /// True if the option has a risk of this level whose text contains `part`.
-bool has_risk(const Brief& brief, std::string_view level, std::string_view part, std::string_view option) {
+bool has_risk(const Brief& brief, RiskLevel level, std::string_view part, std::string_view option) {
   return std::any_of(brief.risks.begin(), brief.risks.end(), [&](const BriefRisk& risk) {
     return risk.level == level && contains(risk.text, part) &&
            std::find(risk.options.begin(), risk.options.end(), option) != risk.options.end();
@@ -40,7 +40,7 @@ bool has_risk(const Brief& brief, std::string_view level, std::string_view part,
 TEST_CASE("the option that saves most is taken, provisionally while its speeds are quoted") {
   const Brief brief = brief_of(hand_made_inputs());
   CHECK(brief.decision.option == "all");
-  CHECK(brief.decision.status == "provisional");
+  CHECK(brief.decision.status == DecisionStatus::kProvisional);
   // option_cost_test.cpp has the exact values, 31.085 % and 30952 USD.
   CHECK(brief.decision.line == "all: it costs 31 % less than staying over 3 years, a saving of $31,000.");
   CHECK(contains(brief.decision.reasons.front(), "quoted speeds are published without one"));
@@ -78,14 +78,15 @@ TEST_CASE("the interval in the decision's reason is that of the saving, seen fro
 
 TEST_CASE("an option beyond a limit of the buyer is out, and says why") {
   const Brief measured_only = brief_of(hand_made_inputs(kDemand + "risk_limits: {require_measured: true}\n"));
-  CHECK(measured_only.decision.status == "no eligible option");
-  CHECK(has_risk(measured_only, "limit", "its speed is quoted, not measured", "all"));
+  CHECK(measured_only.decision.status == DecisionStatus::kNoEligibleOption);
+  CHECK(has_risk(measured_only, RiskLevel::kLimit, "its speed is quoted, not measured", "all"));
 
   const Brief two_suppliers = brief_of(hand_made_inputs(kDemand + "risk_limits: {max_single_vendor_percent: 90}\n"));
   // Only the shift is within the limit. It costs more, but staying is not eligible.
   CHECK(two_suppliers.decision.option == "Shift 25 % to B");
   CHECK(contains(two_suppliers.decision.line, "costs 80 % more than staying"));
-  CHECK(has_risk(two_suppliers, "limit", "100 % of the load is on one supplier (A); your limit is 90 %", "Stay"));
+  CHECK(has_risk(two_suppliers, RiskLevel::kLimit, "100 % of the load is on one supplier (A); your limit is 90 %",
+                 "Stay"));
   CHECK_FALSE(two_suppliers.options[0].is_eligible);
 }
 
@@ -104,13 +105,13 @@ TEST_CASE("a measured SKU that is cheaper is bought, a quoted one is not") {
   const auto sku = [&](std::string_view id) {
     return *std::find_if(brief.skus.begin(), brief.skus.end(), [&](const BriefSku& row) { return row.id == id; });
   };
-  CHECK(sku("cpu").verdict == "in use");
-  CHECK(sku("new").verdict == "no-buy");
+  CHECK(sku("cpu").verdict == SkuVerdict::kInUse);
+  CHECK(sku("new").verdict == SkuVerdict::kNoBuy);
   CHECK(contains(sku("new").reasons.front(), "quoted, not measured"));
   // The alternative has half the price. The saving comes from the corners of both intervals: 1 - 0.5 x dearest /
   // cheapest.
   const BriefSku host2 = sku("host2");
-  CHECK(host2.verdict == "buy");
+  CHECK(host2.verdict == SkuVerdict::kBuy);
   CHECK(host2.saving_percent.value == Approx(50));
   // Machines are whole numbers: at both ends of the speeds the same number is needed.
   CHECK(host2.saving_percent.low == Approx(50));
@@ -128,7 +129,7 @@ TEST_CASE("a measured SKU that is cheaper is bought, a quoted one is not") {
   const BriefOption& move = brief.options.back();
   CHECK(move.usd_3_years.low);
   CHECK(brief.decision.option == "move");
-  CHECK(brief.decision.status == "decided");
+  CHECK(brief.decision.status == DecisionStatus::kDecided);
 }
 
 TEST_CASE("nothing quoted hides in a measured figure: an option of both says so in every cost") {
@@ -138,7 +139,7 @@ TEST_CASE("nothing quoted hides in a measured figure: an option of both says so 
     CHECK(figure->mark == "projected from measured and quoted");
   }
   CHECK(net.parts.back().usd.mark == "projected from measured");
-  CHECK(net.parts.back().role == "fallback");
+  CHECK(net.parts.back().role == PartRole::kFallback);
 }
 
 TEST_CASE("the data's own warnings become risks of the options that use it") {
@@ -157,20 +158,21 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   inputs.prices.back().commitment = Commitment::kSpot;
   inputs.prices.back().usd_per_hour = 0.50;
   const Brief brief = brief_of(inputs);
-  CHECK(has_risk(brief, "warning", "other processes took up to 25 % of the CPUs", "net"));
-  CHECK_FALSE(has_risk(brief, "warning", "other processes took up to 25 % of the CPUs", "Stay"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "other processes took up to 25 % of the CPUs", "net"));
+  CHECK_FALSE(has_risk(brief, RiskLevel::kWarning, "other processes took up to 25 % of the CPUs", "Stay"));
   inputs.runs[0].summary.cells[0].checks = {{"foreign_cpu", CheckOutcome::kPassed, "it waited 0.1 %"}};
-  CHECK_FALSE(has_risk(brief_of(inputs), "warning", "other processes took", "net"));
-  CHECK(has_risk(brief, "warning", "m/cpu/bf16/server-r4: suspect (warm_up): still rising", "net"));
-  CHECK(has_risk(brief, "warning", "cpu crash: signal 11", "net"));
-  CHECK(has_risk(brief, "warning", "a regression of up to 20 % is waived until 2026-12-31 (W-1: known)", "net"));
-  CHECK(has_risk(brief, "note", "its speed at the SLO varied: known to ± 5.0 %", "net"));
-  CHECK(has_risk(brief, "warning", "single supplier: all of the load is on A", "Stay"));
-  CHECK(has_risk(brief, "note", "old costs 1.5 USD/h on-demand", "all") == false);
-  CHECK(has_risk(brief, "note", "new costs 1.5 USD/h on-demand, 0.5 spot", "all"));
+  CHECK_FALSE(has_risk(brief_of(inputs), RiskLevel::kWarning, "other processes took", "net"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "m/cpu/bf16/server-r4: suspect (warm_up): still rising", "net"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "cpu crash: signal 11", "net"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "a regression of up to 20 % is waived until 2026-12-31 (W-1: known)",
+                 "net"));
+  CHECK(has_risk(brief, RiskLevel::kNote, "its speed at the SLO varied: known to ± 5.0 %", "net"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "single supplier: all of the load is on A", "Stay"));
+  CHECK(has_risk(brief, RiskLevel::kNote, "old costs 1.5 USD/h on-demand", "all") == false);
+  CHECK(has_risk(brief, RiskLevel::kNote, "new costs 1.5 USD/h on-demand, 0.5 spot", "all"));
   // An expired waiver covers nothing.
   inputs.date = "2027-01-01";
-  CHECK_FALSE(has_risk(brief_of(inputs), "warning", "is waived", "net"));
+  CHECK_FALSE(has_risk(brief_of(inputs), RiskLevel::kWarning, "is waived", "net"));
 }
 
 TEST_CASE("limits on uncertainty, memory, spot and the age of prices take options out") {
@@ -181,24 +183,24 @@ TEST_CASE("limits on uncertainty, memory, spot and the age of prices take option
   }));
   const Brief brief = brief_of(hand_made_inputs(
       kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\nrisk_limits: {" + limit + "}\n"));
-  CHECK(has_risk(brief, "limit", part, "net"));
+  CHECK(has_risk(brief, RiskLevel::kLimit, part, "net"));
   CHECK_FALSE(brief.options.back().is_eligible);
 
   BriefInputs spot = hand_made_inputs(kDemand + "risk_limits: {max_spot_percent: 50}\n");
   spot.prices[1].commitment = Commitment::kSpot;
   spot.demand.skus[1].price = "p/r/new/spot";
-  CHECK(has_risk(brief_of(spot), "limit",
+  CHECK(has_risk(brief_of(spot), RiskLevel::kLimit,
                  "100 % of the load is on spot machines, which can be taken away; your limit is 50 %", "all"));
-  CHECK(has_risk(brief_of(spot), "warning", "25 % of the load is on spot machines", "Shift 25 % to B"));
+  CHECK(has_risk(brief_of(spot), RiskLevel::kWarning, "25 % of the load is on spot machines", "Shift 25 % to B"));
 }
 
 TEST_CASE("figures of another model are not compared, and a fallback that serves one says so") {
   BriefInputs inputs = hand_made_inputs(kDemand + "  - {kind: fallback, name: net, sku: cpu, percent: 10}\n");
   inputs.demand.model = "another";
   const Brief brief = brief_of(inputs);
-  CHECK(has_risk(brief, "limit", "old serves m, not another", "Stay"));
-  CHECK(has_risk(brief, "warning", "the fallback serves m instead of another", "net"));
-  CHECK(brief.decision.status == "no eligible option");
+  CHECK(has_risk(brief, RiskLevel::kLimit, "old serves m, not another", "Stay"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "the fallback serves m instead of another", "net"));
+  CHECK(brief.decision.status == DecisionStatus::kNoEligibleOption);
 }
 
 TEST_CASE("an API's bill, and the load from which own machines cost no more") {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# amx_instructions.sh OBJDUMP ARCHIVE: the object of the AMX kernels has the tile instructions, and no other object of the
-# cpu backend has one, since it may be run on a CPU without them.
+# amx_instructions.sh OBJDUMP ARCHIVE: checks that the object of the AMX kernels has the tile instructions and that no other
+# object of the cpu backend has one, because the others also run on CPUs without AMX.
 "$1" -d "$2" | awk '
   /file format/ { object = $1; sub(/:$/, "", object) }
   /\t(tdpbf16ps|tdpbusd|tileloadd|tilestored|tilezero|ldtilecfg|tilerelease)/ {

@@ -33,7 +33,7 @@ struct ModelTiles {
     SS_CHECK(config.palette == 1 && config.start_row == 0, "a palette that LDTILECFG takes");
     for (int tile = 0; tile < 8; ++tile) {
       SS_CHECK(config.rows[tile] <= 16 && config.bytes_per_row[tile] <= 64, "a tile's extents");
-      // One of both zero raises #GP.
+      // The instruction raises #GP if only one of the two is zero.
       SS_CHECK((config.rows[tile] == 0) == (config.bytes_per_row[tile] == 0), "a tile with rows has columns");
     }
     state = State{.configured = true, .config = config, .tile = {}};
@@ -59,8 +59,7 @@ struct ModelTiles {
       std::memcpy(to + row * kLineBytes, state.tile[kTile][row], state.config.bytes_per_row[kTile]);
     }
   }
-  /// TDPBF16PS: even and odd elements are summed apart by fused multiply-adds that flush denormals, and added at the
-  /// end.
+  /// TDPBF16PS: even and odd elements are summed separately with fused multiply-adds that flush denormals, then added.
   template <int kSum, int kLeft, int kRight>
   static void dot_bf16() {
     check_product(kSum, kLeft, kRight);
@@ -104,7 +103,7 @@ struct ModelTiles {
     check(sum);
     check(left);
     check(right);
-    // Anything else raises #UD.
+    // The instruction raises #UD otherwise.
     SS_CHECK(state.config.rows[sum] == state.config.rows[left], "rows of the sum are those of the left operand");
     SS_CHECK(state.config.bytes_per_row[sum] == state.config.bytes_per_row[right], "columns are the right operand's");
     SS_CHECK(state.config.bytes_per_row[left] == 4 * state.config.rows[right], "inner extents agree");
@@ -119,7 +118,7 @@ struct ModelTiles {
   }
 };
 
-// What a single row takes; the sums and results of AVX-512's policies, with portable lanes.
+// The policies for a single row: the sums and results of the AVX-512 policies, with portable lanes.
 struct OneRowBf16 : WidenBf16 {
   using Act = std::uint16_t;
   static void step(Acc& acc, const Weights& w, const Act* x) {

@@ -1,12 +1,11 @@
 #pragma once
-// The AMX kernels over a model of the tile instructions in software: the same source as
-// backends/cpu/kernels/isa_amx.cpp, on a CPU without AMX.
+// The AMX kernels over a software model of the tile instructions: the source that isa_amx.cpp compiles, on any CPU.
 
 #include "cpu/kernels/kernel_table.h"
 
 namespace secondsource::cpu {
 
-/// Products kBf16 and kInt8Quantized and what packs for them; the rest is empty.
+/// A table with the products kBf16 and kInt8Quantized and with pack(); its other entries are empty.
 const KernelTable& kernels_amx_model();
 
 }  // namespace secondsource::cpu

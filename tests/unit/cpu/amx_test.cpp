@@ -1,7 +1,7 @@
-// The AMX kernels' own source over a model of the instructions (amx_model.h), at every number of rows and at columns
-// that are no whole tiles; the expected values come from plain loops in f64 and in integers. What a model cannot see:
-// whether the real instructions do what the manual says, and how fast they are. These kernels never ran on a CPU with
-// AMX.
+// The source of the AMX kernels over a software model of the instructions (amx_model.h), with every number of rows and
+// with columns that do not fill a tile; the expected values come from plain loops in f64 and in integers. A model cannot
+// show whether the real instructions do what the manual says, nor how fast they are. These kernels never ran on a CPU
+// with AMX.
 
 #include <cmath>
 #include <cstring>
@@ -19,7 +19,7 @@ double random_value(std::uint64_t seed, std::int64_t i) {
   return 4.0 * random_unit(seed, static_cast<std::uint64_t>(i)) - 2.0;
 }
 
-/// Random rows, packed as the product wants them.
+/// Random rows, packed in the product's format.
 struct Activations {
   Activations(const ProductKernel& product, int n_rows, std::int64_t k)
       : values(static_cast<std::size_t>(n_rows * k)), scales(static_cast<std::size_t>(n_rows)) {
@@ -43,7 +43,7 @@ struct Activations {
   std::vector<std::byte> packed;
 };
 
-/// The product of `x` with packed weight tiles, [n_rows, 16 n_tiles]; nothing was written behind it.
+/// The product of `x` and packed weight tiles, [n_rows, 16 n_tiles]; checks that nothing is written behind it.
 std::vector<float> multiplied(const ProductKernel& product, const Activations& x, const void* tiles,
                               std::int64_t tile_bytes, int n_tiles, std::int64_t k, const std::int32_t* row_sums) {
   constexpr float kCanary = 12345.0F;

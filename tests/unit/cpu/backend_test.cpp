@@ -1,4 +1,4 @@
-// The backend's options and its account of memory.
+// The backend's options, memory accounting, weight layouts, and steps that need its own code paths.
 
 #include "cpu/backend.h"
 
@@ -14,7 +14,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Row r, column c holds r + c / 1024, exact in BF16 for small rows only where it need not matter.
+/// Row r, column c holds r + c / 1024.
 class CountingRows final : public WeightSource {
  public:
   explicit CountingRows(std::int64_t n_cols) : n_cols_(n_cols) {}
@@ -186,13 +186,13 @@ KvPoolId small_pool(Backend& backend) {
       .value();
 }
 
-TEST_CASE("an expert with more rows and columns than one pass of a product takes") {
+TEST_CASE("an expert may have more rows and columns than one pass of a product takes") {
   constexpr std::int32_t kTokens = 40;
   constexpr std::int32_t kCols = 2500;
   constexpr std::int32_t kOutputs = 20;
   const std::unique_ptr<Backend> backend = create(threads(2)).value();
   const WeightId table = backend->prepare_weight(counting_weight(kTokens, kCols)).value();
-  // Inputs are positive, so that the last row has the largest score.
+  // Inputs are positive, so the last row has the largest score.
   const WeightId gate = backend->prepare_weight(counting_weight(3, kCols)).value();
   WeightSpec spec = counting_weight(3 * kOutputs, kCols);
   spec.join = Join::kConcatRows;
@@ -215,7 +215,7 @@ TEST_CASE("an expert with more rows and columns than one pass of a product takes
       for (std::int32_t column = 0; column < kCols; ++column)
         expected += (token + column / 1024.0) * (output + column / 1024.0);
       CAPTURE(token, output);
-      // Positive terms: an f32 sum of k of them is off by k roundings at most.
+      // The error of an f32 sum of k positive terms is at most k roundings of the sum.
       CHECK(std::abs(static_cast<double>(found[static_cast<std::size_t>(token * kOutputs + output)]) - expected) <=
             kCols * 0x1p-24 * expected);
     }
@@ -270,7 +270,7 @@ TEST_CASE("a traced step names the kernel that its rows ran through: many are mu
   CHECK(kernel_for(64, 2) == grouped + " or unpacked bf16, grouped_matmul_f32_scalar");
 }
 
-TEST_CASE("what is sampled is bit for bit the same with any number of threads") {
+TEST_CASE("sampling gives the same bits with any number of threads") {
   constexpr std::int32_t kRows = 5;
   constexpr std::int32_t kVocab = 40000;
   std::vector<std::vector<SampledToken>> sampled;
@@ -307,7 +307,7 @@ TEST_CASE("what is sampled is bit for bit the same with any number of threads") 
   }
 }
 
-/// Rows that cannot be read from some row on.
+/// Rows of which those from 100 on cannot be read.
 class BrokenRows final : public WeightSource {
  public:
   Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte>,
@@ -317,7 +317,7 @@ class BrokenRows final : public WeightSource {
   }
 };
 
-TEST_CASE("of rows that cannot be read, the first is named, however many threads come to them") {
+TEST_CASE("the first of several rows that cannot be read is named, whatever the number of threads") {
   const std::unique_ptr<Backend> backend = create(threads(4)).value();
   WeightSpec spec{.name = "w", .n_rows = 4096, .n_cols = 8, .encoding = WeightEncoding::kF32, .parts = {}};
   spec.parts = {{4096, std::make_shared<BrokenRows>()}};

@@ -1,5 +1,5 @@
-// Kernels by themselves, at every length from 0 to two vectors and from odd addresses; the expected values come from
-// plain loops in f64. Whole operations are held against the reference by tests/conformance.
+// Single kernels, at every length from 0 to two vectors and at odd addresses; the expected values come from plain loops in
+// f64. tests/conformance compares whole operations with the reference.
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr float kCanary = 12345.0F;
 
-/// n random values in [-2, 2], one float away from any alignment, with a canary behind them.
+/// n random values in [-2, 2], one float after an aligned address, with a canary before and after them.
 class Values {
  public:
   Values(std::int64_t n, std::uint64_t seed) : storage_(static_cast<std::size_t>(n) + 2, kCanary) {
@@ -154,7 +154,7 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
       CAPTURE(std::string(to_string(isa)), n);
       const std::int64_t padded = (n + 3) / 4 * 4;
       Values x(n, 10);
-      x.data()[0] = 127.0F;  // s = 1: the rest are rounded as they are
+      x.data()[0] = 127.0F;  // s = 1: the other values are rounded unscaled
       if (n > 2) x.data()[1] = 2.5F, x.data()[2] = -3.5F;
       std::vector<std::byte> packed(static_cast<std::size_t>(padded) * 2);
       float scale = 0.0F;
@@ -223,7 +223,7 @@ float packed_value(const std::vector<std::byte>& packed, ActType act, std::int64
 
 }  // namespace
 
-TEST_CASE("activations lie unit by unit, those of the rows side by side, padded with zeros") {
+TEST_CASE("activations are packed vec by vec with the rows side by side, padded with zeros") {
   constexpr int kOrder[4] = {0, 2, 1, 3};  // of kI16
   for (const Isa isa : usable_isas()) {
     for (const ProductKernel& product : kernel_table(isa).products) {
@@ -295,7 +295,7 @@ TEST_CASE("a NaN or an infinity anywhere in a row makes the scale of its quantiz
 }
 
 TEST_CASE("every row count of a block gives the sums that it gives alone") {
-  // f32 tiles: [k][16]. One row at a time is the other code path.
+  // f32 tiles: [k][16]. A single row takes another code path.
   constexpr std::int64_t kColumns = 37;
   constexpr std::int64_t kTiles = 3;
   for (const Isa isa : usable_isas()) {
@@ -318,7 +318,7 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
                   .vec = product.vec,
                   .act = product.act,
                   .out = packed.data()});
-      // Asking ahead for what comes next changes nothing.
+      // Prefetching must not change results.
       for (const bool prefetches : {false, true}) {
         std::vector<float> c(static_cast<std::size_t>(n_rows) * kTiles * 16, kCanary);
         product.multiply({.a = packed.data(),
@@ -347,7 +347,7 @@ TEST_CASE("every row count of a block gives the sums that it gives alone") {
   }
 }
 
-/// One tile of random integers in groups of 32 columns, each group of each row with a scale of its own.
+/// One tile of random integers, with a random scale for every row and group of 32 columns.
 struct GroupTile {
   GroupTile(WeightEncoding encoding, std::int64_t n_columns) : n_cols(n_columns) {
     const TileLayout layout = tile_layout(encoding);
@@ -364,7 +364,7 @@ struct GroupTile {
     }
     for (std::int64_t i = 0; i < kTileRows * n_cols; ++i) {
       const std::uint64_t bits = random_bits(22, static_cast<std::uint64_t>(i));
-      // The ends of the range are there: the table of BF16 bits has to reach them.
+      // The range includes both ends, which the table of BF16 bits must reach.
       const std::int64_t q = static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(2 * largest + 1)) - largest;
       values[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<std::int8_t>(q));
       const std::int64_t group = i / n_cols * n_groups + i % n_cols / 32;
@@ -383,7 +383,7 @@ struct GroupTile {
   std::vector<std::byte> storage;
 };
 
-/// Multiplies 1 to max_rows rows by one tile, which holds `weight` as the product wants it.
+/// Multiplies 1 to max_rows rows by one tile, which holds `weight` in the product's format.
 void check_group_product(const KernelTable& table, const ProductKernel& product, const GroupTile& weight,
                          const std::byte* tile, std::int64_t tile_bytes) {
   const std::int64_t n_cols = weight.n_cols;
@@ -392,8 +392,8 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
   for (int n_rows = 1; n_rows <= product.max_rows; ++n_rows) {
     CAPTURE(product.name, n_cols, n_rows);
     Values x(n_cols * n_rows, 23);
-    // Whole numbers with 127 among them are quantized to themselves; eighths up to 2 are exact in BF16 too: what is
-    // left is the order of sums.
+    // Integers with 127 among them are quantized to themselves, and eighths up to 2 are exact in BF16, so the only error
+    // is that of the sums.
     for (std::int64_t i = 0; i < n_cols * n_rows; ++i) {
       float& value = x.data()[i];
       value = is_quantized ? std::clamp(std::nearbyint(60.0F * value), -127.0F, 127.0F)
@@ -431,7 +431,7 @@ void check_group_product(const KernelTable& table, const ProductKernel& product,
           sum += term;
           magnitude += std::fabs(term);
         }
-        // A sum of n terms in f32 is off by at most n rounding errors of the sum of their magnitudes.
+        // The error of an f32 sum of n terms is at most n rounding errors of the sum of their magnitudes.
         const double found = c[static_cast<std::size_t>(m * 16 + row)];
         CHECK(std::fabs(found - sum) <= double(n_cols + 2) * 0x1p-24 * magnitude);
       }
@@ -455,7 +455,7 @@ TEST_CASE("products with a scale for 32 columns are those of the scaled weights,
   }
 }
 
-TEST_CASE("groups with offsets give the products of the groups that they were made of") {
+TEST_CASE("groups with offsets give the same products as the groups that they were unpacked from") {
   for (const std::int64_t n_cols : {1, 32, 77, 160}) {
     GroupTile weight(WeightEncoding::kInt8Group32, n_cols);
     const std::int64_t tile_bytes = weight.k_padded / kGroupColumns * kOffsetGroupBytes;
@@ -473,7 +473,7 @@ TEST_CASE("groups with offsets give the products of the groups that they were ma
   }
 }
 
-TEST_CASE("groups as f32 tiles, exactly, or as BF16 tiles, rounded half to even") {
+TEST_CASE("groups are unpacked to f32 tiles exactly, or to BF16 tiles rounded half to even") {
   for (const Isa isa : usable_isas()) {
     const KernelTable& table = kernel_table(isa);
     for (const WeightEncoding encoding : {WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {

@@ -1,5 +1,5 @@
-// Loading a model may need little beside the weights themselves: the peak of the whole process while it loads a
-// synthetic bundle, by the kernel's own count (VmHWM), which has anonymous memory and mapped pages of files alike.
+// Loading a model may need little memory besides the weights. This measures the peak of the whole process while it loads a
+// synthetic bundle, as the kernel counts it (VmHWM), which includes anonymous memory and mapped pages of files.
 
 #include <fstream>
 
@@ -20,7 +20,7 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Whether memory that asks for huge pages may have some.
+/// Whether memory with the advice MADV_HUGEPAGE can get huge pages.
 bool are_huge_pages_offered() {
   std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
   std::string modes;
@@ -62,8 +62,9 @@ TEST_CASE("the peak of memory while loading is at most a tenth more than the wei
     REQUIRE_OK(peak);
     const auto weights = static_cast<double>(backend->memory().weights_bytes);
     CHECK(static_cast<double>(*peak - *before) <= 1.10 * weights);
-    CHECK(static_cast<double>(*peak - *before) >= 0.90 * weights);  // or it measured nothing
-    // How many there are is up to the kernel; of the weights no more than of the process, and nearly all that it got.
+    CHECK(static_cast<double>(*peak - *before) >= 0.90 * weights);  // otherwise it measured nothing
+    // The kernel decides how many there are. The weights have no more than the process, and at least half of those that
+    // it gained.
     const auto huge = backend->memory().huge_weights_bytes;
     REQUIRE(huge.has_value());
     const std::int64_t huge_of_process = huge_page_bytes_of_process();

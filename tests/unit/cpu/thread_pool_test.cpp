@@ -28,7 +28,7 @@ TEST_CASE("every chunk runs exactly once, whatever the number of threads and chu
   }
 }
 
-TEST_CASE("every item is in exactly one piece, and no piece is too long") {
+TEST_CASE("every item is in exactly one slice, and no slice is too long") {
   for (const int n_threads : {1, 2, 3, 8}) {
     ThreadPool pool({.n_threads = n_threads, .cpus = {}});
     for (const std::int64_t n_items : {0, 1, 5, 64, 1000}) {
@@ -66,9 +66,9 @@ TEST_CASE("the threads' ranges are contiguous, in order, and differ by one item 
   }
 }
 
-TEST_CASE("threads read few streams, forwards, even where one does most of the other's work") {
+TEST_CASE("threads read few streams, forwards, even if one does most of the other's work") {
   ThreadPool pool({.n_threads = 2, .cpus = {}});
-  // Both wait for each other once, so that each has begun before the other can steal.
+  // The threads wait for each other once, so that each has started before the other can steal.
   std::atomic<int> n_begun{0};
   std::array<std::vector<std::int64_t>, 2> taken;
   pool.run(1000, [&](std::int64_t chunk, int thread) {
@@ -86,7 +86,7 @@ TEST_CASE("threads read few streams, forwards, even where one does most of the o
     CHECK(chunks.front() == range_of_thread(1000, thread, 2).first);
     int n_streams = 1;
     for (std::size_t i = 1; i < chunks.size(); ++i) n_streams += chunks[i] == chunks[i - 1] + 1 ? 0 : 1;
-    // Every theft halves what is left.
+    // Every steal halves what is left.
     CHECK(n_streams <= 20);
   }
 }
@@ -100,7 +100,7 @@ TEST_CASE("what a loop wrote is seen after it, over many short loops") {
   for (std::size_t i = 0; i < values.size(); ++i) CHECK(values[i] == 2000 * static_cast<std::int64_t>(i));
 }
 
-TEST_CASE("loops that follow at once, with more threads than CPUs, lose nothing to late thieves") {
+TEST_CASE("loops in quick succession, with more threads than CPUs, lose no item to late thieves") {
   ThreadPool pool({.n_threads = 8, .cpus = {}});
   for (int round = 0; round < 20000; ++round) {
     const std::int64_t n_items = 2 + round * 7 % 61;

@@ -1,4 +1,4 @@
-// Tiles against the layouts that packed_weight.h writes down, value by value with plain loops.
+// Compares packed tiles with the layouts that packed_weight.h defines, value by value.
 
 #include "cpu/tile_packing.h"
 
@@ -11,9 +11,9 @@
 namespace secondsource::cpu {
 namespace {
 
-/// Where value (row, k) starts in a tile of values of `bytes` bytes with `unit` columns adjacent.
-std::size_t place_of(std::int64_t row, std::int64_t k, std::int64_t bytes, std::int64_t unit) {
-  return static_cast<std::size_t>(((k / unit * kTileRows + row) * unit + k % unit) * bytes);
+/// Byte offset of value (row, k) in a tile of values of `bytes` bytes with `vec` adjacent columns.
+std::size_t place_of(std::int64_t row, std::int64_t k, std::int64_t bytes, std::int64_t vec) {
+  return static_cast<std::size_t>(((k / vec * kTileRows + row) * vec + k % vec) * bytes);
 }
 
 struct Packed {
@@ -29,7 +29,7 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
   Packed packed;
   packed.tile.assign(static_cast<std::size_t>(n_units * layout.bytes_per_multiple), std::byte{0xEE});
   TilePacker packer(encoding, n_cols);
-  // A full tile first: what it leaves in the packer must not show in the next.
+  // A full tile is packed first: what it leaves in the packer must not appear in the next one.
   for (const std::int64_t rows : {std::int64_t{kTileRows}, n_rows}) {
     const std::span<std::byte> values = packer.values(rows);
     const std::span<float> scales = packer.scales(rows);
@@ -48,15 +48,15 @@ Packed pack_random(WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_
   return packed;
 }
 
-/// The tile of plain values, from nothing but the layout.
+/// The tile of plain values, computed from the layout alone.
 std::vector<std::byte> expected_values(const Packed& packed, std::int64_t n_rows, std::int64_t n_cols,
-                                       std::int64_t bytes, std::int64_t unit) {
+                                       std::int64_t bytes, std::int64_t vec) {
   std::vector<std::byte> tile(packed.tile.size(), std::byte{0});
   for (std::int64_t row = 0; row < n_rows; ++row) {
     for (std::int64_t k = 0; k < n_cols; ++k) {
       const auto from = static_cast<std::ptrdiff_t>((row * n_cols + k) * bytes);
       std::copy_n(packed.values.begin() + from, bytes,
-                  tile.begin() + static_cast<std::ptrdiff_t>(place_of(row, k, bytes, unit)));
+                  tile.begin() + static_cast<std::ptrdiff_t>(place_of(row, k, bytes, vec)));
     }
   }
   return tile;
@@ -65,7 +65,7 @@ std::vector<std::byte> expected_values(const Packed& packed, std::int64_t n_rows
 TEST_CASE("a tile is its rows in the written layout, whatever the number of rows and columns") {
   const struct {
     WeightEncoding encoding;
-    std::int64_t bytes, unit;
+    std::int64_t bytes, vec;
   } layouts[] = {{WeightEncoding::kF32, 4, 1},
                  {WeightEncoding::kBf16, 2, 2},
                  {WeightEncoding::kF16, 2, 1},
@@ -75,13 +75,13 @@ TEST_CASE("a tile is its rows in the written layout, whatever the number of rows
       for (const std::int64_t n_cols : {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 576}) {
         CAPTURE(to_string(layout.encoding), n_rows, n_cols);
         const Packed packed = pack_random(layout.encoding, n_rows, n_cols);
-        CHECK(packed.tile == expected_values(packed, n_rows, n_cols, layout.bytes, layout.unit));
+        CHECK(packed.tile == expected_values(packed, n_rows, n_cols, layout.bytes, layout.vec));
       }
     }
   }
 }
 
-TEST_CASE("int8: the sums of the rows") {
+TEST_CASE("int8 tiles come with the sums of their rows") {
   const std::int64_t n_cols = 77;
   const Packed packed = pack_random(WeightEncoding::kInt8PerRow, 9, n_cols);
   for (std::size_t row = 0; row < 9; ++row) {
@@ -93,7 +93,7 @@ TEST_CASE("int8: the sums of the rows") {
   }
 }
 
-TEST_CASE("int8 in groups: quads of 32 columns, then the group's 16 scales") {
+TEST_CASE("an int8-g32 tile has quads of 32 columns, then the group's 16 scales") {
   for (const std::int64_t n_rows : {1, 5, 16}) {
     for (const std::int64_t n_cols : {1, 3, 31, 32, 33, 63, 64, 65, 96, 100, 200, 512}) {
       CAPTURE(n_rows, n_cols);
@@ -116,7 +116,7 @@ TEST_CASE("int8 in groups: quads of 32 columns, then the group's 16 scales") {
   }
 }
 
-TEST_CASE("int4: nibbles in the order of the kernels, then the group's 16 scales") {
+TEST_CASE("an int4 tile has nibbles in the order of the kernels, then the group's 16 scales") {
   for (const std::int64_t n_rows : {1, 16}) {
     for (const std::int64_t n_cols : {1, 8, 31, 32, 33, 64, 96, 200, 512}) {
       CAPTURE(n_rows, n_cols);
@@ -126,7 +126,7 @@ TEST_CASE("int4: nibbles in the order of the kernels, then the group's 16 scales
       for (std::int64_t row = 0; row < n_rows; ++row) {
         for (std::int64_t k = 0; k < n_cols; ++k) {
           const auto q = static_cast<unsigned>(packed.values[static_cast<std::size_t>(row * n_cols + k)]) & 0xfU;
-          // The 32-bit lane of a row has the even columns of eight in its lower half, the odd ones in its upper.
+          // A row's 32-bit lane has the even columns of eight in its lower half and the odd ones in its upper half.
           const std::int64_t bit = k % 2 * 16 + k % 8 / 2 * 4;
           const std::int64_t lane = k / 32 * kInt4GroupBytes + k % 32 / 8 * 64 + row * 4;
           expected[static_cast<std::size_t>(lane + bit / 8)] |= static_cast<std::byte>(q << (bit % 8));

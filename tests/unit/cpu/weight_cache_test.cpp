@@ -1,5 +1,5 @@
-// Packed weights through the cache on disk: a second backend reads the same bytes that the first one packed; so does
-// one of a copied or touched model, and a changed file of the model is packed anew.
+// Packed weights in the cache on disk: a second backend reads the bytes that the first one packed, also for a copied or
+// touched model, and packs the weights of a changed file again.
 
 #include "backend_kit/weight_cache.h"
 
@@ -87,20 +87,20 @@ TEST_CASE("a second start has the same weights out of the cache, whatever the en
   }
 }
 
-TEST_CASE("weights that come as they are stored are not kept: to read them is all there is to save") {
+TEST_CASE("weights that are packed as they are stored are not kept, because reading them is no faster") {
   CachedModel model;
   CHECK_FALSE(model.load("bf16", true).empty());
   CHECK(model.n_kept() == 0);
 }
 
-TEST_CASE("a copied and a touched model find what was kept of the first") {
+TEST_CASE("a copied and a touched model find the weights that were kept for the first") {
   CachedModel model;
   const auto packed = model.load("int4", true);
   const std::int64_t n_kept = model.n_kept();
   const fs::path weights = model.bundle() / "model.safetensors";
   const fs::path copy = model.bundle() / "copy";
   fs::copy_file(weights, copy);
-  fs::rename(copy, weights);  // another inode, other times
+  fs::rename(copy, weights);  // changes inode and times
   CHECK(model.load("int4", true) == packed);
   CHECK(model.n_kept() == n_kept);
   fs::last_write_time(weights, fs::file_time_type::clock::now() - std::chrono::hours(7));
@@ -108,7 +108,7 @@ TEST_CASE("a copied and a touched model find what was kept of the first") {
   CHECK(model.n_kept() == n_kept);
 }
 
-TEST_CASE("a weight that is kept is not packed again: its file is what is loaded") {
+TEST_CASE("a weight that is kept is loaded from its file and not packed again") {
   CachedModel model;
   (void)model.load("int4", true);
   const std::int64_t n_kept = model.n_kept();
@@ -122,13 +122,13 @@ TEST_CASE("a weight that is kept is not packed again: its file is what is loaded
   CHECK(model.refusal("int4").find(".weight: damaged") != std::string::npos);
 }
 
-TEST_CASE("what was kept is what is used, and not used any more once the model's file changed") {
+TEST_CASE("a kept weight is used until the model's file changes") {
   CachedModel model;
   const auto packed = model.load("int8", true);
   const std::int64_t n_kept = model.n_kept();
   const fs::path weights = model.bundle() / "model.safetensors";
   std::string content = read_file(weights).value();
-  // Of bf16 values the low bytes; the same size and time of change: the inode's own time tells them apart.
+  // Changes the low bytes of bf16 values but neither size nor modification time: the inode's change time differs.
   const auto written = fs::last_write_time(weights);
   for (std::size_t i = content.size() / 4 * 2; i < content.size(); i += 2)
     content[i] = static_cast<char>(content[i] ^ 64);

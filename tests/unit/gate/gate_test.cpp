@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/file.h"
 #include "core/random.h"
 #include "gate/compare.h"
 #include "support/result.h"
@@ -212,4 +213,23 @@ TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fa
   CAPTURE(false_families, found);
   CHECK(false_families <= 5);  // the aim is fewer than 1 in 100
   CHECK(found >= 400);
+}
+
+TEST_CASE("the published schema of a gate's verdict is the one that its record gives") {
+  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/gate.schema.json");
+  REQUIRE_OK(published);
+  CHECK(*published == gate_schema());
+}
+
+TEST_CASE("a gate's report survives the way to JSON and back") {
+  const GateReport report = compare_runs(run_at(1), run_at(1.5, "candidate"), {.rule = {}, .waivers = {}, .today = ""});
+  REQUIRE_FALSE(report.verdicts.empty());
+  const auto back = gate_report_from_json(to_json(report), "gate.json");
+  REQUIRE_OK(back);
+  CHECK(to_json(*back) == to_json(report));
+  CHECK(back->method == GateMethod::kStoredRuns);
+  std::string unknown = to_json(report);
+  unknown.replace(unknown.find("stored runs"), 11, "by guessing");
+  CHECK_ERROR(gate_report_from_json(unknown, "gate.json"), ErrorCode::kInvalidInput,
+              "gate.json: method: expected one of stored runs interleaved pairs");
 }

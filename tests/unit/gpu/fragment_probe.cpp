@@ -12,13 +12,13 @@ namespace secondsource::gpu {
 inline namespace SS_GPU_TARGET {
 namespace {
 
-constexpr int kStride = 32;  // of a tile in shared memory: the deepest
+constexpr int kStride = 32;  // row stride of a tile in shared memory, for the deepest tile
 
 #define SS_TEXT_OF(name) #name
 #define SS_TEXT(name) SS_TEXT_OF(name)
 const std::string kTargetName = std::string(SS_TEXT(SS_GPU_TARGET)).substr(sizeof "shim_" - 1);
 
-/// What every lane finds in a tile whose elements are their row, or their column.
+/// What each lane loads from a tile whose elements hold their own row, or their own column.
 struct Found {
   std::array<int, 16> a, b, b_transposed, c_row, c_col;
 };
@@ -73,7 +73,7 @@ ProbedTile probe() {
   const auto stream = device->create_stream().value();
   auto* const lanes = static_cast<Found*>(device->allocate(sizeof(Found) * kWarpSize).value());
   const LaunchShape shape{.grid = {}, .threads = kWarpSize, .shared_bytes = sizeof(Input) * kStride * kStride};
-  std::array<std::vector<Found>, 2> passes;  // of rows, of columns
+  std::array<std::vector<Found>, 2> passes;  // one with rows as values, one with columns
   for (const bool of_rows : {true, false}) {
     REQUIRE_OK(launch(*stream, "probe", probe_kernel<Input>, shape, Arguments{of_rows, lanes}));
     REQUIRE_OK(stream->synchronize());

@@ -1,6 +1,6 @@
 #pragma once
-// What the kernels of a target do with tiles, asked on the shim: which element of a tile each lane loads, and where it
-// stores its sums. fragment_probe.cpp is compiled once a target.
+// Finds on the shim which element of a tile each lane loads, and where it stores its sums, by the portable code that the
+// kernels use. fragment_probe.cpp is compiled once per target.
 
 #include <cstdint>
 #include <vector>
@@ -9,18 +9,18 @@
 
 namespace secondsource::gpu {
 
-/// Row and column of an element: of A row and k, of B k and column, of C row and column.
+/// Coordinates of an element: row and k of A, k and column of B, row and column of C.
 struct Element {
   int row = 0, col = 0;
   bool operator==(const Element&) const = default;
 };
 
-/// The elements of a lane in the order of its registers.
+/// A lane's elements in the order of its registers.
 using LaneElements = std::vector<std::vector<Element>>;
 
 struct ProbedTile {
   LaneElements a, b;
-  LaneElements b_transposed;  ///< empty for int8, which no kernel loads that way
+  LaneElements b_transposed;  ///< empty for int8, which no kernel loads transposed
   LaneElements c;
 };
 

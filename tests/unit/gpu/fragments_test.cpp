@@ -1,5 +1,5 @@
-// The shim's fragment tables, and the kernels' arithmetic, against what AMD's matrix instruction calculator and
-// NVIDIA's CUTLASS say (fragments.txt, which names versions and commands).
+// Compares the shim's fragment tables and the kernels' arithmetic with the output of AMD's matrix instruction calculator
+// and of NVIDIA's CUTLASS (fragments.txt, which states versions and commands).
 
 #include "gpu/shim/fragments.h"
 
@@ -18,7 +18,7 @@
 namespace secondsource::gpu {
 namespace {
 
-/// fragments.txt by the first three words of a table's title, "gfx90a bf16 A", "sm_80 ldmatrix x4".
+/// The tables of fragments.txt by the first three words of their title: "gfx90a bf16 A", "sm_80 ldmatrix x4".
 std::map<std::string, LaneElements> read_tables() {
   std::ifstream file(SS_FRAGMENTS);
   REQUIRE(file);
@@ -45,7 +45,7 @@ std::map<std::string, LaneElements> read_tables() {
   return tables;
 }
 
-/// NVIDIA's products are 8 columns wide: the tiles here are two of them side by side.
+/// NVIDIA's instructions are 8 columns wide; a tile here is two of them side by side.
 LaneElements two_of(const LaneElements& half) {
   LaneElements whole = half;
   for (auto& lane : whole) {
@@ -55,7 +55,7 @@ LaneElements two_of(const LaneElements& half) {
   return whole;
 }
 
-/// A matrix of the shim's table.
+/// One matrix (A, B or C) of the shim's table.
 LaneElements of_shim(const shim::FragmentTable& table, int n_values, const shim::Coordinate& row,
                      const shim::Coordinate& col) {
   LaneElements lanes;

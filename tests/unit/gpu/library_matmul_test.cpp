@@ -1,5 +1,5 @@
-// Products through cuBLASLt and hipBLASLt, each as the stand-in has it (tests/support/fake_blas_lt.cpp), against sums
-// that are made here from the definition, row-major; and which library the options ask for.
+// Compares products through stand-ins for cuBLASLt and hipBLASLt (tests/support/fake_blas_lt.cpp) with row-major sums
+// computed from the definition, and tests which library the options select.
 
 #include <fmt/format.h>
 
@@ -32,7 +32,7 @@ Vendor vendor(const char* name) {
   return std::string_view(name) == "cublaslt" ? kVendors[0] : kVendors[1];
 }
 
-/// Small whole numbers, exact in every type; another one for each place.
+/// Small integers, exact in every type, that differ from place to place.
 int value_at(std::int32_t row, std::int32_t col, int kind) {
   return (row * 7 + col * 3 + kind * 5) % 11 - 5;
 }
@@ -56,7 +56,7 @@ std::vector<std::byte> matrix(ProductType type, std::int32_t rows, std::int32_t 
   return out;
 }
 
-/// What the plan gives for known operands; `captured`: by a graph that is replayed twice.
+/// The plan's result for known operands; `captured`: by a graph that is replayed twice.
 std::vector<double> sums_of(LibraryMatmul& library, const LibraryProduct& product, bool captured) {
   auto memory = std::move(DeviceMemory::create(shim::make_shim_device({}))).value();
   const auto on_device = [&](const std::vector<std::byte>& bytes) {
@@ -80,7 +80,7 @@ std::vector<double> sums_of(LibraryMatmul& library, const LibraryProduct& produc
   std::unique_ptr<Graph> graph;
   if (captured) {
     graph = std::move(stream.end_capture()).value();
-    plan->reset();  // the graph keeps what it needs
+    plan->reset();  // the graph keeps the plan alive
     for (int i = 0; i < 2; ++i) REQUIRE_OK(stream.replay(*graph));
   }
   REQUIRE_OK(memory->download(out.data(), sums.data(), out.size() * sizeof(float)));

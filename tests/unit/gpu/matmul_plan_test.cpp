@@ -1,4 +1,4 @@
-// How products are cut into blocks, on devices with as many processors as an A100, an H100 and an MI300X have.
+// How products are divided into blocks on devices with the processor counts of an A100, an H100 and an MI300X.
 
 #include "gpu/kernels/matmul_plan.h"
 
@@ -91,8 +91,8 @@ TEST_CASE("there are blocks for every way in which rows can fall to experts, and
       for (std::int32_t n_rows = 1; n_rows <= 600; n_rows += 23) {
         CAPTURE(to_string(tiles), n_experts, n_rows);
         const std::int32_t bound = max_grouped_tiles({n_rows, n_experts, 64}, tiles);
-        // The most there can be: one row to each but the first, who has the rest, or as much of it as makes a tile
-        // more.
+        // The worst case: every expert but the first has one row, and the first has the rest, or as much of it as adds
+        // one more tile.
         std::int32_t most = 0;
         for (std::int32_t with_one = 0; with_one < std::min(n_experts, n_rows); ++with_one) {
           most = std::max(most, with_one + tiles_of(n_rows - with_one));

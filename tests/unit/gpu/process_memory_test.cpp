@@ -1,4 +1,4 @@
-// Which of the ways to know a process's device memory is taken, and what each counts.
+// Which of the ways to determine a process's device memory is chosen, and what each counts.
 
 #include "gpu/host/process_memory.h"
 
@@ -9,7 +9,7 @@ using gpu::ProcessMemory;
 
 namespace {
 
-/// A driver and a runtime: others hold 1000, this process its context of 300 and what comes later.
+/// A driver and a runtime: other processes hold 1000 bytes, this one a context of 300 and later allocations.
 struct Driver {
   bool lists_processes = true;
   bool has_sensors = true;

@@ -1,5 +1,5 @@
-// The pass that a device's read rate is measured with, on the shim: every byte is read once, whatever the extents. What
-// it takes there means nothing.
+// The kernel that measures read bandwidth, on the shim: every byte is read once for all extents. Its time there means
+// nothing.
 
 #include "gpu/host/read_rate.h"
 

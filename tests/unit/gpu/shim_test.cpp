@@ -1,4 +1,4 @@
-// The shim finds what a GPU would not forgive: small kernels with one mistake each.
+// The shim detects mistakes that a GPU does not report: small kernels with one mistake each.
 
 #include <array>
 #include <vector>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-/// Memory of a device that its content goes into and comes back from.
+/// Device memory that can be filled from the host and read back.
 template <typename T>
 class Buffer {
  public:
@@ -86,7 +86,7 @@ SS_KERNEL(kThreads) misaligned_kernel(Arguments a) {
   a.out[thread_x()] = bits_as<float>(load_chunk(a.in + 1).word[0]);
 }
 
-/// Rows of a tile for ldmatrix: from shared memory one value too late, or from where ldmatrix cannot read.
+/// Row addresses for ldmatrix: off by one value, or not in shared memory.
 template <bool kInShared>
 SS_KERNEL(kThreads)
 matrix_rows_kernel(Arguments a) {
@@ -103,7 +103,7 @@ std::vector<float> ramp() {
   return values;
 }
 
-/// What a kernel makes of ramp().
+/// A kernel's output for ramp() as input.
 Result<std::vector<float>> run(void (*kernel)(Arguments), const shim::ShimOptions& options) {
   const auto device = shim::make_shim_device(options);
   const auto stream = device->create_stream().value();
@@ -154,7 +154,7 @@ TEST_CASE("a vector load from an address that is no multiple of its size is an e
   CHECK_ERROR(run(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
 }
 
-/// Threads take 16 bytes each, by an asynchronous copy or by a load.
+/// Each thread reads 16 bytes, by an asynchronous copy or by a load.
 template <bool kByCopy>
 SS_KERNEL(kThreads)
 vector_load_kernel(Arguments a) {
@@ -201,7 +201,7 @@ TEST_CASE("memory that nobody wrote is not copied to the host, not loaded by a k
   auto* const fresh = static_cast<float*>(device->allocate(kBytes).value());
   for (const auto kernel : {vector_load_kernel<false>, vector_load_kernel<true>}) {
     const auto launched = new_stream();
-    // One value of the 16 bytes is enough: a load may take with it what was not written.
+    // One written value of the 16 bytes is enough: a load may include unwritten bytes beside it.
     for (std::size_t i = 0; i < kFloats; i += 4) memory[i] = 1.0F;
     REQUIRE_OK(launch(*launched, "loads", kernel, kOneBlock, Arguments{memory, out}));
     REQUIRE_OK(launched->synchronize());

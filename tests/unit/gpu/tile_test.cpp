@@ -1,5 +1,4 @@
-// The fragment tables of the shim say of every element of a tile who holds it, each exactly as often as the target
-// does.
+// The shim's fragment tables assign every element of a tile to lanes, exactly as often as the target holds it.
 
 #include <array>
 #include <utility>
@@ -35,7 +34,7 @@ TEST_CASE("every element of a tile has its holders in each target's tables") {
       }
     }
     CAPTURE(static_cast<int>(layout), is_int8);
-    // RDNA3's waves hold their inputs twice.
+    // RDNA3 holds each input element in two lanes.
     const int n_inputs = layout == TileLayout::shim_gfx1100 ? 2 : 1;
     for (std::size_t row = 0; row < 16; ++row) {
       for (std::size_t col = 0; col < 16; ++col) CHECK(c[row][col] == 1);

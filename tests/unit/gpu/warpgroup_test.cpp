@@ -1,5 +1,5 @@
-// Products of warpgroups on the shim as sm_90a: they are matrix products, their layouts are CuTe's, and every mistake
-// that PTX leaves undefined is found.
+// wgmma on the shim as sm_90a: the results are matrix products, the layouts are CuTe's, and every use that PTX leaves
+// undefined is detected.
 
 #include "gpu/portable/warpgroup.h"
 
@@ -18,7 +18,7 @@ namespace secondsource::gpu {
 namespace {
 
 constexpr int kThreads = kWarpgroupRows * 2;
-constexpr int kDepth = 64;  ///< of BF16: a line
+constexpr int kDepth = 64;  ///< BF16 values of one 128-byte line
 constexpr int kMaxColumns = 128;
 
 /// A [64, 64], B [columns, 64] or transposed [64, columns], both row-major; sums [64, columns].
@@ -56,13 +56,13 @@ enum class Mistake {
   kOtherOperands,
 };
 
-/// Lines [0, n_lines) of a matrix whose rows have `n_units` of 16 bytes, the first eight of which are the tile's.
+/// Copies lines [0, n_lines) of a matrix whose rows have `n_vecs` vectors of 16 bytes; the tile takes the first eight.
 template <bool kSwizzled = true>
-void fill(std::byte* tile, const std::byte* from, int n_lines, int n_units = 8) {
+void fill(std::byte* tile, const std::byte* from, int n_lines, int n_vecs = 8) {
   for (int i = thread_x(); i < n_lines * 8; i += kThreads) {
-    if (i % 8 >= n_units) continue;
+    if (i % 8 >= n_vecs) continue;
     const int place = kSwizzled ? swizzled_offset(i / 8, i % 8) : i * 16;
-    store_chunk(tile + place, load_chunk(from + (i / 8 * n_units + i % 8) * 16));
+    store_chunk(tile + place, load_chunk(from + (i / 8 * n_vecs + i % 8) * 16));
   }
 }
 
@@ -125,7 +125,7 @@ product_kernel(Arguments args) {
   if constexpr (kMistake != Mistake::kReadEarly) store(sums, args.sums);
 }
 
-/// The same with A in registers, B transposed, and a group that goes on while the next one is issued.
+/// The same with A in registers, B transposed, and a group still pending when the next one is issued.
 template <int kColTiles, bool kFragmentWritten = false>
 SS_KERNEL(kThreads)
 transposed_kernel(Arguments args) {
@@ -160,7 +160,7 @@ transposed_kernel(Arguments args) {
   store(sums, args.sums);
 }
 
-/// Small whole numbers, which BF16, int8 and f32 sums of them hold exactly.
+/// Small integers: exact in BF16 and int8, and so are their sums in f32.
 std::vector<int> numbers(std::size_t n, std::uint64_t seed) {
   std::vector<int> values(n);
   for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<int>(random_bits(seed, i) % 15) - 7;
@@ -182,7 +182,7 @@ std::byte* upload(Device& device, const std::vector<int>& values) {
 
 struct Outcome {
   std::vector<float> found;
-  std::vector<float> expected;  ///< by three loops over whole numbers
+  std::vector<float> expected;  ///< by three loops over integers
 };
 
 template <typename Input>
@@ -251,7 +251,7 @@ TEST_CASE("products of a warpgroup are matrix products, for every shape and in e
 }
 
 TEST_CASE("tiles, sums and descriptors are laid out as CuTe has them") {
-  // Printed by a program against CuTe's headers, all elements of which were compared once (portable/warpgroup.h).
+  // Printed by a program built with CuTe's headers; all elements were compared once (portable/warpgroup.h).
   // tile_to_shape(Layout_K_SW128_Atom<bfloat16_t>, Shape<128, 64>): line, k, bytes.
   for (const auto& [line, k, place] :
        {std::array{0, 8, 16}, {3, 17, 402}, {7, 63, 910}, {77, 42, 9860}, {127, 5, 16378}}) {
@@ -268,7 +268,7 @@ TEST_CASE("tiles, sums and descriptors are laid out as CuTe has them") {
   }
 }
 
-/// Descriptors are made in a block: addresses are of its shared memory.
+/// Descriptors are computed in a block, because their addresses are in its shared memory.
 SS_KERNEL(kThreads) descriptor_kernel(Arguments args) {
   auto& tiles = shared_memory<Tiles>();
   auto* const bits = reinterpret_cast<std::uint64_t*>(args.sums);

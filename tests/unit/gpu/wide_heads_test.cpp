@@ -1,4 +1,4 @@
-// Prefill attention over heads of 256, the widest: every target's kernel against plain loops in double precision.
+// Prefill attention with head_dim 256, the widest: every target's kernel against plain loops in double precision.
 
 #include <cmath>
 #include <random>
@@ -13,9 +13,9 @@ namespace secondsource::gpu {
 namespace {
 
 constexpr std::size_t kHeadDim = 256;
-constexpr std::size_t kHeads = 2;  // of one key-value head
+constexpr std::size_t kHeads = 2;  // query heads of one KV head
 constexpr std::size_t kTokens = 40;
-constexpr std::size_t kBefore = 5;  // positions that are in the cache already
+constexpr std::size_t kBefore = 5;  // positions already in the cache
 constexpr std::size_t kPageTokens = 16;
 constexpr std::size_t kPages = 3;
 
@@ -25,7 +25,7 @@ struct Target {
   PrefillBy prefill = PrefillBy::kWarps;
 };
 
-/// Where a position's row lies in the cache.
+/// Index of a position's row in the cache.
 std::size_t cache_row(const std::vector<std::int32_t>& block_table, std::size_t position) {
   return static_cast<std::size_t>(block_table[position / kPageTokens]) * kPageTokens + position % kPageTokens;
 }
@@ -116,7 +116,8 @@ TEST_CASE("prefill over heads of 256 is what attention is, on every target") {
       const double difference = std::fabs(static_cast<double>(arguments.out[i]) - expected[i]);
       worst = difference <= worst ? worst : difference;  // NaN is the worst
     }
-    // Weights are rounded to BF16, by 2^-9 of them at most, and no value is above 1; as much again for f32's sums.
+    // Rounding the probabilities to BF16 changes each by at most 2^-9 of itself, and values are at most 1; the same again
+    // allows for the f32 sums.
     CHECK(worst <= std::ldexp(1.0, -8));
     for (void* const memory : allocated) device->free(memory);
   }

@@ -17,7 +17,7 @@ const std::vector<std::string> kRocm6 = {SS_FAKE_ROCM_6};
 const std::vector<std::string> kRocm5 = {SS_FAKE_ROCM_5};
 constexpr const char* kPlace = "0000:c1:00.0";
 
-/// Its sensors, where AMD SMI is not; or the reason why there are none.
+/// ROCm SMI's sensors on a machine without AMD SMI, or the reason why there are none.
 std::unique_ptr<DeviceSensors> open(const std::string& place, const std::vector<std::string>& libraries) {
   auto sensors = open_rocm_smi(place, libraries, "not asked for");
   return sensors ? std::move(sensors).value() : absent_sensors(sensors.error().message);

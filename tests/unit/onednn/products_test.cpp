@@ -1,4 +1,4 @@
-// Primitives are made once for a shape, not for a layer.
+// Primitives are made once per shape, not once per layer.
 
 #include "onednn/products.h"
 
@@ -8,7 +8,7 @@
 namespace secondsource::onednn {
 namespace {
 
-/// What the backend is made of, with what it hides.
+/// The parts of the backend, with access to what the backend hides.
 struct Parts {
   explicit Parts() : products(engine), weights(engine, account, products, has_fast_bf16()) {}
 
@@ -62,7 +62,7 @@ TEST_CASE("sixteen layers build the primitives of one") {
   }
 }
 
-TEST_CASE("a smaller bucket builds nothing that a larger one has, but its own last row count") {
+TEST_CASE("a smaller bucket shares the primitives of a larger one and adds only its own last row count") {
   Parts parts;
   const StepGraph graph = layers(parts, 2, WeightEncoding::kF32, ActQuant::kNone);
   CHECK(primitives_of(parts, graph, {16, 1, 1, 1}) == 25);
@@ -70,7 +70,7 @@ TEST_CASE("a smaller bucket builds nothing that a larger one has, but its own la
   CHECK(primitives_of(parts, graph, {5, 1, 1, 1}) == 30);
 }
 
-TEST_CASE("the primitive of the next row count is taken, of the same shape or none") {
+TEST_CASE("a row count takes the primitive of the next larger one of the same shape, or none") {
   Products products(dnnl::engine(dnnl::engine::kind::cpu, 0));
   const auto key = [](std::int64_t n_inputs, std::int64_t n_rows) {
     return ProductKey{.type = ProductType::kF32, .n_inputs = n_inputs, .n_outputs = 32, .n_rows = n_rows};
@@ -85,7 +85,7 @@ TEST_CASE("the primitive of the next row count is taken, of the same shape or no
   CHECK(products.at_least(key(48, 1))->n_rows == 32);
 }
 
-TEST_CASE("whatever follows the sums is fused without falling to oneDNN's reference code") {
+TEST_CASE("every epilogue is fused without oneDNN falling back to its reference code") {
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   Products products(engine);
   for (const ProductType type : {ProductType::kF32, ProductType::kBf16, ProductType::kInt8}) {
@@ -107,7 +107,7 @@ TEST_CASE("whatever follows the sums is fused without falling to oneDNN's refere
 }
 
 TEST_CASE("weights have one layout for every number of rows") {
-  // What Products::weights_layout() rests on. A plain layout would be accepted too, and copied in every call.
+  // Products::weights_layout() relies on this. oneDNN would accept another layout too, but copy it in every call.
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const Products products(engine);
   using dnnl::memory;

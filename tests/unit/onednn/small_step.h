@@ -1,5 +1,5 @@
 #pragma once
-// A weight of small integers, and a step of a few tokens without attention, for the tests of this folder.
+// Helpers for the tests of this folder: a weight of small integers, and a step of a few tokens without attention.
 
 #include <cstring>
 #include <span>
@@ -62,7 +62,7 @@ inline std::unique_ptr<Step> compile_step(Backend& backend, const StepGraph& gra
   return backend.compile(graph, {n_tokens, 1, 0, 1}, pool, GroupTiming::kOff).value();
 }
 
-/// Runs a step on these tokens; they are in no cache. Returns the observed value.
+/// Runs a step on these tokens, which are not in the cache. Returns the observed value.
 inline std::vector<float> run_step(Backend& backend, Step& step, std::span<const std::int32_t> ids, ValueId observed) {
   const BatchStorage tokens = test::uncached_tokens(std::vector<std::int32_t>(ids.begin(), ids.end()));
   REQUIRE_OK(backend.wait(step.submit(tokens.view()).value(), {}));

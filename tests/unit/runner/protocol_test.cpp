@@ -11,7 +11,7 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   job.bundle_name = "default";
   job.variant = "int8";
   job.backend = "cpu";
-  job.options = {{"threads", "2"}, {"fault", "crash:3"}};
+  job.options = {{"fault", "crash:3"}, {"threads", "2"}};
   job.suite = "smoke";
   job.seed = 18446744073709551615ULL;
   job.max_in_flight = 16;

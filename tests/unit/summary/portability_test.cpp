@@ -2,6 +2,7 @@
 
 #include "summary/portability.h"
 
+#include "core/file.h"
 #include "report/markdown.h"
 #include "report/portability_table.h"
 #include "support/result.h"
@@ -197,6 +198,12 @@ TEST_CASE("harmonic means") {
   CHECK(harmonic_mean(Shares{0.5, std::nullopt}) == 0);
   CHECK(harmonic_mean(Shares{0.5, 0.0}) == 0);
   CHECK(harmonic_mean(Shares{}) == 0);
+}
+
+TEST_CASE("the published schema of the matrix is the one that its record gives") {
+  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/portability.schema.json");
+  REQUIRE_OK(published);
+  CHECK(*published == portability_schema());
 }
 
 }  // namespace
