@@ -10,7 +10,7 @@
 namespace secondsource {
 namespace {
 
-constexpr std::int32_t kMaxCpus = 4096;
+constexpr std::size_t kMaxCpus = 4096;
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -93,7 +93,9 @@ Result<std::vector<std::int32_t>> parse_cpu_list(std::string_view text) {
     if (!read_number(part.substr(0, dash), first)) return bad;
     std::int32_t last = first;
     if (dash != std::string_view::npos && !read_number(part.substr(dash + 1), last)) return bad;
-    if (first < 0 || last < first || last >= kMaxCpus) return bad;
+    if (first < 0 || last < first || last >= static_cast<std::int32_t>(kMaxCpus)) return bad;
+    // A short text may name many CPUs, and a run directory is somebody else's file.
+    if (cpus.size() + static_cast<std::size_t>(last - first) >= kMaxCpus) return bad;
     for (std::int32_t cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
   }
   if (cpus.empty()) return bad;

@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
     tested.push_back({"kv=" + kv, [options] { return cpu::create(options); }});
   }
   SuiteOptions suite;
-  if (argc > 2) suite.family = argv[2];
+  if (argc > 2) suite.families = {argv[2]};
   std::int64_t n_passed = 0;
   const std::int64_t n_failed = run_suite(tested, suite, [&](const CaseReport& report) {
     if (report.verdict == Verdict::kPassed) ++n_passed;

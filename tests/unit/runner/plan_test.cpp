@@ -118,7 +118,7 @@ TEST_CASE("sizes, times, CPU lists and faults of the flags") {
     CHECK_ERROR(parse_bytes(text), ErrorCode::kInvalidInput, "expected a size");
     CHECK_FALSE(parse_seconds(text));
   }
-  for (const char* text : {"", "a", "1-", "3-1", "-2", "99999"}) {
+  for (const char* text : {"", "a", "1-", "3-1", "-2", "99999", "0-4095,0"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_cpu_list(text));
   }
