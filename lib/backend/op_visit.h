@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "backend/op.h"
+#include "core/overloaded.h"
 
 namespace secondsource {
 
@@ -18,16 +19,11 @@ namespace secondsource {
 template <typename T, typename... Ops>
 concept OneOf = (std::same_as<T, Ops> || ...);
 
-template <typename... Handlers>
-struct OpHandlers : Handlers... {
-  using Handlers::operator()...;
-};
-
 /// Calls the handler of the operation's own type and returns its result. Compiles only if every alternative of Op has
 /// a handler, and if no handler takes a type that is not listed: that one would answer for a new operation, too.
 template <typename... Handlers>
 decltype(auto) visit_op(const Op& op, Handlers&&... handlers) {
-  using All = OpHandlers<std::remove_cvref_t<Handlers>...>;
+  using All = Overloaded<std::remove_cvref_t<Handlers>...>;
   struct NewOperation {};
   static_assert(!std::invocable<All&, const NewOperation&>, "a handler that takes every type");
   return std::visit(All{std::forward<Handlers>(handlers)...}, op);

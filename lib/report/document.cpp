@@ -2,15 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "core/overloaded.h"
+
 namespace secondsource {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <typename... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
 
 std::string table_markdown(const std::string& caption, const TextTable& table) {
   return escape_markdown(caption) + "\n\n" + render_markdown(table) + "\n";

@@ -6,9 +6,10 @@
 #include <cstring>
 
 #include "backend/op_access.h"
+#include "backend/op_visit.h"
 #include "core/checked.h"
 #include "core/clock.h"
-#include "gpu/host/overloaded.h"
+#include "core/overloaded.h"
 
 namespace secondsource::gpu {
 namespace {
@@ -99,7 +100,7 @@ Result<void> GpuStep::plan_ops() {
       [&](const AllReduce& op) -> Result<OpGroup> { return named(op); },
   };
   for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
-    SS_TRY(OpGroup group, std::visit(plan, graph_.ops[i]));
+    SS_TRY(OpGroup group, visit_op(graph_.ops[i], plan));
     group.ops = {static_cast<std::int32_t>(i)};
     groups_.push_back(std::move(group));
   }
@@ -139,7 +140,7 @@ std::size_t GpuStep::plan_scratch() const {
       [](const AllReduce&) -> std::size_t { return 0; },
   };
   std::size_t bytes = 0;
-  for (const Op& op : graph_.ops) bytes = std::max(bytes, std::visit(scratch_of, op));
+  for (const Op& op : graph_.ops) bytes = std::max(bytes, visit_op(op, scratch_of));
   return bytes;
 }
 
@@ -157,7 +158,7 @@ void GpuStep::bind() {
                             .n_logits = limits_.n_logits,
                             .max_logit_rows = bucket_.max_logit_rows};
   launches_.clear();
-  for (const Op& op : graph_.ops) launches_.push_back(std::visit(binder, op));
+  for (const Op& op : graph_.ops) launches_.push_back(visit_op(op, binder));
   graphs_.reset();
   bound_generation_ = shared_.workspace_generation;
 }

@@ -1,0 +1,12 @@
+#pragma once
+// One handler from several, for std::visit: Overloaded{[](const A&) {...}, [](const B&) {...}}. Without a handler that
+// takes every type, a new alternative of the variant does not compile until it is answered for.
+
+namespace secondsource {
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+}  // namespace secondsource
