@@ -9,17 +9,12 @@
 #endif
 
 #include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_dot-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// BF16 weights and activations. Tile: [k / 2][16][2].
-struct DotBf16 : PlainF32 {
-  using Act = std::uint16_t;
-  using Weights = I32;
-  static constexpr int kVec = 2;
-  static constexpr int kStepBytes = 64;
-  static Weights decode(const std::byte* p) { return load_i32(p); }
+struct DotBf16 : Bf16Pairs {
   static void step(Acc& acc, const Weights& w, const Act* x) {
     acc.v = _mm512_dpbf16_ps(acc.v, (__m512bh)w.v, (__m512bh)_mm512_set1_epi32(read<std::int32_t>(x)));
   }

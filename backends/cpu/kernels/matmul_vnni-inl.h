@@ -9,27 +9,16 @@
 #endif
 
 #include "cpu/kernels/matmul-inl.h"
+#include "cpu/kernels/matmul_dot-inl.h"
 #include "cpu/kernels/matmul_groups-inl.h"
 #include "cpu/kernels/matmul_quantized_groups-inl.h"
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// int8 weights, int8 activations stored as q + 128: sum_k (q + 128) w - 128 sum_k w. Exact in int32 up to 2^16 columns.
-/// Tile: [k / 4][16][4].
-struct DotU8 {
-  using Act = std::uint8_t;
-  using Acc = I32;
-  using Weights = I32;
-  static constexpr int kActOffset = 128;
-  static constexpr int kVec = 4;
-  static constexpr int kStepBytes = 64;
-  static void prefetch_ahead(const std::byte* p) { prefetch(p + kPrefetchBytes); }
-  static Weights decode(const std::byte* p) { return load_i32(p); }
-  static Acc init() { return zero_i32(); }
+struct DotU8 : U8Quads {
   static void step(Acc& acc, const Weights& w, const Act* x) {
     acc.v = _mm512_dpbusd_epi32(acc.v, _mm512_set1_epi32(read<std::int32_t>(x)), w.v);
   }
-  static Acc merge(const Acc& x, const Acc& y) { return add_i32(x, y); }
   static F32 result(const Acc& acc, const std::int32_t* row_sums) {
     return to_f32({_mm512_sub_epi32(acc.v, _mm512_slli_epi32(_mm512_loadu_si512(row_sums), 7))});
   }
