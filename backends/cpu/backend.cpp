@@ -28,7 +28,7 @@ DeviceInfo describe_device(const Options& options) {
 }
 
 Support supports_act(ActQuant act) {
-  if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+  if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
   return Support::yes();
 }
 

@@ -75,7 +75,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
     return visit_op(
         op,
         [](const Matmul& matmul) {
-          return matmul.act == ActQuant::kFp8PerRow ? Support::no("FP8 activations are reserved") : Support::yes();
+          return matmul.act == ActQuant::kFp8PerRow ? Support::no("no kernel takes FP8 activations yet") : Support::yes();
         },
         [](const RopeAppend& append) {
           return append.heads.head_dim > kMaxHeadDim
@@ -89,7 +89,7 @@ class OnednnBackend final : public HostBackend<KvPool> {
   }
 
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+    if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow) {
       return Support::no("quantized activations go with int8 weights only");
     }

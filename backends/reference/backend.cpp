@@ -18,7 +18,7 @@ Result<DType> cache_type(std::string_view name) {
 }
 
 Support supports_act(ActQuant act) {
-  if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+  if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
   return Support::yes();
 }
 

@@ -52,8 +52,13 @@ class HostBackend : public Backend {
     SS_TRY_VOID(check_graph_cache(graph, pools_[static_cast<std::size_t>(index_of(pool))].spec()));
     for (std::size_t i = 0; i < graph.ops.size(); ++i) {
       Support support = supports(graph.ops[i], graph.values);
-      if (const auto* const matmul = std::get_if<Matmul>(&graph.ops[i]); matmul != nullptr && support.supported) {
-        support = supports_weight(specs[static_cast<std::size_t>(index_of(matmul->weight))].encoding, matmul->act);
+      const auto encoding = [&](WeightId weight) { return specs[static_cast<std::size_t>(index_of(weight))].encoding; };
+      if (!support.supported) {
+        // The reason of supports() stands.
+      } else if (const auto* const matmul = std::get_if<Matmul>(&graph.ops[i])) {
+        support = supports_weight(encoding(matmul->weight), matmul->act);
+      } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&graph.ops[i])) {
+        support = supports_weight(encoding(grouped->weights), grouped->act);
       }
       if (support.supported) continue;
       return Error{ErrorCode::kUnsupported, fmt::format("{}: {}", op_label(graph, i), support.reason)};

@@ -148,6 +148,7 @@ class FaultyBackend final : public Backend {
     return inner_->kv_copy_pages(pool, copies);
   }
   Result<void> kv_export(KvPoolId pool, const KvRange& range, std::span<float> out) const override {
+    SS_TRY_VOID(state_.poison.healthy());
     return inner_->kv_export(pool, range, out);
   }
   Result<std::unique_ptr<Step>> compile(const StepGraph& graph, const Bucket& bucket, KvPoolId pool,
@@ -226,42 +227,18 @@ std::unique_ptr<Backend> make_faulty_backend(std::unique_ptr<Backend> inner, con
   return std::make_unique<FaultyBackend>(std::move(inner), spec);
 }
 
-namespace {
-
-/// The options without the fault, and the fault.
-struct SeparatedOptions {
-  BackendOptions options;
-  std::optional<FaultSpec> fault;
-};
-
-Result<SeparatedOptions> separate_fault(const BackendOptions& options) {
-  SeparatedOptions result{options, std::nullopt};
-  for (const auto& [key, value] : options.extra) {
-    if (key != "fault") continue;
-    SS_TRY(result.fault, parse_fault(value));
-  }
-  std::erase_if(result.options.extra, [](const auto& option) { return option.first == "fault"; });
-  return result;
-}
-
-Result<std::unique_ptr<Backend>> plant(Result<std::unique_ptr<Backend>> backend,
-                                       const std::optional<FaultSpec>& fault) {
-  if (!backend || !fault) return backend;
-  return make_faulty_backend(std::move(backend).value(), *fault);
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Backend>> create_backend_with_fault(const std::vector<Module>& modules, std::string_view name,
-                                                           const BackendOptions& options) {
-  SS_TRY(const SeparatedOptions separated, separate_fault(options));
-  return plant(create_backend(modules, name, separated.options), separated.fault);
-}
-
 Result<std::unique_ptr<Backend>> load_backend_with_fault(const std::vector<std::filesystem::path>& folders,
                                                          std::string_view name, const BackendOptions& options) {
-  SS_TRY(const SeparatedOptions separated, separate_fault(options));
-  return plant(load_backend(folders, name, separated.options), separated.fault);
+  BackendOptions own_options = options;
+  std::optional<FaultSpec> fault;
+  for (const auto& [key, value] : options.extra) {
+    if (key != "fault") continue;
+    SS_TRY(fault, parse_fault(value));
+  }
+  std::erase_if(own_options.extra, [](const auto& option) { return option.first == "fault"; });
+  SS_TRY(std::unique_ptr<Backend> backend, load_backend(folders, name, own_options));
+  if (!fault) return backend;
+  return make_faulty_backend(std::move(backend), *fault);
 }
 
 }  // namespace secondsource

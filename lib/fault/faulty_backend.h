@@ -15,12 +15,8 @@ namespace secondsource {
 /// Wraps `inner`. DeviceInfo::properties gains {"fault", spec.text}.
 [[nodiscard]] std::unique_ptr<Backend> make_faulty_backend(std::unique_ptr<Backend> inner, const FaultSpec& spec);
 
-/// create_backend() with the fault named by options.extra {"fault", ...}. The backend itself never sees that option, so
-/// it works for every backend. Errors: those of create_backend(), and kInvalidInput for an invalid fault.
-Result<std::unique_ptr<Backend>> create_backend_with_fault(const std::vector<Module>& modules, std::string_view name,
-                                                           const BackendOptions& options);
-
-/// load_backend() with the same handling of the fault.
+/// load_backend(), with the fault planted that options.extra {"fault", ...} names. The switch works for every backend
+/// alike, so no backend ever sees it. Errors: those of load_backend(); kInvalidInput for a fault that is none.
 Result<std::unique_ptr<Backend>> load_backend_with_fault(const std::vector<std::filesystem::path>& folders,
                                                          std::string_view name, const BackendOptions& options);
 

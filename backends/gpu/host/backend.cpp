@@ -8,7 +8,7 @@
 #include "backend/check_graph.h"
 #include "backend/check_kv.h"
 #include "backend/op_access.h"
-#include "gpu/host/overloaded.h"
+#include "backend/op_visit.h"
 #include "gpu/host/step.h"
 
 namespace secondsource::gpu {
@@ -25,7 +25,7 @@ class GpuBackend final : public Backend {
   [[nodiscard]] const DeviceInfo& device() const noexcept override { return info_; }
   [[nodiscard]] Support supports(const Op& op, std::span<const ValueDesc> values) const override;
   [[nodiscard]] Support supports_weight(WeightEncoding encoding, ActQuant act) const override {
-    if (act == ActQuant::kFp8PerRow) return Support::no("FP8 activations are reserved");
+    if (act == ActQuant::kFp8PerRow) return Support::no("no kernel takes FP8 activations yet");
     if (act == ActQuant::kInt8PerRow && encoding != WeightEncoding::kInt8PerRow &&
         encoding != WeightEncoding::kInt8Group32) {
       return Support::no("int8 activations need int8 weights");
@@ -120,34 +120,31 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   };
   // int8 weights support every kind of activations that any encoding does; check_supported() knows the real encoding.
   const auto check_act = [&](ActQuant act) { return supports_weight(WeightEncoding::kInt8PerRow, act); };
-  return std::visit(
-      Overloaded{[](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
-                 [&](const Matmul& matmul) { return check_act(matmul.act); },
-                 [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
-                 [&](const Attention& attention) { return check_head_dim(attention.heads); },
-                 [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
-                 [](const Route&) { return Support::yes(); },
-                 [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
-                 [](const AllReduce&) { return Support::no("one device only"); }},
-      op);
+  return visit_op(
+      op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
+      [&](const Matmul& matmul) { return check_act(matmul.act); },
+      [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
+      [&](const Attention& attention) { return check_head_dim(attention.heads); },
+      [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+      [](const Route&) { return Support::yes(); }, [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
+      [](const AllReduce&) { return Support::no("one device only"); });
 }
 
 Support GpuBackend::supports_with_weights(const Op& op) const {
   const auto check_weight = [&](WeightId id, ActQuant act) {
     return supports_weight(weights_.specs()[static_cast<std::size_t>(index_of(id))].encoding, act);
   };
-  return std::visit(
-      Overloaded{[](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
-                 [&](const Matmul& matmul) { return check_weight(matmul.weight, matmul.act); },
-                 [](const RopeAppend&) { return Support::yes(); }, [](const Attention&) { return Support::yes(); },
-                 [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
-                 [&](const Route& route) {
-                   if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();
-                   return Support::no(fmt::format("more than {} experts", kMaxExperts));
-                 },
-                 [&](const GroupedMatmul& grouped) { return check_weight(grouped.weights, grouped.act); },
-                 [](const AllReduce&) { return Support::yes(); }},
-      op);
+  return visit_op(
+      op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
+      [&](const Matmul& matmul) { return check_weight(matmul.weight, matmul.act); },
+      [](const RopeAppend&) { return Support::yes(); }, [](const Attention&) { return Support::yes(); },
+      [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
+      [&](const Route& route) {
+        if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();
+        return Support::no(fmt::format("more than {} experts", kMaxExperts));
+      },
+      [&](const GroupedMatmul& grouped) { return check_weight(grouped.weights, grouped.act); },
+      [](const AllReduce&) { return Support::yes(); });
 }
 
 Result<void> GpuBackend::check_supported(const StepGraph& graph) const {

@@ -76,11 +76,12 @@ TEST_CASE("the reference loads, says what it supports, and takes a planted fault
   for (const OperationSupport& operation : capabilities.operations) {
     CHECK(operation.support.supported == (operation.operation != "all_reduce"));
   }
-  const auto faulty = create_backend_with_fault(modules, "reference", with_extra("fault", "slow:50"));
+  const auto faulty =
+      load_backend_with_fault({SECONDSOURCE_REFERENCE_FOLDER}, "reference", with_extra("fault", "slow:50"));
   REQUIRE_OK(faulty);
   CHECK((*faulty)->device().properties.back() == std::pair<std::string, std::string>("fault", "slow:50"));
-  CHECK_ERROR(create_backend_with_fault(modules, "reference", with_extra("fault", "melt")), ErrorCode::kInvalidInput,
-              "expected one of fail, crash");
+  CHECK_ERROR(load_backend_with_fault({SECONDSOURCE_REFERENCE_FOLDER}, "reference", with_extra("fault", "melt")),
+              ErrorCode::kInvalidInput, "expected one of fail, crash");
   CHECK_ERROR(create_backend(modules, "reference", with_extra("color", "red")), ErrorCode::kInvalidInput,
               "backend reference: option color");
 }
