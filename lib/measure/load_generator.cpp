@@ -40,7 +40,7 @@ class Generator {
     if (result.stopped) SS_TRY_VOID(system_.abandon());
     result.requests = timer_.take();
     result.n_abandoned = static_cast<std::int64_t>(
-        std::erase_if(result.requests, [](const ObservedRequest& request) { return !request.ended; }));
+        std::erase_if(result.requests, [](const ObservedRequest& request) { return !request.end; }));
     return result;
   }
 

@@ -8,7 +8,6 @@ namespace secondsource {
 
 RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
   RequestSample sample;
-  sample.n_prompt_tokens = times.n_prompt_tokens;
   sample.n_output_tokens = static_cast<std::int32_t>(times.token_ids.size());
   sample.scheduled_ns = times.scheduled_ns - origin_ns;
   sample.sent_ns = times.sent_ns - origin_ns;
@@ -19,16 +18,19 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
   }
   if (times.first_received_ns) sample.first_received_ns = *times.first_received_ns - origin_ns;
   if (times.last_received_ns) sample.last_received_ns = *times.last_received_ns - origin_ns;
-  sample.n_cached_prompt_tokens = times.n_cached_prompt_tokens;
-  sample.engine_tokens = times.engine_tokens;
   if (times.first_visible_ns) sample.first_visible_ns = *times.first_visible_ns - origin_ns;
   for (std::size_t index = 1; index < times.token_ns.size(); ++index) {
     sample.itl_ns.push_back(times.token_ns[index] - times.token_ns[index - 1]);
   }
-  sample.ttft_kernel_ns = times.ttft_kernel_ns;
-  sample.parts = times.parts;
-  sample.finish = times.error.empty() ? RequestFinish::kLength : RequestFinish::kError;
-  sample.error = times.error;
+  if (times.end) {
+    sample.n_prompt_tokens = times.end->n_prompt_tokens;
+    sample.n_cached_prompt_tokens = times.end->n_cached_prompt_tokens;
+    sample.engine_tokens = times.end->n_output_tokens;
+    sample.ttft_kernel_ns = times.end->ttft_kernel_ns;
+    sample.parts = times.end->parts;
+    sample.error = times.end->error;
+  }
+  sample.finish = times.has_failed() ? RequestFinish::kError : RequestFinish::kLength;
   return sample;
 }
 
@@ -58,14 +60,8 @@ void RequestTimer::on_token(const SystemToken& event, std::int64_t received_ns) 
 
 const ObservedRequest& RequestTimer::on_end(const RequestEnd& end) {
   ObservedRequest& times = find(end.tag);
-  SS_CHECK(!times.ended, "a request ends once");
-  times.ended = true;
-  times.n_prompt_tokens = end.n_prompt_tokens;
-  times.n_cached_prompt_tokens = end.n_cached_prompt_tokens;
-  times.engine_tokens = end.n_output_tokens;
-  times.parts = end.parts;
-  times.ttft_kernel_ns = end.ttft_kernel_ns;
-  times.error = end.error;
+  SS_CHECK(!times.end, "a request ends once");
+  times.end = end;
   if (!times.first_received_ns) --n_waiting_;
   ++n_ended_;
   return times;

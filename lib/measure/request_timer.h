@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "measure/system_under_test.h"
@@ -24,13 +23,9 @@ struct ObservedRequest {
   /// When the load generator received the first token, by its own clock reading.
   std::optional<std::int64_t> first_received_ns;
   std::optional<std::int64_t> last_received_ns;
-  std::int32_t n_prompt_tokens = 0;
-  std::int32_t n_cached_prompt_tokens = 0;
-  std::optional<std::int32_t> engine_tokens;
-  TtftParts parts;
-  std::optional<std::int64_t> ttft_kernel_ns;
-  bool ended = false;
-  std::string error;
+  std::optional<RequestEnd> end;  ///< as the system reported it; nullopt while the request is in flight
+
+  [[nodiscard]] bool has_failed() const noexcept { return end && !end->error.empty(); }
 };
 
 /// The record of a request, with times counted from `origin_ns`. The caller fills in cell, repetition, prompt and

@@ -6,7 +6,7 @@ namespace secondsource {
 
 void StopWatch::on_end(const ObservedRequest& request) {
   ++n_ended_;
-  if (!request.error.empty()) ++n_failed_;
+  if (request.has_failed()) ++n_failed_;
   if (rule_.is_miss && rule_.is_miss(request)) ++n_misses_;
 }
 

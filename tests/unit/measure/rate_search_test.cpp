@@ -45,8 +45,7 @@ TEST_CASE("no rate and any rate end the search as well") {
 
 ObservedRequest ended(bool failed) {
   ObservedRequest request;
-  request.ended = true;
-  if (failed) request.error = "planted";
+  request.end = RequestEnd{.error = failed ? "planted" : ""};
   return request;
 }
 
@@ -68,7 +67,7 @@ TEST_CASE("a load is given up when errors exceed their share, too many wait, or 
   CHECK(StopWatch(waiting).verdict(11)->why == "11 requests wait for their first token");
 
   const StopRule misses{.max_misses = 1,
-                        .is_miss = [](const ObservedRequest& request) { return !request.error.empty(); }};
+                        .is_miss = [](const ObservedRequest& request) { return request.has_failed(); }};
   StopWatch slow(misses);
   slow.on_end(ended(true));
   CHECK_FALSE(slow.verdict(0));
