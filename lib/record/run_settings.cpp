@@ -25,7 +25,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings) {
-  // In the order of their names, as every reader of the file has them.
+  if (!settings.is_recorded) return {};
   return {{"cell_budget_s", fmt::format("{}", settings.cell_budget_s)},
           {"cell_deadline_s", fmt::format("{}", settings.cell_deadline_s)},
           {"cpus", format_cpu_list(settings.cpus)},
@@ -44,6 +44,7 @@ std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& set
 Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,
                           std::string_view where) {
   settings = RunSettings();
+  settings.is_recorded = !pairs.empty();
   for (const auto& [key, value] : pairs) {
     bool good = true;
     if (key == "threads") {

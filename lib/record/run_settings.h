@@ -12,6 +12,7 @@
 namespace secondsource {
 
 struct RunSettings {
+  bool is_recorded = true;            ///< false: read from a run.json that records no settings
   std::int32_t threads = 0;           ///< 0 means one per CPU that the workers may use
   std::vector<std::int32_t> cpus;     ///< affinity of the workers; empty means that of this process
   std::int64_t memory_max_bytes = 0;  ///< limit per worker (RLIMIT_DATA); 0 means no limit
@@ -28,8 +29,9 @@ struct RunSettings {
   friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 
+/// Returns the settings as text, ordered by their keys; nothing if none were recorded.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings);
-/// Sets the settings from pairs. Errors: kInvalidInput, with a message that begins with `where`, for a key or value
+/// Sets the settings from pairs; no pairs mean that none were recorded. Errors: kInvalidInput, with a message that begins with `where`, for a key or value
 /// that to_pairs() does not write.
 Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,
                           std::string_view where);

@@ -91,6 +91,10 @@ TEST_CASE("settings come back from a run record as they went in") {
   CHECK(back == settings);
   REQUIRE_OK(assign_pairs(back, to_pairs(RunSettings()), "run.json: settings"));
   CHECK(back == RunSettings());
+  // A run that recorded no settings is not shown with those of today.
+  REQUIRE_OK(assign_pairs(back, {}, "run.json: settings"));
+  CHECK_FALSE(back.is_recorded);
+  CHECK(to_pairs(back).empty());
   CHECK_ERROR(assign_pairs(back, {{"threads", "many"}}, "run.json: settings"), ErrorCode::kInvalidInput,
               "run.json: settings: threads");
 }
