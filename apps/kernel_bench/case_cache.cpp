@@ -1,21 +1,19 @@
 #include "case_cache.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 #include <utility>
 
+#include "core/number.h"
 #include "host/cgroup.h"
 
 namespace secondsource::kernel_bench {
 namespace {
 
-/// The number that the text begins with; 0 for text such as "max".
+/// 0 for a text that does not begin with a number, such as "max".
 std::int64_t leading_number(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  (void)end;
-  return error == std::errc() ? value : 0;
+  const auto number = parse_number_prefix<std::int64_t>(text);
+  return number ? number->value : 0;
 }
 
 }  // namespace

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "bundle/named_shape.h"
 #include "bundle/synth.h"
 #include "core/file.h"
+#include "core/number.h"
 #include "core/units.h"
 #include "runner/cell_estimate.h"
 
@@ -22,13 +22,11 @@ constexpr std::uint64_t kSeed = 1;
 
 /// Parses a size as /sys writes it: "32768K".
 std::optional<std::int64_t> size_of(std::string_view text) {
-  std::int64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc()) return std::nullopt;
-  const std::string_view unit(parsed.ptr, static_cast<std::size_t>(text.data() + text.size() - parsed.ptr));
-  if (unit == "K") return value << 10;
-  if (unit == "M") return value << 20;
-  return unit.empty() ? std::optional(value) : std::nullopt;
+  const auto number = parse_number_prefix<std::int64_t>(text);
+  if (!number) return std::nullopt;
+  if (number->rest == "K") return number->value << 10;
+  if (number->rest == "M") return number->value << 20;
+  return number->rest.empty() ? std::optional(number->value) : std::nullopt;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Numbers in text.
 
 #include <charconv>
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
@@ -24,6 +25,23 @@ template <typename T>
   const std::optional<T> parsed = parse_number<T>(text);
   if (parsed) value = *parsed;
   return parsed.has_value();
+}
+
+/// A number at the beginning of a text, and what follows it.
+template <typename T>
+struct NumberPrefix {
+  T value{};
+  std::string_view rest;
+};
+
+/// nullopt for a text that does not begin with a number, or with one that T cannot hold.
+template <typename T>
+[[nodiscard]] std::optional<NumberPrefix<T>> parse_number_prefix(std::string_view text) {
+  NumberPrefix<T> prefix;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), prefix.value);
+  if (parsed.ec != std::errc()) return std::nullopt;
+  prefix.rest = text.substr(static_cast<std::size_t>(parsed.ptr - text.data()));
+  return prefix;
 }
 
 }  // namespace secondsource

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/number.h"
 #include "host/cgroup.h"
 #include "host/host_state.h"
 
@@ -40,11 +41,9 @@ std::string_view first_word(std::string_view text) {
 /// Converts a line such as "MemTotal:  24689 kB" to bytes.
 HostFact meminfo_bytes(const Result<std::string>& meminfo, std::string name, std::string_view key) {
   if (!meminfo) return unknown(std::move(name), meminfo.error().message);
-  const std::string_view kibibytes = first_word(value_of_line(*meminfo, key));
-  std::int64_t value = 0;
-  const auto parsed = std::from_chars(kibibytes.data(), kibibytes.data() + kibibytes.size(), value);
-  if (kibibytes.empty() || parsed.ec != std::errc()) return unknown(std::move(name), "/proc/meminfo has no such line");
-  return known(std::move(name), std::to_string(value * 1024));
+  const auto kibibytes = parse_number_prefix<std::int64_t>(value_of_line(*meminfo, key));
+  if (!kibibytes) return unknown(std::move(name), "/proc/meminfo has no such line");
+  return known(std::move(name), std::to_string(kibibytes->value * 1024));
 }
 
 /// Looks up the first of several keys that /proc/cpuinfo has, because architectures name things differently.

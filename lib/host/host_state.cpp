@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <sched.h>
 
-#include <charconv>
 #include <optional>
 
+#include "core/number.h"
 #include "host/cgroup.h"
 
 namespace secondsource {
@@ -18,9 +18,8 @@ Error unavailable(std::string why) {
 /// The integer at the beginning of `text`, after white space.
 std::optional<std::int64_t> leading_integer(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-  std::int64_t value = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) return std::nullopt;
-  return value;
+  const auto number = parse_number_prefix<std::int64_t>(text);
+  return number ? std::optional(number->value) : std::nullopt;
 }
 
 /// The integer after "KEY " at the beginning of a line.

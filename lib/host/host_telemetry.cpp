@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/clock.h"
+#include "core/number.h"
 
 namespace secondsource {
 namespace {
@@ -17,10 +17,8 @@ TelemetryReading absent(std::string name, const std::string& why) {
 }
 
 std::optional<std::int64_t> to_integer(std::string_view text) {
-  std::int64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc() || text.empty()) return std::nullopt;
-  return value;
+  const auto number = parse_number_prefix<std::int64_t>(text);
+  return number ? std::optional(number->value) : std::nullopt;
 }
 
 std::vector<CpuTicks> cpu_ticks_or_none(const HostFiles& files) {

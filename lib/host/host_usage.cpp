@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/file.h"
+#include "core/number.h"
 #include "host/proc_stat.h"
 
 namespace secondsource {
@@ -19,12 +19,9 @@ double seconds(const timeval& time) {
 
 Result<std::int64_t> status_bytes(const HostFiles& files, std::string_view key) {
   SS_TRY(const std::string text, files.read("proc/self/status"));
-  const std::string_view line = value_of_line(text, key);
-  std::int64_t kibibytes = 0;
-  if (std::from_chars(line.data(), line.data() + line.size(), kibibytes).ec != std::errc()) {
-    return Error{ErrorCode::kUnavailable, "/proc/self/status: no line " + std::string(key)};
-  }
-  return kibibytes * 1024;
+  const auto kibibytes = parse_number_prefix<std::int64_t>(value_of_line(text, key));
+  if (!kibibytes) return Error{ErrorCode::kUnavailable, "/proc/self/status: no line " + std::string(key)};
+  return kibibytes->value * 1024;
 }
 
 }  // namespace

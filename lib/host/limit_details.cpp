@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend_kit/host_device.h"
 #include "backend_kit/host_memory.h"
 #include "core/checked.h"
 #include "host/limit_loops.h"
@@ -19,11 +20,12 @@
 namespace secondsource {
 namespace {
 
-/// A mapped temporary file whose pages are all in the page cache; it has no name and ends with this object.
-class MappedFile {
+/// A temporary file without a name, mapped with all pages present, so that reading it costs neither a fault nor the
+/// disk. (MappedFile of core/file.h maps named files whose pages are read on demand.)
+class PageCacheFile {
  public:
   /// nullopt where no such file can be made.
-  static std::optional<MappedFile> make(std::size_t bytes) {
+  static std::optional<PageCacheFile> make(std::size_t bytes) {
     std::error_code failed;
     const std::filesystem::path folder = std::filesystem::temp_directory_path(failed);
     if (failed) return std::nullopt;
@@ -40,17 +42,17 @@ class MappedFile {
     void* const begin = complete ? ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0) : MAP_FAILED;
     ::close(file);
     if (begin == MAP_FAILED) return std::nullopt;
-    return MappedFile({static_cast<const std::byte*>(begin), bytes});
+    return PageCacheFile({static_cast<const std::byte*>(begin), bytes});
   }
-  MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-  MappedFile& operator=(MappedFile&&) = delete;
-  ~MappedFile() {
+  PageCacheFile(PageCacheFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  PageCacheFile& operator=(PageCacheFile&&) = delete;
+  ~PageCacheFile() {
     if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   }
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit PageCacheFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
   std::span<const std::byte> bytes_;
 };
 
@@ -96,7 +98,7 @@ Result<LimitDetails> measure_limit_details(const LimitDetailsOptions& options) {
                     kMinBytes, options.n_threads, options.n_repetitions, options.buffer_bytes)};
   }
   const LimitLoops loops = best_limit_loops();
-  const int n_threads = options.n_threads > 0 ? options.n_threads : available_cpus();
+  const int n_threads = options.n_threads > 0 ? options.n_threads : n_usable_cpus();
   LimitDetails details;
   details.buffer_bytes = round_up(options.buffer_bytes, std::size_t{1} << 20);
   const auto add_reads = [&](const char* name, std::span<const std::byte> bytes) {
@@ -113,7 +115,7 @@ Result<LimitDetails> measure_limit_details(const LimitDetailsOptions& options) {
     SS_TRY(const HostBuffer huge, make_touched_buffer(account, details.buffer_bytes, HugePages::kAdvise));
     add_reads("read, huge pages", huge.as<const std::byte>());
   }
-  const auto file = MappedFile::make(details.buffer_bytes);
+  const auto file = PageCacheFile::make(details.buffer_bytes);
   details.has_mapped_file = file.has_value();
   if (file) add_reads("read, mapped file", file->bytes());
   if (n_threads > 1) details.barrier_ns = measure_barrier(n_threads, options.n_repetitions);

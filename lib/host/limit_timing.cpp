@@ -30,13 +30,6 @@ LimitSamples summarize(std::vector<double> rates) {
 
 }  // namespace
 
-int available_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
 void on_cpus(const std::vector<std::int32_t>& cpus, const std::function<void()>& body) {
   std::thread([&] {
     if (!cpus.empty()) {

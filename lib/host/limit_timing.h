@@ -28,9 +28,6 @@ struct CpuShare {
   std::atomic<std::int64_t> cpu_ns{0};
 };
 
-/// The number of CPUs on which the calling thread may run.
-[[nodiscard]] int available_cpus();
-
 /// Runs body on a new thread that is limited to `cpus` (empty: to the caller's CPUs), as are the threads it starts.
 void on_cpus(const std::vector<std::int32_t>& cpus, const std::function<void()>& body);
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "backend_kit/host_device.h"
 #include "backend_kit/host_memory.h"
 #include "host/limit_loops.h"
 #include "host/limit_timing.h"
@@ -56,7 +57,7 @@ Result<MachineLimits> measure_once(std::int32_t n_threads) {
   const LimitLoops loops = best_limit_loops();
   CpuShare share;
   MachineLimits limits;
-  limits.n_threads = n_threads > 0 ? n_threads : available_cpus();
+  limits.n_threads = n_threads > 0 ? n_threads : n_usable_cpus();
   limits.instruction_set = loops.instruction_set;
   MemoryAccount account;
   SS_TRY(const HostBuffer buffer, make_touched_buffer(account, kLargestRead, HugePages::kAdvise));

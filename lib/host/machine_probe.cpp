@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backend_kit/host_device.h"
 #include "host/limit_loops.h"
 #include "host/limit_timing.h"
 
@@ -10,7 +11,7 @@ namespace secondsource {
 Result<MachineProbe> MachineProbe::create(std::int32_t n_threads, std::vector<std::int32_t> cpus) {
   MachineProbe probe;
   SS_TRY(probe.buffer_, make_touched_buffer(*probe.account_, kBufferBytes, HugePages::kAdvise));
-  probe.n_threads_ = n_threads > 0 ? n_threads : available_cpus();
+  probe.n_threads_ = n_threads > 0 ? n_threads : n_usable_cpus();
   probe.cpus_ = std::move(cpus);
   return probe;
 }

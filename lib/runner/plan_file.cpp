@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
+#include "core/number.h"
 #include "core/yaml.h"
 #include "engine/scheduler.h"
 #include "record/slo.h"
@@ -148,12 +148,10 @@ struct Unit {
 /// Parses a positive number that is followed by one of `units`.
 template <std::size_t N>
 std::optional<double> number_with_unit(std::string_view text, const std::array<Unit, N>& units) {
-  double value = 0;
-  const auto number = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (number.ec != std::errc() || !(value > 0) || !std::isfinite(value)) return std::nullopt;
-  const std::string_view name(number.ptr, static_cast<std::size_t>(text.data() + text.size() - number.ptr));
+  const auto number = parse_number_prefix<double>(text);
+  if (!number || !(number->value > 0) || !std::isfinite(number->value)) return std::nullopt;
   for (const Unit& unit : units) {
-    if (unit.name == name) return value * unit.factor;
+    if (unit.name == number->rest) return number->value * unit.factor;
   }
   return std::nullopt;
 }

@@ -232,11 +232,11 @@ class Session {
       is_warm = true;
       weight_done_ += weight_of(cell);
     }
-    return trace_cell(worker, cell, scenario);
+    return time_operations(worker, cell, scenario);
   }
 
-  /// Traces the operations of the cell if the run has a trace file.
-  Result<WorkerOutcome> trace_cell(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
+  /// Times the operations of the cell if the run has a trace file.
+  Result<WorkerOutcome> time_operations(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
     if (settings_.trace_file.empty()) return WorkerOutcome();
     say(fmt::format("{} tracing its operations", cell.key.id()));
     TimeOperationsCommand command;
@@ -246,7 +246,7 @@ class Session {
     command.file = settings_.trace_file;
     command.process = &cell - run_.record().cells.data() + 1;
     command.origin_ns = started_ns_;
-    return worker.trace(command, listener_for(stint_id(cell.key)));
+    return worker.time_operations(command, listener_for(stint_id(cell.key)));
   }
 
   /// Searches the highest rate that keeps the run's SLO. Rates that were tried before an interruption are not tried
@@ -270,11 +270,18 @@ class Session {
       command.plan.seed = run_.record().seed;
       if (!is_warm) command.plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
       command.probe = ProbePlan{.slo = run_.record().slo.value_or(Slo()), .index = n_probes++};
-      SS_TRY(WorkerOutcome outcome, worker.measure(command, listener_for(stint_id(cell.key))));
+      std::optional<RateProbe> probe;
+      WorkerListener listener = listener_for(stint_id(cell.key));
+      listener.on_lines = [&probe, keep = listener.on_lines](std::span<const JournalLine> lines) {
+        for (const JournalLine& line : lines) {
+          if (const auto* found = std::get_if<RateProbe>(&line)) probe = *found;
+        }
+        return keep(lines);
+      };
+      SS_TRY(WorkerOutcome outcome, worker.measure(command, listener));
       if (outcome) return outcome;
       is_warm = true;
-      const auto* probe = std::get_if<RateProbe>(&run_.lines().back());
-      if (probe == nullptr) return Error{ErrorCode::kInternal, fmt::format("{}: a probe without its line", id)};
+      if (!probe) return Error{ErrorCode::kInternal, fmt::format("{}: a probe without its line", id)};
       search.tell(*rate, probe->verdict == ProbeVerdict::kKept);
       if (probe->verdict == ProbeVerdict::kNever) break;
     }

@@ -140,7 +140,7 @@ class Worker {
 
   Result<void> handle(const TimeOperationsCommand& command) {
     SS_TRY_VOID(check_loaded());
-    SS_TRY(OperationTimes times, system_->trace(command, count_));
+    SS_TRY(OperationTimes times, system_->time_operations(command, count_));
     const JournalLine line = std::move(times);
     SS_TRY_VOID(keep(std::span(&line, 1)));
     return pipe_.send(DoneMessage{});

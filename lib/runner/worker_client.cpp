@@ -76,7 +76,8 @@ Result<WorkerOutcome> WorkerClient::measure(const MeasureCommand& command, const
   return answer.failure;
 }
 
-Result<WorkerOutcome> WorkerClient::trace(const TimeOperationsCommand& command, const WorkerListener& listener) {
+Result<WorkerOutcome> WorkerClient::time_operations(const TimeOperationsCommand& command,
+                                                    const WorkerListener& listener) {
   SS_TRY(const Answer answer, ask(command, listener));
   return answer.failure;
 }

@@ -49,7 +49,7 @@ class WorkerClient {
   Result<WorkerOutcome> golden(const std::optional<OracleAnswers>& answers, const WorkerListener& listener,
                                GoldenRecord& record);
   Result<WorkerOutcome> answers(const WorkerListener& listener, OracleAnswers& result);
-  Result<WorkerOutcome> trace(const TimeOperationsCommand& command, const WorkerListener& listener);
+  Result<WorkerOutcome> time_operations(const TimeOperationsCommand& command, const WorkerListener& listener);
   Result<WorkerOutcome> measure(const MeasureCommand& command, const WorkerListener& listener);
   /// Asks the worker to end, and kills it if it does not end soon.
   void quit();

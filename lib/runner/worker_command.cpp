@@ -1,21 +1,11 @@
 #include "runner/worker_command.h"
 
-#include <sched.h>
-
 #include <cstdint>
 #include <string>
 
+#include "host/host_state.h"
+
 namespace secondsource {
-namespace {
-
-std::int32_t usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-}  // namespace
-
 ChildCommand worker_command(const std::filesystem::path& program, const RunSettings& settings,
                             const std::filesystem::path& stderr_file) {
   ChildCommand command;
@@ -24,7 +14,7 @@ ChildCommand worker_command(const std::filesystem::path& program, const RunSetti
   command.limits.cpus = settings.cpus;
   command.limits.memory_max_bytes = settings.memory_max_bytes;
   command.stderr_file = stderr_file;
-  const std::int32_t n_cpus = settings.cpus.empty() ? usable_cpus() : static_cast<std::int32_t>(settings.cpus.size());
+  const std::int32_t n_cpus = static_cast<std::int32_t>((settings.cpus.empty() ? usable_cpus() : settings.cpus).size());
   const std::int32_t n_threads = settings.threads > 0 ? settings.threads : n_cpus;
   // OpenMP reads these variables before main(), and a backend with its own OpenMP pool cannot change them later.
   // Threads spin at a barrier for a fraction of a millisecond and then sleep; the default of several milliseconds made

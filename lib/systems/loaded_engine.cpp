@@ -107,7 +107,7 @@ class LoadedEngine final : public LoadedSystem {
     return PreparedWork{workload_.items(scenario, seed, &trace), compile_ns};
   }
 
-  Result<OperationTimes> trace(const TimeOperationsCommand& command, ProgressCount& progress) override {
+  Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) override {
     Scenario scenario = command.scenario;
     scenario.n_requests = std::min(scenario.n_requests, std::max(scenario.batch, kTracedRequests));
     SS_TRY(const PreparedWork work, prepare(scenario, command.seed));

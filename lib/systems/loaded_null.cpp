@@ -29,7 +29,7 @@ class LoadedNullSystem final : public LoadedSystem {
     return Error{ErrorCode::kUnsupported, "the null system has no answers"};
   }
 
-  Result<OperationTimes> trace(const TimeOperationsCommand&, ProgressCount&) override {
+  Result<OperationTimes> time_operations(const TimeOperationsCommand&, ProgressCount&) override {
     return Error{ErrorCode::kUnsupported, "the null system has no operations"};
   }
 

@@ -34,7 +34,7 @@ class LoadedSystem {
   /// system given the same scenario and seed. The result is valid until the next call.
   virtual Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
   /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
-  virtual Result<OperationTimes> trace(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
+  virtual Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
   /// The device's sensors, or null when it has none.
   [[nodiscard]] virtual TelemetrySource* telemetry() = 0;
 };

@@ -7,20 +7,12 @@
 
 #include "core/clock.h"
 #include "support/result.h"
+#include "support/shell_command.h"
 
 namespace secondsource {
 namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-
-ChildCommand shell(const std::string& script) {
-  ChildCommand command;
-  command.program = "/bin/sh";
-  command.arguments = {"-c", script};
-  command.stderr_file = "/tmp/ss-worker-process-" + std::to_string(::getpid()) + ".stderr";
-  std::filesystem::remove(command.stderr_file);
-  return command;
-}
 
 std::string next_line(ChildProcess& process) {
   const auto line = process.receive(now_ns() + 10 * kSecondNs);
@@ -30,7 +22,7 @@ std::string next_line(ChildProcess& process) {
 }
 
 TEST_CASE("lines go both ways, and the end of the child is an exit status") {
-  auto process = ChildProcess::start(shell("read line; echo \"got $line\"; exit 3"));
+  auto process = ChildProcess::start(test::shell_command("read line; echo \"got $line\"; exit 3"));
   REQUIRE_OK(process);
   REQUIRE_OK(process->send("hello"));
   CHECK(next_line(*process) == "got hello");
@@ -39,7 +31,7 @@ TEST_CASE("lines go both ways, and the end of the child is an exit status") {
 }
 
 TEST_CASE("a line to a child that is gone is an error, and no signal to this process") {
-  auto process = ChildProcess::start(shell("exit 0"));
+  auto process = ChildProcess::start(test::shell_command("exit 0"));
   REQUIRE_OK(process);
   // The child's end of the input pipe may stay open a moment longer than that of the output.
   CHECK(process->wait().status == 0);
@@ -53,7 +45,7 @@ TEST_CASE("a line to a child that is gone is an error, and no signal to this pro
 }
 
 TEST_CASE("a deadline passes without a line") {
-  auto process = ChildProcess::start(shell("sleep 30"));
+  auto process = ChildProcess::start(test::shell_command("sleep 30"));
   REQUIRE_OK(process);
   const auto nothing = process->receive(now_ns() + kSecondNs / 20);
   REQUIRE_OK(nothing);
@@ -65,7 +57,8 @@ TEST_CASE("a deadline passes without a line") {
 }
 
 TEST_CASE("limits and environment are set before the program begins") {
-  ChildCommand command = shell("echo $OMP_NUM_THREADS; ulimit -d; grep Cpus_allowed_list /proc/self/status");
+  ChildCommand command =
+      test::shell_command("echo $OMP_NUM_THREADS; ulimit -d; grep Cpus_allowed_list /proc/self/status");
   command.environment = {{"OMP_NUM_THREADS", "7"}};
   command.limits.memory_max_bytes = 64 << 20;
   command.limits.cpus = {0};
@@ -78,7 +71,7 @@ TEST_CASE("limits and environment are set before the program begins") {
 }
 
 TEST_CASE("a CPU that is not there is refused before anything starts") {
-  ChildCommand command = shell("true");
+  ChildCommand command = test::shell_command("true");
   command.limits.cpus = {4000};
   CHECK_ERROR(ChildProcess::start(command), ErrorCode::kInvalidInput, "CPU 4000");
 }

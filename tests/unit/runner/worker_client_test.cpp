@@ -5,20 +5,12 @@
 #include <unistd.h>
 
 #include "support/result.h"
+#include "support/shell_command.h"
 
 namespace secondsource {
 namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-
-ChildCommand shell(const std::string& script) {
-  ChildCommand command;
-  command.program = "/bin/sh";
-  command.arguments = {"-c", script};
-  command.stderr_file = "/tmp/ss-worker-client-" + std::to_string(::getpid()) + ".stderr";
-  std::filesystem::remove(command.stderr_file);
-  return command;
-}
 
 TEST_CASE("how a worker failed is told apart") {
   struct Case {
@@ -44,7 +36,7 @@ TEST_CASE("how a worker failed is told apart") {
   for (const Case& one : cases) {
     CAPTURE(one.script);
     const InterruptFlag never;
-    auto client = WorkerClient::start(shell(one.script), {.step_ns = kSecondNs}, never);
+    auto client = WorkerClient::start(test::shell_command(one.script), {.step_ns = kSecondNs}, never);
     REQUIRE_OK(client);
     const auto outcome = client->load(SystemJob(), {});
     REQUIRE_OK(outcome);
@@ -58,7 +50,7 @@ TEST_CASE("how a worker failed is told apart") {
 
 TEST_CASE("an interrupt ends the wait for a worker") {
   InterruptFlag interrupt;
-  auto client = WorkerClient::start(shell("sleep 30"), {}, interrupt);
+  auto client = WorkerClient::start(test::shell_command("sleep 30"), {}, interrupt);
   REQUIRE_OK(client);
   interrupt.request();
   CHECK_ERROR(client->load(SystemJob(), {}), ErrorCode::kInterrupted, "interrupted");

@@ -1,0 +1,24 @@
+#pragma once
+// A shell script as a child process.
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "core/child_process.h"
+
+namespace secondsource::test {
+
+/// Its standard error goes to a file of this process, which is emptied.
+inline ChildCommand shell_command(const std::string& script) {
+  ChildCommand command;
+  command.program = "/bin/sh";
+  command.arguments = {"-c", script};
+  command.stderr_file =
+      std::filesystem::temp_directory_path() / ("ss-shell-command-" + std::to_string(::getpid()) + ".stderr");
+  std::filesystem::remove(command.stderr_file);
+  return command;
+}
+
+}  // namespace secondsource::test
