@@ -81,7 +81,7 @@ TEST_CASE("ab: a slowdown of one operation is found, and named with its source")
   const auto sarif = scratch.path() / "gate.sarif";
   const ProgramRun run =
       ab(scratch.path() / "ab", {"--max-pairs", "10", "--cand-args", "--fault cpu=slow:2000:matmul", "--source",
-                                 SS_SOURCE_FOLDER, "--sarif", sarif.string(), "--format", "json"});
+                                 source_path(""), "--sarif", sarif.string(), "--format", "json"});
   CAPTURE(run.out, run.err);
   REQUIRE(run.status == 1);
   const auto report = gate_report_from_json(run.out, "gate");

@@ -17,7 +17,7 @@ using namespace secondsource::test;
 
 namespace {
 
-const std::string kReports = SS_SOURCE_FOLDER "/reports";
+const std::string kReports = source_path("reports");
 const std::string kTemplate = kReports + "/templates/demand.yaml";
 
 /// Runs `brief` on the template, whose speeds are all quoted, with `more` arguments at the end.

@@ -8,13 +8,9 @@
 
 #include "support/catch.h"
 #include "support/program.h"
+#include "support/source_path.h"
 
 namespace secondsource::test {
-
-/// Returns the absolute path of a file in the repository.
-inline std::string source_path(std::string_view relative_path) {
-  return (std::filesystem::path(SS_SOURCE_FOLDER) / relative_path).string();
-}
 
 inline bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;

@@ -57,7 +57,7 @@ TEST_CASE("inspect says what is in a file of each format") {
       {"bundles/default/tokenizer.json", "tokenizer: "},
       {"prompts/rag.yaml", "golden prompts: "},
   }));
-  const ProgramRun run = run_program({"inspect", (std::filesystem::path(SS_SOURCE_FOLDER) / file).string()});
+  const ProgramRun run = run_program({"inspect", source_path(file)});
   CAPTURE(file, run.out, run.err);
   CHECK(run.status == 0);
   CHECK(contains(run.out, part));

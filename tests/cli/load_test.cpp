@@ -18,7 +18,7 @@
 namespace secondsource {
 namespace {
 
-const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
 
 /// Runs the oracle with these scenarios. The status is 0, or 6 on a machine that disturbed the run.
 StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,

@@ -15,7 +15,7 @@ using namespace secondsource::test;
 
 namespace {
 
-const std::string kBook = SS_SOURCE_FOLDER "/reports/prices.yaml";
+const std::string kBook = source_path("reports/prices.yaml");
 
 }  // namespace
 
@@ -41,7 +41,7 @@ TEST_CASE("prices check counts the rows, and ends with 2 when one is too old or 
   CHECK(old.status == 2);
   CHECK(contains(old.out, "coreweave/unspecified/b200-x8/on-demand: older than 90 days: 2026-02"));
   CHECK(run_program({"prices", "check", kBook, "--max-age", "90", "--today", "tomorrow"}).status == 2);
-  CHECK(run_program({"prices", "check", SS_SOURCE_FOLDER "/reports/templates/prices.yaml"}).status == 0);
+  CHECK(run_program({"prices", "check", source_path("reports/templates/prices.yaml")}).status == 0);
   const ProgramRun absent = run_program({"prices", "check", "/nonexistent.yaml"});
   CHECK(absent.status == 2);
   CHECK(is_one_line(absent.err));
@@ -89,7 +89,7 @@ TEST_CASE("the published schema of price books has the keys that the reader take
     CHECK(run.status == 2);
     return run.err;
   };
-  const auto schema = nlohmann::json::parse(*read_file(SS_SOURCE_FOLDER "/reports/schemas/prices.schema.json"));
+  const auto schema = nlohmann::json::parse(*read_file(source_path("reports/schemas/prices.schema.json")));
   CHECK(keys_in(refusal("other: 1\n")) == properties_of(schema));
   const std::string head = "version: 1\nread_on: 2026-11-20\ncurrency: USD\n";
   CHECK(keys_in(refusal(head + "rows: [{other: 1}]\n")) == properties_of(schema["properties"]["rows"]["items"]));

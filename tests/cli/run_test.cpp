@@ -14,7 +14,7 @@
 namespace secondsource {
 namespace {
 
-const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
 
 TEST_CASE("run: what cannot be run is refused in one line with status 2") {
   struct Case {

@@ -2,10 +2,10 @@
 // tokenizers 0.23.3.
 
 #include "core/file.h"
-#include "support/data.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -13,7 +13,7 @@ using namespace secondsource::test;
 namespace {
 
 const std::string& tokenizer_path() {
-  static const std::string path = data_file("tokenizer/byte_level.json").string();
+  static const std::string path = data_file("tokenizer/byte_level.json");
   return path;
 }
 

@@ -12,8 +12,8 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "support/catch.h"
-#include "support/data.h"
 #include "support/result.h"
+#include "support/source_path.h"
 
 namespace secondsource::conformance {
 namespace {

@@ -6,13 +6,14 @@
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
 
 using nlohmann::json;
 
-const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
 
 struct FaultyRun {
   test::ProgramRun run;

@@ -16,11 +16,12 @@
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
 
-const std::string kBundle = std::string(SS_SOURCE_FOLDER) + "/bundles/tiny-gqa8-hd64";
+const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
 
 std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
   return {"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",

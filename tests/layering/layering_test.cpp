@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/catch.h"
+#include "support/source_path.h"
 
 namespace {
 
@@ -52,7 +53,7 @@ struct Include {
 
 std::vector<Include> includes_below(const std::string& top) {
   std::vector<Include> result;
-  const std::filesystem::path root = SS_SOURCE_FOLDER;
+  const std::filesystem::path root = secondsource::test::source_path("");
   const std::regex pattern("^\\s*#include \"([^\"]+)\"");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
     const std::string extension = entry.path().extension();
@@ -118,7 +119,7 @@ TEST_CASE("a third-party library is included where it is used, and nowhere else"
       {"dnnl", {"backends/onednn"}},
       {"benchmark/benchmark.h", {"apps/kernel_bench"}},
   };
-  const std::filesystem::path root = SS_SOURCE_FOLDER;
+  const std::filesystem::path root = secondsource::test::source_path("");
   const std::regex pattern("^\\s*#include <([^>]+)>");
   for (const char* top : {"lib", "apps", "backends"}) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {

@@ -11,6 +11,7 @@
 #include "brief_inputs.h"
 #include "core/file.h"
 #include "report/brief_document.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -275,7 +276,7 @@ TEST_CASE("the pages lead with the decision, mark every table and end with what 
 }
 
 TEST_CASE("the published schema of the brief is that of the record as it is written today") {
-  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/brief.schema.json");
+  const auto published = read_file(test::source_path("reports/schemas/brief.schema.json"));
   REQUIRE_OK(published);
   CHECK(*published == brief_schema());
 }

@@ -3,6 +3,7 @@
 #include "brief/quoted.h"
 #include "brief/sku_evaluation.h"
 #include "brief_inputs.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -116,12 +117,12 @@ TEST_CASE("a quoted file is refused with the line, the field and what was expect
 }
 
 TEST_CASE("the quoted figures that come with the project are valid, and so is the template of a demand") {
-  const auto quoted = read_quoted(SS_SOURCE_FOLDER "/reports/quoted.yaml");
+  const auto quoted = read_quoted(test::source_path("reports/quoted.yaml"));
   REQUIRE_OK(quoted);
   CHECK(quoted->size() == 55);
-  const auto demand = read_demand(SS_SOURCE_FOLDER "/reports/templates/demand.yaml");
+  const auto demand = read_demand(test::source_path("reports/templates/demand.yaml"));
   REQUIRE_OK(demand);
-  const auto prices = read_price_book(SS_SOURCE_FOLDER "/reports/prices.yaml");
+  const auto prices = read_price_book(test::source_path("reports/prices.yaml"));
   REQUIRE_OK(prices);
   const auto skus = resolve_skus(*demand, {}, *quoted, *prices);
   REQUIRE_OK(skus);

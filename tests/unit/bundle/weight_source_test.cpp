@@ -17,9 +17,9 @@
 #include "core/random.h"
 #include "support/assets.h"
 #include "support/catch.h"
-#include "support/data.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 #include "unit/bundle/safetensors_bytes.h"
 
 namespace secondsource {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "support/result.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 
@@ -153,7 +154,7 @@ TEST_CASE("rows grow stale by their date, or by the day on which they were read"
 }
 
 TEST_CASE("the price book that comes with the project is valid, and has none of the traps of its sources") {
-  const auto book = read_price_book(SS_SOURCE_FOLDER "/reports/prices.yaml");
+  const auto book = read_price_book(test::source_path("reports/prices.yaml"));
   REQUIRE_OK(book);
   CHECK(book->size() == 112);
   for (const PriceRow& row : *book) {

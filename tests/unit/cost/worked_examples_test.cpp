@@ -12,6 +12,7 @@
 #include "cost/price.h"
 #include "cost/token_cost.h"
 #include "support/catch.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 
@@ -19,7 +20,7 @@ namespace {
 
 /// Checks that docs/cost.md has a line that begins with `label` followed by `figures`.
 void check_documented(std::string_view label, const std::string& figures) {
-  std::ifstream file(SS_SOURCE_FOLDER "/docs/cost.md");
+  std::ifstream file(test::source_path("docs/cost.md"));
   std::string line;
   while (std::getline(file, line)) {
     if (line.find(label) != std::string::npos && line.find(figures) != std::string::npos) return;

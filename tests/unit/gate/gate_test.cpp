@@ -4,6 +4,7 @@
 #include "core/random.h"
 #include "gate/compare.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -216,7 +217,7 @@ TEST_CASE("A/A runs under the sitting error that the rule assumes hardly ever fa
 }
 
 TEST_CASE("the published schema of a gate's verdict is the one that its record gives") {
-  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/gate.schema.json");
+  const auto published = read_file(test::source_path("reports/schemas/gate.schema.json"));
   REQUIRE_OK(published);
   CHECK(*published == gate_schema());
 }

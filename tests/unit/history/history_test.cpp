@@ -6,6 +6,7 @@
 #include "run_on.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/source_path.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -204,7 +205,7 @@ TEST_CASE("a history cut or flipped at any page is refused or read, and never en
 }
 
 TEST_CASE("the published schema is that of the list as it is written today") {
-  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/history.schema.json");
+  const auto published = read_file(test::source_path("reports/schemas/history.schema.json"));
   REQUIRE_OK(published);
   CHECK(*published == history_schema());
 }

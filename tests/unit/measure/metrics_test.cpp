@@ -13,6 +13,7 @@
 #include "stats/quantile.h"
 #include "summary/summarize.h"
 #include "support/result.h"
+#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
@@ -158,7 +159,7 @@ CellSummary example_cell() {
 
 TEST_CASE("the figures of docs/metrics.md are those that a summary has") {
   const CellSummary cell = example_cell();
-  const auto page = read_file(std::string(SS_SOURCE_FOLDER) + "/docs/metrics.md");
+  const auto page = read_file(test::source_path("docs/metrics.md"));
   REQUIRE_OK(page);
   const RequestSample a = to_sample(example(), 0);
   const auto ms = [](double ns) { return fmt::format("{:.0f} ms", ns / kMs); };
@@ -209,7 +210,7 @@ TEST_CASE("the percentile of docs/metrics.md") {
 }
 
 TEST_CASE("the presets are those of the page, and what is none is refused") {
-  const auto page = read_file(std::string(SS_SOURCE_FOLDER) + "/docs/metrics.md");
+  const auto page = read_file(test::source_path("docs/metrics.md"));
   REQUIRE_OK(page);
   std::istringstream names(slo_preset_names());
   int n_presets = 0;

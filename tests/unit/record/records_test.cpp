@@ -1,5 +1,6 @@
 #include "core/file.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -72,7 +73,7 @@ TEST_CASE("malformed records are refused with one line that names the field") {
 
 TEST_CASE("the published schemas are those of the records as they are written today") {
   for (const char* kind : {"run", "sample", "summary", "conformance"}) {
-    const std::filesystem::path path = std::string(SS_SOURCE_FOLDER "/reports/schemas/") + kind + ".schema.json";
+    const std::filesystem::path path = test::source_path("reports/schemas/") + kind + ".schema.json";
     const auto published = read_file(path);
     REQUIRE_OK(published);
     CAPTURE(path);

@@ -6,6 +6,7 @@
 #include "report/markdown.h"
 #include "report/portability_table.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "unit/summary/sample_run.h"
 
 namespace secondsource {
@@ -201,7 +202,7 @@ TEST_CASE("harmonic means") {
 }
 
 TEST_CASE("the published schema of the matrix is the one that its record gives") {
-  const auto published = read_file(SS_SOURCE_FOLDER "/reports/schemas/portability.schema.json");
+  const auto published = read_file(test::source_path("reports/schemas/portability.schema.json"));
   REQUIRE_OK(published);
   CHECK(*published == portability_schema());
 }

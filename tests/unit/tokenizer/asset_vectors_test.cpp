@@ -6,7 +6,7 @@
 #include "core/file.h"
 #include "llama_cpp_vectors.h"
 #include "support/assets.h"
-#include "support/data.h"
+#include "support/source_path.h"
 #include "vector_file.h"
 
 namespace secondsource {

@@ -8,8 +8,8 @@
 #include "core/file.h"
 #include "support/assets.h"
 #include "support/catch.h"
-#include "support/data.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {

@@ -4,8 +4,8 @@
 #include "core/random.h"
 #include "core/utf8.h"
 #include "support/catch.h"
-#include "support/data.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "tokenizer/tokenizer.h"
 
 namespace secondsource {

@@ -3,8 +3,8 @@
 #include "core/file.h"
 #include "core/random.h"
 #include "support/assets.h"
-#include "support/data.h"
 #include "support/result.h"
+#include "support/source_path.h"
 #include "tokenizer/tokenizer.h"
 
 namespace secondsource {

@@ -6,8 +6,8 @@
 
 #include "core/file.h"
 #include "support/catch.h"
-#include "support/data.h"
 #include "support/result.h"
+#include "support/source_path.h"
 
 namespace secondsource {
 namespace {

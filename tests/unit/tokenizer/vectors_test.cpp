@@ -1,7 +1,7 @@
 // Compares every normalizer, pre-tokenizer, decoder and kind of added token with the output of the Hugging Face
 // `tokenizers` package 0.23.3 for the same file: tests/data/tokenizer/vectors.json, made by make_vectors.py beside it.
 #include "core/file.h"
-#include "support/data.h"
+#include "support/source_path.h"
 #include "vector_file.h"
 
 namespace secondsource {
