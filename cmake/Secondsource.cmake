@@ -1,6 +1,7 @@
 # The ways this project makes a target, so that every folder does it alike:
 #   ss_add_library(<name> SOURCES ... DEPENDS ...)   lib/<name>   -> secondsource::<name>
 #   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so;
+#     with FOR_GPU the program's own target does not build it, only `backends` and `all` do: GPU compilers take minutes;
 #     with FOR_PROOF it is tested like any other, but neither installed nor beside the program: a run does not take it
 #   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for one that needs what may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
@@ -34,7 +35,7 @@ function(ss_add_library name)
 endfunction()
 
 function(ss_add_backend name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_PROOF" "" "SOURCES;DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_GPU;FOR_PROOF" "" "SOURCES;DEPENDS")
   set(target secondsource_backend_${name})
   add_library(${target} MODULE ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME secondsource-${name} PREFIX "lib")
@@ -46,6 +47,10 @@ function(ss_add_backend name)
     set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/proof)
   else()
     install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource)
+    add_dependencies(backends ${target})
+    if(NOT arg_FOR_GPU)
+      add_dependencies(host_backends ${target})
+    endif()
   endif()
   set_property(GLOBAL APPEND PROPERTY SECONDSOURCE_BACKENDS ${target})
 endfunction()
