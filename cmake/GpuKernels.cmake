@@ -1,9 +1,9 @@
 # Kernels of backends/gpu, compiled by a vendor's compiler in commands of their own: CMake 3.25 knows neither nvcc 13's
-# C++20 nor Debian's HIP package. What tests/codegen reads stays in ${CMAKE_BINARY_DIR}/gpu-code/<name>: the compiler's
-# log (NAME.log) and the machine code (PTX, or AMD's assembly).
-#   ss_gpu_kernel_files(<variable>)                          the kernel files; empty where backends/gpu is not there
-#   ss_compile_gpu_kernels(<name> <variable> <compiler> <options>...)      objects of all of them
-#   ss_assemble_gpu_kernels(<name> <variable> <compiler> <options>...)     assembly alone, for targets that cannot be linked
+# C++20 nor Debian's HIP package. The compiler's log (NAME.log) and the machine code (PTX, or AMD's assembly) are kept in
+# ${CMAKE_BINARY_DIR}/gpu-code/<name>, where tests/codegen reads them.
+#   ss_gpu_kernel_files(<variable>)                          the kernel files; empty if backends/gpu has been removed
+#   ss_compile_gpu_kernels(<name> <variable> <compiler> <options>...)      compiles all of them to objects
+#   ss_assemble_gpu_kernels(<name> <variable> <compiler> <options>...)     makes assembly only, for targets that cannot be linked
 
 function(ss_gpu_kernel_files variable)
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/backends/gpu/kernels/*.cpp)

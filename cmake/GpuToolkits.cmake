@@ -1,12 +1,12 @@
-# Which vendor's compiler and runtime is taken, where a machine has several: those that belong together.
+# Chooses each vendor's compiler and runtime. On a machine with several versions, both come from the same one.
 #   ss_find_hip(<why>)         SECONDSOURCE_HIPCC, SECONDSOURCE_HIP_RUNTIME, SECONDSOURCE_HIP_INCLUDE in the cache, and
 #                              SECONDSOURCE_HIP_PREFIX; <why>: what is missing, empty when all is there
 #   ss_find_hip_targets(<variable> <compiler> <command>...)  in the cache: the GPUs that <command> compiles for
-#   ss_find_nvcc(<why>)        SECONDSOURCE_NVCC in the cache: the first that can compile the kernels; <why> as above
+#   ss_find_nvcc(<why>)        SECONDSOURCE_NVCC in the cache: the first nvcc that can compile the kernels; <why> as above
 #   ss_find_cuda_runtime(<why>)  SECONDSOURCE_CUDART, SECONDSOURCE_CUDA_INCLUDE in the cache: those of SECONDSOURCE_NVCC
 
-# find_program and the like, anew: what was found beside the last compiler does not fit another. What a person set stays.
-# A compiler that was found is kept as long as it is there, so that a build does not change with the PATH.
+# Repeats a find_program() or the like whose earlier result may belong to another compiler. A value that a person set is
+# kept. The compilers themselves are looked for again only when they are gone, so that a build does not change with PATH.
 function(ss_find_anew find variable)
   if(DEFINED CACHE{${variable}} AND NOT "${${variable}}" STREQUAL "${${variable}_FOUND}" AND
       NOT "${${variable}}" MATCHES "-NOTFOUND$")
@@ -14,14 +14,14 @@ function(ss_find_anew find variable)
   endif()
   unset(${variable} CACHE)
   cmake_language(CALL ${find} ${variable} ${ARGN})
-  set(${variable}_FOUND "${${variable}}" CACHE INTERNAL "what was found, and nobody set")
+  set(${variable}_FOUND "${${variable}}" CACHE INTERNAL "the value that the search found")
 endfunction()
 
-# ROCm in a folder of its own goes before the distribution's: hipcc of $ROCM_PATH, else of /opt/rocm, else of the PATH.
-# The runtime and the headers are those beside that hipcc and no others: versions of different ROCms do not fit together.
+# Prefers a ROCm in a folder of its own to the distribution's: hipcc of $ROCM_PATH, then of /opt/rocm, then of PATH. The
+# runtime and the headers are those beside that hipcc, because different versions of ROCm do not fit together.
 function(ss_find_hip why)
   set(rocm_folders $ENV{ROCM_PATH} /opt/rocm)
-  if(DEFINED SECONDSOURCE_ROCM_FOLDERS)  # the test's
+  if(DEFINED SECONDSOURCE_ROCM_FOLDERS)  # set by tests/on_gpu/toolkits_test.py
     set(rocm_folders ${SECONDSOURCE_ROCM_FOLDERS})
   endif()
   set(places ${rocm_folders})
@@ -36,7 +36,7 @@ function(ss_find_hip why)
     set(${why} "hipcc was not found (./dev setup gpu installs it)" PARENT_SCOPE)
     return()
   endif()
-  # As it was found and without links: /opt/rocm is one, and so was its bin/hipcc.
+  # Look both beside the path that was found and beside the file that it links to: /opt/rocm is often a link.
   get_filename_component(real ${SECONDSOURCE_HIPCC} REALPATH)
   set(prefixes "")
   foreach(hipcc IN ITEMS ${SECONDSOURCE_HIPCC} ${real})
@@ -50,7 +50,7 @@ function(ss_find_hip why)
   endif()
   set(SECONDSOURCE_HIP_PREFIX ${first_prefix} PARENT_SCOPE)
   if(first_prefix STREQUAL "/usr")
-    # The distribution's, in its folder for this architecture.
+    # The distribution keeps them in the compiler's default folders.
     ss_find_anew(find_library SECONDSOURCE_HIP_RUNTIME amdhip64)
     ss_find_anew(find_path SECONDSOURCE_HIP_INCLUDE hip/hip_runtime_api.h)
   else()
@@ -64,10 +64,10 @@ function(ss_find_hip why)
   set(${why} "${missing}" PARENT_SCOPE)
 endfunction()
 
-# Which GPUs a compiler makes code for is found out by trying, once for each compiler, unless a person said it: hipcc 5.2
-# (Debian 12) links for gfx90a alone, 7.0 for all of these.
+# Finds the GPUs for which a compiler can link code by trying each, once per compiler, unless a person set the variable:
+# hipcc 5.2 (Debian 12) links for gfx90a only, hipcc 7.0 for all that are listed here.
 function(ss_find_hip_targets variable compiler)
-  get_filename_component(compiler ${compiler} REALPATH)  # /opt/rocm may have become another's link
+  get_filename_component(compiler ${compiler} REALPATH)  # /opt/rocm may link to another version since
   if(DEFINED CACHE{${variable}_OF} AND "${${variable}}" STREQUAL "${${variable}_FOUND}" AND
       NOT compiler STREQUAL "${${variable}_OF}")
     unset(${variable} CACHE)
@@ -84,12 +84,12 @@ function(ss_find_hip_targets variable compiler)
       endif()
     endforeach()
     set(${variable} "${found}" CACHE STRING "GPU targets that ${ARGN} has")
-    set(${variable}_FOUND "${found}" CACHE INTERNAL "what was found, and nobody set")
-    set(${variable}_OF ${compiler} CACHE INTERNAL "by which compiler")
+    set(${variable}_FOUND "${found}" CACHE INTERNAL "the value that the search found")
+    set(${variable}_OF ${compiler} CACHE INTERNAL "the compiler that was tried")
   endif()
 endfunction()
 
-# The first on the PATH, else of ./dev setup gpu, else of a toolkit's usual place, that knows C++20, which came with 12.
+# Takes the first nvcc that knows C++20 (CUDA 12 or newer): on PATH, from ./dev setup gpu, or in the toolkit's usual place.
 function(ss_find_nvcc why)
   file(GLOB wheel_folders ${CMAKE_SOURCE_DIR}/build/toolchains/cuda/nvidia/*/bin)  # ./dev setup gpu
   set_property(GLOBAL PROPERTY SECONDSOURCE_UNFIT_NVCC "nvcc was not found (./dev setup gpu installs it)")
@@ -101,13 +101,13 @@ function(ss_find_nvcc why)
   if(NOT SECONDSOURCE_NVCC)
     get_property(unfit GLOBAL PROPERTY SECONDSOURCE_UNFIT_NVCC)
   else()
-    ss_check_nvcc(${SECONDSOURCE_NVCC} unfit)  # one that was named is not looked for
+    ss_check_nvcc(${SECONDSOURCE_NVCC} unfit)  # an nvcc that a person named was not checked by the search
   endif()
   set(${why} "${unfit}" PARENT_SCOPE)
 endfunction()
 
 function(ss_find_cuda_runtime why)
-  # The toolkit's folder is what nvcc itself takes: the one on the PATH may be a script.
+  # Ask nvcc itself for the toolkit's folder, because the nvcc on PATH may be a script elsewhere.
   execute_process(COMMAND ${SECONDSOURCE_NVCC} --dryrun -x cu /dev/null ERROR_VARIABLE nvcc_settings OUTPUT_QUIET)
   string(REGEX MATCH "TOP=([^\r\n]+)" ignored "${nvcc_settings}")
   set(toolkit "${CMAKE_MATCH_1}")
@@ -130,7 +130,7 @@ function(ss_nvcc_is_fit fit nvcc)
   endif()
 endfunction()
 
-# <why>: why this nvcc cannot compile the kernels; empty when it can.
+# Sets <why> to the reason why this nvcc cannot compile the kernels; empty if it can.
 function(ss_check_nvcc nvcc why)
   execute_process(COMMAND ${nvcc} --version OUTPUT_VARIABLE said ERROR_QUIET)
   set(reason "")

@@ -1,4 +1,4 @@
-# What `cmake --install` and CPack put beside the program and its modules: data that commands name by themselves.
+# The data files that `cmake --install` and CPack install with the program, so that its commands find them by name.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/bundles/default ${CMAKE_SOURCE_DIR}/bundles/shapes
   DESTINATION ${CMAKE_INSTALL_DATADIR}/secondsource/bundles)
 install(FILES ${CMAKE_SOURCE_DIR}/reports/prices.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/secondsource/reports)

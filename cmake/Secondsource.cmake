@@ -1,9 +1,9 @@
-# The ways this project makes a target, so that every folder does it alike:
+# The functions by which every folder defines its targets:
 #   ss_add_library(<name> SOURCES ... DEPENDS ...)   lib/<name>   -> secondsource::<name>
 #   ss_add_backend(<name> SOURCES ... DEPENDS ...)   backends/<name> -> the module libsecondsource-<name>.so;
 #     with FOR_GPU the program's own target does not build it, only `backends` and `all` do: GPU compilers take minutes;
-#     with FOR_PROOF it is tested like any other, but neither installed nor beside the program: a run does not take it
-#   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for one that needs what may be missing
+#     with FOR_PROOF it is tested like any other, but not installed and not put beside the program, so that no run uses it
+#   ss_backend_option(<name> <needs>), ss_leave_out_backend(<name> <why>)   for a backend whose toolkit may be missing
 #   ss_add_test(<name> SOURCES ... DEPENDS ... LABELS ...)   one Catch2 program, one CTest entry
 
 add_library(secondsource_flags INTERFACE)
@@ -41,7 +41,7 @@ function(ss_add_backend name)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME secondsource-${name} PREFIX "lib")
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/backends)
   target_link_libraries(${target} PRIVATE secondsource::backend_kit secondsource_flags ${arg_DEPENDS})
-  # A module loads the libraries that it calls, and none that only the rest of lib/core needs.
+  # A module links only to the libraries that it calls, not to all that lib/core needs.
   target_link_options(${target} PRIVATE -Wl,--as-needed)
   if(arg_FOR_PROOF)
     set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/proof)
@@ -65,7 +65,8 @@ function(ss_backend_option name needs)
   endif()
 endfunction()
 
-# One line at configure time, an error where the backend was asked for by ON; `secondsource backends` says it too.
+# Reports a backend that is not built: one line at configure time and in `secondsource backends`; an error if its option
+# is ON.
 function(ss_leave_out_backend name why)
   string(TOUPPER SECONDSOURCE_WITH_${name} option)
   if(${option} STREQUAL "ON")
@@ -89,6 +90,6 @@ function(ss_add_test name)
   if(arg_LABELS)
     set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
   endif()
-  # Tests run side by side, and beside other work: no run of theirs is invalid for that.
+  # Tests run beside each other and beside other work, which must not make their runs invalid.
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "SECONDSOURCE_NOISE_LIMIT=100;${arg_ENVIRONMENT}")
 endfunction()

@@ -1,9 +1,9 @@
-"""What was aimed at on a GPU, what was measured, and whether it was met: from the files of one ./dev gpu.
+"""Compares the figures of one ./dev gpu with what was aimed at.
 
     python3 aims.py FOLDER
 
-A line an aim: its figure, and met, not met, or not measured with the step that would measure it. Where an aim is about
-several cases the worst one counts, and is named.
+Prints one line per aim: the figure, and met, not met, or not measured with the step that would measure it. If an aim
+covers several cases, the worst one counts and is named.
 """
 
 import json
@@ -16,7 +16,7 @@ PREFILL_ROWS = 512
 
 
 class NotMeasured(Exception):
-    """What is missing, for a person."""
+    """A figure has no measurement; the message says which step is missing."""
 
 
 def load(folder, name, step):
@@ -27,7 +27,7 @@ def load(folder, name, step):
 
 
 def parsed(text, name, step):
-    """What was interrupted while it wrote leaves half a file: that is no figure, and no reason to lose the others."""
+    """Parses JSON. A step that was interrupted leaves half a file, which must not cost the other figures."""
     try:
         return json.loads(text)
     except ValueError:
@@ -35,14 +35,14 @@ def parsed(text, name, step):
 
 
 def worst(shares):
-    """`shares`: case -> share. The smallest one and its case."""
+    """Returns the smallest share of `shares` (case -> share), and its case."""
     case = min(shares, key=shares.get)
     return shares[case], f"the worst of {len(shares)}: {case}"
 
 
 def decode_of_read_rate(folder):
-    """Bytes that single-stream decode steps had to read, by the time they took, by what an own kernel reads; the median of
-    the repetitions."""
+    """Returns the rate at which single-stream decode read its weights and cache, as a share of the device's measured read
+    rate; the median of the repetitions."""
     read_rate = load(folder, "limits.json", "limits")["devices"][0]["read_bytes_per_s"]
     samples = folder / "run-8B/samples.jsonl"
     if not samples.exists():
@@ -83,8 +83,8 @@ def product_rates(document):
 def products_of_library(folder):
     own = product_rates(load(folder, "kernels.json", "kernels"))
     library = product_rates(load(folder, "kernels-library.json", "kernels-library"))
-    # Our time of the library has the conversion of f32 activations to BF16 in it; PyTorch calls the same library with BF16
-    # ones. The larger rate is the nearer to the library alone.
+    # Our time of the library includes the conversion of f32 activations to BF16, whereas PyTorch calls the same library
+    # with BF16 activations. The larger rate is closer to that of the library alone.
     if (folder / "side-by-side.json").exists():
         for case in load(folder, "side-by-side.json", "pytorch")["cases"]:
             name = f"k:{case['k']} n:{case['n']}" if case["kind"] == "matmul" else None
@@ -98,7 +98,7 @@ def products_of_library(folder):
 
 
 def first_token_of_pytorch(folder):
-    """Tokens/s until the first token, ours by the faster PyTorch's; medians over the rounds."""
+    """Returns our prefill rate until the first token divided by the faster PyTorch's; medians over the rounds."""
     for entry in load(folder, "peers.json", "models-beside-pytorch")["cases"]:
         case, rates = entry["case"], entry["rates"]
         if case["shape"] != SHAPE or case["precision"] != "bf16" or case["batch"] != 1 or case["context"] != 0:

@@ -1,4 +1,4 @@
-"""aims.py on results made by hand."""
+"""Tests aims.py on results written by hand."""
 
 import json
 import pathlib

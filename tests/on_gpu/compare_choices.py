@@ -1,10 +1,10 @@
-"""Which kernel was fastest where there is a choice: kernel_bench's results with each, side by side.
+"""Shows side by side what kernel_bench measured with each choice of a kernel, and which was fastest.
 
     python3 compare_choices.py BM_matmul tiles.md auto=auto.json 64x64=64x64.json ...
     python3 compare_choices.py BM_attention attention.md auto=auto.json mma=mma.json ...
 
-Each file is the --benchmark_out of one run with the option tiles=NAME, or attention=NAME. A row a case, GFLOP/s of each
-choice; what the backend chose is the column auto, and beside it how much of the best choice's rate it had.
+Each file is the --benchmark_out of one run with the option tiles=NAME or attention=NAME. Each row is a case with the
+GFLOP/s of each choice. The column auto is the backend's own choice, with its share of the best choice's rate.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 
 def rates_of(document, kind):
-    """Case -> GFLOP/s, of those of a kind that were timed; those that failed their check are left out."""
+    """Returns case -> GFLOP/s of the timed cases of a kind, without those that failed their check."""
     rates = {}
     for entry in document["benchmarks"]:
         is_timed = entry.get("run_type") != "aggregate" and not entry.get("error_occurred")
@@ -22,7 +22,7 @@ def rates_of(document, kind):
 
 
 def table(choices):
-    """`choices`: name -> rates_of()."""
+    """Returns the table's lines. `choices`: name of a choice -> its rates_of()."""
     names = list(choices)
     lines = ["| case | " + " | ".join(names) + " | auto of the best |", "|" + " --- |" * (len(names) + 2)]
     for case in sorted(set().union(*choices.values())):

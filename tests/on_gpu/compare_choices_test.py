@@ -1,4 +1,4 @@
-"""compare_choices.py on results made by hand."""
+"""Tests compare_choices.py on results written by hand."""
 
 import unittest
 

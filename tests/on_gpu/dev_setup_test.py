@@ -1,4 +1,4 @@
-"""./dev setup gpu with stand-ins for the packages, pip, the driver's tool and the compilers: what is installed where.
+"""Tests what ./dev setup gpu installs, with stand-ins for the packages, pip, the driver's tool and the compilers.
 
     python3 dev_setup_test.py SOURCE_FOLDER
 """
@@ -39,7 +39,7 @@ class DevSetup(unittest.TestCase):
 
     def setup_gpu(self, rocm="absent"):
         self.calls.write_text("")
-        # Of the system no more than the shell's own tools: not its nvcc, hipcc or nvidia-smi.
+        # PATH has only the shell's own tools of this system, not its nvcc, hipcc or nvidia-smi.
         system = self.folder / "system"
         system.mkdir(exist_ok=True)
         for name in ("bash", "sed", "head", "grep", "du", "dirname", "nproc", "realpath", "mkdir", "env", "id"):

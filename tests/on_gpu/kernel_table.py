@@ -1,8 +1,9 @@
-"""What kernel_bench timed on a device, as a table for people: it needs no PyTorch.
+"""Prints what kernel_bench timed on a device as a Markdown table; needs no PyTorch.
 
     python3 kernel_table.py kernels.json
 
-A row a case: its kernel, the time of one operation, GB/s, and their share of what kernel_bench read there when it began.
+Each row is a case: its kernel, the time of one operation, GB/s, and their share of the read rate that kernel_bench measured
+when it started.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""kernel_table.py on results made by hand."""
+"""Tests kernel_table.py on results written by hand."""
 
 import unittest
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show: ./dev gpu calls it, after it built the release.
+# Runs everything that needs a GPU. ./dev gpu calls it after building the release.
 #
-#     on_device.sh VENDOR [STEP...]     vendor: cuda or hip; all steps that are not done, or those that are named
-#     on_device.sh --check [STEP...]    ends with 1 where one of these is no step; --list prints them all
+#     on_device.sh VENDOR [STEP...]     vendor: cuda or hip; all steps that have not passed, or the named ones
+#     on_device.sh --check [STEP...]    ends with 1 if one of these is no step; --list prints all steps
 #
-# A step is a function below. Its output goes into <step>.log, its verdict into <step>.verdict, of a folder that belongs
-# to these very programs on this very device: a step that passed there is not repeated unless it is named, and after a
-# change everything is measured anew. build/gpu/results.md has all verdicts, the figures and the aims. It goes on after a
-# step that fails, and ends with 1 if one did.
+# A step is a function below. Its output goes to <step>.log and its verdict to <step>.verdict in a folder whose name holds
+# a hash of the programs and of the device: a step that passed is not repeated unless it is named, and a changed program
+# measures everything again. build/gpu/results.md has all verdicts, figures and aims. A failed step does not stop the
+# others; the exit status is then 1.
 set -uo pipefail
 
 readonly steps=(
@@ -33,7 +33,7 @@ readonly steps=(
 
 names() { printf '%s\n' "${steps[@]%%|*}"; }
 
-# grep -q would end at the first match, and with pipefail what still writes into it would be the failure.
+# Not grep -q: it ends at the first match, so that the writer fails with SIGPIPE, which pipefail reports.
 check_names() {
   local name
   for name in "$@"; do
@@ -57,7 +57,7 @@ toolchains=build/toolchains
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
-# The vendor's library of products: in a toolkit, or in the wheels that come with PyTorch.
+# Adds the folders of the vendor's matmul library to LD_LIBRARY_PATH: those of toolkits and of the wheels of PyTorch.
 readonly given_libraries=${LD_LIBRARY_PATH:-}
 find_libraries() {
   local folder
@@ -72,7 +72,7 @@ find_libraries() {
 
 described() { "$bin/secondsource" backends | sed -n "/^$vendor /,/^[^ ]/{/^$vendor /p;/^ /p}"; }
 
-# The folder of these programs on this device, whose description names the vendor's library.
+# Sets `out`, the folder of results of these programs on this device, and `device`, its description.
 find_folder() {
   find_libraries
   device=$(described)
@@ -105,8 +105,8 @@ synthesize() {  # shape
 
 conformance() { shown "$bin/conformance" --backend "$vendor" "$@"; }
 
-# The planner never gives the large tiles to sizes that a case has, nor does sm_90 multiply by `mma` in attention unless
-# it is told to: each is asked for by name.
+# Asks for each tile and attention kernel by name: the planner never chooses large tiles for the small sizes of the suite,
+# and on sm_90 it never chooses `mma` for attention.
 step_conformance() {
   conformance --require-one --option matmul=own --each "tiles=$(comma "$tiles")" &&
     conformance --require-one --option matmul=own --each "attention=$(comma "$attentions")" \
@@ -124,16 +124,16 @@ find_sanitizer() {
     compgen -G "$toolchains/sanitizer/nvidia/*/bin/compute-sanitizer"
 }
 
-# pip into a folder or an environment of its own; where its registry cannot be reached that is no failure of the GPU's.
+# Runs an installation. If it fails, for example without a network, the step is skipped: the GPU has not failed.
 fetch() { shown "$@" || skip "could not be installed: $(tail -n 1 "$log")"; }
 
 step_get_sanitizer() {
   [ "$vendor" = cuda ] || { skip "for NVIDIA alone"; return; }
   find_sanitizer && return
-  # A folder of its own: where there is a folder nvidia already, as in the compiler's, pip installs nothing and is content.
+  # Use a separate folder: pip --target installs nothing, and succeeds, where a folder nvidia exists already.
   fetch python3 -m pip install --quiet --no-deps --target "$toolchains/sanitizer" nvidia-cuda-sanitizer-api==13.0.85 ||
     return
-  find_sanitizer || skip "pip was content, but there is no compute-sanitizer in $toolchains/sanitizer"
+  find_sanitizer || skip "pip succeeded, but there is no compute-sanitizer in $toolchains/sanitizer"
 }
 
 sanitizer() {
@@ -155,7 +155,7 @@ step_sanitizer_initcheck() { sanitizer initcheck; }
 
 step_limits() { shown "$bin/kernel_bench" --machine --backend "$vendor" --save-limits "$out/limits.json"; }
 
-# A folder that holds a run already would be refused.
+# `run` refuses a folder that holds a run.
 run_model() {  # shape folder
   synthesize "$1" && rm -rf "$2" &&
     shown "$bin/secondsource" run "build/gpu/$1" --backend "$vendor" --require "$vendor" --variant bf16,int8,int4 \
@@ -181,7 +181,7 @@ step_kernels_library() {
     --backend-option "$vendor:matmul=library" --benchmark_filter=BM_matmul
 }
 
-# Nobody knows yet which block shape is the fastest where: each of them, and what the planner takes, without the library.
+# Measures every block shape and the planner's choice, without the library, to find the fastest for each size.
 step_tiles() {
   local shape compared=()
   for shape in $tiles; do
@@ -202,7 +202,7 @@ step_attention() {
   python3 tests/on_gpu/compare_choices.py BM_attention "$out/attention.md" "${compared[@]}"
 }
 
-# The first Python with all that is compared with; nothing where none has it.
+# Prints the first Python that has PyTorch, transformers and safetensors and sees a GPU; fails if none does.
 find_pytorch() {
   local python
   for python in python3 "$toolchains/pytorch/bin/python"; do
@@ -212,26 +212,15 @@ find_pytorch() {
   return 1
 }
 
-# Where wheels for this driver are; the registry's own are for the newest CUDA.
-pytorch_index() {
-  local version
-  if [ "$vendor" = hip ]; then
-    version=$(sed -n 's/^\([0-9]*\.[0-9]*\).*/\1/p' "${ROCM_PATH:-/opt/rocm}/.info/version" 2>/dev/null)
-    printf -- '--index-url https://download.pytorch.org/whl/rocm%s\n' "${version:-6.4}"
-  else
-    version=$(nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: *\([0-9]*\).*/\1/p' | head -n 1)
-    [ "${version:-13}" -ge 13 ] || printf -- '--index-url https://download.pytorch.org/whl/cu126\n'
-  fi
-}
-
+# The wheels of PyPI are built for the newest CUDA. For ROCm and for older drivers, a person names PyTorch's index for them
+# in PIP_INDEX_URL, which pip reads.
 step_get_pytorch() {
   find_pytorch && return
   local pip=("$toolchains/pytorch/bin/python" -m pip install --quiet)
   fetch python3 -m venv "$toolchains/pytorch" || return
-  # shellcheck disable=SC2046  # an option and its value, or nothing
-  fetch "${pip[@]}" torch $(pytorch_index) || return
+  fetch "${pip[@]}" torch || return
   fetch "${pip[@]}" transformers safetensors || return
-  find_pytorch || skip "the PyTorch that was installed does not see this GPU"
+  find_pytorch || skip "the PyTorch that was installed does not see this GPU; PIP_INDEX_URL can name an index with wheels for its driver"
 }
 
 with_pytorch() {
@@ -246,8 +235,8 @@ step_pytorch() {
   with_pytorch tests/on_gpu/side_by_side.py "$out/kernels.json" "$out/limits.json" "$out/side-by-side"
 }
 
-# What was interrupted goes on where it was. What was finished is measured anew, and so is what lacks PyTorch: a peer that
-# was absent counts as measured to --resume.
+# Continues a step that was interrupted. A step that ended starts again, since --resume would take a peer that was absent
+# then for measured.
 step_models_beside_pytorch() {
   case $previous in
     passed* | skipped*) rm -f "$out/peers.json" ;;

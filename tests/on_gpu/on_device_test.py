@@ -1,5 +1,5 @@
-"""on_device.sh with stand-ins for the programs, the driver's tools and PyTorch: which steps run, with what, what they are
-told to be when something is missing, and what is not done twice.
+"""Tests on_device.sh with stand-ins for the programs, the driver's tools and PyTorch: which steps run with which arguments,
+what is reported when something is missing, and what is not repeated.
 
     python3 on_device_test.py SOURCE_FOLDER
 """
@@ -15,7 +15,7 @@ import unittest
 
 SOURCE = pathlib.Path(sys.argv[1]).resolve()
 
-# What is called says so in `calls`, and some of it writes what the real ones write.
+# Each stand-in appends its command line to `calls`; some also write the files that the real programs write.
 SECONDSOURCE = """case "$1" in
   backends) printf 'cpu        a CPU\\ncuda       1 device   NVIDIA GPUs\\n    0: Stand-In 80GB\\nonednn     another\\n' ;;
   bundle) mkdir -p "$6" && : >"$6/manifest.yaml" ;;
@@ -32,7 +32,7 @@ KERNEL_BENCH = """for word in "$@"; do
     */limits.json) echo '{"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]}' >"$word" ;;
   esac
 done"""
-# As the real one, it leaves a folder alone that is there already.
+# Like the real pip, it does nothing if the folder exists.
 PIP = """  *pip*--target*) while [ "$1" != --target ]; do shift; done
     if [ -e "$2/nvidia" ]; then echo "WARNING: Target directory $2/nvidia already exists."; exit 0; fi
     mkdir -p "$2/nvidia/cu13/bin"
@@ -55,14 +55,14 @@ class OnDevice(unittest.TestCase):
         self.calls = self.folder / "calls"
         for name, script in (("secondsource", SECONDSOURCE), ("conformance", CONFORMANCE), ("kernel_bench", KERNEL_BENCH)):
             self.program(f"build/release/bin/{name}", script)
-        # Python is this one, but neither PyTorch nor a registry to get it from.
+        # Python works, but there is no PyTorch and no registry to get it from.
         self.python("""  *"import torch"*) exit 1 ;;
   *venv*|*pip*) echo "no registry here"; exit 1 ;;""")
         self.program("tools/nvidia-smi", NVIDIA_SMI)
         self.environment = {}
 
     def python(self, script):
-        """Cases of a Python before those of this one."""
+        """Writes a python3 that handles `cases` (of a shell's case statement) and passes all else to this Python."""
         self.program("tools/python3", f"""case "$*" in
 {script}
   *) exec {sys.executable} "$@" ;;
@@ -77,7 +77,7 @@ esac""")
     def run_steps(self, *steps, vendor="cuda"):
         self.calls.write_text("")
         run = subprocess.run(["bash", "tests/on_gpu/on_device.sh", vendor, *steps], cwd=self.folder,
-                             # Nothing of this machine's own toolkits.
+                             # Hides the toolkits of this machine.
                              env={**os.environ, "PATH": f"{self.folder / 'tools'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
                                   "CUDA_HOME": str(self.folder / "absent"), **self.environment},
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -88,7 +88,7 @@ esac""")
         return run
 
     def called(self, *words):
-        """Lines of `calls` that hold all of these words."""
+        """Returns the lines of `calls` that contain all of these words."""
         return [line for line in self.calls.read_text().splitlines() if all(word in line for word in words)]
 
     def test_all_steps_with_neither_the_library_nor_pytorch_nor_a_registry(self):
@@ -160,12 +160,12 @@ esac""")
         self.assertEqual(self.verdicts["sanitizer-racecheck"], "passed")
         self.assertEqual(self.called("pip"), [])
 
-    def test_a_pip_that_is_content_and_brings_nothing_is_no_sanitizer(self):
+    def test_a_pip_that_succeeds_without_installing_is_no_sanitizer(self):
         self.python(PIP)
         (self.folder / "build/toolchains/sanitizer/nvidia").mkdir(parents=True)
         self.run_steps("get-sanitizer")
         self.assertEqual(self.verdicts["get-sanitizer"],
-                         "skipped: pip was content, but there is no compute-sanitizer in build/toolchains/sanitizer")
+                         "skipped: pip succeeded, but there is no compute-sanitizer in build/toolchains/sanitizer")
 
     def test_the_library_that_comes_with_pytorch_is_there_for_all_steps_after_it(self):
         self.python("""  *"import torch"*) exit 1 ;;
@@ -211,7 +211,7 @@ esac""")
         self.assertEqual(self.verdicts["pytorch"], "skipped: the device's read rate is not known (step limits)")
 
     def test_models_are_measured_anew_when_they_were_finished_and_go_on_when_not(self):
-        # As peer_bench.py --resume: what is there is taken, whether PyTorch was absent or not.
+        # Like peer_bench.py --resume, it keeps what the file has, even if PyTorch was absent then.
         peers = """  *"import torch"*) exit 0 ;;
   *peer_bench.py*) for word in "$@"; do case "$word" in */peers.json) file=$word ;; esac; done
      [ ! -f "$file" ] || { echo resumed; cat "$file"; exit STATUS; }
@@ -240,7 +240,7 @@ esac""")
         run = self.run_steps()
         self.assertEqual(run.returncode, 1)
         self.assertIn("why: the driver is too old", run.stdout)
-        # A module that could not be loaded has no description.
+        # A module that cannot be loaded has no description of a device.
         self.program("build/release/bin/secondsource", "printf 'cuda       unavailable\\n    why: libcudart.so.13 not found\\n'")
         run = self.run_steps()
         self.assertEqual(run.returncode, 1)

@@ -1,11 +1,11 @@
-"""PyTorch on the shapes that kernel_bench timed, in the same sitting, and what both are of the device's read rate.
+"""Times PyTorch on the shapes that kernel_bench timed, and gives both as shares of the device's read rate.
 
     python3 side_by_side.py kernels.json limits.json side-by-side
 
-kernels.json is kernel_bench's --benchmark_out, limits.json what its --machine --backend saved: the read rate by an own
-kernel. Writes side-by-side.md for people and side-by-side.json for aims.py. PyTorch runs eager and replayed as a CUDA graph;
-attention is the fastest of scaled_dot_product_attention's kernels that takes the case. Times are medians of device events.
-PyTorch's own read rate, of a sum, stands beside ours: the fastest pass over several sizes.
+kernels.json is kernel_bench's --benchmark_out; limits.json is what `kernel_bench --machine --backend` saved, with the read
+rate of our own kernel. Writes side-by-side.md for people and side-by-side.json for aims.py. PyTorch runs eagerly and as a
+replayed CUDA graph; for attention, the fastest kernel of scaled_dot_product_attention that takes the case counts. Times are
+medians of device events. PyTorch's own read rate, that of a sum, is the fastest pass over several sizes.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ ATTENTION = re.compile(r"BM_attention/(?P<backend>[^/]+)/(?P<variant>[^/]+)/seqs
 
 
 def read_cases(document):
-    """The cases of kernel_bench's JSON: name parts, GB/s and GFLOP/s; those that failed are left out."""
+    """Returns the cases of kernel_bench's JSON that passed: the parts of their names, GB/s and GFLOP/s."""
     cases = []
     for entry in document["benchmarks"]:
         if entry.get("error_occurred") or entry.get("run_type") == "aggregate":
@@ -35,7 +35,7 @@ def read_cases(document):
 
 
 def rows_of(cases, limits, pytorch):
-    """Table rows. `pytorch`: a case's index -> (eager GFLOP/s, graph GFLOP/s); absent where PyTorch has no such case."""
+    """Returns the table's rows. `pytorch`: index of a case -> (eager, graph) GFLOP/s; absent if PyTorch has no equivalent."""
     rows = []
     for index, case in enumerate(cases):
         shape = " ".join(f"{key}:{case[key]}" for key in case if key not in ("kind", "backend", "gb_s", "gflop_s"))
@@ -55,12 +55,12 @@ def markdown(device, limits, rows):
 
 
 def read_rate(document, backend):
-    """GB/s of a backend's device in what kernel_bench saved."""
+    """Returns the GB/s of a backend's device from what kernel_bench saved."""
     return next(one["read_bytes_per_s"] for one in document["devices"] if one["backend"] == backend) / 1e9
 
 
 def sorted_seconds(torch, run, in_graph):
-    """Of single calls, by device events."""
+    """Returns the times of single calls in seconds, by device events, in ascending order."""
     for _ in range(3):
         run()
     call = run
@@ -81,8 +81,8 @@ def sorted_seconds(torch, run, in_graph):
 
 
 def fastest_seconds(torch, runs, in_graph):
-    """Median of the fastest of those that can be run: not every kernel takes every case. `runs`: pairs of what a call is
-    made under, entered once and not timed, and the call."""
+    """Returns the median time of the fastest run that does not fail; not every kernel takes every case. `runs`: pairs of a
+    context, which is entered once and not timed, and a call."""
     times, refusals = [], []
     for surroundings, run in runs:
         try:
@@ -96,18 +96,18 @@ def fastest_seconds(torch, runs, in_graph):
 
 
 def pytorch_calls(torch, case):
-    """What PyTorch can do for a BF16 case, and its operations; None for what it has no equal of."""
+    """Returns PyTorch's calls for a BF16 case and their number of operations, or None if it has no equivalent."""
     def values(*shape):
         return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
     if case["kind"] == "matmul":
         if case["variant"] != "bf16":
             return None
-        # As many copies as kernel_bench rotates over, so that small weights come from memory, too.
+        # Rotate over as many copies as kernel_bench does, so that small weights are read from memory, too.
         n_copies = min(64, -(-(512 << 20) // (2 * case["k"] * case["n"])))
         x, weights = values(case["m"], case["k"]), [values(case["n"], case["k"]) for _ in range(n_copies)]
         products = lambda: [torch.nn.functional.linear(x, w) for w in weights]
         return [(contextlib.nullcontext, products)], 2 * case["m"] * case["k"] * case["n"] * n_copies
-    # The last q of kv tokens attend.
+    # The queries are the last q of kv tokens.
     q = values(case["seqs"], case["heads"], case["q"], case["dim"])
     k, v = (values(case["seqs"], case["kv_heads"], case["kv"], case["dim"]) for _ in range(2))
     attend = torch.nn.functional.scaled_dot_product_attention
@@ -115,19 +115,19 @@ def pytorch_calls(torch, case):
     if case["q"] == case["kv"]:
         options["is_causal"] = True
     elif case["q"] > 1:
-        # Not as a mask of numbers, which would rule the fast kernels out.
+        # A mask of numbers would exclude the fast kernels.
         from torch.nn.attention.bias import causal_lower_right
         options["attn_mask"] = causal_lower_right(case["q"], case["kv"])
     seen = case["kv"] - (case["q"] - 1) / 2
     operations = 4 * case["seqs"] * case["heads"] * case["q"] * seen * case["dim"]
     from torch.nn.attention import SDPBackend, sdpa_kernel
     kernels = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-    # Which kernel is said outside of the call: it costs the host more than a short kernel takes.
+    # Select the kernel outside of the timed call, because selecting takes the host longer than a short kernel runs.
     return [(lambda kernel=kernel: sdpa_kernel(kernel), lambda: attend(q, k, v, **options)) for kernel in kernels], operations
 
 
 def pytorch_read_rate(torch):
-    """GB/s of the fastest sum over any of the sizes."""
+    """Returns the GB/s of the fastest sum over all sizes."""
     rates = []
     for size in READ_BYTES:
         big = torch.ones(size // 4, device="cuda")

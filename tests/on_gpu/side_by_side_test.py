@@ -1,4 +1,4 @@
-"""The part of side_by_side.py that needs no GPU: kernel_bench's JSON in, the table out."""
+"""Tests the part of side_by_side.py that needs no GPU: from kernel_bench's JSON to the table."""
 
 import contextlib
 import unittest
@@ -7,7 +7,7 @@ import side_by_side
 
 
 class FakeTorch:
-    """As much of torch.cuda as events need; every two of them are 2 ms apart."""
+    """The events of torch.cuda; any two consecutive ones are 2 ms apart."""
 
     class Event:
         def __init__(self, enable_timing):

@@ -1,4 +1,4 @@
-"""cmake/GpuToolkits.cmake with toolkits that are folders with empty files: which of several is taken.
+"""Tests which of several toolkits cmake/GpuToolkits.cmake chooses; the toolkits are folders with empty files.
 
     python3 toolkits_test.py CMAKE SOURCE_FOLDER
 """
@@ -62,7 +62,7 @@ class Toolkits(unittest.TestCase):
         return prefix
 
     def find(self, *definitions, again=False, **environment):
-        """`again`: in the build folder as it is."""
+        """Configures the project; with `again`, in the existing build folder."""
         variables = {name: value for name, value in os.environ.items() if name != "ROCM_PATH"}
         variables["PATH"] = f"{self.system / 'bin'}:{variables['PATH']}"
         run = subprocess.run([CMAKE, "-S", self.folder, "-B", self.folder / "build", *([] if again else ["--fresh"]),
