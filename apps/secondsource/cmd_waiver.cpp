@@ -19,40 +19,44 @@ struct WaiverOptions {
   std::string gate;
 };
 
+struct WaiverFindings {
+  std::vector<std::string> errors, notes;
+};
+
 /// Returns the invalid waivers, compared with a gate's verdicts or, without a gate, with the calendar alone.
-Result<std::vector<std::string>> errors_of(const std::vector<Waiver>& waivers, const WaiverOptions& options,
-                                           const std::string& today) {
+Result<WaiverFindings> findings_of(const std::vector<Waiver>& waivers, const WaiverOptions& options,
+                                   const std::string& today) {
   if (!options.gate.empty()) {
     SS_TRY(const std::string text, read_file(options.gate));
     SS_TRY(GateReport report, gate_report_from_json(text, options.gate));
     report.waiver_errors.clear();
+    report.waiver_notes.clear();
     for (GateVerdict& verdict : report.verdicts) verdict.waived_by.clear();
     apply_waivers(waivers, today, report);
-    return report.waiver_errors;
+    return WaiverFindings{std::move(report.waiver_errors), std::move(report.waiver_notes)};
   }
-  std::vector<std::string> errors;
+  WaiverFindings findings;
   for (const Waiver& waiver : waivers) {
-    if (is_expired(waiver, today)) {
-      errors.push_back(fmt::format("waiver {}: expired on {}", waiver.id, waiver.expires));
-    }
+    if (auto fault = fault_on(waiver, today)) findings.errors.push_back(std::move(*fault));
   }
-  return errors;
+  return findings;
 }
 
 Result<ExitStatus> check_waivers(const WaiverOptions& options) {
   SS_TRY(const std::vector<Waiver> waivers, read_waivers(options.file));
   const std::string today = utc_timestamp().substr(0, 10);
-  SS_TRY(const std::vector<std::string> errors, errors_of(waivers, options, today));
+  SS_TRY(const WaiverFindings findings, findings_of(waivers, options, today));
   std::string text;
   for (const Waiver& waiver : waivers) {
     text += fmt::format("{}: {} {}, up to {:g} %, {}: {} ({})\n", waiver.id,
                         is_expired(waiver, today) ? "EXPIRED on" : "until", waiver.expires, waiver.ceiling_percent,
                         waiver.owner, waiver.reason, waiver.link);
   }
-  for (const std::string& error : errors) text += error + "\n";
-  text += fmt::format("{}: {} waivers, {} not in order\n", options.file, waivers.size(), errors.size());
+  for (const std::string& error : findings.errors) text += error + "\n";
+  for (const std::string& note : findings.notes) text += note + "\n";
+  text += fmt::format("{}: {} waivers, {} not in order\n", options.file, waivers.size(), findings.errors.size());
   SS_TRY_VOID(print(text));
-  return errors.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
+  return findings.errors.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 
 }  // namespace
@@ -66,7 +70,7 @@ void add_waiver_command(CLI::App& app, CommandAction& action) {
   check->add_option(
       "--gate", options->gate,
       "A gate's JSON (gate --format json, or gate.json of ab): also finds waivers that are exceeded, match "
-      "no cell, or cover a cell twice");
+      "no cell of a backend that was compared, or cover a cell twice");
   check->footer(
       "Ends with 2 when the file is malformed or a waiver is not in order.\nExample: secondsource waiver check "
       "waivers.yaml --gate gate.json");

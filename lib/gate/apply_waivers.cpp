@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace secondsource {
@@ -9,6 +10,13 @@ namespace {
 
 std::string about(const Waiver& waiver, const GateVerdict& verdict) {
   return fmt::format("waiver {}: {} {}", waiver.id, verdict.cell.id(), verdict.metric);
+}
+
+/// True if the gate has a verdict on a backend that the scope names.
+bool backend_ran(const WaiverScope& scope, const GateReport& report) {
+  const WaiverScope backend_only{.backend = scope.backend};
+  return std::ranges::any_of(
+      report.verdicts, [&](const GateVerdict& verdict) { return matches(backend_only, verdict.cell, verdict.metric); });
 }
 
 }  // namespace
@@ -27,7 +35,7 @@ void apply_waivers(std::span<const Waiver> waivers, std::string_view today, Gate
       }
       only = &waiver;
     }
-    const bool may_cover = only != nullptr && !is_ambiguous && !is_expired(*only, today);
+    const bool may_cover = only != nullptr && !is_ambiguous && !fault_on(*only, today);
     if (!may_cover || verdict.decision != Decision::kRegressed) continue;
     if (*verdict.change_percent > only->ceiling_percent) {
       report.waiver_errors.push_back(fmt::format("{}: {:+.1f} % exceeds its ceiling of {:g} %", about(*only, verdict),
@@ -37,11 +45,14 @@ void apply_waivers(std::span<const Waiver> waivers, std::string_view today, Gate
     }
   }
   for (const Waiver& waiver : waivers) {
-    if (is_expired(waiver, today)) {
-      report.waiver_errors.push_back(fmt::format("waiver {}: expired on {}", waiver.id, waiver.expires));
-    }
-    if (!matched.contains(waiver.id)) {
+    if (const auto fault = fault_on(waiver, today)) report.waiver_errors.push_back(*fault);
+    if (matched.contains(waiver.id)) continue;
+    // One file serves jobs on different machines: a waiver for CUDA matches nothing in a job that ran on a CPU.
+    if (backend_ran(waiver.scope, report)) {
       report.waiver_errors.push_back(fmt::format("waiver {}: matches no compared cell", waiver.id));
+    } else {
+      report.waiver_notes.push_back(
+          fmt::format("waiver {}: no backend \"{}\" was compared", waiver.id, waiver.scope.backend));
     }
   }
 }

@@ -66,6 +66,7 @@ struct GateReport {
   std::vector<std::string> failed;          ///< cells that the base has and the candidate could not measure
   std::vector<std::string> not_comparable;  ///< cells or whole runs, each with the reason
   std::vector<std::string> waiver_errors;   ///< one per expired, exceeded, unmatched or duplicate waiver
+  std::vector<std::string> waiver_notes;    ///< one per waiver whose backend was not compared
   std::vector<LossShare> losses;            ///< of regressed cells, the largest share of each cell first
 
   /// Number of verdicts with this decision that no waiver covers.
@@ -73,7 +74,7 @@ struct GateReport {
   [[nodiscard]] std::int64_t count_waived() const;
 };
 SS_FIELDS(GateReport, base_run_id, candidate_run_id, method, threshold_percent, verdicts, wrong_tokens, failed,
-          not_comparable, waiver_errors, losses)
+          not_comparable, waiver_errors, waiver_notes, losses)
 
 [[nodiscard]] std::string to_json(const GateReport& gate);
 /// Errors: kInvalidInput.

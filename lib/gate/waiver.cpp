@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "core/number.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -33,7 +34,21 @@ Result<WaiverScope> parse_scope(const YamlNode& node) {
   if (!scope.metric.empty() && scope.metric != "*" && scope.metric != "cost" && scope.metric != "ttft") {
     return node.fault(fmt::format("metric: expected cost or ttft, found \"{}\"", scope.metric));
   }
+  const auto matches_any = [](const std::string& pattern) {
+    return pattern.find_first_not_of('*') == std::string::npos;
+  };
+  if (matches_any(scope.bundle) && matches_any(scope.backend) && matches_any(scope.variant) &&
+      matches_any(scope.scenario) && matches_any(scope.metric)) {
+    return node.fault("expected a bundle, backend, variant, scenario or metric; this one waives everything");
+  }
   return scope;
+}
+
+/// True for name@domain without blanks.
+bool is_address(std::string_view text) {
+  const auto at = text.find('@');
+  return at != std::string_view::npos && at > 0 && at + 1 < text.size() && text.find('@', at + 1) == text.npos &&
+         text.find_first_of(" \t") == text.npos;
 }
 
 Result<Waiver> parse_waiver(const YamlNode& node) {
@@ -51,7 +66,12 @@ Result<Waiver> parse_waiver(const YamlNode& node) {
   SS_TRY(waiver.scope, parse_scope(scope));
   SS_TRY(const YamlNode ceiling, node.at("ceiling_percent"));
   SS_TRY(waiver.ceiling_percent, ceiling.as_number());
-  if (!(waiver.ceiling_percent > 0)) return ceiling.mismatch("a percentage above 0");
+  if (!(waiver.ceiling_percent > 0 && waiver.ceiling_percent <= 100)) {
+    return ceiling.mismatch("a percentage above 0 and up to 100");
+  }
+  if (!is_address(waiver.owner)) {
+    return node.fault(fmt::format("owner: expected an address, name@domain, found \"{}\"", waiver.owner));
+  }
   if (!is_date(waiver.expires))
     return node.fault(fmt::format("expires: expected YYYY-MM-DD, found \"{}\"", waiver.expires));
   return waiver;
@@ -115,6 +135,16 @@ bool is_date(std::string_view text) {
 // Dates in the form YYYY-MM-DD sort like strings.
 bool is_expired(const Waiver& waiver, std::string_view today) {
   return today > waiver.expires;
+}
+
+std::optional<std::string> fault_on(const Waiver& waiver, std::string_view today) {
+  if (is_expired(waiver, today)) return fmt::format("waiver {}: expired on {}", waiver.id, waiver.expires);
+  int year = 0;
+  if (!read_number(today.substr(0, 4), year)) return std::nullopt;
+  const std::string latest = fmt::format("{:04}{}", year + 1, today.substr(4));
+  if (waiver.expires <= latest) return std::nullopt;
+  return fmt::format("waiver {}: expires on {}, more than a year from today; expected {} at the latest", waiver.id,
+                     waiver.expires, latest);
 }
 
 }  // namespace secondsource

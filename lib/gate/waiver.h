@@ -12,6 +12,7 @@
 //       expires: 2026-12-31
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,8 @@ struct WaiverScope {
 struct Waiver {
   std::string id{};
   WaiverScope scope{};
-  double ceiling_percent = 0;  ///< upper limit of the waived change
-  std::string owner{};
+  double ceiling_percent = 0;  ///< upper limit of the waived change, at most 100
+  std::string owner{};         ///< an e-mail address, so that somebody can be asked
   std::string reason{};
   std::string link{};
   std::string expires{};  ///< the last day on which the waiver is valid, YYYY-MM-DD
@@ -41,13 +42,18 @@ struct Waiver {
 
 [[nodiscard]] bool matches(const WaiverScope& scope, const CellKey& cell, std::string_view metric);
 
-/// Parsing is strict. Unknown or missing keys, an invalid date, a ceiling that is not positive, and two waivers with
-/// the same id or the same scope give kInvalidInput with the line.
+/// Parsing is strict. Unknown or missing keys, a scope that names nothing, an owner that is not an address
+/// (name@domain), an invalid date, a ceiling outside of (0, 100], and two waivers with the same id or the same scope give
+/// kInvalidInput with the line.
 Result<std::vector<Waiver>> parse_waivers(std::string_view yaml, std::string_view name);
 Result<std::vector<Waiver>> read_waivers(const std::filesystem::path& path);
 
 /// True if `today` (YYYY-MM-DD) is after the waiver's last day.
 [[nodiscard]] bool is_expired(const Waiver& waiver, std::string_view today);
+
+/// Why the waiver is not in order on `today`, whatever it matches: it has expired, or it is valid for more than a year
+/// from then. nullopt if it is in order.
+[[nodiscard]] std::optional<std::string> fault_on(const Waiver& waiver, std::string_view today);
 
 /// True if `text` is a calendar date, YYYY-MM-DD.
 [[nodiscard]] bool is_date(std::string_view text);

@@ -154,6 +154,7 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
   for (const std::string& cell : gate.failed) notes.push_back("not measured: " + cell);
   for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
   for (const std::string& error : gate.waiver_errors) notes.push_back(error);
+  for (const std::string& note : gate.waiver_notes) notes.push_back(note);
   for (const GateVerdict& verdict : gate.verdicts) {
     if (verdict.decision == Decision::kPass && !verdict.improved) continue;
     notes.push_back(

@@ -7,6 +7,7 @@
 #include "expectations.h"
 #include "gate/gate_record.h"
 #include "record/record_json.h"
+#include "support/date.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -177,16 +178,20 @@ TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, un
   REQUIRE_OK(write_file(gate, to_json(report)));
   const auto check = [&](const std::string& scope, int ceiling) {
     const auto file = scratch.path() / "waivers.yaml";
-    REQUIRE_OK(write_file(file, "waivers:\n  - id: W-1\n    scope: " + scope +
-                                    "\n    ceiling_percent: " + std::to_string(ceiling) +
-                                    "\n    owner: o\n    reason: r\n    link: l\n    expires: 2999-12-31\n"));
+    REQUIRE_OK(write_file(
+        file, "waivers:\n  - id: W-1\n    scope: " + scope + "\n    ceiling_percent: " + std::to_string(ceiling) +
+                  "\n    owner: o@example.com\n    reason: r\n    link: l\n    expires: " + days_from_today(300) +
+                  "\n"));
     return run_program({"waiver", "check", file.string(), "--gate", gate.string()});
   };
   CHECK(check("{backend: cpu}", 60).status == 0);
   const ProgramRun exceeded = check("{backend: cpu}", 20);
   CHECK(exceeded.status == 2);
   CHECK(contains(exceeded.out, "+40.0 % exceeds its ceiling of 20 %"));
-  const ProgramRun unmatched = check("{backend: gpu}", 20);
+  const ProgramRun unmatched = check("{backend: cpu, variant: int8}", 20);
   CHECK(unmatched.status == 2);
   CHECK(contains(unmatched.out, "matches no compared cell"));
+  const ProgramRun elsewhere = check("{backend: cuda}", 20);
+  CHECK(elsewhere.status == 0);
+  CHECK(contains(elsewhere.out, "no backend \"cuda\" was compared"));
 }

@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "expectations.h"
+#include "support/date.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -78,10 +79,11 @@ bool has_control_regressed(const nlohmann::json& verdicts) {
 }
 
 std::string waiver_file(const std::filesystem::path& path, const std::string& expires) {
-  REQUIRE_OK(write_file(path,
-                        "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 150\n    owner: o\n"
-                        "    reason: planted by this test\n    link: l\n    expires: " +
-                            expires + "\n"));
+  REQUIRE_OK(write_file(
+      path,
+      "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 100\n    owner: o@example.com\n"
+      "    reason: planted by this test\n    link: l\n    expires: " +
+          expires + "\n"));
   return path.string();
 }
 
@@ -141,8 +143,9 @@ TEST_CASE("the gate does not fail a build against itself, and finds the backend 
     }
     CHECK(is_named);
 
-    const ProgramRun waived = gate(
-        base, slow, {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "valid.yaml", "2999-12-31")});
+    const ProgramRun waived =
+        gate(base, slow,
+             {"--allow-inconclusive", "--waivers", waiver_file(scratch.path() / "valid.yaml", days_from_today(300))});
     CHECK(waived.status == 0);
     CHECK(contains(waived.out, "waived by W-1"));
     const ProgramRun expired = gate(

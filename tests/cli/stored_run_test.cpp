@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "record/record_json.h"
+#include "support/date.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -35,10 +36,11 @@ bool contains(std::string_view text, std::string_view part) {
 
 std::string waiver_file(const ScratchFolder& scratch, const std::string& expires) {
   const auto path = scratch.path() / ("waivers-" + expires + ".yaml");
-  REQUIRE_OK(write_file(path,
-                        "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 60\n    owner: o\n"
-                        "    reason: r\n    link: l\n    expires: " +
-                            expires + "\n"));
+  REQUIRE_OK(
+      write_file(path,
+                 "waivers:\n  - id: W-1\n    scope: {backend: cpu}\n    ceiling_percent: 60\n    owner: o@example.com\n"
+                 "    reason: r\n    link: l\n    expires: " +
+                     expires + "\n"));
   return path.string();
 }
 
@@ -64,13 +66,13 @@ TEST_CASE("a waiver turns the failure into a pass that says so, an expired one d
   const ScratchFolder scratch;
   const std::string base = stored_run(scratch, "base", 1.0);
   const std::string slow = stored_run(scratch, "slow", 1.5);
-  const ProgramRun waived = run_program({"gate", base, slow, "--waivers", waiver_file(scratch, "2999-12-31")});
+  const ProgramRun waived = run_program({"gate", base, slow, "--waivers", waiver_file(scratch, days_from_today(300))});
   CHECK(waived.status == 0);
   CHECK(contains(waived.out, "waived by W-1"));
   const ProgramRun expired = run_program({"gate", base, slow, "--waivers", waiver_file(scratch, "2020-01-01")});
   CHECK(expired.status == 1);
   CHECK(contains(expired.out, "expired on 2020-01-01"));
-  CHECK(run_program({"waiver", "check", waiver_file(scratch, "2999-12-31")}).status == 0);
+  CHECK(run_program({"waiver", "check", waiver_file(scratch, days_from_today(300))}).status == 0);
   CHECK(run_program({"waiver", "check", waiver_file(scratch, "2020-01-01")}).status == 2);
 }
 

@@ -11,7 +11,7 @@ constexpr const char* kGood = R"(waivers:
   - id: W-7
     scope: {backend: onednn, scenario: "offline-*"}
     ceiling_percent: 25
-    owner: kim
+    owner: kim@example.com
     reason: quantizes twice
     link: https://example.com/812
     expires: 2026-12-31
@@ -38,11 +38,16 @@ TEST_CASE("a waiver is read and matches what its scope names, with * for any par
 
 TEST_CASE("a waiver that says too little, or something wrong, is refused with its line") {
   const auto [text, part] = GENERATE_COPY(table<std::string, std::string>({
-      {changed("owner: kim", "owner: \"\""), "owner"},
+      {changed("owner: kim@example.com", "owner: \"\""), "owner"},
+      {changed("owner: kim@example.com", "owner: kim"), "owner: expected an address, name@domain, found \"kim\""},
+      {changed("owner: kim@example.com", "owner: kim@"), "owner: expected an address"},
       {changed("    link: https://example.com/812\n", ""), "link"},
       {changed("2026-12-31", "2026-02-30"), "expires: expected YYYY-MM-DD"},
       {changed("2026-12-31", "soon"), "expires: expected YYYY-MM-DD"},
       {changed("ceiling_percent: 25", "ceiling_percent: 0"), "above 0"},
+      {changed("ceiling_percent: 25", "ceiling_percent: 100.5"), "up to 100"},
+      {changed("{backend: onednn, scenario: \"offline-*\"}", "{}"), "this one waives everything"},
+      {changed("{backend: onednn, scenario: \"offline-*\"}", "{backend: \"*\"}"), "this one waives everything"},
       {changed("ceiling_percent: 25", "ceiling: 25"), "ceiling"},
       {changed("backend: onednn", "metric: speed"), "expected cost or ttft"},
       {std::string(kGood) + std::string(kGood).substr(9), "stands twice"},
@@ -50,6 +55,15 @@ TEST_CASE("a waiver that says too little, or something wrong, is refused with it
   }));
   CAPTURE(text);
   CHECK_ERROR(parse_waivers(text, "waivers.yaml"), ErrorCode::kInvalidInput, part);
+}
+
+TEST_CASE("a waiver is in order until its last day, which is at most a year away") {
+  const Waiver waiver = parse_waivers(kGood, "waivers.yaml")->front();  // expires on 2026-12-31
+  CHECK_FALSE(fault_on(waiver, "2026-12-31"));
+  CHECK(fault_on(waiver, "2027-01-01") == "waiver W-7: expired on 2026-12-31");
+  CHECK_FALSE(fault_on(waiver, "2025-12-31"));
+  CHECK(fault_on(waiver, "2025-12-30") ==
+        "waiver W-7: expires on 2026-12-31, more than a year from today; expected 2026-12-30 at the latest");
 }
 
 TEST_CASE("dates are calendar dates") {
