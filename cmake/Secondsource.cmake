@@ -34,6 +34,10 @@ function(ss_add_library name)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} PRIVATE secondsource_flags ${arg_PRIVATE_DEPENDS})
 endfunction()
 
+# The modules that every machine can run, and all that are installed.
+add_custom_target(host_backends)
+add_custom_target(backends)
+
 function(ss_add_backend name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_GPU;FOR_PROOF" "" "SOURCES;DEPENDS")
   set(target secondsource_backend_${name})
