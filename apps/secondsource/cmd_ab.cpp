@@ -52,7 +52,7 @@ PairPlan pair_plan(const AbOptions& options) {
 Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& arguments, const AbOptions& options,
                          CommandContext& context) {
   ArmRecord arm{.name = name, .program = what};
-  for (const std::string& word : CLI::detail::split_up(arguments)) arm.arguments.push_back(word);
+  for (const std::string& word : split_words(arguments)) arm.arguments.push_back(word);
   if (what.empty()) {
     arm.program = context.program.string();
   } else if (!options.build.empty()) {
@@ -145,7 +145,7 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   return most_serious(statuses_of(report, options.allow_inconclusive));
 }
 
-void add_what_flags(CLI::App& command, AbOptions& options) {
+void add_what_flags(CommandNode& command, AbOptions& options) {
   command.add_option("bundle", options.bundle, "Bundle whose golden prompts judge the tokens of both sides");
   command.add_option("--base", options.base, "Program of the base (default: this one), or with --build a revision");
   command.add_option("--cand", options.candidate, "Program of the candidate (default: this one), or a revision");
@@ -167,23 +167,23 @@ void add_what_flags(CLI::App& command, AbOptions& options) {
   command.add_option("--suite", options.suite, "Tag of the golden prompts")->capture_default_str();
 }
 
-void add_how_flags(CLI::App& command, AbOptions& options) {
+void add_how_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--plan", options.plan, "pull-request (28 pairs at most) or nightly (96)")
-      ->check(CLI::IsMember({"pull-request", "nightly"}))
+      ->check(OneOf({"pull-request", "nightly"}))
       ->capture_default_str();
   command.add_option("--max-pairs", options.max_pairs, "Planned maximum, instead of --plan")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{400}));
+      ->check(Range(std::int64_t{1}, std::int64_t{400}));
   command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process")
       ->capture_default_str();
   command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
-      ->check(CLI::Range(0.1, 1000.0))
+      ->check(Range(0.1, 1000.0))
       ->capture_default_str();
   command.add_option("--seed", options.seed, "Decides who goes first, and the prompts")->capture_default_str();
   command.add_option("--out", options.out, "Folder of the comparison (default: runs/ab-TIME)");
   command.add_option("--resume", options.resume, "Go on with an interrupted comparison");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
   command.add_option("--format", options.format, "table, markdown, json or junit")
-      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->check(OneOf({"table", "markdown", "json", "junit"}))
       ->capture_default_str();
   command.add_option("--sarif", options.sarif, "Also write regressions with their kernels as SARIF 2.1.0 to this file");
   command.add_option("--source", options.source_root, "Checkout in which kernels are looked up for --sarif")
@@ -195,9 +195,10 @@ void add_how_flags(CLI::App& command, AbOptions& options) {
 
 }  // namespace
 
-void add_ab_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_ab_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<AbOptions>();
-  CLI::App* command = app.add_subcommand("ab", "Two builds, revisions or settings in interleaved pairs: the verdict");
+  CommandNode* command =
+      app.add_subcommand("ab", "Two builds, revisions or settings in interleaved pairs: the verdict");
   add_what_flags(*command, *options);
   add_how_flags(*command, *options);
   command->footer(
@@ -208,6 +209,7 @@ void add_ab_command(CLI::App& app, CommandAction& action) {
       "Example: secondsource ab --base old/secondsource --cand new/secondsource bundles/default --format markdown");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_ab(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

@@ -146,14 +146,15 @@ Result<ExitStatus> run_backends(const BackendsOptions& options, const CommandCon
 
 }  // namespace
 
-void add_backends_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_backends_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<BackendsOptions>();
-  CLI::App* const command =
+  CommandNode* const command =
       app.add_subcommand("backends", "Backend modules: their devices, what they support, and why one is not available");
   command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example: secondsource backends --json | jq -r '.backends[] | select(.available) | .name'");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_backends(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

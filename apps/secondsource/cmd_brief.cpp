@@ -93,9 +93,10 @@ Result<ExitStatus> run_brief(const BriefOptions& options) {
 
 }  // namespace
 
-void add_brief_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_brief_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<BriefOptions>();
-  CLI::App* command = app.add_subcommand("brief", "The procurement brief: what each option costs, risks and rests on");
+  CommandNode* command =
+      app.add_subcommand("brief", "The procurement brief: what each option costs, risks and rests on");
   command->add_option("runs", options->runs, "Run directories; none where all speeds are quoted");
   command->add_option("--prices", options->prices, "Price book, as reports/prices.yaml")->required();
   command
@@ -106,12 +107,13 @@ void add_brief_command(CLI::App& app, CommandAction& action) {
   command->add_option("--out", options->out, "Folder for brief.md, brief.html and brief.json")->required();
   command->add_option("--format", options->formats, "md, html, json; default: all three")
       ->delimiter(',')
-      ->check(CLI::IsMember({"md", "html", "json"}));
+      ->check(OneOf({"md", "html", "json"}));
   command->add_option("--date", options->date, "YYYY-MM-DD instead of today");
   command->footer(
       "The decision goes to stdout. docs/brief.md explains the demand file and every figure.\n"
       "Example: secondsource brief runs/h100 runs/mi300x --prices our-prices.yaml --demand demand.yaml --out brief");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_brief(*options); }; });
+  return command;
 }
 
 }  // namespace secondsource

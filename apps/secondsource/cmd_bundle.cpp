@@ -50,9 +50,9 @@ Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext&
   return ExitStatus::kOk;
 }
 
-void add_synth_command(CLI::App& bundle, CommandAction& action) {
+void add_synth_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<SynthCommandOptions>();
-  CLI::App* command = bundle.add_subcommand("synth", "Write a bundle with random weights in the shape of a model");
+  CommandNode* command = bundle.add_subcommand("synth", "Write a bundle with random weights in the shape of a model");
   command->add_option("--like", options->like, "A named shape (--list)");
   command->add_option("--config", options->config, "A config.json as Hugging Face writes it");
   command->add_option("--out", options->out, "The bundle's folder; must be free");
@@ -80,9 +80,9 @@ Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& con
   return ExitStatus::kOk;
 }
 
-void add_create_command(CLI::App& bundle, CommandAction& action) {
+void add_create_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<CreateCommandOptions>();
-  CLI::App* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder");
+  CommandNode* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder");
   command->add_option("--from-hf", options->from, "The model's folder")->required();
   command->add_option("--out", options->out, "The bundle's folder; must be free")->required();
   command->add_option("--prompts", options->prompts, "A folder of golden prompt suites to copy in");
@@ -123,9 +123,9 @@ Result<ExitStatus> run_info(const std::string& path, CommandContext& context) {
   return ExitStatus::kOk;
 }
 
-void add_info_command(CLI::App& bundle, CommandAction& action) {
+void add_info_command(CommandNode& bundle, CommandAction& action) {
   auto path = std::make_shared<std::string>();
-  CLI::App* command = bundle.add_subcommand("info", "What is in a bundle");
+  CommandNode* command = bundle.add_subcommand("info", "What is in a bundle");
   command->add_option("bundle", *path, "Folder or zip")->required();
   command->footer("Example: secondsource bundle info bundles/default");
   command->callback([path, &action] { action = [path](CommandContext& context) { return run_info(*path, context); }; });
@@ -156,9 +156,9 @@ Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) 
   return has_fault ? ExitStatus::kBadInput : ExitStatus::kOk;
 }
 
-void add_verify_command(CLI::App& bundle, CommandAction& action) {
+void add_verify_command(CommandNode& bundle, CommandAction& action) {
   auto path = std::make_shared<std::string>();
-  CLI::App* command = bundle.add_subcommand("verify", "Check a bundle's bytes and structure");
+  CommandNode* command = bundle.add_subcommand("verify", "Check a bundle's bytes and structure");
   command->add_option("bundle", *path, "Folder or zip")->required();
   command->footer("Example: secondsource bundle verify bundles/default");
   command->callback(
@@ -167,14 +167,15 @@ void add_verify_command(CLI::App& bundle, CommandAction& action) {
 
 }  // namespace
 
-void add_bundle_command(CLI::App& app, CommandAction& action) {
-  CLI::App* bundle = app.add_subcommand("bundle", "Make and check bundles");
-  bundle->require_subcommand(1);
+CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
+  CommandNode* bundle = app.add_subcommand("bundle", "Make and check bundles");
+  bundle->require_subcommand();
   add_create_command(*bundle, action);
   add_info_command(*bundle, action);
   add_synth_command(*bundle, action);
   add_verify_command(*bundle, action);
   bundle->footer("Example: secondsource bundle info bundles/default");
+  return bundle;
 }
 
 }  // namespace secondsource

@@ -49,23 +49,22 @@ Result<ExitStatus> run_clean(double keep_gib) {
 
 }  // namespace
 
-void add_cache_command(CLI::App& app, CommandAction& action) {
-  CLI::App* cache = app.add_subcommand("cache", "The extracted copies of bundle zips, and packed weights");
-  cache->require_subcommand(1);
-  CLI::App* list = cache->add_subcommand("list", "What is there, most recently used first");
+CommandNode* add_cache_command(CommandNode& app, CommandAction& action) {
+  CommandNode* cache = app.add_subcommand("cache", "The extracted copies of bundle zips, and packed weights");
+  cache->require_subcommand();
+  CommandNode* list = cache->add_subcommand("list", "What is there, most recently used first");
   list->footer("Example: secondsource cache list");
   list->callback([&action] { action = [](CommandContext&) { return run_list(); }; });
 
   auto keep_gib = std::make_shared<double>(0.0);
-  CLI::App* clean = cache->add_subcommand("clean", "Remove what no process uses, least recently used first");
-  clean->add_option("--keep", *keep_gib, "GiB that may stay of either")
-      ->check(CLI::Range(0.0, 1e6))
-      ->capture_default_str();
+  CommandNode* clean = cache->add_subcommand("clean", "Remove what no process uses, least recently used first");
+  clean->add_option("--keep", *keep_gib, "GiB that may stay of either")->check(Range(0.0, 1e6))->capture_default_str();
   clean->footer("Example: secondsource cache clean --keep 10");
   clean->callback([keep_gib, &action] { action = [keep_gib](CommandContext&) { return run_clean(*keep_gib); }; });
   cache->footer(
       "Zips are extracted into $XDG_CACHE_HOME/secondsource/bundles; packed weights are kept in .../packed with\n"
       "--backend-option cpu:weight_cache=1.\nExample: secondsource cache list");
+  return cache;
 }
 
 }  // namespace secondsource

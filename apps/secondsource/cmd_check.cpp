@@ -232,14 +232,14 @@ Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext&
 
 }  // namespace
 
-void add_check_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_check_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<CheckCommandOptions>();
-  CLI::App* command = app.add_subcommand("check", "Golden prompts only: are the tokens right?");
+  CommandNode* command = app.add_subcommand("check", "Golden prompts only: are the tokens right?");
   command->add_option("bundle", options->bundle, "Bundle folder or zip")->required();
   command->add_option("--backend", options->backends, "Backends; default: all that are available")->delimiter(',');
   command->add_option("--variant", options->variants, "Variants; default: all of the bundle")->delimiter(',');
   command->add_option("--suite", options->suite, "Tag of the prompts: smoke, full, ..., all")->capture_default_str();
-  command->add_option("--threads", options->n_threads, "Threads of each backend")->check(CLI::Range(0, 4096));
+  command->add_option("--threads", options->n_threads, "Threads of each backend")->check(Range(0, 4096));
   command->add_option("--step-deadline", options->step_deadline,
                       "A backend that does not move for so long hangs (120s)");
   command->add_option("--backend-option", options->backend_options,
@@ -253,6 +253,7 @@ void add_check_command(CLI::App& app, CommandAction& action) {
       "docs/correctness.md has the rules. Example: secondsource check bundles/default --suite full");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_check(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

@@ -133,22 +133,23 @@ Result<ExitStatus> run_eval(const EvalCommandOptions& options, CommandContext& c
 
 }  // namespace
 
-void add_eval_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_eval_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<EvalCommandOptions>();
-  CLI::App* command = app.add_subcommand("eval", "Log-probabilities, or whole logits, of given token ids");
+  CommandNode* command = app.add_subcommand("eval", "Log-probabilities, or whole logits, of given token ids");
   add_model_flags(*command, options->model);
   command->add_option("--ids", options->ids, "Token ids, separated by commas")->delimiter(',');
   command->add_option("--input", options->input, "JSON lines {\"ids\": [...]}; default: stdin");
   command->add_option("--logits", options->logits,
                       "Write all logits to this safetensors file, [tokens, vocabulary] each");
   command->add_option("--top", options->n_top, "Also the best so many tokens at each position")
-      ->check(CLI::Range(0, 1000))
+      ->check(Range(0, 1000))
       ->capture_default_str();
   command->footer(
       "One JSON line a sequence to stdout: ids, logprobs (natural log; the first token has none), nll.\n"
       "Example: secondsource eval SmolLM2-135M --ids 1,403,407 --logits logits.safetensors");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_eval(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

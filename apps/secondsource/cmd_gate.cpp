@@ -40,22 +40,22 @@ Result<ExitStatus> run_gate(const GateCommandOptions& options) {
 
 }  // namespace
 
-void add_gate_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_gate_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<GateCommandOptions>();
-  CLI::App* command = app.add_subcommand("gate", "The verdict on two stored runs: regressed, pass or inconclusive");
+  CommandNode* command = app.add_subcommand("gate", "The verdict on two stored runs: regressed, pass or inconclusive");
   command->add_option("base", options->base, "Run directory of the base")->required();
   command->add_option("candidate", options->candidate, "Run directory of the candidate")->required();
   command->add_option("--threshold", options->threshold_percent, "Percent by which cost or TTFT may grow")
-      ->check(CLI::Range(0.1, 1000.0))
+      ->check(Range(0.1, 1000.0))
       ->capture_default_str();
   command
       ->add_option("--sitting-error", options->sitting_percent,
                    "Percent that two sittings of the same thing differ by (standard deviation)")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(Range(0.0, 100.0))
       ->capture_default_str();
   command->add_option("--waivers", options->waivers, "YAML file with accepted regressions");
   command->add_option("--format", options->format, "table, markdown, json or junit")
-      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->check(OneOf({"table", "markdown", "json", "junit"}))
       ->capture_default_str();
   command->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   command->add_flag("--allow-unverified", options->allow_unverified, "Also judge bundles without expected outputs");
@@ -64,6 +64,7 @@ void add_gate_command(CLI::App& app, CommandAction& action) {
       "5 (inconclusive), 6 (not comparable). docs/gate.md has the rule.\n"
       "Example: secondsource gate runs/main runs/pr-812 --waivers waivers.yaml --format markdown");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_gate(*options); }; });
+  return command;
 }
 
 }  // namespace secondsource

@@ -123,18 +123,16 @@ Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandCo
 
 }  // namespace
 
-void add_generate_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_generate_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<GenerateCommandOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Text from a prompt, to try a bundle by hand");
+  CommandNode* command = app.add_subcommand("generate", "Text from a prompt, to try a bundle by hand");
   add_model_flags(*command, options->model);
   command->add_option("--prompt", options->prompt, "The prompt's text");
   command->add_option("--prompt-file", options->prompt_file, "A file with the prompt's text");
   command->add_option("--ids", options->ids, "The prompt as token ids, separated by commas")->delimiter(',');
   command->add_flag("--chat", options->chat, "Put the prompt into the bundle's chat template, as the user's message");
   command->add_option("--system", options->system, "With --chat: the system message");
-  command->add_option("--max-new-tokens", options->max_new_tokens)
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
+  command->add_option("--max-new-tokens", options->max_new_tokens)->check(Range(1, 1 << 24))->capture_default_str();
   command->add_option("--temperature", options->sampling.temperature, "0: greedy")->capture_default_str();
   command->add_option("--top-k", options->sampling.top_k, "0: all")->capture_default_str();
   command->add_option("--top-p", options->sampling.top_p)->capture_default_str();
@@ -146,6 +144,7 @@ void add_generate_command(CLI::App& app, CommandAction& action) {
       "Example: secondsource generate bundles/default --chat --prompt 'Who are you?' --max-new-tokens 32");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_generate(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

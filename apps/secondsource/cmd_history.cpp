@@ -168,16 +168,16 @@ Result<ExitStatus> run_pin(const HistoryOptions& options) {
 }
 
 /// Adds a subcommand of `history` with the options that all of them share.
-CLI::App* add_subcommand(CLI::App* history, const Options& options, CommandAction& action, const char* name,
-                         const char* description, Result<ExitStatus> (*work)(const HistoryOptions&)) {
-  CLI::App* command = history->add_subcommand(name, description);
+CommandNode* add_subcommand(CommandNode* history, const Options& options, CommandAction& action, const char* name,
+                            const char* description, Result<ExitStatus> (*work)(const HistoryOptions&)) {
+  CommandNode* command = history->add_subcommand(name, description);
   command->add_option("--db", options->db, "File of the history (default: history.db in the user's data folder)");
   command->callback([options, work, &action] { action = [options, work](CommandContext&) { return work(*options); }; });
   return command;
 }
 
-void add_branch(CLI::App* command, const Options& options, const char* description) {
-  command->add_option_function<std::string>(
+void add_branch(CommandNode* command, const Options& options, const char* description) {
+  command->add_option(
       "--branch",
       [options](const std::string& branch) {
         options->branch = branch;
@@ -194,15 +194,15 @@ std::vector<std::string> metric_names() {
 
 }  // namespace
 
-void add_history_command(CLI::App& app, CommandAction& action) {
-  CLI::App* history = app.add_subcommand("history", "Runs over time: changes of level, a pinned anchor");
-  history->require_subcommand(1);
+CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
+  CommandNode* history = app.add_subcommand("history", "Runs over time: changes of level, a pinned anchor");
+  history->require_subcommand();
   history->footer(
       "The file is $XDG_DATA_HOME/secondsource/history.db unless --db names another.\n"
       "Example: secondsource history add runs/nightly --branch main");
   const auto options = std::make_shared<HistoryOptions>();
 
-  CLI::App* add =
+  CommandNode* add =
       add_subcommand(history, options, action, "add", "Adds runs, or what they have more than before", run_add);
   add->add_option("runs", options->runs, "Run directories")->required();
   add_branch(add, options, "What the runs are of (default: main)");
@@ -211,54 +211,53 @@ void add_history_command(CLI::App& app, CommandAction& action) {
   add->add_option("--label", options->label, "A word on them: \"v1.4\"");
   add->footer("Example: secondsource history add runs/nightly --branch main --commit \"$GITHUB_SHA\"");
 
-  CLI::App* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);
+  CommandNode* list = add_subcommand(history, options, action, "list", "Runs, newest first", run_list);
   add_branch(list, options, "Only of this branch");
-  list->add_option("--limit", options->limit, "At most so many; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  list->add_option("--limit", options->limit, "At most so many; 0: all")->check(NotNegative())->capture_default_str();
   list->add_flag("--json", options->json, "As JSON (reports/schemas/history.schema.json)");
   list->footer("Example: secondsource history list --branch main --limit 10");
 
-  CLI::App* plot =
+  CommandNode* plot =
       add_subcommand(history, options, action, "plot", "A page, or an SVG, with changes of level", run_plot);
   add_branch(plot, options, "Which branch (default: main)");
   plot->add_option("--cell", options->cells, "BUNDLE/BACKEND/VARIANT/SCENARIO (default: all of the newest run)");
   plot->add_option("--metric", options->metric, fmt::format("{}", fmt::join(metric_names(), ", ")))
-      ->check(CLI::IsMember(metric_names()))
+      ->check(OneOf(metric_names()))
       ->capture_default_str();
   plot->add_option("--out", options->out, "File to write instead of stdout; .svg for one cell, else a page");
   plot->footer("Example: secondsource history plot --metric ttft_p50 --out trend.html");
 
-  CLI::App* check =
+  CommandNode* check =
       add_subcommand(history, options, action, "check", "The newest runs against the pinned anchor", run_check);
   add_branch(check, options, "Which branch (default: main)");
   check->add_option("--recent", options->n_recent, "Newest runs to take")
-      ->check(CLI::Range(5, 100000))
+      ->check(Range(5, 100000))
       ->capture_default_str();
   check->add_option("--threshold", options->threshold_percent, "Percent by which cost or TTFT may have grown")
-      ->check(CLI::Range(0.1, 1000.0))
+      ->check(Range(0.1, 1000.0))
       ->capture_default_str();
   check->add_option("--waivers", options->waivers, "YAML file with accepted regressions");
   check->add_option("--format", options->format, "table, markdown, json or junit")
-      ->check(CLI::IsMember({"table", "markdown", "json", "junit"}))
+      ->check(OneOf({"table", "markdown", "json", "junit"}))
       ->capture_default_str();
   check->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   check->footer(
       "So that ten losses of 3 % cannot pass one by one. Ends as `gate` does: 0, 1, 5 or 6.\n"
       "Example: secondsource history check --branch main");
 
-  CLI::App* prune =
+  CommandNode* prune =
       add_subcommand(history, options, action, "prune", "Takes old runs out; pinned ones stay", run_prune);
   add_branch(prune, options, "Only of this branch");
-  prune->add_option("--keep", options->keep, "The newest so many of each branch stay")->check(CLI::PositiveNumber);
-  prune->add_option("--older-than", options->older_than_days, "Days")->check(CLI::PositiveNumber);
+  prune->add_option("--keep", options->keep, "The newest so many of each branch stay")->check(Positive());
+  prune->add_option("--older-than", options->older_than_days, "Days")->check(Positive());
   prune->add_flag("--dry-run", options->dry_run, "Say what would go");
   prune->footer("Example: secondsource history prune --keep 400 --older-than 365");
 
-  CLI::App* pin = add_subcommand(history, options, action, "pin", "Makes runs the anchor of their branch", run_pin);
+  CommandNode* pin = add_subcommand(history, options, action, "pin", "Makes runs the anchor of their branch", run_pin);
   pin->add_option("runs", options->runs, "Ids of runs, as `list` shows them; a beginning is enough")->required();
   pin->add_flag("--remove", options->remove, "They are no longer");
   pin->footer("Example: secondsource history pin 3f9c01d2 5a77e9b0");
+  return history;
 }
 
 }  // namespace secondsource

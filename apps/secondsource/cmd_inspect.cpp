@@ -159,13 +159,13 @@ Result<std::string> inspect(const InspectOptions& options, CommandContext& conte
 
 }  // namespace
 
-void add_inspect_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_inspect_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App* command = app.add_subcommand("inspect", "What is in one file; a malformed one is refused");
+  CommandNode* command = app.add_subcommand("inspect", "What is in one file; a malformed one is refused");
   command->add_option("file", options->file, "safetensors, GGUF, tokenizer.json, config.json, zip, manifest or prompts")
       ->required();
   command->add_option("--as", options->as, "Check the syntax of this format alone")
-      ->check(CLI::IsMember({"json", "yaml", "zip", "gguf", "safetensors"}));
+      ->check(OneOf({"json", "yaml", "zip", "gguf", "safetensors"}));
   command->footer("Example: secondsource inspect bundles/default/model.safetensors");
   command->callback([options, &action] {
     action = [options](CommandContext& context) -> Result<ExitStatus> {
@@ -174,6 +174,7 @@ void add_inspect_command(CLI::App& app, CommandAction& action) {
       return ExitStatus::kOk;
     };
   });
+  return command;
 }
 
 }  // namespace secondsource

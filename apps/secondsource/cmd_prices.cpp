@@ -35,7 +35,7 @@ std::vector<PriceRow> admitted(const std::vector<PriceRow>& rows, const RowFilte
   return result;
 }
 
-void add_filter_options(CLI::App& command, RowFilter& filter) {
+void add_filter_options(CommandNode& command, RowFilter& filter) {
   command.add_option("--region", filter.region, "Only this region (* and ? stand for any text and character)");
   command.add_option("--instance", filter.instance, "Only this instance, as \"p5*\"");
   command.add_option("--accelerator", filter.accelerator,
@@ -64,9 +64,9 @@ Result<ExitStatus> list_prices(const ListOptions& options) {
   return ExitStatus::kOk;
 }
 
-void add_list(CLI::App& prices, CommandAction& action) {
+void add_list(CommandNode& prices, CommandAction& action) {
   auto options = std::make_shared<ListOptions>();
-  CLI::App* command =
+  CommandNode* command =
       prices.add_subcommand("list", "The rows of a book; each is for an accelerator, or a vCPU where there is none");
   command->add_option("book", options->book, "Price book, as reports/prices.yaml")->required();
   command->add_option("--provider", options->filter.provider, "Only this provider");
@@ -104,12 +104,12 @@ Result<ExitStatus> check_prices(const CheckOptions& options) {
   return stale.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 
-void add_check(CLI::App& prices, CommandAction& action) {
+void add_check(CommandNode& prices, CommandAction& action) {
   auto options = std::make_shared<CheckOptions>();
-  CLI::App* command = prices.add_subcommand("check", "Is the book well-formed, and is any row too old?");
+  CommandNode* command = prices.add_subcommand("check", "Is the book well-formed, and is any row too old?");
   command->add_option("book", options->book, "Price book, as reports/prices.yaml")->required();
   command->add_option("--max-age", options->max_age_days, "Days; an older row ends with status 2")
-      ->check(CLI::Range(1, 36500));
+      ->check(Range(1, 36500));
   command->add_option("--today", options->today, "YYYY-MM-DD instead of today");
   command->footer("Example: secondsource prices check our-prices.yaml --max-age 90");
   command->callback([options, &action] { action = [options](CommandContext&) { return check_prices(*options); }; });
@@ -152,9 +152,9 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
   return ExitStatus::kOk;
 }
 
-void add_import(CLI::App& prices, CommandAction& action) {
+void add_import(CommandNode& prices, CommandAction& action) {
   auto options = std::make_shared<ImportOptions>();
-  CLI::App* command = prices.add_subcommand("import", "A SkyPilot catalog (CLOUD/vms.csv) as a price book");
+  CommandNode* command = prices.add_subcommand("import", "A SkyPilot catalog (CLOUD/vms.csv) as a price book");
   command->add_option("catalog", options->catalog, "CSV file")->required();
   command->add_option("--provider", options->origin.provider, "Whose prices they are, as aws")->required();
   command->add_option("--source", options->origin.source, "Where the file is from: repository, path and commit")
@@ -176,13 +176,14 @@ void add_import(CLI::App& prices, CommandAction& action) {
 
 }  // namespace
 
-void add_prices_command(CLI::App& app, CommandAction& action) {
-  CLI::App* command = app.add_subcommand("prices", "The dated price book: import, list, check");
-  command->require_subcommand(1);
+CommandNode* add_prices_command(CommandNode& app, CommandAction& action) {
+  CommandNode* command = app.add_subcommand("prices", "The dated price book: import, list, check");
+  command->require_subcommand();
   add_import(*command, action);
   add_list(*command, action);
   add_check(*command, action);
   command->footer("Example: secondsource prices list reports/prices.yaml");
+  return command;
 }
 
 }  // namespace secondsource

@@ -213,9 +213,9 @@ Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& co
 
 }  // namespace
 
-void add_profile_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_profile_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<ProfileOptions>();
-  CLI::App* command =
+  CommandNode* command =
       app.add_subcommand("profile", "Where the time of a request goes: operations, layers, the engine itself");
   command->add_option("bundle", options->bundle, "Bundle folder or zip")->required();
   command->add_option("--backend", options->backend, "Default: the first available one that is no oracle");
@@ -224,7 +224,7 @@ void add_profile_command(CLI::App& app, CommandAction& action) {
   command->add_option("--budget", options->budget, "Requests are traced until it is used up")->capture_default_str();
   command->add_option("--seed", options->seed, "Of the prompts")->capture_default_str();
   command->add_option("--threads", options->n_threads, "Threads of the backend (default: one a CPU)")
-      ->check(CLI::Range(1, 4096));
+      ->check(Range(1, 4096));
   command->add_option("--cpus", options->cpus, "CPUs that the backend's threads are pinned to, as 0,2-3");
   command->add_option("--fault", options->faults, "Plant a fault, as cpu=slow:20:matmul (docs/backends.md)");
   command->add_flag("--strict", options->strict, "The backend refuses its own fallbacks");
@@ -233,6 +233,7 @@ void add_profile_command(CLI::App& app, CommandAction& action) {
   command->footer("Example: secondsource profile bundles/default --backend cpu --variant int8");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_profile(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

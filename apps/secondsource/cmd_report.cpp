@@ -147,16 +147,16 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
 
 }  // namespace
 
-void add_report_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = app.add_subcommand("report", "Stored runs as a table, Markdown, HTML, CSV, JSON or JUnit");
+  CommandNode* command = app.add_subcommand("report", "Stored runs as a table, Markdown, HTML, CSV, JSON or JUnit");
   command->add_option("runs", options->runs, "Run directories");
   command->add_option("--gate", options->gate,
                       "A gate's verdict (gate.json, --format json of gate, ab and history check)");
   command->add_option("--history", options->history, "A history whose trends of these cells go into the page");
   command->add_option("--branch", options->branch, "Its branch")->capture_default_str();
   command->add_option("--format", options->format, "table, markdown, html, csv, json or junit")
-      ->check(CLI::IsMember({"table", "markdown", "html", "csv", "json", "junit"}))
+      ->check(OneOf({"table", "markdown", "html", "csv", "json", "junit"}))
       ->capture_default_str();
   command->add_flag("--portability", options->portability,
                     "Only how well each operation runs on each backend, of runs that were traced (run --trace)");
@@ -168,6 +168,7 @@ void add_report_command(CLI::App& app, CommandAction& action) {
       "Example: secondsource report runs/today --format html --out today.html\n"
       "Example: secondsource report --gate runs/ab/gate.json --format junit --out junit.xml");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_report(*options); }; });
+  return command;
 }
 
 }  // namespace secondsource

@@ -164,6 +164,15 @@ Result<PlanFile> gather(const RunOptions& options) {
     SS_TRY(plan, read_plan_file(options.config));
   } else if (options.bundles.empty() && options.resume.empty() && std::filesystem::exists(kDefaultPlan)) {
     SS_TRY(plan, read_plan_file(kDefaultPlan));
+  } else if (options.bundles.empty() && options.resume.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format(
+            "run: expected a bundle, or a plan {} in this folder; found neither. First try the default bundle of "
+            "the source tree or the installation (secondsource run bundles/default), or make a bundle: of your "
+            "model (secondsource bundle create --from-hf MODEL_FOLDER --out FOLDER), or with random weights "
+            "(secondsource bundle synth --like demo-50m --out FOLDER)",
+            kDefaultPlan)};
   }
   SS_TRY_VOID(apply_flags(options, plan));
   SS_TRY_VOID(set_price(plan));
@@ -321,9 +330,9 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   return finish(*directory, plan, options);
 }
 
-void add_limit_flags(CLI::App& command, RunOptions& options) {
+void add_limit_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--threads", options.threads, "Threads of each backend (default: one a CPU)")
-      ->check(CLI::Range(1, 4096));
+      ->check(Range(1, 4096));
   command.add_option("--cpus", options.cpus, "CPUs that workers may use, as 0,2-3");
   command.add_option("--memory-max", options.memory_max,
                      "Private memory of a worker, as 8GiB (RLIMIT_DATA; mapped files do not count)");
@@ -334,16 +343,16 @@ void add_limit_flags(CLI::App& command, RunOptions& options) {
   command
       .add_option("--noise-limit", options.noise_limit_percent,
                   "A repetition that waited more of its time for CPUs than this is INVALID (default 90 percent)")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(Range(0.0, 100.0));
   command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
   command.add_flag("--no-golden", options.no_golden,
                    "Take times without judging tokens first: such cells are unverified");
 }
 
-void add_gate_flags(CLI::App& command, RunOptions& options) {
+void add_gate_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--price", options.price, "USD per hour, or the key of a row of --price-book");
   command.add_option("--price-per", options.price_per, "What the hour is of: instance (default) or device")
-      ->check(CLI::IsMember({"instance", "device"}));
+      ->check(OneOf({"instance", "device"}));
   command.add_option("--price-book", options.price_book, "YAML file with prices, as reports/prices.yaml");
   command.add_option("--baseline", options.baseline, "Run directory to be gated against");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
@@ -353,9 +362,10 @@ void add_gate_flags(CLI::App& command, RunOptions& options) {
 
 }  // namespace
 
-void add_run_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* command = app.add_subcommand("run", "Measure bundles on every backend: are the tokens right, and how fast");
+  CommandNode* command =
+      app.add_subcommand("run", "Measure bundles on every backend: are the tokens right, and how fast");
   command->add_option("bundle", options->bundles, "Bundle folders or zips");
   command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
   command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
@@ -373,12 +383,12 @@ void add_run_command(CLI::App& app, CommandAction& action) {
       ->delimiter(',');
   command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
   command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")
-      ->check(CLI::IsMember({"continuous", "static", "dynamic"}));
+      ->check(OneOf({"continuous", "static", "dynamic"}));
   command
       ->add_option("--shared-prefix", options->shared_prefix,
                    "Prompt tokens that all requests share (default: none, every prompt is its own)")
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")->check(CLI::Range(1, 10'000));
+      ->check(Range(1, 1 << 20));
+  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")->check(Range(1, 10'000));
   command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
   command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
@@ -399,6 +409,7 @@ void add_run_command(CLI::App& app, CommandAction& action) {
       "1.20");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_run(*options, context); }; });
+  return command;
 }
 
 }  // namespace secondsource

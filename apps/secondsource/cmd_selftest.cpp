@@ -47,7 +47,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
     AbRequest request;
     request.base = {.name = Arm::kBase, .program = context.program.string()};
     request.candidate = {.name = Arm::kCandidate, .program = context.program.string()};
-    for (const std::string& word : CLI::detail::split_up(options.candidate_args)) {
+    for (const std::string& word : split_words(options.candidate_args)) {
       request.candidate.arguments.push_back(word);
     }
     request.bundle = options.bundle;
@@ -88,19 +88,19 @@ Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& 
   return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
 }
 
-void add_gate_flags(CLI::App& command, SelftestOptions& options) {
+void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   command.add_option("--trials", options.plan.n_trials, "Gates of one cell for each noise, size and change")
-      ->check(CLI::Range(std::int64_t{10}, std::int64_t{10'000'000}))
+      ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
       ->capture_default_str();
   command.add_option("--families", options.plan.n_families, "Comparisons of a build with itself, 16 cells each")
-      ->check(CLI::Range(std::int64_t{10}, std::int64_t{10'000'000}))
+      ->check(Range(std::int64_t{10}, std::int64_t{10'000'000}))
       ->capture_default_str();
   command.add_option("--cells", options.plan.n_cells, "Cells of a comparison")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->check(Range(std::int64_t{1}, std::int64_t{1000}))
       ->capture_default_str();
   command.add_option("--seed", options.plan.seed, "Everything follows from it")->capture_default_str();
   command.add_option("--threads", options.plan.n_threads, "Of the simulation; change nothing in its results")
-      ->check(CLI::Range(1, 1024))
+      ->check(Range(1, 1024))
       ->capture_default_str();
   command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine");
   command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens");
@@ -111,7 +111,7 @@ void add_gate_flags(CLI::App& command, SelftestOptions& options) {
   command.add_option("--budget", options.budget, "--real: time of the scenario in a process")->capture_default_str();
   command.add_option("--cand-args", options.candidate_args, "--real: flags of `run` for one side: a planted slowdown");
   command.add_option("--pairs", options.n_pairs, "--real: how many")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}))
+      ->check(Range(std::int64_t{1}, std::int64_t{1000}))
       ->capture_default_str();
   command.add_option("--out", options.out, "--real: folder of the pairs; continued when it has some");
   command.add_option("--from", options.from, "Judge the gate on measured pairs: a pairs.jsonl of --real or of ab");
@@ -120,12 +120,13 @@ void add_gate_flags(CLI::App& command, SelftestOptions& options) {
 
 }  // namespace
 
-void add_selftest_command(CLI::App& app, CommandAction& action) {
-  CLI::App* selftest = app.add_subcommand("selftest", "Does this program do what it says, here?");
-  selftest->require_subcommand(1);
+CommandNode* add_selftest_command(CommandNode& app, CommandAction& action) {
+  CommandNode* selftest = app.add_subcommand("selftest", "Does this program do what it says, here?");
+  selftest->require_subcommand();
   auto options = std::make_shared<SelftestOptions>();
   options->plan.n_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  CLI::App* gate = selftest->add_subcommand("gate", "The gate's operating characteristic: false failures, detection");
+  CommandNode* gate =
+      selftest->add_subcommand("gate", "The gate's operating characteristic: false failures, detection");
   add_gate_flags(*gate, *options);
   gate->footer(
       "Without --real and --from a simulation; it ends with 1 when the gate misses its aims\n"
@@ -136,6 +137,7 @@ void add_selftest_command(CLI::App& app, CommandAction& action) {
   gate->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_selftest(*options, context); }; });
   selftest->footer("Example: secondsource selftest gate --seed 2");
+  return selftest;
 }
 
 }  // namespace secondsource

@@ -152,12 +152,12 @@ Result<ExitStatus> run_tokenize(const TokenizeOptions& options, CommandContext& 
 
 }  // namespace
 
-void add_tokenize_command(CLI::App& app, CommandAction& action) {
+CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = app.add_subcommand("tokenize", "Token ids of a text and back, as JSON lines");
+  CommandNode* command = app.add_subcommand("tokenize", "Token ids of a text and back, as JSON lines");
   command->add_option("tokenizer", options->path, "A bundle, a Hugging Face folder, a tokenizer.json or a GGUF file")
       ->required();
-  CLI::Option* text = command->add_option("--text", options->text, "Tokenize this");
+  Flag* text = command->add_option("--text", options->text, "Tokenize this");
   command->add_option("--file", options->file, "Tokenize the whole of this file")->excludes(text);
   command->add_flag("--chat", options->chat, "Texts are a user's message: put them into the chat template first");
   command->add_option("--family", options->family, "The chat template by name, instead of the model's own");
@@ -178,6 +178,7 @@ void add_tokenize_command(CLI::App& app, CommandAction& action) {
     options->has_text = text->count() > 0;
     action = [options](CommandContext& context) { return run_tokenize(*options, context); };
   });
+  return command;
 }
 
 }  // namespace secondsource

@@ -61,10 +61,10 @@ Result<ExitStatus> check_waivers(const WaiverOptions& options) {
 
 }  // namespace
 
-void add_waiver_command(CLI::App& app, CommandAction& action) {
-  CLI::App* command = app.add_subcommand("waiver", "Accepted regressions");
-  command->require_subcommand(1);
-  CLI::App* check = command->add_subcommand("check", "Is the file well-formed, and is every waiver in order?");
+CommandNode* add_waiver_command(CommandNode& app, CommandAction& action) {
+  CommandNode* command = app.add_subcommand("waiver", "Accepted regressions");
+  command->require_subcommand();
+  CommandNode* check = command->add_subcommand("check", "Is the file well-formed, and is every waiver in order?");
   auto options = std::make_shared<WaiverOptions>();
   check->add_option("file", options->file, "YAML file with waivers")->required();
   check->add_option(
@@ -76,6 +76,7 @@ void add_waiver_command(CLI::App& app, CommandAction& action) {
       "waivers.yaml --gate gate.json");
   check->callback([options, &action] { action = [options](CommandContext&) { return check_waivers(*options); }; });
   command->footer("Example: secondsource waiver check waivers.yaml");
+  return command;
 }
 
 }  // namespace secondsource

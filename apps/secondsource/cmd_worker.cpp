@@ -18,10 +18,10 @@ Result<ExitStatus> run_worker() {
 
 }  // namespace
 
-void add_worker_command(CLI::App& app, CommandAction& action) {
-  CLI::App* command = app.add_subcommand("worker", "");
-  command->group("");  // hidden
+CommandNode* add_worker_command(CommandNode& app, CommandAction& action) {
+  CommandNode* command = app.add_subcommand("worker", "");
   command->callback([&action] { action = [](CommandContext&) { return run_worker(); }; });
+  return command;
 }
 
 }  // namespace secondsource

@@ -1,16 +1,16 @@
 #pragma once
 // The parts that all subcommands share. A subcommand is one file cmd_<name>.cpp with an options struct, a function
-// add_<name>_command() that describes the flags to CLI11 with an example in the footer, and a function that calls the
+// add_<name>_command() that describes the flags with an example in the footer, and a function that calls the
 // library, prints, and returns the exit status. These files contain no arithmetic. To add a subcommand, write the file,
 // declare it in commands.h, list it in main.cpp and CMakeLists.txt, and add a test in tests/cli.
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "command_line.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"

@@ -5,26 +5,27 @@
 
 namespace secondsource {
 
-// Each function adds its subcommand to `app`. If that subcommand is parsed, its work is stored in `action`.
+// Each function adds its subcommand to `app` and returns it. If that subcommand is parsed, its work is stored in
+// `action`.
 
-void add_ab_command(CLI::App& app, CommandAction& action);
-void add_backends_command(CLI::App& app, CommandAction& action);
-void add_brief_command(CLI::App& app, CommandAction& action);
-void add_bundle_command(CLI::App& app, CommandAction& action);
-void add_cache_command(CLI::App& app, CommandAction& action);
-void add_check_command(CLI::App& app, CommandAction& action);
-void add_eval_command(CLI::App& app, CommandAction& action);
-void add_gate_command(CLI::App& app, CommandAction& action);
-void add_generate_command(CLI::App& app, CommandAction& action);
-void add_history_command(CLI::App& app, CommandAction& action);
-void add_inspect_command(CLI::App& app, CommandAction& action);
-void add_prices_command(CLI::App& app, CommandAction& action);
-void add_report_command(CLI::App& app, CommandAction& action);
-void add_profile_command(CLI::App& app, CommandAction& action);
-void add_run_command(CLI::App& app, CommandAction& action);
-void add_selftest_command(CLI::App& app, CommandAction& action);
-void add_tokenize_command(CLI::App& app, CommandAction& action);
-void add_waiver_command(CLI::App& app, CommandAction& action);
-void add_worker_command(CLI::App& app, CommandAction& action);
+CommandNode* add_ab_command(CommandNode& app, CommandAction& action);
+CommandNode* add_backends_command(CommandNode& app, CommandAction& action);
+CommandNode* add_brief_command(CommandNode& app, CommandAction& action);
+CommandNode* add_bundle_command(CommandNode& app, CommandAction& action);
+CommandNode* add_cache_command(CommandNode& app, CommandAction& action);
+CommandNode* add_check_command(CommandNode& app, CommandAction& action);
+CommandNode* add_eval_command(CommandNode& app, CommandAction& action);
+CommandNode* add_gate_command(CommandNode& app, CommandAction& action);
+CommandNode* add_generate_command(CommandNode& app, CommandAction& action);
+CommandNode* add_history_command(CommandNode& app, CommandAction& action);
+CommandNode* add_inspect_command(CommandNode& app, CommandAction& action);
+CommandNode* add_prices_command(CommandNode& app, CommandAction& action);
+CommandNode* add_report_command(CommandNode& app, CommandAction& action);
+CommandNode* add_profile_command(CommandNode& app, CommandAction& action);
+CommandNode* add_run_command(CommandNode& app, CommandAction& action);
+CommandNode* add_selftest_command(CommandNode& app, CommandAction& action);
+CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action);
+CommandNode* add_waiver_command(CommandNode& app, CommandAction& action);
+CommandNode* add_worker_command(CommandNode& app, CommandAction& action);
 
 }  // namespace secondsource

@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "command.h"
 #include "commands.h"
@@ -39,51 +42,40 @@ std::filesystem::path path_of_this_program(const char* argv0) {
   return failed ? std::filesystem::absolute(argv0) : path;
 }
 
-/// Adds all subcommands in the order of `--help`.
-void add_commands(CLI::App& app, CommandAction& action) {
-  add_ab_command(app, action);
-  add_backends_command(app, action);
-  add_brief_command(app, action);
-  add_bundle_command(app, action);
-  add_cache_command(app, action);
-  add_check_command(app, action);
-  add_eval_command(app, action);
-  add_gate_command(app, action);
-  add_generate_command(app, action);
-  add_history_command(app, action);
-  add_inspect_command(app, action);
-  add_prices_command(app, action);
-  add_report_command(app, action);
-  add_profile_command(app, action);
-  add_run_command(app, action);
-  add_selftest_command(app, action);
-  add_tokenize_command(app, action);
-  add_waiver_command(app, action);
-  add_worker_command(app, action);
+/// Adds all subcommands in the order of the help, which is that of a first day.
+void add_commands(CommandNode& app, CommandAction& action) {
+  using AddCommand = CommandNode* (*)(CommandNode&, CommandAction&);
+  struct Group {
+    const char* name;
+    std::vector<AddCommand> add;
+  };
+  const std::vector<Group> groups = {
+      {"First", {add_backends_command, add_run_command, add_report_command, add_check_command}},
+      {"Your own model",
+       {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
+      {"A gate in CI", {add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
+      {"Costs and decisions", {add_prices_command, add_brief_command}},
+      {"A closer look", {add_profile_command, add_selftest_command, add_cache_command}},
+      {"", {add_worker_command}}};  // hidden
+  for (const auto& [name, add] : groups) {
+    for (const AddCommand add_command : add) add_command(app, action)->group(name);
+  }
 }
 
 int run_program(int argc, char** argv) {
-  CLI::App app{
-      "A portability benchmark harness for LLM inference: one model bundle, every backend, tokens that are proven "
-      "right, and what a thousand of them cost."};
-  app.name("secondsource");
-  app.set_version_flag("--version", std::string("secondsource ") + kVersionText);
-  app.require_subcommand(1);
-  app.footer(
-      "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed,\n"
-      "5 inconclusive, 6 not comparable, 70 internal error or I/O failure, 130 interrupted.\n"
-      "Start with: secondsource run bundles/default");
-  app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return fmt::format("secondsource: {} (--help says more)\n", error.what());
-  });
+  CommandLine line(
+      {.name = "secondsource",
+       .version = std::string("secondsource ") + kVersionText,
+       .description =
+           "A portability benchmark harness for LLM inference: one model bundle, every backend, tokens that are proven "
+           "right, and what a thousand of them cost.",
+       .footer = "`secondsource help COMMAND` explains one, with an example.\n"
+                 "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed,\n"
+                 "5 inconclusive, 6 not comparable, 70 internal error or I/O failure, 130 interrupted.\n"
+                 "Start with: secondsource run bundles/default"});
   CommandAction action;
-  add_commands(app, action);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : static_cast<int>(ExitStatus::kBadInput);
-  }
+  add_commands(line.root(), action);
+  if (const std::optional<int> status = line.parse(argc, argv)) return *status;
 
   TerminalProgress progress;
   CommandContext context{path_of_this_program(argv[0]), {argv, argv + argc}, progress, interrupt_flag};

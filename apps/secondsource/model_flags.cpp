@@ -21,13 +21,13 @@ bool is_oracle(const Module& module) {
 
 }  // namespace
 
-void add_model_flags(CLI::App& command, ModelFlags& flags) {
+void add_model_flags(CommandNode& command, ModelFlags& flags) {
   command.add_option("bundle", flags.bundle, "Bundle folder or zip, or a Hugging Face model folder")->required();
   command.add_option("--backend", flags.backend, "Backend; default: the first available one that is no oracle");
   command.add_option("--device", flags.device, "Device of the backend, as `backends` lists it; default: the first");
   command.add_option("--variant", flags.variant, "bf16, f16, int8, int8-g32, int4, ...; default: the bundle's first");
   command.add_option("--threads", flags.n_threads, "Threads of the backend; default: all that may be used")
-      ->check(CLI::Range(0, 4096));
+      ->check(Range(0, 4096));
   command.add_option("--backend-option", flags.backend_options, "KEY=VALUE, as the backend's README says");
 }
 

@@ -23,7 +23,7 @@ struct ModelFlags {
 };
 
 /// Adds `bundle`, --backend, --device, --variant, --threads and --backend-option.
-void add_model_flags(CLI::App& command, ModelFlags& flags);
+void add_model_flags(CommandNode& command, ModelFlags& flags);
 
 /// Errors: kInvalidInput for an option that is not KEY=VALUE.
 Result<BackendOptions> backend_options(const ModelFlags& flags);

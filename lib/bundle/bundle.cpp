@@ -7,6 +7,7 @@
 
 #include "bundle/chat_family.h"
 #include "bundle/extraction_cache.h"
+#include "bundle/file_kind.h"
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
 #include "core/file.h"
@@ -55,6 +56,14 @@ Result<void> check_listed_files(const Manifest& manifest, const fs::path& folder
     }
   }
   return {};
+}
+
+Error expected_bundle(const fs::path& path, std::string_view found) {
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format(
+          "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
+          path.string(), found)};
 }
 
 }  // namespace
@@ -115,6 +124,14 @@ Result<void> Bundle::load_model() {
 }
 
 Result<Bundle> Bundle::open_model_folder(const fs::path& folder) {
+  std::error_code error;
+  if (fs::is_regular_file(folder, error)) {
+    std::string kind = known_as_no_bundle(folder);
+    if (kind.empty()) kind = "a file";
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a Hugging Face folder, with config.json and "
+                                                       "*.safetensors; found {}",
+                                                       folder.string(), kind)};
+  }
   Bundle bundle;
   bundle.folder_ = folder;
   bundle.name_ = folder_name(folder);
@@ -128,15 +145,12 @@ Result<Bundle> Bundle::open(const fs::path& path, Progress& progress, const Inte
   Bundle bundle;
   bundle.folder_ = path;
   if (fs::is_regular_file(path, error)) {
+    if (const std::string kind = known_as_no_bundle(path); !kind.empty()) return expected_bundle(path, kind);
     SS_TRY(CacheLease lease, extract_to_cache(path, progress, interrupt, options));
     bundle.lease_ = std::make_unique<CacheLease>(std::move(lease));
     bundle.folder_ = bundle.lease_->bundle_folder();
   } else if (!fs::is_directory(path, error)) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format(
-            "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
-            path.string(), fs::exists(path, error) ? "something else" : "nothing")};
+    return expected_bundle(path, fs::exists(path, error) ? "something else" : "nothing");
   }
   if (!fs::exists(bundle.folder_ / kManifestFile, error)) return open_model_folder(bundle.folder_);
   SS_TRY_VOID(bundle.load_manifest());

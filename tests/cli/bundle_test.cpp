@@ -1,5 +1,8 @@
 // Tests `secondsource bundle` create, info, synth and verify.
 
+#include <filesystem>
+#include <fstream>
+
 #include "reference_record.h"
 #include "support/assets.h"
 #include "support/scratch_folder.h"
@@ -21,6 +24,35 @@ std::filesystem::path tiny_copy(const ScratchFolder& scratch) {
 }
 
 }  // namespace
+
+TEST_CASE("a file that is no bundle is named for what it is, with what to do") {
+  const ScratchFolder scratch;
+  struct Case {
+    const char* name;
+    std::string content;
+    std::string says;
+  };
+  const std::vector<Case> cases = {
+      {"m.gguf", std::string("GGUF\3\0\0\0", 8), "a GGUF file, and weights are read from safetensors alone"},
+      {"m.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"a\":", 13),
+       "a safetensors file, the weights alone: name the folder"},
+      {"tokenizer.json", "{\"version\": \"1.0\"}", "a JSON file: name its folder"},
+      {"m.tar.gz", "\x1f\x8b\x08", "a gzip archive: unpack it"}};
+  for (const auto& [name, content, says] : cases) {
+    const std::string file = (scratch.path() / name).string();
+    std::ofstream(file, std::ios::binary) << content;
+    CAPTURE(name);
+    check_refused(run_program({"generate", file, "--prompt", "Once"}), says);
+    check_refused(run_program({"run", file}), says);
+    const std::string out = (scratch.path() / "out").string();
+    check_refused(run_program({"bundle", "create", "--from-hf", file, "--out", out}), says);
+    CHECK_FALSE(std::filesystem::exists(out));
+  }
+  const std::string text = (scratch.path() / "notes.txt").string();
+  std::ofstream(text) << "hello";
+  check_refused(run_program({"bundle", "create", "--from-hf", text, "--out", text + ".out"}),
+                "expected a Hugging Face folder, with config.json and *.safetensors; found a file");
+}
 
 TEST_CASE("bundle verify: the committed bundles are whole") {
   const char* name = GENERATE("default", "tiny-gqa8-hd64", "tiny-gqa8-hd128");

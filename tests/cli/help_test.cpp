@@ -1,5 +1,6 @@
 // Tests --version, --help, and the answer to a mistyped command.
 
+#include <algorithm>
 #include <regex>
 #include <sstream>
 
@@ -18,19 +19,27 @@ std::string help_of(std::vector<std::string> command) {
   return run.out;
 }
 
-/// Returns the names below "Subcommands:" up to the next empty line.
+/// Returns the names of the commands that the help lists, in its order: below "Subcommands:", or, of the whole program,
+/// below a heading for each group.
 std::vector<std::string> subcommands_in(const std::string& help) {
   std::vector<std::string> names;
-  const auto begin = help.find("Subcommands:\n");
-  if (begin == std::string::npos) return names;
-  std::istringstream lines(help.substr(begin));
+  std::istringstream lines(help);
   std::string line;
-  std::getline(lines, line);
-  while (std::getline(lines, line) && !line.empty()) {
+  bool in_commands = false;
+  while (std::getline(lines, line)) {
+    const bool is_heading = !line.empty() && line[0] != ' ' && line.back() == ':';
+    if (is_heading) in_commands = line != "Options:" && line != "Positionals:";
     // Continued descriptions are indented further.
-    if (line[2] != ' ') names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    const bool is_entry = line.size() > 2 && line.substr(0, 2) == "  " && line[2] != ' ';
+    if (in_commands && is_entry) names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    if (line.empty()) in_commands = false;
   }
   return names;
+}
+
+/// Where a word stands in a list of words; the length of the list when it is not there.
+std::ptrdiff_t place_of(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) - words.begin();
 }
 
 /// Checks that the command's help has an example of this command and that the example uses only flags that the help
@@ -85,8 +94,58 @@ TEST_CASE("--version is one line with three numbers") {
   CHECK(run.err.empty());
 }
 
+TEST_CASE("a bare call shows the commands in the order of a first day, and is no success") {
+  const ProgramRun bare = run_program({});
+  CHECK(bare.status == 2);
+  CHECK(is_one_line(bare.err));
+  CHECK(contains(bare.err, "a command is required"));
+  CHECK(bare.out == help_of({}));
+  const std::vector<std::string> names = subcommands_in(bare.out);
+  CAPTURE(names);
+  REQUIRE(names.size() >= 18);
+  CHECK(names[0] == "backends");
+  CHECK(names[1] == "run");
+  CHECK(names[2] == "report");
+  CHECK(place_of(names, "bundle") < place_of(names, "generate"));
+  CHECK(place_of(names, "generate") < place_of(names, "ab"));
+  CHECK(place_of(names, "ab") < place_of(names, "brief"));
+}
+
+TEST_CASE("help COMMAND is the help of that command") {
+  CHECK(run_program({"help"}).out == help_of({}));
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"run"}, {"bundle"}, {"bundle", "create"}, {"history", "add"}}) {
+    std::vector<std::string> asked = command;
+    asked.insert(asked.begin(), "help");
+    const ProgramRun run = run_program(asked);
+    CAPTURE(command);
+    CHECK(run.status == 0);
+    CHECK(run.err.empty());
+    CHECK(run.out == help_of(command));
+  }
+  check_refused(run_program({"help", "reprot"}), "there is no command \"reprot\"; did you mean report?");
+  check_refused(run_program({"help", "bundle", "verfiy"}),
+                "bundle: there is no command \"verfiy\"; did you mean verify?");
+}
+
+TEST_CASE("an unknown word suggests the nearest known one, and none where none is near") {
+  check_refused(run_program({"runn", "bundles/default"}), "there is no command \"runn\"; did you mean run?");
+  check_refused(run_program({"backend"}), "did you mean backends?");
+  check_refused(run_program({"bundle", "crate"}), "did you mean create?");
+  check_refused(run_program({"run", "b", "--bakend", "cpu"}),
+                "run: there is no flag --bakend; did you mean --backend?");
+  check_refused(run_program({"report", "x", "--fromat=html"}), "did you mean --format?");
+  check_refused(run_program({"history", "add", "x", "--brnch", "y"}), "did you mean --branch?");
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"zzzzzz"}, {"run", "x", "--zzzzzz"}, {std::string(100'000, 'a')}}) {
+    const ProgramRun run = run_program(words);
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK_FALSE(contains(run.err, "did you mean"));
+  }
+}
+
 TEST_CASE("a command line that cannot be understood is refused in one line") {
-  check_refused(run_program({}), "subcommand is required");
   check_refused(run_program({"nonsense"}), "secondsource: ");
   check_refused(run_program({"gate", "only-one"}), "candidate");
   check_refused(run_program({"bundle"}), "subcommand is required");

@@ -16,6 +16,19 @@ namespace {
 
 const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
 
+TEST_CASE("run without arguments in an empty folder says what to do first") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(scratch.path());
+  const test::ProgramRun run = test::run_program({"run"});
+  std::filesystem::current_path(before);
+  test::check_refused(run, "expected a bundle, or a plan secondsource.yaml in this folder; found neither");
+  for (const char* step :
+       {"secondsource run bundles/default", "bundle create --from-hf", "bundle synth --like demo-50m"}) {
+    CHECK(test::contains(run.err, step));
+  }
+}
+
 TEST_CASE("run: what cannot be run is refused in one line with status 2") {
   struct Case {
     std::vector<std::string> arguments;

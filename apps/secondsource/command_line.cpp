@@ -1,0 +1,211 @@
+#include "command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+#include <string_view>
+#include <type_traits>
+
+#include "exit_status.h"
+#include "nearest_word.h"
+
+namespace secondsource {
+namespace {
+
+CLI::Validator validator_of(const FlagCheck& check) {
+  return std::visit(
+      [](const auto& rule) -> CLI::Validator {
+        using Rule = std::decay_t<decltype(rule)>;
+        if constexpr (std::is_same_v<Rule, FlagCheck::OneOf>) {
+          return CLI::IsMember(rule.words);
+        } else if constexpr (std::is_same_v<Rule, FlagCheck::Positive>) {
+          return CLI::PositiveNumber;
+        } else if constexpr (std::is_same_v<Rule, FlagCheck::NotNegative>) {
+          return CLI::NonNegativeNumber;
+        } else {
+          return CLI::Range(rule.smallest, rule.largest);
+        }
+      },
+      check.rule);
+}
+
+std::vector<CLI::App*> subcommands_of(CLI::App& command) {
+  return command.get_subcommands([](const CLI::App*) { return true; });
+}
+
+/// The command that the words lead to, and the first word that is none of its subcommands.
+struct Place {
+  CLI::App* command;
+  std::string unknown;  ///< empty: every word was a command
+};
+Place find_place(CLI::App& root, const std::vector<std::string>& words) {
+  Place place{&root, {}};
+  for (const std::string& word : words) {
+    const std::vector<CLI::App*> commands = subcommands_of(*place.command);
+    const auto next = std::find_if(commands.begin(), commands.end(),
+                                   [&](const CLI::App* command) { return command->get_name() == word; });
+    if (next == commands.end()) return {place.command, word};
+    place.command = *next;
+  }
+  return place;
+}
+
+std::vector<std::string> subcommand_names(CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* child : subcommands_of(command)) {
+    if (!child->get_group().empty()) names.push_back(child->get_name());
+  }
+  return names;
+}
+
+std::vector<std::string> flag_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+/// "secondsource history add", as it is typed.
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent == nullptr ? command.get_name() : full_name(*parent) + " " + command.get_name();
+}
+
+/// The innermost command that was given.
+CLI::App* given_command(CLI::App& root) {
+  CLI::App* command = &root;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+/// One line about a word that is not known, with the known word that it may have been meant for.
+std::string refusal_of_word(CLI::App& command, const std::string& word) {
+  const bool is_flag = word.rfind("--", 0) == 0;
+  const std::vector<std::string> known = is_flag ? flag_names(command) : subcommand_names(command);
+  const std::string name = is_flag ? word.substr(0, word.find('=')) : word;
+  const auto nearest = nearest_word(name, known);
+  const bool is_root = command.get_parent() == nullptr;
+  const std::string where = is_root ? "" : command.get_name() + ": ";
+  std::string text = is_flag         ? fmt::format("{}there is no flag {}", where, name)
+                     : known.empty() ? fmt::format("{}expected no further argument, found \"{}\"", where, word)
+                                     : fmt::format("{}there is no command \"{}\"", where, word);
+  if (nearest) text += fmt::format("; did you mean {}?", *nearest);
+  return text + fmt::format(" ({} says more)", is_root ? command.get_name() + " help" : full_name(command) + " --help");
+}
+
+}  // namespace
+
+Flag* Flag::required() {
+  option_->required();
+  return this;
+}
+
+Flag* Flag::check(const FlagCheck& check) {
+  option_->check(validator_of(check));
+  return this;
+}
+
+Flag* Flag::delimiter(char separator) {
+  option_->delimiter(separator);
+  return this;
+}
+
+Flag* Flag::capture_default_str() {
+  option_->capture_default_str();
+  return this;
+}
+
+Flag* Flag::excludes(const Flag* other) {
+  option_->excludes(other->option_);
+  return this;
+}
+
+std::size_t Flag::count() const {
+  return option_->count();
+}
+
+CommandNode* CommandNode::add_subcommand(const std::string& name, const std::string& description) {
+  return &commands_.emplace_back(app_->add_subcommand(name, description));
+}
+
+Flag* CommandNode::add_option(const std::string& name, std::function<void(const std::string&)> take,
+                              const std::string& description) {
+  return &flags_.emplace_back(app_->add_option_function<std::string>(name, std::move(take), description));
+}
+
+Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {
+  CLI::Option* option =
+      std::visit([&](auto* value) -> CLI::Option* { return app_->add_option(name, *value, description); }, target);
+  return &flags_.emplace_back(option);
+}
+
+void CommandNode::add_flag(const std::string& name, bool& target, const std::string& description) {
+  app_->add_flag(name, target, description);
+}
+
+void CommandNode::require_subcommand() {
+  app_->require_subcommand(1);
+}
+
+void CommandNode::footer(const std::string& text) {
+  app_->footer(text);
+}
+
+void CommandNode::group(const std::string& name) {
+  app_->group(name);
+}
+
+void CommandNode::callback(std::function<void()> action) {
+  app_->callback(std::move(action));
+}
+
+CommandLine::CommandLine(const Text& text)
+    : app_(std::make_unique<CLI::App>(text.description, text.name)), root_(app_.get()) {
+  app_->set_version_flag("--version", text.version);
+  app_->require_subcommand(1);
+  app_->footer(text.footer);
+}
+
+CommandLine::~CommandLine() = default;
+
+std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
+  constexpr int kBadInput = static_cast<int>(ExitStatus::kBadInput);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const auto refuse = [&](const std::string& why) {
+    std::cerr << app_->get_name() << ": " << why << '\n';
+    return kBadInput;
+  };
+  if (words.empty()) {
+    std::cout << app_->help();
+    return refuse("a command is required");
+  }
+  if (words.front() == "help") {
+    words.erase(words.begin());
+    const auto [command, unknown] = find_place(*app_, words);
+    if (!unknown.empty()) return refuse(refusal_of_word(*command, unknown));
+    std::cout << command->help(command->get_parent() == nullptr ? "" : full_name(*command->get_parent()));
+    return 0;
+  }
+  try {
+    app_->parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::Success& done) {  // --help, --version
+    return app_->exit(done);
+  } catch (const CLI::ParseError& error) {
+    // What is missing may have been given under a mistyped name, which says more.
+    const bool may_be_mistyped = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) ||
+                                 error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+    const std::vector<std::string> unknown = app_->remaining(true);
+    if (may_be_mistyped && !unknown.empty()) return refuse(refusal_of_word(*given_command(*app_), unknown.front()));
+    return refuse(fmt::format("{} ({} --help says more)", error.what(), full_name(*given_command(*app_))));
+  }
+}
+
+std::vector<std::string> split_words(const std::string& text) {
+  return CLI::detail::split_up(text);
+}
+
+}  // namespace secondsource

@@ -1,0 +1,139 @@
+#pragma once
+// Commands, their flags and their help:
+//
+//   CommandNode* command = app.add_subcommand("check", "Golden prompts only: are the tokens right?");
+//   command->add_option("--threads", options->n_threads, "Threads of each backend")->check(Range(0, 4096));
+//   command->footer("Example: secondsource check bundles/default");
+//   command->callback([options, &action] { action = ...; });
+//
+// CLI11 does the work, and command_line.cpp alone includes it: it is made of headers, and compiling it into each command
+// took most of the time of building the program.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace secondsource {
+
+/// What the value of a flag must be.
+struct FlagCheck {
+  struct Int32Range {
+    std::int32_t smallest, largest;
+  };
+  struct Int64Range {
+    std::int64_t smallest, largest;
+  };
+  struct DoubleRange {
+    double smallest, largest;
+  };
+  struct OneOf {
+    std::vector<std::string> words;
+  };
+  struct Positive {};
+  struct NotNegative {};
+  std::variant<Int32Range, Int64Range, DoubleRange, OneOf, Positive, NotNegative> rule;
+};
+
+inline FlagCheck Range(std::int32_t smallest, std::int32_t largest) {
+  return {FlagCheck::Int32Range{smallest, largest}};
+}
+inline FlagCheck Range(std::int64_t smallest, std::int64_t largest) {
+  return {FlagCheck::Int64Range{smallest, largest}};
+}
+inline FlagCheck Range(double smallest, double largest) {
+  return {FlagCheck::DoubleRange{smallest, largest}};
+}
+inline FlagCheck OneOf(std::vector<std::string> words) {
+  return {FlagCheck::OneOf{std::move(words)}};
+}
+inline FlagCheck Positive() {
+  return {FlagCheck::Positive()};
+}
+inline FlagCheck NotNegative() {
+  return {FlagCheck::NotNegative()};
+}
+
+/// A flag with a value, or a positional argument.
+class Flag {
+ public:
+  explicit Flag(CLI::Option* option) : option_(option) {}
+  Flag* required();
+  Flag* check(const FlagCheck& check);
+  Flag* delimiter(char separator);  ///< "a,b" are two values
+  Flag* capture_default_str();      ///< the help shows the present value as the default
+  Flag* excludes(const Flag* other);
+  [[nodiscard]] std::size_t count() const;  ///< how often it was given
+
+ private:
+  CLI::Option* option_;
+};
+
+/// Where the value of a flag is stored.
+using FlagTarget = std::variant<std::string*, std::vector<std::string>*, std::vector<std::int32_t>*, std::int32_t*,
+                                std::int64_t*, std::uint32_t*, std::uint64_t*, float*, double*, std::optional<double>*,
+                                std::optional<std::uint64_t>*>;
+
+class CommandNode {
+ public:
+  explicit CommandNode(CLI::App* app) : app_(app) {}
+  CommandNode(const CommandNode&) = delete;
+  CommandNode& operator=(const CommandNode&) = delete;
+
+  CommandNode* add_subcommand(const std::string& name, const std::string& description);
+  /// A name that begins with "--" is a flag's, any other one a positional argument's.
+  template <typename T>
+  Flag* add_option(const std::string& name, T& target, const std::string& description = {}) {
+    return add_option_to(name, FlagTarget(&target), description);
+  }
+  Flag* add_option(const std::string& name, std::function<void(const std::string&)> take,
+                   const std::string& description);
+  void add_flag(const std::string& name, bool& target, const std::string& description);
+  void require_subcommand();
+  void footer(const std::string& text);  ///< the end of the help, with an example
+  void group(const std::string& name);   ///< the heading in the help of the command above; empty: not shown
+  void callback(std::function<void()> action);
+
+ private:
+  Flag* add_option_to(const std::string& name, FlagTarget target, const std::string& description);
+
+  CLI::App* app_;
+  std::deque<CommandNode> commands_;
+  std::deque<Flag> flags_;
+};
+
+/// The whole command line.
+class CommandLine {
+ public:
+  struct Text {
+    std::string name, version, description, footer;
+  };
+  explicit CommandLine(const Text& text);
+  ~CommandLine();
+
+  CommandNode& root() { return root_; }
+  /// Stores the values, and calls the callback of the command that was given. What is printed instead, as help or a
+  /// refusal, ends with the status that is returned.
+  std::optional<int> parse(int argc, const char* const* argv);
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+  CommandNode root_;
+};
+
+/// The words of a command line that is given as one text; quotes keep spaces.
+std::vector<std::string> split_words(const std::string& text);
+
+}  // namespace secondsource

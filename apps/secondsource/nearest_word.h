@@ -1,0 +1,14 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace secondsource {
+
+/// The one of `words` that `typed` was probably meant for: it begins with `typed`, or few edits lead to it (at most a
+/// third of its letters; swapping two neighbours is one edit). nullopt when none is that near.
+std::optional<std::string> nearest_word(std::string_view typed, const std::vector<std::string>& words);
+
+}  // namespace secondsource
