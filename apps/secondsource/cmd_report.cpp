@@ -9,6 +9,7 @@
 #include "gate_output.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
+#include "report/disturbances.h"
 #include "report/history_page.h"
 #include "report/html.h"
 #include "report/junit.h"
@@ -52,6 +53,8 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
   if (!notes.empty() || !bounds.empty()) text += "\n";
   for (const std::string& line : bounds) text += line + "\n";
   for (const std::string& note : notes) text += note + "\n";
+  text += "\n";
+  for (const std::string& sentence : what_was_seen(runs)) text += sentence + "\n";
   return text;
 }
 

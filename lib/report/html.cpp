@@ -13,6 +13,7 @@
 #include "report/chart/roofline.h"
 #include "report/chart/timeline.h"
 #include "report/detail_tables.h"
+#include "report/disturbances.h"
 #include "report/document.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
@@ -346,6 +347,9 @@ void add_tables(Document& document, std::span<const SummarizedRun> runs) {
   document.add(CaptionedTable{"Medians over requests and repetitions; - is what was not measured or not supported",
                               results_table(runs)});
   document.add(Bullets{result_notes(runs)});
+  if (TextTable disturbances = disturbance_table(runs); !disturbances.rows.empty()) {
+    document.add(FoldedTable{"Every check that was not passed, by cell", std::move(disturbances)});
+  }
   const TextTable golden = golden_table(runs);
   if (!golden.rows.empty()) {
     document.add(Section{"golden", "Golden pass"});

@@ -7,6 +7,7 @@
 
 #include "core/utf8.h"
 #include "report/detail_tables.h"
+#include "report/disturbances.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
 #include "report/tables.h"
@@ -121,6 +122,7 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   const auto table_if_any = [&](const std::string& name, TextTable table) {
     if (!table.rows.empty()) out.table(name, std::move(table), 0.4);
   };
+  table_if_any("Checks that were not passed", disturbance_table(runs));
   table_if_any("What limits each cell", bound_table(runs));
   out.list(bound_lines(runs), 0.4, "lines");
   table_if_any("Loads and promises", load_table(runs));

@@ -8,6 +8,7 @@
 #include "core/units.h"
 #include "record/roofline.h"
 #include "report/cell_text.h"
+#include "report/disturbances.h"
 
 namespace secondsource {
 namespace {
@@ -22,10 +23,7 @@ std::string golden_text(const CellSummary& cell) {
   const bool plain = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
   std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
   if (cell.status == CellStatus::kInvalid) return text + ", INVALID";
-  if (std::any_of(cell.checks.begin(), cell.checks.end(),
-                  [](const CheckRecord& check) { return check.outcome == CheckOutcome::kSuspect; })) {
-    text += ", suspect";
-  }
+  if (is_marked_suspect(cell)) text += ", suspect";
   return plain ? text : fmt::format("{}, {}", text, cell.status);
 }
 
@@ -140,11 +138,12 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
                       static_cast<double>(cell.memory->weights_bytes) / kMiB));
     }
     for (const CellSummary& cell : run.summary.cells) {
-      for (const std::string& note : cell.notes) add(fmt::format("{}: {}", cell.key.id(), note));
+      for (const std::string& note : other_notes(cell)) add(fmt::format("{}: {}", cell.key.id(), note));
     }
     if (const std::string caveat = limits_caveat(run.record.limits); !caveat.empty()) add(caveat);
     if (!run.record.price) add("$/1K: no price was given (--price)");
   }
+  for (std::string& line : disturbance_lines(runs)) add(std::move(line));
   return notes;
 }
 

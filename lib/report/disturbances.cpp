@@ -1,0 +1,207 @@
+#include "report/disturbances.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "report/cell_text.h"
+
+namespace secondsource {
+namespace {
+
+bool is_disturbed(const CheckRecord& check) {
+  return check.outcome == CheckOutcome::kSuspect || check.outcome == CheckOutcome::kInvalid;
+}
+
+const char* word_of(CheckOutcome outcome) {
+  return outcome == CheckOutcome::kInvalid ? "INVALID" : "suspect";
+}
+
+/// The distance to the farther bound, as a share of the value.
+std::optional<double> distance(double value, double low, double high) {
+  if (!(value > 0)) return std::nullopt;
+  return std::max(high - value, value - low) / value;
+}
+
+std::optional<double> uncertainty_of(const Estimate& estimate, std::span<const double> by_repetition) {
+  if (!estimate.value) return std::nullopt;
+  if (estimate.low && estimate.high) return distance(*estimate.value, *estimate.low, *estimate.high);
+  if (by_repetition.size() < 2) return std::nullopt;
+  const auto [low, high] = std::ranges::minmax(by_repetition);
+  return distance(*estimate.value, low, high);
+}
+
+/// A cell and the check that was not passed in it.
+struct Disturbance {
+  const CellSummary* cell;
+  const CheckRecord* check;
+};
+
+std::vector<Disturbance> disturbances_of(std::span<const SummarizedRun> runs) {
+  std::vector<Disturbance> all;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      for (const CheckRecord& check : cell.checks) {
+        if (is_disturbed(check)) all.push_back({&cell, &check});
+      }
+    }
+  }
+  return all;
+}
+
+std::string uncertainty_text(const CellSummary& cell) {
+  const auto uncertainty = uncertainty_of(cell);
+  return uncertainty && has_credit(cell) ? fmt::format("±{:.0f}%", 100 * *uncertainty) : kUnknown;
+}
+
+/// Orders cells by how little is known of their figures.
+bool is_less_certain(const CellSummary* a, const CellSummary* b) {
+  return uncertainty_of(*a).value_or(INFINITY) > uncertainty_of(*b).value_or(INFINITY);
+}
+
+std::string rows_text(std::size_t n, std::size_t n_cells) {
+  return fmt::format("{} of {} row{}", n, n_cells, n_cells == 1 ? "" : "s");
+}
+
+std::size_t count_cells(std::span<const SummarizedRun> runs) {
+  std::size_t n = 0;
+  for (const SummarizedRun& run : runs) n += run.summary.cells.size();
+  return n;
+}
+
+std::string seen_of_tokens(std::span<const SummarizedRun> runs) {
+  std::map<GoldenVerdict, std::size_t> n_by_verdict;
+  std::set<std::tuple<std::string, std::string, std::string, std::string>> seen;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      const auto& [bundle, backend, variant] = std::tie(cell.key.bundle, cell.key.backend, cell.key.variant);
+      if (seen.emplace(run.summary.run_id, bundle, backend, variant).second) ++n_by_verdict[cell.golden];
+    }
+  }
+  const std::size_t n_wrong = n_by_verdict[GoldenVerdict::kFailed];
+  const std::size_t n_passed = n_by_verdict[GoldenVerdict::kPassed];
+  std::string text = fmt::format("Tokens: of {} combinations of bundle, backend and variant {} were proven right",
+                                 seen.size(), n_passed);
+  if (n_wrong > 0) text += fmt::format(", {} gave WRONG TOKENS", n_wrong);
+  const std::size_t n_open = seen.size() - n_passed - n_wrong;
+  if (n_open > 0) text += fmt::format(", {} had nothing to be proven by or did not run", n_open);
+  return text + ".";
+}
+
+std::string seen_of_speed(std::span<const SummarizedRun> runs) {
+  std::vector<std::pair<std::string, const CellSummary*>> fastest;  // of each bundle, in the order of the runs
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      if (!has_credit(cell) || !cell.output_tok_per_s.value) continue;
+      auto found = std::ranges::find(fastest, cell.key.bundle, &std::pair<std::string, const CellSummary*>::first);
+      if (found == fastest.end()) found = fastest.insert(found, {cell.key.bundle, &cell});
+      if (*cell.output_tok_per_s.value > *found->second->output_tok_per_s.value) found->second = &cell;
+    }
+  }
+  if (fastest.empty()) return "Speed: no row has figures.";
+  std::string text = "Speed: the most output tokens per second are ";
+  for (std::size_t i = 0; i < fastest.size(); ++i) {
+    const CellSummary& cell = *fastest[i].second;
+    if (i > 0) text += i + 1 == fastest.size() ? " and " : ", ";
+    text += fmt::format("{} on {} ({}, {}, {})", rate_text(cell.output_tok_per_s), cell.key.bundle, cell.key.backend,
+                        cell.key.variant, cell.key.scenario);
+  }
+  return text + ".";
+}
+
+std::string seen_of_disturbances(std::span<const SummarizedRun> runs) {
+  std::set<const CellSummary*> disturbed, marked, invalid;
+  for (const auto& [cell, check] : disturbances_of(runs)) {
+    disturbed.insert(cell);
+    if (is_marked_suspect(*cell)) marked.insert(cell);
+    if (cell->status == CellStatus::kInvalid) invalid.insert(cell);
+  }
+  if (disturbed.empty()) return "Measurement: no check found it disturbed.";
+  std::string text = fmt::format("Measurement: disturbed in {}", rows_text(disturbed.size(), count_cells(runs)));
+  if (!invalid.empty()) text += fmt::format("; {} INVALID, without figures", invalid.size());
+  if (!marked.empty()) {
+    text += fmt::format("; {} marked suspect, whose figures may be off by more than {:.0f} %", marked.size(),
+                        100 * kMarkedUncertainty);
+  }
+  if (marked.empty() && invalid.empty()) text += fmt::format(", none by more than {:.0f} %", 100 * kMarkedUncertainty);
+  return text + ".";
+}
+
+}  // namespace
+
+std::optional<double> uncertainty_of(const CellSummary& cell) {
+  const auto ttft = uncertainty_of(cell.ttft_e2e_p50_ns, cell.ttft_p50_ns_by_repetition);
+  const auto rate = uncertainty_of(cell.output_tok_per_s, cell.output_tok_per_s_by_repetition);
+  if (!ttft || !rate) return ttft ? ttft : rate;
+  return std::max(*ttft, *rate);
+}
+
+bool is_marked_suspect(const CellSummary& cell) {
+  if (cell.status == CellStatus::kInvalid || std::ranges::none_of(cell.checks, is_disturbed)) return false;
+  return uncertainty_of(cell).value_or(INFINITY) > kMarkedUncertainty;
+}
+
+std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) {
+  struct Kind {
+    std::vector<const CellSummary*> cells;
+    const CellSummary* least_certain = nullptr;
+    const CheckRecord* example = nullptr;
+  };
+  // CheckOutcome orders suspect before INVALID; the map is walked from its end.
+  std::map<std::pair<CheckOutcome, std::string>, Kind> kinds;
+  for (const auto& [cell, check] : disturbances_of(runs)) {
+    Kind& kind = kinds[{check->outcome, check->name}];
+    kind.cells.push_back(cell);
+    if (kind.least_certain != nullptr && !is_less_certain(cell, kind.least_certain)) continue;
+    kind.least_certain = cell;
+    kind.example = check;
+  }
+  std::vector<std::string> lines;
+  for (auto kind = kinds.rbegin(); kind != kinds.rend(); ++kind) {
+    const auto& [outcome, name] = kind->first;
+    const auto& [cells, least_certain, example] = kind->second;
+    std::string how_many = rows_text(cells.size(), count_cells(runs));
+    if (outcome == CheckOutcome::kSuspect) {
+      const auto n_marked =
+          std::ranges::count_if(cells, [](const CellSummary* one) { return is_marked_suspect(*one); });
+      how_many += fmt::format(", {} marked", n_marked);
+    }
+    const std::string range = has_credit(*least_certain) ? " " + uncertainty_text(*least_certain) : "";
+    lines.push_back(fmt::format("{}: {}: {}; least certain {}{}: {}", word_of(outcome), name, how_many,
+                                least_certain->key.id(), range, example->detail));
+  }
+  return lines;
+}
+
+TextTable disturbance_table(std::span<const SummarizedRun> runs) {
+  TextTable table;
+  table.columns = {"cell", "figures", "check", "outcome", "what was seen"};
+  table.right_aligned = {false, true, false, false, false};
+  for (const auto& [cell, check] : disturbances_of(runs)) {
+    table.rows.push_back(
+        {cell->key.id(), uncertainty_text(*cell), check->name, word_of(check->outcome), check->detail});
+  }
+  return table;
+}
+
+std::vector<std::string> other_notes(const CellSummary& cell) {
+  std::vector<std::string> notes;
+  for (const std::string& note : cell.notes) {
+    const bool is_of_check = std::ranges::any_of(cell.checks, [&](const CheckRecord& check) {
+      return is_disturbed(check) && note.starts_with(fmt::format("{}: {}: ", word_of(check.outcome), check.name));
+    });
+    if (!is_of_check) notes.push_back(note);
+  }
+  return notes;
+}
+
+std::vector<std::string> what_was_seen(std::span<const SummarizedRun> runs) {
+  return {seen_of_tokens(runs), seen_of_speed(runs), seen_of_disturbances(runs)};
+}
+
+}  // namespace secondsource

@@ -1,0 +1,108 @@
+// Expected figures are worked by hand from the definitions in disturbances.h.
+
+#include "report/disturbances.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "report/tables.h"
+#include "support/catch.h"
+
+namespace secondsource {
+namespace {
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+/// A cell of 1000 tok/s, whose repetitions are `spread` (a share) around that, and a TTFT of 10 ms known within 1 %.
+CellSummary cell_of(const std::string& scenario, double spread, std::vector<CheckRecord> checks) {
+  CellSummary cell;
+  cell.key = {"tiny", "cpu", "int8", scenario};
+  cell.golden = GoldenVerdict::kPassed;
+  cell.status = CellStatus::kComplete;
+  cell.n_repetitions = 3;
+  cell.output_tok_per_s = {.value = 1000, .low = {}, .high = {}, .n = 3, .why_not = "3 repetitions"};
+  cell.output_tok_per_s_by_repetition = {1000 * (1 - spread), 1000, 1000 * (1 + spread)};
+  cell.ttft_e2e_p50_ns = {.value = 10e6, .low = 9.9e6, .high = 10.1e6, .n = 80, .why_not = ""};
+  cell.checks = std::move(checks);
+  return cell;
+}
+
+CheckRecord suspect(const std::string& name) {
+  return {name, CheckOutcome::kSuspect, name + " of 7 %"};
+}
+
+SummarizedRun run_of(std::vector<CellSummary> cells) {
+  SummarizedRun run;
+  run.summary.cells = std::move(cells);
+  return run;
+}
+
+std::vector<std::string> golden_column(const SummarizedRun& run) {
+  std::vector<std::string> texts;
+  const TextTable table = results_table({&run, 1});
+  for (const std::vector<std::string>& row : table.rows) texts.push_back(row[*table.verdict_column]);
+  return texts;
+}
+
+}  // namespace
+
+TEST_CASE("a row is marked suspect only where its figures may be off by more than 5 %") {
+  CellSummary unknown = cell_of("d", 0, {suspect("steal")});
+  unknown.ttft_e2e_p50_ns = {};
+  unknown.output_tok_per_s_by_repetition = {1000};
+  CellSummary slow_start = cell_of("e", 0.01, {suspect("steal")});
+  slow_start.ttft_e2e_p50_ns.high = 11e6;
+  const SummarizedRun run = run_of({cell_of("a", 0.04, {suspect("steal")}), cell_of("b", 0.06, {suspect("steal")}),
+                                    cell_of("c", 0.5, {{"steal", CheckOutcome::kPassed, ""}}), unknown, slow_start});
+  CHECK(golden_column(run) ==
+        std::vector<std::string>{"passed", "passed, suspect", "passed", "passed, suspect", "passed, suspect"});
+  CHECK(uncertainty_of(run.summary.cells[1]).value() == Approx(0.06));
+  CHECK(uncertainty_of(run.summary.cells[4]).value() == Approx(0.1));
+  CHECK_FALSE(uncertainty_of(run.summary.cells[3]));
+}
+
+TEST_CASE("each kind of disturbance is one line, with how many rows and the least certain of them") {
+  CellSummary invalid = cell_of("d", 0.3, {{"warm_up", CheckOutcome::kInvalid, "time per token fell by 40 %"}});
+  invalid.status = CellStatus::kInvalid;
+  invalid.notes = {"INVALID: warm_up: time per token fell by 40 % (1 of 3 repetitions)"};
+  CellSummary other = cell_of("c", 0.02, {suspect("steal")});
+  other.notes = {"suspect: steal: steal of 7 % (2 of 3 repetitions)", "something else"};
+  const SummarizedRun run = run_of({cell_of("a", 0.01, {suspect("steal"), suspect("machine")}),
+                                    cell_of("b", 0.20, {suspect("steal")}), other, invalid});
+  const std::vector<std::string> lines = disturbance_lines({&run, 1});
+  CHECK(lines == std::vector<std::string>{
+                     "INVALID: warm_up: 1 of 4 rows; least certain tiny/cpu/int8/d: time per token fell by 40 %",
+                     "suspect: steal: 3 of 4 rows, 1 marked; least certain tiny/cpu/int8/b ±20%: steal of 7 %",
+                     "suspect: machine: 1 of 4 rows, 0 marked; least certain tiny/cpu/int8/a ±1%: machine of 7 %"});
+  const std::vector<std::string> notes = result_notes({&run, 1});
+  for (const std::string& line : lines) CHECK(std::ranges::count(notes, line) == 1);
+  CHECK(std::ranges::count(notes, "tiny/cpu/int8/c: something else") == 1);
+  // Every single one is in the table, and none is told twice.
+  CHECK(std::ranges::count_if(notes, [](const std::string& note) { return contains(note, "repetitions)"); }) == 0);
+  CHECK(disturbance_table({&run, 1}).rows.size() == 5);
+}
+
+TEST_CASE("a report ends with what was seen of tokens, speed and disturbances") {
+  CellSummary wrong = cell_of("a", 0, {});
+  wrong.key.variant = "bf16";
+  wrong.golden = GoldenVerdict::kFailed;
+  wrong.output_tok_per_s.value = 9000;
+  CellSummary faster = cell_of("b", 0.2, {suspect("steal")});
+  faster.output_tok_per_s.value = 2000;
+  const SummarizedRun run = run_of({cell_of("a", 0, {}), faster, wrong});
+  CHECK(what_was_seen({&run, 1}) ==
+        std::vector<std::string>{
+            "Tokens: of 2 combinations of bundle, backend and variant 1 were proven right, 1 gave WRONG TOKENS.",
+            "Speed: the most output tokens per second are 2000 on tiny (cpu, int8, b).",
+            "Measurement: disturbed in 1 of 3 rows; 1 marked suspect, whose figures may be off by more than 5 %."});
+  const SummarizedRun calm = run_of({cell_of("a", 0, {})});
+  CHECK(what_was_seen({&calm, 1})[2] == "Measurement: no check found it disturbed.");
+  const SummarizedRun slightly = run_of({cell_of("a", 0.01, {suspect("steal")})});
+  CHECK(what_was_seen({&slightly, 1})[2] == "Measurement: disturbed in 1 of 1 row, none by more than 5 %.");
+}
+
+}  // namespace secondsource
