@@ -12,6 +12,7 @@
 #include "ab/ab_session.h"
 #include "ab/ab_verdict.h"
 #include "ab/attribution.h"
+#include "ab/default_plan.h"
 #include "ab/revision.h"
 #include "commands.h"
 #include "core/clock.h"
@@ -21,6 +22,7 @@
 #include "report/ab_header.h"
 #include "report/loss_table.h"
 #include "report/sarif.h"
+#include "runner/plan_file.h"
 
 namespace secondsource {
 namespace {
@@ -32,20 +34,70 @@ struct AbOptions {
   std::string bundle;
   std::string base, candidate, base_args, candidate_args;
   std::string build, program = "build/release/bin/secondsource", work, repository = ".";
-  std::string timed_bundle, suite = "smoke", plan = "pull-request", budget = "1s";
-  std::vector<std::string> backends, variants, scenarios = {"single-stream@128/16"};
+  std::string config, timed_bundle, suite, plan, budget, max_time;
+  std::vector<std::string> backends, variants, scenarios;
   std::int64_t max_pairs = 0;
-  double threshold_percent = 10;
-  std::uint64_t seed = 1;
+  std::optional<double> threshold_percent;
+  std::optional<std::uint64_t> seed;
   std::string out, resume, waivers, format = "table", sarif, source_root = ".";
   bool allow_unverified = false;
   bool allow_inconclusive = false;
   bool no_attribution = false;
 };
 
-PairPlan pair_plan(const AbOptions& options) {
-  if (options.max_pairs > 0) return plan_up_to(options.max_pairs);
-  return options.plan == "nightly" ? nightly_plan() : pull_request_plan();
+/// A comparison runs a plan's cells in its own way, so that a key that it could not honour is refused.
+Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& name) {
+  const RunRequest& request = plan.request;
+  const RunSettings& settings = request.settings;
+  const std::pair<const char*, bool> unusable[] = {{"several bundles", request.bundles.size() > 1},
+                                                   {"require", !request.required.empty()},
+                                                   {"devices", !request.devices.empty()},
+                                                   {"batching", request.batching.has_value()},
+                                                   {"shared_prefix", request.n_shared_prefix > 0},
+                                                   {"slo", request.slo.has_value()},
+                                                   {"threads", settings.threads > 0},
+                                                   {"cpus", !settings.cpus.empty()},
+                                                   {"memory_max", settings.memory_max_bytes > 0},
+                                                   {"strict", settings.strict}};
+  for (const auto& [key, is_set] : unusable) {
+    if (!is_set) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: {}: ab takes it as a setting of both sides: --base-args, --cand-args", name, key)};
+  }
+  return {};
+}
+
+/// The plan that --config names, or the default one, with the flags applied to it.
+Result<PlanFile> plan_with_flags(const AbOptions& options) {
+  const std::string name = options.config.empty() ? std::string(kDefaultPlanName) : options.config;
+  SS_TRY(PlanFile plan, options.config.empty() ? parse_plan(default_plan_text(), name) : read_plan_file(name));
+  SS_TRY_VOID(check_plan_is_for_pairs(plan, name));
+  RunRequest& request = plan.request;
+  if (!options.bundle.empty()) request.bundles = {options.bundle};
+  if (request.bundles.empty()) {
+    return Error{ErrorCode::kInvalidInput, "ab: expected a bundle, a plan with one (--config), or --resume"};
+  }
+  if (!options.backends.empty()) request.backends = options.backends;
+  if (!options.variants.empty()) request.variants = options.variants;
+  if (!options.scenarios.empty()) request.scenarios = options.scenarios;
+  if (!options.suite.empty()) request.suite = options.suite;
+  if (options.seed) request.seed = *options.seed;
+  if (!options.budget.empty()) {
+    SS_TRY(request.settings.cell_budget_s, parse_seconds(options.budget));
+  }
+  if (!options.max_time.empty()) {
+    SS_TRY(request.settings.max_time_s, parse_seconds(options.max_time));
+  }
+  if (!options.timed_bundle.empty()) plan.gate.timed_bundle = options.timed_bundle;
+  if (options.threshold_percent) plan.gate.threshold_percent = *options.threshold_percent;
+  if (options.plan == "pull-request") plan.gate.max_pairs = pull_request_plan().max_pairs();
+  if (options.plan == "nightly") plan.gate.max_pairs = nightly_plan().max_pairs();
+  if (options.max_pairs > 0) plan.gate.max_pairs = options.max_pairs;
+  if (plan.gate.max_pairs == 0) plan.gate.max_pairs = pull_request_plan().max_pairs();
+  if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
+  plan.gate.allow_unverified |= options.allow_unverified;
+  plan.gate.allow_inconclusive |= options.allow_inconclusive;
+  return plan;
 }
 
 /// Resolves one side: either a program, or a revision that is built first.
@@ -68,32 +120,32 @@ Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& a
   return arm;
 }
 
-Result<AbRequest> request_of(const AbOptions& options, CommandContext& context) {
-  if (options.bundle.empty()) return Error{ErrorCode::kInvalidInput, "ab: expected a bundle, or --resume"};
+Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
   if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
   }
   AbRequest request;
   SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
   SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, options.candidate_args, options, context));
-  request.bundle = options.bundle;
-  request.timed_bundle = options.timed_bundle;
-  request.backends = options.backends;
-  request.variants = options.variants;
-  request.scenarios = options.scenarios;
-  request.suite = options.suite;
+  request.bundle = plan.request.bundles.front();
+  request.timed_bundle = plan.gate.timed_bundle;
+  request.backends = plan.request.backends;
+  request.variants = plan.request.variants;
+  request.scenarios = plan.request.scenarios;
+  request.suite = plan.request.suite;
   request.oracle = kOracle;
-  request.plan = pair_plan(options);
-  request.threshold_percent = options.threshold_percent;
-  request.cell_budget = options.budget;
-  request.seed = options.seed;
-  request.allow_unverified = options.allow_unverified;
+  request.plan = plan_up_to(plan.gate.max_pairs);
+  request.threshold_percent = plan.gate.threshold_percent;
+  request.cell_budget = fmt::format("{}s", plan.request.settings.cell_budget_s);
+  request.max_time_s = plan.request.settings.max_time_s;
+  request.seed = plan.request.seed;
+  request.allow_unverified = plan.gate.allow_unverified;
   request.command = context.arguments;
   return request;
 }
 
-Result<AbDirectory> begin(const AbOptions& options, CommandContext& context) {
-  SS_TRY(const AbRequest request, request_of(options, context));
+Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
+  SS_TRY(const AbRequest request, request_of(options, plan, context));
   std::filesystem::path folder = options.out;
   if (folder.empty()) {
     std::string stamp = utc_timestamp();
@@ -105,9 +157,11 @@ Result<AbDirectory> begin(const AbOptions& options, CommandContext& context) {
 }
 
 Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
-  if (!options.bundle.empty() || !options.base.empty() || !options.candidate.empty() || !options.out.empty()) {
-    return Error{ErrorCode::kInvalidInput,
-                 "--resume: the plan is the one in ab.json; expected no bundle, --base, --cand or --out beside it"};
+  if (!options.bundle.empty() || !options.config.empty() || !options.base.empty() || !options.candidate.empty() ||
+      !options.out.empty()) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        "--resume: the plan is the one in ab.json; expected no bundle, --config, --base, --cand or --out beside it"};
   }
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
   SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
@@ -115,13 +169,19 @@ Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
 }
 
 Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
+  PlanFile plan;
+  plan.gate.waivers = options.waivers;
+  plan.gate.allow_inconclusive = options.allow_inconclusive;
+  if (options.resume.empty()) {
+    SS_TRY(plan, plan_with_flags(options));
+  }
   std::vector<Waiver> waivers;
-  if (!options.waivers.empty()) {
-    SS_TRY(waivers, read_waivers(options.waivers));
+  if (!plan.gate.waivers.empty()) {
+    SS_TRY(waivers, read_waivers(plan.gate.waivers));
   }
   std::optional<AbDirectory> directory;
   if (options.resume.empty()) {
-    SS_TRY(directory, begin(options, context));
+    SS_TRY(directory, begin(options, plan, context));
   } else {
     SS_TRY(directory, go_on(options, context));
   }
@@ -142,7 +202,7 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   const GateOutput output{.report = report, .header = ab_header(directory->record(), directory->lines()), .runs = {}};
   SS_TRY_VOID(print(render_gate(output, options.format)));
   context.progress.note(fmt::format("comparison: {}", directory->folder().string()));
-  return most_serious(statuses_of(report, options.allow_inconclusive));
+  return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
 }
 
 void add_what_flags(CommandNode& command, AbOptions& options) {
@@ -160,25 +220,25 @@ void add_what_flags(CommandNode& command, AbOptions& options) {
       "Bundle to take times on (default: the bundle, or a synthesised one where it would fit the cache)");
   command.add_option("--backend", options.backends, "Backends (default: all that the base has available)")
       ->delimiter(',');
-  command.add_option("--variant", options.variants, "Variants (default: bf16 and int8)")->delimiter(',');
-  command.add_option("--scenario", options.scenarios, "As for `run`, each with one batch or rate")
-      ->delimiter(',')
-      ->capture_default_str();
-  command.add_option("--suite", options.suite, "Tag of the golden prompts")->capture_default_str();
+  command.add_option("--variant", options.variants, "Variants (default: the plan's)")->delimiter(',');
+  command
+      .add_option("--scenario", options.scenarios, "As for `run`, each with one batch or rate (default: the plan's)")
+      ->delimiter(',');
+  command.add_option("--suite", options.suite, "Tag of the golden prompts (default: the plan's)");
 }
 
 void add_how_flags(CommandNode& command, AbOptions& options) {
-  command.add_option("--plan", options.plan, "pull-request (28 pairs at most) or nightly (96)")
-      ->check(OneOf({"pull-request", "nightly"}))
-      ->capture_default_str();
-  command.add_option("--max-pairs", options.max_pairs, "Planned maximum, instead of --plan")
+  command.add_option("--config", options.config,
+                     "Plan file; the flags override it (default: the program's copy of docs/ci/pull-request.yaml)");
+  command.add_option("--plan", options.plan, "Number of pairs: pull-request (28 at most) or nightly (96)")
+      ->check(OneOf({"pull-request", "nightly"}));
+  command.add_option("--max-pairs", options.max_pairs, "Number of pairs, instead of --plan")
       ->check(Range(std::int64_t{1}, std::int64_t{400}));
-  command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process")
-      ->capture_default_str();
+  command.add_option("--max-time", options.max_time, "Time for golden prompts and pairs, as 90s or 10min");
+  command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process");
   command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
-      ->check(Range(0.1, 1000.0))
-      ->capture_default_str();
-  command.add_option("--seed", options.seed, "Decides who goes first, and the prompts")->capture_default_str();
+      ->check(Range(0.1, 1000.0));
+  command.add_option("--seed", options.seed, "Decides who goes first, and the prompts");
   command.add_option("--out", options.out, "Folder of the comparison (default: runs/ab-TIME)");
   command.add_option("--resume", options.resume, "Go on with an interrupted comparison");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");

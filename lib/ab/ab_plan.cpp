@@ -41,6 +41,7 @@ class AbPlanner {
       : request_(request), folder_(folder), progress_(progress), interrupt_(interrupt) {}
 
   Result<AbRecord> plan() {
+    const std::int64_t began_ns = now_ns();
     record_.ab_id = random_id();
     record_.started_utc = utc_timestamp();
     record_.command = request_.command;
@@ -49,6 +50,7 @@ class AbPlanner {
     record_.looks = request_.plan.looks;
     record_.threshold_percent = request_.threshold_percent;
     record_.cell_budget = request_.cell_budget;
+    record_.max_time_s = request_.max_time_s;
     record_.allow_unverified = request_.allow_unverified;
     SS_TRY_VOID(check_scenarios());
     SS_TRY(record_.base, with_hash(request_.base));
@@ -61,6 +63,7 @@ class AbPlanner {
     SS_TRY_VOID(judge_tokens(record_.candidate));
     record_.stints = stints_of(record_.golden, request_.allow_unverified);
     if (!record_.stints.empty()) SS_TRY_VOID(choose_timed_bundle(bundle));
+    record_.prepared_s = 1e-9 * static_cast<double>(now_ns() - began_ns);
     return std::move(record_);
   }
 

@@ -27,6 +27,7 @@ struct AbRequest {
   PairPlan plan{};
   double threshold_percent = 10;
   std::string cell_budget{};
+  double max_time_s = 0;  ///< for golden prompts and pairs together; 0 means no limit
   std::uint64_t seed = 1;
   bool allow_unverified = false;
   std::vector<std::string> command{};

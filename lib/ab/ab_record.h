@@ -69,6 +69,8 @@ struct AbRecord {
   std::string suite{};
   std::vector<std::string> scenarios{};
   std::string cell_budget{};          ///< per process, in the syntax of `run --cell-budget`
+  double max_time_s = 0;              ///< no pair begins that would probably end later; 0 means no limit
+  double prepared_s = 0;              ///< what was spent of it before the first pair
   std::vector<std::int64_t> looks{};  ///< numbers of pairs; the last is the planned maximum
   double threshold_percent = 0;
   std::vector<AbStint> stints{};
@@ -77,7 +79,7 @@ struct AbRecord {
 };
 SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
           golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
-          threshold_percent, stints, golden, allow_unverified)
+          threshold_percent, stints, golden, allow_unverified, max_time_s, prepared_s)
 
 /// One value of one cell, as the gate judges it.
 struct CellValue {

@@ -78,7 +78,7 @@ class Session {
   /// verdict.
   [[nodiscard]] bool wants(const AbStint& stint, std::int64_t pair) const {
     const std::int64_t n_taken = n_whole_pairs(directory_.lines(), stint.id());
-    if (n_taken != pair || is_given_up(stint)) return false;
+    if (n_taken != pair || is_given_up(stint) || is_time_up(record_, directory_.lines())) return false;
     if (!options_.stop_early || n_taken == 0) return true;
     const std::vector<PairSeries> all = series_of(directory_.lines(), stint.id());
     return std::any_of(all.begin(), all.end(),
@@ -270,7 +270,7 @@ class Session {
 };
 
 /// Wall time of one pair of a stint in seconds: twice the median over its processes.
-double pair_seconds(const std::vector<ProcessLine>& lines, const std::string& stint) {
+double pair_seconds(std::span<const ProcessLine> lines, const std::string& stint) {
   std::vector<double> walls;
   for (const ProcessLine& line : lines) {
     if (line.stint == stint && line.failure.empty()) walls.push_back(line.wall_s);
@@ -291,11 +291,33 @@ PairedGate gate_of(const AbRecord& record) {
   return {rule, PairPlan{record.looks}, std::max<std::int64_t>(1, static_cast<std::int64_t>(n_cells))};
 }
 
+bool is_time_up(const AbRecord& record, std::span<const ProcessLine> lines) {
+  if (!(record.max_time_s > 0)) return false;
+  double spent_s = record.prepared_s;
+  for (const ProcessLine& line : lines) spent_s += line.wall_s;
+  double next_s = 0;
+  for (const AbStint& stint : record.stints) next_s = std::max(next_s, pair_seconds(lines, stint.id()));
+  return spent_s + next_s > record.max_time_s;
+}
+
+PairedGate gate_of(const AbRecord& record, std::span<const ProcessLine> lines, const AbStint& stint) {
+  const std::int64_t n_pairs = n_whole_pairs(lines, stint.id());
+  if (n_pairs == 0 || !is_time_up(record, lines)) return gate_of(record);
+  AbRecord ended = record;
+  std::erase_if(ended.looks, [&](std::int64_t look) { return look >= n_pairs; });
+  ended.looks.push_back(n_pairs);
+  return gate_of(n_pairs < record.looks.back() ? ended : record);
+}
+
 std::vector<std::string> forecast(const AbRecord& record, const std::vector<ProcessLine>& lines) {
   const PairedGate gate = gate_of(record);
-  const std::int64_t max_pairs = gate.plan().max_pairs();
   double all_stints_s = 0;
   for (const AbStint& stint : record.stints) all_stints_s += pair_seconds(lines, stint.id());
+  std::int64_t max_pairs = gate.plan().max_pairs();
+  if (record.max_time_s > 0 && all_stints_s > 0) {
+    const auto in_time = static_cast<std::int64_t>((record.max_time_s - record.prepared_s) / all_stints_s);
+    max_pairs = std::clamp<std::int64_t>(in_time, 1, max_pairs);
+  }
   std::vector<std::string> text;
   for (const AbStint& stint : record.stints) {
     for (const PairSeries& series : series_of(lines, stint.id())) {

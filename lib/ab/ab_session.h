@@ -3,6 +3,7 @@
 // process each of base and candidate, one after the other, in an order drawn from the seed. The stints take turns.
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,13 @@ struct AbSessionOptions {
 
 /// The gate that judges a comparison. Its cells are all stints x scenarios x metrics.
 [[nodiscard]] PairedGate gate_of(const AbRecord& record);
+
+/// True if the time of the comparison does not allow for another pair of each stint.
+[[nodiscard]] bool is_time_up(const AbRecord& record, std::span<const ProcessLine> lines);
+
+/// The gate for a stint after the lines so far. When the time is up, the look that comes next is brought forward and is
+/// the last one. That keeps the chance of a false alarm, since the clock decides when to look and not the values.
+[[nodiscard]] PairedGate gate_of(const AbRecord& record, std::span<const ProcessLine> lines, const AbStint& stint);
 
 /// Runs the comparison to its end; pairs that are on disk already are not measured again. A pair with a failed process
 /// is measured again, at most for a fifth of the planned pairs or for three pairs, whichever is more; after two crashes

@@ -114,7 +114,6 @@ std::vector<AbStint> stints_of(const std::vector<AbGolden>& golden, bool allow_u
 
 GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines, std::span<const Waiver> waivers,
                      std::string_view today) {
-  const PairedGate gate = gate_of(record);
   GateReport report;
   report.base_run_id = record.ab_id + "/base";
   report.candidate_run_id = record.ab_id + "/candidate";
@@ -123,9 +122,15 @@ GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines,
   add_golden_findings(record, report);
   for (const AbStint& stint : record.stints) {
     bool any_open = false;
+    const PairedGate gate = gate_of(record, lines, stint);
+    const bool ended_early = gate.plan().looks != record.looks;
     const std::vector<PairSeries> all = series_of(lines, stint.id());
     for (const PairSeries& series : all) {
       report.verdicts.push_back(verdict_of(series, gate));
+      GateVerdict& verdict = report.verdicts.back();
+      if (ended_early && verdict.decision == Decision::kInconclusive) {
+        verdict.why += fmt::format("; the {:.0f} s of the comparison (--max-time) are over", record.max_time_s);
+      }
       any_open = any_open || !report.verdicts.back().change_percent;
     }
     if (any_open || all.empty()) add_process_failures(stint, lines, report);

@@ -52,6 +52,9 @@ Result<void> read_limits(const YamlNode& root, RunSettings& settings) {
   if (root.has("step_deadline")) {
     SS_TRY(settings.step_deadline_s, parsed(root, "step_deadline", parse_seconds));
   }
+  if (root.has("cell_budget")) {
+    SS_TRY(settings.cell_budget_s, parsed(root, "cell_budget", parse_seconds));
+  }
   if (root.has("cell_deadline")) {
     SS_TRY(settings.cell_deadline_s, parsed(root, "cell_deadline", parse_seconds));
   }
@@ -62,8 +65,8 @@ Result<void> read_limits(const YamlNode& root, RunSettings& settings) {
 Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, PlanGate& gate) {
   const std::optional<YamlNode> node = root.find("gate");
   if (!node) return {};
-  SS_TRY_VOID(
-      node->expect_keys({"threshold_percent", "waivers", "baseline", "allow_inconclusive", "allow_unverified"}));
+  SS_TRY_VOID(node->expect_keys({"threshold_percent", "waivers", "baseline", "allow_inconclusive", "allow_unverified",
+                                 "max_pairs", "timed_bundle"}));
   SS_TRY(gate.threshold_percent, node->number_or("threshold_percent", 10, {.min = 0.1, .max = 1000}));
   SS_TRY(const std::string waivers, node->string_or("waivers", ""));
   gate.waivers = beside(path, waivers);
@@ -71,6 +74,9 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   gate.baseline = beside(path, baseline);
   SS_TRY(gate.allow_inconclusive, node->boolean_or("allow_inconclusive", false));
   SS_TRY(gate.allow_unverified, node->boolean_or("allow_unverified", false));
+  SS_TRY(const std::string timed_bundle, node->string_or("timed_bundle", ""));
+  gate.timed_bundle = beside(path, timed_bundle);
+  SS_TRY(gate.max_pairs, node->integer_or("max_pairs", 0, 1, 400));
   return {};
 }
 
@@ -92,15 +98,14 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
   return {};
 }
 
-}  // namespace
-
-Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
-  SS_TRY(const YamlNode root, read_yaml_file(path));
-  SS_TRY_VOID(root.expect_keys(
-      {"version",       "bundles",       "suite",    "backends",      "require",    "devices",
-       "variants",      "scenarios",     "batching", "shared_prefix", "slo",        "noise_limit_percent",
-       "repetitions",   "seed",          "threads",  "cpus",          "memory_max", "max_time",
-       "step_deadline", "cell_deadline", "strict",   "price",         "gate",       "out"}));
+Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path) {
+  SS_TRY_VOID(root.expect_keys({"version",     "bundles",       "suite",         "backends",
+                                "require",     "devices",       "variants",      "scenarios",
+                                "batching",    "shared_prefix", "slo",           "noise_limit_percent",
+                                "repetitions", "seed",          "threads",       "cpus",
+                                "memory_max",  "max_time",      "step_deadline", "cell_deadline",
+                                "cell_budget", "strict",        "price",         "gate",
+                                "out"}));
   SS_TRY([[maybe_unused]] const std::int64_t version, root.integer("version", 1, 1));
   PlanFile plan;
   RunRequest& request = plan.request;
@@ -136,6 +141,18 @@ Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
   SS_TRY(const std::string out, root.string_or("out", ""));
   plan.out = beside(path, out);
   return plan;
+}
+
+}  // namespace
+
+Result<PlanFile> read_plan_file(const std::filesystem::path& path) {
+  SS_TRY(const YamlNode root, read_yaml_file(path));
+  return plan_of(root, path);
+}
+
+Result<PlanFile> parse_plan(std::string_view text, const std::filesystem::path& path) {
+  SS_TRY(const YamlNode root, parse_yaml(text, path.string()));
+  return plan_of(root, path);
 }
 
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
-// Reads secondsource.yaml, a run's plan that is committed beside the code whose performance it guards
-// (reports/schemas/plan.schema.json). Flags override the file. Its relative paths start at the file's folder.
+// Reads secondsource.yaml, the plan of a run or of a comparison, which is committed beside the code whose performance it
+// guards (reports/schemas/plan.schema.json). Flags override the file. Its relative paths start at the file's folder.
 
 #include <filesystem>
 #include <optional>
@@ -11,13 +11,15 @@
 
 namespace secondsource {
 
-/// Settings for the gate of `run --baseline`.
+/// Settings for the gate of `run --baseline` and `ab`.
 struct PlanGate {
   double threshold_percent = 10;
   std::filesystem::path waivers;  ///< empty: none
   std::filesystem::path baseline;
   bool allow_inconclusive = false;
   bool allow_unverified = false;
+  std::int64_t max_pairs = 0;          ///< of `ab`; 0: its default
+  std::filesystem::path timed_bundle;  ///< of `ab`; empty: it chooses one
 };
 
 struct PlanFile {
@@ -32,6 +34,8 @@ struct PlanFile {
 /// Checks every key; an unknown key or a value out of range is an error that names its line. Errors: kInvalidInput,
 /// kIo.
 Result<PlanFile> read_plan_file(const std::filesystem::path& path);
+/// Parses the text of a plan whose relative paths start at the folder of `path`.
+Result<PlanFile> parse_plan(std::string_view text, const std::filesystem::path& path);
 
 /// Parses "8GiB", "512MiB" or "1000000" to bytes. Errors: kInvalidInput.
 Result<std::int64_t> parse_bytes(std::string_view text);

@@ -195,3 +195,26 @@ TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, un
   CHECK(elsewhere.status == 0);
   CHECK(contains(elsewhere.out, "no backend \"cuda\" was compared"));
 }
+
+TEST_CASE("ab: a plan says what is compared, and a key that pairs cannot honour is refused") {
+  const ScratchFolder scratch;
+  const auto plan = scratch.path() / "plan.yaml";
+  const auto with = [&](const std::string& key) {
+    REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kBundle + "']\nbackends: [cpu]\nvariants: [bf16]\n" +
+                                    "scenarios: ['single-stream@16/4', 'offline:2@16/4']\ncell_budget: 50ms\n" +
+                                    "gate: {max_pairs: 2, threshold_percent: 20, timed_bundle: '" + kBundle + "'}\n" +
+                                    key));
+    return run_program({"ab", "--config", plan.string(), "--out", (scratch.path() / "ab").string()},
+                       {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
+  };
+  const ProgramRun refused = with("threads: 1\n");
+  CHECK(refused.status == 2);
+  CHECK(contains(refused.err, "threads: ab takes it as a setting of both sides"));
+  const ProgramRun run = with("");
+  CAPTURE(run.out, run.err);
+  CHECK((run.status == 5 || run.status == 6));
+  const std::string record = *read_file(scratch.path() / "ab/ab.json");
+  CHECK(contains(record, "offline:2@16/4"));
+  CHECK(contains(record, "\"threshold_percent\": 20"));
+  CHECK(contains(record, "\"cell_budget\": \"0.05s\""));
+}

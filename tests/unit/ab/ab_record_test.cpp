@@ -95,3 +95,10 @@ TEST_CASE("a stint that was given up is a failure of the side that crashed") {
   lines.back().arm = Arm::kBase;
   CHECK(report_of(tiny_record({14}), lines, {}, "2026-11-20").not_comparable.size() == 1);
 }
+
+TEST_CASE("a comparison that its time ended says so") {
+  AbRecord record = tiny_record({14, 28});
+  record.max_time_s = 40;
+  const GateReport report = report_of(record, pair_lines(8, 0), {}, "2026-11-20");
+  CHECK(report.verdicts[0].why.find("the 40 s of the comparison (--max-time) are over") != std::string::npos);
+}

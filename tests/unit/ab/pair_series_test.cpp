@@ -55,3 +55,18 @@ TEST_CASE("after six pairs there is a forecast, before there is none") {
   CHECK(text[0].find("28 pairs find a slowdown of 11 % in 2 min") != std::string::npos);
   CHECK(text[0].find("done after about 70 s") != std::string::npos);
 }
+
+TEST_CASE("when the time is over, the next look is brought forward and is the last") {
+  AbRecord record = tiny_record({14, 28});
+  record.max_time_s = 100;
+  record.prepared_s = 5;
+  // A pair takes 5 s, so that 19 pairs fit behind the 5 s of preparation.
+  CHECK_FALSE(is_time_up(record, pair_lines(18, 0)));
+  CHECK(is_time_up(record, pair_lines(19, 0)));
+  CHECK(gate_of(record, pair_lines(18, 0), record.stints[0]).plan().looks == std::vector<std::int64_t>{14, 28});
+  CHECK(gate_of(record, pair_lines(19, 0), record.stints[0]).plan().looks == std::vector<std::int64_t>{14, 19});
+  record.max_time_s = 30;
+  CHECK(gate_of(record, pair_lines(5, 0), record.stints[0]).plan().looks == std::vector<std::int64_t>{5});
+  record.max_time_s = 0;
+  CHECK_FALSE(is_time_up(record, pair_lines(28, 0)));
+}
