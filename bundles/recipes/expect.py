@@ -215,9 +215,9 @@ class Run:
                 **acceptance.lookups(self.prompts, records, texts)}
 
 
-def fitting(prompts: list[Prompt], config_file: Path) -> list[Prompt]:
+def fitting(prompts: list[Prompt], folder: Path) -> list[Prompt]:
     """The prompts that fit into the model's context, said aloud when some do not."""
-    most = json.loads(config_file.read_text(encoding="utf-8"))["max_position_embeddings"]
+    most = transformers.AutoConfig.from_pretrained(str(folder)).max_position_embeddings
     fits = [p for p in prompts if len(p.ids) + p.max_new_tokens <= most]
     if len(fits) < len(prompts):
         say(f"{len(prompts) - len(fits)} of {len(prompts)} prompts do not fit into {most} positions: left out")
@@ -277,7 +277,7 @@ def main() -> int:
     usable, reasons = without_unusable(suites, encoder)
     for reason in reasons:
         say(reason)
-    prompts = fitting(encode(usable, encoder), options.model / "config.json")
+    prompts = fitting(encode(usable, encoder), options.model)
     if not prompts:
         raise SystemExit(f"expected prompts that {options.model} can take, found none in the suites")
     work = out / "expected" / "unfinished"

@@ -1,7 +1,8 @@
 #pragma once
-// Reads and checks a model's config.json as Hugging Face writes it, and gives its contents this project's names. It
-// reads the Llama family; every other architecture is refused by its name, and so is every option that would change the
-// arithmetic in a way that is not implemented.
+// Reads and checks a model's config.json as Hugging Face writes it, and gives its contents this project's names. An
+// absent key has the value that its class has in transformers (config_class.h). It reads the Llama family; every other
+// architecture is refused by its name, and so is every option that would change the arithmetic in a way that is not
+// implemented.
 
 #include <cstdint>
 #include <optional>
@@ -32,7 +33,7 @@ struct ModelConfig {
   std::int64_t n_layers = 0;    ///< num_hidden_layers
   std::int64_t n_heads = 0;     ///< num_attention_heads
   std::int64_t n_kv_heads = 0;  ///< num_key_value_heads, a divisor of n_heads
-  std::int64_t head_dim = 0;    ///< head_dim, or dim / n_heads if it is absent; even
+  std::int64_t head_dim = 0;    ///< even
   std::int64_t vocab_size = 0;
   std::int64_t max_seq_len = 0;  ///< max_position_embeddings
   double norm_eps = 1e-5;        ///< rms_norm_eps

@@ -100,14 +100,13 @@ TEST_CASE("the fields of a configuration are read") {
 
 TEST_CASE("a configuration is refused for a field, by its name") {
   const auto [key, value, code, part] = GENERATE(table<std::string, std::string, ErrorCode, std::string>({
-      {"hidden_size", "", ErrorCode::kInvalidInput,
-       "config.json: hidden_size: expected an integer from 1 to 1048576, found nothing"},
-      {"hidden_size", "-64", ErrorCode::kInvalidInput, "found -64"},
+      {"hidden_size", "-64", ErrorCode::kInvalidInput,
+       "config.json: hidden_size: expected an integer from 1 to 1048576, found -64"},
       {"hidden_size", "1e300", ErrorCode::kInvalidInput, "hidden_size"},
       {"hidden_size", "\"64\"", ErrorCode::kInvalidInput, "found \"64\""},
       {"hidden_size", "66", ErrorCode::kInvalidInput, "a multiple of num_attention_heads"},
       {"num_key_value_heads", "3", ErrorCode::kInvalidInput, "a divisor of num_attention_heads"},
-      {"num_key_value_heads", "16", ErrorCode::kInvalidInput, "from 1 to 8"},
+      {"num_key_value_heads", "16", ErrorCode::kInvalidInput, "a divisor of num_attention_heads = 8, found 16"},
       {"head_dim", "7", ErrorCode::kInvalidInput, "an even number"},
       {"vocab_size", "100000000000", ErrorCode::kInvalidInput, "vocab_size"},
       {"num_hidden_layers", "1000000", ErrorCode::kInvalidInput, "num_hidden_layers"},
@@ -126,7 +125,10 @@ TEST_CASE("a configuration is refused for a field, by its name") {
        "factor: expected a number, found nothing"},
       {"rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", ErrorCode::kInvalidInput, "factor"},
       {"rope_scaling", "7", ErrorCode::kInvalidInput, "rope_scaling: expected an object, found 7"},
-      {"layer_types", "[\"full_attention\"]", ErrorCode::kInvalidInput, "a list of 5"},
+      {"rope_scaling", R"({"rope_type": "llama3", "factor": 8, "high_freq_factor": 4})", ErrorCode::kInvalidInput,
+       "low_freq_factor: expected a number, found nothing"},
+      {"rope_parameters", R"({"full_attention": {"rope_type": "default"}})", ErrorCode::kUnsupported,
+       "parameters per kind of layer"},
   }));
   CAPTURE(key, value);
   CHECK_ERROR(parse_model_config(config_with(key, value), "config.json"), code, part);
@@ -155,6 +157,71 @@ TEST_CASE("windows follow the family's rule") {
   const auto listed = parse_model_config(config.dump(), "c");
   REQUIRE_OK(listed);
   CHECK(listed->windows == std::vector<std::int64_t>{128, 0, 0, 0, 0});
+}
+
+// tests/recipes/config_defaults_test.py compares many more configurations with transformers itself.
+TEST_CASE("an absent key has the value of its class in transformers") {
+  const auto parsed = [](std::string_view text) {
+    const auto config = parse_model_config(text, "c");
+    REQUIRE_OK(config);
+    return *config;
+  };
+  const ModelConfig llama = parsed(R"({"architectures": ["LlamaForCausalLM"]})");
+  CHECK(llama.n_kv_heads == 32);
+  CHECK(llama.head_dim == 128);
+  CHECK(llama.max_seq_len == 2048);
+  CHECK(llama.norm_eps == 1e-6);
+  CHECK(llama.eos_ids == std::vector<std::int32_t>{2});
+  const ModelConfig mistral = parsed(R"({"architectures": ["MistralForCausalLM"], "bos_token_id": null})");
+  CHECK(mistral.n_kv_heads == 8);
+  CHECK(mistral.windows == std::vector<std::int64_t>(32, 4096));
+  CHECK_FALSE(mistral.bos_id);
+  const ModelConfig qwen3 = parsed(R"({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 1024})");
+  CHECK(qwen3.head_dim == 128);
+  CHECK(qwen3.eos_ids.empty());
+  const ModelConfig qwen2 = parsed(R"({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true})");
+  CHECK(qwen2.windows[27] == 0);
+  CHECK(qwen2.windows[28] == 4096);
+  const ModelConfig mixtral = parsed(R"({"architectures": ["MixtralForCausalLM"]})");
+  CHECK(mixtral.rope.theta == 1e6);
+  CHECK(mixtral.windows == std::vector<std::int64_t>(32, 0));
+  CHECK(mixtral.n_experts == 8);
+}
+
+TEST_CASE("a key that a class does not have is ignored there") {
+  nlohmann::json config = nlohmann::json::parse(config_with("attention_bias", "true"));
+  config["layer_types"] = {"sliding_attention"};
+  config["sliding_window"] = 0;
+  config["architectures"] = {"LlamaForCausalLM"};
+  config["attention_bias"] = false;
+  CHECK(parse_model_config(config.dump(), "c")->windows == std::vector<std::int64_t>(5, 0));
+  config["attention_bias"] = true;
+  config["mlp_bias"] = true;
+  config["sliding_window"] = 7;
+  config["num_local_experts"] = 4;
+  for (const char* name : {"MistralForCausalLM", "MixtralForCausalLM"}) {
+    config["architectures"] = {name};
+    const auto parsed = parse_model_config(config.dump(), "c");
+    REQUIRE_OK(parsed);
+    CHECK(parsed->windows == std::vector<std::int64_t>(5, 7));
+  }
+  config.erase("layer_types");
+  config["architectures"] = {"Qwen2ForCausalLM"};
+  REQUIRE_OK(parse_model_config(config.dump(), "c"));
+}
+
+TEST_CASE("a window of nothing, and layers with a window where there is none, are refused") {
+  nlohmann::json config = nlohmann::json::parse(config_with("sliding_window", "0"));
+  config["architectures"] = {"MistralForCausalLM"};
+  CHECK_ERROR(parse_model_config(config.dump(), "c"), ErrorCode::kInvalidInput,
+              "sliding_window: expected an integer from 1");
+  config["architectures"] = {"Qwen3ForCausalLM"};
+  REQUIRE_OK(parse_model_config(config.dump(), "c"));
+  config["layer_types"] = {"full_attention"};
+  CHECK_ERROR(parse_model_config(config.dump(), "c"), ErrorCode::kInvalidInput, "layer_types: expected a list of 5");
+  config["layer_types"] = std::vector<std::string>(5, "sliding_attention");
+  CHECK_ERROR(parse_model_config(config.dump(), "c"), ErrorCode::kInvalidInput,
+              "use_sliding_window: expected a window for the layers of sliding_attention");
 }
 
 TEST_CASE("transformers 5 writes rope_parameters, and it means the same") {

@@ -1,0 +1,168 @@
+"""Random configurations with random absences, as the program reads them and as transformers' own classes do.
+
+    python config_defaults_test.py CONFIG_READER [SEED [COUNT]]
+
+CONFIG_READER is the program of config_reader.cpp. Where the program refuses what transformers takes, the refusal must be one
+of REFUSALS. Ends with 77 where transformers is not installed.
+"""
+
+import json
+import random
+import subprocess
+import sys
+
+try:
+    import torch
+    import transformers
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)  # what CTest is told means skipped
+
+from transformers import AutoModelForCausalLM, logging
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": transformers.MistralConfig,
+           "Qwen2ForCausalLM": transformers.Qwen2Config, "Qwen3ForCausalLM": transformers.Qwen3Config,
+           "MixtralForCausalLM": transformers.MixtralConfig}
+
+# What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
+REFUSALS = ("attention_bias: biases", "mlp_bias: biases", "num_key_value_heads: expected a divisor",
+            "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
+            "sliding_window: expected a window", "use_sliding_window: expected a window",
+            "num_experts_per_tok: expected at most")
+
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+         "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "hidden_act")
+
+
+def scaling(source: random.Random) -> dict:
+    kind = source.choice(["default", "linear", "dynamic", "yarn", "llama3"])
+    made = {source.choice(["rope_type", "type"]): kind}
+    if kind != "default":
+        made["factor"] = source.choice([1.0, 2.0, 8.0])
+    if kind == "llama3":
+        made |= {"low_freq_factor": 1.0, "high_freq_factor": source.choice([4.0, 8.0])}
+    if kind in ("llama3", "yarn") and source.random() < 0.6:
+        made["original_max_position_embeddings"] = source.choice([128, 256])
+    if kind == "yarn":
+        optional = {"beta_fast": 24.0, "beta_slow": 2.0, "mscale": 0.8, "mscale_all_dim": 0.5, "attention_factor": 1.25}
+        made |= {key: value for key, value in optional.items() if source.random() < 0.3}
+    if source.random() < 0.3:
+        made["rope_theta"] = source.choice([5e3, 2e5])
+    return made
+
+
+def configuration(source: random.Random) -> dict:
+    layers = source.choice([1, 2, 3])
+    layer_types = [source.choice(["full_attention", "sliding_attention"]) for _ in range(layers)]
+    choices = {
+        "vocab_size": [64, 257], "hidden_size": [256, 384], "intermediate_size": [48, 112],
+        "num_hidden_layers": [layers], "num_attention_heads": [4, 8, 16, 64],
+        "num_key_value_heads": [2, 4, None], "head_dim": [8, 16, 32, None], "max_position_embeddings": [512, 4096],
+        "rms_norm_eps": [1e-5, 1e-6, 1e-3], "rope_theta": [1e4, 5e5], "rope_scaling": [None, {}, scaling(source)],
+        "rope_parameters": [None, scaling(source)], "hidden_act": ["silu", "gelu_pytorch_tanh"],
+        "tie_word_embeddings": [True, False], "attention_bias": [True, False, False], "mlp_bias": [True, False, False],
+        "sliding_window": [None, 0, 7, 100], "use_sliding_window": [True, True, False], "max_window_layers": [0, 1, 2],
+        "layer_types": [None, layer_types], "bos_token_id": [None, 3], "eos_token_id": [None, 5, [5, 6]],
+        "num_local_experts": [1, 4], "num_experts_per_tok": [1, 2, 3], "original_max_position_embeddings": [64],
+    }
+    kept = {"num_hidden_layers": 0.9, "original_max_position_embeddings": 0.1, "attention_bias": 0.3, "mlp_bias": 0.3,
+            "rope_parameters": 0.3, "layer_types": 0.4}
+    config = {key: source.choice(values) for key, values in choices.items() if source.random() < kept.get(key, 0.6)}
+    # transformers' types forbid null in these classes; a null there is no file that it would read.
+    name = source.choice(list(CLASSES))
+    for key, allowed in (("head_dim", ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM")),
+                         ("num_key_value_heads", ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"))):
+        if config.get(key, 0) is None and name not in allowed:
+            del config[key]
+    return {"architectures": [name], **config}
+
+
+def in_transformers(config: dict) -> dict:
+    """What the class and, for tensors and frequencies, the model make of it; raises where they refuse."""
+    name = config["architectures"][0]
+    read = CLASSES[name].from_dict(json.loads(json.dumps(config)))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(read)
+    rotary = LlamaRotaryEmbedding(read)
+    found = {key: getattr(read, key) for key in SIZES}
+    found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
+    window = getattr(read, "sliding_window", None) if name != "LlamaForCausalLM" else None
+    if name.startswith("Qwen"):
+        found["windows"] = [layer.self_attn.sliding_window for layer in model.model.layers]
+        if "sliding_attention" in read.layer_types and window is None:
+            raise ValueError("sliding_attention without a window")  # what the model says in its first step
+    else:
+        found["windows"] = [window] * read.num_hidden_layers
+    if 0 in found["windows"]:
+        raise ValueError("a window that hides every token")
+    found["windows"] = [window or 0 for window in found["windows"]]
+    found["bos_token_id"] = read.bos_token_id
+    ends = read.eos_token_id
+    found["eos_token_id"] = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    is_mixture = name == "MixtralForCausalLM"
+    found["num_local_experts"] = read.num_local_experts if is_mixture else 0
+    found["num_experts_per_tok"] = read.num_experts_per_tok if is_mixture else 0
+    found["inv_freq"], found["attention_factor"] = rotary.inv_freq.tolist(), float(rotary.attention_scaling)
+    found["tensors"] = {key: list(value.shape) for key, value in model.state_dict().items()
+                        if not (read.tie_word_embeddings and key == "lm_head.weight") and ".mlp." not in key}
+    return found
+
+
+def differences(ours: dict, theirs: dict) -> list[str]:
+    ours = {**ours, "tensors": {key: shape for key, shape in ours["tensors"].items()
+                                if ".mlp." not in key and ".block_sparse_moe." not in key}}
+    near = lambda a, b: all(abs(x - y) <= 2e-6 * abs(y) for x, y in zip(a, b, strict=True))
+    wrong = []
+    for key, value in theirs.items():
+        if key == "inv_freq":
+            same = len(ours[key]) == len(value) and near(ours[key], value)
+        elif key == "attention_factor":
+            same = near([ours[key]], [value])
+        else:
+            same = ours[key] == value
+        if not same:
+            wrong.append(f"{key}: ours {ours[key]}, transformers {value}")
+    return wrong
+
+
+def main() -> int:
+    logging.set_verbosity(logging.CRITICAL)
+    torch.set_num_threads(1)
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 400
+    source = random.Random(f"configurations/{seed}")
+    configs = [configuration(source) for _ in range(count)]
+    lines = "".join(json.dumps(config) + "\n" for config in configs)
+    done = subprocess.run([sys.argv[1]], input=lines, capture_output=True, text=True, check=True)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == len(configs), (len(results), len(configs))
+    failed, compared, refused = 0, 0, 0
+    for config, ours in zip(configs, results):
+        if "refused" in ours and any(f"config.json: {reason}" in ours["refused"] for reason in REFUSALS):
+            refused += 1
+            continue
+        try:
+            theirs = in_transformers(config)
+        except Exception as error:  # whatever the class, the model or the strict types say
+            theirs = None
+            reason = error
+        if theirs is None or "refused" in ours:
+            if theirs is None and "refused" in ours:
+                refused += 1
+                continue
+            wrong = [ours.get("refused") or f"transformers refuses: {reason!r}"]
+        else:
+            wrong, compared = differences(ours, theirs), compared + 1
+        if wrong:
+            failed += 1
+            print(f"FAILED   {json.dumps(config)}")
+            for line in wrong:
+                print(f"    {line}")
+    print(f"{compared} configurations compared, {refused} refused, {failed} failed (seed {seed})")
+    assert compared >= count // 4, "too few configurations are read: the test would say nothing"
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+// Reads a config.json per line from stdin and writes, as a line of JSON, what the program makes of it:
+// config_defaults_test.py compares that with transformers.
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "bundle/model_config.h"
+#include "bundle/model_tensors.h"
+
+using namespace secondsource;
+using Json = nlohmann::json;
+
+namespace {
+
+Json described(const ModelConfig& config) {
+  Json tensors = Json::object();
+  for (const TensorSpec& spec : model_tensors(config)) {
+    Json shape = Json::array();
+    for (std::size_t i = 0; i < spec.shape.rank(); ++i) shape.push_back(spec.shape.extent(i));
+    tensors[spec.name] = shape;
+  }
+  return {{"vocab_size", config.vocab_size},
+          {"hidden_size", config.dim},
+          {"intermediate_size", config.ffn_dim},
+          {"num_hidden_layers", config.n_layers},
+          {"num_attention_heads", config.n_heads},
+          {"num_key_value_heads", config.n_kv_heads},
+          {"head_dim", config.head_dim},
+          {"max_position_embeddings", config.max_seq_len},
+          {"rms_norm_eps", config.norm_eps},
+          {"hidden_act", config.activation == Activation::kSilu ? "silu" : "gelu_pytorch_tanh"},
+          {"tie_word_embeddings", config.tied_embeddings},
+          {"windows", config.windows},
+          {"bos_token_id", config.bos_id ? Json(*config.bos_id) : Json()},
+          {"eos_token_id", config.eos_ids},
+          {"num_local_experts", config.n_experts},
+          {"num_experts_per_tok", config.n_experts_per_token},
+          {"inv_freq", config.rope_table.inv_freq},
+          {"attention_factor", config.rope_table.attention_factor},
+          {"tensors", tensors}};
+}
+
+}  // namespace
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    const Result<ModelConfig> config = parse_model_config(line, "config.json");
+    std::cout << (config ? described(*config) : Json{{"refused", config.error().message}}).dump() << "\n";
+  }
+}
