@@ -84,9 +84,12 @@ Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandCo
   SS_TRY(const BundleText text, BundleText::load(bundle));
   Request request{.max_new_tokens = options.max_new_tokens, .sampling = options.sampling};
   SS_TRY(request.prompt_ids, prompt_ids(options, text));
-  request.stop_ids = bundle.config().eos_ids;
-  if (request.stop_ids.empty() && text.tokenizer() != nullptr) request.stop_ids = text.tokenizer()->end_ids();
-  request.ignore_stop_ids = options.ignore_eos;
+  // Without stop ids every token may be chosen and none ends the text. (Request::ignore_stop_ids would forbid the first of
+  // them, as timed runs do, and change what comes before it is reached.)
+  if (!options.ignore_eos) {
+    request.stop_ids = bundle.config().eos_ids;
+    if (request.stop_ids.empty() && text.tokenizer() != nullptr) request.stop_ids = text.tokenizer()->end_ids();
+  }
   const auto n_prompt = static_cast<std::int64_t>(request.prompt_ids.size());
   EngineOptions engine_options;
   engine_options.scheduler.max_seqs = 1;

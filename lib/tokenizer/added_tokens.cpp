@@ -104,9 +104,26 @@ Result<void> AddedTokens::add(AddedToken token) {
   if (token.special) {
     if (index >= is_special_.size()) is_special_.resize(index + 1);
     is_special_[index] = true;
+    special_contents_.insert(token.content);
   }
   tokens_.push_back(std::move(token));
   return {};
+}
+
+void AddedTokens::set_normalized(const AddedToken& token, std::string normalized_content) {
+  if (normalized_content == token.content) return;
+  const auto index = static_cast<std::size_t>(token.id);
+  if (index >= is_special_.size()) is_special_.resize(index + 1);
+  is_special_[index] = special_contents_.contains(normalized_content);
+  normalized_texts_.insert_or_assign(token.id, std::move(normalized_content));
+}
+
+std::optional<std::string_view> AddedTokens::text_of(std::int32_t id) const {
+  if (!normalized_texts_.empty()) {
+    const auto found = normalized_texts_.find(id);
+    if (found != normalized_texts_.end()) return found->second;
+  }
+  return vocabulary_.text_of(id);
 }
 
 bool AddedTokens::is_special(std::int32_t id) const {

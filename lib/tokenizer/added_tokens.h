@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/result.h"
@@ -70,9 +72,16 @@ class AddedTokens {
   /// Vocabulary::add.
   Result<void> add(AddedToken token);
 
+  /// Says what the normalizer makes of the content of a token that is matched in normalized text. From then on this is
+  /// the token's text, and it is special only if it is the content of a special token: `tokenizers` (0.23) looks both up
+  /// by the text.
+  void set_normalized(const AddedToken& token, std::string normalized_content);
+
   [[nodiscard]] const std::vector<AddedToken>& tokens() const noexcept { return tokens_; }
   [[nodiscard]] const Vocabulary& vocabulary() const noexcept { return vocabulary_; }
-  /// True if the id belongs to a special token.
+  /// The text that stands for an id when it is decoded: the content, or its normalized form; nullopt for other ids.
+  [[nodiscard]] std::optional<std::string_view> text_of(std::int32_t id) const;
+  /// True if decoding with skip_special leaves the id out.
   [[nodiscard]] bool is_special(std::int32_t id) const;
 
  private:
@@ -80,6 +89,8 @@ class AddedTokens {
   std::size_t content_bytes_ = 0;
   Vocabulary vocabulary_;
   std::vector<bool> is_special_;
+  std::unordered_set<std::string> special_contents_;
+  std::unordered_map<std::int32_t, std::string> normalized_texts_;  // only those that differ from the content
 };
 
 }  // namespace secondsource::tokenizer

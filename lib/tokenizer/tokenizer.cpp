@@ -79,7 +79,7 @@ struct TokenizerState {
   Result<void> encode_normalized(std::string_view text, bool is_at_start, const EncodeOptions& options,
                                  EncoderScratch& scratch, std::vector<std::int32_t>& ids) const;
   [[nodiscard]] std::optional<std::string_view> token(std::int32_t id) const {
-    const std::optional<std::string_view> added = parts.added_tokens.vocabulary().text_of(id);
+    const std::optional<std::string_view> added = parts.added_tokens.text_of(id);
     return added ? added : model.vocabulary().text_of(id);
   }
 
@@ -193,6 +193,7 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
     }
     // A content that the normalizer removes can never be found in a normalized text.
     if (!pattern.empty()) state->normalized_matcher.add(token, pattern);
+    state->parts.added_tokens.set_normalized(token, pattern);
   }
   return Tokenizer(std::move(state));
 }

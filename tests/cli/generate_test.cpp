@@ -1,5 +1,7 @@
 // Tests `secondsource generate`. The expected ids are PyTorch's in FP32, stored in the committed bundles.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "reference_record.h"
@@ -63,6 +65,32 @@ TEST_CASE("a prompt comes from a flag or a file, plain or as a chat, and a stop 
   CHECK(contains(stopped.err, "ended: stop string"));
 }
 
+TEST_CASE("--ignore-eos goes on after the end of the text and changes nothing before it") {
+  const ReferenceRecord record = reference_record("bundles/default", "bf16", "short-chat-015");
+  REQUIRE(record.ids.back() == 2);  // the bundle's end-of-text id, which has no text of its own
+  const auto text = [&](std::size_t n_tokens, bool ignores) {
+    std::vector<std::string> flags = {"generate",
+                                      kDefault,
+                                      "--backend",
+                                      "reference",
+                                      "--ids",
+                                      joined(record.prompt_ids),
+                                      "--max-new-tokens",
+                                      std::to_string(n_tokens)};
+    if (ignores) flags.emplace_back("--ignore-eos");
+    const ProgramRun run = run_program(flags);
+    CAPTURE(run.err);
+    CHECK(run.status == 0);
+    CHECK(contains(run.err, fmt::format("{} tokens, ", ignores ? n_tokens : record.ids.size())));
+    return run.out;
+  };
+  const std::string answer = text(record.ids.size(), false);
+  CHECK(text(record.ids.size(), true) == answer);
+  const std::string longer = text(record.ids.size() + 4, true);
+  CHECK(longer.starts_with(answer.substr(0, answer.size() - 1)));
+  CHECK(text(record.ids.size() + 4, false) == answer);
+}
+
 TEST_CASE("sampling depends on the seed alone") {
   const auto sampled = [](const char* seed) {
     return generate({"--prompt", "The", "--temperature", "2", "--top-k", "50", "--seed", seed}).out;
@@ -82,6 +110,19 @@ TEST_CASE("generate refuses in one line what it cannot do") {
   check_refused(generate({"--prompt", "x", "--backend-option", "threads"}), "KEY=VALUE");
   check_refused(run_program({"generate", source_path("bundles/tiny-gqa8-hd64"), "--chat", "--prompt", "x"}),
                 "chat template");
+  const ScratchFolder scratch;
+  const auto folder_with = [&](const std::string& file) {
+    const std::filesystem::path folder = scratch.path() / file;
+    std::filesystem::create_directories(folder);
+    REQUIRE_OK(write_file(folder / file, "x"));
+    return folder.string();
+  };
+  check_refused(run_program({"generate", folder_with("pytorch_model.bin"), "--prompt", "x"}),
+                "expected config.json, found pytorch_model.bin: weights as pickled Python objects, which are not read");
+  check_refused(run_program({"generate", folder_with("model-q4.gguf"), "--prompt", "x"}),
+                "expected config.json, found model-q4.gguf: a GGUF file, which is neither run nor converted");
+  check_refused(run_program({"tokenize", folder_with("spiece.model")}),
+                "expected tokenizer.json, found spiece.model: a SentencePiece model");
   const ProgramRun absent = run_program({"generate", kDefault, "--prompt", "x", "--backend", "tpu"});
   CHECK(absent.status == 4);
   CHECK(contains(absent.err, "available here: "));
