@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bundle/bundle.h"
+#include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
 #include "core/file.h"
 #include "gguf_tokenizer.h"
@@ -38,30 +39,35 @@ void recognise(const std::optional<std::string>& jinja, TokenizerSource& source)
   }
 }
 
-Result<void> read_config(const std::optional<std::string>& json, const std::string& name, TokenizerSource& source) {
-  if (!json) {
-    recognise(std::nullopt, source);
-    return {};
+/// Takes the tokens of a tokenizer_config.json, and recognises the chat template: `jinja`, or else the one in the file.
+Result<void> read_config(const std::optional<std::string>& json, const std::string& name,
+                         const std::optional<std::string>& jinja, TokenizerSource& source) {
+  TokenizerConfig config;
+  if (json) {
+    SS_TRY(config, parse_tokenizer_config(*json, name));
   }
-  SS_TRY(const TokenizerConfig config, parse_tokenizer_config(*json, name));
   source.bos_token = config.bos_token;
   source.eos_token = config.eos_token;
-  recognise(config.chat_template, source);
+  recognise(jinja ? jinja : config.chat_template, source);
   return {};
 }
 
-/// Opens a tokenizer.json and, if it exists, the tokenizer_config.json beside it.
+Result<std::optional<std::string>> read_if_present(const fs::path& path) {
+  if (!fs::exists(path)) return std::optional<std::string>();
+  SS_TRY(std::string text, read_file(path));
+  return std::optional(std::move(text));
+}
+
+/// Opens a tokenizer.json and, if they exist, the tokenizer_config.json and the chat_template.jinja beside it.
 Result<TokenizerSource> open_json(const fs::path& path) {
   SS_TRY(const std::string text, read_file(path));
   SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(text, path.string()));
   TokenizerSource source{
       .tokenizer = std::move(tokenizer), .chat_family = {}, .no_chat_reason = {}, .bos_token = {}, .eos_token = {}};
   const fs::path config_path = path.parent_path() / "tokenizer_config.json";
-  std::optional<std::string> config;
-  if (fs::exists(config_path)) {
-    SS_TRY(config, read_file(config_path));
-  }
-  SS_TRY_VOID(read_config(config, config_path.string(), source));
+  SS_TRY(const std::optional<std::string> config, read_if_present(config_path));
+  SS_TRY(const std::optional<std::string> jinja, read_if_present(path.parent_path() / kChatTemplateFile));
+  SS_TRY_VOID(read_config(config, config_path.string(), jinja, source));
   return source;
 }
 
@@ -94,7 +100,8 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
   TokenizerSource source{
       .tokenizer = std::move(tokenizer), .chat_family = {}, .no_chat_reason = {}, .bos_token = {}, .eos_token = {}};
   SS_TRY(const std::optional<std::string> config, bundle.tokenizer_config_json());
-  SS_TRY_VOID(read_config(config, (path / "tokenizer_config.json").string(), source));
+  SS_TRY(const std::optional<std::string> jinja, bundle.jinja_template());
+  SS_TRY_VOID(read_config(config, (path / "tokenizer_config.json").string(), jinja, source));
   if (bundle.manifest() == nullptr) return source;
   // The chat template that the manifest names takes precedence over the one recognised from tokenizer_config.json.
   source.chat_family.reset();
@@ -111,7 +118,13 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
 Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& context) {
   if (fs::is_directory(path)) {
     // A folder without a manifest may have a tokenizer but no weights.
-    if (!fs::exists(path / "manifest.yaml")) return open_json(path / "tokenizer.json");
+    if (!fs::exists(path / "manifest.yaml")) {
+      const fs::path file = path / "tokenizer.json";
+      if (!fs::exists(file)) {
+        if (const auto foreign = foreign_tokenizer(path)) return refuse_foreign(path, "tokenizer.json", *foreign);
+      }
+      return open_json(file);
+    }
     return open_bundle(path, context);
   }
   SS_TRY(const std::string magic, read_magic(path));

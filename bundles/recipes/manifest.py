@@ -17,7 +17,7 @@ RECIPES = Path(__file__).resolve().parent
 PROGRAM = ("expect.py", "acceptance.py", "prompt_suites.py", "quantize.py", "reference.py")
 
 MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json",
-               "tokenizer.json", "tokenizer_config.json", "templates/*")
+               "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "templates/*")
 
 
 def program_hash() -> str:

@@ -16,15 +16,8 @@ from pathlib import Path
 import yaml
 from tokenizers import Tokenizer
 
-# What a Jinja template must contain to be one of the built-in families, first match wins.
-TEMPLATE_MARKERS = (
-    ("chatml", "<|im_start|>"),
-    ("llama3", "<|start_header_id|>"),
-    ("gemma", "<start_of_turn>"),
-    ("phi", "<|assistant|>"),
-    ("llama2", "<<SYS>>"),
-    ("mistral", "[INST]"),
-)
+# The program is built from the same list, so that both recognise the same templates.
+KNOWN_TEMPLATES = Path(__file__).resolve().parents[2] / "lib/tokenizer/chat_templates.json"
 
 
 @dataclass(frozen=True)
@@ -56,20 +49,43 @@ def chatml(messages: list[dict]) -> str:
     return turns + "<|im_start|>assistant\n"
 
 
+def jinja_template(folder: Path) -> str | None:
+    """The model's own chat template: chat_template.jinja, or else the (default) one of tokenizer_config.json."""
+    if (folder / "chat_template.jinja").exists():
+        return (folder / "chat_template.jinja").read_bytes().decode("utf-8")
+    settings = folder / "tokenizer_config.json"
+    if not settings.exists():
+        return None
+    template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+    if isinstance(template, list):
+        template = next((entry["template"] for entry in template if entry["name"] == "default"), None)
+    return template
+
+
+def family_of_template(jinja: str | None) -> str:
+    """The family that the program renders instead of this very text, or none."""
+    if jinja is None:
+        return "none"
+    digest = hashlib.sha256(jinja.encode("utf-8")).hexdigest()
+    known = json.loads(KNOWN_TEMPLATES.read_text(encoding="utf-8"))["templates"]
+    return next((entry["family"] for entry in known if entry["sha256"] == digest), "none")
+
+
+def named_family(folder: Path) -> str | None:
+    """The chat_template of a bundle's manifest, which a person may have written."""
+    manifest = folder / "manifest.yaml"
+    return yaml.safe_load(manifest.read_text(encoding="utf-8")).get("chat_template") if manifest.exists() else None
+
+
 class Encoder:
     """The tokenizer and chat template of a model folder; either may be missing."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "tokenizer.json"
         self.tokenizer = Tokenizer.from_file(str(file)) if file.exists() else None
-        self.family = "none"
+        self.family = named_family(folder) or family_of_template(jinja_template(folder))
         self._template = None
-        settings = folder / "tokenizer_config.json"
-        if self.tokenizer is None or not settings.exists():
-            return
-        template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
-        if isinstance(template, str):
-            self.family = next((name for name, marker in TEMPLATE_MARKERS if marker in template), "none")
+        if self.tokenizer is not None and self.family != "none":
             from transformers import AutoTokenizer  # slow to import, and only needed here
             self._template = AutoTokenizer.from_pretrained(str(folder))
 
@@ -80,7 +96,9 @@ class Encoder:
         """What a prompt needs and the folder does not have."""
         if self.tokenizer is None and ("ids" not in prompt or "document" in prompt):
             return "tokenizer.json"
-        return "chat template" if "messages" in prompt and self._template is None else None
+        if "messages" in prompt and self._template is None:
+            return "chat template of a known family (docs/bundle-format.md)"
+        return None
 
     def encode(self, text: str) -> list[int]:
         if self.tokenizer is None:
@@ -92,12 +110,10 @@ class Encoder:
 
     def render(self, messages: list[dict]) -> str:
         if self._template is None:
-            raise ValueError("expected a chat template in the model folder, found none")
+            raise ValueError("expected a chat template of a known family in the model folder, found none")
         text = self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        # Qwen's ChatML adds a default system turn, so only templates that add nothing can be compared.
-        if self.family == "chatml" and text.startswith(f"<|im_start|>{messages[0]['role']}\n"):
-            if text != chatml(messages):
-                raise ValueError(f"the folder's template is not ChatML as this project renders it: {text!r}")
+        if self.family == "chatml" and text != chatml(messages):
+            raise ValueError(f"the folder's template is not ChatML as this project renders it: {text!r}")
         return text
 
 

@@ -110,6 +110,8 @@ class Reference:
         with torch.no_grad():
             for weight in self.model.parameters():
                 stored = (MATMUL_WEIGHT if id(weight) in matmul_weights else OTHER_WEIGHT)[variant](weight)
+                if not bool(stored.isfinite().all()):
+                    raise SystemExit(f"{folder}: expected finite weights that fit {variant}, found others")
                 self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
                 weight.copy_(stored)
         if quantize.quantizes_activations(variant):

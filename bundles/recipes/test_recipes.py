@@ -24,6 +24,7 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)  # what CTest is told means skipped
 
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 import acceptance
@@ -34,7 +35,16 @@ import make_prompts
 import manifest
 import quantize
 import reference
-from prompt_suites import Encoder, Prompt, chatml, encode, read_suites
+from prompt_suites import (
+    Encoder,
+    Prompt,
+    chatml,
+    encode,
+    family_of_template,
+    jinja_template,
+    read_suites,
+    without_unusable,
+)
 from reference import Reference
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -159,6 +169,26 @@ def test_the_chat_template_of_the_default_bundle_is_chatml():
     assert Encoder(DEFAULT).family == "chatml" and Encoder(DEFAULT).render(messages) == chatml(messages)
 
 
+def test_a_chat_template_is_recognised_by_its_exact_text_and_without_one_messages_are_left_out():
+    text = jinja_template(DEFAULT)
+    assert family_of_template(text) == "chatml" and family_of_template(text + " ") == family_of_template(None) == "none"
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(DEFAULT / name, folder / name)
+        assert Encoder(folder).family == "chatml"
+        (folder / "chat_template.jinja").write_text(text + "{# a relative #}", encoding="utf-8")
+        relative = Encoder(folder)  # the file takes precedence over tokenizer_config.json
+        assert relative.family == "none"
+        prompts = [{"id": "a", "messages": [{"role": "user", "content": "b"}]}, {"id": "c", "text": "d"}]
+        kept, reasons = without_unusable([(folder / "s.yaml", {"prompts": prompts})], relative)
+        assert [prompt["id"] for prompt in kept[0][1]["prompts"]] == ["c"]
+        assert reasons == ["1 prompts left out: the model folder has no chat template of a known family "
+                           "(docs/bundle-format.md)"]
+        (folder / "manifest.yaml").write_text("chat_template: qwen2.5\n", encoding="utf-8")
+        assert Encoder(folder).family == "qwen2.5"  # what a person wrote there holds
+
+
 def test_stories260k_gives_the_logits_and_ids_of_an_independent_forward_pass():
     assets = os.environ.get("SECONDSOURCE_ASSETS")
     if not assets:
@@ -186,6 +216,23 @@ def test_the_reference_agrees_with_this_projects_own_pytorch_model():
         # Row quantization turns the last bit of an FP32 sum into a step now and then.
         limit = 0.5 if quantize.quantizes_activations(variant) else 1e-3
         assert float((found - expected).abs().max()) < limit, variant
+
+
+def test_a_weight_that_the_variant_cannot_hold_is_refused():
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copyfile(TINY / "config.json", Path(place) / "config.json")
+        tensors = load_file(str(TINY / "model.safetensors"))
+        tensors["model.norm.weight"] = tensors["model.norm.weight"].float()
+        tensors["model.norm.weight"][3] = 3.4e38  # BF16 ends at 3.39e38
+        save_file(tensors, str(Path(place) / "model.safetensors"), metadata={"format": "pt"})
+        Reference(Path(place), "f32")
+        for variant in ("bf16", "f16"):
+            try:
+                Reference(Path(place), variant)
+            except SystemExit as refused:
+                assert f"expected finite weights that fit {variant}, found others" in str(refused)
+            else:
+                raise AssertionError(f"{variant}: an infinity was taken")
 
 
 def test_chunks_and_forks_do_not_change_the_logits():

@@ -5,14 +5,16 @@
 #include <system_error>
 #include <utility>
 
-#include "bundle/chat_family.h"
 #include "bundle/extraction_cache.h"
 #include "bundle/file_kind.h"
+#include "bundle/foreign_model.h"
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/utf8.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
 namespace {
@@ -104,6 +106,10 @@ Result<void> Bundle::load_manifest() {
 
 Result<void> Bundle::load_model() {
   const fs::path config_path = folder_ / "config.json";
+  std::error_code ignored;
+  if (!fs::exists(config_path, ignored)) {
+    if (const auto foreign = foreign_weights(folder_)) return refuse_foreign(folder_, "config.json", *foreign);
+  }
   SS_TRY(const std::string text, read_file(config_path, kMaxConfigBytes));
   SS_TRY(config_, parse_model_config(text, config_path.string()));
   SS_TRY(tensors_, TensorStore::open(folder_));
@@ -112,7 +118,6 @@ Result<void> Bundle::load_model() {
   } else {
     // Every file that determines the weights must be listed in the manifest, whose hashes vouch for it.
     std::vector<std::string> used = tensors_.files();
-    std::error_code ignored;
     if (fs::exists(folder_ / kWeightIndexFile, ignored)) used.emplace_back(kWeightIndexFile);
     for (const std::string& file : used) {
       if (manifest_->find_file(file) != nullptr) continue;
@@ -120,6 +125,9 @@ Result<void> Bundle::load_model() {
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
     }
   }
+  // A matrix that embedding and head share is stored under either name.
+  const bool has_head_alone = tensors_.find(kEmbeddingTensor) == nullptr && tensors_.find(kHeadTensor) != nullptr;
+  if (config_.tied_embeddings && has_head_alone) tensors_.rename(kHeadTensor, kEmbeddingTensor);
   return check_tensors(config_, tensors_, folder_.string());
 }
 
@@ -183,11 +191,20 @@ Result<std::optional<std::string>> Bundle::read_optional(std::string_view file) 
   return std::optional(std::move(text));
 }
 
+Result<std::optional<std::string>> Bundle::jinja_template() const {
+  SS_TRY(std::optional<std::string> file, read_optional(kChatTemplateFile));
+  if (file) return file;
+  SS_TRY(const std::optional<std::string> json, tokenizer_config_json());
+  if (!json) return std::optional<std::string>();
+  SS_TRY(TokenizerConfig config, parse_tokenizer_config(*json, (folder_ / "tokenizer_config.json").string()));
+  return std::move(config.chat_template);
+}
+
 Result<std::string> Bundle::chat_template() const {
   if (manifest_) return manifest_->chat_template;
-  SS_TRY(const std::optional<std::string> text, tokenizer_config_json());
-  if (!text) return std::string("none");
-  return chat_family_of_tokenizer_config(*text, (folder_ / "tokenizer_config.json").string());
+  SS_TRY(const std::optional<std::string> jinja, jinja_template());
+  const Result<ChatFamily> family = jinja ? detect_chat_family(*jinja) : Error{ErrorCode::kUnsupported, "none"};
+  return family ? std::string(to_string(*family)) : std::string("none");
 }
 
 Result<GoldenPrompts> Bundle::prompts() const {

@@ -70,8 +70,11 @@ class Bundle {
   Result<std::optional<std::string>> tokenizer_json() const { return read_optional("tokenizer.json"); }
   Result<std::optional<std::string>> tokenizer_config_json() const { return read_optional("tokenizer_config.json"); }
 
-  /// The family of built-in chat templates that the manifest names, or else the one recognised in
-  /// tokenizer_config.json, or "none".
+  /// The model's own chat template as Jinja text: chat_template.jinja, or else the one in tokenizer_config.json; nullopt
+  /// if it has none. Errors: kInvalidInput, kIo.
+  Result<std::optional<std::string>> jinja_template() const;
+  /// The family of built-in chat templates that the manifest names; without a manifest the one that the model's own
+  /// template is exactly (tokenizer/chat.h), or "none".
   Result<std::string> chat_template() const;
 
   /// The golden prompts; empty if there is no prompts folder. Errors: kInvalidInput, kIo.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "bundle/foreign_model.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
@@ -11,6 +12,8 @@ Result<BundleText> BundleText::load(const Bundle& bundle) {
   if (json) {
     SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(*json, (bundle.folder() / "tokenizer.json").string()));
     text.tokenizer_ = std::make_unique<Tokenizer>(std::move(tokenizer));
+  } else if (const auto foreign = foreign_tokenizer(bundle.folder())) {
+    text.foreign_tokenizer_ = refuse_foreign(bundle.folder(), "tokenizer.json", *foreign);
   }
   SS_TRY(const std::string family, bundle.chat_template());
   if (family != "none") {
@@ -28,6 +31,7 @@ Result<BundleText> BundleText::load(const Bundle& bundle) {
 
 Result<std::vector<std::int32_t>> BundleText::encode(std::string_view text) const {
   if (tokenizer_ == nullptr) {
+    if (foreign_tokenizer_) return *foreign_tokenizer_;
     return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: text needs a tokenizer.json, found none", name_)};
   }
   return tokenizer_->encode(text, {.add_special_tokens = false, .parse_special = true});
@@ -35,7 +39,8 @@ Result<std::vector<std::int32_t>> BundleText::encode(std::string_view text) cons
 
 Result<std::string> BundleText::render(const std::vector<ChatMessage>& messages) const {
   if (!chat_family_) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: messages need a chat template, found none", name_)};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("bundle {}: messages need a chat template of a known family, found none", name_)};
   }
   return render_chat(*chat_family_, messages, chat_options_);
 }

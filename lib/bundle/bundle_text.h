@@ -39,6 +39,7 @@ class BundleText {
 
   std::string name_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<Error> foreign_tokenizer_;  ///< what is there instead of a tokenizer.json, for encode()
   std::optional<ChatFamily> chat_family_;
   ChatOptions chat_options_;
 };

@@ -10,11 +10,13 @@
 
 #include "bundle/bundle.h"
 #include "bundle/bundle_writer.h"
-#include "bundle/chat_family.h"
+#include "bundle/finite_weights.h"
 #include "bundle/prompts.h"
 #include "bundle/staged_folder.h"
 #include "bundle/variant.h"
 #include "core/file.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
 namespace {
@@ -23,8 +25,8 @@ namespace fs = std::filesystem;
 
 /// The files that are copied beside the weights. Other files of the folder (other formats, code, pictures) are left
 /// out.
-constexpr std::array<std::string_view, 6> kModelFiles = {
-    "config.json",           "generation_config.json",  "tokenizer.json",
+constexpr std::array<std::string_view, 7> kModelFiles = {
+    "config.json",           "generation_config.json",  "tokenizer.json", kChatTemplateFile,
     "tokenizer_config.json", "special_tokens_map.json", kWeightIndexFile};
 
 /// The stored type that takes the most bytes, as a variant's name.
@@ -74,6 +76,7 @@ Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
                            const InterruptFlag& interrupt) {
   SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
+  SS_TRY_VOID(check_finite_weights(model.config(), model.tensors(), progress, interrupt));
   Manifest manifest;
   manifest.name = options.name.empty() ? model.name() : options.name;
   manifest.family = to_string(model.config().architecture);
@@ -82,6 +85,12 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   manifest.source_url = options.source_url;
   manifest.variants = variants_of(stored_variant(model));
   SS_TRY(manifest.chat_template, model.chat_template());
+  SS_TRY(const std::optional<std::string> jinja, model.jinja_template());
+  if (jinja && manifest.chat_template == "none") {
+    progress.note(
+        fmt::format("{}; the bundle says chat_template: none, and prompts with messages cannot be used with it",
+                    detect_chat_family(*jinja).error().message));
+  }
 
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);

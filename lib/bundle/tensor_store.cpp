@@ -6,7 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "bundle/foreign_model.h"
 #include "bundle/relative_path.h"
+#include "core/check.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/utf8.h"
@@ -61,7 +63,12 @@ Result<TensorStore> TensorStore::open_file(const std::filesystem::path& path) {
 Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
   const std::filesystem::path index_path = folder / kWeightIndexFile;
   std::error_code ignored;
-  if (!std::filesystem::exists(index_path, ignored)) return open_file(folder / kSingleFile);
+  if (!std::filesystem::exists(index_path, ignored)) {
+    if (!std::filesystem::exists(folder / kSingleFile, ignored)) {
+      if (const auto foreign = foreign_weights(folder)) return refuse_foreign(folder, kSingleFile, *foreign);
+    }
+    return open_file(folder / kSingleFile);
+  }
 
   SS_TRY(const auto shards, read_index(index_path));
   std::set<std::string> files;
@@ -79,6 +86,12 @@ Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
     }
   }
   return store;
+}
+
+void TensorStore::rename(std::string_view from, std::string_view to) {
+  auto node = tensors_.extract(tensors_.find(from));
+  node.key() = to;
+  SS_CHECK(tensors_.insert(std::move(node)).inserted, "a tensor of that name is there already");
 }
 
 const StoredTensor* TensorStore::find(std::string_view name) const {

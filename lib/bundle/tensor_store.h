@@ -41,6 +41,9 @@ class TensorStore {
   /// Maps the tensors of one file.
   static Result<TensorStore> open_file(const std::filesystem::path& path);
 
+  /// Lets the tensor `from` be found as `to`, which must be free, and no longer as `from`. Its info keeps the stored name.
+  void rename(std::string_view from, std::string_view to);
+
   /// Returns nullptr if there is no tensor of that name.
   [[nodiscard]] const StoredTensor* find(std::string_view name) const;
   [[nodiscard]] const std::map<std::string, StoredTensor, std::less<>>& tensors() const noexcept { return tensors_; }

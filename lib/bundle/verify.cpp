@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "bundle/finite_weights.h"
 #include "bundle/relative_path.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -219,6 +220,8 @@ Result<std::vector<Finding>> verify_bundle(const Bundle& bundle, const PromptEnc
   SS_TRY_VOID(check_hashes(verification));
   SS_TRY_VOID(check_unlisted_files(verification));
   check_model(verification);
+  SS_TRY_VOID(verification.findings.take(
+      check_finite_weights(bundle.config(), bundle.tensors(), verification.progress, verification.interrupt)));
   SS_TRY_VOID(check_json_files(verification));
   SS_TRY_VOID(check_prompts_and_outputs(encode, verification));
   return verification.findings.take_all();

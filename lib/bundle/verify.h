@@ -30,11 +30,11 @@ struct Finding {
 using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
 using PromptEncoder = std::function<Result<EncodedPrompts>(const GoldenPrompts&)>;
 
-/// Checks that every listed file has its hash and no file is unlisted; that the family agrees with the configuration
-/// and no tensor is unknown to the model; that prompts and expected outputs parse; and that expected outputs exist for
-/// each blessed variant and agree with the prompts (with `encode`, id by id) and with the configuration. It does not
-/// repeat the checks of Bundle::open. It reads every byte and reports progress in MiB. Errors: kIo, kInterrupted; every
-/// fault of the bundle is a Finding.
+/// Checks that every listed file has its hash and no file is unlisted; that the family agrees with the configuration and
+/// no tensor is unknown to the model; that every weight is finite; that prompts and expected outputs parse; and that
+/// expected outputs exist for each blessed variant and agree with the prompts (with `encode`, id by id) and with the
+/// configuration. It does not repeat the checks of Bundle::open. It reads every byte and reports progress in MiB.
+/// Errors: kIo, kInterrupted; every fault of the bundle is a Finding.
 Result<std::vector<Finding>> verify_bundle(const Bundle& bundle, const PromptEncoder& encode, Progress& progress,
                                            const InterruptFlag& interrupt);
 

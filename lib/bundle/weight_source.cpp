@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -47,15 +48,39 @@ SS_VECTOR_CLONES void store_bf16(std::span<const float> values, std::byte* out) 
   }
 }
 
-/// Returns false if a value exceeds FP16: an infinity that the model does not have would spoil every token after it.
-SS_VECTOR_CLONES bool store_f16(std::span<const float> values, std::byte* out) {
-  std::uint32_t largest = 0;
+SS_VECTOR_CLONES void store_f16(std::span<const float> values, std::byte* out) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const F16 half = to_f16(values[i]);
-    largest = std::max<std::uint32_t>(largest, half.bits & 0x7fffU);
     std::memcpy(out + i * sizeof half, &half, sizeof half);
   }
-  return largest < 0x7c00U;
+}
+
+/// The largest magnitude of the values at `bytes`, as bits: these compare like the values, with infinity and NaN on top.
+template <typename Bits>
+[[gnu::always_inline]] inline Bits largest_magnitude(std::span<const std::byte> bytes) {
+  constexpr Bits kNoSign = std::numeric_limits<Bits>::max() >> 1;
+  Bits largest = 0;
+  for (std::size_t i = 0; i + sizeof(Bits) <= bytes.size(); i += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + i, sizeof bits);
+    largest = std::max<Bits>(largest, bits & kNoSign);
+  }
+  return largest;
+}
+
+/// False if a value in a floating-point encoding is NaN or infinite, as one is that exceeded the encoding: it would
+/// spoil every token after it.
+SS_VECTOR_CLONES bool are_finite(std::span<const std::byte> values, WeightEncoding encoding) {
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      return largest_magnitude<std::uint32_t>(values) < 0x7f800000U;
+    case WeightEncoding::kBf16:
+      return largest_magnitude<std::uint16_t>(values) < 0x7f80U;
+    case WeightEncoding::kF16:
+      return largest_magnitude<std::uint16_t>(values) < 0x7c00U;
+    default:
+      return true;  // the quantizers check their rows themselves
+  }
 }
 
 class TensorRows final : public WeightSource {
@@ -80,9 +105,19 @@ class TensorRows final : public WeightSource {
     SS_CHECK(scales.size() == n_scales * static_cast<std::size_t>(n_rows), "scales: wrong size");
     const std::size_t stored_row_bytes = n_cols * size_of(dtype_);
     const std::size_t begin = tensor_.info.offset_bytes + static_cast<std::size_t>(first_row) * stored_row_bytes;
-    if (as_stored_) return tensor_.file->read_at(begin, values);
     const std::size_t n = static_cast<std::size_t>(n_rows);
     const std::size_t strip_rows = std::max<std::size_t>(1, kStripBytes / std::max<std::size_t>(1, stored_row_bytes));
+    if (as_stored_) {
+      for (std::size_t i = 0; i < n; i += strip_rows) {
+        const std::span<std::byte> strip = values.subspan(i * row_bytes, std::min(strip_rows, n - i) * row_bytes);
+        SS_TRY_VOID(tensor_.file->read_at(begin + i * row_bytes, strip));
+        if (are_finite(strip, encoding_)) continue;
+        std::size_t row = i;
+        while (are_finite(values.subspan(row * row_bytes, row_bytes), encoding_)) ++row;
+        return not_finite(first_row + static_cast<std::int64_t>(row));
+      }
+      return {};
+    }
     const std::size_t strip_bytes = std::min(n, strip_rows) * stored_row_bytes;
     const auto strip = std::make_unique_for_overwrite<std::byte[]>(strip_bytes);
     std::vector<float> row(n_cols);
@@ -94,10 +129,7 @@ class TensorRows final : public WeightSource {
       }
       load_floats(strip.get() + in_strip * stored_row_bytes, dtype_, row);
       if (!encode_row(row, values.subspan(i * row_bytes, row_bytes), scales.subspan(i * n_scales, n_scales))) {
-        return Error{
-            ErrorCode::kInvalidInput,
-            fmt::format("tensor {}: row {}: expected finite values that fit {}, found others",
-                        printable(tensor_.info.name), first_row + static_cast<std::int64_t>(i), to_string(encoding_))};
+        return not_finite(first_row + static_cast<std::int64_t>(i));
       }
     }
     return {};
@@ -120,17 +152,24 @@ class TensorRows final : public WeightSource {
   }
 
  private:
+  [[nodiscard]] Error not_finite(std::int64_t row) const {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("tensor {}: row {}: expected finite values that fit {}, found others",
+                             printable(tensor_.info.name), row, to_string(encoding_))};
+  }
+
   bool encode_row(std::span<const float> row, std::span<std::byte> values, std::span<float> scales) const {
     const std::span<std::int8_t> q(reinterpret_cast<std::int8_t*>(values.data()), row.size());
     switch (encoding_) {
       case WeightEncoding::kF32:
         std::memcpy(values.data(), row.data(), row.size_bytes());
-        return true;
+        return are_finite(values, encoding_);
       case WeightEncoding::kBf16:
         store_bf16(row, values.data());
-        return true;
+        return are_finite(values, encoding_);
       case WeightEncoding::kF16:
-        return store_f16(row, values.data());
+        store_f16(row, values.data());
+        return are_finite(values, encoding_);
       case WeightEncoding::kInt8PerRow: {
         const RowScale result = quantize_row_int8(row, q);
         scales[0] = result.scale;

@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
-#include <initializer_list>
-#include <span>
-#include <utility>
-#include <vector>
+#include <string>
 
+#include "core/hash.h"
 #include "core/utf8.h"
+#include "tokenizer/known_templates.h"
 
 namespace secondsource {
 namespace {
@@ -37,7 +35,9 @@ constexpr std::array kFamilyNames = {
     FamilyName{ChatFamily::kGemma, "gemma"},
     FamilyName{ChatFamily::kGemma3, "gemma3"},
     FamilyName{ChatFamily::kPhi3, "phi3"},
+    FamilyName{ChatFamily::kPhi35, "phi3.5"},
     FamilyName{ChatFamily::kPhi3Small, "phi3-small"},
+    FamilyName{ChatFamily::kPhi3Vision, "phi3-vision"},
     FamilyName{ChatFamily::kPhi4, "phi4"},
     FamilyName{ChatFamily::kPhi4Mini, "phi4-mini"},
 };
@@ -47,63 +47,6 @@ constexpr std::array kAliases = {
     FamilyName{ChatFamily::kPhi3, "phi"},
     FamilyName{ChatFamily::kQwen25, "qwen"},
 };
-
-/// A template belongs to the family if it contains all texts of `present` and none of `absent`.
-struct Fingerprint {
-  ChatFamily family;
-  std::vector<std::string_view> present;
-  std::vector<std::string_view> absent;
-};
-
-std::vector<Fingerprint> fingerprints() {
-  using F = ChatFamily;
-  // Templates with "strftime_now" are always refused, because their prompts change every day.
-  return {
-      {F::kPhi4, {"<|im_start|>", "<|im_sep|>", "add_generation_prompt"}, {"bos_token", "strftime_now", "Dialog"}},
-      {F::kQwen25, {"<|im_start|>", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."}, {}},
-      {F::kQwen3, {"<|im_start|>", "last_query_index", "reasoning_content", "</think>"}, {"bos_token"}},
-      {F::kSmolLm2,
-       {"<|im_start|>", "You are a helpful AI assistant named SmolLM, trained by Hugging Face"},
-       {"<think>"}},
-      {F::kQwen2,
-       {"<|im_start|>system\\nYou are a helpful assistant.<|im_end|>", "messages[0]['role'] != 'system'"},
-       {}},
-      {F::kQwen2,
-       {"<|im_start|>system\nYou are a helpful assistant.<|im_end|>", "messages[0]['role'] != 'system'"},
-       {}},
-      {F::kChatMl,
-       {"<|im_start|>", "<|im_end|>"},
-       {"<|im_start|>system", "<|im_sep|>", "bos_token", "<think>", "raise_exception", "strftime_now", "trim", "tool"}},
-      {F::kLlama31, {"<|start_header_id|>", "Cutting Knowledge Date", "26 Jul 2024"}, {"strftime_now"}},
-      {F::kLlama3,
-       {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "trim"},
-       {"Cutting Knowledge Date", "strftime_now", "<|start_header_id|>system"}},
-      {F::kGemma3, {"<start_of_turn>", "<end_of_turn>", "first_user_prefix"}, {}},
-      {F::kGemma, {"<start_of_turn>", "<end_of_turn>", "System role not supported"}, {}},
-      {F::kMistralV7, {"[INST] ", "[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"}, {"strftime_now"}},
-      {F::kMistralV3, {"[AVAILABLE_TOOLS] [", "\"[INST] \" + message[\"content\"] + \"[/INST]\"", "trim"}, {}},
-      {F::kMistralV3Tekken,
-       {"[AVAILABLE_TOOLS][", "\"[INST]\" + message[\"content\"] + \"[/INST]\""},
-       {"[SYSTEM_PROMPT]"}},
-      {F::kLlama2, {"[INST] ", "<<SYS>>", "strip()", "bos_token + '[INST] '"}, {}},
-      {F::kLlama2Untrimmed, {"[INST] ", "<<SYS>>", "idx > 1"}, {"strip()", "trim"}},
-      {F::kMistralV01,
-       {"'[INST] ' + message['content'] + ' [/INST]'", "message['content'] + eos_token + ' '"},
-       {"<<SYS>>"}},
-      {F::kMistralV1,
-       {"'[INST] ' + message['content'] + ' [/INST]'", "Only user and assistant roles are supported!"},
-       {"<<SYS>>", "eos_token + ' '", "' ' + message['content']"}},
-      {F::kPhi3, {"<|assistant|>\n", "<|end|>\n"}, {"bos_token", "raise_exception", "strip", "trim", "tools"}},
-      {F::kPhi3, {"<|assistant|>\\n", "<|end|>\\n"}, {"bos_token", "raise_exception", "strip", "trim", "tools"}},
-      {F::kPhi3Small,
-       {"{{ bos_token }}", "'<|' + message['role'] + '|>' + '\n' + message['content'] + '<|end|>\n'"},
-       {"tools"}},
-      {F::kPhi3Small,
-       {"{{ bos_token }}", "'<|' + message['role'] + '|>' + '\\n' + message['content'] + '<|end|>\\n'"},
-       {"tools"}},
-      {F::kPhi4Mini, {"<|assistant|>", "'<|end|>'", "<|tool|>"}, {"<|end|>\n", "<|end|>\\n"}},
-  };
-}
 
 }  // namespace
 
@@ -128,16 +71,14 @@ Result<ChatFamily> chat_family_from_name(std::string_view name) {
 }
 
 Result<ChatFamily> detect_chat_family(std::string_view jinja_template) {
-  const auto has = [&](std::string_view text) { return jinja_template.find(text) != std::string_view::npos; };
-  for (const Fingerprint& fingerprint : fingerprints()) {
-    if (std::all_of(fingerprint.present.begin(), fingerprint.present.end(), has) &&
-        std::none_of(fingerprint.absent.begin(), fingerprint.absent.end(), has)) {
-      return fingerprint.family;
-    }
+  const std::string hash = sha256_hex(jinja_template);
+  for (const tokenizer::KnownTemplate& known : tokenizer::known_templates()) {
+    if (known.sha256 == hash) return chat_family_from_name(known.family);
   }
-  return Error{ErrorCode::kUnsupported,
-               fmt::format("chat template \"{}...\": expected that of a known family, found another",
-                           printable(jinja_template.substr(0, 60)))};
+  return Error{
+      ErrorCode::kUnsupported,
+      fmt::format("chat template \"{}...\" (SHA-256 {}): expected exactly that of a known family, found another",
+                  printable(jinja_template.substr(0, 60)), hash)};
 }
 
 }  // namespace secondsource

@@ -32,8 +32,10 @@ enum class ChatFamily : std::uint8_t {
   kMistralV7,        ///< "mistral-v7": [SYSTEM_PROMPT]
   kGemma,            ///< "gemma": Gemma 1 and 2, no system turn
   kGemma3,           ///< "gemma3": the system text goes into the first user turn
-  kPhi3,             ///< "phi3": Phi-3 and 3.5
+  kPhi3,             ///< "phi3"
+  kPhi35,            ///< "phi3.5": as phi3, but an empty system message is left out
   kPhi3Small,        ///< "phi3-small": as phi3 with a begin-of-text token in front
+  kPhi3Vision,       ///< "phi3-vision": as phi3, but nothing follows a conversation that ends with an answer
   kPhi4,             ///< "phi4": ChatML with <|im_sep|>
   kPhi4Mini,         ///< "phi4-mini": as phi3 without line ends
 };
@@ -45,9 +47,9 @@ enum class ChatFamily : std::uint8_t {
 /// Errors: kUnsupported with the known names.
 Result<ChatFamily> chat_family_from_name(std::string_view name);
 
-/// The family of a Jinja template (the chat_template of a tokenizer_config.json), recognised by texts that occur only
-/// in the templates of that family. Errors: kUnsupported for a template that is not clearly one of them, because a
-/// wrong guess would silently change every prompt.
+/// The family of a Jinja template (the chat_template of a tokenizer_config.json, or a chat_template.jinja), which must be
+/// exactly one of those in chat_templates.json: a near relative may differ in a word that changes every prompt. Errors:
+/// kUnsupported for any other text, naming its SHA-256.
 Result<ChatFamily> detect_chat_family(std::string_view jinja_template);
 
 }  // namespace secondsource

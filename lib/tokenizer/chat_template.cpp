@@ -33,6 +33,8 @@ struct TurnFormat {
   bool trims = false;
   bool alternates = false;
   bool handles_thoughts = false;
+  bool skips_empty_system = false;
+  bool opens_answer_after_answer = true;  // the generation prompt is written after a last message of the assistant too
 };
 
 /// User messages are in brackets, each followed by an answer; end-of-text follows the answers.
@@ -91,12 +93,26 @@ constexpr TurnFormat gemma(SystemPlace system) {
           .alternates = true};
 }
 
-constexpr TurnFormat phi3(std::string_view bos) {
-  return {.bos = bos,
-          .open = "<|",
-          .middle = "|>\n",
-          .close = "<|end|>\n",
-          .end_without_generation_prompt = "<|endoftext|>"};
+constexpr TurnFormat kPhi3{
+    .open = "<|", .middle = "|>\n", .close = "<|end|>\n", .end_without_generation_prompt = "<|endoftext|>"};
+
+constexpr TurnFormat phi35() {
+  TurnFormat format = kPhi3;
+  format.skips_empty_system = true;
+  return format;
+}
+
+constexpr TurnFormat phi3_small() {
+  TurnFormat format = kPhi3;
+  format.bos = "<|endoftext|>";
+  return format;
+}
+
+constexpr TurnFormat phi3_vision() {
+  TurnFormat format = kPhi3;
+  format.end_without_generation_prompt = {};
+  format.opens_answer_after_answer = false;
+  return format;
 }
 
 constexpr InstFormat kLlama2{.assistant_prefix = " ",
@@ -111,6 +127,7 @@ constexpr InstFormat kLlama2{.assistant_prefix = " ",
 constexpr InstFormat llama2_untrimmed() {
   InstFormat format = kLlama2;
   format.system_open = "[INST] <<SYS>>\n";
+  format.system = SystemPlace::kOwnTurn;
   format.trims_user = false;
   format.trims_assistant = false;
   format.alternates = false;
@@ -162,9 +179,13 @@ Format format_of(ChatFamily family) {
     case ChatFamily::kGemma3:
       return gemma(SystemPlace::kFirstUser);
     case ChatFamily::kPhi3:
-      return phi3("");
+      return kPhi3;
+    case ChatFamily::kPhi35:
+      return phi35();
     case ChatFamily::kPhi3Small:
-      return phi3("<|endoftext|>");
+      return phi3_small();
+    case ChatFamily::kPhi3Vision:
+      return phi3_vision();
     case ChatFamily::kPhi4:
       return TurnFormat{.open = "<|im_start|>", .middle = "<|im_sep|>", .close = "<|im_end|>"};
     case ChatFamily::kPhi4Mini:
@@ -174,13 +195,18 @@ Format format_of(ChatFamily family) {
   return kChatMl;
 }
 
+/// True for what Python's str.strip() removes, and with it Jinja's trim: Unicode's white space and four separators.
+bool is_stripped(char32_t code_point) {
+  return tokenizer::is_whitespace(code_point) || (code_point >= 0x1c && code_point <= 0x1f);
+}
+
 std::string_view trimmed(std::string_view text) {
   std::size_t begin = 0;
   std::size_t end = text.size();
-  while (begin < end && tokenizer::is_whitespace(tokenizer::character_at(text, begin).code_point)) {
+  while (begin < end && is_stripped(tokenizer::character_at(text, begin).code_point)) {
     begin += tokenizer::character_at(text, begin).length;
   }
-  while (end > begin && tokenizer::is_whitespace(tokenizer::character_before(text, end).code_point)) {
+  while (end > begin && is_stripped(tokenizer::character_before(text, end).code_point)) {
     end -= tokenizer::character_before(text, end).length;
   }
   return text.substr(begin, end - begin);
@@ -232,7 +258,9 @@ Result<void> check_messages(ChatFamily family, std::span<const ChatMessage> mess
 std::string with_thoughts_handled(std::span<const ChatMessage> messages, std::size_t index) {
   std::size_t last_question = messages.size() - 1;
   for (std::size_t i = messages.size(); i-- > 0;) {
-    if (messages[i].role != "user") continue;
+    const std::string& question = messages[i].content;
+    const bool is_tool_response = question.starts_with("<tool_response>") && question.ends_with("</tool_response>");
+    if (messages[i].role != "user" || is_tool_response) continue;
     last_question = i;
     break;
   }
@@ -277,6 +305,7 @@ Result<std::string> render(ChatFamily family, const TurnFormat& format, std::spa
     first = 1;
   }
   for (std::size_t i = first; i < messages.size(); ++i) {
+    if (format.skips_empty_system && messages[i].role == "system" && messages[i].content.empty()) continue;
     const bool is_answer = messages[i].role == "assistant";
     std::string content = is_answer && format.handles_thoughts
                               ? with_thoughts_handled(messages, i)
@@ -285,6 +314,7 @@ Result<std::string> render(ChatFamily family, const TurnFormat& format, std::spa
     add_turn(is_answer ? format.assistant : std::string_view(messages[i].role), content);
   }
   if (options.add_generation_prompt) {
+    if (messages.back().role == "assistant" && !format.opens_answer_after_answer) return text;
     text.append(format.open).append(format.assistant).append(format.middle);
   } else if (!format.end_without_generation_prompt.empty()) {
     text.append(options.eos_token.value_or(std::string(format.end_without_generation_prompt)));

@@ -10,6 +10,10 @@
 
 namespace secondsource {
 
+/// The file beside tokenizer_config.json in which transformers writes a chat template since its version 4.51. If it
+/// exists, it takes precedence.
+inline constexpr std::string_view kChatTemplateFile = "chat_template.jinja";
+
 struct TokenizerConfig {
   std::optional<std::string> bos_token;
   std::optional<std::string> eos_token;

@@ -99,11 +99,21 @@ Result<void> read_merges(const JsonFields& model, TokenizerParts& parts) {
   return {};
 }
 
+/// A phrase for the type of a tokenizer model that is not BPE. Old files do not name it, but only Unigram has scores.
+std::string description_of_type(std::string_view type, const JsonFields& model) {
+  if (type == "Unigram" || (type.empty() && model.has("unk_id"))) {
+    return "Unigram, the SentencePiece model of T5, ALBERT, XLM-RoBERTa and their like";
+  }
+  if (type == "WordPiece") return "WordPiece, the model of BERT and its like";
+  return type.empty() ? "no type" : fmt::format("\"{}\"", printable(type.substr(0, 80)));
+}
+
 Result<void> read_model(const JsonFields& model, TokenizerParts& parts) {
   // Files from before the field existed are BPE if they have merges, because no other model type has them.
   SS_TRY(const std::string type, model.string_or("type", model.has("merges") ? "BPE" : ""));
   if (type != "BPE") {
-    return Error{ErrorCode::kUnsupported, fmt::format("{} type \"{}\": expected BPE", model.name(), printable(type))};
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{} type: expected BPE, found {}", model.name(), description_of_type(type, model))};
   }
   for (const std::string_view key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
     SS_TRY_VOID(refuse_if_set(model, key));

@@ -20,6 +20,7 @@
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "tokenizer/tokenizer_config.h"
 #include "unit/bundle/zip_bytes.h"
 
 namespace secondsource {
@@ -207,6 +208,93 @@ TEST_CASE("a bundle made from a real Hugging Face folder keeps its tensors and i
     CHECK(std::equal(tensor.bytes().begin(), tensor.bytes().end(), copy->bytes().begin(), copy->bytes().end()));
   }
   CHECK(n_faults(quiet.verify(scratch.path() / "b")) == 0);
+}
+
+TEST_CASE("a tied matrix is found when only the head is stored") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  auto config = nlohmann::json::parse(read_file(path / "config.json").value());
+  REQUIRE(config["tie_word_embeddings"] == true);
+  std::string weights = read_file(path / "model.safetensors").value();
+  // As long as the old name, so that no offset changes.
+  const std::string old_name = "\"model.embed_tokens.weight\"";
+  weights.replace(weights.find(old_name), old_name.size(), "\"lm_head.weight\"           ");
+  REQUIRE_OK(write_file(path / "model.safetensors", weights));
+  rewrite_manifest(path, [](Manifest&) {});
+  const auto bundle = quiet.open(path);
+  REQUIRE_OK(bundle);
+  const auto matrix = bundle->tensor(kEmbeddingTensor);
+  REQUIRE_OK(matrix);
+  CHECK(matrix->info.name == "lm_head.weight");
+  CHECK(matrix->info.shape == Shape{bundle->config().vocab_size, bundle->config().dim});
+  CHECK(n_faults(quiet.verify(path)) == 0);
+
+  config["tie_word_embeddings"] = false;
+  REQUIRE_OK(write_file(path / "config.json", config.dump()));
+  rewrite_manifest(path, [](Manifest&) {});
+  CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "tensor model.embed_tokens.weight: expected");
+}
+
+TEST_CASE("weights that are not finite make no bundle, and verify finds them in one") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  std::string weights = read_file(path / "model.safetensors").value();
+  weights[weights.size() - 1] = '\x7f';  // the last value in BF16, little-endian: 0x7fc0 is a NaN
+  weights[weights.size() - 2] = '\xc0';
+  REQUIRE_OK(write_file(path / "model.safetensors", weights));
+  rewrite_manifest(path, [](Manifest&) {});
+  const auto findings = quiet.verify(path);
+  CHECK(n_faults(findings) == 1);
+  CHECK(std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.message.find(": expected finite values that fit bf16, found others") != std::string::npos;
+  }));
+  const CreateOptions options{.model_folder = path, .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  CHECK_ERROR(create_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt), ErrorCode::kInvalidInput,
+              ": expected finite values that fit bf16, found others");
+  CHECK_FALSE(fs::exists(scratch.path() / "b"));
+}
+
+TEST_CASE("a folder in another format is refused by what it holds") {
+  const auto [file, with_config, part] = GENERATE(table<std::string, bool, std::string>({
+      {"pytorch_model.bin", false, "expected config.json, found pytorch_model.bin: weights as pickled Python objects"},
+      {"pytorch_model.bin", true, "expected model.safetensors, found pytorch_model.bin: weights as pickled"},
+      {"pytorch_model-00001-of-00002.bin", true, "found pytorch_model-00001-of-00002.bin: weights as pickled"},
+      {"model-q4.gguf", false, "expected config.json, found model-q4.gguf: a GGUF file, which is neither run"},
+      {"model-q4.gguf", true, "expected model.safetensors, found model-q4.gguf: a GGUF file"},
+      {"adapter_model.safetensors", true, "the weights of an adapter (LoRA), which are not a model"},
+      {"weights.safetensors", true, "found weights.safetensors: safetensors of another name"},
+      {"tf_model.h5", true, "weights for TensorFlow"},
+  }));
+  CAPTURE(file, with_config);
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  REQUIRE_OK(write_file(scratch.path() / file, "x"));
+  if (with_config) {
+    REQUIRE_OK(write_file(scratch.path() / "config.json", find_named_shape("small-gqa8-hd64")->config_json));
+  }
+  CHECK_ERROR(quiet.open(scratch.path()), ErrorCode::kUnsupported, part);
+  const CreateOptions options{
+      .model_folder = scratch.path(), .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  CHECK_ERROR(create_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt), ErrorCode::kUnsupported,
+              part);
+}
+
+TEST_CASE("a chat template is taken from chat_template.jinja before tokenizer_config.json, by its exact text") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::remove(path / kManifestFile);
+  CHECK(quiet.open(path)->chat_template().value() == "chatml");
+  REQUIRE_OK(write_file(path / kChatTemplateFile, "{{ messages[0].content }}"));
+  CHECK(quiet.open(path)->chat_template().value() == "none");
+  const CreateOptions options{.model_folder = path, .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  REQUIRE_OK(create_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt));
+  const auto bundle = quiet.open(scratch.path() / "b");
+  REQUIRE_OK(bundle);
+  CHECK(bundle->manifest()->chat_template == "none");
+  CHECK(bundle->jinja_template().value() == "{{ messages[0].content }}");
 }
 
 TEST_CASE("a sharded folder reads like one file, and its index is held to its word") {

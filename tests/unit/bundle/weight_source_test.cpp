@@ -214,7 +214,7 @@ TEST_CASE("any range of rows is the same as that part of all rows") {
   }
 }
 
-TEST_CASE("a weight that is not finite or does not fit cannot be quantized silently") {
+TEST_CASE("a weight that is not finite or does not fit is refused in every encoding") {
   const test::ScratchFolder scratch;
   const auto [value, encoding] = GENERATE(table<float, WeightEncoding>({
       {INFINITY, WeightEncoding::kInt8PerRow},
@@ -226,6 +226,12 @@ TEST_CASE("a weight that is not finite or does not fit cannot be quantized silen
       {NAN, WeightEncoding::kInt4Group32},
       {1e6F, WeightEncoding::kInt4Group32},  // the scale is too large for FP16
       {65520.0F, WeightEncoding::kF16},
+      {NAN, WeightEncoding::kF16},
+      {3.4e38F, WeightEncoding::kBf16},  // rounds to infinity: BF16 ends at 3.39e38
+      {-INFINITY, WeightEncoding::kBf16},
+      {NAN, WeightEncoding::kBf16},
+      {NAN, WeightEncoding::kF32},
+      {INFINITY, WeightEncoding::kF32},
   }));
   const StoredTensor tensor = stored_tensor(scratch, "F32", {0, std::bit_cast<std::uint32_t>(value), 0});
   const auto source = make_weight_source(tensor, encoding);
@@ -234,6 +240,28 @@ TEST_CASE("a weight that is not finite or does not fit cannot be quantized silen
   std::vector<float> scales(static_cast<std::size_t>(scales_per_row(encoding, 3)));
   CHECK_ERROR((*source)->read_rows(0, 1, values, scales), ErrorCode::kInvalidInput,
               "tensor t: row 0: expected finite values");
+}
+
+TEST_CASE("a stored value that is not finite is found in its row, also where nothing is converted") {
+  const auto [dtype, encoding, bits] = GENERATE(table<std::string, WeightEncoding, std::uint32_t>({
+      {"BF16", WeightEncoding::kBf16, 0x7f80},
+      {"BF16", WeightEncoding::kF32, 0xffc0},
+      {"F16", WeightEncoding::kF16, 0xfc00},
+      {"F16", WeightEncoding::kBf16, 0x7e00},
+      {"F32", WeightEncoding::kF32, 0x7f800001},
+  }));
+  constexpr std::int64_t kRows = 40000;  // several strips of the reader
+  const test::ScratchFolder scratch;
+  std::vector<std::uint32_t> values(3 * kRows, 1);
+  values[3 * 33333 + 1] = bits;
+  const StoredTensor tensor = stored_tensor(scratch, dtype, values, kRows);
+  const auto source = make_weight_source(tensor, encoding);
+  REQUIRE_OK(source);
+  std::vector<std::byte> rows(values.size() * transfer_bytes_per_value(encoding));
+  CHECK_ERROR((*source)->read_rows(0, kRows, rows, {}), ErrorCode::kInvalidInput,
+              "tensor t: row 33333: expected finite values");
+  rows.resize(3 * 33333 * transfer_bytes_per_value(encoding));
+  REQUIRE_OK((*source)->read_rows(0, 33333, rows, {}));
 }
 
 TEST_CASE("a real Hugging Face folder opens as a bundle") {

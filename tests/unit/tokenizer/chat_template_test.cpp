@@ -2,14 +2,16 @@
 // the published template of each family) and the cases of llama.cpp and huggingface.js among the assets.
 #include "tokenizer/chat_template.h"
 
-#include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/file.h"
 #include "support/assets.h"
 #include "support/catch.h"
 #include "support/result.h"
 #include "support/source_path.h"
+#include "tokenizer/known_templates.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
@@ -49,45 +51,74 @@ TEST_CASE("every family renders what its own Jinja template renders") {
   }
 }
 
-TEST_CASE("the cases of llama.cpp that a family covers come out as plain Jinja renders them") {
+TEST_CASE("every recognised template has its own hash and a known family, and every family has a template") {
+  std::set<std::string_view> hashes;
+  std::set<std::string_view> families;
+  for (const tokenizer::KnownTemplate& known : tokenizer::known_templates()) {
+    CAPTURE(known.sha256, known.family);
+    CHECK(known.sha256.size() == 64);
+    CHECK(hashes.insert(known.sha256).second);
+    const Result<ChatFamily> family = chat_family_from_name(known.family);
+    REQUIRE_OK(family);
+    CHECK(to_string(*family) == known.family);
+    families.insert(known.family);
+  }
+  for (int i = 0; to_string(static_cast<ChatFamily>(i)) != "unknown"; ++i) {
+    CHECK(families.contains(to_string(static_cast<ChatFamily>(i))));
+  }
+}
+
+TEST_CASE("the cases of llama.cpp come out as plain Jinja renders them, or their template is not recognised") {
   const auto path = test::asset("chat-templates/llamacpp_chat_template_cases.json");
   if (!path) return;
+  const std::map<std::string, std::string> families = {
+      {"teknium/OpenHermes-2.5-Mistral-7B", "chatml"},
+      {"TheBloke/FusionNet_34Bx2_MoE-AWQ", "llama2-untrimmed"},
+      {"Phi-3-small", "phi3-small"},
+      {"Phi-3-vision", "phi3-vision"},
+      {"Mistral-Large-Instruct-2407 (mistralai 'v3' template; modified to have system prompt at start)", "mistral-v3"},
+      {"mistralai/Mistral-Large-Instruct-2411 (mistralai 'v7' template)", "mistral-v7"}};
   const Json file = read_json(*path);
-  int n_covered = 0;
+  std::size_t n_recognised = 0;
   for (const Json& one : file["cases"]) {
     const std::string name = one["name"];
     CAPTURE(name);
     const Result<ChatFamily> family = detect_chat_family(one["template_str"].get<std::string>());
-    if (!family) {
-      CHECK(family.error().code == ErrorCode::kUnsupported);
-      std::cout << "not covered: " << name << "\n";
+    const auto expected = families.find(name);
+    if (expected == families.end()) {
+      CHECK_ERROR(family, ErrorCode::kUnsupported, "expected exactly that of a known family");
       continue;
     }
-    REQUIRE(one["plain_jinja_matches"].get<bool>());
+    REQUIRE_OK(family);
+    CHECK(to_string(*family) == expected->second);
     const Result<std::string> text = render_chat(
         *family, messages_of(file["messages"]),
         ChatOptions{.add_generation_prompt = true, .bos_token = one["bos_token"], .eos_token = one["eos_token"]});
     REQUIRE_OK(text);
     CHECK(*text == one["expected_output_jinja"].get<std::string>());
-    std::cout << "covered as " << to_string(*family) << ": " << name << "\n";
-    ++n_covered;
+    ++n_recognised;
   }
-  CHECK(n_covered == 7);
+  CHECK(n_recognised == families.size());
 }
 
-TEST_CASE("the cases of huggingface.js that a family covers come out the same") {
+TEST_CASE("the cases of huggingface.js come out the same, or their template is not recognised") {
   const auto path = test::asset("chat-templates/hfjs_jinja_e2e_cases.json");
   if (!path) return;
+  const std::map<std::string, std::string> families = {{"TheBloke/Mistral-7B-Instruct-v0.1-GPTQ", "mistral-v0.1"},
+                                                       {"meta-llama/Llama-3.1-8B-Instruct", "llama3.1"},
+                                                       {"Qwen/Qwen2.5-7B-Instruct", "qwen2.5"},
+                                                       {"mistralai/Mixtral-8x7B-Instruct-v0.1", "mistral-v1"}};
   const Json file = read_json(*path);
-  int n_covered = 0;
+  int n_rendered = 0;
   for (const auto& [name, one] : file["cases"].items()) {
     CAPTURE(name);
-    const Result<ChatFamily> family = detect_chat_family(one["chat_template"].get<std::string>());
+    const std::string jinja = one["chat_template"];
+    const Result<ChatFamily> family = detect_chat_family(jinja);
+    CHECK_FALSE(detect_chat_family(jinja + " "));
+    const auto expected = families.find(name);
+    CHECK((family ? std::string(to_string(*family)) : "") == (expected == families.end() ? "" : expected->second));
     const Json& data = one["data"];
-    if (!family || data.contains("tools")) {
-      std::cout << "not covered: " << name << (family ? " (tools)" : "") << "\n";
-      continue;
-    }
+    if (!family || data.contains("tools")) continue;
     ChatOptions options{
         .add_generation_prompt = data.value("add_generation_prompt", false), .bos_token = {}, .eos_token = {}};
     if (data.contains("bos_token")) options.bos_token = data["bos_token"];
@@ -95,41 +126,29 @@ TEST_CASE("the cases of huggingface.js that a family covers come out the same") 
     const Result<std::string> text = render_chat(*family, messages_of(data["messages"]), options);
     REQUIRE_OK(text);
     CHECK(*text == one["target"].get<std::string>());
-    std::cout << "covered as " << to_string(*family) << ": " << name << "\n";
-    ++n_covered;
+    ++n_rendered;
   }
-  CHECK(n_covered == 2);
+  CHECK(n_rendered == 2);
 }
 
-TEST_CASE("a template is recognised only for sure") {
-  const struct {
-    std::string_view jinja;
-    std::string_view family;
-  } cases[] = {
-      {"{% for m in messages %}{{'<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n'}}{% endfor %}",
-       "chatml"},
-      {"{{ bos_token }}'<|im_start|>' '<|im_end|>'", ""},
-      {"'<|im_start|>system\\nYou are Foo.<|im_end|>'", ""},
-      {"{{ '<start_of_turn>' }} '<end_of_turn>' raise_exception('System role not supported')", "gemma"},
-      {"{%- set first_user_prefix = '' %}<start_of_turn> <end_of_turn>", "gemma3"},
-      {"'<|im_start|>user<|im_sep|>' '<|im_end|>' add_generation_prompt", "phi4"},
-      {"<|start_header_id|> Cutting Knowledge Date strftime_now('%d %b %Y') 26 Jul 2024", ""},
-      {"{{ message.content }}", ""},
-      {"", ""},
-  };
-  for (const auto& one : cases) {
-    CAPTURE(one.jinja);
-    const Result<ChatFamily> family = detect_chat_family(one.jinja);
-    if (one.family.empty()) {
-      CHECK_ERROR(family, ErrorCode::kUnsupported, "expected that of a known family");
-    } else {
-      REQUIRE_OK(family);
-      CHECK(to_string(*family) == one.family);
-    }
+TEST_CASE("a template is recognised by its exact text, and a near relative is not") {
+  // The template of this project's own bundles; the relative opens an answer after each question by itself.
+  constexpr std::string_view kChatMl =
+      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+      "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+  constexpr std::string_view kRelative =
+      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+      "'\n' }}{% if message['role'] == 'user' %}{{ '<|im_start|>assistant\n' }}{% endif %}{% endfor %}";
+  CHECK(*detect_chat_family(kChatMl) == ChatFamily::kChatMl);
+  for (const std::string& jinja :
+       {std::string(kRelative), std::string(kChatMl) + "\n", std::string(kChatMl.substr(1)), std::string()}) {
+    CHECK_ERROR(detect_chat_family(jinja), ErrorCode::kUnsupported, "expected exactly that of a known family");
   }
+  CHECK_ERROR(detect_chat_family(""), ErrorCode::kUnsupported,
+              "(SHA-256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855)");
 }
 
-TEST_CASE("the templates of real models are recognised") {
+TEST_CASE("the template of Phi-3-mini is recognised") {
   const auto path = test::asset("tokenizers/hf/phi-3-mini/tokenizer_config.json");
   if (!path) return;
   const Result<TokenizerConfig> config = parse_tokenizer_config(*read_file(*path), "tokenizer_config.json");

@@ -37,8 +37,11 @@ TEST_CASE("what a tokenizer.json may not say is refused with one line") {
     std::string message;
   } cases[] = {
       {R"({"model": {"type": "WordPiece", "vocab": {}}})", ErrorCode::kUnsupported,
-       "t.json: model type \"WordPiece\": expected BPE"},
-      {R"({"model": {"vocab": {}}})", ErrorCode::kUnsupported, "model type \"\": expected BPE"},
+       "t.json: model type: expected BPE, found WordPiece, the model of BERT and its like"},
+      {R"({"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0]]}})", ErrorCode::kUnsupported,
+       "t.json: model type: expected BPE, found Unigram, the SentencePiece model of T5, ALBERT, XLM-RoBERTa and their like"},
+      {R"({"model": {"unk_id": 2, "vocab": [["<pad>", 0.0]]}})", ErrorCode::kUnsupported, "found Unigram"},
+      {R"({"model": {"vocab": {}}})", ErrorCode::kUnsupported, "model type: expected BPE, found no type"},
       {"[]", ErrorCode::kInvalidInput, "t.json: expected an object"},
       {"{}", ErrorCode::kInvalidInput, "t.json: model: expected an object"},
       {"{\"model\": \"\xff\"}", ErrorCode::kInvalidInput, "expected UTF-8"},

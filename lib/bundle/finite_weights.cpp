@@ -1,0 +1,48 @@
+#include "bundle/finite_weights.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "bundle/model_tensors.h"
+#include "bundle/variant.h"
+#include "bundle/weight_source.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kPieceBytes = std::int64_t{1} << 20;
+
+}  // namespace
+
+Result<void> check_finite_weights(const ModelConfig& config, const TensorStore& tensors, Progress& progress,
+                                  const InterruptFlag& interrupt) {
+  std::int64_t total_bytes = 0;
+  const std::vector<TensorSpec> specs = model_tensors(config);
+  for (const TensorSpec& spec : specs) {
+    total_bytes += static_cast<std::int64_t>(tensors.find(spec.name)->info.size_bytes);
+  }
+  progress.begin("weights (MiB)", total_bytes >> 20);
+  std::int64_t n_bytes = 0;
+  std::vector<std::byte> rows;
+  for (const TensorSpec& spec : specs) {
+    const StoredTensor& stored = *tensors.find(spec.name);
+    SS_TRY(const WeightEncoding encoding, encoding_as_stored(*stored.info.dtype));
+    SS_TRY(const std::shared_ptr<const WeightSource> source, make_weight_source(stored, encoding));
+    const std::int64_t n_rows = spec.shape.rank() == 1 ? 1 : spec.shape.extent(0);
+    const std::int64_t row_bytes = static_cast<std::int64_t>(stored.info.size_bytes) / n_rows;
+    const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / row_bytes);
+    for (std::int64_t row = 0; row < n_rows; row += piece) {
+      SS_TRY_VOID(interrupt.check());
+      const std::int64_t n = std::min(piece, n_rows - row);
+      rows.resize(static_cast<std::size_t>(n * row_bytes));
+      SS_TRY_VOID(source->read_rows(row, n, rows, {}));
+      n_bytes += n * row_bytes;
+      progress.update(n_bytes >> 20);
+    }
+  }
+  return {};
+}
+
+}  // namespace secondsource

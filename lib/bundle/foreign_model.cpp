@@ -1,0 +1,89 @@
+#include "bundle/foreign_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <system_error>
+#include <vector>
+
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Format {
+  std::string_view begin;  ///< of the file's name
+  std::string_view end;
+  std::string_view advice;
+};
+
+// Earlier rows win, so that a folder is named by what says most about it.
+constexpr std::array kWeightFormats = {
+    Format{
+        "adapter_model", ".safetensors",
+        "the weights of an adapter (LoRA), which are not a model; merge them into their model with merge_and_unload() of "
+        "peft and save that"},
+    Format{"consolidated", ".safetensors",
+           "weights under the names of their publisher; bring the folder that transformers reads"},
+    Format{
+        "", ".gguf",
+        "a GGUF file, which is neither run nor converted (inspect and tokenize read it); bring the Hugging Face folder "
+        "from which it was made"},
+    Format{"pytorch_model", ".bin",
+           "weights as pickled Python objects, which are not read because they can run code; write safetensors with "
+           "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) of transformers"},
+    Format{"", ".pt", "pickled Python objects, which are not read because they can run code; bring safetensors"},
+    Format{"", ".pth", "pickled Python objects, which are not read because they can run code; bring safetensors"},
+    Format{"", ".ckpt", "pickled Python objects, which are not read because they can run code; bring safetensors"},
+    Format{"", ".onnx", "an ONNX file; bring the Hugging Face folder from which it was made"},
+    Format{"", ".h5", "weights for TensorFlow; bring safetensors for PyTorch"},
+    Format{"", ".msgpack", "weights for Flax; bring safetensors for PyTorch"},
+    Format{"", ".safetensors", "safetensors of another name; rename the file, or bring model.safetensors.index.json"},
+};
+
+constexpr std::string_view kSentencePieceAdvice =
+    "a SentencePiece model; write tokenizer.json with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of "
+    "transformers";
+constexpr std::array kTokenizerFormats = {
+    Format{"tokenizer", ".model", kSentencePieceAdvice},
+    Format{"spiece", ".model", kSentencePieceAdvice},
+    Format{"sentencepiece", ".model", kSentencePieceAdvice},
+    Format{"vocab", ".json",
+           "a vocabulary without tokenizer.json; write that with AutoTokenizer.from_pretrained(FOLDER)"
+           ".save_pretrained(FOLDER) of transformers"},
+    Format{"vocab", ".txt", "a WordPiece vocabulary (BERT); only BPE is read"},
+};
+
+std::optional<ForeignFile> find_format(const fs::path& folder, std::span<const Format> formats) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  for (const Format& format : formats) {
+    for (const std::string& name : names) {
+      if (name.starts_with(format.begin) && name.ends_with(format.end)) return ForeignFile{name, format.advice};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ForeignFile> foreign_weights(const fs::path& folder) {
+  return find_format(folder, kWeightFormats);
+}
+
+std::optional<ForeignFile> foreign_tokenizer(const fs::path& folder) {
+  return find_format(folder, kTokenizerFormats);
+}
+
+Error refuse_foreign(const fs::path& folder, std::string_view expected, const ForeignFile& foreign) {
+  return Error{ErrorCode::kUnsupported, fmt::format("{}: expected {}, found {}: {}", folder.string(), expected,
+                                                    printable(foreign.file), foreign.advice)};
+}
+
+}  // namespace secondsource
