@@ -290,7 +290,7 @@ def main() -> int:
         manifest.remove_folder(work)
     if out.resolve() != options.model.resolve():
         manifest.copy_model(options.model, out)
-    manifest.copy_prompts(suites, out / "prompts")
+    manifest.copy_prompts(usable, out / "prompts")
     parts, repeated = {}, []
     if options.add:
         repeated = [name for name in manifest.variants_with_outputs(out) if name not in variants]

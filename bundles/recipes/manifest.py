@@ -37,16 +37,28 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def copy_prompts(suites: list[tuple[Path, dict]], target: Path) -> None:
-    """The suites and the documents they name, instead of what was there; nothing when in place already."""
-    roots = {file.parent.resolve() for file, _ in suites}
-    if roots == {target.resolve()}:
-        return
-    remove_folder(target)
-    for file, suite in suites:
-        for name in [file.name, *(d["file"] for d in suite.get("documents", []) if "file" in d)]:
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.parent / name, copy)
+    """The suites and the documents they name, instead of what was there. A file whose prompts are all used keeps its
+    bytes; of another only the used prompts are written, because `bundle verify` expects an answer to each."""
+    texts = {file.name: _suite_text(file, suite) for file, suite in suites if suite["prompts"]}
+    in_place = {file.parent.resolve() for file, _ in suites} == {target.resolve()}
+    if not in_place:
+        remove_folder(target)
+        for file, suite in suites:
+            for name in [d["file"] for d in suite.get("documents", []) if "file" in d]:
+                copy = target / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.parent / name, copy)
+    for file, _ in suites:
+        if file.name in texts:
+            target.mkdir(parents=True, exist_ok=True)
+            (target / file.name).write_bytes(texts[file.name])
+        else:
+            (target / file.name).unlink(missing_ok=True)
+
+
+def _suite_text(file: Path, suite: dict) -> bytes:
+    written = file.read_bytes()
+    return written if yaml.safe_load(written) == suite else to_yaml(suite, width=110).encode("utf-8")
 
 
 def write_lines(file: Path, records: list[dict]) -> None:

@@ -148,8 +148,10 @@ def without_unusable(suites: list[tuple[Path, dict]], encoder: Encoder) -> tuple
         for reason in filter(None, lacking):
             reasons[reason] = reasons.get(reason, 0) + 1
         prompts = [prompt for prompt, reason in zip(suite["prompts"], lacking) if reason is None]
-        documents = suite.get("documents", []) if encoder.tokenizer else []
-        kept.append((file, {**suite, "prompts": prompts, "documents": documents}))
+        usable = {**suite, "prompts": prompts}
+        if encoder.tokenizer is None:
+            usable.pop("documents", None)
+        kept.append((file, usable))
     return kept, [f"{count} prompts left out: the model folder has no {what}" for what, count in reasons.items()]
 
 

@@ -46,6 +46,7 @@ from prompt_suites import (
     without_unusable,
 )
 from reference import Reference
+from yaml_text import to_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = REPOSITORY / "bundles/default"
@@ -185,6 +186,14 @@ def test_a_chat_template_is_recognised_by_its_exact_text_and_without_one_message
         assert [prompt["id"] for prompt in kept[0][1]["prompts"]] == ["c"]
         assert reasons == ["1 prompts left out: the model folder has no chat template of a known family "
                            "(docs/bundle-format.md)"]
+        suite = {"suite_format": 1, "name": "s", "license": "MIT", "prompts": prompts}
+        (folder / "s.yaml").write_text(to_yaml(suite), encoding="utf-8")
+        (folder / "t.yaml").write_text(to_yaml({**suite, "prompts": prompts[:1]}), encoding="utf-8")
+        usable, _ = without_unusable(read_suites(folder), relative)
+        for target in (folder / "prompts", folder):  # elsewhere, and in place
+            manifest.copy_prompts(usable, target)
+            assert [file.name for file in sorted(target.glob("*.yaml"))] == ["s.yaml"]
+            assert read_suites(target)[0][1] == {**suite, "prompts": prompts[1:]}
         (folder / "manifest.yaml").write_text("chat_template: qwen2.5\n", encoding="utf-8")
         assert Encoder(folder).family == "qwen2.5"  # what a person wrote there holds
 
