@@ -1,9 +1,9 @@
-"""Random configurations with random absences, as the program reads them and as transformers' own classes do.
+"""Random configurations with random absences, as the program and as transformers' own classes read them.
 
     python config_defaults_test.py CONFIG_READER [SEED [COUNT]]
 
-CONFIG_READER is the program of config_reader.cpp. Where the program refuses what transformers takes, the refusal must be one
-of REFUSALS. Ends with 77 where transformers is not installed.
+CONFIG_READER is the program of config_reader.cpp. Where the program refuses what transformers takes, the refusal must
+be one of REFUSALS. Ends with 77 where transformers is not installed.
 """
 
 import json
@@ -75,6 +75,10 @@ def configuration(source: random.Random) -> dict:
                          ("num_key_value_heads", ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"))):
         if config.get(key, 0) is None and name not in allowed:
             del config[key]
+    if "num_hidden_layers" not in config:
+        config.pop("layer_types", None)  # transformers counts them in every class
+    if name == "MixtralForCausalLM" and "factor" in json.dumps(config) and config.get("head_dim") is None:
+        config["head_dim"] = 16  # transformers 5.23 cannot scale without one in this class
     return {"architectures": [name], **config}
 
 
