@@ -1,0 +1,29 @@
+# Builds for users are hardened: a bug in a reader of untrusted files ends the program instead of being exploited.
+# tests/build_system checks the finished files; docs/building.md has the cost. Without it: -DSECONDSOURCE_HARDENING=OFF.
+
+option(SECONDSOURCE_HARDENING "Checks of buffers and the stack, and read-only tables, in optimized builds" ON)
+# The sanitizers check the same and more, and -D_FORTIFY_SOURCE keeps them from seeing calls.
+if(NOT SECONDSOURCE_HARDENING OR SECONDSOURCE_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+  return()
+endif()
+
+set(SECONDSOURCE_IS_HARDENED TRUE)
+
+include(CheckCXXCompilerFlag)
+include(CheckPIESupported)
+check_pie_supported()
+
+# Checked copies and formats of the C library. Level 3 also knows sizes that are computed at run time; a C library or
+# compiler that has only level 2 takes 3 as 2. Distributions that set a level of their own would warn without the first.
+target_compile_options(secondsource_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+# Return addresses behind a guard; large frames that touch every page; only valid targets of indirect jumps (on AArch64
+# signed return addresses as well).
+foreach(option IN ITEMS -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
+  string(MAKE_C_IDENTIFIER "SECONDSOURCE_HAS${option}" has_option)
+  check_cxx_compiler_flag(${option} ${has_option})
+  if(${has_option})
+    target_compile_options(secondsource_flags INTERFACE ${option})
+  endif()
+endforeach()
+# All addresses are resolved at the start, and then the tables that hold them are read-only.
+target_link_options(secondsource_flags INTERFACE -Wl,-z,relro,-z,now)

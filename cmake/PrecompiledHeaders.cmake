@@ -1,0 +1,54 @@
+# The standard headers and fmt, which most files include and which take longer to read than a usual file of ours, are
+# compiled once. None of our own headers is among them: a change of one rebuilds only the files that include it, and
+# every clone's precompiled headers are the same to ccache.
+# A file includes what it uses nevertheless: only the preset release, from which people run, has them. CI builds by the
+# presets ci, asan and tsan, in which a missing include is an error.
+# g++ takes precompiled headers only for the code generation and the macros that they were made with; where
+# they do not fit it says so.
+#   ss_add_precompiled_headers(<name> <option> HEADERS <more> DEPENDS <libraries of those>)
+#   ss_precompile(<target> [<name>])   those of that name; by default `program` or `library`, by the kind of the target
+
+if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache$")
+  # What ccache has to be told (its manual, "Precompiled headers"); without it nothing would be found in the cache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${CMAKE_CXX_COMPILER_LAUNCHER})
+endif()
+
+set(ss_common_headers <fmt/format.h> <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory>
+  <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
+
+function(ss_add_precompiled_headers name option)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "HEADERS;DEPENDS")
+  if(CMAKE_DISABLE_PRECOMPILE_HEADERS OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    return()
+  endif()
+  set(target secondsource_headers_${name})
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "// Empty: its target is there for precompiled headers.\n")
+  add_library(${target} OBJECT ${source})
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)  # <option> decides
+  target_compile_options(${target} PRIVATE ${option} -fpch-preprocess)
+  target_link_libraries(${target} PRIVATE fmt::fmt secondsource_flags ${arg_DEPENDS})
+  target_precompile_headers(${target} PRIVATE ${ss_common_headers} ${arg_HEADERS})
+endfunction()
+
+function(ss_precompile target)
+  set(name ${ARGN})
+  if(NOT name)
+    get_target_property(kind ${target} TYPE)
+    if(kind STREQUAL "EXECUTABLE")
+      set(name program)
+    else()
+      set(name library)
+    endif()
+  endif()
+  if(TARGET secondsource_headers_${name})
+    target_precompile_headers(${target} REUSE_FROM secondsource_headers_${name})
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+    if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+      # g++ 12 inlines more of std::string from a precompiled header, and then has more false alarms of the kind that
+      # Secondsource.cmake names. The presets of CI keep these warnings.
+      target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overread)
+    endif()
+  endif()
+endfunction()
+
