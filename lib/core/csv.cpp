@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "core/utf8.h"
+
 namespace secondsource {
 namespace {
 
@@ -11,6 +13,11 @@ class CsvParser {
 
   Result<std::vector<CsvRow>> parse() {
     std::vector<CsvRow> rows;
+    if (text_.size() > kMaxCsvBytes) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: expected at most {} bytes, found {}", name_, kMaxCsvBytes, text_.size())};
+    }
+    std::size_t n_fields = 0;
     while (at_ < text_.size()) {
       CsvRow row{.line = line_};
       bool row_ends = false;
@@ -20,6 +27,10 @@ class CsvParser {
           SS_TRY(field, quoted_field());
         } else {
           field = plain_field();
+        }
+        if (++n_fields > kMaxCsvFields) {
+          return Error{ErrorCode::kInvalidInput,
+                       fmt::format("{}:{}: expected at most {} fields in all", name_, line_, kMaxCsvFields)};
         }
         row.fields.push_back(std::move(field));
         SS_TRY(row_ends, end_of_row());
@@ -80,6 +91,22 @@ class CsvParser {
 
 Result<std::vector<CsvRow>> parse_csv(std::string_view text, std::string_view name) {
   return CsvParser(text, name).parse();
+}
+
+std::string csv_text(std::string_view text) {
+  constexpr std::size_t kMaxCharacters = 1000;
+  std::string field = shown(text, kMaxCharacters);  // tabs and line breaks become escapes
+  // The second half are the full-width forms, which some spreadsheets take as well.
+  for (const char* sign : {"=", "+", "-", "@", "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d", "\xef\xbc\xa0"}) {
+    if (field.starts_with(sign)) {
+      field.insert(field.begin(), '\'');
+      break;
+    }
+  }
+  if (field.find_first_of(",\"") == std::string::npos) return field;
+  std::string quoted = "\"";
+  for (const char c : field) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
 }
 
 }  // namespace secondsource

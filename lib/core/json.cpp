@@ -28,9 +28,9 @@ std::string position_in(std::string_view text, std::size_t offset) {
 /// The part of nlohmann's message that names the problem, without its prefix and position, as one printable line.
 std::string reason_of(std::string_view what) {
   for (const std::string_view mark : {"syntax error", "number overflow"}) {
-    if (const std::size_t at = what.find(mark); at != std::string_view::npos) return printable(what.substr(at));
+    if (const std::size_t at = what.find(mark); at != std::string_view::npos) return shown(what.substr(at));
   }
-  return printable(what);
+  return shown(what);
 }
 
 /// Builds the tree if `root` is set, and enforces the limits. Stops at the first error.
@@ -54,8 +54,9 @@ class Handler final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
+    if (!count()) return false;
     if (!limits_.allow_duplicate_keys && occurred(name)) {
-      fault_ = fmt::format("the key \"{}\" occurs twice in one object", printable(name));
+      fault_ = fmt::format("the key {} occurs twice in one object", in_quotes(name));
       return false;
     }
     key_ = std::move(name);
@@ -76,8 +77,15 @@ class Handler final : public nlohmann::json_sax<Json> {
 
   template <typename Value>
   bool add(Value&& value) {
+    if (!count()) return false;
     if (root_ != nullptr) place(Json(std::forward<Value>(value)));
     return true;
+  }
+
+  bool count() {
+    if (++n_values_ <= limits_.max_values) return true;
+    fault_ = fmt::format("expected at most {} values", limits_.max_values);
+    return false;
   }
 
   Json* place(Json&& value) {
@@ -96,6 +104,7 @@ class Handler final : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json&& container) {
+    if (!count()) return false;
     if (++depth_ > limits_.max_depth) {
       fault_ = fmt::format("expected at most {} levels of nesting", limits_.max_depth);
       return false;
@@ -122,6 +131,7 @@ class Handler final : public nlohmann::json_sax<Json> {
   std::vector<std::set<std::string>> keys_;  // the keys of each open container, used when no tree is built
   std::string key_;
   int depth_ = 0;
+  std::int64_t n_values_ = 0;
   std::string fault_;
   std::size_t position_ = 0;
 };
@@ -135,6 +145,19 @@ Result<void> parse_into(std::string_view text, std::string_view name, JsonLimits
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: {}: expected UTF-8, found the byte 0x{:02x}", name, position_in(text, *offset + 1),
                              static_cast<unsigned char>(text[*offset]))};
+  }
+  // The library takes a zero byte for the end of the text and would ignore what follows.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: {}: expected JSON, found a zero byte", name, position_in(text, zero + 1))};
+  }
+  // The library's messages repeat white space since the last text, eight bytes for each line break.
+  const auto n_breaks =
+      std::count_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; });
+  if (n_breaks > limits.max_values) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected JSON with at most {} line breaks and tabs, found {}", name,
+                             limits.max_values, n_breaks)};
   }
   try {
     Handler handler(limits, root);

@@ -11,8 +11,11 @@
 namespace secondsource {
 
 struct JsonLimits {
-  std::int64_t max_bytes = std::int64_t{256} << 20;
+  std::int64_t max_bytes = std::int64_t{64} << 20;
   int max_depth = 64;
+  /// The number of values with the keys, and the number of line breaks and tabs. The largest vocabularies with their
+  /// merges have two million.
+  std::int64_t max_values = 4'000'000;
   /// RFC 8259 leaves duplicate keys undefined. Our own formats refuse them, because two readers could see two values.
   bool allow_duplicate_keys = false;
 };

@@ -17,9 +17,8 @@ std::string shortened(const Json* value) {
   if (value == nullptr) return "nothing";
   if (value->is_object()) return "an object";
   if (value->is_array()) return fmt::format("an array of {}", value->size());
-  std::string text = printable(value->dump(-1, ' ', false, Json::error_handler_t::replace));
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  if (value->is_string()) return in_quotes(value->get_ref<const std::string&>());
+  return shown(value->dump(-1, ' ', false, Json::error_handler_t::replace), 60);
 }
 
 /// The value as an integer, also when it is written as 1e6 or 10000.0; nullopt for anything else.
@@ -57,7 +56,7 @@ bool JsonFields::has(std::string_view key) const {
 
 Error JsonFields::mismatch(std::string_view key, std::string_view expected) const {
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: {}: expected {}, found {}", name_, printable(key), expected, shortened(find(key)))};
+               fmt::format("{}: {}: expected {}, found {}", name_, shown(key), expected, shortened(find(key)))};
 }
 
 Result<std::int64_t> JsonFields::integer(std::string_view key, IntegerRange range) const {

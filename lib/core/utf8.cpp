@@ -92,6 +92,17 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string printable_lines(std::string_view text) {
+  std::string result;
+  while (true) {
+    const std::size_t end = text.find_first_of("\n\t");
+    result += printable(text.substr(0, end));
+    if (end == std::string_view::npos) return result;
+    result += text[end];
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::string shown(std::string_view text, std::size_t max_characters) {
   std::size_t offset = 0;
   for (std::size_t n = 0; n < max_characters && offset < text.size(); ++n) {
@@ -99,6 +110,11 @@ std::string shown(std::string_view text, std::size_t max_characters) {
   }
   if (offset >= text.size()) return printable(text);
   return fmt::format("{}\u2026 ({} bytes)", printable(text.substr(0, offset)), text.size());
+}
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kMaxCharacters = 80;
+  return fmt::format("\"{}\"", shown(text, kMaxCharacters));
 }
 
 }  // namespace secondsource

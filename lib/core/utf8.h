@@ -18,7 +18,13 @@ namespace secondsource {
 /// ("\u{202e}").
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// printable() of each line; newlines and tabs stay. For text that a program built from lines of its own.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
 /// printable() cut to `max_characters`, followed by the original number of bytes: "aaaa… (100000 bytes)".
 [[nodiscard]] std::string shown(std::string_view text, std::size_t max_characters = 200);
+
+/// A value that a message repeats, in quotes and cut to a readable length: expected a date, found "tomorrow".
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 }  // namespace secondsource

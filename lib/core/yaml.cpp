@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/number.h"
 #include "core/utf8.h"
+#include "core/yaml_source.h"
 
 namespace secondsource {
 
@@ -25,10 +26,20 @@ struct YamlData {
   YamlNode::Kind kind = YamlNode::Kind::kNull;
   bool is_plain = false;  ///< a scalar without quotes
   int line = 0;
-  std::int64_t n_nodes = 1;  ///< the number of nodes with aliases expanded
+  std::int64_t n_nodes = 1;     ///< the number of nodes with aliases expanded
+  std::int64_t text_bytes = 0;  ///< the bytes of keys and texts with aliases expanded
   std::string scalar;
   std::vector<std::pair<std::string, std::shared_ptr<const YamlData>>> entries;  ///< used by a map
   std::vector<std::shared_ptr<const YamlData>> items;                            ///< used by a list
+};
+
+/// The position of a value in its parent. Paths are put together only for messages: a path in every value would make
+/// reading quadratic.
+struct YamlPlace {
+  std::shared_ptr<const YamlPlace> parent;
+  std::string key;        ///< of an entry of a map
+  std::size_t index = 0;  ///< of an item of a list
+  bool is_item = false;
 };
 
 }  // namespace detail
@@ -36,6 +47,8 @@ struct YamlData {
 namespace {
 
 using detail::YamlData;
+using detail::YamlPosition;
+using detail::YamlSource;
 using Kind = YamlNode::Kind;
 
 /// Thrown by the handler through the parser of the YAML library, which offers no other way to stop; caught in
@@ -48,14 +61,23 @@ struct Refusal {
 /// Builds the tree and enforces the limits.
 class Builder final : public YAML::EventHandler {
  public:
-  explicit Builder(YamlLimits limits) : limits_(limits) {}
+  Builder(std::string_view text, YamlLimits limits) : limits_(limits), source_(text) {}
 
   [[nodiscard]] std::shared_ptr<const YamlData> root() const { return root_; }
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { complete(make(mark, Kind::kNull), anchor); }
+  void OnAnchor(const YAML::Mark& mark, const std::string& name) override {
+    if (!anchor_names_.insert(name).second) {
+      throw Refusal{mark.line, fmt::format("the anchor {} occurs twice", in_quotes(name))};
+    }
+  }
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    if (expects_item()) refuse_if(mark, source_.check_flow_item(position_of(mark)));
+    complete(make(mark, Kind::kNull), anchor);
+  }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
@@ -63,6 +85,9 @@ class Builder final : public YAML::EventHandler {
     auto data = make(mark, Kind::kScalar);
     data->is_plain = tag != "!";
     data->scalar = value;
+    data->text_bytes = static_cast<std::int64_t>(value.size());
+    count(mark.line, 0, data->text_bytes);
+    check_source(mark, *data);
     if (data->is_plain && (value == "~" || value == "null" || value.empty())) data->kind = Kind::kNull;
     complete(std::move(data), anchor);
   }
@@ -70,16 +95,17 @@ class Builder final : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) throw Refusal{mark.line, "an alias stands inside of what it names"};
+    if (expects_key()) throw Refusal{mark.line, "expected a text as key of a map, found an alias"};
     add(mark.line, found->second);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(mark, tag, anchor, Kind::kList);
+                       YAML::EmitterStyle::value style) override {
+    open(mark, tag, anchor, Kind::kList, style);
   }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(mark, tag, anchor, Kind::kMap);
+                  YAML::EmitterStyle::value style) override {
+    open(mark, tag, anchor, Kind::kMap, style);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override { close(); }
@@ -88,22 +114,56 @@ class Builder final : public YAML::EventHandler {
   struct Open {
     std::shared_ptr<YamlData> data;
     YAML::anchor_t anchor;
+    int indent = -1;                 ///< the column of the innermost block, this one or one around it
+    bool is_flow = false;            ///< written with brackets
     std::optional<std::string> key;  ///< of a map: a key that was read and whose value was not read yet
     std::set<std::string> keys;
   };
+
+  static YamlPosition position_of(const YAML::Mark& mark) {
+    return {static_cast<std::size_t>(mark.pos), mark.line, mark.column};
+  }
+  static void refuse_if(const YAML::Mark& mark, const std::optional<std::string>& reason) {
+    if (reason) throw Refusal{mark.line, *reason};
+  }
+
+  [[nodiscard]] bool expects_key() const {
+    return !open_.empty() && open_.back().data->kind == Kind::kMap && !open_.back().key;
+  }
+  /// True for the next item of a list in brackets.
+  [[nodiscard]] bool expects_item() const {
+    return !open_.empty() && open_.back().is_flow && open_.back().data->kind == Kind::kList;
+  }
+  [[nodiscard]] int indent() const { return open_.empty() ? -1 : open_.back().indent; }
+
+  void check_source(const YAML::Mark& mark, const YamlData& data) {
+    const YamlPosition at = position_of(mark);
+    if (expects_key()) {
+      refuse_if(mark, source_.check_key(at, data.scalar));
+    } else {
+      refuse_if(mark, source_.check_indentation(at, indent()));
+    }
+    if (expects_item() && data.is_plain) refuse_if(mark, source_.check_flow_item(at));
+    if (!data.is_plain) refuse_if(mark, source_.check_quoted(at, indent()));
+  }
 
   std::shared_ptr<YamlData> make(const YAML::Mark& mark, Kind kind) {
     auto data = std::make_shared<YamlData>();
     data->kind = kind;
     data->line = mark.line + 1;
-    count(mark.line, 1);
+    count(mark.line, 1, 0);
     return data;
   }
 
-  void count(int line, std::int64_t n_nodes) {
+  void count(int line, std::int64_t n_nodes, std::int64_t n_bytes) {
     n_nodes_ += n_nodes;
+    text_bytes_ += n_bytes;
     if (n_nodes_ > limits_.max_nodes) {
       throw Refusal{line, fmt::format("expected at most {} values, aliases written out", limits_.max_nodes)};
+    }
+    if (text_bytes_ > limits_.max_text_bytes) {
+      throw Refusal{line,
+                    fmt::format("expected at most {} bytes of text, aliases written out", limits_.max_text_bytes)};
     }
   }
 
@@ -112,12 +172,18 @@ class Builder final : public YAML::EventHandler {
     if (!tag.empty() && tag != "?" && tag != "!") throw Refusal{mark.line, "tags are not accepted"};
   }
 
-  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Kind kind) {
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Kind kind,
+            YAML::EmitterStyle::value style) {
     refuse_tag(mark, tag);
     if (static_cast<int>(open_.size()) >= limits_.max_depth) {
       throw Refusal{mark.line, fmt::format("expected at most {} levels of nesting", limits_.max_depth)};
     }
-    open_.push_back({make(mark, kind), anchor, std::nullopt, {}});
+    const bool is_flow = style == YAML::EmitterStyle::Flow;
+    const bool is_outermost_flow = is_flow && (open_.empty() || !open_.back().is_flow);
+    if (!expects_key()) refuse_if(mark, source_.check_indentation(position_of(mark), indent()));
+    if (is_outermost_flow) refuse_if(mark, source_.check_flow(position_of(mark)));
+    const int column = is_flow ? indent() : mark.column;
+    open_.push_back({make(mark, kind), anchor, column, is_flow, std::nullopt, {}});
   }
 
   void close() {
@@ -136,7 +202,7 @@ class Builder final : public YAML::EventHandler {
 
   /// Adds the value that an alias refers to once more.
   void add(int line, const std::shared_ptr<const YamlData>& data) {
-    count(line, data->n_nodes);
+    count(line, data->n_nodes, data->text_bytes);
     place(line, data);
   }
 
@@ -146,11 +212,12 @@ class Builder final : public YAML::EventHandler {
       return;
     }
     Open& parent = open_.back();
-    if (parent.data->kind == Kind::kMap && !parent.key) {
+    if (expects_key()) {
       take_key(line, *data, parent);
       return;
     }
     parent.data->n_nodes += data->n_nodes;
+    parent.data->text_bytes += data->text_bytes;
     if (parent.data->kind == Kind::kList) {
       parent.data->items.push_back(data);
     } else {
@@ -159,20 +226,28 @@ class Builder final : public YAML::EventHandler {
     }
   }
 
-  static void take_key(int line, const YamlData& data, Open& parent) {
+  void take_key(int line, const YamlData& data, Open& parent) const {
     if (data.kind != Kind::kScalar) throw Refusal{line, "expected a text as key of a map"};
     if (data.is_plain && data.scalar == "<<") throw Refusal{line, "merge keys are not accepted"};
-    if (!parent.keys.insert(data.scalar).second) {
-      throw Refusal{line, fmt::format("the key \"{}\" occurs twice", printable(data.scalar))};
+    if (data.scalar.size() > limits_.max_key_bytes) {
+      throw Refusal{line, fmt::format("expected a key of at most {} bytes, found {}", limits_.max_key_bytes,
+                                      in_quotes(data.scalar))};
     }
+    if (!parent.keys.insert(data.scalar).second) {
+      throw Refusal{line, fmt::format("the key {} occurs twice", in_quotes(data.scalar))};
+    }
+    parent.data->text_bytes += data.text_bytes;
     parent.key = data.scalar;
   }
 
   YamlLimits limits_;
+  YamlSource source_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, std::shared_ptr<const YamlData>> anchors_;
+  std::set<std::string> anchor_names_;
   std::shared_ptr<const YamlData> root_ = std::make_shared<YamlData>();
   std::int64_t n_nodes_ = 0;
+  std::int64_t text_bytes_ = 0;
 };
 
 /// Reads memory as a stream without copying it.
@@ -223,29 +298,30 @@ std::string shortened(const YamlData& data) {
     case Kind::kScalar:
       break;
   }
-  std::string text = printable(std::string_view(data.scalar).substr(0, 60));
-  if (data.scalar.size() > 60) text += "...";
-  return data.is_plain ? text : fmt::format("\"{}\"", text);
+  return data.is_plain ? shown(data.scalar, 60) : in_quotes(data.scalar);
 }
 
 }  // namespace
 
 Result<YamlNode> parse_yaml(std::string_view text, std::string_view name, YamlLimits limits) {
   SS_TRY_VOID(check_text(text, name, limits));
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   const auto refuse = [&](int line, std::string_view message) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}:{}: {}", name, line + 1, message)};
   };
+  if (const auto reason = YamlSource(text).check_start()) return refuse(0, *reason);
   try {
     ViewBuffer buffer(text);
     std::istream stream(&buffer);
     YAML::Parser parser(stream);
-    Builder builder(limits);
+    Builder builder(text, limits);
     if (parser.HandleNextDocument(builder)) {
-      Builder second(limits);
+      Builder second(text, limits);
       if (parser.HandleNextDocument(second))
         return refuse(second.root()->line - 1, "expected one document, found more");
     }
-    return YamlNode(builder.root(), std::make_shared<const std::string>(name), "");
+    return YamlNode(builder.root(), std::make_shared<const std::string>(name), nullptr);
   } catch (const Refusal& refusal) {
     return refuse(refusal.line, refusal.message);
   } catch (const YAML::Exception& error) {
@@ -269,13 +345,34 @@ int YamlNode::line() const {
   return data_->line;
 }
 
+std::string YamlNode::path() const {
+  std::vector<const detail::YamlPlace*> places;
+  for (const detail::YamlPlace* place = place_.get(); place != nullptr; place = place->parent.get()) {
+    places.push_back(place);
+  }
+  std::string path;
+  for (auto place = places.rbegin(); place != places.rend(); ++place) {
+    path += (*place)->is_item ? fmt::format("[{}]", (*place)->index) : (path.empty() ? "" : ".") + (*place)->key;
+  }
+  return path;
+}
+
 Error YamlNode::fault(std::string_view message) const {
-  const std::string where = path_.empty() ? "" : printable(path_) + ": ";
+  const std::string where = place_ == nullptr ? "" : shown(path()) + ": ";
   return Error{ErrorCode::kInvalidInput, fmt::format("{}:{}: {}{}", *document_, std::max(line(), 1), where, message)};
 }
 
 Error YamlNode::mismatch(std::string_view expected) const {
   return fault(fmt::format("expected {}, found {}", expected, shortened(*data_)));
+}
+
+YamlNode YamlNode::item(std::size_t index) const {
+  auto place = std::make_shared<const detail::YamlPlace>(detail::YamlPlace{place_, {}, index, true});
+  return {data_->items[index], document_, std::move(place)};
+}
+
+YamlNode YamlNode::entry(const std::string& key, const std::shared_ptr<const detail::YamlData>& data) const {
+  return {data, document_, std::make_shared<const detail::YamlPlace>(detail::YamlPlace{place_, key, 0, false})};
 }
 
 Result<std::string> YamlNode::as_string() const {
@@ -312,7 +409,7 @@ Result<std::vector<YamlNode>> YamlNode::as_list() const {
   std::vector<YamlNode> items;
   items.reserve(data_->items.size());
   for (std::size_t i = 0; i < data_->items.size(); ++i) {
-    items.push_back(child(data_->items[i], fmt::format("{}[{}]", path_, i)));
+    items.push_back(item(i));
   }
   return items;
 }
@@ -322,7 +419,7 @@ Result<std::vector<std::pair<std::string, YamlNode>>> YamlNode::as_map() const {
   std::vector<std::pair<std::string, YamlNode>> entries;
   entries.reserve(data_->entries.size());
   for (const auto& [key, value] : data_->entries) {
-    entries.emplace_back(key, child(value, path_.empty() ? key : fmt::format("{}.{}", path_, key)));
+    entries.emplace_back(key, entry(key, value));
   }
   return entries;
 }
@@ -331,8 +428,8 @@ Result<void> YamlNode::expect_keys(std::initializer_list<std::string_view> known
   if (kind() != Kind::kMap) return mismatch("a map");
   for (const auto& [key, value] : data_->entries) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    return child(value, path_)
-        .fault(fmt::format("expected one of the keys {}, found \"{}\"", fmt::join(known, ", "), printable(key)));
+    return YamlNode(value, document_, place_)
+        .fault(fmt::format("expected one of the keys {}, found {}", fmt::join(known, ", "), in_quotes(key)));
   }
   return {};
 }
@@ -341,7 +438,7 @@ std::optional<YamlNode> YamlNode::find(std::string_view key) const {
   for (const auto& [name, value] : data_->entries) {
     if (name != key) continue;
     if (value->kind == Kind::kNull) return std::nullopt;
-    return child(value, path_.empty() ? name : fmt::format("{}.{}", path_, name));
+    return entry(name, value);
   }
   return std::nullopt;
 }

@@ -1,9 +1,10 @@
 #pragma once
 // YAML from files that we did not write: the only reader for manifests, prompts, plans, waivers and price books.
 //
-// It is safe for untrusted input: size, nodes and depth are limited; the text must be UTF-8 and one document; tags,
-// merge keys and duplicate keys are refused; an alias may only refer to a completed value, and the size of its
-// expansion is limited. Every error is one line.
+// It is safe for untrusted input: size, nodes, text and depth are limited, all with aliases written out; the text must be
+// UTF-8 and one document; an alias may only refer to a completed value. Some of what YAML 1.2 allows is refused, because
+// two readers could see two values or because nobody needs it: tags, directives, merge keys, duplicate keys, anchors of
+// one name, keys without a colon on their line, tabs as indentation, a blank item in a list. Every error is one line.
 //
 //   SS_TRY(const YamlNode root, read_yaml_file(path));
 //   SS_TRY_VOID(root.expect_keys({"name", "limits", "paths"}));
@@ -35,6 +36,9 @@ struct YamlLimits {
   int max_depth = 32;
   /// The number of nodes of the document with every alias expanded.
   std::int64_t max_nodes = 1'000'000;
+  /// The bytes of all keys and texts of the document with every alias expanded.
+  std::int64_t max_text_bytes = std::int64_t{64} << 20;
+  std::size_t max_key_bytes = 1024;
 };
 
 struct NumberRange {
@@ -44,7 +48,8 @@ struct NumberRange {
 
 namespace detail {
 struct YamlData;
-}
+struct YamlPlace;
+}  // namespace detail
 
 /// One value of a YAML document: null, a scalar, a list or a map with scalar keys.
 class YamlNode {
@@ -55,7 +60,7 @@ class YamlNode {
   /// The line on which the value begins, counted from 1.
   [[nodiscard]] int line() const;
   /// The position in the document, "variants.bf16.tier" or "prompts[3].id"; empty for the root.
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] std::string path() const;
   /// The name given to the document.
   [[nodiscard]] const std::string& document() const noexcept { return *document_; }
 
@@ -99,15 +104,15 @@ class YamlNode {
 
  private:
   friend Result<YamlNode> parse_yaml(std::string_view, std::string_view, YamlLimits);
-  YamlNode(std::shared_ptr<const detail::YamlData> data, std::shared_ptr<const std::string> document, std::string path)
-      : data_(std::move(data)), document_(std::move(document)), path_(std::move(path)) {}
-  [[nodiscard]] YamlNode child(const std::shared_ptr<const detail::YamlData>& data, std::string path) const {
-    return {data, document_, std::move(path)};
-  }
+  YamlNode(std::shared_ptr<const detail::YamlData> data, std::shared_ptr<const std::string> document,
+           std::shared_ptr<const detail::YamlPlace> place)
+      : data_(std::move(data)), document_(std::move(document)), place_(std::move(place)) {}
+  [[nodiscard]] YamlNode item(std::size_t index) const;
+  [[nodiscard]] YamlNode entry(const std::string& key, const std::shared_ptr<const detail::YamlData>& data) const;
 
   std::shared_ptr<const detail::YamlData> data_;
   std::shared_ptr<const std::string> document_;
-  std::string path_;
+  std::shared_ptr<const detail::YamlPlace> place_;  ///< null for the root
 };
 
 /// The document in `text`; an empty text gives null. Errors begin with `name`. Errors: kInvalidInput.

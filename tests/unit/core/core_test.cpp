@@ -118,6 +118,9 @@ TEST_CASE("what does not show itself or turns others around is written as an esc
   CHECK(shown(long_text, 3) == "xxx\xe2\x80\xa6 (100000 bytes)");
   CHECK(shown("\xc3\xbc\xc3\xbc\xc3\xbc", 2) == "\xc3\xbc\xc3\xbc\xe2\x80\xa6 (6 bytes)");
   CHECK(shown("abc", 3) == "abc");
+  CHECK(in_quotes("a\nb") == "\"a\\x0ab\"");
+  CHECK(in_quotes(long_text).size() < 120);
+  CHECK(printable_lines("a\x1b\nb\r\n\n\tc") == "a\\x1b\nb\\x0d\n\n\tc");
 }
 
 TEST_CASE("random numbers are a function of seed and counter, and look uniform") {

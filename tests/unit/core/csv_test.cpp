@@ -22,6 +22,30 @@ TEST_CASE("CSV that breaks its own quotes is refused with the line") {
   CHECK_ERROR(parse_csv("a\rb\n", "t.csv"), ErrorCode::kInvalidInput, "t.csv:1");
 }
 
+TEST_CASE("a text that a spreadsheet would take for a formula gets a quote in front, as OWASP says") {
+  const auto [text, field] = GENERATE(table<std::string, std::string>({
+      {"plain", "plain"},
+      {"=1+1", "'=1+1"},
+      {"+1", "'+1"},
+      {"-1", "'-1"},
+      {"@SUM(A1)", "'@SUM(A1)"},
+      {"\t=1", "\\x09=1"},
+      {"\r=1", "\\x0d=1"},
+      {"\xef\xbc\x9d"
+       "1",
+       "'\xef\xbc\x9d"
+       "1"},  // a full-width equals sign
+      {"a,\"b\"", "\"a,\"\"b\"\"\""},
+      {"=a,b", "\"'=a,b\""},
+      {"a=1", "a=1"},
+      {"", ""},
+  }));
+  CHECK(csv_text(text) == field);
+  const auto rows = parse_csv("x," + csv_text(text) + "\n", "t.csv");
+  REQUIRE_OK(rows);
+  CHECK(rows->at(0).fields.size() == 2);
+}
+
 TEST_CASE("calendar days are counted, and what is none is told apart") {
   CHECK(days_since_1970("1970-01-01") == 0);
   CHECK(days_since_1970("2026-11-20") == 20777);  // date -d 2026-11-20 +%s / 86400

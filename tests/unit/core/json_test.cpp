@@ -61,6 +61,36 @@ TEST_CASE("JSON larger than the limit is refused before it is read") {
               "at most 4 bytes of JSON, found 9");
 }
 
+TEST_CASE("a zero byte does not end JSON and hide what follows") {
+  const std::string text("{\"a\": 1}\0{\"a\": 2}", 17);
+  CHECK_ERROR(parse_json(text, "x"), ErrorCode::kInvalidInput, "x: line 1, column 9: expected JSON, found a zero byte");
+  CHECK_ERROR(check_json(text, "x"), ErrorCode::kInvalidInput, "found a zero byte");
+}
+
+TEST_CASE("the number of values and of line breaks is limited, however few bytes they take") {
+  const JsonLimits ten{.max_values = 10};
+  REQUIRE_OK(parse_json("[1, [], {\"a\": 1, \"b\": {}}, null, \"x\"]", "x", ten));
+  for (const std::string& text : {std::string("[1, [], {\"a\": 1, \"b\": {}}, null, \"x\", 2]"),
+                                  std::string("[[],[],[],[],[],[],[],[],[],[]]")}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_json(text, "x", ten).has_value());
+    CHECK_FALSE(check_json(text, "x", ten).has_value());
+  }
+  CHECK_ERROR(parse_json("[[],[],[],[],[],[],[],[],[],[],[]]", "x", ten), ErrorCode::kInvalidInput,
+              "expected at most 10 values");
+  CHECK_ERROR(parse_json("[" + std::string(11, '\n') + "]", "x", ten), ErrorCode::kInvalidInput,
+              "at most 10 line breaks and tabs, found 11");
+}
+
+TEST_CASE("a message about JSON repeats neither a long number nor a long key") {
+  const std::string huge(1 << 20, '7');
+  for (const std::string& text : {huge, "{\"" + huge + "\": 1, \"" + huge + "\": 2}", "[" + huge + "x"}) {
+    const auto parsed = parse_json(text, "x");
+    REQUIRE_FALSE(parsed.has_value());
+    CHECK(parsed.error().message.size() < 400);
+  }
+}
+
 TEST_CASE("the parsed tree is that of nlohmann's own parser") {
   const std::string text =
       R"({"z": [1, -2, 3.5, {"deep": [[], {}, null]}], "a": {"b": "\u00e9\ud83d\ude00"}, "t": true})";
