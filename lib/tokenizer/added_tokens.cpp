@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "core/check.h"
 #include "tokenizer/unicode.h"
 
 namespace secondsource::tokenizer {
@@ -13,9 +15,9 @@ std::uint64_t edge_of(std::uint32_t node, char byte) {
   return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte);
 }
 
-/// The start of the white space that ends at `end`.
-std::size_t whitespace_begin(std::string_view text, std::size_t end) {
-  while (end > 0) {
+/// The start of the white space that ends at `end`, not before `first`.
+std::size_t whitespace_begin(std::string_view text, std::size_t end, std::size_t first) {
+  while (end > first) {
     const Character character = character_before(text, end);
     if (!is_whitespace(character.code_point)) break;
     end -= character.length;
@@ -41,50 +43,95 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
 }  // namespace
 
 void AddedTokenMatcher::add(const AddedToken& token, std::string_view pattern) {
+  is_finished_ = false;
   pattern_bytes_ += pattern.size();
   std::uint32_t node = 0;
-  for (const char byte : pattern) {
-    const auto [edge, is_new] = edges_.try_emplace(edge_of(node, byte), static_cast<std::uint32_t>(nodes_.size()));
-    if (is_new) nodes_.emplace_back();
-    node = edge->second;
+  for (auto byte = pattern.rbegin(); byte != pattern.rend(); ++byte) {
+    const auto [found, is_new] = edges_.try_emplace(edge_of(node, *byte), static_cast<std::uint32_t>(nodes_.size()));
+    if (is_new) nodes_.push_back({.depth = nodes_[node].depth + 1});
+    node = found->second;
   }
   if (nodes_[node].token >= 0) return;
-  is_first_byte_[static_cast<unsigned char>(pattern.front())] = true;
+  is_last_byte_[static_cast<unsigned char>(pattern.back())] = true;
   nodes_[node].token = static_cast<std::int32_t>(tokens_.size());
+  nodes_[node].length = nodes_[node].depth;
   tokens_.push_back(token);
 }
 
-const AddedToken* AddedTokenMatcher::longest_at(std::string_view text, std::size_t begin, std::size_t& end) const {
-  if (!is_first_byte_[static_cast<unsigned char>(text[begin])]) return nullptr;
-  const AddedToken* longest = nullptr;
-  std::uint32_t node = 0;
-  for (std::size_t i = begin; i < text.size(); ++i) {
-    const auto edge = edges_.find(edge_of(node, text[i]));
-    if (edge == edges_.end()) break;
-    node = edge->second;
-    if (nodes_[node].token < 0) continue;
-    longest = &tokens_[static_cast<std::size_t>(nodes_[node].token)];
-    end = i + 1;
+std::optional<std::uint32_t> AddedTokenMatcher::edge(std::uint32_t node, char byte) const {
+  const auto found = edges_.find(edge_of(node, byte));
+  return found == edges_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void AddedTokenMatcher::finish() {
+  if (std::exchange(is_finished_, true)) return;
+  struct Edge {
+    std::uint32_t from, to;
+    char byte;
+  };
+  std::vector<Edge> by_depth;
+  by_depth.reserve(edges_.size());
+  for (const auto& [key, to] : edges_) {
+    by_depth.push_back({static_cast<std::uint32_t>(key >> 8), to, static_cast<char>(key & 0xffU)});
   }
-  return longest;
+  // Fallbacks lead to smaller depths, which are complete when they are needed.
+  std::sort(by_depth.begin(), by_depth.end(), [&](const Edge& a, const Edge& b) {
+    return std::pair(nodes_[a.to].depth, a.to) < std::pair(nodes_[b.to].depth, b.to);
+  });
+  for (const Edge& one : by_depth) {
+    Node& node = nodes_[one.to];
+    if (node.depth > 1) {
+      std::uint32_t suffix = nodes_[one.from].fallback;
+      std::optional<std::uint32_t> next = edge(suffix, one.byte);
+      while (!next && suffix != 0) {
+        suffix = nodes_[suffix].fallback;
+        next = edge(suffix, one.byte);
+      }
+      node.fallback = next.value_or(0);
+    }
+    if (node.token >= 0) continue;
+    node.token = nodes_[node.fallback].token;
+    node.length = nodes_[node.fallback].length;
+  }
+}
+
+std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::matches_from_end(std::string_view text) const {
+  std::vector<Match> matches;
+  std::uint32_t node = 0;
+  for (std::size_t i = text.size(); i-- > 0;) {
+    if (node == 0 && !is_last_byte_[static_cast<unsigned char>(text[i])]) continue;
+    std::optional<std::uint32_t> next = edge(node, text[i]);
+    while (!next && node != 0) {
+      node = nodes_[node].fallback;
+      next = edge(node, text[i]);
+    }
+    node = next.value_or(0);
+    if (nodes_[node].token >= 0) matches.push_back({i, node});
+  }
+  return matches;
 }
 
 void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::vector<AddedTokenSpan>& spans) const {
+  SS_DCHECK(is_finished_, "finish() comes before split()");
   std::size_t handed_out = 0;
-  for (std::size_t position = 0; position < text.size() && !tokens_.empty();) {
-    std::size_t match_end = 0;
-    const AddedToken* token = longest_at(text, position, match_end);
-    if (token == nullptr) {
-      ++position;
-      continue;
-    }
-    std::size_t begin = position;
-    std::size_t end = match_end;
-    position = match_end;
+  std::size_t position = 0;
+  AddedTokenSpan stripped;
+  const std::vector<Match> matches = matches_from_end(text);
+  for (auto match = matches.rbegin(); match != matches.rend(); ++match) {
+    if (match->begin < position) continue;
+    const Node& node = nodes_[match->node];
+    const AddedToken* token = &tokens_[static_cast<std::size_t>(node.token)];
+    std::size_t begin = match->begin;
+    std::size_t end = begin + node.length;
+    position = end;
     if (token->special && !parse_special) continue;
     if (token->single_word && !stands_alone(text, begin, end)) continue;
-    if (token->lstrip) begin = std::max(whitespace_begin(text, begin), handed_out);
-    if (token->rstrip) end = whitespace_end(text, end);
+    if (token->lstrip) begin = std::max(whitespace_begin(text, begin, handed_out), handed_out);
+    if (token->rstrip) {
+      // Tokens that are white space themselves match again in what was stripped; that is not read twice.
+      end = end >= stripped.begin && end < stripped.end ? stripped.end : whitespace_end(text, end);
+      stripped = {.begin = position, .end = end};
+    }
     if (handed_out < begin) spans.push_back({.begin = handed_out, .end = begin});
     spans.push_back({.id = token->id, .begin = begin, .end = end});
     handed_out = end;

@@ -37,12 +37,16 @@ struct AddedTokenSpan {
   std::size_t end = 0;
 };
 
-/// Finds the leftmost match of a set of texts, and the longest one that begins there.
+/// Finds the leftmost match of a set of texts, and the longest one that begins there, in time linear in the text whatever
+/// the set: an automaton of Aho and Corasick (1975) over the reversed texts reads from the end to the beginning, and so
+/// knows at each position the longest text that begins there.
 class AddedTokenMatcher {
  public:
   /// `pattern` is the text to find: the content or its normalized form. It must not be empty. If two patterns are
   /// equal, the first one wins.
   void add(const AddedToken& token, std::string_view pattern);
+  /// Completes the automaton after the last add() and before the first split().
+  void finish();
 
   /// Splits the whole of `text` into stretches, in order. Special tokens count as ordinary text unless `parse_special`.
   void split(std::string_view text, bool parse_special, std::vector<AddedTokenSpan>& spans) const;
@@ -53,16 +57,28 @@ class AddedTokenMatcher {
 
  private:
   struct Node {
-    std::int32_t token = -1;  // index into tokens_ of the pattern that ends here
+    std::int32_t token =
+        -1;  // index into tokens_ of the pattern that is spelled here; after finish(), of the longest one
+             // that the bytes read last spell
+    std::uint32_t length = 0;  // of that pattern
+    std::uint32_t depth = 0;
+    std::uint32_t fallback = 0;  // the node of the longest proper suffix
   };
-  [[nodiscard]] const AddedToken* longest_at(std::string_view text, std::size_t begin, std::size_t& end) const;
+  struct Match {
+    std::size_t begin = 0;
+    std::uint32_t node = 0;
+  };
+  [[nodiscard]] std::optional<std::uint32_t> edge(std::uint32_t node, char byte) const;
+  /// The longest match at each position where one begins, from the end of the text to its beginning.
+  [[nodiscard]] std::vector<Match> matches_from_end(std::string_view text) const;
 
   std::vector<AddedToken> tokens_;
   std::size_t pattern_bytes_ = 0;
-  // A trie whose edges are (node, byte) -> node.
+  // A trie of the reversed patterns whose edges are (node, byte) -> node. A node has a larger number than its parent.
   std::vector<Node> nodes_{Node{}};
   std::unordered_map<std::uint64_t, std::uint32_t> edges_;
-  std::vector<bool> is_first_byte_ = std::vector<bool>(256, false);
+  std::vector<bool> is_last_byte_ = std::vector<bool>(256, false);
+  bool is_finished_ = true;
 };
 
 /// All added tokens of a tokenizer.

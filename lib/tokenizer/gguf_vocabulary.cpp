@@ -87,8 +87,8 @@ Result<void> add_merges(const GgufVocabulary& vocabulary, TokenizerParts& parts)
     const std::string_view merge = vocabulary.merges[i];
     const std::size_t space = merge.find(' ', 1);
     const auto refuse = [&](std::string_view expected) {
-      return invalid(fmt::format("tokenizer.ggml.merges[{}]: expected {}, found \"{}\"", i, expected,
-                                 printable(merge.substr(0, 80))));
+      return invalid(
+          fmt::format("tokenizer.ggml.merges[{}]: expected {}, found {}", i, expected, in_quotes(merge.substr(0, 80))));
     };
     if (merge.empty() || space == std::string_view::npos) return refuse("\"left right\"");
     const std::string_view left_text = merge.substr(0, space);
@@ -174,7 +174,7 @@ Result<void> make_llama(const GgufVocabulary& vocabulary, TokenizerParts& parts)
 Result<Tokenizer> make_tokenizer(const GgufVocabulary& vocabulary) {
   if (vocabulary.model != "gpt2" && vocabulary.model != "llama") {
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("tokenizer.ggml.model \"{}\": expected gpt2 or llama", printable(vocabulary.model))};
+                 fmt::format("tokenizer.ggml.model {}: expected gpt2 or llama", in_quotes(vocabulary.model))};
   }
   SS_TRY_VOID(check_sizes(vocabulary));
   TokenizerParts parts;

@@ -1,5 +1,7 @@
 #include "tokenizer/normalizer.h"
 
+#include <fmt/format.h>
+
 namespace secondsource::tokenizer {
 namespace {
 
@@ -54,6 +56,11 @@ Result<std::string> normalize(std::string_view text, const std::vector<Normalize
   std::string current(text);
   for (const NormalizerStep& step : steps) {
     SS_TRY(std::string next, std::visit(Apply{current, scratch}, step));
+    if (next.size() > current.size() && !scratch.spend(next.size() - current.size())) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("normalizer: expected a text of {} bytes to grow by at most {}", text.size(),
+                               scratch.steps_left())};
+    }
     current = std::move(next);
   }
   return current;

@@ -38,8 +38,8 @@ struct StripNormalizer {
 using NormalizerStep = std::variant<UnicodeNormalizer, PrependNormalizer, ReplaceNormalizer, LowercaseNormalizer,
                                     StripAccentsNormalizer, StripNormalizer>;
 
-/// Runs all steps in order and returns the text. Errors: those of Regex::find, and kInvalidInput if a step makes the
-/// text larger than 2 GiB.
+/// Runs all steps in order and returns the text. Errors: those of Regex::find, and kInvalidInput if the steps make the
+/// text larger by more than `scratch` has left for it.
 Result<std::string> normalize(std::string_view text, const std::vector<NormalizerStep>& steps, RegexScratch& scratch);
 
 }  // namespace secondsource::tokenizer

@@ -5,11 +5,6 @@
 #include "tokenizer/unicode.h"
 
 namespace secondsource::tokenizer {
-namespace {
-
-constexpr std::size_t kMaxReplacedBytes = std::size_t{1} << 31;
-
-}  // namespace
 
 Result<std::optional<TextSpan>> PatternFinder::next() {
   if (const Regex* regex = std::get_if<Regex>(&pattern_)) return next_of_regex(*regex);
@@ -50,9 +45,11 @@ Result<std::string> replace_all(std::string_view text, const Pattern& pattern, s
     result.append(text.substr(copied, match->begin - copied));
     result.append(content);
     copied = match->end;
-    if (result.size() > kMaxReplacedBytes) {
+    if (result.size() > text.size() + scratch.steps_left()) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("replacing in a text of {} bytes: expected at most 2 GiB after it", text.size())};
+                   fmt::format("replacing in a text of {} bytes: expected it to grow by at most "
+                               "{} bytes",
+                               text.size(), scratch.steps_left())};
     }
   }
   result.append(text.substr(copied));

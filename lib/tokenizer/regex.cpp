@@ -14,9 +14,12 @@ namespace secondsource::tokenizer {
 namespace {
 
 constexpr std::size_t kMaxPatternBytes = 16 * 1024;
-// A pattern of a real tokenizer takes a few hundred steps per match; catastrophic backtracking stops here, after about
-// a second.
-constexpr std::uint32_t kMaxMatchSteps = 10'000'000;
+// A pattern of a real tokenizer takes a few hundred steps per match. A match that takes more is tried again with the
+// next limit, which is charged to the budget of the text; catastrophic backtracking stops at the last one.
+constexpr std::uint32_t kFreeSteps = 2'000;
+constexpr std::array<std::uint32_t, 3> kChargedSteps = {50'000, 1'000'000, 10'000'000};
+constexpr std::uint64_t kTextSteps = 20'000'000;
+constexpr std::uint64_t kTextStepsPerByte = 100;
 constexpr std::uint32_t kMaxHeapKib = 64 * 1024;
 
 // White_Space as ranges, because \s in PCRE2 also includes U+180E and a bitmap is faster than a property.
@@ -60,7 +63,7 @@ struct RegexScratch::State {
         context(pcre2_match_context_create(nullptr)),
         jit_stack(pcre2_jit_stack_create(32 * 1024, 1024 * 1024, nullptr)) {
     SS_CHECK(match_data != nullptr && context != nullptr, "out of memory");
-    pcre2_set_match_limit(context, kMaxMatchSteps);
+    pcre2_set_match_limit(context, kFreeSteps);
     pcre2_set_heap_limit(context, kMaxHeapKib);
     if (jit_stack != nullptr) pcre2_jit_stack_assign(context, nullptr, jit_stack);
   }
@@ -75,12 +78,27 @@ struct RegexScratch::State {
   pcre2_match_data* match_data;
   pcre2_match_context* context;
   pcre2_jit_stack* jit_stack;
+  std::uint64_t steps_left = kTextSteps;
 };
 
 RegexScratch::RegexScratch() : state_(std::make_unique<State>()) {}
 RegexScratch::~RegexScratch() = default;
 RegexScratch::RegexScratch(RegexScratch&&) noexcept = default;
 RegexScratch& RegexScratch::operator=(RegexScratch&&) noexcept = default;
+
+void RegexScratch::begin_text(std::size_t n_bytes) {
+  state_->steps_left = kTextSteps + kTextStepsPerByte * n_bytes;
+}
+
+bool RegexScratch::spend(std::uint64_t n_steps) {
+  if (n_steps > state_->steps_left) return false;
+  state_->steps_left -= n_steps;
+  return true;
+}
+
+std::uint64_t RegexScratch::steps_left() const {
+  return state_->steps_left;
+}
 
 struct Regex::Code {
   explicit Code(pcre2_code* compiled) : code(compiled) {}
@@ -172,8 +190,17 @@ Result<std::optional<TextSpan>> Regex::find(std::string_view text, std::size_t s
     return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
                        PCRE2_NO_UTF_CHECK | options, state.match_data, state.context);
   };
-  int found = search(0);
-  if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = search(PCRE2_NO_JIT);
+  const auto search_within_limit = [&] {
+    const int result = search(0);
+    return result == PCRE2_ERROR_JIT_STACKLIMIT ? search(PCRE2_NO_JIT) : result;
+  };
+  int found = search_within_limit();
+  for (const std::uint32_t n_steps : kChargedSteps) {
+    if (found != PCRE2_ERROR_MATCHLIMIT || !scratch.spend(n_steps)) break;
+    pcre2_set_match_limit(state.context, n_steps);
+    found = search_within_limit();
+    pcre2_set_match_limit(state.context, kFreeSteps);
+  }
   if (found == PCRE2_ERROR_NOMATCH) return std::optional<TextSpan>();
   if (found < 0) {
     return Error{ErrorCode::kInvalidInput,

@@ -3,6 +3,7 @@
 // have another meaning there (\s, \w, \h) are spelled out before the pattern is compiled.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,13 +19,21 @@ struct TextSpan {
   std::size_t end = 0;
 };
 
-/// The working memory for searches; one per thread, for any number of patterns.
+/// The working memory for searches and the work that is left for one text; one per thread, for any number of patterns.
 class RegexScratch {
  public:
+  /// Begins with the budget of an empty text.
   RegexScratch();
   ~RegexScratch();
   RegexScratch(RegexScratch&&) noexcept;
   RegexScratch& operator=(RegexScratch&&) noexcept;
+
+  /// Sets the work that all patterns and replacements together may do on a text of this size. Ordinary matches are not
+  /// counted: a pattern of a real tokenizer takes a few hundred steps for one.
+  void begin_text(std::size_t n_bytes);
+  /// Takes steps (of a search, or bytes by which a text grows) from what is left; false if there are not as many.
+  [[nodiscard]] bool spend(std::uint64_t n_steps);
+  [[nodiscard]] std::uint64_t steps_left() const;
 
  private:
   friend class Regex;
@@ -43,7 +52,7 @@ class Regex {
   Regex& operator=(Regex&&) noexcept;
 
   /// The first match at or after `start`, which must be a character boundary. `text` must be valid UTF-8.
-  /// Errors: kInvalidInput when the pattern exceeds its step limit on this text.
+  /// Errors: kInvalidInput when the pattern exceeds the step limit of a match, or what `scratch` has left for the text.
   Result<std::optional<TextSpan>> find(std::string_view text, std::size_t start, RegexScratch& scratch) const;
 
  private:

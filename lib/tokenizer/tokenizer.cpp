@@ -181,6 +181,7 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
   auto state = std::make_unique<tokenizer::TokenizerState>(std::move(parts), std::move(model));
   state->n_merges = n_merges;
   tokenizer::RegexScratch regex_scratch;
+  regex_scratch.begin_text(tokenizer::kMaxAddedBytes);
   for (const AddedToken& token : state->parts.added_tokens.tokens()) {
     if (!token.normalized) {
       state->plain_matcher.add(token, token.content);
@@ -195,6 +196,8 @@ Result<Tokenizer> Tokenizer::from_parts(TokenizerParts parts) {
     if (!pattern.empty()) state->normalized_matcher.add(token, pattern);
     state->parts.added_tokens.set_normalized(token, pattern);
   }
+  state->plain_matcher.finish();
+  state->normalized_matcher.finish();
   return Tokenizer(std::move(state));
 }
 
@@ -216,6 +219,7 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view utf8_text, 
   ids.reserve(utf8_text.size() / 4 + 8);
   if (options.add_special_tokens) ids = state_->parts.prefix_ids;
   std::unique_ptr<EncoderScratch> scratch = state_->scratch_pool.take();
+  scratch->pre_tokenizer.regex.begin_text(utf8_text.size());
   const Result<void> encoded = state_->encode_text(utf8_text, options, *scratch, ids);
   state_->scratch_pool.give_back(std::move(scratch));
   if (!encoded) return encoded.error().with_context("text to tokenize");

@@ -42,8 +42,8 @@ Result<void> read_vocabulary(const JsonFields& model, TokenizerParts& parts) {
     const bool is_integer =
         id.is_number_integer() && (!id.is_number_unsigned() || id.get<std::uint64_t>() <= (1U << 31));
     if (!is_integer) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("{}: vocab: token \"{}\": expected an integer id, found {}",
-                                                         model.name(), printable(text), id.type_name())};
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: vocab: token {}: expected an integer id, found {}",
+                                                         model.name(), in_quotes(text), id.type_name())};
     }
     const Result<void> added = parts.vocabulary.add(text, id.get<std::int64_t>());
     if (!added) return added.error().with_context(fmt::format("{}: vocab", model.name()));
@@ -61,7 +61,7 @@ Result<std::pair<std::string_view, std::string_view>> read_merge(const Json& val
     const std::string_view text = value.get_ref<const std::string&>();
     const std::size_t space = text.find(' ');
     if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) {
-      return refuse(fmt::format("\"{}\"", printable(text.substr(0, 80))));
+      return refuse(fmt::format("{}", in_quotes(text.substr(0, 80))));
     }
     return std::pair(text.substr(0, space), text.substr(space + 1));
   }
@@ -77,7 +77,7 @@ Result<void> add_merge(const Json& value, std::uint32_t rank, TokenizerParts& pa
   const auto id_of = [&](std::string_view text) -> Result<std::int32_t> {
     if (const std::optional<std::int32_t> id = parts.vocabulary.id_of(text)) return *id;
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("expected a token of the vocabulary, found \"{}\"", printable(text.substr(0, 80)))};
+                 fmt::format("expected a token of the vocabulary, found {}", in_quotes(text.substr(0, 80)))};
   };
   SS_TRY(const std::int32_t left, id_of(sides.first));
   SS_TRY(const std::int32_t right, id_of(sides.second));
@@ -218,7 +218,7 @@ Result<void> read_post_processor(const Json& value, const std::string& name, Tok
   }
   return Error{
       ErrorCode::kUnsupported,
-      fmt::format("{} type \"{}\": expected one of Sequence, TemplateProcessing, ByteLevel", name, printable(type))};
+      fmt::format("{} type {}: expected one of Sequence, TemplateProcessing, ByteLevel", name, in_quotes(type))};
 }
 
 /// Checks that all ids of the template are tokens.
