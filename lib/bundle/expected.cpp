@@ -22,7 +22,8 @@ using Json = nlohmann::json;
 
 constexpr std::array<std::string_view, 9> kKeys = {"prompt", "prompt_ids", "n_prompt_ids", "prompt_sha256", "ids",
                                                    "finish", "top",        "top1_margin",  "logsumexp"};
-constexpr std::int64_t kMaxLineBytes = std::int64_t{256} << 20;
+// A line of a thousand ids with ten alternatives each has 50 KB.
+constexpr JsonLimits kLineLimits{.max_bytes = std::int64_t{16} << 20, .max_depth = 6, .max_values = 1'000'000};
 // Log-probabilities come from a floating-point log-softmax, so that of an almost certain token may be slightly above 0.
 constexpr double kLogProbabilityMax = 1e-3;
 
@@ -110,7 +111,7 @@ Result<void> parse_prompt_ids(const JsonFields& fields, ExpectedOutput& output) 
 }
 
 Result<ExpectedOutput> parse_line(std::string_view line, const std::string& name) {
-  SS_TRY(const Json root, parse_json(line, name, {.max_bytes = kMaxLineBytes, .max_depth = 6}));
+  SS_TRY(const Json root, parse_json(line, name, kLineLimits));
   SS_TRY(const JsonFields fields, JsonFields::of(root, name));
   for (const auto& [key, value] : root.items()) {
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {

@@ -28,6 +28,8 @@ namespace fs = std::filesystem;
 // files stay when entries are removed: removing a lock file that another process is about to lock would give one entry
 // two locks.
 constexpr std::string_view kLockSuffix = ".lock";
+// HASH.partial is an entry that is being extracted (StagedFolder) or removed.
+constexpr std::string_view kPartialSuffix = ".partial";
 
 fs::path entries_folder(const fs::path& cache) {
   return cache / "bundles";
@@ -102,6 +104,21 @@ Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, cons
   }
 }
 
+/// Removes what killed extractions left behind. An extraction that runs holds its lock, and its folder stays.
+void remove_killed_extractions(const fs::path& folder) {
+  std::vector<std::string> hashes;
+  std::error_code error;
+  for (fs::directory_iterator item(folder, error), end; !error && item != end; item.increment(error)) {
+    const std::string name = item->path().filename().string();
+    if (name.ends_with(kPartialSuffix)) hashes.push_back(name.substr(0, name.size() - kPartialSuffix.size()));
+  }
+  for (const std::string& hash : hashes) {
+    if (!is_sha256(hash)) continue;
+    const Result<FileDescriptor> lock = open_lock(folder / (hash + std::string(kLockSuffix)));
+    if (lock && try_lock(*lock, LOCK_EX)) fs::remove_all(folder / (hash + std::string(kPartialSuffix)), error);
+  }
+}
+
 /// The SHA-256 of a file that may be large, with progress.
 Result<std::string> hash_of_zip(const fs::path& zip, Progress& progress, const InterruptFlag& interrupt) {
   SS_TRY(InputFile file, InputFile::open(zip));
@@ -134,6 +151,7 @@ Result<CacheLease> extract_to_cache(const fs::path& zip, Progress& progress, con
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
+  remove_killed_extractions(folder);
   const fs::path entry = folder / hash;
   const fs::path lock_path = folder / (hash + std::string(kLockSuffix));
   SS_TRY(FileDescriptor lock, open_lock(lock_path));
@@ -167,12 +185,13 @@ Result<std::vector<CacheEntry>> clean_cache(const fs::path& cache, std::int64_t 
   std::int64_t total_bytes = 0;
   for (const CacheEntry& entry : entries) total_bytes += entry.size_bytes;
   const fs::path folder = entries_folder(cache);
+  remove_killed_extractions(folder);
   std::vector<CacheEntry> removed;
   for (auto entry = entries.rbegin(); entry != entries.rend() && total_bytes > keep_bytes; ++entry) {
     SS_TRY(const FileDescriptor lock, open_lock(folder / (entry->hash + std::string(kLockSuffix))));
     if (!try_lock(lock, LOCK_EX)) continue;
     // Rename first, so that a process that finds the entry's name always finds the whole entry.
-    const fs::path doomed = folder / (entry->hash + ".partial");
+    const fs::path doomed = folder / (entry->hash + std::string(kPartialSuffix));
     std::error_code error;
     fs::remove_all(doomed, error);
     fs::rename(folder / entry->hash, doomed, error);

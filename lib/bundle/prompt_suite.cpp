@@ -6,6 +6,8 @@
 #include <utility>
 #include <variant>
 
+#include "core/utf8.h"
+
 namespace secondsource {
 namespace {
 
@@ -73,9 +75,9 @@ Result<PromptSuite> load_prompt_suite(const Bundle& bundle, const BundleText& te
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
   SS_TRY(result.prompts, encode_prompts(prompts, suite, text));
   if (result.prompts.empty() && !prompts.prompts.empty()) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none", bundle.name(), suite)};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", bundle.name(),
+                             in_quotes(suite))};
   }
   SS_TRY(result.expected, bundle.expected(variant));
   if (const Manifest* manifest = bundle.manifest()) {

@@ -10,6 +10,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMaxPathBytes = 512;
+constexpr std::size_t kMaxPartBytes = 255;  // NAME_MAX of Linux's file systems
 
 /// The reason why the path is refused, or an empty text.
 std::string_view fault_of(std::string_view path) {
@@ -27,6 +28,7 @@ std::string_view fault_of(std::string_view path) {
     const std::string_view part = path.substr(0, slash);
     if (part.empty()) return "it has an empty part";
     if (part == "." || part == "..") return "it leaves its folder";
+    if (part.size() > kMaxPartBytes) return "a part of it is longer than 255 bytes";
     if (slash == std::string_view::npos) return {};
     path.remove_prefix(slash + 1);
   }
@@ -37,8 +39,8 @@ std::string_view fault_of(std::string_view path) {
 Result<void> check_relative_path(std::string_view path, std::string_view name) {
   const std::string_view fault = fault_of(path);
   if (fault.empty()) return {};
-  return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a path inside the bundle, found \"{}\": {}", name,
-                                                     printable(path.substr(0, kMaxPathBytes)), fault)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a path inside the bundle, found {}: {}", name, in_quotes(path), fault)};
 }
 
 Result<std::filesystem::path> resolve_inside(const std::filesystem::path& folder, std::string_view path) {

@@ -8,8 +8,8 @@
 
 namespace secondsource {
 
-/// Checks a path inside a bundle. It must be relative, UTF-8, with / between its parts, at most 512 bytes, without
-/// empty parts, "." or "..", without backslashes, colons or control characters, and in a form that means the same on
+/// Checks a path inside a bundle. It must be relative, UTF-8, with / between its parts, at most 512 bytes and 255 a part,
+/// without empty parts, "." or "..", without backslashes, colons or control characters, and in a form that means the same on
 /// every system. Error messages begin with `name`. Errors: kInvalidInput.
 Result<void> check_relative_path(std::string_view path, std::string_view name);
 

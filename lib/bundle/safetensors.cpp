@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // upstream's MAX_HEADER_SIZE
+constexpr std::size_t kMaxTensors = 100'000;  // of one file; the largest models have as many in all their files
 
 /// Types of upstream's Dtype that core/dtype.h lacks, with their size in bits.
 struct OtherType {
@@ -57,7 +58,11 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
     return refused(name, fmt::format("expected a header of {} bytes, found {} bytes after the length", length,
                                      file.size() - kLengthBytes));
   }
-  return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<std::size_t>(length));
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
+                              static_cast<std::size_t>(length));
+  // The format demands it, so that no reader has to skip white space.
+  if (!text.starts_with('{')) return refused(name, "expected a header that begins with {");
+  return text;
 }
 
 Result<std::map<std::string, std::string>> parse_metadata(const Json& value, std::string_view name) {
@@ -143,6 +148,10 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
   const JsonLimits limits{.max_bytes = static_cast<std::int64_t>(kMaxHeaderBytes), .max_depth = 8};
   SS_TRY(const Json root, parse_json(text, fmt::format("{}: safetensors header", name), limits));
   if (!root.is_object()) return refused(name, "expected the header to be a JSON object");
+
+  if (root.size() > kMaxTensors) {
+    return refused(name, fmt::format("expected at most {} tensors, found {}", kMaxTensors, root.size()));
+  }
 
   SafetensorsHeader header;
   header.data_offset_bytes = kLengthBytes + text.size();

@@ -1,11 +1,15 @@
 #include "bundle/zip.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zip.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <system_error>
@@ -21,7 +25,7 @@ namespace {
 
 constexpr std::int64_t kRatioFromBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kEndRecordBytes = 22;  // size of the end-of-central-directory record, the smallest possible zip
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+constexpr std::int64_t kMaxPieceBytes = std::int64_t{1} << 20;
 
 Error refused(std::string_view name, std::string_view what) {
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: zip: {}", name, what)};
@@ -86,10 +90,13 @@ std::string lower_case(std::string_view text) {
 }
 
 /// Checks that no name occurs twice, ignoring case, and that no file is used as a folder by another entry.
-Result<void> check_names(const std::vector<ZipEntry>& entries, std::string_view name) {
+Result<void> check_names(const std::vector<ZipEntry>& entries, std::size_t max_names, std::string_view name) {
   std::map<std::string, bool> is_folder;  // key: path in lower case
   const auto add = [&](std::string_view path, bool folder) -> Result<void> {
     const auto [found, is_new] = is_folder.emplace(lower_case(path), folder);
+    if (is_folder.size() > max_names) {
+      return refused(name, fmt::format("expected at most {} files and folders, found more", max_names));
+    }
     if (is_new || (folder && found->second)) return {};
     return refused(name, fmt::format("{}: expected each name once, found it twice", path));
   };
@@ -100,6 +107,43 @@ Result<void> check_names(const std::vector<ZipEntry>& entries, std::string_view 
     }
     SS_TRY_VOID(add(entry.path, entry.is_folder));
   }
+  return {};
+}
+
+Error errno_error(const std::filesystem::path& path, std::string_view action) {
+  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
+}
+
+/// A file of a folder that nobody else knows yet, so that it needs neither a temporary name nor a flush of its own: names
+/// of entries cannot collide with ours, and ten thousand files cost one flush.
+class NewFile {
+ public:
+  static Result<NewFile> create(const std::filesystem::path& path) {
+    FileDescriptor descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+    if (!descriptor.is_open()) return errno_error(path, "create");
+    return NewFile(std::move(descriptor), path);
+  }
+  Result<void> write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(descriptor_.get(), bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return errno_error(path_, "write");
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    return {};
+  }
+  Result<void> close() { return descriptor_.close(path_); }
+
+ private:
+  NewFile(FileDescriptor descriptor, std::filesystem::path path)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+  FileDescriptor descriptor_;
+  std::filesystem::path path_;
+};
+
+Result<void> flush_file_system(const std::filesystem::path& folder) {
+  const FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!descriptor.is_open() || ::syncfs(descriptor.get()) != 0) return errno_error(folder, "flush");
   return {};
 }
 
@@ -120,10 +164,8 @@ ZipArchive& ZipArchive::operator=(ZipArchive&&) noexcept = default;
 ZipArchive::~ZipArchive() = default;
 
 Result<ZipArchive> ZipArchive::open(const std::filesystem::path& path, ZipLimits limits) {
-  SS_TRY_VOID(InputFile::open(path));  // gives the clearer error for a path that is not a file
-  std::error_code error;
-  const auto archive_bytes = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot read its size: {}", path.string(), error.message())};
+  SS_TRY(const MappedFile file, MappedFile::map(path));  // gives the clearer error for a path that is not a file
+  const auto archive_bytes = static_cast<std::int64_t>(file.bytes().size());
   int code = 0;
   zip_t* opened = zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code);
   if (opened == nullptr) {
@@ -132,7 +174,9 @@ Result<ZipArchive> ZipArchive::open(const std::filesystem::path& path, ZipLimits
     return refused(path.string(), text_of(failure));
   }
   ZipArchive archive(std::make_unique<Handle>(opened), path.string());
-  SS_TRY_VOID(archive.read_directory(archive_bytes, limits));
+  SS_TRY_VOID(archive.read_directory(archive_bytes, limits, [&](std::uint64_t offset, std::span<std::byte> out) {
+    return file.read_at(static_cast<std::size_t>(offset), out);
+  }));
   return archive;
 }
 
@@ -147,11 +191,15 @@ Result<ZipArchive> ZipArchive::open_bytes(std::span<const std::byte> bytes, std:
     return refused(name, text_of(failure));
   }
   ZipArchive archive(std::make_unique<Handle>(opened), std::string(name));
-  SS_TRY_VOID(archive.read_directory(static_cast<std::int64_t>(bytes.size()), limits));
+  const ReadBytes read = [&](std::uint64_t offset, std::span<std::byte> out) -> Result<void> {
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+    return {};
+  };
+  SS_TRY_VOID(archive.read_directory(static_cast<std::int64_t>(bytes.size()), limits, read));
   return archive;
 }
 
-Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits limits) {
+Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits limits, const ReadBytes& read) {
   // libzip accepts an empty file as an archive without entries.
   if (archive_bytes < kEndRecordBytes) {
     return refused(name_, fmt::format("expected at least {} bytes, found {}", kEndRecordBytes, archive_bytes));
@@ -160,6 +208,8 @@ Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits li
   if (n_entries < 0 || static_cast<std::size_t>(n_entries) > limits.max_entries) {
     return refused(name_, fmt::format("expected at most {} entries, found {}", limits.max_entries, n_entries));
   }
+  SS_TRY_VOID(check_no_zero_in_names(static_cast<std::uint64_t>(archive_bytes), static_cast<std::uint64_t>(n_entries),
+                                     read, name_));
   std::int64_t total_bytes = 0;
   std::int64_t total_compressed_bytes = 0;
   for (zip_int64_t i = 0; i < n_entries; ++i) {
@@ -183,7 +233,7 @@ Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits li
     return refused(name_, fmt::format("expected to grow at most {}-fold, found {} bytes in {}", limits.max_ratio,
                                       total_bytes, total_compressed_bytes));
   }
-  return check_names(entries_, name_);
+  return check_names(entries_, limits.max_names, name_);
 }
 
 std::int64_t ZipArchive::total_bytes() const noexcept {
@@ -192,8 +242,14 @@ std::int64_t ZipArchive::total_bytes() const noexcept {
   return total;
 }
 
+std::size_t ZipArchive::piece_bytes() const noexcept {
+  std::int64_t largest = 1;
+  for (const ZipEntry& entry : entries_) largest = std::max(largest, entry.size_bytes);
+  return static_cast<std::size_t>(std::min(largest, kMaxPieceBytes));
+}
+
 template <typename Sink>
-Result<void> ZipArchive::read_entry(std::size_t index, Sink&& sink) const {
+Result<void> ZipArchive::read_entry(std::size_t index, std::span<std::byte> piece, Sink&& sink) const {
   const ZipEntry& entry = entries_[index];
   const auto fault = [&](zip_error_t* error) {
     return refused(name_, fmt::format("{}: {}", entry.path, printable(zip_error_strerror(error))));
@@ -201,7 +257,6 @@ Result<void> ZipArchive::read_entry(std::size_t index, Sink&& sink) const {
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(
       zip_fopen_index(handle_->archive, index, ZIP_FL_UNCHANGED), zip_fclose);
   if (file == nullptr) return fault(zip_get_error(handle_->archive));
-  std::vector<std::byte> piece(kPieceBytes);
   std::int64_t n_read = 0;
   while (true) {
     const zip_int64_t n = zip_fread(file.get(), piece.data(), piece.size());
@@ -209,7 +264,7 @@ Result<void> ZipArchive::read_entry(std::size_t index, Sink&& sink) const {
     if (n == 0) break;
     n_read += n;
     if (n_read > entry.size_bytes) break;
-    SS_TRY_VOID(sink(std::span<const std::byte>(piece.data(), static_cast<std::size_t>(n))));
+    SS_TRY_VOID(sink(std::span<const std::byte>(piece).first(static_cast<std::size_t>(n))));
   }
   if (n_read == entry.size_bytes) return {};
   return refused(name_, fmt::format("{}: expected {} bytes as the directory says, found {}", entry.path,
@@ -234,29 +289,32 @@ Result<void> ZipArchive::for_each_file(Progress& progress, const InterruptFlag& 
 }
 
 Result<void> ZipArchive::check_contents(Progress& progress, const InterruptFlag& interrupt) const {
-  return for_each_file(progress, interrupt, "checking the zip (MiB)",
-                       [&](std::size_t i, const auto& count) -> Result<void> {
-                         if (entries_[i].is_folder) return {};
-                         return read_entry(i, [&](std::span<const std::byte> bytes) { return count(bytes.size()); });
-                       });
+  std::vector<std::byte> piece(piece_bytes());
+  return for_each_file(
+      progress, interrupt, "checking the zip (MiB)", [&](std::size_t i, const auto& count) -> Result<void> {
+        if (entries_[i].is_folder) return {};
+        return read_entry(i, piece, [&](std::span<const std::byte> bytes) { return count(bytes.size()); });
+      });
 }
 
 Result<void> ZipArchive::extract(const std::filesystem::path& folder, Progress& progress,
                                  const InterruptFlag& interrupt) const {
-  return for_each_file(
+  std::vector<std::byte> piece(piece_bytes());
+  SS_TRY_VOID(for_each_file(
       progress, interrupt, "extracting the zip (MiB)", [&](std::size_t i, const auto& count) -> Result<void> {
         const std::filesystem::path place = folder / entries_[i].path;
         std::error_code error;
         std::filesystem::create_directories(entries_[i].is_folder ? place : place.parent_path(), error);
         if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", place.string(), error.message())};
         if (entries_[i].is_folder) return {};
-        SS_TRY(OutputFile file, OutputFile::create(place));
-        SS_TRY_VOID(read_entry(i, [&](std::span<const std::byte> bytes) -> Result<void> {
+        SS_TRY(NewFile file, NewFile::create(place));
+        SS_TRY_VOID(read_entry(i, piece, [&](std::span<const std::byte> bytes) -> Result<void> {
           SS_TRY_VOID(file.write(bytes));
           return count(bytes.size());
         }));
-        return file.commit();
-      });
+        return file.close();
+      }));
+  return flush_file_system(folder);
 }
 
 }  // namespace secondsource

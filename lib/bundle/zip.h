@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bundle/zip_directory.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -25,6 +26,8 @@ struct ZipEntry {
 
 struct ZipLimits {
   std::size_t max_entries = 10'000;
+  /// Files and folders, with the folders that only occur in paths.
+  std::size_t max_names = 20'000;
   std::int64_t max_total_bytes = std::int64_t{1} << 40;
   /// Limit on the uncompressed size / the compressed size of all entries together, applied above 64 MiB. Text
   /// compresses to about a tenth, weights hardly at all, and a zip bomb to a thousandth.
@@ -49,8 +52,9 @@ class ZipArchive {
   [[nodiscard]] const std::vector<ZipEntry>& entries() const noexcept { return entries_; }
   [[nodiscard]] std::int64_t total_bytes() const noexcept;
 
-  /// Writes all entries under `folder`, which must exist and be empty. Each entry must have exactly its announced size
-  /// and checksum. Errors: kInvalidInput, kIo, kInterrupted.
+  /// Writes all entries under `folder`, which must exist and be empty, each directly under its own name. Each entry must
+  /// have exactly its announced size and checksum. When it returns, all are on the disk. Errors: kInvalidInput, kIo,
+  /// kInterrupted.
   Result<void> extract(const std::filesystem::path& folder, Progress& progress, const InterruptFlag& interrupt) const;
   /// Reads all entries and checks their sizes and checksums. Errors: as extract().
   Result<void> check_contents(Progress& progress, const InterruptFlag& interrupt) const;
@@ -58,10 +62,12 @@ class ZipArchive {
  private:
   struct Handle;
   ZipArchive(std::unique_ptr<Handle> handle, std::string name);
-  Result<void> read_directory(std::int64_t archive_bytes, ZipLimits limits);
-  /// Reads one entry to its end and passes its pieces to `sink`.
+  Result<void> read_directory(std::int64_t archive_bytes, ZipLimits limits, const ReadBytes& read);
+  /// Reads one entry to its end into `piece`, again and again, and passes what was read to `sink`.
   template <typename Sink>
-  Result<void> read_entry(std::size_t index, Sink&& sink) const;
+  Result<void> read_entry(std::size_t index, std::span<std::byte> piece, Sink&& sink) const;
+  /// The size of a buffer for reading entries.
+  [[nodiscard]] std::size_t piece_bytes() const noexcept;
   template <typename Visit>
   Result<void> for_each_file(Progress& progress, const InterruptFlag& interrupt, std::string_view task,
                              Visit&& visit) const;

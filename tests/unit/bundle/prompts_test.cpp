@@ -136,6 +136,15 @@ TEST_CASE("expected outputs are read") {
   CHECK(sha256_of_ids({1, 2, 3}) == kIdsHash);
 }
 
+TEST_CASE("a line of expected outputs has a limited size and number of values") {
+  CHECK_ERROR(parse_expected("{\"ids\": \"" + std::string(17 << 20, 'x') + "\"}\n", "bf16.jsonl"),
+              ErrorCode::kInvalidInput, "bf16.jsonl:1: expected at most 16777216 bytes of JSON");
+  std::string values = "{\"ids\": [0";
+  for (int i = 0; i < 1'000'000; ++i) values += ",0";
+  CHECK_ERROR(parse_expected(values + "]}\n", "bf16.jsonl"), ErrorCode::kInvalidInput,
+              "expected at most 1000000 values");
+}
+
 TEST_CASE("expected outputs that contradict themselves are refused") {
   const auto [from, to, part] = GENERATE(table<std::string, std::string, std::string>({
       {"[1,2,3]", "[1,2,4]", "the hash of prompt_ids"},

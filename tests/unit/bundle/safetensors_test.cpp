@@ -38,7 +38,9 @@ TEST_CASE("upstream's own hostile files are accepted and refused as upstream doe
     REQUIRE_OK(mapped);
     const auto parsed = parse_safetensors(mapped->bytes(), file);
     CAPTURE(file);
-    CHECK(parsed.has_value() == entry["accept"].get<bool>());
+    // The format says that a header begins with {; upstream's reader accepts white space before it, and we do not.
+    const bool breaks_format = file == "header_leading_whitespace.safetensors";
+    CHECK(parsed.has_value() == (entry["accept"].get<bool>() && !breaks_format));
     if (!parsed) {
       CHECK(parsed.error().code == ErrorCode::kInvalidInput);
       CHECK(parsed.error().message.find('\n') == std::string::npos);
@@ -79,8 +81,18 @@ TEST_CASE("a safetensors header is refused when its tensors do not cover the dat
   CHECK_ERROR(parse(file_with(header, data_bytes)), ErrorCode::kInvalidInput, part);
 }
 
+TEST_CASE("a safetensors file has a limited number of tensors, however small they are") {
+  std::string header = "{";
+  for (int i = 0; i < 100'001; ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", i == 0 ? "" : ",", i);
+  }
+  CHECK_ERROR(parse(file_with(header + "}", 0)), ErrorCode::kInvalidInput,
+              "expected at most 100000 tensors, found 100001");
+}
+
 TEST_CASE("a hostile safetensors header is refused with one line") {
   const auto [header, part] = GENERATE(table<std::string, std::string>({
+      {R"( {"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})", "expected a header that begins with {"},
       {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
        "(an overlap)"},
       {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
@@ -96,7 +108,7 @@ TEST_CASE("a hostile safetensors header is refused with one line") {
       {R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", "[begin, end]"},
       {R"({"a":{"dtype":"U8","shape":[1]}})", "data_offsets: expected an array of integers, found nothing"},
       {R"({"a":[]})", "expected an object"},
-      {R"([])", "to be a JSON object"},
+      {R"([])", "expected a header that begins with {"},
       {R"({"__metadata__":{"a":1}})", "__metadata__: a: expected a string"},
       {R"({"__metadata__":[]})", "__metadata__: expected an object"},
       {"{\"\x01\":0}", "line 1, column"},

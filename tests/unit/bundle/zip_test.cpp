@@ -96,6 +96,8 @@ TEST_CASE("a hostile name in a zip is refused before anything is written") {
       {std::string("a\x01") + "b", "Zip archive inconsistent"},
       {"\xff\xfe", "Zip archive inconsistent"},
       {std::string(600, 'x'), "longer than 512 bytes"},
+      {"a/" + std::string(256, 'x'), "longer than 255 bytes"},
+      {std::string("model.bin\0.txt", 14), "a name with a zero byte"},
   }));
   const test::ScratchFolder scratch;
   CAPTURE(name);
@@ -115,6 +117,34 @@ TEST_CASE("names that collide are refused") {
   CAPTURE(first, second);
   CHECK_ERROR(open_text(zip_bytes({{.name = first, .data = "1"}, {.name = second, .data = "2"}})),
               ErrorCode::kInvalidInput, part);
+}
+
+TEST_CASE("no name of an entry collides with a name of ours") {
+  const test::ScratchFolder scratch;
+  const std::string longest(255, 'x');
+  REQUIRE_OK(extract(zip_bytes({{.name = "a.partial", .data = "1"},
+                                {.name = "a", .data = "2"},
+                                {.name = "b", .data = "3"},
+                                {.name = "b.partial/c", .data = "4"},
+                                {.name = longest, .data = "5"}}),
+                     scratch.path()));
+  CHECK(read_file(scratch.path() / "a.partial").value() == "1");
+  CHECK(read_file(scratch.path() / "a").value() == "2");
+  CHECK(read_file(scratch.path() / "b").value() == "3");
+  CHECK(read_file(scratch.path() / "b.partial/c").value() == "4");
+  CHECK(read_file(scratch.path() / longest).value() == "5");
+}
+
+TEST_CASE("folders that only occur in paths count as names") {
+  std::vector<HandMadeEntry> entries;
+  for (int i = 0; i < 200; ++i) {
+    std::string name = fmt::format("{:03}", i);
+    for (int depth = 0; depth < 120; ++depth) name += "/d";
+    entries.push_back({.name = name});
+  }
+  CHECK_ERROR(open_text(zip_bytes(entries)), ErrorCode::kInvalidInput, "expected at most 20000 files and folders");
+  entries.resize(10);
+  REQUIRE_OK(open_text(zip_bytes(entries)));
 }
 
 TEST_CASE("entries of a kind that is not a plain file are refused") {
@@ -223,6 +253,20 @@ class TaskProgress final : public Progress {
  private:
   std::function<void(std::string_view)> on_begin_;
 };
+
+TEST_CASE("what a killed extraction left is removed by the next one, of whichever zip") {
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  const OpenOptions options{.cache = scratch.path() / "cache"};
+  const auto zip = scratch.path() / "a.zip";
+  REQUIRE_OK(write_file(zip, zip_bytes({{.name = "manifest.yaml", .data = "x"}})));
+  const auto killed = *options.cache / "bundles" / (std::string(64, 'e') + ".partial");
+  std::filesystem::create_directories(killed / "folder");
+  REQUIRE_OK(write_file(killed / "folder/half", "of a file"));
+  REQUIRE_OK(extract_to_cache(zip, progress, interrupt, options));
+  CHECK_FALSE(std::filesystem::exists(killed));
+}
 
 TEST_CASE("who waits for another's extraction gets the copy as soon as it is there, also while the other uses it") {
   const test::ScratchFolder scratch;
