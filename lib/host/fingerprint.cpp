@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/number.h"
+#include "core/utf8.h"
 #include "host/cgroup.h"
 #include "host/host_state.h"
 
@@ -149,7 +150,7 @@ HostFact cgroup_cpu_limit(const HostFiles& files) {
     period_text = *file;
   }
   if (!parse(first_word(*quota_text), quota) || !parse(period_text, period) || period <= 0) {
-    return unknown(name, fmt::format("cannot understand \"{}\"", *quota_text));
+    return unknown(name, fmt::format("cannot understand {}", in_quotes(*quota_text)));
   }
   return known(name, fmt::format("{:.2f}", static_cast<double>(quota) / static_cast<double>(period)));
 }

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/units.h"
 #include "core/utf8.h"
+#include "host/memory_kills.h"
 
 namespace secondsource {
 namespace {
@@ -43,11 +44,14 @@ FailureKind kind_of(ErrorCode code) {
 }  // namespace
 
 Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDeadlines deadlines,
-                                         const InterruptFlag& interrupt) {
+                                         const InterruptFlag& interrupt, const HostFiles& host) {
   const std::size_t stderr_begins_at = file_size(command.stderr_file);
+  const auto n_memory_kills = count_memory_kills(host);
   SS_TRY(ChildProcess process, ChildProcess::start(command));
   WorkerClient client(std::move(process), deadlines, interrupt, command.stderr_file);
   client.stderr_begins_at_ = stderr_begins_at;
+  client.host_ = host;
+  client.n_memory_kills_ = n_memory_kills;
   return client;
 }
 
@@ -150,11 +154,15 @@ WorkerClient::Answer WorkerClient::ended() {
   const std::string tail = stderr_tail();
   std::string message = fmt::format("the worker ended with {}", exit.text());
   if (!tail.empty()) message += ": " + tail;
-  // A SIGKILL that we did not send comes most likely from the kernel's out-of-memory killer, which leaves no message.
+  // The kernel's out-of-memory killer sends SIGKILL and leaves no message, but so may anybody else.
   if (exit.signal == SIGKILL && !exit.killed_by_us) {
-    return {std::nullopt, WorkerFailure{FailureKind::kOutOfMemory,
-                                        fmt::format("{}; the kernel's out-of-memory killer, most likely (peak {})",
-                                                    message, format_bytes(exit.peak_rss_bytes))}};
+    const std::string sign =
+        sign_of_memory_kill(n_memory_kills_, count_memory_kills(host_), exit.peak_rss_bytes, memory_limit_bytes(host_));
+    message +=
+        fmt::format("; peak {}; {}", format_bytes(exit.peak_rss_bytes),
+                    sign.empty() ? "not out of memory by the kernel's counters: somebody sent the signal" : sign);
+    return {std::nullopt,
+            WorkerFailure{sign.empty() ? FailureKind::kCrash : FailureKind::kOutOfMemory, std::move(message)}};
   }
   return {std::nullopt, WorkerFailure{says_out_of_memory(tail) ? FailureKind::kOutOfMemory : FailureKind::kCrash,
                                       std::move(message)}};

@@ -11,6 +11,7 @@
 #include "core/child_process.h"
 #include "core/interrupt.h"
 #include "core/result.h"
+#include "host/host_files.h"
 #include "runner/worker_protocol.h"
 
 namespace secondsource {
@@ -39,9 +40,9 @@ using WorkerOutcome = std::optional<WorkerFailure>;
 
 class WorkerClient {
  public:
-  /// Starts the worker process. Errors: kIo, kInvalidInput.
+  /// Starts the worker process. `host` has the kernel's counters. Errors: kIo, kInvalidInput.
   static Result<WorkerClient> start(const ChildCommand& command, WorkerDeadlines deadlines,
-                                    const InterruptFlag& interrupt);
+                                    const InterruptFlag& interrupt, const HostFiles& host = HostFiles());
 
   // Each of these sends one command and handles the worker's messages until it has answered. After a failure that ended
   // the worker, is_alive() is false. Errors: kInterrupted; errors of the listener.
@@ -83,7 +84,9 @@ class WorkerClient {
   WorkerDeadlines deadlines_;
   const InterruptFlag& interrupt_;
   std::filesystem::path stderr_file_;
-  std::size_t stderr_begins_at_ = 0;  ///< earlier bytes of the file are from previous workers
+  HostFiles host_;
+  std::optional<std::int64_t> n_memory_kills_;  ///< when the worker was started
+  std::size_t stderr_begins_at_ = 0;            ///< earlier bytes of the file are from previous workers
   bool alive_ = true;
 };
 

@@ -2,9 +2,12 @@
 
 #include "runner/worker_client.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "support/result.h"
+#include "support/scratch_folder.h"
 #include "support/shell_command.h"
 
 namespace secondsource {
@@ -22,7 +25,7 @@ TEST_CASE("how a worker failed is told apart") {
       {"kill -SEGV $$", FailureKind::kCrash, "Segmentation fault"},
       {"kill -ABRT $$", FailureKind::kCrash, "Aborted"},
       {"echo 'terminate called after throwing std::bad_alloc' >&2; exit 1", FailureKind::kOutOfMemory, "bad_alloc"},
-      {"kill -KILL $$", FailureKind::kOutOfMemory, "out-of-memory killer"},
+      {"kill -KILL $$", FailureKind::kCrash, "somebody sent the signal"},
       {"echo '{\"say\": \"failed\", \"error\": {\"code\": \"out-of-memory\", \"message\": \"full\"}}'; sleep 9",
        FailureKind::kOutOfMemory, "full"},
       {"echo '{\"say\": \"failed\", \"error\": {\"code\": \"deadline\", \"message\": \"late\"}}'; sleep 9",
@@ -45,6 +48,48 @@ TEST_CASE("how a worker failed is told apart") {
     CHECK((*outcome)->kind == one.kind);
     CHECK((*outcome)->message.find(one.part) != std::string::npos);
     CHECK_FALSE(client->is_alive());
+  }
+}
+
+TEST_CASE("a SIGKILL is called out of memory only when the kernel's counters or the peak say so") {
+  struct Case {
+    const char* vmstat;         // after the worker's end
+    const char* memory_events;  // of the group, where it counts; before the worker's end "oom_kill 3" as in vmstat
+    const char* memory_total;
+    FailureKind kind;
+    const char* part;
+  };
+  const Case cases[] = {
+      {"oom_kill 3", "", "99999999 kB", FailureKind::kCrash, "somebody sent the signal"},
+      {"oom_kill 4", "", "99999999 kB", FailureKind::kOutOfMemory, "counted 1 process killed"},
+      {"oom_kill 9", "oom_kill 3", "99999999 kB", FailureKind::kCrash, "somebody sent the signal"},
+      {"oom_kill 3", "oom_kill 5", "99999999 kB", FailureKind::kOutOfMemory, "counted 2 processes killed"},
+      {"oom_kill 3", "", "1 kB", FailureKind::kOutOfMemory, "close to the limit of 1.0 KiB"},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(one.vmstat, one.memory_events);
+    const test::ScratchFolder host;
+    std::filesystem::create_directories(host.path() / "proc");
+    std::filesystem::create_directories(host.path() / "sys/fs/cgroup");
+    const auto write = [&](const char* file, const std::string& text) {
+      REQUIRE_OK(write_file(host.path() / file, text + "\n"));
+    };
+    write("proc/meminfo", std::string("MemTotal: ") + one.memory_total);
+    write("proc/vmstat", "nr_free_pages 1\noom_kill 3");
+    if (*one.memory_events != '\0') write("sys/fs/cgroup/memory.events", "oom 0\noom_kill 3");
+    std::string script = fmt::format("cd '{}'; echo '{}' > proc/vmstat; ", host.path().string(), one.vmstat);
+    if (*one.memory_events != '\0')
+      script += fmt::format("echo '{}' > sys/fs/cgroup/memory.events; ", one.memory_events);
+    const InterruptFlag never;
+    auto client = WorkerClient::start(test::shell_command(script + "kill -KILL $$"), {.step_ns = 20 * kSecondNs}, never,
+                                      HostFiles(host.path()));
+    REQUIRE_OK(client);
+    const auto outcome = client->load(SystemJob(), {});
+    REQUIRE_OK(outcome);
+    REQUIRE(outcome->has_value());
+    CAPTURE((*outcome)->message);
+    CHECK((*outcome)->kind == one.kind);
+    CHECK((*outcome)->message.find(one.part) != std::string::npos);
   }
 }
 
