@@ -10,6 +10,7 @@
 
 #include "core/calendar.h"
 #include "core/number.h"
+#include "core/utf8.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -167,7 +168,7 @@ Result<std::vector<PriceRow>> rows_of(const YamlNode& root) {
     for (const YamlNode& node : nodes) {
       SS_TRY(PriceRow row, parse(node));
       row.read_on = read_on_text;
-      if (!keys.insert(row.key()).second) return node.fault(fmt::format("\"{}\" stands twice", row.key()));
+      if (!keys.insert(row.key()).second) return node.fault(fmt::format("{} stands twice", in_quotes(row.key())));
       rows.push_back(std::move(row));
     }
   }
@@ -266,8 +267,8 @@ Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& b
   }
   return Error{
       ErrorCode::kInvalidInput,
-      fmt::format("expected a key of the price book's {} rows, PROVIDER/REGION/INSTANCE/COMMITMENT, found \"{}\"{}",
-                  book.size(), key, near.empty() ? "" : fmt::format(" (near: {})", near))};
+      fmt::format("expected a key of the price book's {} rows, PROVIDER/REGION/INSTANCE/COMMITMENT, found {}{}",
+                  book.size(), in_quotes(key), near.empty() ? "" : fmt::format(" (near: {})", near))};
 }
 
 Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book) {

@@ -10,9 +10,15 @@
 
 #include "core/csv.h"
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
+
+// No count and no price is larger, and all integers up to it are doubles.
+constexpr double kMaxNumber = 1e12;
+// Longer fields are no names; std::regex needs stack for each character.
+constexpr std::size_t kMaxFieldBytes = 1024;
 
 std::string lower(std::string_view text) {
   std::string result;
@@ -93,7 +99,7 @@ class CatalogReader {
     n_columns_ = header.fields.size();
     for (std::size_t i = 0; i < n_columns_; ++i) {
       if (!columns_.emplace(header.fields[i], i).second) {
-        return fault(header.line, fmt::format("column {} stands twice", header.fields[i]));
+        return fault(header.line, fmt::format("column {} stands twice", in_quotes(header.fields[i])));
       }
     }
     for (const char* required :
@@ -113,8 +119,9 @@ class CatalogReader {
     const std::string field = text(line, column);
     if (field.empty()) return std::optional<double>();
     double value = 0;
-    if (!read_number(field, value) || !std::isfinite(value) || value < 0) {
-      return fault(line.line, fmt::format("{}: expected a number of at least 0, found \"{}\"", column, field));
+    if (!read_number(field, value) || !(value >= 0) || value > kMaxNumber) {
+      return fault(line.line, fmt::format("{}: expected a number from 0 to {:.0f}, found {}", column, kMaxNumber,
+                                          in_quotes(field)));
     }
     return std::optional<double>(value);
   }
@@ -123,6 +130,12 @@ class CatalogReader {
     if (line.fields.size() != n_columns_) {
       return fault(line.line,
                    fmt::format("expected {} fields as the header has, found {}", n_columns_, line.fields.size()));
+    }
+    for (const std::string& field : line.fields) {
+      if (field.size() > kMaxFieldBytes) {
+        return fault(line.line,
+                     fmt::format("expected fields of at most {} bytes, found {}", kMaxFieldBytes, in_quotes(field)));
+      }
     }
     CatalogRow row{.line = line.line,
                    .instance = text(line, "InstanceType"),

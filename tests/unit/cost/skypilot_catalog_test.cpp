@@ -27,6 +27,22 @@ std::int64_t n_left_out(const CatalogImport& import, std::string_view part) {
 
 }  // namespace
 
+TEST_CASE("a number that no count can be is refused, not converted") {
+  const std::string header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,Price,SpotPrice,Region\n";
+  for (const char* number : {"1e300", "9.3e18", "1e13", "nan", "inf", "-1"}) {
+    CAPTURE(number);
+    CHECK_ERROR(import_skypilot_catalog(header + "a,V100," + number + ",8,1,,r\n", "vms.csv", kAws),
+                ErrorCode::kInvalidInput,
+                "vms.csv:2: AcceleratorCount: expected a number from 0 to 1000000000000, found");
+    CHECK_ERROR(import_skypilot_catalog(header + "a,V100,1," + number + ",1,,r\n", "vms.csv", kAws),
+                ErrorCode::kInvalidInput, "vms.csv:2: vCPUs: expected a number");
+  }
+  // std::regex would need the stack for each of these blanks.
+  const std::string blanks = "{'Count':" + std::string(1'000'000, ' ') + "x}";
+  CHECK_ERROR(import_skypilot_catalog(header + "a,V100,1,8,1,," + blanks + "\n", "vms.csv", kAws),
+              ErrorCode::kInvalidInput, "expected fields of at most 1024 bytes");
+}
+
 TEST_CASE("zones become one row of a region, on demand and spot, with the range of the zones") {
   const std::string header =
       "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone,"
@@ -138,8 +154,8 @@ TEST_CASE("what is no catalog is refused with the line") {
       {"Price,Price\n", "stands twice"},
       {header + "p5,H100,8,192,55\n", "vms.csv:2: expected 7 fields"},
       {header + "p5,H100,8,192,cheap,,us\n", "vms.csv:2: Price"},
-      {header + "p5,H100,8,192,-1,,us\n", "at least 0"},
-      {header + "p5,H100,8,192,nan,,us\n", "at least 0"},
+      {header + "p5,H100,8,192,-1,,us\n", "a number from 0"},
+      {header + "p5,H100,8,192,nan,,us\n", "a number from 0"},
       {header + "p5,\"H100,8,192,1,,us\n", "vms.csv:2: expected a quote"},
       {header + "p5,\"H100\"x,8,192,1,,us\n", "vms.csv:2: expected a comma"},
   }));
