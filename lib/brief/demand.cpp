@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/utf8.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -169,7 +170,7 @@ Result<std::vector<SkuSpec>> parse_skus(const YamlNode& root) {
   std::set<std::string> ids;
   for (const YamlNode& node : nodes) {
     SS_TRY(SkuSpec sku, parse_sku(node));
-    if (!ids.insert(sku.id).second) return node.fault(fmt::format("id \"{}\" stands twice", sku.id));
+    if (!ids.insert(sku.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(sku.id)));
     skus.push_back(std::move(sku));
   }
   return skus;
@@ -198,7 +199,8 @@ class OptionReader {
       SS_TRY(const OptionKind kind, kind_of(node));
       if (kind == OptionKind::kStay) continue;
       SS_TRY(OptionSpec option, read_change(node, kind));
-      if (!names.insert(option.name).second) return node.fault(fmt::format("name \"{}\" stands twice", option.name));
+      if (!names.insert(option.name).second)
+        return node.fault(fmt::format("name {} stands twice", in_quotes(option.name)));
       options.push_back(std::move(option));
     }
     return options;
@@ -304,7 +306,7 @@ class OptionReader {
       Share share;
       SS_TRY(share.sku, known_sku(one, "sku"));
       SS_TRY(share.percent, one.number("percent", {.min = 0.1, .max = 100}));
-      if (!ids.insert(share.sku).second) return one.fault(fmt::format("sku \"{}\" stands twice", share.sku));
+      if (!ids.insert(share.sku).second) return one.fault(fmt::format("sku {} stands twice", in_quotes(share.sku)));
       sum += share.percent;
       shares.push_back(std::move(share));
     }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/calendar.h"
+#include "core/utf8.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -47,7 +48,7 @@ Result<QuotedRow> parse_row(const YamlNode& node) {
   }
   if (row.date != "undated" && !is_day_month_quarter_or_year(row.date)) {
     return node.fault(
-        fmt::format("date: expected YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or undated, found \"{}\"", row.date));
+        fmt::format("date: expected YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or undated, found {}", in_quotes(row.date)));
   }
   if (const auto limits = node.find("slo")) {
     SS_TRY(row.slo, parse_limits(*limits));
@@ -66,7 +67,7 @@ Result<std::vector<QuotedRow>> rows_of(const YamlNode& root) {
   std::set<std::string> ids;
   for (const YamlNode& node : nodes) {
     SS_TRY(QuotedRow row, parse_row(node));
-    if (!ids.insert(row.id).second) return node.fault(fmt::format("id \"{}\" stands twice", row.id));
+    if (!ids.insert(row.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(row.id)));
     rows.push_back(std::move(row));
   }
   return rows;

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/enum_format.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -325,7 +326,7 @@ class QuotedSku {
     for (const QuotedRow& row : quoted) {
       if (row.id == id) return &row;
     }
-    return fault(fmt::format("quoted: no row \"{}\" among the {} that --quoted gave", id, quoted.size()));
+    return fault(fmt::format("quoted: no row {} among the {} that --quoted gave", in_quotes(id), quoted.size()));
   }
 
   static Speed speed_of(const QuotedRow& row) {

@@ -7,6 +7,7 @@
 
 #include "backend/op.h"
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -41,7 +42,7 @@ std::string_view take_field(std::string_view& rest) {
 
 Result<FaultSpec> parse_fault(std::string_view text) {
   const auto bad = [&](std::string why) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("fault \"{}\": {}", text, why)};
+    return Error{ErrorCode::kInvalidInput, fmt::format("fault {}: {}", in_quotes(text), why)};
   };
   std::string_view rest = text;
   const std::string_view name = take_field(rest);
@@ -55,12 +56,12 @@ Result<FaultSpec> parse_fault(std::string_view text) {
   if (spec.kind == FaultKind::kSlow) spec.argument = kDefaultSlowPercent;
   if (const std::string_view number = take_field(rest); !number.empty()) {
     if (!read_number(number, spec.argument) || spec.argument < 1 || spec.argument > 1'000'000'000) {
-      return bad(fmt::format("expected a number from 1, found \"{}\"", number));
+      return bad(fmt::format("expected a number from 1, found {}", in_quotes(number)));
     }
   }
   if (!rest.empty()) {
     if (spec.kind != FaultKind::kSlow) return bad("only slow takes an operation");
-    if (!is_op_name(rest)) return bad(fmt::format("\"{}\" is not an operation", rest));
+    if (!is_op_name(rest)) return bad(fmt::format("{} is not an operation", in_quotes(rest)));
     spec.operation = std::string(rest);
   }
   return spec;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/number.h"
+#include "core/utf8.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -32,7 +33,7 @@ Result<WaiverScope> parse_scope(const YamlNode& node) {
   SS_TRY(scope.scenario, node.string_or("scenario", ""));
   SS_TRY(scope.metric, node.string_or("metric", ""));
   if (!scope.metric.empty() && scope.metric != "*" && scope.metric != "cost" && scope.metric != "ttft") {
-    return node.fault(fmt::format("metric: expected cost or ttft, found \"{}\"", scope.metric));
+    return node.fault(fmt::format("metric: expected cost or ttft, found {}", in_quotes(scope.metric)));
   }
   const auto matches_any = [](const std::string& pattern) {
     return pattern.find_first_not_of('*') == std::string::npos;
@@ -73,7 +74,7 @@ Result<Waiver> parse_waiver(const YamlNode& node) {
     return node.fault(fmt::format("owner: expected an address, name@domain, found \"{}\"", waiver.owner));
   }
   if (!is_date(waiver.expires))
-    return node.fault(fmt::format("expires: expected YYYY-MM-DD, found \"{}\"", waiver.expires));
+    return node.fault(fmt::format("expires: expected YYYY-MM-DD, found {}", in_quotes(waiver.expires)));
   return waiver;
 }
 
@@ -84,7 +85,7 @@ Result<std::vector<Waiver>> waivers_of(const YamlNode& root) {
   std::set<std::string> ids;
   for (const YamlNode& node : nodes) {
     SS_TRY(Waiver waiver, parse_waiver(node));
-    if (!ids.insert(waiver.id).second) return node.fault(fmt::format("id \"{}\" stands twice", waiver.id));
+    if (!ids.insert(waiver.id).second) return node.fault(fmt::format("id {} stands twice", in_quotes(waiver.id)));
     for (const Waiver& other : waivers) {
       if (other.scope == waiver.scope) {
         return node.fault(fmt::format("scope: that of waiver {} again; one change has one waiver", other.id));

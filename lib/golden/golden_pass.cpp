@@ -10,6 +10,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -228,9 +229,9 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
   std::map<std::string_view, const ExpectedOutput*> by_prompt;
   for (const ExpectedOutput& one : *suite.expected) by_prompt[one.prompt] = &one;
   if (suite.prompts.empty()) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none", bundle.name(), suite.name)};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", bundle.name(),
+                             in_quotes(suite.name))};
   }
   std::int64_t n_without_record = 0;
   for (const EncodedPrompt& prompt : suite.prompts) {

@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -69,8 +70,9 @@ class CsvParser final : public LineParser {
       const auto n_output = parse_number<std::int64_t>(fields[output_]);
       if (at_s && n_prompt && n_output) return Row{*at_s, *n_prompt, *n_output};
     }
-    return Error{ErrorCode::kInvalidInput, fmt::format("expected a time and two token counts, found \"{}\"",
-                                                       line.substr(0, std::min<std::size_t>(line.size(), 60)))};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("expected a time and two token counts, found {}",
+                             in_quotes(line.substr(0, std::min<std::size_t>(line.size(), 60))))};
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -79,14 +80,15 @@ Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std
     }
     if (!good) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("{}: {}: expected what this version writes, found \"{}\"", where, key, value)};
+                   fmt::format("{}: {}: expected what this version writes, found {}", where, key, in_quotes(value))};
     }
   }
   return {};
 }
 
 Result<std::vector<std::int32_t>> parse_cpu_list(std::string_view text) {
-  const Error bad{ErrorCode::kInvalidInput, fmt::format("CPUs: expected a list such as 0,2-3, found \"{}\"", text)};
+  const Error bad{ErrorCode::kInvalidInput,
+                  fmt::format("CPUs: expected a list such as 0,2-3, found {}", in_quotes(text))};
   std::vector<std::int32_t> cpus;
   for (const std::string_view part : split(text, ',')) {
     const auto dash = part.find('-');

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/number.h"
+#include "core/utf8.h"
 #include "stats/quantile.h"
 
 namespace secondsource {
@@ -62,11 +63,10 @@ Result<Slo> parse_slo(std::string_view text) {
     good = value != nullptr && equals < part.size() && parse_positive(part.substr(equals + 1), *value);
   }
   if (!good || !(slo.ttft_ms > 0) || !(slo.tpot_ms > 0) || slo.percent >= 100) {
-    return Error{
-        ErrorCode::kInvalidInput,
-        fmt::format("SLO \"{}\": expected limits such as ttft_ms=500,tpot_ms=30 (percent=99 behind them is the "
-                    "default), or one of {}",
-                    text, slo_preset_names())};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("SLO {}: expected limits such as ttft_ms=500,tpot_ms=30 (percent=99 behind them is the "
+                             "default), or one of {}",
+                             in_quotes(text), slo_preset_names())};
   }
   slo.name = fmt::format("ttft_ms={:g},tpot_ms={:g},percent={:g}", slo.ttft_ms, slo.tpot_ms, slo.percent);
   return slo;

@@ -11,6 +11,7 @@
 #include "bundle/bundle.h"
 #include "core/clock.h"
 #include "core/hash.h"
+#include "core/utf8.h"
 #include "fault/fault.h"
 #include "host/fingerprint.h"
 #include "measure/arrival_trace.h"
@@ -322,8 +323,8 @@ class Planner {
     }
     for (const std::string& name : request_.variants) {
       if (contains(known, name)) continue;
-      return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a variant of {}, found \"{}\"",
-                                                         bundle.name(), fmt::join(known, ", "), name)};
+      return Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: expected a variant of {}, found {}", bundle.name(),
+                                                         fmt::join(known, ", "), in_quotes(name))};
     }
     return request_.variants;
   }
@@ -337,8 +338,8 @@ class Planner {
     };
     if (has_prompts && std::none_of(prompts.prompts.begin(), prompts.prompts.end(), is_in_suite)) {
       return Error{ErrorCode::kInvalidInput,
-                   fmt::format("bundle {}: suite \"{}\": expected prompts with that tag, found none",
-                               opened.record.name, request_.suite)};
+                   fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", opened.record.name,
+                               in_quotes(request_.suite))};
     }
     const ModelSize size = model_size(opened.bundle.config());
     for (const BackendRecord& backend : plan_.record.backends) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/number.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -100,10 +101,10 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
 
 Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   const Error bad{ErrorCode::kInvalidInput,
-                  fmt::format("scenario \"{}\": expected single-stream, offline, offline:BATCH, server:RATE, "
+                  fmt::format("scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
                               "server:slo-max or server:trace=FILE, then modifiers such as +gamma=0.25, +constant, "
                               "+speed=10, +prefix=512, +requests=300 or +static, then @PROMPT/OUTPUT tokens if wanted",
-                              text)};
+                              in_quotes(text))};
   Scenario scenario;
   auto at = text.rfind('@');
   // The path of a trace may contain an @ too.

@@ -10,6 +10,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/number.h"
+#include "core/utf8.h"
 #include "fault/faulty_backend.h"
 #include "golden/golden_pass.h"
 #include "host/host_telemetry.h"
@@ -241,7 +242,8 @@ class LoadedEngine final : public LoadedSystem {
 Result<std::int32_t> to_integer(std::string_view key, std::string_view text) {
   const auto value = parse_number<std::int32_t>(text);
   if (value && *value >= 0) return *value;
-  return Error{ErrorCode::kInvalidInput, fmt::format("backend option {}: expected a number, found \"{}\"", key, text)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("backend option {}: expected a number, found {}", key, in_quotes(text))};
 }
 
 }  // namespace
