@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "core/number.h"
+#include "core/utf8.h"
 #include "core/yaml.h"
 #include "engine/scheduler.h"
 #include "record/slo.h"
@@ -186,14 +187,16 @@ Result<std::int64_t> parse_bytes(std::string_view text) {
                                            {"TiB", 1099511627776.0}}};
   const std::optional<double> bytes = number_with_unit(text, kUnits);
   if (bytes && *bytes >= 1 && *bytes < 9e18) return static_cast<std::int64_t>(*bytes);
-  return Error{ErrorCode::kInvalidInput, fmt::format("expected a size such as 8GiB or 512MiB, found \"{}\"", text)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("expected a size such as 8GiB or 512MiB, found {}", in_quotes(text))};
 }
 
 Result<double> parse_seconds(std::string_view text) {
   constexpr std::array<Unit, 6> kUnits = {{{"", 1}, {"s", 1}, {"ms", 1e-3}, {"min", 60}, {"m", 60}, {"h", 3600}}};
   const std::optional<double> seconds = number_with_unit(text, kUnits);
   if (seconds && *seconds < 1e7) return *seconds;
-  return Error{ErrorCode::kInvalidInput, fmt::format("expected a time such as 90s, 5min or 2h, found \"{}\"", text)};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("expected a time such as 90s, 5min or 2h, found {}", in_quotes(text))};
 }
 
 Result<BackendOption> parse_backend_option_flag(std::string_view text) {
@@ -218,7 +221,7 @@ Result<std::pair<std::string, std::string>> parse_fault_flag(std::string_view te
   const auto equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("fault \"{}\": expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", text)};
+                 fmt::format("fault {}: expected BACKEND=KIND[:ARGUMENT], for example cpu=slow:50", in_quotes(text))};
   }
   return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
 }
@@ -228,7 +231,7 @@ Result<std::pair<std::string, std::string>> parse_device_flag(std::string_view t
   const std::string_view id = equals == std::string_view::npos ? text : text.substr(equals + 1);
   if (equals == 0 || id.empty()) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("device \"{}\": expected [BACKEND=]ID, for example cuda=1", text)};
+                 fmt::format("device {}: expected [BACKEND=]ID, for example cuda=1", in_quotes(text))};
   }
   return std::pair(std::string(equals == std::string_view::npos ? "" : text.substr(0, equals)), std::string(id));
 }

@@ -2,17 +2,27 @@
 
 #include <fmt/format.h>
 
+#include "core/utf8.h"
 #include "record/json_codec.h"
 
 namespace secondsource {
 namespace {
 
+// A line may hold every sample of a repetition, with the gaps between all tokens.
+constexpr JsonLimits kLineLimits{.max_bytes = std::int64_t{256} << 20, .max_values = std::int64_t{64} << 20};
+
+template <typename T>
+Result<T> parse_tree(std::string_view line) {
+  SS_TRY(const json_codec::Json tree, parse_json(line, "worker", kLineLimits));
+  return json_codec::from_tree<T>(tree, "worker");
+}
+
 template <typename T>
 Result<T> parse_line(std::string_view line) {
-  Result<T> parsed = json_codec::from_text<T>(line, "worker");
+  Result<T> parsed = parse_tree<T>(line);
   if (parsed) return parsed;
   return Error{ErrorCode::kInternal,
-               fmt::format("worker: cannot understand \"{}\": {}", line.substr(0, 80), parsed.error().message)};
+               fmt::format("worker: cannot understand {}: {}", in_quotes(line), parsed.error().message)};
 }
 
 }  // namespace

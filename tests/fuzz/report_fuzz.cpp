@@ -1,0 +1,73 @@
+// Fuzzes the writers of reports: the input is the text of every field of a small run and a gate. The first byte chooses
+// the format, so that each run renders one of them.
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "report/csv.h"
+#include "report/document.h"
+#include "report/junit.h"
+#include "report/markdown.h"
+#include "report/sarif.h"
+#include "report/tables.h"
+#include "support/hostile_texts.h"
+#include "unit/summary/sample_run.h"
+
+namespace {
+
+using namespace secondsource;
+
+const SummarizedRun& plain_run() {
+  static const SummarizedRun kRun = [] {
+    RunRecord record = test::hand_made_record(1);
+    RunSummary summary = summarize(record, test::hand_made_journal(1, 2));
+    return SummarizedRun{std::move(record), std::move(summary)};
+  }();
+  return kRun;
+}
+
+GateReport gate_of(const std::string& text) {
+  GateReport gate;
+  gate.verdicts.push_back(
+      {.cell = test::cell_key("cpu"), .metric = "cost", .decision = Decision::kRegressed, .why = "why"});
+  gate.not_comparable = {"a cell"};
+  test::fill_texts(gate, text);
+  return gate;
+}
+
+std::string rendered(std::uint8_t format, const SummarizedRun& run, const GateReport& gate) {
+  const std::span<const SummarizedRun> runs(&run, 1);
+  switch (format % 6) {
+    case 0:
+      return terminal_lines(run_header(run)) + render_terminal(results_table(runs)) + terminal_lines(gate_notes(gate));
+    case 1:
+      return write_markdown(runs, &gate);
+    case 2:
+      return write_junit(runs, &gate);
+    case 3:
+      return write_sarif(gate);
+    case 4: {
+      std::string csv = write_csv(runs);
+      std::erase(csv, '\r');
+      return csv;
+    }
+    default:
+      return render_html(results_table(runs), {.caption = run.summary.run_id, .caption_id = "n"});
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  SummarizedRun run = plain_run();
+  test::fill_texts(run.record, text);
+  test::fill_texts(run.summary, text);
+  const std::string written = rendered(data[0], run, gate_of(text));
+  if (test::acting_sequence(written)) std::abort();
+  if (data[0] % 6 != 3 && data[0] % 6 != 0 && data[0] % 6 != 4 && written.find("<script") != std::string::npos)
+    std::abort();
+  return 0;
+}
