@@ -187,9 +187,12 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   }
   const Result<void> done = run_pairs(*directory, {}, context.progress, context.interrupt);
   if (!done) {
-    context.progress.note(
-        fmt::format("what was measured is kept; to go on: secondsource ab --resume {}", directory->folder().string()));
-    return done.error();
+    Error error = done.error();
+    if (error.code != ErrorCode::kInvalidInput && error.code != ErrorCode::kNotComparable) {
+      error.message += fmt::format("; what was measured is kept; to go on: secondsource ab --resume {}",
+                                   directory->folder().string());
+    }
+    return error;
   }
   GateReport report = report_of(directory->record(), directory->lines(), waivers, utc_timestamp().substr(0, 10));
   if (!options.no_attribution) {

@@ -9,6 +9,7 @@
 #include "backend/capabilities.h"
 #include "backend/module.h"
 #include "commands.h"
+#include "core/json_text.h"
 #include "core/units.h"
 #include "secondsource_version.h"
 
@@ -80,7 +81,8 @@ std::string json_text(const std::vector<ModuleRecord>& records) {
     }
     modules.push_back(std::move(entry));
   }
-  return nlohmann::json{{"schema", "secondsource-backends"}, {"version", 1}, {"backends", std::move(modules)}}.dump(2) +
+  return to_json_text(
+             nlohmann::json{{"schema", "secondsource-backends"}, {"version", 1}, {"backends", std::move(modules)}}, 2) +
          "\n";
 }
 
@@ -140,7 +142,7 @@ Result<ExitStatus> run_backends(const BackendsOptions& options, const CommandCon
   std::vector<Module> modules = load_modules(module_folders(context.program));
   add_left_out(modules);
   const std::vector<ModuleRecord> records = inspect_modules(modules);
-  SS_TRY_VOID(print(options.json ? json_text(records) : table_text(records)));
+  SS_TRY_VOID(options.json ? print(json_text(records)) : print_text(table_text(records)));
   return ExitStatus::kOk;
 }
 

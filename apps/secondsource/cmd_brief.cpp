@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/utf8.h"
 #include "report/brief_document.h"
 
 namespace secondsource {
@@ -38,7 +39,8 @@ class BriefMaker {
   Result<Brief> make() {
     inputs_.date = options_.date.empty() ? utc_timestamp().substr(0, 10) : options_.date;
     if (!days_since_1970(inputs_.date)) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("--date: expected YYYY-MM-DD, found \"{}\"", inputs_.date)};
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--date: expected YYYY-MM-DD, found {}", in_quotes(inputs_.date))};
     }
     inputs_.command = "secondsource brief";
     for (const std::string& folder : options_.runs) {
@@ -87,7 +89,7 @@ Result<ExitStatus> run_brief(const BriefOptions& options) {
                                  : format == "html" ? render_html(document)
                                                     : render_markdown(document)));
   }
-  SS_TRY_VOID(print(brief.decision.line + "\n"));
+  SS_TRY_VOID(print_text(brief.decision.line + "\n"));
   return ExitStatus::kOk;
 }
 

@@ -29,7 +29,7 @@ struct SynthCommandOptions {
 
 Result<ExitStatus> run_synth(const SynthCommandOptions& options, CommandContext& context) {
   if (options.list) {
-    SS_TRY_VOID(print(fmt::format("{}\n", fmt::join(named_shapes(), "\n"))));
+    SS_TRY_VOID(print_text(fmt::format("{}\n", fmt::join(named_shapes(), "\n"))));
     return ExitStatus::kOk;
   }
   if (options.like.empty() == options.config.empty() || options.out.empty()) {
@@ -119,7 +119,7 @@ std::string describe(const Bundle& bundle) {
 Result<ExitStatus> run_info(const std::string& path, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
-  SS_TRY_VOID(print(describe(bundle) + fmt::format("  {} golden prompts\n", prompts.prompts.size())));
+  SS_TRY_VOID(print_text(describe(bundle) + fmt::format("  {} golden prompts\n", prompts.prompts.size())));
   return ExitStatus::kOk;
 }
 
@@ -152,7 +152,7 @@ Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) 
     text += fmt::format("{}: {}\n", finding.severity == Severity::kFault ? "fault" : "note", finding.message);
   }
   text += fmt::format("{}: {}\n", bundle.name(), has_fault ? "not whole" : "whole");
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return has_fault ? ExitStatus::kBadInput : ExitStatus::kOk;
 }
 

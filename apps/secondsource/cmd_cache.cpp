@@ -31,7 +31,7 @@ Result<ExitStatus> run_list() {
   SS_TRY(const PackedFiles packed, list_packed_weights(packed_folder));
   text += fmt::format("{}: {} packed weights, {}\n", packed_folder.string(), packed.n_files,
                       format_bytes(packed.size_bytes));
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }
 
@@ -42,8 +42,8 @@ Result<ExitStatus> run_clean(double keep_gib) {
   SS_TRY(const PackedFiles packed, clean_packed_weights(packed_weights_folder(cache), keep_bytes));
   std::string text;
   for (const CacheEntry& entry : removed) text += "removed " + line_of(entry);
-  SS_TRY_VOID(print(text + fmt::format("{} entries removed\n{} packed weights removed, {}\n", removed.size(),
-                                       packed.n_files, format_bytes(packed.size_bytes))));
+  SS_TRY_VOID(print_text(text + fmt::format("{} entries removed\n{} packed weights removed, {}\n", removed.size(),
+                                            packed.n_files, format_bytes(packed.size_bytes))));
   return ExitStatus::kOk;
 }
 

@@ -190,8 +190,8 @@ std::string notes_of(const std::vector<GoldenCheck>& rows) {
 
 Result<void> print_rows(const std::vector<GoldenCheck>& rows, const CheckCommandOptions& options) {
   if (!options.json) {
-    SS_TRY_VOID(print(render_terminal(table_of(rows))));
-    return print(notes_of(rows));
+    SS_TRY_VOID(print_text(render_terminal(table_of(rows))));
+    return print_text(notes_of(rows));
   }
   for (const auto& [record, failure] : rows) {
     JournalLine line = record;

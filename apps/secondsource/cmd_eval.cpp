@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "model_flags.h"
 
 namespace secondsource {
@@ -105,7 +106,7 @@ Result<std::string> evaluate(const Ids& ids, const EvalCommandOptions& options, 
   }
   nlohmann::json line = {{"ids", ids}, {"logprobs", std::move(logprobs)}, {"nll", nll}};
   if (options.n_top > 0) line["top"] = std::move(tops);
-  return line.dump() + "\n";
+  return to_json_text(line) + "\n";
 }
 
 Result<ExitStatus> run_eval(const EvalCommandOptions& options, CommandContext& context) {

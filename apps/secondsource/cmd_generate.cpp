@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include "bundle/bundle_text.h"
 #include "commands.h"
@@ -55,15 +56,21 @@ class Output {
   }
   Result<void> push(std::int32_t id) {
     if (!decoder_) return print(fmt::format("{} ", id));
-    return print(stopper_.push(decoder_->push(id)));
+    return print_generated(stopper_.push(decoder_->push(id)));
   }
   Result<void> finish() {
-    if (decoder_) SS_TRY_VOID(print(stopper_.push(decoder_->finish()) + stopper_.finish()));
+    if (decoder_) SS_TRY_VOID(print_generated(stopper_.push(decoder_->finish()) + stopper_.finish()));
     return print("\n");
   }
   [[nodiscard]] bool stopped() const { return stopper_.stopped(); }
 
  private:
+  /// A terminal must not obey what a model says; a file or a pipe gets the bytes.
+  [[nodiscard]] Result<void> print_generated(std::string_view text) const {
+    return is_terminal_ ? print_text(text) : print(text);
+  }
+
+  bool is_terminal_ = ::isatty(STDOUT_FILENO) == 1;
   std::optional<StreamingDecoder> decoder_;
   TextStopper stopper_;
 };

@@ -63,7 +63,7 @@ Result<ExitStatus> run_add(const HistoryOptions& options) {
     SS_TRY(const bool is_new, history.add(run, {options.branch, options.commit, options.label}));
     n_new += is_new;
   }
-  SS_TRY_VOID(print(
+  SS_TRY_VOID(print_text(
       fmt::format("{} added, {} brought up to date\n", n_new, options.runs.size() - static_cast<std::size_t>(n_new))));
   return ExitStatus::kOk;
 }
@@ -89,7 +89,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
                           fmt::to_string(run.n_cells), fmt::to_string(run.n_counted), tokens_of(run),
                           run.label + (run.pinned ? (run.label.empty() ? "pinned" : ", pinned") : "")});
   }
-  SS_TRY_VOID(print(render_terminal(table)));
+  SS_TRY_VOID(print_text(render_terminal(table)));
   return ExitStatus::kOk;
 }
 
@@ -151,7 +151,7 @@ Result<ExitStatus> run_prune(const HistoryOptions& options) {
   std::string text;
   for (const std::string& run_id : removed) text += run_id + "\n";
   text += fmt::format("{} runs {}\n", removed.size(), options.dry_run ? "would be removed" : "removed");
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }
 
@@ -163,7 +163,7 @@ Result<ExitStatus> run_pin(const HistoryOptions& options) {
     text += fmt::format("{} of {}, branch {}: {}\n", run.run_id, run.started_utc, run.branch,
                         run.pinned ? "pinned" : "not pinned any more");
   }
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }
 

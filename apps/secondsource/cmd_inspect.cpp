@@ -170,7 +170,7 @@ CommandNode* add_inspect_command(CommandNode& app, CommandAction& action) {
   command->callback([options, &action] {
     action = [options](CommandContext& context) -> Result<ExitStatus> {
       SS_TRY(const std::string text, inspect(*options, context));
-      SS_TRY_VOID(print(text));
+      SS_TRY_VOID(print_text(text));
       return ExitStatus::kOk;
     };
   });

@@ -7,6 +7,7 @@
 #include "core/calendar.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/utf8.h"
 #include "cost/price_book.h"
 #include "cost/skypilot_catalog.h"
 #include "report/text_table.h"
@@ -60,7 +61,7 @@ Result<ExitStatus> list_prices(const ListOptions& options) {
                           row.vcpus > 0 ? fmt::to_string(row.vcpus) : "-", fmt::format("{:.4g}", row.usd_per_hour),
                           fmt::format("{:.4g}", row.usd_per_hour / row.n_units()), row.dated()});
   }
-  SS_TRY_VOID(print(render_terminal(table)));
+  SS_TRY_VOID(print_text(render_terminal(table)));
   return ExitStatus::kOk;
 }
 
@@ -90,7 +91,7 @@ Result<ExitStatus> check_prices(const CheckOptions& options) {
   if (options.max_age_days > 0) {
     const std::string today = options.today.empty() ? utc_timestamp().substr(0, 10) : options.today;
     if (!days_since_1970(today)) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("--today: expected YYYY-MM-DD, found \"{}\"", today)};
+      return Error{ErrorCode::kInvalidInput, fmt::format("--today: expected YYYY-MM-DD, found {}", in_quotes(today))};
     }
     stale = stale_rows(book, today, options.max_age_days);
   }
@@ -100,7 +101,7 @@ Result<ExitStatus> check_prices(const CheckOptions& options) {
   for (const PriceRow& row : book) n_undated += row.date == "undated" ? 1 : 0;
   text += fmt::format("{}: {} rows, {} of them undated in their source, {} too old\n", options.book, book.size(),
                       n_undated, stale.size());
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return stale.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 
@@ -129,8 +130,8 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
   const std::string read_on = options.read_on.empty() ? utc_timestamp().substr(0, 10) : options.read_on;
   if (options.origin.date != "undated" && !is_day_month_quarter_or_year(options.origin.date)) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--date: expected YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or undated, found \"{}\"",
-                             options.origin.date)};
+                 fmt::format("--date: expected YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or undated, found {}",
+                             in_quotes(options.origin.date))};
   }
   SS_TRY(const std::string csv, read_file(options.catalog));
   SS_TRY(const CatalogImport import, import_skypilot_catalog(csv, options.catalog, options.origin));

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "commands.h"
+#include "core/json_text.h"
 #include "core/units.h"
 #include "fault/fault.h"
 #include "fault/faulty_backend.h"
@@ -134,7 +135,7 @@ std::string json_text(const OperationProfile& profile, const std::string& backen
   for (const ProfiledGap& gap : profile.gaps) {
     json["gaps"].push_back({{"phase", gap.phase}, {"part", gap.part}, {"seconds", per_request_s(profile, gap.ns)}});
   }
-  return json.dump(2) + "\n";
+  return to_json_text(json, 2) + "\n";
 }
 
 /// Formats the table cells "per request" and "share" of a time.
@@ -207,7 +208,8 @@ Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& co
   SS_TRY(const std::string backend, choose_backend(module_folders(context.program), options.backend));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
   SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));
-  SS_TRY_VOID(print(options.json ? json_text(result, backend, variant) : tables_text(result, options.layers)));
+  SS_TRY_VOID(options.json ? print(json_text(result, backend, variant))
+                           : print_text(tables_text(result, options.layers)));
   return ExitStatus::kOk;
 }
 

@@ -33,16 +33,12 @@ struct ReportOptions {
 };
 
 std::string render_table(const PortabilityMatrix& matrix) {
-  std::string text = render_terminal(portability_table(matrix)) + "\n";
-  for (const std::string& note : matrix.notes) text += note + "\n";
-  return text;
+  return render_terminal(portability_table(matrix)) + "\n" + terminal_lines(matrix.notes);
 }
 
 std::string render_table(const std::vector<SummarizedRun>& runs, const PortabilityMatrix& matrix) {
   std::string text;
-  for (const SummarizedRun& run : runs) {
-    for (const std::string& line : run_header(run)) text += line + "\n";
-  }
+  for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
   for (const TextTable& table : {bound_table(runs), load_table(runs), golden_table(runs)}) {
     if (!table.rows.empty()) text += "\n" + render_terminal(table);
@@ -51,11 +47,7 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
   const auto notes = result_notes(runs);
   const auto bounds = bound_lines(runs);
   if (!notes.empty() || !bounds.empty()) text += "\n";
-  for (const std::string& line : bounds) text += line + "\n";
-  for (const std::string& note : notes) text += note + "\n";
-  text += "\n";
-  for (const std::string& sentence : what_was_seen(runs)) text += sentence + "\n";
-  return text;
+  return text + terminal_lines(bounds) + terminal_lines(notes) + "\n" + terminal_lines(what_was_seen(runs));
 }
 
 std::string render_json(const std::vector<SummarizedRun>& runs) {

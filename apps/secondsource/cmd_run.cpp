@@ -11,8 +11,10 @@
 #include "backend/module.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/json_text.h"
 #include "core/number.h"
 #include "core/units.h"
+#include "core/utf8.h"
 #include "cost/price_book.h"
 #include "engine/scheduler.h"
 #include "gate/compare.h"
@@ -67,7 +69,7 @@ Result<double> parse_noise_limit(std::string_view text) {
   const auto percent = parse_number<double>(text);
   if (percent && *percent >= 0 && *percent <= 100) return *percent / 100;
   return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected percent from 0 to 100, found \"{}\"", kNoiseLimitVariable, text)};
+               fmt::format("{}: expected percent from 0 to 100, found {}", kNoiseLimitVariable, in_quotes(text))};
 }
 
 template <typename T>
@@ -196,12 +198,15 @@ Result<ExitStatus> print_dry_run(const RunPlan& plan) {
   }
   text += fmt::format("{} cells, about {} (an estimate from the model's size), and the golden prompts\n",
                       plan.estimates.size(), format_duration_ns(static_cast<std::int64_t>(1e9 * total_s)));
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return ExitStatus::kOk;
 }
 
-std::string resume_hint(const std::filesystem::path& folder) {
-  return fmt::format("what was measured is kept; to go on: secondsource run --resume {}", folder.string());
+/// Says how to go on, on the same line, unless the error is one of the input, which would be refused again.
+Error with_resume_hint(Error error, const std::filesystem::path& folder) {
+  if (error.code == ErrorCode::kInvalidInput || error.code == ErrorCode::kNotComparable) return error;
+  error.message += fmt::format("; what was measured is kept; to go on: secondsource run --resume {}", folder.string());
+  return error;
 }
 
 Result<RunDirectory> begin_run(const RunPlan& plan, const std::filesystem::path& out) {
@@ -224,17 +229,16 @@ std::vector<ExitStatus> statuses_of(const RunHealth& health) {
 
 std::string text_of(const SummarizedRun& run, const RunHealth& health, const std::optional<GateReport>& gate,
                     const std::filesystem::path& folder) {
-  std::string text;
-  for (const std::string& line : run_header(run)) text += line + "\n";
+  std::string text = terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table({&run, 1}));
   const TextTable golden = golden_table({&run, 1});
   if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
   text += "\n";
-  for (const std::string& note : result_notes({&run, 1})) text += note + "\n";
+  text += terminal_lines(result_notes({&run, 1}));
   if (health.wrong_tokens) text += "WRONG TOKENS: a golden pass failed, or a timed request left the reference\n";
   if (gate) {
     if (!gate->verdicts.empty()) text += "\n" + render_terminal(gate_table(*gate));
-    for (const std::string& note : gate_notes(*gate)) text += note + "\n";
+    text += terminal_lines(gate_notes(*gate));
     text += "gate: " + gate_headline(*gate) + "\n";
   }
   return text + fmt::format("run: {}\n", folder.string());
@@ -254,7 +258,7 @@ std::string json_of(const SummarizedRun& run, const RunHealth& health, const std
   tree["unverified"] = health.unverified;
   tree["summary"] = nlohmann::ordered_json::parse(to_json(run.summary));
   if (gate) tree["gate"] = nlohmann::ordered_json::parse(to_json(*gate));
-  return tree.dump(2) + "\n";
+  return to_json_text(tree, 2) + "\n";
 }
 
 Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const SummarizedRun& candidate) {
@@ -283,8 +287,11 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
       if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) statuses.push_back(status);
     }
   }
-  SS_TRY_VOID(print(options.json ? json_of(run, health, gate, statuses, directory.folder())
-                                 : text_of(run, health, gate, directory.folder())));
+  if (options.json) {
+    SS_TRY_VOID(print(json_of(run, health, gate, statuses, directory.folder())));
+  } else {
+    SS_TRY_VOID(print_text(text_of(run, health, gate, directory.folder())));
+  }
   return most_serious(statuses);
 }
 
@@ -323,10 +330,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   SessionOptions session{.program = context.program};
   for (const Module& module : modules) session.modules.push_back(module.path);
   const Result<void> done = execute_run(*directory, session, context.progress, context.interrupt);
-  if (!done) {
-    context.progress.note(resume_hint(directory->folder()));
-    return done.error();
-  }
+  if (!done) return with_resume_hint(done.error(), directory->folder());
   return finish(*directory, plan, options);
 }
 

@@ -65,7 +65,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   }
   SS_TRY_VOID(run_pairs(*directory, {.stop_early = false}, context.progress, context.interrupt));
   SS_TRY_VOID(
-      print(fmt::format("{} pairs: {}\n", pool_of(directory->lines()).size(), (folder / "pairs.jsonl").string())));
+      print_text(fmt::format("{} pairs: {}\n", pool_of(directory->lines()).size(), (folder / "pairs.jsonl").string())));
   return ExitStatus::kOk;
 }
 
@@ -76,7 +76,7 @@ Result<ExitStatus> judge_pool(const SelftestOptions& options) {
   if (pool.empty()) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected whole pairs, found none", options.from)};
   }
-  SS_TRY_VOID(print(pool_report(pool, !options.as_measured, options.plan)));
+  SS_TRY_VOID(print_text(pool_report(pool, !options.as_measured, options.plan)));
   return ExitStatus::kOk;
 }
 
@@ -84,7 +84,7 @@ Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& 
   if (options.real) return measure_pairs(options, context);
   if (!options.from.empty()) return judge_pool(options);
   const SelftestResult result = simulate(options.plan, context.progress);
-  SS_TRY_VOID(print(result.text));
+  SS_TRY_VOID(print_text(result.text));
   return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
 }
 

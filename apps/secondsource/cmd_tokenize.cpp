@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/json_fields.h"
+#include "core/json_text.h"
 #include "tokenizer_source.h"
 
 namespace secondsource {
@@ -126,7 +127,7 @@ class Tokenize {
 };
 
 Result<void> print_line(const Json& answer) {
-  return print(answer.dump() + "\n");
+  return print(to_json_text(answer) + "\n");
 }
 
 Result<ExitStatus> run_tokenize(const TokenizeOptions& options, CommandContext& context) {

@@ -55,7 +55,7 @@ Result<ExitStatus> check_waivers(const WaiverOptions& options) {
   for (const std::string& error : findings.errors) text += error + "\n";
   for (const std::string& note : findings.notes) text += note + "\n";
   text += fmt::format("{}: {} waivers, {} not in order\n", options.file, waivers.size(), findings.errors.size());
-  SS_TRY_VOID(print(text));
+  SS_TRY_VOID(print_text(text));
   return findings.errors.empty() ? ExitStatus::kOk : ExitStatus::kBadInput;
 }
 

@@ -29,7 +29,10 @@ struct CommandContext {
 /// The work of the chosen subcommand. add_*_command() stores it when its subcommand was parsed.
 using CommandAction = std::function<Result<ExitStatus>(CommandContext&)>;
 
-/// Writes to stdout. Errors: kIo (a closed pipe, a full disk).
+/// Writes to stdout as it is: JSON, HTML and other formats that have their own escapes. Errors: kIo (a closed pipe, a
+/// full disk).
 Result<void> print(std::string_view text);
+/// Writes lines for a person: whatever a name holds, no control character but newlines and tabs reaches the terminal.
+Result<void> print_text(std::string_view text);
 
 }  // namespace secondsource

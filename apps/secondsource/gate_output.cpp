@@ -16,13 +16,10 @@ std::string render_gate(const GateOutput& output, const std::string& format) {
                                     {"How it was measured", {}, output.header}};
     return write_markdown(output.runs, &report, more);
   }
-  std::string header;
-  for (const std::string& line : output.header) header += line + "\n";
-  std::string text = header;
+  std::string text = terminal_lines(output.header);
   if (!report.verdicts.empty()) text += "\n" + render_terminal(gate_table(report)) + "\n";
   if (!report.losses.empty()) text += render_terminal(loss_table(report)) + "\n";
-  for (const std::string& note : gate_notes(report)) text += note + "\n";
-  return text + "gate: " + gate_headline(report) + "\n";
+  return text + terminal_lines(gate_notes(report)) + "gate: " + gate_headline(report) + "\n";
 }
 
 }  // namespace secondsource

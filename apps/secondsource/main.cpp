@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "commands.h"
+#include "core/utf8.h"
 #include "secondsource_version.h"
 #include "terminal_progress.h"
 
@@ -93,6 +94,10 @@ Result<void> print(std::string_view text) {
     return Error{ErrorCode::kIo, "cannot write to stdout"};
   }
   return {};
+}
+
+Result<void> print_text(std::string_view text) {
+  return print(printable_lines(text));
 }
 
 }  // namespace secondsource

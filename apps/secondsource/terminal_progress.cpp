@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/units.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -20,7 +21,7 @@ TerminalProgress::~TerminalProgress() {
 }
 
 void TerminalProgress::begin(std::string_view task, std::int64_t n_steps) {
-  task_ = task;
+  task_ = shown(task);
   n_steps_ = n_steps;
   started_ns_ = now_ns();
   drawn_ns_ = 0;
@@ -46,7 +47,8 @@ void TerminalProgress::update(std::int64_t n_done) {
 
 void TerminalProgress::note(std::string_view line) {
   erase_line();
-  fmt::print(stderr, "{}\n", line);
+  constexpr std::size_t kMaxCharacters = 2000;
+  fmt::print(stderr, "{}\n", shown(line, kMaxCharacters));
 }
 
 void TerminalProgress::erase_line() {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/json_text.h"
 #include "record/json_codec.h"
 
 namespace secondsource {
@@ -34,7 +35,7 @@ std::string brief_schema() {
   const OrderedJson figure = json_codec::schema_of<Figure>();
   refer_to_figures(document, figure);
   document["$defs"] = {{"figure", figure}};
-  return document.dump(2) + "\n";
+  return to_json_text(document, 2) + "\n";
 }
 
 }  // namespace secondsource

@@ -1,3 +1,4 @@
+#include "core/json_text.h"
 #include "history/history.h"
 #include "record/json_codec.h"
 
@@ -11,7 +12,7 @@ std::string history_schema() {
   json_codec::OrderedJson document =
       json_codec::schema_document("secondsource history list --json", {{"type", "array"}});
   document["items"] = json_codec::schema_of<HistoryRun>();
-  return document.dump(2) + "\n";
+  return to_json_text(document, 2) + "\n";
 }
 
 }  // namespace secondsource

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
+
 namespace secondsource {
 namespace {
 
@@ -33,7 +35,7 @@ Result<FileDescriptor> open_for(const std::filesystem::path& path, int flags) {
 
 /// Invalid UTF-8 is replaced, because names of operations and cells may contain any byte.
 std::string line_of(const Json& event) {
-  return ",\n" + event.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return ",\n" + to_json_text(event);
 }
 
 }  // namespace

@@ -27,7 +27,9 @@
 #include "core/enum_names.h"
 #include "core/fields.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "core/result.h"
+#include "core/utf8.h"
 #include "core/variant_tags.h"
 #include "record/format_version.h"
 #include "record/schema_version.h"
@@ -106,10 +108,9 @@ template <typename T>
   }
 }
 
-/// Converts JSON to text. Bytes that are not UTF-8 (in a device's name, a library's error) are replaced, since they
-/// must not prevent writing a journal. An `indent` of -1 gives a single line.
+/// Converts JSON to text (core/json_text.h). An `indent` of -1 gives a single line.
 [[nodiscard]] inline std::string to_text(const OrderedJson& tree, int indent) {
-  return tree.dump(indent, ' ', false, OrderedJson::error_handler_t::replace);
+  return to_json_text(tree, indent);
 }
 
 /// The text of a file that holds one record.
@@ -203,7 +204,8 @@ class Reader {
       value = std::move(alternative);
     });
     if (is_known || error_) return;
-    error_ = Error{ErrorCode::kInvalidInput, path + ": " + key + ": expected " + expected + ", found \"" + tag + "\""};
+    error_ =
+        Error{ErrorCode::kInvalidInput, path + ": " + key + ": expected " + expected + ", found " + in_quotes(tag)};
   }
 
   void read_pairs(const Json& json, const std::string& path, TextPairs& pairs) {

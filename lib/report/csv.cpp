@@ -5,17 +5,11 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/csv.h"
 #include "report/tables.h"
 
 namespace secondsource {
 namespace {
-
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
 
 template <typename T>
 std::string number(const std::optional<T>& value) {
@@ -144,7 +138,8 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
     for (const auto* columns : {&identity_columns(), &figure_columns()}) {
       for (const Column& column : *columns) {
         if (!first) out += ",";
-        out += csv_field(text_of(column, columns == &figure_columns()));
+        const std::string text = text_of(column, columns == &figure_columns());
+        out += columns == &figure_columns() ? text : csv_text(text);
         first = false;
       }
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/overloaded.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -25,7 +26,7 @@ std::string markdown_of(const Block& block) {
                  [](const CaptionedTable& table) { return table_markdown(table.caption, table.table); },
                  [](const FoldedTable& table) { return table_markdown(table.caption, table.table); },
                  [](const Charts&) { return std::string(); },
-                 [](const Command& command) { return "    " + command.text + "\n\n"; }},
+                 [](const Command& command) { return "    " + printable(command.text) + "\n\n"; }},
       block);
 }
 

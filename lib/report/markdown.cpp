@@ -67,7 +67,7 @@ class BoundedMarkdown {
     return used >= kMarkdownBytes ? 0 : static_cast<std::size_t>(share * static_cast<double>(kMarkdownBytes - used));
   }
   void leave_out(std::size_t n, const std::string& what) {
-    left_out_ += fmt::format("{}{} {}", left_out_.empty() ? "" : ", ", n, shown(what, 60));
+    left_out_ += fmt::format("{}{} {}", left_out_.empty() ? "" : ", ", n, escape_markdown(shown(what, 60)));
   }
   static void put_worst_first(TextTable& table) {
     if (!table.verdict_column) return;

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
+
 namespace secondsource {
 namespace {
 
@@ -67,7 +69,7 @@ std::string write_sarif(const GateReport& report) {
   const Json run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}}, {"results", results}};
   const Json document = {
       {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return to_json_text(document, 2) + "\n";
 }
 
 }  // namespace secondsource

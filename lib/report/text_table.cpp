@@ -31,6 +31,10 @@ void append_row(std::string& out, const std::vector<std::string>& cells, const T
 
 constexpr std::size_t kLongCell = 40;  ///< shorter cells are not wrapped
 
+bool is_word_www(std::string_view three) {
+  return std::all_of(three.begin(), three.end(), [](char c) { return c == 'w' || c == 'W'; });
+}
+
 std::string html_cell(const TextTable& table, std::size_t column, const std::string& text) {
   const bool heads_row = column == 0;
   std::string css_class = table.right_aligned[column] ? "number" : "";
@@ -69,6 +73,13 @@ std::string render_terminal(const TextTable& given) {
   for (const std::size_t width : widths) rules.emplace_back(width, '-');
   append_row(out, rules, table, widths);
   for (const auto& row : table.rows) append_row(out, row, table, widths);
+  return out;
+}
+
+std::string terminal_lines(std::span<const std::string> lines) {
+  constexpr std::size_t kLineCharacters = 2000;
+  std::string out;
+  for (const std::string& line : lines) out += shown(line, kLineCharacters) + "\n";
   return out;
 }
 
@@ -133,7 +144,7 @@ std::string escape_markup(std::string_view text) {
   };
   std::size_t begin = 0;
   while (begin < text.size()) {
-    const std::size_t end = std::min(text.find_first_of("\t\n\r", begin), text.size());
+    const std::size_t end = std::min(text.find_first_of("\t\n", begin), text.size());
     append_escaped(text.substr(begin, end - begin));
     if (end < text.size()) out += text[end];
     begin = end + 1;
@@ -143,25 +154,31 @@ std::string escape_markup(std::string_view text) {
 
 std::string escape_markdown(std::string_view text) {
   constexpr std::string_view kSigns = "\\`*_[]|~#";
+  constexpr std::string_view kBreak =
+      "<!-- -->";  // invisible, and ends what GitHub would take for a name or an address
   std::string spaced(text);
   std::replace_if(
       spaced.begin(), spaced.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  const std::string safe = printable(spaced);
   std::string out;
   char before = ' ';
-  for (const char c : printable(spaced)) {
+  for (std::size_t i = 0; i < safe.size(); ++i) {
+    const char c = safe[i];
     const bool in_word = std::isalnum(static_cast<unsigned char>(before)) != 0;
     if (c == '<') {
       out += "&lt;";
     } else if (c == '&') {
       out += "&amp;";
-    } else if (c == '@' && !in_word) {
-      out += "@<!-- -->";  // a name in a bundle must not mention a user
     } else if (kSigns.find(c) != std::string_view::npos && !(c == '_' && in_word)) {
       out += '\\';
       out += c;
     } else {
       out += c;
     }
+    // An address has "://", "www." or "@", which also mentions users.
+    const bool is_scheme = std::string_view(safe).substr(i, 3) == "://";
+    const bool is_www = c == '.' && i >= 3 && is_word_www(std::string_view(safe).substr(i - 3, 3));
+    if (c == '@' || is_scheme || is_www) out += kBreak;
     before = c;
   }
   return out;

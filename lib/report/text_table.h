@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,11 +38,16 @@ struct HtmlTableOptions {
 /// Writes a <table> with caption and scopes and escapes the content; the first column has the row headers.
 [[nodiscard]] std::string render_html(const TextTable& table, const HtmlTableOptions& options);
 
+/// Lines of a report for a terminal, each with its line break: what printable() escapes is escaped, and a line is cut to
+/// 2000 characters.
+[[nodiscard]] std::string terminal_lines(std::span<const std::string> lines);
+
 /// Replaces & < > " ' by entities, for text and attributes of HTML and XML. Also escapes everything that printable()
-/// escapes except tabs and line breaks.
+/// escapes except tabs and newlines.
 [[nodiscard]] std::string escape_markup(std::string_view text);
 
-/// Escapes a text so that Markdown shows it literally: without formatting, HTML or mentions. Line breaks become spaces.
+/// Escapes a text so that Markdown shows it literally: without formatting, HTML, mentions or links that GitHub makes of
+/// addresses. Line breaks become spaces.
 [[nodiscard]] std::string escape_markdown(std::string_view text);
 
 }  // namespace secondsource

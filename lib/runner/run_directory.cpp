@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/json_text.h"
 #include "record/record_json.h"
 #include "summary/summarize.h"
 
@@ -87,7 +88,7 @@ Result<void> RunDirectory::append_telemetry(std::string_view stint, const Teleme
       tree[reading.name] = reading.why_not;
     }
   }
-  const std::string line = tree.dump() + "\n";
+  const std::string line = to_json_text(tree) + "\n";
   if (!telemetry_.is_open() ||
       ::write(telemetry_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     return Error{ErrorCode::kIo, fmt::format("{}: cannot write: {}", path.string(), std::strerror(errno))};
