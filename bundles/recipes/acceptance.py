@@ -14,6 +14,11 @@ TOP = 20
 # Below this the rest bucket is only rounding of the 20 log-probabilities that it is the rest of.
 REST_FLOOR = 1e-6
 
+# What a comparison has for each position.
+FIELDS = ("delta", "kl", "nll", "agrees")
+
+MOST_UNSTEADY = 0.5
+
 # A variant outside these is opportunistic. The lookups are counted over few prompts.
 LIMITS = {"kl_mean": 0.05, "top1_agreement": 0.95}
 
@@ -64,7 +69,7 @@ def compare(record: dict, logits: torch.Tensor) -> dict[str, list]:
     """
     logits = logits.double()
     log_q = logits.log_softmax(-1)
-    result: dict[str, list] = {"delta": [], "kl": [], "nll": [], "agrees": []}
+    result: dict[str, list] = {field: [] for field in FIELDS}
     for place, (token, top) in enumerate(zip(record["ids"], record["top"])):
         (first, _), (second, _) = top[:2]
         gap = float(logits[place, first] - logits[place, second])
@@ -79,24 +84,48 @@ def _joined(comparisons: Iterable[dict], field: str) -> torch.Tensor:
     return torch.tensor([value for c in comparisons for value in c[field]], dtype=torch.float64)
 
 
-def acceptance(comparisons: list[dict], suites: list[list[dict]]) -> dict:
-    """The manifest's `acceptance` from the comparisons of R's records with E.
+def unsteady(ways: list[list[dict]], other: list[dict], close: list[list[int]]) -> list[list[int]]:
+    """The positions of each record that nobody is judged by, because a mixture's choices there are too close.
 
-    `suites` has the comparisons of each suite again: a backend is judged by suites, and a short one
-    may happen to have a larger mean than the whole, so the largest counts.
+    `other` are the comparisons with E where it takes the other expert at every close choice, `close` the positions
+    with such a choice of their own. A position behind one is unsteady where it is moved by more than near_tie_tau, or
+    by a KL above the worst of E. Where more than MOST_UNSTEADY of all would be, as in a deep model, none is: E's own
+    figures are made of such positions then.
     """
-    envelopes = [_envelope(part) for part in [comparisons, *suites] if part]
-    return {
-        "near_tie_tau": rounded(4 * float(_joined(comparisons, "delta").quantile(0.99))),
-        "envelope": {key: rounded(max(envelope[key] for envelope in envelopes)) for key in envelopes[0]},
-    }
+    steady = [[without(c, places) for c, places in zip(way, close)] for way in ways]
+    tau, worst = near_tie_tau(steady), max(float(_joined(way, "kl").max()) for way in steady)
+    found = [[i for i in range(len(c["kl"])) if i in places or c["delta"][i] > tau or c["kl"][i] > worst]
+             for c, places in zip(other, close)]
+    share = sum(map(len, found)) / sum(len(c["delta"]) for c in other)
+    return found if share <= MOST_UNSTEADY else [[] for _ in other]
+
+
+def without(comparison: dict, places: list[int]) -> dict:
+    """A comparison without some of its positions."""
+    left_out = set(places)
+    kept = lambda values: [value for place, value in enumerate(values) if place not in left_out]
+    return {field: kept(comparison[field]) for field in FIELDS}
+
+
+def near_tie_tau(ways: list[list[dict]]) -> float:
+    """From the comparisons of R's records with E, one list for each way that E is made."""
+    return 4 * max(float(_joined(way, "delta").quantile(0.99)) for way in ways)
+
+
+def envelope(parts: list[list[dict]]) -> dict[str, float]:
+    """The largest figures over the parts: all prompts and each suite, in each way that E is made.
+
+    A backend is judged by suites, and a short one may happen to have a larger mean than the whole.
+    """
+    found = [_envelope(part) for part in parts if len(_joined(part, "kl"))]
+    return {key: rounded(max(figures[key] for figures in found)) for key in found[0]}
 
 
 def _envelope(comparisons: list[dict]) -> dict[str, float]:
     kl, nll = _joined(comparisons, "kl"), _joined(comparisons, "nll")
     # E's mean difference may be near zero by chance, and three times nothing would refuse everyone;
     # so two standard errors, what chance alone does to the mean, come on top.
-    chance = 2 * float(nll.std()) / math.sqrt(len(nll))
+    chance = 2 * float(nll.std()) / math.sqrt(len(nll)) if len(nll) > 1 else 0.0
     return {"kl_mean": float(kl.mean()), "kl_worst": float(kl.max()),
             "nll_difference_mean": abs(float(nll.mean())) + chance}
 

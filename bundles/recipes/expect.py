@@ -30,6 +30,7 @@ import transformers
 import acceptance
 import manifest
 import quantize
+import routing
 from documents import sample
 from prompt_suites import Encoder, Prompt, encode, read_suites, without_unusable
 from reference import Reference
@@ -112,6 +113,13 @@ def forced(reference: Reference, cache: object, prompt: Prompt, record: dict) ->
     return acceptance.compare(record, reference.feed(cache, [*prompt.own_ids, *ids[:-1]], len(ids)))
 
 
+def choices(reference: Reference, pairs: list | None, rows: int) -> dict[str, list]:
+    """What the routers made of the last rows: the two nearest experts (R's, where given) and the gap between them."""
+    scores = reference.routing.of_last(rows)
+    chosen = routing.nearest(scores, reference.config.num_experts_per_tok) if pairs is None else torch.tensor(pairs)
+    return {"pairs": chosen.tolist(), "gaps": routing.gaps(scores, chosen).tolist()}
+
+
 def compute(reference: Reference, prompts: list[Prompt], journal: Journal, what: str,
             one: Callable[[object, Prompt], dict]) -> list[dict]:
     """one(cache, prompt) for every prompt that the journal lacks; the results in the prompts' order."""
@@ -175,10 +183,7 @@ class Run:
         against_bf16 = [line["against_bf16"] for line in lines if "against_bf16" in line]
         if against_bf16:
             figures = acceptance.quality(against_bf16, figures)
-        reference.become_envelope()
-        strays = compute(reference, self.prompts, Journal(self.work / f"E-{name}.part", computation), "E",
-                         lambda cache, prompt: forced(reference, cache, prompt, by_id[prompt.id]))
-        accepted = acceptance.acceptance(strays, self._by_suite(strays))
+        accepted = self._acceptance(reference, lines, computation)
         say(f"  {accepted}\n  margins {acceptance.margins(records, accepted['near_tie_tau'])}"
             f"\n  quality {figures}\n  {time.time() - started:.0f} s in all")
         tier = "blessed" if name == "bf16" else acceptance.tier(name, figures)
@@ -186,6 +191,44 @@ class Run:
         if name == "bf16":
             self.bf16_records, self.bf16_digest, self.bf16_part = by_id, digest, part
         return records, part
+
+    def _acceptance(self, reference: Reference, lines: list[dict], computation: str) -> dict:
+        """The manifest's `acceptance`; notes in the records which positions are not steady enough to be judged."""
+        by_id = {line["prompt"]: line for line in lines}
+
+        def one(cache: object, prompt: Prompt) -> dict:
+            line = by_id[prompt.id]
+            comparison = forced(reference, cache, prompt, line["record"])
+            if "pairs" in line:
+                comparison["gaps"] = choices(reference, line["pairs"], len(line["record"]["ids"]))["gaps"]
+            return comparison
+
+        def strays(way: str) -> list[dict]:
+            journal = Journal(self.work / f"E-{reference.variant}-{way}.part", computation)
+            return compute(reference, self.prompts, journal, f"E, {way}", one)
+
+        ways = []
+        if quantize.quantizes_activations(reference.variant):
+            reference.sum_in_f64(True)
+            ways.append(strays("f64"))
+            reference.sum_in_f64(False)
+        reference.become_envelope()
+        ways.append(strays("bf16"))
+        unsteady = [[] for _ in lines]
+        if reference.chooses:
+            own, moved = ([line["gaps"] for line in these] for these in (lines, ways[-1]))
+            close, thresholds = routing.close_choices(own, moved)
+            reference.routing.thresholds = dict(zip(reference.routing.scores, thresholds))
+            other = strays("other experts")
+            unsteady = acceptance.unsteady(ways, other, close)
+            ways.append(other)
+        for line, places in zip(lines, unsteady):
+            if places:
+                line["record"]["unsteady"] = places
+        ways = [[acceptance.without(c, places) for c, places in zip(way, unsteady)] for way in ways]
+        parts = [part for way in ways for part in [way, *self._by_suite(way)]]
+        return {"near_tie_tau": acceptance.rounded(acceptance.near_tie_tau(ways[:-1] if reference.chooses else ways)),
+                "envelope": acceptance.envelope(parts)}
 
     def _by_suite(self, comparisons: list[dict]) -> list[list[dict]]:
         """The same, once for each tag that a prompt has."""
@@ -201,11 +244,13 @@ class Run:
 
     def _record(self, reference: Reference, cache: object, prompt: Prompt) -> dict:
         """The record, and how the variant does on the ids that bf16 gave."""
-        expected = self.bf16_records.get(prompt.id)
-        if expected is None:
-            return {"record": greedy(reference, cache, prompt)}
         record = greedy(reference, reference.fork(cache), prompt)
-        return {"record": record, "against_bf16": forced(reference, cache, prompt, expected)}
+        line = {"record": record}
+        if reference.chooses:
+            forced(reference, reference.fork(cache), prompt, record)
+            line |= choices(reference, None, len(record["ids"]))
+        expected = self.bf16_records.get(prompt.id)
+        return line if expected is None else {**line, "against_bf16": forced(reference, cache, prompt, expected)}
 
     def _measured(self, reference: Reference, records: list[dict]) -> dict:
         if self.encoder.tokenizer is None:

@@ -1,15 +1,21 @@
-"""R and E of a variant: transformers' own model class in FP32, and the same with BF16 roundings.
+"""R and E of a variant: transformers' own model class in FP32, and the same with other roundings.
 
-R has the variant's stored weights, dequantized; activations and the KV cache are FP32.
-E is R with every matmul input, K, V and the softmax weights rounded to BF16: the roundings that a
-backend may make. Both operands of a matmul count, so a weight that dequantizes to more than eight
-bits of mantissa is rounded too. In `int8-w8a8` and `int8-g32-w8a8` the operands of the linear layers
-are integers after the row quantization, which both R and E have; there E rounds what is quantized.
+R has the variant's stored weights, dequantized; activations and the KV cache are FP32. weights.py says which
+tensors the variant's rule names. E is what a right backend may make of the same formula, in one or two ways:
+
+- `bf16`: every matmul input, K, V and the softmax weights rounded to BF16. Both operands of a matmul count,
+  so a weight that dequantizes to more than eight bits of mantissa is rounded too. A mixture's router is such a
+  matmul: where two experts are nearly as good, E may choose another than R (routing.py). In `int8-w8a8` and
+  `int8-g32-w8a8` the operands of the linear layers are integers after the row quantization, which both R and E have; there E
+  rounds what is quantized.
+- `f64`: the sums of the matrix products in FP64, in the variants with quantized activations. There the last bit of
+  a sum decides now and then to which of two steps a value rounds.
 
 Prompts go through in chunks, so that no matrix has more than CHUNK rows of the whole context.
 """
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +25,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 import quantize
+import weights
+from routing import Routing
+from weights import Role
 
 CHUNK = 512
 ROWS = 32  # of a chunk at a time in E: their scores over a long context stay in the cache
@@ -86,8 +95,44 @@ MATMUL_WEIGHT = {
     "int4": quantize.quantize_int4,
 }
 
-# Embedding and norm weights: never quantized, and in the integer variants as the checkpoint has them.
+# Embedding, norms, biases, router: never quantized, and in the integer variants as the checkpoint has them.
 OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda w: w for name in MATMUL_WEIGHT}
+
+
+class Products:
+    """How the matrix products of a model are computed; every module that multiplies calls this one object."""
+
+    def __init__(self, quantizes_rows: bool) -> None:
+        self.quantizes_rows = quantizes_rows
+        self.rounds_to_bf16 = False
+        self.sums_in_f64 = False
+        self.used: set[str] = set()  # names of the weights that were multiplied with
+
+    def __call__(self, name: str, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None):
+        self.used.add(name)
+        if self.rounds_to_bf16:
+            x = to_bf16(x)
+        if self.quantizes_rows:
+            x = quantize.fake_quant_rows_int8(x)
+        if not self.sums_in_f64:
+            return nn.functional.linear(x, weight, bias)
+        wide = nn.functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
+        return wide.float()
+
+
+def experts(module, prefix: str, products: Products, hidden, chosen, shares):
+    """The feed-forward networks of a mixture; hidden [rows, dim], chosen and shares [rows, experts per row].
+
+    As transformers' own loop, but for the inputs of the products.
+    """
+    mixed = torch.zeros_like(hidden)
+    for number in chosen.unique().tolist():
+        rows, place = torch.where(chosen == number)
+        both = products(prefix + ".gate_up_proj", hidden[rows], module.gate_up_proj[number])
+        gate, up = both.chunk(2, dim=-1)
+        out = products(prefix + ".down_proj", module.act_fn(gate) * up, module.down_proj[number])
+        mixed.index_add_(0, rows, out * shares[rows, place, None])
+    return mixed
 
 
 class Reference:
@@ -104,19 +149,49 @@ class Reference:
         head = self.model.get_output_embeddings()
         # A tied head is quantized, while the lookup keeps the stored values: two tensors from here on.
         head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
-        self._linears = [m for m in self.model.modules() if isinstance(m, nn.Linear)]
-        matmul_weights = {id(m.weight) for m in self._linears}
+        parameters = dict(self.model.named_parameters())
+        self.roles = weights.roles(self.config, parameters)
+        self.products = Products(quantize.quantizes_activations(variant))
+        self.routing = Routing()
+        self._multiply_by_products()
         self.largest_change = 0.0  # of any weight, against the checkpoint
         with torch.no_grad():
-            for weight in self.model.parameters():
-                stored = (MATMUL_WEIGHT if id(weight) in matmul_weights else OTHER_WEIGHT)[variant](weight)
+            for name, weight in parameters.items():
+                rule = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
+                stored = rule[variant](weight)
                 if not bool(stored.isfinite().all()):
-                    raise SystemExit(f"{folder}: expected finite weights that fit {variant}, found others")
+                    raise SystemExit(f"{folder}: {name}: expected finite weights that fit {variant}, found others")
                 self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
                 weight.copy_(stored)
-        if quantize.quantizes_activations(variant):
-            for module in self._linears:
-                module.register_forward_pre_hook(lambda _, inputs: (quantize.fake_quant_rows_int8(inputs[0]),))
+
+    def _multiply_by_products(self) -> None:
+        for name, module in self.model.named_modules():
+            if isinstance(module, nn.Linear):
+                module.forward = lambda x, name=name, module=module: self.products(
+                    name + ".weight", x, module.weight, module.bias)
+            elif hasattr(module, "gate_up_proj"):
+                module.forward = partial(experts, module, name, self.products)
+            elif self.roles.get(name + ".weight") is Role.ROUTER:
+                module.forward = partial(self._route, name, module)
+
+    def _route(self, name: str, module, hidden: torch.Tensor):
+        """What a router of transformers returns: scores, shares and numbers of the experts of each row."""
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        scores = nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
+        chosen, shares = self.routing.choose(name, scores, self.config.num_experts_per_tok)
+        return scores, shares, chosen
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there are routers that leave some experts out."""
+        return Role.ROUTER in self.roles.values() and self.config.num_experts_per_tok < self.config.num_local_experts
+
+    def _expect_all_multiplied(self) -> None:
+        """Every matmul weight went through `products`: none is multiplied by code that this file does not know."""
+        named = {name for name, role in self.roles.items() if role is Role.MATMUL}
+        if self.products.used != named:
+            raise RuntimeError(f"expected products with {sorted(named - self.products.used)}, found none; and products "
+                               f"with {sorted(self.products.used - named)}, expected none")
 
     def digest(self) -> str:
         """A hash of what this variant computes with; equal digests give equal outputs."""
@@ -126,15 +201,20 @@ class Reference:
             digest.update(weight.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def sum_in_f64(self, wide: bool) -> None:
+        """Whether the sums of the products are FP64, with a result that is rounded to FP32 once."""
+        self.products.sums_in_f64 = wide
+
     @torch.no_grad()
     def become_envelope(self) -> None:
-        """Put in the roundings. There is no way back: load a new one for R."""
+        """Put in the roundings to BF16. There is no way back: load a new one for R."""
         for module in self.model.modules():
             module.rounds_to_bf16 = True
-        for module in self._linears:
-            if not quantize.quantizes_activations(self.variant):
-                module.weight.copy_(to_bf16(module.weight))
-            module.register_forward_pre_hook(lambda _, inputs: (to_bf16(inputs[0]),), prepend=True)
+        self.products.rounds_to_bf16 = True
+        for name, weight in self.model.named_parameters():
+            is_integer = self.roles[name] is Role.MATMUL and quantize.quantizes_activations(self.variant)
+            if self.roles[name] is not Role.OTHER and not is_integer:
+                weight.copy_(to_bf16(weight))
 
     def empty_cache(self) -> DynamicCache:
         """A cache without a configuration keeps every position, also of layers with a window."""
@@ -151,6 +231,7 @@ class Reference:
     def feed(self, cache: DynamicCache, ids: list[int] | tuple[int, ...], keep: int) -> torch.Tensor:
         """Append ids to the cache; the logits [keep, vocabulary] after each of the last `keep` of them."""
         kept = []
+        self.routing.forget()
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start:start + CHUNK]
             first_kept = max(0, len(ids) - keep - start)
@@ -159,6 +240,7 @@ class Reference:
             rows = wanted if len(wanted) else torch.tensor([len(chunk) - 1])
             logits = self.model(input_ids=torch.tensor([chunk]), past_key_values=cache, use_cache=True,
                                 logits_to_keep=rows).logits[0]
+            self._expect_all_multiplied()
             if len(wanted):
                 kept.append(logits)
         return torch.cat(kept) if kept else torch.empty(0, self.config.vocab_size)

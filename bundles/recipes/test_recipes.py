@@ -1,11 +1,12 @@
 """Tests of the recipes, for plain Python: python bundles/recipes/test_recipes.py
 
 Expected values come from the definitions on paper (quantizers), from a float64 forward pass by other
-hands (stories260K), or from a second implementation in this folder (model.py). Where PyTorch or
-transformers is not installed this says so and ends with 77. The real weights of stories260K are found
+hands (stories260K), or from a second implementation in this folder (model.py; plain.py for every class and
+variant). Where PyTorch or transformers is not installed this says so and ends with 77. The real weights of stories260K are found
 through SECONDSOURCE_ASSETS.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 try:
     import jsonschema
+    import numpy
     import tokenizers  # noqa: F401  (asked for here so that one line names all that is missing)
     import torch
     import transformers
@@ -33,8 +35,12 @@ import evaluate
 import expect
 import make_prompts
 import manifest
+import plain
 import quantize
+import random_bundle
 import reference
+import routing
+import weights
 from prompt_suites import (
     Encoder,
     Prompt,
@@ -51,6 +57,7 @@ from yaml_text import to_yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = REPOSITORY / "bundles/default"
 TINY = REPOSITORY / "bundles/tiny-gqa8-hd64"
+MIXTURE = REPOSITORY / "bundles/tiny-mixtral"
 
 
 class Skipped(Exception):
@@ -244,6 +251,165 @@ def test_a_weight_that_the_variant_cannot_hold_is_refused():
                 raise AssertionError(f"{variant}: an infinity was taken")
 
 
+VARIANTS = ("f32", *quantize.VARIANTS)
+IDS = [(37 * i) % 500 + 4 for i in range(40)]
+
+
+@contextlib.contextmanager
+def random_model(family: str, seed: int = 3):
+    """The folder of a seeded model of a class; that of Qwen2 has a tied head."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        random_bundle.write_model(folder, random_bundle.Shape(16, family, 2, 2, family == "qwen2"), seed)
+        yield folder
+
+
+def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
+    """The parameters that the model computes with, by the names and in the pieces of the checkpoint."""
+    tensors = {}
+    for name, tensor in model.model.named_parameters():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            prefix = name.rsplit(".", 1)[0].replace("mlp", "block_sparse_moe")
+            for number, of_expert in enumerate(tensor):
+                pieces = of_expert.chunk(2) if "gate_up" in name else (of_expert,)
+                tensors |= {f"{prefix}.{number}.{matrix}.weight": piece
+                            for matrix, piece in zip(("w1", "w3") if "gate_up" in name else ("w2",), pieces)}
+        else:
+            tensors[name.replace("mlp.gate.", "block_sparse_moe.gate.")] = tensor
+    return tensors
+
+
+def test_every_tensor_that_a_variant_names_is_what_its_rule_makes_of_it_and_no_other_is():
+    matrices = {"mixtral": 2 * (4 + 3 * 4) + 1}  # two layers, the experts of each, the head
+    for family in random_bundle.CLASSES:
+        with random_model(family) as folder:
+            stored = plain.read_safetensors(folder / "model.safetensors")
+            stored.setdefault("lm_head.weight", stored["model.embed_tokens.weight"])
+            for variant in VARIANTS:
+                second = plain.Plain(folder, variant)
+                second.logits(IDS)
+                named = {name for name in second.multiplied if "block_sparse_moe.experts" not in name}
+                # Also those that no token chose.
+                named |= {name for name in stored if "block_sparse_moe.experts" in name}
+                assert len(named) == matrices.get(family, 2 * 7 + 1), family
+                tensors = checkpoint_tensors(Reference(folder, variant))
+                assert set(tensors) == set(stored), (family, variant)
+                for name, tensor in tensors.items():
+                    rule = plain.MATMUL[variant] if name in named else plain.OTHER.get(variant, lambda w: w)
+                    assert (tensor.detach().numpy() == rule(stored[name])).all(), (family, variant, name)
+
+
+def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_variant():
+    for family in random_bundle.CLASSES:
+        same_in_e = []
+        with random_model(family) as folder:
+            for variant in VARIANTS:
+                first = Reference(folder, variant)
+                logits = first.feed(first.empty_cache(), IDS, len(IDS)).numpy()
+                first.become_envelope()
+                strays = first.feed(first.empty_cache(), IDS, len(IDS)).numpy()
+                apart = abs(logits - plain.Plain(folder, variant).logits(IDS)).max(-1)
+                of_envelope = abs(strays - plain.Plain(folder, variant, envelope=True).logits(IDS)).max(-1)
+                rounding = abs(strays - logits).max(-1)
+                # Where rows are quantized, the last bit of a sum moves a step now and then, and what follows.
+                is_steep = quantize.quantizes_activations(variant)
+                typical = float(numpy.median(apart)) if is_steep else float(apart.max())
+                assert typical < 1e-4, (family, variant, typical)
+                # Likewise in E, where a step is that of BF16: what remains is far below what E is about.
+                assert numpy.median(of_envelope) < numpy.median(rounding) / 2, (family, variant)
+                same_in_e.append(float((of_envelope < 1e-4).mean()))
+        assert sum(same_in_e) / len(same_in_e) > 0.6, (family, same_in_e)
+
+
+def test_a_model_with_a_tensor_that_no_rule_names_is_refused():
+    with random_model("llama") as folder:
+        model = Reference(folder, "int8")
+        parameters = dict(model.model.named_parameters())
+        more = {**parameters, "model.extra.weight": parameters["lm_head.weight"]}
+        fewer = {name: one for name, one in parameters.items() if "layers.1.mlp.up" not in name}
+        for changed, message in ((more, "model.extra.weight"), (fewer, "found none")):
+            try:
+                weights.roles(model.config, changed)
+            except ValueError as refusal:
+                assert message in str(refusal), refusal
+            else:
+                raise AssertionError("a model that the table does not describe was taken")
+        del model.model.model.layers[1].self_attn.q_proj.forward  # from here on transformers' own
+        try:
+            model.feed(model.empty_cache(), IDS, 1)
+        except RuntimeError as refusal:
+            assert "layers.1.self_attn.q_proj.weight" in str(refusal)
+        else:
+            raise AssertionError("a product went past the rule")
+
+
+def broken_rules(records: list[dict], acceptance_part: dict, candidate: Reference, prompts: list[Prompt]) -> list[str]:
+    """Which rules of docs/correctness.md a candidate breaks; the program has its own (lib/golden)."""
+    tau, envelope = acceptance_part["near_tie_tau"], acceptance_part["envelope"]
+    steady, wrong = [], 0
+    for record, prompt in zip(records, prompts):
+        ids, left_out = record["ids"], record.get("unsteady", [])
+        logits = candidate.feed(candidate.empty_cache(), [*prompt.ids, *ids[:-1]], len(ids))
+        steady.append(acceptance.without(acceptance.compare(record, logits), left_out))
+        for place, top in enumerate(record["top"]):
+            gap = {token: top[0][1] - value for token, value in top}.get(int(logits[place].argmax()), float("inf"))
+            wrong += place not in left_out and gap > tau
+    figures = acceptance.envelope([steady])
+    return [name for name, is_broken in (
+        ("tokens", wrong > 0), ("mean KL", figures["kl_mean"] > 3 * envelope["kl_mean"]),
+        ("worst KL", figures["kl_worst"] > 10 * envelope["kl_worst"])) if is_broken]
+
+
+def test_planted_bugs_break_the_rules_of_the_mixture_and_right_roundings_do_not():
+    """The committed records against other roundings, and against a scale, an expert and a router that are wrong."""
+    content = yaml.safe_load((MIXTURE / "manifest.yaml").read_text(encoding="utf-8"))
+    prompts = [p for p in encode(read_suites(MIXTURE / "prompts"), Encoder(MIXTURE)) if len(p.ids) < 200]
+
+    def unquantized_experts(model: Reference) -> None:
+        right, wrong = (dict(one.model.named_parameters()) for one in (model, Reference(MIXTURE, "bf16")))
+        for name in right:
+            if "experts" in name:
+                right[name].copy_(wrong[name])
+
+    def swapped_scales(model: Reference) -> None:
+        weight = dict(model.model.named_parameters())["model.layers.1.self_attn.v_proj.weight"]
+        scale = weight.abs().amax(-1, keepdim=True)
+        weight.mul_(scale.roll(1, 0) / scale)
+
+    def second_best_expert(model: Reference) -> None:
+        model.routing.thresholds = {"model.layers.1.mlp.gate": float("inf")}
+
+    for variant in ("int4", "int8"):
+        part = content["variants"][variant]["acceptance"]
+        records = list(expect.read_records(MIXTURE, variant).values())
+        records = [record for record in records if record["prompt"] in {p.id for p in prompts}]
+        for change in (None, "f64", "bf16"):
+            right = Reference(MIXTURE, variant)
+            right.sum_in_f64(change == "f64")
+            if change == "bf16":
+                right.become_envelope()
+            assert broken_rules(records, part, right, prompts) == [], variant
+        bugs = [swapped_scales, second_best_expert] + ([unquantized_experts] if variant == "int4" else [])
+        for plant in bugs:
+            model = Reference(MIXTURE, variant)
+            with torch.no_grad():
+                plant(model)
+            assert "mean KL" in broken_rules(records, part, model, prompts), (variant, plant.__name__)
+
+
+def test_close_choices_are_those_that_the_roundings_of_the_envelope_could_turn():
+    own = [[[0.5, 0.02, 0.3], [0.4, 0.4, 0.01]]]      # one record, two routers, three positions
+    moved = [[[0.51, 0.01, 0.31], [0.41, 0.39, 0.0]]]  # each gap moved by 0.01: close up to 0.04
+    close, thresholds = routing.close_choices(own, moved)
+    assert close == [[1, 2]] and all(abs(one - 0.04) < 1e-6 for one in thresholds)
+    chooser = routing.Routing()
+    scores = torch.tensor([[1.0, 3.0, 2.0, 1.99], [3.0, 1.0, 2.0, 0.0]])
+    assert chooser.choose("r", scores, 2)[0].tolist() == [[1, 2], [0, 2]]
+    chooser.thresholds = {"r": 0.04}
+    chosen, shares = chooser.choose("r", scores, 2)
+    assert chosen.tolist() == [[1, 3], [0, 2]] and torch.allclose(shares.sum(-1), torch.ones(2))
+
+
 def test_chunks_and_forks_do_not_change_the_logits():
     model, ids = Reference(TINY, "bf16"), [(7 * i) % 500 + 4 for i in range(90)]
     whole = model.feed(model.empty_cache(), ids, 20)
@@ -356,7 +522,7 @@ def test_a_variant_is_added_to_what_another_program_made_and_the_others_stay():
 
 
 def test_the_committed_bundles_are_complete_and_repeat():
-    for folder in (TINY, REPOSITORY / "bundles/tiny-gqa8-hd128", DEFAULT):
+    for folder in (TINY, REPOSITORY / "bundles/tiny-gqa8-hd128", MIXTURE, DEFAULT):
         if not (folder / "manifest.yaml").exists():
             raise Skipped(f"{folder.name} has no manifest yet")
         content = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))

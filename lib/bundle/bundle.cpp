@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -66,6 +68,19 @@ Error expected_bundle(const fs::path& path, std::string_view found) {
       fmt::format(
           "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
           path.string(), found)};
+}
+
+/// An id outside the vocabulary has no logit: no backend could be judged by it.
+Result<void> check_vocabulary(const ExpectedOutput& output, std::int64_t vocab_size, std::string_view name) {
+  std::vector<std::int32_t> ids = output.prompt_ids.value_or(std::vector<std::int32_t>());
+  ids.insert(ids.end(), output.ids.begin(), output.ids.end());
+  for (const std::vector<TopToken>& top : output.top) {
+    std::ranges::transform(top, std::back_inserter(ids), &TopToken::id);
+  }
+  const auto outside = std::ranges::find_if(ids, [&](std::int32_t id) { return id >= vocab_size; });
+  if (outside == ids.end()) return {};
+  return Error{ErrorCode::kInvalidInput, fmt::format("{}: prompt {}: expected ids below {}, found {}", name,
+                                                     printable(output.prompt), vocab_size, *outside)};
 }
 
 }  // namespace
@@ -244,6 +259,9 @@ Result<std::optional<std::vector<ExpectedOutput>>> Bundle::expected(std::string_
   SS_TRY(const fs::path path, resolve_inside(folder_, *found->expected));
   SS_TRY(const std::string text, read_file(path, kMaxExpectedBytes));
   SS_TRY(std::vector<ExpectedOutput> outputs, parse_expected(text, path.string()));
+  for (const ExpectedOutput& output : outputs) {
+    SS_TRY_VOID(check_vocabulary(output, config_.vocab_size, path.string()));
+  }
   return std::optional(std::move(outputs));
 }
 

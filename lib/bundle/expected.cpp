@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -20,8 +21,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 9> kKeys = {"prompt", "prompt_ids", "n_prompt_ids", "prompt_sha256", "ids",
-                                                   "finish", "top",        "top1_margin",  "logsumexp"};
+constexpr std::array<std::string_view, 10> kKeys = {"prompt",    "prompt_ids", "n_prompt_ids", "prompt_sha256",
+                                                    "ids",       "finish",     "top",          "top1_margin",
+                                                    "logsumexp", "unsteady"};
 // A line of a thousand ids with ten alternatives each has 50 KB.
 constexpr JsonLimits kLineLimits{.max_bytes = std::int64_t{16} << 20, .max_depth = 6, .max_values = 1'000'000};
 // Log-probabilities come from a floating-point log-softmax, so that of an almost certain token may be slightly above 0.
@@ -93,6 +95,16 @@ Result<std::vector<std::vector<TopToken>>> parse_top(const JsonFields& fields, c
   return tops;
 }
 
+Result<std::vector<std::int32_t>> parse_unsteady(const JsonFields& fields, std::size_t n) {
+  if (!fields.has("unsteady")) return std::vector<std::int32_t>();
+  SS_TRY(std::vector<std::int32_t> indices, parse_ids(fields, "unsteady"));
+  const bool rises = std::adjacent_find(indices.begin(), indices.end(), std::greater_equal()) == indices.end();
+  if (!rises || (!indices.empty() && static_cast<std::size_t>(indices.back()) >= n)) {
+    return fields.mismatch("unsteady", fmt::format("rising indices below {}", n));
+  }
+  return indices;
+}
+
 Result<void> parse_prompt_ids(const JsonFields& fields, ExpectedOutput& output) {
   SS_TRY(output.prompt_sha256, fields.string("prompt_sha256"));
   if (!is_sha256(output.prompt_sha256)) return fields.mismatch("prompt_sha256", "64 lower-case hexadecimal digits");
@@ -130,10 +142,15 @@ Result<ExpectedOutput> parse_line(std::string_view line, const std::string& name
   SS_TRY(output.top, parse_top(fields, output.ids));
   SS_TRY(output.top1_margin, parse_numbers(fields, "top1_margin", output.ids.size()));
   SS_TRY(output.logsumexp, parse_numbers(fields, "logsumexp", output.ids.size()));
+  SS_TRY(output.unsteady, parse_unsteady(fields, output.ids.size()));
   return output;
 }
 
 }  // namespace
+
+bool ExpectedOutput::is_unsteady(std::size_t index) const {
+  return std::binary_search(unsteady.begin(), unsteady.end(), static_cast<std::int32_t>(index));
+}
 
 std::string sha256_of_ids(const std::vector<std::int32_t>& ids) {
   std::string bytes;

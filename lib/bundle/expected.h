@@ -30,6 +30,10 @@ struct ExpectedOutput {
   std::vector<std::vector<TopToken>> top;
   std::vector<double> top1_margin;  ///< [i]: best logit - second-best logit
   std::vector<double> logsumexp;    ///< [i]: adding this to a log-probability gives the logit
+  /// Rising indices of ids that nobody is judged by: there a rounding may give a token to another expert of a mixture.
+  std::vector<std::int32_t> unsteady;
+
+  [[nodiscard]] bool is_unsteady(std::size_t index) const;
 };
 
 /// SHA-256 of the ids as little-endian int32, as in prompt_sha256.

@@ -46,6 +46,10 @@ PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t ind
     judgement.kind = PositionKind::kNonFinite;
     return judgement;
   }
+  if (expected.is_unsteady(index)) {
+    judgement.kind = PositionKind::kUnsteady;
+    return judgement;
+  }
   const auto& top = expected.top[index];
   const auto best = std::max_element(logits.begin(), logits.end());  // among equal logits the lowest id wins
   judgement.best_id = static_cast<std::int32_t>(best - logits.begin());
@@ -63,6 +67,10 @@ PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t ind
 }
 
 void GoldenTally::add(const PositionJudgement& judgement, double reference_margin, double near_tie_tau) {
+  if (judgement.kind == PositionKind::kUnsteady) {
+    ++n_unsteady;
+    return;
+  }
   ++n_positions;
   if (reference_margin <= near_tie_tau) ++n_reference_near;
   switch (judgement.kind) {
@@ -77,6 +85,8 @@ void GoldenTally::add(const PositionJudgement& judgement, double reference_margi
       break;
     case PositionKind::kNonFinite:
       ++n_non_finite;
+      return;
+    case PositionKind::kUnsteady:
       return;
   }
   kl_sum += judgement.kl;

@@ -16,6 +16,8 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostFindings = 5;
+/// A pass is called weak where more than one position in this many cannot tell one token from another.
+constexpr std::int64_t kWeakShare = 2;
 
 /// A position that was neither a match nor a near tie.
 struct Finding {
@@ -171,6 +173,22 @@ class Pass {
     }
   }
 
+  /// Adds what the verdict does not say anything about, although the prompts were run.
+  void add_reach(GoldenRecord& record) const {
+    const GoldenTally& tally = result_.tally;
+    if (tally.n_unsteady > 0) {
+      record.reasons.push_back(
+          fmt::format("{} positions are not judged: a rounding there, or in a token before, may choose another expert",
+                      tally.n_unsteady));
+    }
+    if (record.verdict == GoldenVerdict::kPassed && kWeakShare * tally.n_reference_near > tally.n_positions) {
+      record.reasons.push_back(fmt::format(
+          "a weak verdict: {} is ill-conditioned on this model; at {} of {} positions the reference's best two are "
+          "within near_tie_tau ({:.3g}), so that only large errors show",
+          inputs_.variant, tally.n_reference_near, tally.n_positions, inputs_.acceptance.near_tie_tau));
+    }
+  }
+
   void conclude(std::int64_t n_prompts, std::int64_t duration_ns) {
     GoldenRecord& record = result_.record;
     const GoldenTally& tally = result_.tally;
@@ -196,6 +214,7 @@ class Pass {
       record.reasons.insert(record.reasons.end(), inputs_.bad_text.begin(), inputs_.bad_text.end());
       record.verdict = record.reasons.empty() ? GoldenVerdict::kPassed : GoldenVerdict::kFailed;
     }
+    add_reach(record);
     record.reasons.insert(record.reasons.end(), inputs_.left_out.begin(), inputs_.left_out.end());
     record.reasons.insert(record.reasons.end(), result_.skipped.begin(), result_.skipped.end());
   }

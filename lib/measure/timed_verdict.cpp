@@ -20,7 +20,8 @@ TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const Expecte
     const auto chosen =
         std::find_if(top.begin(), top.end(), [&](const TopToken& entry) { return entry.id == ids[index]; });
     const bool is_near_tie =
-        chosen != top.end() && top.front().log_probability - chosen->log_probability <= near_tie_tau;
+        expected.is_unsteady(index) ||
+        (chosen != top.end() && top.front().log_probability - chosen->log_probability <= near_tie_tau);
     (is_near_tie ? verdict.near_tie_at : verdict.wrong_at) = position;
     break;
   }

@@ -167,6 +167,21 @@ TEST_CASE("expected outputs that contradict themselves are refused") {
   CHECK_ERROR(parse_expected(text, "bf16.jsonl"), ErrorCode::kInvalidInput, part);
 }
 
+TEST_CASE("unsteady positions of an expected output are rising indices of its ids") {
+  const auto with = [](std::string_view unsteady) {
+    std::string line = expected_line();
+    line.insert(line.size() - 1, fmt::format(",\"unsteady\":{}", unsteady));
+    return parse_expected(line + "\n", "bf16.jsonl");
+  };
+  const auto outputs = with("[1]");
+  REQUIRE_OK(outputs);
+  CHECK(outputs->at(0).is_unsteady(1));
+  CHECK_FALSE(outputs->at(0).is_unsteady(0));
+  const char* const bad = GENERATE("[2]", "[1,0]", "[0,0]", "[-1]", "[0.5]", "0");
+  CAPTURE(bad);
+  CHECK_ERROR(with(bad), ErrorCode::kInvalidInput, "unsteady: expected ");
+}
+
 TEST_CASE("an expected output occurs once, and a blank line is no output") {
   const std::string line = expected_line();
   CHECK_ERROR(parse_expected(line + "\n" + line + "\n", "e"), ErrorCode::kInvalidInput,

@@ -79,6 +79,21 @@ TEST_CASE("a NaN or an infinity among the logits is a finding of its own and spo
   CHECK(broken_rules(tally, {}).size() == 1);
 }
 
+TEST_CASE("an unsteady position is counted apart and is part of no figure, but its logits must be finite") {
+  ExpectedOutput expected = record();
+  expected.unsteady = {0};
+  GoldenTally tally;
+  tally.add(judge_position(expected, 0, logits_with(0.01, 0.01, 0.9), 0.0), 1.0, 0.0);
+  CHECK(tally.n_unsteady == 1);
+  CHECK(tally.n_positions == 0);
+  CHECK(tally.kl_worst == 0.0);
+  CHECK(broken_rules(tally, {}).empty());
+  std::vector<float> logits = logits_with(0.6, 0.3, 0.05);
+  logits[0] = std::numeric_limits<float>::infinity();
+  tally.add(judge_position(expected, 0, logits, 0.0), 1.0, 0.0);
+  CHECK(broken_rules(tally, {}).size() == 1);
+}
+
 TEST_CASE("the pass rule has five parts, each with its own limit") {
   const Acceptance acceptance{.near_tie_tau = 0.1, .kl_mean = 1e-4, .kl_worst = 1e-3, .nll_difference_mean = 1e-4};
   const auto tally_of = [](std::int64_t n_near, std::int64_t n_reference_near, double kl, double worst, double nll) {

@@ -43,5 +43,15 @@ TEST_CASE("timed tokens are judged up to the first position where they part from
   }
 }
 
+TEST_CASE("timed tokens are judged up to an unsteady position where they part from the reference") {
+  ExpectedOutput expected = reference();
+  expected.unsteady = {2};
+  const TimedVerdict verdict = judge_timed_tokens(std::vector<std::int32_t>{10, 11, 55}, expected, 0.05);
+  CHECK(verdict.verified_tokens == 2);
+  CHECK(verdict.near_tie_at == 2);
+  CHECK_FALSE(verdict.wrong_at.has_value());
+  CHECK(judge_timed_tokens(std::vector<std::int32_t>{10, 55}, expected, 0.05).wrong_at == 1);
+}
+
 }  // namespace
 }  // namespace secondsource

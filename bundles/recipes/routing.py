@@ -1,0 +1,65 @@
+"""The choices of a mixture's routers, and at which positions they are too close to judge anyone by.
+
+A router takes the experts with the best scores. Where the last that is taken and the first that is left are
+nearly equal, a rounding decides, and the outputs of the two have nothing to do with each other. No envelope
+of small changes covers that, so it is looked for: E shows how far roundings move the scores, `close_choices` says
+where they could decide, and one more pass of E takes the other expert at each of these places, for what that
+does to the positions behind it.
+"""
+
+import torch
+
+
+class Routing:
+    """Stands in for the routers' own forward passes, and remembers the scores of the last rows."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, list[torch.Tensor]] = {}  # of each router since `forget`, [rows, experts] a chunk
+        self.thresholds: dict[str, float] = {}           # of each router that takes the other expert where it is close
+
+    def forget(self) -> None:
+        self.scores = {}
+
+    def choose(self, name: str, scores: torch.Tensor, taken: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The experts of each row, [rows, taken], best first, the lowest of equal ones; and their shares, of sum 1."""
+        self.scores.setdefault(name, []).append(scores)
+        order = scores.sort(dim=-1, descending=True, stable=True).indices
+        chosen = order[:, :taken].clone()
+        if name in self.thresholds:
+            last, other = order[:, taken - 1:taken], order[:, taken:taken + 1]
+            is_close = scores.gather(1, last) - scores.gather(1, other) <= self.thresholds[name]
+            chosen[:, taken - 1:] = torch.where(is_close, other, last)
+        return chosen, scores.gather(1, chosen).softmax(-1)
+
+    def of_last(self, rows: int) -> torch.Tensor:
+        """The scores of the last rows, [routers, rows, experts]."""
+        return torch.stack([torch.cat(parts)[-rows:] for parts in self.scores.values()])
+
+
+def nearest(scores: torch.Tensor, taken: int) -> torch.Tensor:
+    """The last expert that is taken and the first that is not, [..., 2]."""
+    return scores.sort(dim=-1, descending=True, stable=True).indices[..., taken - 1:taken + 1]
+
+
+def gaps(scores: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """By how much the first expert of each pair is ahead."""
+    ahead = scores.gather(-1, pairs)
+    return ahead[..., 0] - ahead[..., 1]
+
+
+def close_choices(own: list, moved: list) -> tuple[list[list[int]], list[float]]:
+    """The positions of each record where a router of R chose closely, and up to which gap that is so in each router.
+
+    own and moved, for each record [routers, positions]: the gaps in R, and those of the same experts in E. The
+    threshold is defined as near_tie_tau is: four times the 99th percentile of what E's roundings move. A position at
+    which an earlier layer chose closely tells nothing of what roundings do in the next.
+    """
+    joined = lambda records: torch.cat([torch.tensor(gaps) for gaps in records], dim=1)
+    is_close = torch.zeros(joined(own).shape[1], dtype=torch.bool)
+    thresholds = []
+    for of_router, of_envelope in zip(joined(own), joined(moved)):
+        shifts = (of_router - of_envelope).abs()[~is_close].double()
+        thresholds.append(4 * float(shifts.quantile(0.99)) if len(shifts) else 0.0)
+        is_close |= of_router <= thresholds[-1]
+    by_record = is_close.split([len(gaps[0]) for gaps in own])
+    return [part.nonzero()[:, 0].tolist() for part in by_record], thresholds
