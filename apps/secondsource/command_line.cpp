@@ -131,9 +131,9 @@ CommandNode* CommandNode::add_subcommand(const std::string& name, const std::str
   return &commands_.emplace_back(app_->add_subcommand(name, description));
 }
 
-Flag* CommandNode::add_option(const std::string& name, std::function<void(const std::string&)> take,
+Flag* CommandNode::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                               const std::string& description) {
-  return &flags_.emplace_back(app_->add_option_function<std::string>(name, std::move(take), description));
+  return &flags_.emplace_back(app_->add_option_function<std::string>(name, take, description));
 }
 
 Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {

@@ -98,7 +98,7 @@ class CommandNode {
   Flag* add_option(const std::string& name, T& target, const std::string& description = {}) {
     return add_option_to(name, FlagTarget(&target), description);
   }
-  Flag* add_option(const std::string& name, std::function<void(const std::string&)> take,
+  Flag* add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                    const std::string& description);
   void add_flag(const std::string& name, bool& target, const std::string& description);
   void require_subcommand();

@@ -75,7 +75,8 @@ class OnednnBackend final : public HostBackend<KvPool> {
     return visit_op(
         op,
         [](const Matmul& matmul) {
-          return matmul.act == ActQuant::kFp8PerRow ? Support::no("no kernel takes FP8 activations yet") : Support::yes();
+          return matmul.act == ActQuant::kFp8PerRow ? Support::no("no kernel takes FP8 activations yet")
+                                                    : Support::yes();
         },
         [](const RopeAppend& append) {
           return append.heads.head_dim > kMaxHeadDim

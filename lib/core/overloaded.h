@@ -9,4 +9,8 @@ struct Overloaded : Handlers... {
   using Handlers::operator()...;
 };
 
+// Clang 14 does not deduce the arguments of an aggregate by itself.
+template <typename... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
 }  // namespace secondsource
