@@ -15,6 +15,16 @@ namespace {
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 
+/// Loads a system into a worker that fails, and checks how its failure is reported.
+void check_load_fails(WorkerClient& client, FailureKind kind, std::string_view part) {
+  const auto outcome = client.load(SystemJob(), {});
+  REQUIRE_OK(outcome);
+  REQUIRE(outcome->has_value());
+  CAPTURE((*outcome)->message);
+  CHECK((*outcome)->kind == kind);
+  CHECK((*outcome)->message.find(part) != std::string::npos);
+}
+
 TEST_CASE("how a worker failed is told apart") {
   struct Case {
     const char* script;
@@ -41,12 +51,7 @@ TEST_CASE("how a worker failed is told apart") {
     const InterruptFlag never;
     auto client = WorkerClient::start(test::shell_command(one.script), {.step_ns = kSecondNs}, never);
     REQUIRE_OK(client);
-    const auto outcome = client->load(SystemJob(), {});
-    REQUIRE_OK(outcome);
-    REQUIRE(outcome->has_value());
-    CAPTURE((*outcome)->message);
-    CHECK((*outcome)->kind == one.kind);
-    CHECK((*outcome)->message.find(one.part) != std::string::npos);
+    check_load_fails(*client, one.kind, one.part);
     CHECK_FALSE(client->is_alive());
   }
 }
@@ -84,12 +89,7 @@ TEST_CASE("a SIGKILL is called out of memory only when the kernel's counters or 
     auto client = WorkerClient::start(test::shell_command(script + "kill -KILL $$"), {.step_ns = 20 * kSecondNs}, never,
                                       HostFiles(host.path()));
     REQUIRE_OK(client);
-    const auto outcome = client->load(SystemJob(), {});
-    REQUIRE_OK(outcome);
-    REQUIRE(outcome->has_value());
-    CAPTURE((*outcome)->message);
-    CHECK((*outcome)->kind == one.kind);
-    CHECK((*outcome)->message.find(one.part) != std::string::npos);
+    check_load_fails(*client, one.kind, one.part);
   }
 }
 
