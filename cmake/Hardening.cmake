@@ -16,8 +16,8 @@ check_pie_supported()
 # Checked copies and formats of the C library. Level 3 also knows sizes that are computed at run time; a C library or
 # compiler that has only level 2 takes 3 as 2. Distributions that set a level of their own would warn without the first.
 target_compile_options(secondsource_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
-# Return addresses behind a guard; large frames that touch every page; only valid targets of indirect jumps (on AArch64
-# signed return addresses as well).
+# A guard value protects return addresses; large stack frames touch every page; indirect jumps reach only valid targets
+# (on AArch64, return addresses are also signed).
 foreach(option IN ITEMS -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
   string(MAKE_C_IDENTIFIER "SECONDSOURCE_HAS${option}" has_option)
   check_cxx_compiler_flag(${option} ${has_option})
@@ -25,5 +25,5 @@ foreach(option IN ITEMS -fstack-protector-strong -fstack-clash-protection -fcf-p
     target_compile_options(secondsource_flags INTERFACE ${option})
   endif()
 endforeach()
-# All addresses are resolved at the start, and then the tables that hold them are read-only.
+# The loader resolves all addresses at the start and then makes the tables that hold them read-only.
 target_link_options(secondsource_flags INTERFACE -Wl,-z,relro,-z,now)

@@ -45,7 +45,7 @@ struct AbOptions {
   bool no_attribution = false;
 };
 
-/// A comparison runs a plan's cells in its own way, so that a key that it could not honour is refused.
+/// Refuses the keys of a plan that a comparison cannot honour, since it runs the plan's cells in pairs.
 Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& name) {
   const RunRequest& request = plan.request;
   const RunSettings& settings = request.settings;

@@ -65,7 +65,7 @@ class Output {
   [[nodiscard]] bool stopped() const { return stopper_.stopped(); }
 
  private:
-  /// A terminal must not obey what a model says; a file or a pipe gets the bytes.
+  /// Escapes control characters for a terminal; a file or a pipe gets the bytes as they are.
   [[nodiscard]] Result<void> print_generated(std::string_view text) const {
     return is_terminal_ ? print_text(text) : print(text);
   }

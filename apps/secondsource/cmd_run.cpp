@@ -202,7 +202,7 @@ Result<ExitStatus> print_dry_run(const RunPlan& plan) {
   return ExitStatus::kOk;
 }
 
-/// Says how to go on, on the same line, unless the error is one of the input, which would be refused again.
+/// Adds to the error's line how to continue the run, unless the input is at fault: resuming would refuse it again.
 Error with_resume_hint(Error error, const std::filesystem::path& folder) {
   if (error.code == ErrorCode::kInvalidInput || error.code == ErrorCode::kNotComparable) return error;
   error.message += fmt::format("; what was measured is kept; to go on: secondsource run --resume {}", folder.string());

@@ -35,7 +35,7 @@ std::vector<CLI::App*> subcommands_of(CLI::App& command) {
   return command.get_subcommands([](const CLI::App*) { return true; });
 }
 
-/// The command that the words lead to, and the first word that is none of its subcommands.
+/// The innermost command that the words name, and the first word that is none of its subcommands.
 struct Place {
   CLI::App* command;
   std::string unknown;  ///< empty: every word was a command
@@ -195,7 +195,8 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
   } catch (const CLI::Success& done) {  // --help, --version
     return app_->exit(done);
   } catch (const CLI::ParseError& error) {
-    // What is missing may have been given under a mistyped name, which says more.
+    // CLI11 reports a missing option before an unknown one. If the option was mistyped, both errors have that cause, and
+    // the unknown word is the better message.
     const bool may_be_mistyped = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) ||
                                  error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
     const std::vector<std::string> unknown = app_->remaining(true);

@@ -6,8 +6,8 @@
 //   command->footer("Example: secondsource check bundles/default");
 //   command->callback([options, &action] { action = ...; });
 //
-// CLI11 does the work, and command_line.cpp alone includes it: it is made of headers, and compiling it into each command
-// took most of the time of building the program.
+// The implementation is CLI11. Only command_line.cpp includes it, because CLI11 consists of headers alone, and compiling
+// them with every command would take most of the time of building the program.
 
 #include <cstddef>
 #include <cstdint>
@@ -124,8 +124,8 @@ class CommandLine {
   ~CommandLine();
 
   CommandNode& root() { return root_; }
-  /// Stores the values, and calls the callback of the command that was given. What is printed instead, as help or a
-  /// refusal, ends with the status that is returned.
+  /// Stores the values and calls the callback of the given command. If help or a refusal was printed instead, returns the
+  /// exit status.
   std::optional<int> parse(int argc, const char* const* argv);
 
  private:

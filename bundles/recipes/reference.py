@@ -95,7 +95,8 @@ MATMUL_WEIGHT = {
     "int4": quantize.quantize_int4,
 }
 
-# Embedding, norms, biases, router: never quantized, and in the integer variants as the checkpoint has them.
+# The embedding, the norms, the biases and the router are never quantized. The integer variants keep them as the checkpoint
+# stores them.
 OTHER_WEIGHT = {name: MATMUL_WEIGHT[name] if name in ("bf16", "f16") else lambda w: w for name in MATMUL_WEIGHT}
 
 

@@ -289,7 +289,7 @@ def test_every_tensor_that_a_variant_names_is_what_its_rule_makes_of_it_and_no_o
                 second = plain.Plain(folder, variant)
                 second.logits(IDS)
                 named = {name for name in second.multiplied if "block_sparse_moe.experts" not in name}
-                # Also those that no token chose.
+                # Experts that no token chose are checked, too.
                 named |= {name for name in stored if "block_sparse_moe.experts" in name}
                 assert len(named) == matrices.get(family, 2 * 7 + 1), family
                 tensors = checkpoint_tensors(Reference(folder, variant))
@@ -311,11 +311,11 @@ def test_r_and_e_are_those_of_a_second_implementation_for_every_class_and_varian
                 apart = abs(logits - plain.Plain(folder, variant).logits(IDS)).max(-1)
                 of_envelope = abs(strays - plain.Plain(folder, variant, envelope=True).logits(IDS)).max(-1)
                 rounding = abs(strays - logits).max(-1)
-                # Where rows are quantized, the last bit of a sum moves a step now and then, and what follows.
+                # Where rows are quantized, the last bit of a sum sometimes moves a value to the next step.
                 is_steep = quantize.quantizes_activations(variant)
                 typical = float(numpy.median(apart)) if is_steep else float(apart.max())
                 assert typical < 1e-4, (family, variant, typical)
-                # Likewise in E, where a step is that of BF16: what remains is far below what E is about.
+                # The same holds for E, whose steps are those of BF16; the difference is far below E - R.
                 assert numpy.median(of_envelope) < numpy.median(rounding) / 2, (family, variant)
                 same_in_e.append(float((of_envelope < 1e-4).mean()))
         assert sum(same_in_e) / len(same_in_e) > 0.6, (family, same_in_e)

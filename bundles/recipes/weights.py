@@ -14,7 +14,7 @@ import torch
 
 class Role(enum.Enum):
     MATMUL = "matmul"  # quantized in the integer variants, and so are its inputs in those with w8a8
-    ROUTER = "router"  # multiplies too, but is used as stored: E rounds its operands, no variant quantizes them
+    ROUTER = "router"  # multiplied like a matrix, but never quantized; E rounds its operands
     OTHER = "other"    # embedding, norms, biases
 
 

@@ -54,7 +54,7 @@ class HostBackend : public Backend {
       Support support = supports(graph.ops[i], graph.values);
       const auto encoding = [&](WeightId weight) { return specs[static_cast<std::size_t>(index_of(weight))].encoding; };
       if (!support.supported) {
-        // The reason of supports() stands.
+        // Report the reason that supports() gave.
       } else if (const auto* const matmul = std::get_if<Matmul>(&graph.ops[i])) {
         support = supports_weight(encoding(matmul->weight), matmul->act);
       } else if (const auto* const grouped = std::get_if<GroupedMatmul>(&graph.ops[i])) {

@@ -70,7 +70,7 @@ Error expected_bundle(const fs::path& path, std::string_view found) {
           path.string(), found)};
 }
 
-/// An id outside the vocabulary has no logit: no backend could be judged by it.
+/// Refuses ids outside of the vocabulary. They have no logits, so no backend could be judged by them.
 Result<void> check_vocabulary(const ExpectedOutput& output, std::int64_t vocab_size, std::string_view name) {
   std::vector<std::int32_t> ids = output.prompt_ids.value_or(std::vector<std::int32_t>());
   ids.insert(ids.end(), output.ids.begin(), output.ids.end());
@@ -140,7 +140,7 @@ Result<void> Bundle::load_model() {
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
     }
   }
-  // A matrix that embedding and head share is stored under either name.
+  // Checkpoints store a matrix that embedding and head share under either name.
   const bool has_head_alone = tensors_.find(kEmbeddingTensor) == nullptr && tensors_.find(kHeadTensor) != nullptr;
   if (config_.tied_embeddings && has_head_alone) tensors_.rename(kHeadTensor, kEmbeddingTensor);
   return check_tensors(config_, tensors_, folder_.string());

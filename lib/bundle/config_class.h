@@ -1,5 +1,5 @@
 #pragma once
-// What transformers' configuration classes say where config.json is silent. Source: transformers 5.23,
+// The values that transformers' configuration classes give to keys that config.json lacks. Source: transformers 5.23,
 // models/{llama,mistral,qwen2,qwen3,mixtral}/configuration_*.py; tests/recipes/config_defaults_test.py compares with them.
 
 #include <array>
@@ -17,8 +17,8 @@ enum class WindowRule : std::uint8_t {
   kByLayer,  ///< with use_sliding_window those of layer_types, or from max_window_layers on
 };
 
-inline constexpr std::int64_t kDerived =
-    0;  ///< from other keys: num_attention_heads, hidden_size / num_attention_heads
+/// The value follows from other keys: num_attention_heads, or hidden_size / num_attention_heads.
+inline constexpr std::int64_t kDerived = 0;
 inline constexpr std::int64_t kNoValue = -1;
 
 struct ConfigClass {
@@ -125,7 +125,7 @@ constexpr std::array kConfigClasses = {
                 .reads_mlp_bias = false},
 };
 
-// The same in all five classes.
+// Values that all five classes share.
 inline constexpr std::int64_t kHiddenSize = 4096;
 inline constexpr std::int64_t kHiddenLayers = 32;
 inline constexpr std::int64_t kAttentionHeads = 32;

@@ -30,7 +30,7 @@ struct ExpectedOutput {
   std::vector<std::vector<TopToken>> top;
   std::vector<double> top1_margin;  ///< [i]: best logit - second-best logit
   std::vector<double> logsumexp;    ///< [i]: adding this to a log-probability gives the logit
-  /// Rising indices of ids that nobody is judged by: there a rounding may give a token to another expert of a mixture.
+  /// Ascending indices of ids that decide no verdict, because rounding may route their token to another expert.
   std::vector<std::int32_t> unsteady;
 
   [[nodiscard]] bool is_unsteady(std::size_t index) const;

@@ -21,7 +21,7 @@ struct Format {
   std::string_view advice;
 };
 
-// Earlier rows win, so that a folder is named by what says most about it.
+// The first row that matches describes the folder, so the most specific formats come first.
 constexpr std::array kWeightFormats = {
     Format{
         "adapter_model", ".safetensors",

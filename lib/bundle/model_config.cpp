@@ -40,7 +40,7 @@ struct Source {
   const Json& root;
   const ConfigClass& defaults;
 
-  /// True if the key is there with the value null, which means "none", while an absent key means the class's default.
+  /// True if the key has the value null, which means "none"; an absent key means the class's default.
   [[nodiscard]] bool is_null(std::string_view key) const {
     const auto found = root.find(key);
     return found != root.end() && found->is_null();
@@ -234,7 +234,8 @@ Result<void> parse_rope(const Source& source, ModelConfig& config) {
   return {};
 }
 
-/// The value of sliding_window; 0 means none. A written 0 is refused: a token would see nothing, not even itself.
+/// The value of sliding_window; the result 0 means no window. A 0 in the file is refused, because a token would then
+/// attend to nothing, not even to itself.
 Result<std::int64_t> parse_window(const Source& source) {
   if (source.is_null("sliding_window")) return 0;
   if (!source.fields.has("sliding_window")) return std::max<std::int64_t>(0, source.defaults.sliding_window);

@@ -41,7 +41,7 @@ class TensorStore {
   /// Maps the tensors of one file.
   static Result<TensorStore> open_file(const std::filesystem::path& path);
 
-  /// Lets the tensor `from` be found as `to`, which must be free, and no longer as `from`. Its info keeps the stored name.
+  /// Renames the tensor `from` to `to` for find(). No tensor may have that name yet. Its info keeps the stored name.
   void rename(std::string_view from, std::string_view to);
 
   /// Returns nullptr if there is no tensor of that name.

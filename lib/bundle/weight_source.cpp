@@ -68,8 +68,8 @@ template <typename Bits>
   return largest;
 }
 
-/// False if a value in a floating-point encoding is NaN or infinite, as one is that exceeded the encoding: it would
-/// spoil every token after it.
+/// False if a value in a floating-point encoding is NaN or infinite, for example because it exceeds the encoding. Such a
+/// value would spoil every token after it.
 SS_VECTOR_CLONES bool are_finite(std::span<const std::byte> values, WeightEncoding encoding) {
   switch (encoding) {
     case WeightEncoding::kF32:

@@ -11,9 +11,9 @@
 namespace secondsource {
 
 /// Makes a source of the rows of `tensor` ([rows, cols], or [n] as one row) in `encoding`. It keeps the file open, and
-/// several threads may read from it at once. read_rows fails with kInvalidInput if a value is not finite, as stored or in
-/// the encoding, which it may exceed. Errors: kUnsupported if the tensor is not stored in F32, F16
-/// or BF16, kInvalidInput for more than two dimensions.
+/// several threads may read from it at once. read_rows fails with kInvalidInput if a value is not finite as stored,
+/// or exceeds the encoding. Errors: kUnsupported if the tensor is not stored in F32, F16 or BF16, kInvalidInput for more
+/// than two dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
 
 }  // namespace secondsource

@@ -114,8 +114,8 @@ Error errno_error(const std::filesystem::path& path, std::string_view action) {
   return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
 }
 
-/// A file of a folder that nobody else knows yet, so that it needs neither a temporary name nor a flush of its own: names
-/// of entries cannot collide with ours, and ten thousand files cost one flush.
+/// A file in a folder that is not published yet. It therefore needs no temporary name, with which an entry's name could
+/// collide, and no flush of its own: all files are flushed together.
 class NewFile {
  public:
   static Result<NewFile> create(const std::filesystem::path& path) {

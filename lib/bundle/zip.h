@@ -63,7 +63,7 @@ class ZipArchive {
   struct Handle;
   ZipArchive(std::unique_ptr<Handle> handle, std::string name);
   Result<void> read_directory(std::int64_t archive_bytes, ZipLimits limits, const ReadBytes& read);
-  /// Reads one entry to its end into `piece`, again and again, and passes what was read to `sink`.
+  /// Reads one entry to its end, piece by piece, into the buffer `piece`, and passes each piece to `sink`.
   template <typename Sink>
   Result<void> read_entry(std::size_t index, std::span<std::byte> piece, Sink&& sink) const;
   /// The size of a buffer for reading entries.

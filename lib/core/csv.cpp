@@ -96,7 +96,7 @@ Result<std::vector<CsvRow>> parse_csv(std::string_view text, std::string_view na
 std::string csv_text(std::string_view text) {
   constexpr std::size_t kMaxCharacters = 1000;
   std::string field = shown(text, kMaxCharacters);  // tabs and line breaks become escapes
-  // The second half are the full-width forms, which some spreadsheets take as well.
+  // The second half are full-width forms, which some spreadsheets also read as the beginning of a formula.
   for (const char* sign : {"=", "+", "-", "@", "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d", "\xef\xbc\xa0"}) {
     if (field.starts_with(sign)) {
       field.insert(field.begin(), '\'');

@@ -151,7 +151,7 @@ Result<void> parse_into(std::string_view text, std::string_view name, JsonLimits
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: {}: expected JSON, found a zero byte", name, position_in(text, zero + 1))};
   }
-  // The library's messages repeat white space since the last text, eight bytes for each line break.
+  // The library keeps the white space since the last token for its messages, eight bytes for each line break.
   const auto n_breaks =
       std::count_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; });
   if (n_breaks > limits.max_values) {

@@ -1,8 +1,8 @@
 #pragma once
 // JSON as this program writes it for others to read: plain ASCII. Characters beyond it are escaped, so that no name of a
 // bundle can send a terminal its control sequences or turn the order of the text around; a reader of JSON sees the same
-// values. Bytes that are not UTF-8 (in a device's name, a library's error) are replaced, since they must not prevent
-// writing a journal.
+// values. Bytes that are not UTF-8 (in a device's name or a library's error) are replaced, because they must not stop
+// the writing of a journal.
 
 #include <nlohmann/json.hpp>
 #include <string>

@@ -18,7 +18,7 @@ namespace secondsource {
 /// ("\u{202e}").
 [[nodiscard]] std::string printable(std::string_view text);
 
-/// printable() of each line; newlines and tabs stay. For text that a program built from lines of its own.
+/// Applies printable() to each line and keeps newlines and tabs. For text whose line breaks are the program's own.
 [[nodiscard]] std::string printable_lines(std::string_view text);
 
 /// printable() cut to `max_characters`, followed by the original number of bytes: "aaaa… (100000 bytes)".

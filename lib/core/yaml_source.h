@@ -31,7 +31,7 @@ class YamlSource {
   /// A quoted text must be closed, must have only the escapes of YAML and indented lines; a comment behind a value
   /// needs a space.
   [[nodiscard]] std::optional<std::string> check_quoted(YamlPosition at, int indent) const;
-  /// In [a, , b] an item is missing, and a dash alone is none.
+  /// Between two commas in brackets, as in [a, , b], an item is missing; a dash alone is no item either.
   [[nodiscard]] std::optional<std::string> check_flow_item(YamlPosition at) const;
   /// An outermost [...] or {...} must be closed, and a comment in it or directly behind it needs a space.
   [[nodiscard]] std::optional<std::string> check_flow(YamlPosition at) const;

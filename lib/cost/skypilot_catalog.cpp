@@ -15,9 +15,9 @@
 namespace secondsource {
 namespace {
 
-// No count and no price is larger, and all integers up to it are doubles.
+// Larger than any count or price, and all integers up to it are exact as doubles.
 constexpr double kMaxNumber = 1e12;
-// Longer fields are no names; std::regex needs stack for each character.
+// No name is longer, and std::regex needs stack for each character.
 constexpr std::size_t kMaxFieldBytes = 1024;
 
 std::string lower(std::string_view text) {

@@ -23,7 +23,7 @@ enum class PositionKind : std::uint8_t {
   kNearTie,
   kWrong,
   kNonFinite,
-  kUnsteady,  ///< finite, and the reference's record says that nobody is judged by this position
+  kUnsteady,  ///< finite; the reference's record excludes this position from the verdict
 };
 
 struct PositionJudgement {
@@ -47,7 +47,7 @@ struct GoldenTally {
   std::int64_t n_near_tie = 0;
   std::int64_t n_wrong = 0;
   std::int64_t n_non_finite = 0;
-  std::int64_t n_unsteady = 0;        ///< beside n_positions: they are part of no other figure
+  std::int64_t n_unsteady = 0;        ///< not contained in n_positions or any other figure
   std::int64_t n_reference_near = 0;  ///< positions where the reference's own margin is at most tau
   double kl_sum = 0.0;
   double kl_worst = 0.0;

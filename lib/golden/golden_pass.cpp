@@ -16,7 +16,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostFindings = 5;
-/// A pass is called weak where more than one position in this many cannot tell one token from another.
+/// A pass is called weak if more than one in this many positions cannot tell the best token from the second best.
 constexpr std::int64_t kWeakShare = 2;
 
 /// A position that was neither a match nor a near tie.
@@ -173,7 +173,7 @@ class Pass {
     }
   }
 
-  /// Adds what the verdict does not say anything about, although the prompts were run.
+  /// Adds notes on positions that were computed but say nothing about the verdict.
   void add_reach(GoldenRecord& record) const {
     const GoldenTally& tally = result_.tally;
     if (tally.n_unsteady > 0) {

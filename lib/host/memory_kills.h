@@ -16,8 +16,9 @@ namespace secondsource {
 /// The smaller one of the group's memory limit and the machine's memory; nullopt if neither is known.
 [[nodiscard]] std::optional<std::int64_t> memory_limit_bytes(const HostFiles& files);
 
-/// The sign that a process which ended with SIGKILL ran out of memory: the counter rose, or its peak is close to the
-/// limit. Empty if there is none. "the kernel counted 1 process killed for want of memory meanwhile"
+/// The evidence that a process which ended with SIGKILL ran out of memory, as a clause for a message: the kernel's counter
+/// rose ("the kernel counted 1 process killed for want of memory meanwhile"), or the process's peak was close to the
+/// limit. Empty if there is none.
 [[nodiscard]] std::string sign_of_memory_kill(std::optional<std::int64_t> n_before, std::optional<std::int64_t> n_after,
                                               std::int64_t peak_bytes, std::optional<std::int64_t> limit_bytes);
 

@@ -31,7 +31,8 @@ struct RunSettings {
 
 /// Returns the settings as text, ordered by their keys; nothing if none were recorded.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> to_pairs(const RunSettings& settings);
-/// Sets the settings from pairs; no pairs mean that none were recorded. Errors: kInvalidInput, with a message that begins with `where`, for a key or value
+/// Sets the settings from pairs; no pairs mean that none were recorded. Errors: kInvalidInput, with a message that begins
+/// with `where`, for a key or value
 /// that to_pairs() does not write.
 Result<void> assign_pairs(RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& pairs,
                           std::string_view where);

@@ -36,7 +36,7 @@ std::optional<double> uncertainty_of(const Estimate& estimate, std::span<const d
   return distance(*estimate.value, low, high);
 }
 
-/// A cell and the check that was not passed in it.
+/// A cell and a check that it did not pass.
 struct Disturbance {
   const CellSummary* cell;
   const CheckRecord* check;
@@ -59,7 +59,7 @@ std::string uncertainty_text(const CellSummary& cell) {
   return uncertainty && has_credit(cell) ? fmt::format("±{:.0f}%", 100 * *uncertainty) : kUnknown;
 }
 
-/// Orders cells by how little is known of their figures.
+/// Orders cells by their uncertainty, the largest first; an unknown one counts as infinite.
 bool is_less_certain(const CellSummary* a, const CellSummary* b) {
   return uncertainty_of(*a).value_or(INFINITY) > uncertainty_of(*b).value_or(INFINITY);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What the checks of a measurement found, told briefly: a row is marked where a disturbance could change what it is used
-// for, and there is one line a kind of disturbance. The table has every single one.
+// Summarizes what the checks of a measurement found. A row is marked only if a disturbance could change a conclusion from
+// it, and there is one line per kind of disturbance. The table of disturbances lists all of them.
 
 #include <optional>
 #include <span>
@@ -13,7 +13,7 @@
 
 namespace secondsource {
 
-/// Half of the gate's threshold of 10 %: figures this close to each other are not told apart by anybody.
+/// Half of the gate's threshold of 10 %; no conclusion is drawn from smaller differences.
 inline constexpr double kMarkedUncertainty = 0.05;
 
 /// How far off the row's figures may be, as a share of them: the farther bound of the median time to the first token and of

@@ -155,7 +155,7 @@ std::string escape_markup(std::string_view text) {
 std::string escape_markdown(std::string_view text) {
   constexpr std::string_view kSigns = "\\`*_[]|~#";
   constexpr std::string_view kBreak =
-      "<!-- -->";  // invisible, and ends what GitHub would take for a name or an address
+      "<!-- -->";  // invisible; it interrupts what GitHub would take for a name or an address
   std::string spaced(text);
   std::replace_if(
       spaced.begin(), spaced.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');

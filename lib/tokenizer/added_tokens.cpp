@@ -74,7 +74,7 @@ void AddedTokenMatcher::finish() {
   for (const auto& [key, to] : edges_) {
     by_depth.push_back({static_cast<std::uint32_t>(key >> 8), to, static_cast<char>(key & 0xffU)});
   }
-  // Fallbacks lead to smaller depths, which are complete when they are needed.
+  // A fallback leads to a node of smaller depth, which is complete already when nodes are visited by depth.
   std::sort(by_depth.begin(), by_depth.end(), [&](const Edge& a, const Edge& b) {
     return std::pair(nodes_[a.to].depth, a.to) < std::pair(nodes_[b.to].depth, b.to);
   });
@@ -128,7 +128,8 @@ void AddedTokenMatcher::split(std::string_view text, bool parse_special, std::ve
     if (token->single_word && !stands_alone(text, begin, end)) continue;
     if (token->lstrip) begin = std::max(whitespace_begin(text, begin, handed_out), handed_out);
     if (token->rstrip) {
-      // Tokens that are white space themselves match again in what was stripped; that is not read twice.
+      // A token may match inside of white space that an earlier token stripped. The end of that white space is known, and
+      // looking for it again would make the search quadratic.
       end = end >= stripped.begin && end < stripped.end ? stripped.end : whitespace_end(text, end);
       stripped = {.begin = position, .end = end};
     }

@@ -1,4 +1,5 @@
-// Fuzzes CSV and the import of a catalog of prices. What csv_text() writes must be read as the text that it shows.
+// Fuzzes the CSV reader and the import of a price catalog. A field that csv_text() wrote must be read back as the text
+// that it shows.
 
 #include <cstdint>
 #include <cstdlib>

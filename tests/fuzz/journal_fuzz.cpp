@@ -1,5 +1,5 @@
 // Fuzzes samples.jsonl as a report and as a resumed run read it. An accepted line must be accepted again after it was
-// written, and what a resumed run keeps must be a beginning of the file.
+// written. The part that a resumed run keeps must be a prefix of the file.
 
 #include <cstdint>
 #include <cstdlib>

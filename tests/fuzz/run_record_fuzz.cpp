@@ -1,4 +1,4 @@
-// Fuzzes run.json as a run is resumed from it. An accepted record must be accepted again after it was written and read.
+// Fuzzes the reader of run.json that resuming uses. An accepted record must be accepted again after it was written.
 
 #include <cstdint>
 #include <cstdlib>

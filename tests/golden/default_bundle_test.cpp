@@ -1,4 +1,4 @@
-// Runs the golden pass of a committed bundle on every backend in every variant, with the suite of SECONDSOURCE_SUITE. The
+// Runs the golden pass of a committed bundle on every backend in every variant, with the suite that SECONDSOURCE_SUITE names. The
 // bundle is the default one, or the one that SECONDSOURCE_GOLDEN_BUNDLE names.
 
 #include <cstdlib>

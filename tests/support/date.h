@@ -1,5 +1,5 @@
 #pragma once
-// Dates relative to today, for files that a program judges by the calendar.
+// Dates relative to today, for tests of files whose dates the program compares with the current date.
 
 #include <ctime>
 #include <string>

@@ -10,7 +10,7 @@
 
 namespace secondsource::test {
 
-/// Its standard error goes to a file of this process, which is emptied.
+/// Runs `script` in a shell. Its standard error goes to a file of this process, which is emptied first.
 inline ChildCommand shell_command(const std::string& script) {
   ChildCommand command;
   command.program = "/bin/sh";

@@ -168,8 +168,8 @@ def byte_level_patches():
         {"id": 604, "content": " Hi", **NORMALIZED, "normalized": False},
     ]
     yield "added tokens", {"added_tokens": base + extra, "normalizer": {"type": "NFC"}}
-    # A normalized token has the normalized form of its content as its text, and is special if that is the content of a
-    # special token.
+    # The text of a token with `normalized: true` is the normalized form of its content. The token counts as special if
+    # that form is the content of a special token.
     forms = [
         {"id": 600, "content": "<|START|>", **NORMALIZED},
         {"id": 601, "content": "HELLO", **NORMALIZED, "special": True},

@@ -428,7 +428,7 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
   CHECK(n_faults(findings) > 0);
   CHECK(std::any_of(findings.begin(), findings.end(),
                     [&](const Finding& f) { return f.message.find(part) != std::string::npos; }));
-  // Whoever reads them is told, not only `verify`: they are no failure of the backend that would be judged by them.
+  // Every reader refuses such ids, not only `verify`, so that no backend is blamed for them.
   if (key == "top") CHECK_ERROR(quiet.open(path)->expected("bf16"), ErrorCode::kInvalidInput, "found 600");
 }
 

@@ -81,7 +81,7 @@ TEST_CASE("each kind of disturbance is one line, with how many rows and the leas
   const std::vector<std::string> notes = result_notes({&run, 1});
   for (const std::string& line : lines) CHECK(std::ranges::count(notes, line) == 1);
   CHECK(std::ranges::count(notes, "tiny/cpu/int8/c: something else") == 1);
-  // Every single one is in the table, and none is told twice.
+  // The table lists every disturbance once.
   CHECK(std::ranges::count_if(notes, [](const std::string& note) { return contains(note, "repetitions)"); }) == 0);
   CHECK(disturbance_table({&run, 1}).rows.size() == 5);
 }

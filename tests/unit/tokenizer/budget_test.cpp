@@ -14,7 +14,7 @@ namespace secondsource::tokenizer {
 namespace {
 
 TEST_CASE("the steps of all matches in a text are limited together, not those of each match") {
-  // Each match of 22 KB takes less than the limit of one match, all of them together half a minute.
+  // Each match in 22 KB stays below the limit of a single match, but all of them together would take half a minute.
   Result<Regex> regex = Regex::compile("(?:a+)+b|a");
   REQUIRE_OK(regex);
   const Pattern pattern = std::move(regex).value();
@@ -25,7 +25,7 @@ TEST_CASE("the steps of all matches in a text are limited together, not those of
   CHECK_ERROR(replace_all(text, pattern, "x", scratch), ErrorCode::kInvalidInput, "match limit");
   CHECK(scratch.steps_left() < n_steps);
 
-  // A pattern of a real tokenizer is not charged, whatever the text.
+  // The matches of a real tokenizer's pattern are not charged to the budget, however long the text is.
   Result<Regex> real = Regex::compile(
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
   REQUIRE_OK(real);
@@ -98,7 +98,8 @@ TEST_CASE("added tokens are found as a plain search finds them, the leftmost fir
 }
 
 TEST_CASE("thousands of added tokens with one long prefix do not slow a text down") {
-  // A search that walks the prefix anew at each position would take 2 000 steps for each of the eight million bytes.
+  // A search that starts again at each position would compare 2 000 bytes of the common prefix at each of eight million
+  // positions.
   AddedTokenMatcher matcher;
   for (std::int32_t i = 0; i < 2000; ++i) {
     const std::string pattern = std::string(2000, 'a') + std::to_string(i);
@@ -111,7 +112,7 @@ TEST_CASE("thousands of added tokens with one long prefix do not slow a text dow
   REQUIRE(spans.size() == 2);
   CHECK(spans[1].id == 17);
   CHECK(spans[1].begin == 8'000'000 - 2000);
-  // Tokens that are white space and strip it, in a text of nothing else.
+  // The tokens are white space and also strip white space, and the text consists of white space only.
   AddedTokenMatcher blank;
   blank.add({.id = 1, .content = " ", .lstrip = true, .rstrip = true}, " ");
   blank.finish();

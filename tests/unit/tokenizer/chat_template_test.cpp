@@ -132,7 +132,7 @@ TEST_CASE("the cases of huggingface.js come out the same, or their template is n
 }
 
 TEST_CASE("a template is recognised by its exact text, and a near relative is not") {
-  // The template of this project's own bundles; the relative opens an answer after each question by itself.
+  // The template of this project's bundles, and a near relative that opens an answer after each question.
   constexpr std::string_view kChatMl =
       "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
       "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
