@@ -23,13 +23,15 @@ struct HostCheckLimits {
   double noise_invalid = 0.90;
   double steal_suspect = 0.01;
   double steal_invalid = 0.25;
+  /// Fewer ticks of a hundredth of a second are no finding: a tick is charged whole to whoever has the CPU at its end.
+  std::int64_t fewest_steal_ticks = 3;
   double quota_suspect = 0.01;
   double major_faults_per_s = 10;
   double frequency_suspect = 0.03;
   double frequency_invalid = 0.10;
 };
-SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_invalid, quota_suspect,
-          major_faults_per_s, frequency_suspect, frequency_invalid)
+SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_invalid, fewest_steal_ticks,
+          quota_suspect, major_faults_per_s, frequency_suspect, frequency_invalid)
 
 /// "foreign_cpu", "steal", "cpu_quota", "page_faults", "swap", "throttling", "clock_settings" and "frequency".
 /// `telemetry` holds the snapshots taken between the two states.

@@ -12,9 +12,9 @@ namespace secondsource {
 /// much when they are measured again on a quiet machine.
 inline constexpr double kRooflineTolerance = 0.05;
 /// Shares of the measured time that the harness itself may take: above the first the repetition is suspect, above the
-/// second invalid.
-inline constexpr double kOverheadSuspect = 0.001;
-inline constexpr double kOverheadInvalid = 0.01;
+/// second, which is half of the gate's threshold, invalid.
+inline constexpr double kOverheadSuspect = 0.01;
+inline constexpr double kOverheadInvalid = 0.05;
 
 /// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
 /// than the machine can. Not available without limits, or for a device that is not the host.
