@@ -6,9 +6,15 @@
 //
 //   visit_fields(visitor, slo);   // calls visitor("name", slo.name), then visitor("ttft_ms", slo.ttft_ms)
 //
+// A field that a published format got after its first release is also named in a second list. Files from before it lack
+// the field, and it then keeps its default:
+//
+//   SS_ADDED_FIELDS(Slo, ttft_ms)
+//
 // A const struct is visited through const references. Write the list directly below the struct, in its namespace.
 
 #include <concepts>
+#include <string_view>
 #include <type_traits>
 
 // Applies SS_FIELD_VISIT to each argument by rescanning (C++20's __VA_OPT__); works for up to about 250 fields.
@@ -30,6 +36,18 @@
     __VA_OPT__(SS_FIELD_RESCAN(SS_FIELD_VISIT(__VA_ARGS__)))                                       \
   }
 
+// Applies SS_FIELD_NAME to each argument.
+#define SS_FIELD_NAME(name, ...)   \
+  if (field == #name) return true; \
+  __VA_OPT__(SS_FIELD_NAME_NEXT SS_FIELD_PARENTHESES(__VA_ARGS__))
+#define SS_FIELD_NAME_NEXT() SS_FIELD_NAME
+
+#define SS_ADDED_FIELDS(Type, ...)                                                  \
+  constexpr bool is_added_field(std::type_identity<Type>, std::string_view field) { \
+    SS_FIELD_RESCAN(SS_FIELD_NAME(__VA_ARGS__))                                     \
+    return false;                                                                   \
+  }
+
 namespace secondsource {
 
 namespace detail {
@@ -44,5 +62,14 @@ template <typename T>
 concept HasFields = requires(T& record) {
   visit_fields(detail::IgnoreField{}, record);
 };
+
+/// True if SS_ADDED_FIELDS names this field of T.
+template <typename T>
+[[nodiscard]] constexpr bool was_added(std::string_view field) {
+  if constexpr (requires { is_added_field(std::type_identity<T>(), field); }) {
+    return is_added_field(std::type_identity<T>(), field);
+  }
+  return false;
+}
 
 }  // namespace secondsource

@@ -9,7 +9,8 @@
 // Fields may be booleans, numbers, strings, paths, enums with names, records, and optionals and vectors of these; a
 // vector of pairs of strings is written as an object, and a variant with tags as the object of its alternative plus the
 // tag. A number that is not finite is written as null, since JSON has neither infinity nor NaN. Reading is strict: a
-// field that is missing, mistyped or out of range gives a one-line error that names its place.
+// field that is missing, mistyped or out of range gives a one-line error that names its place. Only fields that
+// SS_ADDED_FIELDS names may be missing.
 
 #include <cmath>
 #include <concepts>
@@ -129,7 +130,8 @@ class Reader {
     if (error_) return;
     if constexpr (HasFields<T>) {
       if (!json.is_object()) return fail(path, "an object", json);
-      visit_fields([&](const char* name, auto& field) { read_field(json, path, name, field); }, value);
+      visit_fields([&](const char* name, auto& field) { read_field(json, path, name, field, was_added<T>(name)); },
+                   value);
     } else if constexpr (TaggedVariant<T>) {
       read_alternative(json, path, value);
     } else if constexpr (WrittenAsPairs<T>) {
@@ -176,10 +178,11 @@ class Reader {
 
  private:
   template <typename T>
-  void read_field(const Json& object, const std::string& path, const char* name, T& value) {
+  void read_field(const Json& object, const std::string& path, const char* name, T& value, bool may_be_missing) {
     if (error_) return;
     const auto found = object.find(name);
     if (found == object.end()) {
+      if (may_be_missing) return;
       error_ = Error{ErrorCode::kInvalidInput, path + ": " + name + ": missing"};
       return;
     }
@@ -269,8 +272,8 @@ template <typename T>
   return from_tree<T>(tree, name);
 }
 
-/// The JSON Schema (draft 2020-12) of a field of this type. Every field of a record is required, and no others are
-/// allowed.
+/// The JSON Schema (draft 2020-12) of a field of this type. Every field of a record is required unless it was
+/// added later, and no others are allowed.
 template <typename T>
 [[nodiscard]] OrderedJson schema_of() {
   if constexpr (HasFields<T>) {
@@ -280,7 +283,7 @@ template <typename T>
     visit_fields(
         [&]<typename Field>(const char* name, Field&) {
           properties[name] = schema_of<Field>();
-          required.push_back(name);
+          if (!was_added<T>(name)) required.push_back(name);
         },
         record);
     return {{"type", "object"},

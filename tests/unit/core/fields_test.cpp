@@ -79,5 +79,18 @@ TEST_CASE("a number is the whole text or nothing") {
   CHECK(kept == 6);
 }
 
+struct Grown {
+  int x = 1;
+  int added = 2;
+};
+SS_FIELDS(Grown, x, added)
+SS_ADDED_FIELDS(Grown, added)
+
+TEST_CASE("the fields that a format got later are known by name") {
+  STATIC_REQUIRE(was_added<Grown>("added"));
+  STATIC_REQUIRE_FALSE(was_added<Grown>("x"));
+  STATIC_REQUIRE_FALSE(was_added<Point>("x"));
+}
+
 }  // namespace
 }  // namespace secondsource
