@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/random.h"
 #include "tokenizer/tokenizer.h"
 
@@ -50,14 +51,10 @@ Inputs take_flags(int& argc, char** argv) {
 }
 
 Result<std::string> read_prompts() {
-  std::vector<fs::path> files;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(SECONDSOURCE_SOURCE_DIR "/prompts", failed)) {
-    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
+  SS_TRY(const std::vector<fs::path> files, list_folder(SECONDSOURCE_SOURCE_DIR "/prompts"));
   std::string text;
   for (const fs::path& file : files) {
+    if (file.extension() != ".yaml") continue;
     SS_TRY(const std::string content, read_file(file));
     text += content;
   }

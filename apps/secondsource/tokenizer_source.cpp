@@ -9,6 +9,7 @@
 #include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "gguf_tokenizer.h"
 #include "tokenizer/tokenizer_config.h"
 
@@ -53,7 +54,7 @@ Result<void> read_config(const std::optional<std::string>& json, const std::stri
 }
 
 Result<std::optional<std::string>> read_if_present(const fs::path& path) {
-  if (!fs::exists(path)) return std::optional<std::string>();
+  if (!path_exists(path)) return std::optional<std::string>();
   SS_TRY(std::string text, read_file(path));
   return std::optional(std::move(text));
 }
@@ -116,11 +117,12 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
 }  // namespace
 
 Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& context) {
-  if (fs::is_directory(path)) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
     // A folder without a manifest may have a tokenizer but no weights.
-    if (!fs::exists(path / "manifest.yaml")) {
+    if (!path_exists(path / "manifest.yaml")) {
       const fs::path file = path / "tokenizer.json";
-      if (!fs::exists(file)) {
+      if (!path_exists(file)) {
         if (const auto foreign = foreign_tokenizer(path)) return refuse_foreign(path, "tokenizer.json", *foreign);
       }
       return open_json(file);

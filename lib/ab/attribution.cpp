@@ -12,6 +12,7 @@
 
 #include "ab/program_run.h"
 #include "core/enum_format.h"
+#include "core/folder.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "runner/scenario_text.h"
@@ -140,14 +141,14 @@ std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
 KernelSource find_kernel_source(const std::filesystem::path& root, const std::string& backend,
                                 const std::string& operation, const std::string& kernel) {
   const std::filesystem::path folder = std::filesystem::path("backends") / backend;
-  std::error_code failed;
+  const auto found = list_files_below(root / folder);
+  if (!found) return {};
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder, failed)) {
+  for (const std::filesystem::path& file : *found) {
     static const std::set<std::string> kSources = {".cpp", ".h", ".inc", ".cu", ".cuh", ".comp", ".cl", ".metal"};
-    if (kSources.contains(entry.path().extension().string())) files.push_back(entry.path());
+    if (kSources.contains(file.extension().string())) files.push_back(file);
   }
   if (files.empty()) return {};
-  std::sort(files.begin(), files.end());
   // Collects the kernel's name with its last parts (instruction set, type) removed one by one, down to the name of the
   // operation. In "own rms_norm_f32_openmp" and "onednn matmul_bf16_f32acc brg:avx512_core", the kernel's name is the
   // word that begins with the operation's name.
@@ -168,7 +169,7 @@ KernelSource find_kernel_source(const std::filesystem::path& root, const std::st
       for (std::string line; std::getline(stream, line);) {
         ++number;
         if (line.find(wanted) != std::string::npos) {
-          return {std::filesystem::relative(file, root).generic_string(), number};
+          return {file.lexically_relative(root).generic_string(), number};
         }
       }
     }

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/clock.h"
+#include "core/folder.h"
 
 namespace secondsource {
 namespace {
@@ -33,7 +34,7 @@ std::string ProgramEnd::text() const {
 }
 
 Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFlag& interrupt) {
-  if (!std::filesystem::exists(call.program)) {
+  if (!path_exists(call.program)) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a program, found none", call.program.string())};
   }
   std::error_code none_yet;

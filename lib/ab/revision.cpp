@@ -4,6 +4,7 @@
 
 #include "ab/program_run.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 
 namespace secondsource {
@@ -34,8 +35,7 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
     SS_TRY(const std::filesystem::path cache, cache_folder());
     work = cache / "worktrees";
   }
-  std::error_code ignored;
-  std::filesystem::create_directories(work, ignored);
+  SS_TRY_VOID(create_folder(work));
   work = std::filesystem::absolute(work);
   const std::filesystem::path log = work / "git.log";
   SS_TRY(const ProgramEnd parsed, run_shell("git -C \"$0\" rev-parse --verify \"$1^{commit}\"",
@@ -47,11 +47,11 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
   built.program = worktree / build.program;
   const std::filesystem::path stamp = work / (built.commit + ".built");
   const std::string recipe = sha256_hex(build.command + "\n" + build.program.string());
-  if (std::filesystem::exists(stamp) && std::filesystem::exists(built.program)) {
+  if (path_exists(stamp) && path_exists(built.program)) {
     SS_TRY(const std::string before, read_file(stamp));
     if (before == recipe) return built;
   }
-  if (!std::filesystem::exists(worktree)) {
+  if (!path_exists(worktree)) {
     SS_TRY(const ProgramEnd added,
            run_shell("git -C \"$0\" worktree add --detach \"$1\" \"$2\"",
                      {build.repository.string(), worktree.string(), built.commit}, log, interrupt));
@@ -62,7 +62,7 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
   SS_TRY(const ProgramEnd made,
          run_shell("cd \"$0\" && exec sh -c \"$1\" 1>&2", {worktree.string(), build.command}, build_log, interrupt));
   if (made.exit.status != 0) return failed(build, "the build command failed", made, build_log);
-  if (!std::filesystem::exists(built.program)) {
+  if (!path_exists(built.program)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("revision {}: expected the build command to leave {}, found none", build.revision,
                              built.program.string())};

@@ -8,6 +8,7 @@
 #include "bundle/named_shape.h"
 #include "bundle/synth.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/number.h"
 #include "core/units.h"
 #include "runner/cell_estimate.h"
@@ -68,12 +69,10 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
   const std::string name = fmt::format("{}-{}-layers", kShape, config.n_layers);
   SS_TRY(const std::filesystem::path cache, cache_folder());
   const std::filesystem::path folder = cache / "synthesised" / fmt::format("{}-seed-{}", name, kSeed);
-  if (std::filesystem::exists(folder / "manifest.yaml")) return folder;
+  if (path_exists(folder / "manifest.yaml")) return folder;
   // The text is our own and was parsed above, so that this cannot fail.
   nlohmann::ordered_json json = nlohmann::ordered_json::parse(shape.config_json);
   json["num_hidden_layers"] = config.n_layers;
-  std::error_code failed;
-  std::filesystem::create_directories(folder.parent_path(), failed);
   progress.note(fmt::format("making {}: {} of weights, too many for a last-level cache of {}", folder.string(),
                             format_bytes(weight_bytes(config, {"bf16"})), format_bytes(cache_bytes)));
   const SynthOptions options{.name = name,
@@ -82,7 +81,7 @@ Result<std::filesystem::path> synthesised_bundle_beyond(std::int64_t cache_bytes
                              .seed = kSeed};
   if (Result<void> made = synthesize_bundle(options, folder, progress, interrupt); !made) {
     // Another process may have made the bundle meanwhile.
-    if (!std::filesystem::exists(folder / "manifest.yaml")) return made.error();
+    if (!path_exists(folder / "manifest.yaml")) return made.error();
   }
   return folder;
 }

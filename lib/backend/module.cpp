@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "core/folder.h"
 #include "core/shared_library.h"
 
 namespace secondsource {
@@ -62,13 +63,14 @@ void load_interface(Module& module) {
 std::vector<Module> list_modules(const std::vector<fs::path>& folders) {
   std::vector<Module> modules;
   for (const fs::path& folder : folders) {
-    std::error_code error;
-    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const auto entries = list_folder(folder);
+    if (!entries) continue;
+    for (const fs::path& entry : *entries) {
       Module module;
-      module.name = module_name(entry->path());
+      module.name = module_name(entry);
       if (module.name.empty()) continue;
       if (std::ranges::any_of(modules, [&](const Module& known) { return known.name == module.name; })) continue;
-      module.path = entry->path();
+      module.path = entry;
       modules.push_back(std::move(module));
     }
   }

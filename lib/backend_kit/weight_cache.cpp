@@ -16,6 +16,7 @@
 
 #include "core/checked.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 
 namespace secondsource {
@@ -26,7 +27,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kHeaderBytes = 4096;
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 constexpr std::string_view kSuffix = ".weight";
-constexpr std::string_view kPartialSuffix = ".weight.partial";
 constexpr std::string_view kLockFile = "lock";
 constexpr std::string_view kSourcesFile = "sources";
 /// Enough for some 500 000 tensors; a mixture of experts has tens of thousands. A larger file is deleted and begun
@@ -75,8 +75,10 @@ Error refused(const fs::path& path, std::string_view what) {
                fmt::format("packed weights: {}: {}: remove it (secondsource cache clean)", path.string(), what)};
 }
 
+/// True for files that a writer was killed over. Only the holder of the folder's lock may rely on it: all writers hold
+/// that lock.
 bool is_left_behind(const fs::path& path) {
-  return path.filename().string().ends_with(kPartialSuffix);
+  return path.extension() == ".partial";
 }
 
 struct PackedFile {
@@ -88,36 +90,29 @@ struct PackedFile {
 /// The weight files and the leftovers of killed writers, least recently used first.
 Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
   std::vector<PackedFile> files;
-  std::error_code error;
-  if (!fs::exists(folder, error)) return files;
-  for (const auto& item : fs::directory_iterator(folder, error)) {
-    if (item.path().extension() != kSuffix && !is_left_behind(item.path())) continue;
+  if (!path_exists(folder)) return files;
+  SS_TRY(const std::vector<fs::path> items, list_folder(folder));
+  for (const fs::path& item : items) {
+    if (item.extension() != kSuffix && !is_left_behind(item)) continue;
     std::error_code gone;  // set if another process removed the file meanwhile
-    const auto size = item.file_size(gone);
-    const auto last_used = item.last_write_time(gone);
-    if (!gone) files.push_back({item.path(), static_cast<std::int64_t>(size), last_used});
+    const auto size = fs::file_size(item, gone);
+    const auto last_used = gone ? fs::file_time_type() : fs::last_write_time(item, gone);
+    if (!gone) files.push_back({item, static_cast<std::int64_t>(size), last_used});
   }
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
   std::ranges::sort(files, {}, [](const PackedFile& file) { return std::pair(file.last_used, file.path); });
   return files;
 }
 
-Result<void> create_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
-  return {};
+Error errno_error(const fs::path& path, std::string_view action) {
+  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
 }
 
-/// Takes the lock for writing into the folder; nullopt while another process holds it.
-Result<std::optional<FileDescriptor>> lock_folder(const fs::path& folder) {
+/// Opens the file whose lock stands for writing into the folder.
+Result<FileDescriptor> open_lock(const fs::path& folder) {
   const fs::path path = folder / kLockFile;
-  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!lock.is_open()) {
-    return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", path.string(), std::strerror(errno))};
-  }
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return std::optional<FileDescriptor>();
-  return std::optional(std::move(lock));
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!lock.is_open()) return errno_error(path, "create");
+  return lock;
 }
 
 /// The SHA-256 of the SHA-256s of all blocks of stored bytes, kBlockBytes each. Errors: kIo.
@@ -228,7 +223,8 @@ Result<std::string> WeightCache::content_of(const WeightSource& source, const St
 void WeightCache::remember(const std::string& source, const std::string& content) {
   (*contents_)[source] = content;
   if (!create_folder(folder_)) return;
-  const FileDescriptor file(::open((folder_ / kSourcesFile).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  const FileDescriptor file(
+      ::open((folder_ / kSourcesFile).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!file.is_open()) return;
   // A single write to the end of the file, so that lines of several processes stay whole. The line starts with a
   // newline because an interrupted write may have left the previous line incomplete.
@@ -281,8 +277,8 @@ Result<bool> WeightCache::load(const std::string& key, std::span<const std::span
 Result<void> WeightCache::store(const std::string& key, std::span<const std::span<const std::byte>> pieces,
                                 const ForEach& for_each) {
   SS_TRY_VOID(create_folder(folder_));
-  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder_));
-  if (!lock) return {};
+  SS_TRY(const FileDescriptor lock, open_lock(folder_));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
   const FileLayout layout = layout_of(key, pieces);
   std::vector<Checksum> checksums(layout.blocks.size());
   for_each(static_cast<std::int64_t>(layout.blocks.size()), [&](std::int64_t i) {
@@ -315,10 +311,14 @@ Result<PackedFiles> list_packed_weights(const fs::path& folder) {
 }
 
 Result<PackedFiles> clean_packed_weights(const fs::path& folder, std::int64_t keep_bytes) {
-  std::error_code error;
-  if (!fs::exists(folder, error)) return PackedFiles{};
-  SS_TRY(const std::optional<FileDescriptor> lock, lock_folder(folder));
-  if (!lock) return Error{ErrorCode::kIo, fmt::format("{}: another process is writing there", folder.string())};
+  if (!path_exists(folder)) return PackedFiles{};
+  SS_TRY(const FileDescriptor lock, open_lock(folder));
+  // Writers and other cleaners keep the lock for one file or one pass, so waiting ends. A signal interrupts it.
+  if (::flock(lock.get(), LOCK_EX) != 0) {
+    if (errno == EINTR)
+      return Error{ErrorCode::kInterrupted, "interrupted while another process writes packed weights"};
+    return errno_error(folder, "lock");
+  }
   return clean_locked(folder, keep_bytes, {});
 }
 

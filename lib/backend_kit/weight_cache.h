@@ -85,7 +85,8 @@ struct PackedFiles {
 Result<PackedFiles> list_packed_weights(const std::filesystem::path& folder);
 
 /// Removes the least recently used files until at most `keep_bytes` are left, and the leftovers of killed processes;
-/// returns what was removed. A process that has a removed file open can still read it. Errors: kIo.
+/// returns what was removed. A process that has a removed file open can still read it. Waits while another process
+/// stores or cleans. Errors: kIo; kInterrupted when a signal ends the wait.
 Result<PackedFiles> clean_packed_weights(const std::filesystem::path& folder, std::int64_t keep_bytes);
 
 }  // namespace secondsource

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 
 namespace secondsource {
@@ -41,7 +42,7 @@ Result<BriefRun> read_brief_run(const std::filesystem::path& folder, std::string
   run.shown_as = std::move(shown_as);
   SS_TRY(run.stored, read_run(folder));
   const std::filesystem::path summary_path = folder / "summary.json";
-  run.has_samples = std::filesystem::exists(folder / "samples.jsonl") || !std::filesystem::exists(summary_path);
+  run.has_samples = path_exists(folder / "samples.jsonl") || !path_exists(summary_path);
   if (run.has_samples) {
     run.summary = summarize(run.stored.record, run.stored.journal);
   } else {
@@ -49,7 +50,7 @@ Result<BriefRun> read_brief_run(const std::filesystem::path& folder, std::string
     SS_TRY(run.summary, run_summary_from_json(text, summary_path.string()));
   }
   for (const char* name : {"run.json", run.has_samples ? "samples.jsonl" : "summary.json"}) {
-    if (!std::filesystem::exists(folder / name)) continue;
+    if (!path_exists(folder / name)) continue;
     SS_TRY(std::string hash, sha256_of_file(folder / name));
     run.file_hashes.emplace_back(name, std::move(hash));
   }

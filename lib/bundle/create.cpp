@@ -15,6 +15,8 @@
 #include "bundle/staged_folder.h"
 #include "bundle/variant.h"
 #include "core/file.h"
+#include "core/folder.h"
+#include "core/utf8.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer_config.h"
 
@@ -57,15 +59,14 @@ std::vector<ManifestVariant> variants_of(const std::string& stored) {
 
 Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
   SS_TRY_VOID(read_prompts(folder));
-  std::error_code error;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
-    const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file() && (extension == ".yaml" || extension == ".txt")) files.push_back(entry.path());
-  }
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
-  std::sort(files.begin(), files.end());
+  SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
   for (const fs::path& file : files) {
+    const std::string extension = file.extension().string();
+    std::error_code absent;
+    if (!fs::is_regular_file(file, absent) || (extension != ".yaml" && extension != ".txt")) continue;
+    if (find_invalid_utf8(file.string())) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a name in UTF-8", shown(file.string()))};
+    }
     SS_TRY_VOID(writer.add_copy((fs::path("prompts") / file.lexically_relative(folder)).generic_string(), file));
   }
   return {};

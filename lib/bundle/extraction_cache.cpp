@@ -17,7 +17,9 @@
 #include "bundle/manifest.h"
 #include "bundle/staged_folder.h"
 #include "bundle/zip.h"
+#include "core/folder.h"
 #include "core/hash.h"
+#include "core/staging.h"
 
 namespace secondsource {
 namespace {
@@ -28,8 +30,6 @@ namespace fs = std::filesystem;
 // files stay when entries are removed: removing a lock file that another process is about to lock would give one entry
 // two locks.
 constexpr std::string_view kLockSuffix = ".lock";
-// HASH.partial is an entry that is being extracted (StagedFolder) or removed.
-constexpr std::string_view kPartialSuffix = ".partial";
 
 fs::path entries_folder(const fs::path& cache) {
   return cache / "bundles";
@@ -40,7 +40,7 @@ Error errno_error(const fs::path& path, std::string_view action) {
 }
 
 Result<FileDescriptor> open_lock(const fs::path& path) {
-  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!lock.is_open()) return errno_error(path, "create");
   return lock;
 }
@@ -52,21 +52,20 @@ bool try_lock(const FileDescriptor& lock, int operation) {
 
 /// The folder with the manifest: the entry itself, or the only folder in it (`zip -r bundle.zip bundle/`).
 fs::path find_bundle_folder(const fs::path& entry) {
-  std::error_code error;
-  if (fs::exists(entry / kManifestFile, error)) return entry;
-  std::vector<fs::path> children;
-  for (const auto& child : fs::directory_iterator(entry, error)) children.push_back(child.path());
-  const bool is_wrapped = children.size() == 1 && fs::exists(children.front() / kManifestFile, error);
-  return is_wrapped ? children.front() : entry;
+  if (path_exists(entry / kManifestFile)) return entry;
+  const auto children = list_folder(entry);
+  const bool is_wrapped = children && children->size() == 1 && path_exists(children->front() / kManifestFile);
+  return is_wrapped ? children->front() : entry;
 }
 
 std::int64_t size_of_folder(const fs::path& folder) {
   std::int64_t total = 0;
-  std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
-    if (!entry.is_regular_file(error)) continue;
-    const auto size_bytes = entry.file_size(error);
-    if (!error) total += static_cast<std::int64_t>(size_bytes);
+  const auto files = list_files_below(folder);
+  if (!files) return 0;  // another process is removing it
+  for (const fs::path& file : *files) {
+    std::error_code vanished;
+    const auto size_bytes = fs::file_size(file, vanished);
+    if (!vanished) total += static_cast<std::int64_t>(size_bytes);
   }
   return total;
 }
@@ -104,21 +103,6 @@ Result<void> lock_present_entry(const fs::path& zip, const fs::path& entry, cons
   }
 }
 
-/// Removes what killed extractions left behind. An extraction that runs holds its lock, and its folder stays.
-void remove_killed_extractions(const fs::path& folder) {
-  std::vector<std::string> hashes;
-  std::error_code error;
-  for (fs::directory_iterator item(folder, error), end; !error && item != end; item.increment(error)) {
-    const std::string name = item->path().filename().string();
-    if (name.ends_with(kPartialSuffix)) hashes.push_back(name.substr(0, name.size() - kPartialSuffix.size()));
-  }
-  for (const std::string& hash : hashes) {
-    if (!is_sha256(hash)) continue;
-    const Result<FileDescriptor> lock = open_lock(folder / (hash + std::string(kLockSuffix)));
-    if (lock && try_lock(*lock, LOCK_EX)) fs::remove_all(folder / (hash + std::string(kPartialSuffix)), error);
-  }
-}
-
 /// The SHA-256 of a file that may be large, with progress.
 Result<std::string> hash_of_zip(const fs::path& zip, Progress& progress, const InterruptFlag& interrupt) {
   SS_TRY(InputFile file, InputFile::open(zip));
@@ -148,10 +132,8 @@ Result<CacheLease> extract_to_cache(const fs::path& zip, Progress& progress, con
   }
   SS_TRY(const std::string hash, hash_of_zip(zip, progress, interrupt));
   const fs::path folder = entries_folder(cache);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), error.message())};
-  remove_killed_extractions(folder);
+  SS_TRY_VOID(create_folder(folder));
+  remove_abandoned(folder);
   const fs::path entry = folder / hash;
   const fs::path lock_path = folder / (hash + std::string(kLockSuffix));
   SS_TRY(FileDescriptor lock, open_lock(lock_path));
@@ -163,17 +145,17 @@ Result<CacheLease> extract_to_cache(const fs::path& zip, Progress& progress, con
 
 Result<std::vector<CacheEntry>> list_cache(const fs::path& cache) {
   std::vector<CacheEntry> entries;
-  std::error_code error;
   const fs::path folder = entries_folder(cache);
-  if (!fs::exists(folder, error)) return entries;
-  for (const auto& item : fs::directory_iterator(folder, error)) {
-    const std::string name = item.path().filename().string();
-    if (!is_sha256(name) || !item.is_directory()) continue;
+  if (!path_exists(folder)) return entries;
+  SS_TRY(const std::vector<fs::path> items, list_folder(folder));
+  for (const fs::path& item : items) {
+    const std::string name = item.filename().string();
+    std::error_code vanished;
+    if (!is_sha256(name) || !fs::is_directory(item, vanished)) continue;
     const fs::path lock_path = folder / (name + std::string(kLockSuffix));
     SS_TRY(const FileDescriptor lock, open_lock(lock_path));
-    entries.push_back({name, size_of_folder(item.path()), last_used_unix_s(lock_path), !try_lock(lock, LOCK_EX)});
+    entries.push_back({name, size_of_folder(item), last_used_unix_s(lock_path), !try_lock(lock, LOCK_EX)});
   }
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
   std::sort(entries.begin(), entries.end(), [](const CacheEntry& a, const CacheEntry& b) {
     return std::pair(b.last_used_unix_s, b.hash) < std::pair(a.last_used_unix_s, a.hash);
   });
@@ -185,18 +167,14 @@ Result<std::vector<CacheEntry>> clean_cache(const fs::path& cache, std::int64_t 
   std::int64_t total_bytes = 0;
   for (const CacheEntry& entry : entries) total_bytes += entry.size_bytes;
   const fs::path folder = entries_folder(cache);
-  remove_killed_extractions(folder);
+  remove_abandoned(folder);
   std::vector<CacheEntry> removed;
   for (auto entry = entries.rbegin(); entry != entries.rend() && total_bytes > keep_bytes; ++entry) {
     SS_TRY(const FileDescriptor lock, open_lock(folder / (entry->hash + std::string(kLockSuffix))));
     if (!try_lock(lock, LOCK_EX)) continue;
-    // Rename first, so that a process that finds the entry's name always finds the whole entry.
-    const fs::path doomed = folder / (entry->hash + std::string(kPartialSuffix));
-    std::error_code error;
-    fs::remove_all(doomed, error);
-    fs::rename(folder / entry->hash, doomed, error);
-    if (!error) fs::remove_all(doomed, error);
-    if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot remove: {}", doomed.string(), error.message())};
+    // Another cleaner may have removed it between our list and our lock.
+    if (!path_exists(folder / entry->hash)) continue;
+    SS_TRY_VOID(remove_folder_as_a_whole(folder / entry->hash));
     total_bytes -= entry->size_bytes;
     removed.push_back(*entry);
   }

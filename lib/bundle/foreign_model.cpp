@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <span>
-#include <system_error>
 #include <vector>
 
+#include "core/folder.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -59,12 +58,11 @@ constexpr std::array kTokenizerFormats = {
 };
 
 std::optional<ForeignFile> find_format(const fs::path& folder, std::span<const Format> formats) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
+  const auto entries = list_folder(folder);
+  if (!entries) return std::nullopt;
   for (const Format& format : formats) {
-    for (const std::string& name : names) {
+    for (const fs::path& entry : *entries) {
+      const std::string name = entry.filename().string();
       if (name.starts_with(format.begin) && name.ends_with(format.end)) return ForeignFile{name, format.advice};
     }
   }

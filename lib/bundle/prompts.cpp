@@ -8,6 +8,7 @@
 
 #include "bundle/relative_path.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 
@@ -186,16 +187,10 @@ Result<void> check_documents(const GoldenPrompts& prompts, std::string_view name
 }
 
 Result<GoldenPrompts> read_prompts(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
-    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
-  }
-  if (failed)
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: cannot list: {}", folder.string(), failed.message())};
-  std::sort(files.begin(), files.end());
+  SS_TRY(const std::vector<std::filesystem::path> files, list_folder(folder));
   GoldenPrompts prompts;
   for (const std::filesystem::path& file : files) {
+    if (file.extension() != ".yaml") continue;
     SS_TRY(const std::string text, read_file(file, std::int64_t{16} << 20));
     const DocumentReader read_document = [&](const std::string& document) {
       return read_file(folder / document, kMaxDocumentBytes);

@@ -2,22 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <system_error>
 #include <utility>
+
+#include "core/folder.h"
 
 namespace secondsource {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The path without a trailing slash, so that appending ".partial" gives a sibling and not a child.
+/// The path without a trailing slash, so that its last part is the folder's name.
 fs::path without_slash(const fs::path& path) {
   const fs::path normal = path.lexically_normal();
   return normal.has_filename() ? normal : normal.parent_path();
 }
 
-Error io_error(const fs::path& path, std::string_view action, const std::error_code& error) {
-  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, error.message())};
+Error taken(const fs::path& target) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a name that is free, found it taken", target.string())};
 }
 
 }  // namespace
@@ -27,33 +33,26 @@ Result<StagedFolder> StagedFolder::create(const fs::path& target_path) {
   std::error_code error;
   if (fs::exists(fs::symlink_status(target, error)) &&
       !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: expected a name that is free, found it taken", target.string())};
+    return taken(target);
   }
-  fs::path staging = target;
-  staging += ".partial";
-  fs::remove_all(staging, error);
-  if (error) return io_error(staging, "remove", error);
-  fs::create_directories(staging, error);
-  if (error) return io_error(staging, "create", error);
-  return StagedFolder(target, std::move(staging));
+  SS_TRY_VOID(create_folder(folder_of(target)));
+  SS_TRY(StagedEntry staged, stage_folder(target));
+  return StagedFolder(target, std::move(staged));
 }
 
 StagedFolder::~StagedFolder() {
-  if (staging_.empty()) return;
-  std::error_code ignored;
-  fs::remove_all(staging_, ignored);
+  if (staged_.descriptor.is_open()) discard(staged_.path);
 }
 
-StagedFolder::StagedFolder(StagedFolder&& other) noexcept
-    : target_(std::move(other.target_)), staging_(std::exchange(other.staging_, {})) {}
-
 Result<void> StagedFolder::commit() {
-  std::error_code error;
-  fs::rename(staging_, target_, error);  // replaces at most an empty folder
-  if (error) return io_error(target_, "rename into place", error);
-  staging_.clear();
-  return {};
+  SS_TRY_VOID(flush_folder(staged_.path));
+  if (::rename(staged_.path.c_str(), target_.c_str()) != 0) {  // replaces at most an empty folder
+    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) return taken(target_);
+    return Error{ErrorCode::kIo,
+                 fmt::format("{}: cannot rename into place: {}", target_.string(), std::strerror(errno))};
+  }
+  SS_TRY_VOID(staged_.descriptor.close(target_));
+  return flush_folder(folder_of(target_));
 }
 
 }  // namespace secondsource

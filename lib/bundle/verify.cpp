@@ -11,6 +11,7 @@
 #include "bundle/finite_weights.h"
 #include "bundle/relative_path.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/utf8.h"
@@ -79,15 +80,13 @@ Result<void> check_hashes(Verification& verification) {
 
 Result<void> check_unlisted_files(Verification& verification) {
   const fs::path& folder = verification.bundle.folder();
-  std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
-    if (entry.is_directory() && !entry.is_symlink()) continue;
-    const std::string path = entry.path().lexically_relative(folder).generic_string();
+  SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
+  for (const fs::path& file : files) {
+    const std::string path = file.lexically_relative(folder).generic_string();
     if (path == kManifestFile || verification.manifest.find_file(path) != nullptr) continue;
     verification.findings.fault(
         fmt::format("{}: expected every file in the manifest, found it unlisted", printable(path)));
   }
-  if (error) return Error{ErrorCode::kIo, fmt::format("{}: cannot list: {}", folder.string(), error.message())};
   return {};
 }
 

@@ -14,6 +14,9 @@
 #include <ctime>
 #include <utility>
 
+#include "core/folder.h"
+#include "core/staging.h"
+
 namespace secondsource {
 namespace {
 
@@ -30,9 +33,7 @@ struct OpenedFile {
 Result<OpenedFile> open_regular(const std::filesystem::path& path) {
   FileDescriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!descriptor.is_open()) {
-    const ErrorCode code = errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ENAMETOOLONG
-                               ? ErrorCode::kInvalidInput
-                               : ErrorCode::kIo;
+    const ErrorCode code = is_fault_of_path(errno) ? ErrorCode::kInvalidInput : ErrorCode::kIo;
     return errno_error(code, path, "cannot open");
   }
   struct stat status {};
@@ -45,6 +46,23 @@ Result<OpenedFile> open_regular(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+bool is_fault_of_path(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case EEXIST:
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ELOOP:
+    case ENAMETOOLONG:
+      return true;
+    default:
+      return false;
+  }
+}
 
 FileDescriptor::~FileDescriptor() {
   if (is_open()) ::close(descriptor_);
@@ -81,11 +99,15 @@ Result<std::size_t> InputFile::read(std::span<std::byte> buffer) {
 }
 
 Result<OutputFile> OutputFile::create(const std::filesystem::path& path) {
-  std::filesystem::path partial = path;
-  partial += ".partial";
-  FileDescriptor descriptor(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!descriptor.is_open()) return errno_error(ErrorCode::kIo, partial, "cannot create");
-  return OutputFile(std::move(descriptor), path, std::move(partial));
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT && is_fault_of_path(errno)) return errno_error(ErrorCode::kInvalidInput, path, "cannot create");
+  } else if (!S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected the name of a file, found {}", path.string(),
+                                                       S_ISDIR(status.st_mode) ? "a folder" : "a special file")};
+  }
+  SS_TRY(StagedEntry staged, stage_file(path));
+  return OutputFile(std::move(staged.descriptor), path, std::move(staged.path));
 }
 
 OutputFile::~OutputFile() {
@@ -96,21 +118,20 @@ Result<void> OutputFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(descriptor_.get(), bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_error(ErrorCode::kIo, partial_, "cannot write");
+    if (n < 0) return errno_error(ErrorCode::kIo, path_, "cannot write");
     bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
   return {};
 }
 
 Result<void> OutputFile::commit() {
-  if (::fsync(descriptor_.get()) != 0) return errno_error(ErrorCode::kIo, partial_, "cannot flush");
-  SS_TRY_VOID(descriptor_.close(partial_));
+  if (::fsync(descriptor_.get()) != 0) return errno_error(ErrorCode::kIo, path_, "cannot flush");
   if (::rename(partial_.c_str(), path_.c_str()) != 0) {
-    const Error error = errno_error(ErrorCode::kIo, path_, "cannot rename into place");
-    ::unlink(partial_.c_str());
-    return error;
+    return errno_error(ErrorCode::kIo, path_, "cannot rename into place");
   }
-  return {};
+  // Closed only now, because closing gives up the lock by which others tell that this process lives.
+  SS_TRY_VOID(descriptor_.close(path_));
+  return flush_folder(folder_of(path_));
 }
 
 Result<MappedFile> MappedFile::map(const std::filesystem::path& path) {

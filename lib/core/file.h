@@ -12,6 +12,10 @@
 
 namespace secondsource {
 
+/// True for the values of errno that say that a path is wrong, and not that a device failed: nothing or something else
+/// is there, it may not be used, or it is too long.
+[[nodiscard]] bool is_fault_of_path(int error_number);
+
 /// An open file descriptor, closed by the destructor.
 class FileDescriptor {
  public:
@@ -45,18 +49,21 @@ class InputFile {
   std::filesystem::path path_;
 };
 
-/// A file written from front to back. It gets its name only in commit(); until then it is called NAME.partial, which
-/// the destructor removes.
+/// A file written from front to back. It gets its name only in commit(); until then it has a temporary name of its own
+/// beside it (core/staging.h), which the destructor removes. Several processes may write the same file at once: it then
+/// has the content of the one that committed last.
 class OutputFile {
  public:
+  /// Errors: kInvalidInput when no file can be there (a folder or a device has the name, or the folder above is absent
+  /// or may not be written); kIo.
   static Result<OutputFile> create(const std::filesystem::path& path);
   ~OutputFile();
   OutputFile(OutputFile&&) noexcept = default;
-  OutputFile& operator=(OutputFile&&) noexcept = default;
+  OutputFile& operator=(OutputFile&&) = delete;
 
   Result<void> write(std::span<const std::byte> bytes);
   Result<void> write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
-  /// Flushes the file to the disk and renames it to its final name.
+  /// Flushes the file to the disk, renames it to its final name and flushes the name too. Errors: kIo.
   Result<void> commit();
 
  private:

@@ -6,18 +6,24 @@
 
 #include <array>
 #include <cstdio>
+#include <new>
 #include <vector>
 
-#include "core/check.h"
 #include "core/file.h"
 
 namespace secondsource {
+namespace {
+
+/// OpenSSL computes SHA-256 and GMAC itself and fails only where it gets no memory.
+void require_memory(bool succeeded) {
+  if (!succeeded) throw std::bad_alloc();
+}
+
+}  // namespace
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
-  State() {
-    SS_CHECK(context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1, "OpenSSL has no SHA-256");
-  }
+  State() { require_memory(context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
   ~State() { EVP_MD_CTX_free(context); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -29,14 +35,13 @@ Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  SS_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1, "EVP_DigestUpdate failed");
+  require_memory(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
 std::string Sha256::finish() {
   std::array<unsigned char, 32> digest{};
   unsigned int size = 0;
-  SS_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1 && size == digest.size(),
-           "EVP_DigestFinal_ex failed");
+  require_memory(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1);
   std::string text;
   text.reserve(2 * digest.size());
   for (const unsigned char byte : digest) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
@@ -51,7 +56,7 @@ std::string sha256_hex(std::string_view bytes) {
 
 Checksum checksum_of(std::span<const std::byte> bytes) {
   const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> mac(EVP_MAC_fetch(nullptr, "GMAC", nullptr), &EVP_MAC_free);
-  SS_CHECK(mac != nullptr, "OpenSSL has no GMAC");
+  require_memory(mac != nullptr);
   const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context(EVP_MAC_CTX_new(mac.get()),
                                                                           &EVP_MAC_CTX_free);
   std::array<unsigned char, 16> key{};
@@ -62,12 +67,11 @@ Checksum checksum_of(std::span<const std::byte> bytes) {
                                  OSSL_PARAM_construct_end()};
   Checksum checksum{};
   std::size_t size = 0;
-  SS_CHECK(context != nullptr && EVP_MAC_init(context.get(), key.data(), key.size(), parameters.data()) == 1 &&
-               EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()) == 1 &&
-               EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(checksum.data()), &size,
-                             checksum.size()) == 1 &&
-               size == checksum.size(),
-           "EVP_MAC failed");
+  require_memory(
+      context != nullptr && EVP_MAC_init(context.get(), key.data(), key.size(), parameters.data()) == 1 &&
+      EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()) == 1 &&
+      EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(checksum.data()), &size, checksum.size()) == 1 &&
+      size == checksum.size());
   return checksum;
 }
 

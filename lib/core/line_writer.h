@@ -1,6 +1,7 @@
 #pragma once
-// A file that grows by whole lines and survives a crash. Each line is one write(), a call returns after its lines are
-// on the disk, and a partly written line is removed again. Only one process writes at a time.
+// A file of JSON objects, one per line, that grows by whole lines and survives a crash. Each line gets a checksum
+// (core/seal.h) and is one write(), a call returns after its lines are on the disk, and a partly written line is removed
+// again. Only one process writes at a time: the file is locked as long as the writer lives, so read it after locking.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,15 +15,18 @@ namespace secondsource {
 
 class LineWriter {
  public:
-  /// Creates a new file. Errors: kInvalidInput when the file exists, kIo.
-  static Result<LineWriter> create(const std::filesystem::path& path);
-  /// Opens an existing file and truncates it to `valid_bytes`. Errors: kIo; kInvalidInput when another process writes
-  /// to it.
-  static Result<LineWriter> resume(const std::filesystem::path& path, std::size_t valid_bytes);
+  /// Opens the file, which is created if it is absent, and locks it. Errors: kInvalidInput when another process writes
+  /// to it or no file can be there; kIo.
+  static Result<LineWriter> open(const std::filesystem::path& path);
 
-  /// Appends lines, given without their newline, and flushes once to the disk, so call it outside timed regions. A line
+  /// The whole content. Errors: kIo.
+  [[nodiscard]] Result<std::string> read() const;
+  /// Cuts the file off after `valid_bytes`. Errors: kIo.
+  Result<void> truncate(std::size_t valid_bytes);
+
+  /// Appends objects, given without a newline, and flushes once to the disk, so call it outside timed regions. A line
   /// that could not be written whole (disk full) is removed again, so that the file stays readable. Errors: kIo.
-  Result<void> append(std::span<const std::string> lines);
+  Result<void> append(std::span<const std::string> objects);
 
  private:
   LineWriter(FileDescriptor descriptor, std::filesystem::path path, std::int64_t n_bytes)

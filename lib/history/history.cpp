@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "core/file.h"
+#include "core/folder.h"
+#include "core/staging.h"
 
 namespace secondsource {
 namespace {
@@ -36,28 +38,24 @@ std::string schema_sql() {
       metrics, kApplicationId, kSchemaVersion);
 }
 
-/// Creates the file under a temporary name and links it to `path`, so that no process ever opens an incomplete history.
-/// If another process created one meanwhile, its file is used.
+/// Creates the file in a temporary folder, together with the files that SQLite needs beside it, and links it to `path`,
+/// so that no process ever opens an incomplete history. If another process created one meanwhile, its file is used.
 Result<void> create_empty(const std::filesystem::path& path) {
-  std::error_code failed;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failed);
-  const std::filesystem::path partial = fmt::format("{}.new-{}", path.string(), ::getpid());
-  std::filesystem::remove(partial, failed);
+  SS_TRY_VOID(create_folder(folder_of(path)));
+  SS_TRY(const StagedEntry staged, stage_folder(path));
+  const std::filesystem::path partial = staged.path / "history.db";
   const auto make = [&]() -> Result<void> {
     SS_TRY(Database database, Database::open(partial, /*create=*/true));
     SS_TRY_VOID(database.execute("PRAGMA journal_mode = WAL"));
     return database.execute(schema_sql());
   };
   const Result<void> made = make();
-  if (!made) {
-    std::filesystem::remove(partial, failed);
-    return made.error();
-  }
-  const bool linked = ::link(partial.c_str(), path.c_str()) == 0 || errno == EEXIST;
+  const bool linked = made && (::link(partial.c_str(), path.c_str()) == 0 || errno == EEXIST);
   const int why = errno;
-  std::filesystem::remove(partial, failed);
+  discard(staged.path);
+  SS_TRY_VOID(made);
   if (!linked) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", path.string(), std::strerror(why))};
-  return {};
+  return flush_folder(folder_of(path));
 }
 
 std::string fact_of(const RunRecord& record, std::string_view name) {
@@ -128,7 +126,7 @@ Result<std::filesystem::path> default_history_path() {
 }
 
 Result<History> History::open(const std::filesystem::path& path, bool create) {
-  if (!std::filesystem::exists(path)) {
+  if (!path_exists(path)) {
     if (!create) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("{}: there is no history; `history add` begins one", path.string())};

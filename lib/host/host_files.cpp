@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/file.h"
+#include "core/folder.h"
 
 namespace secondsource {
 namespace {
@@ -47,11 +48,9 @@ Result<std::string> HostFiles::read(const std::filesystem::path& path) const {
 
 std::vector<std::string> HostFiles::list(const std::filesystem::path& path) const {
   std::vector<std::string> names;
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(root_ / path, failed)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
+  const auto entries = list_folder(root_ / path);
+  if (!entries) return names;
+  for (const std::filesystem::path& entry : *entries) names.push_back(entry.filename().string());
   return names;
 }
 

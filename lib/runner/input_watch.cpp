@@ -5,6 +5,8 @@
 
 #include <system_error>
 
+#include "core/folder.h"
+
 namespace secondsource {
 
 InputWatch::InputWatch(std::vector<std::filesystem::path> paths) : paths_(std::move(paths)), before_(look()) {}
@@ -33,7 +35,11 @@ InputWatch::Identities InputWatch::look() const {
   for (const std::filesystem::path& path : paths_) {
     add(path);
     std::error_code none;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path, none)) add(entry.path());
+    if (!std::filesystem::is_directory(path, none)) continue;
+    const auto files = list_files_below(path);
+    // A folder that can no longer be read counts as changed: the files that were found in it before are missing.
+    if (!files) continue;
+    for (const std::filesystem::path& file : *files) add(file);
   }
   return found;
 }

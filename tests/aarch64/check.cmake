@@ -13,8 +13,8 @@ target_include_directories(fmt::fmt INTERFACE ${CMAKE_BINARY_DIR}/headers)
 target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
 
 set(core ${CMAKE_SOURCE_DIR}/lib/core)
-ss_add_library(core SOURCES ${core}/check.cpp ${core}/clock.cpp ${core}/dtype.cpp ${core}/file.cpp ${core}/result.cpp
-  ${core}/shape.cpp ${core}/shared_library.cpp ${core}/units.cpp ${core}/utf8.cpp
+ss_add_library(core SOURCES ${core}/check.cpp ${core}/clock.cpp ${core}/dtype.cpp ${core}/file.cpp ${core}/folder.cpp
+  ${core}/result.cpp ${core}/shape.cpp ${core}/shared_library.cpp ${core}/staging.cpp ${core}/units.cpp ${core}/utf8.cpp
   ${CMAKE_SOURCE_DIR}/tests/aarch64/no_openssl.cpp DEPENDS fmt::fmt Threads::Threads)
 add_subdirectory(lib/backend)
 add_subdirectory(lib/backend_kit)

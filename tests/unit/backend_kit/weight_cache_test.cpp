@@ -9,7 +9,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "core/file.h"
 #include "core/random.h"
@@ -183,14 +186,24 @@ TEST_CASE("the least recently used go first, and what killed writers left") {
   CHECK(clean_packed_weights(scratch.path() / "nowhere", 0).value().n_files == 0);
 }
 
-TEST_CASE("while another process stores, nothing is stored and nothing is cleaned") {
+TEST_CASE("while another process stores, nothing is stored, and cleaning waits for its end") {
   const test::ScratchFolder scratch;
   WeightCache cache(scratch.path());
   const FileDescriptor lock(::open((scratch.path() / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
   REQUIRE_OK(cache.store("a", Pieces(1, {64}).readable(), kOneByOne));
   CHECK(list_packed_weights(scratch.path()).value().n_files == 0);
-  CHECK_ERROR(clean_packed_weights(scratch.path(), 0), ErrorCode::kIo, "another process");
+  std::atomic<bool> is_stored{false};
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    is_stored = write_file(scratch.path() / "a.weight", "stored by the other process").has_value();
+    ::flock(lock.get(), LOCK_UN);
+  });
+  const auto removed = clean_packed_weights(scratch.path(), 0);
+  CHECK(is_stored);
+  other.join();
+  REQUIRE_OK(removed);
+  CHECK(removed->n_files == 1);
 }
 
 TEST_CASE("a disk that is full ends the store with an error, and leaves nothing half-written") {

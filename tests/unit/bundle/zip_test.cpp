@@ -261,7 +261,7 @@ TEST_CASE("what a killed extraction left is removed by the next one, of whicheve
   const OpenOptions options{.cache = scratch.path() / "cache"};
   const auto zip = scratch.path() / "a.zip";
   REQUIRE_OK(write_file(zip, zip_bytes({{.name = "manifest.yaml", .data = "x"}})));
-  const auto killed = *options.cache / "bundles" / (std::string(64, 'e') + ".partial");
+  const auto killed = *options.cache / "bundles" / (std::string(64, 'e') + ".0123456789abcdef.partial");
   std::filesystem::create_directories(killed / "folder");
   REQUIRE_OK(write_file(killed / "folder/half", "of a file"));
   REQUIRE_OK(extract_to_cache(zip, progress, interrupt, options));
