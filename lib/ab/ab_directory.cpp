@@ -5,6 +5,8 @@
 #include "core/clock.h"
 #include "core/enum_format.h"
 #include "core/file.h"
+#include "core/folder.h"
+#include "core/seal.h"
 
 namespace secondsource {
 namespace {
@@ -16,13 +18,18 @@ std::filesystem::path stderr_file(const std::filesystem::path& folder, const Arm
   return folder / fmt::format("{}.stderr", to_string(arm.name));
 }
 
-Result<AbDirectory> AbDirectory::create(const std::filesystem::path& folder, AbRecord record) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder / "processes", failed);
-  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
-  // The journal is created first because its creation fails in a folder that has one already.
-  SS_TRY(LineWriter writer, LineWriter::create(folder / kPairsFile));
-  SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
+Result<AbDirectory> AbDirectory::create(const std::filesystem::path& folder,
+                                        const std::function<Result<AbRecord>()>& plan) {
+  SS_TRY_VOID(create_folder(folder / "processes"));
+  // The lock on the journal decides which of two processes has the folder.
+  SS_TRY(LineWriter writer, LineWriter::open(folder / kPairsFile));
+  SS_TRY(const std::string text, writer.read());
+  if (!text.empty() || path_exists(folder / kRecordFile)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: there is a comparison already; --resume continues it", folder.string())};
+  }
+  SS_TRY(AbRecord record, plan());
+  SS_TRY_VOID(write_file(folder / kRecordFile, sealed(to_json(record))));
   return AbDirectory(folder, std::move(record), std::move(writer), {});
 }
 
@@ -32,12 +39,17 @@ Result<AbRecord> AbDirectory::read_record(const std::filesystem::path& folder) {
 }
 
 Result<AbDirectory> AbDirectory::resume(const std::filesystem::path& folder) {
+  if (!path_exists(folder / kRecordFile)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected the {} of a comparison, found none", folder.string(), kRecordFile)};
+  }
+  SS_TRY(LineWriter writer, LineWriter::open(folder / kPairsFile));
   SS_TRY(AbRecord record, read_record(folder));
-  SS_TRY(const std::string text, read_file(folder / kPairsFile));
+  SS_TRY(const std::string text, writer.read());
   SS_TRY(LinesFile<ProcessLine> pairs, pairs_from_text(text, (folder / kPairsFile).string()));
-  SS_TRY(LineWriter writer, LineWriter::resume(folder / kPairsFile, pairs.valid_bytes()));
+  SS_TRY_VOID(writer.truncate(pairs.valid_bytes()));
   record.resumed_utc.push_back(utc_timestamp());
-  SS_TRY_VOID(write_file(folder / kRecordFile, to_json(record)));
+  SS_TRY_VOID(write_file(folder / kRecordFile, sealed(to_json(record))));
   return AbDirectory(folder, std::move(record), std::move(writer), std::move(pairs.lines));
 }
 

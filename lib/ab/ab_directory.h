@@ -3,6 +3,7 @@
 // the programs.
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,10 @@ namespace secondsource {
 
 class AbDirectory {
  public:
-  /// Writes ab.json and creates pairs.jsonl in a folder that may hold golden runs but no comparison yet. Errors:
-  /// kInvalidInput, kIo.
-  static Result<AbDirectory> create(const std::filesystem::path& folder, AbRecord record);
+  /// Creates pairs.jsonl in a folder that has no comparison yet, locks it, and writes the record that `plan` makes into
+  /// ab.json. Planning measures golden runs in the folder, so another process must be kept out before. Errors:
+  /// kInvalidInput, kIo, those of `plan`.
+  static Result<AbDirectory> create(const std::filesystem::path& folder, const std::function<Result<AbRecord>()>& plan);
   /// Reads the record of an existing comparison without changing anything. Errors: kInvalidInput, kIo.
   static Result<AbRecord> read_record(const std::filesystem::path& folder);
   /// Opens a comparison to continue it: notes the resumption in ab.json and cuts off a torn last line. Errors:

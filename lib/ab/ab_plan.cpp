@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "ab/ab_directory.h"
 #include "ab/ab_verdict.h"
@@ -14,8 +13,10 @@
 #include "bundle/bundle.h"
 #include "core/clock.h"
 #include "core/enum_format.h"
+#include "core/folder.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/staging.h"
 #include "core/units.h"
 #include "runner/scenario_text.h"
 #include "summary/summarized_run.h"
@@ -29,11 +30,6 @@ constexpr const char* kShortestBudget = "0.1s";
 constexpr int kBadInput = 2;
 constexpr int kBackendFailed = 4;
 
-std::string random_id() {
-  std::random_device device;
-  return fmt::format("{:08x}{:08x}", device(), device());
-}
-
 class AbPlanner {
  public:
   AbPlanner(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
@@ -42,7 +38,7 @@ class AbPlanner {
 
   Result<AbRecord> plan() {
     const std::int64_t began_ns = now_ns();
-    record_.ab_id = random_id();
+    record_.ab_id = random_digits();
     record_.started_utc = utc_timestamp();
     record_.command = request_.command;
     record_.seed = request_.seed;
@@ -146,8 +142,7 @@ class AbPlanner {
                                                      .deadline_ns = std::int64_t{3600} * 1'000'000'000},
                                                     interrupt_));
     if (end.exit.status == kBadInput) return of_arm(arm, "run", end);
-    if (!std::filesystem::exists(out / "run.json") && end.exit.status == kBackendFailed)
-      return none_available(arm, end);
+    if (!path_exists(out / "run.json") && end.exit.status == kBackendFailed) return none_available(arm, end);
     const auto run = read_summarized_run(out);
     if (!run) return of_arm(arm, "run", end);
     add_golden(arm, *run);
@@ -226,13 +221,12 @@ class AbPlanner {
 
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt) {
-  if (std::filesystem::exists(folder / "ab.json")) {
+  if (path_exists(folder / "ab.json")) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: there is a comparison already; --resume continues it", folder.string())};
   }
+  SS_TRY_VOID(create_folder(folder));
   std::error_code failed;
-  std::filesystem::create_directories(folder, failed);
-  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
   // Removes the golden runs of an attempt that was interrupted before its first pair.
   for (const char* arm : {"golden-base", "golden-candidate"}) std::filesystem::remove_all(folder / arm, failed);
   return AbPlanner(request, folder, progress, interrupt).plan();

@@ -30,6 +30,7 @@
 #include "core/json.h"
 #include "core/json_text.h"
 #include "core/result.h"
+#include "core/seal.h"
 #include "core/utf8.h"
 #include "core/variant_tags.h"
 #include "record/format_version.h"
@@ -268,6 +269,7 @@ template <typename T>
 
 template <typename T>
 [[nodiscard]] Result<T> from_text(std::string_view text, std::string_view name) {
+  SS_TRY_VOID(has_good_seal(text, name));
   SS_TRY(const Json tree, parse_json(text, name));
   return from_tree<T>(tree, name);
 }
@@ -322,6 +324,15 @@ template <typename T>
     return {{"type", "integer"}};
   } else {
     return {{"type", "string"}};
+  }
+}
+
+/// Lets a record, or each alternative of one, end with a checksum (core/seal.h).
+inline void allow_checksum(OrderedJson& schema) {
+  if (schema.contains("oneOf")) {
+    for (OrderedJson& alternative : schema["oneOf"]) allow_checksum(alternative);
+  } else {
+    schema["properties"]["checksum"] = {{"type", "string"}, {"pattern", "^[0-9a-f]{16}$"}};
   }
 }
 

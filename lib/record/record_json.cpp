@@ -1,6 +1,8 @@
 #include "record/record_json.h"
 
 #include "core/file.h"
+#include "core/folder.h"
+#include "core/seal.h"
 #include "record/json_codec.h"
 
 namespace secondsource {
@@ -30,6 +32,7 @@ std::string record_schema(std::string_view kind) {
   if (kind == "conformance") schema = json_codec::schema_of<ConformanceRecord>();
   if (kind == "sample") schema = json_codec::schema_of<JournalLine>();
   if (schema.is_null()) return "";
+  if (kind != "conformance") json_codec::allow_checksum(schema);
   return json_codec::results_schema_text(kind, schema);
 }
 
@@ -53,18 +56,44 @@ Result<Journal> journal_from_text(std::string_view text, std::string_view name) 
   return read_lines<JournalLine>(text, name, journal_line_from_json);
 }
 
+Result<void> write_record(const std::filesystem::path& path, const RunRecord& record) {
+  return write_file(path, sealed(to_json(record)));
+}
+
+Result<void> write_record(const std::filesystem::path& path, const RunSummary& record) {
+  return write_file(path, sealed(to_json(record)));
+}
+
+namespace {
+
+/// A process that resumes the run cuts the end off the journal and writes on, so that a reader may get a mixture of
+/// bytes from before and from after. Its next try gets other bytes; text that stays as it is, is damaged.
+Result<Journal> read_growing_journal(const std::filesystem::path& path) {
+  constexpr std::int64_t kLimitBytes = std::int64_t{1} << 40;
+  constexpr int kTries = 10;
+  SS_TRY(std::string text, read_file(path, kLimitBytes));
+  for (int i = 1;; ++i) {
+    Result<Journal> journal = journal_from_text(text, path.string());
+    if (journal || i == kTries) return journal;
+    SS_TRY(std::string again, read_file(path, kLimitBytes));
+    if (again == text) return journal;
+    text = std::move(again);
+  }
+}
+
+}  // namespace
+
 Result<StoredRun> read_run(const std::filesystem::path& folder) {
   StoredRun run;
   run.folder = folder;
   const auto record_path = folder / "run.json";
   SS_TRY(const std::string record_text, read_file(record_path));
   SS_TRY(run.record, run_record_from_json(record_text, record_path.string()));
+  run.has_checksums = seal_of(record_text) == Seal::kGood;
   const auto journal_path = folder / "samples.jsonl";
-  if (!std::filesystem::exists(journal_path)) return run;  // the run stopped before its first sample
-  SS_TRY(const MappedFile mapped, MappedFile::map(journal_path));
-  const auto bytes = mapped.bytes();
-  SS_TRY(run.journal,
-         journal_from_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, journal_path.string()));
+  if (!path_exists(journal_path)) return run;  // the run stopped before its first sample
+  SS_TRY(run.journal, read_growing_journal(journal_path));
+  run.has_checksums = run.has_checksums && run.journal.all_sealed;
   return run;
 }
 

@@ -109,6 +109,10 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
   };
   for (const SummarizedRun& run : runs) {
+    if (!run.has_checksums) {
+      add(fmt::format("run {}: no checksums, as an earlier version wrote it: damage to its files would not show",
+                      run.record.run_id));
+    }
     for (const BundleRecord& bundle : run.record.bundles) {
       if (!bundle.verified) {
         add(fmt::format("{}: unverified: no independent expected outputs, so nothing proves these tokens right",

@@ -22,13 +22,8 @@ Result<Journal> read_journal_for_resume(std::string_view text, std::string_view 
   return journal;
 }
 
-Result<JournalWriter> JournalWriter::create(const std::filesystem::path& path) {
-  SS_TRY(LineWriter lines, LineWriter::create(path));
-  return JournalWriter(std::move(lines));
-}
-
-Result<JournalWriter> JournalWriter::resume(const std::filesystem::path& path, std::size_t valid_bytes) {
-  SS_TRY(LineWriter lines, LineWriter::resume(path, valid_bytes));
+Result<JournalWriter> JournalWriter::open(const std::filesystem::path& path) {
+  SS_TRY(LineWriter lines, LineWriter::open(path));
   return JournalWriter(std::move(lines));
 }
 

@@ -24,11 +24,14 @@ Result<Journal> read_journal_for_resume(std::string_view text, std::string_view 
 
 class JournalWriter {
  public:
-  /// Creates a new journal. Errors: kInvalidInput when the file exists already; kIo.
-  static Result<JournalWriter> create(const std::filesystem::path& path);
-  /// Opens an existing journal and truncates it to `valid_bytes`. Errors: kIo; kInvalidInput when another process
-  /// writes it.
-  static Result<JournalWriter> resume(const std::filesystem::path& path, std::size_t valid_bytes);
+  /// Opens the journal, which is created if it is absent, and locks it. Errors: kInvalidInput when another process
+  /// writes it; kIo.
+  static Result<JournalWriter> open(const std::filesystem::path& path);
+
+  /// The whole text. Errors: kIo.
+  [[nodiscard]] Result<std::string> read() const { return lines_.read(); }
+  /// Cuts the text off after `valid_bytes`. Errors: kIo.
+  Result<void> truncate(std::size_t valid_bytes) { return lines_.truncate(valid_bytes); }
 
   /// Writes each line with one write(), then flushes once to the disk; call it outside timed regions only. A line that
   /// could not be written completely (disk full) is removed again, so that the journal stays readable. Errors: kIo.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/folder.h"
 #include "core/json_text.h"
 #include "record/record_json.h"
 #include "summary/summarize.h"
@@ -20,25 +21,42 @@ namespace {
 
 constexpr const char* kRunFile = "run.json";
 constexpr const char* kSamplesFile = "samples.jsonl";
+constexpr const char* kWorkersFolder = "workers";
 
-Result<void> make_folder(const std::filesystem::path& folder) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder / "workers", failed);
-  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: cannot create: {}", folder.string(), failed.message())};
-  return {};
+Error has_run(const std::filesystem::path& folder) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: there is a run already; --resume continues it", folder.string())};
 }
 
 }  // namespace
 
 Result<RunDirectory> RunDirectory::create(const std::filesystem::path& folder, const RunRecord& record) {
-  SS_TRY_VOID(make_folder(folder));
-  if (std::filesystem::exists(folder / kRunFile)) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: there is a run already; --resume continues it", folder.string())};
-  }
-  SS_TRY_VOID(write_file(folder / kRunFile, to_json(record) + "\n"));
-  SS_TRY(JournalWriter journal, JournalWriter::create(folder / kSamplesFile));
+  SS_TRY_VOID(create_folder(folder / kWorkersFolder));
+  // The lock on the journal decides which of two processes has the folder. A process that died before it wrote run.json
+  // left an empty journal, which is taken over.
+  SS_TRY(JournalWriter journal, JournalWriter::open(folder / kSamplesFile));
+  SS_TRY(const std::string text, journal.read());
+  if (!text.empty() || path_exists(folder / kRunFile)) return has_run(folder);
+  SS_TRY_VOID(write_record(folder / kRunFile, record));
   return RunDirectory(folder, record, std::move(journal), {});
+}
+
+Result<void> RunDirectory::check_free(const std::filesystem::path& folder) {
+  if (path_exists(folder / kRunFile)) return has_run(folder);
+  // The nearest folder above it that exists must take a new entry.
+  std::filesystem::path above = folder.lexically_normal();
+  while (!path_exists(above) && above.has_relative_path() && above != folder_of(above)) above = folder_of(above);
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(above, ignored)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a folder for the run, found a file{}", folder.string(),
+                             above == folder ? "" : fmt::format(" in its place above: {}", above.string()))};
+  }
+  if (::access(above.c_str(), W_OK | X_OK) != 0) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a folder for the run that may be written: {}: {}",
+                                                       folder.string(), above.string(), std::strerror(errno))};
+  }
+  return {};
 }
 
 Result<RunRecord> RunDirectory::read_record(const std::filesystem::path& folder) {
@@ -47,20 +65,25 @@ Result<RunRecord> RunDirectory::read_record(const std::filesystem::path& folder)
   return run_record_from_json(text, path.string());
 }
 
-Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder) {
+Result<RunDirectory> RunDirectory::resume(const std::filesystem::path& folder,
+                                          const std::function<Result<void>(const RunRecord&)>& check) {
   const std::filesystem::path run_file = folder / kRunFile;
   const std::filesystem::path samples_file = folder / kSamplesFile;
-  SS_TRY(RunRecord record, read_record(folder));
-  std::string text;
-  // The journal is missing when the run was killed after writing run.json and before creating the journal.
-  if (std::filesystem::exists(samples_file)) {
-    SS_TRY(text, read_file(samples_file, std::int64_t{1} << 40));
+  if (!path_exists(run_file)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected the record of a run to be continued, found none", run_file.string())};
   }
+  // What is read before the lock is held may be out of date when it is used: the process that held the lock may have
+  // appended lines or finished the run.
+  SS_TRY(JournalWriter journal, JournalWriter::open(samples_file));
+  SS_TRY(RunRecord record, read_record(folder));
+  SS_TRY_VOID(check(record));
+  SS_TRY(const std::string text, journal.read());
   SS_TRY(Journal state, read_journal_for_resume(text, samples_file.string(), record.cells));
-  SS_TRY(JournalWriter journal, JournalWriter::resume(samples_file, state.valid_bytes()));
-  SS_TRY_VOID(make_folder(folder));
+  SS_TRY_VOID(create_folder(folder / kWorkersFolder));
+  SS_TRY_VOID(journal.truncate(state.valid_bytes()));
   record.resumed_utc.push_back(utc_timestamp());
-  SS_TRY_VOID(write_file(run_file, to_json(record) + "\n"));
+  SS_TRY_VOID(write_record(run_file, record));
   return RunDirectory(folder, std::move(record), std::move(journal), std::move(state.lines));
 }
 
@@ -72,13 +95,13 @@ Result<void> RunDirectory::append(std::span<const JournalLine> lines) {
 
 Result<void> RunDirectory::raise_limits(const MachineLimits& limits) {
   record_.limits = limits;
-  return write_file(folder_ / kRunFile, to_json(record_) + "\n");
+  return write_record(folder_ / kRunFile, record_);
 }
 
 Result<void> RunDirectory::append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot) {
   const std::filesystem::path path = folder_ / "telemetry.jsonl";
   if (!telemetry_.is_open()) {
-    telemetry_ = FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    telemetry_ = FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
   }
   nlohmann::ordered_json tree = {{"at_ns", snapshot.at_ns}, {"of", stint}};
   for (const TelemetryReading& reading : snapshot.readings) {
@@ -99,14 +122,14 @@ Result<void> RunDirectory::append_telemetry(std::string_view stint, const Teleme
 std::filesystem::path RunDirectory::stderr_file(std::string_view stint) const {
   std::string name(stint);
   std::replace(name.begin(), name.end(), '/', '-');
-  return folder_ / "workers" / (name + ".stderr");
+  return folder_ / kWorkersFolder / (name + ".stderr");
 }
 
 Result<RunSummary> RunDirectory::write_summary() const {
   Journal journal;
   journal.lines = lines_;
   RunSummary summary = summarize(record_, journal);
-  SS_TRY_VOID(write_file(folder_ / "summary.json", to_json(summary) + "\n"));
+  SS_TRY_VOID(write_record(folder_ / "summary.json", summary));
   return summary;
 }
 

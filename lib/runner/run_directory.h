@@ -2,6 +2,7 @@
 // A run on disk: run.json, samples.jsonl, telemetry.jsonl, summary.json and the stderr output of its workers.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -14,14 +15,18 @@ namespace secondsource {
 
 class RunDirectory {
  public:
-  /// Creates the folder, writes run.json and creates the journal. Errors: kInvalidInput when the folder has a run
-  /// already; kIo.
+  /// Creates the folder and the journal and writes run.json. Errors: kInvalidInput when the folder has a run already,
+  /// another process begins one there, or no folder can be there; kIo.
   static Result<RunDirectory> create(const std::filesystem::path& folder, const RunRecord& record);
   /// Reads the record of an existing run without changing anything. Errors: kInvalidInput, kIo.
   static Result<RunRecord> read_record(const std::filesystem::path& folder);
-  /// Opens an interrupted run, notes the resumption in its run.json and truncates the incomplete end of its journal.
-  /// Errors: kInvalidInput, kIo.
-  static Result<RunDirectory> resume(const std::filesystem::path& folder);
+  /// Opens an interrupted run, notes the resumption in its run.json and truncates the incomplete end of its journal. The
+  /// journal is locked before anything is read. `check` sees the record before anything is changed; its error is
+  /// returned. Errors: kInvalidInput, kIo.
+  static Result<RunDirectory> resume(const std::filesystem::path& folder,
+                                     const std::function<Result<void>(const RunRecord&)>& check);
+  /// Errors: kInvalidInput when create() would refuse the folder, so that this is said before any work.
+  static Result<void> check_free(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   [[nodiscard]] const RunRecord& record() const noexcept { return record_; }

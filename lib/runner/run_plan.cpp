@@ -4,13 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <random>
 #include <set>
 #include <thread>
 
 #include "bundle/bundle.h"
 #include "core/clock.h"
 #include "core/hash.h"
+#include "core/staging.h"
 #include "core/utf8.h"
 #include "fault/fault.h"
 #include "host/fingerprint.h"
@@ -40,11 +40,6 @@ constexpr std::int32_t kOracleRequests = 2;
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
 // For a model with more parameters, even the few tokens that check a bundle without expected outputs take minutes.
 constexpr std::int64_t kOracleLargestAnswered = 300'000'000;
-
-std::string random_run_id() {
-  std::random_device device;
-  return fmt::format("{:08x}{:08x}", device(), device());
-}
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -89,7 +84,7 @@ class Planner {
  private:
   Result<void> describe_run(const ProgramIdentity& identity) {
     RunRecord& record = plan_.record;
-    record.run_id = random_run_id();
+    record.run_id = random_digits();
     record.started_utc = utc_timestamp();
     record.command = identity.command;
     record.seed = request_.seed;

@@ -16,6 +16,7 @@ struct SummarizedRun {
   RunSummary summary;
   std::vector<CellSeries> series{};          ///< derived from the samples; empty if only the summary is known
   std::vector<OperationTimes> operations{};  ///< from traced passes
+  bool has_checksums = true;                 ///< StoredRun::has_checksums
 };
 
 /// Reads and summarizes a run directory. Errors: kInvalidInput if it is not a run directory or has another schema
@@ -28,7 +29,8 @@ inline Result<SummarizedRun> read_summarized_run(const std::filesystem::path& fo
   for (JournalLine& line : stored.journal.lines) {
     if (auto* times = std::get_if<OperationTimes>(&line)) operations.push_back(std::move(*times));
   }
-  return SummarizedRun{std::move(stored.record), std::move(summary), std::move(series), std::move(operations)};
+  return SummarizedRun{std::move(stored.record), std::move(summary), std::move(series), std::move(operations),
+                       stored.has_checksums};
 }
 
 }  // namespace secondsource

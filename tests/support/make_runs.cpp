@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/random.h"
+#include "core/seal.h"
 #include "record/record_json.h"
 
 namespace secondsource {
@@ -37,7 +38,7 @@ struct Synthetic {
     const double z = std::sqrt(-2 * std::log(1 - random.next_unit())) * std::cos(6.283185307 * random.next_unit());
     return mean * std::exp(sigma * z);
   }
-  void add(const JournalLine& line) { journal += to_json_line(line) + "\n"; }
+  void add(const JournalLine& line) { journal += sealed(to_json_line(line)) + "\n"; }
 };
 
 BackendRecord backend(const std::string& name, const std::string& device) {
@@ -265,7 +266,7 @@ Synthetic night_run(int night, int n_nights) {
 
 void write(const std::filesystem::path& folder, const Synthetic& run) {
   std::filesystem::create_directories(folder);
-  SS_CHECK(write_file(folder / "run.json", to_json(run.record)).has_value(), "cannot write");
+  SS_CHECK(write_record(folder / "run.json", run.record).has_value(), "cannot write");
   SS_CHECK(write_file(folder / "samples.jsonl", run.journal).has_value(), "cannot write");
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/seal.h"
 #include "runner/finished_work.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -107,10 +108,9 @@ TEST_CASE("finished work is found in the lines") {
 
 TEST_CASE("a journal has one writer") {
   const test::ScratchFolder folder;
-  auto first = JournalWriter::create(folder.path() / "samples.jsonl");
+  auto first = JournalWriter::open(folder.path() / "samples.jsonl");
   REQUIRE_OK(first);
-  CHECK_ERROR(JournalWriter::create(folder.path() / "samples.jsonl"), ErrorCode::kInvalidInput, "--resume");
-  CHECK_ERROR(JournalWriter::resume(folder.path() / "samples.jsonl", 0), ErrorCode::kInvalidInput, "another process");
+  CHECK_ERROR(JournalWriter::open(folder.path() / "samples.jsonl"), ErrorCode::kInvalidInput, "another process");
 }
 
 TEST_CASE("a line that does not fit on the disk is taken back") {
@@ -118,8 +118,8 @@ TEST_CASE("a line that does not fit on the disk is taken back") {
   const auto path = folder.path() / "samples.jsonl";
   const PlannedCell single = cell(ScenarioKind::kSingleStream);
   const JournalLine line = sample_of(single, 0, 0);
-  const std::string text = text_of({line});
-  auto writer = JournalWriter::create(path);
+  const std::string text = sealed(to_json_line(line)) + "\n";
+  auto writer = JournalWriter::open(path);
   REQUIRE_OK(writer);
   // A limit on the file's size simulates a full disk: only half of the second line fits.
   ::signal(SIGXFSZ, SIG_IGN);
