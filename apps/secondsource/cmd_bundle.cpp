@@ -156,7 +156,7 @@ Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) 
   return has_fault ? ExitStatus::kBadInput : ExitStatus::kOk;
 }
 
-void add_verify_command(CommandNode& bundle, CommandAction& action) {
+void add_bundle_verify_command(CommandNode& bundle, CommandAction& action) {
   auto path = std::make_shared<std::string>();
   CommandNode* command = bundle.add_subcommand("verify", "Check a bundle's bytes and structure");
   command->add_option("bundle", *path, "Folder or zip")->required();
@@ -173,7 +173,7 @@ CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
   add_create_command(*bundle, action);
   add_info_command(*bundle, action);
   add_synth_command(*bundle, action);
-  add_verify_command(*bundle, action);
+  add_bundle_verify_command(*bundle, action);
   bundle->footer("Example: secondsource bundle info bundles/default");
   return bundle;
 }

@@ -1,0 +1,194 @@
+// Runs whose figures follow are accepted, and every single figure that is changed is named.
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/seal.h"
+#include "support/result.h"
+#include "unit/summary/sample_run.h"
+#include "verify/verify_run.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+struct Texts {
+  std::string record;
+  std::string samples;
+  std::string summary;
+};
+
+/// A run with a price, an SLO, limits, warm-up, telemetry and checks, so that no figure of its first cell is empty.
+struct FullRun {
+  RunRecord record = hand_made_record(6);
+  Journal journal = hand_made_journal(6, 60);
+
+  FullRun() {
+    record.slo = Slo{"ttft_ms=40,tpot_ms=30,percent=99", 40, 30, 99};
+    record.limits = MachineLimits{};
+    record.limits->reads = {{1 << 20, 50e9}, {1 << 28, 20e9}};
+    record.limits->f32_flops = 1e12;
+    for (BackendRecord& backend : record.backends) backend.device.is_host = true;
+    for (JournalLine& line : journal.lines) {
+      if (auto* sample = std::get_if<RequestSample>(&line)) sample->ttft_kernel_ns = 5'000'000 + sample->request;
+      auto* end = std::get_if<Repetition>(&line);
+      if (end == nullptr) continue;
+      end->window_end_ns = 6'100'000'000 + end->repetition * 10'000'000;
+      end->window_output_tokens = 60 * 5;
+      end->prefill = {.n_steps = 60,
+                      .tokens = 6000,
+                      .ns = 600'000'000 + end->repetition,
+                      .flops = 3e11,
+                      .weight_bytes = 6e9,
+                      .kv_bytes = 1e6};
+      end->decode = {.n_steps = 240,
+                     .tokens = 240,
+                     .ns = 480'000'000 + end->repetition,
+                     .flops = 1e10,
+                     .weight_bytes = 8e9,
+                     .kv_bytes = 1e7};
+      end->wall_s = 1.5;
+      end->rate_per_s = 10;
+      end->achieved_rate_per_s = 9.5 + 0.1 * end->repetition;
+      end->warmup_ns_per_token = {3e6, 2e6};
+      end->load_ns = 123;
+      end->compile_ns = 456;
+      end->telemetry = {{"machine_read_bytes_per_s", 2e10 + end->repetition, ""}, {"machine_f32_flops", 9e11, ""}};
+      end->checks = {{"roofline", CheckOutcome::kPassed, "fine"},
+                     {"host", end->repetition == 2 ? CheckOutcome::kSuspect : CheckOutcome::kPassed, "busy"}};
+    }
+  }
+
+  [[nodiscard]] Texts texts() const {
+    Texts texts{to_json(record), "", to_json(summarize(record, journal))};
+    for (const JournalLine& line : journal.lines) texts.samples += sealed(to_json_line(line)) + "\n";
+    texts.record = sealed(texts.record);
+    return texts;
+  }
+};
+
+Result<verify::Verification> verified(const Texts& texts, const std::string& summary) {
+  const verify::NamedSummary named{"summary.json", summary};
+  return verify::verify_run(texts.record, texts.samples, std::span(&named, 1));
+}
+
+std::string all_faults(const verify::Verification& found) {
+  std::string text;
+  for (const std::string& fault : found.faults) text += fault + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a run whose figures follow from its samples is accepted") {
+  const Texts texts = FullRun().texts();
+  const auto found = verified(texts, texts.summary);
+  REQUIRE_OK(found);
+  CHECK(all_faults(*found).empty());
+  CHECK(found->notes.empty());
+  CHECK(found->n_cells == 2);
+  CHECK(found->n_samples == 360);
+  CHECK(found->n_figures > 150);
+  REQUIRE_OK(verified(texts, sealed(texts.summary)));
+}
+
+TEST_CASE("every figure of a summary that is changed in its seventh digit, or removed, is named") {
+  const Texts texts = FullRun().texts();
+  const Json summary = Json::parse(texts.summary);
+  const Json flat = summary.flatten();
+  int n_changed = 0;
+  for (const auto& [pointer, value] : flat.items()) {
+    const Json::json_pointer place(pointer);
+    const std::string member = place.back();
+    if (member == "why_not" || member == "bound_why" || member == "detail" ||
+        pointer.find("/notes") != std::string::npos) {
+      continue;
+    }
+    Json changed = summary;
+    if (value.is_number_float()) {
+      changed[place] = value.get<double>() * (1 + 1e-6) + (value == 0.0 ? 1e-6 : 0);
+    } else if (value.is_number()) {
+      changed[place] = value.get<std::int64_t>() + 1;
+    } else if (value.is_string()) {
+      changed[place] = value.get<std::string>() + "x";
+    } else if (value.is_boolean()) {
+      changed[place] = !value.get<bool>();
+    } else if (value.is_null()) {
+      changed[place] = 1;
+    } else {
+      continue;  // an empty array or object
+    }
+    const auto found = verified(texts, changed.dump());
+    CAPTURE(pointer);
+    REQUIRE_OK(found);
+    CAPTURE(all_faults(*found));
+    REQUIRE(found->faults.size() == 1);
+    REQUIRE(found->faults.front().find(member) != std::string::npos);
+    ++n_changed;
+  }
+  CHECK(n_changed > 150);
+}
+
+TEST_CASE("a figure that this check does not know is a fault, and so is one that is missing") {
+  const Texts texts = FullRun().texts();
+  Json summary = Json::parse(texts.summary);
+  summary["cells"][0]["tokens_per_kilogram"] = 7;
+  summary["cells"][0].erase("e2e_p99_ns");
+  const auto found = verified(texts, summary.dump());
+  REQUIRE_OK(found);
+  const std::string faults = all_faults(*found);
+  CHECK(found->faults.size() == 2);
+  CHECK(faults.find("tokens_per_kilogram: nothing in the samples gives this figure") != std::string::npos);
+  CHECK(faults.find("e2e_p99_ns") != std::string::npos);
+}
+
+TEST_CASE("samples that contradict themselves are named with their line") {
+  const auto after = [](const std::function<void(Journal&)>& change) {
+    FullRun run;
+    change(run.journal);
+    const Texts texts = run.texts();
+    const auto found = verified(texts, texts.summary);
+    return found ? all_faults(*found) : found.error().message;
+  };
+  const auto sample = [](Journal& journal) -> RequestSample& { return std::get<RequestSample>(journal.lines[3]); };
+  const auto end = [](Journal& journal) -> Repetition& { return std::get<Repetition>(journal.lines[61]); };
+  CHECK(after([&](Journal& j) {
+          sample(j).itl_ns.front() += 7;
+        }).starts_with("samples.jsonl:4: tiny/cpu/bf16/single-stream: its gaps"));
+  CHECK(after([&](Journal& j) { sample(j).itl_ns.pop_back(); }).find("5 output tokens have 4 gaps") !=
+        std::string::npos);
+  CHECK(after([&](Journal& j) { sample(j).request = 1; }).find("request 1 of repetition 0 occurs twice") !=
+        std::string::npos);
+  CHECK(after([&](Journal& j) { sample(j).sent_ns -= 1; }).find("expected arrival, sending") != std::string::npos);
+  CHECK(after([&](Journal& j) { sample(j).engine_tokens = 6; }).find("the system counts 6") != std::string::npos);
+  CHECK(after([&](Journal& j) { sample(j).cell = "a/b/c/d"; }).find("cell a/b/c/d is not in run.json") !=
+        std::string::npos);
+  CHECK(after([&](Journal& j) {
+          end(j).window_output_tokens = 301;
+        }).find("300 output tokens by the samples, and 301") != std::string::npos);
+  CHECK(after([&](Journal& j) { end(j).repetition = 9; }).find("repetition 9 of 6 was not planned") !=
+        std::string::npos);
+}
+
+TEST_CASE("a checksum that is not that of its line is named, and a run without checksums has a note") {
+  Texts texts = FullRun().texts();
+  const std::size_t digit = texts.samples.find("\"checksum\":\"") + 12;
+  texts.samples[digit] = texts.samples[digit] == 'f' ? 'e' : 'f';
+  const auto damaged = verified(texts, texts.summary);
+  REQUIRE_OK(damaged);
+  CHECK(all_faults(*damaged).find("samples.jsonl:1: its checksum should be") != std::string::npos);
+
+  const FullRun run;
+  Texts old = run.texts();
+  old.record = to_json(run.record);
+  old.samples.clear();
+  for (const JournalLine& line : run.journal.lines) old.samples += to_json_line(line) + "\n";
+  const auto earlier = verified(old, old.summary);
+  REQUIRE_OK(earlier);
+  CHECK(earlier->faults.empty());
+  CHECK(earlier->notes.size() == 2);
+  CHECK_ERROR(verify::verify_run("{}", "", {}), ErrorCode::kInvalidInput, "records of a run");
+}
