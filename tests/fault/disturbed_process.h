@@ -1,0 +1,55 @@
+#pragma once
+// An operation in a process of its own, disturbed by the shim of system_calls.h.
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+
+#include "core/result.h"
+#include "system_calls.h"
+
+namespace secondsource::test {
+
+/// Called by an operation each time that something it wrote counts as being on the disk.
+using Acknowledge = std::function<void()>;
+using Operation = std::function<Result<void>(const Acknowledge&)>;
+
+/// How the process of an operation ended.
+enum class Ending : int {
+  kDone = 0,
+  kRefused = 1,      ///< it returned an error
+  kOutOfMemory = 2,  ///< it threw std::bad_alloc
+  kAborted = 134,    ///< nlohmann-json allocates in a destructor, which ends the process when it gets no memory
+  kKilled = 137,     ///< ShimAction::kDie
+};
+
+class DisturbedProcess {
+ public:
+  /// Starts the operation under the plan; `folder` is the one whose calls count.
+  DisturbedProcess(ShimPlan plan, const std::string& folder, const Operation& operation);
+  /// Kills the process if it still runs.
+  ~DisturbedProcess();
+  DisturbedProcess(const DisturbedProcess&) = delete;
+  DisturbedProcess& operator=(const DisturbedProcess&) = delete;
+
+  /// Waits until the process pauses or ends; true if it pauses.
+  bool waits();
+  /// Lets it go on.
+  void go_on() const;
+  /// Waits for its end. A signal gives 128 + its number, which is no Ending.
+  Ending ending();
+  /// After its end: the calls that were counted, and how often it called Acknowledge.
+  [[nodiscard]] long n_calls() const;
+  [[nodiscard]] int n_acknowledged() const;
+
+ private:
+  struct Shared;
+  Shared* shared_;
+  pid_t pid_ = -1;
+  int paused_ = -1;
+  int resumed_ = -1;
+  int status_ = -1;
+};
+
+}  // namespace secondsource::test

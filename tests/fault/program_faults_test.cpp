@@ -1,0 +1,68 @@
+// The program itself, one of whose system calls or allocations fails: it ends with a status of its own and one line, and
+// the report that it writes is the old one or the new one.
+
+#include <set>
+
+#include "core/file.h"
+#include "core/folder.h"
+#include "support/program.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/summary/sample_run.h"
+
+namespace secondsource::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_run(const fs::path& folder) {
+  fs::create_directories(folder);
+  std::string lines;
+  for (const JournalLine& line : hand_made_journal(2, 3).lines) lines += to_json_line(line) + "\n";
+  REQUIRE_OK(write_record(folder / "run.json", hand_made_record(2)));
+  REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
+}
+
+ProgramRun run_disturbed(const std::vector<std::string>& arguments, const fs::path& folder, const char* target,
+                         long nth) {
+  return run_program(arguments, {.environment = {{"LD_PRELOAD", SS_SHIM},
+                                                 {"SS_SHIM_FOLDER", folder.string()},
+                                                 {"SS_SHIM_TARGET", target},
+                                                 {"SS_SHIM_NTH", std::to_string(nth)}}});
+}
+
+TEST_CASE("report --out survives any one failure with the old or the new report and a status of its own") {
+  const ScratchFolder scratch;
+  const fs::path run = scratch.path() / "run";
+  const fs::path out = scratch.path() / "report.html";
+  write_run(run);
+  const std::vector<std::string> arguments = {"report", run.string(), "--format", "html", "--out", out.string()};
+  REQUIRE(run_program(arguments).status == 0);
+  const std::string after = read_file(out).value();
+  const std::string before = "the report of yesterday";
+  for (const auto& [target, step, n_least] : {std::tuple{"calls", 1L, 10L}, std::tuple{"allocations", 397L, 10L}}) {
+    int n_disturbed = 0;
+    int n_in_vain = 0;
+    // Beyond the last call nothing fails any more.
+    for (long nth = 0; n_in_vain < 2; nth += step) {
+      REQUIRE_OK(write_file(out, before));
+      const ProgramRun program = run_disturbed(arguments, scratch.path(), target, nth);
+      CAPTURE(target, nth, program.status, program.err);
+      // Without memory the destructor of a JSON tree ends the process (disturbed_process.h).
+      constexpr int kAborted = 134;
+      const bool is_aborted = program.status == kAborted && target == std::string_view("allocations");
+      REQUIRE((is_aborted || std::set{0, 2, 70}.contains(program.status)));
+      if (program.status != 0 && !is_aborted) REQUIRE(is_one_line(program.err));
+      const std::string found = read_file(out).value();
+      REQUIRE((found == after || (found == before && program.status != 0)));
+      program.status == 0 ? ++n_in_vain : ++n_disturbed;
+      if (program.status != 0) n_in_vain = 0;
+    }
+    CHECK(n_disturbed >= n_least);
+  }
+  REQUIRE_OK(write_file(out, before));
+  CHECK(list_folder(scratch.path()).value().size() == 2);
+}
+
+}  // namespace
+}  // namespace secondsource::test
