@@ -19,10 +19,12 @@
 #include "core/file.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "output.h"
 #include "report/ab_header.h"
 #include "report/loss_table.h"
 #include "report/sarif.h"
 #include "runner/plan_file.h"
+#include "runner/run_directory.h"
 
 namespace secondsource {
 namespace {
@@ -152,8 +154,8 @@ Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, Comman
     std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
-  SS_TRY(AbRecord record, plan_ab(request, folder, context.progress, context.interrupt));
-  return AbDirectory::create(folder, std::move(record));
+  SS_TRY_VOID(RunDirectory::check_free(folder));
+  return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }
 
 Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
@@ -179,6 +181,11 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   if (!plan.gate.waivers.empty()) {
     SS_TRY(waivers, read_waivers(plan.gate.waivers));
   }
+  std::optional<Output> sarif;
+  if (!options.sarif.empty()) {
+    SS_TRY(Output opened, Output::open(options.sarif));
+    sarif.emplace(std::move(opened));
+  }
   std::optional<AbDirectory> directory;
   if (options.resume.empty()) {
     SS_TRY(directory, begin(options, plan, context));
@@ -201,7 +208,7 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   }
   for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
   SS_TRY_VOID(write_file(directory->folder() / "gate.json", to_json(report)));
-  if (!options.sarif.empty()) SS_TRY_VOID(write_file(options.sarif, write_sarif(report)));
+  if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
   const GateOutput output{.report = report, .header = ab_header(directory->record(), directory->lines()), .runs = {}};
   SS_TRY_VOID(print(render_gate(output, options.format)));
   context.progress.note(fmt::format("comparison: {}", directory->folder().string()));

@@ -8,6 +8,7 @@
 #include "core/calendar.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 #include "core/utf8.h"
 #include "report/brief_document.h"
@@ -78,10 +79,8 @@ class BriefMaker {
 };
 
 Result<ExitStatus> run_brief(const BriefOptions& options) {
+  SS_TRY_VOID(create_folder(options.out));
   SS_TRY(const Brief brief, BriefMaker(options).make());
-  std::error_code failed;
-  fs::create_directories(options.out, failed);
-  if (failed) return Error{ErrorCode::kIo, fmt::format("{}: {}", options.out, failed.message())};
   const Document document = brief_document(brief);
   for (const std::string& format : options.formats) {
     const fs::path path = fs::path(options.out) / ("brief." + format);

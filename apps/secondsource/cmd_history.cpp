@@ -12,6 +12,7 @@
 #include "gate_output.h"
 #include "gate_status.h"
 #include "history/anchor.h"
+#include "output.h"
 #include "report/history_page.h"
 #include "report/text_table.h"
 
@@ -94,6 +95,7 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
 }
 
 Result<ExitStatus> run_plot(const HistoryOptions& options) {
+  SS_TRY(Output output, Output::open(options.out));
   const HistoryMetric* metric = find_history_metric(options.metric);
   SS_TRY(History history, open_history(options));
   std::vector<std::string> cells = options.cells;
@@ -115,11 +117,7 @@ Result<ExitStatus> run_plot(const HistoryOptions& options) {
   } else {
     SS_TRY(text, history_page(history, options.branch, cells, *metric));
   }
-  if (options.out.empty()) {
-    SS_TRY_VOID(print(text));
-  } else {
-    SS_TRY_VOID(write_file(options.out, text));
-  }
+  SS_TRY_VOID(output.write(text));
   return ExitStatus::kOk;
 }
 

@@ -10,6 +10,7 @@
 #include "core/utf8.h"
 #include "cost/price_book.h"
 #include "cost/skypilot_catalog.h"
+#include "output.h"
 #include "report/text_table.h"
 
 namespace secondsource {
@@ -127,6 +128,7 @@ struct ImportOptions {
 };
 
 Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progress) {
+  SS_TRY(Output output, Output::open(options.out));
   const std::string read_on = options.read_on.empty() ? utc_timestamp().substr(0, 10) : options.read_on;
   if (options.origin.date != "undated" && !is_day_month_quarter_or_year(options.origin.date)) {
     return Error{ErrorCode::kInvalidInput,
@@ -145,11 +147,7 @@ Result<ExitStatus> import_prices(const ImportOptions& options, Progress& progres
   // Nothing is written unless the strict reader accepts it.
   SS_TRY_VOID(parse_price_book(book, options.catalog));
   progress.note(fmt::format("{} rows imported of {}", rows.size(), options.catalog));
-  if (options.out.empty()) {
-    SS_TRY_VOID(print(book));
-  } else {
-    SS_TRY_VOID(write_file(options.out, book));
-  }
+  SS_TRY_VOID(output.write(book));
   return ExitStatus::kOk;
 }
 

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "core/file.h"
 #include "gate_output.h"
+#include "output.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
@@ -103,6 +104,7 @@ Result<std::string> render_portability(const PortabilityMatrix& matrix, const st
 }
 
 Result<ExitStatus> run_report(const ReportOptions& options) {
+  SS_TRY(Output output, Output::open(options.out));
   const bool is_of_cells = options.format == "csv" || options.format == "json";
   if (options.runs.empty() && (options.gate.empty() || is_of_cells)) {
     return Error{ErrorCode::kInvalidInput,
@@ -132,11 +134,7 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
   } else {
     text = render(runs, {.gate = gate ? &*gate : nullptr, .history = charts, .portability = &matrix}, options.format);
   }
-  if (options.out.empty()) {
-    SS_TRY_VOID(print(text));
-  } else {
-    SS_TRY_VOID(write_file(options.out, text));
-  }
+  SS_TRY_VOID(output.write(text));
   return ExitStatus::kOk;
 }
 

@@ -9,8 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/module.h"
+#include "backend_kit/host_device.h"
 #include "commands.h"
 #include "core/clock.h"
+#include "core/file.h"
+#include "core/folder.h"
 #include "core/json_text.h"
 #include "core/number.h"
 #include "core/units.h"
@@ -21,6 +24,7 @@
 #include "gate_status.h"
 #include "host/fingerprint.h"
 #include "host/machine_limits.h"
+#include "host/thread_check.h"
 #include "record/slo.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"
@@ -164,7 +168,7 @@ Result<PlanFile> gather(const RunOptions& options) {
   PlanFile plan;
   if (!options.config.empty()) {
     SS_TRY(plan, read_plan_file(options.config));
-  } else if (options.bundles.empty() && options.resume.empty() && std::filesystem::exists(kDefaultPlan)) {
+  } else if (options.bundles.empty() && options.resume.empty() && path_exists(kDefaultPlan)) {
     SS_TRY(plan, read_plan_file(kDefaultPlan));
   } else if (options.bundles.empty() && options.resume.empty()) {
     return Error{
@@ -209,14 +213,27 @@ Error with_resume_hint(Error error, const std::filesystem::path& folder) {
   return error;
 }
 
+constexpr const char* kRunsFolder = "runs";
+
 Result<RunDirectory> begin_run(const RunPlan& plan, const std::filesystem::path& out) {
   std::filesystem::path folder = out;
   if (folder.empty()) {
     std::string stamp = plan.record.started_utc;
     std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
-    folder = std::filesystem::path("runs") / (stamp + "-" + plan.record.run_id.substr(0, 4));
+    folder = std::filesystem::path(kRunsFolder) / (stamp + "-" + plan.record.run_id.substr(0, 4));
   }
   return RunDirectory::create(folder, plan.record);
+}
+
+/// Refuses what would otherwise fail after the bundles were read or the first cells were measured.
+Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) {
+  const RunSettings& settings = plan.request.settings;
+  // The worker's own threads, and those of this process and of the libraries.
+  constexpr std::int32_t kOtherThreads = 8;
+  SS_TRY_VOID(check_threads_can_start((settings.threads > 0 ? settings.threads : n_usable_cpus()) + kOtherThreads));
+  if (!settings.trace_file.empty()) SS_TRY_VOID(OutputFile::create(settings.trace_file));
+  if (!options.resume.empty()) return {};
+  return RunDirectory::check_free(plan.out.empty() ? std::filesystem::path(kRunsFolder) / "new" : plan.out);
 }
 
 std::vector<ExitStatus> statuses_of(const RunHealth& health) {
@@ -306,13 +323,14 @@ Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Mod
                  "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault, --backend-option or "
                  "--dry-run beside it"};
   }
-  SS_TRY(const RunRecord record, RunDirectory::read_record(options.resume));
-  SS_TRY_VOID(check_resumable(record, modules, context.progress, context.interrupt));
-  return RunDirectory::resume(options.resume);
+  return RunDirectory::resume(options.resume, [&](const RunRecord& record) {
+    return check_resumable(record, modules, context.progress, context.interrupt);
+  });
 }
 
 Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   SS_TRY(const PlanFile plan, gather(options));
+  SS_TRY_VOID(check_before_work(plan, options));
   const std::vector<Module> modules = load_modules(module_folders(context.program));
   std::optional<RunDirectory> directory;
   if (!options.resume.empty()) {

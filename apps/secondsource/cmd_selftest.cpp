@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "report/gate_selftest.h"
 
 namespace secondsource {
@@ -39,7 +40,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   }
   const std::filesystem::path folder = options.out;
   std::optional<AbDirectory> directory;
-  if (std::filesystem::exists(folder / "ab.json")) {
+  if (path_exists(folder / "ab.json")) {
     SS_TRY(const AbRecord record, AbDirectory::read_record(folder));
     SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
     SS_TRY(directory, AbDirectory::resume(folder));
@@ -60,8 +61,8 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
     request.cell_budget = options.budget;
     request.seed = options.plan.seed;
     request.command = context.arguments;
-    SS_TRY(AbRecord record, plan_ab(request, folder, context.progress, context.interrupt));
-    SS_TRY(directory, AbDirectory::create(folder, std::move(record)));
+    const auto plan = [&] { return plan_ab(request, folder, context.progress, context.interrupt); };
+    SS_TRY(directory, AbDirectory::create(folder, plan));
   }
   SS_TRY_VOID(run_pairs(*directory, {.stop_early = false}, context.progress, context.interrupt));
   SS_TRY_VOID(

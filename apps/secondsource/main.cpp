@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "command.h"
@@ -56,14 +57,37 @@ void add_commands(CommandNode& app, CommandAction& action) {
        {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
       {"A gate in CI", {add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
       {"Costs and decisions", {add_prices_command, add_brief_command}},
-      {"A closer look", {add_profile_command, add_selftest_command, add_cache_command}},
+      {"A closer look", {add_profile_command, add_verify_command, add_selftest_command, add_cache_command}},
       {"", {add_worker_command}}};  // hidden
   for (const auto& [name, add] : groups) {
     for (const AddCommand add_command : add) add_command(app, action)->group(name);
   }
 }
 
+/// Names in records, reports and messages are UTF-8, so that a name that is not could be written and never found again.
+Result<void> check_names(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (const auto at = find_invalid_utf8(argv[i])) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("argument {}: expected UTF-8, found another byte at offset {}: {}", i, *at, shown(argv[i]))};
+    }
+  }
+  std::error_code failed;
+  const std::string here = std::filesystem::current_path(failed).string();
+  if (failed) return Error{ErrorCode::kInvalidInput, fmt::format("the current folder: {}", failed.message())};
+  if (find_invalid_utf8(here)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("the current folder: expected a name in UTF-8, found {}", shown(here))};
+  }
+  return {};
+}
+
 int run_program(int argc, char** argv) {
+  if (const Result<void> names = check_names(argc, argv); !names) {
+    std::fputs(fmt::format("secondsource: {}\n", names.error().message).c_str(), stderr);
+    return static_cast<int>(ExitStatus::kBadInput);
+  }
   CommandLine line(
       {.name = "secondsource",
        .version = std::string("secondsource ") + kVersionText,
@@ -107,6 +131,10 @@ int main(int argc, char** argv) {
     return secondsource::run_program(argc, argv);
   } catch (const std::bad_alloc&) {
     std::fputs("secondsource: out of memory\n", stderr);
+  } catch (const std::system_error& error) {
+    // Threads of the standard library throw; nothing else that is used here does.
+    std::fprintf(stderr, "secondsource: the system refuses a thread or a file: %s (ulimit -u, ulimit -n)\n",
+                 error.what());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "secondsource: internal error: %s\n", error.what());
   }

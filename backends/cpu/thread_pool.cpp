@@ -63,6 +63,14 @@ bool is_pinned_item(std::uint64_t word) {
   return first_of(word) >= kFirstPinnedItem;
 }
 
+template <typename Epoch>
+void stop(std::atomic<bool>& stopping, Epoch& epoch, std::vector<std::thread>& threads) {
+  stopping.store(true, std::memory_order_release);
+  epoch.fetch_add(1, std::memory_order_release);
+  epoch.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(ThreadPoolOptions options)
@@ -70,14 +78,17 @@ ThreadPool::ThreadPool(ThreadPoolOptions options)
       cpus_(std::move(options.cpus)),
       slots_(std::make_unique<Slot[]>(static_cast<std::size_t>(n_threads_))) {
   threads_.reserve(static_cast<std::size_t>(n_threads_ - 1));
-  for (int thread = 1; thread < n_threads_; ++thread) threads_.emplace_back([this, thread] { worker_loop(thread); });
+  try {
+    for (int thread = 1; thread < n_threads_; ++thread) threads_.emplace_back([this, thread] { worker_loop(thread); });
+  } catch (...) {
+    // The system lets us start no more threads (ulimit -u).
+    stop(stopping_, epoch_, threads_);
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
-  stopping_.store(true, std::memory_order_release);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  stop(stopping_, epoch_, threads_);
 }
 
 void ThreadPool::pin(int thread) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <exception>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -31,6 +33,7 @@ LimitSamples summarize(std::vector<double> rates) {
 }  // namespace
 
 void on_cpus(const std::vector<std::int32_t>& cpus, const std::function<void()>& body) {
+  std::exception_ptr failed;
   std::thread([&] {
     if (!cpus.empty()) {
       cpu_set_t set;
@@ -38,20 +41,28 @@ void on_cpus(const std::vector<std::int32_t>& cpus, const std::function<void()>&
       for (const std::int32_t cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
       (void)sched_setaffinity(0, sizeof set, &set);  // workers refuse missing CPUs at their start
     }
-    body();
+    try {
+      body();
+    } catch (...) {
+      failed = std::current_exception();
+    }
   }).join();
+  if (failed) std::rethrow_exception(failed);
 }
 
 std::int64_t time_threads(int n_threads, const std::function<float(int)>& body, CpuShare* share) {
   std::atomic<int> n_ready{0};
   std::atomic<bool> go{false};
   std::vector<std::int64_t> ended_at_ns(static_cast<std::size_t>(n_threads));
-  std::vector<std::thread> threads;
+  std::atomic<bool> is_given_up{false};
+  // Joins what was started when starting the next thread throws.
+  std::vector<std::jthread> threads;
   threads.reserve(static_cast<std::size_t>(n_threads));
-  for (int thread = 0; thread < n_threads; ++thread) {
+  const auto start = [&](int thread) {
     threads.emplace_back([&, thread] {
       n_ready.fetch_add(1);
       while (!go.load()) std::this_thread::yield();
+      if (is_given_up.load()) return;
       const std::int64_t began_ns = now_ns();
       const std::int64_t cpu_began_ns = thread_cpu_ns();
       volatile float sink = body(thread);
@@ -62,11 +73,18 @@ std::int64_t time_threads(int n_threads, const std::function<float(int)>& body, 
       share->wall_ns += ended_ns - began_ns;
       share->cpu_ns += thread_cpu_ns() - cpu_began_ns;
     });
+  };
+  try {
+    for (int thread = 0; thread < n_threads; ++thread) start(thread);
+  } catch (const std::system_error&) {
+    is_given_up.store(true);
+    go.store(true);
+    throw;
   }
   while (n_ready.load() < n_threads) std::this_thread::yield();
   const std::int64_t started_at_ns = now_ns();
   go.store(true);
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();  // joins them
   return *std::ranges::max_element(ended_at_ns) - started_at_ns;
 }
 

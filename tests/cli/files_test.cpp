@@ -1,0 +1,162 @@
+// Names that cannot be written or read, several processes that write one file, and limits on processes: one clear line
+// before any work.
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "core/file.h"
+#include "core/folder.h"
+#include "expectations.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "unit/summary/sample_run.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+std::string bundle() {
+  return source_path("bundles/tiny-gqa8-hd64");
+}
+
+std::string stored_run(const std::filesystem::path& folder, std::int32_t n_requests) {
+  std::filesystem::create_directories(folder);
+  std::string lines;
+  for (const JournalLine& line : hand_made_journal(5, n_requests).lines) lines += to_json_line(line) + "\n";
+  REQUIRE_OK(write_record(folder / "run.json", hand_made_record(5)));
+  REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
+  return folder.string();
+}
+
+/// Runs the program as a user who may not read what root keeps closed, with at most `n_processes` processes.
+ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
+                           rlim_t n_processes) {
+  const std::filesystem::path err = scratch / "stderr";
+  std::vector<std::string> texts = {program_path().string()};
+  texts.insert(texts.end(), arguments.begin(), arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const int file = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    ::dup2(file, STDERR_FILENO);
+    const rlimit limit{n_processes, n_processes};
+    constexpr uid_t kNobodyElse = 54321;  // root is not limited
+    if (::geteuid() == 0 && ::setuid(kNobodyElse) != 0) ::_exit(126);
+    ::setrlimit(RLIMIT_NPROC, &limit);
+    ::execv(pointers.front(), pointers.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  ProgramRun run;
+  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  const auto text = read_file(err);
+  if (text) run.err = *text;
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("three reports into one file at once: all succeed, and the file is one of them") {
+  const ScratchFolder scratch;
+  const std::string out = (scratch.path() / "report.html").string();
+  std::vector<std::string> runs;
+  std::vector<std::string> expected;
+  for (int i = 0; i < 3; ++i) {
+    runs.push_back(stored_run(scratch.path() / std::to_string(i), 4 + i));
+    expected.push_back(run_program({"report", runs.back(), "--format", "html"}).out);
+  }
+  for (int round = 0; round < 8; ++round) {
+    std::vector<std::future<ProgramRun>> reports;
+    for (const std::string& run : runs) {
+      reports.push_back(std::async(std::launch::async, [&out, run] {
+        return run_program({"report", run, "--format", "html", "--out", out});
+      }));
+    }
+    for (std::future<ProgramRun>& running : reports) {
+      const ProgramRun report = running.get();
+      CAPTURE(report.err);
+      REQUIRE(report.status == 0);
+    }
+    const std::string content = read_file(out).value();
+    REQUIRE(std::ranges::find(expected, content) != expected.end());
+  }
+  CHECK(list_folder(scratch.path()).value().size() == 4);
+}
+
+TEST_CASE("an --out that no file or folder can have is refused before any work") {
+  const ScratchFolder scratch;
+  const std::string run = stored_run(scratch.path() / "run", 4);
+  const std::string file = (scratch.path() / "file").string();
+  REQUIRE_OK(write_file(file, "precious"));
+  check_refused(run_program({"run", bundle(), "--out", file}), "expected a folder for the run, found a file");
+  check_refused(run_program({"run", bundle(), "--out", file + "/run"}), "found a file");
+  check_refused(run_program({"run", bundle(), "--out", (scratch.path() / "new").string(), "--trace", run}),
+                "found a folder");
+  check_refused(run_program({"ab", bundle(), "--out", file}), "found a file");
+  check_refused(run_program({"report", run, "--out", run}), "found a folder");
+  check_refused(run_program({"report", run, "--out", file + "/x"}), "Not a directory");
+  check_refused(run_program({"report", "absent", "--out", (scratch.path() / "no" / "x").string()}), "No such file");
+  CHECK(*read_file(file) == "precious");
+  CHECK_FALSE(std::filesystem::exists(scratch.path() / "new"));
+}
+
+TEST_CASE("a name that is not UTF-8 is refused before any work") {
+  const ScratchFolder scratch;
+  const std::string name = (scratch.path() / "caf\xe9").string();
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"run", bundle(), "--out", name},
+                                             {"run", name},
+                                             {"run", "--resume", name},
+                                             {"report", name},
+                                             {"bundle", "verify", name},
+                                             {"history", "list", "--db", name}}) {
+    check_refused(run_program(arguments), "expected UTF-8");
+  }
+  CHECK(list_folder(scratch.path()).value().empty());
+}
+
+TEST_CASE("a folder that may not be read or written is one line, and no exception") {
+  const ScratchFolder scratch;
+  REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
+  const std::filesystem::path closed = scratch.path() / "closed";
+  stored_run(closed, 4);
+  REQUIRE(::chmod(closed.c_str(), 0) == 0);
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"run", bundle(), "--out", closed.string()},
+                                             {"run", bundle(), "--out", (closed / "run").string()},
+                                             {"run", "--resume", closed.string()},
+                                             {"run", closed.string()},
+                                             {"report", closed.string()},
+                                             {"verify", closed.string()},
+                                             {"bundle", "verify", closed.string()},
+                                             {"report", closed.string(), "--out", (closed / "x").string()},
+                                             {"history", "list", "--db", (closed / "history.db").string()}}) {
+    const ProgramRun run = run_as_somebody(arguments, scratch.path(), RLIM_INFINITY);
+    CAPTURE(arguments.front(), run.err);
+    CHECK(run.status == 2);
+    CHECK(is_one_line(run.err));
+    CHECK_FALSE(contains(run.err, "internal error"));
+  }
+  REQUIRE(::chmod(closed.c_str(), 0755) == 0);
+}
+
+TEST_CASE("a limit on processes that a run cannot keep is said before any work") {
+  const ScratchFolder scratch;
+  REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
+  const ProgramRun run = run_as_somebody(
+      {"run", bundle(), "--backend", "reference", "--out", (scratch.path() / "run").string()}, scratch.path(), 2);
+  CAPTURE(run.err);
+  CHECK(run.status == 2);
+  CHECK(is_one_line(run.err));
+  CHECK(contains(run.err, "ulimit -u"));
+  CHECK_FALSE(std::filesystem::exists(scratch.path() / "run"));
+}
