@@ -147,7 +147,6 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
 }
 
 Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
-  SS_TRY(const AbRequest request, request_of(options, plan, context));
   std::filesystem::path folder = options.out;
   if (folder.empty()) {
     std::string stamp = utc_timestamp();
@@ -155,6 +154,7 @@ Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, Comman
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
   SS_TRY_VOID(RunDirectory::check_free(folder));
+  SS_TRY(const AbRequest request, request_of(options, plan, context));
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }
 

@@ -12,23 +12,23 @@
 namespace secondsource {
 namespace {
 
-Result<std::string> text_or_nothing(const std::filesystem::path& path) {
-  if (!path_exists(path)) return std::string();
-  return read_file(path, std::int64_t{1} << 40);
-}
+constexpr std::int64_t kLimitBytes = std::int64_t{1} << 40;
 
 /// What `report` would print now, and what the run wrote when it ended.
 Result<std::vector<verify::NamedSummary>> summaries_of(const std::filesystem::path& folder) {
   SS_TRY(const SummarizedRun run, read_summarized_run(folder));
   std::vector<verify::NamedSummary> summaries = {{"report", to_json(run.summary)}};
-  SS_TRY(std::string stored, text_or_nothing(folder / "summary.json"));
-  if (!stored.empty()) summaries.push_back({"summary.json", std::move(stored)});
+  const std::filesystem::path path = folder / "summary.json";
+  if (path_exists(path)) {
+    SS_TRY(std::string stored, read_file(path, kLimitBytes));
+    summaries.push_back({"summary.json", std::move(stored)});
+  }
   return summaries;
 }
 
 Result<bool> follows(const std::filesystem::path& folder) {
   SS_TRY(const std::string record, read_file(folder / "run.json"));
-  SS_TRY(const std::string samples, text_or_nothing(folder / "samples.jsonl"));
+  SS_TRY(const std::string samples, read_file(folder / "samples.jsonl", kLimitBytes));
   SS_TRY(const std::vector<verify::NamedSummary> summaries, summaries_of(folder));
   SS_TRY(const verify::Verification found, verify::verify_run(record, samples, summaries));
   std::string text;

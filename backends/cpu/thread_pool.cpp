@@ -63,14 +63,6 @@ bool is_pinned_item(std::uint64_t word) {
   return first_of(word) >= kFirstPinnedItem;
 }
 
-template <typename Epoch>
-void stop(std::atomic<bool>& stopping, Epoch& epoch, std::vector<std::thread>& threads) {
-  stopping.store(true, std::memory_order_release);
-  epoch.fetch_add(1, std::memory_order_release);
-  epoch.notify_all();
-  for (std::thread& thread : threads) thread.join();
-}
-
 }  // namespace
 
 ThreadPool::ThreadPool(ThreadPoolOptions options)
@@ -81,14 +73,20 @@ ThreadPool::ThreadPool(ThreadPoolOptions options)
   try {
     for (int thread = 1; thread < n_threads_; ++thread) threads_.emplace_back([this, thread] { worker_loop(thread); });
   } catch (...) {
-    // The system lets us start no more threads (ulimit -u).
-    stop(stopping_, epoch_, threads_);
+    end_threads();  // the system lets us start no more (ulimit -u)
     throw;
   }
 }
 
 ThreadPool::~ThreadPool() {
-  stop(stopping_, epoch_, threads_);
+  end_threads();
+}
+
+void ThreadPool::end_threads() {
+  stopping_.store(true, std::memory_order_release);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 void ThreadPool::pin(int thread) {

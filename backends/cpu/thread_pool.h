@@ -134,6 +134,7 @@ class ThreadPool {
   /// Takes a slice from the thread's own range, or else steals. False if nothing is left.
   [[nodiscard]] bool take(int thread, ItemRange& slice);
   void worker_loop(int thread);
+  void end_threads();
   void prefetch_next(int thread, std::uint32_t epoch, Prefetched& prefetched) const;
   void pin(int thread);
 

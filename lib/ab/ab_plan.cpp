@@ -221,11 +221,6 @@ class AbPlanner {
 
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt) {
-  if (path_exists(folder / "ab.json")) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: there is a comparison already; --resume continues it", folder.string())};
-  }
-  SS_TRY_VOID(create_folder(folder));
   std::error_code failed;
   // Removes the golden runs of an attempt that was interrupted before its first pair.
   for (const char* arm : {"golden-base", "golden-candidate"}) std::filesystem::remove_all(folder / arm, failed);

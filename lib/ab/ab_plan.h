@@ -34,7 +34,8 @@ struct AbRequest {
 };
 
 /// Runs the golden prompts of each side, with the run directories FOLDER/golden-ARM, and returns the complete plan of
-/// the comparison. Errors: kInvalidInput; kUnavailable when the base has no backend; kIo; kInterrupted.
+/// the comparison. The folder exists and AbDirectory::create() holds it. Errors: kInvalidInput; kUnavailable when the
+/// base has no backend; kIo; kInterrupted.
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt);
 
