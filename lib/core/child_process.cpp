@@ -164,7 +164,8 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   setup.memory_max_bytes = command.limits.memory_max_bytes;
   SS_TRY(Pipe input, make_pipe());
   SS_TRY(Pipe output, make_pipe());
-  const FileDescriptor error_file(::open(command.stderr_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  const FileDescriptor error_file(
+      ::open(command.stderr_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!error_file.is_open()) return system_error(fmt::format("cannot open {}", command.stderr_file.string()));
   setup.stdin_end = input.read_end.get();
   setup.stdout_end = output.write_end.get();

@@ -114,6 +114,16 @@ __attribute__((constructor)) void arm_by_environment() {
   shim_arm(&wanted);
 }
 
+/// Tells the test that started the program how many calls there are.
+__attribute__((destructor)) void report_count() {
+  const char* path = std::getenv("SS_SHIM_COUNT");
+  shim_disarm();
+  FILE* const file = path != nullptr ? std::fopen(path, "w") : nullptr;
+  if (file == nullptr) return;
+  std::fprintf(file, "%ld", shim_count());
+  std::fclose(file);
+}
+
 }  // namespace
 
 #pragma GCC visibility push(default)

@@ -4,8 +4,9 @@
 // The same for allocations. SQLite is tested in this way (sqlite.org/testing.html, section 3).
 //
 // A test that links the library calls the functions below. A program gets it by LD_PRELOAD and the variables
-// SS_SHIM_FOLDER, SS_SHIM_TARGET (calls or allocations) and SS_SHIM_NTH; the nth call then fails. Allocations are counted
-// from the first call in the folder on. Child processes of the program do not inherit it.
+// SS_SHIM_FOLDER, SS_SHIM_TARGET (calls or allocations) and SS_SHIM_NTH; the nth call then fails (-1: none). Allocations
+// are counted from the first call in the folder on. The file SS_SHIM_COUNT gets the number of calls when the program ends.
+// Child processes of the program do not inherit it.
 
 #include <cstdint>
 
