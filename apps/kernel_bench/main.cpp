@@ -257,7 +257,7 @@ Result<void> find_limits(Bench& bench) {
     return {};
   }
   fmt::print(stderr, "machine limits: {}", limits_to_text(*bench.limits));
-  SS_TRY(bench.probe, MachineProbe::create(flags.n_threads, {}));
+  SS_TRY(bench.probe, MachineProbe::create(flags.n_threads, {}, HostFiles()));
   return {};
 }
 
@@ -314,7 +314,7 @@ int run(int argc, char** argv) {
     return 2;
   };
   if (bench.flags.probe_only) {
-    const auto probe = MachineProbe::create(bench.flags.n_threads, {});
+    const auto probe = MachineProbe::create(bench.flags.n_threads, {}, HostFiles());
     if (!probe) return fail(probe.error());
     fmt::print("{}", moment_to_json(probe->look()));
     return 0;

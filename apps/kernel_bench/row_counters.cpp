@@ -45,7 +45,7 @@ RateLimits host_rate_limits(const MachineLimits& limits, const MachineMoment& be
   const double f32_flops = std::max(before.f32_flops, after.f32_flops);
   RateLimits now{.read_bytes_per_s = std::max(before.read_bytes_per_s, after.read_bytes_per_s),
                  .operations_per_s = peak_of(limits, dtype)};
-  if (work.working_set_bytes < static_cast<double>(MachineProbe::kBufferBytes)) {
+  if (work.working_set_bytes < static_cast<double>(before.buffer_bytes)) {
     const std::optional<double> cached = read_limit(limits, work.working_set_bytes);
     now.read_bytes_per_s = std::max(*now.read_bytes_per_s, cached.value_or(0));
   }

@@ -39,6 +39,8 @@ std::string render_table(const PortabilityMatrix& matrix) {
 
 std::string render_table(const std::vector<SummarizedRun>& runs, const PortabilityMatrix& matrix) {
   std::string text;
+  if (const std::string sentence = cannot_tell_sentence(runs); !sentence.empty())
+    text = terminal_lines({&sentence, 1}) + "\n";
   for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
   for (const TextTable& table : {bound_table(runs), load_table(runs), golden_table(runs)}) {

@@ -23,6 +23,7 @@
 #include "gate/compare.h"
 #include "gate_status.h"
 #include "host/fingerprint.h"
+#include "host/limit_store.h"
 #include "host/machine_limits.h"
 #include "host/thread_check.h"
 #include "record/slo.h"
@@ -328,6 +329,20 @@ Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Mod
   });
 }
 
+/// Measures the machine's limits, and records them with what earlier processes measured on this host.
+Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
+  const Result<std::filesystem::path> cache = cache_folder();
+  LimitStore store =
+      LimitStore::for_host(cache ? std::optional(*cache) : std::nullopt, record.host, settings.threads, settings.cpus);
+  SS_TRY(const MachineLimits look, measure_machine_limits(settings.threads, settings.cpus, HostFiles()));
+  if (const Result<void> added = store.add(look); !added) {
+    progress.note("the machine's limits are not kept for later runs: " + added.error().message);
+  }
+  record.limits = store.looks().best;
+  record.second_limits = store.looks().second;
+  return {};
+}
+
 Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   SS_TRY(const PlanFile plan, gather(options));
   SS_TRY_VOID(check_before_work(plan, options));
@@ -341,8 +356,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     SS_TRY(RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
-    SS_TRY(run_plan.record.limits,
-           measure_machine_limits(plan.request.settings.threads, plan.request.settings.cpus, HostFiles()));
+    SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
     SS_TRY(directory, begin_run(run_plan, plan.out));
   }
   SessionOptions session{.program = context.program};

@@ -18,6 +18,7 @@
 #include "core/json.h"
 #include "core/staging.h"
 #include "core/units.h"
+#include "host/cache_size.h"
 #include "runner/scenario_text.h"
 #include "summary/summarized_run.h"
 

@@ -170,14 +170,14 @@ class Session {
     const auto run = read_summarized_run(folder);
     if (!run) return kInvalid + run.error().message;
     for (const CellSummary& cell : run->summary.cells) {
-      if (cell.status != CellStatus::kComplete) return why_incomplete(cell);
+      if (cell.status != CellStatus::kComplete) return why_not_measured(cell);
     }
     return kInvalid + "it ended with that status, and no cell says why";
   }
 
-  static std::string why_incomplete(const CellSummary& cell) {
-    return kInvalid + cell.key.id() + ": " +
-           (cell.notes.empty() ? std::string(to_string(cell.status)) : cell.notes.front());
+  static std::string why_not_measured(const CellSummary& cell) {
+    const std::string why = why_incomplete(cell);
+    return kInvalid + cell.key.id() + ": " + (why.starts_with(kInvalidNote) ? why.substr(kInvalidNote.size()) : why);
   }
 
   /// Reads the values of the process, after checking that its run is comparable with the earlier ones.
@@ -189,7 +189,7 @@ class Session {
     }
     for (const CellSummary& cell : run->summary.cells) {
       if (cell.status != CellStatus::kComplete) {
-        line.failure = why_incomplete(cell);
+        line.failure = why_not_measured(cell);
         return {};
       }
       if (cell.others_cpu_share) {

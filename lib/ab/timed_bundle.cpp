@@ -9,7 +9,6 @@
 #include "bundle/synth.h"
 #include "core/file.h"
 #include "core/folder.h"
-#include "core/number.h"
 #include "core/units.h"
 #include "runner/cell_estimate.h"
 
@@ -21,27 +20,7 @@ constexpr std::int64_t kBeyondCache = 2;
 constexpr std::int64_t kMaxLayers = 256;
 constexpr std::uint64_t kSeed = 1;
 
-/// Parses a size as /sys writes it: "32768K".
-std::optional<std::int64_t> size_of(std::string_view text) {
-  const auto number = parse_number_prefix<std::int64_t>(text);
-  if (!number) return std::nullopt;
-  if (number->rest == "K") return number->value << 10;
-  if (number->rest == "M") return number->value << 20;
-  return number->rest.empty() ? std::optional(number->value) : std::nullopt;
-}
-
 }  // namespace
-
-std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files) {
-  const std::filesystem::path folder = "sys/devices/system/cpu/cpu0/cache";
-  std::optional<std::int64_t> largest;
-  for (const std::string& index : files.list(folder)) {
-    const auto size = files.read(folder / index / "size");
-    if (!size) continue;
-    if (const auto bytes = size_of(*size)) largest = std::max(largest.value_or(0), *bytes);
-  }
-  return largest;
-}
 
 std::int64_t weight_bytes(const ModelConfig& config, const std::vector<std::string>& variants) {
   double smallest = bytes_per_weight("f32");

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,12 +12,8 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
-#include "host/host_files.h"
 
 namespace secondsource {
-
-/// Size of the last-level cache of CPU 0; nullopt when /sys does not tell.
-[[nodiscard]] std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files);
 
 /// Bytes of weights that one token reads, in the smallest of `variants`.
 [[nodiscard]] std::int64_t weight_bytes(const ModelConfig& config, const std::vector<std::string>& variants);

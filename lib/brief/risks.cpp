@@ -180,9 +180,10 @@ class RiskCollector {
     for (const CellSummary* cell : sku.cells) {
       const std::string id = cell->key.id();
       if (cell->status == CellStatus::kInvalid)
-        add(kWarning, fmt::format("{}: INVALID, its figures were not used: {}", id, first_note(*cell)));
+        add(kWarning, fmt::format("{}: its figures were not used: {}", id, why_incomplete(*cell)));
       if (cell->status == CellStatus::kFailed || cell->status == CellStatus::kMissing)
-        add(kWarning, fmt::format("{}: {}, not measured: {}", id, cell->status, first_note(*cell)));
+        add(kWarning, fmt::format("{}: {}, not measured: {}", id, cell->status,
+                                  cell->notes.empty() ? "no reason recorded" : why_incomplete(*cell)));
       if (cell->status == CellStatus::kPartial) add(kNote, id + ": fewer repetitions than planned");
       for (const CheckRecord& check : cell->checks) {
         if (check.outcome == CheckOutcome::kSuspect) {
@@ -208,10 +209,6 @@ class RiskCollector {
         }
       }
     }
-  }
-
-  static std::string first_note(const CellSummary& cell) {
-    return cell.notes.empty() ? "no reason recorded" : cell.notes.front();
   }
 
   void add_failures(const Sku& sku) {

@@ -106,10 +106,9 @@ std::vector<std::pair<const CellSummary*, const CellSummary*>> pair_cells(const 
       report.wrong_tokens.push_back(id);
     } else if (after->status == CellStatus::kFailed || after->status == CellStatus::kMissing ||
                after->status == CellStatus::kPartial) {
-      report.failed.push_back(id + ": " +
-                              (after->notes.empty() ? std::string(to_string(after->status)) : after->notes.front()));
+      report.failed.push_back(id + ": " + why_incomplete(*after));
     } else if (after->status == CellStatus::kInvalid) {
-      report.not_comparable.push_back(id + ": INVALID: " + (after->notes.empty() ? "" : after->notes.front()));
+      report.not_comparable.push_back(id + ": " + why_incomplete(*after));
     } else if (before.golden == GoldenVerdict::kFailed) {
       report.not_comparable.push_back(id + ": the base's tokens are wrong");
     } else if (!allow_unverified &&

@@ -6,6 +6,8 @@
 
 #include "backend_kit/host_device.h"
 #include "backend_kit/host_memory.h"
+#include "host/cache_size.h"
+#include "host/limit_looks.h"
 #include "host/limit_loops.h"
 #include "host/limit_timing.h"
 #include "record/roofline.h"
@@ -14,12 +16,28 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kSmallestRead = std::size_t{256} << 10;
-constexpr std::size_t kLargestRead = std::size_t{256} << 20;
 // Each timing reads at least this much, so that the start of the threads does not count.
 constexpr std::size_t kBytesPerTiming = std::size_t{64} << 20;
-constexpr int kRepetitions = 3;
+// A loop is repeated until so many timings in a row are no faster than the best before them by more than kSteady: the
+// first ones bring the buffer into the cache that holds it, and a large cache takes several passes.
+constexpr int kSteadyRepetitions = 3;
+constexpr int kMostRepetitions = 16;
+constexpr double kSteady = 0.01;
 // How often to measure again while other processes have the CPUs: one undisturbed moment is enough.
 constexpr int kMostRemeasurements = 3;
+
+/// The highest rate of a loop at its steady state; `measure` returns the rate of one timing.
+template <typename Measure>
+double steady_best(const Measure& measure) {
+  double best = 0;
+  int n_steady = 0;
+  for (int repetition = 0; repetition < kMostRepetitions && n_steady < kSteadyRepetitions; ++repetition) {
+    const double rate = measure();
+    n_steady = rate > (1 + kSteady) * best ? 0 : n_steady + 1;
+    best = std::max(best, rate);
+  }
+  return best;
+}
 
 std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<const std::byte> bytes, int n_threads,
                                            CpuShare& share) {
@@ -28,9 +46,7 @@ std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<co
     const std::size_t part = size / static_cast<std::size_t>(n_threads) / 256 * 256;
     if (part == 0) continue;
     const std::size_t n_passes = std::max<std::size_t>(1, kBytesPerTiming / size);
-    double best = 0;
-    // The first timing also brings the buffer into the cache that holds it.
-    for (int repetition = 0; repetition < kRepetitions; ++repetition) {
+    const double best = steady_best([&] {
       const std::int64_t ns = time_threads(
           n_threads,
           [&](int thread) {
@@ -42,8 +58,8 @@ std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<co
           },
           &share);
       const double read = static_cast<double>(part * n_passes) * n_threads;
-      best = std::max(best, 1e9 * read / static_cast<double>(std::max<std::int64_t>(1, ns)));
-    }
+      return 1e9 * read / static_cast<double>(std::max<std::int64_t>(1, ns));
+    });
     ladder.push_back({static_cast<std::int64_t>(size), best});
   }
   // A smaller buffer cannot be slower to read than a larger one: such a result is noise.
@@ -53,17 +69,17 @@ std::vector<ReadLimit> measure_read_ladder(const LimitLoops& loops, std::span<co
   return ladder;
 }
 
-Result<MachineLimits> measure_once(std::int32_t n_threads) {
+Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_read) {
   const LimitLoops loops = best_limit_loops();
   CpuShare share;
   MachineLimits limits;
   limits.n_threads = n_threads > 0 ? n_threads : n_usable_cpus();
   limits.instruction_set = loops.instruction_set;
   MemoryAccount account;
-  SS_TRY(const HostBuffer buffer, make_touched_buffer(account, kLargestRead, HugePages::kAdvise));
+  SS_TRY(const HostBuffer buffer, make_touched_buffer(account, largest_read, HugePages::kAdvise));
   limits.reads = measure_read_ladder(loops, buffer.as<const std::byte>(), limits.n_threads, share);
   const auto peak = [&](const LimitLoop& loop) {
-    return measure_compute(loop, limits.n_threads, kRepetitions, &share).best;
+    return steady_best([&] { return measure_compute(loop, limits.n_threads, 1, &share).best; });
   };
   limits.f32_flops = peak(loops.f32);
   if (loops.bf16.run != nullptr) limits.bf16_flops = peak(loops.bf16);
@@ -77,29 +93,18 @@ Result<MachineLimits> measure_once(std::int32_t n_threads) {
 
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                              const HostFiles& files) {
+  const auto largest_read = static_cast<std::size_t>(read_buffer_sizes(files).largest);
   Result<MachineLimits> limits = MachineLimits();
   on_cpus(cpus, [&] {
-    limits = measure_once(n_threads);
+    limits = measure_once(n_threads, largest_read);
     for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < kMostRemeasurements; ++n_more) {
-      const Result<MachineLimits> again = measure_once(n_threads);
-      if (again) limits = highest_of(*limits, *again);
+      const Result<MachineLimits> again = measure_once(n_threads, largest_read);
+      if (again) limits = add_look({.best = *limits, .second = {}}, *again).best;
     }
   });
   const Result<std::string> cpuinfo = files.read("proc/cpuinfo");
   if (limits && cpuinfo && cpuinfo->find("amx_tile") != std::string::npos) limits->unmeasured = "AMX";
   return limits;
-}
-
-MachineLimits highest_of(const MachineLimits& a, const MachineLimits& b) {
-  MachineLimits highest = a;
-  for (std::size_t index = 0; index < std::min(a.reads.size(), b.reads.size()); ++index) {
-    highest.reads[index].bytes_per_s = std::max(a.reads[index].bytes_per_s, b.reads[index].bytes_per_s);
-  }
-  highest.f32_flops = std::max(a.f32_flops, b.f32_flops);
-  if (b.bf16_flops) highest.bf16_flops = std::max(a.bf16_flops.value_or(0), *b.bf16_flops);
-  if (b.int8_ops) highest.int8_ops = std::max(a.int8_ops.value_or(0), *b.int8_ops);
-  highest.disturbed = std::min(a.disturbed, b.disturbed);
-  return highest;
 }
 
 }  // namespace secondsource

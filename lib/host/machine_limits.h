@@ -14,13 +14,11 @@
 
 namespace secondsource {
 
-/// Read rates over buffers of 256 KiB to 256 MiB in powers of two, and the peaks of operations. `n_threads` 0: one per
-/// available CPU; `cpus` empty: all that this process may use. Takes about half a second, and up to four times that
-/// while other processes have the CPUs. Errors: kOutOfMemory.
+/// One look: read rates over buffers of 256 KiB to read_buffer_sizes().largest in powers of two, and the peaks of
+/// operations; each loop is repeated until it becomes no faster. `n_threads` 0: one per available CPU; `cpus` empty: all
+/// that this process may use. Takes about half a second, and up to four times that while other processes have the CPUs.
+/// Errors: kOutOfMemory.
 Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                              const HostFiles& files);
-
-/// The higher value of each limit from two measurements of one machine: other load only makes a loop slower.
-[[nodiscard]] MachineLimits highest_of(const MachineLimits& a, const MachineLimits& b);
 
 }  // namespace secondsource

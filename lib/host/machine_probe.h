@@ -3,31 +3,30 @@
 // controllers take bandwidth, which no share of CPU time shows, and may come and go between two repetitions.
 //
 //   SS_TRY(const MachineProbe probe, MachineProbe::create(n_threads, cpus));
-//   const MachineMoment moment = probe.look();        // three passes over 128 MiB, and the f32 loop
+//   const MachineMoment moment = probe.look();        // passes over a buffer in memory, and the f32 loop
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "backend_kit/host_memory.h"
 #include "core/result.h"
+#include "host/host_files.h"
 
 namespace secondsource {
 
 /// Rates of all threads together, as in MachineLimits.
 struct MachineMoment {
-  double read_bytes_per_s = 0;  ///< from a buffer of MachineProbe::kBufferBytes in huge pages
+  double read_bytes_per_s = 0;  ///< from a buffer of `buffer_bytes` in huge pages
   double f32_flops = 0;
+  std::int64_t buffer_bytes = 0;  ///< one of the sizes in MachineLimits::reads
 };
 
 class MachineProbe {
  public:
-  /// Larger than the last-level cache of most CPUs, and one of the sizes in MachineLimits::reads.
-  static constexpr std::size_t kBufferBytes = std::size_t{128} << 20;
-
-  /// `n_threads` 0: one per available CPU; `cpus` empty: all that this process may use. Errors: kOutOfMemory.
-  static Result<MachineProbe> create(std::int32_t n_threads, std::vector<std::int32_t> cpus);
+  /// Allocates read_buffer_sizes().probe bytes. `n_threads` 0: one per available CPU; `cpus` empty: all that this process
+  /// may use. Errors: kOutOfMemory.
+  static Result<MachineProbe> create(std::int32_t n_threads, std::vector<std::int32_t> cpus, const HostFiles& files);
   [[nodiscard]] MachineMoment look() const;
 
  private:

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace secondsource {
 namespace {
@@ -14,16 +17,20 @@ CheckOutcome outcome_of(double value, double suspect, double invalid) {
   return value > invalid ? kInvalid : value > suspect ? kSuspect : kPassed;
 }
 
+struct Verdict {
+  CheckOutcome outcome = kPassed;
+  std::string detail;
+  std::optional<double> lost = {};  ///< as in CheckRecord
+};
+
 /// Judges both readings, or reports why one of them is missing.
 template <typename T, typename Judge>
 CheckRecord with_both(const char* name, const Result<T>& before, const Result<T>& after, const Judge& judge) {
   if (!before) return {name, kNotAvailable, before.error().message};
   if (!after) return {name, kNotAvailable, after.error().message};
-  const auto [outcome, detail] = judge(*before, *after);
-  return {name, outcome, detail};
+  const Verdict verdict = judge(*before, *after);
+  return {name, verdict.outcome, verdict.detail, verdict.lost};
 }
-
-using Verdict = std::pair<CheckOutcome, std::string>;
 
 CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, const HostCheckLimits& limits) {
   return with_both("foreign_cpu", before.scheduling, after.scheduling, [&](const auto& a, const auto& b) -> Verdict {
@@ -31,7 +38,8 @@ CheckRecord check_foreign_cpu(const HostState& before, const HostState& after, c
     const double ran_s = std::max(0.0, b.ran_s - a.ran_s);
     const double share = waited_s + ran_s > 0 ? waited_s / (waited_s + ran_s) : 0;
     return {outcome_of(share, limits.noise_suspect, limits.noise_invalid),
-            fmt::format("ready to run, it waited {:.1f} % of the time for a CPU that something else had", 100 * share)};
+            fmt::format("ready to run, it waited {:.1f} % of the time for a CPU that something else had", 100 * share),
+            share};
   });
 }
 
@@ -44,7 +52,7 @@ CheckRecord check_steal(const HostState& before, const HostState& after, const H
     const double share = static_cast<double>(stolen) / static_cast<double>(total);
     return {
         stolen < limits.fewest_steal_ticks ? kPassed : outcome_of(share, limits.steal_suspect, limits.steal_invalid),
-        fmt::format("the hypervisor took {:.1f} % of the CPU time ({} ticks)", 100 * share, stolen)};
+        fmt::format("the hypervisor took {:.1f} % of the CPU time ({} ticks)", 100 * share, stolen), share};
   });
 }
 
@@ -52,7 +60,8 @@ CheckRecord check_quota(const HostState& before, const HostState& after, double 
   return with_both("cpu_quota", before.quota_waited_s, after.quota_waited_s, [&](double a, double b) -> Verdict {
     const double share = wall_s > 0 ? (b - a) / wall_s : 0;
     return {share > limits.quota_suspect ? kSuspect : kPassed,
-            fmt::format("the CPU quota of the control group was used up for {:.3g} s in {:.3g} s", b - a, wall_s)};
+            fmt::format("the CPU quota of the control group was used up for {:.3g} s in {:.3g} s", b - a, wall_s),
+            share};
   });
 }
 
@@ -137,6 +146,20 @@ std::vector<CheckRecord> check_host(const HostState& before, const HostState& af
           check_throttling(before, after),
           check_clock_settings(before, after),
           check_frequency(telemetry, limits)};
+}
+
+void excuse_warm_up(std::vector<CheckRecord>& checks) {
+  constexpr std::array<std::string_view, 4> kOfNeighbours = {"foreign_cpu", "steal", "cpu_quota", "machine"};
+  const bool was_disturbed = std::ranges::any_of(checks, [&](const CheckRecord& check) {
+    return (check.outcome == kSuspect || check.outcome == kInvalid) &&
+           std::ranges::count(kOfNeighbours, check.name) > 0;
+  });
+  if (!was_disturbed) return;
+  for (CheckRecord& check : checks) {
+    if (check.name != "warm_up" || check.outcome != kInvalid) continue;
+    check.outcome = kSuspect;
+    check.detail += ", or a neighbour stopped";
+  }
 }
 
 }  // namespace secondsource

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <tuple>
 
 #include "record/roofline.h"
 
@@ -11,34 +14,58 @@ namespace {
 
 using enum CheckOutcome;
 
-}  // namespace
+/// A speed as a share of the limit that the best look gave, and of the one that the next best look gave.
+struct ShareOfLimit {
+  double of_best = 0;
+  std::optional<double> of_second;  ///< nullopt if nobody looked twice
+  std::string text;
+};
 
-CheckRecord check_roofline(const Repetition& repetition, const MachineLimits* limits, std::string_view variant) {
-  if (limits == nullptr) return {"roofline", kNotAvailable, "the limits of this device were not measured"};
+/// The largest share among prefill, decode and all steps; nullopt if the system does not tell what its steps do.
+std::optional<ShareOfLimit> largest_share(const Repetition& repetition, const LimitLooks& looks,
+                                          std::string_view variant) {
   const StepWork all = all_steps(repetition);
   const std::pair<const char*, const StepWork*> kinds[] = {
       {"prefill", &repetition.prefill}, {"decode", &repetition.decode}, {"all steps", &all}};
-  double highest = 0;
-  std::string figures;
+  std::optional<ShareOfLimit> largest;
   for (const auto& [name, work] : kinds) {
-    const RooflineUse use = roofline_use(*work, *limits, variant);
-    for (const auto& [share, of] :
-         {std::pair(use.read, "the read rate"), std::pair(use.operations, "the operations/s")}) {
-      if (!share || *share <= highest) continue;
-      highest = *share;
-      figures = fmt::format("{} at {:.0f} % of {} that this machine has at best", name, 100 * *share, of);
+    const RooflineUse best = roofline_use(*work, looks.best, variant);
+    const RooflineUse second = roofline_use(*work, looks.second, variant);
+    for (const auto& [share, of_second, of] : {std::tuple(best.read, second.read, "the read rate"),
+                                               std::tuple(best.operations, second.operations, "the operations/s")}) {
+      if (!share || (largest && *share <= largest->of_best)) continue;
+      largest = {*share, of_second && std::isfinite(*of_second) ? of_second : std::nullopt,
+                 fmt::format("{} at {:.0f} % of {} that this machine has at best", name, 100 * *share, of)};
     }
   }
-  if (figures.empty()) return {"roofline", kNotAvailable, "the system does not tell what its steps do"};
-  if (highest <= 1 + kRooflineTolerance) return {"roofline", kPassed, figures};
-  if (limits->disturbed <= kLimitsDisturbed) return {"roofline", kInvalid, figures};
-  return {"roofline", kSuspect,
-          figures + fmt::format("; but others had the CPUs for {:.0f} % of the time while that was measured",
-                                100 * limits->disturbed)};
+  return largest;
+}
+
+}  // namespace
+
+CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks, std::string_view variant) {
+  if (looks == nullptr) return {"roofline", kNotAvailable, "the limits of this device were not measured"};
+  const std::optional<ShareOfLimit> share = largest_share(repetition, *looks, variant);
+  if (!share) return {"roofline", kNotAvailable, "the system does not tell what its steps do"};
+  if (share->of_best <= 1 + kRooflineTolerance) return {"roofline", kPassed, share->text};
+  if (!share->of_second) {
+    return {"roofline", kSuspect, share->text + "; but that limit was measured only once"};
+  }
+  const double difference = *share->of_second / share->of_best - 1;
+  if (difference > kRooflineTolerance) {
+    return {"roofline", kSuspect,
+            share->text + fmt::format("; but the two best looks at that limit differ by {:.0f} %", 100 * difference)};
+  }
+  if (looks->best.disturbed > kLimitsDisturbed) {
+    return {"roofline", kSuspect,
+            share->text + fmt::format("; but others had the CPUs for {:.0f} % of the time while that was measured",
+                                      100 * looks->best.disturbed)};
+  }
+  return {"roofline", kInvalid, share->text};
 }
 
 CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits) {
-  const std::optional<double> best_read = read_limit(limits, static_cast<double>(MachineProbe::kBufferBytes));
+  const std::optional<double> best_read = read_limit(limits, static_cast<double>(moment.buffer_bytes));
   if (!best_read || !(limits.f32_flops > 0)) {
     return {"machine", kNotAvailable, "the limits of this machine were not measured"};
   }

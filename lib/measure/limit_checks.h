@@ -9,7 +9,8 @@
 namespace secondsource {
 
 /// A speed that exceeds the machine's limit by more than this share is impossible. The limits themselves vary by this
-/// much when they are measured again on a quiet machine.
+/// much when they are measured again on a quiet machine; where the two best looks at a limit differ by more, it is not
+/// known well enough to call a speed impossible.
 inline constexpr double kRooflineTolerance = 0.05;
 /// Shares of the measured time that the harness itself may take: above the first the repetition is suspect, above the
 /// second, which is half of the gate's threshold, invalid.
@@ -17,8 +18,9 @@ inline constexpr double kOverheadSuspect = 0.01;
 inline constexpr double kOverheadInvalid = 0.05;
 
 /// "roofline": prefill, decode and all steps together read no more bytes a second and do no more operations a second
-/// than the machine can. Not available without limits, or for a device that is not the host.
-[[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const MachineLimits* limits,
+/// than the machine can. More than that is INVALID only if two looks at the limit agree and other processes left the CPUs
+/// to one of them; otherwise it is suspect. `looks` null: not available, as for a device that is not the host.
+[[nodiscard]] CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks,
                                          std::string_view variant);
 
 /// Shares of its best rates that the machine must still reach right after a repetition; below them the repetition is
@@ -27,7 +29,7 @@ inline constexpr double kMachineRead = 0.85;
 inline constexpr double kMachineOperations = 0.90;
 
 /// "machine": could the machine do right after the repetition what it can at best? What takes memory bandwidth away on
-/// a shared host shows here alone.
+/// a shared host shows here alone. `limits` includes this moment as a look (host/limit_looks.h).
 [[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits);
 
 /// The cost of measuring: the time of the load generator and its timer, measured with a system that takes no time of

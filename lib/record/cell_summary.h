@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
@@ -85,6 +86,8 @@ struct CellSummary {
   std::optional<double> usd_per_1k_output, usd_per_1k_total, device_hours_per_million;
   /// The largest over repetitions; shows whether the machine was busy with something else.
   std::optional<double> others_cpu_share;
+  /// The mean over repetitions of the share of time that was lost to the worst disturbance (CheckRecord::lost).
+  std::optional<double> time_lost;
   /// The machine's rates right after each repetition, with all threads together: medians. Only for cells on the host.
   std::optional<double> machine_read_bytes_per_s, machine_f32_flops;
   /// One value per repetition, for the gate: output tokens/s and median TTFT in ns.
@@ -97,12 +100,19 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           achieved_rate_per_s, slo_attainment, goodput_req_per_s, goodput_tok_per_s, prefix_hit_rate, read_fraction,
           flops_fraction, prefill_of_limit, first_token_of_limit, decode_of_limit, first_to_settled, load_ns,
           compile_ns, device_utilisation, bound, bound_why, checks, verified_share, memory, peak_rss_bytes,
-          usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, machine_read_bytes_per_s,
-          machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition)
+          usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, time_lost,
+          machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition)
+SS_ADDED_FIELDS(CellSummary, time_lost)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.
 [[nodiscard]] bool has_credit(const CellSummary& cell);
+
+/// Why a cell is not complete, in one sentence: of an invalid one, the note on the check that rejects it.
+[[nodiscard]] std::string why_incomplete(const CellSummary& cell);
+
+/// How the note on a check that rejects the measurement begins.
+inline constexpr std::string_view kInvalidNote = "INVALID: ";
 
 struct RunSummary {
   SchemaVersion<kResultsSchemaVersion> schema_version{};

@@ -18,7 +18,7 @@ struct ReadLimit {
 SS_FIELDS(ReadLimit, buffer_bytes, bytes_per_s)
 
 /// The highest rates of all threads together that any measurement of this machine gave. A run measures when it begins,
-/// and again whenever a speed seems to exceed a limit.
+/// and again whenever a speed seems to exceed a limit, and reads what earlier runs measured on this host.
 struct MachineLimits {
   std::int32_t n_threads = 0;
   std::string instruction_set;   ///< of the measuring loops: "avx512", "avx2", "portable"
@@ -30,5 +30,13 @@ struct MachineLimits {
   std::string unmeasured;  ///< matrix units that the loops do not use ("AMX"): no limit on operations/s is known then
 };
 SS_FIELDS(MachineLimits, n_threads, instruction_set, reads, f32_flops, bf16_flops, int8_ops, disturbed, unmeasured)
+
+/// What several looks at the limits of one machine gave. A look is one measurement of some or all limits, by any process;
+/// other load makes each of them too low, so the best look is the limit, and the next best says how certain it is.
+struct LimitLooks {
+  MachineLimits best;    ///< each limit as the best look gave it
+  MachineLimits second;  ///< each limit as the next best look gave it; 0 where there was no second look
+};
+SS_FIELDS(LimitLooks, best, second)
 
 }  // namespace secondsource

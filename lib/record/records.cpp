@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/enum_format.h"
@@ -72,6 +73,14 @@ std::optional<double> RequestSample::tpot_ns() const {
 
 bool has_credit(const CellSummary& cell) {
   return cell.golden != GoldenVerdict::kFailed && cell.status != CellStatus::kInvalid;
+}
+
+std::string why_incomplete(const CellSummary& cell) {
+  const auto is_verdict = [](const std::string& note) { return note.starts_with(kInvalidNote); };
+  auto note = cell.notes.begin();
+  if (cell.status == CellStatus::kInvalid) note = std::ranges::find_if(cell.notes, is_verdict);
+  if (note != cell.notes.end()) return *note;
+  return cell.status == CellStatus::kInvalid ? "INVALID" : std::string(to_string(cell.status));
 }
 
 }  // namespace secondsource

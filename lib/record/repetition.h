@@ -29,8 +29,11 @@ struct CheckRecord {
   std::string name;  ///< "roofline", "warm_up", ...
   CheckOutcome outcome = CheckOutcome::kPassed;
   std::string detail;  ///< one sentence with the figures
+  /// The share of the repetition's time that was lost to the disturbance, where the check can tell.
+  std::optional<double> lost = {};
 };
-SS_FIELDS(CheckRecord, name, outcome, detail)
+SS_FIELDS(CheckRecord, name, outcome, detail, lost)
+SS_ADDED_FIELDS(CheckRecord, lost)
 
 /// The sum over steps of one kind: their tokens, their time, and the least work that any implementation must do
 /// (engine/op_work.h).

@@ -78,12 +78,15 @@ struct RunRecord {
   std::vector<BackendRecord> backends;
   std::vector<PlannedCell> cells;
   std::optional<Price> price;
-  std::optional<Slo> slo;  ///< what goodput counts by
-  std::optional<MachineLimits> limits;
+  std::optional<Slo> slo;                      ///< what goodput counts by
+  std::optional<MachineLimits> limits;         ///< the best looks of any process on this host
+  std::optional<MachineLimits> second_limits;  ///< the next best looks, by which a limit is known to be certain
   std::string suite;
   RunSettings settings;
 };
 SS_FIELDS(RunRecord, schema_version, method_version, run_id, started_utc, resumed_utc, command, seed, program_version,
-          commit, compiler, build_type, host, bundles, backends, cells, price, slo, limits, suite, settings)
+          commit, compiler, build_type, host, bundles, backends, cells, price, slo, limits, second_limits, suite,
+          settings)
+SS_ADDED_FIELDS(RunRecord, second_limits)
 
 }  // namespace secondsource

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "report/cell_text.h"
+#include "stats/quantile.h"
 
 namespace secondsource {
 namespace {
@@ -59,9 +61,12 @@ std::string uncertainty_text(const CellSummary& cell) {
   return uncertainty && has_credit(cell) ? fmt::format("±{:.0f}%", 100 * *uncertainty) : kUnknown;
 }
 
-/// Orders cells by their uncertainty, the largest first; an unknown one counts as infinite.
-bool is_less_certain(const CellSummary* a, const CellSummary* b) {
-  return uncertainty_of(*a).value_or(INFINITY) > uncertainty_of(*b).value_or(INFINITY);
+/// Orders cells by the time that they lost, then by their uncertainty; an unknown one counts as infinite.
+bool is_hit_harder(const CellSummary* a, const CellSummary* b) {
+  const auto hit = [](const CellSummary& cell) {
+    return std::pair(cell.time_lost.value_or(0), uncertainty_of(cell).value_or(INFINITY));
+  };
+  return hit(*a) > hit(*b);
 }
 
 std::string rows_text(std::size_t n, std::size_t n_cells) {
@@ -115,21 +120,7 @@ std::string seen_of_speed(std::span<const SummarizedRun> runs) {
 }
 
 std::string seen_of_disturbances(std::span<const SummarizedRun> runs) {
-  std::set<const CellSummary*> disturbed, marked, invalid;
-  for (const auto& [cell, check] : disturbances_of(runs)) {
-    disturbed.insert(cell);
-    if (is_marked_suspect(*cell)) marked.insert(cell);
-    if (cell->status == CellStatus::kInvalid) invalid.insert(cell);
-  }
-  if (disturbed.empty()) return "Measurement: no check found it disturbed.";
-  std::string text = fmt::format("Measurement: disturbed in {}", rows_text(disturbed.size(), count_cells(runs)));
-  if (!invalid.empty()) text += fmt::format("; {} INVALID, without figures", invalid.size());
-  if (!marked.empty()) {
-    text += fmt::format("; {} marked suspect, whose figures may be off by more than {:.0f} %", marked.size(),
-                        100 * kMarkedUncertainty);
-  }
-  if (marked.empty() && invalid.empty()) text += fmt::format(", none by more than {:.0f} %", 100 * kMarkedUncertainty);
-  return text + ".";
+  return "Measurement: " + clean_rows_text(runs) + ".";
 }
 
 }  // namespace
@@ -141,15 +132,76 @@ std::optional<double> uncertainty_of(const CellSummary& cell) {
   return std::max(*ttft, *rate);
 }
 
-bool is_marked_suspect(const CellSummary& cell) {
-  if (cell.status == CellStatus::kInvalid || std::ranges::none_of(cell.checks, is_disturbed)) return false;
-  return uncertainty_of(cell).value_or(INFINITY) > kMarkedUncertainty;
+DisturbanceGrade grade_of(const CellSummary& cell) {
+  if (std::ranges::none_of(cell.checks, is_disturbed)) return DisturbanceGrade::kClean;
+  const double lost = cell.time_lost.value_or(0);
+  if (lost > kHeavyTimeLost) return DisturbanceGrade::kHeavy;
+  const bool may_be_off = uncertainty_of(cell).value_or(INFINITY) > kMarkedUncertainty;
+  return lost >= kMarkedTimeLost || may_be_off ? DisturbanceGrade::kSuspect : DisturbanceGrade::kSlight;
+}
+
+std::string disturbance_mark(const CellSummary& cell) {
+  const DisturbanceGrade grade = grade_of(cell);
+  if (!has_credit(cell) || grade < DisturbanceGrade::kSuspect) return "";
+  const double lost = cell.time_lost.value_or(0);
+  if (lost >= kMarkedTimeLost) {
+    return fmt::format("{} ({:.0f} % lost)", grade == DisturbanceGrade::kHeavy ? "SUSPECT" : "suspect", 100 * lost);
+  }
+  const std::optional<double> uncertainty = uncertainty_of(cell);
+  return uncertainty ? fmt::format("suspect (±{:.0f} %)", 100 * *uncertainty) : "suspect";
+}
+
+std::string clean_rows_text(std::span<const SummarizedRun> runs) {
+  std::map<DisturbanceGrade, std::size_t> n_by_grade;
+  std::size_t n_invalid = 0, n_wrong = 0, n_not_measured = 0;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      if (cell.status == CellStatus::kInvalid) {
+        ++n_invalid;
+      } else if (cell.golden == GoldenVerdict::kFailed) {
+        ++n_wrong;
+      } else if (cell.status == CellStatus::kFailed || cell.status == CellStatus::kMissing) {
+        ++n_not_measured;
+      } else {
+        ++n_by_grade[grade_of(cell)];
+      }
+    }
+  }
+  const std::size_t n_slight = n_by_grade[DisturbanceGrade::kSlight];
+  std::string text = rows_text(n_by_grade[DisturbanceGrade::kClean] + n_slight, count_cells(runs)) + " clean";
+  if (n_slight > 0) text += fmt::format(" ({} slightly disturbed)", n_slight);
+  const auto add = [&text](std::size_t n, std::string_view what) {
+    if (n > 0) text += fmt::format("; {} {}", n, what);
+  };
+  add(n_by_grade[DisturbanceGrade::kSuspect],
+      fmt::format("suspect: {:.0f} to {:.0f} % of the time lost, or figures off by more than {:.0f} %",
+                  100 * kMarkedTimeLost, 100 * kHeavyTimeLost, 100 * kMarkedUncertainty));
+  add(n_by_grade[DisturbanceGrade::kHeavy],
+      fmt::format("SUSPECT: over {:.0f} % of the time lost", 100 * kHeavyTimeLost));
+  add(n_invalid, "INVALID, without figures");
+  add(n_wrong, "without figures because of wrong tokens");
+  add(n_not_measured, "not measured");
+  return text;
+}
+
+std::string cannot_tell_sentence(std::span<const SummarizedRun> runs) {
+  std::vector<double> losses;  // of the rows that lost over kHeavyTimeLost
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      if (grade_of(cell) == DisturbanceGrade::kHeavy) losses.push_back(*cell.time_lost);
+    }
+  }
+  if (2 * losses.size() <= count_cells(runs)) return "";
+  return fmt::format(
+      "This machine cannot tell how fast the systems are: other processes, the hypervisor or a quota took {:.0f} % of "
+      "the time (the median of {}, which lost over {:.0f} %).",
+      100 * *median(losses), rows_text(losses.size(), count_cells(runs)), 100 * kHeavyTimeLost);
 }
 
 std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) {
   struct Kind {
     std::vector<const CellSummary*> cells;
-    const CellSummary* least_certain = nullptr;
+    const CellSummary* hardest_hit = nullptr;
     const CheckRecord* example = nullptr;
   };
   // CheckOutcome orders suspect before INVALID; the map is walked from its end.
@@ -157,23 +209,24 @@ std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) 
   for (const auto& [cell, check] : disturbances_of(runs)) {
     Kind& kind = kinds[{check->outcome, check->name}];
     kind.cells.push_back(cell);
-    if (kind.least_certain != nullptr && !is_less_certain(cell, kind.least_certain)) continue;
-    kind.least_certain = cell;
+    if (kind.hardest_hit != nullptr && !is_hit_harder(cell, kind.hardest_hit)) continue;
+    kind.hardest_hit = cell;
     kind.example = check;
   }
   std::vector<std::string> lines;
   for (auto kind = kinds.rbegin(); kind != kinds.rend(); ++kind) {
     const auto& [outcome, name] = kind->first;
-    const auto& [cells, least_certain, example] = kind->second;
+    const auto& [cells, hardest_hit, example] = kind->second;
     std::string how_many = rows_text(cells.size(), count_cells(runs));
     if (outcome == CheckOutcome::kSuspect) {
       const auto n_marked =
-          std::ranges::count_if(cells, [](const CellSummary* one) { return is_marked_suspect(*one); });
+          std::ranges::count_if(cells, [](const CellSummary* one) { return !disturbance_mark(*one).empty(); });
       how_many += fmt::format(", {} marked", n_marked);
     }
-    const std::string range = has_credit(*least_certain) ? " " + uncertainty_text(*least_certain) : "";
-    lines.push_back(fmt::format("{}: {}: {}; least certain {}{}: {}", word_of(outcome), name, how_many,
-                                least_certain->key.id(), range, example->detail));
+    const std::string range = has_credit(*hardest_hit) ? " " + uncertainty_text(*hardest_hit) : "";
+    const char* const which = cells.size() > 1 ? "the hardest hit is " : "";
+    lines.push_back(fmt::format("{}: {}: {}; {}{}{}: {}", word_of(outcome), name, how_many, which,
+                                hardest_hit->key.id(), range, example->detail));
   }
   return lines;
 }

@@ -2,6 +2,7 @@
 // Summarizes what the checks of a measurement found. A row is marked only if a disturbance could change a conclusion from
 // it, and there is one line per kind of disturbance. The table of disturbances lists all of them.
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,10 +22,25 @@ inline constexpr double kMarkedUncertainty = 0.05;
 /// when neither is known.
 [[nodiscard]] std::optional<double> uncertainty_of(const CellSummary& cell);
 
-/// True if a check suspects the measurement, and its figures may be off by more than kMarkedUncertainty.
-[[nodiscard]] bool is_marked_suspect(const CellSummary& cell);
+/// Shares of a row's time that were lost to disturbances (CellSummary::time_lost): from the first on the row is marked,
+/// from the second on its figures say little about the system.
+inline constexpr double kMarkedTimeLost = 0.05;
+inline constexpr double kHeavyTimeLost = 0.25;
 
-/// One line a kind of disturbance, the worst outcome first: in how many rows, and the one whose figures are least certain.
+/// How much disturbances could change what a row is used for.
+enum class DisturbanceGrade : std::uint8_t {
+  kClean,    ///< no check suspects the measurement
+  kSlight,   ///< under 5 % of the time was lost, and the figures are known within 5 %
+  kSuspect,  ///< 5 to 25 % of the time was lost, or the figures may be off by more than 5 %
+  kHeavy,    ///< over 25 % of the time was lost
+};
+[[nodiscard]] DisturbanceGrade grade_of(const CellSummary& cell);
+
+/// What marks the row: "suspect (12 % lost)", "suspect (±9 %)", "SUSPECT (60 % lost)"; empty if its grade is clean or
+/// slight, and if the row has no figures.
+[[nodiscard]] std::string disturbance_mark(const CellSummary& cell);
+
+/// One line a kind of disturbance, the worst outcome first: in how many rows, and the one that is hit hardest.
 [[nodiscard]] std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs);
 
 /// One row per cell and check that was suspect or INVALID.
@@ -32,6 +48,13 @@ inline constexpr double kMarkedUncertainty = 0.05;
 
 /// The notes of a cell that are not about its checks, which the functions above tell.
 [[nodiscard]] std::vector<std::string> other_notes(const CellSummary& cell);
+
+/// How many rows are clean, slightly disturbed ones among them, and how many are not; for a headline.
+[[nodiscard]] std::string clean_rows_text(std::span<const SummarizedRun> runs);
+
+/// The sentence with which every report begins if most of the rows lost over 25 % of their time: this machine cannot tell
+/// how fast the systems are. Empty otherwise.
+[[nodiscard]] std::string cannot_tell_sentence(std::span<const SummarizedRun> runs);
 
 /// What was seen, in three sentences: about the tokens, the speed, and the disturbances.
 [[nodiscard]] std::vector<std::string> what_was_seen(std::span<const SummarizedRun> runs);

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 #include <tuple>
+#include <utility>
 
 #include "core/enum_format.h"
 #include "core/units.h"
 #include "report/chart/chart.h"
+#include "report/disturbances.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -57,12 +60,23 @@ VerdictLine gate_line(const GateReport& gate) {
           fmt::format("Gate at {:g} %: {}", gate.threshold_percent, gate_headline(gate))};
 }
 
+/// Whether the machine left the measurement alone.
+VerdictLine cleanness_line(std::span<const SummarizedRun> runs) {
+  const auto is_marked = [](const CellSummary& cell) { return !disturbance_mark(cell).empty(); };
+  const bool all_clean = std::ranges::none_of(
+      runs, [&](const SummarizedRun& run) { return std::ranges::any_of(run.summary.cells, is_marked); });
+  return {all_clean ? Tone::kGood : Tone::kUnsure, clean_rows_text(runs)};
+}
+
 }  // namespace
 
 std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, const GateReport* gate) {
   std::vector<VerdictLine> lines;
   if (gate != nullptr) lines.push_back(gate_line(*gate));
   if (runs.empty()) return lines;
+  if (std::string sentence = cannot_tell_sentence(runs); !sentence.empty()) {
+    lines.insert(lines.begin(), {Tone::kBad, std::move(sentence)});
+  }
   std::map<std::string, int> n_by_verdict;
   std::map<CellStatus, int> n_by_status;
   int n_groups = 0;
@@ -94,6 +108,7 @@ std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, cons
   }
   const bool bad = n_by_status[CellStatus::kFailed] > 0 || n_by_status[CellStatus::kInvalid] > 0;
   lines.push_back({bad ? Tone::kBad : n_complete == n_cells ? Tone::kGood : Tone::kUnsure, std::move(text)});
+  lines.push_back(cleanness_line(runs));
   return lines;
 }
 

@@ -23,7 +23,7 @@ std::string golden_text(const CellSummary& cell) {
   const bool plain = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
   std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
   if (cell.status == CellStatus::kInvalid) return text + ", INVALID";
-  if (is_marked_suspect(cell)) text += ", suspect";
+  if (const std::string mark = disturbance_mark(cell); !mark.empty()) text += ", " + mark;
   return plain ? text : fmt::format("{}, {}", text, cell.status);
 }
 

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <string_view>
 
-#include "host/fingerprint.h"
+#include "core/file.h"
+#include "host/limit_looks.h"
 #include "host/machine_limits.h"
 #include "host/machine_probe.h"
+#include "measure/host_checks.h"
 #include "measure/limit_checks.h"
 
 namespace secondsource {
@@ -27,13 +30,33 @@ const PlannedCell* cell_of(const RunRecord& record, const Repetition& repetition
   return found == record.cells.end() ? nullptr : &*found;
 }
 
+/// How often a limit is measured again that a repetition seems to exceed. Two looks must agree on it.
+constexpr int kMoreLooks = 2;
+
+bool seems_too_fast(const CheckRecord& roofline) {
+  return roofline.outcome == CheckOutcome::kSuspect || roofline.outcome == CheckOutcome::kInvalid;
+}
+
+/// The limits of this host with the settings' threads and CPUs; the run's own looks are among them.
+LimitStore limits_of(const RunRecord& record, const RunSettings& settings) {
+  const Result<std::filesystem::path> cache = cache_folder();
+  return LimitStore::for_host(cache ? std::optional(*cache) : std::nullopt, record.host, settings.threads,
+                              settings.cpus,
+                              LimitLooks{.best = record.limits.value_or(MachineLimits()),
+                                         .second = record.second_limits.value_or(MachineLimits())});
+}
+
 }  // namespace
 
 RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs)
-    : run_(run), settings_(std::move(settings)), watch_(std::move(inputs)) {}
+    : run_(run),
+      settings_(std::move(settings)),
+      limits_(limits_of(run.record(), settings_)),
+      watch_(std::move(inputs)) {}
 
 Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) {
   if (is_on_host(repetition)) SS_TRY_VOID(look_at_machine(repetition));
+  excuse_warm_up(repetition.checks);
   SS_TRY(CheckRecord roofline, roofline_of(repetition));
   repetition.checks.push_back(std::move(roofline));
   const HarnessCost cost{.ns_per_request = number_of(run_.record(), "harness_ns_per_request"),
@@ -52,26 +75,34 @@ bool RunChecks::is_on_host(const Repetition& repetition) const {
 }
 
 Result<void> RunChecks::look_at_machine(Repetition& repetition) {
-  const std::optional<MachineLimits>& limits = run_.record().limits;
-  if (!limits) return {};
-  SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus));
+  if (!run_.record().limits) return {};
+  SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus, HostFiles()));
   const MachineMoment moment = probe.look();
   repetition.telemetry.push_back({std::string(kMachineReadReading), moment.read_bytes_per_s, ""});
   repetition.telemetry.push_back({std::string(kMachineF32Reading), moment.f32_flops, ""});
-  repetition.checks.push_back(check_machine(moment, *limits));
+  SS_TRY_VOID(add_look(look_of(moment, limits_.looks().best)));
+  repetition.checks.push_back(check_machine(moment, limits_.looks().best));
   return {};
+}
+
+Result<void> RunChecks::add_look(const MachineLimits& look) {
+  if (!adds_to(limits_.looks(), look)) return {};
+  // The run's own record has the look. That the cache cannot be written was noted when the run began.
+  (void)limits_.add(look);
+  return run_.set_limits(limits_.looks());
 }
 
 Result<CheckRecord> RunChecks::roofline_of(const Repetition& repetition) {
   const PlannedCell* const cell = cell_of(run_.record(), repetition);
   const std::string_view variant = cell == nullptr ? "" : std::string_view(cell->key.variant);
-  const std::optional<MachineLimits>& limits = run_.record().limits;
-  if (!limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
-  CheckRecord check = check_roofline(repetition, &*limits, variant);
-  if (check.outcome == CheckOutcome::kPassed || check.outcome == CheckOutcome::kNotAvailable) return check;
-  SS_TRY(const MachineLimits again, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
-  SS_TRY_VOID(run_.raise_limits(highest_of(*limits, again)));
-  return check_roofline(repetition, &*run_.record().limits, variant);
+  if (!run_.record().limits || !is_on_host(repetition)) return check_roofline(repetition, nullptr, variant);
+  CheckRecord check = check_roofline(repetition, &limits_.looks(), variant);
+  for (int n_looks = 0; n_looks < kMoreLooks && seems_too_fast(check); ++n_looks) {
+    SS_TRY(const MachineLimits look, measure_machine_limits(settings_.threads, settings_.cpus, HostFiles()));
+    SS_TRY_VOID(add_look(look));
+    check = check_roofline(repetition, &limits_.looks(), variant);
+  }
+  return check;
 }
 
 }  // namespace secondsource

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "host/limit_store.h"
 #include "record/run_settings.h"
 #include "runner/input_watch.h"
 #include "runner/run_directory.h"
@@ -20,16 +21,20 @@ class RunChecks {
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
   /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests, and adds
-  /// to its telemetry the rates that the machine reached right after it. A limit that the repetition seems to exceed is
-  /// measured again first, because other load may have lowered the first measurement. Errors: kIo, kOutOfMemory.
+  /// to its telemetry the rates that the machine reached right after it, which are a look at its limits as well. A limit
+  /// that the repetition seems to exceed is measured again first, because other load may have lowered the earlier looks.
+  /// If neighbours disturbed the repetition, they may explain why its time per token fell, so "warm_up" is then at most
+  /// suspect. Errors: kIo, kOutOfMemory.
   Result<void> add_to(Repetition& repetition, std::int64_t n_requests);
 
  private:
   [[nodiscard]] bool is_on_host(const Repetition& repetition) const;
   Result<void> look_at_machine(Repetition& repetition);
+  Result<void> add_look(const MachineLimits& look);
   Result<CheckRecord> roofline_of(const Repetition& repetition);
   RunDirectory& run_;
   RunSettings settings_;
+  LimitStore limits_;
   InputWatch watch_;
 };
 

@@ -93,8 +93,9 @@ Result<void> RunDirectory::append(std::span<const JournalLine> lines) {
   return {};
 }
 
-Result<void> RunDirectory::raise_limits(const MachineLimits& limits) {
-  record_.limits = limits;
+Result<void> RunDirectory::set_limits(const LimitLooks& looks) {
+  record_.limits = looks.best;
+  record_.second_limits = looks.second;
   return write_record(folder_ / kRunFile, record_);
 }
 

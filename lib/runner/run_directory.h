@@ -34,8 +34,8 @@ class RunDirectory {
   [[nodiscard]] const std::vector<JournalLine>& lines() const noexcept { return lines_; }
   /// Appends to the journal. The lines are on the disk when the call returns. Errors: kIo.
   Result<void> append(std::span<const JournalLine> lines);
-  /// Into run.json: a limit turned out to be higher than it was measured at first. Errors: kIo.
-  Result<void> raise_limits(const MachineLimits& limits);
+  /// Into run.json: the looks at the machine's limits after one more. Errors: kIo.
+  Result<void> set_limits(const LimitLooks& looks);
   /// Beside the journal; never flushed: telemetry may be lost, samples not. Errors: kIo.
   Result<void> append_telemetry(std::string_view stint, const TelemetrySnapshot& snapshot);
   /// The file that receives the stderr of the stint's workers.

@@ -146,6 +146,22 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
   cell.prefill_tok_per_s = estimate_over_repetitions(prefill);
 }
 
+/// The mean over repetitions of the largest share of time that one of their checks saw lost; nullopt if none can tell.
+std::optional<double> mean_time_lost(std::span<const Repetition* const> repetitions) {
+  double sum = 0;
+  int n_known = 0;
+  for (const Repetition* repetition : repetitions) {
+    std::optional<double> largest;
+    for (const CheckRecord& check : repetition->checks) {
+      if (check.lost) largest = std::max(largest.value_or(0), *check.lost);
+    }
+    if (!largest) continue;
+    sum += *largest;
+    ++n_known;
+  }
+  return n_known == 0 ? std::nullopt : std::optional(sum / n_known);
+}
+
 /// Keeps the worst outcome of each check and adds a note for each check that was not passed.
 void summarize_checks(std::span<const Repetition* const> repetitions, CellSummary& cell) {
   // Ranks outcomes from good to bad.
@@ -168,10 +184,11 @@ void summarize_checks(std::span<const Repetition* const> repetitions, CellSummar
   for (const CheckRecord& check : cell.checks) {
     if (check.outcome == CheckOutcome::kInvalid) cell.status = CellStatus::kInvalid;
     if (check.outcome != CheckOutcome::kInvalid && check.outcome != CheckOutcome::kSuspect) continue;
-    cell.notes.push_back(fmt::format("{}: {}: {} ({} of {} repetitions)",
-                                     check.outcome == CheckOutcome::kInvalid ? "INVALID" : "suspect", check.name,
+    cell.notes.push_back(fmt::format("{}{}: {} ({} of {} repetitions)",
+                                     check.outcome == CheckOutcome::kInvalid ? kInvalidNote : "suspect: ", check.name,
                                      check.detail, n_worst[check.name], repetitions.size()));
   }
+  cell.time_lost = mean_time_lost(repetitions);
 }
 
 /// The time of a request's prefill at the limit that bounds it / the median time to the first token, which also

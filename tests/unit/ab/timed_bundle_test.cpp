@@ -8,22 +8,6 @@
 using namespace secondsource;
 using namespace secondsource::test;
 
-TEST_CASE("the last-level cache is the largest that /sys has, and unknown where it has none") {
-  const ScratchFolder scratch;
-  const auto write = [&](const char* index, const char* size) {
-    const auto folder = scratch.path() / "sys/devices/system/cpu/cpu0/cache" / index;
-    std::filesystem::create_directories(folder);
-    std::ofstream(folder / "size") << size << "\n";
-  };
-  CHECK_FALSE(last_level_cache_bytes(HostFiles(scratch.path())));
-  write("index0", "48K");
-  write("index2", "2048K");
-  write("index3", "32768K");
-  CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
-  write("index4", "1G");  // not a size as /sys writes it
-  CHECK(last_level_cache_bytes(HostFiles(scratch.path())) == std::int64_t{32} << 20);
-}
-
 TEST_CASE("the smallest variant decides whether weights fit a cache") {
   ModelConfig config;
   config.dim = 1024;

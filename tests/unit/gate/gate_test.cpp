@@ -115,6 +115,12 @@ TEST_CASE("what differs in bundle, device, options, host or method is refused, a
   CHECK(has(reason([](auto& run) { run.summary.cells[0].key.variant = "int8"; }), "no such cell"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].golden = GoldenVerdict::kUnverified; }), "unverified"));
   CHECK(has(reason([](auto& run) { run.summary.cells[0].status = CellStatus::kInvalid; }), "INVALID"));
+  // The reason is the check that rejects the cell, not the first that noticed something.
+  CHECK(has(reason([](auto& run) {
+              run.summary.cells[0].status = CellStatus::kInvalid;
+              run.summary.cells[0].notes = {"suspect: foreign_cpu: waited", "INVALID: tokens: one too few"};
+            }),
+            ": INVALID: tokens: one too few"));
 }
 
 TEST_CASE("rates that were sought under two promises are not compared") {

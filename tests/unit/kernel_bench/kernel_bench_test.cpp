@@ -210,8 +210,8 @@ TEST_CASE("the limits beside a row are the better of two looks, and the peak is 
   limits.f32_flops = 100;
   limits.bf16_flops = 200;
   limits.int8_ops = 400;
-  const MachineMoment before{.read_bytes_per_s = 5, .f32_flops = 40};
-  const MachineMoment after{.read_bytes_per_s = 4, .f32_flops = 50};
+  const MachineMoment before{.read_bytes_per_s = 5, .f32_flops = 40, .buffer_bytes = 128 << 20};
+  const MachineMoment after{.read_bytes_per_s = 4, .f32_flops = 50, .buffer_bytes = 128 << 20};
   limits.reads = {{1 << 20, 20}, {256 << 20, 6}};
   const OperationWork large{.working_set_bytes = 128 << 20};
   const OperationWork small{.working_set_bytes = 2 << 20};

@@ -198,7 +198,7 @@ TEST_CASE("a fall of the time per token within less than a second is no verdict 
     for (std::int64_t& gap : sample.itl_ns) gap /= 8;
   }
   CHECK(check_warm_up(short_load, true).outcome == kNotAvailable);
-  CHECK(check_warm_up(short_load, true).detail == "a trend needs 100 steps over 1.00 s, has 280 over 491 ms");
+  CHECK(check_warm_up(short_load, true).detail == "a trend needs 100 steps over 1.00 s, has 280 over 490.94 ms");
   // Ten seconds, but only 70 steps.
   std::vector<RequestSample> few_steps(steady_load());
   stretch(few_steps, fall);
@@ -329,6 +329,24 @@ TEST_CASE("each fault that is planted in a recorded host fires the one check tha
         std::vector<std::string>{"frequency: suspect"});
 }
 
+TEST_CASE("what other processes, the hypervisor and a quota took is a share of the time") {
+  const auto lost = [](const std::vector<CheckRecord>& checks, std::string_view name) {
+    return std::ranges::find(checks, name, &CheckRecord::name)->lost;
+  };
+  const auto checks = host_checks(
+      [](const HostTree& tree) {
+        tree.write("proc/self/task/43/schedstat", "1000000000 5001000000 50\n");
+        tree.write("sys/fs/cgroup/run.scope/cpu.stat", "nr_throttled 10\nthrottled_usec 1000000\n");
+        tree.write("proc/stat", "cpu0 1500 0 250 4000 5 0 3 110 0 0\ncpu1 1500 0 250 4000 5 0 2 10 0 0\n");
+      },
+      kSteadyClock);
+  // 5 s of waiting beside 10 s of running; 1 s of 10; 100 of 2100 ticks.
+  CHECK(*lost(checks, "foreign_cpu") == Approx(1.0 / 3).margin(0.01));
+  CHECK(*lost(checks, "cpu_quota") == Approx(0.1));
+  CHECK(*lost(checks, "steal") == Approx(100.0 / 2100));
+  CHECK_FALSE(lost(checks, "swap"));
+}
+
 TEST_CASE("a tick or two of the hypervisor in a short repetition are no finding") {
   const auto steal_of = [](const char* stat) {
     return host_checks([stat](const HostTree& tree) { tree.write("proc/stat", stat); }, kSteadyClock)[1];
@@ -437,36 +455,70 @@ TEST_CASE("a cell is bound by the limit of which more than half is reached, or b
 }
 
 TEST_CASE("a speed above what the machine can do is invalid, at it is not") {
-  const MachineLimits limits = two_level_machine();
-  CHECK(check_roofline(bandwidth_bound(), &limits, "bf16").outcome == kPassed);
+  MachineLimits again = two_level_machine();
+  again.reads[1].bytes_per_s = 11.8e9;
+  again.f32_flops = 119e9;
+  again.bf16_flops = 248e9;
+  again.int8_ops = 495e9;
+  const LimitLooks looks{.best = two_level_machine(), .second = again};
+  CHECK(check_roofline(bandwidth_bound(), &looks, "bf16").outcome == kPassed);
   Repetition too_fast = bandwidth_bound();
   too_fast.decode.ns = 700 * kMs;  // 12.9 GB/s
-  const CheckRecord check = check_roofline(too_fast, &limits, "bf16");
+  const CheckRecord check = check_roofline(too_fast, &looks, "bf16");
   CHECK(check.outcome == kInvalid);
   CHECK(check.detail == "decode at 107 % of the read rate that this machine has at best");
   Repetition too_many_operations = bandwidth_bound();
   too_many_operations.prefill.ns = 30 * kMs;
-  CHECK(check_roofline(too_many_operations, &limits, "bf16").outcome == kInvalid);
-  CHECK(check_roofline(too_many_operations, &limits, "int8-w8a8").outcome == kPassed);
-
-  MachineLimits of_a_busy_machine = limits;
-  of_a_busy_machine.disturbed = 0.3;
-  CHECK(check_roofline(too_fast, &of_a_busy_machine, "bf16").outcome == kSuspect);
+  CHECK(check_roofline(too_many_operations, &looks, "bf16").outcome == kInvalid);
+  CHECK(check_roofline(too_many_operations, &looks, "int8-w8a8").outcome == kPassed);
   CHECK(check_roofline(too_fast, nullptr, "bf16").outcome == kNotAvailable);
-  CHECK(check_roofline(Repetition(), &limits, "bf16").outcome == kNotAvailable);
+  CHECK(check_roofline(Repetition(), &looks, "bf16").outcome == kNotAvailable);
+
+  // A limit that is not certain accuses nobody: measured while others had the CPUs, once only, or differently twice.
+  LimitLooks of_a_busy_machine = looks;
+  of_a_busy_machine.best.disturbed = 0.3;
+  CHECK(check_roofline(too_fast, &of_a_busy_machine, "bf16").outcome == kSuspect);
+  LimitLooks once = looks;
+  once.second.reads[1].bytes_per_s = 0;
+  CHECK(check_roofline(too_fast, &once, "bf16").outcome == kSuspect);
+  CHECK(check_roofline(too_fast, &once, "bf16").detail.ends_with("; but that limit was measured only once"));
+  LimitLooks unlike = looks;
+  unlike.second.reads[1].bytes_per_s = 10e9;
+  CHECK(check_roofline(too_fast, &unlike, "bf16").outcome == kSuspect);
+  CHECK(check_roofline(too_fast, &unlike, "bf16")
+            .detail.ends_with("; but the two best looks at that limit differ by 20 %"));
 }
 
 TEST_CASE("a machine that cannot do what it could marks what was measured on it") {
   MachineLimits limits;
   limits.reads = {{std::int64_t{1} << 20, 100e9}, {std::int64_t{128} << 20, 60e9}, {std::int64_t{256} << 20, 50e9}};
   limits.f32_flops = 200e9;
-  const CheckRecord quiet = check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, limits);
+  const auto check = [](double read, double flops, const MachineLimits& best) {
+    return check_machine({.read_bytes_per_s = read, .f32_flops = flops, .buffer_bytes = 128 << 20}, best);
+  };
+  const CheckRecord quiet = check(59e9, 199e9, limits);
   CHECK(quiet.outcome == kPassed);
   CHECK(quiet.detail == "right after it the machine read at 98 % and computed at 100 % of its best");
   // A neighbour that takes bandwidth, and another one that takes CPUs.
-  CHECK(check_machine({.read_bytes_per_s = 36e9, .f32_flops = 199e9}, limits).outcome == kSuspect);
-  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 150e9}, limits).outcome == kSuspect);
-  CHECK(check_machine({.read_bytes_per_s = 59e9, .f32_flops = 199e9}, MachineLimits()).outcome == kNotAvailable);
+  CHECK(check(36e9, 199e9, limits).outcome == kSuspect);
+  CHECK(check(59e9, 150e9, limits).outcome == kSuspect);
+  CHECK(check(59e9, 199e9, MachineLimits()).outcome == kNotAvailable);
+}
+
+TEST_CASE("a system that became warm is invalid only where no neighbour can have been the cause") {
+  const CheckRecord warm_up{"warm_up", kInvalid, "it was not warm yet"};
+  std::vector<CheckRecord> checks = {warm_up, {"foreign_cpu", kPassed, ""}, {"machine", kNotAvailable, ""}};
+  excuse_warm_up(checks);
+  CHECK(checks[0].outcome == kInvalid);
+  for (const char* const neighbour : {"foreign_cpu", "steal", "cpu_quota", "machine"}) {
+    checks = {warm_up, {neighbour, kSuspect, ""}};
+    excuse_warm_up(checks);
+    CHECK(checks[0].outcome == kSuspect);
+    CHECK(checks[0].detail == "it was not warm yet, or a neighbour stopped");
+  }
+  checks = {{"tokens", kInvalid, ""}, {"foreign_cpu", kSuspect, ""}};
+  excuse_warm_up(checks);
+  CHECK(checks[0].outcome == kInvalid);
 }
 
 TEST_CASE("a harness that takes a twentieth of the time spoils it") {

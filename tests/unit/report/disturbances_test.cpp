@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "report/overview.h"
 #include "report/tables.h"
 #include "support/catch.h"
 
@@ -18,7 +19,8 @@ bool contains(std::string_view text, std::string_view part) {
 }
 
 /// A cell of 1000 tok/s, whose repetitions are `spread` (a share) around that, and a TTFT of 10 ms known within 1 %.
-CellSummary cell_of(const std::string& scenario, double spread, std::vector<CheckRecord> checks) {
+CellSummary cell_of(const std::string& scenario, double spread, std::vector<CheckRecord> checks,
+                    std::optional<double> time_lost = {}) {
   CellSummary cell;
   cell.key = {"tiny", "cpu", "int8", scenario};
   cell.golden = GoldenVerdict::kPassed;
@@ -28,6 +30,7 @@ CellSummary cell_of(const std::string& scenario, double spread, std::vector<Chec
   cell.output_tok_per_s_by_repetition = {1000 * (1 - spread), 1000, 1000 * (1 + spread)};
   cell.ttft_e2e_p50_ns = {.value = 10e6, .low = 9.9e6, .high = 10.1e6, .n = 80, .why_not = ""};
   cell.checks = std::move(checks);
+  cell.time_lost = time_lost;
   return cell;
 }
 
@@ -50,22 +53,33 @@ std::vector<std::string> golden_column(const SummarizedRun& run) {
 
 }  // namespace
 
-TEST_CASE("a row is marked suspect only where its figures may be off by more than 5 %") {
+TEST_CASE("a row is marked suspect where its figures may be off by more than 5 %, or 5 % of its time was lost") {
   CellSummary unknown = cell_of("d", 0, {suspect("steal")});
   unknown.ttft_e2e_p50_ns = {};
   unknown.output_tok_per_s_by_repetition = {1000};
   CellSummary slow_start = cell_of("e", 0.01, {suspect("steal")});
   slow_start.ttft_e2e_p50_ns.high = 11e6;
-  const SummarizedRun run = run_of({cell_of("a", 0.04, {suspect("steal")}), cell_of("b", 0.06, {suspect("steal")}),
-                                    cell_of("c", 0.5, {{"steal", CheckOutcome::kPassed, ""}}), unknown, slow_start});
-  CHECK(golden_column(run) ==
-        std::vector<std::string>{"passed", "passed, suspect", "passed", "passed, suspect", "passed, suspect"});
+  const SummarizedRun run =
+      run_of({cell_of("a", 0.04, {suspect("steal")}), cell_of("b", 0.06, {suspect("steal")}),
+              cell_of("c", 0.5, {{"steal", CheckOutcome::kPassed, ""}}), unknown, slow_start,
+              cell_of("f", 0.01, {suspect("steal")}, 0.049), cell_of("g", 0.01, {suspect("steal")}, 0.12),
+              cell_of("h", 0.20, {suspect("steal")}, 0.86),
+              // Nothing suspects a row whose checks tolerate what was lost.
+              cell_of("i", 0.01, {{"steal", CheckOutcome::kPassed, ""}}, 0.009)});
+  CHECK(golden_column(run) == std::vector<std::string>{"passed", "passed, suspect (±6 %)", "passed", "passed, suspect",
+                                                       "passed, suspect (±10 %)", "passed",
+                                                       "passed, suspect (12 % lost)", "passed, SUSPECT (86 % lost)",
+                                                       "passed"});
   CHECK(uncertainty_of(run.summary.cells[1]).value() == Approx(0.06));
   CHECK(uncertainty_of(run.summary.cells[4]).value() == Approx(0.1));
   CHECK_FALSE(uncertainty_of(run.summary.cells[3]));
+  CHECK(grade_of(run.summary.cells[0]) == DisturbanceGrade::kSlight);
+  CHECK(grade_of(run.summary.cells[2]) == DisturbanceGrade::kClean);
+  CHECK(grade_of(run.summary.cells[6]) == DisturbanceGrade::kSuspect);
+  CHECK(grade_of(run.summary.cells[7]) == DisturbanceGrade::kHeavy);
 }
 
-TEST_CASE("each kind of disturbance is one line, with how many rows and the least certain of them") {
+TEST_CASE("each kind of disturbance is one line, with how many rows and the hardest hit of them") {
   CellSummary invalid = cell_of("d", 0.3, {{"warm_up", CheckOutcome::kInvalid, "time per token fell by 40 %"}});
   invalid.status = CellStatus::kInvalid;
   invalid.notes = {"INVALID: warm_up: time per token fell by 40 % (1 of 3 repetitions)"};
@@ -75,9 +89,9 @@ TEST_CASE("each kind of disturbance is one line, with how many rows and the leas
                                     cell_of("b", 0.20, {suspect("steal")}), other, invalid});
   const std::vector<std::string> lines = disturbance_lines({&run, 1});
   CHECK(lines == std::vector<std::string>{
-                     "INVALID: warm_up: 1 of 4 rows; least certain tiny/cpu/int8/d: time per token fell by 40 %",
-                     "suspect: steal: 3 of 4 rows, 1 marked; least certain tiny/cpu/int8/b ±20%: steal of 7 %",
-                     "suspect: machine: 1 of 4 rows, 0 marked; least certain tiny/cpu/int8/a ±1%: machine of 7 %"});
+                     "INVALID: warm_up: 1 of 4 rows; tiny/cpu/int8/d: time per token fell by 40 %",
+                     "suspect: steal: 3 of 4 rows, 1 marked; the hardest hit is tiny/cpu/int8/b ±20%: steal of 7 %",
+                     "suspect: machine: 1 of 4 rows, 0 marked; tiny/cpu/int8/a ±1%: machine of 7 %"});
   const std::vector<std::string> notes = result_notes({&run, 1});
   for (const std::string& line : lines) CHECK(std::ranges::count(notes, line) == 1);
   CHECK(std::ranges::count(notes, "tiny/cpu/int8/c: something else") == 1);
@@ -98,11 +112,27 @@ TEST_CASE("a report ends with what was seen of tokens, speed and disturbances") 
         std::vector<std::string>{
             "Tokens: of 2 combinations of bundle, backend and variant 1 were proven right, 1 gave WRONG TOKENS.",
             "Speed: the most output tokens per second are 2000 on tiny (cpu, int8, b).",
-            "Measurement: disturbed in 1 of 3 rows; 1 marked suspect, whose figures may be off by more than 5 %."});
+            "Measurement: 1 of 3 rows clean; 1 suspect: 5 to 25 % of the time lost, or figures off by more than 5 %; 1 "
+            "without figures because of wrong tokens."});
   const SummarizedRun calm = run_of({cell_of("a", 0, {})});
-  CHECK(what_was_seen({&calm, 1})[2] == "Measurement: no check found it disturbed.");
+  CHECK(what_was_seen({&calm, 1})[2] == "Measurement: 1 of 1 row clean.");
   const SummarizedRun slightly = run_of({cell_of("a", 0.01, {suspect("steal")})});
-  CHECK(what_was_seen({&slightly, 1})[2] == "Measurement: disturbed in 1 of 1 row, none by more than 5 %.");
+  CHECK(what_was_seen({&slightly, 1})[2] == "Measurement: 1 of 1 row clean (1 slightly disturbed).");
+}
+
+TEST_CASE("a machine that lost a quarter of the time in most rows cannot tell, and the first sentence says so") {
+  const SummarizedRun busy = run_of({cell_of("a", 0.01, {suspect("foreign_cpu")}, 0.5),
+                                     cell_of("b", 0.01, {suspect("foreign_cpu")}, 0.6), cell_of("c", 0, {})});
+  CHECK(
+      cannot_tell_sentence({&busy, 1}) ==
+      "This machine cannot tell how fast the systems are: other processes, the hypervisor or a quota took 55 % of the "
+      "time (the median of 2 of 3 rows, which lost over 25 %).");
+  CHECK(what_was_seen({&busy, 1})[2] == "Measurement: 1 of 3 rows clean; 2 SUSPECT: over 25 % of the time lost.");
+  const std::vector<VerdictLine> headline = verdict_lines({&busy, 1}, nullptr);
+  CHECK(headline.front().text == cannot_tell_sentence({&busy, 1}));
+  CHECK(headline.back().text == "1 of 3 rows clean; 2 SUSPECT: over 25 % of the time lost");
+  const SummarizedRun half = run_of({cell_of("a", 0.01, {suspect("foreign_cpu")}, 0.5), cell_of("b", 0, {})});
+  CHECK(cannot_tell_sentence({&half, 1}).empty());
 }
 
 }  // namespace secondsource

@@ -112,7 +112,7 @@ TEST_CASE("Markdown begins with the gate's table, then the results, each under a
   CHECK(text.starts_with("## Gate: 1 regressed, 0 inconclusive, 0 pass, 0 waived\n\n| cell | metric |"));
   CHECK(contains(text,
                  "## Results: Tokens proven right in 1 of 2 combinations of backend and variant; 1 of 2 cells "
-                 "complete, 1 failed\n\n| bundle |"));
+                 "complete, 1 failed; 1 of 2 rows clean; 1 not measured\n\n| bundle |"));
   CHECK_FALSE(contains(text, "Left out"));
   CHECK(write_markdown({}, &gate).find("Results") == std::string::npos);
 }

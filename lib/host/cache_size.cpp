@@ -1,0 +1,57 @@
+#include "host/cache_size.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "core/number.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kAssumedAvailable = std::int64_t{4} << 30;
+
+/// Parses a size as /sys writes it: "32768K".
+std::optional<std::int64_t> size_of(std::string_view text) {
+  const auto number = parse_number_prefix<std::int64_t>(text);
+  if (!number) return std::nullopt;
+  if (number->rest == "K") return number->value << 10;
+  if (number->rest == "M") return number->value << 20;
+  return number->rest.empty() ? std::optional(number->value) : std::nullopt;
+}
+
+std::int64_t available_bytes(const HostFiles& files) {
+  const auto meminfo = files.read("proc/meminfo");
+  if (!meminfo) return kAssumedAvailable;
+  const auto kib = parse_number_prefix<std::int64_t>(value_of_line(*meminfo, "MemAvailable"));
+  return kib && kib->value <= (std::int64_t{1} << 40) ? kib->value << 10 : kAssumedAvailable;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files) {
+  const std::filesystem::path folder = "sys/devices/system/cpu/cpu0/cache";
+  std::optional<std::int64_t> largest;
+  for (const std::string& index : files.list(folder)) {
+    const auto size = files.read(folder / index / "size");
+    if (!size) continue;
+    if (const auto bytes = size_of(*size)) largest = std::max(largest.value_or(0), *bytes);
+  }
+  return largest;
+}
+
+ReadBufferSizes read_buffer_sizes(const HostFiles& files) {
+  const std::int64_t cache_bytes = last_level_cache_bytes(files).value_or(0);
+  const std::int64_t most_bytes = available_bytes(files) / 8;
+  const auto grow = [&](std::int64_t bytes, std::int64_t times) {
+    while (bytes / times < cache_bytes && bytes <= most_bytes / 2) bytes *= 2;
+    return bytes;
+  };
+  ReadBufferSizes sizes;
+  sizes.probe = grow(sizes.probe, 2);
+  sizes.largest = std::max(sizes.probe, grow(sizes.largest, 4));
+  return sizes;
+}
+
+}  // namespace secondsource

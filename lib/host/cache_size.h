@@ -1,0 +1,24 @@
+#pragma once
+// The size of the CPU's last-level cache, and of buffers that are too large for it.
+
+#include <cstdint>
+#include <optional>
+
+#include "host/host_files.h"
+
+namespace secondsource {
+
+/// Size of the largest cache of the first CPU; nullopt when the system does not tell.
+[[nodiscard]] std::optional<std::int64_t> last_level_cache_bytes(const HostFiles& files);
+
+/// Sizes of the buffers from which read rates are measured; powers of two.
+struct ReadBufferSizes {
+  std::int64_t probe = std::int64_t{128} << 20;    ///< beside each repetition: at least twice the last-level cache
+  std::int64_t largest = std::int64_t{256} << 20;  ///< of the limits: at least four times the last-level cache
+};
+
+/// The sizes for this host. Server CPUs with hundreds of MiB of cache get larger buffers, of at most an eighth of the
+/// memory that is available.
+[[nodiscard]] ReadBufferSizes read_buffer_sizes(const HostFiles& files);
+
+}  // namespace secondsource
