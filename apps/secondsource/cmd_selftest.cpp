@@ -1,5 +1,5 @@
 // secondsource selftest gate: estimates how often the gate is right, by simulation and on pairs measured on this
-// machine.
+// machine. selftest_checks.h has the other subcommand.
 
 #include <fmt/format.h>
 
@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/folder.h"
 #include "report/gate_selftest.h"
+#include "selftest_checks.h"
 
 namespace secondsource {
 namespace {
@@ -137,6 +138,7 @@ CommandNode* add_selftest_command(CommandNode& app, CommandAction& action) {
       "Example: secondsource selftest gate --trials 20000 --families 2000");
   gate->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_selftest(*options, context); }; });
+  add_selftest_checks(*selftest, action);
   selftest->footer("Example: secondsource selftest gate --seed 2");
   return selftest;
 }

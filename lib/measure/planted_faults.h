@@ -1,0 +1,31 @@
+#pragma once
+// Plants in a stored repetition the fault that each check exists for, and judges it again. A check that stays silent then
+// would stay silent in a run as well. The repetition itself stays as it is; each fault goes into a copy.
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "record/records.h"
+
+namespace secondsource {
+
+/// A stored repetition with what its checks were made from.
+struct StoredRepetition {
+  const Repetition* repetition = nullptr;
+  std::vector<RequestSample> samples;
+  Scenario scenario;
+  std::string_view variant;
+  /// The looks at the limits of the machine; null for a device that is not the host.
+  const LimitLooks* limits = nullptr;
+};
+
+/// What each check says when its fault is planted: "requests" (a request that failed), "tokens" (one too few),
+/// "timestamps" (a clock that is 5 % fast), "rate" (three of four requests sent in time), "queue" (0.2 s more a second),
+/// "warm_up" (the first tokens take 1.5 times as long as the last), "compiled", "roofline" (steps at 125 % of the limit),
+/// "machine" (half of its rates), "harness" (10 % of the window), and on counters of this host "foreign_cpu" (20 %),
+/// "steal" (10 %), "cpu_quota" (10 %), "page_faults" (50 a second), "swap", "throttling", "clock_settings" and "frequency"
+/// (20 %). A check that cannot be made for this repetition or on this host says so.
+[[nodiscard]] std::vector<CheckRecord> judge_planted_faults(const StoredRepetition& stored);
+
+}  // namespace secondsource
