@@ -195,7 +195,7 @@ class Session {
       if (cell.others_cpu_share) {
         line.others_cpu_share = std::max(line.others_cpu_share.value_or(0), *cell.others_cpu_share);
       }
-      for (const GateMetric& metric : gate_metrics()) {
+      for (const GateMetric& metric : gate_metrics_of(cell.scenario)) {
         const auto value = median(metric.values(cell));
         if (!value) {
           line.failure = fmt::format("{}{}: no {}", kInvalid, cell.key.id(), metric.name);
@@ -287,7 +287,7 @@ std::string minutes(double seconds) {
 PairedGate gate_of(const AbRecord& record) {
   GateRule rule = interleaved_rule();
   rule.threshold = record.threshold_percent / 100;
-  const std::size_t n_cells = record.stints.size() * record.scenarios.size() * gate_metrics().size();
+  const std::size_t n_cells = record.stints.size() * record.scenarios.size() * kMetricsPerCell;
   return {rule, PairPlan{record.looks}, std::max<std::int64_t>(1, static_cast<std::int64_t>(n_cells))};
 }
 

@@ -35,11 +35,11 @@ struct OperationPairs {
 };
 
 bool counts(std::string_view metric, std::string_view phase) {
-  return metric != "ttft" || phase == "prefill";
+  return metric == "ttft" ? phase == "prefill" : metric == "tpot" ? phase != "prefill" : true;
 }
 
 double total_of(const ProfileSeconds& profile, std::string_view metric) {
-  return profile.prefill_s + (metric == "ttft" ? 0 : profile.decode_s);
+  return (metric == "tpot" ? 0 : profile.prefill_s) + (metric == "ttft" ? 0 : profile.decode_s);
 }
 
 /// Sums over kernels, because an operation may use different kernels on the two sides.

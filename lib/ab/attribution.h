@@ -34,7 +34,7 @@ struct ProfilePair {
 
 /// Returns the losses of one regressed cell, the largest first: the operations that lost time (signed-rank test,
 /// one-sided p <= 0.02) and at least a twentieth of the whole loss, and the remainder as kOtherThanOperations. The
-/// metric "cost" counts whole requests, "ttft" their prefill. The result is empty when the profiles show no loss.
+/// metric "cost" counts whole requests, "ttft" their prefill, "tpot" their decode. The result is empty when the profiles show no loss.
 /// LossShare::source is not filled in.
 [[nodiscard]] std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
                                                  const std::vector<ProfilePair>& pairs);

@@ -9,6 +9,7 @@
 
 #include "core/calendar.h"
 #include "core/enum_format.h"
+#include "gate/metric.h"
 
 namespace secondsource {
 namespace {
@@ -202,7 +203,9 @@ class RiskCollector {
                                   100 * *cell->others_cpu_share));
       }
       for (const Waiver& waiver : in_.waivers) {
-        const bool is_waived = matches(waiver.scope, cell->key, "cost") || matches(waiver.scope, cell->key, "ttft");
+        const bool is_waived = std::ranges::any_of(gate_metrics_of(cell->scenario), [&](const GateMetric& metric) {
+          return matches(waiver.scope, cell->key, metric.name);
+        });
         if (is_waived && !is_expired(waiver, in_.today)) {
           add(kWarning, fmt::format("{}: a regression of up to {:g} % is waived until {} ({}: {})", id,
                                     waiver.ceiling_percent, waiver.expires, waiver.id, waiver.reason));

@@ -29,9 +29,15 @@ std::vector<double> logarithms(const std::vector<double>& values) {
 
 /// Other load on the machine during the two sittings.
 struct Disturbance {
-  double others_share = 0;    ///< share of the CPUs that other processes took in the busier sitting
+  double time_lost = 0;       ///< share of its time that the system lost to it in the busier sitting
   double machine_change = 0;  ///< ln(candidate / base) of the machine's speed
 };
+
+/// What other work took from the system itself. Work that ran on CPUs which the system did not need took nothing. Runs of
+/// before this was recorded have the share of all CPUs that others used, which is at least as large.
+double time_lost_of(const CellSummary& cell) {
+  return cell.time_lost.value_or(cell.others_cpu_share.value_or(0));
+}
 
 double change_between(std::optional<double> a, std::optional<double> b) {
   return a && b && *a > 0 && *b > 0 ? std::log(*b / *a) : 0;
@@ -44,13 +50,13 @@ Disturbance disturbance_of(const CellSummary& base, const CellSummary& candidate
   const double clock = change_between(base.machine_f32_flops, candidate.machine_f32_flops);
   const double reading = std::min(1.0, base.read_fraction.value_or(1)) *
                          change_between(base.machine_read_bytes_per_s, candidate.machine_read_bytes_per_s);
-  return {.others_share = std::max(base.others_cpu_share.value_or(0), candidate.others_cpu_share.value_or(0)),
+  return {.time_lost = std::max(time_lost_of(base), time_lost_of(candidate)),
           .machine_change = std::abs(clock) > std::abs(reading) ? clock : reading};
 }
 
 /// The relative error common to all values of a sitting, widened by the other load on the machine.
 double common_sigma(const Disturbance& disturbance, const GateRule& rule) {
-  return std::hypot(rule.sitting_sigma, std::max(0.0, disturbance.others_share - kQuietOthersShare),
+  return std::hypot(rule.sitting_sigma, std::max(0.0, disturbance.time_lost - kQuietTimeLost),
                     std::max(0.0, std::abs(disturbance.machine_change) - kQuietMachineChange));
 }
 
@@ -81,8 +87,8 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   verdict.high_percent = to_percent(shift->upper_bound(0.975));
   verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), threshold {:+.0f} %",
                             *verdict.change_percent, *verdict.low_percent, *verdict.high_percent, 100 * rule.threshold);
-  if (disturbance.others_share > kQuietOthersShare) {
-    verdict.why += fmt::format("; other processes took {:.0f} % of the CPUs", 100 * disturbance.others_share);
+  if (disturbance.time_lost > kQuietTimeLost) {
+    verdict.why += fmt::format("; other work took {:.0f} % of the time", 100 * disturbance.time_lost);
   }
   if (std::abs(disturbance.machine_change) > kQuietMachineChange) {
     verdict.why += fmt::format("; between the two the machine itself changed by {:+.0f} %",
@@ -138,9 +144,9 @@ GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidat
   if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty()) {
     report.not_comparable.emplace_back("the two runs have no cell in common that can be compared");
   }
-  const auto n_cells = static_cast<std::int64_t>(pairs.size() * gate_metrics().size());
+  const auto n_cells = static_cast<std::int64_t>(pairs.size() * kMetricsPerCell);
   for (const auto& [before, after] : pairs) {
-    for (const GateMetric& metric : gate_metrics()) {
+    for (const GateMetric& metric : gate_metrics_of(after->scenario)) {
       report.verdicts.push_back(judge(*before, *after, metric, options.rule, n_cells));
     }
   }

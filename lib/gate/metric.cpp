@@ -11,20 +11,33 @@ std::vector<double> seconds_per_output_token(const CellSummary& cell) {
   return values;
 }
 
-std::vector<double> ttft_seconds(const CellSummary& cell) {
+std::vector<double> seconds_of(const std::vector<double>& values_ns) {
   std::vector<double> values;
-  for (const double ns : cell.ttft_p50_ns_by_repetition) {
+  for (const double ns : values_ns) {
     if (ns > 0) values.push_back(1e-9 * ns);
   }
   return values;
 }
 
-constexpr std::array<GateMetric, 2> kMetrics = {{{"cost", seconds_per_output_token}, {"ttft", ttft_seconds}}};
+std::vector<double> ttft_seconds(const CellSummary& cell) {
+  return seconds_of(cell.ttft_p50_ns_by_repetition);
+}
+
+std::vector<double> tpot_seconds(const CellSummary& cell) {
+  return seconds_of(cell.tpot_p50_ns_by_repetition);
+}
+
+constexpr GateMetric kCost{"cost", seconds_per_output_token};
+constexpr GateMetric kTtft{"ttft", ttft_seconds};
+constexpr GateMetric kTpot{"tpot", tpot_seconds};
+constexpr std::array<GateMetric, kMetricsPerCell> kOfSystem = {{kCost, kTtft}};
+constexpr std::array<GateMetric, kMetricsPerCell> kOfPrescribedRate = {{kTtft, kTpot}};
 
 }  // namespace
 
-const std::array<GateMetric, 2>& gate_metrics() {
-  return kMetrics;
+const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario) {
+  const bool is_rate_prescribed = scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate;
+  return is_rate_prescribed ? kOfPrescribedRate : kOfSystem;
 }
 
 }  // namespace secondsource

@@ -2,6 +2,7 @@
 // The quantities of a cell that the gate judges. Larger is worse, and each repetition gives one value.
 
 #include <array>
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -15,12 +16,17 @@ struct GateMetric {
   std::vector<double> (*values)(const CellSummary&);
 };
 
-/// "cost" is seconds per output token, since the price in $/1K cancels; "ttft" is the median time to first token.
-[[nodiscard]] const std::array<GateMetric, 2>& gate_metrics();
+/// Number of metrics that are judged of each cell.
+inline constexpr std::size_t kMetricsPerCell = 2;
 
-/// CPU share of other processes beyond this value is added to the error of a measurement; up to this value it is normal
-/// background load.
-inline constexpr double kQuietOthersShare = 0.02;
+/// "cost" is seconds per output token, since the price in $/1K cancels; "ttft" is the median time to first token. At a
+/// rate that the load prescribes the output rate is the load's and not the system's, so that no cost can regress: there
+/// "ttft" and "tpot", the median time per output token after the first, are judged.
+[[nodiscard]] const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario);
+
+/// Share of its time that a measurement lost to other processes, the hypervisor or a quota (CellSummary::time_lost). What
+/// is beyond this value is added to the error of the measurement; up to this value it is normal background load.
+inline constexpr double kQuietTimeLost = 0.02;
 
 /// Difference between two probes of one undisturbed machine (MachineProbe; medians over repetitions, as logarithms).
 inline constexpr double kQuietMachineChange = 0.05;

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
+#include <string_view>
 
 #include "core/number.h"
 #include "core/utf8.h"
@@ -32,8 +35,9 @@ Result<WaiverScope> parse_scope(const YamlNode& node) {
   SS_TRY(scope.variant, node.string_or("variant", ""));
   SS_TRY(scope.scenario, node.string_or("scenario", ""));
   SS_TRY(scope.metric, node.string_or("metric", ""));
-  if (!scope.metric.empty() && scope.metric != "*" && scope.metric != "cost" && scope.metric != "ttft") {
-    return node.fault(fmt::format("metric: expected cost or ttft, found {}", in_quotes(scope.metric)));
+  constexpr std::array<std::string_view, 5> kMetrics = {"", "*", "cost", "ttft", "tpot"};
+  if (std::ranges::count(kMetrics, scope.metric) == 0) {
+    return node.fault(fmt::format("metric: expected cost, ttft or tpot, found {}", in_quotes(scope.metric)));
   }
   const auto matches_any = [](const std::string& pattern) {
     return pattern.find_first_not_of('*') == std::string::npos;

@@ -26,7 +26,7 @@ namespace secondsource {
 /// name.
 struct WaiverScope {
   std::string bundle{}, backend{}, variant{}, scenario{};
-  std::string metric{};  ///< "cost" or "ttft"
+  std::string metric{};  ///< "cost", "ttft" or "tpot"
   friend bool operator==(const WaiverScope&, const WaiverScope&) = default;
 };
 

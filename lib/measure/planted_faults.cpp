@@ -45,7 +45,7 @@ void lose_a_token(Samples& samples) {
 
 void run_clock_fast(Samples& samples) {
   for (RequestSample& sample : samples) {
-    for (std::int64_t& gap : sample.itl_ns) gap = scaled(gap, 1 / 1.05);
+    for (std::int64_t& gap : sample.itl_ns) gap = scaled(gap, 1 / 1.25);
   }
 }
 

@@ -21,7 +21,7 @@ struct StoredRepetition {
 };
 
 /// What each check says when its fault is planted: "requests" (a request that failed), "tokens" (one too few),
-/// "timestamps" (a clock that is 5 % fast), "rate" (three of four requests sent in time), "queue" (0.2 s more a second),
+/// "timestamps" (a clock that is 25 % fast), "rate" (three of four requests sent in time), "queue" (0.2 s more a second),
 /// "warm_up" (the first tokens take 1.5 times as long as the last), "compiled", "roofline" (steps at 125 % of the limit),
 /// "machine" (half of its rates), "harness" (10 % of the window), and on counters of this host "foreign_cpu" (20 %),
 /// "steal" (10 %), "cpu_quota" (10 %), "page_faults" (50 a second), "swap", "throttling", "clock_settings" and "frequency"

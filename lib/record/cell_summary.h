@@ -90,8 +90,8 @@ struct CellSummary {
   std::optional<double> time_lost;
   /// The machine's rates right after each repetition, with all threads together: medians. Only for cells on the host.
   std::optional<double> machine_read_bytes_per_s, machine_f32_flops;
-  /// One value per repetition, for the gate: output tokens/s and median TTFT in ns.
-  std::vector<double> output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition;
+  /// One value per repetition, for the gate: output tokens/s, median TTFT and median TPOT in ns.
+  std::vector<double> output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition, tpot_p50_ns_by_repetition;
 };
 SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
           mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
@@ -101,8 +101,9 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           flops_fraction, prefill_of_limit, first_token_of_limit, decode_of_limit, first_to_settled, load_ns,
           compile_ns, device_utilisation, bound, bound_why, checks, verified_share, memory, peak_rss_bytes,
           usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, time_lost,
-          machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition)
-SS_ADDED_FIELDS(CellSummary, time_lost)
+          machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition,
+          tpot_p50_ns_by_repetition)
+SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

@@ -23,11 +23,10 @@ std::vector<std::string> ab_header(const AbRecord& record, std::span<const Proce
                              record.timed_bundle_sha256));
   double busiest = 0;
   for (const ProcessLine& line : lines) busiest = std::max(busiest, line.others_cpu_share.value_or(0));
-  text.push_back(fmt::format("comparison {} of {}, seed {}, looks at {} pairs, {} processes{}", record.ab_id,
-                             record.started_utc, record.seed, fmt::join(record.looks, ", "), lines.size(),
-                             busiest > kQuietOthersShare
-                                 ? fmt::format("; other processes took up to {:.0f} % of the CPUs", 100 * busiest)
-                                 : ""));
+  text.push_back(fmt::format(
+      "comparison {} of {}, seed {}, looks at {} pairs, {} processes{}", record.ab_id, record.started_utc, record.seed,
+      fmt::join(record.looks, ", "), lines.size(),
+      busiest > kQuietTimeLost ? fmt::format("; other processes took up to {:.0f} % of the CPUs", 100 * busiest) : ""));
   return text;
 }
 

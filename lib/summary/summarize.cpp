@@ -261,16 +261,18 @@ void summarize_slo(const RunRecord& record, const CellLines& lines, CellSummary&
   cell.goodput_tok_per_s = median(tokens_per_s_each);
 }
 
-/// Computes the median TTFT of each complete repetition, for the gate.
-void summarize_ttft_by_repetition(std::span<const RequestSample* const> samples,
-                                  std::span<const Repetition* const> repetitions, CellSummary& cell) {
-  std::map<std::int32_t, std::vector<double>> ttft_of;
+/// Computes the median TTFT and TPOT of each complete repetition, for the gate.
+void summarize_latency_by_repetition(std::span<const RequestSample* const> samples,
+                                     std::span<const Repetition* const> repetitions, CellSummary& cell) {
+  std::map<std::int32_t, std::vector<double>> ttft_of, tpot_of;
   for (const RequestSample* sample : samples) {
-    const auto ns = sample->ttft_e2e_ns();
-    if (sample->error.empty() && ns) ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
+    if (!sample->error.empty()) continue;
+    if (const auto ns = sample->ttft_e2e_ns()) ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
+    if (const auto ns = sample->tpot_ns()) tpot_of[sample->repetition].push_back(*ns);
   }
   for (const Repetition* repetition : repetitions) {
     if (const auto middle = median(ttft_of[repetition->repetition])) cell.ttft_p50_ns_by_repetition.push_back(*middle);
+    if (const auto middle = median(tpot_of[repetition->repetition])) cell.tpot_p50_ns_by_repetition.push_back(*middle);
   }
 }
 
@@ -319,7 +321,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   summarize_latency(counted, cell);
   summarize_throughput(lines.repetitions, cell);
   summarize_checks(lines.repetitions, cell);
-  summarize_ttft_by_repetition(counted, lines.repetitions, cell);
+  summarize_latency_by_repetition(counted, lines.repetitions, cell);
   summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
   summarize_cost(record, cell);

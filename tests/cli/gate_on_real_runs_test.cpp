@@ -55,7 +55,7 @@ double spread_of_repetitions(const std::filesystem::path& run) {
 bool is_open_because_of_the_machine(const nlohmann::json& verdict, const std::filesystem::path& base,
                                     const std::filesystem::path& slow) {
   const auto why = verdict["why"].get<std::string>();
-  return contains(why, "other processes took") || contains(why, "the machine itself changed") ||
+  return contains(why, "other work took") || contains(why, "the machine itself changed") ||
          std::max(spread_of_repetitions(base), spread_of_repetitions(slow)) > 1.5;
 }
 

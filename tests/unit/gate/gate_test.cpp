@@ -63,7 +63,63 @@ TEST_CASE("a busy machine widens the interval instead of failing the candidate")
   const GateReport report = compare_runs(run_at(1.0), busy, on("2026-11-20"));
   CHECK(report.count(Decision::kRegressed) == 0);
   CHECK(report.count(Decision::kInconclusive) == 2);
-  CHECK(report.verdicts[0].why.find("other processes took 45 %") != std::string::npos);
+  CHECK(report.verdicts[0].why.find("other work took 45 % of the time") != std::string::npos);
+}
+
+TEST_CASE("two stored runs can tell what docs/gate.md says") {
+  // The bounds are SciPy's: with s = sqrt(2 * 0.04^2) and t = scipy.stats.t.ppf, found from ln 1.05 + t(0.9975, df) * s,
+  // and passed up to ln 1.15 - t(0.95, df) * s, where the repetitions have no spread.
+  struct Case {
+    int n;
+    double passes_up_to, found_from;
+  };
+  for (const Case& one : {Case{5, 1.0352, 1.3042}, Case{7, 1.0397, 1.2747}, Case{20, 1.0454, 1.2428}}) {
+    CAPTURE(one.n);
+    const auto decision_at = [&](double ratio) {
+      const auto run = [&](double scale) {
+        SummarizedRun made = run_at(1.0);
+        made.summary.cells[0].output_tok_per_s_by_repetition.assign(static_cast<std::size_t>(one.n), 100 / scale);
+        return made;
+      };
+      return compare_runs(run(1.0), run(ratio), on("2026-11-20")).verdicts[0].decision;
+    };
+    CHECK(decision_at(one.passes_up_to * 0.999) == Decision::kPass);
+    CHECK(decision_at(one.passes_up_to * 1.001) == Decision::kInconclusive);
+    CHECK(decision_at(one.found_from * 0.999) == Decision::kInconclusive);
+    CHECK(decision_at(one.found_from * 1.001) == Decision::kRegressed);
+  }
+}
+
+TEST_CASE("processes on CPUs that the measurement does not need widen nothing") {
+  SummarizedRun busy = run_at(1.5);
+  for (CellSummary& cell : busy.summary.cells) {
+    cell.others_cpu_share = 0.45;
+    cell.time_lost = 0.01;
+  }
+  const GateReport report = compare_runs(run_at(1.0), busy, on("2026-11-20"));
+  CHECK(report.count(Decision::kRegressed) == 2);
+}
+
+TEST_CASE("at a prescribed rate latencies are judged, since the output rate is that of the load") {
+  const auto at_rate = [](double slowdown, bool seeks) {
+    SummarizedRun run = run_at(slowdown);
+    for (CellSummary& cell : run.summary.cells) {
+      cell.scenario.kind = ScenarioKind::kServer;
+      cell.scenario.seeks_slo_rate = seeks;
+      cell.output_tok_per_s_by_repetition.assign(5, 100);
+      cell.tpot_p50_ns_by_repetition = {1e6 * slowdown, 1.01e6 * slowdown, 0.99e6 * slowdown, 1.02e6 * slowdown,
+                                        0.98e6 * slowdown};
+    }
+    return run;
+  };
+  const GateReport slow = compare_runs(at_rate(1.0, false), at_rate(1.5, false), on("2026-11-20"));
+  REQUIRE(slow.verdicts.size() == 2);
+  CHECK(slow.verdicts[0].metric == "ttft");
+  CHECK(slow.verdicts[1].metric == "tpot");
+  CHECK(slow.count(Decision::kRegressed) == 2);
+  CHECK(*slow.verdicts[1].change_percent == Approx(50).epsilon(0.01));
+  // A rate that is searched for is the system's own, and its cost can regress.
+  CHECK(compare_runs(at_rate(1.0, true), at_rate(1.0, true), on("2026-11-20")).verdicts[0].metric == "cost");
 }
 
 TEST_CASE("a machine that itself became slower widens the interval, by its clock or by what is read from memory") {
