@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -138,16 +139,34 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
   cell["tok_per_s_per_user"] = tpot.is_number() && tpot > 0 ? Json(1e9 / tpot.get<double>()) : Json(nullptr);
 }
 
-void derive_first_tokens(const std::vector<const Json*>& samples, const CellLines& lines, Json& cell) {
+void derive_latencies(const std::vector<const Json*>& samples, const CellLines& lines, Json& cell) {
   cell["ttft_p50_ns_by_repetition"] = Json::array();
+  cell["tpot_p50_ns_by_repetition"] = Json::array();
   for (const RawLine* repetition : lines.repetitions) {
-    Values times;
+    Values first, each;
     for (const Json* sample : samples) {
       if (failed(*sample) || sample->at("repetition") != repetition->tree.at("repetition")) continue;
-      if (const auto ttft = since_arrival(*sample, "first_token_ns")) times.push_back(*ttft);
+      if (const auto ttft = since_arrival(*sample, "first_token_ns")) first.push_back(*ttft);
+      if (const auto tpot = time_per_token(*sample)) each.push_back(*tpot);
     }
-    if (const auto middle = quantile(times, 0.5)) cell["ttft_p50_ns_by_repetition"].push_back(*middle);
+    if (const auto middle = quantile(first, 0.5)) cell["ttft_p50_ns_by_repetition"].push_back(*middle);
+    if (const auto middle = quantile(each, 0.5)) cell["tpot_p50_ns_by_repetition"].push_back(*middle);
   }
+}
+
+/// The mean over repetitions of the largest share of the time that one of its checks saw lost.
+Json derive_time_lost(const CellLines& lines) {
+  Values largest;
+  for (const RawLine* line : lines.repetitions) {
+    std::optional<double> lost;
+    for (const Json& check : line->tree.at("checks")) {
+      if (!check.contains("lost")) continue;  // a run of an earlier version
+      if (const auto one = number(check, "lost")) lost = std::max(lost.value_or(0), *one);
+    }
+    if (lost) largest.push_back(*lost);
+  }
+  if (largest.empty()) return nullptr;
+  return std::accumulate(largest.begin(), largest.end(), 0.0) / static_cast<double>(largest.size());
 }
 
 void derive_rates(const CellLines& lines, Json& cell) {
@@ -196,6 +215,7 @@ void derive_rates(const CellLines& lines, Json& cell) {
       cell["compile_ns"] = end.at("compile_ns");
     }
   }
+  cell["time_lost"] = derive_time_lost(lines);
   cell["output_tok_per_s_by_repetition"] = output;
   cell["output_tok_per_s"] = figure_over_repetitions(output);
   cell["decode_tok_per_s"] = figure_over_repetitions(decode);
@@ -498,7 +518,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   Json cell = {{"key", key}, {"scenario", lines.plan->at("scenario")}, {"n_repetitions", lines.repetitions.size()}};
   const std::vector<const Json*> samples = counted(lines);
   derive_latency(samples, cell);
-  derive_first_tokens(samples, lines, cell);
+  derive_latencies(samples, lines, cell);
   derive_rates(lines, cell);
   derive_slo(run.record, samples, lines, cell);
   derive_cost(run.record, key, cell);
