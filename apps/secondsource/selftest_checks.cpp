@@ -41,7 +41,6 @@ Result<void> measure(const ChecksOptions& options, const CommandContext& context
   }
   ChildCommand command;
   command.program = context.program;
-  command.stderr_file = "/dev/stderr";
   if (std::filesystem::exists(std::filesystem::path(options.out) / "run.json")) {
     command.arguments = {"run", "--resume", options.out};
   } else {

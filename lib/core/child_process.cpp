@@ -51,6 +51,14 @@ Result<cpu_set_t> to_cpu_set(const std::vector<std::int32_t>& cpus) {
   return wanted;
 }
 
+/// The name of a descriptor of this process is a link by nature; any other link would lead the text elsewhere.
+Result<FileDescriptor> open_for_stderr(const std::filesystem::path& path) {
+  const int no_link = path.native().starts_with("/proc/self/fd/") ? 0 : O_NOFOLLOW;
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | no_link, 0644));
+  if (!file.is_open()) return system_error(fmt::format("cannot open {}", path.string()));
+  return file;
+}
+
 /// Strings for exec, and the null-terminated array of pointers to them.
 struct ExecStrings {
   std::vector<std::string> strings;
@@ -113,7 +121,7 @@ struct ChildSetup {
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::dup2(setup.stdin_end, STDIN_FILENO);
   ::dup2(setup.stdout_end, STDOUT_FILENO);
-  ::dup2(setup.stderr_end, STDERR_FILENO);
+  if (setup.stderr_end >= 0) ::dup2(setup.stderr_end, STDERR_FILENO);
   ::signal(SIGPIPE, SIG_DFL);
   ::execve(program, arguments, environment);
   ::_exit(127);
@@ -164,9 +172,10 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   setup.memory_max_bytes = command.limits.memory_max_bytes;
   SS_TRY(Pipe input, make_pipe());
   SS_TRY(Pipe output, make_pipe());
-  const FileDescriptor error_file(
-      ::open(command.stderr_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!error_file.is_open()) return system_error(fmt::format("cannot open {}", command.stderr_file.string()));
+  FileDescriptor error_file;
+  if (!command.stderr_file.empty()) {
+    SS_TRY(error_file, open_for_stderr(command.stderr_file));
+  }
   setup.stdin_end = input.read_end.get();
   setup.stdout_end = output.write_end.get();
   setup.stderr_end = error_file.get();

@@ -28,7 +28,7 @@ struct ChildCommand {
   std::vector<std::string> arguments;                            ///< without the program name
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to the environment of this process
   ChildLimits limits;
-  std::filesystem::path stderr_file;  ///< opened for appending
+  std::filesystem::path stderr_file;  ///< opened for appending; empty: the stderr of this process
 };
 
 /// How a child ended.
