@@ -79,8 +79,8 @@ class BriefMaker {
 };
 
 Result<ExitStatus> run_brief(const BriefOptions& options) {
-  SS_TRY_VOID(create_folder(options.out));
   SS_TRY(const Brief brief, BriefMaker(options).make());
+  SS_TRY_VOID(create_folder(options.out));
   const Document document = brief_document(brief);
   for (const std::string& format : options.formats) {
     const fs::path path = fs::path(options.out) / ("brief." + format);

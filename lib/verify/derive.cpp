@@ -394,7 +394,8 @@ void derive_checks(const CellLines& lines, Json& cell) {
   cell["checks"] = Json::array();
   for (const RawLine* line : lines.repetitions) {
     for (const Json& check : line->tree.at("checks")) {
-      const Json short_check = {{"name", check.at("name")}, {"outcome", check.at("outcome")}};
+      Json short_check = {{"name", check.at("name")}, {"outcome", check.at("outcome")}};
+      if (check.contains("lost")) short_check["lost"] = check.at("lost");
       auto known =
           std::ranges::find_if(cell["checks"], [&](const Json& one) { return one["name"] == check.at("name"); });
       if (known == cell["checks"].end()) {
