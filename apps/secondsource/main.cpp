@@ -65,7 +65,7 @@ void add_commands(CommandNode& app, CommandAction& action) {
 }
 
 /// Names in records, reports and messages are UTF-8, so that a name that is not could be written and never found again.
-Result<void> check_names(int argc, char** argv) {
+Result<void> check_names(int argc, char** argv, const std::filesystem::path& program) {
   for (int i = 1; i < argc; ++i) {
     if (const auto at = find_invalid_utf8(argv[i])) {
       return Error{
@@ -76,15 +76,16 @@ Result<void> check_names(int argc, char** argv) {
   std::error_code failed;
   const std::string here = std::filesystem::current_path(failed).string();
   if (failed) return Error{ErrorCode::kInvalidInput, fmt::format("the current folder: {}", failed.message())};
-  if (find_invalid_utf8(here)) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("the current folder: expected a name in UTF-8, found {}", shown(here))};
+  for (const auto& [what, path] : {std::pair{"the current folder", here}, std::pair{"the program", program.string()}}) {
+    if (!find_invalid_utf8(path)) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected a name in UTF-8, found {}", what, shown(path))};
   }
   return {};
 }
 
 int run_program(int argc, char** argv) {
-  if (const Result<void> names = check_names(argc, argv); !names) {
+  const std::filesystem::path program = path_of_this_program(argv[0]);
+  if (const Result<void> names = check_names(argc, argv, program); !names) {
     std::fputs(fmt::format("secondsource: {}\n", names.error().message).c_str(), stderr);
     return static_cast<int>(ExitStatus::kBadInput);
   }
@@ -103,7 +104,7 @@ int run_program(int argc, char** argv) {
   if (const std::optional<int> status = line.parse(argc, argv)) return *status;
 
   TerminalProgress progress;
-  CommandContext context{path_of_this_program(argv[0]), {argv, argv + argc}, progress, interrupt_flag};
+  CommandContext context{program, {argv, argv + argc}, progress, interrupt_flag};
   install_signal_handlers();
   const Result<ExitStatus> result = action(context);
   if (result) return static_cast<int>(*result);

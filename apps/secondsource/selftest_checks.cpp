@@ -10,6 +10,7 @@
 #include "background_load.h"
 #include "core/child_process.h"
 #include "core/clock.h"
+#include "core/folder.h"
 #include "measure/check_alarms.h"
 #include "record/record_json.h"
 #include "report/text_table.h"
@@ -41,7 +42,7 @@ Result<void> measure(const ChecksOptions& options, const CommandContext& context
   }
   ChildCommand command;
   command.program = context.program;
-  if (std::filesystem::exists(std::filesystem::path(options.out) / "run.json")) {
+  if (path_exists(std::filesystem::path(options.out) / "run.json")) {
     command.arguments = {"run", "--resume", options.out};
   } else {
     command.arguments = {

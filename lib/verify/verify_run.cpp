@@ -50,19 +50,20 @@ class Comparison {
 
  private:
   void compare_objects(const Json& expected, const Json& found, const std::string& where) {
+    const auto place_of = [&](const std::string& key) { return fmt::format("{}: {}", where, key); };
     for (const auto& [key, value] : found.items()) {
       if (std::ranges::find(kSentences, key) != kSentences.end()) continue;
       const auto derived = expected.find(key);
       if (derived == expected.end()) {
         if (value.is_null() && was_added_later(key)) continue;  // samples of an earlier version, summarized again
-        fault(where + ": " + key, "nothing in the samples gives this figure");
+        fault(place_of(key), "nothing in the samples gives this figure");
       } else {
-        compare(*derived, value, where + ": " + key);
+        compare(*derived, value, place_of(key));
       }
     }
     for (const auto& [key, value] : expected.items()) {
       if (found.contains(key) || was_added_later(key)) continue;
-      fault(where + ": " + key, fmt::format("the samples give {}, and it is missing", value.dump()));
+      fault(place_of(key), fmt::format("the samples give {}, and it is missing", value.dump()));
     }
   }
 

@@ -36,9 +36,9 @@ std::string stored_run(const std::filesystem::path& folder, std::int32_t n_reque
 
 /// Runs the program as a user who may not read what root keeps closed, with at most `n_processes` processes.
 ProgramRun run_as_somebody(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
-                           rlim_t n_processes) {
+                           rlim_t n_processes, const std::filesystem::path& program = program_path()) {
   const std::filesystem::path err = scratch / "stderr";
-  std::vector<std::string> texts = {program_path().string()};
+  std::vector<std::string> texts = {program.string()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& text : texts) pointers.push_back(text.data());
@@ -92,6 +92,61 @@ TEST_CASE("three reports into one file at once: all succeed, and the file is one
   CHECK(list_folder(scratch.path()).value().size() == 4);
 }
 
+TEST_CASE("two runs into one --out at once: one has the folder, and the other is refused") {
+  const ScratchFolder scratch;
+  const std::string out = (scratch.path() / "run").string();
+  std::vector<std::future<ProgramRun>> runs;
+  for (int i = 0; i < 2; ++i) {
+    runs.push_back(std::async(std::launch::async, [&out] {
+      return run_program({"run", bundle(), "--backend", "reference", "--variant", "bf16", "--scenario",
+                          "single-stream+requests=3@/2", "--repetitions", "1", "--out", out});
+    }));
+  }
+  int n_refused = 0;
+  for (std::future<ProgramRun>& running : runs) {
+    const ProgramRun run = running.get();
+    CAPTURE(run.status, run.err);
+    const bool is_refused = contains(run.err, "another process") || contains(run.err, "there is a run already");
+    // A busy machine can make the other one not comparable (6).
+    CHECK((is_refused ? run.status == 2 : run.status == 0 || run.status == 6));
+    n_refused += is_refused ? 1 : 0;
+  }
+  CHECK(n_refused == 1);
+  const ProgramRun verified = run_program({"verify", out});
+  CAPTURE(verified.out, verified.err);
+  CHECK(verified.status == 0);
+}
+
+TEST_CASE("several processes clean one cache at once, and none fails") {
+  const ScratchFolder scratch;
+  const std::filesystem::path cache = scratch.path() / "cache" / "secondsource";
+  const ProgramOptions options{.environment = {{"XDG_CACHE_HOME", (scratch.path() / "cache").string()}}};
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 0; i < 3; ++i) {
+      const std::string digit = std::to_string(i);
+      const std::filesystem::path entry = cache / "bundles" / std::string(64, digit.front());
+      std::filesystem::create_directories(entry / "folder");
+      REQUIRE_OK(write_file(entry / "folder" / "file", "an extracted file"));
+      std::filesystem::create_directories(cache / "packed");
+      REQUIRE_OK(write_file(cache / "packed" / (digit + ".weight"), "packed weights"));
+    }
+    std::vector<std::future<ProgramRun>> cleaners;
+    for (int i = 0; i < 4; ++i) {
+      cleaners.push_back(std::async(std::launch::async, [&options] {
+        return run_program({"cache", "clean", "--keep", "0"}, options);
+      }));
+    }
+    for (std::future<ProgramRun>& running : cleaners) {
+      const ProgramRun cleaner = running.get();
+      CAPTURE(cleaner.out, cleaner.err);
+      CHECK(cleaner.status == 0);
+    }
+    const auto left = list_files_below(cache);
+    REQUIRE_OK(left);
+    for (const std::filesystem::path& file : *left) CHECK((file.extension() == ".lock" || file.filename() == "lock"));
+  }
+}
+
 TEST_CASE("an --out that no file or folder can have is refused before any work") {
   const ScratchFolder scratch;
   const std::string run = stored_run(scratch.path() / "run", 4);
@@ -122,6 +177,18 @@ TEST_CASE("a name that is not UTF-8 is refused before any work") {
     check_refused(run_program(arguments), "expected UTF-8");
   }
   CHECK(list_folder(scratch.path()).value().empty());
+}
+
+TEST_CASE("a program in a folder whose name is not UTF-8 says so, and not that it has no backends") {
+  const ScratchFolder scratch;
+  REQUIRE(::chmod(scratch.path().c_str(), 0777) == 0);
+  const std::filesystem::path folder = scratch.path() / "caf\xe9";
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(program_path(), folder / "secondsource");
+  const ProgramRun run = run_as_somebody({"backends"}, scratch.path(), RLIM_INFINITY, folder / "secondsource");
+  CHECK(run.status == 2);
+  CHECK(is_one_line(run.err));
+  CHECK(contains(run.err, "the program: expected a name in UTF-8"));
 }
 
 TEST_CASE("a folder that may not be read or written is one line, and no exception") {
