@@ -348,12 +348,7 @@ class Session {
     job.suite = run_.record().suite;
     job.seed = run_.record().seed;
     job.step_deadline_ns = deadlines().step_ns;
-    for (const PlannedCell* cell : stint.cells) {
-      job.max_in_flight = std::max(job.max_in_flight, cell->scenario.batch);
-      job.n_prompt_tokens = std::max(job.n_prompt_tokens, cell->scenario.n_prompt_tokens);
-      job.n_output_tokens = std::max(job.n_output_tokens, cell->scenario.n_output_tokens);
-      job.n_shared_prefix = std::max(job.n_shared_prefix, cell->scenario.n_shared_prefix);
-    }
+    for (const PlannedCell* cell : stint.cells) job.scenarios.push_back(cell->scenario);
     return job;
   }
 

@@ -93,7 +93,7 @@ class LoadedEngine final : public LoadedSystem {
   Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
     Engine& engine = session_->engine();
     SchedulerOptions options = engine.scheduler().options();
-    options.max_seqs = scenario.kind == ScenarioKind::kServer ? job_.max_in_flight : scenario.batch;
+    options.max_seqs = scenario.batch;
     options.batching = scenario.batching;
     system_->forget_prefix();
     SS_TRY_VOID(engine.set_scheduler(options));
@@ -145,21 +145,24 @@ class LoadedEngine final : public LoadedSystem {
     return {};
   }
 
-  /// Sizes the KV cache for the most tokens that the job ever holds at once and no more, because peak memory is one of
-  /// the results.
+  /// Sizes the KV cache for the most tokens that any of the job's scenarios, the golden pass or the oracle's prompts
+  /// hold at once and no more, because peak memory is one of the results.
   EngineOptions engine_options(const DeviceInfo& device) const {
-    const std::int64_t timed_each = workload_.longest_prompt(job_.n_prompt_tokens) + job_.n_output_tokens;
     EngineOptions options = golden_.cases.empty() ? EngineOptions{} : golden_engine_options(golden_);
-    const std::int32_t golden_seqs = golden_.cases.empty() ? 1 : options.scheduler.max_seqs;
-    options.scheduler.max_seqs = std::max(golden_seqs, job_.max_in_flight);
+    if (golden_.cases.empty()) options.scheduler.max_seqs = 1;
+    std::int64_t longest = kOraclePromptTokens + kOracleAnswerTokens;
+    for (const Scenario& scenario : job_.scenarios) {
+      const std::int64_t each = workload_.longest_prompt(scenario) + scenario.n_output_tokens;
+      longest = std::max(longest, each);
+      options.scheduler.max_seqs = std::max(options.scheduler.max_seqs, scenario.batch);
+      const std::int64_t n_held = scenario.n_shared_prefix > 0 ? 1 : 0;  // holds the cache of the shared prefix
+      // One page more per sequence, because its last page is rarely full.
+      options.kv_tokens = std::max(options.kv_tokens, (scenario.batch + n_held) * (each + 1 + device.page_tokens));
+    }
     // The engine requires room for one token more than the sequence has.
-    const std::int64_t needed = round_up<std::int64_t>(
-        std::max<std::int64_t>(timed_each, kOraclePromptTokens + kOracleAnswerTokens) + 1, device.page_tokens);
+    const std::int64_t needed = round_up<std::int64_t>(longest + 1, device.page_tokens);
     options.max_context = std::min(bundle_.config().max_seq_len, std::max(options.max_context, needed));
-    // One page more per sequence, because its last page is rarely full.
-    const std::int64_t n_held = job_.n_shared_prefix > 0 ? 1 : 0;  // holds the cache of the shared prefix
-    options.kv_tokens = std::max({options.kv_tokens, options.max_context,
-                                  (job_.max_in_flight + n_held) * (timed_each + 1 + device.page_tokens)});
+    options.kv_tokens = std::max(options.kv_tokens, options.max_context);
     return options;
   }
 

@@ -30,14 +30,11 @@ struct SystemJob {
   std::vector<std::pair<std::string, std::string>> options;
   std::string suite;
   std::uint64_t seed = 0;
-  std::int32_t max_in_flight = 1;    ///< the largest batch among its cells
-  std::int32_t n_prompt_tokens = 0;  ///< length of random prompts, for a bundle without golden prompts
-  std::int32_t n_output_tokens = 0;  ///< the largest of its cells
-  std::int32_t n_shared_prefix = 0;  ///< the largest of its cells
+  std::vector<Scenario> scenarios;  ///< of its cells; the system makes room for each of them
   std::int64_t step_deadline_ns = 0;
 };
-SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, max_in_flight,
-          n_prompt_tokens, n_output_tokens, n_shared_prefix, step_deadline_ns)
+SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, scenarios,
+          step_deadline_ns)
 
 /// Greedy answers of an oracle to short prompts. A bundle without expected outputs is compared with them.
 struct OracleAnswers {

@@ -85,8 +85,8 @@ void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64
   std::copy(prefix.begin(), prefix.end(), item.request.ids.begin());
 }
 
-std::int64_t Workload::longest_prompt(std::int32_t n_prompt_tokens) const {
-  if (n_prompt_tokens > 0) return n_prompt_tokens;
+std::int64_t Workload::longest_prompt(const Scenario& scenario) const {
+  if (scenario.n_prompt_tokens > 0) return scenario.n_prompt_tokens;
   if (prompts_.empty()) return kDefaultRandomPrompt;
   std::int64_t longest = 0;
   for (const EncodedPrompt& prompt : prompts_) {

@@ -29,9 +29,8 @@ class Workload {
   /// object, which must outlive them.
   [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed,
                                             const ArrivalTrace* trace = nullptr) const;
-  /// Number of prompt tokens of the longest request in a scenario that asks for prompts of `n_prompt_tokens` tokens (0:
-  /// the suite's prompts).
-  [[nodiscard]] std::int64_t longest_prompt(std::int32_t n_prompt_tokens) const;
+  /// Number of prompt tokens of the longest request that the scenario can send.
+  [[nodiscard]] std::int64_t longest_prompt(const Scenario& scenario) const;
 
  private:
   void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const;

@@ -5,7 +5,11 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "expectations.h"
 #include "record/record_json.h"
@@ -98,6 +102,46 @@ TEST_CASE("run: a continuous batch takes a request in, a static one drains first
     CHECK(drained == (batching == "static"));
     // The first request is alone in the queue and waits as long as a dynamic batch does.
     if (batching == "dynamic") CHECK(*samples[0].ttft_e2e_ns() >= 10'000'000);
+  }
+}
+
+/// What a request was and how it went, without its times: the same whatever else the run measures.
+using Outcome = std::tuple<std::string, std::int32_t, std::int64_t, std::int64_t, std::optional<RequestFinish>,
+                           std::optional<std::int32_t>>;
+
+std::set<Outcome> outcomes_of(const StoredRun& run, const std::string& scenario) {
+  std::set<Outcome> outcomes;
+  for (const RequestSample& sample : lines_of<RequestSample>(run, scenario)) {
+    outcomes.emplace(sample.prompt, sample.request, sample.n_prompt_tokens, sample.n_output_tokens, sample.finish,
+                     sample.verified_tokens);
+  }
+  return outcomes;
+}
+
+TEST_CASE("run: a scenario sends and gets the same beside another as alone") {
+  // The suite's own prompts, shorter random ones, a shared prefix, and an open loop.
+  const std::vector<std::pair<std::string, std::string>> scenarios = {
+      {"single-stream@/6", "single-stream"},
+      {"offline:4@8/8", "offline-b4"},
+      {"offline:2+prefix=16+requests=4@24/2", "offline-b2+prefix=16"},
+      {"server:50+constant+requests=4@/4", "server-r50+constant"}};
+  // A busy machine must not end a cell early.
+  const std::vector<std::string> whole = {"--cell-budget", "1h"};
+  std::vector<std::set<Outcome>> alone;
+  for (const auto& [text, name] : scenarios) {
+    const test::ScratchFolder scratch;
+    alone.push_back(outcomes_of(run_of(scratch, text, whole), name));
+    CAPTURE(text);
+    REQUIRE_FALSE(alone.back().empty());
+  }
+  for (std::size_t first = 0; first < scenarios.size(); ++first) {
+    for (std::size_t second = first + 1; second < scenarios.size(); ++second) {
+      CAPTURE(scenarios[first].first, scenarios[second].first);
+      const test::ScratchFolder scratch;
+      const StoredRun run = run_of(scratch, scenarios[first].first + "," + scenarios[second].first, whole);
+      CHECK(outcomes_of(run, scenarios[first].second) == alone[first]);
+      CHECK(outcomes_of(run, scenarios[second].second) == alone[second]);
+    }
   }
 }
 

@@ -162,11 +162,17 @@ TEST_CASE("run: --baseline gates against a run of the same build, and never call
 
 TEST_CASE("worker: the null system answers over the pipes as a backend would") {
   const nlohmann::json options_of_null = {{"first_token_ns", "2000000"}, {"token_gap_ns", "1000000"}};
-  const nlohmann::json job = {{"system", "null"},           {"program", ""},        {"bundle", ""},
-                              {"bundle_name", "b"},         {"variant", "bf16"},    {"backend", "null"},
-                              {"options", options_of_null}, {"suite", "smoke"},     {"seed", 1},
-                              {"max_in_flight", 1},         {"n_prompt_tokens", 0}, {"n_output_tokens", 3},
-                              {"n_shared_prefix", 0},       {"step_deadline_ns", 0}};
+  const nlohmann::json job = {{"system", "null"},
+                              {"program", ""},
+                              {"bundle", ""},
+                              {"bundle_name", "b"},
+                              {"variant", "bf16"},
+                              {"backend", "null"},
+                              {"options", options_of_null},
+                              {"suite", "smoke"},
+                              {"seed", 1},
+                              {"scenarios", nlohmann::json::array()},
+                              {"step_deadline_ns", 0}};
   const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},

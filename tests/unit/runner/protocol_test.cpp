@@ -14,7 +14,7 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   job.options = {{"fault", "crash:3"}, {"threads", "2"}};
   job.suite = "smoke";
   job.seed = 18446744073709551615ULL;
-  job.max_in_flight = 16;
+  job.scenarios = {{.kind = ScenarioKind::kOffline, .batch = 16}};
   job.step_deadline_ns = 5;
   const auto load = worker_request_from_line(to_line(LoadCommand{job}));
   REQUIRE_OK(load);
@@ -22,7 +22,8 @@ TEST_CASE("requests to a worker arrive as they were sent") {
   CHECK(back.options == job.options);
   CHECK(back.seed == job.seed);
   CHECK(back.bundle_name == "default");
-  CHECK(back.max_in_flight == 16);
+  REQUIRE(back.scenarios.size() == 1);
+  CHECK(back.scenarios.front().batch == 16);
 
   RepetitionPlan plan;
   plan.cell = "b/cpu/int8/server-r2.5";
