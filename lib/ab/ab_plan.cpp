@@ -10,7 +10,7 @@
 #include "ab/ab_verdict.h"
 #include "ab/program_run.h"
 #include "ab/timed_bundle.h"
-#include "bundle/bundle.h"
+#include "bundle/content.h"
 #include "core/clock.h"
 #include "core/enum_format.h"
 #include "core/folder.h"
@@ -54,7 +54,7 @@ class AbPlanner {
     SS_TRY(record_.candidate, with_hash(request_.candidate));
     SS_TRY(const Bundle bundle, Bundle::open(request_.bundle, progress_, interrupt_));
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
-    record_.golden_bundle_sha256 = bundle.content_hash();
+    SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
     SS_TRY_VOID(choose_backends());
     SS_TRY_VOID(judge_tokens(record_.base));
     SS_TRY_VOID(judge_tokens(record_.candidate));
@@ -206,7 +206,7 @@ class AbPlanner {
                                  format_bytes(weight_bytes(timed.config(), variants)), format_bytes(cache_bytes)));
     }
     record_.timed_bundle = std::filesystem::absolute(path).string();
-    record_.timed_bundle_sha256 = timed.content_hash();
+    SS_TRY(record_.timed_bundle_sha256, check_content(timed, progress_, interrupt_));
     return {};
   }
 
@@ -243,7 +243,8 @@ Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, cons
   for (const auto& [path, expected] : bundles) {
     if (path.empty()) continue;
     SS_TRY(const Bundle bundle, Bundle::open(path, progress, interrupt));
-    if (bundle.content_hash() != expected) return changed(path, expected, bundle.content_hash());
+    SS_TRY(const std::string content, check_content(bundle, progress, interrupt));
+    if (content != expected) return changed(path, expected, content);
   }
   return {};
 }

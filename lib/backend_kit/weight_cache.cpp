@@ -29,10 +29,6 @@ constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 constexpr std::string_view kSuffix = ".weight";
 constexpr std::string_view kLockFile = "lock";
 constexpr std::string_view kSourcesFile = "sources";
-/// Enough for some 500 000 tensors; a mixture of experts has tens of thousands. A larger file is deleted and begun
-/// anew, because nothing tells which of its tensors still exist.
-constexpr std::uintmax_t kSourcesLimitBytes = std::uintmax_t{64} << 20;
-constexpr std::size_t kHashDigits = 64;
 /// Bytes read from a source at once: large for a system call, and still in the L2 cache when they are hashed.
 constexpr std::size_t kStripBytes = std::size_t{64} << 10;
 
@@ -139,29 +135,6 @@ Result<std::string> hash_of(const WeightSource& source, std::size_t size_bytes, 
   return all.finish();
 }
 
-/// The content of the `sources` file; empty if there is none. Errors: kIo.
-Result<std::map<std::string, std::string>> read_sources(const fs::path& path) {
-  std::map<std::string, std::string> contents;
-  std::error_code error;
-  if (!fs::exists(path, error)) return contents;
-  if (fs::file_size(path, error) > kSourcesLimitBytes) {
-    fs::remove(path, error);
-    return contents;
-  }
-  auto read = read_file(path);
-  if (!read && !fs::exists(path, error)) return contents;  // removed meanwhile
-  SS_TRY(const std::string text, std::move(read));
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line(text.data() + begin, end - begin);
-    // An interrupted write can leave an incomplete line.
-    if (line.size() == 2 * kHashDigits + 1)
-      contents[std::string(line.substr(0, kHashDigits))] = line.substr(kHashDigits + 1);
-    begin = end + 1;
-  }
-  return contents;
-}
-
 /// Removes files while the lock is held. `keep` is never removed, however long ago it was used.
 Result<PackedFiles> clean_locked(const fs::path& folder, std::int64_t keep_bytes, const fs::path& keep) {
   SS_TRY(const std::vector<PackedFile> files, files_in(folder));
@@ -186,6 +159,9 @@ Result<PackedFiles> clean_locked(const fs::path& folder, std::int64_t keep_bytes
 
 }  // namespace
 
+WeightCache::WeightCache(fs::path folder, std::int64_t limit_bytes)
+    : folder_(std::move(folder)), limit_bytes_(limit_bytes), contents_(folder_ / kSourcesFile) {}
+
 bool can_be_kept(const WeightSpec& spec) {
   return std::ranges::all_of(spec.parts,
                              [](const WeightPart& part) { return part.source->stored_content().has_value(); });
@@ -209,27 +185,11 @@ Result<std::string> WeightCache::key_of(const WeightSpec& spec, std::string_view
 
 Result<std::string> WeightCache::content_of(const WeightSource& source, const StoredContent& before,
                                             const ForEach& for_each) {
-  if (!contents_) {
-    SS_TRY(contents_, read_sources(folder_ / kSourcesFile));
-  }
-  const std::string name = sha256_hex(before.identity);
-  if (const auto found = contents_->find(name); found != contents_->end()) return found->second;
+  if (const auto known = contents_.find(before.identity)) return *known;
   SS_TRY(const std::string content, hash_of(source, before.size_bytes, for_each));
   const std::optional<StoredContent> after = source.stored_content();
-  if (before.is_settled && after && after->identity == before.identity) remember(name, content);
+  if (before.is_settled && after && after->identity == before.identity) contents_.remember(before.identity, content);
   return content;
-}
-
-void WeightCache::remember(const std::string& source, const std::string& content) {
-  (*contents_)[source] = content;
-  if (!create_folder(folder_)) return;
-  const FileDescriptor file(
-      ::open((folder_ / kSourcesFile).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!file.is_open()) return;
-  // A single write to the end of the file, so that lines of several processes stay whole. The line starts with a
-  // newline because an interrupted write may have left the previous line incomplete.
-  const std::string line = fmt::format("\n{} {}", source, content);
-  [[maybe_unused]] const ssize_t n_written = ::write(file.get(), line.data(), line.size());
 }
 
 fs::path WeightCache::file_of(const std::string& key) const {

@@ -20,8 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +27,7 @@
 
 #include "backend/weights.h"
 #include "backend_kit/for_each.h"
+#include "core/remembered_hashes.h"
 #include "core/result.h"
 
 namespace secondsource {
@@ -42,8 +41,7 @@ class WeightCache {
   /// Limit for the files of all models together; beyond it the least recently used files are removed.
   static constexpr std::int64_t kDefaultLimitBytes = std::int64_t{64} << 30;
 
-  explicit WeightCache(std::filesystem::path folder, std::int64_t limit_bytes = kDefaultLimitBytes)
-      : folder_(std::move(folder)), limit_bytes_(limit_bytes) {}
+  explicit WeightCache(std::filesystem::path folder, std::int64_t limit_bytes = kDefaultLimitBytes);
 
   /// A key that distinguishes the packed form of `spec` in a layout ("cpu 1") from every other: the content of its
   /// parts, how they are joined, and the layout. can_be_kept(spec) must hold. Reads the parts whose content hash is not
@@ -63,14 +61,10 @@ class WeightCache {
   [[nodiscard]] std::filesystem::path file_of(const std::string& key) const;
   /// The content hash of `source`, remembered or computed; `before` is its stored_content() before the bytes are read.
   Result<std::string> content_of(const WeightSource& source, const StoredContent& before, const ForEach& for_each);
-  /// Remembers the content hash of a source, given by the SHA-256 of its identity, for this and the next start. A
-  /// failed write is ignored: the next start then hashes the bytes again.
-  void remember(const std::string& source, const std::string& content);
 
   std::filesystem::path folder_;
   std::int64_t limit_bytes_;
-  /// Content hash by SHA-256 of the identity; nullopt until the file `sources` is read.
-  std::optional<std::map<std::string, std::string>> contents_;
+  RememberedHashes contents_;  ///< by StoredContent::identity
 };
 
 /// CACHE/packed, where `cache` is cache_folder() of core/file.h.

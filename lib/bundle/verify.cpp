@@ -8,11 +8,11 @@
 #include <system_error>
 #include <utility>
 
+#include "bundle/content.h"
 #include "bundle/finite_weights.h"
 #include "bundle/relative_path.h"
 #include "core/file.h"
 #include "core/folder.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/utf8.h"
 
@@ -49,20 +49,6 @@ struct Verification {
   Findings findings;
 };
 
-Result<std::string> hash_of(const fs::path& path, Verification& verification, std::int64_t& n_bytes) {
-  SS_TRY(InputFile file, InputFile::open(path));
-  Sha256 hash;
-  std::vector<std::byte> piece(std::size_t{1} << 20);
-  while (true) {
-    SS_TRY_VOID(verification.interrupt.check());
-    SS_TRY(const std::size_t n, file.read(piece));
-    if (n == 0) return hash.finish();
-    hash.update(std::span<const std::byte>(piece.data(), n));
-    n_bytes += static_cast<std::int64_t>(n);
-    verification.progress.update(n_bytes >> 20);
-  }
-}
-
 Result<void> check_hashes(Verification& verification) {
   std::int64_t total_bytes = 0;
   for (const ManifestFile& file : verification.manifest.files) total_bytes += file.size_bytes;
@@ -70,7 +56,7 @@ Result<void> check_hashes(Verification& verification) {
   std::int64_t n_bytes = 0;
   for (const ManifestFile& file : verification.manifest.files) {
     SS_TRY(const fs::path path, resolve_inside(verification.bundle.folder(), file.path));
-    SS_TRY(const std::string hash, hash_of(path, verification, n_bytes));
+    SS_TRY(const std::string hash, hash_large_file(path, verification.progress, verification.interrupt, n_bytes));
     if (hash != file.sha256) {
       verification.findings.fault(fmt::format("{}: expected SHA-256 {}, found {}", file.path, file.sha256, hash));
     }
