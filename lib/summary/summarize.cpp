@@ -328,6 +328,28 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   return cell;
 }
 
+/// The failures that still stand. A resumed run may retry what failed, and then its later lines count: another failure
+/// of the same cells, or something that was measured of them.
+class StandingFailures {
+ public:
+  void add(const FailureRecord& failure) {
+    std::erase_if(failures_, [&](const FailureRecord& earlier) {
+      return earlier.backend == failure.backend && earlier.cell == failure.cell;
+    });
+    failures_.push_back(failure);
+  }
+  /// A line about `id`, which is a cell or BUNDLE/BACKEND/VARIANT, follows.
+  void note_success(const std::string& id) {
+    std::erase_if(failures_, [&](const FailureRecord& earlier) {
+      return earlier.cell == id || (!earlier.cell.empty() && id.starts_with(earlier.cell + "/"));
+    });
+  }
+  [[nodiscard]] std::vector<FailureRecord> take() { return std::move(failures_); }
+
+ private:
+  std::vector<FailureRecord> failures_;
+};
+
 }  // namespace
 
 RunSummary summarize(const RunRecord& record, const Journal& journal) {
@@ -339,15 +361,21 @@ RunSummary summarize(const RunRecord& record, const Journal& journal) {
     const auto found = lines_of.find(cell);
     return found == lines_of.end() ? kNone : found->second;
   };
-  // If a resumed run writes a verdict again, the later one replaces the earlier one. All failures are kept.
+  // If a resumed run writes a verdict again, the later one replaces the earlier one.
+  StandingFailures failures;
   std::map<std::string, GoldenRecord> golden_of;
   for (const JournalLine& line : journal.lines) {
     if (const auto* golden = std::get_if<GoldenRecord>(&line)) {
-      golden_of[golden->bundle + "/" + golden->backend + "/" + golden->variant] = *golden;
+      const std::string of = golden->bundle + "/" + golden->backend + "/" + golden->variant;
+      golden_of[of] = *golden;
+      failures.note_success(of);
     } else if (const auto* failure = std::get_if<FailureRecord>(&line)) {
-      summary.failures.push_back(*failure);
+      failures.add(*failure);
+    } else if (const auto* repetition = std::get_if<Repetition>(&line)) {
+      failures.note_success(repetition->cell);
     }
   }
+  summary.failures = failures.take();
   for (const PlannedCell& planned : record.cells) {
     const CellLines& lines = lines_of_cell(planned.key.id());
     CellSummary cell = summarize_cell(record, planned, lines);

@@ -407,19 +407,23 @@ void derive_checks(const CellLines& lines, Json& cell) {
   }
 }
 
+bool has_standing_failure(const RawRun& run, const CellLines& lines) {
+  for (const Json& failure : standing_failures(run)) {
+    const std::string of = failure.at("cell");
+    const bool concerns = of.empty() ? failure.at("backend") == lines.plan->at("key").at("backend")
+                                     : of == lines.id || lines.id.starts_with(of + "/");
+    if (concerns) return true;
+  }
+  return false;
+}
+
 std::string status_of(const RawRun& run, const CellLines& lines, const Json& cell) {
   for (const Json& check : cell.at("checks")) {
     if (check.at("outcome") == "invalid") return "invalid";
   }
   const auto n_closed = static_cast<std::int64_t>(lines.repetitions.size());
   if (n_closed >= whole(*lines.plan, "repetitions") && n_closed > 0) return "complete";
-  for (const RawLine& line : run.lines) {
-    if (line.tree.at("type") != "failure") continue;
-    const std::string of = line.tree.at("cell");
-    const bool concerns = of.empty() ? line.tree.at("backend") == lines.plan->at("key").at("backend")
-                                     : of == lines.id || lines.id.starts_with(of + "/");
-    if (concerns) return "failed";
-  }
+  if (has_standing_failure(run, lines)) return "failed";
   return n_closed == 0 ? "missing" : "partial";
 }
 
@@ -512,6 +516,34 @@ std::vector<CellLines> lines_by_cell(const RawRun& run, std::vector<std::string>
     }
   }
   return cells;
+}
+
+std::vector<Json> standing_failures(const RawRun& run) {
+  std::vector<Json> failures;
+  const auto went_well = [&](const std::string& id) {
+    std::erase_if(failures, [&](const Json& failure) {
+      const std::string of = failure.at("cell");
+      return of == id || (!of.empty() && id.starts_with(of + "/"));
+    });
+  };
+  for (const RawLine& line : run.lines) {
+    const std::string type = line.tree.at("type");
+    if (type == "repetition") {
+      went_well(line.tree.at("cell"));
+    } else if (type == "golden") {
+      const auto part = [&](const char* name) { return line.tree.at(name).get<std::string>(); };
+      went_well(part("bundle") + "/" + part("backend") + "/" + part("variant"));
+    } else if (type == "failure") {
+      Json failure = line.tree;
+      failure.erase("type");
+      failure.erase("checksum");
+      std::erase_if(failures, [&](const Json& earlier) {
+        return earlier.at("cell") == failure.at("cell") && earlier.at("backend") == failure.at("backend");
+      });
+      failures.push_back(std::move(failure));
+    }
+  }
+  return failures;
 }
 
 Json derive_cell(const RawRun& run, const CellLines& lines) {

@@ -19,6 +19,10 @@ struct CellLines {
 /// The lines of each planned cell, in the order of the plan. Lines of cells that were not planned are added to `faults`.
 [[nodiscard]] std::vector<CellLines> lines_by_cell(const RawRun& run, std::vector<std::string>& faults);
 
+/// The failures that no later line of the same cells replaces (docs/results-format.md): another failure, a repetition, or
+/// for a whole BUNDLE/BACKEND/VARIANT its golden verdict.
+[[nodiscard]] std::vector<Json> standing_failures(const RawRun& run);
+
 /// An object with the members of a cell in summary.json, without those that are sentences.
 [[nodiscard]] Json derive_cell(const RawRun& run, const CellLines& cell);
 

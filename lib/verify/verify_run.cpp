@@ -111,7 +111,7 @@ Result<Verification> verify_trees(std::string_view record, std::string_view samp
                    {"run_id", run.record.at("run_id")},
                    {"cells", Json::array()},
                    {"golden", golden_verdicts(run)},
-                   {"failures", lines_of_type(run, "failure")}};
+                   {"failures", standing_failures(run)}};
   for (const CellLines& cell : cells) {
     ++verification.n_cells;
     verification.n_samples += static_cast<std::int64_t>(cell.samples.size());

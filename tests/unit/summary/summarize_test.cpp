@@ -43,6 +43,39 @@ TEST_CASE("a backend that crashed has its row, with the reason and no figures") 
   CHECK_FALSE(cell.usd_per_1k_output);
 }
 
+TEST_CASE("a failure counts until a later line of the same cells says otherwise") {
+  const std::string cell = cell_key("onednn").id();
+  const std::string stint = "tiny/onednn/bf16";
+  const auto failures_after = [&](const std::vector<JournalLine>& lines) {
+    Journal journal = hand_made_journal(3, 4);
+    journal.lines.back() = FailureRecord{"onednn", cell, FailureKind::kHang, "first"};
+    journal.lines.insert(journal.lines.end(), lines.begin(), lines.end());
+    const RunSummary summary = summarize(hand_made_record(3), journal);
+    std::string messages;
+    for (const FailureRecord& failure : summary.failures) messages += failure.message + ";";
+    return messages;
+  };
+  Repetition repetition;
+  repetition.cell = cell;
+  Repetition of_another;
+  of_another.cell = cell_key("cpu").id();
+  GoldenRecord golden;
+  golden.bundle = "tiny";
+  golden.backend = "onednn";
+  golden.variant = "bf16";
+  const FailureRecord again{"onednn", cell, FailureKind::kCrash, "second"};
+  const FailureRecord of_all{"onednn", stint, FailureKind::kUnavailable, "all"};
+  CHECK(failures_after({}) == "first;");
+  CHECK(failures_after({of_another}) == "first;");
+  CHECK(failures_after({golden}) == "first;");
+  CHECK(failures_after({again}) == "second;");
+  CHECK(failures_after({repetition}).empty());
+  CHECK(failures_after({repetition, again}) == "second;");
+  CHECK(failures_after({of_all}) == "first;all;");
+  CHECK(failures_after({of_all, golden}) == "first;");
+  CHECK(failures_after({of_all, repetition}).empty());
+}
+
 TEST_CASE("warm-up requests and repetitions that were cut off do not count") {
   Journal journal = hand_made_journal(2, 4);
   RequestSample warmup = std::get<RequestSample>(journal.lines[1]);

@@ -145,6 +145,27 @@ TEST_CASE("a figure that this check does not know is a fault, and so is one that
   CHECK(faults.find("e2e_p99_ns") != std::string::npos);
 }
 
+TEST_CASE("failures that a later line replaces are no failures of the summary") {
+  const std::string cell = cell_key("onednn").id();
+  GoldenRecord golden = std::get<GoldenRecord>(FullRun().journal.lines[0]);
+  golden.backend = "onednn";
+  const FailureRecord first{"onednn", cell, FailureKind::kHang, "first"};
+  const FailureRecord second{"onednn", cell, FailureKind::kCrash, "second"};
+  const FailureRecord of_all{"onednn", "tiny/onednn/bf16", FailureKind::kUnavailable, "all"};
+  const std::vector<std::pair<std::vector<JournalLine>, std::size_t>> cases = {
+      {{first}, 1}, {{first, second}, 1}, {{first, of_all}, 2}, {{of_all, golden}, 0}, {{first, of_all, golden}, 1}};
+  for (const auto& [lines, n_standing] : cases) {
+    FullRun run;
+    run.journal.lines.pop_back();
+    run.journal.lines.insert(run.journal.lines.end(), lines.begin(), lines.end());
+    const Texts texts = run.texts();
+    CHECK(Json::parse(texts.summary)["failures"].size() == n_standing);
+    const auto found = verified(texts, texts.summary);
+    REQUIRE_OK(found);
+    CHECK(all_faults(*found).empty());
+  }
+}
+
 TEST_CASE("samples that contradict themselves are named with their line") {
   const auto after = [](const std::function<void(Journal&)>& change) {
     FullRun run;
