@@ -101,9 +101,9 @@ std::string describe(const Bundle& bundle) {
   text += fmt::format("  {} layers, width {}, {} query and {} KV heads of {}, FFN {}, vocabulary {}, {} positions{}\n",
                       config.n_layers, config.dim, config.n_heads, config.n_kv_heads, config.head_dim, config.ffn_dim,
                       config.vocab_size, config.max_seq_len, config.tied_embeddings ? ", tied embeddings" : "");
-  text += fmt::format("  content {}\n", bundle.content_hash());
   const Manifest* manifest = bundle.manifest();
   if (manifest == nullptr) return text + "  no manifest: a plain model folder, unverified\n";
+  text += fmt::format("  content {}\n", bundle.content_hash());
   std::int64_t total_bytes = 0;
   for (const ManifestFile& file : manifest->files) total_bytes += file.size_bytes;
   text += fmt::format("  {} files, {}; licence {}; {}\n", manifest->files.size(), format_bytes(total_bytes),

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <memory>
 
+#include "bundle/content.h"
 #include "commands.h"
 #include "core/enum_format.h"
 #include "core/units.h"
 #include "fault/fault.h"
 #include "golden/golden_pass.h"
 #include "model_flags.h"
+#include "modules.h"
 #include "record/record_json.h"
 #include "report/text_table.h"
 #include "runner/golden_check.h"
@@ -37,13 +39,10 @@ struct CheckCommandOptions {
 class Check {
  public:
   Check(const CheckCommandOptions& options, const Bundle& bundle, CommandContext& context)
-      : options_(options),
-        bundle_(bundle),
-        context_(context),
-        modules_(load_modules(module_folders(context.program))),
-        backends_(options.backends) {}
+      : options_(options), bundle_(bundle), context_(context), backends_(options.backends) {}
 
   Result<std::vector<GoldenCheck>> run() {
+    SS_TRY(modules_, survey_modules(options_.backends, context_));
     SS_TRY_VOID(read_flags());
     SS_TRY(const BundleText text, BundleText::load(bundle_));
     std::vector<GoldenCheck> rows;
@@ -62,8 +61,8 @@ class Check {
  private:
   Result<void> read_flags() {
     if (backends_.empty()) {
-      for (const Module& module : modules_) {
-        if (module.unavailable.empty() && !module.devices.empty()) backends_.push_back(module.name);
+      for (const ProbedModule& module : modules_.probed) {
+        if (module.unavailable.empty()) backends_.push_back(module.name);
       }
     }
     if (backends_.empty()) return Error{ErrorCode::kUnavailable, "no backend is available: see secondsource backends"};
@@ -99,7 +98,7 @@ class Check {
     check.record.variant = inputs.variant;
     check.record.suite = inputs.suite;
     check.record.verdict = GoldenVerdict::kUnverified;
-    if (const auto module = find_module(modules_, backend); !module) {
+    if (const auto module = modules_.usable(backend); !module) {
       check.failure = WorkerFailure{FailureKind::kUnavailable, module.error().message};
       return check;
     }
@@ -131,7 +130,7 @@ class Check {
   const CheckCommandOptions& options_;
   const Bundle& bundle_;
   CommandContext& context_;
-  std::vector<Module> modules_;
+  ModuleSurvey modules_;
   std::vector<std::string> backends_;
   RunSettings settings_;
   std::vector<std::pair<std::string, std::string>> faults_;
@@ -225,6 +224,8 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
 
 Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
+  // A damaged file is not to be blamed on a backend.
+  SS_TRY([[maybe_unused]] const std::string content, check_content(bundle, context.progress, context.interrupt));
   SS_TRY(const std::vector<GoldenCheck> rows, Check(options, bundle, context).run());
   SS_TRY_VOID(print_rows(rows, options));
   return status_of(rows, options);

@@ -14,6 +14,7 @@
 #include "fault/faulty_backend.h"
 #include "host/machine_limits.h"
 #include "model_flags.h"
+#include "modules.h"
 #include "profile/operation_profile.h"
 #include "record/roofline.h"
 #include "record/run_settings.h"
@@ -205,7 +206,7 @@ std::string tables_text(const OperationProfile& profile, bool with_layers) {
 
 Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
-  SS_TRY(const std::string backend, choose_backend(module_folders(context.program), options.backend));
+  SS_TRY(const std::string backend, choose_backend(options.backend, context));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
   SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));
   SS_TRY_VOID(options.json ? print(json_text(result, backend, variant))

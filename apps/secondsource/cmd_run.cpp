@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "backend/module.h"
 #include "backend_kit/host_device.h"
 #include "commands.h"
 #include "core/clock.h"
@@ -26,12 +25,15 @@
 #include "host/limit_store.h"
 #include "host/machine_limits.h"
 #include "host/thread_check.h"
+#include "modules.h"
+#include "record/ranges.h"
 #include "record/slo.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
 #include "runner/run_plan.h"
 #include "runner/session.h"
+#include "runner/stored_orders.h"
 #include "secondsource_version.h"
 
 namespace secondsource {
@@ -60,6 +62,7 @@ struct RunOptions {
   bool no_golden = false;
   bool allow_unverified = false;
   bool allow_inconclusive = false;
+  bool retry_failed = false;
 };
 
 constexpr const char* kDefaultPlan = "secondsource.yaml";
@@ -72,7 +75,7 @@ constexpr const char* kNoiseLimitVariable = "SECONDSOURCE_NOISE_LIMIT";
 /// Converts percent to a share.
 Result<double> parse_noise_limit(std::string_view text) {
   const auto percent = parse_number<double>(text);
-  if (percent && *percent >= 0 && *percent <= 100) return *percent / 100;
+  if (percent && kNoisePercentRange.contains(*percent)) return *percent / 100;
   return Error{ErrorCode::kInvalidInput,
                fmt::format("{}: expected percent from 0 to 100, found {}", kNoiseLimitVariable, in_quotes(text))};
 }
@@ -313,8 +316,36 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
   return most_serious(statuses);
 }
 
-Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Module>& modules,
-                                CommandContext& context) {
+/// A run that is about to begin or to go on.
+struct OpenRun {
+  RunDirectory directory;
+  std::vector<std::filesystem::path> modules;  ///< files of the backends that it measures
+};
+
+std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
+  std::vector<std::filesystem::path> paths;
+  for (const ProbedModule& module : modules.probed) paths.push_back(module.path);
+  return paths;
+}
+
+/// Opens the modules that the request names; all if it leaves the choice to the program.
+Result<ModuleSurvey> survey_modules_of(const RunRequest& request, const CommandContext& context) {
+  std::vector<std::string> names = request.backends;
+  if (!names.empty()) names.insert(names.end(), request.required.begin(), request.required.end());
+  return survey_modules(names, context);
+}
+
+/// Opens the modules that the run began with.
+Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandContext& context) {
+  std::vector<std::string> names;
+  for (const BackendRecord& backend : record.backends) {
+    if (backend.unavailable.empty()) names.push_back(backend.name);
+  }
+  if (names.empty()) return ModuleSurvey();
+  return survey_modules(names, context);
+}
+
+Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
   if (!options.bundles.empty() || !options.config.empty() || !options.out.empty() || !options.backends.empty() ||
       !options.variants.empty() || !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 ||
       options.seed || options.dry_run || !options.faults.empty() || !options.devices.empty() ||
@@ -324,9 +355,17 @@ Result<RunDirectory> resume_run(const RunOptions& options, const std::vector<Mod
                  "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault, --backend-option or "
                  "--dry-run beside it"};
   }
-  return RunDirectory::resume(options.resume, [&](const RunRecord& record) {
-    return check_resumable(record, modules, context.progress, context.interrupt);
-  });
+  std::vector<std::filesystem::path> modules;
+  const auto check = [&](const RunRecord& record) -> Result<void> {
+    const auto confirmed_trace =
+        options.trace.empty() ? std::filesystem::path() : std::filesystem::absolute(options.trace);
+    SS_TRY_VOID(check_orders(record, options.resume, confirmed_trace));
+    SS_TRY(const ModuleSurvey survey, survey_modules_of(record, context));
+    modules = paths_of(survey);
+    return check_identity(record, identity, survey, context.progress, context.interrupt);
+  };
+  SS_TRY(RunDirectory directory, RunDirectory::resume(options.resume, check));
+  return OpenRun{std::move(directory), std::move(modules)};
 }
 
 /// Measures the machine's limits, and records them with what earlier processes measured on this host.
@@ -344,31 +383,35 @@ Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Prog
 }
 
 Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
+  if (options.retry_failed && options.resume.empty()) {
+    return Error{ErrorCode::kInvalidInput, "--retry-failed: expected --resume RUN beside it"};
+  }
   SS_TRY(const PlanFile plan, gather(options));
   SS_TRY_VOID(check_before_work(plan, options));
-  const std::vector<Module> modules = load_modules(module_folders(context.program));
-  std::optional<RunDirectory> directory;
+  const ProgramIdentity identity{kVersionText,   kCommitText,       "g++ or compatible " __VERSION__,
+                                 kBuildTypeText, context.arguments, context.program};
+  std::optional<OpenRun> run;
   if (!options.resume.empty()) {
-    SS_TRY(directory, resume_run(options, modules, context));
+    SS_TRY(run, resume_run(options, identity, context));
   } else {
-    const ProgramIdentity identity{kVersionText, kCommitText, "g++ or compatible " __VERSION__, kBuildTypeText,
-                                   context.arguments};
+    SS_TRY(const ModuleSurvey modules, survey_modules_of(plan.request, context));
     SS_TRY(RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
-    SS_TRY(directory, begin_run(run_plan, plan.out));
+    SS_TRY(RunDirectory directory, begin_run(run_plan, plan.out));
+    run = OpenRun{std::move(directory), paths_of(modules)};
   }
-  SessionOptions session{.program = context.program};
-  for (const Module& module : modules) session.modules.push_back(module.path);
-  const Result<void> done = execute_run(*directory, session, context.progress, context.interrupt);
-  if (!done) return with_resume_hint(done.error(), directory->folder());
-  return finish(*directory, plan, options);
+  const SessionOptions session{
+      .program = context.program, .modules = run->modules, .retry_failed = options.retry_failed};
+  const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
+  if (!done) return with_resume_hint(done.error(), run->directory.folder());
+  return finish(run->directory, plan, options);
 }
 
 void add_limit_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--threads", options.threads, "Threads of each backend (default: one a CPU)")
-      ->check(Range(1, 4096));
+      ->check(Range(kThreadsRange.min, kThreadsRange.max));
   command.add_option("--cpus", options.cpus, "CPUs that workers may use, as 0,2-3");
   command.add_option("--memory-max", options.memory_max,
                      "Private memory of a worker, as 8GiB (RLIMIT_DATA; mapped files do not count)");
@@ -379,7 +422,7 @@ void add_limit_flags(CommandNode& command, RunOptions& options) {
   command
       .add_option("--noise-limit", options.noise_limit_percent,
                   "A repetition that waited more of its time for CPUs than this is INVALID (default 90 percent)")
-      ->check(Range(0.0, 100.0));
+      ->check(Range(kNoisePercentRange.min, kNoisePercentRange.max));
   command.add_flag("--strict", options.strict, "Backends refuse their own fallbacks");
   command.add_flag("--no-golden", options.no_golden,
                    "Take times without judging tokens first: such cells are unverified");
@@ -423,11 +466,13 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command
       ->add_option("--shared-prefix", options->shared_prefix,
                    "Prompt tokens that all requests share (default: none, every prompt is its own)")
-      ->check(Range(1, 1 << 20));
-  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")->check(Range(1, 10'000));
+      ->check(Range(kTokensRange.min, kTokensRange.max));
+  command->add_option("--repetitions", options->repetitions, "Of each cell (default: 3)")
+      ->check(Range(kRepetitionsRange.min, kRepetitionsRange.max));
   command->add_option("--seed", options->seed, "Of arrivals, order and random prompts (default: 1)");
   command->add_option("--out", options->out, "Run directory (default: runs/TIME)");
   command->add_option("--resume", options->resume, "Go on with an interrupted run");
+  command->add_flag("--retry-failed", options->retry_failed, "With --resume: also measure the cells that failed");
   command->add_option("--trace", options->trace,
                       "Also take one pass of each cell with a clock around every operation, and write it to this file "
                       "(JSON for ui.perfetto.dev)");

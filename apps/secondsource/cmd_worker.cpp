@@ -1,7 +1,10 @@
-// secondsource worker: the worker's end of lib/runner's pipes. The command is hidden because only the program itself
-// starts it.
+// secondsource worker: the processes in which a backend runs: the worker's end of lib/runner's pipes, or the opening of
+// one module, which may not survive it. The command is hidden because only the program itself starts it.
+
+#include <memory>
 
 #include "commands.h"
+#include "runner/module_probe.h"
 #include "runner/worker.h"
 #include "systems/loaded_engine.h"
 #include "systems/loaded_null.h"
@@ -9,7 +12,17 @@
 namespace secondsource {
 namespace {
 
-Result<ExitStatus> run_worker() {
+struct WorkerOptions {
+  std::string module_name;  ///< only open this module and say what it is; empty: serve as a worker
+  std::string module_file;
+  bool with_support = false;
+};
+
+Result<ExitStatus> run_worker(const WorkerOptions& options) {
+  if (!options.module_name.empty()) {
+    SS_TRY_VOID(serve_probe({options.module_name, options.module_file}, options.with_support));
+    return ExitStatus::kOk;
+  }
   SS_TRY_VOID(serve_as_worker([](const SystemJob& job, Progress& progress) {
     return job.system == "null" ? load_null_system(job) : load_engine_system(job, progress);
   }));
@@ -19,8 +32,12 @@ Result<ExitStatus> run_worker() {
 }  // namespace
 
 CommandNode* add_worker_command(CommandNode& app, CommandAction& action) {
+  auto options = std::make_shared<WorkerOptions>();
   CommandNode* command = app.add_subcommand("worker", "");
-  command->callback([&action] { action = [](CommandContext&) { return run_worker(); }; });
+  command->add_option("--module", options->module_name, "Only open this backend module and say what it is");
+  command->add_option("--file", options->module_file, "File of that module");
+  command->add_flag("--support", options->with_support, "Also say what its backend supports");
+  command->callback([options, &action] { action = [options](CommandContext&) { return run_worker(*options); }; });
   return command;
 }
 

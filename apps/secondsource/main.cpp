@@ -32,6 +32,15 @@ void install_signal_handlers() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  // Ctrl-Z also stops the workers, which have process groups of their own. A shell without job control leaves the
+  // signal ignored.
+  struct sigaction pause {};
+  ::sigaction(SIGTSTP, nullptr, &pause);
+  if (pause.sa_handler != SIG_IGN) {
+    pause.sa_handler = [](int) { interrupt_flag.pause(); };
+    pause.sa_flags = SA_RESTART;
+    ::sigaction(SIGTSTP, &pause, nullptr);
+  }
   // A closed pipe is an error of print(), not the end of the process.
   ::signal(SIGPIPE, SIG_IGN);
   // The same applies to a file that reached its size limit (ulimit -f).

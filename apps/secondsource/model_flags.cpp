@@ -2,25 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "fault/faulty_backend.h"
-#include "golden/golden_pass.h"
+#include "modules.h"
 
 namespace secondsource {
-namespace {
-
-/// An oracle declares in its device properties that it is too slow for long prompts.
-bool is_oracle(const Module& module) {
-  const auto limits = [](const DeviceInfo& device) {
-    return std::any_of(device.properties.begin(), device.properties.end(),
-                       [](const auto& property) { return property.first == kGoldenLimitProperty; });
-  };
-  return std::any_of(module.devices.begin(), module.devices.end(), limits);
-}
-
-}  // namespace
-
 void add_model_flags(CommandNode& command, ModelFlags& flags) {
   command.add_option("bundle", flags.bundle, "Bundle folder or zip, or a Hugging Face model folder")->required();
   command.add_option("--backend", flags.backend, "Backend; default: the first available one that is no oracle");
@@ -45,19 +30,6 @@ Result<BackendOptions> backend_options(const ModelFlags& flags) {
   return options;
 }
 
-Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted) {
-  if (!wanted.empty()) return wanted;  // if it does not exist, load_backend() lists the existing ones
-  const std::vector<Module> modules = load_modules(folders);
-  const auto is_available = [](const Module& module) { return module.unavailable.empty() && !module.devices.empty(); };
-  const Module* chosen = nullptr;
-  for (const Module& module : modules) {
-    if (!is_available(module)) continue;
-    if (chosen == nullptr || (is_oracle(*chosen) && !is_oracle(module))) chosen = &module;
-  }
-  if (chosen == nullptr) return Error{ErrorCode::kUnavailable, "no backend is available: see secondsource backends"};
-  return chosen->name;
-}
-
 Result<std::string> choose_variant(const Bundle& bundle, const std::string& wanted) {
   if (!wanted.empty()) return wanted;
   if (bundle.manifest() != nullptr && !bundle.manifest()->variants.empty()) {
@@ -70,11 +42,10 @@ Result<std::string> choose_variant(const Bundle& bundle, const std::string& want
 
 Result<std::unique_ptr<ModelSession>> open_session(const Bundle& bundle, const ModelFlags& flags,
                                                    const EngineOptions& options, CommandContext& context) {
-  const std::vector<std::filesystem::path> folders = module_folders(context.program);
-  SS_TRY(const std::string name, choose_backend(folders, flags.backend));
+  SS_TRY(const std::string name, choose_backend(flags.backend, context));
   SS_TRY(const std::string variant, choose_variant(bundle, flags.variant));
   SS_TRY(const BackendOptions created, backend_options(flags));
-  SS_TRY(std::unique_ptr<Backend> backend, load_backend_with_fault(folders, name, created));
+  SS_TRY(std::unique_ptr<Backend> backend, load_backend_with_fault(module_folders(context.program), name, created));
   return ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), variant, options, context.progress);
 }
 

@@ -28,10 +28,6 @@ void add_model_flags(CommandNode& command, ModelFlags& flags);
 /// Errors: kInvalidInput for an option that is not KEY=VALUE.
 Result<BackendOptions> backend_options(const ModelFlags& flags);
 
-/// Returns the backend of --backend. Without that flag, inspects all modules and returns the default backend. Errors:
-/// kUnavailable when there is no default.
-Result<std::string> choose_backend(const std::vector<std::filesystem::path>& folders, const std::string& wanted);
-
 /// Returns the variant of --variant. Without that flag, returns the bundle's first variant; for a plain folder, the one
 /// in which its weights are stored.
 Result<std::string> choose_variant(const Bundle& bundle, const std::string& wanted);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,12 +53,21 @@ Result<void> measure(const ChecksOptions& options, const CommandContext& context
   }
   const BackgroundLoad load(load_kind(options.load));
   SS_TRY(ChildProcess process, ChildProcess::start(command));
-  while (process.receive(now_ns() + kPollNs)) SS_TRY_VOID(context.interrupt.check());
-  const ChildExit exit = process.wait();
+  const PausedWithUs paused_with_us(context.interrupt, process.group());
+  std::optional<ChildExit> exit;
+  bool is_open = true;
+  while (!exit) {
+    SS_TRY_VOID(context.interrupt.check());
+    if (is_open) {
+      is_open = process.receive(now_ns() + kPollNs).has_value();
+    } else {
+      exit = process.wait(now_ns() + kPollNs);
+    }
+  }
   // A run with INVALID cells ends with status 6; they are what is counted here.
-  if (exit.status == 0 || exit.status == static_cast<int>(ExitStatus::kNotComparable)) return {};
+  if (exit->status == 0 || exit->status == static_cast<int>(ExitStatus::kNotComparable)) return {};
   return Error{ErrorCode::kUnavailable,
-               fmt::format("selftest checks: {}: the run ended with {}", options.out, exit.text())};
+               fmt::format("selftest checks: {}: the run ended with {}", options.out, exit->text())};
 }
 
 std::string share_text(std::int64_t n, std::int64_t of) {

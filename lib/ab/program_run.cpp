@@ -46,21 +46,28 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
   command.environment = {{"SECONDSOURCE_NOISE_LIMIT", "100"}};  // pairs cancel the noise of other load
   const std::int64_t started_ns = now_ns();
   SS_TRY(ChildProcess process, ChildProcess::start(command));
+  // The program that runs passes a pause on to its workers, and measures again what it had begun.
+  const PausedWithUs paused_with_us(interrupt, process.group());
+  const std::int64_t paused_ns = interrupt.paused_ns();
+  const auto spent_ns = [&] { return now_ns() - started_ns - (interrupt.paused_ns() - paused_ns); };
   ProgramEnd end;
-  while (true) {
+  std::optional<ChildExit> exit;
+  bool is_open = true;
+  while (!exit) {
     SS_TRY_VOID(interrupt.check());
-    const std::int64_t now = now_ns();
-    if (now - started_ns > call.deadline_ns) {
-      end.timed_out = true;
-      process.kill();
-      break;
+    end.timed_out = spent_ns() > call.deadline_ns;
+    if (end.timed_out) {
+      exit = process.kill();
+    } else if (is_open) {
+      const auto line = process.receive(now_ns() + kPollNs);
+      is_open = line.has_value();  // false: the program closed its stdout
+      if (is_open && *line) end.out += **line + "\n";
+    } else {
+      exit = process.wait(now_ns() + kPollNs);
     }
-    const auto line = process.receive(now + kPollNs);
-    if (!line) break;  // the program closed its stdout
-    if (*line) end.out += **line + "\n";
   }
-  end.exit = process.wait();
-  end.wall_s = 1e-9 * static_cast<double>(now_ns() - started_ns);
+  end.exit = *exit;
+  end.wall_s = 1e-9 * static_cast<double>(spent_ns());
   end.said = last_line(call.stderr_file, none_yet ? 0 : size);
   return end;
 }

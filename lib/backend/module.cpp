@@ -59,25 +59,6 @@ void load_interface(Module& module) {
   if (module.devices.empty()) module.unavailable = "no device";
 }
 
-/// The modules found in the folders, sorted by name; none of them is loaded.
-std::vector<Module> list_modules(const std::vector<fs::path>& folders) {
-  std::vector<Module> modules;
-  for (const fs::path& folder : folders) {
-    const auto entries = list_folder(folder);
-    if (!entries) continue;
-    for (const fs::path& entry : *entries) {
-      Module module;
-      module.name = module_name(entry);
-      if (module.name.empty()) continue;
-      if (std::ranges::any_of(modules, [&](const Module& known) { return known.name == module.name; })) continue;
-      module.path = entry;
-      modules.push_back(std::move(module));
-    }
-  }
-  std::ranges::sort(modules, {}, &Module::name);
-  return modules;
-}
-
 std::string describe_available(const std::vector<Module>& modules) {
   std::string list;
   for (const Module& module : modules) {
@@ -108,9 +89,32 @@ std::vector<fs::path> module_folders(const fs::path& program) {
   return folders;
 }
 
+std::vector<ModuleFile> list_modules(const std::vector<fs::path>& folders) {
+  std::vector<ModuleFile> modules;
+  for (const fs::path& folder : folders) {
+    const auto entries = list_folder(folder);
+    if (!entries) continue;
+    for (const fs::path& entry : *entries) {
+      std::string name = module_name(entry);
+      if (name.empty() || std::ranges::find(modules, name, &ModuleFile::name) != modules.end()) continue;
+      modules.push_back({std::move(name), entry});
+    }
+  }
+  std::ranges::sort(modules, {}, &ModuleFile::name);
+  return modules;
+}
+
+Module open_module(const ModuleFile& file) {
+  Module module;
+  module.name = file.name;
+  module.path = file.path;
+  load_interface(module);
+  return module;
+}
+
 std::vector<Module> load_modules(const std::vector<fs::path>& folders) {
-  std::vector<Module> modules = list_modules(folders);
-  for (Module& module : modules) load_interface(module);
+  std::vector<Module> modules;
+  for (const ModuleFile& file : list_modules(folders)) modules.push_back(open_module(file));
   return modules;
 }
 
@@ -127,6 +131,15 @@ Result<const Module*> find_module(const std::vector<Module>& modules, std::strin
   return &*found;
 }
 
+Error unusable_backend(const std::vector<ModuleFile>& found, std::string_view name, std::string_view reason) {
+  std::string list;
+  for (const ModuleFile& file : found) list += (list.empty() ? "" : ", ") + file.name;
+  return Error{ErrorCode::kUnavailable,
+               fmt::format("backend {}: {}; modules here: {}", name,
+                           reason.empty() ? "no such module" : fmt::format("unavailable: {}", reason),
+                           list.empty() ? "none" : list)};
+}
+
 Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modules, std::string_view name,
                                                 const BackendOptions& options) {
   SS_TRY(const Module* const found, find_module(modules, name));
@@ -137,11 +150,12 @@ Result<std::unique_ptr<Backend>> create_backend(const std::vector<Module>& modul
 
 Result<std::unique_ptr<Backend>> load_backend(const std::vector<fs::path>& folders, std::string_view name,
                                               const BackendOptions& options) {
-  std::vector<Module> own = list_modules(folders);
-  std::erase_if(own, [&](const Module& module) { return module.name != name; });
-  for (Module& module : own) load_interface(module);
-  if (!find_module(own, name)) return create_backend(load_modules(folders), name, options);
-  return create_backend(own, name, options);
+  const std::vector<ModuleFile> files = list_modules(folders);
+  const auto found = std::ranges::find(files, name, &ModuleFile::name);
+  Module module;
+  if (found != files.end()) module = open_module(*found);
+  if (module.interface != nullptr && module.unavailable.empty()) return create_backend({module}, name, options);
+  return unusable_backend(files, name, module.unavailable);
 }
 
 }  // namespace secondsource

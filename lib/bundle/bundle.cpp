@@ -33,19 +33,6 @@ std::string folder_name(const fs::path& folder) {
   return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
 }
 
-/// Hashes config.json and the safetensors headers, which identify a plain model folder.
-std::string hash_of_headers(std::string_view config_text, const TensorStore& tensors) {
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(config_text)));
-  for (const auto& [name, tensor] : tensors.tensors()) {
-    const std::string line =
-        fmt::format("{} {} {} {} {}\n", name, tensor.info.dtype_name, tensor.info.shape.to_string(),
-                    tensor.info.offset_bytes, tensor.file->bytes().size());
-    hash.update(std::as_bytes(std::span(line)));
-  }
-  return hash.finish();
-}
-
 /// Checks that every file of the manifest exists inside the folder and has its listed size.
 Result<void> check_listed_files(const Manifest& manifest, const fs::path& folder) {
   for (const ManifestFile& file : manifest.files) {
@@ -128,9 +115,7 @@ Result<void> Bundle::load_model() {
   SS_TRY(const std::string text, read_file(config_path, kMaxConfigBytes));
   SS_TRY(config_, parse_model_config(text, config_path.string()));
   SS_TRY(tensors_, TensorStore::open(folder_));
-  if (!manifest_) {
-    content_hash_ = hash_of_headers(text, tensors_);
-  } else {
+  if (manifest_) {
     // Every file that determines the weights must be listed in the manifest, whose hashes vouch for it.
     std::vector<std::string> used = tensors_.files();
     if (fs::exists(folder_ / kWeightIndexFile, ignored)) used.emplace_back(kWeightIndexFile);

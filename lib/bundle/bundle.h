@@ -58,9 +58,8 @@ class Bundle {
   [[nodiscard]] const Manifest* manifest() const noexcept { return manifest_ ? &*manifest_ : nullptr; }
   [[nodiscard]] const ModelConfig& config() const noexcept { return config_; }
   [[nodiscard]] const TensorStore& tensors() const noexcept { return tensors_; }
-  /// Identifies the content with 64 hexadecimal digits: SHA-256 of manifest.yaml, which holds the hash of every file.
-  /// For a plain folder it is the hash of config.json and the safetensors headers, so it does not cover the weights
-  /// themselves.
+  /// Identifies what the content should be with 64 hexadecimal digits: SHA-256 of manifest.yaml, which holds the hash of
+  /// every file. Empty for a plain folder. check_content() (content.h) tells what the content is.
   [[nodiscard]] const std::string& content_hash() const noexcept { return content_hash_; }
 
   /// Returns the tensor of that name. Errors: kInvalidInput if there is none.

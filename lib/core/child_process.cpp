@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "core/clock.h"
 
@@ -20,6 +22,10 @@ extern char** environ;
 
 namespace secondsource {
 namespace {
+
+// A process that SIGKILL does not end within this time is stuck in the kernel, as a driver can leave it.
+constexpr std::int64_t kKillNs = 5'000'000'000;
+constexpr std::int64_t kWaitStepNs = 2'000'000;
 
 Error system_error(std::string_view what) {
   return Error{ErrorCode::kIo, fmt::format("child process: {}: {}", what, std::strerror(errno))};
@@ -159,7 +165,8 @@ class NoPipeSignal {
 
 std::string ChildExit::text() const {
   if (signal) return fmt::format("signal {} ({})", *signal, ::strsignal(*signal));
-  return fmt::format("exit status {}", status.value_or(-1));
+  if (status) return fmt::format("exit status {}", *status);
+  return "no end even after SIGKILL: it is stuck in the kernel";
 }
 
 Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
@@ -172,6 +179,7 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   setup.memory_max_bytes = command.limits.memory_max_bytes;
   SS_TRY(Pipe input, make_pipe());
   SS_TRY(Pipe output, make_pipe());
+  if (::fcntl(input.write_end.get(), F_SETFL, O_NONBLOCK) != 0) return system_error("cannot set up a pipe");
   FileDescriptor error_file;
   if (!command.stderr_file.empty()) {
     SS_TRY(error_file, open_for_stderr(command.stderr_file));
@@ -199,69 +207,83 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       to_child_(std::move(other.to_child_)),
       from_child_(std::move(other.from_child_)),
-      buffer_(std::move(other.buffer_)),
+      unsent_(std::move(other.unsent_)),
+      received_(std::move(other.received_)),
       killed_by_us_(other.killed_by_us_),
       exit_(other.exit_) {}
 
 ChildProcess::~ChildProcess() {
-  if (pid_ < 0 || exit_) return;
-  kill();
-  wait();
+  if (pid_ >= 0) kill();
 }
 
 Result<void> ChildProcess::send(std::string_view line) {
+  unsent_ += line;
+  unsent_ += '\n';
+  return write_unsent();
+}
+
+Result<void> ChildProcess::write_unsent() {
   const NoPipeSignal as_an_error;
-  std::string text(line);
-  text += '\n';
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const ssize_t n_written = ::write(to_child_.get(), rest.data(), rest.size());
+  while (!unsent_.empty()) {
+    const ssize_t n_written = ::write(to_child_.get(), unsent_.data(), unsent_.size());
     if (n_written < 0 && errno == EINTR) continue;
+    if (n_written < 0 && errno == EAGAIN) return {};
     if (n_written < 0) return Error{ErrorCode::kDeviceLost, "the child does not listen any more"};
-    rest.remove_prefix(static_cast<std::size_t>(n_written));
+    unsent_.erase(0, static_cast<std::size_t>(n_written));
   }
   return {};
 }
 
 Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) {
   while (true) {
-    const auto newline = buffer_.find('\n');
+    const auto newline = received_.find('\n');
     if (newline != std::string::npos) {
-      std::string line = buffer_.substr(0, newline);
-      buffer_.erase(0, newline + 1);
+      std::string line = received_.substr(0, newline);
+      received_.erase(0, newline + 1);
       return std::optional(std::move(line));
     }
     const std::int64_t left_ns = until_ns - now_ns();
     if (left_ns <= 0) return std::optional<std::string>();
-    pollfd waiting{from_child_.get(), POLLIN, 0};
+    std::array<pollfd, 2> waiting = {{{from_child_.get(), POLLIN, 0}, {to_child_.get(), POLLOUT, 0}}};
     const int timeout_ms = static_cast<int>(std::min<std::int64_t>(left_ns / 1'000'000 + 1, 60'000));
-    const int ready = ::poll(&waiting, 1, timeout_ms);
+    const int ready = ::poll(waiting.data(), unsent_.empty() ? 1 : 2, timeout_ms);
     if (ready == 0) continue;
     if (ready < 0) {
       // A signal arrived, perhaps from Ctrl-C. We return so that the caller can check its interrupt flag.
       if (errno == EINTR) return std::optional<std::string>();
       return system_error("cannot wait for it");
     }
+    // A child that no longer listens may still have something to say.
+    if (!unsent_.empty() && waiting[1].revents != 0 && !write_unsent()) unsent_.clear();
+    if (waiting[0].revents == 0) continue;
     char chunk[65536];
     const ssize_t n_read = ::read(from_child_.get(), chunk, sizeof chunk);
     if (n_read < 0 && errno == EINTR) continue;
     if (n_read <= 0) return Error{ErrorCode::kDeviceLost, "the child ended"};
-    buffer_.append(chunk, static_cast<std::size_t>(n_read));
+    received_.append(chunk, static_cast<std::size_t>(n_read));
   }
 }
 
-void ChildProcess::kill() {
-  if (pid_ < 0 || exit_) return;
+ChildExit ChildProcess::kill() {
+  if (exit_) return *exit_;
   killed_by_us_ = true;
   ::kill(-pid_, SIGKILL);
   ::kill(pid_, SIGKILL);
+  const std::int64_t until_ns = now_ns() + kKillNs;
+  while (!wait(until_ns) && now_ns() < until_ns) {
+  }
+  // Once more, because this process may have been stopped past that time.
+  if (!wait(0)) exit_ = ChildExit{.status = {}, .signal = {}, .killed_by_us = true, .peak_rss_bytes = 0};
+  return *exit_;
 }
 
-ChildExit ChildProcess::wait() {
-  if (exit_) return *exit_;
+std::optional<ChildExit> ChildProcess::wait(std::int64_t until_ns) {
+  if (exit_) return exit_;
   int status = 0;
   rusage usage{};
-  while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
+  while (::wait4(pid_, &status, WNOHANG, &usage) != pid_) {
+    const timespec step{0, kWaitStepNs};
+    if (now_ns() >= until_ns || ::nanosleep(&step, nullptr) != 0) return std::nullopt;
   }
   ChildExit ended;
   if (WIFEXITED(status)) ended.status = WEXITSTATUS(status);
@@ -269,7 +291,7 @@ ChildExit ChildProcess::wait() {
   ended.killed_by_us = killed_by_us_;
   ended.peak_rss_bytes = usage.ru_maxrss * 1024;
   exit_ = ended;
-  return ended;
+  return exit_;
 }
 
 }  // namespace secondsource

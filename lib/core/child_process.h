@@ -1,6 +1,6 @@
 #pragma once
-// A child process that measures one backend. It is started from this program, exchanges lines of text over pipes, runs
-// under CPU and memory limits, and is killed when its parent dies. Linux only.
+// A child process that exchanges lines of text over pipes, runs under CPU and memory limits, and is killed when its
+// parent dies. No call here waits longer than it is told to, whatever the child does. Linux only.
 
 #include <sys/types.h>
 
@@ -34,7 +34,7 @@ struct ChildCommand {
 /// How a child ended.
 struct ChildExit {
   std::optional<int> status;  ///< the status passed to exit()
-  std::optional<int> signal;  ///< the signal that ended the child
+  std::optional<int> signal;  ///< the signal that ended the child; a child that SIGKILL does not end has neither
   bool killed_by_us = false;  ///< kill() was called, because of a hang or an interrupt
   std::int64_t peak_rss_bytes = 0;
   /// "exit status 3", "signal 11 (Segmentation fault)"
@@ -49,22 +49,27 @@ class ChildProcess {
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
 
-  /// Writes the line and a newline. Errors: kDeviceLost when the child has ended.
+  /// Sends the line and a newline without waiting: what the pipe does not take now, receive() writes later. Errors:
+  /// kDeviceLost when the child has closed its end.
   Result<void> send(std::string_view line);
   /// The next whole line; nullopt if `until_ns` passes first. Errors: kDeviceLost when the child has closed its end.
   Result<std::optional<std::string>> receive(std::int64_t until_ns);
-  /// Sends SIGKILL to the child and to every process it started.
-  void kill();
-  /// Waits until the child has ended. Afterwards the object only returns the same result again.
-  ChildExit wait();
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// How the child ended; nullopt if it has not by `until_ns`, or if a signal arrived.
+  std::optional<ChildExit> wait(std::int64_t until_ns);
+  /// Sends SIGKILL to the child and to every process that it started, and waits a few seconds for its end.
+  ChildExit kill();
+  /// The process group of the child and of the processes that it starts.
+  [[nodiscard]] pid_t group() const noexcept { return pid_; }
 
  private:
   ChildProcess() = default;
+  Result<void> write_unsent();
+
   pid_t pid_ = -1;
   FileDescriptor to_child_;
   FileDescriptor from_child_;
-  std::string buffer_;
+  std::string unsent_;
+  std::string received_;
   bool killed_by_us_ = false;
   std::optional<ChildExit> exit_;
 };

@@ -25,7 +25,7 @@ SS_FIELDS(DeviceInfo, backend, id, name, properties, memory_bytes, page_tokens, 
 struct BundleRecord {
   std::string name;
   std::string path;
-  /// Of the manifest, which holds the hashes of all files; for a plain folder, of its configuration and headers.
+  /// Of the manifest, all of whose hashes were found to be true; for a plain folder, of the hashes of its files.
   std::string content_sha256;
   bool verified = false;  ///< the bundle has independent expected outputs
 };

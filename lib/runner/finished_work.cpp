@@ -4,12 +4,13 @@
 
 namespace secondsource {
 
-FinishedWork::FinishedWork(const std::vector<JournalLine>& lines) {
-  for (const JournalLine& line : lines) {
+FinishedWork::FinishedWork(const std::vector<JournalLine>& lines, std::size_t n_retried_lines) {
+  for (std::size_t index = 0; index < lines.size(); ++index) {
+    const JournalLine& line = lines[index];
     if (const auto* golden = std::get_if<GoldenRecord>(&line)) {
       golden_.insert(golden->bundle + "/" + golden->backend + "/" + golden->variant);
     } else if (const auto* failure = std::get_if<FailureRecord>(&line)) {
-      if (!failure->cell.empty()) failed_.insert(failure->cell);
+      if (!failure->cell.empty() && index >= n_retried_lines) failed_.insert(failure->cell);
     } else if (const auto* repetition = std::get_if<Repetition>(&line)) {
       repetitions_.insert({repetition->cell, repetition->repetition});
     } else if (const auto* probe = std::get_if<RateProbe>(&line)) {

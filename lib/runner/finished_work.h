@@ -1,6 +1,7 @@
 #pragma once
 // Tells which golden passes, repetitions and requests a journal already contains and a resumed run skips.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -21,7 +22,8 @@ struct PartialRepetition {
 
 class FinishedWork {
  public:
-  explicit FinishedWork(const std::vector<JournalLine>& lines);
+  /// Failures among the first `n_retried_lines` lines do not count: what failed there is to be measured.
+  explicit FinishedWork(const std::vector<JournalLine>& lines, std::size_t n_retried_lines = 0);
 
   /// `stint` is "BUNDLE/BACKEND/VARIANT".
   [[nodiscard]] bool has_golden(const std::string& stint) const { return golden_.contains(stint); }

@@ -23,14 +23,16 @@ Result<GoldenCheck> run_golden_check(SystemJob job, const RunSettings& settings,
   if (settings.threads > 0) job.options.emplace(job.options.begin(), "threads", std::to_string(settings.threads));
   // The worker's stderr goes to an unnamed file, so that nothing is left of it however this process ends.
   const FileDescriptor said(::memfd_create("stderr of a worker", MFD_CLOEXEC));
-  SS_TRY(WorkerClient worker,
-         WorkerClient::start(worker_command(job.program, settings, fmt::format("/proc/self/fd/{}", said.get())),
-                             deadlines, interrupt));
-  SS_TRY(check.failure, worker.load(job, {}));
-  if (!check.failure) {
-    SS_TRY(check.failure, worker.golden(std::nullopt, {}, check.record));
-  }
-  worker.quit();
+  do {
+    SS_TRY(WorkerClient worker,
+           WorkerClient::start(worker_command(job.program, settings, fmt::format("/proc/self/fd/{}", said.get())),
+                               deadlines, interrupt));
+    SS_TRY(check.failure, worker.load(job, {}));
+    if (!check.failure) {
+      SS_TRY(check.failure, worker.golden(std::nullopt, {}, check.record));
+    }
+    worker.quit();
+  } while (check.failure && check.failure->was_paused);
   return check;
 }
 

@@ -10,6 +10,7 @@
 #include "core/utf8.h"
 #include "core/yaml.h"
 #include "engine/scheduler.h"
+#include "record/ranges.h"
 #include "record/slo.h"
 
 namespace secondsource {
@@ -39,7 +40,7 @@ auto parsed(const YamlNode& root, std::string_view key, const Parse& parse) -> d
 }
 
 Result<void> read_limits(const YamlNode& root, RunSettings& settings) {
-  SS_TRY(const std::int64_t threads, root.integer_or("threads", 0, 0, 4096));
+  SS_TRY(const std::int64_t threads, root.integer_or("threads", 0, 0, kThreadsRange.max));
   settings.threads = static_cast<std::int32_t>(threads);
   if (root.has("cpus")) {
     SS_TRY(settings.cpus, parsed(root, "cpus", parse_cpu_list));
@@ -125,14 +126,16 @@ Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path
   if (root.has("batching")) {
     SS_TRY(request.batching, parsed(root, "batching", batching_from_name));
   }
-  SS_TRY(const std::int64_t prefix, root.integer_or("shared_prefix", 0, 0, 1 << 20));
+  SS_TRY(const std::int64_t prefix, root.integer_or("shared_prefix", 0, 0, kTokensRange.max));
   request.n_shared_prefix = static_cast<std::int32_t>(prefix);
   if (root.has("slo")) {
     SS_TRY(request.slo, parsed(root, "slo", parse_slo));
   }
-  SS_TRY(const double noise_limit, root.number_or("noise_limit_percent", 90, {.min = 0, .max = 100}));
+  SS_TRY(const double noise_limit,
+         root.number_or("noise_limit_percent", 90, {.min = kNoisePercentRange.min, .max = kNoisePercentRange.max}));
   request.settings.noise_limit = noise_limit / 100;
-  SS_TRY(const std::int64_t repetitions, root.integer_or("repetitions", request.repetitions, 1, 10'000));
+  SS_TRY(const std::int64_t repetitions,
+         root.integer_or("repetitions", request.repetitions, kRepetitionsRange.min, kRepetitionsRange.max));
   request.repetitions = static_cast<std::int32_t>(repetitions);
   SS_TRY(const std::int64_t seed, root.integer_or("seed", 1, 0, INT64_MAX));
   request.seed = static_cast<std::uint64_t>(seed);
@@ -194,7 +197,7 @@ Result<std::int64_t> parse_bytes(std::string_view text) {
 Result<double> parse_seconds(std::string_view text) {
   constexpr std::array<Unit, 6> kUnits = {{{"", 1}, {"s", 1}, {"ms", 1e-3}, {"min", 60}, {"m", 60}, {"h", 3600}}};
   const std::optional<double> seconds = number_with_unit(text, kUnits);
-  if (seconds && *seconds < 1e7) return *seconds;
+  if (seconds && *seconds < kLongestSeconds) return *seconds;
   return Error{ErrorCode::kInvalidInput,
                fmt::format("expected a time such as 90s, 5min or 2h, found {}", in_quotes(text))};
 }

@@ -7,13 +7,12 @@
 #include <set>
 #include <thread>
 
-#include "bundle/bundle.h"
+#include "bundle/content.h"
 #include "core/clock.h"
 #include "core/hash.h"
 #include "core/staging.h"
 #include "core/utf8.h"
 #include "fault/fault.h"
-#include "host/fingerprint.h"
 #include "measure/arrival_trace.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
@@ -50,11 +49,12 @@ struct OpenedBundle {
   BundleRecord record;
 };
 
-Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path& path) {
+Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path& path, Progress& progress,
+                               const InterruptFlag& interrupt) {
   BundleRecord record;
   record.name = bundle.name();
   record.path = std::filesystem::absolute(path).lexically_normal().string();
-  record.content_sha256 = bundle.content_hash();
+  SS_TRY(record.content_sha256, check_content(bundle, progress, interrupt));
   if (bundle.manifest() != nullptr) {
     const auto& variants = bundle.manifest()->variants;
     record.verified = std::any_of(variants.begin(), variants.end(),
@@ -65,7 +65,7 @@ Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path
 
 class Planner {
  public:
-  Planner(const RunRequest& request, const std::vector<Module>& modules) : request_(request), modules_(modules) {}
+  Planner(const RunRequest& request, const ModuleSurvey& modules) : request_(request), modules_(modules) {}
 
   Result<RunPlan> plan(const ProgramIdentity& identity, Progress& progress, const InterruptFlag& interrupt) {
     SS_TRY_VOID(describe_run(identity));
@@ -94,7 +94,7 @@ class Planner {
     record.build_type = identity.build_type;
     record.suite = request_.suite;
     record.slo = request_.slo;
-    record.host = host_fingerprint(HostFiles());
+    SS_TRY(record.host, host_facts(identity.file));
     SS_TRY(const HarnessCost cost, measure_harness_overhead());
     record.host.push_back({"harness_ns_per_request", fmt::format("{:.0f}", cost.ns_per_request), ""});
     record.host.push_back({"harness_ns_per_poll", fmt::format("{:.1f}", cost.ns_per_poll), ""});
@@ -113,7 +113,7 @@ class Planner {
     }
     for (const std::filesystem::path& path : request_.bundles) {
       SS_TRY(Bundle bundle, Bundle::open(path, progress, interrupt));
-      SS_TRY(BundleRecord record, record_of(bundle, path));
+      SS_TRY(BundleRecord record, record_of(bundle, path, progress, interrupt));
       for (const BundleRecord& other : plan_.record.bundles) {
         if (other.name != record.name) continue;
         return Error{ErrorCode::kInvalidInput,
@@ -147,7 +147,7 @@ class Planner {
     SS_TRY_VOID(name_backends_of_devices());
     std::vector<std::string> wanted = settings_.named_backends;
     if (request_.backends.empty()) {
-      for (const Module& module : modules_) {
+      for (const ProbedModule& module : modules_.probed) {
         if (!contains(wanted, module.name)) wanted.push_back(module.name);
       }
     }
@@ -185,11 +185,10 @@ class Planner {
   Result<BackendRecord> backend_record(const std::string& name) {
     BackendRecord record;
     record.name = name;
-    const auto found =
-        std::find_if(modules_.begin(), modules_.end(), [&](const Module& module) { return module.name == name; });
-    if (found == modules_.end()) {
+    const ProbedModule* const found = modules_.find(name);
+    if (found == nullptr) {
       std::vector<std::string> known;
-      for (const Module& module : modules_) known.push_back(module.name);
+      for (const ModuleFile& module : modules_.found) known.push_back(module.name);
       record.unavailable = fmt::format("there is no such module, only {}", fmt::join(known, ", "));
       return record;
     }
@@ -213,7 +212,7 @@ class Planner {
   }
 
   /// Chooses the first device, or the requested one, which is then added to the options with its environment.
-  Result<void> choose_device(const Module& module, BackendRecord& record) {
+  Result<void> choose_device(const ProbedModule& module, BackendRecord& record) {
     if (!module.devices.empty()) record.device = module.devices.front();
     for (const auto& [backend, id] : devices_) {
       if (backend != module.name || !module.unavailable.empty()) continue;
@@ -336,6 +335,8 @@ class Planner {
                    fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", opened.record.name,
                                in_quotes(request_.suite))};
     }
+    // Read here before a backend reads them: what is wrong with expected outputs is bad input and no backend's failure.
+    for (const std::string& variant : variants) SS_TRY_VOID(opened.bundle.expected(variant));
     const ModelSize size = model_size(opened.bundle.config());
     for (const BackendRecord& backend : plan_.record.backends) {
       if (!backend.unavailable.empty()) continue;
@@ -394,7 +395,7 @@ class Planner {
   }
 
   const RunRequest& request_;
-  const std::vector<Module>& modules_;
+  const ModuleSurvey& modules_;
   RunPlan plan_;
   RunSettings settings_;
   std::vector<std::pair<std::string, std::string>> devices_;  ///< as requested, each with its backend's name filled in
@@ -404,37 +405,9 @@ class Planner {
 
 }  // namespace
 
-Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity,
-                              const std::vector<Module>& modules, Progress& progress, const InterruptFlag& interrupt) {
+Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity, const ModuleSurvey& modules,
+                              Progress& progress, const InterruptFlag& interrupt) {
   return Planner(request, modules).plan(identity, progress, interrupt);
-}
-
-Result<void> check_resumable(const RunRecord& record, const std::vector<Module>& modules, Progress& progress,
-                             const InterruptFlag& interrupt) {
-  const auto changed = [&](const std::string& what, const std::string& before, const std::string& now) {
-    return Error{ErrorCode::kNotComparable,
-                 fmt::format("run {}: {} changed since it began: expected {:.12}, found {:.12}; start a new run",
-                             record.run_id, what, before, now)};
-  };
-  for (const BundleRecord& expected : record.bundles) {
-    SS_TRY(const Bundle bundle, Bundle::open(expected.path, progress, interrupt));
-    if (bundle.content_hash() != expected.content_sha256) {
-      return changed("bundle " + expected.name, expected.content_sha256, bundle.content_hash());
-    }
-  }
-  for (const BackendRecord& expected : record.backends) {
-    if (!expected.unavailable.empty()) continue;
-    const auto found = std::find_if(modules.begin(), modules.end(),
-                                    [&](const Module& module) { return module.name == expected.name; });
-    if (found == modules.end() || !found->unavailable.empty()) {
-      return Error{
-          ErrorCode::kNotComparable,
-          fmt::format("run {}: backend {} was available when it began, and is not now", record.run_id, expected.name)};
-    }
-    SS_TRY(const std::string hash, sha256_of_file(found->path));
-    if (hash != expected.module_sha256) return changed("module " + expected.name, expected.module_sha256, hash);
-  }
-  return {};
 }
 
 }  // namespace secondsource

@@ -9,12 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "backend/module.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "record/records.h"
 #include "record/run_settings.h"
+#include "runner/module_probe.h"
+#include "runner/run_identity.h"
 
 namespace secondsource {
 
@@ -48,15 +49,6 @@ struct RunRequest {
   bool price_is_per_instance = false;  ///< the price is for the whole machine, not for the vCPUs or devices in use
 };
 
-/// The version and build of this program.
-struct ProgramIdentity {
-  std::string version;
-  std::string commit;
-  std::string compiler;
-  std::string build_type;
-  std::vector<std::string> command;
-};
-
 /// A rough estimate of one planned cell's time (cell_estimate.h).
 struct CellEstimate {
   std::string cell;
@@ -69,14 +61,10 @@ struct RunPlan {
   std::vector<std::string> notes;       ///< what the plan leaves out, and why
 };
 
-/// Opens the bundles, inspects the modules and spells out the cells. Writes no file. Errors: kInvalidInput for a
-/// request that cannot be run; kUnavailable when no backend is available.
-Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity,
-                              const std::vector<Module>& modules, Progress& progress, const InterruptFlag& interrupt);
-
-/// Succeeds if a stored run can be resumed: the bundles and modules that it names exist and have the recorded hashes.
-/// Errors: kNotComparable, naming what changed; kInvalidInput, kIo.
-Result<void> check_resumable(const RunRecord& record, const std::vector<Module>& modules, Progress& progress,
-                             const InterruptFlag& interrupt);
+/// Opens the bundles, hashes their files and spells out the cells. Without request.backends, all probed modules run.
+/// Writes no file. Errors: kInvalidInput for a request that cannot be run and for a damaged bundle; kUnavailable when no
+/// backend is available; kIo, kInterrupted.
+Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity, const ModuleSurvey& modules,
+                              Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

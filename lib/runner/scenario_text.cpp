@@ -7,16 +7,10 @@
 
 #include "core/number.h"
 #include "core/utf8.h"
+#include "record/ranges.h"
 
 namespace secondsource {
 namespace {
-
-constexpr std::int32_t kLargestBatch = 1024;
-constexpr std::int32_t kLongest = 1 << 20;
-constexpr double kFastestRate = 1e5;
-constexpr std::int32_t kMostRequests = 1'000'000;
-constexpr double kSmallestFactor = 1e-3;
-constexpr double kLargestFactor = 1e6;
 
 /// Parses "PROMPT/OUTPUT" lengths; either number may be missing.
 bool parse_lengths(std::string_view text, Scenario& scenario) {
@@ -26,7 +20,7 @@ bool parse_lengths(std::string_view text, Scenario& scenario) {
   const std::string_view output = text.substr(slash + 1);
   if (!prompt.empty() && !read_number(prompt, scenario.n_prompt_tokens)) return false;
   if (!output.empty() && !read_number(output, scenario.n_output_tokens)) return false;
-  const auto in_range = [](std::int32_t length) { return length >= 0 && length <= kLongest; };
+  const auto in_range = [](std::int32_t length) { return length == 0 || kTokensRange.contains(length); };
   return in_range(scenario.n_prompt_tokens) && in_range(scenario.n_output_tokens);
 }
 
@@ -47,24 +41,22 @@ bool parse_modifier(std::string_view text, Scenario& scenario) {
   const auto equals = text.find('=');
   const std::string_view name = text.substr(0, equals);
   const std::string_view value = equals == std::string_view::npos ? "" : text.substr(equals + 1);
-  const auto in_range = [](double number) { return number >= kSmallestFactor && number <= kLargestFactor; };
   if (name == "gamma" && has_rate) {
     scenario.arrivals = ArrivalKind::kGamma;
-    return read_number(value, scenario.burstiness) && in_range(scenario.burstiness);
+    return read_number(value, scenario.burstiness) && kLoadFactorRange.contains(scenario.burstiness);
   }
   if (text == "constant" && has_rate) {
     scenario.arrivals = ArrivalKind::kConstant;
     return true;
   }
   if (name == "speed" && scenario.arrivals == ArrivalKind::kTrace) {
-    return read_number(value, scenario.trace_speed) && in_range(scenario.trace_speed);
+    return read_number(value, scenario.trace_speed) && kLoadFactorRange.contains(scenario.trace_speed);
   }
   if (name == "prefix") {
-    return read_number(value, scenario.n_shared_prefix) && scenario.n_shared_prefix > 0 &&
-           scenario.n_shared_prefix <= kLongest;
+    return read_number(value, scenario.n_shared_prefix) && kTokensRange.contains(scenario.n_shared_prefix);
   }
   if (name == "requests") {
-    return read_number(value, scenario.n_requests) && scenario.n_requests > 0 && scenario.n_requests <= kMostRequests;
+    return read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
   }
   if (const auto batching = enum_from_name<Batching>(text)) {
     scenario.batching = *batching;
@@ -78,7 +70,7 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
   if (name == "single-stream") return true;
   if (const auto batch = argument_of(name, "offline", 'b')) {
     scenario.kind = ScenarioKind::kOffline;
-    return read_number(*batch, scenario.batch) && scenario.batch >= 1 && scenario.batch <= kLargestBatch;
+    return read_number(*batch, scenario.batch) && kBatchRange.contains(scenario.batch);
   }
   if (!name.starts_with("server")) return false;
   scenario.kind = ScenarioKind::kServer;
@@ -94,7 +86,7 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
   }
   const auto rate = argument_of(name, "server", 'r');
   return rate && read_number(*rate, scenario.rate_per_s) && scenario.rate_per_s > 0 &&
-         scenario.rate_per_s <= kFastestRate;
+         scenario.rate_per_s <= kFastestRatePerS;
 }
 
 }  // namespace

@@ -21,7 +21,6 @@ namespace {
 
 // After this many failures of a backend in one stint, the remaining cells of the stint are not run.
 constexpr int kFailuresPerStint = 2;
-// FailureRecord::kind of a cell that seeks the highest rate under an SLO and finds none.
 
 /// All cells of one bundle, backend and variant, which one worker measures.
 struct Stint {
@@ -87,15 +86,20 @@ class Session {
         settings_(std::move(settings)),
         progress_(progress),
         interrupt_(interrupt),
-        finished_(run.lines()),
+        n_retried_lines_(options.retry_failed ? run.lines().size() : 0),
+        finished_(run.lines(), n_retried_lines_),
         checks_(run, settings_, inputs_of(run.record(), options)) {}
 
   Result<void> run() {
     SS_TRY(const std::vector<Stint> stints, stints_of(run_.record()));
-    for (const Stint& stint : stints) {
-      for (const PlannedCell* cell : stint.cells) weight_total_ += weight_of(*cell) * cell->repetitions;
+    for (const PlannedCell& cell : run_.record().cells) {
+      if (finished_.has_failed(cell.key.id())) continue;
+      for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
+        if (!finished_.has_repetition(cell.key.id(), repetition)) weight_open_ += weight_of(cell);
+      }
     }
     started_ns_ = now_ns();
+    paused_before_ns_ = interrupt_.paused_ns();
     if (!settings_.trace_file.empty()) SS_TRY_VOID(begin_chrome_trace(settings_.trace_file));
     for (const Stint& stint : stints) SS_TRY_VOID(run_stint(stint));
     if (!settings_.trace_file.empty()) SS_TRY_VOID(end_chrome_trace(settings_.trace_file));
@@ -106,11 +110,7 @@ class Session {
   Result<void> run_stint(const Stint& stint) {
     std::vector<const PlannedCell*> open;
     for (const PlannedCell* cell : stint.cells) {
-      if (is_open(*cell)) {
-        open.push_back(cell);
-      } else {
-        weight_skipped_ += weight_of(*cell) * cell->repetitions;
-      }
+      if (is_open(*cell)) open.push_back(cell);
     }
     const bool needs_golden = settings_.golden && !finished_.has_golden(stint.id);
     if (finished_.has_failed(stint.id) || (open.empty() && !needs_golden)) return {};
@@ -121,11 +121,18 @@ class Session {
     while (next < open.size() || golden_needed_) {
       if (!worker || !worker->is_alive()) {
         SS_TRY(std::optional<WorkerFailure> failure, start_worker(stint, worker));
+        if (failure && failure->was_paused) continue;
         if (failure) return keep_failure(stint, stint.id, *failure);
       }
       if (next == open.size()) break;
-      const PlannedCell& cell = *open[next++];
+      const PlannedCell& cell = *open[next];
       SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
+      if (outcome && outcome->was_paused) {
+        // What a new worker need not measure again.
+        finished_ = FinishedWork(run_.lines(), n_retried_lines_);
+        continue;
+      }
+      ++next;
       if (!outcome) continue;
       SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
       if (outcome->kind == FailureKind::kNoRate) continue;
@@ -179,13 +186,16 @@ class Session {
     BackendRecord oracle;
     oracle.name = settings_.oracle;
     const std::string id = stint.bundle->name + "/" + oracle.name + "/" + stint.variant + "/oracle";
-    SS_TRY(WorkerClient worker, start_process(id, oracle));
     OracleAnswers answers;
-    SS_TRY(WorkerOutcome failure, worker.load(job_for(stint, oracle), {}));
-    if (!failure) {
-      SS_TRY(failure, worker.answers({}, answers));
-    }
-    worker.quit();
+    WorkerOutcome failure;
+    do {
+      SS_TRY(WorkerClient worker, start_process(id, oracle));
+      SS_TRY(failure, worker.load(job_for(stint, oracle), {}));
+      if (!failure) {
+        SS_TRY(failure, worker.answers({}, answers));
+      }
+      worker.quit();
+    } while (failure && failure->was_paused);
     std::optional<OracleAnswers>& kept = oracle_answers_[key];
     if (failure) {
       progress_.note(fmt::format("{}: no answers from {}: {}: {}", key, oracle.name, failure->kind, failure->message));
@@ -207,10 +217,7 @@ class Session {
       scenario.rate_per_s = *search.best();
     }
     for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
-      if (finished_.has_repetition(id, repetition)) {
-        weight_skipped_ += weight_of(cell);
-        continue;
-      }
+      if (finished_.has_repetition(id, repetition)) continue;
       SS_TRY_VOID(interrupt_.check());
       // Every cell gets at least one repetition; --resume runs the others later.
       if (repetition > 0 && is_out_of_time()) break;
@@ -303,8 +310,13 @@ class Session {
     return static_cast<std::int64_t>(1e9 * cell_s / std::max(1, cell.repetitions));
   }
 
+  /// The time since the start, without that for which the run was paused.
+  [[nodiscard]] std::int64_t spent_ns() const {
+    return now_ns() - started_ns_ - (interrupt_.paused_ns() - paused_before_ns_);
+  }
+
   [[nodiscard]] bool is_out_of_time() {
-    const double spent_s = 1e-9 * static_cast<double>(now_ns() - started_ns_);
+    const double spent_s = 1e-9 * static_cast<double>(spent_ns());
     if (settings_.max_time_s <= 0 || spent_s < settings_.max_time_s) return false;
     if (!said_out_of_time_) progress_.note("the time is used up: the cells that are left get one repetition each");
     said_out_of_time_ = true;
@@ -388,10 +400,9 @@ class Session {
   void say(std::string task) {
     task_ = std::move(task);
     std::string line = task_;
-    const double weight_open = weight_total_ - weight_skipped_;
-    if (weight_done_ > 0 && weight_open > weight_done_) {
-      const auto left_ns = static_cast<double>(now_ns() - started_ns_) * (weight_open - weight_done_) / weight_done_;
-      line += fmt::format("  {:.0f} %, about {} left", 100.0 * weight_done_ / weight_open,
+    if (weight_done_ > 0 && weight_open_ > weight_done_) {
+      const auto left_ns = static_cast<double>(spent_ns()) * (weight_open_ - weight_done_) / weight_done_;
+      line += fmt::format("  {:.0f} %, about {} left", 100.0 * weight_done_ / weight_open_,
                           format_duration_ns(static_cast<std::int64_t>(left_ns)));
     }
     progress_.begin(line, 0);
@@ -402,16 +413,17 @@ class Session {
   RunSettings settings_;
   Progress& progress_;
   const InterruptFlag& interrupt_;
+  std::size_t n_retried_lines_;
   FinishedWork finished_;
   RunChecks checks_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
   std::string task_;
   bool golden_needed_ = false;
   bool said_out_of_time_ = false;
-  double weight_total_ = 0;
-  double weight_skipped_ = 0;
+  double weight_open_ = 0;  ///< of everything that was not measured when the session began
   double weight_done_ = 0;
   std::int64_t started_ns_ = 0;
+  std::int64_t paused_before_ns_ = 0;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ struct SessionOptions {
   std::string system = "engine";  ///< SystemJob::system
   /// Files of the backend modules. If one changes during the run, its measurements are invalid.
   std::vector<std::filesystem::path> modules{};
+  bool retry_failed = false;  ///< measure what failed before; otherwise a failed cell is left alone
 };
 
 /// Runs what is not in the journal yet. The failure of a backend is recorded in the journal, and the run continues.

@@ -1,48 +1,19 @@
 #include "runner/worker.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <iostream>
-#include <mutex>
 #include <new>
 #include <string>
 
 #include "core/clock.h"
-#include "core/file.h"
 #include "host/host_telemetry.h"
 #include "host/perf_counters.h"
+#include "runner/line_pipe.h"
 
 namespace secondsource {
 namespace {
 
 // Also the period of the progress messages to the parent.
 constexpr std::int64_t kTelemetryPeriodNs = 500'000'000;
-
-/// Writes messages as lines from two threads. It redirects standard output to standard error, so that a library's
-/// output cannot get between the messages.
-class MessagePipe {
- public:
-  MessagePipe() : pipe_(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) { ::dup2(STDERR_FILENO, STDOUT_FILENO); }
-
-  Result<void> send(const WorkerMessage& message) {
-    const std::string line = to_line(message) + "\n";
-    const std::lock_guard lock(mutex_);
-    std::string_view rest = line;
-    while (!rest.empty()) {
-      const ssize_t n_written = ::write(pipe_.get(), rest.data(), rest.size());
-      if (n_written < 0 && errno == EINTR) continue;
-      if (n_written < 0) return Error{ErrorCode::kIo, "worker: the run does not listen any more"};
-      rest.remove_prefix(static_cast<std::size_t>(n_written));
-    }
-    return {};
-  }
-
- private:
-  FileDescriptor pipe_;
-  std::mutex mutex_;
-};
 
 /// Turns each progress report of the library into an increment of the count that the parent watches.
 class CountingProgress final : public Progress {
@@ -74,7 +45,7 @@ class Worker {
         handled = Error{ErrorCode::kOutOfMemory, "no memory left on the host (bad_alloc)"};
       }
       if (handled) continue;
-      SS_TRY_VOID(pipe_.send(FailedMessage{handled.error()}));
+      SS_TRY_VOID(say(FailedMessage{handled.error()}));
       if (!system_) return {};
     }
   }
@@ -96,7 +67,7 @@ class Worker {
     if (TelemetrySource* device = system_->telemetry()) sources.push_back(device);
     start_sampler(std::move(sources));
     load_ns_ = now_ns() - started_ns;
-    return pipe_.send(LoadedMessage{system_->system().name(), load_ns_});
+    return say(LoadedMessage{system_->system().name(), load_ns_});
   }
 
   void start_sampler(std::vector<TelemetrySource*> sources) {
@@ -105,20 +76,20 @@ class Worker {
                                                   [this](const TelemetrySnapshot& snapshot) {
                                                     // A failed send is ignored: this process ends anyway when its
                                                     // parent does.
-                                                    (void)pipe_.send(AliveMessage{count_.load(), snapshot});
+                                                    (void)say(AliveMessage{count_.load(), snapshot});
                                                   });
   }
 
   Result<void> handle(const GoldenCommand& command) {
     SS_TRY_VOID(check_loaded());
     SS_TRY(GoldenRecord record, system_->golden_pass(command.answers, progress_));
-    return pipe_.send(GoldenMessage{std::move(record)});
+    return say(GoldenMessage{std::move(record)});
   }
 
   Result<void> handle(const AnswersCommand&) {
     SS_TRY_VOID(check_loaded());
     SS_TRY(OracleAnswers answers, system_->oracle_answers(progress_));
-    return pipe_.send(AnswersMessage{std::move(answers)});
+    return say(AnswersMessage{std::move(answers)});
   }
 
   Result<void> handle(const MeasureCommand& command) {
@@ -135,7 +106,7 @@ class Worker {
     };
     SS_TRY_VOID(command.probe ? probe_rate(system_->system(), work.items, plan, *command.probe, context)
                               : measure_repetition(system_->system(), work.items, plan, context));
-    return pipe_.send(DoneMessage{});
+    return say(DoneMessage{});
   }
 
   Result<void> handle(const TimeOperationsCommand& command) {
@@ -143,7 +114,7 @@ class Worker {
     SS_TRY(OperationTimes times, system_->time_operations(command, count_));
     const JournalLine line = std::move(times);
     SS_TRY_VOID(keep(std::span(&line, 1)));
-    return pipe_.send(DoneMessage{});
+    return say(DoneMessage{});
   }
 
   Result<void> handle(const KeptCommand&) { return Error{ErrorCode::kInternal, "worker: nothing was kept"}; }
@@ -151,11 +122,13 @@ class Worker {
 
   /// Sends lines to the parent and waits until they are on the disk.
   Result<void> keep(std::span<const JournalLine> lines) {
-    SS_TRY_VOID(pipe_.send(LinesMessage{{lines.begin(), lines.end()}}));
+    SS_TRY_VOID(say(LinesMessage{{lines.begin(), lines.end()}}));
     SS_TRY(const WorkerRequest answer, next_request());
     if (std::holds_alternative<KeptCommand>(answer)) return {};
     return Error{ErrorCode::kInterrupted, "worker: the run is over"};
   }
+
+  Result<void> say(const WorkerMessage& message) { return pipe_.send(to_line(message)); }
 
   Result<void> check_loaded() const {
     if (system_) return {};
@@ -167,7 +140,7 @@ class Worker {
   ProgressCount count_{0};
   CountingProgress progress_;
   const InterruptFlag interrupt_;  // never set: the parent kills a worker that should stop
-  MessagePipe pipe_;
+  LinePipe pipe_;
   std::unique_ptr<LoadedSystem> system_;
   std::int64_t load_ns_ = 0;
   HostTelemetry host_telemetry_;

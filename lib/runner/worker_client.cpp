@@ -17,6 +17,19 @@ namespace {
 constexpr std::int64_t kLookAroundNs = 200'000'000;  // period at which the interrupt flag is checked
 constexpr std::int64_t kQuitNs = 2'000'000'000;
 
+/// Time that counts against a worker: that for which this process watched it. Nothing is counted while this process
+/// was stopped itself (SIGSTOP) or did other work.
+class WatchedTime {
+ public:
+  /// Adds the time since `began_ns`, when a wait of at most kLookAroundNs began.
+  void add_wait_since(std::int64_t began_ns) { spent_ns_ += std::min(now_ns() - began_ns, 2 * kLookAroundNs); }
+  void start_again() { spent_ns_ = 0; }
+  [[nodiscard]] std::int64_t spent_ns() const { return spent_ns_; }
+
+ private:
+  std::int64_t spent_ns_ = 0;
+};
+
 bool says_out_of_memory(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
@@ -95,36 +108,39 @@ void WorkerClient::quit() {
     while (now_ns() < until_ns && process_.receive(until_ns)) {
     }
   }
-  process_.kill();
-  process_.wait();
+  end();
 }
 
 Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, const WorkerListener& listener) {
-  if (!process_.send(to_line(request))) return ended();
-  const std::int64_t started_ns = now_ns();
-  std::int64_t moved_ns = started_ns;
+  const std::int64_t paused_ns = interrupt_.paused_ns();
+  if (!process_.send(to_line(request))) return closed();
+  WatchedTime since_start;
+  WatchedTime since_progress;
   std::int64_t last_progress = -1;
   while (true) {
     SS_TRY_VOID(interrupt_.check());
-    const Result<std::optional<std::string>> line = process_.receive(now_ns() + kLookAroundNs);
-    if (!line) return ended();
-    const std::int64_t now = now_ns();
-    if (now - moved_ns > deadlines_.step_ns) {
-      return hung(fmt::format("nothing moved for {}", format_duration_ns(now - moved_ns)));
+    const std::int64_t began_ns = now_ns();
+    const Result<std::optional<std::string>> line = process_.receive(began_ns + kLookAroundNs);
+    if (interrupt_.paused_ns() != paused_ns) return paused();
+    if (!line) return closed();
+    since_start.add_wait_since(began_ns);
+    since_progress.add_wait_since(began_ns);
+    if (since_progress.spent_ns() > deadlines_.step_ns) {
+      return hung(fmt::format("nothing moved for {}", format_duration_ns(since_progress.spent_ns())));
     }
-    if (now - started_ns > deadlines_.cell_ns) {
-      return hung(fmt::format("not done after {}", format_duration_ns(now - started_ns)));
+    if (since_start.spent_ns() > deadlines_.cell_ns) {
+      return hung(fmt::format("not done after {}", format_duration_ns(since_start.spent_ns())));
     }
     if (!*line) continue;
     Result<WorkerMessage> understood = worker_message_from_line(**line);
     if (!understood) return failed(understood.error());
     WorkerMessage message = *std::move(understood);
     if (const auto* alive = std::get_if<AliveMessage>(&message)) {
-      if (alive->progress != last_progress) moved_ns = now;
+      if (alive->progress != last_progress) since_progress.start_again();
       last_progress = alive->progress;
       if (listener.on_telemetry) listener.on_telemetry(alive->snapshot);
     } else if (const auto* lines = std::get_if<LinesMessage>(&message)) {
-      moved_ns = now;
+      since_progress.start_again();
       SS_TRY_VOID(keep(*lines, listener));
     } else if (const auto* failure = std::get_if<FailedMessage>(&message)) {
       return failed(failure->error);
@@ -141,16 +157,39 @@ Result<void> WorkerClient::keep(const LinesMessage& lines, const WorkerListener&
   return {};
 }
 
-WorkerClient::Answer WorkerClient::hung(std::string_view why) {
-  process_.kill();
-  process_.wait();
-  alive_ = false;
-  return {std::nullopt, WorkerFailure{FailureKind::kHang, fmt::format("{}; killed", why)}};
+Result<WorkerClient::Answer> WorkerClient::closed() {
+  const std::int64_t paused_ns = interrupt_.paused_ns();
+  WatchedTime since_closed;
+  while (since_closed.spent_ns() <= deadlines_.step_ns) {
+    SS_TRY_VOID(interrupt_.check());
+    const std::int64_t began_ns = now_ns();
+    if (const std::optional<ChildExit> exit = process_.wait(began_ns + kLookAroundNs)) return ended(*exit);
+    if (interrupt_.paused_ns() != paused_ns) return paused();
+    since_closed.add_wait_since(began_ns);
+  }
+  return hung(fmt::format("it closed its pipe and lived on for {}", format_duration_ns(since_closed.spent_ns())));
 }
 
-WorkerClient::Answer WorkerClient::ended() {
-  const ChildExit exit = process_.wait();
+std::string WorkerClient::end() {
+  const ChildExit exit = process_.kill();
   alive_ = false;
+  paused_with_us_.reset();
+  return exit.status || exit.signal ? "" : "; " + exit.text();
+}
+
+WorkerClient::Answer WorkerClient::hung(std::string_view why) {
+  const std::string left = end();
+  return {std::nullopt, WorkerFailure{FailureKind::kHang, fmt::format("{}; killed{}", why, left)}};
+}
+
+WorkerClient::Answer WorkerClient::paused() {
+  end();
+  return {std::nullopt, WorkerFailure{.message = "the run was paused", .was_paused = true}};
+}
+
+WorkerClient::Answer WorkerClient::ended(const ChildExit& exit) {
+  alive_ = false;
+  paused_with_us_.reset();
   const std::string tail = stderr_tail();
   std::string message = fmt::format("the worker ended with {}", exit.text());
   if (!tail.empty()) message += ": " + tail;
@@ -171,10 +210,8 @@ WorkerClient::Answer WorkerClient::ended() {
 WorkerClient::Answer WorkerClient::failed(const Error& error) {
   // The worker is replaced, because a lost device does not recover, and running out of memory may leave the process in
   // any state.
-  process_.kill();
-  process_.wait();
-  alive_ = false;
-  return {std::nullopt, WorkerFailure{kind_of(error.code), error.message}};
+  const std::string left = end();
+  return {std::nullopt, WorkerFailure{kind_of(error.code), error.message + left}};
 }
 
 std::size_t WorkerClient::file_size(const std::filesystem::path& path) {

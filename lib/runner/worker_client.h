@@ -32,6 +32,9 @@ struct WorkerListener {
 struct WorkerFailure {
   FailureKind kind = FailureKind::kError;
   std::string message;
+  /// The run was paused (Ctrl-Z) during the command. This is no failure of the backend: the command is to be given
+  /// again to a new worker, because its times would include the pause.
+  bool was_paused = false;
 };
 
 /// Empty on success, otherwise the worker's failure. The Error of a Result<WorkerOutcome> is reserved for what ends the
@@ -44,8 +47,9 @@ class WorkerClient {
   static Result<WorkerClient> start(const ChildCommand& command, WorkerDeadlines deadlines,
                                     const InterruptFlag& interrupt, const HostFiles& host = HostFiles());
 
-  // Each of these sends one command and handles the worker's messages until it has answered. After a failure that ended
-  // the worker, is_alive() is false. Errors: kInterrupted; errors of the listener.
+  // Each of these sends one command and handles the worker's messages until it has answered, until a deadline passes or
+  // until the run is interrupted or paused. After a failure that ended the worker, is_alive() is false. Errors:
+  // kInterrupted; errors of the listener.
   Result<WorkerOutcome> load(const SystemJob& job, const WorkerListener& listener);
   Result<WorkerOutcome> golden(const std::optional<OracleAnswers>& answers, const WorkerListener& listener,
                                GoldenRecord& record);
@@ -63,7 +67,8 @@ class WorkerClient {
       : process_(std::move(process)),
         deadlines_(deadlines),
         interrupt_(interrupt),
-        stderr_file_(std::move(stderr_file)) {}
+        stderr_file_(std::move(stderr_file)),
+        paused_with_us_(std::in_place, interrupt, process_.group()) {}
   /// Size in bytes; 0 when the file does not exist.
   static std::size_t file_size(const std::filesystem::path& path);
 
@@ -74,10 +79,15 @@ class WorkerClient {
   };
   Result<Answer> ask(const WorkerRequest& request, const WorkerListener& listener);
   Result<void> keep(const LinesMessage& lines, const WorkerListener& listener);
+  /// The worker has closed its end of a pipe. Waits for its end, but not past a deadline.
+  Result<Answer> closed();
   Answer hung(std::string_view why);
   /// Builds the failure of a worker that ended by itself.
-  Answer ended();
+  Answer ended(const ChildExit& exit);
   Answer failed(const Error& error);
+  Answer paused();
+  /// Ends the process. Returns what to add to a message about it: nothing, unless it does not end.
+  std::string end();
   [[nodiscard]] std::string stderr_tail() const;
 
   ChildProcess process_;
@@ -88,6 +98,7 @@ class WorkerClient {
   std::optional<std::int64_t> n_memory_kills_;  ///< when the worker was started
   std::size_t stderr_begins_at_ = 0;            ///< earlier bytes of the file are from previous workers
   bool alive_ = true;
+  std::optional<PausedWithUs> paused_with_us_;  ///< while the process exists
 };
 
 }  // namespace secondsource

@@ -100,7 +100,7 @@ TEST_CASE("check: a named backend that is not there is status 4, and the others 
   CAPTURE(run.out);
   CHECK(run.status == 4);
   CHECK(contains(line_with(run, "tpu "), "UNAVAILABLE"));
-  CHECK(contains(line_with(run, "tpu bf16: "), "available here: "));
+  CHECK(contains(line_with(run, "tpu bf16: "), "modules here: "));
   CHECK(contains(line_with(run, "reference "), "PASSED"));
 }
 

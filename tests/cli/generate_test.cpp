@@ -125,5 +125,5 @@ TEST_CASE("generate refuses in one line what it cannot do") {
                 "expected tokenizer.json, found spiece.model: a SentencePiece model");
   const ProgramRun absent = run_program({"generate", kDefault, "--prompt", "x", "--backend", "tpu"});
   CHECK(absent.status == 4);
-  CHECK(contains(absent.err, "available here: "));
+  CHECK(contains(absent.err, "modules here: "));
 }

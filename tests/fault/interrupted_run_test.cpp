@@ -6,6 +6,7 @@
 
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 
@@ -149,6 +150,85 @@ TEST_CASE("Ctrl-C ends with 130 and a line that says how to go on") {
   CAPTURE(resumed.err);
   CHECK(is_complete(resumed.status));
   check_complete(folder);
+}
+
+/// Waits until the process is in this state of /proc/PID/stat.
+bool gets_state(pid_t pid, char state) {
+  for (int attempt = 0; attempt < 2500; ++attempt) {
+    if (test::state_of(pid) == state) return true;
+    ::usleep(2'000);
+  }
+  return false;
+}
+
+/// Waits until the run has a worker. Children before the journal exists only look at modules.
+void wait_for_worker(test::StartedProgram& program, const std::filesystem::path& folder) {
+  while ((!std::filesystem::exists(folder / "samples.jsonl") || program.children().empty()) && !program.wait_for(2)) {
+  }
+}
+
+TEST_CASE("Ctrl-Z stops the worker too, and a run that goes on after its deadlines is whole") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  std::vector<std::string> arguments = run_arguments(folder);
+  for (const char* const more : {"--step-deadline", "6s"}) arguments.emplace_back(more);
+  test::StartedProgram program(arguments, scratch.path());
+  for (int pause = 0; pause < 2; ++pause) {
+    wait_for_worker(program, folder);
+    REQUIRE_FALSE(program.wait_for(300));
+    const std::vector<pid_t> workers = program.children();
+    program.send_signal(SIGTSTP);
+    REQUIRE(gets_state(program.pid(), 'T'));
+    for (const pid_t worker : workers) CHECK((gets_state(worker, 'T') || !test::is_running(worker)));
+    ::sleep(8);  // past the deadline of a step
+    CHECK_FALSE(program.wait_for(0));
+    program.send_signal(SIGCONT);
+  }
+  CAPTURE(program.err());
+  CHECK(is_complete(program.status()));
+  check_complete(folder);
+}
+
+TEST_CASE("a run that was stopped by SIGSTOP does not call its worker hung") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  std::vector<std::string> arguments = run_arguments(folder);
+  for (const char* const more : {"--step-deadline", "6s"}) arguments.emplace_back(more);
+  test::StartedProgram program(arguments, scratch.path());
+  wait_for_worker(program, folder);
+  REQUIRE_FALSE(program.wait_for(300));
+  program.send_signal(SIGSTOP);
+  REQUIRE(gets_state(program.pid(), 'T'));
+  ::sleep(8);
+  program.send_signal(SIGCONT);
+  CAPTURE(program.err());
+  CHECK(is_complete(program.status()));
+  check_complete(folder);
+}
+
+TEST_CASE("--retry-failed measures what failed, and without it a resumed run leaves that alone") {
+  const test::ScratchFolder scratch;
+  const std::filesystem::path folder = scratch.path() / "run";
+  const auto failures_of = [](const test::ProgramRun& run) {
+    return nlohmann::json::parse(run.out)["summary"]["failures"].size();
+  };
+  {
+    test::StartedProgram program(run_arguments(folder), scratch.path());
+    wait_for_worker(program, folder);
+    REQUIRE(::kill(program.children().at(0), SIGKILL) == 0);
+    CHECK(program.status() == 4);
+  }
+  const test::ProgramRun left_alone = test::run_program({"run", "--resume", folder.string(), "--json"});
+  CAPTURE(left_alone.err);
+  CHECK(left_alone.status == 4);
+  CHECK(failures_of(left_alone) == 1);
+  const test::ProgramRun retried = test::run_program({"run", "--resume", folder.string(), "--retry-failed", "--json"});
+  CAPTURE(retried.err);
+  CHECK(is_complete(retried.status));
+  CHECK(failures_of(retried) == 0);
+  const test::ProgramRun alone = test::run_program({"run", kBundle, "--retry-failed"});
+  CHECK(alone.status == 2);
+  CHECK(alone.err.find("--retry-failed: expected --resume") != std::string::npos);
 }
 
 TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the run goes on when there is room") {

@@ -102,12 +102,17 @@ std::vector<pid_t> StartedProgram::children() const {
   return children;
 }
 
-bool is_running(pid_t pid) {
+char state_of(pid_t pid) {
   std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
   std::string text;
-  if (!std::getline(stat, text)) return false;
+  if (!std::getline(stat, text)) return '-';
   const auto name_end = text.rfind(')');
-  return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z';
+  return name_end != std::string::npos && text.size() > name_end + 2 ? text[name_end + 2] : '-';
+}
+
+bool is_running(pid_t pid) {
+  const char state = state_of(pid);
+  return state != '-' && state != 'Z';
 }
 
 }  // namespace secondsource::test

@@ -29,6 +29,7 @@ class StartedProgram {
   [[nodiscard]] std::string err() const;
   /// The current child processes of the program.
   [[nodiscard]] std::vector<pid_t> children() const;
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
   pid_t pid_ = -1;
@@ -38,6 +39,8 @@ class StartedProgram {
   std::filesystem::path err_;
 };
 
+/// The state in /proc/PID/stat: R, S, T (stopped), Z, ...; '-' if there is no such process.
+char state_of(pid_t pid);
 /// True if the process exists and is not a zombie.
 bool is_running(pid_t pid);
 

@@ -86,7 +86,7 @@ TEST_CASE("the reference loads, says what it supports, and takes a planted fault
               "backend reference: option color");
 }
 
-TEST_CASE("a backend is loaded without the modules beside it, which are looked at where it cannot be had") {
+TEST_CASE("a backend is loaded without the modules beside it, whether it can be had or not") {
   // Copies, because no other test has loaded them.
   const test::ScratchFolder folder;
   const auto copy = [&](const std::filesystem::path& from) {
@@ -103,9 +103,9 @@ TEST_CASE("a backend is loaded without the modules beside it, which are looked a
   CHECK(is_loaded(reference));
   CHECK_FALSE(is_loaded(beside));
   CHECK_ERROR(load_backend({folder.path()}, "no_device", {}), ErrorCode::kUnavailable,
-              "unavailable: no such device in this machine; available here: reference");
+              "unavailable: no such device in this machine; modules here: no_device, reference");
   CHECK_ERROR(load_backend({folder.path()}, "cuda", {}), ErrorCode::kUnavailable,
-              "no such module; available here: reference");
+              "no such module; modules here: no_device, reference");
 }
 
 TEST_CASE("the first folder that has a name wins, and folders that are not there do not matter") {

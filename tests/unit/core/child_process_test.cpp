@@ -27,14 +27,14 @@ TEST_CASE("lines go both ways, and the end of the child is an exit status") {
   REQUIRE_OK(process->send("hello"));
   CHECK(next_line(*process) == "got hello");
   CHECK_ERROR(process->receive(now_ns() + 10 * kSecondNs), ErrorCode::kDeviceLost, "ended");
-  CHECK(process->wait().status == 3);
+  CHECK(process->wait(now_ns() + 10 * kSecondNs)->status == 3);
 }
 
 TEST_CASE("a line to a child that is gone is an error, and no signal to this process") {
   auto process = ChildProcess::start(test::shell_command("exit 0"));
   REQUIRE_OK(process);
   // The child's end of the input pipe may stay open a moment longer than that of the output.
-  CHECK(process->wait().status == 0);
+  CHECK(process->wait(now_ns() + 10 * kSecondNs)->status == 0);
   struct sigaction action {};
   ::sigaction(SIGPIPE, nullptr, &action);
   REQUIRE(action.sa_handler == SIG_DFL);  // SIGPIPE would end this process
@@ -50,10 +50,28 @@ TEST_CASE("a deadline passes without a line") {
   const auto nothing = process->receive(now_ns() + kSecondNs / 20);
   REQUIRE_OK(nothing);
   CHECK_FALSE(nothing->has_value());
-  process->kill();
-  const ChildExit exit = process->wait();
+  const ChildExit exit = process->kill();
   CHECK(exit.signal == SIGKILL);
   CHECK(exit.killed_by_us);
+}
+
+TEST_CASE("a child that neither reads, nor talks, nor ends delays nobody") {
+  auto process = ChildProcess::start(test::shell_command("exec >&-; trap '' TERM; while true; do sleep 1; done"));
+  REQUIRE_OK(process);
+  const std::int64_t started_ns = now_ns();
+  // Far more than a pipe holds.
+  REQUIRE_OK(process->send(std::string(4 << 20, 'x')));
+  CHECK_ERROR(process->receive(started_ns + 10 * kSecondNs), ErrorCode::kDeviceLost, "ended");
+  CHECK_FALSE(process->wait(now_ns() + kSecondNs / 20).has_value());
+  CHECK(process->kill().signal == SIGKILL);
+  CHECK(now_ns() - started_ns < 8 * kSecondNs);
+}
+
+TEST_CASE("a long line arrives whole although the pipe takes it in parts") {
+  auto process = ChildProcess::start(test::shell_command("sleep 0.2; head -c 1000001 | wc -c"));
+  REQUIRE_OK(process);
+  REQUIRE_OK(process->send(std::string(1'000'000, 'x')));
+  CHECK(next_line(*process) == "1000001");
 }
 
 TEST_CASE("limits and environment are set before the program begins") {
@@ -67,7 +85,6 @@ TEST_CASE("limits and environment are set before the program begins") {
   CHECK(next_line(*process) == "7");
   CHECK(next_line(*process) == "65536");
   CHECK(next_line(*process).ends_with("\t0"));
-  process->wait();
 }
 
 TEST_CASE("a CPU that is not there is refused before anything starts") {

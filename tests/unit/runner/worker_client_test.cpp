@@ -5,6 +5,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
+#include "core/clock.h"
 #include "core/file.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -45,6 +49,8 @@ TEST_CASE("how a worker failed is told apart") {
        "sleep 0.05; done",
        FailureKind::kHang, "nothing moved"},
       {"exit 0", FailureKind::kCrash, "exit status 0"},
+      {"exec >&- <&-; sleep 30", FailureKind::kHang, "closed its pipe and lived on"},
+      {"exec >&-; sleep 0.3; exit 7", FailureKind::kCrash, "exit status 7"},
   };
   for (const Case& one : cases) {
     CAPTURE(one.script);
@@ -99,6 +105,19 @@ TEST_CASE("an interrupt ends the wait for a worker") {
   REQUIRE_OK(client);
   interrupt.request();
   CHECK_ERROR(client->load(SystemJob(), {}), ErrorCode::kInterrupted, "interrupted");
+}
+
+TEST_CASE("an interrupt ends the wait for a worker that closed its pipe and lives on") {
+  InterruptFlag interrupt;
+  auto client = WorkerClient::start(test::shell_command("exec >&- <&-; sleep 30"), {}, interrupt);
+  REQUIRE_OK(client);
+  std::jthread user([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    interrupt.request();
+  });
+  const std::int64_t began_ns = now_ns();
+  CHECK_ERROR(client->load(SystemJob(), {}), ErrorCode::kInterrupted, "interrupted");
+  CHECK(now_ns() - began_ns < 5 * kSecondNs);
 }
 
 }  // namespace

@@ -1,0 +1,166 @@
+#include "runner/stored_orders.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "core/folder.h"
+#include "core/number.h"
+#include "core/utf8.h"
+#include "fault/fault.h"
+#include "record/ranges.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 4> kFilesOfRun = {"run.json", "samples.jsonl", "telemetry.jsonl",
+                                                         "summary.json"};
+
+/// Collects what is wrong with one object of run.json; the first finding counts.
+class Orders {
+ public:
+  explicit Orders(std::string where) : where_(std::move(where)) {}
+
+  template <typename T>
+  void in_range(std::string_view name, T value, Bounds<T> range) {
+    if (!range.contains(value)) fail(name, fmt::format("expected {} to {}, found {}", range.min, range.max, value));
+  }
+  /// Zero stands for the default.
+  template <typename T>
+  void zero_or_in_range(std::string_view name, T value, Bounds<T> range) {
+    if (value != 0) in_range(name, value, range);
+  }
+  void require(bool holds, std::string_view name, std::string_view expected) {
+    if (!holds) fail(name, fmt::format("expected {}", expected));
+  }
+  [[nodiscard]] Result<void> result() const {
+    if (error_) return *error_;
+    return {};
+  }
+
+ private:
+  void fail(std::string_view name, std::string_view what) {
+    if (!error_) error_ = Error{ErrorCode::kInvalidInput, fmt::format("run.json: {}: {}: {}", where_, name, what)};
+  }
+  std::string where_;
+  std::optional<Error> error_;
+};
+
+Result<void> check_settings(const RunSettings& settings) {
+  Orders orders("settings");
+  const auto seconds = [&](std::string_view name, double value) {
+    orders.require(value >= 0 && value < kLongestSeconds, name, "a time of less than 10 million seconds");
+  };
+  orders.zero_or_in_range("threads", settings.threads, kThreadsRange);
+  orders.require(settings.memory_max_bytes >= 0, "memory_max_bytes", "no negative number");
+  seconds("max_time_s", settings.max_time_s);
+  seconds("step_deadline_s", settings.step_deadline_s);
+  seconds("cell_deadline_s", settings.cell_deadline_s);
+  seconds("cell_budget_s", settings.cell_budget_s);
+  orders.require(settings.step_deadline_s > 0 && settings.cell_deadline_s > 0, "step_deadline_s, cell_deadline_s",
+                 "times above 0");
+  orders.in_range("noise_limit in percent", 100 * settings.noise_limit, kNoisePercentRange);
+  return orders.result();
+}
+
+Result<void> check_cell(const PlannedCell& cell) {
+  const Scenario& scenario = cell.scenario;
+  Orders orders("cell " + shown(cell.key.id()));
+  orders.in_range("repetitions", cell.repetitions, kRepetitionsRange);
+  orders.in_range("batch", scenario.batch, kBatchRange);
+  orders.in_range("n_requests", scenario.n_requests, kRequestsRange);
+  orders.zero_or_in_range("n_prompt_tokens", scenario.n_prompt_tokens, kTokensRange);
+  orders.in_range("n_output_tokens", scenario.n_output_tokens, kTokensRange);
+  orders.zero_or_in_range("n_shared_prefix", scenario.n_shared_prefix, kTokensRange);
+  orders.in_range("burstiness", scenario.burstiness, kLoadFactorRange);
+  orders.in_range("trace_speed", scenario.trace_speed, kLoadFactorRange);
+  const bool needs_rate =
+      scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate && scenario.arrivals != ArrivalKind::kTrace;
+  orders.require(scenario.rate_per_s >= 0 && scenario.rate_per_s <= kFastestRatePerS, "rate_per_s",
+                 "a rate of at most 100000");
+  orders.require(scenario.rate_per_s > 0 || !needs_rate, "rate_per_s", "a rate above 0");
+  orders.require(scenario.arrivals == ArrivalKind::kTrace ? !scenario.trace.empty() : scenario.trace.empty(), "trace",
+                 "a path for recorded arrivals, and none for others");
+  orders.require(cell.key.scenario == scenario.name(), "key",
+                 fmt::format("the scenario's name, {}", shown(scenario.name())));
+  return orders.result();
+}
+
+/// A link, a pipe or a device in place of a file would lead what is written elsewhere.
+Result<void> check_files(const fs::path& folder) {
+  SS_TRY(const std::vector<fs::path> files, list_files_below(folder));
+  for (const fs::path& file : files) {
+    std::error_code ignored;
+    const fs::file_type type = fs::symlink_status(file, ignored).type();
+    if (type == fs::file_type::regular || type == fs::file_type::not_found) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected a plain file in a run directory, found {}", shown(file.string()),
+                             type == fs::file_type::symlink ? "a link" : "a special file")};
+  }
+  return {};
+}
+
+/// The folder has no links (check_files).
+bool is_inside(const fs::path& file, const fs::path& folder) {
+  std::error_code error;
+  const fs::path base = fs::weakly_canonical(fs::absolute(folder, error), error);
+  const fs::path whole = fs::weakly_canonical(file, error);
+  return !error && std::mismatch(base.begin(), base.end(), whole.begin(), whole.end()).first == base.end();
+}
+
+Result<void> check_trace_file(const fs::path& file, const fs::path& folder, const fs::path& confirmed) {
+  if (file.empty() || file == confirmed) return {};
+  if (!is_inside(file, folder)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("run.json: settings: trace_file: {} is outside the run directory; if it is to be written, "
+                             "say so with --trace {}",
+                             shown(file.string()), shown(file.string()))};
+  }
+  if (std::ranges::find(kFilesOfRun, file.filename().string()) == kFilesOfRun.end()) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("run.json: settings: trace_file: expected a file of its own, found {}, which the run needs",
+                           shown(file.string()))};
+}
+
+/// The options of a backend as --threads, --cpus, --fault and --backend-option give them.
+Result<void> check_options(const BackendRecord& backend, const RunSettings& settings) {
+  for (const auto& [key, value] : backend.options) {
+    Orders orders(fmt::format("backend {}: option {}", shown(backend.name), shown(key)));
+    if (key == "threads") {
+      orders.in_range("value", parse_number<std::int32_t>(value).value_or(0), kThreadsRange);
+    } else if (key == "cpus") {
+      orders.require(value == format_cpu_list(settings.cpus), "value", "the CPUs of the settings");
+    } else if (key == "fault") {
+      SS_TRY_VOID(parse_fault(value));
+    }
+    SS_TRY_VOID(orders.result());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_orders(const RunRecord& record, const fs::path& folder, const fs::path& confirmed_trace) {
+  const RunSettings& settings = record.settings;
+  SS_TRY_VOID(check_settings(settings));
+  std::set<std::string> ids;
+  for (const PlannedCell& cell : record.cells) {
+    SS_TRY_VOID(check_cell(cell));
+    if (ids.insert(cell.key.id()).second) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("run.json: cell {}: expected it once, found it twice", shown(cell.key.id()))};
+  }
+  for (const BackendRecord& backend : record.backends) SS_TRY_VOID(check_options(backend, settings));
+  SS_TRY_VOID(check_files(folder));
+  return check_trace_file(settings.trace_file, folder, confirmed_trace);
+}
+
+}  // namespace secondsource
