@@ -43,6 +43,7 @@ struct AbOptions {
   std::optional<std::uint64_t> seed;
   std::string out, resume, waivers, format = "table", sarif, source_root = ".";
   bool allow_unverified = false;
+  bool gate_opportunistic = false;
   bool allow_inconclusive = false;
   bool no_attribution = false;
 };
@@ -99,6 +100,7 @@ Result<PlanFile> plan_with_flags(const AbOptions& options) {
   if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
   plan.gate.allow_unverified |= options.allow_unverified;
   plan.gate.allow_inconclusive |= options.allow_inconclusive;
+  plan.gate.opportunistic |= options.gate_opportunistic;
   return plan;
 }
 
@@ -142,6 +144,7 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
   request.max_time_s = plan.request.settings.max_time_s;
   request.seed = plan.request.seed;
   request.allow_unverified = plan.gate.allow_unverified;
+  request.judge_opportunistic = plan.gate.opportunistic;
   request.command = context.arguments;
   return request;
 }
@@ -260,6 +263,7 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
       ->capture_default_str();
   command.add_flag("--no-attribution", options.no_attribution, "Do not measure which operation a regression is in");
   command.add_flag("--allow-unverified", options.allow_unverified, "Also judge bundles without expected outputs");
+  command.add_flag("--gate-opportunistic", options.gate_opportunistic, kGateOpportunisticHelp);
   command.add_flag("--allow-inconclusive", options.allow_inconclusive, "Inconclusive ends with status 0");
 }
 

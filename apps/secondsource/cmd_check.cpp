@@ -147,10 +147,11 @@ std::string upper_case(std::string text) {
 }
 
 TextTable table_of(const std::vector<GoldenCheck>& rows) {
-  TextTable table{.columns = {"backend", "variant", "verdict", "prompts", "skipped", "positions", "match", "near tie",
-                              "wrong", "KL mean", "KL worst", "NLL diff", "time"},
-                  .right_aligned = {false, false, false, true, true, true, true, true, true, true, true, true, true},
-                  .rows = {}};
+  TextTable table{
+      .columns = {"backend", "variant", "verdict", "prompts", "skipped", "positions", "match", "near tie", "wrong",
+                  "KL mean", "KL worst", "NLL diff", "streamed", "right answers", "time"},
+      .right_aligned = {false, false, false, true, true, true, true, true, true, true, true, true, true, true, true},
+      .rows = {}};
   for (const auto& [record, failure] : rows) {
     std::vector<std::string> cells = {record.backend, record.variant};
     if (failure) {
@@ -166,6 +167,9 @@ TextTable table_of(const std::vector<GoldenCheck>& rows) {
       for (const auto& value : {record.kl_mean, record.kl_worst, record.nll_difference_mean}) {
         cells.push_back(figure(value));
       }
+      cells.push_back(record.n_streamed ? std::to_string(*record.n_streamed) : "-");
+      cells.push_back(record.n_answers ? fmt::format("{} of {}", record.n_answers_right.value_or(0), *record.n_answers)
+                                       : "-");
       cells.push_back(format_duration_ns(record.duration_ns));
     }
     table.rows.push_back(std::move(cells));

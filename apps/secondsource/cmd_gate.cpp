@@ -7,6 +7,7 @@
 #include "gate/compare.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "report/tables.h"
 
 namespace secondsource {
 namespace {
@@ -20,6 +21,7 @@ struct GateCommandOptions {
   double sitting_percent = 4;
   bool allow_inconclusive = false;
   bool allow_unverified = false;
+  bool gate_opportunistic = false;
 };
 
 Result<ExitStatus> run_gate(const GateCommandOptions& options) {
@@ -28,13 +30,18 @@ Result<ExitStatus> run_gate(const GateCommandOptions& options) {
   gate_options.rule.sitting_sigma = options.sitting_percent / 100;
   gate_options.today = utc_timestamp().substr(0, 10);
   gate_options.allow_unverified = options.allow_unverified;
+  gate_options.judge_opportunistic = options.gate_opportunistic;
   if (!options.waivers.empty()) {
     SS_TRY(gate_options.waivers, read_waivers(options.waivers));
   }
   SS_TRY(const SummarizedRun base, read_summarized_run(options.base));
   SS_TRY(const SummarizedRun candidate, read_summarized_run(options.candidate));
   const GateReport gate = compare_runs(base, candidate, gate_options);
-  SS_TRY_VOID(print(render_gate({.report = gate, .header = {}, .runs = {&candidate, 1}}, options.format)));
+  std::vector<std::string> header;
+  for (const SummarizedRun* run : {&base, &candidate}) {
+    if (!run->has_samples) header.push_back(summary_only_note(*run));
+  }
+  SS_TRY_VOID(print(render_gate({.report = gate, .header = header, .runs = {&candidate, 1}}, options.format)));
   return most_serious(statuses_of(gate, options.allow_inconclusive));
 }
 
@@ -59,6 +66,7 @@ CommandNode* add_gate_command(CommandNode& app, CommandAction& action) {
       ->capture_default_str();
   command->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   command->add_flag("--allow-unverified", options->allow_unverified, "Also judge bundles without expected outputs");
+  command->add_flag("--gate-opportunistic", options->gate_opportunistic, kGateOpportunisticHelp);
   command->footer(
       "Ends with 0 (pass or waived), 1 (regressed), 3 (wrong tokens), 4 (a cell could not be measured),\n"
       "5 (inconclusive), 6 (not comparable). docs/gate.md has the rule.\n"

@@ -40,6 +40,7 @@ struct HistoryOptions {
   bool dry_run = false;
   bool remove = false;
   bool allow_inconclusive = false;
+  bool gate_opportunistic = false;
 };
 
 using Options = std::shared_ptr<HistoryOptions>;
@@ -129,6 +130,7 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
   SS_TRY(History history, open_history(options));
   AnchorOptions anchor{.branch = options.branch, .n_recent = options.n_recent};
   anchor.rule.threshold = options.threshold_percent / 100;
+  anchor.judge_opportunistic = options.gate_opportunistic;
   SS_TRY(GateReport report, compare_with_pinned(history, anchor));
   apply_waivers(waivers, utc_timestamp().substr(0, 10), report);
   SS_TRY_VOID(print(render_gate({.report = report, .header = {}}, options.format)));
@@ -238,6 +240,7 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   check->add_option("--format", options->format, "table, markdown, json or junit")
       ->check(OneOf({"table", "markdown", "json", "junit"}))
       ->capture_default_str();
+  check->add_flag("--gate-opportunistic", options->gate_opportunistic, kGateOpportunisticHelp);
   check->add_flag("--allow-inconclusive", options->allow_inconclusive, "Inconclusive ends with status 0");
   check->footer(
       "So that ten losses of 3 % cannot pass one by one. Ends as `gate` does: 0, 1, 5 or 6.\n"

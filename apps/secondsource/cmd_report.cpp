@@ -43,7 +43,8 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
     text = terminal_lines({&sentence, 1}) + "\n";
   for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
-  for (const TextTable& table : {bound_table(runs), load_table(runs), golden_table(runs)}) {
+  for (const TextTable& table : {bound_table(runs), load_table(runs), ttft_parts_table(runs),
+                                 machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
     if (!table.rows.empty()) text += "\n" + render_terminal(table);
   }
   if (!matrix.rows.empty()) text += "\n" + render_table(matrix);
@@ -56,8 +57,8 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
 std::string render_json(const std::vector<SummarizedRun>& runs) {
   std::string text = "[\n";
   for (const SummarizedRun& run : runs) {
-    text += fmt::format("{}{{\"run\": {}, \"summary\": {}}}", text.size() > 2 ? ",\n" : "", to_json(run.record),
-                        to_json(run.summary));
+    text += fmt::format("{}{{\"run\": {}, \"summary\": {}, \"figures_from\": \"{}\"}}", text.size() > 2 ? ",\n" : "",
+                        to_json(run.record), to_json(run.summary), source_of_figures(run));
   }
   return text + "\n]\n";
 }

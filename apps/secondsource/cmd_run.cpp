@@ -61,6 +61,7 @@ struct RunOptions {
   bool strict = false;
   bool no_golden = false;
   bool allow_unverified = false;
+  bool gate_opportunistic = false;
   bool allow_inconclusive = false;
   bool retry_failed = false;
 };
@@ -151,6 +152,7 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   if (!options.baseline.empty()) plan.gate.baseline = options.baseline;
   if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
   plan.gate.allow_unverified |= options.allow_unverified;
+  plan.gate.opportunistic |= options.gate_opportunistic;
   plan.gate.allow_inconclusive |= options.allow_inconclusive;
   return {};
 }
@@ -277,6 +279,7 @@ std::string json_of(const SummarizedRun& run, const RunHealth& health, const std
   tree["invalid"] = health.invalid;
   tree["unavailable"] = health.unavailable;
   tree["unverified"] = health.unverified;
+  tree["without_effect"] = health.without_effect;
   tree["summary"] = nlohmann::ordered_json::parse(to_json(run.summary));
   if (gate) tree["gate"] = nlohmann::ordered_json::parse(to_json(*gate));
   return to_json_text(tree, 2) + "\n";
@@ -288,6 +291,7 @@ Result<std::optional<GateReport>> judge_against(const PlanGate& gate, const Summ
   options.rule.threshold = gate.threshold_percent / 100;
   options.today = utc_timestamp().substr(0, 10);
   options.allow_unverified = gate.allow_unverified;
+  options.judge_opportunistic = gate.opportunistic;
   if (!gate.waivers.empty()) {
     SS_TRY(options.waivers, read_waivers(gate.waivers));
   }
@@ -300,7 +304,8 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
   // The record is read back from the disk, so that the gate here and `gate` on the stored run cannot differ.
   SS_TRY(RunRecord record, RunDirectory::read_record(directory.folder()));
   const SummarizedRun run{std::move(record), std::move(summary)};
-  const RunHealth health = judge_run(run.record, directory.lines(), run.summary);
+  const bool is_gated = !plan.gate.baseline.empty();
+  const RunHealth health = judge_run(run.record, directory.lines(), run.summary, !is_gated || plan.gate.opportunistic);
   SS_TRY(const std::optional<GateReport> gate, judge_against(plan.gate, run));
   std::vector<ExitStatus> statuses = statuses_of(health);
   if (gate) {
@@ -436,6 +441,7 @@ void add_gate_flags(CommandNode& command, RunOptions& options) {
   command.add_option("--baseline", options.baseline, "Run directory to be gated against");
   command.add_option("--waivers", options.waivers, "YAML file with accepted regressions");
   command.add_flag("--allow-unverified", options.allow_unverified, "The gate also judges unverified bundles");
+  command.add_flag("--gate-opportunistic", options.gate_opportunistic, kGateOpportunisticHelp);
   command.add_flag("--allow-inconclusive", options.allow_inconclusive, "Inconclusive ends with status 0");
 }
 

@@ -55,6 +55,7 @@ class AbPlanner {
     SS_TRY(const Bundle bundle, Bundle::open(request_.bundle, progress_, interrupt_));
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
     SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
+    if (!request_.judge_opportunistic) record_.opportunistic = opportunistic_of(bundle);
     SS_TRY_VOID(choose_backends());
     SS_TRY_VOID(judge_tokens(record_.base));
     SS_TRY_VOID(judge_tokens(record_.candidate));
@@ -75,6 +76,16 @@ class AbPlanner {
       record_.scenarios.push_back(text);
     }
     return {};
+  }
+
+  static std::vector<std::string> opportunistic_of(const Bundle& bundle) {
+    std::vector<std::string> names;
+    for (const std::string& name : bundle.variants()) {
+      const ManifestVariant* variant = bundle.manifest() == nullptr ? nullptr : bundle.manifest()->find_variant(name);
+      const Tier tier = variant == nullptr ? tier_without_quality(name) : variant->effective_tier();
+      if (tier == Tier::kOpportunistic) names.push_back(name);
+    }
+    return names;
   }
 
   static Result<ArmRecord> with_hash(ArmRecord arm) {

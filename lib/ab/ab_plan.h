@@ -30,6 +30,7 @@ struct AbRequest {
   double max_time_s = 0;  ///< for golden prompts and pairs together; 0 means no limit
   std::uint64_t seed = 1;
   bool allow_unverified = false;
+  bool judge_opportunistic = false;  ///< opportunistic variants decide, too
   std::vector<std::string> command{};
 };
 

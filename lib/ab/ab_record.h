@@ -2,6 +2,7 @@
 // The files of a comparison of two programs as plain data: ab.json (AbRecord) and pairs.jsonl (one ProcessLine per
 // process that ran). docs/gate.md describes both.
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -76,10 +77,17 @@ struct AbRecord {
   std::vector<AbStint> stints{};
   std::vector<AbGolden> golden{};
   bool allow_unverified = false;  ///< judge bundles without independent expected outputs too
+  /// Variants of the golden bundle that are timed and reported, but cannot fail the gate.
+  std::vector<std::string> opportunistic{};
+
+  [[nodiscard]] bool decides(std::string_view variant) const {
+    return std::find(opportunistic.begin(), opportunistic.end(), variant) == opportunistic.end();
+  }
 };
 SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
           golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
-          threshold_percent, stints, golden, allow_unverified, max_time_s, prepared_s)
+          threshold_percent, stints, golden, allow_unverified, opportunistic, max_time_s, prepared_s)
+SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s)
 
 /// One value of one cell, as the gate judges it.
 struct CellValue {

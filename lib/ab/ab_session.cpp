@@ -287,7 +287,10 @@ std::string minutes(double seconds) {
 PairedGate gate_of(const AbRecord& record) {
   GateRule rule = interleaved_rule();
   rule.threshold = record.threshold_percent / 100;
-  const std::size_t n_cells = record.stints.size() * record.scenarios.size() * kMetricsPerCell;
+  // Only cells that can fail the gate take part of its permitted share of false alarms.
+  const auto n_deciding = static_cast<std::size_t>(
+      std::ranges::count_if(record.stints, [&](const AbStint& stint) { return record.decides(stint.variant); }));
+  const std::size_t n_cells = n_deciding * record.scenarios.size() * kMetricsPerCell;
   return {rule, PairPlan{record.looks}, std::max<std::int64_t>(1, static_cast<std::int64_t>(n_cells))};
 }
 

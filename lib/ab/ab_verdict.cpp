@@ -39,25 +39,28 @@ void add_golden_findings(const AbRecord& record, GateReport& report) {
     const auto [base, candidate] = find_golden(record.golden, one.backend, one.variant);
     if (one.arm == Arm::kBase && candidate != nullptr) continue;  // report it only once, for the candidate
     const std::string id = one.backend + "/" + one.variant;
+    const bool decides = record.decides(one.variant);
     if (candidate == nullptr || (!is_measurable(candidate) && candidate->verdict != GoldenVerdict::kFailed)) {
       if (is_measurable(base)) {
         const std::string why = candidate == nullptr ? "the candidate has no such backend" : candidate->reason;
-        report.failed.push_back(fmt::format("{}: {}", id, why));
+        report.list_for(report.failed, decides).push_back(fmt::format("{}: {}", id, why));
       }
     } else if (candidate->verdict == GoldenVerdict::kFailed) {
-      report.wrong_tokens.push_back(fmt::format("{}: {}", id, candidate->reason));
+      report.list_for(report.wrong_tokens, decides)
+          .push_back(fmt::format("{}: {}{}", id, decides ? "" : "wrong tokens: ", candidate->reason));
     } else if (base != nullptr && base->verdict == GoldenVerdict::kFailed) {
-      report.not_comparable.push_back(fmt::format("{}: the base's tokens are wrong: {}", id, base->reason));
+      report.list_for(report.not_comparable, decides)
+          .push_back(fmt::format("{}: the base's tokens are wrong: {}", id, base->reason));
     } else if (!record.allow_unverified && is_measurable(base) &&
                (base->verdict == GoldenVerdict::kUnverified || candidate->verdict == GoldenVerdict::kUnverified)) {
-      report.not_comparable.push_back(
-          fmt::format("{}: the bundle is unverified (--allow-unverified judges it all the same)", id));
+      report.list_for(report.not_comparable, decides)
+          .push_back(fmt::format("{}: the bundle is unverified (--allow-unverified judges it all the same)", id));
     }
   }
 }
 
 /// Adds the failures of a stint that ended early.
-void add_process_failures(const AbStint& stint, std::span<const ProcessLine> lines, GateReport& report) {
+void add_process_failures(const AbStint& stint, std::span<const ProcessLine> lines, bool decides, GateReport& report) {
   const ProcessLine* last = nullptr;
   for (const ProcessLine& line : lines) {
     if (line.stint == stint.id() && !line.failure.empty()) last = &line;
@@ -65,7 +68,7 @@ void add_process_failures(const AbStint& stint, std::span<const ProcessLine> lin
   if (last == nullptr) return;
   const std::string why = fmt::format("{}: {}: {}", stint.id(), last->arm, last->failure);
   const bool is_candidates = last->arm == Arm::kCandidate && !last->failure.starts_with("INVALID");
-  (is_candidates ? report.failed : report.not_comparable).push_back(why);
+  report.list_for(is_candidates ? report.failed : report.not_comparable, decides).push_back(why);
 }
 
 GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
@@ -128,15 +131,16 @@ GateReport report_of(const AbRecord& record, std::span<const ProcessLine> lines,
     for (const PairSeries& series : all) {
       report.verdicts.push_back(verdict_of(series, gate));
       GateVerdict& verdict = report.verdicts.back();
+      verdict.decides = record.decides(stint.variant);
       if (ended_early && verdict.decision == Decision::kInconclusive) {
         verdict.why += fmt::format("; the {:.0f} s of the comparison (--max-time) are over", record.max_time_s);
       }
       any_open = any_open || !report.verdicts.back().change_percent;
     }
-    if (any_open || all.empty()) add_process_failures(stint, lines, report);
+    if (any_open || all.empty()) add_process_failures(stint, lines, record.decides(stint.variant), report);
   }
   if (report.verdicts.empty() && report.wrong_tokens.empty() && report.failed.empty() &&
-      report.not_comparable.empty()) {
+      report.not_comparable.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("base and candidate have no backend and variant in common");
   }
   apply_waivers(waivers, today, report);

@@ -41,14 +41,9 @@ Result<BriefRun> read_brief_run(const std::filesystem::path& folder, std::string
   BriefRun run;
   run.shown_as = std::move(shown_as);
   SS_TRY(run.stored, read_run(folder));
-  const std::filesystem::path summary_path = folder / "summary.json";
-  run.has_samples = path_exists(folder / "samples.jsonl") || !path_exists(summary_path);
-  if (run.has_samples) {
-    run.summary = summarize(run.stored.record, run.stored.journal);
-  } else {
-    SS_TRY(const std::string text, read_file(summary_path));
-    SS_TRY(run.summary, run_summary_from_json(text, summary_path.string()));
-  }
+  SS_TRY(StoredSummary summary, summary_of(run.stored));
+  run.summary = std::move(summary.summary);
+  run.has_samples = summary.is_from_samples;
   for (const char* name : {"run.json", run.has_samples ? "samples.jsonl" : "summary.json"}) {
     if (!path_exists(folder / name)) continue;
     SS_TRY(std::string hash, sha256_of_file(folder / name));

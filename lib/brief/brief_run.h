@@ -9,7 +9,7 @@
 
 #include "core/result.h"
 #include "record/record_json.h"
-#include "summary/summarize.h"
+#include "summary/summarized_run.h"
 
 namespace secondsource {
 

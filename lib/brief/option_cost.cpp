@@ -71,11 +71,22 @@ std::vector<std::size_t> OptionCosts::skus_of(const OptionSpec& option) const {
   return result;
 }
 
+std::string OptionCosts::outside_limits(const OptionSpec& option) const {
+  if (option.kind == OptionKind::kStay) return "";
+  for (const std::size_t index : skus_of(option)) {
+    const Sku& sku = skus_[index];
+    if (sku.outside_limits.empty()) continue;
+    return fmt::format("{}: no option: {} is outside the limits of its quality: {}", sku.spec.id, sku.precision,
+                       sku.outside_limits);
+  }
+  return "";
+}
+
 std::string OptionCosts::why_not(const OptionSpec& option) const {
   const auto missing = [](const Sku& sku, const Speed& speed, std::string_view what) {
     return speed.tok_per_s ? std::string() : fmt::format("{}: no speed {}: {}", sku.spec.id, what, speed.why_not);
   };
-  std::vector<std::string> reasons;
+  std::vector<std::string> reasons = {outside_limits(option)};
   if (demand_.batch_percent < 100) {
     for (const Share& share : option.interactive) {
       const Sku& sku = find_sku(skus_, share.sku);

@@ -54,7 +54,11 @@ class OptionCosts {
   /// `demand` and `skus` must outlive this object.
   OptionCosts(const Demand& demand, std::span<const Sku> skus) : demand_(demand), skus_(skus) {}
 
-  /// The reason why the option cannot be costed, which is a speed that is not known; empty when it can.
+  /// The SKU whose variant is outside the limits of its quality, with the figures, if the option needs one; empty if it
+  /// needs none, and for what serves today.
+  [[nodiscard]] std::string outside_limits(const OptionSpec& option) const;
+  /// The reason why the option cannot be costed, which is outside_limits() or a speed that is not known; empty when it
+  /// can.
   [[nodiscard]] std::string why_not(const OptionSpec& option) const;
 
   /// In this function and those below, why_not(option) must be empty.

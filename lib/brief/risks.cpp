@@ -55,7 +55,9 @@ class RiskCollector {
   // -- risks of an option
 
   void add_option_risks() {
-    if (const std::string why = costs_.why_not(*option_); !why.empty()) add(kLimit, "cannot be costed: " + why);
+    const std::string why = costs_.why_not(*option_);
+    // A variant outside its limits is a fault of its SKU, which add_sku_risks() names.
+    if (!why.empty() && costs_.outside_limits(*option_).empty()) add(kLimit, "cannot be costed: " + why);
     add_single_supplier();
     add_spot_share();
     add_other_models();

@@ -223,6 +223,11 @@ class MeasuredSku {
   }
 
   void find_faults() {
+    sku_.outside_limits = sku_.cells.front()->outside_limits;
+    if (!sku_.outside_limits.empty()) {
+      sku_.faults.push_back(
+          fmt::format("{} is outside the limits of its quality: {}", sku_.precision, sku_.outside_limits));
+    }
     if (full_load_cell_ == nullptr && slo_cell_ == nullptr) sku_.faults.push_back("no cell with valid figures");
     const bool is_wrong = std::any_of(sku_.cells.begin(), sku_.cells.end(),
                                       [](const CellSummary* cell) { return cell->golden == GoldenVerdict::kFailed; });

@@ -47,6 +47,7 @@ struct Sku {
   std::string why_no_memory{};
   std::vector<std::string> price_assumptions{};  ///< assumptions behind every combination of speed and price
   std::vector<std::string> load_assumptions{};   ///< further assumptions behind figures at the buyer's load
+  std::string outside_limits{};                  ///< the limits of its variant's quality that it misses; empty: none
   std::vector<std::string> faults{};             ///< reasons why its figures cannot be used at all
   const BriefRun* run = nullptr;                 ///< for measured SKUs only; not owned
   std::vector<const CellSummary*> cells{};       ///< the run's cells of the SKU's bundle, backend and variant

@@ -43,7 +43,6 @@ std::string stored_variant(const Bundle& model) {
   return std::string(to_string(most->first));
 }
 
-/// Without measured quality, only the types in which models are trained are blessed.
 std::vector<ManifestVariant> variants_of(const std::string& stored) {
   std::vector<ManifestVariant> variants;
   for (const std::string_view name : kVariantNames) {
@@ -51,7 +50,7 @@ std::vector<ManifestVariant> variants_of(const std::string& stored) {
     ManifestVariant variant;
     variant.name = name;
     variant.is_stored = name == stored;
-    variant.tier = name == "f32" || name == "bf16" || name == "f16" ? Tier::kBlessed : Tier::kOpportunistic;
+    variant.tier = tier_without_quality(name);
     variants.push_back(std::move(variant));
   }
   return variants;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -150,6 +151,14 @@ Result<ExpectedOutput> parse_line(std::string_view line, const std::string& name
 
 bool ExpectedOutput::is_unsteady(std::size_t index) const {
   return std::binary_search(unsteady.begin(), unsteady.end(), static_cast<std::int32_t>(index));
+}
+
+double reference_gap(const ExpectedOutput& expected, std::size_t index, std::int32_t id) {
+  if (index >= expected.top.size()) return std::numeric_limits<double>::infinity();
+  const std::vector<TopToken>& top = expected.top[index];
+  const auto found = std::ranges::find(top, id, &TopToken::id);
+  return found == top.end() ? std::numeric_limits<double>::infinity()
+                            : top.front().log_probability - found->log_probability;
 }
 
 std::string sha256_of_ids(const std::vector<std::int32_t>& ids) {

@@ -1,6 +1,7 @@
 #pragma once
 // Reader of expected/VARIANT.jsonl, the reference's answer to each golden prompt (docs/bundle-format.md).
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ struct ExpectedOutput {
 
   [[nodiscard]] bool is_unsteady(std::size_t index) const;
 };
+
+/// The reference's logit of ids[index] minus that of `id` at the same place; infinity if `id` is not among the stored top.
+[[nodiscard]] double reference_gap(const ExpectedOutput& expected, std::size_t index, std::int32_t id);
 
 /// SHA-256 of the ids as little-endian int32, as in prompt_sha256.
 [[nodiscard]] std::string sha256_of_ids(const std::vector<std::int32_t>& ids);

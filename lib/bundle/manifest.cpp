@@ -113,9 +113,10 @@ Result<ManifestVariant> parse_variant(const std::string& name, const YamlNode& n
   SS_TRY_VOID(node.expect_keys({"tier", "weights", "expected", "acceptance", "quality"}));
   ManifestVariant variant;
   variant.name = name;
-  SS_TRY(const std::string tier, node.string("tier"));
-  if (tier != "blessed" && tier != "opportunistic") return node.at("tier")->mismatch("blessed or opportunistic");
-  variant.tier = tier == "blessed" ? Tier::kBlessed : Tier::kOpportunistic;
+  SS_TRY(const std::string tier_name, node.string("tier"));
+  const std::optional<Tier> tier = enum_from_name<Tier>(tier_name);
+  if (!tier) return node.at("tier")->mismatch("blessed or opportunistic");
+  variant.tier = *tier;
   SS_TRY(const std::string weights, node.string("weights"));
   if (weights != "stored" && weights != "quantized") return node.at("weights")->mismatch("stored or quantized");
   variant.is_stored = weights == "stored";
@@ -156,8 +157,23 @@ Result<void> check_format(const YamlNode& root) {
 
 }  // namespace
 
-std::string_view to_string(Tier tier) {
-  return tier == Tier::kBlessed ? "blessed" : "opportunistic";
+std::string ManifestVariant::outside_limits() const {
+  if (!quality) return "";
+  std::vector<std::string> missed;
+  if (quality->limit_kl_mean && quality->kl_mean && *quality->kl_mean > *quality->limit_kl_mean) {
+    missed.push_back(fmt::format("mean KL {:.3g}, at most {:g} allowed", *quality->kl_mean, *quality->limit_kl_mean));
+  }
+  if (quality->limit_top1_agreement && quality->top1_agreement &&
+      *quality->top1_agreement < *quality->limit_top1_agreement) {
+    missed.push_back(fmt::format("top-1 agreement {:.3g}, at least {:g} required", *quality->top1_agreement,
+                                 *quality->limit_top1_agreement));
+  }
+  return fmt::format("{}", fmt::join(missed, "; "));
+}
+
+Tier tier_without_quality(std::string_view variant_name) {
+  const bool is_trained_in = variant_name == "f32" || variant_name == "bf16" || variant_name == "f16";
+  return is_trained_in ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 bool is_sha256(std::string_view text) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "core/tier.h"
 
 namespace secondsource {
 
@@ -19,12 +20,6 @@ struct ManifestFile {
   std::int64_t size_bytes = 0;
   std::string sha256;  ///< 64 lower-case hexadecimal digits
 };
-
-enum class Tier : std::uint8_t {
-  kBlessed,        ///< must pass its golden prompts for a run to count
-  kOpportunistic,  ///< reported, but by default it decides no gate
-};
-[[nodiscard]] std::string_view to_string(Tier tier);
 
 /// How far a correct backend may deviate from the reference (docs/correctness.md). Only expect.py writes these numbers.
 struct Acceptance {
@@ -53,7 +48,15 @@ struct ManifestVariant {
   std::optional<std::string> expected;   ///< path of the expected outputs; absent if the variant is unverified
   std::optional<Acceptance> acceptance;  ///< present exactly if `expected` is
   std::optional<Quality> quality;
+
+  /// The limits of `quality` that the variant misses, as a phrase with the figures; empty if it keeps them all.
+  [[nodiscard]] std::string outside_limits() const;
+  /// The tier that counts: a variant outside its limits is opportunistic, whatever `tier` says.
+  [[nodiscard]] Tier effective_tier() const { return outside_limits().empty() ? tier : Tier::kOpportunistic; }
 };
+
+/// The tier of a variant whose quality nobody measured: only the types in which models are trained are blessed.
+[[nodiscard]] Tier tier_without_quality(std::string_view variant_name);
 
 /// The program and libraries that produced the expected outputs.
 struct ExpectedFrom {

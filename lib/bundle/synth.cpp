@@ -39,10 +39,9 @@ Manifest manifest_of(const SynthOptions& options, const ModelConfig& config) {
       fmt::format("random weights, seed {}, in the shape of {}", options.seed, options.source);
   manifest.chat_template = "chatml";
   for (const std::string_view name : {"bf16", "f16", "int8", "int8-w8a8", "int8-g32", "int8-g32-w8a8", "int4"}) {
-    const bool is_blessed = name == "bf16" || name == "f16";
     ManifestVariant variant;
     variant.name = name;
-    variant.tier = is_blessed ? Tier::kBlessed : Tier::kOpportunistic;
+    variant.tier = tier_without_quality(name);
     variant.is_stored = name == "bf16";
     manifest.variants.push_back(std::move(variant));
   }

@@ -178,7 +178,12 @@ Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification
     if (outputs) check_outputs(**outputs, *variant.expected, *prompts, encoded, verification);
   }
   for (const ManifestVariant& variant : verification.manifest.variants) {
-    if (variant.expected || variant.tier != Tier::kBlessed) continue;
+    if (variant.tier != Tier::kBlessed) continue;
+    if (const std::string outside = variant.outside_limits(); !outside.empty()) {
+      verification.findings.fault(
+          fmt::format("variant {}: blessed, but outside the limits of its quality: {}", variant.name, outside));
+    }
+    if (variant.expected) continue;
     std::string message = fmt::format("variant {}: blessed, without expected outputs", variant.name);
     has_expected ? verification.findings.fault(std::move(message))
                  : verification.findings.note(message + ": unverified");

@@ -37,11 +37,11 @@ void apply_waivers(std::span<const Waiver> waivers, std::string_view today, Gate
     }
     const bool may_cover = only != nullptr && !is_ambiguous && !fault_on(*only, today);
     if (!may_cover || verdict.decision != Decision::kRegressed) continue;
-    if (*verdict.change_percent > only->ceiling_percent) {
+    if (*verdict.change_percent <= only->ceiling_percent) {
+      verdict.waived_by = only->id;
+    } else if (verdict.decides) {
       report.waiver_errors.push_back(fmt::format("{}: {:+.1f} % exceeds its ceiling of {:g} %", about(*only, verdict),
                                                  *verdict.change_percent, only->ceiling_percent));
-    } else {
-      verdict.waived_by = only->id;
     }
   }
   for (const Waiver& waiver : waivers) {

@@ -97,33 +97,44 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   return verdict;
 }
 
+/// A cell that both runs measured.
+struct CellPair {
+  const CellSummary* before = nullptr;
+  const CellSummary* after = nullptr;
+  bool decides = true;
+};
+
 /// Returns the cells that both runs measured and that are comparable; the report lists all others.
-std::vector<std::pair<const CellSummary*, const CellSummary*>> pair_cells(const SummarizedRun& base,
-                                                                          const SummarizedRun& candidate,
-                                                                          bool allow_unverified, GateReport& report) {
-  std::vector<std::pair<const CellSummary*, const CellSummary*>> pairs;
+std::vector<CellPair> pair_cells(const SummarizedRun& base, const SummarizedRun& candidate, const GateOptions& options,
+                                 GateReport& report) {
+  std::vector<CellPair> pairs;
   for (const CellSummary& before : base.summary.cells) {
     if (before.status != CellStatus::kComplete) continue;  // the base has no value to compare with
     const std::string id = before.key.id();
     const CellSummary* after = find_cell(candidate.summary, before.key);
+    // A run of an earlier release does not know its tiers.
+    const bool is_opportunistic =
+        before.tier == Tier::kOpportunistic || (after != nullptr && after->tier == Tier::kOpportunistic);
+    const bool decides = options.judge_opportunistic || !is_opportunistic;
+    auto& not_comparable = report.list_for(report.not_comparable, decides);
     if (after == nullptr) {
-      report.not_comparable.push_back(id + ": the candidate has no such cell");
+      not_comparable.push_back(id + ": the candidate has no such cell");
     } else if (after->golden == GoldenVerdict::kFailed) {
-      report.wrong_tokens.push_back(id);
+      report.list_for(report.wrong_tokens, decides).push_back(decides ? id : id + ": wrong tokens");
     } else if (after->status == CellStatus::kFailed || after->status == CellStatus::kMissing ||
                after->status == CellStatus::kPartial) {
-      report.failed.push_back(id + ": " + why_incomplete(*after));
+      report.list_for(report.failed, decides).push_back(id + ": " + why_incomplete(*after));
     } else if (after->status == CellStatus::kInvalid) {
-      report.not_comparable.push_back(id + ": " + why_incomplete(*after));
+      not_comparable.push_back(id + ": " + why_incomplete(*after));
     } else if (before.golden == GoldenVerdict::kFailed) {
-      report.not_comparable.push_back(id + ": the base's tokens are wrong");
-    } else if (!allow_unverified &&
+      not_comparable.push_back(id + ": the base's tokens are wrong");
+    } else if (!options.allow_unverified &&
                (before.golden != GoldenVerdict::kPassed || after->golden != GoldenVerdict::kPassed)) {
-      report.not_comparable.push_back(id + ": the bundle is unverified (--allow-unverified judges it all the same)");
+      not_comparable.push_back(id + ": the bundle is unverified (--allow-unverified judges it all the same)");
     } else if (const auto why = why_cells_differ(base.record, candidate.record, before, *after, UnderTest::kCode)) {
-      report.not_comparable.push_back(id + ": " + *why);
+      not_comparable.push_back(id + ": " + *why);
     } else {
-      pairs.emplace_back(&before, after);
+      pairs.push_back({&before, after, decides});
     }
   }
   return pairs;
@@ -140,14 +151,17 @@ GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidat
     report.not_comparable.push_back(*why);
     return report;
   }
-  const auto pairs = pair_cells(base, candidate, options.allow_unverified, report);
-  if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty()) {
+  const std::vector<CellPair> pairs = pair_cells(base, candidate, options, report);
+  if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("the two runs have no cell in common that can be compared");
   }
-  const auto n_cells = static_cast<std::int64_t>(pairs.size() * kMetricsPerCell);
-  for (const auto& [before, after] : pairs) {
-    for (const GateMetric& metric : gate_metrics_of(after->scenario)) {
-      report.verdicts.push_back(judge(*before, *after, metric, options.rule, n_cells));
+  // Only verdicts that can fail the gate take part of its permitted share of false alarms.
+  const std::int64_t n_deciding = std::ranges::count_if(pairs, &CellPair::decides);
+  const auto n_verdicts = std::max<std::int64_t>(1, n_deciding) * static_cast<std::int64_t>(kMetricsPerCell);
+  for (const CellPair& pair : pairs) {
+    for (const GateMetric& metric : gate_metrics_of(pair.after->scenario)) {
+      report.verdicts.push_back(judge(*pair.before, *pair.after, metric, options.rule, n_verdicts));
+      report.verdicts.back().decides = pair.decides;
     }
   }
   apply_waivers(options.waivers, options.today, report);

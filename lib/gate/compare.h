@@ -15,8 +15,9 @@ namespace secondsource {
 struct GateOptions {
   GateRule rule;
   std::vector<Waiver> waivers;
-  std::string today;              ///< YYYY-MM-DD
-  bool allow_unverified = false;  ///< judge bundles without independent expected outputs too
+  std::string today;                 ///< YYYY-MM-DD
+  bool allow_unverified = false;     ///< judge bundles without independent expected outputs too
+  bool judge_opportunistic = false;  ///< opportunistic variants decide, too
 };
 
 [[nodiscard]] GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidate,

@@ -8,13 +8,13 @@ namespace secondsource {
 
 std::int64_t GateReport::count(Decision decision) const {
   return std::count_if(verdicts.begin(), verdicts.end(), [&](const GateVerdict& verdict) {
-    return verdict.decision == decision && verdict.waived_by.empty();
+    return verdict.decision == decision && verdict.waived_by.empty() && verdict.decides;
   });
 }
 
 std::int64_t GateReport::count_waived() const {
   return std::count_if(verdicts.begin(), verdicts.end(),
-                       [](const GateVerdict& verdict) { return !verdict.waived_by.empty(); });
+                       [](const GateVerdict& verdict) { return !verdict.waived_by.empty() && verdict.decides; });
 }
 
 std::string to_json(const GateReport& gate) {

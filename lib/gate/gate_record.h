@@ -36,26 +36,32 @@ struct GateVerdict {
   std::string why{};                           ///< the reason, in one sentence
   std::optional<std::int64_t> n_pairs{};       ///< interleaved: number of pairs behind the verdict
   std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: further pairs needed for a verdict
+  bool decides = true;                         ///< false: of an opportunistic variant, whatever the decision
 };
 SS_FIELDS(GateVerdict, cell, metric, decision, base_s, candidate_s, change_percent, low_percent, high_percent, improved,
-          waived_by, why, n_pairs, n_more_pairs)
+          waived_by, why, n_pairs, n_more_pairs, decides)
+SS_ADDED_FIELDS(GateVerdict, decides)
 
-/// A share of the time that a regressed cell lost: all calls of one operation and shape, or everything outside the
-/// operations.
+inline constexpr const char* kOtherThanOperations = "host/scheduler/other";
+inline constexpr const char* kNotResolved = "not resolved";
+
+/// A share of the time that a regressed cell lost: all calls of one operation and shape, everything outside of the
+/// operations, or what the profiles cannot tell from noise.
 struct LossShare {
   CellKey cell{};
   std::string metric{};
-  std::string operation{};  ///< op_name(), or kOtherThanOperations
-  std::string shape{};      ///< "tokens 1, 1024 -> 3072"; empty for kOtherThanOperations
+  std::string operation{};  ///< op_name(), kOtherThanOperations or kNotResolved
+  std::string shape{};      ///< "tokens 1, 1024 -> 3072"; empty if `operation` is none
   std::string kernel{};     ///< the name that the candidate's backend gives it
   std::string source{};     ///< the kernel's file, relative to the repository; empty: unknown
   std::int32_t source_line = 1;
   double base_s = 0;  ///< seconds per request
   double candidate_s = 0;
-  double share = 0;  ///< share of the cell's loss per request; the shares of a cell add up to 1
+  double share = 0;  ///< of the cell's loss per request, 0 to 1; the shares of a cell add up to 1
+
+  [[nodiscard]] bool is_of_operation() const { return operation != kOtherThanOperations && operation != kNotResolved; }
 };
 SS_FIELDS(LossShare, cell, metric, operation, shape, kernel, source, source_line, base_s, candidate_s, share)
-inline constexpr const char* kOtherThanOperations = "host/scheduler/other";
 
 struct GateReport {
   std::string base_run_id, candidate_run_id;
@@ -68,13 +74,20 @@ struct GateReport {
   std::vector<std::string> waiver_errors;   ///< one per expired, exceeded, unmatched or duplicate waiver
   std::vector<std::string> waiver_notes;    ///< one per waiver whose backend was not compared
   std::vector<LossShare> losses;            ///< of regressed cells, the largest share of each cell first
+  /// Findings about opportunistic variants that would fail the gate if the variants were blessed.
+  std::vector<std::string> without_effect{};
 
-  /// Number of verdicts with this decision that no waiver covers.
+  /// The list for a finding: `findings` if it may fail the gate, otherwise `without_effect`.
+  [[nodiscard]] std::vector<std::string>& list_for(std::vector<std::string>& findings, bool decides) {
+    return decides ? findings : without_effect;
+  }
+  /// Number of verdicts with this decision that decide and that no waiver covers.
   [[nodiscard]] std::int64_t count(Decision decision) const;
   [[nodiscard]] std::int64_t count_waived() const;
 };
 SS_FIELDS(GateReport, base_run_id, candidate_run_id, method, threshold_percent, verdicts, wrong_tokens, failed,
-          not_comparable, waiver_errors, waiver_notes, losses)
+          not_comparable, waiver_errors, waiver_notes, losses, without_effect)
+SS_ADDED_FIELDS(GateReport, waiver_notes, without_effect)
 
 [[nodiscard]] std::string to_json(const GateReport& gate);
 /// Errors: kInvalidInput.

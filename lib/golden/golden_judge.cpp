@@ -58,10 +58,7 @@ PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t ind
   const double log_q = static_cast<double>(logits[static_cast<std::size_t>(expected.ids[index])]) - normalizer;
   judgement.nll_difference = top.front().log_probability - log_q;
   if (judgement.best_id == expected.ids[index]) return judgement;
-  const auto chosen =
-      std::find_if(top.begin(), top.end(), [&](const TopToken& token) { return token.id == judgement.best_id; });
-  judgement.reference_gap = chosen == top.end() ? std::numeric_limits<double>::infinity()
-                                                : top.front().log_probability - chosen->log_probability;
+  judgement.reference_gap = reference_gap(expected, index, judgement.best_id);
   judgement.kind = judgement.reference_gap <= near_tie_tau ? PositionKind::kNearTie : PositionKind::kWrong;
   return judgement;
 }
@@ -106,6 +103,26 @@ double GoldenTally::nll_difference_mean() const {
 
 std::int64_t GoldenTally::near_tie_limit() const {
   return std::max<std::int64_t>(2, n_reference_near / 2);
+}
+
+StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std::int32_t> ids, double near_tie_tau) {
+  const auto parted = std::mismatch(expected.ids.begin(), expected.ids.end(), ids.begin(), ids.end());
+  StreamJudgement judgement{.n_equal = parted.first - expected.ids.begin()};
+  if (parted.first == expected.ids.end() && parted.second == ids.end()) return judgement;
+  judgement.kind = PositionKind::kWrong;
+  if (parted.first == expected.ids.end() || parted.second == ids.end()) return judgement;
+  const auto index = static_cast<std::size_t>(judgement.n_equal);
+  if (expected.is_unsteady(index)) {
+    judgement.kind = PositionKind::kUnsteady;
+  } else if (reference_gap(expected, index, *parted.second) <= near_tie_tau) {
+    judgement.kind = PositionKind::kNearTie;
+  }
+  return judgement;
+}
+
+bool begins_with_answer(std::string_view text, std::string_view answer) {
+  const std::size_t first = text.find_first_not_of(" \t\n\v\f\r");
+  return first != std::string_view::npos && text.substr(first).starts_with(answer);
 }
 
 std::vector<std::string> broken_rules(const GoldenTally& tally, const Acceptance& acceptance) {

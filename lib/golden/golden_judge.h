@@ -40,6 +40,20 @@ struct PositionJudgement {
 [[nodiscard]] PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index,
                                                std::span<const float> logits, double near_tie_tau);
 
+struct StreamJudgement {
+  PositionKind kind = PositionKind::kMatch;
+  std::int64_t n_equal = 0;  ///< leading ids that are equal to the reference's
+};
+
+/// Judges the ids that a backend generated freely, end of text included: all are equal to the reference's, or the first
+/// difference is a near tie or at an unsteady position, after which the two texts cannot be compared, or it is wrong. Too
+/// few or too many ids are wrong.
+[[nodiscard]] StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std::int32_t> ids,
+                                           double near_tie_tau);
+
+/// True if the text begins with the answer; whitespace before it does not count.
+[[nodiscard]] bool begins_with_answer(std::string_view text, std::string_view answer);
+
 /// Sums of judgements over positions.
 struct GoldenTally {
   std::int64_t n_positions = 0;

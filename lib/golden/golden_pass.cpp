@@ -56,13 +56,35 @@ Result<void> check_ids(const GoldenInputs& inputs, const EncodedPrompt& prompt, 
   return {};
 }
 
-/// True if decoding these ids piece by piece gives the same text as decoding them at once.
-bool streams_alike(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
-  StreamingDecoder decoder = tokenizer.stream();
-  std::string streamed;
-  for (const std::int32_t id : ids) streamed += decoder.push(id);
-  streamed += decoder.finish();
-  return streamed == tokenizer.decode(ids);
+/// What a backend generated for a prompt, as it arrived.
+struct Stream {
+  const GoldenCase* one = nullptr;
+  std::vector<std::int32_t> ids{};
+  std::optional<StreamingDecoder> decoder{};
+  std::string text{};
+  FinishReason finish = FinishReason::kNone;
+};
+
+/// What is wrong with a finished stream; empty if nothing is.
+std::string fault_of(const Stream& stream, const GoldenInputs& inputs) {
+  const ExpectedOutput& expected = stream.one->expected;
+  const std::string where = fmt::format("prompt {}, streamed", stream.one->prompt.id);
+  const StreamJudgement judgement = judge_stream(expected, stream.ids, inputs.acceptance.near_tie_tau);
+  if (stream.finish == FinishReason::kNonFinite || stream.finish == FinishReason::kContext) {
+    return fmt::format("{}: expected {} tokens, found {} and an early end: {}", where, expected.ids.size(),
+                       stream.ids.size(), to_string(stream.finish));
+  }
+  if (judgement.kind == PositionKind::kWrong) {
+    const auto index = static_cast<std::size_t>(judgement.n_equal);
+    const auto id_at = [index](const std::vector<std::int32_t>& ids) {
+      return index < ids.size() ? fmt::format("id {}", ids[index]) : std::string("the end");
+    };
+    return fmt::format("{}, token {}: expected {}, found {}", where, index, id_at(expected.ids), id_at(stream.ids));
+  }
+  if (inputs.tokenizer != nullptr && stream.text != inputs.tokenizer->decode(stream.ids)) {
+    return fmt::format("{}: the streamed text differs from the whole one", where);
+  }
+  return "";
 }
 
 /// The device's own limit on the length of golden prompts; nullopt if it has none.
@@ -94,6 +116,8 @@ class Pass {
       SS_TRY_VOID(run_group({first, last}));
       first = last;
     }
+    SS_TRY_VOID(run_streams(cases));
+    judge_answers(cases);
     conclude(static_cast<std::int64_t>(cases.size()), now_ns() - started_ns);
     return std::move(result_);
   }
@@ -149,6 +173,67 @@ class Pass {
     return {};
   }
 
+  /// Generates the prompts that are to be streamed once more, this time freely, so that the backend's own sampled ids
+  /// are judged and not the reference's, which forced decode feeds to it.
+  Result<void> run_streams(const std::vector<const GoldenCase*>& cases) {
+    Engine& engine = session_.engine();
+    std::map<RequestId, Stream> open;
+    for (const GoldenCase* one : cases) {
+      if (!one->prompt.stream) continue;
+      Request request{.prompt_ids = one->prompt.ids,
+                      .max_new_tokens = static_cast<std::int32_t>(one->expected.ids.size()),
+                      .stop_ids = session_.config().eos_ids};
+      auto id = engine.submit(std::move(request));
+      if (!id) return id.error().with_context(fmt::format("prompt {}", one->prompt.id));
+      Stream stream{.one = one};
+      if (inputs_.tokenizer != nullptr) stream.decoder = inputs_.tokenizer->stream();
+      open.emplace(*id, std::move(stream));
+    }
+    while (engine.has_work()) {
+      SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
+      for (const TokenEvent& event : events) {
+        Stream& stream = open.at(event.request);
+        if (event.id >= 0) stream.ids.push_back(event.id);
+        if (event.id >= 0 && stream.decoder) stream.text += stream.decoder->push(event.id);
+        stream.finish = event.finish;
+        if (event.finish != FinishReason::kNone && stream.decoder) stream.text += stream.decoder->finish();
+      }
+      progress_.update(n_done_);
+    }
+    for (const auto& [id, stream] : open) {
+      if (std::string fault = fault_of(stream, inputs_); !fault.empty()) stream_faults_.push_back(std::move(fault));
+    }
+    if (!open.empty()) result_.record.n_streamed = static_cast<std::int32_t>(open.size());
+    return {};
+  }
+
+  /// Compares the texts of the backend and of the reference with the answers that the prompts state. An answer is a
+  /// matter of quality and decides no verdict; one that only the backend lost is named.
+  void judge_answers(const std::vector<const GoldenCase*>& cases) {
+    if (inputs_.tokenizer == nullptr) return;
+    std::int32_t n_answers = 0;
+    std::int32_t n_right = 0;
+    std::int32_t n_reference_right = 0;
+    for (const GoldenCase* one : cases) {
+      if (!one->prompt.answer) continue;
+      ++n_answers;
+      const std::string text = inputs_.tokenizer->decode(best_ids_[one], {.skip_special = true});
+      const bool is_right = begins_with_answer(text, *one->prompt.answer);
+      const bool is_reference_right =
+          begins_with_answer(inputs_.tokenizer->decode(one->expected.ids, {.skip_special = true}), *one->prompt.answer);
+      n_right += is_right ? 1 : 0;
+      n_reference_right += is_reference_right ? 1 : 0;
+      if (is_reference_right && !is_right && lost_answers_.size() < kMostFindings) {
+        lost_answers_.push_back(fmt::format("prompt {}: expected an answer that begins with \"{}\", found \"{}\"",
+                                            one->prompt.id, shown(*one->prompt.answer), shown(text)));
+      }
+    }
+    if (n_answers == 0) return;
+    result_.record.n_answers = n_answers;
+    result_.record.n_answers_right = n_right;
+    result_.record.n_reference_answers_right = n_reference_right;
+  }
+
   void judge(const GoldenCase& one, const TokenEvent& event) {
     const auto index = static_cast<std::size_t>(event.index);
     const double tau = inputs_.acceptance.near_tie_tau;
@@ -156,6 +241,7 @@ class Pass {
     const PositionJudgement judgement = is_lost ? PositionJudgement{.kind = PositionKind::kNonFinite}
                                                 : judge_position(one.expected, index, event.logits, tau);
     result_.tally.add(judgement, one.expected.top1_margin[index], tau);
+    if (one.prompt.answer) best_ids_[&one].push_back(judgement.best_id);
     if (judgement.kind == PositionKind::kWrong || judgement.kind == PositionKind::kNonFinite) {
       findings_.push_back({static_cast<std::size_t>(&one - inputs_.cases.data()), one.prompt.id, event.index,
                            one.expected.ids[index], judgement});
@@ -171,6 +257,14 @@ class Pass {
     for (std::size_t i = 0; i < std::min(findings_.size(), kMostFindings); ++i) {
       record.reasons.push_back(sentence_of(findings_[i]));
     }
+  }
+
+  void add_stream_faults(GoldenRecord& record) const {
+    if (stream_faults_.empty()) return;
+    record.reasons.push_back(fmt::format("streams: expected none wrong, found {} of {}", stream_faults_.size(),
+                                         record.n_streamed.value_or(0)));
+    const auto n_shown = static_cast<std::ptrdiff_t>(std::min(stream_faults_.size(), kMostFindings));
+    record.reasons.insert(record.reasons.end(), stream_faults_.begin(), stream_faults_.begin() + n_shown);
   }
 
   /// Adds notes on positions that were computed but say nothing about the verdict.
@@ -211,8 +305,10 @@ class Pass {
       record.nll_difference_mean = tally.nll_difference_mean();
       record.reasons = broken_rules(tally, inputs_.acceptance);
       add_findings(record);
-      record.reasons.insert(record.reasons.end(), inputs_.bad_text.begin(), inputs_.bad_text.end());
+      add_stream_faults(record);
       record.verdict = record.reasons.empty() ? GoldenVerdict::kPassed : GoldenVerdict::kFailed;
+      // Wrong tokens lose answers, too, and their own reasons say more.
+      if (record.verdict == GoldenVerdict::kPassed) record.reasons = lost_answers_;
     }
     add_reach(record);
     record.reasons.insert(record.reasons.end(), inputs_.left_out.begin(), inputs_.left_out.end());
@@ -225,6 +321,9 @@ class Pass {
   Progress& progress_;
   GoldenResult result_;
   std::vector<Finding> findings_;
+  std::vector<std::string> stream_faults_;
+  std::map<const GoldenCase*, std::vector<std::int32_t>> best_ids_;  ///< the backend's best ids, where an answer is
+  std::vector<std::string> lost_answers_;
   std::int64_t n_done_ = 0;
 };
 
@@ -239,7 +338,7 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
                       .acceptance = {},
                       .unverified = {},
                       .left_out = {},
-                      .bad_text = {}};
+                      .tokenizer = text.tokenizer()};
   if (!suite.expected || !suite.acceptance) {
     inputs.unverified = fmt::format("bundle {} has no independent expected outputs for {}", bundle.name(), variant);
     return inputs;
@@ -260,9 +359,6 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
       continue;
     }
     SS_TRY_VOID(check_ids(inputs, prompt, *found->second));
-    if (prompt.stream && text.tokenizer() != nullptr && !streams_alike(*text.tokenizer(), found->second->ids)) {
-      inputs.bad_text.push_back(fmt::format("prompt {}: the streamed text differs from the whole one", prompt.id));
-    }
     inputs.cases.push_back({prompt, *found->second});
   }
   if (n_without_record > 0) {

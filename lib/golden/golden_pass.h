@@ -1,6 +1,7 @@
 #pragma once
 // The golden pass: forced decode of the golden prompts through the regular engine, with every position judged against
-// the reference's record (docs/correctness.md).
+// the reference's record; and the prompts that are to be streamed a second time, generated freely
+// (docs/correctness.md).
 //
 //   SS_TRY(const GoldenInputs inputs, load_golden_inputs(bundle, text, "smoke", "int8"));
 //   SS_TRY(auto session, ModelSession::open(std::move(backend), bundle.config(), bundle.tensors(), "int8",
@@ -38,12 +39,12 @@ struct GoldenInputs {
   Acceptance acceptance;
   /// Why no verdict is possible ("the manifest has no expected outputs for int4"); empty if one is.
   std::string unverified;
-  std::vector<std::string> left_out;  ///< prompts of the suite without an expected output, with the reason
-  std::vector<std::string> bad_text;  ///< streamed prompts whose text differs when it is decoded in pieces
+  std::vector<std::string> left_out;     ///< prompts of the suite without an expected output, with the reason
+  const Tokenizer* tokenizer = nullptr;  ///< of the text that the inputs were loaded with; nullptr if it has none
 };
 
 /// The inputs of a suite that is already loaded. Errors: kInvalidInput, also if a prompt's ids are not those that the
-/// reference answered.
+/// reference answered. `text` must outlive the result.
 Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& text, const PromptSuite& suite,
                                       std::string_view variant);
 
@@ -60,7 +61,7 @@ struct GoldenPassOptions {
 
 struct GoldenResult {
   /// The verdict is "passed", "failed" or "unverified"; its reasons are first the broken rules, then the first wrong
-  /// positions in the order of the prompts, then what was left out.
+  /// positions in the order of the prompts, then what was streamed wrongly, then lost answers and what was left out.
   GoldenRecord record;
   GoldenTally tally;
   std::vector<std::string> skipped;  ///< one sentence per reason, with a count

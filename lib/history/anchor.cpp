@@ -58,9 +58,16 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
   report.candidate_run_id = "newest";
   report.threshold_percent = 100 * options.rule.threshold;
   SS_TRY(const std::vector<std::string> cells, history.newest_cells(options.branch));
-  const auto n_verdicts = static_cast<std::int64_t>(cells.size() * std::size(kAnchorMetrics));
-  if (cells.empty()) report.not_comparable.push_back(fmt::format("branch {} has no runs", options.branch));
+  std::vector<bool> decides;
   for (const std::string& cell : cells) {
+    SS_TRY(const bool is_opportunistic, history.is_opportunistic(options.branch, cell));
+    decides.push_back(options.judge_opportunistic || !is_opportunistic);
+  }
+  const std::int64_t n_deciding = std::max<std::int64_t>(1, std::count(decides.begin(), decides.end(), true));
+  const auto n_verdicts = n_deciding * static_cast<std::int64_t>(std::size(kAnchorMetrics));
+  if (cells.empty()) report.not_comparable.push_back(fmt::format("branch {} has no runs", options.branch));
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const std::string& cell = cells[i];
     for (const AnchorMetric& anchor_metric : kAnchorMetrics) {
       const HistoryMetric& metric = *find_history_metric(anchor_metric.column);
       SS_TRY(const CellHistory one, history.cell(options.branch, cell, metric));
@@ -76,10 +83,11 @@ Result<GateReport> compare_with_pinned(History& history, const AnchorOptions& op
       const auto verdict = compare_with_anchor(pinned, recent, options.rule, n_verdicts);
       if (verdict) {
         report.verdicts.push_back(verdict_of(cell, anchor_metric, *verdict, pinned, recent));
+        report.verdicts.back().decides = decides[i];
       } else {
-        report.not_comparable.push_back(
-            fmt::format("{} {}: needs {} pinned and {} newer runs of one setup, has {} and {}", cell,
-                        anchor_metric.name, kAnchorNights, kAnchorNights, pinned.size(), recent.size()));
+        report.list_for(report.not_comparable, decides[i])
+            .push_back(fmt::format("{} {}: needs {} pinned and {} newer runs of one setup, has {} and {}", cell,
+                                   anchor_metric.name, kAnchorNights, kAnchorNights, pinned.size(), recent.size()));
       }
     }
   }

@@ -15,6 +15,7 @@ struct AnchorOptions {
   std::string branch{};
   std::int64_t n_recent = 10;  ///< number of newest runs, not counting pinned ones
   GateRule rule{};
+  bool judge_opportunistic = false;  ///< opportunistic variants decide, too
 };
 
 /// Compares cost and TTFT of the newest runs with those of the pinned runs, for every cell of the branch's newest run.

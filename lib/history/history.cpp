@@ -38,6 +38,12 @@ std::string schema_sql() {
       metrics, kApplicationId, kSchemaVersion);
 }
 
+/// The cells of opportunistic variants, which decide nothing. A table of its own, so that histories of the first release,
+/// which lack it, stay readable by either release.
+constexpr const char* kOpportunisticTable =
+    "CREATE TABLE IF NOT EXISTS opportunistic(cell TEXT NOT NULL, run INTEGER NOT NULL REFERENCES runs(id) ON DELETE "
+    "CASCADE, PRIMARY KEY(cell, run)) WITHOUT ROWID";
+
 /// Creates the file in a temporary folder, together with the files that SQLite needs beside it, and links it to `path`,
 /// so that no process ever opens an incomplete history. If another process created one meanwhile, its file is used.
 Result<void> create_empty(const std::filesystem::path& path) {
@@ -145,6 +151,7 @@ Result<History> History::open(const std::filesystem::path& path, bool create) {
                  fmt::format("{}: schema version: expected {}, found {}", path.string(), kSchemaVersion, version)};
   }
   SS_TRY_VOID(database.execute("PRAGMA foreign_keys = ON"));
+  SS_TRY_VOID(database.execute(kOpportunisticTable));
   return History(std::move(database));
 }
 
@@ -172,6 +179,9 @@ Result<void> History::add_cells(const SummarizedRun& run, std::int64_t row) {
     SS_TRY_VOID(
         insert.run({cell.key.id(), row, setup, std::string(to_string(cell.golden)), std::string(to_string(cell.status)),
                     std::int64_t{counts}, value(0), value(1), value(2), value(3), value(4), value(5), value(6)}));
+    if (cell.tier != Tier::kOpportunistic) continue;
+    SS_TRY(Statement mark, database_.prepare("INSERT INTO opportunistic(cell, run) VALUES (?, ?)"));
+    SS_TRY_VOID(mark.run({cell.key.id(), row}));
   }
   return {};
 }
@@ -193,6 +203,8 @@ Result<bool> History::add(const SummarizedRun& run, const AddToHistory& how) {
   SS_TRY([[maybe_unused]] const bool more, put.step());
   SS_TRY(Statement clear, database_.prepare("DELETE FROM cells WHERE run = ?"));
   SS_TRY_VOID(clear.run({row}));
+  SS_TRY(Statement forget, database_.prepare("DELETE FROM opportunistic WHERE run = ?"));
+  SS_TRY_VOID(forget.run({row}));
   SS_TRY_VOID(add_cells(run, row));
   SS_TRY_VOID(transaction.commit());
   return !is_known;
@@ -226,6 +238,16 @@ Result<std::vector<std::string>> History::newest_cells(const std::string& branch
     if (!has_row) return result;
     result.push_back(select.text(0));
   }
+}
+
+Result<bool> History::is_opportunistic(const std::string& branch, const std::string& cell) {
+  SS_TRY(
+      Statement select,
+      database_.prepare("SELECT 1 FROM opportunistic WHERE cell = ?1 AND run = (SELECT runs.id FROM cells JOIN runs ON "
+                        "runs.id = cells.run WHERE cells.cell = ?1 AND branch = ?2 ORDER BY started_utc DESC, runs.id "
+                        "DESC LIMIT 1)"));
+  SS_TRY_VOID(select.bind({cell, branch}));
+  return select.step();
 }
 
 Result<CellHistory> History::cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric) {

@@ -83,6 +83,8 @@ class History {
   Result<std::vector<HistoryRun>> runs(const std::optional<std::string>& branch, std::int64_t limit);
   /// Returns the ids of the cells in the newest run of the branch.
   Result<std::vector<std::string>> newest_cells(const std::string& branch);
+  /// True if the variant of the cell is opportunistic in the newest run of the branch that has the cell.
+  Result<bool> is_opportunistic(const std::string& branch, const std::string& cell);
   /// Returns the values of one cell over time. Errors: kInvalidInput when the branch has no such cell.
   Result<CellHistory> cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric);
   /// Removes the runs that the rule selects, except pinned ones, and returns their ids. With `dry_run`, nothing is

@@ -16,12 +16,7 @@ TimedVerdict judge_timed_tokens(std::span<const std::int32_t> ids, const Expecte
       continue;
     }
     const auto position = static_cast<std::int32_t>(index);
-    const auto& top = index < expected.top.size() ? expected.top[index] : std::vector<TopToken>{};
-    const auto chosen =
-        std::find_if(top.begin(), top.end(), [&](const TopToken& entry) { return entry.id == ids[index]; });
-    const bool is_near_tie =
-        expected.is_unsteady(index) ||
-        (chosen != top.end() && top.front().log_probability - chosen->log_probability <= near_tie_tau);
+    const bool is_near_tie = expected.is_unsteady(index) || reference_gap(expected, index, ids[index]) <= near_tie_tau;
     (is_near_tie ? verdict.near_tie_at : verdict.wrong_at) = position;
     break;
   }

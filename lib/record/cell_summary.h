@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "core/enum_names.h"
 #include "core/fields.h"
+#include "core/tier.h"
 #include "record/failure_record.h"
 #include "record/format_version.h"
 #include "record/golden_record.h"
@@ -92,6 +93,13 @@ struct CellSummary {
   std::optional<double> machine_read_bytes_per_s, machine_f32_flops;
   /// One value per repetition, for the gate: output tokens/s, median TTFT and median TPOT in ns.
   std::vector<double> output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition, tpot_p50_ns_by_repetition;
+  Tier tier = Tier::kBlessed;
+  std::string outside_limits{};  ///< as in VariantRecord
+  /// Medians of the parts of the time to the first token. A part that the system does not measure is empty.
+  Estimate ttft_queue_p50_ns{}, ttft_tokenize_p50_ns{}, ttft_transfer_p50_ns{}, ttft_prefill_p50_ns{},
+      ttft_sample_p50_ns{};
+  std::optional<double> busy_vcpus{};         ///< CPU time of the worker / time, over all repetitions
+  std::vector<TelemetryReading> telemetry{};  ///< of each sensor the median over repetitions, or why there is none
 };
 SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
           mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
@@ -102,8 +110,11 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           compile_ns, device_utilisation, bound, bound_why, checks, verified_share, memory, peak_rss_bytes,
           usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, time_lost,
           machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition,
-          tpot_p50_ns_by_repetition)
-SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition)
+          tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns, ttft_tokenize_p50_ns,
+          ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry)
+SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns,
+                ttft_tokenize_p50_ns, ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus,
+                telemetry)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

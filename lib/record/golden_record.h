@@ -41,8 +41,15 @@ struct GoldenRecord {
   std::optional<double> kl_worst;
   std::optional<double> nll_difference_mean;
   std::int64_t duration_ns = 0;
+  /// Prompts of this pass that state an answer, and how many of them the backend and the reference begin with it; empty
+  /// if answers were not judged.
+  std::optional<std::int32_t> n_answers, n_answers_right, n_reference_answers_right;
+  /// Prompts whose text the backend generated freely and streamed; empty if the bundle has none.
+  std::optional<std::int32_t> n_streamed;
 };
 SS_FIELDS(GoldenRecord, bundle, backend, variant, suite, verdict, reasons, n_prompts, n_skipped, n_positions, n_match,
-          n_near_tie, n_wrong, kl_mean, kl_worst, nll_difference_mean, duration_ns)
+          n_near_tie, n_wrong, kl_mean, kl_worst, nll_difference_mean, duration_ns, n_answers, n_answers_right,
+          n_reference_answers_right, n_streamed)
+SS_ADDED_FIELDS(GoldenRecord, n_answers, n_answers_right, n_reference_answers_right, n_streamed)
 
 }  // namespace secondsource

@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "core/fields.h"
+#include "core/tier.h"
 #include "cost/price.h"
 #include "record/format_version.h"
 #include "record/machine_limits.h"
@@ -22,14 +23,24 @@ namespace secondsource {
 
 SS_FIELDS(DeviceInfo, backend, id, name, properties, memory_bytes, page_tokens, is_host)
 
+/// What the bundle says of one of its variants.
+struct VariantRecord {
+  std::string name;
+  Tier tier = Tier::kBlessed;
+  std::string outside_limits;  ///< the limits of its quality that it misses, with the figures; empty: none
+};
+SS_FIELDS(VariantRecord, name, tier, outside_limits)
+
 struct BundleRecord {
   std::string name;
   std::string path;
   /// Of the manifest, all of whose hashes were found to be true; for a plain folder, of the hashes of its files.
   std::string content_sha256;
   bool verified = false;  ///< the bundle has independent expected outputs
+  std::vector<VariantRecord> variants{};
 };
-SS_FIELDS(BundleRecord, name, path, content_sha256, verified)
+SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants)
+SS_ADDED_FIELDS(BundleRecord, variants)
 
 struct BackendRecord {
   std::string name;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/enum_format.h"
+#include "core/units.h"
 
 namespace secondsource {
 namespace {
@@ -24,6 +26,11 @@ std::string milliseconds_text(const Estimate& estimate) {
   return fmt::format("{:.{}f}", ms, ms < 10 ? 2 : 1) + spread_text(estimate);
 }
 
+std::string duration_text(const Estimate& estimate) {
+  if (!estimate.value) return kUnknown;
+  return format_duration_ns(std::llround(std::clamp(*estimate.value, 0.0, 1e18))) + spread_text(estimate);
+}
+
 std::string rate_text(const Estimate& estimate) {
   if (!estimate.value) return kUnknown;
   return fmt::format("{:.{}f}", *estimate.value, *estimate.value < 100 ? 1 : 0) + spread_text(estimate);
@@ -36,6 +43,28 @@ std::string dollars_text(const std::optional<double>& usd) {
 
 std::string percent_text(const std::optional<double>& share) {
   return share ? fmt::format("{:.0f} %", 100 * *share) : kUnknown;
+}
+
+std::string tokens_text(const CellSummary& cell) {
+  std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
+  if (!cell.outside_limits.empty()) text += ", outside its limits";
+  return text;
+}
+
+std::string reading_text(const TelemetryReading& reading) {
+  if (!reading.value) return kUnknown;
+  constexpr double kMostBytes = 1e18;  // more is no memory, and may not fit an integer
+  std::string_view name = reading.name;
+  if (name.ends_with("_max")) name.remove_suffix(std::string_view("_max").size());
+  const double value = *reading.value;
+  if (name.ends_with("_w")) return fmt::format("{:.1f} W", value);
+  if (name.ends_with("_hz")) return fmt::format("{:.2f} GHz", value / 1e9);
+  if (name.ends_with("_bytes") && std::abs(value) < kMostBytes) return format_bytes(static_cast<std::int64_t>(value));
+  if (name.ends_with("_c")) return fmt::format("{:.0f} °C", value);
+  if (name.ends_with("_j")) return fmt::format("{:.4g} J", value);
+  const bool is_share = name.ends_with("utilisation") || name.ends_with("busy") || name.starts_with("device_throttled");
+  if (is_share) return percent_text(value);
+  return fmt::format("{:.4g}", value);
 }
 
 std::string limit_text(const std::optional<LimitShare>& of_limit) {

@@ -13,12 +13,18 @@ inline constexpr const char* kUnknown = "-";
 
 /// Returns "17.5 ±3%": nanoseconds as milliseconds, with the distance to the farther bound.
 [[nodiscard]] std::string milliseconds_text(const Estimate& estimate);
+/// Returns "3.40 us ±3%": a duration in ns in the unit that suits it.
+[[nodiscard]] std::string duration_text(const Estimate& estimate);
 /// Returns "202 ±1%".
 [[nodiscard]] std::string rate_text(const Estimate& estimate);
 /// Returns "0.0012" or "2.15e-06".
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
 /// Returns "83 %".
 [[nodiscard]] std::string percent_text(const std::optional<double>& share);
+/// Returns the tokens' verdict with what limits its use: "passed, outside its limits", "WRONG TOKENS".
+[[nodiscard]] std::string tokens_text(const CellSummary& cell);
+/// Returns "31.0 W", "54 %", "2.10 GHz": the value of a sensor in the unit that its name ends with.
+[[nodiscard]] std::string reading_text(const TelemetryReading& reading);
 /// Returns "82 % read" or "64 % compute".
 [[nodiscard]] std::string limit_text(const std::optional<LimitShare>& of_limit);
 

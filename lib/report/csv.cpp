@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
 #include "core/csv.h"
+#include "report/detail_tables.h"
 #include "report/tables.h"
 
 namespace secondsource {
@@ -125,6 +127,24 @@ const std::vector<Column>& figure_columns() {
       {"others_cpu_share", value_of<&CellSummary::others_cpu_share>},
       {"machine_read_bytes_per_s", value_of<&CellSummary::machine_read_bytes_per_s>},
       {"machine_f32_flops", value_of<&CellSummary::machine_f32_flops>},
+      {"ttft_queue_p50_ns", value_of<&CellSummary::ttft_queue_p50_ns>},
+      {"ttft_tokenize_p50_ns", value_of<&CellSummary::ttft_tokenize_p50_ns>},
+      {"ttft_transfer_p50_ns", value_of<&CellSummary::ttft_transfer_p50_ns>},
+      {"ttft_prefill_p50_ns", value_of<&CellSummary::ttft_prefill_p50_ns>},
+      {"ttft_sample_p50_ns", value_of<&CellSummary::ttft_sample_p50_ns>},
+      {"busy_vcpus", value_of<&CellSummary::busy_vcpus>},
+  };
+  return kColumns;
+}
+
+/// What a reader must know of the figures; behind them, where columns that came later stand.
+const std::vector<Column>& context_columns() {
+  static const std::vector<Column> kColumns = {
+      {"tier", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.tier)); }},
+      {"outside_limits", [](const SummarizedRun&, const CellSummary& c) { return c.outside_limits; }},
+      {"device", [](const SummarizedRun& run, const CellSummary& c) { return device_of(run, c.key.backend); }},
+      {"figures_from",
+       [](const SummarizedRun& run, const CellSummary&) { return std::string(source_of_figures(run)); }},
   };
   return kColumns;
 }
@@ -133,9 +153,10 @@ const std::vector<Column>& figure_columns() {
 
 std::string write_csv(std::span<const SummarizedRun> runs) {
   std::string out;
-  const auto append_line = [&](const auto& text_of) {
+  const std::vector<std::string> sensors = sensors_of(runs);
+  const auto append_line = [&](const auto& text_of, const auto& text_of_sensor) {
     bool first = true;
-    for (const auto* columns : {&identity_columns(), &figure_columns()}) {
+    for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns()}) {
       for (const Column& column : *columns) {
         if (!first) out += ",";
         const std::string text = text_of(column, columns == &figure_columns());
@@ -143,14 +164,22 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
         first = false;
       }
     }
+    for (const std::string& sensor : sensors) out += "," + text_of_sensor(sensor);
     out += "\r\n";
   };
-  append_line([](const Column& column, bool) { return std::string(column.name); });
+  append_line([](const Column& column, bool) { return std::string(column.name); },
+              [](const std::string& sensor) { return csv_text(sensor); });
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
-      append_line([&](const Column& column, bool is_figure) {
-        return is_figure && !has_credit(cell) ? std::string() : column.text(run, cell);
-      });
+      append_line(
+          [&](const Column& column, bool is_figure) {
+            return is_figure && !has_credit(cell) ? std::string() : column.text(run, cell);
+          },
+          [&](const std::string& sensor) {
+            const auto reading = std::ranges::find(cell.telemetry, sensor, &TelemetryReading::name);
+            const bool is_known = has_credit(cell) && reading != cell.telemetry.end();
+            return is_known ? number(reading->value) : std::string();
+          });
     }
   }
   return out;

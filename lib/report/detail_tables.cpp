@@ -15,13 +15,36 @@
 namespace secondsource {
 namespace {
 
+constexpr std::string_view kMainSensors[] = {"host_power_w",       "host_frequency_hz",    "device_power_w",
+                                             "device_utilisation", "device_temperature_c", "device_memory_used_bytes"};
+
+/// "device_power_w" -> "device power", "host_frequency_hz_max" -> "host frequency, most": units stand beside the values.
+/// A device's "_max" is the state of a counter, and not the most of several.
+std::string sensor_heading(std::string_view name) {
+  constexpr std::string_view kMost = "_max";
+  const bool is_most = name.ends_with(kMost);
+  if (is_most) name.remove_suffix(kMost.size());
+  for (const std::string_view unit : {"_w", "_hz", "_c", "_bytes", "_j"}) {
+    if (!name.ends_with(unit)) continue;
+    name.remove_suffix(unit.size());
+    break;
+  }
+  std::string heading(name);
+  std::replace(heading.begin(), heading.end(), '_', ' ');
+  return heading + (is_most && !heading.starts_with("device") ? ", most" : "");
+}
+
 struct Column {
-  const char* name;
+  std::string name;
   std::function<std::string(const CellSummary&)> text;
 };
 
 Column milliseconds(const char* name, Estimate CellSummary::*estimate) {
   return {name, [estimate](const CellSummary& cell) { return milliseconds_text(cell.*estimate); }};
+}
+/// For parts of a time, which may be thousands of times shorter than the others.
+Column any_duration(const char* name, Estimate CellSummary::*estimate) {
+  return {name, [estimate](const CellSummary& cell) { return duration_text(cell.*estimate); }};
 }
 Column percent(const char* name, std::optional<double> CellSummary::*share) {
   return {name, [share](const CellSummary& cell) { return percent_text(cell.*share); }};
@@ -91,6 +114,77 @@ TextTable latency_table(std::span<const SummarizedRun> runs) {
                    milliseconds("ITL p50 ms", &CellSummary::itl_p50_ns),
                    milliseconds("p99", &CellSummary::itl_p99_ns)},
                   any);
+}
+
+TextTable ttft_parts_table(std::span<const SummarizedRun> runs) {
+  return table_of(
+      runs,
+      {any_duration("TTFT p50", &CellSummary::ttft_e2e_p50_ns), any_duration("queue", &CellSummary::ttft_queue_p50_ns),
+       any_duration("tokenize", &CellSummary::ttft_tokenize_p50_ns),
+       any_duration("transfer", &CellSummary::ttft_transfer_p50_ns),
+       any_duration("prefill", &CellSummary::ttft_prefill_p50_ns),
+       any_duration("sample", &CellSummary::ttft_sample_p50_ns)},
+      [](const CellSummary& cell) {
+        return cell.ttft_queue_p50_ns.value || cell.ttft_tokenize_p50_ns.value || cell.ttft_transfer_p50_ns.value ||
+               cell.ttft_prefill_p50_ns.value || cell.ttft_sample_p50_ns.value;
+      });
+}
+
+std::vector<std::string> sensors_of(std::span<const SummarizedRun> runs) {
+  constexpr std::size_t kMost = 64;
+  std::vector<std::string> names;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      for (const TelemetryReading& reading : cell.telemetry) {
+        const std::string_view name = reading.name;
+        const bool is_single_cpu = name.starts_with("cpu");
+        const bool has_column = name == kMachineReadReading || name == kMachineF32Reading;
+        if (is_single_cpu || has_column || std::ranges::find(names, reading.name) != names.end()) continue;
+        names.push_back(reading.name);
+        if (names.size() == kMost) return names;
+      }
+    }
+  }
+  return names;
+}
+
+TextTable machine_table(std::span<const SummarizedRun> runs, SensorChoice sensors) {
+  std::vector<Column> columns = {{"vCPUs busy", [](const CellSummary& cell) {
+                                    return cell.busy_vcpus ? fmt::format("{:.2f}", *cell.busy_vcpus) : kUnknown;
+                                  }}};
+  const auto has_value = [&](const std::string& name) {
+    return std::ranges::any_of(runs, [&](const SummarizedRun& run) {
+      return std::ranges::any_of(run.summary.cells, [&](const CellSummary& cell) {
+        const auto reading = std::ranges::find(cell.telemetry, name, &TelemetryReading::name);
+        return reading != cell.telemetry.end() && reading->value;
+      });
+    });
+  };
+  for (const std::string& name : sensors_of(runs)) {
+    const bool is_main = std::ranges::find(kMainSensors, name) != std::end(kMainSensors);
+    const bool is_chosen = is_main || (sensors == SensorChoice::kAll && name.starts_with("device_"));
+    if (!is_chosen || !has_value(name)) continue;
+    columns.push_back({sensor_heading(name), [name](const CellSummary& cell) {
+                         const auto reading = std::ranges::find(cell.telemetry, name, &TelemetryReading::name);
+                         return reading == cell.telemetry.end() ? kUnknown : reading_text(*reading);
+                       }});
+  }
+  return table_of(runs, columns, [](const CellSummary& cell) { return cell.busy_vcpus || !cell.telemetry.empty(); });
+}
+
+std::vector<std::string> machine_lines(std::span<const SummarizedRun> runs) {
+  std::vector<std::string> lines;
+  std::set<std::string> known;
+  for (const SummarizedRun& run : runs) {
+    for (const CellSummary& cell : run.summary.cells) {
+      for (const TelemetryReading& reading : cell.telemetry) {
+        if (reading.value || reading.why_not.empty()) continue;
+        std::string line = fmt::format("{}: {}", sensor_heading(reading.name), reading.why_not);
+        if (known.insert(line).second) lines.push_back(std::move(line));
+      }
+    }
+  }
+  return lines;
 }
 
 TextTable bound_table(std::span<const SummarizedRun> runs) {

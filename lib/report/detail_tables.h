@@ -2,6 +2,7 @@
 // The tables beside the results, one row per cell that has credit: all latencies, what limits a cell, and the outcome
 // of a load.
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,23 @@ namespace secondsource {
 /// the kernels; TPOT and ITL. Each latency has the distance to its order-statistic bounds, or "-" where the sample is
 /// too small for bounds.
 [[nodiscard]] TextTable latency_table(std::span<const SummarizedRun> runs);
+
+/// The median of each part of the time to the first token, for the cells of which a part was measured.
+[[nodiscard]] TextTable ttft_parts_table(std::span<const SummarizedRun> runs);
+
+/// How many sensors a table shows.
+enum class SensorChoice : std::uint8_t {
+  kMain,  ///< power, utilisation, temperature and memory: what fits on a terminal
+  kAll,
+};
+/// vCPUs that were busy, power, and the readings of the device, for the cells that have any of them; without the sensors
+/// that could be read in no cell.
+[[nodiscard]] TextTable machine_table(std::span<const SummarizedRun> runs, SensorChoice sensors);
+/// Why a sensor could not be read, one line per sensor and reason.
+[[nodiscard]] std::vector<std::string> machine_lines(std::span<const SummarizedRun> runs);
+/// The names of the sensors of the host and of devices in these runs, in the order of their first reading, except those
+/// of single CPUs; at most 64, so that a table of them stays one.
+[[nodiscard]] std::vector<std::string> sensors_of(std::span<const SummarizedRun> runs);
 
 /// Cost beside the tail latency, the device's utilisation, the shares of the machine's limits, the limit that binds,
 /// and the one-time costs: load, compile, and first against settled time.

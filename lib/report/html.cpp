@@ -140,6 +140,9 @@ void add_latency(Document& document, std::span<const SummarizedRun> runs, const 
   add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
   add("Time between tokens", "gaps", &CellSeries::itl_ms);
   document.add(CaptionedTable{"With the distance to their order-statistic bounds", latency_table(runs)});
+  if (TextTable parts = ttft_parts_table(runs); !parts.rows.empty()) {
+    document.add(CaptionedTable{"The medians of the parts of the time to the first token", std::move(parts)});
+  }
 }
 
 /// Draws the cost per token with an interval derived from that of the speed: a higher speed gives a lower cost.
@@ -240,6 +243,14 @@ void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
 }
 
+void add_machine(Document& document, std::span<const SummarizedRun> runs) {
+  TextTable machine = machine_table(runs, SensorChoice::kAll);
+  if (machine.rows.empty()) return;
+  document.add(Section{"machine", "What the machine did meanwhile"});
+  document.add(CaptionedTable{"CPUs, power and the device's sensors, medians over repetitions", std::move(machine)});
+  document.add(Bullets{machine_lines(runs)});
+}
+
 void add_portability(Document& document, const PortabilityMatrix& matrix) {
   document.add(Section{"portability", "Portability"});
   document.add(Paragraph{
@@ -338,6 +349,7 @@ void add_runs(Document& document, std::span<const SummarizedRun> runs, const Por
   add_roofline(document, runs, drawing);
   add_bounds(document, runs, drawing);
   add_loads(document, runs);
+  add_machine(document, runs);
   if (portability != nullptr && !portability->rows.empty()) add_portability(document, *portability);
   add_timelines(document, drawing);
 }

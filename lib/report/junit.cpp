@@ -9,6 +9,8 @@
 
 #include "core/enum_format.h"
 #include "core/utf8.h"
+#include "report/cell_text.h"
+#include "report/tables.h"
 #include "report/text_table.h"
 
 namespace secondsource {
@@ -47,13 +49,24 @@ TestCase test_case_of(const CellSummary& cell) {
   } else if (cell.golden != GoldenVerdict::kPassed) {
     test.ends(Outcome::kSkipped, "unverified", "unverified: no independent expected outputs");
   }
+  const bool has_failed = test.outcome == Outcome::kFailure || test.outcome == Outcome::kError;
+  if (has_failed && cell.tier == Tier::kOpportunistic) {
+    test.ends(Outcome::kSkipped, "opportunistic", "opportunistic, so without effect: " + test.message);
+  }
+  if (!cell.outside_limits.empty()) {
+    const std::string what = test.message.empty() ? tokens_text(cell) : test.message;
+    test.ends(Outcome::kSkipped, "outside-limits",
+              fmt::format("{}; the variant is outside the limits of its quality: {}", what, cell.outside_limits));
+  }
   return test;
 }
 
 TestCase test_case_of(const GateVerdict& verdict) {
   TestCase test{.class_name = "secondsource.gate." + verdict.metric, .name = verdict.cell.id() + " " + verdict.metric};
   if (verdict.decision == Decision::kPass) return test;
-  if (!verdict.waived_by.empty()) {
+  if (!verdict.decides) {
+    test.ends(Outcome::kSkipped, "opportunistic", fmt::format("{}: {}", to_string(verdict.decision), verdict.why));
+  } else if (!verdict.waived_by.empty()) {
     test.ends(Outcome::kSkipped, "waived", "waived by " + verdict.waived_by + ": " + verdict.why);
   } else if (verdict.decision == Decision::kRegressed) {
     test.ends(Outcome::kFailure, "regressed", verdict.why);
@@ -93,6 +106,11 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
   for (const SummarizedRun& run : runs) {
     std::vector<TestCase> tests;
     for (const CellSummary& cell : run.summary.cells) tests.push_back(test_case_of(cell));
+    if (!run.has_samples) {
+      TestCase test{.class_name = "secondsource.run", .name = "samples of " + run.summary.run_id};
+      test.ends(Outcome::kSkipped, "summary-only", summary_only_note(run));
+      tests.push_back(std::move(test));
+    }
     append_suite(out, "run " + run.summary.run_id, tests);
   }
   if (gate != nullptr) {
@@ -109,6 +127,7 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
     add(gate->failed, Outcome::kError, "failed");
     add(gate->not_comparable, Outcome::kError, "not-comparable");
     add(gate->waiver_errors, Outcome::kFailure, "waiver");
+    add(gate->without_effect, Outcome::kSkipped, "opportunistic");
     append_suite(out, "gate " + gate->base_run_id + " " + gate->candidate_run_id, tests);
   }
   return out + "</testsuites>\n";

@@ -127,6 +127,9 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   out.list(bound_lines(runs), 0.4, "lines");
   table_if_any("Loads and promises", load_table(runs));
   table_if_any("Latencies", latency_table(runs));
+  table_if_any("Parts of the time to the first token", ttft_parts_table(runs));
+  table_if_any("CPUs, power and sensors", machine_table(runs, SensorChoice::kAll));
+  out.list(machine_lines(runs), 0.2, "sensors");
   if (portability != nullptr && !portability->rows.empty()) add_portability(out, *portability);
   const TextTable golden = golden_table(runs);
   if (!golden.rows.empty()) out.table("Golden pass", golden, 0.7);

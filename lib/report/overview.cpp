@@ -44,7 +44,7 @@ std::string best(const Cells& cells, const Value& value_of, const Better& better
   return fmt::format("{} ({})", figure_text(*value_of(*winner)), winner->key.scenario);
 }
 
-std::string tokens_text(const Cells& cells) {
+std::string verdict_on_tokens(const Cells& cells) {
   const bool wrong =
       std::any_of(cells.begin(), cells.end(), [](const CellSummary* c) { return c->golden == GoldenVerdict::kFailed; });
   return wrong ? "WRONG TOKENS" : std::string(to_string(cells.front()->golden));
@@ -83,7 +83,7 @@ std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, cons
   int n_cells = 0;
   for (const SummarizedRun& run : runs) {
     for (const Cells& cells : groups_of(run)) {
-      ++n_by_verdict[tokens_text(cells)];
+      ++n_by_verdict[verdict_on_tokens(cells)];
       ++n_groups;
     }
     for (const CellSummary& cell : run.summary.cells) {
@@ -109,6 +109,10 @@ std::vector<VerdictLine> verdict_lines(std::span<const SummarizedRun> runs, cons
   const bool bad = n_by_status[CellStatus::kFailed] > 0 || n_by_status[CellStatus::kInvalid] > 0;
   lines.push_back({bad ? Tone::kBad : n_complete == n_cells ? Tone::kGood : Tone::kUnsure, std::move(text)});
   lines.push_back(cleanness_line(runs));
+  for (const SummarizedRun& run : runs) {
+    if (run.has_samples) continue;
+    lines.push_back({Tone::kUnsure, fmt::format("run {}: from its summary alone", run.summary.run_id.substr(0, 8))});
+  }
   return lines;
 }
 
@@ -119,6 +123,12 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
       "$/1K, least", "peak memory"};
   table.right_aligned = {false, false, false, false, true, true, true, true, true};
   table.verdict_column = 3;
+  const bool several = runs.size() > 1;
+  if (several) {
+    table.columns.insert(table.columns.begin(), {"run", "device"});
+    table.right_aligned.insert(table.right_aligned.begin(), {false, false});
+    table.verdict_column = 5;
+  }
   const auto more = [](double a, double b) { return a > b; };
   const auto less = [](double a, double b) { return a < b; };
   for (const SummarizedRun& run : runs) {
@@ -130,7 +140,9 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
         if (cell->memory && has_credit(*cell)) peak_bytes = std::max(peak_bytes, cell->memory->peak_bytes);
       }
       const CellKey& key = cells.front()->key;
-      table.rows.push_back({key.bundle, key.backend, key.variant, tokens_text(cells),
+      const bool is_outside = !cells.front()->outside_limits.empty();
+      table.rows.push_back({key.bundle, key.backend, key.variant,
+                            verdict_on_tokens(cells) + (is_outside ? ", outside its limits" : ""),
                             fmt::format("{} of {}", n_complete, cells.size()),
                             best(
                                 cells, [](const CellSummary& c) { return c.output_tok_per_s.value; }, more),
@@ -144,6 +156,10 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
                             best(
                                 cells, [](const CellSummary& c) { return c.usd_per_1k_output; }, less),
                             peak_bytes > 0 ? format_bytes(peak_bytes) : "-"});
+      if (several) {
+        auto& row = table.rows.back();
+        row.insert(row.begin(), {run.summary.run_id.substr(0, 8), device_of(run, key.backend)});
+      }
     }
   }
   return table;

@@ -35,7 +35,7 @@ bool belongs_to(const LossShare& loss, const GateVerdict& verdict) {
 }
 
 void add_regression(const GateReport& report, const GateVerdict& verdict, Json& results) {
-  const char* const level = verdict.waived_by.empty() ? "error" : "note";
+  const char* const level = verdict.waived_by.empty() && verdict.decides ? "error" : "note";
   const std::string what = fmt::format("{} {}: {}{}", verdict.cell.id(), verdict.metric, verdict.why,
                                        verdict.waived_by.empty() ? "" : ", waived by " + verdict.waived_by);
   bool has_place = false;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 #include "core/enum_format.h"
 #include "core/units.h"
@@ -21,10 +23,31 @@ std::string memory(const CellSummary& cell) {
 /// The golden verdict, and the status of the cell if it has no valid result.
 std::string golden_text(const CellSummary& cell) {
   const bool plain = cell.status == CellStatus::kComplete || cell.status == CellStatus::kPartial;
-  std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
+  std::string text = tokens_text(cell);
   if (cell.status == CellStatus::kInvalid) return text + ", INVALID";
   if (const std::string mark = disturbance_mark(cell); !mark.empty()) text += ", " + mark;
   return plain ? text : fmt::format("{}, {}", text, cell.status);
+}
+
+/// Returns "7 of 8 (reference 8)"; kUnknown if the pass had no prompt with an answer.
+std::string answers_text(const GoldenRecord& golden) {
+  if (!golden.n_answers) return kUnknown;
+  return fmt::format("{} of {} (reference {})", golden.n_answers_right.value_or(0), *golden.n_answers,
+                     golden.n_reference_answers_right.value_or(0));
+}
+
+std::string count_text(const std::optional<std::int32_t>& count) {
+  return count ? fmt::to_string(*count) : kUnknown;
+}
+
+/// What a reader must know about a variant, beside its figures; empty for a blessed one.
+std::string tier_note(const CellSummary& cell) {
+  const std::string variant = fmt::format("{}, {}", cell.key.bundle, cell.key.variant);
+  if (!cell.outside_limits.empty()) {
+    return fmt::format("{}: outside the limits of its quality ({}): it decides no gate and is no option of a brief",
+                       variant, cell.outside_limits);
+  }
+  return cell.tier == Tier::kOpportunistic ? fmt::format("{}: opportunistic: it decides no gate", variant) : "";
 }
 
 std::string seconds(const std::optional<double>& value) {
@@ -46,6 +69,11 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
     table.right_aligned.insert(table.right_aligned.begin(), false);
     table.verdict_column = 5;
   }
+  const bool names_devices = devices_differ(runs);
+  if (names_devices) {
+    table.columns.emplace_back("device");
+    table.right_aligned.push_back(false);
+  }
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       const bool credit = has_credit(cell);
@@ -61,6 +89,7 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
                                       figure(memory(cell)),
                                       figure(dollars_text(cell.usd_per_1k_output))};
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
+      if (names_devices) row.push_back(device_of(run, cell.key.backend));
       table.rows.push_back(std::move(row));
     }
   }
@@ -69,16 +98,24 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
 
 TextTable golden_table(std::span<const SummarizedRun> runs) {
   TextTable table;
-  table.columns = {"bundle",  "backend", "variant", "suite",    "verdict",
-                   "prompts", "skipped", "match",   "near tie", "wrong"};
+  table.columns = {"bundle",  "backend", "variant",  "suite", "verdict",       "prompts",
+                   "skipped", "match",   "near tie", "wrong", "answers right", "streamed"};
   table.verdict_column = 4;
-  table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
+  table.right_aligned = {false, false, false, false, false, true, true, true, true, true, true, true};
+  const bool several = runs.size() > 1;
+  if (several) {
+    table.columns.insert(table.columns.begin(), "run");
+    table.right_aligned.insert(table.right_aligned.begin(), false);
+    table.verdict_column = 5;
+  }
   for (const SummarizedRun& run : runs) {
     for (const GoldenRecord& golden : run.summary.golden) {
       table.rows.push_back({golden.bundle, golden.backend, golden.variant, golden.suite,
                             std::string(to_string(golden.verdict)), fmt::to_string(golden.n_prompts),
                             fmt::to_string(golden.n_skipped), fmt::to_string(golden.n_match),
-                            fmt::to_string(golden.n_near_tie), fmt::to_string(golden.n_wrong)});
+                            fmt::to_string(golden.n_near_tie), fmt::to_string(golden.n_wrong), answers_text(golden),
+                            count_text(golden.n_streamed)});
+      if (several) table.rows.back().insert(table.rows.back().begin(), run.summary.run_id.substr(0, 8));
     }
   }
   return table;
@@ -91,7 +128,8 @@ TextTable gate_table(const GateReport& gate) {
   table.right_aligned = {false, false, true, true, true, true, false};
   for (const GateVerdict& verdict : gate.verdicts) {
     std::string word(to_string(verdict.decision));
-    if (verdict.decision == Decision::kRegressed) word = "REGRESSED";
+    if (verdict.decision == Decision::kRegressed && verdict.decides) word = "REGRESSED";
+    if (!verdict.decides) word += ", opportunistic";
     if (!verdict.waived_by.empty()) word += fmt::format(", waived by {}", verdict.waived_by);
     if (verdict.improved) word += ", improved";
     const bool known = verdict.change_percent.has_value();
@@ -109,6 +147,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
   };
   for (const SummarizedRun& run : runs) {
+    if (!run.has_samples) add(summary_only_note(run));
     if (!run.has_checksums) {
       add(fmt::format("run {}: no checksums, as an earlier version wrote it: damage to its files would not show",
                       run.record.run_id));
@@ -124,6 +163,9 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
       for (const auto& [key, value] : backend.options) {
         if (key == "fault") add(fmt::format("{}: a fault was planted on purpose: {}", backend.name, value));
       }
+    }
+    for (const CellSummary& cell : run.summary.cells) {
+      if (std::string note = tier_note(cell); !note.empty()) add(std::move(note));
     }
     for (const GoldenRecord& golden : run.summary.golden) {
       for (const std::string& reason : golden.reasons) {
@@ -158,17 +200,55 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
   for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
   for (const std::string& error : gate.waiver_errors) notes.push_back(error);
   for (const std::string& note : gate.waiver_notes) notes.push_back(note);
+  const std::string without_effect = "opportunistic, so without effect: ";
+  for (const std::string& finding : gate.without_effect) notes.push_back(without_effect + finding);
   for (const GateVerdict& verdict : gate.verdicts) {
     if (verdict.decision == Decision::kPass && !verdict.improved) continue;
-    notes.push_back(
-        fmt::format("{}: {} {}: {}", to_string(verdict.decision), verdict.cell.id(), verdict.metric, verdict.why));
+    notes.push_back(fmt::format("{}{}: {} {}: {}", verdict.decides ? "" : without_effect, to_string(verdict.decision),
+                                verdict.cell.id(), verdict.metric, verdict.why));
+  }
+  const bool any_decides = std::ranges::any_of(gate.verdicts, &GateVerdict::decides) || !gate.wrong_tokens.empty() ||
+                           !gate.failed.empty() || !gate.not_comparable.empty();
+  const bool any_opportunistic = !gate.verdicts.empty() || !gate.without_effect.empty();
+  if (any_opportunistic && !any_decides) {
+    notes.emplace_back("nothing here can fail: all variants are opportunistic (--gate-opportunistic judges them)");
   }
   return notes;
 }
 
 std::string gate_headline(const GateReport& gate) {
-  return fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
-                     gate.count(Decision::kInconclusive), gate.count(Decision::kPass), gate.count_waived());
+  std::string text = fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
+                                 gate.count(Decision::kInconclusive), gate.count(Decision::kPass), gate.count_waived());
+  const auto n_opportunistic = std::ranges::count(gate.verdicts, false, &GateVerdict::decides);
+  if (n_opportunistic > 0) text += fmt::format(", {} opportunistic", n_opportunistic);
+  return text;
+}
+
+std::string device_of(const SummarizedRun& run, std::string_view backend) {
+  const auto found = std::ranges::find(run.record.backends, backend, &BackendRecord::name);
+  const bool is_known = found != run.record.backends.end() && !found->device.name.empty();
+  return is_known ? found->device.name : kUnknown;
+}
+
+bool devices_differ(std::span<const SummarizedRun> runs) {
+  std::map<std::string_view, std::string_view> device_of_backend;
+  for (const SummarizedRun& run : runs) {
+    for (const BackendRecord& backend : run.record.backends) {
+      if (backend.device.name.empty()) continue;  // unavailable there
+      const auto [known, is_new] = device_of_backend.emplace(backend.name, backend.device.name);
+      if (!is_new && known->second != backend.device.name) return true;
+    }
+  }
+  return false;
+}
+
+std::string_view source_of_figures(const SummarizedRun& run) {
+  return run.has_samples ? "samples.jsonl" : "summary.json";
+}
+
+std::string summary_only_note(const SummarizedRun& run) {
+  return fmt::format("run {}: no samples.jsonl: its figures are those of summary.json and were not derived again",
+                     run.record.run_id);
 }
 
 std::vector<std::string> run_header(const SummarizedRun& run) {

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gate/gate_record.h"
@@ -25,6 +26,15 @@ namespace secondsource {
 /// waivers from gates.
 [[nodiscard]] std::vector<std::string> result_notes(std::span<const SummarizedRun> runs);
 [[nodiscard]] std::vector<std::string> gate_notes(const GateReport& gate);
+
+/// The name of the device that a backend of the run used; "-" if it had none.
+[[nodiscard]] std::string device_of(const SummarizedRun& run, std::string_view backend);
+/// True if a backend ran on devices with different names, as in runs of two machines.
+[[nodiscard]] bool devices_differ(std::span<const SummarizedRun> runs);
+/// The file of the run directory from which the figures come: "samples.jsonl", or "summary.json" if it has no samples.
+[[nodiscard]] std::string_view source_of_figures(const SummarizedRun& run);
+/// The mark of a run of which only the summary is stored.
+[[nodiscard]] std::string summary_only_note(const SummarizedRun& run);
 
 /// Returns "1 regressed, 0 inconclusive, 5 pass, 1 waived".
 [[nodiscard]] std::string gate_headline(const GateReport& gate);

@@ -68,7 +68,7 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   const std::optional<YamlNode> node = root.find("gate");
   if (!node) return {};
   SS_TRY_VOID(node->expect_keys({"threshold_percent", "waivers", "baseline", "allow_inconclusive", "allow_unverified",
-                                 "max_pairs", "timed_bundle"}));
+                                 "opportunistic", "max_pairs", "timed_bundle"}));
   SS_TRY(gate.threshold_percent, node->number_or("threshold_percent", 10, {.min = 0.1, .max = 1000}));
   SS_TRY(const std::string waivers, node->string_or("waivers", ""));
   gate.waivers = beside(path, waivers);
@@ -79,6 +79,7 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   SS_TRY(const std::string timed_bundle, node->string_or("timed_bundle", ""));
   gate.timed_bundle = beside(path, timed_bundle);
   SS_TRY(gate.max_pairs, node->integer_or("max_pairs", 0, 1, 400));
+  SS_TRY(gate.opportunistic, node->boolean_or("opportunistic", false));
   return {};
 }
 

@@ -18,6 +18,7 @@ struct PlanGate {
   std::filesystem::path baseline;
   bool allow_inconclusive = false;
   bool allow_unverified = false;
+  bool opportunistic = false;          ///< opportunistic variants decide, too
   std::int64_t max_pairs = 0;          ///< of `ab`; 0: its default
   std::filesystem::path timed_bundle;  ///< of `ab`; empty: it chooses one
 };

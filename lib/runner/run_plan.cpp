@@ -60,6 +60,12 @@ Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path
     record.verified = std::any_of(variants.begin(), variants.end(),
                                   [](const ManifestVariant& one) { return one.expected.has_value(); });
   }
+  for (const std::string& name : bundle.variants()) {
+    const ManifestVariant* variant = bundle.manifest() == nullptr ? nullptr : bundle.manifest()->find_variant(name);
+    record.variants.push_back(variant == nullptr
+                                  ? VariantRecord{name, tier_without_quality(name), ""}
+                                  : VariantRecord{name, variant->effective_tier(), variant->outside_limits()});
+  }
   return record;
 }
 

@@ -433,8 +433,17 @@ Result<void> execute_run(RunDirectory& run, const SessionOptions& options, Progr
   return Session(run, options, run.record().settings, progress, interrupt).run();
 }
 
-RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines, const RunSummary& summary) {
+RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines, const RunSummary& summary,
+                    bool opportunistic_counts) {
   RunHealth health;
+  // `place` is the id of a cell, or the part of it that all cells of a variant share.
+  const auto counts_at = [&](std::string_view place) {
+    if (opportunistic_counts) return true;
+    return std::ranges::none_of(summary.cells, [&](const CellSummary& cell) {
+      const std::string variant = cell.key.bundle + "/" + cell.key.backend + "/" + cell.key.variant;
+      return cell.tier == Tier::kOpportunistic && (place == variant || place.starts_with(variant + "/"));
+    });
+  };
   const auto is_named = [&](const std::string& backend) {
     const auto& named = record.settings.named_backends;
     return std::find(named.begin(), named.end(), backend) != named.end();
@@ -451,24 +460,30 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
     // the SLO at no rate is a result, not a failure.
     const bool counts = failure.kind != FailureKind::kNoRate &&
                         (failure.kind != FailureKind::kUnsupported || is_named(failure.backend));
-    (counts ? health.failures : health.unavailable).push_back(line);
+    (!counts ? health.unavailable : counts_at(failure.cell) ? health.failures : health.without_effect).push_back(line);
   }
   for (const GoldenRecord& golden : summary.golden) {
-    if (golden.verdict == GoldenVerdict::kFailed) health.wrong_tokens = true;
+    const std::string place = golden.bundle + "/" + golden.backend + "/" + golden.variant;
+    if (golden.verdict == GoldenVerdict::kFailed && counts_at(place)) health.wrong_tokens = true;
     if (golden.verdict == GoldenVerdict::kUnverified) {
-      health.unverified.push_back(golden.bundle + "/" + golden.backend + "/" + golden.variant +
-                                  (golden.reasons.empty() ? "" : ": " + golden.reasons.front()));
+      health.unverified.push_back(place + (golden.reasons.empty() ? "" : ": " + golden.reasons.front()));
     }
   }
+  for (const CellSummary& cell : summary.cells) {
+    if (cell.golden != GoldenVerdict::kFailed || counts_at(cell.key.id())) continue;
+    health.without_effect.push_back(cell.key.id() + ": wrong tokens");
+  }
   for (const JournalLine& line : lines) {
-    if (const auto* sample = std::get_if<RequestSample>(&line); sample != nullptr && sample->wrong_at) {
+    if (const auto* sample = std::get_if<RequestSample>(&line);
+        sample != nullptr && sample->wrong_at && counts_at(sample->cell)) {
       health.wrong_tokens = true;
     }
     if (const auto* repetition = std::get_if<Repetition>(&line)) {
       for (const CheckRecord& check : repetition->checks) {
         if (check.outcome != CheckOutcome::kInvalid) continue;
-        health.invalid.push_back(fmt::format("{} repetition {}: {}: {}", repetition->cell, repetition->repetition,
-                                             check.name, check.detail));
+        (counts_at(repetition->cell) ? health.invalid : health.without_effect)
+            .push_back(fmt::format("{} repetition {}: {}: {}", repetition->cell, repetition->repetition, check.name,
+                                   check.detail));
       }
     }
   }

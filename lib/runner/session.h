@@ -36,8 +36,11 @@ struct RunHealth {
   std::vector<std::string> invalid;      ///< measurements whose own checks failed
   std::vector<std::string> unavailable;  ///< failed modules that were not named: listed, not counted as failures
   std::vector<std::string> unverified;   ///< bundles and variants without expected outputs
+  /// Failures, wrong tokens and INVALID repetitions of opportunistic variants that do not count.
+  std::vector<std::string> without_effect;
 };
+/// Opportunistic variants count only if `opportunistic_counts`.
 [[nodiscard]] RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lines,
-                                  const RunSummary& summary);
+                                  const RunSummary& summary, bool opportunistic_counts);
 
 }  // namespace secondsource

@@ -46,6 +46,7 @@ double tokens_per_s(std::int64_t tokens, std::int64_t duration_ns) {
 
 void summarize_latency(std::span<const RequestSample* const> samples, CellSummary& cell) {
   std::vector<double> ttft_e2e, ttft_sent, ttft_visible, ttft_kernel, e2e, tpot, itl;
+  std::vector<double> queue, tokenize, transfer, prefill, sample_time;
   std::int64_t output_tokens = 0;
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
@@ -66,6 +67,11 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
     keep(ttft_visible, sample->ttft_visible_ns());
     keep(ttft_kernel, sample->ttft_kernel_ns);
     keep(tpot, sample->tpot_ns());
+    keep(queue, sample->parts.queue_ns);
+    keep(tokenize, sample->parts.tokenize_ns);
+    keep(transfer, sample->parts.transfer_ns);
+    keep(prefill, sample->parts.prefill_ns);
+    keep(sample_time, sample->parts.sample_ns);
     for (const std::int64_t gap : sample->itl_ns) itl.push_back(static_cast<double>(gap));
     output_tokens += sample->n_output_tokens;
     prompt_tokens += sample->n_prompt_tokens;
@@ -83,7 +89,8 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
   if (prompt_tokens > 0) {
     cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens);
   }
-  for (std::vector<double>* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl}) {
+  for (std::vector<double>* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl, &queue,
+                                     &tokenize, &transfer, &prefill, &sample_time}) {
     std::sort(times->begin(), times->end());
   }
   cell.ttft_e2e_p50_ns = estimate(ttft_e2e, 0.5);
@@ -92,6 +99,11 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
   cell.ttft_sent_p50_ns = estimate(ttft_sent, 0.5);
   cell.ttft_visible_p50_ns = estimate(ttft_visible, 0.5);
   cell.ttft_kernel_p50_ns = estimate(ttft_kernel, 0.5);
+  cell.ttft_queue_p50_ns = estimate(queue, 0.5);
+  cell.ttft_tokenize_p50_ns = estimate(tokenize, 0.5);
+  cell.ttft_transfer_p50_ns = estimate(transfer, 0.5);
+  cell.ttft_prefill_p50_ns = estimate(prefill, 0.5);
+  cell.ttft_sample_p50_ns = estimate(sample_time, 0.5);
   cell.e2e_p50_ns = estimate(e2e, 0.5);
   cell.e2e_p99_ns = estimate(e2e, 0.99);
   cell.tpot_p50_ns = estimate(tpot, 0.5);
@@ -111,8 +123,29 @@ std::optional<double> median_reading(std::span<const Repetition* const> repetiti
   return median(values);
 }
 
+/// One reading per sensor, in the order of first appearance: the median over the repetitions in which it could be read,
+/// otherwise the reason why it could not.
+std::vector<TelemetryReading> median_telemetry(std::span<const Repetition* const> repetitions) {
+  std::vector<TelemetryReading> sensors;
+  std::map<std::string_view, std::vector<double>> values_of;
+  for (const Repetition* repetition : repetitions) {
+    for (const TelemetryReading& reading : repetition->telemetry) {
+      const auto [values, is_new] = values_of.try_emplace(reading.name);
+      if (is_new) sensors.push_back({reading.name, std::nullopt, reading.why_not});
+      if (reading.value) values->second.push_back(*reading.value);
+    }
+  }
+  for (TelemetryReading& sensor : sensors) {
+    sensor.value = median(values_of[sensor.name]);
+    if (sensor.value) sensor.why_not.clear();
+  }
+  return sensors;
+}
+
 void summarize_throughput(std::span<const Repetition* const> repetitions, CellSummary& cell) {
   std::vector<double> decode, prefill, achieved, utilisation;
+  double cpu_s = 0;
+  double wall_s = 0;
   for (const Repetition* repetition : repetitions) {
     cell.output_tok_per_s_by_repetition.push_back(
         tokens_per_s(repetition->window_output_tokens, repetition->window_end_ns - repetition->window_start_ns));
@@ -125,6 +158,8 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
     }
     if (repetition->rate_per_s) cell.rate_per_s = repetition->rate_per_s;
     if (repetition->achieved_rate_per_s) achieved.push_back(*repetition->achieved_rate_per_s);
+    cpu_s += repetition->process_cpu_s;
+    wall_s += repetition->wall_s;
     if (repetition->wall_s > 0) {
       utilisation.push_back(1e-9 * static_cast<double>(all_steps(*repetition).ns) / repetition->wall_s);
     }
@@ -139,6 +174,8 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
   }
   cell.achieved_rate_per_s = median(achieved);
   cell.device_utilisation = median(utilisation);
+  if (wall_s > 0) cell.busy_vcpus = cpu_s / wall_s;
+  cell.telemetry = median_telemetry(repetitions);
   cell.machine_read_bytes_per_s = median_reading(repetitions, kMachineReadReading);
   cell.machine_f32_flops = median_reading(repetitions, kMachineF32Reading);
   cell.output_tok_per_s = estimate_over_repetitions(cell.output_tok_per_s_by_repetition);
@@ -309,10 +346,21 @@ void note_wrong_tokens(const CellLines& lines, CellSummary& cell) {
   cell.notes.push_back(fmt::format("{} of {} timed requests left the reference", n_wrong, lines.samples.size()));
 }
 
+/// Takes over what the bundle says of the cell's variant; a run that does not record it counts as blessed.
+void summarize_tier(const RunRecord& record, CellSummary& cell) {
+  const auto bundle = std::ranges::find(record.bundles, cell.key.bundle, &BundleRecord::name);
+  if (bundle == record.bundles.end()) return;
+  const auto variant = std::ranges::find(bundle->variants, cell.key.variant, &VariantRecord::name);
+  if (variant == bundle->variants.end()) return;
+  cell.tier = variant->tier;
+  cell.outside_limits = variant->outside_limits;
+}
+
 CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, const CellLines& lines) {
   CellSummary cell;
   cell.key = planned.key;
   cell.scenario = planned.scenario;
+  summarize_tier(record, cell);
   cell.n_repetitions = static_cast<std::int32_t>(lines.repetitions.size());
   cell.status = lines.repetitions.empty()                  ? CellStatus::kMissing
                 : cell.n_repetitions < planned.repetitions ? CellStatus::kPartial

@@ -2,6 +2,7 @@
 // A run directory that was read and summarized: the starting point of every report and of the gate.
 
 #include <filesystem>
+#include <vector>
 
 #include "core/result.h"
 #include "record/record_json.h"
@@ -16,21 +17,24 @@ struct SummarizedRun {
   RunSummary summary;
   std::vector<CellSeries> series{};          ///< derived from the samples; empty if only the summary is known
   std::vector<OperationTimes> operations{};  ///< from traced passes
-  bool has_checksums = true;                 ///< StoredRun::has_checksums
+  bool has_checksums = true;                 ///< of all files that were read
+  /// False: the folder has no samples.jsonl, as in an archive of runs. The summary is that of summary.json, which
+  /// nothing here can derive again.
+  bool has_samples = true;
 };
 
-/// Reads and summarizes a run directory. Errors: kInvalidInput if it is not a run directory or has another schema
-/// version.
-inline Result<SummarizedRun> read_summarized_run(const std::filesystem::path& folder) {
-  SS_TRY(StoredRun stored, read_run(folder));
-  RunSummary summary = summarize(stored.record, stored.journal);
-  std::vector<CellSeries> series = cell_series(stored.record, stored.journal);
-  std::vector<OperationTimes> operations;
-  for (JournalLine& line : stored.journal.lines) {
-    if (auto* times = std::get_if<OperationTimes>(&line)) operations.push_back(std::move(*times));
-  }
-  return SummarizedRun{std::move(stored.record), std::move(summary), std::move(series), std::move(operations),
-                       stored.has_checksums};
-}
+struct StoredSummary {
+  RunSummary summary;
+  bool is_from_samples = true;  ///< false: read from summary.json
+  bool has_checksum = true;     ///< false: read from a summary.json of an earlier version, which wrote none
+};
+
+/// Summarizes the samples of a stored run, or reads its summary.json if it has no samples. Errors: kIo; kInvalidInput,
+/// also if summary.json is of another run.
+Result<StoredSummary> summary_of(const StoredRun& stored);
+
+/// Reads a run directory and summarizes its samples, or reads its summary.json if there are none. Errors: kInvalidInput
+/// if it is not a run directory or has another schema version.
+Result<SummarizedRun> read_summarized_run(const std::filesystem::path& folder);
 
 }  // namespace secondsource

@@ -90,6 +90,8 @@ std::vector<const Json*> counted(const CellLines& cell) {
   return samples;
 }
 
+constexpr std::array kPartsOfTtft = {"queue_ns", "tokenize_ns", "transfer_ns", "prefill_ns", "sample_ns"};
+
 void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
   std::map<std::string, Values> times;
   const auto keep = [&](const char* name, const std::optional<double>& value) {
@@ -114,6 +116,7 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
     keep("e2e", since_arrival(*sample, "last_token_ns"));
     keep("ttft_kernel", number(*sample, "ttft_kernel_ns"));
     keep("tpot", time_per_token(*sample));
+    for (const char* part : kPartsOfTtft) keep(part, number(sample->at("parts"), part));
     if (const auto first = whole_or_null(*sample, "first_token_ns")) {
       keep("ttft_sent", static_cast<double>(*first - whole(*sample, "sent_ns")));
     }
@@ -134,6 +137,10 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
   for (const auto& [name, percents] : figures) {
     for (const int percent : percents)
       cell[fmt::format("{}_p{}_ns", name, percent)] = figure(times[name], percent / 100.0);
+  }
+  for (const std::string_view part : kPartsOfTtft) {
+    const std::string_view name = part.substr(0, part.find('_'));
+    cell[fmt::format("ttft_{}_p50_ns", name)] = figure(times[std::string(part)], 0.5);
   }
   const Json& tpot = cell["tpot_p50_ns"]["value"];
   cell["tok_per_s_per_user"] = tpot.is_number() && tpot > 0 ? Json(1e9 / tpot.get<double>()) : Json(nullptr);
@@ -224,6 +231,43 @@ void derive_rates(const CellLines& lines, Json& cell) {
   cell["device_utilisation"] = or_null(quantile(busy, 0.5));
   for (const char* name : {"machine_read_bytes_per_s", "machine_f32_flops"}) {
     cell[name] = or_null(quantile(machine[name], 0.5));
+  }
+}
+
+/// What the worker used of the CPUs, and the median of each sensor, in the order in which the sensors first occur.
+void derive_machine(const CellLines& lines, Json& cell) {
+  double cpu_s = 0;
+  double wall_s = 0;
+  std::vector<std::string> names;
+  std::map<std::string, Values> values;
+  for (const RawLine* line : lines.repetitions) {
+    cpu_s += line->tree.at("process_cpu_s").get<double>();
+    wall_s += line->tree.at("wall_s").get<double>();
+    for (const Json& reading : line->tree.at("telemetry")) {
+      const auto [of_sensor, is_new] = values.try_emplace(reading.at("name").get<std::string>());
+      if (is_new) names.push_back(of_sensor->first);
+      if (const auto value = number(reading, "value")) of_sensor->second.push_back(*value);
+    }
+  }
+  cell["busy_vcpus"] = wall_s > 0 ? Json(cpu_s / wall_s) : Json(nullptr);
+  cell["telemetry"] = Json::array();
+  for (const std::string& name : names) {
+    cell["telemetry"].push_back({{"name", name}, {"value", or_null(quantile(values[name], 0.5))}});
+  }
+}
+
+/// What run.json says of the cell's variant. A run of an earlier version says nothing, and it counts as blessed.
+void derive_tier(const Json& record, const Json& key, Json& cell) {
+  cell["tier"] = "blessed";
+  cell["outside_limits"] = "";
+  for (const Json& bundle : record.at("bundles")) {
+    if (bundle.at("name") != key.at("bundle") || !bundle.contains("variants")) continue;
+    for (const Json& variant : bundle.at("variants")) {
+      if (variant.at("name") != key.at("variant")) continue;
+      cell["tier"] = variant.at("tier");
+      cell["outside_limits"] = variant.at("outside_limits");
+      return;
+    }
   }
 }
 
@@ -553,6 +597,8 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   derive_latency(samples, cell);
   derive_latencies(samples, lines, cell);
   derive_rates(lines, cell);
+  derive_machine(lines, cell);
+  derive_tier(run.record, key, cell);
   derive_slo(run.record, samples, lines, cell);
   derive_cost(run.record, key, cell);
   derive_limits(run.record, key, lines, cell);

@@ -16,7 +16,22 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 3> kAddedLater = {"time_lost", "tpot_p50_ns_by_repetition", "lost"};
+constexpr std::array<std::string_view, 16> kAddedLater = {"time_lost",
+                                                          "tpot_p50_ns_by_repetition",
+                                                          "lost",
+                                                          "tier",
+                                                          "outside_limits",
+                                                          "ttft_queue_p50_ns",
+                                                          "ttft_tokenize_p50_ns",
+                                                          "ttft_transfer_p50_ns",
+                                                          "ttft_prefill_p50_ns",
+                                                          "ttft_sample_p50_ns",
+                                                          "busy_vcpus",
+                                                          "telemetry",
+                                                          "n_answers",
+                                                          "n_answers_right",
+                                                          "n_reference_answers_right",
+                                                          "n_streamed"};
 
 bool was_added_later(std::string_view member) {
   return std::ranges::find(kAddedLater, member) != kAddedLater.end();

@@ -198,6 +198,33 @@ TEST_CASE("waiver check: against a gate's verdicts it finds what is exceeded, un
   CHECK(contains(elsewhere.out, "no backend \"cuda\" was compared"));
 }
 
+TEST_CASE("ab: an opportunistic variant fails nothing, unless it is asked to") {
+  const ScratchFolder scratch;
+  const auto [flag, status] = GENERATE(table<const char*, int>({{"", 0}, {"--gate-opportunistic", 3}}));
+  std::vector<std::string> words = {"ab",
+                                    kBundle,
+                                    "--timed-bundle",
+                                    kBundle,
+                                    "--backend",
+                                    "cpu",
+                                    "--variant",
+                                    "int4",
+                                    "--scenario",
+                                    "single-stream@16/4",
+                                    "--budget",
+                                    "0.05s",
+                                    "--out",
+                                    (scratch.path() / "ab").string(),
+                                    "--cand-args",
+                                    "--fault cpu=garbage:1"};
+  if (*flag != 0) words.emplace_back(flag);
+  const ProgramRun run = run_program(words, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == status);
+  CHECK(contains(run.out,
+                 status == 0 ? "opportunistic, so without effect: cpu/int4: wrong tokens" : "wrong tokens: cpu/int4"));
+}
+
 TEST_CASE("ab: a plan says what is compared, and a key that pairs cannot honour is refused") {
   const ScratchFolder scratch;
   const auto plan = scratch.path() / "plan.yaml";

@@ -97,3 +97,26 @@ TEST_CASE("report puts several runs into one table") {
   CHECK(contains(both.out, "reference  bf16     single-stream  passed"));
   CHECK(contains(both.out, "reference  int8     single-stream  passed"));
 }
+
+TEST_CASE("report: a run without samples is shown from its summary, and marked") {
+  const ScratchFolder scratch;
+  const auto archived = scratch.path() / "archived";
+  std::filesystem::create_directories(archived);
+  for (const char* name : {"run.json", "summary.json"}) {
+    std::filesystem::copy_file(source_path(std::string("reports/samples/runs/cpu/") + name), archived / name);
+  }
+  for (const char* format : {"table", "markdown", "html", "csv", "junit"}) {
+    CAPTURE(format);
+    const std::string text = report(archived.string(), format);
+    CHECK(contains(text, "summary.json"));
+    CHECK_FALSE(contains(text, "not run, missing"));
+  }
+  // A summary of another run is refused.
+  std::string summary = *read_file(archived / "summary.json");
+  const auto id = summary.find("\"run_id\": \"") + 11;
+  summary.replace(id, 4, "zzzz");
+  REQUIRE_OK(write_file(archived / "summary.json", summary));
+  const ProgramRun refused = run_program({"report", archived.string()});
+  CHECK(refused.status == 2);
+  CHECK(contains(refused.err, "run_id: expected"));
+}

@@ -14,11 +14,13 @@ using namespace secondsource::test;
 namespace {
 
 /// Writes a run directory with one healthy backend that is `slowdown` times slower than the base.
-std::string stored_run(const ScratchFolder& scratch, const std::string& name, double slowdown) {
+std::string stored_run(const ScratchFolder& scratch, const std::string& name, double slowdown,
+                       const std::vector<VariantRecord>& variants = {}) {
   const std::filesystem::path folder = scratch.path() / name;
   std::filesystem::create_directories(folder);
   RunRecord record = hand_made_record(5);
   record.run_id = name;
+  record.bundles.front().variants = variants;
   record.backends.pop_back();
   record.cells.pop_back();
   Journal journal = hand_made_journal(5, 8, slowdown);
@@ -134,4 +136,21 @@ TEST_CASE("a full disk under stdout is an I/O failure, not silence") {
                                      {.input = {}, .environment = {}, .out_path = "/dev/full"});
   CHECK(run.status == 70);
   CHECK(is_one_line(run.err));
+}
+
+TEST_CASE("gate: a variant outside its limits fails nothing unless it is asked to, and every report says what it is") {
+  const ScratchFolder scratch;
+  const std::vector<VariantRecord> outside = {{"bf16", Tier::kOpportunistic, "mean KL 0.07, at most 0.05 allowed"}};
+  const std::string base = stored_run(scratch, "base", 1.0, outside);
+  const std::string slow = stored_run(scratch, "slow", 1.5, outside);
+  const ProgramRun run = run_program({"gate", base, slow});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  CHECK(contains(run.out, "regressed, opportunistic"));
+  CHECK(contains(run.out, "nothing here can fail"));
+  CHECK(run_program({"gate", base, slow, "--gate-opportunistic"}).status == 1);
+  for (const char* format : {"table", "markdown", "html", "csv", "json", "junit"}) {
+    CAPTURE(format);
+    CHECK(contains(run_program({"report", slow, "--format", format}).out, "mean KL 0.07, at most 0.05 allowed"));
+  }
 }

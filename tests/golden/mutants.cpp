@@ -38,7 +38,7 @@ constexpr std::array kBugs = {
     BugInfo{Bug::kForkCopyLost, "fork-copy-lost", "cs", "a fork's partial page is not copied"},
     BugInfo{Bug::kForkPosition, "fork-position", "cs", "sequences made by a fork count positions from one too early"},
     BugInfo{Bug::kLogitRowOffByOne, "logit-row-off-by-one", "cgs", "logits are of the token before the last"},
-    BugInfo{Bug::kSampledIdOffByOne, "sampled-id-off-by-one", "cs", "the sampled id is one too large"},
+    BugInfo{Bug::kSampledIdOffByOne, "sampled-id-off-by-one", "cgs", "the sampled id is one too large"},
 };
 
 /// A source whose rows are read through `change(values, scales)`, one pair of rows at a time.

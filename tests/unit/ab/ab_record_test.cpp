@@ -2,6 +2,7 @@
 
 #include "ab/ab_verdict.h"
 #include "pair_lines.h"
+#include "support/older_json.h"
 #include "support/result.h"
 
 using namespace secondsource;
@@ -18,6 +19,17 @@ TEST_CASE("a record and its lines come back from JSON as they were") {
   const auto again = process_line_from_json(to_json_line(line), "pairs.jsonl:1");
   REQUIRE_OK(again);
   CHECK(to_json_line(*again) == to_json_line(line));
+}
+
+TEST_CASE("a record of the first release is read, and all its variants decide") {
+  AbRecord record = tiny_record({14, 28});
+  record.opportunistic = {"bf16"};
+  record.max_time_s = 600;
+  const std::string old = without_members(to_json(record), {"opportunistic", "max_time_s", "prepared_s"});
+  const auto read = ab_record_from_json(old, "ab.json");
+  REQUIRE_OK(read);
+  CHECK(read->decides("bf16"));
+  CHECK(read->max_time_s == 0);
 }
 
 TEST_CASE("a torn last line is left out, any other bad line is named") {
@@ -94,6 +106,20 @@ TEST_CASE("a stint that was given up is a failure of the side that crashed") {
   CHECK(candidates.failed == std::vector<std::string>{"cpu/bf16: candidate: exit status 4: cpu/bf16: crash"});
   lines.back().arm = Arm::kBase;
   CHECK(report_of(tiny_record({14}), lines, {}, "2026-11-20").not_comparable.size() == 1);
+}
+
+TEST_CASE("findings about an opportunistic variant are listed apart, and its regressions do not count") {
+  AbRecord record = tiny_record({14});
+  record.opportunistic = {"bf16"};
+  const GateReport slow = report_of(record, pair_lines(14, 0.25), {}, "2026-11-20");
+  CHECK(slow.verdicts[0].decision == Decision::kRegressed);
+  CHECK(slow.count(Decision::kRegressed) == 0);
+  record.golden[1].verdict = GoldenVerdict::kFailed;
+  record.stints.clear();
+  const GateReport wrong = report_of(record, {}, {}, "2026-11-20");
+  CHECK(wrong.wrong_tokens.empty());
+  REQUIRE(wrong.without_effect.size() == 1);
+  CHECK(wrong.without_effect[0].starts_with("cpu/bf16: wrong tokens"));
 }
 
 TEST_CASE("a comparison that its time ended says so") {

@@ -70,3 +70,12 @@ TEST_CASE("when the time is over, the next look is brought forward and is the la
   record.max_time_s = 0;
   CHECK_FALSE(is_time_up(record, pair_lines(28, 0)));
 }
+
+TEST_CASE("opportunistic variants take no part of the permitted false alarms") {
+  AbRecord record = tiny_record({14, 28});
+  const double alone = gate_of(record).alpha();
+  record.stints.push_back({"cpu", "int4"});
+  CHECK(gate_of(record).alpha() == Approx(alone / 2));
+  record.opportunistic = {"int4"};
+  CHECK(gate_of(record).alpha() == Approx(alone));
+}

@@ -118,3 +118,12 @@ TEST_CASE("an option without a speed that it needs is not costed, and says which
   CHECK(why.find("old: no speed at the SLO") != std::string::npos);
   CHECK(why.find("do not cover yours") != std::string::npos);
 }
+
+TEST_CASE("a variant outside the limits of its quality is no option, but what serves today is still costed") {
+  Costed costed(kDemand);
+  costed.skus[1].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  CHECK(costed.costs().why_not(costed.option(2)).find("new: no option: ") == 0);
+  CHECK(costed.costs().why_not(costed.option(0)).empty());
+  costed.skus[0].outside_limits = costed.skus[1].outside_limits;
+  CHECK(costed.costs().why_not(costed.option(0)).empty());
+}

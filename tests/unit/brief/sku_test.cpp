@@ -136,3 +136,12 @@ TEST_CASE("a SKU whose price, cell or quote is not there, not the only one or no
     CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput, "new-offline is a figure without limits");
   }
 }
+
+TEST_CASE("a SKU measured in a variant outside the limits of its quality has that as a fault") {
+  BriefInputs inputs = hand_made_inputs();
+  for (CellSummary& cell : inputs.runs[0].summary.cells) cell.outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  const Sku sku = measured_sku(inputs);
+  CHECK(sku.outside_limits == "mean KL 0.07, at most 0.05 allowed");
+  REQUIRE(sku.faults.size() == 1);
+  CHECK(sku.faults[0].find("outside the limits of its quality: mean KL 0.07") != std::string::npos);
+}

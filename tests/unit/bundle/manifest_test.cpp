@@ -134,5 +134,25 @@ TEST_CASE("a later version of the format is unsupported, not malformed") {
               "bundle format version 2: this program reads version 1");
 }
 
+TEST_CASE(
+    "a variant outside the limits of its quality is opportunistic, whatever its tier says, and the figures say why") {
+  const auto variant_with = [](std::string_view from, std::string_view to) {
+    const auto manifest = parse_manifest(replaced(valid_manifest(), from, to), "manifest.yaml");
+    REQUIRE_OK(manifest);
+    return *manifest->find_variant("bf16");
+  };
+  const ManifestVariant within = variant_with("kl_mean: 0.0\n", "kl_mean: 0.05\n");
+  CHECK(within.outside_limits().empty());
+  CHECK(within.effective_tier() == Tier::kBlessed);
+  const ManifestVariant strays = variant_with("kl_mean: 0.0\n", "kl_mean: 0.07\n");
+  CHECK(strays.outside_limits() == "mean KL 0.07, at most 0.05 allowed");
+  CHECK(strays.tier == Tier::kBlessed);
+  CHECK(strays.effective_tier() == Tier::kOpportunistic);
+  const ManifestVariant disagrees = variant_with("top1_agreement: 1.0", "top1_agreement: 0.9");
+  CHECK(disagrees.outside_limits() == "top-1 agreement 0.9, at least 0.95 required");
+  CHECK(tier_without_quality("bf16") == Tier::kBlessed);
+  CHECK(tier_without_quality("int8") == Tier::kOpportunistic);
+}
+
 }  // namespace
 }  // namespace secondsource

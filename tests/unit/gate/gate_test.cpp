@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "core/random.h"
 #include "gate/compare.h"
+#include "support/older_json.h"
 #include "support/result.h"
 #include "support/source_path.h"
 #include "unit/summary/sample_run.h"
@@ -301,4 +302,67 @@ TEST_CASE("a gate's report survives the way to JSON and back") {
   unknown.replace(unknown.find("stored runs"), 11, "by guessing");
   CHECK_ERROR(gate_report_from_json(unknown, "gate.json"), ErrorCode::kInvalidInput,
               "gate.json: method: expected one of stored runs interleaved pairs");
+}
+
+TEST_CASE("an opportunistic variant is reported and fails no gate, unless it is asked to") {
+  SummarizedRun base = run_at(1.0);
+  base.summary.cells[0].tier = Tier::kOpportunistic;
+  GateOptions asked = on("2026-11-20");
+  asked.judge_opportunistic = true;
+  SECTION("slower") {
+    const GateReport slow = compare_runs(base, run_at(1.5), on("2026-11-20"));
+    REQUIRE(slow.verdicts.size() == 2);
+    CHECK(slow.verdicts[0].decision == Decision::kRegressed);
+    CHECK_FALSE(slow.verdicts[0].decides);
+    CHECK(slow.count(Decision::kRegressed) == 0);
+    CHECK(compare_runs(base, run_at(1.5), asked).count(Decision::kRegressed) == 2);
+  }
+  SECTION("slower than its waiver allows") {
+    GateOptions waived = on("2026-11-20");
+    waived.waivers = {waiver_up_to(20, "2027-01-01")};
+    CHECK(compare_runs(base, run_at(1.5), waived).waiver_errors.empty());
+    asked.waivers = waived.waivers;
+    CHECK(compare_runs(base, run_at(1.5), asked).waiver_errors.size() == 2);
+  }
+  SECTION("inconclusive") {
+    CHECK(compare_runs(base, run_at(1.12), on("2026-11-20")).count(Decision::kInconclusive) == 0);
+    CHECK(compare_runs(base, run_at(1.12), asked).count(Decision::kInconclusive) == 2);
+  }
+  SECTION("wrong, failed or invalid") {
+    for (const auto& change :
+         std::initializer_list<void (*)(CellSummary&)>{[](CellSummary& cell) { cell.golden = GoldenVerdict::kFailed; },
+                                                       [](CellSummary& cell) { cell.status = CellStatus::kFailed; },
+                                                       [](CellSummary& cell) { cell.status = CellStatus::kInvalid; }}) {
+      SummarizedRun candidate = run_at(1.0);
+      change(candidate.summary.cells[0]);
+      const GateReport report = compare_runs(base, candidate, on("2026-11-20"));
+      CHECK(report.without_effect.size() == 1);
+      CHECK(report.wrong_tokens.size() + report.failed.size() + report.not_comparable.size() == 0);
+      const GateReport judged = compare_runs(base, candidate, asked);
+      CHECK(judged.wrong_tokens.size() + judged.failed.size() + judged.not_comparable.size() >= 1);
+    }
+  }
+  SECTION("a blessed one beside it decides as before") {
+    SummarizedRun both = run_at(1.0);
+    SummarizedRun slow = run_at(1.5);
+    for (SummarizedRun* run : {&both, &slow}) {
+      CellSummary int4 = run->summary.cells[0];
+      int4.key.variant = "int4";
+      int4.tier = Tier::kOpportunistic;
+      run->summary.cells.push_back(int4);
+    }
+    const GateReport report = compare_runs(both, slow, on("2026-11-20"));
+    CHECK(report.verdicts.size() == 4);
+    CHECK(report.count(Decision::kRegressed) == 2);
+  }
+}
+
+TEST_CASE("a gate's report of the first release is read, and all its verdicts decide") {
+  GateReport report = compare_runs(run_at(1), run_at(1.5), on("2026-11-20"));
+  for (GateVerdict& verdict : report.verdicts) verdict.decides = false;
+  const std::string old = without_members(to_json(report), {"decides", "without_effect", "waiver_notes"});
+  const auto read = gate_report_from_json(old, "gate.json");
+  REQUIRE_OK(read);
+  CHECK(read->count(Decision::kRegressed) == 2);
+  CHECK(read->without_effect.empty());
 }

@@ -126,5 +126,32 @@ TEST_CASE("the pass rule has five parts, each with its own limit") {
   CHECK(broken_rules(wrong, acceptance).front() == "tokens: expected none wrong, found 1 of 100");
 }
 
+TEST_CASE("a stream is judged by the ids that the backend chose itself, up to its first near tie") {
+  ExpectedOutput expected = record();
+  expected.ids = {3, 3};
+  expected.top.push_back(expected.top.front());
+  const double tau = std::log(2.1);  // 1 is a near tie of 3, and 7 is not
+  const auto kind_of = [&](std::vector<std::int32_t> ids) { return judge_stream(expected, ids, tau).kind; };
+  CHECK(kind_of({3, 3}) == PositionKind::kMatch);
+  CHECK(kind_of({3, 1}) == PositionKind::kNearTie);
+  CHECK(kind_of({1, 9, 9}) == PositionKind::kNearTie);  // what follows a near tie has another prefix
+  CHECK(kind_of({3, 7}) == PositionKind::kWrong);
+  CHECK(kind_of({3, 5}) == PositionKind::kWrong);
+  CHECK(kind_of({3}) == PositionKind::kWrong);
+  CHECK(kind_of({3, 3, 3}) == PositionKind::kWrong);
+  CHECK(judge_stream(expected, std::vector<std::int32_t>{3, 7}, tau).n_equal == 1);
+  expected.unsteady = {1};  // rounding may choose another expert there
+  CHECK(kind_of({3, 7}) == PositionKind::kUnsteady);
+  CHECK(kind_of({7, 3}) == PositionKind::kWrong);
+}
+
+TEST_CASE("an answer is right if the text begins with it, after whitespace") {
+  CHECK(begins_with_answer("4821", "4821"));
+  CHECK(begins_with_answer(" \n4821 is the code", "4821"));
+  CHECK_FALSE(begins_with_answer("The code is 4821", "4821"));
+  CHECK_FALSE(begins_with_answer("482", "4821"));
+  CHECK_FALSE(begins_with_answer("", "4821"));
+}
+
 }  // namespace
 }  // namespace secondsource

@@ -118,3 +118,23 @@ TEST_CASE("a page holds every cell and says what it left out") {
   CHECK(contains(*page, "1 runs of another setup are not drawn"));
   CHECK_FALSE(contains(*page, "<b>"));
 }
+
+TEST_CASE("an opportunistic variant is held against the anchor and fails nothing, unless it is asked to") {
+  const ScratchFolder scratch;
+  auto history = History::open(scratch.path() / "history.db", true);
+  REQUIRE_OK(history);
+  for (int night = 0; night < 12; ++night) {
+    SummarizedRun run = run_on(night, night < 6 ? 1.0 : 1.5);
+    run.summary.cells[0].tier = Tier::kOpportunistic;
+    REQUIRE_OK(history->add(run, {.branch = "main"}));
+    if (night < 6) REQUIRE_OK(history->pin(run.record.run_id, true));
+  }
+  const auto report = compare_with_pinned(*history, {.branch = "main"});
+  REQUIRE_OK(report);
+  REQUIRE(report->verdicts.size() == 2);
+  CHECK(report->verdicts[0].decision == Decision::kRegressed);
+  CHECK(report->count(Decision::kRegressed) == 0);
+  const auto judged = compare_with_pinned(*history, {.branch = "main", .judge_opportunistic = true});
+  REQUIRE_OK(judged);
+  CHECK(judged->count(Decision::kRegressed) == 2);
+}

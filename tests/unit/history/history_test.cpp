@@ -166,6 +166,31 @@ TEST_CASE("a damaged file, a foreign database, another version or no file is ref
   CHECK_ERROR(History::open(path, false), ErrorCode::kInvalidInput, "schema version: expected 1, found 9");
 }
 
+TEST_CASE("a history of the first release, which knows no opportunistic variants, is read and gets runs") {
+  const ScratchFolder scratch;
+  const auto path = scratch.path() / "history.db";
+  {
+    auto history = History::open(path, true);
+    REQUIRE_OK(history);
+    REQUIRE_OK(history->add(run_on(1), {.branch = "main"}));
+  }
+  {
+    auto old = Database::open(path, false);
+    REQUIRE_OK(old);
+    REQUIRE_OK(old->execute("DROP TABLE opportunistic"));
+  }
+  auto history = History::open(path, false);
+  REQUIRE_OK(history);
+  const std::string cell = "tiny/cpu/bf16/single-stream";
+  CHECK_FALSE(*history->is_opportunistic("main", cell));
+  SummarizedRun run = run_on(2);
+  run.summary.cells[0].tier = Tier::kOpportunistic;
+  REQUIRE_OK(history->add(run, {.branch = "main"}));
+  CHECK(*history->is_opportunistic("main", cell));
+  REQUIRE_OK(history->add(run_on(3), {.branch = "main"}));
+  CHECK_FALSE(*history->is_opportunistic("main", cell));  // the newest run says what holds
+}
+
 TEST_CASE("a history cut or flipped at any page is refused or read, and never ends the program") {
   const ScratchFolder scratch;
   const auto path = scratch.path() / "history.db";

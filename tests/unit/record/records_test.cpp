@@ -1,4 +1,7 @@
+#include <set>
+
 #include "core/file.h"
+#include "support/older_json.h"
 #include "support/result.h"
 #include "support/source_path.h"
 #include "unit/summary/sample_run.h"
@@ -29,6 +32,46 @@ TEST_CASE("a run record, a summary and every kind of journal line survive the wa
   const auto summary_read = run_summary_from_json(to_json(summary), "summary.json");
   REQUIRE_OK(summary_read);
   CHECK(to_json(*summary_read) == to_json(summary));
+}
+
+TEST_CASE("records of the first release are read without the fields that came later") {
+  RunRecord record = hand_made_record(2);
+  record.bundles[0].variants = {{"bf16", Tier::kOpportunistic, "mean KL 0.07, at most 0.05 allowed"}};
+  const auto old_record = run_record_from_json(without_members(to_json(record), {"variants"}), "run.json");
+  REQUIRE_OK(old_record);
+  CHECK(old_record->bundles[0].variants.empty());
+
+  Journal journal = hand_made_journal(2, 3);
+  auto& golden = std::get<GoldenRecord>(journal.lines.front());
+  golden.n_answers = golden.n_answers_right = golden.n_reference_answers_right = golden.n_streamed = 4;
+  const std::set<std::string> added_to_golden = {"n_answers", "n_answers_right", "n_reference_answers_right",
+                                                 "n_streamed"};
+  const auto old_line =
+      journal_line_from_json(without_members(to_json_line(journal.lines.front()), added_to_golden), "samples.jsonl:1");
+  REQUIRE_OK(old_line);
+  CHECK_FALSE(std::get<GoldenRecord>(*old_line).n_answers);
+  CHECK_FALSE(std::get<GoldenRecord>(*old_line).n_streamed);
+
+  std::set<std::string> added_to_cells = {"tier",
+                                          "outside_limits",
+                                          "ttft_queue_p50_ns",
+                                          "ttft_tokenize_p50_ns",
+                                          "ttft_transfer_p50_ns",
+                                          "ttft_prefill_p50_ns",
+                                          "ttft_sample_p50_ns",
+                                          "busy_vcpus",
+                                          "telemetry"};
+  added_to_cells.insert(added_to_golden.begin(), added_to_golden.end());
+  const std::string summary = without_members(to_json(summarize(record, journal)), added_to_cells);
+  const auto old_summary = run_summary_from_json(summary, "summary.json");
+  REQUIRE_OK(old_summary);
+  CHECK(old_summary->cells[0].tier == Tier::kBlessed);
+  CHECK(old_summary->cells[0].outside_limits.empty());
+  CHECK_FALSE(old_summary->cells[0].busy_vcpus);
+  CHECK(old_summary->cells[0].ttft_e2e_p50_ns.value);
+  // Any other field is still required.
+  CHECK_ERROR(run_summary_from_json(without_members(summary, {"n_samples"}), "summary.json"), ErrorCode::kInvalidInput,
+              "n_samples: missing");
 }
 
 TEST_CASE("a journal cut at any byte loses at most its last line") {

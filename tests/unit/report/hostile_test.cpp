@@ -27,7 +27,9 @@ SummarizedRun run_of(const std::string& text) {
   RunRecord record = hand_made_record(5);
   RunSummary summary = summarize(record, hand_made_journal(5, 16));
   summary.cells[0].notes.emplace_back("a note");
+  summary.cells[0].telemetry = {{"device_power_w", 40.0, ""}, {"device_clock_hz", std::nullopt, "a reason"}};
   summary.golden[0].reasons.emplace_back("a reason");
+  record.bundles[0].variants = {{"bf16", Tier::kBlessed, ""}};
   record.bundles[0].verified = false;
   fill_texts(record, text);
   fill_texts(summary, text);
@@ -40,7 +42,7 @@ GateReport gate_of(const std::string& text) {
     gate.verdicts.push_back({.cell = cell_key("cpu"), .metric = "cost", .decision = decision, .why = "why"});
   }
   gate.verdicts.front().base_s = 1;
-  gate.wrong_tokens = gate.failed = gate.not_comparable = gate.waiver_errors = {"a cell"};
+  gate.wrong_tokens = gate.failed = gate.not_comparable = gate.waiver_errors = gate.without_effect = {"a cell"};
   gate.losses.push_back({.cell = cell_key("cpu"), .metric = "cost", .source = "kernel.cpp", .share = 0.5});
   fill_texts(gate, text);
   return gate;

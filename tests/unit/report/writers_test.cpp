@@ -1,8 +1,11 @@
+#include "report/cell_text.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/overview.h"
+#include "report/sarif.h"
 #include "report/tables.h"
 #include "support/result.h"
 #include "unit/summary/sample_run.h"
@@ -206,4 +209,136 @@ TEST_CASE("notes say what a reader must know") {
   const auto notes_of_pages = result_notes({&run, 1});
   CHECK(std::count(notes_of_pages.begin(), notes_of_pages.end(),
                    "tiny, cpu, bf16: 612 of 620 MiB of weights in huge pages") == 1);
+}
+
+TEST_CASE("a variant outside its limits is said to be so in every format") {
+  SummarizedRun run = hand_made_run();
+  run.summary.cells[0].tier = Tier::kOpportunistic;
+  run.summary.cells[0].outside_limits = "mean KL 0.07, at most 0.05 allowed";
+  CHECK(contains(render_terminal(results_table({&run, 1})), "passed, outside its limits"));
+  const auto notes = result_notes({&run, 1});
+  CHECK(std::any_of(notes.begin(), notes.end(), [](const std::string& note) {
+    return contains(note, "tiny, bf16: outside the limits of its quality (mean KL 0.07") &&
+           contains(note, "no option of a brief");
+  }));
+  for (const std::string& text : {write_markdown({&run, 1}, nullptr), write_html({&run, 1}, {})}) {
+    CHECK(contains(text, "passed, outside its limits"));
+    CHECK(contains(text, "outside the limits of its quality"));
+  }
+  CHECK(contains(write_junit({&run, 1}, nullptr), "type=\"outside-limits\""));
+  CHECK(contains(write_csv({&run, 1}), "opportunistic,\"mean KL 0.07, at most 0.05 allowed\""));
+  CHECK(contains(to_json(run.summary), "mean KL 0.07, at most 0.05 allowed"));
+  run.summary.cells[0].golden = GoldenVerdict::kFailed;
+  CHECK(contains(write_junit({&run, 1}, nullptr), "wrong tokens; the variant is outside the limits"));
+  run.summary.cells[0].golden = GoldenVerdict::kPassed;
+  run.summary.cells[0].outside_limits.clear();
+  CHECK(contains(render_terminal(results_table({&run, 1})), "passed  "));
+  run.summary.cells[0].status = CellStatus::kInvalid;
+  CHECK(contains(write_junit({&run, 1}, nullptr), "type=\"opportunistic\""));
+  run.summary.cells[0].golden = GoldenVerdict::kFailed;
+  CHECK(contains(write_junit({&run, 1}, nullptr), "opportunistic, so without effect: the golden check failed"));
+  CHECK(contains(write_junit({&run, 1}, nullptr), "failures=\"0\""));
+}
+
+TEST_CASE("a run of which the summary alone is stored has its figures, and every format marks it") {
+  SummarizedRun run = hand_made_run();
+  run.has_samples = false;
+  const std::string note = "no samples.jsonl: its figures are those of summary.json";
+  CHECK(contains(result_notes({&run, 1}).front(), note));
+  CHECK(contains(write_markdown({&run, 1}, nullptr), note));
+  CHECK(contains(write_html({&run, 1}, {}), note));
+  CHECK(contains(write_junit({&run, 1}, nullptr), note));
+  CHECK(contains(write_csv({&run, 1}), "summary.json"));
+  run.has_samples = true;
+  CHECK_FALSE(contains(write_markdown({&run, 1}, nullptr), note));
+}
+
+TEST_CASE("two machines' runs are told apart by run and device") {
+  std::vector<SummarizedRun> runs = {hand_made_run(), hand_made_run()};
+  runs[1].record.run_id = runs[1].summary.run_id = "fedcba9876543210";
+  CHECK_FALSE(devices_differ(runs));
+  runs[1].record.backends[0].device.name = "Another device";
+  CHECK(devices_differ(runs));
+  const TextTable overview = overview_table(runs);
+  CHECK(overview.columns[0] == "run");
+  CHECK(overview.columns[1] == "device");
+  CHECK(overview.rows[0][1] == "Test device");
+  CHECK(overview.rows[2][0] == "fedcba98");
+  CHECK(overview.rows[2][1] == "Another device");
+  CHECK(results_table(runs).columns.back() == "device");
+  CHECK(results_table(runs).rows[2].back() == "Another device");
+  CHECK(golden_table(runs).columns.front() == "run");
+  CHECK(contains(write_html(runs, {}), "<td>Another device</td>"));
+  // The first machine has no such backend; the other two differ.
+  runs.push_back(runs[1]);
+  runs[2].record.backends[0].device.name = "A third device";
+  runs[0].record.backends.clear();
+  CHECK(devices_differ(runs));
+}
+
+TEST_CASE("the parts of the first token, vCPUs, power and sensors stand in every report") {
+  SummarizedRun run = hand_made_run();
+  CellSummary& cell = run.summary.cells[0];
+  CHECK(ttft_parts_table({&run, 1}).rows.empty());
+  cell.ttft_queue_p50_ns.value = 1.5e6;
+  cell.ttft_prefill_p50_ns.value = 9e6;
+  cell.busy_vcpus = 1.75;
+  cell.telemetry = {{"host_power_w", 41.25, ""},
+                    {"device_power_w", std::nullopt, "not available: no sensor"},
+                    {"device_ecc_corrected_max", 3.0, ""},
+                    {"cpu0_utilisation", 0.5, ""}};
+  CHECK(contains(render_markdown(ttft_parts_table({&run, 1})), "| 1.50 ms | - | - | 9.00 ms | - |"));
+  const std::string machine = render_markdown(machine_table({&run, 1}, SensorChoice::kAll));
+  CHECK(contains(machine, "| cell | vCPUs busy | host power | device ecc corrected |"));
+  CHECK(contains(machine, "| 1.75 | 41.2 W | 3 |"));
+  CHECK_FALSE(contains(render_terminal(machine_table({&run, 1}, SensorChoice::kMain)), "ecc"));
+  CHECK(machine_lines({&run, 1}) == std::vector<std::string>{"device power: not available: no sensor"});
+  for (const std::string& text : {write_markdown({&run, 1}, nullptr), write_html({&run, 1}, {})}) {
+    CHECK(contains(text, "41.2 W"));
+    CHECK(contains(text, "tokenize"));
+    CHECK(contains(text, "vCPUs busy"));
+    CHECK(contains(text, "not available: no sensor"));
+  }
+  const std::string csv = write_csv({&run, 1});
+  CHECK(contains(csv, ",host_power_w,device_power_w,device_ecc_corrected_max\r\n"));
+  CHECK(contains(csv, ",41.25,,3\r\n"));
+  CHECK(contains(csv, "ttft_queue_p50_ns"));
+  CHECK_FALSE(contains(csv, "cpu0"));
+  for (int i = 0; i < 1000; ++i) cell.telemetry.push_back({"device_" + std::to_string(i), 1.0, ""});
+  CHECK(sensors_of({&run, 1}).size() == 64);
+}
+
+TEST_CASE("a sensor's value is shown in the unit of its name") {
+  const auto shown = [](const char* name, std::optional<double> value) { return reading_text({name, value, ""}); };
+  CHECK(shown("device_power_w", 41.25) == "41.2 W");
+  CHECK(shown("host_frequency_hz_max", 2.1e9) == "2.10 GHz");
+  CHECK(shown("device_memory_used_bytes", 3.0 * (1 << 30)) == "3.0 GiB");
+  CHECK(shown("device_memory_used_bytes", 1e300) == "1e+300");
+  CHECK(shown("device_temperature_c", 61.4) == "61 °C");
+  CHECK(shown("device_energy_j_max", 12345.0) == "1.234e+04 J");
+  CHECK(shown("device_throttled_power", 0.25) == "25 %");
+  CHECK(shown("device_utilisation", 0.5) == "50 %");
+  CHECK(shown("device_ecc_corrected_max", 3.0) == "3");
+  CHECK(shown("device_power_w", std::nullopt) == "-");
+}
+
+TEST_CASE("verdicts on opportunistic variants are shown as such and are no failures") {
+  GateReport gate;
+  gate.verdicts = {{.cell = {"m", "cpu", "int4", "s"},
+                    .metric = "cost",
+                    .decision = Decision::kRegressed,
+                    .change_percent = 30,
+                    .low_percent = 25,
+                    .high_percent = 35,
+                    .why = "+30 %",
+                    .decides = false}};
+  gate.without_effect = {"m/cpu/int4/t: wrong tokens"};
+  CHECK(contains(render_terminal(gate_table(gate)), "regressed, opportunistic"));
+  CHECK(gate_headline(gate) == "0 regressed, 0 inconclusive, 0 pass, 0 waived, 1 opportunistic");
+  const auto notes = gate_notes(gate);
+  CHECK(notes.front() == "opportunistic, so without effect: m/cpu/int4/t: wrong tokens");
+  CHECK(contains(notes.back(), "nothing here can fail"));
+  const std::string junit = write_junit({}, &gate);
+  CHECK(contains(junit, "failures=\"0\" errors=\"0\" skipped=\"2\""));
+  CHECK(contains(write_sarif(gate), "\"level\": \"note\""));
 }

@@ -149,3 +149,35 @@ TEST_CASE("what the machine could do beside a cell is the median of the looks af
   CHECK(cell.machine_f32_flops == 100e9);
   CHECK_FALSE(cell.machine_read_bytes_per_s);
 }
+
+TEST_CASE("a cell has the parts of its first token, its vCPUs, its sensors, and its variant's tier") {
+  RunRecord record = hand_made_record(2);
+  record.bundles[0].variants = {{"bf16", Tier::kOpportunistic, "mean KL 0.07, at most 0.05 allowed"}};
+  Journal journal = hand_made_journal(2, 16);
+  std::int32_t n_repetitions = 0;
+  for (JournalLine& line : journal.lines) {
+    if (auto* sample = std::get_if<RequestSample>(&line)) {
+      sample->parts.queue_ns = 1000 * (1 + sample->request);
+      sample->parts.prefill_ns = 9'000'000;
+    }
+    if (auto* repetition = std::get_if<Repetition>(&line)) {
+      repetition->process_cpu_s = 3;
+      repetition->wall_s = 2;
+      repetition->telemetry = {{"host_power_w", 40.0 + 2 * n_repetitions, ""},
+                               {"device_power_w", std::nullopt, "not available: no sensor"}};
+      ++n_repetitions;
+    }
+  }
+  const CellSummary cell = summarize(record, journal).cells[0];
+  // 32 requests, each value from 1 to 16 us twice: the median is the mean of the 16th and 17th value.
+  CHECK(*cell.ttft_queue_p50_ns.value == Approx(8500));
+  CHECK(*cell.ttft_prefill_p50_ns.value == Approx(9e6));
+  CHECK_FALSE(cell.ttft_sample_p50_ns.value);
+  CHECK(*cell.busy_vcpus == Approx(1.5));
+  REQUIRE(cell.telemetry.size() == 2);
+  CHECK(*cell.telemetry[0].value == Approx(41));
+  CHECK_FALSE(cell.telemetry[1].value);
+  CHECK(cell.telemetry[1].why_not == "not available: no sensor");
+  CHECK(cell.tier == Tier::kOpportunistic);
+  CHECK(cell.outside_limits == "mean KL 0.07, at most 0.05 allowed");
+}
