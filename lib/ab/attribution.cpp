@@ -24,7 +24,8 @@ namespace {
 
 constexpr int kPairs = 8;
 constexpr double kAlpha = 0.02;
-constexpr double kSmallestShare = 0.05;
+constexpr double kSmallestShare = 0.05;   // of an operation
+constexpr double kSmallestShown = 0.005;  // of the remainder: less is printed as 0 %
 
 using OperationKey = std::tuple<std::string, std::string, std::string>;  // phase, operation, shape
 
@@ -104,23 +105,30 @@ Result<ProfileSeconds> profile_from_json(std::string_view text, std::string_view
 
 std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
                                    const std::vector<ProfilePair>& pairs) {
+  if (pairs.empty()) return {};
   std::vector<double> base_totals, candidate_totals;
   for (const ProfilePair& pair : pairs) {
     base_totals.push_back(total_of(pair.base, metric));
     candidate_totals.push_back(total_of(pair.candidate, metric));
   }
-  const double loss_s = median(differences(base_totals, candidate_totals)).value_or(0);
-  if (loss_s <= 0) return {};
   const SignedRankDistribution null(static_cast<std::int64_t>(pairs.size()));
-  LossShare rest{.cell = cell, .operation = kOtherThanOperations};
+  const auto is_significant = [&](const std::vector<double>& lost) {
+    return null.upper_tail(WalshAverages(lost).n_positive()) <= kAlpha;
+  };
+  // What no operation has lost, in each pair; at first everything.
+  std::vector<double> rest_lost = differences(base_totals, candidate_totals);
+  const double loss_s = *median(rest_lost);
+  LossShare rest{.cell = cell, .operation = kNotResolved};
   rest.base_s = *median(base_totals);
   rest.candidate_s = rest.base_s + loss_s;
   rest.share = 1;
+  if (loss_s <= 0 || !is_significant(rest_lost)) return {rest};
+
   std::vector<LossShare> losses;
   for (const auto& [key, operation] : pairs_by_operation(pairs, metric)) {
     const std::vector<double> lost = differences(operation.base_s, operation.candidate_s);
     const double share = *median(lost) / loss_s;
-    if (share < kSmallestShare || null.upper_tail(WalshAverages(lost).n_positive()) > kAlpha) continue;
+    if (share < kSmallestShare || !is_significant(lost)) continue;
     const auto& [phase, name, shape] = key;
     LossShare loss{
         .cell = cell, .operation = name, .shape = fmt::format("{}, {}", phase, shape), .kernel = operation.kernel};
@@ -130,11 +138,19 @@ std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
     rest.base_s -= loss.base_s;
     rest.candidate_s -= loss.candidate_s;
     rest.share -= share;
+    for (std::size_t i = 0; i < rest_lost.size(); ++i) rest_lost[i] -= lost[i];
     losses.push_back(std::move(loss));
   }
   std::stable_sort(losses.begin(), losses.end(),
                    [](const LossShare& a, const LossShare& b) { return a.share > b.share; });
-  losses.push_back(std::move(rest));
+  if (rest.share < 0) {
+    // Something else became faster, or the medians do not add up: together, the operations have the whole loss.
+    const double sum = 1 - rest.share;
+    for (LossShare& loss : losses) loss.share /= sum;
+  } else if (rest.share >= kSmallestShown) {
+    if (is_significant(rest_lost)) rest.operation = kOtherThanOperations;
+    losses.push_back(std::move(rest));
+  }
   return losses;
 }
 
@@ -245,14 +261,14 @@ Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, co
   std::vector<LossShare> all;
   std::map<std::string, std::vector<ProfilePair>> pairs_of;  // key: cell; both metrics share the profiles
   for (const GateVerdict& verdict : report.verdicts) {
-    if (verdict.decision != Decision::kRegressed) continue;
+    if (verdict.decision != Decision::kRegressed || !verdict.decides) continue;
     const std::string id = verdict.cell.id();
     if (!pairs_of.contains(id)) {
       SS_TRY(pairs_of[id], PairProfiler(directory, progress, interrupt).run(verdict.cell));
     }
     for (LossShare& loss : divide_loss(verdict.cell, verdict.metric, pairs_of[id])) {
       loss.metric = verdict.metric;
-      if (loss.operation != kOtherThanOperations) {
+      if (loss.is_of_operation()) {
         const KernelSource source = find_kernel_source(source_root, loss.cell.backend, loss.operation, loss.kernel);
         loss.source = source.file;
         loss.source_line = source.line;

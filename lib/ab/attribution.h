@@ -1,7 +1,7 @@
 #pragma once
 // Finds the operations that caused a regression. The operations of both sides are profiled in interleaved pairs, and
 // the cell's loss per request is divided among the operations that lost significantly. The rest of the loss is in the
-// host code or the scheduler, or is unexplained.
+// host code or the scheduler, or is not resolved.
 
 #include <string>
 #include <string_view>
@@ -33,9 +33,10 @@ struct ProfilePair {
 };
 
 /// Returns the losses of one regressed cell, the largest first: the operations that lost time (signed-rank test,
-/// one-sided p <= 0.02) and at least a twentieth of the whole loss, and the remainder as kOtherThanOperations. The
-/// metric "cost" counts whole requests, "ttft" their prefill, "tpot" their decode. The result is empty when the profiles show no loss.
-/// LossShare::source is not filled in.
+/// one-sided p <= 0.02) and at least a twentieth of the whole loss, and the remainder. The remainder is
+/// kOtherThanOperations if it passes the same test, else kNotResolved; so is the whole loss if the profiles do not show
+/// it beyond chance. The metric "cost" counts whole requests, "ttft" their prefill, "tpot" their decode.
+/// LossShare::source is not filled in. Without pairs there are no shares.
 [[nodiscard]] std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
                                                  const std::vector<ProfilePair>& pairs);
 

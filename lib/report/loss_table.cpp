@@ -31,6 +31,7 @@ TextTable loss_table(const GateReport& report) {
 std::string loss_sentence(const GateReport& report, const GateVerdict& verdict) {
   for (const LossShare& loss : report.losses) {
     if (!(loss.cell == verdict.cell) || loss.metric != verdict.metric) continue;
+    if (loss.operation == kNotResolved) return "; the profiles cannot tell which operation lost the time";
     return fmt::format("; {:.0f} % of the loss is in {}", 100 * loss.share, operation_text(loss));
   }
   return "";
