@@ -375,9 +375,7 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
 
 /// Measures the machine's limits, and records them with what earlier processes measured on this host.
 Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
-  const Result<std::filesystem::path> cache = cache_folder();
-  LimitStore store =
-      LimitStore::for_host(cache ? std::optional(*cache) : std::nullopt, record.host, settings.threads, settings.cpus);
+  LimitStore store = LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus);
   SS_TRY(const MachineLimits look, measure_machine_limits(settings.threads, settings.cpus, HostFiles()));
   if (const Result<void> added = store.add(look); !added) {
     progress.note("the machine's limits are not kept for later runs: " + added.error().message);

@@ -1,16 +1,14 @@
 #include "core/remembered_hashes.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <system_error>
 
 #include "core/file.h"
-#include "core/folder.h"
 #include "core/hash.h"
+#include "core/shared_lines.h"
 
 namespace secondsource {
 namespace {
@@ -56,13 +54,8 @@ void RememberedHashes::remember(std::string_view identity, const std::string& ha
   if (!hashes_) read();
   const std::string name = sha256_hex(identity);
   (*hashes_)[name] = hash;
-  if (!create_folder(folder_of(file_))) return;
-  const FileDescriptor file(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.is_open()) return;
-  // A single write to the end of the file, so that lines of several processes stay whole. The line starts with a
-  // newline because an interrupted write may have left the previous line incomplete.
-  const std::string line = fmt::format("\n{} {}", name, hash);
-  [[maybe_unused]] const ssize_t n_written = ::write(file.get(), line.data(), line.size());
+  // If this fails, the content is hashed again the next time.
+  (void)append_shared_line(file_, fmt::format("{} {}", name, hash));
 }
 
 }  // namespace secondsource

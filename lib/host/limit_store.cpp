@@ -1,21 +1,18 @@
 #include "host/limit_store.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <string_view>
 
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/shared_lines.h"
 #include "host/limit_looks.h"
 #include "record/json_codec.h"
 
@@ -59,21 +56,9 @@ LimitLooks read_looks(const std::filesystem::path& file) {
   return looks;
 }
 
-/// Appends with a single write(), so that the lines of two processes do not mix.
-Result<void> append_line(const std::filesystem::path& file, const std::string& line) {
-  std::error_code failed;
-  std::filesystem::create_directories(file.parent_path(), failed);
-  const FileDescriptor descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!descriptor.is_open() ||
-      ::write(descriptor.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    return Error{ErrorCode::kIo, fmt::format("{}: cannot write: {}", file.string(), std::strerror(errno))};
-  }
-  return {};
-}
-
 }  // namespace
 
-LimitStore LimitStore::for_host(const std::optional<std::filesystem::path>& cache, const std::vector<HostFact>& host,
+LimitStore LimitStore::for_host(const Result<std::filesystem::path>& cache, const std::vector<HostFact>& host,
                                 std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                                 const LimitLooks& known) {
   LimitStore store;
@@ -91,7 +76,7 @@ Result<void> LimitStore::add(const MachineLimits& look) {
   const bool is_news = adds_to(looks_, look);
   looks_ = add_look(std::move(looks_), look);
   if (!is_news || file_.empty()) return {};
-  return append_line(file_, json_codec::to_text(json_codec::to_tree(look), -1) + "\n");
+  return append_shared_line(file_, json_codec::to_text(json_codec::to_tree(look), -1));
 }
 
 std::filesystem::path limits_folder(const std::filesystem::path& cache) {

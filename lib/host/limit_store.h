@@ -2,13 +2,12 @@
 // Keeps what all processes of this user measured of a host's limits. Each of them may be disturbed, so that the best of
 // all looks is closer to the limit than the look of one process.
 //
-//   LimitStore store = LimitStore::for_host(cache, host_fingerprint(HostFiles()), n_threads, cpus);
+//   LimitStore store = LimitStore::for_host(cache_folder(), host_fingerprint(HostFiles()), n_threads, cpus);
 //   SS_TRY_VOID(store.add(look));
 //   store.looks().best
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <vector>
 
 #include "core/result.h"
@@ -23,13 +22,13 @@ class LimitStore {
   /// facts that decide how fast the host is, and each line is one look. `known` are looks that may not be in the file.
   /// Without a cache folder nothing is kept beyond this object. Lines that are damaged are left out, since all that is
   /// lost with a line is one look.
-  static LimitStore for_host(const std::optional<std::filesystem::path>& cache, const std::vector<HostFact>& host,
+  static LimitStore for_host(const Result<std::filesystem::path>& cache, const std::vector<HostFact>& host,
                              std::int32_t n_threads, const std::vector<std::int32_t>& cpus,
                              const LimitLooks& known = {});
 
   [[nodiscard]] const LimitLooks& looks() const noexcept { return looks_; }
   /// Takes a look into account, and appends it to the file if it is higher than the two best ones in some limit. Errors:
-  /// kIo if it could not be kept; looks() has it all the same.
+  /// kIo, kInvalidInput if it could not be kept; looks() has it all the same.
   Result<void> add(const MachineLimits& look);
 
  private:

@@ -39,9 +39,7 @@ bool seems_too_fast(const CheckRecord& roofline) {
 
 /// The limits of this host with the settings' threads and CPUs; the run's own looks are among them.
 LimitStore limits_of(const RunRecord& record, const RunSettings& settings) {
-  const Result<std::filesystem::path> cache = cache_folder();
-  return LimitStore::for_host(cache ? std::optional(*cache) : std::nullopt, record.host, settings.threads,
-                              settings.cpus,
+  return LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus,
                               LimitLooks{.best = record.limits.value_or(MachineLimits()),
                                          .second = record.second_limits.value_or(MachineLimits())});
 }
