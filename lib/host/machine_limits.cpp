@@ -6,6 +6,7 @@
 
 #include "backend_kit/host_device.h"
 #include "backend_kit/host_memory.h"
+#include "core/clock.h"
 #include "host/cache_size.h"
 #include "host/limit_looks.h"
 #include "host/limit_loops.h"
@@ -25,6 +26,7 @@ constexpr int kMostRepetitions = 16;
 constexpr double kSteady = 0.01;
 // How often to measure again while other processes have the CPUs: one undisturbed moment is enough.
 constexpr int kMostRemeasurements = 3;
+constexpr std::int64_t kRemeasureForNs = 2'000'000'000;
 
 /// The highest rate of a loop at its steady state; `measure` returns the rate of one timing.
 template <typename Measure>
@@ -97,7 +99,9 @@ Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::
   Result<MachineLimits> limits = MachineLimits();
   on_cpus(cpus, [&] {
     limits = measure_once(n_threads, largest_read);
+    const std::int64_t until_ns = now_ns() + kRemeasureForNs;
     for (int n_more = 0; limits && limits->disturbed > kLimitsDisturbed && n_more < kMostRemeasurements; ++n_more) {
+      if (now_ns() >= until_ns) break;
       const Result<MachineLimits> again = measure_once(n_threads, largest_read);
       if (again) limits = add_look({.best = *limits, .second = {}}, *again).best;
     }
