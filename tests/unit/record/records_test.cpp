@@ -44,25 +44,13 @@ TEST_CASE("records of the first release are read without the fields that came la
   Journal journal = hand_made_journal(2, 3);
   auto& golden = std::get<GoldenRecord>(journal.lines.front());
   golden.n_answers = golden.n_answers_right = golden.n_reference_answers_right = golden.n_streamed = 4;
-  const std::set<std::string> added_to_golden = {"n_answers", "n_answers_right", "n_reference_answers_right",
-                                                 "n_streamed"};
   const auto old_line =
-      journal_line_from_json(without_members(to_json_line(journal.lines.front()), added_to_golden), "samples.jsonl:1");
+      journal_line_from_json(without_members(to_json_line(journal.lines.front()), kAddedToGolden), "samples.jsonl:1");
   REQUIRE_OK(old_line);
   CHECK_FALSE(std::get<GoldenRecord>(*old_line).n_answers);
   CHECK_FALSE(std::get<GoldenRecord>(*old_line).n_streamed);
 
-  std::set<std::string> added_to_cells = {"tier",
-                                          "outside_limits",
-                                          "ttft_queue_p50_ns",
-                                          "ttft_tokenize_p50_ns",
-                                          "ttft_transfer_p50_ns",
-                                          "ttft_prefill_p50_ns",
-                                          "ttft_sample_p50_ns",
-                                          "busy_vcpus",
-                                          "telemetry"};
-  added_to_cells.insert(added_to_golden.begin(), added_to_golden.end());
-  const std::string summary = without_members(to_json(summarize(record, journal)), added_to_cells);
+  const std::string summary = without_members(to_json(summarize(record, journal)), added_to_summary());
   const auto old_summary = run_summary_from_json(summary, "summary.json");
   REQUIRE_OK(old_summary);
   CHECK(old_summary->cells[0].tier == Tier::kBlessed);
