@@ -1,5 +1,5 @@
 #pragma once
-// Other work on the machine, for as long as an object lives: what a neighbour does to a measurement.
+// Puts load on the machine as long as an object of this class lives, as a neighbour does during a measurement.
 
 #include <atomic>
 #include <cstdint>

@@ -228,7 +228,7 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
 
 Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext& context) {
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
-  // A damaged file is not to be blamed on a backend.
+  // A backend must not be blamed for a damaged file.
   SS_TRY([[maybe_unused]] const std::string content, check_content(bundle, context.progress, context.interrupt));
   SS_TRY(const std::vector<GoldenCheck> rows, Check(options, bundle, context).run());
   SS_TRY_VOID(print_rows(rows, options));

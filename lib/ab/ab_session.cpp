@@ -287,7 +287,7 @@ std::string minutes(double seconds) {
 PairedGate gate_of(const AbRecord& record) {
   GateRule rule = interleaved_rule();
   rule.threshold = record.threshold_percent / 100;
-  // Only cells that can fail the gate take part of its permitted share of false alarms.
+  // The permitted chance of a false alarm is divided among the cells that can fail the gate.
   const auto n_deciding = static_cast<std::size_t>(
       std::ranges::count_if(record.stints, [&](const AbStint& stint) { return record.decides(stint.variant); }));
   const std::size_t n_cells = n_deciding * record.scenarios.size() * kMetricsPerCell;

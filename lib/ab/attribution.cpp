@@ -115,7 +115,7 @@ std::vector<LossShare> divide_loss(const CellKey& cell, std::string_view metric,
   const auto is_significant = [&](const std::vector<double>& lost) {
     return null.upper_tail(WalshAverages(lost).n_positive()) <= kAlpha;
   };
-  // What no operation has lost, in each pair; at first everything.
+  // For each pair, the part of the loss that no operation explains; at first all of it.
   std::vector<double> rest_lost = differences(base_totals, candidate_totals);
   const double loss_s = *median(rest_lost);
   LossShare rest{.cell = cell, .operation = kNotResolved};

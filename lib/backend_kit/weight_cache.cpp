@@ -71,7 +71,7 @@ Error refused(const fs::path& path, std::string_view what) {
                fmt::format("packed weights: {}: {}: remove it (secondsource cache clean)", path.string(), what)};
 }
 
-/// True for files that a writer was killed over. Only the holder of the folder's lock may rely on it: all writers hold
+/// True for temporary files of a writer that was killed. Only the holder of the folder's lock may rely on it: all writers hold
 /// that lock.
 bool is_left_behind(const fs::path& path) {
   return path.extension() == ".partial";

@@ -253,7 +253,7 @@ Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) 
       if (errno == EINTR) return std::optional<std::string>();
       return system_error("cannot wait for it");
     }
-    // A child that no longer listens may still have something to say.
+    // A child that has closed its input may still send lines.
     if (!unsent_.empty() && waiting[1].revents != 0 && !write_unsent()) unsent_.clear();
     if (waiting[0].revents == 0) continue;
     char chunk[65536];
@@ -272,7 +272,7 @@ ChildExit ChildProcess::kill() {
   const std::int64_t until_ns = now_ns() + kKillNs;
   while (!wait(until_ns) && now_ns() < until_ns) {
   }
-  // Once more, because this process may have been stopped past that time.
+  // Look once more: this process may have been stopped (Ctrl-Z) until after that time, while lines arrived.
   if (!wait(0)) exit_ = ChildExit{.status = {}, .signal = {}, .killed_by_us = true, .peak_rss_bytes = 0};
   return *exit_;
 }

@@ -1,6 +1,6 @@
 #pragma once
 // A child process that exchanges lines of text over pipes, runs under CPU and memory limits, and is killed when its
-// parent dies. No call here waits longer than it is told to, whatever the child does. Linux only.
+// parent dies. Every wait has an end, even if the child never answers and never ends. Linux only.
 
 #include <sys/types.h>
 

@@ -33,8 +33,8 @@ struct Disturbance {
   double machine_change = 0;  ///< ln(candidate / base) of the machine's speed
 };
 
-/// What other work took from the system itself. Work that ran on CPUs which the system did not need took nothing. Runs of
-/// before this was recorded have the share of all CPUs that others used, which is at least as large.
+/// The share of the system's time that other work took. Work on CPUs that the system did not need took nothing. Runs from
+/// before this was recorded have only the share of all CPUs that other processes used, which stands in for it.
 double time_lost_of(const CellSummary& cell) {
   return cell.time_lost.value_or(cell.others_cpu_share.value_or(0));
 }
@@ -155,7 +155,7 @@ GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidat
   if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("the two runs have no cell in common that can be compared");
   }
-  // Only verdicts that can fail the gate take part of its permitted share of false alarms.
+  // The permitted chance of a false alarm is divided among the verdicts that can fail the gate.
   const std::int64_t n_deciding = std::ranges::count_if(pairs, &CellPair::decides);
   const auto n_verdicts = std::max<std::int64_t>(1, n_deciding) * static_cast<std::int64_t>(kMetricsPerCell);
   for (const CellPair& pair : pairs) {

@@ -65,7 +65,7 @@ struct Stream {
   FinishReason finish = FinishReason::kNone;
 };
 
-/// What is wrong with a finished stream; empty if nothing is.
+/// Returns what is wrong with a finished stream; empty if nothing is.
 std::string fault_of(const Stream& stream, const GoldenInputs& inputs) {
   const ExpectedOutput& expected = stream.one->expected;
   const std::string where = fmt::format("prompt {}, streamed", stream.one->prompt.id);

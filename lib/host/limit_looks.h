@@ -1,5 +1,5 @@
 #pragma once
-// Combines several looks at the limits of one machine (record/machine_limits.h).
+// Combines several measurements ("looks") of the limits of one machine (record/machine_limits.h).
 
 #include "host/machine_probe.h"
 #include "record/machine_limits.h"

@@ -1,6 +1,6 @@
 #pragma once
-// Plants in a stored repetition the fault that each check exists for, and judges it again. A check that stays silent then
-// would stay silent in a run as well. The repetition itself stays as it is; each fault goes into a copy.
+// Makes each check once more on a copy of a stored repetition that has the fault which the check exists to find. A check
+// that gives no alarm on the copy would give none in a run either.
 
 #include <span>
 #include <string_view>
@@ -10,7 +10,7 @@
 
 namespace secondsource {
 
-/// A stored repetition with what its checks were made from.
+/// A stored repetition, and the data from which its checks were made.
 struct StoredRepetition {
   const Repetition* repetition = nullptr;
   std::vector<RequestSample> samples;
@@ -20,7 +20,7 @@ struct StoredRepetition {
   const LimitLooks* limits = nullptr;
 };
 
-/// What each check says when its fault is planted: "requests" (a request that failed), "tokens" (one too few),
+/// Returns the result of each check on a copy with its fault: "requests" (a request that failed), "tokens" (one too few),
 /// "timestamps" (a clock that is 25 % fast), "rate" (three of four requests sent in time), "queue" (0.2 s more a second),
 /// "warm_up" (the first tokens take 1.5 times as long as the last), "compiled", "roofline" (steps at 125 % of the limit),
 /// "machine" (half of its rates), "harness" (10 % of the window), and on counters of this host "foreign_cpu" (20 %),

@@ -67,7 +67,7 @@ Result<void> write_record(const std::filesystem::path& path, const RunSummary& r
 namespace {
 
 /// A process that resumes the run cuts the end off the journal and writes on, so that a reader may get a mixture of
-/// bytes from before and from after. Its next try gets other bytes; text that stays as it is, is damaged.
+/// bytes from before and from after. The reader then reads again; if it gets the same bytes twice, they are damaged.
 Result<Journal> read_growing_journal(const std::filesystem::path& path) {
   constexpr std::int64_t kLimitBytes = std::int64_t{1} << 40;
   constexpr int kTries = 10;

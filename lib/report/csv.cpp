@@ -137,7 +137,7 @@ const std::vector<Column>& figure_columns() {
   return kColumns;
 }
 
-/// What a reader must know of the figures; behind them, where columns that came later stand.
+/// Columns that say how far the figures can be trusted. They stand last, where every later column was added.
 const std::vector<Column>& context_columns() {
   static const std::vector<Column> kColumns = {
       {"tier", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.tier)); }},

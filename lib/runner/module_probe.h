@@ -34,7 +34,7 @@ struct ProbedModule {
   std::string description{};  ///< empty if the module could not be opened
   std::string unavailable{};  ///< the reason why no device can be used; empty if one can
   std::vector<DeviceInfo> devices{};
-  // Of the first device, if they were asked for.
+  // Both lists are about the module's first device. They are empty unless they were asked for.
   std::vector<NamedSupport> operations{};
   std::vector<NamedSupport> weights{};
 };

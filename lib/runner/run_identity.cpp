@@ -85,7 +85,7 @@ Result<void> check_backend(const RunRecord& record, const BackendRecord& backend
   const std::string now = json_codec::to_text(json_codec::to_tree(*device), -1);
   if (before == now) return {};
   const auto parts = std::ranges::mismatch(before, now);
-  // From a little before the first difference on.
+  // Long values are quoted from a little before their first difference.
   const auto at = std::max<std::ptrdiff_t>(0, parts.in1 - before.begin() - 20);
   return differs(record, "device " + backend.device.id + " of " + backend.name,
                  std::string_view(before).substr(static_cast<std::size_t>(at)),

@@ -128,7 +128,7 @@ class Session {
       const PlannedCell& cell = *open[next];
       SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
       if (outcome && outcome->was_paused) {
-        // What a new worker need not measure again.
+        // A new worker does not measure again what is stored by now.
         finished_ = FinishedWork(run_.lines(), n_retried_lines_);
         continue;
       }

@@ -52,7 +52,7 @@ TEST_CASE("verify: every figure of a run follows from its samples; damage and ch
   CHECK(contains(improved.out, ": output_tok_per_s: value: the samples give "));
   CHECK(contains(improved.out, "does not follow"));
 
-  // Without a fitting checksum nobody reads it.
+  // With a checksum that does not fit, the file is refused.
   REQUIRE_OK(write_file(summary, before));
   replace_in(folder / "samples.jsonl", "\"first_token_ns\":", "\"first_token_ns\":1");
   for (const char* command : {"verify", "report"}) check_refused(run_program({command, folder.string()}), "damaged");

@@ -1,5 +1,5 @@
 #pragma once
-// An operation in a process of its own, disturbed by the shim of system_calls.h.
+// Runs an operation in a child process, in which the shim of system_calls.h makes system calls or allocations fail.
 
 #include <sys/types.h>
 

@@ -17,7 +17,8 @@
 #include <cstring>
 
 extern "C" {
-// The allocator of glibc under its own names, which dlsym() itself may need.
+// The names under which glibc exports its allocator. The shim replaces malloc() itself, and dlsym(), which looks up the
+// original, may allocate.
 void* __libc_malloc(std::size_t size);                     // NOLINT(bugprone-reserved-identifier)
 void* __libc_calloc(std::size_t count, std::size_t size);  // NOLINT(bugprone-reserved-identifier)
 void* __libc_realloc(void* memory, std::size_t size);      // NOLINT(bugprone-reserved-identifier)

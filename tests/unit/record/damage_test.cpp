@@ -63,7 +63,7 @@ TEST_CASE("of single flipped bits in the files of a run none changes a figure si
     }
     REQUIRE_OK(write_file(path, good));
   }
-  // What is not refused hit the checksum's own name, or a blank.
+  // The few flips that are not refused change a blank, or the name of the member that holds the checksum.
   CHECK(n_refused > 3 * kFlipsPerFile * 9 / 10);
 }
 

@@ -1,4 +1,4 @@
-// The second arithmetic against published values, and against the first one (lib/stats).
+// Compares the arithmetic of lib/verify with published values, and with that of lib/stats, which it must not share.
 
 #include "verify/arithmetic.h"
 
