@@ -49,8 +49,9 @@ inline constexpr double kStampQuantile = 0.10;
 [[nodiscard]] std::optional<double> sent_rate(std::span<const RequestSample> samples);
 /// "queue": checks, in an open loop, that the time to the first token does not grow with the time of arrival.
 [[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples);
-/// "warm_up": checks that the time per token has no trend over the repetition; suspect if the warm-up before it did not
-/// settle. Not available for a repetition too short for a trend.
+/// "warm_up": checks that the time per token has no trend over the repetition; not available for one that is too short for
+/// a trend. Whether the warm-up before it settled is only said: its windows last milliseconds, and on a shared machine few
+/// agree within 5 %, so that it would accuse measurements which are right.
 [[nodiscard]] CheckRecord check_warm_up(std::span<const RequestSample> samples, bool settled);
 /// "compiled": checks that no step was compiled while requests waited for it.
 [[nodiscard]] CheckRecord check_compiled(std::int64_t n_compiled);
