@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <unordered_set>
 
 #include "core/enum_format.h"
 #include "core/units.h"
@@ -143,8 +144,9 @@ TextTable gate_table(const GateReport& gate) {
 
 std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
   std::vector<std::string> notes;
+  std::unordered_set<std::string> seen;
   const auto add = [&](std::string note) {
-    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
+    if (seen.insert(note).second) notes.push_back(std::move(note));
   };
   for (const SummarizedRun& run : runs) {
     if (!run.has_samples) add(summary_only_note(run));
