@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "brief/brief_json.h"
+#include "brief/brief_text.h"
 #include "brief/build_brief.h"
 #include "commands.h"
 #include "core/calendar.h"
@@ -88,7 +89,7 @@ Result<ExitStatus> run_brief(const BriefOptions& options) {
                                  : format == "html" ? render_html(document)
                                                     : render_markdown(document)));
   }
-  SS_TRY_VOID(print_text(brief.decision.line + "\n"));
+  SS_TRY_VOID(print_text(decision_headline(brief.decision) + "\n"));
   return ExitStatus::kOk;
 }
 

@@ -40,6 +40,7 @@ struct BriefSku {
   std::string price_key{};
   std::string price_date{};
   Figure usd_per_hour{};
+  double rated_units = 0;  ///< accelerators, or vCPUs of a machine without, that were measured or quoted
   double units_per_replica = 0;
   double instances_per_replica = 0;
   Figure output_tok_per_s{};
@@ -48,13 +49,17 @@ struct BriefSku {
   Figure ttft_p95_ms{};
   Figure memory_headroom_percent{};
   std::vector<BriefCost> costs{};
-  Figure saving_percent{};  ///< of $/1K output at the buyer's load, against the SKU that serves most of today's load
+  Figure saving_percent{};    ///< of $/1K output at the buyer's load, against the SKU that serves most of today's load
+  std::string best_option{};  ///< of the options with this SKU, the one that saves most; empty: none
+  Figure best_option_saving_percent{};  ///< what it saves over the years of the decision
   SkuVerdict verdict = SkuVerdict::kNoBuy;
   std::vector<std::string> reasons{};
 };
 SS_FIELDS(BriefSku, id, description, vendor, model, precision, speed_from, price_key, price_date, usd_per_hour,
-          units_per_replica, instances_per_replica, output_tok_per_s, output_tok_per_s_at_slo, ttft_p50_ms, ttft_p95_ms,
-          memory_headroom_percent, costs, saving_percent, verdict, reasons)
+          rated_units, units_per_replica, instances_per_replica, output_tok_per_s, output_tok_per_s_at_slo, ttft_p50_ms,
+          ttft_p95_ms, memory_headroom_percent, costs, saving_percent, best_option, best_option_saving_percent, verdict,
+          reasons)
+SS_ADDED_FIELDS(BriefSku, rated_units, best_option, best_option_saving_percent)
 
 /// One SKU's part in an option.
 struct BriefPart {
@@ -135,11 +140,13 @@ SS_FIELDS(BriefApi, name, source, date, usd_1_year, usd_3_years, first_requests_
 
 struct BriefDecision {
   std::string option{};
+  std::string unasked{};  ///< an option that nobody asked for and that saves more; empty: none
   std::string line{};
   DecisionStatus status = DecisionStatus::kDecided;
   std::vector<std::string> reasons{};
 };
-SS_FIELDS(BriefDecision, option, line, status, reasons)
+SS_FIELDS(BriefDecision, option, unasked, line, status, reasons)
+SS_ADDED_FIELDS(BriefDecision, unasked)
 
 /// A run with everything that is needed to repeat it.
 struct BriefRunRecord {
@@ -174,9 +181,11 @@ struct BriefPrice {
   Figure usd_per_hour{};
   std::string source{};
   std::string date{};
+  std::int64_t age_days = 0;  ///< on the date of the brief; of an undated price, since it was read
   std::string note{};
 };
-SS_FIELDS(BriefPrice, key, usd_per_hour, source, date, note)
+SS_FIELDS(BriefPrice, key, usd_per_hour, source, date, age_days, note)
+SS_ADDED_FIELDS(BriefPrice, age_days)
 
 struct Brief {
   SchemaVersion<kBriefSchemaVersion> schema_version{};

@@ -9,8 +9,15 @@
 namespace secondsource {
 
 /// What an option changes.
-enum class OptionKind : std::uint8_t { kStay, kShift, kFallback, kMoveBatch, kOwn };
-SS_ENUM_NAMES(OptionKind, "stay", "shift", "fallback", "move-batch", "own")
+enum class OptionKind : std::uint8_t {
+  kStay,
+  kShift,
+  kFallback,
+  kMoveBatch,
+  kOwn,
+  kUnasked,  ///< not among the buyer's options: the brief adds it where it saves more than they do
+};
+SS_ENUM_NAMES(OptionKind, "stay", "shift", "fallback", "move-batch", "own", "unasked")
 SS_SCHEMA_SAYS_STRING(OptionKind)
 
 /// What the quarterly evaluation says of a SKU.
@@ -19,8 +26,12 @@ SS_ENUM_NAMES(SkuVerdict, "buy", "no-buy", "in use")
 SS_SCHEMA_SAYS_STRING(SkuVerdict)
 
 /// What a SKU is for in an option.
-enum class PartRole : std::uint8_t { kServes, kFallback };
-SS_ENUM_NAMES(PartRole, "serves", "fallback")
+enum class PartRole : std::uint8_t {
+  kServes,
+  kFallback,
+  kUntilMoved,  ///< serves as today until the load has moved
+};
+SS_ENUM_NAMES(PartRole, "serves", "fallback", "until moved")
 SS_SCHEMA_SAYS_STRING(PartRole)
 
 /// How serious a risk is, the most serious first. A risk of level kLimit excludes an option.
@@ -30,7 +41,8 @@ SS_SCHEMA_SAYS_STRING(RiskLevel)
 
 enum class DecisionStatus : std::uint8_t {
   kDecided,
-  kProvisional,  ///< a speed that it rests on was not measured on the machine that is priced
+  kProvisional,  ///< a speed that it compares was not measured on the machine that is priced, or an option that nobody
+                 ///< asked for saves more
   kNoEligibleOption,
 };
 SS_ENUM_NAMES(DecisionStatus, "decided", "provisional", "no eligible option")

@@ -37,6 +37,10 @@ std::string in_unit(double value, const std::string& unit) {
 
 }  // namespace
 
+std::string decision_headline(const BriefDecision& decision) {
+  return (decision.status == DecisionStatus::kProvisional ? "Provisional: " : "") + decision.line;
+}
+
 std::string format_usd(double usd) {
   const std::string sign = usd < 0 ? "-" : "";
   const double amount = std::abs(usd);

@@ -3,9 +3,13 @@
 
 #include <string>
 
+#include "brief/brief.h"
 #include "brief/figure.h"
 
 namespace secondsource {
+
+/// The decision as it leads the page and goes to stdout: what is provisional says so first.
+[[nodiscard]] std::string decision_headline(const BriefDecision& decision);
 
 /// Returns "$1.24 million", "$12,300", "$6.88" or "$0.000212": three significant digits, without an exponent above a
 /// billionth.

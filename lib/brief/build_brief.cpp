@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "brief/brief_dates.h"
 #include "brief/brief_text.h"
 #include "brief/decision.h"
 #include "brief/option_cost.h"
@@ -12,6 +13,7 @@
 #include "brief/sku.h"
 #include "brief/sku_evaluation.h"
 #include "brief/timeline.h"
+#include "brief/unasked.h"
 
 namespace secondsource {
 namespace {
@@ -42,7 +44,8 @@ class OptionRow {
  public:
   OptionRow(const Demand& demand, std::span<const Sku> skus, const OptionCosts& costs, const OptionSpec& option)
       : demand_(demand), skus_(skus), costs_(costs), option_(option), years_(demand.decision_years) {
-    for (const std::size_t index : costs_.skus_of(option)) evidence_ = evidence_.combined(evidence_of(skus_[index]));
+    for (const std::size_t index : costs_.skus_costed(option))
+      evidence_ = evidence_.combined(evidence_of(skus_[index]));
     for (const std::size_t index : costs_.skus_of(demand.stay()))
       stay_evidence_ = stay_evidence_.combined(evidence_of(skus_[index]));
   }
@@ -112,7 +115,7 @@ class OptionRow {
       const Evidence evidence = evidence_of(sku);
       row.parts.push_back(
           {.sku = sku.spec.id,
-           .role = part.is_fallback ? PartRole::kFallback : PartRole::kServes,
+           .role = part.role,
            .interactive_percent = part.interactive_percent,
            .batch_percent = part.batch_percent,
            .peak_instances = Figure::of({.value = static_cast<double>(part.cost.peak_instances)}, "", evidence),
@@ -264,6 +267,8 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
                   "type that serves.",
                   demand.sizing.headroom_percent, demand.sizing.minimum_replicas,
                   demand.sizing.minimum_replicas == 1 ? "replica" : "replicas"),
+      "Today's machines serve until the middle of an option's ramp, which stands for its steps; until then nothing is "
+      "saved. What is rented to certify it is not counted.",
       "Machines on demand and on the spot market are added and released by the hour; committed and owned ones are paid "
       "around the clock at the day's peak.",
       "Batch work is spread evenly over the day.",
@@ -271,11 +276,27 @@ std::vector<std::string> assumption_sentences(const Demand& demand, std::span<co
                   "{:.3g} input tokens for each output token.",
                   demand.weights.input, demand.weights.output,
                   demand.mean_input_tokens() / demand.mean_output_tokens())};
+  if (demand.outage) {
+    lines.push_back(
+        "An outage takes the machines of the vendor that serves most users, hour by hour; the other vendors go on, and a "
+        "fallback carries its share.");
+  }
+  std::vector<std::pair<std::string, std::string>> skus_of;  // an assumption, and the SKUs that rest on it
   for (const Sku& sku : skus) {
-    for (const auto* list : {&sku.price_assumptions, &sku.load_assumptions}) {
-      for (const std::string& text : *list) lines.push_back(fmt::format("{}: {}.", sku.spec.id, text));
+    std::vector<std::string> texts = sku.price_assumptions;
+    if (!sku.scaling.empty()) texts.push_back(sku.scaling);
+    texts.insert(texts.end(), sku.load_assumptions.begin(), sku.load_assumptions.end());
+    for (const std::string& text : texts) {
+      const auto known =
+          std::find_if(skus_of.begin(), skus_of.end(), [&](const auto& one) { return one.first == text; });
+      if (known == skus_of.end()) {
+        skus_of.emplace_back(text, sku.spec.id);
+      } else {
+        known->second += ", " + sku.spec.id;
+      }
     }
   }
+  for (const auto& [text, ids] : skus_of) lines.push_back(fmt::format("{}: {}.", ids, text));
   return lines;
 }
 
@@ -320,7 +341,8 @@ void add_sources(const BriefInputs& inputs, std::span<const Sku> skus, Brief& br
     if (!prices.insert(sku.price.key()).second) continue;
     Figure usd = Figure::stated(sku.price.usd_per_hour, "USD/h",
                                 sku.price.commitment == Commitment::kOwn ? "own cost" : "list price");
-    brief.prices.push_back({sku.price.key(), std::move(usd), sku.price.source, sku.price.dated(), sku.price.note});
+    brief.prices.push_back({sku.price.key(), std::move(usd), sku.price.source, sku.price.dated(),
+                            age_days(sku.price, inputs.date), sku.price.note});
   }
   for (const QuotedRow& row : inputs.quoted) {
     if (!quoted.contains(row.id)) continue;
@@ -333,11 +355,27 @@ void add_sources(const BriefInputs& inputs, std::span<const Sku> skus, Brief& br
   brief.inputs = inputs.files;
 }
 
+/// Keeps of the options that nobody asked for only the one that the decision names.
+void drop_unasked(Brief& brief) {
+  const auto is_dropped = [&](const std::string& name) {
+    return std::any_of(brief.options.begin(), brief.options.end(), [&](const BriefOption& option) {
+      return option.name == name && option.kind == OptionKind::kUnasked && name != brief.decision.unasked;
+    });
+  };
+  for (BriefRisk& risk : brief.risks) std::erase_if(risk.options, is_dropped);
+  std::erase_if(brief.risks, [](const BriefRisk& risk) { return risk.options.empty(); });
+  std::erase_if(brief.options, [&](const BriefOption& option) {
+    return option.kind == OptionKind::kUnasked && option.name != brief.decision.unasked;
+  });
+}
+
 }  // namespace
 
 Result<Brief> build_brief(const BriefInputs& inputs) {
-  const Demand& demand = inputs.demand;
+  Demand demand = inputs.demand;
   SS_TRY(const std::vector<Sku> skus, resolve_skus(demand, inputs.runs, inputs.quoted, inputs.prices));
+  SS_TRY_VOID(check_dates(inputs, skus));
+  for (OptionSpec& option : unasked_options(inputs.demand)) demand.options.push_back(std::move(option));
   const OptionCosts costs(demand, skus);
   Brief brief{
       .title = demand.title, .date = inputs.date, .model = demand.model, .decision_years = demand.decision_years};
@@ -348,7 +386,8 @@ Result<Brief> build_brief(const BriefInputs& inputs) {
     brief.options.push_back(std::move(row));
   }
   brief.decision = decide(demand, brief.options, brief.risks, skus);
-  brief.skus = evaluate_skus(demand, skus);
+  drop_unasked(brief);
+  brief.skus = evaluate_skus(demand, skus, brief.options, brief.decision);
   if (demand.api) brief.apis.push_back(api_row(demand, skus, costs));
   brief.demand = demand_sentences(demand);
   brief.assumptions = assumption_sentences(demand, skus);

@@ -28,7 +28,7 @@ struct BriefInputs {
   std::string command{};
 };
 
-/// Errors: as for resolve_skus().
+/// Errors: as for resolve_skus() and check_dates().
 Result<Brief> build_brief(const BriefInputs& inputs);
 
 }  // namespace secondsource

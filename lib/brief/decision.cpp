@@ -10,6 +10,8 @@
 namespace secondsource {
 namespace {
 
+constexpr double kNothingSaved = -1e9;  ///< below every saving
+
 class Decider {
  public:
   Decider(const Demand& demand, const std::vector<BriefOption>& options, const std::vector<BriefRisk>& risks,
@@ -18,11 +20,21 @@ class Decider {
 
   BriefDecision decide() {
     const BriefOption& stay = options_.front();
-    const BriefOption* best = best_alternative();
-    const bool is_worth_it = best != nullptr && surely_saved(*best) > demand_.limits.min_saving_percent;
-    if (stay.is_eligible && !is_worth_it) return stay_put(stay, best);
-    if (best == nullptr) return nothing();
-    return change(*best, stay);
+    const BriefOption* best = best_of(false);
+    const double least = demand_.limits.min_saving_percent;
+    const bool is_worth_it = best != nullptr && surely_saved(*best) > least;
+    const bool stays = stay.is_eligible && !is_worth_it;
+    // An option that nobody asked for is named where the rule would take it if it had been asked for.
+    const BriefOption* unasked = best_of(true);
+    const double to_beat = stays ? least : best != nullptr ? surely_saved(*best) : kNothingSaved;
+    if (unasked != nullptr && !(surely_saved(*unasked) > to_beat)) unasked = nullptr;
+    BriefDecision decision = stays ? stay_put(stay, best) : best == nullptr ? nothing() : change(*best, stay);
+    if (unasked != nullptr) {
+      decision.unasked = unasked->name;
+      decision.line = fmt::format("{} {}. Of your options: {}", unasked->name, comparison(*unasked), decision.line);
+    }
+    add_evidence(decision, unasked);
+    return decision;
   }
 
  private:
@@ -32,16 +44,19 @@ class Decider {
   /// The lower end of the saving's interval, on which the decision is based.
   [[nodiscard]] double surely_saved(const BriefOption& option) const {
     const Figure& percent = saving(option);
-    return percent.low.value_or(percent.value.value_or(-1e9));
+    return percent.low.value_or(percent.value.value_or(kNothingSaved));
   }
   [[nodiscard]] std::string over() const {
     return demand_.decision_years == 1 ? "over one year" : fmt::format("over {} years", demand_.decision_years);
   }
 
-  [[nodiscard]] const BriefOption* best_alternative() const {
+  /// The option other than staying that surely saves most, of those that nobody asked for or of those that the buyer
+  /// asked for.
+  [[nodiscard]] const BriefOption* best_of(bool unasked) const {
     const BriefOption* best = nullptr;
     for (const BriefOption& option : options_) {
       if (option.kind == OptionKind::kStay || !option.is_eligible) continue;
+      if ((option.kind == OptionKind::kUnasked) != unasked) continue;
       if (best == nullptr || surely_saved(option) > surely_saved(*best)) best = &option;
     }
     return best;
@@ -66,12 +81,12 @@ class Decider {
   }
 
   BriefDecision stay_put(const BriefOption& stay, const BriefOption* best) const {
-    BriefDecision decision{.option = stay.name, .status = status_of(stay)};
-    decision.line = fmt::format("{}. No other option within your limits is sure to save more than {:g} % {}.",
-                                stay.name, demand_.limits.min_saving_percent, over());
+    BriefDecision decision{.option = stay.name};
+    decision.line = fmt::format(
+        "{}. No other option that you asked for is within your limits and sure to save more than {:g} % {}.", stay.name,
+        demand_.limits.min_saving_percent, over());
     if (best != nullptr) decision.reasons.push_back(fmt::format("The nearest, {}, {}.", best->name, comparison(*best)));
     add_excluded(decision);
-    add_evidence(decision, stay);
     return decision;
   }
 
@@ -83,55 +98,74 @@ class Decider {
   }
 
   BriefDecision change(const BriefOption& option, const BriefOption& stay) const {
-    BriefDecision decision{.option = option.name, .status = status_of(option)};
+    BriefDecision decision{.option = option.name};
     decision.line = fmt::format("{}: it {}.", option.name, comparison(option));
     if (!stay.is_eligible) decision.reasons.push_back("Staying is not within your limits: " + limits_of(stay.name));
     if (!saving(option).low) decision.reasons.push_back("The saving has no interval: " + why_no_interval(option));
     for (const BriefBreakEven& price : option.break_even_prices) {
       if (!price.usd_per_hour.value) continue;
-      decision.reasons.push_back(fmt::format("It pays while an hour of {} costs less than {} (now {}).", price.sku,
-                                             format_usd(*price.usd_per_hour.value),
+      decision.reasons.push_back(fmt::format("{} pays while an hour of {} costs less than {} (now {}).", option.name,
+                                             price.sku, format_usd(*price.usd_per_hour.value),
                                              format_usd(price.usd_per_hour_now.value.value_or(0))));
     }
     add_excluded(decision);
-    add_evidence(decision, option);
     return decision;
   }
 
-  /// True if `holds` for any SKU of the option.
-  template <typename Holds>
-  [[nodiscard]] bool any_sku(const BriefOption& option, Holds holds) const {
-    return std::any_of(option.parts.begin(), option.parts.end(),
-                       [&](const BriefPart& part) { return holds(find_sku(skus_, part.sku)); });
-  }
   [[nodiscard]] bool rests_on_quotes(const BriefOption& option) const {
-    return any_sku(option, [](const Sku& sku) { return !sku.is_measured(); });
-  }
-  [[nodiscard]] bool rests_on_another_machine(const BriefOption& option) const {
-    return any_sku(option, [](const Sku& sku) { return !sku.price_assumptions.empty(); });
+    return std::any_of(option.parts.begin(), option.parts.end(),
+                       [&](const BriefPart& part) { return !find_sku(skus_, part.sku).is_measured(); });
   }
   [[nodiscard]] std::string why_no_interval(const BriefOption& option) const {
     return rests_on_quotes(option) || rests_on_quotes(options_.front()) ? "quoted speeds are published without one."
                                                                         : "a speed was measured fewer than five times.";
   }
 
-  /// Figures over years are projected in any case. A decision is provisional only if a speed was not measured on the
-  /// machine that is priced.
-  [[nodiscard]] DecisionStatus status_of(const BriefOption& option) const {
-    return rests_on_quotes(option) || rests_on_another_machine(option) ? DecisionStatus::kProvisional
-                                                                       : DecisionStatus::kDecided;
+  /// The ids of the SKUs for which `holds`, of all options that are compared: staying, those within the limits, and the
+  /// one that nobody asked for.
+  template <typename Holds>
+  [[nodiscard]] std::string compared_skus(const BriefOption* unasked, Holds holds) const {
+    std::vector<std::string> ids;
+    for (const Sku& sku : skus_) {
+      const bool is_compared = std::any_of(options_.begin(), options_.end(), [&](const BriefOption& option) {
+        if (option.kind == OptionKind::kUnasked ? &option != unasked
+                                                : option.kind != OptionKind::kStay && !option.is_eligible) {
+          return false;
+        }
+        return std::any_of(option.parts.begin(), option.parts.end(),
+                           [&](const BriefPart& part) { return part.sku == sku.spec.id; });
+      });
+      if (is_compared && holds(sku)) ids.push_back(sku.spec.id);
+    }
+    return fmt::format("{}", fmt::join(ids, ", "));
   }
 
-  void add_evidence(BriefDecision& decision, const BriefOption& option) const {
-    if (rests_on_quotes(option)) {
-      decision.reasons.push_back(
-          "Provisional: it rests on quoted speeds. Rent one of each, run the harness, and make this brief again before "
-          "you sign.");
-    } else if (rests_on_another_machine(option)) {
-      decision.reasons.push_back(
-          "Provisional: a speed was measured on another machine than the one that is priced. Measure it there before "
-          "you sign.");
+  /// Figures over years are projected in any case. A decision is provisional only if a speed that it compares was not
+  /// measured on the machine that is priced, or if an option that nobody asked for saves more.
+  void add_evidence(BriefDecision& decision, const BriefOption* unasked) const {
+    if (decision.status == DecisionStatus::kNoEligibleOption) return;
+    const std::size_t n_reasons = decision.reasons.size();
+    if (unasked != nullptr) {
+      decision.reasons.push_back(fmt::format(
+          "Provisional: {} saves more than what you asked for. Add it to the options, or set the limit that "
+          "rules it out, and make this brief again.",
+          unasked->name));
     }
+    if (const std::string ids = compared_skus(unasked, [](const Sku& sku) { return !sku.is_measured(); });
+        !ids.empty()) {
+      decision.reasons.push_back(
+          fmt::format("Provisional: quoted speeds are compared ({}). Rent one of each, run the harness, and make this "
+                      "brief again before you sign.",
+                      ids));
+    }
+    if (const std::string ids = compared_skus(unasked, [](const Sku& sku) { return !sku.price_assumptions.empty(); });
+        !ids.empty()) {
+      decision.reasons.push_back(
+          fmt::format("Provisional: speeds are compared that were measured on another machine than the one that is "
+                      "priced ({}). Measure them there before you sign.",
+                      ids));
+    }
+    if (decision.reasons.size() > n_reasons) decision.status = DecisionStatus::kProvisional;
   }
 
   [[nodiscard]] std::string limits_of(const std::string& name) const {
@@ -145,7 +179,7 @@ class Decider {
 
   void add_excluded(BriefDecision& decision) const {
     for (const BriefOption& option : options_) {
-      if (!option.is_eligible && option.kind != OptionKind::kStay) {
+      if (!option.is_eligible && option.kind != OptionKind::kStay && option.kind != OptionKind::kUnasked) {
         decision.reasons.push_back(fmt::format("{} is out: {}", option.name, limits_of(option.name)));
       }
     }

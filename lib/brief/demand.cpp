@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/calendar.h"
 #include "core/utf8.h"
 #include "core/yaml.h"
 
@@ -132,12 +133,13 @@ Result<void> parse_rules(const YamlNode& root, Demand& demand) {
 // -- SKUs and options
 
 Result<SkuSpec> parse_sku(const YamlNode& node) {
-  SS_TRY_VOID(node.expect_keys({"id", "description", "vendor", "price", "measured", "quoted"}));
+  SS_TRY_VOID(node.expect_keys({"id", "description", "vendor", "price", "machines_per_replica", "measured", "quoted"}));
   SkuSpec sku;
   SS_TRY(sku.id, text_of(node, "id"));
   SS_TRY(sku.description, text_of(node, "description"));
   SS_TRY(sku.vendor, text_of(node, "vendor"));
   SS_TRY(sku.price, text_of(node, "price"));
+  SS_TRY(sku.machines_per_replica, node.integer_or("machines_per_replica", 1, 1, 1000));
   const auto measured = node.find("measured");
   const auto quoted = node.find("quoted");
   if (measured.has_value() == quoted.has_value()) return node.fault("expected either measured or quoted");
@@ -371,7 +373,10 @@ Result<void> parse_alternatives(const YamlNode& root, Demand& demand) {
     SS_TRY(demand.api->usd_per_million_input, node->number("usd_per_million_input", {.min = 0, .max = 1e5}));
     SS_TRY(demand.api->usd_per_million_output, node->number("usd_per_million_output", {.min = 0.0001, .max = 1e5}));
     SS_TRY(demand.api->source, text_of(*node, "source"));
-    SS_TRY(demand.api->date, text_of(*node, "date"));
+    SS_TRY(const YamlNode date, node->at("date"));
+    SS_TRY(demand.api->date, date.as_string());
+    if (demand.api->date != "undated" && !is_day_month_quarter_or_year(demand.api->date))
+      return date.mismatch("YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or undated");
   }
   if (const auto node = root.find("outage")) {
     SS_TRY_VOID(node->expect_keys({"hours_per_year", "usd_per_hour"}));
@@ -394,12 +399,11 @@ Result<Demand> demand_of(const YamlNode& root) {
   SS_TRY(demand.slo, parse_slo(root));
   SS_TRY_VOID(parse_rules(root, demand));
   SS_TRY(demand.skus, parse_skus(root));
-  Migration usual;
   if (const auto node = root.find("migration")) {
-    SS_TRY(usual, parse_migration(*node));
+    SS_TRY(demand.usual_migration, parse_migration(*node));
   }
   SS_TRY(const std::vector<YamlNode> options, root.list("options"));
-  SS_TRY(demand.options, OptionReader(demand.skus, usual).read(options, root));
+  SS_TRY(demand.options, OptionReader(demand.skus, demand.usual_migration.value_or(Migration())).read(options, root));
   SS_TRY(demand.limits, parse_risk_limits(root));
   SS_TRY_VOID(parse_alternatives(root, demand));
   return demand;
@@ -412,6 +416,12 @@ double mean_tokens(const std::vector<RequestKind>& kinds, double RequestKind::*t
 }
 
 }  // namespace
+
+std::int64_t Migration::work_weeks() const {
+  constexpr double kWorkingDaysPerWeek = 5;
+  const double weeks = person_days / static_cast<double>(people) / kWorkingDaysPerWeek;
+  return static_cast<std::int64_t>(std::ceil(weeks - 1e-9));
+}
 
 double Demand::mean_input_tokens() const {
   return mean_tokens(context_mix, &RequestKind::input_tokens);

@@ -44,6 +44,7 @@ struct SkuSpec {
   std::string description{};
   std::string vendor{};                     ///< vendor of the chip, as counted for "single supplier"
   std::string price{};                      ///< key of the price book
+  std::int64_t machines_per_replica = 1;    ///< machines that serve only together
   std::optional<MeasuredSpeed> measured{};  ///< exactly one of `measured` and `quoted` is set
   std::optional<QuotedSpeed> quoted{};
 };
@@ -56,6 +57,10 @@ struct Migration {
   std::int64_t ramp_weeks = 0;     ///< to move the traffic step by step
 
   [[nodiscard]] double usd() const { return person_days * usd_per_day; }
+  /// Whole weeks of five working days.
+  [[nodiscard]] std::int64_t work_weeks() const;
+  /// Weeks until the load has moved: certify, migrate and ramp, one after the other.
+  [[nodiscard]] std::int64_t weeks() const { return certify_weeks + work_weeks() + ramp_weeks; }
 };
 
 struct Share {
@@ -77,6 +82,13 @@ struct OptionSpec {
   std::vector<Share> batch{};        ///< sums to 100
   std::optional<Fallback> fallback{};
   Migration migration{};
+
+  /// Weeks for which today's machines serve all of the load: up to the middle of the ramp, over which the load moves step
+  /// by step.
+  [[nodiscard]] double weeks_until_moved() const {
+    if (kind == OptionKind::kStay) return 0;
+    return static_cast<double>(migration.weeks()) - 0.5 * static_cast<double>(migration.ramp_weeks);
+  }
 };
 
 /// The risks that the buyer does not accept. An option that exceeds a limit is excluded from the decision, and the
@@ -98,12 +110,12 @@ struct ApiPrice {
   double usd_per_million_input = 0;
   double usd_per_million_output = 0;
   std::string source{};
-  std::string date{};
+  std::string date{};  ///< YYYY-MM-DD, YYYY-MM, YYYY-Qn, YYYY or "undated"
 };
 
 struct Outage {
-  double hours_per_year = 0;
-  double usd_per_hour = 0;  ///< loss while nothing is served
+  double hours_per_year = 0;  ///< without the main capacity: the machines of the vendor that serves most users
+  double usd_per_hour = 0;    ///< loss while nothing is served
 };
 
 struct Demand {
@@ -119,7 +131,8 @@ struct Demand {
   SizingRule sizing{};
   std::int64_t decision_years = 3;
   std::vector<SkuSpec> skus{};
-  std::vector<OptionSpec> options{};  ///< the first one has kind kStay
+  std::vector<OptionSpec> options{};           ///< the first one has kind kStay
+  std::optional<Migration> usual_migration{};  ///< of an option that states none
   RiskLimits limits{};
   std::optional<ApiPrice> api{};
   std::optional<Outage> outage{};

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
 
 namespace secondsource {
 namespace {
@@ -33,6 +33,7 @@ double share_of(const std::vector<Share>& shares, const std::string& id) {
 }
 
 constexpr double kHoursPerYear = 8760;
+constexpr double kDaysPerMonth = 365.0 / 12;
 
 }  // namespace
 
@@ -116,7 +117,7 @@ std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, c
   const auto add = [&](std::size_t index, bool is_fallback, double interactive_percent, double batch_percent) {
     const Sku& sku = skus_[index];
     Part part{.part = {.sku = index,
-                       .is_fallback = is_fallback,
+                       .role = is_fallback ? PartRole::kFallback : PartRole::kServes,
                        .interactive_percent = interactive_percent,
                        .batch_percent = batch_percent}};
     part.load = {.interactive_tokens_per_day = tokens_per_day * (1 - batch_share) * interactive_percent / 100,
@@ -141,21 +142,59 @@ std::vector<OptionCosts::Part> OptionCosts::parts_of(const OptionSpec& option, c
   return parts;
 }
 
+double OptionCosts::months_until_moved(const OptionSpec& option) const {
+  constexpr double kDaysPerWeek = 7;
+  const double weeks = option.weeks_until_moved();
+  if (weeks == 0 || !why_not(demand_.stay()).empty()) return 0;
+  return weeks * kDaysPerWeek / kDaysPerMonth;
+}
+
+double OptionCosts::percent_lost(const OptionSpec& option) const {
+  const std::vector<Share>& shares = demand_.batch_percent < 100 ? option.interactive : option.batch;
+  std::map<std::string, double> by_vendor;
+  for (const Share& share : shares) by_vendor[find_sku(skus_, share.sku).spec.vendor] += share.percent;
+  const auto main = std::max_element(by_vendor.begin(), by_vendor.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  // A fallback on the very machines that are out is out with them.
+  const bool has_fallback = option.fallback && (share_of(shares, option.fallback->sku) == 0 ||
+                                                find_sku(skus_, option.fallback->sku).spec.vendor != main->first);
+  return std::max(0.0, main->second - (has_fallback ? option.fallback->percent : 0));
+}
+
 OptionCost OptionCosts::over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const {
+  constexpr double kMonthsPerYear = 12;
+  const double months = kMonthsPerYear * static_cast<double>(years);
+  const double moved = std::min(months, months_until_moved(option));
   OptionCost total;
-  for (Part& part : parts_of(option, assumed)) {
-    part.part.cost = cost_of_horizon(part.load, part.fleet, demand_.sizing, demand_.growth_percent_per_year, years);
-    total.machines_usd += part.part.cost.usd;
-    if (!part.part.is_fallback) total.output_tokens += part.part.cost.output_tokens;
-    total.parts.push_back(part.part);
-  }
+  const auto add_parts = [&](const OptionSpec& serving, const MonthSpan& span, bool until_moved) {
+    if (!(span.from < span.until)) return;
+    for (Part& part : parts_of(serving, assumed)) {
+      part.part.cost = cost_of_horizon(part.load, part.fleet, demand_.sizing, demand_.growth_percent_per_year, span);
+      total.machines_usd += part.part.cost.usd;
+      if (part.part.role != PartRole::kFallback) total.output_tokens += part.part.cost.output_tokens;
+      if (until_moved) part.part.role = PartRole::kUntilMoved;
+      total.parts.push_back(part.part);
+    }
+  };
+  add_parts(demand_.stay(), {0, moved}, true);
+  add_parts(option, {moved, months}, false);
   total.migration_usd = option.migration.usd();
   if (demand_.outage) {
-    const double lost = 1 - (option.fallback ? option.fallback->percent / 100 : 0);
-    total.outage_usd =
-        static_cast<double>(years) * demand_.outage->hours_per_year * demand_.outage->usd_per_hour * lost;
+    const double lost_months =
+        percent_lost(demand_.stay()) / 100 * moved + percent_lost(option) / 100 * (months - moved);
+    total.outage_usd = demand_.outage->hours_per_year * demand_.outage->usd_per_hour * lost_months / kMonthsPerYear;
   }
   return total;
+}
+
+std::vector<std::size_t> OptionCosts::skus_costed(const OptionSpec& option) const {
+  std::vector<std::size_t> result = skus_of(option);
+  if (months_until_moved(option) > 0) {
+    for (const std::size_t index : skus_of(demand_.stay())) {
+      if (std::find(result.begin(), result.end(), index) == result.end()) result.push_back(index);
+    }
+  }
+  return result;
 }
 
 double OptionCosts::usd_of_day(const OptionSpec& option, const Assumed& assumed) const {
@@ -167,7 +206,7 @@ double OptionCosts::usd_of_day(const OptionSpec& option, const Assumed& assumed)
 Interval OptionCosts::total_usd(const OptionSpec& option, std::int64_t years) const {
   Assumed assumed = assume_as_known(skus_);
   Interval total{.value = over_years(option, years, assumed).total_usd()};
-  const std::vector<std::size_t> used = skus_of(option);
+  const std::vector<std::size_t> used = skus_costed(option);
   if (!std::all_of(used.begin(), used.end(), [&](std::size_t index) { return is_bounded(skus_[index]); })) return total;
   const auto total_at = [&](double place) {
     for (const std::size_t index : used) assumed.rates[index] = rates_at(skus_[index], place);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "brief/brief_states.h"
 #include "brief/demand.h"
 #include "brief/sku.h"
 #include "cost/break_even.h"
@@ -32,7 +33,7 @@ struct Assumed {
 /// The part of one SKU in an option.
 struct OptionPart {
   std::size_t sku = 0;  ///< index in the list of SKUs
-  bool is_fallback = false;
+  PartRole role = PartRole::kServes;
   double interactive_percent = 0;
   double batch_percent = 0;
   HorizonCost cost{};
@@ -42,7 +43,7 @@ struct OptionCost {
   std::vector<OptionPart> parts{};
   double machines_usd = 0;
   double migration_usd = 0;
-  double outage_usd = 0;  ///< expected loss: hours per year x USD per hour x the share that no fallback carries
+  double outage_usd = 0;  ///< expected loss: hours per year x USD per hour x the share of users that nothing serves
   double output_tokens = 0;
 
   [[nodiscard]] double total_usd() const { return machines_usd + migration_usd + outage_usd; }
@@ -61,7 +62,8 @@ class OptionCosts {
   /// can.
   [[nodiscard]] std::string why_not(const OptionSpec& option) const;
 
-  /// In this function and those below, why_not(option) must be empty.
+  /// In this function and those below, why_not(option) must be empty. Until the load has moved, today's machines
+  /// serve; where staying cannot be costed, the option counts from the first day.
   [[nodiscard]] OptionCost over_years(const OptionSpec& option, std::int64_t years, const Assumed& assumed) const;
   /// The cost of one day with the load as stated, without growth, migration and outage.
   [[nodiscard]] double usd_of_day(const OptionSpec& option, const Assumed& assumed) const;
@@ -87,10 +89,15 @@ class OptionCosts {
 
   /// Indices of the SKUs that serve in the option, without duplicates.
   [[nodiscard]] std::vector<std::size_t> skus_of(const OptionSpec& option) const;
+  /// The same and, where it takes time until the load has moved, those that serve until then.
+  [[nodiscard]] std::vector<std::size_t> skus_costed(const OptionSpec& option) const;
 
  private:
   struct Part;
   [[nodiscard]] std::vector<Part> parts_of(const OptionSpec& option, const Assumed& assumed) const;
+  [[nodiscard]] double months_until_moved(const OptionSpec& option) const;
+  /// The percentage of users that an outage of the main capacity leaves unserved.
+  [[nodiscard]] double percent_lost(const OptionSpec& option) const;
   [[nodiscard]] std::size_t index_of(std::string_view id) const;
 
   const Demand& demand_;

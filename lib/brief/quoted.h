@@ -26,6 +26,7 @@ struct QuotedRow {
   std::string submitter{};
   std::string source{};
   std::string date{};
+  std::string read_on{};  ///< the day on which the source was read
   std::string note{};
 };
 

@@ -147,6 +147,7 @@ class RiskCollector {
   void add_sku_risks(const Sku& sku) {
     for (const std::string& fault : sku.faults) add(kLimit, fmt::format("{}: {}", sku.spec.id, fault));
     add_uncertainty(sku);
+    if (!sku.scaling.empty()) add(kWarning, fmt::format("{}: nobody measured that {}", sku.spec.id, sku.scaling));
     if (sku.is_measured()) {
       if (!sku.run->has_samples) {
         add(kNote, fmt::format("{}: only the summary of run {} is stored here, not its samples", sku.spec.id,

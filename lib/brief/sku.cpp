@@ -112,8 +112,7 @@ class MeasuredSku {
   Result<void> fit_to_price() {
     const BackendRecord* backend = sku_.run->backend(sku_.spec.measured->backend);
     if (backend == nullptr) return fault("measured: the run has no record of that backend");
-    sku_.n_units = backend->n_units_used;
-    sku_.instances_per_replica = sku_.n_units / sku_.price.n_units();
+    sku_.rated_units = backend->n_units_used;
     return {};
   }
 
@@ -245,12 +244,6 @@ class MeasuredSku {
       sku_.price_assumptions.push_back(
           fmt::format("{} is as fast as what was measured ({})", sku_.price.key(), backend.device.name));
     }
-    if (sku_.instances_per_replica < 1) {
-      sku_.load_assumptions.push_back(
-          fmt::format("{:g} replicas of {:g} {} side by side on one {} are each as fast as one alone",
-                      std::floor(1 / sku_.instances_per_replica), sku_.n_units,
-                      sku_.price.accelerators > 0 ? "accelerators" : "vCPUs", sku_.price.instance));
-    }
     if (const CellSummary* cell = slo_cell_ != nullptr ? slo_cell_ : full_load_cell_) add_length_assumption(*cell);
   }
 
@@ -307,16 +300,11 @@ class QuotedSku {
     }
     sku_.model = row.model;
     sku_.precision = row.precision;
-    sku_.n_units = static_cast<double>(row.accelerators);
-    sku_.instances_per_replica = sku_.n_units / sku_.price.n_units();
+    sku_.rated_units = static_cast<double>(row.accelerators);
     set_speeds(full_load, slo);
     const std::string no_latency = "quoted figures come without it";
     sku_.ttft_p50.why_not = sku_.ttft_p95.why_not = sku_.why_no_power = sku_.why_no_memory = no_latency;
     sku_.load_assumptions.push_back("a speed quoted for other requests holds for yours");
-    if (sku_.instances_per_replica < 1) {
-      sku_.load_assumptions.push_back(
-          fmt::format("a part of {} is as fast as the quoted system alone", sku_.price.instance));
-    }
     return {};
   }
 
@@ -363,6 +351,38 @@ class QuotedSku {
   const Demand& demand_;
 };
 
+std::string scaling_sentence(const Sku& sku, double copies) {
+  const char* unit = sku.price.accelerators > 0 ? "accelerators" : "vCPUs";
+  const std::string machines = sku.spec.machines_per_replica == 1
+                                   ? "one " + sku.price.instance
+                                   : fmt::format("{} {}", sku.spec.machines_per_replica, sku.price.instance);
+  const char* rated = sku.is_measured() ? "measured" : "quoted";
+  if (copies > 1) {
+    return fmt::format("{:g} systems of {:g} {} side by side on {} are each as fast as the one that was {}", copies,
+                       sku.rated_units, unit, machines, rated);
+  }
+  return fmt::format("the {:g} {} of {} are {:.3g} times as fast as the {:g} that were {}", sku.n_units, unit, machines,
+                     copies, sku.rated_units, rated);
+}
+
+/// Scales speeds and power from what was measured or quoted to one replica, so that SKUs are compared machine by
+/// machine. Of a smaller system, as many as fit stand side by side.
+void scale_to_replica(Sku& sku) {
+  constexpr double kRounding = 1e-9;
+  sku.instances_per_replica = static_cast<double>(sku.spec.machines_per_replica);
+  sku.n_units = sku.instances_per_replica * sku.price.n_units();
+  const double ratio = sku.n_units / sku.rated_units;
+  const double copies = ratio > 1 ? std::floor(ratio + kRounding) : ratio;
+  if (std::abs(ratio - 1) <= kRounding) return;
+  sku.scaling = scaling_sentence(sku, copies);
+  for (Speed* speed : {&sku.full_load, &sku.at_slo}) {
+    if (!speed->tok_per_s) continue;
+    speed->tok_per_s = map_rising(*speed->tok_per_s, [&](double rate) { return copies * rate; });
+    speed->evidence = speed->evidence.as_projected();
+  }
+  if (sku.power_w) *sku.power_w *= copies;
+}
+
 }  // namespace
 
 Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const BriefRun> runs,
@@ -378,6 +398,7 @@ Result<std::vector<Sku>> resolve_skus(const Demand& demand, std::span<const Brie
     } else {
       SS_TRY_VOID(QuotedSku(sku, demand).resolve(quoted));
     }
+    scale_to_replica(sku);
     skus.push_back(std::move(sku));
   }
   return skus;

@@ -17,7 +17,7 @@
 
 namespace secondsource {
 
-/// The output speed of one replica, in tokens/s.
+/// The output speed of one replica, in tokens/s. A replica is one machine, or the machines that serve only together.
 struct Speed {
   std::optional<Interval> tok_per_s{};
   std::string why_not{};
@@ -36,7 +36,8 @@ struct Sku {
   PriceRow price{};
   std::string model{};      ///< the model that it serves
   std::string precision{};  ///< variant, or the quoted precision
-  double n_units = 0;       ///< number of accelerators per replica (vCPUs if the machine has none)
+  double rated_units = 0;   ///< number of accelerators (vCPUs if the machine has none) that were measured or quoted
+  double n_units = 0;       ///< the same for one replica: whole machines, as they are priced
   double instances_per_replica = 0;
   Speed full_load{};
   Speed at_slo{};
@@ -46,6 +47,7 @@ struct Sku {
   std::optional<double> memory_headroom_percent{};
   std::string why_no_memory{};
   std::vector<std::string> price_assumptions{};  ///< assumptions behind every combination of speed and price
+  std::string scaling{};                         ///< how the speeds were scaled to one replica; empty: not at all
   std::vector<std::string> load_assumptions{};   ///< further assumptions behind figures at the buyer's load
   std::string outside_limits{};                  ///< the limits of its variant's quality that it misses; empty: none
   std::vector<std::string> faults{};             ///< reasons why its figures cannot be used at all

@@ -47,6 +47,7 @@ class SkuEvaluation {
                  .price_key = sku_.price.key(),
                  .price_date = sku_.price.dated(),
                  .usd_per_hour = Figure::stated(sku_.price.usd_per_hour, "USD/h", price_mark),
+                 .rated_units = sku_.rated_units,
                  .units_per_replica = sku_.n_units,
                  .instances_per_replica = sku_.instances_per_replica};
     row.usd_per_hour.basis = {price_reference()};
@@ -194,6 +195,14 @@ std::string incumbent_of(const Demand& demand) {
       ->sku;
 }
 
+bool serves_today(const std::string& sku, const Demand& demand) {
+  const auto has = [&](const std::vector<Share>& shares) {
+    return std::any_of(shares.begin(), shares.end(), [&](const Share& share) { return share.sku == sku; });
+  };
+  return (demand.batch_percent < 100 && has(demand.stay().interactive)) ||
+         (demand.batch_percent > 0 && has(demand.stay().batch));
+}
+
 /// 1 - fresh / incumbent in percent. If both have bounds, the interval reaches from the worst to the best combination
 /// for `fresh`.
 Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
@@ -206,11 +215,48 @@ Interval saving_percent(const Interval& fresh, const Interval& incumbent) {
   return saving;
 }
 
-void judge(BriefSku& row, const Sku& sku, const Demand& demand) {
+bool uses(const BriefOption& option, const std::string& sku) {
+  return std::any_of(option.parts.begin(), option.parts.end(),
+                     [&](const BriefPart& part) { return part.sku == sku && part.role != PartRole::kUntilMoved; });
+}
+
+const Figure& saving_of(const BriefOption& option, const Demand& demand) {
+  return demand.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
+}
+
+/// What the best of the options with the SKU saves, which may be another figure than what the SKU saves alone.
+void set_best_option(BriefSku& row, const std::vector<BriefOption>& options, const Demand& demand) {
+  row.best_option_saving_percent = Figure::absent("%", "no option with it that can be compared with staying");
+  for (const BriefOption& option : options) {
+    const Figure& saving = saving_of(option, demand);
+    if (option.kind == OptionKind::kStay || !saving.value || !uses(option, row.id)) continue;
+    if (!row.best_option.empty() && *saving.value <= *row.best_option_saving_percent.value) continue;
+    row.best_option = option.name;
+    row.best_option_saving_percent = saving;
+  }
+}
+
+void judge(BriefSku& row, const Sku& sku, const Demand& demand, const std::vector<BriefOption>& options,
+           const BriefDecision& decision) {
+  const bool is_decided = decision.status == DecisionStatus::kDecided;
+  const bool is_used = std::any_of(options.begin(), options.end(), [&](const BriefOption& option) {
+    return option.name == decision.option && uses(option, row.id);
+  });
+  if (is_decided && is_used) {
+    row.verdict = SkuVerdict::kBuy;
+    row.reasons = {fmt::format("the decision, {}, uses it", decision.option)};
+    return;
+  }
   for (const std::string& fault : sku.faults) row.reasons.push_back(fault);
   if (sku.model != demand.model) row.reasons.push_back(fmt::format("serves {}, not {}", sku.model, demand.model));
   if (!sku.at_slo.tok_per_s) row.reasons.push_back("the SLO is not shown to be kept: " + sku.at_slo.why_not);
   if (!sku.is_measured()) row.reasons.push_back("quoted, not measured: rent one and run the harness on it");
+  if (!sku.price_assumptions.empty())
+    row.reasons.push_back("measured on another machine than the one that is priced: measure it there");
+  if (sku.price.commitment == Commitment::kSpot && demand.limits.max_spot_percent.value_or(100) < 100) {
+    row.reasons.push_back(
+        fmt::format("spot machines, which may serve {:g} % of your load at most", *demand.limits.max_spot_percent));
+  }
   const Figure& saving = row.saving_percent;
   if (saving.value) {
     const double sure = saving.low.value_or(*saving.value);
@@ -221,12 +267,16 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand) {
                                         demand.limits.min_saving_percent));
     }
   }
-  row.verdict = row.reasons.empty() ? SkuVerdict::kBuy : SkuVerdict::kNoBuy;
+  row.reasons.push_back(is_decided ? fmt::format("the decision is {}, without it", decision.option)
+                        : decision.status == DecisionStatus::kProvisional ? "the decision is provisional"
+                                                                          : "no option is within your limits");
+  row.verdict = SkuVerdict::kNoBuy;
 }
 
 }  // namespace
 
-std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> skus) {
+std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> skus,
+                                    const std::vector<BriefOption>& options, const BriefDecision& decision) {
   const Sku& incumbent = find_sku(skus, incumbent_of(demand));
   const SkuEvaluation incumbent_evaluation(demand, incumbent);
   std::vector<BriefSku> rows;
@@ -241,13 +291,11 @@ std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> s
       row.saving_percent = Figure::of(saving_percent(evaluation.day()->usd, incumbent_evaluation.day()->usd), "%",
                                       evaluation.load_evidence().combined(incumbent_evaluation.load_evidence()));
     }
-    const std::vector<Share>& stays = demand.stay().interactive;
-    const bool in_use =
-        std::any_of(stays.begin(), stays.end(), [&](const Share& share) { return share.sku == sku.spec.id; });
-    if (in_use) {
+    set_best_option(row, options, demand);
+    if (serves_today(sku.spec.id, demand)) {
       row.verdict = SkuVerdict::kInUse;
     } else {
-      judge(row, sku, demand);
+      judge(row, sku, demand, options, decision);
     }
     rows.push_back(std::move(row));
   }

@@ -11,8 +11,10 @@
 namespace secondsource {
 
 /// Returns one row per SKU, in the order of the demand. At "your load", the SKU serves the whole load of the buyer.
-/// *buy* means that the SKU was measured, its tokens were verified if the buyer requires that, it keeps the SLO, and
-/// the lower end of its saving exceeds the buyer's minimum.
-[[nodiscard]] std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> skus);
+/// *buy* means that the decision is final and its option uses the SKU; it follows that the SKU was measured on the
+/// machine that is priced and is within the buyer's limits.
+[[nodiscard]] std::vector<BriefSku> evaluate_skus(const Demand& demand, std::span<const Sku> skus,
+                                                  const std::vector<BriefOption>& options,
+                                                  const BriefDecision& decision);
 
 }  // namespace secondsource

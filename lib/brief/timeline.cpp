@@ -2,14 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "core/calendar.h"
 
 namespace secondsource {
 namespace {
 constexpr std::int64_t kDaysPerWeek = 7;
-constexpr double kWorkingDaysPerWeek = 5;
 constexpr std::int64_t kWeeksPerQuarter = 13;
 }  // namespace
 
@@ -27,14 +24,14 @@ std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view s
     add("Certify", migration.certify_weeks,
         "rent one of each, run the harness on it, prove the tokens, replace quoted and projected figures by measured "
         "ones");
-    const double weeks = migration.person_days / static_cast<double>(migration.people) / kWorkingDaysPerWeek;
-    add("Migrate", static_cast<std::int64_t>(std::ceil(weeks - 1e-9)),
+    add("Migrate", migration.work_weeks(),
         fmt::format("{:g} person-days by {} {}", migration.person_days, migration.people,
                     migration.people == 1 ? "person" : "people"));
     add("Ramp", migration.ramp_weeks, "move the load step by step, each step held against the SLO");
   }
-  phases.push_back({"Look again", add_days(start, kWeeksPerQuarter * kDaysPerWeek), "",
-                    "new prices and new runs, a quarter from now"});
+  phases.push_back({"Look again", add_days(day, kWeeksPerQuarter * kDaysPerWeek), "",
+                    phases.empty() ? "new prices and new runs, a quarter from now"
+                                   : "new prices and new runs, a quarter after the load has moved"});
   return phases;
 }
 

@@ -11,7 +11,7 @@
 namespace secondsource {
 
 /// The consecutive phases of an option that is decided on `start` (YYYY-MM-DD), in whole weeks of five working days.
-/// The only phase of staying is the next review in a quarter.
+/// The last one is a review, a quarter after the load has moved; it is the only phase of staying.
 [[nodiscard]] std::vector<BriefPhase> timeline_of(const OptionSpec& option, std::string_view start);
 
 }  // namespace secondsource

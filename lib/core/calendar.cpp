@@ -50,4 +50,13 @@ bool is_day_month_quarter_or_year(std::string_view text) {
   return days_since_1970(text).has_value();
 }
 
+std::string first_day_of(std::string_view text) {
+  std::string day(text);
+  if (day.size() == 7 && day[5] == 'Q') day = fmt::format("{}-{:02}", day.substr(0, 4), 3 * (day[6] - '1') + 1);
+  for (const std::size_t size : {std::size_t{4}, std::size_t{7}}) {
+    if (day.size() == size) day += "-01";
+  }
+  return day;
+}
+
 }  // namespace secondsource

@@ -18,4 +18,7 @@ namespace secondsource {
 /// give their date.
 [[nodiscard]] bool is_day_month_quarter_or_year(std::string_view text);
 
+/// The first day (YYYY-MM-DD) of such a day, month, quarter or year.
+[[nodiscard]] std::string first_day_of(std::string_view text);
+
 }  // namespace secondsource

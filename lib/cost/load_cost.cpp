@@ -52,18 +52,19 @@ DayCost cost_of_day(const ServedLoad& load, const Fleet& fleet, const SizingRule
 }
 
 HorizonCost cost_of_horizon(const ServedLoad& load, const Fleet& fleet, const SizingRule& rule, double growth_percent,
-                            std::int64_t years) {
+                            const MonthSpan& span) {
   HorizonCost total;
   double idle_hours = 0;
-  for (std::int64_t month = 0; month < 12 * years; ++month) {
-    const double growth = std::pow(1 + growth_percent / 100, static_cast<double>(month) / 12);
+  for (double month = std::floor(span.from); month < span.until; ++month) {
+    const double days = kDaysPerMonth * (std::min(month + 1, span.until) - std::max(month, span.from));
+    const double growth = std::pow(1 + growth_percent / 100, month / 12);
     ServedLoad grown = load;
     grown.interactive_tokens_per_day *= growth;
     grown.batch_tokens_per_day *= growth;
     const DayCost day = cost_of_day(grown, fleet, rule);
-    const double hours = static_cast<double>(day.instance_hours) * kDaysPerMonth;
-    total.usd += day.usd * kDaysPerMonth;
-    total.output_tokens += (grown.interactive_tokens_per_day + grown.batch_tokens_per_day) * kDaysPerMonth;
+    const double hours = static_cast<double>(day.instance_hours) * days;
+    total.usd += day.usd * days;
+    total.output_tokens += (grown.interactive_tokens_per_day + grown.batch_tokens_per_day) * days;
     total.instance_hours += hours;
     idle_hours += day.idle_share * hours;
     total.peak_instances =

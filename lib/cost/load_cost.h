@@ -50,8 +50,14 @@ struct DayCost {
 /// A load of zero needs no instances.
 [[nodiscard]] DayCost cost_of_day(const ServedLoad& load, const Fleet& fleet, const SizingRule& rule);
 
+/// A span of time in months of 365/12 days, counted from today.
+struct MonthSpan {
+  double from = 0;
+  double until = 0;
+};
+
 /// The cost of a load that grows by `growth_percent` per year, month by month: month m (from 0) has (1 + growth)^(m/12)
-/// times the load, and 365/12 days.
+/// times the load, and 365/12 days. A month of which the span covers a part counts for that part.
 struct HorizonCost {
   double usd = 0;
   double output_tokens = 0;
@@ -60,6 +66,6 @@ struct HorizonCost {
   double idle_share = 0;  ///< over all instance-hours
 };
 [[nodiscard]] HorizonCost cost_of_horizon(const ServedLoad& load, const Fleet& fleet, const SizingRule& rule,
-                                          double growth_percent, std::int64_t years);
+                                          double growth_percent, const MonthSpan& span);
 
 }  // namespace secondsource

@@ -176,15 +176,6 @@ Result<std::vector<PriceRow>> rows_of(const YamlNode& root) {
   return rows;
 }
 
-std::int64_t first_day_of(const PriceRow& row) {
-  std::string day = row.date == kUndated ? row.read_on : row.date;
-  if (day.size() == 7 && day[5] == 'Q') day = fmt::format("{}-{:02}", day.substr(0, 4), 3 * (day[6] - '1') + 1);
-  for (const std::size_t size : {std::size_t{4}, std::size_t{7}}) {
-    if (day.size() == size) day += "-01";
-  }
-  return days_since_1970(day).value_or(0);
-}
-
 }  // namespace
 
 std::string_view to_string(Commitment commitment) {
@@ -287,11 +278,15 @@ Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& 
                .date = row->dated()};
 }
 
+std::int64_t age_days(const PriceRow& row, std::string_view today) {
+  const std::string day = first_day_of(row.date == kUndated ? row.read_on : row.date);
+  return days_since_1970(today).value_or(0) - days_since_1970(day).value_or(0);
+}
+
 std::vector<PriceRow> stale_rows(const std::vector<PriceRow>& book, std::string_view today, std::int64_t max_age_days) {
   std::vector<PriceRow> stale;
-  const std::int64_t now = days_since_1970(today).value_or(0);
   for (const PriceRow& row : book) {
-    if (now - first_day_of(row) > max_age_days) stale.push_back(row);
+    if (age_days(row, today) > max_age_days) stale.push_back(row);
   }
   return stale;
 }

@@ -71,8 +71,11 @@ Result<PriceRow> find_price(std::string_view key, const std::vector<PriceRow>& b
 /// Interprets --price: a number is USD per hour for all devices that the run uses; anything else is the key of a row.
 Result<Price> resolve_price(std::string_view text, const std::vector<PriceRow>& book);
 
-/// Rows whose date is more than `max_age_days` before `today` (YYYY-MM-DD). An undated row counts from the day on which
-/// it was read; a month, quarter or year counts from its first day.
+/// Days from the row's date to `today` (YYYY-MM-DD). An undated row counts from the day on which it was read; a month,
+/// quarter or year counts from its first day.
+[[nodiscard]] std::int64_t age_days(const PriceRow& row, std::string_view today);
+
+/// Rows whose date is more than `max_age_days` before `today` (YYYY-MM-DD), as age_days() counts.
 [[nodiscard]] std::vector<PriceRow> stale_rows(const std::vector<PriceRow>& book, std::string_view today,
                                                std::int64_t max_age_days);
 

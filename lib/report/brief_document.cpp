@@ -6,6 +6,7 @@
 #include <map>
 
 #include "brief/brief_text.h"
+#include "core/calendar.h"
 #include "report/chart/bars.h"
 
 namespace secondsource {
@@ -20,6 +21,28 @@ std::string years_text(std::int64_t years) {
 std::string with_interval(const Figure& figure) {
   const std::string interval = format_interval(figure);
   return format_value(figure) + (interval.empty() ? "" : fmt::format(" ({})", interval));
+}
+
+std::string days_text(std::int64_t days) {
+  return fmt::format("{} {}", days, days == 1 ? "day" : "days");
+}
+
+/// What a replica is, and what its speed was scaled from.
+std::string replica_text(const BriefSku& sku) {
+  std::string text = sku.instances_per_replica == 1 ? fmt::format("one machine of {:g} devices", sku.units_per_replica)
+                                                    : fmt::format("{:g} machines with {:g} devices",
+                                                                  sku.instances_per_replica, sku.units_per_replica);
+  if (sku.rated_units != sku.units_per_replica) text += fmt::format(", its speed scaled from {:g}", sku.rated_units);
+  return text;
+}
+
+/// A cost of 1,000 tokens as that of a million.
+Figure a_million(Figure usd_per_1k) {
+  for (std::optional<double>* usd : {&usd_per_1k.value, &usd_per_1k.low, &usd_per_1k.high}) {
+    if (*usd) **usd *= 1000;
+  }
+  usd_per_1k.unit = "USD";
+  return usd_per_1k;
 }
 
 std::string joined(const std::vector<std::string>& texts, std::string_view between) {
@@ -54,6 +77,19 @@ class BriefPages {
  private:
   void add(Block block) { document_.blocks.push_back(std::move(block)); }
 
+  /// Adds a table whose last column says what its figures are. Where that is the same in every row, the caption says it
+  /// once instead.
+  void add_marked(std::string caption, TextTable table) {
+    const auto is_as_first = [&](const std::vector<std::string>& row) { return row.back() == table.rows[0].back(); };
+    if (!table.rows.empty() && std::all_of(table.rows.begin(), table.rows.end(), is_as_first)) {
+      caption += fmt::format(" All figures are {}.", table.rows[0].back());
+      table.columns.pop_back();
+      table.right_aligned.pop_back();
+      for (std::vector<std::string>& row : table.rows) row.pop_back();
+    }
+    add(CaptionedTable{std::move(caption), std::move(table)});
+  }
+
   // -- page one
 
   void add_decision() {
@@ -62,7 +98,7 @@ class BriefPages {
     const Tone tone = decision.status == DecisionStatus::kDecided       ? Tone::kGood
                       : decision.status == DecisionStatus::kProvisional ? Tone::kUnsure
                                                                         : Tone::kBad;
-    add(Callout{tone, (decision.status == DecisionStatus::kProvisional ? "Provisional: " : "") + decision.line});
+    add(Callout{tone, decision_headline(decision)});
     add(Bullets{decision.reasons});
   }
 
@@ -70,28 +106,42 @@ class BriefPages {
     return brief_.decision_years == 1 ? option.saving_percent_1_year : option.saving_percent_3_years;
   }
 
+  /// For example "Prices are 12 to 40 days old."
+  [[nodiscard]] std::string price_ages() const {
+    const auto [youngest, oldest] =
+        std::minmax_element(brief_.prices.begin(), brief_.prices.end(),
+                            [](const BriefPrice& a, const BriefPrice& b) { return a.age_days < b.age_days; });
+    if (youngest == brief_.prices.end()) return "";
+    if (youngest->age_days == oldest->age_days) return fmt::format("Prices are {} old.", days_text(oldest->age_days));
+    return fmt::format("Prices are {} to {} old.", youngest->age_days, days_text(oldest->age_days));
+  }
+
   void add_costs() {
     add(Section{"costs", "What it costs"});
     TextTable table;
-    table.columns = {"Option",           "One year",
-                     "Three years",      fmt::format("Saving, {}", years_text(brief_.decision_years)),
-                     "1,000 tokens out", "Within your limits",
+    table.columns = {"Option",
+                     fmt::format("Saving, {}", years_text(brief_.decision_years)),
+                     "One year",
+                     "Three years",
+                     "A million tokens out",
+                     "Within your limits",
                      "Figures are"};
     table.right_aligned = {false, true, true, true, true, false, false};
     for (const BriefOption& option : brief_.options) {
-      table.rows.push_back({option.name, with_interval(option.usd_1_year), with_interval(option.usd_3_years),
-                            with_interval(saving(option)), format_value(option.usd_per_1k_output),
+      table.rows.push_back({option.name, with_interval(saving(option)), with_interval(option.usd_1_year),
+                            with_interval(option.usd_3_years), format_value(a_million(option.usd_per_1k_output)),
                             option.is_eligible ? "yes" : "no",
                             option.usd_3_years.mark.empty() ? "not available" : option.usd_3_years.mark});
     }
     for (const BriefApi& api : brief_.apis) {
-      table.rows.push_back({"Buy tokens: " + api.name, format_value(api.usd_1_year), format_value(api.usd_3_years), "-",
+      table.rows.push_back({"Buy tokens: " + api.name, "-", format_value(api.usd_1_year), format_value(api.usd_3_years),
                             "-", "-", api.usd_1_year.mark});
     }
-    add(
-        CaptionedTable{"Machines, migration and expected outages together; list prices of the dates in the annex. A "
-                       "range is the 95 % interval.",
-                       table});
+    add_marked(
+        fmt::format("Machines, migration and expected outages together; until an option's load has moved, today's "
+                    "machines serve. {} A range is the 95 % interval.",
+                    price_ages()),
+        table);
     add_cost_charts();
     for (const BriefOption& option : brief_.options) {
       if (!option.not_costed.empty())
@@ -132,17 +182,46 @@ class BriefPages {
                           skus)}});
   }
 
-  TextTable risk_table(bool notes) const {
+  /// The machine type that a risk is about, which its text begins with; empty: none.
+  [[nodiscard]] std::string subject_of(const BriefRisk& risk) const {
+    for (const BriefSku& sku : brief_.skus) {
+      if (risk.text.starts_with(sku.id + ": ")) return sku.id;
+    }
+    return "";
+  }
+
+  /// One row for what is said of several machine types in the same words.
+  [[nodiscard]] TextTable risk_table(bool notes) const {
+    struct Row {
+      RiskLevel level;
+      std::string text;
+      std::vector<std::string> subjects;
+      std::vector<std::string> options;
+    };
+    const auto add_new = [](std::vector<std::string>& list, const std::string& one) {
+      if (!one.empty() && std::find(list.begin(), list.end(), one) == list.end()) list.push_back(one);
+    };
+    std::vector<Row> rows;
+    for (const BriefRisk& risk : brief_.risks) {
+      if ((risk.level == RiskLevel::kNote) != notes) continue;
+      const std::string subject = subject_of(risk);
+      const std::string text = subject.empty() ? risk.text : risk.text.substr(subject.size() + 2);
+      auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& one) {
+        return one.level == risk.level && one.text == text && one.subjects.empty() == subject.empty();
+      });
+      if (row == rows.end()) row = rows.insert(rows.end(), {risk.level, text, {}, {}});
+      add_new(row->subjects, subject);
+      for (const std::string& option : risk.options) add_new(row->options, option);
+    }
     TextTable table;
     table.columns = {"Level", "Risk", "Options"};
     table.right_aligned = {false, false, false};
-    for (const BriefRisk& risk : brief_.risks) {
-      if ((risk.level == RiskLevel::kNote) != notes) continue;
-      const bool all = risk.options.size() == brief_.options.size();
-      const std::string word = risk.level == RiskLevel::kLimit     ? "Beyond your limit"
-                               : risk.level == RiskLevel::kWarning ? "Warning"
-                                                                   : "Note";
-      table.rows.push_back({word, risk.text, all ? "all" : joined(risk.options, "; ")});
+    for (const Row& row : rows) {
+      const std::string word = row.level == RiskLevel::kLimit     ? "Beyond your limit"
+                               : row.level == RiskLevel::kWarning ? "Warning"
+                                                                  : "Note";
+      table.rows.push_back({word, (row.subjects.empty() ? "" : joined(row.subjects, ", ") + ": ") + row.text,
+                            row.options.size() == brief_.options.size() ? "all" : joined(row.options, "; ")});
     }
     return table;
   }
@@ -160,13 +239,34 @@ class BriefPages {
   void add_timeline() {
     add(Section{"timeline", "Timeline"});
     TextTable table;
-    table.columns = {"Option", "Step", "From", "Until", "What"};
-    table.right_aligned = {false, false, false, false, false};
+    table.columns = {"Option"};
     for (const BriefOption& option : brief_.options) {
-      for (const BriefPhase& phase : option.timeline)
-        table.rows.push_back({option.name, phase.name, phase.from, phase.until, phase.what});
+      for (const BriefPhase& phase : option.timeline) {
+        if (std::find(table.columns.begin(), table.columns.end(), phase.name) == table.columns.end())
+          table.columns.push_back(phase.name);
+      }
+    }
+    // Staying has only the review, which is the last step of every option.
+    std::rotate(table.columns.begin() + 1, table.columns.begin() + 2, table.columns.end());
+    table.right_aligned.assign(table.columns.size(), false);
+    std::vector<std::string> meanings;
+    for (const BriefOption& option : brief_.options) {
+      std::vector<std::string> row(table.columns.size(), "-");
+      row[0] = option.name;
+      for (const BriefPhase& phase : option.timeline) {
+        const auto column = std::find(table.columns.begin(), table.columns.end(), phase.name) - table.columns.begin();
+        row[column] = phase.until.empty() ? phase.from : fmt::format("{} to {}", phase.from, phase.until);
+        if (phase.name == "Migrate") {
+          row[column] += ": " + phase.what;
+        } else if (option.kind != OptionKind::kStay || phase.name != "Look again") {
+          const std::string meaning = fmt::format("{}: {}.", phase.name, phase.what);
+          if (std::find(meanings.begin(), meanings.end(), meaning) == meanings.end()) meanings.push_back(meaning);
+        }
+      }
+      table.rows.push_back(std::move(row));
     }
     add(CaptionedTable{fmt::format("If it is decided on {}.", brief_.date), table});
+    add(Bullets{meanings});
   }
 
   void add_what_it_rests_on() {
@@ -212,10 +312,10 @@ class BriefPages {
                               format_value(part.usd), part.usd.mark});
       }
     }
-    add(
-        CaptionedTable{"Most at once: the largest number of machines that is paid at one time. Idle: the share of what "
-                       "is paid that the load does not need.",
-                       table});
+    add_marked(
+        "Most at once: the largest number of machines that is paid at one time. Idle: the share of what is paid that the "
+        "load does not need.",
+        table);
     TextTable once;
     once.columns = {"Option", "What", "Migration",
                     fmt::format("Expected outages, {}", years_text(brief_.decision_years)), "Saving"};
@@ -230,58 +330,64 @@ class BriefPages {
   void add_sku_evaluation() {
     add(Section{"machines", "Machine types this quarter: buy or not"});
     TextTable verdicts;
-    verdicts.columns = {"Machine type", "Verdict", "Saves at your load", "Why"};
-    verdicts.right_aligned = {false, false, true, false};
+    verdicts.columns = {"Machine type", "Verdict", "Alone saves", "Best option with it", "Saves", "Why"};
+    verdicts.right_aligned = {false, false, true, false, true, false};
     TextTable costs;
-    costs.columns = {"Machine type",
-                     "At",
-                     "1,000 out",
-                     "1,000 out, split",
-                     "1,000 in, split",
-                     "1,000 blended",
-                     "Device-hours a million",
-                     "Joules a token",
-                     "Figures are"};
-    costs.right_aligned = {false, false, true, true, true, true, true, true, false};
+    costs.columns = {"Machine type",         "At",
+                     "A million out",        "1,000 out",
+                     "A million out, split", "A million in, split",
+                     "A million, blended",   "Device-hours a million",
+                     "Joules a token",       "Figures are"};
+    costs.right_aligned = {false, false, true, true, true, true, true, true, true, false};
     TextTable speeds;
-    speeds.columns = {"Machine type",     "What it is",          "Speed at full load",
-                      "Speed at the SLO", "First token, median", "First token, 95 of 100",
-                      "Memory free",      "Figures are"};
-    speeds.right_aligned = {false, false, true, true, true, true, true, false};
+    speeds.columns = {"Machine type",           "Speed at full load", "Speed at the SLO", "First token, median",
+                      "First token, 95 of 100", "Memory free",        "Figures are"};
+    speeds.right_aligned = {false, true, true, true, true, true, false};
+    TextTable machines;
+    machines.columns = {"Machine type", "What it is", "Serves", "Replica"};
+    machines.right_aligned = {false, false, false, false};
     for (const BriefSku& sku : brief_.skus) {
       std::string why =
           sku.reasons.empty() ? fmt::format("serves {} {}", sku.model, sku.precision) : joined(sku.reasons, "; ");
-      verdicts.rows.push_back(
-          {sku.id, std::string(to_string(sku.verdict)), with_interval(sku.saving_percent), std::move(why)});
+      verdicts.rows.push_back({sku.id, std::string(to_string(sku.verdict)), with_interval(sku.saving_percent),
+                               sku.best_option.empty() ? "-" : sku.best_option,
+                               with_interval(sku.best_option_saving_percent), std::move(why)});
       for (const BriefCost& cost : sku.costs) {
-        costs.rows.push_back({sku.id, cost.load, with_interval(cost.usd_per_1k_output),
-                              format_value(cost.usd_per_1k_output_split), format_value(cost.usd_per_1k_input_split),
-                              format_value(cost.usd_per_1k_blended), with_interval(cost.device_hours_per_million),
-                              format_value(cost.joules_per_token),
-                              cost.usd_per_1k_output.mark.empty() ? "not available" : cost.usd_per_1k_output.mark});
+        costs.rows.push_back(
+            {sku.id, cost.load, with_interval(a_million(cost.usd_per_1k_output)), format_value(cost.usd_per_1k_output),
+             format_value(a_million(cost.usd_per_1k_output_split)),
+             format_value(a_million(cost.usd_per_1k_input_split)), format_value(a_million(cost.usd_per_1k_blended)),
+             with_interval(cost.device_hours_per_million), format_value(cost.joules_per_token),
+             cost.usd_per_1k_output.mark.empty() ? "not available" : cost.usd_per_1k_output.mark});
       }
       const std::string mark =
           sku.output_tok_per_s.value ? sku.output_tok_per_s.mark : sku.output_tok_per_s_at_slo.mark;
-      speeds.rows.push_back({sku.id,
-                             fmt::format("{}; {} {}; a replica is {:.3g} of such a machine", sku.description, sku.model,
-                                         sku.precision, sku.units_per_replica, sku.instances_per_replica),
-                             with_interval(sku.output_tok_per_s), with_interval(sku.output_tok_per_s_at_slo),
+      machines.rows.push_back(
+          {sku.id, sku.description, fmt::format("{} {}", sku.model, sku.precision), replica_text(sku)});
+      speeds.rows.push_back({sku.id, with_interval(sku.output_tok_per_s), with_interval(sku.output_tok_per_s_at_slo),
                              with_interval(sku.ttft_p50_ms), with_interval(sku.ttft_p95_ms),
                              format_value(sku.memory_headroom_percent), mark.empty() ? "not available" : mark});
     }
-    add(CaptionedTable{"If it served all of your load, against the machine type that serves most of it today.",
-                       verdicts});
     add(
-        CaptionedTable{"What 1,000 tokens cost. Split: the cost of the hour divided between tokens in and out by the "
-                       "weights below; blended: over both alike.",
-                       costs});
-    add(CaptionedTable{"Speeds are output tokens a second of one replica.", speeds});
+        CaptionedTable{"Alone: if it served all of your load as it is today, against the machine type that serves most "
+                       "of it. The option: with migration and growth, against staying. Buy: the decision is final and "
+                       "uses it.",
+                       verdicts});
+    add_marked(
+        "What tokens cost. Split: the cost of the hour divided between tokens in and out by the weights below; blended: "
+        "over both alike.",
+        costs);
+    add_marked("Speeds are output tokens a second of one replica.", speeds);
+    add(CaptionedTable{
+        "A replica is a machine, or machines that serve only together. Devices are accelerators, or vCPUs "
+        "of a machine without.",
+        machines});
     add_absences();
   }
 
-  /// Explains the dashes in the tables: one line per machine type and reason.
+  /// Explains the dashes in the tables: one line for each reason, with the machine types that it holds for.
   void add_absences() {
-    std::vector<std::string> lines;
+    std::vector<std::pair<std::string, std::vector<std::string>>> skus_of;  // in the order in which they are found
     for (const BriefSku& sku : brief_.skus) {
       const std::pair<const char*, const Figure*> figures[] = {
           {"speed at full load", &sku.output_tok_per_s},
@@ -291,15 +397,20 @@ class BriefPages {
           {"memory free", &sku.memory_headroom_percent},
           {"joules a token", &sku.costs.front().joules_per_token},
           {"cost at your load", &sku.costs.back().usd_per_1k_output},
-          {"saving", &sku.saving_percent}};
+          {"saving alone", &sku.saving_percent}};
       std::map<std::string, std::vector<std::string>> whats_of;
       for (const auto& [what, figure] : figures) {
         if (!figure->value) whats_of[figure->why_not].push_back(what);
       }
       for (const auto& [why, whats] : whats_of) {
-        lines.push_back(fmt::format("{}: {}: not available: {}.", sku.id, joined(whats, ", "), why));
+        const std::string line = fmt::format("{}: not available: {}.", joined(whats, ", "), why);
+        auto known = std::find_if(skus_of.begin(), skus_of.end(), [&](const auto& one) { return one.first == line; });
+        if (known == skus_of.end()) known = skus_of.insert(skus_of.end(), {line, {}});
+        known->second.push_back(sku.id);
       }
     }
+    std::vector<std::string> lines;
+    for (const auto& [line, skus] : skus_of) lines.push_back(fmt::format("{}: {}", joined(skus, ", "), line));
     add(Bullets{lines});
   }
 
@@ -334,18 +445,22 @@ class BriefPages {
       return;
     }
     if (!prices.rows.empty())
-      add(CaptionedTable{"Price of an hour of one machine at which the option costs what staying costs.", prices});
-    if (!loads.rows.empty()) add(CaptionedTable{"Load from which the option stays no dearer than staying.", loads});
+      add_marked("Price of an hour of one machine at which the option costs what staying costs.", prices);
+    if (!loads.rows.empty()) add_marked("Load from which the option stays no dearer than staying.", loads);
     if (!swings.rows.empty())
-      add(CaptionedTable{fmt::format("Saving over {} if one thing is 30 % lower or higher and all else stays.",
-                                     years_text(brief_.decision_years)),
-                         swings});
+      add_marked(fmt::format("Saving over {} if one thing is 30 % lower or higher and all else stays.",
+                             years_text(brief_.decision_years)),
+                 swings);
   }
 
   void add_apis() {
     for (const BriefApi& api : brief_.apis) {
       add(Section{"api", "Buying tokens instead of machines"});
-      add(Paragraph{fmt::format("{} ({}, {}): {} in one year, {} in three ({}).", api.name, api.source, api.date,
+      const std::string age = api.date == "undated"
+                                  ? ""
+                                  : fmt::format(", {} old", days_text(*days_since_1970(brief_.date) -
+                                                                      *days_since_1970(first_day_of(api.date))));
+      add(Paragraph{fmt::format("{} ({}, {}{}): {} in one year, {} in three ({}).", api.name, api.source, api.date, age,
                                 format_value(api.usd_1_year), format_value(api.usd_3_years), api.usd_1_year.mark)});
       const Figure& first = api.first_requests_per_day;
       const Figure& always = api.always_requests_per_day;
@@ -379,13 +494,15 @@ class BriefPages {
     }
     add(Subheading{"Prices"});
     TextTable prices;
-    prices.columns = {"Key", "Machine", "Kind", "Source", "Date"};
-    prices.right_aligned = {false, true, false, false, false};
+    prices.columns = {"Key", "Machine", "Kind", "Source", "Date", "Age"};
+    prices.right_aligned = {false, true, false, false, false, true};
     for (const BriefPrice& price : brief_.prices) {
       prices.rows.push_back({price.key, format_value(price.usd_per_hour), price.usd_per_hour.mark,
-                             price.note.empty() ? price.source : price.source + "; " + price.note, price.date});
+                             price.note.empty() ? price.source : price.source + "; " + price.note, price.date,
+                             days_text(price.age_days)});
     }
-    add(CaptionedTable{"Prices that this brief uses.", prices});
+    add(CaptionedTable{
+        "Prices that this brief uses. The age of an undated one counts from the day on which it was read.", prices});
     add(Subheading{"Input files"});
     TextTable inputs;
     inputs.columns = {"File", "SHA-256"};

@@ -70,7 +70,8 @@ inline std::vector<QuotedRow> hand_made_quotes() {
                      .output_tok_per_s = rate,
                      .submitter = "s",
                      .source = "a page",
-                     .date = "2026"};
+                     .date = "2026",
+                     .read_on = "2026-11-20"};
     if (has_limits) quoted.slo = Slo{"", 500, 50, 99};
     return quoted;
   };

@@ -126,7 +126,7 @@ TEST_CASE("the quoted figures that come with the project are valid, and so is th
   REQUIRE_OK(prices);
   const auto skus = resolve_skus(*demand, {}, *quoted, *prices);
   REQUIRE_OK(skus);
-  const auto rows = evaluate_skus(*demand, *skus);
+  const auto rows = evaluate_skus(*demand, *skus, {}, {});
   // USD per million output tokens of Llama 2 70B offline (MLPerf v5.1) at OCI's list prices, computed by hand: 16 H100:
   // 2 x 80 / (62352 x 3600) x 1e6 = 0.713; 8 MI300X: 48 / (27854 x 3600) x 1e6 = 0.479.
   CHECK(*rows[0].costs[0].usd_per_1k_output.value == Approx(0.713e-3).epsilon(1e-3));

@@ -24,21 +24,23 @@ TEST_CASE(
   const BriefInputs inputs = hand_made_inputs();
   const Sku sku = measured_sku(inputs);
   // With five repetitions (96, 98, 100, 102, 104), the bounds of the median are the smallest and the largest value.
-  CHECK(sku.full_load.tok_per_s->value == Approx(100));
-  CHECK(*sku.full_load.tok_per_s->low == Approx(96));
-  CHECK(*sku.full_load.tok_per_s->high == Approx(104));
-  CHECK(sku.at_slo.tok_per_s->value == Approx(60));
+  // They are of 2 of the machine's 8 vCPUs, of which four stand side by side.
+  CHECK(sku.full_load.tok_per_s->value == Approx(4 * 100));
+  CHECK(*sku.full_load.tok_per_s->low == Approx(4 * 96));
+  CHECK(*sku.full_load.tok_per_s->high == Approx(4 * 104));
+  CHECK(sku.at_slo.tok_per_s->value == Approx(4 * 60));
   CHECK(sku.at_slo.from == "m/cpu/bf16/server-r4");
-  CHECK(sku.at_slo.evidence.mark() == "measured");
+  CHECK(sku.at_slo.evidence.mark() == "projected from measured");
   CHECK(sku.at_slo.evidence.basis == std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/server-r4"});
-  CHECK(sku.n_units == 2);
-  CHECK(sku.instances_per_replica == 0.25);
-  CHECK(*sku.power_w == 50);
+  CHECK(sku.rated_units == 2);
+  CHECK(sku.n_units == 8);
+  CHECK(sku.instances_per_replica == 1);
+  CHECK(*sku.power_w == 4 * 50);
   CHECK(*sku.memory_headroom_percent == Approx(75));
   CHECK(sku.faults.empty());
   CHECK(sku.price_assumptions.empty());
-  REQUIRE(sku.load_assumptions.size() == 1);
-  CHECK(sku.load_assumptions[0].find("4 replicas of 2 vCPUs") != std::string::npos);
+  CHECK(sku.load_assumptions.empty());
+  CHECK(sku.scaling == "4 systems of 2 vCPUs side by side on one cpu are each as fast as the one that was measured");
 }
 
 TEST_CASE("the speed at the SLO needs an open loop in which the promise is shown to be kept") {
@@ -61,7 +63,7 @@ TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it c
   run.summary = summarize(run.stored.record, run.stored.journal);
   run.stored.journal.lines.clear();
   run.has_samples = false;
-  CHECK(measured_sku(inputs).at_slo.tok_per_s->value == Approx(60));
+  CHECK(measured_sku(inputs).at_slo.tok_per_s->value == Approx(4 * 60));
   CHECK(measured_sku(inputs).why_no_power == "only the run's summary is stored");
   run.stored.record.slo->ttft_ms = 501;
   CHECK(measured_sku(inputs).at_slo.why_not ==
@@ -97,8 +99,8 @@ TEST_CASE("hardware that is only similar, and other lengths, are assumptions tha
   const Sku sku = measured_sku(inputs);
   REQUIRE(sku.price_assumptions.size() == 1);
   CHECK(sku.price_assumptions[0] == "p/r/cpu/on-demand is as fast as what was measured (Test CPU (AVX-512))");
-  REQUIRE(sku.load_assumptions.size() == 2);
-  CHECK(sku.load_assumptions[1].find("100 input and 100 output tokens") != std::string::npos);
+  REQUIRE(sku.load_assumptions.size() == 1);
+  CHECK(sku.load_assumptions[0].find("100 input and 100 output tokens") != std::string::npos);
 }
 
 TEST_CASE("a SKU whose price, cell or quote is not there, not the only one or not of one kind is refused") {
@@ -144,4 +146,26 @@ TEST_CASE("a SKU measured in a variant outside the limits of its quality has tha
   CHECK(sku.outside_limits == "mean KL 0.07, at most 0.05 allowed");
   REQUIRE(sku.faults.size() == 1);
   CHECK(sku.faults[0].find("outside the limits of its quality: mean KL 0.07") != std::string::npos);
+}
+
+TEST_CASE("speeds are of one machine, whatever was quoted or measured, or of those that serve only together") {
+  BriefInputs inputs = hand_made_inputs();
+  for (QuotedRow& row : inputs.quoted) row.accelerators = 2;
+  const auto sku_new = [&] { return std::move(resolved(inputs)).value()[1]; };
+  Sku sku = sku_new();
+  CHECK(sku.n_units == 1);
+  CHECK(sku.at_slo.tok_per_s->value == Approx(320.0 / 2));
+  CHECK(sku.scaling == "the 1 accelerators of one new are 0.5 times as fast as the 2 that were quoted");
+  CHECK(sku.at_slo.evidence.mark() == "projected from quoted");
+  inputs.demand.skus[1].machines_per_replica = 2;
+  sku = sku_new();
+  CHECK(sku.at_slo.tok_per_s->value == Approx(320));
+  CHECK(sku.instances_per_replica == 2);
+  CHECK(sku.scaling.empty());
+  CHECK(sku.at_slo.evidence.mark() == "quoted");
+  // Of a system of three accelerators, two stand on a machine of eight.
+  inputs = hand_made_inputs();
+  for (QuotedRow& row : inputs.quoted) row.accelerators = 3;
+  inputs.prices[1].accelerators = 8;
+  CHECK(sku_new().at_slo.tok_per_s->value == Approx(2 * 320));
 }

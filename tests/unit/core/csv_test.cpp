@@ -62,3 +62,11 @@ TEST_CASE("calendar days are counted, and what is none is told apart") {
     CHECK_FALSE(is_day_month_quarter_or_year(bad));
   }
 }
+
+TEST_CASE("a month, a quarter and a year begin on their first day") {
+  CHECK(first_day_of("2026-11-20") == "2026-11-20");
+  CHECK(first_day_of("2026-11") == "2026-11-01");
+  CHECK(first_day_of("2026-Q4") == "2026-10-01");
+  CHECK(first_day_of("2026-Q1") == "2026-01-01");
+  CHECK(first_day_of("2026") == "2026-01-01");
+}

@@ -151,9 +151,9 @@ TEST_CASE("a load of nothing needs nothing, and one that fills machines exactly 
 
 TEST_CASE("worked example: three years with growth") {
   ServedLoad load = kLoad;
-  CHECK(cost_of_horizon(load, kFleet, kRule, 0, 1).usd == Approx(29784.0));
+  CHECK(cost_of_horizon(load, kFleet, kRule, 0, {0, 12}).usd == Approx(29784.0));
   load.batch_tokens_per_day = 4e6;
-  const HorizonCost three = cost_of_horizon(load, kFleet, kRule, 50, 3);
+  const HorizonCost three = cost_of_horizon(load, kFleet, kRule, 50, {0, 36});
   CHECK(three.usd == Approx(109792.0));
   CHECK(three.output_tokens == Approx(42041208511.33179));
   CHECK(three.instance_hours == Approx(45746.66666666665));
@@ -162,9 +162,16 @@ TEST_CASE("worked example: three years with growth") {
   check_documented("3 years",
                    fmt::format("{:.0f} USD, {:.2f} thousand million tokens, {:.1f} % idle, {} instances", three.usd,
                                three.output_tokens / 1e9, 100 * three.idle_share, three.peak_instances));
+  // Two spans that meet make the whole, in the middle of a month as well.
+  const HorizonCost until = cost_of_horizon(load, kFleet, kRule, 50, {0, 2.75});
+  const HorizonCost from = cost_of_horizon(load, kFleet, kRule, 50, {2.75, 36});
+  CHECK(until.usd + from.usd == Approx(three.usd));
+  CHECK(until.instance_hours + from.instance_hours == Approx(three.instance_hours));
+  CHECK(until.usd > 0);
+  CHECK(until.usd < from.usd);
   Fleet committed = kFleet;
   committed.pays_for_peak = true;
-  CHECK(cost_of_horizon(load, committed, kRule, 50, 3).usd == Approx(175200.0));
+  CHECK(cost_of_horizon(load, committed, kRule, 50, {0, 36}).usd == Approx(175200.0));
   check_documented("paid for the peak", "175200 USD");
 }
 

@@ -1,0 +1,16 @@
+#pragma once
+// Refuses inputs whose dates contradict each other or the date of the brief.
+
+#include <span>
+
+#include "brief/build_brief.h"
+#include "brief/sku.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Errors: kInvalidInput where a run began, or a price, a quoted row or the price of an API that the brief uses is dated
+/// or was read, after the date of the brief; and where a source is dated after the day on which it was read.
+[[nodiscard]] Result<void> check_dates(const BriefInputs& inputs, std::span<const Sku> skus);
+
+}  // namespace secondsource

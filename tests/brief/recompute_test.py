@@ -1,0 +1,120 @@
+"""Every figure of the sample briefs, and of briefs on other demands, is what recompute.py makes of the inputs; and
+recompute.py finds a figure that was changed.
+
+    python3 recompute_test.py SECONDSOURCE REPORTS
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, REPORTS = sys.argv.pop(1), sys.argv.pop(1)
+SAMPLES = os.path.join(REPORTS, "samples")
+RECOMPUTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recompute.py")
+
+
+def content_of(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+# As reports/samples/make.sh has it.
+DATE = re.search(r"--date (\S+)", content_of(os.path.join(SAMPLES, "make.sh"))).group(1)
+
+
+def inputs(demand):
+    return ["--demand", demand, "--prices", os.path.join(REPORTS, "prices.yaml"), "--quoted", os.path.join(REPORTS, "quoted.yaml"),
+            "--date", DATE]
+
+
+class Recomputed(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="secondsource-brief-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = scratch.name
+
+    def differences(self, demand, brief, *more):
+        run = os.path.join(SAMPLES, "runs", "cpu")
+        done = subprocess.run([sys.executable, RECOMPUTE, *inputs(demand), "--brief", brief, *more, run],
+                              stdout=subprocess.PIPE, encoding="utf-8")
+        self.assertEqual(done.returncode, 1 if done.stdout else 0)
+        return done.stdout.splitlines()
+
+    def made(self, sample, *changes):
+        """The brief that the program makes of a sample's demand with these changes, and what comes out otherwise."""
+        text = content_of(os.path.join(SAMPLES, sample, "demand.yaml"))
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        demand, brief = os.path.join(self.folder, "demand.yaml"), os.path.join(self.folder, "brief")
+        write(demand, text)
+        subprocess.run([PROGRAM, "brief", os.path.join(SAMPLES, "runs", "cpu"), *inputs(demand), "--out", brief], check=True,
+                       stdout=subprocess.DEVNULL)
+        return demand, brief
+
+    def test_every_figure_of_the_samples(self):
+        for sample in ("second-gpu-supplier", "cpu-serving"):
+            with self.subTest(sample):
+                folder = os.path.join(SAMPLES, sample)
+                self.assertEqual(self.differences(os.path.join(folder, "demand.yaml"), folder), [])
+
+    def test_savings_begin_when_the_timeline_says(self):
+        # With replicas of the 16 accelerators that were quoted, moving at once would save 32.2 % of the first year.
+        as_quoted = ("    quoted: {full_load: mlperf-v5.1-llama2-70b-16x", "    machines_per_replica: 2\n    quoted: {full_load: mlperf-v5.1-llama2-70b-16x")
+        at_once = ("migration: {person_days: 90, usd_per_day: 900, people: 3, certify_weeks: 4, ramp_weeks: 4}\n\noptions",
+                   "migration: {person_days: 0, usd_per_day: 0, people: 3, certify_weeks: 0, ramp_weeks: 0}\n\noptions")
+        demand, brief = self.made("second-gpu-supplier", as_quoted)
+        self.assertEqual(self.differences(demand, brief, "--saving", "All on AMD=24.03"), [])
+        demand, brief = self.made("second-gpu-supplier", as_quoted, at_once)
+        # 81000 USD of migration are 2.66 % of the 3.042 million USD that staying costs.
+        self.assertEqual(self.differences(demand, brief, "--saving", "All on AMD=34.83"), [])
+
+    def test_other_demands(self):
+        for sample, *changes in (
+            ("second-gpu-supplier", ("decision_years: 3", "decision_years: 1"), ("{kind: stay, sku: h100}", "{kind: stay, interactive: "
+             "[{sku: h100, percent: 60}, {sku: mi300x, percent: 40}], batch: [{sku: h100, percent: 100}]}"),
+             ("percent: 5\n    migr", "percent: 5\n    hours_per_year: 72\n    migr")),
+            ("cpu-serving", ("max_spot_percent: 40", "max_spot_percent: 100"), ("hardware: similar", "hardware: same")),
+        ):
+            with self.subTest(sample, changes=changes):
+                self.assertEqual(self.differences(*self.made(sample, *changes)), [])
+
+    def test_a_figure_that_was_changed_is_found(self):
+        sample, brief = os.path.join(SAMPLES, "cpu-serving"), os.path.join(self.folder, "changed")
+        shutil.copytree(sample, brief)
+        record = json.loads(content_of(os.path.join(brief, "brief.json")))
+        last = len(record["options"][1]["parts"]) - 1
+        record["options"][1]["parts"][last]["usd"]["value"] *= 1.001
+        record["skus"][0]["costs"][2]["usd_per_1k_blended"]["value"] *= 1.001
+        record["prices"][0]["age_days"] += 1
+        record["options"][0]["a_new_number"] = 7
+        write(os.path.join(brief, "brief.json"), json.dumps(record))
+        for name in ("brief.md", "brief.html"):
+            text = content_of(os.path.join(brief, name))
+            share = re.search(r"has \d\.\d % of a day", text)  # in a sentence
+            cell = re.search(r"\$\d+\.\d+(?= \||</td>)", text)   # in a table
+            self.assertTrue(share and cell)
+            text = text[:cell.start()] + "$77.77" + text[cell.end():]
+            write(os.path.join(brief, name), text.replace(share.group(0), "has 9.9 % of a day"))
+        found = self.differences(os.path.join(sample, "demand.yaml"), brief)
+        self.assertEqual([line.split(": expected")[0] for line in found if line.startswith("brief.json")], [
+            "brief.json.options[0].a_new_number", f"brief.json.options[1].parts[{last}].usd.value",
+            "brief.json.skus[0].costs[2].usd_per_1k_blended.value", "brief.json.prices[0].age_days"])
+        for name in ("brief.md", "brief.html"):
+            of_page = [line for line in found if line.startswith(name)]
+            self.assertTrue(any("$77.77" in line for line in of_page), of_page)
+            self.assertTrue(any("9.9 in: " in line for line in of_page), of_page)
+
+
+if __name__ == "__main__":
+    unittest.main()
