@@ -117,8 +117,9 @@ class Decider {
                        [&](const BriefPart& part) { return !find_sku(skus_, part.sku).is_measured(); });
   }
   [[nodiscard]] std::string why_no_interval(const BriefOption& option) const {
-    return rests_on_quotes(option) || rests_on_quotes(options_.front()) ? "quoted speeds are published without one."
-                                                                        : "a speed was measured fewer than five times.";
+    return rests_on_quotes(option) || rests_on_quotes(options_.front())
+               ? "quoted speeds are published without one."
+               : "a speed was measured fewer than three times.";
   }
 
   /// The ids of the SKUs for which `holds`, of all options that are compared: staying, those within the limits, and the

@@ -20,7 +20,7 @@ using enum RiskLevel;
 /// (docs/gate.md).
 constexpr double kQuietShare = 0.02;
 
-/// Half of the wider side of the interval, in percent of the value; nullopt without an interval.
+/// The wider side of the interval, in percent of the value; nullopt without an interval.
 std::optional<double> uncertainty_percent(const Speed& speed) {
   if (!speed.tok_per_s || !speed.tok_per_s->is_bounded()) return std::nullopt;
   const Interval& rate = *speed.tok_per_s;
@@ -168,7 +168,7 @@ class RiskCollector {
       if (!percent) {
         if (sku.is_measured())
           add(kWarning,
-              fmt::format("{}: its speed {} has no interval: fewer than five repetitions", sku.spec.id, name));
+              fmt::format("{}: its speed {} has no interval: fewer than three repetitions", sku.spec.id, name));
       } else if (limit && *percent > *limit) {
         add(kLimit, fmt::format("{}: its speed {} is known to ± {:.1f} %; your limit is {:g} %", sku.spec.id, name,
                                 *percent, *limit));

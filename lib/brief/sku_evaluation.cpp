@@ -260,7 +260,7 @@ void judge(BriefSku& row, const Sku& sku, const Demand& demand, const std::vecto
   const Figure& saving = row.saving_percent;
   if (saving.value) {
     const double sure = saving.low.value_or(*saving.value);
-    if (sku.is_measured() && !saving.low) row.reasons.push_back("no interval: repeat the run at least five times");
+    if (sku.is_measured() && !saving.low) row.reasons.push_back("no interval: it needs at least three repetitions");
     if (!(sure > demand.limits.min_saving_percent)) {
       row.reasons.push_back(fmt::format("saves {:.1f} %{}, not more than your {:g} %", *saving.value,
                                         saving.low ? fmt::format(" (at least {:.1f} %)", *saving.low) : "",

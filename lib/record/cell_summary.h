@@ -22,13 +22,14 @@
 
 namespace secondsource {
 
-/// A figure with its distribution-free 95 % interval; empty, with the reason, if the sample does not support one.
+/// A figure, and the interval in which that of a rerun lies with 95 % (stats/rerun.h). Each is empty if the sample does
+/// not support it.
 struct Estimate {
   std::optional<double> value;
   std::optional<double> low;
   std::optional<double> high;
   std::int64_t n = 0;
-  std::string why_not;
+  std::string why_not;  ///< why there is no value, or no interval
 };
 SS_FIELDS(Estimate, value, low, high, n, why_not)
 
@@ -63,7 +64,8 @@ struct CellSummary {
   std::optional<double> tok_per_s_per_device;  ///< output tokens/s / devices; a host counts as one device
   std::optional<double> rate_per_s;            ///< open loop: the requested rate, or the rate found by server:slo-max
   std::optional<double> achieved_rate_per_s;
-  /// Share of requests that kept the run's SLO; empty if the run has none.
+  /// Share of requests that kept the run's SLO, with the exact 95 % bounds of a probability (stats/proportion.h); empty
+  /// if the run has none.
   Estimate slo_attainment;
   Estimate goodput_req_per_s;                      ///< requests per second that kept the SLO and ended in the window
   std::optional<double> goodput_tok_per_s;         ///< output tokens per second of those requests
@@ -98,6 +100,7 @@ struct CellSummary {
   /// Medians of the parts of the time to the first token. A part that the system does not measure is empty.
   Estimate ttft_queue_p50_ns{}, ttft_tokenize_p50_ns{}, ttft_transfer_p50_ns{}, ttft_prefill_p50_ns{},
       ttft_sample_p50_ns{};
+  Estimate tpot_mean_ns{}, tpot_p90_ns{}, tpot_p95_ns{}, itl_mean_ns{}, itl_p90_ns{}, itl_p95_ns{};
   std::optional<double> busy_vcpus{};         ///< CPU time of the worker / time, over all repetitions
   std::vector<TelemetryReading> telemetry{};  ///< of each sensor the median over repetitions, or why there is none
 };
@@ -111,10 +114,11 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           usd_per_1k_output, usd_per_1k_total, device_hours_per_million, others_cpu_share, time_lost,
           machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition,
           tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns, ttft_tokenize_p50_ns,
-          ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry)
+          ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry, tpot_mean_ns,
+          tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns)
 SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns,
                 ttft_tokenize_p50_ns, ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus,
-                telemetry)
+                telemetry, tpot_mean_ns, tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

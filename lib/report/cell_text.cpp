@@ -14,8 +14,8 @@ namespace {
 /// Returns " ±3%"; empty without an interval.
 std::string spread_text(const Estimate& estimate) {
   if (!estimate.low || !estimate.high || !(*estimate.value > 0)) return "";
-  const double distance = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low);
-  return fmt::format(" ±{:.0f}%", 100 * distance / *estimate.value);
+  const double distance = std::max(*estimate.high - *estimate.value, *estimate.value - *estimate.low) / *estimate.value;
+  return distance > 1 ? " ±>100%" : fmt::format(" ±{:.0f}%", 100 * distance);
 }
 
 }  // namespace

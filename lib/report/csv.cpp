@@ -137,7 +137,17 @@ const std::vector<Column>& figure_columns() {
   return kColumns;
 }
 
-/// Columns that say how far the figures can be trusted. They stand last, where every later column was added.
+/// Figures that came later; they stand behind all other columns, so that those keep their places.
+const std::vector<Column>& later_figure_columns() {
+  static const std::vector<Column> kColumns = {
+      {"tpot_mean_ns", value_of<&CellSummary::tpot_mean_ns>}, {"tpot_p90_ns", value_of<&CellSummary::tpot_p90_ns>},
+      {"tpot_p95_ns", value_of<&CellSummary::tpot_p95_ns>},   {"itl_mean_ns", value_of<&CellSummary::itl_mean_ns>},
+      {"itl_p90_ns", value_of<&CellSummary::itl_p90_ns>},     {"itl_p95_ns", value_of<&CellSummary::itl_p95_ns>},
+  };
+  return kColumns;
+}
+
+/// Columns that say how far the figures can be trusted. They stand behind the figures, where they were added.
 const std::vector<Column>& context_columns() {
   static const std::vector<Column> kColumns = {
       {"tier", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.tier)); }},
@@ -156,11 +166,12 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
   const std::vector<std::string> sensors = sensors_of(runs);
   const auto append_line = [&](const auto& text_of, const auto& text_of_sensor) {
     bool first = true;
-    for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns()}) {
+    for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns(), &later_figure_columns()}) {
+      const bool are_figures = columns == &figure_columns() || columns == &later_figure_columns();
       for (const Column& column : *columns) {
         if (!first) out += ",";
-        const std::string text = text_of(column, columns == &figure_columns());
-        out += columns == &figure_columns() ? text : csv_text(text);
+        const std::string text = text_of(column, are_figures);
+        out += are_figures ? text : csv_text(text);
         first = false;
       }
     }

@@ -108,12 +108,21 @@ TextTable latency_table(std::span<const SummarizedRun> runs) {
                    milliseconds("p99", &CellSummary::ttft_e2e_p99_ns),
                    milliseconds("from sending, p50", &CellSummary::ttft_sent_p50_ns),
                    milliseconds("visible, p50", &CellSummary::ttft_visible_p50_ns),
-                   milliseconds("kernel, p50", &CellSummary::ttft_kernel_p50_ns),
-                   milliseconds("TPOT p50 ms", &CellSummary::tpot_p50_ns),
-                   milliseconds("p99", &CellSummary::tpot_p99_ns),
-                   milliseconds("ITL p50 ms", &CellSummary::itl_p50_ns),
-                   milliseconds("p99", &CellSummary::itl_p99_ns)},
+                   milliseconds("kernel, p50", &CellSummary::ttft_kernel_p50_ns)},
                   any);
+}
+
+TextTable token_time_table(std::span<const SummarizedRun> runs) {
+  return table_of(
+      runs,
+      {milliseconds("TPOT mean ms", &CellSummary::tpot_mean_ns), milliseconds("p50", &CellSummary::tpot_p50_ns),
+       milliseconds("p90", &CellSummary::tpot_p90_ns), milliseconds("p95", &CellSummary::tpot_p95_ns),
+       milliseconds("p99", &CellSummary::tpot_p99_ns), milliseconds("ITL mean ms", &CellSummary::itl_mean_ns),
+       milliseconds("p50", &CellSummary::itl_p50_ns), milliseconds("p90", &CellSummary::itl_p90_ns),
+       milliseconds("p95", &CellSummary::itl_p95_ns), milliseconds("p99", &CellSummary::itl_p99_ns)},
+      [](const CellSummary& cell) {
+        return cell.tpot_mean_ns.value || cell.tpot_p50_ns.value || cell.itl_p50_ns.value;
+      });
 }
 
 TextTable ttft_parts_table(std::span<const SummarizedRun> runs) {

@@ -13,9 +13,12 @@
 namespace secondsource {
 
 /// Measured lengths; TTFT from the scheduled arrival at p50, p95 and p99, from the actual start, to visible text and in
-/// the kernels; TPOT and ITL. Each latency has the distance to its order-statistic bounds, or "-" where the sample is
-/// too small for bounds.
+/// the kernels. Each latency has the ± of a rerun where the repetitions support it, and "-" where the sample is too small
+/// for the latency.
 [[nodiscard]] TextTable latency_table(std::span<const SummarizedRun> runs);
+
+/// TPOT and ITL likewise: mean, p50, p90, p95 and p99.
+[[nodiscard]] TextTable token_time_table(std::span<const SummarizedRun> runs);
 
 /// The median of each part of the time to the first token, for the cells of which a part was measured.
 [[nodiscard]] TextTable ttft_parts_table(std::span<const SummarizedRun> runs);

@@ -24,18 +24,11 @@ const char* word_of(CheckOutcome outcome) {
   return outcome == CheckOutcome::kInvalid ? "INVALID" : "suspect";
 }
 
-/// The distance to the farther bound, as a share of the value.
-std::optional<double> distance(double value, double low, double high) {
-  if (!(value > 0)) return std::nullopt;
-  return std::max(high - value, value - low) / value;
-}
-
-std::optional<double> uncertainty_of(const Estimate& estimate, std::span<const double> by_repetition) {
-  if (!estimate.value) return std::nullopt;
-  if (estimate.low && estimate.high) return distance(*estimate.value, *estimate.low, *estimate.high);
-  if (by_repetition.size() < 2) return std::nullopt;
+/// The largest distance of a repetition's value to the figure, as a share of the figure.
+std::optional<double> variation_of(const Estimate& figure, std::span<const double> by_repetition) {
+  if (!figure.value || !(*figure.value > 0) || by_repetition.size() < 2) return std::nullopt;
   const auto [low, high] = std::ranges::minmax(by_repetition);
-  return distance(*estimate.value, low, high);
+  return std::max(high - *figure.value, *figure.value - low) / *figure.value;
 }
 
 /// A cell and a check that it did not pass.
@@ -56,15 +49,10 @@ std::vector<Disturbance> disturbances_of(std::span<const SummarizedRun> runs) {
   return all;
 }
 
-std::string uncertainty_text(const CellSummary& cell) {
-  const auto uncertainty = uncertainty_of(cell);
-  return uncertainty && has_credit(cell) ? fmt::format("±{:.0f}%", 100 * *uncertainty) : kUnknown;
-}
-
-/// Orders cells by the time that they lost, then by their uncertainty; an unknown one counts as infinite.
+/// Orders cells by the time that they lost, then by their variation; an unknown one counts as infinite.
 bool is_hit_harder(const CellSummary* a, const CellSummary* b) {
   const auto hit = [](const CellSummary& cell) {
-    return std::pair(cell.time_lost.value_or(0), uncertainty_of(cell).value_or(INFINITY));
+    return std::pair(cell.time_lost.value_or(0), variation_of(cell).value_or(INFINITY));
   };
   return hit(*a) > hit(*b);
 }
@@ -125,9 +113,9 @@ std::string seen_of_disturbances(std::span<const SummarizedRun> runs) {
 
 }  // namespace
 
-std::optional<double> uncertainty_of(const CellSummary& cell) {
-  const auto ttft = uncertainty_of(cell.ttft_e2e_p50_ns, cell.ttft_p50_ns_by_repetition);
-  const auto rate = uncertainty_of(cell.output_tok_per_s, cell.output_tok_per_s_by_repetition);
+std::optional<double> variation_of(const CellSummary& cell) {
+  const auto ttft = variation_of(cell.ttft_e2e_p50_ns, cell.ttft_p50_ns_by_repetition);
+  const auto rate = variation_of(cell.output_tok_per_s, cell.output_tok_per_s_by_repetition);
   if (!ttft || !rate) return ttft ? ttft : rate;
   return std::max(*ttft, *rate);
 }
@@ -136,8 +124,8 @@ DisturbanceGrade grade_of(const CellSummary& cell) {
   if (std::ranges::none_of(cell.checks, is_disturbed)) return DisturbanceGrade::kClean;
   const double lost = cell.time_lost.value_or(0);
   if (lost > kHeavyTimeLost) return DisturbanceGrade::kHeavy;
-  const bool may_be_off = uncertainty_of(cell).value_or(INFINITY) > kMarkedUncertainty;
-  return lost >= kMarkedTimeLost || may_be_off ? DisturbanceGrade::kSuspect : DisturbanceGrade::kSlight;
+  const bool varied = variation_of(cell).value_or(INFINITY) > kMarkedVariation;
+  return lost >= kMarkedTimeLost || varied ? DisturbanceGrade::kSuspect : DisturbanceGrade::kSlight;
 }
 
 std::string disturbance_mark(const CellSummary& cell) {
@@ -147,8 +135,8 @@ std::string disturbance_mark(const CellSummary& cell) {
   if (lost >= kMarkedTimeLost) {
     return fmt::format("{} ({:.0f} % lost)", grade == DisturbanceGrade::kHeavy ? "SUSPECT" : "suspect", 100 * lost);
   }
-  const std::optional<double> uncertainty = uncertainty_of(cell);
-  return uncertainty ? fmt::format("suspect (±{:.0f} %)", 100 * *uncertainty) : "suspect";
+  const std::optional<double> variation = variation_of(cell);
+  return variation ? fmt::format("suspect (varied by {:.0f} %)", 100 * *variation) : "suspect";
 }
 
 std::string clean_rows_text(std::span<const SummarizedRun> runs) {
@@ -174,8 +162,8 @@ std::string clean_rows_text(std::span<const SummarizedRun> runs) {
     if (n > 0) text += fmt::format("; {} {}", n, what);
   };
   add(n_by_grade[DisturbanceGrade::kSuspect],
-      fmt::format("suspect: {:.0f} to {:.0f} % of the time lost, or figures off by more than {:.0f} %",
-                  100 * kMarkedTimeLost, 100 * kHeavyTimeLost, 100 * kMarkedUncertainty));
+      fmt::format("suspect: {:.0f} to {:.0f} % of the time lost, or repetitions apart by more than {:.0f} %",
+                  100 * kMarkedTimeLost, 100 * kHeavyTimeLost, 100 * kMarkedVariation));
   add(n_by_grade[DisturbanceGrade::kHeavy],
       fmt::format("SUSPECT: over {:.0f} % of the time lost", 100 * kHeavyTimeLost));
   add(n_invalid, "INVALID, without figures");
@@ -223,7 +211,8 @@ std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) 
           std::ranges::count_if(cells, [](const CellSummary* one) { return !disturbance_mark(*one).empty(); });
       how_many += fmt::format(", {} marked", n_marked);
     }
-    const std::string range = has_credit(*hardest_hit) ? " " + uncertainty_text(*hardest_hit) : "";
+    const auto variation = has_credit(*hardest_hit) ? variation_of(*hardest_hit) : std::nullopt;
+    const std::string range = variation ? fmt::format(" (varied by {:.0f} %)", 100 * *variation) : "";
     const char* const which = cells.size() > 1 ? "the hardest hit is " : "";
     lines.push_back(fmt::format("{}: {}: {}; {}{}{}: {}", word_of(outcome), name, how_many, which,
                                 hardest_hit->key.id(), range, example->detail));
@@ -233,11 +222,11 @@ std::vector<std::string> disturbance_lines(std::span<const SummarizedRun> runs) 
 
 TextTable disturbance_table(std::span<const SummarizedRun> runs) {
   TextTable table;
-  table.columns = {"cell", "figures", "check", "outcome", "what was seen"};
+  table.columns = {"cell", "varied by", "check", "outcome", "what was seen"};
   table.right_aligned = {false, true, false, false, false};
   for (const auto& [cell, check] : disturbances_of(runs)) {
-    table.rows.push_back(
-        {cell->key.id(), uncertainty_text(*cell), check->name, word_of(check->outcome), check->detail});
+    table.rows.push_back({cell->key.id(), percent_text(has_credit(*cell) ? variation_of(*cell) : std::nullopt),
+                          check->name, word_of(check->outcome), check->detail});
   }
   return table;
 }

@@ -15,12 +15,12 @@
 namespace secondsource {
 
 /// Half of the gate's threshold of 10 %; no conclusion is drawn from smaller differences.
-inline constexpr double kMarkedUncertainty = 0.05;
+inline constexpr double kMarkedVariation = 0.05;
 
-/// How far off the row's figures may be, as a share of them: the farther bound of the median time to the first token and of
-/// the throughput, by their intervals, or by the extremes of the repetitions where these are too few for one. nullopt
-/// when neither is known.
-[[nodiscard]] std::optional<double> uncertainty_of(const CellSummary& cell);
+/// By how much a repetition differed from the row's figure at most, as a share of it: of the median time to the first token
+/// and of the throughput the larger one. nullopt when there are fewer than two repetitions. The interval of a figure is
+/// another thing: with few repetitions, a rerun may lie farther away than they do.
+[[nodiscard]] std::optional<double> variation_of(const CellSummary& cell);
 
 /// Shares of a row's time that were lost to disturbances (CellSummary::time_lost): from the first on the row is marked,
 /// from the second on its figures say little about the system.
@@ -30,13 +30,13 @@ inline constexpr double kHeavyTimeLost = 0.25;
 /// How much disturbances could change what a row is used for.
 enum class DisturbanceGrade : std::uint8_t {
   kClean,    ///< no check suspects the measurement
-  kSlight,   ///< under 5 % of the time was lost, and the figures are known within 5 %
-  kSuspect,  ///< 5 to 25 % of the time was lost, or the figures may be off by more than 5 %
+  kSlight,   ///< under 5 % of the time was lost, and no repetition differed by more than 5 %
+  kSuspect,  ///< 5 to 25 % of the time was lost, or a repetition differed by more than 5 %
   kHeavy,    ///< over 25 % of the time was lost
 };
 [[nodiscard]] DisturbanceGrade grade_of(const CellSummary& cell);
 
-/// What marks the row: "suspect (12 % lost)", "suspect (±9 %)", "SUSPECT (60 % lost)"; empty if its grade is clean or
+/// What marks the row: "suspect (12 % lost)", "suspect (varied by 9 %)", "SUSPECT (60 % lost)"; empty if its grade is clean or
 /// slight, and if the row has no figures.
 [[nodiscard]] std::string disturbance_mark(const CellSummary& cell);
 

@@ -139,7 +139,10 @@ void add_latency(Document& document, std::span<const SummarizedRun> runs, const 
   };
   add("Time to first token, from the scheduled arrival", "requests", &CellSeries::ttft_ms);
   add("Time between tokens", "gaps", &CellSeries::itl_ms);
-  document.add(CaptionedTable{"With the distance to their order-statistic bounds", latency_table(runs)});
+  document.add(
+      CaptionedTable{"The time to the first token; a rerun lies within ± with 95 % confidence", latency_table(runs)});
+  document.add(
+      CaptionedTable{"The time per token; a rerun lies within ± with 95 % confidence", token_time_table(runs)});
   if (TextTable parts = ttft_parts_table(runs); !parts.rows.empty()) {
     document.add(CaptionedTable{"The medians of the parts of the time to the first token", std::move(parts)});
   }
@@ -171,7 +174,7 @@ void add_cost(Document& document, const Drawing& drawing) {
     charts.push_back(bar_chart(name, "$ per 1K output tokens", bars));
   }
   add_charts(document, charts, "Not drawn: no price was given (--price).");
-  if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than five repetitions."});
+  if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than three repetitions."});
 }
 
 void add_memory(Document& document, const Drawing& drawing) {

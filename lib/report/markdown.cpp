@@ -126,7 +126,8 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   table_if_any("What limits each cell", bound_table(runs));
   out.list(bound_lines(runs), 0.4, "lines");
   table_if_any("Loads and promises", load_table(runs));
-  table_if_any("Latencies", latency_table(runs));
+  table_if_any("Time to the first token", latency_table(runs));
+  table_if_any("Time per token", token_time_table(runs));
   table_if_any("Parts of the time to the first token", ttft_parts_table(runs));
   table_if_any("CPUs, power and sensors", machine_table(runs, SensorChoice::kAll));
   out.list(machine_lines(runs), 0.2, "sensors");

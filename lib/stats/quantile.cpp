@@ -2,37 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/check.h"
-#include "stats/distribution.h"
 
 namespace secondsource {
 namespace {
 
 constexpr double kTail = 0.05;
-
-/// P(X <= k) for X ~ Binomial(n, p) (Abramowitz and Stegun 26.5.24). Takes about sqrt(n) terms where binomial_cdf()
-/// takes n. Its absolute error is 1e-12, which is good enough for a comparison with kTail but not for small tails.
-double binomial_at_most(std::int64_t k, std::int64_t n, double p) {
-  if (k < 0) return 0.0;
-  if (k >= n) return 1.0;
-  return regularized_beta(static_cast<double>(n - k), static_cast<double>(k + 1), 1 - p);
-}
-
-/// The first rank in [low, high] for which `holds` is true. `holds` must be false up to some rank and true from there
-/// on.
-template <typename Holds>
-std::int64_t first_rank(std::int64_t low, std::int64_t high, const Holds& holds) {
-  while (low < high) {
-    const std::int64_t middle = low + (high - low) / 2;
-    if (holds(middle)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
-  }
-  return low;
-}
 
 }  // namespace
 
@@ -82,22 +59,9 @@ std::int64_t smallest_sample_for(double q) {
   return static_cast<std::int64_t>(std::ceil(std::log(kTail) / std::log(worse) - 1e-9));
 }
 
-std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q) {
-  const auto n = static_cast<std::int64_t>(ascending.size());
-  if (n < smallest_sample_for(q)) return std::nullopt;
-  // The number B of samples below the true quantile is Binomial(n, q). The order statistic X_(r), counted from 1,
-  // exceeds the quantile with probability P(B <= r - 1), and lies at or below it with probability P(B >= r).
-  const std::int64_t high_rank =
-      first_rank(1, n, [&](std::int64_t rank) { return binomial_at_most(rank - 1, n, q) >= 1 - kTail; });
-  const std::int64_t low_rank =
-      first_rank(1, n, [&](std::int64_t rank) { return binomial_at_most(rank, n, q) > kTail; });
-  return QuantileEstimate{quantile_of_sorted(ascending, q), ascending[static_cast<std::size_t>(low_rank - 1)],
-                          ascending[static_cast<std::size_t>(high_rank - 1)]};
-}
-
-std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q) {
-  std::sort(samples.begin(), samples.end());
-  return estimate_quantile_of_sorted(samples, q);
+std::optional<double> supported_quantile_of_sorted(std::span<const double> ascending, double q) {
+  if (static_cast<std::int64_t>(ascending.size()) < smallest_sample_for(q)) return std::nullopt;
+  return quantile_of_sorted(ascending, q);
 }
 
 }  // namespace secondsource

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
 namespace secondsource {
 
@@ -22,20 +21,11 @@ namespace secondsource {
 /// samples, where a spread is meaningless.
 [[nodiscard]] std::optional<double> robust_sigma(std::span<const double> samples);
 
-/// A quantile with distribution-free one-sided 95 % bounds below and above, which are order statistics (David and
-/// Nagaraja, Order Statistics, 2003, section 7.1).
-struct QuantileEstimate {
-  double value = 0;
-  double low = 0;
-  double high = 0;
-};
-
-/// The smallest sample size that has both bounds: 5 for q = 0.5, 29 for 0.9, 59 for 0.95, 299 for 0.99.
+/// The smallest sample in which, with 95 % confidence each, one value lies below the quantile and one above it (David and
+/// Nagaraja, Order Statistics, 2003, section 7.1): 5 for q = 0.5, 29 for 0.9, 59 for 0.95, 299 for 0.99.
 [[nodiscard]] std::int64_t smallest_sample_for(double q);
 
-/// Estimates the q-quantile; nullopt when the sample is smaller than smallest_sample_for(q).
-[[nodiscard]] std::optional<QuantileEstimate> estimate_quantile(std::vector<double> samples, double q);
-/// Does the same for a sample in ascending order, for several quantiles of one large sample.
-[[nodiscard]] std::optional<QuantileEstimate> estimate_quantile_of_sorted(std::span<const double> ascending, double q);
+/// The q-quantile of an ascending sample; nullopt when it is smaller than smallest_sample_for(q).
+[[nodiscard]] std::optional<double> supported_quantile_of_sorted(std::span<const double> ascending, double q);
 
 }  // namespace secondsource

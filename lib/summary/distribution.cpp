@@ -27,11 +27,8 @@ Distribution distribution_of(std::span<const double> ascending, double unit) {
     result.shares.push_back(static_cast<double>(rank + 1) / static_cast<double>(ascending.size()));
   }
   const auto quantile = [&](double q) {
-    QuantileText text;
-    if (const auto estimate = estimate_quantile_of_sorted(ascending, q)) {
-      text = {estimate->value * unit, estimate->low * unit, estimate->high * unit};
-    }
-    return text;
+    const auto value = supported_quantile_of_sorted(ascending, q);
+    return value ? std::optional(*value * unit) : std::nullopt;
   };
   result.p50 = quantile(0.5);
   result.p95 = quantile(0.95);

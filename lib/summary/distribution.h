@@ -9,18 +9,13 @@
 
 namespace secondsource {
 
-/// A quantile with its bounds, in the unit of the samples; absent if the sample does not support it.
-struct QuantileText {
-  std::optional<double> value{}, low{}, high{};
-};
-
 struct Distribution {
   std::int64_t n = 0;
   /// The value that each share of the samples does not exceed. Both are ascending; the first value is the smallest
   /// sample, the last the largest.
   std::vector<double> values{};
   std::vector<double> shares{};
-  QuantileText p50{}, p95{}, p99{};
+  std::optional<double> p50{}, p95{}, p99{};  ///< absent if the sample does not support it
 };
 
 /// Returns the distribution of samples in ascending order, each multiplied by `unit`.

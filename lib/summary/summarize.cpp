@@ -13,40 +13,22 @@
 #include "stats/proportion.h"
 #include "stats/quantile.h"
 #include "summary/cell_lines.h"
+#include "summary/metric_values.h"
 
 namespace secondsource {
 namespace {
-
-/// Estimates the quantile `q` from samples in ascending order.
-Estimate estimate(std::span<const double> ascending, double q) {
-  Estimate result;
-  result.n = static_cast<std::int64_t>(ascending.size());
-  if (const auto quantile = estimate_quantile_of_sorted(ascending, q)) {
-    result.value = quantile->value;
-    result.low = quantile->low;
-    result.high = quantile->high;
-  } else {
-    result.why_not = fmt::format("needs {} samples, has {}", smallest_sample_for(q), result.n);
-  }
-  return result;
-}
-
-/// Estimates the median over repetitions. The value is given even for few repetitions, the interval only if they
-/// support one.
-Estimate estimate_over_repetitions(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  Estimate result = estimate(values, 0.5);
-  if (!result.value) result.value = median(values);
-  return result;
-}
 
 double tokens_per_s(std::int64_t tokens, std::int64_t duration_ns) {
   return duration_ns > 0 ? 1e9 * static_cast<double>(tokens) / static_cast<double>(duration_ns) : 0;
 }
 
-void summarize_latency(std::span<const RequestSample* const> samples, CellSummary& cell) {
-  std::vector<double> ttft_e2e, ttft_sent, ttft_visible, ttft_kernel, e2e, tpot, itl;
-  std::vector<double> queue, tokenize, transfer, prefill, sample_time;
+void summarize_latency(std::span<const RequestSample* const> samples, std::span<const Repetition* const> repetitions,
+                       CellSummary& cell) {
+  const ComparableRequests comparable(samples, repetitions);
+  const MetricValues none(comparable.n_repetitions());
+  MetricValues ttft_e2e = none, ttft_sent = none, ttft_visible = none, ttft_kernel = none, e2e = none, tpot = none,
+               itl = none;
+  MetricValues queue = none, tokenize = none, transfer = none, prefill = none, sample_time = none;
   std::int64_t output_tokens = 0;
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
@@ -58,8 +40,9 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
       continue;
     }
     ++cell.n_samples;
-    const auto keep = [](std::vector<double>& into, const auto& value) {
-      if (value) into.push_back(static_cast<double>(*value));
+    const std::optional<std::size_t> repetition = comparable.repetition_of(*sample);
+    const auto keep = [&](MetricValues& into, const auto& value) {
+      if (value) into.add(static_cast<double>(*value), repetition);
     };
     keep(ttft_e2e, sample->ttft_e2e_ns());
     keep(ttft_sent, sample->ttft_sent_ns());
@@ -72,7 +55,7 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
     keep(transfer, sample->parts.transfer_ns);
     keep(prefill, sample->parts.prefill_ns);
     keep(sample_time, sample->parts.sample_ns);
-    for (const std::int64_t gap : sample->itl_ns) itl.push_back(static_cast<double>(gap));
+    for (const std::int64_t gap : sample->itl_ns) itl.add(static_cast<double>(gap), repetition);
     output_tokens += sample->n_output_tokens;
     prompt_tokens += sample->n_prompt_tokens;
     cached_tokens += sample->n_cached_prompt_tokens;
@@ -89,27 +72,33 @@ void summarize_latency(std::span<const RequestSample* const> samples, CellSummar
   if (prompt_tokens > 0) {
     cell.prefix_hit_rate = static_cast<double>(cached_tokens) / static_cast<double>(prompt_tokens);
   }
-  for (std::vector<double>* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl, &queue,
-                                     &tokenize, &transfer, &prefill, &sample_time}) {
-    std::sort(times->begin(), times->end());
+  for (MetricValues* times : {&ttft_e2e, &ttft_sent, &ttft_visible, &ttft_kernel, &e2e, &tpot, &itl, &queue, &tokenize,
+                              &transfer, &prefill, &sample_time}) {
+    times->sort();
   }
-  cell.ttft_e2e_p50_ns = estimate(ttft_e2e, 0.5);
-  cell.ttft_e2e_p95_ns = estimate(ttft_e2e, 0.95);
-  cell.ttft_e2e_p99_ns = estimate(ttft_e2e, 0.99);
-  cell.ttft_sent_p50_ns = estimate(ttft_sent, 0.5);
-  cell.ttft_visible_p50_ns = estimate(ttft_visible, 0.5);
-  cell.ttft_kernel_p50_ns = estimate(ttft_kernel, 0.5);
-  cell.ttft_queue_p50_ns = estimate(queue, 0.5);
-  cell.ttft_tokenize_p50_ns = estimate(tokenize, 0.5);
-  cell.ttft_transfer_p50_ns = estimate(transfer, 0.5);
-  cell.ttft_prefill_p50_ns = estimate(prefill, 0.5);
-  cell.ttft_sample_p50_ns = estimate(sample_time, 0.5);
-  cell.e2e_p50_ns = estimate(e2e, 0.5);
-  cell.e2e_p99_ns = estimate(e2e, 0.99);
-  cell.tpot_p50_ns = estimate(tpot, 0.5);
-  cell.tpot_p99_ns = estimate(tpot, 0.99);
-  cell.itl_p50_ns = estimate(itl, 0.5);
-  cell.itl_p99_ns = estimate(itl, 0.99);
+  cell.ttft_e2e_p50_ns = ttft_e2e.quantile(0.5);
+  cell.ttft_e2e_p95_ns = ttft_e2e.quantile(0.95);
+  cell.ttft_e2e_p99_ns = ttft_e2e.quantile(0.99);
+  cell.ttft_sent_p50_ns = ttft_sent.quantile(0.5);
+  cell.ttft_visible_p50_ns = ttft_visible.quantile(0.5);
+  cell.ttft_kernel_p50_ns = ttft_kernel.quantile(0.5);
+  cell.ttft_queue_p50_ns = queue.quantile(0.5);
+  cell.ttft_tokenize_p50_ns = tokenize.quantile(0.5);
+  cell.ttft_transfer_p50_ns = transfer.quantile(0.5);
+  cell.ttft_prefill_p50_ns = prefill.quantile(0.5);
+  cell.ttft_sample_p50_ns = sample_time.quantile(0.5);
+  cell.e2e_p50_ns = e2e.quantile(0.5);
+  cell.e2e_p99_ns = e2e.quantile(0.99);
+  cell.tpot_mean_ns = tpot.mean();
+  cell.tpot_p50_ns = tpot.quantile(0.5);
+  cell.tpot_p90_ns = tpot.quantile(0.9);
+  cell.tpot_p95_ns = tpot.quantile(0.95);
+  cell.tpot_p99_ns = tpot.quantile(0.99);
+  cell.itl_mean_ns = itl.mean();
+  cell.itl_p50_ns = itl.quantile(0.5);
+  cell.itl_p90_ns = itl.quantile(0.9);
+  cell.itl_p95_ns = itl.quantile(0.95);
+  cell.itl_p99_ns = itl.quantile(0.99);
   if (cell.tpot_p50_ns.value && *cell.tpot_p50_ns.value > 0) cell.tok_per_s_per_user = 1e9 / *cell.tpot_p50_ns.value;
 }
 
@@ -366,7 +355,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
                 : cell.n_repetitions < planned.repetitions ? CellStatus::kPartial
                                                            : CellStatus::kComplete;
   const std::vector<const RequestSample*> counted = lines.counted();
-  summarize_latency(counted, cell);
+  summarize_latency(counted, lines.repetitions, cell);
   summarize_throughput(lines.repetitions, cell);
   summarize_checks(lines.repetitions, cell);
   summarize_latency_by_repetition(counted, lines.repetitions, cell);

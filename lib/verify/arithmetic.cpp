@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace secondsource::verify {
 namespace {
@@ -45,22 +46,62 @@ std::optional<double> quantile(std::vector<double> values, double q) {
   return below * (1 - std::fmod(place, 1.0)) + above * std::fmod(place, 1.0);
 }
 
-std::optional<Bounds> quantile_bounds(std::vector<double> values, double q) {
-  const auto n = static_cast<std::int64_t>(values.size());
+bool supports_quantile(std::int64_t n, double q) {
   const auto count = static_cast<double>(n);
   // All values lie on one side of the quantile with these chances.
-  if (n == 0 || std::pow(q, count) > kDoubt || std::pow(1 - q, count) > kDoubt) return std::nullopt;
-  std::sort(values.begin(), values.end());
-  // The number of values below the quantile is Binomial(n, q). The value of rank k + 1 is above the quantile if at most k
-  // values are below it.
-  std::int64_t low = 1;
-  std::int64_t high = n;
-  visit_binomial(n, q, [&](std::int64_t k, double at_most_k) {
-    if (at_most_k <= kDoubt) low = k + 1;
-    if (at_most_k >= 1 - kDoubt) high = std::min(high, k + 1);
-    return at_most_k < 1 - kDoubt;
-  });
-  return Bounds{values[static_cast<std::size_t>(low - 1)], values[static_cast<std::size_t>(high - 1)]};
+  return n > 0 && std::pow(q, count) <= kDoubt && std::pow(1 - q, count) <= kDoubt;
+}
+
+double student_t_within(double t, std::int64_t degrees) {
+  const double angle = std::atan(t / std::sqrt(static_cast<double>(degrees)));
+  const double cosine = std::cos(angle);
+  // Terms c, 2/3 c^3, 2*4/(3*5) c^5, ... for odd degrees, and 1, 1/2 c^2, 1*3/(2*4) c^4, ... for even ones.
+  const bool is_odd = degrees % 2 == 1;
+  double term = is_odd ? cosine : 1;
+  double sum = 0;
+  for (std::int64_t k = is_odd ? 1 : 0; k <= degrees - 2; k += 2) {
+    sum += term;
+    term *= static_cast<double>(k + 1) / static_cast<double>(k + 2) * cosine * cosine;
+  }
+  sum *= std::sin(angle);
+  return is_odd ? 2 / std::numbers::pi * (angle + sum) : sum;
+}
+
+std::optional<Bounds> rerun_bounds(double figure, const std::vector<double>& by_repetition) {
+  const auto n = static_cast<std::int64_t>(by_repetition.size());
+  if (n < 3) return std::nullopt;
+  const auto [smallest, largest] = std::minmax_element(by_repetition.begin(), by_repetition.end());
+  if (*smallest == *largest) return Bounds{figure, figure};
+  if (!(*smallest > 0)) return std::nullopt;
+  const auto count = static_cast<double>(n);
+  long double sum = 0, sum_of_squares = 0, steps = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    // Divided by the first value, so that the squares lose no digits.
+    const auto at = [&](std::int64_t k) {
+      return std::log(static_cast<long double>(by_repetition[static_cast<std::size_t>(k)]) / by_repetition.front());
+    };
+    sum += at(i);
+    sum_of_squares += at(i) * at(i);
+    if (i > 0) steps += (at(i) - at(i - 1)) * (at(i) - at(i - 1));
+  }
+  const auto squares = static_cast<double>(sum_of_squares - sum * sum / n);
+  if (!(squares > 0)) return Bounds{figure, figure};
+  // The correlation of neighbours by von Neumann's ratio, and 1.4 standard errors of it.
+  double phi = 1 - static_cast<double>(steps) / squares / 2 + 1.4 / std::sqrt(count);
+  phi = std::min(std::max(phi, 0.0), 0.8);
+  // The sum over all pairs of phi^distance, divided by n, as a closed form.
+  const double ratio = (1 + phi) / (1 - phi) - 2 * phi * (1 - std::pow(phi, count)) / (count * (1 - phi) * (1 - phi));
+  double t_low = 0;
+  double t_high = 1e4;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = (t_low + t_high) / 2;
+    (student_t_within(middle, n - 1) < 0.95 ? t_low : t_high) = middle;
+  }
+  const double variance_of_mean = squares / count * ratio / (count - ratio);
+  const double factor = std::exp(t_low * std::sqrt(2 * variance_of_mean));
+  const Bounds bounds{figure / factor, figure * factor};
+  if (!std::isfinite(bounds.high) || !(bounds.low > 0)) return std::nullopt;
+  return bounds;
 }
 
 Bounds share_bounds(std::int64_t k, std::int64_t n) {

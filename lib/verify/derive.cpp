@@ -44,21 +44,25 @@ double per_second(double count, double ns) {
   return ns > 0 ? count / ns * 1e9 : 0;
 }
 
-Json figure(const Values& values, double q) {
-  const auto bounds = quantile_bounds(values, q);
-  Json result = {{"value", nullptr}, {"low", nullptr}, {"high", nullptr}, {"n", values.size()}};
-  if (!bounds) return result;
-  result["value"] = or_null(quantile(values, q));
-  result["low"] = bounds->low;
-  result["high"] = bounds->high;
+/// A figure of `n` samples, with the interval of a rerun by its values in the repetitions.
+Json figure(std::size_t n, const std::optional<double>& value, const Values& by_repetition) {
+  Json result = {{"value", or_null(value)}, {"low", nullptr}, {"high", nullptr}, {"n", n}};
+  if (!value) return result;
+  if (const auto bounds = rerun_bounds(*value, by_repetition)) {
+    result["low"] = bounds->low;
+    result["high"] = bounds->high;
+  }
   return result;
 }
 
 /// A median over repetitions: given for few of them too, without an interval.
 Json figure_over_repetitions(const Values& values) {
-  Json result = figure(values, 0.5);
-  result["value"] = or_null(quantile(values, 0.5));
-  return result;
+  return figure(values.size(), quantile(values, 0.5), values);
+}
+
+std::optional<double> mean(const Values& values) {
+  if (values.empty()) return std::nullopt;
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 bool failed(const Json& sample) {
@@ -90,13 +94,54 @@ std::vector<const Json*> counted(const CellLines& cell) {
   return samples;
 }
 
+/// The place of each repetition in the order of the closing lines, by the number of the repetition.
+std::map<std::int64_t, std::size_t> places_of(const CellLines& lines) {
+  std::map<std::int64_t, std::size_t> places;
+  for (const RawLine* line : lines.repetitions) places.emplace(whole(line->tree, "repetition"), places.size());
+  return places;
+}
+
+/// The requests that no repetition lacks and that failed in none.
+std::set<std::int64_t> requests_of_all(const std::vector<const Json*>& samples, std::size_t n_repetitions) {
+  std::set<std::pair<std::int64_t, std::int64_t>> seen;
+  std::map<std::int64_t, std::size_t> n_by_request;
+  for (const Json* sample : samples) {
+    const std::int64_t request = whole(*sample, "request");
+    if (!failed(*sample) && seen.emplace(request, whole(*sample, "repetition")).second) ++n_by_request[request];
+  }
+  std::set<std::int64_t> requests;
+  for (const auto& [request, n] : n_by_request) {
+    if (n == n_repetitions) requests.insert(request);
+  }
+  return requests;
+}
+
+/// The values of one metric of the requests.
+struct MetricOfRequests {
+  Values all;
+  std::map<std::size_t, Values> of_place;  ///< only of requests that every repetition has
+
+  /// `of` is the figure of some values.
+  template <typename Figure>
+  [[nodiscard]] Json figure_by(const std::optional<double>& value, const Figure& of) const {
+    Values by_repetition;
+    for (const auto& [place, values] : of_place) by_repetition.push_back(*of(values));
+    return figure(all.size(), value, by_repetition);
+  }
+  [[nodiscard]] Json quantile_figure(double q) const {
+    const auto at_q = [q](const Values& values) { return quantile(values, q); };
+    const bool is_supported = supports_quantile(static_cast<std::int64_t>(all.size()), q);
+    return figure_by(is_supported ? at_q(all) : std::nullopt, at_q);
+  }
+  [[nodiscard]] Json mean_figure() const { return figure_by(mean(all), mean); }
+};
+
 constexpr std::array kPartsOfTtft = {"queue_ns", "tokenize_ns", "transfer_ns", "prefill_ns", "sample_ns"};
 
-void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
-  std::map<std::string, Values> times;
-  const auto keep = [&](const char* name, const std::optional<double>& value) {
-    if (value) times[name].push_back(*value);
-  };
+void derive_latency(const std::vector<const Json*>& samples, const CellLines& lines, Json& cell) {
+  const std::map<std::int64_t, std::size_t> places = places_of(lines);
+  const std::set<std::int64_t> compared = requests_of_all(samples, places.size());
+  std::map<std::string, MetricOfRequests> times;
   std::int64_t n_good = 0;
   std::int64_t output = 0;
   std::int64_t prompt = 0;
@@ -105,6 +150,13 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
   bool any_judged = false;
   for (const Json* sample : samples) {
     if (failed(*sample)) continue;
+    const bool is_compared = compared.contains(whole(*sample, "request"));
+    const auto keep = [&](const char* name, const std::optional<double>& value) {
+      if (!value) return;
+      MetricOfRequests& metric = times[name];
+      metric.all.push_back(*value);
+      if (is_compared) metric.of_place[places.at(whole(*sample, "repetition"))].push_back(*value);
+    };
     ++n_good;
     output += whole(*sample, "n_output_tokens");
     prompt += whole(*sample, "n_prompt_tokens");
@@ -120,7 +172,7 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
     if (const auto first = whole_or_null(*sample, "first_token_ns")) {
       keep("ttft_sent", static_cast<double>(*first - whole(*sample, "sent_ns")));
     }
-    for (const Json& gap : sample->at("itl_ns")) times["itl"].push_back(gap.get<double>());
+    for (const Json& gap : sample->at("itl_ns")) keep("itl", gap.get<double>());
   }
   const auto share = [](std::int64_t part, std::int64_t all) {
     return all > 0 ? Json(static_cast<double>(part) / static_cast<double>(all)) : Json(nullptr);
@@ -132,15 +184,16 @@ void derive_latency(const std::vector<const Json*>& samples, Json& cell) {
   cell["prefix_hit_rate"] = share(cached, prompt);
   cell["verified_share"] = any_judged ? share(verified, output) : Json(nullptr);
   const std::pair<const char*, std::vector<int>> figures[] = {
-      {"ttft_e2e", {50, 95, 99}}, {"ttft_visible", {50}}, {"ttft_kernel", {50}}, {"ttft_sent", {50}},
-      {"e2e", {50, 99}},          {"tpot", {50, 99}},     {"itl", {50, 99}}};
+      {"ttft_e2e", {50, 95, 99}}, {"ttft_visible", {50}},     {"ttft_kernel", {50}},    {"ttft_sent", {50}},
+      {"e2e", {50, 99}},          {"tpot", {50, 90, 95, 99}}, {"itl", {50, 90, 95, 99}}};
   for (const auto& [name, percents] : figures) {
     for (const int percent : percents)
-      cell[fmt::format("{}_p{}_ns", name, percent)] = figure(times[name], percent / 100.0);
+      cell[fmt::format("{}_p{}_ns", name, percent)] = times[name].quantile_figure(percent / 100.0);
   }
+  for (const std::string name : {"tpot", "itl"}) cell[name + "_mean_ns"] = times[name].mean_figure();
   for (const std::string_view part : kPartsOfTtft) {
     const std::string_view name = part.substr(0, part.find('_'));
-    cell[fmt::format("ttft_{}_p50_ns", name)] = figure(times[std::string(part)], 0.5);
+    cell[fmt::format("ttft_{}_p50_ns", name)] = times[std::string(part)].quantile_figure(0.5);
   }
   const Json& tpot = cell["tpot_p50_ns"]["value"];
   cell["tok_per_s_per_user"] = tpot.is_number() && tpot > 0 ? Json(1e9 / tpot.get<double>()) : Json(nullptr);
@@ -279,8 +332,7 @@ bool kept_slo(const Json& sample, const Json& slo) {
 }
 
 void derive_slo(const Json& record, const std::vector<const Json*>& samples, const CellLines& lines, Json& cell) {
-  cell["slo_attainment"] = figure({}, 0.5);
-  cell["goodput_req_per_s"] = figure({}, 0.5);
+  cell["slo_attainment"] = cell["goodput_req_per_s"] = figure(0, std::nullopt, {});
   cell["goodput_tok_per_s"] = nullptr;
   const Json& slo = record.at("slo");
   if (slo.is_null() || samples.empty()) return;
@@ -594,7 +646,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   const Json& key = lines.plan->at("key");
   Json cell = {{"key", key}, {"scenario", lines.plan->at("scenario")}, {"n_repetitions", lines.repetitions.size()}};
   const std::vector<const Json*> samples = counted(lines);
-  derive_latency(samples, cell);
+  derive_latency(samples, lines, cell);
   derive_latencies(samples, lines, cell);
   derive_rates(lines, cell);
   derive_machine(lines, cell);

@@ -38,6 +38,12 @@ inline std::set<std::string> added_to_summary() {
                                  "ttft_sample_p50_ns",
                                  "busy_vcpus",
                                  "telemetry",
+                                 "tpot_mean_ns",
+                                 "tpot_p90_ns",
+                                 "tpot_p95_ns",
+                                 "itl_mean_ns",
+                                 "itl_p90_ns",
+                                 "itl_p95_ns",
                                  "time_lost",
                                  "tpot_p50_ns_by_repetition",
                                  "lost"};

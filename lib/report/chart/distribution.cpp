@@ -19,17 +19,14 @@ TextTable table_of(std::string_view of, std::string_view unit, std::span<const D
                    std::string(of),
                    fmt::format("smallest {}", unit),
                    fmt::format("p50 {}", unit),
-                   fmt::format("95 % bounds of p50 {}", unit),
                    fmt::format("p95 {}", unit),
                    fmt::format("p99 {}", unit),
                    fmt::format("largest {}", unit)};
-  table.right_aligned = {false, true, true, true, true, true, true, true};
+  table.right_aligned = {false, true, true, true, true, true, true};
   for (const auto& [label, look, d] : series) {
     if (d.n == 0) continue;
-    const std::string bounds =
-        d.p50.low && d.p50.high ? figure_text(*d.p50.low) + " to " + figure_text(*d.p50.high) : "-";
-    table.rows.push_back({label, fmt::to_string(d.n), figure_text(d.values.front()), or_dash(d.p50.value), bounds,
-                          or_dash(d.p95.value), or_dash(d.p99.value), figure_text(d.values.back())});
+    table.rows.push_back({label, fmt::to_string(d.n), figure_text(d.values.front()), or_dash(d.p50), or_dash(d.p95),
+                          or_dash(d.p99), figure_text(d.values.back())});
   }
   return table;
 }
@@ -66,7 +63,7 @@ Chart distribution_chart(std::string title, std::string_view of, std::string_vie
     }
     chart.body += fmt::format("<path class=\"{}\" d=\"{}\"><title>{}</title></path>\n", line_class(look), path,
                               chart_text(label, 60));
-    if (distribution.p50.value) chart.body += marker(x.scale.at(*distribution.p50.value), y.scale.at(50), look, label);
+    if (distribution.p50) chart.body += marker(x.scale.at(*distribution.p50), y.scale.at(50), look, label);
     chart.legend.push_back(line_legend(label, look));
   }
   return chart;

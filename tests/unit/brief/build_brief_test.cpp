@@ -287,7 +287,7 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   CHECK(has_risk(brief, RiskLevel::kWarning, "cpu crash: signal 11", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "a regression of up to 20 % is waived until 2026-12-31 (W-1: known)",
                  "net"));
-  CHECK(has_risk(brief, RiskLevel::kNote, "its speed at the SLO varied: known to ± 5.0 %", "net"));
+  CHECK(has_risk(brief, RiskLevel::kNote, "its speed at the SLO varied: known to ± 6.8 %", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "single supplier: all of the load is on A", "Stay"));
   CHECK(has_risk(brief, RiskLevel::kNote, "old costs 1.5 USD/h on-demand", "all") == false);
   CHECK(has_risk(brief, RiskLevel::kNote, "new costs 1.5 USD/h on-demand, 0.5 spot", "all"));
@@ -298,7 +298,7 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
 
 TEST_CASE("limits on uncertainty, memory, spot and the age of prices take options out") {
   const auto [limit, part] = GENERATE(table<const char*, const char*>({
-      {"max_speed_uncertainty_percent: 4", "is known to ± 5.0 %; your limit is 4 %"},
+      {"max_speed_uncertainty_percent: 4", "is known to ± 6.8 %; your limit is 4 %"},
       {"min_memory_headroom_percent: 80", "75 % of its memory is free at the peak; your limit is 80 %"},
       {"max_price_age_days: 10", "its price is older than your 10 days: 2026-11-01"},
   }));

@@ -53,12 +53,12 @@ std::vector<std::string> golden_column(const SummarizedRun& run) {
 
 }  // namespace
 
-TEST_CASE("a row is marked suspect where its figures may be off by more than 5 %, or 5 % of its time was lost") {
+TEST_CASE("a row is marked suspect where its repetitions differ by more than 5 %, or 5 % of its time was lost") {
   CellSummary unknown = cell_of("d", 0, {suspect("steal")});
   unknown.ttft_e2e_p50_ns = {};
   unknown.output_tok_per_s_by_repetition = {1000};
   CellSummary slow_start = cell_of("e", 0.01, {suspect("steal")});
-  slow_start.ttft_e2e_p50_ns.high = 11e6;
+  slow_start.ttft_p50_ns_by_repetition = {10e6, 10e6, 11e6};
   const SummarizedRun run =
       run_of({cell_of("a", 0.04, {suspect("steal")}), cell_of("b", 0.06, {suspect("steal")}),
               cell_of("c", 0.5, {{"steal", CheckOutcome::kPassed, ""}}), unknown, slow_start,
@@ -66,13 +66,13 @@ TEST_CASE("a row is marked suspect where its figures may be off by more than 5 %
               cell_of("h", 0.20, {suspect("steal")}, 0.86),
               // Nothing suspects a row whose checks tolerate what was lost.
               cell_of("i", 0.01, {{"steal", CheckOutcome::kPassed, ""}}, 0.009)});
-  CHECK(golden_column(run) == std::vector<std::string>{"passed", "passed, suspect (±6 %)", "passed", "passed, suspect",
-                                                       "passed, suspect (±10 %)", "passed",
+  CHECK(golden_column(run) == std::vector<std::string>{"passed", "passed, suspect (varied by 6 %)", "passed",
+                                                       "passed, suspect", "passed, suspect (varied by 10 %)", "passed",
                                                        "passed, suspect (12 % lost)", "passed, SUSPECT (86 % lost)",
                                                        "passed"});
-  CHECK(uncertainty_of(run.summary.cells[1]).value() == Approx(0.06));
-  CHECK(uncertainty_of(run.summary.cells[4]).value() == Approx(0.1));
-  CHECK_FALSE(uncertainty_of(run.summary.cells[3]));
+  CHECK(variation_of(run.summary.cells[1]).value() == Approx(0.06));
+  CHECK(variation_of(run.summary.cells[4]).value() == Approx(0.1));
+  CHECK_FALSE(variation_of(run.summary.cells[3]));
   CHECK(grade_of(run.summary.cells[0]) == DisturbanceGrade::kSlight);
   CHECK(grade_of(run.summary.cells[2]) == DisturbanceGrade::kClean);
   CHECK(grade_of(run.summary.cells[6]) == DisturbanceGrade::kSuspect);
@@ -88,10 +88,11 @@ TEST_CASE("each kind of disturbance is one line, with how many rows and the hard
   const SummarizedRun run = run_of({cell_of("a", 0.01, {suspect("steal"), suspect("machine")}),
                                     cell_of("b", 0.20, {suspect("steal")}), other, invalid});
   const std::vector<std::string> lines = disturbance_lines({&run, 1});
-  CHECK(lines == std::vector<std::string>{
-                     "INVALID: warm_up: 1 of 4 rows; tiny/cpu/int8/d: time per token fell by 40 %",
-                     "suspect: steal: 3 of 4 rows, 1 marked; the hardest hit is tiny/cpu/int8/b ±20%: steal of 7 %",
-                     "suspect: machine: 1 of 4 rows, 0 marked; tiny/cpu/int8/a ±1%: machine of 7 %"});
+  CHECK(lines ==
+        std::vector<std::string>{
+            "INVALID: warm_up: 1 of 4 rows; tiny/cpu/int8/d: time per token fell by 40 %",
+            "suspect: steal: 3 of 4 rows, 1 marked; the hardest hit is tiny/cpu/int8/b (varied by 20 %): steal of 7 %",
+            "suspect: machine: 1 of 4 rows, 0 marked; tiny/cpu/int8/a (varied by 1 %): machine of 7 %"});
   const std::vector<std::string> notes = result_notes({&run, 1});
   for (const std::string& line : lines) CHECK(std::ranges::count(notes, line) == 1);
   CHECK(std::ranges::count(notes, "tiny/cpu/int8/c: something else") == 1);
@@ -108,12 +109,13 @@ TEST_CASE("a report ends with what was seen of tokens, speed and disturbances") 
   CellSummary faster = cell_of("b", 0.2, {suspect("steal")});
   faster.output_tok_per_s.value = 2000;
   const SummarizedRun run = run_of({cell_of("a", 0, {}), faster, wrong});
-  CHECK(what_was_seen({&run, 1}) ==
-        std::vector<std::string>{
-            "Tokens: of 2 combinations of bundle, backend and variant 1 were proven right, 1 gave WRONG TOKENS.",
-            "Speed: the most output tokens per second are 2000 on tiny (cpu, int8, b).",
-            "Measurement: 1 of 3 rows clean; 1 suspect: 5 to 25 % of the time lost, or figures off by more than 5 %; 1 "
-            "without figures because of wrong tokens."});
+  CHECK(
+      what_was_seen({&run, 1}) ==
+      std::vector<std::string>{
+          "Tokens: of 2 combinations of bundle, backend and variant 1 were proven right, 1 gave WRONG TOKENS.",
+          "Speed: the most output tokens per second are 2000 on tiny (cpu, int8, b).",
+          "Measurement: 1 of 3 rows clean; 1 suspect: 5 to 25 % of the time lost, or repetitions apart by more than 5 %; 1 "
+          "without figures because of wrong tokens."});
   const SummarizedRun calm = run_of({cell_of("a", 0, {})});
   CHECK(what_was_seen({&calm, 1})[2] == "Measurement: 1 of 1 row clean.");
   const SummarizedRun slightly = run_of({cell_of("a", 0.01, {suspect("steal")})});

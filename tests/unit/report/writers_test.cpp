@@ -35,7 +35,7 @@ TEST_CASE("the terminal table has one row a cell, with its verdict and its figur
         "   $/1K\n"
         "------  -------  -------  -------------  ---------------  -----------  -----------  ------------  ----------- "
         " ------\n"
-        "tiny    cpu      bf16     single-stream  passed              17.5 ±9%     25.0 ±4%       202 ±1%      1.3 KiB "
+        "tiny    cpu      bf16     single-stream  passed              17.5 ±0%     25.0 ±0%       202 ±5%      1.3 KiB "
         " 0.0012\n"
         "tiny    onednn   bf16     single-stream  not run, failed            -            -             -            - "
         "      -\n");
@@ -165,7 +165,7 @@ TEST_CASE("the CSV has a header and every row as many fields") {
   CHECK(contains(write_csv({&refused, 1}), "invalid,5,80,0,,,,"));
 }
 
-TEST_CASE("percentiles stand with the distance to their bounds, and a cell without credit in no table of figures") {
+TEST_CASE("figures stand with the distance to their bounds, and a cell without credit in no table of figures") {
   SummarizedRun run = hand_made_run();
   CellSummary& cell = run.summary.cells[0];
   cell.bound = Bottleneck::kBandwidth;
@@ -177,15 +177,21 @@ TEST_CASE("percentiles stand with the distance to their bounds, and a cell witho
   cell.rate_per_s = 4;
   cell.slo_attainment = {.value = 0.9, .low = 0.8, .high = 0.95, .n = 80, .why_not = ""};
   const std::string latencies = render_markdown(latency_table({&run, 1}));
-  // 80 requests with 10 to 25 ms, each value five times. By scipy.stats.binom, the bounds of the median are the 33rd
-  // and the 48th value (16 and 19 ms), and the lower bound of the 95th percentile is the 73rd (24 ms).
-  CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 100 | 5 | 17.5 ±9% | 25.0 ±4% | - |"));
+  // 80 requests with 10 to 25 ms, the same in each of five repetitions.
+  CHECK(contains(latencies, "| tiny/cpu/bf16/single-stream | 100 | 5 | 17.5 ±0% | 25.0 ±0% | - |"));
+  const std::string token_times = render_markdown(token_time_table({&run, 1}));
+  CHECK(contains(token_times, "| 2.00 ±0% | 2.00 ±0% | 2.00 ±0% | 2.00 ±0% | - | 2.00 ±0% | 2.00 ±0% |"));
+  cell.tpot_mean_ns.high = 3e6;
+  CHECK(contains(render_markdown(token_time_table({&run, 1})), "| 2.00 ±50% |"));
+  cell.tpot_mean_ns.high = 9e6;
+  CHECK(contains(render_markdown(token_time_table({&run, 1})), "| 2.00 ±>100% |"));
   const std::string bounds = render_markdown(bound_table({&run, 1}));
   CHECK(contains(bounds, "| 97 % | - | 62 % compute | 83 % read | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
   CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 90.0 % (80.0 to 95.0) |"));
   cell.status = CellStatus::kInvalid;
   CHECK(latency_table({&run, 1}).rows.empty());
+  CHECK(token_time_table({&run, 1}).rows.empty());
   CHECK(bound_table({&run, 1}).rows.empty());
   CHECK(bound_lines({&run, 1}).empty());
   CHECK(load_table({&run, 1}).rows.empty());

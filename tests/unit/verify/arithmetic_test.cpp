@@ -2,9 +2,12 @@
 
 #include "verify/arithmetic.h"
 
+#include <algorithm>
+
 #include "core/random.h"
 #include "stats/proportion.h"
 #include "stats/quantile.h"
+#include "stats/rerun.h"
 #include "support/catch.h"
 
 using namespace secondsource;
@@ -29,20 +32,49 @@ TEST_CASE("bounds of a share are those of Clopper and Pearson") {
   }
 }
 
-TEST_CASE("quantiles and their bounds are the same order statistics as those of the first implementation") {
+TEST_CASE("quantiles are those of the first implementation, and so is the sample that they need") {
   RandomStream random(7);
   for (const std::size_t n : {0, 1, 4, 5, 28, 29, 58, 59, 60, 75, 298, 299, 300, 1000, 20000}) {
     std::vector<double> values;
     for (std::size_t i = 0; i < n; ++i) values.push_back(random.next_unit());
     for (const double q : {0.5, 0.9, 0.95, 0.99}) {
       CAPTURE(n, q);
-      const auto expected = estimate_quantile(values, q);
-      const auto bounds = verify::quantile_bounds(values, q);
-      REQUIRE(bounds.has_value() == expected.has_value());
-      if (!expected) continue;
-      CHECK(bounds->low == expected->low);
-      CHECK(bounds->high == expected->high);
-      CHECK(*verify::quantile(values, q) == Approx(expected->value));
+      std::vector<double> ascending = values;
+      std::ranges::sort(ascending);
+      const auto expected = supported_quantile_of_sorted(ascending, q);
+      REQUIRE(verify::supports_quantile(static_cast<std::int64_t>(n), q) == expected.has_value());
+      if (expected) CHECK(*verify::quantile(values, q) == Approx(*expected));
     }
   }
+}
+
+TEST_CASE("Student's t is that of the table") {
+  // Abramowitz and Stegun, table 26.10, A(t|v) = 95 %.
+  CHECK(verify::student_t_within(12.706, 1) == Approx(0.95).margin(1e-5));
+  CHECK(verify::student_t_within(4.303, 2) == Approx(0.95).margin(1e-5));
+  CHECK(verify::student_t_within(2.571, 5) == Approx(0.95).margin(1e-4));
+  CHECK(verify::student_t_within(2.228, 10) == Approx(0.95).margin(1e-4));
+}
+
+TEST_CASE("the bounds of a rerun are those of the first implementation") {
+  RandomStream random(8);
+  for (const std::size_t n : {0, 2, 3, 4, 5, 7, 10, 20, 21, 100, 1000}) {
+    for (const double spread : {0.0, 1e-7, 0.01, 1.0}) {
+      CAPTURE(n, spread);
+      std::vector<double> values;
+      double level = 1;
+      for (std::size_t i = 0; i < n; ++i) {
+        level = 0.6 * level + 0.4 * random.next_unit();
+        values.push_back(1e6 * (1 + spread * level));
+      }
+      const auto expected = rerun_bounds(3e6, values);
+      const auto bounds = verify::rerun_bounds(3e6, values);
+      REQUIRE(bounds.has_value() == expected.has_value());
+      if (!expected) continue;
+      CHECK(bounds->low == Approx(expected->low).epsilon(1e-9));
+      CHECK(bounds->high == Approx(expected->high).epsilon(1e-9));
+    }
+  }
+  CHECK_FALSE(verify::rerun_bounds(1, {1, 0, 2}));
+  CHECK(verify::rerun_bounds(0, {0, 0, 0}));
 }

@@ -37,6 +37,12 @@ struct FullRun {
     for (BackendRecord& backend : record.backends) backend.device.is_host = true;
     for (JournalLine& line : journal.lines) {
       if (auto* sample = std::get_if<RequestSample>(&line)) {
+        // Repetitions differ, so that every figure has an interval.
+        const std::int64_t later_ns = 10'000 * (sample->repetition * 5 % 7);
+        *sample->first_token_ns += later_ns;
+        *sample->first_visible_ns += later_ns;
+        sample->itl_ns.back() += later_ns;
+        *sample->last_token_ns += 2 * later_ns;
         sample->ttft_kernel_ns = 5'000'000 + sample->request;
         sample->parts = {.queue_ns = 1000 + sample->request,
                          .tokenize_ns = 2000 + sample->request,
@@ -185,6 +191,17 @@ TEST_CASE("a run of the first release, which lacks what came later, is accepted"
   const auto old_summary = verified(texts, without_members(texts.summary, added_to_summary()));
   REQUIRE_OK(old_summary);
   CHECK(all_faults(*old_summary).empty());
+
+  // It took the intervals from the spread of samples.
+  Json earlier = Json::parse(without_members(texts.summary, added_to_summary()));
+  earlier["cells"][0]["ttft_e2e_p50_ns"]["low"] = 1;
+  const auto other_intervals = verified(texts, earlier.dump());
+  REQUIRE_OK(other_intervals);
+  CHECK(all_faults(*other_intervals).empty());
+  REQUIRE(other_intervals->notes.size() == 2);
+  CHECK(other_intervals->notes[0].find("its intervals are those of an earlier version") != std::string::npos);
+  earlier["cells"][0]["slo_attainment"]["low"] = 0.5;
+  CHECK(verified(texts, earlier.dump())->faults.size() == 1);
 
   // Its record and samples, summarized by this program.
   FullRun run;
