@@ -28,7 +28,8 @@ struct ChecksOptions {
   std::vector<std::string> runs;
   bool real = false;
   std::string bundle, backend = "cpu", variant = "bf16", out, load = "none";
-  std::string scenarios = "single-stream@64/96,offline:4@64/96,server:20@64/16";
+  /// The second one is long enough for "warm_up", which judges from a second and 100 steps on.
+  std::string scenarios = "single-stream@64/96,single-stream+requests=12@64/1000,offline:4@64/96,server:20@64/16";
   int n_repetitions = 70;
 };
 

@@ -64,16 +64,20 @@ CheckRecord check_roofline(const Repetition& repetition, const LimitLooks* looks
   return {"roofline", kInvalid, share->text};
 }
 
-CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits) {
+CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits, const StepWork& steps) {
   const std::optional<double> best_read = read_limit(limits, static_cast<double>(moment.buffer_bytes));
   if (!best_read || !(limits.f32_flops > 0)) {
     return {"machine", kNotAvailable, "the limits of this machine were not measured"};
   }
   const double read = moment.read_bytes_per_s / *best_read;
   const double operations = moment.f32_flops / limits.f32_flops;
-  return {"machine", read < kMachineRead || operations < kMachineOperations ? kSuspect : kPassed,
-          fmt::format("right after it the machine read at {:.0f} % and computed at {:.0f} % of its best", 100 * read,
-                      100 * operations)};
+  const double bytes = steps.weight_bytes + steps.kv_bytes;
+  const bool is_in_caches =
+      bytes > 0 && 2 * bytes < static_cast<double>(steps.n_steps) * static_cast<double>(moment.buffer_bytes);
+  const bool is_slow = (read < kMachineRead && !is_in_caches) || operations < kMachineOperations;
+  return {"machine", is_slow ? kSuspect : kPassed,
+          fmt::format("right after it the machine read at {:.0f} %{} and computed at {:.0f} % of its best", 100 * read,
+                      is_in_caches ? " (memory, of which its steps read little)" : "", 100 * operations)};
 }
 
 CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost) {

@@ -28,9 +28,12 @@ inline constexpr double kOverheadInvalid = 0.05;
 inline constexpr double kMachineRead = 0.85;
 inline constexpr double kMachineOperations = 0.90;
 
-/// "machine": could the machine do right after the repetition what it can at best? What takes memory bandwidth away on
-/// a shared host shows here alone. `limits` includes this moment as a look (host/limit_looks.h).
-[[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits);
+/// "machine": could the machine do right after the repetition what it can at best, as far as the repetition needs it? What
+/// takes memory bandwidth away on a shared host shows here alone. It counts for `steps` that read at least half of the
+/// moment's buffer each, or do not tell what they read; others live in caches, and slow memory changes no figure of theirs.
+/// `limits` includes this moment as a look (host/limit_looks.h).
+[[nodiscard]] CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limits,
+                                        const StepWork& steps);
 
 /// The cost of measuring: the time of the load generator and its timer, measured with a system that takes no time of
 /// its own.

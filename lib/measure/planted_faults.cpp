@@ -98,12 +98,12 @@ CheckRecord judge_impossible_speed(const StoredRepetition& stored) {
 }
 
 CheckRecord judge_slow_machine(const StoredRepetition& stored) {
-  if (stored.limits == nullptr || stored.limits->best.reads.empty()) return check_machine({}, MachineLimits());
+  if (stored.limits == nullptr || stored.limits->best.reads.empty()) return check_machine({}, MachineLimits(), {});
   const ReadLimit& largest = stored.limits->best.reads.back();
   return check_machine({.read_bytes_per_s = largest.bytes_per_s / 2,
                         .f32_flops = stored.limits->best.f32_flops / 2,
                         .buffer_bytes = largest.buffer_bytes},
-                       stored.limits->best);
+                       stored.limits->best, all_steps(*stored.repetition));
 }
 
 CheckRecord judge_costly_harness(const StoredRepetition& stored) {

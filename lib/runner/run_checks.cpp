@@ -11,6 +11,7 @@
 #include "host/machine_probe.h"
 #include "measure/host_checks.h"
 #include "measure/limit_checks.h"
+#include "record/roofline.h"
 
 namespace secondsource {
 namespace {
@@ -79,7 +80,7 @@ Result<void> RunChecks::look_at_machine(Repetition& repetition) {
   repetition.telemetry.push_back({std::string(kMachineReadReading), moment.read_bytes_per_s, ""});
   repetition.telemetry.push_back({std::string(kMachineF32Reading), moment.f32_flops, ""});
   SS_TRY_VOID(add_look(look_of(moment, limits_.looks().best)));
-  repetition.checks.push_back(check_machine(moment, limits_.looks().best));
+  repetition.checks.push_back(check_machine(moment, limits_.looks().best, all_steps(repetition)));
   return {};
 }
 

@@ -494,8 +494,8 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   MachineLimits limits;
   limits.reads = {{std::int64_t{1} << 20, 100e9}, {std::int64_t{128} << 20, 60e9}, {std::int64_t{256} << 20, 50e9}};
   limits.f32_flops = 200e9;
-  const auto check = [](double read, double flops, const MachineLimits& best) {
-    return check_machine({.read_bytes_per_s = read, .f32_flops = flops, .buffer_bytes = 128 << 20}, best);
+  const auto check = [](double read, double flops, const MachineLimits& best, const StepWork& steps = {}) {
+    return check_machine({.read_bytes_per_s = read, .f32_flops = flops, .buffer_bytes = 128 << 20}, best, steps);
   };
   const CheckRecord quiet = check(59e9, 199e9, limits);
   CHECK(quiet.outcome == kPassed);
@@ -504,6 +504,15 @@ TEST_CASE("a machine that cannot do what it could marks what was measured on it"
   CHECK(check(36e9, 199e9, limits).outcome == kSuspect);
   CHECK(check(59e9, 150e9, limits).outcome == kSuspect);
   CHECK(check(59e9, 199e9, MachineLimits()).outcome == kNotAvailable);
+  // Steps that read 1 GiB each wait for memory; steps that read 5 MiB find them in a cache, and still need the CPUs.
+  const StepWork large{.n_steps = 3, .weight_bytes = 3.0 * (1 << 30)};
+  const StepWork small{.n_steps = 3, .weight_bytes = 3.0 * (4 << 20), .kv_bytes = 3.0 * (1 << 20)};
+  CHECK(check(30e9, 199e9, limits, large).outcome == kSuspect);
+  CHECK(check(30e9, 199e9, limits, small).outcome == kPassed);
+  CHECK(
+      check(30e9, 199e9, limits, small).detail ==
+      "right after it the machine read at 50 % (memory, of which its steps read little) and computed at 100 % of its best");
+  CHECK(check(30e9, 150e9, limits, small).outcome == kSuspect);
 }
 
 TEST_CASE("a system that became warm is invalid only where no neighbour can have been the cause") {
