@@ -48,9 +48,10 @@ Result<void> measure(const ChecksOptions& options, const CommandContext& context
     command.arguments = {"run", "--resume", options.out};
   } else {
     command.arguments = {
-        "run",           options.bundle, "--backend",       options.backend, "--variant",
-        options.variant, "--scenario",   options.scenarios, "--repetitions", fmt::to_string(options.n_repetitions),
-        "--out",         options.out};
+        "run", options.bundle, "--backend", options.backend, "--variant", options.variant, "--scenario",
+        options.scenarios, "--repetitions", fmt::to_string(options.n_repetitions),
+        // Without its own budget, single-stream would end most repetitions after one request: too early for "warm_up".
+        "--cell-budget", "60min", "--out", options.out};
   }
   const BackgroundLoad load(load_kind(options.load));
   SS_TRY(ChildProcess process, ChildProcess::start(command));
