@@ -198,8 +198,10 @@ Result<ExitStatus> print_dry_run(const RunPlan& plan) {
     const PlannedCell& cell = plan.record.cells[index];
     const CellEstimate& estimate = plan.estimates[index];
     total_s += estimate.seconds;
+    const std::string n_requests =
+        cell.scenario.n_requests > 0 ? fmt::to_string(cell.scenario.n_requests) : std::string("ten seconds of");
     text += fmt::format("{:<48} {} x {} requests, {} output tokens, about {}\n", estimate.cell, cell.repetitions,
-                        cell.scenario.n_requests, cell.scenario.n_output_tokens,
+                        n_requests, cell.scenario.n_output_tokens,
                         format_duration_ns(static_cast<std::int64_t>(1e9 * estimate.seconds)));
   }
   for (const std::string& note : plan.notes) text += note + "\n";

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/check.h"
 #include "core/clock.h"
@@ -11,6 +10,7 @@
 #include "host/host_state.h"
 #include "host/host_usage.h"
 #include "measure/arrivals.h"
+#include "measure/rate_verdict.h"
 #include "measure/request_checks.h"
 #include "measure/steady_window.h"
 #include "measure/timed_verdict.h"
@@ -21,8 +21,10 @@ namespace {
 
 // Output tokens of a warm-up request: enough to judge steadiness, few enough to cost much less than the measurement.
 constexpr std::int32_t kWarmUpTokens = 16;
-// When ten full batches wait, the queue is saturated, whatever the SLO.
+// When ten full batches wait, the queue is saturated, whatever the SLO. A search for a rate decides by the SLO, and a
+// neighbour's burst is not to end it: there, the requests of two seconds may wait.
 constexpr std::int64_t kMostWaitingPerSlot = 10;
+constexpr double kMostWaitingS = 2;
 
 StepWork since(const StepWork& before, const StepWork& after) {
   return {.n_steps = after.n_steps - before.n_steps,
@@ -33,21 +35,17 @@ StepWork since(const StepWork& before, const StepWork& after) {
           .kv_bytes = after.kv_bytes - before.kv_bytes};
 }
 
-/// True if at least one request had the system for itself and every such request missed the SLO. No lower rate helps
-/// then.
-bool misses_alone(std::span<const ObservedRequest> requests, const Slo& slo) {
-  bool any = false;
-  for (const ObservedRequest& request : requests) {
-    if (request.token_ns.empty()) continue;
-    const bool is_alone = std::ranges::none_of(requests, [&](const ObservedRequest& other) {
-      return other.tag != request.tag && !other.token_ns.empty() && other.sent_ns < request.token_ns.back() &&
-             other.token_ns.back() > request.sent_ns;
+/// Requests per second that end in a closed loop while it is full. Where requests end together, a wave at a time, all of
+/// them count, else those before the first slot stays empty; the other way each is too low.
+double saturated_rate(const LoadResult& load) {
+  const auto rate_until = [&](std::int64_t end_ns) {
+    const auto n_ended = std::ranges::count_if(load.requests, [&](const ObservedRequest& request) {
+      return !request.token_ns.empty() && request.token_ns.back() <= end_ns;
     });
-    if (!is_alone) continue;
-    if (keeps(to_sample(request, 0), slo)) return false;
-    any = true;
-  }
-  return any;
+    return end_ns > load.start_ns ? 1e9 * static_cast<double>(n_ended) / static_cast<double>(end_ns - load.start_ns)
+                                  : 0;
+  };
+  return std::max(rate_until(load.end_ns), rate_until(load.full_until_ns));
 }
 
 class Measurement {
@@ -59,19 +57,33 @@ class Measurement {
   Result<void> run_probe(const ProbePlan& probe) {
     SS_TRY_VOID(warm_up());
     const std::int64_t n_requests = plan_.scenario.n_requests;
-    LoadShape shape = shape_of_scenario();
-    // Round up, but tolerate the error of a percentage as a binary number.
-    const auto n_needed =
-        static_cast<std::int64_t>(std::ceil(static_cast<double>(n_requests) * probe.slo.percent / 100 - 1e-9));
-    shape.stop.max_misses = n_requests - n_needed;
-    shape.stop.is_miss = [&](const ObservedRequest& request) { return !keeps(to_sample(request, 0), probe.slo); };
+    const bool is_closed_loop = probe.phase == ProbePhase::kSaturation;
+    LoadShape shape = is_closed_loop ? LoadShape{.in_flight = plan_.scenario.batch, .stop = {}} : shape_of_scenario();
+    if (!is_closed_loop) {
+      shape.stop.max_misses = n_requests - n_needed(probe.slo, n_requests);
+      shape.stop.is_miss = [&](const ObservedRequest& request) { return !keeps(to_sample(request, 0), probe.slo); };
+    }
     SS_TRY(const LoadResult load, generate(shape));
     for (const ObservedRequest& request : load.requests) taken_.push_back(to_sample(request, load.start_ns));
     RateProbe result{.cell = plan_.cell, .index = probe.index, .rate_per_s = plan_.scenario.rate_per_s};
-    result.achieved_rate_per_s = sent_rate(taken_);
+    result.phase = probe.phase;
+    result.wall_s = 1e-9 * static_cast<double>(load.end_ns - load.start_ns);
     result.n_requests = static_cast<std::int64_t>(taken_.size()) + load.n_abandoned;
     result.n_kept = std::ranges::count_if(taken_, [&](const auto& sample) { return keeps(sample, probe.slo); });
-    judge_probe(load, probe.slo, n_needed, result);
+    if (is_closed_loop) {
+      result.rate_per_s = saturated_rate(load);
+      result.verdict = load.stopped ? load.stopped->verdict : ProbeVerdict::kSaturated;
+      result.why = load.stopped ? load.stopped->why
+                                : fmt::format("{:.3g} requests/s end with {} in flight", result.rate_per_s,
+                                              plan_.scenario.batch);
+    } else {
+      result.achieved_rate_per_s = sent_rate(taken_);
+      RateVerdict verdict = judge_rate(plan_.scenario, probe.phase, probe.slo, taken_);
+      // What ended the load early decides, unless no lower rate helps.
+      const bool is_decided = load.stopped && verdict.verdict != ProbeVerdict::kNever;
+      result.verdict = is_decided ? load.stopped->verdict : verdict.verdict;
+      result.why = is_decided ? load.stopped->why : std::move(verdict.why);
+    }
     const JournalLine line = std::move(result);
     return context_.keep(std::span(&line, 1));
   }
@@ -197,6 +209,10 @@ class Measurement {
     LoadShape shape{.in_flight = scenario.batch, .stop = {}};
     if (scenario.kind != ScenarioKind::kServer) return shape;
     shape.stop.max_waiting = kMostWaitingPerSlot * scenario.batch;
+    if (scenario.seeks_slo_rate) {
+      const auto of_time = static_cast<std::int64_t>(kMostWaitingS * scenario.rate_per_s);
+      shape.stop.max_waiting = std::max(shape.stop.max_waiting, of_time);
+    }
     if (scenario.arrivals == ArrivalKind::kTrace) {
       for (const WorkItem& item : items_.first(static_cast<std::size_t>(scenario.n_requests))) {
         shape.arrival_offsets_ns.push_back(item.arrival_ns);
@@ -209,25 +225,6 @@ class Measurement {
                                                    .n_requests = scenario.n_requests,
                                                    .seed = plan_.seed + static_cast<std::uint64_t>(plan_.repetition)});
     return shape;
-  }
-
-  /// Judges the probe. `n_needed` is the number of requests that must keep the SLO.
-  void judge_probe(const LoadResult& load, const Slo& slo, std::int64_t n_needed, RateProbe& probe) const {
-    const CheckRecord queue = check_queue(plan_.scenario, taken_);
-    const CheckRecord rate = check_rate(plan_.scenario, taken_);
-    if (probe.n_kept < n_needed && misses_alone(load.requests, slo)) {
-      probe.verdict = ProbeVerdict::kNever;
-      probe.why = "a request misses the SLO although nothing else is in flight";
-    } else if (load.stopped) {
-      probe.verdict = load.stopped->verdict;
-      probe.why = load.stopped->why;
-    } else if (queue.outcome == CheckOutcome::kInvalid || rate.outcome == CheckOutcome::kInvalid) {
-      probe.verdict = ProbeVerdict::kSaturated;
-      probe.why = queue.outcome == CheckOutcome::kInvalid ? queue.detail : rate.detail;
-    } else {
-      probe.verdict = probe.n_kept >= n_needed ? ProbeVerdict::kKept : ProbeVerdict::kNotKept;
-      probe.why = fmt::format("{} of {} requests kept the SLO", probe.n_kept, probe.n_requests);
-    }
   }
 
   void add_sample(const ObservedRequest& observed, std::int32_t index, std::int64_t origin_ns) {

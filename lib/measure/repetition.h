@@ -64,15 +64,17 @@ struct MeasurementContext {
   HostFiles host{};  ///< source of the host's counters for the checks
 };
 
-/// One step of a search for the highest rate under an SLO.
+/// One attempt in a search for the highest rate under an SLO.
 struct ProbePlan {
   Slo slo{};
   std::int32_t index = 0;
+  ProbePhase phase = ProbePhase::kSearch;
 };
-SS_FIELDS(ProbePlan, slo, index)
+SS_FIELDS(ProbePlan, slo, index, phase)
 
-/// Warms up, sends the requests of plan.scenario at its rate, and stores a RateProbe line that tells whether the SLO
-/// was kept. Ends early when the verdict is certain. Errors: as measure_repetition().
+/// Warms up, sends the requests of plan.scenario at its rate (kSaturation: as many at a time as its batch), and stores a
+/// RateProbe line that tells whether the SLO was kept. Ends early when the verdict is certain. Errors: as
+/// measure_repetition().
 Result<void> probe_rate(SystemUnderTest& system, std::span<const WorkItem> items, const RepetitionPlan& plan,
                         const ProbePlan& probe, const MeasurementContext& context);
 

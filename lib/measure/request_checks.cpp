@@ -158,7 +158,7 @@ CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> 
           fmt::format("{:.3g} requests/s were scheduled, {:.3g} sent", *scheduled, *sent)};
 }
 
-CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples) {
+CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples, double growth) {
   if (scenario.kind != ScenarioKind::kServer) return {"queue", kNotAvailable, "a closed loop has no queue of arrivals"};
   std::vector<const RequestSample*> answered;
   for (const RequestSample& sample : samples) {
@@ -174,7 +174,7 @@ CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample>
     return {"queue", kNotAvailable, fmt::format("needs {} requests, has {}", kWindows, answered.size())};
   }
   const auto trend = monotone_trend(medians_of_groups(arrivals_s, kWindows), medians_of_groups(waits_s, kWindows));
-  const bool grows = trend->p < kTrendP && trend->slope > kQueueGrowth;
+  const bool grows = trend->p < kTrendP && trend->slope > growth;
   return {"queue", grows ? kInvalid : kPassed,
           grows ? fmt::format("the first token comes {:.2g} s later per second of arrivals: the queue is saturated, or "
                               "the run too short for its steady state",

@@ -47,8 +47,10 @@ inline constexpr double kStampQuantile = 0.10;
 /// Arrivals per second, from the first to the last; nullopt for fewer than two.
 [[nodiscard]] std::optional<double> scheduled_rate(std::span<const RequestSample> samples);
 [[nodiscard]] std::optional<double> sent_rate(std::span<const RequestSample> samples);
-/// "queue": checks, in an open loop, that the time to the first token does not grow with the time of arrival.
-[[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples);
+/// "queue": checks, in an open loop, that the time to the first token does not grow with the time of arrival, by more than
+/// `growth` seconds per second.
+[[nodiscard]] CheckRecord check_queue(const Scenario& scenario, std::span<const RequestSample> samples,
+                                      double growth = kQueueGrowth);
 /// "warm_up": checks that the time per token has no trend over the repetition; not available for one that is too short for
 /// a trend. Whether the warm-up before it settled is only said: its windows last milliseconds, and on a shared machine few
 /// agree within 5 %, so that it would accuse measurements which are right.

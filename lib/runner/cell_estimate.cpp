@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "measure/capacity_search.h"
+
 namespace secondsource {
 namespace {
 
@@ -13,6 +15,8 @@ constexpr double kStepOverheadS = 2e-4;
 // Typical length of a suite's prompts.
 constexpr double kTypicalPromptTokens = 150;
 constexpr double kWarmUpShare = 0.2;
+// Attempts of full length in a search for the highest rate; those that fail early are counted with those that do not.
+constexpr double kTypicalAttempts = 8;
 
 }  // namespace
 
@@ -31,6 +35,10 @@ ModelSize model_size(const ModelConfig& config) {
   return {config.n_layers * (attention + ffn) + config.dim * config.vocab_size};
 }
 
+double capacity_seconds(std::int32_t repetitions, double probe_s) {
+  return (kTypicalAttempts + CapacitySearch::Options().hold_factor + std::max(1, repetitions)) * probe_s;
+}
+
 double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::string_view variant, double n_units,
                         bool is_slow, double cell_budget_s) {
   const Scenario& scenario = cell.scenario;
@@ -38,11 +46,18 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   const double flops_per_s = is_slow ? kOracleFlops : kFlopsPerUnit * n_units;
   const double prompt_tokens = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kTypicalPromptTokens;
   const double prefill_s = prompt_tokens * flops_per_token / flops_per_s + kStepOverheadS;
-  const double together = scenario.kind == ScenarioKind::kOffline ? scenario.batch : 1.0;
+  const bool is_full = scenario.kind == ScenarioKind::kOffline || scenario.seeks_slo_rate;
+  const double together = is_full ? scenario.batch : 1.0;
   const double stream_s =
       is_slow ? 0 : static_cast<double>(size.n_parameters) * bytes_per_weight(variant) / (kBytesPerSPerUnit * n_units);
   const double step_s = std::max(stream_s, together * flops_per_token / flops_per_s) + kStepOverheadS;
   const double request_s = prefill_s + scenario.n_output_tokens * step_s / together;
+  if (scenario.seeks_slo_rate) {
+    const CapacitySearch::Options attempt;
+    const double fewest = std::max(attempt.fewest_requests, attempt.service_times * scenario.batch);
+    return capacity_seconds(cell.repetitions, scenario.n_requests > 0 ? scenario.n_requests * request_s
+                                                                      : std::max(attempt.probe_s, fewest * request_s));
+  }
   double repetition_s = scenario.n_requests * request_s;
   if (scenario.kind == ScenarioKind::kServer && scenario.rate_per_s > 0)
     repetition_s = std::max(repetition_s, scenario.n_requests / scenario.rate_per_s);

@@ -23,4 +23,7 @@ struct ModelSize {
 [[nodiscard]] double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::string_view variant,
                                       double n_units, bool is_slow, double cell_budget_s);
 
+/// Time of a cell of server:slo-max: the search, the hold and the repetitions, each of which lasts `probe_s`.
+[[nodiscard]] double capacity_seconds(std::int32_t repetitions, double probe_s = 10);
+
 }  // namespace secondsource

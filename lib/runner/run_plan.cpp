@@ -28,8 +28,6 @@ constexpr std::int32_t kDefaultPromptTokens = 256;
 constexpr std::int32_t kSingleStreamRequests = 25;
 constexpr double kServerSeconds = 2.0;
 constexpr std::int32_t kServerBatch = 16;
-// With 100 requests, one may miss an SLO that 99 % of the requests have to keep.
-constexpr std::int32_t kProbeRequests = 100;
 constexpr double kTraceSeconds = 10.0;
 // Upper limits for the lengths that a trace asks for.
 constexpr std::int32_t kTracePromptTokens = 1024;
@@ -394,7 +392,7 @@ class Planner {
         // can take minutes.
         return has_prompts ? std::max(8, 2 * scenario.batch) : scenario.batch;
       case ScenarioKind::kServer:
-        if (scenario.seeks_slo_rate) return kProbeRequests;
+        if (scenario.seeks_slo_rate) return 0;  // as many as the attempts last
         return std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
     }
     return 0;

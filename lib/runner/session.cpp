@@ -9,8 +9,9 @@
 #include "core/clock.h"
 #include "core/enum_format.h"
 #include "core/units.h"
-#include "measure/rate_search.h"
 #include "profile/trace_event_file.h"
+#include "runner/capacity_run.h"
+#include "runner/cell_estimate.h"
 #include "runner/finished_work.h"
 #include "runner/run_checks.h"
 #include "runner/worker_client.h"
@@ -71,8 +72,10 @@ std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const Sess
   return inputs;
 }
 
-/// The relative effort of a cell, in arbitrary units; used to estimate the remaining time.
+/// The relative effort of a cell, in arbitrary units; used to estimate the remaining time. That of server:slo-max is known
+/// in seconds instead (capacity_seconds).
 double weight_of(const PlannedCell& cell) {
+  if (cell.scenario.seeks_slo_rate) return 0;
   const double together = cell.scenario.kind == ScenarioKind::kSingleStream ? 1.0 : cell.scenario.batch;
   return cell.scenario.n_requests * (8.0 + cell.scenario.n_output_tokens) / (0.5 + 0.5 * std::max(1.0, together));
 }
@@ -97,6 +100,7 @@ class Session {
       for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
         if (!finished_.has_repetition(cell.key.id(), repetition)) weight_open_ += weight_of(cell);
       }
+      if (cell.scenario.seeks_slo_rate && is_open(cell)) capacity_s_open_ += capacity_seconds(cell.repetitions);
     }
     started_ns_ = now_ns();
     paused_before_ns_ = interrupt_.paused_ns();
@@ -207,15 +211,8 @@ class Session {
 
   Result<WorkerOutcome> run_cell(WorkerClient& worker, const PlannedCell& cell) {
     const std::string id = cell.key.id();
+    if (cell.scenario.seeks_slo_rate) return run_capacity_cell(worker, cell);
     bool is_warm = false;
-    Scenario scenario = cell.scenario;
-    if (scenario.seeks_slo_rate) {
-      RateSearch search;
-      SS_TRY(WorkerOutcome outcome, find_rate(worker, cell, search, is_warm));
-      if (outcome) return outcome;
-      if (!search.best()) return WorkerOutcome(no_rate(search));
-      scenario.rate_per_s = *search.best();
-    }
     for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
       if (finished_.has_repetition(id, repetition)) continue;
       SS_TRY_VOID(interrupt_.check());
@@ -223,23 +220,56 @@ class Session {
       if (repetition > 0 && is_out_of_time()) break;
       say(fmt::format("{} {}/{}", id, repetition + 1, cell.repetitions));
       const PartialRepetition partial = finished_.partial(id, repetition);
-      RepetitionPlan plan;
-      plan.cell = id;
-      plan.scenario = scenario;
+      RepetitionPlan plan = repetition_plan(cell);
+      if (is_warm) plan.warm_up.reset();
       plan.repetition = repetition;
-      plan.seed = run_.record().seed;
-      if (!is_warm) plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
-      plan.time_budget_ns = budget_ns(cell);
       plan.n_done = partial.n_done;
       plan.clock_ns = partial.clock_ns;
       plan.n_done_tokens = partial.n_tokens;
-      plan.host_limits = HostCheckLimits::for_noise(settings_.noise_limit);
       SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key))));
       if (outcome) return outcome;
       is_warm = true;
       weight_done_ += weight_of(cell);
     }
-    return time_operations(worker, cell, scenario);
+    return time_operations(worker, cell, cell.scenario);
+  }
+
+  /// The plan of a cell's first repetition.
+  [[nodiscard]] RepetitionPlan repetition_plan(const PlannedCell& cell) const {
+    RepetitionPlan plan;
+    plan.cell = cell.key.id();
+    plan.scenario = cell.scenario;
+    plan.seed = run_.record().seed;
+    plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
+    plan.time_budget_ns = budget_ns(cell);
+    plan.host_limits = HostCheckLimits::for_noise(settings_.noise_limit);
+    return plan;
+  }
+
+  /// Measures a cell of server:slo-max.
+  Result<WorkerOutcome> run_capacity_cell(WorkerClient& worker, const PlannedCell& cell) {
+    const std::int64_t began_ns = spent_ns();
+    CapacityRun::Hooks hooks;
+    hooks.measure = [&](const MeasureCommand& command, std::vector<JournalLine>& lines) -> Result<WorkerOutcome> {
+      SS_TRY_VOID(interrupt_.check());
+      WorkerListener listener = listener_for(stint_id(cell.key));
+      listener.on_lines = [&](std::span<const JournalLine> measured) -> Result<void> {
+        SS_TRY(std::vector<JournalLine> checked, with_checks(measured));
+        lines.insert(lines.end(), std::make_move_iterator(checked.begin()), std::make_move_iterator(checked.end()));
+        return {};
+      };
+      return worker.measure(command, listener);
+    };
+    hooks.store = [this](std::span<const JournalLine> lines) { return run_.append(lines); };
+    hooks.is_out_of_time = [this] { return is_out_of_time(); };
+    hooks.say = [this](const std::string& task) { say(task); };
+    hooks.note = [this](const std::string& line) { progress_.note(line); };
+    CapacityRun capacity(cell, run_.record().slo.value_or(Slo()), repetition_plan(cell), std::move(hooks));
+    SS_TRY(WorkerOutcome outcome, capacity.run(finished_));
+    capacity_s_open_ -= capacity_seconds(cell.repetitions);
+    capacity_ns_spent_ += spent_ns() - began_ns;
+    if (outcome) return outcome;
+    return time_operations(worker, cell, capacity.held_scenario());
   }
 
   /// Times the operations of the cell if the run has a trace file.
@@ -254,50 +284,6 @@ class Session {
     command.process = &cell - run_.record().cells.data() + 1;
     command.origin_ns = started_ns_;
     return worker.time_operations(command, listener_for(stint_id(cell.key)));
-  }
-
-  /// Searches the highest rate that keeps the run's SLO. Rates that were tried before an interruption are not tried
-  /// again.
-  Result<WorkerOutcome> find_rate(WorkerClient& worker, const PlannedCell& cell, RateSearch& search, bool& is_warm) {
-    const std::string id = cell.key.id();
-    std::int32_t n_probes = 0;
-    for (const RateProbe& probe : finished_.probes(id)) {
-      search.tell(probe.rate_per_s, probe.verdict == ProbeVerdict::kKept);
-      if (probe.verdict == ProbeVerdict::kNever) return WorkerOutcome();
-      ++n_probes;
-    }
-    while (const std::optional<double> rate = search.next()) {
-      SS_TRY_VOID(interrupt_.check());
-      if (search.best() && is_out_of_time()) break;
-      say(fmt::format("{} trying {:.3g} requests/s", id, *rate));
-      MeasureCommand command;
-      command.plan.cell = id;
-      command.plan.scenario = cell.scenario;
-      command.plan.scenario.rate_per_s = *rate;
-      command.plan.seed = run_.record().seed;
-      if (!is_warm) command.plan.warm_up = WarmUpRule{.max_time_ns = budget_ns(cell)};
-      command.probe = ProbePlan{.slo = run_.record().slo.value_or(Slo()), .index = n_probes++};
-      std::optional<RateProbe> probe;
-      WorkerListener listener = listener_for(stint_id(cell.key));
-      listener.on_lines = [&probe, keep = listener.on_lines](std::span<const JournalLine> lines) {
-        for (const JournalLine& line : lines) {
-          if (const auto* found = std::get_if<RateProbe>(&line)) probe = *found;
-        }
-        return keep(lines);
-      };
-      SS_TRY(WorkerOutcome outcome, worker.measure(command, listener));
-      if (outcome) return outcome;
-      is_warm = true;
-      if (!probe) return Error{ErrorCode::kInternal, fmt::format("{}: a probe without its line", id)};
-      search.tell(*rate, probe->verdict == ProbeVerdict::kKept);
-      if (probe->verdict == ProbeVerdict::kNever) break;
-    }
-    return WorkerOutcome();
-  }
-
-  static WorkerFailure no_rate(const RateSearch& search) {
-    return {FailureKind::kNoRate,
-            fmt::format("no rate keeps the SLO: already {:.3g} requests/s do not", search.limit().value_or(0))};
   }
 
   /// The time budget of one repetition.
@@ -380,8 +366,14 @@ class Session {
                 }};
   }
 
-  /// Appends the lines to the journal after adding to each repetition the checks that the worker cannot make.
+  /// Appends the lines to the journal.
   Result<void> keep(std::span<const JournalLine> lines) {
+    SS_TRY(const std::vector<JournalLine> checked, with_checks(lines));
+    return run_.append(checked);
+  }
+
+  /// Adds to each repetition the checks that the worker cannot make.
+  Result<std::vector<JournalLine>> with_checks(std::span<const JournalLine> lines) {
     std::vector<JournalLine> checked(lines.begin(), lines.end());
     for (JournalLine& line : checked) {
       auto* repetition = std::get_if<Repetition>(&line);
@@ -393,16 +385,21 @@ class Session {
       const auto n_requests = std::ranges::count_if(run_.lines(), is_of_it) + std::ranges::count_if(lines, is_of_it);
       SS_TRY_VOID(checks_.add_to(*repetition, n_requests));
     }
-    return run_.append(checked);
+    return checked;
   }
 
   /// Shows the task and an estimate of the remaining time.
   void say(std::string task) {
     task_ = std::move(task);
     std::string line = task_;
-    if (weight_done_ > 0 && weight_open_ > weight_done_) {
-      const auto left_ns = static_cast<double>(spent_ns()) * (weight_open_ - weight_done_) / weight_done_;
-      line += fmt::format("  {:.0f} %, about {} left", 100.0 * weight_done_ / weight_open_,
+    const bool is_projected = weight_done_ > 0 || !(weight_open_ > 0);
+    const auto spent = static_cast<double>(spent_ns());
+    double left_ns = 1e9 * std::max(0.0, capacity_s_open_);
+    if (weight_done_ > 0) {
+      left_ns += (spent - static_cast<double>(capacity_ns_spent_)) * (weight_open_ - weight_done_) / weight_done_;
+    }
+    if (is_projected && left_ns > 0) {
+      line += fmt::format("  {:.0f} %, about {} left", 100.0 * spent / (spent + left_ns),
                           format_duration_ns(static_cast<std::int64_t>(left_ns)));
     }
     progress_.begin(line, 0);
@@ -422,6 +419,8 @@ class Session {
   bool said_out_of_time_ = false;
   double weight_open_ = 0;  ///< of everything that was not measured when the session began
   double weight_done_ = 0;
+  double capacity_s_open_ = 0;  ///< seconds that the cells of server:slo-max take which are not done
+  std::int64_t capacity_ns_spent_ = 0;
   std::int64_t started_ns_ = 0;
   std::int64_t paused_before_ns_ = 0;
 };

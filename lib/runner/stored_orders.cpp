@@ -76,7 +76,11 @@ Result<void> check_cell(const PlannedCell& cell) {
   Orders orders("cell " + shown(cell.key.id()));
   orders.in_range("repetitions", cell.repetitions, kRepetitionsRange);
   orders.in_range("batch", scenario.batch, kBatchRange);
-  orders.in_range("n_requests", scenario.n_requests, kRequestsRange);
+  if (scenario.seeks_slo_rate) {
+    orders.zero_or_in_range("n_requests", scenario.n_requests, kRequestsRange);
+  } else {
+    orders.in_range("n_requests", scenario.n_requests, kRequestsRange);
+  }
   orders.zero_or_in_range("n_prompt_tokens", scenario.n_prompt_tokens, kTokensRange);
   orders.in_range("n_output_tokens", scenario.n_output_tokens, kTokensRange);
   orders.zero_or_in_range("n_shared_prefix", scenario.n_shared_prefix, kTokensRange);

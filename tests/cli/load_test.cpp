@@ -194,21 +194,23 @@ TEST_CASE("run: prompts share a prefix when that is asked for, and the row says 
   }
 }
 
-TEST_CASE("run: server:slo-max tries rates, keeps every try, and measures at the highest that was kept") {
+TEST_CASE("run: server:slo-max tries rates, keeps every try, holds the highest that was kept, and measures at it") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=60000,tpot_ms=60000"});
   const auto probes = lines_of<RateProbe>(run, "server-slo-max");
-  REQUIRE_FALSE(probes.empty());
-  CHECK(probes.front().rate_per_s == 64);
-  double best = 0;
+  REQUIRE(probes.size() >= 3);
+  CHECK(probes[0].phase == ProbePhase::kSaturation);
+  CHECK(probes[1].rate_per_s == Approx(0.8 * probes[0].rate_per_s));
   for (const RateProbe& probe : probes) {
-    CAPTURE(probe.rate_per_s, probe.verdict, probe.why);
+    CAPTURE(probe.rate_per_s, probe.phase, probe.verdict, probe.why);
     CHECK_FALSE(probe.why.empty());
-    if (probe.verdict == ProbeVerdict::kKept) best = std::max(best, probe.rate_per_s);
+    CHECK(probe.wall_s > 0);
   }
+  CHECK(probes.back().phase == ProbePhase::kHold);
+  CHECK(probes.back().verdict == ProbeVerdict::kKept);
   const auto ends = lines_of<Repetition>(run, "server-slo-max");
   REQUIRE(ends.size() == 1);
-  CHECK(ends[0].rate_per_s == best);
+  CHECK(ends[0].rate_per_s == probes.back().rate_per_s);
   const CellSummary cell = summarize(run.record, run.journal).cells[0];
   CHECK(cell.slo_attainment.n == 8);
   CHECK(cell.slo_attainment.value.has_value());
