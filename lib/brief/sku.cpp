@@ -71,7 +71,7 @@ class MeasuredSku {
     sku_.model = sku_.spec.measured->bundle;
     sku_.precision = sku_.spec.measured->variant;
     find_full_load();
-    find_at_slo();
+    SS_TRY_VOID(find_at_slo());
     find_latency();
     find_power_and_memory();
     find_faults();
@@ -118,12 +118,15 @@ class MeasuredSku {
 
   void find_full_load() {
     const auto is_offline = [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; };
+    const auto is_capacity = [](const CellSummary& cell) {
+      return basis_of(cell.scenario) != ThroughputBasis::kOfferedLoad;
+    };
     const CellSummary* cell = fastest(sku_.cells, is_offline);
-    if (cell == nullptr) cell = fastest(sku_.cells, [](const CellSummary&) { return true; });
+    if (cell == nullptr) cell = fastest(sku_.cells, is_capacity);
     if (cell != nullptr) {
       sku_.full_load = speed_of(*sku_.run, *cell);
     } else {
-      sku_.full_load.why_not = "no cell with valid figures";
+      sku_.full_load.why_not = "no cell that measures a capacity (offline:BATCH) with valid figures";
     }
     full_load_cell_ = cell;
   }
@@ -148,11 +151,11 @@ class MeasuredSku {
     return attained;
   }
 
-  /// Only server (open-loop) cells count: in a closed loop, a slow system reduces its own load.
-  void find_at_slo() {
+  /// Only the rate that server:slo-max found and held counts. In a closed loop a slow system reduces its own load, and
+  /// what server:RATE serves is the load that was sent. Errors: kInvalidInput when such a load would have to be taken.
+  Result<void> find_at_slo() {
     std::string why_not;
     const auto is_kept = [&](const CellSummary& cell) {
-      if (cell.scenario.kind != ScenarioKind::kServer) return false;
       if (!run_keeps_samples() && !demand_.slo.is_kept_by(run_slo())) {
         why_not = "the run's samples are not stored, and its own SLO does not cover yours";
         return false;
@@ -164,13 +167,31 @@ class MeasuredSku {
                       attained.n_requests, attained.verdict == SloVerdict::kTooFewRequests ? ", too few to tell" : "");
       return false;
     };
-    slo_cell_ = fastest(sku_.cells, is_kept);
+    const auto kept_of = [&](ThroughputBasis basis) {
+      return fastest(sku_.cells,
+                     [&](const CellSummary& cell) { return basis_of(cell.scenario) == basis && is_kept(cell); });
+    };
+    slo_cell_ = kept_of(ThroughputBasis::kSloMax);
     if (slo_cell_ != nullptr) {
       sku_.at_slo = speed_of(*sku_.run, *slo_cell_);
-    } else {
-      sku_.at_slo.why_not =
-          why_not.empty() ? "no open-loop cell (server:RATE) with valid figures" : "not kept: " + why_not;
+      return {};
     }
+    if (const CellSummary* offered = kept_of(ThroughputBasis::kOfferedLoad)) return offered_load_error(*offered);
+    sku_.at_slo.why_not = why_not.empty() ? "no cell of server:slo-max with valid figures" : "not kept: " + why_not;
+    return {};
+  }
+
+  [[nodiscard]] Error offered_load_error(const CellSummary& cell) const {
+    const MeasuredSpeed& measured = *sku_.spec.measured;
+    const std::string busy = cell.device_utilisation ? fmt::format(", with which it was busy for {:.0f} % of the time",
+                                                                   100 * *cell.device_utilisation)
+                                                     : "";
+    return fault(fmt::format(
+        "measured: expected a capacity at the SLO, found an offered load: the {:.0f} output tok/s of {} are the load that "
+        "was sent{}; run `secondsource run {} --backend {} --variant {} --scenario offline:16,server:slo-max --slo "
+        "ttft_ms={:g},tpot_ms={:g},percent={:g}`, and give that run",
+        *cell.output_tok_per_s.value, cell.key.id(), busy, measured.bundle, measured.backend, measured.variant,
+        demand_.slo.ttft_ms, demand_.slo.tpot_ms, demand_.slo.percent));
   }
 
   void find_latency() {

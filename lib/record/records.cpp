@@ -42,6 +42,11 @@ std::string Scenario::name() const {
   return name;
 }
 
+ThroughputBasis basis_of(const Scenario& scenario) {
+  if (scenario.kind != ScenarioKind::kServer) return ThroughputBasis::kSaturation;
+  return scenario.seeks_slo_rate ? ThroughputBasis::kSloMax : ThroughputBasis::kOfferedLoad;
+}
+
 std::string CellKey::id() const {
   return fmt::format("{}/{}/{}/{}", bundle, backend, variant, scenario);
 }

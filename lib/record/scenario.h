@@ -24,9 +24,10 @@ SS_SCHEMA_SAYS_STRING(Batching)
 /// "server-r8+gamma=0.25", "server-slo-max" and "offline-b16+static"; docs/metrics.md lists all forms.
 struct Scenario {
   ScenarioKind kind = ScenarioKind::kSingleStream;
-  std::int32_t batch = 1;       ///< offline: requests in flight
-  double rate_per_s = 0;        ///< server: average arrivals per second; 0 if the rate is searched for or recorded
-  std::int32_t n_requests = 0;  ///< measured requests of one repetition
+  std::int32_t batch = 1;  ///< offline: requests in flight
+  double rate_per_s = 0;   ///< server: average arrivals per second; 0 if the rate is searched for or recorded
+  /// Measured requests of one repetition. With seeks_slo_rate 0: as many as arrive in the time that the search chooses.
+  std::int32_t n_requests = 0;
   /// Nominal; 0 means the suite's own prompts. With a trace: upper limit on the length of its prompts.
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;  ///< exact, since timed runs ignore the end of text. With a trace: the upper limit
@@ -42,6 +43,17 @@ struct Scenario {
 };
 SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_output_tokens, arrivals, burstiness, trace,
           trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching)
+
+/// What the throughput of a cell says of the system.
+enum class ThroughputBasis : std::uint8_t {
+  kSaturation,   ///< a capacity: a closed loop keeps the system, or as many slots as it has requests, full
+  kSloMax,       ///< a capacity: the highest rate of arrivals that kept the SLO and held
+  kOfferedLoad,  ///< no capacity: the load that was sent, which the system may have served with ease
+};
+SS_ENUM_NAMES(ThroughputBasis, "saturation", "slo-max", "offered load")
+SS_SCHEMA_SAYS_STRING(ThroughputBasis)
+
+[[nodiscard]] ThroughputBasis basis_of(const Scenario& scenario);
 
 /// The cell to which a number belongs. The gate adds the metric.
 struct CellKey {

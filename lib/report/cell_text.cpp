@@ -36,6 +36,16 @@ std::string rate_text(const Estimate& estimate) {
   return fmt::format("{:.{}f}", *estimate.value, *estimate.value < 100 ? 1 : 0) + spread_text(estimate);
 }
 
+bool has_capacity(const CellSummary& cell) {
+  return basis_of(cell.scenario) != ThroughputBasis::kOfferedLoad;
+}
+
+std::string output_rate_text(const CellSummary& cell) {
+  std::string text = rate_text(cell.output_tok_per_s);
+  if (cell.output_tok_per_s.value && !has_capacity(cell)) text += " offered";
+  return text;
+}
+
 std::string dollars_text(const std::optional<double>& usd) {
   if (!usd) return kUnknown;
   return *usd < 0.001 ? fmt::format("{:.2e}", *usd) : fmt::format("{:.4f}", *usd);

@@ -17,6 +17,10 @@ inline constexpr const char* kUnknown = "-";
 [[nodiscard]] std::string duration_text(const Estimate& estimate);
 /// Returns "202 ±1%".
 [[nodiscard]] std::string rate_text(const Estimate& estimate);
+/// Returns the output rate of a cell: "202 ±1%", or "202 ±1% offered" where it is the load that was sent.
+[[nodiscard]] std::string output_rate_text(const CellSummary& cell);
+/// True if the cell's output rate is a capacity of the system, and not a load that was offered to it.
+[[nodiscard]] bool has_capacity(const CellSummary& cell);
 /// Returns "0.0012" or "2.15e-06".
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
 /// Returns "83 %".

@@ -82,6 +82,8 @@ const std::vector<Column>& figure_columns() {
        [](const SummarizedRun&, const CellSummary& c) { return number(c.output_tok_per_s.low); }},
       {"output_tok_per_s_high",
        [](const SummarizedRun&, const CellSummary& c) { return number(c.output_tok_per_s.high); }},
+      {"throughput_basis",
+       [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(basis_of(c.scenario))); }},
       {"decode_tok_per_s", value_of<&CellSummary::decode_tok_per_s>},
       {"prefill_tok_per_s", value_of<&CellSummary::prefill_tok_per_s>},
       {"tok_per_s_per_user", value_of<&CellSummary::tok_per_s_per_user>},

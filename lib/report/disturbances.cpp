@@ -87,14 +87,22 @@ std::string seen_of_tokens(std::span<const SummarizedRun> runs) {
 }
 
 std::string seen_of_speed(std::span<const SummarizedRun> runs) {
+  bool any_offered = false;
   std::vector<std::pair<std::string, const CellSummary*>> fastest;  // of each bundle, in the order of the runs
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       if (!has_credit(cell) || !cell.output_tok_per_s.value) continue;
+      if (!has_capacity(cell)) {
+        any_offered = true;
+        continue;
+      }
       auto found = std::ranges::find(fastest, cell.key.bundle, &std::pair<std::string, const CellSummary*>::first);
       if (found == fastest.end()) found = fastest.insert(found, {cell.key.bundle, &cell});
       if (*cell.output_tok_per_s.value > *found->second->output_tok_per_s.value) found->second = &cell;
     }
+  }
+  if (fastest.empty() && any_offered) {
+    return "Speed: no row has a capacity; the output rates of the rows are the loads that were offered.";
   }
   if (fastest.empty()) return "Speed: no row has figures.";
   std::string text = "Speed: the most output tokens per second are ";

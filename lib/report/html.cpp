@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "report/cell_text.h"
 #include "report/chart/bars.h"
 #include "report/chart/changes.h"
 #include "report/chart/distribution.h"
@@ -165,13 +166,15 @@ void add_cost(Document& document, const Drawing& drawing) {
   std::vector<Chart> charts;
   bool without_interval = false;
   for (const auto& [name, cells] : drawing.grouped(bundle_and_scenario)) {
+    const bool is_offered = !cells.empty() && !has_capacity(*cells.front().cell);
     std::vector<Bar> bars;
     for (const Drawn& drawn : cells) {
       if (!drawn.cell->usd_per_1k_output || !drawn.cell->output_tok_per_s.value) continue;
       bars.push_back(cost_bar(drawn));
       without_interval = without_interval || !bars.back().low;
     }
-    charts.push_back(bar_chart(name, "$ per 1K output tokens", bars));
+    charts.push_back(
+        bar_chart(name, is_offered ? "$ per 1K output tokens at the offered load" : "$ per 1K output tokens", bars));
   }
   add_charts(document, charts, "Not drawn: no price was given (--price).");
   if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than three repetitions."});

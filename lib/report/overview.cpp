@@ -10,6 +10,7 @@
 
 #include "core/enum_format.h"
 #include "core/units.h"
+#include "report/cell_text.h"
 #include "report/chart/chart.h"
 #include "report/disturbances.h"
 #include "report/tables.h"
@@ -66,6 +67,11 @@ VerdictLine cleanness_line(std::span<const SummarizedRun> runs) {
   const bool all_clean = std::ranges::none_of(
       runs, [&](const SummarizedRun& run) { return std::ranges::any_of(run.summary.cells, is_marked); });
   return {all_clean ? Tone::kGood : Tone::kUnsure, clean_rows_text(runs)};
+}
+
+/// The figure of a cell whose rate is a capacity. A load that was offered says neither how fast nor how dear a system is.
+std::optional<double> if_capacity(const CellSummary& cell, std::optional<double> figure) {
+  return has_capacity(cell) ? figure : std::nullopt;
 }
 
 }  // namespace
@@ -141,21 +147,21 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
       }
       const CellKey& key = cells.front()->key;
       const bool is_outside = !cells.front()->outside_limits.empty();
-      table.rows.push_back({key.bundle, key.backend, key.variant,
-                            verdict_on_tokens(cells) + (is_outside ? ", outside its limits" : ""),
-                            fmt::format("{} of {}", n_complete, cells.size()),
-                            best(
-                                cells, [](const CellSummary& c) { return c.output_tok_per_s.value; }, more),
-                            best(
-                                cells,
-                                [](const CellSummary& c) {
-                                  const auto& ns = c.ttft_e2e_p50_ns.value;
-                                  return ns ? std::optional<double>(*ns / 1e6) : std::nullopt;
-                                },
-                                less),
-                            best(
-                                cells, [](const CellSummary& c) { return c.usd_per_1k_output; }, less),
-                            peak_bytes > 0 ? format_bytes(peak_bytes) : "-"});
+      table.rows.push_back(
+          {key.bundle, key.backend, key.variant, verdict_on_tokens(cells) + (is_outside ? ", outside its limits" : ""),
+           fmt::format("{} of {}", n_complete, cells.size()),
+           best(
+               cells, [](const CellSummary& c) { return if_capacity(c, c.output_tok_per_s.value); }, more),
+           best(
+               cells,
+               [](const CellSummary& c) {
+                 const auto& ns = c.ttft_e2e_p50_ns.value;
+                 return ns ? std::optional<double>(*ns / 1e6) : std::nullopt;
+               },
+               less),
+           best(
+               cells, [](const CellSummary& c) { return if_capacity(c, c.usd_per_1k_output); }, less),
+           peak_bytes > 0 ? format_bytes(peak_bytes) : "-"});
       if (several) {
         auto& row = table.rows.back();
         row.insert(row.begin(), {run.summary.run_id.substr(0, 8), device_of(run, key.backend)});

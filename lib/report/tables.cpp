@@ -86,7 +86,7 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
                                       golden_text(cell),
                                       figure(milliseconds_text(cell.ttft_e2e_p50_ns)),
                                       figure(milliseconds_text(cell.ttft_e2e_p95_ns)),
-                                      figure(rate_text(cell.output_tok_per_s)),
+                                      figure(output_rate_text(cell)),
                                       figure(memory(cell)),
                                       figure(dollars_text(cell.usd_per_1k_output))};
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));

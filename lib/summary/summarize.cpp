@@ -349,6 +349,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   CellSummary cell;
   cell.key = planned.key;
   cell.scenario = planned.scenario;
+  cell.throughput_basis = basis_of(planned.scenario);
   summarize_tier(record, cell);
   cell.n_repetitions = static_cast<std::int32_t>(lines.repetitions.size());
   cell.status = lines.repetitions.empty()                  ? CellStatus::kMissing

@@ -645,6 +645,9 @@ std::vector<Json> standing_failures(const RawRun& run) {
 Json derive_cell(const RawRun& run, const CellLines& lines) {
   const Json& key = lines.plan->at("key");
   Json cell = {{"key", key}, {"scenario", lines.plan->at("scenario")}, {"n_repetitions", lines.repetitions.size()}};
+  const bool is_open_loop = cell["scenario"].at("kind") == "server";
+  const bool is_found_rate = is_open_loop && cell["scenario"].at("seeks_slo_rate").get<bool>();
+  cell["throughput_basis"] = is_found_rate ? "slo-max" : is_open_loop ? "offered load" : "saturation";
   const std::vector<const Json*> samples = counted(lines);
   derive_latency(samples, lines, cell);
   derive_latencies(samples, lines, cell);

@@ -16,7 +16,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 22> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 23> kAddedLater = {"time_lost",
+                                                          "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
                                                           "tier",

@@ -6,5 +6,5 @@ program=${1:-../../build/release/bin/secondsource}
 folder=${2:-.}
 for sample in second-gpu-supplier cpu-serving; do
   "$program" brief runs/cpu --prices ../prices.yaml --quoted ../quoted.yaml --demand "$sample/demand.yaml" \
-    --date 2026-11-20 --out "$folder/$sample"
+    --date 2026-11-22 --out "$folder/$sample"
 done

@@ -221,9 +221,11 @@ class Sku:
         def rate(cell):
             speed = cell["output_tok_per_s"]
             return speed["value"], speed["low"], speed["high"]
-        offline = [c for c in valid if c["scenario"]["kind"] == "offline"] or valid
+        # A load that was offered says nothing of what a system can do: its cells give no speed.
+        capacities = [c for c in valid if c["scenario"]["kind"] != "server" or c["scenario"]["seeks_slo_rate"]]
+        offline = [c for c in capacities if c["scenario"]["kind"] == "offline"] or capacities
         full = max(offline, key=lambda c: rate(c)[0], default=None)
-        slo = max((c for c in valid if self.keeps_slo(c, run, inputs.slo)), key=lambda c: rate(c)[0], default=None)
+        slo = max((c for c in capacities if self.keeps_slo(c, run, inputs.slo)), key=lambda c: rate(c)[0], default=None)
         self.full, self.slo = (cell and rate(cell) for cell in (full, slo))
         shown_cell = slo or full
         if shown_cell:

@@ -46,6 +46,7 @@ inline std::set<std::string> added_to_summary() {
                                  "itl_p95_ns",
                                  "time_lost",
                                  "tpot_p50_ns_by_repetition",
+                                 "throughput_basis",
                                  "lost"};
   names.insert(kAddedToGolden.begin(), kAddedToGolden.end());
   return names;

@@ -283,7 +283,7 @@ TEST_CASE("the data's own warnings become risks of the options that use it") {
   CHECK_FALSE(has_risk(brief, RiskLevel::kWarning, "other processes took up to 25 % of the CPUs", "Stay"));
   inputs.runs[0].summary.cells[0].checks = {{"foreign_cpu", CheckOutcome::kPassed, "it waited 0.1 %"}};
   CHECK_FALSE(has_risk(brief_of(inputs), RiskLevel::kWarning, "other processes took", "net"));
-  CHECK(has_risk(brief, RiskLevel::kWarning, "m/cpu/bf16/server-r4: suspect (warm_up): still rising", "net"));
+  CHECK(has_risk(brief, RiskLevel::kWarning, "m/cpu/bf16/server-slo-max: suspect (warm_up): still rising", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "cpu crash: signal 11", "net"));
   CHECK(has_risk(brief, RiskLevel::kWarning, "a regression of up to 20 % is waived until 2026-12-31 (W-1: known)",
                  "net"));

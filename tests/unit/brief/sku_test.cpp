@@ -28,9 +28,9 @@ TEST_CASE("a measured SKU has the speeds of its cells with the bounds of a rerun
   CHECK(*sku.full_load.tok_per_s->low == Approx(4 * 94.59571650196497));
   CHECK(*sku.full_load.tok_per_s->high == Approx(4 * 105.71303194042912));
   CHECK(sku.at_slo.tok_per_s->value == Approx(4 * 60));
-  CHECK(sku.at_slo.from == "m/cpu/bf16/server-r4");
+  CHECK(sku.at_slo.from == "m/cpu/bf16/server-slo-max");
   CHECK(sku.at_slo.evidence.mark() == "projected from measured");
-  CHECK(sku.at_slo.evidence.basis == std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/server-r4"});
+  CHECK(sku.at_slo.evidence.basis == std::vector<std::string>{"run 0123456789abcdef m/cpu/bf16/server-slo-max"});
   CHECK(sku.rated_units == 2);
   CHECK(sku.n_units == 8);
   CHECK(sku.instances_per_replica == 1);
@@ -42,17 +42,40 @@ TEST_CASE("a measured SKU has the speeds of its cells with the bounds of a rerun
   CHECK(sku.scaling == "4 systems of 2 vCPUs side by side on one cpu are each as fast as the one that was measured");
 }
 
-TEST_CASE("the speed at the SLO needs an open loop in which the promise is shown to be kept") {
+TEST_CASE("the speed at the SLO needs a rate that was sought, at which the promise is shown to be kept") {
   BriefInputs inputs = hand_made_inputs();
   inputs.runs = {hand_made_run(5, 600)};  // every first token takes 600 ms, and the SLO allows 500
   Sku sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
-  CHECK(sku.at_slo.why_not.find("server-r4: 0 of 100 requests") != std::string::npos);
+  CHECK(sku.at_slo.why_not.find("server-slo-max: 0 of 100 requests") != std::string::npos);
   inputs.runs = {hand_made_run(2)};  // 40 requests cannot prove a share of 95 %
   sku = measured_sku(inputs);
   CHECK_FALSE(sku.at_slo.tok_per_s);
   CHECK(sku.at_slo.why_not.find("40 of 40 requests, too few to tell") != std::string::npos);
   CHECK_FALSE(sku.full_load.tok_per_s->is_bounded());  // two repetitions have no interval
+}
+
+TEST_CASE("a load that was offered is no capacity: it is refused with what was sent and what to run instead") {
+  BriefInputs inputs = hand_made_inputs();
+  for (CellSummary& cell : inputs.runs[0].summary.cells) {
+    if (cell.scenario.kind != ScenarioKind::kServer) continue;
+    cell.scenario.seeks_slo_rate = false;
+    cell.scenario.rate_per_s = 4;
+    cell.device_utilisation = 0.52;
+  }
+  CHECK_ERROR(resolved(inputs), ErrorCode::kInvalidInput,
+              "sku cpu: measured: expected a capacity at the SLO, found an offered load: the 60 output tok/s of "
+              "m/cpu/bf16/server-slo-max are the load that was sent, with which it was busy for 52 % of the time; run "
+              "`secondsource run m --backend cpu --variant bf16 --scenario offline:16,server:slo-max --slo "
+              "ttft_ms=500,tpot_ms=50,percent=95`, and give that run");
+  // Without the offline cell there is no speed at full load either.
+  std::erase_if(inputs.runs[0].summary.cells,
+                [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; });
+  inputs.demand.slo.ttft_ms = 50;  // the SLO is missed, so that the load would not be taken
+  const Sku sku = measured_sku(inputs);
+  CHECK_FALSE(sku.full_load.tok_per_s);
+  CHECK(sku.full_load.why_not == "no cell that measures a capacity (offline:BATCH) with valid figures");
+  CHECK_FALSE(sku.at_slo.tok_per_s);
 }
 
 TEST_CASE("of a run whose summary alone is stored, its own SLO counts where it covers the buyer's") {
