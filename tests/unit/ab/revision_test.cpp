@@ -1,7 +1,14 @@
 #include "ab/revision.h"
 
+#include <sys/types.h>
+
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "ab/program_run.h"
 #include "core/file.h"
@@ -44,7 +51,78 @@ class TinyRepository {
   ScratchFolder scratch_;
 };
 
+/// Shell commands that leave the id of a long-running grandchild in `file` and wait for it. The second one closes the pipe
+/// by which its caller would see its end, as a build does that sends everything to stderr.
+std::vector<std::string> endless_builds(const std::filesystem::path& file) {
+  const std::string wait = "sleep 600 & echo $! > '" + file.string() + "'; wait";
+  return {wait, "exec 1>&2; " + wait};
+}
+
+/// Waits up to ten seconds for a process id in the file.
+std::optional<pid_t> pid_in(const std::filesystem::path& file) {
+  for (int i = 0; i < 1000; ++i) {
+    pid_t pid = 0;
+    if (std::ifstream(file) >> pid) return pid;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return std::nullopt;
+}
+
+/// True once the process runs no more, within ten seconds. One that nobody has waited for yet is a zombie.
+bool has_ended(pid_t pid) {
+  for (int i = 0; i < 1000; ++i) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string id, name, state;
+    if (!(stat >> id >> name >> state) || state == "Z" || state == "X") return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 }  // namespace
+
+TEST_CASE("an interrupted build ends with all that it started, wherever its output goes") {
+  const TinyRepository repository;
+  const std::filesystem::path file = repository.path() / "pid";
+  for (const std::string& command : endless_builds(file)) {
+    CAPTURE(command);
+    std::filesystem::remove(file);
+    RevisionBuild build = repository.build_of("main");
+    build.command = command;
+    SilentProgress progress;
+    InterruptFlag interrupt;
+    std::optional<pid_t> pid;
+    std::thread user([&] {
+      pid = pid_in(file);
+      interrupt.request();
+    });
+    const auto built = build_revision(build, progress, interrupt);
+    user.join();
+    CHECK_ERROR(built, ErrorCode::kInterrupted, "interrupted");
+    REQUIRE(pid);
+    CHECK(has_ended(*pid));
+  }
+}
+
+TEST_CASE("a program that runs past its deadline ends with all that it started, wherever its output goes") {
+  const ScratchFolder scratch;
+  const std::filesystem::path file = scratch.path() / "pid";
+  for (const std::string& command : endless_builds(file)) {
+    CAPTURE(command);
+    std::filesystem::remove(file);
+    const auto end = run_program_to_end({.program = "/bin/sh",
+                                         .arguments = {"-c", command},
+                                         .stderr_file = scratch.path() / "stderr",
+                                         .deadline_ns = 2'000'000'000},
+                                        InterruptFlag());
+    REQUIRE_OK(end);
+    CHECK(end->timed_out);
+    CHECK(end->text().starts_with("no end after "));
+    const auto pid = pid_in(file);
+    REQUIRE(pid);
+    CHECK(has_ended(*pid));
+  }
+}
 
 TEST_CASE("a revision is checked out beside the repository, built once, and runs") {
   const TinyRepository repository;
