@@ -115,7 +115,7 @@ def main():
     calm = [{name: cell for name, cell in run.items() if (cell["time_lost"] or 0) <= HEAVY_LOSS} for run in runs]
     n_cells, n_calm = sum(map(len, runs)), sum(map(len, calm))
     held, of, _, _ = table(runs, f"All {len(runs)} runs of {options.repetitions} repetitions, {n_cells} cells:")
-    if n_calm < n_cells:
+    if 0 < n_calm < n_cells:
         heading = f"Without the {n_cells - n_calm} cells that lost over {100 * HEAVY_LOSS:.0f} % of their time:"
         held, of, _, _ = table(calm, heading)
     return 0 if of and 0.90 <= held / of <= 0.99 else 1
