@@ -1,5 +1,6 @@
 #include "gate/noise_model.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -12,6 +13,12 @@ constexpr std::array kKinds = {NoiseKind::kGaussian, NoiseKind::kHeavyTailed, No
                                NoiseKind::kBursts,   NoiseKind::kOrder};
 constexpr double kWarmUpProcesses = 20 / std::numbers::ln2;
 constexpr double kCarriedOver = 0.9;
+// kOneCore, in seconds.
+constexpr double kShortestPhase = 0.1;
+constexpr double kLongestPhase = 1.0;
+constexpr double kTimedWork = 0.5;
+constexpr double kOtherWork = 1.5;
+constexpr double kSpeedBesideNeighbour = 0.6;
 
 }  // namespace
 
@@ -37,6 +44,8 @@ std::string_view to_string(NoiseKind kind) {
       return "bursts";
     case NoiseKind::kOrder:
       return "order";
+    case NoiseKind::kOneCore:
+      return "one core";
   }
   return "?";
 }
@@ -45,6 +54,23 @@ std::string_view to_string(NoiseKind kind) {
 double NoiseStream::normal() {
   const double radius = std::sqrt(-2 * std::log(1 - random_.next_unit()));
   return radius * std::cos(2 * std::numbers::pi * random_.next_unit());
+}
+
+double NoiseStream::seconds_of(double work_s, double speed_beside_him) {
+  constexpr double kRounding = 1e-12;
+  double spent_s = 0;
+  while (work_s > kRounding) {
+    if (phase_s_ <= 0) {
+      has_neighbour_ = !has_neighbour_;
+      phase_s_ = kShortestPhase + (kLongestPhase - kShortestPhase) * random_.next_unit();
+    }
+    const double speed = has_neighbour_ ? speed_beside_him : 1;
+    const double part_s = std::min(phase_s_, work_s / speed);
+    spent_s += part_s;
+    phase_s_ -= part_s;
+    work_s -= part_s * speed;
+  }
+  return spent_s;
 }
 
 double NoiseStream::next() {
@@ -75,6 +101,9 @@ double NoiseStream::next() {
       return plain + (has_neighbour_ ? std::log1p(0.20) : 0.0);
     case NoiseKind::kOrder:
       return plain + (index % 2 == 1 ? std::log1p(0.03) : 0.0);
+    case NoiseKind::kOneCore:
+      seconds_of(kOtherWork, 1);
+      return plain + std::log(seconds_of(kTimedWork, kSpeedBesideNeighbour) / kTimedWork);
   }
   return plain;
 }

@@ -19,8 +19,12 @@ enum class NoiseKind : std::uint8_t {
   kAutocorrelated,  ///< a wandering level: AR(1) with coefficient 0.9 per process and standard deviation sigma
   kBursts,          ///< a neighbour slows processes by 20 %; it arrives with probability 1/20, leaves with 1/5
   kOrder,           ///< the second process of a pair is 3 % slower
+  /// A neighbour works on one of two cores half of the time, in bursts and pauses of 0.1 to 1 s. A process times half a
+  /// second of work, which goes on at 60 % of its speed meanwhile, and takes 1.5 s besides.
+  kOneCore,
 };
 
+/// All kinds but kOneCore, which is larger than any plan of pairs is made for.
 [[nodiscard]] std::span<const NoiseKind> noise_kinds();
 /// Returns "gaussian", "heavy-tailed" and so on.
 [[nodiscard]] std::string_view to_string(NoiseKind kind);
@@ -33,13 +37,16 @@ class NoiseStream {
 
  private:
   double normal();
+  /// Seconds that `work_s` of work take beside the neighbour of kOneCore, who goes on meanwhile.
+  double seconds_of(double work_s, double speed_beside_him);
 
   NoiseKind kind_;
   double sigma_;
   RandomStream random_;
   std::int64_t n_drawn_ = 0;
   double level_ = 0;            ///< state of kAutocorrelated
-  bool has_neighbour_ = false;  ///< state of kBursts
+  bool has_neighbour_ = false;  ///< state of kBursts and kOneCore
+  double phase_s_ = 0;          ///< state of kOneCore: seconds until the neighbour begins or ends
 };
 
 }  // namespace secondsource

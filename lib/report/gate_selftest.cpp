@@ -144,6 +144,39 @@ double pool_noise(const PairPool& pool) {
   return largest;
 }
 
+struct BesideNeighbour {
+  std::string text{};
+  bool meets_aims = false;
+};
+
+/// The comparison of a pull request, with three cells of two metrics, beside bursts of load on one of two cores.
+BesideNeighbour simulate_beside_neighbour(const SelftestPlan& plan) {
+  constexpr std::int64_t kCells = 6;
+  constexpr double kRunNoise = 0.02;
+  constexpr double kLarge = 0.25;
+  constexpr double kMinLargeDetection = 0.90;
+  const PairedGate gate(interleaved_rule(), pull_request_plan(), kCells);
+  const auto counted = [&](double change) {
+    return simulate_gates(gate, NoiseKind::kOneCore, kRunNoise, change, plan.n_trials, plan.seed + 3, plan.n_threads);
+  };
+  const GateCounts same = counted(0);
+  const GateCounts slower = counted(kLarge);
+  BesideNeighbour result;
+  // A gate on all cells fails wrongly at most as often as the sum over its cells.
+  result.meets_aims =
+      proportion_bounds(same.n_regressed, same.n_gates()).low * static_cast<double>(kCells) < kMaxFalseFamilies &&
+      percent_of(slower.n_regressed, slower.n_gates()) >= 100 * kMinLargeDetection;
+  result.text = fmt::format(
+      "Beside a neighbour who works on one of two cores half of the time, in bursts and pauses of 0.1 to 1 s, at most {} "
+      "pairs, one of {} cells: {}\n"
+      "  unchanged: regressed {}, inconclusive {}, passed {}\n"
+      "  +25 %: regressed {} of {} (aim: 90 %), inconclusive {}, passed {}\n\n",
+      gate.plan().max_pairs(), kCells, result.meets_aims ? "met" : "MISSED",
+      count_text(same.n_regressed, same.n_gates()), same.n_inconclusive, same.n_passed, slower.n_regressed,
+      slower.n_gates(), slower.n_inconclusive, slower.n_passed);
+  return result;
+}
+
 }  // namespace
 
 SelftestResult simulate(const SelftestPlan& plan, Progress& progress) {
@@ -160,7 +193,9 @@ SelftestResult simulate(const SelftestPlan& plan, Progress& progress) {
   result.text += pull_request.run();
   PlanSimulation nightly(plan, nightly_plan(), progress, n_done);
   result.text += nightly.run();
-  result.meets_aims = nightly.meets_aims();
+  const BesideNeighbour beside = simulate_beside_neighbour(plan);
+  result.text += beside.text;
+  result.meets_aims = nightly.meets_aims() && beside.meets_aims;
   result.text += fmt::format(
       "Aims, for at most {} pairs and a run noise of up to 8 %, whatever the noise: {}\n"
       "  fewer than 1 % false families: worst {}\n"

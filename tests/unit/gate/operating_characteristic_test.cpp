@@ -44,6 +44,26 @@ TEST_CASE("each noise model has its normal part, and its trouble on top") {
   }
 }
 
+TEST_CASE(
+    "beside bursts of load on one of two cores, +25 % is found in nine of ten gates, and nothing in a build itself") {
+  // The neighbour takes at most 1 / 0.6 of the time, and is there half of it.
+  NoiseStream stream(NoiseKind::kOneCore, 0, 5);
+  double sum = 0;
+  constexpr int kProcesses = 4000;
+  for (int i = 0; i < kProcesses; ++i) {
+    const double slowed = std::exp(stream.next());
+    CHECK(slowed >= 1 - 1e-9);
+    CHECK(slowed <= 1 / 0.6 + 1e-9);
+    sum += 1 / slowed;
+  }
+  // A process that times W of work beside a neighbour for half of the time has on average 80 % of its speed; a longer
+  // stay beside him weighs more, so that the mean of the speeds is a little above that.
+  CHECK(sum / kProcesses == Approx(0.81).margin(0.02));
+  const PairedGate gate(interleaved_rule(), pull_request_plan(), 6);
+  CHECK(simulate_gates(gate, NoiseKind::kOneCore, 0.02, 0.25, 200, 7, 2).n_regressed >= 180);
+  CHECK(simulate_gates(gate, NoiseKind::kOneCore, 0.02, 0, 200, 8, 2).n_regressed <= 1);
+}
+
 TEST_CASE("a build compared with itself does not fail, whatever the noise: none of 8 x 60 families of 16 cells") {
   const PairedGate gate = nightly_gate();
   for (const NoiseKind kind : noise_kinds()) {
