@@ -150,6 +150,45 @@ bool is_mark(char32_t code_point) {
   return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
 }
 
+bool is_letter(char32_t code_point) {
+  const utf8proc_category_t category = category_of(code_point);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_decimal(char32_t code_point) {
+  return category_of(code_point) == UTF8PROC_CATEGORY_ND;
+}
+
+bool is_upper(char32_t code_point) {
+  return category_of(code_point) == UTF8PROC_CATEGORY_LU;
+}
+
+bool is_lower(char32_t code_point) {
+  return category_of(code_point) == UTF8PROC_CATEGORY_LL;
+}
+
+bool is_printable(char32_t code_point) {
+  if (code_point < 0x7f) return code_point >= 0x20;
+  const utf8proc_category_t category = category_of(code_point);
+  return category != UTF8PROC_CATEGORY_CN && category < UTF8PROC_CATEGORY_ZS;
+}
+
+std::string to_upper(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (std::size_t offset = 0; offset < text.size();) {
+    const Character character = character_at(text, offset);
+    offset += character.length;
+    if (character.code_point == 0xdf) {
+      result += "SS";
+    } else {
+      const auto upper = utf8proc_toupper(static_cast<utf8proc_int32_t>(character.code_point));
+      append_character(result, static_cast<char32_t>(upper));
+    }
+  }
+  return result;
+}
+
 std::string to_lower(std::string_view text) {
   std::string result;
   result.reserve(text.size());

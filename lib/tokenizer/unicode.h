@@ -50,8 +50,20 @@ std::size_t append_lossy(std::string& text, std::string_view bytes, bool is_last
 /// True for the general categories Mn, Mc and Me.
 [[nodiscard]] bool is_mark(char32_t code_point);
 
+/// True for the general categories L*.
+[[nodiscard]] bool is_letter(char32_t code_point);
+/// True for the general category Nd.
+[[nodiscard]] bool is_decimal(char32_t code_point);
+/// True for letters in upper case, and for those in lower case.
+[[nodiscard]] bool is_upper(char32_t code_point);
+[[nodiscard]] bool is_lower(char32_t code_point);
+/// True for the space and for every character that is no separator, control, format, private or unassigned one.
+[[nodiscard]] bool is_printable(char32_t code_point);
+
 /// Converts each character to lower case without regard to context (U+0130 becomes two characters).
 [[nodiscard]] std::string to_lower(std::string_view text);
+/// Converts each character to upper case, one character for one except that U+00DF becomes "SS".
+[[nodiscard]] std::string to_upper(std::string_view text);
 
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 /// The given normalization form of a text, through utf8proc. Errors: kOutOfMemory.
