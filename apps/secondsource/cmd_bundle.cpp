@@ -69,11 +69,15 @@ struct CreateCommandOptions {
   std::string from;
   std::string out;
   std::string prompts;
+  std::string chat_template;
+  std::string chat_date;
 };
 
 Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& context) {
   options.create.model_folder = options.from;
   if (!options.prompts.empty()) options.create.prompts = options.prompts;
+  if (!options.chat_template.empty()) options.create.chat_template = options.chat_template;
+  if (!options.chat_date.empty()) options.create.chat_date = options.chat_date;
   SS_TRY_VOID(create_bundle(options.create, options.out, context.progress, context.interrupt));
   context.progress.note(
       fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", options.out, options.out));
@@ -86,6 +90,10 @@ void add_create_command(CommandNode& bundle, CommandAction& action) {
   command->add_option("--from-hf", options->from, "The model's folder")->required();
   command->add_option("--out", options->out, "The bundle's folder; must be free")->required();
   command->add_option("--prompts", options->prompts, "A folder of golden prompt suites to copy in");
+  command->add_option("--chat-template", options->chat_template,
+                      "The chat template: a name such as chatml, a Jinja file, or none; default: the model's own");
+  command->add_option("--chat-date", options->chat_date,
+                      "What the template takes for today, so that ids stay the same; default: 2024-07-26");
   command->add_option("--name", options->create.name, "The bundle's name; default: the folder's");
   command->add_option("--license", options->create.license, "Licence of the weights")->capture_default_str();
   command->add_option("--url", options->create.source_url, "Where the weights come from");
@@ -135,9 +143,10 @@ void add_info_command(CommandNode& bundle, CommandAction& action) {
 /// reported as an error of the bundle.
 Result<EncodedPrompts> encode_golden_prompts(const Bundle& bundle, const GoldenPrompts& prompts) {
   SS_TRY(const BundleText text, BundleText::load(bundle));
-  SS_TRY(std::vector<EncodedPrompt> encoded, encode_prompts(prompts, "all", text));
+  SS_TRY(EncodedSuite encoded, encode_prompts(prompts, "all", text, bundle.config().max_seq_len));
   EncodedPrompts ids;
-  for (EncodedPrompt& prompt : encoded) ids.emplace(prompt.id, std::move(prompt.ids));
+  for (const SkippedPrompt& prompt : encoded.skipped) ids.emplace(prompt.id, std::nullopt);
+  for (EncodedPrompt& prompt : encoded.prompts) ids.emplace(prompt.id, std::move(prompt.ids));
   return ids;
 }
 

@@ -3,20 +3,24 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "chat/named_templates.h"
 #include "commands.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/json_text.h"
+#include "jinja/limits.h"
 #include "tokenizer_source.h"
 
 namespace secondsource {
 namespace {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
 
 struct TokenizeOptions {
@@ -33,9 +37,25 @@ struct TokenizeOptions {
   bool show_tokens = false;
 };
 
+/// The template that --family names, a name or a Jinja file, instead of that of the source.
+Result<ChatTemplateSource> chat_source(const TokenizeOptions& options, ChatTemplateSource own) {
+  if (options.family.empty()) return own;
+  own.templates.clear();
+  own.name = options.family;
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(options.family, ignored)) {
+    SS_TRY(own.templates["default"], read_file(options.family, jinja::kMaxTemplateBytes));
+    return own;
+  }
+  SS_TRY(own.templates["default"], named_chat_template(options.family));
+  return own;
+}
+
 class Tokenize {
  public:
-  Tokenize(const TokenizeOptions& options, const TokenizerSource& source) : options_(options), source_(source) {}
+  /// `chat` is the template, or why there is none.
+  Tokenize(const TokenizeOptions& options, const TokenizerSource& source, const Result<ChatTemplate>& chat)
+      : options_(options), source_(source), chat_(chat) {}
 
   /// Returns {"ids": [...]}; with --tokens, also the texts of the tokens.
   Result<Json> encode(std::string_view text, const EncodeOptions& encode_options) const {
@@ -51,19 +71,16 @@ class Tokenize {
 
   Result<Json> encode_text(std::string_view text) const {
     if (options_.chat) {
-      const std::vector<ChatMessage> messages = {{.role = "user", .content = std::string(text)}};
-      return encode_messages(messages);
+      OrderedJson message = {{"role", "user"}, {"content", std::string(text)}};
+      return encode_conversation({{"messages", OrderedJson::array({std::move(message)})}});
     }
     return encode(text, {.add_special_tokens = !options_.no_add_special, .parse_special = !options_.no_parse_special});
   }
 
   /// Returns the rendered text and its ids. Nothing is added to the output of the template.
-  Result<Json> encode_messages(const std::vector<ChatMessage>& messages) const {
-    SS_TRY(const ChatFamily family, chat_family());
-    SS_TRY(const std::string text, render_chat(family, messages,
-                                               {.add_generation_prompt = !options_.no_generation_prompt,
-                                                .bos_token = source_.bos_token,
-                                                .eos_token = source_.eos_token}));
+  Result<Json> encode_conversation(const OrderedJson& conversation) const {
+    if (!chat_) return chat_.error();
+    SS_TRY(const std::string text, chat_->render(conversation, !options_.no_generation_prompt));
     SS_TRY(Json answer, encode(text, {.add_special_tokens = false, .parse_special = true}));
     answer["text"] = text;
     return answer;
@@ -94,8 +111,9 @@ class Tokenize {
     }
     if (const Json* ids = fields.find("ids"); ids != nullptr && ids->is_array()) return decode(*ids, name);
     if (const Json* messages = fields.find("messages"); messages != nullptr && messages->is_array()) {
-      SS_TRY(const std::vector<ChatMessage> conversation, read_messages(*messages, name));
-      return encode_messages(conversation);
+      SS_TRY_VOID(check_messages(*messages, name));
+      // A template may write an object, whose keys then keep the order of the line. parse_json() checked the text.
+      return encode_conversation(OrderedJson::parse(line));
     }
     return Error{
         ErrorCode::kInvalidInput,
@@ -103,28 +121,25 @@ class Tokenize {
   }
 
  private:
-  static Result<std::vector<ChatMessage>> read_messages(const Json& values, const std::string& name) {
-    std::vector<ChatMessage> messages;
+  static Result<void> check_messages(const Json& values, const std::string& name) {
     for (std::size_t i = 0; i < values.size(); ++i) {
       SS_TRY(const JsonFields fields, JsonFields::of(values[i], fmt::format("{}: messages[{}]", name, i)));
-      ChatMessage message;
-      SS_TRY(message.role, fields.string("role"));
-      SS_TRY(message.content, fields.string("content"));
-      messages.push_back(std::move(message));
+      SS_TRY_VOID(fields.string("role"));
     }
-    return messages;
-  }
-
-  Result<ChatFamily> chat_family() const {
-    if (!options_.family.empty()) return chat_family_from_name(options_.family);
-    if (source_.chat_family) return *source_.chat_family;
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("{}: {}; --family names one", options_.path, source_.no_chat_reason)};
+    return {};
   }
 
   const TokenizeOptions& options_;
   const TokenizerSource& source_;
+  const Result<ChatTemplate>& chat_;
 };
+
+Result<ChatTemplate> open_chat(const TokenizeOptions& options, const TokenizerSource& source) {
+  SS_TRY(const ChatTemplateSource from, chat_source(options, source.chat));
+  if (!from.templates.empty()) return ChatTemplate::parse(from);
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected a chat template, found none; --family names one", options.path)};
+}
 
 Result<void> print_line(const Json& answer) {
   return print(to_json_text(answer) + "\n");
@@ -132,7 +147,9 @@ Result<void> print_line(const Json& answer) {
 
 Result<ExitStatus> run_tokenize(const TokenizeOptions& options, CommandContext& context) {
   SS_TRY(const TokenizerSource source, open_tokenizer(options.path, context));
-  const Tokenize tokenize(options, source);
+  const Result<ChatTemplate> chat = open_chat(options, source);
+  if (!chat && !options.family.empty()) return chat.error();
+  const Tokenize tokenize(options, source, chat);
   if (options.has_text || !options.file.empty()) {
     std::string text = options.text;
     if (!options.file.empty()) {
@@ -161,7 +178,8 @@ CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action) {
   Flag* text = command->add_option("--text", options->text, "Tokenize this");
   command->add_option("--file", options->file, "Tokenize the whole of this file")->excludes(text);
   command->add_flag("--chat", options->chat, "Texts are a user's message: put them into the chat template first");
-  command->add_option("--family", options->family, "The chat template by name, instead of the model's own");
+  command->add_option("--family", options->family,
+                      "The chat template by name or as a Jinja file, instead of the model's own");
   command->add_flag("--no-generation-prompt", options->no_generation_prompt,
                     "Chats end with their last message, not with what begins an answer");
   command->add_flag("--no-add-special", options->no_add_special,
@@ -172,7 +190,8 @@ CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action) {
   command->footer(
       "Without --text and --file each line of stdin is answered by one line: {\"text\": \"...\"} with {\"ids\": "
       "[...]},\n"
-      "{\"ids\": [...]} with {\"text\": \"...\"}, {\"messages\": [{\"role\": ..., \"content\": ...}]} with both.\n"
+      "{\"ids\": [...]} with {\"text\": \"...\"}, {\"messages\": [{\"role\": ..., \"content\": ...}]} with both, also\n"
+      "with \"tools\" and \"documents\".\n"
       "Example: secondsource tokenize bundles/default --text 'Hello world'\n"
       "         echo '{\"ids\": [403, 407]}' | secondsource tokenize bundles/default");
   command->callback([options, text, &action] {

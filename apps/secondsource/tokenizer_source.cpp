@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "bundle/bundle.h"
+#include "bundle/chat_files.h"
 #include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "gguf_tokenizer.h"
-#include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
 namespace {
@@ -26,50 +26,27 @@ Result<std::string> read_magic(const fs::path& path) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), n_read);
 }
 
-/// Sets the chat family from a Jinja template, or the reason why there is none.
-void recognise(const std::optional<std::string>& jinja, TokenizerSource& source) {
-  if (!jinja) {
-    source.no_chat_reason = "expected a chat template, found none";
-    return;
-  }
-  const Result<ChatFamily> family = detect_chat_family(*jinja);
-  if (family) {
-    source.chat_family = *family;
-  } else {
-    source.no_chat_reason = family.error().message;
-  }
-}
-
-/// Takes the tokens of a tokenizer_config.json, and recognises the chat template: `jinja`, or else the one in the file.
-Result<void> read_config(const std::optional<std::string>& json, const std::string& name,
-                         const std::optional<std::string>& jinja, TokenizerSource& source) {
-  TokenizerConfig config;
-  if (json) {
-    SS_TRY(config, parse_tokenizer_config(*json, name));
-  }
-  source.bos_token = config.bos_token;
-  source.eos_token = config.eos_token;
-  recognise(jinja ? jinja : config.chat_template, source);
-  return {};
-}
-
-Result<std::optional<std::string>> read_if_present(const fs::path& path) {
-  if (!path_exists(path)) return std::optional<std::string>();
-  SS_TRY(std::string text, read_file(path));
-  return std::optional(std::move(text));
-}
-
-/// Opens a tokenizer.json and, if they exist, the tokenizer_config.json and the chat_template.jinja beside it.
+/// Opens a tokenizer.json and the files of the chat template beside it, if they exist.
 Result<TokenizerSource> open_json(const fs::path& path) {
   SS_TRY(const std::string text, read_file(path));
   SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(text, path.string()));
-  TokenizerSource source{
-      .tokenizer = std::move(tokenizer), .chat_family = {}, .no_chat_reason = {}, .bos_token = {}, .eos_token = {}};
-  const fs::path config_path = path.parent_path() / "tokenizer_config.json";
-  SS_TRY(const std::optional<std::string> config, read_if_present(config_path));
-  SS_TRY(const std::optional<std::string> jinja, read_if_present(path.parent_path() / kChatTemplateFile));
-  SS_TRY_VOID(read_config(config, config_path.string(), jinja, source));
+  TokenizerSource source{.tokenizer = std::move(tokenizer), .chat = {}};
+  const fs::path folder = path.parent_path();
+  SS_TRY(const std::vector<std::string> more_files, more_template_files(folder));
+  SS_TRY(source.chat, model_chat_templates(reader_of(folder), more_files, folder.string()));
   return source;
+}
+
+/// The templates of a GGUF file: tokenizer.chat_template, and tokenizer.chat_template.NAME for others.
+void take_templates(const GgufHeader& header, ChatTemplateSource& chat) {
+  constexpr std::string_view kKey = "tokenizer.chat_template";
+  for (const auto& [key, value] : header.metadata) {
+    const auto* text = header.find<std::string_view>(key);
+    if (text == nullptr || !key.starts_with(kKey)) continue;
+    const std::string_view rest = std::string_view(key).substr(kKey.size());
+    if (rest.empty()) chat.templates["default"] = *text;
+    if (rest.starts_with('.')) chat.templates[std::string(rest.substr(1))] = *text;
+  }
 }
 
 Result<TokenizerSource> open_gguf(const fs::path& path) {
@@ -78,16 +55,15 @@ Result<TokenizerSource> open_gguf(const fs::path& path) {
   Result<GgufVocabulary> vocabulary = gguf_vocabulary_of(header);
   if (!vocabulary) return vocabulary.error().with_context(path.string());
   SS_TRY(Tokenizer tokenizer, tokenizer_from_gguf(*vocabulary, path.string()));
-  TokenizerSource source{
-      .tokenizer = std::move(tokenizer), .chat_family = {}, .no_chat_reason = {}, .bos_token = {}, .eos_token = {}};
-  const auto* jinja = header.find<std::string_view>("tokenizer.chat_template");
-  recognise(jinja == nullptr ? std::optional<std::string>() : std::string(*jinja), source);
-  const auto text_of = [&](const std::optional<std::int64_t>& id) -> std::optional<std::string> {
-    if (!id) return std::nullopt;
-    return vocabulary->tokens[static_cast<std::size_t>(*id)];  // tokenizer_from_gguf checked the id
+  TokenizerSource source{.tokenizer = std::move(tokenizer), .chat = {}};
+  source.chat.name = path.string() + ": tokenizer.chat_template";
+  take_templates(header, source.chat);
+  const auto take_token = [&](const char* name, const std::optional<std::int64_t>& id) {
+    // tokenizer_from_gguf checked the id.
+    if (id) source.chat.special_tokens[name] = vocabulary->tokens[static_cast<std::size_t>(*id)];
   };
-  source.bos_token = text_of(vocabulary->bos_id);
-  source.eos_token = text_of(vocabulary->eos_id);
+  take_token("bos_token", vocabulary->bos_id);
+  take_token("eos_token", vocabulary->eos_id);
   return source;
 }
 
@@ -98,19 +74,13 @@ Result<TokenizerSource> open_bundle(const fs::path& path, CommandContext& contex
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: expected a tokenizer.json in it, found none", path.string())};
   SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(*json, (path / "tokenizer.json").string()));
-  TokenizerSource source{
-      .tokenizer = std::move(tokenizer), .chat_family = {}, .no_chat_reason = {}, .bos_token = {}, .eos_token = {}};
-  SS_TRY(const std::optional<std::string> config, bundle.tokenizer_config_json());
-  SS_TRY(const std::optional<std::string> jinja, bundle.jinja_template());
-  SS_TRY_VOID(read_config(config, (path / "tokenizer_config.json").string(), jinja, source));
-  if (bundle.manifest() == nullptr) return source;
-  // The chat template that the manifest names takes precedence over the one recognised from tokenizer_config.json.
-  source.chat_family.reset();
-  if (bundle.manifest()->chat_template == "none") {
-    source.no_chat_reason = fmt::format("{}: its manifest names no chat template", path.string());
-    return source;
+  TokenizerSource source{.tokenizer = std::move(tokenizer), .chat = {}};
+  SS_TRY(std::optional<ChatTemplateSource> chat, bundle.chat_template());
+  if (chat) {
+    source.chat = *std::move(chat);
+  } else {
+    SS_TRY(source.chat.special_tokens, special_tokens(reader_of(bundle.folder()), path.string()));
   }
-  SS_TRY(source.chat_family, chat_family_from_name(bundle.manifest()->chat_template));
   return source;
 }
 

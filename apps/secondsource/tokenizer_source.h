@@ -6,20 +6,17 @@
 #include <optional>
 #include <string>
 
+#include "chat/chat_template.h"
 #include "command.h"
 #include "core/result.h"
-#include "tokenizer/chat.h"
-#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace secondsource {
 
 struct TokenizerSource {
   Tokenizer tokenizer;
-  std::optional<ChatFamily> chat_family;  ///< named by the manifest, or recognised from the model's own template
-  std::string no_chat_reason;             ///< why there is no chat_family
-  std::optional<std::string> bos_token;   ///< as named in tokenizer_config.json
-  std::optional<std::string> eos_token;
+  /// The template that the manifest names, or the model's own; its special tokens are there without one, too.
+  ChatTemplateSource chat;
 };
 
 /// Errors: kInvalidInput for a path without a tokenizer; those of the readers.

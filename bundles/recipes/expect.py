@@ -69,8 +69,11 @@ class Journal:
             stream.write(json.dumps(line) + "\n")
 
 
-def end_ids(config) -> set[int]:
-    ids = config.eos_token_id
+def end_ids(folder: Path, config) -> set[int]:
+    """The ids that end a generation: those of generation_config.json, as in generate(), else those of config.json."""
+    file = folder / "generation_config.json"
+    ids = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.exists() else None
+    ids = config.eos_token_id if ids is None else ids
     return set() if ids is None else set(ids) if isinstance(ids, list) else {ids}
 
 
@@ -91,7 +94,7 @@ def forked(reference: Reference, prompts: list[Prompt]) -> Iterator[tuple[Prompt
 
 def greedy(reference: Reference, cache: object, prompt: Prompt) -> dict:
     """The record of one prompt: greedy until an end id or max_new_tokens."""
-    ends = end_ids(reference.config)
+    ends = end_ids(reference.folder, reference.config)
     rows, ids = [], []
     logits = reference.feed(cache, prompt.own_ids, 1)
     while True:
@@ -349,7 +352,7 @@ def main() -> int:
     if options.quality:
         manifest.take_lookups(parts, json.loads(options.quality.read_text(encoding="utf-8")))
     named = {"name": options.name, "license": options.license, "source": options.source}
-    manifest.write(out, parts, encoder.family, named, set(repeated))
+    manifest.write(out, parts, encoder.chat, named, set(repeated))
     manifest.remove_folder(work)
     return 0
 

@@ -9,15 +9,17 @@ import torch
 import transformers
 import yaml
 
+from chat_template import ChatTemplate
 from yaml_text import to_yaml
 
 RECIPES = Path(__file__).resolve().parent
 
 # What decides the expected outputs; their hash names the program in the manifest.
-PROGRAM = ("expect.py", "acceptance.py", "prompt_suites.py", "quantize.py", "reference.py", "routing.py", "weights.py")
+PROGRAM = ("expect.py", "acceptance.py", "chat_template.py", "prompt_suites.py", "quantize.py", "reference.py", "routing.py", "weights.py")
 
 MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json",
-               "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "templates/*")
+               "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+               "additional_chat_templates/*.jinja")
 
 
 def program_hash() -> str:
@@ -125,10 +127,21 @@ def _kept_variants(folder: Path, old: dict, entries: list[dict], computed: set[s
     return kept
 
 
-def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[str, str | None],
+def _chat_entries(folder: Path, old: dict, chat: ChatTemplate | None) -> dict[str, str]:
+    """What the manifest says of the chat template: what it said before; else the model's own becomes a file of the bundle."""
+    if old.get("chat_template"):
+        return {key: str(old[key]) for key in ("chat_template", "chat_date") if key in old}
+    if chat is None:
+        return {"chat_template": "none"}
+    (folder / "chat_template.jinja").write_bytes(chat.text.encode("utf-8"))
+    return {"chat_template": "chat_template.jinja", "chat_date": chat.date}
+
+
+def write(folder: Path, parts: dict[str, dict], chat: ChatTemplate | None, named: dict[str, str | None],
           repeated: set[str] = frozenset()) -> None:
     """manifest.yaml over everything that is in the folder; keeps what it said about the source."""
     old = _read(folder)
+    chat_entries = _chat_entries(folder, old, chat)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     entries = lambda: [file_entry(folder, path) for path in listed_files(folder)]
     variants = {**_kept_variants(folder, old, entries(), set(parts), repeated), **parts}
@@ -143,7 +156,7 @@ def write(folder: Path, parts: dict[str, dict], chat_template: str, named: dict[
         "license": named["license"] or old.get("license") or "unknown",
         "source": source,
         "files": sorted(entries(), key=lambda entry: entry["path"]),
-        "chat_template": old.get("chat_template") or chat_template,
+        **chat_entries,
         "variants": variants,
         "expected_from": {
             "program": "bundles/recipes/expect.py",

@@ -16,8 +16,7 @@ from pathlib import Path
 import yaml
 from tokenizers import Tokenizer
 
-# The program is built from the same list, so that both recognise the same templates.
-KNOWN_TEMPLATES = Path(__file__).resolve().parents[2] / "lib/tokenizer/chat_templates.json"
+from chat_template import ChatTemplate
 
 
 @dataclass(frozen=True)
@@ -49,55 +48,28 @@ def chatml(messages: list[dict]) -> str:
     return turns + "<|im_start|>assistant\n"
 
 
-def jinja_template(folder: Path) -> str | None:
-    """The model's own chat template: chat_template.jinja, or else the (default) one of tokenizer_config.json."""
-    if (folder / "chat_template.jinja").exists():
-        return (folder / "chat_template.jinja").read_bytes().decode("utf-8")
-    settings = folder / "tokenizer_config.json"
-    if not settings.exists():
-        return None
-    template = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
-    if isinstance(template, list):
-        template = next((entry["template"] for entry in template if entry["name"] == "default"), None)
-    return template
-
-
-def family_of_template(jinja: str | None) -> str:
-    """The family that the program renders instead of this very text, or none."""
-    if jinja is None:
-        return "none"
-    digest = hashlib.sha256(jinja.encode("utf-8")).hexdigest()
-    known = json.loads(KNOWN_TEMPLATES.read_text(encoding="utf-8"))["templates"]
-    return next((entry["family"] for entry in known if entry["sha256"] == digest), "none")
-
-
-def named_family(folder: Path) -> str | None:
-    """The chat_template of a bundle's manifest, which a person may have written."""
-    manifest = folder / "manifest.yaml"
-    return yaml.safe_load(manifest.read_text(encoding="utf-8")).get("chat_template") if manifest.exists() else None
-
-
 class Encoder:
     """The tokenizer and chat template of a model folder; either may be missing."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "tokenizer.json"
         self.tokenizer = Tokenizer.from_file(str(file)) if file.exists() else None
-        self.family = named_family(folder) or family_of_template(jinja_template(folder))
-        self._template = None
-        if self.tokenizer is not None and self.family != "none":
-            from transformers import AutoTokenizer  # slow to import, and only needed here
-            self._template = AutoTokenizer.from_pretrained(str(folder))
+        self.chat = ChatTemplate.of(folder)
 
     def count(self, text: str) -> int:
         return len(self.encode(text))
 
     def lacks(self, prompt: dict) -> str | None:
-        """What a prompt needs and the folder does not have."""
+        """Why the folder cannot encode a prompt."""
         if self.tokenizer is None and ("ids" not in prompt or "document" in prompt):
-            return "tokenizer.json"
-        if "messages" in prompt and self._template is None:
-            return "chat template of a known family (docs/bundle-format.md)"
+            return "the model folder has no tokenizer.json"
+        if "messages" in prompt and self.chat is None:
+            return "the model folder has no chat template"
+        if "messages" in prompt:
+            try:
+                self.render(prompt["messages"])
+            except Exception as error:  # whatever an untrusted template does
+                return f"the chat template refuses them: {type(error).__name__}: {error}"
         return None
 
     def encode(self, text: str) -> list[int]:
@@ -109,12 +81,9 @@ class Encoder:
         return self.tokenizer.decode(ids, skip_special_tokens=True) if self.tokenizer else None
 
     def render(self, messages: list[dict]) -> str:
-        if self._template is None:
-            raise ValueError("expected a chat template of a known family in the model folder, found none")
-        text = self._template.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        if self.family == "chatml" and text != chatml(messages):
-            raise ValueError(f"the folder's template is not ChatML as this project renders it: {text!r}")
-        return text
+        if self.chat is None:
+            raise ValueError("expected a chat template in the model folder, found none")
+        return self.chat.render(messages)
 
 
 def read_suites(source: Path | list[Path]) -> list[tuple[Path, dict]]:
@@ -152,7 +121,7 @@ def without_unusable(suites: list[tuple[Path, dict]], encoder: Encoder) -> tuple
         if encoder.tokenizer is None:
             usable.pop("documents", None)
         kept.append((file, usable))
-    return kept, [f"{count} prompts left out: the model folder has no {what}" for what, count in reasons.items()]
+    return kept, [f"{count} prompts left out: {why}" for why, count in reasons.items()]
 
 
 def encode(suites: list[tuple[Path, dict]], encoder: Encoder) -> list[Prompt]:

@@ -142,7 +142,7 @@ class Reference:
     def __init__(self, folder: Path, variant: str) -> None:
         if variant not in MATMUL_WEIGHT:
             raise ValueError(f"variant: expected one of {', '.join(MATMUL_WEIGHT)}, found {variant}")
-        self.variant = variant
+        self.folder, self.variant = folder, variant
         self.model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=torch.float32, attn_implementation=ATTENTION).eval()
         self.config = self.model.config

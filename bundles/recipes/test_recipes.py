@@ -46,8 +46,6 @@ from prompt_suites import (
     Prompt,
     chatml,
     encode,
-    family_of_template,
-    jinja_template,
     read_suites,
     without_unusable,
 )
@@ -174,35 +172,41 @@ def test_a_document_tokenized_apart_has_the_ids_of_the_whole():
 
 def test_the_chat_template_of_the_default_bundle_is_chatml():
     messages = [{"role": "system", "content": "a\nb "}, {"role": "user", "content": "c"}]
-    assert Encoder(DEFAULT).family == "chatml" and Encoder(DEFAULT).render(messages) == chatml(messages)
+    assert Encoder(DEFAULT).render(messages) == chatml(messages)
 
 
-def test_a_chat_template_is_recognised_by_its_exact_text_and_without_one_messages_are_left_out():
-    text = jinja_template(DEFAULT)
-    assert family_of_template(text) == "chatml" and family_of_template(text + " ") == family_of_template(None) == "none"
+def test_a_chat_template_is_that_of_the_manifest_or_the_models_own_and_what_it_refuses_is_left_out():
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copyfile(DEFAULT / name, folder / name)
-        assert Encoder(folder).family == "chatml"
-        (folder / "chat_template.jinja").write_text(text + "{# a relative #}", encoding="utf-8")
-        relative = Encoder(folder)  # the file takes precedence over tokenizer_config.json
-        assert relative.family == "none"
-        prompts = [{"id": "a", "messages": [{"role": "user", "content": "b"}]}, {"id": "c", "text": "d"}]
-        kept, reasons = without_unusable([(folder / "s.yaml", {"prompts": prompts})], relative)
-        assert [prompt["id"] for prompt in kept[0][1]["prompts"]] == ["c"]
-        assert reasons == ["1 prompts left out: the model folder has no chat template of a known family "
-                           "(docs/bundle-format.md)"]
+        user = [{"role": "user", "content": "b"}]
+        assert Encoder(folder).render(user) == chatml(user)
+        own = "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" \
+              "{{ strftime_now('%d %b %Y') }}{{ tools is none }}{{ messages | tojson }}"
+        (folder / "chat_template.jinja").write_text(own, encoding="utf-8")
+        encoder = Encoder(folder)  # the file takes precedence over tokenizer_config.json
+        assert encoder.render(user) == '<|begin_of_text|>26 Jul 2024True[{"role": "user", "content": "b"}]'.replace(
+            "<|begin_of_text|>", encoder.chat.tokens.get("bos_token", ""))
+        refused = {"id": "a", "messages": [{"role": "system", "content": "s"}]}
+        prompts = [refused, {"id": "b", "messages": user}, {"id": "c", "text": "d"}]
+        kept, reasons = without_unusable([(folder / "s.yaml", {"prompts": prompts})], encoder)
+        assert [prompt["id"] for prompt in kept[0][1]["prompts"]] == ["b", "c"]
+        assert reasons == ["1 prompts left out: the chat template refuses them: TemplateError: no system"]
         suite = {"suite_format": 1, "name": "s", "license": "MIT", "prompts": prompts}
         (folder / "s.yaml").write_text(to_yaml(suite), encoding="utf-8")
         (folder / "t.yaml").write_text(to_yaml({**suite, "prompts": prompts[:1]}), encoding="utf-8")
-        usable, _ = without_unusable(read_suites(folder), relative)
+        usable, _ = without_unusable(read_suites(folder), encoder)
         for target in (folder / "prompts", folder):  # elsewhere, and in place
             manifest.copy_prompts(usable, target)
             assert [file.name for file in sorted(target.glob("*.yaml"))] == ["s.yaml"]
             assert read_suites(target)[0][1] == {**suite, "prompts": prompts[1:]}
+        (folder / "manifest.yaml").write_text("chat_template: none\n", encoding="utf-8")
+        assert Encoder(folder).lacks(prompts[1]) == "the model folder has no chat template"
         (folder / "manifest.yaml").write_text("chat_template: qwen2.5\n", encoding="utf-8")
-        assert Encoder(folder).family == "qwen2.5"  # what a person wrote there holds
+        assert Encoder(folder).render(user).startswith("<|im_start|>system\nYou are Qwen")
+        (folder / "manifest.yaml").write_text("chat_template: chat_template.jinja\nchat_date: 2026-02-01\n", encoding="utf-8")
+        assert "01 Feb 2026" in Encoder(folder).render(user)
 
 
 def test_stories260k_gives_the_logits_and_ids_of_an_independent_forward_pass():
@@ -467,7 +471,7 @@ def test_the_manifest_lists_the_variants_that_were_asked_for_and_those_that_stil
                      for name in computed}
             for part in parts.values():
                 manifest.write_lines(folder / part["expected"], [])
-            manifest.write(folder, parts, "none", {"name": None, "license": None, "source": None})
+            manifest.write(folder, parts, None, {"name": None, "license": None, "source": None})
             variants = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))["variants"]
             assert {file.stem for file in (folder / "expected").iterdir()} == set(variants)
             return set(variants)

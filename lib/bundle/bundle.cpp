@@ -7,15 +7,16 @@
 #include <system_error>
 #include <utility>
 
+#include "bundle/chat_files.h"
 #include "bundle/extraction_cache.h"
 #include "bundle/file_kind.h"
 #include "bundle/foreign_model.h"
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
+#include "chat/named_templates.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/utf8.h"
-#include "tokenizer/chat.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
@@ -114,6 +115,10 @@ Result<void> Bundle::load_model() {
   }
   SS_TRY(const std::string text, read_file(config_path, kMaxConfigBytes));
   SS_TRY(config_, parse_model_config(text, config_path.string()));
+  SS_TRY(const std::optional<std::string> generation, read_optional("generation_config.json"));
+  if (generation) {
+    SS_TRY_VOID(take_generation_config(*generation, (folder_ / "generation_config.json").string(), config_));
+  }
   SS_TRY(tensors_, TensorStore::open(folder_));
   if (manifest_) {
     // Every file that determines the weights must be listed in the manifest, whose hashes vouch for it.
@@ -191,20 +196,33 @@ Result<std::optional<std::string>> Bundle::read_optional(std::string_view file) 
   return std::optional(std::move(text));
 }
 
-Result<std::optional<std::string>> Bundle::jinja_template() const {
-  SS_TRY(std::optional<std::string> file, read_optional(kChatTemplateFile));
-  if (file) return file;
-  SS_TRY(const std::optional<std::string> json, tokenizer_config_json());
-  if (!json) return std::optional<std::string>();
-  SS_TRY(TokenizerConfig config, parse_tokenizer_config(*json, (folder_ / "tokenizer_config.json").string()));
-  return std::move(config.chat_template);
-}
-
-Result<std::string> Bundle::chat_template() const {
-  if (manifest_) return manifest_->chat_template;
-  SS_TRY(const std::optional<std::string> jinja, jinja_template());
-  const Result<ChatFamily> family = jinja ? detect_chat_family(*jinja) : Error{ErrorCode::kUnsupported, "none"};
-  return family ? std::string(to_string(*family)) : std::string("none");
+Result<std::optional<ChatTemplateSource>> Bundle::chat_template() const {
+  const ChatFileReader read = [&](std::string_view path) { return read_optional(path); };
+  std::vector<std::string> more_files;
+  if (manifest_ == std::nullopt) {
+    SS_TRY(more_files, more_template_files(folder_));
+    SS_TRY(ChatTemplateSource own, model_chat_templates(read, more_files, folder_.string()));
+    return own.templates.empty() ? std::optional<ChatTemplateSource>() : std::optional(std::move(own));
+  }
+  if (manifest_->chat_template == "none") return std::optional<ChatTemplateSource>();
+  ChatTemplateSource source;
+  if (manifest_->has_chat_template_file()) {
+    for (const ManifestFile& file : manifest_->files) {
+      const bool is_template = file.path.starts_with(kMoreChatTemplates) && file.path.ends_with(".jinja");
+      if (is_template) more_files.push_back(file.path);
+    }
+    SS_TRY(source, model_chat_templates(read, more_files, folder_.string()));
+    SS_TRY(const std::optional<std::string> text, read_optional(manifest_->chat_template));
+    source.templates["default"] = *text;
+    source.name = (folder_ / manifest_->chat_template).string();
+  } else {
+    SS_TRY(const std::string_view text, named_chat_template(manifest_->chat_template));
+    SS_TRY(source.special_tokens, special_tokens(read, folder_.string()));
+    source.templates["default"] = text;
+    source.name = fmt::format("chat template {}", manifest_->chat_template);
+  }
+  if (manifest_->chat_date) source.date = *manifest_->chat_date;
+  return std::optional(std::move(source));
 }
 
 Result<GoldenPrompts> Bundle::prompts() const {

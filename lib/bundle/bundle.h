@@ -19,6 +19,7 @@
 #include "bundle/model_tensors.h"
 #include "bundle/prompts.h"
 #include "bundle/tensor_store.h"
+#include "chat/chat_template.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -69,12 +70,9 @@ class Bundle {
   Result<std::optional<std::string>> tokenizer_json() const { return read_optional("tokenizer.json"); }
   Result<std::optional<std::string>> tokenizer_config_json() const { return read_optional("tokenizer_config.json"); }
 
-  /// The model's own chat template as Jinja text: chat_template.jinja, or else the one in tokenizer_config.json; nullopt
-  /// if it has none. Errors: kInvalidInput, kIo.
-  Result<std::optional<std::string>> jinja_template() const;
-  /// The family of built-in chat templates that the manifest names; without a manifest the one that the model's own
-  /// template is exactly (tokenizer/chat.h), or "none".
-  Result<std::string> chat_template() const;
+  /// The chat template that the manifest names, a file of the bundle or one of this program; without a manifest the
+  /// model's own (chat_files.h); nullopt for none. Errors: kInvalidInput, kUnsupported for an unknown name, kIo.
+  Result<std::optional<ChatTemplateSource>> chat_template() const;
 
   /// The golden prompts; empty if there is no prompts folder. Errors: kInvalidInput, kIo.
   Result<GoldenPrompts> prompts() const;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "bundle/foreign_model.h"
-#include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
 Result<BundleText> BundleText::load(const Bundle& bundle) {
@@ -15,17 +14,7 @@ Result<BundleText> BundleText::load(const Bundle& bundle) {
   } else if (const auto foreign = foreign_tokenizer(bundle.folder())) {
     text.foreign_tokenizer_ = refuse_foreign(bundle.folder(), "tokenizer.json", *foreign);
   }
-  SS_TRY(const std::string family, bundle.chat_template());
-  if (family != "none") {
-    SS_TRY(text.chat_family_, chat_family_from_name(family));
-  }
-  SS_TRY(const std::optional<std::string> config_json, bundle.tokenizer_config_json());
-  if (config_json) {
-    SS_TRY(const TokenizerConfig config,
-           parse_tokenizer_config(*config_json, (bundle.folder() / "tokenizer_config.json").string()));
-    text.chat_options_.bos_token = config.bos_token;
-    text.chat_options_.eos_token = config.eos_token;
-  }
+  SS_TRY_VOID(text.load_chat(bundle));
   return text;
 }
 
@@ -37,12 +26,28 @@ Result<std::vector<std::int32_t>> BundleText::encode(std::string_view text) cons
   return tokenizer_->encode(text, {.add_special_tokens = false, .parse_special = true});
 }
 
-Result<std::string> BundleText::render(const std::vector<ChatMessage>& messages) const {
-  if (!chat_family_) {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("bundle {}: messages need a chat template of a known family, found none", name_)};
+Result<void> BundleText::load_chat(const Bundle& bundle) {
+  const Result<std::optional<ChatTemplateSource>> source = bundle.chat_template();
+  if (!source) {
+    if (source.error().code == ErrorCode::kIo) return source.error();
+    no_chat_ = source.error();
+  } else if (*source) {
+    Result<ChatTemplate> chat = ChatTemplate::parse(**source);
+    if (chat) {
+      chat_ = *std::move(chat);
+    } else {
+      no_chat_ = std::move(chat).error();
+    }
+  } else {
+    no_chat_ =
+        Error{ErrorCode::kInvalidInput, fmt::format("bundle {}: messages need a chat template, found none", name_)};
   }
-  return render_chat(*chat_family_, messages, chat_options_);
+  return {};
+}
+
+Result<std::string> BundleText::render(const std::vector<ChatMessage>& messages) const {
+  if (!chat_) return *no_chat_;
+  return chat_->render(messages);
 }
 
 }  // namespace secondsource

@@ -12,12 +12,15 @@
 #include "bundle/bundle_writer.h"
 #include "bundle/finite_weights.h"
 #include "bundle/prompts.h"
+#include "bundle/relative_path.h"
 #include "bundle/staged_folder.h"
 #include "bundle/variant.h"
+#include "chat/named_templates.h"
+#include "core/calendar.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/utf8.h"
-#include "tokenizer/chat.h"
+#include "jinja/limits.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace secondsource {
@@ -27,8 +30,8 @@ namespace fs = std::filesystem;
 
 /// The files that are copied beside the weights. Other files of the folder (other formats, code, pictures) are left
 /// out.
-constexpr std::array<std::string_view, 7> kModelFiles = {
-    "config.json",           "generation_config.json",  "tokenizer.json", kChatTemplateFile,
+constexpr std::array<std::string_view, 6> kModelFiles = {
+    "config.json",           "generation_config.json",  "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", kWeightIndexFile};
 
 /// The stored type that takes the most bytes, as a variant's name.
@@ -71,6 +74,51 @@ Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
   return {};
 }
 
+/// The template that the options ask for: a name, a file, or the model's own; nullopt for none.
+Result<std::optional<ChatTemplateSource>> chosen_template(const CreateOptions& options, const Bundle& model) {
+  if (!options.chat_template) return model.chat_template();
+  if (*options.chat_template == "none") return std::optional<ChatTemplateSource>();
+  ChatTemplateSource source{.templates = {}, .special_tokens = {}, .name = *options.chat_template};
+  const fs::path file = *options.chat_template;
+  std::error_code ignored;
+  if (fs::is_regular_file(file, ignored)) {
+    SS_TRY(source.templates["default"], read_file(file, jinja::kMaxTemplateBytes));
+    return std::optional(std::move(source));
+  }
+  const Result<std::string_view> named = named_chat_template(*options.chat_template);
+  if (!named) return Error{ErrorCode::kInvalidInput, named.error().message + ", a Jinja file, or none"};
+  source.templates["default"] = *named;
+  return std::optional(std::move(source));
+}
+
+/// Writes the templates as transformers does: chat_template.jinja, and the others beside it.
+Result<void> add_chat_template(const CreateOptions& options, const Bundle& model, BundleWriter& writer,
+                               Manifest& manifest, Progress& progress) {
+  SS_TRY(const std::optional<ChatTemplateSource> source, chosen_template(options, model));
+  if (!source || !source->templates.contains("default")) return {};
+  if (!days_since_1970(options.chat_date)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--chat-date: expected a day YYYY-MM-DD, found {}", in_quotes(options.chat_date))};
+  }
+  if (const Result<ChatTemplate> parsed = ChatTemplate::parse(*source); !parsed) {
+    if (options.chat_template) return parsed.error();
+    progress.note(fmt::format("{}; prompts with messages will be skipped", parsed.error().message));
+  }
+  for (const auto& [name, text] : source->templates) {
+    const bool is_default = name == "default";
+    const std::string path =
+        is_default ? std::string(kChatTemplateFile) : fmt::format("{}/{}.jinja", kMoreChatTemplates, name);
+    if (!is_default && !check_relative_path(path, "chat template")) {
+      progress.note(fmt::format("chat template {}: left out, because its name is none for a file", in_quotes(name)));
+      continue;
+    }
+    SS_TRY_VOID(writer.add_text(path, text));
+  }
+  manifest.chat_template = kChatTemplateFile;
+  manifest.chat_date = options.chat_date;
+  return {};
+}
+
 }  // namespace
 
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
@@ -84,14 +132,6 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
   manifest.source_url = options.source_url;
   manifest.variants = variants_of(stored_variant(model));
-  SS_TRY(manifest.chat_template, model.chat_template());
-  SS_TRY(const std::optional<std::string> jinja, model.jinja_template());
-  if (jinja && manifest.chat_template == "none") {
-    progress.note(
-        fmt::format("{}; the bundle says chat_template: none, and prompts with messages cannot be used with it",
-                    detect_chat_family(*jinja).error().message));
-  }
-
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
   std::error_code ignored;
@@ -102,6 +142,7 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   for (const std::string& file : model.tensors().files()) {
     SS_TRY_VOID(writer.add_copy(file, options.model_folder / file));
   }
+  SS_TRY_VOID(add_chat_template(options, model, writer, manifest, progress));
   if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
   SS_TRY_VOID(writer.finish(std::move(manifest)));
   return folder.commit();

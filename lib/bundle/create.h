@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "chat/chat_template.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -20,6 +21,9 @@ struct CreateOptions {
   std::string license = "unknown";  ///< the license of the weights
   std::string source_url;
   std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml) with their documents
+  /// A name (chat/named_templates.h), the path of a Jinja file, or "none"; absent: the model's own.
+  std::optional<std::string> chat_template = std::nullopt;
+  std::string chat_date = std::string(kDefaultChatDate);  ///< YYYY-MM-DD: today for the template
 };
 
 /// Writes the bundle to `target`, which must not exist or be an empty folder; an interrupted attempt leaves nothing

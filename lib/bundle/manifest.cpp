@@ -9,7 +9,9 @@
 
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
+#include "core/calendar.h"
 #include "core/number.h"
+#include "core/utf8.h"
 #include "core/yaml.h"
 
 namespace secondsource {
@@ -197,7 +199,7 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {
   SS_TRY(const YamlNode root, parse_yaml(text, name, {.max_bytes = std::int64_t{8} << 20}));
   SS_TRY_VOID(check_format(root));
   SS_TRY_VOID(root.expect_keys({"format", "version", "name", "family", "license", "source", "files", "chat_template",
-                                "variants", "expected_from"}));
+                                "chat_date", "variants", "expected_from"}));
   Manifest manifest;
   SS_TRY(manifest.name, word_at(root, "name"));
   SS_TRY(manifest.family, word_at(root, "family"));
@@ -210,6 +212,15 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {
   if (manifest.find_file("config.json") == nullptr) return root.fault("files: expected config.json, found none");
   if (root.has("chat_template")) {
     SS_TRY(manifest.chat_template, word_at(root, "chat_template"));
+    if (manifest.has_chat_template_file() && manifest.find_file(manifest.chat_template) == nullptr) {
+      return root.fault(fmt::format("chat_template: expected one of the files, found {}", manifest.chat_template));
+    }
+  }
+  if (root.has("chat_date")) {
+    SS_TRY(manifest.chat_date, root.string("chat_date"));
+    if (!days_since_1970(*manifest.chat_date)) {
+      return root.fault(fmt::format("chat_date: expected a day YYYY-MM-DD, found {}", in_quotes(*manifest.chat_date)));
+    }
   }
   SS_TRY(const YamlNode variants_node, root.at("variants"));
   SS_TRY(const auto variants, variants_node.as_map());

@@ -73,11 +73,15 @@ struct Manifest {
   std::string license;
   std::string source_description;
   std::string source_url;
-  std::vector<ManifestFile> files;     ///< every file except manifest.yaml, sorted by path
-  std::string chat_template = "none";  ///< the name of a built-in family
+  std::vector<ManifestFile> files;  ///< every file except manifest.yaml, sorted by path
+  /// A Jinja file of the bundle ("chat_template.jinja"), the name of a template of this program, or "none".
+  std::string chat_template = "none";
+  std::optional<std::string> chat_date;  ///< YYYY-MM-DD: today for the template; absent: kDefaultChatDate
   std::vector<ManifestVariant> variants;
   std::optional<ExpectedFrom> expected_from;
 
+  /// True if chat_template is a file of the bundle.
+  [[nodiscard]] bool has_chat_template_file() const { return chat_template.ends_with(".jinja"); }
   [[nodiscard]] const ManifestFile* find_file(std::string_view path) const;
   [[nodiscard]] const ManifestVariant* find_variant(std::string_view variant_name) const;
 };

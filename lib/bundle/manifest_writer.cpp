@@ -71,7 +71,9 @@ std::string write_manifest(const Manifest& manifest) {
     fmt::format_to(out, "  - {{path: {}, bytes: {}, sha256: \"{}\"}}\n", quoted(file.path), file.size_bytes,
                    file.sha256);
   }
-  fmt::format_to(out, "chat_template: {}\nvariants:\n", quoted(manifest.chat_template));
+  fmt::format_to(out, "chat_template: {}\n", quoted(manifest.chat_template));
+  if (manifest.chat_date) fmt::format_to(out, "chat_date: {}\n", quoted(*manifest.chat_date));
+  fmt::format_to(out, "variants:\n");
   for (const ManifestVariant& variant : manifest.variants) write_variant(out, variant);
   if (manifest.expected_from) {
     const ExpectedFrom& from = *manifest.expected_from;

@@ -290,6 +290,19 @@ Result<void> parse_windows(const Source& source, ModelConfig& config) {
   return {};
 }
 
+Result<std::vector<std::int32_t>> eos_ids_of(const Json& eos, const JsonFields& fields) {
+  std::vector<std::int32_t> ids;
+  const Json list = eos.is_array() ? eos : Json::array({eos});
+  for (const Json& value : list) {
+    if (!value.is_number_integer() || value.get<double>() < 0 ||
+        value.get<double>() > static_cast<double>(kMaxTokenId)) {
+      return fields.mismatch("eos_token_id", "a token id or a list of token ids");
+    }
+    ids.push_back(value.get<std::int32_t>());
+  }
+  return ids;
+}
+
 Result<void> parse_special_ids(const Source& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   const Json* bos = fields.find("bos_token_id");
@@ -305,14 +318,7 @@ Result<void> parse_special_ids(const Source& source, ModelConfig& config) {
     config.eos_ids.push_back(static_cast<std::int32_t>(source.defaults.eos_token_id));
     return {};
   }
-  const Json list = eos->is_array() ? *eos : Json::array({*eos});
-  for (const Json& value : list) {
-    if (!value.is_number_integer() || value.get<double>() < 0 ||
-        value.get<double>() > static_cast<double>(kMaxTokenId)) {
-      return fields.mismatch("eos_token_id", "a token id or a list of token ids");
-    }
-    config.eos_ids.push_back(value.get<std::int32_t>());
-  }
+  SS_TRY(config.eos_ids, eos_ids_of(*eos, fields));
   return {};
 }
 
@@ -320,6 +326,16 @@ Result<void> parse_special_ids(const Source& source, ModelConfig& config) {
 
 std::string_view to_string(Architecture architecture) {
   return kConfigClasses[static_cast<std::size_t>(architecture)].family;
+}
+
+Result<void> take_generation_config(std::string_view text, std::string_view name, ModelConfig& config) {
+  SS_TRY(const Json root,
+         parse_json(text, name, {.max_bytes = 1 << 20, .max_depth = 16, .allow_duplicate_keys = true}));
+  SS_TRY(const JsonFields fields, JsonFields::of(root, std::string(name)));
+  if (const Json* eos = fields.find("eos_token_id")) {
+    SS_TRY(config.eos_ids, eos_ids_of(*eos, fields));
+  }
+  return {};
 }
 
 Result<ModelConfig> parse_model_config(std::string_view text, std::string_view name) {

@@ -61,4 +61,8 @@ struct ModelConfig {
 /// kUnsupported for a valid model outside the family.
 Result<ModelConfig> parse_model_config(std::string_view text, std::string_view name);
 
+/// Takes from the text of a generation_config.json which ids end a generation, as transformers' generate() does: its
+/// eos_token_id (an id or a list) instead of config.json's, unless it has none. Errors: kInvalidInput.
+Result<void> take_generation_config(std::string_view text, std::string_view name, ModelConfig& config);
+
 }  // namespace secondsource

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <variant>
@@ -36,45 +37,84 @@ Result<void> add_content(const GoldenPrompt& prompt, const BundleText& text, Enc
   return {};
 }
 
+/// Puts the ids of the prompt's document in front, if it has one.
+Result<void> add_document(const GoldenPrompt& prompt, const GoldenPrompts& prompts, const BundleText& text,
+                          std::map<std::string, Ids>& documents, EncodedPrompt& encoded) {
+  if (!prompt.document) return {};
+  const std::string& document = prompts.documents.at(*prompt.document);
+  Ids& ids = documents[*prompt.document];
+  if (ids.empty()) {
+    SS_TRY(ids, text.encode(document));
+  }
+  encoded.ids = ids;
+  encoded.texts.push_back(document);
+  encoded.n_document_ids = encoded.n_text_ids = static_cast<std::int64_t>(ids.size());
+  return {};
+}
+
+Result<void> check_length(const EncodedPrompt& encoded, std::int64_t max_positions) {
+  const std::int64_t n_positions = static_cast<std::int64_t>(encoded.ids.size()) + encoded.max_new_tokens;
+  if (n_positions <= max_positions) return {};
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("expected at most the model's {} positions with the answer, found more", max_positions)};
+}
+
+Result<void> encode(const GoldenPrompt& prompt, const GoldenPrompts& prompts, const BundleText& text,
+                    std::map<std::string, Ids>& documents, EncodedPrompt& encoded) {
+  SS_TRY_VOID(add_document(prompt, prompts, text, documents, encoded));
+  return add_content(prompt, text, encoded);
+}
+
 }  // namespace
 
-Result<std::vector<EncodedPrompt>> encode_prompts(const GoldenPrompts& prompts, std::string_view suite,
-                                                  const BundleText& text) {
+Result<EncodedSuite> encode_prompts(const GoldenPrompts& prompts, std::string_view suite, const BundleText& text,
+                                    std::int64_t max_positions) {
   std::map<std::string, Ids> documents;
-  std::vector<EncodedPrompt> encoded;
+  EncodedSuite result;
   for (const GoldenPrompt& prompt : prompts.prompts) {
     if (suite != "all" && !prompt.has_tag(suite)) continue;
-    EncodedPrompt result{.id = prompt.id,
-                         .document = prompt.document.value_or(""),
-                         .ids = {},
-                         .texts = {},
-                         .max_new_tokens = prompt.max_new_tokens,
-                         .stream = prompt.stream,
-                         .answer = prompt.answer};
-    if (prompt.document) {
-      const std::string& document = prompts.documents.at(*prompt.document);
-      Ids& ids = documents[*prompt.document];
-      if (ids.empty()) {
-        SS_TRY(ids, text.encode(document));
-      }
-      result.ids = ids;
-      result.texts.push_back(document);
-      result.n_document_ids = result.n_text_ids = static_cast<std::int64_t>(ids.size());
+    EncodedPrompt encoded{.id = prompt.id,
+                          .document = prompt.document.value_or(""),
+                          .ids = {},
+                          .texts = {},
+                          .max_new_tokens = prompt.max_new_tokens,
+                          .stream = prompt.stream,
+                          .answer = prompt.answer};
+    Result<void> outcome = encode(prompt, prompts, text, documents, encoded);
+    if (outcome) outcome = check_length(encoded, max_positions);
+    if (outcome) {
+      result.prompts.push_back(std::move(encoded));
+    } else if (outcome.error().code == ErrorCode::kInvalidInput || outcome.error().code == ErrorCode::kUnsupported) {
+      result.skipped.push_back({prompt.id, outcome.error().message});
+    } else {
+      return outcome.error().with_context(fmt::format("prompt {}", prompt.id));
     }
-    if (const Result<void> added = add_content(prompt, text, result); !added) {
-      return added.error().with_context(fmt::format("prompt {}", prompt.id));
-    }
-    encoded.push_back(std::move(result));
   }
-  return encoded;
+  return result;
+}
+
+std::vector<std::string> describe_skipped(const std::vector<SkippedPrompt>& skipped) {
+  std::vector<std::string> sentences;
+  for (std::size_t i = 0; i < skipped.size(); ++i) {
+    const auto is_same = [&](const SkippedPrompt& other) { return other.reason == skipped[i].reason; };
+    const auto end = skipped.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::any_of(skipped.begin(), end, is_same)) continue;
+    const auto n = std::count_if(skipped.begin(), skipped.end(), is_same);
+    const std::string who =
+        n == 1 ? fmt::format("prompt {} is", skipped[i].id) : fmt::format("{} prompts ({}, ...) are", n, skipped[i].id);
+    sentences.push_back(fmt::format("{} skipped: {}", who, skipped[i].reason));
+  }
+  return sentences;
 }
 
 Result<PromptSuite> load_prompt_suite(const Bundle& bundle, const BundleText& text, std::string_view suite,
                                       std::string_view variant) {
-  PromptSuite result{.name = std::string(suite), .prompts = {}, .expected = {}, .acceptance = {}};
+  PromptSuite result{.name = std::string(suite), .prompts = {}, .skipped = {}, .expected = {}, .acceptance = {}};
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
-  SS_TRY(result.prompts, encode_prompts(prompts, suite, text));
-  if (result.prompts.empty() && !prompts.prompts.empty()) {
+  SS_TRY(EncodedSuite encoded, encode_prompts(prompts, suite, text, bundle.config().max_seq_len));
+  result.prompts = std::move(encoded.prompts);
+  result.skipped = std::move(encoded.skipped);
+  if (result.prompts.empty() && result.skipped.empty() && !prompts.prompts.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", bundle.name(),
                              in_quotes(suite))};

@@ -30,14 +30,30 @@ struct EncodedPrompt {
   std::optional<std::string> answer;
 };
 
-/// Encodes the prompts that carry the tag `suite` ("all" selects every prompt), in their order. Each document is
-/// encoded once. Errors: kInvalidInput, naming the prompt.
-Result<std::vector<EncodedPrompt>> encode_prompts(const GoldenPrompts& prompts, std::string_view suite,
-                                                  const BundleText& text);
+/// A prompt that the model cannot take: messages without a template or that the template refuses, text without a
+/// tokenizer, or a prompt that with its answer has more tokens than the model has positions.
+struct SkippedPrompt {
+  std::string id;
+  std::string reason;
+};
+
+struct EncodedSuite {
+  std::vector<EncodedPrompt> prompts;
+  std::vector<SkippedPrompt> skipped;
+};
+
+/// Encodes the prompts that carry the tag `suite` ("all" selects every prompt), in their order; those with more than
+/// `max_positions` tokens are skipped. Each document is encoded once. Errors: kOutOfMemory.
+Result<EncodedSuite> encode_prompts(const GoldenPrompts& prompts, std::string_view suite, const BundleText& text,
+                                    std::int64_t max_positions);
+
+/// The skipped prompts as one sentence a reason, with their number and an example.
+[[nodiscard]] std::vector<std::string> describe_skipped(const std::vector<SkippedPrompt>& skipped);
 
 struct PromptSuite {
   std::string name;
-  std::vector<EncodedPrompt> prompts;                   ///< empty if the bundle has no prompts
+  std::vector<EncodedPrompt> prompts;                   ///< empty if the bundle has none that can be encoded
+  std::vector<SkippedPrompt> skipped;                   ///< what the model cannot take
   std::optional<std::vector<ExpectedOutput>> expected;  ///< the reference's answers; nullopt if the bundle has none
   std::optional<Acceptance> acceptance;                 ///< limits of the variant, from the manifest
 };

@@ -12,8 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "chat/message.h"
 #include "core/result.h"
-#include "tokenizer/chat.h"
 
 namespace secondsource {
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,9 @@ struct Finding {
   std::string message;  ///< one line with the object, the expectation and the finding
 };
 
-/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them. The ids of a
-/// prompt's document come first.
-using EncodedPrompts = std::map<std::string, std::vector<std::int32_t>, std::less<>>;
+/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them; nullopt for a prompt
+/// that the model cannot take. The ids of a prompt's document come first.
+using EncodedPrompts = std::map<std::string, std::optional<std::vector<std::int32_t>>, std::less<>>;
 using PromptEncoder = std::function<Result<EncodedPrompts>(const GoldenPrompts&)>;
 
 /// Checks that every listed file has its hash and no file is unlisted; that the family agrees with the configuration and

@@ -145,7 +145,7 @@ class Pass {
       result_.skipped.push_back(fmt::format("{} prompts do not fit into a context of {} tokens", n_beyond_cache,
                                             session_.engine().max_context()));
     }
-    result_.record.n_skipped = static_cast<std::int32_t>(n_beyond_device + n_beyond_cache);
+    result_.record.n_skipped = static_cast<std::int32_t>(n_beyond_device + n_beyond_cache + inputs_.n_left_out);
     return cases;
   }
 
@@ -339,6 +339,8 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
                       .unverified = {},
                       .left_out = {},
                       .tokenizer = text.tokenizer()};
+  inputs.left_out = describe_skipped(suite.skipped);
+  inputs.n_left_out = static_cast<std::int64_t>(suite.skipped.size());
   if (!suite.expected || !suite.acceptance) {
     inputs.unverified = fmt::format("bundle {} has no independent expected outputs for {}", bundle.name(), variant);
     return inputs;
@@ -346,7 +348,7 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
   inputs.acceptance = *suite.acceptance;
   std::map<std::string_view, const ExpectedOutput*> by_prompt;
   for (const ExpectedOutput& one : *suite.expected) by_prompt[one.prompt] = &one;
-  if (suite.prompts.empty()) {
+  if (suite.prompts.empty() && suite.skipped.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("bundle {}: suite {}: expected prompts with that tag, found none", bundle.name(),
                              in_quotes(suite.name))};
@@ -362,8 +364,7 @@ Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& te
     inputs.cases.push_back({prompt, *found->second});
   }
   if (n_without_record > 0) {
-    inputs.left_out.push_back(fmt::format(
-        "{} prompts have no record of the reference: they do not fit into the model's context", n_without_record));
+    inputs.left_out.push_back(fmt::format("{} prompts have no record of the reference", n_without_record));
   }
   return inputs;
 }
@@ -372,7 +373,7 @@ Result<GoldenInputs> load_golden_inputs(const Bundle& bundle, const BundleText& 
                                         std::string_view variant) {
   SS_TRY(const auto expected, bundle.expected(variant));
   // A bundle without expected outputs is unverified, whether or not its prompts can be encoded.
-  if (!expected) return golden_inputs_of(bundle, text, PromptSuite{std::string(suite), {}, {}, {}}, variant);
+  if (!expected) return golden_inputs_of(bundle, text, PromptSuite{std::string(suite), {}, {}, {}, {}}, variant);
   SS_TRY(const PromptSuite loaded, load_prompt_suite(bundle, text, suite, variant));
   return golden_inputs_of(bundle, text, loaded, variant);
 }

@@ -39,7 +39,8 @@ struct GoldenInputs {
   Acceptance acceptance;
   /// Why no verdict is possible ("the manifest has no expected outputs for int4"); empty if one is.
   std::string unverified;
-  std::vector<std::string> left_out;     ///< prompts of the suite without an expected output, with the reason
+  std::vector<std::string> left_out;     ///< prompts of the suite that are not run, with the reason
+  std::int64_t n_left_out = 0;           ///< how many of them the model cannot take
   const Tokenizer* tokenizer = nullptr;  ///< of the text that the inputs were loaded with; nullptr if it has none
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/json.h"
@@ -12,30 +13,31 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::array<std::string_view, 7> kSpecialTokens = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                                            "pad_token", "cls_token", "mask_token"};
+
 /// Reads "<s>", or {"content": "<s>", ...} as in older files.
-Result<std::optional<std::string>> read_token(const JsonFields& fields, std::string_view key) {
-  const Json* value = fields.find(key);
-  if (value == nullptr) return std::optional<std::string>();
-  if (value->is_string()) return std::optional<std::string>(value->get<std::string>());
+Result<std::string> read_token(const JsonFields& fields, std::string_view key) {
+  if (const Json* value = fields.find(key); value->is_string()) return value->get<std::string>();
   SS_TRY(const JsonFields token, fields.object(key));
-  SS_TRY(std::string content, token.string("content"));
-  return std::optional<std::string>(std::move(content));
+  return token.string("content");
 }
 
 /// Reads a single template, or an array of {"name": ..., "template": ...}.
-Result<std::optional<std::string>> read_template(const JsonFields& fields) {
+Result<void> read_templates(const JsonFields& fields, TokenizerConfig& config) {
   const Json* value = fields.find("chat_template");
-  if (value == nullptr) return std::optional<std::string>();
-  if (value->is_string()) return std::optional<std::string>(value->get<std::string>());
+  if (value == nullptr) return {};
+  if (value->is_string()) {
+    config.chat_templates["default"] = value->get<std::string>();
+    return {};
+  }
   if (!value->is_array()) return fields.mismatch("chat_template", "a string or an array");
   for (const Json& element : *value) {
     SS_TRY(const JsonFields named, JsonFields::of(element, fmt::format("{}: chat_template", fields.name())));
     SS_TRY(const std::string name, named.string("name"));
-    if (name != "default") continue;
-    SS_TRY(std::string text, named.string("template"));
-    return std::optional<std::string>(std::move(text));
+    SS_TRY(config.chat_templates[name], named.string("template"));
   }
-  return std::optional<std::string>();
+  return {};
 }
 
 }  // namespace
@@ -45,9 +47,11 @@ Result<TokenizerConfig> parse_tokenizer_config(std::string_view json_text, std::
   SS_TRY(const Json document, parse_json(json_text, name, {.allow_duplicate_keys = true}));
   SS_TRY(const JsonFields fields, JsonFields::of(document, name));
   TokenizerConfig config;
-  SS_TRY(config.bos_token, read_token(fields, "bos_token"));
-  SS_TRY(config.eos_token, read_token(fields, "eos_token"));
-  SS_TRY(config.chat_template, read_template(fields));
+  for (const std::string_view token : kSpecialTokens) {
+    if (!fields.has(token)) continue;
+    SS_TRY(config.special_tokens[std::string(token)], read_token(fields, token));
+  }
+  SS_TRY_VOID(read_templates(fields, config));
   return config;
 }
 

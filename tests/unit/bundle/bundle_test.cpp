@@ -7,8 +7,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "bundle/bundle_text.h"
 #include "bundle/create.h"
 #include "bundle/named_shape.h"
+#include "bundle/prompt_suite.h"
 #include "bundle/safetensors_writer.h"
 #include "bundle/synth.h"
 #include "bundle/synth_weights.h"
@@ -99,7 +101,7 @@ TEST_CASE("a synthesized bundle opens, is whole, and says that it is unverified"
   CHECK(bundle->name() == "small-gqa8-hd64");
   CHECK(bundle->config().n_heads == 8 * bundle->config().n_kv_heads);
   CHECK(bundle->config().head_dim == 64);
-  CHECK(bundle->chat_template().value() == "chatml");
+  CHECK(bundle->chat_template().value()->name == "chat template chatml");
   CHECK(bundle->tokenizer_json().value().has_value());
   CHECK(bundle->prompts().value().prompts.size() > 10);
   CHECK_FALSE(bundle->expected("bf16").value().has_value());
@@ -281,20 +283,146 @@ TEST_CASE("a folder in another format is refused by what it holds") {
               part);
 }
 
-TEST_CASE("a chat template is taken from chat_template.jinja before tokenizer_config.json, by its exact text") {
+/// What the folder's template makes of one question.
+std::string rendered(Quiet& quiet, const fs::path& path) {
+  const auto bundle = quiet.open(path);
+  REQUIRE_OK(bundle);
+  const auto text = BundleText::load(*bundle);
+  REQUIRE_OK(text);
+  const Result<std::string> result = text->render({{"user", "Hi"}});
+  return result ? *result : result.error().message;
+}
+
+TEST_CASE("a model's own chat template is used, read where transformers reads it") {
   const test::ScratchFolder scratch;
   Quiet quiet;
   const fs::path path = tiny_bundle(scratch, quiet);
   fs::remove(path / kManifestFile);
-  CHECK(quiet.open(path)->chat_template().value() == "chatml");
-  REQUIRE_OK(write_file(path / kChatTemplateFile, "{{ messages[0].content }}"));
-  CHECK(quiet.open(path)->chat_template().value() == "none");
-  const CreateOptions options{.model_folder = path, .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  CHECK(rendered(quiet, path) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  REQUIRE_OK(
+      write_file(path / "tokenizer_config.json",
+                 R"({"bos_token": "<B>", "chat_template": [{"name": "default", "template": "{{ bos_token }}list"}]})"));
+  REQUIRE_OK(write_file(path / "special_tokens_map.json", R"({"bos_token": "<C>", "eos_token": {"content": "<E>"}})"));
+  REQUIRE_OK(write_file(path / "chat_template.json", R"({"chat_template": "processor"})"));
+  CHECK(rendered(quiet, path) == "<B>list");
+  REQUIRE_OK(write_file(path / kChatTemplateFile, "{{ bos_token }}{{ eos_token }}{{ messages[0].content }}"));
+  CHECK(rendered(quiet, path) == "<B><E>Hi");
+  fs::remove(path / kChatTemplateFile);
+  fs::remove(path / "tokenizer_config.json");
+  CHECK(rendered(quiet, path) == "processor");
+  REQUIRE_OK(write_file(path / kChatTemplateFile, "{% if %}"));
+  CHECK(rendered(quiet, path).find("chat_template.jinja: line 1: expected an expression") != std::string::npos);
+}
+
+TEST_CASE("the chat template travels in the bundle as a file, whatever the model's folder called it") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::remove(path / kManifestFile);
+  REQUIRE_OK(write_file(path / "tokenizer_config.json",
+                        R"({"chat_template": [{"name": "default", "template": "{{ strftime_now('%Y') }}"},)"
+                        R"({"name": "tool_use", "template": "tools"}, {"name": "../x", "template": "y"}]})"));
+  CreateOptions options{.model_folder = path, .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  options.chat_date = "2031-02-03";
   REQUIRE_OK(create_bundle(options, scratch.path() / "b", quiet.progress, quiet.interrupt));
   const auto bundle = quiet.open(scratch.path() / "b");
   REQUIRE_OK(bundle);
-  CHECK(bundle->manifest()->chat_template == "none");
-  CHECK(bundle->jinja_template().value() == "{{ messages[0].content }}");
+  CHECK(bundle->manifest()->chat_template == "chat_template.jinja");
+  CHECK(bundle->manifest()->chat_date == "2031-02-03");
+  CHECK(rendered(quiet, scratch.path() / "b") == "2031");
+  CHECK(bundle->chat_template().value()->templates.at("tool_use") == "tools");
+  CHECK_FALSE(fs::exists(scratch.path() / "b" / "x.jinja"));
+  CHECK(n_faults(quiet.verify(scratch.path() / "b")) == 0);
+}
+
+TEST_CASE("bundle create takes another chat template by name or file, or none") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::remove(path / kManifestFile);
+  REQUIRE_OK(write_file(scratch.path() / "own.txt", "own {{ messages[0].content }}"));
+  REQUIRE_OK(write_file(scratch.path() / "broken.txt", "{{ x"));
+  CreateOptions options{.model_folder = path, .name = "", .license = "MIT", .source_url = "", .prompts = {}};
+  options.chat_template = "phi4";
+  REQUIRE_OK(create_bundle(options, scratch.path() / "named", quiet.progress, quiet.interrupt));
+  CHECK(rendered(quiet, scratch.path() / "named") ==
+        "<|im_start|>user<|im_sep|>Hi<|im_end|><|im_start|>assistant<|im_sep|>");
+  options.chat_template = (scratch.path() / "own.txt").string();
+  REQUIRE_OK(create_bundle(options, scratch.path() / "file", quiet.progress, quiet.interrupt));
+  CHECK(rendered(quiet, scratch.path() / "file") == "own Hi");
+  options.chat_template = "none";
+  REQUIRE_OK(create_bundle(options, scratch.path() / "none", quiet.progress, quiet.interrupt));
+  CHECK(rendered(quiet, scratch.path() / "none").find("messages need a chat template, found none") !=
+        std::string::npos);
+  options.chat_template = "vicuna";
+  CHECK_ERROR(create_bundle(options, scratch.path() / "x", quiet.progress, quiet.interrupt), ErrorCode::kInvalidInput,
+              "chat template \"vicuna\": expected one of chatml");
+  options.chat_template = (scratch.path() / "broken.txt").string();
+  CHECK_ERROR(create_bundle(options, scratch.path() / "x", quiet.progress, quiet.interrupt), ErrorCode::kInvalidInput,
+              "broken.txt: line 1: expected }}");
+  options.chat_template = "chatml";
+  options.chat_date = "tomorrow";
+  CHECK_ERROR(create_bundle(options, scratch.path() / "x", quiet.progress, quiet.interrupt), ErrorCode::kInvalidInput,
+              "--chat-date: expected a day YYYY-MM-DD, found \"tomorrow\"");
+}
+
+TEST_CASE("a prompt that the model cannot take is skipped with its reason, and the others are encoded") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::remove(path / kManifestFile);
+  REQUIRE_OK(write_file(
+      path / kChatTemplateFile,
+      "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}"));
+  const auto bundle = quiet.open(path);
+  REQUIRE_OK(bundle);
+  const auto text = BundleText::load(*bundle);
+  REQUIRE_OK(text);
+  GoldenPrompts prompts;
+  const auto add = [&](std::string id, PromptContent content) {
+    GoldenPrompt prompt;
+    prompt.id = std::move(id);
+    prompt.tags = {"full"};
+    prompt.content = std::move(content);
+    prompt.max_new_tokens = 4;
+    prompts.prompts.push_back(std::move(prompt));
+  };
+  add("good", std::vector<ChatMessage>{{"user", "Hi"}});
+  add("refused", std::vector<ChatMessage>{{"system", "Be brief."}, {"user", "Hi"}});
+  add("long", std::string(5000, 'x'));
+  add("ids", std::vector<std::int32_t>{1, 2});
+  const auto encoded = encode_prompts(prompts, "full", *text, 1000);
+  REQUIRE_OK(encoded);
+  REQUIRE(encoded->prompts.size() == 2);
+  CHECK(encoded->prompts[0].id == "good");
+  CHECK(encoded->prompts[1].id == "ids");
+  REQUIRE(encoded->skipped.size() == 2);
+  const std::vector<std::string> sentences = describe_skipped(encoded->skipped);
+  REQUIRE(sentences.size() == 2);
+  CHECK(sentences[0].starts_with("prompt refused is skipped: "));
+  CHECK(sentences[0].ends_with("chat_template.jinja: line 1: the template refuses this conversation: no system"));
+  CHECK(sentences[1] ==
+        "prompt long is skipped: expected at most the model's 1000 positions with the answer, found more");
+}
+
+TEST_CASE("generation_config.json says which ids end a generation, if it says any") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const fs::path path = tiny_bundle(scratch, quiet);
+  fs::remove(path / kManifestFile);
+  const std::vector<std::int32_t> own = quiet.open(path)->config().eos_ids;
+  const auto with = [&](std::string_view json) {
+    REQUIRE_OK(write_file(path / "generation_config.json", json));
+    const auto bundle = quiet.open(path);
+    REQUIRE_OK(bundle);
+    return bundle->config().eos_ids;
+  };
+  CHECK(with(R"({"eos_token_id": [3, 5], "temperature": 0.6})") == std::vector<std::int32_t>{3, 5});
+  CHECK(with(R"({"eos_token_id": 7})") == std::vector<std::int32_t>{7});
+  CHECK(with(R"({"eos_token_id": null})") == own);
+  CHECK(with("{}") == own);
+  REQUIRE_OK(write_file(path / "generation_config.json", R"({"eos_token_id": "x"})"));
+  CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "eos_token_id: expected a token id or a list of token ids");
 }
 
 TEST_CASE("a sharded folder reads like one file, and its index is held to its word") {
@@ -396,8 +524,8 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
   const PromptEncoder encode = [](const GoldenPrompts& prompts) -> Result<EncodedPrompts> {
     EncodedPrompts encoded;
     for (const GoldenPrompt& prompt : prompts.prompts) {
-      for (const char c : std::get<std::string>(prompt.content))
-        encoded[prompt.id].push_back(static_cast<unsigned char>(c));
+      std::vector<std::int32_t>& ids = encoded[prompt.id].emplace();
+      for (const char c : std::get<std::string>(prompt.content)) ids.push_back(static_cast<unsigned char>(c));
     }
     return encoded;
   };

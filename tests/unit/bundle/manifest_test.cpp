@@ -82,11 +82,13 @@ TEST_CASE("the manifest of the documentation is read") {
 TEST_CASE("a written manifest reads back as the same manifest") {
   auto manifest = parse_manifest(valid_manifest(), "m");
   REQUIRE_OK(manifest);
+  manifest->chat_date = "2024-07-26";
   manifest->source_description = "a \"quoted\" text: with # and\nlines, é and \xf0\x9f\x98\x80";
   const std::string text = write_manifest(*manifest);
   const auto again = parse_manifest(text, "m");
   REQUIRE_OK(again);
   CHECK(again->source_description == manifest->source_description);
+  CHECK(again->chat_date == "2024-07-26");
   CHECK(write_manifest(*again) == text);
   CHECK(again->find_variant("bf16")->quality->perplexity == 12.3);
   CHECK(again->find_variant("bf16")->acceptance->kl_mean == 1e-6);
@@ -94,6 +96,10 @@ TEST_CASE("a written manifest reads back as the same manifest") {
 
 TEST_CASE("a manifest is refused for what is wrong in it") {
   const auto [from, to, part] = GENERATE(table<std::string, std::string, std::string>({
+      {"chat_template: chatml", "chat_template: chat_template.jinja",
+       "chat_template: expected one of the files, found chat_template.jinja"},
+      {"chat_template: chatml", "chat_template: chatml\nchat_date: soon",
+       "chat_date: expected a day YYYY-MM-DD, found \"soon\""},
       {"format: secondsource-bundle", "format: zip", "m:1: format: expected secondsource-bundle, found zip"},
       {"version: 1", "version: one", "version: expected an integer"},
       {"name: default", "name: ../x", "name: expected a word"},
