@@ -9,6 +9,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(libcurl REQUIRED IMPORTED_TARGET libcurl>=7.85)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3>=3.35)
 if(NOT TARGET yaml-cpp::yaml-cpp)
   # yaml-cpp before 0.8 exports its target without a namespace.

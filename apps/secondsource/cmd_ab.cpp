@@ -55,6 +55,7 @@ Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& na
   const std::pair<const char*, bool> unusable[] = {{"several bundles", request.bundles.size() > 1},
                                                    {"require", !request.required.empty()},
                                                    {"devices", !request.devices.empty()},
+                                                   {"systems", !request.systems.empty()},
                                                    {"batching", request.batching.has_value()},
                                                    {"shared_prefix", request.n_shared_prefix > 0},
                                                    {"slo", request.slo.has_value()},

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "backend_kit/host_device.h"
@@ -35,6 +36,8 @@
 #include "runner/session.h"
 #include "runner/stored_orders.h"
 #include "secondsource_version.h"
+#include "serving/endpoint.h"
+#include "serving/server_probe.h"
 
 namespace secondsource {
 namespace {
@@ -47,7 +50,7 @@ struct RunOptions {
   std::string baseline;
   std::string waivers;
   std::string suite;
-  std::vector<std::string> backends, require, variants, scenarios, faults, devices, backend_options;
+  std::vector<std::string> backends, require, variants, scenarios, faults, devices, backend_options, systems;
   int repetitions = 0;
   std::optional<std::uint64_t> seed;
   std::string price, price_per, price_book;
@@ -142,6 +145,11 @@ Result<void> apply_flags(const RunOptions& options, PlanFile& plan) {
   for (const std::string& text : options.devices) {
     SS_TRY(auto device, parse_device_flag(text));
     request.devices.push_back(std::move(device));
+  }
+  if (!options.systems.empty()) request.systems.clear();
+  for (const std::string& text : options.systems) {
+    SS_TRY(SystemRequest system, parse_system_flag(text));
+    request.systems.push_back(std::move(system));
   }
   request.settings.oracle = kOracle;
   SS_TRY_VOID(apply_limit_flags(options, request.settings));
@@ -327,6 +335,7 @@ Result<ExitStatus> finish(const RunDirectory& directory, const PlanFile& plan, c
 struct OpenRun {
   RunDirectory directory;
   std::vector<std::filesystem::path> modules;  ///< files of the backends that it measures
+  std::map<std::string, KeySource> keys;       ///< of the servers that it measures
 };
 
 std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
@@ -335,18 +344,71 @@ std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
   return paths;
 }
 
-/// Opens the modules that the request names; all if it leaves the choice to the program.
+/// Opens the modules that the request names; all if it leaves the choice to the program, none beside servers alone.
 Result<ModuleSurvey> survey_modules_of(const RunRequest& request, const CommandContext& context) {
+  if (request.backends.empty() && request.required.empty() && !request.systems.empty()) {
+    ModuleSurvey survey;
+    survey.found = list_modules(module_folders(context.program));
+    return survey;
+  }
   std::vector<std::string> names = request.backends;
   if (!names.empty()) names.insert(names.end(), request.required.begin(), request.required.end());
   return survey_modules(names, context);
+}
+
+/// Asks each server what it is.
+Result<std::vector<ProbedSystem>> probe_systems(const std::vector<SystemRequest>& requests) {
+  std::vector<ProbedSystem> probed;
+  for (const SystemRequest& request : requests) {
+    SS_TRY(ProbedSystem system, probe_server(request));
+    probed.push_back(std::move(system));
+  }
+  return probed;
+}
+
+std::map<std::string, KeySource> keys_of(const std::vector<SystemRequest>& requests) {
+  std::map<std::string, KeySource> keys;
+  for (const SystemRequest& request : requests) keys[request.name] = request.key;
+  return keys;
+}
+
+/// The servers of a stored run. Where a key is found is in no record, so it is said again, beside the URL that it is for.
+Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said) {
+  const auto named = [](const std::string& name) { return [&name](const auto& one) { return one.name == name; }; };
+  for (const SystemRequest& one : said) {
+    const auto stored = std::ranges::find_if(record.backends, named(one.name));
+    if (stored != record.backends.end() && stored->served && stored->served->url == one.url) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--system {}={}: expected a system of the run that goes on", one.name, one.url)};
+  }
+  std::vector<SystemRequest> requests;
+  for (const BackendRecord& backend : record.backends) {
+    if (!backend.served || !backend.unavailable.empty()) continue;
+    const ServedSystem& system = *backend.served;
+    SS_TRY(SystemRequest request, system_request_of(backend.name, system.url, {}));
+    request.preset = system.preset;
+    request.api = system.api;
+    request.http = system.http;
+    request.model = system.model;
+    request.timeout_s = system.timeout_s;
+    const auto again = std::ranges::find_if(said, named(backend.name));
+    if (again != said.end()) request.key = again->key;
+    if (system.needs_key && request.key.is_empty()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("system {}: the run began with a key for it, and no key is stored: expected --system "
+                               "{}={},key_env=VARIABLE beside --resume",
+                               shown(backend.name), shown(backend.name), shown(system.url))};
+    }
+    requests.push_back(std::move(request));
+  }
+  return requests;
 }
 
 /// Opens the modules that the run began with.
 Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandContext& context) {
   std::vector<std::string> names;
   for (const BackendRecord& backend : record.backends) {
-    if (backend.unavailable.empty()) names.push_back(backend.name);
+    if (backend.unavailable.empty() && !backend.served) names.push_back(backend.name);
   }
   if (names.empty()) return ModuleSurvey();
   return survey_modules(names, context);
@@ -363,16 +425,25 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
                  "--dry-run beside it"};
   }
   std::vector<std::filesystem::path> modules;
+  std::vector<SystemRequest> said;
+  for (const std::string& text : options.systems) {
+    SS_TRY(SystemRequest system, parse_system_flag(text));
+    said.push_back(std::move(system));
+  }
+  std::map<std::string, KeySource> keys;
   const auto check = [&](const RunRecord& record) -> Result<void> {
     const auto confirmed_trace =
         options.trace.empty() ? std::filesystem::path() : std::filesystem::absolute(options.trace);
     SS_TRY_VOID(check_orders(record, options.resume, confirmed_trace));
     SS_TRY(const ModuleSurvey survey, survey_modules_of(record, context));
     modules = paths_of(survey);
-    return check_identity(record, identity, survey, context.progress, context.interrupt);
+    SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said));
+    keys = keys_of(systems);
+    SS_TRY(const std::vector<ProbedSystem> probed, probe_systems(systems));
+    return check_identity(record, identity, survey, context.progress, context.interrupt, probed);
   };
   SS_TRY(RunDirectory directory, RunDirectory::resume(options.resume, check));
-  return OpenRun{std::move(directory), std::move(modules)};
+  return OpenRun{std::move(directory), std::move(modules), std::move(keys)};
 }
 
 /// Measures the machine's limits, and records them with what earlier processes measured on this host.
@@ -400,15 +471,17 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     SS_TRY(run, resume_run(options, identity, context));
   } else {
     SS_TRY(const ModuleSurvey modules, survey_modules_of(plan.request, context));
-    SS_TRY(RunPlan run_plan, make_run_plan(plan.request, identity, modules, context.progress, context.interrupt));
+    SS_TRY(const std::vector<ProbedSystem> systems, probe_systems(plan.request.systems));
+    SS_TRY(RunPlan run_plan,
+           make_run_plan(plan.request, identity, modules, context.progress, context.interrupt, systems));
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
     SS_TRY(RunDirectory directory, begin_run(run_plan, plan.out));
-    run = OpenRun{std::move(directory), paths_of(modules)};
+    run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems)};
   }
   const SessionOptions session{
-      .program = context.program, .modules = run->modules, .retry_failed = options.retry_failed};
+      .program = context.program, .keys = run->keys, .modules = run->modules, .retry_failed = options.retry_failed};
   const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
   if (!done) return with_resume_hint(done.error(), run->directory.folder());
   return finish(run->directory, plan, options);
@@ -454,6 +527,9 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("bundle", options->bundles, "Bundle folders or zips");
   command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
   command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
+  command->add_option("--system", options->systems,
+                      "A server as a row: NAME=URL[,preset=vllm|sglang|...,model=...,api=completions|chat,...]; "
+                      "docs/systems.md has the presets. Without --backend, only servers are measured");
   command->add_option("--require", options->require, "Backends whose absence is a failure")->delimiter(',');
   command
       ->add_option("--device", options->devices,

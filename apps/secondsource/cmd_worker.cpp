@@ -8,6 +8,7 @@
 #include "runner/worker.h"
 #include "systems/loaded_engine.h"
 #include "systems/loaded_null.h"
+#include "systems/loaded_served.h"
 
 namespace secondsource {
 namespace {
@@ -24,7 +25,8 @@ Result<ExitStatus> run_worker(const WorkerOptions& options) {
     return ExitStatus::kOk;
   }
   SS_TRY_VOID(serve_as_worker([](const SystemJob& job, Progress& progress) {
-    return job.system == "null" ? load_null_system(job) : load_engine_system(job, progress);
+    if (job.system == SystemKind::kNull) return load_null_system(job);
+    return job.system == SystemKind::kServed ? load_served_system(job, progress) : load_engine_system(job, progress);
   }));
   return ExitStatus::kOk;
 }

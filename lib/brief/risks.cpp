@@ -226,6 +226,10 @@ class RiskCollector {
     for (const GoldenRecord& golden : sku.run->summary.golden) {
       const MeasuredSpeed& measured = *sku.spec.measured;
       if (golden.bundle != measured.bundle || golden.backend != name || golden.variant != measured.variant) continue;
+      if (golden.level) {
+        add(kNote, fmt::format("{}: its tokens were judged by {}, which does not see {}", sku.spec.id,
+                               to_string(*golden.level), blind_spot(*golden.level)));
+      }
       if (golden.n_skipped > 0) {
         add(kNote, fmt::format("{}: {} of {} golden prompts were not run on it", sku.spec.id, golden.n_skipped,
                                golden.n_prompts + golden.n_skipped));

@@ -218,6 +218,8 @@ class MeasuredSku {
         // Prefers the device's own power meter to the host's; a backend on the host has only the latter.
         if (reading.name != "device_power_w" && reading.name != "host_power_w") continue;
         if (reading.name == "host_power_w" && has_device_power(*repetition)) continue;
+        // The machine that asks a server is not the one that answers.
+        if (backend.served) continue;
         if (reading.value) {
           sum += *reading.value;
           ++n_read;

@@ -28,7 +28,8 @@ Result<void> add_content(const GoldenPrompt& prompt, const BundleText& text, Enc
   if (const auto* raw = std::get_if<std::string>(&prompt.content)) {
     own = *raw;
   } else {
-    SS_TRY(own, text.render(std::get<std::vector<ChatMessage>>(prompt.content)));
+    encoded.messages = std::get<std::vector<ChatMessage>>(prompt.content);
+    SS_TRY(own, text.render(encoded.messages));
   }
   SS_TRY(const Ids ids, text.encode(own));
   append(ids, encoded.ids);

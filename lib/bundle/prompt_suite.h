@@ -28,6 +28,7 @@ struct EncodedPrompt {
   std::int64_t max_new_tokens = 0;
   bool stream = false;
   std::optional<std::string> answer;
+  std::vector<ChatMessage> messages{};  ///< its content before rendering; empty if it is a text or ids
 };
 
 /// A prompt that the model cannot take: messages without a template or that the template refuses, text without a

@@ -63,6 +63,31 @@ PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t ind
   return judgement;
 }
 
+PositionJudgement judge_best_id(const ExpectedOutput& expected, std::size_t index, std::int32_t best_id,
+                                std::optional<double> log_probability, double near_tie_tau) {
+  SS_CHECK(index < expected.ids.size() && index < expected.top.size(), "a position of the record");
+  PositionJudgement judgement;
+  judgement.best_id = best_id;
+  if (expected.is_unsteady(index)) {
+    judgement.kind = PositionKind::kUnsteady;
+    return judgement;
+  }
+  if (log_probability) judgement.nll_difference = expected.top[index].front().log_probability - *log_probability;
+  if (best_id == expected.ids[index]) return judgement;
+  judgement.reference_gap = reference_gap(expected, index, best_id);
+  judgement.kind = judgement.reference_gap <= near_tie_tau ? PositionKind::kNearTie : PositionKind::kWrong;
+  return judgement;
+}
+
+PositionJudgement judge_log_probability(const ExpectedOutput& expected, std::size_t index, double log_probability,
+                                        double near_tie_tau) {
+  PositionJudgement judgement = judge_best_id(expected, index, expected.ids[index], log_probability, near_tie_tau);
+  judgement.best_id = -1;
+  if (judgement.kind == PositionKind::kUnsteady) return judgement;
+  if (!(std::abs(judgement.nll_difference) <= near_tie_tau)) judgement.kind = PositionKind::kWrong;
+  return judgement;
+}
+
 void GoldenTally::add(const PositionJudgement& judgement, double reference_margin, double near_tie_tau) {
   if (judgement.kind == PositionKind::kUnsteady) {
     ++n_unsteady;
@@ -118,6 +143,67 @@ StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std
     judgement.kind = PositionKind::kNearTie;
   }
   return judgement;
+}
+
+namespace {
+
+/// The text without replacement characters at its end, which stand for a character that is cut off.
+std::string_view without_cut_character(std::string_view text) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  while (text.ends_with(kReplacement)) text.remove_suffix(kReplacement.size());
+  return text;
+}
+
+}  // namespace
+
+StreamJudgement judge_text(const ExpectedOutput& expected, const GeneratedText& generated, const DecodeIds& decode,
+                           std::span<const std::int32_t> eos_ids, double near_tie_tau) {
+  const bool expects_end = expected.finish == Finish::kEos && !expected.ids.empty();
+  const std::size_t n_ids = expected.ids.size() - (expects_end ? 1 : 0);
+  const std::span<const std::int32_t> ids = std::span(expected.ids).first(n_ids);
+  const std::string_view text = without_cut_character(generated.text);
+  const auto is_eos = [&](std::int32_t id) { return std::ranges::find(eos_ids, id) != eos_ids.end(); };
+  const auto text_of = [&](std::span<const std::int32_t> some) {
+    const std::string whole = decode(some);
+    return std::string(without_cut_character(whole));
+  };
+  const auto judged_at = [&](std::size_t index, const auto& continues) {
+    StreamJudgement judgement{.kind = PositionKind::kWrong, .n_equal = static_cast<std::int64_t>(index)};
+    if (index >= expected.top.size()) return judgement;
+    if (expected.is_unsteady(index)) {
+      judgement.kind = PositionKind::kUnsteady;
+      return judgement;
+    }
+    for (const TopToken& token : expected.top[index]) {
+      if (token.id == expected.ids[index] || reference_gap(expected, index, token.id) > near_tie_tau) continue;
+      if (continues(token.id)) judgement.kind = PositionKind::kNearTie;
+    }
+    return judgement;
+  };
+  for (std::size_t index = 0; index < n_ids; ++index) {
+    const std::string before = text_of(ids.first(index));
+    if (generated.ended && text == before && text_of(ids) != before) return judged_at(index, is_eos);
+    if (text.starts_with(text_of(ids.first(index + 1)))) continue;
+    return judged_at(index, [&](std::int32_t id) {
+      if (is_eos(id)) return false;
+      std::vector<std::int32_t> other(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(index));
+      other.push_back(id);
+      const std::string alternative = text_of(other);
+      return alternative != before && text.starts_with(alternative);
+    });
+  }
+  StreamJudgement judgement{.n_equal = static_cast<std::int64_t>(expected.ids.size())};
+  if (text == text_of(ids) && (!expects_end || generated.ended)) return judgement;
+  if (!expects_end) {
+    judgement.kind = PositionKind::kWrong;
+    return judgement;
+  }
+  // The reference ended here, and the text goes on.
+  return judged_at(n_ids, [&](std::int32_t id) {
+    std::vector<std::int32_t> other(ids.begin(), ids.end());
+    other.push_back(id);
+    return !is_eos(id) && text.starts_with(text_of(other));
+  });
 }
 
 bool begins_with_answer(std::string_view text, std::string_view answer) {

@@ -3,6 +3,8 @@
 // reference's record and the candidate's logits.
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +42,17 @@ struct PositionJudgement {
 [[nodiscard]] PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index,
                                                std::span<const float> logits, double near_tie_tau);
 
+/// Judges a position of which only the candidate's best id is known and, where `log_probability` is given, what it gives
+/// to expected.ids[index]. KL is 0.
+[[nodiscard]] PositionJudgement judge_best_id(const ExpectedOutput& expected, std::size_t index, std::int32_t best_id,
+                                              std::optional<double> log_probability, double near_tie_tau);
+
+/// Judges a position of which only the log-probability of expected.ids[index] is known. If no logit moves against that
+/// of the reference's id by more than tau, neither does this log-probability, so that a larger difference is wrong. Which
+/// id is the best stays unknown, so there are no near ties. KL is 0.
+[[nodiscard]] PositionJudgement judge_log_probability(const ExpectedOutput& expected, std::size_t index,
+                                                      double log_probability, double near_tie_tau);
+
 struct StreamJudgement {
   PositionKind kind = PositionKind::kMatch;
   std::int64_t n_equal = 0;  ///< leading ids that are equal to the reference's
@@ -50,6 +63,22 @@ struct StreamJudgement {
 /// few or too many ids are wrong.
 [[nodiscard]] StreamJudgement judge_stream(const ExpectedOutput& expected, std::span<const std::int32_t> ids,
                                            double near_tie_tau);
+
+/// A text that a system generated freely, and how it ended.
+struct GeneratedText {
+  std::string_view text;
+  bool ended = false;  ///< by the end of text, not by its length
+};
+
+/// The text of ids, without special tokens.
+using DecodeIds = std::function<std::string(std::span<const std::int32_t> ids)>;
+
+/// Judges a text without its ids: it is that of the reference's ids, or the first difference is a near tie: one of the
+/// reference's ids within tau there continues as the text does (or, at the end of the text, is one of `eos_ids`). A
+/// character that is cut off at the end does not count.
+[[nodiscard]] StreamJudgement judge_text(const ExpectedOutput& expected, const GeneratedText& generated,
+                                         const DecodeIds& decode, std::span<const std::int32_t> eos_ids,
+                                         double near_tie_tau);
 
 /// True if the text begins with the answer; whitespace before it does not count.
 [[nodiscard]] bool begins_with_answer(std::string_view text, std::string_view answer);

@@ -234,7 +234,8 @@ class Measurement {
     sample.repetition = plan_.repetition;
     sample.request = index;
     sample.prompt = item.prompt;
-    if (item.expected != nullptr && sample.error.empty()) {
+    const bool knows_ids = std::ranges::none_of(observed.token_ids, [](std::int32_t id) { return id < 0; });
+    if (item.expected != nullptr && sample.error.empty() && knows_ids) {
       const TimedVerdict verdict = judge_timed_tokens(observed.token_ids, *item.expected, item.near_tie_tau);
       sample.verified_tokens = verdict.verified_tokens;
       sample.near_tie_at = verdict.near_tie_at;

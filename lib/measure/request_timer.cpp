@@ -30,7 +30,11 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
     sample.parts = times.end->parts;
     sample.error = times.end->error;
   }
-  sample.finish = times.has_failed() ? RequestFinish::kError : RequestFinish::kLength;
+  if (times.end) {
+    sample.finish = times.end->finish;
+    sample.connect_ns = times.end->connect_ns;
+  }
+  if (times.has_failed()) sample.finish = RequestFinish::kError;
   return sample;
 }
 

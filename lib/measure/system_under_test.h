@@ -18,6 +18,8 @@
 
 namespace secondsource {
 
+struct EncodedPrompt;
+
 /// One request as the load generator submits it.
 struct TimedRequest {
   /// Identifies the request in events; chosen by the caller, distinct among the requests in flight.
@@ -31,12 +33,15 @@ struct TimedRequest {
   std::int32_t n_shared_prefix = 0;
   std::int32_t n_output_tokens = 0;  ///< exact number of output tokens; the end of text is ignored
   std::uint64_t seed = 0;
+  /// The golden prompt of which texts and ids are, for systems that take another form of it; it outlives the request.
+  /// Null: random ids.
+  const EncodedPrompt* prompt = nullptr;
 };
 
 /// One generated token. All tokens of one step have the same time, that of the step's completion.
 struct SystemToken {
   std::int64_t tag = 0;
-  std::int32_t id = -1;
+  std::int32_t id = -1;    ///< negative if the system does not tell it
   std::int64_t at_ns = 0;  ///< when its id was known on the host
   /// When the text that it completes was available; 0 if it completed none (half a character).
   std::int64_t visible_ns = 0;
@@ -54,6 +59,9 @@ struct RequestEnd {
   /// synchronised.
   std::optional<std::int64_t> ttft_kernel_ns{};
   std::string error{};  ///< empty if all its tokens arrived
+  /// How it ended, if without an error: kEos if the system stopped it before its length.
+  RequestFinish finish = RequestFinish::kLength;
+  std::optional<std::int64_t> connect_ns{};  ///< as in RequestSample
 };
 
 /// The events that poll() appends. The object is reused, so that a timed region allocates nothing once it has grown.

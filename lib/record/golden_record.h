@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/enum_names.h"
@@ -21,6 +22,18 @@ enum class GoldenVerdict : std::uint8_t {
 };
 SS_ENUM_NAMES(GoldenVerdict, "passed", "failed", "unverified", "not run", "unavailable")
 SS_SCHEMA_SAYS_STRING(GoldenVerdict)
+
+/// How much of a system's answers a verdict could see; docs/correctness.md defines what each level judges.
+enum class VerdictLevel : std::uint8_t {
+  kForced,   ///< the best id at every position, with the reference's ids in front of it
+  kLogprob,  ///< the log-probability of the reference's id at every position, without alternatives
+  kGreedy,   ///< the ids that the system generates, up to the first that differs
+  kText,     ///< the text that the system generates, up to the first difference
+};
+SS_ENUM_NAMES(VerdictLevel, "forced", "logprob", "greedy", "text")
+
+/// What a verdict of this level cannot see, as the end of a sentence.
+[[nodiscard]] std::string_view blind_spot(VerdictLevel level);
 
 /// The verdict on the tokens that a backend generates: the line `"type": "golden"`.
 struct GoldenRecord {
@@ -46,10 +59,16 @@ struct GoldenRecord {
   std::optional<std::int32_t> n_answers, n_answers_right, n_reference_answers_right;
   /// Prompts whose text the backend generated freely and streamed; empty if the bundle has none.
   std::optional<std::int32_t> n_streamed;
+  /// Empty for our own backends, whose logits are all seen.
+  std::optional<VerdictLevel> level;
+  /// Requests that were sent a second time, and then all together; how many of them had the same answer as before.
+  /// Empty if that was not tried.
+  std::optional<std::int32_t> n_repeated, n_same_twice, n_same_in_batch;
 };
 SS_FIELDS(GoldenRecord, bundle, backend, variant, suite, verdict, reasons, n_prompts, n_skipped, n_positions, n_match,
           n_near_tie, n_wrong, kl_mean, kl_worst, nll_difference_mean, duration_ns, n_answers, n_answers_right,
-          n_reference_answers_right, n_streamed)
-SS_ADDED_FIELDS(GoldenRecord, n_answers, n_answers_right, n_reference_answers_right, n_streamed)
+          n_reference_answers_right, n_streamed, level, n_repeated, n_same_twice, n_same_in_batch)
+SS_ADDED_FIELDS(GoldenRecord, n_answers, n_answers_right, n_reference_answers_right, n_streamed, level, n_repeated,
+                n_same_twice, n_same_in_batch)
 
 }  // namespace secondsource

@@ -16,6 +16,16 @@ std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_
   return std::nullopt;
 }
 
+std::string identity_text(const BackendRecord& backend) {
+  if (!backend.served) return "module sha256 " + backend.module_sha256;
+  const ServedSystem& served = *backend.served;
+  std::string text = fmt::format("{} {} at {}, {} API, HTTP {}", served.preset,
+                                 served.version.empty() ? "of an unknown version" : served.version, served.url,
+                                 served.api, served.http);
+  for (const auto& [name, value] : served.settings) text += fmt::format("; {} {}", name, value);
+  return text;
+}
+
 StepWork& StepWork::operator+=(const StepWork& other) {
   n_steps += other.n_steps;
   tokens += other.tokens;
@@ -53,27 +63,41 @@ std::string CellKey::id() const {
 
 std::optional<std::int64_t> RequestSample::ttft_e2e_ns() const {
   if (!first_token_ns) return std::nullopt;
-  return *first_token_ns - scheduled_ns;
+  return *first_token_ns - scheduled_ns - connect_ns.value_or(0);
 }
 
 std::optional<std::int64_t> RequestSample::ttft_sent_ns() const {
   if (!first_token_ns) return std::nullopt;
-  return *first_token_ns - sent_ns;
+  return *first_token_ns - sent_ns - connect_ns.value_or(0);
 }
 
 std::optional<std::int64_t> RequestSample::ttft_visible_ns() const {
   if (!first_visible_ns) return std::nullopt;
-  return *first_visible_ns - scheduled_ns;
+  return *first_visible_ns - scheduled_ns - connect_ns.value_or(0);
 }
 
 std::optional<std::int64_t> RequestSample::e2e_ns() const {
   if (!last_token_ns) return std::nullopt;
-  return *last_token_ns - scheduled_ns;
+  return *last_token_ns - scheduled_ns - connect_ns.value_or(0);
 }
 
 std::optional<double> RequestSample::tpot_ns() const {
   if (!first_token_ns || !last_token_ns || n_output_tokens < 2) return std::nullopt;
   return static_cast<double>(*last_token_ns - *first_token_ns) / static_cast<double>(n_output_tokens - 1);
+}
+
+std::string_view blind_spot(VerdictLevel level) {
+  switch (level) {
+    case VerdictLevel::kForced:
+      return "the size of an error that moves no best id: the server gives no whole logits";
+    case VerdictLevel::kLogprob:
+      return "which id the server would choose instead: it gives the log-probability of the reference's id alone";
+    case VerdictLevel::kGreedy:
+      return "anything behind the first id that differs, and errors that change no id";
+    case VerdictLevel::kText:
+      return "ids: other tokens with the same text, anything behind the first difference, and errors that change no text";
+  }
+  return "";
 }
 
 bool has_credit(const CellSummary& cell) {

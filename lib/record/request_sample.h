@@ -55,13 +55,16 @@ struct RequestSample {
   std::optional<std::int32_t> wrong_at;
   RequestFinish finish = RequestFinish::kLength;
   std::string error;  ///< empty unless finish is kError
+  /// Time that this request spent on opening a connection (DNS, TCP, TLS); empty if it used an open one. No time to the
+  /// first token includes it.
+  std::optional<std::int64_t> connect_ns;
 
-  /// From the scheduled arrival to the first token. The gate uses this one.
+  /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
   /// From sending to the first token, without the time for which the request waited in the load generator.
   [[nodiscard]] std::optional<std::int64_t> ttft_sent_ns() const;
   [[nodiscard]] std::optional<std::int64_t> ttft_visible_ns() const;
-  /// From the scheduled arrival to the last token.
+  /// From the scheduled arrival to the last token, without `connect_ns`.
   [[nodiscard]] std::optional<std::int64_t> e2e_ns() const;
   /// (last - first token) / (n_output_tokens - 1); empty for fewer than two tokens.
   [[nodiscard]] std::optional<double> tpot_ns() const;
@@ -69,6 +72,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error)
+          finish, error, connect_ns)
+SS_ADDED_FIELDS(RequestSample, connect_ns)
 
 }  // namespace secondsource

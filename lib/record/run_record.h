@@ -17,6 +17,7 @@
 #include "record/run_settings.h"
 #include "record/scenario.h"
 #include "record/schema_version.h"
+#include "record/served_system.h"
 #include "record/slo.h"
 
 namespace secondsource {
@@ -49,8 +50,15 @@ struct BackendRecord {
   std::vector<std::pair<std::string, std::string>> options;  ///< threads, cpus, isa, fault, ...
   double n_units_used = 1;  ///< devices, or vCPUs of a CPU backend, as Price::n_units_used counts them
   std::string unavailable;  ///< why the backend did not run; empty if it did
+  /// Present for a system behind a URL, which has no module; `device` then describes the server.
+  std::optional<ServedSystem> served{};
 };
-SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable)
+SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served)
+SS_ADDED_FIELDS(BackendRecord, served)
+
+/// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
+/// is.
+[[nodiscard]] std::string identity_text(const BackendRecord& backend);
 
 /// One fact about the host. If it could not be read, `value` is empty and `why_not` gives the reason.
 struct HostFact {

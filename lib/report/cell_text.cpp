@@ -57,6 +57,7 @@ std::string percent_text(const std::optional<double>& share) {
 
 std::string tokens_text(const CellSummary& cell) {
   std::string text = cell.golden == GoldenVerdict::kFailed ? "WRONG TOKENS" : std::string(to_string(cell.golden));
+  if (cell.golden_level) text += fmt::format(" ({})", *cell.golden_level);
   if (!cell.outside_limits.empty()) text += ", outside its limits";
   return text;
 }

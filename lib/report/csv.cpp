@@ -49,6 +49,10 @@ const std::vector<Column>& identity_columns() {
       {"variant", [](const SummarizedRun&, const CellSummary& c) { return c.key.variant; }},
       {"scenario", [](const SummarizedRun&, const CellSummary& c) { return c.key.scenario; }},
       {"golden", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.golden)); }},
+      {"golden_level",
+       [](const SummarizedRun&, const CellSummary& c) {
+         return c.golden_level ? std::string(to_string(*c.golden_level)) : std::string();
+       }},
       {"status", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.status)); }},
       {"repetitions", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_repetitions); }},
       {"samples", [](const SummarizedRun&, const CellSummary& c) { return fmt::to_string(c.n_samples); }},

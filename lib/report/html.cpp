@@ -307,7 +307,7 @@ TextTable facts_table(const RunRecord& record) {
       add("backend " + backend.name, "not run: " + backend.unavailable);
       continue;
     }
-    std::string text = fmt::format("{}; module sha256 {}", backend.device.name, backend.module_sha256);
+    std::string text = fmt::format("{}; {}", backend.device.name, identity_text(backend));
     for (const auto& [name, value] : backend.options) text += fmt::format("; {} {}", name, value);
     add("backend " + backend.name, std::move(text));
   }

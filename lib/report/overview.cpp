@@ -48,7 +48,9 @@ std::string best(const Cells& cells, const Value& value_of, const Better& better
 std::string verdict_on_tokens(const Cells& cells) {
   const bool wrong =
       std::any_of(cells.begin(), cells.end(), [](const CellSummary* c) { return c->golden == GoldenVerdict::kFailed; });
-  return wrong ? "WRONG TOKENS" : std::string(to_string(cells.front()->golden));
+  if (wrong) return "WRONG TOKENS";
+  const CellSummary& cell = *cells.front();
+  return fmt::format("{}{}", cell.golden, cell.golden_level ? fmt::format(" ({})", *cell.golden_level) : "");
 }
 
 VerdictLine gate_line(const GateReport& gate) {

@@ -41,6 +41,12 @@ std::string count_text(const std::optional<std::int32_t>& count) {
   return count ? fmt::to_string(*count) : kUnknown;
 }
 
+/// Returns "7 of 8"; kUnknown if determinism was not measured.
+std::string same_text(const GoldenRecord& golden, const std::optional<std::int32_t>& count) {
+  if (!golden.n_repeated || !count) return kUnknown;
+  return fmt::format("{} of {}", *count, *golden.n_repeated);
+}
+
 /// What a reader must know about a variant, beside its figures; empty for a blessed one.
 std::string tier_note(const CellSummary& cell) {
   const std::string variant = fmt::format("{}, {}", cell.key.bundle, cell.key.variant);
@@ -103,6 +109,13 @@ TextTable golden_table(std::span<const SummarizedRun> runs) {
                    "skipped", "match",   "near tie", "wrong", "answers right", "streamed"};
   table.verdict_column = 4;
   table.right_aligned = {false, false, false, false, false, true, true, true, true, true, true, true};
+  const bool any_level = std::ranges::any_of(runs, [](const SummarizedRun& run) {
+    return std::ranges::any_of(run.summary.golden, [](const GoldenRecord& golden) { return golden.level.has_value(); });
+  });
+  if (any_level) {
+    table.columns.insert(table.columns.end(), {"judged by", "same twice", "same in a batch"});
+    table.right_aligned.insert(table.right_aligned.end(), {false, true, true});
+  }
   const bool several = runs.size() > 1;
   if (several) {
     table.columns.insert(table.columns.begin(), "run");
@@ -116,6 +129,11 @@ TextTable golden_table(std::span<const SummarizedRun> runs) {
                             fmt::to_string(golden.n_skipped), fmt::to_string(golden.n_match),
                             fmt::to_string(golden.n_near_tie), fmt::to_string(golden.n_wrong), answers_text(golden),
                             count_text(golden.n_streamed)});
+      if (any_level) {
+        table.rows.back().insert(table.rows.back().end(),
+                                 {golden.level ? std::string(to_string(*golden.level)) : "logits",
+                                  same_text(golden, golden.n_same_twice), same_text(golden, golden.n_same_in_batch)});
+      }
       if (several) table.rows.back().insert(table.rows.back().begin(), run.summary.run_id.substr(0, 8));
     }
   }
@@ -170,6 +188,10 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
       if (std::string note = tier_note(cell); !note.empty()) add(std::move(note));
     }
     for (const GoldenRecord& golden : run.summary.golden) {
+      if (golden.level) {
+        add(fmt::format("{}/{}/{}: {} by {}, which does not see {}", golden.bundle, golden.backend, golden.variant,
+                        golden.verdict, *golden.level, blind_spot(*golden.level)));
+      }
       for (const std::string& reason : golden.reasons) {
         add(fmt::format("{}/{}/{}: {}", golden.bundle, golden.backend, golden.variant, reason));
       }
@@ -267,7 +289,9 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
   host.pop_back();
   lines.push_back(std::move(host));
   for (const BackendRecord& backend : record.backends) {
-    if (backend.unavailable.empty()) lines.push_back(fmt::format("{}: {}", backend.name, backend.device.name));
+    if (!backend.unavailable.empty()) continue;
+    lines.push_back(fmt::format("{}: {}{}", backend.name, backend.device.name,
+                                backend.served ? "; " + identity_text(backend) : ""));
   }
   const auto cost = [&](const char* name) { return fact(record.host, name).value_or("?"); };
   if (fact(record.host, "harness_ns_per_request")) {

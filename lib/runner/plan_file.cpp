@@ -101,14 +101,43 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
   return {};
 }
 
+Result<void> read_systems(const YamlNode& root, const std::filesystem::path& path, RunRequest& request) {
+  constexpr std::array<std::string_view, 10> kParts = {"preset", "api",     "http",    "model",   "variant",
+                                                       "bundle", "timeout", "devices", "key_env", "key_file"};
+  SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty("systems"));
+  for (const YamlNode& node : nodes) {
+    SS_TRY_VOID(node.expect_keys({"name", "url", "preset", "api", "http", "model", "variant", "bundle", "timeout",
+                                  "devices", "key_env", "key_file"}));
+    SS_TRY(const std::string name, node.string("name"));
+    SS_TRY(const std::string url, node.string("url"));
+    std::vector<std::pair<std::string, std::string>> parts;
+    for (const std::string_view key : kParts) {
+      if (!node.has(key)) continue;
+      SS_TRY(std::string value, node.string(key));
+      if (key == "key_file") value = beside(path, value).string();
+      parts.emplace_back(key, std::move(value));
+    }
+    auto system = system_request_of(name, url, parts);
+    if (!system) return system.error().with_context(root.document());
+    request.systems.push_back(*std::move(system));
+  }
+  return {};
+}
+
 Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path) {
-  SS_TRY_VOID(root.expect_keys({"version",     "bundles",       "suite",         "backends",
-                                "require",     "devices",       "variants",      "scenarios",
-                                "batching",    "shared_prefix", "slo",           "noise_limit_percent",
-                                "repetitions", "seed",          "threads",       "cpus",
-                                "memory_max",  "max_time",      "step_deadline", "cell_deadline",
-                                "cell_budget", "strict",        "price",         "gate",
-                                "out"}));
+  SS_TRY_VOID(root.expect_keys({"version",       "bundles",
+                                "suite",         "backends",
+                                "require",       "devices",
+                                "variants",      "scenarios",
+                                "batching",      "shared_prefix",
+                                "slo",           "noise_limit_percent",
+                                "repetitions",   "seed",
+                                "threads",       "cpus",
+                                "memory_max",    "max_time",
+                                "step_deadline", "cell_deadline",
+                                "cell_budget",   "strict",
+                                "price",         "gate",
+                                "systems",       "out"}));
   SS_TRY([[maybe_unused]] const std::int64_t version, root.integer("version", 1, 1));
   PlanFile plan;
   RunRequest& request = plan.request;
@@ -140,6 +169,7 @@ Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path
   request.repetitions = static_cast<std::int32_t>(repetitions);
   SS_TRY(const std::int64_t seed, root.integer_or("seed", 1, 0, INT64_MAX));
   request.seed = static_cast<std::uint64_t>(seed);
+  SS_TRY_VOID(read_systems(root, path, request));
   SS_TRY_VOID(read_limits(root, request.settings));
   SS_TRY_VOID(read_gate(root, path, plan.gate));
   SS_TRY_VOID(read_price(root, path, plan));

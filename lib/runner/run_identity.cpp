@@ -92,6 +92,37 @@ Result<void> check_backend(const RunRecord& record, const BackendRecord& backend
                  std::string_view(now).substr(static_cast<std::size_t>(at)));
 }
 
+/// The server must be what it was, as far as it tells.
+Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
+                          const std::vector<ProbedSystem>& systems) {
+  const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
+  if (found == systems.end() || !found->unavailable.empty()) {
+    return Error{ErrorCode::kNotComparable,
+                 fmt::format("run {}: it began with a system that is not there now: {}: {}", shown(record.run_id),
+                             shown(backend.name), found == systems.end() ? "not probed" : found->unavailable)};
+  }
+  const ServedSystem& before = *backend.served;
+  const ServedSystem& now = found->record;
+  const std::string what = "system " + backend.name + ": ";
+  const std::array<std::array<std::string_view, 3>, 6> facts = {
+      {{"the URL", before.url, now.url},
+       {"the preset", to_string(before.preset), to_string(now.preset)},
+       {"the API", to_string(before.api), to_string(now.api)},
+       {"the version of HTTP", to_string(before.http), to_string(now.http)},
+       {"the model", before.model, now.model},
+       {"the server's version", before.version, now.version}}};
+  for (const auto& [name, old_value, new_value] : facts) {
+    if (old_value != new_value) return differs(record, what + std::string(name), old_value, new_value);
+  }
+  if (before.settings == now.settings) return {};
+  const auto text = [](const ServedSystem& system) {
+    std::string all;
+    for (const auto& [key, value] : system.settings) all += (all.empty() ? "" : ", ") + key + "=" + value;
+    return all;
+  };
+  return differs(record, what + "the server's settings", text(before), text(now));
+}
+
 Result<std::string> content_of(const BundleRecord& record, Progress& progress, const InterruptFlag& interrupt) {
   SS_TRY(const Bundle bundle, Bundle::open(record.path, progress, interrupt));
   return check_content(bundle, progress, interrupt);
@@ -100,7 +131,8 @@ Result<std::string> content_of(const BundleRecord& record, Progress& progress, c
 }  // namespace
 
 Result<void> check_identity(const RunRecord& record, const ProgramIdentity& program, const ModuleSurvey& modules,
-                            Progress& progress, const InterruptFlag& interrupt) {
+                            Progress& progress, const InterruptFlag& interrupt,
+                            const std::vector<ProbedSystem>& systems) {
   const std::array<std::array<std::string_view, 3>, 4> facts_of_program = {
       {{"the program's version", record.program_version, program.version},
        {"the program's commit", record.commit, program.commit},
@@ -112,7 +144,8 @@ Result<void> check_identity(const RunRecord& record, const ProgramIdentity& prog
   SS_TRY(const std::vector<HostFact> host, host_facts(program.file));
   SS_TRY_VOID(check_host(record, host));
   for (const BackendRecord& backend : record.backends) {
-    if (backend.unavailable.empty()) SS_TRY_VOID(check_backend(record, backend, modules));
+    if (!backend.unavailable.empty()) continue;
+    SS_TRY_VOID(backend.served ? check_served(record, backend, systems) : check_backend(record, backend, modules));
   }
   for (const BundleRecord& expected : record.bundles) {
     const Result<std::string> hash = content_of(expected, progress, interrupt);

@@ -11,6 +11,7 @@
 #include "core/result.h"
 #include "record/run_record.h"
 #include "runner/module_probe.h"
+#include "serving/server_probe.h"
 
 namespace secondsource {
 
@@ -28,10 +29,12 @@ struct ProgramIdentity {
 Result<std::vector<HostFact>> host_facts(const std::filesystem::path& program);
 
 /// Checks that everything which identifies a measurement is as it was when the run began: the machine with its limits
-/// and this process's CPUs, the program, the modules and their devices, every file of the bundles, and recorded loads.
+/// and this process's CPUs, the program, the modules and their devices, the servers as far as they tell, every file of the
+/// bundles, and recorded loads. `systems` are the run's servers as they were probed now.
 /// Errors: kNotComparable, naming what differs; kInvalidInput for an environment variable of a worker that the
 /// module does not declare; kIo, kInterrupted.
 Result<void> check_identity(const RunRecord& record, const ProgramIdentity& program, const ModuleSurvey& modules,
-                            Progress& progress, const InterruptFlag& interrupt);
+                            Progress& progress, const InterruptFlag& interrupt,
+                            const std::vector<ProbedSystem>& systems = {});
 
 }  // namespace secondsource

@@ -9,6 +9,7 @@
 
 #include "bundle/content.h"
 #include "core/clock.h"
+#include "core/enum_format.h"
 #include "core/hash.h"
 #include "core/staging.h"
 #include "core/utf8.h"
@@ -16,6 +17,7 @@
 #include "measure/arrival_trace.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
+#include "serving/preset.h"
 #include "systems/overhead.h"
 #include "systems/system_job.h"
 
@@ -69,7 +71,8 @@ Result<BundleRecord> record_of(const Bundle& bundle, const std::filesystem::path
 
 class Planner {
  public:
-  Planner(const RunRequest& request, const ModuleSurvey& modules) : request_(request), modules_(modules) {}
+  Planner(const RunRequest& request, const ModuleSurvey& modules, const std::vector<ProbedSystem>& systems)
+      : request_(request), modules_(modules), systems_(systems) {}
 
   Result<RunPlan> plan(const ProgramIdentity& identity, Progress& progress, const InterruptFlag& interrupt) {
     SS_TRY_VOID(describe_run(identity));
@@ -77,6 +80,7 @@ class Planner {
     SS_TRY_VOID(choose_backends());
     set_price();
     SS_TRY_VOID(choose_scenarios());
+    SS_TRY_VOID(check_served_bundles());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
     plan_.record.settings = settings_;
     if (plan_.record.cells.empty()) {
@@ -150,7 +154,7 @@ class Planner {
   Result<void> choose_backends() {
     SS_TRY_VOID(name_backends_of_devices());
     std::vector<std::string> wanted = settings_.named_backends;
-    if (request_.backends.empty()) {
+    if (request_.backends.empty() && systems_.empty()) {
       for (const ProbedModule& module : modules_.probed) {
         if (!contains(wanted, module.name)) wanted.push_back(module.name);
       }
@@ -159,6 +163,7 @@ class Planner {
       SS_TRY(BackendRecord record, backend_record(name));
       plan_.record.backends.push_back(std::move(record));
     }
+    SS_TRY_VOID(add_systems());
     for (const auto& [name, id] : devices_) {
       if (contains(wanted, name)) continue;
       return Error{ErrorCode::kInvalidInput, fmt::format("--device {}={}: expected a backend of this run, found {}",
@@ -184,6 +189,75 @@ class Planner {
                                    : fmt::format("no backend is available: {}", fmt::join(reasons, "; "))};
     }
     return {};
+  }
+
+  /// A server is recorded as a backend without a module. It was named, so its absence is a failure.
+  Result<void> add_systems() {
+    for (const ProbedSystem& system : systems_) {
+      const SystemRequest& request = system.request;
+      const auto& backends = plan_.record.backends;
+      const bool is_module = std::ranges::find(modules_.found, request.name, &ModuleFile::name) != modules_.found.end();
+      if (is_module || std::ranges::find(backends, request.name, &BackendRecord::name) != backends.end()) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("system {}: expected a name of its own, found that of another system or of a backend",
+                                 request.name)};
+      }
+      BackendRecord record;
+      record.name = request.name;
+      record.served = system.record;
+      record.unavailable = system.unavailable;
+      const std::string_view title = facts_of(request.preset).title;
+      record.device = {
+          .backend = request.name,
+          .id = "",
+          .name = fmt::format("{}, {}", title, system.record.model),
+          .properties = {{"api", std::string(to_string(request.api))}, {"http", std::string(to_string(request.http))}}};
+      record.device.is_host = false;
+      record.n_units_used = request.n_devices;
+      settings_.named_backends.push_back(request.name);
+      plan_.record.backends.push_back(std::move(record));
+    }
+    return {};
+  }
+
+  /// The variants of a bundle that a backend runs: those of the run, or the one that a server serves.
+  Result<std::vector<std::string>> variants_for(const BackendRecord& backend, const OpenedBundle& opened,
+                                                const std::vector<std::string>& variants) {
+    const auto system =
+        std::ranges::find(systems_, backend.name, [](const ProbedSystem& one) { return one.request.name; });
+    if (!backend.served || system == systems_.end()) return variants;
+    const SystemRequest& request = system->request;
+    if (request.bundle.empty() && bundles_.size() > 1) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("system {}: a run of several bundles: expected bundle=NAME, the one that it serves",
+                               request.name)};
+    }
+    if (!request.bundle.empty() && request.bundle != opened.record.name) return std::vector<std::string>();
+    if (request.variant.empty()) return std::vector<std::string>{variants.front()};
+    if (!contains(opened.bundle.variants(), request.variant)) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("system {}: variant: expected one of bundle {}: {}, found {}", request.name, opened.record.name,
+                      fmt::join(opened.bundle.variants(), ", "), in_quotes(request.variant))};
+    }
+    return std::vector<std::string>{request.variant};
+  }
+
+  Result<void> check_served_bundles() const {
+    for (const ProbedSystem& system : systems_) {
+      const std::string& name = system.request.bundle;
+      const auto is_named = [&](const OpenedBundle& opened) { return opened.record.name == name; };
+      if (name.empty() || std::ranges::any_of(bundles_, is_named)) continue;
+      return Error{ErrorCode::kInvalidInput, fmt::format("system {}: bundle: expected one of this run, found {}",
+                                                         system.request.name, in_quotes(name))};
+    }
+    return {};
+  }
+
+  /// A server batches and shares as it does.
+  static std::string why_not_served(const Scenario& scenario) {
+    if (scenario.batching == Batching::kContinuous) return "";
+    return fmt::format("{} batching cannot be asked of a server", to_string(scenario.batching));
   }
 
   Result<BackendRecord> backend_record(const std::string& name) {
@@ -350,9 +424,14 @@ class Planner {
                                           backend.name, opened.record.name, size.n_parameters / 1'000'000));
         continue;
       }
-      for (const std::string& variant : variants) {
+      SS_TRY(const std::vector<std::string> own_variants, variants_for(backend, opened, variants));
+      for (const std::string& variant : own_variants) {
         for (const Scenario& scenario : scenarios_) {
           if (is_oracle && scenario.kind != ScenarioKind::kSingleStream) continue;
+          if (const std::string why = backend.served ? why_not_served(scenario) : ""; !why.empty()) {
+            plan_.notes.push_back(fmt::format("{}: {}: not run: {}", backend.name, scenario.name(), why));
+            continue;
+          }
           PlannedCell cell;
           cell.scenario = with_defaults(scenario, has_prompts, is_oracle, opened.bundle.config());
           cell.key = {opened.record.name, backend.name, variant, cell.scenario.name()};
@@ -400,6 +479,7 @@ class Planner {
 
   const RunRequest& request_;
   const ModuleSurvey& modules_;
+  const std::vector<ProbedSystem>& systems_;
   RunPlan plan_;
   RunSettings settings_;
   std::vector<std::pair<std::string, std::string>> devices_;  ///< as requested, each with its backend's name filled in
@@ -410,8 +490,9 @@ class Planner {
 }  // namespace
 
 Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity, const ModuleSurvey& modules,
-                              Progress& progress, const InterruptFlag& interrupt) {
-  return Planner(request, modules).plan(identity, progress, interrupt);
+                              Progress& progress, const InterruptFlag& interrupt,
+                              const std::vector<ProbedSystem>& systems) {
+  return Planner(request, modules, systems).plan(identity, progress, interrupt);
 }
 
 }  // namespace secondsource

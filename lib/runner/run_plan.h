@@ -16,6 +16,8 @@
 #include "record/run_settings.h"
 #include "runner/module_probe.h"
 #include "runner/run_identity.h"
+#include "serving/endpoint.h"
+#include "serving/server_probe.h"
 
 namespace secondsource {
 
@@ -44,6 +46,7 @@ struct RunRequest {
   /// Pairs of a backend and a DeviceInfo::id. An empty backend stands for the only backend in `backends`. Default: the
   /// first device.
   std::vector<std::pair<std::string, std::string>> devices;
+  std::vector<SystemRequest> systems;  ///< servers; with systems and without `backends`, no module runs
   RunSettings settings;
   std::optional<Price> price;
   bool price_is_per_instance = false;  ///< the price is for the whole machine, not for the vCPUs or devices in use
@@ -62,9 +65,11 @@ struct RunPlan {
 };
 
 /// Opens the bundles, hashes their files and spells out the cells. Without request.backends, all probed modules run.
+/// `systems` are request.systems as they were probed.
 /// Writes no file. Errors: kInvalidInput for a request that cannot be run and for a damaged bundle; kUnavailable when no
 /// backend is available; kIo, kInterrupted.
 Result<RunPlan> make_run_plan(const RunRequest& request, const ProgramIdentity& identity, const ModuleSurvey& modules,
-                              Progress& progress, const InterruptFlag& interrupt);
+                              Progress& progress, const InterruptFlag& interrupt,
+                              const std::vector<ProbedSystem>& systems = {});
 
 }  // namespace secondsource

@@ -275,6 +275,9 @@ class Session {
   /// Times the operations of the cell if the run has a trace file.
   Result<WorkerOutcome> time_operations(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
     if (settings_.trace_file.empty()) return WorkerOutcome();
+    const auto backend = std::ranges::find(run_.record().backends, cell.key.backend, &BackendRecord::name);
+    // The operations of a server cannot be seen.
+    if (backend != run_.record().backends.end() && backend->served) return WorkerOutcome();
     say(fmt::format("{} tracing its operations", cell.key.id()));
     TimeOperationsCommand command;
     command.cell = cell.key.id();
@@ -337,6 +340,11 @@ class Session {
   [[nodiscard]] SystemJob job_for(const Stint& stint, const BackendRecord& backend) const {
     SystemJob job;
     job.system = options_.system;
+    if (backend.served) {
+      job.system = SystemKind::kServed;
+      const auto key = options_.keys.find(backend.name);
+      job.served = ServedJob{*backend.served, key == options_.keys.end() ? KeySource() : key->second};
+    }
     job.program = options_.program;
     job.bundle = stint.bundle->path;
     job.bundle_name = stint.bundle->name;

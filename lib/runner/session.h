@@ -3,6 +3,7 @@
 // run.json plans. New and interrupted directories are treated alike.
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,14 @@
 #include "record/records.h"
 #include "record/run_settings.h"
 #include "runner/run_directory.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 
 struct SessionOptions {
-  std::filesystem::path program;  ///< this executable: workers are started from it
-  std::string system = "engine";  ///< SystemJob::system
+  std::filesystem::path program;            ///< this executable: workers are started from it
+  SystemKind system = SystemKind::kEngine;  ///< of all backends but the served ones
+  std::map<std::string, KeySource> keys{};  ///< of served systems, by name; they are in no record
   /// Files of the backend modules. If one changes during the run, its measurements are invalid.
   std::vector<std::filesystem::path> modules{};
   bool retry_failed = false;  ///< measure what failed before; otherwise a failed cell is left alone

@@ -150,6 +150,15 @@ Result<void> check_options(const BackendRecord& backend, const RunSettings& sett
   return {};
 }
 
+/// A server as --system names it. The address itself is parsed where it is asked.
+Result<void> check_served(const BackendRecord& backend) {
+  if (!backend.served) return {};
+  Orders orders(fmt::format("system {}", shown(backend.name)));
+  orders.in_range("timeout_s", backend.served->timeout_s, Bounds<double>{1e-3, kLongestSeconds});
+  orders.require(backend.options.empty() && backend.module_sha256.empty(), "options", "none for a server");
+  return orders.result();
+}
+
 }  // namespace
 
 Result<void> check_orders(const RunRecord& record, const fs::path& folder, const fs::path& confirmed_trace) {
@@ -162,7 +171,10 @@ Result<void> check_orders(const RunRecord& record, const fs::path& folder, const
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("run.json: cell {}: expected it once, found it twice", shown(cell.key.id()))};
   }
-  for (const BackendRecord& backend : record.backends) SS_TRY_VOID(check_options(backend, settings));
+  for (const BackendRecord& backend : record.backends) {
+    SS_TRY_VOID(check_options(backend, settings));
+    SS_TRY_VOID(check_served(backend));
+  }
   SS_TRY_VOID(check_files(folder));
   return check_trace_file(settings.trace_file, folder, confirmed_trace);
 }

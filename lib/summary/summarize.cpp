@@ -140,7 +140,9 @@ void summarize_throughput(std::span<const Repetition* const> repetitions, CellSu
         tokens_per_s(repetition->window_output_tokens, repetition->window_end_ns - repetition->window_start_ns));
     if (repetition->decode.ns > 0) decode.push_back(tokens_per_s(repetition->decode.tokens, repetition->decode.ns));
     if (repetition->prefill.ns > 0) prefill.push_back(tokens_per_s(repetition->prefill.tokens, repetition->prefill.ns));
-    if (!cell.memory || repetition->memory.peak_bytes > cell.memory->peak_bytes) cell.memory = repetition->memory;
+    // A system that does not count its memory, such as a server, has a peak of 0.
+    const std::int64_t highest = cell.memory ? cell.memory->peak_bytes : 0;
+    if (repetition->memory.peak_bytes > highest) cell.memory = repetition->memory;
     cell.peak_rss_bytes = std::max(cell.peak_rss_bytes.value_or(0), repetition->host_memory.peak_rss_bytes);
     if (repetition->others_cpu_share) {
       cell.others_cpu_share = std::max(cell.others_cpu_share.value_or(0), *repetition->others_cpu_share);
@@ -419,6 +421,7 @@ RunSummary summarize(const RunRecord& record, const Journal& journal) {
     CellSummary cell = summarize_cell(record, planned, lines);
     const auto golden = golden_of.find(planned.key.bundle + "/" + planned.key.backend + "/" + planned.key.variant);
     cell.golden = golden == golden_of.end() ? GoldenVerdict::kNotRun : golden->second.verdict;
+    if (golden != golden_of.end()) cell.golden_level = golden->second.level;
     note_wrong_tokens(lines, cell);
     if (cell.status == CellStatus::kMissing || cell.status == CellStatus::kPartial) {
       for (const FailureRecord& failure : summary.failures) {

@@ -3,22 +3,40 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/enum_names.h"
 #include "core/fields.h"
 #include "record/scenario.h"
+#include "record/served_system.h"
+#include "serving/api_key.h"
 
 namespace secondsource {
 
 /// Key prefix of backend options that become environment variables of the worker: "env:CUDA_VISIBLE_DEVICES".
 inline constexpr std::string_view kEnvironmentOption = "env:";
 
+enum class SystemKind : std::uint8_t {
+  kEngine,  ///< our engine over one of our backends
+  kNull,    ///< no model, known times: for tests of the runner
+  kServed,  ///< a server behind a URL
+};
+SS_ENUM_NAMES(SystemKind, "engine", "null", "served")
+
+/// A server, and where its key is.
+struct ServedJob {
+  ServedSystem system;
+  KeySource key;
+};
+SS_FIELDS(ServedJob, system, key)
+
 /// The system that one worker loads, and the limits of the cells that it will measure.
 struct SystemJob {
-  std::string system = "engine";  ///< "engine", or "null" in tests of the runner
+  SystemKind system = SystemKind::kEngine;
   std::filesystem::path program;  ///< this executable; backend modules are searched for beside it
   std::filesystem::path bundle;
   std::string bundle_name;
@@ -32,9 +50,10 @@ struct SystemJob {
   std::uint64_t seed = 0;
   std::vector<Scenario> scenarios;  ///< of its cells; the system makes room for each of them
   std::int64_t step_deadline_ns = 0;
+  std::optional<ServedJob> served{};  ///< for kServed
 };
 SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, scenarios,
-          step_deadline_ns)
+          step_deadline_ns, served)
 
 /// Greedy answers of an oracle to short prompts. A bundle without expected outputs is compared with them.
 struct OracleAnswers {

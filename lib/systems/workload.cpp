@@ -64,6 +64,7 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     }
     const EncodedPrompt& prompt = *timed[static_cast<std::size_t>(index) % timed.size()];
     item.prompt = prompt.id;
+    item.request.prompt = &prompt;
     item.request.texts = prompt.texts;
     item.request.ids.assign(prompt.ids.begin() + prompt.n_text_ids, prompt.ids.end());
     const auto found = std::find_if(expected_.begin(), expected_.end(),

@@ -69,9 +69,15 @@ bool failed(const Json& sample) {
   return !sample.at("error").get_ref<const std::string&>().empty();
 }
 
+/// Time that a request spent on opening a connection. Samples of earlier versions do not have it.
+std::int64_t connecting_ns(const Json& sample) {
+  return sample.contains("connect_ns") ? whole_or_null(sample, "connect_ns").value_or(0) : 0;
+}
+
 std::optional<double> since_arrival(const Json& sample, const char* moment) {
   const auto at = whole_or_null(sample, moment);
-  return at ? std::optional(static_cast<double>(*at - whole(sample, "scheduled_ns"))) : std::nullopt;
+  return at ? std::optional(static_cast<double>(*at - whole(sample, "scheduled_ns") - connecting_ns(sample)))
+            : std::nullopt;
 }
 
 std::optional<double> time_per_token(const Json& sample) {
@@ -170,7 +176,7 @@ void derive_latency(const std::vector<const Json*>& samples, const CellLines& li
     keep("tpot", time_per_token(*sample));
     for (const char* part : kPartsOfTtft) keep(part, number(sample->at("parts"), part));
     if (const auto first = whole_or_null(*sample, "first_token_ns")) {
-      keep("ttft_sent", static_cast<double>(*first - whole(*sample, "sent_ns")));
+      keep("ttft_sent", static_cast<double>(*first - whole(*sample, "sent_ns") - connecting_ns(*sample)));
     }
     for (const Json& gap : sample->at("itl_ns")) keep("itl", gap.get<double>());
   }
@@ -259,7 +265,8 @@ void derive_rates(const CellLines& lines, Json& cell) {
     for (const Json& reading : end.at("telemetry")) {
       if (!reading.at("value").is_null()) machine[reading.at("name")].push_back(reading.at("value").get<double>());
     }
-    if (cell["memory"].is_null() || end.at("memory").at("peak_bytes") > cell["memory"].at("peak_bytes")) {
+    const Json& peak = end.at("memory").at("peak_bytes");
+    if (peak > 0 && (cell["memory"].is_null() || peak > cell["memory"].at("peak_bytes"))) {
       cell["memory"] = end.at("memory");
     }
     const auto raise = [&](const char* name, const Json& value) {
@@ -523,20 +530,30 @@ std::string status_of(const RawRun& run, const CellLines& lines, const Json& cel
   return n_closed == 0 ? "missing" : "partial";
 }
 
-std::string golden_of(const RawRun& run, const CellLines& lines) {
-  for (const RawLine* sample : lines.samples) {
-    if (!sample->tree.at("wrong_at").is_null()) return "failed";
-  }
-  std::string verdict = "not run";
-  const Json& key = lines.plan->at("key");
+/// The last golden line of a cell's bundle, backend and variant; nullptr if there is none.
+const Json* golden_line_of(const RawRun& run, const Json& key) {
+  const Json* last = nullptr;
   for (const RawLine& line : run.lines) {
     if (line.tree.at("type") != "golden") continue;
     const bool is_of_cell = line.tree.at("bundle") == key.at("bundle") &&
                             line.tree.at("backend") == key.at("backend") &&
                             line.tree.at("variant") == key.at("variant");
-    if (is_of_cell) verdict = line.tree.at("verdict");
+    if (is_of_cell) last = &line.tree;
   }
-  return verdict;
+  return last;
+}
+
+std::string golden_of(const RawRun& run, const CellLines& lines) {
+  for (const RawLine* sample : lines.samples) {
+    if (!sample->tree.at("wrong_at").is_null()) return "failed";
+  }
+  const Json* line = golden_line_of(run, lines.plan->at("key"));
+  return line == nullptr ? "not run" : line->at("verdict").get<std::string>();
+}
+
+Json golden_level_of(const RawRun& run, const Json& key) {
+  const Json* line = golden_line_of(run, key);
+  return line == nullptr || !line->contains("level") ? Json(nullptr) : line->at("level");
 }
 
 /// What contradicts itself in one request.
@@ -660,6 +677,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   derive_checks(lines, cell);
   cell["status"] = status_of(run, lines, cell);
   cell["golden"] = golden_of(run, lines);
+  cell["golden_level"] = golden_level_of(run, key);
   return cell;
 }
 

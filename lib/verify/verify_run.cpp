@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 23> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 28> kAddedLater = {"time_lost",
                                                           "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
@@ -38,7 +38,12 @@ constexpr std::array<std::string_view, 23> kAddedLater = {"time_lost",
                                                           "n_answers",
                                                           "n_answers_right",
                                                           "n_reference_answers_right",
-                                                          "n_streamed"};
+                                                          "n_streamed",
+                                                          "golden_level",
+                                                          "level",
+                                                          "n_repeated",
+                                                          "n_same_twice",
+                                                          "n_same_in_batch"};
 
 bool was_added_later(std::string_view member) {
   return std::ranges::find(kAddedLater, member) != kAddedLater.end();

@@ -172,7 +172,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                               {"suite", "smoke"},
                               {"seed", 1},
                               {"scenarios", nlohmann::json::array()},
-                              {"step_deadline_ns", 0}};
+                              {"step_deadline_ns", 0},
+                              {"served", nullptr}};
   const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},

@@ -24,8 +24,9 @@ inline std::string without_members(std::string_view json, const std::set<std::st
 }
 
 /// Members of a golden record that came after the first release.
-inline const std::set<std::string> kAddedToGolden = {"n_answers", "n_answers_right", "n_reference_answers_right",
-                                                     "n_streamed"};
+inline const std::set<std::string> kAddedToGolden = {"n_answers",    "n_answers_right", "n_reference_answers_right",
+                                                     "n_streamed",   "level",           "n_repeated",
+                                                     "n_same_twice", "n_same_in_batch"};
 
 /// Members of a summary's cells, of their checks and of its golden records that came after the first release.
 inline std::set<std::string> added_to_summary() {
@@ -47,7 +48,8 @@ inline std::set<std::string> added_to_summary() {
                                  "time_lost",
                                  "tpot_p50_ns_by_repetition",
                                  "throughput_basis",
-                                 "lost"};
+                                 "lost",
+                                 "golden_level"};
   names.insert(kAddedToGolden.begin(), kAddedToGolden.end());
   return names;
 }

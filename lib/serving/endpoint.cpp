@@ -1,0 +1,122 @@
+#include "serving/endpoint.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/number.h"
+#include "core/utf8.h"
+#include "serving/preset.h"
+#include "serving/server_url.h"
+
+namespace secondsource {
+namespace {
+
+constexpr double kLongestTimeoutS = 86'400;
+constexpr std::int32_t kMostDevices = 100'000;
+
+template <NamedEnum E>
+Result<E> enum_of(std::string_view what, std::string_view text) {
+  if (const auto value = enum_from_name<E>(text)) return *value;
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected one of {}, found {}", what, fmt::join(names_of(E{}), ", "), in_quotes(text))};
+}
+
+/// A name becomes part of a cell's id and of file names.
+bool is_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '.' && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  });
+}
+
+Result<void> assign(SystemRequest& request, const std::string& key, const std::string& value) {
+  const std::string what = fmt::format("system {}: {}", request.name, shown(key));
+  if (value.empty()) return Error{ErrorCode::kInvalidInput, what + ": expected a value, found none"};
+  if (key == "preset") {
+    SS_TRY(request.preset, enum_of<ServerPreset>(what, value));
+  } else if (key == "api") {
+    SS_TRY(request.api, enum_of<ServedApi>(what, value));
+  } else if (key == "http") {
+    SS_TRY(request.http, enum_of<HttpVersion>(what, value));
+  } else if (key == "model") {
+    request.model = value;
+  } else if (key == "variant") {
+    request.variant = value;
+  } else if (key == "bundle") {
+    request.bundle = value;
+  } else if (key == "timeout") {
+    const auto seconds = parse_number<double>(value);
+    if (!seconds || !(*seconds > 0) || *seconds > kLongestTimeoutS) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: expected seconds up to {:g}, found {}", what, kLongestTimeoutS, in_quotes(value))};
+    }
+    request.timeout_s = *seconds;
+  } else if (key == "devices") {
+    const auto number = parse_number<std::int32_t>(value);
+    if (!number || *number < 1 || *number > kMostDevices) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: expected a number from 1 to {}, found {}", what, kMostDevices, in_quotes(value))};
+    }
+    request.n_devices = *number;
+  } else if (key == "key_env") {
+    request.key.environment = value;
+  } else if (key == "key_file") {
+    request.key.file = value;
+  } else {
+    return Error{ErrorCode::kInvalidInput,
+                 what + ": expected preset, api, http, model, variant, bundle, timeout, devices, key_env or key_file"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
+                                        const std::vector<std::pair<std::string, std::string>>& parts) {
+  SystemRequest request;
+  if (!is_name(name)) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: expected a name of letters, digits, '-', '_' and '.'", in_quotes(name))};
+  }
+  request.name = name;
+  for (const auto& [key, value] : parts) SS_TRY_VOID(assign(request, key, value));
+  if (!request.key.environment.empty() && !request.key.file.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: expected key_env or key_file, found both", request.name)};
+  }
+  const Result<ServerUrl> address = parse_server_url(url, facts_of(request.preset).base_path);
+  if (!address) return address.error().with_context("system " + request.name);
+  request.url = address->base;
+  return request;
+}
+
+Result<SystemRequest> parse_system_flag(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> parts;
+  std::string_view rest = text;
+  std::string_view head;
+  for (bool is_first = true; is_first || !rest.empty(); is_first = false) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view part = rest.substr(0, comma);
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    const std::size_t equals = part.find('=');
+    if (equals == std::string_view::npos || equals == 0 || equals + 1 == part.size()) {
+      // The text may have a key in it, so only its name is shown.
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("--system {}: expected NAME=URL[,preset=...,key=value], for example "
+                               "vllm=http://127.0.0.1:8000,preset=vllm",
+                               in_quotes(text.substr(0, text.find_first_of("=,"))))};
+    }
+    if (is_first) {
+      head = part;
+    } else {
+      parts.emplace_back(part.substr(0, equals), part.substr(equals + 1));
+    }
+  }
+  const std::size_t equals = head.find('=');
+  return system_request_of(head.substr(0, equals), head.substr(equals + 1), parts);
+}
+
+}  // namespace secondsource

@@ -1,0 +1,41 @@
+#pragma once
+// A system behind a URL as a plan or the command line names it.
+//
+//   --system vllm=http://127.0.0.1:8000,preset=vllm,key_env=VLLM_API_KEY
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+#include "record/served_system.h"
+#include "serving/api_key.h"
+
+namespace secondsource {
+
+struct SystemRequest {
+  std::string name;  ///< of the rows, as a backend's name
+  std::string url;   ///< as parse_server_url() gives it, with the path of the API
+  ServerPreset preset = ServerPreset::kAny;
+  ServedApi api = ServedApi::kCompletions;
+  HttpVersion http = HttpVersion::kAutomatic;
+  std::string model;           ///< empty: the only one that the server lists
+  std::string variant;         ///< whose expected outputs are those of the served weights; empty: the run's first
+  std::string bundle;          ///< name of the bundle that is served; empty: the run's only one
+  double timeout_s = 300;      ///< of one request, from sending to its end
+  std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
+  KeySource key;
+};
+
+/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env and
+/// key_file. Errors: kInvalidInput, naming what was expected.
+Result<SystemRequest> parse_system_flag(std::string_view text);
+
+/// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Errors: kInvalidInput.
+Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
+                                        const std::vector<std::pair<std::string, std::string>>& parts);
+
+}  // namespace secondsource

@@ -1,0 +1,339 @@
+#include "serving/http_client.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::int64_t kNsPerMs = 1'000'000;
+// A connection that cannot be opened in this time counts as refused.
+constexpr long kConnectTimeoutMs = 10'000;
+// Connections that stay open between requests: one for each stream that can be in flight.
+constexpr long kMostConnections = 16'384;
+constexpr std::int64_t kFetchId = INT64_MIN;
+
+struct CleanEasy {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct CleanMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using Headers = std::unique_ptr<curl_slist, FreeList>;
+
+struct Transfer {
+  std::unique_ptr<CURL, CleanEasy> easy;
+  std::int64_t id = 0;
+  HttpCall call;
+  Headers headers;
+  std::array<char, CURL_ERROR_SIZE> error{};
+  std::int64_t n_body_bytes = 0;
+  bool was_refused = false;
+  bool is_too_long = false;
+  bool* has_progress = nullptr;
+};
+
+std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* user) {
+  const std::int64_t at_ns = now_ns();
+  auto& transfer = *static_cast<Transfer*>(user);
+  *transfer.has_progress = true;
+  transfer.n_body_bytes += static_cast<std::int64_t>(n);
+  transfer.is_too_long = transfer.n_body_bytes > transfer.call.max_body_bytes;
+  if (transfer.is_too_long) return CURL_WRITEFUNC_ERROR;
+  HttpHead head;
+  curl_easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &head.status);
+  const char* type = nullptr;
+  curl_easy_getinfo(transfer.easy.get(), CURLINFO_CONTENT_TYPE, &type);
+  if (type != nullptr) head.content_type = type;
+  if (transfer.call.on_body(head, {bytes, n}, at_ns)) return n;
+  transfer.was_refused = true;
+  return CURL_WRITEFUNC_ERROR;
+}
+
+/// Microseconds, as libcurl tells them.
+std::int64_t time_of(CURL* easy, CURLINFO info) {
+  curl_off_t us = 0;
+  curl_easy_getinfo(easy, info, &us);
+  return static_cast<std::int64_t>(us) * 1000;
+}
+
+std::optional<ConnectionTimes> connection_of(CURL* easy) {
+  long n_opened = 0;
+  curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n_opened);
+  const std::int64_t connected_ns = time_of(easy, CURLINFO_CONNECT_TIME_T);
+  if (n_opened == 0 || connected_ns == 0) return std::nullopt;
+  const std::int64_t resolved_ns = time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
+  const std::int64_t secured_ns = time_of(easy, CURLINFO_APPCONNECT_TIME_T);
+  return ConnectionTimes{resolved_ns, std::max<std::int64_t>(0, connected_ns - resolved_ns),
+                         std::max<std::int64_t>(0, secured_ns - connected_ns)};
+}
+
+std::string reason_of(const Transfer& transfer, CURLcode code) {
+  if (transfer.is_too_long) {
+    return fmt::format("expected a response of at most {} bytes, found a longer one", transfer.call.max_body_bytes);
+  }
+  if (transfer.was_refused) return "";
+  if (code == CURLE_OK) return "";
+  if (code == CURLE_OPERATION_TIMEDOUT) {
+    return fmt::format("no whole response within {:g} s", static_cast<double>(transfer.call.timeout_ns) * 1e-9);
+  }
+  const std::string detail = transfer.error.front() == '\0' ? "" : std::string(": ") + transfer.error.data();
+  return shown(fmt::format("{}{}", curl_easy_strerror(code), detail));
+}
+
+HttpEnd end_of(const Transfer& transfer, CURLcode code) {
+  CURL* const easy = transfer.easy.get();
+  HttpEnd end;
+  end.id = transfer.id;
+  end.error = reason_of(transfer, code);
+  end.was_refused = transfer.was_refused;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &end.status);
+  const char* text = nullptr;
+  if (curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &text) == CURLE_OK && text != nullptr) end.content_type = text;
+  text = nullptr;
+  if (curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &text) == CURLE_OK && text != nullptr) end.redirect = text;
+  curl_off_t retry_s = 0;
+  curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_s);
+  if (retry_s > 0) end.retry_after_s = retry_s;
+  long version = 0;
+  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+  end.http_version = version == CURL_HTTP_VERSION_2_0 ? 20 : version == CURL_HTTP_VERSION_1_1 ? 11 : 0;
+  end.connection = connection_of(easy);
+  return end;
+}
+
+/// The sentence in an error body: servers nest it in different ways, or answer with plain text.
+std::string message_in(std::string_view body) {
+  JsonLimits limits;
+  limits.allow_duplicate_keys = true;
+  const Result<nlohmann::json> tree = parse_json(body, "response", limits);
+  if (!tree || !tree->is_object()) return std::string(body);
+  const nlohmann::json* node = &*tree;
+  for (const char* key : {"error", "message", "detail"}) {
+    const auto found = node->find(key);
+    if (found == node->end()) continue;
+    if (found->is_string()) return found->get<std::string>();
+    if (found->is_object()) node = &*found;
+  }
+  return std::string(body);
+}
+
+}  // namespace
+
+void ConnectionTotals::add(const ConnectionTimes& times) {
+  n_opened += 1;
+  dns_ns += times.dns_ns;
+  tcp_ns += times.tcp_ns;
+  tls_ns += times.tls_ns;
+}
+
+struct HttpClient::State {
+  explicit State(HttpSettings given) : settings(std::move(given)), multi(curl_multi_init()) {}
+  ~State() {
+    for (auto& [id, transfer] : open) curl_multi_remove_handle(multi.get(), transfer->easy.get());
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void set_options(Transfer& transfer) const;
+  void take_ends(std::vector<HttpEnd>& ends);
+
+  HttpSettings settings;
+  std::unique_ptr<CURLM, CleanMulti> multi;
+  std::map<std::int64_t, std::unique_ptr<Transfer>> open;
+  std::vector<std::unique_ptr<CURL, CleanEasy>> spare;  ///< handles of requests that ended, to be used again
+  bool has_progress = false;
+  ConnectionTotals connections;
+};
+
+HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
+HttpClient::~HttpClient() = default;
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+
+Result<HttpClient> HttpClient::create(HttpSettings settings) {
+  static const CURLcode kInitialized = curl_global_init(CURL_GLOBAL_DEFAULT);
+  auto state = std::make_unique<State>(std::move(settings));
+  if (kInitialized != CURLE_OK || state->multi == nullptr) {
+    return Error{ErrorCode::kOutOfMemory, "libcurl cannot be started"};
+  }
+  const curl_version_info_data* info = curl_version_info(CURLVERSION_NOW);
+  if (state->settings.version == HttpVersion::kHttp2 && (info->features & CURL_VERSION_HTTP2) == 0) {
+    return Error{ErrorCode::kUnsupported, fmt::format("libcurl {} was built without HTTP/2", info->version)};
+  }
+  curl_multi_setopt(state->multi.get(), CURLMOPT_MAXCONNECTS, kMostConnections);
+  return HttpClient(std::move(state));
+}
+
+const ApiKey& HttpClient::key() const {
+  return state_->settings.key;
+}
+
+const ConnectionTotals& HttpClient::connections() const {
+  return state_->connections;
+}
+
+void HttpClient::State::set_options(Transfer& transfer) const {
+  CURL* const easy = transfer.easy.get();
+  const auto set = [easy](CURLoption option, auto value) { curl_easy_setopt(easy, option, value); };
+  set(CURLOPT_URL, transfer.call.url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PROXY, "");  // a proxy from the environment would be part of what is timed
+  // As other programs over OpenSSL do, for authorities of a company's own.
+  if (const char* authorities = std::getenv("SSL_CERT_FILE")) set(CURLOPT_CAINFO, authorities);
+  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, transfer.call.timeout_ns / kNsPerMs)));
+  set(CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  // Asks for no compression, which would hold events back; what is compressed nevertheless is decompressed.
+  set(CURLOPT_ACCEPT_ENCODING, "identity");
+  const bool is_tls = transfer.call.url.starts_with("https:");
+  switch (settings.version) {
+    case HttpVersion::kAutomatic:
+      set(CURLOPT_HTTP_VERSION, static_cast<long>(is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+      break;
+    case HttpVersion::kHttp1:
+      set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+      break;
+    case HttpVersion::kHttp2:
+      set(CURLOPT_HTTP_VERSION,
+          static_cast<long>(is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+      // Requests wait for the one connection instead of opening their own.
+      set(CURLOPT_PIPEWAIT, 1L);
+      break;
+  }
+  curl_slist* headers = nullptr;
+  const auto add = [&headers](const std::string& line) { headers = curl_slist_append(headers, line.c_str()); };
+  add("Accept: " + std::string(transfer.call.accept));
+  add("User-Agent: secondsource");
+  add("Expect:");
+  if (!settings.key.is_empty()) add("Authorization: " + settings.key.authorization());
+  if (!transfer.call.body.empty()) {
+    add("Content-Type: application/json");
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.call.body.size()));
+    set(CURLOPT_POSTFIELDS, transfer.call.body.c_str());
+  }
+  transfer.headers.reset(headers);
+  set(CURLOPT_HTTPHEADER, headers);
+  set(CURLOPT_ERRORBUFFER, transfer.error.data());
+  set(CURLOPT_WRITEFUNCTION, &take_body);
+  set(CURLOPT_WRITEDATA, &transfer);
+  set(CURLOPT_PRIVATE, &transfer);
+}
+
+Result<void> HttpClient::start(std::int64_t id, HttpCall call) {
+  auto transfer = std::make_unique<Transfer>();
+  if (state_->spare.empty()) {
+    transfer->easy.reset(curl_easy_init());
+  } else {
+    transfer->easy = std::move(state_->spare.back());
+    state_->spare.pop_back();
+    curl_easy_reset(transfer->easy.get());
+  }
+  if (transfer->easy == nullptr) return Error{ErrorCode::kOutOfMemory, "no memory for another request"};
+  transfer->id = id;
+  transfer->call = std::move(call);
+  transfer->has_progress = &state_->has_progress;
+  state_->set_options(*transfer);
+  const CURLMcode added = curl_multi_add_handle(state_->multi.get(), transfer->easy.get());
+  if (added != CURLM_OK) return Error{ErrorCode::kOutOfMemory, curl_multi_strerror(added)};
+  state_->open[id] = std::move(transfer);
+  int n_running = 0;
+  curl_multi_perform(state_->multi.get(), &n_running);  // sends what can be sent without waiting
+  return {};
+}
+
+void HttpClient::cancel(std::int64_t id) {
+  const auto found = state_->open.find(id);
+  if (found == state_->open.end()) return;
+  curl_multi_remove_handle(state_->multi.get(), found->second->easy.get());
+  state_->open.erase(found);
+}
+
+void HttpClient::cancel_all() {
+  while (!state_->open.empty()) cancel(state_->open.begin()->first);
+}
+
+void HttpClient::State::take_ends(std::vector<HttpEnd>& ends) {
+  int n_left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi.get(), &n_left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    Transfer* transfer = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+    ends.push_back(end_of(*transfer, message->data.result));
+    if (ends.back().connection) connections.add(*ends.back().connection);
+    curl_multi_remove_handle(multi.get(), transfer->easy.get());
+    spare.push_back(std::move(transfer->easy));
+    open.erase(transfer->id);
+  }
+}
+
+Result<void> HttpClient::poll(std::int64_t until_ns, std::vector<HttpEnd>& ends) {
+  const std::size_t n_ends = ends.size();
+  while (true) {
+    int n_running = 0;
+    const CURLMcode done = curl_multi_perform(state_->multi.get(), &n_running);
+    if (done != CURLM_OK) return Error{ErrorCode::kInternal, fmt::format("libcurl: {}", curl_multi_strerror(done))};
+    state_->take_ends(ends);
+    if (std::exchange(state_->has_progress, false) || ends.size() > n_ends) return {};
+    const std::int64_t left_ns = until_ns - now_ns();
+    if (left_ns <= 0) return {};
+    // libcurl waits whole milliseconds. The last one is spent in the loop, so that an arrival is not sent late.
+    const auto wait_ms = static_cast<int>(std::min<std::int64_t>(left_ns / kNsPerMs - 1, 1000));
+    if (wait_ms > 0) curl_multi_poll(state_->multi.get(), nullptr, 0, wait_ms, nullptr);
+  }
+}
+
+Result<HttpReply> HttpClient::fetch(HttpCall call, const std::function<void()>& on_wait) {
+  constexpr std::int64_t kSliceNs = 200 * kNsPerMs;
+  HttpReply reply;
+  const std::string url = call.url;
+  call.on_body = [&reply](const HttpHead&, std::string_view bytes, std::int64_t) {
+    reply.body += bytes;
+    return true;
+  };
+  SS_TRY_VOID(start(kFetchId, std::move(call)));
+  std::vector<HttpEnd> ends;
+  while (ends.empty()) {
+    if (on_wait) on_wait();
+    if (const Result<void> polled = poll(now_ns() + kSliceNs, ends); !polled) {
+      cancel(kFetchId);
+      return polled.error();
+    }
+  }
+  reply.end = std::move(ends.front());
+  if (reply.end.error.empty()) return reply;
+  return Error{ErrorCode::kUnavailable, key().cut_from(fmt::format("{}: {}", url, reply.end.error))};
+}
+
+std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_view expected_type, const ApiKey& key) {
+  const auto sentence = [&] { return body.empty() ? std::string("no text") : shown(message_in(body)); };
+  std::string text;
+  if (!end.redirect.empty()) {
+    text = fmt::format("HTTP {}: a redirect to {}, which is not followed: expected the address itself", end.status,
+                       shown(end.redirect));
+  } else if (end.status != 200) {
+    text = fmt::format("HTTP {}: {}", end.status, sentence());
+    if (end.retry_after_s) text += fmt::format(" (try again after {} s)", *end.retry_after_s);
+  } else if (!std::string_view(end.content_type).starts_with(expected_type)) {
+    text = fmt::format("expected {}, found {}: {}", expected_type,
+                       end.content_type.empty() ? "no content type" : shown(end.content_type), sentence());
+  }
+  return key.cut_from(std::move(text));
+}
+
+}  // namespace secondsource

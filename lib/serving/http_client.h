@@ -1,0 +1,116 @@
+#pragma once
+// Requests over HTTP/1.1 and HTTP/2, many at once on one thread (libcurl's multi interface). Nothing is followed or
+// tried again: a redirect or a refusal is a result. The content of a body is given out as it arrives.
+//
+//   SS_TRY(HttpClient client, HttpClient::create({.key = key}));
+//   client.start(7, {.url = url, .body = json, .on_body = take});
+//   while (open) SS_TRY_VOID(client.poll(now_ns() + kSliceNs, ends));
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "record/served_system.h"
+#include "serving/api_key.h"
+
+namespace secondsource {
+
+/// The first lines of a response.
+struct HttpHead {
+  long status = 0;
+  std::string_view content_type;  ///< as the server writes it; empty: none
+};
+
+/// Takes a piece of a body, decompressed, with the time at which it was known on this host. False ends the request.
+using OnBody = std::function<bool(const HttpHead& head, std::string_view bytes, std::int64_t at_ns)>;
+
+struct HttpCall {
+  std::string url;
+  std::string body{};  ///< JSON to post; empty: a GET
+  std::string_view accept = "application/json";
+  std::int64_t timeout_ns = 30'000'000'000;  ///< from start to the end of the body
+  std::int64_t max_body_bytes = std::int64_t{64} << 20;
+  OnBody on_body{};
+};
+
+/// What opening a connection took.
+struct ConnectionTimes {
+  std::int64_t dns_ns = 0;
+  std::int64_t tcp_ns = 0;
+  std::int64_t tls_ns = 0;  ///< 0 without TLS
+  [[nodiscard]] std::int64_t total_ns() const { return dns_ns + tcp_ns + tls_ns; }
+};
+
+/// What opening all connections of a client took. Another thread may read it.
+struct ConnectionTotals {
+  std::atomic<std::int64_t> n_opened{0};
+  std::atomic<std::int64_t> dns_ns{0};
+  std::atomic<std::int64_t> tcp_ns{0};
+  std::atomic<std::int64_t> tls_ns{0};
+  void add(const ConnectionTimes& times);
+};
+
+struct HttpEnd {
+  std::int64_t id = 0;
+  long status = 0;
+  std::string content_type;
+  std::optional<std::int64_t> retry_after_s;
+  std::string redirect;                       ///< the address that the server names instead
+  std::string error;                          ///< why no whole response came; empty if one did, whatever its status
+  bool was_refused = false;                   ///< on_body returned false
+  std::optional<ConnectionTimes> connection;  ///< present if this request opened one
+  int http_version = 0;                       ///< 11 or 20 (2.0); 0: unknown
+};
+
+struct HttpReply {
+  HttpEnd end;
+  std::string body;
+};
+
+struct HttpSettings {
+  ApiKey key{};
+  HttpVersion version = HttpVersion::kAutomatic;
+};
+
+class HttpClient {
+ public:
+  /// Errors: kOutOfMemory, kUnsupported.
+  static Result<HttpClient> create(HttpSettings settings);
+  ~HttpClient();
+  HttpClient(HttpClient&&) noexcept;
+  HttpClient& operator=(HttpClient&&) = delete;
+
+  /// Begins a request; `id` is distinct among those that are open. Errors: kOutOfMemory.
+  Result<void> start(std::int64_t id, HttpCall call);
+  /// Ends a request without an HttpEnd.
+  void cancel(std::int64_t id);
+  void cancel_all();
+  /// Works until a body has grown, a request has ended or `until_ns` is reached; appends the requests that ended. Errors:
+  /// kInternal.
+  Result<void> poll(std::int64_t until_ns, std::vector<HttpEnd>& ends);
+
+  /// Makes one request and waits for its end, calling `on_wait` now and then. Errors: kUnavailable if no whole response
+  /// came; a response with any status is a result.
+  Result<HttpReply> fetch(HttpCall call, const std::function<void()>& on_wait = {});
+
+  [[nodiscard]] const ApiKey& key() const;
+  [[nodiscard]] const ConnectionTotals& connections() const;
+
+ private:
+  struct State;
+  explicit HttpClient(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Why a response is not what was asked for, in one sentence: a status other than 200, a redirect, another content type.
+/// Empty if it is fine. `body` is the text of the response, as far as it came. Keys are cut out.
+[[nodiscard]] std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_view expected_type,
+                                     const ApiKey& key);
+
+}  // namespace secondsource

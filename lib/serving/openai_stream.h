@@ -1,0 +1,48 @@
+#pragma once
+// Reader of what an OpenAI-compatible server answers: the chunks of a stream, and whole responses.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Why the server ended an answer.
+enum class ServedFinish : std::uint8_t {
+  kNone,    ///< it goes on
+  kLength,  ///< the length that was asked for
+  kStop,    ///< the end of text
+  kOther,   ///< a tool call, a filter, ...
+};
+
+struct ServedUsage {
+  std::int32_t n_prompt_tokens = 0;
+  std::int32_t n_output_tokens = 0;
+  std::int32_t n_cached_prompt_tokens = 0;
+};
+
+/// One chunk of a stream, or a whole response, of the first choice.
+struct ServedChunk {
+  std::string text;               ///< of the answer
+  std::string thought;            ///< of the reasoning channel
+  std::string tool;               ///< arguments of tool calls
+  std::vector<std::int32_t> ids;  ///< of all channels, where the server gives them
+  /// Output tokens so far, where a chunk says so; the usage of the last chunk is the server's count.
+  std::optional<ServedUsage> usage;
+  ServedFinish finish = ServedFinish::kNone;
+
+  [[nodiscard]] bool has_text() const { return !text.empty() || !thought.empty() || !tool.empty(); }
+};
+
+/// The data of one event that ends a stream without an error.
+inline constexpr std::string_view kStreamEnd = "[DONE]";
+
+/// Parses one chunk or response of either API. Errors: kInvalidInput for something else; kUnavailable with the server's
+/// own sentence if it reports an error.
+Result<ServedChunk> parse_served_chunk(std::string_view json);
+
+}  // namespace secondsource

@@ -1,0 +1,195 @@
+#include "serving/preset.h"
+
+#include <array>
+#include <cstddef>
+
+#include "core/check.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::array<NamedPlace, 2> kVllmSettings = {
+    {{"max_model_len", {"/v1/models", "/data/0/max_model_len"}}, {"model_root", {"/v1/models", "/data/0/root"}}}};
+// The answer also has the server's own API key, so that only named members are taken from it.
+constexpr std::array<NamedPlace, 12> kSglangSettings = {
+    {{"model_path", {"/server_info", "/model_path", "/get_server_info"}},
+     {"dtype", {"/server_info", "/dtype", "/get_server_info"}},
+     {"quantization", {"/server_info", "/quantization", "/get_server_info"}},
+     {"kv_cache_dtype", {"/server_info", "/kv_cache_dtype", "/get_server_info"}},
+     {"tp_size", {"/server_info", "/tp_size", "/get_server_info"}},
+     {"attention_backend", {"/server_info", "/attention_backend", "/get_server_info"}},
+     {"context_length", {"/server_info", "/context_length", "/get_server_info"}},
+     {"chunked_prefill_size", {"/server_info", "/chunked_prefill_size", "/get_server_info"}},
+     {"disable_radix_cache", {"/server_info", "/disable_radix_cache", "/get_server_info"}},
+     {"disable_cuda_graph", {"/server_info", "/disable_cuda_graph", "/get_server_info"}},
+     {"speculative_algorithm", {"/server_info", "/speculative_algorithm", "/get_server_info"}},
+     {"max_running_requests", {"/server_info", "/max_running_requests", "/get_server_info"}}}};
+constexpr std::array<NamedPlace, 7> kTgiSettings = {{{"model_id", {"/info", "/model_id"}},
+                                                     {"model_sha", {"/info", "/model_sha"}},
+                                                     {"revision", {"/info", "/sha"}},
+                                                     {"max_concurrent_requests", {"/info", "/max_concurrent_requests"}},
+                                                     {"max_input_tokens", {"/info", "/max_input_tokens"}},
+                                                     {"max_total_tokens", {"/info", "/max_total_tokens"}},
+                                                     {"docker_label", {"/info", "/docker_label"}}}};
+constexpr std::array<NamedPlace, 3> kLlamaSettings = {{{"model_path", {"/props", "/model_path"}},
+                                                       {"total_slots", {"/props", "/total_slots"}},
+                                                       {"n_ctx", {"/props", "/default_generation_settings/n_ctx"}}}};
+constexpr std::array<NamedPlace, 2> kOpenVinoSettings = {
+    {{"server", {"/v2", "/name"}}, {"extensions", {"/v2", "/extensions"}}}};
+
+constexpr std::array<PresetFacts, 12> kPresets = {{
+    {.preset = ServerPreset::kVllm,
+     .title = "vLLM",
+     .base_path = "/v1",
+     .takes_ids = true,
+     .ids = GeneratedIds::kTokenIds,
+     .scores = ForcedScores::kVllmPromptLogprobs,
+     .ignores_eos = true,
+     .timed_fields = R"({"ignore_eos": true, "return_token_ids": true})",
+     .streamed_fields = R"({"continuous_usage_stats": true})",
+     .version = {"/version", "/version"},
+     .settings = kVllmSettings},
+    {.preset = ServerPreset::kSglang,
+     .title = "SGLang",
+     .base_path = "/v1",
+     .takes_ids = true,
+     .ids = GeneratedIds::kSglangGenerate,
+     .scores = ForcedScores::kSglangInputLogprobs,
+     .ignores_eos = true,
+     .timed_fields = R"({"ignore_eos": true})",
+     .streamed_fields = R"({"continuous_usage_stats": true})",
+     .version = {"/server_info", "/version", "/get_server_info"},
+     .settings = kSglangSettings},
+    {.preset = ServerPreset::kTgi,
+     .title = "TGI",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kTgiDetails,
+     .scores = ForcedScores::kTgiPrefillDetails,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {"/info", "/version"},
+     .settings = kTgiSettings},
+    {.preset = ServerPreset::kTensorRtLlm,
+     .title = "TensorRT-LLM",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+    {.preset = ServerPreset::kLlamaServer,
+     .title = "llama-server",
+     .base_path = "/v1",
+     .takes_ids = true,
+     .ids = GeneratedIds::kLlamaTokens,
+     .scores = ForcedScores::kLlamaNProbs,
+     .ignores_eos = true,
+     .timed_fields = R"({"ignore_eos": true, "cache_prompt": false, "timings_per_token": true})",
+     .streamed_fields = "",
+     .version = {"/props", "/build_info"},
+     .settings = kLlamaSettings},
+    {.preset = ServerPreset::kMlc,
+     .title = "MLC",
+     .base_path = "/v1",
+     .takes_ids = true,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+    {.preset = ServerPreset::kOllama,
+     .title = "Ollama",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {"/api/version", "/version"},
+     .settings = {}},
+    {.preset = ServerPreset::kLmdeploy,
+     .title = "LMDeploy",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = true,
+     .timed_fields = R"({"ignore_eos": true})",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+    {.preset = ServerPreset::kLmStudio,
+     .title = "LM Studio",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+    {.preset = ServerPreset::kTransformers,
+     .title = "transformers serve",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+    {.preset = ServerPreset::kOpenVino,
+     .title = "OpenVINO Model Server",
+     .base_path = "/v3",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = true,
+     .timed_fields = R"({"ignore_eos": true})",
+     .streamed_fields = "",
+     .version = {"/v2", "/version"},
+     .settings = kOpenVinoSettings},
+    {.preset = ServerPreset::kAny,
+     .title = "OpenAI-compatible server",
+     .base_path = "/v1",
+     .takes_ids = false,
+     .ids = GeneratedIds::kNone,
+     .scores = ForcedScores::kNone,
+     .ignores_eos = false,
+     .timed_fields = "",
+     .streamed_fields = "",
+     .version = {},
+     .settings = {}},
+}};
+
+constexpr bool is_in_order() {
+  for (std::size_t index = 0; index < kPresets.size(); ++index) {
+    if (kPresets[index].preset != static_cast<ServerPreset>(index)) return false;
+  }
+  return kPresets.size() == names_of(ServerPreset{}).size();
+}
+static_assert(is_in_order(), "one row for each preset, in their order");
+
+}  // namespace
+
+const PresetFacts& facts_of(ServerPreset preset) {
+  const auto index = static_cast<std::size_t>(preset);
+  SS_CHECK(index < kPresets.size(), "a preset of the list");
+  return kPresets[index];
+}
+
+std::span<const PresetFacts> all_presets() {
+  return kPresets;
+}
+
+}  // namespace secondsource

@@ -1,0 +1,60 @@
+#pragma once
+// What each kind of server gives and takes, as data. docs/systems.md has the same table for a reader; the sources of
+// each row are there.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "record/served_system.h"
+
+namespace secondsource {
+
+/// Where a fact is found: a path below the server's root, and a JSON pointer into the answer.
+struct JsonPlace {
+  std::string_view path;  ///< "/version"; empty: nowhere
+  std::string_view pointer;
+  std::string_view older_path{};  ///< where earlier versions of the server have it
+};
+
+struct NamedPlace {
+  std::string_view name;  ///< of the setting, in run.json
+  JsonPlace place;
+};
+
+/// How log-probabilities of given ids can be had.
+enum class ForcedScores : std::uint8_t {
+  kNone,
+  kVllmPromptLogprobs,   ///< /v1/completions with prompt_logprobs: every position in one request
+  kSglangInputLogprobs,  ///< /generate with return_logprob: every position in one request
+  kLlamaNProbs,          ///< /completion with n_probs: one request for each position
+  kTgiPrefillDetails,    ///< /generate with decoder_input_details: the given ids alone, no alternatives
+};
+
+/// How the ids of a generated answer can be had.
+enum class GeneratedIds : std::uint8_t {
+  kNone,
+  kTokenIds,        ///< return_token_ids of the OpenAI API, also while streaming
+  kSglangGenerate,  ///< /generate: output_ids
+  kLlamaTokens,     ///< /completion with return_tokens
+  kTgiDetails,      ///< /generate with details
+};
+
+struct PresetFacts {
+  ServerPreset preset = ServerPreset::kAny;
+  std::string_view title;
+  std::string_view base_path;  ///< where the OpenAI API is, if the URL has no path
+  bool takes_ids = false;      ///< a completion's prompt may be token ids
+  GeneratedIds ids = GeneratedIds::kNone;
+  ForcedScores scores = ForcedScores::kNone;
+  bool ignores_eos = false;          ///< by `timed_fields`, so that an answer has exactly the length that was asked for
+  std::string_view timed_fields;     ///< JSON object: members of every timed request
+  std::string_view streamed_fields;  ///< JSON object: members that make each event say how many tokens there are so far
+  JsonPlace version;
+  std::span<const NamedPlace> settings;
+};
+
+[[nodiscard]] const PresetFacts& facts_of(ServerPreset preset);
+[[nodiscard]] std::span<const PresetFacts> all_presets();
+
+}  // namespace secondsource

@@ -1,0 +1,131 @@
+#include "serving/server_probe.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/json.h"
+#include "core/utf8.h"
+#include "serving/http_client.h"
+#include "serving/preset.h"
+#include "serving/server_url.h"
+
+namespace secondsource {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kProbeTimeoutNs = 10'000'000'000;
+// What a server says of itself is stored and shown, so that its length has a limit.
+constexpr std::size_t kLongestSetting = 200;
+constexpr std::size_t kMostModelsShown = 5;
+
+class Probe {
+ public:
+  Probe(const SystemRequest& request, HttpClient client)
+      : request_(request), facts_(facts_of(request.preset)), client_(std::move(client)) {}
+
+  Result<ProbedSystem> run() {
+    ProbedSystem probed{.request = request_, .record = {}};
+    ServedSystem& record = probed.record;
+    record.url = request_.url;
+    record.preset = request_.preset;
+    record.api = request_.api;
+    record.http = request_.http;
+    record.model = request_.model;
+    record.needs_key = !request_.key.is_empty();
+    record.timeout_s = request_.timeout_s;
+    probed.unavailable = choose_model(record.model);
+    if (!probed.unavailable.empty()) return probed;
+    SS_TRY(const ServerUrl url, parse_server_url(request_.url, facts_.base_path));
+    record.version = value_at(url.root, facts_.version).value_or("");
+    for (const NamedPlace& setting : facts_.settings) {
+      if (auto value = value_at(url.root, setting.place)) {
+        record.settings.emplace_back(setting.name, *std::move(value));
+      }
+    }
+    return probed;
+  }
+
+ private:
+  /// Returns why there is none to choose; empty on success.
+  std::string choose_model(std::string& model) {
+    const Result<HttpReply> reply = client_.fetch({.url = request_.url + "/models", .timeout_ns = kProbeTimeoutNs});
+    if (!reply) return reply.error().message;
+    const bool has_list = reply->end.status == 200;
+    // A server without a list of models may serve one nevertheless; one that refuses the key does not.
+    if (!has_list && (model.empty() || reply->end.status == 401 || reply->end.status == 403)) {
+      return fmt::format("{}/models: {}", request_.url,
+                         refusal_of(reply->end, reply->body, "application/json", client_.key()));
+    }
+    if (!model.empty()) return "";
+    const std::vector<std::string> names = models_in(reply->body);
+    if (names.size() == 1) {
+      model = client_.key().cut_from(names.front());
+      return "";
+    }
+    std::vector<std::string> some;
+    for (std::size_t i = 0; i < std::min(names.size(), kMostModelsShown); ++i) some.push_back(shown(names[i]));
+    return fmt::format("{}/models: expected one model, or model=NAME to choose one; found {}{}", request_.url,
+                       names.empty() ? "none" : fmt::format("{}: {}", names.size(), fmt::join(some, ", ")),
+                       names.size() > some.size() ? ", ..." : "");
+  }
+
+  static std::vector<std::string> models_in(const std::string& body) {
+    std::vector<std::string> names;
+    const Result<Json> tree = parse_json(body, "models");
+    if (!tree || !tree->is_object() || !tree->contains("data") || !tree->at("data").is_array()) return names;
+    for (const Json& model : tree->at("data")) {
+      const bool has_id = model.is_object() && model.contains("id") && model.at("id").is_string();
+      if (has_id) names.push_back(model.at("id").get<std::string>());
+    }
+    return names;
+  }
+
+  /// The text of a scalar; nullopt if the server does not tell it.
+  std::optional<std::string> value_at(const std::string& root, const JsonPlace& place) {
+    if (place.path.empty()) return std::nullopt;
+    const Json::json_pointer pointer{std::string(place.pointer)};
+    const Json* tree = &document(root + std::string(place.path));
+    if (!place.older_path.empty() && tree->is_null()) tree = &document(root + std::string(place.older_path));
+    if (!tree->contains(pointer)) return std::nullopt;
+    const Json& value = tree->at(pointer);
+    if (value.is_null() || value.is_structured()) return std::nullopt;
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    return shown(client_.key().cut_from(text), kLongestSetting);
+  }
+
+  /// A JSON document of the server; null if there is none.
+  const Json& document(const std::string& url) {
+    const auto known = documents_.find(url);
+    if (known != documents_.end()) return known->second;
+    Json& tree = documents_[url];
+    const Result<HttpReply> reply = client_.fetch({.url = url, .timeout_ns = kProbeTimeoutNs});
+    if (!reply || reply->end.status != 200) return tree;
+    JsonLimits limits;
+    limits.allow_duplicate_keys = true;
+    if (Result<Json> parsed = parse_json(reply->body, url, limits)) tree = std::move(parsed).value();
+    return tree;
+  }
+
+  const SystemRequest& request_;
+  const PresetFacts& facts_;
+  HttpClient client_;
+  std::map<std::string, Json> documents_;
+};
+
+}  // namespace
+
+Result<ProbedSystem> probe_server(const SystemRequest& request) {
+  auto key = ApiKey::read(request.key);
+  if (!key) return key.error().with_context("system " + request.name);
+  SS_TRY(HttpClient client, HttpClient::create({.key = *std::move(key), .version = request.http}));
+  return Probe(request, std::move(client)).run();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,22 @@
+#pragma once
+// Asks a server what it is, before anything is measured: its model, its version, and its settings as far as it tells.
+
+#include <string>
+
+#include "core/result.h"
+#include "record/served_system.h"
+#include "serving/endpoint.h"
+
+namespace secondsource {
+
+struct ProbedSystem {
+  SystemRequest request;
+  ServedSystem record;
+  std::string unavailable{};  ///< why the system cannot be measured; empty if it can
+};
+
+/// A server that cannot be reached or that refuses is a result. Errors: kInvalidInput for a key that cannot be read; kIo,
+/// kOutOfMemory, kUnsupported.
+Result<ProbedSystem> probe_server(const SystemRequest& request);
+
+}  // namespace secondsource

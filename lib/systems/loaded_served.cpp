@@ -1,0 +1,137 @@
+#include "systems/loaded_served.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "bundle/bundle_text.h"
+#include "core/check.h"
+#include "core/clock.h"
+#include "core/interrupt.h"
+#include "measure/arrival_trace.h"
+#include "serving/preset.h"
+#include "systems/served_endpoint.h"
+#include "systems/served_golden.h"
+#include "systems/workload.h"
+
+namespace secondsource {
+namespace {
+
+/// What opening connections took on average: beside the times of requests, which do not include it.
+class ConnectionTelemetry final : public TelemetrySource {
+ public:
+  explicit ConnectionTelemetry(const ConnectionTotals& totals) : totals_(totals) {}
+
+  std::vector<TelemetryReading> read() override {
+    const std::int64_t n = totals_.n_opened;
+    const auto mean = [n](const char* name, std::int64_t sum_ns) {
+      TelemetryReading reading;
+      reading.name = name;
+      if (n > 0) reading.value = static_cast<double>(sum_ns) / static_cast<double>(n);
+      if (n == 0) reading.why_not = "no connection was opened";
+      return reading;
+    };
+    TelemetryReading opened;
+    opened.name = "connections_opened";
+    opened.value = static_cast<double>(n);
+    return {opened, mean("connection_dns_ns", totals_.dns_ns), mean("connection_tcp_ns", totals_.tcp_ns),
+            mean("connection_tls_ns", totals_.tls_ns)};
+  }
+
+ private:
+  const ConnectionTotals& totals_;
+};
+
+class LoadedServed final : public LoadedSystem {
+ public:
+  static Result<std::unique_ptr<LoadedSystem>> load(const SystemJob& job, Progress& progress) {
+    const InterruptFlag never;
+    SS_CHECK(job.served, "the job of a served system says which");
+    SS_TRY(ApiKey key, ApiKey::read(job.served->key));
+    SS_TRY(HttpClient client, HttpClient::create({.key = std::move(key), .version = job.served->system.http}));
+    SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
+    auto loaded = std::unique_ptr<LoadedServed>(new LoadedServed(job, std::move(bundle)));
+    SS_TRY_VOID(loaded->open(std::move(client)));
+    return std::unique_ptr<LoadedSystem>(std::move(loaded));
+  }
+
+  SystemUnderTest& system() override { return *endpoint_; }
+  TelemetrySource* telemetry() override { return &*telemetry_; }
+
+  Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
+    GoldenRecord record;
+    const std::int64_t started_ns = now_ns();
+    if (golden_.unverified.empty()) {
+      SS_TRY(record, run_served_golden(*endpoint_, golden_, {.eos_ids = bundle_.config().eos_ids}, progress));
+    } else if (answers) {
+      SS_TRY(record, compare_served_with_oracle(*endpoint_, *answers, progress));
+    } else {
+      record.verdict = GoldenVerdict::kUnverified;
+      record.reasons.push_back(golden_.unverified);
+    }
+    record.bundle = job_.bundle_name;
+    record.backend = job_.backend;
+    record.variant = job_.variant;
+    record.suite = job_.suite;
+    record.duration_ns = now_ns() - started_ns;
+    return record;
+  }
+
+  Result<OracleAnswers> oracle_answers(Progress&) override {
+    return Error{ErrorCode::kUnsupported, "a server is no oracle"};
+  }
+
+  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+    std::optional<ArrivalTrace> trace;
+    if (scenario.arrivals == ArrivalKind::kTrace) {
+      SS_TRY(trace, read_arrival_trace(scenario.trace));
+      if (trace->entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
+        return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
+                                                           scenario.n_requests, trace->entries.size())};
+      }
+    }
+    PreparedWork work{workload_.items(scenario, seed, trace ? &*trace : nullptr)};
+    for (WorkItem& item : work.items) {
+      if (item.request.prompt == nullptr || endpoint_->remember(*item.request.prompt)) continue;
+      // The server gets another prompt than the reference had, so that its answer cannot be judged.
+      item.expected = nullptr;
+    }
+    endpoint_->open_connections(endpoint_->system().http == HttpVersion::kHttp2 ? 1 : scenario.batch);
+    return work;
+  }
+
+  Result<OperationTimes> time_operations(const TimeOperationsCommand&, ProgressCount&) override {
+    return Error{ErrorCode::kUnsupported, "the operations of a server cannot be seen"};
+  }
+
+ private:
+  LoadedServed(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
+
+  Result<void> open(HttpClient client) {
+    SS_TRY(BundleText text, BundleText::load(bundle_));
+    text_.emplace(std::move(text));
+    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, *text_, job_.suite, job_.variant));
+    SS_TRY(golden_, golden_inputs_of(bundle_, *text_, suite, job_.variant));
+    workload_ = Workload(std::move(suite), bundle_.config());
+    endpoint_.emplace(job_.served->system, std::move(client), text_->tokenizer(), job_.step_deadline_ns);
+    telemetry_.emplace(endpoint_->connections());
+    return {};
+  }
+
+  SystemJob job_;
+  Bundle bundle_;
+  std::optional<BundleText> text_;
+  Workload workload_;
+  GoldenInputs golden_;
+  std::optional<ServedEndpoint> endpoint_;
+  std::optional<ConnectionTelemetry> telemetry_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LoadedSystem>> load_served_system(const SystemJob& job, Progress& progress) {
+  return LoadedServed::load(job, progress);
+}
+
+}  // namespace secondsource

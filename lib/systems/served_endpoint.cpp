@@ -1,0 +1,245 @@
+#include "systems/served_endpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "core/clock.h"
+#include "serving/openai_stream.h"
+#include "serving/preset.h"
+#include "serving/sse_parser.h"
+#include "systems/served_prompt.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::string_view kEventStream = "text/event-stream";
+// Of a response that is no stream, so much is kept for the message.
+constexpr std::size_t kKeptRefusal = 16 << 10;
+// More than any answer has: a stream of ten thousand tokens with ids and usage in every event is about 5 MB.
+constexpr std::int64_t kLargestStream = std::int64_t{256} << 20;
+
+}  // namespace
+
+/// One request and what has arrived of its answer.
+struct ServedEndpoint::Stream {
+  std::int64_t tag = 0;
+  std::int32_t n_asked = 0;
+  std::int32_t n_prompt_tokens = 0;  ///< by the bundle's tokenizer, until the server counts them
+  std::int64_t last_token_ns = 0;    ///< before the first token: when the request was sent
+  SseParser parser{};
+  std::string refusal{};  ///< the body of a response that is no event stream
+  std::string error{};    ///< what is wrong with the stream
+  std::int32_t n_tokens = 0;
+  bool has_ids = false;
+  bool is_done = false;  ///< [DONE] has come
+  std::optional<ServedUsage> usage{};
+  ServedFinish finish = ServedFinish::kNone;
+  std::optional<std::int64_t> connect_ns{};
+
+  Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
+  void add_tokens(const ServedChunk& chunk, std::int64_t at_ns, std::vector<SystemToken>& arrived);
+  void add_missing(std::vector<SystemToken>& arrived);
+  [[nodiscard]] std::string fault() const;
+};
+
+Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at_ns,
+                                          std::vector<SystemToken>& arrived) {
+  if (is_done) return Error{ErrorCode::kInvalidInput, "an event behind [DONE]"};
+  if (data == kStreamEnd) {
+    is_done = true;
+    return {};
+  }
+  SS_TRY(const ServedChunk chunk, parse_served_chunk(data));
+  add_tokens(chunk, at_ns, arrived);
+  if (chunk.usage) usage = chunk.usage;
+  if (chunk.finish != ServedFinish::kNone) finish = chunk.finish;
+  return {};
+}
+
+void ServedEndpoint::Stream::add_tokens(const ServedChunk& chunk, std::int64_t at_ns,
+                                        std::vector<SystemToken>& arrived) {
+  has_ids = has_ids || !chunk.ids.empty();
+  std::int32_t n_new = 0;
+  if (has_ids) {
+    n_new = static_cast<std::int32_t>(chunk.ids.size());
+  } else if (chunk.has_text() && chunk.usage && chunk.usage->n_output_tokens > 0) {
+    n_new = std::clamp(chunk.usage->n_output_tokens - n_tokens, 0, n_asked);
+  } else if (chunk.has_text()) {
+    n_new = 1;
+  }
+  for (std::int32_t index = 0; index < n_new; ++index) {
+    SystemToken token;
+    token.tag = tag;
+    token.id = has_ids ? chunk.ids[static_cast<std::size_t>(index)] : -1;
+    token.at_ns = at_ns;
+    token.visible_ns = chunk.text.empty() ? 0 : at_ns;
+    arrived.push_back(token);
+  }
+  n_tokens += n_new;
+  if (n_new > 0) last_token_ns = at_ns;
+}
+
+/// Tokens that the server counts and that had no event of their own came with the last one.
+void ServedEndpoint::Stream::add_missing(std::vector<SystemToken>& arrived) {
+  if (has_ids || n_tokens == 0) return;
+  const bool is_counted = usage && usage->n_output_tokens > 0;
+  const std::int32_t n_counted = is_counted                        ? usage->n_output_tokens
+                                 : finish == ServedFinish::kLength ? n_asked
+                                                                   : n_tokens;
+  for (; n_tokens < std::min(n_counted, n_asked); ++n_tokens) {
+    SystemToken token;
+    token.tag = tag;
+    token.at_ns = last_token_ns;
+    arrived.push_back(token);
+  }
+}
+
+/// Why a stream that ended in order is no answer; empty if it is one.
+std::string ServedEndpoint::Stream::fault() const {
+  if (finish == ServedFinish::kNone && !is_done) return "the stream ended before the answer did";
+  if (n_tokens == 0) return "the stream ended without a token";
+  if (finish == ServedFinish::kOther) return "the server ended the answer neither by its length nor by the end of text";
+  return "";
+}
+
+ServedEndpoint::ServedEndpoint(ServedSystem system, HttpClient client, const Tokenizer* tokenizer,
+                               std::int64_t stall_ns)
+    : system_(std::move(system)), client_(std::move(client)), tokenizer_(tokenizer), stall_ns_(stall_ns) {}
+
+ServedEndpoint::~ServedEndpoint() = default;
+
+std::string ServedEndpoint::name() const {
+  return fmt::format("{} at {}", facts_of(system_.preset).title, system_.url);
+}
+
+bool ServedEndpoint::remember(const EncodedPrompt& prompt) {
+  if (remembered_.contains(&prompt)) return true;
+  auto form = exact_prompt(prompt, system_, tokenizer_);
+  if (!form) return false;
+  remembered_.emplace(&prompt, *std::move(form));
+  return true;
+}
+
+Result<ServedPrompt> ServedEndpoint::prompt_of(const TimedRequest& request) const {
+  const auto known = remembered_.find(request.prompt);
+  if (request.prompt != nullptr && known != remembered_.end()) return known->second;
+  return nearest_prompt(request, system_, tokenizer_);
+}
+
+Result<void> ServedEndpoint::submit(const TimedRequest& request) {
+  SS_TRY(ServedPrompt prompt, prompt_of(request));
+  auto stream = std::make_unique<Stream>();
+  stream->tag = request.tag;
+  stream->n_asked = request.n_output_tokens;
+  stream->n_prompt_tokens =
+      static_cast<std::int32_t>(request.prompt != nullptr ? request.prompt->ids.size() : request.ids.size());
+  stream->last_token_ns = now_ns();
+  HttpCall call;
+  call.url = system_.url + std::string(path_of(system_.api));
+  call.body = openai_body(system_, {std::move(prompt), request.n_output_tokens, AnswerLength::kExact, true});
+  call.accept = kEventStream;
+  call.timeout_ns = static_cast<std::int64_t>(1e9 * system_.timeout_s);
+  call.max_body_bytes = kLargestStream;
+  call.on_body = [this, open = stream.get()](const HttpHead& head, std::string_view bytes, std::int64_t at_ns) {
+    if (head.status != 200 || !head.content_type.starts_with(kEventStream)) {
+      open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
+      return true;
+    }
+    const Result<void> parsed =
+        open->parser.push(bytes, [&](std::string_view data) { return open->take(data, at_ns, arrived_); });
+    if (!parsed) open->error = parsed.error().message;
+    return parsed.has_value();
+  };
+  open_[request.tag] = std::move(stream);
+  return client_.start(request.tag, std::move(call));
+}
+
+Result<void> ServedEndpoint::poll(std::int64_t until_ns, SystemEvents& events) {
+  if (arrived_.empty()) {
+    ends_.clear();
+    SS_TRY_VOID(client_.poll(until_ns, ends_));
+    for (const HttpEnd& end : ends_) take_end(end, events);
+  }
+  end_stalled(events);
+  events.tokens.insert(events.tokens.end(), arrived_.begin(), arrived_.end());
+  arrived_.clear();
+  return {};
+}
+
+void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
+  const auto found = open_.find(end.id);
+  if (found == open_.end()) return;
+  Stream& stream = *found->second;
+  if (end.connection) stream.connect_ns = end.connection->total_ns();
+  std::string error = std::move(stream.error);
+  if (error.empty()) error = refusal_of(end, stream.refusal, kEventStream, client_.key());
+  // A connection that breaks behind the last event has lost nothing.
+  if (!stream.is_done && !end.error.empty()) error = end.error;
+  if (error.empty()) {
+    const Result<void> ended =
+        stream.parser.finish([&](std::string_view data) { return stream.take(data, now_ns(), arrived_); });
+    error = ended ? stream.fault() : ended.error().message;
+  }
+  finish(stream, std::move(error), events);
+  open_.erase(found);
+}
+
+void ServedEndpoint::end_stalled(SystemEvents& events) {
+  const std::int64_t now = now_ns();
+  for (auto next = open_.begin(); next != open_.end();) {
+    Stream& stream = *next->second;
+    if (now - stream.last_token_ns <= stall_ns_) {
+      ++next;
+      continue;
+    }
+    client_.cancel(stream.tag);
+    finish(stream, fmt::format("no token for {:g} s", 1e-9 * static_cast<double>(stall_ns_)), events);
+    next = open_.erase(next);
+  }
+}
+
+void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& events) {
+  if (error.empty()) stream.add_missing(arrived_);
+  RequestEnd end;
+  end.tag = stream.tag;
+  end.error = client_.key().cut_from(std::move(error));
+  end.connect_ns = stream.connect_ns;
+  end.n_prompt_tokens = stream.n_prompt_tokens;
+  if (stream.usage) {
+    if (stream.usage->n_prompt_tokens > 0) end.n_prompt_tokens = stream.usage->n_prompt_tokens;
+    end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
+    if (stream.usage->n_output_tokens > 0) end.n_output_tokens = stream.usage->n_output_tokens;
+  }
+  if (stream.finish == ServedFinish::kStop) end.finish = RequestFinish::kEos;
+  events.ends.push_back(std::move(end));
+}
+
+Result<void> ServedEndpoint::abandon() {
+  client_.cancel_all();
+  open_.clear();
+  arrived_.clear();
+  return {};
+}
+
+void ServedEndpoint::open_connections(std::int32_t n_connections) {
+  constexpr std::int64_t kTimeoutNs = 10'000'000'000;
+  std::vector<HttpEnd> ends;
+  std::size_t n_started = 0;
+  for (; n_started < static_cast<std::size_t>(n_connections); ++n_started) {
+    HttpCall call;
+    call.url = system_.url + "/models";
+    call.timeout_ns = kTimeoutNs;
+    call.on_body = [](const HttpHead&, std::string_view, std::int64_t) { return true; };
+    if (!client_.start(-1 - static_cast<std::int64_t>(n_started), std::move(call))) break;
+  }
+  const std::int64_t until_ns = now_ns() + kTimeoutNs;
+  while (ends.size() < n_started && now_ns() < until_ns) {
+    if (!client_.poll(until_ns, ends)) break;
+  }
+  client_.cancel_all();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,62 @@
+#pragma once
+// A server behind an OpenAI-compatible streaming API as a system under test. A token's time is that at which the bytes of
+// its event were read on this host. docs/metrics.md defines how tokens are counted where an event has several, or where
+// the server gives no ids.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "measure/system_under_test.h"
+#include "record/served_system.h"
+#include "serving/http_client.h"
+#include "serving/openai_request.h"
+#include "tokenizer/tokenizer.h"
+
+namespace secondsource {
+
+class ServedEndpoint final : public SystemUnderTest {
+ public:
+  /// A request without a new token for `stall_ns` ends with an error. `tokenizer` may be null, and must outlive this.
+  ServedEndpoint(ServedSystem system, HttpClient client, const Tokenizer* tokenizer, std::int64_t stall_ns);
+  ~ServedEndpoint() override;
+
+  [[nodiscard]] std::string name() const override;
+  /// Every request is sent at once: the queue is the server's.
+  [[nodiscard]] std::int32_t max_in_flight() const override { return INT32_MAX; }
+  Result<void> submit(const TimedRequest& request) override;
+  Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  Result<void> abandon() override;
+  [[nodiscard]] MemoryUse memory() const override { return {}; }
+  [[nodiscard]] StepTotals step_totals() const override { return {}; }
+
+  /// Works out in advance in which form a prompt is sent, which must outlive this object. False if the server cannot be
+  /// given exactly its ids; something near them is sent then.
+  bool remember(const EncodedPrompt& prompt);
+  /// Opens connections, so that timed requests need not. Failures are left to the requests.
+  void open_connections(std::int32_t n_connections);
+
+  [[nodiscard]] const ConnectionTotals& connections() const { return client_.connections(); }
+  [[nodiscard]] HttpClient& client() { return client_; }
+  [[nodiscard]] const ServedSystem& system() const { return system_; }
+
+ private:
+  struct Stream;
+  Result<ServedPrompt> prompt_of(const TimedRequest& request) const;
+  void take_end(const HttpEnd& end, SystemEvents& events);
+  void end_stalled(SystemEvents& events);
+  void finish(Stream& stream, std::string error, SystemEvents& events);
+
+  ServedSystem system_;
+  HttpClient client_;
+  const Tokenizer* tokenizer_;
+  std::int64_t stall_ns_;
+  std::map<const EncodedPrompt*, ServedPrompt> remembered_;
+  std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
+  std::vector<SystemToken> arrived_;
+  std::vector<HttpEnd> ends_;
+};
+
+}  // namespace secondsource

@@ -1,0 +1,293 @@
+// `run --system`: servers as rows, from the command line to every report. The servers are stand-ins that answer from the
+// bundle's expected outputs (tests/serving/stand_in.py), so that their tokens are right unless a test plants wrong ones.
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "expectations.h"
+#include "record/record_json.h"
+#include "support/scratch_folder.h"
+#include "support/stand_in.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kBundle = test::source_path("bundles/default");
+
+std::vector<std::string> with_bundle(std::vector<std::string> options) {
+  options.insert(options.end(), {"--bundle", kBundle});
+  return options;
+}
+
+/// A run of one system on the smoke suite.
+class SystemRun {
+ public:
+  explicit SystemRun(const std::string& system, const std::vector<std::string>& more = {},
+                     const test::ProgramOptions& options = {}) {
+    std::vector<std::string> arguments = {
+        "run",           kBundle, "--system", system,           "--scenario", "offline:2+requests=4@/6",
+        "--repetitions", "1",     "--out",    folder().string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    run_ = test::run_program(arguments, options);
+  }
+  [[nodiscard]] const test::ProgramRun& run() const { return run_; }
+  [[nodiscard]] fs::path folder() const { return scratch_.path() / "run"; }
+  [[nodiscard]] StoredRun stored() const {
+    CAPTURE(run_.out, run_.err);
+    auto read = read_run(folder());
+    REQUIRE_OK(read);
+    return *std::move(read);
+  }
+  [[nodiscard]] nlohmann::json summary() const {
+    CAPTURE(run_.out, run_.err);
+    const auto text = read_file(folder() / "summary.json");
+    REQUIRE_OK(text);
+    return nlohmann::json::parse(*text);
+  }
+
+ private:
+  test::ScratchFolder scratch_;
+  test::ProgramRun run_;
+};
+
+}  // namespace
+
+TEST_CASE("a server with right tokens passes, at the level that it can show") {
+  struct Case {
+    std::string preset;
+    std::vector<std::string> options;
+    std::string parts;
+    std::string level;
+  };
+  const auto one = GENERATE(values<Case>({
+      {"vllm", {}, "", "forced"},
+      {"sglang", {}, "", "forced"},
+      {"llama-server", {}, "", "forced"},
+      {"tgi", {}, "", "logprob"},
+      {"vllm", {"--no-scores"}, "", "greedy"},
+      {"vllm", {}, ",api=chat", "greedy"},
+      {"any", {}, "", "text"},
+      {"transformers", {}, ",api=chat", "text"},
+  }));
+  CAPTURE(one.preset, one.options, one.parts);
+  std::vector<std::string> options = with_bundle(one.options);
+  options.insert(options.end(), {"--dialect", one.preset});
+  const test::StandIn server(options);
+  const SystemRun measured("it=" + server.url() + ",preset=" + one.preset + one.parts);
+  const test::ProgramRun& run = measured.run();
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  const nlohmann::json summary = measured.summary();
+  const nlohmann::json& cell = summary.at("cells").at(0);
+  CHECK(cell.at("golden") == "passed");
+  CHECK(cell.at("golden_level") == one.level);
+  CHECK(cell.at("n_errors") == 0);
+  CHECK(cell.at("memory").is_null());
+  const nlohmann::json& golden = summary.at("golden").at(0);
+  CHECK(golden.at("n_wrong") == 0);
+  CHECK(golden.at("n_prompts").get<int>() > 3);
+  CHECK(golden.at("n_positions").get<int>() > 20);
+  CHECK(golden.at("n_same_twice") == golden.at("n_repeated"));
+  CHECK(golden.at("n_same_in_batch") == golden.at("n_repeated"));
+  CHECK(test::contains(run.out, "passed (" + one.level + ")"));
+  CHECK(test::contains(run.out, "which does not see"));
+  // A second implementation derives the same figures.
+  const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
+  CAPTURE(verified.out, verified.err);
+  CHECK(verified.status == 0);
+}
+
+TEST_CASE("planted wrong tokens are found, whatever the level") {
+  struct Case {
+    std::string preset;
+    std::vector<std::string> fault;
+    std::string level;
+  };
+  const auto one = GENERATE(values<Case>({
+      {"vllm", {"--wrong-scores"}, "forced"},
+      {"sglang", {"--wrong-scores"}, "forced"},
+      {"llama-server", {"--wrong-scores"}, "forced"},
+      {"tgi", {"--wrong-scores"}, "logprob"},
+      {"vllm", {"--wrong-token", "1", "--no-scores"}, "greedy"},
+      {"vllm", {"--wrong-token", "1"}, "forced"},  // the scores are right: streamed prompts and timed requests find it
+      {"any", {"--wrong-token", "1"}, "text"},
+  }));
+  CAPTURE(one.preset, one.fault);
+  std::vector<std::string> options = with_bundle(one.fault);
+  options.insert(options.end(), {"--dialect", one.preset});
+  const test::StandIn server(options);
+  const SystemRun measured("it=" + server.url() + ",preset=" + one.preset);
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 3);
+  const nlohmann::json cell = measured.summary().at("cells").at(0);
+  CHECK(cell.at("golden") == "failed");
+  CHECK(cell.at("golden_level") == one.level);
+  CHECK(test::contains(measured.run().out, "WRONG TOKENS (" + one.level + ")"));
+}
+
+TEST_CASE("a server that answers differently each time is called not deterministic") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--moody"}));
+  const SystemRun measured("it=" + server.url() + ",preset=vllm");
+  const nlohmann::json golden = measured.summary().at("golden").at(0);
+  CHECK(golden.at("n_same_twice") < golden.at("n_repeated"));
+  CHECK(test::contains(measured.run().out, "not deterministic"));
+}
+
+TEST_CASE("run.json says what the server is, and the reports show the row beside our own") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--version", "9.8.7"}));
+  const SystemRun measured("theirs=" + server.url() + ",preset=vllm,devices=2",
+                           {"--backend", "reference", "--variant", "bf16", "--price", "2"});
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  const StoredRun stored = measured.stored();
+  REQUIRE(stored.record.backends.size() == 2);
+  const BackendRecord& theirs = stored.record.backends.back();
+  REQUIRE(theirs.served);
+  CHECK(theirs.served->version == "9.8.7");
+  CHECK(theirs.served->model == "stand-in");
+  CHECK(theirs.served->url == server.url() + "/v1");
+  CHECK(theirs.n_units_used == 2);
+  CHECK(theirs.module_sha256.empty());
+  for (const char* format : {"markdown", "html", "csv", "junit", "json"}) {
+    const test::ProgramRun report = test::run_program({"report", measured.folder().string(), "--format", format});
+    CAPTURE(format, report.err);
+    CHECK(report.status == 0);
+    CHECK(test::contains(report.out, "theirs"));
+    CHECK(test::contains(report.out, "reference"));
+  }
+  const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
+  CHECK(test::contains(html.out, "vllm 9.8.7 at " + server.url()));
+  CHECK(test::contains(html.out, "judged by"));
+}
+
+TEST_CASE("a stored run of a server is a baseline, and history takes it") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm"}));
+  const SystemRun base("it=" + server.url() + ",preset=vllm");
+  const SystemRun candidate("it=" + server.url() + ",preset=vllm", {"--baseline", base.folder().string()});
+  CAPTURE(candidate.run().out, candidate.run().err);
+  CHECK(test::contains(candidate.run().out, "gate: "));
+  CHECK_FALSE(test::contains(candidate.run().out, "not comparable"));
+  const test::ScratchFolder scratch;
+  const std::string database = (scratch.path() / "history.db").string();
+  const test::ProgramRun added = test::run_program({"history", "add", base.folder().string(), "--db", database});
+  CAPTURE(added.out, added.err);
+  CHECK(added.status == 0);
+}
+
+TEST_CASE("requests that fail are counted, and make the row INVALID") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--fault", "503:3"}));
+  const SystemRun measured("it=" + server.url() + ",preset=vllm");
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 6);
+  const nlohmann::json cell = measured.summary().at("cells").at(0);
+  CHECK(cell.at("status") == "invalid");
+  CHECK(cell.at("n_errors") > 0);
+  CHECK(test::contains(measured.run().out, "HTTP 503: too busy (try again after 7 s)"));
+}
+
+TEST_CASE("a server that is not there is a failure, and the others are measured") {
+  std::string url;
+  {
+    test::StandIn gone({});
+    url = gone.url();
+    gone.stop();
+  }
+  const SystemRun measured("gone=" + url, {"--backend", "reference", "--variant", "bf16"});
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 4);
+  CHECK(test::contains(measured.run().out, "gone: not run: "));
+  CHECK(measured.summary().at("cells").size() == 1);
+}
+
+TEST_CASE("a key is in no file and in no message") {
+  const std::string key = "s3cret-of-the-test";
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--key", key, "--fault", "500-with-key:3"}));
+  const std::string system = "it=" + server.url() + ",preset=vllm";
+  test::ProgramOptions options;
+  options.environment = {{"SECONDSOURCE_TEST_KEY", key}};
+  const SystemRun measured(system + ",key_env=SECONDSOURCE_TEST_KEY", {}, options);
+  const test::ProgramRun& run = measured.run();
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 6);  // one request in three failed
+  CHECK(test::contains(run.out, "the key is Bearer [key]"));
+  CHECK_FALSE(test::contains(run.out + run.err, key));
+  int n_files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(measured.folder())) {
+    if (!entry.is_regular_file()) continue;
+    ++n_files;
+    CAPTURE(entry.path());
+    CHECK_FALSE(test::contains(read_file(entry.path()).value(), key));
+  }
+  CHECK(n_files > 3);
+  // Going on needs the key again, for the same address alone.
+  const std::string folder = measured.folder().string();
+  test::check_refused(test::run_program({"run", "--resume", folder}), "no key is stored: expected --system it=");
+  test::check_refused(test::run_program({"run", "--resume", folder, "--system", "it=http://elsewhere:1"}),
+                      "expected a system of the run that goes on");
+  const test::ProgramRun resumed =
+      test::run_program({"run", "--resume", folder, "--system", system + ",key_env=SECONDSOURCE_TEST_KEY"}, options);
+  CAPTURE(resumed.out, resumed.err);
+  CHECK(resumed.status == 6);
+}
+
+TEST_CASE("a run goes on only with the server that it began with") {
+  auto first = std::make_unique<test::StandIn>(with_bundle({"--dialect", "vllm", "--version", "1"}));
+  const std::string port = first->port();
+  const SystemRun measured("it=" + first->url() + ",preset=vllm");
+  const std::string folder = measured.folder().string();
+  const test::ProgramRun same = test::run_program({"run", "--resume", folder});
+  CAPTURE(same.out, same.err);
+  CHECK(same.status == 0);
+  first->stop();
+  const test::StandIn second(with_bundle({"--dialect", "vllm", "--version", "2", "--port", port}));
+  const test::ProgramRun other = test::run_program({"run", "--resume", folder});
+  CHECK(other.status == 6);
+  CHECK(test::contains(other.err, "system it: the server's version changed since it began: expected 1, found 2"));
+}
+
+TEST_CASE("a plan names servers as the command line does") {
+  const test::StandIn server(with_bundle({"--dialect", "sglang"}));
+  const test::ScratchFolder scratch;
+  const auto plan = scratch.path() / "plan.yaml";
+  REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kBundle + "']\nscenarios: ['single-stream+requests=3@/4']\n" +
+                                  "repetitions: 1\nsystems:\n  - {name: sg, url: '" + server.url() +
+                                  "', preset: sglang, variant: int8, timeout: 20}\n"));
+  const test::ProgramRun run =
+      test::run_program({"run", "--config", plan.string(), "--out", (scratch.path() / "run").string(), "--dry-run"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  CHECK(test::contains(run.out, "default/sg/int8/single-stream"));
+}
+
+TEST_CASE("run --system: what cannot be measured is refused in one line with status 2") {
+  const test::StandIn server({});
+  const std::string url = server.url();
+  struct Case {
+    std::vector<std::string> more;
+    const char* part;
+  };
+  const Case cases[] = {
+      {{"--system", "it"}, "expected NAME=URL"},
+      {{"--system", "it=" + url + ",preset=nothing"}, "preset: expected one of vllm"},
+      {{"--system", "it=http://me:s3cret@h"}, "no user, password"},
+      {{"--system", "cpu=" + url}, "expected a name of its own"},
+      {{"--system", "it=" + url, "--system", "it=" + url}, "expected a name of its own"},
+      {{"--system", "it=" + url + ",variant=int3"}, "variant: expected one of bundle default"},
+      {{"--system", "it=" + url + ",bundle=other"}, "bundle: expected one of this run"},
+      {{"--system", "it=" + url + ",key_env=SECONDSOURCE_NO_SUCH_KEY"}, "expected a key, and it is not set"},
+      {{"--system", "it=" + url, "--fault", "it=crash:1"}, "fault"},
+  };
+  for (const Case& one : cases) {
+    std::vector<std::string> arguments = {"run", kBundle, "--out", "/nowhere/run"};
+    arguments.insert(arguments.end(), one.more.begin(), one.more.end());
+    arguments.emplace_back("--dry-run");
+    test::check_refused(test::run_program(arguments), one.part);
+  }
+}
+
+}  // namespace secondsource

@@ -1,0 +1,79 @@
+#include "serving/endpoint.h"
+
+#include <string>
+
+#include "serving/preset.h"
+#include "serving/server_url.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+
+TEST_CASE("a system is named with its URL and what is to be known of it") {
+  const auto system = parse_system_flag(
+      "vllm=http://127.0.0.1:8000,preset=vllm,api=chat,http=2,model=a/b,variant=bf16,bundle=default,timeout=2.5,devices=8,"
+      "key_env=KEY");
+  REQUIRE_OK(system);
+  CHECK(system->name == "vllm");
+  CHECK(system->url == "http://127.0.0.1:8000/v1");
+  CHECK(system->preset == ServerPreset::kVllm);
+  CHECK(system->api == ServedApi::kChat);
+  CHECK(system->http == HttpVersion::kHttp2);
+  CHECK(system->model == "a/b");
+  CHECK(system->variant == "bf16");
+  CHECK(system->bundle == "default");
+  CHECK(system->timeout_s == 2.5);
+  CHECK(system->n_devices == 8);
+  CHECK(system->key.environment == "KEY");
+  const auto plain = parse_system_flag("it=https://example.org/api/v1/");
+  REQUIRE_OK(plain);
+  CHECK(plain->url == "https://example.org/api/v1");
+  CHECK(plain->preset == ServerPreset::kAny);
+  CHECK(plain->key.is_empty());
+  CHECK(parse_system_flag("ov=http://h:9,preset=openvino")->url == "http://h:9/v3");
+}
+
+TEST_CASE("a system that cannot be one is refused in one line") {
+  const auto [text, part] = GENERATE(table<std::string, std::string>({
+      {"", "expected NAME=URL"},
+      {"vllm", "expected NAME=URL"},
+      {"=http://h", "expected NAME=URL"},
+      {"vllm=", "expected NAME=URL"},
+      {"a/b=http://h", "expected a name of letters"},
+      {"..=http://h", "expected a name of letters"},
+      {"a=ftp://h", "expected http or https"},
+      {"a=file:///etc/passwd", "expected http or https"},
+      {"a=not a url", "expected an address"},
+      {"a=http://user:s3cret@h", "no user, password"},
+      {"a=http://h/v1?api_key=s3cret", "no user, password"},
+      {"a=http://h/v1#s3cret", "no user, password"},
+      {"a=http://h,preset=vlm", "preset: expected one of vllm"},
+      {"a=http://h,api=images", "api: expected one of completions, chat"},
+      {"a=http://h,timeout=0", "timeout: expected seconds"},
+      {"a=http://h,timeout=nan", "timeout: expected seconds"},
+      {"a=http://h,devices=0", "devices: expected a number"},
+      {"a=http://h,key=s3cret", "expected preset, api"},
+      {"a=http://h,model=", "expected NAME=URL"},
+      {"a=http://h,key_env=A,key_file=B", "found both"},
+  }));
+  CAPTURE(text);
+  const auto system = parse_system_flag(text);
+  CHECK_ERROR(system, ErrorCode::kInvalidInput, part);
+  CHECK(system.error().message.find("s3cret") == std::string::npos);
+  CHECK(system.error().message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("the root of a URL is what stands in front of the API's path") {
+  CHECK(parse_server_url("http://h:8000", "/v1")->root == "http://h:8000");
+  CHECK(parse_server_url("http://h:8000/gateway/v1", "/v1")->root == "http://h:8000/gateway");
+}
+
+TEST_CASE("every preset says where its API is, and one that scores ids takes or makes them") {
+  for (const PresetFacts& facts : all_presets()) {
+    CAPTURE(facts.title);
+    CHECK(facts.base_path.starts_with('/'));
+    CHECK_FALSE(facts.title.empty());
+    if (facts.scores != ForcedScores::kNone) CHECK(facts.ids != GeneratedIds::kNone);
+    CHECK((facts.timed_fields.find("ignore_eos") != std::string_view::npos) == facts.ignores_eos);
+  }
+}

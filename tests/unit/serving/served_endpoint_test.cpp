@@ -1,0 +1,262 @@
+// The client against the stand-in server: its times against those that the server wrote down when it sent each event, and
+// every misbehaviour as one error of the request that met it.
+
+#include "systems/served_endpoint.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "measure/load_generator.h"
+#include "measure/request_checks.h"
+#include "support/scratch_folder.h"
+#include "support/stand_in.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+
+ServedSystem system_of(const StandIn& server, ServerPreset preset) {
+  ServedSystem system;
+  system.url = server.url() + "/v1";
+  system.preset = preset;
+  system.model = "stand-in";
+  system.timeout_s = 20;
+  return system;
+}
+
+std::vector<TimedRequest> requests_of(std::int32_t n, std::int32_t n_tokens) {
+  std::vector<TimedRequest> requests(static_cast<std::size_t>(n));
+  for (std::int32_t index = 0; index < n; ++index) {
+    TimedRequest& request = requests[static_cast<std::size_t>(index)];
+    request.tag = index;
+    request.ids.assign(static_cast<std::size_t>(index) + 1, 5);
+    request.n_output_tokens = n_tokens;
+  }
+  return requests;
+}
+
+LoadResult load_of(ServedEndpoint& endpoint, const std::vector<TimedRequest>& requests, const LoadShape& shape) {
+  const InterruptFlag never;
+  ProgressCount progress{0};
+  auto load = generate_load(endpoint, requests, shape, never, progress);
+  REQUIRE_OK(load);
+  return *std::move(load);
+}
+
+HttpClient client() {
+  auto made = HttpClient::create({});
+  REQUIRE_OK(made);
+  return *std::move(made);
+}
+
+/// The error of the one request that meets a fault.
+std::string error_of(const std::string& fault, std::int64_t stall_ns = 10'000 * kMs) {
+  const StandIn server({"--dialect", "vllm", "--fault", fault});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, stall_ns);
+  const LoadResult load = load_of(endpoint, requests_of(1, 8), {});
+  REQUIRE(load.requests.size() == 1);
+  REQUIRE(load.requests[0].end);
+  return load.requests[0].end->error;
+}
+
+}  // namespace
+
+TEST_CASE("the times of tokens are those at which the server sent them") {
+  const ScratchFolder scratch;
+  const std::string log = (scratch.path() / "log").string();
+  const StandIn server({"--dialect", "vllm", "--first-ms", "20", "--gap-ms", "5", "--log", log});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  endpoint.open_connections(4);
+  const auto n_opened = endpoint.connections().n_opened.load();
+  CHECK(n_opened == 4);
+  const std::vector<TimedRequest> requests = requests_of(12, 10);
+  const LoadResult load = load_of(endpoint, requests, {.in_flight = 4});
+  CHECK(endpoint.connections().n_opened == n_opened);  // all were ready
+  // The length of its prompt tells which request a line of the server is about.
+  std::map<std::int64_t, std::vector<std::int64_t>> sent;
+  std::istringstream lines(read_file(log).value());
+  for (std::string line; std::getline(lines, line);) {
+    const auto tree = nlohmann::json::parse(line);
+    sent[tree.at("n_prompt").get<std::int64_t>()] = tree.at("sent_ns").get<std::vector<std::int64_t>>();
+  }
+  REQUIRE(sent.size() == requests.size());
+  std::vector<std::int64_t> late;
+  for (const ObservedRequest& request : load.requests) {
+    REQUIRE(request.end);
+    CHECK(request.end->error.empty());
+    CHECK(request.end->n_output_tokens == 10);
+    CHECK_FALSE(request.end->connect_ns);
+    REQUIRE(request.token_ns.size() == 10);
+    const std::vector<std::int64_t>& theirs = sent.at(request.tag + 1);
+    REQUIRE(theirs.size() == 10);
+    CHECK(request.token_ns.front() - request.sent_ns >= 20 * kMs);
+    for (std::size_t index = 0; index < 10; ++index) {
+      const std::int64_t lateness = request.token_ns[index] - theirs[index];
+      CHECK(lateness >= 0);  // the server takes the time before it sends
+      late.push_back(lateness);
+    }
+  }
+  std::ranges::sort(late);
+  // Both processes share this machine with other work; the median of 120 events is what the client itself adds.
+  CAPTURE(late[late.size() / 2], late.back());
+  CHECK(late[late.size() / 2] < 20 * kMs);
+}
+
+TEST_CASE("an open loop sends at its times, however slow the server is") {
+  const StandIn server({"--dialect", "vllm", "--first-ms", "300"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  endpoint.open_connections(8);
+  LoadShape shape;
+  for (int index = 0; index < 8; ++index) shape.arrival_offsets_ns.push_back(index * 20 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(8, 2), shape);
+  REQUIRE(load.requests.size() == 8);
+  for (const ObservedRequest& request : load.requests) {
+    CHECK(request.end->error.empty());
+    // All are sent before the first has an answer: nobody waits for the server.
+    CHECK(request.sent_ns - load.start_ns < 300 * kMs);
+  }
+}
+
+TEST_CASE("a connection that a request opens is in no time to the first token") {
+  const StandIn server({"--dialect", "vllm"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(2, 2), {});
+  REQUIRE(load.requests[0].end->connect_ns);
+  CHECK(*load.requests[0].end->connect_ns > 0);
+  CHECK_FALSE(load.requests[1].end->connect_ns);
+  const RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  CHECK(*sample.ttft_e2e_ns() == *sample.first_token_ns - sample.scheduled_ns - *sample.connect_ns);
+  CHECK(*sample.ttft_sent_ns() == *sample.first_token_ns - sample.sent_ns - *sample.connect_ns);
+  CHECK(*sample.e2e_ns() == *sample.last_token_ns - sample.scheduled_ns - *sample.connect_ns);
+}
+
+TEST_CASE("several tokens in one event have one time, and all count") {
+  const StandIn server({"--dialect", "vllm", "--tokens-per-event", "4", "--gap-ms", "5"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(1, 10), {});
+  const RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  CHECK(sample.n_output_tokens == 10);
+  CHECK(sample.engine_tokens == 10);
+  CHECK(std::ranges::count(sample.itl_ns, 0) == 7);  // 4 + 4 + 2 tokens: three times
+}
+
+TEST_CASE("without ids, tokens are counted by running usage, by events and the last usage, or by the length") {
+  const auto [preset, options] = GENERATE(table<ServerPreset, std::vector<std::string>>({
+      {ServerPreset::kSglang, {"--dialect", "sglang", "--tokens-per-event", "3"}},
+      {ServerPreset::kLlamaServer, {"--dialect", "llama-server", "--tokens-per-event", "3"}},
+      {ServerPreset::kMlc, {"--dialect", "mlc", "--tokens-per-event", "3"}},
+      {ServerPreset::kMlc, {"--dialect", "mlc", "--tokens-per-event", "3", "--no-usage"}},
+      {ServerPreset::kMlc, {"--dialect", "mlc"}},
+  }));
+  CAPTURE(options);
+  const StandIn server(options);
+  ServedEndpoint endpoint(system_of(server, preset), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(1, 9), {});
+  CAPTURE(load.requests[0].end->error);
+  const RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  CHECK(sample.n_output_tokens == 9);
+  CHECK(std::ranges::all_of(load.requests[0].token_ids, [](std::int32_t id) { return id == -1; }));
+  const std::vector<RequestSample> samples = {sample};
+  const std::vector<std::int32_t> asked = {9};
+  CHECK(check_tokens(samples, asked).outcome == CheckOutcome::kPassed);
+}
+
+TEST_CASE("tokens of the reasoning and the tool channel count, and only the answer is visible") {
+  const std::string channel = GENERATE(as<std::string>(), "reasoning_content", "tool_calls");
+  CAPTURE(channel);
+  const StandIn server({"--dialect", "vllm", "--channel", channel, "--gap-ms", "10"});
+  ServedSystem system = system_of(server, ServerPreset::kVllm);
+  system.api = ServedApi::kChat;
+  ServedEndpoint endpoint(system, client(), nullptr, 10'000 * kMs);
+  std::vector<TimedRequest> requests = requests_of(1, 8);
+  requests[0].texts = {"hello"};
+  requests[0].ids.clear();
+  const LoadResult load = load_of(endpoint, requests, {});
+  CAPTURE(load.requests[0].end->error);
+  REQUIRE(load.requests[0].token_ns.size() == 8);
+  REQUIRE(load.requests[0].first_visible_ns);
+  CHECK(*load.requests[0].first_visible_ns == load.requests[0].token_ns[3]);
+}
+
+TEST_CASE("an answer that ends early is no error, and its row is suspect") {
+  const StandIn server({"--dialect", "any", "--bundle", source_path("bundles/default")});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kAny), client(), nullptr, 10'000 * kMs);
+  std::vector<TimedRequest> requests = requests_of(1, 8);
+  requests[0].texts = {"<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"};
+  requests[0].ids.clear();
+  const LoadResult load = load_of(endpoint, requests, {});
+  RequestSample sample = to_sample(load.requests[0], load.start_ns);
+  CHECK(sample.error.empty());
+  sample.finish = RequestFinish::kEos;
+  sample.n_output_tokens = 5;
+  sample.engine_tokens = 5;
+  const std::vector<RequestSample> samples = {sample};
+  const std::vector<std::int32_t> asked = {8};
+  CHECK(check_tokens(samples, asked).outcome == CheckOutcome::kSuspect);
+}
+
+TEST_CASE("every misbehaviour of a server is one error of the request that meets it") {
+  const auto [fault, part] = GENERATE(table<std::string, std::string>({
+      {"malformed-json", "event: "},
+      {"no-event", "expected a line \"data: ...\""},
+      {"error-event", "the engine died"},
+      {"wrong-type", "expected a list under choices"},
+      {"cut", "found the end of the stream behind"},
+      {"reset", "eset"},
+      {"reset-at-once", "eset"},
+      {"endless-line", "found a longer one"},
+      {"429", "HTTP 429: too busy (try again after 7 s)"},
+      {"503", "HTTP 503: too busy (try again after 7 s)"},
+      {"redirect", "HTTP 307: a redirect to http://127.0.0.1:9/elsewhere"},
+      {"html", "expected text/event-stream, found text/html"},
+      {"error-object", "found application/json: out of memory"},
+      {"no-finish", "the stream ended before the answer did"},
+  }));
+  CAPTURE(fault);
+  const std::string error = error_of(fault);
+  CAPTURE(error);
+  CHECK(error.find(part) != std::string::npos);
+  CHECK(error.find('\n') == std::string::npos);
+}
+
+TEST_CASE("a server that falls silent, or sends comments alone, is given up at the deadline") {
+  const std::string fault = GENERATE(as<std::string>(), "stall", "comments");
+  const std::int64_t started_ns = now_ns();
+  CHECK(error_of(fault, 400 * kMs) == "no token for 0.4 s");
+  CHECK(now_ns() - started_ns < 20'000 * kMs);
+}
+
+TEST_CASE("compressed, chunked and carelessly ended streams are read") {
+  const std::string fault = GENERATE(as<std::string>(), "gzip", "no-done");
+  CAPTURE(fault);
+  CHECK(error_of(fault).empty());
+}
+
+TEST_CASE("one broken stream leaves the others alone") {
+  const StandIn server({"--dialect", "vllm", "--fault", "reset:3", "--gap-ms", "2"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(12, 6), {.in_flight = 4});
+  const auto n_failed = std::ranges::count_if(load.requests, &ObservedRequest::has_failed);
+  CHECK(n_failed == 4);
+  for (const ObservedRequest& request : load.requests) {
+    if (!request.has_failed()) CHECK(request.token_ns.size() == 6);
+  }
+}
+
+TEST_CASE("a key in a server's answer is cut from the error") {
+  ::setenv("SECONDSOURCE_TEST_KEY", "s3cret", 1);
+  const StandIn server({"--dialect", "vllm", "--key", "s3cret", "--fault", "500-with-key"});
+  auto key = ApiKey::read({.environment = "SECONDSOURCE_TEST_KEY", .file = {}});
+  REQUIRE_OK(key);
+  auto with_key = HttpClient::create({.key = *key});
+  REQUIRE_OK(with_key);
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), *std::move(with_key), nullptr, 10'000 * kMs);
+  const LoadResult load = load_of(endpoint, requests_of(1, 8), {});
+  CHECK(load.requests[0].end->error == "HTTP 500: the key is Bearer [key]");
+}
