@@ -22,10 +22,10 @@ using Json = nlohmann::json;
 
 // The reference's own record has as many, so that its id is found among them unless the answer is far off.
 constexpr int kAlternatives = 20;
-constexpr const char* kName = "response";
+constexpr const char* kResponse = "response";
 
 Error lacks(std::string_view what) {
-  return {ErrorCode::kInvalidInput, fmt::format("{}: expected {}, found none", kName, what)};
+  return {ErrorCode::kInvalidInput, fmt::format("{}: expected {}, found none", kResponse, what)};
 }
 
 const Json* at(const Json& tree, const char* pointer) {
@@ -249,7 +249,7 @@ NativeCall score_call(const ServedSystem& system, const ForcedIds& forced, std::
 
 Result<std::vector<ForcedScore>> parse_scores(const ServedSystem& system, std::string_view json,
                                               const ForcedIds& forced, std::size_t index) {
-  SS_TRY(const Json tree, parse_json(json, kName));
+  SS_TRY(const Json tree, parse_json(json, kResponse));
   switch (facts_of(system.preset).scores) {
     case ForcedScores::kNone:
       break;
@@ -292,7 +292,7 @@ NativeCall generate_call(const ServedSystem& system, const ServedPrompt& prompt,
 }
 
 Result<GeneratedAnswer> parse_generated(const ServedSystem& system, std::string_view json) {
-  SS_TRY(const Json tree, parse_json(json, kName));
+  SS_TRY(const Json tree, parse_json(json, kResponse));
   GeneratedAnswer answer;
   if (const Json* stopped = at(tree, "/stop_type"); stopped != nullptr && tree.contains("tokens")) {  // llama-server
     SS_TRY(answer.ids, ids_in(at(tree, "/tokens"), nullptr));

@@ -12,12 +12,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kName = "event";
+constexpr const char* kEvent = "event";
 // Counts and ids above this are damage.
 constexpr std::int64_t kMostTokens = 1 << 30;
 
 Error expected(std::string_view what, const Json& found) {
-  return {ErrorCode::kInvalidInput, fmt::format("{}: expected {}, found {}", kName, what,
+  return {ErrorCode::kInvalidInput, fmt::format("{}: expected {}, found {}", kEvent, what,
                                                 shown(found.dump(-1, ' ', true, Json::error_handler_t::replace)))};
 }
 
@@ -141,7 +141,7 @@ Result<void> read_choice(const Json& choice, ServedChunk& chunk) {
 }  // namespace
 
 Result<ServedChunk> parse_served_chunk(std::string_view json) {
-  SS_TRY(const Json tree, parse_json(json, kName, {.max_bytes = std::int64_t{8} << 20}));
+  SS_TRY(const Json tree, parse_json(json, kEvent, {.max_bytes = std::int64_t{8} << 20}));
   if (!tree.is_object()) return expected("an object", tree);
   if (const Json* error = member(tree, "error")) {
     const Json* message = member(*error, "message");
