@@ -68,7 +68,10 @@ std::string format_value(const Figure& figure) {
 
 std::string format_interval(const Figure& figure) {
   if (!figure.low || !figure.high) return "";
-  return fmt::format("{} to {}", in_unit(*figure.low, figure.unit), in_unit(*figure.high, figure.unit));
+  // A unit behind the value is not repeated: "9,930 tok/s (9,700 to 10,000)".
+  const bool is_money_or_share = figure.unit.starts_with("USD") || figure.unit == "%";
+  const std::string unit = is_money_or_share ? figure.unit : "";
+  return fmt::format("{} to {}", in_unit(*figure.low, unit), in_unit(*figure.high, unit));
 }
 
 std::string format_figure(const Figure& figure) {

@@ -47,8 +47,14 @@ std::string output_rate_text(const CellSummary& cell) {
 }
 
 std::string dollars_text(const std::optional<double>& usd) {
+  constexpr int kMostDecimals = 12;
   if (!usd) return kUnknown;
-  return *usd < 0.001 ? fmt::format("{:.2e}", *usd) : fmt::format("{:.4f}", *usd);
+  const int magnitude = *usd > 0 ? static_cast<int>(std::floor(std::log10(*usd))) : 0;
+  return fmt::format("{:.{}f}", *usd, std::clamp(2 - magnitude, 0, kMostDecimals));
+}
+
+std::string dollars_per_million_text(const std::optional<double>& usd_per_1k) {
+  return dollars_text(usd_per_1k ? std::optional(1000 * *usd_per_1k) : std::nullopt);
 }
 
 std::string percent_text(const std::optional<double>& share) {

@@ -21,8 +21,10 @@ inline constexpr const char* kUnknown = "-";
 [[nodiscard]] std::string output_rate_text(const CellSummary& cell);
 /// True if the cell's output rate is a capacity of the system, and not a load that was offered to it.
 [[nodiscard]] bool has_capacity(const CellSummary& cell);
-/// Returns "0.0012" or "2.15e-06".
+/// Returns "0.00125" or "0.00000215": three significant digits, without an exponent.
 [[nodiscard]] std::string dollars_text(const std::optional<double>& usd);
+/// The cost of a million tokens, given that of a thousand.
+[[nodiscard]] std::string dollars_per_million_text(const std::optional<double>& usd_per_1k);
 /// Returns "83 %".
 [[nodiscard]] std::string percent_text(const std::optional<double>& share);
 /// Returns the tokens' verdict with what limits its use: "passed, outside its limits", "WRONG TOKENS".

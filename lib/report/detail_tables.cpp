@@ -198,7 +198,8 @@ std::vector<std::string> machine_lines(std::span<const SummarizedRun> runs) {
 
 TextTable bound_table(std::span<const SummarizedRun> runs) {
   return table_of(runs,
-                  {{"$/1K", [](const CellSummary& cell) { return dollars_text(cell.usd_per_1k_output); }},
+                  {{"$/1M", [](const CellSummary& cell) { return dollars_per_million_text(cell.usd_per_1k_output); }},
+                   {"$/1K", [](const CellSummary& cell) { return dollars_text(cell.usd_per_1k_output); }},
                    milliseconds("TTFT p99 ms", &CellSummary::ttft_e2e_p99_ns),
                    milliseconds("ITL p99 ms", &CellSummary::itl_p99_ns),
                    percent("device busy", &CellSummary::device_utilisation),

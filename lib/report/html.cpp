@@ -149,11 +149,12 @@ void add_latency(Document& document, std::span<const SummarizedRun> runs, const 
   }
 }
 
-/// Draws the cost per token with an interval derived from that of the speed: a higher speed gives a lower cost.
+/// Draws the cost of a million tokens with an interval derived from that of the speed: a higher speed gives a lower cost.
 Bar cost_bar(const Drawn& drawn) {
   const CellSummary& cell = *drawn.cell;
-  const double cost_times_rate = *cell.usd_per_1k_output * *cell.output_tok_per_s.value;
-  Bar bar{.label = drawn.label, .value = *cell.usd_per_1k_output, .look = drawn.look};
+  const double usd_per_million = 1000 * *cell.usd_per_1k_output;
+  const double cost_times_rate = usd_per_million * *cell.output_tok_per_s.value;
+  Bar bar{.label = drawn.label, .value = usd_per_million, .look = drawn.look};
   if (cell.output_tok_per_s.low && cell.output_tok_per_s.high && *cell.output_tok_per_s.low > 0) {
     bar.low = cost_times_rate / *cell.output_tok_per_s.high;
     bar.high = cost_times_rate / *cell.output_tok_per_s.low;
@@ -173,8 +174,8 @@ void add_cost(Document& document, const Drawing& drawing) {
       bars.push_back(cost_bar(drawn));
       without_interval = without_interval || !bars.back().low;
     }
-    charts.push_back(
-        bar_chart(name, is_offered ? "$ per 1K output tokens at the offered load" : "$ per 1K output tokens", bars));
+    charts.push_back(bar_chart(
+        name, is_offered ? "$ per million output tokens at the offered load" : "$ per million output tokens", bars));
   }
   add_charts(document, charts, "Not drawn: no price was given (--price).");
   if (without_interval) document.add(Paragraph{"Where no interval is drawn, a cell has fewer than three repetitions."});
@@ -213,7 +214,8 @@ void add_roofline(Document& document, std::span<const SummarizedRun> runs, const
   document.add(Section{"roofline", "Roofline"});
   document.add(Paragraph{
       "Each point is what the steps of one kind did; the lines are what this machine does at best, measured before the "
-      "run: rising, by reading memory (dotted: a cache); level, by arithmetic."});
+      "run: rising, by reading memory (dotted: a cache); level, by arithmetic. A dashed line is drawn where a step did "
+      "more than was measured: the machine can do that, and the limits are too low."});
   std::vector<Chart> charts;
   for (const SummarizedRun& run : runs) {
     if (!run.record.limits) continue;
@@ -231,15 +233,11 @@ void add_roofline(Document& document, std::span<const SummarizedRun> runs, const
              "Not drawn: the runs have no measured limits of the machine, or no record of the work in their steps.");
 }
 
-void add_bounds(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
+void add_bounds(Document& document, std::span<const SummarizedRun> runs) {
   document.add(Section{"bounds", "What limits each cell"});
   document.add(
       CaptionedTable{"Cost beside the tail, the device's utilisation and the limit that binds", bound_table(runs)});
-  std::vector<std::string> bounds;
-  for (const Drawn& drawn : drawing.cells()) {
-    if (!drawn.cell->bound_why.empty()) bounds.push_back(drawn.cell->key.id() + ": " + drawn.cell->bound_why);
-  }
-  document.add(Bullets{bounds});
+  document.add(Bullets{bound_lines(runs)});
 }
 
 void add_loads(Document& document, std::span<const SummarizedRun> runs) {
@@ -353,7 +351,7 @@ void add_runs(Document& document, std::span<const SummarizedRun> runs, const Por
   add_cost(document, drawing);
   add_memory(document, drawing);
   add_roofline(document, runs, drawing);
-  add_bounds(document, runs, drawing);
+  add_bounds(document, runs);
   add_loads(document, runs);
   add_machine(document, runs);
   if (portability != nullptr && !portability->rows.empty()) add_portability(document, *portability);

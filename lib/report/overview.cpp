@@ -35,14 +35,16 @@ std::vector<Cells> groups_of(const SummarizedRun& run) {
 
 /// Returns "VALUE (scenario)" for the best value among the cells that have credit; `better` orders values.
 template <typename Value, typename Better>
-std::string best(const Cells& cells, const Value& value_of, const Better& better) {
+std::string best(const Cells& cells, const Value& value_of, const Better& better,
+                 std::string (*text_of)(const std::optional<double>&) = nullptr) {
   const CellSummary* winner = nullptr;
   for (const CellSummary* cell : cells) {
     if (!has_credit(*cell) || !value_of(*cell)) continue;
     if (winner == nullptr || better(*value_of(*cell), *value_of(*winner))) winner = cell;
   }
   if (winner == nullptr) return "-";
-  return fmt::format("{} ({})", figure_text(*value_of(*winner)), winner->key.scenario);
+  const double value = *value_of(*winner);
+  return fmt::format("{} ({})", text_of != nullptr ? text_of(value) : figure_text(value), winner->key.scenario);
 }
 
 std::string verdict_on_tokens(const Cells& cells) {
@@ -128,7 +130,7 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
   TextTable table;
   table.columns = {
       "bundle",      "backend",    "variant", "tokens", "cells complete", "most output tok/s", "TTFT p50 ms, least",
-      "$/1K, least", "peak memory"};
+      "$/1M, least", "peak memory"};
   table.right_aligned = {false, false, false, false, true, true, true, true, true};
   table.verdict_column = 3;
   const bool several = runs.size() > 1;
@@ -162,7 +164,12 @@ TextTable overview_table(std::span<const SummarizedRun> runs) {
                },
                less),
            best(
-               cells, [](const CellSummary& c) { return if_capacity(c, c.usd_per_1k_output); }, less),
+               cells,
+               [](const CellSummary& c) {
+                 const std::optional<double> usd = if_capacity(c, c.usd_per_1k_output);
+                 return usd ? std::optional<double>(1000 * *usd) : std::nullopt;
+               },
+               less, dollars_text),
            peak_bytes > 0 ? format_bytes(peak_bytes) : "-"});
       if (several) {
         auto& row = table.rows.back();

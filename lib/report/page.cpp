@@ -31,15 +31,20 @@ a { color: var(--link); } a:hover { text-decoration-thickness: 2px; }
 .verdict { font-size: 1.1rem; margin: .3rem 0; max-width: none; }
 .verdict b { display: inline-block; width: 1.5em; }
 .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .unsure { color: var(--unsure); }
-.scroll { overflow-x: auto; margin: .6rem 0 1.4rem; }
+.scroll { overflow-x: auto; margin: .6rem 0 1.4rem;  /* shaded at an end beyond which there is more of the table */
+  background: linear-gradient(to right, var(--paper) 40%, transparent) 0 0 / 3rem 100% local no-repeat,
+    linear-gradient(to left, var(--paper) 40%, transparent) 100% 0 / 3rem 100% local no-repeat,
+    linear-gradient(to right, var(--strong), transparent) 0 0 / 1rem 100% scroll no-repeat,
+    linear-gradient(to left, var(--strong), transparent) 100% 0 / 1rem 100% scroll no-repeat; }
 table { border-collapse: collapse; font-size: .84rem; line-height: 1.4; }
 caption { text-align: left; padding: 0 0 .4rem; font-size: .9rem; }
 th, td { text-align: left; padding: .32rem 1rem .32rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline;
   font-weight: 400; white-space: nowrap; }
-.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; max-width: 40rem; }
+.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; max-width: 40rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: min(44rem, calc(100vw - 2rem)); }
 thead th { font-weight: 600; white-space: normal; border-bottom: 2px solid var(--strong); vertical-align: bottom; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead th.number { white-space: normal; } td.split { white-space: normal; } td.split span { display: inline-block; white-space: nowrap; }
 tbody tr:hover { background: var(--tint); }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr)); gap: 1.6rem 2.5rem;
   align-items: start; }
@@ -53,14 +58,18 @@ pre { background: var(--tint); padding: .8rem 1rem; overflow-x: auto; font: .84r
   monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bottom: 3rem; }
 @media (max-width: 40rem) { body { font-size: 15px; } h1 { font-size: 1.5rem; } header { padding-top: 1.5rem; }
-  header, nav, main, footer { padding-left: .9rem; padding-right: .9rem; } }
+  header, nav, main, footer { padding-left: .9rem; padding-right: .9rem; }
+  .scroll th[scope=row] { white-space: normal; overflow-wrap: anywhere; min-width: 6.5rem; max-width: 9rem; }
+  .wrap { min-width: 11rem; } }
 @page { size: A4; margin: 15mm 14mm; }
 @media print { body { font-size: 9.5pt; } nav, .skip, details { display: none; } header, main, footer { padding: 0;
   max-width: none; } header { padding-top: 0; } h1 { font-size: 17pt; } h3 { font-size: 10pt; }
   h2 { font-size: 12pt; margin: 1.1rem 0 .3rem; padding-top: .5rem; } h2, h3, caption { break-after: avoid; }
   p, ul { max-width: none; margin: .25rem 0 .5rem; } caption { font-size: 8pt; } .verdict { font-size: 11pt; }
-  table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .45rem; white-space: normal; overflow-wrap: break-word; }
-  td.number { white-space: nowrap; } .wrap { min-width: 0; } .scroll { overflow: visible; margin: .3rem 0 .8rem; }
+  table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .25rem; overflow-wrap: break-word; }
+  .text { white-space: normal; } .text, .wrap { overflow-wrap: anywhere; }
+  .text { min-width: 7em; } .wrap { min-width: 9em; max-width: 26em; } .scroll { overflow: visible; margin: .3rem 0 .8rem; background: none; }
+  h2 + *, h3 + * { break-before: avoid; } h2 + p, h3 + p { break-after: avoid; orphans: 3; } .figures { break-before: avoid; }
   tbody tr:first-child { break-before: avoid; }
   .figures { grid-template-columns: 1fr 1fr; gap: 1rem 1.4rem; } figure, tr, .verdict { break-inside: avoid; }
   .legend, figcaption { font-size: 8pt; } a { color: inherit; text-decoration: none; } }

@@ -67,9 +67,9 @@ std::string seconds(const std::optional<double>& value) {
 TextTable results_table(std::span<const SummarizedRun> runs) {
   TextTable table;
   const bool several = runs.size() > 1;
-  table.columns = {"bundle",      "backend",     "variant",      "scenario",    "golden",
-                   "TTFT p50 ms", "TTFT p95 ms", "output tok/s", "peak memory", "$/1K"};
-  table.right_aligned = {false, false, false, false, false, true, true, true, true, true};
+  table.columns = {"bundle",      "backend",      "variant",     "scenario", "golden", "TTFT p50 ms",
+                   "TTFT p95 ms", "output tok/s", "peak memory", "$/1M",     "$/1K"};
+  table.right_aligned = {false, false, false, false, false, true, true, true, true, true, true};
   table.verdict_column = 4;
   if (several) {
     table.columns.insert(table.columns.begin(), "run");
@@ -94,6 +94,7 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
                                       figure(milliseconds_text(cell.ttft_e2e_p95_ns)),
                                       figure(output_rate_text(cell)),
                                       figure(memory(cell)),
+                                      figure(dollars_per_million_text(cell.usd_per_1k_output)),
                                       figure(dollars_text(cell.usd_per_1k_output))};
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
       if (names_devices) row.push_back(device_of(run, cell.key.backend));
@@ -211,7 +212,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
       for (const std::string& note : other_notes(cell)) add(fmt::format("{}: {}", cell.key.id(), note));
     }
     if (const std::string caveat = limits_caveat(run.record.limits); !caveat.empty()) add(caveat);
-    if (!run.record.price) add("$/1K: no price was given (--price)");
+    if (!run.record.price) add("$/1M and $/1K: no price was given (--price)");
   }
   for (std::string& line : disturbance_lines(runs)) add(std::move(line));
   return notes;

@@ -29,7 +29,8 @@ void append_row(std::string& out, const std::vector<std::string>& cells, const T
   out += line + "\n";
 }
 
-constexpr std::size_t kLongCell = 40;  ///< shorter cells are not wrapped
+constexpr std::size_t kLongCell = 40;   ///< shorter cells are not wrapped on a screen
+constexpr std::size_t kShortCell = 12;  ///< these are not wrapped on paper either
 
 bool is_word_www(std::string_view three) {
   return std::all_of(three.begin(), three.end(), [](char c) { return c == 'w' || c == 'W'; });
@@ -40,10 +41,17 @@ std::string html_cell(const TextTable& table, std::size_t column, const std::str
   std::string css_class = table.right_aligned[column] ? "number" : "";
   if (table.verdict_column == column)
     css_class = std::array{"good", "unsure", "bad"}[static_cast<std::size_t>(severity_of(text))];
-  if (css_class.empty() && text.size() > kLongCell) css_class = "wrap";
+  if (css_class.empty() && text.size() > kShortCell) css_class = text.size() > kLongCell ? "wrap" : "text";
+  std::string content = escape_markup(shown(text));
+  // A figure and its interval, "5 (4 to 6)" or "5 ±3%", may be on two lines, but neither is broken; so may "78 % compute".
+  std::size_t second = content.ends_with(")") ? content.find(" (") : content.find(" ±");
+  if (second == std::string::npos && content.size() >= kShortCell) second = content.rfind(' ');
+  if (table.right_aligned[column] && second != std::string::npos) {
+    css_class += " split";
+    content = fmt::format("<span>{}</span> <span>{}</span>", content.substr(0, second), content.substr(second + 1));
+  }
   return fmt::format("<{0}{1}>{2}</{3}>", heads_row ? "th scope=\"row\"" : "td",
-                     css_class.empty() ? "" : " class=\"" + css_class + "\"", escape_markup(shown(text)),
-                     heads_row ? "th" : "td");
+                     css_class.empty() ? "" : " class=\"" + css_class + "\"", content, heads_row ? "th" : "td");
 }
 
 }  // namespace

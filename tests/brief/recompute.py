@@ -105,7 +105,8 @@ def shown(fig, unit, scale=1, interval=True):
         return "-"
     text = in_unit(fig["value"] * scale, unit)
     if interval and fig["low"] is not None:
-        text += f" ({in_unit(fig['low'] * scale, unit)} to {in_unit(fig['high'] * scale, unit)})"
+        once = unit if unit.startswith("USD") or unit == "%" else ""  # other units stand behind the value alone
+        text += f" ({in_unit(fig['low'] * scale, once)} to {in_unit(fig['high'] * scale, once)})"
     return text
 
 

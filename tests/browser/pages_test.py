@@ -5,6 +5,7 @@ light and dark, narrow screens, paper, no message in the console, no request to 
 """
 
 import argparse
+import base64
 import os
 import re
 import subprocess
@@ -54,6 +55,54 @@ CUT_OFF = """[...document.querySelectorAll('svg.chart')].flatMap(svg => { const 
     .map(t => t.textContent); })"""
 
 
+# Texts of one drawing that lie on each other.
+OVERLAPS = """[...document.querySelectorAll('svg.chart')].flatMap(svg => {
+  const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+  const both = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;  // a line of text has some air above and below
+  return texts.flatMap(([text, box], i) => texts.slice(i + 1).filter(([, other]) => both(box, other))
+    .map(([other]) => text + ' | ' + other)); })"""
+
+# Lines of the gate's drawing that go through a text.
+CROSSED = """[...document.querySelectorAll('#gate svg.chart')].flatMap(svg => {
+  const lines = [...svg.querySelectorAll('path.grid, path.axis, path.mark, path.line')].map(p => p.getBoundingClientRect());
+  return [...svg.querySelectorAll('text:not(.quiet)')].filter(t => { const box = t.getBoundingClientRect();
+    return lines.some(l => l.left < box.right && l.right > box.left && l.top < box.bottom - 3 && l.bottom > box.top + 3); })
+    .map(t => t.textContent); })"""
+
+# Points of a roofline above its highest roof, in pixels of the drawing.
+ABOVE_ROOF = """[...document.querySelectorAll('#roofline svg.chart')].flatMap(svg => {
+  const roofs = [...svg.querySelectorAll('path.roof')].map(p => p.getAttribute('d').slice(1).split('L')
+    .map(xy => xy.trim().split(' ').map(Number)));
+  const height = (roof, x) => { for (let i = 1; i < roof.length; ++i) { const [[ax, ay], [bx, by]] = [roof[i - 1], roof[i]];
+    if (x >= ax - 1 && x <= bx + 1) return bx > ax ? ay + (by - ay) * (x - ax) / (bx - ax) : Math.min(ay, by); } return Infinity; };
+  return [...svg.querySelectorAll('path.point')].filter(p => { const b = p.getBBox(), x = b.x + b.width / 2, y = b.y + b.height / 2;
+    return y < Math.min(...roofs.map(roof => height(roof, x))) - 1.5; }).map(p => p.textContent); })"""
+
+# Tables of which a part is out of sight, without the shades at the ends that say so.
+WITHOUT_HINT = """[...document.querySelectorAll('.scroll')].filter(div => div.scrollWidth > div.clientWidth + 1).filter(div => {
+  const style = getComputedStyle(div);
+  return (style.backgroundImage.match(/linear-gradient/g) || []).length < 4 || !/local/.test(style.backgroundAttachment); })
+  .map(div => div.textContent.slice(0, 60))"""
+
+# Cells that are set in less than six characters a line.
+NARROW = """[...document.querySelectorAll('td, tbody th')].filter(cell => cell.textContent.length > 20).filter(cell => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  const tops = [...range.getClientRects()].map(box => box.top).sort((a, b) => a - b);
+  const lines = tops.filter((top, i) => i === 0 || top > tops[i - 1] + 4).length;
+  return cell.textContent.length / lines < 6; }).map(cell => cell.textContent.slice(0, 60))"""
+
+PRINTED_WIDTH = 688  # of A4 without the margins, in CSS pixels
+SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "reports", "samples")
+
+
+def heights_of_headings(pdf):
+    """Of each heading, the height above the bottom of its page in points: the outline of the PDF says where it goes."""
+    entries = [thing for thing in pdf.split(b"endobj") if b"/Title" in thing and b"/Parent" in thing]
+    return [float(y) for entry in entries for y in re.findall(rb"/XYZ [\d.-]+ ([\d.-]+)", entry)]
+
+
 def program(*arguments):
     return subprocess.run([OPTIONS.program, *map(str, arguments)], check=True, stdout=subprocess.PIPE).stdout
 
@@ -100,6 +149,25 @@ class Pages(unittest.TestCase):
             self.assertTrue(table["columns"] and table["rows"], table)
             self.assertEqual(table["widths"], 1, table)
         self.assertEqual(page.evaluate(CUT_OFF), [])
+        self.assertEqual(page.evaluate(OVERLAPS), [])
+        self.assertEqual(page.evaluate(CROSSED), [])
+        self.assertEqual(page.evaluate(ABOVE_ROOF), [])
+        self.assertEqual(page.evaluate(WITHOUT_HINT), [])
+        self.assertNotRegex(page.evaluate("document.body.textContent"), r"\d\.\d+e-0\d")
+
+    def check_paper(self, page):
+        """What holds of every page on A4. Leaves the page as it is printed."""
+        pdf = base64.b64decode(page.call("Page.printToPDF", {
+            "preferCSSPageSize": True, "printBackground": True, "generateTaggedPDF": True, "generateDocumentOutline": True})["data"])
+        heights = heights_of_headings(pdf)
+        self.assertGreater(len(heights), 3)
+        # Below a heading there is room for at least three lines above the margin of 15 mm (43 points).
+        self.assertGreater(min(heights), 43 + 36)
+        page.call("Emulation.setEmulatedMedia", {"media": "print"})
+        page.resize(PRINTED_WIDTH, 1000)
+        self.assertEqual(page.evaluate(NARROW), [])
+        self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), PRINTED_WIDTH)
+        return pdf
 
     def screenshot(self, page, name):
         if OPTIONS.screenshots:
@@ -121,7 +189,7 @@ class Pages(unittest.TestCase):
         # No credit for wrong tokens: its row has no figures, and no chart has its line.
         row = page.evaluate("[...document.querySelectorAll('#results tbody tr')].map(r => r.innerText.split('\\t'))"
                             ".find(r => r[1] === 'onednn' && r[2] === 'int8')")
-        self.assertEqual(row[4:], ["WRONG TOKENS"] + ["-"] * 5)
+        self.assertEqual(row[4:], ["WRONG TOKENS"] + ["-"] * 6)
         self.assertFalse(page.evaluate("[...document.querySelectorAll('.legend')].some(l => /onednn int8/.test(l.textContent))"))
         # What a chart draws is what its table says: the largest batch of the fastest backend leads.
         self.assertRegex(page.evaluate("document.querySelector('#throughput svg desc').textContent"),
@@ -188,6 +256,25 @@ class Pages(unittest.TestCase):
             if OPTIONS.screenshots and not dark:
                 with open(os.path.join(OPTIONS.screenshots, "report.pdf"), "wb") as file:
                     file.write(pdf)
+
+    def test_a_brief_shows_the_saving_on_a_phone_and_prints_on_paper(self):
+        for sample in ("cpu-serving", "second-gpu-supplier"):
+            path = os.path.join(SAMPLES, sample, "brief.html")
+            for width in (1280, 390):
+                with self.subTest(sample, width=width):
+                    page = self.browser.open(path, width=width)
+                    self.check_page(page)
+                    self.screenshot(page, f"{sample}-{width}")
+                    self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), width)
+                    saving = page.evaluate("""[...document.querySelectorAll('#costs thead th')].find(th => /^Saving/.test(th.textContent))
+                        .getBoundingClientRect().right""")
+                    self.assertLess(saving, width)
+            with self.subTest(sample, on="paper"):
+                self.check_paper(self.browser.open(path))
+
+    def test_reports_print_without_narrow_columns_and_orphan_headings(self):
+        for kind in ("varied", "hostile"):
+            self.check_paper(self.browser.open(self.report_of(kind)))
 
     def test_a_gate_s_verdict_alone_and_a_history_are_pages_as_well(self):
         folder = self.report_of("varied").removesuffix(".html")

@@ -29,7 +29,8 @@ Rows rows_for(std::size_t n, std::span<const double> values, std::string_view un
 std::string row_texts(const Rows& rows, double y, std::string_view label, const std::string& figure) {
   return fmt::format(
       "<text x=\"{:g}\" y=\"{:.1f}\">{}</text><text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-      rows.area.left, y + 14, chart_text(label, 44), rows.area.right, y + 14, escape_markup(figure));
+      rows.area.left, y + 14, chart_text(label, characters_in(rows.area.right - rows.area.left - text_width(figure))),
+      rows.area.right, y + 14, escape_markup(figure));
 }
 
 std::string rectangle(const Rows& rows, double from, double to, double y, std::string_view css_class,

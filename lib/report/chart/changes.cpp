@@ -4,16 +4,37 @@
 
 #include <algorithm>
 
+#include "core/enum_format.h"
 #include "report/chart/axes.h"
 
 namespace secondsource {
+namespace {
+
+constexpr double kRow = 60;   ///< two lines of text, and the interval below them
+constexpr double kBand = 44;  ///< from the top of a row to the middle of its interval
+
+/// The look of a verdict: its colour, and a shape for readers who cannot tell the colours apart.
+struct VerdictLook {
+  std::string_view css_class;
+  std::size_t shape = 0;
+  std::string word{};
+};
+
+VerdictLook look_of(const GateVerdict& verdict) {
+  if (!verdict.waived_by.empty()) return {"v1", 2, "waived"};
+  if (!verdict.decides) return {"v1", 2, fmt::format("{}, opportunistic", verdict.decision)};
+  if (verdict.decision == Decision::kRegressed) return {"v2", 3, "REGRESSED"};
+  if (verdict.decision == Decision::kPass) return {"v0", 0, verdict.improved ? "pass, improved" : "pass"};
+  return {"v1", 1, std::string(to_string(verdict.decision))};
+}
+
+}  // namespace
 
 Chart changes_chart(std::string title, const GateReport& gate) {
-  constexpr double kRow = 36;
   Chart chart;
   chart.title = std::move(title);
-  chart.table.columns = {"cell", "metric", "change %", "low %", "high %"};
-  chart.table.right_aligned = {false, false, true, true, true};
+  chart.table.columns = {"cell", "metric", "change %", "low %", "high %", "verdict"};
+  chart.table.right_aligned = {false, false, true, true, true, false};
   std::vector<double> values = {0, gate.threshold_percent};
   std::vector<const GateVerdict*> drawn;
   for (const GateVerdict& verdict : gate.verdicts) {
@@ -25,26 +46,33 @@ Chart changes_chart(std::string title, const GateReport& gate) {
   const PlotArea area{.left = 12, .top = 4, .right = 466, .bottom = 8 + kRow * static_cast<double>(drawn.size())};
   const Axis x{Scale::around(values, area.left, area.right), "change in %, more is worse"};
   chart.height = area.bottom + 44;
-  chart.body = draw_x_axis(area, x);
-  chart.body +=
-      fmt::format("<path class=\"axis\" d=\"M{0:.1f} {1:.1f}V{2:.1f}\"/>\n", x.scale.at(0), area.top, area.bottom);
-  chart.body += fmt::format("<path class=\"mark d1\" d=\"M{0:.1f} {1:.1f}V{2:.1f}\"><title>threshold</title></path>\n",
-                            x.scale.at(gate.threshold_percent), area.top, area.bottom);
+  // The vertical lines are drawn in the rows' bands alone, so that none goes through a label.
+  chart.body = draw_x_axis({.left = area.left, .top = area.bottom, .right = area.right, .bottom = area.bottom}, x);
+  const auto vertical = [&](std::string_view css_class, double value, double middle) {
+    return fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}v18\"/>\n", css_class, x.scale.at(value), middle - 9);
+  };
   double y = area.top;
   for (const GateVerdict* verdict : drawn) {
+    const double middle = y + kBand;
+    for (const double tick : x.scale.ticks()) chart.body += vertical("grid", tick, middle);
+    chart.body += vertical("axis", 0, middle) + vertical("mark d1", gate.threshold_percent, middle);
+    const VerdictLook look = look_of(*verdict);
     const std::string figure = fmt::format("{:+.1f} % ({:+.1f} to {:+.1f})", *verdict->change_percent,
                                            *verdict->low_percent, *verdict->high_percent);
+    const double width = area.right - area.left;
     chart.body += fmt::format(
-        "<text x=\"{:g}\" y=\"{:.1f}\">{}</text><text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-        area.left, y + 13, chart_text(verdict->cell.id() + " " + verdict->metric, 38), area.right, y + 13, figure);
-    const double middle = y + 24;
-    chart.body += fmt::format("<path class=\"whisker\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>",
+        "<text x=\"{:g}\" y=\"{:.1f}\">{}</text>\n<text class=\"{}\" x=\"{:g}\" y=\"{:.1f}\">{}: {}</text>\n",
+        area.left, y + 13, chart_text(verdict->cell.id() + " " + verdict->metric, characters_in(width)), look.css_class,
+        area.left, y + 30, escape_markup(look.word), figure);
+    chart.body += fmt::format("<path class=\"line {}\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", look.css_class,
                               x.scale.at(*verdict->low_percent), middle, x.scale.at(*verdict->high_percent));
-    const std::size_t shape = verdict->metric == "cost" ? 0 : 1;
-    chart.body += marker(x.scale.at(*verdict->change_percent), middle, {.colour = 0, .shape = shape}, figure);
+    chart.body += marker(x.scale.at(*verdict->change_percent), middle, look.css_class, look.shape, figure);
     chart.table.rows.push_back({verdict->cell.id(), verdict->metric, fmt::format("{:+.1f}", *verdict->change_percent),
                                 fmt::format("{:+.1f}", *verdict->low_percent),
-                                fmt::format("{:+.1f}", *verdict->high_percent)});
+                                fmt::format("{:+.1f}", *verdict->high_percent), look.word});
+    const bool is_known = std::any_of(chart.legend.begin(), chart.legend.end(),
+                                      [&](const LegendEntry& entry) { return entry.label == look.word; });
+    if (!is_known) chart.legend.push_back({look.word, marker(13, 6, look.css_class, look.shape, "")});
     y += kRow;
   }
   chart.legend.push_back({"threshold", "<path class=\"mark d1\" d=\"M13 0V12\"/>"});

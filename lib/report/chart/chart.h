@@ -51,6 +51,10 @@ struct Chart {
 /// Returns a marker of about 9 x 9 pixels around (x, y), with a tooltip unless `tooltip` is empty.
 [[nodiscard]] std::string marker(double x, double y, SeriesLook look, std::string_view tooltip);
 
+/// The same in the colour of a CSS class: "v0" of a good verdict, "v1" of an unsure and "v2" of a bad one.
+[[nodiscard]] std::string marker(double x, double y, std::string_view css_class, std::size_t shape,
+                                 std::string_view tooltip);
+
 /// Returns the class list of a line with this look: "line c2 d1".
 [[nodiscard]] std::string line_class(SeriesLook look);
 
@@ -61,7 +65,11 @@ struct Chart {
 /// Escapes an untrusted text and cuts it to `max_characters`.
 [[nodiscard]] std::string chart_text(std::string_view text, std::size_t max_characters);
 
-/// Formats a number with about three significant digits: "0.00215", "17.5", "9902", "2.15e-06".
+/// The width in pixels that a text needs at most in the fonts that usual systems have, and how many characters fit.
+[[nodiscard]] double text_width(std::string_view utf8);
+[[nodiscard]] std::size_t characters_in(double width);
+
+/// Formats a number with about three significant digits: "0.00215", "17.5", "9902", "2.15e-07".
 [[nodiscard]] std::string figure_text(double value);
 
 }  // namespace secondsource

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "report/chart/axes.h"
 
@@ -32,16 +33,35 @@ std::vector<Placed> front_of(std::vector<Placed> points) {
 /// Labels points where there is room; the others have only a tooltip and a row in the table.
 class LabelPlaces {
  public:
-  void avoid(double x, double y) { taken_.push_back({x - 5, y - 5, x + 5, y + 5}); }
+  explicit LabelPlaces(const PlotArea& area) : area_(area) {}
+
+  void avoid_point(double x, double y) { taken_.push_back({x - 5, y - 5, x + 5, y + 5}); }
+
+  void avoid_line(double from_x, double from_y, double to_x, double to_y) {
+    constexpr double kStep = 4;
+    const double length = std::hypot(to_x - from_x, to_y - from_y);
+    for (double at = 0; at <= length; at += kStep) {
+      const double x = from_x + (to_x - from_x) * at / length;
+      const double y = from_y + (to_y - from_y) * at / length;
+      taken_.push_back({x - 1, y - 1, x + 1, y + 1});
+    }
+  }
 
   std::string label(double x, double y, const std::string& text) {
-    const double width = 7 * static_cast<double>(std::min<std::size_t>(text.size(), kMaxCharacters));
-    for (const double left : {x + 8, x - 8 - width}) {
-      const Box box{left, y - 8, left + width, y + 7};
-      if (box.left < 55 || box.right > kChartWidth) continue;
+    const double width = text_width(text.substr(0, kMaxCharacters));
+    for (const Label& other : labels_) {
+      // The same scenario of two variants lies at about the same place: one label is enough.
+      if (other.text == text && std::hypot(other.x - x, other.y - y) < width) return "";
+    }
+    for (const Box& box : {Box{x + 8, y - 8, x + 8 + width, y + 7}, Box{x - 8 - width, y - 8, x - 8, y + 7},
+                           Box{x + 5, y - 21, x + 5 + width, y - 6}, Box{x - 5 - width, y - 21, x - 5, y - 6},
+                           Box{x + 5, y + 6, x + 5 + width, y + 21}, Box{x - 5 - width, y + 6, x - 5, y + 21}}) {
+      if (box.left < area_.left + 3 || box.right > kChartWidth || box.top < area_.top - 8 || box.bottom > area_.bottom)
+        continue;
       if (std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return overlap(box, other); })) continue;
       taken_.push_back(box);
-      return fmt::format("<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", left, y + 4,
+      labels_.push_back({x, y, text});
+      return fmt::format("<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", box.left, box.top + 12,
                          chart_text(text, kMaxCharacters));
     }
     return "";
@@ -52,10 +72,16 @@ class LabelPlaces {
   struct Box {
     double left, top, right, bottom;
   };
+  struct Label {
+    double x, y;
+    std::string text;
+  };
   static bool overlap(const Box& a, const Box& b) {
     return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
   }
+  const PlotArea& area_;
   std::vector<Box> taken_;
+  std::vector<Label> labels_;
 };
 
 TextTable table_of(std::span<const ParetoSeries> series, const std::vector<Placed>& front) {
@@ -112,15 +138,23 @@ Chart pareto_chart(std::string title, std::span<const ParetoSeries> series) {
   chart.body +=
       fmt::format("<path class=\"front\" d=\"{}\"/>\n",
                   path_through(front, [](const Placed& placed) -> const ParetoPoint& { return *placed.point; }));
-  LabelPlaces labels;
+  LabelPlaces labels(area);
   for (const Placed& placed : all) {
-    labels.avoid(x.scale.at(placed.point->tok_per_s_per_user), y.scale.at(placed.point->tok_per_s_per_device));
+    labels.avoid_point(x.scale.at(placed.point->tok_per_s_per_user), y.scale.at(placed.point->tok_per_s_per_device));
   }
+  std::vector<std::vector<ParetoPoint>> curves;
   for (const ParetoSeries& one : series) {
-    std::vector<ParetoPoint> curve = one.points;
+    std::vector<ParetoPoint>& curve = curves.emplace_back(one.points);
     std::erase_if(curve, [](const ParetoPoint& point) { return point.is_load_limited; });
     std::sort(curve.begin(), curve.end(),
               [](const ParetoPoint& a, const ParetoPoint& b) { return a.tok_per_s_per_user < b.tok_per_s_per_user; });
+    for (std::size_t i = 1; i < curve.size(); ++i) {
+      labels.avoid_line(x.scale.at(curve[i - 1].tok_per_s_per_user), y.scale.at(curve[i - 1].tok_per_s_per_device),
+                        x.scale.at(curve[i].tok_per_s_per_user), y.scale.at(curve[i].tok_per_s_per_device));
+    }
+  }
+  for (const ParetoSeries& one : series) {
+    const std::vector<ParetoPoint>& curve = curves[static_cast<std::size_t>(&one - series.data())];
     chart.body += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", line_class(one.look),
                               path_through(curve, [](const ParetoPoint& p) -> const ParetoPoint& { return p; }));
     for (const ParetoPoint& point : one.points) {

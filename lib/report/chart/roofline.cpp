@@ -40,7 +40,7 @@ Chart roofline_chart(std::string title, const MachineLimits& limits, std::span<c
   Chart chart;
   chart.title = std::move(title);
   chart.table = table_of(points);
-  const std::vector<Roof> roofs = roofs_of(limits);
+  std::vector<Roof> roofs = roofs_of(limits);
   if (points.empty() || limits.reads.empty() || roofs.empty()) return chart;
   chart.height = 320;
   const PlotArea area{.left = 52, .top = 26, .right = 466, .bottom = 274};
@@ -61,23 +61,49 @@ Chart roofline_chart(std::string title, const MachineLimits& limits, std::span<c
   const double x_high = *std::max_element(xs.begin(), xs.end());
   const double y_low = *std::min_element(ys.begin(), ys.end());
   chart.body = draw_axes(area, x, y);
-  for (const ReadLimit& read : limits.reads) {
-    const double gb_per_s = read.bytes_per_s / 1e9;
+  /// A roof that rises at `bytes_per_s` up to `flops_per_s` and stays there.
+  const auto roof_path = [&](double bytes_per_s, double flops_per_s, bool is_level) {
+    const double gb_per_s = bytes_per_s / 1e9;
     const double from = std::max(x_low, y_low / gb_per_s);
-    const double to = top / read.bytes_per_s;
+    const double corner = std::min(flops_per_s / bytes_per_s, x_high);
+    std::string path = fmt::format("M{:.1f} {:.1f}L{:.1f} {:.1f}", x.scale.at(from), y.scale.at(from * gb_per_s),
+                                   x.scale.at(corner), y.scale.at(corner * gb_per_s));
+    if (is_level) path += fmt::format("L{:.1f} {:.1f}", x.scale.at(x_high), y.scale.at(flops_per_s / 1e9));
+    return path;
+  };
+  for (const ReadLimit& read : limits.reads) {
     const bool is_memory = &read == &memory;
-    chart.body +=
-        fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"><title>reading {}: {} GB/s</title></path>\n",
-                    is_memory ? "whisker" : "axis d2", x.scale.at(from), y.scale.at(from * gb_per_s), x.scale.at(to),
-                    y.scale.at(top / 1e9), format_bytes(read.buffer_bytes), figure_text(gb_per_s));
+    chart.body += fmt::format("<path class=\"roof {}\" d=\"{}\"><title>reading {}: {} GB/s</title></path>\n",
+                              is_memory ? "whisker" : "axis d2", roof_path(read.bytes_per_s, top, !is_memory),
+                              format_bytes(read.buffer_bytes), figure_text(read.bytes_per_s / 1e9));
   }
+  std::sort(roofs.begin(), roofs.end(), [](const Roof& a, const Roof& b) { return a.flops_per_s > b.flops_per_s; });
+  constexpr double kLine = 15;
+  double label_y = -kLine;
   for (const Roof& roof : roofs) {
     const double height = y.scale.at(roof.flops_per_s / 1e9);
+    label_y = std::max(height - 5, label_y + kLine);  // labels never overlap
     chart.body += fmt::format(
-        "<path class=\"whisker\" d=\"M{:.1f} {:.1f}H{:.1f}\"/><text class=\"quiet\" x=\"{:.1f}\" y=\"{:.1f}\" "
-        "text-anchor=\"end\">{} {} GFLOP/s</text>\n",
-        x.scale.at(roof.flops_per_s / memory.bytes_per_s), height, x.scale.at(x_high), area.right - 2, height - 5,
+        "<path class=\"roof whisker\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/><text class=\"label\" x=\"{:.1f}\" "
+        "y=\"{:.1f}\" text-anchor=\"end\">{} {} GFLOP/s</text>\n",
+        x.scale.at(roof.flops_per_s / memory.bytes_per_s), height, x.scale.at(x_high), height, area.right - 2, label_y,
         roof.label, figure_text(roof.flops_per_s / 1e9));
+  }
+  // What a step has done, the machine can do: no point stands above the roof.
+  double reached_flops = top;
+  double reached_bytes = 0;
+  for (const ReadLimit& read : limits.reads) reached_bytes = std::max(reached_bytes, read.bytes_per_s);
+  const double measured_bytes = reached_bytes;
+  for (const RooflinePoint& point : points) {
+    reached_flops = std::max(reached_flops, point.flops_per_s);
+    reached_bytes = std::max(reached_bytes, point.flops_per_s / point.flops_per_byte);
+  }
+  if (reached_flops > top || reached_bytes > measured_bytes) {
+    chart.body +=
+        fmt::format("<path class=\"roof mark d1\" d=\"{}\"><title>reached: {} GB/s, {} GFLOP/s</title></path>\n",
+                    roof_path(reached_bytes, reached_flops, true), figure_text(reached_bytes / 1e9),
+                    figure_text(reached_flops / 1e9));
+    chart.legend.push_back({"reached beyond the measured limits", "<path class=\"mark d1\" d=\"M0 6H26\"/>"});
   }
   for (const RooflinePoint& point : points) {
     chart.body += marker(x.scale.at(point.flops_per_byte), y.scale.at(point.flops_per_s / 1e9), point.look,

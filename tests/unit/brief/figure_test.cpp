@@ -50,6 +50,8 @@ TEST_CASE("numbers are written for people") {
   CHECK(format_number(2.5) == "2.50");
   CHECK(format_figure(Figure::of({.value = 2, .low = 1, .high = 3}, "USD/h", {})) ==
         "$2.00 an hour ($1.00 an hour to $3.00 an hour)");
+  CHECK(format_figure(Figure::of({.value = 2000, .low = 1000, .high = 3000}, "tok/s", {})) ==
+        "2,000 tok/s (1,000 to 3,000)");
   CHECK(format_figure(Figure::absent("ms", "no reading")) == "not available: no reading");
 }
 

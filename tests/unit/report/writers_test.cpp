@@ -32,20 +32,20 @@ TEST_CASE("the terminal table has one row a cell, with its verdict and its figur
   const std::string text = render_terminal(results_table({&run, 1}));
   CHECK(text ==
         "bundle  backend  variant  scenario       golden           TTFT p50 ms  TTFT p95 ms  output tok/s  peak memory "
-        "   $/1K\n"
+        " $/1M     $/1K\n"
         "------  -------  -------  -------------  ---------------  -----------  -----------  ------------  ----------- "
-        " ------\n"
+        " ----  -------\n"
         "tiny    cpu      bf16     single-stream  passed              17.5 ±0%     25.0 ±0%       202 ±5%      1.3 KiB "
-        " 0.0012\n"
+        " 1.24  0.00124\n"
         "tiny    onednn   bf16     single-stream  not run, failed            -            -             -            - "
-        "      -\n");
+        "    -        -\n");
 }
 
 TEST_CASE("wrong tokens get no credit: the row says so and has no speed") {
   SummarizedRun run = hand_made_run();
   run.summary.cells[0].golden = GoldenVerdict::kFailed;
   const std::string text = render_markdown(results_table({&run, 1}));
-  CHECK(contains(text, "| tiny | cpu | bf16 | single-stream | WRONG TOKENS | - | - | - | - | - |"));
+  CHECK(contains(text, "| tiny | cpu | bf16 | single-stream | WRONG TOKENS | - | - | - | - | - | - |"));
   const std::string page = write_html({&run, 1}, {});
   CHECK(contains(page, "WRONG TOKENS"));
   CHECK_FALSE(contains(page, "<rect"));
@@ -274,7 +274,7 @@ TEST_CASE("two machines' runs are told apart by run and device") {
   CHECK(results_table(runs).columns.back() == "device");
   CHECK(results_table(runs).rows[2].back() == "Another device");
   CHECK(golden_table(runs).columns.front() == "run");
-  CHECK(contains(write_html(runs, {}), "<td>Another device</td>"));
+  CHECK(contains(write_html(runs, {}), "<td class=\"text\">Another device</td>"));
   // The first machine has no such backend; the other two differ.
   runs.push_back(runs[1]);
   runs[2].record.backends[0].device.name = "A third device";
