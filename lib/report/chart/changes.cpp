@@ -10,8 +10,8 @@
 namespace secondsource {
 namespace {
 
-constexpr double kRow = 60;   ///< two lines of text, and the interval below them
-constexpr double kBand = 44;  ///< from the top of a row to the middle of its interval
+constexpr double kChangeRow = 60;  ///< two lines of text, and the interval below them
+constexpr double kBand = 44;       ///< from the top of a row to the middle of its interval
 
 /// The look of a verdict: its colour, and a shape for readers who cannot tell the colours apart.
 struct VerdictLook {
@@ -43,7 +43,7 @@ Chart changes_chart(std::string title, const GateReport& gate) {
     values.insert(values.end(), {*verdict.low_percent, *verdict.high_percent});
   }
   if (drawn.empty()) return chart;
-  const PlotArea area{.left = 12, .top = 4, .right = 466, .bottom = 8 + kRow * static_cast<double>(drawn.size())};
+  const PlotArea area{.left = 12, .top = 4, .right = 466, .bottom = 8 + kChangeRow * static_cast<double>(drawn.size())};
   const Axis x{Scale::around(values, area.left, area.right), "change in %, more is worse"};
   chart.height = area.bottom + 44;
   // The vertical lines are drawn in the rows' bands alone, so that none goes through a label.
@@ -73,7 +73,7 @@ Chart changes_chart(std::string title, const GateReport& gate) {
     const bool is_known = std::any_of(chart.legend.begin(), chart.legend.end(),
                                       [&](const LegendEntry& entry) { return entry.label == look.word; });
     if (!is_known) chart.legend.push_back({look.word, marker(13, 6, look.css_class, look.shape, "")});
-    y += kRow;
+    y += kChangeRow;
   }
   chart.legend.push_back({"threshold", "<path class=\"mark d1\" d=\"M13 0V12\"/>"});
   chart.description = fmt::format("{} changes with their 95 % intervals; the threshold is {:g} %.", drawn.size(),
