@@ -27,6 +27,7 @@ endif()
 
 include(Hardening)
 include(PrecompiledHeaders)
+include(UnityBuild)
 
 function(ss_add_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS")
@@ -36,6 +37,7 @@ function(ss_add_library name)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/lib)
   target_link_libraries(${target} PUBLIC ${arg_DEPENDS} PRIVATE secondsource_flags ${arg_PRIVATE_DEPENDS})
   ss_precompile(${target})
+  ss_build_in_groups(${target})
 endfunction()
 
 # The modules that every machine can run, and all that are installed.

@@ -19,6 +19,7 @@
 #include "core/file.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "modules.h"
 #include "output.h"
 #include "report/ab_header.h"
 #include "report/loss_table.h"
@@ -28,9 +29,6 @@
 
 namespace secondsource {
 namespace {
-
-// The reference backend has plain loops with f64 sums and is slow by design.
-constexpr const char* kOracle = "reference";
 
 struct AbOptions {
   std::string bundle;

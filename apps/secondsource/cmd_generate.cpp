@@ -49,9 +49,9 @@ Result<std::vector<std::int32_t>> prompt_ids(const GenerateCommandOptions& optio
 }
 
 /// Prints tokens as they are generated: as text if there is a tokenizer, otherwise as ids.
-class Output {
+class GeneratedText {
  public:
-  Output(const Tokenizer* tokenizer, std::vector<std::string> stop) : stopper_(std::move(stop)) {
+  GeneratedText(const Tokenizer* tokenizer, std::vector<std::string> stop) : stopper_(std::move(stop)) {
     if (tokenizer != nullptr) decoder_.emplace(tokenizer->stream({.skip_special = true}));
   }
   Result<void> push(std::int32_t id) {
@@ -106,7 +106,7 @@ Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandCo
 
   const std::int64_t started_ns = now_ns();
   SS_TRY_VOID(session->engine().submit(std::move(request)));
-  Output output(text.tokenizer(), options.stop);
+  GeneratedText output(text.tokenizer(), options.stop);
   std::int64_t n_tokens = 0;
   std::int64_t first_token_ns = started_ns;
   std::int64_t last_token_ns = started_ns;

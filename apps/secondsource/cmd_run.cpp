@@ -70,8 +70,6 @@ struct RunOptions {
 };
 
 constexpr const char* kDefaultPlan = "secondsource.yaml";
-// The backend with plain loops and f64 sums, with which others are compared when a bundle has no expected outputs.
-constexpr const char* kOracle = "reference";
 
 // Environment variable for shared CI runners, where the limit should apply to every job.
 constexpr const char* kNoiseLimitVariable = "SECONDSOURCE_NOISE_LIMIT";

@@ -15,13 +15,12 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/folder.h"
+#include "modules.h"
 #include "report/gate_selftest.h"
 #include "selftest_checks.h"
 
 namespace secondsource {
 namespace {
-
-constexpr const char* kOracle = "reference";
 
 struct SelftestOptions {
   SelftestPlan plan;

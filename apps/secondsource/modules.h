@@ -9,6 +9,9 @@
 
 namespace secondsource {
 
+/// The backend of plain loops, which the others are compared with and which is not timed unless it is asked for.
+inline constexpr const char* kOracle = "reference";
+
 /// Opens the modules with these names; all modules if there are no names. $SECONDSOURCE_PROBE_DEADLINE, "90s", replaces
 /// the time that they have. Errors: those of probe_modules(); kInvalidInput for another value of the variable.
 Result<ModuleSurvey> survey_modules(const std::vector<std::string>& names, const CommandContext& context,

@@ -12,6 +12,7 @@
 #include "core/child_process.h"
 #include "core/clock.h"
 #include "core/folder.h"
+#include "core/interrupt.h"
 #include "measure/check_alarms.h"
 #include "record/record_json.h"
 #include "report/text_table.h"
@@ -22,7 +23,6 @@ namespace {
 
 /// Of the measurements that are right, at most this share may be INVALID.
 constexpr double kMostInvalid = 0.01;
-constexpr std::int64_t kPollNs = 200'000'000;
 
 struct ChecksOptions {
   std::vector<std::string> runs;
@@ -61,9 +61,9 @@ Result<void> measure(const ChecksOptions& options, const CommandContext& context
   while (!exit) {
     SS_TRY_VOID(context.interrupt.check());
     if (is_open) {
-      is_open = process.receive(now_ns() + kPollNs).has_value();
+      is_open = process.receive(now_ns() + kInterruptPeriodNs).has_value();
     } else {
-      exit = process.wait(now_ns() + kPollNs);
+      exit = process.wait(now_ns() + kInterruptPeriodNs);
     }
   }
   // A run with INVALID cells ends with status 6; they are what is counted here.

@@ -28,8 +28,6 @@ namespace {
 // This run serves to judge tokens, so that it times as little as a run can.
 constexpr const char* kShortestScenario = "single-stream@/2";
 constexpr const char* kShortestBudget = "0.1s";
-constexpr int kBadInput = 2;
-constexpr int kBackendFailed = 4;
 
 class AbPlanner {
  public:
@@ -153,8 +151,9 @@ class AbPlanner {
                                                      .stderr_file = stderr_file(folder_, arm),
                                                      .deadline_ns = std::int64_t{3600} * 1'000'000'000},
                                                     interrupt_));
-    if (end.exit.status == kBadInput) return of_arm(arm, "run", end);
-    if (!path_exists(out / "run.json") && end.exit.status == kBackendFailed) return none_available(arm, end);
+    if (end.exit.status == program_status::kBadInput) return of_arm(arm, "run", end);
+    if (!path_exists(out / "run.json") && end.exit.status == program_status::kBackendFailed)
+      return none_available(arm, end);
     const auto run = read_summarized_run(out);
     if (!run) return of_arm(arm, "run", end);
     add_golden(arm, *run);

@@ -30,12 +30,6 @@ constexpr double kAlwaysTakenAgain = 3;  // allowed even for the fewest pairs, s
 // A process should take 6 s; one that takes this long hangs.
 constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
 
-/// Exit statuses of the programs (docs/exit-statuses.md).
-constexpr int kDone = 0;
-constexpr int kBadInput = 2;
-constexpr int kInvalidMeasurement = 6;
-constexpr int kIoFailure = 70;
-
 /// One pair to be measured.
 struct PairTask {
   const AbStint* stint = nullptr;
@@ -134,12 +128,12 @@ class Session {
                                                      .deadline_ns = kProcessDeadlineNs},
                                                     interrupt_));
     line.wall_s = end.wall_s;
-    if (end.exit.status == kBadInput) return of_arm(ErrorCode::kInvalidInput, arm, end);
-    if (end.exit.status == kIoFailure) return of_arm(ErrorCode::kIo, arm, end);
-    if (end.exit.status == kDone) {
+    if (end.exit.status == program_status::kBadInput) return of_arm(ErrorCode::kInvalidInput, arm, end);
+    if (end.exit.status == program_status::kIoFailure) return of_arm(ErrorCode::kIo, arm, end);
+    if (end.exit.status == program_status::kDone) {
       SS_TRY_VOID(take_values(folder, arm, line));
     } else {
-      line.failure = end.exit.status == kInvalidMeasurement ? why_invalid(folder) : end.text();
+      line.failure = end.exit.status == program_status::kInvalidMeasurement ? why_invalid(folder) : end.text();
     }
     if (!line.failure.empty()) progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
     const bool is_whole = line.failure.empty();

@@ -11,9 +11,6 @@
 namespace secondsource {
 namespace {
 
-// Period at which the interrupt flag is checked.
-constexpr std::int64_t kPollNs = 200'000'000;
-
 /// Returns the last line after `begins_at` that is not empty.
 std::string last_line(const std::filesystem::path& file, std::uintmax_t begins_at) {
   std::ifstream stream(file);
@@ -59,11 +56,11 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
     if (end.timed_out) {
       exit = process.kill();
     } else if (is_open) {
-      const auto line = process.receive(now_ns() + kPollNs);
+      const auto line = process.receive(now_ns() + kInterruptPeriodNs);
       is_open = line.has_value();  // false: the program closed its stdout
       if (is_open && *line) end.out += **line + "\n";
     } else {
-      exit = process.wait(now_ns() + kPollNs);
+      exit = process.wait(now_ns() + kInterruptPeriodNs);
     }
   }
   end.exit = *exit;

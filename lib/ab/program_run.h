@@ -12,6 +12,15 @@
 
 namespace secondsource {
 
+/// Exit statuses of the programs (docs/exit-statuses.md).
+namespace program_status {
+inline constexpr int kDone = 0;
+inline constexpr int kBadInput = 2;
+inline constexpr int kBackendFailed = 4;
+inline constexpr int kInvalidMeasurement = 6;
+inline constexpr int kIoFailure = 70;
+}  // namespace program_status
+
 struct ProgramCall {
   std::filesystem::path program;
   std::vector<std::string> arguments;

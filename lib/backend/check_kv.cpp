@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-Error bad(std::string message) {
+Error invalid_cache(std::string message) {
   return Error{ErrorCode::kInvalidInput, "KV cache: " + std::move(message)};
 }
 
@@ -30,18 +30,20 @@ std::int64_t kv_page_bytes(const KvSpec& spec) {
 
 Result<void> check_kv_spec(const KvSpec& spec, std::int64_t n_pages) {
   if (std::min({spec.n_layers, spec.n_kv_heads, spec.head_dim, spec.page_tokens}) <= 0 || n_pages <= 0) {
-    return bad(fmt::format("expected positive extents, found {} layers, {} KV heads of {}, {} pages of {} tokens",
-                           spec.n_layers, spec.n_kv_heads, spec.head_dim, n_pages, spec.page_tokens));
+    return invalid_cache(
+        fmt::format("expected positive extents, found {} layers, {} KV heads of {}, {} pages of {} tokens",
+                    spec.n_layers, spec.n_kv_heads, spec.head_dim, n_pages, spec.page_tokens));
   }
   if (spec.dtype != DType::kF32 && spec.dtype != DType::kF16 && spec.dtype != DType::kBf16 &&
       spec.dtype != DType::kI8) {
-    return bad(fmt::format("expected f32, f16, bf16 or i8, found {}", to_string(spec.dtype)));
+    return invalid_cache(fmt::format("expected f32, f16, bf16 or i8, found {}", to_string(spec.dtype)));
   }
   const Shape shape{
       2, n_pages, spec.n_layers, spec.page_tokens, spec.n_kv_heads, kv_row_bytes(spec.dtype, spec.head_dim)};
   const auto n_slots = checked_multiply<std::int64_t>(n_pages, spec.page_tokens);
   if (!shape.n_elements() || !n_slots || *n_slots > std::numeric_limits<std::int32_t>::max()) {
-    return bad(fmt::format("expected at most 2^31 slots, found {} pages of {} tokens", n_pages, spec.page_tokens));
+    return invalid_cache(
+        fmt::format("expected at most 2^31 slots, found {} pages of {} tokens", n_pages, spec.page_tokens));
   }
   return {};
 }
@@ -51,16 +53,16 @@ Result<void> check_page_copies(std::span<const PageCopy> copies, std::int64_t n_
   for (const PageCopy& copy : copies) {
     for (const std::int32_t page : {copy.from_page, copy.to_page}) {
       if (page < 0 || page >= n_pages) {
-        return bad(fmt::format("page copy: expected a page in [0, {}), found {}", n_pages, page));
+        return invalid_cache(fmt::format("page copy: expected a page in [0, {}), found {}", n_pages, page));
       }
     }
     if (!written.insert(copy.to_page).second) {
-      return bad(fmt::format("page copy: page {} is written twice", copy.to_page));
+      return invalid_cache(fmt::format("page copy: page {} is written twice", copy.to_page));
     }
   }
   for (const PageCopy& copy : copies) {
     if (written.contains(copy.from_page)) {
-      return bad(fmt::format("page copy: page {} is read and written by one call", copy.from_page));
+      return invalid_cache(fmt::format("page copy: page {} is read and written by one call", copy.from_page));
     }
   }
   return {};
@@ -69,15 +71,15 @@ Result<void> check_page_copies(std::span<const PageCopy> copies, std::int64_t n_
 Result<void> check_kv_range(const KvSpec& spec, std::int64_t n_pages, const KvRange& range, std::size_t out_floats) {
   const std::int64_t n_slots = n_pages * spec.page_tokens;
   if (range.layer < 0 || range.layer >= spec.n_layers) {
-    return bad(fmt::format("export: expected a layer in [0, {}), found {}", spec.n_layers, range.layer));
+    return invalid_cache(fmt::format("export: expected a layer in [0, {}), found {}", spec.n_layers, range.layer));
   }
   if (range.first_slot < 0 || range.n_slots < 0 || std::int64_t{range.first_slot} + range.n_slots > n_slots) {
-    return bad(fmt::format("export: expected slots within [0, {}), found {} from {}", n_slots, range.n_slots,
-                           range.first_slot));
+    return invalid_cache(fmt::format("export: expected slots within [0, {}), found {} from {}", n_slots, range.n_slots,
+                                     range.first_slot));
   }
   const std::int64_t expected = std::int64_t{range.n_slots} * spec.n_kv_heads * spec.head_dim;
   if (static_cast<std::int64_t>(out_floats) != expected) {
-    return bad(fmt::format("export: expected room for {} floats, found {}", expected, out_floats));
+    return invalid_cache(fmt::format("export: expected room for {} floats, found {}", expected, out_floats));
   }
   return {};
 }
@@ -86,9 +88,9 @@ Result<void> check_graph_cache(const StepGraph& graph, const KvSpec& spec) {
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     const auto fits = [&](std::int32_t layer, const HeadShape& heads) -> Result<void> {
       if (layer < spec.n_layers && heads.n_kv_heads == spec.n_kv_heads && heads.head_dim == spec.head_dim) return {};
-      return bad(fmt::format("{}: needs layer {} with {} heads of {}, found {} layers with {} of {}",
-                             op_label(graph, i), layer, heads.n_kv_heads, heads.head_dim, spec.n_layers,
-                             spec.n_kv_heads, spec.head_dim));
+      return invalid_cache(fmt::format("{}: needs layer {} with {} heads of {}, found {} layers with {} of {}",
+                                       op_label(graph, i), layer, heads.n_kv_heads, heads.head_dim, spec.n_layers,
+                                       spec.n_kv_heads, spec.head_dim));
     };
     if (const auto* const append = std::get_if<RopeAppend>(&graph.ops[i])) {
       SS_TRY_VOID(fits(append->layer, append->heads));

@@ -7,7 +7,7 @@
 namespace secondsource {
 namespace {
 
-Error bad(std::string message) {
+Error invalid_weights(std::string message) {
   return Error{ErrorCode::kInvalidInput, std::move(message)};
 }
 
@@ -20,7 +20,8 @@ class WeightChecker {
   Result<void> operator()(const RmsNorm& op) const { return vector(op.weight, value_cols(op.x)); }
   Result<void> operator()(const Matmul& op) const {
     const WeightSpec& spec = weight(op.weight);
-    if (spec.n_experts != 1) return bad(fmt::format("weight {}: experts go with grouped_matmul only", spec.name));
+    if (spec.n_experts != 1)
+      return invalid_weights(fmt::format("weight {}: experts go with grouped_matmul only", spec.name));
     SS_TRY_VOID(cols(op.weight, value_cols(op.x)));
     SS_TRY_VOID(outputs(spec, spec.n_rows, op.epilogue, value_cols(op.out)));
     if (op.bias) return vector(*op.bias, spec.n_rows);
@@ -34,7 +35,8 @@ class WeightChecker {
   Result<void> operator()(const Route& op) const {
     const WeightSpec& gate = weight(op.gate);
     if (gate.n_rows < op.n_top) {
-      return bad(fmt::format("weight {}: expected at least {} experts, found {}", gate.name, op.n_top, gate.n_rows));
+      return invalid_weights(
+          fmt::format("weight {}: expected at least {} experts, found {}", gate.name, op.n_top, gate.n_rows));
     }
     return cols(op.gate, value_cols(op.x));
   }
@@ -59,20 +61,22 @@ class WeightChecker {
 
   Result<void> cols(WeightId id, std::int64_t expected) const {
     if (weight(id).n_cols == expected) return {};
-    return bad(fmt::format("weight {}: expected {} columns, found {}", weight(id).name, expected, weight(id).n_cols));
+    return invalid_weights(
+        fmt::format("weight {}: expected {} columns, found {}", weight(id).name, expected, weight(id).n_cols));
   }
   Result<void> vector(WeightId id, std::int64_t expected) const {
     if (weight(id).n_rows == 1 && weight(id).n_cols == expected) return {};
-    return bad(fmt::format("weight {}: expected [1, {}], found [{}, {}]", weight(id).name, expected, weight(id).n_rows,
-                           weight(id).n_cols));
+    return invalid_weights(fmt::format("weight {}: expected [1, {}], found [{}, {}]", weight(id).name, expected,
+                                       weight(id).n_rows, weight(id).n_cols));
   }
   static Result<void> outputs(const WeightSpec& spec, std::int64_t n_rows, Epilogue epilogue, std::int64_t out_cols) {
     if (is_gated(epilogue) != (spec.join == Join::kInterleaveGateUp)) {
-      return bad(fmt::format("weight {}: a gated epilogue and the join of gate and up go together", spec.name));
+      return invalid_weights(
+          fmt::format("weight {}: a gated epilogue and the join of gate and up go together", spec.name));
     }
     const std::int64_t expected = is_gated(epilogue) ? n_rows / 2 : n_rows;
     if (out_cols == expected) return {};
-    return bad(fmt::format("weight {}: gives {} outputs, the value has {}", spec.name, expected, out_cols));
+    return invalid_weights(fmt::format("weight {}: gives {} outputs, the value has {}", spec.name, expected, out_cols));
   }
 
   const StepGraph& graph_;
@@ -86,8 +90,8 @@ Result<void> check_graph_weights(const StepGraph& graph, std::span<const WeightS
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     for (const WeightId id : op_access(graph.ops[i]).weights) {
       if (index_of(id) < 0 || static_cast<std::size_t>(index_of(id)) >= weights.size()) {
-        return bad(fmt::format("graph: {}: expected a weight in [0, {}), found {}", op_label(graph, i), weights.size(),
-                               index_of(id)));
+        return invalid_weights(fmt::format("graph: {}: expected a weight in [0, {}), found {}", op_label(graph, i),
+                                           weights.size(), index_of(id)));
       }
     }
     if (auto checked = std::visit(checker, graph.ops[i]); !checked) {
@@ -98,7 +102,9 @@ Result<void> check_graph_weights(const StepGraph& graph, std::span<const WeightS
 }
 
 Result<void> check_weight_spec(const WeightSpec& spec) {
-  const auto wrong = [&](std::string message) { return bad(fmt::format("weight {}: {}", spec.name, message)); };
+  const auto wrong = [&](std::string message) {
+    return invalid_weights(fmt::format("weight {}: {}", spec.name, message));
+  };
   if (spec.n_rows <= 0 || spec.n_cols <= 0 || spec.n_experts <= 0) {
     return wrong(fmt::format("expected positive extents, found [{}, {}] and {} experts", spec.n_rows, spec.n_cols,
                              spec.n_experts));

@@ -99,10 +99,6 @@ Result<std::vector<PackedFile>> files_in(const fs::path& folder) {
   return files;
 }
 
-Error errno_error(const fs::path& path, std::string_view action) {
-  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
-}
-
 /// Opens the file whose lock stands for writing into the folder.
 Result<FileDescriptor> open_lock(const fs::path& folder) {
   const fs::path path = folder / kLockFile;

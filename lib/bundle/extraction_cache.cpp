@@ -17,6 +17,7 @@
 #include "bundle/manifest.h"
 #include "bundle/staged_folder.h"
 #include "bundle/zip.h"
+#include "core/file.h"
 #include "core/folder.h"
 #include "core/hash.h"
 #include "core/staging.h"
@@ -33,10 +34,6 @@ constexpr std::string_view kLockSuffix = ".lock";
 
 fs::path entries_folder(const fs::path& cache) {
   return cache / "bundles";
-}
-
-Error errno_error(const fs::path& path, std::string_view action) {
-  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
 }
 
 Result<FileDescriptor> open_lock(const fs::path& path) {

@@ -28,7 +28,6 @@ constexpr std::int64_t kMaxExperts = std::int64_t{1} << 16;  // counted over all
 constexpr std::int64_t kMaxLayers = 4096;
 constexpr std::int64_t kMaxHeads = 4096;
 constexpr std::int64_t kMaxSeqLen = std::int64_t{1} << 27;
-constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 31) - 1;
 
 Error unsupported(const JsonFields& fields, std::string_view key, std::string_view what) {
   return Error{ErrorCode::kUnsupported, fmt::format("{}: {}: {}", fields.name(), key, what)};

@@ -15,6 +15,9 @@
 
 namespace secondsource {
 
+/// The largest token id that a file may name: ids are 32-bit integers.
+inline constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 31) - 1;
+
 enum class Architecture : std::uint8_t { kLlama, kMistral, kQwen2, kQwen3, kMixtral };
 
 /// "llama", "mistral", "qwen2", "qwen3" or "mixtral": the `family` of a manifest.

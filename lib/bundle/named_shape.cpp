@@ -13,24 +13,24 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// Converts a value of the shape's `config` with the type that YAML gives to plain scalars.
-Result<Json> to_json(const YamlNode& node) {
+Result<OrderedJson> to_json(const YamlNode& node) {
   switch (node.kind()) {
     case YamlNode::Kind::kNull:
-      return Json(nullptr);
+      return OrderedJson(nullptr);
     case YamlNode::Kind::kList: {
-      Json list = Json::array();
+      OrderedJson list = OrderedJson::array();
       SS_TRY(const std::vector<YamlNode> items, node.as_list());
       for (const YamlNode& item : items) {
-        SS_TRY(Json value, to_json(item));
+        SS_TRY(OrderedJson value, to_json(item));
         list.push_back(std::move(value));
       }
       return list;
     }
     case YamlNode::Kind::kMap: {
-      Json map = Json::object();
+      OrderedJson map = OrderedJson::object();
       SS_TRY(const auto entries, node.as_map());
       for (const auto& [key, child] : entries) {
         SS_TRY(map[key], to_json(child));
@@ -40,11 +40,11 @@ Result<Json> to_json(const YamlNode& node) {
     case YamlNode::Kind::kScalar:
       break;
   }
-  if (const auto value = node.as_integer()) return Json(*value);
-  if (const auto value = node.as_number()) return Json(*value);
-  if (const auto value = node.as_boolean()) return Json(*value);
+  if (const auto value = node.as_integer()) return OrderedJson(*value);
+  if (const auto value = node.as_number()) return OrderedJson(*value);
+  if (const auto value = node.as_boolean()) return OrderedJson(*value);
   SS_TRY(std::string text, node.as_string());
-  return Json(std::move(text));
+  return OrderedJson(std::move(text));
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ Result<NamedShape> parse_named_shape(std::string_view text, std::string_view nam
   SS_TRY(shape.name, root.string("name"));
   SS_TRY(shape.source, root.string("source"));
   SS_TRY(const YamlNode config, root.at("config"));
-  SS_TRY(const Json json, to_json(config));
+  SS_TRY(const OrderedJson json, to_json(config));
   shape.config_json = json.dump(2) + "\n";
   return shape;
 }

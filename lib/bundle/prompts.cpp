@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "bundle/model_config.h"
 #include "bundle/relative_path.h"
 #include "core/file.h"
 #include "core/folder.h"
@@ -18,7 +19,6 @@ namespace {
 constexpr std::array<std::string_view, 8> kKindNames = {"short-chat",   "multi-turn",   "code",      "rag",
                                                         "long-context", "unanswerable", "streaming", "scripts"};
 constexpr std::int64_t kMaxNewTokens = 1 << 20;
-constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 31) - 1;
 constexpr std::size_t kMaxPrompts = 10'000;
 constexpr std::int64_t kMaxDocumentBytes = std::int64_t{16} << 20;
 

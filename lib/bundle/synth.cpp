@@ -15,13 +15,13 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// The configuration, with the byte tokenizer's special ids and the stored type filled in.
 Result<std::string> adapted_config(const SynthOptions& options) {
   // The text is checked first, because ordered_json's own parser is less strict.
   SS_TRY_VOID(check_json(options.config_json, "config.json", {.max_bytes = 1 << 20}));
-  Json config = Json::parse(options.config_json, nullptr, /*allow_exceptions=*/false);
+  OrderedJson config = OrderedJson::parse(options.config_json, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return Error{ErrorCode::kInvalidInput, "config.json: expected an object"};
   config["bos_token_id"] = nullptr;
   config["eos_token_id"] = kByteMessageEnd;

@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string utf8(std::uint32_t code_point) {
   if (code_point < 0x80) return {static_cast<char>(code_point)};
@@ -32,7 +32,7 @@ std::vector<std::string> byte_characters() {
   return characters;
 }
 
-Json special_token(std::int32_t id, std::string_view content) {
+OrderedJson special_token(std::int32_t id, std::string_view content) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
@@ -57,9 +57,9 @@ std::string words(RandomStream& random, std::size_t n_bytes) {
 
 std::string byte_tokenizer_json(std::int64_t vocab_size) {
   SS_CHECK(vocab_size >= kByteVocabularyMin, "the byte tokenizer needs its special tokens");
-  Json vocabulary = Json::object();
+  OrderedJson vocabulary = OrderedJson::object();
   // Use push_back, because ordered_json's operator[] searches all keys before it appends.
-  auto& entries = vocabulary.get_ref<Json::object_t&>();
+  auto& entries = vocabulary.get_ref<OrderedJson::object_t&>();
   std::int64_t id = 0;
   for (const std::string& character : byte_characters()) entries.push_back({character, id++});
   for (const std::string_view special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
@@ -69,9 +69,9 @@ std::string byte_tokenizer_json(std::int64_t vocab_size) {
     entries.push_back({fmt::format("<|unused_{}|>", id), id});
     ++id;
   }
-  const Json byte_level = {
+  const OrderedJson byte_level = {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  const Json tokenizer = {
+  const OrderedJson tokenizer = {
       {"version", "1.0"},
       {"truncation", nullptr},
       {"padding", nullptr},
@@ -92,12 +92,12 @@ std::string byte_tokenizer_json(std::int64_t vocab_size) {
         {"byte_fallback", false},
         {"ignore_merges", false},
         {"vocab", std::move(vocabulary)},
-        {"merges", Json::array()}}}};
+        {"merges", OrderedJson::array()}}}};
   return tokenizer.dump(1) + "\n";
 }
 
 std::string byte_tokenizer_config_json(std::int64_t max_seq_len) {
-  const Json config = {
+  const OrderedJson config = {
       {"tokenizer_class", "PreTrainedTokenizerFast"},
       {"model_max_length", max_seq_len},
       {"add_bos_token", false},

@@ -110,10 +110,6 @@ Result<void> check_names(const std::vector<ZipEntry>& entries, std::size_t max_n
   return {};
 }
 
-Error errno_error(const std::filesystem::path& path, std::string_view action) {
-  return Error{ErrorCode::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno))};
-}
-
 /// A file in a folder that is not published yet. It therefore needs no temporary name, with which an entry's name could
 /// collide, and no flush of its own: all files are flushed together.
 class NewFile {

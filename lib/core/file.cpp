@@ -47,6 +47,10 @@ Result<OpenedFile> open_regular(const std::filesystem::path& path) {
 
 }  // namespace
 
+Error errno_error(const std::filesystem::path& path, std::string_view action) {
+  return errno_error(ErrorCode::kIo, path, fmt::format("cannot {}", action));
+}
+
 bool is_fault_of_path(int error_number) {
   switch (error_number) {
     case ENOENT:

@@ -16,6 +16,9 @@ namespace secondsource {
 /// is there, it may not be used, or it is too long.
 [[nodiscard]] bool is_fault_of_path(int error_number);
 
+/// The error that errno describes: "PATH: cannot ACTION: No such file or directory", kIo.
+[[nodiscard]] Error errno_error(const std::filesystem::path& path, std::string_view action);
+
 /// An open file descriptor, closed by the destructor.
 class FileDescriptor {
  public:

@@ -11,6 +11,9 @@
 
 namespace secondsource {
 
+/// How long a wait may last before the flag is looked at again.
+inline constexpr std::int64_t kInterruptPeriodNs = 200'000'000;
+
 /// Set by the signal handlers of the program (SIGINT and SIGTERM: request(), SIGTSTP: pause()), read by the library.
 class InterruptFlag {
  public:

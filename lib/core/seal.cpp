@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kKey = "\"checksum\":";
 constexpr std::string_view kBlank = " \t\r\n";
-constexpr std::size_t kDigits = 16;
+constexpr std::size_t kSealDigits = 16;
 
 std::string_view without_blank_end(std::string_view text) {
   return text.substr(0, text.find_last_not_of(kBlank) + 1);
@@ -25,7 +25,7 @@ bool take_end(std::string_view& text, std::string_view end) {
 }
 
 std::string checksum_of_text(std::string_view text) {
-  return sha256_hex(text).substr(0, kDigits);
+  return sha256_hex(text).substr(0, kSealDigits);
 }
 
 }  // namespace
@@ -44,12 +44,12 @@ Seal seal_of(std::string_view object_text) {
   const auto damaged_or_none = [&] {
     // A record has no member of this name, so whatever looks like a checksum and is not in its place is a damaged one.
     const std::size_t last = object_text.rfind(kKey);
-    return last != std::string_view::npos && object_text.size() - last < 2 * kDigits + kKey.size() ? Seal::kBroken
-                                                                                                   : Seal::kNone;
+    return last != std::string_view::npos && object_text.size() - last < 2 * kSealDigits + kKey.size() ? Seal::kBroken
+                                                                                                       : Seal::kNone;
   };
-  if (!take_end(text, "}") || !take_end(text, "\"") || text.size() < kDigits) return damaged_or_none();
-  const std::string_view digits = text.substr(text.size() - kDigits);
-  text.remove_suffix(kDigits);
+  if (!take_end(text, "}") || !take_end(text, "\"") || text.size() < kSealDigits) return damaged_or_none();
+  const std::string_view digits = text.substr(text.size() - kSealDigits);
+  text.remove_suffix(kSealDigits);
   if (!take_end(text, "\"") || !take_end(text, kKey) || !take_end(text, ",")) return damaged_or_none();
   return checksum_of_text(text) == digits ? Seal::kGood : Seal::kBroken;
 }

@@ -22,10 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".partial";
-constexpr std::size_t kDigits = 16;
+constexpr std::size_t kTokenDigits = 16;
 constexpr std::size_t kLongestName = 255;  // NAME_MAX of Linux
 /// What is added to a name: a dot, the digits and the suffix.
-constexpr std::size_t kAdded = 1 + kDigits + kSuffix.size();
+constexpr std::size_t kAdded = 1 + kTokenDigits + kSuffix.size();
 
 /// The beginning of the names staged for `target`. A name that would become too long is cut.
 std::string staged_prefix(const fs::path& target) {
@@ -88,7 +88,7 @@ void remove_abandoned_of(const fs::path& folder, std::string_view prefix) {
   for (const fs::path& entry : *entries) {
     const std::string name = entry.filename().string();
     if (!is_staged_name(name) || !name.starts_with(prefix)) continue;
-    if (prefix.empty() || name.size() == prefix.size() + kDigits + kSuffix.size()) remove_if_abandoned(entry);
+    if (prefix.empty() || name.size() == prefix.size() + kTokenDigits + kSuffix.size()) remove_if_abandoned(entry);
   }
 }
 
@@ -158,7 +158,7 @@ Result<void> remove_folder_as_a_whole(const fs::path& folder) {
 
 bool is_staged_name(std::string_view name) {
   if (name.size() <= kAdded || !name.ends_with(kSuffix)) return false;
-  const std::string_view digits = name.substr(name.size() - kSuffix.size() - kDigits, kDigits);
+  const std::string_view digits = name.substr(name.size() - kSuffix.size() - kTokenDigits, kTokenDigits);
   return name[name.size() - kAdded] == '.' &&
          std::ranges::all_of(digits, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }

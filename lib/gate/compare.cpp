@@ -79,7 +79,7 @@ GateVerdict judge(const CellSummary& base, const CellSummary& candidate, const G
   // This is the only look, but it is not marked as the last one: sittings differ enough that the lower bound has to be
   // required too.
   const Look look{.alpha = rule.family_alpha / static_cast<double>(n_cells), .is_last = false};
-  const Evidence evidence = evidence_of(*shift, rule);
+  const ShiftEvidence evidence = evidence_of(*shift, rule);
   verdict.decision = decide(evidence, rule, look);
   verdict.improved = is_improved(evidence, rule, look);
   verdict.change_percent = to_percent(shift->estimate);

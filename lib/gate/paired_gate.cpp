@@ -48,7 +48,7 @@ PairedVerdict PairedGate::judge(std::span<const double> differences) const {
   const SignedRankDistribution& null = null_[index];
   const WalshAverages walsh(differences);
   const Look look{.alpha = alpha_, .is_last = n_pairs == plan_.max_pairs()};
-  const Evidence evidence = evidence_of(walsh, null, rule_);
+  const ShiftEvidence evidence = evidence_of(walsh, null, rule_);
   const double tail = kIntervalTail / static_cast<double>(plan_.looks.size());
   PairedVerdict verdict{.decision = decide(evidence, rule_, look),
                         .improved = is_improved(evidence, rule_, look),

@@ -4,7 +4,7 @@
 
 namespace secondsource {
 
-Evidence evidence_of(const Shift& shift, const GateRule& rule) {
+ShiftEvidence evidence_of(const Shift& shift, const GateRule& rule) {
   return {.estimate = shift.estimate,
           .p_larger = shift.p_larger,
           .p_smaller = shift.p_smaller,
@@ -12,7 +12,7 @@ Evidence evidence_of(const Shift& shift, const GateRule& rule) {
           .pass_bound = shift.upper_bound(rule.pass_confidence)};
 }
 
-Evidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null, const GateRule& rule) {
+ShiftEvidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null, const GateRule& rule) {
   return {.estimate = walsh.estimate(),
           .p_larger = null.upper_tail(walsh.n_positive()),
           .p_smaller = null.upper_tail(walsh.n_negative()),
@@ -20,7 +20,7 @@ Evidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& n
           .pass_bound = walsh.upper_bound(null, 1 - rule.pass_confidence)};
 }
 
-Decision decide(const Evidence& evidence, const GateRule& rule, const Look& look) {
+Decision decide(const ShiftEvidence& evidence, const GateRule& rule, const Look& look) {
   if (evidence.estimate > std::log1p(rule.threshold)) {
     const bool is_large = look.is_last || evidence.fail_bound > std::log1p(rule.threshold / 2);
     return evidence.p_larger <= look.alpha && is_large ? Decision::kRegressed : Decision::kInconclusive;
@@ -28,7 +28,7 @@ Decision decide(const Evidence& evidence, const GateRule& rule, const Look& look
   return evidence.pass_bound < std::log1p(1.5 * rule.threshold) ? Decision::kPass : Decision::kInconclusive;
 }
 
-bool is_improved(const Evidence& evidence, const GateRule& rule, const Look& look) {
+bool is_improved(const ShiftEvidence& evidence, const GateRule& rule, const Look& look) {
   return evidence.estimate < -std::log1p(rule.threshold) && evidence.p_smaller <= look.alpha;
 }
 

@@ -31,7 +31,7 @@ struct GateRule {
 }
 
 /// The evidence about ln(candidate / base).
-struct Evidence {
+struct ShiftEvidence {
   double estimate = 0;
   double p_larger = 1;    ///< one-sided p of "it did not grow"
   double p_smaller = 1;   ///< one-sided p of "it did not shrink"
@@ -39,10 +39,10 @@ struct Evidence {
   double pass_bound = 0;  ///< upper bound at the rule's pass_confidence
 };
 
-[[nodiscard]] Evidence evidence_of(const Shift& shift, const GateRule& rule);
+[[nodiscard]] ShiftEvidence evidence_of(const Shift& shift, const GateRule& rule);
 /// `null` must be the distribution for the number of pairs behind `walsh`.
-[[nodiscard]] Evidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null,
-                                   const GateRule& rule);
+[[nodiscard]] ShiftEvidence evidence_of(const WalshAverages& walsh, const SignedRankDistribution& null,
+                                        const GateRule& rule);
 
 /// One of the looks at the data that share family_alpha.
 struct Look {
@@ -52,10 +52,10 @@ struct Look {
 
 /// Returns "regressed" if estimate > threshold, p_larger <= alpha, and fail_bound > threshold / 2 unless this is the
 /// last look; "pass" if estimate <= threshold and pass_bound < 1.5 x threshold; otherwise "inconclusive".
-[[nodiscard]] Decision decide(const Evidence& evidence, const GateRule& rule, const Look& look);
+[[nodiscard]] Decision decide(const ShiftEvidence& evidence, const GateRule& rule, const Look& look);
 
 /// True if the candidate is significantly better by more than the threshold.
-[[nodiscard]] bool is_improved(const Evidence& evidence, const GateRule& rule, const Look& look);
+[[nodiscard]] bool is_improved(const ShiftEvidence& evidence, const GateRule& rule, const Look& look);
 
 /// Converts a logarithm of a ratio to percent: ln(1.15) gives 15.
 [[nodiscard]] double to_percent(double log_ratio);

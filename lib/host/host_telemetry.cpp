@@ -10,10 +10,8 @@
 namespace secondsource {
 namespace {
 
-constexpr std::string_view kNotAvailable = "not available: ";
-
 TelemetryReading absent(std::string name, const std::string& why) {
-  return {std::move(name), std::nullopt, std::string(kNotAvailable) + why};
+  return {std::move(name), std::nullopt, "not available: " + why};
 }
 
 std::optional<std::int64_t> to_integer(std::string_view text) {

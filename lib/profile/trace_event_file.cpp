@@ -13,7 +13,7 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 Result<void> write_all(const FileDescriptor& file, const std::filesystem::path& path, std::string_view text) {
   while (!text.empty()) {
@@ -34,7 +34,7 @@ Result<FileDescriptor> open_for(const std::filesystem::path& path, int flags) {
 }
 
 /// Invalid UTF-8 is replaced, because names of operations and cells may contain any byte.
-std::string line_of(const Json& event) {
+std::string line_of(const OrderedJson& event) {
   return ",\n" + to_json_text(event);
 }
 
@@ -56,14 +56,14 @@ void TraceEventFile::name_track(std::int64_t track, std::string_view name) {
 
 void TraceEventFile::span(std::int64_t track, std::string_view name, std::int64_t start_ns, std::int64_t duration_ns,
                           std::initializer_list<Argument> arguments) {
-  Json event = {{"ph", "X"},
-                {"name", name},
-                {"pid", process_},
-                {"tid", track},
-                {"ts", 1e-3 * static_cast<double>(start_ns - origin_ns_)},  // microseconds
-                {"dur", 1e-3 * static_cast<double>(duration_ns)}};
+  OrderedJson event = {{"ph", "X"},
+                       {"name", name},
+                       {"pid", process_},
+                       {"tid", track},
+                       {"ts", 1e-3 * static_cast<double>(start_ns - origin_ns_)},  // microseconds
+                       {"dur", 1e-3 * static_cast<double>(duration_ns)}};
   for (const Argument& argument : arguments) {
-    Json& value = event["args"][std::string(argument.first)];
+    OrderedJson& value = event["args"][std::string(argument.first)];
     std::visit([&value](const auto& plain) { value = plain; }, argument.second);
   }
   text_ += line_of(event);

@@ -18,7 +18,7 @@ std::string number(const std::optional<T>& value) {
   return value ? fmt::format("{}", *value) : std::string();
 }
 
-struct Column {
+struct CsvColumn {
   const char* name;
   std::string (*text)(const SummarizedRun&, const CellSummary&);
 };
@@ -41,8 +41,8 @@ std::string limit_of(const SummarizedRun&, const CellSummary& cell) {
   return cell.*Member ? std::string(to_string((cell.*Member)->limit)) : std::string();
 }
 
-const std::vector<Column>& identity_columns() {
-  static const std::vector<Column> kColumns = {
+const std::vector<CsvColumn>& identity_columns() {
+  static const std::vector<CsvColumn> kColumns = {
       {"run_id", [](const SummarizedRun& run, const CellSummary&) { return run.summary.run_id; }},
       {"bundle", [](const SummarizedRun&, const CellSummary& c) { return c.key.bundle; }},
       {"backend", [](const SummarizedRun&, const CellSummary& c) { return c.key.backend; }},
@@ -62,8 +62,8 @@ const std::vector<Column>& identity_columns() {
 }
 
 /// These columns are empty for cells without credit.
-const std::vector<Column>& figure_columns() {
-  static const std::vector<Column> kColumns = {
+const std::vector<CsvColumn>& figure_columns() {
+  static const std::vector<CsvColumn> kColumns = {
       {"mean_prompt_tokens", value_of<&CellSummary::mean_prompt_tokens>},
       {"mean_output_tokens", value_of<&CellSummary::mean_output_tokens>},
       {"ttft_e2e_p50_ns", value_of<&CellSummary::ttft_e2e_p50_ns>},
@@ -144,8 +144,8 @@ const std::vector<Column>& figure_columns() {
 }
 
 /// Figures that came later; they stand behind all other columns, so that those keep their places.
-const std::vector<Column>& later_figure_columns() {
-  static const std::vector<Column> kColumns = {
+const std::vector<CsvColumn>& later_figure_columns() {
+  static const std::vector<CsvColumn> kColumns = {
       {"tpot_mean_ns", value_of<&CellSummary::tpot_mean_ns>}, {"tpot_p90_ns", value_of<&CellSummary::tpot_p90_ns>},
       {"tpot_p95_ns", value_of<&CellSummary::tpot_p95_ns>},   {"itl_mean_ns", value_of<&CellSummary::itl_mean_ns>},
       {"itl_p90_ns", value_of<&CellSummary::itl_p90_ns>},     {"itl_p95_ns", value_of<&CellSummary::itl_p95_ns>},
@@ -154,8 +154,8 @@ const std::vector<Column>& later_figure_columns() {
 }
 
 /// Columns that say how far the figures can be trusted. They stand behind the figures, where they were added.
-const std::vector<Column>& context_columns() {
-  static const std::vector<Column> kColumns = {
+const std::vector<CsvColumn>& context_columns() {
+  static const std::vector<CsvColumn> kColumns = {
       {"tier", [](const SummarizedRun&, const CellSummary& c) { return std::string(to_string(c.tier)); }},
       {"outside_limits", [](const SummarizedRun&, const CellSummary& c) { return c.outside_limits; }},
       {"device", [](const SummarizedRun& run, const CellSummary& c) { return device_of(run, c.key.backend); }},
@@ -174,7 +174,7 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
     bool first = true;
     for (const auto* columns : {&identity_columns(), &figure_columns(), &context_columns(), &later_figure_columns()}) {
       const bool are_figures = columns == &figure_columns() || columns == &later_figure_columns();
-      for (const Column& column : *columns) {
+      for (const CsvColumn& column : *columns) {
         if (!first) out += ",";
         const std::string text = text_of(column, are_figures);
         out += are_figures ? text : csv_text(text);
@@ -184,12 +184,12 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
     for (const std::string& sensor : sensors) out += "," + text_of_sensor(sensor);
     out += "\r\n";
   };
-  append_line([](const Column& column, bool) { return std::string(column.name); },
+  append_line([](const CsvColumn& column, bool) { return std::string(column.name); },
               [](const std::string& sensor) { return csv_text(sensor); });
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       append_line(
-          [&](const Column& column, bool is_figure) {
+          [&](const CsvColumn& column, bool is_figure) {
             return is_figure && !has_credit(cell) ? std::string() : column.text(run, cell);
           },
           [&](const std::string& sensor) {

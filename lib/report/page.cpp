@@ -7,7 +7,7 @@
 namespace secondsource {
 namespace {
 
-constexpr std::string_view kStyle = R"(
+constexpr std::string_view kPageStyle = R"(
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2126; --quiet: #56606a; --rule: #dde2e7; --strong: #8a949e;
   --tint: #f4f6f8; --link: #1a5a9e; --good: #1a6b3c; --bad: #a8201a; --unsure: #7a5200; }
 @media screen and (prefers-color-scheme: dark) { :root { --paper: #14171b; --ink: #e4e8ec; --quiet: #a5afb9;
@@ -174,7 +174,7 @@ std::string Page::finish() && {
       "initial-scale=1\">\n<title>{}</title>\n<style>{}{}</style>\n"
       "</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n<header>\n<h1>{}</h1>\n"
       "<p class=\"lead\">{}</p>\n</header>\n",
-      kPolicy, title_, kStyle, chart_style(), title_, lead_);
+      kPolicy, title_, kPageStyle, chart_style(), title_, lead_);
   if (!contents_.empty()) out += "<nav aria-label=\"Contents\">\n<ul>\n" + contents_ + "</ul>\n</nav>\n";
   return out + "<main id=\"main\" tabindex=\"-1\">\n" + body_ +
          "</main>\n<footer>\nWritten by secondsource. Nothing on this page was fetched from anywhere.\n</footer>\n"

@@ -9,7 +9,7 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr const char* kRegression = "regression";
 constexpr const char* kWrongTokens = "wrong-tokens";
@@ -17,11 +17,11 @@ constexpr const char* kNotMeasured = "not-measured";
 // Location of findings without a kernel: the file that defines the build.
 constexpr const char* kProjectFile = "CMakeLists.txt";
 
-Json rule(const char* id, const char* text) {
+OrderedJson rule(const char* id, const char* text) {
   return {{"id", id}, {"shortDescription", {{"text", text}}}};
 }
 
-Json result(const char* rule_id, const char* level, const std::string& text, const std::string& file, int line) {
+OrderedJson result(const char* rule_id, const char* level, const std::string& text, const std::string& file, int line) {
   return {{"ruleId", rule_id},
           {"level", level},
           {"message", {{"text", text}}},
@@ -34,7 +34,7 @@ bool belongs_to(const LossShare& loss, const GateVerdict& verdict) {
   return loss.cell == verdict.cell && loss.metric == verdict.metric;
 }
 
-void add_regression(const GateReport& report, const GateVerdict& verdict, Json& results) {
+void add_regression(const GateReport& report, const GateVerdict& verdict, OrderedJson& results) {
   const char* const level = verdict.waived_by.empty() && verdict.decides ? "error" : "note";
   const std::string what = fmt::format("{} {}: {}{}", verdict.cell.id(), verdict.metric, verdict.why,
                                        verdict.waived_by.empty() ? "" : ", waived by " + verdict.waived_by);
@@ -53,7 +53,7 @@ void add_regression(const GateReport& report, const GateVerdict& verdict, Json& 
 }  // namespace
 
 std::string write_sarif(const GateReport& report) {
-  Json results = Json::array();
+  OrderedJson results = OrderedJson::array();
   for (const GateVerdict& verdict : report.verdicts) {
     if (verdict.decision == Decision::kRegressed) add_regression(report, verdict, results);
   }
@@ -63,12 +63,13 @@ std::string write_sarif(const GateReport& report) {
   for (const std::string& cell : report.failed) {
     results.push_back(result(kNotMeasured, "error", cell, kProjectFile, 1));
   }
-  const Json rules = {rule(kRegression, "Cost per token or time to the first token grew past the threshold"),
-                      rule(kWrongTokens, "Generated tokens failed their golden check"),
-                      rule(kNotMeasured, "A backend that the base has could not be measured")};
-  const Json run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}}, {"results", results}};
-  const Json document = {
-      {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
+  const OrderedJson rules = {rule(kRegression, "Cost per token or time to the first token grew past the threshold"),
+                             rule(kWrongTokens, "Generated tokens failed their golden check"),
+                             rule(kNotMeasured, "A backend that the base has could not be measured")};
+  const OrderedJson run = {{"tool", {{"driver", {{"name", "secondsource"}, {"rules", rules}}}}}, {"results", results}};
+  const OrderedJson document = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
+                                {"version", "2.1.0"},
+                                {"runs", OrderedJson::array({run})}};
   return to_json_text(document, 2) + "\n";
 }
 

@@ -9,6 +9,7 @@
 #include "backend/capabilities.h"
 #include "core/child_process.h"
 #include "core/clock.h"
+#include "core/interrupt.h"
 #include "core/units.h"
 #include "record/json_codec.h"
 #include "record/run_record.h"
@@ -17,8 +18,6 @@
 namespace secondsource {
 namespace {
 
-// Period at which the interrupt flag is checked.
-constexpr std::int64_t kLookAroundNs = 200'000'000;
 // Time in which a process ends that has closed its pipe.
 constexpr std::int64_t kEndNs = 2'000'000'000;
 
@@ -59,7 +58,7 @@ class Probe {
     ProbedModule module{.name = file_.name, .path = file_.path};
     do {
       SS_TRY_VOID(interrupt_.check());
-      const auto line = process_.receive(now_ns() + kLookAroundNs);
+      const auto line = process_.receive(now_ns() + kInterruptPeriodNs);
       if (line && *line) return understood(**line);
       if (line) continue;
       const std::optional<ChildExit> exit = process_.wait(now_ns() + kEndNs);

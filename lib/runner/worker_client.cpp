@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "core/clock.h"
+#include "core/interrupt.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "host/memory_kills.h"
@@ -14,15 +15,14 @@
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kLookAroundNs = 200'000'000;  // period at which the interrupt flag is checked
 constexpr std::int64_t kQuitNs = 2'000'000'000;
 
 /// Time that counts against a worker: that for which this process watched it. Nothing is counted while this process
 /// was stopped itself (SIGSTOP) or did other work.
 class WatchedTime {
  public:
-  /// Adds the time since `began_ns`, when a wait of at most kLookAroundNs began.
-  void add_wait_since(std::int64_t began_ns) { spent_ns_ += std::min(now_ns() - began_ns, 2 * kLookAroundNs); }
+  /// Adds the time since `began_ns`, when a wait of at most kInterruptPeriodNs began.
+  void add_wait_since(std::int64_t began_ns) { spent_ns_ += std::min(now_ns() - began_ns, 2 * kInterruptPeriodNs); }
   void start_again() { spent_ns_ = 0; }
   [[nodiscard]] std::int64_t spent_ns() const { return spent_ns_; }
 
@@ -120,7 +120,7 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
   while (true) {
     SS_TRY_VOID(interrupt_.check());
     const std::int64_t began_ns = now_ns();
-    const Result<std::optional<std::string>> line = process_.receive(began_ns + kLookAroundNs);
+    const Result<std::optional<std::string>> line = process_.receive(began_ns + kInterruptPeriodNs);
     if (interrupt_.paused_ns() != paused_ns) return paused();
     if (!line) return closed();
     since_start.add_wait_since(began_ns);
@@ -163,7 +163,7 @@ Result<WorkerClient::Answer> WorkerClient::closed() {
   while (since_closed.spent_ns() <= deadlines_.step_ns) {
     SS_TRY_VOID(interrupt_.check());
     const std::int64_t began_ns = now_ns();
-    if (const std::optional<ChildExit> exit = process_.wait(began_ns + kLookAroundNs)) return ended(*exit);
+    if (const std::optional<ChildExit> exit = process_.wait(began_ns + kInterruptPeriodNs)) return ended(*exit);
     if (interrupt_.paused_ns() != paused_ns) return paused();
     since_closed.add_wait_since(began_ns);
   }

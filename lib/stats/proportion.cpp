@@ -5,7 +5,7 @@
 namespace secondsource {
 namespace {
 
-constexpr double kTail = 0.05;
+constexpr double kMissed = 0.05;
 
 /// The p with P(X <= k) = 5 % for X ~ Binomial(n, p), by bisection of P(X <= k) = I_{1-p}(n - k, k + 1).
 double high_of(std::int64_t k, std::int64_t n) {
@@ -15,7 +15,7 @@ double high_of(std::int64_t k, std::int64_t n) {
   while (high - low > 1e-12) {
     const double middle = 0.5 * (low + high);
     const double at_most_k = regularized_beta(static_cast<double>(n - k), static_cast<double>(k + 1), 1 - middle);
-    (at_most_k > kTail ? low : high) = middle;
+    (at_most_k > kMissed ? low : high) = middle;
   }
   return 0.5 * (low + high);
 }

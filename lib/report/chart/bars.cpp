@@ -15,25 +15,25 @@ constexpr double kRow = 38;  ///< height of a line of text with the bar below it
 constexpr double kBarHeight = 13;
 
 /// The plot area for a number of rows, and the axis below them.
-struct Rows {
+struct BarRows {
   PlotArea area;
   Axis x;
 };
 
-Rows rows_for(std::size_t n, std::span<const double> values, std::string_view unit) {
+BarRows rows_for(std::size_t n, std::span<const double> values, std::string_view unit) {
   const PlotArea area{.left = 1, .top = 4, .right = 466, .bottom = 8 + kRow * static_cast<double>(n)};
   return {area, {Scale::from_zero(values, area.left, area.right), std::string(unit)}};
 }
 
 /// Writes the label at the left and the figure at the right, above the bar.
-std::string row_texts(const Rows& rows, double y, std::string_view label, const std::string& figure) {
+std::string row_texts(const BarRows& rows, double y, std::string_view label, const std::string& figure) {
   return fmt::format(
       "<text x=\"{:g}\" y=\"{:.1f}\">{}</text><text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
       rows.area.left, y + 14, chart_text(label, characters_in(rows.area.right - rows.area.left - text_width(figure))),
       rows.area.right, y + 14, escape_markup(figure));
 }
 
-std::string rectangle(const Rows& rows, double from, double to, double y, std::string_view css_class,
+std::string rectangle(const BarRows& rows, double from, double to, double y, std::string_view css_class,
                       std::string_view tooltip) {
   const double left = rows.x.scale.at(from);
   return fmt::format(
@@ -51,7 +51,7 @@ Chart bar_chart(std::string title, std::string_view unit, std::span<const Bar> b
   std::vector<double> values;
   for (const Bar& bar : bars) values.push_back(std::max(bar.value, bar.high.value_or(0)));
   if (bars.empty()) return chart;
-  const Rows rows = rows_for(bars.size(), values, unit);
+  const BarRows rows = rows_for(bars.size(), values, unit);
   chart.height = rows.area.bottom + 44;
   chart.body = draw_x_axis(rows.area, rows.x);
   double y = rows.area.top;
@@ -95,7 +95,7 @@ Chart stack_chart(std::string title, std::string_view unit, std::span<const std:
   for (const StackedBar& bar : bars) {
     totals.push_back(std::max(bar.total, std::accumulate(bar.parts.begin(), bar.parts.end(), 0.0)));
   }
-  const Rows rows = rows_for(bars.size(), totals, unit);
+  const BarRows rows = rows_for(bars.size(), totals, unit);
   chart.height = rows.area.bottom + 44;
   chart.body = draw_x_axis(rows.area, rows.x);
   double y = rows.area.top;

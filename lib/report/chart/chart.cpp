@@ -12,7 +12,7 @@ namespace {
 
 // c0, c1, ... are the colours of series; k0, k1, ... those of kinds that are shown side by side (parts of memory, parts
 // of a request).
-constexpr std::string_view kStyle = R"(
+constexpr std::string_view kChartStyle = R"(
 :root, svg { --axis: #6a747e; --grid: #e6e9ed; --text: #1c2126; --quiet-text: #56606a;
   --c0: #2470b8; --c1: #d37812; --c2: #154a06; --c3: #8b5264; --c4: #a18b95; --c5: #4a0358;
   --k0: #1f4468; --k1: #5185b4; --k2: #a9c4dc; --k3: #dde6ee; --mark: #a8201a; --halo: #fff;
@@ -52,7 +52,7 @@ std::string svg_opening(const Chart& chart, std::string_view id, std::string_vie
 }  // namespace
 
 std::string_view chart_style() {
-  return kStyle;
+  return kChartStyle;
 }
 
 std::string inline_svg(const Chart& chart, std::string_view id) {
@@ -62,7 +62,7 @@ std::string inline_svg(const Chart& chart, std::string_view id) {
 std::string standalone_svg(const Chart& chart) {
   const std::string size = fmt::format(" xmlns=\"http://www.w3.org/2000/svg\" width=\"{:g}\" height=\"{:g}\"",
                                        kChartWidth * 2, chart.height * 2);
-  return svg_opening(chart, "chart", size) + "<style>" + std::string(kStyle) +
+  return svg_opening(chart, "chart", size) + "<style>" + std::string(kChartStyle) +
          "@media screen and (prefers-color-scheme: dark) { svg { background: #14171b; } }</style>\n" + chart.body +
          "</svg>\n";
 }

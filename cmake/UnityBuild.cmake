@@ -1,0 +1,14 @@
+# Compiles the sources of a library or program in groups, so that a group reads its headers once: less than two thirds of the
+# time for a build from nothing. The presets release and ci do so; in dev, asan and tsan every file is compiled alone,
+# so that one which does not include what it uses is found. Names in a group's unnamed namespaces must differ.
+#   ss_build_in_groups(<target>)
+
+option(SECONDSOURCE_UNITY_BUILD "Compile the sources of each library in groups" OFF)
+
+function(ss_build_in_groups target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SECONDSOURCE_UNITY_BUILD} UNITY_BUILD_BATCH_SIZE 6)
+  if(SECONDSOURCE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ takes the files of a group for headers, whose types must not use an unnamed namespace.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
+endfunction()
