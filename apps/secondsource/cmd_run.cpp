@@ -526,8 +526,8 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
   command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
   command->add_option("--system", options->systems,
-                      "A server as a row: NAME=URL[,preset=vllm|sglang|...,model=...,api=completions|chat,...]; "
-                      "docs/systems.md has the presets. Without --backend, only servers are measured");
+                      "A server as a row: NAME=URL and settings behind it, as ,preset=vllm or ,api=chat "
+                      "(docs/systems.md). Without --backend, only servers are measured");
   command->add_option("--require", options->require, "Backends whose absence is a failure")->delimiter(',');
   command
       ->add_option("--device", options->devices,

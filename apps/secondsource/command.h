@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "command_description.h"
 #include "command_line.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -24,6 +25,7 @@ struct CommandContext {
   std::vector<std::string> arguments;  ///< the command line, for records
   Progress& progress;                  ///< writes to stderr; silent when that is not a terminal
   const InterruptFlag& interrupt;
+  const CommandDescription& commands;  ///< the program with all its commands
 };
 
 /// The work of the chosen subcommand. add_*_command() stores it when its subcommand was parsed.

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "exit_status.h"
+#include "help_text.h"
 #include "nearest_word.h"
 
 namespace secondsource {
@@ -26,6 +27,45 @@ CLI::Validator validator_of(const FlagCheck& check) {
           return CLI::NonNegativeNumber;
         } else {
           return CLI::Range(rule.smallest, rule.largest);
+        }
+      },
+      check.rule);
+}
+
+/// What a value of this type is called in the help.
+std::string value_name(const FlagTarget& target) {
+  return std::visit(
+      [](const auto* value) -> std::string {
+        using Value = std::decay_t<decltype(*value)>;
+        if constexpr (std::is_same_v<Value, std::string> || std::is_same_v<Value, std::vector<std::string>>) {
+          return "TEXT";
+        } else if constexpr (std::is_same_v<Value, float> || std::is_same_v<Value, double> ||
+                             std::is_same_v<Value, std::optional<double>>) {
+          return "X";
+        } else {
+          return "N";
+        }
+      },
+      target);
+}
+
+bool takes_several(const FlagTarget& target) {
+  return std::holds_alternative<std::vector<std::string>*>(target) ||
+         std::holds_alternative<std::vector<std::int32_t>*>(target);
+}
+
+std::string range_text(const FlagCheck& check) {
+  return std::visit(
+      [](const auto& rule) -> std::string {
+        using Rule = std::decay_t<decltype(rule)>;
+        if constexpr (std::is_same_v<Rule, FlagCheck::OneOf>) {
+          return "";
+        } else if constexpr (std::is_same_v<Rule, FlagCheck::Positive>) {
+          return "above 0";
+        } else if constexpr (std::is_same_v<Rule, FlagCheck::NotNegative>) {
+          return "0 or more";
+        } else {
+          return fmt::format("{} to {}", rule.smallest, rule.largest);
         }
       },
       check.rule);
@@ -100,11 +140,14 @@ std::string refusal_of_word(CLI::App& command, const std::string& word) {
 
 Flag* Flag::required() {
   option_->required();
+  description_.is_required = true;
   return this;
 }
 
 Flag* Flag::check(const FlagCheck& check) {
   option_->check(validator_of(check));
+  description_.range = range_text(check);
+  if (const auto* one_of = std::get_if<FlagCheck::OneOf>(&check.rule)) description_.words = one_of->words;
   return this;
 }
 
@@ -115,6 +158,7 @@ Flag* Flag::delimiter(char separator) {
 
 Flag* Flag::capture_default_str() {
   option_->capture_default_str();
+  description_.present = option_->get_default_str();
   return this;
 }
 
@@ -133,17 +177,22 @@ CommandNode* CommandNode::add_subcommand(const std::string& name, const std::str
 
 Flag* CommandNode::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                               const std::string& description) {
-  return &flags_.emplace_back(app_->add_option_function<std::string>(name, take, description));
+  return &flags_.emplace_back(app_->add_option_function<std::string>(name, take, description),
+                              FlagDescription{.name = name, .value = "TEXT", .description = description});
 }
 
 Flag* CommandNode::add_option_to(const std::string& name, FlagTarget target, const std::string& description) {
   CLI::Option* option =
       std::visit([&](auto* value) -> CLI::Option* { return app_->add_option(name, *value, description); }, target);
-  return &flags_.emplace_back(option);
+  return &flags_.emplace_back(
+      option,
+      FlagDescription{
+          .name = name, .value = value_name(target), .description = description, .is_repeated = takes_several(target)});
 }
 
 void CommandNode::add_flag(const std::string& name, bool& target, const std::string& description) {
-  app_->add_flag(name, target, description);
+  flags_.emplace_back(app_->add_flag(name, target, description),
+                      FlagDescription{.name = name, .description = description});
 }
 
 void CommandNode::require_subcommand() {
@@ -156,6 +205,27 @@ void CommandNode::footer(const std::string& text) {
 
 void CommandNode::group(const std::string& name) {
   app_->group(name);
+  group_ = name;
+}
+
+CommandDescription CommandNode::describe() const {
+  CommandDescription out{
+      .name = full_name(*app_), .description = app_->get_description(), .footer = app_->get_footer(), .group = group_};
+  for (const Flag& flag : flags_) out.flags.push_back(flag.description());
+  out.flags.push_back({.name = "--help", .description = "Print this help, and nothing else (-h)"});
+  if (app_->get_parent() == nullptr) out.flags.push_back({.name = "--version", .description = "Print the version"});
+  for (const CommandNode& command : commands_) {
+    if (!command.group_.empty()) out.subcommands.push_back(command.describe());
+  }
+  return out;
+}
+
+const CommandNode* CommandNode::find(const CLI::App* command) const {
+  if (app_ == command) return this;
+  for (const CommandNode& child : commands_) {
+    if (const CommandNode* found = child.find(command)) return found;
+  }
+  return nullptr;
 }
 
 void CommandNode::callback(std::function<void()> action) {
@@ -167,6 +237,10 @@ CommandLine::CommandLine(const Text& text)
   app_->set_version_flag("--version", text.version);
   app_->require_subcommand(1);
   app_->footer(text.footer);
+  // Subcommands inherit it.
+  app_->formatter_fn([this](const CLI::App* command, const std::string&, CLI::AppFormatMode) {
+    return help_text(root_.find(command)->describe());
+  });
 }
 
 CommandLine::~CommandLine() = default;
@@ -186,7 +260,7 @@ std::optional<int> CommandLine::parse(int argc, const char* const* argv) {
     words.erase(words.begin());
     const auto [command, unknown] = find_place(*app_, words);
     if (!unknown.empty()) return refuse(refusal_of_word(*command, unknown));
-    std::cout << command->help(command->get_parent() == nullptr ? "" : full_name(*command->get_parent()));
+    std::cout << command->help();
     return 0;
   }
   try {

@@ -21,6 +21,8 @@
 #include <variant>
 #include <vector>
 
+#include "command_description.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -69,16 +71,18 @@ inline FlagCheck NotNegative() {
 /// A flag with a value, or a positional argument.
 class Flag {
  public:
-  explicit Flag(CLI::Option* option) : option_(option) {}
+  Flag(CLI::Option* option, FlagDescription description) : option_(option), description_(std::move(description)) {}
   Flag* required();
   Flag* check(const FlagCheck& check);
   Flag* delimiter(char separator);  ///< "a,b" are two values
   Flag* capture_default_str();      ///< the help shows the present value as the default
   Flag* excludes(const Flag* other);
   [[nodiscard]] std::size_t count() const;  ///< how often it was given
+  [[nodiscard]] const FlagDescription& description() const { return description_; }
 
  private:
   CLI::Option* option_;
+  FlagDescription description_;
 };
 
 /// Where the value of a flag is stored.
@@ -105,11 +109,16 @@ class CommandNode {
   void footer(const std::string& text);  ///< the end of the help, with an example
   void group(const std::string& name);   ///< the heading in the help of the command above; empty: not shown
   void callback(std::function<void()> action);
+  [[nodiscard]] CommandDescription describe() const;
 
  private:
+  friend class CommandLine;
+  /// The node of a command below this one, or this one; nullptr if it is none of them.
+  [[nodiscard]] const CommandNode* find(const CLI::App* command) const;
   Flag* add_option_to(const std::string& name, FlagTarget target, const std::string& description);
 
   CLI::App* app_;
+  std::string group_ = "Commands";
   std::deque<CommandNode> commands_;
   std::deque<Flag> flags_;
 };
@@ -124,6 +133,8 @@ class CommandLine {
   ~CommandLine();
 
   CommandNode& root() { return root_; }
+  /// The program with all commands that were added.
+  [[nodiscard]] CommandDescription describe() const { return root_.describe(); }
   /// Stores the values and calls the callback of the given command. If help or a refusal was printed instead, returns the
   /// exit status.
   std::optional<int> parse(int argc, const char* const* argv);

@@ -66,7 +66,9 @@ void add_commands(CommandNode& app, CommandAction& action) {
        {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
       {"A gate in CI", {add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
       {"Costs and decisions", {add_prices_command, add_brief_command}},
-      {"A closer look", {add_profile_command, add_verify_command, add_selftest_command, add_cache_command}},
+      {"A closer look",
+       {add_profile_command, add_verify_command, add_selftest_command, add_cache_command, add_completion_command,
+        add_manual_command}},
       {"", {add_worker_command}}};  // hidden
   for (const auto& [name, add] : groups) {
     for (const AddCommand add_command : add) add_command(app, action)->group(name);
@@ -105,7 +107,7 @@ int run_program(int argc, char** argv) {
            "A portability benchmark harness for LLM inference: one model bundle, every backend, tokens that are proven "
            "right, and what a thousand of them cost.",
        .footer = "`secondsource help COMMAND` explains one, with an example.\n"
-                 "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed,\n"
+                 "Exit statuses: 0 done, 1 regression, 2 bad usage or input, 3 wrong tokens, 4 a backend failed, "
                  "5 inconclusive, 6 not comparable, 70 internal error or I/O failure, 130 interrupted.\n"
                  "Start with: secondsource run bundles/default"});
   CommandAction action;
@@ -113,7 +115,8 @@ int run_program(int argc, char** argv) {
   if (const std::optional<int> status = line.parse(argc, argv)) return *status;
 
   TerminalProgress progress;
-  CommandContext context{program, {argv, argv + argc}, progress, interrupt_flag};
+  const CommandDescription commands = line.describe();
+  CommandContext context{program, {argv, argv + argc}, progress, interrupt_flag, commands};
   install_signal_handlers();
   const Result<ExitStatus> result = action(context);
   if (result) return static_cast<int>(*result);

@@ -1,11 +1,17 @@
-// Tests --version, --help, and the answer to a mistyped command.
+// Tests --version, --help, what else is made from the help (manual pages, completions), and the answer to a mistyped command.
+
+#include <stdio.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <regex>
 #include <sstream>
 
+#include "core/file.h"
 #include "expectations.h"
+#include "support/scratch_folder.h"
 
+using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
@@ -28,7 +34,7 @@ std::vector<std::string> subcommands_in(const std::string& help) {
   bool in_commands = false;
   while (std::getline(lines, line)) {
     const bool is_heading = !line.empty() && line[0] != ' ' && line.back() == ':';
-    if (is_heading) in_commands = line != "Options:" && line != "Positionals:";
+    if (is_heading) in_commands = line != "Options:" && line != "Arguments:";
     // Continued descriptions are indented further.
     const bool is_entry = line.size() > 2 && line.substr(0, 2) == "  " && line[2] != ' ';
     if (in_commands && is_entry) names.push_back(line.substr(2, line.find(' ', 2) - 2));
@@ -42,6 +48,15 @@ std::ptrdiff_t place_of(const std::vector<std::string>& words, const std::string
   return std::find(words.begin(), words.end(), word) - words.begin();
 }
 
+/// Checks that no line is longer than a terminal of 80 columns.
+void check_columns(const std::string& help) {
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) {
+    CAPTURE(line);
+    CHECK(line.size() <= 80);
+  }
+}
+
 /// Checks that the command's help has an example of this command and that the example uses only flags that the help
 /// lists. Then checks its subcommands.
 int check_help(const std::vector<std::string>& command) {
@@ -49,6 +64,7 @@ int check_help(const std::vector<std::string>& command) {
   std::string words = "secondsource";
   for (const std::string& word : command) words += " " + word;
   CAPTURE(words, help);
+  check_columns(help);
   const auto example = help.find("Example: ");
   REQUIRE(example != std::string::npos);
   const std::vector<std::string> subcommands = subcommands_in(help);
@@ -79,6 +95,71 @@ TEST_CASE("--help of every command ends with 0 and has an example with flags tha
   for (const std::string& name : subcommands_in(help_of({}))) n_commands += check_help({name});
   // bundle, cache and waiver have subcommands of their own.
   CHECK(n_commands >= 19);
+}
+
+TEST_CASE("an example that takes several lines can be pasted: each line but the last ends with a backslash") {
+  const std::string help = help_of({"run"});
+  const std::string example = help.substr(help.find("Example: "));
+  CAPTURE(example);
+  CHECK(std::count(example.begin(), example.end(), '\n') > 1);
+  for (std::size_t end = example.find('\n'); end + 1 < example.size(); end = example.find('\n', end + 1)) {
+    CHECK(example.substr(end - 2, 2) == " \\");
+  }
+}
+
+/// What bash offers for the last of the words, by the script of `completion bash`: one line each.
+std::string completed(const std::string& words) {
+  const ScratchFolder folder;
+  const std::string script =
+      run_program({"completion", "bash"}).out + "COMP_WORDS=(" + words +
+      ")\nCOMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))\n_secondsource\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
+  const std::filesystem::path file = folder.path() / "script.bash";
+  REQUIRE(write_file(file, script));
+  FILE* bash = ::popen(("bash " + file.string() + " 2>&1").c_str(), "r");
+  REQUIRE(bash != nullptr);
+  std::string out;
+  for (int c = std::fgetc(bash); c != EOF; c = std::fgetc(bash)) out += static_cast<char>(c);
+  CHECK(::pclose(bash) == 0);
+  return out;
+}
+
+TEST_CASE("bash completes commands, their flags, and the values of a flag that has a fixed set") {
+  CHECK(completed("secondsource ver") == "verify\n");
+  CHECK(completed("secondsource bundle cr") == "create\n");
+  CHECK(completed("secondsource run --bat") == "--batching\n");
+  CHECK(completed("secondsource run bundles/default --batching ''") == "continuous\nstatic\ndynamic\n");
+  CHECK(completed("secondsource waiver check --ga") == "--gate\n");
+  CHECK(completed("secondsource run --out ''") == "\n");  // left to bash, which completes file names
+  CHECK_FALSE(contains(run_program({"completion", "bash"}).out, "worker"));
+}
+
+TEST_CASE("the completions of all shells name every command and its flags; an unknown shell is refused") {
+  const std::vector<std::string> commands = subcommands_in(help_of({}));
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const ProgramRun run = run_program({"completion", shell});
+    CAPTURE(shell, run.err);
+    CHECK(run.status == 0);
+    for (const std::string& command : commands) CHECK(contains(run.out, command));
+    CHECK(contains(run.out, std::string(shell) == "fish" ? "-l from-hf" : "--from-hf"));
+  }
+  check_refused(run_program({"completion", "tcsh"}), "tcsh");
+}
+
+TEST_CASE("there is a manual page for each command, with its flags and its example") {
+  const ScratchFolder folder;
+  const std::filesystem::path pages = folder.path() / "share/man1";
+  REQUIRE(run_program({"manual", "--out", pages.string()}).status == 0);
+  for (const std::string& command : subcommands_in(help_of({}))) {
+    CHECK(std::filesystem::exists(pages / ("secondsource-" + command + ".1")));
+  }
+  const std::string page = run_program({"manual", "bundle", "create"}).out;
+  CHECK(page == *read_file(pages / "secondsource-bundle-create.1"));
+  CHECK(page.starts_with(".TH SECONDSOURCE-BUNDLE-CREATE 1 "));
+  CHECK(contains(page, "\n.SH NAME\nsecondsource\\-bundle\\-create \\- "));
+  CHECK(contains(page, "\\fB\\-\\-from\\-hf\\fR"));
+  CHECK(contains(page, "Example: secondsource bundle create"));
+  check_refused(run_program({"manual", "bundle", "crate"}),
+                "expected a command of secondsource bundle, found \"crate\"");
 }
 
 TEST_CASE("--help lists the exit statuses and hides what only the program itself uses") {

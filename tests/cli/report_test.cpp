@@ -111,8 +111,10 @@ TEST_CASE("report: a run without samples is shown from its summary, and marked")
     CHECK(contains(text, "summary.json"));
     CHECK_FALSE(contains(text, "not run, missing"));
   }
-  // A summary of another run is refused.
+  // A summary of another run is refused. Its checksum, which would be refused first, is cut off.
   std::string summary = *read_file(archived / "summary.json");
+  const auto checksum = summary.rfind(",\n  \"checksum\"");
+  if (checksum != std::string::npos) summary.replace(checksum, std::string::npos, "\n}\n");
   const auto id = summary.find("\"run_id\": \"") + 11;
   summary.replace(id, 4, "zzzz");
   REQUIRE_OK(write_file(archived / "summary.json", summary));

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "command_description.h"
+#include "core/enum_names.h"
+
+namespace secondsource {
+
+enum class Shell : std::uint8_t { kBash, kZsh, kFish };
+SS_ENUM_NAMES(Shell, "bash", "zsh", "fish")
+
+/// The script that makes the shell complete commands, flags, the values of flags that have a fixed set, and file names.
+std::string completion_script(Shell shell, const CommandDescription& program);
+
+}  // namespace secondsource
