@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
+RECIPES = HERE.parents[1] / "bundles/recipes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +211,7 @@ class LlamaCpp:
     def model(self, case, folder):
         full = folder / f"{case.shape}-BF16.gguf"
         if not full.exists():
-            run([sys.executable, HERE / "write_gguf.py", folder / case.shape, full])
+            run([sys.executable, RECIPES / "write_gguf.py", folder / case.shape, full])
         kind = self.TYPES[case.precision]
         path = folder / f"{case.shape}-{kind}.gguf"
         if not path.exists():
