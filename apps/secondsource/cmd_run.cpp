@@ -16,6 +16,7 @@
 #include "core/folder.h"
 #include "core/json_text.h"
 #include "core/number.h"
+#include "core/staging.h"
 #include "core/units.h"
 #include "core/utf8.h"
 #include "cost/price_book.h"
@@ -35,6 +36,7 @@
 #include "runner/run_plan.h"
 #include "runner/session.h"
 #include "runner/stored_orders.h"
+#include "runner/survey_systems.h"
 #include "secondsource_version.h"
 #include "serving/endpoint.h"
 #include "serving/server_probe.h"
@@ -229,14 +231,12 @@ Error with_resume_hint(Error error, const std::filesystem::path& folder) {
 
 constexpr const char* kRunsFolder = "runs";
 
-Result<RunDirectory> begin_run(const RunPlan& plan, const std::filesystem::path& out) {
-  std::filesystem::path folder = out;
-  if (folder.empty()) {
-    std::string stamp = plan.record.started_utc;
-    std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
-    folder = std::filesystem::path(kRunsFolder) / (stamp + "-" + plan.record.run_id.substr(0, 4));
-  }
-  return RunDirectory::create(folder, plan.record);
+/// Where a new run will be. Known before it is planned, because servers that are asked what they are leave their logs there.
+std::filesystem::path folder_for(const std::filesystem::path& out) {
+  if (!out.empty()) return out;
+  std::string stamp = utc_timestamp();
+  std::erase_if(stamp, [](char c) { return c == ':' || c == '-'; });
+  return std::filesystem::path(kRunsFolder) / (stamp + "-" + random_digits().substr(0, 4));
 }
 
 /// Refuses what would otherwise fail after the bundles were read or the first cells were measured.
@@ -334,6 +334,7 @@ struct OpenRun {
   RunDirectory directory;
   std::vector<std::filesystem::path> modules;  ///< files of the backends that it measures
   std::map<std::string, KeySource> keys;       ///< of the servers that it measures
+  std::map<std::string, ServerPlan> servers;   ///< that are started for it
 };
 
 std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
@@ -354,14 +355,11 @@ Result<ModuleSurvey> survey_modules_of(const RunRequest& request, const CommandC
   return survey_modules(names, context);
 }
 
-/// Asks each server what it is.
-Result<std::vector<ProbedSystem>> probe_systems(const std::vector<SystemRequest>& requests) {
-  std::vector<ProbedSystem> probed;
-  for (const SystemRequest& request : requests) {
-    SS_TRY(ProbedSystem system, probe_server(request));
-    probed.push_back(std::move(system));
-  }
-  return probed;
+SurveyOptions survey_options(const RunSettings& settings, std::vector<std::filesystem::path> bundles,
+                             const std::filesystem::path& run_folder) {
+  return {.bundles = std::move(bundles),
+          .run_folder = run_folder,
+          .limits = {.cpus = settings.cpus, .memory_max_bytes = settings.memory_max_bytes}};
 }
 
 std::map<std::string, KeySource> keys_of(const std::vector<SystemRequest>& requests) {
@@ -370,8 +368,23 @@ std::map<std::string, KeySource> keys_of(const std::vector<SystemRequest>& reque
   return keys;
 }
 
+/// How to start a server of a stored run. A run.json may come from anyone, and a command of it is never executed: the plan
+/// says it again.
+Result<ManagedStart> start_again(const BackendRecord& backend, const std::vector<SystemRequest>& planned) {
+  const auto found = std::ranges::find(planned, backend.name, &SystemRequest::name);
+  if (found == planned.end() || !found->managed) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: the run starts its server, and no command of a run.json is executed: expected "
+                             "--config PLAN beside --resume, with the plan that the run began with",
+                             shown(backend.name))};
+  }
+  return *found->managed;
+}
+
 /// The servers of a stored run. Where a key is found is in no record, so it is said again, beside the URL that it is for.
-Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said) {
+/// `planned` are the systems of the plan beside --resume.
+Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
+                                              const std::vector<SystemRequest>& planned) {
   const auto named = [](const std::string& name) { return [&name](const auto& one) { return one.name == name; }; };
   for (const SystemRequest& one : said) {
     const auto stored = std::ranges::find_if(record.backends, named(one.name));
@@ -391,6 +404,14 @@ Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std
     request.timeout_s = system.timeout_s;
     const auto again = std::ranges::find_if(said, named(backend.name));
     if (again != said.end()) request.key = again->key;
+    if (system.managed) {
+      SS_TRY(request.managed, start_again(backend, planned));
+      const auto cells =
+          std::ranges::find(record.cells, backend.name, [](const PlannedCell& cell) { return cell.key.backend; });
+      if (cells != record.cells.end()) request.bundle = cells->key.bundle;
+      const auto plan = std::ranges::find_if(planned, named(backend.name));
+      if (request.key.is_empty()) request.key = plan->key;
+    }
     if (system.needs_key && request.key.is_empty()) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("system {}: the run began with a key for it, and no key is stored: expected --system "
@@ -413,12 +434,11 @@ Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandCon
 }
 
 Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& identity, CommandContext& context) {
-  if (!options.bundles.empty() || !options.config.empty() || !options.out.empty() || !options.backends.empty() ||
-      !options.variants.empty() || !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 ||
-      options.seed || options.dry_run || !options.faults.empty() || !options.devices.empty() ||
-      !options.backend_options.empty()) {
+  if (!options.bundles.empty() || !options.out.empty() || !options.backends.empty() || !options.variants.empty() ||
+      !options.scenarios.empty() || !options.suite.empty() || options.repetitions > 0 || options.seed ||
+      options.dry_run || !options.faults.empty() || !options.devices.empty() || !options.backend_options.empty()) {
     return Error{ErrorCode::kInvalidInput,
-                 "--resume: the plan is the one in the run's run.json; expected no bundle, --config, --out, --suite, "
+                 "--resume: the plan is the one in the run's run.json; expected no bundle, --out, --suite, "
                  "--backend, --device, --variant, --scenario, --repetitions, --seed, --fault, --backend-option or "
                  "--dry-run beside it"};
   }
@@ -428,20 +448,36 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
     SS_TRY(SystemRequest system, parse_system_flag(text));
     said.push_back(std::move(system));
   }
+  PlanFile planned;
+  if (!options.config.empty()) {
+    SS_TRY(planned, read_plan_file(options.config));
+  }
   std::map<std::string, KeySource> keys;
+  std::map<std::string, ServerPlan> servers;
   const auto check = [&](const RunRecord& record) -> Result<void> {
+    const bool starts_servers = std::ranges::any_of(
+        record.backends, [](const BackendRecord& one) { return one.served && one.served->managed; });
+    if (!options.config.empty() && !starts_servers) {
+      return Error{ErrorCode::kInvalidInput,
+                   "--resume: the plan is the one in the run's run.json; expected no --config beside it, since the run "
+                   "starts no servers"};
+    }
     const auto confirmed_trace =
         options.trace.empty() ? std::filesystem::path() : std::filesystem::absolute(options.trace);
     SS_TRY_VOID(check_orders(record, options.resume, confirmed_trace));
     SS_TRY(const ModuleSurvey survey, survey_modules_of(record, context));
     modules = paths_of(survey);
-    SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said));
+    SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said, planned.request.systems));
     keys = keys_of(systems);
-    SS_TRY(const std::vector<ProbedSystem> probed, probe_systems(systems));
-    return check_identity(record, identity, survey, context.progress, context.interrupt, probed);
+    std::vector<std::filesystem::path> bundles;
+    for (const BundleRecord& bundle : record.bundles) bundles.emplace_back(bundle.path);
+    SS_TRY(SystemSurvey found, survey_systems(systems, survey_options(record.settings, bundles, options.resume),
+                                              context.progress, context.interrupt));
+    servers = std::move(found.servers);
+    return check_identity(record, identity, survey, context.progress, context.interrupt, found.probed);
   };
   SS_TRY(RunDirectory directory, RunDirectory::resume(options.resume, check));
-  return OpenRun{std::move(directory), std::move(modules), std::move(keys)};
+  return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers)};
 }
 
 /// Measures the machine's limits, and records them with what earlier processes measured on this host.
@@ -469,17 +505,23 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     SS_TRY(run, resume_run(options, identity, context));
   } else {
     SS_TRY(const ModuleSurvey modules, survey_modules_of(plan.request, context));
-    SS_TRY(const std::vector<ProbedSystem> systems, probe_systems(plan.request.systems));
+    const std::filesystem::path folder = folder_for(plan.out);
+    SurveyOptions survey = survey_options(plan.request.settings, plan.request.bundles, folder);
+    survey.start_servers = !options.dry_run;
+    SS_TRY(SystemSurvey systems, survey_systems(plan.request.systems, survey, context.progress, context.interrupt));
     SS_TRY(RunPlan run_plan,
-           make_run_plan(plan.request, identity, modules, context.progress, context.interrupt, systems));
+           make_run_plan(plan.request, identity, modules, context.progress, context.interrupt, systems.probed));
     if (options.dry_run) return print_dry_run(run_plan);
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
-    SS_TRY(RunDirectory directory, begin_run(run_plan, plan.out));
-    run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems)};
+    SS_TRY(RunDirectory directory, RunDirectory::create(folder, run_plan.record));
+    run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems), std::move(systems.servers)};
   }
-  const SessionOptions session{
-      .program = context.program, .keys = run->keys, .modules = run->modules, .retry_failed = options.retry_failed};
+  const SessionOptions session{.program = context.program,
+                               .keys = run->keys,
+                               .servers = run->servers,
+                               .modules = run->modules,
+                               .retry_failed = options.retry_failed};
   const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
   if (!done) return with_resume_hint(done.error(), run->directory.folder());
   return finish(run->directory, plan, options);

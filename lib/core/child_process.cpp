@@ -103,6 +103,7 @@ struct ChildSetup {
   int stdin_end = -1;
   int stdout_end = -1;
   int stderr_end = -1;
+  bool stdout_to_stderr = false;
   bool set_cpus = false;
   cpu_set_t cpus{};
   std::int64_t memory_max_bytes = 0;
@@ -126,8 +127,8 @@ struct ChildSetup {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::dup2(setup.stdin_end, STDIN_FILENO);
-  ::dup2(setup.stdout_end, STDOUT_FILENO);
   if (setup.stderr_end >= 0) ::dup2(setup.stderr_end, STDERR_FILENO);
+  ::dup2(setup.stdout_to_stderr ? STDERR_FILENO : setup.stdout_end, STDOUT_FILENO);
   ::signal(SIGPIPE, SIG_DFL);
   ::execve(program, arguments, environment);
   ::_exit(127);
@@ -187,6 +188,7 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   setup.stdin_end = input.read_end.get();
   setup.stdout_end = output.write_end.get();
   setup.stderr_end = error_file.get();
+  setup.stdout_to_stderr = command.stdout_to_stderr;
   const ExecStrings arguments = arguments_of(command);
   const ExecStrings environment = environment_of(command);
 
@@ -262,6 +264,14 @@ Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) 
     if (n_read <= 0) return Error{ErrorCode::kDeviceLost, "the child ended"};
     received_.append(chunk, static_cast<std::size_t>(n_read));
   }
+}
+
+void ChildProcess::terminate() const {
+  if (!exit_) ::kill(-pid_, SIGTERM);
+}
+
+void ChildProcess::kill_group() const {
+  ::kill(-pid_, SIGKILL);
 }
 
 ChildExit ChildProcess::kill() {

@@ -29,6 +29,7 @@ struct ChildCommand {
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to the environment of this process
   ChildLimits limits;
   std::filesystem::path stderr_file;  ///< opened for appending; empty: the stderr of this process
+  bool stdout_to_stderr = false;      ///< both go to the same place, and receive() has no lines
 };
 
 /// How a child ended.
@@ -56,6 +57,10 @@ class ChildProcess {
   Result<std::optional<std::string>> receive(std::int64_t until_ns);
   /// How the child ended; nullopt if it has not by `until_ns`, or if a signal arrived.
   std::optional<ChildExit> wait(std::int64_t until_ns);
+  /// Sends SIGTERM to the child and to every process of its group.
+  void terminate() const;
+  /// Sends SIGKILL to what is left of its group. Only right after its end: later the group may be another one.
+  void kill_group() const;
   /// Sends SIGKILL to the child and to every process that it started, and waits a few seconds for its end.
   ChildExit kill();
   /// The process group of the child and of the processes that it starts.

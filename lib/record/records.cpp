@@ -1,6 +1,7 @@
 #include "record/records.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -23,6 +24,19 @@ std::string identity_text(const BackendRecord& backend) {
                                  served.version.empty() ? "of an unknown version" : served.version, served.url,
                                  served.api, served.http);
   for (const auto& [name, value] : served.settings) text += fmt::format("; {} {}", name, value);
+  if (served.managed) text += "; started as " + start_text(*served.managed);
+  return text;
+}
+
+std::string start_text(const ManagedStart& managed) {
+  std::string text;
+  for (const auto& [name, value] : managed.env) text += fmt::format("{}={} ", name, value);
+  if (!managed.image.empty()) {
+    text += fmt::format("{} run {}{}{} ", managed.engine, fmt::join(managed.engine_options, " "),
+                        managed.engine_options.empty() ? "" : " ", managed.image);
+  }
+  text += fmt::format("{}", fmt::join(managed.start, " "));
+  if (!managed.image_id.empty()) text += fmt::format(" ({}, image {})", managed.engine_version, managed.image_id);
   return text;
 }
 

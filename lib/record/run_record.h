@@ -59,6 +59,8 @@ SS_ADDED_FIELDS(BackendRecord, served)
 /// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
 /// is.
 [[nodiscard]] std::string identity_text(const BackendRecord& backend);
+/// The command line that starts a server, its environment in front, places in braces as they are.
+[[nodiscard]] std::string start_text(const ManagedStart& managed);
 
 /// One fact about the host. If it could not be read, `value` is empty and `why_not` gives the reason.
 struct HostFact {

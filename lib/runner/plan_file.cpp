@@ -12,6 +12,7 @@
 #include "engine/scheduler.h"
 #include "record/ranges.h"
 #include "record/slo.h"
+#include "serving/managed_start.h"
 
 namespace secondsource {
 namespace {
@@ -101,15 +102,67 @@ Result<void> read_price(const YamlNode& root, const std::filesystem::path& path,
   return {};
 }
 
+/// A command, as one text or as a list of words.
+Result<std::vector<std::string>> read_words(const YamlNode& node, std::string_view key) {
+  const std::optional<YamlNode> value = node.find(key);
+  if (!value) return std::vector<std::string>();
+  if (value->kind() == YamlNode::Kind::kList) return strings(node, key);
+  return parsed(node, key, command_words);
+}
+
+/// What makes a system one that this program starts; nullopt for one that is there already.
+Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std::filesystem::path& path) {
+  if (!node.has("start") && !node.has("image")) {
+    for (const std::string_view key :
+         {"health", "stop", "env", "engine", "options", "start_deadline", "stop_deadline"}) {
+      if (node.has(key)) return node.mismatch(fmt::format("start or image beside {}", key));
+    }
+    return std::optional<ManagedStart>();
+  }
+  ManagedStart managed;
+  managed.start_deadline_s = kDefaultStartDeadlineS;
+  managed.stop_deadline_s = kDefaultStopDeadlineS;
+  SS_TRY(managed.start, read_words(node, "start"));
+  SS_TRY(managed.stop, read_words(node, "stop"));
+  SS_TRY(managed.health, node.string_or("health", ""));
+  SS_TRY(managed.image, node.string_or("image", ""));
+  SS_TRY(managed.engine, node.string_or("engine", ""));
+  SS_TRY(managed.engine_options, read_words(node, "options"));
+  if (const std::optional<YamlNode> env = node.find("env")) {
+    SS_TRY(const auto variables, env->as_map());
+    for (const auto& [name, value] : variables) {
+      SS_TRY(std::string text, value.as_string());
+      managed.env.emplace_back(name, std::move(text));
+    }
+  }
+  if (node.has("start_deadline")) {
+    SS_TRY(managed.start_deadline_s, parsed(node, "start_deadline", parse_seconds));
+  }
+  if (node.has("stop_deadline")) {
+    SS_TRY(managed.stop_deadline_s, parsed(node, "stop_deadline", parse_seconds));
+  }
+  // A program of the repository is named beside the plan; one without a slash is searched for in PATH.
+  if (managed.image.empty() && !managed.start.empty() && managed.start.front().find('/') != std::string::npos) {
+    managed.start.front() = std::filesystem::absolute(beside(path, managed.start.front())).lexically_normal().string();
+  }
+  return std::optional(std::move(managed));
+}
+
 Result<void> read_systems(const YamlNode& root, const std::filesystem::path& path, RunRequest& request) {
   constexpr std::array<std::string_view, 10> kParts = {"preset", "api",     "http",    "model",   "variant",
                                                        "bundle", "timeout", "devices", "key_env", "key_file"};
   SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty("systems"));
   for (const YamlNode& node : nodes) {
-    SS_TRY_VOID(node.expect_keys({"name", "url", "preset", "api", "http", "model", "variant", "bundle", "timeout",
-                                  "devices", "key_env", "key_file"}));
+    SS_TRY_VOID(
+        node.expect_keys({"name",   "url",     "preset",  "api",     "http",     "model",          "variant",
+                          "bundle", "timeout", "devices", "key_env", "key_file", "start",          "stop",
+                          "health", "env",     "image",   "engine",  "options",  "start_deadline", "stop_deadline"}));
     SS_TRY(const std::string name, node.string("name"));
-    SS_TRY(const std::string url, node.string("url"));
+    SS_TRY(std::optional<ManagedStart> managed, read_managed(node, path));
+    std::string url;
+    if (!managed || node.has("url")) {
+      SS_TRY(url, node.string("url"));
+    }
     std::vector<std::pair<std::string, std::string>> parts;
     for (const std::string_view key : kParts) {
       if (!node.has(key)) continue;
@@ -119,6 +172,11 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
     }
     auto system = system_request_of(name, url, parts);
     if (!system) return system.error().with_context(root.document());
+    if (managed) {
+      const Result<void> completed = complete_managed_start(*managed, system->preset, !url.empty());
+      if (!completed) return completed.error().with_context(fmt::format("{}: system {}", root.document(), name));
+      system->managed = std::move(managed);
+    }
     request.systems.push_back(*std::move(system));
   }
   return {};

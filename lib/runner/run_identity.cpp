@@ -114,6 +114,10 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
   for (const auto& [name, old_value, new_value] : facts) {
     if (old_value != new_value) return differs(record, what + std::string(name), old_value, new_value);
   }
+  if (before.managed != now.managed) {
+    return differs(record, what + "how the server is started", before.managed ? start_text(*before.managed) : "",
+                   now.managed ? start_text(*now.managed) : "");
+  }
   if (before.settings == now.settings) return {};
   const auto text = [](const ServedSystem& system) {
     std::string all;

@@ -8,20 +8,25 @@
 
 #include "core/clock.h"
 #include "core/enum_format.h"
+#include "core/folder.h"
 #include "core/units.h"
 #include "profile/trace_event_file.h"
 #include "runner/capacity_run.h"
 #include "runner/cell_estimate.h"
 #include "runner/finished_work.h"
 #include "runner/run_checks.h"
+#include "runner/survey_systems.h"
 #include "runner/worker_client.h"
 #include "runner/worker_command.h"
+#include "serving/server_probe.h"
 
 namespace secondsource {
 namespace {
 
 // After this many failures of a backend in one stint, the remaining cells of the stint are not run.
 constexpr int kFailuresPerStint = 2;
+// A server that ends closes its connections first, and can be waited for a little later.
+constexpr std::int64_t kServerEndNs = 1'000'000'000;
 
 /// All cells of one bundle, backend and variant, which one worker measures.
 struct Stint {
@@ -126,11 +131,15 @@ class Session {
       if (!worker || !worker->is_alive()) {
         SS_TRY(std::optional<WorkerFailure> failure, start_worker(stint, worker));
         if (failure && failure->was_paused) continue;
-        if (failure) return keep_failure(stint, stint.id, *failure);
+        if (failure) {
+          stop_server(stint);
+          return keep_failure(stint, stint.id, *failure);
+        }
       }
       if (next == open.size()) break;
       const PlannedCell& cell = *open[next];
-      SS_TRY(const WorkerOutcome outcome, run_cell(*worker, cell));
+      SS_TRY(WorkerOutcome outcome, run_cell(*worker, cell));
+      outcome = with_cause(std::move(outcome));
       if (outcome && outcome->was_paused) {
         // A new worker does not measure again what is stored by now.
         finished_ = FinishedWork(run_.lines(), n_retried_lines_);
@@ -140,9 +149,11 @@ class Session {
       if (!outcome) continue;
       SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
       if (outcome->kind == FailureKind::kNoRate) continue;
+      stop_server(stint);
       if (++n_failures == kFailuresPerStint) return skip_rest(stint, open, next, *outcome);
     }
     if (worker) worker->quit();
+    stop_server(stint);
     return {};
   }
 
@@ -162,15 +173,17 @@ class Session {
       SS_TRY(answers, oracle_answers(stint));
     }
     worker.reset();
+    SS_TRY(WorkerOutcome failure, start_server(stint));
+    if (failure) return failure;
     SS_TRY(WorkerClient started, start_process(stint.id, *stint.backend));
     worker.emplace(std::move(started));
     const WorkerListener listener = listener_for(stint.id);
-    SS_TRY(WorkerOutcome failure, worker->load(job_for(stint, *stint.backend), listener));
-    if (failure || !golden_needed_) return failure;
+    SS_TRY(failure, worker->load(job_for(stint, *stint.backend), listener));
+    if (failure || !golden_needed_) return with_cause(std::move(failure));
     say(fmt::format("{}: golden prompts", stint.id));
     GoldenRecord record;
     SS_TRY(failure, worker->golden(answers, listener, record));
-    if (failure) return failure;
+    if (failure) return with_cause(std::move(failure));
     if (record.verdict == GoldenVerdict::kFailed) {
       progress_.note(fmt::format("{}: golden pass failed: {}", stint.id,
                                  record.reasons.empty() ? "the golden pass failed" : record.reasons.front()));
@@ -179,6 +192,41 @@ class Session {
     SS_TRY_VOID(run_.append(std::span(&line, 1)));
     golden_needed_ = false;
     return failure;
+  }
+
+  /// Starts the stint's server, if it is one that this program starts and that does not run yet.
+  Result<WorkerOutcome> start_server(const Stint& stint) {
+    const auto plan = options_.servers.find(stint.backend->name);
+    if (plan == options_.servers.end() || server_) return WorkerOutcome();
+    say(fmt::format("{}: starting its server", stint.id));
+    const std::filesystem::path log = server_log(run_.folder(), stint.backend->name);
+    SS_TRY_VOID(create_folder(folder_of(log)));
+    const ChildLimits limits{settings_.cpus, settings_.memory_max_bytes};
+    SS_TRY(ServerStart started, ManagedServer::start(plan->second, log, limits, interrupt_));
+    if (started.failure) return std::move(started.failure);
+    server_ = std::move(started.server);
+    SS_TRY(const ProbedSystem now, probe_server(plan->second.request));
+    if (now.unavailable.empty() && now.record == *stint.backend->served) return WorkerOutcome();
+    return WorkerOutcome(WorkerFailure{
+        .kind = FailureKind::kError,
+        .message = now.unavailable.empty()
+                       ? "the server says another version, model or settings of itself than when the run began"
+                       : now.unavailable});
+  }
+
+  void stop_server(const Stint& stint) {
+    if (!server_) return;
+    if (const std::string said = server_->stop(); !said.empty()) {
+      progress_.note(fmt::format("{}: the server: {}", stint.id, said));
+    }
+    server_.reset();
+  }
+
+  /// A worker that fails because its server has ended: then that is the failure.
+  [[nodiscard]] WorkerOutcome with_cause(WorkerOutcome outcome) const {
+    if (!outcome || outcome->was_paused || !server_) return outcome;
+    WorkerOutcome cause = server_->failure(kServerEndNs);
+    return cause ? cause : outcome;
   }
 
   /// Returns the oracle's answers for a bundle and variant; nullopt when there is no oracle, or when the stint's
@@ -371,6 +419,14 @@ class Session {
                   // sample, which does.
                   (void)run_.append_telemetry(stint, snapshot);
                   say(task_);
+                },
+            .lost =
+                [this](std::span<const JournalLine> lines) {
+                  const bool has_error = std::ranges::any_of(lines, [](const JournalLine& line) {
+                    const auto* sample = std::get_if<RequestSample>(&line);
+                    return sample != nullptr && !sample->error.empty();
+                  });
+                  return server_ && has_error ? server_->failure(kServerEndNs) : WorkerOutcome();
                 }};
   }
 
@@ -422,6 +478,7 @@ class Session {
   FinishedWork finished_;
   RunChecks checks_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
+  std::unique_ptr<ManagedServer> server_;  ///< of the stint that runs
   std::string task_;
   bool golden_needed_ = false;
   bool said_out_of_time_ = false;

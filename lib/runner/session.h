@@ -12,15 +12,17 @@
 #include "core/result.h"
 #include "record/records.h"
 #include "record/run_settings.h"
+#include "runner/managed_server.h"
 #include "runner/run_directory.h"
 #include "systems/system_job.h"
 
 namespace secondsource {
 
 struct SessionOptions {
-  std::filesystem::path program;            ///< this executable: workers are started from it
-  SystemKind system = SystemKind::kEngine;  ///< of all backends but the served ones
-  std::map<std::string, KeySource> keys{};  ///< of served systems, by name; they are in no record
+  std::filesystem::path program;                ///< this executable: workers are started from it
+  SystemKind system = SystemKind::kEngine;      ///< of all backends but the served ones
+  std::map<std::string, KeySource> keys{};      ///< of served systems, by name; they are in no record
+  std::map<std::string, ServerPlan> servers{};  ///< of systems that this program starts, by name
   /// Files of the backend modules. If one changes during the run, its measurements are invalid.
   std::vector<std::filesystem::path> modules{};
   bool retry_failed = false;  ///< measure what failed before; otherwise a failed cell is left alone

@@ -1,16 +1,12 @@
 #include "runner/worker_client.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "core/clock.h"
 #include "core/interrupt.h"
 #include "core/units.h"
-#include "core/utf8.h"
-#include "host/memory_kills.h"
 
 namespace secondsource {
 namespace {
@@ -29,15 +25,6 @@ class WatchedTime {
  private:
   std::int64_t spent_ns_ = 0;
 };
-
-bool says_out_of_memory(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  for (const char* sign : {"bad_alloc", "out of memory", "cannot allocate memory", "memory allocation failed"}) {
-    if (text.find(sign) != std::string::npos) return true;
-  }
-  return false;
-}
 
 FailureKind kind_of(ErrorCode code) {
   switch (code) {
@@ -58,14 +45,9 @@ FailureKind kind_of(ErrorCode code) {
 
 Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDeadlines deadlines,
                                          const InterruptFlag& interrupt, const HostFiles& host) {
-  const std::size_t stderr_begins_at = file_size(command.stderr_file);
-  const auto n_memory_kills = count_memory_kills(host);
+  ChildWatch watch(command.stderr_file, host);
   SS_TRY(ChildProcess process, ChildProcess::start(command));
-  WorkerClient client(std::move(process), deadlines, interrupt, command.stderr_file);
-  client.stderr_begins_at_ = stderr_begins_at;
-  client.host_ = host;
-  client.n_memory_kills_ = n_memory_kills;
-  return client;
+  return WorkerClient(std::move(process), deadlines, interrupt, std::move(watch));
 }
 
 Result<WorkerOutcome> WorkerClient::load(const SystemJob& job, const WorkerListener& listener) {
@@ -141,6 +123,12 @@ Result<WorkerClient::Answer> WorkerClient::ask(const WorkerRequest& request, con
       if (listener.on_telemetry) listener.on_telemetry(alive->snapshot);
     } else if (const auto* lines = std::get_if<LinesMessage>(&message)) {
       since_progress.start_again();
+      if (listener.lost) {
+        if (WorkerOutcome failure = listener.lost(lines->lines)) {
+          end();
+          return Answer{std::nullopt, std::move(failure)};
+        }
+      }
       SS_TRY_VOID(keep(*lines, listener));
     } else if (const auto* failure = std::get_if<FailedMessage>(&message)) {
       return failed(failure->error);
@@ -190,21 +178,7 @@ WorkerClient::Answer WorkerClient::paused() {
 WorkerClient::Answer WorkerClient::ended(const ChildExit& exit) {
   alive_ = false;
   paused_with_us_.reset();
-  const std::string tail = stderr_tail();
-  std::string message = fmt::format("the worker ended with {}", exit.text());
-  if (!tail.empty()) message += ": " + tail;
-  // The kernel's out-of-memory killer sends SIGKILL and leaves no message, but so may anybody else.
-  if (exit.signal == SIGKILL && !exit.killed_by_us) {
-    const std::string sign =
-        sign_of_memory_kill(n_memory_kills_, count_memory_kills(host_), exit.peak_rss_bytes, memory_limit_bytes(host_));
-    message +=
-        fmt::format("; peak {}; {}", format_bytes(exit.peak_rss_bytes),
-                    sign.empty() ? "not out of memory by the kernel's counters: somebody sent the signal" : sign);
-    return {std::nullopt,
-            WorkerFailure{sign.empty() ? FailureKind::kCrash : FailureKind::kOutOfMemory, std::move(message)}};
-  }
-  return {std::nullopt, WorkerFailure{says_out_of_memory(tail) ? FailureKind::kOutOfMemory : FailureKind::kCrash,
-                                      std::move(message)}};
+  return {std::nullopt, watch_.failure_of(exit, "the worker")};
 }
 
 WorkerClient::Answer WorkerClient::failed(const Error& error) {
@@ -212,24 +186,6 @@ WorkerClient::Answer WorkerClient::failed(const Error& error) {
   // any state.
   const std::string left = end();
   return {std::nullopt, WorkerFailure{kind_of(error.code), error.message + left}};
-}
-
-std::size_t WorkerClient::file_size(const std::filesystem::path& path) {
-  std::error_code absent;
-  const auto bytes = std::filesystem::file_size(path, absent);
-  return absent ? 0 : static_cast<std::size_t>(bytes);
-}
-
-std::string WorkerClient::stderr_tail() const {
-  constexpr std::size_t kTailBytes = 300;
-  const Result<std::string> text = read_file(stderr_file_);
-  if (!text) return {};
-  std::string_view tail = std::string_view(*text).substr(std::min(stderr_begins_at_, text->size()));
-  while (!tail.empty() && tail.back() == '\n') tail.remove_suffix(1);
-  const auto newline = tail.rfind('\n');
-  if (newline != std::string_view::npos) tail.remove_prefix(newline + 1);
-  if (tail.size() > kTailBytes) tail = tail.substr(0, kTailBytes);
-  return printable(tail);
 }
 
 }  // namespace secondsource

@@ -12,6 +12,7 @@
 #include "core/interrupt.h"
 #include "core/result.h"
 #include "host/host_files.h"
+#include "runner/child_failure.h"
 #include "runner/worker_protocol.h"
 
 namespace secondsource {
@@ -26,20 +27,10 @@ struct WorkerListener {
   /// Writes the lines to the disk.
   std::function<Result<void>(std::span<const JournalLine>)> on_lines;
   std::function<void(const TelemetrySnapshot&)> on_telemetry;
+  /// Asked before lines are kept: a failure of what the worker measures. The worker is then ended, and the lines are not
+  /// kept.
+  std::function<WorkerOutcome(std::span<const JournalLine>)> lost{};
 };
-
-/// How and why a worker failed.
-struct WorkerFailure {
-  FailureKind kind = FailureKind::kError;
-  std::string message;
-  /// The run was paused (Ctrl-Z) during the command. This is no failure of the backend: the command is to be given
-  /// again to a new worker, because its times would include the pause.
-  bool was_paused = false;
-};
-
-/// Empty on success, otherwise the worker's failure. The Error of a Result<WorkerOutcome> is reserved for what ends the
-/// whole run: a disk error or an interrupt.
-using WorkerOutcome = std::optional<WorkerFailure>;
 
 class WorkerClient {
  public:
@@ -62,15 +53,12 @@ class WorkerClient {
   [[nodiscard]] bool is_alive() const noexcept { return alive_; }
 
  private:
-  WorkerClient(ChildProcess process, WorkerDeadlines deadlines, const InterruptFlag& interrupt,
-               std::filesystem::path stderr_file)
+  WorkerClient(ChildProcess process, WorkerDeadlines deadlines, const InterruptFlag& interrupt, ChildWatch watch)
       : process_(std::move(process)),
         deadlines_(deadlines),
         interrupt_(interrupt),
-        stderr_file_(std::move(stderr_file)),
+        watch_(std::move(watch)),
         paused_with_us_(std::in_place, interrupt, process_.group()) {}
-  /// Size in bytes; 0 when the file does not exist.
-  static std::size_t file_size(const std::filesystem::path& path);
 
   /// The answer to a command: any message except `lines` and `alive`.
   struct Answer {
@@ -88,15 +76,11 @@ class WorkerClient {
   Answer paused();
   /// Ends the process. Returns what to add to a message about it: nothing, unless it does not end.
   std::string end();
-  [[nodiscard]] std::string stderr_tail() const;
 
   ChildProcess process_;
   WorkerDeadlines deadlines_;
   const InterruptFlag& interrupt_;
-  std::filesystem::path stderr_file_;
-  HostFiles host_;
-  std::optional<std::int64_t> n_memory_kills_;  ///< when the worker was started
-  std::size_t stderr_begins_at_ = 0;            ///< earlier bytes of the file are from previous workers
+  ChildWatch watch_;
   bool alive_ = true;
   std::optional<PausedWithUs> paused_with_us_;  ///< while the process exists
 };

@@ -87,6 +87,7 @@ Result<SystemRequest> system_request_of(std::string_view name, std::string_view 
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("system {}: expected key_env or key_file, found both", request.name)};
   }
+  if (url.empty()) return request;
   const Result<ServerUrl> address = parse_server_url(url, facts_of(request.preset).base_path);
   if (!address) return address.error().with_context("system " + request.name);
   request.url = address->base;

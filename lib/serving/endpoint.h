@@ -28,13 +28,15 @@ struct SystemRequest {
   double timeout_s = 300;      ///< of one request, from sending to its end
   std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
   KeySource key;
+  std::optional<ManagedStart> managed{};  ///< present: this program starts the server
 };
 
 /// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env and
 /// key_file. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
-/// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Errors: kInvalidInput.
+/// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Without a URL, that of a server which
+/// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
 

@@ -50,6 +50,7 @@ struct PresetFacts {
   bool ignores_eos = false;          ///< by `timed_fields`, so that an answer has exactly the length that was asked for
   std::string_view timed_fields;     ///< JSON object: members of every timed request
   std::string_view streamed_fields;  ///< JSON object: members that make each event say how many tokens there are so far
+  std::string_view health;           ///< path that answers with 200 once the server is ready
   JsonPlace version;
   std::span<const NamedPlace> settings;
 };

@@ -31,15 +31,8 @@ class Probe {
       : request_(request), facts_(facts_of(request.preset)), client_(std::move(client)) {}
 
   Result<ProbedSystem> run() {
-    ProbedSystem probed{.request = request_, .record = {}};
+    ProbedSystem probed = described(request_);
     ServedSystem& record = probed.record;
-    record.url = request_.url;
-    record.preset = request_.preset;
-    record.api = request_.api;
-    record.http = request_.http;
-    record.model = request_.model;
-    record.needs_key = !request_.key.is_empty();
-    record.timeout_s = request_.timeout_s;
     probed.unavailable = choose_model(record.model);
     if (!probed.unavailable.empty()) return probed;
     SS_TRY(const ServerUrl url, parse_server_url(request_.url, facts_.base_path));
@@ -120,6 +113,20 @@ class Probe {
 };
 
 }  // namespace
+
+ProbedSystem described(const SystemRequest& request) {
+  ProbedSystem probed{.request = request, .record = {}};
+  ServedSystem& record = probed.record;
+  record.url = request.url;
+  record.preset = request.preset;
+  record.api = request.api;
+  record.http = request.http;
+  record.model = request.model;
+  record.needs_key = !request.key.is_empty();
+  record.timeout_s = request.timeout_s;
+  record.managed = request.managed;
+  return probed;
+}
 
 Result<ProbedSystem> probe_server(const SystemRequest& request) {
   auto key = ApiKey::read(request.key);

@@ -15,6 +15,9 @@ struct ProbedSystem {
   std::string unavailable{};  ///< why the system cannot be measured; empty if it can
 };
 
+/// What the request itself says of the system.
+[[nodiscard]] ProbedSystem described(const SystemRequest& request);
+
 /// A server that cannot be reached or that refuses is a result. Errors: kInvalidInput for a key that cannot be read; kIo,
 /// kOutOfMemory, kUnsupported.
 Result<ProbedSystem> probe_server(const SystemRequest& request);

@@ -153,6 +153,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
     if (!parsed) open->error = parsed.error().message;
     return parsed.has_value();
   };
+  if (open_.empty()) last_sign_ns_ = now_ns();
   open_[request.tag] = std::move(stream);
   return client_.start(request.tag, std::move(call));
 }
@@ -163,7 +164,8 @@ Result<void> ServedEndpoint::poll(std::int64_t until_ns, SystemEvents& events) {
     SS_TRY_VOID(client_.poll(until_ns, ends_));
     for (const HttpEnd& end : ends_) take_end(end, events);
   }
-  end_stalled(events);
+  if (!arrived_.empty()) last_sign_ns_ = now_ns();
+  SS_TRY_VOID(end_stalled(events));
   events.tokens.insert(events.tokens.end(), arrived_.begin(), arrived_.end());
   arrived_.clear();
   return {};
@@ -187,8 +189,12 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
   open_.erase(found);
 }
 
-void ServedEndpoint::end_stalled(SystemEvents& events) {
+Result<void> ServedEndpoint::end_stalled(SystemEvents& events) {
   const std::int64_t now = now_ns();
+  if (system_.managed && !open_.empty() && now - last_sign_ns_ > stall_ns_) {
+    return Error{ErrorCode::kDeadline, fmt::format("the server sent no token of any request for {:g} s",
+                                                   1e-9 * static_cast<double>(stall_ns_))};
+  }
   for (auto next = open_.begin(); next != open_.end();) {
     Stream& stream = *next->second;
     if (now - stream.last_token_ns <= stall_ns_) {
@@ -199,6 +205,7 @@ void ServedEndpoint::end_stalled(SystemEvents& events) {
     finish(stream, fmt::format("no token for {:g} s", 1e-9 * static_cast<double>(stall_ns_)), events);
     next = open_.erase(next);
   }
+  return {};
 }
 
 void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& events) {

@@ -19,7 +19,8 @@ namespace secondsource {
 
 class ServedEndpoint final : public SystemUnderTest {
  public:
-  /// A request without a new token for `stall_ns` ends with an error. `tokenizer` may be null, and must outlive this.
+  /// A request without a new token for `stall_ns` ends with an error; a server that this program started hangs if none of
+  /// its requests has one for so long. `tokenizer` may be null, and must outlive this.
   ServedEndpoint(ServedSystem system, HttpClient client, const Tokenizer* tokenizer, std::int64_t stall_ns);
   ~ServedEndpoint() override;
 
@@ -46,7 +47,7 @@ class ServedEndpoint final : public SystemUnderTest {
   struct Stream;
   Result<ServedPrompt> prompt_of(const TimedRequest& request) const;
   void take_end(const HttpEnd& end, SystemEvents& events);
-  void end_stalled(SystemEvents& events);
+  Result<void> end_stalled(SystemEvents& events);
   void finish(Stream& stream, std::string error, SystemEvents& events);
 
   ServedSystem system_;
@@ -56,6 +57,7 @@ class ServedEndpoint final : public SystemUnderTest {
   std::map<const EncodedPrompt*, ServedPrompt> remembered_;
   std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
   std::vector<SystemToken> arrived_;
+  std::int64_t last_sign_ns_ = 0;  ///< of life: a token of any request, or the first request after none was open
   std::vector<HttpEnd> ends_;
 };
 

@@ -9,9 +9,11 @@ import codecs
 import gzip
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -38,7 +40,49 @@ parser.add_argument("--models", default="stand-in")
 parser.add_argument("--log", default="")
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--certificate", default="")  # a file with certificate and key: TLS
+# For servers that the program under test starts.
+parser.add_argument("--model", default="")  # a model folder, which must be one and nothing more
+parser.add_argument("--at-start", default="")  # crash, hang or out-of-memory
+parser.add_argument("--after", type=int, default=1)  # with the streamed request of this number:
+parser.add_argument("--then", default="")  # exit, killed, out-of-memory or hang
+parser.add_argument("--ignore-sigterm", action="store_true")
+parser.add_argument("--child", default="")  # starts a process of its own, and writes its id into this file
 options = parser.parse_args()
+
+
+def die(how):
+    """Ends as servers do when something is wrong with them."""
+    print("loading the engine", file=sys.stderr, flush=True)
+    if how == "hang":
+        threading.Event().wait()
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "out-of-memory":
+        print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\nthe engine is gone",
+              file=sys.stderr, flush=True)
+    else:
+        print("fatal: the engine died", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+def check_model_folder():
+    names = sorted(os.listdir(options.model))
+    if "config.json" not in names or "model.safetensors" not in names or "manifest.yaml" in names:
+        sys.exit("the model folder has " + ", ".join(names))
+    for name in names:
+        with open(os.path.join(options.model, name), "rb") as file:
+            file.read(1)
+
+
+if options.ignore_sigterm:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if options.child:
+    with open(options.child, "w", encoding="utf-8") as file:
+        file.write(str(subprocess.Popen(["sleep", "600"]).pid))
+if options.model:
+    check_model_folder()
+if options.at_start:
+    die(options.at_start)
 
 
 def byte_alphabet():
@@ -104,7 +148,9 @@ class Model:
         case, given = self.find(prompt)
         ids = list(case["ids"][given:]) if case else []
         ended = False
-        if case and case["finish"] == "eos" and not ignores_eos and len(ids) <= n_tokens:
+        # transformers looks at the number of tokens first.
+        n_last = n_tokens - (1 if options.dialect == "transformers" else 0)
+        if case and case["finish"] == "eos" and not ignores_eos and len(ids) <= n_last:
             ended = True
         elif ignores_eos and ids and ids[-1] == self.eos:
             ids.pop()
@@ -128,7 +174,7 @@ class Model:
 MODEL = Model()
 LOG = open(options.log, "w", encoding="utf-8") if options.log else None
 LOCK = threading.Lock()
-COUNT = {"streamed": 0, "generated": 0}
+COUNT = {"streamed": 0, "generated": 0, "begun": 0}
 
 
 def write_down(record):
@@ -170,6 +216,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.is_allowed():
             return
         dialect = options.dialect
+        if self.path in ("/health", "/v2/health/ready"):
+            return self.answer_json({})
         if self.path.endswith("/models"):
             models = [{"id": name, "object": "model", "max_model_len": 32768} for name in options.models.split(",")]
             return self.answer_json({"object": "list", "data": models})
@@ -391,6 +439,11 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def stream(self, body, prompt, ids, ended, arrived_ns):
+        with LOCK:
+            COUNT["begun"] += 1
+            is_over = COUNT["begun"] >= options.after
+        if options.then and is_over:
+            die(options.then)
         fault = self.fault_now()
         if self.refused(fault):
             return

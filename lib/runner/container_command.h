@@ -1,0 +1,38 @@
+#pragma once
+// The command lines of a container engine, podman or docker, for a server in a rootless container of its own.
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/child_process.h"
+#include "record/served_system.h"
+#include "serving/managed_start.h"
+
+namespace secondsource {
+
+/// Where the model's files are inside the container.
+inline constexpr const char* kModelInContainer = "/model";
+
+struct ContainerRun {
+  std::string name;  ///< of the container
+  std::vector<std::pair<std::string, std::filesystem::path>> model_files;
+  StartPlaces places;  ///< as the server sees them
+  ChildLimits limits;
+};
+
+/// `ENGINE run ...`: the image must be there already; the container has the host's network, so that nothing stands between
+/// the client and the server, and the model's files read-only. It is not removed at its end, so that it can be asked
+/// why it ended.
+[[nodiscard]] std::vector<std::string> container_run(const ManagedStart& managed, const ContainerRun& run);
+[[nodiscard]] std::vector<std::string> container_stop(const ManagedStart& managed, const std::string& name);
+[[nodiscard]] std::vector<std::string> container_kill(const ManagedStart& managed, const std::string& name);
+[[nodiscard]] std::vector<std::string> container_remove(const ManagedStart& managed, const std::string& name);
+/// Prints "true" if the kernel killed the container for want of memory.
+[[nodiscard]] std::vector<std::string> container_memory_kill(const ManagedStart& managed, const std::string& name);
+[[nodiscard]] std::vector<std::string> engine_version(const ManagedStart& managed);
+/// Prints the id of the image; fails if it is not there.
+[[nodiscard]] std::vector<std::string> image_id(const ManagedStart& managed);
+
+}  // namespace secondsource

@@ -1,0 +1,91 @@
+#include "runner/survey_systems.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "core/enum_format.h"
+#include "core/file.h"
+#include "core/folder.h"
+#include "core/units.h"
+#include "core/utf8.h"
+#include "runner/served_model.h"
+#include "serving/preset.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The bundle whose model the system serves.
+Result<std::shared_ptr<const Bundle>> bundle_of(const SystemRequest& request, const std::vector<fs::path>& bundles,
+                                                Progress& progress, const InterruptFlag& interrupt) {
+  for (const fs::path& path : bundles) {
+    SS_TRY(Bundle bundle, Bundle::open(path, progress, interrupt));
+    const bool is_it = request.bundle.empty() ? bundles.size() == 1 : bundle.name() == request.bundle;
+    if (is_it) return std::make_shared<const Bundle>(std::move(bundle));
+  }
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("system {}: expected bundle=NAME, one of this run, to be served, found {}", request.name,
+                           request.bundle.empty() ? "none" : in_quotes(request.bundle))};
+}
+
+Result<ProbedSystem> probe_started(ServerPlan& plan, const SurveyOptions& options, Progress& progress,
+                                   const InterruptFlag& interrupt) {
+  const std::string& name = plan.request.name;
+  const auto unavailable = [&](std::string why) {
+    ProbedSystem absent = described(plan.request);
+    absent.unavailable = std::move(why);
+    return absent;
+  };
+  if (std::string why = look_at_image(*plan.request.managed); !why.empty()) return unavailable(std::move(why));
+  const fs::path log = server_log(options.run_folder, name);
+  SS_TRY_VOID(create_folder(folder_of(log)));
+  progress.begin(fmt::format("{}: starting its server", name), 0);
+  SS_TRY(ServerStart started, ManagedServer::start(plan, log, options.limits, interrupt));
+  if (started.failure) {
+    return unavailable(
+        fmt::format("{}: {} (all of it: {})", started.failure->kind, started.failure->message, log.string()));
+  }
+  SS_TRY(ProbedSystem probed, probe_server(plan.request));
+  progress.note(
+      fmt::format("{}: its server was ready after {}", name, format_duration_ns(started.server->ready_after_ns())));
+  if (const std::string said = started.server->stop(); !said.empty()) {
+    progress.note(fmt::format("{}: the server: {}", name, said));
+  }
+  return probed;
+}
+
+}  // namespace
+
+fs::path server_log(const fs::path& run_folder, const std::string& system) {
+  return run_folder / "servers" / (system + ".log");
+}
+
+Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, const SurveyOptions& options,
+                                    Progress& progress, const InterruptFlag& interrupt) {
+  SystemSurvey survey;
+  for (const SystemRequest& request : requests) {
+    if (!request.managed) {
+      SS_TRY(ProbedSystem system, probe_server(request));
+      survey.probed.push_back(std::move(system));
+      continue;
+    }
+    SS_TRY(const auto bundle, bundle_of(request, options.bundles, progress, interrupt));
+    SS_TRY(const fs::path cache, cache_folder());
+    SS_TRY(const fs::path folder, link_model_folder(*bundle, cache));
+    SS_TRY(ServerPlan plan, plan_server(request, folder, model_files(*bundle)));
+    plan.bundle = bundle;
+    if (options.start_servers) {
+      SS_TRY(ProbedSystem system, probe_started(plan, options, progress, interrupt));
+      survey.probed.push_back(std::move(system));
+    } else {
+      survey.probed.push_back(described(plan.request));
+    }
+    survey.servers.insert_or_assign(request.name, std::move(plan));
+  }
+  return survey;
+}
+
+}  // namespace secondsource
