@@ -1,90 +1,127 @@
 #!/usr/bin/env python3
-"""Measures `transformers serve` with the default bundle: real_server_test.py PROGRAM SOURCE_FOLDER.
+"""Measures a real server with the default bundle: real_server_test.py PROGRAM SOURCE_FOLDER transformers|vllm|llama-server.
 
-Skipped (77) with the reason where transformers, PyTorch or what the server needs is not installed for this Python.
+The program starts the server itself, by a plan: once with the bundle's weights, whose tokens must pass, and once with a planted
+error, the wrong base of the rotation, whose tokens must be found wrong although the server is as fast as before.
+
+Skipped (77) with the reason where the server is not installed: Python packages are looked for in the Python that
+SECONDSOURCE_SERVERS_PYTHON names (default: this one), llama-server in SECONDSOURCE_LLAMA_SERVER (default: PATH).
 """
-import importlib.util
 import json
+import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 
 SKIPPED = 77
-NEEDED = ("torch", "transformers", "fastapi", "uvicorn", "openai", "accelerate")
+PYTHON = os.environ.get("SECONDSOURCE_SERVERS_PYTHON", sys.executable)
+LLAMA_SERVER = os.environ.get("SECONDSOURCE_LLAMA_SERVER") or shutil.which("llama-server")
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+WRONG_BASE = 10000.0  # the default of most programs, where the bundle says 1e8
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def missing_packages(*names):
+    found = subprocess.run([PYTHON, "-c", "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if not u.find_spec(n)])",
+                            *names], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        return f"{PYTHON} does not run"
+    return f"{PYTHON} has no " + ", ".join(found.stdout.split()) if found.stdout.split() else ""
 
 
-def wait_until_healthy(url, server, seconds=300):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url + "/health", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    return False
+class Transformers:
+    level = "text"
+
+    def why_not(self):
+        return missing_packages("torch", "transformers", "fastapi", "uvicorn", "openai", "accelerate")
+
+    def plan(self, model, _scratch):
+        return {"start": [PYTHON, "-m", "transformers.cli.transformers", "serve", model, "--host", "127.0.0.1", "--port",
+                          "{port}", "--device", "cpu", "--dtype", "bfloat16"], "model": model}
+
+
+class Vllm:
+    level = "forced"
+
+    def why_not(self):
+        return missing_packages("torch", "vllm")
+
+    def plan(self, model, _scratch):
+        return {"start": [PYTHON, "-m", "vllm.entrypoints.cli.main", "serve", model, "--host", "127.0.0.1", "--port",
+                          "{port}", "--dtype", "bfloat16", "--max-model-len", "4096", "--enforce-eager",
+                          "--no-enable-prefix-caching", "--served-model-name", "default"],
+                "env": {"VLLM_CPU_KVCACHE_SPACE": "1"}}
+
+
+class LlamaServer:
+    level = "forced"
+
+    def why_not(self):
+        if not LLAMA_SERVER or not pathlib.Path(LLAMA_SERVER).exists():
+            return "there is no llama-server"
+        return missing_packages("gguf", "torch", "safetensors")
+
+    def plan(self, model, scratch):
+        folder = BUNDLE if model == "{model}" else model
+        file = pathlib.Path(scratch, "model.gguf")
+        subprocess.run([PYTHON, SOURCE / "bundles/recipes/write_gguf.py", folder, file], check=True)
+        return {"start": [LLAMA_SERVER, "--model", str(file), "--host", "127.0.0.1", "--port", "{port}", "--ctx-size",
+                          "8192", "--parallel", "2"]}
+
+
+SERVERS = {"transformers": Transformers, "vllm": Vllm, "llama-server": LlamaServer}
+PROGRAM, SOURCE, NAME = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+BUNDLE = SOURCE / "bundles" / "default"
+
+
+def folder_with_wrong_base(scratch):
+    folder = pathlib.Path(scratch, "wrong")
+    folder.mkdir()
+    for name in MODEL_FILES:
+        shutil.copy(BUNDLE / name, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_theta"] = WRONG_BASE
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def measure(server, model, scratch):
+    """The golden record, the cells and the exit status of a run of this server alone."""
+    system = {"name": "it", "preset": NAME, "variant": "bf16", "stop_deadline": "60s", **server.plan(model, scratch)}
+    plan = {"version": 1, "bundles": [str(BUNDLE)], "variants": ["bf16"], "repetitions": 1, "noise_limit_percent": 100,
+            "scenarios": ["single-stream+requests=6@/16", "offline:2+requests=4@/16"], "systems": [system]}
+    file, out = pathlib.Path(scratch, "plan.yaml"), pathlib.Path(scratch, "run")
+    file.write_text(json.dumps(plan))  # JSON is YAML
+    run = subprocess.run([PROGRAM, "run", "--config", str(file), "--out", str(out)], capture_output=True, text=True, check=False)
+    print(run.stdout, run.stderr, sep="\n")
+    if run.returncode not in (0, 3, 6):
+        print((out / "servers" / "it.log").read_text()[-3000:])
+    verified = subprocess.run([PROGRAM, "verify", str(out)], capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    return summary["golden"][0], summary["cells"], run.returncode
 
 
 def main():
-    program, source = sys.argv[1], pathlib.Path(sys.argv[2])
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print("skipped: this Python has no " + ", ".join(missing))
+    server = SERVERS[NAME]()
+    why_not = server.why_not()
+    if why_not:
+        print("skipped: " + why_not)
         return SKIPPED
-    bundle = source / "bundles" / "default"
     with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch, "model")
-        folder.mkdir()
-        for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(bundle / name, folder)
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        with open(pathlib.Path(scratch, "server.log"), "w+", encoding="utf-8") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), "--host", "127.0.0.1",
-                 "--port", str(port), "--device", "cpu", "--dtype", "bfloat16"], stdout=log, stderr=log)
-            try:
-                if not wait_until_healthy(url, server):
-                    log.seek(0)
-                    print(log.read()[-3000:])
-                    print("the server did not start")
-                    return 1
-                return measure(program, bundle, url, folder, pathlib.Path(scratch, "run"))
-            finally:
-                server.terminate()
-                server.wait(30)
-
-
-def measure(program, bundle, url, folder, out):
-    system = f"transformers={url},preset=transformers,model={folder},variant=bf16"
-    run = subprocess.run(
-        [program, "run", str(bundle), "--system", system, "--backend", "cpu", "--variant", "bf16", "--scenario",
-         "single-stream+requests=6@/16,offline:2+requests=4@/16", "--repetitions", "1", "--out", str(out)],
-        capture_output=True, text=True, check=False)
-    print(run.stdout)
-    print(run.stderr)
-    summary = json.loads((out / "summary.json").read_text())
-    golden = [one for one in summary["golden"] if one["backend"] == "transformers"]
-    cells = [one for one in summary["cells"] if one["key"]["backend"] == "transformers"]
-    # Its BF16 is PyTorch's, which rounds as the envelope of the bundle does; its tokenizer and its end are its own.
-    assert golden and golden[0]["verdict"] == "passed", golden
-    assert golden[0]["level"] == "text", golden
-    assert golden[0]["n_prompts"] >= 10, golden
+        golden, cells, status = measure(server, "{model}", scratch)
+    assert golden["verdict"] == "passed" and golden["level"] == server.level, golden
+    assert golden["n_prompts"] >= 10 and golden["n_wrong"] == 0, golden
     assert len(cells) == 2 and all(cell["n_errors"] == 0 and cell["n_samples"] > 0 for cell in cells), cells
-    verified = subprocess.run([program, "verify", str(out)], capture_output=True, text=True, check=False)
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    return 0 if run.returncode in (0, 6) else 1
+    assert status in (0, 6), status  # 6: a check of the measurement itself, on a busy machine
+    with tempfile.TemporaryDirectory() as scratch:
+        golden, cells, status = measure(server, folder_with_wrong_base(scratch), scratch)
+    # Nothing but the verdict tells: every request was answered, in full.
+    assert all(cell["n_errors"] == 0 and cell["n_samples"] > 0 for cell in cells), cells
+    assert golden["verdict"] == "failed" and golden["level"] == server.level, golden
+    assert status == 3, status
+    return 0
 
 
 if __name__ == "__main__":
