@@ -173,6 +173,7 @@ void MatmulRunner::finish_block(const Call& call, const TileSums& sums, const Ro
       .finish = finish_of(call.op.epilogue),
       .softcap = call.op.softcap};
   if (call.op.bias) finish.bias = weights_.at(*call.op.bias).vector.data() + column;
+  if (call.op.bias && is_gated(call.op.epilogue)) finish.up_bias = finish.bias + out.cols();
   if (call.aux) {
     finish.aux = call.aux->data() + block.first * call.aux->stride() + column;
     finish.aux_stride = call.aux->stride();

@@ -331,9 +331,14 @@ void MixtureRunner::choose_experts(const Route& op, const HostFrame& frame, std:
       return score(a) > score(b) || (score(a) == score(b) && a < b);
     });
   }
-  const auto power = [&](std::size_t i) { return std::exp(static_cast<double>(score(order[i]) - score(order[0]))); };
-  double sum = 0.0;
-  for (std::size_t i = 0; i < (op.renormalize ? n_top : order.size()); ++i) sum += power(i);
+  const bool is_sigmoid = op.score == RouteScore::kSigmoid;
+  const auto power = [&](std::size_t i) {
+    if (is_sigmoid) return 1.0 / (1.0 + std::exp(-static_cast<double>(score(order[i]))));
+    return std::exp(static_cast<double>(score(order[i]) - score(order[0])));
+  };
+  double sum = is_sigmoid && !op.renormalize ? 1.0 : 0.0;
+  const std::size_t n_summed = op.renormalize ? n_top : is_sigmoid ? 0 : order.size();
+  for (std::size_t i = 0; i < n_summed; ++i) sum += power(i);
   for (std::size_t j = 0; j < n_top; ++j) {
     expert[j] = order[j];
     weight[j] = has_nan ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(power(j) / sum);

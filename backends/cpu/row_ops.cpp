@@ -87,11 +87,13 @@ void RowOpRunner::update_rotations(const RopeSpec& rope, std::span<const std::in
                 float* const cosines = angles + t * 2 * half;
                 float* const sines = cosines + half;
                 for (std::int64_t i = 0; i < half; ++i) {
+                  const bool is_still = rope.inv_freq[static_cast<std::size_t>(i)] == 0.0F;
+                  const double size = is_still ? 1.0 : factor;
                   // Rounded to f32, as every f32 implementation does; at position 30000 that is 0.001 radian.
                   const float angle = static_cast<float>(rotated_positions_[static_cast<std::size_t>(t)]) *
                                       rope.inv_freq[static_cast<std::size_t>(i)];
-                  cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)) * factor);
-                  sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)) * factor);
+                  cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)) * size);
+                  sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)) * size);
                 }
               }
             });

@@ -18,7 +18,7 @@ using dnnl::memory;
 
 /// The product whose result a gated epilogue multiplies by: that of the other half, without an epilogue.
 ProductKey up_key(ProductKey key) {
-  key.epilogue = Epilogue::kNone;
+  key.epilogue = key.has_bias ? Epilogue::kBias : Epilogue::kNone;
   key.softcap = 0.0F;
   return key;
 }
@@ -54,6 +54,7 @@ ProductKey Kernels::key_of(const Matmul& op, std::int64_t n_rows) const {
           .n_inputs = weight.spec.n_cols,
           .n_outputs = dims_of(weight.parts.front().layout)[1],
           .epilogue = op.epilogue,
+          .has_bias = op.bias.has_value(),
           .softcap = op.softcap,
           .n_rows = n_rows};
 }
@@ -114,13 +115,14 @@ Result<void> Kernels::run(const Matmul& op, const HostFrame& frame) {
   return guarded("a product", [&]() -> Result<void> {
     const memory src = read_input(x, weight.product, *product);
     auto arguments = arguments_of(*product, weight, 0, src, out.data());
-    if (op.bias) {
-      arguments.emplace(product->bias_argument, borrow(product->columns, weights_.at(*op.bias).vector.data(), engine_));
-    }
+    const float* const bias = op.bias ? weights_.at(*op.bias).vector.data() : nullptr;
+    if (op.bias) arguments.emplace(product->bias_argument, borrow(product->columns, bias, engine_));
     if (is_gated(op.epilogue)) {
       float* const up = up_scratch_.as<float>().data();
       const Product* const plain = products_.at_least(up_key(key_of(op, product->n_rows)));
-      plain->primitive.execute(stream_, arguments_of(*plain, weight, 1, src, up));
+      auto up_arguments = arguments_of(*plain, weight, 1, src, up);
+      if (op.bias) up_arguments.emplace(plain->bias_argument, borrow(plain->columns, bias + out.cols(), engine_));
+      plain->primitive.execute(stream_, up_arguments);
       arguments.emplace(product->up_argument, borrow(product->dst, up, engine_));
     }
     product->primitive.execute(stream_, arguments);
@@ -221,8 +223,9 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
     const auto position = static_cast<float>(frame.batch.positions[static_cast<std::size_t>(t)]);
     for (std::size_t i = 0; i < half; ++i) {
       const float angle = position * rope.inv_freq[i];
-      table[i] = std::cos(angle) * rope.attention_factor;
-      table[half + i] = std::sin(angle) * rope.attention_factor;
+      const float size = rope.inv_freq[i] == 0.0F ? 1.0F : rope.attention_factor;
+      table[i] = std::cos(angle) * size;
+      table[half + i] = std::sin(angle) * size;
     }
     std::array<float, 512> head;
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];

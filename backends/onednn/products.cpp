@@ -32,11 +32,10 @@ dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
     product.column_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.columns);
     product.row_scales_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.row_scales);
   }
+  if (key.has_bias) product.bias_argument = append_binary(post_ops, dnnl::algorithm::binary_add, product.columns);
   switch (key.epilogue) {
     case Epilogue::kNone:
-      break;
     case Epilogue::kBias:
-      product.bias_argument = append_binary(post_ops, dnnl::algorithm::binary_add, product.columns);
       break;
     case Epilogue::kAddResidual:
       post_ops.append_sum(1.0F);

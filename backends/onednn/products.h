@@ -29,6 +29,7 @@ struct ProductKey {
   std::int64_t n_outputs = 0;  ///< N; for a gated epilogue that of the gate alone
   Epilogue epilogue =
       Epilogue::kNone;      ///< a gated one multiplies by the result of another product, that of the other half
+  bool has_bias = false;    ///< always with kBias; with a gated one, both products have their half of it
   float softcap = 0.0F;     ///< 0: none
   std::int64_t n_rows = 0;  ///< M; compared last, for Products::at_least()
   friend auto operator<=>(const ProductKey&, const ProductKey&) = default;  // NOLINT(modernize-use-nullptr): not one

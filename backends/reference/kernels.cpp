@@ -27,8 +27,9 @@ std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t p
   std::vector<std::complex<double>> result;
   for (const float inv_freq : rope.inv_freq) {
     // The product is rounded to f32 as every f32 implementation rounds it: at position 30000 that is 0.001 radian.
-    result.push_back(std::polar(static_cast<double>(rope.attention_factor),
-                                static_cast<double>(static_cast<float>(position) * inv_freq)));
+    const float size = inv_freq == 0.0F ? 1.0F : rope.attention_factor;  // without a frequency, a pair stays as it is
+    result.push_back(
+        std::polar(static_cast<double>(size), static_cast<double>(static_cast<float>(position) * inv_freq)));
   }
   return result;
 }

@@ -108,11 +108,13 @@ void apply_epilogue(Epilogue epilogue, std::span<const double> sums, std::span<c
         out[i] = static_cast<double>(aux_or_bias[i]) + sums[i];
         break;
       case Epilogue::kGatedSilu:
-        out[i] = silu(sums[i]) * sums[out.size() + i];
+      case Epilogue::kGatedGelu: {
+        const double gate = sums[i] + (aux_or_bias.empty() ? 0.0 : static_cast<double>(aux_or_bias[i]));
+        const double up =
+            sums[out.size() + i] + (aux_or_bias.empty() ? 0.0 : static_cast<double>(aux_or_bias[out.size() + i]));
+        out[i] = (epilogue == Epilogue::kGatedSilu ? silu(gate) : gelu(gate)) * up;
         break;
-      case Epilogue::kGatedGelu:
-        out[i] = gelu(sums[i]) * sums[out.size() + i];
-        break;
+      }
     }
   }
 }

@@ -7,6 +7,13 @@
 #include "reference/matmul.h"
 
 namespace secondsource::reference {
+namespace {
+
+double sigmoid(double x) {
+  return 1.0 / (1.0 + std::exp(-x));
+}
+
+}  // namespace
 
 Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
@@ -34,10 +41,16 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
       if (op.renormalize && i >= n_top) break;
       sum += std::exp(scores[static_cast<std::size_t>(order[i])] - row_max);
     }
+    const auto score_of = [&](std::size_t j) { return scores[static_cast<std::size_t>(order[j])]; };
+    if (op.score == RouteScore::kSigmoid) {
+      sum = op.renormalize ? 0.0 : 1.0;
+      for (std::size_t j = 0; op.renormalize && j < n_top; ++j) sum += sigmoid(score_of(j));
+    }
     for (std::size_t j = 0; j < n_top; ++j) {
+      const bool is_sigmoid = op.score == RouteScore::kSigmoid;
+      const double share = is_sigmoid ? sigmoid(score_of(j)) : std::exp(score_of(j) - row_max);
       expert(row, static_cast<std::int64_t>(j)) = order[j];
-      weight(row, static_cast<std::int64_t>(j)) =
-          static_cast<float>(std::exp(scores[static_cast<std::size_t>(order[j])] - row_max) / sum);
+      weight(row, static_cast<std::int64_t>(j)) = static_cast<float>(share / sum);
     }
   }
   return {};

@@ -63,7 +63,10 @@ class StructureChecker {
     SS_TRY_VOID(same_rows(op.out, op.x));
     SS_TRY_VOID(distinct(op.out, op.x));
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
-    if ((op.epilogue == Epilogue::kBias) != op.bias.has_value()) return bad("bias goes with kBias only");
+    if (op.epilogue == Epilogue::kBias && !op.bias) return bad("kBias needs a bias");
+    if (op.bias && op.epilogue != Epilogue::kBias && !is_gated(op.epilogue)) {
+      return bad("a bias goes with kBias or a gated epilogue");
+    }
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
     if (op.softcap < 0.0F) return bad(fmt::format("expected a softcap >= 0, found {}", op.softcap));
     return {};

@@ -59,7 +59,8 @@ struct HeadShape {
 
 /// Rotary embedding, arXiv:2104.09864, in the half-rotation layout of Hugging Face: element i < head_dim/2 is paired
 /// with element i + head_dim/2. The angle is position * inv_freq[i], with the product rounded to f32 as PyTorch rounds
-/// it (0.001 radian at position 30000). Its cos and sin are multiplied by attention_factor (used by YaRN, otherwise 1).
+/// it (0.001 radian at position 30000). Its cos and sin are multiplied by attention_factor (used by YaRN and LongRoPE,
+/// otherwise 1). A pair whose frequency is 0 stays as it is, not multiplied by attention_factor either.
 struct RopeSpec {
   std::vector<float> inv_freq;  ///< [head_dim / 2]
   float attention_factor = 1.0F;
@@ -77,6 +78,7 @@ enum class Epilogue : std::uint8_t {
   kBias,         ///< out = x W^T + bias
   kAddResidual,  ///< out = aux + x W^T; out may be aux
   kGatedSilu,    ///< weight joined as kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
+                 ///< With a bias, it is added to both products first.
   kGatedGelu,    ///< as kGatedSilu, with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
 };
 
@@ -113,7 +115,7 @@ struct Matmul {
   ActQuant act = ActQuant::kNone;
   Epilogue epilogue = Epilogue::kNone;
   std::optional<ValueId> aux = {};    ///< kAddResidual: [rows, N]
-  std::optional<WeightId> bias = {};  ///< kBias: [1, N]
+  std::optional<WeightId> bias = {};  ///< kBias, and optional with a gated epilogue: [1, N], as the parts of the weight
   float softcap = 0.0F;
 };
 
@@ -159,12 +161,19 @@ struct Sample {
   bool keep_logits = false;  ///< return all logits as well (golden pass, eval)
 };
 
-/// Router of a mixture of experts: softmax over x gate^T, of which the n_top largest are kept and, if `renormalize`,
-/// scaled to the sum 1.
+/// What a router makes of its scores x gate^T.
+enum class RouteScore : std::uint8_t {
+  kSoftmax,  ///< over all experts
+  kSigmoid,  ///< 1 / (1 + exp(-score)), of each expert by itself
+};
+
+/// Router of a mixture of experts: the n_top largest scores are kept and, if `renormalize`, scaled to the sum 1. With one
+/// expert and kSigmoid it is the gate of an expert that all tokens share.
 /// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
 struct Route {
   ValueId x;
   WeightId gate;
+  RouteScore score = RouteScore::kSoftmax;
   std::int32_t n_top = 0;
   bool renormalize = true;
   ValueId expert;
@@ -179,7 +188,7 @@ struct GroupedMatmul {
   ValueId x;
   ValueId expert;
   std::optional<ValueId> weight = {};
-  WeightId weights;  ///< a weight with n_experts > 1
+  WeightId weights;  ///< of n_experts experts
   ValueId out;
   std::int32_t n_top = 0;
   ActQuant act = ActQuant::kNone;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "conformance/build.h"
@@ -144,8 +145,10 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
 
 }  // namespace
 
-Case make_rope_append_case(std::uint64_t seed) {
-  CaseBuilder b("rope_append", seed);
+namespace {
+
+/// `leaves_pairs`: some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
+Case rope_append_case(CaseBuilder b, bool leaves_pairs) {
   b.result.cache_is_rounded_once = true;
   const HeadShape heads = pick_heads(b.dice);
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({1, 8, 16, 32});
@@ -160,6 +163,11 @@ Case make_rope_append_case(std::uint64_t seed) {
                 .rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.3F})),
                 .q_norm = {},
                 .k_norm = {}};
+  if (leaves_pairs) {
+    std::vector<float>& inv_freq = b.graph().ropes.back().inv_freq;
+    const std::int32_t n_rotated = b.dice.between(0, heads.head_dim / 2 - 1);
+    std::fill(inv_freq.begin() + n_rotated, inv_freq.end(), 0.0F);
+  }
   if (b.dice.chance(0.5)) op.q_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
   if (b.dice.chance(0.5)) op.k_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
   b.add(op, "rope");
@@ -175,6 +183,16 @@ Case make_rope_append_case(std::uint64_t seed) {
   b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe(heads), page_tokens, n_tokens, n_padding,
                               offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "");
   return std::move(b.result);
+}
+
+}  // namespace
+
+Case make_rope_append_case(std::uint64_t seed) {
+  return rope_append_case(CaseBuilder("rope_append", seed), false);
+}
+
+Case make_partial_rope_case(std::uint64_t seed) {
+  return rope_append_case(CaseBuilder("rope_partial", seed), true);
 }
 
 Case make_attention_case(std::uint64_t seed) {

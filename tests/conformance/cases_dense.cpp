@@ -64,6 +64,7 @@ struct ProductExtents {
   std::int32_t (*rows)(Dice&);
   std::int32_t (*inputs)(Dice&);
   std::int32_t (*outputs)(Dice&);
+  bool has_gated_bias = false;  ///< only gated epilogues, and each with a bias
 };
 
 constexpr ProductExtents kAllExtents{
@@ -76,8 +77,10 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   CaseBuilder b(family, seed);
   const ActQuant act = quantized ? ActQuant::kInt8PerRow : ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
-  const auto epilogue = b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual, Epilogue::kGatedSilu,
-                                       Epilogue::kGatedGelu, Epilogue::kAddResidual});
+  const auto epilogue = extents.has_gated_bias
+                            ? b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu})
+                            : b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual,
+                                             Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kAddResidual});
   const bool gated = epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
   const std::int32_t n_inputs = extents.inputs(b.dice);
   const std::int32_t n_outputs = extents.outputs(b.dice);
@@ -104,11 +107,12 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   op.act = act;
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
+  if (extents.has_gated_bias) op.bias = b.vector(weight_rows, 0.0F, 1.0F);
   if (epilogue == Epilogue::kAddResidual) op.aux = b.input(n_outputs, kIds);
   // The contract allows out and aux to be the same value.
   const bool in_place = op.aux && b.dice.chance(0.5);
   op.out = in_place ? *op.aux : b.value(n_outputs);
-  if (!gated && b.dice.chance(0.2)) op.softcap = 1.5F;
+  if ((!gated || extents.has_gated_bias) && b.dice.chance(0.2)) op.softcap = 1.5F;
   b.add(op, "product");
   const std::int32_t n_padding = b.dice.chance(0.2) ? b.dice.between(1, 3) : 0;
   b.submit(plain_batch(b, n_rows, kIds, n_padding));
@@ -243,6 +247,14 @@ Case make_quantized_matmul_case(std::uint64_t seed) {
 
 Case make_quantized_group_matmul_case(std::uint64_t seed) {
   return make_product("matmul_g32_w8a8", seed, WeightEncoding::kInt8Group32, kAllExtents);
+}
+
+Case make_gated_bias_case(std::uint64_t seed) {
+  ProductExtents extents = kAllExtents;
+  extents.has_gated_bias = true;
+  const bool is_quantized = seed % 3 == 0;
+  return make_product("matmul_gated_bias", seed,
+                      is_quantized ? std::optional(WeightEncoding::kInt8PerRow) : std::nullopt, extents);
 }
 
 Case make_sample_case(std::uint64_t seed) {

@@ -279,6 +279,9 @@ std::span<const Family> families() {
       {"attention_deep", make_deep_attention_case, 1},
       {"sample_wide", make_wide_sample_case, 8},
       {"grouped_matmul_g32_w8a8", make_quantized_group_mixture_case, 12},
+      {"matmul_gated_bias", make_gated_bias_case, 30},
+      {"rope_partial", make_partial_rope_case, 20},
+      {"shared_expert", make_shared_expert_case, 24},
   };
   return kFamilies;
 }

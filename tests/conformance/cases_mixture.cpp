@@ -16,10 +16,12 @@ struct Choice {
   ValueId weight;
 };
 
-Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top) {
+Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top,
+                 RouteScore score = RouteScore::kSoftmax) {
   const Choice choice{b.value(n_top, Rows::kTokens, DType::kI32), b.value(n_top)};
   b.add(Route{.x = x,
               .gate = gate,
+              .score = score,
               .n_top = n_top,
               .renormalize = b.dice.chance(0.5),
               .expert = choice.expert,
@@ -163,6 +165,23 @@ Case make_mixture_case(std::uint64_t seed) {
   const Choice choice = add_route(b, x, b.matrix(n_experts, dim, WeightEncoding::kF32), n_top);
   add_experts(b, x, choice, {dim, ffn_dim, n_experts, n_top}, encoding, act, Epilogue::kGatedSilu, kIds);
   b.submit(plain_batch(b, b.dice.between(1, 12), kIds));
+  return std::move(b.result);
+}
+
+Case make_shared_expert_case(std::uint64_t seed) {
+  CaseBuilder b("shared_expert", seed);
+  const std::int32_t dim = b.dice.one_of<std::int32_t>({8, 33, 64});
+  const std::int32_t ffn_dim = b.dice.one_of<std::int32_t>({5, 32, 48});
+  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({1, 1, 2, 7});  // one: the expert that all tokens share
+  const std::int32_t n_top = b.dice.between(1, std::min(3, n_experts));
+  const auto encoding = b.dice.one_of({WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow});
+  const ActQuant act =
+      encoding == WeightEncoding::kInt8PerRow && b.dice.chance(0.3) ? ActQuant::kInt8PerRow : ActQuant::kNone;
+  const ValueId x = b.input(dim, kIds);
+  const WeightId gate = b.matrix(n_experts, dim, WeightEncoding::kF32);
+  const Choice choice = add_route(b, x, gate, n_top, RouteScore::kSigmoid);
+  add_experts(b, x, choice, {dim, ffn_dim, n_experts, n_top}, encoding, act, Epilogue::kGatedSilu, kIds);
+  b.submit(plain_batch(b, b.dice.one_of<std::int32_t>({1, 3, 12, 40}), kIds));
   return std::move(b.result);
 }
 

@@ -45,7 +45,7 @@ def quantized(x):
     return torch.where(scale > 0, torch.clamp(torch.round(x / scale), -127, 127) * scale, torch.zeros_like(x))
 
 
-def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none"):
+def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none", gated_bias=False):
     gated = epilogue.startswith("gated")
     x, weight = draw(rows, k), draw(2 * n if gated else n, k, scale=0.5)
     case = {"kind": "matmul", "rows": rows, "k": k, "n": n, "epilogue": epilogue, "softcap": softcap, "act": act,
@@ -53,7 +53,10 @@ def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none"):
     if act == "int8":
         x = quantized(x)
     if gated:
-        gate, up = x @ weight[:n].T, x @ weight[n:].T
+        bias = draw(2 * n) if gated_bias else torch.zeros(2 * n)
+        if gated_bias:
+            case["other"] = listed(bias)
+        gate, up = x @ weight[:n].T + bias[:n], x @ weight[n:].T + bias[n:]
         activation = torch.nn.functional.silu if epilogue == "gated_silu" else (
             lambda a: torch.nn.functional.gelu(a, approximate="tanh"))
         out = activation(gate) * up
@@ -78,9 +81,12 @@ def rotate_half(x):
     return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
 
 
-def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0):
+def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0):
+    """`still`: how many pairs at the end have no frequency. As in models that rotate a part of a head, they stay as they
+    are, without the factor."""
     qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
+    inv_freq[len(inv_freq) - still:] = 0
     case = {"kind": "attention", "tokens": tokens, "n_heads": n_heads, "n_kv_heads": n_kv_heads, "head_dim": head_dim,
             "window": window, "softcap": softcap, "attention_factor": factor, "qkv": listed(qkv),
             "inv_freq": [float(f) for f in inv_freq.tolist()]}
@@ -95,7 +101,8 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     # The product is computed in f32, as in transformers; everything after it is exact.
     angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
-    cos, sin = angles.cos() * factor, angles.sin() * factor
+    size = torch.where(torch.cat((inv_freq, inv_freq)) == 0, 1.0, factor)
+    cos, sin = angles.cos() * size, angles.sin() * size
     q, k = q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
     case["q_out"], case["keys"], case["values"] = listed(q), listed(k), listed(v)
     keys = k.repeat_interleave(n_heads // n_kv_heads, dim=1).transpose(0, 1)
@@ -112,10 +119,10 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     return case
 
 
-def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize):
+def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax"):
     x, gate, aux = draw(rows, dim), draw(n_experts, dim), draw(rows, dim)
     gate_up, down = draw(n_experts, 2 * ffn, dim, scale=0.5), draw(n_experts, dim, ffn, scale=0.5)
-    probabilities = torch.softmax(x @ gate.T, dim=-1)
+    probabilities = torch.softmax(x @ gate.T, dim=-1) if score == "softmax" else torch.sigmoid(x @ gate.T)
     weight, expert = torch.topk(probabilities, n_top, dim=-1)
     if renormalize:
         weight = weight / weight.sum(-1, keepdim=True)
@@ -127,7 +134,7 @@ def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize):
             hidden[t, j] = torch.nn.functional.silu(g) * u
             out[t] += weight[t, j] * (down[e] @ hidden[t, j])
     return {"kind": "mixture", "rows": rows, "dim": dim, "ffn": ffn, "n_experts": n_experts, "n_top": n_top,
-            "renormalize": renormalize, "x": listed(x), "gate": listed(gate), "gate_up": listed(gate_up),
+            "renormalize": renormalize, "score": score, "x": listed(x), "gate": listed(gate), "gate_up": listed(gate_up),
             "down": listed(down), "aux": listed(aux), "expert": expert.flatten().tolist(), "weight": listed(weight),
             "hidden": listed(hidden), "out": listed(out)}
 
@@ -191,6 +198,10 @@ def main():
     for index in range(24):
         cases.append(sample_case(40, [0, 0.7, 1.0, 1.8][index % 4], [0, 5, 12][index % 3], [1.0, 0.9, 0.5][index % 5 % 3],
                                  index, 100 + index, index if index % 2 else -1, index % 6 == 0))
+    cases += [matmul_case(3, 9, 5, "gated_silu", gated_bias=True), matmul_case(2, 8, 4, "gated_gelu", gated_bias=True)]
+    cases += [attention_case(6, 2, 1, 8, factor=1.25, still=1), attention_case(4, 2, 2, 4, factor=1.5, still=2)]
+    cases += [mixture_case(4, 6, 5, 1, 1, False, "sigmoid"), mixture_case(3, 5, 4, 3, 2, True, "sigmoid"),
+              mixture_case(3, 5, 4, 3, 2, False, "sigmoid")]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -91,6 +91,15 @@ class MutantKernels final : public ReferenceKernels {
       run_own_product(op, frame);
       return {};
     }
+    if (bug_ == Bug::kGatedBiasesSwapped && op.bias && is_gated(op.epilogue)) {
+      // The biases of gate and up change places, and the halves of the weight do not.
+      const std::span<const float> bias = weights().values(*op.bias);
+      const std::span<float> swapped(const_cast<float*>(bias.data()), bias.size());
+      std::rotate(swapped.begin(), swapped.begin() + static_cast<std::ptrdiff_t>(swapped.size() / 2), swapped.end());
+      const Result<void> done = ReferenceKernels::run(op, frame);
+      std::rotate(swapped.begin(), swapped.begin() + static_cast<std::ptrdiff_t>(swapped.size() / 2), swapped.end());
+      return done;
+    }
     if (bug_ == Bug::kTiesAwayFromZero) changed.act = ActQuant::kNone;
     const MatrixView<float> x = frame.value(op.x);
     const std::vector<float> exact(x.data(), x.data() + x.rows() * x.cols());
@@ -132,6 +141,11 @@ class MutantKernels final : public ReferenceKernels {
     StepGraph graph = frame.graph;
     if (bug_ == Bug::kRopeFactorIgnored) {
       graph.ropes[static_cast<std::size_t>(index_of(op.rope))].attention_factor = 1.0F;
+    }
+    if (bug_ == Bug::kStillPairsScaled) {
+      for (float& frequency : graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq) {
+        if (frequency == 0.0F) frequency = 1e-30F;  // an angle of 0, and the attention factor
+      }
     }
     SS_TRY_VOID(ReferenceKernels::run(changed, {.graph = graph,
                                                 .batch = view.batch,
@@ -176,7 +190,9 @@ class MutantKernels final : public ReferenceKernels {
   }
 
   Result<void> run(const Route& op, const HostFrame& frame) override {
-    SS_TRY_VOID(ReferenceKernels::run(op, frame));
+    Route changed = op;
+    if (bug_ == Bug::kSigmoidLost) changed.score = RouteScore::kSoftmax;
+    SS_TRY_VOID(ReferenceKernels::run(changed, frame));
     if (bug_ == Bug::kExpertWeightsSwapped && op.n_top > 1) {
       const MatrixView<float> weight = frame.value(op.weight);
       for (std::int64_t row = 0; row < weight.rows(); ++row) std::swap(weight(row, 0), weight(row, 1));
@@ -436,6 +452,9 @@ std::span<const Mutant> mutants() {
       {Bug::kEmbedScaleIgnored, "the scale of the embedding ignored", "embed model"},
       {Bug::kTicketsSwapped, "results of two steps in flight exchanged", "in_flight protocol"},
       {Bug::kContextCutAt32K, "positions more than 32K back dropped", "attention_deep"},
+      {Bug::kGatedBiasesSwapped, "the biases of gate and up swapped", "matmul_gated_bias"},
+      {Bug::kStillPairsScaled, "the attention factor on elements that are not rotated", "rope_partial"},
+      {Bug::kSigmoidLost, "a softmax in place of a sigmoid", "shared_expert"},
   };
   return kMutants;
 }

@@ -49,6 +49,9 @@ enum class Bug : std::uint8_t {
   kEmbedScaleIgnored,
   kTicketsSwapped,
   kContextCutAt32K,
+  kGatedBiasesSwapped,
+  kStillPairsScaled,
+  kSigmoidLost,
 };
 
 struct Mutant {

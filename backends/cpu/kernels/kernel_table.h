@@ -124,7 +124,8 @@ enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu };
 ///
 ///   y = c * weight_scales * row_scales
 ///   kNone: out = y        kBias: out = y + bias        kAdd: out = y + aux
-///   kGatedSilu, kGatedGelu: out[:, 16 t + r] = f(y[:, 32 t + r]) * y[:, 32 t + 16 + r]   (tiles alternate gate, up)
+///   kGatedSilu, kGatedGelu: out[:, 16 t + r] = f(y[:, 32 t + r]) * y[:, 32 t + 16 + r]   (tiles alternate gate, up),
+///                           after bias and up_bias are added to the two, if they are not null
 ///
 /// then out = softcap * tanh(out / softcap) when softcap > 0. out may be aux.
 struct FinishArgs {
@@ -137,6 +138,7 @@ struct FinishArgs {
   const float* weight_scales = nullptr;  ///< padded to whole tiles; null: 1
   const float* row_scales = nullptr;     ///< [n_rows]; null: 1
   const float* bias = nullptr;           ///< [n_cols]
+  const float* up_bias = nullptr;        ///< [n_cols], where bias is that of the gate
   const float* aux = nullptr;            ///< kAdd: [n_rows, n_cols]; may be out
   std::int64_t aux_stride = 0;
   Finish finish = Finish::kNone;

@@ -139,8 +139,12 @@ inline void finish_rows(const FinishArgs& args) {
       const std::int64_t left = args.n_cols - column;
       F32 value = scaled_tile(args, m, gated ? 2 * tile : tile);
       if (gated) {
-        const F32 gate = args.finish == Finish::kGatedSilu ? silu(value) : gelu(value);
-        value = mul(gate, scaled_tile(args, m, 2 * tile + 1));
+        F32 up = scaled_tile(args, m, 2 * tile + 1);
+        if (args.bias != nullptr) {
+          value = add(value, load_some(args.bias + column, left));
+          up = add(up, load_some(args.up_bias + column, left));
+        }
+        value = mul(args.finish == Finish::kGatedSilu ? silu(value) : gelu(value), up);
       } else if (args.finish == Finish::kBias) {
         value = add(value, load_some(args.bias + column, left));
       } else if (args.finish == Finish::kAdd) {

@@ -104,6 +104,7 @@ StepLaunch LaunchBinder::operator()(const Route& op) const {
                                       .weight = values.address(op.weight),
                                       .n_top = op.n_top,
                                       .renormalize = op.renormalize ? 1 : 0,
+                                      .score = op.score,
                                       .max_rows = values.max_rows_of(op.x)});
 }
 

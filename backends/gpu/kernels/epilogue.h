@@ -32,8 +32,13 @@ SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float s
   a.out[at] = soft_cap(sum, a.softcap);
 }
 
-/// Stores element [row, pair] of a gated product. Gate and up are neighbouring rows of the weight.
+/// Stores element [row, pair] of a gated product. Gate and up are neighbouring rows of the weight, but not of the bias,
+/// which has those of all gates first.
 SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float gate, float up) {
+  if (a.bias != nullptr) {
+    gate += a.bias[pair];
+    up += a.bias[a.weight.n_rows / 2 + pair];
+  }
   const std::int64_t at = std::int64_t{row} * (a.weight.n_rows / 2) + pair;
   a.out[at] = soft_cap(gated(a.epilogue, gate, up), a.softcap);
 }

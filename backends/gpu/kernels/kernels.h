@@ -158,7 +158,7 @@ struct MatmulArguments {
   WeightView weight;
   float* out;
   const float* aux;   ///< kAddResidual: [rows, N], may be out
-  const float* bias;  ///< kBias: [N]
+  const float* bias;  ///< kBias: [N]; gated epilogues: [N] or null
   float softcap;
   Epilogue epilogue;
   std::int32_t max_rows;
@@ -250,6 +250,7 @@ struct RouteArguments {
   float* weight;
   std::int32_t n_top;
   std::int32_t renormalize;
+  RouteScore score;
   std::int32_t max_rows;
 };
 

@@ -1,7 +1,7 @@
 // Mixture of experts: the router, and the experts' products for few tokens. For many tokens see grouped_tiles.cpp.
 //
-//   route:           p = softmax(x gate^T);  expert[t, j], weight[t, j]: the n_top largest of p, divided by their sum if
-//                    `renormalize`
+//   route:           p = softmax(x gate^T), or 1 / (1 + exp(-x gate^T)) by `score`;  expert[t, j], weight[t, j]: the
+//                    n_top largest of p, divided by their sum if `renormalize`
 //   grouped matvec:  first product   out[t, j] = epilogue(x[t] W_e^T),   e = expert[t, j]
 //                    second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T)
 //
@@ -66,12 +66,18 @@ route_kernel(RouteArguments a) {
     shared.order[best] = shared.order[i];
     shared.order[i] = chosen;
   }
+  const bool is_sigmoid = a.score == RouteScore::kSigmoid;
   const float row_max = shared.scores[shared.order[0]];
+  const auto share = [&](int i) {
+    const float score = shared.scores[shared.order[i]];
+    return is_sigmoid ? 1.0F / (1.0F + expf(-score)) : expf(score - row_max);
+  };
   // Kahan summation: hundreds of tiny terms are added to the first, which is 1, and each would be rounded away.
-  float sum = 0.0F;
+  float sum = is_sigmoid && a.renormalize == 0 ? 1.0F : 0.0F;
   float excess = 0.0F;
-  for (int i = 0; i < (a.renormalize != 0 ? a.n_top : n_experts); ++i) {
-    const float term = expf(shared.scores[shared.order[i]] - row_max) - excess;
+  const int n_summed = a.renormalize != 0 ? a.n_top : is_sigmoid ? 0 : n_experts;
+  for (int i = 0; i < n_summed; ++i) {
+    const float term = share(i) - excess;
     const float next = sum + term;
     excess = (next - sum) - term;
     sum = next;
@@ -79,7 +85,7 @@ route_kernel(RouteArguments a) {
   for (int j = 0; j < a.n_top; ++j) {
     const std::int64_t at = std::int64_t{token} * a.n_top + j;
     a.expert[at] = shared.order[j];
-    a.weight[at] = expf(shared.scores[shared.order[j]] - row_max) / sum + poison;
+    a.weight[at] = share(j) / sum + poison;
   }
 }
 

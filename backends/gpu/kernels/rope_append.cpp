@@ -1,7 +1,8 @@
 // Optional per-head RMSNorm of q and k, rotary embedding (arXiv:2104.09864, half-rotation layout), and the write of k and
 // v to the paged cache. One warp per head of a token.
 //
-//   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle)
+//   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle), but without
+//   the factor where inv_freq[i] is 0
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
 //
 // Shapes       qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q, k, v heads; q_out: [T, n_heads * head_dim];
@@ -68,8 +69,9 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
       second *= factor * norm[i + half];
     }
     const float angle = position * a.inv_freq[i];
-    const float c = a.attention_factor * cosf(angle);
-    const float s = a.attention_factor * sinf(angle);
+    const float size = a.inv_freq[i] == 0.0F ? 1.0F : a.attention_factor;  // without a frequency, a pair stays as it is
+    const float c = size * cosf(angle);
+    const float s = size * sinf(angle);
     const float turned_first = first * c - second * s;
     const float turned_second = second * c + first * s;
     if (is_query) {

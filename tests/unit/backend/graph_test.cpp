@@ -68,7 +68,7 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"norm (rms_norm): value 0 may not be read and written", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{0}; }},
       {"qkv (matmul): value 3 is read before it is written", [](Example& e) { e.op<Matmul>(2).x = ValueId{3}; }},
       {"qkv (matmul): aux goes with kAddResidual", [](Example& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
-      {"qkv (matmul): bias goes with kBias", [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
+      {"qkv (matmul): a bias goes with kBias or a gated", [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
       {"rope (rope_append): expected a rope in [0, 1), found 1",
        [](Example& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
       {"expected 2 frequencies, found 1", [](Example& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
