@@ -87,8 +87,8 @@ Result<BenchAxes> mixture_axes(const std::vector<std::string>& models, const std
                           {"n", n},
                           {"is_second", is_second ? 1 : 0}});
     };
-    add(false, model.dim, 2 * model.ffn_dim);
-    add(true, model.ffn_dim, model.dim);
+    add(false, model.dim, 2 * model.expert_ffn_dim);
+    add(true, model.expert_ffn_dim, model.dim);
   }
   return BenchAxes{.operation = "mixture",
                    .target = {},

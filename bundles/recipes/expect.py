@@ -78,11 +78,15 @@ def end_ids(folder: Path, config) -> set[int]:
 
 
 def forked(reference: Reference, prompts: list[Prompt]) -> Iterator[tuple[Prompt, object]]:
-    """Every prompt with a cache that holds its document already; a document is computed once."""
-    by_document: dict[str | None, list[Prompt]] = {}
+    """Every prompt with a cache that holds its document already; a document is computed once for each rotation."""
+    limit = reference.long_rope_after
+    n_inputs = lambda prompt: len(prompt.ids) + prompt.max_new_tokens - 1  # the last one is never an input
+    by_document: dict[tuple[str | None, bool], list[Prompt]] = {}
     for prompt in prompts:
-        by_document.setdefault(prompt.document, []).append(prompt)
-    for name, group in by_document.items():
+        is_long = limit is not None and n_inputs(prompt) > limit
+        by_document.setdefault((prompt.document, is_long), []).append(prompt)
+    for (name, _), group in by_document.items():
+        reference.rotate_for(n_inputs(group[0]))
         shared = reference.empty_cache()
         if name is not None:
             started = time.time()
@@ -142,6 +146,7 @@ def perplexity(reference: Reference, encoder: Encoder) -> float:
     for seed in range(20):
         ids = encoder.encode(sample("prose", seed, "held_back", 12).text)
         ids = ids[:reference.config.max_position_embeddings]
+        reference.rotate_for(len(ids) - 1)
         logits = reference.feed(reference.empty_cache(), ids[:-1], len(ids) - 1)
         losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none"))
     return float(torch.cat(losses).mean().exp())

@@ -73,6 +73,8 @@ class Plain:
         self.stored = read_safetensors(folder / "model.safetensors")
         self.variant, self.envelope = variant, envelope
         self.row_steps = variant.endswith("-w8a8")
+        self.is_gemma = self.config["model_type"].startswith("gemma")
+        self.size = self.config.get("head_dim") or self.config["hidden_size"] // self.config["num_attention_heads"]
         self.multiplied: set[str] = set()
 
     def other(self, name):
@@ -85,10 +87,11 @@ class Plain:
             x = bf16(x)
         return in_rows(x) if self.row_steps else x
 
-    def matmul(self, x, name):
+    def matmul(self, x, name, rows=slice(None)):
+        """x times these rows of a matrix, and its bias."""
         tied_head = name == "lm_head.weight" and name not in self.stored
         self.multiplied.add(name)
-        weight = MATMUL[self.variant](self.stored["model.embed_tokens.weight" if tied_head else name])
+        weight = MATMUL[self.variant](self.stored["model.embed_tokens.weight" if tied_head else name][rows])
         if self.envelope and not self.row_steps:
             weight = bf16(weight)
         product = self.operand(x).astype(np.float64) @ weight.astype(np.float64).T
@@ -97,33 +100,82 @@ class Plain:
 
     def norm(self, x, name):
         epsilon = self.config["rms_norm_eps"]
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * self.other(name)
+        weight = self.other(name).astype(np.float64) + (1 if self.is_gemma else 0)
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * weight
 
-    def rotate(self, x):
-        """x [positions, heads, head_dim]; i and i + half turn together by position * theta^(-2 i / head_dim)."""
-        half = x.shape[-1] // 2
-        angle = np.arange(len(x))[:, None] * self.config["rope_theta"] ** (-np.arange(half) / half)
-        cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-        first, second = x[..., :half], x[..., half:]
-        return np.concatenate((first * cos - second * sin, second * cos + first * sin), -1)
+    def scale(self, key, otherwise=1.0):
+        """A multiplier of Granite."""
+        return self.config[key] if self.config["model_type"] == "granite" else otherwise
 
-    def attend(self, x, prefix):
+    def is_rotated(self, layer):
+        return self.config["model_type"] != "smollm3" or bool(self.config["no_rope_layers"][layer])
+
+    def window(self, layer, positions):
+        """How many positions a token sees, itself included."""
+        config = self.config
+        if config["model_type"] in ("mistral", "mixtral", "phi3"):
+            return config.get("sliding_window") or positions
+        if not config.get("use_sliding_window") and not self.is_gemma:
+            return positions
+        if config["model_type"] == "gemma":
+            return positions
+        types = config.get("layer_types") or ["sliding_attention"] * config["num_hidden_layers"]
+        return config["sliding_window"] if types[layer] == "sliding_attention" else positions
+
+    def rotate(self, x, layer):
+        """x [positions, heads, head_dim]; of the first r elements, pair i turns by position * theta^(-2 i / r).
+
+        The elements of a pair are i and i + r/2, or 2 i and 2 i + 1 in ERNIE.
+        """
+        rope = self.config.get("rope_parameters") or {"rope_theta": self.config["rope_theta"]}
+        rope = rope.get(self.config["layer_types"][layer], rope) if "layer_types" in self.config else rope
+        half = int(x.shape[-1] * rope.get("partial_rotary_factor", 1)) // 2
+        x, rest = x[..., :2 * half], x[..., 2 * half:]
+        frequencies, length = rope["rope_theta"] ** (-np.arange(half) / half), 1.0
+        if rope.get("rope_type") == "linear":
+            frequencies = frequencies / rope["factor"]
+        if rope.get("rope_type") == "longrope":
+            original = rope["original_max_position_embeddings"]
+            frequencies = frequencies / np.array(rope["long_factor" if len(x) > original else "short_factor"])
+            length = (1 + np.log(self.config["max_position_embeddings"] / original) / np.log(original)) ** 0.5
+        angle = np.arange(len(x))[:, None] * frequencies
+        cos, sin = length * np.cos(angle)[:, None], length * np.sin(angle)[:, None]
+        are_neighbours = self.config["model_type"] == "ernie4_5"
+        places = (slice(0, None, 2), slice(1, None, 2)) if are_neighbours else (slice(0, half), slice(half, None))
+        first, second = (x[..., place] for place in places)
+        out = np.empty_like(x, dtype=np.float64)
+        out[..., places[0]], out[..., places[1]] = first * cos - second * sin, second * cos + first * sin
+        return np.concatenate((out, rest), -1)
+
+    def capped(self, x, key):
+        cap = self.config.get(key)
+        return cap * np.tanh(x / cap) if cap else x
+
+    def attend(self, x, prefix, layer):
         config, positions = self.config, len(x)
-        heads, kv_heads, size = (config[key] for key in ("num_attention_heads", "num_key_value_heads", "head_dim"))
-        query, key, value = (self.matmul(x, f"{prefix}{one}_proj.weight").reshape(positions, -1, size) for one in "qkv")
+        heads, kv_heads, size = config["num_attention_heads"], config["num_key_value_heads"], self.size
+        ends = np.cumsum([0, heads * size, kv_heads * size, kv_heads * size])
+        if config["model_type"] == "phi3":
+            parts = [(prefix + "qkv_proj.weight", slice(*ends[one:one + 2])) for one in range(3)]
+        else:
+            parts = [(f"{prefix}{one}_proj.weight", slice(None)) for one in "qkv"]
+        query, key, value = (self.matmul(x, *part).reshape(positions, -1, size) for part in parts)
         if prefix + "q_norm.weight" in self.stored:
             query, key = self.norm(query, prefix + "q_norm.weight"), self.norm(key, prefix + "k_norm.weight")
-        query, key = self.rotate(query), self.rotate(key)
+        if self.is_rotated(layer):
+            query, key = self.rotate(query, layer), self.rotate(key, layer)
         if self.envelope:
             query, key, value = bf16(query), bf16(key), bf16(value)
-        window = config.get("sliding_window") or positions
+        window = self.window(layer, positions)
+        scale = self.scale("attention_multiplier", config.get("query_pre_attn_scalar", size) ** -0.5)
         out = np.empty((positions, heads, size))
         for position in range(positions):
             first = max(0, position + 1 - window)
             for head in range(heads):
                 group = head // (heads // kv_heads)
                 keys = key[first:position + 1, group].astype(np.float64)
-                scores = keys @ query[position, head].astype(np.float64) * size ** -0.5
+                scores = keys @ query[position, head].astype(np.float64) * scale
+                scores = self.capped(scores, "attn_logit_softcapping")
                 share = np.exp(scores - scores.max())
                 share /= share.sum()
                 if self.envelope:
@@ -132,31 +184,64 @@ class Plain:
         return self.matmul(out.reshape(positions, -1), prefix + "o_proj.weight")
 
     def gated(self, x, gate, up, down):
-        hidden = self.matmul(x, gate)
-        return self.matmul(hidden / (1 + np.exp(-hidden)) * self.matmul(x, up), down)
+        """gate and up are the arguments of matmul."""
+        a = self.matmul(x, *gate)
+        if self.is_gemma:
+            activated = a / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
+        else:
+            activated = a / (1 + np.exp(-a))
+        return self.matmul(activated * self.matmul(x, *up), down)
+
+    def network(self, x, prefix, matrices=("gate_proj", "up_proj", "down_proj")):
+        gate, up, down = (f"{prefix}{one}.weight" for one in matrices)
+        return self.gated(x, (gate,), (up,), down)
 
     def mix(self, x, prefix):
-        """Softmax over the router's scores; the best are scaled to the sum 1 and add their networks' outputs."""
+        """Softmax over the router's scores; the best (scaled to the sum 1 if the class does) add their networks."""
         router = self.other(prefix + "gate.weight")
         operands = (bf16(x), bf16(router)) if self.envelope else (x, router)
         scores = operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
+        is_mixtral = self.config["model_type"] == "mixtral"
+        matrices = ("w1", "w3", "w2") if is_mixtral else ("gate_proj", "up_proj", "down_proj")
         out = np.zeros_like(x)
         for row, of_row in enumerate(scores):
             best = np.argsort(-of_row, kind="stable")[:self.config["num_experts_per_tok"]]
-            share = np.exp(of_row[best] - of_row.max())
-            for expert, part in zip(best, share / share.sum()):
-                names = (f"{prefix}experts.{expert}.{one}.weight" for one in ("w1", "w3", "w2"))
-                out[row] += part * self.gated(x[row:row + 1], *names)[0]
+            share = np.exp(of_row - of_row.max())
+            share /= share[best].sum() if self.config.get("norm_topk_prob", True) else share.sum()
+            for expert in best:
+                out[row] += share[expert] * self.network(x[row:row + 1], f"{prefix}experts.{expert}.", matrices)[0]
+        if prefix + "shared_expert_gate.weight" in self.stored:
+            gate = self.other(prefix + "shared_expert_gate.weight")
+            operands = (bf16(x), bf16(gate)) if self.envelope else (x, gate)
+            scores = operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
+            out += self.network(x, prefix + "shared_expert.") / (1 + np.exp(-scores))
         return out
 
+    def feed_forward(self, x, prefix):
+        for module in ("block_sparse_moe.", "mlp."):
+            if prefix + module + "gate.weight" in self.stored:
+                return self.mix(x, prefix + module)
+        if self.config["model_type"] == "phi3":
+            name, inner = prefix + "mlp.gate_up_proj.weight", self.config["intermediate_size"]
+            return self.gated(x, (name, slice(0, inner)), (name, slice(inner, None)), prefix + "mlp.down_proj.weight")
+        return self.network(x, prefix + "mlp.")
+
     def logits(self, ids):
-        x = self.other("model.embed_tokens.weight")[list(ids)].astype(np.float64)
+        x = self.other("model.embed_tokens.weight")[list(ids)].astype(np.float64) * self.scale("embedding_multiplier")
+        if self.is_gemma:
+            x = x * self.config["hidden_size"] ** 0.5
+        added = self.scale("residual_multiplier")
         for layer in range(self.config["num_hidden_layers"]):
             prefix = f"model.layers.{layer}."
-            x = x + self.attend(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.")
-            normed = self.norm(x, prefix + "post_attention_layernorm.weight")
-            if self.config.get("num_local_experts"):
-                x = x + self.mix(normed, prefix + "block_sparse_moe.")
-            else:
-                x = x + self.gated(normed, *(f"{prefix}mlp.{one}_proj.weight" for one in ("gate", "up", "down")))
-        return self.matmul(self.norm(x, "model.norm.weight"), "lm_head.weight")
+            has_post_norms = prefix + "post_feedforward_layernorm.weight" in self.stored
+            before = "pre_feedforward_layernorm" if has_post_norms else "post_attention_layernorm"
+            mixed = self.attend(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.", layer)
+            if has_post_norms:
+                mixed = self.norm(mixed, prefix + "post_attention_layernorm.weight")
+            x = x + added * mixed
+            made = self.feed_forward(self.norm(x, f"{prefix}{before}.weight"), prefix)
+            if has_post_norms:
+                made = self.norm(made, prefix + "post_feedforward_layernorm.weight")
+            x = x + added * made
+        logits = self.matmul(self.norm(x, "model.norm.weight"), "lm_head.weight") / self.scale("logits_scaling")
+        return self.capped(logits, "final_logit_softcapping")

@@ -15,6 +15,7 @@ Prompts go through in chunks, so that no matrix has more than CHUNK rows of the 
 """
 
 import hashlib
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from torch import nn
 from transformers import AttentionInterface, AutoModelForCausalLM, DynamicCache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 import quantize
 import weights
@@ -40,15 +42,17 @@ def to_bf16(x: torch.Tensor) -> torch.Tensor:
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, **options):
-    """transformers' SDPA for R; for E the same in plain steps, with its roundings.
+    """transformers' SDPA for R, or plain steps where scores are soft-capped, which SDPA cannot; for E plain steps with
+    its roundings.
 
     query [1, heads, rows, head_dim]; key, value [1, kv_heads, length, head_dim]; the mask is
     boolean, [1, 1, rows, length], true where a row may look. Returns [1, rows, heads, head_dim].
     """
     if not getattr(module, "rounds_to_bf16", False):
+        if options.get("softcap") is not None:
+            return _capped_attention(query, key, value, attention_mask, scaling, options["softcap"]), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    if options.get("softcap") is not None:
-        raise ValueError("the envelope of a model with soft-capped attention is not defined here")
+    softcap = options.get("softcap")
     query, key, value = to_bf16(query)[0] * scaling, to_bf16(key)[0], value[0].bfloat16()
     rows, group = query.shape[1], query.shape[0] // key.shape[0]
     mixed = torch.empty(1, rows, *query.shape[::2])
@@ -57,15 +61,25 @@ def attention(module, query, key, value, attention_mask, scaling=None, **options
         seen = attention_mask[0, 0, start:end]
         for head in range(key.shape[0]):
             of_group = slice(head * group, (head + 1) * group)
-            mixed[0, start:end, of_group] = _mix(query[of_group, start:end], key[head], value[head], seen)
+            mixed[0, start:end, of_group] = _mix(query[of_group, start:end], key[head], value[head], seen, softcap)
     return mixed, None
 
 
-def _mix(query, key, value, seen):
+def _capped_attention(query, key, value, seen, scaling, softcap):
+    group = query.shape[1] // key.shape[1]
+    key, value = (one.repeat_interleave(group, dim=1) for one in (key, value))
+    scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scaling / softcap)
+    shares = torch.softmax(scores.masked_fill(~seen, -torch.inf), dim=-1)
+    return (shares @ value).transpose(1, 2).contiguous()
+
+
+def _mix(query, key, value, seen, softcap):
     """The rows of one group of heads, [rows, group, head_dim]; `seen` is boolean, [rows, length]."""
     group, rows, size = query.shape
     length = key.shape[0] - int(seen.flip(1).any(0).int().argmax())  # up to the last key that anyone sees
     scores = (query.reshape(-1, size) @ key[:length].t()).view(group, rows, length)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     first_hidden = int(seen.all(0)[:length].int().argmin()) if not seen[:, :length].all() else length
     scores[..., first_hidden:].masked_fill_(~seen[:, first_hidden:length], -torch.inf)
     # The BF16 result of the BF16 product is accumulated in FP32 and rounded once, which is the
@@ -146,6 +160,8 @@ class Reference:
         self.model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=torch.float32, attn_implementation=ATTENTION).eval()
         self.config = self.model.config
+        self._rope = self._prepare_long_rope()
+        self._has_rotation = False
         self.checkpoint_is_bf16 = all(torch.equal(w, to_bf16(w)) for w in self.model.parameters())
         head = self.model.get_output_embeddings()
         # A tied head is quantized, while the lookup keeps the stored values: two tensors from here on.
@@ -167,25 +183,32 @@ class Reference:
 
     def _multiply_by_products(self) -> None:
         for name, module in self.model.named_modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and self.roles[name + ".weight"] is Role.ROUTER:
+                module.forward = partial(self._gate, module)
+            elif isinstance(module, nn.Linear):
                 module.forward = lambda x, name=name, module=module: self.products(
                     name + ".weight", x, module.weight, module.bias)
-            elif hasattr(module, "gate_up_proj"):
+            elif isinstance(getattr(module, "gate_up_proj", None), nn.Parameter):
                 module.forward = partial(experts, module, name, self.products)
             elif self.roles.get(name + ".weight") is Role.ROUTER:
                 module.forward = partial(self._route, name, module)
+
+    def _gate(self, module, hidden: torch.Tensor):
+        """The gate of an expert that all tokens share."""
+        return nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
 
     def _route(self, name: str, module, hidden: torch.Tensor):
         """What a router of transformers returns: scores, shares and numbers of the experts of each row."""
         hidden = hidden.reshape(-1, hidden.shape[-1])
         scores = nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
-        chosen, shares = self.routing.choose(name, scores, self.config.num_experts_per_tok)
+        chosen, shares = self.routing.choose(name, scores, self.config.num_experts_per_tok,
+                                             getattr(self.config, "norm_topk_prob", True))
         return scores, shares, chosen
 
     @property
     def chooses(self) -> bool:
         """Whether there are routers that leave some experts out."""
-        return Role.ROUTER in self.roles.values() and self.config.num_experts_per_tok < self.config.num_local_experts
+        return Role.ROUTER in self.roles.values() and self.config.num_experts_per_tok < weights.experts(self.config)
 
     def _expect_all_multiplied(self) -> None:
         """Every matmul weight went through `products`: none is multiplied by code that this file does not know."""
@@ -217,6 +240,35 @@ class Reference:
             if self.roles[name] is not Role.OTHER and not is_integer:
                 weight.copy_(to_bf16(weight))
 
+    @property
+    def long_rope_after(self) -> int | None:
+        """Of a model with LongRoPE: sequences that may have more inputs than this are rotated by the long factors."""
+        rope = self._rope
+        longest = self.config.max_position_embeddings
+        return rope["original"] if rope and longest > rope["original"] else None
+
+    def rotate_for(self, n_inputs: int) -> None:
+        """Choose the factors of LongRoPE by the length that a sequence may reach, from its first token on.
+
+        transformers chooses by the tokens so far, and its generate() computes a cache again that has become too long; of a
+        cache in use no key can be turned again.
+        """
+        if self.long_rope_after is not None:
+            # What transformers compares the length with; both sets of frequencies are made already.
+            length = 0 if n_inputs > self.long_rope_after else sys.maxsize
+            self._has_rotation = True
+            self._rotary.config.rope_parameters["original_max_position_embeddings"] = length
+
+    def _prepare_long_rope(self) -> dict | None:
+        self._rotary = self.model.model.rotary_emb
+        parameters = self.config.rope_parameters
+        if parameters.get("rope_type") != "longrope":
+            return None
+        original = parameters["original_max_position_embeddings"]
+        frequencies, _ = ROPE_INIT_FUNCTIONS["longrope"](self.config, None, seq_len=original + 1)
+        self._rotary.long_inv_freq = frequencies
+        return {"original": original}
+
     def empty_cache(self) -> DynamicCache:
         """A cache without a configuration keeps every position, also of layers with a window."""
         return DynamicCache()
@@ -233,6 +285,8 @@ class Reference:
         """Append ids to the cache; the logits [keep, vocabulary] after each of the last `keep` of them."""
         kept = []
         self.routing.forget()
+        if self.long_rope_after is not None and not self._has_rotation:
+            raise RuntimeError("a model with LongRoPE needs rotate_for() before feed()")
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start:start + CHUNK]
             first_kept = max(0, len(ids) - keep - start)

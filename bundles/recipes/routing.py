@@ -20,8 +20,10 @@ class Routing:
     def forget(self) -> None:
         self.scores = {}
 
-    def choose(self, name: str, scores: torch.Tensor, taken: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The experts of each row, [rows, taken], best first, the lowest of equal ones; and their shares, of sum 1."""
+    def choose(self, name: str, scores: torch.Tensor, taken: int,
+               renormalizes: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The experts of each row, [rows, taken], best first, the lowest of equal ones; and their shares, of sum 1 if
+        `renormalizes`, else of all experts' sum 1."""
         self.scores.setdefault(name, []).append(scores)
         order = scores.sort(dim=-1, descending=True, stable=True).indices
         chosen = order[:, :taken].clone()
@@ -29,7 +31,8 @@ class Routing:
             last, other = order[:, taken - 1:taken], order[:, taken:taken + 1]
             is_close = scores.gather(1, last) - scores.gather(1, other) <= self.thresholds[name]
             chosen[:, taken - 1:] = torch.where(is_close, other, last)
-        return chosen, scores.gather(1, chosen).softmax(-1)
+        shares = scores.gather(1, chosen).softmax(-1) if renormalizes else scores.softmax(-1).gather(1, chosen)
+        return chosen, shares
 
     def of_last(self, rows: int) -> torch.Tensor:
         """The scores of the last rows, [routers, rows, experts]."""

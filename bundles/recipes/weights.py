@@ -18,47 +18,91 @@ class Role(enum.Enum):
     OTHER = "other"    # embedding, norms, biases
 
 
-CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM")
+CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
+           "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
+           "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
+           "Gemma3ForCausalLM")
+
+
+def experts(config) -> int:
+    """How many experts a mixture has; 0 in a dense model."""
+    return next((getattr(config, key) for key in ("num_local_experts", "num_experts") if hasattr(config, key)), 0)
+
+
+def mixture_layers(config) -> list[bool]:
+    """Which layers have experts."""
+    step, dense = getattr(config, "decoder_sparse_step", 1), getattr(config, "mlp_only_layers", None) or []
+    return [experts(config) > 0 and number not in dense and (number + 1) % step == 0
+            for number in range(config.num_hidden_layers)]
+
+
+def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
+    dim = config.hidden_size
+    head_dim = getattr(config, "head_dim", None) or dim // config.num_attention_heads
+    queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
+    norms = ["input", "post_attention"]
+    if config.model_type in ("gemma2", "gemma3_text"):
+        norms += ["pre_feedforward", "post_feedforward"]
+    tensors = {f"{norm}_layernorm.weight": (Role.OTHER, (dim,)) for norm in norms}
+    if config.model_type == "phi3":
+        tensors["self_attn.qkv_proj.weight"] = (Role.MATMUL, (queries + 2 * keys, dim))
+    else:
+        tensors |= {f"self_attn.{one}_proj.weight": (Role.MATMUL, (rows, dim))
+                    for one, rows in (("q", queries), ("k", keys), ("v", keys))}
+    tensors["self_attn.o_proj.weight"] = (Role.MATMUL, (dim, queries))
+    if config.model_type in ("qwen3", "qwen3_moe", "gemma3_text"):
+        tensors |= {f"self_attn.{one}_norm.weight": (Role.OTHER, (head_dim,)) for one in "qk"}
+    return tensors
+
+
+def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int, ...]]]:
+    dim = config.hidden_size
+    if has_experts:
+        inner = getattr(config, "moe_intermediate_size", config.intermediate_size)
+        tensors = {
+            "mlp.gate.weight": (Role.ROUTER, (experts(config), dim)),
+            "mlp.experts.gate_up_proj": (Role.MATMUL, (experts(config), 2 * inner, dim)),
+            "mlp.experts.down_proj": (Role.MATMUL, (experts(config), dim, inner)),
+        }
+        if _has_shared_expert(config):
+            inner = config.shared_expert_intermediate_size
+            tensors |= {"mlp.shared_expert_gate.weight": (Role.ROUTER, (1, dim)),
+                        "mlp.shared_expert.gate_proj.weight": (Role.MATMUL, (inner, dim)),
+                        "mlp.shared_expert.up_proj.weight": (Role.MATMUL, (inner, dim)),
+                        "mlp.shared_expert.down_proj.weight": (Role.MATMUL, (dim, inner))}
+        return tensors
+    inner = config.intermediate_size
+    if config.model_type == "phi3":
+        return {"mlp.gate_up_proj.weight": (Role.MATMUL, (2 * inner, dim)),
+                "mlp.down_proj.weight": (Role.MATMUL, (dim, inner))}
+    return {**{f"mlp.{one}_proj.weight": (Role.MATMUL, (inner, dim)) for one in ("gate", "up")},
+            "mlp.down_proj.weight": (Role.MATMUL, (dim, inner))}
 
 
 def table(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
     """Role and shape of every parameter but the biases, by transformers' name; the head is one of its own."""
-    dim, inner = config.hidden_size, config.intermediate_size
-    head_dim = getattr(config, "head_dim", None) or dim // config.num_attention_heads
-    queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
-    layer = {
-        "input_layernorm.weight": (Role.OTHER, (dim,)),
-        "self_attn.q_proj.weight": (Role.MATMUL, (queries, dim)),
-        "self_attn.k_proj.weight": (Role.MATMUL, (keys, dim)),
-        "self_attn.v_proj.weight": (Role.MATMUL, (keys, dim)),
-        "self_attn.o_proj.weight": (Role.MATMUL, (dim, queries)),
-        "post_attention_layernorm.weight": (Role.OTHER, (dim,)),
-    }
-    if config.model_type == "qwen3":
-        layer |= {f"self_attn.{one}_norm.weight": (Role.OTHER, (head_dim,)) for one in "qk"}
-    if config.model_type == "mixtral":
-        experts = config.num_local_experts
-        layer |= {
-            "mlp.gate.weight": (Role.ROUTER, (experts, dim)),
-            "mlp.experts.gate_up_proj": (Role.MATMUL, (experts, 2 * inner, dim)),
-            "mlp.experts.down_proj": (Role.MATMUL, (experts, dim, inner)),
-        }
-    else:
-        layer |= {f"mlp.{one}_proj.weight": (Role.MATMUL, (inner, dim)) for one in ("gate", "up")}
-        layer["mlp.down_proj.weight"] = (Role.MATMUL, (dim, inner))
+    dim = config.hidden_size
     return {
         "model.embed_tokens.weight": (Role.OTHER, (config.vocab_size, dim)),
-        **{f"model.layers.{number}.{name}": entry
-           for number in range(config.num_hidden_layers) for name, entry in layer.items()},
+        **{f"model.layers.{number}.{name}": entry for number, has_experts in enumerate(mixture_layers(config))
+           for name, entry in (_attention(config) | _feed_forward(config, has_experts)).items()},
         "model.norm.weight": (Role.OTHER, (dim,)),
         "lm_head.weight": (Role.MATMUL, (config.vocab_size, dim)),
     }
 
 
+def _has_shared_expert(config) -> bool:
+    return hasattr(config, "shared_expert_intermediate_size")
+
+
 def matrices(config) -> int:
-    """How many matrices the rule quantizes, as the checkpoint stores them: gate, up and down of each expert apart."""
-    experts = config.num_local_experts if config.model_type == "mixtral" else 1
-    return config.num_hidden_layers * (4 + 3 * experts) + 1
+    """How many matrices the rule quantizes, each projection of a fused tensor apart.
+
+    They are q, k, v and the output of a layer; gate, up and down of each network; the head.
+    """
+    networks = [experts(config) + _has_shared_expert(config) if has_experts else 1
+                for has_experts in mixture_layers(config)]
+    return sum(4 + 3 * number for number in networks) + 1
 
 
 def roles(config, parameters: Mapping[str, torch.Tensor]) -> dict[str, Role]:
@@ -80,6 +124,6 @@ def roles(config, parameters: Mapping[str, torch.Tensor]) -> dict[str, Role]:
 
 
 def _matrices_in(name: str, shape: tuple[int, ...]) -> int:
-    """Gate and up projection of an expert are one block of rows."""
-    each = 2 if name.endswith("gate_up_proj") else 1
+    """Gate and up projection of an expert are one block of rows, and so are fused projections."""
+    each = 2 if "gate_up_proj" in name else 3 if "qkv_proj" in name else 1
     return each * (shape[0] if len(shape) == 3 else 1)

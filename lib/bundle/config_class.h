@@ -1,6 +1,7 @@
 #pragma once
-// The values that transformers' configuration classes give to keys that config.json lacks. Source: transformers 5.23,
-// models/{llama,mistral,qwen2,qwen3,mixtral}/configuration_*.py; tests/recipes/config_defaults_test.py compares with them.
+// The values that transformers' configuration classes give to keys that config.json lacks, and which keys each class
+// reads. Source: transformers 5.23, models/FAMILY/configuration_FAMILY.py, and modeling_FAMILY.py for what the keys do;
+// tests/recipes/config_defaults_test.py compares with them.
 
 #include <array>
 #include <cstdint>
@@ -12,14 +13,37 @@ namespace secondsource::detail {
 
 /// Which layers have a sliding window.
 enum class WindowRule : std::uint8_t {
-  kNone,     ///< none: sliding_window and layer_types are ignored
-  kAll,      ///< all, unless sliding_window is null; layer_types and use_sliding_window are ignored
-  kByLayer,  ///< with use_sliding_window those of layer_types, or from max_window_layers on
+  kNone,         ///< none: sliding_window and layer_types are ignored
+  kAll,          ///< all, unless sliding_window is null; layer_types and use_sliding_window are ignored
+  kAllUsed,      ///< with use_sliding_window all; layer_types is ignored
+  kFromLayer,    ///< with use_sliding_window those of layer_types, or from max_window_layers on
+  kEveryOther,   ///< with use_sliding_window those of layer_types, or 0, 2, 4, ... below max_window_layers
+  kWithoutRope,  ///< with use_sliding_window those of layer_types, or those without rotation
+  kPattern,      ///< those of layer_types, or all but the last of each window_period layers
 };
 
 /// The value follows from other keys: num_attention_heads, or hidden_size / num_attention_heads.
 inline constexpr std::int64_t kDerived = 0;
 inline constexpr std::int64_t kNoValue = -1;
+
+/// A key that says whether there are biases. Without a key, the value for its absence is that of every model.
+struct BiasKey {
+  std::string_view key = {};
+  bool absent = false;
+};
+
+/// A mixture of experts in the feed-forward networks.
+struct MixtureKeys {
+  /// Two names of the number of experts, of which the second takes precedence; empty: the class is dense.
+  std::array<std::string_view, 2> n_experts_keys = {};
+  std::int64_t n_experts = 0;
+  std::int64_t num_experts_per_tok = 0;
+  std::int64_t moe_intermediate_size = kDerived;     ///< kDerived: intermediate_size, and the key is ignored
+  bool reads_norm_topk_prob = false;                 ///< false by default; otherwise weights are always renormalized
+  bool has_dense_layers = false;                     ///< reads decoder_sparse_step and mlp_only_layers
+  std::int64_t shared_expert_intermediate_size = 0;  ///< 0: no expert that all tokens share, and no such key
+  [[nodiscard]] constexpr bool is_present() const { return !n_experts_keys[0].empty(); }
+};
 
 struct ConfigClass {
   Architecture architecture;
@@ -27,70 +51,82 @@ struct ConfigClass {
   std::string_view class_name;
   // The values of absent keys.
   std::int64_t vocab_size;
+  std::int64_t hidden_size = 4096;
   std::int64_t intermediate_size;
+  std::int64_t num_hidden_layers = 32;
+  std::int64_t num_attention_heads = 32;
   std::int64_t num_key_value_heads;  ///< or kDerived
-  std::int64_t head_dim;             ///< or kDerived
+  std::int64_t head_dim = kDerived;
   std::int64_t max_position_embeddings;
-  double rms_norm_eps;
-  double rope_theta;
-  std::int64_t sliding_window;  ///< or kNoValue
-  std::int64_t bos_token_id;    ///< or kNoValue
-  std::int64_t eos_token_id;    ///< or kNoValue
-  // Which keys the model reads at all.
-  WindowRule windows;
-  bool reads_attention_bias;
-  bool reads_mlp_bias;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 1e4;
+  bool tie_word_embeddings = false;
+  std::int64_t sliding_window = kNoValue;
+  std::int64_t bos_token_id = kNoValue;
+  std::int64_t eos_token_id = kNoValue;
+  // Which keys the model reads at all, and what every model of the class has.
+  WindowRule windows = WindowRule::kNone;
+  BiasKey qkv_bias = {};
+  BiasKey out_bias = {};
+  BiasKey mlp_bias = {};
+  MixtureKeys mixture = {};
+  bool has_qk_norm = false;           ///< each head of q and k is RMS-normalized
+  bool reads_multipliers = false;     ///< embedding_, residual_ and attention_multiplier, logits_scaling
+  bool has_unrotated_layers = false;  ///< reads no_rope_layers and no_rope_layer_interval
+  RotaryPairs rotary_pairs = RotaryPairs::kHalves;
+  bool reads_partial_rotary = false;  ///< partial_rotary_factor; the others ignore it or cannot compute with it
+  /// original_max_position_embeddings beside rope_scaling, or kDerived: max_position_embeddings
+  std::int64_t original_max_position_embeddings = kDerived;
+  bool has_fused_projections = false;  ///< q, k and v are one tensor, gate and up another
+  std::int64_t window_period = 0;      ///< for WindowRule::kPattern
+  std::string_view window_period_key = {};
+  std::string_view activation_key = "hidden_act";
+  std::string_view activation = "silu";
+  bool gelu_is_tanh = false;               ///< the name gelu stands for gelu_pytorch_tanh
+  bool norms_add_one = false;              ///< norms multiply by 1 + weight
+  bool has_post_norms = false;             ///< what a block adds is normalized, too
+  bool scales_embedding = false;           ///< by the square root of hidden_size
+  std::int64_t query_pre_attn_scalar = 0;  ///< scores are divided by its square root; 0: head_dim, and there is no key
+  bool has_softcaps = false;               ///< reads attn_logit_softcapping and final_logit_softcapping
+  double attn_logit_softcapping = 0.0;     ///< 0: none
+  double final_logit_softcapping = 0.0;
+  double rope_local_base_freq = 0.0;  ///< of layers with a window; 0: all layers have the same rotation
 };
 
-constexpr std::array kConfigClasses = {
+inline constexpr std::array kConfigClasses = {
     ConfigClass{.architecture = Architecture::kLlama,
                 .family = "llama",
                 .class_name = "LlamaForCausalLM",
                 .vocab_size = 32000,
                 .intermediate_size = 11008,
                 .num_key_value_heads = kDerived,
-                .head_dim = kDerived,
                 .max_position_embeddings = 2048,
-                .rms_norm_eps = 1e-6,
-                .rope_theta = 1e4,
-                .sliding_window = kNoValue,
                 .bos_token_id = 1,
                 .eos_token_id = 2,
-                .windows = WindowRule::kNone,
-                .reads_attention_bias = true,
-                .reads_mlp_bias = true},
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mlp_bias = {"mlp_bias"}},
     ConfigClass{.architecture = Architecture::kMistral,
                 .family = "mistral",
                 .class_name = "MistralForCausalLM",
                 .vocab_size = 32000,
                 .intermediate_size = 14336,
                 .num_key_value_heads = 8,
-                .head_dim = kDerived,
                 .max_position_embeddings = 131072,
-                .rms_norm_eps = 1e-6,
-                .rope_theta = 1e4,
                 .sliding_window = 4096,
                 .bos_token_id = 1,
                 .eos_token_id = 2,
-                .windows = WindowRule::kAll,
-                .reads_attention_bias = false,
-                .reads_mlp_bias = false},
+                .windows = WindowRule::kAll},
     ConfigClass{.architecture = Architecture::kQwen2,
                 .family = "qwen2",
                 .class_name = "Qwen2ForCausalLM",
                 .vocab_size = 151936,
                 .intermediate_size = 22016,
                 .num_key_value_heads = 32,
-                .head_dim = kDerived,
                 .max_position_embeddings = 32768,
-                .rms_norm_eps = 1e-6,
-                .rope_theta = 1e4,
                 .sliding_window = 4096,
-                .bos_token_id = kNoValue,
-                .eos_token_id = kNoValue,
-                .windows = WindowRule::kByLayer,
-                .reads_attention_bias = false,
-                .reads_mlp_bias = false},
+                .windows = WindowRule::kFromLayer,
+                .qkv_bias = {.absent = true}},
     ConfigClass{.architecture = Architecture::kQwen3,
                 .family = "qwen3",
                 .class_name = "Qwen3ForCausalLM",
@@ -99,38 +135,228 @@ constexpr std::array kConfigClasses = {
                 .num_key_value_heads = 32,
                 .head_dim = 128,
                 .max_position_embeddings = 32768,
-                .rms_norm_eps = 1e-6,
-                .rope_theta = 1e4,
                 .sliding_window = 4096,
-                .bos_token_id = kNoValue,
-                .eos_token_id = kNoValue,
-                .windows = WindowRule::kByLayer,
-                .reads_attention_bias = true,
-                .reads_mlp_bias = false},
-    ConfigClass{.architecture = Architecture::kMixtral,
-                .family = "mixtral",
-                .class_name = "MixtralForCausalLM",
+                .windows = WindowRule::kFromLayer,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .has_qk_norm = true},
+    ConfigClass{
+        .architecture = Architecture::kMixtral,
+        .family = "mixtral",
+        .class_name = "MixtralForCausalLM",
+        .vocab_size = 32000,
+        .intermediate_size = 14336,
+        .num_key_value_heads = 8,
+        .max_position_embeddings = 131072,
+        .rms_norm_eps = 1e-5,
+        .rope_theta = 1e6,
+        .bos_token_id = 1,
+        .eos_token_id = 2,
+        .windows = WindowRule::kAll,
+        .mixture = {.n_experts_keys = {"num_local_experts", "num_experts"}, .n_experts = 8, .num_experts_per_tok = 2}},
+    ConfigClass{.architecture = Architecture::kQwen3Moe,
+                .family = "qwen3_moe",
+                .class_name = "Qwen3MoeForCausalLM",
+                .vocab_size = 151936,
+                .hidden_size = 2048,
+                .intermediate_size = 6144,
+                .num_hidden_layers = 24,
+                .num_key_value_heads = 4,
+                .max_position_embeddings = 32768,
+                .sliding_window = 4096,
+                .windows = WindowRule::kAllUsed,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mixture = {.n_experts_keys = {"num_experts", "num_local_experts"},
+                            .n_experts = 128,
+                            .num_experts_per_tok = 8,
+                            .moe_intermediate_size = 768,
+                            .reads_norm_topk_prob = true,
+                            .has_dense_layers = true},
+                .has_qk_norm = true},
+    ConfigClass{.architecture = Architecture::kQwen2Moe,
+                .family = "qwen2_moe",
+                .class_name = "Qwen2MoeForCausalLM",
+                .vocab_size = 151936,
+                .hidden_size = 2048,
+                .intermediate_size = 5632,
+                .num_hidden_layers = 24,
+                .num_attention_heads = 16,
+                .num_key_value_heads = 16,
+                .max_position_embeddings = 32768,
+                .sliding_window = 4096,
+                .windows = WindowRule::kEveryOther,
+                .qkv_bias = {"qkv_bias", true},
+                .mixture = {.n_experts_keys = {"num_experts"},
+                            .n_experts = 60,
+                            .num_experts_per_tok = 4,
+                            .moe_intermediate_size = 1408,
+                            .reads_norm_topk_prob = true,
+                            .has_dense_layers = true,
+                            .shared_expert_intermediate_size = 5632}},
+    ConfigClass{.architecture = Architecture::kGranite,
+                .family = "granite",
+                .class_name = "GraniteForCausalLM",
                 .vocab_size = 32000,
-                .intermediate_size = 14336,
-                .num_key_value_heads = 8,
-                .head_dim = kDerived,
-                .max_position_embeddings = 131072,
-                .rms_norm_eps = 1e-5,
-                .rope_theta = 1e6,
-                .sliding_window = kNoValue,
+                .intermediate_size = 11008,
+                .num_key_value_heads = kDerived,
+                .max_position_embeddings = 2048,
                 .bos_token_id = 1,
                 .eos_token_id = 2,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mlp_bias = {"mlp_bias"},
+                .reads_multipliers = true},
+    ConfigClass{.architecture = Architecture::kSmolLm3,
+                .family = "smollm3",
+                .class_name = "SmolLM3ForCausalLM",
+                .vocab_size = 128256,
+                .hidden_size = 2048,
+                .intermediate_size = 11008,
+                .num_hidden_layers = 36,
+                .num_attention_heads = 16,
+                .num_key_value_heads = 4,
+                .max_position_embeddings = 32768,
+                .rope_theta = 2e6,
+                .tie_word_embeddings = true,
+                .bos_token_id = 128000,
+                .eos_token_id = 128001,
+                .windows = WindowRule::kWithoutRope,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mlp_bias = {"mlp_bias"},
+                .has_unrotated_layers = true},
+    ConfigClass{.architecture = Architecture::kSeedOss,
+                .family = "seed_oss",
+                .class_name = "SeedOssForCausalLM",
+                .vocab_size = 155136,
+                .intermediate_size = 27648,
+                .num_hidden_layers = 64,
+                .num_attention_heads = 80,
+                .num_key_value_heads = 8,
+                .head_dim = 128,
+                .max_position_embeddings = 524288,
+                .bos_token_id = 0,
+                .eos_token_id = 2,
+                .qkv_bias = {"attention_bias", true},
+                .out_bias = {"attention_out_bias"},
+                .mlp_bias = {"mlp_bias"}},
+    ConfigClass{.architecture = Architecture::kErnie45,
+                .family = "ernie4_5",
+                .class_name = "Ernie4_5ForCausalLM",
+                .vocab_size = 103424,
+                .hidden_size = 1024,
+                .intermediate_size = 3072,
+                .num_hidden_layers = 18,
+                .num_attention_heads = 16,
+                .num_key_value_heads = 2,
+                .head_dim = 128,
+                .max_position_embeddings = 131072,
+                .rms_norm_eps = 1e-5,
+                .rope_theta = 5e5,
+                .tie_word_embeddings = true,
+                .bos_token_id = 1,
+                .eos_token_id = 2,
+                .qkv_bias = {"use_bias"},
+                .out_bias = {"use_bias"},
+                .mlp_bias = {"use_bias"},
+                .rotary_pairs = RotaryPairs::kNeighbours},
+    ConfigClass{.architecture = Architecture::kPhi3,
+                .family = "phi3",
+                .class_name = "Phi3ForCausalLM",
+                .vocab_size = 32064,
+                .hidden_size = 3072,
+                .intermediate_size = 8192,
+                .num_key_value_heads = kDerived,
+                .max_position_embeddings = 4096,
+                .rms_norm_eps = 1e-5,
+                .bos_token_id = 1,
+                .eos_token_id = 32000,
                 .windows = WindowRule::kAll,
-                .reads_attention_bias = false,
-                .reads_mlp_bias = false},
+                .reads_partial_rotary = true,
+                .original_max_position_embeddings = 4096,
+                .has_fused_projections = true},
+    ConfigClass{.architecture = Architecture::kGemma,
+                .family = "gemma",
+                .class_name = "GemmaForCausalLM",
+                .vocab_size = 256000,
+                .hidden_size = 3072,
+                .intermediate_size = 24576,
+                .num_hidden_layers = 28,
+                .num_attention_heads = 16,
+                .num_key_value_heads = 16,
+                .head_dim = 256,
+                .max_position_embeddings = 8192,
+                .tie_word_embeddings = true,
+                .bos_token_id = 2,
+                .eos_token_id = 1,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .activation = "gelu_pytorch_tanh",
+                .gelu_is_tanh = true,
+                .norms_add_one = true,
+                .scales_embedding = true},
+    ConfigClass{.architecture = Architecture::kGemma2,
+                .family = "gemma2",
+                .class_name = "Gemma2ForCausalLM",
+                .vocab_size = 256000,
+                .hidden_size = 2304,
+                .intermediate_size = 9216,
+                .num_hidden_layers = 26,
+                .num_attention_heads = 8,
+                .num_key_value_heads = 4,
+                .head_dim = 256,
+                .max_position_embeddings = 8192,
+                .tie_word_embeddings = true,
+                .sliding_window = 4096,
+                .bos_token_id = 2,
+                .eos_token_id = 1,
+                .windows = WindowRule::kPattern,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .window_period = 2,
+                .activation_key = "hidden_activation",
+                .activation = "gelu_pytorch_tanh",
+                .norms_add_one = true,
+                .has_post_norms = true,
+                .scales_embedding = true,
+                .query_pre_attn_scalar = 256,
+                .has_softcaps = true,
+                .attn_logit_softcapping = 50.0,
+                .final_logit_softcapping = 30.0},
+    ConfigClass{.architecture = Architecture::kGemma3,
+                .family = "gemma3_text",
+                .class_name = "Gemma3ForCausalLM",
+                .vocab_size = 262208,
+                .hidden_size = 2304,
+                .intermediate_size = 9216,
+                .num_hidden_layers = 26,
+                .num_attention_heads = 8,
+                .num_key_value_heads = 4,
+                .head_dim = 256,
+                .max_position_embeddings = 131072,
+                .rope_theta = 1e6,
+                .tie_word_embeddings = true,
+                .sliding_window = 4096,
+                .bos_token_id = 2,
+                .eos_token_id = 1,
+                .windows = WindowRule::kPattern,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .has_qk_norm = true,
+                .window_period = 6,
+                .window_period_key = "sliding_window_pattern",
+                .activation_key = "hidden_activation",
+                .activation = "gelu_pytorch_tanh",
+                .norms_add_one = true,
+                .has_post_norms = true,
+                .scales_embedding = true,
+                .query_pre_attn_scalar = 256,
+                .has_softcaps = true,
+                .rope_local_base_freq = 1e4},
 };
 
-// Values that all five classes share.
-inline constexpr std::int64_t kHiddenSize = 4096;
-inline constexpr std::int64_t kHiddenLayers = 32;
-inline constexpr std::int64_t kAttentionHeads = 32;
 inline constexpr std::int64_t kMaxWindowLayers = 28;
-inline constexpr std::int64_t kLocalExperts = 8;
-inline constexpr std::int64_t kExpertsPerToken = 2;
+inline constexpr std::int64_t kNoRopeLayerInterval = 4;
 
 }  // namespace secondsource::detail

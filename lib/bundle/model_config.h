@@ -1,8 +1,8 @@
 #pragma once
 // Reads and checks a model's config.json as Hugging Face writes it, and gives its contents this project's names. An
-// absent key has the value that its class has in transformers (config_class.h). It reads the Llama family; every other
-// architecture is refused by its name, and so is every option that would change the arithmetic in a way that is not
-// implemented.
+// absent key has the value that its class has in transformers (config_class.h). It reads Llama and the classes that differ
+// from it in listed ways; every other architecture is refused by its name, and so is every option that would change the
+// arithmetic in a way that is not implemented.
 
 #include <cstdint>
 #include <optional>
@@ -18,9 +18,25 @@ namespace secondsource {
 /// The largest token id that a file may name: ids are 32-bit integers.
 inline constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 31) - 1;
 
-enum class Architecture : std::uint8_t { kLlama, kMistral, kQwen2, kQwen3, kMixtral };
+enum class Architecture : std::uint8_t {
+  kLlama,
+  kMistral,
+  kQwen2,
+  kQwen3,
+  kMixtral,
+  kQwen3Moe,
+  kQwen2Moe,
+  kGranite,
+  kSmolLm3,
+  kSeedOss,
+  kErnie45,
+  kPhi3,
+  kGemma,
+  kGemma2,
+  kGemma3,
+};
 
-/// "llama", "mistral", "qwen2", "qwen3" or "mixtral": the `family` of a manifest.
+/// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.
 [[nodiscard]] std::string_view to_string(Architecture architecture);
 
 /// The activation function of the gated feed-forward network: act(gate) * up.
@@ -29,10 +45,16 @@ enum class Activation : std::uint8_t {
   kGeluTanh,  ///< gelu_pytorch_tanh
 };
 
+/// Which elements of a head a rotary embedding turns together, for a rotation of r elements.
+enum class RotaryPairs : std::uint8_t {
+  kHalves,      ///< i and i + r/2
+  kNeighbours,  ///< 2i and 2i + 1
+};
+
 struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   std::int64_t dim = 0;         ///< hidden_size
-  std::int64_t ffn_dim = 0;     ///< intermediate_size; in a mixture, that of one expert
+  std::int64_t ffn_dim = 0;     ///< intermediate_size: of a feed-forward network without experts
   std::int64_t n_layers = 0;    ///< num_hidden_layers
   std::int64_t n_heads = 0;     ///< num_attention_heads
   std::int64_t n_kv_heads = 0;  ///< num_key_value_heads, a divisor of n_heads
@@ -41,21 +63,45 @@ struct ModelConfig {
   std::int64_t max_seq_len = 0;  ///< max_position_embeddings
   double norm_eps = 1e-5;        ///< rms_norm_eps
   Activation activation = Activation::kSilu;
-  bool tied_embeddings = false;  ///< the output head uses the embedding matrix
-  bool qkv_bias = false;         ///< q, k and v projections have a bias (Qwen2)
-  bool qk_norm = false;          ///< each head of q and k is RMS-normalized before the rotation (Qwen3)
+  bool tied_embeddings = false;    ///< the output head uses the embedding matrix
+  bool qkv_bias = false;           ///< q, k and v projections have a bias (Qwen2)
+  bool out_bias = false;           ///< so has the output projection of attention
+  bool ffn_bias = false;           ///< and the three projections of a feed-forward network
+  bool qk_norm = false;            ///< each head of q and k is RMS-normalized before the rotation (Qwen3)
+  bool norms_add_one = false;      ///< norms multiply by 1 + weight (Gemma)
+  bool post_norms = false;         ///< what a block adds to the hidden state is normalized first (Gemma 2 and 3)
+  double attention_scale = 1.0;    ///< scores are multiplied by it
+  double attention_softcap = 0.0;  ///< scores s become c tanh(s / c); 0: they do not
+  double logit_softcap = 0.0;
+  double embedding_scale = 1.0;  ///< rows of the embedding are multiplied by it
+  double residual_scale = 1.0;   ///< what a block adds to the hidden state is multiplied by it (Granite)
+  double logit_scale = 1.0;      ///< logits are multiplied by it
   RopeConfig rope;
-  RopeTable rope_table;  ///< valid for sequences of at most max_seq_len tokens
+  RotaryPairs rotary_pairs = RotaryPairs::kHalves;
+  std::int64_t rotary_dim = 0;  ///< elements of a head that are rotated, the first ones
+  /// Each valid for sequences of at most max_seq_len tokens. Frequencies are 0 for pairs that are not rotated.
+  std::vector<RopeTable> rope_tables;
+  std::vector<std::int32_t> layer_ropes;  ///< [n_layers]: indices of rope_tables
+  /// LongRoPE: tables in the place of rope_tables for sequences that may grow beyond long_rope_after tokens; else empty.
+  std::vector<RopeTable> long_rope_tables;
+  std::int64_t long_rope_after = 0;
+  bool fused_projections = false;  ///< q, k and v are stored as one tensor, gate and up as another
   /// [n_layers]: a token at position p attends to positions > p - window; 0 means to all earlier positions.
   std::vector<std::int64_t> windows;
-  std::int64_t n_experts = 0;  ///< 0 for a dense model
-  /// In a mixture, how many of the best experts a token uses; their weights are renormalized to sum 1.
-  std::int64_t n_experts_per_token = 0;
+  std::int64_t n_experts = 0;            ///< 0 for a dense model
+  std::int64_t n_experts_per_token = 0;  ///< how many of the best experts a token uses
+  std::int64_t expert_ffn_dim = 0;       ///< intermediate_size of one expert
+  bool renormalizes_experts = true;      ///< the weights of a token's experts are scaled to the sum 1
+  std::vector<bool> mixture_layers;      ///< [n_layers]: those with experts
+  std::int64_t shared_ffn_dim = 0;  ///< of the expert that every token uses, with a gate of its own; 0: there is none
   std::optional<std::int32_t> bos_id;
   std::vector<std::int32_t> eos_ids;  ///< each of these ends a generation
   std::string torch_dtype;            ///< as written in the file ("bfloat16"); empty if absent
 
-  [[nodiscard]] bool is_mixture() const noexcept { return n_experts > 0; }
+  [[nodiscard]] bool is_rotated(std::int64_t layer) const;
+  [[nodiscard]] bool is_mixture_layer(std::int64_t layer) const {
+    return mixture_layers[static_cast<std::size_t>(layer)];
+  }
   [[nodiscard]] std::int64_t q_dim() const noexcept { return n_heads * head_dim; }
   [[nodiscard]] std::int64_t kv_dim() const noexcept { return n_kv_heads * head_dim; }
 };

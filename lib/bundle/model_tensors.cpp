@@ -26,9 +26,13 @@ class LayerTensors {
 void add_attention(const ModelConfig& config, LayerTensors& layer) {
   const std::int64_t q = config.q_dim();
   const std::int64_t kv = config.kv_dim();
-  layer.add("self_attn.q_proj.weight", {q, config.dim}, TensorRole::kMatmul);
-  layer.add("self_attn.k_proj.weight", {kv, config.dim}, TensorRole::kMatmul);
-  layer.add("self_attn.v_proj.weight", {kv, config.dim}, TensorRole::kMatmul);
+  if (config.fused_projections) {
+    layer.add("self_attn.qkv_proj.weight", {q + 2 * kv, config.dim}, TensorRole::kMatmul);
+  } else {
+    layer.add("self_attn.q_proj.weight", {q, config.dim}, TensorRole::kMatmul);
+    layer.add("self_attn.k_proj.weight", {kv, config.dim}, TensorRole::kMatmul);
+    layer.add("self_attn.v_proj.weight", {kv, config.dim}, TensorRole::kMatmul);
+  }
   if (config.qkv_bias) {
     layer.add("self_attn.q_proj.bias", {q}, TensorRole::kBias);
     layer.add("self_attn.k_proj.bias", {kv}, TensorRole::kBias);
@@ -39,32 +43,110 @@ void add_attention(const ModelConfig& config, LayerTensors& layer) {
     layer.add("self_attn.k_norm.weight", {config.head_dim}, TensorRole::kNorm);
   }
   layer.add("self_attn.o_proj.weight", {config.dim, q}, TensorRole::kMatmul);
+  if (config.out_bias) layer.add("self_attn.o_proj.bias", {config.dim}, TensorRole::kBias);
 }
 
-void add_feed_forward(const ModelConfig& config, std::int64_t index, LayerTensors& layer,
-                      std::vector<TensorSpec>& tensors) {
-  if (!config.is_mixture()) {
-    layer.add("mlp.gate_proj.weight", {config.ffn_dim, config.dim}, TensorRole::kMatmul);
-    layer.add("mlp.up_proj.weight", {config.ffn_dim, config.dim}, TensorRole::kMatmul);
-    layer.add("mlp.down_proj.weight", {config.dim, config.ffn_dim}, TensorRole::kMatmul);
+void add_network(const FfnTensors& network, std::int64_t dim, std::vector<TensorSpec>& tensors) {
+  const std::int64_t ffn_dim = network.gate.n_rows;
+  if (network.gate.tensor == network.up.tensor) {
+    tensors.push_back({network.gate.tensor, {2 * ffn_dim, dim}, TensorRole::kMatmul});
+  } else {
+    tensors.push_back({network.gate.tensor, {ffn_dim, dim}, TensorRole::kMatmul});
+    tensors.push_back({network.up.tensor, {ffn_dim, dim}, TensorRole::kMatmul});
+  }
+  tensors.push_back({network.down.tensor, {dim, ffn_dim}, TensorRole::kMatmul});
+}
+
+void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector<TensorSpec>& tensors) {
+  if (!config.is_mixture_layer(layer)) {
+    const FfnTensors network = ffn_tensors(config, layer);
+    add_network(network, config.dim, tensors);
+    if (!config.ffn_bias) return;
+    tensors.push_back({bias_name(network.gate.tensor), {config.ffn_dim}, TensorRole::kBias});
+    tensors.push_back({bias_name(network.up.tensor), {config.ffn_dim}, TensorRole::kBias});
+    tensors.push_back({bias_name(network.down.tensor), {config.dim}, TensorRole::kBias});
     return;
   }
-  layer.add("block_sparse_moe.gate.weight", {config.n_experts, config.dim}, TensorRole::kRouter);
+  tensors.push_back({router_tensor_name(config, layer), {config.n_experts, config.dim}, TensorRole::kRouter});
   for (std::int64_t expert = 0; expert < config.n_experts; ++expert) {
-    tensors.push_back({expert_tensor_name(index, expert, "w1"), {config.ffn_dim, config.dim}, TensorRole::kMatmul});
-    tensors.push_back({expert_tensor_name(index, expert, "w3"), {config.ffn_dim, config.dim}, TensorRole::kMatmul});
-    tensors.push_back({expert_tensor_name(index, expert, "w2"), {config.dim, config.ffn_dim}, TensorRole::kMatmul});
+    add_network(expert_tensors(config, layer, expert), config.dim, tensors);
   }
+  if (config.shared_ffn_dim == 0) return;
+  add_network(shared_expert_tensors(config, layer), config.dim, tensors);
+  tensors.push_back({shared_gate_tensor_name(layer), {1, config.dim}, TensorRole::kRouter});
+}
+
+/// The module of a layer's experts and their router.
+std::string_view mixture_module(const ModelConfig& config) {
+  return config.architecture == Architecture::kMixtral ? "block_sparse_moe" : "mlp";
 }
 
 }  // namespace
+
+std::string_view ffn_norm_name(const ModelConfig& config) {
+  return config.post_norms ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
+}
 
 std::string layer_tensor_name(std::int64_t layer, std::string_view rest) {
   return fmt::format("model.layers.{}.{}", layer, rest);
 }
 
-std::string expert_tensor_name(std::int64_t layer, std::int64_t expert, std::string_view matrix) {
-  return layer_tensor_name(layer, fmt::format("block_sparse_moe.experts.{}.{}.weight", expert, matrix));
+AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer) {
+  const std::int64_t q = config.q_dim();
+  const std::int64_t kv = config.kv_dim();
+  if (config.fused_projections) {
+    const std::string name = layer_tensor_name(layer, "self_attn.qkv_proj.weight");
+    return {.q = {name, 0, q}, .k = {name, q, kv}, .v = {name, q + kv, kv}};
+  }
+  return {.q = {layer_tensor_name(layer, "self_attn.q_proj.weight"), 0, q},
+          .k = {layer_tensor_name(layer, "self_attn.k_proj.weight"), 0, kv},
+          .v = {layer_tensor_name(layer, "self_attn.v_proj.weight"), 0, kv}};
+}
+
+FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer) {
+  const TensorRows down{layer_tensor_name(layer, "mlp.down_proj.weight"), 0, config.dim};
+  if (config.fused_projections) {
+    const std::string name = layer_tensor_name(layer, "mlp.gate_up_proj.weight");
+    return {.gate = {name, 0, config.ffn_dim}, .up = {name, config.ffn_dim, config.ffn_dim}, .down = down};
+  }
+  return {.gate = {layer_tensor_name(layer, "mlp.gate_proj.weight"), 0, config.ffn_dim},
+          .up = {layer_tensor_name(layer, "mlp.up_proj.weight"), 0, config.ffn_dim},
+          .down = down};
+}
+
+FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert) {
+  const bool is_numbered = config.architecture == Architecture::kMixtral;
+  const auto rows = [&](std::string_view matrix, std::int64_t n_rows) {
+    const std::string_view module = mixture_module(config);
+    return TensorRows{layer_tensor_name(layer, fmt::format("{}.experts.{}.{}.weight", module, expert, matrix)), 0,
+                      n_rows};
+  };
+  return {.gate = rows(is_numbered ? "w1" : "gate_proj", config.expert_ffn_dim),
+          .up = rows(is_numbered ? "w3" : "up_proj", config.expert_ffn_dim),
+          .down = rows(is_numbered ? "w2" : "down_proj", config.dim)};
+}
+
+FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer) {
+  const auto rows = [&](std::string_view matrix, std::int64_t n_rows) {
+    return TensorRows{layer_tensor_name(layer, fmt::format("mlp.shared_expert.{}.weight", matrix)), 0, n_rows};
+  };
+  return {.gate = rows("gate_proj", config.shared_ffn_dim),
+          .up = rows("up_proj", config.shared_ffn_dim),
+          .down = rows("down_proj", config.dim)};
+}
+
+std::string shared_gate_tensor_name(std::int64_t layer) {
+  return layer_tensor_name(layer, "mlp.shared_expert_gate.weight");
+}
+
+std::string bias_name(std::string_view weight_name) {
+  SS_CHECK(weight_name.ends_with("weight"), "a matrix has a bias beside it");
+  weight_name.remove_suffix(std::string_view("weight").size());
+  return std::string(weight_name) + "bias";
+}
+
+std::string router_tensor_name(const ModelConfig& config, std::int64_t layer) {
+  return layer_tensor_name(layer, fmt::format("{}.gate.weight", mixture_module(config)));
 }
 
 std::vector<TensorSpec> model_tensors(const ModelConfig& config) {
@@ -74,8 +156,10 @@ std::vector<TensorSpec> model_tensors(const ModelConfig& config) {
     LayerTensors layer(index, tensors);
     layer.add("input_layernorm.weight", {config.dim}, TensorRole::kNorm);
     add_attention(config, layer);
-    layer.add("post_attention_layernorm.weight", {config.dim}, TensorRole::kNorm);
-    add_feed_forward(config, index, layer, tensors);
+    if (config.post_norms) layer.add(kPostAttentionNorm, {config.dim}, TensorRole::kNorm);
+    layer.add(ffn_norm_name(config), {config.dim}, TensorRole::kNorm);
+    add_feed_forward(config, index, tensors);
+    if (config.post_norms) layer.add(kPostFfnNorm, {config.dim}, TensorRole::kNorm);
   }
   tensors.push_back({std::string(kFinalNormTensor), {config.dim}, TensorRole::kNorm});
   if (!config.tied_embeddings) {

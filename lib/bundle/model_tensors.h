@@ -29,8 +29,44 @@ struct TensorSpec {
 /// "model.layers.3.self_attn.q_proj.weight" for (3, "self_attn.q_proj.weight").
 [[nodiscard]] std::string layer_tensor_name(std::int64_t layer, std::string_view rest);
 
-/// "model.layers.3.block_sparse_moe.experts.5.w1.weight" for (3, 5, "w1"): w1 = gate, w2 = down, w3 = up.
-[[nodiscard]] std::string expert_tensor_name(std::int64_t layer, std::int64_t expert, std::string_view matrix);
+/// Rows of a tensor, which has several projections in some classes.
+struct TensorRows {
+  std::string tensor;
+  std::int64_t first_row = 0;
+  std::int64_t n_rows = 0;
+};
+
+/// The projections of an attention layer: q, k and v.
+struct AttentionTensors {
+  TensorRows q;
+  TensorRows k;
+  TensorRows v;
+};
+[[nodiscard]] AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer);
+
+/// The matrices of a feed-forward network: down(act(gate) * up).
+struct FfnTensors {
+  TensorRows gate;
+  TensorRows up;
+  TensorRows down;
+};
+/// Those of a layer without experts.
+[[nodiscard]] FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer);
+/// Those of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral,
+/// "model.layers.3.mlp.experts.5.gate_proj.weight" in other classes.
+[[nodiscard]] FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert);
+[[nodiscard]] std::string router_tensor_name(const ModelConfig& config, std::int64_t layer);
+/// Those of the expert that all tokens share, and the vector that gates it.
+[[nodiscard]] FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer);
+[[nodiscard]] std::string shared_gate_tensor_name(std::int64_t layer);
+/// "....gate_proj.bias" for the tensor "....gate_proj.weight".
+[[nodiscard]] std::string bias_name(std::string_view weight_name);
+
+/// In a layer, the norm before the feed-forward network: layer_tensor_name(3, ffn_norm_name(config)).
+[[nodiscard]] std::string_view ffn_norm_name(const ModelConfig& config);
+/// In a layer with ModelConfig::post_norms, the norms of what the two blocks add.
+inline constexpr std::string_view kPostAttentionNorm = "post_attention_layernorm.weight";
+inline constexpr std::string_view kPostFfnNorm = "post_feedforward_layernorm.weight";
 
 inline constexpr std::string_view kEmbeddingTensor = "model.embed_tokens.weight";
 inline constexpr std::string_view kFinalNormTensor = "model.norm.weight";

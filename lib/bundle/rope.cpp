@@ -17,16 +17,16 @@ struct TypeName {
 constexpr std::array kTypeNames = {
     TypeName{RopeType::kDefault, "default"}, TypeName{RopeType::kLinear, "linear"},
     TypeName{RopeType::kDynamic, "dynamic"}, TypeName{RopeType::kYarn, "yarn"},
-    TypeName{RopeType::kLlama3, "llama3"},
+    TypeName{RopeType::kLlama3, "llama3"},   TypeName{RopeType::kLongRope, "longrope"},
 };
 
 constexpr double kTwoPi = 2.0 * std::numbers::pi;
 
-/// Unscaled frequencies: theta^(-2i / head_dim) for pair i.
-std::vector<double> plain_frequencies(double theta, std::int64_t head_dim) {
-  std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
+/// Unscaled frequencies: theta^(-2i / rotary_dim) for pair i.
+std::vector<double> plain_frequencies(double theta, std::int64_t rotary_dim) {
+  std::vector<double> frequencies(static_cast<std::size_t>(rotary_dim / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    frequencies[i] = 1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+    frequencies[i] = 1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim));
   }
   return frequencies;
 }
@@ -49,8 +49,8 @@ void scale_llama3(const RopeConfig& rope, std::vector<double>& frequencies) {
 }
 
 /// Scales as YaRN does (arXiv:2309.00071): a ramp over the pairs, from unchanged to divided by `factor`.
-void scale_yarn(const RopeConfig& rope, std::int64_t head_dim, std::vector<double>& frequencies) {
-  const auto dim = static_cast<double>(head_dim);
+void scale_yarn(const RopeConfig& rope, std::int64_t rotary_dim, std::vector<double>& frequencies) {
+  const auto dim = static_cast<double>(rotary_dim);
   const auto correction_dim = [&](double n_rotations) {
     return dim * std::log(static_cast<double>(rope.original_max_seq_len) / (n_rotations * kTwoPi)) /
            (2.0 * std::log(rope.theta));
@@ -79,12 +79,25 @@ double yarn_attention_factor(const RopeConfig& rope) {
   return mscale_of(1.0);
 }
 
+/// Divides each frequency as LongRoPE does (arXiv:2402.13753), by one list of factors or the other.
+void scale_longrope(const RopeConfig& rope, std::int64_t seq_len, std::vector<double>& frequencies) {
+  const std::vector<double>& factors = seq_len > rope.original_max_seq_len ? rope.long_factors : rope.short_factors;
+  SS_CHECK(factors.size() == frequencies.size(), "parse_model_config checks the lists");
+  for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
+}
+
+double longrope_attention_factor(const RopeConfig& rope) {
+  if (rope.attention_factor) return *rope.attention_factor;
+  if (rope.factor <= 1.0) return 1.0;
+  return std::sqrt(1.0 + std::log(rope.factor) / std::log(static_cast<double>(rope.original_max_seq_len)));
+}
+
 /// NTK-aware scaling: the base grows with the part of the sequence beyond max_seq_len; for shorter sequences it is
 /// theta.
-double dynamic_theta(const RopeConfig& rope, std::int64_t head_dim, RopeLengths lengths) {
+double dynamic_theta(const RopeConfig& rope, std::int64_t rotary_dim, RopeLengths lengths) {
   const auto seq_len = static_cast<double>(std::max(lengths.seq_len, lengths.max_seq_len));
   const double stretch = rope.factor * seq_len / static_cast<double>(lengths.max_seq_len) - (rope.factor - 1.0);
-  const auto dim = static_cast<double>(head_dim);
+  const auto dim = static_cast<double>(rotary_dim);
   return rope.theta * std::pow(stretch, dim / (dim - 2.0));
 }
 
@@ -101,10 +114,10 @@ std::optional<RopeType> rope_type_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-RopeTable make_rope_table(const RopeConfig& rope, std::int64_t head_dim, RopeLengths lengths) {
-  SS_CHECK(head_dim > 2 && head_dim % 2 == 0, "rotary embedding needs an even head_dim > 2");
-  const double theta = rope.type == RopeType::kDynamic ? dynamic_theta(rope, head_dim, lengths) : rope.theta;
-  std::vector<double> frequencies = plain_frequencies(theta, head_dim);
+RopeTable make_rope_table(const RopeConfig& rope, std::int64_t rotary_dim, RopeLengths lengths) {
+  SS_CHECK(rotary_dim >= 2 && rotary_dim % 2 == 0, "a rotary embedding needs pairs");
+  const double theta = rope.type == RopeType::kDynamic ? dynamic_theta(rope, rotary_dim, lengths) : rope.theta;
+  std::vector<double> frequencies = plain_frequencies(theta, rotary_dim);
   double attention_factor = 1.0;
   switch (rope.type) {
     case RopeType::kDefault:
@@ -117,8 +130,12 @@ RopeTable make_rope_table(const RopeConfig& rope, std::int64_t head_dim, RopeLen
       scale_llama3(rope, frequencies);
       break;
     case RopeType::kYarn:
-      scale_yarn(rope, head_dim, frequencies);
+      scale_yarn(rope, rotary_dim, frequencies);
       attention_factor = yarn_attention_factor(rope);
+      break;
+    case RopeType::kLongRope:
+      scale_longrope(rope, lengths.seq_len, frequencies);
+      attention_factor = longrope_attention_factor(rope);
       break;
   }
   RopeTable table;

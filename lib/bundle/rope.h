@@ -11,9 +11,9 @@
 
 namespace secondsource {
 
-enum class RopeType : std::uint8_t { kDefault, kLinear, kDynamic, kYarn, kLlama3 };
+enum class RopeType : std::uint8_t { kDefault, kLinear, kDynamic, kYarn, kLlama3, kLongRope };
 
-/// "default", "linear", "dynamic", "yarn" or "llama3", as in config.json.
+/// "default", "linear", "dynamic", "yarn", "llama3" or "longrope", as in config.json.
 [[nodiscard]] std::string_view to_string(RopeType type);
 [[nodiscard]] std::optional<RopeType> rope_type_from_name(std::string_view name);
 
@@ -22,29 +22,33 @@ struct RopeConfig {
   RopeType type = RopeType::kDefault;
   double theta = 10000.0;
   double factor = 1.0;                       ///< used by all types except kDefault
-  std::int64_t original_max_seq_len = 0;     ///< kYarn, kLlama3: context length of the pretraining
+  std::int64_t original_max_seq_len = 0;     ///< kYarn, kLlama3, kLongRope: context length of the pretraining
   double low_freq_factor = 1.0;              ///< kLlama3
   double high_freq_factor = 4.0;             ///< kLlama3
   double beta_fast = 32.0;                   ///< kYarn
   double beta_slow = 1.0;                    ///< kYarn
   bool truncate = true;                      ///< kYarn: round the correction range to whole dimensions
-  std::optional<double> attention_factor{};  ///< kYarn; if absent, computed from factor and the two mscales
+  std::optional<double> attention_factor{};  ///< kYarn, kLongRope; if absent, computed from factor and mscales
   double mscale = 0.0;                       ///< kYarn; 0 if not given
   double mscale_all_dim = 0.0;               ///< kYarn; 0 if not given
+  /// kLongRope: [rotary_dim / 2], by which frequencies are divided, up to original_max_seq_len tokens and beyond
+  std::vector<double> short_factors{};
+  std::vector<double> long_factors{};
 };
 
 struct RopeTable {
-  std::vector<float> inv_freq;    ///< [head_dim / 2]; the angle of pair i at a position is position * inv_freq[i]
+  std::vector<float> inv_freq;    ///< one per pair: the angle of pair i at a position is position * inv_freq[i]
   float attention_factor = 1.0F;  ///< cos and sin are multiplied by it
 };
 
 struct RopeLengths {
   std::int64_t max_seq_len = 0;  ///< max_position_embeddings
-  /// Longest sequence for which the table is used. Only kDynamic depends on it, and only beyond max_seq_len.
+  /// Longest sequence for which the table is used. Only kDynamic and kLongRope depend on it, kDynamic only beyond
+  /// max_seq_len.
   std::int64_t seq_len = 0;
 };
 
-/// Computes the table for heads of `head_dim` (even, > 2) elements.
-[[nodiscard]] RopeTable make_rope_table(const RopeConfig& rope, std::int64_t head_dim, RopeLengths lengths);
+/// Computes the table for a rotation of `rotary_dim` (even, > 2) elements of a head.
+[[nodiscard]] RopeTable make_rope_table(const RopeConfig& rope, std::int64_t rotary_dim, RopeLengths lengths);
 
 }  // namespace secondsource

@@ -164,8 +164,12 @@ Result<void> Engine::check(const Request& request) const {
 Result<RequestId> Engine::submit(Request request) {
   SS_TRY_VOID(check(request));
   if (!request.forced_ids.empty()) request.max_new_tokens = static_cast<std::int32_t>(request.forced_ids.size());
+  // The last generated token is never an input.
+  const std::int32_t n_new = std::max({request.max_new_tokens, request.may_generate, 1});
+  const std::int64_t n_inputs = static_cast<std::int64_t>(request.prompt_ids.size()) + n_new - 1;
   const RequestId id{next_id_++};
   auto sequence = std::make_unique<Sequence>(id, std::move(request), kv_spec_.page_tokens);
+  sequence->long_rope = !config_.long_rope_tables.empty() && n_inputs > config_.long_rope_after;
   sequence->times.submitted_ns = now_ns();
   scheduler_->submit(std::move(sequence));
   return id;
@@ -174,6 +178,7 @@ Result<RequestId> Engine::submit(Request request) {
 StepKey Engine::key_for(const StepPlan& plan, std::int64_t n_rows) const {
   StepKey key{.max_tokens = steps_->bucket_for(plan.n_tokens), .group_timing = group_timing_};
   key.row_per_token = n_rows > std::min(key.max_tokens, options_.scheduler.max_seqs);
+  key.long_rope = plan.long_rope;
   for (const Chunk& chunk : plan.chunks) {
     key.with_top = key.with_top || chunk.sequence->request.want_top;
     key.keep_logits = key.keep_logits || chunk.sequence->request.want_logits;
@@ -184,12 +189,15 @@ StepKey Engine::key_for(const StepPlan& plan, std::int64_t n_rows) const {
 
 Result<std::int64_t> Engine::prepare(Outputs outputs) {
   const std::int64_t started_ns = now_ns();
+  const bool has_long_rope = !config_.long_rope_tables.empty() && max_context_ > config_.long_rope_after;
   for (const std::int32_t bucket : steps_->buckets()) {
-    const StepKey key{.max_tokens = bucket,
-                      .row_per_token = outputs.prompt_scores,
-                      .with_top = outputs.top,
-                      .keep_logits = outputs.logits,
-                      .group_timing = group_timing_};
+    StepKey key{.max_tokens = bucket,
+                .row_per_token = outputs.prompt_scores,
+                .with_top = outputs.top,
+                .keep_logits = outputs.logits,
+                .group_timing = group_timing_};
+    SS_TRY_VOID(steps_->get(key));
+    key.long_rope = has_long_rope;
     SS_TRY_VOID(steps_->get(key));
   }
   SS_TRY_VOID(steps_->make_ready());

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <optional>
 #include <string>
 
 namespace secondsource {
@@ -20,18 +20,28 @@ class GraphBuilder {
       : config_(config), weights_(weights), options_(options) {}
 
   StepGraph build() {
-    graph_.ropes.push_back({config_.rope_table.inv_freq, config_.rope_table.attention_factor});
-    ValueId x = value(Rows::kTokens, config_.dim);
-    add("embedding", Embed{.table = weights_.embedding, .out = x});
+    for (const RopeTable& table : options_.long_rope ? config_.long_rope_tables : config_.rope_tables) {
+      graph_.ropes.push_back({table.inv_freq, table.attention_factor});
+    }
+    Hidden x{.sum = value(Rows::kTokens, config_.dim)};
+    add("embedding", Embed{.table = weights_.embedding,
+                           .out = x.sum,
+                           .scale = static_cast<float>(config_.embedding_scale / config_.residual_scale)});
     for (std::int64_t layer = 0; layer < config_.n_layers; ++layer) {
-      x = attention_block(x, layer);
-      x = ffn_block(x, layer);
+      attention_block(x, layer);
+      ffn_block(x, layer);
     }
     head(x);
     return std::move(graph_);
   }
 
  private:
+  /// The hidden state. What the last block adds to it may not have been added yet: the next norm does it.
+  struct Hidden {
+    ValueId sum;
+    std::optional<ValueId> pending = {};
+  };
+
   ValueId value(Rows rows, std::int64_t cols, DType dtype = DType::kF32) {
     graph_.values.push_back({.dtype = dtype, .rows = rows, .cols = narrow(cols), .observed = options_.observe_all});
     return ValueId{static_cast<std::int32_t>(graph_.values.size()) - 1};
@@ -49,19 +59,50 @@ class GraphBuilder {
     graph_.labels.push_back(std::move(label));
   }
 
-  ValueId norm(std::string label, ValueId x, WeightId weight) {
-    const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x))];
+  /// Normalizes the hidden state, and adds to it what is pending.
+  ValueId norm(std::string label, Hidden& x, WeightId weight) {
+    const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x.sum))];
     const ValueId out = value(desc.rows, desc.cols);
-    add(std::move(label), RmsNorm{.x = x,
-                                  .add = {},
-                                  .weight = weight,
-                                  .eps = static_cast<float>(config_.norm_eps),
-                                  .sum_out = {},
-                                  .out = out});
+    RmsNorm op{.x = x.sum, .add = x.pending, .weight = weight, .eps = hidden_eps(), .sum_out = {}, .out = out};
+    if (x.pending) op.sum_out = in_place_of(x.sum);
+    add(std::move(label), op);
+    if (op.sum_out) x = {.sum = *op.sum_out};
     return out;
   }
 
-  ValueId attention_block(ValueId x, std::int64_t layer) {
+  /// How the output of a block gets into the hidden state.
+  struct Addition {
+    std::optional<WeightId> bias = {};
+    std::optional<WeightId> norm = {};
+  };
+
+  /// Adds input W^T to the hidden state, or makes it pending with its bias or normalized.
+  void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
+    Matmul op{.x = input, .weight = weight, .out = {}, .act = options_.act, .aux = {}, .bias = addition.bias};
+    if (addition.bias) op.epilogue = Epilogue::kBias;
+    if (!addition.bias && !addition.norm) {
+      op.epilogue = Epilogue::kAddResidual;
+      op.aux = x.sum;
+      op.out = in_place_of(x.sum);
+      x.sum = op.out;
+      add(label, op);
+      return;
+    }
+    op.out = value(Rows::kTokens, config_.dim);
+    add(label, op);
+    x.pending = op.out;
+    if (!addition.norm) return;
+    const ValueId normed = value(Rows::kTokens, config_.dim);
+    add(label + "_norm", RmsNorm{.x = op.out,
+                                 .add = {},
+                                 .weight = *addition.norm,
+                                 .eps = static_cast<float>(config_.norm_eps),
+                                 .sum_out = {},
+                                 .out = normed});
+    x.pending = normed;
+  }
+
+  void attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
     const HeadShape heads{narrow(config_.n_heads), narrow(config_.n_kv_heads), narrow(config_.head_dim)};
@@ -79,90 +120,137 @@ class GraphBuilder {
                                          .q_out = q,
                                          .layer = narrow(layer),
                                          .heads = heads,
-                                         .rope = RopeId{0},
+                                         .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
                                          .q_norm = weights.q_norm,
                                          .k_norm = weights.k_norm,
                                          .norm_eps = static_cast<float>(config_.norm_eps)});
     const ValueId attended = in_place_of(q);
-    add(label("attention"),
-        Attention{.q = q,
-                  .out = attended,
-                  .layer = narrow(layer),
-                  .heads = heads,
-                  .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_dim))),
-                  .window = narrow(config_.windows[static_cast<std::size_t>(layer)])});
-    const ValueId out = in_place_of(x);
-    add(label("out"), Matmul{.x = attended,
-                             .weight = weights.attention_out,
-                             .out = out,
-                             .act = options_.act,
-                             .epilogue = Epilogue::kAddResidual,
-                             .aux = x,
-                             .bias = {}});
-    return out;
+    add(label("attention"), Attention{.q = q,
+                                      .out = attended,
+                                      .layer = narrow(layer),
+                                      .heads = heads,
+                                      .scale = static_cast<float>(config_.attention_scale),
+                                      .softcap = static_cast<float>(config_.attention_softcap),
+                                      .window = narrow(config_.windows[static_cast<std::size_t>(layer)])});
+    add_product(label("out"), attended, weights.attention_out,
+                {.bias = weights.out_bias, .norm = weights.post_attention_norm}, x);
   }
 
-  ValueId ffn_block(ValueId x, std::int64_t layer) {
+  void ffn_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.ffn.{}", layer, rest); };
-    const Epilogue gated = config_.activation == Activation::kSilu ? Epilogue::kGatedSilu : Epilogue::kGatedGelu;
     const ValueId normed = norm(label("norm"), x, weights.ffn_norm);
-    const ValueId out = in_place_of(x);
-    if (config_.is_mixture()) {
-      const std::int32_t n_top = narrow(config_.n_experts_per_token);
-      const ValueId expert = value(Rows::kTokens, n_top, DType::kI32);
-      const ValueId share = value(Rows::kTokens, n_top);
-      add(label("route"),
-          Route{.x = normed, .gate = weights.router.value(), .n_top = n_top, .expert = expert, .weight = share});
-      const ValueId hidden = value(Rows::kTokens, n_top * config_.ffn_dim);
-      add(label("gate_up"), GroupedMatmul{.x = normed,
-                                          .expert = expert,
-                                          .weight = {},
-                                          .weights = weights.gate_up,
-                                          .out = hidden,
-                                          .n_top = n_top,
-                                          .act = options_.act,
-                                          .epilogue = gated,
-                                          .aux = {}});
-      add(label("down"), GroupedMatmul{.x = hidden,
-                                       .expert = expert,
-                                       .weight = share,
-                                       .weights = weights.down,
-                                       .out = out,
-                                       .n_top = n_top,
-                                       .act = options_.act,
-                                       .epilogue = Epilogue::kAddResidual,
-                                       .aux = x});
-      return out;
+    if (config_.is_mixture_layer(layer)) {
+      add_experts(label(""), normed,
+                  {.score = RouteScore::kSoftmax,
+                   .renormalize = config_.renormalizes_experts,
+                   .n_top = narrow(config_.n_experts_per_token),
+                   .ffn_dim = config_.expert_ffn_dim,
+                   .router = weights.router.value(),
+                   .gate_up = weights.gate_up,
+                   .down = weights.down},
+                  x);
+      if (!weights.shared) return;
+      add_experts(label("shared_"), normed,
+                  {.score = RouteScore::kSigmoid,
+                   .renormalize = false,
+                   .n_top = 1,
+                   .ffn_dim = config_.shared_ffn_dim,
+                   .router = weights.shared->gate,
+                   .gate_up = weights.shared->gate_up,
+                   .down = weights.shared->down},
+                  x);
+      return;
     }
     const ValueId hidden = value(Rows::kTokens, config_.ffn_dim);
     add(label("gate_up"), Matmul{.x = normed,
                                  .weight = weights.gate_up,
                                  .out = hidden,
                                  .act = options_.act,
-                                 .epilogue = gated,
+                                 .epilogue = gated(),
                                  .aux = {},
-                                 .bias = {}});
-    add(label("down"), Matmul{.x = hidden,
-                              .weight = weights.down,
-                              .out = out,
-                              .act = options_.act,
-                              .epilogue = Epilogue::kAddResidual,
-                              .aux = x,
-                              .bias = {}});
-    return out;
+                                 .bias = weights.gate_up_bias});
+    add_product(label("down"), hidden, weights.down, {.bias = weights.down_bias, .norm = weights.post_ffn_norm}, x);
   }
 
-  void head(ValueId x) {
-    const ValueId last = value(Rows::kLogits, config_.dim);
-    add("select_rows", SelectRows{.x = x, .out = last});
+  /// Experts and how a token's are chosen. An expert that all tokens share is a mixture of one.
+  struct Experts {
+    RouteScore score{};
+    bool renormalize = false;
+    std::int32_t n_top = 0;
+    std::int64_t ffn_dim = 0;
+    WeightId router;
+    WeightId gate_up;
+    WeightId down;
+  };
+
+  /// Adds what the experts make of `input` to the hidden state.
+  void add_experts(const std::string& label, ValueId input, const Experts& experts, Hidden& x) {
+    const ValueId expert = value(Rows::kTokens, experts.n_top, DType::kI32);
+    const ValueId share = value(Rows::kTokens, experts.n_top);
+    add(label + "route", Route{.x = input,
+                               .gate = experts.router,
+                               .score = experts.score,
+                               .n_top = experts.n_top,
+                               .renormalize = experts.renormalize,
+                               .expert = expert,
+                               .weight = share});
+    const ValueId hidden = value(Rows::kTokens, experts.n_top * experts.ffn_dim);
+    add(label + "gate_up", GroupedMatmul{.x = input,
+                                         .expert = expert,
+                                         .weight = {},
+                                         .weights = experts.gate_up,
+                                         .out = hidden,
+                                         .n_top = experts.n_top,
+                                         .act = options_.act,
+                                         .epilogue = gated(),
+                                         .aux = {}});
+    const ValueId out = in_place_of(x.sum);
+    add(label + "down", GroupedMatmul{.x = hidden,
+                                      .expert = expert,
+                                      .weight = share,
+                                      .weights = experts.down,
+                                      .out = out,
+                                      .n_top = experts.n_top,
+                                      .act = options_.act,
+                                      .epilogue = Epilogue::kAddResidual,
+                                      .aux = x.sum});
+    x.sum = out;
+  }
+
+  [[nodiscard]] Epilogue gated() const {
+    return config_.activation == Activation::kSilu ? Epilogue::kGatedSilu : Epilogue::kGatedGelu;
+  }
+
+  void head(const Hidden& x) {
+    Hidden last{.sum = select_rows("select_rows", x.sum)};
+    if (x.pending) last.pending = select_rows("select_pending_rows", *x.pending);
     const ValueId normed = norm("final_norm", last, weights_.final_norm);
     const ValueId logits = value(Rows::kLogits, config_.vocab_size);
-    add("head",
-        Matmul{.x = normed, .weight = weights_.head, .out = logits, .act = options_.act, .aux = {}, .bias = {}});
+    add("head", Matmul{.x = normed,
+                       .weight = weights_.head,
+                       .out = logits,
+                       .act = options_.act,
+                       .aux = {},
+                       .bias = {},
+                       .softcap = static_cast<float>(config_.logit_softcap)});
     add("sample", Sample{.logits = logits,
                          .n_top = std::min(options_.n_top, narrow(config_.vocab_size)),
                          .keep_logits = options_.keep_logits});
+  }
+
+  /// The rows that need logits.
+  ValueId select_rows(std::string label, ValueId x) {
+    const ValueId last = value(Rows::kLogits, config_.dim);
+    add(std::move(label), SelectRows{.x = x, .out = last});
+    return last;
+  }
+
+  /// The epsilon of a norm of the hidden state. What blocks add is multiplied by residual_scale, for which no operation
+  /// has a property, and which cannot be folded into rounded weights. The hidden state is therefore kept divided by it: a
+  /// norm of x / c with epsilon / c^2 is the norm of x.
+  [[nodiscard]] float hidden_eps() const {
+    return static_cast<float>(config_.norm_eps / (config_.residual_scale * config_.residual_scale));
   }
 
   const ModelConfig& config_;

@@ -1,9 +1,10 @@
 #pragma once
-// Builds the forward pass of a Llama-family model, written once for all backends: a ModelConfig and its prepared
+// Builds the forward pass of a Llama-like model, written once for all backends: a ModelConfig and its prepared
 // weights become the StepGraph that every backend compiles.
 //
 //   x = embed(ids)
-//   per layer:  x += out(attention(rope_append(qkv(norm(x)) [+ bias])));  x += down(act(gate) * up), of norm(x)
+//   per layer:  x += out(attention(rope_append(qkv(norm(x)) [+ bias]))) [+ bias]
+//               x += down(act(gate) * up), of norm(x), or the same of the experts that a router chooses
 //   logits = head(norm(rows of x that need logits));  sample(logits)
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct GraphOptions {
   /// Number of log-probabilities reported per row of logits; at most the vocabulary size.
   std::int32_t n_top = 0;
   bool keep_logits = false;  ///< the step returns all logits
+  bool long_rope = false;    ///< the step's sequences use ModelConfig::long_rope_tables
   /// Every operation writes a value of its own, which can be read, and nothing is fused or overwritten. It serves to
   /// locate a wrong operation by bisection.
   bool observe_all = false;

@@ -7,9 +7,22 @@
 #include "bundle/weight_source.h"
 #include "core/check.h"
 #include "engine/concat_source.h"
+#include "engine/weight_views.h"
 
 namespace secondsource {
 namespace {
+
+/// Rows of a matrix, which are those of heads in the order that the boundary wants if `order` says so.
+struct MatrixPart {
+  TensorRows rows;
+  HeadOrder order = {};
+};
+
+/// The same of a vector.
+struct VectorPiece {
+  std::string tensor;
+  HeadOrder order = {};
+};
 
 /// Makes the WeightSpecs one by one and passes them to the backend.
 class Preparer {
@@ -17,44 +30,78 @@ class Preparer {
   Preparer(Backend& backend, const TensorStore& tensors, const Variant& variant, Progress& progress)
       : backend_(backend), tensors_(tensors), variant_(variant), progress_(progress) {}
 
-  /// Prepares a matrix of the rows of these tensors; for `n_experts`, expert by expert.
-  Result<WeightId> matrix(std::string label, const std::vector<std::string>& names, TensorRole role, Join join,
+  /// Prepares a matrix of these rows; for `n_experts`, expert by expert.
+  Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
                           std::int64_t n_experts = 1) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
-    for (const std::string& name : names) {
-      const StoredTensor& tensor = stored(name);
-      SS_TRY(spec.encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
+    for (const MatrixPart& part : parts) {
+      const StoredTensor& tensor = stored(part.rows.tensor);
+      SS_TRY(spec.encoding, encoding_of(variant_, TensorRole::kMatmul, tensor.info.dtype.value()));
       SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
       spec.n_cols = tensor.info.shape.extent(1);
-      spec.n_rows += tensor.info.shape.extent(0);
-      spec.parts.push_back({tensor.info.shape.extent(0), std::move(source)});
+      const std::int64_t n_rows = part.rows.n_rows;
+      if (n_rows != tensor.info.shape.extent(0) || !part.order.empty()) {
+        source = view_rows(std::move(source), {part.rows.first_row, n_rows, part.order}, {spec.n_cols, spec.encoding});
+      }
+      spec.n_rows += n_rows;
+      spec.parts.push_back({n_rows, std::move(source)});
     }
     return prepare(spec);
   }
 
-  Result<WeightId> matmul(std::string label, const std::string& name) {
-    return matrix(std::move(label), {name}, TensorRole::kMatmul, Join::kNone);
+  Result<WeightId> matmul(std::string label, const TensorRows& rows) {
+    return matrix(std::move(label), {{rows}}, Join::kNone);
+  }
+
+  /// Prepares a whole tensor as a matrix.
+  Result<WeightId> table(std::string label, const std::string& name, TensorRole role) {
+    const StoredTensor& tensor = stored(name);
+    WeightSpec spec{.name = std::move(label),
+                    .n_rows = tensor.info.shape.extent(0),
+                    .n_cols = tensor.info.shape.extent(1),
+                    .parts = {}};
+    SS_TRY(spec.encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
+    SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
+    spec.parts.push_back({spec.n_rows, std::move(source)});
+    return prepare(spec);
   }
 
   /// Prepares a vector, or several vectors joined into one.
-  Result<WeightId> vector(std::string label, const std::vector<std::string>& names, TensorRole role) {
+  Result<WeightId> vector(std::string label, const std::vector<VectorPiece>& pieces, TensorRole role) {
     WeightSpec spec{.name = std::move(label), .n_rows = 1, .parts = {}};
     std::vector<VectorPart> parts;
-    for (const std::string& name : names) {
-      const StoredTensor& tensor = stored(name);
+    for (const VectorPiece& piece : pieces) {
+      const StoredTensor& tensor = stored(piece.tensor);
       SS_TRY(const WeightEncoding encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
       if (!parts.empty() && encoding != spec.encoding) {
-        return Error{ErrorCode::kUnsupported, fmt::format("{}: expected the stored type of {}, found {}", name,
-                                                          names.front(), to_string(tensor.info.dtype.value()))};
+        return Error{ErrorCode::kUnsupported, fmt::format("{}: expected the stored type of {}, found {}", piece.tensor,
+                                                          pieces.front().tensor, to_string(tensor.info.dtype.value()))};
       }
       spec.encoding = encoding;
       SS_TRY(auto source, make_weight_source(tensor, encoding));
-      spec.n_cols += tensor.info.shape.extent(0);
-      parts.push_back({tensor.info.shape.extent(0), std::move(source)});
+      const std::int64_t n_cols = tensor.info.shape.extent(0);
+      if (!piece.order.empty()) source = reorder_vector(std::move(source), piece.order, {n_cols, encoding});
+      spec.n_cols += n_cols;
+      parts.push_back({n_cols, std::move(source)});
     }
     spec.parts.push_back(
         {1, parts.size() == 1 ? parts.front().source : concat_vectors(std::move(parts), spec.encoding)});
     return prepare(spec);
+  }
+
+  /// Prepares the weight of a norm as it is meant; of a norm of heads, in their order.
+  Result<WeightId> norm(std::string label, const std::string& name, NormMeaning meaning, const HeadOrder& order = {}) {
+    if (meaning.is_plain()) return vector(std::move(label), {{name, order}}, TensorRole::kNorm);
+    const StoredTensor& tensor = stored(name);
+    SS_TRY(const WeightEncoding encoding, encoding_of(variant_, TensorRole::kNorm, tensor.info.dtype.value()));
+    SS_TRY(auto source, make_weight_source(tensor, encoding));
+    const RowShape shape{tensor.info.shape.extent(0), encoding};
+    if (!order.empty()) source = reorder_vector(std::move(source), order, shape);
+    return prepare({.name = std::move(label),
+                    .n_rows = 1,
+                    .n_cols = shape.n_cols,
+                    .encoding = WeightEncoding::kF32,
+                    .parts = {{1, adjust_vector(std::move(source), meaning, shape)}}});
   }
 
   /// True if the variant stores this tensor in the same encoding as an embedding and as a matmul weight.
@@ -94,55 +141,74 @@ class Preparer {
 
 Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int64_t layer, LayerWeights& weights) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
-  const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
-  if (!config.is_mixture()) {
+  if (!config.is_mixture_layer(layer)) {
+    const FfnTensors network = ffn_tensors(config, layer);
     SS_TRY(weights.gate_up,
-           preparer.matrix(label("ffn.gate_up"), {name("mlp.gate_proj.weight"), name("mlp.up_proj.weight")},
-                           TensorRole::kMatmul, Join::kInterleaveGateUp));
-    SS_TRY(weights.down, preparer.matmul(label("ffn.down"), name("mlp.down_proj.weight")));
+           preparer.matrix(label("ffn.gate_up"), {{network.gate}, {network.up}}, Join::kInterleaveGateUp));
+    SS_TRY(weights.down, preparer.matmul(label("ffn.down"), network.down));
+    if (!config.ffn_bias) return {};
+    SS_TRY(weights.gate_up_bias,
+           preparer.vector(label("ffn.gate_up_bias"),
+                           {{bias_name(network.gate.tensor)}, {bias_name(network.up.tensor)}}, TensorRole::kBias));
+    SS_TRY(weights.down_bias,
+           preparer.vector(label("ffn.down_bias"), {{bias_name(network.down.tensor)}}, TensorRole::kBias));
     return {};
   }
-  SS_TRY(weights.router, preparer.matrix(label("ffn.router"), {name("block_sparse_moe.gate.weight")},
-                                         TensorRole::kRouter, Join::kNone));
-  std::vector<std::string> gate_up;
-  std::vector<std::string> down;
+  SS_TRY(weights.router, preparer.table(label("ffn.router"), router_tensor_name(config, layer), TensorRole::kRouter));
+  std::vector<MatrixPart> gate_up;
+  std::vector<MatrixPart> down;
   for (std::int64_t expert = 0; expert < config.n_experts; ++expert) {
-    gate_up.push_back(expert_tensor_name(layer, expert, "w1"));
-    gate_up.push_back(expert_tensor_name(layer, expert, "w3"));
-    down.push_back(expert_tensor_name(layer, expert, "w2"));
+    const FfnTensors network = expert_tensors(config, layer, expert);
+    gate_up.push_back({network.gate});
+    gate_up.push_back({network.up});
+    down.push_back({network.down});
   }
-  SS_TRY(weights.gate_up, preparer.matrix(label("ffn.gate_up"), gate_up, TensorRole::kMatmul, Join::kInterleaveGateUp,
-                                          config.n_experts));
-  SS_TRY(weights.down,
-         preparer.matrix(label("ffn.down"), down, TensorRole::kMatmul, Join::kConcatRows, config.n_experts));
+  SS_TRY(weights.gate_up, preparer.matrix(label("ffn.gate_up"), gate_up, Join::kInterleaveGateUp, config.n_experts));
+  SS_TRY(weights.down, preparer.matrix(label("ffn.down"), down, Join::kConcatRows, config.n_experts));
+  if (config.shared_ffn_dim == 0) return {};
+  const FfnTensors network = shared_expert_tensors(config, layer);
+  SharedExpert shared;
+  SS_TRY(shared.gate, preparer.table(label("ffn.shared_gate"), shared_gate_tensor_name(layer), TensorRole::kRouter));
+  SS_TRY(shared.gate_up,
+         preparer.matrix(label("ffn.shared_gate_up"), {{network.gate}, {network.up}}, Join::kInterleaveGateUp));
+  SS_TRY(shared.down, preparer.matmul(label("ffn.shared_down"), network.down));
+  weights.shared = shared;
   return {};
 }
 
 Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config, std::int64_t layer) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
   const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
+  const HeadOrder order = head_order_of(config);
   LayerWeights weights;
-  SS_TRY(weights.attention_norm,
-         preparer.vector(label("attention.norm"), {name("input_layernorm.weight")}, TensorRole::kNorm));
-  SS_TRY(weights.qkv, preparer.matrix(label("attention.qkv"),
-                                      {name("self_attn.q_proj.weight"), name("self_attn.k_proj.weight"),
-                                       name("self_attn.v_proj.weight")},
-                                      TensorRole::kMatmul, Join::kConcatRows));
+  const NormMeaning meaning{.offset = config.norms_add_one ? 1.0F : 0.0F};
+  SS_TRY(weights.attention_norm, preparer.norm(label("attention.norm"), name("input_layernorm.weight"), meaning));
+  const AttentionTensors projections = attention_tensors(config, layer);
+  SS_TRY(weights.qkv,
+         preparer.matrix(label("attention.qkv"), {{projections.q, order}, {projections.k, order}, {projections.v}},
+                         Join::kConcatRows));
   if (config.qkv_bias) {
     SS_TRY(weights.qkv_bias, preparer.vector(label("attention.qkv_bias"),
-                                             {name("self_attn.q_proj.bias"), name("self_attn.k_proj.bias"),
-                                              name("self_attn.v_proj.bias")},
+                                             {{name("self_attn.q_proj.bias"), order},
+                                              {name("self_attn.k_proj.bias"), order},
+                                              {name("self_attn.v_proj.bias")}},
                                              TensorRole::kBias));
   }
   if (config.qk_norm) {
-    SS_TRY(weights.q_norm,
-           preparer.vector(label("attention.q_norm"), {name("self_attn.q_norm.weight")}, TensorRole::kNorm));
-    SS_TRY(weights.k_norm,
-           preparer.vector(label("attention.k_norm"), {name("self_attn.k_norm.weight")}, TensorRole::kNorm));
+    SS_TRY(weights.q_norm, preparer.norm(label("attention.q_norm"), name("self_attn.q_norm.weight"), meaning, order));
+    SS_TRY(weights.k_norm, preparer.norm(label("attention.k_norm"), name("self_attn.k_norm.weight"), meaning, order));
   }
-  SS_TRY(weights.attention_out, preparer.matmul(label("attention.out"), name("self_attn.o_proj.weight")));
-  SS_TRY(weights.ffn_norm,
-         preparer.vector(label("ffn.norm"), {name("post_attention_layernorm.weight")}, TensorRole::kNorm));
+  SS_TRY(weights.attention_out,
+         preparer.matmul(label("attention.out"), {name("self_attn.o_proj.weight"), 0, config.dim}));
+  if (config.out_bias) {
+    SS_TRY(weights.out_bias,
+           preparer.vector(label("attention.out_bias"), {{name("self_attn.o_proj.bias")}}, TensorRole::kBias));
+  }
+  SS_TRY(weights.ffn_norm, preparer.norm(label("ffn.norm"), name(ffn_norm_name(config)), meaning));
+  if (config.post_norms) {
+    SS_TRY(weights.post_attention_norm, preparer.norm(label("attention.post_norm"), name(kPostAttentionNorm), meaning));
+    SS_TRY(weights.post_ffn_norm, preparer.norm(label("ffn.post_norm"), name(kPostFfnNorm), meaning));
+  }
   SS_TRY_VOID(prepare_ffn(preparer, config, layer, weights));
   return weights;
 }
@@ -165,17 +231,20 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   Preparer preparer(backend, tensors, variant, progress);
   ModelWeights weights;
   const std::string embedding(kEmbeddingTensor);
-  SS_TRY(weights.embedding, preparer.matrix("embedding", {embedding}, TensorRole::kEmbedding, Join::kNone));
+  SS_TRY(weights.embedding, preparer.table("embedding", embedding, TensorRole::kEmbedding));
   for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
     SS_TRY(const LayerWeights prepared, prepare_layer(preparer, config, layer));
     weights.layers.push_back(prepared);
   }
-  SS_TRY(weights.final_norm, preparer.vector("final_norm", {std::string(kFinalNormTensor)}, TensorRole::kNorm));
+  SS_TRY(weights.final_norm, preparer.norm("final_norm", std::string(kFinalNormTensor),
+                                           {.offset = config.norms_add_one ? 1.0F : 0.0F,
+                                            .factor = static_cast<float>(config.logit_scale)}));
   SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
   if (config.tied_embeddings && one_weight) {
     weights.head = weights.embedding;  // prepared once, for lookups and for the matmul
   } else {
-    SS_TRY(weights.head, preparer.matmul("head", config.tied_embeddings ? embedding : std::string(kHeadTensor)));
+    SS_TRY(weights.head,
+           preparer.table("head", config.tied_embeddings ? embedding : std::string(kHeadTensor), TensorRole::kMatmul));
   }
   weights.extents = preparer.take_extents();
   return weights;

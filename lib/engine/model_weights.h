@@ -18,18 +18,31 @@
 
 namespace secondsource {
 
+/// The expert that all tokens use, and the weight of its gate: a sigmoid of one product.
+struct SharedExpert {
+  WeightId gate{};     ///< [1, dim]
+  WeightId gate_up{};  ///< [2 shared_ffn_dim, dim], joined kInterleaveGateUp
+  WeightId down{};     ///< [dim, shared_ffn_dim]
+};
+
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
-  WeightId attention_norm{};         ///< [1, dim]
-  WeightId qkv{};                    ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
-  std::optional<WeightId> qkv_bias;  ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
-  std::optional<WeightId> q_norm;    ///< [1, head_dim]
-  std::optional<WeightId> k_norm;    ///< [1, head_dim]
-  WeightId attention_out{};          ///< [dim, n_heads * head_dim]
-  WeightId ffn_norm{};               ///< [1, dim]
-  std::optional<WeightId> router;    ///< [n_experts, dim]; absent for a dense model
-  WeightId gate_up{};                ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert in a mixture
-  WeightId down{};                   ///< [dim, ffn_dim]; per expert in a mixture
+  WeightId attention_norm{};                    ///< [1, dim]
+  WeightId qkv{};                               ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
+  std::optional<WeightId> qkv_bias;             ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
+  std::optional<WeightId> q_norm;               ///< [1, head_dim]
+  std::optional<WeightId> k_norm;               ///< [1, head_dim]
+  WeightId attention_out{};                     ///< [dim, n_heads * head_dim]
+  std::optional<WeightId> out_bias;             ///< [1, dim]
+  WeightId ffn_norm{};                          ///< [1, dim]
+  std::optional<WeightId> post_attention_norm;  ///< [1, dim]: of what the block adds to the hidden state
+  std::optional<WeightId> post_ffn_norm;
+  std::optional<WeightId> router;  ///< [n_experts, dim]; absent in a layer without experts
+  WeightId gate_up{};              ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert where there are experts
+  WeightId down{};                 ///< [dim, ffn_dim]; per expert where there are experts
+  std::optional<WeightId> gate_up_bias;  ///< [1, 2 ffn_dim]: of gate, then of up
+  std::optional<WeightId> down_bias;     ///< [1, dim]
+  std::optional<SharedExpert> shared;    ///< beside the experts
 };
 
 /// The size of a weight as the variant stores it, whatever layout the backend chose.

@@ -25,6 +25,7 @@ std::int64_t shareable_of(const Sequence& child, std::span<const std::int32_t> t
 /// How many of the parent's cached tokens `child` may use. Prompt rows that are scored have to be computed.
 std::int64_t shareable_tokens(const Sequence& child, const Sequence& parent) {
   const std::span<const std::int32_t> cached(parent.tokens.data(), static_cast<std::size_t>(parent.n_cached));
+  if (child.long_rope != parent.long_rope) return 0;  // its keys are rotated otherwise
   std::int64_t n_shared = shareable_of(child, cached);
   if (child.request.score_prompt) n_shared = std::min(n_shared, child.n_scored);
   return n_shared;
@@ -73,16 +74,32 @@ StepPlan Scheduler::plan(std::int64_t now_ns) {
   StepPlan plan;
   n_evicted_ = 0;
   const bool was_idle = running_.empty();
-  plan_decodes(plan);
-  for (const Owned& sequence : running_) {
-    if (!sequence->is_decoding()) plan_prefill(*sequence, plan, now_ns);
+  plan.long_rope = next_kind();
+  plan_running(plan, now_ns);
+  if (plan.chunks.empty()) {
+    plan.long_rope = !plan.long_rope;  // of the other kind, prompts may have to be computed first
+    plan_running(plan, now_ns);
   }
   while (may_admit(was_idle, now_ns) && admit_head(plan)) {
+    if (plan.chunks.empty()) plan.long_rope = running_.back()->long_rope;
     plan_prefill(*running_.back(), plan, now_ns);
     if (options_.batching == Batching::kContinuous && plan.n_tokens >= options_.max_tokens_per_step) break;
   }
   plan.n_evicted = n_evicted_;
+  last_was_long_rope_ = plan.long_rope;
   return plan;
+}
+
+void Scheduler::plan_running(StepPlan& plan, std::int64_t now_ns) {
+  plan_decodes(plan);
+  for (const Owned& sequence : running_) {
+    if (!sequence->is_decoding()) plan_prefill(*sequence, plan, now_ns);
+  }
+}
+
+bool Scheduler::next_kind() const {
+  const auto is_other = [&](const Owned& sequence) { return sequence->long_rope != last_was_long_rope_; };
+  return std::ranges::any_of(running_, is_other) ? !last_was_long_rope_ : last_was_long_rope_;
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
@@ -94,7 +111,7 @@ void Scheduler::plan_decodes(StepPlan& plan) {
   for (std::size_t i = 0; i < running_.size(); ++i) {
     if (plan.n_tokens >= options_.max_tokens_per_step) return;
     Sequence& sequence = *running_[i];
-    if (!sequence.is_decoding()) continue;
+    if (!sequence.is_decoding() || sequence.long_rope != plan.long_rope) continue;
     if (!grow_or_preempt(sequence, plan)) return;  // it was itself the youngest, so no sequence follows
     plan.add({.sequence = &sequence, .first_token = sequence.n_cached, .n_tokens = 1, .is_decode = true});
   }
@@ -102,7 +119,7 @@ void Scheduler::plan_decodes(StepPlan& plan) {
 
 void Scheduler::plan_prefill(Sequence& sequence, StepPlan& plan, std::int64_t now_ns) const {
   const std::int64_t n_tokens = std::min(sequence.n_pending(), options_.max_tokens_per_step - plan.n_tokens);
-  if (n_tokens <= 0) return;
+  if (n_tokens <= 0 || sequence.long_rope != plan.long_rope) return;
   if (sequence.times.scheduled_ns == 0) sequence.times.scheduled_ns = now_ns;
   plan.add({.sequence = &sequence, .first_token = sequence.n_cached, .n_tokens = n_tokens, .is_decode = false});
 }

@@ -9,6 +9,8 @@
 //   3. Waiting requests are admitted strictly in order of arrival, while there are a sequence slot, token budget, and
 //      pages for all their known tokens. A request that does not fit blocks those behind it, so that no request is
 //      overtaken for ever.
+// A model with LongRoPE rotates long sequences by other frequencies than short ones. A step has sequences of one kind;
+// while there are running ones of both, steps of one kind and the other take turns.
 // When a running sequence needs a page and none is free, held sequences are evicted (oldest first), then the youngest
 // running one is preempted: its pages are freed, and it waits at its old place in the order to be recomputed. The
 // oldest is never preempted for a younger one, and a request larger than the whole cache is refused at submission, so
@@ -52,6 +54,7 @@ struct StepPlan {
   std::int32_t n_preempted = 0;
   std::int32_t n_evicted = 0;
   std::int64_t n_tokens = 0;  ///< tokens of all chunks
+  bool long_rope = false;     ///< the kind of all its sequences
 
   void add(const Chunk& chunk) {
     chunks.push_back(chunk);
@@ -92,6 +95,10 @@ class Scheduler {
 
  private:
   using Owned = std::unique_ptr<Sequence>;
+  /// The kind of the next step's sequences: not that of the last one if any are running that are of the other.
+  [[nodiscard]] bool next_kind() const;
+  /// Plans the running sequences of the plan's kind.
+  void plan_running(StepPlan& plan, std::int64_t now_ns);
   void plan_decodes(StepPlan& plan);
   void plan_prefill(Sequence& sequence, StepPlan& plan, std::int64_t now_ns) const;
   [[nodiscard]] bool may_admit(bool was_idle, std::int64_t now_ns) const;
@@ -114,6 +121,7 @@ class Scheduler {
   std::vector<Owned> held_;     ///< in the order in which they finished
   std::vector<std::int32_t> free_slots_;
   bool may_evict_ = true;
+  bool last_was_long_rope_ = false;
   std::int32_t n_evicted_ = 0;
   const Sequence* forking_from_ = nullptr;  ///< must not be evicted while it is being forked
 };

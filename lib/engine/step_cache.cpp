@@ -22,6 +22,7 @@ StepGraph StepCache::graph_of(const StepKey& key) const {
   GraphOptions options = graph_;
   options.n_top = key.with_top ? limits_.n_top : 0;
   options.keep_logits = key.keep_logits;
+  options.long_rope = key.long_rope;
   return build_step_graph(config_, weights_, options);
 }
 

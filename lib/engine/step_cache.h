@@ -17,6 +17,7 @@ struct StepKey {
   bool row_per_token = false;  ///< rows of logits for every token (scores), otherwise one per sequence
   bool with_top = false;
   bool keep_logits = false;
+  bool long_rope = false;
   GroupTiming group_timing = GroupTiming::kOff;
   friend auto operator<=>(const StepKey&, const StepKey&) = default;  // NOLINT(modernize-use-nullptr): not one
 };

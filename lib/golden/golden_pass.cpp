@@ -154,7 +154,10 @@ class Pass {
     std::optional<RequestId> parent;
     std::map<RequestId, const GoldenCase*> open;
     for (const GoldenCase* one : group) {
-      Request request{.prompt_ids = one->prompt.ids, .forced_ids = one->expected.ids, .want_logits = true};
+      Request request{.prompt_ids = one->prompt.ids,
+                      .may_generate = static_cast<std::int32_t>(one->prompt.max_new_tokens),
+                      .forced_ids = one->expected.ids,
+                      .want_logits = true};
       request.hold = !parent && group.size() > 1 && !one->prompt.document.empty();
       if (parent) request.fork_of = parent;
       const bool holds = request.hold;
@@ -182,6 +185,7 @@ class Pass {
       if (!one->prompt.stream) continue;
       Request request{.prompt_ids = one->prompt.ids,
                       .max_new_tokens = static_cast<std::int32_t>(one->expected.ids.size()),
+                      .may_generate = static_cast<std::int32_t>(one->prompt.max_new_tokens),
                       .stop_ids = session_.config().eos_ids};
       auto id = engine.submit(std::move(request));
       if (!id) return id.error().with_context(fmt::format("prompt {}", one->prompt.id));

@@ -30,9 +30,11 @@ double bytes_per_weight(std::string_view variant) {
 
 ModelSize model_size(const ModelConfig& config) {
   const std::int64_t attention = config.dim * (2 * config.q_dim() + 2 * config.kv_dim());
-  const std::int64_t experts = std::max<std::int64_t>(1, config.n_experts_per_token);
-  const std::int64_t ffn = 3 * config.dim * config.ffn_dim * experts;
-  return {config.n_layers * (attention + ffn) + config.dim * config.vocab_size};
+  const auto n_mixtures = std::ranges::count(config.mixture_layers, true);
+  const std::int64_t ffn_dims =
+      (config.n_layers - n_mixtures) * config.ffn_dim +
+      n_mixtures * (config.expert_ffn_dim * config.n_experts_per_token + config.shared_ffn_dim);
+  return {config.n_layers * attention + 3 * config.dim * ffn_dims + config.dim * config.vocab_size};
 }
 
 double capacity_seconds(std::int32_t repetitions, double probe_s) {

@@ -19,17 +19,29 @@ except ImportError as missing:
     sys.exit(77)  # what CTest is told means skipped
 
 from transformers import AutoModelForCausalLM, logging
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": transformers.MistralConfig,
            "Qwen2ForCausalLM": transformers.Qwen2Config, "Qwen3ForCausalLM": transformers.Qwen3Config,
-           "MixtralForCausalLM": transformers.MixtralConfig}
+           "MixtralForCausalLM": transformers.MixtralConfig, "Qwen3MoeForCausalLM": transformers.Qwen3MoeConfig,
+           "GraniteForCausalLM": transformers.GraniteConfig, "SmolLM3ForCausalLM": transformers.SmolLM3Config,
+           "SeedOssForCausalLM": transformers.SeedOssConfig, "Ernie4_5ForCausalLM": transformers.Ernie4_5Config,
+           "Qwen2MoeForCausalLM": transformers.Qwen2MoeConfig, "Phi3ForCausalLM": transformers.Phi3Config,
+           "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
+           "Gemma3ForCausalLM": transformers.Gemma3TextConfig}
+
+# transformers' types forbid null in the other classes; a null there is no file that it would read.
+NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "SeedOssForCausalLM",
+                 "Ernie4_5ForCausalLM")
+NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
+                 "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM")
 
 # What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
-REFUSALS = ("attention_bias: biases", "mlp_bias: biases", "num_key_value_heads: expected a divisor",
+REFUSALS = ("num_key_value_heads: expected a divisor",
             "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
             "sliding_window: expected a window", "use_sliding_window: expected a window",
-            "num_experts_per_tok: expected at most")
+            "num_experts_per_tok: expected at most", "partial_rotary_factor: ", "head_dim: expected an even",
+            "rope_parameters: parameters per kind", "short_factor: expected", "rope_scaling: rope_type: expected")
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
          "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "hidden_act")
@@ -65,21 +77,37 @@ def configuration(source: random.Random) -> dict:
         "sliding_window": [None, 0, 7, 100], "use_sliding_window": [True, True, False], "max_window_layers": [0, 1, 2],
         "layer_types": [None, layer_types], "bos_token_id": [None, 3], "eos_token_id": [None, 5, [5, 6]],
         "num_local_experts": [1, 4], "num_experts_per_tok": [1, 2, 3], "original_max_position_embeddings": [64],
+        "num_experts": [1, 5], "moe_intermediate_size": [24, 40], "norm_topk_prob": [True, False],
+        "decoder_sparse_step": [1, 2, 3], "mlp_only_layers": [None, [], [1], [0, 7]], "use_bias": [True, False, None],
+        "attention_out_bias": [True, False], "no_rope_layers": [None, [0, 1, 1, 0], [1, 0, 0]],
+        "no_rope_layer_interval": [1, 2, 4], "embedding_multiplier": [12, 0.5], "residual_multiplier": [0.22, 1],
+        "attention_multiplier": [0.0078125, 2], "logits_scaling": [8, 0.5], "qkv_bias": [True, False],
+        "shared_expert_intermediate_size": [40, 56], "hidden_activation": ["gelu_pytorch_tanh", "silu"],
+        "query_pre_attn_scalar": [16, 144], "attn_logit_softcapping": [None, 20.0],
+        "final_logit_softcapping": [None, 15.0], "sliding_window_pattern": [2, 3], "rope_local_base_freq": [5e3],
+        "partial_rotary_factor": [0.5],
     }
     kept = {"num_hidden_layers": 0.9, "original_max_position_embeddings": 0.1, "attention_bias": 0.3, "mlp_bias": 0.3,
-            "rope_parameters": 0.3, "layer_types": 0.4}
+            "rope_parameters": 0.3, "layer_types": 0.4, "partial_rotary_factor": 0.05}
     config = {key: source.choice(values) for key, values in choices.items() if source.random() < kept.get(key, 0.6)}
-    # transformers' types forbid null in these classes; a null there is no file that it would read.
     name = source.choice(list(CLASSES))
-    for key, allowed in (("head_dim", ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM")),
-                         ("num_key_value_heads", ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"))):
+    for key, allowed in (("head_dim", NULL_HEAD_DIM), ("num_key_value_heads", NULL_KV_HEADS)):
         if config.get(key, 0) is None and name not in allowed:
             del config[key]
     if "num_hidden_layers" not in config:
         config.pop("layer_types", None)  # transformers counts them in every class
     if name == "MixtralForCausalLM" and "factor" in json.dumps(config) and config.get("head_dim") is None:
         config["head_dim"] = 16  # transformers 5.23 cannot scale without one in this class
-    return {"architectures": [name], **config}
+    if name == "Qwen3MoeForCausalLM" and "num_experts" in config:
+        config.pop("num_local_experts", None)  # two names of one key
+    if name.startswith("Gemma3"):
+        config.pop("rope_parameters", None)  # of one object for all layers, which the class cannot read
+    if name == "Phi3ForCausalLM" and source.random() < 0.5:
+        pairs = (config.get("hidden_size", 3072) // config.get("num_attention_heads", 32)) // 2
+        config |= {"rope_scaling": {"type": "longrope", "short_factor": [1.0 + i / 8 for i in range(pairs)],
+                                    "long_factor": [2.0 + i for i in range(pairs)]}, "head_dim": 2 * pairs}
+        config.pop("rope_parameters", None)
+    return {"architectures": [name], "pad_token_id": 0, **config}
 
 
 def in_transformers(config: dict) -> dict:
@@ -88,40 +116,75 @@ def in_transformers(config: dict) -> dict:
     read = CLASSES[name].from_dict(json.loads(json.dumps(config)))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(read)
-    rotary = LlamaRotaryEmbedding(read)
-    found = {key: getattr(read, key) for key in SIZES}
+    rotary = type(model.model.rotary_emb)(read)
+    found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
+    if name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM"):
+        found["hidden_act"] = read.hidden_activation
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
-    window = getattr(read, "sliding_window", None) if name != "LlamaForCausalLM" else None
-    if name.startswith("Qwen"):
-        found["windows"] = [layer.self_attn.sliding_window for layer in model.model.layers]
-        if "sliding_attention" in read.layer_types and window is None:
-            raise ValueError("sliding_attention without a window")  # what the model says in its first step
+    layers = model.model.layers
+    if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM"):
+        found["windows"] = [read.sliding_window] * read.num_hidden_layers
     else:
-        found["windows"] = [window] * read.num_hidden_layers
+        found["windows"] = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
+    if name.startswith("Qwen") and "Qwen3Moe" not in name and "sliding_attention" in read.layer_types:
+        if read.sliding_window is None:
+            raise ValueError("sliding_attention without a window")  # what the model says in its first step
     if 0 in found["windows"]:
         raise ValueError("a window that hides every token")
     found["windows"] = [window or 0 for window in found["windows"]]
     found["bos_token_id"] = read.bos_token_id
     ends = read.eos_token_id
     found["eos_token_id"] = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    is_mixture = name == "MixtralForCausalLM"
-    found["num_local_experts"] = read.num_local_experts if is_mixture else 0
+    is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM")
+    experts = read.num_experts if name == "Qwen2MoeForCausalLM" else getattr(read, "num_local_experts", 0)
+    found["num_local_experts"] = experts if is_mixture else 0
+    is_shared = name == "Qwen2MoeForCausalLM"
+    found["shared_expert_intermediate_size"] = read.shared_expert_intermediate_size if is_shared else 0
     found["num_experts_per_tok"] = read.num_experts_per_tok if is_mixture else 0
-    found["inv_freq"], found["attention_factor"] = rotary.inv_freq.tolist(), float(rotary.attention_scaling)
+    found["mixture_layers"] = [hasattr(layer.mlp, "experts") for layer in layers]
+    if is_mixture:
+        found["moe_intermediate_size"] = read.moe_intermediate_size if "Qwen" in name else read.intermediate_size
+        found["norm_topk_prob"] = read.norm_topk_prob if "Qwen" in name else True
+    found["rotated"] = [bool(getattr(layer.self_attn, "use_rope", True)) for layer in layers]
+    found["attention_scale"] = layers[0].self_attn.scaling
+    is_scaled = name == "GraniteForCausalLM"
+    is_gemma = name.startswith("Gemma")
+    found["embedding_scale"] = read.embedding_multiplier if is_scaled else read.hidden_size ** 0.5 if is_gemma else 1
+    is_capped = name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM")
+    found["attention_softcap"] = (is_capped and read.attn_logit_softcapping) or 0
+    found["logit_softcap"] = (is_capped and read.final_logit_softcapping) or 0
+    found["residual_scale"] = read.residual_multiplier if is_scaled else 1
+    found["logit_scale"] = 1 / read.logits_scaling if is_scaled else 1
+    kinds = [kind for kind in ("full_attention", "sliding_attention") if hasattr(rotary, f"{kind}_inv_freq")]
+    for kind in kinds:  # Gemma 3
+        key = "inv_freq" if kind == "full_attention" else "local_inv_freq"
+        found[key] = getattr(rotary, f"{kind}_inv_freq").tolist()
+    if not kinds:
+        found["inv_freq"], found["attention_factor"] = rotary.inv_freq.tolist(), float(rotary.attention_scaling)
+    if read.rope_parameters.get("rope_type") == "longrope":
+        original = read.rope_parameters["original_max_position_embeddings"]
+        frequencies, _ = ROPE_INIT_FUNCTIONS["longrope"](read, None, seq_len=original + 1)
+        found["long_inv_freq"] = frequencies.tolist() if read.max_position_embeddings > original else []
     found["tensors"] = {key: list(value.shape) for key, value in model.state_dict().items()
-                        if not (read.tie_word_embeddings and key == "lm_head.weight") and ".mlp." not in key}
+                        if not (read.tie_word_embeddings and key == "lm_head.weight") and not is_of_mixture(key)}
     return found
+
+
+def is_of_mixture(name: str) -> bool:
+    """Experts and routers: transformers has other tensors than the checkpoint. architectures_test.py loads them."""
+    return ".experts." in name or ".mlp.gate." in name or ".block_sparse_moe." in name
 
 
 def differences(ours: dict, theirs: dict) -> list[str]:
     ours = {**ours, "tensors": {key: shape for key, shape in ours["tensors"].items()
-                                if ".mlp." not in key and ".block_sparse_moe." not in key}}
+                                if not is_of_mixture(key)}}
     near = lambda a, b: all(abs(x - y) <= 2e-6 * abs(y) for x, y in zip(a, b, strict=True))
     wrong = []
     for key, value in theirs.items():
-        if key == "inv_freq":
-            same = len(ours[key]) == len(value) and near(ours[key], value)
-        elif key == "attention_factor":
+        if key.endswith("inv_freq"):  # 0 where a head is not rotated
+            rotated = len(value)
+            same = len(ours[key]) >= rotated and near(ours[key][:rotated], value) and not any(ours[key][rotated:])
+        elif key == "attention_factor" or key.endswith("_scale"):
             same = near([ours[key]], [value])
         else:
             same = ours[key] == value

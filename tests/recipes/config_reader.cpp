@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "bundle/model_config.h"
 #include "bundle/model_tensors.h"
@@ -19,6 +20,8 @@ Json described(const ModelConfig& config) {
     for (std::size_t i = 0; i < spec.shape.rank(); ++i) shape.push_back(spec.shape.extent(i));
     tensors[spec.name] = shape;
   }
+  std::vector<bool> rotated;
+  for (std::int64_t layer = 0; layer < config.n_layers; ++layer) rotated.push_back(config.is_rotated(layer));
   return {{"vocab_size", config.vocab_size},
           {"hidden_size", config.dim},
           {"intermediate_size", config.ffn_dim},
@@ -35,8 +38,22 @@ Json described(const ModelConfig& config) {
           {"eos_token_id", config.eos_ids},
           {"num_local_experts", config.n_experts},
           {"num_experts_per_tok", config.n_experts_per_token},
-          {"inv_freq", config.rope_table.inv_freq},
-          {"attention_factor", config.rope_table.attention_factor},
+          {"inv_freq", config.rope_tables.front().inv_freq},
+          {"attention_factor", config.rope_tables.front().attention_factor},
+          {"rotated", rotated},
+          {"mixture_layers", config.mixture_layers},
+          {"moe_intermediate_size", config.expert_ffn_dim},
+          {"norm_topk_prob", config.renormalizes_experts},
+          {"attention_scale", config.attention_scale},
+          {"embedding_scale", config.embedding_scale},
+          {"residual_scale", config.residual_scale},
+          {"logit_scale", config.logit_scale},
+          {"attention_softcap", config.attention_softcap},
+          {"logit_softcap", config.logit_softcap},
+          {"local_inv_freq", config.rope_tables.back().inv_freq},
+          {"long_inv_freq",
+           config.long_rope_tables.empty() ? std::vector<float>() : config.long_rope_tables.front().inv_freq},
+          {"shared_expert_intermediate_size", config.shared_ffn_dim},
           {"tensors", tensors}};
 }
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "bundle/model_tensors.h"
@@ -114,13 +115,20 @@ TEST_CASE("a configuration is refused for a field, by its name") {
       {"rope_theta", "0", ErrorCode::kInvalidInput, "rope_theta"},
       {"eos_token_id", "[-1]", ErrorCode::kInvalidInput, "eos_token_id"},
       {"architectures", "[\"FalconForCausalLM\"]", ErrorCode::kUnsupported, "found FalconForCausalLM"},
+      {"architectures", "[\"Llama4ForCausalLM\"]", ErrorCode::kUnsupported, "found Llama4ForCausalLM"},
+      {"architectures", "[\"Qwen3NextForCausalLM\"]", ErrorCode::kUnsupported, "found Qwen3NextForCausalLM"},
       {"architectures", "[]", ErrorCode::kInvalidInput, "a list with one class name"},
       {"hidden_act", "\"relu\"", ErrorCode::kUnsupported, "found relu"},
-      {"mlp_bias", "true", ErrorCode::kUnsupported, "mlp_bias"},
-      {"attention_bias", "true", ErrorCode::kUnsupported, "attention_bias"},
-      {"partial_rotary_factor", "0.5", ErrorCode::kUnsupported, "partial_rotary_factor"},
+      {"mlp_bias", "1", ErrorCode::kInvalidInput, "mlp_bias"},
+      {"attention_bias", "\"yes\"", ErrorCode::kInvalidInput, "attention_bias"},
+      {"partial_rotary_factor", "0.5", ErrorCode::kUnsupported,
+       "partial_rotary_factor: LlamaForCausalLM rotates whole heads"},
       {"quantization_config", "{\"quant_method\": \"fp8\"}", ErrorCode::kUnsupported, "quantization_config"},
-      {"rope_scaling", "{\"rope_type\": \"longrope\"}", ErrorCode::kUnsupported, "found longrope"},
+      {"rope_scaling", "{\"rope_type\": \"proportional\"}", ErrorCode::kUnsupported, "found proportional"},
+      {"rope_scaling", "{\"rope_type\": \"longrope\", \"factor\": 2, \"long_factor\": [1, 2, 3, 4]}",
+       ErrorCode::kInvalidInput, "short_factor: expected a list of 4 numbers above 0, found nothing"},
+      {"rope_scaling", "{\"rope_type\": \"longrope\", \"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 0, 4]}",
+       ErrorCode::kInvalidInput, "long_factor: expected a list of 4 numbers above 0"},
       {"rope_scaling", "{\"rope_type\": \"linear\"}", ErrorCode::kInvalidInput,
        "factor: expected a number, found nothing"},
       {"rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", ErrorCode::kInvalidInput, "factor"},
@@ -210,6 +218,107 @@ TEST_CASE("a key that a class does not have is ignored there") {
   REQUIRE_OK(parse_model_config(config.dump(), "c"));
 }
 
+/// A small configuration of a class with more fields.
+Result<ModelConfig> config_of(std::string_view class_name, std::string_view more) {
+  nlohmann::json config = nlohmann::json::parse(config_with("architectures", fmt::format("[\"{}\"]", class_name)));
+  config.update(nlohmann::json::parse(more));
+  return parse_model_config(config.dump(), "c");
+}
+
+TEST_CASE("what a class adds to Llama is read") {
+  const auto granite = config_of("GraniteForCausalLM", R"({"embedding_multiplier": 12, "residual_multiplier": 0.22,
+      "attention_multiplier": 0.015625, "logits_scaling": 8})");
+  REQUIRE_OK(granite);
+  CHECK(granite->embedding_scale == 12.0);
+  CHECK(granite->residual_scale == 0.22);
+  CHECK(granite->attention_scale == 0.015625);
+  CHECK(granite->logit_scale == 0.125);
+
+  const auto smollm3 = config_of("SmolLM3ForCausalLM", R"({"no_rope_layers": [1, 1, 0, 1, 0, 1]})");
+  REQUIRE_OK(smollm3);
+  CHECK(smollm3->layer_ropes == std::vector<std::int32_t>{0, 0, 1, 0, 1});
+  CHECK_FALSE(smollm3->is_rotated(2));
+  CHECK(smollm3->is_rotated(3));
+
+  const auto qwen = config_of("Qwen2MoeForCausalLM", R"({"num_experts": 4, "num_experts_per_tok": 3,
+      "moe_intermediate_size": 32, "shared_expert_intermediate_size": 24, "decoder_sparse_step": 2,
+      "mlp_only_layers": [3]})");
+  REQUIRE_OK(qwen);
+  CHECK(qwen->mixture_layers == std::vector<bool>{false, true, false, false, false});
+  CHECK(qwen->expert_ffn_dim == 32);
+  CHECK(qwen->shared_ffn_dim == 24);
+  CHECK_FALSE(qwen->renormalizes_experts);
+  CHECK(qwen->qkv_bias);
+  // Norms and projections of five layers with 3 biases each, four dense networks, one router with 4 + 1 experts and a gate.
+  CHECK(model_tensors(*qwen).size() == 2 + 5 * (2 + 4 + 3) + 4 * 3 + 1 + 5 * 3 + 1);
+
+  const auto gemma3 = config_of("Gemma3ForCausalLM", R"({"sliding_window": 64, "sliding_window_pattern": 2,
+      "head_dim": 16, "rope_theta": 500000, "rope_local_base_freq": 5000, "query_pre_attn_scalar": 4,
+      "rope_scaling": {"rope_type": "linear", "factor": 8}})");
+  REQUIRE_OK(gemma3);
+  CHECK(gemma3->windows == std::vector<std::int64_t>{64, 0, 64, 0, 64});
+  CHECK(gemma3->layer_ropes == std::vector<std::int32_t>{1, 0, 1, 0, 1});
+  REQUIRE(gemma3->rope_tables.size() == 2);
+  CHECK(gemma3->rope_tables[0].inv_freq[0] == 0.125F);
+  CHECK(gemma3->rope_tables[1].inv_freq[4] == Approx(std::pow(5000.0, -0.5)));
+  CHECK(gemma3->attention_scale == 0.5);
+  CHECK(gemma3->embedding_scale == 8.0);
+  CHECK(gemma3->norms_add_one);
+
+  const auto gemma2 = config_of("Gemma2ForCausalLM", R"({"final_logit_softcapping": null})");
+  REQUIRE_OK(gemma2);
+  CHECK(gemma2->attention_softcap == 50.0);
+  CHECK(gemma2->logit_softcap == 0.0);
+}
+
+TEST_CASE("a part of a head is rotated, by factors of the length, in the order of the boundary") {
+  const auto phi = config_of("Phi3ForCausalLM", R"({"hidden_size": 128, "max_position_embeddings": 512,
+      "original_max_position_embeddings": 64, "partial_rotary_factor": 0.75, "rope_scaling": {"type": "su",
+      "short_factor": [1, 2, 1, 1, 1, 1], "long_factor": [4, 1, 1, 1, 1, 1]}})");
+  REQUIRE_OK(phi);
+  CHECK(phi->rotary_dim == 12);
+  CHECK(phi->long_rope_after == 64);
+  REQUIRE(phi->long_rope_tables.size() == 1);
+  const RopeTable& shorter = phi->rope_tables[0];
+  const RopeTable& longer = phi->long_rope_tables[0];
+  REQUIRE(shorter.inv_freq.size() == 8);
+  CHECK(shorter.inv_freq[0] == 1.0F);
+  CHECK(longer.inv_freq[0] == 0.25F);
+  CHECK(longer.inv_freq[1] == 2.0F * shorter.inv_freq[1]);
+  CHECK(shorter.inv_freq[6] == 0.0F);
+  CHECK(shorter.attention_factor == Approx(std::sqrt(1.0 + std::log(8.0) / std::log(64.0))));
+  CHECK(phi->fused_projections);
+  CHECK_ERROR(config_of("Phi3ForCausalLM", R"({"rope_scaling": {"rope_type": "llama3"}})"), ErrorCode::kUnsupported,
+              "rope_type: expected default or longrope, found llama3");
+  CHECK_ERROR(config_of("Phi3ForCausalLM", R"({"partial_rotary_factor": 0.4})"), ErrorCode::kInvalidInput,
+              "partial_rotary_factor: expected a share that gives an even part of head_dim = 8");
+}
+
+TEST_CASE("an option of a class that cannot be computed is refused by its name") {
+  const auto [class_name, more, code, part] = GENERATE(table<std::string, std::string, ErrorCode, std::string>({
+      {"GraniteForCausalLM", R"({"residual_multiplier": 0})", ErrorCode::kInvalidInput,
+       "residual_multiplier: expected a number from 1e-6 to 1e6, found 0"},
+      {"SmolLM3ForCausalLM", R"({"no_rope_layers": [1, 0]})", ErrorCode::kInvalidInput,
+       "no_rope_layers: expected a list of at least 5"},
+      {"SmolLM3ForCausalLM", R"({"no_rope_layers": [1, 0, 2, 1, 1]})", ErrorCode::kInvalidInput,
+       "no_rope_layers: expected a list of 0 and 1"},
+      {"Qwen3MoeForCausalLM", R"({"num_experts": 4, "num_experts_per_tok": 5})", ErrorCode::kInvalidInput,
+       "num_experts_per_tok: expected at most num_experts = 4, found 5"},
+      {"Qwen3MoeForCausalLM", R"({"mlp_only_layers": ["0"]})", ErrorCode::kInvalidInput,
+       "mlp_only_layers: expected a list of layers"},
+      {"Gemma2ForCausalLM", R"({"attn_logit_softcapping": -1})", ErrorCode::kInvalidInput,
+       "attn_logit_softcapping: expected a number above 0"},
+      {"Gemma2ForCausalLM", R"({"sliding_window": null})", ErrorCode::kInvalidInput,
+       "sliding_window: expected a window"},
+      {"GemmaForCausalLM", R"({"use_bidirectional_attention": true})", ErrorCode::kUnsupported,
+       "use_bidirectional_attention"},
+      {"Gemma3ForCausalLM", R"({"rope_parameters": {"full_attention": {"rope_type": "llama3"}}})",
+       ErrorCode::kInvalidInput, "c: rope_parameters: full_attention: factor: expected a number"},
+  }));
+  CAPTURE(class_name, more);
+  CHECK_ERROR(config_of(class_name, more), code, part);
+}
+
 TEST_CASE("a window of nothing, and layers with a window where there is none, are refused") {
   nlohmann::json config = nlohmann::json::parse(config_with("sliding_window", "0"));
   config["architectures"] = {"MistralForCausalLM"};
@@ -235,7 +344,7 @@ TEST_CASE("transformers 5 writes rope_parameters, and it means the same") {
         "high_freq_factor": 4.0, "original_max_position_embeddings": 128, "rope_theta": 10000.0})");
   const auto after = parse_model_config(config.dump(), "c");
   REQUIRE_OK(after);
-  CHECK(before->rope_table.inv_freq == after->rope_table.inv_freq);
+  CHECK(before->rope_tables.front().inv_freq == after->rope_tables.front().inv_freq);
 }
 
 }  // namespace

@@ -406,5 +406,45 @@ TEST_CASE("cancelling gives the pages back and leaves the others alone") {
   CHECK(bench.engine->pages().n_free() == bench.engine->pages().n_pages());
 }
 
+TEST_CASE("a step has sequences of one rotation only, by the length they may reach, and all of them advance") {
+  const auto batching = GENERATE(Batching::kContinuous, Batching::kStatic);
+  const auto kv_pages = GENERATE(std::int64_t{0}, std::int64_t{24});  // none to spare: sequences are preempted
+  CAPTURE(static_cast<int>(batching), kv_pages);
+  Bench bench(options_of(batching, 4, 16, kv_pages));
+  bench.config.long_rope_tables = {{.inv_freq = {0.5F, 0.05F}}};
+  bench.config.long_rope_after = 30;
+  std::map<RequestId, std::vector<std::int32_t>> prompts;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    const bool is_long = i % 3 == 0;
+    std::vector<std::int32_t> prompt = random_prompt(i, is_long ? 24 : 20);
+    prompt.front() = is_long ? 1 : 0;
+    // 24 + 8 - 1 inputs, or 20 + 8 - 1; one of the short ones repeats a generation that might have been longer.
+    Request request{.prompt_ids = prompt, .max_new_tokens = 8};
+    if (i == 7) request.may_generate = 12;
+    if (i == 7) request.prompt_ids.front() = prompt.front() = 1;
+    prompts[bench.engine->submit(std::move(request)).value()] = prompt;
+  }
+  const auto events = bench.run();
+  for (const auto& [id, prompt] : prompts) CHECK(generated(events.at(id)) == expected_ids(prompt, 8, {}));
+  for (const auto& [frequency, first_token] : bench.log.rotated) CHECK(frequency == (first_token == 1 ? 0.5F : 1.0F));
+}
+
+TEST_CASE("a document is not shared with a prompt that is rotated otherwise") {
+  Bench bench;
+  bench.config.long_rope_tables = {{.inv_freq = {0.5F, 0.05F}}};
+  bench.config.long_rope_after = 30;
+  const std::vector<std::int32_t> document = random_prompt(3, 24);
+  const RequestId parent = bench.engine->submit({.prompt_ids = document, .hold = true}).value();
+  bench.run();
+  for (const std::size_t n_own : {2U, 9U}) {
+    std::vector<std::int32_t> prompt = document;
+    for (const std::int32_t id : random_prompt(n_own, n_own)) prompt.push_back(id);
+    const RequestId id = bench.engine->submit({.prompt_ids = prompt, .max_new_tokens = 2, .fork_of = parent}).value();
+    const auto events = bench.run();
+    CHECK(generated(events.at(id)) == expected_ids(prompt, 2, {}));
+    CHECK(events.at(id).back().times.n_shared_tokens == (n_own == 2 ? 24 : 0));
+  }
+}
+
 }  // namespace
 }  // namespace secondsource

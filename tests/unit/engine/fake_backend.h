@@ -48,7 +48,9 @@ struct FakeLog {
   std::int64_t n_made_ready = 0;            ///< counts make_ready(), not submit()
   std::optional<std::size_t> fail_at_step;  ///< the submit() of this step fails
   std::optional<std::int64_t> transfer_ns;  ///< reported for each step
-  bool nan_after_token = false;             ///< logits are NaN when the last token is kFakeVocab - 1
+  /// For each sequence of each step, the first frequency of the step's rotation and the sequence's first token.
+  std::vector<std::pair<float, std::int32_t>> rotated;
+  bool nan_after_token = false;  ///< logits are NaN when the last token is kFakeVocab - 1
 };
 
 class FakeBackend final : public Backend {
@@ -88,7 +90,7 @@ class FakeBackend final : public Backend {
   }
   [[nodiscard]] MemoryUse memory() const override { return {}; }
 
-  Result<Ticket> run(const Batch& batch, const Bucket& bucket, const Sample& sample, bool made_ready);
+  Result<Ticket> run(const Batch& batch, const Bucket& bucket, const StepGraph& graph, bool made_ready);
   [[nodiscard]] FakeLog& log() { return log_; }
 
  private:
@@ -104,8 +106,8 @@ class FakeBackend final : public Backend {
 
 class FakeStep final : public Step {
  public:
-  FakeStep(FakeBackend& backend, const Bucket& bucket, const Sample& sample)
-      : backend_(backend), bucket_(bucket), sample_(sample) {}
+  FakeStep(FakeBackend& backend, const Bucket& bucket, const StepGraph& graph)
+      : backend_(backend), bucket_(bucket), graph_(graph) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return 0; }
   [[nodiscard]] std::span<const OpGroup> groups() const override { return {}; }
   Result<void> make_ready() override {
@@ -116,14 +118,14 @@ class FakeStep final : public Step {
   Result<Ticket> submit(const Batch& batch) override {
     const bool made_ready = ready_for_ != backend_.log().n_compiled;
     ready_for_ = backend_.log().n_compiled;
-    return backend_.run(batch, bucket_, sample_, made_ready);
+    return backend_.run(batch, bucket_, graph_, made_ready);
   }
   Result<std::vector<float>> read_value(ValueId) const override { return std::vector<float>(); }
 
  private:
   FakeBackend& backend_;
   Bucket bucket_;
-  Sample sample_;
+  StepGraph graph_;
   /// Value of FakeLog::n_compiled when this step was made ready; compiling another step undoes it.
   std::int64_t ready_for_ = -1;
 };
@@ -131,11 +133,12 @@ class FakeStep final : public Step {
 inline Result<std::unique_ptr<Step>> FakeBackend::compile(const StepGraph& graph, const Bucket& bucket, KvPoolId,
                                                           GroupTiming) {
   ++log_.n_compiled;
-  return std::unique_ptr<Step>(std::make_unique<FakeStep>(*this, bucket, std::get<Sample>(graph.ops.back())));
+  return std::unique_ptr<Step>(std::make_unique<FakeStep>(*this, bucket, graph));
 }
 
-inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const Sample& sample,
+inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket, const StepGraph& graph,
                                        bool made_ready) {
+  const auto& sample = std::get<Sample>(graph.ops.back());
   // This full check ensures that the scheduler only makes batches on which every backend may rely.
   SS_TRY_VOID(check_batch(batch, bucket, kFakeVocab, page_tokens_, n_pages_));
   if (log_.fail_at_step == log_.n_tokens.size()) return Error{ErrorCode::kDeviceLost, "fake: told to fail"};
@@ -144,6 +147,11 @@ inline Result<Ticket> FakeBackend::run(const Batch& batch, const Bucket& bucket,
   for (std::int32_t t = 0; t < batch.n_tokens(); ++t) {
     const auto token = static_cast<std::size_t>(t);
     cache_[static_cast<std::size_t>(batch.kv_slots[token])] = batch.token_ids[token];
+  }
+  for (std::int32_t seq = 0; seq < batch.n_seqs(); ++seq) {
+    const std::int32_t page = batch.block_table[static_cast<std::size_t>(seq * batch.max_pages_per_seq)];
+    log_.rotated.emplace_back(graph.ropes.front().inv_freq.front(),
+                              cache_[static_cast<std::size_t>(page * page_tokens_)]);
   }
   StepResult result;
   result.made_ready = made_ready;
@@ -177,7 +185,9 @@ inline ModelConfig fake_config(std::int64_t max_seq_len = 256) {
   config.head_dim = 4;
   config.vocab_size = kFakeVocab;
   config.max_seq_len = max_seq_len;
-  config.rope_table.inv_freq = {1.0F, 0.1F};
+  config.rope_tables = {{.inv_freq = {1.0F, 0.1F}}};
+  config.layer_ropes = {0};
+  config.mixture_layers = {false};
   config.windows = {0};
   return config;
 }

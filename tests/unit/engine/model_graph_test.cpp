@@ -1,5 +1,6 @@
 #include "engine/model_graph.h"
 
+#include <algorithm>
 #include <set>
 
 #include "backend/check_graph.h"
@@ -46,11 +47,23 @@ struct Numbered {
       if (config.qk_norm) layer.q_norm = next(1, config.head_dim);
       if (config.qk_norm) layer.k_norm = next(1, config.head_dim);
       layer.attention_out = next(config.dim, config.q_dim());
+      if (config.out_bias) layer.out_bias = next(1, config.dim);
       layer.ffn_norm = next(1, config.dim);
-      const std::int64_t n_experts = std::max<std::int64_t>(config.n_experts, 1);
-      if (config.is_mixture()) layer.router = next(config.n_experts, config.dim);
-      layer.gate_up = next(n_experts * 2 * config.ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts);
-      layer.down = next(n_experts * config.dim, config.ffn_dim, Join::kConcatRows, n_experts);
+      const bool is_mixture = config.is_mixture_layer(i);
+      const std::int64_t n_experts = is_mixture ? config.n_experts : 1;
+      const std::int64_t ffn_dim = is_mixture ? config.expert_ffn_dim : config.ffn_dim;
+      if (is_mixture) layer.router = next(config.n_experts, config.dim);
+      layer.gate_up = next(n_experts * 2 * ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts);
+      layer.down = next(n_experts * config.dim, ffn_dim, Join::kConcatRows, n_experts);
+      if (config.ffn_bias) layer.gate_up_bias = next(1, 2 * config.ffn_dim);
+      if (config.ffn_bias) layer.down_bias = next(1, config.dim);
+      if (config.shared_ffn_dim > 0) {
+        layer.shared = SharedExpert{.gate = next(1, config.dim),
+                                    .gate_up = next(2 * config.shared_ffn_dim, config.dim, Join::kInterleaveGateUp),
+                                    .down = next(config.dim, config.shared_ffn_dim)};
+      }
+      if (config.post_norms) layer.post_attention_norm = next(1, config.dim);
+      if (config.post_norms) layer.post_ffn_norm = next(1, config.dim);
       weights.layers.push_back(layer);
     }
     weights.final_norm = next(1, config.dim);
@@ -66,6 +79,18 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"Qwen2ForCausalLM", ""},
       {"Qwen3ForCausalLM", R"(, "head_dim": 16)"},
       {"MixtralForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
+      {"LlamaForCausalLM", R"(, "attention_bias": true)"},
+      {"Qwen3MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2, "mlp_only_layers": [0])"},
+      {"GraniteForCausalLM", R"(, "residual_multiplier": 0.5, "attention_bias": true)"},
+      {"SmolLM3ForCausalLM", R"(, "no_rope_layer_interval": 2)"},
+      {"SeedOssForCausalLM", R"(, "attention_out_bias": true)"},
+      {"Ernie4_5ForCausalLM", ""},
+      {"LlamaForCausalLM", R"(, "mlp_bias": true)"},
+      {"Qwen2MoeForCausalLM", R"(, "num_experts": 4, "num_experts_per_tok": 2)"},
+      {"Phi3ForCausalLM", R"(, "partial_rotary_factor": 0.5)"},
+      {"GemmaForCausalLM", R"(, "head_dim": 16)"},
+      {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},
+      {"Gemma3ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
   }));
   const bool observe_all = GENERATE(false, true);
   CAPTURE(architecture, more, observe_all);
@@ -100,6 +125,26 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
   const auto graph_of = [](const ModelConfig& config) {
     return build_step_graph(config, Numbered(config).weights, {.act = ActQuant::kInt8PerRow});
   };
+  const StepGraph granite = graph_of(config_of("GraniteForCausalLM", R"(, "embedding_multiplier": 12,
+      "residual_multiplier": 0.5, "attention_multiplier": 0.25)"));
+  // The hidden state is kept divided by what blocks are multiplied by.
+  CHECK(first(granite, Embed{}).scale == 24.0F);
+  CHECK(first(granite, RmsNorm{}).eps == 4e-6F);
+  CHECK(first(granite, Attention{}).scale == 0.25F);
+  const StepGraph gemma = graph_of(config_of("Gemma2ForCausalLM", R"(, "head_dim": 8, "sliding_window": 16)"));
+  CHECK(first(gemma, Attention{}).softcap == 50.0F);
+  CHECK(first(gemma, Attention{}).window == 16);
+  CHECK(std::get<Matmul>(gemma.ops[gemma.ops.size() - 2]).softcap == 30.0F);
+  CHECK(std::get<Matmul>(gemma.ops[gemma.ops.size() - 2]).out == std::get<Sample>(gemma.ops.back()).logits);
+  const StepGraph qwen2_moe = graph_of(config_of("Qwen2MoeForCausalLM", R"(, "norm_topk_prob": false)"));
+  CHECK_FALSE(first(qwen2_moe, Route{}).renormalize);
+  CHECK(std::ranges::count_if(qwen2_moe.ops, [](const Op& op) {
+          const auto* route = std::get_if<Route>(&op);
+          return route != nullptr && route->score == RouteScore::kSigmoid && route->n_top == 1;
+        }) == 2);
+  const StepGraph smollm3 = graph_of(config_of("SmolLM3ForCausalLM", R"(, "no_rope_layer_interval": 1)"));
+  CHECK(index_of(first(smollm3, RopeAppend{}).rope) == 1);
+  CHECK(smollm3.ropes[1].inv_freq == std::vector<float>(4, 0.0F));
   const StepGraph qwen2 = graph_of(config_of("Qwen2ForCausalLM", ""));
   CHECK(first(qwen2, Matmul{}).epilogue == Epilogue::kBias);
   CHECK(first(qwen2, Matmul{}).act == ActQuant::kInt8PerRow);

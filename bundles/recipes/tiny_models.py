@@ -1,0 +1,124 @@
+"""Seeded tiny models of every class that differs from Llama, made by transformers' own classes.
+
+    python tiny_models.py --name granite --out DIR                      # a Hugging Face folder
+    python tiny_models.py --list
+
+A model has the real structure of its class and what makes it different: groups of heads, layers of each kind, sizes
+that are no multiple of 32. transformers builds it from its configuration and writes the folder, so that config.json and
+the names of the tensors are those of a published checkpoint. The weights are random, BF16, and the same for the same seed.
+"""
+
+import argparse
+import sys
+import zlib
+from pathlib import Path
+
+import torch
+import transformers
+
+VOCABULARY = 512
+
+# What all of them have; rows of the embedding are far from each other, and a wide head keeps the best logits apart.
+COMMON = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 112, "num_hidden_layers": 3,
+          "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
+          "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 3}
+
+EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 40}
+
+# Name of the model: configuration class, and what it sets beyond COMMON.
+MODELS: dict[str, tuple[type, dict]] = {
+    "llama-biases": (transformers.LlamaConfig, {"attention_bias": True, "mlp_bias": True}),
+    "qwen2_moe": (transformers.Qwen2MoeConfig, {**EXPERTS, "shared_expert_intermediate_size": 72}),
+    "qwen2_moe-windows": (transformers.Qwen2MoeConfig, {
+        **EXPERTS, "shared_expert_intermediate_size": 40, "norm_topk_prob": True, "qkv_bias": False,
+        "use_sliding_window": True, "sliding_window": 24, "max_window_layers": 2, "mlp_only_layers": [2]}),
+    "qwen3_moe": (transformers.Qwen3MoeConfig, {**EXPERTS, "head_dim": 16, "norm_topk_prob": True}),
+    "qwen3_moe-unnormalized": (transformers.Qwen3MoeConfig, {
+        **EXPERTS, "head_dim": 16, "attention_bias": True, "mlp_only_layers": [1], "use_sliding_window": True,
+        "sliding_window": 24}),
+    "qwen3_moe-steps": (transformers.Qwen3MoeConfig, {**EXPERTS, "head_dim": 16, "decoder_sparse_step": 2}),
+    "granite": (transformers.GraniteConfig, {
+        "embedding_multiplier": 12.0, "residual_multiplier": 0.22, "attention_multiplier": 0.125,
+        "logits_scaling": 8.0}),
+    "granite-biases": (transformers.GraniteConfig, {
+        "attention_bias": True, "embedding_multiplier": 2.0, "residual_multiplier": 0.5, "logits_scaling": 3.0,
+        "tie_word_embeddings": True}),
+    "smollm3": (transformers.SmolLM3Config, {"no_rope_layer_interval": 2}),
+    "smollm3-windows": (transformers.SmolLM3Config, {
+        "no_rope_layers": [0, 1, 0], "use_sliding_window": True, "sliding_window": 24, "attention_bias": True,
+        "tie_word_embeddings": False}),
+    "seed_oss": (transformers.SeedOssConfig, {"head_dim": 20}),
+    "seed_oss-biases": (transformers.SeedOssConfig, {"head_dim": 16, "attention_out_bias": True}),
+    "ernie4_5": (transformers.Ernie4_5Config, {"head_dim": 20}),
+    "ernie4_5-biases": (transformers.Ernie4_5Config, {"head_dim": 16, "use_bias": True, "tie_word_embeddings": False}),
+    "phi3": (transformers.Phi3Config, {"sliding_window": 24}),
+    "phi3-partial": (transformers.Phi3Config, {
+        "num_attention_heads": 3, "num_key_value_heads": 1,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}}),
+    "phi3-longrope": (transformers.Phi3Config, {
+        "num_attention_heads": 3, "num_key_value_heads": 1, "max_position_embeddings": 256,
+        "original_max_position_embeddings": 64, "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+                            "short_factor": [1.0, 1.05, 1.1, 1.3, 1.5, 2.0],
+                            "long_factor": [1.0, 1.4, 2.5, 4.0, 6.0, 9.0]}}),
+    "gemma": (transformers.GemmaConfig, {"head_dim": 16}),
+    "gemma2": (transformers.Gemma2Config, {
+        "head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 24, "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 5.0}),
+    "gemma3": (transformers.Gemma3TextConfig, {
+        "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24, "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+}
+
+
+def build(name: str, seed: int = 1) -> transformers.PreTrainedModel:
+    """The model in BF16, with random weights."""
+    config_class, settings = MODELS[name]
+    config = config_class(**{**COMMON, **settings})
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            source = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{parameter_name}".encode()))
+            noise = torch.randn(parameter.shape, generator=source)
+            parameter.copy_(_weights(parameter_name, parameter, noise))
+    return model.bfloat16().eval()
+
+
+def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    if name.endswith("norm.weight"):
+        return parameter + 0.1 * noise  # as the class begins: near 1, or near 0 where 1 is added to it
+    if name.endswith(".bias"):
+        return 0.3 * noise
+    if "embed_tokens" in name:
+        return noise
+    gain = 6.0 if name.startswith("lm_head") else 1.5 if "q_proj" in name else 0.5 if "down_proj" in name else 1.0
+    return gain * noise * parameter.shape[-1] ** -0.5
+
+
+def write_model(folder: Path, name: str, seed: int = 1) -> None:
+    """config.json and model.safetensors, as transformers writes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    build(name, seed).save_pretrained(str(folder))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", choices=MODELS)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(MODELS))
+        return 0
+    if not options.name or not options.out:
+        parser.error("expected --name and --out, or --list")
+    write_model(options.out, options.name, options.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

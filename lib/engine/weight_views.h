@@ -1,0 +1,56 @@
+#pragma once
+// Rows of a weight source in another place or order, and vectors with changed values: what the loader needs where a
+// model's tensors are not laid out as the boundary wants them.
+//
+// The boundary rotates elements i and i + head_dim/2 of a head together (backend/op.h). A model that pairs others, or that
+// rotates a part of a head only, is the same model with the elements of its q and k heads in another order: the rows of
+// the two projections, their biases and head norms are reordered alike, and scores do not change.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/weights.h"
+#include "bundle/model_config.h"
+
+namespace secondsource {
+
+/// Element i of a reordered head is element order[i] of the model's. Empty if nothing changes.
+using HeadOrder = std::vector<std::int64_t>;
+
+/// The order that brings the model's pairs to i and i + head_dim/2, and the elements that are not rotated to the places
+/// left over.
+[[nodiscard]] HeadOrder head_order_of(const ModelConfig& config);
+
+/// Rows [first_row, first_row + n_rows) of a source, head by head in `order`.
+struct RowView {
+  std::int64_t first_row = 0;
+  std::int64_t n_rows = 0;
+  HeadOrder order = {};
+};
+
+/// The extents of a source's rows.
+struct RowShape {
+  std::int64_t n_cols = 0;
+  WeightEncoding encoding = WeightEncoding::kF32;
+};
+
+[[nodiscard]] std::shared_ptr<const WeightSource> view_rows(std::shared_ptr<const WeightSource> source, RowView view,
+                                                            RowShape shape);
+
+/// The elements of a source of one row, head by head in `order`. `shape` must have no scales.
+[[nodiscard]] std::shared_ptr<const WeightSource> reorder_vector(std::shared_ptr<const WeightSource> source,
+                                                                 HeadOrder order, RowShape shape);
+
+/// What a norm weight w stands for: (w + offset) * factor, computed in f32.
+struct NormMeaning {
+  float offset = 0.0F;
+  float factor = 1.0F;
+  [[nodiscard]] bool is_plain() const { return offset == 0.0F && factor == 1.0F; }
+};
+
+/// The values of a source of one row as they are meant, in kF32. `shape` must have no scales.
+[[nodiscard]] std::shared_ptr<const WeightSource> adjust_vector(std::shared_ptr<const WeightSource> source,
+                                                                NormMeaning meaning, RowShape shape);
+
+}  // namespace secondsource

@@ -1,0 +1,159 @@
+"""Logits of every class of bundles/recipes/tiny_models.py, by this project's engine and by transformers in FP32.
+
+    python architectures_test.py MODEL_LOGITS [NAME...]
+
+MODEL_LOGITS is the program of model_logits.cpp. Each model runs in the variant f32 on every backend of the host:
+prompts of several lengths, decoding from the third id on, prompts in pieces of seven tokens, and sequences of different
+lengths together, in which one decodes while others begin. All logits count.
+
+The bound follows from the types. A logit is a sum of products that FP32 rounds by 2^-24 each; over the few hundred
+operations in a row that these models have, the errors add up to less than 2^-24 * 2^6 of the largest logit. oneDNN has a
+cache in BF16, which rounds keys and values by 2^-9 in each layer: of the largest logit, a few such steps at most.
+
+That the comparison sees each property is shown by planted bugs: the program reads a config.json in which one key has
+another value, while transformers reads the right one, and the difference must be far beyond the bound. Ends with 77
+where transformers is missing.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import torch
+    import transformers
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)  # what CTest is told means skipped
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bundles/recipes"))
+import tiny_models
+
+BACKENDS = {"reference": [], "cpu": ["kv=f32"], "onednn": []}
+BOUND = {"f32": 2.0 ** -18, "bf16": 2.0 ** -7}
+LENGTH = 90
+IDS = [[(37 * i + 11 * s * s + 5) % 500 + 4 for i in range(LENGTH)] for s in range(4)]
+
+JOBS: dict[str, dict] = {
+    "prefill": {"sequences": [{"ids": IDS[0][:n], "n_prompt": n} for n in (1, 2, 16, 17, 63, LENGTH)]},
+    "decode": {"sequences": [{"ids": IDS[0], "n_prompt": 3}]},
+    "chunked prefill": {"max_tokens_per_step": 7, "sequences": [{"ids": IDS[1], "n_prompt": LENGTH - 2}]},
+    "ragged batch": {"max_tokens_per_step": 24, "sequences": [
+        {"ids": IDS[0][:40], "n_prompt": 5}, {"ids": IDS[1], "n_prompt": 70}, {"ids": IDS[2][:3], "n_prompt": 1},
+        {"ids": IDS[3][:65], "n_prompt": 60}]},
+}
+
+# For each model, keys with values that it does not have.
+PLANTED: dict[str, list[dict]] = {
+    "qwen2_moe": [{"norm_topk_prob": True}],
+    "qwen2_moe-windows": [{"use_sliding_window": False, "layer_types": ["full_attention"] * 3}],
+    "phi3": [{"sliding_window": 25}],
+    "phi3-partial": [{"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "partial_rotary_factor": 0.5}}],
+    "phi3-longrope": [{"original_max_position_embeddings": 100}, {"max_position_embeddings": 255}],
+    "gemma": [{"rms_norm_eps": 1e-2}],
+    "gemma2": [{"attn_logit_softcapping": 2.1}, {"final_logit_softcapping": None}, {"query_pre_attn_scalar": 25},
+               {"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}],
+    "gemma3": [{"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
+                                    "sliding_attention": {"rope_type": "default", "rope_theta": 10100.0}}},
+               {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.1, "rope_theta": 1000000.0},
+                                    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}],
+    "llama-biases": [],
+    "qwen3_moe": [{"norm_topk_prob": False}, {"num_experts_per_tok": 3}],
+    "qwen3_moe-unnormalized": [{"norm_topk_prob": True}, {"use_sliding_window": False}, {"sliding_window": 25}],
+    "qwen3_moe-steps": [],
+    "granite": [{"embedding_multiplier": 11.9}, {"residual_multiplier": 0.23}, {"attention_multiplier": 0.25},
+                {"logits_scaling": 8.01}, {"rms_norm_eps": 1e-2}],
+    "granite-biases": [{"residual_multiplier": 0.49}],
+    "smollm3": [{"no_rope_layers": [1, 1, 1]}, {"no_rope_layers": [0, 1, 0]}],
+    "smollm3-windows": [{"layer_types": ["full_attention", "full_attention", "sliding_attention"]}],
+    "seed_oss": [{"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
+    "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
+}
+
+
+class Program:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def logits(self, folder: Path, backend: str, jobs: list[dict]) -> list:
+        """For each job and sequence, logits [positions, vocabulary]; None where the backend lacks an operation."""
+        command = [self.path, str(folder), backend, "f32", *BACKENDS[backend]]
+        done = subprocess.run(command, input="".join(json.dumps(job) + "\n" for job in jobs), capture_output=True,
+                              text=True)
+        if done.returncode != 0 and "no backend module" in done.stderr:
+            return []
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        return [[torch.tensor(rows) for rows in json.loads(line)] for line in done.stdout.splitlines()]
+
+
+def expected_logits(folder: Path, jobs: list[dict]) -> list:
+    """As Program.logits, by one pass of transformers over each sequence."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=torch.float32, attn_implementation="eager").eval()
+    with torch.no_grad():
+        return [[model(input_ids=torch.tensor([s["ids"]])).logits[0, s["n_prompt"] - 1:] for s in job["sequences"]]
+                for job in jobs]
+
+
+def worst_error(found: list, expected: list) -> float:
+    """The largest difference of a logit, of the largest logit of its row."""
+    worst = 0.0
+    for found_rows, expected_rows in zip(found, expected, strict=True):
+        if found_rows.shape != expected_rows.shape:
+            raise RuntimeError(f"expected logits of shape {expected_rows.shape}, found {found_rows.shape}")
+        error = (found_rows - expected_rows).abs().amax(-1) / expected_rows.abs().amax(-1)
+        worst = max(worst, float(error.max()) if bool(error.isfinite().all()) else float("inf"))
+    return worst
+
+
+def copy_with(folder: Path, copy: Path, changes: dict) -> None:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf-8")
+
+
+def check_model(program: Program, name: str, scratch: Path) -> int:
+    folder = scratch / name
+    tiny_models.write_model(folder, name)
+    jobs = list(JOBS.values())
+    expected = expected_logits(folder, jobs)
+    n_failed = 0
+    for backend in BACKENDS:
+        has_router = "moe" in name
+        if backend == "onednn" and has_router:
+            continue  # no router, which it says (docs/backends.md)
+        found = program.logits(folder, backend, jobs)
+        bound = BOUND["bf16" if backend == "onednn" else "f32"]
+        for kind, found_job, expected_job in zip(JOBS, found, expected):
+            error = worst_error(found_job, expected_job)
+            print(f"{name:24} {backend:10} {kind:16} {error:.1e} of {bound:.1e}{'' if error <= bound else '   FAILED'}")
+            n_failed += error > bound
+    for number, changes in enumerate(PLANTED.get(name, [])):
+        planted = scratch / f"{name}-planted-{number}"
+        copy_with(folder, planted, changes)
+        error = worst_error(program.logits(planted, "reference", jobs[1:2])[0], expected[1])
+        is_seen = error > 8 * BOUND["f32"]
+        print(f"{name:24} planted    {json.dumps(changes)}: {error:.1e}{'' if is_seen else '   FAILED: not seen'}")
+        n_failed += not is_seen
+    return n_failed
+
+
+def main() -> int:
+    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    program = Program(sys.argv[1])
+    n_failed = 0
+    for name in sys.argv[2:] or tiny_models.MODELS:
+        with tempfile.TemporaryDirectory() as scratch:
+            n_failed += check_model(program, name, Path(scratch))
+    print(f"{n_failed} failed")
+    return 1 if n_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
