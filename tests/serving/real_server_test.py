@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures a real server with the default bundle: real_server_test.py PROGRAM SOURCE_FOLDER transformers|vllm|llama-server.
+"""Measures a real server with the default bundle: real_server_test.py PROGRAM SOURCE_FOLDER NAME, with one of the names of SERVERS.
 
 The program starts the server itself, by a plan: once with the bundle's weights, whose tokens must pass, and once with a planted
 error, the wrong base of the rotation, whose tokens must be found wrong although the server is as fast as before.
@@ -7,6 +7,7 @@ error, the wrong base of the rotation, whose tokens must be found wrong although
 Skipped (77) with the reason where the server is not installed: Python packages are looked for in the Python that
 SECONDSOURCE_SERVERS_PYTHON names (default: this one), llama-server in SECONDSOURCE_LLAMA_SERVER (default: PATH).
 """
+import atexit
 import json
 import os
 import pathlib
@@ -70,7 +71,48 @@ class LlamaServer:
                           "8192", "--parallel", "2"]}
 
 
-SERVERS = {"transformers": Transformers, "vllm": Vllm, "llama-server": LlamaServer}
+class Container(LlamaServer):
+    """llama-server in a container of an image that is built here: empty, with this machine's libraries mounted into it."""
+    preset = "llama-server"
+    options = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
+    mounts = [word for folder in ("/usr", "/lib", "/lib64") for word in ("--volume", f"{folder}:{folder}:ro")]
+
+    def why_not(self):
+        why = super().why_not() or ("" if shutil.which("podman") else "there is no podman")
+        return why or self.build()
+
+    def build(self):
+        """Builds the image, and finds a way to run it: crun needs a newer hierarchy of control groups than runc."""
+        self.scratch = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self.scratch.name)
+        (folder / "Containerfile").write_text('FROM scratch\nCOPY note /note\nENTRYPOINT ["/usr/bin/env"]\n')
+        (folder / "note").write_text("this machine's libraries are mounted\n")
+        built = subprocess.run(["podman", "build", "--isolation=chroot", "-q", str(folder)], capture_output=True, text=True,
+                               check=False)
+        if built.returncode != 0:
+            return "podman builds no image: " + built.stderr.strip()[-200:]
+        self.image = built.stdout.strip().split("\n")[-1]
+        atexit.register(subprocess.run, ["podman", "rmi", "--force", self.image], stdout=subprocess.DEVNULL)
+        self.engine = folder / "engine"
+        for runtime in ("", "--runtime runc"):
+            self.engine.write_text(f'#!/bin/sh\nexec podman {runtime} "$@"\n')
+            self.engine.chmod(0o755)
+            tried = subprocess.run([self.engine, "run", "--rm", "--pull=never", "--network=host", *self.options, *self.mounts,
+                                    self.image, "true"], capture_output=True, text=True, check=False)
+            if tried.returncode == 0:
+                return ""
+        return "podman runs no container here: " + tried.stderr.strip()[-200:]
+
+    def plan(self, model, scratch):
+        program, *arguments = super().plan(model, scratch)["start"]
+        inside = [word.replace(str(scratch), "/files") for word in arguments]
+        return {"engine": str(self.engine), "image": "sha256:" + self.image,
+                "options": [*self.options, *self.mounts, "--volume", f"{pathlib.Path(program).parent}:/server:ro",
+                            "--volume", f"{scratch}:/files:ro"],
+                "start": ["/server/" + pathlib.Path(program).name, *inside]}
+
+
+SERVERS = {"transformers": Transformers, "vllm": Vllm, "llama-server": LlamaServer, "container": Container}
 PROGRAM, SOURCE, NAME = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 BUNDLE = SOURCE / "bundles" / "default"
 
@@ -88,7 +130,7 @@ def folder_with_wrong_base(scratch):
 
 def measure(server, model, scratch):
     """The golden record, the cells and the exit status of a run of this server alone."""
-    system = {"name": "it", "preset": NAME, "variant": "bf16", "stop_deadline": "60s", **server.plan(model, scratch)}
+    system = {"name": "it", "preset": getattr(server, "preset", NAME), "variant": "bf16", "stop_deadline": "60s", **server.plan(model, scratch)}
     plan = {"version": 1, "bundles": [str(BUNDLE)], "variants": ["bf16"], "repetitions": 1, "noise_limit_percent": 100,
             "scenarios": ["single-stream+requests=6@/16", "offline:2+requests=4@/16"], "systems": [system]}
     file, out = pathlib.Path(scratch, "plan.yaml"), pathlib.Path(scratch, "run")
