@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "gate_output.h"
 #include "output.h"
+#include "report/annotations.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
@@ -83,6 +84,7 @@ Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs
 std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& extras, const std::string& format) {
   const GateReport* gate = extras.gate;
   if (format == "markdown") return write_markdown(runs, gate, {}, extras.portability);
+  if (format == "annotations") return write_annotations(*gate);
   if (format == "html") return write_html(runs, extras);
   if (format == "csv") return write_csv(runs);
   if (format == "junit") return write_junit(runs, gate);
@@ -112,6 +114,9 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
   if (options.runs.empty() && (options.gate.empty() || is_of_cells)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("report: expected run directories{}, found none", is_of_cells ? "" : " or --gate")};
+  }
+  if (options.gate.empty() && options.format == "annotations") {
+    return Error{ErrorCode::kInvalidInput, "report: expected --gate for annotations, found none"};
   }
   std::vector<SummarizedRun> runs;
   for (const std::string& folder : options.runs) {
@@ -151,8 +156,10 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
                       "A gate's verdict (gate.json, --format json of gate, ab and history check)");
   command->add_option("--history", options->history, "A history whose trends of these cells go into the page");
   command->add_option("--branch", options->branch, "Its branch")->capture_default_str();
-  command->add_option("--format", options->format, "table, markdown, html, csv, json or junit")
-      ->check(OneOf({"table", "markdown", "html", "csv", "json", "junit"}))
+  command
+      ->add_option("--format", options->format,
+                   "table, markdown, html, csv, json or junit; of a gate also annotations, for GitHub")
+      ->check(OneOf({"table", "markdown", "html", "csv", "json", "junit", "annotations"}))
       ->capture_default_str();
   command->add_flag("--portability", options->portability,
                     "Only how well each operation runs on each backend, of runs that were traced (run --trace)");

@@ -1,5 +1,6 @@
 #include "gate_output.h"
 
+#include "report/annotations.h"
 #include "report/junit.h"
 #include "report/loss_table.h"
 #include "report/markdown.h"
@@ -10,6 +11,7 @@ namespace secondsource {
 std::string render_gate(const GateOutput& output, const std::string& format) {
   const GateReport& report = output.report;
   if (format == "json") return to_json(report);
+  if (format == "annotations") return write_annotations(report);
   if (format == "junit") return write_junit(output.runs, &report);
   if (format == "markdown") {
     const MarkdownSection more[] = {{"Where the time went", loss_table(report)},

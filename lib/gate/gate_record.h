@@ -2,6 +2,7 @@
 // The result of a gate as plain data. lib/gate, lib/ab and lib/history fill it; lib/report renders it.
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +38,10 @@ struct GateVerdict {
   std::optional<std::int64_t> n_pairs{};       ///< interleaved: number of pairs behind the verdict
   std::optional<std::int64_t> n_more_pairs{};  ///< interleaved and inconclusive: further pairs needed for a verdict
   bool decides = true;                         ///< false: of an opportunistic variant, whatever the decision
+
+  /// The ends of the interval. A few pairs bound no change; JSON has no infinite number, so that a bound is absent there.
+  [[nodiscard]] double low() const { return low_percent.value_or(-std::numeric_limits<double>::infinity()); }
+  [[nodiscard]] double high() const { return high_percent.value_or(std::numeric_limits<double>::infinity()); }
 };
 SS_FIELDS(GateVerdict, cell, metric, decision, base_s, candidate_s, change_percent, low_percent, high_percent, improved,
           waived_by, why, n_pairs, n_more_pairs, decides)

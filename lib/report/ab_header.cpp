@@ -13,10 +13,11 @@ namespace secondsource {
 std::vector<std::string> ab_header(const AbRecord& record, std::span<const ProcessLine> lines) {
   std::vector<std::string> text;
   for (const ArmRecord* arm : {&record.base, &record.candidate}) {
-    text.push_back(fmt::format("{}: {} ({}{:.12}){}{}", arm->name, arm->program,
+    text.push_back(fmt::format("{}: {} ({}{:.12}){}{}{}{}", arm->name, arm->program,
                                arm->revision.empty() ? "" : fmt::format("revision {:.12}, ", arm->revision),
                                arm->program_sha256, arm->arguments.empty() ? "" : ", with ",
-                               fmt::join(arm->arguments, " ")));
+                               fmt::join(arm->arguments, " "), arm->modules.empty() ? "" : ", modules of ",
+                               arm->modules));
   }
   text.push_back(fmt::format("tokens judged on {} ({:.12}), suite {}; speed on {} ({:.12})", record.golden_bundle,
                              record.golden_bundle_sha256, record.suite, record.timed_bundle,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/utf8.h"
+#include "report/change_bars.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/overview.h"
@@ -38,6 +39,18 @@ class BoundedMarkdown {
       leave_out(n_rows - table.rows.size(), "rows of \"" + heading + "\"");
     }
     out_ += "## " + escape_markdown(heading) + "\n\n" + all + "\n";
+  }
+
+  /// Lines in a block of fixed width; all of them or none.
+  void block(const std::vector<std::string>& lines, double share) {
+    std::string all = "```text\n";
+    for (std::string line : lines) {
+      std::ranges::replace(line, '`', '\'');  // three of them would end the block
+      all += printable(line) + "\n";
+    }
+    all += "```\n\n";
+    if (lines.empty() || all.size() > budget(share)) return;
+    out_ += all;
   }
 
   void list(const std::vector<std::string>& lines, double share, const std::string& what) {
@@ -103,6 +116,7 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
     } else {
       out.table(heading, gate_table(*gate), 0.5);
     }
+    out.block(change_bars(*gate), 0.3);
     out.list(gate_notes(*gate), 0.5, "notes of the gate");
   }
   for (const MarkdownSection& section : more) {

@@ -153,10 +153,9 @@ TextTable gate_table(const GateReport& gate) {
     if (!verdict.waived_by.empty()) word += fmt::format(", waived by {}", verdict.waived_by);
     if (verdict.improved) word += ", improved";
     const bool known = verdict.change_percent.has_value();
-    table.rows.push_back(
-        {verdict.cell.id(), verdict.metric, seconds(verdict.base_s), seconds(verdict.candidate_s),
-         known ? fmt::format("{:+.1f} %", *verdict.change_percent) : kUnknown,
-         known ? fmt::format("{:+.1f} to {:+.1f} %", *verdict.low_percent, *verdict.high_percent) : kUnknown, word});
+    table.rows.push_back({verdict.cell.id(), verdict.metric, seconds(verdict.base_s), seconds(verdict.candidate_s),
+                          known ? fmt::format("{:+.1f} %", *verdict.change_percent) : kUnknown,
+                          known ? fmt::format("{:+.1f} to {:+.1f} %", verdict.low(), verdict.high()) : kUnknown, word});
   }
   return table;
 }

@@ -13,8 +13,8 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostMarkers = 150;
-constexpr std::size_t kColumns = 205;    ///< each two pixels wide
-constexpr std::size_t kTableRows = 200;  ///< of the newest runs
+constexpr std::size_t kTrendColumns = 205;  ///< each two pixels wide
+constexpr std::size_t kTableRows = 200;     ///< of the newest runs
 
 struct Level {
   std::size_t begin = 0;
@@ -71,9 +71,9 @@ std::string draw_points(std::span<const TrendPoint> points, const Scale& x, cons
 /// Draws the range and the median of the runs in each column.
 std::string draw_columns(std::span<const TrendPoint> points, const Scale& x, const Scale& y) {
   std::string upper, lower, middle;
-  for (std::size_t column = 0; column < kColumns; ++column) {
-    const std::size_t begin = points.size() * column / kColumns;
-    const std::size_t end = points.size() * (column + 1) / kColumns;
+  for (std::size_t column = 0; column < kTrendColumns; ++column) {
+    const std::size_t begin = points.size() * column / kTrendColumns;
+    const std::size_t end = points.size() * (column + 1) / kTrendColumns;
     std::vector<double> values;
     for (std::size_t i = begin; i < end; ++i) values.push_back(points[i].value);
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
