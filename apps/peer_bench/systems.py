@@ -63,7 +63,7 @@ class Ours:
         self.program = program
 
     def version(self, case, folder):
-        return run([self.program, "--version"]).strip()
+        return run([self.program, "--version"]).split("\n")[0]
 
     def bundle(self, shape, folder):
         path = folder / shape

@@ -19,6 +19,7 @@
 #include "core/file.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "installed_data.h"
 #include "modules.h"
 #include "output.h"
 #include "report/ab_header.h"
@@ -33,7 +34,7 @@ namespace {
 struct AbOptions {
   std::string bundle;
   std::string base, candidate, base_args, candidate_args;
-  std::string build, program = "build/release/bin/secondsource", work, repository = ".";
+  std::string build, program = "build/release/bin/secondsource", modules, work, repository = ".";
   std::string config, timed_bundle, suite, plan, budget, max_time;
   std::vector<std::string> backends, variants, scenarios;
   std::int64_t max_pairs = 0;
@@ -70,7 +71,7 @@ Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& na
 }
 
 /// The plan that --config names, or the default one, with the flags applied to it.
-Result<PlanFile> plan_with_flags(const AbOptions& options) {
+Result<PlanFile> plan_with_flags(const AbOptions& options, const CommandContext& context) {
   const std::string name = options.config.empty() ? std::string(kDefaultPlanName) : options.config;
   SS_TRY(PlanFile plan, options.config.empty() ? parse_plan(default_plan_text(), name) : read_plan_file(name));
   SS_TRY_VOID(check_plan_is_for_pairs(plan, name));
@@ -79,6 +80,7 @@ Result<PlanFile> plan_with_flags(const AbOptions& options) {
   if (request.bundles.empty()) {
     return Error{ErrorCode::kInvalidInput, "ab: expected a bundle, a plan with one (--config), or --resume"};
   }
+  SS_TRY(request.bundles.front(), bundle_path(request.bundles.front(), context.program));
   if (!options.backends.empty()) request.backends = options.backends;
   if (!options.variants.empty()) request.variants = options.variants;
   if (!options.scenarios.empty()) request.scenarios = options.scenarios;
@@ -91,6 +93,7 @@ Result<PlanFile> plan_with_flags(const AbOptions& options) {
     SS_TRY(request.settings.max_time_s, parse_seconds(options.max_time));
   }
   if (!options.timed_bundle.empty()) plan.gate.timed_bundle = options.timed_bundle;
+  SS_TRY(plan.gate.timed_bundle, bundle_path(plan.gate.timed_bundle, context.program));
   if (options.threshold_percent) plan.gate.threshold_percent = *options.threshold_percent;
   if (options.plan == "pull-request") plan.gate.max_pairs = pull_request_plan().max_pairs();
   if (options.plan == "nightly") plan.gate.max_pairs = nightly_plan().max_pairs();
@@ -111,13 +114,15 @@ Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& a
   if (what.empty()) {
     arm.program = context.program.string();
   } else if (!options.build.empty()) {
+    const bool builds_modules = !options.modules.empty();
     SS_TRY(const BuiltRevision built, build_revision({.repository = std::filesystem::absolute(options.repository),
                                                       .revision = what,
                                                       .command = options.build,
-                                                      .program = options.program,
+                                                      .result = builds_modules ? options.modules : options.program,
                                                       .work = options.work},
                                                      context.progress, context.interrupt));
-    arm.program = built.program.string();
+    arm.program = builds_modules ? context.program.string() : built.result.string();
+    if (builds_modules) arm.modules = built.result.string();
     arm.revision = built.commit;
   }
   return arm;
@@ -126,6 +131,9 @@ Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& a
 Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
   if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
+  }
+  if (options.build.empty() && !options.modules.empty()) {
+    return Error{ErrorCode::kInvalidInput, "--modules: expected --build, the command that leaves them"};
   }
   AbRequest request;
   SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
@@ -177,7 +185,7 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   plan.gate.waivers = options.waivers;
   plan.gate.allow_inconclusive = options.allow_inconclusive;
   if (options.resume.empty()) {
-    SS_TRY(plan, plan_with_flags(options));
+    SS_TRY(plan, plan_with_flags(options, context));
   }
   std::vector<Waiver> waivers;
   if (!plan.gate.waivers.empty()) {
@@ -225,6 +233,9 @@ void add_what_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--cand-args", options.candidate_args, "The same for the candidate");
   command.add_option("--build", options.build, "Build both revisions with this command, in worktrees");
   command.add_option("--program", options.program, "What the build leaves behind")->capture_default_str();
+  command.add_option("--modules", options.modules,
+                     "Instead of --program: a folder of backend modules that the build leaves, with which this program "
+                     "runs; for backends outside of this source tree");
   command.add_option("--repo", options.repository, "Checkout whose revisions are meant")->capture_default_str();
   command.add_option("--work", options.work, "Folder of the worktrees (default: in the cache folder)");
   command.add_option(

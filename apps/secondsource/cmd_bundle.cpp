@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "core/file.h"
 #include "core/units.h"
+#include "installed_data.h"
 
 namespace secondsource {
 namespace {
@@ -125,7 +126,8 @@ std::string describe(const Bundle& bundle) {
 }
 
 Result<ExitStatus> run_info(const std::string& path, CommandContext& context) {
-  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
+  SS_TRY(const std::filesystem::path folder, bundle_path(path, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(folder, context.progress, context.interrupt));
   SS_TRY(const GoldenPrompts prompts, bundle.prompts());
   SS_TRY_VOID(print_text(describe(bundle) + fmt::format("  {} golden prompts\n", prompts.prompts.size())));
   return ExitStatus::kOk;
@@ -151,7 +153,8 @@ Result<EncodedPrompts> encode_golden_prompts(const Bundle& bundle, const GoldenP
 }
 
 Result<ExitStatus> run_verify(const std::string& path, CommandContext& context) {
-  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
+  SS_TRY(const std::filesystem::path folder, bundle_path(path, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(folder, context.progress, context.interrupt));
   const PromptEncoder encode = [&](const GoldenPrompts& prompts) { return encode_golden_prompts(bundle, prompts); };
   SS_TRY(const std::vector<Finding> findings, verify_bundle(bundle, encode, context.progress, context.interrupt));
   bool has_fault = false;

@@ -12,6 +12,7 @@
 #include "core/units.h"
 #include "fault/fault.h"
 #include "golden/golden_pass.h"
+#include "installed_data.h"
 #include "model_flags.h"
 #include "modules.h"
 #include "record/record_json.h"
@@ -226,7 +227,8 @@ ExitStatus status_of(const std::vector<GoldenCheck>& rows, const CheckCommandOpt
   return most_serious(statuses);
 }
 
-Result<ExitStatus> run_check(const CheckCommandOptions& options, CommandContext& context) {
+Result<ExitStatus> run_check(CheckCommandOptions options, CommandContext& context) {
+  SS_TRY(options.bundle, bundle_path(options.bundle, context.program));
   SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
   // A backend must not be blamed for a damaged file.
   SS_TRY([[maybe_unused]] const std::string content, check_content(bundle, context.progress, context.interrupt));

@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/json_text.h"
+#include "installed_data.h"
 #include "model_flags.h"
 
 namespace secondsource {
@@ -111,7 +112,8 @@ Result<std::string> evaluate(const Ids& ids, const EvalCommandOptions& options, 
 
 Result<ExitStatus> run_eval(const EvalCommandOptions& options, CommandContext& context) {
   SS_TRY(const std::vector<Ids> inputs, read_inputs(options));
-  SS_TRY(const Bundle bundle, Bundle::open(options.model.bundle, context.progress, context.interrupt));
+  SS_TRY(const std::filesystem::path path, bundle_path(options.model.bundle, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   std::size_t longest = 0;
   for (const Ids& ids : inputs) longest = std::max(longest, ids.size());
   EngineOptions engine_options;

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "engine/text_stopper.h"
+#include "installed_data.h"
 #include "model_flags.h"
 
 namespace secondsource {
@@ -87,7 +88,8 @@ std::string summary(const ModelSession& session, std::int64_t n_prompt, std::int
 }
 
 Result<ExitStatus> run_generate(const GenerateCommandOptions& options, CommandContext& context) {
-  SS_TRY(const Bundle bundle, Bundle::open(options.model.bundle, context.progress, context.interrupt));
+  SS_TRY(const std::filesystem::path path, bundle_path(options.model.bundle, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY(const BundleText text, BundleText::load(bundle));
   Request request{.max_new_tokens = options.max_new_tokens, .sampling = options.sampling};
   SS_TRY(request.prompt_ids, prompt_ids(options, text));

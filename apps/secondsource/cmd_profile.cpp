@@ -13,6 +13,7 @@
 #include "fault/fault.h"
 #include "fault/faulty_backend.h"
 #include "host/machine_limits.h"
+#include "installed_data.h"
 #include "model_flags.h"
 #include "modules.h"
 #include "profile/operation_profile.h"
@@ -205,7 +206,8 @@ std::string tables_text(const OperationProfile& profile, bool with_layers) {
 }
 
 Result<ExitStatus> run_profile(const ProfileOptions& options, CommandContext& context) {
-  SS_TRY(const Bundle bundle, Bundle::open(options.bundle, context.progress, context.interrupt));
+  SS_TRY(const std::filesystem::path path, bundle_path(options.bundle, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(path, context.progress, context.interrupt));
   SS_TRY(const std::string backend, choose_backend(options.backend, context));
   SS_TRY(const std::string variant, choose_variant(bundle, options.variant));
   SS_TRY(const OperationProfile result, profile(options, bundle, backend, variant, context));

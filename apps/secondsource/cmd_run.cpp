@@ -27,6 +27,7 @@
 #include "host/limit_store.h"
 #include "host/machine_limits.h"
 #include "host/thread_check.h"
+#include "installed_data.h"
 #include "modules.h"
 #include "record/ranges.h"
 #include "record/slo.h"
@@ -178,7 +179,7 @@ Result<void> set_price(PlanFile& plan) {
 }
 
 /// Reads the plan file, if there is one, and applies the flags to it.
-Result<PlanFile> gather(const RunOptions& options) {
+Result<PlanFile> gather(const RunOptions& options, const CommandContext& context) {
   PlanFile plan;
   if (!options.config.empty()) {
     SS_TRY(plan, read_plan_file(options.config));
@@ -187,14 +188,16 @@ Result<PlanFile> gather(const RunOptions& options) {
   } else if (options.bundles.empty() && options.resume.empty()) {
     return Error{
         ErrorCode::kInvalidInput,
-        fmt::format(
-            "run: expected a bundle, or a plan {} in this folder; found neither. First try the default bundle of "
-            "the source tree or the installation (secondsource run bundles/default), or make a bundle: of your "
-            "model (secondsource bundle create --from-hf MODEL_FOLDER --out FOLDER), or with random weights "
-            "(secondsource bundle synth --like demo-50m --out FOLDER)",
-            kDefaultPlan)};
+        fmt::format("run: expected a bundle, or a plan {} in this folder; found neither. First try the default bundle "
+                    "(secondsource run installed:default), or make a bundle: of your "
+                    "model (secondsource bundle create --from-hf MODEL_FOLDER --out FOLDER), or with random weights "
+                    "(secondsource bundle synth --like demo-50m --out FOLDER)",
+                    kDefaultPlan)};
   }
   SS_TRY_VOID(apply_flags(options, plan));
+  for (std::filesystem::path& bundle : plan.request.bundles) {
+    SS_TRY(bundle, bundle_path(bundle, context.program));
+  }
   SS_TRY_VOID(set_price(plan));
   return plan;
 }
@@ -496,7 +499,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   if (options.retry_failed && options.resume.empty()) {
     return Error{ErrorCode::kInvalidInput, "--retry-failed: expected --resume RUN beside it"};
   }
-  SS_TRY(const PlanFile plan, gather(options));
+  SS_TRY(const PlanFile plan, gather(options, context));
   SS_TRY_VOID(check_before_work(plan, options));
   const ProgramIdentity identity{kVersionText,   kCommitText,       "g++ or compatible " __VERSION__,
                                  kBuildTypeText, context.arguments, context.program};

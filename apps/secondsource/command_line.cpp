@@ -213,7 +213,8 @@ CommandDescription CommandNode::describe() const {
       .name = full_name(*app_), .description = app_->get_description(), .footer = app_->get_footer(), .group = group_};
   for (const Flag& flag : flags_) out.flags.push_back(flag.description());
   out.flags.push_back({.name = "--help", .description = "Print this help, and nothing else (-h)"});
-  if (app_->get_parent() == nullptr) out.flags.push_back({.name = "--version", .description = "Print the version"});
+  if (app_->get_parent() == nullptr)
+    out.flags.push_back({.name = "--version", .description = "Print version, commit and build options"});
   for (const CommandNode& command : commands_) {
     if (!command.group_.empty()) out.subcommands.push_back(command.describe());
   }

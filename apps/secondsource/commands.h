@@ -19,6 +19,7 @@ CommandNode* add_eval_command(CommandNode& app, CommandAction& action);
 CommandNode* add_gate_command(CommandNode& app, CommandAction& action);
 CommandNode* add_generate_command(CommandNode& app, CommandAction& action);
 CommandNode* add_history_command(CommandNode& app, CommandAction& action);
+CommandNode* add_init_command(CommandNode& app, CommandAction& action);
 CommandNode* add_inspect_command(CommandNode& app, CommandAction& action);
 CommandNode* add_manual_command(CommandNode& app, CommandAction& action);
 CommandNode* add_prices_command(CommandNode& app, CommandAction& action);

@@ -15,6 +15,7 @@
 #include "command.h"
 #include "commands.h"
 #include "core/utf8.h"
+#include "installed_data.h"
 #include "secondsource_version.h"
 #include "terminal_progress.h"
 
@@ -64,7 +65,7 @@ void add_commands(CommandNode& app, CommandAction& action) {
       {"First", {add_backends_command, add_run_command, add_report_command, add_check_command}},
       {"Your own model",
        {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
-      {"A gate in CI", {add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
+      {"A gate in CI", {add_init_command, add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
       {"Costs and decisions", {add_prices_command, add_brief_command}},
       {"A closer look",
        {add_profile_command, add_verify_command, add_selftest_command, add_cache_command, add_completion_command,
@@ -94,6 +95,14 @@ Result<void> check_names(int argc, char** argv, const std::filesystem::path& pro
   return {};
 }
 
+/// The version alone on the first line, for scripts; then what somebody asks who got a report of a defect.
+std::string version_text(const std::filesystem::path& program) {
+  std::string text = fmt::format("secondsource {}\ncommit: {}\nbuilt: {}\nbackends: {}", kVersionText, kCommitText,
+                                 kBuildOptionsText, kBackendsText);
+  for (const auto& [name, why] : kBackendsLeftOut) text += fmt::format("\nnot built: {}, {}", name, why);
+  return text + fmt::format("\ndata: {}", installed_data(program).string());
+}
+
 int run_program(int argc, char** argv) {
   const std::filesystem::path program = path_of_this_program(argv[0]);
   if (const Result<void> names = check_names(argc, argv, program); !names) {
@@ -102,7 +111,7 @@ int run_program(int argc, char** argv) {
   }
   CommandLine line(
       {.name = "secondsource",
-       .version = std::string("secondsource ") + kVersionText,
+       .version = version_text(program),
        .description =
            "A portability benchmark harness for LLM inference: one model bundle, every backend, tokens that are proven "
            "right, and what a thousand of them cost.",

@@ -37,7 +37,7 @@ std::string hyphenated(std::string name) {
   return name;
 }
 
-std::string flags_section(const CommandDescription& command, std::string_view heading, bool of_positionals) {
+std::string manual_flags(const CommandDescription& command, std::string_view heading, bool of_positionals) {
   std::string out;
   for (const FlagDescription& flag : command.flags) {
     if (flag.is_positional() != of_positionals) continue;
@@ -57,8 +57,8 @@ std::string manual_page(const CommandDescription& command, std::string_view vers
   out += fmt::format(".SH NAME\n{} \\- {}\n", roff(hyphenated(command.name)), roff(command.description));
   out += fmt::format(".SH SYNOPSIS\n\\fB{}\\fR{}\n", roff(command.name),
                      roff(usage_of(command).substr(command.name.size())));
-  out += flags_section(command, "ARGUMENTS", true);
-  out += flags_section(command, "OPTIONS", false);
+  out += manual_flags(command, "ARGUMENTS", true);
+  out += manual_flags(command, "OPTIONS", false);
   if (!command.subcommands.empty()) out += ".SH COMMANDS\n";
   for (const CommandDescription& child : command.subcommands) {
     out += fmt::format(".TP\n\\fB{}\\fR(1)\n{}\n", roff(hyphenated(child.name)), roff(child.description));

@@ -104,7 +104,8 @@ class AbPlanner {
     if (!backends_.empty()) return {};
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = record_.base.program,
                                                      .arguments = {"backends", "--json"},
-                                                     .stderr_file = stderr_file(folder_, record_.base)},
+                                                     .stderr_file = stderr_file(folder_, record_.base),
+                                                     .modules = record_.base.modules},
                                                     interrupt_));
     if (end.exit.status != 0) return of_arm(record_.base, "backends --json", end);
     SS_TRY(const nlohmann::json json, parse_json(end.out, "base: backends --json"));
@@ -149,7 +150,8 @@ class AbPlanner {
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
                                                      .arguments = arguments,
                                                      .stderr_file = stderr_file(folder_, arm),
-                                                     .deadline_ns = std::int64_t{3600} * 1'000'000'000},
+                                                     .deadline_ns = std::int64_t{3600} * 1'000'000'000,
+                                                     .modules = arm.modules},
                                                     interrupt_));
     if (end.exit.status == program_status::kBadInput) return of_arm(arm, "run", end);
     if (!path_exists(out / "run.json") && end.exit.status == program_status::kBackendFailed)

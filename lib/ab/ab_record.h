@@ -33,8 +33,10 @@ struct ArmRecord {
   std::string program_sha256{};
   std::string revision{};                ///< git commit, if the program was built for this comparison
   std::vector<std::string> arguments{};  ///< added to each `run`; they are the setting under test
+  std::string modules{};                 ///< the folder whose backend modules go before the program's own; empty: none
 };
-SS_FIELDS(ArmRecord, name, program, program_sha256, revision, arguments)
+SS_FIELDS(ArmRecord, name, program, program_sha256, revision, arguments, modules)
+SS_ADDED_FIELDS(ArmRecord, modules)
 
 /// The work of one process: the scenarios of one backend in one variant.
 struct AbStint {

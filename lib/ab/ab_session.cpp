@@ -125,7 +125,8 @@ class Session {
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
                                                      .arguments = arguments_for(*task.stint, arm, folder),
                                                      .stderr_file = stderr_file(directory_.folder(), arm),
-                                                     .deadline_ns = kProcessDeadlineNs},
+                                                     .deadline_ns = kProcessDeadlineNs,
+                                                     .modules = arm.modules},
                                                     interrupt_));
     line.wall_s = end.wall_s;
     if (end.exit.status == program_status::kBadInput) return of_arm(ErrorCode::kInvalidInput, arm, end);

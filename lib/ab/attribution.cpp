@@ -233,10 +233,11 @@ class PairProfiler {
         "--seed",  std::to_string(record_.seed), "--scenario", scenario,     "--budget",  record_.cell_budget,
         "--json"};
     arguments.insert(arguments.end(), arm.arguments.begin(), arm.arguments.end());
-    SS_TRY(const ProgramEnd end,
-           run_program_to_end(
-               {.program = arm.program, .arguments = arguments, .stderr_file = stderr_file(directory_.folder(), arm)},
-               interrupt_));
+    SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
+                                                     .arguments = arguments,
+                                                     .stderr_file = stderr_file(directory_.folder(), arm),
+                                                     .modules = arm.modules},
+                                                    interrupt_));
     if (end.exit.status == 0) {
       auto profile = profile_from_json(end.out, fmt::format("{}: profile", arm.name));
       if (profile) return std::optional(*std::move(profile));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "core/clock.h"
@@ -10,6 +11,8 @@
 
 namespace secondsource {
 namespace {
+
+constexpr const char* kModulesVariable = "SECONDSOURCE_MODULES";  // backend/module.h
 
 /// Returns the last line after `begins_at` that is not empty.
 std::string last_line(const std::filesystem::path& file, std::uintmax_t begins_at) {
@@ -41,6 +44,11 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
   command.arguments = call.arguments;
   command.stderr_file = call.stderr_file;
   command.environment = {{"SECONDSOURCE_NOISE_LIMIT", "100"}};  // pairs cancel the noise of other load
+  if (!call.modules.empty()) {
+    const char* const others = std::getenv(kModulesVariable);
+    command.environment.emplace_back(kModulesVariable,
+                                     others == nullptr ? call.modules : fmt::format("{}:{}", call.modules, others));
+  }
   const std::int64_t started_ns = now_ns();
   SS_TRY(ChildProcess process, ChildProcess::start(command));
   // The program that runs passes a pause on to its workers, and measures again what it had begun.

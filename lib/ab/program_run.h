@@ -26,6 +26,7 @@ struct ProgramCall {
   std::vector<std::string> arguments;
   std::filesystem::path stderr_file;  ///< output is appended to this file
   std::int64_t deadline_ns = 600'000'000'000;
+  std::string modules{};  ///< a folder of backend modules that the program searches first; empty: none
 };
 
 struct ProgramEnd {

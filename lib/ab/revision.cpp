@@ -1,11 +1,18 @@
 #include "ab/revision.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "ab/program_run.h"
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/hash.h"
+#include "core/staging.h"
 
 namespace secondsource {
 namespace {
@@ -19,6 +26,19 @@ Result<ProgramEnd> run_shell(const std::string& script, std::vector<std::string>
       .program = "/bin/sh", .arguments = {"-c", script}, .stderr_file = log, .deadline_ns = kBuildDeadlineNs};
   call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
   return run_program_to_end(call, interrupt);
+}
+
+/// Holds a file's lock, so that of several jobs on one machine one builds a commit and the others find it built. Errors:
+/// kInterrupted while it waits; kIo.
+Result<FileDescriptor> lock_file(const std::filesystem::path& path, const InterruptFlag& interrupt) {
+  FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!lock.is_open()) return errno_error(path, "open");
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(path, "lock");
+    SS_TRY_VOID(interrupt.check());
+    std::this_thread::sleep_for(std::chrono::nanoseconds(kInterruptPeriodNs));
+  }
+  return lock;
 }
 
 Error failed(const RevisionBuild& build, std::string_view what, const ProgramEnd& end,
@@ -44,28 +64,31 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
   BuiltRevision built;
   built.commit = parsed.out.substr(0, parsed.out.find('\n'));
   const std::filesystem::path worktree = work / built.commit;
-  built.program = worktree / build.program;
+  built.result = worktree / build.result;
   const std::filesystem::path stamp = work / (built.commit + ".built");
-  const std::string recipe = sha256_hex(build.command + "\n" + build.program.string());
-  if (path_exists(stamp) && path_exists(built.program)) {
+  const std::string recipe = sha256_hex(build.command + "\n" + build.result.string());
+  SS_TRY(const FileDescriptor lock, lock_file(work / (built.commit + ".lock"), interrupt));
+  if (path_exists(stamp) && path_exists(built.result)) {
     SS_TRY(const std::string before, read_file(stamp));
     if (before == recipe) return built;
   }
-  if (!path_exists(worktree)) {
-    SS_TRY(const ProgramEnd added,
-           run_shell("git -C \"$0\" worktree add --detach \"$1\" \"$2\"",
-                     {build.repository.string(), worktree.string(), built.commit}, log, interrupt));
-    if (added.exit.status != 0) return failed(build, "git worktree add", added, log);
-  }
+  // What a job before left, or a cache brought without its build: nobody knows how much of it is there.
+  if (path_exists(stamp) && !discard(stamp)) return Error{ErrorCode::kIo, stamp.string() + ": cannot be removed"};
+  if (path_exists(worktree)) SS_TRY_VOID(remove_folder_as_a_whole(worktree));
+  // Git refuses a folder that is in its list of worktrees, also when it is gone; pruning forgets those that are gone.
+  SS_TRY(const ProgramEnd added,
+         run_shell("git -C \"$0\" worktree prune && git -C \"$0\" worktree add --force --detach \"$1\" \"$2\"",
+                   {build.repository.string(), worktree.string(), built.commit}, log, interrupt));
+  if (added.exit.status != 0) return failed(build, "git worktree add", added, log);
   progress.note(fmt::format("building {} ({:.12}) in {}", build.revision, built.commit, worktree.string()));
   const std::filesystem::path build_log = work / (built.commit + ".log");
   SS_TRY(const ProgramEnd made,
          run_shell("cd \"$0\" && exec sh -c \"$1\" 1>&2", {worktree.string(), build.command}, build_log, interrupt));
   if (made.exit.status != 0) return failed(build, "the build command failed", made, build_log);
-  if (!path_exists(built.program)) {
+  if (!path_exists(built.result)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("revision {}: expected the build command to leave {}, found none", build.revision,
-                             built.program.string())};
+                             built.result.string())};
   }
   SS_TRY_VOID(write_file(stamp, recipe));
   return built;

@@ -14,18 +14,20 @@ struct RevisionBuild {
   std::filesystem::path repository;  ///< the checkout in which the revision is looked up
   std::string revision;              ///< any name that git understands
   std::string command;               ///< run by `sh -c` in the worktree
-  std::filesystem::path program;     ///< the built program, relative to the worktree
+  std::filesystem::path result;      ///< what the command leaves, relative to the worktree: a program, or a folder
   std::filesystem::path work;        ///< folder of the worktrees, one per commit; empty: CACHE/worktrees
 };
 
 struct BuiltRevision {
   std::string commit;
-  std::filesystem::path program;  ///< absolute path
+  std::filesystem::path result;  ///< absolute path
 };
 
-/// Checks the revision out and builds it, unless the same commit was built by the same command before. The repository's
-/// own checkout is not changed, but its list of worktrees grows. Errors: kInvalidInput for an unknown revision, a
-/// command that fails, or a command that does not create the program; kInterrupted; kIo.
+/// Checks the revision out and builds it, unless the same commit was built by the same command before: then what it left
+/// is taken as it is, also when the folder comes from a cache and its worktree is unknown to git. What is left of a build
+/// that did not end well is removed first. The repository's own checkout is not changed, but its list of worktrees
+/// grows. Errors: kInvalidInput for an unknown revision, a command that fails, or a command that does not leave the
+/// result; kInterrupted; kIo.
 Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progress, const InterruptFlag& interrupt);
 
 }  // namespace secondsource

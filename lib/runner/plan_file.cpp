@@ -31,6 +31,10 @@ std::filesystem::path beside(const std::filesystem::path& file, const std::strin
   return path.empty() ? std::filesystem::path() : file.parent_path() / path;
 }
 
+std::filesystem::path bundle_beside(const std::filesystem::path& file, const std::string& bundle) {
+  return bundle.starts_with(kInstalledBundle) ? std::filesystem::path(bundle) : beside(file, bundle);
+}
+
 /// Applies a flag's parser to the value of a key. A number may stand in the file without quotes.
 template <typename Parse>
 auto parsed(const YamlNode& root, std::string_view key, const Parse& parse) -> decltype(parse(std::string_view())) {
@@ -78,7 +82,7 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   SS_TRY(gate.allow_inconclusive, node->boolean_or("allow_inconclusive", false));
   SS_TRY(gate.allow_unverified, node->boolean_or("allow_unverified", false));
   SS_TRY(const std::string timed_bundle, node->string_or("timed_bundle", ""));
-  gate.timed_bundle = beside(path, timed_bundle);
+  gate.timed_bundle = bundle_beside(path, timed_bundle);
   SS_TRY(gate.max_pairs, node->integer_or("max_pairs", 0, 1, 400));
   SS_TRY(gate.opportunistic, node->boolean_or("opportunistic", false));
   return {};
@@ -200,7 +204,7 @@ Result<PlanFile> plan_of(const YamlNode& root, const std::filesystem::path& path
   PlanFile plan;
   RunRequest& request = plan.request;
   SS_TRY(const std::vector<std::string> bundles, strings(root, "bundles"));
-  for (const std::string& bundle : bundles) request.bundles.push_back(beside(path, bundle));
+  for (const std::string& bundle : bundles) request.bundles.push_back(bundle_beside(path, bundle));
   SS_TRY(request.suite, root.string_or("suite", request.suite));
   SS_TRY(request.backends, strings(root, "backends"));
   SS_TRY(request.required, strings(root, "require"));

@@ -5,11 +5,16 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/result.h"
 #include "runner/run_plan.h"
 
 namespace secondsource {
+
+/// What a bundle's name in a plan begins with if it is one of those that are installed with the program, and not a path:
+/// "installed:default".
+inline constexpr std::string_view kInstalledBundle = "installed:";
 
 /// Settings for the gate of `run --baseline` and `ab`.
 struct PlanGate {

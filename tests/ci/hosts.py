@@ -9,6 +9,9 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
+
+import yaml
 
 # What `./dev build` stands for: the program under test, at the place where a build leaves it.
 DEV = """#!/usr/bin/env bash
@@ -17,10 +20,51 @@ set -e
 mkdir -p build/release
 ln -sfn "$PROGRAM_FOLDER" build/release/bin
 """
-# Records its arguments and the files that they name.
+# What `python3 -m venv DIR` and the pip in it stand for: the program under test in DIR/bin.
+PYTHON = """#!/usr/bin/env bash
+set -e
+[ "$1" != -c ] || exec REAL_PYTHON "$@"
+[ "$1 $2" = "-m venv" ]
+folder="${@: -1}"
+mkdir -p "$folder/bin"
+printf '%s\\n' '#!/bin/sh' 'echo "pip $*" >> "$RECORDED"' 'ln -sfn "$PROGRAM_FOLDER/secondsource" "$(dirname "$0")/secondsource"' \\
+  > "$folder/bin/pip"
+chmod +x "$folder/bin/pip"
+"""
+# What installing packages stands for; of the program's own, the program under test is left.
+APT_GET = """#!/usr/bin/env bash
+set -e
+echo "apt-get $*" >> "$RECORDED"
+case "${@: -1}" in
+  *secondsource.deb) [ -f "${@: -1}" ] && ln -sfn "$PROGRAM_FOLDER/secondsource" "$(dirname "$0")/secondsource" ;;
+esac
+"""
+# Records its arguments.
 RECORDER = """#!/usr/bin/env bash
+printf '%s\\n' "$(basename "$0")" "$@" >> "$RECORDED"
+[ ! -f "$RECORDED.refuses-$(basename "$0")" ]
+"""
+# The API of GitHub as far as comments go: the list is empty until one was posted, and what was written is kept.
+GH = """#!/usr/bin/env bash
 printf '%s\\n' "$@" >> "$RECORDED"
-case "$1 $2" in "api "*) echo 7 ;; esac
+[ ! -f "$RECORDED.refuses-gh" ] || exit 1
+for word in "$@"; do case "$word" in body=@*) cp "${word#body=@}" "$RECORDED.body" ;; esac; done
+case "$*" in
+  *"--method POST"*) touch "$RECORDED.comment" ;;
+  *--paginate*) if [ -f "$RECORDED.comment" ]; then echo 7; fi ;;
+  "api "*) echo 7 ;;
+esac
+"""
+# The same of GitLab.
+CURL = """#!/usr/bin/env bash
+printf '%s\\n' "$@" >> "$RECORDED"
+for word in "$@"; do case "$word" in body@*) cp "${word#body@}" "$RECORDED.body" ;; esac; done
+case "$*" in
+  *"--request POST"*) touch "$RECORDED.comment" ;;
+  *"--request"*) ;;
+  *) if [ -f "$RECORDED.comment" ]; then
+       echo '[{"id": 8, "body": "other"}, {"id": 9, "body": "<!-- secondsource: performance -->\\nold"}]'; else echo '[]'; fi ;;
+esac
 """
 
 
@@ -29,6 +73,16 @@ def git(folder, *arguments):
                           *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert run.returncode == 0, (arguments, run.stdout)
     return run.stdout.strip()
+
+
+def copy(source, target):
+    """A file, or a folder with all its content; of something that is not there, nothing."""
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    elif source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
 
 
 class Host:
@@ -45,18 +99,21 @@ class Host:
         self.recorded = self.folder / "recorded"
         self.remote.mkdir(parents=True)
         self.bin.mkdir()
-        for name in ("gh", "curl"):
-            (self.bin / name).write_text(RECORDER)
+        self.caches = {}  # of the host, by key: the folder with what was kept
+        for name, script in (("gh", GH), ("curl", CURL), ("python3", PYTHON.replace("REAL_PYTHON", sys.executable)),
+                             ("apt-get", APT_GET), ("nvidia-smi", RECORDER)):
+            (self.bin / name).write_text(script)
             (self.bin / name).chmod(0o755)
         git(self.remote, "init", "--quiet", "--initial-branch=main")
         for path, text in {"dev": DEV, ".gitignore": "build/\n", **files}.items():
             (self.remote / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.remote / path).write_text(text)
+            (self.remote / path).write_bytes(text if isinstance(text, bytes) else text.encode())
         (self.remote / "dev").chmod(0o755)
         git(self.remote, "add", "--all")
         git(self.remote, "commit", "--quiet", "--message", "base")
         self.environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PROGRAM_FOLDER": str(program_folder),
-                            "RECORDED": str(self.recorded), "XDG_CACHE_HOME": str(self.folder / "cache")}
+                            "RECORDED": str(self.recorded), "XDG_CACHE_HOME": str(self.folder / "cache"),
+                            "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig")}
 
     def change(self, name):
         """A branch with one commit on the newest main; returns its commit."""
@@ -91,6 +148,8 @@ class Workflow:
         self.forgiven = forgiven or {}
         self.context = dict(context)
         self.executed = []  # names of all steps
+        self.added_to_path = []
+        self.to_keep = []  # caches that are written when the job has succeeded: key, paths
         self.logs = []
 
     def value(self, expression):
@@ -106,6 +165,8 @@ class Workflow:
             return match[1] if match[2] is None else match[2]
         if match := re.fullmatch(r"hashFiles\('([^']+)'\)", expression):
             return "hash" if (self.host.work / match[1]).exists() else ""
+        if match := re.fullmatch(r"hashFiles\(format\('\{0\}([^']*)', (.+)\)\)", expression):
+            return "hash" if (self.host.work / (self.value(match[2]) + match[1])).exists() else ""
         if expression in ("!cancelled()", "always()"):
             return True
         if re.fullmatch(r"steps\.\w+\.outputs\.\w+", expression):
@@ -131,7 +192,7 @@ class Workflow:
             if "self-hosted" not in job["runs-on"]:  # a machine that is created anew
                 self.host.work = self.host.folder / "hosted/work"
                 shutil.rmtree(self.host.work, ignore_errors=True)
-                self.host.work.mkdir(parents=True)
+            self.host.work.mkdir(parents=True, exist_ok=True)  # steps may run before the checkout
             succeeded[name] = self.run_job(job)
         return succeeded
 
@@ -145,16 +206,30 @@ class Workflow:
             if "run" in step:
                 failed = not self.run_step(step) or failed
             else:
-                self.use(step, permissions)
+                with_filled = {key: self.fill(value) for key, value in step.get("with", {}).items()}
+                self.use({**step, "with": with_filled}, permissions)
+        if not failed:
+            for key, paths in self.to_keep:
+                self.host.caches[key] = self.host.folder / "caches" / str(len(self.host.caches))
+                for path in paths:
+                    copy(path, self.host.caches[key] / pathlib.Path(path).relative_to("/"))
         return not failed
 
     def run_step(self, step):
         outputs, summary = self.host.folder / "outputs", self.host.folder / "summary.md"
+        path = self.host.folder / "path"
         outputs.write_text("")
-        environment = {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)}
+        path.write_text("")
+        temporary = self.host.folder / "runner/temp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        environment = {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_PATH": str(path),
+                       "RUNNER_TEMP": str(temporary)}
         for variables in (self.workflow.get("env", {}), step.get("env", {})):
             environment.update({key: self.fill(value) for key, value in variables.items()})
-        run = self.host.shell(self.fill(step["run"]), {**environment, **self.environment})
+        environment.update(self.environment)
+        environment["PATH"] = ":".join([*self.added_to_path, self.host.environment["PATH"]])
+        run = self.host.shell(self.fill(step["run"]), environment)
+        self.added_to_path += path.read_text().split()
         self.logs.append(f"{step['name']}: status {run.returncode}\n{run.stdout}{run.stderr}")
         for line in outputs.read_text().splitlines():
             key, value = line.split("=", 1)
@@ -170,6 +245,14 @@ class Workflow:
             shutil.copytree(self.host.work / given["path"], self.host.artifacts / given["name"])
         elif action == "actions/download-artifact":
             shutil.copytree(self.host.artifacts / given["name"], self.host.work / given["path"], dirs_exist_ok=True)
+        elif action == "actions/cache":
+            key, paths = given["key"], given["path"].split()
+            kept = self.host.caches.get(key)
+            for path in paths if kept else []:
+                copy(kept / pathlib.Path(path).relative_to("/"), path)
+            if not kept:
+                self.to_keep.append((key, paths))
+            self.context[f"steps.{step.get('id', '')}.outputs.cache-hit"] = "true" if kept else "false"
         elif action == "github/codeql-action/upload-sarif":
             assert permissions.get("security-events") == "write", "uploading SARIF needs security-events: write"
             self.uploaded_sarif(given["sarif_file"])
@@ -178,3 +261,45 @@ class Workflow:
 
     def uploaded_sarif(self, path):
         self.host.uploaded.append(json.loads((self.host.work / path).read_text()))
+
+
+class Action(Workflow):
+    """Runs the steps of a composite action with the given inputs, on the host's present working copy."""
+
+    def __init__(self, host, action, inputs, context, environment, permissions):
+        known = {name: str(declared.get("default", "")) for name, declared in action["inputs"].items()}
+        assert set(inputs) <= set(known), f"no such inputs: {set(inputs) - set(known)}"
+        assert all(step.get("shell") == "bash" for step in action["runs"]["steps"] if "run" in step)
+        super().__init__(host, {"permissions": permissions}, context, environment)
+        self.action = action
+        for name, value in {**known, **inputs}.items():
+            self.context[f"inputs.{name}"] = self.fill(value)
+
+    def run(self):
+        """Whether the action succeeded."""
+        return self.run_job({"steps": self.action["runs"]["steps"]})
+
+    def outputs(self):
+        return {name: self.fill(declared["value"]) for name, declared in self.action["outputs"].items()}
+
+
+def fill_component(text, inputs):
+    """The jobs of a GitLab component with its inputs: a value that is one place alone keeps its type."""
+    header, jobs = yaml.safe_load_all(text)
+    declared = header["spec"]["inputs"]
+    assert set(inputs) <= set(declared), f"no such inputs: {set(inputs) - set(declared)}"
+    values = {name: one["default"] for name, one in declared.items() if "default" in one}
+    values.update(inputs)
+
+    def fill(node):
+        if isinstance(node, dict):
+            return {fill(key): fill(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [fill(item) for item in node]
+        if not isinstance(node, str):
+            return node
+        if match := re.fullmatch(r"\$\[\[ inputs\.([\w-]+) \]\]", node):
+            return values[match[1]]
+        return re.sub(r"\$\[\[ inputs\.([\w-]+) \]\]", lambda match: str(values[match[1]]), node)
+
+    return fill(jobs)

@@ -1,6 +1,7 @@
 // Tests `secondsource ab` and `selftest gate` on a very small bundle. The only assertion about speed is that a fivefold
 // slowdown is found.
 
+#include <cstdlib>
 #include <fstream>
 
 #include "core/file.h"
@@ -246,4 +247,30 @@ TEST_CASE("ab: a plan says what is compared, and a key that pairs cannot honour 
   CHECK(contains(record, "offline:2@16/4"));
   CHECK(contains(record, "\"threshold_percent\": 20"));
   CHECK(contains(record, "\"cell_budget\": \"0.05s\""));
+}
+
+TEST_CASE("ab: each side runs with the modules that its own revision builds") {
+  const ScratchFolder scratch;
+  const std::filesystem::path repository = scratch.path() / "repository";
+  const auto shell = [&](const std::string& command) {
+    REQUIRE(std::system(
+                ("mkdir -p '" + repository.string() + "' && cd '" + repository.string() + "' && " + command).c_str()) ==
+            0);
+  };
+  const std::string commit = "git add kind && git -c user.name=t -c user.email=t@t commit -q -m x";
+  shell("git init -q && echo whole > kind && " + commit + " && echo broken > kind && " + commit);
+  const std::string module = (program_path().parent_path() / "libsecondsource-cpu.so").string();
+  const std::string build =
+      "mkdir m && if grep -q whole kind; then cp '" + module + "' m; else echo broken > m/libsecondsource-cpu.so; fi";
+  const auto out = scratch.path() / "ab";
+  const ProgramRun run =
+      ab(out, {"--max-pairs", "2", "--base", "HEAD~1", "--cand", "HEAD", "--build", build, "--modules", "m", "--repo",
+               repository.string(), "--work", (scratch.path() / "work").string()});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 4);
+  CHECK(contains(run.out, "libsecondsource-cpu.so"));
+  const auto record = nlohmann::json::parse(*read_file(out / "ab.json"));
+  CHECK(record["base"]["modules"].get<std::string>().ends_with("/m"));
+  CHECK(record["base"]["program"] == record["candidate"]["program"]);
+  check_refused(ab(scratch.path() / "other", {"--modules", "m"}), "--modules: expected --build");
 }

@@ -168,10 +168,18 @@ TEST_CASE("--help lists the exit statuses and hides what only the program itself
   CHECK_FALSE(contains(help, "worker"));
 }
 
-TEST_CASE("--version is one line with three numbers") {
+TEST_CASE(
+    "--version has the version alone on its first line, then commit, build options, backends and the data's folder") {
   const ProgramRun run = run_program({"--version"});
   CHECK(run.status == 0);
-  CHECK(std::regex_match(run.out, std::regex("secondsource \\d+\\.\\d+\\.\\d+\n")));
+  CAPTURE(run.out);
+  CHECK(std::regex_search(run.out, std::regex("^secondsource \\d+\\.\\d+\\.\\d+\ncommit: [0-9a-z.-]+\nbuilt: ")));
+  CHECK(contains(run.out, "\nbackends: cpu"));
+  const std::string key = "\ndata: ";
+  REQUIRE(contains(run.out, key));
+  std::string data = run.out.substr(run.out.find(key) + key.size());
+  data.pop_back();
+  CHECK(std::filesystem::exists(std::filesystem::path(data) / "bundles/default/manifest.yaml"));
   CHECK(run.err.empty());
 }
 

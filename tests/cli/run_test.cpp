@@ -24,7 +24,7 @@ TEST_CASE("run without arguments in an empty folder says what to do first") {
   std::filesystem::current_path(before);
   test::check_refused(run, "expected a bundle, or a plan secondsource.yaml in this folder; found neither");
   for (const char* step :
-       {"secondsource run bundles/default", "bundle create --from-hf", "bundle synth --like demo-50m"}) {
+       {"secondsource run installed:default", "bundle create --from-hf", "bundle synth --like demo-50m"}) {
     CHECK(test::contains(run.err, step));
   }
 }

@@ -46,6 +46,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
       "systems"}},
     {"gate", {"core", "stats", "record", "summary"}},
     {"ab", {"core", "stats", "bundle", "gate", "host", "record", "runner", "summary"}},
+    {"setup", {"core", "ab", "bundle", "runner"}},
     {"verify", {"core"}},
     {"history", {"core", "stats", "gate", "record", "summary"}},
     {"brief", {"core", "stats", "cost", "gate", "record", "summary"}},

@@ -34,7 +34,7 @@ class TinyRepository {
     return {.repository = path(),
             .revision = revision,
             .command = "printf '#!/bin/sh\\necho %s\\n' \"$(cat name)\" > program && chmod +x program",
-            .program = "program",
+            .result = "program",
             .work = scratch_.path() / "work"};
   }
 
@@ -133,7 +133,7 @@ TEST_CASE("a revision is checked out beside the repository, built once, and runs
     REQUIRE_OK(built);
     CHECK(built->commit.size() == 40);
     const auto end = run_program_to_end(
-        {.program = built->program, .arguments = {}, .stderr_file = repository.path() / "stderr"}, interrupt);
+        {.program = built->result, .arguments = {}, .stderr_file = repository.path() / "stderr"}, interrupt);
     REQUIRE_OK(end);
     return end->out;
   };
@@ -143,8 +143,66 @@ TEST_CASE("a revision is checked out beside the repository, built once, and runs
   RevisionBuild again = repository.build_of("main");
   const auto first = build_revision(again, progress, interrupt);
   REQUIRE_OK(first);
-  std::ofstream(first->program) << "#!/bin/sh\necho kept\n";
+  std::ofstream(first->result) << "#!/bin/sh\necho kept\n";
   CHECK(said_by("main") == "kept\n");
+}
+
+TEST_CASE("a build that was interrupted, lost its worktree or lost its stamp is made again from the commit") {
+  const TinyRepository repository;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  const auto build = [&] { return build_revision(repository.build_of("main"), progress, interrupt); };
+  const auto first = build();
+  REQUIRE_OK(first);
+  const std::filesystem::path worktree = first->result.parent_path();
+  const std::filesystem::path stamp = worktree.string() + ".built";
+  SECTION("without its stamp, as after an interruption: nothing of what is there is trusted") {
+    std::filesystem::remove(stamp);
+    std::ofstream(worktree / "name") << "half";
+  }
+  SECTION("without its folder, which git still has in its list of worktrees") {
+    std::filesystem::remove_all(worktree);
+  }
+  SECTION("with a folder that git does not know, as from a cache without the build") {
+    std::filesystem::remove_all(repository.path() / ".git/worktrees");
+    std::filesystem::remove(first->result);
+    std::ofstream(worktree / "name") << "half";
+  }
+  const auto again = build();
+  REQUIRE_OK(again);
+  CHECK(again->result == first->result);
+  CHECK(*read_file(worktree / "name") == "two");
+  CHECK(std::filesystem::exists(stamp));
+}
+
+TEST_CASE("a build from a cache is taken as it is, although git does not know its worktree") {
+  const TinyRepository repository;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  const auto first = build_revision(repository.build_of("main"), progress, interrupt);
+  REQUIRE_OK(first);
+  std::filesystem::remove_all(repository.path() / ".git/worktrees");
+  std::ofstream(first->result) << "#!/bin/sh\necho kept\n";
+  const auto again = build_revision(repository.build_of("main"), progress, interrupt);
+  REQUIRE_OK(again);
+  CHECK(*read_file(again->result) == "#!/bin/sh\necho kept\n");
+}
+
+TEST_CASE("a program is given a folder of modules to search before those that the environment names") {
+  const ScratchFolder scratch;
+  ::setenv("SECONDSOURCE_MODULES", "/theirs", 1);
+  const auto said = [&](const std::string& modules) {
+    const auto end = run_program_to_end({.program = "/bin/sh",
+                                         .arguments = {"-c", "echo $SECONDSOURCE_MODULES"},
+                                         .stderr_file = scratch.path() / "stderr",
+                                         .modules = modules},
+                                        InterruptFlag());
+    REQUIRE_OK(end);
+    return end->out;
+  };
+  CHECK(said("/ours") == "/ours:/theirs\n");
+  CHECK(said("") == "/theirs\n");
+  ::unsetenv("SECONDSOURCE_MODULES");
 }
 
 TEST_CASE("an unknown revision, a build that fails and one that leaves no program are one line each") {
