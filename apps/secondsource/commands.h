@@ -16,6 +16,7 @@ CommandNode* add_cache_command(CommandNode& app, CommandAction& action);
 CommandNode* add_check_command(CommandNode& app, CommandAction& action);
 CommandNode* add_completion_command(CommandNode& app, CommandAction& action);
 CommandNode* add_eval_command(CommandNode& app, CommandAction& action);
+CommandNode* add_fit_command(CommandNode& app, CommandAction& action);
 CommandNode* add_gate_command(CommandNode& app, CommandAction& action);
 CommandNode* add_generate_command(CommandNode& app, CommandAction& action);
 CommandNode* add_history_command(CommandNode& app, CommandAction& action);

@@ -66,7 +66,7 @@ void add_commands(CommandNode& app, CommandAction& action) {
       {"Your own model",
        {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
       {"A gate in CI", {add_init_command, add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
-      {"Costs and decisions", {add_prices_command, add_brief_command}},
+      {"Costs and decisions", {add_fit_command, add_prices_command, add_brief_command}},
       {"A closer look",
        {add_profile_command, add_verify_command, add_selftest_command, add_cache_command, add_completion_command,
         add_manual_command}},

@@ -50,7 +50,8 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"verify", {"core"}},
     {"history", {"core", "stats", "gate", "record", "summary"}},
     {"brief", {"core", "stats", "cost", "gate", "record", "summary"}},
-    {"report", {"core", "stats", "ab", "brief", "cost", "gate", "history", "record", "summary"}},
+    {"fit", {"core", "backend", "bundle", "cost", "record"}},
+    {"report", {"core", "stats", "ab", "brief", "cost", "fit", "gate", "history", "record", "summary"}},
 };
 
 struct Include {

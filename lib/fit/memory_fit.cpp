@@ -1,0 +1,141 @@
+#include "fit/memory_fit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "bundle/variant.h"
+#include "core/units.h"
+#include "fit/quantity.h"
+
+namespace secondsource {
+namespace {
+
+std::string bytes_text(double bytes) {
+  return format_bytes(static_cast<std::int64_t>(bytes));
+}
+
+/// The cheapest row on demand of machines with this accelerator.
+std::optional<FitPrice> price_of(const Hardware& device, const std::vector<PriceRow>& book) {
+  std::optional<FitPrice> cheapest;
+  for (const PriceRow& row : book) {
+    if (row.accelerator != device.id || row.commitment != Commitment::kOnDemand) continue;
+    const double usd = row.usd_per_hour / row.n_units();
+    if (cheapest && cheapest->usd_per_device_hour <= usd) continue;
+    cheapest = FitPrice{.usd_per_device_hour = usd, .row = row.key(), .date = row.dated()};
+  }
+  return cheapest;
+}
+
+class Fitter {
+ public:
+  explicit Fitter(const FitRequest& request) : request_(request) {}
+
+  Result<FitReport> fit() {
+    SS_TRY_VOID(check());
+    FitReport report;
+    report.model = request_.model;
+    report.context = request_.context;
+    report.n_sequences = request_.n_sequences;
+    report.kv_dtype = to_string(request_.plan.kv_dtype);
+    report.reserved_share = request_.reserved_share;
+    for (const std::string& name : request_.variants) {
+      SS_TRY(const Variant variant, variant_from_name(name));
+      SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan));
+      report.n_parameters = memory.n_parameters;
+      report.n_active_parameters = memory.n_active_parameters;
+    }
+    for (const Hardware& device : request_.devices) {
+      for (const std::string& name : request_.variants) {
+        SS_TRY(const Variant variant, variant_from_name(name));
+        SS_TRY(const ModelMemory memory, model_memory(request_.config, variant, request_.plan));
+        report.rows.push_back(row_of(device, name, memory));
+      }
+      for (const std::string& source : device.sources) report.sources.push_back(device.id + ": " + source);
+      for (const std::string& fact : device.unsourced) {
+        report.sources.push_back(device.id + ": no source states: " + fact);
+      }
+    }
+    return report;
+  }
+
+ private:
+  Result<void> check() const {
+    const auto refuse = [](std::string message) { return Error{ErrorCode::kInvalidInput, "fit: " + message}; };
+    if (request_.context < 1 || request_.context > request_.config.max_seq_len) {
+      return refuse(fmt::format("expected a context of 1 to {} tokens (the model's positions), found {}",
+                                request_.config.max_seq_len, request_.context));
+    }
+    if (request_.n_sequences < 1 || request_.max_devices < 1) {
+      return refuse(fmt::format("expected at least one sequence and one device, found {} and {}", request_.n_sequences,
+                                request_.max_devices));
+    }
+    if (!(request_.reserved_share >= 0 && request_.reserved_share < 1)) {
+      return refuse(fmt::format("expected a reserve below 100 %, found {:g} %", 100 * request_.reserved_share));
+    }
+    for (const Hardware& device : request_.devices) {
+      if (!device.memory_bytes) {
+        return refuse(fmt::format("{}: its memory depends on what is fitted: say how much (--memory)", device.id));
+      }
+    }
+    return {};
+  }
+
+  /// Fills what depends on the number of devices. Returns why they do not hold the model; empty if they do.
+  std::string place(const Hardware& device, const ModelMemory& memory, std::int64_t n_devices, FitRow& row) const {
+    const double n = real(n_devices);
+    row.n_devices = n_devices;
+    row.memory_bytes = n * *device.memory_bytes;
+    row.reserved_bytes = request_.reserved_share * row.memory_bytes;
+    row.weights_bytes = memory.weights_bytes;
+    row.workspace_bytes = n * memory.workspace_bytes;
+    row.left_for_kv_bytes = row.memory_bytes - row.reserved_bytes - row.weights_bytes - row.workspace_bytes;
+    // Heads that several devices hold take their memory as often.
+    const double copies = std::max(1.0, n / real(request_.config.n_kv_heads));
+    row.kv_bytes_per_sequence = copies * sequence_kv_bytes(memory, request_.plan, request_.context);
+    row.n_sequences = std::max<std::int64_t>(
+        0, static_cast<std::int64_t>(std::floor(row.left_for_kv_bytes / row.kv_bytes_per_sequence)));
+    if (row.left_for_kv_bytes < 0) {
+      return fmt::format("{} of weights and workspace, {} to use", bytes_text(row.weights_bytes + row.workspace_bytes),
+                         bytes_text(row.memory_bytes - row.reserved_bytes));
+    }
+    if (row.n_sequences < request_.n_sequences) {
+      return fmt::format("{} left for the cache, {} needed", bytes_text(row.left_for_kv_bytes),
+                         bytes_text(real(request_.n_sequences) * row.kv_bytes_per_sequence));
+    }
+    return "";
+  }
+
+  FitRow row_of(const Hardware& device, const std::string& variant, const ModelMemory& memory) const {
+    FitRow row{
+        .hardware = device.id, .name = device.name, .variant = variant, .memory_bytes_of_one = *device.memory_bytes};
+    for (std::int64_t n = 1; n <= request_.max_devices && request_.config.n_heads % n == 0; n *= 2) {
+      row.why_not = place(device, memory, n, row);
+      if (row.why_not.empty()) break;
+    }
+    row.price = price_of(device, request_.prices);
+    if (row.price) row.gib_per_usd_hour = *device.memory_bytes / kGibibyte / row.price->usd_per_device_hour;
+    if (!row.why_not.empty()) {
+      row.why_not = fmt::format("{} device{}: {}", row.n_devices, row.n_devices == 1 ? "" : "s", row.why_not);
+      row.n_devices = 0;
+      return row;
+    }
+    const Rates rates = rates_of(device, row.n_devices, variant);
+    row.decode_one = decode_ceiling(request_.config, memory, rates, 1, request_.context);
+    row.decode_full = decode_ceiling(request_.config, memory, rates, row.n_sequences, request_.context);
+    row.prefill = prefill_ceiling(request_.config, memory, rates, request_.context);
+    return row;
+  }
+
+  const FitRequest& request_;
+};
+
+}  // namespace
+
+Result<FitReport> fit_model(const FitRequest& request) {
+  return Fitter(request).fit();
+}
+
+}  // namespace secondsource

@@ -1,0 +1,93 @@
+#include "fit/model_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backend/backend.h"
+#include "bundle/model_tensors.h"
+#include "core/checked.h"
+#include "core/utf8.h"
+#include "fit/quantity.h"
+
+namespace secondsource {
+namespace {
+
+/// The type of stored tensors by the name that config.json gives it ("bfloat16").
+Result<DType> stored_type(const ModelConfig& config) {
+  if (config.torch_dtype.empty() || config.torch_dtype == "bfloat16") return DType::kBf16;
+  if (config.torch_dtype == "float16") return DType::kF16;
+  if (config.torch_dtype == "float32") return DType::kF32;
+  return Error{ErrorCode::kUnsupported, fmt::format("torch_dtype: expected bfloat16, float16 or float32, found {}",
+                                                    in_quotes(config.torch_dtype))};
+}
+
+Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored) {
+  SS_TRY(const WeightEncoding encoding, encoding_of(variant, role, stored));
+  const bool is_matrix = tensor.shape.rank() == 2;
+  return encoded_bytes(encoding, is_matrix ? tensor.shape.extent(0) : 1, tensor.shape.extent(is_matrix ? 1 : 0));
+}
+
+bool is_of_expert(const TensorSpec& tensor) {
+  return tensor.name.find(".experts.") != std::string::npos;
+}
+
+/// The values of the largest step that are alive at once.
+double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
+  const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
+  const std::int64_t hidden = config.ffn_dim * std::max<std::int64_t>(1, config.n_experts_per_token);
+  const std::int64_t attention = std::max(config.dim + qkv, qkv + config.q_dim());
+  const std::int64_t widest = config.dim + std::max(attention, config.dim + hidden);
+  const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden));
+  const double layers = 4 * real(plan.max_tokens_per_step) * real(widest) + converted;
+  const double head = 4 * (real(plan.max_tokens_per_step) * real(config.dim) +
+                           real(plan.max_seqs) * real(2 * config.dim + config.vocab_size));
+  return std::max(layers, head);
+}
+
+}  // namespace
+
+Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan) {
+  SS_TRY(const DType stored, stored_type(config));
+  ModelMemory memory;
+  const double share = config.is_mixture() ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
+  for (const TensorSpec& tensor : model_tensors(config)) {
+    SS_TRY(const double bytes, bytes_of(tensor, tensor.role, variant, stored));
+    const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked
+    memory.n_parameters += n_values;
+    memory.weights_bytes += bytes;
+    if (tensor.role == TensorRole::kEmbedding) {
+      if (!config.tied_embeddings) continue;
+      // A tied head is the same matrix; the variant may keep a copy in the encoding of matmul weights.
+      SS_TRY(const double head_bytes, bytes_of(tensor, TensorRole::kMatmul, variant, stored));
+      SS_TRY(const WeightEncoding embedded, encoding_of(variant, TensorRole::kEmbedding, stored));
+      SS_TRY(const WeightEncoding multiplied, encoding_of(variant, TensorRole::kMatmul, stored));
+      if (embedded != multiplied) memory.weights_bytes += head_bytes;
+      memory.read_bytes += head_bytes;
+      memory.n_active_parameters += real(n_values);
+      continue;
+    }
+    if (is_of_expert(tensor)) {
+      memory.expert_bytes += bytes;
+      memory.n_active_parameters += share * real(n_values);
+    } else {
+      memory.read_bytes += bytes;
+      memory.n_active_parameters += real(n_values);
+    }
+  }
+  const KvSpec spec{.n_layers = static_cast<std::int32_t>(config.n_layers),
+                    .n_kv_heads = static_cast<std::int32_t>(config.n_kv_heads),
+                    .head_dim = static_cast<std::int32_t>(config.head_dim),
+                    .page_tokens = plan.page_tokens,
+                    .dtype = plan.kv_dtype};
+  memory.kv_page_bytes = kv_page_bytes(spec);
+  memory.kv_token_bytes = memory.kv_page_bytes / plan.page_tokens;
+  memory.workspace_bytes = workspace_bytes(config, plan);
+  return memory;
+}
+
+double sequence_kv_bytes(const ModelMemory& memory, const MemoryPlan& plan, std::int64_t n_tokens) {
+  return real(ceil_divide<std::int64_t>(n_tokens, plan.page_tokens)) * real(memory.kv_page_bytes);
+}
+
+}  // namespace secondsource

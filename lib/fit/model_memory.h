@@ -1,0 +1,44 @@
+#pragma once
+// Bytes that a model needs in a variant, from its configuration alone, as this project's engine allocates them.
+
+#include <cstdint>
+
+#include "bundle/model_config.h"
+#include "bundle/variant.h"
+#include "core/dtype.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// What the engine is started with.
+struct MemoryPlan {
+  DType kv_dtype = DType::kBf16;
+  std::int32_t page_tokens = 16;           ///< tokens of one page of the cache
+  std::int64_t max_tokens_per_step = 512;  ///< rows of the largest step
+  std::int64_t max_seqs = 64;              ///< rows of logits
+};
+
+/// Weights by what a step reads of them. Embeddings are looked up row by row, so that they count as memory only.
+struct ModelMemory {
+  double weights_bytes = 0;       ///< all weights
+  double read_bytes = 0;          ///< of them, what every step reads: all but embeddings and experts
+  double expert_bytes = 0;        ///< of them, all experts of all layers; 0 for a dense model
+  std::int64_t n_parameters = 0;  ///< a tied head counts once
+  /// Parameters that multiply each token: of a mixture, its share of the experts.
+  double n_active_parameters = 0;
+  std::int64_t kv_page_bytes = 0;   ///< one page, for keys and values of all layers
+  std::int64_t kv_token_bytes = 0;  ///< one token
+  double workspace_bytes = 0;       ///< values of the largest step
+};
+
+/// Bytes of the model. Norms and biases are in the type in which the configuration says the weights are stored (bf16 if it
+/// says nothing). The workspace is the most that is alive at once in a step: the residual stream, its normed copy, and
+/// either q, k, v or the hidden values of the feed-forward network, all in f32; the widest of them once more in the type
+/// in which products multiply (2 bytes); or the logits of every sequence.
+/// Errors: kUnsupported for a stored type that is no floating-point type.
+Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan);
+
+/// Bytes of one sequence's cache: whole pages.
+[[nodiscard]] double sequence_kv_bytes(const ModelMemory& memory, const MemoryPlan& plan, std::int64_t n_tokens);
+
+}  // namespace secondsource

@@ -1,0 +1,129 @@
+// The examples of the article on memory that started this project: a 70B model in BF16 is about 140 GB, which does not
+// fit a device of 80 GB, and fits those of 192 and 288 GB. Expected figures follow by hand from 141.107 GB of weights and
+// 327 680 bytes of cache a token.
+#include "fit/memory_fit.h"
+
+#include "bundle/named_shape.h"
+#include "core/file.h"
+#include "fit/quantity.h"
+#include "report/fit_document.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/source_path.h"
+
+using namespace secondsource;
+
+namespace {
+
+FitRequest request_for(const char* model, const std::vector<const char*>& devices) {
+  FitRequest request;
+  request.model = model;
+  request.config = *parse_model_config(find_named_shape(model)->config_json, model);
+  request.variants = {"bf16"};
+  request.context = 8192;
+  const auto known = known_hardware();
+  for (const char* id : devices) request.devices.push_back(*find_hardware(id, *known));
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("70B in BF16 fits one device of 192 or 288 GiB and not one of 80") {
+  FitRequest request = request_for("Llama-3.1-70B", {"h100-sxm", "mi300x", "mi350x"});
+  const auto report = fit_model(request);
+  REQUIRE_OK(report);
+  REQUIRE(report->rows.size() == 3);
+  CHECK(report->rows[0].n_devices == 2);
+  CHECK(report->rows[1].n_devices == 1);
+  CHECK(report->rows[2].n_devices == 1);
+  for (const FitRow& row : report->rows) {
+    CHECK(row.weights_bytes == 141'107'412'992.0);
+    CHECK(row.left_for_kv_bytes == Approx(0.9 * row.memory_bytes - row.weights_bytes - row.workspace_bytes));
+    CHECK(row.kv_bytes_per_sequence == 8192 * 327'680.0);
+    CHECK(row.n_sequences == static_cast<std::int64_t>(row.left_for_kv_bytes / row.kv_bytes_per_sequence));
+  }
+  // 172.8 GiB to use - 131.4 GiB of weights - 0.1 GiB of workspace.
+  CHECK(report->rows[1].left_for_kv_bytes / kGibibyte == Approx(41.1).margin(0.2));
+  CHECK(report->rows[2].left_for_kv_bytes / kGibibyte == Approx(127.5).margin(0.2));
+  request.max_devices = 1;
+  const auto one = fit_model(request);
+  REQUIRE_OK(one);
+  CHECK(one->rows[0].n_devices == 0);
+  CHECK(one->rows[0].why_not == "1 device: 131.5 GiB of weights and workspace, 72.0 GiB to use");
+  CHECK_FALSE(one->rows[0].decode_one.has_value());
+}
+
+TEST_CASE("Mixtral 8x22B in BF16 needs two devices of 192 or 288 GiB when a tenth of each is reserved") {
+  const auto report = fit_model(request_for("Mixtral-8x22B", {"mi300x", "mi350x", "h100-sxm"}));
+  REQUIRE_OK(report);
+  CHECK(report->rows[0].n_devices == 2);
+  CHECK(report->rows[1].n_devices == 2);  // 261.9 GiB of weights, 259.2 GiB to use
+  CHECK(report->rows[2].n_devices == 4);
+}
+
+TEST_CASE("more sequences need more devices, and KV heads that several devices hold take their memory as often") {
+  FitRequest request = request_for("Llama-3.1-8B", {"l4"});
+  request.n_sequences = 16;  // 16 GiB of cache beside 15 GiB of weights
+  const auto report = fit_model(request);
+  REQUIRE_OK(report);
+  CHECK(report->rows[0].n_devices == 2);
+  request.max_devices = 16;
+  request.devices[0].memory_bytes = 4 * kGibibyte;
+  const auto small = fit_model(request);
+  REQUIRE_OK(small);
+  CHECK(small->rows[0].n_devices == 16);  // 8 KV heads: each is held twice
+  CHECK(small->rows[0].kv_bytes_per_sequence == 2 * 8192 * 131'072.0);
+}
+
+TEST_CASE("the cheapest row on demand prices a device") {
+  FitRequest request = request_for("Llama-3.1-8B", {"h100-sxm"});
+  const auto row = [](const char* region, double usd, Commitment commitment) {
+    return PriceRow{.provider = "p",
+                    .region = region,
+                    .instance = "i",
+                    .commitment = commitment,
+                    .accelerator = "h100-sxm",
+                    .accelerators = 8,
+                    .usd_per_hour = usd,
+                    .date = "2026-05"};
+  };
+  request.prices = {row("a", 40, Commitment::kOnDemand), row("b", 32, Commitment::kOnDemand),
+                    row("c", 8, Commitment::kSpot)};
+  const auto report = fit_model(request);
+  REQUIRE_OK(report);
+  REQUIRE(report->rows[0].price);
+  CHECK(report->rows[0].price->usd_per_device_hour == 4);
+  CHECK(report->rows[0].price->row == "p/b/i/on-demand");
+  CHECK(report->rows[0].gib_per_usd_hour == 20);
+}
+
+TEST_CASE("the published schema is the one of the record") {
+  const auto published = read_file(test::source_path("reports/schemas/fit.schema.json"));
+  REQUIRE_OK(published);
+  CHECK(*published == fit_schema());
+}
+
+TEST_CASE("what cannot be asked is refused in one line") {
+  FitRequest request = request_for("Llama-3.1-8B", {"h100-sxm"});
+  request.context = 131'073;
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "expected a context of 1 to 131072");
+  request.context = 8192;
+  request.reserved_share = 1;
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "reserve");
+  request.reserved_share = 0.1;
+  request.n_sequences = 0;
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "at least one sequence");
+  request.n_sequences = 1;
+  request.devices = {Hardware{.id = "a-cpu", .sources = {"s"}}};
+  CHECK_ERROR(fit_model(request), ErrorCode::kInvalidInput, "a-cpu: its memory depends on what is fitted");
+}
+
+TEST_CASE("the page says that nothing was measured, and names the sources") {
+  const auto report = fit_model(request_for("Llama-3.1-70B", {"h100-sxm"}));
+  REQUIRE_OK(report);
+  for (const std::string& text : {render_html(fit_document(*report)), render_markdown(fit_document(*report))}) {
+    CHECK(text.find("projected") != std::string::npos);
+    CHECK(text.find("Nothing here was measured") != std::string::npos);
+    CHECK(text.find("h100-sxm: ") != std::string::npos);
+  }
+}

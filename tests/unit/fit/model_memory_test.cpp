@@ -1,0 +1,84 @@
+// The counts of parameters are those of the published checkpoints (the sums over the tensors of their safetensors files);
+// bytes a token follow by hand: 2 (K and V) x layers x KV heads x head_dim x 2 bytes.
+#include "fit/model_memory.h"
+
+#include "bundle/named_shape.h"
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+
+namespace {
+
+ModelConfig config_of(const char* name) {
+  const auto shape = find_named_shape(name);
+  REQUIRE_OK(shape);
+  const auto config = parse_model_config(shape->config_json, name);
+  REQUIRE_OK(config);
+  return *config;
+}
+
+ModelMemory memory_of(const ModelConfig& config, const char* variant) {
+  const auto memory = model_memory(config, *variant_from_name(variant), {});
+  REQUIRE_OK(memory);
+  return *memory;
+}
+
+}  // namespace
+
+TEST_CASE("parameters and bytes of published models") {
+  const auto [name, n_parameters, kv_token_bytes] =
+      GENERATE(table<const char*, std::int64_t, std::int64_t>({{"Llama-3.1-70B", 70'553'706'496, 327'680},
+                                                               {"Llama-3.1-8B", 8'030'261'248, 131'072},
+                                                               {"Llama-3.2-1B", 1'235'814'400, 32'768},
+                                                               {"Qwen2.5-7B", 7'615'616'512, 57'344},
+                                                               {"Qwen3-0.6B", 596'049'920, 114'688},
+                                                               {"Qwen3-8B", 8'190'735'360, 147'456},
+                                                               {"Mistral-7B", 7'248'023'552, 131'072},
+                                                               {"Mixtral-8x7B", 46'702'792'704, 131'072},
+                                                               {"Mixtral-8x22B", 140'620'634'112, 229'376}}));
+  CAPTURE(name);
+  const ModelMemory memory = memory_of(config_of(name), "bf16");
+  CHECK(memory.n_parameters == n_parameters);
+  CHECK(memory.weights_bytes == 2.0 * static_cast<double>(n_parameters));
+  CHECK(memory.kv_token_bytes == kv_token_bytes);
+  CHECK(memory.kv_page_bytes == 16 * kv_token_bytes);
+}
+
+TEST_CASE("of a mixture each token uses its share of the experts, and embeddings are not multiplied") {
+  // By hand: 32 layers of 8 experts of 3 x 4096 x 14336; two of them are used.
+  const ModelMemory memory = memory_of(config_of("Mixtral-8x7B"), "bf16");
+  const double experts = 32.0 * 8 * 3 * 4096 * 14336;
+  CHECK(memory.expert_bytes == 2 * experts);
+  CHECK(memory.n_active_parameters == Approx(46'702'792'704.0 - 0.75 * experts - 32000.0 * 4096));
+  CHECK(memory.read_bytes == 2 * (46'702'792'704.0 - experts - 32000.0 * 4096));
+}
+
+TEST_CASE("a tied head that a variant quantizes is a second copy") {
+  // SmolLM2: 49152 x 576 embeddings, tied. int8 keeps them in bf16 for lookups and adds a head of one byte a weight and
+  // one scale a row.
+  const ModelConfig config = config_of("SmolLM2-135M");
+  REQUIRE(config.tied_embeddings);
+  const ModelMemory bf16 = memory_of(config, "bf16");
+  const ModelMemory int8 = memory_of(config, "int8");
+  const double table = 49152.0 * 576;
+  CHECK(bf16.weights_bytes == 2.0 * static_cast<double>(bf16.n_parameters));
+  CHECK(int8.weights_bytes > static_cast<double>(int8.n_parameters) + table);
+  CHECK(int8.read_bytes == Approx(int8.weights_bytes - 2 * table));
+}
+
+TEST_CASE("a cache in 8 bits has a scale for each row, and a sequence takes whole pages") {
+  const ModelConfig config = config_of("Llama-3.1-8B");
+  const MemoryPlan plan{.kv_dtype = DType::kI8};
+  const auto memory = model_memory(config, *variant_from_name("bf16"), plan);
+  REQUIRE_OK(memory);
+  CHECK(memory->kv_token_bytes == 2 * 32 * 8 * (128 + 4));
+  CHECK(sequence_kv_bytes(*memory, plan, 16) == 16.0 * 2 * 32 * 8 * 132);
+  CHECK(sequence_kv_bytes(*memory, plan, 17) == 32.0 * 2 * 32 * 8 * 132);
+}
+
+TEST_CASE("weights that are stored in no floating-point type are refused") {
+  ModelConfig config = config_of("Llama-3.2-1B");
+  config.torch_dtype = "int8";
+  CHECK_ERROR(model_memory(config, *variant_from_name("int8"), {}), ErrorCode::kUnsupported, "torch_dtype");
+}
