@@ -19,12 +19,14 @@
 #include "core/file.h"
 #include "gate_output.h"
 #include "gate_status.h"
+#include "host/fingerprint.h"
 #include "installed_data.h"
 #include "modules.h"
 #include "output.h"
 #include "report/ab_header.h"
 #include "report/loss_table.h"
 #include "report/sarif.h"
+#include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
 
@@ -39,6 +41,7 @@ struct AbOptions {
   std::vector<std::string> backends, variants, scenarios;
   std::int64_t max_pairs = 0;
   std::optional<double> threshold_percent;
+  double max_others_percent = 60;
   std::optional<std::uint64_t> seed;
   std::string out, resume, waivers, format = "table", sarif, source_root = ".";
   bool allow_unverified = false;
@@ -151,6 +154,7 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
   request.max_time_s = plan.request.settings.max_time_s;
   request.seed = plan.request.seed;
   request.allow_unverified = plan.gate.allow_unverified;
+  request.max_others_share = options.max_others_percent / 100;
   request.judge_opportunistic = plan.gate.opportunistic;
   request.command = context.arguments;
   return request;
@@ -176,8 +180,18 @@ Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
         "--resume: the plan is the one in ab.json; expected no bundle, --config, --base, --cand or --out beside it"};
   }
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
-  SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
+  SS_TRY_VOID(check_ab_resumable(record, options.max_others_percent / 100, context.progress, context.interrupt));
   return AbDirectory::resume(options.resume);
+}
+
+/// The verdict of a comparison that was not begun.
+GateReport report_of_busy_machine(const PlanFile& plan, std::string why) {
+  GateReport report;
+  report.method = GateMethod::kInterleavedPairs;
+  report.threshold_percent = plan.gate.threshold_percent;
+  report.compared = {utc_timestamp() + ", " + host_line(host_fingerprint(HostFiles()))};
+  report.cannot_decide = std::move(why);
+  return report;
 }
 
 Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
@@ -196,12 +210,14 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
     SS_TRY(Output opened, Output::open(options.sarif));
     sarif.emplace(std::move(opened));
   }
-  std::optional<AbDirectory> directory;
-  if (options.resume.empty()) {
-    SS_TRY(directory, begin(options, plan, context));
-  } else {
-    SS_TRY(directory, go_on(options, context));
+  Result<AbDirectory> directory = options.resume.empty() ? begin(options, plan, context) : go_on(options, context);
+  if (!directory && directory.error().code == ErrorCode::kInconclusive) {
+    GateReport report = report_of_busy_machine(plan, directory.error().message);
+    if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
+    SS_TRY_VOID(print(render_gate(report, options.format)));
+    return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
   }
+  if (!directory) return directory.error();
   const Result<void> done = run_pairs(*directory, {}, context.progress, context.interrupt);
   if (!done) {
     Error error = done.error();
@@ -217,10 +233,13 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
            attribute_losses(*directory, report, options.source_root, context.progress, context.interrupt));
   }
   for (GateVerdict& verdict : report.verdicts) verdict.why += loss_sentence(report, verdict);
+  report.compared = ab_header(directory->record(), directory->lines());
+  if (const auto golden = RunDirectory::read_record(golden_folder(directory->folder(), Arm::kBase))) {
+    report.compared.push_back(host_line(golden->host));
+  }
   SS_TRY_VOID(write_file(directory->folder() / "gate.json", to_json(report)));
   if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
-  const GateOutput output{.report = report, .header = ab_header(directory->record(), directory->lines()), .runs = {}};
-  SS_TRY_VOID(print(render_gate(output, options.format)));
+  SS_TRY_VOID(print(render_gate(report, options.format)));
   context.progress.note(fmt::format("comparison: {}", directory->folder().string()));
   return most_serious(statuses_of(report, plan.gate.allow_inconclusive));
 }
@@ -258,6 +277,11 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--max-pairs", options.max_pairs, "Number of pairs, instead of --plan")
       ->check(Range(std::int64_t{1}, std::int64_t{400}));
   command.add_option("--max-time", options.max_time, "Time for golden prompts and pairs, as 90s or 10min");
+  command
+      .add_option("--max-others", options.max_others_percent,
+                  "Do not begin while other processes take a larger percentage of all CPUs; ends with 5 after 20 s")
+      ->check(Range(0.0, 100.0))
+      ->capture_default_str();
   command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process");
   command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
       ->check(Range(0.1, 1000.0));

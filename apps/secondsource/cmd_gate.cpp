@@ -36,12 +36,12 @@ Result<ExitStatus> run_gate(const GateCommandOptions& options) {
   }
   SS_TRY(const SummarizedRun base, read_summarized_run(options.base));
   SS_TRY(const SummarizedRun candidate, read_summarized_run(options.candidate));
-  const GateReport gate = compare_runs(base, candidate, gate_options);
-  std::vector<std::string> header;
-  for (const SummarizedRun* run : {&base, &candidate}) {
-    if (!run->has_samples) header.push_back(summary_only_note(*run));
+  GateReport gate = compare_runs(base, candidate, gate_options);
+  for (const auto& [name, run] : {std::pair("base", &base), std::pair("candidate", &candidate)}) {
+    gate.compared.push_back(fmt::format("{}: {}; {}", name, run_line(run->record), host_line(run->record.host)));
+    if (!run->has_samples) gate.compared.push_back(summary_only_note(*run));
   }
-  SS_TRY_VOID(print(render_gate({.report = gate, .header = header, .runs = {&candidate, 1}}, options.format)));
+  SS_TRY_VOID(print(render_gate(gate, options.format, {&candidate, 1})));
   return most_serious(statuses_of(gate, options.allow_inconclusive));
 }
 

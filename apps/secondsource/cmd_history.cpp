@@ -133,7 +133,7 @@ Result<ExitStatus> run_check(const HistoryOptions& options) {
   anchor.judge_opportunistic = options.gate_opportunistic;
   SS_TRY(GateReport report, compare_with_pinned(history, anchor));
   apply_waivers(waivers, utc_timestamp().substr(0, 10), report);
-  SS_TRY_VOID(print(render_gate({.report = report, .header = {}}, options.format)));
+  SS_TRY_VOID(print(render_gate(report, options.format)));
   return most_serious(statuses_of(report, options.allow_inconclusive));
 }
 

@@ -83,14 +83,14 @@ Result<std::vector<Chart>> history_charts(const std::vector<SummarizedRun>& runs
 
 std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& extras, const std::string& format) {
   const GateReport* gate = extras.gate;
-  if (format == "markdown") return write_markdown(runs, gate, {}, extras.portability);
+  if (format == "markdown") return write_markdown(runs, gate, extras.portability);
   if (format == "annotations") return write_annotations(*gate);
   if (format == "html") return write_html(runs, extras);
   if (format == "csv") return write_csv(runs);
   if (format == "junit") return write_junit(runs, gate);
   if (format == "json") return render_json(runs);
   std::string text;
-  if (gate != nullptr) text = render_gate({.report = *gate, .header = {}}, "table") + (runs.empty() ? "" : "\n");
+  if (gate != nullptr) text = render_gate(*gate, "table") + (runs.empty() ? "" : "\n");
   return runs.empty() ? text : text + render_table(runs, *extras.portability);
 }
 

@@ -24,6 +24,7 @@
 #include "gate/compare.h"
 #include "gate_status.h"
 #include "host/fingerprint.h"
+#include "host/limit_looks.h"
 #include "host/limit_store.h"
 #include "host/machine_limits.h"
 #include "host/thread_check.h"
@@ -483,12 +484,15 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
   return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers)};
 }
 
-/// Measures the machine's limits, and records them with what earlier processes measured on this host.
+/// Records the machine's limits. They are measured until two looks of any process on this host agree; later looks are
+/// taken where a speed seems to exceed a limit, and beside each repetition.
 Result<void> look_at_limits(const RunSettings& settings, RunRecord& record, Progress& progress) {
   LimitStore store = LimitStore::for_host(cache_folder(), record.host, settings.threads, settings.cpus);
-  SS_TRY(const MachineLimits look, measure_machine_limits(settings.threads, settings.cpus, HostFiles()));
-  if (const Result<void> added = store.add(look); !added) {
-    progress.note("the machine's limits are not kept for later runs: " + added.error().message);
+  if (!is_settled(store.looks())) {
+    SS_TRY(const MachineLimits look, measure_machine_limits(settings.threads, settings.cpus, HostFiles()));
+    if (const Result<void> added = store.add(look); !added) {
+      progress.note("the machine's limits are not kept for later runs: " + added.error().message);
+    }
   }
   record.limits = store.looks().best;
   record.second_limits = store.looks().second;

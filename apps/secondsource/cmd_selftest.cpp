@@ -42,7 +42,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   std::optional<AbDirectory> directory;
   if (path_exists(folder / "ab.json")) {
     SS_TRY(const AbRecord record, AbDirectory::read_record(folder));
-    SS_TRY_VOID(check_ab_resumable(record, context.progress, context.interrupt));
+    SS_TRY_VOID(check_ab_resumable(record, /*max_others_share=*/1, context.progress, context.interrupt));
     SS_TRY(directory, AbDirectory::resume(folder));
   } else {
     AbRequest request;

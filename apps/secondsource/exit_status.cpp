@@ -19,6 +19,8 @@ ExitStatus exit_status_of(ErrorCode code) {
       return ExitStatus::kInterrupted;
     case ErrorCode::kNotComparable:
       return ExitStatus::kNotComparable;
+    case ErrorCode::kInconclusive:
+      return ExitStatus::kInconclusive;
     case ErrorCode::kIo:
     case ErrorCode::kInternal:
       return ExitStatus::kInternal;

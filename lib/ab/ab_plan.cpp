@@ -8,6 +8,7 @@
 
 #include "ab/ab_directory.h"
 #include "ab/ab_verdict.h"
+#include "ab/busy_machine.h"
 #include "ab/program_run.h"
 #include "ab/timed_bundle.h"
 #include "bundle/content.h"
@@ -54,6 +55,7 @@ class AbPlanner {
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
     SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
     if (!request_.judge_opportunistic) record_.opportunistic = opportunistic_of(bundle);
+    SS_TRY_VOID(check_machine_is_free(request_.max_others_share, others_share_of_host(), {}, progress_, interrupt_));
     SS_TRY_VOID(choose_backends());
     SS_TRY_VOID(judge_tokens(record_.base));
     SS_TRY_VOID(judge_tokens(record_.candidate));
@@ -134,7 +136,7 @@ class AbPlanner {
   Result<void> judge_tokens(const ArmRecord& arm) {
     progress_.note(
         fmt::format("{}: golden prompts of {} on {}", arm.name, record_.golden_bundle, fmt::join(backends_, ", ")));
-    const std::filesystem::path out = folder_ / fmt::format("golden-{}", arm.name);
+    const std::filesystem::path out = golden_folder(folder_, arm.name);
     std::vector<std::string> arguments = {"run",           record_.golden_bundle,
                                           "--suite",       request_.suite,
                                           "--backend",     fmt::format("{}", fmt::join(backends_, ",")),
@@ -236,11 +238,16 @@ Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& 
                          const InterruptFlag& interrupt) {
   std::error_code failed;
   // Removes the golden runs of an attempt that was interrupted before its first pair.
-  for (const char* arm : {"golden-base", "golden-candidate"}) std::filesystem::remove_all(folder / arm, failed);
+  for (const Arm arm : {Arm::kBase, Arm::kCandidate}) std::filesystem::remove_all(golden_folder(folder, arm), failed);
   return AbPlanner(request, folder, progress, interrupt).plan();
 }
 
-Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, const InterruptFlag& interrupt) {
+std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm) {
+  return folder / fmt::format("golden-{}", arm);
+}
+
+Result<void> check_ab_resumable(const AbRecord& record, double max_others_share, Progress& progress,
+                                const InterruptFlag& interrupt) {
   const auto changed = [](std::string_view what, std::string_view before, std::string_view now) {
     return Error{ErrorCode::kNotComparable,
                  fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new one",
@@ -258,7 +265,7 @@ Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, cons
     SS_TRY(const std::string content, check_content(bundle, progress, interrupt));
     if (content != expected) return changed(path, expected, content);
   }
-  return {};
+  return check_machine_is_free(max_others_share, others_share_of_host(), {}, progress, interrupt);
 }
 
 }  // namespace secondsource

@@ -29,6 +29,7 @@ struct AbRequest {
   std::string cell_budget{};
   double max_time_s = 0;  ///< for golden prompts and pairs together; 0 means no limit
   std::uint64_t seed = 1;
+  double max_others_share = 1;  ///< share in [0, 1] of all CPUs that others may take when the comparison begins
   bool allow_unverified = false;
   bool judge_opportunistic = false;  ///< opportunistic variants decide, too
   std::vector<std::string> command{};
@@ -36,11 +37,16 @@ struct AbRequest {
 
 /// Runs the golden prompts of each side, with the run directories FOLDER/golden-ARM, and returns the complete plan of
 /// the comparison. The folder exists and AbDirectory::create() holds it. Errors: kInvalidInput; kUnavailable when the
-/// base has no backend; kIo; kInterrupted.
+/// base has no backend; kInconclusive when the machine is too busy (busy_machine.h); kIo; kInterrupted.
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt);
 
-/// Checks that the programs and bundles are still those of the record. Errors: kNotComparable, naming what changed.
-Result<void> check_ab_resumable(const AbRecord& record, Progress& progress, const InterruptFlag& interrupt);
+/// Checks that the programs and bundles are still those of the record, and that the machine is free enough. Errors:
+/// kNotComparable, naming what changed; kInconclusive; kInterrupted.
+Result<void> check_ab_resumable(const AbRecord& record, double max_others_share, Progress& progress,
+                                const InterruptFlag& interrupt);
+
+/// The run directory of the golden prompts of one side.
+[[nodiscard]] std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm);
 
 }  // namespace secondsource

@@ -31,12 +31,13 @@ enum class ErrorCode : std::uint8_t {
   kDeadline,       ///< a step did not finish in time
   kInterrupted,    ///< the user asked to stop
   kNotComparable,  ///< two runs that may not be compared
+  kInconclusive,   ///< the machine is too busy to tell
   kIo,             ///< reading or writing failed (disk full, permission)
   kInternal,       ///< a bug of ours that could still be reported
 };
 
 SS_ENUM_NAMES(ErrorCode, "invalid-input", "unsupported", "unavailable", "out-of-memory", "device-lost", "deadline",
-              "interrupted", "not-comparable", "io", "internal")
+              "interrupted", "not-comparable", "inconclusive", "io", "internal")
 
 /// One failure with a sentence for a person that names the object, the expectation and the finding.
 struct Error {

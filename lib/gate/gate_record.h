@@ -81,6 +81,9 @@ struct GateReport {
   std::vector<LossShare> losses;            ///< of regressed cells, the largest share of each cell first
   /// Findings about opportunistic variants that would fail the gate if the variants were blessed.
   std::vector<std::string> without_effect{};
+  /// What was compared, where and when: one line for programs and commits, runs, host and date.
+  std::vector<std::string> compared{};
+  std::string cannot_decide{};  ///< why nothing was measured: the machine was too busy; empty otherwise
 
   /// The list for a finding: `findings` if it may fail the gate, otherwise `without_effect`.
   [[nodiscard]] std::vector<std::string>& list_for(std::vector<std::string>& findings, bool decides) {
@@ -91,8 +94,8 @@ struct GateReport {
   [[nodiscard]] std::int64_t count_waived() const;
 };
 SS_FIELDS(GateReport, base_run_id, candidate_run_id, method, threshold_percent, verdicts, wrong_tokens, failed,
-          not_comparable, waiver_errors, waiver_notes, losses, without_effect)
-SS_ADDED_FIELDS(GateReport, waiver_notes, without_effect)
+          not_comparable, waiver_errors, waiver_notes, losses, without_effect, compared, cannot_decide)
+SS_ADDED_FIELDS(GateReport, waiver_notes, without_effect, compared, cannot_decide)
 
 [[nodiscard]] std::string to_json(const GateReport& gate);
 /// Errors: kInvalidInput.

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "record/roofline.h"
+
 namespace secondsource {
 namespace {
+
+constexpr double kAgreement = 0.05;
 
 /// Sorts a new value into the best and the next best one. A value that is one of them exactly is the same look, read
 /// from another file; no look agrees with itself.
@@ -61,6 +65,19 @@ bool adds_to(const LimitLooks& looks, const MachineLimits& look) {
            !std::ranges::equal(a.reads, b.reads, {}, &ReadLimit::bytes_per_s, &ReadLimit::bytes_per_s);
   };
   return differs(after.best, looks.best) || differs(after.second, looks.second);
+}
+
+bool is_settled(const LimitLooks& looks) {
+  if (looks.best.n_threads == 0 || !has_same_buffers(looks.best, looks.second)) return false;
+  const auto agree = [](double best, double second) { return best > 0 && second >= (1 - kAgreement) * best; };
+  const auto agree_if_measured = [&](const std::optional<double>& best, const std::optional<double>& second) {
+    return !best || agree(*best, second.value_or(0));
+  };
+  return looks.best.disturbed <= kLimitsDisturbed && agree(looks.best.f32_flops, looks.second.f32_flops) &&
+         agree_if_measured(looks.best.bf16_flops, looks.second.bf16_flops) &&
+         agree_if_measured(looks.best.int8_ops, looks.second.int8_ops) &&
+         std::ranges::equal(looks.best.reads, looks.second.reads, agree, &ReadLimit::bytes_per_s,
+                            &ReadLimit::bytes_per_s);
 }
 
 MachineLimits look_of(const MachineMoment& moment, const MachineLimits& limits) {

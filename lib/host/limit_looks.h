@@ -13,6 +13,10 @@ namespace secondsource {
 /// True if the look is the best or the next best one in some limit.
 [[nodiscard]] bool adds_to(const LimitLooks& looks, const MachineLimits& look);
 
+/// True if the two best looks agree within 5 % in every limit and others left the CPUs alone meanwhile: another look
+/// would hardly be higher.
+[[nodiscard]] bool is_settled(const LimitLooks& looks);
+
 /// A moment (machine_probe.h) as a look with the buffer sizes of `limits`, only one of which it measured.
 [[nodiscard]] MachineLimits look_of(const MachineMoment& moment, const MachineLimits& limits);
 

@@ -16,6 +16,7 @@
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
 #include "report/document.h"
+#include "report/loss_table.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
 #include "report/tables.h"
@@ -401,6 +402,10 @@ std::string write_html(std::span<const SummarizedRun> runs, const HtmlExtras& ex
       document.add(CaptionedTable{"Every cell and metric that was compared", gate_table(*extras.gate)});
     document.add(Charts{std::vector<Chart>{changes_chart("Changes from base to candidate", *extras.gate)}});
     document.add(Bullets{gate_notes(*extras.gate)});
+    if (TextTable losses = loss_table(*extras.gate); !losses.rows.empty()) {
+      document.add(CaptionedTable{"Where the time went: the operations of the regressed cells", std::move(losses)});
+    }
+    document.add(Bullets{extras.gate->compared});
   }
   if (!runs.empty()) add_runs(document, runs, extras.portability);
   if (!extras.history.empty()) {

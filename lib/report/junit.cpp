@@ -93,8 +93,10 @@ void append_suite(std::string& out, const std::string& name, const std::vector<T
       out += "/>\n";
       continue;
     }
-    out += fmt::format("><{} type=\"{}\" message=\"{}\"/></testcase>\n",
-                       kElements[static_cast<std::size_t>(test.outcome)], text(test.type), text(test.message));
+    // GitLab shows the text of the element, Jenkins and most readers on GitHub show its attribute.
+    const std::string message = text(test.message);
+    out += fmt::format("><{0} type=\"{1}\" message=\"{2}\">{2}</{0}></testcase>\n",
+                       kElements[static_cast<std::size_t>(test.outcome)], text(test.type), message);
   }
   out += "  </testsuite>\n";
 }
@@ -128,6 +130,7 @@ std::string write_junit(std::span<const SummarizedRun> runs, const GateReport* g
     add(gate->not_comparable, Outcome::kError, "not-comparable");
     add(gate->waiver_errors, Outcome::kFailure, "waiver");
     add(gate->without_effect, Outcome::kSkipped, "opportunistic");
+    if (!gate->cannot_decide.empty()) add({gate->cannot_decide}, Outcome::kSkipped, "inconclusive");
     append_suite(out, "gate " + gate->base_run_id + " " + gate->candidate_run_id, tests);
   }
   return out + "</testsuites>\n";

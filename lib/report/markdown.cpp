@@ -9,6 +9,7 @@
 #include "report/change_bars.h"
 #include "report/detail_tables.h"
 #include "report/disturbances.h"
+#include "report/loss_table.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
 #include "report/tables.h"
@@ -107,7 +108,7 @@ std::string write_markdown(const PortabilityMatrix& portability) {
 }
 
 std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate,
-                           std::span<const MarkdownSection> more, const PortabilityMatrix* portability) {
+                           const PortabilityMatrix* portability) {
   BoundedMarkdown out;
   if (gate != nullptr) {
     const std::string heading = "Gate: " + gate_headline(*gate);
@@ -118,14 +119,11 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
     }
     out.block(change_bars(*gate), 0.3);
     out.list(gate_notes(*gate), 0.5, "notes of the gate");
-  }
-  for (const MarkdownSection& section : more) {
-    if (!section.table.rows.empty()) {
-      out.table(section.heading, section.table, 0.5);
-    } else if (!section.lines.empty()) {
-      out.text("## " + escape_markdown(section.heading) + "\n\n");
+    if (TextTable losses = loss_table(*gate); !losses.rows.empty()) {
+      out.table("Where the time went", std::move(losses), 0.5);
     }
-    out.list(section.lines, 0.5, "lines");
+    if (!gate->compared.empty()) out.text("## What was compared\n\n");
+    out.list(gate->compared, 0.5, "lines");
   }
   if (runs.empty()) return std::move(out).finish();
   std::string heading = "Results";

@@ -16,17 +16,9 @@ namespace secondsource {
 /// Upper limit of the text in bytes, whatever the input, since a comment on GitHub holds 65536 characters.
 inline constexpr std::size_t kMarkdownBytes = 64'000;
 
-/// A further section that belongs to a gate's verdict, such as the lost time by operation or how the pairs were run.
-struct MarkdownSection {
-  std::string heading{};
-  TextTable table{};
-  std::vector<std::string> lines{};
-};
-
 /// Rows that do not fit are left out, the worst verdicts only after all others, and a line tells how many. `gate` and
-/// `portability` may be null, and `runs` may be empty. `more` follows the gate.
+/// `portability` may be null, and `runs` may be empty.
 [[nodiscard]] std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport* gate,
-                                         std::span<const MarkdownSection> more = {},
                                          const PortabilityMatrix* portability = nullptr);
 /// Renders the portability matrix alone.
 [[nodiscard]] std::string write_markdown(const PortabilityMatrix& portability);

@@ -219,6 +219,7 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
 
 std::vector<std::string> gate_notes(const GateReport& gate) {
   std::vector<std::string> notes;
+  if (!gate.cannot_decide.empty()) notes.push_back(gate.cannot_decide);
   for (const std::string& cell : gate.wrong_tokens) notes.push_back("wrong tokens: " + cell);
   for (const std::string& cell : gate.failed) notes.push_back("not measured: " + cell);
   for (const std::string& reason : gate.not_comparable) notes.push_back("not comparable: " + reason);
@@ -241,6 +242,7 @@ std::vector<std::string> gate_notes(const GateReport& gate) {
 }
 
 std::string gate_headline(const GateReport& gate) {
+  if (!gate.cannot_decide.empty()) return "cannot decide here: the machine is too busy";
   std::string text = fmt::format("{} regressed, {} inconclusive, {} pass, {} waived", gate.count(Decision::kRegressed),
                                  gate.count(Decision::kInconclusive), gate.count(Decision::kPass), gate.count_waived());
   const auto n_opportunistic = std::ranges::count(gate.verdicts, false, &GateVerdict::decides);
@@ -275,19 +277,27 @@ std::string summary_only_note(const SummarizedRun& run) {
                      run.record.run_id);
 }
 
+std::string run_line(const RunRecord& record) {
+  return fmt::format("run {} of {}, secondsource {} ({}), suite {}, seed {}", record.run_id, record.started_utc,
+                     record.program_version, record.commit, record.suite, record.seed);
+}
+
+std::string host_line(const std::vector<HostFact>& host) {
+  std::string line = "host:";
+  for (const HostFact& fact : host) {
+    if (fact.value && (fact.name == "cpu_model" || fact.name == "cpus_usable" || fact.name == "kernel")) {
+      line += fmt::format(" {} {};", fact.name, *fact.value);
+    }
+  }
+  line.pop_back();
+  return line;
+}
+
 std::vector<std::string> run_header(const SummarizedRun& run) {
   const RunRecord& record = run.record;
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("run {} of {}, secondsource {} ({}), suite {}, seed {}", record.run_id,
-                              record.started_utc, record.program_version, record.commit, record.suite, record.seed));
-  std::string host = "host:";
-  for (const HostFact& fact : record.host) {
-    if (fact.value && (fact.name == "cpu_model" || fact.name == "cpus_usable" || fact.name == "kernel")) {
-      host += fmt::format(" {} {};", fact.name, *fact.value);
-    }
-  }
-  host.pop_back();
-  lines.push_back(std::move(host));
+  lines.push_back(run_line(record));
+  lines.push_back(host_line(record.host));
   for (const BackendRecord& backend : record.backends) {
     if (!backend.unavailable.empty()) continue;
     lines.push_back(fmt::format("{}: {}{}", backend.name, backend.device.name,

@@ -40,6 +40,10 @@ namespace secondsource {
 [[nodiscard]] std::string gate_headline(const GateReport& gate);
 
 /// The lines above a results table: host, devices, program, price.
+/// Returns "run ID of DATE, secondsource VERSION (COMMIT), suite SUITE, seed SEED".
+[[nodiscard]] std::string run_line(const RunRecord& record);
+/// Returns "host: cpu_model ...; cpus_usable ...; kernel ...", without the facts that could not be read.
+[[nodiscard]] std::string host_line(const std::vector<HostFact>& host);
 [[nodiscard]] std::vector<std::string> run_header(const SummarizedRun& run);
 
 }  // namespace secondsource

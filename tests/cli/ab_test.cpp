@@ -1,9 +1,13 @@
 // Tests `secondsource ab` and `selftest gate` on a very small bundle. The only assertion about speed is that a fivefold
 // slowdown is found.
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/seal.h"
 #include "expectations.h"
@@ -23,6 +27,10 @@ const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");
 ProgramRun ab(const std::filesystem::path& out, std::vector<std::string> more) {
   more.insert(more.begin(), {"ab", kBundle, "--timed-bundle", kBundle, "--backend", "cpu", "--variant", "bf16",
                              "--scenario", "single-stream@16/4", "--budget", "0.05s", "--out", out.string()});
+  // Other tests run beside this one.
+  if (std::find(more.begin(), more.end(), "--max-others") == more.end()) {
+    more.insert(more.end(), {"--max-others", "100"});
+  }
   return run_program(more, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
 }
 
@@ -134,6 +142,36 @@ TEST_CASE("ab: two revisions are built and compared") {
   CHECK(run.status == 5);
   CHECK(contains(run.out, "base: "));
   CHECK(contains(run.out, "revision "));
+}
+
+TEST_CASE("ab: beside a load on every CPU it says within a minute that it cannot decide here") {
+  const ScratchFolder scratch;
+  const auto out = scratch.path() / "ab";
+  std::atomic<bool> done = false;
+  std::vector<std::thread> load;
+  for (unsigned i = 0; i < 4 * std::thread::hardware_concurrency(); ++i) {
+    load.emplace_back([&] {
+      while (!done) {
+      }
+    });
+  }
+  const std::int64_t began_ns = now_ns();
+  const ProgramRun run = ab(out, {"--max-others", "50", "--format", "json"});
+  const std::int64_t took_ns = now_ns() - began_ns;
+  const ProgramRun allowed = ab(out, {"--max-others", "50", "--allow-inconclusive", "--format", "markdown"});
+  done = true;
+  for (std::thread& thread : load) thread.join();
+  CAPTURE(run.out, run.err, allowed.err);
+  CHECK(run.status == 5);
+  CHECK(took_ns < 60'000'000'000);
+  CHECK(contains(run.out, "other processes took"));
+  CHECK_FALSE(contains(run.err, "golden prompts of"));
+  const auto report = gate_report_from_json(run.out, "gate");
+  REQUIRE_OK(report);
+  CHECK(contains(report->compared.front(), "host: "));
+  // The folder is free for another attempt, since nothing was measured.
+  CHECK(allowed.status == 0);
+  CHECK(contains(allowed.out, "## Gate: cannot decide here: the machine is too busy"));
 }
 
 TEST_CASE("ab: what cannot be compared is refused in one line") {

@@ -56,6 +56,26 @@ TEST_CASE("of several looks each limit keeps the two best, and a look does not a
   CHECK(looks.best.f32_flops == 300);
 }
 
+TEST_CASE("looks are settled when the two best agree within 5 % in every limit and nobody else had the CPUs") {
+  const auto calm = [](double cache, double memory, double f32) {
+    MachineLimits limits = look(cache, memory, f32);
+    limits.disturbed = 0;
+    return limits;
+  };
+  CHECK_FALSE(is_settled({}));
+  const LimitLooks once = add_look({}, calm(100, 50, 200));
+  CHECK_FALSE(is_settled(once));
+  CHECK(is_settled(add_look(once, calm(96, 48, 191))));
+  CHECK_FALSE(is_settled(add_look(once, calm(94, 48, 191))));
+  CHECK_FALSE(is_settled(add_look(once, calm(96, 48, 180))));
+  LimitLooks with_bf16 = add_look(once, calm(96, 48, 191));
+  with_bf16.best.bf16_flops = 400;
+  CHECK_FALSE(is_settled(with_bf16));
+  with_bf16.second.bf16_flops = 399;
+  CHECK(is_settled(with_bf16));
+  CHECK_FALSE(is_settled(add_look(add_look({}, look(100, 50, 200)), look(96, 48, 191))));  // disturbed
+}
+
 TEST_CASE("a moment is a look at its own buffer") {
   const LimitLooks looks = add_look({}, look(100, 50, 200));
   const MachineLimits moment =

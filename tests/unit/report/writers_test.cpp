@@ -98,10 +98,13 @@ TEST_CASE("JUnit counts what failed, what was skipped and why") {
   gate.not_comparable.emplace_back("the bundle's content differs");
   const std::string xml = write_junit({&run, 1}, &gate);
   CHECK(contains(xml, R"(<testsuite name="run 0123456789abcdef" tests="2" failures="0" errors="1" skipped="0">)"));
-  CHECK(contains(xml, R"x(<error type="failed" message="failed: crash: signal 11 (Segmentation fault)"/>)x"));
+  CHECK(contains(
+      xml,
+      R"x(<error type="failed" message="failed: crash: signal 11 (Segmentation fault)">failed: crash: signal 11 (Segmentation fault)</error>)x"));
   CHECK(contains(xml, R"(tests="5" failures="1" errors="1" skipped="2">)"));
-  CHECK(contains(xml, R"(<failure type="regressed" message="+50 %"/>)"));
-  CHECK(contains(xml, R"(<skipped type="inconclusive" message="inconclusive: too noisy"/>)"));
+  CHECK(contains(xml, R"(<failure type="regressed" message="+50 %">+50 %</failure>)"));
+  CHECK(contains(
+      xml, R"(<skipped type="inconclusive" message="inconclusive: too noisy">inconclusive: too noisy</skipped>)"));
   CHECK(contains(xml, "waived by W-1"));
   CHECK(gate_headline(gate) == "1 regressed, 1 inconclusive, 1 pass, 1 waived");
 }
@@ -118,6 +121,30 @@ TEST_CASE("Markdown begins with the gate's table, then the results, each under a
                  "complete, 1 failed; 1 of 2 rows clean; 1 not measured\n\n| bundle |"));
   CHECK_FALSE(contains(text, "Left out"));
   CHECK(write_markdown({}, &gate).find("Results") == std::string::npos);
+}
+
+TEST_CASE("a stored verdict keeps what was compared and where the time went, in every format") {
+  GateReport gate;
+  gate.compared = {"base: run 0123456789abcdef of 2026-11-22", "host: cpu_model EPYC"};
+  gate.losses.push_back({.cell = cell_key("cpu"), .metric = "cost", .operation = "matmul", .shape = "1 x 1024"});
+  const auto stored = gate_report_from_json(to_json(gate), "gate.json");
+  REQUIRE_OK(stored);
+  for (const std::string& text : {write_markdown({}, &*stored), write_html({}, {.gate = &*stored})}) {
+    CHECK(contains(text, "base: run 0123456789abcdef of 2026-11-22"));
+    CHECK(contains(text, "host: cpu"));
+    CHECK(contains(text, "matmul (1 x 1024)"));
+  }
+}
+
+TEST_CASE("a comparison that was not begun is inconclusive in every format, with the reason") {
+  GateReport gate;
+  gate.cannot_decide = "cannot decide here: for 20 s other processes took 97 % of all CPUs";
+  CHECK(gate_headline(gate) == "cannot decide here: the machine is too busy");
+  CHECK(contains(write_junit({}, &gate), "type=\"inconclusive\" message=\"cannot decide here: for 20 s"));
+  for (const std::string& text : {write_markdown({}, &gate), write_html({}, {.gate = &gate})}) {
+    CHECK(contains(text, "for 20 s other processes took 97 % of all CPUs"));
+    CHECK(contains(text, "cannot decide here: the machine is too busy"));
+  }
 }
 
 TEST_CASE("Markdown stays below 64 KB whatever the input, keeps the worst rows and says what it left out") {
