@@ -197,11 +197,11 @@ class Parser {
       std::string_view text;
       CompareOperator op;
     };
-    constexpr std::array kOperators = {
+    constexpr std::array kComparisons = {
         Entry{"==", CompareOperator::kEqual},  Entry{"!=", CompareOperator::kNotEqual},
         Entry{"<", CompareOperator::kLess},    Entry{"<=", CompareOperator::kLessEqual},
         Entry{">", CompareOperator::kGreater}, Entry{">=", CompareOperator::kGreaterEqual}};
-    for (const Entry& entry : kOperators) {
+    for (const Entry& entry : kComparisons) {
       if (pass_op(entry.text)) return entry.op;
     }
     if (pass_word("in")) return CompareOperator::kIn;
