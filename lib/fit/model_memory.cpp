@@ -35,7 +35,8 @@ bool is_of_expert(const TensorSpec& tensor) {
 /// The values of the largest step that are alive at once.
 double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
   const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
-  const std::int64_t hidden = config.ffn_dim * std::max<std::int64_t>(1, config.n_experts_per_token);
+  const std::int64_t of_experts = config.n_experts_per_token * config.expert_ffn_dim;
+  const std::int64_t hidden = std::max({config.ffn_dim, of_experts, config.shared_ffn_dim});
   const std::int64_t attention = std::max(config.dim + qkv, qkv + config.q_dim());
   const std::int64_t widest = config.dim + std::max(attention, config.dim + hidden);
   const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden));
@@ -50,7 +51,7 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan) {
   SS_TRY(const DType stored, stored_type(config));
   ModelMemory memory;
-  const double share = config.is_mixture() ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
+  const double share = config.n_experts > 0 ? real(config.n_experts_per_token) / real(config.n_experts) : 1;
   for (const TensorSpec& tensor : model_tensors(config)) {
     SS_TRY(const double bytes, bytes_of(tensor, tensor.role, variant, stored));
     const std::int64_t n_values = tensor.shape.n_elements().value();  // the configuration was checked

@@ -30,7 +30,7 @@ double attended_pairs(const ModelConfig& config, std::int64_t n_tokens) {
 /// Bytes of weights that a step of `n_tokens` reads. Each token of a mixture chooses k of E experts; if they choose
 /// independently, E (1 - (1 - k / E)^n) different ones are read.
 double weight_bytes_of_step(const ModelConfig& config, const ModelMemory& memory, double n_tokens) {
-  if (!config.is_mixture()) return memory.read_bytes;
+  if (config.n_experts == 0) return memory.read_bytes;
   const double share = real(config.n_experts_per_token) / real(config.n_experts);
   return memory.read_bytes + memory.expert_bytes * (1 - std::pow(1 - share, n_tokens));
 }

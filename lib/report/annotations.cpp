@@ -72,6 +72,7 @@ std::string write_annotations(const GateReport& report) {
     }
   }
   for (const std::string& what : report.not_comparable) warnings += annotation("warning", "", "not comparable", what);
+  if (!report.cannot_decide.empty()) warnings += annotation("warning", "", "inconclusive", report.cannot_decide);
   for (const std::string& what : report.waiver_errors) errors += annotation("error", "", "waiver", what);
   return errors + warnings + notices;
 }

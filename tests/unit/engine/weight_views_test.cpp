@@ -59,7 +59,8 @@ TEST_CASE("the pairs of a head come to i and i + half, and what is not rotated t
 }
 
 TEST_CASE("a view has its rows head by head in the order, with their scales, from any first row") {
-  const auto view = view_rows(std::make_shared<CountedRows>(), {.first_row = 8, .n_rows = 8, .order = {0, 2, 1, 3}}, kRows);
+  const auto view =
+      view_rows(std::make_shared<CountedRows>(), {.first_row = 8, .n_rows = 8, .order = {0, 2, 1, 3}}, kRows);
   const std::vector<int> expected = {8, 10, 9, 11, 12, 14, 13, 15};
   for (std::int64_t first = 0; first < 8; ++first) {
     for (std::int64_t n = 1; n <= 8 - first; ++n) {
@@ -88,7 +89,8 @@ TEST_CASE("vectors are reordered as stored, and norm weights are what they mean 
   const RowShape shape{.n_cols = 6, .encoding = WeightEncoding::kBf16};
   const auto source = std::make_shared<CountedVector>();
   std::vector<Bf16> reordered(6);
-  REQUIRE_OK(reorder_vector(source, {2, 0, 1}, shape)->read_rows(0, 1, std::as_writable_bytes(std::span(reordered)), {}));
+  REQUIRE_OK(
+      reorder_vector(source, {2, 0, 1}, shape)->read_rows(0, 1, std::as_writable_bytes(std::span(reordered)), {}));
   std::vector<float> found;
   for (const Bf16 value : reordered) found.push_back(to_float(value));
   CHECK(found == std::vector<float>{2, 0, 1, 5, 3, 4});

@@ -1,3 +1,4 @@
+#include "report/annotations.h"
 #include "report/cell_text.h"
 #include "report/csv.h"
 #include "report/detail_tables.h"
@@ -141,6 +142,7 @@ TEST_CASE("a comparison that was not begun is inconclusive in every format, with
   gate.cannot_decide = "cannot decide here: for 20 s other processes took 97 % of all CPUs";
   CHECK(gate_headline(gate) == "cannot decide here: the machine is too busy");
   CHECK(contains(write_junit({}, &gate), "type=\"inconclusive\" message=\"cannot decide here: for 20 s"));
+  CHECK(write_annotations(gate).starts_with("::warning title=inconclusive::cannot decide here"));
   for (const std::string& text : {write_markdown({}, &gate), write_html({}, {.gate = &gate})}) {
     CHECK(contains(text, "for 20 s other processes took 97 % of all CPUs"));
     CHECK(contains(text, "cannot decide here: the machine is too busy"));
