@@ -39,7 +39,7 @@ double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
   const std::int64_t hidden = std::max({config.ffn_dim, of_experts, config.shared_ffn_dim});
   const std::int64_t attention = std::max(config.dim + qkv, qkv + config.q_dim());
   const std::int64_t widest = config.dim + std::max(attention, config.dim + hidden);
-  const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden));
+  const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden) + qkv);
   const double layers = 4 * real(plan.max_tokens_per_step) * real(widest) + converted;
   const double head = 4 * (real(plan.max_tokens_per_step) * real(config.dim) +
                            real(plan.max_seqs) * real(2 * config.dim + config.vocab_size));

@@ -33,8 +33,8 @@ struct ModelMemory {
 
 /// Bytes of the model. Norms and biases are in the type in which the configuration says the weights are stored (bf16 if it
 /// says nothing). The workspace is the most that is alive at once in a step: the residual stream, its normed copy, and
-/// either q, k, v or the hidden values of the feed-forward network, all in f32; the widest of them once more in the type
-/// in which products multiply (2 bytes); or the logits of every sequence.
+/// either q, k, v or the hidden values of the feed-forward network, all in f32; the widest input of a product and q, k, v
+/// once more in the type that is multiplied (2 bytes); or the logits of every sequence.
 /// Errors: kUnsupported for a stored type that is no floating-point type.
 Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& variant, const MemoryPlan& plan);
 

@@ -121,7 +121,7 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
   if (before.settings == now.settings) return {};
   const auto text = [](const ServedSystem& system) {
     std::string all;
-    for (const auto& [key, value] : system.settings) all += (all.empty() ? "" : ", ") + key + "=" + value;
+    for (const auto& [key, value] : system.settings) all += fmt::format("{}{}={}", all.empty() ? "" : ", ", key, value);
     return all;
   };
   return differs(record, what + "the server's settings", text(before), text(now));

@@ -17,8 +17,6 @@
 namespace secondsource {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::string_view kPlanName = "secondsource.yaml";
 constexpr std::string_view kWaiversName = "waivers.yaml";
 constexpr std::string_view kModulesFolder = "build/secondsource";
