@@ -26,7 +26,10 @@ class Bound {
   [[nodiscard]] bool has(std::size_t i) const { return i < values_.size() && values_[i].has_value(); }
   /// The parameter's value, which must be there.
   [[nodiscard]] const Value& operator[](std::size_t i) const { return *values_[i]; }
-  [[nodiscard]] Value value_or(std::size_t i, Value absent) const { return has(i) ? *values_[i] : std::move(absent); }
+  [[nodiscard]] Value value_or(std::size_t i, Value absent) const {
+    if (has(i)) return *values_[i];
+    return absent;
+  }
   [[nodiscard]] bool truth_or(std::size_t i, bool absent) const { return has(i) ? is_true(*values_[i]) : absent; }
   /// Errors: kInvalidInput for a value of another type.
   Result<std::int64_t> integer_or(const Runtime& runtime, std::size_t i, std::int64_t absent) const;
