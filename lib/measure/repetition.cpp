@@ -78,11 +78,11 @@ class Measurement {
                                               plan_.scenario.batch);
     } else {
       result.achieved_rate_per_s = sent_rate(taken_);
-      RateVerdict verdict = judge_rate(plan_.scenario, probe.phase, probe.slo, taken_);
+      const RateVerdict verdict = judge_rate(plan_.scenario, probe.phase, probe.slo, taken_);
       // What ended the load early decides, unless no lower rate helps.
       const bool is_decided = load.stopped && verdict.verdict != ProbeVerdict::kNever;
       result.verdict = is_decided ? load.stopped->verdict : verdict.verdict;
-      result.why = is_decided ? load.stopped->why : std::move(verdict.why);
+      result.why = is_decided ? load.stopped->why : verdict.why;
     }
     const JournalLine line = std::move(result);
     return context_.keep(std::span(&line, 1));
