@@ -22,6 +22,7 @@
 #include "host/fingerprint.h"
 #include "installed_data.h"
 #include "modules.h"
+#include "noise_limit.h"
 #include "output.h"
 #include "report/ab_header.h"
 #include "report/loss_table.h"
@@ -41,7 +42,7 @@ struct AbOptions {
   std::vector<std::string> backends, variants, scenarios;
   std::int64_t max_pairs = 0;
   std::optional<double> threshold_percent;
-  double max_others_percent = 60;
+  std::optional<double> max_others_percent;
   std::optional<std::uint64_t> seed;
   std::string out, resume, waivers, format = "table", sarif, source_root = ".";
   bool allow_unverified = false;
@@ -131,6 +132,14 @@ Result<ArmRecord> arm_of(Arm name, const std::string& what, const std::string& a
   return arm;
 }
 
+/// The share of all CPUs that others may take when a comparison begins.
+Result<double> max_others_share(const AbOptions& options) {
+  constexpr double kUsual = 0.6;
+  if (options.max_others_percent) return *options.max_others_percent / 100;
+  SS_TRY(const std::optional<double> limit, noise_limit_of_environment());
+  return limit.value_or(kUsual);
+}
+
 Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
   if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
@@ -154,7 +163,7 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
   request.max_time_s = plan.request.settings.max_time_s;
   request.seed = plan.request.seed;
   request.allow_unverified = plan.gate.allow_unverified;
-  request.max_others_share = options.max_others_percent / 100;
+  SS_TRY(request.max_others_share, max_others_share(options));
   request.judge_opportunistic = plan.gate.opportunistic;
   request.command = context.arguments;
   return request;
@@ -180,7 +189,8 @@ Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
         "--resume: the plan is the one in ab.json; expected no bundle, --config, --base, --cand or --out beside it"};
   }
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
-  SS_TRY_VOID(check_ab_resumable(record, options.max_others_percent / 100, context.progress, context.interrupt));
+  SS_TRY(const double max_others, max_others_share(options));
+  SS_TRY_VOID(check_ab_resumable(record, max_others, context.progress, context.interrupt));
   return AbDirectory::resume(options.resume);
 }
 
@@ -279,9 +289,8 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
   command.add_option("--max-time", options.max_time, "Time for golden prompts and pairs, as 90s or 10min");
   command
       .add_option("--max-others", options.max_others_percent,
-                  "Do not begin while other processes take a larger percentage of all CPUs; ends with 5 after 20 s")
-      ->check(Range(0.0, 100.0))
-      ->capture_default_str();
+                  "Do not begin while others take a larger percentage of all CPUs; ends with 5 after 20 s (default 60)")
+      ->check(Range(0.0, 100.0));
   command.add_option("--budget", options.budget, "Time of each single-stream scenario in a process");
   command.add_option("--threshold", options.threshold_percent, "Percent by which cost or TTFT may grow")
       ->check(Range(0.1, 1000.0));

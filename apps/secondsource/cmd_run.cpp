@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -30,6 +29,7 @@
 #include "host/thread_check.h"
 #include "installed_data.h"
 #include "modules.h"
+#include "noise_limit.h"
 #include "record/ranges.h"
 #include "record/slo.h"
 #include "report/tables.h"
@@ -75,17 +75,6 @@ struct RunOptions {
 
 constexpr const char* kDefaultPlan = "secondsource.yaml";
 
-// Environment variable for shared CI runners, where the limit should apply to every job.
-constexpr const char* kNoiseLimitVariable = "SECONDSOURCE_NOISE_LIMIT";
-
-/// Converts percent to a share.
-Result<double> parse_noise_limit(std::string_view text) {
-  const auto percent = parse_number<double>(text);
-  if (percent && kNoisePercentRange.contains(*percent)) return *percent / 100;
-  return Error{ErrorCode::kInvalidInput,
-               fmt::format("{}: expected percent from 0 to 100, found {}", kNoiseLimitVariable, in_quotes(text))};
-}
-
 template <typename T>
 void override_with(const std::vector<T>& flags, std::vector<T>& target) {
   if (!flags.empty()) target = flags;
@@ -97,8 +86,9 @@ Result<void> apply_limit_flags(const RunOptions& options, RunSettings& settings)
   if (options.no_golden) settings.golden = false;
   if (options.noise_limit_percent) {
     settings.noise_limit = *options.noise_limit_percent / 100;
-  } else if (const char* percent = std::getenv(kNoiseLimitVariable)) {
-    SS_TRY(settings.noise_limit, parse_noise_limit(percent));
+  } else {
+    SS_TRY(const std::optional<double> limit, noise_limit_of_environment());
+    settings.noise_limit = limit.value_or(settings.noise_limit);
   }
   if (!options.trace.empty()) settings.trace_file = std::filesystem::absolute(options.trace).string();
   if (!options.cpus.empty()) {

@@ -1,7 +1,6 @@
 // Tests `secondsource ab` and `selftest gate` on a very small bundle. The only assertion about speed is that a fivefold
 // slowdown is found.
 
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -27,10 +26,6 @@ const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");
 ProgramRun ab(const std::filesystem::path& out, std::vector<std::string> more) {
   more.insert(more.begin(), {"ab", kBundle, "--timed-bundle", kBundle, "--backend", "cpu", "--variant", "bf16",
                              "--scenario", "single-stream@16/4", "--budget", "0.05s", "--out", out.string()});
-  // Other tests run beside this one.
-  if (std::find(more.begin(), more.end(), "--max-others") == more.end()) {
-    more.insert(more.end(), {"--max-others", "100"});
-  }
   return run_program(more, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
 }
 
