@@ -16,6 +16,7 @@
 #include "host/host_telemetry.h"
 #include "profile/operation_timer.h"
 #include "systems/engine_system.h"
+#include "systems/loaded_golden.h"
 #include "systems/workload.h"
 
 namespace secondsource {
@@ -59,24 +60,17 @@ class LoadedEngine final : public LoadedSystem {
   TelemetrySource* telemetry() override { return &*device_telemetry_; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
-    GoldenRecord record;
-    const std::int64_t started_ns = now_ns();
-    if (golden_.unverified.empty()) {
+    const auto against_expected = [&]() -> Result<GoldenRecord> {
       SS_TRY(GoldenResult result,
              run_golden_pass(*session_, golden_, {.step_deadline_ns = job_.step_deadline_ns}, progress));
-      record = std::move(result.record);
-    } else if (answers) {
-      SS_TRY(record, compare_with_oracle(*answers, progress));
-    } else {
-      record.verdict = GoldenVerdict::kUnverified;
-      record.reasons.push_back(golden_.unverified);
-    }
-    record.bundle = job_.bundle_name;
-    record.backend = job_.backend;
-    record.variant = job_.variant;
-    record.suite = job_.suite;
-    record.duration_ns = now_ns() - started_ns;
-    return record;
+      return std::move(result.record);
+    };
+    const auto against_oracle = [&](const OracleAnswers& oracle) {
+      return compare_with_oracle(oracle, [&](const std::vector<std::int32_t>& prompt, std::int32_t n_tokens) {
+        return answer(prompt, n_tokens, progress);
+      });
+    };
+    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
   }
 
   Result<OracleAnswers> oracle_answers(Progress& progress) override {
@@ -210,26 +204,6 @@ class LoadedEngine final : public LoadedSystem {
       progress.update(static_cast<std::int64_t>(ids.size()));
     }
     return ids;
-  }
-
-  Result<GoldenRecord> compare_with_oracle(const OracleAnswers& answers, Progress& progress) {
-    GoldenRecord record;
-    record.verdict = GoldenVerdict::kUnverified;
-    std::int64_t n_whole = 0;
-    for (std::size_t index = 0; index < answers.prompts.size(); ++index) {
-      const std::vector<std::int32_t>& expected = answers.answers[index];
-      SS_TRY(const std::vector<std::int32_t> ids,
-             answer(answers.prompts[index], static_cast<std::int32_t>(expected.size()), progress));
-      const auto parted = std::mismatch(expected.begin(), expected.end(), ids.begin(), ids.end());
-      ++record.n_prompts;
-      record.n_positions += static_cast<std::int64_t>(expected.size());
-      record.n_match += parted.first - expected.begin();
-      if (parted.first == expected.end()) ++n_whole;
-    }
-    record.reasons.push_back(fmt::format(
-        "no expected outputs; against {}: {} of {} short answers are the same, {} of {} tokens before they part",
-        answers.oracle, n_whole, record.n_prompts, record.n_match, record.n_positions));
-    return record;
   }
 
   SystemJob job_;

@@ -11,6 +11,7 @@
 #include "core/interrupt.h"
 #include "measure/arrival_trace.h"
 #include "serving/preset.h"
+#include "systems/loaded_golden.h"
 #include "systems/served_endpoint.h"
 #include "systems/served_golden.h"
 #include "systems/workload.h"
@@ -60,22 +61,13 @@ class LoadedServed final : public LoadedSystem {
   TelemetrySource* telemetry() override { return &*telemetry_; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
-    GoldenRecord record;
-    const std::int64_t started_ns = now_ns();
-    if (golden_.unverified.empty()) {
-      SS_TRY(record, run_served_golden(*endpoint_, golden_, {.eos_ids = bundle_.config().eos_ids}, progress));
-    } else if (answers) {
-      SS_TRY(record, compare_served_with_oracle(*endpoint_, *answers, progress));
-    } else {
-      record.verdict = GoldenVerdict::kUnverified;
-      record.reasons.push_back(golden_.unverified);
-    }
-    record.bundle = job_.bundle_name;
-    record.backend = job_.backend;
-    record.variant = job_.variant;
-    record.suite = job_.suite;
-    record.duration_ns = now_ns() - started_ns;
-    return record;
+    const auto against_expected = [&] {
+      return run_served_golden(*endpoint_, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
+    };
+    const auto against_oracle = [&](const OracleAnswers& oracle) {
+      return compare_served_with_oracle(*endpoint_, oracle, progress);
+    };
+    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
   }
 
   Result<OracleAnswers> oracle_answers(Progress&) override {

@@ -15,6 +15,7 @@
 #include "core/utf8.h"
 #include "serving/forced_scores.h"
 #include "serving/preset.h"
+#include "systems/loaded_golden.h"
 #include "systems/served_prompt.h"
 
 namespace secondsource {
@@ -170,7 +171,7 @@ class Pass {
     for (const Case& one : cases_) {
       if (is_scored && !one.golden->prompt.stream) continue;
       std::string why_not;
-      // With one token to spare: a server that ends by the last token it may generate calls that its length.
+      // Asks for one token more than needed: a server that generates the end of text as its last token may report `length`.
       const bool ends = one.golden->expected.finish == Finish::kEos;
       const auto n_tokens = static_cast<std::int32_t>(one.golden->expected.ids.size()) + (ends ? 1 : 0);
       SS_TRY(const std::optional<GeneratedAnswer> answer, generate(one, n_tokens, why_not));
@@ -222,7 +223,7 @@ class Pass {
                                     found));
   }
 
-  /// The ids with the end of text, which some servers leave out.
+  /// The ids with the end of text appended, since some servers leave it out.
   [[nodiscard]] std::vector<std::int32_t> with_end(const GeneratedAnswer& answer) const {
     std::vector<std::int32_t> ids = answer.ids;
     const bool has_end = std::ranges::find(options_.eos_ids, ids.back()) != options_.eos_ids.end();
@@ -356,38 +357,29 @@ Result<GoldenRecord> run_served_golden(ServedEndpoint& endpoint, const GoldenInp
 
 Result<GoldenRecord> compare_served_with_oracle(ServedEndpoint& endpoint, const OracleAnswers& answers,
                                                 Progress& progress) {
-  GoldenRecord record;
-  record.verdict = GoldenVerdict::kUnverified;
   const ServedSystem& system = endpoint.system();
   const PresetFacts& facts = facts_of(system.preset);
   if (!facts.takes_ids || facts.ids == GeneratedIds::kNone || system.api == ServedApi::kChat) {
+    GoldenRecord record;
+    record.verdict = GoldenVerdict::kUnverified;
     record.reasons.push_back("no expected outputs, and the server takes or gives no ids to compare with those of " +
                              answers.oracle);
     return record;
   }
-  std::int64_t n_whole = 0;
   std::int64_t n_steps = 0;
-  for (std::size_t index = 0; index < answers.prompts.size(); ++index) {
-    const std::vector<std::int32_t>& expected = answers.answers[index];
-    const NativeCall call =
-        generate_call(system, {.ids = answers.prompts[index], .text = {}}, static_cast<std::int32_t>(expected.size()));
-    HttpCall http;
-    http.url = call.url;
-    http.body = call.body;
-    SS_TRY(const HttpReply reply, endpoint.client().fetch(std::move(http), [&] { progress.update(++n_steps); }));
-    const std::string refusal = refusal_of(reply.end, reply.body, "application/json", endpoint.client().key());
-    if (!refusal.empty()) return Error{ErrorCode::kUnavailable, fmt::format("{}: {}", call.url, refusal)};
-    SS_TRY(const GeneratedAnswer answer, parse_generated(system, reply.body));
-    const auto parted = std::mismatch(expected.begin(), expected.end(), answer.ids.begin(), answer.ids.end());
-    ++record.n_prompts;
-    record.n_positions += static_cast<std::int64_t>(expected.size());
-    record.n_match += parted.first - expected.begin();
-    if (parted.first == expected.end()) ++n_whole;
-  }
-  record.reasons.push_back(fmt::format(
-      "no expected outputs; against {}: {} of {} short answers are the same, {} of {} tokens before they part",
-      answers.oracle, n_whole, record.n_prompts, record.n_match, record.n_positions));
-  return record;
+  return compare_with_oracle(
+      answers,
+      [&](const std::vector<std::int32_t>& prompt, std::int32_t n_tokens) -> Result<std::vector<std::int32_t>> {
+        const NativeCall call = generate_call(system, {.ids = prompt, .text = {}}, n_tokens);
+        HttpCall http;
+        http.url = call.url;
+        http.body = call.body;
+        SS_TRY(const HttpReply reply, endpoint.client().fetch(std::move(http), [&] { progress.update(++n_steps); }));
+        const std::string refusal = refusal_of(reply.end, reply.body, "application/json", endpoint.client().key());
+        if (!refusal.empty()) return Error{ErrorCode::kUnavailable, fmt::format("{}: {}", call.url, refusal)};
+        SS_TRY(GeneratedAnswer answer, parse_generated(system, reply.body));
+        return std::move(answer.ids);
+      });
 }
 
 }  // namespace secondsource

@@ -1,0 +1,36 @@
+#pragma once
+// The golden pass of a loaded system, whatever the system is: judged against the expected outputs where the bundle has
+// them, otherwise compared with an oracle's answers, otherwise unverified with the reason.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "record/golden_record.h"
+#include "systems/system_job.h"
+
+namespace secondsource {
+
+/// The two ways in which one system verifies its tokens.
+struct TokenVerification {
+  std::function<Result<GoldenRecord>()> against_expected;
+  std::function<Result<GoldenRecord>(const OracleAnswers&)> against_oracle;
+};
+
+/// `unverified` says why the bundle has no expected outputs and is empty where it has them. The record says what ran
+/// and for how long.
+Result<GoldenRecord> verify_tokens(const SystemJob& job, const std::string& unverified,
+                                   const std::optional<OracleAnswers>& answers, const TokenVerification& verification);
+
+/// The first `n_tokens` token ids of the greedy answer to a prompt.
+using GreedyAnswer =
+    std::function<Result<std::vector<std::int32_t>>(const std::vector<std::int32_t>& prompt, std::int32_t n_tokens)>;
+
+/// Counts how many of the oracle's answers a system repeats, and how many tokens before the two part. Without a verdict:
+/// two right implementations part at a near tie.
+Result<GoldenRecord> compare_with_oracle(const OracleAnswers& answers, const GreedyAnswer& greedy_answer);
+
+}  // namespace secondsource
