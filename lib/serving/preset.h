@@ -40,19 +40,21 @@ enum class GeneratedIds : std::uint8_t {
   kTgiDetails,      ///< /generate with details
 };
 
+/// What one kind of server takes and shows. The defaults are those of any server with an OpenAI API.
 struct PresetFacts {
   ServerPreset preset = ServerPreset::kAny;
   std::string_view title;
-  std::string_view base_path;  ///< where the OpenAI API is, if the URL has no path
-  bool takes_ids = false;      ///< a completion's prompt may be token ids
+  std::string_view base_path = "/v1";  ///< where the OpenAI API is, if the URL has no path
+  bool takes_ids = false;              ///< a completion's prompt may be token ids
   GeneratedIds ids = GeneratedIds::kNone;
   ForcedScores scores = ForcedScores::kNone;
-  bool ignores_eos = false;          ///< by `timed_fields`, so that an answer has exactly the length that was asked for
-  std::string_view timed_fields;     ///< JSON object: members of every timed request
-  std::string_view streamed_fields;  ///< JSON object: members that make each event say how many tokens there are so far
-  std::string_view health;           ///< path that answers with 200 once the server is ready
-  JsonPlace version;
-  std::span<const NamedPlace> settings;
+  bool ignores_eos = false;  ///< by `timed_fields`, so that an answer has exactly the length that was asked for
+  std::string_view timed_fields = "";  ///< JSON object: members of every timed request
+  std::string_view streamed_fields =
+      "";  ///< JSON object: members that make each event say how many tokens there are so far
+  std::string_view health = "/v1/models";  ///< path that answers with 200 once the server is ready
+  JsonPlace version{};
+  std::span<const NamedPlace> settings{};
 };
 
 [[nodiscard]] const PresetFacts& facts_of(ServerPreset preset);
