@@ -67,7 +67,7 @@ footer { color: var(--quiet); font-size: .84rem; padding-top: 2rem; padding-bott
   h2 { font-size: 12pt; margin: 1.1rem 0 .3rem; padding-top: .5rem; } h2, h3, caption { break-after: avoid; }
   p, ul { max-width: none; margin: .25rem 0 .5rem; } caption { font-size: 8pt; } .verdict { font-size: 11pt; }
   table { font-size: 7.4pt; width: 100%; } th, td { padding-right: .25rem; overflow-wrap: break-word; }
-  .text { white-space: normal; } .text, .wrap { overflow-wrap: anywhere; }
+  td.split span + span { white-space: normal; } .text { white-space: normal; } .text, .wrap { overflow-wrap: anywhere; }
   .text { min-width: 7em; } .wrap { min-width: 9em; max-width: 26em; } .scroll { overflow: visible; margin: .3rem 0 .8rem; background: none; }
   h2 + *, h3 + * { break-before: avoid; } h2 + p, h3 + p { break-after: avoid; orphans: 3; } .figures { break-before: avoid; }
   tbody tr:first-child { break-before: avoid; }
