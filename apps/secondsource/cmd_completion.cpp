@@ -1,4 +1,4 @@
-// secondsource completion SHELL: the script that makes a shell complete commands and flags.
+// secondsource completion SHELL writes the script with which a shell completes commands and flags.
 
 #include <memory>
 

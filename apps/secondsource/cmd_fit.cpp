@@ -66,7 +66,7 @@ Result<std::vector<Hardware>> devices_of(const FitOptions& options) {
     devices.push_back(std::move(device));
   }
   if (options.on.empty()) {
-    // Those whose memory is not known are left out, unless it is said.
+    // Devices whose memory is not known are left out, unless --memory gives it.
     std::ranges::copy_if(known, std::back_inserter(devices),
                          [&](const Hardware& device) { return memory_bytes || device.memory_bytes; });
   }

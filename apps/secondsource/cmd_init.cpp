@@ -42,7 +42,7 @@ MachineView view_of_machine(const ModuleSurvey& survey) {
   return machine;
 }
 
-/// Reads a file that is there already, so that a job does not fail later on what can be seen now.
+/// Parses a file that exists already, so that a mistake in it is reported now and not by the first CI job.
 Result<void> check_present(StarterRole role, const std::filesystem::path& path) {
   if (role == StarterRole::kPlan) {
     SS_TRY([[maybe_unused]] const PlanFile plan, read_plan_file(path));

@@ -1,4 +1,4 @@
-// secondsource manual [COMMAND...]: manual pages, from the same texts as the help.
+// secondsource manual [COMMAND...] writes the manual page of a command from the texts of its help.
 
 #include <fmt/format.h>
 

@@ -225,7 +225,8 @@ Error with_resume_hint(Error error, const std::filesystem::path& folder) {
 
 constexpr const char* kRunsFolder = "runs";
 
-/// Where a new run will be. Known before it is planned, because servers that are asked what they are leave their logs there.
+/// Chooses the folder of a new run. It is chosen before the run is planned, because the servers that are surveyed for the
+/// plan write their logs into it.
 std::filesystem::path folder_for(const std::filesystem::path& out) {
   if (!out.empty()) return out;
   std::string stamp = utc_timestamp();
@@ -362,8 +363,8 @@ std::map<std::string, KeySource> keys_of(const std::vector<SystemRequest>& reque
   return keys;
 }
 
-/// How to start a server of a stored run. A run.json may come from anyone, and a command of it is never executed: the plan
-/// says it again.
+/// Returns how the plan beside --resume starts a server of a stored run. A run.json may come from anyone, so a command in
+/// it is never executed.
 Result<ManagedStart> start_again(const BackendRecord& backend, const std::vector<SystemRequest>& planned) {
   const auto found = std::ranges::find(planned, backend.name, &SystemRequest::name);
   if (found == planned.end() || !found->managed) {
@@ -375,8 +376,8 @@ Result<ManagedStart> start_again(const BackendRecord& backend, const std::vector
   return *found->managed;
 }
 
-/// The servers of a stored run. Where a key is found is in no record, so it is said again, beside the URL that it is for.
-/// `planned` are the systems of the plan beside --resume.
+/// The servers of a stored run. No record says where a key is found, so `said` (the --system flags) names it again beside
+/// the URL that it belongs to. `planned` are the systems of the plan beside --resume.
 Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
                                               const std::vector<SystemRequest>& planned) {
   const auto named = [](const std::string& name) { return [&name](const auto& one) { return one.name == name; }; };

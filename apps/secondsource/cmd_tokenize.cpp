@@ -112,7 +112,7 @@ class Tokenize {
     if (const Json* ids = fields.find("ids"); ids != nullptr && ids->is_array()) return decode(*ids, name);
     if (const Json* messages = fields.find("messages"); messages != nullptr && messages->is_array()) {
       SS_TRY_VOID(check_messages(*messages, name));
-      // A template may write an object, whose keys then keep the order of the line. parse_json() checked the text.
+      // A template may print an object, so the keys keep their order. parse_json() has checked the text.
       return encode_conversation(OrderedJson::parse(line));
     }
     return Error{

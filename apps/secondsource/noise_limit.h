@@ -1,6 +1,6 @@
 #pragma once
-// SECONDSOURCE_NOISE_LIMIT: how much of the CPUs others may have, in percent, where no flag says it. For shared CI runners, on
-// which it is to apply to every job.
+// The environment variable SECONDSOURCE_NOISE_LIMIT: the share of the CPUs, in percent, that other processes may take,
+// unless a flag sets it. It lets whoever runs shared CI runners set one limit for all jobs.
 
 #include <optional>
 

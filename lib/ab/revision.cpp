@@ -72,7 +72,7 @@ Result<BuiltRevision> build_revision(const RevisionBuild& build, Progress& progr
     SS_TRY(const std::string before, read_file(stamp));
     if (before == recipe) return built;
   }
-  // What a job before left, or a cache brought without its build: nobody knows how much of it is there.
+  // Removes what an interrupted job or a cache without its build left here, since it may be incomplete.
   if (path_exists(stamp) && !discard(stamp)) return Error{ErrorCode::kIo, stamp.string() + ": cannot be removed"};
   if (path_exists(worktree)) SS_TRY_VOID(remove_folder_as_a_whole(worktree));
   // Git refuses a folder that is in its list of worktrees, also when it is gone; pruning forgets those that are gone.

@@ -59,7 +59,8 @@ class ChildProcess {
   std::optional<ChildExit> wait(std::int64_t until_ns);
   /// Sends SIGTERM to the child and to every process of its group.
   void terminate() const;
-  /// Sends SIGKILL to what is left of its group. Only right after its end: later the group may be another one.
+  /// Sends SIGKILL to what is left of its group. Call it right after
+  /// the child's end: later the group's id may be reused.
   void kill_group() const;
   /// Sends SIGKILL to the child and to every process that it started, and waits a few seconds for its end.
   ChildExit kill();

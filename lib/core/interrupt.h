@@ -11,7 +11,7 @@
 
 namespace secondsource {
 
-/// How long a wait may last before the flag is looked at again.
+/// The longest wait before an interrupt flag is checked again.
 inline constexpr std::int64_t kInterruptPeriodNs = 200'000'000;
 
 /// Set by the signal handlers of the program (SIGINT and SIGTERM: request(), SIGTSTP: pause()), read by the library.

@@ -92,7 +92,7 @@ class Fitter {
     row.weights_bytes = memory.weights_bytes;
     row.workspace_bytes = n * memory.workspace_bytes;
     row.left_for_kv_bytes = row.memory_bytes - row.reserved_bytes - row.weights_bytes - row.workspace_bytes;
-    // Heads that several devices hold take their memory as often.
+    // Heads that several devices hold take memory on each of them.
     const double copies = std::max(1.0, n / real(request_.config.n_kv_heads));
     row.kv_bytes_per_sequence = copies * sequence_kv_bytes(memory, request_.plan, request_.context);
     row.n_sequences = std::max<std::int64_t>(

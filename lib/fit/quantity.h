@@ -1,6 +1,6 @@
 #pragma once
-// Counts and bytes in the arithmetic of this room, which is in doubles: a model of tomorrow has more bytes than a count that
-// was multiplied a few times too often could hold.
+// Counts and bytes as doubles, in which this folder calculates: a product of several counts of a configuration may exceed
+// 64-bit integers.
 
 #include <cstdint>
 

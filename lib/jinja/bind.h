@@ -1,5 +1,5 @@
 #pragma once
-// The arguments of a built-in function, put to its parameters as Python does.
+// Binds the arguments of a built-in function to its parameters as Python does.
 
 #include <optional>
 #include <span>

@@ -1,6 +1,6 @@
 #pragma once
-// What one rendering may use. A template comes with a model that somebody else made, so every loop, text and nesting
-// has an end; a template that reaches a limit is an error that names the limit.
+// The limits of one rendering. A template comes with a model that somebody else made, so its steps, memory and nesting are
+// bounded; a template that reaches a limit is refused with an error that names the limit.
 
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-// Filters that give a number.
+// Filters whose result is a number.
 #include <fmt/format.h>
 
 #include <array>

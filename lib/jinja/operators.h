@@ -1,5 +1,5 @@
 #pragma once
-// Python's operators on values: comparison, arithmetic, membership, index and slice.
+// Compares, calculates with, searches, indexes and slices values as Python's operators do.
 
 #include <algorithm>
 #include <optional>
@@ -46,7 +46,7 @@ Result<std::vector<Value>> items_of(Runtime& runtime, const Value& value);
 template <typename Item, typename Key>
 Result<void> sort_values(Runtime& runtime, std::vector<Item>& items, Key key, bool is_reverse = false) {
   Result<void> outcome;
-  // A merge sort of our own rules, because std::stable_sort may not be given an order that is none.
+  // An own merge sort: Python's comparison need not be a strict weak ordering, which std::stable_sort requires.
   std::vector<Item> buffer(items.size());
   for (std::size_t width = 1; width < items.size() && outcome; width *= 2) {
     for (std::size_t begin = 0; begin < items.size(); begin += 2 * width) {

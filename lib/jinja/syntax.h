@@ -1,5 +1,5 @@
 #pragma once
-// What a template says, as a tree. Nodes belong to the Syntax of their template and point to each other.
+// The syntax tree of a template. Nodes belong to the Syntax of their template and point to each other.
 
 #include <cstdint>
 #include <memory>

@@ -1,4 +1,4 @@
-// Filters that give a text.
+// Filters whose result is a text.
 #include <fmt/format.h>
 
 #include <algorithm>

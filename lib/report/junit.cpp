@@ -93,7 +93,7 @@ void append_suite(std::string& out, const std::string& name, const std::vector<T
       out += "/>\n";
       continue;
     }
-    // GitLab shows the text of the element, Jenkins and most readers on GitHub show its attribute.
+    // Some readers of JUnit files show the attribute `message`, others the text of the element.
     const std::string message = text(test.message);
     out += fmt::format("><{0} type=\"{1}\" message=\"{2}\">{2}</{0}></testcase>\n",
                        kElements[static_cast<std::size_t>(test.outcome)], text(test.type), message);

@@ -15,7 +15,7 @@
 namespace secondsource {
 namespace {
 
-// Of a log, so much is looked at for signs of memory that ran out, and so much of its last line is shown.
+// How much of a log is searched for signs of exhausted memory, and how much of its last line is shown.
 constexpr std::int64_t kLookedAtBytes = 8 << 10;
 constexpr std::size_t kShownBytes = 300;
 

@@ -24,9 +24,9 @@ namespace {
 
 constexpr std::int64_t kHealthTimeoutNs = 2'000'000'000;
 constexpr std::int64_t kHealthPeriodNs = 100'000'000;
-// For questions to a container engine, which may have to start its own helpers first.
+// The deadline of commands to a container engine, which may have to start its own helpers first.
 constexpr std::int64_t kEngineDeadlineNs = 30'000'000'000;
-// A destructor runs because the run ends; it does not wait as long for the server as a plan may allow.
+// The run is ending, so the server is given less time to stop than a plan may allow.
 constexpr double kShortStopS = 5;
 
 /// A port of the loopback that nothing listens on now.
@@ -108,7 +108,7 @@ ManagedServer::~ManagedServer() {
 Result<ServerStart> ManagedServer::start(const ServerPlan& plan, const std::filesystem::path& log,
                                          const ChildLimits& limits, const InterruptFlag& interrupt) {
   SS_TRY_VOID(interrupt.check());
-  // What answers there already would be measured in place of the server.
+  // A program that listens there already would be measured in place of the server.
   SS_TRY(HttpClient client, HttpClient::create({}));
   if (client.fetch({.url = health_url(plan), .timeout_ns = kHealthTimeoutNs})) {
     return ServerStart{{},
@@ -141,7 +141,7 @@ Result<WorkerOutcome> ManagedServer::wait_until_healthy() {
     SS_TRY_VOID(interrupt_.check());
     const Result<HttpReply> reply = client.fetch({.url = url, .timeout_ns = kHealthTimeoutNs});
     const std::int64_t spent_ns = now_ns() - began_ns - (interrupt_.paused_ns() - paused_ns);
-    // Looked at last, so that what answers is the server that runs.
+    // Checks last that the server still runs, so that no other program's answer counts as its own.
     if (WorkerOutcome ended = failure(0)) return ended;
     if (reply && reply->end.status == 200) {
       ready_after_ns_ = spent_ns;

@@ -145,7 +145,7 @@ Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std
   if (node.has("stop_deadline")) {
     SS_TRY(managed.stop_deadline_s, parsed(node, "stop_deadline", parse_seconds));
   }
-  // A program of the repository is named beside the plan; one without a slash is searched for in PATH.
+  // A relative path is relative to the plan's folder; a name without a slash is searched for in PATH when it is started.
   if (managed.image.empty() && !managed.start.empty() && managed.start.front().find('/') != std::string::npos) {
     managed.start.front() = std::filesystem::absolute(beside(path, managed.start.front())).lexically_normal().string();
   }

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What transformers and the servers read beside the weights. No code is among it, nor weights in another form.
+// The files that transformers and the servers read beside the weights, without code and without other forms of the weights.
 constexpr std::array<std::string_view, 12> kModelFiles = {"config.json",        "generation_config.json",
                                                           "tokenizer.json",     "tokenizer_config.json",
                                                           "tokenizer.model",    "vocab.json",

@@ -25,7 +25,7 @@ namespace {
 
 // After this many failures of a backend in one stint, the remaining cells of the stint are not run.
 constexpr int kFailuresPerStint = 2;
-// A server that ends closes its connections first, and can be waited for a little later.
+// A server that crashes closes its connections a little before its process can be waited for.
 constexpr std::int64_t kServerEndNs = 1'000'000'000;
 
 /// All cells of one bundle, backend and variant, which one worker measures.
@@ -222,7 +222,7 @@ class Session {
     server_.reset();
   }
 
-  /// A worker that fails because its server has ended: then that is the failure.
+  /// If the worker failed because its server has ended, the server's end is reported as the failure.
   [[nodiscard]] WorkerOutcome with_cause(WorkerOutcome outcome) const {
     if (!outcome || outcome->was_paused || !server_) return outcome;
     WorkerOutcome cause = server_->failure(kServerEndNs);

@@ -150,7 +150,7 @@ Result<void> check_options(const BackendRecord& backend, const RunSettings& sett
   return {};
 }
 
-/// A server as --system names it. The address itself is parsed where it is asked.
+/// A server as --system names it. Its address is parsed when the server is asked.
 Result<void> check_served(const BackendRecord& backend) {
   if (!backend.served) return {};
   Orders orders(fmt::format("system {}", shown(backend.name)));

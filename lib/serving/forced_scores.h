@@ -1,5 +1,5 @@
 #pragma once
-// What a server thinks of ids that are given to it: requests beyond the OpenAI API, which differ from server to server
+// The probabilities that a server gives to prescribed ids: requests beyond the OpenAI API, which differ between servers
 // (serving/preset.h).
 
 #include <cstddef>

@@ -21,7 +21,7 @@ void replace_all(std::string& text, std::string_view place, std::string_view val
   }
 }
 
-/// {name} of another name than those that are known: a slip of the pen. Other braces are the command's own.
+/// A {name} that is none of the known places is taken for a typing error. Other braces belong to the command.
 std::string unknown_place(std::string_view word) {
   for (std::size_t at = word.find('{'); at != std::string_view::npos; at = word.find('{', at + 1)) {
     const std::size_t end = word.find('}', at);

@@ -13,7 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kEvent = "event";
-// Counts and ids above this are damage.
+// A larger count or id means that the stream is damaged.
 constexpr std::int64_t kMostTokens = 1 << 30;
 
 Error expected(std::string_view what, const Json& found) {

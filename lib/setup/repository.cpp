@@ -155,7 +155,7 @@ std::string host_of_remote(std::string_view address) {
 }
 
 std::vector<std::string> backends_of_cmake(std::string_view text) {
-  // Comments may mention the function.
+  // A comment may mention the function without calling it.
   static const std::regex comment("#[^\n]*");
   static const std::regex call(R"(secondsource_add_backend\s*\(\s*([A-Za-z0-9_-]+))");
   const std::string code = std::regex_replace(std::string(text), comment, "");

@@ -37,7 +37,7 @@ const FoundModel* model_of(const Repository& repository) {
   return subject_of(repository) == Subject::kBackends && !first.is_bundle ? nullptr : &first;
 }
 
-/// A text as a value in YAML, whatever is in it.
+/// Quotes any text as a YAML scalar.
 std::string yaml_text(const std::string& text) {
   return nlohmann::json(text).dump();
 }
@@ -54,7 +54,7 @@ void replace_line(std::string& text, std::string_view begin, std::string_view li
   text.replace(at, text.find('\n', at) - at, line);
 }
 
-/// A prompt and an output that the model cannot take are made as long as it can.
+/// Shortens prompt and output to the context of a model that cannot take them as they are.
 std::string fit_lengths(const std::string& plan, std::int64_t max_positions) {
   static const std::regex lengths("@([0-9]+)/([0-9]+)");
   std::string fitted;
@@ -161,7 +161,7 @@ StarterFile ci_file(CiHost host, const Repository& repository, const MachineView
   const bool is_github = host == CiHost::kGithub;
   const bool on_gpu = has_gpu(machine);
   StarterFile file{.role = StarterRole::kCi, .path = ".github/workflows/performance.yml", .text = {}, .why = {}};
-  // A pipeline that is there already has to include ours.
+  // An existing pipeline has to include the new file.
   if (!is_github) file.path = repository.has_gitlab_file ? ".gitlab/secondsource.yml" : ".gitlab-ci.yml";
   CiTemplate which = is_github ? CiTemplate::kGithubMeasure : CiTemplate::kGitlabMeasure;
   if (subject == Subject::kBackends) which = is_github ? CiTemplate::kGithubCompare : CiTemplate::kGitlabCompare;

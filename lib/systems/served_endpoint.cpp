@@ -16,9 +16,9 @@ namespace secondsource {
 namespace {
 
 constexpr std::string_view kEventStream = "text/event-stream";
-// Of a response that is no stream, so much is kept for the message.
+// How many bytes of a response that is no event stream are kept for the error message.
 constexpr std::size_t kKeptRefusal = 16 << 10;
-// More than any answer has: a stream of ten thousand tokens with ids and usage in every event is about 5 MB.
+// More than any real answer: ten thousand tokens with ids and usage in every event are about 5 MB.
 constexpr std::int64_t kLargestStream = std::int64_t{256} << 20;
 
 }  // namespace
@@ -178,7 +178,7 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
   if (end.connection) stream.connect_ns = end.connection->total_ns();
   std::string error = std::move(stream.error);
   if (error.empty()) error = refusal_of(end, stream.refusal, kEventStream, client_.key());
-  // A connection that breaks behind the last event has lost nothing.
+  // A connection that breaks after the last event has lost nothing.
   if (!stream.is_done && !end.error.empty()) error = end.error;
   if (error.empty()) {
     const Result<void> ended =

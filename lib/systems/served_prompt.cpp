@@ -41,7 +41,7 @@ std::optional<std::string> text_for(const std::vector<std::int32_t>& ids, std::s
 std::optional<ServedPrompt> exact_prompt(const EncodedPrompt& prompt, const ServedSystem& system,
                                          const Tokenizer* tokenizer) {
   if (system.api == ServedApi::kChat) {
-    // A document in front of the messages has no place in a conversation.
+    // A conversation has no place for a document in front of the messages.
     if (prompt.messages.empty() || !prompt.document.empty()) return std::nullopt;
     return ServedPrompt{.ids = {}, .text = {}, .messages = messages_of(prompt)};
   }

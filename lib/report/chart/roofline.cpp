@@ -89,7 +89,7 @@ Chart roofline_chart(std::string title, const MachineLimits& limits, std::span<c
         x.scale.at(roof.flops_per_s / memory.bytes_per_s), height, x.scale.at(x_high), height, area.right - 2, label_y,
         roof.label, figure_text(roof.flops_per_s / 1e9));
   }
-  // What a step has done, the machine can do: no point stands above the roof.
+  // A speed that was measured is possible, so the roof is raised to the highest point.
   double reached_flops = top;
   double reached_bytes = 0;
   for (const ReadLimit& read : limits.reads) reached_bytes = std::max(reached_bytes, read.bytes_per_s);

@@ -1,5 +1,5 @@
-// The client against the stand-in server: its times against those that the server wrote down when it sent each event, and
-// every misbehaviour as one error of the request that met it.
+// Tests the client of a server with a stand-in server that logs when it sends each event: the client's times must agree
+// with that log, and each misbehaviour of the server must fail exactly the request that met it.
 
 #include "systems/served_endpoint.h"
 
@@ -78,7 +78,7 @@ TEST_CASE("the times of tokens are those at which the server sent them") {
   const std::vector<TimedRequest> requests = requests_of(12, 10);
   const LoadResult load = load_of(endpoint, requests, {.in_flight = 4});
   CHECK(endpoint.connections().n_opened == n_opened);  // all were ready
-  // The length of its prompt tells which request a line of the server is about.
+  // Each request has a prompt of another length, by which the server's log lines are matched with the requests.
   std::map<std::int64_t, std::vector<std::int64_t>> sent;
   std::istringstream lines(read_file(log).value());
   for (std::string line; std::getline(lines, line);) {
