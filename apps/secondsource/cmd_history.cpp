@@ -1,4 +1,4 @@
-// secondsource history add|list|plot|check|prune|pin: manages runs over time.
+// secondsource history add|list|export|plot|check|prune|pin: manages runs over time.
 
 #include <fmt/format.h>
 
@@ -13,7 +13,9 @@
 #include "gate_status.h"
 #include "history/anchor.h"
 #include "output.h"
+#include "report/csv.h"
 #include "report/history_page.h"
+#include "report/openmetrics.h"
 #include "report/text_table.h"
 
 namespace secondsource {
@@ -32,6 +34,7 @@ struct HistoryOptions {
   std::string metric = "output_tok_per_s";
   std::string out;
   std::string format = "table";
+  std::string export_format = "csv";
   std::string waivers;
   double threshold_percent = 10;
   std::int64_t n_recent = 10;
@@ -92,6 +95,20 @@ Result<ExitStatus> run_list(const HistoryOptions& options) {
                           run.label + (run.pinned ? (run.label.empty() ? "pinned" : ", pinned") : "")});
   }
   SS_TRY_VOID(print_text(render_terminal(table)));
+  return ExitStatus::kOk;
+}
+
+Result<ExitStatus> run_export(const HistoryOptions& options) {
+  SS_TRY(Output output, Output::open(options.out));
+  SS_TRY(History history, open_history(options));
+  SS_TRY(const std::vector<HistoryCell> cells, history.cells(branch_filter(options)));
+  std::string text;
+  if (options.export_format == "openmetrics") {
+    SS_TRY(text, write_openmetrics(cells));
+  } else {
+    text = options.export_format == "csv" ? write_csv(cells) : to_json_lines(cells);
+  }
+  SS_TRY_VOID(output.write(text));
   return ExitStatus::kOk;
 }
 
@@ -216,6 +233,17 @@ CommandNode* add_history_command(CommandNode& app, CommandAction& action) {
   list->add_option("--limit", options->limit, "At most so many; 0: all")->check(NotNegative())->capture_default_str();
   list->add_flag("--json", options->json, "As JSON (reports/schemas/history.schema.json)");
   list->footer("Example: secondsource history list --branch main --limit 10");
+
+  CommandNode* export_command =
+      add_subcommand(history, options, action, "export", "Every cell of every run, for other programs", run_export);
+  add_branch(export_command, options, "Only of this branch");
+  export_command
+      ->add_option("--format", options->export_format,
+                   "csv for spreadsheets, jsonl for notebooks, openmetrics for Prometheus")
+      ->check(OneOf({"csv", "jsonl", "openmetrics"}))
+      ->capture_default_str();
+  export_command->add_option("--out", options->out, "File to write instead of stdout");
+  export_command->footer("Example: secondsource history export --format csv --out history.csv");
 
   CommandNode* plot =
       add_subcommand(history, options, action, "plot", "A page, or an SVG, with changes of level", run_plot);

@@ -1,4 +1,4 @@
-// secondsource report RUN...: renders one or more stored runs as a table, Markdown, HTML, CSV, JSON or JUnit.
+// secondsource report RUN...: renders one or more stored runs as a table, Markdown, HTML, CSV, JSON, JUnit or OpenMetrics.
 
 #include <fmt/format.h>
 
@@ -16,6 +16,7 @@
 #include "report/html.h"
 #include "report/junit.h"
 #include "report/markdown.h"
+#include "report/openmetrics.h"
 #include "report/portability_table.h"
 #include "report/tables.h"
 #include "summary/portability.h"
@@ -87,6 +88,7 @@ std::string render(const std::vector<SummarizedRun>& runs, const HtmlExtras& ext
   if (format == "annotations") return write_annotations(*gate);
   if (format == "html") return write_html(runs, extras);
   if (format == "csv") return write_csv(runs);
+  if (format == "openmetrics") return write_openmetrics(runs);
   if (format == "junit") return write_junit(runs, gate);
   if (format == "json") return render_json(runs);
   std::string text;
@@ -110,7 +112,7 @@ Result<std::string> render_portability(const PortabilityMatrix& matrix, const st
 
 Result<ExitStatus> run_report(const ReportOptions& options) {
   SS_TRY(Output output, Output::open(options.out));
-  const bool is_of_cells = options.format == "csv" || options.format == "json";
+  const bool is_of_cells = options.format == "csv" || options.format == "json" || options.format == "openmetrics";
   if (options.runs.empty() && (options.gate.empty() || is_of_cells)) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("report: expected run directories{}, found none", is_of_cells ? "" : " or --gate")};
@@ -150,7 +152,8 @@ Result<ExitStatus> run_report(const ReportOptions& options) {
 
 CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<ReportOptions>();
-  CommandNode* command = app.add_subcommand("report", "Stored runs as a table, Markdown, HTML, CSV, JSON or JUnit");
+  CommandNode* command =
+      app.add_subcommand("report", "Stored runs as a table, Markdown, HTML, CSV, JSON, JUnit or OpenMetrics");
   command->add_option("runs", options->runs, "Run directories");
   command->add_option("--gate", options->gate,
                       "A gate's verdict (gate.json, --format json of gate, ab and history check)");
@@ -158,8 +161,8 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
   command->add_option("--branch", options->branch, "Its branch")->capture_default_str();
   command
       ->add_option("--format", options->format,
-                   "table, markdown, html, csv, json or junit; of a gate also annotations, for GitHub")
-      ->check(OneOf({"table", "markdown", "html", "csv", "json", "junit", "annotations"}))
+                   "table, markdown, html, csv, json, junit or openmetrics; of a gate also annotations, for GitHub")
+      ->check(OneOf({"table", "markdown", "html", "csv", "json", "junit", "openmetrics", "annotations"}))
       ->capture_default_str();
   command->add_flag("--portability", options->portability,
                     "Only how well each operation runs on each backend, of runs that were traced (run --trace)");
@@ -169,7 +172,8 @@ CommandNode* add_report_command(CommandNode& app, CommandAction& action) {
   command->footer(
       "A page needs no network and no script, and prints on A4.\n"
       "Example: secondsource report runs/today --format html --out today.html\n"
-      "Example: secondsource report --gate runs/ab/gate.json --format junit --out junit.xml");
+      "Example: secondsource report --gate runs/ab/gate.json --format junit --out junit.xml\n"
+      "Example: secondsource report runs/today --format openmetrics --out today.prom");
   command->callback([options, &action] { action = [options](CommandContext&) { return run_report(*options); }; });
   return command;
 }

@@ -34,6 +34,17 @@ std::optional<std::int64_t> days_since_1970(std::string_view date) {
   return std::chrono::sys_days(parsed).time_since_epoch().count();
 }
 
+std::optional<std::int64_t> seconds_since_1970(std::string_view utc) {
+  if (utc.size() != 20 || utc[10] != 'T' || utc[13] != ':' || utc[16] != ':' || utc[19] != 'Z') return std::nullopt;
+  const std::optional<std::int64_t> days = days_since_1970(utc.substr(0, 10));
+  const int hour = digits(utc, 11, 2);
+  const int minute = digits(utc, 14, 2);
+  const int second = digits(utc, 17, 2);
+  const bool is_time = hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60;
+  if (!days || !is_time) return std::nullopt;
+  return *days * 86'400 + hour * 3'600 + minute * 60 + second;
+}
+
 std::string add_days(std::string_view date, std::int64_t n_days) {
   const std::optional<std::int64_t> start = days_since_1970(date);
   SS_CHECK(start.has_value(), "no date");

@@ -11,6 +11,10 @@ namespace secondsource {
 /// Days since 1970-01-01; nullopt if `date` is not a day of the Gregorian calendar in the form YYYY-MM-DD.
 [[nodiscard]] std::optional<std::int64_t> days_since_1970(std::string_view date);
 
+/// Seconds since 1970 of a time of day in UTC, "2026-11-20T07:43:00Z", as utc_timestamp() writes it; nullopt for any other
+/// text.
+[[nodiscard]] std::optional<std::int64_t> seconds_since_1970(std::string_view utc);
+
 /// The day `n_days` after `date`, which must be a valid day.
 [[nodiscard]] std::string add_days(std::string_view date, std::int64_t n_days);
 

@@ -6,23 +6,11 @@
 #include <vector>
 
 #include "gate/trend.h"
+#include "history/history_cell.h"
 #include "stats/quantile.h"
 
 namespace secondsource {
 namespace {
-
-/// Parses "bundle/backend/variant/scenario"; only the bundle's name may contain slashes.
-CellKey key_of(const std::string& cell) {
-  CellKey key;
-  std::string rest = cell;
-  for (std::string* part : {&key.scenario, &key.variant, &key.backend}) {
-    const std::size_t slash = std::min(rest.rfind('/'), rest.size());
-    *part = rest.substr(std::min(slash + 1, rest.size()));
-    rest.resize(slash);
-  }
-  key.bundle = rest;
-  return key;
-}
 
 /// A metric of the gate and the column of the history that it is computed from.
 struct AnchorMetric {
@@ -35,7 +23,7 @@ constexpr AnchorMetric kAnchorMetrics[] = {{"cost", "output_tok_per_s", 1}, {"tt
 GateVerdict verdict_of(const std::string& cell, const AnchorMetric& metric, const AnchorVerdict& anchor,
                        const std::vector<double>& pinned, const std::vector<double>& recent) {
   GateVerdict verdict;
-  verdict.cell = key_of(cell);
+  verdict.cell = key_of_cell(cell);
   verdict.metric = metric.name;
   verdict.decision = anchor.decision;
   verdict.base_s = *median(pinned) * metric.seconds_per_unit;

@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/folder.h"
 #include "core/staging.h"
+#include "core/utf8.h"
 
 namespace secondsource {
 namespace {
@@ -71,10 +72,6 @@ std::string fact_of(const RunRecord& record, std::string_view name) {
   return "unknown";
 }
 
-std::string machine_of(const RunRecord& record) {
-  return fmt::format("{}, {} CPUs", fact_of(record, "cpu_model"), fact_of(record, "logical_cpus"));
-}
-
 /// Describes in words everything that must be equal for two values to belong to one series.
 std::string setup_of(const RunRecord& record, const CellSummary& cell) {
   std::string bundle = "unknown";
@@ -124,7 +121,20 @@ constexpr std::string_view kSelectRuns =
     "ifnull(sum(counts), 0), ifnull(sum(counts AND golden = 'unverified'), 0), ifnull(sum(golden = 'failed'), 0) "
     "FROM runs LEFT JOIN cells ON cells.run = runs.id ";
 
+/// Reads a column that holds the name of a value of an enum.
+template <NamedEnum E>
+Result<E> named_value(const Statement& row, int column, std::string_view name) {
+  const std::string text = row.text(column);
+  if (const std::optional<E> value = enum_from_name<E>(text)) return *value;
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("{}: expected one of {}, found {}", name, fmt::join(names_of(E{}), ", "), in_quotes(text))};
+}
+
 }  // namespace
+
+std::string machine_of(const RunRecord& record) {
+  return fmt::format("{}, {} CPUs", fact_of(record, "cpu_model"), fact_of(record, "logical_cpus"));
+}
 
 Result<std::filesystem::path> default_history_path() {
   SS_TRY(const std::filesystem::path folder, data_folder());
@@ -297,6 +307,49 @@ Result<CellHistory> History::cell(const std::string& branch, const std::string& 
     }
   }
   return result;
+}
+
+Result<std::vector<HistoryCell>> History::cells(const std::optional<std::string>& branch) {
+  std::string columns;
+  for (const HistoryMetric& metric : history_metrics()) columns += fmt::format(", {}", metric.name);
+  SS_TRY(
+      Statement select,
+      database_.prepare(fmt::format(
+          "SELECT run_id, started_utc, branch, commit_id, label, program_version, machine, pinned, cells.cell, "
+          "golden, status, counts, setups.setup, EXISTS (SELECT 1 FROM opportunistic WHERE opportunistic.cell = cells.cell "
+          "AND opportunistic.run = cells.run){} FROM cells JOIN runs ON runs.id = cells.run JOIN setups ON "
+          "setups.id = cells.setup WHERE ?1 IS NULL OR branch = ?1 ORDER BY started_utc, runs.id, cells.cell",
+          columns)));
+  SS_TRY_VOID(select.bind({branch ? SqlValue(*branch) : SqlValue(nullptr)}));
+  std::vector<HistoryCell> result;
+  while (true) {
+    SS_TRY(const bool has_row, select.step());
+    if (!has_row) return result;
+    const std::string id = select.text(8);
+    const std::string where = fmt::format("{}: run {}: {}", database_.name(), select.text(0), id);
+    CellKey key = key_of_cell(id);
+    HistoryCell& cell = result.emplace_back();
+    cell.run_id = select.text(0);
+    cell.started_utc = select.text(1);
+    cell.branch = select.text(2);
+    cell.commit = select.text(3);
+    cell.label = select.text(4);
+    cell.program_version = select.text(5);
+    cell.machine = select.text(6);
+    cell.pinned = select.integer(7) != 0;
+    cell.bundle = std::move(key.bundle);
+    cell.backend = std::move(key.backend);
+    cell.variant = std::move(key.variant);
+    cell.scenario = std::move(key.scenario);
+    SS_TRY(cell.golden, named_value<GoldenVerdict>(select, 9, where + ": golden"));
+    SS_TRY(cell.status, named_value<CellStatus>(select, 10, where + ": status"));
+    cell.counts = select.integer(11) != 0;
+    cell.setup = select.text(12);
+    cell.tier = select.integer(13) != 0 ? Tier::kOpportunistic : Tier::kBlessed;
+    if (!cell.counts) continue;
+    int column = 14;
+    for (const HistoryMetric& metric : history_metrics()) cell.*metric.exported = select.number(column++);
+  }
 }
 
 Result<std::vector<std::string>> History::prune(const PruneRule& rule, bool dry_run) {

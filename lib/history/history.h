@@ -11,6 +11,7 @@
 #include "core/fields.h"
 #include "core/result.h"
 #include "history/database.h"
+#include "history/history_cell.h"
 #include "history/metric.h"
 #include "summary/summarized_run.h"
 
@@ -20,6 +21,9 @@ namespace secondsource {
 /// neither variable is set.
 Result<std::filesystem::path> default_history_path();
 
+/// How a history names the machine of a run: "AMD EPYC, 2 CPUs".
+[[nodiscard]] std::string machine_of(const RunRecord& record);
+
 /// The properties that a history stores of a run as a whole.
 struct HistoryRun {
   std::string run_id{};
@@ -28,7 +32,7 @@ struct HistoryRun {
   std::string commit{};
   std::string label{};
   std::string program_version{};
-  std::string machine{};  ///< for example "AMD EPYC, 2 CPUs"
+  std::string machine{};  ///< machine_of()
   bool pinned = false;    ///< part of the anchor, therefore never pruned
   std::int64_t n_cells = 0;
   std::int64_t n_counted = 0;     ///< cells that count: right or unverified tokens, and a valid measurement
@@ -87,6 +91,8 @@ class History {
   Result<bool> is_opportunistic(const std::string& branch, const std::string& cell);
   /// Returns the values of one cell over time. Errors: kInvalidInput when the branch has no such cell.
   Result<CellHistory> cell(const std::string& branch, const std::string& cell, const HistoryMetric& metric);
+  /// Returns every cell of every run, the oldest run first.
+  Result<std::vector<HistoryCell>> cells(const std::optional<std::string>& branch);
   /// Removes the runs that the rule selects, except pinned ones, and returns their ids. With `dry_run`, nothing is
   /// removed.
   Result<std::vector<std::string>> prune(const PruneRule& rule, bool dry_run);

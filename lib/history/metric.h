@@ -1,11 +1,12 @@
 #pragma once
 // The quantities that a history stores of every cell, each in a column. To add one, append it to kMetrics and increase
-// the schema version with an ALTER TABLE in history.cpp.
+// the schema version with an ALTER TABLE in history.cpp; an export has it as a field of HistoryCell.
 
 #include <optional>
 #include <span>
 #include <string_view>
 
+#include "history/history_cell.h"
 #include "record/records.h"
 
 namespace secondsource {
@@ -16,6 +17,7 @@ struct HistoryMetric {
   double per_unit;    ///< stored value x per_unit = value in the unit of the title
   bool larger_is_better;
   std::optional<double> (*value)(const CellSummary&);
+  std::optional<double> HistoryCell::*exported;  ///< where an export has it, unscaled
 };
 
 [[nodiscard]] std::span<const HistoryMetric> history_metrics();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/csv.h"
+#include "core/enum_names.h"
 #include "report/detail_tables.h"
 #include "report/tables.h"
 
@@ -165,6 +166,20 @@ const std::vector<CsvColumn>& context_columns() {
   return kColumns;
 }
 
+std::string field_text(const std::string& text) {
+  return csv_text(text);
+}
+std::string field_text(bool value) {
+  return value ? "true" : "false";
+}
+std::string field_text(const std::optional<double>& value) {
+  return number(value);
+}
+template <NamedEnum E>
+std::string field_text(E value) {
+  return csv_text(to_string(value));
+}
+
 }  // namespace
 
 std::string write_csv(std::span<const SummarizedRun> runs) {
@@ -198,6 +213,25 @@ std::string write_csv(std::span<const SummarizedRun> runs) {
             return is_known ? number(reading->value) : std::string();
           });
     }
+  }
+  return out;
+}
+
+std::string write_csv(std::span<const HistoryCell> cells) {
+  std::string out;
+  const auto append_line = [&](const HistoryCell& cell, const auto& text_of) {
+    const char* separator = "";
+    visit_fields(
+        [&](const char* name, const auto& field) {
+          out += separator + text_of(name, field);
+          separator = ",";
+        },
+        cell);
+    out += "\r\n";
+  };
+  append_line({}, [](const char* name, const auto&) { return std::string(name); });
+  for (const HistoryCell& cell : cells) {
+    append_line(cell, [](const char*, const auto& field) { return field_text(field); });
   }
   return out;
 }

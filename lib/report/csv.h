@@ -5,10 +5,14 @@
 #include <span>
 #include <string>
 
+#include "history/history_cell.h"
 #include "summary/summarized_run.h"
 
 namespace secondsource {
 
 [[nodiscard]] std::string write_csv(std::span<const SummarizedRun> runs);
+
+/// A history likewise, with the fields of HistoryCell as columns.
+[[nodiscard]] std::string write_csv(std::span<const HistoryCell> cells);
 
 }  // namespace secondsource

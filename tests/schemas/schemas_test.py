@@ -93,6 +93,8 @@ class Schemas(unittest.TestCase):
         program("history", "add", self.folder / "varied", self.folder / "hostile", "--db", database)
         runs = json.loads(program("history", "list", "--db", database, "--json"))
         self.assertEqual(len(runs), 2)
+        for line in program("history", "export", "--db", database, "--format", "jsonl").splitlines():
+            self.check("history-cell", json.loads(line))
         self.check("history", runs)
         self.check("gate", json.loads(program("history", "check", "--db", database, "--format", "json", statuses=(6,))))
 

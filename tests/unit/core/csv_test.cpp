@@ -50,6 +50,11 @@ TEST_CASE("calendar days are counted, and what is none is told apart") {
   CHECK(days_since_1970("1970-01-01") == 0);
   CHECK(days_since_1970("2026-11-20") == 20777);  // date -d 2026-11-20 +%s / 86400
   CHECK(days_since_1970("2028-02-29"));
+  CHECK(seconds_since_1970("2026-11-20T07:43:09Z") == 1795160589);  // date -d 2026-11-20T07:43:09Z +%s
+  for (const char* bad : {"", "2026-11-20", "2026-11-20T24:00:00Z", "2026-02-30T00:00:00Z", "2026-11-20T07:43:00+01"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(seconds_since_1970(bad));
+  }
   for (const char* bad :
        {"", "2026-02-29", "2026-13-01", "2026-00-10", "2026-1-01", "2026/01/01", "20260101", "2026-01-0a"}) {
     CAPTURE(bad);

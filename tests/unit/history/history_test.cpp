@@ -234,3 +234,61 @@ TEST_CASE("the published schema is that of the list as it is written today") {
   REQUIRE_OK(published);
   CHECK(*published == history_schema());
 }
+
+TEST_CASE("an export has every cell of every run, the oldest first, with figures only of those that count") {
+  const ScratchFolder scratch;
+  History history = open_new(scratch);
+  SummarizedRun wrong = run_on(3);
+  wrong.summary.cells[0].golden = GoldenVerdict::kFailed;
+  wrong.summary.cells[0].tier = Tier::kOpportunistic;
+  add(history, wrong);
+  add(history, run_on(1));
+  add(history, run_on(2), "other");
+  auto cells = history.cells("main");
+  REQUIRE_OK(cells);
+  REQUIRE(cells->size() == 2);
+  const HistoryCell& right = cells->at(0);
+  CHECK(right.run_id == "0000000100000000");
+  CHECK(right.bundle == "tiny");
+  CHECK(right.backend == "cpu");
+  CHECK(right.variant == "bf16");
+  CHECK(right.scenario == "single-stream");
+  CHECK(right.tier == Tier::kBlessed);
+  CHECK(right.counts);
+  CHECK(*right.output_tok_per_s == Approx(202));
+  CHECK(*right.ttft_e2e_p50_ns == Approx(13.5e6));  // as stored, not in the unit of --metric
+  CHECK_FALSE(right.ttft_e2e_p95_ns);
+  CHECK(right.peak_bytes == 1300.0);
+  CHECK(right.setup.find("Test CPU") != std::string::npos);
+  const HistoryCell& refused = cells->at(1);
+  CHECK(refused.golden == GoldenVerdict::kFailed);
+  CHECK(refused.tier == Tier::kOpportunistic);
+  CHECK_FALSE(refused.counts);
+  CHECK_FALSE(refused.output_tok_per_s);
+  CHECK_FALSE(refused.peak_bytes);
+  CHECK(history.cells(std::nullopt)->size() == 3);
+}
+
+TEST_CASE("an export of a history with a verdict that is none names the run, the cell and what was expected") {
+  const ScratchFolder scratch;
+  {
+    History history = open_new(scratch);
+    add(history, run_on(1));
+  }
+  const auto path = scratch.path() / "deep/er/history.db";
+  REQUIRE_OK(Database::open(path, false)->execute("UPDATE cells SET golden = 'splendid'"));
+  auto history = History::open(path, false);
+  REQUIRE_OK(history);
+  CHECK_ERROR(history->cells(std::nullopt), ErrorCode::kInvalidInput,
+              "run 0000000100000000: tiny/cpu/bf16/single-stream: golden: expected one of passed, failed");
+}
+
+TEST_CASE("the id of a cell is taken apart from its end, since a bundle's name may have slashes") {
+  CHECK(key_of_cell("a/b/cpu/bf16/offline-b4") == CellKey{"a/b", "cpu", "bf16", "offline-b4"});
+}
+
+TEST_CASE("the published schema of an exported cell is that of the lines as they are written today") {
+  const auto published = read_file(test::source_path("reports/schemas/history-cell.schema.json"));
+  REQUIRE_OK(published);
+  CHECK(*published == history_cell_schema());
+}
