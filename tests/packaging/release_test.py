@@ -96,6 +96,10 @@ class Release(unittest.TestCase):
             self.assertRegex(listed, r"(?m)^onednn +available")
             self.assertIn("PASSED", call(program, "check", "installed:default", "--suite", "smoke", "--variant", "bf16",
                                          "--backend", "cpu,onednn", env=clean, cwd=scratch))
+            said = call(environment / "bin/python", "-c", "import secondsource, sys; run = secondsource.read_run(sys.argv[1]); "
+                        "print(len(run.cells), secondsource.__file__)", SOURCE / "reports/samples/runs/cpu", env=clean, cwd="/")
+            self.assertRegex(said, r"^8 .*/site-packages/secondsource/__init__\.py\n\Z")
+            self.assertTrue(list(environment.glob("lib/python*/site-packages/secondsource/py.typed")))
             call(environment / "bin/pip", "uninstall", "--quiet", "--yes", "secondsource")
             self.assertFalse(program.exists() or (environment / "share/secondsource/bundles/default/manifest.yaml").exists())
 
