@@ -10,7 +10,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/bundles/recipes DESTINATION ${ss_data}/bun
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/prompts DESTINATION ${ss_data} COMPONENT program)
 install(FILES ${CMAKE_SOURCE_DIR}/reports/prices.yaml ${CMAKE_SOURCE_DIR}/reports/quoted.yaml
   DESTINATION ${ss_data}/reports COMPONENT program)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/reports/schemas ${CMAKE_SOURCE_DIR}/reports/templates
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/reports/schemas ${CMAKE_SOURCE_DIR}/reports/templates ${CMAKE_SOURCE_DIR}/reports/monitoring
   DESTINATION ${ss_data}/reports COMPONENT program)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
