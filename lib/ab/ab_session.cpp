@@ -24,8 +24,8 @@ namespace secondsource {
 namespace {
 
 constexpr int kCrashesPerArm = 2;
-// So many that a burst of load seldom disturbs all repetitions of a process.
-constexpr const char* kRepetitions = "3";
+// So many, and so short, that bursts of load seldom disturb all repetitions of a process.
+constexpr const char* kRepetitions = "5";
 constexpr double kShareTakenAgain = 0.2;
 constexpr double kAlwaysTakenAgain = 3;  // allowed even for the fewest pairs, since a moment without CPUs makes a
                                          // process INVALID

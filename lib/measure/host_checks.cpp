@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "measure/request_checks.h"
+
 namespace secondsource {
 namespace {
 
@@ -148,7 +150,7 @@ std::vector<CheckRecord> check_host(const HostState& before, const HostState& af
           check_frequency(telemetry, limits)};
 }
 
-void excuse_warm_up(std::vector<CheckRecord>& checks) {
+void excuse_by_neighbours(std::vector<CheckRecord>& checks) {
   constexpr std::array<std::string_view, 4> kOfNeighbours = {"foreign_cpu", "steal", "cpu_quota", "machine"};
   const bool was_disturbed = std::ranges::any_of(checks, [&](const CheckRecord& check) {
     return (check.outcome == kSuspect || check.outcome == kInvalid) &&
@@ -156,9 +158,11 @@ void excuse_warm_up(std::vector<CheckRecord>& checks) {
   });
   if (!was_disturbed) return;
   for (CheckRecord& check : checks) {
-    if (check.name != "warm_up" || check.outcome != kInvalid) continue;
+    if (check.outcome != kInvalid) continue;
+    const bool is_late_reading = check.name == "timestamps" && check.detail.starts_with(kFewReadings);
+    if (check.name != "warm_up" && !is_late_reading) continue;
     check.outcome = kSuspect;
-    check.detail += ", or a neighbour stopped";
+    check.detail += is_late_reading ? ", or a token was noted late" : ", or a neighbour stopped";
   }
 }
 

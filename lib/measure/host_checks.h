@@ -39,8 +39,9 @@ SS_FIELDS(HostCheckLimits, noise_suspect, noise_invalid, steal_suspect, steal_in
                                                   std::span<const TelemetrySnapshot> telemetry,
                                                   const HostCheckLimits& limits);
 
-/// Makes an INVALID "warm_up" suspect if one of the other checks found the repetition disturbed: a neighbour who stops
-/// makes the time per token fall, as a system does that becomes warm.
-void excuse_warm_up(std::vector<CheckRecord>& checks);
+/// Makes INVALID checks suspect that neighbours may explain, if one of the other checks found the repetition disturbed:
+/// "warm_up", because a neighbour who stops makes the time per token fall, as a system does that becomes warm; and
+/// "timestamps" of few readings, because a load generator that waits for a CPU notes a token too late.
+void excuse_by_neighbours(std::vector<CheckRecord>& checks);
 
 }  // namespace secondsource

@@ -76,8 +76,8 @@ CheckRecord check_machine(const MachineMoment& moment, const MachineLimits& limi
       bytes > 0 && 2 * bytes < static_cast<double>(steps.n_steps) * static_cast<double>(moment.buffer_bytes);
   const bool is_slow = (read < kMachineRead && !is_in_caches) || operations < kMachineOperations;
   return {"machine", is_slow ? kSuspect : kPassed,
-          fmt::format("right after it the machine read at {:.0f} %{} and computed at {:.0f} % of its best", 100 * read,
-                      is_in_caches ? " (memory, of which its steps read little)" : "", 100 * operations)};
+          fmt::format("within three seconds of it the machine read at {:.0f} %{} and computed at {:.0f} % of its best",
+                      100 * read, is_in_caches ? " (memory, of which its steps read little)" : "", 100 * operations)};
 }
 
 CheckRecord check_harness(const Repetition& repetition, std::int64_t n_requests, const HarnessCost& cost) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/units.h"
@@ -17,6 +18,9 @@ namespace secondsource {
 namespace {
 
 using enum CheckOutcome;
+
+// A tenth of fewer readings is less than one of them.
+constexpr std::size_t kFewestReadings = 10;
 
 // Number of windows into which a series is divided: enough for a trend to reach kTrendP (eleven of twelve falling), few
 // enough for each to be a median of several values.
@@ -127,6 +131,7 @@ CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const
 CheckRecord check_timestamps(std::span<const RequestSample> samples) {
   std::vector<double> differences;
   std::vector<double> durations;
+  std::set<std::int64_t> readings;
   for (const RequestSample& sample : samples) {
     if (const std::string disorder = disorder_of(sample); !disorder.empty()) {
       return {"timestamps", kInvalid, fmt::format("request {}: {}", sample.request, disorder)};
@@ -136,17 +141,18 @@ CheckRecord check_timestamps(std::span<const RequestSample> samples) {
     const std::int64_t received_ns = *sample.last_received_ns - *sample.first_received_ns;
     differences.push_back(static_cast<double>(std::abs(sum_ns - received_ns)));
     durations.push_back(static_cast<double>(received_ns));
+    readings.insert(*sample.last_received_ns);
   }
   if (durations.empty()) return {"timestamps", kNotAvailable, "no request has two tokens"};
   std::ranges::sort(differences);
   const double difference_ns = quantile_of_sorted(differences, kStampQuantile);
   const double duration_ns = *median(durations);
   const double allowed_ns = kStampTolerance * duration_ns + static_cast<double>(kStampToleranceNs);
-  return {
-      "timestamps", difference_ns > allowed_ns ? kInvalid : kPassed,
-      fmt::format("gaps between tokens and E2E - TTFT differ by {} or more of {} in 90 % of the requests (allowed: {})",
-                  format_duration_ns(std::llround(difference_ns)), format_duration_ns(std::llround(duration_ns)),
-                  format_duration_ns(std::llround(allowed_ns)))};
+  return {"timestamps", difference_ns > allowed_ns ? kInvalid : kPassed,
+          fmt::format(
+              "{}gaps between tokens and E2E - TTFT differ by {} or more of {} in 90 % of the requests (allowed: {})",
+              readings.size() < kFewestReadings ? kFewReadings : "", format_duration_ns(std::llround(difference_ns)),
+              format_duration_ns(std::llround(duration_ns)), format_duration_ns(std::llround(allowed_ns)))};
 }
 
 std::optional<double> scheduled_rate(std::span<const RequestSample> samples) {

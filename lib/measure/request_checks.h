@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "record/records.h"
@@ -38,9 +39,10 @@ inline constexpr double kStampQuantile = 0.10;
 /// "tokens": checks that each request got the tokens that it asked for, by the number of tokens that arrived and by the
 /// system's own count. `asked` has one entry per sample.
 [[nodiscard]] CheckRecord check_tokens(std::span<const RequestSample> samples, std::span<const std::int32_t> asked);
+inline constexpr std::string_view kFewReadings = "few readings: ";
 /// "timestamps": checks that times are in order (scheduled, sent, first token, received), and that the sum of the gaps
 /// between tokens is the time from the first to the last token on the load generator's clock, for at least a tenth of
-/// the requests.
+/// the requests. The detail of a difference begins with kFewReadings if it rests on fewer than ten readings.
 [[nodiscard]] CheckRecord check_timestamps(std::span<const RequestSample> samples);
 /// "rate": checks the arrivals of an open loop; not available for a closed loop or for arrivals that end soon.
 [[nodiscard]] CheckRecord check_rate(const Scenario& scenario, std::span<const RequestSample> samples);

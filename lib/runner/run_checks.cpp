@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "host/limit_looks.h"
 #include "host/machine_limits.h"
@@ -34,6 +35,10 @@ const PlannedCell* cell_of(const RunRecord& record, const Repetition& repetition
 /// How often a limit is measured again that a repetition seems to exceed. Two looks must agree on it.
 constexpr int kMoreLooks = 2;
 
+/// Repetitions that end within this time share one look at the machine, which takes 0.2 s and would otherwise take longer
+/// than a short repetition.
+constexpr std::int64_t kLookPeriodNs = 3'000'000'000;
+
 bool seems_too_fast(const CheckRecord& roofline) {
   return roofline.outcome == CheckOutcome::kSuspect || roofline.outcome == CheckOutcome::kInvalid;
 }
@@ -55,7 +60,7 @@ RunChecks::RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::f
 
 Result<void> RunChecks::add_to(Repetition& repetition, std::int64_t n_requests) {
   if (is_on_host(repetition)) SS_TRY_VOID(look_at_machine(repetition));
-  excuse_warm_up(repetition.checks);
+  excuse_by_neighbours(repetition.checks);
   SS_TRY(CheckRecord roofline, roofline_of(repetition));
   repetition.checks.push_back(std::move(roofline));
   const HarnessCost cost{.ns_per_request = number_of(run_.record(), "harness_ns_per_request"),
@@ -75,12 +80,15 @@ bool RunChecks::is_on_host(const Repetition& repetition) const {
 
 Result<void> RunChecks::look_at_machine(Repetition& repetition) {
   if (!run_.record().limits) return {};
-  SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus, HostFiles()));
-  const MachineMoment moment = probe.look();
-  repetition.telemetry.push_back({std::string(kMachineReadReading), moment.read_bytes_per_s, ""});
-  repetition.telemetry.push_back({std::string(kMachineF32Reading), moment.f32_flops, ""});
-  SS_TRY_VOID(add_look(look_of(moment, limits_.looks().best)));
-  repetition.checks.push_back(check_machine(moment, limits_.looks().best, all_steps(repetition)));
+  if (!moment_ || now_ns() - looked_ns_ >= kLookPeriodNs) {
+    SS_TRY(const MachineProbe probe, MachineProbe::create(settings_.threads, settings_.cpus, HostFiles()));
+    moment_ = probe.look();
+    looked_ns_ = now_ns();
+    SS_TRY_VOID(add_look(look_of(*moment_, limits_.looks().best)));
+  }
+  repetition.telemetry.push_back({std::string(kMachineReadReading), moment_->read_bytes_per_s, ""});
+  repetition.telemetry.push_back({std::string(kMachineF32Reading), moment_->f32_flops, ""});
+  repetition.checks.push_back(check_machine(*moment_, limits_.looks().best, all_steps(repetition)));
   return {};
 }
 

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "core/result.h"
 #include "host/limit_store.h"
+#include "host/machine_probe.h"
 #include "record/run_settings.h"
 #include "runner/input_watch.h"
 #include "runner/run_directory.h"
@@ -21,7 +23,7 @@ class RunChecks {
   RunChecks(RunDirectory& run, RunSettings settings, std::vector<std::filesystem::path> inputs);
 
   /// Adds the checks "machine", "roofline", "harness" and "inputs" to a repetition with `n_requests` requests, and adds
-  /// to its telemetry the rates that the machine reached right after it, which are a look at its limits as well. A limit
+  /// to its telemetry the rates that the machine reached within three seconds of it, which are a look at its limits as well. A limit
   /// that the repetition seems to exceed is measured again first, because other load may have lowered the earlier looks.
   /// If neighbours disturbed the repetition, they may explain why its time per token fell, so "warm_up" is then at most
   /// suspect. Errors: kIo, kOutOfMemory.
@@ -36,6 +38,8 @@ class RunChecks {
   RunSettings settings_;
   LimitStore limits_;
   InputWatch watch_;
+  std::optional<MachineMoment> moment_;  ///< the last look at the machine
+  std::int64_t looked_ns_ = 0;           ///< when it ended
 };
 
 }  // namespace secondsource

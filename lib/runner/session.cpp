@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "core/clock.h"
 #include "core/enum_format.h"
@@ -15,6 +16,7 @@
 #include "runner/cell_estimate.h"
 #include "runner/finished_work.h"
 #include "runner/run_checks.h"
+#include "runner/stint.h"
 #include "runner/survey_systems.h"
 #include "runner/worker_client.h"
 #include "runner/worker_command.h"
@@ -27,45 +29,6 @@ namespace {
 constexpr int kFailuresPerStint = 2;
 // A server that crashes closes its connections a little before its process can be waited for.
 constexpr std::int64_t kServerEndNs = 1'000'000'000;
-
-/// All cells of one bundle, backend and variant, which one worker measures.
-struct Stint {
-  std::string id;  ///< "BUNDLE/BACKEND/VARIANT"
-  const BundleRecord* bundle = nullptr;
-  const BackendRecord* backend = nullptr;
-  std::string variant;
-  std::vector<const PlannedCell*> cells;
-};
-
-std::string stint_id(const CellKey& key) {
-  return key.bundle + "/" + key.backend + "/" + key.variant;
-}
-
-/// Returns the stints in the order of the plan.
-Result<std::vector<Stint>> stints_of(const RunRecord& record) {
-  std::vector<Stint> stints;
-  for (const PlannedCell& cell : record.cells) {
-    const std::string id = stint_id(cell.key);
-    auto found = std::find_if(stints.begin(), stints.end(), [&](const Stint& stint) { return stint.id == id; });
-    if (found == stints.end()) {
-      Stint stint{.id = id, .bundle = nullptr, .backend = nullptr, .variant = cell.key.variant, .cells = {}};
-      for (const BundleRecord& bundle : record.bundles) {
-        if (bundle.name == cell.key.bundle) stint.bundle = &bundle;
-      }
-      for (const BackendRecord& backend : record.backends) {
-        if (backend.name == cell.key.backend) stint.backend = &backend;
-      }
-      if (stint.bundle == nullptr || stint.backend == nullptr) {
-        return Error{ErrorCode::kInvalidInput,
-                     fmt::format("run.json: cell {}: expected its bundle and backend in the lists", cell.key.id())};
-      }
-      stints.push_back(std::move(stint));
-      found = std::prev(stints.end());
-    }
-    found->cells.push_back(&cell);
-  }
-  return stints;
-}
 
 /// The files and folders that the run measures.
 std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const SessionOptions& options) {
@@ -100,12 +63,11 @@ class Session {
 
   Result<void> run() {
     SS_TRY(const std::vector<Stint> stints, stints_of(run_.record()));
-    for (const PlannedCell& cell : run_.record().cells) {
-      if (finished_.has_failed(cell.key.id())) continue;
-      for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
-        if (!finished_.has_repetition(cell.key.id(), repetition)) weight_open_ += weight_of(cell);
+    for (const Stint& stint : stints) {
+      for (const Turn& turn : turns_of(stint, finished_)) {
+        weight_open_ += weight_of(*turn.cell);
+        if (turn.cell->scenario.seeks_slo_rate) capacity_s_open_ += capacity_seconds(turn.cell->repetitions);
       }
-      if (cell.scenario.seeks_slo_rate && is_open(cell)) capacity_s_open_ += capacity_seconds(cell.repetitions);
     }
     started_ns_ = now_ns();
     paused_before_ns_ = interrupt_.paused_ns();
@@ -117,17 +79,13 @@ class Session {
 
  private:
   Result<void> run_stint(const Stint& stint) {
-    std::vector<const PlannedCell*> open;
-    for (const PlannedCell* cell : stint.cells) {
-      if (is_open(*cell)) open.push_back(cell);
-    }
+    std::vector<Turn> turns = turns_of(stint, finished_);
     const bool needs_golden = settings_.golden && !finished_.has_golden(stint.id);
-    if (finished_.has_failed(stint.id) || (open.empty() && !needs_golden)) return {};
+    if (finished_.has_failed(stint.id) || (turns.empty() && !needs_golden)) return {};
     golden_needed_ = needs_golden;
     int n_failures = 0;
     std::optional<WorkerClient> worker;
-    std::size_t next = 0;
-    while (next < open.size() || golden_needed_) {
+    while (!turns.empty() || golden_needed_) {
       if (!worker || !worker->is_alive()) {
         SS_TRY(std::optional<WorkerFailure> failure, start_worker(stint, worker));
         if (failure && failure->was_paused) continue;
@@ -136,33 +94,29 @@ class Session {
           return keep_failure(stint, stint.id, *failure);
         }
       }
-      if (next == open.size()) break;
-      const PlannedCell& cell = *open[next];
-      SS_TRY(WorkerOutcome outcome, run_cell(*worker, cell));
+      if (turns.empty()) break;
+      const PlannedCell& cell = *turns.front().cell;
+      const auto is_of_cell = [&cell](const Turn& turn) { return turn.cell == &cell; };
+      const bool is_last = std::ranges::count_if(turns, is_of_cell) == 1;
+      SS_TRY(WorkerOutcome outcome, take_turn(*worker, turns.front(), is_last));
       outcome = with_cause(std::move(outcome));
       if (outcome && outcome->was_paused) {
         // A new worker does not measure again what is stored by now.
         finished_ = FinishedWork(run_.lines(), n_retried_lines_);
+        turns = turns_of(stint, finished_);
         continue;
       }
-      ++next;
+      turns.erase(turns.begin());
       if (!outcome) continue;
+      std::erase_if(turns, is_of_cell);
       SS_TRY_VOID(keep_failure(stint, cell.key.id(), *outcome));
       if (outcome->kind == FailureKind::kNoRate) continue;
       stop_server(stint);
-      if (++n_failures == kFailuresPerStint) return skip_rest(stint, open, next, *outcome);
+      if (++n_failures == kFailuresPerStint) return skip_rest(stint, turns, *outcome);
     }
     if (worker) worker->quit();
     stop_server(stint);
     return {};
-  }
-
-  [[nodiscard]] bool is_open(const PlannedCell& cell) const {
-    if (finished_.has_failed(cell.key.id())) return false;
-    for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
-      if (!finished_.has_repetition(cell.key.id(), repetition)) return true;
-    }
-    return false;
   }
 
   /// Starts a worker, loads the system and, once per stint, runs the golden pass. A failure here ends the whole stint.
@@ -173,6 +127,7 @@ class Session {
       SS_TRY(answers, oracle_answers(stint));
     }
     worker.reset();
+    warm_cells_.clear();
     SS_TRY(WorkerOutcome failure, start_server(stint));
     if (failure) return failure;
     SS_TRY(WorkerClient started, start_process(stint.id, *stint.backend));
@@ -257,29 +212,35 @@ class Session {
     return kept;
   }
 
-  Result<WorkerOutcome> run_cell(WorkerClient& worker, const PlannedCell& cell) {
-    const std::string id = cell.key.id();
+  /// Measures one repetition, or a cell that seeks a rate. After the last turn of a cell its operations are timed.
+  Result<WorkerOutcome> take_turn(WorkerClient& worker, const Turn& turn, bool is_last) {
+    const PlannedCell& cell = *turn.cell;
     if (cell.scenario.seeks_slo_rate) return run_capacity_cell(worker, cell);
-    bool is_warm = false;
-    for (std::int32_t repetition = 0; repetition < cell.repetitions; ++repetition) {
-      if (finished_.has_repetition(id, repetition)) continue;
-      SS_TRY_VOID(interrupt_.check());
-      // Every cell gets at least one repetition; --resume runs the others later.
-      if (repetition > 0 && is_out_of_time()) break;
-      say(fmt::format("{} {}/{}", id, repetition + 1, cell.repetitions));
-      const PartialRepetition partial = finished_.partial(id, repetition);
-      RepetitionPlan plan = repetition_plan(cell);
-      if (is_warm) plan.warm_up.reset();
-      plan.repetition = repetition;
-      plan.n_done = partial.n_done;
-      plan.clock_ns = partial.clock_ns;
-      plan.n_done_tokens = partial.n_tokens;
-      SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key))));
+    SS_TRY_VOID(interrupt_.check());
+    // Every cell gets at least one repetition; --resume runs the others later.
+    if (turn.repetition == 0 || !is_out_of_time()) {
+      SS_TRY(WorkerOutcome outcome, measure_repetition_of(worker, turn));
       if (outcome) return outcome;
-      is_warm = true;
-      weight_done_ += weight_of(cell);
     }
-    return time_operations(worker, cell, cell.scenario);
+    return is_last ? time_operations(worker, cell, cell.scenario) : WorkerOutcome();
+  }
+
+  Result<WorkerOutcome> measure_repetition_of(WorkerClient& worker, const Turn& turn) {
+    const PlannedCell& cell = *turn.cell;
+    const std::string id = cell.key.id();
+    say(fmt::format("{} {}/{}", id, turn.repetition + 1, cell.repetitions));
+    const PartialRepetition partial = finished_.partial(id, turn.repetition);
+    RepetitionPlan plan = repetition_plan(cell);
+    if (warm_cells_.contains(id)) plan.warm_up.reset();
+    plan.repetition = turn.repetition;
+    plan.n_done = partial.n_done;
+    plan.clock_ns = partial.clock_ns;
+    plan.n_done_tokens = partial.n_tokens;
+    SS_TRY(WorkerOutcome outcome, worker.measure({plan}, listener_for(stint_id(cell.key))));
+    if (outcome) return outcome;
+    warm_cells_.insert(id);
+    weight_done_ += weight_of(cell);
+    return WorkerOutcome();
   }
 
   /// The plan of a cell's first repetition.
@@ -355,7 +316,8 @@ class Session {
   [[nodiscard]] bool is_out_of_time() {
     const double spent_s = 1e-9 * static_cast<double>(spent_ns());
     if (settings_.max_time_s <= 0 || spent_s < settings_.max_time_s) return false;
-    if (!said_out_of_time_) progress_.note("the time is used up: the cells that are left get one repetition each");
+    if (!said_out_of_time_)
+      progress_.note("the time is used up: from here on a cell gets only its first repetition");
     said_out_of_time_ = true;
     return true;
   }
@@ -366,11 +328,12 @@ class Session {
     return run_.append(std::span(&line, 1));
   }
 
-  Result<void> skip_rest(const Stint& stint, const std::vector<const PlannedCell*>& open, std::size_t next,
-                         const WorkerFailure& failure) {
-    for (; next < open.size(); ++next) {
-      SS_TRY_VOID(keep_failure(stint, open[next]->key.id(),
-                               {failure.kind, fmt::format("not run: {} failures before", kFailuresPerStint)}));
+  Result<void> skip_rest(const Stint& stint, const std::vector<Turn>& turns, const WorkerFailure& failure) {
+    std::set<std::string> cells;
+    for (const Turn& turn : turns) cells.insert(turn.cell->key.id());
+    for (const std::string& cell : cells) {
+      SS_TRY_VOID(keep_failure(
+          stint, cell, {failure.kind, fmt::format("not run to its end: {} failures before", kFailuresPerStint)}));
     }
     return {};
   }
@@ -479,6 +442,7 @@ class Session {
   RunChecks checks_;
   std::map<std::string, std::optional<OracleAnswers>> oracle_answers_;
   std::unique_ptr<ManagedServer> server_;  ///< of the stint that runs
+  std::set<std::string> warm_cells_;       ///< those that the worker has warmed up for
   std::string task_;
   bool golden_needed_ = false;
   bool said_out_of_time_ = false;

@@ -11,7 +11,7 @@
 namespace secondsource {
 namespace {
 
-constexpr double kTail = 0.025;
+constexpr double kRerunTail = 0.025;
 constexpr double kStandardErrors = 1.4;  ///< added to the correlation: its one-sided 92 % upper bound
 constexpr double kLargestCorrelation = 0.8;
 
@@ -55,7 +55,7 @@ std::optional<RerunBounds> rerun_bounds(double figure, std::span<const double> b
     if (!(value > 0)) return std::nullopt;
     logarithms.push_back(std::log(value));
   }
-  const double t = student_t_quantile(1 - kTail, static_cast<double>(by_repetition.size()) - 1);
+  const double t = student_t_quantile(1 - kRerunTail, static_cast<double>(by_repetition.size()) - 1);
   const double distance = t * std::sqrt(2 * variance_of_mean(logarithms));
   const RerunBounds bounds{figure * std::exp(-distance), figure * std::exp(distance)};
   if (!(bounds.low > 0) || !std::isfinite(bounds.high)) return std::nullopt;
