@@ -28,6 +28,10 @@ foreach(room IN ITEMS core backend backend_kit)
     COMPONENT development FILES_MATCHING PATTERN *.h)
   install(TARGETS secondsource_${room} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource COMPONENT development)
 endforeach()
+# The reference's arithmetic, to begin with: a backend that replaces one operation after another.
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/backends/reference/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/secondsource/reference
+  COMPONENT development FILES_MATCHING PATTERN *.h)
+install(TARGETS secondsource_reference_arithmetic ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/secondsource COMPONENT development)
 include(CMakePackageConfigHelpers)
 set(ss_config ${CMAKE_INSTALL_LIBDIR}/cmake/secondsource)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/secondsource-config.cmake.in

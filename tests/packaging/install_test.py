@@ -139,6 +139,7 @@ class DebianPackage(unittest.TestCase):
             for path in DATA:
                 self.assertTrue((usr / "share/secondsource" / path).exists(), path)
             self.assertTrue((usr / "include/secondsource/backend/module.h").exists())
+            self.assertTrue((usr / "include/secondsource/reference/backend.h").exists())
             self.assertTrue(list(usr.rglob("secondsource-config.cmake")))
             self.assertTrue(list(usr.rglob("libsecondsource_backend_kit.a")))
 

@@ -1,0 +1,2 @@
+mkdir bundles
+cp -r "$SOURCE/bundles/default" bundles

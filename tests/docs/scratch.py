@@ -1,0 +1,53 @@
+"""A scratch folder in which the commands of a page run, with a home and a Git identity of its own."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+GIT = {"user.name": "a", "user.email": "a@example.com", "init.defaultBranch": "main", "commit.gpgsign": "false"}
+
+
+class Scratch:
+    def __init__(self, program: Path, source: Path):
+        self.handle = tempfile.TemporaryDirectory(prefix="secondsource-docs-")
+        self.folder = Path(self.handle.name).resolve()
+        self.bin, self.home, self.work = (self.folder / name for name in ("bin", "home", "work"))
+        for folder in (self.bin, self.home, self.work):
+            folder.mkdir()
+        self.environment = {
+            **os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PROGRAM": str(program), "SOURCE": str(source),
+            "HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data"), "XDG_CACHE_HOME": str(self.home / "cache"),
+            # How busy the machine is decides nothing here but whether a verdict is inconclusive.
+            "SECONDSOURCE_NOISE_LIMIT": "100",
+            "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567", "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
+            "GIT_CONFIG_COUNT": str(len(GIT)),
+        }
+        self.environment.pop("SECONDSOURCE_MODULES", None)
+        # What is known of this machine's limits is taken over; on a busy one every process would measure them for seconds.
+        known = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "secondsource/limits"
+        known.mkdir(parents=True, exist_ok=True)
+        (self.home / "cache/secondsource").mkdir(parents=True)
+        (self.home / "cache/secondsource/limits").symlink_to(known)
+        for i, (key, value) in enumerate(GIT.items()):
+            self.environment |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.handle.cleanup()
+
+    def add_program(self, name: str, text: str):
+        path = self.bin / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def fault_of(self, place: str, script: str, statuses=(0,)) -> str:
+        """Runs a script as a reader would type it; what went wrong, if anything."""
+        run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=self.work, env=self.environment, text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500)
+        if run.returncode in statuses:
+            return ""
+        expected = " or ".join(map(str, statuses))
+        return f"{place}: expected exit status {expected}, found {run.returncode}:\n{script}\n{run.stdout[-4000:]}"
