@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "ab/ab_session.h"
 #include "ab/pair_series.h"
@@ -91,8 +92,11 @@ GateVerdict verdict_of(const PairSeries& series, const PairedGate& gate) {
   verdict.low_percent = to_percent(found->low);
   verdict.high_percent = to_percent(found->high);
   verdict.n_pairs = found->n_pairs;
-  verdict.why = fmt::format("{:+.1f} % (95 % within {:+.1f} to {:+.1f} %), threshold {:+.0f} %, {} pairs",
-                            *verdict.change_percent, *verdict.low_percent, *verdict.high_percent,
+  const bool is_bounded = std::isfinite(found->low) && std::isfinite(found->high);
+  const std::string interval =
+      is_bounded ? fmt::format("95 % within {:+.1f} to {:+.1f} %", *verdict.low_percent, *verdict.high_percent)
+                 : "too few pairs for an interval";
+  verdict.why = fmt::format("{:+.1f} % ({}), threshold {:+.0f} %, {} pairs", *verdict.change_percent, interval,
                             100 * gate.rule().threshold, found->n_pairs);
   if (found->decision == Decision::kInconclusive) {
     verdict.n_more_pairs = found->n_more_pairs;

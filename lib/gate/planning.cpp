@@ -16,6 +16,11 @@ std::int64_t pairs_for_error(double sigma_pair, double error) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(std::min(n, 1e12))));
 }
 
+/// The smallest number of pairs with which the exact signed-rank test can reach `p`: all of them differ in one direction.
+std::int64_t fewest_pairs_for(double p) {
+  return static_cast<std::int64_t>(std::ceil(-std::log2(p)));
+}
+
 }  // namespace
 
 double standard_error(double sigma_pair, std::int64_t n_pairs) {
@@ -48,7 +53,8 @@ std::int64_t pairs_missing(std::span<const double> differences, double estimate,
   const bool is_above = estimate > std::log1p(rule.threshold);
   const double error = is_above ? estimate / normal_quantile(1 - alpha)
                                 : (std::log1p(1.5 * rule.threshold) - estimate) / normal_quantile(rule.pass_confidence);
-  return std::max<std::int64_t>(1, pairs_for_error(sigma, error) - n_pairs);
+  const std::int64_t fewest = fewest_pairs_for(is_above ? alpha : 1 - rule.pass_confidence);
+  return std::max<std::int64_t>(1, std::max(fewest, pairs_for_error(sigma, error)) - n_pairs);
 }
 
 }  // namespace secondsource

@@ -77,6 +77,24 @@ TEST_CASE("alpha is shared by cells and looks, and a look too small for its shar
   CHECK(pull_request_gate(100).judge(around(0.5, 0.01, 28)).decision == Decision::kRegressed);
 }
 
+TEST_CASE("a comparison that ended early says how many pairs the exact test needs at least") {
+  // With six cells and one look the share of alpha is 1/600, which ten pairs can reach (2^-10), and nine cannot.
+  constexpr std::int64_t kFewest = 10;
+  for (const std::int64_t n_pairs : {1, 7, 9}) {
+    CAPTURE(n_pairs);
+    const PairedGate gate(interleaved_rule(), PairPlan{{n_pairs}}, 6);
+    const PairedVerdict slow = gate.judge(around(0.25, 0.01, n_pairs));
+    CHECK(slow.decision == Decision::kInconclusive);
+    CHECK(slow.n_more_pairs == kFewest - n_pairs);
+  }
+  const PairedGate enough(interleaved_rule(), PairPlan{{kFewest}}, 6);
+  CHECK(enough.judge(around(0.25, 0.01, kFewest)).decision == Decision::kRegressed);
+  // To pass, the upper bound at 99.75 % must exist: nine pairs.
+  const PairedVerdict same = PairedGate(interleaved_rule(), PairPlan{{4}}, 6).judge(around(0, 0.01, 4));
+  CHECK(same.decision == Decision::kInconclusive);
+  CHECK(same.n_more_pairs == 5);
+}
+
 TEST_CASE("who goes first is a matter of the seed alone, and balanced up to every look") {
   const PairPlan plan = nightly_plan();
   const std::vector<bool> first = candidate_goes_first(plan, 7);
