@@ -31,8 +31,9 @@ void over_rows(ThreadPool& pool, std::int64_t n_rows, std::int64_t values_per_ro
 
 ScratchNeed RowOpRunner::scratch_need(const RopeAppend& op, const Bucket& bucket) {
   const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const auto q_dim = static_cast<std::size_t>(op.heads.n_heads) * head_dim;
   return {.rotations = static_cast<std::size_t>(bucket.max_tokens) * head_dim * sizeof(float),
-          .per_thread = 3 * ScratchCutter::bytes_for<float>(head_dim)};
+          .per_thread = ScratchCutter::bytes_for<float>(q_dim) + 2 * ScratchCutter::bytes_for<float>(head_dim)};
 }
 
 void RowOpRunner::forget_rotations(std::int32_t max_tokens) {
@@ -64,9 +65,17 @@ void RowOpRunner::run(const RmsNorm& op, const HostFrame& frame) {
   const float* const weight = weights_.at(op.weight).vector.data();
   over_rows(pool_, x.rows(), x.cols(), [&](std::int64_t first, std::int64_t end, int) {
     for (std::int64_t row = first; row < end; ++row) {
-      const float* const add = op.add ? frame.value(*op.add).row(row).data() : nullptr;
-      float* const sum_out = op.sum_out ? frame.value(*op.sum_out).row(row).data() : nullptr;
-      table_.rms_norm(x.row(row).data(), add, weight, op.eps, x.cols(), sum_out, out.row(row).data());
+      const auto row_of = [&](const std::optional<ValueId>& id) {
+        return id ? frame.value(*id).row(row).data() : nullptr;
+      };
+      table_.rms_norm({.x = x.row(row).data(),
+                       .add = row_of(op.add),
+                       .weight = weight,
+                       .residual = row_of(op.residual),
+                       .eps = op.eps,
+                       .n = x.cols(),
+                       .sum_out = row_of(op.sum_out),
+                       .out = out.row(row).data()});
     }
   });
 }
@@ -113,28 +122,38 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
   const std::int64_t half = head_dim / 2;
   over_rows(pool_, qkv.rows(), qkv.cols(), [&](std::int64_t first, std::int64_t end, int thread) {
     ScratchCutter cutter(scratch_.of_thread(thread));
-    float* const normalized = cutter.take<float>(static_cast<std::size_t>(head_dim)).data();
+    float* const normed = cutter.take<float>(static_cast<std::size_t>(op.heads.n_heads * head_dim)).data();
     const std::span<float> key = cutter.take<float>(static_cast<std::size_t>(head_dim));
     const std::span<float> value = cutter.take<float>(static_cast<std::size_t>(head_dim));
     for (std::int64_t t = first; t < end; ++t) {
       const float* const cosines = scratch_.rotations().data() + t * head_dim;
-      const auto rotate = [&](const float* head, const std::optional<WeightId>& norm, float* out) {
-        if (norm) {
-          table_.rms_norm(head, nullptr, weights_.at(*norm).vector.data(), op.norm_eps, head_dim, nullptr, normalized);
-          head = normalized;
+      /// The heads with their norm, where they are or in `normed`.
+      const auto normalized = [&](const float* heads, std::int64_t n_heads, const std::optional<WeightId>& norm) {
+        if (!norm) return heads;
+        const std::int64_t width = op.norm_over == NormOver::kAllHeads ? n_heads * head_dim : head_dim;
+        for (std::int64_t i = 0; i < n_heads * head_dim; i += width) {
+          table_.rms_norm({.x = heads + i,
+                           .weight = weights_.at(*norm).vector.data(),
+                           .eps = op.norm_eps,
+                           .n = width,
+                           .out = normed + i});
         }
+        return static_cast<const float*>(normed);
+      };
+      const auto rotate = [&](const float* head, float* out) {
         table_.rotate(head, cosines, cosines + half, half, out);
       };
-      const float* const q = qkv.row(t).data();
+      const float* const row = qkv.row(t).data();
+      const float* const queries = normalized(row, op.heads.n_heads, op.q_norm);
       for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
-        rotate(q + head * head_dim, op.q_norm, q_out.row(t).data() + head * head_dim);
+        rotate(queries + head * head_dim, q_out.row(t).data() + head * head_dim);
       }
       const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
       if (slot < 0) continue;  // a padding row
-      const float* const keys = q + op.heads.n_heads * head_dim;
-      const float* const values = keys + op.heads.n_kv_heads * head_dim;
+      const float* const values = row + (op.heads.n_heads + op.heads.n_kv_heads) * head_dim;
+      const float* const keys = normalized(row + op.heads.n_heads * head_dim, op.heads.n_kv_heads, op.k_norm);
       for (std::int32_t head = 0; head < op.heads.n_kv_heads; ++head) {
-        rotate(keys + head * head_dim, op.k_norm, key.data());
+        rotate(keys + head * head_dim, key.data());
         std::copy_n(values + head * head_dim, head_dim, value.begin());
         cache.write(op.layer, slot, head, key, value);
       }

@@ -195,6 +195,11 @@ Result<void> Kernels::run(const RmsNorm& op, const HostFrame& frame) {
   const std::span<const float> weight = weights_.at(op.weight).vector;
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t row = 0; row < x.rows(); ++row) {
+    if (op.residual) {
+      const float factor = inverse_rms(x.row(row), op.eps);
+      add_scaled_by_weights(frame.value(*op.residual).row(row), x.row(row), factor, weight, out.row(row));
+      continue;
+    }
     const std::span<const float> add =
         op.add ? std::span<const float>(frame.value(*op.add).row(row)) : std::span<const float>();
     // Without sum_out the sum is built in out, whose elements are each read before the result replaces them.
@@ -229,22 +234,39 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
     }
     std::array<float, 512> head;
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
-    const auto transform = [&](std::span<const float> from, const std::optional<WeightId>& norm, std::span<float> to) {
-      std::copy(from.begin(), from.end(), to.begin());
-      if (norm) rms_norm_row(to, {}, weights_.at(*norm).vector, op.norm_eps, to, to);
+    const bool is_over_all = op.norm_over == NormOver::kAllHeads;
+    // One head of `heads`, which are q or k of the token, normalized and rotated.
+    const auto transform = [&](std::span<const float> heads, std::size_t at, const std::optional<WeightId>& norm,
+                               float all_factor, std::span<float> to) {
+      const std::span<const float> from = heads.subspan(at, head_dim);
+      if (norm) {
+        const std::span<const float> weight = weights_.at(*norm).vector;
+        scale_by_weights(from, is_over_all ? all_factor : inverse_rms(from, op.norm_eps),
+                         is_over_all ? weight.subspan(at, head_dim) : weight, to);
+      } else {
+        std::copy(from.begin(), from.end(), to.begin());
+      }
       rotate_row(to, table.data(), table.data() + half);
     };
-    const std::span<const float> row = qkv.row(t);
-    for (std::int32_t h = 0; h < op.heads.n_heads; ++h) {
-      const std::size_t at = static_cast<std::size_t>(h) * head_dim;
-      transform(row.subspan(at, head_dim), op.q_norm, q_out.row(t).subspan(at, head_dim));
+    const auto factor_of_all = [&](std::span<const float> heads, const std::optional<WeightId>& norm) {
+      return norm && is_over_all ? inverse_rms(heads, op.norm_eps) : 1.0F;
+    };
+    const std::size_t q_dim = static_cast<std::size_t>(op.heads.n_heads) * head_dim;
+    const std::size_t kv_dim = static_cast<std::size_t>(op.heads.n_kv_heads) * head_dim;
+    const std::span<const float> queries = qkv.row(t).first(q_dim);
+    const float q_factor = factor_of_all(queries, op.q_norm);
+    for (std::size_t at = 0; at < q_dim; at += head_dim) {
+      transform(queries, at, op.q_norm, q_factor, q_out.row(t).subspan(at, head_dim));
     }
-    for (std::int32_t h = 0; h < op.heads.n_kv_heads && slot >= 0; ++h) {
-      const std::size_t key_at = static_cast<std::size_t>(op.heads.n_heads + h) * head_dim;
-      const std::size_t value_at = static_cast<std::size_t>(op.heads.n_heads + op.heads.n_kv_heads + h) * head_dim;
-      transform(row.subspan(key_at, head_dim), op.k_norm, std::span(head).first(head_dim));
+    if (slot < 0) continue;  // a padding row
+    const std::span<const float> keys = qkv.row(t).subspan(q_dim, kv_dim);
+    const std::span<const float> values = qkv.row(t).subspan(q_dim + kv_dim, kv_dim);
+    const float k_factor = factor_of_all(keys, op.k_norm);
+    for (std::int32_t h = 0; h < op.heads.n_kv_heads; ++h) {
+      const std::size_t at = static_cast<std::size_t>(h) * head_dim;
+      transform(keys, at, op.k_norm, k_factor, std::span(head).first(head_dim));
       round_row(std::span(head).first(head_dim), cache.key(op.layer, h, slot).data());
-      round_row(row.subspan(value_at, head_dim), cache.value(op.layer, h, slot).data());
+      round_row(values.subspan(at, head_dim), cache.value(op.layer, h, slot).data());
     }
   }
   return {};

@@ -47,6 +47,29 @@ SS_VECTOR_CLONES float quantize_row(std::span<const float> x, std::int8_t* out) 
   return scale;
 }
 
+SS_VECTOR_CLONES float inverse_rms(std::span<const float> x, float eps) {
+  const std::size_t n = x.size();
+  std::array<float, kLanes> lanes{};
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x[i + lane] * x[i + lane];
+  }
+  double total = 0.0;
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (const float lane : lanes) total += static_cast<double>(lane);
+  return static_cast<float>(1.0 / std::sqrt(total / static_cast<double>(n) + static_cast<double>(eps)));
+}
+
+SS_VECTOR_CLONES void scale_by_weights(std::span<const float> x, float factor, std::span<const float> weight,
+                                       std::span<float> out) {
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
+}
+
+SS_VECTOR_CLONES void add_scaled_by_weights(std::span<const float> residual, std::span<const float> x, float factor,
+                                            std::span<const float> weight, std::span<float> out) {
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = residual[i] + x[i] * factor * weight[i];
+}
+
 SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight,
                                    float eps, std::span<float> sum, std::span<float> out) {
   const std::size_t n = x.size();
@@ -55,16 +78,7 @@ SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const flo
   } else if (sum.data() != x.data()) {
     std::copy_n(x.data(), n, sum.data());
   }
-  std::array<float, kLanes> lanes{};
-  std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += sum[i + lane] * sum[i + lane];
-  }
-  double total = 0.0;
-  for (; i < n; ++i) total += static_cast<double>(sum[i]) * static_cast<double>(sum[i]);
-  for (const float lane : lanes) total += static_cast<double>(lane);
-  const auto factor = static_cast<float>(1.0 / std::sqrt(total / static_cast<double>(n) + static_cast<double>(eps)));
-  for (i = 0; i < n; ++i) out[i] = sum[i] * factor * weight[i];
+  scale_by_weights(sum, inverse_rms(sum, eps), weight, out);
 }
 
 SS_VECTOR_CLONES void rotate_row(std::span<float> head, const float* cosine, const float* sine) {

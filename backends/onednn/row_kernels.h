@@ -20,6 +20,16 @@ float quantize_row(std::span<const float> x, std::int8_t* out);
 void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight, float eps,
                   std::span<float> sum, std::span<float> out);
 
+/// 1 / sqrt(mean(x^2) + eps), summed as in rms_norm_row.
+float inverse_rms(std::span<const float> x, float eps);
+
+/// out[i] = x[i] * factor * weight[i]; out may be x.
+void scale_by_weights(std::span<const float> x, float factor, std::span<const float> weight, std::span<float> out);
+
+/// out[i] = residual[i] + x[i] * factor * weight[i]; out may be residual.
+void add_scaled_by_weights(std::span<const float> residual, std::span<const float> x, float factor,
+                           std::span<const float> weight, std::span<float> out);
+
 /// (a, b) = (x[i], x[i + half]) -> (a cos[i] - b sin[i], b cos[i] + a sin[i])
 void rotate_row(std::span<float> head, const float* cosine, const float* sine);
 

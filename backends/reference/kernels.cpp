@@ -76,7 +76,13 @@ Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += add[i];
     }
     if (op.sum_out) std::ranges::copy(sum, frame.value(*op.sum_out).row(row).begin());
-    normalize(sum, weight, op.eps, out.row(row));
+    if (!op.residual) {
+      normalize(sum, weight, op.eps, out.row(row));
+      continue;
+    }
+    normalize(sum, weight, op.eps, sum);
+    const std::span<const float> residual = frame.value(*op.residual).row(row);
+    for (std::size_t i = 0; i < sum.size(); ++i) out.row(row)[i] = residual[i] + sum[i];
   }
   return {};
 }
@@ -91,10 +97,13 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
 
   std::vector<std::complex<double>> turns;
   const auto transform = [&](std::span<float> heads, const std::optional<WeightId>& norm) {
+    const std::size_t width = op.norm_over == NormOver::kAllHeads ? heads.size() : head_dim;
+    for (std::size_t first = 0; norm && first < heads.size(); first += width) {
+      const std::span<float> normed = heads.subspan(first, width);
+      normalize(normed, weights().values(*norm), op.norm_eps, normed);
+    }
     for (std::size_t first = 0; first < heads.size(); first += head_dim) {
-      const std::span<float> head = heads.subspan(first, head_dim);
-      if (norm) normalize(head, weights().values(*norm), op.norm_eps, head);
-      rotate_head(head, turns);
+      rotate_head(heads.subspan(first, head_dim), turns);
     }
   };
   std::vector<float> keys(kv_width);

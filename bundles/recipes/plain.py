@@ -159,9 +159,13 @@ class Plain:
             parts = [(prefix + "qkv_proj.weight", slice(*ends[one:one + 2])) for one in range(3)]
         else:
             parts = [(f"{prefix}{one}_proj.weight", slice(None)) for one in "qkv"]
-        query, key, value = (self.matmul(x, *part).reshape(positions, -1, size) for part in parts)
+        query, key, value = (self.matmul(x, *part) for part in parts)
+        is_over_all = config["model_type"] == "olmo2"  # the norm is that of all heads together
+        if not is_over_all:
+            query, key = query.reshape(positions, heads, size), key.reshape(positions, kv_heads, size)
         if prefix + "q_norm.weight" in self.stored:
             query, key = self.norm(query, prefix + "q_norm.weight"), self.norm(key, prefix + "k_norm.weight")
+        query, key, value = (one.reshape(positions, -1, size) for one in (query, key, value))
         if self.is_rotated(layer):
             query, key = self.rotate(query, layer), self.rotate(key, layer)
         if self.envelope:
@@ -233,14 +237,16 @@ class Plain:
         added = self.scale("residual_multiplier")
         for layer in range(self.config["num_hidden_layers"]):
             prefix = f"model.layers.{layer}."
-            has_post_norms = prefix + "post_feedforward_layernorm.weight" in self.stored
-            before = "pre_feedforward_layernorm" if has_post_norms else "post_attention_layernorm"
-            mixed = self.attend(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.", layer)
-            if has_post_norms:
+            has_norms_after = prefix + "post_feedforward_layernorm.weight" in self.stored
+            has_norms_before = prefix + "input_layernorm.weight" in self.stored
+            before = "pre_feedforward_layernorm" if has_norms_after else "post_attention_layernorm"
+            normed = self.norm(x, prefix + "input_layernorm.weight") if has_norms_before else x
+            mixed = self.attend(normed, prefix + "self_attn.", layer)
+            if has_norms_after:
                 mixed = self.norm(mixed, prefix + "post_attention_layernorm.weight")
             x = x + added * mixed
-            made = self.feed_forward(self.norm(x, f"{prefix}{before}.weight"), prefix)
-            if has_post_norms:
+            made = self.feed_forward(self.norm(x, f"{prefix}{before}.weight") if has_norms_before else x, prefix)
+            if has_norms_after:
                 made = self.norm(made, prefix + "post_feedforward_layernorm.weight")
             x = x + added * made
         logits = self.matmul(self.norm(x, "model.norm.weight"), "lm_head.weight") / self.scale("logits_scaling")

@@ -71,6 +71,10 @@ MODELS: dict[str, tuple[type, dict]] = {
         "rope_parameters": {
             "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
+    "olmo2-biases": (transformers.Olmo2Config, {
+        "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}),
 }
 
 

@@ -21,7 +21,7 @@ class Role(enum.Enum):
 CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
-           "Gemma3ForCausalLM")
+           "Gemma3ForCausalLM", "Olmo2ForCausalLM")
 
 
 def experts(config) -> int:
@@ -43,6 +43,8 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
     norms = ["input", "post_attention"]
     if config.model_type in ("gemma2", "gemma3_text"):
         norms += ["pre_feedforward", "post_feedforward"]
+    if config.model_type == "olmo2":  # only what a block adds is normalized
+        norms = ["post_attention", "post_feedforward"]
     tensors = {f"{norm}_layernorm.weight": (Role.OTHER, (dim,)) for norm in norms}
     if config.model_type == "phi3":
         tensors["self_attn.qkv_proj.weight"] = (Role.MATMUL, (queries + 2 * keys, dim))
@@ -52,6 +54,9 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
     tensors["self_attn.o_proj.weight"] = (Role.MATMUL, (dim, queries))
     if config.model_type in ("qwen3", "qwen3_moe", "gemma3_text"):
         tensors |= {f"self_attn.{one}_norm.weight": (Role.OTHER, (head_dim,)) for one in "qk"}
+    if config.model_type == "olmo2":  # over all heads
+        tensors |= {"self_attn.q_norm.weight": (Role.OTHER, (queries,)),
+                    "self_attn.k_norm.weight": (Role.OTHER, (keys,))}
     return tensors
 
 

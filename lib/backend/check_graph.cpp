@@ -55,7 +55,9 @@ class StructureChecker {
     if (op.sum_out) SS_TRY_VOID(like(*op.sum_out, op.x));
     if (op.sum_out) SS_TRY_VOID(distinct(op.out, *op.sum_out));
     if (op.sum_out && op.add) SS_TRY_VOID(distinct(*op.sum_out, *op.add));
-    return {};
+    if (!op.residual) return {};
+    if (op.add || op.sum_out) return bad("a residual goes with neither add nor sum_out");
+    return like(*op.residual, op.x);
   }
   Result<void> operator()(const Matmul& op) const {
     SS_TRY_VOID(float_value(op.x));

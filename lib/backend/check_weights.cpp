@@ -28,8 +28,10 @@ class WeightChecker {
     return {};
   }
   Result<void> operator()(const RopeAppend& op) const {
-    if (op.q_norm) SS_TRY_VOID(vector(*op.q_norm, op.heads.head_dim));
-    if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, op.heads.head_dim));
+    const std::int64_t head_dim = op.heads.head_dim;
+    const bool is_over_all = op.norm_over == NormOver::kAllHeads;
+    if (op.q_norm) SS_TRY_VOID(vector(*op.q_norm, is_over_all ? op.heads.n_heads * head_dim : head_dim));
+    if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, is_over_all ? op.heads.n_kv_heads * head_dim : head_dim));
     return {};
   }
   Result<void> operator()(const Route& op) const {

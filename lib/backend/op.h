@@ -95,14 +95,16 @@ struct Embed {
 };
 
 /// sum = x + add (or x without add)
-/// out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq. 4
-/// x, add, sum_out, out: [T or L, cols]. sum_out, if given, receives the sum and may be x.
+/// out[t, i] = residual[t, i] + sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq. 4
+/// x, add, sum_out, residual, out: [T or L, cols]. sum_out, if given, receives the sum and may be x. Without residual
+/// nothing is added to the product; with it, which may be out, there is neither add nor sum_out.
 struct RmsNorm {
   ValueId x;
   std::optional<ValueId> add = {};
   WeightId weight;
   float eps = 1e-5F;
   std::optional<ValueId> sum_out = {};
+  std::optional<ValueId> residual = {};
   ValueId out;
 };
 
@@ -119,8 +121,13 @@ struct Matmul {
   float softcap = 0.0F;
 };
 
-/// Splits qkv, optionally RMS-normalizes each head of q and k, rotates q and k, and writes k and v into the cache at
-/// Batch::kv_slots.
+/// Over which values of a token's q, and of its k, the mean of an RMS norm is taken.
+enum class NormOver : std::uint8_t {
+  kHead,      ///< those of each head, with the same weights [1, head_dim] for all heads
+  kAllHeads,  ///< those of all heads, with weights [1, n_heads * head_dim] of q and [1, n_kv_heads * head_dim] of k
+};
+
+/// Splits qkv, optionally RMS-normalizes q and k, rotates both, and writes k and v into the cache at Batch::kv_slots.
 /// qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q heads, k heads, v heads; q_out: [T, n_heads * head_dim]
 struct RopeAppend {
   ValueId qkv;
@@ -128,8 +135,9 @@ struct RopeAppend {
   std::int32_t layer = 0;
   HeadShape heads;
   RopeId rope;
-  std::optional<WeightId> q_norm = {};  ///< [1, head_dim]
+  std::optional<WeightId> q_norm = {};
   std::optional<WeightId> k_norm = {};
+  NormOver norm_over = NormOver::kHead;
   float norm_eps = 1e-6F;
 };
 

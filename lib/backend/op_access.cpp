@@ -15,6 +15,7 @@ struct AccessVisitor {
   OpAccess operator()(const RmsNorm& op) const {
     OpAccess access{{op.x}, {}, {op.weight}};
     append(access.reads, op.add);
+    append(access.reads, op.residual);
     append(access.writes, op.sum_out);
     access.writes.push_back(op.out);
     return access;

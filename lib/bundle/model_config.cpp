@@ -183,10 +183,10 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
       return unsupported(fields, "use_bidirectional_attention", "attention to later tokens is not supported");
     }
   }
-  config.qk_norm = defaults.has_qk_norm;
+  config.qk_norm = defaults.qk_norm;
   config.fused_projections = defaults.has_fused_projections;
   config.norms_add_one = defaults.norms_add_one;
-  config.post_norms = defaults.has_post_norms;
+  config.block_norms = defaults.block_norms;
   SS_TRY(config.torch_dtype, fields.string_or(fields.has("dtype") ? "dtype" : "torch_dtype", ""));
   return {};
 }

@@ -34,6 +34,7 @@ enum class Architecture : std::uint8_t {
   kGemma,
   kGemma2,
   kGemma3,
+  kOlmo2,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.
@@ -51,6 +52,20 @@ enum class RotaryPairs : std::uint8_t {
   kNeighbours,  ///< 2i and 2i + 1
 };
 
+/// Whether q and k are RMS-normalized before the rotation, and over what.
+enum class QkNorm : std::uint8_t {
+  kNone,
+  kEachHead,  ///< each head by itself, all with the same weights (Qwen3)
+  kAllHeads,  ///< all heads of q together, and all of k (OLMo 2)
+};
+
+/// Where a block has an RMS norm.
+enum class BlockNorms : std::uint8_t {
+  kBefore,
+  kBeforeAndAfter,  ///< what it adds to the hidden state is normalized, too (Gemma 2 and 3)
+  kAfter,           ///< only that is (OLMo 2)
+};
+
 struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   std::int64_t dim = 0;         ///< hidden_size
@@ -63,13 +78,13 @@ struct ModelConfig {
   std::int64_t max_seq_len = 0;  ///< max_position_embeddings
   double norm_eps = 1e-5;        ///< rms_norm_eps
   Activation activation = Activation::kSilu;
-  bool tied_embeddings = false;    ///< the output head uses the embedding matrix
-  bool qkv_bias = false;           ///< q, k and v projections have a bias (Qwen2)
-  bool out_bias = false;           ///< so has the output projection of attention
-  bool ffn_bias = false;           ///< and the three projections of a feed-forward network
-  bool qk_norm = false;            ///< each head of q and k is RMS-normalized before the rotation (Qwen3)
+  bool tied_embeddings = false;  ///< the output head uses the embedding matrix
+  bool qkv_bias = false;         ///< q, k and v projections have a bias (Qwen2)
+  bool out_bias = false;         ///< so has the output projection of attention
+  bool ffn_bias = false;         ///< and the three projections of a feed-forward network
+  QkNorm qk_norm = QkNorm::kNone;
+  BlockNorms block_norms = BlockNorms::kBefore;
   bool norms_add_one = false;      ///< norms multiply by 1 + weight (Gemma)
-  bool post_norms = false;         ///< what a block adds to the hidden state is normalized first (Gemma 2 and 3)
   double attention_scale = 1.0;    ///< scores are multiplied by it
   double attention_softcap = 0.0;  ///< scores s become c tanh(s / c); 0: they do not
   double logit_softcap = 0.0;
@@ -98,6 +113,8 @@ struct ModelConfig {
   std::vector<std::int32_t> eos_ids;  ///< each of these ends a generation
   std::string torch_dtype;            ///< as written in the file ("bfloat16"); empty if absent
 
+  [[nodiscard]] bool has_norms_before() const noexcept { return block_norms != BlockNorms::kAfter; }
+  [[nodiscard]] bool has_norms_after() const noexcept { return block_norms != BlockNorms::kBefore; }
   [[nodiscard]] bool is_rotated(std::int64_t layer) const;
   [[nodiscard]] bool is_mixture_layer(std::int64_t layer) const {
     return mixture_layers[static_cast<std::size_t>(layer)];

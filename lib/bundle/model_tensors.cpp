@@ -38,9 +38,10 @@ void add_attention(const ModelConfig& config, LayerTensors& layer) {
     layer.add("self_attn.k_proj.bias", {kv}, TensorRole::kBias);
     layer.add("self_attn.v_proj.bias", {kv}, TensorRole::kBias);
   }
-  if (config.qk_norm) {
-    layer.add("self_attn.q_norm.weight", {config.head_dim}, TensorRole::kNorm);
-    layer.add("self_attn.k_norm.weight", {config.head_dim}, TensorRole::kNorm);
+  if (config.qk_norm != QkNorm::kNone) {
+    const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
+    layer.add("self_attn.q_norm.weight", {is_over_all ? q : config.head_dim}, TensorRole::kNorm);
+    layer.add("self_attn.k_norm.weight", {is_over_all ? kv : config.head_dim}, TensorRole::kNorm);
   }
   layer.add("self_attn.o_proj.weight", {config.dim, q}, TensorRole::kMatmul);
   if (config.out_bias) layer.add("self_attn.o_proj.bias", {config.dim}, TensorRole::kBias);
@@ -84,7 +85,7 @@ std::string_view mixture_module(const ModelConfig& config) {
 }  // namespace
 
 std::string_view ffn_norm_name(const ModelConfig& config) {
-  return config.post_norms ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
+  return config.has_norms_after() ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
 }
 
 std::string layer_tensor_name(std::int64_t layer, std::string_view rest) {
@@ -154,12 +155,12 @@ std::vector<TensorSpec> model_tensors(const ModelConfig& config) {
   tensors.push_back({std::string(kEmbeddingTensor), {config.vocab_size, config.dim}, TensorRole::kEmbedding});
   for (std::int64_t index = 0; index < config.n_layers; ++index) {
     LayerTensors layer(index, tensors);
-    layer.add("input_layernorm.weight", {config.dim}, TensorRole::kNorm);
+    if (config.has_norms_before()) layer.add(kAttentionNorm, {config.dim}, TensorRole::kNorm);
     add_attention(config, layer);
-    if (config.post_norms) layer.add(kPostAttentionNorm, {config.dim}, TensorRole::kNorm);
-    layer.add(ffn_norm_name(config), {config.dim}, TensorRole::kNorm);
+    if (config.has_norms_after()) layer.add(kPostAttentionNorm, {config.dim}, TensorRole::kNorm);
+    if (config.has_norms_before()) layer.add(ffn_norm_name(config), {config.dim}, TensorRole::kNorm);
     add_feed_forward(config, index, tensors);
-    if (config.post_norms) layer.add(kPostFfnNorm, {config.dim}, TensorRole::kNorm);
+    if (config.has_norms_after()) layer.add(kPostFfnNorm, {config.dim}, TensorRole::kNorm);
   }
   tensors.push_back({std::string(kFinalNormTensor), {config.dim}, TensorRole::kNorm});
   if (!config.tied_embeddings) {

@@ -62,9 +62,11 @@ struct FfnTensors {
 /// "....gate_proj.bias" for the tensor "....gate_proj.weight".
 [[nodiscard]] std::string bias_name(std::string_view weight_name);
 
-/// In a layer, the norm before the feed-forward network: layer_tensor_name(3, ffn_norm_name(config)).
+/// In a layer of a model with norms before its blocks, those norms: layer_tensor_name(3, kAttentionNorm), and
+/// layer_tensor_name(3, ffn_norm_name(config)).
+inline constexpr std::string_view kAttentionNorm = "input_layernorm.weight";
 [[nodiscard]] std::string_view ffn_norm_name(const ModelConfig& config);
-/// In a layer with ModelConfig::post_norms, the norms of what the two blocks add.
+/// In a layer of a model with norms after its blocks, the norms of what the two blocks add.
 inline constexpr std::string_view kPostAttentionNorm = "post_attention_layernorm.weight";
 inline constexpr std::string_view kPostFfnNorm = "post_feedforward_layernorm.weight";
 

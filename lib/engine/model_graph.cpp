@@ -59,6 +59,11 @@ class GraphBuilder {
     graph_.labels.push_back(std::move(label));
   }
 
+  /// What a block reads: the hidden state, normalized if the model has norms before blocks.
+  ValueId block_input(std::string label, Hidden& x, const std::optional<WeightId>& weight) {
+    return weight ? norm(std::move(label), x, *weight) : x.sum;
+  }
+
   /// Normalizes the hidden state, and adds to it what is pending.
   ValueId norm(std::string label, Hidden& x, WeightId weight) {
     const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x.sum))];
@@ -76,7 +81,7 @@ class GraphBuilder {
     std::optional<WeightId> norm = {};
   };
 
-  /// Adds input W^T to the hidden state, or makes it pending with its bias or normalized.
+  /// Adds input W^T to the hidden state, as it is or normalized, or makes it pending with its bias.
   void add_product(const std::string& label, ValueId input, WeightId weight, const Addition& addition, Hidden& x) {
     Matmul op{.x = input, .weight = weight, .out = {}, .act = options_.act, .aux = {}, .bias = addition.bias};
     if (addition.bias) op.epilogue = Epilogue::kBias;
@@ -90,25 +95,28 @@ class GraphBuilder {
     }
     op.out = value(Rows::kTokens, config_.dim);
     add(label, op);
-    x.pending = op.out;
-    if (!addition.norm) return;
-    const ValueId normed = value(Rows::kTokens, config_.dim);
+    if (!addition.norm) {
+      x.pending = op.out;
+      return;
+    }
+    const ValueId sum = in_place_of(x.sum);
     add(label + "_norm", RmsNorm{.x = op.out,
                                  .add = {},
                                  .weight = *addition.norm,
                                  .eps = static_cast<float>(config_.norm_eps),
                                  .sum_out = {},
-                                 .out = normed});
-    x.pending = normed;
+                                 .residual = x.sum,
+                                 .out = sum});
+    x.sum = sum;
   }
 
   void attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
     const HeadShape heads{narrow(config_.n_heads), narrow(config_.n_kv_heads), narrow(config_.head_dim)};
-    const ValueId normed = norm(label("norm"), x, weights.attention_norm);
+    const ValueId input = block_input(label("norm"), x, weights.attention_norm);
     const ValueId qkv = value(Rows::kTokens, config_.q_dim() + 2 * config_.kv_dim());
-    add(label("qkv"), Matmul{.x = normed,
+    add(label("qkv"), Matmul{.x = input,
                              .weight = weights.qkv,
                              .out = qkv,
                              .act = options_.act,
@@ -116,14 +124,16 @@ class GraphBuilder {
                              .aux = {},
                              .bias = weights.qkv_bias});
     const ValueId q = value(Rows::kTokens, config_.q_dim());
-    add(label("rope_append"), RopeAppend{.qkv = qkv,
-                                         .q_out = q,
-                                         .layer = narrow(layer),
-                                         .heads = heads,
-                                         .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
-                                         .q_norm = weights.q_norm,
-                                         .k_norm = weights.k_norm,
-                                         .norm_eps = static_cast<float>(config_.norm_eps)});
+    add(label("rope_append"),
+        RopeAppend{.qkv = qkv,
+                   .q_out = q,
+                   .layer = narrow(layer),
+                   .heads = heads,
+                   .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
+                   .q_norm = weights.q_norm,
+                   .k_norm = weights.k_norm,
+                   .norm_over = config_.qk_norm == QkNorm::kAllHeads ? NormOver::kAllHeads : NormOver::kHead,
+                   .norm_eps = static_cast<float>(config_.norm_eps)});
     const ValueId attended = in_place_of(q);
     add(label("attention"), Attention{.q = q,
                                       .out = attended,
@@ -139,9 +149,9 @@ class GraphBuilder {
   void ffn_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.ffn.{}", layer, rest); };
-    const ValueId normed = norm(label("norm"), x, weights.ffn_norm);
+    const ValueId input = block_input(label("norm"), x, weights.ffn_norm);
     if (config_.is_mixture_layer(layer)) {
-      add_experts(label(""), normed,
+      add_experts(label(""), input,
                   {.score = RouteScore::kSoftmax,
                    .renormalize = config_.renormalizes_experts,
                    .n_top = narrow(config_.n_experts_per_token),
@@ -151,7 +161,7 @@ class GraphBuilder {
                    .down = weights.down},
                   x);
       if (!weights.shared) return;
-      add_experts(label("shared_"), normed,
+      add_experts(label("shared_"), input,
                   {.score = RouteScore::kSigmoid,
                    .renormalize = false,
                    .n_top = 1,
@@ -163,7 +173,7 @@ class GraphBuilder {
       return;
     }
     const ValueId hidden = value(Rows::kTokens, config_.ffn_dim);
-    add(label("gate_up"), Matmul{.x = normed,
+    add(label("gate_up"), Matmul{.x = input,
                                  .weight = weights.gate_up,
                                  .out = hidden,
                                  .act = options_.act,

@@ -5,6 +5,7 @@
 //   x = embed(ids)
 //   per layer:  x += out(attention(rope_append(qkv(norm(x)) [+ bias]))) [+ bias]
 //               x += down(act(gate) * up), of norm(x), or the same of the experts that a router chooses
+//   where ModelConfig::block_norms says so, what is added to x is normalized, and x is not
 //   logits = head(norm(rows of x that need logits));  sample(logits)
 
 #include <cstdint>

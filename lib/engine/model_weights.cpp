@@ -182,7 +182,10 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
   const HeadOrder order = head_order_of(config);
   LayerWeights weights;
   const NormMeaning meaning{.offset = config.norms_add_one ? 1.0F : 0.0F};
-  SS_TRY(weights.attention_norm, preparer.norm(label("attention.norm"), name("input_layernorm.weight"), meaning));
+  if (config.has_norms_before()) {
+    SS_TRY(weights.attention_norm, preparer.norm(label("attention.norm"), name(kAttentionNorm), meaning));
+    SS_TRY(weights.ffn_norm, preparer.norm(label("ffn.norm"), name(ffn_norm_name(config)), meaning));
+  }
   const AttentionTensors projections = attention_tensors(config, layer);
   SS_TRY(weights.qkv,
          preparer.matrix(label("attention.qkv"), {{projections.q, order}, {projections.k, order}, {projections.v}},
@@ -194,7 +197,7 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
                                               {name("self_attn.v_proj.bias")}},
                                              TensorRole::kBias));
   }
-  if (config.qk_norm) {
+  if (config.qk_norm != QkNorm::kNone) {
     SS_TRY(weights.q_norm, preparer.norm(label("attention.q_norm"), name("self_attn.q_norm.weight"), meaning, order));
     SS_TRY(weights.k_norm, preparer.norm(label("attention.k_norm"), name("self_attn.k_norm.weight"), meaning, order));
   }
@@ -204,8 +207,7 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
     SS_TRY(weights.out_bias,
            preparer.vector(label("attention.out_bias"), {{name("self_attn.o_proj.bias")}}, TensorRole::kBias));
   }
-  SS_TRY(weights.ffn_norm, preparer.norm(label("ffn.norm"), name(ffn_norm_name(config)), meaning));
-  if (config.post_norms) {
+  if (config.has_norms_after()) {
     SS_TRY(weights.post_attention_norm, preparer.norm(label("attention.post_norm"), name(kPostAttentionNorm), meaning));
     SS_TRY(weights.post_ffn_norm, preparer.norm(label("ffn.post_norm"), name(kPostFfnNorm), meaning));
   }

@@ -27,14 +27,14 @@ struct SharedExpert {
 
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
-  WeightId attention_norm{};                    ///< [1, dim]
-  WeightId qkv{};                               ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
-  std::optional<WeightId> qkv_bias;             ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
-  std::optional<WeightId> q_norm;               ///< [1, head_dim]
-  std::optional<WeightId> k_norm;               ///< [1, head_dim]
+  std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
+  WeightId qkv{};                          ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
+  std::optional<WeightId> qkv_bias;        ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
+  std::optional<WeightId> q_norm;          ///< of RopeAppend
+  std::optional<WeightId> k_norm;
   WeightId attention_out{};                     ///< [dim, n_heads * head_dim]
   std::optional<WeightId> out_bias;             ///< [1, dim]
-  WeightId ffn_norm{};                          ///< [1, dim]
+  std::optional<WeightId> ffn_norm;             ///< [1, dim]; absent without norms before blocks
   std::optional<WeightId> post_attention_norm;  ///< [1, dim]: of what the block adds to the hidden state
   std::optional<WeightId> post_ffn_norm;
   std::optional<WeightId> router;  ///< [n_experts, dim]; absent in a layer without experts

@@ -23,6 +23,12 @@ class Work {
   OpWork operator()(const RmsNorm& op) const {
     return {.weight_bytes = extent(op.weight).bytes * real(counts_.n_steps)};
   }
+  OpWork operator()(const RopeAppend& op) const {
+    OpWork work;
+    if (op.q_norm) work.weight_bytes += extent(*op.q_norm).bytes * real(counts_.n_steps);
+    if (op.k_norm) work.weight_bytes += extent(*op.k_norm).bytes * real(counts_.n_steps);
+    return work;
+  }
   OpWork operator()(const Matmul& op) const {
     const WeightExtent& weight = extent(op.weight);
     return {.flops = 2 * real(weight.n_rows) * real(value(op.x).cols) * rows(op.x),

@@ -30,6 +30,8 @@ Case make_deep_attention_case(std::uint64_t seed);
 Case make_gated_bias_case(std::uint64_t seed);
 Case make_partial_rope_case(std::uint64_t seed);
 Case make_shared_expert_case(std::uint64_t seed);
+Case make_residual_norm_case(std::uint64_t seed);
+Case make_all_heads_norm_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);

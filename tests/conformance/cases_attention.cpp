@@ -147,8 +147,14 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
 
 namespace {
 
-/// `leaves_pairs`: some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
-Case rope_append_case(CaseBuilder b, bool leaves_pairs) {
+/// What a case of RopeAppend has beyond the plain form.
+struct RopeForm {
+  /// Some pairs at the end have no frequency, as where a part of a head is rotated, or none of it.
+  bool leaves_pairs = false;
+  NormOver norm_over = NormOver::kHead;
+};
+
+Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   b.result.cache_is_rounded_once = true;
   const HeadShape heads = pick_heads(b.dice);
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({1, 8, 16, 32});
@@ -162,14 +168,17 @@ Case rope_append_case(CaseBuilder b, bool leaves_pairs) {
                 .heads = heads,
                 .rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.3F})),
                 .q_norm = {},
-                .k_norm = {}};
-  if (leaves_pairs) {
+                .k_norm = {},
+                .norm_over = form.norm_over};
+  if (form.leaves_pairs) {
     std::vector<float>& inv_freq = b.graph().ropes.back().inv_freq;
     const std::int32_t n_rotated = b.dice.between(0, heads.head_dim / 2 - 1);
     std::fill(inv_freq.begin() + n_rotated, inv_freq.end(), 0.0F);
   }
-  if (b.dice.chance(0.5)) op.q_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
-  if (b.dice.chance(0.5)) op.k_norm = b.vector(heads.head_dim, 1.0F, 0.5F);
+  const bool is_over_all = form.norm_over == NormOver::kAllHeads;
+  const double share = is_over_all ? 0.8 : 0.5;
+  if (b.dice.chance(share)) op.q_norm = b.vector(heads.head_dim * (is_over_all ? heads.n_heads : 1), 1.0F, 0.5F);
+  if (b.dice.chance(share)) op.k_norm = b.vector(heads.head_dim * (is_over_all ? heads.n_kv_heads : 1), 1.0F, 0.5F);
   b.add(op, "rope");
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
   BatchStorage batch;
@@ -188,11 +197,15 @@ Case rope_append_case(CaseBuilder b, bool leaves_pairs) {
 }  // namespace
 
 Case make_rope_append_case(std::uint64_t seed) {
-  return rope_append_case(CaseBuilder("rope_append", seed), false);
+  return rope_append_case(CaseBuilder("rope_append", seed), {});
 }
 
 Case make_partial_rope_case(std::uint64_t seed) {
-  return rope_append_case(CaseBuilder("rope_partial", seed), true);
+  return rope_append_case(CaseBuilder("rope_partial", seed), {.leaves_pairs = true});
+}
+
+Case make_all_heads_norm_case(std::uint64_t seed) {
+  return rope_append_case(CaseBuilder("rope_norm_all_heads", seed), {.norm_over = NormOver::kAllHeads});
 }
 
 Case make_attention_case(std::uint64_t seed) {

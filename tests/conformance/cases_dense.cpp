@@ -220,6 +220,26 @@ Case make_rms_norm_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
+Case make_residual_norm_case(std::uint64_t seed) {
+  CaseBuilder b("rms_norm_residual", seed);
+  const std::int32_t cols = pick_extent(b.dice);
+  const std::int32_t n_rows = pick_rows(b.dice);
+  constexpr std::int32_t kIds = 57;
+  const float deviation = b.dice.one_of({1e-4F, 1.0F, 300.0F});
+  RmsNorm op{.x = b.input(cols, kIds, deviation),
+             .weight = b.vector(cols, 1.0F, 0.3F),
+             .eps = b.dice.one_of({1e-5F, 1e-6F}),
+             .residual = b.input(cols, kIds, b.dice.one_of({1.0F, 30.0F})),
+             .out = {}};
+  const bool in_place = b.dice.chance(0.5);  // the contract allows residual and out to be the same value
+  op.out = in_place ? *op.residual : b.value(cols);
+  b.add(op, "norm");
+  b.submit(plain_batch(b, n_rows, kIds, b.dice.between(0, 2)));
+  b.result.name =
+      fmt::format("cols={} m={} deviation={}{}", cols, n_rows, deviation, in_place ? " residual in place" : "");
+  return std::move(b.result);
+}
+
 Case make_matmul_case(std::uint64_t seed) {
   return make_product("matmul", seed, std::nullopt, kAllExtents);
 }

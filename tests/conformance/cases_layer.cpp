@@ -282,6 +282,8 @@ std::span<const Family> families() {
       {"matmul_gated_bias", make_gated_bias_case, 30},
       {"rope_partial", make_partial_rope_case, 20},
       {"shared_expert", make_shared_expert_case, 24},
+      {"rms_norm_residual", make_residual_norm_case, 24},
+      {"rope_norm_all_heads", make_all_heads_norm_case, 30},
   };
   return kFamilies;
 }

@@ -30,13 +30,17 @@ def rms_norm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
-def rms_norm_case(rows, cols, eps, with_add):
+def rms_norm_case(rows, cols, eps, with_add, with_residual=False):
     x, add, weight = draw(rows, cols), draw(rows, cols), 1 + draw(cols, scale=0.25)
     total = x + add if with_add else x
     case = {"kind": "rms_norm", "rows": rows, "cols": cols, "eps": eps, "x": listed(x), "weight": listed(weight),
             "sum": listed(total), "out": listed(rms_norm(total, weight, eps))}
     if with_add:
         case["add"] = listed(add)
+    if with_residual:
+        residual = draw(rows, cols)
+        case["residual"] = listed(residual)
+        case["out"] = listed(residual + rms_norm(total, weight, eps))
     return case
 
 
@@ -81,8 +85,9 @@ def rotate_half(x):
     return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
 
 
-def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0):
-    """`still`: how many pairs at the end have no frequency. As in models that rotate a part of a head, they stay as they
+def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0,
+                   all_heads=False):
+    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `still`: how many pairs at the end have no frequency. As in models that rotate a part of a head, they stay as they
     are, without the factor."""
     qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
@@ -95,9 +100,11 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     k = k.view(tokens, n_kv_heads, head_dim)
     v = v.view(tokens, n_kv_heads, head_dim)
     if norms:
-        q_norm, k_norm = 1 + draw(head_dim, scale=0.25), 1 + draw(head_dim, scale=0.25)
+        q_width, k_width = (n_heads * head_dim, n_kv_heads * head_dim) if all_heads else (head_dim, head_dim)
+        q_norm, k_norm = 1 + draw(q_width, scale=0.25), 1 + draw(k_width, scale=0.25)
         case["q_norm"], case["k_norm"], case["norm_eps"] = listed(q_norm), listed(k_norm), 1e-6
-        q, k = rms_norm(q, q_norm, 1e-6), rms_norm(k, k_norm, 1e-6)
+        q = rms_norm(q.reshape(tokens, -1, q_width), q_norm, 1e-6).view(q.shape)
+        k = rms_norm(k.reshape(tokens, -1, k_width), k_norm, 1e-6).view(k.shape)
     # The product is computed in f32, as in transformers; everything after it is exact.
     angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
@@ -202,6 +209,8 @@ def main():
     cases += [attention_case(6, 2, 1, 8, factor=1.25, still=1), attention_case(4, 2, 2, 4, factor=1.5, still=2)]
     cases += [mixture_case(4, 6, 5, 1, 1, False, "sigmoid"), mixture_case(3, 5, 4, 3, 2, True, "sigmoid"),
               mixture_case(3, 5, 4, 3, 2, False, "sigmoid")]
+    cases += [rms_norm_case(3, 9, 1e-5, False, with_residual=True),
+              attention_case(5, 4, 2, 8, norms=True, all_heads=True)]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "core/half.h"
 #include "reference/backend.h"
@@ -75,6 +76,7 @@ class MutantKernels final : public ReferenceKernels {
   Result<void> run(const RmsNorm& op, const HostFrame& frame) override {
     RmsNorm changed = op;
     if (bug_ == Bug::kEpsilonIgnored) changed.eps = 0.0F;
+    if (bug_ == Bug::kNormResidualLost) changed.residual = {};
     return ReferenceKernels::run(changed, frame);
   }
 
@@ -126,6 +128,10 @@ class MutantKernels final : public ReferenceKernels {
   }
 
   Result<void> run(const RopeAppend& op, const HostFrame& frame) override {
+    if (bug_ == Bug::kNormOfEachHead && op.norm_over == NormOver::kAllHeads) return run_with_even_heads(op, frame);
+    if (bug_ == Bug::kNormWeightsOfFirstHead && op.norm_over == NormOver::kAllHeads) {
+      return run_with_weights_of_first_head(op, frame);
+    }
     RopeAppend changed = op;
     ChangedFrame other(frame);
     if (bug_ == Bug::kRopeOffByOne) {
@@ -228,6 +234,42 @@ class MutantKernels final : public ReferenceKernels {
         out.row(row)[i] = static_cast<float>(reference::soft_cap(results[i], op.softcap));
       }
     }
+  }
+
+  /// A norm over all heads of values whose heads have a mean square of 1 each is the norm of each head by itself.
+  Result<void> run_with_even_heads(const RopeAppend& op, const HostFrame& frame) {
+    const MatrixView<float> qkv = frame.value(op.qkv);
+    const std::vector<float> exact(qkv.data(), qkv.data() + qkv.rows() * qkv.cols());
+    const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+    for (std::int64_t t = 0; t < qkv.rows(); ++t) {
+      for (std::int32_t head = 0; head < op.heads.n_heads + op.heads.n_kv_heads; ++head) {
+        if (!(head < op.heads.n_heads ? op.q_norm : op.k_norm)) continue;
+        const std::span<float> values = qkv.row(t).subspan(static_cast<std::size_t>(head) * head_dim, head_dim);
+        double squares = 0.0;
+        for (const float value : values) squares += static_cast<double>(value) * static_cast<double>(value);
+        const double size = std::sqrt(squares / static_cast<double>(head_dim));
+        for (float& value : values) value = static_cast<float>(static_cast<double>(value) / size);
+      }
+    }
+    const Result<void> done = ReferenceKernels::run(op, frame);
+    std::ranges::copy(exact, qkv.data());
+    return done;
+  }
+
+  Result<void> run_with_weights_of_first_head(const RopeAppend& op, const HostFrame& frame) {
+    std::vector<std::pair<std::span<float>, std::vector<float>>> exact;
+    for (const std::optional<WeightId>& norm : {op.q_norm, op.k_norm}) {
+      if (!norm) continue;
+      const std::span<const float> values = weights().values(*norm);
+      const std::span<float> changed(const_cast<float*>(values.data()), values.size());
+      exact.emplace_back(changed, std::vector<float>(values.begin(), values.end()));
+      for (std::size_t i = 0; i < changed.size(); ++i) {
+        changed[i] = changed[i % static_cast<std::size_t>(op.heads.head_dim)];
+      }
+    }
+    const Result<void> done = ReferenceKernels::run(op, frame);
+    for (const auto& [changed, values] : exact) std::ranges::copy(values, changed.begin());
+    return done;
   }
 
   void swap_values_of_first_pages(std::int32_t layer, const HostFrame& frame) {
@@ -455,6 +497,9 @@ std::span<const Mutant> mutants() {
       {Bug::kGatedBiasesSwapped, "the biases of gate and up swapped", "matmul_gated_bias"},
       {Bug::kStillPairsScaled, "the attention factor on elements that are not rotated", "rope_partial"},
       {Bug::kSigmoidLost, "a softmax in place of a sigmoid", "shared_expert"},
+      {Bug::kNormResidualLost, "the residual of a norm not added", "rms_norm_residual"},
+      {Bug::kNormOfEachHead, "each head normalized by itself, not all together", "rope_norm_all_heads"},
+      {Bug::kNormWeightsOfFirstHead, "all heads normalized with the weights of the first", "rope_norm_all_heads"},
   };
   return kMutants;
 }

@@ -52,6 +52,9 @@ enum class Bug : std::uint8_t {
   kGatedBiasesSwapped,
   kStillPairsScaled,
   kSigmoidLost,
+  kNormResidualLost,
+  kNormOfEachHead,
+  kNormWeightsOfFirstHead,
 };
 
 struct Mutant {

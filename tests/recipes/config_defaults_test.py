@@ -28,13 +28,13 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "SeedOssForCausalLM": transformers.SeedOssConfig, "Ernie4_5ForCausalLM": transformers.Ernie4_5Config,
            "Qwen2MoeForCausalLM": transformers.Qwen2MoeConfig, "Phi3ForCausalLM": transformers.Phi3Config,
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
-           "Gemma3ForCausalLM": transformers.Gemma3TextConfig}
+           "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config}
 
 # transformers' types forbid null in the other classes; a null there is no file that it would read.
 NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "SeedOssForCausalLM",
                  "Ernie4_5ForCausalLM")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
-                 "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM")
+                 "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM")
 
 # What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",

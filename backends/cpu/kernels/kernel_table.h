@@ -209,6 +209,19 @@ struct AttendKernel {
   const char* name = "";
 };
 
+/// RMSNorm of a row, arXiv:1910.07467, eq. 4: sum = x + add; out = residual + sum * weight / sqrt(mean(sum^2) + eps), [n]
+/// each, f32; the squares are summed in f32. add, residual and sum_out may be null; all may alias.
+struct NormArgs {
+  const float* x = nullptr;
+  const float* add = nullptr;
+  const float* weight = nullptr;
+  const float* residual = nullptr;
+  float eps = 0.0F;
+  std::int64_t n = 0;
+  float* sum_out = nullptr;
+  float* out = nullptr;
+};
+
 /// The kernels of one instruction set. Rows may start at any address that is aligned for their element type.
 struct KernelTable {
   const char* isa = "";
@@ -220,10 +233,7 @@ struct KernelTable {
   AttendKernel attend_int8;     ///< int8 cache with a scale per token
   void (*pack)(const PackArgs&) = nullptr;
   void (*finish)(const FinishArgs&) = nullptr;
-  /// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps), [n] each, f32; the squares are summed in f32.
-  /// RMSNorm, arXiv:1910.07467, eq. 4. add and sum_out may be null; all may alias.
-  void (*rms_norm)(const float* x, const float* add, const float* weight, float eps, std::int64_t n, float* sum_out,
-                   float* out) = nullptr;
+  void (*rms_norm)(const NormArgs&) = nullptr;
   /// out[i] = x[i] cos[i] - x[i + n] sin[i]; out[i + n] = x[i + n] cos[i] + x[i] sin[i], i < n: RoPE in the half-rotation
   /// layout, arXiv:2104.09864. x, out: [2 n] f32, which may not alias. cos, sin: [n].
   void (*rotate)(const float* x, const float* cos, const float* sin, std::int64_t n, float* out) = nullptr;

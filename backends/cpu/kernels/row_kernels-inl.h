@@ -155,8 +155,11 @@ inline void finish_rows(const FinishArgs& args) {
   }
 }
 
-inline void normalize_row(const float* x, const float* other, const float* weight, float eps, std::int64_t n,
-                          float* sum_out, float* out) {
+inline void normalize_row(const NormArgs& args) {
+  const float* const x = args.x;
+  const float* const other = args.add;
+  float* const sum_out = args.sum_out;
+  const std::int64_t n = args.n;
   F32 squares[2] = {zero(), zero()};
   int turn = 0;
   for (std::int64_t i = 0; i < n; i += 16, turn ^= 1) {
@@ -166,11 +169,13 @@ inline void normalize_row(const float* x, const float* other, const float* weigh
     squares[turn] = fma(value, value, squares[turn]);
   }
   const float mean = reduce_add(add(squares[0], squares[1])) / static_cast<float>(n);
-  const F32 factor = broadcast(1.0F / __builtin_sqrtf(mean + eps));
+  const F32 factor = broadcast(1.0F / __builtin_sqrtf(mean + args.eps));
   for (std::int64_t i = 0; i < n; i += 16) {
     F32 value = load_some((sum_out != nullptr ? sum_out : x) + i, n - i);
     if (sum_out == nullptr && other != nullptr) value = add(value, load_some(other + i, n - i));
-    store_some(out + i, mul(mul(value, factor), load_some(weight + i, n - i)), n - i);
+    F32 normed = mul(mul(value, factor), load_some(args.weight + i, n - i));
+    if (args.residual != nullptr) normed = add(load_some(args.residual + i, n - i), normed);
+    store_some(args.out + i, normed, n - i);
   }
 }
 

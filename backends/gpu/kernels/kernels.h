@@ -98,13 +98,14 @@ struct EmbedArguments {
   std::int32_t max_rows;
 };
 
-/// sum = x + add; out = sum * weight / sqrt(mean(sum^2) + eps), per row. add and sum_out may be null.
+/// sum = x + add; out = residual + sum * weight / sqrt(mean(sum^2) + eps), per row. add, sum_out and residual may be null.
 struct RmsNormArguments {
   const std::int32_t* n_rows;
   const float* x;
   const float* add;
   const float* weight;
   float* sum_out;
+  const float* residual;
   float* out;
   float eps;
   std::int32_t n_cols;
@@ -183,6 +184,7 @@ struct RopeAppendArguments {
   const float* inv_freq;
   const float* q_norm;
   const float* k_norm;
+  std::int32_t norm_over_all;  ///< 1: NormOver::kAllHeads
   float attention_factor;
   float norm_eps;
   std::int32_t n_heads;

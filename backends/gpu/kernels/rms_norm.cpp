@@ -1,11 +1,11 @@
-// RMSNorm (arXiv:1910.07467, eq. 4) with an optional residual add in the same pass.
+// RMSNorm (arXiv:1910.07467, eq. 4) with an optional add before it or after it in the same pass.
 //
-//   sum = x + add,   out[t, i] = sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)
+//   sum = x + add,   out[t, i] = residual[t, i] + sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)
 //
-// Shapes       x, add, sum_out, out: [n_rows, n_cols]; weight: [n_cols]
+// Shapes       x, add, sum_out, residual, out: [n_rows, n_cols]; weight: [n_cols]
 // Dtypes       f32
 // Accumulator  f32, one partial sum per thread, then reduced over the block
-// Aliasing     sum_out may be x; each element is read and written by the same thread
+// Aliasing     sum_out may be x, and out residual; each element is read and written by the same thread
 // Alignment    that of f32
 // Source       the equation; one block per row
 
@@ -35,7 +35,8 @@ SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
   for (int i = thread_x(); i < a.n_cols; i += kThreads) {
     const float value = summed(i);
     if (a.sum_out != nullptr) a.sum_out[begin + i] = value;
-    a.out[begin + i] = value * factor * a.weight[i];
+    const float normed = value * factor * a.weight[i];
+    a.out[begin + i] = a.residual == nullptr ? normed : a.residual[begin + i] + normed;
   }
 }
 

@@ -1,12 +1,13 @@
-// Optional per-head RMSNorm of q and k, rotary embedding (arXiv:2104.09864, half-rotation layout), and the write of k and
-// v to the paged cache. One warp per head of a token.
+// Optional RMSNorm of q and k, head by head or over all heads, rotary embedding (arXiv:2104.09864, half-rotation layout),
+// and the write of k and v to the paged cache. One warp per head of a token.
 //
 //   angle = position * inv_freq[i],   c = attention_factor * cos(angle),   s = attention_factor * sin(angle), but without
 //   the factor where inv_freq[i] is 0
 //   out[i] = x[i] c - x[i + head_dim/2] s,   out[i + head_dim/2] = x[i + head_dim/2] c + x[i] s
 //
 // Shapes       qkv: [T, (n_heads + 2 n_kv_heads) * head_dim] = q, k, v heads; q_out: [T, n_heads * head_dim];
-//              inv_freq: [head_dim / 2]; q_norm, k_norm: [head_dim] or null;
+//              inv_freq: [head_dim / 2]; q_norm, k_norm: null, [head_dim], or over all heads [n_heads * head_dim] and
+//              [n_kv_heads * head_dim];
 //              KV cache: [n_pages, n_kv_heads, page_tokens, head_dim]
 // Dtypes       f32; KV cache: BF16, rounded to nearest even
 // Accumulator  f32, for the norm's sum of squares
@@ -27,7 +28,7 @@ namespace {
 constexpr int kMaxThreads = 256;
 constexpr int kWarps = 4;
 
-/// 1 / sqrt(mean(x^2) + eps) of one head.
+/// 1 / sqrt(mean(x^2) + eps)
 SS_DEVICE float inverse_rms(const float* x, int n, float eps) {
   float squares = 0.0F;
   for (int i = lane(); i < n; i += kWarpSize) squares += x[i] * x[i];
@@ -57,21 +58,29 @@ SS_KERNEL(kMaxThreads) rope_append_kernel(RopeAppendArguments a) {
     for (int i = lane(); i < head_dim; i += kWarpSize) cached[i] = narrow(x[i]);
     return;
   }
-  const float* const norm = is_query ? a.q_norm : a.k_norm;
-  const float factor = norm == nullptr ? 1.0F : inverse_rms(x, head_dim, a.norm_eps);
+  const float* norm = is_query ? a.q_norm : a.k_norm;
+  float factor = 1.0F;
+  if (norm != nullptr) {
+    // Where this head begins in what its norm is over, and how many values that are.
+    const int begin = a.norm_over_all != 0 ? (is_query ? head : head - a.n_heads) * head_dim : 0;
+    const int n_normed = a.norm_over_all != 0 ? (is_query ? a.n_heads : n_kv_heads) * head_dim : head_dim;
+    factor = inverse_rms(x - begin, n_normed, a.norm_eps);
+    norm += begin;
+  }
   const int half = head_dim / 2;
   const auto position = static_cast<float>(a.batch.positions[token]);
   for (int i = lane(); i < half; i += kWarpSize) {
+    // Before x is read: with more values alive, nvcc puts the reduction of large angles on the stack.
+    const float angle = position * a.inv_freq[i];
+    const float size = a.inv_freq[i] == 0.0F ? 1.0F : a.attention_factor;  // without a frequency, a pair stays as it is
+    const float c = size * cosf(angle);
+    const float s = size * sinf(angle);
     float first = x[i];
     float second = x[i + half];
     if (norm != nullptr) {
       first *= factor * norm[i];
       second *= factor * norm[i + half];
     }
-    const float angle = position * a.inv_freq[i];
-    const float size = a.inv_freq[i] == 0.0F ? 1.0F : a.attention_factor;  // without a frequency, a pair stays as it is
-    const float c = size * cosf(angle);
-    const float s = size * sinf(angle);
     const float turned_first = first * c - second * s;
     const float turned_second = second * c + first * s;
     if (is_query) {

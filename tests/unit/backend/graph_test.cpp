@@ -66,6 +66,17 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
       {"embed (embed): expected an output of one row a token", [](Example& e) { e.op<Embed>(0).out = ValueId{4}; }},
       {"norm (rms_norm): value 2: expected 8 columns, found 16", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{2}; }},
       {"norm (rms_norm): value 0 may not be read and written", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{0}; }},
+      {"norm (rms_norm): a residual goes with neither add nor sum_out",
+       [](Example& e) {
+         e.op<RmsNorm>(1).residual = ValueId{0};
+         e.op<RmsNorm>(1).sum_out = ValueId{0};
+       }},
+      {"norm (rms_norm): value 3 is read before it is written",
+       [](Example& e) { e.op<RmsNorm>(1).residual = ValueId{3}; }},
+      {"output (rms_norm): value 2: expected 8 columns, found 16",
+       [](Example& e) {
+         e.graph.ops[5] = RmsNorm{.x = ValueId{3}, .weight = WeightId{1}, .residual = ValueId{2}, .out = ValueId{0}};
+       }},
       {"qkv (matmul): value 3 is read before it is written", [](Example& e) { e.op<Matmul>(2).x = ValueId{3}; }},
       {"qkv (matmul): aux goes with kAddResidual", [](Example& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
       {"qkv (matmul): a bias goes with kBias or a gated", [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
@@ -105,6 +116,14 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
       {"weight qkv: gives 12 outputs, the value has 16", [](Example& e) { e.weights[2].n_rows = 12; }},
       {"weight qkv: a gated epilogue and the join", [](Example& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
       {"weight output: experts go with grouped_matmul", [](Example& e) { e.weights[3].n_experts = 2; }},
+      {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
+       [](Example& e) { e.op<RopeAppend>(3).q_norm = WeightId{1}; }},
+      {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
+       [](Example& e) {  // 8 values of q, and 4 of k
+         e.op<RopeAppend>(3).q_norm = WeightId{1};
+         e.op<RopeAppend>(3).k_norm = WeightId{1};
+         e.op<RopeAppend>(3).norm_over = NormOver::kAllHeads;
+       }},
   };
   for (const Change& change : changes) {
     Example example;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -269,6 +270,24 @@ TEST_CASE("what a class adds to Llama is read") {
   REQUIRE_OK(gemma2);
   CHECK(gemma2->attention_softcap == 50.0);
   CHECK(gemma2->logit_softcap == 0.0);
+
+  const auto olmo2 = config_of("Olmo2ForCausalLM", "{}");
+  REQUIRE_OK(olmo2);
+  CHECK(olmo2->qk_norm == QkNorm::kAllHeads);
+  CHECK_FALSE(olmo2->has_norms_before());
+  CHECK(olmo2->has_norms_after());
+  const std::vector<TensorSpec> tensors = model_tensors(*olmo2);
+  const auto shape_of = [&](std::string_view name) {
+    const auto found = std::ranges::find(tensors, name, &TensorSpec::name);
+    return found == tensors.end() ? "none" : found->shape.to_string();
+  };
+  // Of 8 heads of q and 4 of k, with 8 values each.
+  CHECK(shape_of("model.layers.4.self_attn.q_norm.weight") == "[64]");
+  CHECK(shape_of("model.layers.4.self_attn.k_norm.weight") == "[32]");
+  CHECK(shape_of("model.layers.4.post_attention_layernorm.weight") == "[64]");
+  CHECK(shape_of("model.layers.4.post_feedforward_layernorm.weight") == "[64]");
+  CHECK(shape_of("model.layers.4.input_layernorm.weight") == "none");
+  CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
 }
 
 TEST_CASE("a part of a head is rotated, by factors of the length, in the order of the boundary") {

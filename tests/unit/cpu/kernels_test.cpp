@@ -46,7 +46,13 @@ TEST_CASE("every instruction set normalizes rows of every length as plain loops 
       Values weight(n, 3);
       Values sum(n, 4);
       Values out(n, 5);
-      kernel_table(isa).rms_norm(x.data(), other.data(), weight.data(), 1e-5F, n, sum.data(), out.data());
+      kernel_table(isa).rms_norm({.x = x.data(),
+                                  .add = other.data(),
+                                  .weight = weight.data(),
+                                  .eps = 1e-5F,
+                                  .n = n,
+                                  .sum_out = sum.data(),
+                                  .out = out.data()});
       double squares = 0.0;
       for (std::int64_t i = 0; i < n; ++i) squares += std::pow(double{x.data()[i]} + double{other.data()[i]}, 2);
       for (std::int64_t i = 0; i < n; ++i) {
@@ -54,8 +60,17 @@ TEST_CASE("every instruction set normalizes rows of every length as plain loops 
         check_near(sum.data()[i], added, 1e-6);
         check_near(out.data()[i], added * double{weight.data()[i]} / std::sqrt(squares / double(n) + 1e-5), 1e-5);
       }
+      Values total(n, 2);  // as other, which is added to the result and replaced by it
+      kernel_table(isa).rms_norm({.x = sum.data(),
+                                  .weight = weight.data(),
+                                  .residual = total.data(),
+                                  .eps = 1e-5F,
+                                  .n = n,
+                                  .out = total.data()});
+      for (std::int64_t i = 0; i < n; ++i) check_near(total.data()[i], other.data()[i] + out.data()[i], 1e-6);
       CHECK(sum.intact());
       CHECK(out.intact());
+      CHECK(total.intact());
     }
   }
 }

@@ -41,14 +41,16 @@ struct Numbered {
     weights.embedding = next(config.vocab_size, config.dim);
     for (std::int64_t i = 0; i < config.n_layers; ++i) {
       LayerWeights layer;
-      layer.attention_norm = next(1, config.dim);
+      if (config.has_norms_before()) layer.attention_norm = next(1, config.dim);
       layer.qkv = next(qkv, config.dim, Join::kConcatRows);
       if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
-      if (config.qk_norm) layer.q_norm = next(1, config.head_dim);
-      if (config.qk_norm) layer.k_norm = next(1, config.head_dim);
+      const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
+      const bool has_qk_norm = config.qk_norm != QkNorm::kNone;
+      if (has_qk_norm) layer.q_norm = next(1, is_over_all ? config.q_dim() : config.head_dim);
+      if (has_qk_norm) layer.k_norm = next(1, is_over_all ? config.kv_dim() : config.head_dim);
       layer.attention_out = next(config.dim, config.q_dim());
       if (config.out_bias) layer.out_bias = next(1, config.dim);
-      layer.ffn_norm = next(1, config.dim);
+      if (config.has_norms_before()) layer.ffn_norm = next(1, config.dim);
       const bool is_mixture = config.is_mixture_layer(i);
       const std::int64_t n_experts = is_mixture ? config.n_experts : 1;
       const std::int64_t ffn_dim = is_mixture ? config.expert_ffn_dim : config.ffn_dim;
@@ -62,8 +64,8 @@ struct Numbered {
                                     .gate_up = next(2 * config.shared_ffn_dim, config.dim, Join::kInterleaveGateUp),
                                     .down = next(config.dim, config.shared_ffn_dim)};
       }
-      if (config.post_norms) layer.post_attention_norm = next(1, config.dim);
-      if (config.post_norms) layer.post_ffn_norm = next(1, config.dim);
+      if (config.has_norms_after()) layer.post_attention_norm = next(1, config.dim);
+      if (config.has_norms_after()) layer.post_ffn_norm = next(1, config.dim);
       weights.layers.push_back(layer);
     }
     weights.final_norm = next(1, config.dim);
@@ -91,6 +93,8 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"GemmaForCausalLM", R"(, "head_dim": 16)"},
       {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},
       {"Gemma3ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
+      {"Olmo2ForCausalLM", ""},
+      {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
   }));
   const bool observe_all = GENERATE(false, true);
   CAPTURE(architecture, more, observe_all);
@@ -149,6 +153,12 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
   CHECK(first(qwen2, Matmul{}).epilogue == Epilogue::kBias);
   CHECK(first(qwen2, Matmul{}).act == ActQuant::kInt8PerRow);
   CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).q_norm.has_value());
+  CHECK(first(graph_of(config_of("Qwen3ForCausalLM", "")), RopeAppend{}).norm_over == NormOver::kHead);
+  const StepGraph olmo2 = graph_of(config_of("Olmo2ForCausalLM", ""));
+  CHECK(first(olmo2, RopeAppend{}).norm_over == NormOver::kAllHeads);
+  CHECK(first(olmo2, Matmul{}).x == first(olmo2, Embed{}).out);  // no norm before a block
+  CHECK(first(olmo2, RmsNorm{}).residual == first(olmo2, Embed{}).out);
+  CHECK(first(olmo2, RmsNorm{}).out == first(olmo2, Embed{}).out);
   CHECK(first(graph_of(config_of("MistralForCausalLM", R"(, "sliding_window": 16)")), Attention{}).window == 16);
   CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), Attention{}).scale == Approx(1.0 / std::sqrt(8.0)));
   CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), RmsNorm{}).eps == 1e-6F);

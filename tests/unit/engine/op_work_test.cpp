@@ -69,6 +69,9 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
       work(GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{3}, .out = ValueId{1}, .n_top = 2});
   CHECK(experts.flops == 2.0 * 6 * 8 * 2 * 160);
   CHECK(experts.weight_bytes == 2 * 96.0 * 10);
+  const OpWork rotated = work(
+      RopeAppend{.qkv = ValueId{0}, .q_out = ValueId{0}, .heads = {4, 2, 2}, .rope = RopeId{0}, .q_norm = WeightId{1}});
+  CHECK(rotated.weight_bytes == 96.0 * 10);
   const OpWork sampled = work(Sample{.logits = ValueId{3}});
   CHECK(sampled.flops + sampled.weight_bytes + sampled.kv_bytes == 0);
 
