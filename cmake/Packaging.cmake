@@ -7,6 +7,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/bundles/default ${CMAKE_SOURCE_DIR}/bundle
   DESTINATION ${ss_data}/bundles COMPONENT program)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/bundles/recipes DESTINATION ${ss_data}/bundles COMPONENT program
   PATTERN __pycache__ EXCLUDE PATTERN test_* EXCLUDE PATTERN ruff.toml EXCLUDE)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/adapters DESTINATION ${ss_data} COMPONENT program PATTERN __pycache__ EXCLUDE)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/prompts DESTINATION ${ss_data} COMPONENT program)
 install(FILES ${CMAKE_SOURCE_DIR}/reports/prices.yaml ${CMAKE_SOURCE_DIR}/reports/quoted.yaml
   DESTINATION ${ss_data}/reports COMPONENT program)
@@ -17,7 +18,7 @@ install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT program)
 
 # The program of a build tree finds the same data at the same place, ../share/secondsource.
-foreach(folder IN ITEMS bundles prompts reports)
+foreach(folder IN ITEMS adapters bundles prompts reports)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/secondsource)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${CMAKE_BINARY_DIR}/share/secondsource/${folder} SYMBOLIC)
 endforeach()

@@ -330,6 +330,7 @@ struct OpenRun {
   std::vector<std::filesystem::path> modules;  ///< files of the backends that it measures
   std::map<std::string, KeySource> keys;       ///< of the servers that it measures
   std::map<std::string, ServerPlan> servers;   ///< that are started for it
+  std::map<std::string, AdapterJob> adapters;  ///< that it measures
 };
 
 std::vector<std::filesystem::path> paths_of(const ModuleSurvey& modules) {
@@ -351,9 +352,10 @@ Result<ModuleSurvey> survey_modules_of(const RunRequest& request, const CommandC
 }
 
 SurveyOptions survey_options(const RunSettings& settings, std::vector<std::filesystem::path> bundles,
-                             const std::filesystem::path& run_folder) {
+                             const std::filesystem::path& run_folder, const CommandContext& context) {
   return {.bundles = std::move(bundles),
           .run_folder = run_folder,
+          .adapters = installed_data(context.program) / "adapters",
           .limits = {.cpus = settings.cpus, .memory_max_bytes = settings.memory_max_bytes}};
 }
 
@@ -376,7 +378,28 @@ Result<ManagedStart> start_again(const BackendRecord& backend, const std::vector
   return *found->managed;
 }
 
-/// The servers of a stored run. No record says where a key is found, so `said` (the --system flags) names it again beside
+/// Returns how the plan or a --system beside --resume starts an adapter of a stored run: the command of the record is not
+/// executed either.
+Result<SystemRequest> adapter_again(const BackendRecord& backend, const std::vector<SystemRequest>& said,
+                                    const std::vector<SystemRequest>& planned) {
+  for (const std::vector<SystemRequest>* const requests : {&said, &planned}) {
+    const auto found = std::ranges::find(*requests, backend.name, &SystemRequest::name);
+    if (found != requests->end() && found->adapter) return *found;
+  }
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("system {}: the run starts its adapter, and no command of a run.json is executed: expected "
+                           "--config PLAN or --system {}=adapter:... beside --resume, as the run began",
+                           shown(backend.name), shown(backend.name))};
+}
+
+/// The bundle that a system of a stored run was measured with; empty if it has no cells.
+std::string bundle_of(const RunRecord& record, const BackendRecord& backend) {
+  const auto cell =
+      std::ranges::find(record.cells, backend.name, [](const PlannedCell& one) { return one.key.backend; });
+  return cell == record.cells.end() ? "" : cell->key.bundle;
+}
+
+/// The servers and adapters of a stored run. No record says where a key is found, so `said` (the --system flags) names it again beside
 /// the URL that it belongs to. `planned` are the systems of the plan beside --resume.
 Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
                                               const std::vector<SystemRequest>& planned) {
@@ -384,12 +407,20 @@ Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std
   for (const SystemRequest& one : said) {
     const auto stored = std::ranges::find_if(record.backends, named(one.name));
     if (stored != record.backends.end() && stored->served && stored->served->url == one.url) continue;
+    if (stored != record.backends.end() && stored->adapter && one.adapter) continue;
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--system {}={}: expected a system of the run that goes on", one.name, one.url)};
+                 fmt::format("--system {}={}: expected a system of the run that goes on", one.name,
+                             one.adapter ? "adapter:" + one.adapter->adapter : one.url)};
   }
   std::vector<SystemRequest> requests;
   for (const BackendRecord& backend : record.backends) {
-    if (!backend.served || !backend.unavailable.empty()) continue;
+    if (!backend.is_foreign() || !backend.unavailable.empty()) continue;
+    if (backend.adapter) {
+      SS_TRY(SystemRequest request, adapter_again(backend, said, planned));
+      request.bundle = bundle_of(record, backend);
+      requests.push_back(std::move(request));
+      continue;
+    }
     const ServedSystem& system = *backend.served;
     SS_TRY(SystemRequest request, system_request_of(backend.name, system.url, {}));
     request.preset = system.preset;
@@ -401,9 +432,7 @@ Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std
     if (again != said.end()) request.key = again->key;
     if (system.managed) {
       SS_TRY(request.managed, start_again(backend, planned));
-      const auto cells =
-          std::ranges::find(record.cells, backend.name, [](const PlannedCell& cell) { return cell.key.backend; });
-      if (cells != record.cells.end()) request.bundle = cells->key.bundle;
+      request.bundle = bundle_of(record, backend);
       const auto plan = std::ranges::find_if(planned, named(backend.name));
       if (request.key.is_empty()) request.key = plan->key;
     }
@@ -422,7 +451,7 @@ Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std
 Result<ModuleSurvey> survey_modules_of(const RunRecord& record, const CommandContext& context) {
   std::vector<std::string> names;
   for (const BackendRecord& backend : record.backends) {
-    if (backend.unavailable.empty() && !backend.served) names.push_back(backend.name);
+    if (backend.unavailable.empty() && !backend.is_foreign()) names.push_back(backend.name);
   }
   if (names.empty()) return ModuleSurvey();
   return survey_modules(names, context);
@@ -449,13 +478,14 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
   }
   std::map<std::string, KeySource> keys;
   std::map<std::string, ServerPlan> servers;
+  std::map<std::string, AdapterJob> adapters;
   const auto check = [&](const RunRecord& record) -> Result<void> {
     const bool starts_servers = std::ranges::any_of(
-        record.backends, [](const BackendRecord& one) { return one.served && one.served->managed; });
+        record.backends, [](const BackendRecord& one) { return one.adapter || (one.served && one.served->managed); });
     if (!options.config.empty() && !starts_servers) {
       return Error{ErrorCode::kInvalidInput,
                    "--resume: the plan is the one in the run's run.json; expected no --config beside it, since the run "
-                   "starts no servers"};
+                   "starts no servers and no adapters"};
     }
     const auto confirmed_trace =
         options.trace.empty() ? std::filesystem::path() : std::filesystem::absolute(options.trace);
@@ -466,13 +496,15 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
     keys = keys_of(systems);
     std::vector<std::filesystem::path> bundles;
     for (const BundleRecord& bundle : record.bundles) bundles.emplace_back(bundle.path);
-    SS_TRY(SystemSurvey found, survey_systems(systems, survey_options(record.settings, bundles, options.resume),
-                                              context.progress, context.interrupt));
+    SS_TRY(SystemSurvey found,
+           survey_systems(systems, survey_options(record.settings, bundles, options.resume, context), context.progress,
+                          context.interrupt));
     servers = std::move(found.servers);
+    adapters = std::move(found.adapters);
     return check_identity(record, identity, survey, context.progress, context.interrupt, found.probed);
   };
   SS_TRY(RunDirectory directory, RunDirectory::resume(options.resume, check));
-  return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers)};
+  return OpenRun{std::move(directory), std::move(modules), std::move(keys), std::move(servers), std::move(adapters)};
 }
 
 /// Records the machine's limits. They are measured until two looks of any process on this host agree; later looks are
@@ -504,7 +536,7 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
   } else {
     SS_TRY(const ModuleSurvey modules, survey_modules_of(plan.request, context));
     const std::filesystem::path folder = folder_for(plan.out);
-    SurveyOptions survey = survey_options(plan.request.settings, plan.request.bundles, folder);
+    SurveyOptions survey = survey_options(plan.request.settings, plan.request.bundles, folder, context);
     survey.start_servers = !options.dry_run;
     SS_TRY(SystemSurvey systems, survey_systems(plan.request.systems, survey, context.progress, context.interrupt));
     SS_TRY(RunPlan run_plan,
@@ -513,11 +545,13 @@ Result<ExitStatus> run_run(const RunOptions& options, CommandContext& context) {
     for (const std::string& note : run_plan.notes) context.progress.note(note);
     SS_TRY_VOID(look_at_limits(plan.request.settings, run_plan.record, context.progress));
     SS_TRY(RunDirectory directory, RunDirectory::create(folder, run_plan.record));
-    run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems), std::move(systems.servers)};
+    run = OpenRun{std::move(directory), paths_of(modules), keys_of(plan.request.systems), std::move(systems.servers),
+                  std::move(systems.adapters)};
   }
   const SessionOptions session{.program = context.program,
                                .keys = run->keys,
                                .servers = run->servers,
+                               .adapters = run->adapters,
                                .modules = run->modules,
                                .retry_failed = options.retry_failed};
   const Result<void> done = execute_run(run->directory, session, context.progress, context.interrupt);
@@ -566,8 +600,8 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("--suite", options->suite, "Tag of the golden prompts (default: smoke)");
   command->add_option("--backend", options->backends, "Backends (default: all available)")->delimiter(',');
   command->add_option("--system", options->systems,
-                      "A server as a row: NAME=URL and settings behind it, as ,preset=vllm or ,api=chat "
-                      "(docs/systems.md). Without --backend, only servers are measured");
+                      "A server or a runtime as a row: NAME=URL or NAME=adapter:RUNTIME, and settings behind it, as "
+                      ",preset=vllm (docs/systems.md, docs/adapters.md). Without --backend, only these are measured");
   command->add_option("--require", options->require, "Backends whose absence is a failure")->delimiter(',');
   command
       ->add_option("--device", options->devices,

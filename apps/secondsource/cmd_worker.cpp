@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "runner/module_probe.h"
 #include "runner/worker.h"
+#include "systems/loaded_adapter.h"
 #include "systems/loaded_engine.h"
 #include "systems/loaded_null.h"
 #include "systems/loaded_served.h"
@@ -25,8 +26,17 @@ Result<ExitStatus> run_worker(const WorkerOptions& options) {
     return ExitStatus::kOk;
   }
   SS_TRY_VOID(serve_as_worker([](const SystemJob& job, Progress& progress) {
-    if (job.system == SystemKind::kNull) return load_null_system(job);
-    return job.system == SystemKind::kServed ? load_served_system(job, progress) : load_engine_system(job, progress);
+    switch (job.system) {
+      case SystemKind::kNull:
+        return load_null_system(job);
+      case SystemKind::kServed:
+        return load_served_system(job, progress);
+      case SystemKind::kAdapter:
+        return load_adapter_system(job, progress);
+      case SystemKind::kEngine:
+        break;
+    }
+    return load_engine_system(job, progress);
   }));
   return ExitStatus::kOk;
 }

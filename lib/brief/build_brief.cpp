@@ -318,11 +318,11 @@ BriefRunRecord run_record(const BriefRun& run) {
   }
   for (const BundleRecord& bundle : record.bundles) row.bundles.emplace_back(bundle.name, bundle.content_sha256);
   for (const BackendRecord& backend : record.backends) {
-    row.backends.emplace_back(
-        backend.name, backend.unavailable.empty()
-                          ? fmt::format("{}; {}", backend.device.name,
-                                        backend.served ? identity_text(backend) : "module " + backend.module_sha256)
-                          : "unavailable: " + backend.unavailable);
+    row.backends.emplace_back(backend.name, backend.unavailable.empty()
+                                                ? fmt::format("{}; {}", backend.device.name,
+                                                              backend.is_foreign() ? identity_text(backend)
+                                                                                   : "module " + backend.module_sha256)
+                                                : "unavailable: " + backend.unavailable);
   }
   return row;
 }

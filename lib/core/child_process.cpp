@@ -202,6 +202,7 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   process.pid_ = pid;
   process.to_child_ = std::move(input.write_end);
   process.from_child_ = std::move(output.read_end);
+  process.longest_line_bytes_ = command.longest_line_bytes;
   return process;
 }
 
@@ -211,6 +212,7 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
       from_child_(std::move(other.from_child_)),
       unsent_(std::move(other.unsent_)),
       received_(std::move(other.received_)),
+      longest_line_bytes_(other.longest_line_bytes_),
       killed_by_us_(other.killed_by_us_),
       exit_(other.exit_) {}
 
@@ -239,6 +241,9 @@ Result<void> ChildProcess::write_unsent() {
 Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) {
   while (true) {
     const auto newline = received_.find('\n');
+    if (std::min(newline, received_.size()) > longest_line_bytes_) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("a line of more than {} bytes", longest_line_bytes_)};
+    }
     if (newline != std::string::npos) {
       std::string line = received_.substr(0, newline);
       received_.erase(0, newline + 1);
@@ -247,8 +252,8 @@ Result<std::optional<std::string>> ChildProcess::receive(std::int64_t until_ns) 
     const std::int64_t left_ns = until_ns - now_ns();
     if (left_ns <= 0) return std::optional<std::string>();
     std::array<pollfd, 2> waiting = {{{from_child_.get(), POLLIN, 0}, {to_child_.get(), POLLOUT, 0}}};
-    const int timeout_ms = static_cast<int>(std::min<std::int64_t>(left_ns / 1'000'000 + 1, 60'000));
-    const int ready = ::poll(waiting.data(), unsent_.empty() ? 1 : 2, timeout_ms);
+    const timespec timeout{static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+    const int ready = ::ppoll(waiting.data(), unsent_.empty() ? 1 : 2, &timeout, nullptr);
     if (ready == 0) continue;
     if (ready < 0) {
       // A signal arrived, perhaps from Ctrl-C. We return so that the caller can check its interrupt flag.

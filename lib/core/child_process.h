@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -28,8 +29,9 @@ struct ChildCommand {
   std::vector<std::string> arguments;                            ///< without the program name
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to the environment of this process
   ChildLimits limits;
-  std::filesystem::path stderr_file;  ///< opened for appending; empty: the stderr of this process
-  bool stdout_to_stderr = false;      ///< both go to the same place, and receive() has no lines
+  std::filesystem::path stderr_file;          ///< opened for appending; empty: the stderr of this process
+  bool stdout_to_stderr = false;              ///< both go to the same place, and receive() has no lines
+  std::size_t longest_line_bytes = SIZE_MAX;  ///< receive() refuses a longer one
 };
 
 /// How a child ended.
@@ -53,7 +55,8 @@ class ChildProcess {
   /// Sends the line and a newline without waiting: what the pipe does not take now, receive() writes later. Errors:
   /// kDeviceLost when the child has closed its end.
   Result<void> send(std::string_view line);
-  /// The next whole line; nullopt if `until_ns` passes first. Errors: kDeviceLost when the child has closed its end.
+  /// The next whole line; nullopt if `until_ns` passes first, and to the microsecond at that. Errors: kDeviceLost when
+  /// the child has closed its end; kInvalidInput for a line that is too long.
   Result<std::optional<std::string>> receive(std::int64_t until_ns);
   /// How the child ended; nullopt if it has not by `until_ns`, or if a signal arrived.
   std::optional<ChildExit> wait(std::int64_t until_ns);
@@ -76,6 +79,7 @@ class ChildProcess {
   FileDescriptor from_child_;
   std::string unsent_;
   std::string received_;
+  std::size_t longest_line_bytes_ = SIZE_MAX;
   bool killed_by_us_ = false;
   std::optional<ChildExit> exit_;
 };

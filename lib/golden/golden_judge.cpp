@@ -19,16 +19,15 @@ double log_sum_exp(std::span<const float> logits, double largest) {
 }
 
 /// KL divergence: the sum of p (log p - log q) over the stored top ids, plus one bucket for all other ids.
-double kl_to(const std::vector<TopToken>& top, std::span<const float> logits, double normalizer) {
+double kl_to(const std::vector<TopToken>& top, std::span<const double> log_probabilities) {
   double kl = 0.0;
   double rest = 1.0;
   double candidate_rest = 1.0;
-  for (const TopToken& token : top) {
-    const double p = std::exp(token.log_probability);
-    const double log_q = static_cast<double>(logits[static_cast<std::size_t>(token.id)]) - normalizer;
-    kl += p * (token.log_probability - log_q);
+  for (std::size_t i = 0; i < top.size(); ++i) {
+    const double p = std::exp(top[i].log_probability);
+    kl += p * (top[i].log_probability - log_probabilities[i]);
     rest -= p;
-    candidate_rest -= std::exp(log_q);
+    candidate_rest -= std::exp(log_probabilities[i]);
   }
   rest = std::max(rest, kRestFloor);
   candidate_rest = std::max(candidate_rest, kRestFloor);
@@ -40,26 +39,29 @@ double kl_to(const std::vector<TopToken>& top, std::span<const float> logits, do
 PositionJudgement judge_position(const ExpectedOutput& expected, std::size_t index, std::span<const float> logits,
                                  double near_tie_tau) {
   SS_CHECK(index < expected.ids.size() && index < expected.top.size(), "a position of the record");
-  PositionJudgement judgement;
   const auto is_bad = [](float logit) { return !std::isfinite(logit); };
-  if (logits.empty() || std::any_of(logits.begin(), logits.end(), is_bad)) {
-    judgement.kind = PositionKind::kNonFinite;
-    return judgement;
-  }
-  if (expected.is_unsteady(index)) {
-    judgement.kind = PositionKind::kUnsteady;
-    return judgement;
-  }
-  const auto& top = expected.top[index];
+  if (logits.empty() || std::any_of(logits.begin(), logits.end(), is_bad)) return {.kind = PositionKind::kNonFinite};
   const auto best = std::max_element(logits.begin(), logits.end());  // among equal logits the lowest id wins
-  judgement.best_id = static_cast<std::int32_t>(best - logits.begin());
   const double normalizer = log_sum_exp(logits, static_cast<double>(*best));
-  judgement.kl = kl_to(top, logits, normalizer);
-  const double log_q = static_cast<double>(logits[static_cast<std::size_t>(expected.ids[index])]) - normalizer;
-  judgement.nll_difference = top.front().log_probability - log_q;
-  if (judgement.best_id == expected.ids[index]) return judgement;
-  judgement.reference_gap = reference_gap(expected, index, judgement.best_id);
-  judgement.kind = judgement.reference_gap <= near_tie_tau ? PositionKind::kNearTie : PositionKind::kWrong;
+  std::vector<double> log_probabilities;
+  for (const TopToken& token : expected.top[index]) {
+    log_probabilities.push_back(static_cast<double>(logits[static_cast<std::size_t>(token.id)]) - normalizer);
+  }
+  return judge_distribution(expected, index, static_cast<std::int32_t>(best - logits.begin()), log_probabilities,
+                            near_tie_tau);
+}
+
+PositionJudgement judge_distribution(const ExpectedOutput& expected, std::size_t index, std::int32_t best_id,
+                                     std::span<const double> log_probabilities, double near_tie_tau) {
+  SS_CHECK(index < expected.ids.size() && index < expected.top.size(), "a position of the record");
+  const std::vector<TopToken>& top = expected.top[index];
+  SS_CHECK(log_probabilities.size() == top.size(), "a log-probability for each id of the record");
+  const auto is_bad = [](double value) { return !std::isfinite(value); };
+  if (std::any_of(log_probabilities.begin(), log_probabilities.end(), is_bad)) {
+    return {.kind = PositionKind::kNonFinite};
+  }
+  PositionJudgement judgement = judge_best_id(expected, index, best_id, log_probabilities.front(), near_tie_tau);
+  if (judgement.kind != PositionKind::kUnsteady) judgement.kl = kl_to(top, log_probabilities);
   return judgement;
 }
 

@@ -47,6 +47,13 @@ struct PositionJudgement {
 [[nodiscard]] PositionJudgement judge_best_id(const ExpectedOutput& expected, std::size_t index, std::int32_t best_id,
                                               std::optional<double> log_probability, double near_tie_tau);
 
+/// Judges a position of which the candidate's best id and the log-probabilities of the ids of expected.top[index] are
+/// known, in that order, which is all that judge_position() takes from logits. A log-probability that is not a finite
+/// number stands for logits that are not.
+[[nodiscard]] PositionJudgement judge_distribution(const ExpectedOutput& expected, std::size_t index,
+                                                   std::int32_t best_id, std::span<const double> log_probabilities,
+                                                   double near_tie_tau);
+
 /// Judges a position of which only the log-probability of expected.ids[index] is known. If no logit moves against that
 /// of the reference's id by more than tau, neither does this log-probability, so that a larger difference is wrong. Which
 /// id is the best stays unknown, so there are no near ties. KL is 0.

@@ -25,12 +25,13 @@ SS_SCHEMA_SAYS_STRING(GoldenVerdict)
 
 /// How much of a system's answers a verdict could see; docs/correctness.md defines what each level judges.
 enum class VerdictLevel : std::uint8_t {
+  kLogits,   ///< as for our own backends: the best id and the distribution at every position
   kForced,   ///< the best id at every position, with the reference's ids in front of it
   kLogprob,  ///< the log-probability of the reference's id at every position, without alternatives
   kGreedy,   ///< the ids that the system generates, up to the first that differs
   kText,     ///< the text that the system generates, up to the first difference
 };
-SS_ENUM_NAMES(VerdictLevel, "forced", "logprob", "greedy", "text")
+SS_ENUM_NAMES(VerdictLevel, "logits", "forced", "logprob", "greedy", "text")
 
 /// What a verdict of this level cannot see, as the end of a sentence.
 [[nodiscard]] std::string_view blind_spot(VerdictLevel level);

@@ -17,7 +17,20 @@ std::optional<std::string> fact(const std::vector<HostFact>& facts, std::string_
   return std::nullopt;
 }
 
+namespace {
+
+std::string identity_text(const AdapterSystem& adapter) {
+  std::string text = adapter.runtime.empty() ? adapter.adapter : adapter.runtime;
+  text += " behind an adapter";
+  for (const auto& [name, value] : adapter.versions) text += fmt::format("; {} {}", name, value);
+  for (const auto& [name, value] : adapter.settings) text += fmt::format("; {} {}", name, value);
+  return text + "; started as " + start_text(adapter);
+}
+
+}  // namespace
+
 std::string identity_text(const BackendRecord& backend) {
+  if (backend.adapter) return identity_text(*backend.adapter);
   if (!backend.served) return "module sha256 " + backend.module_sha256;
   const ServedSystem& served = *backend.served;
   std::string text = fmt::format("{} {} at {}, {} API, HTTP {}", served.preset,
@@ -38,6 +51,12 @@ std::string start_text(const ManagedStart& managed) {
   text += fmt::format("{}", fmt::join(managed.start, " "));
   if (!managed.image_id.empty()) text += fmt::format(" ({}, image {})", managed.engine_version, managed.image_id);
   return text;
+}
+
+std::string start_text(const AdapterSystem& adapter) {
+  std::string text;
+  for (const auto& [name, value] : adapter.env) text += fmt::format("{}={} ", name, value);
+  return text + fmt::format("{}", fmt::join(adapter.start, " "));
 }
 
 StepWork& StepWork::operator+=(const StepWork& other) {
@@ -102,6 +121,8 @@ std::optional<double> RequestSample::tpot_ns() const {
 
 std::string_view blind_spot(VerdictLevel level) {
   switch (level) {
+    case VerdictLevel::kLogits:
+      return "logits beyond those of the reference's best ids: the adapter gives the log-probabilities of these alone";
     case VerdictLevel::kForced:
       return "the size of an error that moves no best id: the server gives no whole logits";
     case VerdictLevel::kLogprob:

@@ -12,6 +12,7 @@
 #include "core/fields.h"
 #include "core/tier.h"
 #include "cost/price.h"
+#include "record/adapter_system.h"
 #include "record/format_version.h"
 #include "record/machine_limits.h"
 #include "record/run_settings.h"
@@ -52,15 +53,22 @@ struct BackendRecord {
   std::string unavailable;  ///< why the backend did not run; empty if it did
   /// Present for a system behind a URL, which has no module; `device` then describes the server.
   std::optional<ServedSystem> served{};
+  /// Present for a runtime behind an adapter, which has no module either.
+  std::optional<AdapterSystem> adapter{};
+
+  /// True for a system that is not one of our backends.
+  [[nodiscard]] bool is_foreign() const { return served || adapter; }
 };
-SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served)
-SS_ADDED_FIELDS(BackendRecord, served)
+SS_FIELDS(BackendRecord, name, module_sha256, device, options, n_units_used, unavailable, served, adapter)
+SS_ADDED_FIELDS(BackendRecord, served, adapter)
 
 /// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
-/// is.
+/// is, or an adapter and how it was started.
 [[nodiscard]] std::string identity_text(const BackendRecord& backend);
 /// The command line that starts a server, its environment in front, places in braces as they are.
 [[nodiscard]] std::string start_text(const ManagedStart& managed);
+/// The command line that starts an adapter, its environment in front.
+[[nodiscard]] std::string start_text(const AdapterSystem& adapter);
 
 /// One fact about the host. If it could not be read, `value` is empty and `why_not` gives the reason.
 struct HostFact {

@@ -301,7 +301,7 @@ std::vector<std::string> run_header(const SummarizedRun& run) {
   for (const BackendRecord& backend : record.backends) {
     if (!backend.unavailable.empty()) continue;
     lines.push_back(fmt::format("{}: {}{}", backend.name, backend.device.name,
-                                backend.served ? "; " + identity_text(backend) : ""));
+                                backend.is_foreign() ? "; " + identity_text(backend) : ""));
   }
   const auto cost = [&](const char* name) { return fact(record.host, name).value_or("?"); };
   if (fact(record.host, "harness_ns_per_request")) {

@@ -169,7 +169,7 @@ bool ManagedServer::has_ended_by(std::int64_t until_ns) {
 WorkerOutcome ManagedServer::failure(std::int64_t wait_ns) {
   if (is_stopped_ || !has_ended_by(now_ns() + wait_ns)) return std::nullopt;
   const ChildExit exit = *process_.wait(0);
-  WorkerFailure failure = watch_.failure_of(exit, container_.empty() ? "the server" : "the container");
+  WorkerFailure failure = worker_failure(watch_.failure_of(exit, container_.empty() ? "the server" : "the container"));
   if (!container_.empty()) {
     const auto killed = run_command(container_memory_kill(managed(), container_), kEngineDeadlineNs);
     if (killed && killed->out == "true") {

@@ -20,8 +20,9 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
-#include "runner/child_failure.h"
+#include "host/child_watch.h"
 #include "runner/container_command.h"
+#include "runner/worker_failure.h"
 #include "serving/endpoint.h"
 
 namespace secondsource {

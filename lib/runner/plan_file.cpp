@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -114,6 +115,25 @@ Result<std::vector<std::string>> read_words(const YamlNode& node, std::string_vi
   return parsed(node, key, command_words);
 }
 
+/// A map of texts, as of variables or of options.
+Result<std::vector<std::pair<std::string, std::string>>> read_texts(const YamlNode& node, std::string_view key) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  const std::optional<YamlNode> value = node.find(key);
+  if (!value) return texts;
+  SS_TRY(const auto entries, value->as_map());
+  for (const auto& [name, entry] : entries) {
+    SS_TRY(std::string text, entry.as_string());
+    texts.emplace_back(name, std::move(text));
+  }
+  return texts;
+}
+
+/// A relative path is relative to the plan's folder; a name without a slash is searched for in PATH when it is started.
+std::string program_beside(const std::filesystem::path& path, const std::string& program) {
+  if (program.find('/') == std::string::npos) return program;
+  return std::filesystem::absolute(beside(path, program)).lexically_normal().string();
+}
+
 /// What makes a system one that this program starts; nullopt for one that is there already.
 Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std::filesystem::path& path) {
   if (!node.has("start") && !node.has("image")) {
@@ -132,24 +152,45 @@ Result<std::optional<ManagedStart>> read_managed(const YamlNode& node, const std
   SS_TRY(managed.image, node.string_or("image", ""));
   SS_TRY(managed.engine, node.string_or("engine", ""));
   SS_TRY(managed.engine_options, read_words(node, "options"));
-  if (const std::optional<YamlNode> env = node.find("env")) {
-    SS_TRY(const auto variables, env->as_map());
-    for (const auto& [name, value] : variables) {
-      SS_TRY(std::string text, value.as_string());
-      managed.env.emplace_back(name, std::move(text));
-    }
-  }
+  SS_TRY(managed.env, read_texts(node, "env"));
   if (node.has("start_deadline")) {
     SS_TRY(managed.start_deadline_s, parsed(node, "start_deadline", parse_seconds));
   }
   if (node.has("stop_deadline")) {
     SS_TRY(managed.stop_deadline_s, parsed(node, "stop_deadline", parse_seconds));
   }
-  // A relative path is relative to the plan's folder; a name without a slash is searched for in PATH when it is started.
-  if (managed.image.empty() && !managed.start.empty() && managed.start.front().find('/') != std::string::npos) {
-    managed.start.front() = std::filesystem::absolute(beside(path, managed.start.front())).lexically_normal().string();
-  }
+  if (managed.image.empty() && !managed.start.empty())
+    managed.start.front() = program_beside(path, managed.start.front());
   return std::optional(std::move(managed));
+}
+
+/// A system behind an adapter, which this program starts.
+Result<SystemRequest> read_adapter(const YamlNode& node, const std::filesystem::path& path) {
+  SS_TRY_VOID(node.expect_keys(
+      {"name", "adapter", "python", "start", "options", "env", "start_deadline", "variant", "bundle", "devices"}));
+  SS_TRY(const std::string name, node.string("name"));
+  SS_TRY(const std::string adapter, node.string("adapter"));
+  SS_TRY(const std::string python, node.string_or("python", ""));
+  SS_TRY(std::vector<std::string> start, read_words(node, "start"));
+  if (!start.empty()) start.front() = program_beside(path, start.front());
+  SS_TRY(auto options, read_texts(node, "options"));
+  std::vector<std::pair<std::string, std::string>> parts;
+  for (const std::string_view key : {"variant", "bundle", "devices"}) {
+    if (!node.has(key)) continue;
+    SS_TRY(std::string value, node.string(key));
+    parts.emplace_back(key, std::move(value));
+  }
+  auto request = system_request_of(name, "", parts);
+  if (!request) return request.error().with_context(node.document());
+  auto made = adapter_request_of(adapter, program_beside(path, python), std::move(start), std::move(options));
+  if (!made) return made.error().with_context(fmt::format("{}: system {}", node.document(), name));
+  SS_TRY(made->env, read_texts(node, "env"));
+  std::ranges::sort(made->env);
+  if (node.has("start_deadline")) {
+    SS_TRY(made->start_deadline_s, parsed(node, "start_deadline", parse_seconds));
+  }
+  request->adapter = *std::move(made);
+  return request;
 }
 
 Result<void> read_systems(const YamlNode& root, const std::filesystem::path& path, RunRequest& request) {
@@ -157,6 +198,11 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
                                                        "bundle", "timeout", "devices", "key_env", "key_file"};
   SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty("systems"));
   for (const YamlNode& node : nodes) {
+    if (node.has("adapter")) {
+      SS_TRY(SystemRequest system, read_adapter(node, path));
+      request.systems.push_back(std::move(system));
+      continue;
+    }
     SS_TRY_VOID(
         node.expect_keys({"name",   "url",     "preset",  "api",     "http",     "model",          "variant",
                           "bundle", "timeout", "devices", "key_env", "key_file", "start",          "stop",

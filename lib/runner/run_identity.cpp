@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "bundle/content.h"
+#include "core/enum_format.h"
 #include "core/hash.h"
 #include "core/number.h"
 #include "core/utf8.h"
@@ -92,6 +93,12 @@ Result<void> check_backend(const RunRecord& record, const BackendRecord& backend
                  std::string_view(now).substr(static_cast<std::size_t>(at)));
 }
 
+std::string text_of(const std::vector<std::pair<std::string, std::string>>& settings) {
+  std::string all;
+  for (const auto& [key, value] : settings) all += fmt::format("{}{}={}", all.empty() ? "" : ", ", key, value);
+  return all;
+}
+
 /// The server must be what it was, as far as it tells.
 Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
                           const std::vector<ProbedSystem>& systems) {
@@ -119,12 +126,39 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
                    now.managed ? start_text(*now.managed) : "");
   }
   if (before.settings == now.settings) return {};
-  const auto text = [](const ServedSystem& system) {
-    std::string all;
-    for (const auto& [key, value] : system.settings) all += fmt::format("{}{}={}", all.empty() ? "" : ", ", key, value);
-    return all;
-  };
-  return differs(record, what + "the server's settings", text(before), text(now));
+  return differs(record, what + "the server's settings", text_of(before.settings), text_of(now.settings));
+}
+
+/// The adapter must be started as it was, and say of itself what it said.
+Result<void> check_adapter(const RunRecord& record, const BackendRecord& backend,
+                           const std::vector<ProbedSystem>& systems) {
+  const auto found = std::ranges::find(systems, backend.name, [](const ProbedSystem& one) { return one.request.name; });
+  if (found == systems.end() || !found->unavailable.empty() || !found->adapter) {
+    return Error{ErrorCode::kNotComparable,
+                 fmt::format("run {}: it began with an adapter that is not there now: {}: {}", shown(record.run_id),
+                             shown(backend.name), found == systems.end() ? "not asked" : found->unavailable)};
+  }
+  const AdapterSystem& before = *backend.adapter;
+  const AdapterSystem& now = *found->adapter;
+  const std::string what = "adapter " + backend.name + ": ";
+  const std::array<std::pair<std::string_view, std::array<std::string, 2>>, 5> facts = {
+      {{"how it is started", {start_text(before), start_text(now)}},
+       {"its options", {text_of(before.options), text_of(now.options)}},
+       {"its runtime", {before.runtime, now.runtime}},
+       {"its versions", {text_of(before.versions), text_of(now.versions)}},
+       {"its settings", {text_of(before.settings), text_of(now.settings)}}}};
+  for (const auto& [name, values] : facts) {
+    if (values[0] != values[1]) return differs(record, what + std::string(name), values[0], values[1]);
+  }
+  if (before == now) return {};
+  return differs(record, what + "what it gives", fmt::format("{} and {}", before.tokens, before.forced),
+                 fmt::format("{} and {}", now.tokens, now.forced));
+}
+
+Result<void> check_system(const RunRecord& record, const BackendRecord& backend, const ModuleSurvey& modules,
+                          const std::vector<ProbedSystem>& systems) {
+  if (backend.adapter) return check_adapter(record, backend, systems);
+  return backend.served ? check_served(record, backend, systems) : check_backend(record, backend, modules);
 }
 
 Result<std::string> content_of(const BundleRecord& record, Progress& progress, const InterruptFlag& interrupt) {
@@ -149,7 +183,7 @@ Result<void> check_identity(const RunRecord& record, const ProgramIdentity& prog
   SS_TRY_VOID(check_host(record, host));
   for (const BackendRecord& backend : record.backends) {
     if (!backend.unavailable.empty()) continue;
-    SS_TRY_VOID(backend.served ? check_served(record, backend, systems) : check_backend(record, backend, modules));
+    SS_TRY_VOID(check_system(record, backend, modules, systems));
   }
   for (const BundleRecord& expected : record.bundles) {
     const Result<std::string> hash = content_of(expected, progress, interrupt);

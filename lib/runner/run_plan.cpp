@@ -191,7 +191,7 @@ class Planner {
     return {};
   }
 
-  /// A server is recorded as a backend without a module. It was named, so its absence is a failure.
+  /// A server or an adapter is recorded as a backend without a module. It was named, so its absence is a failure.
   Result<void> add_systems() {
     for (const ProbedSystem& system : systems_) {
       const SystemRequest& request = system.request;
@@ -204,14 +204,10 @@ class Planner {
       }
       BackendRecord record;
       record.name = request.name;
-      record.served = system.record;
       record.unavailable = system.unavailable;
-      const std::string_view title = facts_of(request.preset).title;
-      record.device = {
-          .backend = request.name,
-          .id = "",
-          .name = fmt::format("{}, {}", title, system.record.model),
-          .properties = {{"api", std::string(to_string(request.api))}, {"http", std::string(to_string(request.http))}}};
+      record.device = system.adapter ? device_of(request.name, *system.adapter) : device_of(request, system.record);
+      record.adapter = system.adapter;
+      if (!system.adapter) record.served = system.record;
       record.device.is_host = false;
       record.n_units_used = request.n_devices;
       settings_.named_backends.push_back(request.name);
@@ -220,12 +216,28 @@ class Planner {
     return {};
   }
 
+  static DeviceInfo device_of(const SystemRequest& request, const ServedSystem& served) {
+    return {
+        .backend = request.name,
+        .id = "",
+        .name = fmt::format("{}, {}", facts_of(request.preset).title, served.model),
+        .properties = {{"api", std::string(to_string(request.api))}, {"http", std::string(to_string(request.http))}}};
+  }
+
+  static DeviceInfo device_of(const std::string& name, const AdapterSystem& adapter) {
+    return {.backend = name,
+            .id = "",
+            .name = fmt::format("{}, behind an adapter", adapter.runtime.empty() ? adapter.adapter : adapter.runtime),
+            .properties = {{"tokens", std::string(to_string(adapter.tokens))},
+                           {"forced", std::string(to_string(adapter.forced))}}};
+  }
+
   /// The variants of a bundle that a backend runs: those of the run, or the one that a server serves.
   Result<std::vector<std::string>> variants_for(const BackendRecord& backend, const OpenedBundle& opened,
                                                 const std::vector<std::string>& variants) {
     const auto system =
         std::ranges::find(systems_, backend.name, [](const ProbedSystem& one) { return one.request.name; });
-    if (!backend.served || system == systems_.end()) return variants;
+    if (!backend.is_foreign() || system == systems_.end()) return variants;
     const SystemRequest& request = system->request;
     if (request.bundle.empty() && bundles_.size() > 1) {
       return Error{ErrorCode::kInvalidInput,
@@ -428,7 +440,7 @@ class Planner {
       for (const std::string& variant : own_variants) {
         for (const Scenario& scenario : scenarios_) {
           if (is_oracle && scenario.kind != ScenarioKind::kSingleStream) continue;
-          if (const std::string why = backend.served ? why_not_served(scenario) : ""; !why.empty()) {
+          if (const std::string why = backend.is_foreign() ? why_not_served(scenario) : ""; !why.empty()) {
             plan_.notes.push_back(fmt::format("{}: {}: not run: {}", backend.name, scenario.name(), why));
             continue;
           }

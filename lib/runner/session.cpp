@@ -285,8 +285,8 @@ class Session {
   Result<WorkerOutcome> time_operations(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
     if (settings_.trace_file.empty()) return WorkerOutcome();
     const auto backend = std::ranges::find(run_.record().backends, cell.key.backend, &BackendRecord::name);
-    // The operations of a server cannot be seen.
-    if (backend != run_.record().backends.end() && backend->served) return WorkerOutcome();
+    // The operations of a server or of a runtime behind an adapter cannot be seen.
+    if (backend != run_.record().backends.end() && backend->is_foreign()) return WorkerOutcome();
     say(fmt::format("{} tracing its operations", cell.key.id()));
     TimeOperationsCommand command;
     command.cell = cell.key.id();
@@ -316,8 +316,7 @@ class Session {
   [[nodiscard]] bool is_out_of_time() {
     const double spent_s = 1e-9 * static_cast<double>(spent_ns());
     if (settings_.max_time_s <= 0 || spent_s < settings_.max_time_s) return false;
-    if (!said_out_of_time_)
-      progress_.note("the time is used up: from here on a cell gets only its first repetition");
+    if (!said_out_of_time_) progress_.note("the time is used up: from here on a cell gets only its first repetition");
     said_out_of_time_ = true;
     return true;
   }
@@ -355,6 +354,10 @@ class Session {
       job.system = SystemKind::kServed;
       const auto key = options_.keys.find(backend.name);
       job.served = ServedJob{*backend.served, key == options_.keys.end() ? KeySource() : key->second};
+    }
+    if (backend.adapter) {
+      job.system = SystemKind::kAdapter;
+      job.adapter = options_.adapters.at(backend.name);
     }
     job.program = options_.program;
     job.bundle = stint.bundle->path;

@@ -19,10 +19,11 @@
 namespace secondsource {
 
 struct SessionOptions {
-  std::filesystem::path program;                ///< this executable: workers are started from it
-  SystemKind system = SystemKind::kEngine;      ///< of all backends but the served ones
-  std::map<std::string, KeySource> keys{};      ///< of served systems, by name; they are in no record
-  std::map<std::string, ServerPlan> servers{};  ///< of systems that this program starts, by name
+  std::filesystem::path program;                 ///< this executable: workers are started from it
+  SystemKind system = SystemKind::kEngine;       ///< of all backends but the served ones
+  std::map<std::string, KeySource> keys{};       ///< of served systems, by name; they are in no record
+  std::map<std::string, ServerPlan> servers{};   ///< of systems that this program starts, by name
+  std::map<std::string, AdapterJob> adapters{};  ///< by name
   /// Files of the backend modules. If one changes during the run, its measurements are invalid.
   std::vector<std::filesystem::path> modules{};
   bool retry_failed = false;  ///< measure what failed before; otherwise a failed cell is left alone

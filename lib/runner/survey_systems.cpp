@@ -12,6 +12,7 @@
 #include "core/utf8.h"
 #include "runner/served_model.h"
 #include "serving/preset.h"
+#include "systems/adapter_process.h"
 
 namespace secondsource {
 namespace {
@@ -57,6 +58,38 @@ Result<ProbedSystem> probe_started(ServerPlan& plan, const SurveyOptions& option
   return probed;
 }
 
+/// Starts the adapter, which is asked what it gives and loads nothing.
+Result<ProbedSystem> probe_adapter(const SystemRequest& request, AdapterJob& job, const SurveyOptions& options,
+                                   Progress& progress, const InterruptFlag& interrupt) {
+  ProbedSystem probed{.request = request, .record = {}, .adapter = job.system};
+  if (!options.start_servers) return probed;
+  SS_TRY_VOID(create_folder(folder_of(job.log)));
+  progress.begin(fmt::format("{}: starting its adapter", request.name), 0);
+  auto started = AdapterProcess::start(job.system, {.log = job.log, .limits = options.limits},
+                                       [&interrupt] { return interrupt.check(); });
+  if (!started) {
+    const ErrorCode code = started.error().code;
+    if (code == ErrorCode::kInterrupted) return started.error();
+    if (code == ErrorCode::kInvalidInput) return started.error().with_context("system " + request.name);
+    probed.unavailable = fmt::format("{} (all that it wrote: {})", started.error().message, job.log.string());
+    return probed;
+  }
+  take_hello(job.system, started->hello());
+  probed.adapter = job.system;
+  started->stop();
+  return probed;
+}
+
+/// What the worker of an adapter is told: the places in its command are filled in.
+AdapterJob adapter_job(const SystemRequest& request, const SurveyOptions& options, fs::path model) {
+  AdapterJob job{.system = *request.adapter, .model = std::move(model), .log = {}};
+  for (std::string& word : job.system.start) {
+    if (word.starts_with(kAdaptersPlace)) word.replace(0, kAdaptersPlace.size(), options.adapters.string());
+  }
+  job.log = fs::absolute(server_log(options.run_folder, request.name));
+  return job;
+}
+
 }  // namespace
 
 fs::path server_log(const fs::path& run_folder, const std::string& system) {
@@ -67,7 +100,7 @@ Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, 
                                     Progress& progress, const InterruptFlag& interrupt) {
   SystemSurvey survey;
   for (const SystemRequest& request : requests) {
-    if (!request.managed) {
+    if (!request.managed && !request.adapter) {
       SS_TRY(ProbedSystem system, probe_server(request));
       survey.probed.push_back(std::move(system));
       continue;
@@ -75,6 +108,13 @@ Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, 
     SS_TRY(const auto bundle, bundle_of(request, options.bundles, progress, interrupt));
     SS_TRY(const fs::path cache, cache_folder());
     SS_TRY(const fs::path folder, link_model_folder(*bundle, cache));
+    if (request.adapter) {
+      AdapterJob job = adapter_job(request, options, folder);
+      SS_TRY(ProbedSystem system, probe_adapter(request, job, options, progress, interrupt));
+      survey.probed.push_back(std::move(system));
+      survey.adapters.insert_or_assign(request.name, std::move(job));
+      continue;
+    }
     SS_TRY(ServerPlan plan, plan_server(request, folder, model_files(*bundle)));
     plan.bundle = bundle;
     if (options.start_servers) {

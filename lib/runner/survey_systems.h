@@ -1,6 +1,6 @@
 #pragma once
-// Asks each served system of a run what it is, before anything is measured. Those that this program starts run for that
-// long and are stopped again, so that they take nothing from what is measured before them.
+// Asks each system of a run that is not ours what it is, before anything is measured: servers and adapters. Those that this
+// program starts run for that long and are stopped again, so that they take nothing from what is measured before them.
 
 #include <filesystem>
 #include <map>
@@ -13,27 +13,30 @@
 #include "core/result.h"
 #include "runner/managed_server.h"
 #include "serving/server_probe.h"
+#include "systems/system_job.h"
 
 namespace secondsource {
 
 struct SystemSurvey {
   std::vector<ProbedSystem> probed;
-  std::map<std::string, ServerPlan> servers;  ///< of those that this program starts, by name
+  std::map<std::string, ServerPlan> servers;   ///< of those that this program starts, by name
+  std::map<std::string, AdapterJob> adapters;  ///< by name
 };
 
 struct SurveyOptions {
   std::vector<std::filesystem::path> bundles;  ///< of the run
   std::filesystem::path run_folder;            ///< logs of servers are kept in it
-  ChildLimits limits;                          ///< of servers that are started
+  std::filesystem::path adapters;              ///< folder of the adapters that come with this program
+  ChildLimits limits;                          ///< of servers and adapters that are started
   bool start_servers = true;                   ///< false: only what the request says is known of them
 };
 
-/// A system that cannot be reached or started is a result. Errors: kInvalidInput for a key that cannot be read and for a
-/// bundle that is not among those of the run; kInterrupted; kIo.
+/// A system that cannot be reached or started is a result. Errors: kInvalidInput for a key that cannot be read, for an
+/// option that an adapter refuses, and for a bundle that is not among those of the run; kInterrupted; kIo.
 Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, const SurveyOptions& options,
                                     Progress& progress, const InterruptFlag& interrupt);
 
-/// The file for what a server writes.
+/// The file for what a server or an adapter writes.
 [[nodiscard]] std::filesystem::path server_log(const std::filesystem::path& run_folder, const std::string& system);
 
 }  // namespace secondsource

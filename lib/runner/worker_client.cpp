@@ -26,21 +26,6 @@ class WatchedTime {
   std::int64_t spent_ns_ = 0;
 };
 
-FailureKind kind_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kOutOfMemory:
-      return FailureKind::kOutOfMemory;
-    case ErrorCode::kDeadline:
-      return FailureKind::kHang;
-    case ErrorCode::kUnavailable:
-      return FailureKind::kUnavailable;
-    case ErrorCode::kUnsupported:
-      return FailureKind::kUnsupported;
-    default:
-      return FailureKind::kError;
-  }
-}
-
 }  // namespace
 
 Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDeadlines deadlines,
@@ -51,6 +36,8 @@ Result<WorkerClient> WorkerClient::start(const ChildCommand& command, WorkerDead
 }
 
 Result<WorkerOutcome> WorkerClient::load(const SystemJob& job, const WorkerListener& listener) {
+  // An adapter that is lost has ended, as a server does.
+  if (job.adapter) kind_of_loss_ = FailureKind::kCrash;
   SS_TRY(const Answer answer, ask(LoadCommand{job}, listener));
   return answer.failure;
 }
@@ -178,7 +165,24 @@ WorkerClient::Answer WorkerClient::paused() {
 WorkerClient::Answer WorkerClient::ended(const ChildExit& exit) {
   alive_ = false;
   paused_with_us_.reset();
-  return {std::nullopt, watch_.failure_of(exit, "the worker")};
+  return {std::nullopt, worker_failure(watch_.failure_of(exit, "the worker"))};
+}
+
+FailureKind WorkerClient::kind_of(ErrorCode code) const {
+  switch (code) {
+    case ErrorCode::kOutOfMemory:
+      return FailureKind::kOutOfMemory;
+    case ErrorCode::kDeadline:
+      return FailureKind::kHang;
+    case ErrorCode::kUnavailable:
+      return FailureKind::kUnavailable;
+    case ErrorCode::kUnsupported:
+      return FailureKind::kUnsupported;
+    case ErrorCode::kDeviceLost:
+      return kind_of_loss_;
+    default:
+      return FailureKind::kError;
+  }
 }
 
 WorkerClient::Answer WorkerClient::failed(const Error& error) {

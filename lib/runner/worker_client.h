@@ -11,8 +11,9 @@
 #include "core/child_process.h"
 #include "core/interrupt.h"
 #include "core/result.h"
+#include "host/child_watch.h"
 #include "host/host_files.h"
-#include "runner/child_failure.h"
+#include "runner/worker_failure.h"
 #include "runner/worker_protocol.h"
 
 namespace secondsource {
@@ -73,6 +74,7 @@ class WorkerClient {
   /// Builds the failure of a worker that ended by itself.
   Answer ended(const ChildExit& exit);
   Answer failed(const Error& error);
+  [[nodiscard]] FailureKind kind_of(ErrorCode code) const;
   Answer paused();
   /// Ends the process. Returns what to add to a message about it: nothing, unless it does not end.
   std::string end();
@@ -81,6 +83,7 @@ class WorkerClient {
   WorkerDeadlines deadlines_;
   const InterruptFlag& interrupt_;
   ChildWatch watch_;
+  FailureKind kind_of_loss_ = FailureKind::kError;  ///< what it is if the system that was loaded is lost
   bool alive_ = true;
   std::optional<PausedWithUs> paused_with_us_;  ///< while the process exists
 };

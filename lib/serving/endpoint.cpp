@@ -72,7 +72,54 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
   return {};
 }
 
+Result<SystemRequest> with_adapter(SystemRequest request, std::string_view adapter,
+                                   const std::vector<std::pair<std::string, std::string>>& parts) {
+  std::string python;
+  std::vector<std::pair<std::string, std::string>> options;
+  for (const auto& [key, value] : parts) {
+    if (key == "variant" || key == "bundle" || key == "devices") {
+      SS_TRY_VOID(assign(request, key, value));
+    } else if (key == "python") {
+      python = value;
+    } else {
+      options.emplace_back(key, value);
+    }
+  }
+  auto made = adapter_request_of(adapter, python, {}, std::move(options));
+  if (!made) return made.error().with_context("system " + request.name);
+  request.adapter = *std::move(made);
+  return request;
+}
+
 }  // namespace
+
+Result<AdapterSystem> adapter_request_of(std::string_view adapter, std::string_view python,
+                                         std::vector<std::string> start,
+                                         std::vector<std::pair<std::string, std::string>> options) {
+  if (!is_name(adapter)) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("adapter: expected a name of letters, digits, '-', '_' and '.', found {}", in_quotes(adapter))};
+  }
+  AdapterSystem system;
+  system.adapter = adapter;
+  system.start = std::move(start);
+  if (system.start.empty()) {
+    system.start = {python.empty() ? "python3" : std::string(python), "-B", std::string(kAdaptersPlace) + "/serve.py",
+                    std::string(adapter)};
+  } else if (!python.empty()) {
+    return Error{ErrorCode::kInvalidInput, "python: expected none beside start, which names its program itself"};
+  }
+  // Ordered, so that the same options are the same record.
+  std::ranges::sort(options);
+  for (std::size_t index = 1; index < options.size(); ++index) {
+    if (options[index].first != options[index - 1].first) continue;
+    return Error{ErrorCode::kInvalidInput, fmt::format("option {}: given twice", shown(options[index].first))};
+  }
+  system.options = std::move(options);
+  system.start_deadline_s = kDefaultAdapterDeadlineS;
+  return system;
+}
 
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts) {
@@ -82,6 +129,7 @@ Result<SystemRequest> system_request_of(std::string_view name, std::string_view 
                  fmt::format("system {}: expected a name of letters, digits, '-', '_' and '.'", in_quotes(name))};
   }
   request.name = name;
+  if (url.starts_with(kAdapterUrl)) return with_adapter(std::move(request), url.substr(kAdapterUrl.size()), parts);
   for (const auto& [key, value] : parts) SS_TRY_VOID(assign(request, key, value));
   if (!request.key.environment.empty() && !request.key.file.empty()) {
     return Error{ErrorCode::kInvalidInput,
@@ -107,7 +155,7 @@ Result<SystemRequest> parse_system_flag(std::string_view text) {
       // The text may have a key in it, so only its name is shown.
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("--system {}: expected NAME=URL[,preset=...,key=value], for example "
-                               "vllm=http://127.0.0.1:8000,preset=vllm",
+                               "vllm=http://127.0.0.1:8000,preset=vllm, or NAME=adapter:RUNTIME[,option=value]",
                                in_quotes(text.substr(0, text.find_first_of("=,"))))};
     }
     if (is_first) {

@@ -1,7 +1,9 @@
 #pragma once
-// A system behind a URL as a plan or the command line names it.
+// A system that is not ours as a plan or the command line names it: a server behind a URL, or a runtime behind an
+// adapter.
 //
 //   --system vllm=http://127.0.0.1:8000,preset=vllm,key_env=VLLM_API_KEY
+//   --system hf=adapter:transformers,dtype=bfloat16
 
 #include <cstdint>
 #include <optional>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "record/adapter_system.h"
 #include "record/served_system.h"
 #include "serving/api_key.h"
 
@@ -29,15 +32,29 @@ struct SystemRequest {
   std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
   KeySource key;
   std::optional<ManagedStart> managed{};  ///< present: this program starts the server
+  /// Present: no server, but an adapter that this program starts. What the adapter says of itself is still empty, and
+  /// {adapters} in its command stands for the folder of the adapters that come with this program.
+  std::optional<AdapterSystem> adapter{};
 };
 
+inline constexpr std::string_view kAdapterUrl = "adapter:";
+inline constexpr std::string_view kAdaptersPlace = "{adapters}";
+inline constexpr double kDefaultAdapterDeadlineS = 600;
+
 /// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env and
-/// key_file. Errors: kInvalidInput, naming what was expected.
+/// key_file; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
+/// options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
 /// Builds a request from its parts; `parts` has the keys of parse_system_flag(). Without a URL, that of a server which
 /// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
+
+/// Builds the request for an adapter from its parts. `start` is the command of an adapter that does not come with this
+/// program; empty: one that does, run by the program `python`. Errors: kInvalidInput.
+Result<AdapterSystem> adapter_request_of(std::string_view adapter, std::string_view python,
+                                         std::vector<std::string> start,
+                                         std::vector<std::pair<std::string, std::string>> options);
 
 }  // namespace secondsource

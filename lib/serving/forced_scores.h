@@ -19,6 +19,8 @@ namespace secondsource {
 struct ForcedScore {
   std::optional<std::int32_t> best_id;    ///< empty where the server names no alternatives
   std::optional<double> log_probability;  ///< of the given id, in nats; empty where the server does not say
+  /// Of the ids that the reference's record has at this position, in their order; empty where they cannot be asked for.
+  std::vector<double> top{};
 };
 
 /// A request to be posted.

@@ -1,9 +1,11 @@
 #pragma once
 // Asks a server what it is, before anything is measured: its model, its version, and its settings as far as it tells.
 
+#include <optional>
 #include <string>
 
 #include "core/result.h"
+#include "record/adapter_system.h"
 #include "record/served_system.h"
 #include "serving/endpoint.h"
 
@@ -12,7 +14,8 @@ namespace secondsource {
 struct ProbedSystem {
   SystemRequest request;
   ServedSystem record;
-  std::string unavailable{};  ///< why the system cannot be measured; empty if it can
+  std::optional<AdapterSystem> adapter{};  ///< present for an adapter, and `record` then says nothing
+  std::string unavailable{};               ///< why the system cannot be measured; empty if it can
 };
 
 /// What the request itself says of the system.

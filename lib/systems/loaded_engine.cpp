@@ -93,13 +93,8 @@ class LoadedEngine final : public LoadedSystem {
     SS_TRY_VOID(engine.set_scheduler(options));
     // Compiles all steps here, so that none is compiled while the clock runs.
     SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
-    if (scenario.arrivals != ArrivalKind::kTrace) return PreparedWork{workload_.items(scenario, seed), compile_ns};
-    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
-    if (trace.entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
-                                                         scenario.n_requests, trace.entries.size())};
-    }
-    return PreparedWork{workload_.items(scenario, seed, &trace), compile_ns};
+    SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
+    return PreparedWork{workload_.items(scenario, seed, trace ? &*trace : nullptr), compile_ns};
   }
 
   Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) override {

@@ -11,9 +11,10 @@
 #include "core/interrupt.h"
 #include "measure/arrival_trace.h"
 #include "serving/preset.h"
+#include "systems/foreign_golden.h"
 #include "systems/loaded_golden.h"
 #include "systems/served_endpoint.h"
-#include "systems/served_golden.h"
+#include "systems/served_tokens.h"
 #include "systems/workload.h"
 
 namespace secondsource {
@@ -61,11 +62,12 @@ class LoadedServed final : public LoadedSystem {
   TelemetrySource* telemetry() override { return &*telemetry_; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
+    ServedTokens tokens(*endpoint_, golden_.tokenizer, progress);
     const auto against_expected = [&] {
-      return run_served_golden(*endpoint_, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
+      return run_foreign_golden(tokens, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
     };
     const auto against_oracle = [&](const OracleAnswers& oracle) {
-      return compare_served_with_oracle(*endpoint_, oracle, progress);
+      return compare_foreign_with_oracle(tokens, oracle);
     };
     return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
   }
@@ -75,14 +77,7 @@ class LoadedServed final : public LoadedSystem {
   }
 
   Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
-    std::optional<ArrivalTrace> trace;
-    if (scenario.arrivals == ArrivalKind::kTrace) {
-      SS_TRY(trace, read_arrival_trace(scenario.trace));
-      if (trace->entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
-        return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
-                                                           scenario.n_requests, trace->entries.size())};
-      }
-    }
+    SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
     PreparedWork work{workload_.items(scenario, seed, trace ? &*trace : nullptr)};
     for (WorkItem& item : work.items) {
       if (item.request.prompt == nullptr || endpoint_->remember(*item.request.prompt)) continue;

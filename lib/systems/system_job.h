@@ -11,6 +11,7 @@
 
 #include "core/enum_names.h"
 #include "core/fields.h"
+#include "record/adapter_system.h"
 #include "record/scenario.h"
 #include "record/served_system.h"
 #include "serving/api_key.h"
@@ -21,11 +22,12 @@ namespace secondsource {
 inline constexpr std::string_view kEnvironmentOption = "env:";
 
 enum class SystemKind : std::uint8_t {
-  kEngine,  ///< our engine over one of our backends
-  kNull,    ///< no model, known times: for tests of the runner
-  kServed,  ///< a server behind a URL
+  kEngine,   ///< our engine over one of our backends
+  kNull,     ///< no model, known times: for tests of the runner
+  kServed,   ///< a server behind a URL
+  kAdapter,  ///< a runtime behind an adapter
 };
-SS_ENUM_NAMES(SystemKind, "engine", "null", "served")
+SS_ENUM_NAMES(SystemKind, "engine", "null", "served", "adapter")
 
 /// A server, and where its key is.
 struct ServedJob {
@@ -33,6 +35,14 @@ struct ServedJob {
   KeySource key;
 };
 SS_FIELDS(ServedJob, system, key)
+
+/// An adapter, and where it works.
+struct AdapterJob {
+  AdapterSystem system;
+  std::filesystem::path model;  ///< the folder with the bundle's model
+  std::filesystem::path log;
+};
+SS_FIELDS(AdapterJob, system, model, log)
 
 /// The system that one worker loads, and the limits of the cells that it will measure.
 struct SystemJob {
@@ -50,10 +60,11 @@ struct SystemJob {
   std::uint64_t seed = 0;
   std::vector<Scenario> scenarios;  ///< of its cells; the system makes room for each of them
   std::int64_t step_deadline_ns = 0;
-  std::optional<ServedJob> served{};  ///< for kServed
+  std::optional<ServedJob> served{};    ///< for kServed
+  std::optional<AdapterJob> adapter{};  ///< for kAdapter
 };
 SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, scenarios,
-          step_deadline_ns, served)
+          step_deadline_ns, served, adapter)
 
 /// Greedy answers of an oracle to short prompts. A bundle without expected outputs is compared with them.
 struct OracleAnswers {

@@ -75,6 +75,16 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
   return items;
 }
 
+Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario) {
+  if (scenario.arrivals != ArrivalKind::kTrace) return std::optional<ArrivalTrace>();
+  SS_TRY(ArrivalTrace trace, read_arrival_trace(scenario.trace));
+  if (trace.entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
+                                                       scenario.n_requests, trace.entries.size())};
+  }
+  return std::optional(std::move(trace));
+}
+
 void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const {
   const auto index = static_cast<std::int32_t>(item.request.tag);
   item.prompt = fmt::format("random-{}-{}", seed, n_tokens);

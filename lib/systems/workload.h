@@ -41,6 +41,10 @@ class Workload {
   std::int32_t vocab_size_ = 0;
 };
 
+/// The recorded load that a scenario follows, with at least as many requests as it sends; nullopt if it follows none.
+/// Errors: kInvalidInput, kIo.
+Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario);
+
 /// Token ids drawn uniformly from the vocabulary. The result depends on the arguments alone.
 [[nodiscard]] std::vector<std::int32_t> random_prompt(std::uint64_t seed, std::int32_t index, std::int32_t n_tokens,
                                                       std::int32_t vocab_size);

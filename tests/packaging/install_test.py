@@ -17,7 +17,7 @@ BUILD, SOURCE = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
 DATA = ["bundles/default/manifest.yaml", "bundles/shapes/demo-50m.yaml", "bundles/recipes/expect.py",
         "bundles/recipes/requirements.txt", "prompts/everyday.yaml", "prompts/documents/long-8k.txt", "reports/prices.yaml",
         "reports/quoted.yaml", "reports/templates/demand.yaml", "reports/schemas/plan.schema.json", "reports/monitoring/alerts.yaml",
-        "reports/monitoring/dashboard.json"]
+        "reports/monitoring/dashboard.json", "adapters/serve.py"]
 # A module with the interface and nothing behind it, which is enough to be opened.
 STUB = """#include "backend/module.h"
 namespace {

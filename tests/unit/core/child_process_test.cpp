@@ -74,6 +74,21 @@ TEST_CASE("a long line arrives whole although the pipe takes it in parts") {
   CHECK(next_line(*process) == "1000001");
 }
 
+TEST_CASE("a line that is too long is an error before it fills the memory, and others pass") {
+  ChildCommand command = test::shell_command("echo 0123456789; echo 01234567890; exec cat /dev/zero");
+  command.longest_line_bytes = 10;
+  auto process = ChildProcess::start(command);
+  REQUIRE_OK(process);
+  CHECK(next_line(*process) == "0123456789");
+  CHECK_ERROR(process->receive(now_ns() + 10 * kSecondNs), ErrorCode::kInvalidInput, "a line of more than 10 bytes");
+  command = test::shell_command("exec cat /dev/zero");
+  command.longest_line_bytes = 100'000;
+  auto endless = ChildProcess::start(command);
+  REQUIRE_OK(endless);
+  CHECK_ERROR(endless->receive(now_ns() + 10 * kSecondNs), ErrorCode::kInvalidInput,
+              "a line of more than 100000 bytes");
+}
+
 TEST_CASE("limits and environment are set before the program begins") {
   ChildCommand command =
       test::shell_command("echo $OMP_NUM_THREADS; ulimit -d; grep Cpus_allowed_list /proc/self/status");

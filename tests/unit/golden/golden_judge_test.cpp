@@ -57,6 +57,23 @@ TEST_CASE("KL and the difference in NLL are those of the stored top and one rest
   CHECK(judge_position(record(), 0, logits_with(0.6, 0.3, 0.05), 0.0).kl == Approx(0.0).margin(1e-7));
 }
 
+TEST_CASE("log-probabilities of the stored top are judged as the logits that they come from") {
+  // The figures of the case above, by hand again.
+  const std::vector<double> logprobs = {std::log(0.5), std::log(0.2), std::log(0.1)};
+  const PositionJudgement judgement = judge_distribution(record(), 0, 3, logprobs, 0.0);
+  CHECK(judgement.kind == PositionKind::kMatch);
+  CHECK(judgement.kl ==
+        Approx(0.6 * std::log(1.2) + 0.3 * std::log(1.5) + 0.05 * std::log(0.5) + 0.05 * std::log(0.25)));
+  CHECK(judgement.nll_difference == Approx(std::log(0.6 / 0.5)));
+  CHECK(judge_distribution(record(), 0, 1, logprobs, 0.7).kind == PositionKind::kNearTie);
+  CHECK(judge_distribution(record(), 0, 1, logprobs, 0.69).kind == PositionKind::kWrong);
+  CHECK(judge_distribution(record(), 0, 9, logprobs, 100.0).kind == PositionKind::kWrong);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+    const std::vector<double> spoilt = {std::log(0.5), bad, std::log(0.1)};
+    CHECK(judge_distribution(record(), 0, 3, spoilt, 0.0).kind == PositionKind::kNonFinite);
+  }
+}
+
 TEST_CASE("a rest that is only rounding counts as a millionth on both sides") {
   ExpectedOutput expected = record();
   expected.top = {{{3, 0.0}}};  // probability one, so that nothing is left for the rest

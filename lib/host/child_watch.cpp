@@ -1,4 +1,4 @@
-#include "runner/child_failure.h"
+#include "host/child_watch.h"
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -59,7 +59,7 @@ std::string ChildWatch::last_line() const {
   return printable(last.substr(0, kShownBytes));
 }
 
-WorkerFailure ChildWatch::failure_of(const ChildExit& exit, std::string_view who) const {
+ChildFailure ChildWatch::failure_of(const ChildExit& exit, std::string_view who) const {
   const std::string last = last_line();
   std::string message = fmt::format("{} ended with {}", who, exit.text());
   if (!last.empty()) message += ": " + last;

@@ -1,0 +1,1 @@
+"""One module a runtime, each with a class `Adapter`."""

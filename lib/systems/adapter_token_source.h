@@ -1,0 +1,39 @@
+#pragma once
+// A runtime behind an adapter as the golden pass sees it.
+
+#include <span>
+
+#include "core/progress.h"
+#include "systems/adapter_endpoint.h"
+#include "systems/token_source.h"
+
+namespace secondsource {
+
+/// The golden pass over an AdapterEndpoint that is idle.
+class AdapterTokenSource final : public TokenSource {
+ public:
+  /// `eos_ids` are the model's: what an adapter generates behind the end of text is no part of the answer. All outlive
+  /// this object.
+  AdapterTokenSource(AdapterEndpoint& endpoint, std::span<const std::int32_t> eos_ids, Progress& progress)
+      : endpoint_(endpoint), eos_ids_(eos_ids), progress_(progress) {}
+
+  [[nodiscard]] std::string name() const override { return endpoint_.name(); }
+  [[nodiscard]] std::string entrance() const override { return "this adapter"; }
+  [[nodiscard]] bool takes(const EncodedPrompt&) const override { return true; }
+  [[nodiscard]] bool takes_and_gives_ids() const override;
+  [[nodiscard]] std::optional<VerdictLevel> forced_level() const override;
+  Result<Given<std::vector<ForcedScore>>> score(const GoldenCase& one) override;
+  Result<Given<GeneratedAnswer>> generate(const EncodedPrompt& prompt, std::int32_t n_tokens) override;
+  Result<std::vector<std::optional<GeneratedAnswer>>> generate_together(std::span<const EncodedPrompt* const> prompts,
+                                                                        std::int32_t n_tokens) override;
+
+ private:
+  AdapterWait ticking();
+
+  AdapterEndpoint& endpoint_;
+  std::span<const std::int32_t> eos_ids_;
+  Progress& progress_;
+  std::int64_t n_steps_ = 0;
+};
+
+}  // namespace secondsource

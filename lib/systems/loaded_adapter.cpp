@@ -1,0 +1,151 @@
+#include "systems/loaded_adapter.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <optional>
+#include <utility>
+
+#include "bundle/bundle_text.h"
+#include "core/check.h"
+#include "core/file.h"
+#include "core/interrupt.h"
+#include "core/number.h"
+#include "measure/arrival_trace.h"
+#include "systems/adapter_endpoint.h"
+#include "systems/adapter_token_source.h"
+#include "systems/foreign_golden.h"
+#include "systems/loaded_golden.h"
+#include "systems/workload.h"
+
+namespace secondsource {
+namespace {
+
+/// How late the adapter's lines arrive behind their times, and the memory of its first process.
+class AdapterTelemetry final : public TelemetrySource {
+ public:
+  explicit AdapterTelemetry(const AdapterEndpoint& endpoint) : endpoint_(endpoint) {}
+
+  std::vector<TelemetryReading> read() override {
+    const AdapterLateness& lateness = endpoint_.lateness();
+    const std::int64_t n_lines = lateness.n_lines;
+    const auto of_lines = [&](const char* name, double value) {
+      TelemetryReading reading;
+      reading.name = name;
+      if (n_lines > 0) reading.value = value;
+      if (n_lines == 0) reading.why_not = "not available: no line has arrived";
+      return reading;
+    };
+    return {of_lines("adapter_line_delay_ns",
+                     static_cast<double>(lateness.sum_ns) / static_cast<double>(std::max<std::int64_t>(1, n_lines))),
+            of_lines("adapter_line_delay_ns_max", static_cast<double>(lateness.worst_ns)), resident()};
+  }
+
+ private:
+  [[nodiscard]] TelemetryReading resident() const {
+    TelemetryReading reading;
+    reading.name = "adapter_rss_bytes";
+    const auto text = read_file(fmt::format("/proc/{}/statm", endpoint_.process_id()));
+    const std::size_t blank = text ? text->find(' ') : std::string::npos;
+    if (blank != std::string::npos) {
+      if (const auto pages = parse_number_prefix<std::int64_t>(std::string_view(*text).substr(blank + 1))) {
+        reading.value = static_cast<double>(pages->value) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+        return reading;
+      }
+    }
+    reading.why_not = "not available: the process has ended";
+    return reading;
+  }
+
+  const AdapterEndpoint& endpoint_;
+};
+
+class LoadedAdapter final : public LoadedSystem {
+ public:
+  static Result<std::unique_ptr<LoadedSystem>> load(const SystemJob& job, Progress& progress) {
+    const InterruptFlag never;
+    SS_CHECK(job.adapter, "the job of an adapter says which");
+    SS_TRY(Bundle bundle, Bundle::open(job.bundle, progress, never));
+    auto loaded = std::unique_ptr<LoadedAdapter>(new LoadedAdapter(job, std::move(bundle)));
+    SS_TRY_VOID(loaded->open(progress));
+    return std::unique_ptr<LoadedSystem>(std::move(loaded));
+  }
+
+  SystemUnderTest& system() override { return *endpoint_; }
+  TelemetrySource* telemetry() override { return &*telemetry_; }
+
+  Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
+    AdapterTokenSource tokens(*endpoint_, bundle_.config().eos_ids, progress);
+    const auto against_expected = [&] {
+      return run_foreign_golden(tokens, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
+    };
+    const auto against_oracle = [&](const OracleAnswers& oracle) {
+      return compare_foreign_with_oracle(tokens, oracle);
+    };
+    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
+  }
+
+  Result<OracleAnswers> oracle_answers(Progress&) override {
+    return Error{ErrorCode::kUnsupported, "an adapter is no oracle"};
+  }
+
+  Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
+    SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
+    return PreparedWork{workload_.items(scenario, seed, trace ? &*trace : nullptr)};
+  }
+
+  Result<OperationTimes> time_operations(const TimeOperationsCommand&, ProgressCount&) override {
+    return Error{ErrorCode::kUnsupported, "the operations of a runtime behind an adapter cannot be seen"};
+  }
+
+ private:
+  LoadedAdapter(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
+
+  Result<void> open(Progress& progress) {
+    SS_TRY(BundleText text, BundleText::load(bundle_));
+    text_.emplace(std::move(text));
+    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, *text_, job_.suite, job_.variant));
+    SS_TRY(golden_, golden_inputs_of(bundle_, *text_, suite, job_.variant));
+    workload_ = Workload(std::move(suite), bundle_.config());
+    std::int64_t n_waits = 0;
+    // The adapter's own deadline holds while it starts; this tells the run that somebody watches it.
+    const AdapterWait wait = [&] {
+      progress.update(++n_waits);
+      return Result<void>();
+    };
+    SS_TRY(AdapterProcess process, AdapterProcess::start(job_.adapter->system, {.log = job_.adapter->log}, wait));
+    if (std::string changed = what_changed(process.hello()); !changed.empty()) {
+      return Error{ErrorCode::kInternal, std::move(changed)};
+    }
+    SS_TRY_VOID(process.load(job_.adapter->model.string(), wait));
+    endpoint_.emplace(std::move(process), static_cast<std::int32_t>(bundle_.config().vocab_size),
+                      job_.step_deadline_ns);
+    telemetry_.emplace(*endpoint_);
+    return {};
+  }
+
+  /// The adapter was asked what it is when the run was planned, and the record has that answer.
+  [[nodiscard]] std::string what_changed(const AdapterHello& hello) const {
+    const AdapterSystem& before = job_.adapter->system;
+    AdapterSystem now = before;
+    take_hello(now, hello);
+    return now == before ? ""
+                         : "the adapter says another runtime, version or setting of itself than when the run began";
+  }
+
+  SystemJob job_;
+  Bundle bundle_;
+  std::optional<BundleText> text_;
+  Workload workload_;
+  GoldenInputs golden_;
+  std::optional<AdapterEndpoint> endpoint_;
+  std::optional<AdapterTelemetry> telemetry_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LoadedSystem>> load_adapter_system(const SystemJob& job, Progress& progress) {
+  return LoadedAdapter::load(job, progress);
+}
+
+}  // namespace secondsource
