@@ -196,6 +196,7 @@ void HttpClient::State::set_options(Transfer& transfer) const {
   set(CURLOPT_PROXY, "");  // a proxy from the environment would be part of what is timed
   // Honours the variables of OpenSSL, by which companies name their own certificate authorities.
   if (const char* authorities = std::getenv("SSL_CERT_FILE")) set(CURLOPT_CAINFO, authorities);
+  set(CURLOPT_FRESH_CONNECT, transfer.call.opens_connection ? 1L : 0L);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, transfer.call.timeout_ns / kNsPerMs)));
   set(CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);

@@ -37,6 +37,7 @@ struct HttpCall {
   std::int64_t timeout_ns = 30'000'000'000;  ///< from start to the end of the body
   std::int64_t max_body_bytes = std::int64_t{64} << 20;
   OnBody on_body{};
+  bool opens_connection = false;  ///< takes no connection that is open already
 };
 
 /// What opening a connection took.

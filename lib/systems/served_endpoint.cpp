@@ -240,6 +240,8 @@ void ServedEndpoint::open_connections(std::int32_t n_connections) {
     call.url = system_.url + "/models";
     call.timeout_ns = kTimeoutNs;
     call.on_body = [](const HttpHead&, std::string_view, std::int64_t) { return true; };
+    // A request that ends before the next one begins would otherwise hand its connection on to it.
+    call.opens_connection = n_started >= n_connections_;
     if (!client_.start(-1 - static_cast<std::int64_t>(n_started), std::move(call))) break;
   }
   const std::int64_t until_ns = now_ns() + kTimeoutNs;
@@ -247,6 +249,7 @@ void ServedEndpoint::open_connections(std::int32_t n_connections) {
     if (!client_.poll(until_ns, ends)) break;
   }
   client_.cancel_all();
+  n_connections_ = std::max(n_connections_, n_started);
 }
 
 }  // namespace secondsource
