@@ -173,7 +173,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                               {"seed", 1},
                               {"scenarios", nlohmann::json::array()},
                               {"step_deadline_ns", 0},
-                              {"served", nullptr}};
+                              {"served", nullptr},
+                              {"adapter", nullptr}};
   const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},
