@@ -386,6 +386,7 @@ class BackendRecord:
     n_units_used: float
     unavailable: str
     served: Optional[Mapping[str, Any]] = None  # of a server behind a URL, as in run.json
+    adapter: Optional[Mapping[str, Any]] = None  # of a runtime behind an adapter, as in run.json
 
 
 @dataclass(frozen=True)
