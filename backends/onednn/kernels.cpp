@@ -235,7 +235,7 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
     std::array<float, 512> head;
     const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
     const bool is_over_all = op.norm_over == NormOver::kAllHeads;
-    // One head of `heads`, which are q or k of the token, normalized and rotated.
+    // Normalizes and rotates one head of `heads`, which are the heads of q or of k of the token.
     const auto transform = [&](std::span<const float> heads, std::size_t at, const std::optional<WeightId>& norm,
                                float all_factor, std::span<float> to) {
       const std::span<const float> from = heads.subspan(at, head_dim);

@@ -23,7 +23,7 @@ NAVIGATION = {
           "docs/exports.md"]),
         ("New hardware each quarter",
          ["docs/metrics.md", "docs/checks.md", "docs/correctness.md", "docs/bundle-format.md", "bundles/README.md", "prompts/README.md",
-          "docs/systems.md", "docs/adapters.md", "docs/backends.md", "docs/gpu.md", "docs/cpu-results.md", "docs/gpu-results.md"]),
+          "docs/systems.md", "docs/adapters.md", "adapters/README.md", "docs/backends.md", "docs/gpu.md", "docs/cpu-results.md", "docs/gpu-results.md"]),
         ("The procurement brief",
          ["docs/brief.md", "docs/cost.md", "docs/fit.md", "docs/results-format.md", "reports/README.md"]),
         ("The code",

@@ -1,5 +1,6 @@
 #pragma once
-// One cell of one run as a history stores it: the row of an export for spreadsheets, notebooks and monitoring.
+// Holds one cell of one run as a history stores it, which is one row of an export to spreadsheets, notebooks and
+// monitoring.
 
 #include <optional>
 #include <span>

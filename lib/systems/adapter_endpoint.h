@@ -1,6 +1,6 @@
 #pragma once
-// A runtime behind an adapter as a system under test: each request is sent when it is due, and each token has the time
-// that the adapter stamped, which is held against the time at which its line arrived. docs/adapters.md
+// Makes a runtime behind an adapter a system under test (docs/adapters.md). Each request is sent when it is due. Each token
+// has the time that the adapter stamped, which is checked against the time at which its line arrived.
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +26,8 @@ struct AdapterLateness {
 
 class AdapterEndpoint final : public SystemUnderTest {
  public:
-  /// A line that arrives later than this behind its time is an error: the adapter keeps lines back, or states wrong times.
+  /// A line that arrives later than this after the time that it states is an error: the adapter holds lines back, or its
+  /// times are wrong.
   static constexpr std::int64_t kLatestNs = 1'000'000'000;
 
   /// `vocab_size` is the model's; a request without a token for `stall_ns` hangs.

@@ -31,7 +31,7 @@ ErrorCode code_of(AdapterFailureKind kind) {
   return ErrorCode::kInternal;
 }
 
-/// A line that is none of the protocol: the adapter is at fault, not what the user said.
+/// The error for a line that breaks the protocol. It blames the adapter and not the user's input.
 Error broken(const Error& error) {
   return {ErrorCode::kIo,
           error.message.starts_with("the adapter") ? error.message : "the adapter wrote " + error.message};
@@ -128,7 +128,7 @@ Error AdapterProcess::ended() {
 void AdapterProcess::stop() {
   const std::int64_t until_ns = now_ns() + kStopNs;
   if (process_.send(to_line(AdapterStopRequest{}))) {
-    // Takes what it still says, until it closes its end.
+    // Reads what the adapter still writes until it closes its end.
     while (now_ns() < until_ns && process_.receive(until_ns)) {
     }
   }

@@ -1,6 +1,6 @@
 #pragma once
-// The process of an adapter (serving/adapter_protocol.h): started, asked what it gives, given its model, and talked to.
-// Every wait has an end, and whatever the adapter does, the worst is an error here.
+// Starts the process of an adapter, asks it what it gives, hands it its model and exchanges lines with it
+// (serving/adapter_protocol.h). Every wait has a deadline, and whatever the adapter does wrong becomes an error.
 //
 //   SS_TRY(AdapterProcess adapter, AdapterProcess::start(system, {.log = log}, wait));
 //   SS_TRY_VOID(adapter.load(model_folder, wait));
@@ -30,7 +30,7 @@ struct AdapterPlace {
   ChildLimits limits{};
 };
 
-/// What an adapter says of itself, into the record.
+/// Copies what an adapter says of itself into the record.
 void take_hello(AdapterSystem& system, const AdapterHello& hello);
 
 class AdapterProcess {

@@ -1,5 +1,5 @@
 #pragma once
-// A runtime behind an adapter as the golden pass sees it.
+// Lets the golden pass ask a runtime behind an adapter.
 
 #include <span>
 

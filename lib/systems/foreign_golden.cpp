@@ -19,7 +19,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::size_t kMostFindings = 5;
-// Requests by which determinism is measured, and the tokens of each.
+// How many requests are repeated to measure determinism, and how many tokens each of them generates.
 constexpr std::size_t kRepeatedRequests = 8;
 constexpr std::int32_t kRepeatedTokens = 32;
 
@@ -29,8 +29,8 @@ std::string text_of_gap(double gap) {
 
 class Pass {
  public:
-  Pass(TokenSource& source, const GoldenInputs& inputs, const ForeignGoldenOptions& options, Progress& progress)
-      : source_(source), inputs_(inputs), options_(options), progress_(progress) {}
+  Pass(TokenSource& source, const GoldenInputs& inputs, std::span<const std::int32_t> eos_ids, Progress& progress)
+      : source_(source), inputs_(inputs), eos_ids_(eos_ids), progress_(progress) {}
 
   Result<GoldenRecord> run() {
     const std::int64_t started_ns = now_ns();
@@ -159,7 +159,7 @@ class Pass {
                                                 [this](std::span<const std::int32_t> ids) {
                                                   return inputs_.tokenizer->decode(ids, {.skip_special = true});
                                                 },
-                                                options_.eos_ids, tau)
+                                                eos_ids_, tau)
                                           : judge_stream(expected, with_end(answer), tau);
     const auto n_equal = static_cast<std::size_t>(judgement.n_equal);
     if (!is_scored) {
@@ -181,8 +181,8 @@ class Pass {
   /// The ids with the end of text appended, since some servers leave it out.
   [[nodiscard]] std::vector<std::int32_t> with_end(const GeneratedAnswer& answer) const {
     std::vector<std::int32_t> ids = answer.ids;
-    const bool has_end = std::ranges::find(options_.eos_ids, ids.back()) != options_.eos_ids.end();
-    if (answer.ended && !has_end && !options_.eos_ids.empty()) ids.push_back(options_.eos_ids.front());
+    const bool has_end = std::ranges::find(eos_ids_, ids.back()) != eos_ids_.end();
+    if (answer.ended && !has_end && !eos_ids_.empty()) ids.push_back(eos_ids_.front());
     return ids;
   }
 
@@ -256,7 +256,7 @@ class Pass {
 
   TokenSource& source_;
   const GoldenInputs& inputs_;
-  const ForeignGoldenOptions& options_;
+  std::span<const std::int32_t> eos_ids_;  ///< of the model
   Progress& progress_;
   std::vector<const GoldenCase*> cases_;
   GoldenRecord record_;
@@ -270,13 +270,7 @@ class Pass {
   std::int64_t n_steps_ = 0;
 };
 
-}  // namespace
-
-Result<GoldenRecord> run_foreign_golden(TokenSource& source, const GoldenInputs& inputs,
-                                        const ForeignGoldenOptions& options, Progress& progress) {
-  return Pass(source, inputs, options, progress).run();
-}
-
+/// Counts how many of the oracle's answers the system repeats.
 Result<GoldenRecord> compare_foreign_with_oracle(TokenSource& source, const OracleAnswers& answers) {
   if (!source.takes_and_gives_ids()) {
     GoldenRecord record;
@@ -294,6 +288,17 @@ Result<GoldenRecord> compare_foreign_with_oracle(TokenSource& source, const Orac
         if (!answer.why_not.empty()) return Error{ErrorCode::kUnavailable, answer.why_not};
         return std::move(answer.value.ids);
       });
+}
+
+}  // namespace
+
+Result<GoldenRecord> verify_foreign_tokens(const SystemJob& job, const GoldenInputs& inputs,
+                                           const std::optional<OracleAnswers>& answers,
+                                           std::span<const std::int32_t> eos_ids, TokenSource& source,
+                                           Progress& progress) {
+  const auto against_expected = [&] { return Pass(source, inputs, eos_ids, progress).run(); };
+  const auto against_oracle = [&](const OracleAnswers& oracle) { return compare_foreign_with_oracle(source, oracle); };
+  return verify_tokens(job, inputs.unverified, answers, {against_expected, against_oracle});
 }
 
 }  // namespace secondsource

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "bundle/bundle_text.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/interrupt.h"
@@ -15,8 +14,7 @@
 #include "systems/adapter_endpoint.h"
 #include "systems/adapter_token_source.h"
 #include "systems/foreign_golden.h"
-#include "systems/loaded_golden.h"
-#include "systems/workload.h"
+#include "systems/loaded_prompts.h"
 
 namespace secondsource {
 namespace {
@@ -76,13 +74,7 @@ class LoadedAdapter final : public LoadedSystem {
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     AdapterTokenSource tokens(*endpoint_, bundle_.config().eos_ids, progress);
-    const auto against_expected = [&] {
-      return run_foreign_golden(tokens, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
-    };
-    const auto against_oracle = [&](const OracleAnswers& oracle) {
-      return compare_foreign_with_oracle(tokens, oracle);
-    };
-    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
+    return verify_foreign_tokens(job_, prompts_->golden, answers, bundle_.config().eos_ids, tokens, progress);
   }
 
   Result<OracleAnswers> oracle_answers(Progress&) override {
@@ -91,7 +83,7 @@ class LoadedAdapter final : public LoadedSystem {
 
   Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
-    return PreparedWork{workload_.items(scenario, seed, trace ? &*trace : nullptr)};
+    return PreparedWork{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr)};
   }
 
   Result<OperationTimes> time_operations(const TimeOperationsCommand&, ProgressCount&) override {
@@ -102,11 +94,7 @@ class LoadedAdapter final : public LoadedSystem {
   LoadedAdapter(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
 
   Result<void> open(Progress& progress) {
-    SS_TRY(BundleText text, BundleText::load(bundle_));
-    text_.emplace(std::move(text));
-    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, *text_, job_.suite, job_.variant));
-    SS_TRY(golden_, golden_inputs_of(bundle_, *text_, suite, job_.variant));
-    workload_ = Workload(std::move(suite), bundle_.config());
+    SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     std::int64_t n_waits = 0;
     // The adapter's own deadline holds while it starts; this tells the run that somebody watches it.
     const AdapterWait wait = [&] {
@@ -135,9 +123,7 @@ class LoadedAdapter final : public LoadedSystem {
 
   SystemJob job_;
   Bundle bundle_;
-  std::optional<BundleText> text_;
-  Workload workload_;
-  GoldenInputs golden_;
+  std::optional<LoadedPrompts> prompts_;
   std::optional<AdapterEndpoint> endpoint_;
   std::optional<AdapterTelemetry> telemetry_;
 };

@@ -17,7 +17,7 @@
 #include "profile/operation_timer.h"
 #include "systems/engine_system.h"
 #include "systems/loaded_golden.h"
-#include "systems/workload.h"
+#include "systems/loaded_prompts.h"
 
 namespace secondsource {
 namespace {
@@ -62,7 +62,7 @@ class LoadedEngine final : public LoadedSystem {
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     const auto against_expected = [&]() -> Result<GoldenRecord> {
       SS_TRY(GoldenResult result,
-             run_golden_pass(*session_, golden_, {.step_deadline_ns = job_.step_deadline_ns}, progress));
+             run_golden_pass(*session_, prompts_->golden, {.step_deadline_ns = job_.step_deadline_ns}, progress));
       return std::move(result.record);
     };
     const auto against_oracle = [&](const OracleAnswers& oracle) {
@@ -70,7 +70,7 @@ class LoadedEngine final : public LoadedSystem {
         return answer(prompt, n_tokens, progress);
       });
     };
-    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
+    return verify_tokens(job_, prompts_->golden.unverified, answers, {against_expected, against_oracle});
   }
 
   Result<OracleAnswers> oracle_answers(Progress& progress) override {
@@ -94,7 +94,7 @@ class LoadedEngine final : public LoadedSystem {
     // Compiles all steps here, so that none is compiled while the clock runs.
     SS_TRY(const std::int64_t compile_ns, engine.prepare({}));
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
-    return PreparedWork{workload_.items(scenario, seed, trace ? &*trace : nullptr), compile_ns};
+    return PreparedWork{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr), compile_ns};
   }
 
   Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) override {
@@ -121,15 +121,11 @@ class LoadedEngine final : public LoadedSystem {
   LoadedEngine(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
 
   Result<void> open(std::unique_ptr<Backend> backend, Progress& progress) {
-    SS_TRY(BundleText text, BundleText::load(bundle_));
-    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, text, job_.suite, job_.variant));
-    SS_TRY(golden_, golden_inputs_of(bundle_, text, suite, job_.variant));
-    workload_ = Workload(std::move(suite), bundle_.config());
-    text_.emplace(std::move(text));
+    SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     const EngineOptions options = engine_options(backend->device());
     SS_TRY(session_, ModelSession::open(std::move(backend), bundle_.config(), bundle_.tensors(), job_.variant, options,
                                         progress));
-    system_.emplace(*session_, text_->tokenizer(), job_.step_deadline_ns);
+    system_.emplace(*session_, prompts_->text.tokenizer(), job_.step_deadline_ns);
     device_telemetry_.emplace(session_->backend());
     return {};
   }
@@ -137,11 +133,11 @@ class LoadedEngine final : public LoadedSystem {
   /// Sizes the KV cache for the most tokens that any of the job's scenarios, the golden pass or the oracle's prompts
   /// hold at once and no more, because peak memory is one of the results.
   EngineOptions engine_options(const DeviceInfo& device) const {
-    EngineOptions options = golden_.cases.empty() ? EngineOptions{} : golden_engine_options(golden_);
-    if (golden_.cases.empty()) options.scheduler.max_seqs = 1;
+    EngineOptions options = prompts_->golden.cases.empty() ? EngineOptions{} : golden_engine_options(prompts_->golden);
+    if (prompts_->golden.cases.empty()) options.scheduler.max_seqs = 1;
     std::int64_t longest = kOraclePromptTokens + kOracleAnswerTokens;
     for (const Scenario& scenario : job_.scenarios) {
-      const std::int64_t each = workload_.longest_prompt(scenario) + scenario.n_output_tokens;
+      const std::int64_t each = prompts_->workload.longest_prompt(scenario) + scenario.n_output_tokens;
       longest = std::max(longest, each);
       options.scheduler.max_seqs = std::max(options.scheduler.max_seqs, scenario.batch);
       const std::int64_t n_held = scenario.n_shared_prefix > 0 ? 1 : 0;  // holds the cache of the shared prefix
@@ -203,9 +199,7 @@ class LoadedEngine final : public LoadedSystem {
 
   SystemJob job_;
   Bundle bundle_;
-  std::optional<BundleText> text_;
-  Workload workload_;
-  GoldenInputs golden_;
+  std::optional<LoadedPrompts> prompts_;
   std::unique_ptr<ModelSession> session_;
   std::optional<EngineSystem> system_;
   std::optional<BackendTelemetry> device_telemetry_;

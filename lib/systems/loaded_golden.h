@@ -1,6 +1,6 @@
 #pragma once
-// The golden pass of a loaded system, whatever the system is: judged against the expected outputs where the bundle has
-// them, otherwise compared with an oracle's answers, otherwise unverified with the reason.
+// Runs the golden pass of any loaded system. Its tokens are judged by the expected outputs if the bundle has some, and
+// otherwise compared with an oracle's answers; without either the record says that they are unverified, and why.
 
 #include <cstdint>
 #include <functional>

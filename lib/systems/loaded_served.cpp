@@ -5,17 +5,15 @@
 #include <optional>
 #include <utility>
 
-#include "bundle/bundle_text.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/interrupt.h"
 #include "measure/arrival_trace.h"
 #include "serving/preset.h"
 #include "systems/foreign_golden.h"
-#include "systems/loaded_golden.h"
+#include "systems/loaded_prompts.h"
 #include "systems/served_endpoint.h"
 #include "systems/served_tokens.h"
-#include "systems/workload.h"
 
 namespace secondsource {
 namespace {
@@ -62,14 +60,8 @@ class LoadedServed final : public LoadedSystem {
   TelemetrySource* telemetry() override { return &*telemetry_; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
-    ServedTokens tokens(*endpoint_, golden_.tokenizer, progress);
-    const auto against_expected = [&] {
-      return run_foreign_golden(tokens, golden_, {.eos_ids = bundle_.config().eos_ids}, progress);
-    };
-    const auto against_oracle = [&](const OracleAnswers& oracle) {
-      return compare_foreign_with_oracle(tokens, oracle);
-    };
-    return verify_tokens(job_, golden_.unverified, answers, {against_expected, against_oracle});
+    ServedTokens tokens(*endpoint_, prompts_->golden.tokenizer, progress);
+    return verify_foreign_tokens(job_, prompts_->golden, answers, bundle_.config().eos_ids, tokens, progress);
   }
 
   Result<OracleAnswers> oracle_answers(Progress&) override {
@@ -78,7 +70,7 @@ class LoadedServed final : public LoadedSystem {
 
   Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) override {
     SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
-    PreparedWork work{workload_.items(scenario, seed, trace ? &*trace : nullptr)};
+    PreparedWork work{prompts_->workload.items(scenario, seed, trace ? &*trace : nullptr)};
     for (WorkItem& item : work.items) {
       if (item.request.prompt == nullptr || endpoint_->remember(*item.request.prompt)) continue;
       // The server gets another prompt than the reference had, so that its answer cannot be judged.
@@ -96,21 +88,15 @@ class LoadedServed final : public LoadedSystem {
   LoadedServed(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
 
   Result<void> open(HttpClient client) {
-    SS_TRY(BundleText text, BundleText::load(bundle_));
-    text_.emplace(std::move(text));
-    SS_TRY(PromptSuite suite, load_prompt_suite(bundle_, *text_, job_.suite, job_.variant));
-    SS_TRY(golden_, golden_inputs_of(bundle_, *text_, suite, job_.variant));
-    workload_ = Workload(std::move(suite), bundle_.config());
-    endpoint_.emplace(job_.served->system, std::move(client), text_->tokenizer(), job_.step_deadline_ns);
+    SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
+    endpoint_.emplace(job_.served->system, std::move(client), prompts_->text.tokenizer(), job_.step_deadline_ns);
     telemetry_.emplace(endpoint_->connections());
     return {};
   }
 
   SystemJob job_;
   Bundle bundle_;
-  std::optional<BundleText> text_;
-  Workload workload_;
-  GoldenInputs golden_;
+  std::optional<LoadedPrompts> prompts_;
   std::optional<ServedEndpoint> endpoint_;
   std::optional<ConnectionTelemetry> telemetry_;
 };

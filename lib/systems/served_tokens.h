@@ -1,5 +1,6 @@
 #pragma once
-// A server as the golden pass sees it: its own requests for log-probabilities of given ids, and for whole answers.
+// Lets the golden pass ask a server, by the server's own requests for the log-probabilities of given ids and for whole
+// answers.
 
 #include "core/progress.h"
 #include "systems/served_endpoint.h"

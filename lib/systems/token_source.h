@@ -1,6 +1,6 @@
 #pragma once
 // What the golden pass asks of a system that is not ours: what it gives to the reference's ids, and what it generates
-// itself. A server and an adapter each implement it by their own requests (served_tokens, adapter_tokens).
+// itself. A server and an adapter each implement it by their own requests (served_tokens, adapter_token_source).
 
 #include <cstdint>
 #include <optional>
@@ -27,13 +27,13 @@ class TokenSource {
  public:
   virtual ~TokenSource() = default;
   [[nodiscard]] virtual std::string name() const = 0;
-  /// Of the system, for "prompts cannot be sent to ...".
+  /// The system's name, as in "prompts cannot be sent to NAME".
   [[nodiscard]] virtual std::string entrance() const = 0;
   /// True if it can be given exactly the ids of the prompt.
   [[nodiscard]] virtual bool takes(const EncodedPrompt& prompt) const = 0;
   /// True if a prompt that consists of ids alone can be sent, and ids come back.
   [[nodiscard]] virtual bool takes_and_gives_ids() const = 0;
-  /// By what every position can be judged with the reference's ids in front of it; nullopt: it cannot.
+  /// The level at which each position can be judged with the reference's ids in front of it; nullopt if it cannot be.
   [[nodiscard]] virtual std::optional<VerdictLevel> forced_level() const = 0;
 
   /// Scores of the ids that are expected behind the prompt. Errors, here and below: it does not answer any more.

@@ -2,18 +2,15 @@
 // bundle's expected outputs (tests/adapters/stand_in.py), so that its tokens are right unless a test plants wrong ones.
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "core/clock.h"
 #include "core/enum_names.h"
 #include "core/file.h"
-#include "expectations.h"
-#include "summary/summarized_run.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
+#include "system_run.h"
 
 namespace secondsource {
 namespace {
@@ -28,46 +25,9 @@ std::string options_of(const std::string& options) {
          (options.empty() ? std::string() : "    options: {" + options + "}\n");
 }
 
-/// A run of one system behind an adapter; `how` is a part of the plan such as "options: {...}".
-class AdapterRun {
- public:
-  explicit AdapterRun(const std::string& how, const std::vector<std::string>& more = {}) {
-    options_.environment = {{"XDG_CACHE_HOME", (scratch_.path() / "cache").string()}};
-    REQUIRE_OK(
-        write_file(plan(), "version: 1\nbundles: ['" + kBundle +
-                               "']\nvariants: [bf16]\nscenarios: ['single-stream+requests=3@/4', "
-                               "'offline:2+requests=4@/6']\nrepetitions: 1\nsystems:\n  - name: it\n    adapter: "
-                               "stand-in\n    variant: bf16\n" +
-                               how));
-    std::vector<std::string> arguments = {"run", "--config", plan().string(), "--out", folder().string()};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    run_ = test::run_program(arguments, options_);
-  }
-  [[nodiscard]] const test::ProgramRun& run() const { return run_; }
-  [[nodiscard]] fs::path plan() const { return scratch_.path() / "plan.yaml"; }
-  [[nodiscard]] fs::path folder() const { return scratch_.path() / "run"; }
-  [[nodiscard]] fs::path scratch() const { return scratch_.path(); }
-  [[nodiscard]] const test::ProgramOptions& options() const { return options_; }
-  [[nodiscard]] SummarizedRun stored() const {
-    CAPTURE(run_.out, run_.err);
-    auto read = read_summarized_run(folder());
-    REQUIRE_OK(read);
-    return *std::move(read);
-  }
-
- private:
-  test::ScratchFolder scratch_;
-  test::ProgramOptions options_;
-  test::ProgramRun run_;
-};
-
-bool has_ended(const std::string& process) {
-  for (const std::int64_t until_ns = now_ns() + 5'000'000'000; now_ns() < until_ns;) {
-    std::ifstream stat("/proc/" + process + "/stat");
-    std::string line;
-    if (!std::getline(stat, line) || test::contains(line, ") Z ")) return true;
-  }
-  return false;
+/// A run of one system behind an adapter; `how` is a part of its entry in the plan such as "    options: {...}\n".
+test::SystemRun adapter_run(const std::string& how, const std::vector<std::string>& more = {}) {
+  return test::SystemRun({"    adapter: stand-in\n" + how, "offline:2+requests=4@/6"}, more);
 }
 
 }  // namespace
@@ -83,7 +43,7 @@ TEST_CASE("a runtime with right tokens passes, at the level that its adapter can
                                           {"forced: none", "greedy"},
                                           {"forced: none, tokens: text", "text"}}));
   CAPTURE(one.options);
-  const AdapterRun measured(options_of(one.options));
+  const test::SystemRun measured = adapter_run(options_of(one.options));
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -122,7 +82,7 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
       {"fault: not finite", "logits", "expected finite logits, found others"},
   }));
   CAPTURE(one.options);
-  const AdapterRun measured(options_of(one.options));
+  const test::SystemRun measured = adapter_run(options_of(one.options));
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 3);
   CHECK(test::contains(measured.run().out, "WRONG TOKENS (" + one.level + ")"));
@@ -130,8 +90,9 @@ TEST_CASE("wrong tokens behind an adapter are found, whatever it shows") {
 }
 
 TEST_CASE("run.json says what is behind the adapter, and the reports show the row beside our own") {
-  const AdapterRun measured(options_of("in_flight: 3") + "    env: {STAND_IN: yes}\n    devices: 2\n",
-                            {"--backend", "reference", "--price", "2"});
+  const test::SystemRun measured =
+      adapter_run(options_of("in_flight: 3") + "    env: {STAND_IN: yes}\n    devices: 2\n",
+                  {"--backend", "reference", "--price", "2"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -161,8 +122,8 @@ TEST_CASE("run.json says what is behind the adapter, and the reports show the ro
 }
 
 TEST_CASE("a stored run of an adapter is a baseline") {
-  const AdapterRun base(options_of(""));
-  const AdapterRun candidate(options_of("in_flight: 3"), {"--baseline", base.folder().string()});
+  const test::SystemRun base = adapter_run(options_of(""));
+  const test::SystemRun candidate = adapter_run(options_of("in_flight: 3"), {"--baseline", base.folder().string()});
   CAPTURE(base.run().out, candidate.run().out, candidate.run().err);
   CHECK(test::contains(candidate.run().out, "gate: "));
   // A cell that the machine disturbed is INVALID and therefore not compared; nothing else may be in the way.
@@ -186,9 +147,10 @@ TEST_CASE("an adapter that does not start is one failure, and the others are mea
       {"hang", "the adapter had not said hello after 1 s"},
   }));
   CAPTURE(one.hello);
-  const AdapterRun measured("    start: [python3, '" + kStandIn + "', --hello, '" + one.hello +
-                                "']\n    start_deadline: " + (one.hello == "hang" ? "1" : "60") + "\n",
-                            {"--backend", "reference"});
+  const test::SystemRun measured =
+      adapter_run("    start: [python3, '" + kStandIn + "', --hello, '" + one.hello +
+                      "']\n    start_deadline: " + (one.hello == "hang" ? "1" : "60") + "\n",
+                  {"--backend", "reference"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, one.expected));
@@ -210,7 +172,8 @@ TEST_CASE(
       {"lost token", "error: the adapter wrote a token of request"},
   }));
   CAPTURE(one.fault);
-  const AdapterRun measured(options_of("fault: " + one.fault), {"--step-deadline", "2s", "--no-golden"});
+  const test::SystemRun measured =
+      adapter_run(options_of("fault: " + one.fault), {"--step-deadline", "2s", "--no-golden"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   const SummarizedRun stored = measured.stored();
@@ -220,19 +183,19 @@ TEST_CASE(
     CAPTURE(text);
     CHECK(text.starts_with(one.expected));
   }
-  const std::string log = read_file(measured.folder() / "servers" / "it.log").value();
-  if (one.fault == "exit") CHECK(test::contains(log, "fatal: the runtime died"));
+  if (one.fault == "exit") CHECK(test::contains(measured.log(), "fatal: the runtime died"));
 }
 
 TEST_CASE("a model that a runtime cannot load fails its row alone") {
-  const AdapterRun measured(options_of("fault: load exit"), {"--backend", "reference"});
+  const test::SystemRun measured = adapter_run(options_of("fault: load exit"), {"--backend", "reference"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, "crash: the adapter ended with exit status 7: fatal: the runtime died"));
 }
 
 TEST_CASE("an adapter that is another one when its row begins is not measured") {
-  const AdapterRun measured("    start: [python3, '" + kStandIn + "', --hello, another each time]\n");
+  const test::SystemRun measured =
+      adapter_run("    start: [python3, '" + kStandIn + "', --hello, another each time]\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, "says another runtime, version or setting of itself"));
@@ -241,14 +204,14 @@ TEST_CASE("an adapter that is another one when its row begins is not measured") 
 TEST_CASE("nothing that an adapter started outlives the run") {
   const test::ScratchFolder scratch;
   const fs::path child = scratch.path() / "child";
-  const AdapterRun measured(options_of("child: '" + child.string() + "'"));
+  const test::SystemRun measured = adapter_run(options_of("child: '" + child.string() + "'"));
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
-  CHECK(has_ended(read_file(child).value()));
+  CHECK(test::has_ended(read_file(child).value()));
 }
 
 TEST_CASE("a run of an adapter goes on only with its plan, since no command of a run.json is executed") {
-  const AdapterRun measured(options_of(""));
+  const test::SystemRun measured = adapter_run(options_of(""));
   CAPTURE(measured.run().out, measured.run().err);
   REQUIRE(measured.run().status == 0);
   const std::string folder = measured.folder().string();
@@ -283,7 +246,7 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
       {"    bundle: other\n", "expected bundle=NAME"},
   }));
   CAPTURE(one.how);
-  const AdapterRun refused(one.how, {"--dry-run"});
+  const test::SystemRun refused = adapter_run(one.how, {"--dry-run"});
   test::check_refused(refused.run(), one.part);
   const auto flag = [](const std::string& system) {
     return test::run_program({"run", kBundle, "--system", system, "--dry-run"});
@@ -294,7 +257,7 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
 }
 
 TEST_CASE("an option that an adapter refuses is bad input") {
-  const AdapterRun refused(options_of("dtyep: float32"));
+  const test::SystemRun refused = adapter_run(options_of("dtyep: float32"));
   test::check_refused(refused.run(), "system it: the adapter: option dtyep: expected one of");
   // The adapters that come with the program, by their own list.
   const test::ScratchFolder scratch;

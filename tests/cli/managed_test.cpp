@@ -2,18 +2,16 @@
 // hang or do not end. The servers are stand-ins (tests/serving/stand_in.py), podman as well (podman_stand_in.py).
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/child_process.h"
 #include "core/clock.h"
 #include "core/enum_names.h"
 #include "core/file.h"
-#include "expectations.h"
-#include "summary/summarized_run.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
+#include "system_run.h"
 
 namespace secondsource {
 namespace {
@@ -26,39 +24,10 @@ const std::string kPodman = test::source_path("tests/serving/podman_stand_in.py"
 constexpr const char* kImage =
     "localhost/stand-in@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A run of one system that is started by `how`, a part of the plan such as "start: [...]".
-class ManagedRun {
- public:
-  explicit ManagedRun(const std::string& how, const std::vector<std::string>& more = {}) {
-    options_.environment = {{"SECONDSOURCE_TEST_PODMAN", scratch_.path().string()},
-                            {"XDG_CACHE_HOME", (scratch_.path() / "cache").string()}};
-    REQUIRE_OK(write_file(plan(), "version: 1\nbundles: ['" + kBundle +
-                                      "']\nvariants: [bf16]\nscenarios: ['single-stream+requests=3@/4', "
-                                      "'offline:2+requests=4@/4']\nrepetitions: 1\nsystems:\n  - name: it\n    preset: "
-                                      "vllm\n    variant: bf16\n" +
-                                      how));
-    std::vector<std::string> arguments = {"run", "--config", plan().string(), "--out", folder().string()};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    run_ = test::run_program(arguments, options_);
-  }
-  [[nodiscard]] const test::ProgramRun& run() const { return run_; }
-  [[nodiscard]] fs::path plan() const { return scratch_.path() / "plan.yaml"; }
-  [[nodiscard]] fs::path folder() const { return scratch_.path() / "run"; }
-  [[nodiscard]] fs::path scratch() const { return scratch_.path(); }
-  [[nodiscard]] const test::ProgramOptions& options() const { return options_; }
-  [[nodiscard]] SummarizedRun stored() const {
-    CAPTURE(run_.out, run_.err);
-    auto read = read_summarized_run(folder());
-    REQUIRE_OK(read);
-    return *std::move(read);
-  }
-  [[nodiscard]] std::string log() const { return read_file(folder() / "servers" / "it.log").value(); }
-
- private:
-  test::ScratchFolder scratch_;
-  test::ProgramOptions options_;
-  test::ProgramRun run_;
-};
+/// A run of one system that is started by `how`, a part of its entry in the plan such as "    start: [...]\n".
+test::SystemRun managed_run(const std::string& how, const std::vector<std::string>& more = {}) {
+  return test::SystemRun({"    preset: vllm\n" + how}, more);
+}
 
 /// `start:` of the stand-in with more arguments.
 std::string start_of(const std::string& more = "") {
@@ -69,16 +38,6 @@ std::string start_of(const std::string& more = "") {
 std::string image_of(const std::string& more = "") {
   return "    engine: '" + kPodman + "'\n    image: '" + kImage + "'\n    start: [--dialect, vllm, --bundle, '" +
          kBundle + "', --model, '{model}', --port, '{port}'" + (more.empty() ? "" : ", " + more) + "]\n";
-}
-
-/// True if the process is there for long after a signal that ends it. One whose parent has not looked yet has ended.
-bool is_alive(const std::string& process) {
-  for (const std::int64_t until_ns = now_ns() + 5'000'000'000; now_ns() < until_ns;) {
-    std::ifstream stat("/proc/" + process + "/stat");
-    std::string line;
-    if (!std::getline(stat, line) || test::contains(line, ") Z ")) return false;
-  }
-  return true;
 }
 
 /// The failures of a run as "kind: message".
@@ -95,7 +54,8 @@ std::vector<std::string> failures_of(const SummarizedRun& stored) {
 TEST_CASE("a server is started with the bundle's model, measured, and stopped with all that it started") {
   const test::ScratchFolder scratch;
   const fs::path child = scratch.path() / "child";
-  const ManagedRun measured(start_of("--child, '" + child.string() + "'") + "    env: {STAND_IN_MODE: plain}\n");
+  const test::SystemRun measured =
+      managed_run(start_of("--child, '" + child.string() + "'") + "    env: {STAND_IN_MODE: plain}\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -110,7 +70,7 @@ TEST_CASE("a server is started with the bundle's model, measured, and stopped wi
   CHECK(served->managed->health == "/health");
   CHECK(test::contains(measured.run().out, "passed (forced)"));
   CHECK(stored.summary.cells.size() == 2);
-  CHECK_FALSE(is_alive(read_file(child).value()));
+  CHECK(test::has_ended(read_file(child).value()));
   const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
   CHECK(test::contains(html.out, "started as STAND_IN_MODE=plain python3"));
   const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
@@ -131,7 +91,8 @@ TEST_CASE("a server that does not come up is one failure with its last words, an
       {"--nonsense", "crash: the server ended with exit status 2"},
   }));
   CAPTURE(one.more);
-  const ManagedRun measured(start_of(one.more) + "    start_deadline: 2\n", {"--backend", "reference"});
+  const test::SystemRun measured =
+      managed_run(start_of(one.more) + "    start_deadline: 2\n", {"--backend", "reference"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, one.expected));
@@ -141,7 +102,8 @@ TEST_CASE("a server that does not come up is one failure with its last words, an
 }
 
 TEST_CASE("a server that is not installed is a failure") {
-  const ManagedRun measured("    start: [no-such-server-anywhere, --port, '{port}']\n", {"--backend", "reference"});
+  const test::SystemRun measured =
+      managed_run("    start: [no-such-server-anywhere, --port, '{port}']\n", {"--backend", "reference"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, "no-such-server-anywhere"));
@@ -159,7 +121,8 @@ TEST_CASE("a server that fails in the middle is reported as a backend that does,
       {"hang", "hang: the server sent no token of any request for 2 s"},
   }));
   CAPTURE(one.then);
-  const ManagedRun measured(start_of("--after, '2', --then, " + one.then), {"--step-deadline", "2s"});
+  const test::SystemRun measured =
+      managed_run(start_of("--after, '2', --then, " + one.then), {"--step-deadline", "2s"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   const std::vector<std::string> failures = failures_of(measured.stored());
@@ -172,15 +135,16 @@ TEST_CASE("a server that fails in the middle is reported as a backend that does,
 TEST_CASE("a server that ignores SIGTERM is killed after its deadline, with what it started") {
   const test::ScratchFolder scratch;
   const fs::path child = scratch.path() / "child";
-  const ManagedRun measured(start_of("--ignore-sigterm, --child, '" + child.string() + "'") + "    stop_deadline: 1\n");
+  const test::SystemRun measured =
+      managed_run(start_of("--ignore-sigterm, --child, '" + child.string() + "'") + "    stop_deadline: 1\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   CHECK(test::contains(measured.run().err, "it was asked to end and had not after 1 s; killed"));
-  CHECK_FALSE(is_alive(read_file(child).value()));
+  CHECK(test::has_ended(read_file(child).value()));
 }
 
 TEST_CASE("a server in a container is the same row, with the image in the fingerprint") {
-  const ManagedRun measured(image_of() + "    env: {A: '1'}\n", {"--cpus", "0"});
+  const test::SystemRun measured = managed_run(image_of() + "    env: {A: '1'}\n", {"--cpus", "0"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);
   const SummarizedRun stored = measured.stored();
@@ -209,7 +173,8 @@ TEST_CASE("a server in a container is the same row, with the image in the finger
 }
 
 TEST_CASE("a container that is killed for want of memory says so, by its engine") {
-  const ManagedRun measured(image_of("--after, '2', --then, killed") + "    env: {STAND_IN_OOM: 'true'}\n");
+  const test::SystemRun measured =
+      managed_run(image_of("--after, '2', --then, killed") + "    env: {STAND_IN_OOM: 'true'}\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   const std::vector<std::string> failures = failures_of(measured.stored());
@@ -220,13 +185,14 @@ TEST_CASE("a container that is killed for want of memory says so, by its engine"
 
 TEST_CASE("an image that is not there, or an engine that is not installed, is a failure") {
   const std::string other(64, 'a');
-  const ManagedRun missing("    engine: '" + kPodman + "'\n    image: 'elsewhere/vllm@sha256:" + other +
-                               "'\n    start: [--port, '{port}']\n",
-                           {"--backend", "reference"});
+  const test::SystemRun missing =
+      managed_run("    engine: '" + kPodman + "'\n    image: 'elsewhere/vllm@sha256:" + other +
+                      "'\n    start: [--port, '{port}']\n",
+                  {"--backend", "reference"});
   CAPTURE(missing.run().out, missing.run().err);
   CHECK(missing.run().status == 4);
   CHECK(test::contains(missing.run().out, "has no image elsewhere/vllm@sha256:"));
-  const ManagedRun no_engine(
+  const test::SystemRun no_engine = managed_run(
       "    engine: no-such-engine\n    image: '" + std::string(kImage) + "'\n    start: [--port, '{port}']\n",
       {"--backend", "reference"});
   CAPTURE(no_engine.run().out, no_engine.run().err);
@@ -235,8 +201,8 @@ TEST_CASE("an image that is not there, or an engine that is not installed, is a 
 }
 
 TEST_CASE("nothing is measured in place of the server that was to be started") {
-  const ManagedRun measured(start_of("--at-start, hang") + "    url: 'http://127.0.0.1:1'\n    start_deadline: 1\n",
-                            {"--dry-run"});
+  const test::SystemRun measured = managed_run(
+      start_of("--at-start, hang") + "    url: 'http://127.0.0.1:1'\n    start_deadline: 1\n", {"--dry-run"});
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 0);  // a dry run starts nothing
   CHECK_FALSE(fs::exists(measured.folder()));
@@ -248,15 +214,15 @@ TEST_CASE("nothing is measured in place of the server that was to be started") {
   REQUIRE_OK(other);
   const auto port = other->receive(now_ns() + 60'000'000'000);
   REQUIRE_OK(port);
-  const ManagedRun taken(start_of() + "    url: 'http://127.0.0.1:" + port->value() + "'\n",
-                         {"--backend", "reference"});
+  const test::SystemRun taken =
+      managed_run(start_of() + "    url: 'http://127.0.0.1:" + port->value() + "'\n", {"--backend", "reference"});
   CAPTURE(taken.run().out, taken.run().err);
   CHECK(taken.run().status == 4);
   CHECK(test::contains(taken.run().out, "something answers there already"));
 }
 
 TEST_CASE("a run that starts servers goes on only with its plan, since no command of a run.json is executed") {
-  const ManagedRun measured(start_of());
+  const test::SystemRun measured = managed_run(start_of());
   CAPTURE(measured.run().out, measured.run().err);
   REQUIRE(measured.run().status == 0);
   const std::string folder = measured.folder().string();
@@ -296,7 +262,7 @@ TEST_CASE("systems that a plan wants started: what cannot be is refused in one l
       {"", "url"},
   }));
   CAPTURE(one.how);
-  const ManagedRun refused(one.how, {"--dry-run"});
+  const test::SystemRun refused = managed_run(one.how, {"--dry-run"});
   test::check_refused(refused.run(), one.part);
 }
 

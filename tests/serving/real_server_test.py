@@ -8,7 +8,6 @@ Skipped (77) with the reason where the server is not installed: Python packages 
 SECONDSOURCE_SERVERS_PYTHON names (default: this one), llama-server in SECONDSOURCE_LLAMA_SERVER (default: PATH).
 """
 import atexit
-import json
 import os
 import pathlib
 import shutil
@@ -16,19 +15,10 @@ import subprocess
 import sys
 import tempfile
 
-SKIPPED = 77
-PYTHON = os.environ.get("SECONDSOURCE_SERVERS_PYTHON", sys.executable)
+from real_system import PYTHON, SKIPPED, check_right, check_wrong, measure, missing_packages, write_wrong_base
+
 LLAMA_SERVER = os.environ.get("SECONDSOURCE_LLAMA_SERVER") or shutil.which("llama-server")
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-WRONG_BASE = 10000.0  # the default of most programs, where the bundle says 1e8
-
-
-def missing_packages(*names):
-    found = subprocess.run([PYTHON, "-c", "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if not u.find_spec(n)])",
-                            *names], capture_output=True, text=True, check=False)
-    if found.returncode != 0:
-        return f"{PYTHON} does not run"
-    return f"{PYTHON} has no " + ", ".join(found.stdout.split()) if found.stdout.split() else ""
 
 
 class Transformers:
@@ -122,27 +112,13 @@ def folder_with_wrong_base(scratch):
     folder.mkdir()
     for name in MODEL_FILES:
         shutil.copy(BUNDLE / name, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["rope_theta"] = WRONG_BASE
-    (folder / "config.json").write_text(json.dumps(config))
+    write_wrong_base(folder / "config.json")
     return str(folder)
 
 
-def measure(server, model, scratch):
-    """The golden record, the cells and the exit status of a run of this server alone."""
-    system = {"name": "it", "preset": getattr(server, "preset", NAME), "variant": "bf16", "stop_deadline": "60s", **server.plan(model, scratch)}
-    plan = {"version": 1, "bundles": [str(BUNDLE)], "variants": ["bf16"], "repetitions": 1, "noise_limit_percent": 100,
-            "scenarios": ["single-stream+requests=6@/16", "offline:2+requests=4@/16"], "systems": [system]}
-    file, out = pathlib.Path(scratch, "plan.yaml"), pathlib.Path(scratch, "run")
-    file.write_text(json.dumps(plan))  # JSON is YAML
-    run = subprocess.run([PROGRAM, "run", "--config", str(file), "--out", str(out)], capture_output=True, text=True, check=False)
-    print(run.stdout, run.stderr, sep="\n")
-    if run.returncode not in (0, 3, 6):
-        print((out / "servers" / "it.log").read_text()[-3000:])
-    verified = subprocess.run([PROGRAM, "verify", str(out)], capture_output=True, text=True, check=False)
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    summary = json.loads((out / "summary.json").read_text())
-    return summary["golden"][0], summary["cells"], run.returncode
+def system_of(server, model, scratch):
+    """The server's entry in the plan."""
+    return {"preset": getattr(server, "preset", NAME), "stop_deadline": "60s", **server.plan(model, scratch)}
 
 
 def main():
@@ -152,17 +128,10 @@ def main():
         print("skipped: " + why_not)
         return SKIPPED
     with tempfile.TemporaryDirectory() as scratch:
-        golden, cells, status = measure(server, "{model}", scratch)
-    assert golden["verdict"] == "passed" and golden["level"] == server.level, golden
-    assert golden["n_prompts"] >= 10 and golden["n_wrong"] == 0, golden
-    assert len(cells) == 2 and all(cell["n_errors"] == 0 and cell["n_samples"] > 0 for cell in cells), cells
-    assert status in (0, 6), status  # 6: a check of the measurement itself, on a busy machine
+        check_right(measure(PROGRAM, BUNDLE, system_of(server, "{model}", scratch), scratch), server.level)
     with tempfile.TemporaryDirectory() as scratch:
-        golden, cells, status = measure(server, folder_with_wrong_base(scratch), scratch)
-    # Nothing but the verdict tells: every request was answered, in full.
-    assert all(cell["n_errors"] == 0 and cell["n_samples"] > 0 for cell in cells), cells
-    assert golden["verdict"] == "failed" and golden["level"] == server.level, golden
-    assert status == 3, status
+        system = system_of(server, folder_with_wrong_base(scratch), scratch)
+        check_wrong(measure(PROGRAM, BUNDLE, system, scratch), server.level)
     return 0
 
 

@@ -24,6 +24,6 @@ def seal_of(text: bytes) -> Seal:
     if end:
         body = text[: end.start()].rstrip(_BLANK)
         return Seal.GOOD if hashlib.sha256(body).hexdigest()[:_DIGITS].encode() == end.group(1) else Seal.BROKEN
-    # A record has no member of this name: whatever looks like a checksum and is not in its place is a damaged one.
+    # No record has a member of this name, so a text that looks like a checksum elsewhere means that the record is damaged.
     last = text.rfind(_KEY)
     return Seal.BROKEN if last >= 0 and len(text) - last < 2 * _DIGITS + len(_KEY) else Seal.NONE

@@ -1,5 +1,5 @@
-// A backend in one file: the loops of the reference backend, in which RMSNorm is replaced. Replace one operation after
-// another by kernels of your own; `secondsource check` says after each whether the tokens are still right.
+// This backend runs the loops of the reference backend, except for RMSNorm, which it replaces. Replace the operations one by
+// one with kernels of your own, and run `secondsource check` after each to see whether the tokens are still right.
 
 #include "reference/backend.h"
 
