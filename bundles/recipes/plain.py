@@ -55,9 +55,9 @@ def in_rows(x, limit=127):
 def in_groups(w, limit):
     out = np.empty_like(w)
     for start in range(0, w.shape[-1], 32):
-        part = w[:, start:start + 32]
+        part = w[..., start:start + 32]
         scale = f16(np.abs(part).max(-1, keepdims=True) / np.float32(limit))
-        out[:, start:start + 32] = round_to_steps(part, scale, np.float32(limit))
+        out[..., start:start + 32] = round_to_steps(part, scale, np.float32(limit))
     return out
 
 
@@ -105,7 +105,7 @@ class Plain:
 
     def scale(self, key, otherwise=1.0):
         """A multiplier of Granite."""
-        return self.config[key] if self.config["model_type"] == "granite" else otherwise
+        return self.config[key] if self.config["model_type"] in ("granite", "granitemoe") else otherwise
 
     def is_rotated(self, layer):
         return self.config["model_type"] != "smollm3" or bool(self.config["no_rope_layers"][layer])
@@ -187,14 +187,14 @@ class Plain:
                 out[position, head] = share.astype(np.float64) @ value[first:position + 1, group].astype(np.float64)
         return self.matmul(out.reshape(positions, -1), prefix + "o_proj.weight")
 
-    def gated(self, x, gate, up, down):
-        """gate and up are the arguments of matmul."""
+    def gated(self, x, gate, up, down, expert=slice(None)):
+        """gate and up are the arguments of matmul; down is a matrix, or an expert's in a tensor of them."""
         a = self.matmul(x, *gate)
         if self.is_gemma:
             activated = a / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
         else:
             activated = a / (1 + np.exp(-a))
-        return self.matmul(activated * self.matmul(x, *up), down)
+        return self.matmul(activated * self.matmul(x, *up), down, expert)
 
     def network(self, x, prefix, matrices=("gate_proj", "up_proj", "down_proj")):
         gate, up, down = (f"{prefix}{one}.weight" for one in matrices)
@@ -202,7 +202,8 @@ class Plain:
 
     def mix(self, x, prefix):
         """Softmax over the router's scores; the best (scaled to the sum 1 if the class does) add their networks."""
-        router = self.other(prefix + "gate.weight")
+        is_granite = self.config["model_type"] == "granitemoe"
+        router = self.other(prefix + ("router.layer.weight" if is_granite else "gate.weight"))
         operands = (bf16(x), bf16(router)) if self.envelope else (x, router)
         scores = operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
         is_mixtral = self.config["model_type"] == "mixtral"
@@ -213,7 +214,13 @@ class Plain:
             share = np.exp(of_row - of_row.max())
             share /= share[best].sum() if self.config.get("norm_topk_prob", True) else share.sum()
             for expert in best:
-                out[row] += share[expert] * self.network(x[row:row + 1], f"{prefix}experts.{expert}.", matrices)[0]
+                if is_granite:  # [experts, gate rows and then up rows, inputs]
+                    joined, inner = prefix + "input_linear.weight", self.config["intermediate_size"]
+                    gate, up = ((joined, (expert, rows)) for rows in (slice(0, inner), slice(inner, None)))
+                    made = self.gated(x[row:row + 1], gate, up, prefix + "output_linear.weight", expert)
+                else:
+                    made = self.network(x[row:row + 1], f"{prefix}experts.{expert}.", matrices)
+                out[row] += share[expert] * made[0]
         if prefix + "shared_expert_gate.weight" in self.stored:
             gate = self.other(prefix + "shared_expert_gate.weight")
             operands = (bf16(x), bf16(gate)) if self.envelope else (x, gate)
@@ -222,9 +229,9 @@ class Plain:
         return out
 
     def feed_forward(self, x, prefix):
-        for module in ("block_sparse_moe.", "mlp."):
-            if prefix + module + "gate.weight" in self.stored:
-                return self.mix(x, prefix + module)
+        for router in ("block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate"):
+            if f"{prefix}{router}.weight" in self.stored:
+                return self.mix(x, prefix + router.split(".")[0] + ".")
         if self.config["model_type"] == "phi3":
             name, inner = prefix + "mlp.gate_up_proj.weight", self.config["intermediate_size"]
             return self.gated(x, (name, slice(0, inner)), (name, slice(inner, None)), prefix + "mlp.down_proj.weight")

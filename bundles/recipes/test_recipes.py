@@ -283,6 +283,14 @@ def random_model(family: str, seed: int = 3):
 def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
     """The parameters that the model computes with, by the names and in the pieces of the checkpoint."""
     is_mixtral = model.config.model_type == "mixtral"
+    if model.config.model_type == "granitemoe":
+        stored_as = {"experts.gate_up_proj": "input_linear.weight", "experts.down_proj": "output_linear.weight",
+                     "router.weight": "router.layer.weight"}
+        tensors = {}
+        for name, tensor in model.model.named_parameters():
+            ending = next((end for end in stored_as if name.endswith("block_sparse_moe." + end)), "")
+            tensors[name.removesuffix(ending) + stored_as.get(ending, "")] = tensor
+        return tensors
     module = "block_sparse_moe" if is_mixtral else "mlp"
     gate, up, down = ("w1", "w3", "w2") if is_mixtral else ("gate_proj", "up_proj", "down_proj")
     tensors = {}
@@ -302,6 +310,7 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
 MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
+            "granite_moe": 3 * (4 + 2) + 1, "granite_moe-biases": 3 * (4 + 2) + 1,  # all experts of a layer together
             "qwen3_moe-unnormalized": 3 * 4 + 3 * (6 + 1 + 6) + 1, "qwen3_moe-steps": 3 * 4 + 3 * (1 + 6 + 1) + 1}
 
 

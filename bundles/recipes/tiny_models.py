@@ -71,6 +71,12 @@ MODELS: dict[str, tuple[type, dict]] = {
         "rope_parameters": {
             "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000000.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "granite_moe": (transformers.GraniteMoeConfig, {
+        "intermediate_size": 40, "num_local_experts": 6, "num_experts_per_tok": 2, "embedding_multiplier": 12.0,
+        "residual_multiplier": 0.22, "attention_multiplier": 0.125, "logits_scaling": 8.0}),
+    "granite_moe-biases": (transformers.GraniteMoeConfig, {
+        "intermediate_size": 72, "num_local_experts": 4, "num_experts_per_tok": 3, "attention_bias": True,
+        "residual_multiplier": 0.5, "tie_word_embeddings": True}),
     "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
     "olmo2-biases": (transformers.Olmo2Config, {
         "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,

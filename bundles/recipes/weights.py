@@ -21,7 +21,7 @@ class Role(enum.Enum):
 CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
-           "Gemma3ForCausalLM", "Olmo2ForCausalLM")
+           "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM")
 
 
 def experts(config) -> int:
@@ -64,10 +64,12 @@ def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int,
     dim = config.hidden_size
     if has_experts:
         inner = getattr(config, "moe_intermediate_size", config.intermediate_size)
+        is_granite = config.model_type == "granitemoe"
+        module, router = ("block_sparse_moe", "router") if is_granite else ("mlp", "gate")
         tensors = {
-            "mlp.gate.weight": (Role.ROUTER, (experts(config), dim)),
-            "mlp.experts.gate_up_proj": (Role.MATMUL, (experts(config), 2 * inner, dim)),
-            "mlp.experts.down_proj": (Role.MATMUL, (experts(config), dim, inner)),
+            f"{module}.{router}.weight": (Role.ROUTER, (experts(config), dim)),
+            f"{module}.experts.gate_up_proj": (Role.MATMUL, (experts(config), 2 * inner, dim)),
+            f"{module}.experts.down_proj": (Role.MATMUL, (experts(config), dim, inner)),
         }
         if _has_shared_expert(config):
             inner = config.shared_expert_intermediate_size

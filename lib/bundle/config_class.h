@@ -367,6 +367,19 @@ inline constexpr std::array kConfigClasses = {
                 .out_bias = {"attention_bias"},
                 .qk_norm = QkNorm::kAllHeads,
                 .block_norms = BlockNorms::kAfter},
+    ConfigClass{.architecture = Architecture::kGraniteMoe,
+                .family = "granitemoe",
+                .class_name = "GraniteMoeForCausalLM",
+                .vocab_size = 32000,
+                .intermediate_size = 11008,
+                .num_key_value_heads = kDerived,
+                .max_position_embeddings = 2048,
+                .bos_token_id = 1,
+                .eos_token_id = 2,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mixture = {.n_experts_keys = {"num_local_experts"}, .n_experts = 8, .num_experts_per_tok = 2},
+                .reads_multipliers = true},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

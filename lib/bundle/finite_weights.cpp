@@ -30,7 +30,7 @@ Result<void> check_finite_weights(const ModelConfig& config, const TensorStore& 
     const StoredTensor& stored = *tensors.find(spec.name);
     SS_TRY(const WeightEncoding encoding, encoding_as_stored(*stored.info.dtype));
     SS_TRY(const std::shared_ptr<const WeightSource> source, make_weight_source(stored, encoding));
-    const std::int64_t n_rows = spec.shape.rank() == 1 ? 1 : spec.shape.extent(0);
+    const std::int64_t n_rows = n_rows_of(spec.shape);
     const std::int64_t row_bytes = static_cast<std::int64_t>(stored.info.size_bytes) / n_rows;
     const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / row_bytes);
     for (std::int64_t row = 0; row < n_rows; row += piece) {

@@ -35,6 +35,7 @@ enum class Architecture : std::uint8_t {
   kGemma2,
   kGemma3,
   kOlmo2,
+  kGraniteMoe,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.

@@ -58,6 +58,11 @@ void add_network(const FfnTensors& network, std::int64_t dim, std::vector<Tensor
   tensors.push_back({network.down.tensor, {dim, ffn_dim}, TensorRole::kMatmul});
 }
 
+/// Whether all experts of a layer are two tensors.
+bool has_joined_experts(const ModelConfig& config) {
+  return config.architecture == Architecture::kGraniteMoe;
+}
+
 void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector<TensorSpec>& tensors) {
   if (!config.is_mixture_layer(layer)) {
     const FfnTensors network = ffn_tensors(config, layer);
@@ -69,6 +74,13 @@ void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector
     return;
   }
   tensors.push_back({router_tensor_name(config, layer), {config.n_experts, config.dim}, TensorRole::kRouter});
+  if (has_joined_experts(config)) {
+    const FfnTensors first = expert_tensors(config, layer, 0);
+    const std::int64_t ffn_dim = config.expert_ffn_dim;
+    tensors.push_back({first.gate.tensor, {config.n_experts, 2 * ffn_dim, config.dim}, TensorRole::kMatmul});
+    tensors.push_back({first.down.tensor, {config.n_experts, config.dim, ffn_dim}, TensorRole::kMatmul});
+    return;
+  }
   for (std::int64_t expert = 0; expert < config.n_experts; ++expert) {
     add_network(expert_tensors(config, layer, expert), config.dim, tensors);
   }
@@ -79,7 +91,8 @@ void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector
 
 /// The module of a layer's experts and their router.
 std::string_view mixture_module(const ModelConfig& config) {
-  return config.architecture == Architecture::kMixtral ? "block_sparse_moe" : "mlp";
+  const bool is_sparse_moe = config.architecture == Architecture::kMixtral || has_joined_experts(config);
+  return is_sparse_moe ? "block_sparse_moe" : "mlp";
 }
 
 }  // namespace
@@ -115,7 +128,21 @@ FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer) {
           .down = down};
 }
 
+std::int64_t n_rows_of(const Shape& shape) {
+  std::int64_t n_rows = 1;
+  for (std::size_t axis = 0; axis + 1 < shape.rank(); ++axis) n_rows *= shape.extent(axis);
+  return n_rows;
+}
+
 FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert) {
+  if (has_joined_experts(config)) {
+    const std::int64_t ffn_dim = config.expert_ffn_dim;
+    const std::string joined = layer_tensor_name(layer, "block_sparse_moe.input_linear.weight");
+    return {
+        .gate = {joined, 2 * expert * ffn_dim, ffn_dim},
+        .up = {joined, (2 * expert + 1) * ffn_dim, ffn_dim},
+        .down = {layer_tensor_name(layer, "block_sparse_moe.output_linear.weight"), expert * config.dim, config.dim}};
+  }
   const bool is_numbered = config.architecture == Architecture::kMixtral;
   const auto rows = [&](std::string_view matrix, std::int64_t n_rows) {
     const std::string_view module = mixture_module(config);
@@ -147,7 +174,8 @@ std::string bias_name(std::string_view weight_name) {
 }
 
 std::string router_tensor_name(const ModelConfig& config, std::int64_t layer) {
-  return layer_tensor_name(layer, fmt::format("{}.gate.weight", mixture_module(config)));
+  const std::string_view gate = has_joined_experts(config) ? "router.layer" : "gate";
+  return layer_tensor_name(layer, fmt::format("{}.{}.weight", mixture_module(config), gate));
 }
 
 std::vector<TensorSpec> model_tensors(const ModelConfig& config) {

@@ -29,6 +29,9 @@ struct TensorSpec {
 /// "model.layers.3.self_attn.q_proj.weight" for (3, "self_attn.q_proj.weight").
 [[nodiscard]] std::string layer_tensor_name(std::int64_t layer, std::string_view rest);
 
+/// How many rows of inputs a tensor has: [outputs, inputs], [experts, outputs of one, inputs], or a vector, which is one.
+[[nodiscard]] std::int64_t n_rows_of(const Shape& shape);
+
 /// Rows of a tensor, which has several projections in some classes.
 struct TensorRows {
   std::string tensor;
@@ -52,7 +55,8 @@ struct FfnTensors {
 };
 /// Those of a layer without experts.
 [[nodiscard]] FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer);
-/// Those of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral,
+/// Those of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral, rows of
+/// "model.layers.3.block_sparse_moe.input_linear.weight" in Granite-MoE,
 /// "model.layers.3.mlp.experts.5.gate_proj.weight" in other classes.
 [[nodiscard]] FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert);
 [[nodiscard]] std::string router_tensor_name(const ModelConfig& config, std::int64_t layer);

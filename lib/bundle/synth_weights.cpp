@@ -89,7 +89,7 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
       break;
   }
   const bool into_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight") ||
-                             tensor.name.ends_with(".w2.weight");
+                             tensor.name.ends_with(".w2.weight") || tensor.name.ends_with("output_linear.weight");
   if (into_residual) spread /= std::sqrt(2.0 * static_cast<double>(config.n_layers));
   if (tensor.name == kHeadTensor) spread *= 3.0;
   return {tensor_seed, 0.0F, static_cast<float>(spread)};

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/model_tensors.h"
 #include "bundle/quantize.h"
 #include "core/check.h"
 #include "core/half.h"
@@ -83,9 +84,9 @@ SS_VECTOR_CLONES bool are_finite(std::span<const std::byte> values, WeightEncodi
   }
 }
 
-class TensorRows final : public WeightSource {
+class StoredRows final : public WeightSource {
  public:
-  TensorRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
+  StoredRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
       : tensor_(std::move(tensor)),
         dtype_(*tensor_.info.dtype),
         encoding_(encoding),
@@ -200,14 +201,13 @@ Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTenso
     return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: expected F32, F16 or BF16, found {}",
                                                       printable(info.name), printable(info.dtype_name))};
   }
-  if (info.shape.rank() < 1 || info.shape.rank() > 2) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("tensor {}: expected one or two dimensions, found {}",
+  if (info.shape.rank() < 1 || info.shape.rank() > 3) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("tensor {}: expected one to three dimensions, found {}",
                                                        printable(info.name), info.shape.to_string())};
   }
-  const bool is_vector = info.shape.rank() == 1;
-  const std::int64_t n_rows = is_vector ? 1 : info.shape.extent(0);
-  const std::int64_t n_cols = info.shape.extent(is_vector ? 0 : 1);
-  return std::shared_ptr<const WeightSource>(std::make_shared<TensorRows>(tensor, encoding, n_rows, n_cols));
+  const std::int64_t n_cols = info.shape.extent(info.shape.rank() - 1);
+  return std::shared_ptr<const WeightSource>(
+      std::make_shared<StoredRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
 }
 
 }  // namespace secondsource

@@ -38,9 +38,9 @@ class Preparer {
       const StoredTensor& tensor = stored(part.rows.tensor);
       SS_TRY(spec.encoding, encoding_of(variant_, TensorRole::kMatmul, tensor.info.dtype.value()));
       SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
-      spec.n_cols = tensor.info.shape.extent(1);
+      spec.n_cols = tensor.info.shape.extent(tensor.info.shape.rank() - 1);
       const std::int64_t n_rows = part.rows.n_rows;
-      if (n_rows != tensor.info.shape.extent(0) || !part.order.empty()) {
+      if (n_rows != n_rows_of(tensor.info.shape) || !part.order.empty()) {
         source = view_rows(std::move(source), {part.rows.first_row, n_rows, part.order}, {spec.n_cols, spec.encoding});
       }
       spec.n_rows += n_rows;

@@ -24,12 +24,11 @@ Result<DType> stored_type(const ModelConfig& config) {
 
 Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored) {
   SS_TRY(const WeightEncoding encoding, encoding_of(variant, role, stored));
-  const bool is_matrix = tensor.shape.rank() == 2;
-  return encoded_bytes(encoding, is_matrix ? tensor.shape.extent(0) : 1, tensor.shape.extent(is_matrix ? 1 : 0));
+  return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(tensor.shape.rank() - 1));
 }
 
 bool is_of_expert(const TensorSpec& tensor) {
-  return tensor.name.find(".experts.") != std::string::npos;
+  return tensor.shape.rank() == 3 || tensor.name.find(".experts.") != std::string::npos;
 }
 
 /// The values of the largest step that are alive at once.

@@ -70,6 +70,7 @@ PLANTED: dict[str, list[dict]] = {
     "smollm3": [{"no_rope_layers": [1, 1, 1]}, {"no_rope_layers": [0, 1, 0]}],
     "smollm3-windows": [{"layer_types": ["full_attention", "full_attention", "sliding_attention"]}],
     "seed_oss": [{"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
+    "granite_moe": [{"residual_multiplier": 0.23}, {"num_experts_per_tok": 3}, {"attention_multiplier": 0.25}],
     "olmo2": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
     "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
 }

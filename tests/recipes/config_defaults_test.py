@@ -28,13 +28,15 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "SeedOssForCausalLM": transformers.SeedOssConfig, "Ernie4_5ForCausalLM": transformers.Ernie4_5Config,
            "Qwen2MoeForCausalLM": transformers.Qwen2MoeConfig, "Phi3ForCausalLM": transformers.Phi3Config,
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
-           "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config}
+           "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
+           "GraniteMoeForCausalLM": transformers.GraniteMoeConfig}
 
 # transformers' types forbid null in the other classes; a null there is no file that it would read.
 NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "SeedOssForCausalLM",
                  "Ernie4_5ForCausalLM")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
-                 "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM")
+                 "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
+                 "GraniteMoeForCausalLM")
 
 # What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",
@@ -135,19 +137,19 @@ def in_transformers(config: dict) -> dict:
     found["bos_token_id"] = read.bos_token_id
     ends = read.eos_token_id
     found["eos_token_id"] = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM")
+    is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM")
     experts = read.num_experts if name == "Qwen2MoeForCausalLM" else getattr(read, "num_local_experts", 0)
     found["num_local_experts"] = experts if is_mixture else 0
     is_shared = name == "Qwen2MoeForCausalLM"
     found["shared_expert_intermediate_size"] = read.shared_expert_intermediate_size if is_shared else 0
     found["num_experts_per_tok"] = read.num_experts_per_tok if is_mixture else 0
-    found["mixture_layers"] = [hasattr(layer.mlp, "experts") for layer in layers]
+    found["mixture_layers"] = [hasattr(layer, "block_sparse_moe") or hasattr(layer.mlp, "experts") for layer in layers]
     if is_mixture:
         found["moe_intermediate_size"] = read.moe_intermediate_size if "Qwen" in name else read.intermediate_size
         found["norm_topk_prob"] = read.norm_topk_prob if "Qwen" in name else True
     found["rotated"] = [bool(getattr(layer.self_attn, "use_rope", True)) for layer in layers]
     found["attention_scale"] = layers[0].self_attn.scaling
-    is_scaled = name == "GraniteForCausalLM"
+    is_scaled = name in ("GraniteForCausalLM", "GraniteMoeForCausalLM")
     is_gemma = name.startswith("Gemma")
     found["embedding_scale"] = read.embedding_multiplier if is_scaled else read.hidden_size ** 0.5 if is_gemma else 1
     is_capped = name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM")

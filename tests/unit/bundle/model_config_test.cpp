@@ -85,6 +85,20 @@ TEST_CASE("configurations of published models give their published parameter cou
   CHECK(n_checked >= 10);
 }
 
+// The counts are those of the models that transformers 5.23 makes of these configurations.
+TEST_CASE("shapes of published models have as many parameters as in transformers") {
+  const auto [name, config_json, expected] = GENERATE(table<std::string, std::string, std::int64_t>({
+      {"Granite 3.0 1B-A400M", R"({"architectures": ["GraniteMoeForCausalLM"], "vocab_size": 49155, "hidden_size": 1024,
+        "intermediate_size": 512, "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 8,
+        "num_local_experts": 32, "num_experts_per_tok": 8, "tie_word_embeddings": true})",
+       1'334'628'352},
+  }));
+  CAPTURE(name);
+  const auto config = parse_model_config(config_json, "config.json");
+  REQUIRE_OK(config);
+  CHECK(n_parameters(*config) == expected);
+}
+
 TEST_CASE("the fields of a configuration are read") {
   const auto config = parse_model_config(config_with("eos_token_id", "[2, 5]"), "config.json");
   REQUIRE_OK(config);
@@ -118,6 +132,8 @@ TEST_CASE("a configuration is refused for a field, by its name") {
       {"architectures", "[\"FalconForCausalLM\"]", ErrorCode::kUnsupported, "found FalconForCausalLM"},
       {"architectures", "[\"Llama4ForCausalLM\"]", ErrorCode::kUnsupported, "found Llama4ForCausalLM"},
       {"architectures", "[\"Qwen3NextForCausalLM\"]", ErrorCode::kUnsupported, "found Qwen3NextForCausalLM"},
+      {"architectures", "[\"GraniteMoeSharedForCausalLM\"]", ErrorCode::kUnsupported,
+       "found GraniteMoeSharedForCausalLM"},
       {"architectures", "[]", ErrorCode::kInvalidInput, "a list with one class name"},
       {"hidden_act", "\"relu\"", ErrorCode::kUnsupported, "found relu"},
       {"mlp_bias", "1", ErrorCode::kInvalidInput, "mlp_bias"},
@@ -252,6 +268,20 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(qwen->qkv_bias);
   // Norms and projections of five layers with 3 biases each, four dense networks, one router with 4 + 1 experts and a gate.
   CHECK(model_tensors(*qwen).size() == 2 + 5 * (2 + 4 + 3) + 4 * 3 + 1 + 5 * 3 + 1);
+
+  const auto granite_moe = config_of("GraniteMoeForCausalLM", R"({"num_local_experts": 6, "num_experts_per_tok": 3,
+      "residual_multiplier": 0.22})");
+  REQUIRE_OK(granite_moe);
+  CHECK(granite_moe->residual_scale == 0.22);
+  CHECK(granite_moe->renormalizes_experts);
+  const FfnTensors last = expert_tensors(*granite_moe, 4, 5);
+  CHECK(last.gate.tensor == "model.layers.4.block_sparse_moe.input_linear.weight");
+  CHECK(last.gate.first_row == 5 * 344);
+  CHECK(last.up.first_row == 5 * 344 + 172);
+  CHECK(last.up.n_rows == 172);
+  CHECK(last.down.first_row == 5 * 64);
+  // Two norms, four projections, the router and the two tensors of all experts.
+  CHECK(model_tensors(*granite_moe).size() == 2 + 5 * (2 + 4 + 1 + 2));
 
   const auto gemma3 = config_of("Gemma3ForCausalLM", R"({"sliding_window": 64, "sliding_window_pattern": 2,
       "head_dim": 16, "rope_theta": 500000, "rope_local_base_freq": 5000, "query_pre_attn_scalar": 4,

@@ -214,6 +214,26 @@ TEST_CASE("any range of rows is the same as that part of all rows") {
   }
 }
 
+TEST_CASE("a tensor of all experts is read as the rows of one after the other, and a fourth dimension is refused") {
+  const test::ScratchFolder scratch;
+  const auto path = scratch.path() / "t.safetensors";
+  std::string data;
+  for (int i = 0; i < 24; ++i)
+    data += {'\0', '\0', static_cast<char>(i), '\x42'};  // floats from 32 on, in steps of 1/128
+  const auto opened = [&](const Shape& shape) {
+    REQUIRE_OK(write_file(path, test::safetensors_bytes({{"t", "F32", shape, data}})));
+    const auto store = TensorStore::open_file(path);
+    REQUIRE_OK(store);
+    return make_weight_source(*store->find("t"), WeightEncoding::kF32);
+  };
+  const auto experts = opened({2, 3, 4});
+  REQUIRE_OK(experts);
+  std::vector<std::byte> rows(3 * 4 * sizeof(float));
+  REQUIRE_OK((*experts)->read_rows(2, 3, rows, {}));  // the last of the first expert, and two of the second
+  for (std::size_t i = 0; i < 12; ++i) CHECK(rows[4 * i + 2] == static_cast<std::byte>(8 + i));
+  CHECK_ERROR(opened({2, 3, 2, 2}), ErrorCode::kInvalidInput, "expected one to three dimensions, found [2, 3, 2, 2]");
+}
+
 TEST_CASE("a weight that is not finite or does not fit is refused in every encoding") {
   const test::ScratchFolder scratch;
   const auto [value, encoding] = GENERATE(table<float, WeightEncoding>({

@@ -93,6 +93,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"GemmaForCausalLM", R"(, "head_dim": 16)"},
       {"Gemma2ForCausalLM", R"(, "head_dim": 16)"},
       {"Gemma3ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
+      {"GraniteMoeForCausalLM", R"(, "residual_multiplier": 0.5, "num_local_experts": 4)"},
       {"Olmo2ForCausalLM", ""},
       {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
   }));

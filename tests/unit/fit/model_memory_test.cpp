@@ -54,6 +54,21 @@ TEST_CASE("of a mixture each token uses its share of the experts, and embeddings
   CHECK(memory.read_bytes == 2 * (46'702'792'704.0 - experts - 32000.0 * 4096));
 }
 
+TEST_CASE("experts that are stored as two tensors a layer are counted as experts") {
+  const auto config = parse_model_config(
+      R"({"architectures": ["GraniteMoeForCausalLM"], "vocab_size": 49155, "hidden_size": 1024, "intermediate_size": 512,
+          "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 8, "num_local_experts": 32,
+          "num_experts_per_tok": 8, "tie_word_embeddings": true})",
+      "config.json");
+  REQUIRE_OK(config);
+  // By hand: 24 layers of 32 experts of 3 x 1024 x 512; 8 of them are used. int8 has a scale for each row of an expert.
+  const ModelMemory memory = memory_of(*config, "bf16");
+  const double experts = 24.0 * 32 * 3 * 1024 * 512;
+  CHECK(memory.expert_bytes == 2 * experts);
+  CHECK(memory.n_active_parameters == Approx(1'334'628'352.0 - 0.75 * experts));
+  CHECK(memory_of(*config, "int8").expert_bytes == experts + 24.0 * 32 * (2 * 512 + 1024) * 4);
+}
+
 TEST_CASE("a tied head that a variant quantizes is a second copy") {
   // SmolLM2: 49152 x 576 embeddings, tied. int8 keeps them in bf16 for lookups and adds a head of one byte a weight and
   // one scale a row.
