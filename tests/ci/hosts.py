@@ -86,10 +86,12 @@ def copy(source, target):
 
 
 class Host:
-    """A remote with a main branch and changes, and a runner that keeps its working copy from one change to the next."""
+    """A remote with a main branch and changes, and a runner that keeps its working copy from one change to the next. With
+    `installs` packages are really installed, and no program stands for those that do it."""
 
-    def __init__(self, folder, program_folder, files):
+    def __init__(self, folder, program_folder, files, installs=False):
         self.folder = pathlib.Path(folder)
+        self.deadline = 3600 if installs else 400  # seconds for a step
         self.remote = self.folder / "remote"
         self.kept = self.folder / "runner/checkout"  # of the runner that keeps its disk
         self.work = self.kept
@@ -100,8 +102,10 @@ class Host:
         self.remote.mkdir(parents=True)
         self.bin.mkdir()
         self.caches = {}  # of the host, by key: the folder with what was kept
-        for name, script in (("gh", GH), ("curl", CURL), ("python3", PYTHON.replace("REAL_PYTHON", sys.executable)),
-                             ("apt-get", APT_GET), ("nvidia-smi", RECORDER)):
+        stand_ins = {"gh": GH, "curl": CURL, "nvidia-smi": RECORDER}
+        if not installs:
+            stand_ins.update({"python3": PYTHON.replace("REAL_PYTHON", sys.executable), "apt-get": APT_GET})
+        for name, script in stand_ins.items():
             (self.bin / name).write_text(script)
             (self.bin / name).chmod(0o755)
         git(self.remote, "init", "--quiet", "--initial-branch=main")
@@ -136,7 +140,7 @@ class Host:
     def shell(self, script, environment, options=("-e", "-o", "pipefail")):
         return subprocess.run(["bash", *options, "-c", script], cwd=self.work,
                               env={**self.environment, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=400)
+                              text=True, timeout=self.deadline)
 
 
 class Workflow:
