@@ -1,6 +1,6 @@
 # Compiles the sources of a library or program in groups, so that a group reads its headers once: less than two thirds of the
-# time for a build from nothing. The presets release and ci do so; in dev, asan and tsan every file is compiled alone,
-# so that one which does not include what it uses is found. Names in a group's unnamed namespaces must differ.
+# time for a build from nothing. All presets do so but dev, by which ./dev lint parses every changed file alone and finds
+# one that does not include what it uses. Names in a group's unnamed namespaces must differ.
 #   ss_build_in_groups(<target>)
 
 option(SECONDSOURCE_UNITY_BUILD "Compile the sources of each library in groups" OFF)

@@ -1,4 +1,4 @@
-"""Models in a form of a runtime's own, made from the bundle's weights once and kept in the user's cache."""
+"""Converts the bundle's weights into a runtime's own form, once, and keeps the result in the user's cache."""
 import hashlib
 import os
 import pathlib
@@ -7,8 +7,8 @@ import tempfile
 
 
 def converted_model(folder, kind, make):
-    """The folder with the converted model; make(folder to write) makes it. `kind` has all that decides what is made: the
-    runtime, its version and the options that count."""
+    """Returns the folder with the converted model. Where there is none yet, make(new_folder) writes it. `kind` names all that
+    decides what is written: the runtime, its version and the options that count."""
     digest = hashlib.sha256(kind.encode())
     for path in sorted(pathlib.Path(folder).iterdir()):
         whole = path.resolve()

@@ -1,4 +1,4 @@
-"""The adapter's end of the protocol (docs/adapters.md), with the standard library alone: one JSON object per line.
+"""Speaks the adapter's end of the protocol (docs/adapters.md), one JSON object per line. It needs only the standard library.
 
 A runtime is a subclass of Runtime. This module reads the requests, calls it, stamps what it returns, and writes the answers;
 whatever a library prints to standard output goes to standard error.
@@ -16,8 +16,8 @@ STOP = object()  # in place of a token's id: the runtime has ended the answer, a
 
 
 class Refusal(Exception):
-    """Why the adapter cannot go on. `kind` is invalid-input (an option), unavailable (what is not installed), unsupported
-    (this model), out-of-memory or error."""
+    """Says why the adapter cannot go on. `kind` is invalid-input (of an option), unavailable (something is not installed),
+    unsupported (of this model), out-of-memory or error."""
 
     def __init__(self, kind, message):
         super().__init__(message)
@@ -41,7 +41,8 @@ class Score:
 
     @classmethod
     def of(cls, logprobs, given, wanted):
-        """From the log-probabilities of the whole vocabulary, as a NumPy array. One that is not finite spoils all."""
+        """Makes a score from the log-probabilities of the whole vocabulary, a NumPy array. If one of them is not finite, none
+        counts."""
         import numpy
         if not numpy.isfinite(logprobs).all():
             return cls(math.nan, int(logprobs.argmax()), [math.nan] * len(wanted))
@@ -65,11 +66,11 @@ class Runtime:
         self.options = {**self.known_options, **options}
 
     def versions(self):
-        """Of the libraries that decide what is computed, without loading them where that takes time."""
+        """Returns the versions of the libraries that decide what is computed, without loading them where that takes time."""
         return {}
 
     def settings(self):
-        """What it works with, defaults included."""
+        """Returns all settings that the runtime works with, defaults included."""
         return self.options
 
     def load(self, folder):
@@ -89,10 +90,11 @@ class Runtime:
         raise NotImplementedError
 
     def score(self, ids, n_prompt, wanted):
-        """A Score for each of ids[n_prompt:], with all ids in front of it; `wanted` has the ids that Score.wanted is of."""
+        """Returns a Score for each of ids[n_prompt:], given all ids before it. `wanted` names the ids whose log-probabilities
+        Score.wanted has."""
         raise NotImplementedError
 
-    # What options may say.
+    # The values that an option may have.
 
     def number_option(self, name, least=1):
         try:
@@ -110,7 +112,7 @@ class Runtime:
 
 
 def versions_of(*distributions):
-    """The versions of installed distributions. One that is missing makes the runtime unavailable."""
+    """Returns the versions of installed distributions. One that is missing makes the runtime unavailable."""
     from importlib import metadata
     try:
         return {name: metadata.version(name) for name in distributions}
@@ -119,7 +121,8 @@ def versions_of(*distributions):
 
 
 class Lines:
-    """The two pipes. Standard output is moved out of the reach of libraries, as print() and C code go to standard error."""
+    """Reads and writes the two pipes. Whatever libraries print, from Python or from C, goes to standard error instead of into
+    the protocol."""
 
     def __init__(self):
         self._out = os.dup(1)
@@ -129,7 +132,7 @@ class Lines:
         self._is_over = False
 
     def read(self, wait):
-        """The requests that have arrived; at least one if `wait`. None: there will be no more."""
+        """Returns the requests that have arrived, and with `wait` at least one; None if there will be no more."""
         while not self._is_over and (wait and b"\n" not in self._received or select.select([0], [], [], 0)[0]):
             chunk = os.read(0, 1 << 20)
             self._received += chunk
@@ -144,7 +147,7 @@ class Lines:
 
 
 def finite(value):
-    """A number that is not finite is null, since JSON has none."""
+    """Returns the number, or None (null in JSON) for one that is not finite, which JSON cannot express."""
     return float(value) if math.isfinite(value) else None
 
 

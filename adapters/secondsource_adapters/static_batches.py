@@ -1,4 +1,4 @@
-"""For runtimes that work on a batch until all of it has ended, as most libraries do."""
+"""Serves runtimes that work on a batch until all of its rows have ended, as most libraries do."""
 from collections import deque
 
 from .protocol import STOP, Runtime
