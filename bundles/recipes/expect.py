@@ -270,7 +270,7 @@ class Run:
 
 def fitting(prompts: list[Prompt], folder: Path) -> list[Prompt]:
     """The prompts that fit into the model's context, said aloud when some do not."""
-    most = transformers.AutoConfig.from_pretrained(str(folder)).max_position_embeddings
+    most = transformers.AutoConfig.from_pretrained(str(folder)).get_text_config().max_position_embeddings
     fits = [p for p in prompts if len(p.ids) + p.max_new_tokens <= most]
     if len(fits) < len(prompts):
         say(f"{len(prompts) - len(fits)} of {len(prompts)} prompts do not fit into {most} positions: left out")

@@ -67,10 +67,20 @@ MATMUL = {"f32": lambda w: w, "bf16": bf16, "f16": f16, "int8": in_rows, "int8-w
 OTHER = {"bf16": bf16, "f16": f16}
 
 
+def read_model(folder: Path) -> tuple[dict, dict]:
+    """config.json and the tensors; of a model for text and pictures, what belongs to the part for text."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = read_safetensors(folder / "model.safetensors")
+    if "text_config" not in config:
+        return config, tensors
+    of_text = {name.replace("language_model.", "", 1): tensor for name, tensor in tensors.items()
+               if "language_model." in name or name == "lm_head.weight"}
+    return config["text_config"], {name: of_text[name] for name in sorted(of_text)}
+
+
 class Plain:
     def __init__(self, folder: Path, variant: str, envelope: bool = False) -> None:
-        self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.stored = read_safetensors(folder / "model.safetensors")
+        self.config, self.stored = read_model(folder)
         self.variant, self.envelope = variant, envelope
         self.row_steps = variant.endswith("-w8a8")
         self.is_gemma = self.config["model_type"].startswith("gemma")

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AutoModelForCausalLM, DynamicCache
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, DynamicCache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.utils import logging
 
 import quantize
 import weights
@@ -150,6 +151,28 @@ def experts(module, prefix: str, products: Products, hidden, chosen, shares):
     return mixed
 
 
+# The names of the part for text, as files have them and as modules are called, and those of a model of text alone.
+TEXT_PART_NAMES = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
+
+
+def load(folder: Path):
+    """The model in FP32; of one for text and pictures the part for text, as a model of its own."""
+    options = {"dtype": torch.float32, "attn_implementation": ATTENTION}
+    whole = AutoConfig.from_pretrained(str(folder))
+    if not hasattr(whole, "text_config"):
+        return AutoModelForCausalLM.from_pretrained(str(folder), **options).eval()
+    config = whole.text_config
+    config.architectures, config.tie_word_embeddings = whole.architectures, whole.tie_word_embeddings
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # every tensor of the part for pictures would be named
+    model, found = AutoModelForCausalLM.from_pretrained(
+        str(folder), config=config, key_mapping=TEXT_PART_NAMES, output_loading_info=True, **options)
+    logging.set_verbosity(verbosity)
+    if found["missing_keys"]:
+        raise SystemExit(f"{folder}: expected tensors {', '.join(sorted(found['missing_keys']))}, found none")
+    return model.eval()
+
+
 class Reference:
     """One variant of a Hugging Face model folder. Starts as R; `become_envelope` turns it into E."""
 
@@ -157,8 +180,7 @@ class Reference:
         if variant not in MATMUL_WEIGHT:
             raise ValueError(f"variant: expected one of {', '.join(MATMUL_WEIGHT)}, found {variant}")
         self.folder, self.variant = folder, variant
-        self.model = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=torch.float32, attn_implementation=ATTENTION).eval()
+        self.model = load(folder)
         self.config = self.model.config
         self._rope = self._prepare_long_rope()
         self._has_rotation = False

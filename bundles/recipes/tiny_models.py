@@ -11,6 +11,7 @@ the names of the tensors are those of a published checkpoint. The weights are ra
 import argparse
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -25,8 +26,16 @@ COMMON = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 112,
 
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 40}
 
-# Name of the model: configuration class, and what it sets beyond COMMON.
-MODELS: dict[str, tuple[type, dict]] = {
+def _mistral3(tie_word_embeddings: bool = False, **text) -> transformers.Mistral3Config:
+    """What COMMON sets belongs to the part for text; that for pictures is as small as can be."""
+    pictures = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "head_dim": 16, "image_size": 28, "patch_size": 14}
+    return transformers.Mistral3Config(text_config={"model_type": "mistral", **text}, vision_config=pictures,
+                                       tie_word_embeddings=tie_word_embeddings)
+
+
+# Name of the model: its configuration class, or a function that makes a configuration, and what it sets beyond COMMON.
+MODELS: dict[str, tuple[Callable, dict]] = {
     "llama-biases": (transformers.LlamaConfig, {"attention_bias": True, "mlp_bias": True}),
     "qwen2_moe": (transformers.Qwen2MoeConfig, {**EXPERTS, "shared_expert_intermediate_size": 72}),
     "qwen2_moe-windows": (transformers.Qwen2MoeConfig, {
@@ -77,6 +86,10 @@ MODELS: dict[str, tuple[type, dict]] = {
     "granite_moe-biases": (transformers.GraniteMoeConfig, {
         "intermediate_size": 72, "num_local_experts": 4, "num_experts_per_tok": 3, "attention_bias": True,
         "residual_multiplier": 0.5, "tie_word_embeddings": True}),
+    "mistral3": (_mistral3, {"head_dim": 16, "sliding_window": None}),
+    "mistral3-modules": (_mistral3, {
+        "sliding_window": 24, "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}}),
     "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
     "olmo2-biases": (transformers.Olmo2Config, {
         "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,
@@ -88,7 +101,9 @@ def build(name: str, seed: int = 1) -> transformers.PreTrainedModel:
     """The model in BF16, with random weights."""
     config_class, settings = MODELS[name]
     config = config_class(**{**COMMON, **settings})
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    has_pictures = hasattr(config, "text_config")
+    kind = transformers.AutoModelForImageTextToText if has_pictures else transformers.AutoModelForCausalLM
+    model = kind.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             source = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{parameter_name}".encode()))
@@ -109,9 +124,9 @@ def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.T
 
 
 def write_model(folder: Path, name: str, seed: int = 1) -> None:
-    """config.json and model.safetensors, as transformers writes them."""
+    """config.json and model.safetensors as transformers writes them, with its modules' names if `name` says so."""
     folder.mkdir(parents=True, exist_ok=True)
-    build(name, seed).save_pretrained(str(folder))
+    build(name, seed).save_pretrained(str(folder), save_original_format=not name.endswith("-modules"))
 
 
 def main() -> int:

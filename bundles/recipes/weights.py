@@ -21,7 +21,7 @@ class Role(enum.Enum):
 CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
-           "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM")
+           "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration")
 
 
 def experts(config) -> int:

@@ -83,7 +83,7 @@ Result<void> check_tensors(const ModelConfig& config, const TensorStore& tensors
     const StoredTensor* stored = tensors.find(spec.name);
     if (stored == nullptr) {
       return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected {}, found no such tensor", name,
-                                                         spec.name, spec.shape.to_string())};
+                                                         stored_name(config, spec.name), spec.shape.to_string())};
     }
     if (stored->info.shape != spec.shape) {
       return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected {}, found {}", name, spec.name,
@@ -104,6 +104,26 @@ Result<void> Bundle::load_manifest() {
   SS_TRY_VOID(check_listed_files(*manifest_, folder_));
   name_ = manifest_->name;
   content_hash_ = sha256_hex(text);
+  return {};
+}
+
+/// Gives the tensors of a part for text the names that model_tensors() has, and finds out whether it has an own head: a
+/// head that is stored counts, because transformers ties such models by default and published files do not contradict.
+Result<void> Bundle::name_tensors_as_the_model() {
+  if (!config_.is_text_part) return {};
+  std::vector<std::string> stored;
+  for (const auto& [name, tensor] : tensors_.tensors()) stored.push_back(name);
+  for (const std::string& name : stored) {
+    const std::string plain = name_of_stored(config_, name);
+    if (plain == name) continue;
+    if (tensors_.find(plain) != nullptr) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected it once, found it as {}, too",
+                                                         folder_.string(), printable(name), printable(plain))};
+    }
+    tensors_.rename(name, plain);
+  }
+  const bool has_both = tensors_.find(kEmbeddingTensor) != nullptr && tensors_.find(kHeadTensor) != nullptr;
+  if (has_both) config_.tied_embeddings = false;
   return {};
 }
 
@@ -130,6 +150,7 @@ Result<void> Bundle::load_model() {
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
     }
   }
+  SS_TRY_VOID(name_tensors_as_the_model());
   // Checkpoints store a matrix that embedding and head share under either name.
   const bool has_head_alone = tensors_.find(kEmbeddingTensor) == nullptr && tensors_.find(kHeadTensor) != nullptr;
   if (config_.tied_embeddings && has_head_alone) tensors_.rename(kHeadTensor, kEmbeddingTensor);

@@ -90,6 +90,7 @@ class Bundle {
   Result<std::optional<std::string>> read_optional(std::string_view file) const;
   Result<void> load_manifest();
   Result<void> load_model();
+  Result<void> name_tensors_as_the_model();
 
   std::string name_;
   std::filesystem::path folder_;

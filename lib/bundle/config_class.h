@@ -49,6 +49,8 @@ struct ConfigClass {
   Architecture architecture;
   std::string_view family;
   std::string_view class_name;
+  /// Of a class for text and pictures: the model_type of the part for text, whose keys are in text_config. Else empty.
+  std::string_view text_model_type = {};
   // The values of absent keys.
   std::int64_t vocab_size;
   std::int64_t hidden_size = 4096;
@@ -380,6 +382,18 @@ inline constexpr std::array kConfigClasses = {
                 .out_bias = {"attention_bias"},
                 .mixture = {.n_experts_keys = {"num_local_experts"}, .n_experts = 8, .num_experts_per_tok = 2},
                 .reads_multipliers = true},
+    ConfigClass{.architecture = Architecture::kMistral3,
+                .family = "mistral3",
+                .class_name = "Mistral3ForConditionalGeneration",
+                .text_model_type = "mistral",
+                .vocab_size = 32000,
+                .intermediate_size = 14336,
+                .num_key_value_heads = 8,
+                .max_position_embeddings = 131072,
+                .sliding_window = 4096,
+                .bos_token_id = 1,
+                .eos_token_id = 2,
+                .windows = WindowRule::kAll},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

@@ -55,6 +55,28 @@ Result<const ConfigClass*> parse_class(const JsonFields& fields) {
                      fmt::format("expected one of {}, found {}", known, printable(class_name)));
 }
 
+Error quantized(const JsonFields& fields) {
+  return unsupported(fields, "quantization_config",
+                     "expected weights in F32, F16 or BF16; bring the unquantized model");
+}
+
+/// The keys of the part for text of a model that has another for pictures: those of text_config, and what the file says of
+/// the whole model.
+Result<Json> text_part(const JsonFields& file, const ConfigClass& defaults) {
+  if (file.has("quantization_config")) return quantized(file);
+  SS_TRY(const JsonFields fields, file.object("text_config"));
+  SS_TRY(const std::string model_type, fields.string_or("model_type", defaults.text_model_type));
+  if (model_type != defaults.text_model_type) {
+    return unsupported(fields, "model_type",
+                       fmt::format("expected {}, found {}", defaults.text_model_type, printable(model_type)));
+  }
+  Json part = *file.find("text_config");
+  for (const std::string_view key : {"tie_word_embeddings", "dtype", "torch_dtype"}) {
+    if (file.has(key)) part[key] = *file.find(key);
+  }
+  return part;
+}
+
 Result<std::int64_t> parse_kv_heads(const ConfigSource& source, std::int64_t n_heads) {
   const std::int64_t absent = source.defaults.num_key_value_heads;
   const bool is_derived = absent == kDerived || source.is_null("num_key_value_heads");
@@ -173,10 +195,7 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
   SS_TRY(config.tied_embeddings, fields.boolean_or("tie_word_embeddings", defaults.tie_word_embeddings));
   SS_TRY_VOID(parse_biases(source, config));
   SS_TRY_VOID(parse_scales(source, config));
-  if (fields.has("quantization_config")) {
-    return unsupported(fields, "quantization_config",
-                       "expected weights in F32, F16 or BF16; bring the unquantized model");
-  }
+  if (fields.has("quantization_config")) return quantized(fields);
   if (defaults.scales_embedding) {  // Gemma
     SS_TRY(const bool sees_later_tokens, fields.boolean_or("use_bidirectional_attention", false));
     if (sees_later_tokens) {
@@ -246,11 +265,20 @@ Result<void> take_generation_config(std::string_view text, std::string_view name
 
 Result<ModelConfig> parse_model_config(std::string_view text, std::string_view name) {
   SS_TRY(const Json root, parse_json(text, name, {.max_bytes = 1 << 20, .max_depth = 16}));
-  SS_TRY(const JsonFields fields, JsonFields::of(root, std::string(name)));
-  SS_TRY(const ConfigClass* defaults, parse_class(fields));
-  const ConfigSource source{fields, root, *defaults};
+  SS_TRY(const JsonFields file, JsonFields::of(root, std::string(name)));
+  SS_TRY(const ConfigClass* defaults, parse_class(file));
+  const bool is_text_part = !defaults->text_model_type.empty();
+  Json part;
+  if (is_text_part) {
+    SS_TRY(part, text_part(file, *defaults));
+  }
+  const Json& object = is_text_part ? part : root;
+  SS_TRY(const JsonFields fields,
+         JsonFields::of(object, is_text_part ? fmt::format("{}: text_config", name) : std::string(name)));
+  const ConfigSource source{fields, object, *defaults};
   ModelConfig config;
   config.architecture = defaults->architecture;
+  config.is_text_part = is_text_part;
   SS_TRY_VOID(parse_sizes(source, config));
   SS_TRY_VOID(parse_options(source, config));
   SS_TRY_VOID(detail::parse_mixture(source, config));

@@ -36,6 +36,7 @@ enum class Architecture : std::uint8_t {
   kGemma3,
   kOlmo2,
   kGraniteMoe,
+  kMistral3,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.
@@ -102,6 +103,7 @@ struct ModelConfig {
   std::vector<RopeTable> long_rope_tables;
   std::int64_t long_rope_after = 0;
   bool fused_projections = false;  ///< q, k and v are stored as one tensor, gate and up as another
+  bool is_text_part = false;       ///< the model is the part for text of one that has another for pictures (Mistral 3)
   /// [n_layers]: a token at position p attends to positions > p - window; 0 means to all earlier positions.
   std::vector<std::int64_t> windows;
   std::int64_t n_experts = 0;            ///< 0 for a dense model

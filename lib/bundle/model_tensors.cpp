@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/check.h"
@@ -176,6 +178,39 @@ std::string bias_name(std::string_view weight_name) {
 std::string router_tensor_name(const ModelConfig& config, std::int64_t layer) {
   const std::string_view gate = has_joined_experts(config) ? "router.layer" : "gate";
   return layer_tensor_name(layer, fmt::format("{}.{}.weight", mixture_module(config), gate));
+}
+
+namespace {
+
+/// What a name begins with in a checkpoint, and in model_tensors().
+struct NameBegin {
+  std::string_view stored;
+  std::string_view plain;
+};
+
+// As files have it, and as the modules of transformers 5 are called.
+constexpr std::array kTextPartNames = {NameBegin{"language_model.", ""}, NameBegin{"model.language_model.", "model."}};
+
+constexpr std::array<std::string_view, 4> kPictureModules = {"vision_tower.", "multi_modal_projector.",
+                                                             "model.vision_tower.", "model.multi_modal_projector."};
+
+}  // namespace
+
+std::string stored_name(const ModelConfig& config, std::string_view name) {
+  return fmt::format("{}{}", config.is_text_part ? kTextPartNames[0].stored : "", name);
+}
+
+std::string name_of_stored(const ModelConfig& config, std::string_view stored) {
+  if (!config.is_text_part) return std::string(stored);
+  for (const NameBegin& begin : kTextPartNames) {
+    if (stored.starts_with(begin.stored)) return fmt::format("{}{}", begin.plain, stored.substr(begin.stored.size()));
+  }
+  return std::string(stored);
+}
+
+bool is_for_pictures(const ModelConfig& config, std::string_view stored) {
+  return config.is_text_part &&
+         std::ranges::any_of(kPictureModules, [&](std::string_view module) { return stored.starts_with(module); });
 }
 
 std::vector<TensorSpec> model_tensors(const ModelConfig& config) {

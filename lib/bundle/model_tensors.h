@@ -78,6 +78,14 @@ inline constexpr std::string_view kEmbeddingTensor = "model.embed_tokens.weight"
 inline constexpr std::string_view kFinalNormTensor = "model.norm.weight";
 inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 
+/// The name of a tensor in a checkpoint. That of the part for text of a model that has another for pictures begins there with
+/// "language_model."; model_tensors() leaves that out.
+[[nodiscard]] std::string stored_name(const ModelConfig& config, std::string_view name);
+/// The name that model_tensors() gives to a tensor, under whichever of its two names a checkpoint has it.
+[[nodiscard]] std::string name_of_stored(const ModelConfig& config, std::string_view stored);
+/// Whether a tensor of the checkpoint belongs to the part for pictures, which is not computed.
+[[nodiscard]] bool is_for_pictures(const ModelConfig& config, std::string_view stored);
+
 /// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.
 [[nodiscard]] std::vector<TensorSpec> model_tensors(const ModelConfig& config);
 

@@ -23,9 +23,11 @@ Result<std::string> adapted_config(const SynthOptions& options) {
   SS_TRY_VOID(check_json(options.config_json, "config.json", {.max_bytes = 1 << 20}));
   OrderedJson config = OrderedJson::parse(options.config_json, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return Error{ErrorCode::kInvalidInput, "config.json: expected an object"};
-  config["bos_token_id"] = nullptr;
-  config["eos_token_id"] = kByteMessageEnd;
-  config["pad_token_id"] = kByteEndOfText;
+  const bool has_part = config.contains("text_config") && config["text_config"].is_object();
+  OrderedJson& text = has_part ? config["text_config"] : config;
+  text["bos_token_id"] = nullptr;
+  text["eos_token_id"] = kByteMessageEnd;
+  text["pad_token_id"] = kByteEndOfText;
   config["torch_dtype"] = "bfloat16";
   return config.dump(2) + "\n";
 }

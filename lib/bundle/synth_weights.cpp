@@ -48,7 +48,9 @@ struct WeightProgress {
 Result<WrittenFile> write_shard(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
                                 const ModelConfig& config, std::uint64_t seed, WeightProgress& progress) {
   std::vector<TensorToWrite> header;
-  for (const TensorSpec& tensor : tensors) header.push_back({tensor.name, DType::kBf16, tensor.shape});
+  for (const TensorSpec& tensor : tensors) {
+    header.push_back({stored_name(config, tensor.name), DType::kBf16, tensor.shape});
+  }
   SS_TRY(SafetensorsWriter writer, SafetensorsWriter::create(path, header, {{"format", "pt"}}));
   std::vector<Bf16> chunk;
   for (const TensorSpec& tensor : tensors) {
@@ -127,7 +129,7 @@ Result<void> write_synthetic_weights(const ModelConfig& config, std::uint64_t se
     SS_TRY(const std::filesystem::path path, bundle.place_for(file));
     SS_TRY(const WrittenFile written, write_shard(path, shards[i], config, seed, total));
     bundle.add_written(file, written);
-    for (const TensorSpec& tensor : shards[i]) index["weight_map"][tensor.name] = file;
+    for (const TensorSpec& tensor : shards[i]) index["weight_map"][stored_name(config, tensor.name)] = file;
   }
   return bundle.add_text(std::string(kWeightIndexFile), index.dump(2) + "\n");
 }

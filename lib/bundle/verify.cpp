@@ -84,13 +84,21 @@ void check_model(Verification& verification) {
   }
   std::set<std::string, std::less<>> known;
   for (const TensorSpec& spec : model_tensors(config)) known.insert(spec.name);
+  std::int64_t n_for_pictures = 0;
   for (const auto& [name, tensor] : verification.bundle.tensors().tensors()) {
     if (known.contains(name)) continue;
+    if (is_for_pictures(config, name)) {
+      ++n_for_pictures;
+      continue;
+    }
     // Old checkpoints store the rotary frequencies, and some store a tied head a second time; both are ignored.
     const bool is_harmless = name.ends_with("rotary_emb.inv_freq") || (name == kHeadTensor && config.tied_embeddings);
     const std::string message =
         fmt::format("tensor {}: not a tensor of {}", printable(name), to_string(config.architecture));
     is_harmless ? verification.findings.note(message + ": ignored") : verification.findings.fault(message);
+  }
+  if (n_for_pictures > 0) {
+    verification.findings.note(fmt::format("tensors of the part for pictures: {}, ignored", n_for_pictures));
   }
 }
 

@@ -71,6 +71,8 @@ PLANTED: dict[str, list[dict]] = {
     "smollm3-windows": [{"layer_types": ["full_attention", "full_attention", "sliding_attention"]}],
     "seed_oss": [{"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
     "granite_moe": [{"residual_multiplier": 0.23}, {"num_experts_per_tok": 3}, {"attention_multiplier": 0.25}],
+    "mistral3": [{"rms_norm_eps": 1e-2}, {"sliding_window": 25}],
+    "mistral3-modules": [{"sliding_window": 25}, {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}}],
     "olmo2": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
     "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
 }
@@ -94,8 +96,9 @@ class Program:
 
 def expected_logits(folder: Path, jobs: list[dict]) -> list:
     """As Program.logits, by one pass of transformers over each sequence."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=torch.float32, attn_implementation="eager").eval()
+    has_pictures = hasattr(transformers.AutoConfig.from_pretrained(str(folder)), "text_config")
+    kind = transformers.AutoModelForImageTextToText if has_pictures else transformers.AutoModelForCausalLM
+    model = kind.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="eager").eval()
     with torch.no_grad():
         return [[model(input_ids=torch.tensor([s["ids"]])).logits[0, s["n_prompt"] - 1:] for s in job["sequences"]]
                 for job in jobs]
@@ -115,7 +118,9 @@ def worst_error(found: list, expected: list) -> float:
 def copy_with(folder: Path, copy: Path, changes: dict) -> None:
     shutil.copytree(folder, copy)
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
-    (copy / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf-8")
+    part = config.get("text_config", config)  # of a model for text and pictures
+    part.update(changes)
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def check_model(program: Program, name: str, scratch: Path) -> int:

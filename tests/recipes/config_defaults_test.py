@@ -18,7 +18,7 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)  # what CTest is told means skipped
 
-from transformers import AutoModelForCausalLM, logging
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, logging
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": transformers.MistralConfig,
@@ -29,11 +29,16 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "Qwen2MoeForCausalLM": transformers.Qwen2MoeConfig, "Phi3ForCausalLM": transformers.Phi3Config,
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
            "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
-           "GraniteMoeForCausalLM": transformers.GraniteMoeConfig}
+           "GraniteMoeForCausalLM": transformers.GraniteMoeConfig,
+           "Mistral3ForConditionalGeneration": transformers.Mistral3Config}
+
+# Of models with a part for pictures, one of those that are quick to make.
+PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "head_dim": 16}
 
 # transformers' types forbid null in the other classes; a null there is no file that it would read.
 NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "SeedOssForCausalLM",
-                 "Ernie4_5ForCausalLM")
+                 "Ernie4_5ForCausalLM", "Mistral3ForConditionalGeneration")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
                  "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
                  "GraniteMoeForCausalLM")
@@ -109,6 +114,11 @@ def configuration(source: random.Random) -> dict:
         config |= {"rope_scaling": {"type": "longrope", "short_factor": [1.0 + i / 8 for i in range(pairs)],
                                     "long_factor": [2.0 + i for i in range(pairs)]}, "head_dim": 2 * pairs}
         config.pop("rope_parameters", None)
+    if name.startswith("Mistral3"):
+        # The class ties unless it is told otherwise; the program goes by the part for text, and by what is stored.
+        tied = config.pop("tie_word_embeddings", False)
+        part = {**({"model_type": "mistral"} if source.random() < 0.5 else {}), **config, "pad_token_id": 0}
+        return {"architectures": [name], "tie_word_embeddings": tied, "text_config": part, "vision_config": PICTURES}
     return {"architectures": [name], "pad_token_id": 0, **config}
 
 
@@ -117,14 +127,21 @@ def in_transformers(config: dict) -> dict:
     name = config["architectures"][0]
     read = CLASSES[name].from_dict(json.loads(json.dumps(config)))
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(read)
+        kind = AutoModelForImageTextToText if hasattr(read, "text_config") else AutoModelForCausalLM
+        model = kind.from_config(read)
+    state = {key: list(value.shape) for key, value in model.state_dict().items()}
+    if hasattr(read, "text_config"):
+        state = {key.replace("language_model.", ""): shape for key, shape in state.items()
+                 if "vision_tower" not in key and "multi_modal_projector" not in key}
+        read.text_config.tie_word_embeddings = read.tie_word_embeddings
+        read, model.model = read.text_config, model.model.language_model
     rotary = type(model.model.rotary_emb)(read)
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
     if name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM"):
         found["hidden_act"] = read.hidden_activation
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
-    if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM"):
+    if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration"):
         found["windows"] = [read.sliding_window] * read.num_hidden_layers
     else:
         found["windows"] = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
@@ -167,7 +184,7 @@ def in_transformers(config: dict) -> dict:
         original = read.rope_parameters["original_max_position_embeddings"]
         frequencies, _ = ROPE_INIT_FUNCTIONS["longrope"](read, None, seq_len=original + 1)
         found["long_inv_freq"] = frequencies.tolist() if read.max_position_embeddings > original else []
-    found["tensors"] = {key: list(value.shape) for key, value in model.state_dict().items()
+    found["tensors"] = {key: shape for key, shape in state.items()
                         if not (read.tie_word_embeddings and key == "lm_head.weight") and not is_of_mixture(key)}
     return found
 
@@ -208,7 +225,8 @@ def main() -> int:
     assert len(results) == len(configs), (len(results), len(configs))
     failed, compared, refused = 0, 0, 0
     for config, ours in zip(configs, results):
-        if "refused" in ours and any(f"config.json: {reason}" in ours["refused"] for reason in REFUSALS):
+        places = ("config.json", "config.json: text_config")
+        if any(f"{place}: {reason}" in ours.get("refused", "") for place in places for reason in REFUSALS):
             refused += 1
             continue
         try:

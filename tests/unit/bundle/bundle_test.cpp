@@ -238,6 +238,60 @@ TEST_CASE("a tied matrix is found when only the head is stored") {
   CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "tensor model.embed_tokens.weight: expected");
 }
 
+TEST_CASE("the part for text of a model for text and pictures is found under its stored names") {
+  const test::ScratchFolder scratch;
+  Quiet quiet;
+  const auto shape = find_named_shape("small-gqa8-hd64");
+  REQUIRE_OK(shape);
+  nlohmann::json config = {{"architectures", {"Mistral3ForConditionalGeneration"}}, {"tie_word_embeddings", false}};
+  config["text_config"] = nlohmann::json::parse(shape->config_json);
+  config["text_config"]["model_type"] = "mistral";
+  const fs::path path = scratch.path() / "bundle";
+  REQUIRE_OK(synthesize_bundle({.name = "mistral3", .source = "a test", .config_json = config.dump()}, path,
+                               quiet.progress, quiet.interrupt));
+  const auto bundle = quiet.open(path);
+  REQUIRE_OK(bundle);
+  CHECK(bundle->tensor("model.norm.weight")->info.name == "language_model.model.norm.weight");
+  CHECK(bundle->tensor("lm_head.weight")->info.name == "language_model.lm_head.weight");
+  CHECK(bundle->config().eos_ids.size() == 1);
+  CHECK(n_faults(quiet.verify(path)) == 0);
+
+  const std::string weights = read_file(path / "model.safetensors").value();
+  /// Gives a tensor another name, and the model's file another word on tied embeddings.
+  const auto rewrite = [&](std::string_view old_name, std::string_view new_name, bool is_tied) {
+    std::string changed = weights;
+    // As long as the old name, so that no offset changes.
+    const std::string new_key = fmt::format("{:{}}", fmt::format("\"{}\"", new_name), old_name.size() + 2);
+    changed.replace(changed.find(fmt::format("\"{}\"", old_name)), new_key.size(), new_key);
+    REQUIRE_OK(write_file(path / "model.safetensors", changed));
+    auto file = nlohmann::json::parse(read_file(path / "config.json").value());
+    file["tie_word_embeddings"] = is_tied;
+    REQUIRE_OK(write_file(path / "config.json", file.dump()));
+    rewrite_manifest(path, [](Manifest&) {});
+  };
+  rewrite("language_model.model.norm.weight", "model.language_model.norm.weight", true);
+  const auto of_modules = quiet.open(path);
+  REQUIRE_OK(of_modules);
+  CHECK(of_modules->tensor("model.norm.weight")->info.name == "model.language_model.norm.weight");
+  CHECK_FALSE(of_modules->config().tied_embeddings);  // because a head is stored
+
+  rewrite("language_model.lm_head.weight", "vision_tower.weight", true);
+  const auto tied = quiet.open(path);
+  REQUIRE_OK(tied);
+  CHECK(tied->config().tied_embeddings);
+  const auto findings = quiet.verify(path);
+  CHECK(n_faults(findings) == 0);
+  CHECK(std::ranges::any_of(findings, [](const Finding& finding) {
+    return finding.message == "tensors of the part for pictures: 1, ignored";
+  }));
+
+  rewrite("language_model.lm_head.weight", "vision_tower.weight", false);
+  CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput, "tensor language_model.lm_head.weight: expected [");
+  rewrite("language_model.model.layers.0.input_layernorm.weight", "model.norm.weight", true);
+  CHECK_ERROR(quiet.open(path), ErrorCode::kInvalidInput,
+              "tensor language_model.model.norm.weight: expected it once, found it as model.norm.weight, too");
+}
+
 TEST_CASE("weights that are not finite make no bundle, and verify finds them in one") {
   const test::ScratchFolder scratch;
   Quiet quiet;

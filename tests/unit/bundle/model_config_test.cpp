@@ -92,6 +92,11 @@ TEST_CASE("shapes of published models have as many parameters as in transformers
         "intermediate_size": 512, "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 8,
         "num_local_experts": 32, "num_experts_per_tok": 8, "tie_word_embeddings": true})",
        1'334'628'352},
+      // Of the part for text.
+      {"Mistral Small 3.1", R"({"architectures": ["Mistral3ForConditionalGeneration"], "text_config": {"head_dim": 128,
+        "hidden_size": 5120, "intermediate_size": 32768, "model_type": "mistral", "num_attention_heads": 32,
+        "num_hidden_layers": 40, "num_key_value_heads": 8, "sliding_window": null, "vocab_size": 131072}})",
+       23'572'403'200},
   }));
   CAPTURE(name);
   const auto config = parse_model_config(config_json, "config.json");
@@ -318,6 +323,49 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(shape_of("model.layers.4.post_feedforward_layernorm.weight") == "[64]");
   CHECK(shape_of("model.layers.4.input_layernorm.weight") == "none");
   CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
+}
+
+/// A model for text and pictures, with `file` beside the configuration of its part for text.
+Result<ModelConfig> mistral3_of(std::string_view text, std::string_view file) {
+  nlohmann::json config = {{"architectures", {"Mistral3ForConditionalGeneration"}}};
+  config["text_config"] = nlohmann::json::parse(config_with("architectures", ""));
+  config["text_config"].update(nlohmann::json::parse(text));
+  config["vision_config"] = {{"hidden_size", 32}};
+  config.update(nlohmann::json::parse(file));
+  return parse_model_config(config.dump(), "c");
+}
+
+TEST_CASE("of a model for text and pictures the part for text is read") {
+  const auto config = mistral3_of(R"({"sliding_window": 128, "model_type": "mistral"})", R"({"dtype": "float16"})");
+  REQUIRE_OK(config);
+  CHECK(config->architecture == Architecture::kMistral3);
+  CHECK(to_string(config->architecture) == "mistral3");
+  CHECK(config->dim == 64);
+  CHECK(config->windows == std::vector<std::int64_t>(5, 128));
+  CHECK(config->torch_dtype == "float16");
+  CHECK(config->tied_embeddings);
+  CHECK(name_of_stored(*config, "language_model.model.norm.weight") == "model.norm.weight");
+  CHECK(name_of_stored(*config, "model.language_model.norm.weight") == "model.norm.weight");
+  CHECK(name_of_stored(*config, "language_model.lm_head.weight") == "lm_head.weight");
+  CHECK(name_of_stored(*config, "lm_head.weight") == "lm_head.weight");
+  CHECK(stored_name(*config, "model.norm.weight") == "language_model.model.norm.weight");
+  CHECK(is_for_pictures(*config, "vision_tower.ln_pre.weight"));
+  CHECK_FALSE(is_for_pictures(*config, "model.norm.weight"));
+
+  // The file's word on tied embeddings counts more than that of the part.
+  CHECK_FALSE(mistral3_of("{}", R"({"tie_word_embeddings": false})")->tied_embeddings);
+  CHECK(mistral3_of(R"({"tie_word_embeddings": false})", R"({"tie_word_embeddings": true})")->tied_embeddings);
+
+  CHECK_ERROR(mistral3_of(R"({"model_type": "ministral3"})", "{}"), ErrorCode::kUnsupported,
+              "c: text_config: model_type: expected mistral, found ministral3");
+  CHECK_ERROR(mistral3_of(R"({"hidden_size": 66})", "{}"), ErrorCode::kInvalidInput, "c: text_config: hidden_size");
+  CHECK_ERROR(mistral3_of("{}", R"({"text_config": 7})"), ErrorCode::kInvalidInput,
+              "c: text_config: expected an object");
+  CHECK_ERROR(mistral3_of("{}", R"({"text_config": null})"), ErrorCode::kInvalidInput, "c: text_config: expected");
+  CHECK_ERROR(mistral3_of("{}", R"({"quantization_config": {"quant_method": "fp8"}})"), ErrorCode::kUnsupported,
+              "c: quantization_config: expected weights in F32");
+  CHECK_ERROR(mistral3_of(R"({"quantization_config": {"quant_method": "fp8"}})", "{}"), ErrorCode::kUnsupported,
+              "c: text_config: quantization_config: expected weights in F32");
 }
 
 TEST_CASE("a part of a head is rotated, by factors of the length, in the order of the boundary") {
