@@ -14,6 +14,6 @@ podman image inspect --format '{{.Size}} bytes, the base included' "$image"
 
 run_container --network=none "$image" --version
 run_container --network=none "$image" backends
-run_container --network=none --volume "$source_folder/bundles/tiny-gqa8-hd64:/bundle:ro" "$image" check /bundle --backend cpu,onednn
+run_container --network=none --volume "$source_folder/bundles/tiny-gqa8-hd64:/bundle:ro" "$image" check /bundle --backend cpu,onednn --variant bf16,int8
 # The image's own data is found, too.
 run_container --network=none "$image" check installed:default --backend cpu --variant bf16
