@@ -2,7 +2,8 @@
 """What somebody does who has a repository and the packages of a release, in a fresh container of Debian 12, with minutes:
 
     stranger.py laptop    installs the wheel and measures the bundle that comes with it
-    stranger.py github    a repository with a backend of its own: `init`, a pull request that changes nothing, a slower one
+    stranger.py github    a repository with the backend and the plan of docs/examples/backend: `init`, a pull request that changes
+                          nothing, a slower one
     stranger.py gitlab    a repository with a model: `init`, a merge request that changes nothing, one that damages the weights
 
 /source has this source, /release the release. The hosts are the stand-ins of hosts.py; packages are really installed.
@@ -92,7 +93,7 @@ def damaged(weights):
 def github():
     install()
     example = SOURCE / "docs/examples/backend"
-    host = repository("https://github.com/o/r.git", {name: (example / name).read_text() for name in ("CMakeLists.txt", "backend.cpp")})
+    host = repository("https://github.com/o/r.git", {name: (example / name).read_text() for name in ("CMakeLists.txt", "backend.cpp", "secondsource.yaml")})
     workflow = yaml.safe_load((host.remote / ".github/workflows/performance.yml").read_text())
     for name, edit, wanted in (("a change of nothing", unchanged, ("0", "5")), ("a slower kernel", slower, ("1",))):
         commit = change(host, name.replace(" ", "-"), "backend.cpp", edit)
