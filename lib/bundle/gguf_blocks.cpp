@@ -1,0 +1,263 @@
+#include "bundle/gguf_blocks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "core/check.h"
+#include "core/half.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+constexpr int kSmallBlock = 32;   // values of a block of the simple types
+constexpr int kSuperBlock = 256;  // values of a block of the k-types, QK_K in ggml
+
+/// The unsigned byte at an offset.
+int byte_at(const std::byte* bytes, int offset) {
+  return std::to_integer<int>(bytes[offset]);
+}
+int signed_at(const std::byte* bytes, int offset) {
+  return static_cast<std::int8_t>(byte_at(bytes, offset));
+}
+template <typename T>
+T little_endian(const std::byte* bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));
+  return value;
+}
+float half_at(const std::byte* bytes, int offset) {
+  return to_float(F16{little_endian<std::uint16_t>(bytes + offset)});
+}
+
+// Values as they are.
+
+void plain_f32(const std::byte* block, float* values) {
+  *values = little_endian<float>(block);
+}
+void plain_f16(const std::byte* block, float* values) {
+  *values = half_at(block, 0);
+}
+void plain_bf16(const std::byte* block, float* values) {
+  *values = to_float(Bf16{little_endian<std::uint16_t>(block)});
+}
+
+// Blocks of 32. The low halves of 16 bytes are values 0 to 15, the high halves values 16 to 31.
+
+int nibble(const std::byte* bytes, int value) {
+  return value < 16 ? byte_at(bytes, value) & 15 : byte_at(bytes, value - 16) >> 4;
+}
+
+void blocks_q4_0(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(nibble(block + 2, i) - 8);
+}
+
+void blocks_q4_1(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  const float least = half_at(block, 2);
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(nibble(block + 4, i)) + least;
+}
+
+/// A value of 5 bits, of which the highest ones are in a word of their own.
+int five_bits(const std::byte* high, const std::byte* low, int value) {
+  const auto bits = little_endian<std::uint32_t>(high);
+  return nibble(low, value) | static_cast<int>((bits >> value) & 1U) << 4;
+}
+
+void blocks_q5_0(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(five_bits(block + 2, block + 6, i) - 16);
+}
+
+void blocks_q5_1(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  const float least = half_at(block, 2);
+  for (int i = 0; i < kSmallBlock; ++i) {
+    values[i] = scale * static_cast<float>(five_bits(block + 4, block + 8, i)) + least;
+  }
+}
+
+void blocks_q8_0(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  for (int i = 0; i < kSmallBlock; ++i) values[i] = scale * static_cast<float>(signed_at(block, 2 + i));
+}
+
+constexpr std::array<float, 16> kFourBitCurve = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                 1,    13,   25,  38,  53,  69,  89,  113};
+
+void blocks_iq4_nl(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  for (int i = 0; i < kSmallBlock; ++i) {
+    values[i] = scale * kFourBitCurve[static_cast<std::size_t>(nibble(block + 2, i))];
+  }
+}
+
+/// E2M1 numbers, doubled; the scale is halved for it.
+constexpr std::array<float, 16> kE2m1Doubled = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+void blocks_mxfp4(const std::byte* block, float* values) {
+  const auto exponent = static_cast<std::uint32_t>(byte_at(block, 0));
+  const std::uint32_t bits = exponent < 2 ? 0x00200000U << exponent : (exponent - 1) << 23;  // half of 2^(e - 127)
+  const auto scale = std::bit_cast<float>(bits);
+  for (int i = 0; i < kSmallBlock; ++i) {
+    values[i] = scale * kE2m1Doubled[static_cast<std::size_t>(nibble(block + 1, i))];
+  }
+}
+
+// Blocks of 256, with scales of their parts that are integers, too.
+
+/// Value i of 2 bits, in halves of 128 values: each byte has values that are 32 apart.
+int two_bits(const std::byte* bytes, int value) {
+  return byte_at(bytes, value / 128 * 32 + value % 32) >> (value % 128 / 32 * 2) & 3;
+}
+
+void blocks_q2_k(const std::byte* block, float* values) {
+  const std::byte* codes = block + 16;
+  const float scale = half_at(block, 80);
+  const float least = half_at(block, 82);
+  for (int part = 0; part < kSuperBlock / 16; ++part) {
+    const float part_scale = scale * static_cast<float>(byte_at(block, part) & 15);
+    const float part_least = least * static_cast<float>(byte_at(block, part) >> 4);
+    for (int i = 16 * part; i < 16 * part + 16; ++i) {
+      values[i] = part_scale * static_cast<float>(two_bits(codes, i)) - part_least;
+    }
+  }
+}
+
+void blocks_q3_k(const std::byte* block, float* values) {
+  const std::byte* high = block;  // bit j of byte i: value 32 j + i is not lowered by 4
+  const std::byte* codes = block + 32;
+  const std::byte* parts = block + 96;  // 16 numbers of 6 bits: four low ones in 8 bytes, two high ones in 4
+  const float scale = half_at(block, 108);
+  for (int part = 0; part < kSuperBlock / 16; ++part) {
+    const int low_bits = byte_at(parts, part % 8) >> (part / 8 * 4) & 15;
+    const int high_bits = byte_at(parts, 8 + part % 4) >> (part / 4 * 2) & 3;
+    const float part_scale = scale * static_cast<float>((low_bits | high_bits << 4) - 32);
+    for (int i = 16 * part; i < 16 * part + 16; ++i) {
+      const int lowered = (byte_at(high, i % 32) >> (i / 32) & 1) != 0 ? 0 : 4;
+      values[i] = part_scale * static_cast<float>(two_bits(codes, i) - lowered);
+    }
+  }
+}
+
+struct ScaleAndLeast {
+  float scale;
+  float least;
+};
+
+/// Of the 32 values of one part: 12 bytes hold eight pairs of 6-bit numbers.
+ScaleAndLeast part_of_k(const std::byte* packed, int part, float scale, float least) {
+  int part_scale = byte_at(packed, part % 4) & 63;
+  int part_least = byte_at(packed, 4 + part % 4) & 63;
+  if (part >= 4) {
+    const int low_bits = byte_at(packed, 4 + part);
+    part_scale = (low_bits & 15) | byte_at(packed, part - 4) >> 6 << 4;
+    part_least = low_bits >> 4 | byte_at(packed, part) >> 6 << 4;
+  }
+  return {scale * static_cast<float>(part_scale), least * static_cast<float>(part_least)};
+}
+
+/// Value i of 4 bits, in parts of 64: low halves of 32 bytes, then the high ones.
+int nibble_of_64(const std::byte* bytes, int value) {
+  return byte_at(bytes, value / 64 * 32 + value % 32) >> (value % 64 / 32 * 4) & 15;
+}
+
+void blocks_q4_k(const std::byte* block, float* values) {
+  const std::byte* codes = block + 16;
+  for (int begin = 0; begin < kSuperBlock; begin += 32) {
+    const ScaleAndLeast part = part_of_k(block + 4, begin / 32, half_at(block, 0), half_at(block, 2));
+    for (int i = begin; i < begin + 32; ++i) {
+      values[i] = part.scale * static_cast<float>(nibble_of_64(codes, i)) - part.least;
+    }
+  }
+}
+
+void blocks_q5_k(const std::byte* block, float* values) {
+  const std::byte* high = block + 16;
+  const std::byte* codes = block + 48;
+  for (int begin = 0; begin < kSuperBlock; begin += 32) {
+    const ScaleAndLeast part = part_of_k(block + 4, begin / 32, half_at(block, 0), half_at(block, 2));
+    for (int i = begin; i < begin + 32; ++i) {
+      const int code = nibble_of_64(codes, i) | (byte_at(high, i % 32) >> (i / 32) & 1) << 4;
+      values[i] = part.scale * static_cast<float>(code) - part.least;
+    }
+  }
+}
+
+void blocks_q6_k(const std::byte* block, float* values) {
+  const std::byte* high = block + 128;
+  const float scale = half_at(block, 208);
+  for (int part = 0; part < kSuperBlock / 16; ++part) {
+    const float part_scale = scale * static_cast<float>(signed_at(block, 192 + part));
+    for (int i = 16 * part; i < 16 * part + 16; ++i) {
+      const int low_bits = byte_at(block, i / 128 * 64 + i % 64) >> (i % 128 / 64 * 4) & 15;
+      const int code = (low_bits | two_bits(high, i) << 4) - 32;
+      values[i] = part_scale * static_cast<float>(code);
+    }
+  }
+}
+
+void blocks_iq4_xs(const std::byte* block, float* values) {
+  const float scale = half_at(block, 0);
+  const auto high = little_endian<std::uint16_t>(block + 2);
+  for (int part = 0; part < kSuperBlock / kSmallBlock; ++part) {
+    const int low_bits = byte_at(block, 4 + part / 2) >> (part % 2 * 4) & 15;
+    const int part_scale = (low_bits | (high >> (2 * part) & 3) << 4) - 32;
+    const float scaled = scale * static_cast<float>(part_scale);
+    for (int i = 0; i < kSmallBlock; ++i) {
+      values[part * kSmallBlock + i] =
+          scaled * kFourBitCurve[static_cast<std::size_t>(nibble(block + 8 + 16 * part, i))];
+    }
+  }
+}
+
+constexpr std::array kFormats = {
+    GgufBlockFormat{"F32", 1, 4, plain_f32},
+    GgufBlockFormat{"F16", 1, 2, plain_f16},
+    GgufBlockFormat{"BF16", 1, 2, plain_bf16},
+    GgufBlockFormat{"Q4_0", 32, 18, blocks_q4_0},
+    GgufBlockFormat{"Q4_1", 32, 20, blocks_q4_1},
+    GgufBlockFormat{"Q5_0", 32, 22, blocks_q5_0},
+    GgufBlockFormat{"Q5_1", 32, 24, blocks_q5_1},
+    GgufBlockFormat{"Q8_0", 32, 34, blocks_q8_0},
+    GgufBlockFormat{"Q2_K", 256, 84, blocks_q2_k},
+    GgufBlockFormat{"Q3_K", 256, 110, blocks_q3_k},
+    GgufBlockFormat{"Q4_K", 256, 144, blocks_q4_k},
+    GgufBlockFormat{"Q5_K", 256, 176, blocks_q5_k},
+    GgufBlockFormat{"Q6_K", 256, 210, blocks_q6_k},
+    GgufBlockFormat{"IQ4_NL", 32, 18, blocks_iq4_nl},
+    GgufBlockFormat{"IQ4_XS", 256, 136, blocks_iq4_xs},
+    GgufBlockFormat{"MXFP4", 32, 17, blocks_mxfp4},
+};
+
+}  // namespace
+
+std::span<const GgufBlockFormat> gguf_block_formats() {
+  return kFormats;
+}
+
+Result<const GgufBlockFormat*> gguf_block_format(std::string_view type_name) {
+  const auto* found = std::ranges::find(kFormats, type_name, &GgufBlockFormat::name);
+  if (found != kFormats.end()) return found;
+  std::string names;
+  for (const GgufBlockFormat& format : kFormats) names.append(names.empty() ? "" : ", ").append(format.name);
+  return Error{ErrorCode::kUnsupported, fmt::format("expected one of {}; found {}", names, printable(type_name))};
+}
+
+void dequantize_blocks(const GgufBlockFormat& format, std::span<const std::byte> blocks, std::span<float> values) {
+  const std::size_t n_blocks = blocks.size() / format.block_bytes;
+  SS_CHECK(blocks.size() == n_blocks * format.block_bytes && values.size() == n_blocks * format.block_values,
+           "whole blocks, and room for their values");
+  for (std::size_t i = 0; i < n_blocks; ++i) {
+    format.dequantize(blocks.data() + i * format.block_bytes, values.data() + i * format.block_values);
+  }
+}
+
+}  // namespace secondsource

@@ -1,0 +1,33 @@
+#pragma once
+// The values of a GGUF tensor, from the block layouts that ggml publishes (ggml-common.h, ggml-quants.c). A block is a few
+// scales and small integers; each value is computed in FP32 with one rounding after every product and sum, as ggml's own
+// dequantize_row_* and the Python package `gguf` do, so that all three give the same bits.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace secondsource {
+
+/// One type of tensor that can be read.
+struct GgufBlockFormat {
+  std::string_view name;  ///< as GgufTensor::type_name
+  std::size_t block_values = 1;
+  std::size_t block_bytes = 1;
+  /// Writes the block_values values of the block_bytes bytes of one block.
+  void (*dequantize)(const std::byte* block, float* values) = nullptr;
+};
+
+/// All types that can be read.
+[[nodiscard]] std::span<const GgufBlockFormat> gguf_block_formats();
+
+/// The format of that name. Errors: kUnsupported, listing the names that there are.
+Result<const GgufBlockFormat*> gguf_block_format(std::string_view type_name);
+
+/// Writes the values of whole blocks: `blocks` has block_bytes and `values` block_values for each of them.
+void dequantize_blocks(const GgufBlockFormat& format, std::span<const std::byte> blocks, std::span<float> values);
+
+}  // namespace secondsource

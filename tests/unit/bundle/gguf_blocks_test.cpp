@@ -1,0 +1,57 @@
+// The block types of GGUF, against the values that the Python package `gguf` computes (tests/data/gguf/make_blocks.py).
+#include "bundle/gguf_blocks.h"
+
+#include <bit>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/source_path.h"
+
+namespace secondsource {
+namespace {
+
+std::vector<std::byte> from_hex(const std::string& text) {
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<std::byte>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+TEST_CASE("blocks of every type have the values, bit for bit, that the package gguf gives them") {
+  const auto text = read_file(test::source_path("tests/data/gguf/blocks.json"));
+  REQUIRE_OK(text);
+  const nlohmann::json types = nlohmann::json::parse(*text)["types"];
+  REQUIRE(types.size() == gguf_block_formats().size());
+  for (const GgufBlockFormat& format : gguf_block_formats()) {
+    CAPTURE(format.name);
+    const nlohmann::json& vectors = types[std::string(format.name)];
+    const std::vector<std::byte> blocks = from_hex(vectors["bytes"].get<std::string>());
+    const std::vector<std::byte> bits = from_hex(vectors["bits"].get<std::string>());  // big-endian words
+    REQUIRE(blocks.size() % format.block_bytes == 0);
+    std::vector<float> values(blocks.size() / format.block_bytes * format.block_values);
+    REQUIRE(bits.size() == values.size() * sizeof(float));
+    dequantize_blocks(format, blocks, values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      std::uint32_t expected = 0;
+      for (std::size_t j = 0; j < 4; ++j) expected = expected << 8 | std::to_integer<std::uint32_t>(bits[4 * i + j]);
+      CAPTURE(i);
+      REQUIRE(std::bit_cast<std::uint32_t>(values[i]) == expected);
+    }
+  }
+}
+
+TEST_CASE("a type that cannot be read is refused by its name") {
+  for (const std::string_view name : {"IQ2_XXS", "TQ1_0", "I32", "Q8_1", ""}) {
+    const auto format = gguf_block_format(name);
+    REQUIRE_FALSE(format);
+    CHECK(format.error().code == ErrorCode::kUnsupported);
+    CHECK(format.error().message.find("Q4_K") != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace secondsource
