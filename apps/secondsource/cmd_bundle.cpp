@@ -68,6 +68,7 @@ void add_synth_command(CommandNode& bundle, CommandAction& action) {
 struct CreateCommandOptions {
   CreateOptions create;
   std::string from;
+  std::string gguf;
   std::string out;
   std::string prompts;
   std::string chat_template;
@@ -75,7 +76,11 @@ struct CreateCommandOptions {
 };
 
 Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& context) {
+  if (options.from.empty() == options.gguf.empty()) {
+    return Error{ErrorCode::kInvalidInput, "bundle create: expected one of --from-hf and --from-gguf"};
+  }
   options.create.model_folder = options.from;
+  options.create.gguf_file = options.gguf;
   if (!options.prompts.empty()) options.create.prompts = options.prompts;
   if (!options.chat_template.empty()) options.create.chat_template = options.chat_template;
   if (!options.chat_date.empty()) options.create.chat_date = options.chat_date;
@@ -87,15 +92,17 @@ Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& con
 
 void add_create_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<CreateCommandOptions>();
-  CommandNode* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder");
-  command->add_option("--from-hf", options->from, "The model's folder")->required();
+  CommandNode* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder or a GGUF file");
+  command->add_option("--from-hf", options->from, "The model's folder");
+  command->add_option("--from-gguf", options->gguf,
+                      "A GGUF file, or the first part of a split one; its weights are dequantized exactly");
   command->add_option("--out", options->out, "The bundle's folder; must be free")->required();
   command->add_option("--prompts", options->prompts, "A folder of golden prompt suites to copy in");
   command->add_option("--chat-template", options->chat_template,
                       "The chat template: a name such as chatml, a Jinja file, or none; default: the model's own");
   command->add_option("--chat-date", options->chat_date,
                       "What the template takes for today, so that ids stay the same; default: 2024-07-26");
-  command->add_option("--name", options->create.name, "The bundle's name; default: the folder's");
+  command->add_option("--name", options->create.name, "The bundle's name; default: the folder's or the file's");
   command->add_option("--license", options->create.license, "Licence of the weights")->capture_default_str();
   command->add_option("--url", options->create.source_url, "Where the weights come from");
   command->footer("Example: secondsource bundle create --from-hf SmolLM2-135M --prompts prompts --out smollm2");
@@ -117,6 +124,10 @@ std::string describe(const Bundle& bundle) {
   for (const ManifestFile& file : manifest->files) total_bytes += file.size_bytes;
   text += fmt::format("  {} files, {}; licence {}; {}\n", manifest->files.size(), format_bytes(total_bytes),
                       manifest->license, manifest->source_description);
+  if (!manifest->source_quantization.empty()) {
+    text += fmt::format("  quantized at its source: {}; the weights here are the dequantized values\n",
+                        manifest->source_quantization);
+  }
   for (const ManifestVariant& variant : manifest->variants) {
     text += fmt::format("  variant {}: {}, {}, {}\n", variant.name, to_string(variant.tier),
                         variant.is_stored ? "stored" : "quantized",

@@ -11,7 +11,7 @@
 #include "bundle/gguf.h"
 #include "core/file.h"
 #include "core/folder.h"
-#include "gguf_tokenizer.h"
+#include "bundle/gguf_tokenizer.h"
 
 namespace secondsource {
 namespace {

@@ -147,7 +147,7 @@ def write(folder: Path, parts: dict[str, dict], chat: ChatTemplate | None, named
     variants = {**_kept_variants(folder, old, entries(), set(parts), repeated), **parts}
     source = old.get("source") or {"description": "a Hugging Face folder", "url": ""}
     if named["source"]:
-        source = {"description": named["source"], "url": ""}
+        source = {**source, "description": named["source"], "url": ""}
     content = {
         "format": "secondsource-bundle",
         "version": 1,

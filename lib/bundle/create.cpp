@@ -11,6 +11,7 @@
 #include "bundle/bundle.h"
 #include "bundle/bundle_writer.h"
 #include "bundle/finite_weights.h"
+#include "bundle/gguf_folder.h"
 #include "bundle/prompts.h"
 #include "bundle/relative_path.h"
 #include "bundle/staged_folder.h"
@@ -119,32 +120,57 @@ Result<void> add_chat_template(const CreateOptions& options, const Bundle& model
   return {};
 }
 
+/// Copies the files of a model folder.
+Result<void> add_model_files(const fs::path& model_folder, const Bundle& model, BundleWriter& writer) {
+  std::error_code ignored;
+  for (const std::string_view file : kModelFiles) {
+    const fs::path source = model_folder / file;
+    if (fs::exists(source, ignored)) SS_TRY_VOID(writer.add_copy(std::string(file), source));
+  }
+  for (const std::string& file : model.tensors().files()) {
+    SS_TRY_VOID(writer.add_copy(file, model_folder / file));
+  }
+  return {};
+}
+
+/// What both ways have in common: the manifest, the chat template and the prompts. `manifest` says where the weights come
+/// from.
+Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, Manifest manifest, BundleWriter& writer,
+                           Progress& progress) {
+  if (!options.name.empty()) manifest.name = options.name;
+  manifest.family = to_string(model.config().architecture);
+  manifest.license = options.license;
+  manifest.source_url = options.source_url;
+  manifest.variants = variants_of(stored_variant(model));
+  SS_TRY_VOID(add_chat_template(options, model, writer, manifest, progress));
+  if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
+  return writer.finish(std::move(manifest));
+}
+
 }  // namespace
 
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
                            const InterruptFlag& interrupt) {
+  Manifest manifest;
+  if (!options.gguf_file.empty()) {
+    SS_TRY(StagedFolder folder, StagedFolder::create(target));
+    BundleWriter writer(folder.path(), progress, interrupt);
+    SS_TRY(const GgufOrigin origin, write_gguf_model(options.gguf_file, writer, progress, interrupt));
+    SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
+    manifest.name = origin.model_name;
+    manifest.source_description = fmt::format("the GGUF file {}", options.gguf_file.filename().string());
+    manifest.source_quantization = origin.quantization;
+    SS_TRY_VOID(finish_bundle(options, model, std::move(manifest), writer, progress));
+    return folder.commit();
+  }
   SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
   SS_TRY_VOID(check_finite_weights(model.config(), model.tensors(), progress, interrupt));
-  Manifest manifest;
-  manifest.name = options.name.empty() ? model.name() : options.name;
-  manifest.family = to_string(model.config().architecture);
-  manifest.license = options.license;
+  manifest.name = model.name();
   manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
-  manifest.source_url = options.source_url;
-  manifest.variants = variants_of(stored_variant(model));
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
-  std::error_code ignored;
-  for (const std::string_view file : kModelFiles) {
-    const fs::path source = options.model_folder / file;
-    if (fs::exists(source, ignored)) SS_TRY_VOID(writer.add_copy(std::string(file), source));
-  }
-  for (const std::string& file : model.tensors().files()) {
-    SS_TRY_VOID(writer.add_copy(file, options.model_folder / file));
-  }
-  SS_TRY_VOID(add_chat_template(options, model, writer, manifest, progress));
-  if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
-  SS_TRY_VOID(writer.finish(std::move(manifest)));
+  SS_TRY_VOID(add_model_files(options.model_folder, model, writer));
+  SS_TRY_VOID(finish_bundle(options, model, std::move(manifest), writer, progress));
   return folder.commit();
 }
 

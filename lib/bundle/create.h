@@ -1,5 +1,6 @@
 #pragma once
-// Makes a bundle from a Hugging Face folder: copies the files that belong to it, hashes them and writes the manifest.
+// Makes a bundle from a Hugging Face folder or a GGUF file: copies or converts the files that belong to it, hashes them and
+// writes the manifest.
 // bundles/recipes/expect.py adds expected outputs later; until then the bundle is unverified.
 
 #include <filesystem>
@@ -17,7 +18,9 @@ namespace secondsource {
 struct CreateOptions {
   /// Holds config.json, safetensors in F32, F16 or BF16 (sharded or not) and tokenizer.json.
   std::filesystem::path model_folder;
-  std::string name;                 ///< the bundle's name; empty means the folder's name
+  /// Instead of the folder: a GGUF file, or the first part of a split one.
+  std::filesystem::path gguf_file = {};
+  std::string name;                 ///< the bundle's name; empty means the folder's or the file's name
   std::string license = "unknown";  ///< the license of the weights
   std::string source_url;
   std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml) with their documents

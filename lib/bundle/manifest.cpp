@@ -205,9 +205,10 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name) {
   SS_TRY(manifest.family, word_at(root, "family"));
   SS_TRY(manifest.license, root.string("license"));
   SS_TRY(const YamlNode source, root.at("source"));
-  SS_TRY_VOID(source.expect_keys({"description", "url"}));
+  SS_TRY_VOID(source.expect_keys({"description", "url", "quantization"}));
   SS_TRY(manifest.source_description, source.string("description"));
   SS_TRY(manifest.source_url, source.string_or("url", ""));
+  SS_TRY(manifest.source_quantization, source.string_or("quantization", ""));
   SS_TRY(manifest.files, parse_files(root));
   if (manifest.find_file("config.json") == nullptr) return root.fault("files: expected config.json, found none");
   if (root.has("chat_template")) {

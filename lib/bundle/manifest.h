@@ -73,6 +73,8 @@ struct Manifest {
   std::string license;
   std::string source_description;
   std::string source_url;
+  /// How the source was quantized, whose dequantized values are the weights here: "Q4_1 (211 tensors), F32 (61)". Empty: not.
+  std::string source_quantization;
   std::vector<ManifestFile> files;  ///< every file except manifest.yaml, sorted by path
   /// A Jinja file of the bundle ("chat_template.jinja"), the name of a template of this program, or "none".
   std::string chat_template = "none";

@@ -65,8 +65,12 @@ std::string write_manifest(const Manifest& manifest) {
   const Out out = std::back_inserter(text);
   fmt::format_to(out, "format: secondsource-bundle\nversion: 1\nname: {}\nfamily: {}\nlicense: {}\n",
                  quoted(manifest.name), quoted(manifest.family), quoted(manifest.license));
-  fmt::format_to(out, "source:\n  description: {}\n  url: {}\nfiles:\n", quoted(manifest.source_description),
+  fmt::format_to(out, "source:\n  description: {}\n  url: {}\n", quoted(manifest.source_description),
                  quoted(manifest.source_url));
+  if (!manifest.source_quantization.empty()) {
+    fmt::format_to(out, "  quantization: {}\n", quoted(manifest.source_quantization));
+  }
+  fmt::format_to(out, "files:\n");
   for (const ManifestFile& file : manifest.files) {
     fmt::format_to(out, "  - {{path: {}, bytes: {}, sha256: \"{}\"}}\n", quoted(file.path), file.size_bytes,
                    file.sha256);

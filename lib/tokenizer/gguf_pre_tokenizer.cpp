@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <span>
 #include <string>
 
 #include "core/utf8.h"
@@ -41,12 +40,7 @@ constexpr std::array kGpt4oSteps = {kGpt4o};
 constexpr std::array kFalconSteps = {kFalconPunctuation, kGpt2, kThreeDigits};
 constexpr std::array kDefaultSteps = {kDefaultPunctuation, kGpt2, kDigits, kThreeDigits};
 
-struct Entry {
-  std::string_view name;
-  std::span<const std::string_view> patterns;
-  bool ignore_merges = false;
-  bool add_bos = false;
-};
+using Entry = GgufPrePatterns;
 
 constexpr std::array kEntries = {
     Entry{"default", kDefaultSteps},
@@ -71,7 +65,7 @@ constexpr std::array kEntries = {
 
 }  // namespace
 
-Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre) {
+Result<GgufPrePatterns> gguf_pre_patterns(std::string_view pre) {
   const std::string_view name = pre.empty() ? "default" : pre;
   const auto* entry = std::find_if(kEntries.begin(), kEntries.end(), [&](const Entry& e) { return e.name == name; });
   if (entry == kEntries.end()) {
@@ -80,8 +74,13 @@ Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("tokenizer.ggml.pre \"{}\": expected one of {}", printable(name), names)};
   }
-  GgufPreTokenizer result{.steps = {}, .ignore_merges = entry->ignore_merges, .add_bos = entry->add_bos};
-  for (const std::string_view pattern : entry->patterns) {
+  return *entry;
+}
+
+Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre) {
+  SS_TRY(const GgufPrePatterns entry, gguf_pre_patterns(pre));
+  GgufPreTokenizer result{.steps = {}, .ignore_merges = entry.ignore_merges, .add_bos = entry.add_bos};
+  for (const std::string_view pattern : entry.patterns) {
     SS_TRY(Regex regex, Regex::compile(pattern));
     result.steps.emplace_back(
         SplitStep{.pattern = std::move(regex), .behavior = SplitBehavior::kIsolated, .invert = false});

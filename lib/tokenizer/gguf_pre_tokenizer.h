@@ -1,6 +1,7 @@
 #pragma once
 // The pre-tokenizers that GGUF files select by name in "tokenizer.ggml.pre".
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -15,7 +16,16 @@ struct GgufPreTokenizer {
   bool add_bos = false;  // used if the file does not state it
 };
 
+/// The same before it is compiled: the regular expressions by which a text is split, one after the other.
+struct GgufPrePatterns {
+  std::string_view name;
+  std::span<const std::string_view> patterns;
+  bool ignore_merges = false;
+  bool add_bos = false;
+};
+
 /// Errors: kUnsupported for an unknown name.
+Result<GgufPrePatterns> gguf_pre_patterns(std::string_view pre);
 Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre);
 
 }  // namespace secondsource::tokenizer

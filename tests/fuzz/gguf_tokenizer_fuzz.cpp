@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gguf_tokenizer.h"
+#include "bundle/gguf_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,5 +1,5 @@
 // Tokenizers from GGUF vocabularies, against the ids of llama.cpp (.inp with .out) and of transformers.js.
-#include "gguf_tokenizer.h"
+#include "bundle/gguf_tokenizer.h"
 
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -8,20 +8,31 @@
 #include "llama_cpp_vectors.h"
 #include "support/assets.h"
 #include "support/result.h"
+#include "tokenizer/gguf_tokenizer_json.h"
 
 namespace secondsource {
 namespace {
 
 using test::Ids;
 
-Result<Tokenizer> load(const std::filesystem::path& path) {
+Result<Tokenizer> load_directly(const std::filesystem::path& path) {
   SS_TRY(const MappedFile file, MappedFile::map(path));
   SS_TRY(const GgufHeader header, parse_gguf(file.bytes(), path.filename().string()));
   SS_TRY(const GgufVocabulary vocabulary, gguf_vocabulary_of(header));
   return tokenizer_from_gguf(vocabulary, path.filename().string());
 }
 
+/// The same by way of a tokenizer.json.
+Result<Tokenizer> load_by_json(const std::filesystem::path& path) {
+  SS_TRY(const MappedFile file, MappedFile::map(path));
+  SS_TRY(const GgufHeader header, parse_gguf(file.bytes(), path.filename().string()));
+  SS_TRY(const GgufVocabulary vocabulary, gguf_vocabulary_of(header));
+  SS_TRY(const std::string json, gguf_tokenizer_json(vocabulary, path.filename().string()));
+  return Tokenizer::from_json(json, "tokenizer.json");
+}
+
 TEST_CASE("the llama.cpp vectors come out with the vocabulary of their GGUF file") {
+  const auto load = GENERATE(&load_directly, &load_by_json);
   for (const std::string name : {"gpt-2", "phi-3"}) {
     const std::string base = "tokenizers/llama.cpp/ggml-vocab-" + name + ".gguf";
     const auto file = test::asset(base);
@@ -48,7 +59,7 @@ TEST_CASE("the transformers.js vectors of gpt2 come out with the GGUF of gpt-2")
   const auto file = test::asset("tokenizers/llama.cpp/ggml-vocab-gpt-2.gguf");
   const auto vectors_file = test::asset("tokenizers/vectors/transformers.js/gpt2.json");
   if (!file || !vectors_file) return;
-  const Result<Tokenizer> tokenizer = load(*file);
+  const Result<Tokenizer> tokenizer = load_directly(*file);
   REQUIRE_OK(tokenizer);
   const auto vectors = nlohmann::json::parse(*read_file(*vectors_file));
   REQUIRE(vectors["cases"].size() == 26);
@@ -66,7 +77,7 @@ TEST_CASE("the transformers.js vectors of gpt2 come out with the GGUF of gpt-2")
 TEST_CASE("the GGUF of stories260K has its begin-of-text and end-of-text") {
   const auto file = test::asset("models/stories260K/stories260K.gguf");
   if (!file) return;
-  const Result<Tokenizer> tokenizer = load(*file);
+  const Result<Tokenizer> tokenizer = load_directly(*file);
   REQUIRE_OK(tokenizer);
   CHECK(tokenizer->vocab_size() == 512);
   CHECK(tokenizer->bos_id() == 1);

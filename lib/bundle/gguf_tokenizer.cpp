@@ -1,4 +1,4 @@
-#include "gguf_tokenizer.h"
+#include "bundle/gguf_tokenizer.h"
 
 #include <fmt/format.h>
 

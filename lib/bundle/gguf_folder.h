@@ -1,0 +1,26 @@
+#pragma once
+// Writes a model in GGUF as the files of a Hugging Face folder: config.json, generation_config.json, tokenizer.json,
+// tokenizer_config.json and model.safetensors. Every weight has exactly the value that its block stands for, in the smallest of
+// BF16, FP16 and FP32 that holds all values of its tensor.
+
+#include <filesystem>
+#include <string>
+
+#include "bundle/bundle_writer.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// What the manifest says of a model that came as GGUF.
+struct GgufOrigin {
+  std::string model_name;    ///< of the file, fit for a manifest's name
+  std::string quantization;  ///< "Q4_1 (211 tensors), F32 (61)"; empty if no tensor is in blocks
+};
+
+/// `writer` writes into a folder that exists. Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
+Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, BundleWriter& writer, Progress& progress,
+                                    const InterruptFlag& interrupt);
+
+}  // namespace secondsource

@@ -1,0 +1,230 @@
+#include "bundle/gguf_tensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "core/number.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+struct NamePair {
+  std::string_view model;
+  std::string_view gguf;
+};
+
+/// Names of modules, without "weight" and "bias": of a layer, behind "model.layers.N." and "blk.N.".
+constexpr std::array kModules = {
+    NamePair{"input_layernorm", "attn_norm"},
+    NamePair{"pre_feedforward_layernorm", "ffn_norm"},
+    NamePair{"post_feedforward_layernorm", "post_ffw_norm"},
+    NamePair{"self_attn.q_proj", "attn_q"},
+    NamePair{"self_attn.k_proj", "attn_k"},
+    NamePair{"self_attn.v_proj", "attn_v"},
+    NamePair{"self_attn.qkv_proj", "attn_qkv"},
+    NamePair{"self_attn.o_proj", "attn_output"},
+    NamePair{"self_attn.q_norm", "attn_q_norm"},
+    NamePair{"self_attn.k_norm", "attn_k_norm"},
+    NamePair{"mlp.gate_proj", "ffn_gate"},
+    NamePair{"mlp.up_proj", "ffn_up"},
+    NamePair{"mlp.down_proj", "ffn_down"},
+    NamePair{"mlp.gate_up_proj", "ffn_up"},
+    NamePair{"mlp.gate", "ffn_gate_inp"},
+    NamePair{"block_sparse_moe.gate", "ffn_gate_inp"},
+    NamePair{"block_sparse_moe.router.layer", "ffn_gate_inp"},
+    NamePair{"block_sparse_moe.output_linear", "ffn_down_exps"},
+    NamePair{"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
+    NamePair{"mlp.shared_expert.up_proj", "ffn_up_shexp"},
+    NamePair{"mlp.shared_expert.down_proj", "ffn_down_shexp"},
+    NamePair{"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
+};
+
+/// Matrices of one expert, behind "experts.N.".
+constexpr std::array kExpertMatrices = {
+    NamePair{"gate_proj", "ffn_gate"}, NamePair{"up_proj", "ffn_up"}, NamePair{"down_proj", "ffn_down"},
+    NamePair{"w1", "ffn_gate"},        NamePair{"w3", "ffn_up"},      NamePair{"w2", "ffn_down"},
+};
+
+/// Tensors that say something of the rotation; the configuration has taken them.
+constexpr std::array<std::string_view, 3> kRopeTensors = {"rope_freqs.weight", "rope_factors_long.weight",
+                                                          "rope_factors_short.weight"};
+
+/// "q_proj.weight" as its module and its kind.
+struct ModuleName {
+  std::string_view module;
+  std::string_view kind;
+};
+ModuleName split_kind(std::string_view name) {
+  const std::size_t dot = name.rfind('.');
+  return {name.substr(0, dot), name.substr(dot + 1)};
+}
+
+class TensorPlanner {
+ public:
+  TensorPlanner(const GgufFiles& files, const GgufArchitecture& architecture, const ModelConfig& config)
+      : files_(&files), architecture_(&architecture), config_(&config) {}
+
+  Result<GgufTensorPlan> plan(const TensorSpec& spec) {
+    GgufTensorPlan plan{.spec = spec, .rows = {}, .change = change_of(spec)};
+    SS_TRY(plan.rows, rows_of(spec));
+    return plan;
+  }
+
+  /// Refuses tensors that no plan has taken.
+  Result<void> expect_all_taken() const {
+    for (const auto& [name, weight] : files_->weights()) {
+      const bool is_rope =
+          std::ranges::find(kRopeTensors, name) != kRopeTensors.end() || name.ends_with(".rope_freqs.weight");
+      if (is_rope || taken_.contains(name)) continue;
+      return Error{ErrorCode::kUnsupported, fmt::format("{}: GGUF: tensor {}: {} of these settings has no such tensor",
+                                                        files_->name(), printable(name), architecture_->class_name)};
+    }
+    return {};
+  }
+
+ private:
+  [[nodiscard]] GgufChange change_of(const TensorSpec& spec) const {
+    if (spec.role == TensorRole::kNorm) {
+      return architecture_->norms_hold_one ? GgufChange::kOneAdded : GgufChange::kNone;
+    }
+    const bool is_rotated =
+        spec.name.find(".q_proj.") != std::string::npos || spec.name.find(".k_proj.") != std::string::npos;
+    if (!is_rotated || !architecture_->interleaves_halves) return GgufChange::kNone;
+    return spec.role == TensorRole::kBias ? GgufChange::kValuesInterleaved : GgufChange::kRowsInterleaved;
+  }
+
+  /// Rows of the tensor `name`, which has `n_tensor_rows` in all.
+  Result<GgufRows> take(const std::string& name, std::int64_t first_row, std::int64_t n_rows,
+                        std::int64_t n_tensor_rows, std::int64_t row_values) {
+    const GgufWeight* weight = files_->find(name);
+    if (weight == nullptr || weight->n_rows != n_tensor_rows || weight->row_values != row_values) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: GGUF: tensor {}: expected {} rows of {} values, found {}", files_->name(), name,
+                               n_tensor_rows, row_values,
+                               weight == nullptr ? "no such tensor" : weight->tensor->shape.to_string())};
+    }
+    taken_.insert(weight->tensor->name);
+    return GgufRows{weight, first_row, n_rows};
+  }
+  Result<std::vector<GgufRows>> take_whole(const std::string& name, const TensorSpec& spec) {
+    const std::int64_t n_rows = n_rows_of(spec.shape);
+    SS_TRY(const GgufRows rows, take(name, 0, n_rows, n_rows, spec.shape.extent(spec.shape.rank() - 1)));
+    return std::vector{rows};
+  }
+
+  Result<std::vector<GgufRows>> rows_of(const TensorSpec& spec) {
+    if (spec.name == kEmbeddingTensor) return take_whole("token_embd.weight", spec);
+    if (spec.name == kFinalNormTensor) return take_whole("output_norm.weight", spec);
+    if (spec.name == kHeadTensor) return take_whole("output.weight", spec);
+    constexpr std::string_view kLayers = "model.layers.";
+    std::string_view rest = std::string_view(spec.name).substr(kLayers.size());
+    const std::size_t dot = rest.find('.');
+    const std::string layer = fmt::format("blk.{}.", rest.substr(0, dot));
+    rest.remove_prefix(dot + 1);
+    const ModuleName name = split_kind(rest);
+    if (name.module == "block_sparse_moe.input_linear") return joined_expert_rows(layer, spec);
+    if (const std::size_t experts = name.module.find(".experts."); experts != std::string_view::npos) {
+      return expert_rows(layer, name.module.substr(experts + std::string_view(".experts.").size()), spec);
+    }
+    if (name.module == "post_attention_layernorm") {
+      // Of what attention adds; or before the feed-forward network, where Seed-OSS has it under the first name, too.
+      const bool is_after = config_->has_norms_after() || config_->architecture == Architecture::kSeedOss;
+      return take_whole(layer + (is_after ? "post_attention_norm.weight" : "ffn_norm.weight"), spec);
+    }
+    const auto* found = std::ranges::find(kModules, name.module, &NamePair::model);
+    if (found == kModules.end()) {
+      return Error{ErrorCode::kUnsupported,
+                   fmt::format("{}: tensor {}: no name for it in GGUF is known", files_->name(), spec.name)};
+    }
+    return take_whole(fmt::format("{}{}.{}", layer, found->gguf, name.kind), spec);
+  }
+
+  /// One expert's matrix: rows of the stack of all, or a tensor of its own, as early files have it. `which` is
+  /// "5.gate_proj".
+  Result<std::vector<GgufRows>> expert_rows(const std::string& layer, std::string_view which, const TensorSpec& spec) {
+    const std::size_t dot = which.find('.');
+    const std::int64_t expert = parse_number<std::int64_t>(which.substr(0, dot)).value_or(0);
+    const auto* matrix = std::ranges::find(kExpertMatrices, which.substr(dot + 1), &NamePair::model);
+    const std::string alone = fmt::format("{}{}.{}.weight", layer, matrix->gguf, expert);
+    if (files_->find(alone) != nullptr) return take_whole(alone, spec);
+    const std::int64_t n_rows = spec.shape.extent(0);
+    SS_TRY(const GgufRows rows, take(fmt::format("{}{}_exps.weight", layer, matrix->gguf), expert * n_rows, n_rows,
+                                     config_->n_experts * n_rows, spec.shape.extent(1)));
+    return std::vector{rows};
+  }
+
+  /// All experts' gate and up projections in one tensor (Granite-MoE): of each expert first the one, then the other.
+  Result<std::vector<GgufRows>> joined_expert_rows(const std::string& layer, const TensorSpec& spec) {
+    const std::int64_t n_rows = config_->expert_ffn_dim;
+    const std::int64_t n_values = spec.shape.extent(2);
+    std::vector<GgufRows> rows;
+    for (std::int64_t expert = 0; expert < config_->n_experts; ++expert) {
+      for (const std::string_view matrix : {"ffn_gate_exps.weight", "ffn_up_exps.weight"}) {
+        SS_TRY(const GgufRows part, take(fmt::format("{}{}", layer, matrix), expert * n_rows, n_rows,
+                                         config_->n_experts * n_rows, n_values));
+        rows.push_back(part);
+      }
+    }
+    return rows;
+  }
+
+  const GgufFiles* files_;
+  const GgufArchitecture* architecture_;
+  const ModelConfig* config_;
+  std::set<std::string_view> taken_;
+};
+
+/// Where element `index` of heads of `head_dim` lies, if those of each head's halves alternate.
+std::int64_t interleaved_place(std::int64_t index, std::int64_t head_dim) {
+  const std::int64_t in_head = index % head_dim;
+  const std::int64_t half = head_dim / 2;
+  return index - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
+}
+
+}  // namespace
+
+Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
+                                                      const ModelConfig& config) {
+  TensorPlanner planner(files, architecture, config);
+  std::vector<GgufTensorPlan> plans;
+  for (const TensorSpec& spec : model_tensors(config)) {
+    SS_TRY(GgufTensorPlan plan, planner.plan(spec));
+    plans.push_back(std::move(plan));
+  }
+  SS_TRY_VOID(planner.expect_all_taken());
+  return plans;
+}
+
+Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
+                               const std::function<Result<void>(std::span<const float>)>& use) {
+  std::vector<std::byte> scratch;
+  std::vector<float> values(static_cast<std::size_t>(plan.spec.shape.extent(plan.spec.shape.rank() - 1)));
+  std::vector<float> moved(plan.change == GgufChange::kValuesInterleaved ? values.size() : 0);
+  for (const GgufRows& rows : plan.rows) {
+    for (std::int64_t row = 0; row < rows.n_rows; ++row) {
+      const bool is_moved = plan.change == GgufChange::kRowsInterleaved;
+      const std::int64_t source = rows.first_row + (is_moved ? interleaved_place(row, config.head_dim) : row);
+      SS_TRY_VOID(GgufFiles::read_row(*rows.weight, source, scratch, values));
+      if (plan.change == GgufChange::kOneAdded) {
+        for (float& value : values) value -= 1.0F;
+      }
+      if (plan.change == GgufChange::kValuesInterleaved) {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          moved[i] = values[static_cast<std::size_t>(interleaved_place(static_cast<std::int64_t>(i), config.head_dim))];
+        }
+        values.swap(moved);
+      }
+      SS_TRY_VOID(use(values));
+    }
+  }
+  return {};
+}
+
+}  // namespace secondsource

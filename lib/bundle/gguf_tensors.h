@@ -1,0 +1,49 @@
+#pragma once
+// Which rows of which GGUF tensors make a tensor of the model, and in which order: llama.cpp has other names, one tensor for
+// all experts of a layer, and for some architectures other rows of q and k and another form of norms.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bundle/gguf_config.h"
+#include "bundle/gguf_files.h"
+#include "bundle/model_config.h"
+#include "bundle/model_tensors.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Rows of a GGUF tensor that follow each other in the tensor of the model.
+struct GgufRows {
+  const GgufWeight* weight = nullptr;
+  std::int64_t first_row = 0;
+  std::int64_t n_rows = 0;
+};
+
+/// What is undone of a conversion to GGUF.
+enum class GgufChange : std::uint8_t {
+  kNone,
+  kRowsInterleaved,    ///< of each head, rows of its two halves alternate
+  kValuesInterleaved,  ///< the same for the values of a bias
+  kOneAdded,           ///< to every value
+};
+
+struct GgufTensorPlan {
+  TensorSpec spec;
+  std::vector<GgufRows> rows;
+  GgufChange change = GgufChange::kNone;
+};
+
+/// The plans of all tensors of the model, in the order of model_tensors(). Errors: kInvalidInput for a tensor that is missing
+/// or has other sizes; kUnsupported for one that is there and belongs to none, by its name.
+Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
+                                                      const ModelConfig& config);
+
+/// Calls `use` with the values of each row of the planned tensor, in order. Errors: kIo and those of `use`.
+Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
+                               const std::function<Result<void>(std::span<const float>)>& use);
+
+}  // namespace secondsource

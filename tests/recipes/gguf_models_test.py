@@ -1,0 +1,365 @@
+"""`bundle create --from-gguf` on tiny models of every architecture, written with the Python package `gguf`.
+
+    python gguf_models_test.py SECONDSOURCE CONFIG_READER [NAME...]
+
+transformers' own classes make each model (bundles/recipes/tiny_models.py and MORE below). This file writes it as llama.cpp's
+converter does: names from the package's table, experts stacked, Q and K permuted, norms of Gemma plus 1, factors of the
+rotation as tensors. The bundle that comes out must have every weight bit for bit (norms of Gemma to the rounding of the
+sum), and a configuration that means the same, frequencies of the rotation to 1e-6. Every type of block is held against
+the package's dequantization, and damaged files must be refused in one line with status 2. Ends with 77 where a package is
+missing.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+try:
+    import gguf
+    import numpy as np
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)  # what CTest is told means skipped
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "bundles/recipes"), str(ROOT / "tests/data/gguf")]
+import make_blocks
+import tiny_models
+
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64}
+GEMMA3_ROPE = {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+               "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
+# What llama.cpp assumes and the tiny models of that name do not have: windows and layers without rotation by its rules.
+MORE = {
+    "llama": (transformers.LlamaConfig, {}),
+    "llama-tied": (transformers.LlamaConfig, {"head_dim": 20, "tie_word_embeddings": True}),
+    "llama-llama3": (transformers.LlamaConfig, {"head_dim": 16, "rope_parameters": LLAMA3}),
+    "llama-linear": (transformers.LlamaConfig, {
+        "rope_parameters": {"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0}}),
+    "mixtral": (transformers.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2": (transformers.Qwen2Config, {}),
+    "qwen3": (transformers.Qwen3Config, {"head_dim": 20}),
+    "qwen3-yarn": (transformers.Qwen3Config, {"head_dim": 16, "rope_parameters": {
+        "rope_type": "yarn", "factor": 4.0, "rope_theta": 1000000.0, "original_max_position_embeddings": 1024}}),
+    "smollm3-gguf": (transformers.SmolLM3Config, {"num_hidden_layers": 4}),
+    "gemma2-gguf": (transformers.Gemma2Config, {
+        "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24, "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 5.0}),
+    "gemma3-gguf": (transformers.Gemma3TextConfig, {
+        "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24, "num_hidden_layers": 7,
+        "rope_parameters": GEMMA3_ROPE}),
+}
+# Name of the model: llama.cpp's architecture.
+ARCHITECTURES = {
+    "llama": "llama", "llama-tied": "llama", "llama-biases": "llama", "llama-llama3": "llama", "llama-linear": "llama",
+    "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3-yarn": "qwen3", "qwen2_moe": "qwen2moe",
+    "qwen3_moe": "qwen3moe", "granite": "granite", "granite_moe": "granitemoe", "smollm3-gguf": "smollm3",
+    "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "ernie4_5-biases": "ernie4_5", "phi3": "phi3",
+    "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
+    "olmo2": "olmo2",
+}
+PERMUTED = ("llama", "granite", "granitemoe", "smollm3")
+
+
+def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
+    """Rows (or values of a bias) in GGUF's order, in which the halves of each head alternate."""
+    return (weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2)
+            .reshape(weight.shape))
+
+
+def llama3_factors(config) -> list[float]:
+    """By what the wavelengths of Llama 3.1 are multiplied, as the converter writes them."""
+    rope, dim = config.rope_parameters, config.head_dim
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    original = rope["original_max_position_embeddings"]
+    factors = []
+    for frequency in 1.0 / rope["rope_theta"] ** (torch.arange(0, dim, 2).double() / dim):
+        wavelength = 2 * torch.pi / float(frequency)
+        if wavelength < original / high:
+            factors.append(1.0)
+        elif wavelength > original / low:
+            factors.append(rope["factor"])
+        else:
+            smooth = (original / wavelength - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / rope["factor"] + smooth))
+    return factors
+
+
+def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    rope = config.rope_parameters
+    own = rope.get("full_attention", rope)
+    writer.add_rope_freq_base(own["rope_theta"])
+    writer.add_rope_dimension_count(int(head_dim * own.get("partial_rotary_factor", 1.0)))
+    if own["rope_type"] in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(own["rope_type"]))
+        writer.add_rope_scaling_factor(own["factor"])
+    if own["rope_type"] == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(own["original_max_position_embeddings"])
+    if own["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", np.array(llama3_factors(config), np.float32))
+    if own["rope_type"] == "longrope":
+        original = config.original_max_position_embeddings
+        writer.add_rope_scaling_orig_ctx_len(original)
+        scale = config.max_position_embeddings / original
+        writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(scale) / np.log(original))))
+        for kind in ("long", "short"):
+            writer.add_tensor(f"rope_factors_{kind}.weight", np.array(own[f"{kind}_factor"], np.float32))
+    experts = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None)
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    if experts and hasattr(config, "moe_intermediate_size"):
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    if hasattr(config, "shared_expert_intermediate_size"):
+        writer.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
+    if name.startswith("granite"):
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if name.startswith("gemma2"):
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if name.startswith(("gemma2", "gemma3")) or (name.startswith("phi3") and config.sliding_window):
+        writer.add_sliding_window(config.sliding_window)
+    writer.add_tokenizer_model("no_vocab")
+
+
+def converted(tensors: dict[str, torch.Tensor], config, architecture: str) -> dict[str, torch.Tensor]:
+    """Names and values as in GGUF."""
+    names = gguf.get_tensor_name_map({v: k for k, v in gguf.MODEL_ARCH_NAMES.items()}[architecture],
+                                     config.num_hidden_layers)
+    out, experts = {}, defaultdict(dict)
+    for name, tensor in tensors.items():
+        base, _, suffix = name.rpartition(".")
+        if ".experts." in name:
+            layer, rest = name.split(".mlp.experts." if ".mlp." in name else ".block_sparse_moe.experts.")
+            number, matrix, _ = rest.split(".")
+            kind = {"w1": "gate", "w3": "up", "w2": "down"}.get(matrix, matrix.split("_")[0])
+            experts[f"blk.{layer.split('.')[-1]}.ffn_{kind}_exps.weight"][int(number)] = tensor
+            continue
+        if base.endswith("block_sparse_moe.input_linear"):
+            layer, half = base.split(".")[2], tensor.shape[1] // 2
+            out[f"blk.{layer}.ffn_gate_exps.weight"] = tensor[:, :half]
+            out[f"blk.{layer}.ffn_up_exps.weight"] = tensor[:, half:]
+            continue
+        if architecture in PERMUTED and base.endswith(("q_proj", "k_proj")):
+            heads = config.num_attention_heads if base.endswith("q_proj") else config.num_key_value_heads
+            tensor = interleaved(tensor, heads)
+        if architecture.startswith("gemma") and name.endswith("norm.weight"):
+            tensor = tensor.float() + 1
+        if name.endswith("shared_expert_gate.weight"):
+            tensor = tensor.reshape(-1)
+        found = names.get_name(base)
+        if found is None and base.endswith("qkv_proj"):
+            found = f"blk.{base.split('.')[2]}.attn_qkv"
+        out[f"{found}.{suffix}"] = tensor
+    for name, parts in experts.items():
+        out[name] = torch.stack([parts[i] for i in range(len(parts))])
+    return out
+
+
+def write_file(path: Path, folder: Path, name: str, **split) -> None:
+    config = transformers.AutoConfig.from_pretrained(str(folder))
+    architecture = ARCHITECTURES[name]
+    writer = gguf.GGUFWriter(str(path), architecture, **split)
+    add_metadata(writer, config, name)
+    for tensor_name, tensor in converted(load_file(folder / "model.safetensors"), config, architecture).items():
+        if tensor.dim() == 1:
+            writer.add_tensor(tensor_name, tensor.float().numpy())
+        else:
+            writer.add_tensor(tensor_name, tensor.bfloat16().contiguous().view(torch.uint16).numpy(),
+                              raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class Checks:
+    def __init__(self, program: str, reader: str) -> None:
+        self.program, self.reader, self.n_failed = program, reader, 0
+
+    def expect(self, holds: bool, what: str) -> None:
+        self.n_failed += not holds
+        if not holds:
+            print(f"FAILED: {what}")
+
+    def create(self, file: Path, out: Path) -> subprocess.CompletedProcess:
+        return subprocess.run([self.program, "bundle", "create", "--from-gguf", str(file), "--out", str(out)],
+                              capture_output=True, text=True)
+
+    def create_or_fail(self, file: Path, out: Path) -> bool:
+        done = self.create(file, out)
+        self.expect(done.returncode == 0, f"{file.name}: {done.stderr.strip()}")
+        return done.returncode == 0
+
+    def described(self, folder: Path) -> dict:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        done = subprocess.run([self.reader], input=json.dumps(config) + "\n", capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    def same_config(self, name: str, expected: dict, found: dict) -> None:
+        self.expect("error" not in found and found.keys() == expected.keys(), f"{name}: config: {found}")
+        for key in expected:
+            if key in ("bos_token_id", "eos_token_id"):
+                continue
+            a, b = expected[key], found.get(key)
+            if isinstance(a, float) or (isinstance(a, list) and a and isinstance(a[0], float)):
+                same = np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=0)
+            else:
+                same = a == b
+            self.expect(bool(same), f"{name}: {key}: expected {a}, found {b}")
+
+    def same_weights(self, name: str, folder: Path, out: Path) -> None:
+        expected, found = load_file(folder / "model.safetensors"), load_file(out / "model.safetensors")
+        self.expect(expected.keys() == found.keys(), f"{name}: names of tensors differ")
+        for tensor in expected.keys() & found.keys():
+            a, b = expected[tensor].float(), found[tensor].float()
+            is_sum = name.startswith("gemma") and tensor.endswith("norm.weight")
+            same = a.shape == b.shape and (bool((a - b).abs().max() <= 2.0 ** -24) if is_sum else torch.equal(a, b))
+            self.expect(same, f"{name}: {tensor} differs")
+            self.expect(is_sum or found[tensor].dtype == torch.bfloat16, f"{name}: {tensor}: {found[tensor].dtype}")
+
+
+def check_model(checks: Checks, name: str, scratch: Path) -> None:
+    folder, file, out = scratch / name, scratch / f"{name}.gguf", scratch / f"{name}-bundle"
+    tiny_models.write_model(folder, name)
+    write_file(file, folder, name)
+    if checks.create_or_fail(file, out):
+        checks.same_weights(name, folder, out)
+        checks.same_config(name, checks.described(folder), checks.described(out))
+    print(f"{name}: {ARCHITECTURES[name]}")
+
+
+def check_split(checks: Checks, scratch: Path) -> None:
+    folder, out = scratch / "split", scratch / "split-bundle"
+    tiny_models.write_model(folder, "llama")
+    write_file(scratch / "split.gguf", folder, "llama", split_max_tensors=9)
+    parts = sorted(scratch.glob("split-0*.gguf"))
+    checks.expect(len(parts) > 2, f"expected several parts, found {parts}")
+    if checks.create_or_fail(parts[0], out):
+        checks.same_weights("llama", folder, out)
+        checks.expect("name: \"split\"" in (out / "manifest.yaml").read_text(), "the name of a split model")
+    refused(checks, "the second part of a split model", parts[1], scratch)
+    kept = parts[1].read_bytes()
+    parts[1].unlink()
+    refused(checks, "a part is missing", parts[0], scratch)
+    parts[1].write_bytes(parts[2].read_bytes())
+    refused(checks, "a part is there twice", parts[0], scratch)
+    parts[1].write_bytes(kept)
+    print(f"split: {len(parts)} parts")
+
+
+def refused(checks: Checks, what: str, file: Path, scratch: Path) -> None:
+    out = scratch / "refused"
+    done = checks.create(file, out)
+    lines = done.stderr.strip().splitlines()
+    checks.expect(done.returncode == 2 and len(lines) == 1 and not out.exists(),
+                  f"{what}: expected status 2 and one line, found {done.returncode}: {done.stderr[:500]}")
+
+
+def check_blocks(checks: Checks, scratch: Path) -> None:
+    """Every type of block in the matrices of a Llama, with random bytes."""
+    name = "llama-wide"
+    tiny_models.MODELS[name] = (transformers.LlamaConfig, {
+        "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1, "head_dim": 64})
+    ARCHITECTURES[name] = "llama"
+    folder = scratch / name
+    tiny_models.write_model(folder, name)
+    config = transformers.AutoConfig.from_pretrained(str(folder))
+    tensors = converted(load_file(folder / "model.safetensors"), config, "llama")
+    for kind in make_blocks.SCALES:
+        file, out = scratch / f"wide-{kind}.gguf", scratch / f"wide-{kind}"
+        writer = gguf.GGUFWriter(str(file), "llama")
+        add_metadata(writer, config, name)
+        expected = {}
+        for seed, (tensor_name, tensor) in enumerate(tensors.items()):
+            if tensor.dim() == 1:
+                writer.add_tensor(tensor_name, tensor.float().numpy())
+                continue
+            values, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+            made = make_blocks.blocks(kind, tensor.numel() // values, seed)
+            if kind == "MXFP4":
+                made[:, 0] %= 240  # an exponent with which all values are finite
+            bits = make_blocks.values(kind, made)
+            expected[tensor_name] = torch.from_numpy(bits.view(np.float32).reshape(tensor.shape).copy())
+            writer.add_tensor(tensor_name, made.reshape(tensor.shape[0], -1), raw_dtype=gguf.GGMLQuantizationType[kind])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        if not checks.create_or_fail(file, out):
+            continue
+        found = converted(load_file(out / "model.safetensors"), config, "llama")
+        for tensor_name, values in expected.items():
+            checks.expect(torch.equal(found[tensor_name].float(), values), f"{kind}: {tensor_name} differs")
+        manifest = (out / "manifest.yaml").read_text(encoding="utf-8")
+        is_quantized = kind not in ("F32", "F16", "BF16")
+        checks.expect((f'quantization: "{kind} (' in manifest) == is_quantized, f"{kind}: quantization in the manifest")
+        print(f"{kind}: stored as {sorted({str(t.dtype) for t in found.values()})}")
+
+
+def check_damaged(checks: Checks, scratch: Path) -> None:
+    folder = scratch / "damaged"
+    tiny_models.write_model(folder, "llama")
+    file = scratch / "whole.gguf"
+    write_file(file, folder, "llama")
+    whole = file.read_bytes()
+    cases = {
+        "cut in its header": whole[:200], "cut in its data": whole[:-100], "no GGUF at all": b"{}" + whole[2:],
+        "another architecture": whole.replace(b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+                                              b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0mamba"),
+        "a key without a value that fits": whole.replace(b"llama.block_count", b"llama.block_kount"),
+        "a layer too many": whole.replace(b"llama.block_count\x04\0\0\0\x03", b"llama.block_count\x04\0\0\0\x04"),
+        "a layer too few": whole.replace(b"llama.block_count\x04\0\0\0\x03", b"llama.block_count\x04\0\0\0\x02"),
+        "no heads": whole.replace(b"llama.attention.head_count\x04\0\0\0\x04", b"llama.attention.head_count\x04\0\0\0\0"),
+        "not finite": whole[:-4] + b"\0\0\x80\x7f",
+        "a tensor of another name": whole.replace(b"blk.1.attn_q.weight", b"blk.1.attn_z.weight"),
+    }
+    for what, content in cases.items():
+        checks.expect(content != whole, f"{what}: the file is not changed")
+        damaged = scratch / "file.gguf"
+        damaged.write_bytes(content)
+        refused(checks, what, damaged, scratch)
+    print(f"damaged: {len(cases)} files")
+
+
+def main() -> int:
+    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    checks = Checks(sys.argv[1], sys.argv[2])
+    tiny_models.MODELS.update(MORE)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for name in sys.argv[3:] or ARCHITECTURES:
+            check_model(checks, name, scratch)
+        if not sys.argv[3:]:
+            check_split(checks, scratch)
+            check_blocks(checks, scratch)
+            check_damaged(checks, scratch)
+    print(f"{checks.n_failed} failed")
+    return 1 if checks.n_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
