@@ -36,10 +36,8 @@ std::string known_as_no_bundle(const std::filesystem::path& file) {
   const std::string folder = file.has_parent_path() ? file.parent_path().string() : ".";
   const auto begins_with = [&](std::string_view magic) { return start.compare(0, magic.size(), magic) == 0; };
   if (begins_with("GGUF")) {
-    return fmt::format(
-        "a GGUF file, and weights are read from safetensors alone: take the Hugging Face folder of the model that it "
-        "was made from (`secondsource inspect {}` shows its name)",
-        file.string());
+    return fmt::format("a GGUF file: make a bundle of it (`secondsource bundle create --from-gguf {} --out FOLDER`)",
+                       file.string());
   }
   if (begins_as_safetensors(start)) {
     return fmt::format("a safetensors file, the weights alone: name the folder that also has config.json ({})", folder);

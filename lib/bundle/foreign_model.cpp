@@ -28,10 +28,8 @@ constexpr std::array kWeightFormats = {
         "peft and save that"},
     Format{"consolidated", ".safetensors",
            "weights under the names of their publisher; bring the folder that transformers reads"},
-    Format{
-        "", ".gguf",
-        "a GGUF file, which is neither run nor converted (inspect and tokenize read it); bring the Hugging Face folder "
-        "from which it was made"},
+    Format{"", ".gguf",
+           "a GGUF file; make a bundle of it with `secondsource bundle create --from-gguf FILE --out FOLDER`"},
     Format{"pytorch_model", ".bin",
            "weights as pickled Python objects, which are not read because they can run code; write safetensors with "
            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) of transformers"},

@@ -103,7 +103,7 @@ class WeightConversion {
  private:
   void begin(std::string_view what) {
     n_values_ = 0;
-    progress_->begin(std::string(what), n_parameters(*config_) * 4 >> 20);
+    progress_->begin(what, n_parameters(*config_) * 4 >> 20);
   }
   Result<void> advance(std::size_t n_values) {
     n_values_ += static_cast<std::int64_t>(n_values);

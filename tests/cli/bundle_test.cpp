@@ -32,12 +32,12 @@ TEST_CASE("a file that is no bundle is named for what it is, with what to do") {
     std::string content;
     std::string says;
   };
-  const std::vector<Case> cases = {
-      {"m.gguf", std::string("GGUF\3\0\0\0", 8), "a GGUF file, and weights are read from safetensors alone"},
-      {"m.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"a\":", 13),
-       "a safetensors file, the weights alone: name the folder"},
-      {"tokenizer.json", "{\"version\": \"1.0\"}", "a JSON file: name its folder"},
-      {"m.tar.gz", "\x1f\x8b\x08", "a gzip archive: unpack it"}};
+  const std::vector<Case> cases = {{"m.gguf", std::string("GGUF\3\0\0\0", 8),
+                                    "a GGUF file: make a bundle of it (`secondsource bundle create --from-gguf"},
+                                   {"m.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"a\":", 13),
+                                    "a safetensors file, the weights alone: name the folder"},
+                                   {"tokenizer.json", "{\"version\": \"1.0\"}", "a JSON file: name its folder"},
+                                   {"m.tar.gz", "\x1f\x8b\x08", "a gzip archive: unpack it"}};
   for (const auto& [name, content, says] : cases) {
     const std::string file = (scratch.path() / name).string();
     std::ofstream(file, std::ios::binary) << content;
@@ -160,7 +160,35 @@ TEST_CASE("bundle create makes a whole bundle of a Hugging Face folder, unverifi
   CHECK(contains(whole.out, "note: variant bf16: blessed, without expected outputs: unverified"));
   check_refused(run_program(arguments), "found it taken");
   check_refused(run_program({"bundle", "create", "--from-hf", "/nowhere", "--out", bundle + "2"}), "/nowhere");
-  check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "--from-hf is required");
+  check_refused(run_program({"bundle", "create", "--out", bundle + "2"}), "expected one of --from-hf and --from-gguf");
+}
+
+TEST_CASE("bundle create takes a GGUF file, and refuses a damaged one in one line") {
+  const auto model = asset("models/stories260K/stories260K.gguf");
+  if (!model) return;
+  const ScratchFolder scratch;
+  const std::string bundle = (scratch.path() / "b").string();
+  const ProgramRun made =
+      run_program({"bundle", "create", "--from-gguf", model->string(), "--out", bundle, "--license", "MIT"});
+  CAPTURE(made.err);
+  REQUIRE(made.status == 0);
+  CHECK(verify(bundle).status == 0);
+  const ProgramRun info = run_program({"bundle", "info", bundle});
+  CHECK(contains(info.out, "stories260K: llama, "));
+  CHECK(contains(info.out, "the GGUF file stories260K.gguf"));
+
+  const std::string cut = (scratch.path() / "cut.gguf").string();
+  std::filesystem::copy_file(*model, cut);
+  std::filesystem::permissions(cut, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+  std::filesystem::resize_file(cut, std::filesystem::file_size(cut) / 2);
+  const std::string out = (scratch.path() / "out").string();
+  check_refused(run_program({"bundle", "create", "--from-gguf", cut, "--out", out}), "cut.gguf: GGUF: tensor ");
+  check_refused(run_program({"bundle", "create", "--from-gguf", source_path("README.md"), "--out", out}),
+                "expected the magic GGUF");
+  check_refused(run_program({"bundle", "create", "--from-gguf", "/nowhere.gguf", "--out", out}), "/nowhere.gguf");
+  check_refused(run_program({"bundle", "create", "--from-gguf", cut, "--from-hf", cut, "--out", out}),
+                "expected one of");
+  CHECK_FALSE(std::filesystem::exists(out));
 }
 
 TEST_CASE("bundle create reads real weights, and refuses other architectures by name") {

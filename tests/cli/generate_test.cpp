@@ -120,7 +120,7 @@ TEST_CASE("generate refuses in one line what it cannot do") {
   check_refused(run_program({"generate", folder_with("pytorch_model.bin"), "--prompt", "x"}),
                 "expected config.json, found pytorch_model.bin: weights as pickled Python objects, which are not read");
   check_refused(run_program({"generate", folder_with("model-q4.gguf"), "--prompt", "x"}),
-                "expected config.json, found model-q4.gguf: a GGUF file, which is neither run nor converted");
+                "expected config.json, found model-q4.gguf: a GGUF file; make a bundle of it with");
   check_refused(run_program({"tokenize", folder_with("spiece.model")}),
                 "expected tokenizer.json, found spiece.model: a SentencePiece model");
   const ProgramRun absent = run_program({"generate", kDefault, "--prompt", "x", "--backend", "tpu"});

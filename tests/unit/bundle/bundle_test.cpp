@@ -317,7 +317,7 @@ TEST_CASE("a folder in another format is refused by what it holds") {
       {"pytorch_model.bin", false, "expected config.json, found pytorch_model.bin: weights as pickled Python objects"},
       {"pytorch_model.bin", true, "expected model.safetensors, found pytorch_model.bin: weights as pickled"},
       {"pytorch_model-00001-of-00002.bin", true, "found pytorch_model-00001-of-00002.bin: weights as pickled"},
-      {"model-q4.gguf", false, "expected config.json, found model-q4.gguf: a GGUF file, which is neither run"},
+      {"model-q4.gguf", false, "expected config.json, found model-q4.gguf: a GGUF file; make a bundle of it"},
       {"model-q4.gguf", true, "expected model.safetensors, found model-q4.gguf: a GGUF file"},
       {"adapter_model.safetensors", true, "the weights of an adapter (LoRA), which are not a model"},
       {"weights.safetensors", true, "found weights.safetensors: safetensors of another name"},
