@@ -9,9 +9,9 @@
 #include "bundle/chat_files.h"
 #include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
+#include "bundle/gguf_tokenizer.h"
 #include "core/file.h"
 #include "core/folder.h"
-#include "bundle/gguf_tokenizer.h"
 
 namespace secondsource {
 namespace {
