@@ -29,6 +29,7 @@ CommandNode* add_profile_command(CommandNode& app, CommandAction& action);
 CommandNode* add_run_command(CommandNode& app, CommandAction& action);
 CommandNode* add_selftest_command(CommandNode& app, CommandAction& action);
 CommandNode* add_tokenize_command(CommandNode& app, CommandAction& action);
+CommandNode* add_up_command(CommandNode& app, CommandAction& action);
 CommandNode* add_verify_command(CommandNode& app, CommandAction& action);
 CommandNode* add_waiver_command(CommandNode& app, CommandAction& action);
 CommandNode* add_worker_command(CommandNode& app, CommandAction& action);

@@ -74,7 +74,7 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   const std::optional<YamlNode> node = root.find("gate");
   if (!node) return {};
   SS_TRY_VOID(node->expect_keys({"threshold_percent", "waivers", "baseline", "allow_inconclusive", "allow_unverified",
-                                 "opportunistic", "max_pairs", "timed_bundle"}));
+                                 "opportunistic", "max_pairs", "timed_bundle", "alternate", "pairs_per_start"}));
   SS_TRY(gate.threshold_percent, node->number_or("threshold_percent", 10, {.min = 0.1, .max = 1000}));
   SS_TRY(const std::string waivers, node->string_or("waivers", ""));
   gate.waivers = beside(path, waivers);
@@ -86,6 +86,8 @@ Result<void> read_gate(const YamlNode& root, const std::filesystem::path& path, 
   gate.timed_bundle = bundle_beside(path, timed_bundle);
   SS_TRY(gate.max_pairs, node->integer_or("max_pairs", 0, 1, 400));
   SS_TRY(gate.opportunistic, node->boolean_or("opportunistic", false));
+  SS_TRY(gate.alternate, node->boolean_or("alternate", false));
+  SS_TRY(gate.pairs_per_start, node->integer_or("pairs_per_start", 0, 1, kMostPairsPerStart));
   return {};
 }
 

@@ -16,6 +16,8 @@ namespace secondsource {
 /// "installed:default".
 inline constexpr std::string_view kInstalledBundle = "installed:";
 
+inline constexpr std::int64_t kMostPairsPerStart = 400;
+
 /// Settings for the gate of `run --baseline` and `ab`.
 struct PlanGate {
   double threshold_percent = 10;
@@ -26,6 +28,8 @@ struct PlanGate {
   bool opportunistic = false;          ///< opportunistic variants decide, too
   std::int64_t max_pairs = 0;          ///< of `ab`; 0: its default
   std::filesystem::path timed_bundle;  ///< of `ab`; empty: it chooses one
+  bool alternate = false;              ///< of `ab`: servers that do not fit at once run one after the other
+  std::int64_t pairs_per_start = 0;    ///< of `ab`: after so many pairs both servers are started anew; 0: its default
 };
 
 struct PlanFile {
