@@ -1,5 +1,5 @@
-// secondsource ab: compares two builds, revisions or settings in randomised interleaved pairs of fresh processes and
-// gives a verdict.
+// secondsource ab: compares two builds, revisions, settings or systems in randomised interleaved pairs of fresh processes
+// and gives a verdict.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,9 +14,11 @@
 #include "ab/attribution.h"
 #include "ab/default_plan.h"
 #include "ab/revision.h"
+#include "ab/under_test.h"
 #include "commands.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "gate_output.h"
 #include "gate_status.h"
 #include "host/fingerprint.h"
@@ -49,36 +51,91 @@ struct AbOptions {
   bool gate_opportunistic = false;
   bool allow_inconclusive = false;
   bool no_attribution = false;
+  bool alternate = false;
+  std::int64_t pairs_per_start = 0;
 };
 
+/// The systems that --base and --cand name; empty for two programs or revisions.
+struct TwoSystems {
+  std::optional<UnderTestSystem> base, candidate;
+  [[nodiscard]] bool are_named() const { return base.has_value(); }
+};
+
+/// Finds the systems that are compared. With --build both sides are revisions.
+Result<TwoSystems> systems_under_test(const AbOptions& options, const std::vector<SystemRequest>& planned) {
+  TwoSystems found;
+  if (!options.build.empty()) return found;
+  SS_TRY(found.base, find_system_under_test(options.base, planned, options.candidate));
+  SS_TRY(found.candidate, find_system_under_test(options.candidate, planned, options.base));
+  const auto check_names = [&](const std::string& text, bool is_system, bool is_other_system) -> Result<void> {
+    const bool names_something = text.empty() || is_system || path_exists(text);
+    if (!names_something && (is_other_system || !planned.empty())) return names_nothing(text, planned);
+    return {};
+  };
+  SS_TRY_VOID(check_names(options.base, found.base.has_value(), found.candidate.has_value()));
+  SS_TRY_VOID(check_names(options.candidate, found.candidate.has_value(), found.base.has_value()));
+  if (found.base.has_value() != found.candidate.has_value()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{} is a system: expected systems for both --base and --cand, or two programs",
+                             found.base ? options.base : options.candidate)};
+  }
+  return found;
+}
+
+/// Refuses what belongs to programs alone.
+Result<void> check_options_are_for_systems(const AbOptions& options) {
+  const std::pair<const char*, bool> unusable[] = {{"--backend", !options.backends.empty()},
+                                                   {"--base-args", !options.base_args.empty()},
+                                                   {"--cand-args", !options.candidate_args.empty()},
+                                                   {"--timed-bundle", !options.timed_bundle.empty()}};
+  for (const auto& [flag, is_set] : unusable) {
+    if (!is_set) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected none beside two systems: each is as its entry in the plan says, and serves "
+                             "the bundle that is timed",
+                             flag)};
+  }
+  return {};
+}
+
 /// Refuses the keys of a plan that a comparison cannot honour, since it runs the plan's cells in pairs.
-Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& name) {
+Result<void> check_plan_is_for_pairs(const PlanFile& plan, const std::string& name, bool is_of_systems) {
   const RunRequest& request = plan.request;
   const RunSettings& settings = request.settings;
+  if (is_of_systems && !plan.gate.timed_bundle.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: gate: timed_bundle: expected none: a system serves the bundle that is timed", name)};
+  }
   const std::pair<const char*, bool> unusable[] = {{"several bundles", request.bundles.size() > 1},
                                                    {"require", !request.required.empty()},
                                                    {"devices", !request.devices.empty()},
-                                                   {"systems", !request.systems.empty()},
                                                    {"batching", request.batching.has_value()},
                                                    {"shared_prefix", request.n_shared_prefix > 0},
                                                    {"slo", request.slo.has_value()},
                                                    {"threads", settings.threads > 0},
-                                                   {"cpus", !settings.cpus.empty()},
-                                                   {"memory_max", settings.memory_max_bytes > 0},
+                                                   {"cpus", !is_of_systems && !settings.cpus.empty()},
+                                                   {"memory_max", !is_of_systems && settings.memory_max_bytes > 0},
                                                    {"strict", settings.strict}};
+  if (!is_of_systems && !request.systems.empty()) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: systems: expected two of them as --base and --cand, since ab compares two", name)};
+  }
   for (const auto& [key, is_set] : unusable) {
     if (!is_set) continue;
+    if (is_of_systems) return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}: ab does not take it", name, key)};
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("{}: {}: ab takes it as a setting of both sides: --base-args, --cand-args", name, key)};
   }
   return {};
 }
 
-/// The plan that --config names, or the default one, with the flags applied to it.
-Result<PlanFile> plan_with_flags(const AbOptions& options, const CommandContext& context) {
+/// The plan that --config names, or the default one, with the flags applied to it. Fills in the systems that the flags name.
+Result<PlanFile> plan_with_flags(const AbOptions& options, TwoSystems& systems, const CommandContext& context) {
   const std::string name = options.config.empty() ? std::string(kDefaultPlanName) : options.config;
   SS_TRY(PlanFile plan, options.config.empty() ? parse_plan(default_plan_text(), name) : read_plan_file(name));
-  SS_TRY_VOID(check_plan_is_for_pairs(plan, name));
+  SS_TRY(systems, systems_under_test(options, plan.request.systems));
+  if (systems.are_named()) SS_TRY_VOID(check_options_are_for_systems(options));
+  SS_TRY_VOID(check_plan_is_for_pairs(plan, name, systems.are_named()));
   RunRequest& request = plan.request;
   if (!options.bundle.empty()) request.bundles = {options.bundle};
   if (request.bundles.empty()) {
@@ -104,6 +161,9 @@ Result<PlanFile> plan_with_flags(const AbOptions& options, const CommandContext&
   if (options.max_pairs > 0) plan.gate.max_pairs = options.max_pairs;
   if (plan.gate.max_pairs == 0) plan.gate.max_pairs = pull_request_plan().max_pairs();
   if (!options.waivers.empty()) plan.gate.waivers = options.waivers;
+  if (options.pairs_per_start > 0) plan.gate.pairs_per_start = options.pairs_per_start;
+  if (plan.gate.pairs_per_start == 0) plan.gate.pairs_per_start = kUsualPairsPerStart;
+  plan.gate.alternate |= options.alternate;
   plan.gate.allow_unverified |= options.allow_unverified;
   plan.gate.allow_inconclusive |= options.allow_inconclusive;
   plan.gate.opportunistic |= options.gate_opportunistic;
@@ -140,7 +200,33 @@ Result<double> max_others_share(const AbOptions& options) {
   return limit.value_or(kUsual);
 }
 
-Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
+/// One side that is a system: it is measured by this program.
+ArmRecord arm_of_system(Arm name, const std::string& what, const CommandContext& context) {
+  ArmRecord arm{.name = name, .program = context.program.string()};
+  arm.system = what;
+  return arm;
+}
+
+/// Sets the sides of a comparison.
+Result<void> set_arms(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
+                      CommandContext& context, AbRequest& request) {
+  if (!systems.are_named()) {
+    SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
+    SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, options.candidate_args, options, context));
+    return {};
+  }
+  request.base = arm_of_system(Arm::kBase, options.base, context);
+  request.candidate = arm_of_system(Arm::kCandidate, options.candidate, context);
+  request.base_system = systems.base;
+  request.candidate_system = systems.candidate;
+  request.system_settings = plan.request.settings;
+  request.sittings = plan.gate.alternate ? Sittings::kAlternating : Sittings::kSideBySide;
+  request.pairs_per_start = plan.gate.pairs_per_start;
+  return {};
+}
+
+Result<AbRequest> request_of(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
+                             CommandContext& context) {
   if (!options.build.empty() && (options.base.empty() || options.candidate.empty())) {
     return Error{ErrorCode::kInvalidInput, "--build: expected revisions for --base and --cand"};
   }
@@ -148,8 +234,7 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
     return Error{ErrorCode::kInvalidInput, "--modules: expected --build, the command that leaves them"};
   }
   AbRequest request;
-  SS_TRY(request.base, arm_of(Arm::kBase, options.base, options.base_args, options, context));
-  SS_TRY(request.candidate, arm_of(Arm::kCandidate, options.candidate, options.candidate_args, options, context));
+  SS_TRY_VOID(set_arms(options, systems, plan, context, request));
   request.bundle = plan.request.bundles.front();
   request.timed_bundle = plan.gate.timed_bundle;
   request.backends = plan.request.backends;
@@ -169,7 +254,8 @@ Result<AbRequest> request_of(const AbOptions& options, const PlanFile& plan, Com
   return request;
 }
 
-Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, CommandContext& context) {
+Result<AbDirectory> begin(const AbOptions& options, const TwoSystems& systems, const PlanFile& plan,
+                          CommandContext& context) {
   std::filesystem::path folder = options.out;
   if (folder.empty()) {
     std::string stamp = utc_timestamp();
@@ -177,7 +263,7 @@ Result<AbDirectory> begin(const AbOptions& options, const PlanFile& plan, Comman
     folder = std::filesystem::path("runs") / ("ab-" + stamp);
   }
   SS_TRY_VOID(RunDirectory::check_free(folder));
-  SS_TRY(const AbRequest request, request_of(options, plan, context));
+  SS_TRY(const AbRequest request, request_of(options, systems, plan, context));
   return AbDirectory::create(folder, [&] { return plan_ab(request, folder, context.progress, context.interrupt); });
 }
 
@@ -190,7 +276,7 @@ Result<AbDirectory> go_on(const AbOptions& options, CommandContext& context) {
   }
   SS_TRY(const AbRecord record, AbDirectory::read_record(options.resume));
   SS_TRY(const double max_others, max_others_share(options));
-  SS_TRY_VOID(check_ab_resumable(record, max_others, context.progress, context.interrupt));
+  SS_TRY_VOID(check_ab_resumable(record, options.resume, max_others, context.progress, context.interrupt));
   return AbDirectory::resume(options.resume);
 }
 
@@ -208,8 +294,9 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
   PlanFile plan;
   plan.gate.waivers = options.waivers;
   plan.gate.allow_inconclusive = options.allow_inconclusive;
+  TwoSystems systems;
   if (options.resume.empty()) {
-    SS_TRY(plan, plan_with_flags(options, context));
+    SS_TRY(plan, plan_with_flags(options, systems, context));
   }
   std::vector<Waiver> waivers;
   if (!plan.gate.waivers.empty()) {
@@ -220,7 +307,8 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
     SS_TRY(Output opened, Output::open(options.sarif));
     sarif.emplace(std::move(opened));
   }
-  Result<AbDirectory> directory = options.resume.empty() ? begin(options, plan, context) : go_on(options, context);
+  Result<AbDirectory> directory =
+      options.resume.empty() ? begin(options, systems, plan, context) : go_on(options, context);
   if (!directory && directory.error().code == ErrorCode::kInconclusive) {
     GateReport report = report_of_busy_machine(plan, directory.error().message);
     if (sarif) SS_TRY_VOID(sarif->write(write_sarif(report)));
@@ -256,8 +344,11 @@ Result<ExitStatus> run_ab(const AbOptions& options, CommandContext& context) {
 
 void add_what_flags(CommandNode& command, AbOptions& options) {
   command.add_option("bundle", options.bundle, "Bundle whose golden prompts judge the tokens of both sides");
-  command.add_option("--base", options.base, "Program of the base (default: this one), or with --build a revision");
-  command.add_option("--cand", options.candidate, "Program of the candidate (default: this one), or a revision");
+  command.add_option(
+      "--base", options.base,
+      "Program of the base (default: this one), or with --build a revision; or a system: its name in the "
+      "plan, NAME=URL or NAME=adapter:RUNTIME as for `run --system`, or an image with its digest");
+  command.add_option("--cand", options.candidate, "The same for the candidate");
   command.add_option("--base-args", options.base_args, "Flags of `run` for the base alone: the setting under test");
   command.add_option("--cand-args", options.candidate_args, "The same for the candidate");
   command.add_option("--build", options.build, "Build both revisions with this command, in worktrees");
@@ -286,6 +377,12 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
       ->check(OneOf({"pull-request", "nightly"}));
   command.add_option("--max-pairs", options.max_pairs, "Number of pairs, instead of --plan")
       ->check(Range(std::int64_t{1}, std::int64_t{400}));
+  command
+      .add_option("--pairs-per-start", options.pairs_per_start,
+                  "Two servers that are started: after so many pairs both are started anew (default: the plan's, or 4)")
+      ->check(Range(std::int64_t{1}, kMostPairsPerStart));
+  command.add_flag("--alternate", options.alternate,
+                   "Two servers that do not fit at once: one at a time, started for each process");
   command.add_option("--max-time", options.max_time, "Time for golden prompts and pairs, as 90s or 10min");
   command
       .add_option("--max-others", options.max_others_percent,
@@ -315,7 +412,7 @@ void add_how_flags(CommandNode& command, AbOptions& options) {
 CommandNode* add_ab_command(CommandNode& app, CommandAction& action) {
   auto options = std::make_shared<AbOptions>();
   CommandNode* command =
-      app.add_subcommand("ab", "Two builds, revisions or settings in interleaved pairs: the verdict");
+      app.add_subcommand("ab", "Two builds, revisions, settings or servers in interleaved pairs: the verdict");
   add_what_flags(*command, *options);
   add_how_flags(*command, *options);
   command->footer(
@@ -323,6 +420,8 @@ CommandNode* add_ab_command(CommandNode& app, CommandAction& action) {
       "6 (not comparable). docs/gate.md has the rule.\n"
       "Two revisions: secondsource ab --base main --cand HEAD --build './dev build' bundles/default\n"
       "Two settings: secondsource ab --cand-args '--threads 1' bundles/default\n"
+      "Two servers: secondsource ab --config plan.yaml --base vllm --cand vllm-next\n"
+      "Two endpoints: secondsource ab bundles/default --base old=http://a:8000 --cand new=http://b:8000\n"
       "Example: secondsource ab --base old/secondsource --cand new/secondsource bundles/default --format markdown");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_ab(*options, context); }; });

@@ -25,6 +25,7 @@ namespace {
 struct SelftestOptions {
   SelftestPlan plan;
   bool real = false;
+  bool server_starts = false;
   std::string from;
   bool as_measured = false;
   std::string bundle, timed_bundle, backend = "cpu", variant = "bf16", scenario = "single-stream@128/16", budget = "1s";
@@ -42,7 +43,7 @@ Result<ExitStatus> measure_pairs(const SelftestOptions& options, CommandContext&
   std::optional<AbDirectory> directory;
   if (path_exists(folder / "ab.json")) {
     SS_TRY(const AbRecord record, AbDirectory::read_record(folder));
-    SS_TRY_VOID(check_ab_resumable(record, /*max_others_share=*/1, context.progress, context.interrupt));
+    SS_TRY_VOID(check_ab_resumable(record, folder, /*max_others_share=*/1, context.progress, context.interrupt));
     SS_TRY(directory, AbDirectory::resume(folder));
   } else {
     AbRequest request;
@@ -84,6 +85,10 @@ Result<ExitStatus> judge_pool(const SelftestOptions& options) {
 Result<ExitStatus> run_selftest(const SelftestOptions& options, CommandContext& context) {
   if (options.real) return measure_pairs(options, context);
   if (!options.from.empty()) return judge_pool(options);
+  if (options.server_starts) {
+    SS_TRY_VOID(print_text(simulate_server_starts(options.plan, context.progress)));
+    return ExitStatus::kOk;
+  }
   const SelftestResult result = simulate(options.plan, context.progress);
   SS_TRY_VOID(print_text(result.text));
   return result.meets_aims ? ExitStatus::kOk : ExitStatus::kRegressed;
@@ -103,6 +108,8 @@ void add_gate_flags(CommandNode& command, SelftestOptions& options) {
   command.add_option("--threads", options.plan.n_threads, "Of the simulation; change nothing in its results")
       ->check(Range(1, 1024))
       ->capture_default_str();
+  command.add_flag("--server-starts", options.server_starts,
+                   "Simulate two servers that stay up for several pairs, with a variance from start to start");
   command.add_flag("--real", options.real, "Measure pairs of this program with itself on this machine");
   command.add_option("--bundle", options.bundle, "--real: the bundle that judges the tokens");
   command.add_option("--timed-bundle", options.timed_bundle, "--real: the bundle to take times on, as for ab");

@@ -10,10 +10,12 @@
 #include "ab/ab_verdict.h"
 #include "ab/busy_machine.h"
 #include "ab/program_run.h"
+#include "ab/system_differences.h"
 #include "ab/timed_bundle.h"
 #include "bundle/content.h"
 #include "core/clock.h"
 #include "core/enum_format.h"
+#include "core/file.h"
 #include "core/folder.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -21,6 +23,7 @@
 #include "core/units.h"
 #include "host/cache_size.h"
 #include "runner/scenario_text.h"
+#include "runner/system_plan.h"
 #include "summary/summarized_run.h"
 
 namespace secondsource {
@@ -51,6 +54,7 @@ class AbPlanner {
     SS_TRY_VOID(check_scenarios());
     SS_TRY(record_.base, with_hash(request_.base));
     SS_TRY(record_.candidate, with_hash(request_.candidate));
+    if (request_.base_system && request_.candidate_system) SS_TRY_VOID(add_systems());
     SS_TRY(const Bundle bundle, Bundle::open(request_.bundle, progress_, interrupt_));
     record_.golden_bundle = std::filesystem::absolute(request_.bundle).string();
     SS_TRY(record_.golden_bundle_sha256, check_content(bundle, progress_, interrupt_));
@@ -61,6 +65,7 @@ class AbPlanner {
     SS_TRY_VOID(judge_tokens(record_.candidate));
     record_.stints = stints_of(record_.golden, request_.allow_unverified);
     if (!record_.stints.empty()) SS_TRY_VOID(choose_timed_bundle(bundle));
+    if (record_.is_of_systems()) note_differences();
     record_.prepared_s = 1e-9 * static_cast<double>(now_ns() - began_ns);
     return std::move(record_);
   }
@@ -100,9 +105,34 @@ class AbPlanner {
     return arm;
   }
 
-  /// Chooses the backends that the base program reports as available on this machine.
+  /// Writes a plan of each system alone. Both have the candidate's name, so that they are one row.
+  Result<void> add_systems() {
+    record_.sittings = request_.sittings;
+    record_.pairs_per_start = request_.pairs_per_start;
+    const std::string& name = request_.candidate_system->system.name;
+    for (ArmRecord* const arm : {&record_.base, &record_.candidate}) {
+      const UnderTestSystem& side = arm->name == Arm::kBase ? *request_.base_system : *request_.candidate_system;
+      SystemRequest system = side.system;
+      system.name = name;
+      const std::string text = system_plan_text(system, request_.system_settings);
+      arm->kind = side.kind;
+      arm->system_plan = fmt::format("{}.yaml", arm->name);
+      arm->system_plan_sha256 = sha256_hex(text);
+      SS_TRY_VOID(write_file(folder_ / arm->system_plan, text));
+    }
+    return {};
+  }
+
+  void note_differences() {
+    const auto base = read_summarized_run(golden_folder(folder_, Arm::kBase));
+    const auto candidate = read_summarized_run(golden_folder(folder_, Arm::kCandidate));
+    if (base && candidate) record_.compared = system_differences(base->record, candidate->record);
+  }
+
+  /// Chooses the backends that the base program reports as available on this machine; of two systems their common name.
   Result<void> choose_backends() {
     backends_ = request_.backends;
+    if (record_.is_of_systems()) backends_ = {request_.candidate_system->system.name};
     if (!backends_.empty()) return {};
     SS_TRY(const ProgramEnd end, run_program_to_end({.program = record_.base.program,
                                                      .arguments = {"backends", "--json"},
@@ -137,13 +167,14 @@ class AbPlanner {
     progress_.note(
         fmt::format("{}: golden prompts of {} on {}", arm.name, record_.golden_bundle, fmt::join(backends_, ", ")));
     const std::filesystem::path out = golden_folder(folder_, arm.name);
-    std::vector<std::string> arguments = {"run",           record_.golden_bundle,
-                                          "--suite",       request_.suite,
-                                          "--backend",     fmt::format("{}", fmt::join(backends_, ",")),
-                                          "--scenario",    kShortestScenario,
-                                          "--repetitions", "1",
-                                          "--cell-budget", kShortestBudget,
-                                          "--out",         out.string()};
+    std::vector<std::string> arguments = {"run",           record_.golden_bundle, "--suite",       request_.suite,
+                                          "--scenario",    kShortestScenario,     "--repetitions", "1",
+                                          "--cell-budget", kShortestBudget,       "--out",         out.string()};
+    if (arm.is_system()) {
+      arguments.insert(arguments.end(), {"--config", (folder_ / arm.system_plan).string()});
+    } else {
+      arguments.insert(arguments.end(), {"--backend", fmt::format("{}", fmt::join(backends_, ","))});
+    }
     if (!request_.variants.empty()) {
       arguments.emplace_back("--variant");
       arguments.push_back(fmt::format("{}", fmt::join(request_.variants, ",")));
@@ -169,7 +200,7 @@ class AbPlanner {
     if (arm.name == Arm::kBase) return Error{ErrorCode::kUnavailable, "base: " + end.said};
     const std::vector<AbGolden> of_base = record_.golden;
     for (const AbGolden& golden : of_base) {
-      record_.golden.push_back({arm.name, golden.backend, golden.variant, GoldenVerdict::kUnavailable, end.said});
+      record_.golden.push_back({arm.name, golden.backend, golden.variant, GoldenVerdict::kUnavailable, end.said, {}});
     }
     return {};
   }
@@ -178,7 +209,8 @@ class AbPlanner {
     for (const BackendRecord& backend : run.record.backends) {
       if (backend.unavailable.empty()) continue;
       for (const std::string& variant : variants_of(run)) {
-        record_.golden.push_back({arm.name, backend.name, variant, GoldenVerdict::kUnavailable, backend.unavailable});
+        record_.golden.push_back(
+            {arm.name, backend.name, variant, GoldenVerdict::kUnavailable, backend.unavailable, {}});
       }
     }
     for (const CellSummary& cell : run.summary.cells) {
@@ -186,6 +218,7 @@ class AbPlanner {
       golden.verdict = cell.golden;
       for (const GoldenRecord& record : run.summary.golden) {
         const bool is_this = record.backend == cell.key.backend && record.variant == cell.key.variant;
+        if (is_this) golden.level = record.level;
         if (is_this && !record.reasons.empty()) golden.reason = record.reasons.front();
       }
       if (golden.reason.empty() && !cell.notes.empty()) golden.reason = cell.notes.front();
@@ -209,13 +242,14 @@ class AbPlanner {
     for (const AbStint& stint : record_.stints) variants.push_back(stint.variant);
     constexpr std::int64_t kAssumedCache = std::int64_t{64} << 20;
     const std::int64_t cache_bytes = last_level_cache_bytes(HostFiles()).value_or(kAssumedCache);
-    std::filesystem::path path = request_.timed_bundle;
+    // A server serves one bundle, whose tokens are judged and whose requests are timed.
+    std::filesystem::path path = record_.is_of_systems() ? request_.bundle : request_.timed_bundle;
     if (path.empty() && is_too_large_for(cache_bytes, weight_bytes(bundle.config(), variants))) path = request_.bundle;
     if (path.empty()) {
       SS_TRY(path, synthesised_bundle_beyond(cache_bytes, variants, progress_, interrupt_));
     }
     SS_TRY(const Bundle timed, Bundle::open(path, progress_, interrupt_));
-    if (!is_too_large_for(cache_bytes, weight_bytes(timed.config(), variants))) {
+    if (!record_.is_of_systems() && !is_too_large_for(cache_bytes, weight_bytes(timed.config(), variants))) {
       progress_.note(fmt::format("{}: {} of weights may stay in the last-level cache of {}", path.string(),
                                  format_bytes(weight_bytes(timed.config(), variants)), format_bytes(cache_bytes)));
     }
@@ -246,8 +280,8 @@ std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm
   return folder / fmt::format("golden-{}", arm);
 }
 
-Result<void> check_ab_resumable(const AbRecord& record, double max_others_share, Progress& progress,
-                                const InterruptFlag& interrupt) {
+Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, double max_others_share,
+                                Progress& progress, const InterruptFlag& interrupt) {
   const auto changed = [](std::string_view what, std::string_view before, std::string_view now) {
     return Error{ErrorCode::kNotComparable,
                  fmt::format("{} changed since the comparison began: expected {:.12}, found {:.12}; start a new one",
@@ -256,6 +290,9 @@ Result<void> check_ab_resumable(const AbRecord& record, double max_others_share,
   for (const ArmRecord* arm : {&record.base, &record.candidate}) {
     SS_TRY(const std::string hash, sha256_of_file(arm->program));
     if (hash != arm->program_sha256) return changed(arm->program, arm->program_sha256, hash);
+    if (!arm->is_system()) continue;
+    SS_TRY(const std::string plan, sha256_of_file(folder / arm->system_plan));
+    if (plan != arm->system_plan_sha256) return changed(arm->system_plan, arm->system_plan_sha256, plan);
   }
   const std::pair<const std::string&, const std::string&> bundles[] = {
       {record.golden_bundle, record.golden_bundle_sha256}, {record.timed_bundle, record.timed_bundle_sha256}};

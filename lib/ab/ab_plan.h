@@ -1,22 +1,31 @@
 #pragma once
-// Prepares a comparison of two programs on a bundle: looks up the backends, judges the tokens once on each side, and
-// finds a bundle that is too large for the cache.
+// Prepares a comparison of two programs, or of two systems, on a bundle: looks up the backends, judges the tokens once on
+// each side, and finds a bundle that is too large for the cache.
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ab/ab_record.h"
+#include "ab/under_test.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
 #include "gate/paired_gate.h"
+#include "record/run_settings.h"
 
 namespace secondsource {
 
+inline constexpr std::int64_t kUsualPairsPerStart = 4;
+
 struct AbRequest {
-  ArmRecord base{}, candidate{};         ///< program_sha256 is not filled in yet
+  ArmRecord base{}, candidate{};  ///< hashes, kind and plan of a system are not filled in yet
+  std::optional<UnderTestSystem> base_system{}, candidate_system{};  ///< both or none
+  RunSettings system_settings{};                                     ///< CPUs, memory and deadline of both systems
+  Sittings sittings = Sittings::kSideBySide;                         ///< of servers that are started
+  std::int64_t pairs_per_start = kUsualPairsPerStart;
   std::filesystem::path bundle{};        ///< the bundle on which tokens are judged
   std::filesystem::path timed_bundle{};  ///< empty: `bundle`, or a synthesised bundle if `bundle` would fit the cache
   std::vector<std::string> backends{};   ///< empty: all that are available to the base, except the oracle
@@ -41,10 +50,10 @@ struct AbRequest {
 Result<AbRecord> plan_ab(const AbRequest& request, const std::filesystem::path& folder, Progress& progress,
                          const InterruptFlag& interrupt);
 
-/// Checks that the programs and bundles are still those of the record, and that the machine is free enough. Errors:
-/// kNotComparable, naming what changed; kInconclusive; kInterrupted.
-Result<void> check_ab_resumable(const AbRecord& record, double max_others_share, Progress& progress,
-                                const InterruptFlag& interrupt);
+/// Checks that the programs, the plans of the systems and the bundles are still those of the record in `folder`, and that
+/// the machine is free enough. Errors: kNotComparable, naming what changed; kInconclusive; kInterrupted.
+Result<void> check_ab_resumable(const AbRecord& record, const std::filesystem::path& folder, double max_others_share,
+                                Progress& progress, const InterruptFlag& interrupt);
 
 /// The run directory of the golden prompts of one side.
 [[nodiscard]] std::filesystem::path golden_folder(const std::filesystem::path& folder, Arm arm);

@@ -26,17 +26,40 @@ inline constexpr int kAbSchemaVersion = 1;
 enum class Arm : std::uint8_t { kBase, kCandidate };
 SS_ENUM_NAMES(Arm, "base", "candidate")
 
+/// What one side of a comparison is.
+enum class ArmKind : std::uint8_t {
+  kProgram,   ///< a secondsource program, with its own backends
+  kEndpoint,  ///< a server that is there already
+  kServer,    ///< a server that is started for the comparison
+  kAdapter,   ///< a runtime behind an adapter
+};
+SS_ENUM_NAMES(ArmKind, "program", "endpoint", "server", "adapter")
+
+/// How long a server that is started for a comparison lives.
+enum class Sittings : std::uint8_t {
+  kSideBySide,   ///< both sides' servers are up at once, for several pairs
+  kAlternating,  ///< one at a time: each process has a server of its own
+};
+SS_ENUM_NAMES(Sittings, "side by side", "alternating")
+
 /// One side of a comparison.
 struct ArmRecord {
   Arm name = Arm::kBase;
+  ArmKind kind = ArmKind::kProgram;
   std::string program{};  ///< absolute path
   std::string program_sha256{};
   std::string revision{};                ///< git commit, if the program was built for this comparison
   std::vector<std::string> arguments{};  ///< added to each `run`; they are the setting under test
   std::string modules{};                 ///< the folder whose backend modules go before the program's own; empty: none
+  std::string system{};                  ///< what --base or --cand named, if it is no program
+  std::string system_plan{};             ///< the plan of the system alone: a file in the comparison's folder
+  std::string system_plan_sha256{};
+
+  [[nodiscard]] bool is_system() const { return kind != ArmKind::kProgram; }
 };
-SS_FIELDS(ArmRecord, name, program, program_sha256, revision, arguments, modules)
-SS_ADDED_FIELDS(ArmRecord, modules)
+SS_FIELDS(ArmRecord, name, kind, program, program_sha256, revision, arguments, modules, system, system_plan,
+          system_plan_sha256)
+SS_ADDED_FIELDS(ArmRecord, kind, modules, system, system_plan, system_plan_sha256)
 
 /// The work of one process: the scenarios of one backend in one variant.
 struct AbStint {
@@ -53,8 +76,10 @@ struct AbGolden {
   std::string variant{};
   GoldenVerdict verdict = GoldenVerdict::kNotRun;
   std::string reason{};
+  std::optional<VerdictLevel> level{};  ///< of a system that is not ours: how much of its answers was seen
 };
-SS_FIELDS(AbGolden, arm, backend, variant, verdict, reason)
+SS_FIELDS(AbGolden, arm, backend, variant, verdict, reason, level)
+SS_ADDED_FIELDS(AbGolden, level)
 
 /// The content of ab.json, which is written before the first pair and rewritten only by --resume.
 struct AbRecord {
@@ -81,15 +106,22 @@ struct AbRecord {
   bool allow_unverified = false;  ///< judge bundles without independent expected outputs too
   /// Variants of the golden bundle that are timed and reported, but cannot fail the gate.
   std::vector<std::string> opportunistic{};
+  Sittings sittings = Sittings::kSideBySide;  ///< of servers that are started
+  std::int64_t pairs_per_start = 0;           ///< side by side: after so many pairs they are started anew
+  std::vector<std::string> compared{};        ///< two systems: what is known to differ between them, one line each
 
+  /// True for two systems, false for two programs: a comparison is of one kind.
+  [[nodiscard]] bool is_of_systems() const { return base.is_system(); }
+  [[nodiscard]] const ArmRecord& arm(Arm name) const { return name == Arm::kBase ? base : candidate; }
   [[nodiscard]] bool decides(std::string_view variant) const {
     return std::find(opportunistic.begin(), opportunistic.end(), variant) == opportunistic.end();
   }
 };
 SS_FIELDS(AbRecord, schema_version, ab_id, started_utc, resumed_utc, command, seed, base, candidate, golden_bundle,
           golden_bundle_sha256, timed_bundle, timed_bundle_sha256, suite, scenarios, cell_budget, looks,
-          threshold_percent, stints, golden, allow_unverified, opportunistic, max_time_s, prepared_s)
-SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s)
+          threshold_percent, stints, golden, allow_unverified, opportunistic, max_time_s, prepared_s, sittings,
+          pairs_per_start, compared)
+SS_ADDED_FIELDS(AbRecord, opportunistic, max_time_s, prepared_s, sittings, pairs_per_start, compared)
 
 /// One value of one cell, as the gate judges it.
 struct CellValue {
@@ -112,9 +144,13 @@ struct ProcessLine {
   std::optional<double> others_cpu_share{};
   std::vector<CellValue> values{};
   std::string failure{};  ///< empty: the process succeeded
+  /// The start of the side's server that the process measured, counted from 0; empty if none was started.
+  std::optional<std::int64_t> server_start{};
+  double start_s = 0;  ///< of wall_s: what starting it took, in front of its first process
 };
 SS_FIELDS(ProcessLine, pair, attempt, stint, arm, went_first, run, started_utc, wall_s, others_cpu_share, values,
-          failure)
+          failure, server_start, start_s)
+SS_ADDED_FIELDS(ProcessLine, server_start, start_s)
 
 [[nodiscard]] std::string to_json(const AbRecord& record);
 /// Returns one line without the newline.

@@ -10,6 +10,8 @@
 
 #include "ab/pair_series.h"
 #include "ab/program_run.h"
+#include "ab/side_server.h"
+#include "ab/system_differences.h"
 #include "core/clock.h"
 #include "core/enum_format.h"
 #include "core/random.h"
@@ -31,6 +33,8 @@ constexpr double kAlwaysTakenAgain = 3;  // allowed even for the fewest pairs, s
                                          // process INVALID
 // A process should take 6 s; one that takes this long hangs.
 constexpr std::int64_t kProcessDeadlineNs = 300'000'000'000;
+// A system may be slower by far; its requests and its silence have deadlines of their own.
+constexpr std::int64_t kSystemProcessDeadlineNs = 3'600'000'000'000;
 
 /// One pair to be measured.
 struct PairTask {
@@ -49,7 +53,9 @@ class Session {
         progress_(progress),
         interrupt_(interrupt),
         gate_(gate_of(record_)),
-        candidate_first_(candidate_goes_first(gate_.plan(), record_.seed)) {}
+        candidate_first_(candidate_goes_first(gate_.plan(), record_.seed)),
+        base_server_(directory, Arm::kBase),
+        candidate_server_(directory, Arm::kCandidate) {}
 
   Result<void> run() {
     SS_TRY_VOID(remember_first_runs());
@@ -101,36 +107,93 @@ class Session {
     while (true) {
       const ArmRecord& first = task.candidate_first ? record_.candidate : record_.base;
       const ArmRecord& second = task.candidate_first ? record_.base : record_.candidate;
-      SS_TRY(const bool first_is_whole, run_process(task, first, true));
+      SS_TRY(const bool servers_are_up, start_side_by_side(task));
+      SS_TRY(const bool first_is_whole, servers_are_up ? run_process(task, first, true) : Result<bool>(false));
       // If the first process of a pair failed, the second is not run.
       if (first_is_whole) {
         SS_TRY(const bool second_is_whole, run_process(task, second, false));
-        if (second_is_whole) return {};
+        if (second_is_whole) {
+          ++n_pairs_of_start_;
+          return {};
+        }
       }
+      stop_servers();
       if (is_given_up(stint)) return {};
       ++task.attempt;
     }
   }
 
-  /// Runs one process and writes its line to the journal. Returns false when it failed in a way that another attempt
-  /// may repair.
-  Result<bool> run_process(const PairTask& task, const ArmRecord& arm, bool went_first) {
+  SideServer& server_of(Arm arm) { return arm == Arm::kBase ? base_server_ : candidate_server_; }
+
+  void stop_servers() {
+    base_server_.stop();
+    candidate_server_.stop();
+    n_pairs_of_start_ = 0;
+  }
+
+  /// Starts the servers that stay up for several pairs, in an order drawn by chance. Returns false, with a line in the
+  /// journal, when one does not come up.
+  Result<bool> start_side_by_side(const PairTask& task) {
+    if (record_.sittings != Sittings::kSideBySide) return true;
+    if (n_pairs_of_start_ >= record_.pairs_per_start) stop_servers();
+    const bool base_is_first = random_bits(record_.seed, static_cast<std::uint64_t>(task.pair)) % 2 == 0;
+    for (const bool is_base : {base_is_first, !base_is_first}) {
+      const ArmRecord& arm = is_base ? record_.base : record_.candidate;
+      SideServer& server = server_of(arm.name);
+      if (!server.is_started_by_us() || server.is_up()) continue;
+      SS_TRY(const std::string why, server.start(progress_, interrupt_));
+      if (why.empty()) continue;
+      ProcessLine line = line_of(task, arm);
+      line.failure = why;
+      progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
+      SS_TRY_VOID(directory_.append(std::move(line)));
+      return false;
+    }
+    return true;
+  }
+
+  static ProcessLine line_of(const PairTask& task, const ArmRecord& arm) {
     ProcessLine line{.pair = task.pair, .attempt = task.attempt, .stint = task.stint->id(), .arm = arm.name};
-    line.went_first = went_first;
     line.run = fmt::format("processes/{:04}-{}-{}-{}-{}", task.pair, task.attempt, task.stint->backend,
                            task.stint->variant, arm.name);
     line.started_utc = utc_timestamp();
+    return line;
+  }
+
+  /// Runs one process and writes its line to the journal. Returns false when it failed in a way that another attempt
+  /// may repair.
+  Result<bool> run_process(const PairTask& task, const ArmRecord& arm, bool went_first) {
+    ProcessLine line = line_of(task, arm);
+    line.went_first = went_first;
+    SideServer& server = server_of(arm.name);
+    const bool is_alone = server.is_started_by_us() && record_.sittings == Sittings::kAlternating;
+    if (is_alone) {
+      SS_TRY(line.failure, server.start(progress_, interrupt_));
+    }
+    line.server_start = server.start_number();
+    if (line.failure.empty()) SS_TRY_VOID(measure(task, arm, server, line));
+    if (is_alone) server.stop();
+    if (!line.failure.empty()) progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
+    const bool is_whole = line.failure.empty();
+    SS_TRY_VOID(directory_.append(std::move(line)));
+    return is_whole;
+  }
+
+  /// Lets the process of a pair run to its end. Its values, or why there are none, go into `line`.
+  Result<void> measure(const PairTask& task, const ArmRecord& arm, SideServer& server, ProcessLine& line) {
     const std::filesystem::path folder = directory_.folder() / line.run;
     // Removes the files of an interrupted attempt.
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
-    SS_TRY(const ProgramEnd end, run_program_to_end({.program = arm.program,
-                                                     .arguments = arguments_for(*task.stint, arm, folder),
-                                                     .stderr_file = stderr_file(directory_.folder(), arm),
-                                                     .deadline_ns = kProcessDeadlineNs,
-                                                     .modules = arm.modules},
-                                                    interrupt_));
-    line.wall_s = end.wall_s;
+    SS_TRY(const ProgramEnd end,
+           run_program_to_end({.program = arm.program,
+                               .arguments = arguments_for(*task.stint, arm, server, folder),
+                               .stderr_file = stderr_file(directory_.folder(), arm),
+                               .deadline_ns = arm.is_system() ? kSystemProcessDeadlineNs : kProcessDeadlineNs,
+                               .modules = arm.modules},
+                              interrupt_));
+    line.start_s = server.take_start_s();
+    line.wall_s = line.start_s + end.wall_s;
     if (end.exit.status == program_status::kBadInput) return of_arm(ErrorCode::kInvalidInput, arm, end);
     if (end.exit.status == program_status::kIoFailure) return of_arm(ErrorCode::kIo, arm, end);
     if (end.exit.status == program_status::kDone) {
@@ -138,18 +201,31 @@ class Session {
     } else {
       line.failure = end.exit.status == program_status::kInvalidMeasurement ? why_invalid(folder) : end.text();
     }
-    if (!line.failure.empty()) progress_.note(fmt::format("{} {}: {}", line.stint, arm.name, line.failure));
-    const bool is_whole = line.failure.empty();
-    SS_TRY_VOID(directory_.append(std::move(line)));
-    return is_whole;
+    // If the process failed because its server has ended, the server's end is the failure.
+    if (!line.failure.empty()) {
+      if (std::string why = server.failure(); !why.empty()) line.failure = std::move(why);
+    }
+    return {};
   }
 
   [[nodiscard]] std::vector<std::string> arguments_for(const AbStint& stint, const ArmRecord& arm,
+                                                       const SideServer& server,
                                                        const std::filesystem::path& folder) const {
-    std::vector<std::string> arguments = {
-        "run",           record_.timed_bundle, "--backend",   stint.backend, "--variant",
-        stint.variant,   "--repetitions",      kRepetitions,  "--seed",      std::to_string(record_.seed),
-        "--cell-budget", record_.cell_budget,  "--no-golden", "--out",       folder.string()};
+    std::vector<std::string> arguments = {"run",
+                                          record_.timed_bundle,
+                                          "--variant",
+                                          stint.variant,
+                                          "--repetitions",
+                                          kRepetitions,
+                                          "--seed",
+                                          std::to_string(record_.seed),
+                                          "--cell-budget",
+                                          record_.cell_budget,
+                                          "--no-golden",
+                                          "--out",
+                                          folder.string(),
+                                          arm.is_system() ? "--config" : "--backend",
+                                          arm.is_system() ? server.plan().string() : stint.backend};
     for (const std::string& scenario : record_.scenarios) {
       arguments.emplace_back("--scenario");
       arguments.push_back(scenario);
@@ -235,7 +311,8 @@ class Session {
         const CellSummary& a = base.summary.cells[i];
         const CellSummary& b = candidate.summary.cells[i];
         if (!(a.key == b.key)) return refuse("the cells differ");
-        const auto why = why_cells_differ(base.record, candidate.record, a, b, UnderTest::kBuildAndOptions);
+        const auto why = why_cells_differ(base.record, candidate.record, a, b,
+                                          record_.is_of_systems() ? UnderTest::kSystem : UnderTest::kBuildAndOptions);
         if (why) return refuse(*why);
       }
     }
@@ -249,6 +326,10 @@ class Session {
       if (before.backends[i].module_sha256 != run.record.backends[i].module_sha256) {
         return refuse(
             fmt::format("{}: the module of {} changed during the comparison", arm.name, before.backends[i].name));
+      }
+      if (!is_same_system(before.backends[i], run.record.backends[i])) {
+        return refuse(fmt::format("{}: {} says another version, model or settings of itself than before", arm.name,
+                                  before.backends[i].name));
       }
     }
     if (before.bundles.front().content_sha256 != run.record.bundles.front().content_sha256) {
@@ -266,6 +347,8 @@ class Session {
   const InterruptFlag& interrupt_;
   PairedGate gate_;
   std::vector<bool> candidate_first_;
+  SideServer base_server_, candidate_server_;
+  std::int64_t n_pairs_of_start_ = 0;  ///< that the servers of both sides have served since they were started
   std::map<std::pair<std::string, Arm>, SummarizedRun> first_runs_;  ///< key: stint and arm
 };
 

@@ -260,6 +260,8 @@ Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, co
                                                 const std::filesystem::path& source_root, Progress& progress,
                                                 const InterruptFlag& interrupt) {
   std::vector<LossShare> all;
+  // The operations of a system that is not ours cannot be seen.
+  if (directory.record().is_of_systems()) return all;
   std::map<std::string, std::vector<ProfilePair>> pairs_of;  // key: cell; both metrics share the profiles
   for (const GateVerdict& verdict : report.verdicts) {
     if (verdict.decision != Decision::kRegressed || !verdict.decides) continue;

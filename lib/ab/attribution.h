@@ -50,7 +50,8 @@ struct KernelSource {
                                               const std::string& operation, const std::string& kernel);
 
 /// Measures and divides the losses of every regressed cell of the report. When a side cannot be profiled (an older
-/// program), `progress` gets a note and the cell has no losses. Errors: kInterrupted, kIo.
+/// program), `progress` gets a note and the cell has no losses; neither have the cells of systems that are not ours, whose
+/// operations cannot be seen. Errors: kInterrupted, kIo.
 Result<std::vector<LossShare>> attribute_losses(const AbDirectory& directory, const GateReport& report,
                                                 const std::filesystem::path& source_root, Progress& progress,
                                                 const InterruptFlag& interrupt);

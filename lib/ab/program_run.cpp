@@ -14,8 +14,9 @@ namespace {
 
 constexpr const char* kModulesVariable = "SECONDSOURCE_MODULES";  // backend/module.h
 
-/// Returns the last line after `begins_at` that is not empty.
-std::string last_line(const std::filesystem::path& file, std::uintmax_t begins_at) {
+}  // namespace
+
+std::string last_line_of(const std::filesystem::path& file, std::uintmax_t begins_at) {
   std::ifstream stream(file);
   stream.seekg(static_cast<std::streamoff>(begins_at));
   std::string last;
@@ -24,8 +25,6 @@ std::string last_line(const std::filesystem::path& file, std::uintmax_t begins_a
   }
   return last;
 }
-
-}  // namespace
 
 std::string ProgramEnd::text() const {
   std::string text = timed_out ? fmt::format("no end after {:.0f} s", wall_s) : exit.text();
@@ -73,7 +72,7 @@ Result<ProgramEnd> run_program_to_end(const ProgramCall& call, const InterruptFl
   }
   end.exit = *exit;
   end.wall_s = 1e-9 * static_cast<double>(spent_ns());
-  end.said = last_line(call.stderr_file, none_yet ? 0 : size);
+  end.said = last_line_of(call.stderr_file, none_yet ? 0 : size);
   return end;
 }
 

@@ -59,7 +59,7 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
   const BackendRecord* backend_a = find_named(base.backends, a.key.backend);
   const BackendRecord* backend_b = find_named(candidate.backends, b.key.backend);
   if (backend_a == nullptr || backend_b == nullptr) return "a run does not describe the backend";
-  if (backend_a->device.name != backend_b->device.name) {
+  if (under_test != UnderTest::kSystem && backend_a->device.name != backend_b->device.name) {
     return fmt::format("the device differs: \"{}\" and \"{}\"", backend_a->device.name, backend_b->device.name);
   }
   if (under_test == UnderTest::kCode) {

@@ -14,6 +14,7 @@ namespace secondsource {
 enum class UnderTest : std::uint8_t {
   kCode,             ///< stored runs: only the program's own code may differ
   kBuildAndOptions,  ///< interleaved on one device: libraries and backend options may differ too
+  kSystem,           ///< interleaved systems that are not ours: what serves the bundle may differ altogether
 };
 
 /// Compares the measurement method and the host. Returns the reason why the runs are not comparable; nullopt if they

@@ -63,17 +63,23 @@ GateCounts& GateCounts::operator+=(const GateCounts& other) {
   return *this;
 }
 
-PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::uint64_t seed) {
+PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::uint64_t seed,
+                            const ServerStarts& starts) {
   NoiseStream stream(noise, sigma, random_bits(seed, 0));
+  NoiseStream luck_of_starts(NoiseKind::kGaussian, starts.sigma, random_bits(seed, 2));
+  double luck = 0;  // of the candidate's start over the base's
   const std::vector<bool> candidate_first = candidate_goes_first(gate.plan(), random_bits(seed, 1));
   std::vector<double> differences;
   PairedVerdict verdict;
   for (const std::int64_t look : gate.plan().looks) {
     while (std::ssize(differences) < look) {
+      if (starts.pairs_per_start > 0 && std::ssize(differences) % starts.pairs_per_start == 0) {
+        luck = luck_of_starts.next() - luck_of_starts.next();
+      }
       const double first = stream.next();
       const double second = stream.next();
       const double difference = candidate_first[differences.size()] ? first - second : second - first;
-      differences.push_back(difference + std::log1p(change));
+      differences.push_back(difference + luck + std::log1p(change));
     }
     verdict = gate.judge(differences);
     if (verdict.is_final) break;
@@ -82,20 +88,22 @@ PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigm
 }
 
 GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma, double change, std::int64_t n_trials,
-                          std::uint64_t seed, int n_threads) {
+                          std::uint64_t seed, int n_threads, const ServerStarts& starts) {
   return sum_over_trials<GateCounts>(n_trials, n_threads, [&](std::int64_t trial) {
     GateCounts counts;
-    counts.add(simulate_gate(gate, noise, sigma, change, random_bits(seed, static_cast<std::uint64_t>(trial))));
+    counts.add(simulate_gate(gate, noise, sigma, change, random_bits(seed, static_cast<std::uint64_t>(trial)), starts));
     return counts;
   });
 }
 
 std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma, std::int64_t n_cells,
-                                     std::int64_t n_families, std::uint64_t seed, int n_threads) {
+                                     std::int64_t n_families, std::uint64_t seed, int n_threads,
+                                     const ServerStarts& starts) {
   return sum_over_trials<std::int64_t>(n_families, n_threads, [&](std::int64_t family) -> std::int64_t {
     for (std::int64_t cell = 0; cell < n_cells; ++cell) {
       const auto index = static_cast<std::uint64_t>(family * n_cells + cell);
-      if (simulate_gate(gate, noise, sigma, 0, random_bits(seed, index)).decision == Decision::kRegressed) return 1;
+      if (simulate_gate(gate, noise, sigma, 0, random_bits(seed, index), starts).decision == Decision::kRegressed)
+        return 1;
     }
     return 0;
   });

@@ -24,20 +24,28 @@ struct GateCounts {
   GateCounts& operator+=(const GateCounts& other);
 };
 
+/// Two servers that stay up for several pairs: what one start is luckier than another (memory layout, placement) is common
+/// to all pairs of the start.
+struct ServerStarts {
+  double sigma = 0;                  ///< standard deviation from start to start of the logarithm of a time
+  std::int64_t pairs_per_start = 0;  ///< 0: no servers, every process is fresh
+};
+
 /// Simulates the gate on one cell: pairs of consecutive processes in which the candidate is slower by `change` (0.15:
 /// 15 %).
 [[nodiscard]] PairedVerdict simulate_gate(const PairedGate& gate, NoiseKind noise, double sigma, double change,
-                                          std::uint64_t seed);
+                                          std::uint64_t seed, const ServerStarts& starts = {});
 
 /// Simulates `n_trials` gates of one cell each.
 [[nodiscard]] GateCounts simulate_gates(const PairedGate& gate, NoiseKind noise, double sigma, double change,
-                                        std::int64_t n_trials, std::uint64_t seed, int n_threads);
+                                        std::int64_t n_trials, std::uint64_t seed, int n_threads,
+                                        const ServerStarts& starts = {});
 
 /// Simulates `n_families` comparisons of a build with itself, each with `n_cells` cells, and returns the number of
 /// comparisons in which any cell failed. The cells are independent, which is the worst case for the family error.
 [[nodiscard]] std::int64_t simulate_false_families(const PairedGate& gate, NoiseKind noise, double sigma,
                                                    std::int64_t n_cells, std::int64_t n_families, std::uint64_t seed,
-                                                   int n_threads);
+                                                   int n_threads, const ServerStarts& starts = {});
 
 /// The differences ln(candidate / base) of measured pairs: one row per pair, one column per cell and metric.
 using PairPool = std::vector<std::vector<double>>;

@@ -1,5 +1,5 @@
 #pragma once
-// The lines above the verdict table of a comparison of two programs.
+// The lines above the verdict table of a comparison of two programs or of two systems.
 
 #include <span>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace secondsource {
 
-/// Describes which programs were compared, on which bundles, and in how many pairs. Returns one string per line.
+/// Describes what was compared, on which bundles, and in how many pairs and sittings. Returns one string per line.
 [[nodiscard]] std::vector<std::string> ab_header(const AbRecord& record, std::span<const ProcessLine> lines);
 
 }  // namespace secondsource

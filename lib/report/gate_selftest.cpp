@@ -205,6 +205,43 @@ SelftestResult simulate(const SelftestPlan& plan, Progress& progress) {
   return result;
 }
 
+std::string simulate_server_starts(const SelftestPlan& plan, Progress& progress) {
+  constexpr double kRunNoise = 0.02;
+  constexpr std::array kStartNoises = {0.01, 0.02, 0.04, 0.08};
+  constexpr std::array<std::int64_t, 3> kPairsPerStart = {1, 2, 4};
+  const PairedGate gate(interleaved_rule(), pull_request_plan(), plan.n_cells);
+  TextTable table = empty_table("from start to start");
+  table.columns.insert(table.columns.begin() + 1, "pairs a start");
+  table.right_aligned.push_back(true);
+  progress.begin("simulating starts of servers", std::ssize(kStartNoises) * std::ssize(kPairsPerStart));
+  std::int64_t n_done = 0;
+  for (const double sigma : kStartNoises) {
+    for (const std::int64_t n_pairs : kPairsPerStart) {
+      const ServerStarts starts{sigma, n_pairs};
+      const auto counted = [&](double change, std::uint64_t seed) {
+        return simulate_gates(gate, NoiseKind::kGaussian, kRunNoise, change, plan.n_trials, seed, plan.n_threads,
+                              starts);
+      };
+      const std::int64_t n_false = simulate_false_families(gate, NoiseKind::kGaussian, kRunNoise, plan.n_cells,
+                                                           plan.n_families, plan.seed, plan.n_threads, starts);
+      std::vector<std::string> cells = {fmt::format("{:.0f} %", 100 * sigma), std::to_string(n_pairs),
+                                        count_text(n_false, plan.n_families),
+                                        fmt::format("{:.0f}", mean_pairs(counted(0, plan.seed)))};
+      for (const double change : kChanges) cells.push_back(shares(counted(change, plan.seed + 1)));
+      table.rows.push_back(std::move(cells));
+      progress.update(++n_done);
+    }
+  }
+  return fmt::format(
+      "The gate on two servers, threshold +10 %, {} cells, at most {} pairs, noise of one process {:.0f} % (gaussian), "
+      "simulated with seed {}.\n"
+      "from start to start: standard deviation of a time between two starts of the same server, whose pairs share it.\n"
+      "false families: of {} comparisons of a server with itself, those in which any cell failed (95 % upper bound).\n"
+      "+5 % ...: percent regressed / inconclusive / passed of {} gates on one cell that is so much slower.\n\n{}",
+      plan.n_cells, gate.plan().max_pairs(), 100 * kRunNoise, plan.seed, plan.n_families, plan.n_trials,
+      render_terminal(table));
+}
+
 std::string pool_report(const PairPool& pool, bool same_build, const SelftestPlan& plan) {
   const auto n_cells = static_cast<std::int64_t>(pool.front().size());
   std::string text =

@@ -27,6 +27,10 @@ struct SelftestResult {
 
 [[nodiscard]] SelftestResult simulate(const SelftestPlan& plan, Progress& progress);
 
+/// The same for two servers that stay up for several pairs, with a variance from start to start: one row for each size of it
+/// and each number of pairs in a start. The text that `selftest gate --server-starts` prints.
+[[nodiscard]] std::string simulate_server_starts(const SelftestPlan& plan, Progress& progress);
+
 /// Describes gates on measured pairs: the noise of the pairs, and how often the gate fails with and without an added
 /// slowdown. With `same_build`, both sides are one build: they are swapped at random and slowdowns are added.
 /// Otherwise, the pairs are judged as they are.

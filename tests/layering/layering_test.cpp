@@ -45,7 +45,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
      {"core", "backend", "bundle", "engine", "fault", "host", "measure", "profile", "record", "serving", "summary",
       "systems"}},
     {"gate", {"core", "stats", "record", "summary"}},
-    {"ab", {"core", "stats", "bundle", "gate", "host", "record", "runner", "summary"}},
+    {"ab", {"core", "stats", "bundle", "gate", "host", "record", "runner", "serving", "summary"}},
     {"setup", {"core", "ab", "bundle", "runner"}},
     {"verify", {"core"}},
     {"history", {"core", "stats", "gate", "record", "summary"}},

@@ -47,8 +47,8 @@ inline AbRecord tiny_record(std::vector<std::int64_t> looks) {
   record.looks = std::move(looks);
   record.threshold_percent = 10;
   record.stints = {{"cpu", "bf16"}};
-  record.golden = {{Arm::kBase, "cpu", "bf16", GoldenVerdict::kPassed, ""},
-                   {Arm::kCandidate, "cpu", "bf16", GoldenVerdict::kPassed, ""}};
+  record.golden = {{Arm::kBase, "cpu", "bf16", GoldenVerdict::kPassed, "", {}},
+                   {Arm::kCandidate, "cpu", "bf16", GoldenVerdict::kPassed, "", {}}};
   return record;
 }
 
