@@ -160,9 +160,11 @@ TEST_CASE("ab over two servers that are there already: neither is started or sto
 }
 
 TEST_CASE("ab over two servers: one that dies twice while it is measured ends with 4 and its last words") {
-  // The golden prompts and the requests of the shortest scenario come first; each start answers this many requests.
-  const Comparison dying(process_entry("old") + process_entry("new", "--gap-ms, '2', --after, '80', --then, exit"));
-  const test::ProgramRun run = dying.run({"--base", "old", "--cand", "new", "--max-pairs", "20"});
+  // Enough requests for the shortest scenario beside the golden prompts, and too few for three processes of pairs.
+  const Comparison dying(process_entry("old") +
+                         process_entry("new", "--first-ms, '25', --gap-ms, '2', --after, '20', --then, exit"));
+  const test::ProgramRun run =
+      dying.run({"--base", "old", "--cand", "new", "--max-pairs", "20", "--pairs-per-start", "20"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 4);
   CHECK(test::contains(run.out, "the server ended with exit status 7: fatal: the engine died"));
