@@ -21,6 +21,7 @@
 #include "limits_file.h"
 #include "row_counters.h"
 #include "runner/plan_file.h"
+#include "whole_product.h"
 
 namespace secondsource::kernel_bench {
 namespace {
@@ -45,6 +46,9 @@ struct Flags {
   std::int32_t n_threads = 0;
   bool with_heads = false;
   std::string case_memory;  ///< empty: default_case_budget()
+  std::string whole;        ///< BACKEND or BACKEND:KEY=VALUE, the other way to make each product; empty: time them
+  std::string whole_out;
+  std::int32_t whole_repetitions = 20;
 };
 
 /// What all registered benchmarks share.
@@ -277,6 +281,67 @@ Result<void> print_device_limits(const Bench& bench) {
   return {};
 }
 
+/// The two ways to make products for --whole: the first backend as it is, and the one that the flag names. Errors:
+/// kInvalidInput.
+Result<WholeWays> whole_ways(const Bench& bench, const std::string& backend) {
+  const std::string& text = bench.flags.whole;
+  std::string other = text;
+  std::optional<BackendOption> changed;
+  if (text.find(':') != std::string::npos) {
+    SS_TRY(changed, parse_backend_option_flag(text));
+    other = changed->backend;
+  }
+  BackendOptions options = options_of(bench, other);
+  if (changed) {
+    std::erase_if(options.extra, [&changed](const auto& option) { return option.first == changed->key; });
+    options.extra.emplace_back(changed->key, changed->value);
+  }
+  return WholeWays{.make = maker(bench, backend),
+                   .make_other = [&bench, other, options] { return create_backend(bench.modules, other, options); },
+                   .same_backend = other == backend,
+                   .n_repetitions = bench.flags.whole_repetitions};
+}
+
+/// --whole: compares every element of each selected product with the same product made in the other way; prints a line for
+/// each. Returns the exit status: 3 if one is wrong. Errors: kInvalidInput, those of the backends, and kUnsupported if no
+/// product could be compared.
+Result<int> compare_whole_products(const Bench& bench) {
+  const Flags& flags = bench.flags;
+  if (flags.backends.size() != 1) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--whole: expected one --backend, found {}", flags.backends.size())};
+  }
+  const std::string& backend = flags.backends.front();
+  SS_TRY(const WholeWays ways, whole_ways(bench, backend));
+  SS_TRY(BenchAxes axes, matmul_axes(flags.models, flags.rows, flags.with_heads));
+  axes.target = backend;
+  for (const ProductVariant& variant : all_variants()) {
+    if (flags.variants.empty() || std::ranges::find(flags.variants, variant.name) != flags.variants.end()) {
+      axes.dtypes.push_back(variant.name);
+    }
+  }
+  std::vector<WholeProduct> products;
+  for (const BenchCase& row : cases_of(axes)) {
+    const std::string name = "whole" + row.name.substr(row.name.find('/'));
+    SS_TRY(products.emplace_back(),
+           check_whole_product(ways, name, matmul_shape(row), variant_named(row.dtype), row_count(row)));
+    fmt::print("{}", whole_to_text(products.back()));
+    std::fflush(stdout);
+    // Written after each one, so that what a deadline cuts short leaves those before.
+    if (!flags.whole_out.empty()) SS_TRY_VOID(write_file(flags.whole_out, whole_to_json(products)));
+  }
+  const auto is = [](WholeVerdict verdict) {
+    return [verdict](const WholeProduct& product) { return product.verdict == verdict; };
+  };
+  if (std::ranges::all_of(products, is(WholeVerdict::kNotCompared))) {
+    return Error{ErrorCode::kUnsupported, "--whole: no product could be compared"};
+  }
+  return std::ranges::any_of(products, is(WholeVerdict::kDiffers)) ||
+                 std::ranges::any_of(products, is(WholeVerdict::kChanges))
+             ? 3
+             : 0;
+}
+
 void add_flags(CLI::App& app, Flags& flags) {
   app.add_flag("--machine", flags.machine_only,
                "measure this machine's limits, with --backend those of its device, print them and end");
@@ -298,10 +363,18 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--case-memory", flags.case_memory,
                  "memory for prepared cases, as 8GiB: beyond it the least recently used are prepared again (default: "
                  "half of what is available)");
+  app.add_option("--whole", flags.whole,
+                 "compare every element of each product with the same product made by BACKEND, or by BACKEND:KEY=VALUE "
+                 "(its option replaces that of --backend-option), repeat it, and end");
+  app.add_option("--whole-repetitions", flags.whole_repetitions,
+                 "how often --whole makes each product again, which has to give the same bits (default: 20)")
+      ->check(CLI::Range(0, 100000));
+  app.add_option("--whole-out", flags.whole_out, "write what --whole found to this file, as JSON");
   app.allow_extras();  // Google Benchmark's own
   app.footer(
       "Flags of Google Benchmark follow as usual, for example --benchmark_filter='matmul/cpu/.*/m:1/'.\n"
-      "Example: kernel_bench --variant bf16,int8 --rows 1,512 --benchmark_out=kernels.json");
+      "Examples: kernel_bench --variant bf16,int8 --rows 1,512 --benchmark_out=kernels.json\n"
+      "          kernel_bench --backend cuda --backend-option cuda:matmul=own --whole cuda:matmul=library --rows 512");
 }
 
 int run(int argc, char** argv) {
@@ -328,6 +401,10 @@ int run(int argc, char** argv) {
   if (!bench.flags.modules.empty()) folders.emplace_back(bench.flags.modules);
   if (folders.empty()) folders = module_folders(argv[0]);
   bench.modules = load_modules(folders);
+  if (!bench.flags.whole.empty()) {
+    const auto status = compare_whole_products(bench);
+    return status ? *status : fail(status.error());
+  }
   if (bench.flags.machine_only && !bench.flags.backends.empty()) {
     const auto printed = print_device_limits(bench);
     return printed ? 0 : fail(printed.error());

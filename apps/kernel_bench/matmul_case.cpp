@@ -1,40 +1,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/checked.h"
 #include "harness.h"
 #include "harness_support.h"
+#include "product_graph.h"
 #include "random_weight.h"
 #include "timed_step.h"
 
 namespace secondsource::kernel_bench {
 namespace {
 
-constexpr std::int32_t kMaxRows = 512;
 constexpr std::int64_t kCheckedRows = 8;
 constexpr std::int64_t kCheckedColumns = 64;
-constexpr std::uint64_t kInputSeed = 7;
-
-/// Embed, then the product with each copy of the weight in turn.
-StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs, const std::vector<WeightId>& copies,
-                        std::int64_t n_columns) {
-  StepGraph graph;
-  graph.values.push_back({.cols = static_cast<std::int32_t>(shape.k)});
-  // Scaled to inputs with a standard deviation of 1.
-  graph.ops.emplace_back(Embed{inputs, ValueId{0}, std::sqrt(static_cast<float>(shape.k))});
-  graph.labels.emplace_back("inputs");
-  for (std::size_t copy = 0; copy < copies.size(); ++copy) {
-    const auto out = ValueId{static_cast<std::int32_t>(graph.values.size())};
-    graph.values.push_back({.cols = static_cast<std::int32_t>(n_columns), .observed = copy == 0});
-    Matmul matmul{.x = ValueId{0}, .weight = copies[copy], .out = out};
-    matmul.act = act;
-    graph.ops.emplace_back(matmul);
-    graph.labels.push_back(fmt::format("product.{}", copy));
-  }
-  return graph;
-}
 
 struct Sample {
   std::vector<std::int64_t> rows;
@@ -49,7 +28,7 @@ Result<std::vector<float>> expected_results(const MakeBackend& reference, const 
   const auto n_columns = static_cast<std::int64_t>(sample.columns.size());
   const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
   SS_TRY(const WeightId table,
-         backend->prepare_weight(matrix_spec("inputs", kMaxRows, shape.k, WeightEncoding::kF32, inputs)));
+         backend->prepare_weight(matrix_spec("inputs", kMaxProductRows, shape.k, WeightEncoding::kF32, inputs)));
   const auto picked = std::make_shared<PickedRows>(weights.first_source(), sample.columns, variant.encoding, shape.k);
   SS_TRY(const WeightId weight,
          backend->prepare_weight(matrix_spec("sample", n_columns, shape.k, variant.encoding, picked)));
@@ -71,17 +50,12 @@ Result<void> verify(const MakeBackend& reference, const MatmulWeights& weights, 
   SS_TRY(const std::vector<double> x_norms, row_norms(inputs, WeightEncoding::kF32, shape.k, sample.rows));
   SS_TRY(const std::vector<double> w_norms,
          row_norms(*weights.first_source(), variant.encoding, shape.k, sample.columns));
-  // Rounding both inputs of a product to BF16 changes it by up to 2 u of its size, u = 2^-9. With independent roundings
-  // the error of a sum of k products has a standard deviation of about 2 u |x| |w| / sqrt(k). A correct kernel stays
-  // within 8 of them, its f32 sums included; a bug exceeds them.
-  const double unit = 8.0 * 2.0 * 0x1p-9;
   std::vector<float> found;
   std::vector<double> tolerance;
   for (std::size_t r = 0; r < sample.rows.size(); ++r) {
     for (std::size_t c = 0; c < sample.columns.size(); ++c) {
       found.push_back(all[static_cast<std::size_t>(sample.rows[r] * shape.n + sample.columns[c])]);
-      // No division by sqrt(k): x_norms are of the inputs before Embed multiplies them by sqrt(k).
-      tolerance.push_back(unit * x_norms[r] * w_norms[c]);
+      tolerance.push_back(kProductTolerance * x_norms[r] * w_norms[c]);
     }
   }
   return check_close(found, expected, tolerance, fmt::format("product k={} n={} m={}", shape.k, shape.n, m));
@@ -107,8 +81,8 @@ Result<std::shared_ptr<MatmulWeights>> MatmulWeights::prepare(const MakeBackend&
     if (copy == 0) weights->first_source_ = source;
   }
   const auto inputs = std::make_shared<RandomWeight>(WeightEncoding::kF32, shape.k, kInputSeed);
-  SS_TRY(weights->inputs_,
-         weights->backend_->prepare_weight(matrix_spec("inputs", kMaxRows, shape.k, WeightEncoding::kF32, inputs)));
+  SS_TRY(weights->inputs_, weights->backend_->prepare_weight(
+                               matrix_spec("inputs", kMaxProductRows, shape.k, WeightEncoding::kF32, inputs)));
   SS_TRY(weights->pool_, smallest_pool(*weights->backend_));
   return weights;
 }

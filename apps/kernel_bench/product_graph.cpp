@@ -1,0 +1,26 @@
+#include "product_graph.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace secondsource::kernel_bench {
+
+StepGraph product_graph(const MatmulShape& shape, ActQuant act, WeightId inputs, const std::vector<WeightId>& copies,
+                        std::int64_t n_columns) {
+  StepGraph graph;
+  graph.values.push_back({.cols = static_cast<std::int32_t>(shape.k)});
+  graph.ops.emplace_back(Embed{inputs, ValueId{0}, std::sqrt(static_cast<float>(shape.k))});
+  graph.labels.emplace_back("inputs");
+  for (std::size_t copy = 0; copy < copies.size(); ++copy) {
+    const auto out = ValueId{static_cast<std::int32_t>(graph.values.size())};
+    graph.values.push_back({.cols = static_cast<std::int32_t>(n_columns), .observed = copy == 0});
+    Matmul matmul{.x = ValueId{0}, .weight = copies[copy], .out = out};
+    matmul.act = act;
+    graph.ops.emplace_back(matmul);
+    graph.labels.push_back(fmt::format("product.{}", copy));
+  }
+  return graph;
+}
+
+}  // namespace secondsource::kernel_bench
