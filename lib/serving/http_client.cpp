@@ -7,11 +7,9 @@
 #include <array>
 #include <cstdlib>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/clock.h"
-#include "core/json.h"
 #include "core/utf8.h"
 
 namespace secondsource {
@@ -116,30 +114,7 @@ HttpEnd end_of(const Transfer& transfer, CURLcode code) {
   return end;
 }
 
-/// The sentence in an error body: servers nest it in different ways, or answer with plain text.
-std::string message_in(std::string_view body) {
-  JsonLimits limits;
-  limits.allow_duplicate_keys = true;
-  const Result<nlohmann::json> tree = parse_json(body, "response", limits);
-  if (!tree || !tree->is_object()) return std::string(body);
-  const nlohmann::json* node = &*tree;
-  for (const char* key : {"error", "message", "detail"}) {
-    const auto found = node->find(key);
-    if (found == node->end()) continue;
-    if (found->is_string()) return found->get<std::string>();
-    if (found->is_object()) node = &*found;
-  }
-  return std::string(body);
-}
-
 }  // namespace
-
-void ConnectionTotals::add(const ConnectionTimes& times) {
-  n_opened += 1;
-  dns_ns += times.dns_ns;
-  tcp_ns += times.tcp_ns;
-  tls_ns += times.tls_ns;
-}
 
 struct HttpClient::State {
   explicit State(HttpSettings given) : settings(std::move(given)), multi(curl_multi_init()) {}
@@ -319,22 +294,6 @@ Result<HttpReply> HttpClient::fetch(HttpCall call, const std::function<void()>& 
   reply.end = std::move(ends.front());
   if (reply.end.error.empty()) return reply;
   return Error{ErrorCode::kUnavailable, key().cut_from(fmt::format("{}: {}", url, reply.end.error))};
-}
-
-std::string refusal_of(const HttpEnd& end, std::string_view body, std::string_view expected_type, const ApiKey& key) {
-  const auto sentence = [&] { return body.empty() ? std::string("no text") : shown(message_in(body)); };
-  std::string text;
-  if (!end.redirect.empty()) {
-    text = fmt::format("HTTP {}: a redirect to {}, which is not followed: expected the address itself", end.status,
-                       shown(end.redirect));
-  } else if (end.status != 200) {
-    text = fmt::format("HTTP {}: {}", end.status, sentence());
-    if (end.retry_after_s) text += fmt::format(" (try again after {} s)", *end.retry_after_s);
-  } else if (!std::string_view(end.content_type).starts_with(expected_type)) {
-    text = fmt::format("expected {}, found {}: {}", expected_type,
-                       end.content_type.empty() ? "no content type" : shown(end.content_type), sentence());
-  }
-  return key.cut_from(std::move(text));
 }
 
 }  // namespace secondsource
