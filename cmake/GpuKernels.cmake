@@ -4,14 +4,17 @@
 #   ss_gpu_kernel_files(<variable>)                          the kernel files; empty if backends/gpu has been removed
 #   ss_compile_gpu_kernels(<name> <variable> <compiler> <options>...)      compiles all of them to objects
 #   ss_assemble_gpu_kernels(<name> <variable> <compiler> <options>...)     makes assembly only, for targets that cannot be linked
+#   ss_compile_listed_gpu_kernels(<name> <variable> "<file>;..." <compiler> <options>...)  compiles these alone, for a module
+#     that differs from another one in a compile-time choice of a few files
 
 function(ss_gpu_kernel_files variable)
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/backends/gpu/kernels/*.cpp)
   set(${variable} ${files} PARENT_SCOPE)
 endfunction()
 
-function(ss_gpu_kernel_commands name suffix variable)
-  ss_gpu_kernel_files(files)
+option(SECONDSOURCE_GPU_LINE_TABLES "Line tables in the GPU code, with which profilers find the source" ON)
+
+function(ss_gpu_kernel_commands name suffix variable files)
   set(folder ${CMAKE_BINARY_DIR}/gpu-code/${name})
   file(MAKE_DIRECTORY ${folder})
   set(results "")
@@ -32,10 +35,16 @@ function(ss_gpu_kernel_commands name suffix variable)
   set(${variable} ${results} PARENT_SCOPE)
 endfunction()
 
+macro(ss_compile_listed_gpu_kernels name variable files)
+  ss_gpu_kernel_commands(${name} .o ${variable} "${files}" ${ARGN} -c)
+endmacro()
+
 macro(ss_compile_gpu_kernels name variable)
-  ss_gpu_kernel_commands(${name} .o ${variable} ${ARGN} -c)
+  ss_gpu_kernel_files(ss_all_kernel_files)
+  ss_gpu_kernel_commands(${name} .o ${variable} "${ss_all_kernel_files}" ${ARGN} -c)
 endmacro()
 
 macro(ss_assemble_gpu_kernels name variable)
-  ss_gpu_kernel_commands(${name} .s ${variable} ${ARGN} -S)
+  ss_gpu_kernel_files(ss_all_kernel_files)
+  ss_gpu_kernel_commands(${name} .s ${variable} "${ss_all_kernel_files}" ${ARGN} -S)
 endmacro()

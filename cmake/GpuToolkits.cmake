@@ -3,6 +3,7 @@
 #                              SECONDSOURCE_HIP_PREFIX; <why>: what is missing, empty when all is there
 #   ss_find_hip_targets(<variable> <compiler> <command>...)  in the cache: the GPUs that <command> compiles for
 #   ss_find_nvcc(<why>)        SECONDSOURCE_NVCC in the cache: the first nvcc that can compile the kernels; <why> as above
+#   ss_choose_cuda_targets(<variable> <why> "<chosen>" "<known>")  the chosen targets, or all, of those that nvcc knows
 #   ss_find_cuda_runtime(<why>)  SECONDSOURCE_CUDART, SECONDSOURCE_CUDA_INCLUDE in the cache: those of SECONDSOURCE_NVCC
 
 # Repeats a find_program() or the like whose earlier result may belong to another compiler. A value that a person set is
@@ -21,7 +22,7 @@ endfunction()
 # runtime and the headers are those beside that hipcc, because different versions of ROCm do not fit together.
 function(ss_find_hip why)
   set(rocm_folders $ENV{ROCM_PATH} /opt/rocm)
-  if(DEFINED SECONDSOURCE_ROCM_FOLDERS)  # set by tests/on_gpu/toolkits_test.py
+  if(DEFINED SECONDSOURCE_ROCM_FOLDERS)  # set by tests/build_system/toolkits_test.py
     set(rocm_folders ${SECONDSOURCE_ROCM_FOLDERS})
   endif()
   set(places ${rocm_folders})
@@ -139,5 +140,35 @@ function(ss_check_nvcc nvcc why)
   elseif(CMAKE_MATCH_1 LESS 12)
     set(reason "${nvcc} is of CUDA ${CMAKE_MATCH_1}.${CMAKE_MATCH_2}: expected 12 or newer")
   endif()
+  set(${why} "${reason}" PARENT_SCOPE)
+endfunction()
+
+# Sets <variable> to the targets to make code for: those of the list <chosen>, or where it is empty all that the project
+# supports and that <known>, the output of nvcc --list-gpu-code, has. Sets <why> to what keeps them from being built.
+function(ss_choose_cuda_targets variable why chosen known)
+  set(supported 80 89 90a 100a)
+  set(available "")
+  foreach(target IN LISTS supported)
+    string(REGEX MATCH "^[0-9]+" number ${target})
+    if("${known}\n" MATCHES "sm_${number}\n")
+      list(APPEND available ${target})
+    endif()
+  endforeach()
+  set(reason "")
+  set(targets ${available})
+  if(chosen)
+    set(targets ${chosen})
+    foreach(target IN LISTS chosen)
+      if(NOT target IN_LIST supported)
+        list(JOIN supported ", " expected)
+        set(reason "SECONDSOURCE_CUDA_TARGETS: expected some of ${expected}, found ${target}")
+      elseif(NOT target IN_LIST available)
+        set(reason "it has no target sm_${target}")
+      endif()
+    endforeach()
+  elseif(NOT "80" IN_LIST available)
+    set(reason "it has no target sm_80")
+  endif()
+  set(${variable} "${targets}" PARENT_SCOPE)
   set(${why} "${reason}" PARENT_SCOPE)
 endfunction()

@@ -12,6 +12,6 @@ else
   exit "$status"
 fi
 stem=${log%.log}
-rm -f "$stem".*cudafe1* "$stem".*.ii "$stem".*.cubin "$stem".fatbin* "$stem".module_id "$stem".reg.c \
+rm -f "$stem".*cudafe1* "$stem".*.ii "$stem".cubin "$stem".*.cubin "$stem".fatbin* "$stem".module_id "$stem".reg.c \
   "$stem".cpp-*.hipfb "$stem"-*.resolution.txt "$stem"-*.bc "$stem"-*.hipi "$stem"-*.cui "$stem"-*.hipfb "$stem"-*.out "$stem"-*.o "$stem"-host-*
 exit 0

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 #include "cuda/cublaslt.h"
 #include "cuda/device_list.h"
@@ -18,7 +19,8 @@ namespace secondsource::cuda {
 namespace {
 
 constexpr const char* kName = "cuda";
-constexpr int kOldestTarget = 80;  // BF16 on the matrix cores, asynchronous copies
+constexpr int kOldestTarget = 80;                             // BF16 on the matrix cores, asynchronous copies
+constexpr std::string_view kChosenTargets = SS_CUDA_TARGETS;  // "80 90a"; empty: all, and PTX for newer ones
 
 /// The devices that NVML reports. Errors: kUnavailable without NVML.
 Result<std::vector<OfferedDevice>> offered() {
@@ -33,18 +35,18 @@ Result<std::vector<OfferedDevice>> offered() {
   return offered_devices(all, visible);
 }
 
-/// True for "sm_80" and newer. An unknown target passes; opening the device then decides.
-bool is_supported(const std::string& target) {
-  return target.size() <= 3 || std::atoi(target.c_str() + 3) >= kOldestTarget;
+/// Why the module has no code for a device; empty if it has, or if the device's target is unknown: opening it then decides.
+std::string why_unfit(const gpu::DeviceProperties& properties) {
+  return why_no_code(properties.name, properties.target, kOldestTarget, kChosenTargets);
 }
 
 Result<std::vector<DeviceInfo>> devices() {
   SS_TRY_VOID(check_driver(CUDART_VERSION));
   std::vector<DeviceInfo> infos;
-  std::string too_old;
+  std::string unfit;
   const auto add = [&](const gpu::DeviceProperties& properties, const auto& environment) {
-    if (!is_supported(properties.target)) {
-      too_old = fmt::format("{} is {}: expected sm_{} or newer", properties.name, properties.target, kOldestTarget);
+    if (std::string why = why_unfit(properties); !why.empty()) {
+      unfit = std::move(why);
       return;
     }
     infos.push_back(gpu::describe(properties, kName));
@@ -64,7 +66,7 @@ Result<std::vector<DeviceInfo>> devices() {
     SS_TRY(const auto summaries, gpu::runtime::list_devices());
     for (const gpu::runtime::DeviceSummary& summary : summaries) add(summary.properties, DeviceInfo{}.environment);
   }
-  if (infos.empty()) return Error{ErrorCode::kUnavailable, too_old.empty() ? "the driver lists no GPU" : too_old};
+  if (infos.empty()) return Error{ErrorCode::kUnavailable, unfit.empty() ? "the driver lists no GPU" : unfit};
   return infos;
 }
 
@@ -98,9 +100,8 @@ Result<std::shared_ptr<gpu::LibraryMatmul>> open_library(const std::string& file
 Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
   SS_TRY_VOID(check_driver(CUDART_VERSION));
   SS_TRY(const gpu::runtime::DeviceSummary device, choose(options.device_id));
-  if (!is_supported(device.properties.target)) {
-    return Error{ErrorCode::kUnavailable, fmt::format("{} is {}: expected sm_{} or newer", device.properties.name,
-                                                      device.properties.target, kOldestTarget)};
+  if (std::string why = why_unfit(device.properties); !why.empty()) {
+    return Error{ErrorCode::kUnavailable, std::move(why)};
   }
   return gpu::runtime::create_backend(kName, options, device, open_nvml_sensors(device.uuid),
                                       gpu::cuda_target::kernel_table(), open_library);

@@ -48,6 +48,12 @@ struct BlockShape {
     return kByWarpgroups ? swizzled_offset(line, vec) : line * kLineBytes + vec * kVecBytes;
   }
 };
+/// Stages of the warpgroups' tile of 128 x 128: four are 128 KiB of the 227 KiB that a block can have, seven 224 KiB. A build
+/// with another number shows on hardware which is faster.
+#if !defined(SS_GPU_WGMMA_STAGES)
+#define SS_GPU_WGMMA_STAGES 4
+#endif
+
 template <MatmulTiles kTiles>
 struct ShapeOf;
 template <>
@@ -58,7 +64,7 @@ template <>
 struct ShapeOf<MatmulTiles::k128x128> : BlockShape<MatmulTiles::k128x128, 2, 4, 3> {};
 // Two warpgroups, each with 64 rows and all columns.
 template <>
-struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, 4> {};
+struct ShapeOf<MatmulTiles::kWgmma128x128> : BlockShape<MatmulTiles::kWgmma128x128, 8, 1, SS_GPU_WGMMA_STAGES> {};
 template <>
 struct ShapeOf<MatmulTiles::kWgmma128x256> : BlockShape<MatmulTiles::kWgmma128x256, 8, 1, 4> {};
 
@@ -354,6 +360,9 @@ SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView&
   XLoader<Shape, kQuantized> x_loader;
   TileLoader<Shape, Shape::kCols, kEncoding, kQuantized> weight_loader;
   [[maybe_unused]] ScaleLoader<Shape> scale_loader;
+  // What goes through registers reaches shared memory by ordinary stores, which are always fenced.
+  constexpr bool kAllCopied = decltype(x_loader)::kAsync && decltype(weight_loader)::kAsync;
+  constexpr bool kFencesStage = Shape::kByWarpgroups && (kFencesCopies || !kAllCopied);
   const ContiguousRows weight_rows{first_output, weight.n_rows};
   const auto fetch = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
@@ -377,7 +386,7 @@ SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView&
   }
   for (int step = steps.begin; step < steps.end; ++step) {
     wait_for_copies<kStagesAhead - 1>();
-    if constexpr (Shape::kByWarpgroups) fence_proxy_async();
+    if constexpr (kFencesStage) fence_proxy_async();
     sync_block();  // this stage has arrived, and all reads of the stage that is filled next are done
     const bool more = step + kStagesAhead < steps.end;
     if (more) fetch(step + kStagesAhead);

@@ -160,11 +160,11 @@ SS_DEVICE void copy_kv_tile(const AttentionArguments& a, const Bf16* cache, cons
 }
 
 /// Waits until at most kPendingGroups copy groups of this thread are pending, fences its writes for wgmma, then
-/// synchronises the block. Called by every thread.
-template <int kPendingGroups>
+/// synchronises the block. Called by every thread. kHasStored: the thread has written by stores, too.
+template <int kPendingGroups, bool kHasStored = false>
 SS_DEVICE void wait_and_sync() {
   wait_for_copies<kPendingGroups>();
-  fence_proxy_async();
+  if constexpr (kFencesCopies || kHasStored) fence_proxy_async();
   sync_block();  // all reads of earlier stages are done as well
 }
 
@@ -370,7 +370,7 @@ SS_DEVICE void attend(const AttentionArguments& a) {
     softmax.update(scores, rescale);
   };
 
-  wait_and_sync<1>();  // the queries and the first keys have arrived
+  wait_and_sync<1, true>();  // the queries and the first keys have arrived
   fence_products();
   begin_scores<kHeadDim>(scores, queries, shared.keys[0]);
   wait_for_products<0>(scores);

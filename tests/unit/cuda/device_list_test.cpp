@@ -48,3 +48,27 @@ TEST_CASE("what CUDA_VISIBLE_DEVICES hides is not offered, and ids stay what the
   CHECK(ids(offered_devices(kAll, std::vector<std::string>{"GPU-d-4"})) == std::vector<std::string>{"MIG-d-4=MIG-d-4"});
   CHECK(ids(offered_devices(kAll, std::vector<std::string>{})).empty());
 }
+
+TEST_CASE("a module of chosen targets says for which GPUs it has no code") {
+  // CUDA C++ Programming Guide, "Binary Compatibility": code for X.y runs on X.z from y on; "Feature Set Compiler Targets":
+  // code for 9.0a runs on 9.0 alone.
+  const auto [built, target, runs] = GENERATE(table<const char*, const char*, bool>({{"", "sm_80", true},
+                                                                                     {"", "sm_120", true},
+                                                                                     {"80", "sm_80", true},
+                                                                                     {"80", "sm_86", true},
+                                                                                     {"89", "sm_86", false},
+                                                                                     {"80", "sm_90", false},
+                                                                                     {"90a", "sm_90", true},
+                                                                                     {"100a", "sm_103", false},
+                                                                                     {"80 90a", "sm_90", true},
+                                                                                     {"80 90a", "sm_100", false},
+                                                                                     {"90a", "", true}}));
+  CAPTURE(built, target);
+  CHECK(why_no_code("GPU", target, 80, built).empty() == runs);
+  CHECK(why_no_code("NVIDIA T4", "sm_75", 80, built) == "NVIDIA T4 is sm_75: expected sm_80 or newer");
+}
+
+TEST_CASE("the reason names the device and the targets") {
+  CHECK(why_no_code("NVIDIA A100", "sm_80", 80, "90a") ==
+        "NVIDIA A100 is sm_80: this module was built for the targets 90a alone (SECONDSOURCE_CUDA_TARGETS)");
+}
