@@ -1,4 +1,4 @@
-"""Compares the figures of one ./dev gpu with what was aimed at.
+"""Compares the figures of a kit's sittings with what was aimed at.
 
     python3 aims.py FOLDER
 
@@ -99,7 +99,7 @@ def products_of_library(folder):
 
 def first_token_of_pytorch(folder):
     """Returns our prefill rate until the first token divided by the faster PyTorch's; medians over the rounds."""
-    for entry in load(folder, "peers.json", "models-beside-pytorch")["cases"]:
+    for entry in load(folder, "peers.json", "models-8B-beside-pytorch")["cases"]:
         case, rates = entry["case"], entry["rates"]
         if case["shape"] != SHAPE or case["precision"] != "bf16" or case["batch"] != 1 or case["context"] != 0:
             continue
@@ -111,7 +111,7 @@ def first_token_of_pytorch(folder):
         peer = max(medians, key=medians.get)
         milliseconds = [1e3 * case["prompt"] / rate for rate in (ours, medians[peer])]
         return ours / medians[peer], f"{milliseconds[0]:.1f} ms, {peer}: {milliseconds[1]:.1f} ms"
-    raise NotMeasured("step models-beside-pytorch")
+    raise NotMeasured("step models-8B-beside-pytorch")
 
 
 AIMS = (

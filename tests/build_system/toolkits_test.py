@@ -13,13 +13,18 @@ import unittest
 
 CMAKE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 
-PROJECT = """cmake_minimum_required(VERSION 3.25)
+PROJECT = r"""cmake_minimum_required(VERSION 3.25)
 project(toolkits NONE)
 include({source}/cmake/GpuToolkits.cmake)
 set(CMAKE_FIND_LIBRARY_PREFIXES lib)  # no language, no platform's
 set(CMAKE_FIND_LIBRARY_SUFFIXES .so .a)
 if(NVCC)
   ss_find_nvcc(why)
+  if(CHOOSE)
+    string(REPLACE "," "\n" known "${{KNOWN}}")
+    ss_choose_cuda_targets(chosen why "${{CHOSEN}}" "${{known}}")
+    message(STATUS "found chosen=${{chosen}}")
+  endif()
   if(RUNTIME)
     ss_find_cuda_runtime(why)
     message(STATUS "found runtime=${{SECONDSOURCE_CUDART}} ${{SECONDSOURCE_CUDA_INCLUDE}}")
@@ -164,6 +169,19 @@ class Toolkits(unittest.TestCase):
         silent = self.program(self.folder / "silent/nvcc", "echo nothing of the kind")
         found = self.find("-DNVCC=1", f"-DSECONDSOURCE_NVCC={silent}")
         self.assertEqual(found["why"], f"{silent} --version does not say which release it is")
+
+    def choose(self, chosen, known="sm_75,sm_80,sm_89,sm_90,"):
+        nvcc = self.nvcc("chooser", "13.0")
+        found = self.find("-DNVCC=1", f"-DSECONDSOURCE_NVCC={nvcc}", "-DCHOOSE=1", f"-DCHOSEN={chosen}", f"-DKNOWN={known}")
+        return found["chosen"], found["why"]
+
+    def test_the_targets_of_cuda_are_those_that_nvcc_knows_or_those_that_were_chosen(self):
+        self.assertEqual(self.choose(""), ("80;89;90a", ""))
+        self.assertEqual(self.choose("", "sm_90,sm_100,"), ("90a;100a", "it has no target sm_80"))
+        self.assertEqual(self.choose("90a"), ("90a", ""))
+        self.assertEqual(self.choose("80;90a"), ("80;90a", ""))
+        self.assertEqual(self.choose("100a")[1], "it has no target sm_100a")
+        self.assertEqual(self.choose("90")[1], "SECONDSOURCE_CUDA_TARGETS: expected some of 80, 89, 90a, 100a, found 90")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Aims(unittest.TestCase):
 
     def test_what_was_not_measured_names_its_step(self):
         self.assertEqual([row[3] for row in self.verdicts()], [
-            f"not measured: step {step} |" for step in ("limits", "pytorch", "kernels", "models-beside-pytorch")])
+            f"not measured: step {step} |" for step in ("limits", "pytorch", "kernels", "models-8B-beside-pytorch")])
 
     def test_decode_is_bytes_by_time_by_the_read_rate_the_median_of_the_repetitions(self):
         self.write("limits.json", {"devices": [{"backend": "cuda", "read_bytes_per_s": 4e12}]})

@@ -1,0 +1,262 @@
+"""The steps of a kit as data: in order of worth, with the sitting that they belong to, how long they may take, and the question
+that each answers. A sitting is what one has a GPU for: about ten minutes.
+
+Times are guesses until a GPU has run them: `needs_s` is what a step cannot do without, `deadline_s` what it is not worth.
+"""
+
+from runner import Skip, Step
+
+MODELS = ("Llama-3.2-1B", "Llama-3.1-8B")
+BIG = "Llama-3.1-8B"
+SHARED_MEMORY_FAMILIES = "matmul,matmul_w8a8,grouped_matmul_wide,attention,attention_wide"
+
+
+def conformance(c, *arguments, **how):
+    return c.own("conformance", "--backend", c.backend, *arguments, **how)
+
+
+def kernel_bench(c, name, *arguments, **how):
+    """Its rows go into NAME.json."""
+    return c.own("kernel_bench", "--backend", c.backend, f"--benchmark_out={c.work / name}.json",
+                 "--benchmark_out_format=json", *arguments, **how)
+
+
+def option(c, text):
+    return ("--backend-option", f"{c.backend}:{text}")
+
+
+def own_kernels(c):
+    yield conformance(c, "--require-one", "--option", "matmul=own")
+
+
+def every_tile(c):
+    """The planner never chooses large tiles for the small sizes of the suite."""
+    yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=" + ",".join(c.tiles()),
+                      "--family", "matmul,matmul_w8a8,matmul_g32_w8a8,grouped_matmul,grouped_matmul_wide,layer,model")
+
+
+def every_attention(c):
+    yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "attention=" + ",".join(c.attentions()),
+                      "--family", "attention,attention_wide,attention_long,attention_chunks,layer,model")
+
+
+def by_the_library(c):
+    yield conformance(c, "--option", "matmul=library")
+
+
+def golden_smoke(c):
+    yield c.own("secondsource", "check", c.kit / "share/secondsource/bundles/default", "--backend", c.backend, "--suite",
+                "smoke")
+
+
+def limits(c):
+    yield c.own("kernel_bench", "--machine", "--backend", c.backend, "--save-limits", c.work / "limits.json")
+
+
+def kernels(c):
+    yield kernel_bench(c, "kernels", "--model", BIG, "--variant", "bf16", "--rows", "1,16,512", *option(c, "matmul=own"))
+
+
+def quantized_kernels(c):
+    yield kernel_bench(c, "kernels-quantized", "--model", BIG, "--variant", "int8,int4,int8-w8a8", "--rows", "1,16,64,512",
+                       *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
+
+
+def need_library(c):
+    """Skips the step where the vendor's library is not there; the suite's smallest family finds out."""
+    yield conformance(c, "--option", "matmul=library", "--family", "rms_norm")
+
+
+def library_kernels(c):
+    yield from need_library(c)
+    yield kernel_bench(c, "kernels-library", "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "64,512",
+                       *option(c, "matmul=library"), "--benchmark_filter=BM_matmul")
+
+
+def whole_products(c):
+    yield from need_library(c)
+    yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "64,512",
+                *option(c, "matmul=own"), "--whole", f"{c.backend}:matmul=library", "--whole-out", c.work / "whole.json")
+
+
+def tiles(c):
+    for shape in c.tiles():
+        yield kernel_bench(c, f"tiles-{shape}", "--model", BIG, "--variant", "bf16,int8-w8a8", "--rows", "8,64,512",
+                           *option(c, f"tiles={shape}"), *option(c, "matmul=own"), "--benchmark_filter=BM_matmul")
+
+
+def attentions(c):
+    for way in c.attentions():
+        yield kernel_bench(c, f"attention-{way}", "--model", ",".join(MODELS), *option(c, f"attention={way}"),
+                           "--benchmark_filter=BM_attention")
+
+
+def need_variant(c, name):
+    if not c.has_variant(name):
+        raise Skip(f"this kit has no variant {name} of the module (SECONDSOURCE_CUDA_VARIANTS)")
+    if not c.is_sm_90():
+        raise Skip("it is about products of warpgroups, which sm_90 alone has")
+
+
+def fence(c):
+    """Twice each way, in turn, so that a drift of clocks falls on both; then whether anything differs without the fence."""
+    need_variant(c, "unfenced-copies")
+    for turn in (1, 2):
+        for name, modules in (("fenced", None), ("unfenced", "unfenced-copies")):
+            yield kernel_bench(c, f"fence-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "512",
+                               *option(c, "matmul=own"), *option(c, "tiles=wgmma128x256"),
+                               "--benchmark_filter=BM_matmul|q:512", modules=modules)
+    yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, "--variant", "bf16", "--rows", "512",
+                *option(c, "matmul=own"), *option(c, "tiles=wgmma128x256"), "--whole", f"{c.backend}:tiles=128x128",
+                "--whole-repetitions", "50", "--whole-out", c.work / "whole-unfenced.json", modules="unfenced-copies",
+                accepts=(0, 3))
+
+
+def stages(c):
+    need_variant(c, "seven-stages")
+    for turn in (1, 2):
+        for name, modules in (("four", None), ("seven", "seven-stages")):
+            yield kernel_bench(c, f"stages-{name}-{turn}", "--model", BIG, "--variant", "bf16", "--rows", "64,512",
+                               *option(c, "matmul=own"), *option(c, "tiles=wgmma128x128"),
+                               "--benchmark_filter=BM_matmul", modules=modules)
+
+
+def dependent_launch(c):
+    raise Skip("not asked: no kernel uses programmatic dependent launch yet, so that there is nothing to compare")
+
+
+def synthesize(c, shape):
+    if not (c.work / shape / "manifest.yaml").exists():
+        yield c.own("secondsource", "bundle", "synth", "--like", shape, "--out", c.work / shape)
+
+
+def run_model(shape, folder):
+    def commands(c):
+        yield from synthesize(c, shape)
+        yield c.own("secondsource", "run", c.work / shape, "--backend", c.backend, "--require", c.backend, "--variant",
+                    "bf16,int8,int4", "--scenario", "single-stream@512/128,offline:16@512/128", "--out", c.work / folder)
+    return commands
+
+
+def need_python(c, *modules):
+    python = c.python(*modules)
+    if python is None:
+        raise Skip(f"no Python here has {', '.join(modules)}" + (" and sees this GPU" if "torch" in modules else "") +
+                   "; SECONDSOURCE_KIT_PYTHON names another one")
+    return python
+
+
+def need_figures(c, *names):
+    for name, step in names:
+        if not (c.work / name).exists():
+            raise Skip(f"it needs the figures of the step {step}")
+
+
+def pytorch_kernels(c):
+    need_figures(c, ("kernels.json", "kernels"), ("limits.json", "limits"))
+    yield c.plain(need_python(c, "torch"), c.kit / "scripts/side_by_side.py", c.work / "kernels.json",
+                  c.work / "limits.json", c.work / "side-by-side")
+
+
+def beside_pytorch(shape):
+    def commands(c):
+        python = need_python(c, "torch", "transformers", "safetensors")
+        yield from synthesize(c, shape)
+        yield c.plain(python, c.kit / "scripts/peer_bench/peer_bench.py", "--program", c.kit / "secondsource", "--backend",
+                      c.backend, "--shape", shape, "--precision", "bf16", "--batch", "1,16", "--context", "0", "--rounds", "3",
+                      "--work", c.work, "--out", c.work / f"peers-{shape}.json", "--resume")
+    return commands
+
+
+def vllm(c):
+    python = need_python(c, "torch", "vllm")
+    for shape in MODELS:
+        yield from synthesize(c, shape)
+        for batch in (1, 16):
+            yield c.plain(python, "-m", "vllm.entrypoints.cli.main", "bench", "latency", "--model", c.work / shape,
+                          "--skip-tokenizer-init", "--input-len", "512", "--output-len", "128", "--batch-size", batch,
+                          "--num-iters-warmup", "2", "--num-iters", "5", "--output-json",
+                          c.work / f"vllm-{shape}-{batch}.json")
+
+
+# Name, the kernel's name in the module, and the rows of kernel_bench in which it takes most of the time.
+HOTTEST = (
+    ("matvec", "matvec_kernel", "BM_matmul/.*/m:1/k:4096/n:28672", ("--variant", "bf16", "--rows", "1")),
+    ("matvec-int4", "matvec_kernel", "BM_matmul/.*/m:1/k:4096/n:28672", ("--variant", "int4", "--rows", "1")),
+    ("decode-attention", "split_attention_kernel", "BM_attention/.*/seqs:1/q:1/kv:32768", ()),
+    ("products", "tiled_matmul_kernel", "BM_matmul/.*/m:512/k:4096/n:28672", ("--variant", "bf16", "--rows", "512")),
+    ("small-products", "tiled_matmul_kernel", "BM_matmul/.*/m:16/k:4096/n:28672", ("--variant", "bf16", "--rows", "16")),
+    ("prefill-attention", "attention_kernel", "BM_attention/.*/q:512/kv:4096", ()))
+
+
+def profiles(c):
+    tool = c.tool("ncu")
+    if c.backend != "cuda" or tool is None:
+        raise Skip("NVIDIA's profiler ncu was not found")
+    sections = [part for name in ("SpeedOfLight", "Occupancy", "LaunchStats", "MemoryWorkloadAnalysis", "WarpStateStats")
+                for part in ("--section", name)]
+    for name, kernel, rows, selection in HOTTEST:
+        # The clocks stay as they are; a row runs its kernel many times, of which two are looked at. Without graphs each
+        # launch is one of its own.
+        yield c.own("kernel_bench", "--backend", c.backend, "--model", BIG, *selection, *option(c, "matmul=own"),
+                    *option(c, "graphs=0"), f"--benchmark_filter={rows}", accepts=None,
+                    under=(tool, "--clock-control", "none", "--csv", "--page", "details", *sections, "--kernel-name",
+                           f"regex:{kernel}", "--launch-skip", "3", "--launch-count", "2", "--log-file",
+                           c.work / f"profile-{name}.csv"))
+
+
+def sanitizer(name, *more):
+    """Sanitizers make everything tens of times slower: only the families whose kernels use shared memory cleverly."""
+    def commands(c):
+        tool = c.tool("compute-sanitizer")
+        if c.backend != "cuda" or tool is None:
+            raise Skip("NVIDIA's compute-sanitizer was not found")
+        under = (tool, "--tool", name, "--error-exitcode", "9")
+        base = ("--require-one", "--option", "matmul=own", "--family", SHARED_MEMORY_FAMILIES, *more)
+        yield conformance(c, *base, under=under)
+        if c.is_sm_90():
+            yield conformance(c, "--require-one", "--option", "matmul=own", "--option", "tiles=wgmma128x256", "--family",
+                              "matmul,matmul_w8a8,grouped_matmul_wide", under=under)
+    return commands
+
+
+STEPS = (
+    Step("conformance", 1, 15, 120, "Do the own kernels compute the right values on this hardware?", own_kernels),
+    Step("limits", 1, 10, 60, "At what rate can a kernel read this memory?", limits, ("limits.json",)),
+    Step("kernels", 1, 20, 120, "How near its limits is each kernel of decode and prefill, in BF16?", kernels,
+         ("kernels.json",)),
+    Step("conformance-tiles", 1, 15, 150, "Does each shape of tiles, which the planner would not choose for small sizes?",
+         every_tile),
+    Step("conformance-attention", 1, 15, 120, "Does each kernel of attention?", every_attention),
+    Step("whole", 1, 20, 120, "Is a product right in every element at real sizes, each time?", whole_products,
+         ("whole.json",)),
+    Step("kernels-library", 1, 15, 90, "How fast are cuBLASLt or hipBLASLt on the same products?", library_kernels,
+         ("kernels-library.json",)),
+    Step("question-fence", 1, 30, 120, "What does fence.proxy.async before wgmma cost on data of cp.async, and does anything "
+         "differ without it?", fence, ("fence-*.json", "whole-unfenced.json")),
+    Step("question-stages", 1, 20, 90, "Are four or seven stages faster for wgmma's tiles of 128 x 128?", stages,
+         ("stages-*.json",)),
+    Step("question-dependent-launch", 1, 0, 5, "What does programmatic dependent launch save?", dependent_launch),
+    Step("conformance-library", 1, 15, 120, "Are products by the library right?", by_the_library),
+    Step("golden-smoke", 1, 10, 60, "Are the default bundle's first tokens those of PyTorch?", golden_smoke),
+    Step("attention", 1, 15, 90, "Which kernel of attention is the fastest for which shape?", attentions,
+         ("attention-*.json",)),
+    Step("tiles", 1, 20, 180, "Which tiles are the fastest for which product?", tiles, ("tiles-*.json",)),
+    Step("kernels-quantized", 1, 20, 150, "How near its limits is each product of INT8 and INT4?", quantized_kernels,
+         ("kernels-quantized.json",)),
+    Step("models-1B-beside-pytorch", 2, 40, 240, "How fast is a model of 1B beside PyTorch with fused attention and CUDA graphs?",
+         beside_pytorch(MODELS[0]), (f"peers-{MODELS[0]}.json",)),
+    Step("run-8B", 2, 60, 240, "How much of the read rate does decode of 8B reach?", run_model(BIG, "run-8B"),
+         ("run-8B/samples.jsonl",)),
+    Step("models-8B-beside-pytorch", 2, 60, 300, "How fast is a model of 8B beside PyTorch?", beside_pytorch(BIG),
+         (f"peers-{BIG}.json",)),
+    Step("pytorch", 2, 20, 120, "How fast are PyTorch's products and attention on the shapes of the step kernels?",
+         pytorch_kernels, ("side-by-side.json", "side-by-side.md")),
+    Step("run-1B", 2, 30, 120, "How fast is a model of 1B in each variant?", run_model(MODELS[0], "run-1B"),
+         ("run-1B/samples.jsonl",)),
+    Step("vllm", 2, 60, 400, "How fast is vLLM with the same models, where it is installed?", vllm, ("vllm-*.json",)),
+    Step("profiles", 3, 30, 240, "What do the six hottest kernels wait for?", profiles, ("profile-*.csv",)),
+    Step("memcheck", 3, 30, 240, "Does a kernel touch memory that is not its own?", sanitizer("memcheck")),
+    Step("racecheck", 3, 30, 240, "Does a kernel use shared memory without a barrier?", sanitizer("racecheck")),
+    Step("synccheck", 3, 30, 180, "Do all threads reach each barrier?", sanitizer("synccheck")),
+    Step("initcheck", 3, 30, 180, "Does a kernel read memory that was never written?", sanitizer("initcheck")))
