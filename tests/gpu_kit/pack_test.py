@@ -90,7 +90,7 @@ class Pack(unittest.TestCase):
         self.assertLessEqual(facts["bytes"], 40_000_000)
         for file in ("run", "README.md", "LICENSE", "scripts/steps.py", "scripts/page.py", "scripts/peer_bench/peer_bench.py",
                      "bin/libsecondsource-gpu-shim.so", "variants/seven-stages/libsecondsource-cuda.so",
-                     "share/secondsource/bundles/default/manifest.yaml"):
+                     "share/secondsource/bundles/tiny-mixtral/manifest.yaml"):
             self.assertTrue((moved / file).exists(), file)
 
     def test_the_same_programs_are_the_same_kit_and_others_another(self):
