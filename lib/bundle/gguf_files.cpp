@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/checked.h"
 #include "core/number.h"
 #include "core/utf8.h"
 
@@ -35,6 +36,15 @@ std::optional<SplitName> split_name(std::string_view file) {
   const auto n_parts = parse_number<std::int64_t>(tail.substr(kTail - kDigits));
   if (!number || !n_parts) return std::nullopt;
   return SplitName{std::string(file.substr(0, file.size() - kTail)), *number, *n_parts};
+}
+
+/// The product of all extents but the innermost. It may not fit where that one is 0, and with it the tensor's size.
+std::optional<std::int64_t> n_rows_of_tensor(const Shape& shape) {
+  std::optional<std::int64_t> n_rows = 1;
+  for (std::size_t axis = 0; n_rows && axis + 1 < shape.rank(); ++axis) {
+    n_rows = checked_multiply(*n_rows, shape.extent(axis));
+  }
+  return n_rows;
 }
 
 Error refused_split(std::string_view name, std::string_view what) {
@@ -87,10 +97,17 @@ Result<void> GgufFiles::add_weights() {
         return format.error().with_context(
             fmt::format("{}: GGUF: tensor {}: type", path_.string(), printable(tensor.name)));
       }
-      GgufWeight weight{.tensor = &tensor, .format = *format, .file = &part.file, .n_rows = 1, .row_values = 1};
-      // parse_gguf() has checked that the product of all extents fits.
-      for (std::size_t axis = 0; axis + 1 < tensor.shape.rank(); ++axis) weight.n_rows *= tensor.shape.extent(axis);
-      if (tensor.shape.rank() > 0) weight.row_values = tensor.shape.extent(tensor.shape.rank() - 1);
+      const auto n_rows = n_rows_of_tensor(tensor.shape);
+      if (!n_rows) {
+        return refused_split(path_.string(), fmt::format("tensor {}: expected fewer rows than 2^63, found {}",
+                                                         printable(tensor.name), tensor.shape.to_string()));
+      }
+      const std::size_t rank = tensor.shape.rank();
+      const GgufWeight weight{.tensor = &tensor,
+                              .format = *format,
+                              .file = &part.file,
+                              .n_rows = *n_rows,
+                              .row_values = rank == 0 ? 1 : tensor.shape.extent(rank - 1)};
       if (!weights_.emplace(tensor.name, weight).second) {
         return refused_split(
             path_.string(), fmt::format("tensor {}: expected it in one part, found it in two", printable(tensor.name)));

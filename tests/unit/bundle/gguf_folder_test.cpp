@@ -6,6 +6,8 @@
 
 #include "bundle/bundle.h"
 #include "bundle/create.h"
+#include "bundle/gguf_files.h"
+#include "core/file.h"
 #include "core/half.h"
 #include "support/assets.h"
 #include "support/catch.h"
@@ -53,6 +55,26 @@ TEST_CASE("stories260K from GGUF has the weights of its conversion from the orig
     CAPTURE(spec.name);
     CHECK(values_of(*found->tensor(spec.name)) == values_of(*expected->tensor(spec.name)));
   }
+}
+
+/// `value` as little-endian bytes.
+std::string little_endian(std::uint64_t value, int n_bytes) {
+  std::string out;
+  for (int i = 0; i < n_bytes; ++i) out.push_back(static_cast<char>((value >> (8 * i)) & 0xffU));
+  return out;
+}
+
+TEST_CASE("a tensor without values whose rows cannot be counted is refused") {
+  std::string file = "GGUF" + little_endian(3, 4) + little_endian(1, 8) + little_endian(0, 8);
+  file += little_endian(1, 8) + "t" + little_endian(3, 4);  // the name and the number of extents, innermost first
+  for (const std::uint64_t extent : {std::uint64_t{0}, std::uint64_t{1} << 40, std::uint64_t{1} << 40}) {
+    file += little_endian(extent, 8);
+  }
+  file += little_endian(0, 4) + little_endian(0, 8);  // F32, at the beginning of the data
+  file.resize((file.size() + 31) / 32 * 32, '\0');
+  const test::ScratchFolder scratch;
+  REQUIRE_OK(write_file(scratch.path() / "t.gguf", file));
+  CHECK_ERROR(GgufFiles::open(scratch.path() / "t.gguf"), ErrorCode::kInvalidInput, "expected fewer rows than 2^63");
 }
 
 }  // namespace

@@ -84,10 +84,13 @@ TEST_CASE("a written manifest reads back as the same manifest") {
   REQUIRE_OK(manifest);
   manifest->chat_date = "2024-07-26";
   manifest->source_description = "a \"quoted\" text: with # and\nlines, é and \xf0\x9f\x98\x80";
+  CHECK(write_manifest(*manifest).find("quantization") == std::string::npos);
+  manifest->source_quantization = "Q4_1 (210 tensors), F32 (61)";
   const std::string text = write_manifest(*manifest);
   const auto again = parse_manifest(text, "m");
   REQUIRE_OK(again);
   CHECK(again->source_description == manifest->source_description);
+  CHECK(again->source_quantization == manifest->source_quantization);
   CHECK(again->chat_date == "2024-07-26");
   CHECK(write_manifest(*again) == text);
   CHECK(again->find_variant("bf16")->quality->perplexity == 12.3);
