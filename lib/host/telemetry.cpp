@@ -2,11 +2,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <utility>
 
 #include "core/clock.h"
 
 namespace secondsource {
+namespace {
+
+constexpr std::string_view kMostSuffix = "_max";
+constexpr std::string_view kCountSuffix = "_count";
+
+}  // namespace
 
 std::vector<TelemetryReading> summarize_telemetry(const std::vector<TelemetrySnapshot>& snapshots) {
   struct Sum {
@@ -23,7 +30,7 @@ std::vector<TelemetryReading> summarize_telemetry(const std::vector<TelemetrySna
         found = std::prev(sums.end());
       }
       if (!reading.value) continue;
-      const bool keeps_largest = reading.name.ends_with("_max");
+      const bool keeps_largest = reading.name.ends_with(kMostSuffix);
       const double so_far = found->reading.value.value_or(keeps_largest ? *reading.value : 0.0);
       found->reading.value = keeps_largest ? std::max(so_far, *reading.value) : so_far + *reading.value;
       ++found->n;
@@ -33,7 +40,8 @@ std::vector<TelemetryReading> summarize_telemetry(const std::vector<TelemetrySna
   for (Sum& sum : sums) {
     if (sum.reading.value) {
       sum.reading.why_not.clear();
-      if (!sum.reading.name.ends_with("_max")) sum.reading.value = *sum.reading.value / static_cast<double>(sum.n);
+      const bool is_mean = !sum.reading.name.ends_with(kMostSuffix) && !sum.reading.name.ends_with(kCountSuffix);
+      if (is_mean) sum.reading.value = *sum.reading.value / static_cast<double>(sum.n);
     }
     summary.push_back(std::move(sum.reading));
   }
@@ -56,9 +64,16 @@ TelemetrySampler::~TelemetrySampler() {
 }
 
 std::vector<TelemetrySnapshot> TelemetrySampler::take() {
+  for (TelemetrySource* source : sources_) source->refresh();
   const std::lock_guard lock(mutex_);
   snapshots_.push_back(read_sources());
   return std::exchange(snapshots_, {});
+}
+
+std::vector<TelemetryReading> TelemetrySampler::summary_of(const std::vector<TelemetrySnapshot>& snapshots) const {
+  std::vector<TelemetryReading> summary = summarize_telemetry(snapshots);
+  for (const TelemetrySource* source : sources_) source->derive(summary);
+  return summary;
 }
 
 TelemetrySnapshot TelemetrySampler::read_sources() {

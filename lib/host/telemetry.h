@@ -23,6 +23,11 @@ class TelemetrySource {
   /// The current values of the sensors. Rates (utilisation, power from an energy counter) cover the time since the last
   /// call.
   virtual std::vector<TelemetryReading> read() = 0;
+  /// Called at both ends of a repetition, outside of what is timed: the next read() should hold what is true now. May
+  /// wait, for at most a quarter of a second.
+  virtual void refresh() {}
+  /// Adds what follows from the summary of a whole repetition, such as the ratio of two counts.
+  virtual void derive(std::vector<TelemetryReading>& summary) const { (void)summary; }
 };
 
 /// All readings of one point in time.
@@ -32,7 +37,7 @@ struct TelemetrySnapshot {
 };
 
 /// The mean of each reading over snapshots: one reading per name, in the order of first appearance. "Not available" is
-/// kept with its reason, and for names ending in "_max" the largest value is kept.
+/// kept with its reason. For names ending in "_max" the largest value is kept, and those ending in "_count" are added.
 [[nodiscard]] std::vector<TelemetryReading> summarize_telemetry(const std::vector<TelemetrySnapshot>& snapshots);
 
 /// Reads the sources once at the start, so that even the shortest run has a series, and then every `period_ns` until it
@@ -46,8 +51,10 @@ class TelemetrySampler {
   TelemetrySampler(const TelemetrySampler&) = delete;
   TelemetrySampler& operator=(const TelemetrySampler&) = delete;
 
-  /// Takes one more snapshot and returns all snapshots since the last call.
+  /// Refreshes the sources, takes one more snapshot and returns all snapshots since the last call.
   std::vector<TelemetrySnapshot> take();
+  /// The summary of these snapshots, with what the sources derive from it.
+  [[nodiscard]] std::vector<TelemetryReading> summary_of(const std::vector<TelemetrySnapshot>& snapshots) const;
 
  private:
   void run();

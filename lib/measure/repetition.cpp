@@ -108,10 +108,12 @@ class Measurement {
     const StepTotals steps_after = system_.step_totals();
     note_steps(steps_before, steps_after);
     std::vector<TelemetrySnapshot> telemetry;
-    if (context_.telemetry != nullptr) telemetry = context_.telemetry->take();
+    if (context_.telemetry != nullptr) {
+      telemetry = context_.telemetry->take();
+      record_.telemetry = context_.telemetry->summary_of(telemetry);
+    }
     record_.memory = system_.memory();
     if (const auto peak = peak_rss_bytes(context_.host)) record_.host_memory.peak_rss_bytes = *peak;
-    record_.telemetry = summarize_telemetry(telemetry);
     check_requests_and_steps(steps_after.n_compiled - steps_before.n_compiled);
     for (CheckRecord& check :
          check_host(host_before, read_host_state(context_.host, cpus), record_.wall_s, telemetry, plan_.host_limits)) {

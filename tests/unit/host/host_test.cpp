@@ -127,6 +127,37 @@ TEST_CASE("a summary of telemetry has means, maxima and reasons") {
   CHECK(summary[2].why_not == "not available: no driver");
 }
 
+TEST_CASE("counts of a summary are added, and a source adds what follows from them") {
+  class Counting final : public TelemetrySource {
+   public:
+    std::vector<TelemetryReading> read() override {
+      return {{"hits_count", n_refreshed_, ""}, {"asked_count", 4.0, ""}};
+    }
+    void refresh() override { n_refreshed_ += 1; }
+    void derive(std::vector<TelemetryReading>& summary) const override {
+      summary.push_back({"hit_share", *summary[0].value / *summary[1].value, ""});
+    }
+
+   private:
+    double n_refreshed_ = 0;
+  };
+  const std::vector<TelemetrySnapshot> snapshots = {
+      {0, {{"a_count", 3.0, ""}, {"b_count", std::nullopt, "not available: x"}}},
+      {1, {{"a_count", 4.0, ""}, {"b_count", std::nullopt, "not available: x"}}},
+  };
+  const std::vector<TelemetryReading> summary = summarize_telemetry(snapshots);
+  REQUIRE(summary.size() == 2);
+  CHECK(summary[0].value == 7.0);
+  CHECK_FALSE(summary[1].value);
+  Counting source;
+  TelemetrySampler sampler({&source}, 3'600'000'000'000);
+  (void)sampler.take();
+  const auto taken = sampler.summary_of(sampler.take());
+  REQUIRE(taken.size() == 3);
+  CHECK(taken[0].value.value_or(0) >= 2.0);  // the reading behind the second refresh, and perhaps the sampler's first
+  CHECK(taken[2].value.value_or(0) == Approx(*taken[0].value / *taken[1].value));
+}
+
 TEST_CASE("this machine's own usage can be read") {
   const HostUsage before = read_host_usage(HostFiles());
   const auto peak = peak_rss_bytes(HostFiles());
