@@ -399,6 +399,20 @@ std::string bundle_of(const RunRecord& record, const BackendRecord& backend) {
   return cell == record.cells.end() ? "" : cell->key.bundle;
 }
 
+/// What a plan would have to say for a system to be sampled and labelled as it was.
+std::vector<std::pair<std::string, std::string>> said_of(const ServedSystem& system) {
+  std::vector<std::pair<std::string, std::string>> parts = {
+      {"metrics", system.metrics.empty() ? std::string(kNoMetrics) : system.metrics}};
+  if (!system.telemetry.empty()) parts.emplace_back("telemetry", system.telemetry);
+  if (!system.features) return parts;
+  for (const auto& [key, setting] :
+       {std::pair("speculative", &system.features->speculative),
+        std::pair("prefix_cache", &system.features->prefix_cache), std::pair("kv_cache", &system.features->kv_cache)}) {
+    if (setting->source != SettingSource::kUnknown) parts.emplace_back(key, setting->value);
+  }
+  return parts;
+}
+
 /// The servers and adapters of a stored run. No record says where a key is found, so `said` (the --system flags) names it again beside
 /// the URL that it belongs to. `planned` are the systems of the plan beside --resume.
 Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std::vector<SystemRequest>& said,
@@ -422,7 +436,7 @@ Result<std::vector<SystemRequest>> systems_of(const RunRecord& record, const std
       continue;
     }
     const ServedSystem& system = *backend.served;
-    SS_TRY(SystemRequest request, system_request_of(backend.name, system.url, {}));
+    SS_TRY(SystemRequest request, system_request_of(backend.name, system.url, said_of(system)));
     request.preset = system.preset;
     request.api = system.api;
     request.http = system.http;

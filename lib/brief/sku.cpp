@@ -218,8 +218,8 @@ class MeasuredSku {
         // Prefers the device's own power meter to the host's; a backend on the host has only the latter.
         if (reading.name != "device_power_w" && reading.name != "host_power_w") continue;
         if (reading.name == "host_power_w" && has_device_power(*repetition)) continue;
-        // The machine that asks a server is not the one that answers.
-        if (backend.served) continue;
+        // The machine that asks a server is not the one that answers, whose devices an exporter may tell.
+        if (backend.served && (backend.served->telemetry.empty() || reading.name != "device_power_w")) continue;
         if (reading.value) {
           sum += *reading.value;
           ++n_read;
@@ -266,6 +266,10 @@ class MeasuredSku {
     if (!sku_.spec.measured->same_hardware) {
       sku_.price_assumptions.push_back(
           fmt::format("{} is as fast as what was measured ({})", sku_.price.key(), backend.device.name));
+    }
+    if (backend.served && backend.served->features) {
+      sku_.load_assumptions.push_back(fmt::format("{} serves with what it was measured with: {}", backend.name,
+                                                  features_text(*backend.served->features)));
     }
     if (const CellSummary* cell = slo_cell_ != nullptr ? slo_cell_ : full_load_cell_) add_length_assumption(*cell);
   }

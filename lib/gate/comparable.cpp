@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <vector>
+
+#include "core/enum_format.h"
 
 namespace secondsource {
 namespace {
@@ -27,6 +30,45 @@ Pairs without_fault(Pairs pairs) {
 
 bool same_promise(const std::optional<Slo>& a, const std::optional<Slo>& b) {
   return a.has_value() == b.has_value() && (!a || (a->is_kept_by(*b) && b->is_kept_by(*a)));
+}
+
+/// One of the settings by which rows are labelled, on both sides.
+struct LabelledSetting {
+  std::string_view name;
+  std::string_view plan_key;
+  const FeatureSetting& base;
+  const FeatureSetting& candidate;
+};
+
+/// A run of a program that did not ask knows none of them.
+ServedFeatures features_of(const BackendRecord& backend) {
+  return backend.served && backend.served->features ? *backend.served->features : ServedFeatures();
+}
+
+std::array<LabelledSetting, 3> labelled(const ServedFeatures& base, const ServedFeatures& candidate) {
+  return {{{"speculative decoding", "speculative", base.speculative, candidate.speculative},
+           {"the prefix cache", "prefix_cache", base.prefix_cache, candidate.prefix_cache},
+           {"the KV cache", "kv_cache", base.kv_cache, candidate.kv_cache}}};
+}
+
+bool is_known(const FeatureSetting& setting) {
+  return setting.source != SettingSource::kUnknown;
+}
+
+/// Why two rows would be compared without a label; nullopt if every difference has one.
+std::optional<std::string> why_unlabelled(const BackendRecord& base, const BackendRecord& candidate) {
+  if (!base.served || !candidate.served) return std::nullopt;
+  const ServedFeatures a = features_of(base);
+  const ServedFeatures b = features_of(candidate);
+  for (const LabelledSetting& one : labelled(a, b)) {
+    if (is_known(one.base) == is_known(one.candidate)) continue;
+    const bool base_is_known = is_known(one.base);
+    const FeatureSetting& known = base_is_known ? one.base : one.candidate;
+    return fmt::format("{} is {} ({}) in the {} and unknown in the {}: say {} in the plan of both", one.name,
+                       known.value, known.source, base_is_known ? "base" : "candidate",
+                       base_is_known ? "candidate" : "base", one.plan_key);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -66,6 +108,7 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
     if (backend_a->device.properties != backend_b->device.properties) return "the device's driver or properties differ";
     if (without_fault(backend_a->options) != without_fault(backend_b->options)) return "the backend's options differ";
   }
+  if (auto why = why_unlabelled(*backend_a, *backend_b)) return why;
   const Scenario& x = a.scenario;
   const Scenario& y = b.scenario;
   if (x.n_requests != y.n_requests || x.n_prompt_tokens != y.n_prompt_tokens ||
@@ -76,6 +119,24 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
   if (x.seeks_slo_rate && !same_promise(base.slo, candidate.slo))
     return "the SLO under which the rate was sought differs";
   return std::nullopt;
+}
+
+std::vector<std::string> labelled_differences(const RunRecord& base, const RunRecord& candidate, const CellKey& cell) {
+  const BackendRecord* const backend_a = find_named(base.backends, cell.backend);
+  const BackendRecord* const backend_b = find_named(candidate.backends, cell.backend);
+  if (backend_a == nullptr || backend_b == nullptr || !backend_a->served || !backend_b->served) return {};
+  const ServedFeatures a = features_of(*backend_a);
+  const ServedFeatures b = features_of(*backend_b);
+  std::vector<std::string> lines;
+  for (const LabelledSetting& one : labelled(a, b)) {
+    if (!is_known(one.base) && !is_known(one.candidate)) {
+      lines.push_back(fmt::format("{}: {} is unknown in both", cell.backend, one.name));
+    } else if (one.base.value != one.candidate.value) {
+      lines.push_back(fmt::format("{}: {} differs: the base has {} ({}), the candidate {} ({})", cell.backend, one.name,
+                                  one.base.value, one.base.source, one.candidate.value, one.candidate.source));
+    }
+  }
+  return lines;
 }
 
 }  // namespace secondsource

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "record/records.h"
 
@@ -21,10 +22,16 @@ enum class UnderTest : std::uint8_t {
 /// are.
 [[nodiscard]] std::optional<std::string> why_runs_differ(const RunRecord& base, const RunRecord& candidate);
 
-/// Compares bundle content, device, driver, options and scenario of one cell that both runs have. Returns the reason
+/// Compares bundle content, device, driver, options and scenario of one cell that both runs have, and whether the settings
+/// by which rows are labelled are known on both sides or on none. Returns the reason
 /// why they are not comparable; nullopt if they are.
 [[nodiscard]] std::optional<std::string> why_cells_differ(const RunRecord& base, const RunRecord& candidate,
                                                           const CellSummary& a, const CellSummary& b,
                                                           UnderTest under_test);
+
+/// The settings by which rows are labelled (record/served_system.h) in which one cell's system differs between two runs, and
+/// those that are unknown in both, in words; empty: none, or no served system.
+[[nodiscard]] std::vector<std::string> labelled_differences(const RunRecord& base, const RunRecord& candidate,
+                                                            const CellKey& cell);
 
 }  // namespace secondsource

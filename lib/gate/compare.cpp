@@ -155,6 +155,11 @@ GateReport compare_runs(const SummarizedRun& base, const SummarizedRun& candidat
   if (pairs.empty() && report.wrong_tokens.empty() && report.failed.empty() && report.without_effect.empty()) {
     report.not_comparable.emplace_back("the two runs have no cell in common that can be compared");
   }
+  for (const CellPair& pair : pairs) {
+    for (std::string& line : labelled_differences(base.record, candidate.record, pair.before->key)) {
+      if (std::ranges::find(report.compared, line) == report.compared.end()) report.compared.push_back(std::move(line));
+    }
+  }
   // The permitted chance of a false alarm is divided among the verdicts that can fail the gate.
   const std::int64_t n_deciding = std::ranges::count_if(pairs, &CellPair::decides);
   const auto n_verdicts = std::max<std::int64_t>(1, n_deciding) * static_cast<std::int64_t>(kMetricsPerCell);

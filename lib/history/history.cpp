@@ -72,6 +72,17 @@ std::string fact_of(const RunRecord& record, std::string_view name) {
   return "unknown";
 }
 
+/// The settings by which rows are labelled; one that nobody told divides no series.
+std::string known_features(const ServedFeatures& features) {
+  std::string text;
+  for (const auto& [name, setting] :
+       {std::pair("speculative", &features.speculative), std::pair("prefix_cache", &features.prefix_cache),
+        std::pair("kv_cache", &features.kv_cache)}) {
+    if (setting->source != SettingSource::kUnknown) text += fmt::format(" {}={}", name, setting->value);
+  }
+  return text;
+}
+
 /// Describes in words everything that must be equal for two values to belong to one series.
 std::string setup_of(const RunRecord& record, const CellSummary& cell) {
   std::string bundle = "unknown";
@@ -86,6 +97,7 @@ std::string setup_of(const RunRecord& record, const CellSummary& cell) {
     for (const auto& [key, value] : backend.options) {
       if (key != "fault") options += fmt::format(" {}={}", key, value);
     }
+    if (backend.served && backend.served->features) options += known_features(*backend.served->features);
   }
   const Scenario& scenario = cell.scenario;
   return fmt::format(

@@ -37,8 +37,18 @@ std::string identity_text(const BackendRecord& backend) {
                                  served.version.empty() ? "of an unknown version" : served.version, served.url,
                                  served.api, served.http);
   for (const auto& [name, value] : served.settings) text += fmt::format("; {} {}", name, value);
+  if (served.features) text += "; " + features_text(*served.features);
   if (served.managed) text += "; started as " + start_text(*served.managed);
   return text;
+}
+
+std::string features_text(const ServedFeatures& features) {
+  const auto part = [](std::string_view name, const FeatureSetting& setting) {
+    if (setting.source == SettingSource::kUnknown) return fmt::format("{} unknown", name);
+    return fmt::format("{} {} ({})", name, setting.value, setting.source);
+  };
+  return fmt::format("{}, {}, {}", part("speculative decoding", features.speculative),
+                     part("prefix cache", features.prefix_cache), part("KV cache", features.kv_cache));
 }
 
 std::string start_text(const ManagedStart& managed) {

@@ -65,6 +65,8 @@ SS_ADDED_FIELDS(BackendRecord, served, adapter)
 /// By what the measured program of a backend is known: "module sha256 ...", or what a server says of itself and where it
 /// is, or an adapter and how it was started.
 [[nodiscard]] std::string identity_text(const BackendRecord& backend);
+/// "speculative decoding off (server), prefix cache on (plan), KV cache unknown".
+[[nodiscard]] std::string features_text(const ServedFeatures& features);
 /// The command line that starts a server, its environment in front, places in braces as they are.
 [[nodiscard]] std::string start_text(const ManagedStart& managed);
 /// The command line that starts an adapter, its environment in front.

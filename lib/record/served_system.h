@@ -60,6 +60,32 @@ struct ManagedStart {
 SS_FIELDS(ManagedStart, start, env, stop, health, start_deadline_s, stop_deadline_s, image, engine, engine_options,
           engine_version, image_id)
 
+/// Who says so.
+enum class SettingSource : std::uint8_t {
+  kUnknown,  ///< nobody: the value is empty
+  kServer,   ///< the server, when it was asked
+  kCommand,  ///< the command line by which this program starts it
+  kRequest,  ///< this program: it asks for it in every request
+  kPlan,     ///< the plan's own words, which nothing confirms
+};
+SS_ENUM_NAMES(SettingSource, "unknown", "server", "command", "request", "plan")
+
+struct FeatureSetting {
+  std::string value;  ///< "on", "off", or what it is, such as "ngram" or "fp8_e5m2"
+  SettingSource source = SettingSource::kUnknown;
+  friend bool operator==(const FeatureSetting&, const FeatureSetting&) = default;
+};
+SS_FIELDS(FeatureSetting, value, source)
+
+/// The settings that change what is measured so much that rows are never compared without their names.
+struct ServedFeatures {
+  FeatureSetting speculative;   ///< decoding with a draft: "off", "on", or how
+  FeatureSetting prefix_cache;  ///< whether prompts that begin alike share work: "on" or "off"
+  FeatureSetting kv_cache;      ///< the type of its elements, as the server names it; "auto": that of the model
+  friend bool operator==(const ServedFeatures&, const ServedFeatures&) = default;
+};
+SS_FIELDS(ServedFeatures, speculative, prefix_cache, kv_cache)
+
 struct ServedSystem {
   std::string url;  ///< with the path in front of /completions: "http://host:8000/v1"
   ServerPreset preset = ServerPreset::kAny;
@@ -71,9 +97,13 @@ struct ServedSystem {
   std::string version;                                        ///< the server's own; empty: it does not say
   std::vector<std::pair<std::string, std::string>> settings;  ///< as far as the server tells them, by name
   std::optional<ManagedStart> managed{};                      ///< absent: the server was there already
+  std::string metrics{};    ///< URL of its own metrics, which are sampled beside each repetition; empty: none
+  std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
+  std::optional<ServedFeatures> features{};  ///< absent in runs of programs that did not ask
   friend bool operator==(const ServedSystem&, const ServedSystem&) = default;
 };
-SS_FIELDS(ServedSystem, url, preset, api, http, model, needs_key, timeout_s, version, settings, managed)
-SS_ADDED_FIELDS(ServedSystem, managed)
+SS_FIELDS(ServedSystem, url, preset, api, http, model, needs_key, timeout_s, version, settings, managed, metrics,
+          telemetry, features)
+SS_ADDED_FIELDS(ServedSystem, managed, metrics, telemetry, features)
 
 }  // namespace secondsource

@@ -79,7 +79,8 @@ std::string reading_text(const TelemetryReading& reading) {
   if (name.ends_with("_bytes") && std::abs(value) < kMostBytes) return format_bytes(static_cast<std::int64_t>(value));
   if (name.ends_with("_c")) return fmt::format("{:.0f} °C", value);
   if (name.ends_with("_j")) return fmt::format("{:.4g} J", value);
-  const bool is_share = name.ends_with("utilisation") || name.ends_with("busy") || name.starts_with("device_throttled");
+  const bool is_share = name.ends_with("utilisation") || name.ends_with("_share") || name.ends_with("busy") ||
+                        name.starts_with("device_throttled");
   if (is_share) return percent_text(value);
   return fmt::format("{:.4g}", value);
 }

@@ -15,8 +15,20 @@
 namespace secondsource {
 namespace {
 
-constexpr std::string_view kMainSensors[] = {"host_power_w",       "host_frequency_hz",    "device_power_w",
-                                             "device_utilisation", "device_temperature_c", "device_memory_used_bytes"};
+constexpr std::string_view kMainSensors[] = {"host_power_w",
+                                             "host_frequency_hz",
+                                             "device_power_w",
+                                             "device_utilisation",
+                                             "device_temperature_c",
+                                             "device_memory_used_bytes",
+                                             "server_requests_running",
+                                             "server_requests_waiting_max",
+                                             "server_kv_cache_utilisation_max",
+                                             "server_preemptions_count",
+                                             "server_prefix_hit_share",
+                                             "server_cpus_busy",
+                                             "server_rss_bytes_max",
+                                             "server_draft_accepted_share"};
 
 /// "device_power_w" -> "device power", "host_frequency_hz_max" -> "host frequency, most": units stand beside the values.
 /// A device's "_max" is the state of a counter, and not the most of several.
@@ -24,7 +36,7 @@ std::string sensor_heading(std::string_view name) {
   constexpr std::string_view kMost = "_max";
   const bool is_most = name.ends_with(kMost);
   if (is_most) name.remove_suffix(kMost.size());
-  for (const std::string_view unit : {"_w", "_hz", "_c", "_bytes", "_j"}) {
+  for (const std::string_view unit : {"_w", "_hz", "_c", "_bytes", "_j", "_count", "_share"}) {
     if (!name.ends_with(unit)) continue;
     name.remove_suffix(unit.size());
     break;

@@ -81,6 +81,11 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
     table.columns.emplace_back("device");
     table.right_aligned.push_back(false);
   }
+  const bool names_features = features_differ(runs);
+  if (names_features) {
+    table.columns.emplace_back("settings");
+    table.right_aligned.push_back(false);
+  }
   for (const SummarizedRun& run : runs) {
     for (const CellSummary& cell : run.summary.cells) {
       const bool credit = has_credit(cell);
@@ -98,6 +103,7 @@ TextTable results_table(std::span<const SummarizedRun> runs) {
                                       figure(dollars_text(cell.usd_per_1k_output))};
       if (several) row.insert(row.begin(), run.summary.run_id.substr(0, 8));
       if (names_devices) row.push_back(device_of(run, cell.key.backend));
+      if (names_features) row.push_back(features_of(run, cell.key.backend));
       table.rows.push_back(std::move(row));
     }
   }
@@ -180,6 +186,9 @@ std::vector<std::string> result_notes(std::span<const SummarizedRun> runs) {
     }
     for (const BackendRecord& backend : run.record.backends) {
       if (!backend.unavailable.empty()) add(fmt::format("{}: not run: {}", backend.name, backend.unavailable));
+      if (backend.unavailable.empty() && backend.served && backend.served->features) {
+        add(fmt::format("{}: {}", backend.name, features_text(*backend.served->features)));
+      }
       for (const auto& [key, value] : backend.options) {
         if (key == "fault") add(fmt::format("{}: a fault was planted on purpose: {}", backend.name, value));
       }
@@ -254,6 +263,30 @@ std::string device_of(const SummarizedRun& run, std::string_view backend) {
   const auto found = std::ranges::find(run.record.backends, backend, &BackendRecord::name);
   const bool is_known = found != run.record.backends.end() && !found->device.name.empty();
   return is_known ? found->device.name : kUnknown;
+}
+
+std::string features_of(const SummarizedRun& run, std::string_view backend) {
+  const auto found = std::ranges::find(run.record.backends, backend, &BackendRecord::name);
+  if (found == run.record.backends.end() || !found->served || !found->served->features) return kUnknown;
+  const ServedFeatures& features = *found->served->features;
+  const auto value_of = [](const FeatureSetting& setting) {
+    return setting.source == SettingSource::kUnknown ? std::string("unknown") : setting.value;
+  };
+  return fmt::format("speculative {}, prefix cache {}, KV cache {}", value_of(features.speculative),
+                     value_of(features.prefix_cache), value_of(features.kv_cache));
+}
+
+bool features_differ(std::span<const SummarizedRun> runs) {
+  std::string first;
+  for (const SummarizedRun& run : runs) {
+    for (const BackendRecord& backend : run.record.backends) {
+      if (!backend.served || !backend.unavailable.empty()) continue;
+      const std::string features = features_of(run, backend.name);
+      if (first.empty()) first = features;
+      if (features != first) return true;
+    }
+  }
+  return false;
 }
 
 bool devices_differ(std::span<const SummarizedRun> runs) {

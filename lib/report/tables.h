@@ -29,6 +29,10 @@ namespace secondsource {
 
 /// The name of the device that a backend of the run used; "-" if it had none.
 [[nodiscard]] std::string device_of(const SummarizedRun& run, std::string_view backend);
+/// The settings by which a served row is labelled, as "speculative off, prefix cache on, KV cache fp8"; "-" for others.
+[[nodiscard]] std::string features_of(const SummarizedRun& run, std::string_view backend);
+/// True if served rows have different ones.
+[[nodiscard]] bool features_differ(std::span<const SummarizedRun> runs);
 /// True if a backend ran on devices with different names, as in runs of two machines.
 [[nodiscard]] bool devices_differ(std::span<const SummarizedRun> runs);
 /// The file of the run directory from which the figures come: "samples.jsonl", or "summary.json" if it has no samples.

@@ -38,6 +38,10 @@ std::vector<std::string> container_remove(const ManagedStart& managed, const std
   return {managed.engine, "rm", "--force", name};
 }
 
+std::vector<std::string> container_process(const ManagedStart& managed, const std::string& name) {
+  return {managed.engine, "inspect", "--format", "{{.State.Pid}}", name};
+}
+
 std::vector<std::string> container_memory_kill(const ManagedStart& managed, const std::string& name) {
   return {managed.engine, "inspect", "--format", "{{.State.OOMKilled}}", name};
 }

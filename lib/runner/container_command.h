@@ -29,6 +29,8 @@ struct ContainerRun {
 [[nodiscard]] std::vector<std::string> container_stop(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> container_kill(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> container_remove(const ManagedStart& managed, const std::string& name);
+/// Prints the number of the container's first process, as the host sees it.
+[[nodiscard]] std::vector<std::string> container_process(const ManagedStart& managed, const std::string& name);
 /// Prints "true" if the kernel killed the container for want of memory.
 [[nodiscard]] std::vector<std::string> container_memory_kill(const ManagedStart& managed, const std::string& name);
 [[nodiscard]] std::vector<std::string> engine_version(const ManagedStart& managed);

@@ -54,8 +54,7 @@ std::int32_t port_of(std::string_view url) {
 }
 
 std::string health_url(const ServerPlan& plan) {
-  const std::string& base = plan.request.url;  // "http://host:port/v1"
-  return base.substr(0, base.find('/', base.find("://") + 3)) + plan.request.managed->health;
+  return std::string(origin_of(plan.request.url)) + plan.request.managed->health;
 }
 
 ChildCommand process_command(const ServerPlan& plan, const ChildLimits& limits) {
@@ -178,6 +177,12 @@ WorkerOutcome ManagedServer::failure(std::int64_t wait_ns) {
     }
   }
   return failure;
+}
+
+std::int64_t ManagedServer::process() const {
+  if (container_.empty()) return process_.group();
+  const auto said = run_command(container_process(managed(), container_), kEngineDeadlineNs);
+  return said ? parse_number<std::int64_t>(said->out).value_or(0) : 0;
 }
 
 void ManagedServer::ask_to_end() {

@@ -62,6 +62,9 @@ class ManagedServer {
   [[nodiscard]] WorkerOutcome failure(std::int64_t wait_ns);
   /// Ends the server with all that it started. Returns what is unusual about its end; empty: it ended in order.
   std::string stop();
+  /// The first process of the server, or of its container as the host sees it; 0 if the engine does not tell.
+  [[nodiscard]] std::int64_t process() const;
+  [[nodiscard]] bool is_container() const noexcept { return !container_.empty(); }
   /// From the start to the first answer that called it healthy.
   [[nodiscard]] std::int64_t ready_after_ns() const noexcept { return ready_after_ns_; }
 

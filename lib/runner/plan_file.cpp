@@ -196,8 +196,9 @@ Result<SystemRequest> read_adapter(const YamlNode& node, const std::filesystem::
 }
 
 Result<void> read_systems(const YamlNode& root, const std::filesystem::path& path, RunRequest& request) {
-  constexpr std::array<std::string_view, 10> kParts = {"preset", "api",     "http",    "model",   "variant",
-                                                       "bundle", "timeout", "devices", "key_env", "key_file"};
+  constexpr std::array<std::string_view, 15> kParts = {
+      "preset",  "api",      "http",    "model",     "variant",     "bundle",       "timeout", "devices",
+      "key_env", "key_file", "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache"};
   SS_TRY(const std::vector<YamlNode> nodes, root.list_or_empty("systems"));
   for (const YamlNode& node : nodes) {
     if (node.has("adapter")) {
@@ -205,10 +206,11 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
       request.systems.push_back(std::move(system));
       continue;
     }
-    SS_TRY_VOID(
-        node.expect_keys({"name",   "url",     "preset",  "api",     "http",     "model",          "variant",
-                          "bundle", "timeout", "devices", "key_env", "key_file", "start",          "stop",
-                          "health", "env",     "image",   "engine",  "options",  "start_deadline", "stop_deadline"}));
+    SS_TRY_VOID(node.expect_keys(
+        {"name",    "url",       "preset",      "api",          "http",     "model",          "variant",
+         "bundle",  "timeout",   "devices",     "key_env",      "key_file", "start",          "stop",
+         "health",  "env",       "image",       "engine",       "options",  "start_deadline", "stop_deadline",
+         "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache"}));
     SS_TRY(const std::string name, node.string("name"));
     SS_TRY(std::optional<ManagedStart> managed, read_managed(node, path));
     std::string url;

@@ -111,19 +111,25 @@ Result<void> check_served(const RunRecord& record, const BackendRecord& backend,
   const ServedSystem& before = *backend.served;
   const ServedSystem& now = found->record;
   const std::string what = "system " + backend.name + ": ";
-  const std::array<std::array<std::string_view, 3>, 6> facts = {
+  const std::array<std::array<std::string_view, 3>, 8> facts = {
       {{"the URL", before.url, now.url},
        {"the preset", to_string(before.preset), to_string(now.preset)},
        {"the API", to_string(before.api), to_string(now.api)},
        {"the version of HTTP", to_string(before.http), to_string(now.http)},
        {"the model", before.model, now.model},
-       {"the server's version", before.version, now.version}}};
+       {"the server's version", before.version, now.version},
+       {"where its metrics are", before.metrics, now.metrics},
+       {"where the telemetry of its devices is", before.telemetry, now.telemetry}}};
   for (const auto& [name, old_value, new_value] : facts) {
     if (old_value != new_value) return differs(record, what + std::string(name), old_value, new_value);
   }
   if (before.managed != now.managed) {
     return differs(record, what + "how the server is started", before.managed ? start_text(*before.managed) : "",
                    now.managed ? start_text(*now.managed) : "");
+  }
+  if (before.features && before.features != now.features) {
+    return differs(record, what + "its settings", features_text(*before.features),
+                   now.features ? features_text(*now.features) : "");
   }
   if (before.settings == now.settings) return {};
   return differs(record, what + "the server's settings", text_of(before.settings), text_of(now.settings));

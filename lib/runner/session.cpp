@@ -354,6 +354,10 @@ class Session {
       job.system = SystemKind::kServed;
       const auto key = options_.keys.find(backend.name);
       job.served = ServedJob{*backend.served, key == options_.keys.end() ? KeySource() : key->second};
+      if (server_) {
+        job.served->process = server_->process();
+        job.served->is_container = server_->is_container();
+      }
     }
     if (backend.adapter) {
       job.system = SystemKind::kAdapter;

@@ -64,7 +64,7 @@ class Worker {
     start_sampler({&host_telemetry_});
     SS_TRY(system_, load_(command.job, progress_));
     std::vector<TelemetrySource*> sources = {&host_telemetry_, &perf_counters_};
-    if (TelemetrySource* device = system_->telemetry()) sources.push_back(device);
+    for (TelemetrySource* source : system_->telemetry()) sources.push_back(source);
     start_sampler(std::move(sources));
     load_ns_ = now_ns() - started_ns;
     return say(LoadedMessage{system_->system().name(), load_ns_});

@@ -16,6 +16,7 @@ namespace {
 
 constexpr double kLongestTimeoutS = 86'400;
 constexpr std::int32_t kMostDevices = 100'000;
+constexpr std::string_view kMetricsPath = "/metrics";
 
 template <NamedEnum E>
 Result<E> enum_of(std::string_view what, std::string_view text) {
@@ -65,9 +66,28 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
     request.key.environment = value;
   } else if (key == "key_file") {
     request.key.file = value;
+  } else if (key == "metrics") {
+    if (value != kNoMetrics && !value.starts_with('/')) {
+      const Result<ServerUrl> url = parse_server_url(value, kMetricsPath);
+      if (!url) return url.error().with_context(what + ": expected a URL, a path such as /metrics, or none");
+    }
+    request.metrics = value;
+  } else if (key == "telemetry") {
+    const Result<ServerUrl> url = parse_server_url(value, kMetricsPath);
+    if (!url) return url.error().with_context(what);
+    request.telemetry = url->base;
+  } else if (key == "speculative" || key == "prefix_cache" || key == "kv_cache") {
+    auto planned = planned_feature(key, value);
+    if (!planned) return planned.error().with_context("system " + request.name);
+    (key == "speculative" ? request.features.speculative
+     : key == "kv_cache"  ? request.features.kv_cache
+                          : request.features.prefix_cache) = *std::move(planned);
   } else {
-    return Error{ErrorCode::kInvalidInput,
-                 what + ": expected preset, api, http, model, variant, bundle, timeout, devices, key_env or key_file"};
+    return Error{
+        ErrorCode::kInvalidInput,
+        what +
+            ": expected preset, api, http, model, variant, bundle, timeout, devices, key_env, key_file, metrics, "
+            "telemetry, speculative, prefix_cache or kv_cache"};
   }
   return {};
 }
@@ -92,6 +112,16 @@ Result<SystemRequest> with_adapter(SystemRequest request, std::string_view adapt
 }
 
 }  // namespace
+
+std::string metrics_url(const SystemRequest& request) {
+  if (request.metrics == kNoMetrics || request.url.empty()) return "";
+  if (request.metrics.starts_with('/')) return std::string(origin_of(request.url)) + request.metrics;
+  if (!request.metrics.empty()) return parse_server_url(request.metrics, kMetricsPath).value().base;
+  const PresetFacts& facts = facts_of(request.preset);
+  if (facts.metrics.empty()) return "";
+  const Result<ServerUrl> url = parse_server_url(request.url, facts.base_path);
+  return url ? url->root + std::string(facts.metrics) : "";
+}
 
 Result<AdapterSystem> adapter_request_of(std::string_view adapter, std::string_view python,
                                          std::vector<std::string> start,

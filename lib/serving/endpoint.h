@@ -16,6 +16,7 @@
 #include "record/adapter_system.h"
 #include "record/served_system.h"
 #include "serving/api_key.h"
+#include "serving/feature_settings.h"
 
 namespace secondsource {
 
@@ -31,18 +32,22 @@ struct SystemRequest {
   double timeout_s = 300;      ///< of one request, from sending to its end
   std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
   KeySource key;
+  std::string metrics{};    ///< a path of the server, a URL, or "none"; empty: as the preset knows
+  std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
+  PlannedFeatures features{};
   std::optional<ManagedStart> managed{};  ///< present: this program starts the server
   /// Present: no server, but an adapter that this program starts. What the adapter says of itself is still empty, and
   /// {adapters} in its command stands for the folder of the adapters that come with this program.
   std::optional<AdapterSystem> adapter{};
 };
 
+inline constexpr std::string_view kNoMetrics = "none";
 inline constexpr std::string_view kAdapterUrl = "adapter:";
 inline constexpr std::string_view kAdaptersPlace = "{adapters}";
 inline constexpr double kDefaultAdapterDeadlineS = 600;
 
-/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env and
-/// key_file; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
+/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env,
+/// key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
 /// options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
@@ -50,6 +55,9 @@ Result<SystemRequest> parse_system_flag(std::string_view text);
 /// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
+
+/// Where the server publishes its metrics; empty: nowhere, or not to be asked, or not known before it is started.
+[[nodiscard]] std::string metrics_url(const SystemRequest& request);
 
 /// Builds the request for an adapter from its parts. `start` is the command of an adapter that does not come with this
 /// program; empty: one that does, run by the program `python`. Errors: kInvalidInput.

@@ -17,6 +17,16 @@ struct JsonPlace {
   std::string_view older_path{};  ///< where earlier versions of the server have it
 };
 
+/// Where a server tells the settings by which rows are labelled (record/served_system.h).
+struct FeaturePlaces {
+  JsonPlace speculative{};            ///< null and false: off
+  JsonPlace prefix_cache_disabled{};  ///< a boolean
+  JsonPlace kv_cache{};
+  std::string_view cache_metric{};        ///< a metric whose labels tell them
+  std::string_view prefix_cache_label{};  ///< of that metric
+  std::string_view kv_cache_label{};
+};
+
 struct NamedPlace {
   std::string_view name;  ///< of the setting, in run.json
   JsonPlace place;
@@ -49,12 +59,15 @@ struct PresetFacts {
   GeneratedIds ids = GeneratedIds::kNone;
   ForcedScores scores = ForcedScores::kNone;
   bool ignores_eos = false;  ///< by `timed_fields`, so that an answer has exactly the length that was asked for
+  bool asks_for_no_prefixes = false;   ///< by `timed_fields`: no work is shared with earlier prompts
   std::string_view timed_fields = "";  ///< JSON object: members of every timed request
   std::string_view streamed_fields =
       "";  ///< JSON object: members that make each event say how many tokens there are so far
   std::string_view health = "/v1/models";  ///< path that answers with 200 once the server is ready
   JsonPlace version{};
   std::span<const NamedPlace> settings{};
+  std::string_view metrics = "";  ///< where it publishes metrics that are known (server_metrics.h), below its root
+  FeaturePlaces features{};
 };
 
 [[nodiscard]] const PresetFacts& facts_of(ServerPreset preset);

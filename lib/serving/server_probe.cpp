@@ -13,6 +13,7 @@
 #include "core/utf8.h"
 #include "serving/http_client.h"
 #include "serving/preset.h"
+#include "serving/prometheus_text.h"
 #include "serving/server_url.h"
 
 namespace secondsource {
@@ -41,6 +42,14 @@ class Probe {
       if (auto value = value_at(url.root, setting.place)) {
         record.settings.emplace_back(setting.name, *std::move(value));
       }
+    }
+    const auto features =
+        settled_features(request_.preset, told_features(url.root, record.metrics),
+                         request_.managed ? request_.managed->start : std::vector<std::string>(), request_.features);
+    if (features) {
+      record.features = *features;
+    } else {
+      probed.unavailable = features.error().message;
     }
     return probed;
   }
@@ -80,14 +89,48 @@ class Probe {
     return names;
   }
 
-  /// The text of a scalar; nullopt if the server does not tell it.
-  std::optional<std::string> value_at(const std::string& root, const JsonPlace& place) {
+  ToldFeatures told_features(const std::string& root, const std::string& metrics) {
+    const FeaturePlaces& places = facts_.features;
+    ToldFeatures told;
+    if (const auto how = value_at(root, places.speculative, "off")) told.speculative = in_one_spelling(*how);
+    if (const auto is_off = value_at(root, places.prefix_cache_disabled)) {
+      told.prefix_cache = in_one_spelling(*is_off) == "on" ? "off" : "on";
+    }
+    told.kv_cache = value_at(root, places.kv_cache);
+    if (places.cache_metric.empty() || metrics.empty()) return told;
+    for (const MetricSample& sample : samples_of(metrics, places.cache_metric)) {
+      const auto label = [&](std::string_view name) { return std::string(sample.label(name)); };
+      if (const std::string value = label(places.prefix_cache_label); !value.empty()) {
+        told.prefix_cache = in_one_spelling(value);
+      }
+      if (const std::string value = label(places.kv_cache_label); !value.empty()) {
+        told.kv_cache = shown(client_.key().cut_from(value), kLongestSetting);
+      }
+    }
+    return told;
+  }
+
+  /// The series of one metric; none if the server does not publish it, which its sampling reports.
+  std::vector<MetricSample> samples_of(const std::string& url, std::string_view metric) {
+    // Another host than the server's gets no key.
+    if (origin_of(url) != origin_of(request_.url)) return {};
+    const Result<HttpReply> reply = client_.fetch(
+        {.url = url, .accept = kMetricsAccept, .timeout_ns = kProbeTimeoutNs, .max_body_bytes = kMostMetricsBytes});
+    if (!reply || reply->end.status != 200) return {};
+    auto samples = parse_prometheus_text(reply->body, [&](std::string_view name) { return name == metric; });
+    return samples ? *std::move(samples) : std::vector<MetricSample>();
+  }
+
+  /// The text of a scalar; nullopt if the server does not tell it. `null_means`: what null stands for; empty: nothing.
+  std::optional<std::string> value_at(const std::string& root, const JsonPlace& place,
+                                      std::string_view null_means = "") {
     if (place.path.empty()) return std::nullopt;
     const Json::json_pointer pointer{std::string(place.pointer)};
     const Json* tree = &document(root + std::string(place.path));
     if (!place.older_path.empty() && tree->is_null()) tree = &document(root + std::string(place.older_path));
     if (!tree->contains(pointer)) return std::nullopt;
     const Json& value = tree->at(pointer);
+    if (value.is_null() && !null_means.empty()) return std::string(null_means);
     if (value.is_null() || value.is_structured()) return std::nullopt;
     const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     return shown(client_.key().cut_from(text), kLongestSetting);
@@ -125,6 +168,8 @@ ProbedSystem described(const SystemRequest& request) {
   record.needs_key = !request.key.is_empty();
   record.timeout_s = request.timeout_s;
   record.managed = request.managed;
+  record.metrics = metrics_url(request);
+  record.telemetry = request.telemetry;
   return probed;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The address of a server, checked before anything is sent to it.
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,11 @@ struct ServerUrl {
 /// Parses an http or https URL. Without a path it gets `default_path` ("/v1"). Errors: kInvalidInput for another scheme,
 /// and for a user, password, query or fragment, since a URL is stored and shown and may have no secrets.
 Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path);
+
+/// Scheme, host and port of a URL that parse_server_url() gave: "http://host:8000".
+[[nodiscard]] inline std::string_view origin_of(std::string_view url) {
+  const std::size_t host = url.find("://");
+  return host == std::string_view::npos ? url : url.substr(0, url.find('/', host + 3));
+}
 
 }  // namespace secondsource

@@ -70,7 +70,7 @@ class LoadedAdapter final : public LoadedSystem {
   }
 
   SystemUnderTest& system() override { return *endpoint_; }
-  TelemetrySource* telemetry() override { return &*telemetry_; }
+  std::vector<TelemetrySource*> telemetry() override { return {&*telemetry_}; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     AdapterTokenSource tokens(*endpoint_, bundle_.config().eos_ids, progress);

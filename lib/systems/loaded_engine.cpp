@@ -57,7 +57,7 @@ class LoadedEngine final : public LoadedSystem {
   }
 
   SystemUnderTest& system() override { return *system_; }
-  TelemetrySource* telemetry() override { return &*device_telemetry_; }
+  std::vector<TelemetrySource*> telemetry() override { return {&*device_telemetry_}; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     const auto against_expected = [&]() -> Result<GoldenRecord> {

@@ -12,7 +12,7 @@ class LoadedNullSystem final : public LoadedSystem {
   LoadedNullSystem(SystemJob job, NullSchedule schedule) : job_(std::move(job)), system_(schedule) {}
 
   SystemUnderTest& system() override { return system_; }
-  TelemetrySource* telemetry() override { return nullptr; }
+  std::vector<TelemetrySource*> telemetry() override { return {}; }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>&, Progress&) override {
     GoldenRecord record;

@@ -2,16 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/interrupt.h"
+#include "host/process_tree.h"
 #include "measure/arrival_trace.h"
 #include "serving/preset.h"
+#include "serving/server_metrics.h"
+#include "serving/server_url.h"
 #include "systems/foreign_golden.h"
 #include "systems/loaded_prompts.h"
+#include "systems/polled_metrics.h"
 #include "systems/served_endpoint.h"
 #include "systems/served_tokens.h"
 
@@ -57,7 +63,14 @@ class LoadedServed final : public LoadedSystem {
   }
 
   SystemUnderTest& system() override { return *endpoint_; }
-  TelemetrySource* telemetry() override { return &*telemetry_; }
+  std::vector<TelemetrySource*> telemetry() override {
+    std::vector<TelemetrySource*> sources = {&*telemetry_};
+    for (const auto& polled : {server_metrics_.get(), device_metrics_.get()}) {
+      if (polled != nullptr) sources.push_back(polled);
+    }
+    if (processes_) sources.push_back(&*processes_);
+    return sources;
+  }
 
   Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) override {
     ServedTokens tokens(*endpoint_, prompts_->golden.tokenizer, progress);
@@ -91,7 +104,24 @@ class LoadedServed final : public LoadedSystem {
     SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     endpoint_.emplace(job_.served->system, std::move(client), prompts_->text.tokenizer(), job_.step_deadline_ns);
     telemetry_.emplace(endpoint_->connections());
+    const ServedSystem& system = endpoint_->system();
+    SS_TRY(server_metrics_, polled(system.metrics, known_server_metrics(), "server_metrics"));
+    SS_TRY(device_metrics_, polled(system.telemetry, known_device_metrics(), "device_metrics"));
+    if (job_.served->process > 0) processes_.emplace(HostFiles(), job_.served->process, job_.served->is_container);
     return {};
+  }
+
+  /// Null for an empty URL.
+  Result<std::unique_ptr<PolledMetrics>> polled(const std::string& url, std::span<const KnownMetric> known,
+                                                std::string_view name) const {
+    if (url.empty()) return std::unique_ptr<PolledMetrics>();
+    // The key is the server's: no other host gets it.
+    ApiKey key;
+    if (origin_of(url) == origin_of(job_.served->system.url)) {
+      SS_TRY(key, ApiKey::read(job_.served->key));
+    }
+    SS_TRY(HttpClient client, HttpClient::create({.key = std::move(key)}));
+    return PolledMetrics::start({.url = url, .known = known, .name = std::string(name)}, std::move(client));
   }
 
   SystemJob job_;
@@ -99,6 +129,9 @@ class LoadedServed final : public LoadedSystem {
   std::optional<LoadedPrompts> prompts_;
   std::optional<ServedEndpoint> endpoint_;
   std::optional<ConnectionTelemetry> telemetry_;
+  std::unique_ptr<PolledMetrics> server_metrics_;
+  std::unique_ptr<PolledMetrics> device_metrics_;
+  std::optional<ProcessTreeTelemetry> processes_;
 };
 
 }  // namespace

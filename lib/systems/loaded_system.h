@@ -35,8 +35,8 @@ class LoadedSystem {
   virtual Result<PreparedWork> prepare(const Scenario& scenario, std::uint64_t seed) = 0;
   /// Measures where the time of a scenario goes, by operation, and appends the spans to the command's trace file.
   virtual Result<OperationTimes> time_operations(const TimeOperationsCommand& command, ProgressCount& progress) = 0;
-  /// The device's sensors, or null when it has none.
-  [[nodiscard]] virtual TelemetrySource* telemetry() = 0;
+  /// Its sensors, those of its device and what it says of itself; they live as long as this.
+  [[nodiscard]] virtual std::vector<TelemetrySource*> telemetry() = 0;
 };
 
 }  // namespace secondsource

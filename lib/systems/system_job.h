@@ -33,8 +33,11 @@ SS_ENUM_NAMES(SystemKind, "engine", "null", "served", "adapter")
 struct ServedJob {
   ServedSystem system;
   KeySource key;
+  std::int64_t process =
+      0;  ///< the first process of a server that this program started, or of its container; 0: unknown
+  bool is_container = false;
 };
-SS_FIELDS(ServedJob, system, key)
+SS_FIELDS(ServedJob, system, key, process, is_container)
 
 /// An adapter, and where it works.
 struct AdapterJob {

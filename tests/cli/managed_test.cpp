@@ -1,6 +1,7 @@
 // `systems:` of a plan that this program starts itself: processes and containers, and what becomes of a run when they crash,
 // hang or do not end. The servers are stand-ins (tests/serving/stand_in.py), podman as well (podman_stand_in.py).
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -76,6 +77,34 @@ TEST_CASE("a server is started with the bundle's model, measured, and stopped wi
   const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
   CAPTURE(verified.out, verified.err);
   CHECK(verified.status == 0);
+}
+
+TEST_CASE("memory and CPU of a server that was started, or of its container, are among the sensors of its row") {
+  const bool is_container = GENERATE(false, true);
+  CAPTURE(is_container);
+  const test::SystemRun measured = managed_run(is_container ? image_of() : start_of());
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  const SummarizedRun stored = measured.stored();
+  REQUIRE(stored.summary.cells.size() == 2);
+  for (const CellSummary& cell : stored.summary.cells) {
+    const auto reading = [&](std::string_view name) {
+      const auto found = std::ranges::find(cell.telemetry, name, &TelemetryReading::name);
+      return found == cell.telemetry.end() ? TelemetryReading{} : *found;
+    };
+    CAPTURE(cell.key.id());
+    CHECK(reading("server_processes").value == 1);
+    CHECK(reading("server_rss_bytes").value.value_or(0) > 5e6);  // a Python with a bundle's tokenizer
+    CHECK(reading("server_rss_bytes_max").value.value_or(0) >= *reading("server_rss_bytes").value);
+    CHECK(reading("server_pss_bytes").value.value_or(0) > 1e6);
+    CHECK(reading("server_metrics_failed_count").value == 0);
+    CHECK(reading("server_output_tokens_count").value.value_or(0) > 0);
+    // Where the machine has control groups of version 2, a container's are read; elsewhere the reason is given.
+    const TelemetryReading memory = reading("container_memory_bytes");
+    CHECK((memory.value || memory.why_not.starts_with("not available: ")) == is_container);
+  }
+  REQUIRE(stored.record.backends.front().served->features);
+  CHECK(stored.record.backends.front().served->features->prefix_cache == FeatureSetting{"on", SettingSource::kServer});
 }
 
 TEST_CASE("a server that does not come up is one failure with its last words, and the others are measured") {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
@@ -248,6 +249,123 @@ TEST_CASE("a run goes on only with the server that it began with") {
   const test::ProgramRun other = test::run_program({"run", "--resume", folder});
   CHECK(other.status == 6);
   CHECK(test::contains(other.err, "system it: the server's version changed since it began: expected 1, found 2"));
+}
+
+TEST_CASE("a run goes on with the pages and the settings that it began with") {
+  auto first = std::make_unique<test::StandIn>(with_bundle({"--dialect", "vllm"}));
+  const std::string port = first->port();
+  const test::StandIn exporter({});
+  const SystemRun measured("it=" + first->url() + ",preset=vllm,speculative=ngram,telemetry=" + exporter.url() +
+                           "/device-metrics");
+  const std::string folder = measured.folder().string();
+  const auto before = measured.stored().record.backends.back().served;
+  const test::ProgramRun same = test::run_program({"run", "--resume", folder});
+  CAPTURE(same.out, same.err);
+  CHECK(same.status == 0);
+  CHECK(measured.stored().record.backends.back().served == before);
+  CHECK(before->telemetry == exporter.url() + "/device-metrics");
+  CHECK(before->features->speculative == FeatureSetting{"ngram", SettingSource::kPlan});
+  first->stop();
+  const test::StandIn second(with_bundle({"--dialect", "vllm", "--kv-cache", "fp8", "--port", port}));
+  const test::ProgramRun other = test::run_program({"run", "--resume", folder});
+  CHECK(other.status == 6);
+  CHECK(test::contains(other.err, "kv_cache: the plan says auto, the server says fp8"));
+}
+
+TEST_CASE("what a server says of itself is beside each row") {
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--gap-ms", "60", "--key", "s3cret-of-the-test"}));
+  const test::StandIn exporter({});
+  test::ProgramOptions options;
+  options.environment = {{"SECONDSOURCE_TEST_KEY", "s3cret-of-the-test"}};
+  const SystemRun measured("it=" + server.url() + ",preset=vllm,key_env=SECONDSOURCE_TEST_KEY,telemetry=" +
+                               exporter.url() + "/device-metrics",
+                           {}, options);
+  const test::ProgramRun& run = measured.run();
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  std::map<std::string, double> readings;
+  const nlohmann::json summary = measured.summary();
+  for (const nlohmann::json& reading : summary.at("cells").at(0).at("telemetry")) {
+    if (reading.at("value").is_number()) readings[reading.at("name")] = reading.at("value");
+  }
+  CHECK(readings["server_requests_running_max"] >= 1);
+  CHECK(readings["server_requests_running_max"] <= 2);
+  CHECK(readings["server_requests_waiting_max"] == 2);
+  CHECK(readings["server_kv_cache_utilisation_max"] == 0.25);
+  CHECK(readings["server_prefix_hit_share"] == 0.25);
+  CHECK(readings["server_metrics_failed_count"] == 0);
+  // Four requests of six tokens: what the server counts between the two ends of the repetition is what was sent, unless the
+  // machine was too busy for a fresh answer at one of them, which is counted as well.
+  if (!readings.contains("server_metrics_late_count")) {
+    CHECK(readings["server_output_tokens_count"] == 24);
+    CHECK(readings["server_preemptions_count"] == 12);
+  }
+  // The exporter answers with an error to anyone who sends it the server's key.
+  CHECK(readings["device_power_w"] == 550.5);
+  const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
+  for (const char* heading : {"server requests running", "server requests waiting, most", "server preemptions",
+                              "server prefix hit", "device power"}) {
+    CAPTURE(heading);
+    CHECK(test::contains(html.out, heading));
+  }
+  const test::ProgramRun verified = test::run_program({"verify", measured.folder().string()});
+  CAPTURE(verified.out, verified.err);
+  CHECK(verified.status == 0);
+}
+
+TEST_CASE("a server whose metrics are absent, broken, endless or slow is measured all the same") {
+  const auto [how, part] = GENERATE(table<std::string, std::string>(
+      {{"off", "Start it with"}, {"broken", "expected a number"}, {"huge", "at most 4194304 bytes"}, {"slow", ""}}));
+  CAPTURE(how);
+  const test::StandIn server(with_bundle({"--dialect", "vllm", "--metrics", how}));
+  const SystemRun measured("it=" + server.url() + ",preset=vllm");
+  CAPTURE(measured.run().out, measured.run().err);
+  CHECK(measured.run().status == 0);
+  CHECK(measured.summary().at("cells").at(0).at("n_errors") == 0);
+  if (part.empty()) return;
+  const test::ProgramRun html = test::run_program({"report", measured.folder().string(), "--format", "html"});
+  CHECK(test::contains(html.out, "server metrics: not available: "));
+  CHECK(test::contains(html.out, part));
+}
+
+TEST_CASE("rows of different settings are labelled, and never compared without a label") {
+  const test::StandIn plain(with_bundle({"--dialect", "sglang"}));
+  const test::StandIn other(with_bundle({"--dialect", "sglang", "--speculative", "EAGLE3", "--prefix-cache", "false"}));
+  const SystemRun base("it=" + plain.url() + ",preset=sglang");
+  const SystemRun candidate("it=" + other.url() + ",preset=sglang", {"--baseline", base.folder().string()});
+  CAPTURE(candidate.run().out, candidate.run().err);
+  CHECK(test::contains(candidate.run().out, "it: speculative decoding EAGLE3 (server), prefix cache off (server)"));
+  const test::ProgramRun gate =
+      test::run_program({"gate", base.folder().string(), candidate.folder().string(), "--format", "markdown"});
+  CAPTURE(gate.out, gate.err);
+  CHECK(test::contains(gate.out,
+                       "it: speculative decoding differs: the base has off (server), the candidate EAGLE3 (server)"));
+  CHECK(test::contains(gate.out, "it: the prefix cache differs: the base has on (server), the candidate off (server)"));
+  CHECK_FALSE(test::contains(gate.out, "not comparable"));
+  const test::ProgramRun both = test::run_program({"report", base.folder().string(), candidate.folder().string()});
+  CHECK(test::contains(both.out, "settings"));
+  CHECK(test::contains(both.out, "speculative EAGLE3, prefix cache off, KV cache auto"));
+  // One side that does not say cannot be compared with one that does.
+  const test::StandIn vllm(with_bundle({"--dialect", "vllm"}));
+  const SystemRun told("it=" + vllm.url() + ",preset=vllm");
+  const SystemRun silent("it=" + vllm.url() + ",preset=vllm,metrics=none");
+  const test::ProgramRun refused =
+      test::run_program({"gate", told.folder().string(), silent.folder().string(), "--format", "markdown"});
+  CAPTURE(refused.out, refused.err);
+  CHECK(refused.status == 6);
+  CHECK(test::contains(refused.out, "the prefix cache is on (server) in the base and unknown in the candidate"));
+  // A history has a series for each.
+  const test::ScratchFolder scratch;
+  const std::string database = (scratch.path() / "history.db").string();
+  for (const SystemRun* run : {&base, &candidate}) {
+    const auto added = test::run_program({"history", "add", run->folder().string(), "--db", database});
+    CAPTURE(added.err);
+    CHECK(added.status == 0);
+  }
+  const test::ProgramRun exported = test::run_program({"history", "export", "--db", database, "--format", "jsonl"});
+  CAPTURE(exported.out, exported.err);
+  CHECK(test::contains(exported.out, "speculative=off prefix_cache=on kv_cache=auto"));
+  CHECK(test::contains(exported.out, "speculative=EAGLE3 prefix_cache=off kv_cache=auto"));
 }
 
 TEST_CASE("a plan names servers as the command line does") {

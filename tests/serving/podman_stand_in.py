@@ -75,6 +75,8 @@ match words:
         os.kill(process_of(name), signal.SIGTERM)
     case ["kill", name]:
         os.kill(process_of(name), signal.SIGKILL)
+    case ["inspect", "--format", "{{.State.Pid}}", name]:
+        print(process_of(name))
     case ["inspect", "--format", "{{.State.OOMKilled}}", name]:
         print(container(name).read_text().split()[1])
     case ["rm", "--force", name]:

@@ -40,6 +40,10 @@ parser.add_argument("--models", default="stand-in")
 parser.add_argument("--log", default="")
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--certificate", default="")  # a file with certificate and key: TLS
+parser.add_argument("--metrics", default="")  # "": as the dialect has it; off, broken, huge, slow, html
+parser.add_argument("--speculative", default="")  # what the server says of its settings
+parser.add_argument("--prefix-cache", default="true")
+parser.add_argument("--kv-cache", default="auto")
 # For servers that the program under test starts.
 parser.add_argument("--model", default="")  # a model folder, which must be one and nothing more
 parser.add_argument("--at-start", default="")  # crash, hang or out-of-memory
@@ -174,7 +178,64 @@ class Model:
 MODEL = Model()
 LOG = open(options.log, "w", encoding="utf-8") if options.log else None
 LOCK = threading.Lock()
-COUNT = {"streamed": 0, "generated": 0, "begun": 0}
+COUNT = {"streamed": 0, "generated": 0, "begun": 0, "running": 0, "prompt": 0, "output": 0, "pages": 0}
+
+
+def metrics_page():
+    """What each kind of server says of itself, in its own words; counters as of this moment."""
+    with LOCK:
+        COUNT["pages"] += 1
+        running, prompt, output = COUNT["running"], COUNT["prompt"], COUNT["output"]
+    if options.dialect == "vllm":
+        common = 'engine="0",model_name="stand-in"'
+        lines = ["# HELP vllm:num_requests_running Number of requests in model execution batches.",
+                 "# TYPE vllm:num_requests_running gauge",
+                 "vllm:num_requests_running{%s} %.1f" % (common, running),
+                 "vllm:num_requests_waiting{%s} 2.0" % common,
+                 "vllm:kv_cache_usage_perc{%s} 0.25" % common,
+                 "vllm:num_preemptions_total{%s} %.1f" % (common, 3 * COUNT["begun"]),
+                 "vllm:prompt_tokens_total{%s} %.1f" % (common, prompt),
+                 "vllm:generation_tokens_total{%s} %.1f" % (common, output),
+                 "vllm:prefix_cache_queries_total{%s} %.1f" % (common, prompt),
+                 "vllm:prefix_cache_hits_total{%s} %.2f" % (common, prompt / 4),
+                 'vllm:request_success_total{%s,finished_reason="a \\"quoted\\" \\\\ reason\\n"} 1.0' % common,
+                 'vllm:time_to_first_token_seconds_bucket{%s,le="+Inf"} 7.0' % common,
+                 'vllm:cache_config_info{block_size="16",cache_dtype="%s",enable_prefix_caching="%s",engine="0"} 1.0'
+                 % (options.kv_cache, options.prefix_cache.capitalize())]
+        if options.speculative:
+            lines += ["vllm:spec_decode_num_draft_tokens_total{%s} %.1f" % (common, 4 * output),
+                      "vllm:spec_decode_num_accepted_tokens_total{%s} %.1f" % (common, 3 * output)]
+    elif options.dialect == "sglang":
+        common = 'model_name="stand-in",tp_rank="0",pp_rank="0"'
+        again = common.replace('tp_rank="0"', 'tp_rank="1"')
+        lines = ["sglang:num_running_reqs{%s} %.1f" % (common, running), "sglang:num_running_reqs{%s} 99.0" % again,
+                 'sglang:num_queue_reqs{%s,priority=""} 2.0' % common, 'sglang:num_queue_reqs{%s,priority="7"} 99.0' % common,
+                 "sglang:token_usage{%s} 0.25" % common, "sglang:num_retracted_requests_total{%s} %.1f" % (common, COUNT["begun"]),
+                 "sglang:prompt_tokens_total{%s} %.1f" % (common, prompt), "sglang:cached_tokens_total{%s} %.1f" % (common, prompt / 2),
+                 "sglang:generation_tokens_total{%s} %.1f" % (common, output)]
+    elif options.dialect == "tgi":
+        lines = ["# TYPE tgi_queue_size gauge", "tgi_queue_size 2", "tgi_batch_current_size %d" % running,
+                 "tgi_request_generated_tokens_sum %d" % output, "tgi_request_input_length_sum %d" % prompt]
+    elif options.dialect == "llama-server":
+        lines = ["llamacpp:requests_processing %d" % running, "llamacpp:requests_deferred 2",
+                 "llamacpp:prompt_tokens_total %d" % prompt, "llamacpp:tokens_predicted_total %d" % output,
+                 "llamacpp:predicted_tokens_seconds nan"]
+    else:
+        return None
+    return "\n".join(lines) + "\n"
+
+
+def device_page():
+    """What NVIDIA's exporter says of a host with two devices; one of them does not know its temperature."""
+    lines = ["# HELP DCGM_FI_DEV_POWER_USAGE Power draw (in W).", "# TYPE DCGM_FI_DEV_POWER_USAGE gauge"]
+    for gpu, power in ((0, 300.5), (1, 250.0)):
+        labels = 'gpu="%d",UUID="GPU-%d",modelName="stand-in"' % (gpu, gpu)
+        lines += ["DCGM_FI_DEV_POWER_USAGE{%s} %s" % (labels, power), "DCGM_FI_DEV_SM_CLOCK{%s} 1980" % labels,
+                  "DCGM_FI_DEV_MEM_CLOCK{%s} 2619" % labels, "DCGM_FI_DEV_FB_USED{%s} 1024" % labels,
+                  "DCGM_FI_DEV_GPU_UTIL{%s} %d" % (labels, 50 + 40 * gpu),
+                  "DCGM_FI_DEV_GPU_TEMP{%s} %d" % (labels, 9223372036854775794 if gpu else 61),
+                  "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS{%s} %d" % (labels, 4 * gpu)]
+    return "\n".join(lines) + "\n"
 
 
 def write_down(record):
@@ -212,10 +273,44 @@ class Handler(BaseHTTPRequestHandler):
         self.answer_json({"error": {"message": "wrong key: " + given}}, 401)
         return False
 
+    def answer_text(self, text, content_type="text/plain; version=0.0.4"):
+        body = text if isinstance(text, bytes) else text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:
+            pass  # the client had enough
+
+    def metrics(self):
+        how, page = options.metrics, metrics_page()
+        if page is None or how == "off":
+            return self.answer_json({"error": {"code": 501, "message": "This server does not support metrics endpoint. Start it "
+                                               "with `--metrics`"}}, 501)
+        if how == "broken":
+            page = page.replace("} ", "} not-a-number ", 1)
+        if how == "huge":
+            page = page.encode() + b"x_total 1\n" * 1_000_000
+        if how == "slow":
+            time.sleep(1.5)
+        if how == "html":
+            return self.answer_text("<html>a gateway's page</html>", "text/html")
+        return self.answer_text(page)
+
     def do_GET(self):
+        if self.path == "/device-metrics":  # of another program: it asks for no key, and must get none
+            if self.headers.get("Authorization"):
+                return self.answer_json({"error": {"message": "a key was sent to another program"}}, 400)
+            return self.answer_text(device_page())
         if not self.is_allowed():
             return
         dialect = options.dialect
+        if self.path == "/metrics":
+            return self.metrics()
+        if dialect == "llama-server" and self.path == "/slots":
+            return self.answer_json([{"id": 0, "n_ctx": 4096, "speculative": bool(options.speculative)}])
         if self.path in ("/health", "/v2/health/ready"):
             return self.answer_json({})
         if self.path.endswith("/models"):
@@ -225,6 +320,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer_json({"version": options.version})
         if dialect == "sglang" and self.path == "/get_server_info":
             return self.answer_json({"version": options.version, "dtype": "bfloat16", "tp_size": 1,
+                                     "speculative_algorithm": options.speculative or None,
+                                     "disable_radix_cache": options.prefix_cache != "true",
+                                     "kv_cache_dtype": options.kv_cache,
                                      "api_key": options.key or "a secret of the server"})
         if dialect == "tgi" and self.path == "/info":
             return self.answer_json({"version": options.version, "model_id": "stand-in", "max_total_tokens": 4096})
@@ -447,6 +545,17 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.fault_now()
         if self.refused(fault):
             return
+        with LOCK:
+            COUNT["running"] += 1
+            COUNT["prompt"] += self.n_prompt(prompt)
+            COUNT["output"] += len(ids)
+        try:
+            self.send_stream(body, prompt, ids, ended, arrived_ns, fault)
+        finally:
+            with LOCK:
+                COUNT["running"] -= 1
+
+    def send_stream(self, body, prompt, ids, ended, arrived_ns, fault):
         sent = []
         try:
             time.sleep(options.first_ms / 1000)

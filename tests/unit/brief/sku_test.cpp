@@ -125,6 +125,30 @@ TEST_CASE("hardware that is only similar, and other lengths, are assumptions tha
   CHECK(sku.load_assumptions[0].find("100 input and 100 output tokens") != std::string::npos);
 }
 
+TEST_CASE("a served SKU names its settings, and has the power that an exporter of its devices tells") {
+  BriefInputs inputs = hand_made_inputs();
+  StoredRun& stored = inputs.runs[0].stored;
+  ServedSystem served;
+  served.features = ServedFeatures{
+      .speculative = {"ngram", SettingSource::kPlan}, .prefix_cache = {"off", SettingSource::kServer}, .kv_cache = {}};
+  stored.record.backends[0].served = served;
+  Sku sku = measured_sku(inputs);
+  REQUIRE(sku.load_assumptions.size() == 1);
+  CHECK(
+      sku.load_assumptions[0] ==
+      "cpu serves with what it was measured with: speculative decoding ngram (plan), prefix cache off (server), KV cache "
+      "unknown");
+  CHECK_FALSE(sku.power_w);  // the client's machine is not the server's
+  for (JournalLine& line : stored.journal.lines) {
+    if (auto* repetition = std::get_if<Repetition>(&line))
+      repetition->telemetry.push_back({"device_power_w", 70.0, ""});
+  }
+  stored.record.backends[0].served->telemetry = "http://h:9400/metrics";
+  sku = measured_sku(inputs);
+  REQUIRE(sku.power_w);
+  CHECK(*sku.power_w == 4 * 70);
+}
+
 TEST_CASE("a SKU whose price, cell or quote is not there, not the only one or not of one kind is refused") {
   SECTION("price") {
     const BriefInputs inputs = hand_made_inputs(with(kDemand, "price: p/r/new", "price: p/r/newer"));

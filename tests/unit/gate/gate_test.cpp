@@ -53,6 +53,43 @@ TEST_CASE("the same numbers pass, a 50 % slowdown is found and names backend and
   CHECK(fast.verdicts[0].improved);
 }
 
+TEST_CASE("settings of a served system are compared with a label, and not at all where one side does not say them") {
+  const auto served_run = [](const std::optional<ServedFeatures>& features) {
+    SummarizedRun run = run_at(1.0);
+    run.record.backends[0].served.emplace();
+    run.record.backends[0].served->features = features;
+    return run;
+  };
+  const FeatureSetting off{"off", SettingSource::kServer};
+  const FeatureSetting ngram{"ngram", SettingSource::kPlan};
+  const FeatureSetting unknown;
+  const ServedFeatures plain{.speculative = off, .prefix_cache = off, .kv_cache = unknown};
+  const ServedFeatures drafting{.speculative = ngram, .prefix_cache = off, .kv_cache = unknown};
+  const GateReport same = compare_runs(served_run(plain), served_run(plain), on("2026-11-20"));
+  CHECK(same.count(Decision::kPass) == 2);
+  CHECK(same.compared == std::vector<std::string>{"cpu: the KV cache is unknown in both"});
+  const GateReport differs = compare_runs(served_run(plain), served_run(drafting), on("2026-11-20"));
+  CHECK(differs.count(Decision::kPass) == 2);
+  REQUIRE(differs.compared.size() == 2);
+  CHECK(differs.compared[0] ==
+        "cpu: speculative decoding differs: the base has off (server), the candidate ngram (plan)");
+  // Who says it makes no difference.
+  const ServedFeatures by_command{
+      .speculative = {"off", SettingSource::kCommand}, .prefix_cache = off, .kv_cache = unknown};
+  CHECK(compare_runs(served_run(plain), served_run(by_command), on("2026-11-20")).compared.size() == 1);
+  // The run of a program that did not ask is no better than one that was not told.
+  for (const std::optional<ServedFeatures>& silent :
+       {std::optional<ServedFeatures>(), std::optional(ServedFeatures())}) {
+    const GateReport refused = compare_runs(served_run(silent), served_run(plain), on("2026-11-20"));
+    CHECK(refused.verdicts.empty());
+    REQUIRE_FALSE(refused.not_comparable.empty());
+    CHECK(
+        refused.not_comparable[0].find("speculative decoding is off (server) in the candidate and unknown in the base: "
+                                       "say speculative in the plan of both") != std::string::npos);
+  }
+  CHECK(compare_runs(served_run(std::nullopt), served_run(std::nullopt), on("2026-11-20")).count(Decision::kPass) == 2);
+}
+
 TEST_CASE("a change that another sitting could explain is inconclusive, never a pass nor a failure") {
   const GateReport report = compare_runs(run_at(1.0), run_at(1.12), on("2026-11-20"));
   CHECK(report.count(Decision::kInconclusive) == 2);

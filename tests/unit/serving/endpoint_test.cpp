@@ -33,6 +33,24 @@ TEST_CASE("a system is named with its URL and what is to be known of it") {
   CHECK(parse_system_flag("ov=http://h:9,preset=openvino")->url == "http://h:9/v3");
 }
 
+TEST_CASE("a server's metrics are where its preset or the plan says") {
+  const auto [parts, url] = GENERATE(table<std::string, std::string>({
+      {"", ""},
+      {",preset=vllm", "http://h:9/metrics"},
+      {",preset=vllm,metrics=none", ""},
+      {",metrics=/stats/prometheus", "http://h:9/stats/prometheus"},
+      {",metrics=https://other:1", "https://other:1/metrics"},
+      {",metrics=http://other:1/a/b", "http://other:1/a/b"},
+  }));
+  CAPTURE(parts);
+  const auto system = parse_system_flag("it=http://h:9" + parts);
+  REQUIRE_OK(system);
+  CHECK(metrics_url(*system) == url);
+  CHECK(parse_system_flag("it=http://h:9,telemetry=http://g:9400")->telemetry == "http://g:9400/metrics");
+  const auto features = parse_system_flag("it=http://h:9,speculative=false,prefix_cache=yes,kv_cache=fp8")->features;
+  CHECK(features == PlannedFeatures{.speculative = "off", .prefix_cache = "on", .kv_cache = "fp8"});
+}
+
 TEST_CASE("a system that cannot be one is refused in one line") {
   const auto [text, part] = GENERATE(table<std::string, std::string>({
       {"", "expected NAME=URL"},
@@ -55,6 +73,9 @@ TEST_CASE("a system that cannot be one is refused in one line") {
       {"a=http://h,key=s3cret", "expected preset, api"},
       {"a=http://h,model=", "expected NAME=URL"},
       {"a=http://h,key_env=A,key_file=B", "found both"},
+      {"a=http://h,metrics=there", "expected a URL, a path such as /metrics, or none"},
+      {"a=http://h,telemetry=http://me:s3cret@h", "no user, password"},
+      {"a=http://h,prefix_cache=maybe", "prefix_cache: expected on or off"},
   }));
   CAPTURE(text);
   const auto system = parse_system_flag(text);

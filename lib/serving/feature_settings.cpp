@@ -1,0 +1,197 @@
+#include "serving/feature_settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <span>
+
+#include "core/enum_format.h"
+#include "core/utf8.h"
+#include "serving/preset.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::size_t kLongestFeature = 100;
+
+/// Flags of a server's command line, and what holds without them; empty: that is not known.
+struct FeatureFlags {
+  std::array<std::string_view, 4> programs{};     ///< words of a command that is this server's own
+  std::array<std::string_view, 2> files{};        ///< flags that read more settings from a file
+  std::array<std::string_view, 4> speculative{};  ///< each with a value that says how
+  std::string_view speculative_default{};
+  std::array<std::string_view, 2> prefix_on{};
+  std::array<std::string_view, 2> prefix_off{};
+  std::string_view prefix_default{};
+  std::array<std::string_view, 4> kv_cache{};  ///< each with a value
+  std::string_view kv_cache_default{};
+};
+
+// docs.vllm.ai/en/v0.32.0/cli/serve; docs.sglang.io/advanced_features/server_arguments.html; tools/server/README.md of
+// ggml-org/llama.cpp; huggingface.co/docs/text-generation-inference/reference/launcher. Read on 2026-11-22. Whether vLLM
+// keeps prefixes without a flag depends on the model and the version, and TGI decides by the model.
+constexpr FeatureFlags kVllmFlags = {
+    .programs = {"vllm", "vllm.entrypoints.cli.main", "vllm.entrypoints.openai.api_server"},
+    .files = {"--config"},
+    .speculative = {"--speculative-config", "--speculative_config", "-sc"},
+    .speculative_default = "off",
+    .prefix_on = {"--enable-prefix-caching", "--enable_prefix_caching"},
+    .prefix_off = {"--no-enable-prefix-caching", "--no-enable_prefix_caching"},
+    .kv_cache = {"--kv-cache-dtype", "--kv_cache_dtype"},
+    .kv_cache_default = "auto"};
+constexpr FeatureFlags kSglangFlags = {.programs = {"sglang", "sglang.launch_server"},
+                                       .files = {"--config"},
+                                       .speculative = {"--speculative-algorithm"},
+                                       .speculative_default = "off",
+                                       .prefix_off = {"--disable-radix-cache"},
+                                       .prefix_default = "on",
+                                       .kv_cache = {"--kv-cache-dtype"},
+                                       .kv_cache_default = "auto"};
+constexpr FeatureFlags kLlamaFlags = {.programs = {"llama-server"},
+                                      .files = {"--models-preset"},
+                                      .speculative = {"--model-draft", "-md", "--spec-type", "--hf-repo-draft"},
+                                      .speculative_default = "off",
+                                      .kv_cache = {"--cache-type-k", "-ctk", "--cache-type-v", "-ctv"},
+                                      .kv_cache_default = "f16"};
+constexpr FeatureFlags kTgiFlags = {.speculative = {"--speculate"}, .kv_cache = {"--kv-cache-dtype"}};
+
+const FeatureFlags* flags_of(ServerPreset preset) {
+  switch (preset) {
+    case ServerPreset::kVllm:
+      return &kVllmFlags;
+    case ServerPreset::kSglang:
+      return &kSglangFlags;
+    case ServerPreset::kLlamaServer:
+      return &kLlamaFlags;
+    case ServerPreset::kTgi:
+      return &kTgiFlags;
+    default:
+      return nullptr;
+  }
+}
+
+/// The value of `flag` in a command, behind it or after "="; nullopt if the flag is not there.
+std::optional<std::string> flag_value(const std::vector<std::string>& words, std::string_view flag) {
+  if (flag.empty()) return std::nullopt;
+  for (std::size_t index = 0; index < words.size(); ++index) {
+    const std::string_view word = words[index];
+    if (word == flag) return index + 1 < words.size() ? words[index + 1] : std::string();
+    if (word.starts_with(flag) && word.substr(flag.size()).starts_with('=')) {
+      return std::string(word.substr(flag.size() + 1));
+    }
+  }
+  return std::nullopt;
+}
+
+bool has_any(const std::vector<std::string>& words, std::span<const std::string_view> flags) {
+  return std::ranges::any_of(flags, [&](std::string_view flag) { return flag_value(words, flag).has_value(); });
+}
+
+/// The values of all of these flags that are there, each once, as "f16" or "q8_0, q4_0".
+std::string flag_values(const std::vector<std::string>& words, std::span<const std::string_view> flags) {
+  std::vector<std::string> values;
+  for (const std::string_view flag : flags) {
+    const auto value = flag_value(words, flag);
+    if (value && std::ranges::find(values, *value) == values.end()) values.push_back(shown(*value, kLongestFeature));
+  }
+  std::string all;
+  for (const std::string& value : values) all += (all.empty() ? "" : ", ") + value;
+  return all;
+}
+
+bool names_program(const std::vector<std::string>& words, const FeatureFlags& flags) {
+  return std::ranges::any_of(words, [&](const std::string& word) {
+    const std::string_view name = std::string_view(word).substr(word.rfind('/') + 1);
+    return !name.empty() && std::ranges::find(flags.programs, name) != flags.programs.end();
+  });
+}
+
+/// What the command line says; a setting of which it says nothing is nullopt.
+ToldFeatures said_by_command(ServerPreset preset, const std::vector<std::string>& start) {
+  ToldFeatures said;
+  const FeatureFlags* const flags = flags_of(preset);
+  if (flags == nullptr || start.empty()) return said;
+  // Behind a script or an image's entry point there may be more flags, so that the absence of one says nothing.
+  const bool is_whole = names_program(start, *flags) && !has_any(start, flags->files);
+  const auto or_default = [is_whole](std::string value, std::string_view otherwise) {
+    if (value.empty() && is_whole) value = otherwise;
+    return value.empty() ? std::nullopt : std::optional(std::move(value));
+  };
+  said.speculative = or_default(flag_values(start, flags->speculative), flags->speculative_default);
+  said.kv_cache = or_default(flag_values(start, flags->kv_cache), flags->kv_cache_default);
+  const bool is_on = has_any(start, flags->prefix_on);
+  const bool is_off = has_any(start, flags->prefix_off);
+  said.prefix_cache = or_default(is_off ? "off" : is_on ? "on" : "", flags->prefix_default);
+  return said;
+}
+
+/// A server that only says that something is on is not contradicted by a plan that says how.
+bool agrees(std::string_view planned, std::string_view known) {
+  return planned == known || (known == "on" && planned != "off") || (planned == "on" && known != "off");
+}
+
+Result<FeatureSetting> settled(std::string_view name, const std::optional<std::string>& told,
+                               const std::optional<std::string>& commanded, const std::optional<std::string>& requested,
+                               const std::string& planned) {
+  FeatureSetting setting;
+  const auto take = [&](const std::optional<std::string>& value, SettingSource source) {
+    if (setting.source == SettingSource::kUnknown && value) setting = {*value, source};
+  };
+  take(requested, SettingSource::kRequest);
+  take(told, SettingSource::kServer);
+  take(commanded, SettingSource::kCommand);
+  if (planned.empty()) return setting;
+  if (setting.source == SettingSource::kUnknown) return FeatureSetting{planned, SettingSource::kPlan};
+  if (!agrees(planned, setting.value)) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: the plan says {}, the {} says {}", name, planned,
+                                                       to_string(setting.source), setting.value)};
+  }
+  // The plan may say more: how, where the server says only that.
+  if (setting.value == "on") setting.value = planned;
+  return setting;
+}
+
+}  // namespace
+
+std::string in_one_spelling(std::string_view value) {
+  std::string lower(value);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const std::string_view on : {"on", "true", "yes", "1", "enabled"}) {
+    if (lower == on) return "on";
+  }
+  for (const std::string_view off : {"off", "false", "no", "0", "disabled", "none", "null"}) {
+    if (lower == off) return "off";
+  }
+  return std::string(value);
+}
+
+Result<std::string> planned_feature(std::string_view key, std::string_view value) {
+  const bool is_switch = key == "prefix_cache";
+  if (value.size() > kLongestFeature || shown(value) != value) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected one short line of text, found {}", key,
+                                                       in_quotes(shown(value, kLongestFeature)))};
+  }
+  std::string spelled = key == "kv_cache" ? std::string(value) : in_one_spelling(value);
+  if (is_switch && spelled != "on" && spelled != "off") {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected on or off, found {}", key, in_quotes(value))};
+  }
+  return spelled;
+}
+
+Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,
+                                        const std::vector<std::string>& start, const PlannedFeatures& planned) {
+  const ToldFeatures commanded = said_by_command(preset, start);
+  // llama-server takes it with each request: the preset's timed_fields.
+  std::optional<std::string> requested;
+  if (facts_of(preset).asks_for_no_prefixes) requested = "off";
+  ServedFeatures features;
+  SS_TRY(features.speculative,
+         settled("speculative", told.speculative, commanded.speculative, std::nullopt, planned.speculative));
+  SS_TRY(features.prefix_cache,
+         settled("prefix_cache", told.prefix_cache, commanded.prefix_cache, requested, planned.prefix_cache));
+  SS_TRY(features.kv_cache, settled("kv_cache", told.kv_cache, commanded.kv_cache, std::nullopt, planned.kv_cache));
+  return features;
+}
+
+}  // namespace secondsource

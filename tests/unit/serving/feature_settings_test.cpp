@@ -1,0 +1,88 @@
+#include "serving/feature_settings.h"
+
+#include <string>
+
+#include "support/catch.h"
+#include "support/result.h"
+
+using namespace secondsource;
+
+namespace {
+
+std::string text_of(const FeatureSetting& setting) {
+  return setting.value + "/" + std::string(to_string(setting.source));
+}
+
+ServedFeatures features_of(ServerPreset preset, const ToldFeatures& told, const std::vector<std::string>& start,
+                           const PlannedFeatures& planned = {}) {
+  const auto features = settled_features(preset, told, start, planned);
+  REQUIRE_OK(features);
+  return *features;
+}
+
+}  // namespace
+
+TEST_CASE("a setting is the server's word, else the command's, else the plan's, else unknown") {
+  const PlannedFeatures planned{.speculative = "ngram", .prefix_cache = "on", .kv_cache = "fp8"};
+  const ServedFeatures none = features_of(ServerPreset::kAny, {}, {});
+  CHECK(text_of(none.speculative) == "/unknown");
+  CHECK(text_of(features_of(ServerPreset::kAny, {}, {}, planned).kv_cache) == "fp8/plan");
+  const std::vector<std::string> start = {
+      "vllm", "serve", "m", "--kv-cache-dtype=fp8", "--enable-prefix-caching", "--speculative-config", "ngram"};
+  const ServedFeatures commanded = features_of(ServerPreset::kVllm, {}, start, planned);
+  CHECK(text_of(commanded.speculative) == "ngram/command");
+  CHECK(text_of(commanded.prefix_cache) == "on/command");
+  CHECK(text_of(commanded.kv_cache) == "fp8/command");
+  const ServedFeatures told =
+      features_of(ServerPreset::kVllm, {.speculative = {}, .prefix_cache = "on", .kv_cache = "fp8"}, start);
+  CHECK(text_of(told.prefix_cache) == "on/server");
+  CHECK(text_of(told.kv_cache) == "fp8/server");
+}
+
+TEST_CASE("the absence of a flag says something only where the whole command is known") {
+  const ServedFeatures whole = features_of(ServerPreset::kVllm, {}, {"/opt/bin/vllm", "serve", "m"});
+  CHECK(text_of(whole.speculative) == "off/command");
+  CHECK(text_of(whole.kv_cache) == "auto/command");
+  CHECK(text_of(whole.prefix_cache) == "/unknown");  // depends on the version and the model
+  const ServedFeatures from_file = features_of(ServerPreset::kVllm, {}, {"vllm", "serve", "m", "--config", "a.yaml"});
+  CHECK(text_of(from_file.speculative) == "/unknown");
+  const ServedFeatures script = features_of(ServerPreset::kVllm, {}, {"./serve.sh"});
+  CHECK(text_of(script.kv_cache) == "/unknown");
+  const ServedFeatures sglang = features_of(ServerPreset::kSglang, {}, {"python3", "-m", "sglang.launch_server"});
+  CHECK(text_of(sglang.prefix_cache) == "on/command");
+  const ServedFeatures without =
+      features_of(ServerPreset::kSglang, {}, {"python3", "-m", "sglang.launch_server", "--disable-radix-cache"});
+  CHECK(text_of(without.prefix_cache) == "off/command");
+}
+
+TEST_CASE("llama-server is told in every request to share no work, and names both halves of its cache") {
+  const ServedFeatures plain = features_of(ServerPreset::kLlamaServer, {}, {"llama-server", "--model", "m"});
+  CHECK(text_of(plain.prefix_cache) == "off/request");
+  CHECK(text_of(plain.kv_cache) == "f16/command");
+  CHECK(text_of(plain.speculative) == "off/command");
+  const ServedFeatures halves = features_of(
+      ServerPreset::kLlamaServer, {}, {"llama-server", "-ctk", "q8_0", "--cache-type-v", "q4_0", "-md", "draft.gguf"});
+  CHECK(text_of(halves.kv_cache) == "q8_0, q4_0/command");
+  CHECK(text_of(halves.speculative) == "draft.gguf/command");
+}
+
+TEST_CASE("a plan may say how where the server says that, and may not contradict it") {
+  const ServedFeatures how = features_of(ServerPreset::kSglang, {.speculative = "on"}, {}, {.speculative = "ngram 4"});
+  CHECK(text_of(how.speculative) == "ngram 4/server");
+  const auto denied = settled_features(ServerPreset::kVllm, {.prefix_cache = "on"}, {}, {.prefix_cache = "off"});
+  REQUIRE_FALSE(denied);
+  CHECK(denied.error().message == "prefix_cache: the plan says off, the server says on");
+  CHECK_FALSE(settled_features(ServerPreset::kLlamaServer, {}, {}, {.prefix_cache = "on"}));
+  CHECK_FALSE(settled_features(ServerPreset::kVllm, {}, {"vllm", "serve"}, {.speculative = "ngram"}));
+}
+
+TEST_CASE("switches have one spelling, and a setting is one short line") {
+  CHECK(planned_feature("prefix_cache", "True").value() == "on");
+  CHECK(planned_feature("prefix_cache", "disabled").value() == "off");
+  CHECK(planned_feature("speculative", "no").value() == "off");
+  CHECK(planned_feature("speculative", "EAGLE3, 4 tokens").value() == "EAGLE3, 4 tokens");
+  CHECK(planned_feature("kv_cache", "fp8_e5m2").value() == "fp8_e5m2");
+  CHECK_FALSE(planned_feature("prefix_cache", "maybe"));
+  CHECK_FALSE(planned_feature("kv_cache", "a\nb"));
+  CHECK_FALSE(planned_feature("kv_cache", std::string(101, 'x')));
+}
