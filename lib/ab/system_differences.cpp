@@ -40,6 +40,12 @@ Facts facts_of_served(const ServedSystem& served) {
                  {"model", served.model},
                  {"version", served.version}};
   add_all("", served.settings, facts);
+  const ServedFeatures features = served.features.value_or(ServedFeatures());
+  for (const auto& [name, setting] :
+       {std::pair("speculative decoding", &features.speculative), std::pair("prefix cache", &features.prefix_cache),
+        std::pair("KV cache", &features.kv_cache)}) {
+    facts.emplace_back(name, setting->source == SettingSource::kUnknown ? "unknown" : setting->value);
+  }
   if (served.managed) {
     add_start_facts(*served.managed, facts);
   } else {
@@ -107,6 +113,8 @@ bool is_same_system(const BackendRecord& before, const BackendRecord& now) {
   if (!before.served) return true;
   ServedSystem expected = *before.served;
   expected.url = now.served->url;
+  // Its page of metrics is at the same address, which is another one after each start.
+  if (!expected.metrics.empty()) expected.metrics = now.served->metrics;
   // A model that is named by its path has the same path, since the folder of a bundle's model is always the same one.
   return expected == *now.served;
 }

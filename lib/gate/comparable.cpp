@@ -55,6 +55,10 @@ bool is_known(const FeatureSetting& setting) {
   return setting.source != SettingSource::kUnknown;
 }
 
+std::string setting_text(const FeatureSetting& setting) {
+  return is_known(setting) ? fmt::format("{} ({})", setting.value, setting.source) : std::string("an unknown one");
+}
+
 /// Why two rows would be compared without a label; nullopt if every difference has one.
 std::optional<std::string> why_unlabelled(const BackendRecord& base, const BackendRecord& candidate) {
   if (!base.served || !candidate.served) return std::nullopt;
@@ -108,7 +112,10 @@ std::optional<std::string> why_cells_differ(const RunRecord& base, const RunReco
     if (backend_a->device.properties != backend_b->device.properties) return "the device's driver or properties differ";
     if (without_fault(backend_a->options) != without_fault(backend_b->options)) return "the backend's options differ";
   }
-  if (auto why = why_unlabelled(*backend_a, *backend_b)) return why;
+  // Two systems that differ altogether are told apart by their names.
+  if (under_test != UnderTest::kSystem) {
+    if (auto why = why_unlabelled(*backend_a, *backend_b)) return why;
+  }
   const Scenario& x = a.scenario;
   const Scenario& y = b.scenario;
   if (x.n_requests != y.n_requests || x.n_prompt_tokens != y.n_prompt_tokens ||
@@ -132,8 +139,8 @@ std::vector<std::string> labelled_differences(const RunRecord& base, const RunRe
     if (!is_known(one.base) && !is_known(one.candidate)) {
       lines.push_back(fmt::format("{}: {} is unknown in both", cell.backend, one.name));
     } else if (one.base.value != one.candidate.value) {
-      lines.push_back(fmt::format("{}: {} differs: the base has {} ({}), the candidate {} ({})", cell.backend, one.name,
-                                  one.base.value, one.base.source, one.candidate.value, one.candidate.source));
+      lines.push_back(fmt::format("{}: {} differs: the base has {}, the candidate {}", cell.backend, one.name,
+                                  setting_text(one.base), setting_text(one.candidate)));
     }
   }
   return lines;

@@ -45,6 +45,11 @@ void add_server(const SystemRequest& system, Tree& tree) {
   tree["timeout"] = fmt::format("{}", system.timeout_s);
   set_text(tree, "url", system.url);
   set_text(tree, "model", system.model);
+  set_text(tree, "metrics", system.metrics);
+  set_text(tree, "telemetry", system.telemetry);
+  set_text(tree, "speculative", system.features.speculative);
+  set_text(tree, "prefix_cache", system.features.prefix_cache);
+  set_text(tree, "kv_cache", system.features.kv_cache);
   set_text(tree, "key_env", system.key.environment);
   if (!system.key.file.empty()) tree["key_file"] = std::filesystem::absolute(system.key.file).string();
   if (system.managed) add_start(*system.managed, tree);
@@ -81,6 +86,8 @@ std::string system_plan_text(const SystemRequest& system, const RunSettings& set
 }
 
 SystemRequest kept_at(SystemRequest system, const std::string& url) {
+  // What its command says of it is known, although the run that measures it does not start it.
+  if (system.managed) system.features = with_command(system.preset, system.managed->start, std::move(system.features));
   system.managed.reset();
   system.url = url;
   return system;

@@ -179,6 +179,17 @@ Result<std::string> planned_feature(std::string_view key, std::string_view value
   return spelled;
 }
 
+PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>& start, PlannedFeatures planned) {
+  const ToldFeatures commanded = said_by_command(preset, start);
+  if (planned.speculative.empty()) planned.speculative = commanded.speculative.value_or("");
+  // Every request says so itself.
+  if (planned.prefix_cache.empty() && !facts_of(preset).asks_for_no_prefixes) {
+    planned.prefix_cache = commanded.prefix_cache.value_or("");
+  }
+  if (planned.kv_cache.empty()) planned.kv_cache = commanded.kv_cache.value_or("");
+  return planned;
+}
+
 Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,
                                         const std::vector<std::string>& start, const PlannedFeatures& planned) {
   const ToldFeatures commanded = said_by_command(preset, start);

@@ -35,6 +35,10 @@ Result<std::string> planned_feature(std::string_view key, std::string_view value
 /// "on" for "true", "True", "1" and the like, "off" for their opposites, any other text as it is.
 [[nodiscard]] std::string in_one_spelling(std::string_view value);
 
+/// `planned`, and what the command `start` says where the plan says nothing.
+[[nodiscard]] PlannedFeatures with_command(ServerPreset preset, const std::vector<std::string>& start,
+                                           PlannedFeatures planned);
+
 /// The settings of a system. `start` is the command that starts it; empty: it is not started by this program. Errors:
 /// kInvalidInput if the plan says what the server or the command denies.
 Result<ServedFeatures> settled_features(ServerPreset preset, const ToldFeatures& told,

@@ -114,6 +114,12 @@ TEST_CASE("what differs between two systems is named with both values, and an ad
   base.host = {{"gpu_driver", "570", ""}, {"load_1min", "3", ""}};
   RunRecord candidate = base;
   CHECK(system_differences(base, candidate).empty());
+  base.backends.front().served->features.emplace().kv_cache = {"f16", SettingSource::kCommand};
+  candidate.backends.front().served->features.emplace().speculative = {"ngram", SettingSource::kPlan};
+  CHECK(
+      system_differences(base, candidate) ==
+      std::vector<std::string>{"speculative decoding: \"unknown\" and \"ngram\"", "KV cache: \"f16\" and \"unknown\""});
+  base.backends.front().served->features = candidate.backends.front().served->features = std::nullopt;
   candidate.backends = {served_backend("2", "http://b/v1")};
   candidate.backends.front().served->settings = {{"kv_cache_dtype", "fp8"}};
   candidate.host = {{"gpu_driver", "580", ""}, {"load_1min", "9", ""}};

@@ -76,6 +76,14 @@ TEST_CASE("a plan may say how where the server says that, and may not contradict
   CHECK_FALSE(settled_features(ServerPreset::kVllm, {}, {"vllm", "serve"}, {.speculative = "ngram"}));
 }
 
+TEST_CASE("what a command says is handed on with a plan's own words, which stand first") {
+  const std::vector<std::string> start = {"vllm", "serve", "m", "--kv-cache-dtype", "fp8"};
+  CHECK(with_command(ServerPreset::kVllm, start, {.prefix_cache = "on", .kv_cache = "fp8_e4m3"}) ==
+        PlannedFeatures{.speculative = "off", .prefix_cache = "on", .kv_cache = "fp8_e4m3"});
+  CHECK(with_command(ServerPreset::kVllm, start, {}) == PlannedFeatures{.speculative = "off", .kv_cache = "fp8"});
+  CHECK(with_command(ServerPreset::kAny, start, {}) == PlannedFeatures{});
+}
+
 TEST_CASE("switches have one spelling, and a setting is one short line") {
   CHECK(planned_feature("prefix_cache", "True").value() == "on");
   CHECK(planned_feature("prefix_cache", "disabled").value() == "off");
