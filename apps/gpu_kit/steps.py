@@ -8,6 +8,9 @@ from runner import Skip, Step
 
 MODELS = ("Llama-3.2-1B", "Llama-3.1-8B")
 BIG = "Llama-3.1-8B"
+TILE_FAMILIES = ("matmul,matmul_w8a8,matmul_g32_w8a8,matmul_gated_bias,matmul_long,grouped_matmul,grouped_matmul_wide,"
+                 "grouped_matmul_g32_w8a8,layer,model")
+ATTENTION_FAMILIES = "attention,attention_wide,attention_long,attention_chunks,attention_deep,window,layer,model"
 SHARED_MEMORY_FAMILIES = "matmul,matmul_w8a8,grouped_matmul_wide,attention,attention_wide"
 
 
@@ -32,12 +35,12 @@ def own_kernels(c):
 def every_tile(c):
     """The planner never chooses large tiles for the small sizes of the suite."""
     yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "tiles=" + ",".join(c.tiles()),
-                      "--family", "matmul,matmul_w8a8,matmul_g32_w8a8,grouped_matmul,grouped_matmul_wide,layer,model")
+                      "--family", TILE_FAMILIES)
 
 
 def every_attention(c):
     yield conformance(c, "--require-one", "--option", "matmul=own", "--each", "attention=" + ",".join(c.attentions()),
-                      "--family", "attention,attention_wide,attention_long,attention_chunks,layer,model")
+                      "--family", ATTENTION_FAMILIES)
 
 
 def by_the_library(c):
