@@ -8,7 +8,9 @@ DIR is a Hugging Face folder of a Llama-family model, or a bundle. Without --out
 in place; with --out the model's files are copied there. Without --prompts those already in the
 bundle are used. Writes OUT/expected/VARIANT.jsonl, OUT/prompts/ and OUT/manifest.yaml; what the
 manifest says of name, licence and source is kept. With --resume a stopped run goes on after the
-last finished prompt. --check computes everything again and compares, and writes nothing. --add leaves
+last finished prompt. A model that does not fit into memory is read layer by layer (--stream, on
+--device), all prompts together; memory, disk and time are said before it starts, and --resume
+goes on at the layer where it stopped. --check computes everything again and compares, and writes nothing. --add leaves
 the files of the other variants as they are: it checks them, as --check does, and where they come out
 again the manifest's program is this one, though an earlier version wrote them. Those in w8a8 are kept
 unchecked: there the last bit of a sum, which differs from CPU to CPU, moves an activation by a step.
@@ -18,10 +20,13 @@ docs/correctness.md has the definitions, reference.py and acceptance.py the comp
 """
 
 import argparse
+import contextlib
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -31,9 +36,11 @@ import acceptance
 import manifest
 import quantize
 import routing
+from checkpoint import fits_into_memory
 from documents import sample
 from prompt_suites import Encoder, Prompt, encode, read_suites, without_unusable
-from reference import Reference
+from reference import Fed, Feed, Reference
+from streamed import StreamedReference
 
 # Longer prompts are recorded by their hash alone.
 MOST_IDS_WRITTEN = 4096
@@ -47,7 +54,7 @@ class Journal:
     """A file of JSON lines that survives a stop: one line a prompt, valid for one computation only."""
 
     def __init__(self, file: Path, computation: str) -> None:
-        self.file, self.lines = file, {}
+        self.file, self.computation, self.lines = file, computation, {}
         header = json.dumps({"computation": computation})
         if file.exists():
             written = file.read_text(encoding="utf-8").split("\n")
@@ -77,36 +84,67 @@ def end_ids(folder: Path, config) -> set[int]:
     return set() if ids is None else set(ids) if isinstance(ids, list) else {ids}
 
 
-def forked(reference: Reference, prompts: list[Prompt]) -> Iterator[tuple[Prompt, object]]:
-    """Every prompt with a cache that holds its document already; a document is computed once for each rotation."""
+@dataclass(frozen=True)
+class Sequence:
+    """A prompt, and a cache that holds its document already."""
+    prompt: Prompt
+    cache: object
+
+    @property
+    def n_inputs(self) -> int:
+        return len(self.prompt.ids) + self.prompt.max_new_tokens - 1  # the last one is never an input
+
+
+def sequences(reference: Reference, prompts: list[Prompt]) -> Iterator[list[Sequence]]:
+    """The prompts in groups that are computed together: each alone, or all where they share the reading of the weights.
+
+    A document is computed once for each rotation.
+    """
     limit = reference.long_rope_after
-    n_inputs = lambda prompt: len(prompt.ids) + prompt.max_new_tokens - 1  # the last one is never an input
     by_document: dict[tuple[str | None, bool], list[Prompt]] = {}
     for prompt in prompts:
-        is_long = limit is not None and n_inputs(prompt) > limit
+        is_long = limit is not None and Sequence(prompt, None).n_inputs > limit
         by_document.setdefault((prompt.document, is_long), []).append(prompt)
-    for (name, _), group in by_document.items():
-        reference.rotate_for(n_inputs(group[0]))
-        shared = reference.empty_cache()
-        if name is not None:
-            started = time.time()
-            reference.feed(shared, group[0].document_ids, 0)
-            say(f"  document {name}: {len(group[0].document_ids)} ids in {time.time() - started:.0f} s")
+    if reference.computes_together:
+        groups = list(by_document.values())
+        shared = _documents(reference, groups)
+        yield [Sequence(prompt, reference.fork(cache)) for group, cache in zip(groups, shared) for prompt in group]
+        return
+    for group in by_document.values():
+        [cache] = _documents(reference, [group])
         for prompt in group:
-            yield prompt, reference.fork(shared)
+            yield [Sequence(prompt, reference.fork(cache))]
 
 
-def greedy(reference: Reference, cache: object, prompt: Prompt) -> dict:
-    """The record of one prompt: greedy until an end id or max_new_tokens."""
+def _documents(reference: Reference, groups: list[list[Prompt]]) -> list[object]:
+    """The cache of each group's document; an empty one where it has none."""
+    caches = [reference.empty_cache() for _ in groups]
+    feeds = [Feed(cache, group[0].document_ids, 0, Sequence(group[0], cache).n_inputs)
+             for group, cache in zip(groups, caches) if group[0].document is not None]
+    if feeds:
+        started = time.time()
+        reference.feed_all(feeds)
+        names = ", ".join(group[0].document for group in groups if group[0].document is not None)
+        say(f"  document {names}: {sum(len(feed.ids) for feed in feeds)} ids in {time.time() - started:.0f} s")
+    return caches
+
+
+def greedy(reference: Reference, group: list[Sequence]) -> list[dict]:
+    """The record of each prompt: greedy until an end id or max_new_tokens."""
     ends = end_ids(reference.folder, reference.config)
-    rows, ids = [], []
-    logits = reference.feed(cache, prompt.own_ids, 1)
-    while True:
-        rows.append(logits[0])
-        ids.append(int(logits[0].argmax()))
-        if ids[-1] in ends or len(ids) == prompt.max_new_tokens:
-            break
-        logits = reference.feed(cache, ids[-1:], 1)
+    rows, ids = [[] for _ in group], [[] for _ in group]
+    goes_on = list(range(len(group)))
+    while goes_on:
+        fed = reference.feed_all([Feed(group[n].cache, ids[n][-1:] or group[n].prompt.own_ids, 1, group[n].n_inputs)
+                                  for n in goes_on])
+        for number, one in zip(goes_on, fed):
+            rows[number].append(one.logits[0])
+            ids[number].append(int(one.logits[0].argmax()))
+        goes_on = [n for n in goes_on if ids[n][-1] not in ends and len(ids[n]) < group[n].prompt.max_new_tokens]
+    return [_record(sequence.prompt, ids[n], rows[n], ends) for n, sequence in enumerate(group)]
+
+
+def _record(prompt: Prompt, ids: list[int], rows: list[torch.Tensor], ends: set[int]) -> dict:
     record = {"prompt": prompt.id}
     if len(prompt.ids) <= MOST_IDS_WRITTEN:
         record["prompt_ids"] = list(prompt.ids)
@@ -114,41 +152,46 @@ def greedy(reference: Reference, cache: object, prompt: Prompt) -> dict:
             "finish": "eos" if ids[-1] in ends else "length", **acceptance.describe(torch.stack(rows))}
 
 
-def forced(reference: Reference, cache: object, prompt: Prompt, record: dict) -> dict:
-    """The comparison of a record with what the reference makes of the same ids."""
-    ids = record["ids"]
-    return acceptance.compare(record, reference.feed(cache, [*prompt.own_ids, *ids[:-1]], len(ids)))
+def forced(reference: Reference, group: list[Sequence], records: list[dict]) -> list[Fed]:
+    """What the reference makes of the ids of the records; their caches are not used any more."""
+    return reference.feed_all([
+        Feed(sequence.cache, (*sequence.prompt.own_ids, *record["ids"][:-1]), len(record["ids"]), sequence.n_inputs,
+             is_last=True) for sequence, record in zip(group, records)])
 
 
-def choices(reference: Reference, pairs: list | None, rows: int) -> dict[str, list]:
-    """What the routers made of the last rows: the two nearest experts (R's, where given) and the gap between them."""
-    scores = reference.routing.of_last(rows)
+def choices(reference: Reference, pairs: list | None, fed: Fed) -> dict[str, list]:
+    """What the routers made of the rows: the two nearest experts (R's, where given) and the gap between them."""
+    scores = torch.stack(list(fed.scores.values()))  # [routers, rows, experts]
     chosen = routing.nearest(scores, reference.config.num_experts_per_tok) if pairs is None else torch.tensor(pairs)
     return {"pairs": chosen.tolist(), "gaps": routing.gaps(scores, chosen).tolist()}
 
 
 def compute(reference: Reference, prompts: list[Prompt], journal: Journal, what: str,
-            one: Callable[[object, Prompt], dict]) -> list[dict]:
-    """one(cache, prompt) for every prompt that the journal lacks; the results in the prompts' order."""
+            of_group: Callable[[list[Sequence]], list[dict]]) -> list[dict]:
+    """of_group(sequences) for the prompts that the journal lacks; the results in the prompts' order."""
     missing = [prompt for prompt in prompts if journal.get(prompt) is None]
-    started = time.time()
-    for done, (prompt, cache) in enumerate(forked(reference, missing), start=1):
-        journal.add(prompt, one(cache, prompt))
-        if done % 20 == 0 or done == len(missing):
-            say(f"  {what}: {done} of {len(missing)} prompts, {time.time() - started:.0f} s")
+    started, done, said = time.time(), 0, 0
+    computation = f"{journal.computation}/{[prompt.id for prompt in missing]}"
+    with reference.journaled(journal.file.with_suffix(".passes"), computation) if missing else contextlib.nullcontext():
+        for group in sequences(reference, missing):
+            for sequence, values in zip(group, of_group(group)):
+                journal.add(sequence.prompt, values)
+            done += len(group)
+            if done - said >= 20 or done == len(missing):
+                said = done
+                say(f"  {what}: {done} of {len(missing)} prompts, {time.time() - started:.0f} s")
     return [journal.lines[prompt.id] for prompt in prompts]
 
 
 @torch.no_grad()
 def perplexity(reference: Reference, encoder: Encoder) -> float:
     """Of twenty held-back pieces of generated prose, each on its own."""
-    losses = []
-    for seed in range(20):
-        ids = encoder.encode(sample("prose", seed, "held_back", 12).text)
-        ids = ids[:reference.config.max_position_embeddings]
-        reference.rotate_for(len(ids) - 1)
-        logits = reference.feed(reference.empty_cache(), ids[:-1], len(ids) - 1)
-        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none"))
+    pieces = [encoder.encode(sample("prose", seed, "held_back", 12).text)[:reference.config.max_position_embeddings]
+              for seed in range(20)]
+    fed = reference.feed_all([Feed(reference.empty_cache(), ids[:-1], len(ids) - 1, len(ids) - 1, is_last=True)
+                              for ids in pieces])
+    losses = [torch.nn.functional.cross_entropy(one.logits, torch.tensor(ids[1:]), reduction="none")
+              for one, ids in zip(fed, pieces)]
     return float(torch.cat(losses).mean().exp())
 
 
@@ -157,20 +200,21 @@ class Run:
 
     def __init__(self, model: Path, prompts: list[Prompt], encoder: Encoder, work: Path) -> None:
         self.model, self.prompts, self.encoder, self.work = model, prompts, encoder, work
+        self.open_reference: Callable[[Path, str], Reference] = Reference
         self.bf16_records: dict[str, dict] = {}
         self.bf16_digest, self.bf16_part = "", {}
 
     def take_bf16(self, folder: Path) -> None:
         """Hold the variants to come against bf16 as the bundle has it."""
         self.bf16_records = read_records(folder, "bf16")
-        self.bf16_digest = Reference(self.model, "bf16").digest()
+        self.bf16_digest = self.open_reference(self.model, "bf16").digest()
         self.bf16_part = manifest.variants_with_outputs(folder)["bf16"]
 
     def variant(self, name: str) -> tuple[list[dict], dict]:
         """The records of a variant and its part of the manifest."""
         started = time.time()
         say(f"{name}:")
-        reference = Reference(self.model, name)
+        reference = self.open_reference(self.model, name)
         digest = reference.digest()
         if name == "f16" and self._nearly_bf16(reference):
             digest = self.bf16_digest
@@ -183,11 +227,14 @@ class Run:
             return list(self.bf16_records.values()), {**self.bf16_part, **made, "quality": same}
 
         computation = f"{digest}/{manifest.program_hash()}/{torch.__version__}/{transformers.__version__}"
+        if isinstance(reference, StreamedReference):
+            planned = self.passes(reference, against_bf16=name != "bf16" and bool(self.bf16_records))
+            say(reference.project([pass_ for pass_ in planned if pass_]))
         lines = compute(reference, self.prompts, Journal(self.work / f"R-{name}.part", computation), "R",
-                        lambda cache, prompt: self._record(reference, cache, prompt))
+                        lambda group: self._lines(reference, group))
         records = [line["record"] for line in lines]
         by_id = {record["prompt"]: record for record in records}
-        figures = self._measured(reference, records)
+        figures = self._measured(reference, records, computation)
         against_bf16 = [line["against_bf16"] for line in lines if "against_bf16" in line]
         if against_bf16:
             figures = acceptance.quality(against_bf16, figures)
@@ -200,20 +247,32 @@ class Run:
             self.bf16_records, self.bf16_digest, self.bf16_part = by_id, digest, part
         return records, part
 
+    def passes(self, reference: Reference, against_bf16: bool) -> list[list[int]]:
+        """How many rows each sequence has in each pass over the weights, if no answer ends before its limit."""
+        of_documents = list({prompt.document: len(prompt.document_ids)
+                             for prompt in self.prompts if prompt.document is not None}.values())
+        own = [len(prompt.own_ids) for prompt in self.prompts]
+        longest = max(prompt.max_new_tokens for prompt in self.prompts)
+        decode = [[1 for prompt in self.prompts if prompt.max_new_tokens > step] for step in range(1, longest)]
+        whole = [len(prompt.own_ids) + prompt.max_new_tokens - 1 for prompt in self.prompts]
+        n_ways = 1 + quantize.quantizes_activations(reference.variant) + reference.chooses
+        once_more = [whole] * (reference.chooses + against_bf16)
+        return [of_documents, own, *decode, *once_more, *[of_documents, whole] * n_ways]
+
     def _acceptance(self, reference: Reference, lines: list[dict], computation: str) -> dict:
         """The manifest's `acceptance`; notes in the records which positions are not steady enough to be judged."""
         by_id = {line["prompt"]: line for line in lines}
 
-        def one(cache: object, prompt: Prompt) -> dict:
-            line = by_id[prompt.id]
-            comparison = forced(reference, cache, prompt, line["record"])
-            if "pairs" in line:
-                comparison["gaps"] = choices(reference, line["pairs"], len(line["record"]["ids"]))["gaps"]
-            return comparison
+        def comparisons(group: list[Sequence]) -> list[dict]:
+            of_group = [by_id[sequence.prompt.id] for sequence in group]
+            fed = forced(reference, group, [line["record"] for line in of_group])
+            return [acceptance.compare(line["record"], one.logits)
+                    | ({"gaps": choices(reference, line["pairs"], one)["gaps"]} if "pairs" in line else {})
+                    for line, one in zip(of_group, fed)]
 
         def strays(way: str) -> list[dict]:
             journal = Journal(self.work / f"E-{reference.variant}-{way}.part", computation)
-            return compute(reference, self.prompts, journal, f"E, {way}", one)
+            return compute(reference, self.prompts, journal, f"E, {way}", comparisons)
 
         ways = []
         if quantize.quantizes_activations(reference.variant):
@@ -250,21 +309,28 @@ class Run:
         """
         return bool(self.bf16_records) and reference.checkpoint_is_bf16 and reference.largest_change <= 2.0 ** -25
 
-    def _record(self, reference: Reference, cache: object, prompt: Prompt) -> dict:
-        """The record, and how the variant does on the ids that bf16 gave."""
-        record = greedy(reference, reference.fork(cache), prompt)
-        line = {"record": record}
+    def _lines(self, reference: Reference, group: list[Sequence]) -> list[dict]:
+        """The record of each prompt, what the routers chose, and how the variant does on the ids that bf16 gave."""
+        forks = lambda: [Sequence(one.prompt, reference.fork(one.cache)) for one in group]
+        records = greedy(reference, forks())
+        lines = [{"record": record} for record in records]
         if reference.chooses:
-            forced(reference, reference.fork(cache), prompt, record)
-            line |= choices(reference, None, len(record["ids"]))
-        expected = self.bf16_records.get(prompt.id)
-        return line if expected is None else {**line, "against_bf16": forced(reference, cache, prompt, expected)}
+            for line, fed in zip(lines, forced(reference, forks(), records)):
+                line |= choices(reference, None, fed)
+        known = [n for n, sequence in enumerate(group) if sequence.prompt.id in self.bf16_records]
+        expected = [self.bf16_records[group[n].prompt.id] for n in known]
+        if known:
+            for n, record, fed in zip(known, expected, forced(reference, [group[n] for n in known], expected)):
+                lines[n]["against_bf16"] = acceptance.compare(record, fed.logits)
+        return lines
 
-    def _measured(self, reference: Reference, records: list[dict]) -> dict:
+    def _measured(self, reference: Reference, records: list[dict], computation: str) -> dict:
         if self.encoder.tokenizer is None:
             return {}
         texts = [self.encoder.decode(record["ids"]) for record in records]
-        return {"perplexity": acceptance.rounded(perplexity(reference, self.encoder)),
+        with reference.journaled(self.work / f"perplexity-{reference.variant}.passes", computation):
+            measured = perplexity(reference, self.encoder)
+        return {"perplexity": acceptance.rounded(measured),
                 **acceptance.lookups(self.prompts, records, texts)}
 
 
@@ -289,9 +355,10 @@ def check(run: Run, folder: Path, variants: list[str], only: set[str]) -> int:
     wrong = 0
     for variant in variants:
         stored = read_records(folder, variant)
-        reference = Reference(run.model, variant)
-        for prompt, cache in forked(reference, prompts):
-            found, expected = greedy(reference, cache, prompt), stored.get(prompt.id)
+        reference = run.open_reference(run.model, variant)
+        for prompt, found in ((one.prompt, record) for group in sequences(reference, prompts)
+                              for one, record in zip(group, greedy(reference, group))):
+            expected = stored.get(prompt.id)
             same = expected is not None and all(
                 found[key] == expected[key] for key in ("prompt_sha256", "ids", "finish")) and all(
                 abs(a - b) < 1e-3 for a, b in zip(found["logsumexp"], expected["logsumexp"])) and all(
@@ -314,6 +381,9 @@ def main() -> int:
     parser.add_argument("--source", help="where the weights come from, in words; default: what the manifest says")
     parser.add_argument("--quality", type=Path, help="quality.json of evaluate.py: better counted lookups")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--stream", choices=("auto", "yes", "no"), default="auto",
+                        help="one layer after the other in memory; auto: where the model in FP32 would not fit")
+    parser.add_argument("--device", default="cpu", help="of a streamed model: cpu, cuda, cuda:1, ...")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--add", action="store_true", help="keep the other variants of the bundle")
     parser.add_argument("--check", action="store_true")
@@ -334,10 +404,19 @@ def main() -> int:
     if not prompts:
         raise SystemExit(f"expected prompts that {options.model} can take, found none in the suites")
     work = out / "expected" / "unfinished"
+    streams = options.stream == "yes" or (options.stream == "auto" and not fits_into_memory(options.model))
+    if options.device != "cpu" and not streams:
+        parser.error("--device needs --stream yes: a model that is in memory as a whole is computed on the CPU")
     run = Run(options.model, prompts, encoder, work)
+    if streams:
+        run.open_reference = lambda folder, variant: StreamedReference(
+            folder, variant, run.work / "kv", options.device, say)
+        say(f"{options.model}: one layer after the other is in memory (--stream {options.stream})")
     only = set(filter(None, options.only.split(",")))
     if options.check:
-        return check(run, out, variants, only)
+        with tempfile.TemporaryDirectory() as scratch:
+            run.work = Path(scratch)
+            return check(run, out, variants, only)
 
     if not options.resume:
         manifest.remove_folder(work)

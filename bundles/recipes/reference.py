@@ -12,10 +12,15 @@ tensors the variant's rule names. E is what a right backend may make of the same
   a sum decides now and then to which of two steps a value rounds.
 
 Prompts go through in chunks, so that no matrix has more than CHUNK rows of the whole context.
+
+Reference holds the whole model in FP32; streamed.py computes the same with one layer after the other in memory.
 """
 
+import contextlib
 import hashlib
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -151,22 +156,45 @@ def experts(module, prefix: str, products: Products, hidden, chosen, shares):
     return mixed
 
 
+@dataclass(frozen=True)
+class Feed:
+    """Ids to be appended to a cache, and for how many of the last of them logits are wanted."""
+    cache: object
+    ids: tuple[int, ...] | list[int]
+    keep: int
+    n_inputs: int          # that the whole sequence may reach: chooses the factors of LongRoPE
+    is_last: bool = False  # nothing is appended to this cache any more
+
+
+@dataclass(frozen=True)
+class Fed:
+    logits: torch.Tensor                                               # [keep, vocabulary]
+    scores: dict[str, torch.Tensor] = field(default_factory=dict)  # of each router, [keep, experts]
+
+
 # The names of the part for text, as files have them and as modules are called, and those of a model of text alone.
 TEXT_PART_NAMES = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
+
+
+def text_config(folder: Path):
+    """The configuration of a model; of one for text and pictures that of the part for text."""
+    whole = AutoConfig.from_pretrained(str(folder))
+    if not hasattr(whole, "text_config"):
+        return whole
+    config = whole.text_config
+    config.architectures, config.tie_word_embeddings = whole.architectures, whole.tie_word_embeddings
+    return config
 
 
 def load(folder: Path):
     """The model in FP32; of one for text and pictures the part for text, as a model of its own."""
     options = {"dtype": torch.float32, "attn_implementation": ATTENTION}
-    whole = AutoConfig.from_pretrained(str(folder))
-    if not hasattr(whole, "text_config"):
+    if not hasattr(AutoConfig.from_pretrained(str(folder)), "text_config"):
         return AutoModelForCausalLM.from_pretrained(str(folder), **options).eval()
-    config = whole.text_config
-    config.architectures, config.tie_word_embeddings = whole.architectures, whole.tie_word_embeddings
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # every tensor of the part for pictures would be named
     model, found = AutoModelForCausalLM.from_pretrained(
-        str(folder), config=config, key_mapping=TEXT_PART_NAMES, output_loading_info=True, **options)
+        str(folder), config=text_config(folder), key_mapping=TEXT_PART_NAMES, output_loading_info=True, **options)
     logging.set_verbosity(verbosity)
     if found["missing_keys"]:
         raise SystemExit(f"{folder}: expected tensors {', '.join(sorted(found['missing_keys']))}, found none")
@@ -176,32 +204,51 @@ def load(folder: Path):
 class Reference:
     """One variant of a Hugging Face model folder. Starts as R; `become_envelope` turns it into E."""
 
+    computes_together = False  # whether many sequences are computed in the time of one
+
     def __init__(self, folder: Path, variant: str) -> None:
         if variant not in MATMUL_WEIGHT:
             raise ValueError(f"variant: expected one of {', '.join(MATMUL_WEIGHT)}, found {variant}")
         self.folder, self.variant = folder, variant
-        self.model = load(folder)
+        self.checkpoint_is_bf16 = True
+        self.largest_change = 0.0  # of any weight, against the checkpoint
+        self.model = self._build()
         self.config = self.model.config
         self._rope = self._prepare_long_rope()
         self._has_rotation = False
-        self.checkpoint_is_bf16 = all(torch.equal(w, to_bf16(w)) for w in self.model.parameters())
-        head = self.model.get_output_embeddings()
-        # A tied head is quantized, while the lookup keeps the stored values: two tensors from here on.
-        head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
-        parameters = dict(self.model.named_parameters())
-        self.roles = weights.roles(self.config, parameters)
+        self.roles = weights.roles(self.config, dict(self.model.named_parameters()))
         self.products = Products(quantize.quantizes_activations(variant))
         self.routing = Routing()
         self._multiply_by_products()
-        self.largest_change = 0.0  # of any weight, against the checkpoint
-        with torch.no_grad():
-            for name, weight in parameters.items():
-                rule = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
-                stored = rule[variant](weight)
-                if not bool(stored.isfinite().all()):
-                    raise SystemExit(f"{folder}: {name}: expected finite weights that fit {variant}, found others")
-                self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
-                weight.copy_(stored)
+        self._take_weights()
+
+    def _build(self):
+        model = load(self.folder)
+        head = model.get_output_embeddings()
+        # A tied head is quantized, while the lookup keeps the stored values: two tensors from here on.
+        head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        return model
+
+    @torch.no_grad()
+    def _take_weights(self) -> None:
+        """Every weight of the checkpoint becomes what the variant stores."""
+        for name, weight in self.model.named_parameters():
+            weight.copy_(self._stored(name, weight))
+
+    def _stored(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        """A weight of the checkpoint as the variant stores it, dequantized."""
+        rule = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
+        stored = rule[self.variant](weight)
+        if not bool(stored.isfinite().all()):
+            raise SystemExit(f"{self.folder}: {name}: expected finite weights that fit {self.variant}, found others")
+        self.checkpoint_is_bf16 = self.checkpoint_is_bf16 and torch.equal(weight, to_bf16(weight))
+        self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
+        return stored
+
+    def _of_envelope(self, name: str, stored: torch.Tensor) -> torch.Tensor:
+        """A stored weight as an operand of E's products."""
+        is_integer = self.roles[name] is Role.MATMUL and quantize.quantizes_activations(self.variant)
+        return stored if self.roles[name] is Role.OTHER or is_integer else to_bf16(stored)
 
     def _multiply_by_products(self) -> None:
         for name, module in self.model.named_modules():
@@ -242,10 +289,13 @@ class Reference:
     def digest(self) -> str:
         """A hash of what this variant computes with; equal digests give equal outputs."""
         digest = hashlib.sha256(f"rows:{quantize.quantizes_activations(self.variant)}".encode())
-        for name, weight in sorted(self.model.state_dict().items()):
+        for name, weight in self._weights_by_name():
             digest.update(name.encode())
-            digest.update(weight.contiguous().numpy().tobytes())
+            digest.update(weight.contiguous().numpy())
         return digest.hexdigest()
+
+    def _weights_by_name(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from sorted(self.model.state_dict().items())
 
     def sum_in_f64(self, wide: bool) -> None:
         """Whether the sums of the products are FP64, with a result that is rounded to FP32 once."""
@@ -257,10 +307,11 @@ class Reference:
         for module in self.model.modules():
             module.rounds_to_bf16 = True
         self.products.rounds_to_bf16 = True
+        self._round_weights()
+
+    def _round_weights(self) -> None:
         for name, weight in self.model.named_parameters():
-            is_integer = self.roles[name] is Role.MATMUL and quantize.quantizes_activations(self.variant)
-            if self.roles[name] is not Role.OTHER and not is_integer:
-                weight.copy_(to_bf16(weight))
+            weight.copy_(self._of_envelope(name, weight))
 
     @property
     def long_rope_after(self) -> int | None:
@@ -321,3 +372,16 @@ class Reference:
             if len(wanted):
                 kept.append(logits)
         return torch.cat(kept) if kept else torch.empty(0, self.config.vocab_size)
+
+    def feed_all(self, feeds: list[Feed]) -> list[Fed]:
+        """Every feed, each to a cache of its own."""
+        return [self._fed(feed) for feed in feeds]
+
+    def _fed(self, feed: Feed) -> Fed:
+        self.rotate_for(feed.n_inputs)
+        logits = self.feed(feed.cache, feed.ids, feed.keep)
+        return Fed(logits, self.routing.of_last(feed.keep))
+
+    def journaled(self, folder: Path, computation: str) -> contextlib.AbstractContextManager:
+        """Within it, what feed_all() computes may be kept in the folder, for a start after a stop."""
+        return contextlib.nullcontext()

@@ -34,9 +34,10 @@ class Routing:
         shares = scores.gather(1, chosen).softmax(-1) if renormalizes else scores.softmax(-1).gather(1, chosen)
         return chosen, shares
 
-    def of_last(self, rows: int) -> torch.Tensor:
-        """The scores of the last rows, [routers, rows, experts]."""
-        return torch.stack([torch.cat(parts)[-rows:] for parts in self.scores.values()])
+    def of_last(self, rows: int) -> dict[str, torch.Tensor]:
+        """The scores of each router for the last rows, [rows, experts]."""
+        return {name: scores[len(scores) - rows:] for name, scores in
+                ((name, torch.cat(parts)) for name, parts in self.scores.items())}
 
 
 def nearest(scores: torch.Tensor, taken: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ through SECONDSOURCE_ASSETS.
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 import acceptance
+import checkpoint
 import documents
 import evaluate
 import expect
@@ -40,6 +42,7 @@ import quantize
 import random_bundle
 import reference
 import routing
+import streamed
 import tiny_models
 import weights
 from prompt_suites import (
@@ -50,7 +53,8 @@ from prompt_suites import (
     read_suites,
     without_unusable,
 )
-from reference import Reference
+from reference import Feed, Reference
+from streamed import StreamedReference
 from yaml_text import to_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -222,7 +226,8 @@ def test_stories260k_gives_the_logits_and_ids_of_an_independent_forward_pass():
         logits = model.feed(model.empty_cache(), prompt.ids, 1)[0]
         for token, value in case["last_prompt_logits_top10"]:
             assert abs(float(logits[token]) - value) < 2e-3
-        assert expect.greedy(model, model.empty_cache(), prompt)["ids"] == case["greedy_ids"]
+        [record] = expect.greedy(model, [expect.Sequence(prompt, model.empty_cache())])
+        assert record["ids"] == case["greedy_ids"]
 
 
 def test_the_reference_agrees_with_this_projects_own_pytorch_model():
@@ -460,6 +465,178 @@ def test_chunks_and_forks_do_not_change_the_logits():
     finally:
         reference.CHUNK = size
     assert shared.get_seq_length() == 50 and torch.allclose(whole, parts, atol=1e-4)
+
+
+def test_a_model_in_parts_gives_the_logits_of_the_whole_one_bit_for_bit():
+    """Of every class, with a document that two sequences share, one of which goes on."""
+    ids = [(7 * i) % 90 + 4 for i in range(70)]
+    for family in MODELS:
+        for variant in ("bf16", "int8-w8a8"):
+            with random_model(family) as folder, tempfile.TemporaryDirectory() as scratch:
+                both = Reference(folder, variant), StreamedReference(folder, variant, Path(scratch))
+                assert both[0].digest() == both[1].digest(), (family, variant)
+                for change in (lambda one: None, Reference.become_envelope):
+                    results = []
+                    for one in both:
+                        change(one)
+                        shared = one.empty_cache()
+                        one.feed_all([Feed(shared, ids, 0, 90)])
+                        first, second = one.fork(shared), one.fork(shared)
+                        fed = one.feed_all([Feed(first, [5, 6, 7], 2, 90), Feed(second, [9], 1, 90, is_last=True)])
+                        results.append(fed + one.feed_all([Feed(first, [8], 1, 90)]))
+                    for whole, streamed in zip(*results):
+                        assert torch.equal(whole.logits, streamed.logits), (family, variant)
+                        assert whole.scores.keys() == streamed.scores.keys() and all(
+                            torch.equal(whole.scores[name], streamed.scores[name]) for name in whole.scores), family
+                figures = [(one.checkpoint_is_bf16, one.largest_change) for one in both]
+                assert figures[0] == figures[1], (family, variant)
+
+
+def test_a_model_in_parts_never_has_more_than_two_of_them_in_memory():
+    with tempfile.TemporaryDirectory() as scratch:
+        model, held, most = StreamedReference(MIXTURE, "int8", Path(scratch)), set(), []
+        read, drop = model._read, model._drop
+
+        def noted_read(stage):
+            held.add(stage)
+            most.append(len(held))
+            read(stage)
+            present = {name for name, one in model.model.named_parameters() if not one.is_meta}
+            assert present <= {name for stage in held for name in model.names[stage]}
+
+        def noted_drop(stage):
+            drop(stage)
+            held.discard(stage)
+
+        model._read, model._drop = noted_read, noted_drop
+        model.feed(model.empty_cache(), list(range(4, 40)), 1)
+        assert max(most) == 2 and not held and len(most) == len(model.stages)
+        assert all(one.is_meta for one in model.model.parameters())
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def test_a_stopped_streamed_run_goes_on_at_the_layer_where_it_was_and_ends_with_the_same_files():
+    prompts = [TINY / "prompts" / file.name for file in sorted((TINY / "prompts").glob("*.yaml"))]
+    with tempfile.TemporaryDirectory() as scratch:
+        def outputs(name: str, *options: str) -> dict[str, bytes]:
+            folder = Path(scratch) / name
+            arguments = ["expect.py", "--model", str(TINY), "--prompts", *map(str, prompts), "--out", str(folder),
+                         "--name", "same", "--variants", "bf16,int8", *options]
+            with unittest.mock.patch.object(sys, "argv", arguments), contextlib.redirect_stderr(io.StringIO()) as said:
+                assert expect.main() == 0
+            assert ("projected: at most" in said.getvalue()) == ("yes" in options)
+            return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+        n_reads, stop_at, read = 0, None, StreamedReference._read
+
+        def counted_read(self, stage):
+            nonlocal n_reads
+            n_reads += 1
+            if n_reads == stop_at:
+                raise Stopped
+            read(self, stage)
+
+        whole = outputs("whole", "--stream", "no")
+        with unittest.mock.patch.object(StreamedReference, "_read", counted_read), \
+                unittest.mock.patch.object(streamed, "SECONDS_BETWEEN_SAVES", 0.0):
+            assert outputs("streamed", "--stream", "yes") == whole
+            in_one_go, n_stops, n_reads = n_reads, 0, 0
+            while stop_at is None or n_stops < 100:
+                stop_at = n_reads + 37
+                try:
+                    assert outputs("stopped", "--stream", "yes", "--resume") == whole
+                    break
+                except Stopped:
+                    n_stops += 1
+        # After a stop each variant hashes the weights (the head is read twice), times a layer and finds the perplexity
+        # again; two stages that were read are lost.
+        stages = len(StreamedReference(TINY, "bf16", Path(scratch)).stages)
+        again = 2 * (stages + 1 + 1 + stages) + 2
+        assert n_stops >= 3 and n_reads <= in_one_go + n_stops * again, (n_reads, in_one_go, n_stops)
+
+
+def test_a_stopped_pass_goes_on_at_the_layer_where_it_was():
+    with tempfile.TemporaryDirectory() as scratch:
+        def logits(stop_at: int | None) -> tuple[torch.Tensor | None, list]:
+            """After a document, a prompt and a token; and the stages that were read."""
+            model, stages = StreamedReference(MIXTURE, "bf16", Path(scratch) / "kv"), []
+            read = model._read
+
+            def noted_read(stage):
+                if len(stages) == stop_at:
+                    raise Stopped
+                stages.append(stage)
+                read(stage)
+
+            model._read = noted_read
+            try:
+                with model.journaled(Path(scratch) / "passes", "the same"):
+                    cache = model.empty_cache()
+                    model.feed(cache, list(range(4, 40)), 0)
+                    branch = model.fork(cache)
+                    model.feed(branch, [7, 8], 1)
+                    return model.feed(branch, [9], 1), stages
+            except Stopped:
+                return None, stages
+
+        with unittest.mock.patch.object(streamed, "SECONDS_BETWEEN_SAVES", 0.0):
+            expected, stages = logits(None)
+            in_pass = len(model_stages(MIXTURE))
+            assert len(stages) == 3 * in_pass - 1  # a document has no use for the head
+            assert logits(2 * in_pass + 2)[0] is None  # in the third pass, behind two layers
+            found, rest = logits(None)
+        assert torch.equal(found, expected) and rest == stages[-len(rest):] and 0 < len(rest) < in_pass
+
+
+def model_stages(folder: Path) -> list:
+    config = transformers.AutoConfig.from_pretrained(str(folder))
+    return [streamed.EMBEDDING, *range(config.num_hidden_layers), streamed.HEAD]
+
+
+def test_the_passes_that_a_streamed_run_projects_are_those_that_it_takes():
+    with tempfile.TemporaryDirectory() as scratch:
+        encoder = Encoder(MIXTURE)
+        prompts = [p for p in encode(read_suites(MIXTURE / "prompts"), encoder) if len(p.ids) < 200][:4]
+        run = expect.Run(MIXTURE, prompts, encoder, Path(scratch))
+        passes, feed_all = [], StreamedReference.feed_all
+
+        def noted_feed_all(self, feeds):
+            passes.append([len(feed.ids) for feed in feeds])
+            return feed_all(self, feeds)
+
+        run.open_reference = lambda folder, variant: StreamedReference(folder, variant, Path(scratch) / "kv")
+        with unittest.mock.patch.object(StreamedReference, "feed_all", noted_feed_all), \
+                unittest.mock.patch.object(expect, "end_ids", lambda folder, config: set()), \
+                contextlib.redirect_stderr(io.StringIO()):
+            run.variant("int8-w8a8")
+        projected = run.passes(StreamedReference(MIXTURE, "int8-w8a8", Path(scratch)), against_bf16=False)
+        perplexity = [one for one in passes if len(one) == 20]
+        assert [one for one in passes if len(one) != 20] == [one for one in projected if one] and len(perplexity) <= 1
+
+
+def test_a_checkpoint_without_a_tensor_is_refused_by_the_tensors_name():
+    with random_model("qwen3_moe") as folder, tempfile.TemporaryDirectory() as scratch:
+        tensors = load_file(folder / "model.safetensors")
+        del tensors["model.layers.2.mlp.experts.1.up_proj.weight"]
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        try:
+            model = StreamedReference(folder, "bf16", Path(scratch))
+            model.feed(model.empty_cache(), [4], 1)
+        except SystemExit as refusal:
+            assert "model.layers.2.mlp.experts" in str(refusal.code), refusal.code
+        else:
+            raise AssertionError("a mixture with a missing projection was computed")
+
+
+def test_a_model_is_streamed_where_it_would_not_fit():
+    n_values = sum(tensor.numel() for tensor in load_file(TINY / "model.safetensors").values())
+    for free, fits in ((5.4 * n_values, True), (5.2 * n_values, False)):
+        sizes = {"SC_AVPHYS_PAGES": int(free), "SC_PAGE_SIZE": 1}
+        with unittest.mock.patch.object(os, "sysconf", sizes.get):
+            assert checkpoint.fits_into_memory(TINY) == fits
 
 
 def test_the_envelope_rounds_what_it_says():
