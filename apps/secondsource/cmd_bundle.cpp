@@ -1,4 +1,4 @@
-// secondsource bundle create|info|synth|verify: creates and inspects bundles.
+// secondsource bundle create|info|synth|verify|outputs|attach: creates and inspects bundles.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,6 +8,7 @@
 #include "bundle/bundle.h"
 #include "bundle/create.h"
 #include "bundle/named_shape.h"
+#include "bundle/outputs.h"
 #include "bundle/prompt_suite.h"
 #include "bundle/synth.h"
 #include "bundle/verify.h"
@@ -188,6 +189,59 @@ void add_bundle_verify_command(CommandNode& bundle, CommandAction& action) {
       [path, &action] { action = [path](CommandContext& context) { return run_verify(*path, context); }; });
 }
 
+Result<ExitStatus> run_outputs(const std::string& path, const std::string& out, CommandContext& context) {
+  SS_TRY(const std::filesystem::path folder, bundle_path(path, context.program));
+  SS_TRY(const Bundle bundle, Bundle::open(folder, context.progress, context.interrupt));
+  SS_TRY_VOID(write_outputs(bundle, out, context.progress, context.interrupt));
+  context.progress.note(
+      fmt::format("{}: written; bundle attach BUNDLE {} adds it to a bundle of the same weights", out, out));
+  return ExitStatus::kOk;
+}
+
+void add_outputs_command(CommandNode& bundle, CommandAction& action) {
+  auto path = std::make_shared<std::string>();
+  auto out = std::make_shared<std::string>();
+  CommandNode* command =
+      bundle.add_subcommand("outputs", "Write a bundle's expected outputs, to be published without weights");
+  command->add_option("bundle", *path, "Folder or zip")->required();
+  command->add_option("--out", *out, "The folder; must be free")->required();
+  command->footer("Example: secondsource bundle outputs bundles/default --out /tmp/default-outputs");
+  command->callback([path, out, &action] {
+    action = [path, out](CommandContext& context) { return run_outputs(*path, *out, context); };
+  });
+}
+
+struct AttachCommandOptions {
+  std::string bundle;
+  std::string outputs;
+  bool replaces = false;
+};
+
+Result<ExitStatus> run_attach(const AttachCommandOptions& options, CommandContext& context) {
+  const AttachOptions attach{.bundle = options.bundle, .outputs = options.outputs, .replaces = options.replaces};
+  SS_TRY(const AttachedOutputs attached,
+         attach_outputs(attach, encode_golden_prompts, context.progress, context.interrupt));
+  SS_TRY_VOID(
+      print_text(fmt::format("{}: expected outputs of {} for {} prompts, by {} with torch {} and transformers {}\n",
+                             options.bundle, fmt::join(attached.variants, ", "), attached.n_prompts,
+                             attached.from.program, attached.from.torch, attached.from.transformers)));
+  return ExitStatus::kOk;
+}
+
+void add_attach_command(CommandNode& bundle, CommandAction& action) {
+  auto options = std::make_shared<AttachCommandOptions>();
+  CommandNode* command =
+      bundle.add_subcommand("attach", "Add somebody's expected outputs, which belong to the weights' hash");
+  command->add_option("bundle", options->bundle, "The bundle's folder, which is changed")->required();
+  command->add_option("outputs", options->outputs, "What bundle outputs wrote, a zip of it, or another bundle")
+      ->required();
+  command->add_flag("--replace", options->replaces,
+                    "Also where the bundle has other prompts or outputs, which are dropped");
+  command->footer("Example: secondsource bundle attach llama-70b llama-70b-outputs.zip");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_attach(*options, context); }; });
+}
+
 }  // namespace
 
 CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
@@ -197,6 +251,8 @@ CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
   add_info_command(*bundle, action);
   add_synth_command(*bundle, action);
   add_bundle_verify_command(*bundle, action);
+  add_outputs_command(*bundle, action);
+  add_attach_command(*bundle, action);
   bundle->footer("Example: secondsource bundle info bundles/default");
   return bundle;
 }

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -27,8 +25,6 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 constexpr std::int64_t kMaxConfigBytes = 1 << 20;
 constexpr std::int64_t kMaxTextBytes = std::int64_t{128} << 20;
-constexpr std::int64_t kMaxExpectedBytes = std::int64_t{1} << 30;
-constexpr std::string_view kPromptsPrefix = "prompts/";
 
 std::string folder_name(const fs::path& folder) {
   return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
@@ -56,19 +52,6 @@ Error expected_bundle(const fs::path& path, std::string_view found) {
       fmt::format(
           "{}: expected a bundle: a folder with manifest.yaml, a zip of one, or a Hugging Face folder; found {}",
           path.string(), found)};
-}
-
-/// Refuses ids outside of the vocabulary. They have no logits, so no backend could be judged by them.
-Result<void> check_vocabulary(const ExpectedOutput& output, std::int64_t vocab_size, std::string_view name) {
-  std::vector<std::int32_t> ids = output.prompt_ids.value_or(std::vector<std::int32_t>());
-  ids.insert(ids.end(), output.ids.begin(), output.ids.end());
-  for (const std::vector<TopToken>& top : output.top) {
-    std::ranges::transform(top, std::back_inserter(ids), &TopToken::id);
-  }
-  const auto outside = std::ranges::find_if(ids, [&](std::int32_t id) { return id >= vocab_size; });
-  if (outside == ids.end()) return {};
-  return Error{ErrorCode::kInvalidInput, fmt::format("{}: prompt {}: expected ids below {}, found {}", name,
-                                                     printable(output.prompt), vocab_size, *outside)};
 }
 
 }  // namespace
@@ -253,7 +236,7 @@ Result<GoldenPrompts> Bundle::prompts() const {
     return fs::is_directory(folder, ignored) ? read_prompts(folder) : Result<GoldenPrompts>(GoldenPrompts());
   }
   const DocumentReader read_document = [&](const std::string& file) -> Result<std::string> {
-    const std::string path = std::string(kPromptsPrefix) + file;
+    const std::string path = std::string(kPromptsFolder) + file;
     SS_TRY(std::optional<std::string> text, read_optional(path));
     if (text) return *std::move(text);
     return Error{ErrorCode::kInvalidInput,
@@ -261,8 +244,8 @@ Result<GoldenPrompts> Bundle::prompts() const {
   };
   GoldenPrompts prompts;
   for (const ManifestFile& file : manifest_->files) {
-    if (!file.path.starts_with(kPromptsPrefix) || !file.path.ends_with(".yaml")) continue;
-    if (file.path.find('/', kPromptsPrefix.size()) != std::string::npos) continue;
+    if (!file.path.starts_with(kPromptsFolder) || !file.path.ends_with(".yaml")) continue;
+    if (file.path.find('/', kPromptsFolder.size()) != std::string::npos) continue;
     SS_TRY(const std::optional<std::string> text, read_optional(file.path));
     SS_TRY_VOID(add_prompt_suite(*text, (folder_ / file.path).string(), read_document, prompts));
   }
@@ -281,11 +264,7 @@ Result<std::optional<std::vector<ExpectedOutput>>> Bundle::expected(std::string_
   const ManifestVariant* found = manifest_ ? manifest_->find_variant(variant) : nullptr;
   if (found == nullptr || !found->expected) return std::optional<std::vector<ExpectedOutput>>();
   SS_TRY(const fs::path path, resolve_inside(folder_, *found->expected));
-  SS_TRY(const std::string text, read_file(path, kMaxExpectedBytes));
-  SS_TRY(std::vector<ExpectedOutput> outputs, parse_expected(text, path.string()));
-  for (const ExpectedOutput& output : outputs) {
-    SS_TRY_VOID(check_vocabulary(output, config_.vocab_size, path.string()));
-  }
+  SS_TRY(std::vector<ExpectedOutput> outputs, read_expected(path, config_.vocab_size));
   return std::optional(std::move(outputs));
 }
 

@@ -6,12 +6,14 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "bundle/manifest.h"
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/json_fields.h"
@@ -29,6 +31,7 @@ constexpr std::array<std::string_view, 10> kKeys = {"prompt",    "prompt_ids", "
 constexpr JsonLimits kLineLimits{.max_bytes = std::int64_t{16} << 20, .max_depth = 6, .max_values = 1'000'000};
 // Log-probabilities come from a floating-point log-softmax, so that of an almost certain token may be slightly above 0.
 constexpr double kLogProbabilityMax = 1e-3;
+constexpr std::int64_t kMaxExpectedBytes = std::int64_t{1} << 30;
 
 std::optional<std::int32_t> as_id(const Json& value) {
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 0x7fffffffU) return std::nullopt;
@@ -147,6 +150,18 @@ Result<ExpectedOutput> parse_line(std::string_view line, const std::string& name
   return output;
 }
 
+Result<void> check_vocabulary(const ExpectedOutput& output, std::int64_t vocab_size, std::string_view name) {
+  std::vector<std::int32_t> ids = output.prompt_ids.value_or(std::vector<std::int32_t>());
+  ids.insert(ids.end(), output.ids.begin(), output.ids.end());
+  for (const std::vector<TopToken>& top : output.top) {
+    std::ranges::transform(top, std::back_inserter(ids), &TopToken::id);
+  }
+  const auto outside = std::ranges::find_if(ids, [&](std::int32_t id) { return id >= vocab_size; });
+  if (outside == ids.end()) return {};
+  return Error{ErrorCode::kInvalidInput, fmt::format("{}: prompt {}: expected ids below {}, found {}", name,
+                                                     printable(output.prompt), vocab_size, *outside)};
+}
+
 }  // namespace
 
 bool ExpectedOutput::is_unsteady(std::size_t index) const {
@@ -184,6 +199,15 @@ Result<std::vector<ExpectedOutput>> parse_expected(std::string_view text, std::s
     }
     outputs.push_back(std::move(output));
     text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return outputs;
+}
+
+Result<std::vector<ExpectedOutput>> read_expected(const std::filesystem::path& file, std::int64_t vocab_size) {
+  SS_TRY(const std::string text, read_file(file, kMaxExpectedBytes));
+  SS_TRY(std::vector<ExpectedOutput> outputs, parse_expected(text, file.string()));
+  for (const ExpectedOutput& output : outputs) {
+    SS_TRY_VOID(check_vocabulary(output, vocab_size, file.string()));
   }
   return outputs;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,5 +46,9 @@ struct ExpectedOutput {
 
 /// Parses all lines. Error messages begin with `name` and the line. Errors: kInvalidInput.
 Result<std::vector<ExpectedOutput>> parse_expected(std::string_view text, std::string_view name);
+
+/// Reads a file of at most 1 GiB, and refuses ids outside of the vocabulary: they have no logits, so no backend could be
+/// judged by them. Errors: kInvalidInput, kIo.
+Result<std::vector<ExpectedOutput>> read_expected(const std::filesystem::path& file, std::int64_t vocab_size);
 
 }  // namespace secondsource

@@ -14,6 +14,8 @@
 namespace secondsource {
 
 inline constexpr std::string_view kManifestFile = "manifest.yaml";
+inline constexpr std::string_view kPromptsFolder = "prompts/";    ///< of the golden prompts, as paths begin
+inline constexpr std::string_view kExpectedFolder = "expected/";  ///< of the expected outputs, as paths begin
 
 struct ManifestFile {
   std::string path;  ///< relative to the bundle's folder, separated by /

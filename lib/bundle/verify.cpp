@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -113,62 +112,6 @@ Result<void> check_json_files(Verification& verification) {
   return {};
 }
 
-/// Checks one expected output against its prompt and the configuration.
-void check_output(const ExpectedOutput& output, const GoldenPrompt& prompt, const std::string& where,
-                  Verification& verification) {
-  const ModelConfig& config = verification.bundle.config();
-  Findings& findings = verification.findings;
-  const auto n_ids = static_cast<std::int64_t>(output.ids.size());
-  if (n_ids > prompt.max_new_tokens) {
-    findings.fault(fmt::format("{}: expected at most {} ids, found {}", where, prompt.max_new_tokens, n_ids));
-  }
-  if (output.n_prompt_ids + n_ids > config.max_seq_len) {
-    findings.fault(fmt::format("{}: expected at most {} positions, found {}", where, config.max_seq_len,
-                               output.n_prompt_ids + n_ids));
-  }
-  const auto is_eos = [&](std::int32_t id) {
-    return std::find(config.eos_ids.begin(), config.eos_ids.end(), id) != config.eos_ids.end();
-  };
-  const auto first_eos = std::find_if(output.ids.begin(), output.ids.end(), is_eos);
-  if (output.finish == Finish::kEos && first_eos + 1 != output.ids.end()) {
-    findings.fault(fmt::format("{}: finish: expected the one end-of-text id last, found otherwise", where));
-  }
-  if (output.finish == Finish::kLength && (first_eos != output.ids.end() || n_ids != prompt.max_new_tokens)) {
-    findings.fault(
-        fmt::format("{}: finish: expected {} ids without end-of-text, found otherwise", where, prompt.max_new_tokens));
-  }
-}
-
-void check_outputs(const std::vector<ExpectedOutput>& outputs, const std::string& path, const GoldenPrompts& prompts,
-                   const EncodedPrompts& encoded, Verification& verification) {
-  Findings& findings = verification.findings;
-  std::set<std::string, std::less<>> answered;
-  for (const ExpectedOutput& output : outputs) {
-    const std::string where = fmt::format("{}: prompt {}", path, printable(output.prompt));
-    answered.insert(output.prompt);
-    const GoldenPrompt* prompt = prompts.find(output.prompt);
-    if (prompt == nullptr) {
-      findings.fault(fmt::format("{}: expected a prompt of the bundle, found none of that id", where));
-      continue;
-    }
-    check_output(output, *prompt, where, verification);
-    const auto ids = encoded.find(output.prompt);
-    if (ids == encoded.end()) continue;
-    if (!ids->second) {
-      findings.fault(fmt::format("{}: expected a prompt that the model can take, found one that it cannot", where));
-    } else if (sha256_of_ids(*ids->second) != output.prompt_sha256) {
-      findings.fault(fmt::format("{}: expected the ids that the bundle's tokenizer gives ({}), found others ({})",
-                                 where, ids->second->size(), output.n_prompt_ids));
-    }
-  }
-  for (const GoldenPrompt& prompt : prompts.prompts) {
-    if (answered.contains(prompt.id)) continue;
-    const auto ids = encoded.find(prompt.id);
-    const bool can_be_taken = ids == encoded.end() || ids->second.has_value();
-    if (can_be_taken) findings.fault(fmt::format("{}: prompt {}: expected an output, found none", path, prompt.id));
-  }
-}
-
 Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification& verification) {
   const Result<GoldenPrompts> prompts = verification.bundle.prompts();
   SS_TRY_VOID(verification.findings.take(prompts));
@@ -185,7 +128,11 @@ Result<void> check_prompts_and_outputs(const PromptEncoder& encode, Verification
     has_expected = true;
     const auto outputs = verification.bundle.expected(variant.name);
     SS_TRY_VOID(verification.findings.take(outputs));
-    if (outputs) check_outputs(**outputs, *variant.expected, *prompts, encoded, verification);
+    if (!outputs) continue;
+    for (std::string& fault :
+         faults_of_outputs(**outputs, *variant.expected, *prompts, encoded, verification.bundle.config())) {
+      verification.findings.fault(std::move(fault));
+    }
   }
   for (const ManifestVariant& variant : verification.manifest.variants) {
     if (variant.tier != Tier::kBlessed) continue;

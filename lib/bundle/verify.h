@@ -4,12 +4,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "bundle/bundle.h"
+#include "bundle/output_check.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -26,9 +25,6 @@ struct Finding {
   std::string message;  ///< one line with the object, the expectation and the finding
 };
 
-/// The ids of all golden prompts by prompt id, as the bundle's tokenizer and chat template make them; nullopt for a prompt
-/// that the model cannot take. The ids of a prompt's document come first.
-using EncodedPrompts = std::map<std::string, std::optional<std::vector<std::int32_t>>, std::less<>>;
 using PromptEncoder = std::function<Result<EncodedPrompts>(const GoldenPrompts&)>;
 
 /// Checks that every listed file has its hash and no file is unlisted; that the family agrees with the configuration and
