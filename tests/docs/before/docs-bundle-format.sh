@@ -1,0 +1,6 @@
+# A bundle with expected outputs, and one of the same weights without.
+mkdir bundles
+cp -r "$SOURCE/bundles/tiny-gqa8-hd64" bundles/default
+mkdir model
+cp bundles/default/{config.json,model.safetensors,tokenizer.json} model
+secondsource bundle create --from-hf model --out my-bundle
