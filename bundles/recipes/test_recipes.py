@@ -501,8 +501,8 @@ def test_a_model_in_parts_never_has_more_than_two_of_them_in_memory():
             held.add(stage)
             most.append(len(held))
             read(stage)
-            present = {name for name, one in model.model.named_parameters() if not one.is_meta}
-            assert present <= {name for stage in held for name in model.names[stage]}
+            allowed = {name for stage in list(held) for name in model.names[stage]}  # others may be dropped meanwhile
+            assert {name for name, one in model.model.named_parameters() if not one.is_meta} <= allowed
 
         def noted_drop(stage):
             drop(stage)
