@@ -12,6 +12,9 @@
 namespace secondsource {
 namespace {
 
+constexpr const char* kStart = "start";
+constexpr const char* kEngineOptions = "engine options";
+
 using Facts = std::vector<std::pair<std::string, std::string>>;  // name and value, in the order of the report
 
 std::string words(const std::vector<std::string>& list) {
@@ -25,11 +28,11 @@ void add_all(const std::string& prefix, const Facts& more, Facts& facts) {
 void add_start_facts(const ManagedStart& managed, Facts& facts) {
   facts.emplace_back("image", managed.image);
   facts.emplace_back("image id", managed.image_id);
-  facts.emplace_back("start", words(managed.start));
+  facts.emplace_back(kStart, words(managed.start));
   add_all("env ", managed.env, facts);
   facts.emplace_back("engine", managed.engine);
   facts.emplace_back("engine version", managed.engine_version);
-  facts.emplace_back("engine options", words(managed.engine_options));
+  facts.emplace_back(kEngineOptions, words(managed.engine_options));
 }
 
 Facts facts_of_served(const ServedSystem& served) {
@@ -58,7 +61,7 @@ Facts facts_of_adapter(const AdapterSystem& adapter) {
   Facts facts = {{"system", "a runtime behind an adapter"},
                  {"adapter", adapter.adapter},
                  {"runtime", adapter.runtime},
-                 {"start", words(adapter.start)}};
+                 {kStart, words(adapter.start)}};
   add_all("version of ", adapter.versions, facts);
   add_all("option ", adapter.options, facts);
   add_all("", adapter.settings, facts);
@@ -78,13 +81,40 @@ Facts facts_of_run(const RunRecord& run) {
   return facts;
 }
 
-std::string shown_value(const std::string* value) {
-  return value == nullptr || value->empty() ? "none" : in_quotes(*value);
+std::vector<std::string> words_of(const std::string& text) {
+  std::vector<std::string> list;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    if (end > at) list.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return list;
 }
 
-const std::string* find_fact(const Facts& facts, const std::string& name) {
+/// Leaves out the words at both ends that two commands have in common, since a flag at the end of a long command is what
+/// a reader looks for.
+void keep_what_differs(std::string& a, std::string& b) {
+  std::vector<std::string> of_a = words_of(a);
+  std::vector<std::string> of_b = words_of(b);
+  const auto differ = std::ranges::mismatch(of_a, of_b);
+  of_a.erase(of_a.begin(), differ.in1);
+  of_b.erase(of_b.begin(), differ.in2);
+  while (!of_a.empty() && !of_b.empty() && of_a.back() == of_b.back()) {
+    of_a.pop_back();
+    of_b.pop_back();
+  }
+  a = words(of_a);
+  b = words(of_b);
+}
+
+std::string shown_value(const std::string& value) {
+  return value.empty() ? "none" : fmt::format("\"{}\"", shown(value));
+}
+
+/// Empty if there is no such fact.
+std::string value_of(const Facts& facts, const std::string& name) {
   const auto found = std::ranges::find(facts, name, &Facts::value_type::first);
-  return found == facts.end() ? nullptr : &found->second;
+  return found == facts.end() ? "" : found->second;
 }
 
 }  // namespace
@@ -101,9 +131,11 @@ std::vector<std::string> system_differences(const RunRecord& base, const RunReco
     }
   }
   for (const std::string& name : names) {
-    const std::string a = shown_value(find_fact(of_base, name));
-    const std::string b = shown_value(find_fact(of_candidate, name));
-    if (a != b) differences.push_back(fmt::format("{}: {} and {}", name, a, b));
+    std::string a = value_of(of_base, name);
+    std::string b = value_of(of_candidate, name);
+    if (a == b) continue;
+    if (name == kStart || name == kEngineOptions) keep_what_differs(a, b);
+    differences.push_back(fmt::format("{}: {} and {}", name, shown_value(a), shown_value(b)));
   }
   return differences;
 }

@@ -127,10 +127,10 @@ TEST_CASE("what differs between two systems is named with both values, and an ad
         std::vector<std::string>{"version: \"1\" and \"2\"", "address: \"http://a/v1\" and \"http://b/v1\"",
                                  "gpu_driver: \"570\" and \"580\"", "kv_cache_dtype: none and \"fp8\""});
   for (RunRecord* const run : {&base, &candidate}) run->backends.front().served->managed.emplace();
-  base.backends.front().served->managed->start = {"serve"};
-  candidate.backends.front().served->managed->start = {"serve", "--fast"};
+  base.backends.front().served->managed->start = {"serve", "--fast", "--port", "{port}"};
+  candidate.backends.front().served->managed->start = {"serve", "--fast", "--kv", "fp8", "--port", "{port}"};
   const std::vector<std::string> started = system_differences(base, candidate);
-  CHECK(std::ranges::find(started, "start: \"serve\" and \"serve --fast\"") != started.end());
+  CHECK(std::ranges::find(started, "start: none and \"--kv fp8\"") != started.end());
   CHECK(std::ranges::none_of(started, [](const std::string& line) { return line.starts_with("address"); }));
   CHECK(is_same_system(served_backend("1", "http://a/v1"), served_backend("1", "http://b/v1")));
   CHECK_FALSE(is_same_system(served_backend("1", "http://a/v1"), served_backend("2", "http://a/v1")));
