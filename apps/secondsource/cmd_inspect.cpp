@@ -106,8 +106,10 @@ Result<std::string> inspect_yaml(const std::string& path, const std::string& con
   SS_TRY(const YamlNode root, parse_yaml(content, path));
   if (root.has("format")) {
     SS_TRY(const Manifest manifest, parse_manifest(content, path));
-    return fmt::format("manifest of {}: {} files, {} variants\n", manifest.name, manifest.files.size(),
-                       manifest.variants.size());
+    const std::string& quantization = manifest.source_quantization;
+    return fmt::format("manifest of {}: {} files, {} variants{}\n", manifest.name, manifest.files.size(),
+                       manifest.variants.size(),
+                       quantization.empty() ? "" : fmt::format("; quantized at its source: {}", quantization));
   }
   if (root.has("suite_format")) {
     const std::filesystem::path folder = std::filesystem::path(path).parent_path();

@@ -134,6 +134,10 @@ class Planner {
                         settings_.oracle, n_parameters / 1'000'000));
         settings_.oracle.clear();
       }
+      if (const Manifest* manifest = bundle.manifest(); manifest && !manifest->source_quantization.empty()) {
+        plan_.notes.push_back(fmt::format("{}: quantized at its source: {}; what runs are the dequantized values",
+                                          record.name, manifest->source_quantization));
+      }
       plan_.record.bundles.push_back(record);
       bundles_.push_back({std::move(bundle), std::move(record)});
     }

@@ -51,6 +51,8 @@ constexpr std::array kEntries = {
     Entry{"llama-bpe", kLlama3Steps, true, true},
     Entry{"llama3", kLlama3Steps, true, true},
     Entry{"llama-v3", kLlama3Steps, true, true},
+    Entry{"dbrx", kLlama3Steps},  // Phi-4 and OLMo 2
+    Entry{"smaug-bpe", kLlama3Steps},
     Entry{"qwen2", kQwen2Steps},
     Entry{"deepseek-r1-qwen", kQwen2Steps},
     Entry{"stablelm2", kQwen2Steps},
