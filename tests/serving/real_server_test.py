@@ -34,6 +34,7 @@ class Transformers:
 
 class Vllm:
     level = "forced"
+    publishes_metrics = True
 
     def why_not(self):
         return missing_packages("torch", "vllm")
@@ -47,6 +48,7 @@ class Vllm:
 
 class LlamaServer:
     level = "forced"
+    publishes_metrics = True
 
     def why_not(self):
         if not LLAMA_SERVER or not pathlib.Path(LLAMA_SERVER).exists():
@@ -58,7 +60,7 @@ class LlamaServer:
         file = pathlib.Path(scratch, "model.gguf")
         subprocess.run([PYTHON, SOURCE / "bundles/recipes/write_gguf.py", folder, file], check=True)
         return {"start": [LLAMA_SERVER, "--model", str(file), "--host", "127.0.0.1", "--port", "{port}", "--ctx-size",
-                          "8192", "--parallel", "2"]}
+                          "8192", "--parallel", "2", "--metrics"]}
 
 
 class Container(LlamaServer):
@@ -121,6 +123,17 @@ def system_of(server, model, scratch):
     return {"preset": getattr(server, "preset", NAME), "stop_deadline": "60s", **server.plan(model, scratch)}
 
 
+def check_metrics(cells):
+    """What the server itself counted in each repetition, and the memory and CPU of its processes."""
+    for cell in cells:
+        readings = {one["name"]: one["value"] for one in cell["telemetry"]}
+        assert readings["server_metrics_failed_count"] == 0, readings
+        assert readings["server_requests_running_max"] >= 0 and readings["server_rss_bytes"] > 1e6, readings
+        # A fresh page that came too late for an end of the repetition leaves its counts to the next one.
+        if "server_metrics_late_count" not in readings:
+            assert readings["server_output_tokens_count"] >= 16, readings
+
+
 def main():
     server = SERVERS[NAME]()
     why_not = server.why_not()
@@ -128,7 +141,10 @@ def main():
         print("skipped: " + why_not)
         return SKIPPED
     with tempfile.TemporaryDirectory() as scratch:
-        check_right(measure(PROGRAM, BUNDLE, system_of(server, "{model}", scratch), scratch), server.level)
+        measured = measure(PROGRAM, BUNDLE, system_of(server, "{model}", scratch), scratch)
+        check_right(measured, server.level)
+        if getattr(server, "publishes_metrics", False):
+            check_metrics(measured[1])
     with tempfile.TemporaryDirectory() as scratch:
         system = system_of(server, folder_with_wrong_base(scratch), scratch)
         check_wrong(measure(PROGRAM, BUNDLE, system, scratch), server.level)
