@@ -362,7 +362,7 @@ SS_DEVICE void compute_tile(const void* x, const Rows& x_rows, const WeightView&
   [[maybe_unused]] ScaleLoader<Shape> scale_loader;
   // What goes through registers reaches shared memory by ordinary stores, which are always fenced.
   constexpr bool kAllCopied = decltype(x_loader)::kAsync && decltype(weight_loader)::kAsync;
-  constexpr bool kFencesStage = Shape::kByWarpgroups && (kFencesCopies || !kAllCopied);
+  [[maybe_unused]] constexpr bool kFencesStage = Shape::kByWarpgroups && (kFencesCopies || !kAllCopied);
   const ContiguousRows weight_rows{first_output, weight.n_rows};
   const auto fetch = [&](int step) {
     auto& stage = shared.stage[step % Shape::kStages];
