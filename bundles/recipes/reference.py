@@ -38,6 +38,7 @@ from routing import Routing
 from weights import Role
 
 CHUNK = 512
+PART_VALUES = 1 << 24  # of a weight at a time, when it becomes what a variant stores
 ROWS = 32  # of a chunk at a time in E: their scores over a long context stay in the cache
 ATTENTION = "secondsource_reference"
 
@@ -233,17 +234,19 @@ class Reference:
     def _take_weights(self) -> None:
         """Every weight of the checkpoint becomes what the variant stores."""
         for name, weight in self.model.named_parameters():
-            weight.copy_(self._stored(name, weight))
+            self._store(name, weight)
 
-    def _stored(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        """A weight of the checkpoint as the variant stores it, dequantized."""
-        rule = MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT
-        stored = rule[self.variant](weight)
-        if not bool(stored.isfinite().all()):
-            raise SystemExit(f"{self.folder}: {name}: expected finite weights that fit {self.variant}, found others")
-        self.checkpoint_is_bf16 = self.checkpoint_is_bf16 and torch.equal(weight, to_bf16(weight))
-        self.largest_change = max(self.largest_change, float((stored - weight).abs().max()))
-        return stored
+    def _store(self, name: str, weight: torch.Tensor) -> None:
+        """Makes of a weight of the checkpoint what the variant stores, dequantized; in parts, which takes less memory."""
+        rule = (MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT)[self.variant]
+        for part in weight.split(max(1, PART_VALUES // max(1, weight[0].numel()))):  # rules are by row
+            stored = rule(part)
+            if not bool(stored.isfinite().all()):
+                raise SystemExit(
+                    f"{self.folder}: {name}: expected finite weights that fit {self.variant}, found others")
+            self.checkpoint_is_bf16 = self.checkpoint_is_bf16 and torch.equal(part, to_bf16(part))
+            self.largest_change = max(self.largest_change, float((stored - part).abs().max()))
+            part.copy_(stored)
 
     def _of_envelope(self, name: str, stored: torch.Tensor) -> torch.Tensor:
         """A stored weight as an operand of E's products."""

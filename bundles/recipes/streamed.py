@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +135,12 @@ class _StageIsDone(Exception):
         self.hidden = hidden
 
 
+def _resident_bytes() -> int:
+    """What this process has in memory now; 0 without /proc, where the projection leaves out the interpreter."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
 def _seconds_of_product(weight: torch.Tensor, rows: int) -> float:
     """Of rows with a weight [outputs, inputs]; the faster of two."""
     x, seconds = torch.ones(rows, weight.shape[1], device=weight.device), []
@@ -212,9 +219,11 @@ class StreamedReference(Reference):
         for name in self.names[stage]:
             module, _, leaf = name.rpartition(".")
             parent = self.model.get_submodule(module)
-            stored = self._stored(name, parent._parameters[leaf])
-            parent._parameters[leaf] = nn.Parameter(
-                (self._of_envelope(name, stored) if self._is_envelope else stored).to(self.device), requires_grad=False)
+            weight = parent._parameters[leaf].detach()
+            self._store(name, weight)
+            if self._is_envelope:
+                weight = self._of_envelope(name, weight)
+            parent._parameters[leaf] = nn.Parameter(weight.to(self.device), requires_grad=False)
 
     def _drop(self, stage: str | int) -> None:
         for name in self.names[stage]:
@@ -367,9 +376,13 @@ class StreamedReference(Reference):
         seconds_a_value_of = lambda n: max(of_row * math.ceil(n / reference.CHUNK), of_chunk * n / reference.CHUNK)
         seconds = sum(sizes[stage] * max(seconds_a_value, active * sum(seconds_a_value_of(n) for n in rows))
                       for rows in passes for stage in self.stages[1:])
-        # Two stages, the tensors that are being converted, and what sequences have between layers, four times.
+        # What is resident of the process itself; two stages in FP32, with the pages of the file that
+        # they were read from; what a rule makes of a part of a weight; and the rows between two layers, four times.
         most_rows = max(sum(rows) for rows in passes)
-        memory = 4 * (2 * max(sizes.values()) + max(sizes.values()) + 4 * most_rows * self.config.hidden_size)
+        of_file = self.checkpoint.n_bytes / sum(sizes.values())
+        memory = (_resident_bytes()
+                  + (4 + of_file) * 2 * max(sizes.values())
+                  + 4 * 4 * (reference.PART_VALUES + most_rows * self.config.hidden_size))
         kv_values = 2 * self.config.num_key_value_heads * self._head_dim() * self.config.num_hidden_layers
         disk = 4 * kv_values * most_rows
         self.passes_left = len(passes)
