@@ -39,11 +39,25 @@ Result<void> BundleWriter::add_text(const std::string& path, std::string_view te
 
 Result<void> BundleWriter::add_copy(const std::string& path, const std::filesystem::path& source) {
   SS_TRY(const std::filesystem::path place, place_for(path));
-  SS_TRY(InputFile input, InputFile::open(source));
   SS_TRY(OutputFile output, OutputFile::create(place));
+  return add_hashed(path, source, &output);
+}
+
+Result<void> BundleWriter::add_link(const std::string& path, const std::filesystem::path& source) {
+  SS_TRY(const std::filesystem::path place, place_for(path));
+  std::error_code error;
+  std::filesystem::create_hard_link(source, place, error);
+  if (error) return add_copy(path, source);
+  return add_hashed(path, place, nullptr);
+}
+
+/// Hashes `source`, which is written to `copy` if there is one, and adds it to the list.
+Result<void> BundleWriter::add_hashed(const std::string& path, const std::filesystem::path& source, OutputFile* copy) {
+  SS_TRY(InputFile input, InputFile::open(source));
   std::error_code ignored;
   const auto total_bytes = std::filesystem::file_size(source, ignored);
-  progress_->begin(fmt::format("copying {} (MiB)", path), ignored ? 0 : static_cast<std::int64_t>(total_bytes >> 20));
+  progress_->begin(fmt::format("{} {} (MiB)", copy != nullptr ? "copying" : "hashing", path),
+                   ignored ? 0 : static_cast<std::int64_t>(total_bytes >> 20));
   Sha256 hash;
   std::int64_t n_bytes = 0;
   std::vector<std::byte> buffer(kCopyBytes);
@@ -53,11 +67,11 @@ Result<void> BundleWriter::add_copy(const std::string& path, const std::filesyst
     if (n == 0) break;
     const std::span<const std::byte> bytes(buffer.data(), n);
     hash.update(bytes);
-    SS_TRY_VOID(output.write(bytes));
+    if (copy != nullptr) SS_TRY_VOID(copy->write(bytes));
     n_bytes += static_cast<std::int64_t>(n);
     progress_->update(n_bytes >> 20);
   }
-  SS_TRY_VOID(output.commit());
+  if (copy != nullptr) SS_TRY_VOID(copy->commit());
   add_written(path, {n_bytes, hash.finish()});
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include "bundle/manifest.h"
 #include "bundle/safetensors_writer.h"
+#include "core/file.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/result.h"
@@ -23,6 +24,9 @@ class BundleWriter {
   Result<void> add_text(const std::string& path, std::string_view text);
   /// Copies and hashes a file, reporting progress in MiB. Errors: kInvalidInput, kIo, kInterrupted.
   Result<void> add_copy(const std::string& path, const std::filesystem::path& source);
+  /// Gives the file another name in the bundle (a hard link) and hashes it; where the file system has no such links, a
+  /// copy is made. For a source whose own name is about to be removed. Errors: as add_copy().
+  Result<void> add_link(const std::string& path, const std::filesystem::path& source);
   /// Creates the folder of `path` and returns where the caller writes the file, which it then reports with
   /// add_written().
   Result<std::filesystem::path> place_for(const std::string& path);
@@ -32,6 +36,8 @@ class BundleWriter {
   Result<void> finish(Manifest manifest);
 
  private:
+  Result<void> add_hashed(const std::string& path, const std::filesystem::path& source, OutputFile* copy);
+
   std::filesystem::path folder_;
   Progress* progress_;
   const InterruptFlag* interrupt_;

@@ -120,15 +120,18 @@ Result<void> add_chat_template(const CreateOptions& options, const Bundle& model
   return {};
 }
 
-/// Copies the files of a model folder.
-Result<void> add_model_files(const fs::path& model_folder, const Bundle& model, BundleWriter& writer) {
+/// Copies the files of a model folder, or links to them.
+Result<void> add_model_files(const CreateOptions& options, const Bundle& model, BundleWriter& writer) {
   std::error_code ignored;
+  const auto add = [&](const std::string& file) {
+    const fs::path source = options.model_folder / file;
+    return options.takes_files ? writer.add_link(file, source) : writer.add_copy(file, source);
+  };
   for (const std::string_view file : kModelFiles) {
-    const fs::path source = model_folder / file;
-    if (fs::exists(source, ignored)) SS_TRY_VOID(writer.add_copy(std::string(file), source));
+    if (fs::exists(options.model_folder / file, ignored)) SS_TRY_VOID(add(std::string(file)));
   }
   for (const std::string& file : model.tensors().files()) {
-    SS_TRY_VOID(writer.add_copy(file, model_folder / file));
+    SS_TRY_VOID(add(file));
   }
   return {};
 }
@@ -141,6 +144,7 @@ Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, Ma
   manifest.family = to_string(model.config().architecture);
   manifest.license = options.license;
   manifest.source_url = options.source_url;
+  if (!options.source_description.empty()) manifest.source_description = options.source_description;
   manifest.variants = variants_of(stored_variant(model));
   SS_TRY_VOID(add_chat_template(options, model, writer, manifest, progress));
   if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
@@ -169,7 +173,7 @@ Result<void> create_bundle(const CreateOptions& options, const fs::path& target,
   manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
-  SS_TRY_VOID(add_model_files(options.model_folder, model, writer));
+  SS_TRY_VOID(add_model_files(options, model, writer));
   SS_TRY_VOID(finish_bundle(options, model, std::move(manifest), writer, progress));
   return folder.commit();
 }

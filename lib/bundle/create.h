@@ -23,6 +23,9 @@ struct CreateOptions {
   std::string name;                 ///< the bundle's name; empty means the folder's or the file's name
   std::string license = "unknown";  ///< the license of the weights
   std::string source_url;
+  std::string source_description = {};  ///< where the weights come from; empty means the name of the folder or file
+  /// The files of model_folder are about to be removed: the bundle takes them by hard links where that is possible.
+  bool takes_files = false;
   std::optional<std::filesystem::path> prompts;  ///< a folder of suites (*.yaml) with their documents
   /// A name (chat/named_templates.h), the path of a Jinja file, or "none"; absent: the model's own.
   std::optional<std::string> chat_template = std::nullopt;

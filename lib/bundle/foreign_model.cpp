@@ -55,12 +55,17 @@ constexpr std::array kTokenizerFormats = {
     Format{"vocab", ".txt", "a WordPiece vocabulary (BERT); only BPE is read"},
 };
 
-std::optional<ForeignFile> find_format(const fs::path& folder, std::span<const Format> formats) {
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
   const auto entries = list_folder(folder);
-  if (!entries) return std::nullopt;
+  if (!entries) return names;
+  for (const fs::path& entry : *entries) names.push_back(entry.filename().string());
+  return names;
+}
+
+std::optional<ForeignFile> find_format(std::span<const std::string> names, std::span<const Format> formats) {
   for (const Format& format : formats) {
-    for (const fs::path& entry : *entries) {
-      const std::string name = entry.filename().string();
+    for (const std::string& name : names) {
       if (name.starts_with(format.begin) && name.ends_with(format.end)) return ForeignFile{name, format.advice};
     }
   }
@@ -70,11 +75,19 @@ std::optional<ForeignFile> find_format(const fs::path& folder, std::span<const F
 }  // namespace
 
 std::optional<ForeignFile> foreign_weights(const fs::path& folder) {
-  return find_format(folder, kWeightFormats);
+  return foreign_weights_among(names_in(folder));
+}
+
+std::optional<ForeignFile> foreign_weights_among(std::span<const std::string> names) {
+  return find_format(names, kWeightFormats);
 }
 
 std::optional<ForeignFile> foreign_tokenizer(const fs::path& folder) {
-  return find_format(folder, kTokenizerFormats);
+  return foreign_tokenizer_among(names_in(folder));
+}
+
+std::optional<ForeignFile> foreign_tokenizer_among(std::span<const std::string> names) {
+  return find_format(names, kTokenizerFormats);
 }
 
 Error refuse_foreign(const fs::path& folder, std::string_view expected, const ForeignFile& foreign) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,9 +20,12 @@ struct ForeignFile {
 
 /// Weights in another format than safetensors; nullopt if the folder has none.
 [[nodiscard]] std::optional<ForeignFile> foreign_weights(const std::filesystem::path& folder);
+/// The same for the names of the files in a folder that is elsewhere.
+[[nodiscard]] std::optional<ForeignFile> foreign_weights_among(std::span<const std::string> names);
 
 /// A tokenizer in another form than tokenizer.json; nullopt if the folder has none.
 [[nodiscard]] std::optional<ForeignFile> foreign_tokenizer(const std::filesystem::path& folder);
+[[nodiscard]] std::optional<ForeignFile> foreign_tokenizer_among(std::span<const std::string> names);
 
 /// "FOLDER: expected EXPECTED, found FILE: ADVICE", as kUnsupported.
 [[nodiscard]] Error refuse_foreign(const std::filesystem::path& folder, std::string_view expected,

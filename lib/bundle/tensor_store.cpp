@@ -16,8 +16,6 @@
 namespace secondsource {
 namespace {
 
-constexpr std::string_view kSingleFile = "model.safetensors";
-
 /// Reads the index: a map from tensor name to shard.
 Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& path) {
   const std::string name = path.string();
@@ -35,7 +33,18 @@ Result<std::map<std::string, std::string>> read_index(const std::filesystem::pat
   return shards;
 }
 
+std::set<std::string> files_of(const std::map<std::string, std::string>& shards) {
+  std::set<std::string> files;
+  for (const auto& [tensor, shard] : shards) files.insert(shard);
+  return files;
+}
+
 }  // namespace
+
+Result<std::set<std::string>> files_of_weight_index(const std::filesystem::path& index) {
+  SS_TRY(const auto shards, read_index(index));
+  return files_of(shards);
+}
 
 Result<void> TensorStore::add_file(const std::filesystem::path& path) {
   SS_TRY(MappedFile mapped, MappedFile::map(path));
@@ -64,17 +73,15 @@ Result<TensorStore> TensorStore::open(const std::filesystem::path& folder) {
   const std::filesystem::path index_path = folder / kWeightIndexFile;
   std::error_code ignored;
   if (!std::filesystem::exists(index_path, ignored)) {
-    if (!std::filesystem::exists(folder / kSingleFile, ignored)) {
-      if (const auto foreign = foreign_weights(folder)) return refuse_foreign(folder, kSingleFile, *foreign);
+    if (!std::filesystem::exists(folder / kSingleWeightFile, ignored)) {
+      if (const auto foreign = foreign_weights(folder)) return refuse_foreign(folder, kSingleWeightFile, *foreign);
     }
-    return open_file(folder / kSingleFile);
+    return open_file(folder / kSingleWeightFile);
   }
 
   SS_TRY(const auto shards, read_index(index_path));
-  std::set<std::string> files;
-  for (const auto& [tensor, shard] : shards) files.insert(shard);
   TensorStore store;
-  for (const std::string& file : files) {
+  for (const std::string& file : files_of(shards)) {
     SS_TRY_VOID(store.add_file(folder / file));
     store.files_.push_back(file);
   }

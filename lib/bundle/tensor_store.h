@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,10 @@ namespace secondsource {
 
 /// The index file, which names the shard of every tensor. If it exists, it decides which files are read.
 inline constexpr std::string_view kWeightIndexFile = "model.safetensors.index.json";
+inline constexpr std::string_view kSingleWeightFile = "model.safetensors";
+
+/// The files that an index names, as checked paths relative to its folder. Errors: kInvalidInput, kIo.
+Result<std::set<std::string>> files_of_weight_index(const std::filesystem::path& index);
 
 /// One tensor with its bytes, which stay mapped while this object or a copy of it lives.
 struct StoredTensor {

@@ -16,6 +16,7 @@ namespace secondsource {
 namespace {
 
 constexpr std::int64_t kNsPerMs = 1'000'000;
+constexpr std::int64_t kNsPerS = 1'000'000'000;
 // A connection that cannot be opened in this time counts as refused.
 constexpr long kConnectTimeoutMs = 10'000;
 // Connections that stay open between requests: one for each stream that can be in flight.
@@ -42,13 +43,25 @@ struct Transfer {
   std::int64_t n_body_bytes = 0;
   bool was_refused = false;
   bool is_too_long = false;
+  HttpHeaders head_lines;
   bool* has_progress = nullptr;
 };
+
+/// Keeps the lines of the response's head that the caller wants.
+void keep_headers(Transfer& transfer) {
+  for (const std::string& name : transfer.call.wanted_headers) {
+    curl_header* line = nullptr;
+    if (curl_easy_header(transfer.easy.get(), name.c_str(), 0, CURLH_HEADER, -1, &line) == CURLHE_OK) {
+      transfer.head_lines[name] = line->value;
+    }
+  }
+}
 
 std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* user) {
   const std::int64_t at_ns = now_ns();
   auto& transfer = *static_cast<Transfer*>(user);
   *transfer.has_progress = true;
+  if (transfer.n_body_bytes == 0) keep_headers(transfer);
   transfer.n_body_bytes += static_cast<std::int64_t>(n);
   transfer.is_too_long = transfer.n_body_bytes > transfer.call.max_body_bytes;
   if (transfer.is_too_long) return CURL_WRITEFUNC_ERROR;
@@ -57,6 +70,7 @@ std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* user) {
   const char* type = nullptr;
   curl_easy_getinfo(transfer.easy.get(), CURLINFO_CONTENT_TYPE, &type);
   if (type != nullptr) head.content_type = type;
+  head.headers = &transfer.head_lines;
   if (transfer.call.on_body(head, {bytes, n}, at_ns)) return n;
   transfer.was_refused = true;
   return CURL_WRITEFUNC_ERROR;
@@ -87,15 +101,19 @@ std::string reason_of(const Transfer& transfer, CURLcode code) {
   if (transfer.was_refused) return "";
   if (code == CURLE_OK) return "";
   if (code == CURLE_OPERATION_TIMEDOUT) {
+    const std::int64_t stall_ns = transfer.call.stall_timeout_ns;
+    if (stall_ns > 0) return fmt::format("nothing came for {:g} s", static_cast<double>(stall_ns) * 1e-9);
     return fmt::format("no whole response within {:g} s", static_cast<double>(transfer.call.timeout_ns) * 1e-9);
   }
   const std::string detail = transfer.error.front() == '\0' ? "" : std::string(": ") + transfer.error.data();
   return shown(fmt::format("{}{}", curl_easy_strerror(code), detail));
 }
 
-HttpEnd end_of(const Transfer& transfer, CURLcode code) {
+HttpEnd end_of(Transfer& transfer, CURLcode code) {
   CURL* const easy = transfer.easy.get();
   HttpEnd end;
+  keep_headers(transfer);
+  end.headers = std::move(transfer.head_lines);
   end.id = transfer.id;
   end.error = reason_of(transfer, code);
   end.was_refused = transfer.was_refused;
@@ -168,13 +186,17 @@ void HttpClient::State::set_options(Transfer& transfer) const {
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_PROXY, "");  // a proxy from the environment would be part of what is timed
+  if (!settings.takes_proxy) set(CURLOPT_PROXY, "");
   // Honours the variables of OpenSSL, by which companies name their own certificate authorities.
   if (const char* authorities = std::getenv("SSL_CERT_FILE")) set(CURLOPT_CAINFO, authorities);
   set(CURLOPT_FRESH_CONNECT, transfer.call.opens_connection ? 1L : 0L);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, transfer.call.timeout_ns / kNsPerMs)));
   set(CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  if (transfer.call.stall_timeout_ns > 0) {
+    set(CURLOPT_LOW_SPEED_LIMIT, 1L);  // bytes a second
+    set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::max<std::int64_t>(1, transfer.call.stall_timeout_ns / kNsPerS)));
+  }
   // Asks for no compression, which would hold events back; what is compressed nevertheless is decompressed.
   set(CURLOPT_ACCEPT_ENCODING, "identity");
   const bool is_tls = transfer.call.url.starts_with("https:");
@@ -197,7 +219,8 @@ void HttpClient::State::set_options(Transfer& transfer) const {
   add("Accept: " + std::string(transfer.call.accept));
   add("User-Agent: secondsource");
   add("Expect:");
-  if (!settings.key.is_empty()) add("Authorization: " + settings.key.authorization());
+  if (!settings.key.is_empty() && transfer.call.sends_key) add("Authorization: " + settings.key.authorization());
+  for (const std::string& line : transfer.call.headers) add(line);
   if (!transfer.call.body.empty()) {
     add("Content-Type: application/json");
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.call.body.size()));

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,10 +22,14 @@
 
 namespace secondsource {
 
+/// Lines of a response's head by their names in lower case.
+using HttpHeaders = std::map<std::string, std::string, std::less<>>;
+
 /// The first lines of a response.
 struct HttpHead {
   long status = 0;
-  std::string_view content_type;  ///< as the server writes it; empty: none
+  std::string_view content_type;         ///< as the server writes it; empty: none
+  const HttpHeaders* headers = nullptr;  ///< those of HttpCall::wanted_headers that came
 };
 
 /// Takes a piece of a body, decompressed, with the time at which it was known on this host. False ends the request.
@@ -37,7 +42,11 @@ struct HttpCall {
   std::int64_t timeout_ns = 30'000'000'000;  ///< from start to the end of the body
   std::int64_t max_body_bytes = std::int64_t{64} << 20;
   OnBody on_body{};
-  bool opens_connection = false;  ///< takes no connection that is open already
+  bool opens_connection = false;              ///< takes no connection that is open already
+  std::vector<std::string> headers{};         ///< further lines of the request: "Range: bytes=5-"
+  std::vector<std::string> wanted_headers{};  ///< names, in lower case, of the lines of the response that are kept
+  bool sends_key = true;                      ///< the client's key goes with the request
+  std::int64_t stall_timeout_ns = 0;          ///< ends a transfer in which nothing came for so long; 0: never
 };
 
 /// What opening a connection took.
@@ -67,6 +76,7 @@ struct HttpEnd {
   bool was_refused = false;                   ///< on_body returned false
   std::optional<ConnectionTimes> connection;  ///< present if this request opened one
   int http_version = 0;                       ///< 11 or 20 (2.0); 0: unknown
+  HttpHeaders headers;                        ///< those of HttpCall::wanted_headers that came
 };
 
 struct HttpReply {
@@ -77,6 +87,9 @@ struct HttpReply {
 struct HttpSettings {
   ApiKey key{};
   HttpVersion version = HttpVersion::kAutomatic;
+  /// Takes the proxy that the environment names (https_proxy, no_proxy and their kin, as libcurl reads them). Without it
+  /// there is none, because a proxy would be part of what is timed.
+  bool takes_proxy = false;
 };
 
 class HttpClient {

@@ -25,22 +25,21 @@ std::optional<std::string> part_of(CURLU* url, CURLUPart part) {
 
 }  // namespace
 
-Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path) {
-  const auto refuse = [](std::string_view shown_text, std::string_view why) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("system URL {}: expected {}", in_quotes(shown_text), why)};
+Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path, const UrlWording& wording) {
+  const auto refuse = [&wording](std::string_view shown_text, std::string_view why) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{} {}: expected {}", wording.what, in_quotes(shown_text), why)};
   };
   const std::unique_ptr<CURLU, CleanUrl> url(curl_url());
   const std::string whole(text);
   if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, whole.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
-    return refuse(text.substr(0, text.find('@') == std::string_view::npos ? text.size() : 0),
-                  "an address such as http://127.0.0.1:8000/v1");
+    return refuse(text.substr(0, text.find('@') == std::string_view::npos ? text.size() : 0), wording.example);
   }
   const std::string scheme = part_of(url.get(), CURLUPART_SCHEME).value_or("");
   // The text of these parts may be a secret, so it is not repeated.
   for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT}) {
     if (!part_of(url.get(), part)) continue;
     return refuse(part_of(url.get(), CURLUPART_HOST).value_or(""),
-                  "no user, password, query or fragment in it; a key comes from key_env=VARIABLE or key_file=FILE");
+                  fmt::format("no user, password, query or fragment in it; {}", wording.secrets));
   }
   if (scheme != "http" && scheme != "https") return refuse(text, "http or https");
   std::string path = part_of(url.get(), CURLUPART_PATH).value_or("/");

@@ -14,9 +14,17 @@ struct ServerUrl {
   std::string root;  ///< the same without the last part of its path: "http://host:8000"
 };
 
+/// What the messages of parse_server_url() say.
+struct UrlWording {
+  std::string_view what = "system URL";
+  std::string_view example = "an address such as http://127.0.0.1:8000/v1";
+  std::string_view secrets = "a key comes from key_env=VARIABLE or key_file=FILE";  ///< where they belong instead
+};
+
 /// Parses an http or https URL. Without a path it gets `default_path` ("/v1"). Errors: kInvalidInput for another scheme,
 /// and for a user, password, query or fragment, since a URL is stored and shown and may have no secrets.
-Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path);
+Result<ServerUrl> parse_server_url(std::string_view text, std::string_view default_path,
+                                   const UrlWording& wording = {});
 
 /// Scheme, host and port of a URL that parse_server_url() gave: "http://host:8000".
 [[nodiscard]] inline std::string_view origin_of(std::string_view url) {

@@ -11,7 +11,7 @@ namespace {
 Error no_servers() {
   return {
       ErrorCode::kUnsupported,
-      "this build cannot measure servers: SECONDSOURCE_WITH_SERVERS was OFF when it was made, which leaves out libcurl"};
+      "this build cannot ask servers or pull models: SECONDSOURCE_WITH_SERVERS was OFF when it was made, which leaves out libcurl"};
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ const ConnectionTotals& HttpClient::connections() const {
   return state_->totals;
 }
 
-Result<ServerUrl> parse_server_url(std::string_view, std::string_view) {
+Result<ServerUrl> parse_server_url(std::string_view, std::string_view, const UrlWording&) {
   return no_servers();
 }
 
