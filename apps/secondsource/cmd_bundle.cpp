@@ -1,4 +1,4 @@
-// secondsource bundle create|info|synth|verify|outputs|attach: creates and inspects bundles.
+// secondsource bundle create|pull|info|synth|verify|outputs|attach: creates and inspects bundles.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "core/file.h"
 #include "core/units.h"
+#include "hub/pull.h"
 #include "installed_data.h"
 
 namespace secondsource {
@@ -66,29 +67,63 @@ void add_synth_command(CommandNode& bundle, CommandAction& action) {
       [options, &action] { action = [options](CommandContext& context) { return run_synth(*options, context); }; });
 }
 
-struct CreateCommandOptions {
-  CreateOptions create;
-  std::string from;
-  std::string gguf;
+/// What a person says of a bundle that is made, wherever its model comes from.
+struct NewBundleFlags {
   std::string out;
+  std::string name;
+  std::string license;
   std::string prompts;
   std::string chat_template;
   std::string chat_date;
+
+  void add_to(CommandNode& command, const std::string& default_name, const std::string& default_license);
+  [[nodiscard]] CreateOptions to_options() const;
 };
 
-Result<ExitStatus> run_create(CreateCommandOptions& options, CommandContext& context) {
+void NewBundleFlags::add_to(CommandNode& command, const std::string& default_name, const std::string& default_license) {
+  command.add_option("--out", out, "The bundle's folder; must be free")->required();
+  command.add_option("--prompts", prompts, "A folder of golden prompt suites to copy in");
+  command.add_option("--chat-template", chat_template,
+                     "The chat template: a name such as chatml, a Jinja file, or none; default: the model's own");
+  command.add_option("--chat-date", chat_date,
+                     "What the template takes for today, so that ids stay the same; default: 2024-07-26");
+  command.add_option("--name", name, "The bundle's name; default: " + default_name);
+  command.add_option("--license", license, "Licence of the weights; default: " + default_license);
+}
+
+CreateOptions NewBundleFlags::to_options() const {
+  CreateOptions options;
+  options.name = name;
+  if (!license.empty()) options.license = license;
+  if (!prompts.empty()) options.prompts = prompts;
+  if (!chat_template.empty()) options.chat_template = chat_template;
+  if (!chat_date.empty()) options.chat_date = chat_date;
+  return options;
+}
+
+/// Makes the bundle and says what is to be done with it.
+Result<ExitStatus> create_and_report(const CreateOptions& options, const std::string& out, CommandContext& context) {
+  SS_TRY_VOID(create_bundle(options, out, context.progress, context.interrupt));
+  context.progress.note(fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", out, out));
+  return ExitStatus::kOk;
+}
+
+struct CreateCommandOptions {
+  NewBundleFlags bundle;
+  std::string from;
+  std::string gguf;
+  std::string url;
+};
+
+Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContext& context) {
   if (options.from.empty() == options.gguf.empty()) {
     return Error{ErrorCode::kInvalidInput, "bundle create: expected one of --from-hf and --from-gguf"};
   }
-  options.create.model_folder = options.from;
-  options.create.gguf_file = options.gguf;
-  if (!options.prompts.empty()) options.create.prompts = options.prompts;
-  if (!options.chat_template.empty()) options.create.chat_template = options.chat_template;
-  if (!options.chat_date.empty()) options.create.chat_date = options.chat_date;
-  SS_TRY_VOID(create_bundle(options.create, options.out, context.progress, context.interrupt));
-  context.progress.note(
-      fmt::format("{}: written, unverified until bundles/recipes/expect.py --model {}", options.out, options.out));
-  return ExitStatus::kOk;
+  CreateOptions create = options.bundle.to_options();
+  create.model_folder = options.from;
+  create.gguf_file = options.gguf;
+  create.source_url = options.url;
+  return create_and_report(create, options.bundle.out, context);
 }
 
 void add_create_command(CommandNode& bundle, CommandAction& action) {
@@ -97,18 +132,65 @@ void add_create_command(CommandNode& bundle, CommandAction& action) {
   command->add_option("--from-hf", options->from, "The model's folder");
   command->add_option("--from-gguf", options->gguf,
                       "A GGUF file, or the first part of a split one; its weights are dequantized exactly");
-  command->add_option("--out", options->out, "The bundle's folder; must be free")->required();
-  command->add_option("--prompts", options->prompts, "A folder of golden prompt suites to copy in");
-  command->add_option("--chat-template", options->chat_template,
-                      "The chat template: a name such as chatml, a Jinja file, or none; default: the model's own");
-  command->add_option("--chat-date", options->chat_date,
-                      "What the template takes for today, so that ids stay the same; default: 2024-07-26");
-  command->add_option("--name", options->create.name, "The bundle's name; default: the folder's or the file's");
-  command->add_option("--license", options->create.license, "Licence of the weights")->capture_default_str();
-  command->add_option("--url", options->create.source_url, "Where the weights come from");
+  options->bundle.add_to(*command, "the folder's or the file's", "unknown");
+  command->add_option("--url", options->url, "Where the weights come from");
   command->footer("Example: secondsource bundle create --from-hf SmolLM2-135M --prompts prompts --out smollm2");
   command->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_create(*options, context); }; });
+}
+
+struct PullCommandOptions {
+  NewBundleFlags bundle;
+  std::string model;
+  std::string endpoint;
+  std::int32_t n_retries = 5;
+};
+
+Result<ExitStatus> run_pull(const PullCommandOptions& options, CommandContext& context) {
+  SS_TRY(const HubModelName model, parse_hub_model_name(options.model));
+  SS_TRY(HubSettings settings, hub_settings_from_environment(options.endpoint));
+  settings.n_retries = options.n_retries;
+  const std::string& out = options.bundle.out;
+  SS_TRY(const PulledModel pulled, pull_model(model, std::move(settings), out, context.progress, context.interrupt));
+  CreateOptions create = options.bundle.to_options();
+  create.gguf_file = pulled.gguf_file;
+  if (create.gguf_file.empty()) {
+    create.model_folder = pulled.folder.files();
+    if (create.name.empty()) create.name = model.name();
+  }
+  if (options.bundle.license.empty() && !pulled.license.empty()) create.license = pulled.license;
+  create.source_description = pulled.description;
+  create.source_url = pulled.url;
+  create.takes_files = true;
+  SS_TRY(const ExitStatus status, create_and_report(create, out, context));
+  SS_TRY_VOID(pulled.folder.remove());
+  return status;
+}
+
+void add_pull_command(CommandNode& bundle, CommandAction& action) {
+  auto options = std::make_shared<PullCommandOptions>();
+  CommandNode* command = bundle.add_subcommand("pull", "Make a bundle from a model on a hub");
+  command->add_option("model", options->model, "hf:ORG/NAME[@REVISION], or hf:ORG/NAME/FILE.gguf[@REVISION]")
+      ->required();
+  options->bundle.add_to(*command, "the model's", "what the model's card says, or unknown");
+  command->add_option("--endpoint", options->endpoint,
+                      "The address of a mirror; default: HF_ENDPOINT, or the public hub");
+  command->add_option("--retries", options->n_retries, "Attempts after a failed one without a byte between them")
+      ->check(Range(0, 1000))
+      ->capture_default_str();
+  command->footer(
+      "Pulled are configuration, tokenizer, chat templates and safetensors, or the GGUF file: no pickles, no code. Every "
+      "file is checked by the hash that the hub lists for the commit.\n"
+      "The files are collected in OUT.pull beside the bundle. An interrupted pull goes on there when the same command is "
+      "given again; a whole one removes it.\n"
+      "Environment, as huggingface_hub reads it: HF_TOKEN is an access token for private and gated models, which goes to "
+      "the hub alone and is neither shown nor stored; HF_ENDPOINT a mirror; HF_HUB_DOWNLOAD_TIMEOUT the seconds after "
+      "which a silent connection counts as lost; HF_HUB_OFFLINE=1 forbids pulling. HTTPS_PROXY and NO_PROXY name a "
+      "proxy.\n"
+      "Example: secondsource bundle pull hf:HuggingFaceTB/SmolLM2-135M --prompts prompts --out smollm2\n"
+      "Example: secondsource bundle pull hf:org/model-GGUF/model.Q4_K_M.gguf@v1.0 --out model");
+  command->callback(
+      [options, &action] { action = [options](CommandContext& context) { return run_pull(*options, context); }; });
 }
 
 std::string describe(const Bundle& bundle) {
@@ -248,6 +330,7 @@ CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
   CommandNode* bundle = app.add_subcommand("bundle", "Make and check bundles");
   bundle->require_subcommand();
   add_create_command(*bundle, action);
+  add_pull_command(*bundle, action);
   add_info_command(*bundle, action);
   add_synth_command(*bundle, action);
   add_bundle_verify_command(*bundle, action);

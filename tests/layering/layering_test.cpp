@@ -33,6 +33,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"cost", {"core"}},
     {"record", {"core", "stats", "backend", "cost"}},
     {"serving", {"core", "record"}},
+    {"hub", {"core", "bundle", "serving"}},
     {"summary", {"core", "stats", "cost", "record"}},
     {"host", {"core", "stats", "backend", "backend_kit", "record"}},
     {"golden", {"core", "backend", "bundle", "engine", "record"}},
