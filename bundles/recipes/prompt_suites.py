@@ -8,7 +8,6 @@ recognised; nothing is added that the template or the text does not contain.
 """
 
 import hashlib
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
