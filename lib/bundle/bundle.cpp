@@ -9,6 +9,7 @@
 #include "bundle/extraction_cache.h"
 #include "bundle/file_kind.h"
 #include "bundle/foreign_model.h"
+#include "bundle/model_names.h"
 #include "bundle/relative_path.h"
 #include "bundle/variant.h"
 #include "chat/named_templates.h"
@@ -25,10 +26,6 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kMaxManifestBytes = std::int64_t{8} << 20;
 constexpr std::int64_t kMaxConfigBytes = 1 << 20;
 constexpr std::int64_t kMaxTextBytes = std::int64_t{128} << 20;
-
-std::string folder_name(const fs::path& folder) {
-  return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
-}
 
 /// Checks that every file of the manifest exists inside the folder and has its listed size.
 Result<void> check_listed_files(const Manifest& manifest, const fs::path& folder) {
@@ -55,6 +52,10 @@ Error expected_bundle(const fs::path& path, std::string_view found) {
 }
 
 }  // namespace
+
+std::string model_folder_name(const fs::path& folder) {
+  return fs::absolute(folder / "").lexically_normal().parent_path().filename().string();
+}
 
 Bundle::Bundle() = default;
 Bundle::Bundle(Bundle&&) noexcept = default;
@@ -90,26 +91,6 @@ Result<void> Bundle::load_manifest() {
   return {};
 }
 
-/// Gives the tensors of a part for text the names that model_tensors() has, and finds out whether it has an own head: a
-/// head that is stored counts, because transformers ties such models by default and published files do not contradict.
-Result<void> Bundle::name_tensors_as_the_model() {
-  if (!config_.is_text_part) return {};
-  std::vector<std::string> stored;
-  for (const auto& [name, tensor] : tensors_.tensors()) stored.push_back(name);
-  for (const std::string& name : stored) {
-    const std::string plain = name_of_stored(config_, name);
-    if (plain == name) continue;
-    if (tensors_.find(plain) != nullptr) {
-      return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected it once, found it as {}, too",
-                                                         folder_.string(), printable(name), printable(plain))};
-    }
-    tensors_.rename(name, plain);
-  }
-  const bool has_both = tensors_.find(kEmbeddingTensor) != nullptr && tensors_.find(kHeadTensor) != nullptr;
-  if (has_both) config_.tied_embeddings = false;
-  return {};
-}
-
 Result<void> Bundle::load_model() {
   const fs::path config_path = folder_ / "config.json";
   std::error_code ignored;
@@ -133,10 +114,7 @@ Result<void> Bundle::load_model() {
                    fmt::format("{}: {}: expected it in the manifest's files", folder_.string(), file)};
     }
   }
-  SS_TRY_VOID(name_tensors_as_the_model());
-  // Checkpoints store a matrix that embedding and head share under either name.
-  const bool has_head_alone = tensors_.find(kEmbeddingTensor) == nullptr && tensors_.find(kHeadTensor) != nullptr;
-  if (config_.tied_embeddings && has_head_alone) tensors_.rename(kHeadTensor, kEmbeddingTensor);
+  SS_TRY_VOID(name_tensors_as_the_model(folder_.string(), config_, tensors_));
   return check_tensors(config_, tensors_, folder_.string());
 }
 
@@ -151,7 +129,7 @@ Result<Bundle> Bundle::open_model_folder(const fs::path& folder) {
   }
   Bundle bundle;
   bundle.folder_ = folder;
-  bundle.name_ = folder_name(folder);
+  bundle.name_ = model_folder_name(folder);
   SS_TRY_VOID(bundle.load_model());
   return bundle;
 }

@@ -34,6 +34,9 @@ struct OpenOptions {
   std::int64_t cache_limit_bytes = std::int64_t{64} << 30;
 };
 
+/// The name of a model that has none but its folder's: the last part of the absolute path.
+[[nodiscard]] std::string model_folder_name(const std::filesystem::path& folder);
+
 class Bundle {
  public:
   /// Opens a bundle folder, a zip, or a plain Hugging Face folder. In a bundle, every listed file must exist inside the
@@ -90,7 +93,6 @@ class Bundle {
   Result<std::optional<std::string>> read_optional(std::string_view file) const;
   Result<void> load_manifest();
   Result<void> load_model();
-  Result<void> name_tensors_as_the_model();
 
   std::string name_;
   std::filesystem::path folder_;

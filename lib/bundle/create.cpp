@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 #include <system_error>
 #include <utility>
 
 #include "bundle/bundle.h"
 #include "bundle/bundle_writer.h"
+#include "bundle/chat_files.h"
 #include "bundle/finite_weights.h"
 #include "bundle/gguf_folder.h"
 #include "bundle/prompts.h"
+#include "bundle/quantized_folder.h"
 #include "bundle/relative_path.h"
 #include "bundle/staged_folder.h"
 #include "bundle/variant.h"
@@ -29,11 +32,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The files that are copied beside the weights. Other files of the folder (other formats, code, pictures) are left
-/// out.
-constexpr std::array<std::string_view, 6> kModelFiles = {
-    "config.json",           "generation_config.json",  "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", kWeightIndexFile};
+/// The files that are copied beside the configuration and the weights. Other files of the folder (other formats, code,
+/// pictures) are left out.
+constexpr std::array<std::string_view, 4> kTextFiles = {"generation_config.json", "tokenizer.json",
+                                                        "tokenizer_config.json", "special_tokens_map.json"};
 
 /// The stored type that takes the most bytes, as a variant's name.
 std::string stored_variant(const Bundle& model) {
@@ -76,8 +78,12 @@ Result<void> add_prompts(const fs::path& folder, BundleWriter& writer) {
 }
 
 /// The template that the options ask for: a name, a file, or the model's own; nullopt for none.
-Result<std::optional<ChatTemplateSource>> chosen_template(const CreateOptions& options, const Bundle& model) {
-  if (!options.chat_template) return model.chat_template();
+Result<std::optional<ChatTemplateSource>> chosen_template(const CreateOptions& options, const fs::path& model_folder) {
+  if (!options.chat_template) {
+    SS_TRY(const std::vector<std::string> more_files, more_template_files(model_folder));
+    SS_TRY(ChatTemplateSource own, model_chat_templates(reader_of(model_folder), more_files, model_folder.string()));
+    return std::optional(std::move(own));
+  }
   if (*options.chat_template == "none") return std::optional<ChatTemplateSource>();
   ChatTemplateSource source{.templates = {}, .special_tokens = {}, .name = *options.chat_template};
   const fs::path file = *options.chat_template;
@@ -93,9 +99,9 @@ Result<std::optional<ChatTemplateSource>> chosen_template(const CreateOptions& o
 }
 
 /// Writes the templates as transformers does: chat_template.jinja, and the others beside it.
-Result<void> add_chat_template(const CreateOptions& options, const Bundle& model, BundleWriter& writer,
+Result<void> add_chat_template(const CreateOptions& options, const fs::path& model_folder, BundleWriter& writer,
                                Manifest& manifest, Progress& progress) {
-  SS_TRY(const std::optional<ChatTemplateSource> source, chosen_template(options, model));
+  SS_TRY(const std::optional<ChatTemplateSource> source, chosen_template(options, model_folder));
   if (!source || !source->templates.contains("default")) return {};
   if (!days_since_1970(options.chat_date)) {
     return Error{ErrorCode::kInvalidInput,
@@ -120,62 +126,88 @@ Result<void> add_chat_template(const CreateOptions& options, const Bundle& model
   return {};
 }
 
-/// Copies the files of a model folder, or links to them.
-Result<void> add_model_files(const CreateOptions& options, const Bundle& model, BundleWriter& writer) {
+/// Copies the files of a model folder that are there, or links to them.
+Result<void> add_model_files(const CreateOptions& options, std::span<const std::string_view> files,
+                             BundleWriter& writer) {
   std::error_code ignored;
-  const auto add = [&](const std::string& file) {
+  for (const std::string_view file : files) {
     const fs::path source = options.model_folder / file;
-    return options.takes_files ? writer.add_link(file, source) : writer.add_copy(file, source);
-  };
-  for (const std::string_view file : kModelFiles) {
-    if (fs::exists(options.model_folder / file, ignored)) SS_TRY_VOID(add(std::string(file)));
-  }
-  for (const std::string& file : model.tensors().files()) {
-    SS_TRY_VOID(add(file));
+    if (!fs::exists(source, ignored)) continue;
+    SS_TRY_VOID(options.takes_files ? writer.add_link(std::string(file), source)
+                                    : writer.add_copy(std::string(file), source));
   }
   return {};
 }
 
-/// What both ways have in common: the manifest, the chat template and the prompts. `manifest` says where the weights come
-/// from.
-Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, Manifest manifest, BundleWriter& writer,
-                           Progress& progress) {
+/// What all ways have in common: the manifest, the chat template and the prompts. `manifest` says where the weights come
+/// from; `model` is the written folder, and the templates are in `template_folder`.
+Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, const fs::path& template_folder,
+                           Manifest manifest, BundleWriter& writer, Progress& progress) {
   if (!options.name.empty()) manifest.name = options.name;
   manifest.family = to_string(model.config().architecture);
   manifest.license = options.license;
   manifest.source_url = options.source_url;
   if (!options.source_description.empty()) manifest.source_description = options.source_description;
   manifest.variants = variants_of(stored_variant(model));
-  SS_TRY_VOID(add_chat_template(options, model, writer, manifest, progress));
+  SS_TRY_VOID(add_chat_template(options, template_folder, writer, manifest, progress));
   if (options.prompts) SS_TRY_VOID(add_prompts(*options.prompts, writer));
   return writer.finish(std::move(manifest));
+}
+
+Result<void> create_from_gguf(const CreateOptions& options, const fs::path& target, Progress& progress,
+                              const InterruptFlag& interrupt) {
+  SS_TRY(StagedFolder folder, StagedFolder::create(target));
+  BundleWriter writer(folder.path(), progress, interrupt);
+  SS_TRY(const GgufOrigin origin, write_gguf_model(options.gguf_file, writer, progress, interrupt));
+  SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
+  Manifest manifest;
+  manifest.name = origin.model_name;
+  manifest.source_description = fmt::format("the GGUF file {}", options.gguf_file.filename().string());
+  manifest.source_quantization = origin.quantization;
+  SS_TRY_VOID(finish_bundle(options, model, folder.path(), std::move(manifest), writer, progress));
+  return folder.commit();
+}
+
+Result<void> create_from_quantized(const CreateOptions& options, const fs::path& target, Progress& progress,
+                                   const InterruptFlag& interrupt) {
+  SS_TRY(StagedFolder folder, StagedFolder::create(target));
+  BundleWriter writer(folder.path(), progress, interrupt);
+  Manifest manifest;
+  SS_TRY(manifest.source_quantization, write_quantized_model(options.model_folder, writer, progress, interrupt));
+  SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
+  SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
+  manifest.name = model_folder_name(options.model_folder);
+  manifest.source_description = fmt::format("the Hugging Face folder {}", manifest.name);
+  SS_TRY_VOID(finish_bundle(options, model, options.model_folder, std::move(manifest), writer, progress));
+  return folder.commit();
+}
+
+Result<void> create_from_folder(const CreateOptions& options, const fs::path& target, Progress& progress,
+                                const InterruptFlag& interrupt) {
+  SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
+  SS_TRY_VOID(check_finite_weights(model.config(), model.tensors(), progress, interrupt));
+  Manifest manifest;
+  manifest.name = model.name();
+  manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
+  SS_TRY(StagedFolder folder, StagedFolder::create(target));
+  BundleWriter writer(folder.path(), progress, interrupt);
+  SS_TRY_VOID(add_model_files(options, std::array{std::string_view("config.json")}, writer));
+  SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
+  SS_TRY_VOID(add_model_files(options, std::array{kWeightIndexFile}, writer));
+  const std::vector<std::string>& files = model.tensors().files();
+  SS_TRY_VOID(add_model_files(options, std::vector<std::string_view>(files.begin(), files.end()), writer));
+  SS_TRY_VOID(finish_bundle(options, model, options.model_folder, std::move(manifest), writer, progress));
+  return folder.commit();
 }
 
 }  // namespace
 
 Result<void> create_bundle(const CreateOptions& options, const fs::path& target, Progress& progress,
                            const InterruptFlag& interrupt) {
-  Manifest manifest;
-  if (!options.gguf_file.empty()) {
-    SS_TRY(StagedFolder folder, StagedFolder::create(target));
-    BundleWriter writer(folder.path(), progress, interrupt);
-    SS_TRY(const GgufOrigin origin, write_gguf_model(options.gguf_file, writer, progress, interrupt));
-    SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
-    manifest.name = origin.model_name;
-    manifest.source_description = fmt::format("the GGUF file {}", options.gguf_file.filename().string());
-    manifest.source_quantization = origin.quantization;
-    SS_TRY_VOID(finish_bundle(options, model, std::move(manifest), writer, progress));
-    return folder.commit();
-  }
-  SS_TRY(const Bundle model, Bundle::open_model_folder(options.model_folder));
-  SS_TRY_VOID(check_finite_weights(model.config(), model.tensors(), progress, interrupt));
-  manifest.name = model.name();
-  manifest.source_description = fmt::format("the Hugging Face folder {}", model.name());
-  SS_TRY(StagedFolder folder, StagedFolder::create(target));
-  BundleWriter writer(folder.path(), progress, interrupt);
-  SS_TRY_VOID(add_model_files(options, model, writer));
-  SS_TRY_VOID(finish_bundle(options, model, std::move(manifest), writer, progress));
-  return folder.commit();
+  if (!options.gguf_file.empty()) return create_from_gguf(options, target, progress, interrupt);
+  SS_TRY(const bool is_quantized, has_quantized_weights(options.model_folder));
+  return is_quantized ? create_from_quantized(options, target, progress, interrupt)
+                      : create_from_folder(options, target, progress, interrupt);
 }
 
 }  // namespace secondsource

@@ -16,7 +16,7 @@
 namespace secondsource {
 
 struct CreateOptions {
-  /// Holds config.json, safetensors in F32, F16 or BF16 (sharded or not) and tokenizer.json.
+  /// Holds config.json, safetensors (sharded or not) in F32, F16, BF16 or a form of quantized_folder.h, and tokenizer.json.
   std::filesystem::path model_folder;
   /// Instead of the folder: a GGUF file, or the first part of a split one.
   std::filesystem::path gguf_file = {};

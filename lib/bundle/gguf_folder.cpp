@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,8 +15,7 @@
 #include "bundle/gguf_files.h"
 #include "bundle/gguf_tensors.h"
 #include "bundle/gguf_tokenizer.h"
-#include "bundle/safetensors_writer.h"
-#include "core/half.h"
+#include "bundle/weight_conversion.h"
 #include "core/utf8.h"
 #include "tokenizer/gguf_tokenizer_json.h"
 
@@ -25,109 +23,6 @@ namespace secondsource {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
-
-constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
-
-/// Which of the types hold all values seen so far.
-struct ExactTypes {
-  bool bf16 = true;
-  bool f16 = true;
-  bool is_finite = true;
-
-  void see(float value) {
-    is_finite = is_finite && std::isfinite(value);
-    bf16 = bf16 && round_to_bf16(value) == value;
-    f16 = f16 && round_to_f16(value) == value;
-  }
-  [[nodiscard]] DType smallest() const { return bf16 ? DType::kBf16 : f16 ? DType::kF16 : DType::kF32; }
-};
-
-/// Appends the row in the type, which holds every value.
-void append_values(std::span<const float> row, DType dtype, std::vector<std::byte>& out) {
-  const auto append = [&](const auto& value) {
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    out.insert(out.end(), bytes.begin(), bytes.end());
-  };
-  for (const float value : row) {
-    if (dtype == DType::kBf16) {
-      append(to_bf16(value));
-    } else if (dtype == DType::kF16) {
-      append(to_f16(value));
-    } else {
-      append(value);
-    }
-  }
-}
-
-/// The values of all tensors, read twice: to find the types that hold them, and to write them.
-class WeightConversion {
- public:
-  WeightConversion(const ModelConfig& config, const std::vector<GgufTensorPlan>& plans, std::string name,
-                   Progress& progress, const InterruptFlag& interrupt)
-      : config_(&config), plans_(&plans), name_(std::move(name)), progress_(&progress), interrupt_(&interrupt) {}
-
-  Result<std::vector<TensorToWrite>> find_types() {
-    begin("reading the weights (MiB of FP32)");
-    std::vector<TensorToWrite> tensors;
-    for (const GgufTensorPlan& plan : *plans_) {
-      ExactTypes exact;
-      SS_TRY_VOID(for_each_gguf_row(plan, *config_, [&](std::span<const float> row) -> Result<void> {
-        for (const float value : row) exact.see(value);
-        return advance(row.size());
-      }));
-      if (!exact.is_finite) {
-        return Error{ErrorCode::kInvalidInput, fmt::format("{}: GGUF: tensor {}: expected finite values, found others",
-                                                           name_, plan.rows.front().weight->tensor->name)};
-      }
-      tensors.push_back({plan.spec.name, exact.smallest(), plan.spec.shape});
-    }
-    return tensors;
-  }
-
-  Result<void> write(const std::vector<TensorToWrite>& tensors, SafetensorsWriter& writer) {
-    begin("writing the weights (MiB of FP32)");
-    std::vector<std::byte> bytes;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      SS_TRY_VOID(for_each_gguf_row((*plans_)[i], *config_, [&](std::span<const float> row) -> Result<void> {
-        append_values(row, tensors[i].dtype, bytes);
-        if (bytes.size() >= kWriteBytes) {
-          SS_TRY_VOID(writer.write(bytes));
-          bytes.clear();
-        }
-        return advance(row.size());
-      }));
-    }
-    return writer.write(bytes);
-  }
-
- private:
-  void begin(std::string_view what) {
-    n_values_ = 0;
-    progress_->begin(what, n_parameters(*config_) * 4 >> 20);
-  }
-  Result<void> advance(std::size_t n_values) {
-    n_values_ += static_cast<std::int64_t>(n_values);
-    progress_->update(n_values_ * 4 >> 20);
-    return interrupt_->check();
-  }
-
-  const ModelConfig* config_;
-  const std::vector<GgufTensorPlan>* plans_;
-  std::string name_;
-  Progress* progress_;
-  const InterruptFlag* interrupt_;
-  std::int64_t n_values_ = 0;
-};
-
-/// The name of the type that takes the most bytes, as torch calls it.
-std::string torch_type_of_most(const std::vector<TensorToWrite>& tensors) {
-  std::map<DType, std::int64_t> bytes;
-  for (const TensorToWrite& tensor : tensors) {
-    bytes[tensor.dtype] += tensor.shape.n_elements().value_or(0) * static_cast<std::int64_t>(size_of(tensor.dtype));
-  }
-  const auto most = std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; });
-  return most->first == DType::kBf16 ? "bfloat16" : most->first == DType::kF16 ? "float16" : "float32";
-}
 
 /// All ids that end a generation: those that the metadata names, and special tokens with a usual name, as in llama.cpp.
 Result<std::vector<std::int64_t>> end_ids_of(const GgufFiles& files, const Tokenizer& tokenizer) {
@@ -238,17 +133,17 @@ Result<GgufOrigin> write_gguf_model(const std::filesystem::path& file, BundleWri
   SS_TRY(const ModelConfig config, parse_model_config(draft, fmt::format("{}: as config.json", files.name())));
   SS_TRY(const std::vector<GgufTensorPlan> plans, plan_gguf_tensors(files, *architecture, config));
   SS_TRY(const std::vector<std::int64_t> end_ids, write_tokenizer(files, writer));
-  WeightConversion conversion(config, plans, files.name(), progress, interrupt);
+  std::vector<TensorSpec> specs;
+  for (const GgufTensorPlan& plan : plans) specs.push_back(plan.spec);
+  const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) {
+    return for_each_gguf_row(plans[tensor], config, use);
+  };
+  WeightConversion conversion(files.name(), specs, read_rows, progress, interrupt);
   SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
   SS_TRY(const std::string config_text,
          gguf_model_config(files, *architecture, {.eos_ids = end_ids, .stored_type = torch_type_of_most(tensors)}));
   SS_TRY_VOID(writer.add_text("config.json", config_text));
-  constexpr std::string_view kWeightFile = "model.safetensors";
-  SS_TRY(const std::filesystem::path path, writer.place_for(std::string(kWeightFile)));
-  SS_TRY(SafetensorsWriter weights, SafetensorsWriter::create(path, tensors, {{"format", "pt"}}));
-  SS_TRY_VOID(conversion.write(tensors, weights));
-  SS_TRY(const WrittenFile written, weights.finish());
-  writer.add_written(std::string(kWeightFile), written);
+  SS_TRY_VOID(conversion.write(tensors, writer));
   return GgufOrigin{as_word(files.model_name()), quantization_of(files)};
 }
 

@@ -57,7 +57,8 @@ Result<const ConfigClass*> parse_class(const JsonFields& fields) {
 
 Error quantized(const JsonFields& fields) {
   return unsupported(fields, "quantization_config",
-                     "expected weights in F32, F16 or BF16; bring the unquantized model");
+                     "expected weights in F32, F16 or BF16; `secondsource bundle create --from-hf FOLDER --out "
+                     "BUNDLE` makes such ones of FP8, GPTQ, AWQ and compressed-tensors");
 }
 
 /// The keys of the part for text of a model that has another for pictures: those of text_config, and what the file says of

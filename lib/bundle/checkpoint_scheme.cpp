@@ -1,0 +1,190 @@
+#include "bundle/checkpoint_scheme.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kMaxBlock = std::int64_t{1} << 20;
+
+Error unsupported_setting(const JsonFields& fields, std::string_view key, std::string_view what) {
+  return Error{ErrorCode::kUnsupported, fmt::format("{}: {}: {}", fields.name(), key, what)};
+}
+
+/// Refuses a text under `key` that is none of `known`; an absent one counts as the first of them.
+Result<std::string> known_text(const JsonFields& fields, std::string_view key,
+                               std::initializer_list<std::string_view> known) {
+  SS_TRY(std::string text, fields.string_or(key, *known.begin()));
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (std::ranges::find(known, text) != known.end()) return text;
+  std::string names;
+  for (const std::string_view name : known) names.append(names.empty() ? "" : ", ").append(name);
+  return unsupported_setting(fields, key, fmt::format("expected one of {}; found {}", names, printable(text)));
+}
+
+Result<int> bits_of_words(const JsonFields& fields, std::string_view key, std::initializer_list<int> known) {
+  SS_TRY(const std::int64_t bits, fields.integer(key, {.min = 1, .max = 32}));
+  if (std::ranges::find(known, bits) != known.end()) return static_cast<int>(bits);
+  return unsupported_setting(fields, key, fmt::format("expected {}; found {}", fmt::join(known, ", "), bits));
+}
+
+/// Columns that share a scale: `group_size`, of which -1 means all.
+Result<ScaleBlock> groups_of(const JsonFields& fields) {
+  SS_TRY(const std::int64_t size, fields.integer("group_size", {.min = -1, .max = kMaxBlock}));
+  if (size == 0) return fields.mismatch("group_size", "-1 or 1 and above");
+  return ScaleBlock{.rows = 1, .cols = std::max<std::int64_t>(0, size)};
+}
+
+std::string text_of_groups(const ScaleBlock& block) {
+  return block.cols == 0 ? std::string("a scale for each output") : fmt::format("groups of {}", block.cols);
+}
+
+/// A list of two extents, such as [128, 128].
+Result<ScaleBlock> two_extents(const JsonFields& fields, std::string_view key) {
+  const Json* list = fields.find(key);
+  const auto is_extent = [](const Json& value) {
+    return value.is_number_integer() && value.get<std::int64_t>() >= 1 && value.get<std::int64_t>() <= kMaxBlock;
+  };
+  if (list == nullptr || !list->is_array() || list->size() != 2 || !std::ranges::all_of(*list, is_extent)) {
+    return fields.mismatch(key, "a list of two extents");
+  }
+  return ScaleBlock{.rows = (*list)[0].get<std::int64_t>(), .cols = (*list)[1].get<std::int64_t>()};
+}
+
+/// FP8 of DeepSeek (blocks), of fbgemm (a scale for each output) and of AutoFP8 (one for all).
+Result<CheckpointScheme> fp8_scheme(const JsonFields& fields) {
+  CheckpointScheme scheme{.layout = CodeLayout::kFp8, .description = "FP8 E4M3", .quantizes_activations = true};
+  SS_TRY_VOID(known_text(fields, "fmt", {"e4m3", "float8_e4m3fn"}));
+  if (fields.has("weight_block_size")) {
+    SS_TRY(scheme.block, two_extents(fields, "weight_block_size"));
+    scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
+  }
+  return scheme;
+}
+
+Result<CheckpointScheme> modelopt_scheme(const JsonFields& fields) {
+  SS_TRY_VOID(known_text(fields, "quant_algo", {"fp8"}));
+  return CheckpointScheme{
+      .layout = CodeLayout::kFp8, .description = "FP8 E4M3 of ModelOpt", .quantizes_activations = true};
+}
+
+Result<CheckpointScheme> gptq_scheme(const JsonFields& fields) {
+  CheckpointScheme scheme{.layout = CodeLayout::kGptqWords, .has_zero_points = true};
+  SS_TRY(scheme.bits, bits_of_words(fields, "bits", {2, 4, 8}));
+  SS_TRY(scheme.block, groups_of(fields));
+  SS_TRY(scheme.has_input_groups, fields.boolean_or("desc_act", false));
+  SS_TRY(const std::string format, known_text(fields, "checkpoint_format", {"gptq", "gptq_v2"}));
+  scheme.stores_zero_points_less_one = format == "gptq";
+  scheme.description = fmt::format("GPTQ, {} bits, {}{}", scheme.bits, text_of_groups(*scheme.block),
+                                   scheme.has_input_groups ? ", act order" : "");
+  return scheme;
+}
+
+Result<CheckpointScheme> awq_scheme(const JsonFields& fields) {
+  CheckpointScheme scheme{.layout = CodeLayout::kAwqWords, .has_zero_points = true};
+  SS_TRY(scheme.bits, bits_of_words(fields, fields.has("bits") ? "bits" : "w_bit", {4}));
+  SS_TRY(scheme.block, groups_of(fields));
+  SS_TRY_VOID(known_text(fields, "version", {"gemm"}));
+  SS_TRY(const bool has_zero_points, fields.boolean_or("zero_point", true));
+  if (!has_zero_points) return unsupported_setting(fields, "zero_point", "expected true; found false");
+  scheme.description = fmt::format("AWQ, {} bits, {}", scheme.bits, text_of_groups(*scheme.block));
+  return scheme;
+}
+
+/// The one description of weights that all groups of modules have.
+Result<Json> weights_of_groups(const JsonFields& fields) {
+  SS_TRY_VOID(fields.object("config_groups"));
+  Json weights;
+  for (const auto& [name, group] : fields.find("config_groups")->items()) {
+    const std::string at = fmt::format("{}: config_groups: {}", fields.name(), printable(name));
+    SS_TRY(const JsonFields group_fields, JsonFields::of(group, at));
+    SS_TRY_VOID(group_fields.object("weights"));
+    const Json& own = *group_fields.find("weights");
+    if (!weights.is_null() && weights != own) {
+      return unsupported_setting(fields, "config_groups",
+                                 "expected the same weights in all groups, found several kinds");
+    }
+    weights = own;
+  }
+  if (weights.is_null()) return fields.mismatch("config_groups", "at least one group");
+  return weights;
+}
+
+/// Which weights share a scale, by the name of the strategy.
+Result<void> take_strategy(const JsonFields& weights, CheckpointScheme& scheme) {
+  SS_TRY(const std::string strategy, known_text(weights, "strategy", {"tensor", "channel", "group", "block"}));
+  if (strategy == "group") {
+    SS_TRY(scheme.block, groups_of(weights));
+    scheme.description += ", " + text_of_groups(*scheme.block);
+  } else if (strategy == "block") {
+    SS_TRY(scheme.block, two_extents(weights, "block_structure"));
+    scheme.description += fmt::format(", blocks of {} x {}", scheme.block->rows, scheme.block->cols);
+  } else {
+    scheme.description += strategy == "tensor" ? ", one scale" : ", a scale for each output";
+  }
+  return {};
+}
+
+Result<CheckpointScheme> compressed_scheme(const JsonFields& fields) {
+  SS_TRY(const std::string format,
+         known_text(fields, "format", {"pack-quantized", "int-quantized", "float-quantized", "naive-quantized"}));
+  SS_TRY_VOID(known_text(fields, "quantization_status", {"compressed"}));
+  if (fields.has("sparsity_config") && !fields.find("sparsity_config")->empty()) {
+    SS_TRY(const JsonFields sparsity, fields.object("sparsity_config"));
+    SS_TRY_VOID(known_text(sparsity, "format", {"dense"}));
+  }
+  if (fields.has("transform_config") && !fields.find("transform_config")->empty()) {
+    return unsupported_setting(fields, "transform_config", "rotations of weights and activations are not computed");
+  }
+  SS_TRY(const Json description, weights_of_groups(fields));
+  SS_TRY(const JsonFields weights, JsonFields::of(description, fmt::format("{}: weights", fields.name())));
+  SS_TRY(const std::string type, known_text(weights, "type", {"int", "float"}));
+  CheckpointScheme scheme;
+  if (format == "pack-quantized") {
+    scheme.layout = CodeLayout::kInputWords;
+    SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {2, 4, 8}));
+  } else {
+    scheme.layout = type == "float" ? CodeLayout::kFp8 : CodeLayout::kInt8;
+    SS_TRY(scheme.bits, bits_of_words(weights, "num_bits", {8}));
+  }
+  if ((type == "float") != (scheme.layout == CodeLayout::kFp8)) {
+    return unsupported_setting(weights, "type", fmt::format("expected int with {}; found {}", format, type));
+  }
+  SS_TRY(const bool symmetric, weights.boolean_or("symmetric", true));
+  scheme.has_zero_points = !symmetric;
+  scheme.description = fmt::format("compressed-tensors, {} {}{}", type == "float" ? "FP" : "INT", scheme.bits,
+                                   symmetric ? "" : " with zero points");
+  SS_TRY_VOID(take_strategy(weights, scheme));
+  for (const auto& [name, group] : fields.find("config_groups")->items()) {
+    const bool has_inputs = group.contains("input_activations") && !group["input_activations"].is_null();
+    scheme.quantizes_activations = scheme.quantizes_activations || has_inputs;
+  }
+  return scheme;
+}
+
+}  // namespace
+
+Result<CheckpointScheme> parse_checkpoint_scheme(const Json& quantization, std::string_view name) {
+  SS_TRY(const JsonFields fields, JsonFields::of(quantization, fmt::format("{}: quantization_config", name)));
+  SS_TRY(const std::string method, fields.string("quant_method"));
+  if (method == "fp8" || method == "fbgemm_fp8") return fp8_scheme(fields);
+  if (method == "modelopt") return modelopt_scheme(fields);
+  if (method == "gptq") return gptq_scheme(fields);
+  if (method == "awq") return awq_scheme(fields);
+  if (method == "compressed-tensors") return compressed_scheme(fields);
+  return unsupported_setting(fields, "quant_method",
+                             fmt::format("expected one of fp8, fbgemm_fp8, modelopt, gptq, awq, compressed-tensors; "
+                                         "found {}; bring the unquantized model",
+                                         printable(method)));
+}
+
+}  // namespace secondsource

@@ -1,0 +1,51 @@
+#pragma once
+// How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json says.
+// Formats: FP8 of DeepSeek and of ModelOpt, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), compressed-tensors
+// (of vLLM's llm-compressor).
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/json_fields.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Where the codes of a weight matrix [outputs, inputs] are.
+enum class CodeLayout : std::uint8_t {
+  kFp8,         ///< `weight`: one E4M3 number a weight, [outputs, inputs]
+  kInt8,        ///< `weight`: one signed byte a weight, [outputs, inputs]
+  kInputWords,  ///< `weight_packed`: words of consecutive inputs, [outputs, inputs / codes of a word]; signed codes
+  kGptqWords,   ///< `qweight`: words of consecutive inputs, [inputs / codes of a word, outputs]; unsigned codes
+  kAwqWords,    ///< `qweight`: words of eight outputs in AutoAWQ's order, [inputs, outputs / 8]; unsigned codes
+};
+
+/// Which weights share a scale: `rows` consecutive outputs and `cols` consecutive inputs; 0 means all of them.
+struct ScaleBlock {
+  std::int64_t rows = 1;
+  std::int64_t cols = 0;
+};
+
+struct CheckpointScheme {
+  CodeLayout layout = CodeLayout::kFp8;
+  int bits = 8;  ///< of a code: 2, 4 or 8 in words
+  /// Absent where the shape of each tensor of scales says whether it has one for all or one for each output.
+  std::optional<ScaleBlock> block = std::nullopt;
+  bool has_zero_points = false;
+  bool stores_zero_points_less_one = false;  ///< as AutoGPTQ does in its first format
+  bool has_input_groups = false;             ///< `g_idx` names the group of each input (act order)
+  std::string description = {};              ///< "GPTQ, 4 bits, groups of 128, act order"
+  bool quantizes_activations = false;        ///< its runtimes do, which is not part of the weights
+
+  /// Codes in one 32-bit word.
+  [[nodiscard]] int codes_of_word() const { return 32 / bits; }
+};
+
+/// Reads the value of `quantization_config`. `name` is that of the file. Errors: kInvalidInput; kUnsupported for a method
+/// or a setting that is not computed, by its name.
+Result<CheckpointScheme> parse_checkpoint_scheme(const nlohmann::json& quantization, std::string_view name);
+
+}  // namespace secondsource

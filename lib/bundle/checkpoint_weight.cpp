@@ -1,0 +1,364 @@
+#include "bundle/checkpoint_weight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "core/check.h"
+#include "core/checked.h"
+#include "core/half.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+constexpr std::string_view kFp8Type = "F8_E4M3";
+constexpr std::string_view kByteType = "I8";
+constexpr std::string_view kWordType = "I32";
+
+template <typename T>
+T element_at(const StoredTensor& tensor, std::int64_t index) {
+  static_assert(std::endian::native == std::endian::little);
+  T value;
+  std::memcpy(&value, tensor.bytes().data() + static_cast<std::size_t>(index) * sizeof(T), sizeof(T));
+  return value;
+}
+
+float number_at(const StoredTensor& tensor, std::int64_t index) {
+  switch (*tensor.info.dtype) {
+    case DType::kBf16:
+      return to_float(Bf16{element_at<std::uint16_t>(tensor, index)});
+    case DType::kF16:
+      return to_float(F16{element_at<std::uint16_t>(tensor, index)});
+    default:
+      return element_at<float>(tensor, index);
+  }
+}
+
+bool has_numbers(const StoredTensor& tensor) {
+  const auto dtype = tensor.info.dtype;
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
+}
+
+/// The E4M3 numbers of the OCP 8-bit floating point specification (revision 1.0): bias 7, no infinities, one NaN.
+std::array<float, 256> e4m3_numbers() {
+  std::array<float, 256> numbers{};
+  for (int code = 0; code < 256; ++code) {
+    const int exponent = code >> 3 & 15;
+    const int fraction = code & 7;
+    float value = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -9)
+                                : std::ldexp(static_cast<float>(8 + fraction), exponent - 10);
+    if (exponent == 15 && fraction == 7) value = std::numeric_limits<float>::quiet_NaN();
+    numbers[static_cast<std::size_t>(code)] = (code & 128) != 0 ? -value : value;
+  }
+  return numbers;
+}
+
+/// The code at place `place` of a word whose codes have `bits` bits.
+std::int32_t code_of_word(std::uint32_t word, std::int64_t place, int bits) {
+  return static_cast<std::int32_t>(word >> (place * bits) & ((1U << bits) - 1U));
+}
+
+/// Where AutoAWQ puts output `column` of each eight in their word.
+std::int64_t awq_place(std::int64_t column) {
+  constexpr std::array<std::int64_t, 8> kPlaces = {0, 4, 1, 5, 2, 6, 3, 7};
+  return kPlaces[static_cast<std::size_t>(column % 8)];
+}
+
+}  // namespace
+
+/// What is found for one weight, and what is said where it is not.
+struct CheckpointWeight::Finder {
+  const TensorStore& tensors;
+  const CheckpointScheme& scheme;
+  const TensorSpec& spec;
+  std::string_view name;
+
+  [[nodiscard]] std::string name_of(std::string_view ending) const {
+    constexpr std::string_view kWeight = "weight";
+    std::string_view module = spec.name;
+    if (module.ends_with(kWeight)) module.remove_suffix(kWeight.size());
+    return fmt::format("{}{}", module, ending);
+  }
+  [[nodiscard]] const StoredTensor* optional(std::string_view ending) const { return tensors.find(name_of(ending)); }
+
+  /// The tensor of that type and shape; an empty type means any kind of number.
+  Result<const StoredTensor*> expect(std::string_view ending, std::string_view type, const Shape& shape) const {
+    const StoredTensor* found = optional(ending);
+    if (found == nullptr || found->info.shape != shape) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: expected {}, found {}", name, name_of(ending), shape.to_string(),
+                               found == nullptr ? "no such tensor" : found->info.shape.to_string())};
+    }
+    SS_TRY_VOID(expect_type(*found, type));
+    return found;
+  }
+  Result<void> expect_type(const StoredTensor& tensor, std::string_view type) const {
+    if (type.empty() ? has_numbers(tensor) : tensor.info.dtype_name == type) return {};
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: tensor {}: expected {}, found {}", name, printable(tensor.info.name),
+                             type.empty() ? "F32, F16 or BF16" : type, printable(tensor.info.dtype_name))};
+  }
+
+  [[nodiscard]] std::string_view ending_of_codes() const {
+    switch (scheme.layout) {
+      case CodeLayout::kInputWords:
+        return "weight_packed";
+      case CodeLayout::kGptqWords:
+      case CodeLayout::kAwqWords:
+        return "qweight";
+      case CodeLayout::kFp8:
+      case CodeLayout::kInt8:
+        break;
+    }
+    return "weight";
+  }
+  /// Whether the checkpoint has codes for this tensor: it may leave any tensor as it was.
+  [[nodiscard]] bool has_codes() const {
+    if (!spec.name.ends_with("weight") || spec.shape.rank() != 2) return false;
+    const StoredTensor* codes = optional(ending_of_codes());
+    return codes != nullptr && !has_numbers(*codes);
+  }
+
+  Result<CheckpointWeight> plain() const {
+    CheckpointWeight weight;
+    const StoredTensor* found = tensors.find(spec.name);
+    if (found == nullptr || found->info.shape != spec.shape) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("{}: tensor {}: expected {}, found {}", name, spec.name, spec.shape.to_string(),
+                               found == nullptr ? "no such tensor" : found->info.shape.to_string())};
+    }
+    SS_TRY_VOID(expect_type(*found, ""));
+    weight.codes_ = found;
+    weight.n_rows_ = n_rows_of(spec.shape);
+    weight.n_cols_ = spec.shape.extent(spec.shape.rank() - 1);
+    return weight;
+  }
+
+  /// The tensor of codes of a matrix with that many rows and columns.
+  Result<const StoredTensor*> codes(std::int64_t n_rows, std::int64_t n_cols) const {
+    const std::int64_t n_codes = scheme.codes_of_word();
+    const std::string_view ending = ending_of_codes();
+    switch (scheme.layout) {
+      case CodeLayout::kFp8:
+        return expect(ending, kFp8Type, {n_rows, n_cols});
+      case CodeLayout::kInt8:
+        return expect(ending, kByteType, {n_rows, n_cols});
+      case CodeLayout::kInputWords:
+        return expect(ending, kWordType, {n_rows, ceil_divide(n_cols, n_codes)});
+      case CodeLayout::kGptqWords:
+        return expect(ending, kWordType, {n_cols / n_codes, n_rows});
+      case CodeLayout::kAwqWords:
+        break;
+    }
+    return expect(ending, kWordType, {n_cols, n_rows / n_codes});
+  }
+  /// GPTQ and AWQ have words of consecutive inputs or outputs that belong to one row or column alone.
+  Result<void> expect_whole_words() const {
+    const std::int64_t n_codes = scheme.codes_of_word();
+    const bool has_output_words = scheme.layout == CodeLayout::kGptqWords || scheme.layout == CodeLayout::kAwqWords;
+    const bool has_input_words = scheme.layout == CodeLayout::kGptqWords;
+    if ((!has_output_words || spec.shape.extent(0) % n_codes == 0) &&
+        (!has_input_words || spec.shape.extent(1) % n_codes == 0)) {
+      return {};
+    }
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: tensor {}: expected a shape in multiples of {}, found {}", name,
+                             name_of(ending_of_codes()), n_codes, spec.shape.to_string())};
+  }
+
+  /// Scales of FP8 and compressed-tensors: [row blocks, groups], [outputs, 1], [outputs], or one for all.
+  Result<void> take_scales_by_row(CheckpointWeight& weight) const {
+    const bool is_inverse = optional("weight_scale_inv") != nullptr;
+    const std::string_view ending = is_inverse ? "weight_scale_inv" : "weight_scale";
+    const StoredTensor* scales = optional(ending);
+    const auto n_scales = scales == nullptr ? std::nullopt : scales->info.shape.n_elements();
+    if (!scheme.block && n_scales == 1) {
+      SS_TRY_VOID(expect_type(*scales, ""));
+      weight.rows_of_scale_ = weight.n_rows_;
+      weight.scales_ = scales;
+      return {};
+    }
+    const ScaleBlock block = scheme.block.value_or(ScaleBlock());
+    const std::int64_t cols = block.cols == 0 ? weight.n_cols_ : block.cols;
+    weight.rows_of_scale_ = block.rows;
+    weight.n_groups_ = ceil_divide(weight.n_cols_, cols);
+    Shape shape = {ceil_divide(weight.n_rows_, block.rows), weight.n_groups_};
+    const bool is_vector = scales != nullptr && scales->info.shape.rank() == 1 && weight.n_groups_ == 1;
+    if (is_vector) shape = {ceil_divide(weight.n_rows_, block.rows)};
+    SS_TRY(weight.scales_, expect(ending, "", shape));
+    return {};
+  }
+  /// Scales of GPTQ and AWQ: [groups, outputs].
+  Result<void> take_scales_by_group(CheckpointWeight& weight) const {
+    const std::int64_t cols = scheme.block->cols == 0 ? weight.n_cols_ : scheme.block->cols;
+    weight.n_groups_ = ceil_divide(weight.n_cols_, cols);
+    SS_TRY(weight.scales_, expect("scales", "", {weight.n_groups_, weight.n_rows_}));
+    return {};
+  }
+
+  Result<void> take_zero_points(CheckpointWeight& weight) const {
+    if (!scheme.has_zero_points) return {};
+    const std::int64_t n_codes = scheme.codes_of_word();
+    if (scheme.layout == CodeLayout::kInputWords) {
+      SS_TRY(weight.zero_points_,
+             expect("weight_zero_point", kWordType, {ceil_divide(weight.n_rows_, n_codes), weight.n_groups_}));
+    } else if (scheme.layout == CodeLayout::kInt8) {
+      SS_TRY(weight.zero_points_, expect("weight_zero_point", kByteType, weight.scales_->info.shape));
+    } else {
+      SS_TRY(weight.zero_points_, expect("qzeros", kWordType, {weight.n_groups_, weight.n_rows_ / n_codes}));
+    }
+    return {};
+  }
+
+  /// Zero points of AutoGPTQ's first format are stored less one. One that is stored as the largest code would stand for a
+  /// number that its own bits do not hold, and runtimes disagree on what that means.
+  Result<void> check_zero_points(const CheckpointWeight& weight) const {
+    if (!scheme.stores_zero_points_less_one) return {};
+    const std::int32_t limit = 1 << scheme.bits;
+    for (std::int64_t group = 0; group < weight.n_groups_; ++group) {
+      for (std::int64_t row = 0; row < weight.n_rows_; ++row) {
+        if (weight.zero_point(row, group) < limit) continue;
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: tensor {}: group {}, output {}: expected a zero point below {}, found {}, which "
+                                 "runtimes of GPTQ read in different ways",
+                                 name, name_of("qzeros"), group, row, limit - 1, limit - 1)};
+      }
+    }
+    return {};
+  }
+
+  Result<void> take_groups(CheckpointWeight& weight) const {
+    const std::string_view ending = scheme.layout == CodeLayout::kInputWords ? "weight_g_idx" : "g_idx";
+    const bool may_be_there = scheme.layout == CodeLayout::kInputWords || scheme.layout == CodeLayout::kGptqWords;
+    const bool is_there = may_be_there && optional(ending) != nullptr;
+    weight.group_of_input_.resize(static_cast<std::size_t>(weight.n_cols_));
+    if (!is_there && !scheme.has_input_groups) {
+      const std::int64_t cols = scheme.block && scheme.block->cols > 0 ? scheme.block->cols : weight.n_cols_;
+      for (std::int64_t col = 0; col < weight.n_cols_; ++col) {
+        weight.group_of_input_[static_cast<std::size_t>(col)] = static_cast<std::int32_t>(col / cols);
+      }
+      return {};
+    }
+    SS_TRY(const StoredTensor* groups, expect(ending, kWordType, {weight.n_cols_}));
+    for (std::int64_t col = 0; col < weight.n_cols_; ++col) {
+      const auto group = element_at<std::int32_t>(*groups, col);
+      if (group < 0 || group >= weight.n_groups_) {
+        return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: [{}]: expected a group below {}, found {}",
+                                                           name, name_of(ending), col, weight.n_groups_, group)};
+      }
+      weight.group_of_input_[static_cast<std::size_t>(col)] = group;
+    }
+    return {};
+  }
+};
+
+Result<CheckpointWeight> CheckpointWeight::find(const TensorStore& tensors, const CheckpointScheme& scheme,
+                                                const TensorSpec& spec, std::string_view name) {
+  const Finder finder{tensors, scheme, spec, name};
+  if (!finder.has_codes()) return finder.plain();
+  CheckpointWeight weight;
+  weight.scheme_ = scheme;
+  weight.n_rows_ = spec.shape.extent(0);
+  weight.n_cols_ = spec.shape.extent(1);
+  SS_TRY_VOID(finder.expect_whole_words());
+  SS_TRY(weight.codes_, finder.codes(weight.n_rows_, weight.n_cols_));
+  const bool is_by_group = scheme.layout == CodeLayout::kGptqWords || scheme.layout == CodeLayout::kAwqWords;
+  SS_TRY_VOID(is_by_group ? finder.take_scales_by_group(weight) : finder.take_scales_by_row(weight));
+  SS_TRY_VOID(finder.take_zero_points(weight));
+  SS_TRY_VOID(finder.check_zero_points(weight));
+  SS_TRY_VOID(finder.take_groups(weight));
+  return weight;
+}
+
+std::int64_t CheckpointWeight::place_of_scale(std::int64_t row, std::int64_t group) const {
+  const bool is_by_group = scheme_.layout == CodeLayout::kGptqWords || scheme_.layout == CodeLayout::kAwqWords;
+  return is_by_group ? group * n_rows_ + row : row / rows_of_scale_ * n_groups_ + group;
+}
+
+std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) const {
+  if (zero_points_ == nullptr) return 0;
+  const std::int64_t n_codes = scheme_.codes_of_word();
+  switch (scheme_.layout) {
+    case CodeLayout::kInt8:
+      return element_at<std::int8_t>(*zero_points_, place_of_scale(row, group));
+    case CodeLayout::kInputWords: {
+      const auto word = element_at<std::uint32_t>(*zero_points_, row / n_codes * n_groups_ + group);
+      return code_of_word(word, row % n_codes, scheme_.bits) - (1 << (scheme_.bits - 1));
+    }
+    case CodeLayout::kGptqWords: {
+      const auto word = element_at<std::uint32_t>(*zero_points_, (group * n_rows_ + row) / n_codes);
+      return code_of_word(word, row % n_codes, scheme_.bits) + (scheme_.stores_zero_points_less_one ? 1 : 0);
+    }
+    case CodeLayout::kAwqWords: {
+      const auto word = element_at<std::uint32_t>(*zero_points_, (group * n_rows_ + row) / n_codes);
+      return code_of_word(word, awq_place(row), scheme_.bits);
+    }
+    case CodeLayout::kFp8:
+      break;
+  }
+  return 0;
+}
+
+void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) const {
+  static const std::array<float, 256> kE4m3 = e4m3_numbers();
+  const std::int64_t n_codes = scheme_.codes_of_word();
+  const int bits = scheme_.bits;
+  const std::int32_t middle = 1 << (bits - 1);
+  for (std::int64_t col = 0; col < n_cols_; ++col) {
+    float& value = values[static_cast<std::size_t>(col)];
+    switch (scheme_.layout) {
+      case CodeLayout::kFp8:
+        value = kE4m3[element_at<std::uint8_t>(*codes_, row * n_cols_ + col)];
+        break;
+      case CodeLayout::kInt8:
+        value = static_cast<float>(element_at<std::int8_t>(*codes_, row * n_cols_ + col));
+        break;
+      case CodeLayout::kInputWords: {
+        const auto word = element_at<std::uint32_t>(*codes_, row * ceil_divide(n_cols_, n_codes) + col / n_codes);
+        value = static_cast<float>(code_of_word(word, col % n_codes, bits) - middle);
+        break;
+      }
+      case CodeLayout::kGptqWords: {
+        const auto word = element_at<std::uint32_t>(*codes_, col / n_codes * n_rows_ + row);
+        value = static_cast<float>(code_of_word(word, col % n_codes, bits));
+        break;
+      }
+      case CodeLayout::kAwqWords: {
+        const auto word = element_at<std::uint32_t>(*codes_, (col * n_rows_ + row) / n_codes);
+        value = static_cast<float>(code_of_word(word, awq_place(row), bits));
+        break;
+      }
+    }
+  }
+}
+
+void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const {
+  SS_CHECK(row >= 0 && row < n_rows_ && static_cast<std::int64_t>(values.size()) == n_cols_,
+           "a row of the weight, and room for it");
+  if (!is_quantized()) {
+    for (std::int64_t col = 0; col < n_cols_; ++col) {
+      values[static_cast<std::size_t>(col)] = number_at(*codes_, row * n_cols_ + col);
+    }
+    return;
+  }
+  std::vector<float> scales(static_cast<std::size_t>(n_groups_));
+  std::vector<float> zero_points(static_cast<std::size_t>(n_groups_));
+  for (std::int64_t group = 0; group < n_groups_; ++group) {
+    scales[static_cast<std::size_t>(group)] = number_at(*scales_, place_of_scale(row, group));
+    zero_points[static_cast<std::size_t>(group)] = static_cast<float>(zero_point(row, group));
+  }
+  read_codes(row, values);
+  for (std::size_t col = 0; col < values.size(); ++col) {
+    const auto group = static_cast<std::size_t>(group_of_input_[col]);
+    values[col] = (values[col] - zero_points[group]) * scales[group];
+  }
+}
+
+}  // namespace secondsource

@@ -1,0 +1,52 @@
+#pragma once
+// The values of a weight as a published checkpoint stores it: as numbers, or as codes with scales and zero points.
+//
+// A value is (code - zero point) * scale in FP32. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
+// and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "bundle/checkpoint_scheme.h"
+#include "bundle/model_tensors.h"
+#include "bundle/tensor_store.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+class CheckpointWeight {
+ public:
+  /// Finds the tensors of `spec` in `tensors`, which must outlive the result, and checks their types and shapes, and that
+  /// every group of an input exists. `name` is that of the folder. Errors: kInvalidInput, kUnsupported.
+  static Result<CheckpointWeight> find(const TensorStore& tensors, const CheckpointScheme& scheme,
+                                       const TensorSpec& spec, std::string_view name);
+
+  [[nodiscard]] bool is_quantized() const { return scales_ != nullptr; }
+  /// "BF16", "F8_E4M3", "I32": how the tensor of numbers or codes is stored.
+  [[nodiscard]] std::string_view stored_type() const { return codes_->info.dtype_name; }
+
+  /// Writes the values of one row, as many as the tensor's innermost extent.
+  void read_row(std::int64_t row, std::span<float> values) const;
+
+ private:
+  struct Finder;
+
+  [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
+  [[nodiscard]] std::int32_t zero_point(std::int64_t row, std::int64_t group) const;
+  void read_codes(std::int64_t row, std::span<float> values) const;
+
+  CheckpointScheme scheme_;
+  const StoredTensor* codes_ = nullptr;        ///< or the numbers of a tensor that is not quantized
+  const StoredTensor* scales_ = nullptr;       ///< null for a tensor that is not quantized
+  const StoredTensor* zero_points_ = nullptr;  ///< null where they are zero
+  std::int64_t n_rows_ = 0;
+  std::int64_t n_cols_ = 0;
+  std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do
+  std::int64_t n_groups_ = 1;       ///< scales of a row
+  std::vector<std::int32_t> group_of_input_;
+};
+
+}  // namespace secondsource

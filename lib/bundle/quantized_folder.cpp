@@ -1,0 +1,181 @@
+#include "bundle/quantized_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "bundle/checkpoint_scheme.h"
+#include "bundle/checkpoint_weight.h"
+#include "bundle/model_config.h"
+#include "bundle/model_names.h"
+#include "bundle/tensor_store.h"
+#include "bundle/weight_conversion.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/utf8.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kQuantization = "quantization_config";
+constexpr std::string_view kTextPart = "text_config";
+constexpr std::int64_t kMaxConfigFileBytes = 1 << 20;
+
+/// A config.json with and without what it says of quantized weights.
+struct QuantizedConfig {
+  nlohmann::json quantization;   ///< null if there is none
+  nlohmann::ordered_json plain;  ///< in the order of the file
+};
+
+Result<QuantizedConfig> read_config(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  SS_TRY(const std::string text, read_file(path, kMaxConfigFileBytes));
+  SS_TRY(const nlohmann::json checked,
+         parse_json(text, path.string(), {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
+  QuantizedConfig config;
+  if (!checked.is_object()) return config;
+  config.plain = nlohmann::ordered_json::parse(text);
+  for (nlohmann::ordered_json* part : {&config.plain, &config.plain[std::string(kTextPart)]}) {
+    if (!part->is_object() || !part->contains(kQuantization)) continue;
+    if (config.quantization.is_null()) config.quantization = (*part)[std::string(kQuantization)];
+    part->erase(std::string(kQuantization));
+  }
+  if (config.plain[std::string(kTextPart)].is_null()) config.plain.erase(std::string(kTextPart));
+  return config;
+}
+
+/// Endings of tensors of a quantized module that say nothing of its weights: scales of activations and of the KV cache, and
+/// the weight's shape.
+constexpr std::array<std::string_view, 8> kNotOfWeights = {"input_scale",  "input_zero_point", "input_scale_ub",
+                                                           "output_scale", "q_scale",          "k_scale",
+                                                           "v_scale",      "weight_shape"};
+/// Endings of the tensors that CheckpointWeight reads.
+constexpr std::array<std::string_view, 9> kOfWeights = {"weight",        "weight_scale", "weight_scale_inv",
+                                                        "weight_packed", "weight_g_idx", "qweight",
+                                                        "qzeros",        "scales",       "g_idx"};
+
+bool is_all_zero(const StoredTensor& tensor) {
+  return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+/// The tensors of a model and how the checkpoint stores them.
+class QuantizedModel {
+ public:
+  static Result<QuantizedModel> open(const fs::path& folder, const CheckpointScheme& scheme, ModelConfig config) {
+    QuantizedModel model;
+    SS_TRY(model.store_, TensorStore::open(folder));
+    SS_TRY_VOID(name_tensors_as_the_model(folder.string(), config, model.store_));
+    model.specs_ = model_tensors(config);
+    for (const TensorSpec& spec : model.specs_) {
+      SS_TRY(CheckpointWeight weight, CheckpointWeight::find(model.store_, scheme, spec, folder.string()));
+      model.weights_.push_back(std::move(weight));
+    }
+    SS_TRY_VOID(model.refuse_what_is_not_read(scheme, folder.string()));
+    return model;
+  }
+
+  [[nodiscard]] const std::vector<TensorSpec>& specs() const { return specs_; }
+
+  Result<void> read_rows(std::size_t tensor, const RowUser& use) const {
+    const Shape& shape = specs_[tensor].shape;
+    std::vector<float> values(static_cast<std::size_t>(shape.extent(shape.rank() - 1)));
+    for (std::int64_t row = 0; row < n_rows_of(shape); ++row) {
+      weights_[tensor].read_row(row, values);
+      SS_TRY_VOID(use(values));
+    }
+    return {};
+  }
+
+  /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)"
+  [[nodiscard]] std::string description(const CheckpointScheme& scheme) const {
+    std::int64_t n_quantized = 0;
+    std::map<std::string_view, std::int64_t> others;
+    for (const CheckpointWeight& weight : weights_) {
+      if (weight.is_quantized()) {
+        ++n_quantized;
+      } else {
+        ++others[weight.stored_type()];
+      }
+    }
+    std::string text = fmt::format("{} ({} tensors)", scheme.description, n_quantized);
+    for (const auto& [type, count] : others) text += fmt::format(", {} ({})", type, count);
+    return text;
+  }
+
+ private:
+  /// Refuses a tensor of a quantized module that would change its output and that nothing reads: another kind of scale, zero
+  /// points of a scheme without, or a bias that the class does not have. Zeros change nothing, and early GPTQ files have them.
+  [[nodiscard]] Result<void> refuse_what_is_not_read(const CheckpointScheme& scheme, const std::string& folder) const {
+    std::set<std::string_view> of_model;
+    for (const TensorSpec& spec : specs_) of_model.insert(spec.name);
+    for (std::size_t i = 0; i < specs_.size(); ++i) {
+      if (!weights_[i].is_quantized()) continue;
+      const std::string module = specs_[i].name.substr(0, specs_[i].name.rfind('.') + 1);
+      for (auto at = store_.tensors().lower_bound(module);
+           at != store_.tensors().end() && at->first.starts_with(module); ++at) {
+        const std::string_view ending = std::string_view(at->first).substr(module.size());
+        const bool is_read = std::ranges::find(kOfWeights, ending) != kOfWeights.end() ||
+                             (ending == "weight_zero_point" && scheme.has_zero_points) || of_model.contains(at->first);
+        const bool is_harmless = std::ranges::find(kNotOfWeights, ending) != kNotOfWeights.end();
+        if (is_read || is_harmless || is_all_zero(at->second)) continue;
+        return Error{ErrorCode::kUnsupported,
+                     fmt::format("{}: tensor {}: expected none of this name beside {}, found {}", folder,
+                                 printable(at->first), scheme.description, at->second.info.shape.to_string())};
+      }
+    }
+    return {};
+  }
+
+  TensorStore store_;
+  std::vector<TensorSpec> specs_;
+  std::vector<CheckpointWeight> weights_;
+};
+
+/// The configuration as the written folder has it: with the type that most of the weights have now.
+std::string config_text(nlohmann::ordered_json config, const std::string& type) {
+  for (nlohmann::ordered_json* part :
+       {&config, config.contains(kTextPart) ? &config[std::string(kTextPart)] : &config}) {
+    const char* const key = part->contains("dtype") ? "dtype" : "torch_dtype";
+    if (part->contains(key) || part == &config) (*part)[key] = type;
+  }
+  return config.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<bool> has_quantized_weights(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(folder / "config.json", ignored)) return false;
+  SS_TRY(const QuantizedConfig config, read_config(folder));
+  return !config.quantization.is_null();
+}
+
+Result<std::string> write_quantized_model(const fs::path& folder, BundleWriter& writer, Progress& progress,
+                                          const InterruptFlag& interrupt) {
+  const std::string name = (folder / "config.json").string();
+  SS_TRY(const QuantizedConfig quantized, read_config(folder));
+  SS_TRY(const CheckpointScheme scheme, parse_checkpoint_scheme(quantized.quantization, name));
+  SS_TRY(const ModelConfig config, parse_model_config(quantized.plain.dump(), name));
+  SS_TRY(const QuantizedModel model, QuantizedModel::open(folder, scheme, config));
+  const RowReader read_rows = [&](std::size_t tensor, const RowUser& use) { return model.read_rows(tensor, use); };
+  WeightConversion conversion(folder.string(), model.specs(), read_rows, progress, interrupt);
+  SS_TRY(const std::vector<TensorToWrite> tensors, conversion.find_types());
+  SS_TRY_VOID(writer.add_text("config.json", config_text(quantized.plain, torch_type_of_most(tensors))));
+  SS_TRY_VOID(conversion.write(tensors, writer));
+  if (scheme.quantizes_activations) {
+    progress.note(
+        fmt::format("{}: runtimes of this checkpoint quantize activations, too; the bundle has its weights alone",
+                    scheme.description));
+  }
+  return model.description(scheme);
+}
+
+}  // namespace secondsource

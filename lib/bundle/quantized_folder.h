@@ -1,0 +1,25 @@
+#pragma once
+// Writes a published checkpoint with quantized weights (FP8, GPTQ, AWQ, compressed-tensors) as the files of a plain Hugging
+// Face folder. Every weight has the value that its code, scale and zero point stand for, in the smallest of BF16, FP16 and
+// FP32 that holds all values of its tensor.
+
+#include <filesystem>
+#include <string>
+
+#include "bundle/bundle_writer.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+/// Whether the folder's config.json has a quantization_config. False where there is no config.json.
+/// Errors: kInvalidInput, kIo.
+Result<bool> has_quantized_weights(const std::filesystem::path& folder);
+
+/// Writes config.json without its quantization_config, and model.safetensors; returns what the manifest says of the source:
+/// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)". Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.
+Result<std::string> write_quantized_model(const std::filesystem::path& folder, BundleWriter& writer, Progress& progress,
+                                          const InterruptFlag& interrupt);
+
+}  // namespace secondsource

@@ -1,0 +1,265 @@
+"""Tiny checkpoints with quantized weights in every form that is read, and the values that their authors' code gives them.
+
+    python make_checkpoints.py            # writes NAME/config.json, NAME/model.safetensors and expected.json
+    python make_checkpoints.py --check    # computes them again and compares; ends with 77 where a package is missing
+
+Codes, scales and zero points are random. The values come from the torch code of transformers (FP8 in blocks), AutoGPTQ,
+AutoAWQ and compressed-tensors, given the scales in FP32, since the products of most of them would otherwise be rounded to the
+type of the scales. What they do not take (blocks that end beyond the weight; groups by input in words of compressed-tensors) is
+computed by the definition, in plain(). expected.json has the SHA-256 of each tensor's values as little-endian FP32.
+
+Needs torch, transformers, compressed-tensors, auto-gptq, autoawq (the last two with pip's --no-deps).
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import numpy as np
+    import torch
+    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.lifecycle.forward import dequantize
+    from safetensors.torch import save_file
+    from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+
+    def module_of(package: str, file: str):
+        """One file of a package, whose other files need compiled kernels."""
+        path = next(entry for entry in importlib.metadata.files(package) if str(entry) == file).locate()
+        spec = importlib.util.spec_from_file_location(Path(file).stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    auto_gptq = module_of("auto-gptq", "auto_gptq/nn_modules/qlinear/qlinear_cuda.py")
+    auto_awq = module_of("autoawq", "awq/utils/packing_utils.py")
+except (ImportError, StopIteration) as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+HERE = Path(__file__).resolve().parent
+HIDDEN, FFN, KV, VOCAB = 32, 48, 16, 16
+MATRICES = {"self_attn.q_proj": (HIDDEN, HIDDEN), "self_attn.k_proj": (KV, HIDDEN), "self_attn.v_proj": (KV, HIDDEN),
+            "self_attn.o_proj": (HIDDEN, HIDDEN), "mlp.gate_proj": (FFN, HIDDEN), "mlp.up_proj": (FFN, HIDDEN),
+            "mlp.down_proj": (HIDDEN, FFN)}
+CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": FFN,
+          "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": VOCAB,
+          "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+          "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "bfloat16"}
+GROUP = 16
+
+
+class Source:
+    """Random parts of one checkpoint."""
+
+    def __init__(self, name: str) -> None:
+        self.random = np.random.default_rng([*name.encode()])
+
+    def scales(self, shape, dtype=torch.float32) -> torch.Tensor:
+        """Of many sizes, with a zero and a subnormal FP16 among them."""
+        values = np.exp(self.random.normal(-4, 1.5, shape)).astype(np.float32).reshape(-1)
+        if values.size > 3:
+            values[:2] = [0.0, 3e-7]
+        return torch.from_numpy(values.reshape(shape)).to(dtype)
+
+    def words(self, shape) -> torch.Tensor:
+        bits = self.random.integers(0, 1 << 32, shape, dtype=np.uint64).astype(np.uint32)
+        return torch.from_numpy(bits.view(np.int32))
+
+    def codes(self, shape, low: int, high: int) -> torch.Tensor:
+        return torch.from_numpy(self.random.integers(low, high, shape).astype(np.int8))
+
+    def fp8(self, shape) -> torch.Tensor:
+        """Every E4M3 number, never NaN."""
+        bits = self.random.integers(0, 255, shape).astype(np.uint8)
+        bits[bits == 0x7f] = 0x80
+        return torch.from_numpy(bits).view(torch.float8_e4m3fn)
+
+
+def plain(codes: torch.Tensor, scale_of, zero_of=lambda row, col: 0.0) -> torch.Tensor:
+    """(code - zero point) * scale, weight by weight."""
+    values = np.empty(codes.shape, np.float32)
+    numbers = codes.float().numpy()
+    for row in range(codes.shape[0]):
+        for col in range(codes.shape[1]):
+            values[row, col] = (numbers[row, col] - np.float32(zero_of(row, col))) * np.float32(scale_of(row, col))
+    return torch.from_numpy(values)
+
+
+def fp8_blocks(source, shape):
+    weight, rows, cols = source.fp8(shape), 12, 20
+    scales = source.scales((-(-shape[0] // rows), -(-shape[1] // cols)))
+    values = plain(weight, lambda row, col: scales[row // rows, col // cols].item())
+    # The same for the whole blocks of it, by transformers.
+    whole = weight[:shape[0] // rows * rows, :shape[1] // cols * cols]
+    theirs = Fp8Dequantize(None)._dequantize_one(whole, scales[:shape[0] // rows, :shape[1] // cols], torch.float32)
+    assert torch.equal(theirs, values[:whole.shape[0], :whole.shape[1]])
+    return {"weight": weight, "weight_scale_inv": scales}, values
+
+
+def compressed(weight, scales, zero_points=None, **options) -> torch.Tensor:
+    return dequantize(weight, scales.float(), zero_points, args=QuantizationArgs(**options))
+
+
+def fp8_per_tensor(source, shape):
+    weight, scale = source.fp8(shape), source.scales(())
+    values = compressed(weight, scale.reshape(1), num_bits=8, type="float", strategy="tensor")
+    return {"weight": weight, "weight_scale": scale, "input_scale": source.scales(())}, values
+
+
+def float_per_channel(source, shape):
+    weight, scales = source.fp8(shape), source.scales((shape[0], 1), torch.bfloat16)
+    return {"weight": weight, "weight_scale": scales}, compressed(weight, scales, num_bits=8, type="float", strategy="channel")
+
+
+def int8_per_channel(source, shape):
+    weight, scales = source.codes(shape, -128, 128), source.scales((shape[0], 1))
+    zeros = source.codes((shape[0], 1), -128, 128)
+    values = compressed(weight, scales, zeros, num_bits=8, type="int", strategy="channel", symmetric=False)
+    return {"weight": weight, "weight_scale": scales, "weight_zero_point": zeros}, values
+
+
+def packed(source, shape, bits: int, dtype, has_zeros: bool):
+    codes = source.codes(shape, -(1 << (bits - 1)), 1 << (bits - 1))
+    scales = source.scales((shape[0], shape[1] // GROUP), dtype)
+    tensors = {"weight_packed": pack_to_int32(codes, bits), "weight_scale": scales,
+               "weight_shape": torch.tensor(shape, dtype=torch.int64)}
+    zeros = None
+    if has_zeros:
+        zeros = source.codes(scales.shape, -(1 << (bits - 1)), 1 << (bits - 1))
+        tensors["weight_zero_point"] = pack_to_int32(zeros, bits, packed_dim=0).contiguous()
+    values = compressed(codes, scales, zeros, num_bits=bits, type="int", strategy="group", group_size=GROUP,
+                        symmetric=not has_zeros)
+    return tensors, values
+
+
+def packed_by_input(source, shape):
+    codes = source.codes(shape, -8, 8)
+    scales = source.scales((shape[0], shape[1] // GROUP), torch.bfloat16)
+    groups = torch.from_numpy(source.random.permutation(np.arange(shape[1]) // GROUP).astype(np.int32))
+    values = plain(codes, lambda row, col: scales[row, groups[col]].item())
+    return {"weight_packed": pack_to_int32(codes, 4), "weight_scale": scales, "weight_g_idx": groups,
+            "weight_shape": torch.tensor(shape, dtype=torch.int64)}, values
+
+
+def gptq(source, shape, bits: int, group: int, by_input: bool, less_one: bool):
+    n_outputs, n_inputs = shape
+    n_groups = 1 if group == -1 else n_inputs // group
+    linear = auto_gptq.QuantLinear(bits, group, n_inputs, n_outputs, bias=False)
+    linear.qweight = source.words((n_inputs * bits // 32, n_outputs))
+    zeros = source.random.integers(0, (1 << bits) - 1, (n_groups, n_outputs))  # never the largest code
+    stored = np.zeros((n_groups, n_outputs * bits // 32), np.uint32)
+    for place in range(32 // bits):
+        stored |= (zeros[:, place::32 // bits] << (bits * place)).astype(np.uint32)
+    linear.qzeros = torch.from_numpy(stored.view(np.int32))
+    scales = source.scales((n_groups, n_outputs), torch.float16)
+    scales[scales == 0] = 2.0**-20  # the sums of the product below would turn -0 into 0
+    linear.scales = scales.float()
+    groups = np.arange(n_inputs) // (n_inputs if group == -1 else group)
+    if by_input:
+        groups = source.random.permutation(groups)
+    linear.g_idx = torch.from_numpy(groups.astype(np.int32))
+    linear.wf = linear.wf.to(torch.int32)
+    with torch.no_grad():
+        values = linear(torch.eye(n_inputs)).t().contiguous()
+    if not less_one:  # AutoGPTQ adds one to what is stored; its second format has it added already
+        values = values + linear.scales[linear.g_idx.long()].t()
+        # The sum is exact, since 20 bits hold either product.
+    return {"qweight": linear.qweight, "qzeros": linear.qzeros, "scales": scales, "g_idx": linear.g_idx}, values
+
+
+def awq(source, shape):
+    n_outputs, n_inputs = shape
+    qweight = source.words((n_inputs, n_outputs // 8))
+    qzeros = source.words((n_inputs // GROUP, n_outputs // 8))
+    scales = source.scales((n_inputs // GROUP, n_outputs), torch.float16)
+    values = auto_awq.dequantize_gemm(qweight, qzeros, scales.float(), 4, GROUP).t().contiguous()
+    return {"qweight": qweight, "qzeros": qzeros, "scales": scales}, values
+
+
+def groups(**weights):
+    return {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": None}}
+
+
+PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed"}
+CHECKPOINTS = {
+    "fp8-blocks": ({"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": [12, 20]},
+                   fp8_blocks),
+    "fp8-per-tensor": ({"quant_method": "fp8", "activation_scheme": "static"}, fp8_per_tensor),
+    "float-per-channel": ({"quant_method": "compressed-tensors", "format": "float-quantized",
+                           "config_groups": groups(num_bits=8, type="float", strategy="channel", symmetric=True)},
+                          float_per_channel),
+    "int8-per-channel": ({"quant_method": "compressed-tensors", "format": "int-quantized",
+                          "config_groups": groups(num_bits=8, type="int", strategy="channel", symmetric=False)},
+                         int8_per_channel),
+    "packed-4": (PACKED | {"config_groups": groups(num_bits=4, type="int", strategy="group", group_size=GROUP,
+                                                   symmetric=True)},
+                 lambda source, shape: packed(source, shape, 4, torch.bfloat16, False)),
+    "packed-4-zeros": (PACKED | {"config_groups": groups(num_bits=4, type="int", strategy="group", group_size=GROUP,
+                                                         symmetric=False)},
+                       lambda source, shape: packed(source, shape, 4, torch.float16, True)),
+    "packed-8": (PACKED | {"config_groups": groups(num_bits=8, type="int", strategy="group", group_size=GROUP,
+                                                   symmetric=True)},
+                 lambda source, shape: packed(source, shape, 8, torch.float32, False)),
+    "packed-by-input": (PACKED | {"config_groups": groups(num_bits=4, type="int", strategy="group", group_size=GROUP,
+                                                          symmetric=True, actorder="group")}, packed_by_input),
+    "gptq-4": ({"quant_method": "gptq", "bits": 4, "group_size": GROUP, "desc_act": False, "sym": False},
+               lambda source, shape: gptq(source, shape, 4, GROUP, False, True)),
+    "gptq-8-act-order": ({"quant_method": "gptq", "bits": 8, "group_size": GROUP, "desc_act": True, "sym": False,
+                          "checkpoint_format": "gptq_v2"},
+                         lambda source, shape: gptq(source, shape, 8, GROUP, True, False)),
+    "gptq-2-whole": ({"quant_method": "gptq", "bits": 2, "group_size": -1, "desc_act": False, "sym": False},
+                     lambda source, shape: gptq(source, shape, 2, -1, False, True)),
+    "awq": ({"quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm"}, awq),
+}
+
+
+def digest(values: torch.Tensor) -> str:
+    return hashlib.sha256(values.float().numpy().astype("<f4").tobytes()).hexdigest()
+
+
+def make(folder: Path) -> None:
+    expected = {}
+    for name, (quantization, make_weight) in CHECKPOINTS.items():
+        source = Source(name)
+        tensors, values = {}, {}
+
+        def add_plain(tensor: str, shape) -> None:
+            tensors[tensor] = torch.from_numpy(source.random.normal(0, 1, shape).astype(np.float32)).to(torch.bfloat16)
+            values[tensor] = digest(tensors[tensor])
+        add_plain("model.embed_tokens.weight", (VOCAB, HIDDEN))
+        for norm in ("model.norm", "model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm"):
+            add_plain(f"{norm}.weight", (HIDDEN,))
+        add_plain("lm_head.weight", (VOCAB, HIDDEN))
+        for matrix, shape in MATRICES.items():
+            module = f"model.layers.0.{matrix}"
+            parts, weight = make_weight(source, shape)
+            tensors |= {f"{module}.{ending}": tensor.contiguous() for ending, tensor in parts.items()}
+            values[f"{module}.weight"] = digest(weight)
+        (folder / name).mkdir(exist_ok=True)
+        save_file(tensors, folder / name / "model.safetensors", {"format": "pt"})
+        config = CONFIG | {"quantization_config": quantization}
+        (folder / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        expected[name] = values
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    if sys.argv[1:] != ["--check"]:
+        make(HERE)
+        return 0
+    with tempfile.TemporaryDirectory() as again:
+        make(Path(again))
+        files = sorted(path.relative_to(again) for path in Path(again).rglob("*") if path.is_file())
+        differ = [str(file) for file in files if (HERE / file).read_bytes() != (Path(again) / file).read_bytes()]
+    print(f"{len(files)} files, {len(differ)} differ {differ}")
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

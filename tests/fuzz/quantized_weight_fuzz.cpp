@@ -1,0 +1,39 @@
+// Fuzzes a quantized weight of a checkpoint: one line with the quantization_config, then a safetensors file with the parts of a
+// matrix of 32 x 32. What is accepted must give every row.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "bundle/checkpoint_weight.h"
+#include "core/json.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace secondsource;
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  const std::size_t end = std::min(input.find('\n'), size);
+  const auto json = parse_json(input.substr(0, end), "config.json", {.max_bytes = 1 << 16, .max_depth = 16});
+  if (!json) return 0;
+  const auto scheme = parse_checkpoint_scheme(*json, "config.json");
+  if (!scheme || end == size) return 0;
+  const int file = memfd_create("weights", MFD_CLOEXEC);
+  if (file < 0) std::abort();
+  const std::string_view weights = input.substr(end + 1);
+  if (write(file, weights.data(), weights.size()) != static_cast<ssize_t>(weights.size())) std::abort();
+  if (const auto tensors = TensorStore::open_file("/proc/self/fd/" + std::to_string(file))) {
+    const TensorSpec spec{"m.weight", {32, 32}, TensorRole::kMatmul};
+    if (const auto weight = CheckpointWeight::find(*tensors, *scheme, spec, "folder")) {
+      std::array<float, 32> values{};
+      for (std::int64_t row = 0; row < 32; ++row) weight->read_row(row, values);
+    }
+  }
+  close(file);
+  return 0;
+}

@@ -1,0 +1,282 @@
+// Checkpoints with quantized weights, against the values that the code of the formats' authors gives them
+// (tests/data/quantized/make_checkpoints.py).
+#include "bundle/quantized_folder.h"
+
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "bundle/bundle.h"
+#include "bundle/create.h"
+#include "core/file.h"
+#include "core/half.h"
+#include "core/hash.h"
+#include "safetensors_bytes.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/scratch_folder.h"
+#include "support/source_path.h"
+
+namespace secondsource {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using test::HandMadeTensor;
+
+/// The stored values as little-endian FP32.
+std::string bytes_of_values(const StoredTensor& tensor) {
+  const DType dtype = *tensor.info.dtype;
+  std::string bytes;
+  for (std::size_t offset = 0; offset < tensor.info.size_bytes; offset += size_of(dtype)) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, tensor.bytes().data() + offset, size_of(dtype));
+    const auto narrow = static_cast<std::uint16_t>(bits);
+    const float value = dtype == DType::kF32    ? std::bit_cast<float>(bits)
+                        : dtype == DType::kBf16 ? to_float(Bf16{narrow})
+                                                : to_float(F16{narrow});
+    char word[sizeof(float)];
+    std::memcpy(word, &value, sizeof(float));
+    bytes.append(word, sizeof(float));
+  }
+  return bytes;
+}
+
+fs::path checkpoints() {
+  return test::source_path("tests/data/quantized");
+}
+
+Result<void> create(const fs::path& folder, const fs::path& target, Progress& progress) {
+  CreateOptions options;
+  options.model_folder = folder;
+  return create_bundle(options, target, progress, InterruptFlag());
+}
+Result<void> create(const fs::path& folder, const fs::path& target) {
+  SilentProgress progress;
+  return create(folder, target, progress);
+}
+
+TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that the authors' code gives its weights") {
+  const auto text = read_file(checkpoints() / "expected.json");
+  REQUIRE_OK(text);
+  const json expected = json::parse(*text);
+  REQUIRE(expected.size() == 12);
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  for (const auto& [name, tensors] : expected.items()) {
+    CAPTURE(name);
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name));
+    const auto bundle = Bundle::open(scratch.path() / name, progress, interrupt);
+    REQUIRE_OK(bundle);
+    CHECK(bundle->name() == name);
+    REQUIRE(tensors.size() == model_tensors(bundle->config()).size());
+    for (const auto& [tensor, digest] : tensors.items()) {
+      CAPTURE(tensor);
+      const auto stored = bundle->tensor(tensor);
+      REQUIRE_OK(stored);
+      CHECK(sha256_hex(bytes_of_values(*stored)) == digest.get<std::string>());
+    }
+  }
+}
+
+TEST_CASE("the manifest says how the source of a bundle was quantized") {
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"fp8-blocks", "FP8 E4M3, blocks of 12 x 20 (7 tensors), BF16 (5)"},
+      {"int8-per-channel", "compressed-tensors, INT 8 with zero points, a scale for each output (7 tensors), BF16 (5)"},
+      {"packed-4", "compressed-tensors, INT 4, groups of 16 (7 tensors), BF16 (5)"},
+      {"gptq-8-act-order", "GPTQ, 8 bits, groups of 16, act order (7 tensors), BF16 (5)"},
+      {"gptq-2-whole", "GPTQ, 2 bits, a scale for each output (7 tensors), BF16 (5)"},
+      {"awq", "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"}};
+  const test::ScratchFolder scratch;
+  SilentProgress progress;
+  const InterruptFlag interrupt;
+  for (const auto& [name, quantization] : expected) {
+    REQUIRE_OK(create(checkpoints() / name, scratch.path() / name));
+    const auto bundle = Bundle::open(scratch.path() / name, progress, interrupt);
+    REQUIRE_OK(bundle);
+    CHECK(bundle->manifest()->source_quantization == quantization);
+  }
+}
+
+/// Keeps the notes.
+class Notes final : public Progress {
+ public:
+  void begin(std::string_view, std::int64_t) override {}
+  void update(std::int64_t) override {}
+  void note(std::string_view line) override { lines.emplace_back(line); }
+  std::vector<std::string> lines;
+};
+
+TEST_CASE("that a checkpoint's runtimes quantize activations is said") {
+  const test::ScratchFolder scratch;
+  Notes notes;
+  REQUIRE_OK(create(checkpoints() / "fp8-blocks", scratch.path() / "fp8", notes));
+  REQUIRE(notes.lines.size() == 1);
+  CHECK(notes.lines[0].find("quantize activations") != std::string::npos);
+  notes.lines.clear();
+  REQUIRE_OK(create(checkpoints() / "awq", scratch.path() / "awq", notes));
+  CHECK(notes.lines.empty());
+}
+
+/// One of the checkpoints in a folder of its own, to be changed.
+class ChangedCheckpoint {
+ public:
+  explicit ChangedCheckpoint(const std::string& name) {
+    const auto text = read_file(checkpoints() / name / "config.json");
+    const auto file = read_file(checkpoints() / name / "model.safetensors");
+    REQUIRE_OK(text);
+    REQUIRE_OK(file);
+    config = json::parse(*text);
+    const auto header = parse_safetensors(std::as_bytes(std::span(*file)), "model.safetensors");
+    REQUIRE_OK(header);
+    for (const TensorInfo& info : header->tensors) {
+      tensors.push_back({info.name, info.dtype_name, info.shape, file->substr(info.offset_bytes, info.size_bytes)});
+    }
+  }
+
+  HandMadeTensor& tensor(const std::string& name) {
+    const auto found = std::ranges::find(tensors, name, &HandMadeTensor::name);
+    REQUIRE(found != tensors.end());
+    return *found;
+  }
+
+  Result<void> create() {
+    const fs::path folder = scratch.path() / "model";
+    fs::create_directories(folder);
+    REQUIRE_OK(write_file(folder / "config.json", config.dump()));
+    REQUIRE_OK(write_file(folder / "model.safetensors", test::safetensors_bytes(tensors)));
+    return secondsource::create(folder, scratch.path() / "out");
+  }
+  void expect_refused(ErrorCode code, const std::string& part) {
+    const auto result = create();
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == code);
+    CAPTURE(result.error().message, part);
+    CHECK(result.error().message.find(part) != std::string::npos);
+    CHECK_FALSE(fs::exists(scratch.path() / "out"));
+  }
+
+  json config;
+  std::vector<HandMadeTensor> tensors;
+  test::ScratchFolder scratch;
+};
+
+constexpr const char* kQ = "model.layers.0.self_attn.q_proj.";
+
+TEST_CASE("parts of a quantized weight that contradict its shape are refused") {
+  const auto refused = [](const std::string& checkpoint, const std::string& ending, const std::string& part) {
+    ChangedCheckpoint changed(checkpoint);
+    HandMadeTensor& tensor = changed.tensor(kQ + ending);
+    // Half of it: the first extent is even in all of these.
+    tensor.shape = tensor.shape.rank() == 1 ? Shape{tensor.shape.extent(0) / 2}
+                                            : Shape{tensor.shape.extent(0) / 2, tensor.shape.extent(1)};
+    tensor.data.resize(tensor.data.size() / 2);
+    changed.expect_refused(ErrorCode::kInvalidInput, part);
+  };
+  refused("fp8-blocks", "weight", "q_proj.weight: expected [32, 32], found [16, 32]");
+  refused("packed-4", "weight_packed", "q_proj.weight_packed: expected [32, 4], found [16, 4]");
+  refused("packed-4", "weight_scale", "q_proj.weight_scale: expected [32, 2], found [16, 2]");
+  refused("packed-4-zeros", "weight_zero_point", "q_proj.weight_zero_point: expected [4, 2], found [2, 2]");
+  refused("packed-by-input", "weight_g_idx", "q_proj.weight_g_idx: expected [32], found [16]");
+  refused("int8-per-channel", "weight_zero_point", "q_proj.weight_zero_point: expected [32, 1], found [16, 1]");
+  refused("gptq-4", "qweight", "q_proj.qweight: expected [4, 32], found [2, 32]");
+  refused("gptq-4", "qzeros", "q_proj.qzeros: expected [2, 4], found [1, 4]");
+  refused("gptq-4", "scales", "q_proj.scales: expected [2, 32], found [1, 32]");
+  refused("awq", "qweight", "q_proj.qweight: expected [32, 4], found [16, 4]");
+}
+
+TEST_CASE("a part of a quantized weight that is missing or of another type is refused") {
+  ChangedCheckpoint missing("gptq-4");
+  std::erase_if(missing.tensors,
+                [](const HandMadeTensor& tensor) { return tensor.name == std::string(kQ) + "scales"; });
+  missing.expect_refused(ErrorCode::kInvalidInput, "q_proj.scales: expected [2, 32], found no such tensor");
+
+  ChangedCheckpoint act_order("gptq-8-act-order");
+  std::erase_if(act_order.tensors,
+                [](const HandMadeTensor& tensor) { return tensor.name == std::string(kQ) + "g_idx"; });
+  act_order.expect_refused(ErrorCode::kInvalidInput, "q_proj.g_idx: expected [32], found no such tensor");
+
+  ChangedCheckpoint exponents("fp8-blocks");  // MX formats have powers of two as scales, in a type of their own
+  HandMadeTensor& scales = exponents.tensor(std::string(kQ) + "weight_scale_inv");
+  scales.dtype = "F8_E8M0";
+  scales.data.resize(scales.data.size() / 4);
+  exponents.expect_refused(ErrorCode::kUnsupported,
+                           "q_proj.weight_scale_inv: expected F32, F16 or BF16, found F8_E8M0");
+}
+
+TEST_CASE("groups and zero points outside their range are refused") {
+  for (const std::int32_t group : {-1, 2}) {
+    ChangedCheckpoint changed("gptq-8-act-order");
+    std::memcpy(changed.tensor(std::string(kQ) + "g_idx").data.data() + 5 * sizeof(group), &group, sizeof(group));
+    changed.expect_refused(ErrorCode::kInvalidInput,
+                           fmt::format("q_proj.g_idx: [5]: expected a group below 2, found {}", group));
+  }
+  ChangedCheckpoint changed("gptq-4");
+  changed.tensor(std::string(kQ) + "qzeros").data[0] = '\x0f';
+  changed.expect_refused(ErrorCode::kInvalidInput, "group 0, output 0: expected a zero point below 15, found 15");
+}
+
+TEST_CASE("a code or a scale that is not a number is refused") {
+  ChangedCheckpoint code("fp8-blocks");
+  code.tensor(std::string(kQ) + "weight").data[7] = '\x7f';
+  code.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+  ChangedCheckpoint scale("packed-8");
+  scale.tensor(std::string(kQ) + "weight_scale").data.replace(12, 4, std::string("\x00\x00\x80\x7f", 4));
+  scale.expect_refused(ErrorCode::kInvalidInput, "q_proj.weight: expected finite values");
+}
+
+TEST_CASE("what a quantized module has besides and nobody reads is refused unless it is zero") {
+  ChangedCheckpoint zeros("gptq-4");  // as early files of AutoGPTQ have them for models without biases
+  zeros.tensors.push_back({std::string(kQ) + "bias", "F16", {32}, std::string(64, '\0')});
+  REQUIRE_OK(zeros.create());
+  ChangedCheckpoint bias("gptq-4");
+  bias.tensors.push_back({std::string(kQ) + "bias", "F16", {32}, std::string(64, 'a')});
+  bias.expect_refused(ErrorCode::kUnsupported, "q_proj.bias: expected none of this name beside GPTQ, 4 bits");
+  ChangedCheckpoint global("packed-4");
+  global.tensors.push_back({std::string(kQ) + "weight_global_scale", "F32", {1}, "abcd"});
+  global.expect_refused(ErrorCode::kUnsupported, "q_proj.weight_global_scale: expected none");
+}
+
+TEST_CASE("methods and settings that are not computed are refused by name") {
+  const auto refused = [](const std::string& checkpoint, const json& change, ErrorCode code, const std::string& part) {
+    ChangedCheckpoint changed(checkpoint);
+    changed.config["quantization_config"].merge_patch(change);
+    changed.expect_refused(code, part);
+  };
+  const auto unsupported = ErrorCode::kUnsupported;
+  refused("awq", {{"quant_method", "bitsandbytes"}}, unsupported, "quant_method: expected one of fp8, fbgemm_fp8");
+  refused("awq", {{"version", "gemv"}}, unsupported, "version: expected one of gemm; found gemv");
+  refused("awq", {{"zero_point", false}}, unsupported, "zero_point: expected true");
+  refused("gptq-4", {{"bits", 3}}, unsupported, "bits: expected 2, 4, 8; found 3");
+  refused("gptq-4", {{"checkpoint_format", "marlin"}}, unsupported, "checkpoint_format: expected one of gptq, gptq_v2");
+  refused("gptq-4", {{"group_size", 0}}, ErrorCode::kInvalidInput, "group_size: expected -1 or 1 and above, found 0");
+  refused("fp8-blocks", {{"weight_block_size", {128}}}, ErrorCode::kInvalidInput, "weight_block_size: expected a list");
+  refused("packed-4", {{"format", "nvfp4-pack-quantized"}}, unsupported, "found nvfp4-pack-quantized");
+  refused("packed-4", {{"sparsity_config", {{"format", "sparse-24-bitmask"}}}}, unsupported, "found sparse-24-bitmask");
+  refused("packed-4", {{"transform_config", {{"config_groups", 1}}}}, unsupported, "transform_config: rotations");
+  refused("packed-4", {{"config_groups", {{"group_1", {{"weights", {{"num_bits", 8}}}}}}}}, unsupported,
+          "config_groups: expected the same weights in all groups");
+  refused("packed-4", {{"config_groups", nullptr}}, ErrorCode::kInvalidInput, "config_groups");
+  refused("awq", {{"quant_method", nullptr}}, ErrorCode::kInvalidInput, "quant_method: expected a string");
+}
+
+TEST_CASE("a configuration that announces quantized weights and a folder that has none make a bundle") {
+  ChangedCheckpoint changed("awq");
+  std::vector<HandMadeTensor> numbers;
+  std::erase_if(changed.tensors,
+                [](const HandMadeTensor& tensor) { return tensor.name.find("_proj.") != std::string::npos; });
+  for (const auto& [module, rows, cols] :
+       {std::tuple("self_attn.q_proj", 32, 32), std::tuple("self_attn.k_proj", 16, 32),
+        std::tuple("self_attn.v_proj", 16, 32), std::tuple("self_attn.o_proj", 32, 32),
+        std::tuple("mlp.gate_proj", 48, 32), std::tuple("mlp.up_proj", 48, 32), std::tuple("mlp.down_proj", 32, 48)}) {
+    changed.tensors.push_back({fmt::format("model.layers.0.{}.weight", module),
+                               "BF16",
+                               {rows, cols},
+                               std::string(static_cast<std::size_t>(rows * cols) * 2, '\1')});
+  }
+  REQUIRE_OK(changed.create());
+}
+
+}  // namespace
+}  // namespace secondsource
