@@ -24,6 +24,7 @@ CommandNode* add_init_command(CommandNode& app, CommandAction& action);
 CommandNode* add_inspect_command(CommandNode& app, CommandAction& action);
 CommandNode* add_manual_command(CommandNode& app, CommandAction& action);
 CommandNode* add_prices_command(CommandNode& app, CommandAction& action);
+CommandNode* add_prompts_command(CommandNode& app, CommandAction& action);
 CommandNode* add_report_command(CommandNode& app, CommandAction& action);
 CommandNode* add_profile_command(CommandNode& app, CommandAction& action);
 CommandNode* add_run_command(CommandNode& app, CommandAction& action);

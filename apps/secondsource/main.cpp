@@ -64,7 +64,8 @@ void add_commands(CommandNode& app, CommandAction& action) {
   const std::vector<Group> groups = {
       {"First", {add_backends_command, add_run_command, add_report_command, add_check_command}},
       {"Your own model",
-       {add_bundle_command, add_inspect_command, add_tokenize_command, add_generate_command, add_eval_command}},
+       {add_bundle_command, add_prompts_command, add_inspect_command, add_tokenize_command, add_generate_command,
+        add_eval_command}},
       {"A gate in CI", {add_init_command, add_ab_command, add_gate_command, add_waiver_command, add_history_command}},
       {"Costs and decisions", {add_fit_command, add_prices_command, add_brief_command}},
       {"A closer look",

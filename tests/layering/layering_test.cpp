@@ -29,6 +29,7 @@ const std::map<Folder, std::set<Folder>> kMayInclude = {
     {"jinja", {"core", "tokenizer"}},
     {"chat", {"core", "jinja"}},
     {"bundle", {"core", "backend", "tokenizer", "jinja", "chat"}},
+    {"recorded", {"core", "tokenizer", "chat", "bundle"}},
     {"engine", {"core", "backend", "bundle"}},
     {"cost", {"core"}},
     {"record", {"core", "stats", "backend", "cost"}},

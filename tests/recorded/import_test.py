@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""`secondsource prompts import`: import_test.py SECONDSOURCE SOURCE_FOLDER. The suites are read with PyYAML and held against
+prompts/schema.json; lengths are counted by `secondsource tokenize`, whose ids tests/unit/tokenizer compares with the tokenizers of their
+publishers; Python's ipaddress and a checksum of its own tell what is an address and a card."""
+import ipaddress
+import json
+import pathlib
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import yaml
+except ImportError:
+    print("skipped: Python's yaml is missing")
+    sys.exit(77)
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+PROGRAM, SOURCE = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+TOKENIZER = SOURCE / "bundles/default"
+SECRETS = {
+    "e-mail address": ["jane.doe+x@mail.example-corp.co.uk", "a_b@c.de"],
+    "card number": ["4111 1111 1111 1111", "5500-0000-0000-0004", "340000000000009"],
+    "IP address": ["10.20.30.40", "2001:470:1f0b:10::1", "fe80::1ff:fe23:4567:890a"],
+    "phone number": ["+49 170 1234567", "(415) 555-2671", "415-555-2672", "0711 123 456 7"],
+    "key": ["sk-proj-abcDEF123456ghiJKL7890", "hf_AbCdEfGhIjKlMnOpQrStUv", "ghp_0123456789abcdefghijABCDEFGHIJ456789",
+            "AKIAIOSFODNN7EXAMPLE", "xoxb-123456789012-abcdefghij", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmN",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\nabc+/=\n-----END RSA PRIVATE KEY-----"],
+}
+PLAIN = ["version 1.2.3 of 2024-07-26", "std::cout << a::b << 12:30:45;", "999.1.1.1", "order 4111 1111 1111 1112", "pi is 3.14159265358979",
+         "mail me @home", "in 2023 and 2024", "https://example.org/a/b?c=d", "α β γ 漢字 🙂", "1,234,567 people", "a--b", "x = 10 * 20 + 30"]
+
+
+def luhn(text):
+    digits = [int(c) for c in text if c.isdigit()][::-1]
+    return sum(d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(digits)) % 10 == 0
+
+
+def shape(text):
+    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"\d", "0", text)))
+
+
+def chat(*turns):
+    return [{"role": role, "content": content} for role, content in zip(("user", "assistant") * len(turns), turns)]
+
+
+class Import(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="secondsource-import-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.out = self.folder / "mine.yaml"
+
+    def write(self, content, name="in.jsonl"):
+        path = self.folder / name
+        if isinstance(content, list) and name.endswith("l"):
+            content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in content)
+        elif not isinstance(content, (str, bytes)):
+            content = json.dumps(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run_import(self, *arguments):
+        return subprocess.run([PROGRAM, "prompts", "import", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+
+    def good(self, path, form, *arguments):
+        run = self.run_import(path, "--format", form, "--out", self.out, *arguments)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("nothing left this machine", run.stderr)
+        suite = yaml.safe_load(self.out.read_text(encoding="utf-8"))
+        if jsonschema:
+            jsonschema.validate(suite, json.loads((SOURCE / "prompts/schema.json").read_text()))
+        self.messages = run.stderr
+        return suite["prompts"]
+
+    def refused(self, says, *arguments):
+        run = self.run_import(*arguments, "--out", self.out)
+        self.assertEqual(run.returncode, 2, run.stderr)
+        self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+        self.assertIn(says, run.stderr)
+        self.assertFalse(self.out.exists())
+
+    def n_tokens(self, text):
+        run = subprocess.run([PROGRAM, "tokenize", TOKENIZER, "--no-add-special", "--text", text], capture_output=True, text=True, check=True)
+        return len(json.loads(run.stdout)["ids"])
+
+    # -- formats
+
+    def test_sharegpt_as_lines_and_as_one_array(self):
+        records = [{"id": "x", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Hi"},
+                                                 {"from": "gpt", "value": "Hello there"}, {"from": "human", "value": "Why?"},
+                                                 {"from": "gpt", "value": "Because."}]},
+                   {"conversations": [{"from": "human", "value": "Only a question"}]},
+                   {"conversations": [{"from": "gpt", "value": "Only an answer"}]},
+                   {"conversations": []},
+                   {"conversations": [{"from": "human", "value": "x"}, {"from": "tool", "value": "y"}]}]
+        lines = self.good(self.write(records), "sharegpt")
+        self.assertEqual(lines[0]["messages"], [{"role": "system", "content": "Be brief."}, *chat("Hi", "Hello there", "Why?")])
+        self.assertEqual([prompt["kind"] for prompt in lines], ["multi-turn", "short-chat"])
+        self.assertEqual([prompt["id"] for prompt in lines], ["mine-0001", "mine-0002"])
+        for reason in ("no question before the answer", "no messages", 'a message of the role "tool"'):
+            self.assertIn("left out 1: " + reason, self.messages)
+        self.assertEqual(self.good(self.write(records, "in.json"), "sharegpt"), lines)
+        first = self.good(self.write(records), "sharegpt", "--turn", "first")
+        self.assertEqual(first[0]["messages"][-1], {"role": "user", "content": "Hi"})
+
+    def test_openai_bodies_batches_and_fine_tuning_files(self):
+        body = {"model": "m", "messages": [{"role": "developer", "content": "Rules"},
+                                           {"role": "user", "content": [{"type": "text", "text": "Look"}, {"type": "text", "text": " here"}]}]}
+        answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Four words of answer"}}]}
+        prompts = self.good(self.write([
+            body, {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body},
+            {"messages": chat("Question", "Answer")}, {"prompt": "def f():", "max_tokens": 5},
+            {"request": body, "response": answer},
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            {"prompt": ["a", "b"]}, {"messages": [{"role": "user", "content": ""}]}]), "openai", "--tokenizer", TOKENIZER)
+        rules = [{"role": "system", "content": "Rules"}, {"role": "user", "content": "Look here"}]
+        self.assertEqual([prompt.get("messages") for prompt in prompts], [rules, rules, chat("Question"), None, rules])
+        self.assertEqual(prompts[3]["text"], "def f():")
+        lengths = [64, 64, self.n_tokens("Answer") + 1, 64, self.n_tokens("Four words of answer") + 1]
+        self.assertEqual([prompt["max_new_tokens"] for prompt in prompts], lengths)
+        for reason in ("a message that is not text alone", "a prompt that is not one text", "an empty message"):
+            self.assertIn("left out 1: " + reason, self.messages)
+
+    def test_what_a_litellm_proxy_logs(self):
+        good = {"id": "1", "status": "success", "call_type": "acompletion", "completion_tokens": 37, "messages": chat("Hi"),
+                "response": {"choices": [{"message": {"content": "Hello", "role": "assistant"}}]}}
+        prompts = self.good(self.write([good, {**good, "status": "failure", "response": None},
+                                        {**good, "messages": "redacted-by-litellm"}, {**good, "completion_tokens": 9000}]), "litellm")
+        self.assertEqual([prompt["max_new_tokens"] for prompt in prompts], [37, 512])
+        for says in ("left out 1: a request that failed", "left out 1: messages that the proxy redacted",
+                     "lengths: 2 as the log counts them", "lengths: 1 cut to 512"):
+            self.assertIn(says, self.messages)
+        prompts = self.good(self.write([good]), "litellm", "--tokenizer", TOKENIZER)
+        self.assertEqual(prompts[0]["max_new_tokens"], self.n_tokens("Hello") + 1)
+
+    def test_texts(self):
+        path = self.write("one\ntwo\n---\nthree\n---\n\n---\nfour", "in.txt")
+        self.assertEqual([p["text"] for p in self.good(path, "text", "--separator", "---")], ["one\ntwo", "three", "four"])
+        self.assertIn("left out 1: an empty text", self.messages)
+        self.assertEqual([p["text"] for p in self.good(path, "text")], ["one\ntwo\n---\nthree\n---\n\n---\nfour"])
+
+    def test_every_character_is_read_back(self):
+        text = "".join(map(chr, [*range(1, 0x250), 0x2028, 0x2029, 0xfeff, 0xfffd, 0x1f642, 0x10ffff])) + "\r\n\t\\\"': #-{[&*!|>%@`"
+        self.assertEqual(self.good(self.write([{"prompt": text}]), "openai", "--no-redaction")[0]["text"], text)
+
+    # -- redaction
+
+    def test_what_identifies_or_opens_is_replaced_by_the_same_form(self):
+        records = [{"prompt": f"Before {value} after; again {value}."} for values in SECRETS.values() for value in values]
+        review = self.folder / "review.jsonl"
+        prompts = self.good(self.write(records), "openai", "--review", review, "--tokenizer", TOKENIZER)
+        written = self.out.read_text()
+        of_prompt = {}
+        for line in map(json.loads, review.read_text().splitlines()):
+            of_prompt.setdefault(line["prompt"], []).append(line)
+        flat = [(kind, value) for kind, values in SECRETS.items() for value in values]
+        for (kind, value), prompt in zip(flat, prompts, strict=True):
+            with self.subTest(value):
+                lines = of_prompt.get(prompt["id"], [])
+                self.assertEqual([(line["kind"], line["found"]) for line in lines], [(kind, value)] * 2)
+                became = lines[0]["became"]
+                self.assertEqual(prompt["text"], f"Before {became} after; again {became}.")
+                self.assertNotIn(value, written)
+                if kind == "IP address":
+                    networks = map(ipaddress.ip_network, ("192.0.2.0/24", "2001:db8::/32"))
+                    address = ipaddress.ip_address(became)
+                    self.assertTrue(any(address in network for network in networks if network.version == address.version))
+                elif kind == "e-mail address":
+                    self.assertTrue(became.endswith(".example"))
+                    self.assertEqual(shape(became.split("@")[0]), shape(value.split("@")[0]))
+                else:
+                    self.assertEqual(shape(became), shape(value))
+                    if kind == "card number":
+                        self.assertFalse(luhn(became))
+        for kind, values in SECRETS.items():
+            self.assertIn(f"{kind} {2 * len(values)}", self.messages)
+        before, after = map(int, re.search(r"tokens of the texts: (\d+) before, (\d+) after", self.messages).groups())
+        self.assertLess(abs(after - before) / before, 0.15)
+        self.assertEqual(stat.S_IMODE(review.stat().st_mode), 0o600)
+        self.out.unlink()
+        self.refused("must be a new file", self.folder / "in.jsonl", "--format", "openai", "--review", review)
+
+    def test_values_behind_their_names(self):
+        records = [{"prompt": text} for text in ('password: "hunter22!"', "API_KEY=abcdef99", "Authorization: Bearer abcdefghijklmnop.q")]
+        texts = [prompt["text"] for prompt in self.good(self.write(records), "openai")]
+        self.assertRegex(texts[0], r'^password: "[a-z]{6}\d\d!"$')
+        self.assertRegex(texts[1], r"^API_KEY=[a-z]{6}\d\d$")
+        self.assertRegex(texts[2], r"^Authorization: Bearer [a-z]{16}\.[a-z]$")
+        for secret in ("hunter22", "abcdef99", "abcdefghijklmnop"):
+            self.assertNotIn(secret, self.out.read_text())
+
+    def test_what_is_not_private_stays(self):
+        self.assertEqual([prompt["text"] for prompt in self.good(self.write([{"prompt": text} for text in PLAIN]), "openai")], PLAIN)
+
+    def test_own_patterns_go_before_the_others_and_one_value_becomes_one(self):
+        messages = chat("I am CUST-123 (CUST-456)", "Hello CUST-123", "My mail: CUST-123@corp.de")
+        prompts = self.good(self.write([{"messages": messages}]), "openai", "--redact", "CUST-[0-9]+", "--redact", "Müller")
+        first, second, third = (message["content"] for message in prompts[0]["messages"])
+        name = re.fullmatch(r"I am ([A-Z]{4}-\d{3}) \(([A-Z]{4}-\d{3})\)", first)[1]
+        self.assertEqual(second, "Hello " + name)
+        self.assertNotIn("CUST", first + second + third)
+        self.assertNotIn("corp", third)
+        self.out.unlink()
+        self.refused('--redact "("', self.folder / "in.jsonl", "--format", "openai", "--redact", "(")
+
+    def test_the_made_up_values_do_not_tell_the_real_ones(self):
+        became = [self.good(self.write([{"prompt": f"call +49 170 {number}"}]), "openai")[0]["text"] for number in (1234567, 7654321)]
+        self.assertEqual(*became)
+
+    def test_without_redaction_it_says_so(self):
+        prompts = self.good(self.write([{"prompt": "a_b@c.de"}]), "openai", "--no-redaction")
+        self.assertEqual(prompts[0]["text"], "a_b@c.de")
+        self.assertIn("redaction is off", self.messages)
+
+    # -- how many, and what is refused
+
+    def test_a_sample_is_that_of_its_seed(self):
+        path = self.write([{"prompt": f"number {i}"} for i in range(500)])
+        one, same, other = (self.good(path, "openai", "--sample", "20", "--seed", seed) for seed in ("7", "7", "8"))
+        self.assertEqual(one, same)
+        self.assertNotEqual(one, other)
+        numbers = [int(prompt["text"].split()[1]) for prompt in one]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertEqual(len(numbers), 20)
+        path = self.write([{"prompt": str(i)} for i in range(10_001)])
+        self.out.unlink()
+        self.refused("at most 10000 prompts, found 10001; take some of them (--sample)", path, "--format", "openai")
+
+    def test_tags_and_patterns_may_be_repeated(self):
+        path = self.write([{"prompt": "AB-1 and CD-2"}])
+        run = self.run_import(path, "--format", "openai", "--redact", "AB", "--redact", "CD", "--tag", "smoke", "--tag", "full")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        prompt = yaml.safe_load(run.stdout)["prompts"][0]
+        self.assertEqual(prompt["tags"], ["smoke", "full"])
+        self.assertRegex(prompt["text"], r"^[A-Z]{2}-1 and [A-Z]{2}-2$")
+        self.assertNotRegex(prompt["text"], "AB|CD")
+        self.refused("tags", path, "--format", "openai", "--tag", "a b")
+
+    def test_long_prompts_are_left_out(self):
+        prompts = self.good(self.write([{"prompt": "x" * 101}, {"prompt": "x" * 100}]), "openai", "--most-bytes", "100")
+        self.assertEqual(len(prompts), 1)
+        self.assertIn("left out 1: a prompt of more than 100 bytes", self.messages)
+
+    def test_input_that_is_wrong_is_named_with_its_line(self):
+        cases = [("openai", '{"prompt": "a"}\n{"prompt": \n', "in.jsonl:2"), ("openai", '{"x": 1}\n', "in.jsonl:1: messages: expected a list of messages"),
+                 ("sharegpt", '{"messages": []}', "in.jsonl:1: conversations: expected a list of messages"),
+                 ("sharegpt", '[{"conversations": [{"from": "human"}]}]', "expected at least one prompt, found none"), ("openai", "[1]", "in.jsonl: record 1"),
+                 ("openai", '{"messages": [{"content": "x"}]}', "messages[0]: role"), ("openai", "", "expected at least one prompt, found none"),
+                 ("openai", b'{"prompt": "\xff"}', "expected UTF-8, found another byte at offset 12"),
+                 ("litellm", '{"messages": [{"role": "user", "content": "x"}], "response": "y", "completion_tokens": -1}', "completion_tokens: expected")]
+        for form, content, says in cases:
+            with self.subTest(says):
+                self.refused(says, self.write(content), "--format", form)
+        self.refused("cannot open", self.folder / "absent.jsonl", "--format", "openai")
+        path = self.write([{"prompt": "a"}])
+        self.refused("--name: expected", path, "--format", "openai", "--name", "Größe")
+
+    def test_the_suite_goes_into_a_bundle(self):
+        folder, bundle = self.folder / "prompts", self.folder / "bundle"
+        folder.mkdir()
+        self.out = folder / "mine.yaml"
+        self.good(self.write([{"prompt": "Once upon a time"}, {"prompt": "def f(x):"}]), "openai")
+        model = self.folder / "model"
+        model.mkdir()
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            (model / name).write_bytes((SOURCE / "bundles/tiny-gqa8-hd64" / name).read_bytes())
+        subprocess.run([PROGRAM, "bundle", "create", "--from-hf", model, "--prompts", folder, "--out", bundle], check=True, capture_output=True)
+        info = subprocess.run([PROGRAM, "bundle", "info", bundle], check=True, capture_output=True, text=True)
+        self.assertIn("2 golden prompts", info.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
