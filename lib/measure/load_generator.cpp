@@ -18,6 +18,7 @@ class Generator {
 
   Result<LoadResult> run(const InterruptFlag& interrupt, ProgressCount& progress) {
     LoadResult result;
+    timer_.reserve(requests_.size());
     start_ns_ = now_ns();
     result.start_ns = start_ns_;
     while (n_ended() < requests_.size()) {

@@ -1,5 +1,6 @@
 #include "measure/request_timer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/check.h"
@@ -38,6 +39,11 @@ RequestSample to_sample(const ObservedRequest& times, std::int64_t origin_ns) {
   return sample;
 }
 
+void RequestTimer::reserve(std::size_t n_requests) {
+  times_.reserve(n_requests);
+  places_.reserve(n_requests);
+}
+
 void RequestTimer::begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns,
                          std::int32_t n_output_tokens) {
   ObservedRequest times;
@@ -46,6 +52,7 @@ void RequestTimer::begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64
   times.sent_ns = sent_ns;
   times.token_ids.reserve(static_cast<std::size_t>(n_output_tokens));
   times.token_ns.reserve(static_cast<std::size_t>(n_output_tokens));
+  places_[tag] = times_.size();
   times_.push_back(std::move(times));
   ++n_waiting_;
 }
@@ -75,21 +82,23 @@ std::vector<ObservedRequest> RequestTimer::take() {
   n_ended_ = 0;
   n_waiting_ = 0;
   last_found_ = 0;
+  places_.clear();
   return std::exchange(times_, {});
 }
 
 ObservedRequest& RequestTimer::find(std::int64_t tag) {
-  // Events of a step come in the order of the requests, so the next event nearly always belongs to the request of the
-  // last one or to one shortly after it.
-  for (std::size_t step = 0; step < times_.size(); ++step) {
-    const std::size_t index = (last_found_ + step) % times_.size();
+  // The events of a step come in the order of the requests, so the next one nearly always belongs to the request of the
+  // last one or to the one behind it.
+  for (std::size_t index = last_found_; index < std::min(last_found_ + 2, times_.size()); ++index) {
     if (times_[index].tag == tag) {
       last_found_ = index;
       return times_[index];
     }
   }
-  SS_CHECK(false, "an event for a request that was never sent");
-  return times_.front();
+  const auto found = places_.find(tag);
+  SS_CHECK(found != places_.end(), "every event belongs to a request that was sent");
+  last_found_ = found->second;
+  return times_[last_found_];
 }
 
 }  // namespace secondsource

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "measure/system_under_test.h"
@@ -35,6 +36,8 @@ struct ObservedRequest {
 /// Collects the events of requests as they arrive. Allocates memory in begin(), never while tokens arrive.
 class RequestTimer {
  public:
+  /// Makes room for so many requests, so that none of them is moved while others run.
+  void reserve(std::size_t n_requests);
   /// Registers a request with `n_output_tokens` output tokens that is about to be submitted.
   void begin(std::int64_t tag, std::int64_t scheduled_ns, std::int64_t sent_ns, std::int32_t n_output_tokens);
   /// `received_ns` is the time at which the load generator received the token.
@@ -50,6 +53,7 @@ class RequestTimer {
  private:
   ObservedRequest& find(std::int64_t tag);
   std::vector<ObservedRequest> times_;
+  std::unordered_map<std::int64_t, std::size_t> places_;  ///< in times_, by tag
   std::size_t n_ended_ = 0;
   std::int64_t n_waiting_ = 0;
   std::size_t last_found_ = 0;

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <utility>
 
 #include "core/clock.h"
 #include "core/utf8.h"
+#include "serving/ready_sockets.h"
 
 namespace secondsource {
 namespace {
@@ -21,6 +23,7 @@ constexpr std::int64_t kNsPerS = 1'000'000'000;
 constexpr long kConnectTimeoutMs = 10'000;
 // Connections that stay open between requests: one for each stream that can be in flight.
 constexpr long kMostConnections = 16'384;
+constexpr std::int64_t kWokenEarlyNs = 100'000;
 constexpr std::int64_t kFetchId = INT64_MIN;
 
 struct CleanEasy {
@@ -34,8 +37,17 @@ struct FreeList {
 };
 using Headers = std::unique_ptr<curl_slist, FreeList>;
 
+/// A multi handle with the connections that it keeps. libcurl looks for a free connection by walking through all of them,
+/// so that one lane has so many requests at a time and no more.
+struct Lane {
+  static constexpr std::int64_t kMostOpen = 256;
+  std::unique_ptr<CURLM, CleanMulti> multi;
+  std::int64_t n_open = 0;
+};
+
 struct Transfer {
   std::unique_ptr<CURL, CleanEasy> easy;
+  Lane* lane = nullptr;
   std::int64_t id = 0;
   HttpCall call;
   Headers headers;
@@ -135,18 +147,21 @@ HttpEnd end_of(Transfer& transfer, CURLcode code) {
 }  // namespace
 
 struct HttpClient::State {
-  explicit State(HttpSettings given) : settings(std::move(given)), multi(curl_multi_init()) {}
+  State(HttpSettings given, ReadySockets ready) : settings(std::move(given)), sockets(std::move(ready)) {}
   ~State() {
-    for (auto& [id, transfer] : open) curl_multi_remove_handle(multi.get(), transfer->easy.get());
+    for (auto& [id, transfer] : open) curl_multi_remove_handle(transfer->lane->multi.get(), transfer->easy.get());
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
+  Result<Lane*> add_lane();
+  Result<Lane*> lane_for(const HttpCall& call);
   void set_options(Transfer& transfer) const;
   void take_ends(std::vector<HttpEnd>& ends);
 
   HttpSettings settings;
-  std::unique_ptr<CURLM, CleanMulti> multi;
+  ReadySockets sockets;    ///< before the lanes, which report to it until their end
+  std::deque<Lane> lanes;  ///< at least one; transfers have their addresses
   std::map<std::int64_t, std::unique_ptr<Transfer>> open;
   std::vector<std::unique_ptr<CURL, CleanEasy>> spare;  ///< handles of requests that ended, to be used again
   bool has_progress = false;
@@ -159,16 +174,36 @@ HttpClient::HttpClient(HttpClient&&) noexcept = default;
 
 Result<HttpClient> HttpClient::create(HttpSettings settings) {
   static const CURLcode kInitialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  auto state = std::make_unique<State>(std::move(settings));
-  if (kInitialized != CURLE_OK || state->multi == nullptr) {
-    return Error{ErrorCode::kOutOfMemory, "libcurl cannot be started"};
-  }
+  if (kInitialized != CURLE_OK) return Error{ErrorCode::kOutOfMemory, "libcurl cannot be started"};
   const curl_version_info_data* info = curl_version_info(CURLVERSION_NOW);
-  if (state->settings.version == HttpVersion::kHttp2 && (info->features & CURL_VERSION_HTTP2) == 0) {
+  if (settings.version == HttpVersion::kHttp2 && (info->features & CURL_VERSION_HTTP2) == 0) {
     return Error{ErrorCode::kUnsupported, fmt::format("libcurl {} was built without HTTP/2", info->version)};
   }
-  curl_multi_setopt(state->multi.get(), CURLMOPT_MAXCONNECTS, kMostConnections);
+  SS_TRY(ReadySockets sockets, ReadySockets::create());
+  auto state = std::make_unique<State>(std::move(settings), std::move(sockets));
+  SS_TRY_VOID(state->add_lane());
   return HttpClient(std::move(state));
+}
+
+Result<Lane*> HttpClient::State::add_lane() {
+  Lane lane{.multi = std::unique_ptr<CURLM, CleanMulti>(curl_multi_init())};
+  if (lane.multi == nullptr) return Error{ErrorCode::kOutOfMemory, "libcurl cannot be started"};
+  curl_multi_setopt(lane.multi.get(), CURLMOPT_MAXCONNECTS, kMostConnections);
+  sockets.attach(lane.multi.get());
+  lanes.push_back(std::move(lane));
+  return &lanes.back();
+}
+
+/// The first lane with room, so that a free connection of an earlier lane is used before a later one opens its own.
+Result<Lane*> HttpClient::State::lane_for(const HttpCall& call) {
+  // Requests of HTTP/2 share a connection, which one lane has.
+  const bool may_be_http2 = settings.version == HttpVersion::kHttp2 ||
+                            (settings.version == HttpVersion::kAutomatic && call.url.starts_with("https:"));
+  if (may_be_http2) return &lanes.front();
+  for (Lane& lane : lanes) {
+    if (lane.n_open < Lane::kMostOpen) return &lane;
+  }
+  return add_lane();
 }
 
 const ApiKey& HttpClient::key() const {
@@ -248,18 +283,22 @@ Result<void> HttpClient::start(std::int64_t id, HttpCall call) {
   transfer->call = std::move(call);
   transfer->has_progress = &state_->has_progress;
   state_->set_options(*transfer);
-  const CURLMcode added = curl_multi_add_handle(state_->multi.get(), transfer->easy.get());
+  SS_TRY(transfer->lane, state_->lane_for(transfer->call));
+  const CURLMcode added = curl_multi_add_handle(transfer->lane->multi.get(), transfer->easy.get());
   if (added != CURLM_OK) return Error{ErrorCode::kOutOfMemory, curl_multi_strerror(added)};
+  ++transfer->lane->n_open;
   state_->open[id] = std::move(transfer);
-  int n_running = 0;
-  curl_multi_perform(state_->multi.get(), &n_running);  // sends what can be sent without waiting
+  // Sends what can be sent without waiting.
+  SS_TRY_VOID(state_->sockets.work_due());
   return {};
 }
 
 void HttpClient::cancel(std::int64_t id) {
   const auto found = state_->open.find(id);
   if (found == state_->open.end()) return;
-  curl_multi_remove_handle(state_->multi.get(), found->second->easy.get());
+  Lane& lane = *found->second->lane;
+  curl_multi_remove_handle(lane.multi.get(), found->second->easy.get());
+  --lane.n_open;
   state_->open.erase(found);
 }
 
@@ -268,32 +307,29 @@ void HttpClient::cancel_all() {
 }
 
 void HttpClient::State::take_ends(std::vector<HttpEnd>& ends) {
-  int n_left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi.get(), &n_left)) {
-    if (message->msg != CURLMSG_DONE) continue;
-    Transfer* transfer = nullptr;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-    ends.push_back(end_of(*transfer, message->data.result));
-    if (ends.back().connection) connections.add(*ends.back().connection);
-    curl_multi_remove_handle(multi.get(), transfer->easy.get());
-    spare.push_back(std::move(transfer->easy));
-    open.erase(transfer->id);
+  for (Lane& lane : lanes) {
+    int n_left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(lane.multi.get(), &n_left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      Transfer* transfer = nullptr;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+      ends.push_back(end_of(*transfer, message->data.result));
+      if (ends.back().connection) connections.add(*ends.back().connection);
+      curl_multi_remove_handle(lane.multi.get(), transfer->easy.get());
+      --lane.n_open;
+      spare.push_back(std::move(transfer->easy));
+      open.erase(transfer->id);
+    }
   }
 }
 
 Result<void> HttpClient::poll(std::int64_t until_ns, std::vector<HttpEnd>& ends) {
   const std::size_t n_ends = ends.size();
   while (true) {
-    int n_running = 0;
-    const CURLMcode done = curl_multi_perform(state_->multi.get(), &n_running);
-    if (done != CURLM_OK) return Error{ErrorCode::kInternal, fmt::format("libcurl: {}", curl_multi_strerror(done))};
+    // The kernel wakes a process some ten microseconds late. They are spent in the loop, so that no arrival is sent late.
+    SS_TRY_VOID(state_->sockets.work(until_ns - kWokenEarlyNs));
     state_->take_ends(ends);
-    if (std::exchange(state_->has_progress, false) || ends.size() > n_ends) return {};
-    const std::int64_t left_ns = until_ns - now_ns();
-    if (left_ns <= 0) return {};
-    // libcurl waits whole milliseconds. The last one is spent in the loop, so that an arrival is not sent late.
-    const auto wait_ms = static_cast<int>(std::min<std::int64_t>(left_ns / kNsPerMs - 1, 1000));
-    if (wait_ms > 0) curl_multi_poll(state_->multi.get(), nullptr, 0, wait_ms, nullptr);
+    if (std::exchange(state_->has_progress, false) || ends.size() > n_ends || now_ns() >= until_ns) return {};
   }
 }
 

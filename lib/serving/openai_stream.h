@@ -23,6 +23,7 @@ struct ServedUsage {
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;
   std::int32_t n_cached_prompt_tokens = 0;
+  friend bool operator==(const ServedUsage&, const ServedUsage&) = default;
 };
 
 /// One chunk of a stream, or a whole response, of the first choice.
@@ -35,6 +36,7 @@ struct ServedChunk {
   std::optional<ServedUsage> usage;
   ServedFinish finish = ServedFinish::kNone;
 
+  friend bool operator==(const ServedChunk&, const ServedChunk&) = default;
   [[nodiscard]] bool has_text() const { return !text.empty() || !thought.empty() || !tool.empty(); }
 };
 

@@ -10,11 +10,13 @@
 #include "serving/openai_stream.h"
 #include "serving/preset.h"
 #include "serving/sse_parser.h"
+#include "serving/token_event.h"
 #include "systems/served_prompt.h"
 
 namespace secondsource {
 namespace {
 
+constexpr std::int64_t kLongestStallCheckNs = 100'000'000;
 constexpr std::string_view kEventStream = "text/event-stream";
 // How many bytes of a response that is no event stream are kept for the error message.
 constexpr std::size_t kKeptRefusal = 16 << 10;
@@ -38,12 +40,27 @@ struct ServedEndpoint::Stream {
   std::optional<ServedUsage> usage{};
   ServedFinish finish = ServedFinish::kNone;
   std::optional<std::int64_t> connect_ns{};
+  ServedChunk chunk{};  ///< the last one, whose memory is used again
 
+  Result<void> push(std::string_view bytes, std::int64_t at_ns, std::vector<SystemToken>& arrived);
   Result<void> take(std::string_view data, std::int64_t at_ns, std::vector<SystemToken>& arrived);
-  void add_tokens(const ServedChunk& chunk, std::int64_t at_ns, std::vector<SystemToken>& arrived);
+  void add_tokens(std::int64_t at_ns, std::vector<SystemToken>& arrived);
   void add_missing(std::vector<SystemToken>& arrived);
   [[nodiscard]] std::string fault() const;
 };
+
+Result<void> ServedEndpoint::Stream::push(std::string_view bytes, std::int64_t at_ns,
+                                          std::vector<SystemToken>& arrived) {
+  struct Taker {
+    Stream& stream;
+    std::int64_t at_ns;
+    std::vector<SystemToken>& arrived;
+  };
+  Taker taker{*this, at_ns, arrived};
+  // One pointer is captured, which a std::function holds without allocating.
+  return parser.push(bytes,
+                     [to = &taker](std::string_view data) { return to->stream.take(data, to->at_ns, to->arrived); });
+}
 
 Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at_ns,
                                           std::vector<SystemToken>& arrived) {
@@ -52,15 +69,16 @@ Result<void> ServedEndpoint::Stream::take(std::string_view data, std::int64_t at
     is_done = true;
     return {};
   }
-  SS_TRY(const ServedChunk chunk, parse_served_chunk(data));
-  add_tokens(chunk, at_ns, arrived);
+  if (!read_token_event(data, chunk)) {
+    SS_TRY(chunk, parse_served_chunk(data));
+  }
+  add_tokens(at_ns, arrived);
   if (chunk.usage) usage = chunk.usage;
   if (chunk.finish != ServedFinish::kNone) finish = chunk.finish;
   return {};
 }
 
-void ServedEndpoint::Stream::add_tokens(const ServedChunk& chunk, std::int64_t at_ns,
-                                        std::vector<SystemToken>& arrived) {
+void ServedEndpoint::Stream::add_tokens(std::int64_t at_ns, std::vector<SystemToken>& arrived) {
   has_ids = has_ids || !chunk.ids.empty();
   std::int32_t n_new = 0;
   if (has_ids) {
@@ -148,8 +166,7 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
       open->refusal += bytes.substr(0, kKeptRefusal - std::min(kKeptRefusal, open->refusal.size()));
       return true;
     }
-    const Result<void> parsed =
-        open->parser.push(bytes, [&](std::string_view data) { return open->take(data, at_ns, arrived_); });
+    const Result<void> parsed = open->push(bytes, at_ns, arrived_);
     if (!parsed) open->error = parsed.error().message;
     return parsed.has_value();
   };
@@ -164,7 +181,7 @@ Result<void> ServedEndpoint::poll(std::int64_t until_ns, SystemEvents& events) {
     SS_TRY_VOID(client_.poll(until_ns, ends_));
     for (const HttpEnd& end : ends_) take_end(end, events);
   }
-  if (!arrived_.empty()) last_sign_ns_ = now_ns();
+  if (!arrived_.empty()) last_sign_ns_ = arrived_.back().at_ns;
   SS_TRY_VOID(end_stalled(events));
   events.tokens.insert(events.tokens.end(), arrived_.begin(), arrived_.end());
   arrived_.clear();
@@ -191,6 +208,9 @@ void ServedEndpoint::take_end(const HttpEnd& end, SystemEvents& events) {
 
 Result<void> ServedEndpoint::end_stalled(SystemEvents& events) {
   const std::int64_t now = now_ns();
+  // Visits every open stream, and so not at every token.
+  if (now < next_stall_check_ns_) return {};
+  next_stall_check_ns_ = now + std::min(kLongestStallCheckNs, stall_ns_ / 16);
   if (system_.managed && !open_.empty() && now - last_sign_ns_ > stall_ns_) {
     return Error{ErrorCode::kDeadline, fmt::format("the server sent no token of any request for {:g} s",
                                                    1e-9 * static_cast<double>(stall_ns_))};

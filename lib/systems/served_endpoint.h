@@ -58,6 +58,7 @@ class ServedEndpoint final : public SystemUnderTest {
   std::map<std::int64_t, std::unique_ptr<Stream>> open_;  ///< by tag
   std::vector<SystemToken> arrived_;
   std::int64_t last_sign_ns_ = 0;  ///< of life: a token of any request, or the first request after none was open
+  std::int64_t next_stall_check_ns_ = 0;
   std::size_t n_connections_ = 0;  ///< that open_connections() has opened
   std::vector<HttpEnd> ends_;
 };

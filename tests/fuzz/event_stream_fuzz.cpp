@@ -1,5 +1,5 @@
-// Fuzzes the reader of server-sent events with the reader of their chunks. The events must be the same whether the bytes
-// come at once or one by one.
+// Fuzzes the reader of server-sent events with the readers of their chunks. The events must be the same whether the bytes
+// come at once or one by one, and what the reader of usual chunks takes, the reader of all must take as the same.
 
 #include <cstdint>
 #include <cstdlib>
@@ -8,6 +8,7 @@
 
 #include "serving/openai_stream.h"
 #include "serving/sse_parser.h"
+#include "serving/token_event.h"
 
 namespace {
 
@@ -42,6 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const std::string& one : at_once.data) {
     const auto chunk = parse_served_chunk(one);
     if (chunk && chunk->usage && chunk->usage->n_output_tokens < 0) std::abort();
+    ServedChunk usual;
+    if (read_token_event(one, usual) && (!chunk || usual != *chunk)) std::abort();
   }
   return 0;
 }

@@ -1,0 +1,47 @@
+#pragma once
+// Waits for the sockets of libcurl: those that became ready cost something, those that wait cost nothing, however many
+// there are. (curl_multi_perform() and curl_multi_poll() visit every open request at every call.)
+
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "core/file.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+class ReadySockets {
+ public:
+  /// Errors: kIo.
+  static Result<ReadySockets> create();
+
+  /// Makes `multi` report its sockets and its next deadline here, which must outlive it and stay where it is.
+  void attach(CURLM* multi);
+  /// Lets libcurl do what is due: begin a request that was added, give up what took too long. Returns true if there was
+  /// anything. Errors: kInternal.
+  Result<bool> work_due();
+  /// Waits until a socket is ready, libcurl has something to do or `until_ns` is reached, and lets libcurl do it, read and
+  /// write. Errors: kInternal.
+  Result<void> work(std::int64_t until_ns);
+
+ private:
+  struct Watched {
+    int events = -1;  ///< the epoll set
+    std::uint32_t index = 0;
+    CURLM* multi = nullptr;
+    std::optional<std::int64_t> deadline_ns{};  ///< when libcurl wants to be called although no socket is ready
+  };
+  explicit ReadySockets(FileDescriptor events) : events_(std::move(events)) {}
+  static int on_socket(CURL* easy, curl_socket_t socket, int what, void* watched, void* known);
+  static int on_deadline(CURLM* multi, long in_ms, void* watched);
+
+  FileDescriptor events_;
+  std::deque<Watched> watched_;  ///< libcurl has the addresses of its elements
+};
+
+}  // namespace secondsource
