@@ -1,5 +1,6 @@
 // secondsource selftest gate: estimates how often the gate is right, by simulation and on pairs measured on this
-// machine. selftest_checks.h has the other subcommand.
+// machine. selftest_checks.h and selftest_client.h have the other
+// subcommands.
 
 #include <fmt/format.h>
 
@@ -18,6 +19,7 @@
 #include "modules.h"
 #include "report/gate_selftest.h"
 #include "selftest_checks.h"
+#include "selftest_client.h"
 
 namespace secondsource {
 namespace {
@@ -145,6 +147,7 @@ CommandNode* add_selftest_command(CommandNode& app, CommandAction& action) {
   gate->callback(
       [options, &action] { action = [options](CommandContext& context) { return run_selftest(*options, context); }; });
   add_selftest_checks(*selftest, action);
+  add_selftest_client(*selftest, action);
   selftest->footer("Example: secondsource selftest gate --seed 2");
   return selftest;
 }

@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/interrupt.h"
+#include "core/open_files.h"
 #include "host/process_tree.h"
 #include "measure/arrival_trace.h"
 #include "serving/preset.h"
@@ -101,6 +102,7 @@ class LoadedServed final : public LoadedSystem {
   LoadedServed(const SystemJob& job, Bundle bundle) : job_(job), bundle_(std::move(bundle)) {}
 
   Result<void> open(HttpClient client) {
+    allow_most_open_files();  // each stream has a connection, and shells allow 1024 files
     SS_TRY(prompts_, LoadedPrompts::load(bundle_, job_));
     endpoint_.emplace(job_.served->system, std::move(client), prompts_->text.tokenizer(), job_.step_deadline_ns);
     telemetry_.emplace(endpoint_->connections());

@@ -1,12 +1,16 @@
+#include <sys/resource.h>
+
 #include <array>
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <string>
 
 #include "core/checked.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/hash.h"
+#include "core/open_files.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/units.h"
@@ -135,4 +139,14 @@ TEST_CASE("sizes and durations are printed with their unit") {
   CHECK(format_bytes(1536) == "1.5 KiB");
   CHECK(format_duration_ns(4'560'000) == "4.56 ms");
   CHECK(format_duration_ns(125'000'000'000) == "2 min 05 s");
+}
+
+TEST_CASE("more open files than the system allows are refused in a sentence with its limit") {
+  REQUIRE_OK(allow_open_files(64));
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK(limit.rlim_cur == limit.rlim_max);
+  if (limit.rlim_max == RLIM_INFINITY) return;
+  const auto one_more = static_cast<std::int64_t>(limit.rlim_max) + 1;
+  CHECK_ERROR(allow_open_files(one_more), ErrorCode::kUnsupported, std::to_string(limit.rlim_max));
 }
