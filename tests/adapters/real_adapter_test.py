@@ -18,13 +18,15 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "serving"))
 from real_system import PYTHON, SKIPPED, check_right, check_wrong, measure, missing_packages, write_wrong_base  # noqa: E402
 
-# Name: the adapter, the packages that it needs, its options.
+# Name: the adapter, the packages that it needs, its options, the level of its verdict.
 SYSTEMS = {
-    "transformers": ("transformers", ["torch", "transformers"], {}),
-    "transformers-static": ("transformers", ["torch", "transformers"], {"cache": "static", "dtype": "float32"}),
-    "transformers-compile": ("transformers", ["torch", "transformers"], {"cache": "static", "mode": "compile", "batch": "1"}),
-    "ctranslate2": ("ctranslate2", ["ctranslate2", "torch", "transformers"], {}),
-    "onnxruntime-genai": ("onnxruntime-genai", ["onnxruntime_genai", "onnx_ir", "torch", "transformers"], {}),
+    "transformers": ("transformers", ["torch", "transformers"], {}, "logits"),
+    "transformers-static": ("transformers", ["torch", "transformers"], {"cache": "static", "dtype": "float32"}, "logits"),
+    "transformers-compile": ("transformers", ["torch", "transformers"], {"cache": "static", "mode": "compile", "batch": "1"},
+                             "logits"),
+    "ctranslate2": ("ctranslate2", ["ctranslate2", "torch", "transformers"], {}, "logits"),
+    "onnxruntime-genai": ("onnxruntime-genai", ["onnxruntime_genai", "onnx_ir", "torch", "transformers"], {}, "logits"),
+    "openvino-genai": ("openvino-genai", ["openvino_genai", "optimum.intel", "torch", "transformers"], {}, "logprob"),
 }
 PROGRAM, SOURCE, NAME = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 BUNDLE = SOURCE / "bundles" / "default"
@@ -49,21 +51,23 @@ def pass_on(adapter, folder):
 
 
 def main():
-    adapter, packages, options = SYSTEMS[NAME]
+    adapter, packages, options, level = SYSTEMS[NAME]
     missing = missing_packages(*packages)
     if missing:
         print("skipped: " + missing)
         return SKIPPED
     with tempfile.TemporaryDirectory() as scratch:
         measured = measure(PROGRAM, BUNDLE, {"adapter": adapter, "python": PYTHON, "options": options}, scratch)
-        check_right(measured, "logits")
-        assert measured[0]["kl_mean"] < 1e-3, measured[0]
+        check_right(measured, level)
+        # Of a log-probability alone no KL is known.
+        distance = "kl_mean" if level == "logits" else "nll_difference_mean"
+        assert abs(measured[0][distance]) < 1e-3, measured[0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch, "wrong")
         folder.mkdir()
         between = [sys.executable, __file__, PROGRAM, str(SOURCE), NAME, str(folder)]
         measured = measure(PROGRAM, BUNDLE, {"adapter": adapter, "start": between, "options": options}, scratch)
-        check_wrong(measured, "logits")
+        check_wrong(measured, level)
         assert measured[0]["n_wrong"] > 0, measured[0]
     return 0
 
