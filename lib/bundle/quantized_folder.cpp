@@ -35,11 +35,8 @@ struct QuantizedConfig {
   nlohmann::ordered_json plain;  ///< in the order of the file
 };
 
-Result<QuantizedConfig> read_config(const fs::path& folder) {
-  const fs::path path = folder / "config.json";
-  SS_TRY(const std::string text, read_file(path, kMaxConfigFileBytes));
-  SS_TRY(const nlohmann::json checked,
-         parse_json(text, path.string(), {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
+Result<QuantizedConfig> parse_config(std::string_view text, std::string_view name) {
+  SS_TRY(const nlohmann::json checked, parse_json(text, name, {.max_bytes = kMaxConfigFileBytes, .max_depth = 16}));
   QuantizedConfig config;
   if (!checked.is_object()) return config;
   config.plain = nlohmann::ordered_json::parse(text);
@@ -50,6 +47,12 @@ Result<QuantizedConfig> read_config(const fs::path& folder) {
   }
   if (config.plain[std::string(kTextPart)].is_null()) config.plain.erase(std::string(kTextPart));
   return config;
+}
+
+Result<QuantizedConfig> read_config(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  SS_TRY(const std::string text, read_file(path, kMaxConfigFileBytes));
+  return parse_config(text, path.string());
 }
 
 /// Endings of tensors of a quantized module that say nothing of its weights: scales of activations and of the KV cache, and
@@ -156,6 +159,13 @@ Result<bool> has_quantized_weights(const fs::path& folder) {
   if (!fs::is_regular_file(folder / "config.json", ignored)) return false;
   SS_TRY(const QuantizedConfig config, read_config(folder));
   return !config.quantization.is_null();
+}
+
+Result<void> check_model_description(std::string_view text, std::string_view name) {
+  SS_TRY(const QuantizedConfig config, parse_config(text, name));
+  if (!config.quantization.is_null()) SS_TRY_VOID(parse_checkpoint_scheme(config.quantization, name));
+  SS_TRY_VOID(parse_model_config(config.plain.dump(), name));
+  return {};
 }
 
 Result<std::string> write_quantized_model(const fs::path& folder, BundleWriter& writer, Progress& progress,

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "bundle/bundle_writer.h"
 #include "core/interrupt.h"
@@ -16,6 +17,10 @@ namespace secondsource {
 /// Whether the folder's config.json has a quantization_config. False where there is no config.json.
 /// Errors: kInvalidInput, kIo.
 Result<bool> has_quantized_weights(const std::filesystem::path& folder);
+
+/// Checks that the model that a config.json describes is computed, its weights plain or quantized. `name` is that of the file.
+/// Errors: kInvalidInput, kUnsupported.
+Result<void> check_model_description(std::string_view config, std::string_view name);
 
 /// Writes config.json without its quantization_config, and model.safetensors; returns what the manifest says of the source:
 /// "GPTQ, 4 bits, groups of 128 (224 tensors), F16 (67)". Errors: kInvalidInput, kUnsupported, kIo, kInterrupted.

@@ -122,6 +122,14 @@ class Pull(unittest.TestCase):
                           for text in (pulled, made)]
         self.assertEqual(*without_source)
 
+    def test_quantized_weights_become_a_bundle(self):
+        checkpoint = SOURCE / "tests/data/quantized/awq"
+        with Hub({name: (checkpoint / name).read_bytes() for name in ("config.json", BIG)}) as hub:
+            run = self.pull(hub)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn('quantization: "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"', (self.out / "manifest.yaml").read_text())
+        self.assertNotIn("quantization_config", (self.out / "config.json").read_text())
+
     def test_shards_are_those_of_the_index(self):
         files = split(tiny_model())
         files["model-00009-of-00009.safetensors"] = b"of another model" * 1000
@@ -422,6 +430,11 @@ class Pull(unittest.TestCase):
         files["config.json"] = json.dumps({**json.loads(files["config.json"]), "architectures": ["BertModel"]}).encode()
         with Hub(files) as hub:
             self.refused(hub, "BertModel")
+            self.assertFalse(hub.asked(BIG))
+        files["config.json"] = json.dumps({**json.loads((TINY / "config.json").read_text()),
+                                           "quantization_config": {"quant_method": "hqq"}}).encode()
+        with Hub(files) as hub:
+            self.refused(hub, "quant_method: expected one of fp8")
             self.assertFalse(hub.asked(BIG))
 
     def test_names_that_are_none(self):
