@@ -437,6 +437,15 @@ class Pull(unittest.TestCase):
             self.refused(hub, "quant_method: expected one of fp8")
             self.assertFalse(hub.asked(BIG))
 
+    def test_a_checkpoint_with_quantized_weights(self):
+        folder = SOURCE / "tests/data/quantized/fp8-blocks"
+        with Hub({name: (folder / name).read_bytes() for name in ("config.json", BIG)}) as hub:
+            run = self.pull(hub)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        manifest = (self.out / "manifest.yaml").read_text()
+        self.assertRegex(manifest, "quantization: .*FP8")
+        self.assertIn("org/model of the hub, revision main", manifest)
+
     def test_names_that_are_none(self):
         for model in ("org/model", "hf:model", "hf:/model", "hf:org/", "hf:org/model@", "hf:org/../x", "hf:org/mo del", "hf:org--x/model",
                       "hf:org/model.git", "hf:org/model/model.bin", "hf:org/model/../x.gguf", "hf:org/model@a b", "hf:-org/model"):
