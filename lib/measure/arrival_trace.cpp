@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::int64_t kMostTokens = 100'000'000;
 constexpr double kSecondsPerDay = 86'400;
+// A longer trace has a wrong date; and its times in nanoseconds are far from the largest number.
+constexpr double kLongestTraceDays = 3653;
 
 /// Parses "2023-11-16 18:15:46.6805900", optionally followed by "+00:00", as seconds since 1970.
 std::optional<double> parse_azure_time(std::string_view text) {
@@ -38,6 +40,7 @@ struct Row {
   double at_s = 0;
   std::int64_t n_prompt_tokens = 0;
   std::int64_t n_output_tokens = 0;
+  std::vector<std::int64_t> blocks{};
 };
 
 class LineParser {
@@ -94,7 +97,22 @@ class MooncakeParser final : public LineParser {
     SS_TRY(const double at_ms, fields.number("timestamp"));
     SS_TRY(const std::int64_t n_prompt, fields.integer("input_length", {.min = 0, .max = kMostTokens}));
     SS_TRY(const std::int64_t n_output, fields.integer("output_length", {.min = 0, .max = kMostTokens}));
-    return Row{1e-3 * at_ms, n_prompt, n_output};
+    Row row{1e-3 * at_ms, n_prompt, n_output};
+    const nlohmann::json* blocks = fields.find("hash_ids");
+    if (blocks == nullptr) return row;
+    // A block more than the prompt has would be of another request.
+    const std::int64_t n_most = (n_prompt + kTraceBlockTokens - 1) / kTraceBlockTokens;
+    if (!blocks->is_array() || static_cast<std::int64_t>(blocks->size()) > n_most) {
+      return fields.mismatch("hash_ids",
+                             fmt::format("a list of at most {} blocks of {} tokens", n_most, kTraceBlockTokens));
+    }
+    for (const nlohmann::json& block : *blocks) {
+      if (!block.is_number_unsigned() || block.get<std::uint64_t>() > INT64_MAX) {
+        return fields.mismatch("hash_ids", "whole numbers from 0 on");
+      }
+      row.blocks.push_back(block.get<std::int64_t>());
+    }
+    return row;
   }
 };
 
@@ -160,10 +178,17 @@ Result<ArrivalTrace> parse_arrival_trace(std::string_view text, std::string_view
                              trace.format.empty() ? "another first line" : "no request with an answer")};
   }
   std::ranges::stable_sort(rows, {}, &Row::at_s);
-  for (const Row& row : rows) {
+  const double n_days = (rows.back().at_s - rows.front().at_s) / kSecondsPerDay;
+  if (n_days > kLongestTraceDays) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: expected arrivals within {:g} days, found {:.6g} between the "
+                             "first and the last",
+                             name, kLongestTraceDays, n_days)};
+  }
+  for (Row& row : rows) {
     trace.entries.push_back({std::llround(1e9 * (row.at_s - rows.front().at_s)),
                              static_cast<std::int32_t>(row.n_prompt_tokens),
-                             static_cast<std::int32_t>(row.n_output_tokens)});
+                             static_cast<std::int32_t>(row.n_output_tokens), std::move(row.blocks)});
   }
   return trace;
 }

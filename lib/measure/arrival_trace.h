@@ -4,7 +4,8 @@
 //
 //   Azure LLM inference trace (Splitwise, ISCA 2024)   TIMESTAMP,ContextTokens,GeneratedTokens
 //   BurstGPT (arXiv:2401.17644)                        Timestamp,Model,Request tokens,Response tokens,...
-//   Mooncake (FAST 2025)                               {"timestamp": ms, "input_length": n, "output_length": n, ...}
+//   Mooncake (FAST 2025)                               {"timestamp": ms, "input_length": n, "output_length": n,
+//                                                       "hash_ids": [...]}
 
 #include <cstdint>
 #include <filesystem>
@@ -16,10 +17,16 @@
 
 namespace secondsource {
 
+/// Tokens of a prompt for which a trace has one name.
+inline constexpr std::int32_t kTraceBlockTokens = 512;
+
 struct TraceEntry {
   std::int64_t at_ns = 0;  ///< since the first request
   std::int32_t n_prompt_tokens = 0;
   std::int32_t n_output_tokens = 0;
+  /// The name of each block of the prompt, where the trace has them: blocks with one name have the same tokens and the same
+  /// blocks in front of them. The last block may be shorter than kTraceBlockTokens.
+  std::vector<std::int64_t> blocks{};
 };
 
 struct ArrivalTrace {

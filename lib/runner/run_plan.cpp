@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <thread>
 
 #include "bundle/content.h"
@@ -82,6 +83,7 @@ class Planner {
     SS_TRY_VOID(choose_scenarios());
     SS_TRY_VOID(check_served_bundles());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
+    SS_TRY_VOID(note_shortened());
     plan_.record.settings = settings_;
     if (plan_.record.cells.empty()) {
       return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
@@ -459,6 +461,30 @@ class Planner {
         }
       }
     }
+    return {};
+  }
+
+  /// Says how many requests of a trace are sent shorter than they were recorded.
+  Result<void> note_shortened() {
+    std::vector<std::string> notes;
+    for (const PlannedCell& cell : plan_.record.cells) {
+      const Scenario& scenario = cell.scenario;
+      if (scenario.arrivals != ArrivalKind::kTrace) continue;
+      SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
+      const auto n_sent = std::min<std::size_t>(trace.entries.size(), static_cast<std::size_t>(scenario.n_requests));
+      std::int64_t n_prompts = 0, n_answers = 0;
+      for (const TraceEntry& entry : std::span(trace.entries).first(n_sent)) {
+        if (entry.n_prompt_tokens > scenario.n_prompt_tokens) ++n_prompts;
+        if (entry.n_output_tokens > scenario.n_output_tokens) ++n_answers;
+      }
+      if (n_prompts == 0 && n_answers == 0) continue;
+      std::string note = fmt::format(
+          "{}: of {} recorded requests, prompts are shortened to {} tokens in {} and answers to {} in {} (@PROMPT/OUTPUT sets "
+          "the limits)",
+          scenario.name(), n_sent, scenario.n_prompt_tokens, n_prompts, scenario.n_output_tokens, n_answers);
+      if (!contains(notes, note)) notes.push_back(std::move(note));
+    }
+    for (std::string& note : notes) plan_.notes.push_back(std::move(note));
     return {};
   }
 

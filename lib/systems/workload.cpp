@@ -13,6 +13,22 @@ namespace {
 constexpr std::int32_t kDefaultRandomPrompt = 256;
 // Index of the random prompt whose ids form the shared prefix; no request has this index.
 constexpr std::int32_t kPrefixIndex = -1;
+// Added to the seed of a repetition for the blocks of a trace, whose names are numbers as those of requests are.
+constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
+
+/// Gives the prompt the tokens of its blocks, as far as it is long: those of a block follow from its name.
+void fill_blocks(std::span<std::int32_t> ids, std::span<const std::int64_t> blocks, std::uint64_t seed,
+                 std::int32_t vocab_size) {
+  for (std::size_t index = 0; index < blocks.size(); ++index) {
+    const std::size_t begin = index * kTraceBlockTokens;
+    if (begin >= ids.size()) return;
+    const std::size_t end = std::min(begin + kTraceBlockTokens, ids.size());
+    const std::uint64_t stream = random_bits(seed, static_cast<std::uint64_t>(blocks[index]));
+    for (std::size_t at = begin; at < end; ++at) {
+      ids[at] = static_cast<std::int32_t>(random_bits(stream, at - begin) % static_cast<std::uint64_t>(vocab_size));
+    }
+  }
+}
 
 }  // namespace
 
@@ -55,7 +71,7 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
       const TraceEntry& entry = trace->entries[static_cast<std::size_t>(index)];
       item.arrival_ns = std::llround(static_cast<double>(entry.at_ns) / scenario.trace_speed);
       item.request.n_output_tokens = std::min(entry.n_output_tokens, scenario.n_output_tokens);
-      make_random(item, scenario, seed, std::min(entry.n_prompt_tokens, n_random));
+      make_random(item, scenario, seed, std::min(entry.n_prompt_tokens, n_random), entry.blocks);
       continue;
     }
     if (is_random) {
@@ -85,10 +101,12 @@ Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario) {
   return std::optional(std::move(trace));
 }
 
-void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const {
+void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens,
+                           std::span<const std::int64_t> blocks) const {
   const auto index = static_cast<std::int32_t>(item.request.tag);
   item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
   item.request.ids = random_prompt(seed, index, n_tokens, vocab_size_);
+  fill_blocks(item.request.ids, blocks, random_bits(seed, kBlocksSeed), vocab_size_);
   // At least one id of the prompt is not shared.
   item.request.n_shared_prefix = std::min(scenario.n_shared_prefix, n_tokens - 1);
   if (item.request.n_shared_prefix <= 0) return;

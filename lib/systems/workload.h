@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,9 @@ class Workload {
   [[nodiscard]] std::int64_t longest_prompt(const Scenario& scenario) const;
 
  private:
-  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens) const;
+  /// Blocks of a trace with one name get the same tokens; what is behind the blocks belongs to this request alone.
+  void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens,
+                   std::span<const std::int64_t> blocks = {}) const;
 
   std::vector<EncodedPrompt> prompts_;  ///< only prompts that are short enough to be timed
   std::vector<ExpectedOutput> expected_;

@@ -179,6 +179,20 @@ TEST_CASE("run: real traces of Azure and Mooncake are replayed, shortened to the
   }
 }
 
+TEST_CASE("run: how many requests of a trace are shortened is said before anything is measured") {
+  const test::ScratchFolder scratch;
+  const std::string trace = (scratch.path() / "some.csv").string();
+  std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.0,12,3\n"
+                          "2023-11-16 18:15:46.1,40,3\n2023-11-16 18:15:46.2,30,5\n2023-11-16 18:15:46.3,20,9\n";
+  const test::ProgramRun run =
+      test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
+                         "server:trace=" + trace + "+requests=3@24/4", "--dry-run"});
+  CAPTURE(run.out, run.err);
+  CHECK(run.status == 0);
+  const std::string said = "of 3 recorded requests, prompts are shortened to 24 tokens in 2 and answers to 4 in 1";
+  CHECK((run.out + run.err).find(said) != std::string::npos);
+}
+
 TEST_CASE("run: prompts share a prefix when that is asked for, and the row says how much of it was not computed") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "single-stream+requests=4@64/2,offline:2+prefix=48+requests=4@64/2");

@@ -2,6 +2,9 @@
 
 #include "measure/arrival_trace.h"
 
+#include <string>
+#include <vector>
+
 #include "support/assets.h"
 #include "support/result.h"
 
@@ -25,7 +28,7 @@ TEST_CASE("the three formats are told apart and read alike") {
        "5.25,ChatGPT,374,44,418,Conversation log\n6,GPT-4,10,0,10,API log\n"
        "7,ChatGPT,396,109,505,Conversation log\n"},
       {"mooncake",
-       "{\"timestamp\": 250, \"input_length\": 374, \"output_length\": 44, \"hash_ids\": [0, 1]}\n"
+       "{\"timestamp\": 250, \"input_length\": 374, \"output_length\": 44, \"hash_ids\": [7]}\n"
        "{\"timestamp\": 2000, \"input_length\": 396, \"output_length\": 109, \"hash_ids\": [0]}\n"},
   };
   for (const Case& one : cases) {
@@ -38,6 +41,8 @@ TEST_CASE("the three formats are told apart and read alike") {
     CHECK(trace->entries[1].at_ns == 1'750'000'000);
     CHECK(trace->entries[0].n_prompt_tokens == 374);
     CHECK(trace->entries[1].n_output_tokens == 109);
+    CHECK(trace->entries[0].blocks ==
+          (one.format == std::string("mooncake") ? std::vector<std::int64_t>{7} : std::vector<std::int64_t>{}));
     CHECK(trace->n_left_out == (trace->format == "burstgpt" ? 1 : 0));
   }
 }
@@ -66,7 +71,21 @@ TEST_CASE("what is no trace is refused with its line") {
       {"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 10:00:02,2,9999999999\n", "trace:2"},
       {"Timestamp,Model,Request tokens,Response tokens\nnan,x,2,3\n", "trace:2"},
       {"{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}\n{\"timestamp\": 1}\n", "trace:2: the line"},
+      {"TIMESTAMP,ContextTokens,GeneratedTokens\n1012-01-02 03:04:05,17,4\n2024-01-02 03:04:06,9,3\n",
+       "trace: expected arrivals within 3653 days, found 369"},
+      {"{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}\n"
+       "{\"timestamp\": 1e300, \"input_length\": 1, \"output_length\": 1}\n",
+       "trace: expected arrivals within 3653 days"},
       {"{\"timestamp\": 0,\n", "trace:1: the line"},
+      {"{\"timestamp\": 0, \"input_length\": 512, \"output_length\": 1, \"hash_ids\": [1, 2]}\n",
+       "trace:1: the line: hash_ids: expected a list of at most 1 blocks of 512 tokens"},
+      {"{\"timestamp\": 0, \"input_length\": 512, \"output_length\": 1, \"hash_ids\": [-1]}\n",
+       "whole numbers from 0 on"},
+      {"{\"timestamp\": 0, \"input_length\": 512, \"output_length\": 1, \"hash_ids\": [1.5]}\n",
+       "whole numbers from 0 on"},
+      {"{\"timestamp\": 0, \"input_length\": 512, \"output_length\": 1, \"hash_ids\": [99999999999999999999]}\n",
+       "trace:1"},
+      {"{\"timestamp\": 0, \"input_length\": 512, \"output_length\": 1, \"hash_ids\": 7}\n", "a list of at most 1"},
   };
   for (const Case& one : cases) {
     CAPTURE(one.text);
@@ -87,6 +106,8 @@ TEST_CASE("real traces of Azure and Mooncake are read whole") {
     REQUIRE_OK(trace);
     CHECK(trace->entries.size() + static_cast<std::size_t>(trace->n_left_out) == 2000);
     CHECK(trace->entries[0].n_prompt_tokens == 6758);
+    CHECK(trace->entries[0].blocks.size() == 14);
+    CHECK(trace->entries.back().blocks == std::vector<std::int64_t>{0, 36636, 38787});
   }
 }
 

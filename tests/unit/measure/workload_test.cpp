@@ -1,0 +1,97 @@
+// Tests the prompts of recorded loads whose blocks have names: which tokens two prompts have in common is counted here from the
+// names alone.
+
+#include "systems/workload.h"
+
+#include <algorithm>
+
+#include "support/assets.h"
+#include "support/result.h"
+
+namespace secondsource {
+namespace {
+
+/// So many ids that two random ones are never the same.
+Workload workload_of_many_ids() {
+  ModelConfig config;
+  config.vocab_size = 1 << 30;
+  config.max_seq_len = 1 << 20;
+  return {PromptSuite{}, config};
+}
+
+Scenario scenario_of(std::int32_t n_requests, std::int32_t longest_prompt) {
+  Scenario scenario;
+  scenario.kind = ScenarioKind::kServer;
+  scenario.arrivals = ArrivalKind::kTrace;
+  scenario.n_requests = n_requests;
+  scenario.n_prompt_tokens = longest_prompt;
+  scenario.n_output_tokens = 8;
+  return scenario;
+}
+
+std::int64_t n_equal(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b) {
+  const auto end = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return end.first - a.begin();
+}
+
+/// Every two prompts begin with the same tokens as far as their blocks have the same names, and no further.
+void check_prefixes(const ArrivalTrace& trace, const std::vector<WorkItem>& items) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto& a = trace.entries[i].blocks;
+      const auto& b = trace.entries[j].blocks;
+      const auto n_blocks = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+      const auto n_shorter =
+          static_cast<std::int64_t>(std::min(items[i].request.ids.size(), items[j].request.ids.size()));
+      CAPTURE(i, j, n_blocks);
+      REQUIRE(n_equal(items[i].request.ids, items[j].request.ids) == std::min<std::int64_t>(512 * n_blocks, n_shorter));
+    }
+  }
+}
+
+TEST_CASE("prompts of a trace have the tokens in common that the names of their blocks say") {
+  const auto trace = parse_arrival_trace(
+      "{\"timestamp\": 0, \"input_length\": 1300, \"output_length\": 9, \"hash_ids\": [4, 5, 6]}\n"
+      "{\"timestamp\": 1, \"input_length\": 1200, \"output_length\": 9, \"hash_ids\": [4, 5, 7]}\n"
+      "{\"timestamp\": 2, \"input_length\": 700, \"output_length\": 9, \"hash_ids\": [4, 5]}\n"
+      "{\"timestamp\": 3, \"input_length\": 700, \"output_length\": 9, \"hash_ids\": [8, 5]}\n"
+      "{\"timestamp\": 4, \"input_length\": 2000, \"output_length\": 9, \"hash_ids\": [4]}\n"
+      "{\"timestamp\": 5, \"input_length\": 300, \"output_length\": 9}\n",
+      "trace");
+  REQUIRE_OK(trace);
+  const Workload workload = workload_of_many_ids();
+  for (const std::int32_t longest : {100, 600, 100'000}) {
+    const auto items = workload.items(scenario_of(6, longest), 5, &*trace);
+    REQUIRE(items.size() == 6);
+    CHECK(items[0].request.ids.size() == static_cast<std::size_t>(std::min(longest, 1300)));
+    check_prefixes(*trace, items);
+  }
+  const auto items = workload.items(scenario_of(6, 2000), 5, &*trace);
+  // The same again; and nothing of it in the next repetition, which has another seed.
+  CHECK(workload.items(scenario_of(6, 2000), 5, &*trace)[1].request.ids == items[1].request.ids);
+  CHECK(n_equal(workload.items(scenario_of(6, 2000), 6, &*trace)[0].request.ids, items[0].request.ids) == 0);
+}
+
+TEST_CASE("a prefix that all prompts share is in front of the blocks of a trace") {
+  const auto trace = parse_arrival_trace(
+      "{\"timestamp\": 0, \"input_length\": 600, \"output_length\": 9, \"hash_ids\": [1, 2]}\n"
+      "{\"timestamp\": 1, \"input_length\": 600, \"output_length\": 9, \"hash_ids\": [3, 4]}\n",
+      "trace");
+  REQUIRE_OK(trace);
+  Scenario scenario = scenario_of(2, 1000);
+  scenario.n_shared_prefix = 40;
+  const auto items = workload_of_many_ids().items(scenario, 5, &*trace);
+  CHECK(items[0].request.n_shared_prefix == 40);
+  CHECK(n_equal(items[0].request.ids, items[1].request.ids) == 40);
+}
+
+TEST_CASE("the real trace of Mooncake has its prefixes in the prompts") {
+  const auto path = test::asset("traces/mooncake_conversation_first2000.jsonl");
+  if (!path) return;
+  const auto trace = read_arrival_trace(*path);
+  REQUIRE_OK(trace);
+  check_prefixes(*trace, workload_of_many_ids().items(scenario_of(60, 4000), 1, &*trace));
+}
+
+}  // namespace
+}  // namespace secondsource
