@@ -18,6 +18,7 @@
 #include "report/markdown.h"
 #include "report/openmetrics.h"
 #include "report/portability_table.h"
+#include "report/swap_tables.h"
 #include "report/tables.h"
 #include "summary/portability.h"
 
@@ -45,15 +46,17 @@ std::string render_table(const std::vector<SummarizedRun>& runs, const Portabili
     text = terminal_lines({&sentence, 1}) + "\n";
   for (const SummarizedRun& run : runs) text += terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table(runs));
-  for (const TextTable& table : {bound_table(runs), load_table(runs), ttft_parts_table(runs),
-                                 machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
+  for (const TextTable& table :
+       {bound_table(runs), load_table(runs), swap_table(runs), swap_models_table(runs), ttft_parts_table(runs),
+        machine_table(runs, SensorChoice::kMain), golden_table(runs)}) {
     if (!table.rows.empty()) text += "\n" + render_terminal(table);
   }
   if (!matrix.rows.empty()) text += "\n" + render_table(matrix);
   const auto notes = result_notes(runs);
   const auto bounds = bound_lines(runs);
   if (!notes.empty() || !bounds.empty()) text += "\n";
-  return text + terminal_lines(bounds) + terminal_lines(notes) + "\n" + terminal_lines(what_was_seen(runs));
+  return text + terminal_lines(swap_lines(runs)) + terminal_lines(bounds) + terminal_lines(notes) + "\n" +
+         terminal_lines(what_was_seen(runs));
 }
 
 std::string render_json(const std::vector<SummarizedRun>& runs) {

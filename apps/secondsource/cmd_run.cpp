@@ -32,6 +32,7 @@
 #include "noise_limit.h"
 #include "record/ranges.h"
 #include "record/slo.h"
+#include "report/swap_tables.h"
 #include "report/tables.h"
 #include "runner/plan_file.h"
 #include "runner/run_directory.h"
@@ -257,6 +258,7 @@ std::string text_of(const SummarizedRun& run, const RunHealth& health, const std
                     const std::filesystem::path& folder) {
   std::string text = terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table({&run, 1}));
+  if (const TextTable swap = swap_table({&run, 1}); !swap.rows.empty()) text += "\n" + render_terminal(swap);
   const TextTable golden = golden_table({&run, 1});
   if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
   text += "\n";
@@ -509,7 +511,9 @@ Result<OpenRun> resume_run(const RunOptions& options, const ProgramIdentity& ide
     SS_TRY(const std::vector<SystemRequest> systems, systems_of(record, said, planned.request.systems));
     keys = keys_of(systems);
     std::vector<std::filesystem::path> bundles;
-    for (const BundleRecord& bundle : record.bundles) bundles.emplace_back(bundle.path);
+    for (const BundleRecord& bundle : record.bundles) {
+      if (bundle.models.empty()) bundles.emplace_back(bundle.path);
+    }
     SS_TRY(SystemSurvey found,
            survey_systems(systems, survey_options(record.settings, bundles, options.resume, context), context.progress,
                           context.interrupt));
@@ -624,9 +628,11 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
   command->add_option("--variant", options->variants, "bf16, f16, int8, int8-g32, int4, ... (default: bf16,int8)")
       ->delimiter(',');
   command
-      ->add_option("--scenario", options->scenarios,
-                   "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE; modifiers behind "
-                   "it (+gamma=0.25, +constant, +static, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
+      ->add_option(
+          "--scenario", options->scenarios,
+          "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE, or with several "
+          "bundles swap:BUDGET (they take turns under a memory budget, as swap:24MiB+zipf=1); modifiers behind "
+          "it (+gamma=0.25, +constant, +static, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
   command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
   command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")

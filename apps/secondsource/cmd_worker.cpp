@@ -9,6 +9,7 @@
 #include "systems/loaded_adapter.h"
 #include "systems/loaded_engine.h"
 #include "systems/loaded_null.h"
+#include "systems/loaded_pool.h"
 #include "systems/loaded_served.h"
 
 namespace secondsource {
@@ -36,7 +37,7 @@ Result<ExitStatus> run_worker(const WorkerOptions& options) {
       case SystemKind::kEngine:
         break;
     }
-    return load_engine_system(job, progress);
+    return job.models.empty() ? load_engine_system(job, progress) : load_engine_pool(job, progress);
   }));
   return ExitStatus::kOk;
 }

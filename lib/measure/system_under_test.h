@@ -33,6 +33,8 @@ struct TimedRequest {
   std::int32_t n_shared_prefix = 0;
   std::int32_t n_output_tokens = 0;  ///< exact number of output tokens; the end of text is ignored
   std::uint64_t seed = 0;
+  std::int32_t model =
+      0;  ///< index of the model that is to answer, for systems that have several (measure/model_pool.h)
   /// The golden prompt of which texts and ids are, for systems that take another form of it; it outlives the request.
   /// Null: random ids.
   const EncodedPrompt* prompt = nullptr;

@@ -19,6 +19,7 @@
 #include "record/scenario.h"
 #include "record/schema_text.h"
 #include "record/schema_version.h"
+#include "record/swap.h"
 
 namespace secondsource {
 
@@ -42,6 +43,42 @@ enum class CellStatus : std::uint8_t {
 };
 SS_ENUM_NAMES(CellStatus, "complete", "partial", "invalid", "failed", "missing")
 SS_SCHEMA_SAYS_STRING(CellStatus)
+
+/// One model of a swap cell.
+struct SwapModelSummary {
+  std::string model;
+  double share = 0;                 ///< of the requests, as planned
+  std::int64_t n_requests = 0;      ///< in one repetition
+  std::int64_t resident_bytes = 0;  ///< the largest over repetitions, as are the next three
+  std::int64_t weights_bytes = 0;
+  std::int64_t kv_bytes = 0;
+  std::int64_t file_bytes = 0;
+  Estimate start_disk_ns, start_page_cache_ns, start_host_memory_ns;  ///< beginning of the load to the first token
+  Estimate alone_tok_per_s;
+  double loads = 0;      ///< in one repetition: the median over repetitions
+  double evictions = 0;  ///< likewise
+  std::optional<double> usd_per_resident_hour;
+};
+SS_FIELDS(SwapModelSummary, model, share, n_requests, resident_bytes, weights_bytes, kv_bytes, file_bytes,
+          start_disk_ns, start_page_cache_ns, start_host_memory_ns, alone_tok_per_s, loads, evictions,
+          usd_per_resident_hour)
+
+/// What a swap cell has beside the figures of every cell.
+struct SwapSummary {
+  std::int64_t memory_budget_bytes = 0;
+  double loads = 0;      ///< in one repetition: the median over repetitions
+  double evictions = 0;  ///< likewise
+  std::int64_t peak_resident_bytes = 0;
+  std::optional<double> mean_resident_bytes;  ///< over the time of the mix: the median over repetitions
+  std::optional<double> mean_resident_models;
+  Estimate unswapped_tok_per_s;  ///< the same requests, each model alone on the device
+  Estimate lost_tok_per_s;       ///< unswapped - output_tok_per_s, by repetition
+  std::optional<double> lost_share;
+  std::optional<double> load_time_share;  ///< time in loads and evictions / time of the mix
+  std::vector<SwapModelSummary> models;
+};
+SS_FIELDS(SwapSummary, memory_budget_bytes, loads, evictions, peak_resident_bytes, mean_resident_bytes,
+          mean_resident_models, unswapped_tok_per_s, lost_tok_per_s, lost_share, load_time_share, models)
 
 /// One row of every report.
 struct CellSummary {
@@ -106,6 +143,7 @@ struct CellSummary {
   /// What output_tok_per_s is: basis_of(scenario).
   std::optional<ThroughputBasis> throughput_basis{};
   std::optional<VerdictLevel> golden_level{};  ///< as in GoldenRecord::level
+  std::optional<SwapSummary> swap{};           ///< present for the scenario `swap`
 };
 SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
           mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
@@ -118,11 +156,11 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           machine_read_bytes_per_s, machine_f32_flops, output_tok_per_s_by_repetition, ttft_p50_ns_by_repetition,
           tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns, ttft_tokenize_p50_ns,
           ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry, tpot_mean_ns,
-          tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns, throughput_basis, golden_level)
+          tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns, throughput_basis, golden_level, swap)
 SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns,
                 ttft_tokenize_p50_ns, ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus,
                 telemetry, tpot_mean_ns, tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns,
-                throughput_basis, golden_level)
+                throughput_basis, golden_level, swap)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

@@ -90,6 +90,11 @@ std::string Scenario::name() const {
     if (arrivals == ArrivalKind::kConstant) name += "+constant";
     if (trace_speed != 1) name += fmt::format("+speed={:g}", trace_speed);
   }
+  if (kind == ScenarioKind::kSwap && swap) {
+    name = "swap-" + budget_text(swap->memory_budget_bytes);
+    if (!swap->shares.empty()) name += fmt::format("+shares={:g}", fmt::join(swap->shares, ":"));
+    if (swap->zipf != 0) name += fmt::format("+zipf={:g}", swap->zipf);
+  }
   if (n_shared_prefix > 0) name += fmt::format("+prefix={}", n_shared_prefix);
   if (batching != Batching::kContinuous) name += fmt::format("+{}", to_string(batching));
   return name;

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "core/enum_names.h"
 #include "core/fields.h"
+#include "record/swap.h"
 
 namespace secondsource {
 
@@ -84,11 +85,13 @@ struct Repetition {
   std::optional<double> achieved_rate_per_s;  ///< open loop: arrivals per second that were sent
   std::vector<TelemetryReading> telemetry;
   std::vector<CheckRecord> checks;
+  std::optional<SwapRecord> swap{};  ///< present for the scenario `swap`
 };
 SS_FIELDS(Repetition, cell, repetition, window_start_ns, window_end_ns, window_output_tokens, prefill, decode, mixed,
           host_ns, warmup_windows, warmup_settled, warmup_ns_per_token, load_ns, compile_ns, memory, host_memory,
           process_cpu_s, wall_s, others_cpu_share, involuntary_switches, major_faults, rate_per_s, achieved_rate_per_s,
-          telemetry, checks)
+          telemetry, checks, swap)
+SS_ADDED_FIELDS(Repetition, swap)
 
 /// Names of the readings in Repetition::telemetry that tell what the machine could do right after the repetition
 /// (host/machine_probe.h).

@@ -58,6 +58,7 @@ struct RequestSample {
   /// Time that this request spent on opening a connection (DNS, TCP, TLS); empty if it used an open one. No time to the
   /// first token includes it.
   std::optional<std::int64_t> connect_ns;
+  std::string model{};  ///< the bundle whose model was asked, where the cell has several; empty elsewhere
 
   /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
@@ -72,7 +73,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error, connect_ns)
-SS_ADDED_FIELDS(RequestSample, connect_ns)
+          finish, error, connect_ns, model)
+SS_ADDED_FIELDS(RequestSample, connect_ns, model)
 
 }  // namespace secondsource

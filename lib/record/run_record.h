@@ -40,9 +40,12 @@ struct BundleRecord {
   std::string content_sha256;
   bool verified = false;  ///< the bundle has independent expected outputs
   std::vector<VariantRecord> variants{};
+  /// The names of the bundles that this stands for, in a run of `swap`, whose cells are of several together. It then has no
+  /// path, and content_sha256 is that of the lines "NAME CONTENT_SHA256\n" of them.
+  std::vector<std::string> models{};
 };
-SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants)
-SS_ADDED_FIELDS(BundleRecord, variants)
+SS_FIELDS(BundleRecord, name, path, content_sha256, verified, variants, models)
+SS_ADDED_FIELDS(BundleRecord, variants, models)
 
 struct BackendRecord {
   std::string name;

@@ -2,17 +2,19 @@
 // A scenario, which is one way of loading a system, and the key of the cell to which a number belongs.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/batching.h"
 #include "core/enum_names.h"
 #include "core/fields.h"
 #include "record/schema_text.h"
+#include "record/swap.h"
 
 namespace secondsource {
 
-enum class ScenarioKind : std::uint8_t { kSingleStream, kOffline, kServer };
-SS_ENUM_NAMES(ScenarioKind, "single-stream", "offline", "server")
+enum class ScenarioKind : std::uint8_t { kSingleStream, kOffline, kServer, kSwap };
+SS_ENUM_NAMES(ScenarioKind, "single-stream", "offline", "server", "swap")
 
 /// How the gaps between arrivals of an open loop are distributed (measure/arrivals.h).
 enum class ArrivalKind : std::uint8_t { kPoisson, kGamma, kConstant, kTrace };
@@ -21,7 +23,7 @@ SS_ENUM_NAMES(ArrivalKind, "poisson", "gamma", "constant", "trace")
 SS_SCHEMA_SAYS_STRING(Batching)
 
 /// One way of loading a system. Examples of name() are "single-stream", "offline-b16", "server-r2.5",
-/// "server-r8+gamma=0.25", "server-slo-max" and "offline-b16+static"; docs/metrics.md lists all forms.
+/// "server-r8+gamma=0.25", "server-slo-max", "offline-b16+static" and "swap-24MiB+zipf=1"; docs/metrics.md lists all forms.
 struct Scenario {
   ScenarioKind kind = ScenarioKind::kSingleStream;
   std::int32_t batch = 1;  ///< offline: requests in flight
@@ -39,10 +41,12 @@ struct Scenario {
   bool seeks_slo_rate = false;       ///< server: search for the highest rate that keeps the run's SLO
   std::int32_t n_shared_prefix = 0;  ///< leading prompt tokens that all requests share; 0 means none
   Batching batching = Batching::kContinuous;
+  std::optional<SwapPlan> swap{};  ///< kSwap: the budget and the mix
   [[nodiscard]] std::string name() const;
 };
 SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_output_tokens, arrivals, burstiness, trace,
-          trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching)
+          trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching, swap)
+SS_ADDED_FIELDS(Scenario, swap)
 
 /// What the throughput of a cell says of the system.
 enum class ThroughputBasis : std::uint8_t {

@@ -33,6 +33,19 @@ std::string value_of(const SummarizedRun&, const CellSummary& cell) {
   }
 }
 
+/// A figure of the scenario `swap`.
+template <auto Member>
+std::string swap_value_of(const SummarizedRun&, const CellSummary& cell) {
+  if (!cell.swap) return "";
+  if constexpr (std::is_same_v<decltype((*cell.swap).*Member), const Estimate&>) {
+    return number(((*cell.swap).*Member).value);
+  } else if constexpr (std::is_same_v<decltype((*cell.swap).*Member), const std::optional<double>&>) {
+    return number((*cell.swap).*Member);
+  } else {
+    return fmt::format("{}", (*cell.swap).*Member);
+  }
+}
+
 template <auto Member>
 std::string share_of(const SummarizedRun&, const CellSummary& cell) {
   return cell.*Member ? fmt::format("{}", (cell.*Member)->share) : std::string();
@@ -147,9 +160,22 @@ const std::vector<CsvColumn>& figure_columns() {
 /// Figures that came later; they stand behind all other columns, so that those keep their places.
 const std::vector<CsvColumn>& later_figure_columns() {
   static const std::vector<CsvColumn> kColumns = {
-      {"tpot_mean_ns", value_of<&CellSummary::tpot_mean_ns>}, {"tpot_p90_ns", value_of<&CellSummary::tpot_p90_ns>},
-      {"tpot_p95_ns", value_of<&CellSummary::tpot_p95_ns>},   {"itl_mean_ns", value_of<&CellSummary::itl_mean_ns>},
-      {"itl_p90_ns", value_of<&CellSummary::itl_p90_ns>},     {"itl_p95_ns", value_of<&CellSummary::itl_p95_ns>},
+      {"tpot_mean_ns", value_of<&CellSummary::tpot_mean_ns>},
+      {"tpot_p90_ns", value_of<&CellSummary::tpot_p90_ns>},
+      {"tpot_p95_ns", value_of<&CellSummary::tpot_p95_ns>},
+      {"itl_mean_ns", value_of<&CellSummary::itl_mean_ns>},
+      {"itl_p90_ns", value_of<&CellSummary::itl_p90_ns>},
+      {"itl_p95_ns", value_of<&CellSummary::itl_p95_ns>},
+      {"swap_budget_bytes", swap_value_of<&SwapSummary::memory_budget_bytes>},
+      {"swap_loads", swap_value_of<&SwapSummary::loads>},
+      {"swap_evictions", swap_value_of<&SwapSummary::evictions>},
+      {"swap_peak_resident_bytes", swap_value_of<&SwapSummary::peak_resident_bytes>},
+      {"swap_mean_resident_bytes", swap_value_of<&SwapSummary::mean_resident_bytes>},
+      {"swap_mean_resident_models", swap_value_of<&SwapSummary::mean_resident_models>},
+      {"swap_unswapped_tok_per_s", swap_value_of<&SwapSummary::unswapped_tok_per_s>},
+      {"swap_lost_tok_per_s", swap_value_of<&SwapSummary::lost_tok_per_s>},
+      {"swap_lost_share", swap_value_of<&SwapSummary::lost_share>},
+      {"swap_load_time_share", swap_value_of<&SwapSummary::load_time_share>},
   };
   return kColumns;
 }

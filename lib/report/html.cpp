@@ -19,6 +19,7 @@
 #include "report/loss_table.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
+#include "report/swap_tables.h"
 #include "report/tables.h"
 #include "summary/portability.h"
 
@@ -248,6 +249,19 @@ void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
 }
 
+void add_swap(Document& document, std::span<const SummarizedRun> runs) {
+  const TextTable swap = swap_table(runs);
+  if (swap.rows.empty()) return;
+  document.add(Section{"swap", "Many models on one device"});
+  document.add(Paragraph{
+      "The models of a mix take turns under a memory budget; the least recently used ones make room. Unswapped: the same "
+      "requests, each model alone on the device. Loads and evictions are those of one repetition."});
+  document.add(CaptionedTable{"The resident set and what swapping costs", swap});
+  document.add(
+      CaptionedTable{"Each model: memory, beginning of the load to the first token, cost", swap_models_table(runs)});
+  document.add(Bullets{swap_lines(runs)});
+}
+
 void add_machine(Document& document, std::span<const SummarizedRun> runs) {
   TextTable machine = machine_table(runs, SensorChoice::kAll);
   if (machine.rows.empty()) return;
@@ -354,6 +368,7 @@ void add_runs(Document& document, std::span<const SummarizedRun> runs, const Por
   add_roofline(document, runs, drawing);
   add_bounds(document, runs);
   add_loads(document, runs);
+  add_swap(document, runs);
   add_machine(document, runs);
   if (portability != nullptr && !portability->rows.empty()) add_portability(document, *portability);
   add_timelines(document, drawing);

@@ -12,6 +12,7 @@
 #include "report/loss_table.h"
 #include "report/overview.h"
 #include "report/portability_table.h"
+#include "report/swap_tables.h"
 #include "report/tables.h"
 #include "summary/portability.h"
 
@@ -138,6 +139,9 @@ std::string write_markdown(std::span<const SummarizedRun> runs, const GateReport
   table_if_any("What limits each cell", bound_table(runs));
   out.list(bound_lines(runs), 0.4, "lines");
   table_if_any("Loads and promises", load_table(runs));
+  table_if_any("Many models on one device", swap_table(runs));
+  table_if_any("Each model of a mix: memory, starts to the first token, cost", swap_models_table(runs));
+  out.list(swap_lines(runs), 0.4, "lines");
   table_if_any("Time to the first token", latency_table(runs));
   table_if_any("Time per token", token_time_table(runs));
   table_if_any("Parts of the time to the first token", ttft_parts_table(runs));

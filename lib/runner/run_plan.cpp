@@ -13,6 +13,7 @@
 #include "core/enum_format.h"
 #include "core/hash.h"
 #include "core/staging.h"
+#include "core/units.h"
 #include "core/utf8.h"
 #include "fault/fault.h"
 #include "measure/arrival_trace.h"
@@ -20,6 +21,7 @@
 #include "runner/scenario_text.h"
 #include "serving/preset.h"
 #include "systems/overhead.h"
+#include "systems/request_mix.h"
 #include "systems/system_job.h"
 
 namespace secondsource {
@@ -35,6 +37,7 @@ constexpr double kTraceSeconds = 10.0;
 // Upper limits for the lengths that a trace asks for.
 constexpr std::int32_t kTracePromptTokens = 1024;
 constexpr std::int32_t kTraceOutputTokens = 256;
+constexpr std::int32_t kSwapRequestsPerModel = 16;
 constexpr std::int32_t kOracleRequests = 2;
 // For a model with more parameters, one request takes minutes in the oracle's plain loops.
 constexpr std::int64_t kOracleLargestModel = 20'000'000;
@@ -84,6 +87,7 @@ class Planner {
     SS_TRY_VOID(check_served_bundles());
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
     SS_TRY_VOID(note_shortened());
+    SS_TRY_VOID(add_mix());
     plan_.record.settings = settings_;
     if (plan_.record.cells.empty()) {
       return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
@@ -359,8 +363,9 @@ class Planner {
     for (const std::string& text : texts) {
       SS_TRY(const std::vector<Scenario> parsed, parse_scenario(text));
       for (Scenario scenario : parsed) {
-        if (request_.batching) scenario.batching = *request_.batching;
-        if (request_.n_shared_prefix > 0) scenario.n_shared_prefix = request_.n_shared_prefix;
+        // One request at a time, each with its own prompt: a mix of models neither batches nor shares.
+        if (request_.batching && !scenario.swap) scenario.batching = *request_.batching;
+        if (request_.n_shared_prefix > 0 && !scenario.swap) scenario.n_shared_prefix = request_.n_shared_prefix;
         SS_TRY_VOID(complete(scenario));
         if (!names.insert(scenario.name()).second) {
           return Error{ErrorCode::kInvalidInput,
@@ -384,6 +389,7 @@ class Planner {
                    fmt::format("scenario {}: expected prompts longer than their shared prefix, found {} tokens",
                                scenario.name(), scenario.n_prompt_tokens)};
     }
+    if (scenario.swap) return complete_mix(scenario);
     if (scenario.arrivals != ArrivalKind::kTrace) return {};
     scenario.trace = std::filesystem::absolute(scenario.trace).lexically_normal().string();
     SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
@@ -399,6 +405,135 @@ class Planner {
         trace.entries, [&](const TraceEntry& entry) { return static_cast<double>(entry.at_ns) <= until_ns; });
     scenario.n_requests =
         static_cast<std::int32_t>(std::min<std::int64_t>(n_entries, std::max<std::int64_t>(8, n_in_time)));
+    return {};
+  }
+
+  /// The models of a mix are all bundles of the run.
+  Result<void> complete_mix(Scenario& scenario) const {
+    for (const OpenedBundle& opened : bundles_) scenario.swap->models.push_back(opened.record.name);
+    const std::size_t n_models = bundles_.size();
+    if (n_models < 2) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected several bundles, which take turns; found {}", scenario.name(),
+                               fmt::join(scenario.swap->models, ", "))};
+    }
+    if (const std::size_t n_shares = scenario.swap->shares.size(); n_shares != 0 && n_shares != n_models) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected a share for each of {} bundles, found {}", scenario.name(),
+                               n_models, n_shares)};
+    }
+    return {};
+  }
+
+  /// The variants of the run that every bundle has.
+  Result<std::vector<std::string>> variants_of_mix() {
+    std::vector<std::string> common;
+    for (const OpenedBundle& opened : bundles_) {
+      SS_TRY(const std::vector<std::string> variants, variants_of(opened.bundle));
+      if (&opened == &bundles_.front()) common = variants;
+      std::erase_if(common, [&](const std::string& one) { return !contains(variants, one); });
+    }
+    if (common.empty()) {
+      return Error{ErrorCode::kInvalidInput, "scenario swap: expected a variant that all bundles have, found none"};
+    }
+    return common;
+  }
+
+  /// The bundles of a mix as one entry of the record: its cells are judged and compared as those of any bundle.
+  BundleRecord record_of_mix(const std::vector<std::string>& variants) const {
+    BundleRecord mix;
+    std::string contents;
+    mix.verified = true;
+    for (const OpenedBundle& opened : bundles_) {
+      mix.models.push_back(opened.record.name);
+      contents += fmt::format("{} {}\n", opened.record.name, opened.record.content_sha256);
+      mix.verified = mix.verified && opened.record.verified;
+    }
+    mix.name = fmt::format("{}", fmt::join(mix.models, "+"));
+    mix.content_sha256 = sha256_hex(contents);
+    for (const std::string& name : variants) {
+      VariantRecord all;
+      all.name = name;
+      for (const OpenedBundle& opened : bundles_) {
+        const auto one = std::ranges::find(opened.record.variants, name, &VariantRecord::name);
+        if (one->tier != Tier::kBlessed) all.tier = one->tier;
+        if (one->outside_limits.empty()) continue;
+        all.outside_limits +=
+            fmt::format("{}{}: {}", all.outside_limits.empty() ? "" : "; ", opened.record.name, one->outside_limits);
+      }
+      mix.variants.push_back(std::move(all));
+    }
+    return mix;
+  }
+
+  /// The cells of the scenario swap, in which all bundles take turns.
+  Result<void> add_mix() {
+    const auto is_swap = [](const Scenario& scenario) { return scenario.kind == ScenarioKind::kSwap; };
+    if (std::ranges::none_of(scenarios_, is_swap)) return {};
+    SS_TRY(const std::vector<std::string> variants, variants_of_mix());
+    BundleRecord mix = record_of_mix(variants);
+    bool has_prompts = true;
+    const OpenedBundle* largest = &bundles_.front();
+    const OpenedBundle* shortest = &bundles_.front();
+    for (const OpenedBundle& opened : bundles_) {
+      SS_TRY(const GoldenPrompts prompts, opened.bundle.prompts());
+      has_prompts = has_prompts && !prompts.prompts.empty();
+      const auto n_parameters = [](const OpenedBundle* one) { return model_size(one->bundle.config()).n_parameters; };
+      if (n_parameters(&opened) > n_parameters(largest)) largest = &opened;
+      if (opened.bundle.config().max_seq_len < shortest->bundle.config().max_seq_len) shortest = &opened;
+    }
+    for (const BackendRecord& backend : plan_.record.backends) {
+      if (!backend.unavailable.empty()) continue;
+      const bool is_oracle =
+          backend.name == request_.settings.oracle && !contains(settings_.named_backends, backend.name);
+      if (is_oracle) continue;
+      if (backend.is_foreign()) {
+        plan_.notes.push_back(
+            fmt::format("{}: swap: not run: several models of one server are not measured", backend.name));
+        continue;
+      }
+      for (const std::string& variant : variants) {
+        for (const Scenario& asked : scenarios_) {
+          if (!is_swap(asked)) continue;
+          PlannedCell cell;
+          cell.scenario = with_defaults(asked, has_prompts, false, shortest->bundle.config());
+          SS_TRY_VOID(check_mix(cell.scenario, *largest, variant));
+          cell.key = {mix.name, backend.name, variant, cell.scenario.name()};
+          cell.repetitions = request_.repetitions;
+          const double seconds = estimate_seconds(cell, model_size(largest->bundle.config()), variant,
+                                                  units_used(backend.device), false, 0);
+          plan_.estimates.push_back(
+              {cell.key.id(), 2 * seconds});  // each request is served twice: alone and in the mix
+          plan_.record.cells.push_back(std::move(cell));
+        }
+      }
+    }
+    plan_.record.bundles.push_back(std::move(mix));
+    return {};
+  }
+
+  /// A budget that cannot hold the weights of one model, or a model without a request, is found here. What a model needs
+  /// beside its weights is known once it was loaded.
+  Result<void> check_mix(const Scenario& scenario, const OpenedBundle& largest, const std::string& variant) const {
+    const SwapPlan& swap = *scenario.swap;
+    const double weights =
+        static_cast<double>(model_size(largest.bundle.config()).n_parameters) * bytes_per_weight(variant);
+    if (weights > static_cast<double>(swap.memory_budget_bytes)) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("scenario {}: expected a memory budget that holds the largest model: the weights of {} take "
+                      "about {} in {}",
+                      scenario.name(), largest.record.name, format_bytes(static_cast<std::int64_t>(weights)), variant)};
+    }
+    std::vector<std::int32_t> drawn = draw_models(mix_shares(swap), scenario.n_requests, request_.seed);
+    for (std::size_t model = 0; model < swap.models.size(); ++model) {
+      if (std::ranges::find(drawn, static_cast<std::int32_t>(model)) != drawn.end()) continue;
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("scenario {}: expected a request for every model: of {} requests none is for {}; ask for "
+                      "more (+requests=COUNT)",
+                      scenario.name(), scenario.n_requests, swap.models[model])};
+    }
     return {};
   }
 
@@ -446,6 +581,7 @@ class Planner {
       for (const std::string& variant : own_variants) {
         for (const Scenario& scenario : scenarios_) {
           if (is_oracle && scenario.kind != ScenarioKind::kSingleStream) continue;
+          if (scenario.kind == ScenarioKind::kSwap) continue;  // of all bundles together: add_mix()
           if (const std::string why = backend.is_foreign() ? why_not_served(scenario) : ""; !why.empty()) {
             plan_.notes.push_back(fmt::format("{}: {}: not run: {}", backend.name, scenario.name(), why));
             continue;
@@ -515,6 +651,8 @@ class Planner {
       case ScenarioKind::kServer:
         if (scenario.seeks_slo_rate) return 0;  // as many as the attempts last
         return std::max(8, static_cast<std::int32_t>(kServerSeconds * scenario.rate_per_s));
+      case ScenarioKind::kSwap:
+        return kSwapRequestsPerModel * static_cast<std::int32_t>(scenario.swap->models.size());
     }
     return 0;
   }

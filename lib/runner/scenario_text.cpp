@@ -8,6 +8,7 @@
 #include "core/number.h"
 #include "core/utf8.h"
 #include "record/ranges.h"
+#include "runner/plan_file.h"
 
 namespace secondsource {
 namespace {
@@ -34,6 +35,28 @@ std::optional<std::string_view> argument_of(std::string_view text, std::string_v
   return std::nullopt;
 }
 
+/// Parses "3:1" to {3, 1}.
+bool parse_shares(std::string_view text, std::vector<double>& shares) {
+  while (true) {
+    const auto colon = text.find(':');
+    double share = 0;
+    if (!read_number(text.substr(0, colon), share) || !kLoadFactorRange.contains(share)) return false;
+    shares.push_back(share);
+    if (colon == std::string_view::npos) return true;
+    text.remove_prefix(colon + 1);
+  }
+}
+
+/// Parses one of "zipf=1", "shares=3:1" and "requests=300".
+bool parse_swap_modifier(std::string_view name, std::string_view value, Scenario& scenario) {
+  SwapPlan& swap = *scenario.swap;
+  if (name == "zipf" && swap.shares.empty() && swap.zipf == 0) {
+    return read_number(value, swap.zipf) && kZipfRange.contains(swap.zipf);
+  }
+  if (name == "shares" && swap.shares.empty() && swap.zipf == 0) return parse_shares(value, swap.shares);
+  return name == "requests" && read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
+}
+
 /// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "requests=300", "static" and "dynamic".
 bool parse_modifier(std::string_view text, Scenario& scenario) {
   const bool is_open_loop = scenario.kind == ScenarioKind::kServer;
@@ -41,6 +64,7 @@ bool parse_modifier(std::string_view text, Scenario& scenario) {
   const auto equals = text.find('=');
   const std::string_view name = text.substr(0, equals);
   const std::string_view value = equals == std::string_view::npos ? "" : text.substr(equals + 1);
+  if (scenario.swap) return parse_swap_modifier(name, value, scenario);
   if (name == "gamma" && has_rate) {
     scenario.arrivals = ArrivalKind::kGamma;
     return read_number(value, scenario.burstiness) && kLoadFactorRange.contains(scenario.burstiness);
@@ -72,6 +96,12 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
     scenario.kind = ScenarioKind::kOffline;
     return read_number(*batch, scenario.batch) && kBatchRange.contains(scenario.batch);
   }
+  if (name.starts_with("swap:") || name.starts_with("swap-")) {
+    const Result<std::int64_t> budget = parse_bytes(name.substr(5));
+    scenario.kind = ScenarioKind::kSwap;
+    scenario.swap.emplace().memory_budget_bytes = budget ? *budget : 0;
+    return scenario.swap->memory_budget_bytes > 0;
+  }
   if (!name.starts_with("server")) return false;
   scenario.kind = ScenarioKind::kServer;
   if (name == "server:slo-max" || name == "server-slo-max") {
@@ -94,8 +124,9 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
 Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   const Error bad{ErrorCode::kInvalidInput,
                   fmt::format("scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
-                              "server:slo-max or server:trace=FILE, then modifiers such as +gamma=0.25, +constant, "
-                              "+speed=10, +prefix=512, +requests=300 or +static, then @PROMPT/OUTPUT tokens if wanted",
+                              "server:slo-max, server:trace=FILE or swap:BUDGET, then modifiers such as +gamma=0.25, "
+                              "+constant, +speed=10, +prefix=512, +requests=300, +static, or for swap +zipf=1 or "
+                              "+shares=3:1, then @PROMPT/OUTPUT tokens if wanted",
                               in_quotes(text))};
   Scenario scenario;
   auto at = text.rfind('@');

@@ -17,9 +17,11 @@ namespace secondsource {
 /// - server:2.5 (Poisson arrivals per second)
 /// - server:slo-max (the highest rate that keeps the run's SLO)
 /// - server:trace=FILE (recorded arrivals and lengths)
+/// - swap:24MiB (all bundles of the run take turns under this memory budget)
 ///
 /// Modifiers are +gamma=SHAPE or +constant (arrivals), +speed=FACTOR (of a trace), +prefix=TOKENS (shared by all
-/// prompts), +requests=COUNT (per repetition), and +static or +dynamic (batching).
+/// prompts), +requests=COUNT (per repetition), and +static or +dynamic (batching). Those of swap are +zipf=EXPONENT or +shares=3:1 (of the requests, by bundle) and
+/// +requests=COUNT.
 ///
 /// Lengths follow an @ and select random prompts instead of the suite's: offline:16@256/32 (prompt and output tokens;
 /// for a trace, their upper limits). @/64 sets the output length alone.

@@ -33,7 +33,9 @@ constexpr std::int64_t kServerEndNs = 1'000'000'000;
 /// The files and folders that the run measures.
 std::vector<std::filesystem::path> inputs_of(const RunRecord& record, const SessionOptions& options) {
   std::vector<std::filesystem::path> inputs = options.modules;
-  for (const BundleRecord& bundle : record.bundles) inputs.emplace_back(bundle.path);
+  for (const BundleRecord& bundle : record.bundles) {
+    if (bundle.models.empty()) inputs.emplace_back(bundle.path);
+  }
   for (const PlannedCell& cell : record.cells) {
     if (!cell.scenario.trace.empty()) inputs.emplace_back(cell.scenario.trace);
   }
@@ -123,7 +125,7 @@ class Session {
   Result<std::optional<WorkerFailure>> start_worker(const Stint& stint, std::optional<WorkerClient>& worker) {
     say(fmt::format("{}: loading", stint.id));
     std::optional<OracleAnswers> answers;
-    if (golden_needed_ && !stint.bundle->verified) {
+    if (golden_needed_ && !stint.bundle->verified && stint.bundle->models.empty()) {
       SS_TRY(answers, oracle_answers(stint));
     }
     worker.reset();
@@ -283,7 +285,7 @@ class Session {
 
   /// Times the operations of the cell if the run has a trace file.
   Result<WorkerOutcome> time_operations(WorkerClient& worker, const PlannedCell& cell, const Scenario& scenario) {
-    if (settings_.trace_file.empty()) return WorkerOutcome();
+    if (settings_.trace_file.empty() || cell.scenario.kind == ScenarioKind::kSwap) return WorkerOutcome();
     const auto backend = std::ranges::find(run_.record().backends, cell.key.backend, &BackendRecord::name);
     // The operations of a server or of a runtime behind an adapter cannot be seen.
     if (backend != run_.record().backends.end() && backend->is_foreign()) return WorkerOutcome();
@@ -373,6 +375,9 @@ class Session {
     job.seed = run_.record().seed;
     job.step_deadline_ns = deadlines().step_ns;
     for (const PlannedCell* cell : stint.cells) job.scenarios.push_back(cell->scenario);
+    for (const std::string& model : stint.bundle->models) {
+      job.models.push_back({model, std::ranges::find(run_.record().bundles, model, &BundleRecord::name)->path});
+    }
     return job;
   }
 

@@ -27,6 +27,12 @@ Result<std::vector<Stint>> stints_of(const RunRecord& record) {
         return Error{ErrorCode::kInvalidInput,
                      fmt::format("run.json: cell {}: expected its bundle and backend in the lists", cell.key.id())};
       }
+      for (const std::string& model : stint.bundle->models) {
+        const auto named = std::ranges::find(record.bundles, model, &BundleRecord::name);
+        if (named != record.bundles.end() && named->models.empty()) continue;
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("run.json: cell {}: expected the bundles of its models in the list", cell.key.id())};
+      }
       stints.push_back(std::move(stint));
       found = std::prev(stints.end());
     }

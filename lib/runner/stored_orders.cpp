@@ -93,6 +93,17 @@ Result<void> check_cell(const PlannedCell& cell) {
   orders.require(scenario.rate_per_s > 0 || !needs_rate, "rate_per_s", "a rate above 0");
   orders.require(scenario.arrivals == ArrivalKind::kTrace ? !scenario.trace.empty() : scenario.trace.empty(), "trace",
                  "a path for recorded arrivals, and none for others");
+  orders.require((scenario.kind == ScenarioKind::kSwap) == scenario.swap.has_value(), "swap",
+                 "a budget and a mix for the scenario swap, and none for others");
+  if (scenario.swap) {
+    const SwapPlan& swap = *scenario.swap;
+    orders.require(swap.memory_budget_bytes > 0, "memory_budget_bytes", "a number above 0");
+    orders.zero_or_in_range("zipf", swap.zipf, kZipfRange);
+    orders.require(swap.models.size() > 1, "models", "several bundles");
+    orders.require(swap.shares.empty() || swap.shares.size() == swap.models.size(), "shares",
+                   "one of each model, or none");
+    for (const double share : swap.shares) orders.in_range("shares", share, kLoadFactorRange);
+  }
   orders.require(cell.key.scenario == scenario.name(), "key",
                  fmt::format("the scenario's name, {}", shown(scenario.name())));
   return orders.result();

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "host/host_telemetry.h"
 #include "host/perf_counters.h"
+#include "measure/swap_repetition.h"
 #include "runner/line_pipe.h"
 
 namespace secondsource {
@@ -104,6 +105,10 @@ class Worker {
         .telemetry = sampler_.get(),
         .keep = [this](std::span<const JournalLine> lines) { return keep(lines); },
     };
+    if (ModelPool* const pool = system_->pool()) {
+      SS_TRY_VOID(measure_swap_repetition(*pool, work.items, plan, context));
+      return say(DoneMessage{});
+    }
     SS_TRY_VOID(command.probe ? probe_rate(system_->system(), work.items, plan, *command.probe, context)
                               : measure_repetition(system_->system(), work.items, plan, context));
     return say(DoneMessage{});

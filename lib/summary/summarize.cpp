@@ -14,6 +14,7 @@
 #include "stats/quantile.h"
 #include "summary/cell_lines.h"
 #include "summary/metric_values.h"
+#include "summary/swap_summary.h"
 
 namespace secondsource {
 namespace {
@@ -304,27 +305,33 @@ void summarize_latency_by_repetition(std::span<const RequestSample* const> sampl
   }
 }
 
+/// The price of what the cell's backend used of the instance; nullopt without a price.
+std::optional<Price> charged_price(const RunRecord& record, const CellSummary& cell) {
+  if (!record.price) return std::nullopt;
+  Price price = *record.price;
+  const auto backend = std::ranges::find(record.backends, cell.key.backend, &BackendRecord::name);
+  // The price of a single unit covers everything that the run used; an instance with several units is charged by the
+  // share that the run used.
+  if (price.n_units > 1) price.n_units_used = backend == record.backends.end() ? 1 : backend->n_units_used;
+  return price;
+}
+
 void summarize_cost(const RunRecord& record, CellSummary& cell) {
-  double n_units_used = 1;
   double n_devices = 1;  // a host counts as one device, however many of its CPUs were used
   for (const BackendRecord& backend : record.backends) {
     if (backend.name != cell.key.backend) continue;
-    n_units_used = backend.n_units_used;
     if (!backend.device.is_host) n_devices = backend.n_units_used;
   }
   if (!cell.output_tok_per_s.value || !(*cell.output_tok_per_s.value > 0)) return;
   const double output_rate = *cell.output_tok_per_s.value;
   cell.tok_per_s_per_device = output_rate / n_devices;
   cell.device_hours_per_million = device_hours_per_million_tokens(1, output_rate);
-  if (!record.price) return;
-  Price price = *record.price;
-  // The price of a single unit covers everything that the run used; an instance with several units is charged by the
-  // share that the run used.
-  if (price.n_units > 1) price.n_units_used = n_units_used;
-  cell.usd_per_1k_output = usd_per_1k_tokens(price, output_rate);
+  const std::optional<Price> price = charged_price(record, cell);
+  if (!price) return;
+  cell.usd_per_1k_output = usd_per_1k_tokens(*price, output_rate);
   if (cell.mean_prompt_tokens.value_or(0) > 0 && cell.mean_output_tokens.value_or(0) > 0) {
     const double total_rate = output_rate * (1 + *cell.mean_prompt_tokens / *cell.mean_output_tokens);
-    cell.usd_per_1k_total = usd_per_1k_tokens(price, total_rate);
+    cell.usd_per_1k_total = usd_per_1k_tokens(*price, total_rate);
   }
 }
 
@@ -365,6 +372,9 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
   summarize_cost(record, cell);
+  const std::optional<Price> price = charged_price(record, cell);
+  cell.swap = summarize_swap({counted, lines.repetitions}, cell,
+                             price ? std::optional(price->usd_per_hour_used()) : std::nullopt);
   return cell;
 }
 

@@ -9,6 +9,7 @@
 #include "core/progress.h"
 #include "core/result.h"
 #include "host/telemetry.h"
+#include "measure/model_pool.h"
 #include "measure/repetition.h"
 #include "measure/system_under_test.h"
 #include "systems/system_job.h"
@@ -26,6 +27,8 @@ class LoadedSystem {
  public:
   virtual ~LoadedSystem() = default;
   [[nodiscard]] virtual SystemUnderTest& system() = 0;
+  /// The same system as a pool of models, where it is one; otherwise null.
+  [[nodiscard]] virtual ModelPool* pool() { return nullptr; }
   /// Judges the tokens that the system generates. `answers` is the reference for a bundle without expected outputs.
   virtual Result<GoldenRecord> golden_pass(const std::optional<OracleAnswers>& answers, Progress& progress) = 0;
   /// Called when this system is the oracle: returns the greedy token ids for a few short prompts.

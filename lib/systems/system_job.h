@@ -47,6 +47,13 @@ struct AdapterJob {
 };
 SS_FIELDS(AdapterJob, system, model, log)
 
+/// One of several models that a worker holds by turns.
+struct ModelJob {
+  std::string name;
+  std::filesystem::path bundle;
+};
+SS_FIELDS(ModelJob, name, bundle)
+
 /// The system that one worker loads, and the limits of the cells that it will measure.
 struct SystemJob {
   SystemKind system = SystemKind::kEngine;
@@ -65,9 +72,10 @@ struct SystemJob {
   std::int64_t step_deadline_ns = 0;
   std::optional<ServedJob> served{};    ///< for kServed
   std::optional<AdapterJob> adapter{};  ///< for kAdapter
+  std::vector<ModelJob> models{};       ///< of the scenario `swap`; empty: the one in `bundle`
 };
 SS_FIELDS(SystemJob, system, program, bundle, bundle_name, variant, backend, options, suite, seed, scenarios,
-          step_deadline_ns, served, adapter)
+          step_deadline_ns, served, adapter, models)
 
 /// Greedy answers of an oracle to short prompts. A bundle without expected outputs is compared with them.
 struct OracleAnswers {

@@ -14,51 +14,11 @@
 #include <utility>
 
 #include "verify/arithmetic.h"
+#include "verify/derive_swap.h"
+#include "verify/figures.h"
 
 namespace secondsource::verify {
 namespace {
-
-using Values = std::vector<double>;
-
-std::int64_t whole(const Json& object, const char* name) {
-  return object.at(name).get<std::int64_t>();
-}
-
-/// A member that may be null.
-std::optional<double> number(const Json& object, const char* name) {
-  const Json& value = object.at(name);
-  return value.is_null() ? std::nullopt : std::optional(value.get<double>());
-}
-
-std::optional<std::int64_t> whole_or_null(const Json& object, const char* name) {
-  const Json& value = object.at(name);
-  return value.is_null() ? std::nullopt : std::optional(value.get<std::int64_t>());
-}
-
-template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
-double per_second(double count, double ns) {
-  return ns > 0 ? count / ns * 1e9 : 0;
-}
-
-/// A figure of `n` samples, with the interval of a rerun by its values in the repetitions.
-Json figure(std::size_t n, const std::optional<double>& value, const Values& by_repetition) {
-  Json result = {{"value", or_null(value)}, {"low", nullptr}, {"high", nullptr}, {"n", n}};
-  if (!value) return result;
-  if (const auto bounds = rerun_bounds(*value, by_repetition)) {
-    result["low"] = bounds->low;
-    result["high"] = bounds->high;
-  }
-  return result;
-}
-
-/// A median over repetitions: given for few of them too, without an interval.
-Json figure_over_repetitions(const Values& values) {
-  return figure(values.size(), quantile(values, 0.5), values);
-}
 
 std::optional<double> mean(const Values& values) {
   if (values.empty()) return std::nullopt;
@@ -370,13 +330,6 @@ void derive_slo(const Json& record, const std::vector<const Json*>& samples, con
   cell["goodput_tok_per_s"] = or_null(quantile(tokens, 0.5));
 }
 
-const Json* backend_of(const Json& record, const Json& key) {
-  for (const Json& backend : record.at("backends")) {
-    if (backend.at("name") == key.at("backend")) return &backend;
-  }
-  return nullptr;
-}
-
 void derive_cost(const Json& record, const Json& key, Json& cell) {
   for (const char* name :
        {"tok_per_s_per_device", "device_hours_per_million", "usd_per_1k_output", "usd_per_1k_total"}) {
@@ -393,11 +346,9 @@ void derive_cost(const Json& record, const Json& key, Json& cell) {
   }
   cell["tok_per_s_per_device"] = is_host ? rate : rate / n_units;
   cell["device_hours_per_million"] = 1e6 / rate / 3600;
-  const Json& price = record.at("price");
-  if (price.is_null()) return;
-  const double units_in_price = price.at("n_units").get<double>();
-  const double units_charged = units_in_price > 1 ? n_units : price.at("n_units_used").get<double>();
-  const double usd_per_s = price.at("usd_per_hour").get<double>() * units_charged / units_in_price / 3600;
+  const auto usd_per_hour = charged_per_hour(record, n_units);
+  if (!usd_per_hour) return;
+  const double usd_per_s = *usd_per_hour / 3600;
   cell["usd_per_1k_output"] = 1000 * usd_per_s / rate;
   const Json& prompt = cell["mean_prompt_tokens"];
   const Json& output = cell["mean_output_tokens"];
@@ -673,6 +624,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   derive_tier(run.record, key, cell);
   derive_slo(run.record, samples, lines, cell);
   derive_cost(run.record, key, cell);
+  derive_swap(run.record, samples, lines, cell);
   derive_limits(run.record, key, lines, cell);
   derive_checks(lines, cell);
   cell["status"] = status_of(run, lines, cell);

@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 28> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 29> kAddedLater = {"time_lost",
                                                           "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
@@ -43,7 +43,8 @@ constexpr std::array<std::string_view, 28> kAddedLater = {"time_lost",
                                                           "level",
                                                           "n_repeated",
                                                           "n_same_twice",
-                                                          "n_same_in_batch"};
+                                                          "n_same_in_batch",
+                                                          "swap"};
 
 bool was_added_later(std::string_view member) {
   return std::ranges::find(kAddedLater, member) != kAddedLater.end();

@@ -174,7 +174,8 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
                               {"scenarios", nlohmann::json::array()},
                               {"step_deadline_ns", 0},
                               {"served", nullptr},
-                              {"adapter", nullptr}};
+                              {"adapter", nullptr},
+                              {"models", nlohmann::json::array()}};
   const nlohmann::json scenario = {{"kind", "single-stream"},
                                    {"batch", 1},
                                    {"rate_per_s", 0},

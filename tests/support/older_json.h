@@ -49,7 +49,8 @@ inline std::set<std::string> added_to_summary() {
                                  "tpot_p50_ns_by_repetition",
                                  "throughput_basis",
                                  "lost",
-                                 "golden_level"};
+                                 "golden_level",
+                                 "swap"};
   names.insert(kAddedToGolden.begin(), kAddedToGolden.end());
   return names;
 }

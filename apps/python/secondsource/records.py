@@ -60,6 +60,54 @@ class CellKey:
 
 
 @dataclass(frozen=True)
+class SwapPlan:
+    """What the scenario `swap` asks for."""
+
+    memory_budget_bytes: int
+    eviction: str
+    zipf: float
+    shares: Tuple[float, ...]
+    models: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwapModelSummary:
+    """One model of a swap cell."""
+
+    model: str
+    share: float
+    n_requests: int
+    resident_bytes: int
+    weights_bytes: int
+    kv_bytes: int
+    file_bytes: int
+    start_disk_ns: Estimate
+    start_page_cache_ns: Estimate
+    start_host_memory_ns: Estimate
+    alone_tok_per_s: Estimate
+    loads: float
+    evictions: float
+    usd_per_resident_hour: Optional[float]
+
+
+@dataclass(frozen=True)
+class SwapSummary:
+    """What a swap cell has beside the figures of every cell."""
+
+    memory_budget_bytes: int
+    loads: float
+    evictions: float
+    peak_resident_bytes: int
+    mean_resident_bytes: Optional[float]
+    mean_resident_models: Optional[float]
+    unswapped_tok_per_s: Estimate
+    lost_tok_per_s: Estimate
+    lost_share: Optional[float]
+    load_time_share: Optional[float]
+    models: Tuple[SwapModelSummary, ...]
+
+
+@dataclass(frozen=True)
 class Scenario:
     kind: str
     batch: int
@@ -75,6 +123,7 @@ class Scenario:
     seeks_slo_rate: bool
     n_shared_prefix: int
     batching: str
+    swap: Optional[SwapPlan] = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +236,7 @@ class Cell:
     itl_p95_ns: Estimate = field(default_factory=Estimate)
     throughput_basis: Optional[str] = None
     golden_level: Optional[str] = None
+    swap: Optional[SwapSummary] = None
 
     @property
     def id(self) -> str:
@@ -286,6 +336,7 @@ class Sample:
     finish: str
     error: str
     connect_ns: Optional[int] = None
+    model: str = ""
 
     @property
     def ttft_e2e_ns(self) -> Optional[int]:
@@ -310,6 +361,47 @@ class StepWork:
 @dataclass(frozen=True)
 class HostMemory:
     peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelStart:
+    model: str
+    source: str
+    cached_share: Optional[float]
+    load_ns: Optional[int]
+    first_token_ns: Optional[int]
+    why_not: str
+
+
+@dataclass(frozen=True)
+class SwappedModel:
+    model: str
+    resident_bytes: int
+    weights_bytes: int
+    kv_bytes: int
+    file_bytes: int
+    alone_tokens: int
+    alone_ns: int
+
+
+@dataclass(frozen=True)
+class SwapEvent:
+    action: str
+    model: str
+    request: int
+    duration_ns: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True)
+class SwapRecord:
+    """What a repetition of `swap` has beside its samples."""
+
+    resident_at_start: Tuple[str, ...]
+    resident_bytes_at_start: int
+    starts: Tuple[ModelStart, ...]
+    models: Tuple[SwappedModel, ...]
+    events: Tuple[SwapEvent, ...]
 
 
 @dataclass(frozen=True)
@@ -341,6 +433,7 @@ class Repetition:
     achieved_rate_per_s: Optional[float]
     telemetry: Tuple[TelemetryReading, ...]
     checks: Tuple[Check, ...]
+    swap: Optional[SwapRecord] = None
 
 
 @dataclass(frozen=True)
@@ -364,6 +457,7 @@ class BundleRecord:
     content_sha256: str
     verified: bool
     variants: Tuple[VariantRecord, ...] = ()
+    models: Tuple[str, ...] = ()  # of a mix, which stands for several bundles
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,11 @@ def _plain(value: Any) -> Any:
 _RENAMED = {"n_repetitions": "repetitions", "n_samples": "samples", "n_errors": "errors"}
 _ALWAYS = {"golden", "golden_level", "status", "n_repetitions", "n_samples", "n_errors", "tier", "outside_limits", "notes"}
 
+# Of the scenario `swap`; what is one per model has no column.
+_SWAP_COLUMNS = {"memory_budget_bytes": "swap_budget_bytes", **{part: f"swap_{part}" for part in (
+    "loads", "evictions", "peak_resident_bytes", "mean_resident_bytes", "mean_resident_models", "unswapped_tok_per_s",
+    "lost_tok_per_s", "lost_share", "load_time_share")}}
+
 
 def _row(run_id: str, cell: Cell) -> Dict[str, Any]:
     row: Dict[str, Any] = {"run_id": run_id, **vars(cell.key)}
@@ -220,6 +225,10 @@ def _row(run_id: str, cell: Cell) -> Dict[str, Any]:
         elif field.name == "memory":
             for part in dataclasses.fields(MemoryUse):
                 row[part.name] = getattr(value, part.name) if value is not None and counts else None
+        elif field.name == "swap":
+            for part, column in _SWAP_COLUMNS.items():
+                figure = getattr(value, part) if value is not None and counts else None
+                row[column] = figure.value if isinstance(figure, Estimate) else figure
         elif field.type == Optional[LimitShare]:
             limit = name.replace("_of_limit", "_limit")
             row[name] = value.share if value is not None and counts else None

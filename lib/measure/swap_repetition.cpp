@@ -1,0 +1,199 @@
+#include "measure/swap_repetition.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+#include "measure/load_generator.h"
+#include "measure/steady_window.h"
+
+namespace secondsource {
+namespace {
+
+// A start counts as one from disk if no more than this share of the model's files was in the page cache: readers of the
+// bundle may touch a page between the drop and the load.
+constexpr double kMostCachedFromDisk = 0.01;
+
+class SwapMeasurement {
+ public:
+  SwapMeasurement(ModelPool& pool, std::span<const WorkItem> items, const RepetitionPlan& plan,
+                  const MeasurementContext& context)
+      : pool_(pool),
+        items_(items.first(static_cast<std::size_t>(plan.scenario.n_requests))),
+        plan_(plan),
+        context_(context) {}
+
+  Result<void> run() {
+    for (std::int32_t model = 0; model < n_models(); ++model) {
+      SS_TRY_VOID(start_from_disk(model));
+      SS_TRY_VOID(start_from_page_cache(model));
+      record_.starts.push_back(
+          {.model = name_of(model), .source = StartSource::kHostMemory, .why_not = pool_.why_no_host_memory()});
+    }
+    for (std::int32_t model = 0; model < n_models(); ++model) SS_TRY_VOID(serve_alone(model));
+    SS_TRY_VOID(fill_pool());
+    return measure_mix();
+  }
+
+ private:
+  [[nodiscard]] std::int32_t n_models() const { return static_cast<std::int32_t>(pool_.models().size()); }
+  [[nodiscard]] const std::string& name_of(std::int32_t model) const {
+    return pool_.models()[static_cast<std::size_t>(model)];
+  }
+  [[nodiscard]] std::vector<TimedRequest> requests_of(std::int32_t model) const {
+    std::vector<TimedRequest> requests;
+    for (const WorkItem& item : items_) {
+      if (item.request.model == model) requests.push_back(item.request);
+    }
+    return requests;
+  }
+
+  Result<void> start_from_disk(std::int32_t model) {
+    ModelStart start{.model = name_of(model), .source = StartSource::kDisk};
+    SS_TRY_VOID(pool_.evict_all());
+    const Result<void> dropped = pool_.drop_cached_files(model);
+    const Result<double> cached = pool_.cached_share(model);
+    if (!dropped || !cached) {
+      start.why_not = (dropped ? cached.error() : dropped.error()).message;
+    } else {
+      start.cached_share = *cached;
+      if (*cached > kMostCachedFromDisk) {
+        start.why_not = fmt::format("{:.0f} % of its files stayed in the page cache", 100 * *cached);
+      }
+    }
+    if (!start.why_not.empty()) {
+      record_.starts.push_back(std::move(start));
+      return {};
+    }
+    return time_start(model, std::move(start));
+  }
+
+  /// Right behind a load, whose reading filled the page cache. Files that no load reads need not be there.
+  Result<void> start_from_page_cache(std::int32_t model) {
+    ModelStart start{.model = name_of(model), .source = StartSource::kPageCache};
+    if (pool_.resident().empty()) SS_TRY_VOID(pool_.make_resident(model, -1));
+    SS_TRY_VOID(pool_.evict_all());
+    const Result<double> cached = pool_.cached_share(model);
+    if (cached) start.cached_share = *cached;
+    return time_start(model, std::move(start));
+  }
+
+  Result<void> time_start(std::int32_t model, ModelStart start) {
+    SS_TRY(TimedRequest request, short_request(model));
+    const std::int64_t began_ns = now_ns();
+    SS_TRY_VOID(pool_.make_resident(model, -1));
+    start.load_ns = now_ns() - began_ns;
+    SS_TRY(const LoadResult load, generate(std::span(&request, 1)));
+    const std::vector<std::int64_t>& tokens = load.requests.front().token_ns;
+    if (tokens.empty()) return Error{ErrorCode::kInternal, fmt::format("{}: no first token", start.model)};
+    start.first_token_ns = tokens.front() - began_ns;
+    record_.starts.push_back(std::move(start));
+    return {};
+  }
+
+  /// The first request of the mix for this model, or the first of all for one that gets none, with a single token.
+  Result<TimedRequest> short_request(std::int32_t model) const {
+    const auto found = std::ranges::find(items_, model, [](const WorkItem& item) { return item.request.model; });
+    if (found == items_.end()) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("scenario {}: model {} gets none of {} requests; expected more requests (+requests=COUNT) "
+                      "or a larger share for it",
+                      plan_.scenario.name(), name_of(model), items_.size())};
+    }
+    TimedRequest request = found->request;
+    request.n_output_tokens = 1;
+    return request;
+  }
+
+  Result<void> serve_alone(std::int32_t model) {
+    SS_TRY_VOID(pool_.evict_all());
+    SS_TRY_VOID(pool_.make_resident(model, -1));
+    const std::vector<TimedRequest> requests = requests_of(model);
+    // One request warms the model up, as each of its requests in the mix but the first behind a load finds it.
+    SS_TRY([[maybe_unused]] const LoadResult warm, generate(std::span(requests).first(1)));
+    SS_TRY(const LoadResult load, generate(requests));
+    const SteadyWindow window = steady_window(ScenarioKind::kSwap, load);
+    const ModelFootprint footprint = pool_.footprint(model);
+    record_.models.push_back({.model = name_of(model),
+                              .resident_bytes = footprint.memory.total_bytes(),
+                              .weights_bytes = footprint.memory.weights_bytes,
+                              .kv_bytes = footprint.memory.kv_bytes,
+                              .file_bytes = footprint.file_bytes,
+                              .alone_tokens = window.n_output_tokens,
+                              .alone_ns = window.end_ns - window.start_ns});
+    return {};
+  }
+
+  /// Loads each model in the order of its last request in the mix: what then is resident is what the mix leaves.
+  Result<void> fill_pool() {
+    SS_TRY_VOID(pool_.evict_all());
+    std::vector<std::int32_t> by_last_use;
+    for (const WorkItem& item : items_) {
+      std::erase(by_last_use, item.request.model);
+      by_last_use.push_back(item.request.model);
+    }
+    for (const std::int32_t model : by_last_use) SS_TRY_VOID(pool_.make_resident(model, -1));
+    for (const std::int32_t model : pool_.resident()) {
+      record_.resident_at_start.push_back(name_of(model));
+      record_.resident_bytes_at_start += pool_.footprint(model).memory.total_bytes();
+    }
+    (void)pool_.take_events();
+    return {};
+  }
+
+  /// The mix itself is measured as every scenario is; its lines get what only this scenario has.
+  Result<void> measure_mix() {
+    RepetitionPlan plan = plan_;
+    plan.warm_up.reset();  // the requests of each model alone were the warm-up
+    MeasurementContext context{.interrupt = context_.interrupt,
+                               .progress = context_.progress,
+                               .telemetry = context_.telemetry,
+                               .keep = [this](std::span<const JournalLine> lines) { return keep(lines); },
+                               .host = context_.host};
+    return measure_repetition(pool_, items_, plan, context);
+  }
+
+  Result<void> keep(std::span<const JournalLine> lines) {
+    for (const PoolEvent& event : pool_.take_events()) {
+      record_.events.push_back({.action = event.action,
+                                .model = name_of(event.model),
+                                .request = static_cast<std::int32_t>(event.tag),
+                                .duration_ns = event.duration_ns,
+                                .resident_bytes = event.resident_bytes});
+    }
+    std::vector<JournalLine> own(lines.begin(), lines.end());
+    for (JournalLine& line : own) {
+      if (auto* sample = std::get_if<RequestSample>(&line)) {
+        sample->model = name_of(items_[static_cast<std::size_t>(sample->request)].request.model);
+      }
+      if (auto* repetition = std::get_if<Repetition>(&line)) repetition->swap = record_;
+    }
+    return context_.keep(own);
+  }
+
+  Result<LoadResult> generate(std::span<const TimedRequest> requests) {
+    SS_TRY(LoadResult load, generate_load(pool_, requests, {.in_flight = 1}, context_.interrupt, context_.progress));
+    return load;
+  }
+
+  ModelPool& pool_;
+  std::span<const WorkItem> items_;
+  const RepetitionPlan& plan_;
+  const MeasurementContext& context_;
+  SwapRecord record_;
+};
+
+}  // namespace
+
+Result<void> measure_swap_repetition(ModelPool& pool, std::span<const WorkItem> items, const RepetitionPlan& plan,
+                                     const MeasurementContext& context) {
+  return SwapMeasurement(pool, items, plan, context).run();
+}
+
+}  // namespace secondsource
