@@ -70,7 +70,10 @@ class EnginePool final : public ModelPool {
   }
   [[nodiscard]] std::int32_t max_in_flight() const override { return 1; }
   [[nodiscard]] const std::vector<std::string>& models() const override { return names_; }
-  void set_budget(std::int64_t memory_budget_bytes) override { budget_bytes_ = memory_budget_bytes; }
+  void set_budget(std::int64_t memory_budget_bytes) override {
+    budget_bytes_ = memory_budget_bytes;
+    peak_bytes_ = 0;  // that of an earlier, larger budget is another cell's
+  }
 
   Result<void> submit(const TimedRequest& request) override {
     SS_TRY_VOID(make_resident(request.model, request.tag));
