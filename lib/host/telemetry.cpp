@@ -64,8 +64,8 @@ TelemetrySampler::~TelemetrySampler() {
 }
 
 std::vector<TelemetrySnapshot> TelemetrySampler::take() {
-  for (TelemetrySource* source : sources_) source->refresh();
   const std::lock_guard lock(mutex_);
+  for (TelemetrySource* source : sources_) source->refresh();
   snapshots_.push_back(read_sources());
   return std::exchange(snapshots_, {});
 }
