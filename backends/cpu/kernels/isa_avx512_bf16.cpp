@@ -17,7 +17,7 @@ inline KernelTable dot_table() {
   table.products[int(Product::kBf16)] = {ActType::kBf16, 2, 2, kRowBlock, multiply<DotBf16>, "matmul_bf16_bf16_f32acc"};
   // FP16 weights have more bits than BF16 holds, so they are widened to f32.
   table.products[int(Product::kF16)] = {ActType::kF32, 1, 1, kRowBlock, multiply<WidenF16>, "matmul_f16_f32acc"};
-  table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply<DotInt8, false>,
+  table.products[int(Product::kInt8)] = {ActType::kBf16,           4, 4, kRowBlock, multiply_int8_by_dot,
                                          "matmul_int8_bf16_f32acc"};
   table.products[int(Product::kInt8Group)] = {
       ActType::kBf16, 4, kGroupColumns, kInt8GroupRows, multiply_int8_group_by_dot, "matmul_int8g32_bf16_f32acc"};

@@ -82,6 +82,36 @@ struct DotInt8 {
   }
 };
 
+/// DotInt8 for one and two rows, which are bound by decoding: a magnitude of 64 or more has the same high byte as 63, so that
+/// it is looked up in one register, and not in two by a second vpermi2b, whose three operands take ports from vdpbf16ps. From
+/// the second-level cache of a Zen 4 one row has 44 GB/s instead of 41 and two have 33 instead of 29; from three rows on the
+/// additional instruction costs more than it saves (November 2026).
+struct FewRowsInt8 : DotInt8 {
+  static Weights decode(const std::byte* p) {
+    const __m512i q = _mm512_loadu_si512(p);
+    const __m512i magnitude = _mm512_abs_epi8(q);
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kByteTables.low), magnitude,
+                                                 _mm512_load_si512(kByteTables.low + 64));
+    const __m512i high =
+        _mm512_permutexvar_epi8(_mm512_min_epu8(magnitude, _mm512_set1_epi8(63)), _mm512_load_si512(kByteTables.high));
+    const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+    const __m512i signed_high = _mm512_ternarylogic_epi32(high, q, sign, 0xf8);  // high | (q & sign)
+    return {_mm512_unpacklo_epi8(low, signed_high), _mm512_unpackhi_epi8(low, signed_high)};
+  }
+};
+template <int kRows>
+struct Int8For : DotInt8 {};
+template <>
+struct Int8For<1> : FewRowsInt8 {};
+template <>
+struct Int8For<2> : FewRowsInt8 {};
+
+inline void multiply_int8_by_dot(const TileArgs& args) {
+  if (args.n_rows == 1) return multiply_few_rows<Int8For<1>, 1, 4>(args);
+  if (args.n_rows == 2) return multiply_few_rows<Int8For<2>, 2, 2>(args);
+  multiply<DotInt8, false>(args);
+}
+
 /// Unpacks int8 [k / 4][16][4] to BF16 [k / 2][16][2], exactly; the row's scale is applied by the epilogue.
 inline void int8_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
   for (std::int64_t step = 0; step < k / 4; ++step, tile += 64, out += 128) {
@@ -115,7 +145,7 @@ void multiply_int8_group_dot(const TileArgs& args) {
 #pragma GCC unroll 8
       for (int vector = 0; vector < kInt8GroupVectors; ++vector, x += 4 * kRows) {
         DotInt8::prefetch_ahead(w + vector * 64);
-        const DotInt8::Weights weights = DotInt8::decode(w + vector * 64);
+        const DotInt8::Weights weights = Int8For<kRows>::decode(w + vector * 64);
 #pragma GCC unroll 12
         for (int m = 0; m < kRows; ++m) DotInt8::step(sum[vector % kChains][m], weights, x + 4 * m);
       }
@@ -147,25 +177,27 @@ inline void multiply_int8_group_by_dot(const TileArgs& args) {
   });
 }
 
+// vcvtne2ps2bf16 puts one vector's results after the other's; a tile alternates them word by word.
+alignas(64) inline constexpr std::uint16_t kAlternate[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                             21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                             11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+/// Rounds two columns of 16 rows to BF16, as pairs of a row. alternate: kAlternate. to: 64-byte aligned.
+inline void store_bf16_pairs(const F32& even, const F32& odd, __m512i alternate, std::byte* to) {
+  const auto halves = (__m512i)_mm512_cvtne2ps_pbh(odd.v, even.v);
+  _mm512_store_si512(to, _mm512_permutexvar_epi16(alternate, halves));
+}
+
 /// Unpacks int8-g32 to BF16 [k / 2][16][2]: scale * q, exact in f32, then rounded once, half to even.
 inline void int8_group_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
-  // vcvtne2ps2bf16 puts one vector's results after the other's; a tile alternates them word by word.
-  alignas(64) static constexpr std::uint16_t kAlternate[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
-                                                               21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
-                                                               11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i alternate = _mm512_load_si512(kAlternate);
-  const auto put_pair = [alternate](const F32& even, const F32& odd, std::byte* to) {
-    const auto halves = (__m512i)_mm512_cvtne2ps_pbh(odd.v, even.v);
-    _mm512_store_si512(to, _mm512_permutexvar_epi16(alternate, halves));
-  };
   for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt8GroupBytes) {
     const F32 scale = load_f16(tile + 64 * kInt8GroupVectors);
     prefetch(tile + kPrefetchBytes + 64 * kInt8GroupVectors);
     for (int vector = 0; vector < kInt8GroupVectors; ++vector, out += 128) {
       prefetch(tile + kPrefetchBytes + vector * 64);
       const WidenInt8::Weights q = WidenInt8::decode(tile + vector * 64);
-      put_pair(mul(q.k0, scale), mul(q.k1, scale), out);
-      put_pair(mul(q.k2, scale), mul(q.k3, scale), out + 64);
+      store_bf16_pairs(mul(q.k0, scale), mul(q.k1, scale), alternate, out);
+      store_bf16_pairs(mul(q.k2, scale), mul(q.k3, scale), alternate, out + 64);
     }
   }
 }
@@ -188,20 +220,21 @@ inline void dot_nibble_pair(__m512 (&sum)[kChains][kRows], __m512i lanes, __m512
 }
 
 /// int4, converted to BF16 by table lookup in registers, with BF16 activations (vec 2); each group's sum is scaled in f32.
-/// Few rows have several accumulators each, since the additions to a single one would wait for each other: that raised one
-/// row from 28.2 to 34.6 GB/s out of the L2 cache of a Zen 4. The lookups take 28 of the 30 cycles of a group there (shifts
-/// and permutations share two ports). Making BF16 by arithmetic instead (the nibble as the mantissa of 16 + q, minus 24
-/// times the activations) reached 36.3.
+/// Few rows have several accumulators each, since the additions to a single one would wait for each other: from the
+/// second-level cache of a Zen 4 that raised one row from 28 to 35 GB/s, and four rows from 13.2 to 14.8, which is the peak
+/// of vdpbf16ps. One row is bound by the number of instructions: for 64 bytes of weights 3 shifts, 4 permutations and 4
+/// products take 6.7 cycles. Making BF16 by arithmetic instead (the nibble as the mantissa of 136 + q, less 136 times the
+/// activations) takes 6.4, and vpdpbusd with activations in three digits 6.7 (November 2026).
 template <int kRows>
 void multiply_int4_dot(const TileArgs& args) {
-  constexpr int kChains = kRows == 1 ? 4 : kRows < 4 ? 2 : 1;
+  constexpr int kChains = kRows == 1 ? 4 : kRows <= 5 ? 2 : 1;
   const __m512i table = _mm512_load_si512(kNibbleTable);
   for (std::int64_t tile = 0; tile < args.n_tiles; ++tile) {
     const std::byte* w = args.tiles + tile * args.tile_bytes;
     const auto* x = static_cast<const std::uint16_t*>(args.a);
-    __m512 acc[kChains][kRows];
+    __m512 total[kRows];
 #pragma GCC unroll 12
-    for (int i = 0; i < kChains * kRows; ++i) acc[i / kRows][i % kRows] = _mm512_setzero_ps();
+    for (int m = 0; m < kRows; ++m) total[m] = _mm512_setzero_ps();
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt4GroupBytes) {
       __m512 sum[kChains][kRows];
 #pragma GCC unroll 12
@@ -217,17 +250,33 @@ void multiply_int4_dot(const TileArgs& args) {
       }
       const __m512 scale = load_f16(w + 256).v;
 #pragma GCC unroll 12
-      for (int i = 0; i < kChains * kRows; ++i) {
-        __m512& total = acc[i / kRows][i % kRows];
-        total = _mm512_fmadd_ps(sum[i / kRows][i % kRows], scale, total);
+      for (int m = 0; m < kRows; ++m) {
+        __m512 merged = sum[0][m];
+        if constexpr (kChains == 2) merged = _mm512_add_ps(merged, sum[1][m]);
+        if constexpr (kChains == 4) {
+          merged = _mm512_add_ps(_mm512_add_ps(merged, sum[1][m]), _mm512_add_ps(sum[2][m], sum[3][m]));
+        }
+        total[m] = _mm512_fmadd_ps(merged, scale, total[m]);
       }
     }
 #pragma GCC unroll 12
-    for (int m = 0; m < kRows; ++m) {
-      __m512 total = acc[0][m];
-#pragma GCC unroll 4
-      for (int i = 1; i < kChains; ++i) total = _mm512_add_ps(total, acc[i][m]);
-      store(args.c + m * args.c_stride + tile * kTileRows, {total});
+    for (int m = 0; m < kRows; ++m) store(args.c + m * args.c_stride + tile * kTileRows, {total[m]});
+  }
+}
+
+/// Unpacks int4 to BF16 [k / 2][16][2]: scale * q, exact in f32, then rounded once, half to even.
+inline void int4_tile_to_bf16(const std::byte* tile, std::int64_t k, std::byte* out) {
+  const __m512i table = _mm512_load_si512(kNibbleTable);
+  const __m512i alternate = _mm512_load_si512(kAlternate);
+  for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes) {
+    const F32 scale = load_f16(tile + 256);
+    for (int vector = 0; vector < 4; ++vector) {
+      prefetch(tile + kPrefetchBytes + vector * 64);
+      const __m512i lanes = _mm512_loadu_si512(tile + vector * 64);
+      for (unsigned pair = 0; pair < 4; ++pair, out += 64) {
+        const I32 q = {_mm512_permutexvar_epi16(_mm512_srli_epi16(lanes, 4 * pair), table)};
+        store_bf16_pairs(mul(bf16_even(q), scale), mul(bf16_odd(q), scale), alternate, out);
+      }
     }
   }
 }
