@@ -20,6 +20,14 @@ DeviceInfo describe_device(const Options& options) {
                        {"kv_dtype", std::string(secondsource::to_string(options.kv_dtype))},
                        {"guards", options.guards ? "1" : "0"},
                        {"weight_cache", options.weight_cache ? "1" : "0"}};
+  if (const ProductChoice& choice = options.products; !choice.products.empty()) {
+    device.properties.emplace_back("products", to_text(choice));
+    device.properties.emplace_back("products_basis", secondsource::to_string(choice.basis));
+    // A choice that could come out differently in another process is handed to all processes of a run.
+    if (choice.basis == ChoiceBasis::kMeasured || choice.basis == ChoiceBasis::kEnvironment) {
+      device.environment.emplace_back(kProductsVariable, to_text(choice));
+    }
+  }
   device.memory_bytes = machine_memory_bytes();
   device.page_tokens = 32;
   device.kv_dtype = options.kv_dtype;
@@ -52,10 +60,11 @@ Result<std::unique_ptr<Backend>> create(const BackendOptions& options) {
 CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
     : HostBackend(describe_device(options)),
       eager_{.guards = options.guards},
+      table_(kernels_of(options.isa, options.products)),
       threads_({.n_threads = options.n_threads, .cpus = options.cpus}),
       nodes_(threads_),
       weights_(account_, threads_, nodes_, std::move(cache)),
-      kernels_(kernel_table(options.isa), threads_, weights_, pools_, account_) {}
+      kernels_(table_, threads_, weights_, pools_, account_) {}
 
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   return visit_op(

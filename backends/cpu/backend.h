@@ -31,6 +31,7 @@ class CpuBackend final : public HostBackend<KvPool> {
 
  private:
   EagerOptions eager_;
+  KernelTable table_;
   ThreadPool threads_;
   MemoryNodes nodes_;
   PackedWeights weights_;

@@ -71,7 +71,7 @@ std::string MatmulRunner::kernel_name(const Matmul& op, std::int64_t n_rows) con
   const PackedWeight& weight = weights_.at(op.weight);
   if (weight.is_vector) return fmt::format("matmul_vector_f32_{}", table_.isa);
   const Plan plan = make_plan(op, weight, n_rows);
-  return fmt::format("{}{}_{}", unpacked_from(weight, plan.unpacking), plan.kernel.name, table_.isa);
+  return fmt::format("{}{}_{}", unpacked_from(weight, plan.unpacking), plan.kernel.name, isa_of(plan.kernel, table_));
 }
 
 MatmulRunner::Plan MatmulRunner::make_plan(const Matmul& op, const PackedWeight& weight, std::int64_t n_rows) const {

@@ -95,7 +95,8 @@ std::string MixtureRunner::kernel_name(const GroupedMatmul& op, std::int64_t n_t
   const PackedWeight& weight = weights_.at(op.weights);
   const auto name_of = [&](std::int64_t n_rows) {
     const GroupKernel chosen = kernel_for(expert_tiles(op), n_rows);
-    return fmt::format("{}grouped_{}_{}", unpacked_from(weight, chosen.unpacking), chosen.kernel.name, table_.isa);
+    return fmt::format("{}grouped_{}_{}", unpacked_from(weight, chosen.unpacking), chosen.kernel.name,
+                       isa_of(chosen.kernel, table_));
   };
   // An expert that is chosen has between one row and all of them.
   std::string name = name_of(1);

@@ -18,9 +18,14 @@ Error bad(std::string message) {
   return Error{ErrorCode::kInvalidInput, "cpu: " + std::move(message)};
 }
 
-Result<void> apply_extra(const std::string& key, const std::string& value, Options& parsed) {
+Result<void> apply_extra(const std::string& key, const std::string& value, Options& parsed, ProductRequest& request) {
   if (key == "isa") {
     SS_TRY(parsed.isa, choose_isa(value));
+    request.is_isa_given = true;
+    return {};
+  }
+  if (key == "products") {
+    request.products = value;
     return {};
   }
   if (key == "kv") {
@@ -36,7 +41,7 @@ Result<void> apply_extra(const std::string& key, const std::string& value, Optio
     (key == "guards" ? parsed.guards : parsed.weight_cache) = value == "1";
     return {};
   }
-  return bad(fmt::format("option {}: expected isa, kv, guards or weight_cache", key));
+  return bad(fmt::format("option {}: expected isa, products, kv, guards or weight_cache", key));
 }
 
 }  // namespace
@@ -56,7 +61,9 @@ Result<Options> parse_options(const BackendOptions& options) {
   if (std::ranges::any_of(parsed.cpus, [](std::int32_t cpu) { return cpu < 0 || cpu >= CPU_SETSIZE; })) {
     return bad(fmt::format("expected CPU numbers in [0, {})", CPU_SETSIZE));
   }
-  for (const auto& [key, value] : options.extra) SS_TRY_VOID(apply_extra(key, value, parsed));
+  ProductRequest request;
+  for (const auto& [key, value] : options.extra) SS_TRY_VOID(apply_extra(key, value, parsed, request));
+  SS_TRY(parsed.products, choose_products(parsed.isa, request));
   return parsed;
 }
 

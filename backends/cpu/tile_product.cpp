@@ -52,6 +52,10 @@ std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int
   return std::max<std::int64_t>(1, bytes / item_bytes);
 }
 
+const char* isa_of(const ProductKernel& kernel, const KernelTable& table) {
+  return *kernel.isa == '\0' ? table.isa : kernel.isa;
+}
+
 std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking) {
   return unpacking.unpack == nullptr ? "" : fmt::format("unpacked {}, ", to_string(weight.spec.encoding));
 }

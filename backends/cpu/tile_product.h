@@ -42,6 +42,9 @@ inline constexpr std::int64_t kPassColumns = 1024;
 /// only a little.
 [[nodiscard]] std::int64_t slice_items(std::int64_t n_items, std::int64_t item_bytes, std::int64_t n_threads);
 
+/// The instruction set of a kernel of this table.
+[[nodiscard]] const char* isa_of(const ProductKernel& kernel, const KernelTable& table);
+
 /// The prefix of kernel names whose tiles were unpacked: "unpacked int8, ", or nothing.
 [[nodiscard]] std::string unpacked_from(const PackedWeight& weight, const Unpacking& unpacking);
 

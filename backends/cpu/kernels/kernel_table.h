@@ -92,6 +92,7 @@ struct ProductKernel {
   int max_rows = 1;
   void (*multiply)(const TileArgs&) = nullptr;
   const char* name = "";  ///< "bf16_f32acc"
+  const char* isa = "";   ///< of a kernel that comes from another table (product_choice.h); else empty
 };
 
 /// Converts the tiles of one product to those of another, which for many rows is cheaper than decoding them again for
@@ -222,7 +223,7 @@ struct NormArgs {
   float* out = nullptr;
 };
 
-/// The kernels of one instruction set. Rows may start at any address that is aligned for their element type.
+/// The kernels of one instruction set, or those that product_choice.h composed of two. Rows may start at any address that is aligned for their element type.
 struct KernelTable {
   const char* isa = "";
   ProductKernel products[kProducts];
