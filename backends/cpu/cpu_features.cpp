@@ -2,10 +2,7 @@
 
 #include <fmt/format.h>
 #include <unistd.h>
-#ifdef SECONDSOURCE_CPU_X86
-#include <cpuid.h>
-#include <sys/syscall.h>
-#elif defined(SECONDSOURCE_CPU_AARCH64)
+#ifdef SECONDSOURCE_CPU_AARCH64
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -14,6 +11,7 @@
 #include <array>
 #include <cstddef>
 
+#include "backend_kit/amx_permission.h"
 #include "core/check.h"
 
 namespace secondsource::cpu {
@@ -24,20 +22,6 @@ constexpr std::array kAllIsas{Isa::kScalar, Isa::kAvx2, Isa::kAvx512,   Isa::kAv
 
 #ifdef SECONDSOURCE_CPU_X86
 constexpr std::array kBuilt{Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16, Isa::kAmx};
-
-/// Whether the CPU has AMX with BF16 and int8 products, and Linux permits this process to use the 8 KiB of tile registers
-/// (Documentation/arch/x86/xstate.rst). Threads that start later inherit the permission.
-bool may_use_amx() {
-  unsigned eax = 0;
-  unsigned ebx = 0;
-  unsigned ecx = 0;
-  unsigned edx = 0;
-  constexpr unsigned kWanted = 1U << 22 | 1U << 24 | 1U << 25;  // AMX-BF16, AMX-TILE, AMX-INT8
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kWanted) != kWanted) return false;
-  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
 
 // Each level includes the one before, so the usable ones are the first n. The compiler's builtins read CPUID and XGETBV,
 // because the operating system must save the registers as well.

@@ -120,11 +120,14 @@ Result<LimitDetails> measure_limit_details(const LimitDetailsOptions& options) {
   if (file) add_reads("read, mapped file", file->bytes());
   if (n_threads > 1) details.barrier_ns = measure_barrier(n_threads, options.n_repetitions);
   const auto add_operations = [&](const char* name, const LimitLoop& loop) {
-    if (loop.run != nullptr) details.rates.push_back({name, 1, measure_compute(loop, 1, options.n_repetitions)});
+    details.rates.push_back({name, 1, measure_compute(loop, 1, options.n_repetitions)});
+    if (n_threads > 1)
+      details.rates.push_back({name, n_threads, measure_compute(loop, n_threads, options.n_repetitions)});
   };
-  add_operations("f32 operations", loops.f32);
-  add_operations("bf16 operations", loops.bf16);
-  add_operations("int8 operations", loops.int8);
+  add_operations("f32 multiply-adds", loops.f32);
+  for (const auto* const of_type : {&loops.bf16, &loops.int8, &loops.others}) {
+    for (const InstructionLoop& one : *of_type) add_operations(one.name, one.loop);
+  }
   return details;
 }
 

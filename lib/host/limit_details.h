@@ -22,7 +22,7 @@ struct DetailedRate {
 struct LimitDetails {
   std::size_t buffer_bytes = 0;  ///< read once per repetition, all threads together
   /// Reads with 4 KiB pages, with 2 MiB pages where the kernel grants them, and of a mapped file in the page cache;
-  /// operations of one thread.
+  /// operations of one thread and of all, for every instruction of limit_loops.h.
   std::vector<DetailedRate> rates;
   bool has_mapped_file = true;  ///< false where no temporary file could be written
   /// From the last thread's arrival at a spinning barrier until all threads have seen it, in ns; here `best` is the

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "host/amx_loops.h"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SECONDSOURCE_X86_LOOPS
 #include <immintrin.h>
@@ -147,6 +149,41 @@ __attribute__((target("avx512f,avx512vnni"))) float int8_avx512(std::int64_t n) 
   return static_cast<float>(lanes[0]);
 }
 
+// The 256-bit form of CPUs without AVX-512 (Alder Lake).
+__attribute__((target("avx2"))) float int8_avx_vnni(std::int64_t n) {
+  const __m256i x = _mm256_castps_si256(_mm256_set1_ps(opaque(0.5F)));
+  __m256i sums[kChains];
+#pragma GCC unroll 12
+  for (__m256i& sum : sums) sum = x;
+  for (std::int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 12
+    for (__m256i& sum : sums) asm("%{vex%} vpdpbusd %1, %1, %0" : "+x"(sum) : "x"(x));
+  }
+  __m256i total = x;
+#pragma GCC unroll 12
+  for (const __m256i& sum : sums) total = _mm256_xor_si256(total, sum);
+  std::int32_t lanes[8];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), total);
+  return static_cast<float>(lanes[0]);
+}
+
+__attribute__((target("avx512f"))) float fp16_avx512(std::int64_t n) {
+  const __m512i x = _mm512_castps_si512(_mm512_set1_ps(opaque(0.5F)));
+  __m512i sums[kChains];
+#pragma GCC unroll 12
+  for (__m512i& sum : sums) sum = x;
+  for (std::int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 12
+    for (__m512i& sum : sums) asm("vfmadd231ph %1, %1, %0" : "+v"(sum) : "v"(x));
+  }
+  __m512i total = x;
+#pragma GCC unroll 12
+  for (const __m512i& sum : sums) total = _mm512_xor_si512(total, sum);
+  std::int32_t lanes[16];
+  _mm512_storeu_si512(lanes, total);
+  return static_cast<float>(lanes[0]);
+}
+
 #endif
 
 }  // namespace
@@ -156,7 +193,8 @@ LimitLoops best_limit_loops() {
                    .read = read_portable,
                    .f32 = {f32_portable, kChains * 4 * 2.0},
                    .bf16 = {},
-                   .int8 = {}};
+                   .int8 = {},
+                   .others = {}};
 #ifdef SECONDSOURCE_X86_LOOPS
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -168,9 +206,27 @@ LimitLoops best_limit_loops() {
     loops.instruction_set = "avx512";
     loops.read = read_avx512;
     loops.f32 = {f32_avx512, kChains * 16 * 2.0};
-    if (__builtin_cpu_supports("avx512bf16")) loops.bf16 = {bf16_avx512, kChains * 32 * 2.0};
-    if (__builtin_cpu_supports("avx512vnni")) loops.int8 = {int8_avx512, kChains * 64 * 2.0};
+    if (__builtin_cpu_supports("avx512bf16")) {
+      loops.bf16.push_back({"vdpbf16ps", {bf16_avx512, kChains * 32 * 2.0}});
+    }
+    if (__builtin_cpu_supports("avx512vnni")) {
+      loops.int8.push_back({"vpdpbusd, 512 bits", {int8_avx512, kChains * 64 * 2.0}});
+    }
+    if (__builtin_cpu_supports("avx512fp16")) {
+      loops.others.push_back({"FP16 multiply-adds", {fp16_avx512, kChains * 32 * 2.0}});
+    }
   }
+  if (__builtin_cpu_supports("avxvnni")) {
+    loops.int8.push_back({"vpdpbusd, 256 bits", {int8_avx_vnni, kChains * 32 * 2.0}});
+  }
+  const auto add_amx = [&loops](AmxType type, std::vector<InstructionLoop>& of_type) {
+    for (const InstructionLoop& loop : amx_loops(type)) {
+      (loop.reads_cache ? loops.others : of_type).push_back(loop);
+      loops.has_amx = true;
+    }
+  };
+  add_amx(AmxType::kBf16, loops.bf16);
+  add_amx(AmxType::kInt8, loops.int8);
 #endif
   return loops;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace secondsource {
 
@@ -13,13 +14,25 @@ struct LimitLoop {
   double operations_per_step = 0.0;
 };
 
+/// A loop of one instruction, named for people: "vdpbf16ps", "AMX BF16, registers".
+struct InstructionLoop {
+  const char* name = "";
+  LimitLoop loop;
+  bool reads_cache = false;  ///< its operands come from a cache, so it is no peak
+};
+
 struct LimitLoops {
   const char* instruction_set = "portable";
   /// Reads [begin, begin + n_bytes), n_bytes a multiple of 256, in ascending order.
   float (*read)(const std::byte* begin, std::size_t n_bytes) = nullptr;
   LimitLoop f32;
-  LimitLoop bf16;
-  LimitLoop int8;
+  /// Every instruction of this CPU that multiplies these types, with operands in registers. Which one is fastest is a
+  /// property of the CPU: vdpbf16ps does half as much as f32 on a Sapphire Rapids and twice as much on a Zen 4.
+  std::vector<InstructionLoop> bf16;
+  std::vector<InstructionLoop> int8;
+  /// What explains why kernels may stay below: AMX with operands from caches, and FP16, which no kernel multiplies in.
+  std::vector<InstructionLoop> others;
+  bool has_amx = false;
 };
 
 [[nodiscard]] LimitLoops best_limit_loops();

@@ -1,6 +1,7 @@
 #include "host/machine_limits.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -84,8 +85,11 @@ Result<MachineLimits> measure_once(std::int32_t n_threads, std::size_t largest_r
     return steady_best([&] { return measure_compute(loop, limits.n_threads, 1, &share).best; });
   };
   limits.f32_flops = peak(loops.f32);
-  if (loops.bf16.run != nullptr) limits.bf16_flops = peak(loops.bf16);
-  if (loops.int8.run != nullptr) limits.int8_ops = peak(loops.int8);
+  const auto add_peak = [&](std::optional<double>& limit, const std::vector<InstructionLoop>& loops_of_type) {
+    for (const InstructionLoop& one : loops_of_type) limit = std::max(limit.value_or(0), peak(one.loop));
+  };
+  add_peak(limits.bf16_flops, loops.bf16);
+  add_peak(limits.int8_ops, loops.int8);
   limits.disturbed = std::max(
       0.0, 1 - static_cast<double>(share.cpu_ns) / static_cast<double>(std::max<std::int64_t>(1, share.wall_ns)));
   return limits;
@@ -107,7 +111,8 @@ Result<MachineLimits> measure_machine_limits(std::int32_t n_threads, const std::
     }
   });
   const Result<std::string> cpuinfo = files.read("proc/cpuinfo");
-  if (limits && cpuinfo && cpuinfo->find("amx_tile") != std::string::npos) limits->unmeasured = "AMX";
+  const bool cpu_has_amx = cpuinfo && cpuinfo->find("amx_tile") != std::string::npos;
+  if (limits && cpu_has_amx && !best_limit_loops().has_amx) limits->unmeasured = "AMX";
   return limits;
 }
 

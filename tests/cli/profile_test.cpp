@@ -23,7 +23,7 @@ ProgramRun profile(std::vector<std::string> flags) {
   return run_program(arguments);
 }
 
-/// The peak rate of AMX is not measured, so that a CPU with AMX has no shares of the peak.
+/// The peak rate of AMX is not known where Linux does not let this process use it; then there are no shares of the peak.
 bool has_unmeasured_units() {
   std::ifstream file("/proc/cpuinfo");
   return contains(std::string(std::istreambuf_iterator<char>(file), {}), "amx_tile");

@@ -5,6 +5,7 @@
 
 #include "host/cache_size.h"
 #include "host/limit_details.h"
+#include "host/limit_loops.h"
 #include "support/result.h"
 
 using namespace secondsource;
@@ -36,7 +37,33 @@ TEST_CASE("the limits of this machine have a rate for each buffer size and a pea
   CHECK(std::ranges::is_sorted(limits->reads, std::ranges::greater(), &ReadLimit::bytes_per_s));
 }
 
-TEST_CASE("details have every kind of read for each thread count, and operations of one thread") {
+TEST_CASE(
+    "every instruction that Linux says this CPU multiplies by has a loop, and those with registers make the limit") {
+  const LimitLoops loops = best_limit_loops();
+  const Result<std::string> cpuinfo = HostFiles().read("proc/cpuinfo");
+  REQUIRE_OK(cpuinfo);
+  const auto has_flag = [&](const std::string& flag) { return cpuinfo->find(" " + flag + " ") != std::string::npos; };
+  const auto has_loop = [](const std::vector<InstructionLoop>& of_type, const std::string& name) {
+    return std::ranges::any_of(of_type, [&](const InstructionLoop& one) { return one.name == name; });
+  };
+  const bool has_avx512 = has_flag("avx512f");
+  CHECK(has_loop(loops.bf16, "vdpbf16ps") == (has_avx512 && has_flag("avx512_bf16")));
+  CHECK(has_loop(loops.int8, "vpdpbusd, 512 bits") == (has_avx512 && has_flag("avx512_vnni")));
+  CHECK(has_loop(loops.int8, "vpdpbusd, 256 bits") == has_flag("avx_vnni"));
+  CHECK(has_loop(loops.others, "FP16 multiply-adds") == (has_avx512 && has_flag("avx512_fp16")));
+  // Linux may refuse AMX to a process on a CPU that has it.
+  CHECK(has_loop(loops.bf16, "AMX BF16, registers") == loops.has_amx);
+  CHECK(has_loop(loops.others, "AMX INT8, from L2") == loops.has_amx);
+  if (!has_flag("amx_tile")) CHECK_FALSE(loops.has_amx);
+  for (const InstructionLoop& one : loops.others) CHECK(one.reads_cache == std::string(one.name).starts_with("AMX"));
+  const auto limits = measure_machine_limits(1, {}, HostFiles());
+  REQUIRE_OK(limits);
+  CHECK(limits->bf16_flops.has_value() == !loops.bf16.empty());
+  CHECK(limits->int8_ops.has_value() == !loops.int8.empty());
+  CHECK(limits->unmeasured == (has_flag("amx_tile") && !loops.has_amx ? "AMX" : ""));
+}
+
+TEST_CASE("details have every kind of read for each thread count, and operations of one thread and of all") {
   const auto details =
       measure_limit_details({.n_threads = 3, .buffer_bytes = std::size_t{8} << 20, .n_repetitions = 2});
   REQUIRE_OK(details);
@@ -49,7 +76,11 @@ TEST_CASE("details have every kind of read for each thread count, and operations
   CHECK(threads_of(*details, "read, huge pages") == std::vector{1, 2, 3});
   REQUIRE(details->has_mapped_file);
   CHECK(threads_of(*details, "read, mapped file") == std::vector{1, 2, 3});
-  CHECK(threads_of(*details, "f32 operations") == std::vector{1});
+  CHECK(threads_of(*details, "f32 multiply-adds") == std::vector{1, 3});
+  const LimitLoops loops = best_limit_loops();
+  for (const auto* const of_type : {&loops.bf16, &loops.int8, &loops.others}) {
+    for (const InstructionLoop& one : *of_type) CHECK(threads_of(*details, one.name) == std::vector{1, 3});
+  }
   REQUIRE(details->barrier_ns);
   CHECK(details->barrier_ns->best > 0);
   CHECK(details->barrier_ns->best <= details->barrier_ns->median);
