@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #include "core/check.h"
 #include "core/checked.h"
@@ -30,15 +31,21 @@ SoftmaxState state_at(float* floats) {
   return {.m = floats, .d = floats + 1, .o = floats + 2};
 }
 
+/// What a head's sink adds to the sum d of a state whose maximum is m. A sink so far above all scores that this is infinite
+/// leaves outputs of 0, which is what they would round to. Null: there is none.
+float weight_of_sink(const float* sink, float m) {
+  return sink == nullptr ? 0.0F : std::exp2(*sink * std::numbers::log2e_v<float> - m);
+}
+
 /// Merges the states of one row over disjoint parts of its keys and finishes the row:
 ///
-///   m = max_i m_i      d = sum_i d_i * 2^(m_i - m)      out = sum_i (2^(m_i - m) / d) * o_i
+///   m = max_i m_i      d = sink + sum_i d_i * 2^(m_i - m)      out = sum_i (2^(m_i - m) / d) * o_i
 ///
 /// State i is at parts + i * stride. All sums are f32, in the order of the parts. out: [head_dim].
-void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, std::span<float> out) {
+void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, const float* sink, std::span<float> out) {
   float m = *state_at(parts).m;
   for (std::int32_t i = 1; i < n_parts; ++i) m = std::max(m, *state_at(parts + i * stride).m);
-  float d = 0.0F;
+  float d = weight_of_sink(sink, m);
   for (std::int32_t i = 0; i < n_parts; ++i) {
     const SoftmaxState part = state_at(parts + i * stride);
     d += *part.d * std::exp2(*part.m - m);
@@ -313,7 +320,8 @@ void AttentionRunner::attend(const Call& call, const Item& item, int thread) con
       continue;
     }
     const RowPlace place = place_of(call, item, row);
-    table_.scale_into(o, 1.0F / state.d[row], head_dim, call.out.row(place.token).data() + place.head * head_dim);
+    const float d = state.d[row] + weight_of_sink(call.sink_of(place.head), state.m[row]);
+    table_.scale_into(o, 1.0F / d, head_dim, call.out.row(place.token).data() + place.head * head_dim);
   }
 }
 
@@ -326,6 +334,7 @@ void AttentionRunner::merge_parts(const Call& call, const Merge& merge) const {
     const std::int64_t head = merge.kv_head * call.heads_per_kv + (merge.first_row + row) % call.heads_per_kv;
     merge_softmax(
         scratch_.partials().data() + (merge.partial + row) * row_floats, merge.n_rows * row_floats, merge.n_parts,
+        call.sink_of(head),
         call.out.row(token).subspan(static_cast<std::size_t>(head * head_dim), static_cast<std::size_t>(head_dim)));
   }
 }
@@ -339,6 +348,7 @@ Result<void> AttentionRunner::run(const Attention& op, const HostFrame& frame, c
                   .kernel = kernel_for(table_, cache.spec().dtype),
                   .q = frame.value(op.q),
                   .out = frame.value(op.out),
+                  .sinks = op.sinks ? weights_.at(*op.sinks).vector.data() : nullptr,
                   .heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads};
   pool_.run(static_cast<std::int64_t>(plan_.items.size()), [&](std::int64_t chunk, int thread) {
     attend(call, plan_.items[static_cast<std::size_t>(chunk)], thread);

@@ -8,6 +8,7 @@
 
 #include "backend_kit/eager_step.h"
 #include "cpu/kv_pool.h"
+#include "cpu/packed_weight.h"
 #include "cpu/scratch.h"
 #include "cpu/thread_pool.h"
 
@@ -18,8 +19,8 @@ namespace secondsource::cpu {
 class AttentionRunner {
  public:
   /// All must outlive this.
-  AttentionRunner(const KernelTable& table, ThreadPool& pool, const Scratch& scratch)
-      : table_(table), pool_(pool), scratch_(scratch) {}
+  AttentionRunner(const KernelTable& table, ThreadPool& pool, const PackedWeights& weights, const Scratch& scratch)
+      : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
 
   [[nodiscard]] ScratchNeed scratch_need(const Attention& op, const Bucket& bucket, const KvPool& cache) const;
 
@@ -63,7 +64,9 @@ class AttentionRunner {
     const AttendKernel& kernel;
     MatrixView<float> q;
     MatrixView<float> out;
+    const float* sinks = nullptr;
     std::int32_t heads_per_kv = 1;
+    [[nodiscard]] const float* sink_of(std::int64_t head) const { return sinks == nullptr ? nullptr : sinks + head; }
   };
   /// One thread's arrays, cut from its scratch memory.
   struct Buffers {
@@ -95,6 +98,7 @@ class AttentionRunner {
 
   const KernelTable& table_;
   ThreadPool& pool_;
+  const PackedWeights& weights_;
   const Scratch& scratch_;
   Plan plan_;
 };

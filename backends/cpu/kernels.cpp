@@ -17,7 +17,7 @@ CpuKernels::CpuKernels(const KernelTable& table, ThreadPool& pool, const PackedW
       row_ops_(table, pool, weights, scratch_),
       matmuls_(table, pool, weights, scratch_),
       mixtures_(table, pool, weights, scratch_, account),
-      attention_(table, pool, scratch_) {}
+      attention_(table, pool, weights, scratch_) {}
 
 KvPool& CpuKernels::kv_pool(const HostFrame& frame) const {
   return kv_pools_[static_cast<std::size_t>(index_of(frame.pool))];

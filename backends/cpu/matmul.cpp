@@ -35,6 +35,8 @@ Finish finish_of(Epilogue epilogue) {
       return Finish::kGatedSilu;
     case Epilogue::kGatedGelu:
       return Finish::kGatedGelu;
+    case Epilogue::kGatedClampedSwish:
+      return Finish::kGatedClampedSwish;
   }
   return Finish::kNone;
 }

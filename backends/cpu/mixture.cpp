@@ -29,10 +29,11 @@ std::int64_t rows_of(ValueId value, const StepGraph& graph, const Bucket& bucket
   return max_rows(graph.values[static_cast<std::size_t>(index_of(value))].rows, bucket);
 }
 
-Finish finish_of(Epilogue epilogue) {
-  if (epilogue == Epilogue::kGatedSilu) return Finish::kGatedSilu;
-  if (epilogue == Epilogue::kGatedGelu) return Finish::kGatedGelu;
-  return Finish::kNone;  // a residual is added by add_experts()
+Finish finish_of(const GroupedMatmul& op) {
+  if (op.epilogue == Epilogue::kGatedSilu) return Finish::kGatedSilu;
+  if (op.epilogue == Epilogue::kGatedGelu) return Finish::kGatedGelu;
+  if (op.epilogue == Epilogue::kGatedClampedSwish) return Finish::kGatedClampedSwish;
+  return op.bias ? Finish::kBias : Finish::kNone;  // a residual is added by add_experts()
 }
 
 }  // namespace
@@ -89,6 +90,10 @@ MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, 
   const bool in_passes = n_rows >= kUnpackFromRows && unpacking.into == Product::kF32;
   return {table_.products[int(unpacking.into)], unpacking,
           in_passes ? std::min(kPassColumns, weight.k_padded) : weight.k_padded};
+}
+
+const float* MixtureRunner::bias_of(const std::optional<WeightId>& bias) const {
+  return bias ? weights_.at(*bias).vector.data() : nullptr;
 }
 
 std::string MixtureRunner::kernel_name(const GroupedMatmul& op, std::int64_t n_tokens) const {
@@ -277,6 +282,8 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
   const ExpertTiles& weight = matmul.weight;
   const std::int64_t column = sums.first_tile / weight.tiles_per_column * kTileRows;
   const std::int64_t packed_row = (group.expert * weight.n_tiles + sums.first_tile) * kTileRows;
+  const float* bias = matmul.bias;
+  if (bias != nullptr) bias += group.expert * matmul.out.cols() * weight.tiles_per_column + column;
   // Adjacent rows of the plan are not adjacent in the output, so each is finished by a call of its own.
   for (int row = 0; row < block.n_rows; ++row) {
     const std::int64_t at = group.first + block.first + row;
@@ -288,6 +295,8 @@ void MixtureRunner::finish_block(const RoutedMatmul& matmul, const Plan& plan, c
                    .out_stride = matmul.out.stride(),
                    .weight_scales = weight.scales == nullptr ? nullptr : weight.scales + packed_row,
                    .row_scales = weight.is_quantized ? row_scales + at : nullptr,
+                   .bias = bias,
+                   .up_bias = bias == nullptr ? nullptr : bias + matmul.out.cols(),
                    .finish = matmul.finish});
   }
 }
@@ -352,7 +361,12 @@ void MixtureRunner::run(const Route& op, const HostFrame& frame) {
   const std::int64_t n_experts = weights_.at(op.gate).spec.n_rows;
   plan_router(x.rows(), plan_);
   const MatrixView<float> scores(scratch_.partials().data(), x.rows(), n_experts);
-  multiply({.weight = router_tiles(op.gate), .x = x, .out = scores}, plan_);
+  multiply({.weight = router_tiles(op.gate),
+            .x = x,
+            .out = scores,
+            .finish = op.bias ? Finish::kBias : Finish::kNone,
+            .bias = bias_of(op.bias)},
+           plan_);
   const auto choose = [&](std::int64_t token, int thread) {
     choose_experts(op, frame, token, scores.row(token),
                    ScratchCutter(scratch_.of_thread(thread)).take<std::int32_t>(static_cast<std::size_t>(n_experts)));
@@ -376,12 +390,18 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
               .x = x,
               .rows_per_x = op.n_top,
               .out = {out.data(), n_rows, out.cols() / op.n_top},
-              .finish = finish_of(op.epilogue)},
+              .finish = finish_of(op),
+              .bias = bias_of(op.bias)},
              plan_);
     return {};
   }
   const MatrixView<float> products(scratch_.partials().data(), n_rows, out.cols());
-  multiply({.weight = expert_tiles(op), .x = {x.data(), n_rows, spec.n_cols}, .out = products}, plan_);
+  multiply({.weight = expert_tiles(op),
+            .x = {x.data(), n_rows, spec.n_cols},
+            .out = products,
+            .finish = finish_of(op),
+            .bias = bias_of(op.bias)},
+           plan_);
   add_experts(op, frame, products);
   return {};
 }

@@ -58,6 +58,7 @@ class MixtureRunner {
     std::int64_t rows_per_x = 1;  ///< consecutive row numbers that multiply the same row of x
     MatrixView<float> out;        ///< one row per row number
     Finish finish = Finish::kNone;
+    const float* bias = nullptr;  ///< of all experts, one after the other; null: none
   };
   /// The routed rows of one expert: Plan::rows[first, first + n_rows).
   struct ExpertGroup {
@@ -87,6 +88,8 @@ class MixtureRunner {
 
   [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
   [[nodiscard]] ExpertTiles expert_tiles(const GroupedMatmul& op) const;
+  /// Null without a bias.
+  [[nodiscard]] const float* bias_of(const std::optional<WeightId>& bias) const;
   [[nodiscard]] GroupKernel kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const;
   [[nodiscard]] ScratchNeed routed_need(const ExpertTiles& weight, std::int64_t n_rows, std::int64_t k) const;
   /// Bytes of a packed row of x: the larger of what the two kernels need, so that a row's place does not depend on the

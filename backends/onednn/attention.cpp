@@ -51,10 +51,12 @@ struct Buffers {
 
 class TaskRunner {
  public:
-  TaskRunner(const Attention& op, const HostFrame& frame, const KvPool& pool, const Task& task, Buffers buffers)
+  TaskRunner(const Attention& op, const HostFrame& frame, const KvPool& pool, const float* sinks, const Task& task,
+             Buffers buffers)
       : op_(op),
         batch_(frame.batch),
         pool_(pool),
+        sinks_(sinks),
         task_(task),
         buffers_(buffers),
         q_(frame.value(op.q)),
@@ -77,7 +79,10 @@ class TaskRunner {
     }
     for (std::int32_t i = 0; i < task_.n_tokens; ++i) {
       float* const to = head_of(out_, i);
-      for (std::int32_t d = 0; d < head_dim_; ++d) to[d] = buffers_.o[i * head_dim_ + d] / buffers_.d[i];
+      // A sink so far above all scores that its weight is infinite leaves zeros, which the outputs would round to.
+      const float sink = sinks_ == nullptr ? 0.0F : std::exp(sinks_[task_.head] - buffers_.m[i]);
+      const float sum = buffers_.d[i] + sink;
+      for (std::int32_t d = 0; d < head_dim_; ++d) to[d] = buffers_.o[i * head_dim_ + d] / sum;
     }
     return true;
   }
@@ -163,6 +168,7 @@ class TaskRunner {
   const Attention& op_;
   const Batch& batch_;
   const KvPool& pool_;
+  const float* sinks_;  ///< [n_heads]; null: none
   const Task& task_;
   Buffers buffers_;
   MatrixView<float> q_;
@@ -199,7 +205,7 @@ std::size_t attention_scratch_floats(const HeadShape& heads) {
                                   kBlockQueries * kBlockKeys + 2 * kBlockQueries);
 }
 
-Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, int n_threads,
+Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, const float* sinks, int n_threads,
                     std::span<float> scratch) {
   const Batch& batch = frame.batch;
   SS_TRY_VOID(check_pages(batch, pool));
@@ -218,7 +224,8 @@ Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& p
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-    TaskRunner runner(op, frame, pool, tasks[i], Buffers(scratch.data() + thread * per_thread, op.heads.head_dim));
+    TaskRunner runner(op, frame, pool, sinks, tasks[i],
+                      Buffers(scratch.data() + thread * per_thread, op.heads.head_dim));
     if (!runner.run()) failed = true;
   }
   if (failed) return Error{ErrorCode::kInternal, "oneDNN: sgemm failed"};

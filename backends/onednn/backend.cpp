@@ -75,6 +75,9 @@ class OnednnBackend final : public HostBackend<KvPool> {
     return visit_op(
         op,
         [](const Matmul& matmul) {
+          if (matmul.epilogue == Epilogue::kGatedClampedSwish) {
+            return Support::no("oneDNN has no product with the clamped SwiGLU of mixtures of experts");
+          }
           return matmul.act == ActQuant::kFp8PerRow ? Support::no("no kernel takes FP8 activations yet")
                                                     : Support::yes();
         },

@@ -274,7 +274,8 @@ Result<void> Kernels::run(const RopeAppend& op, const HostFrame& frame) {
 
 Result<void> Kernels::run(const Attention& op, const HostFrame& frame) {
   omp_set_num_threads(n_threads_);
-  return attend(op, frame, pool(frame), n_threads_, attention_scratch_.as<float>());
+  const float* const sinks = op.sinks ? weights_.at(*op.sinks).vector.data() : nullptr;
+  return attend(op, frame, pool(frame), sinks, n_threads_, attention_scratch_.as<float>());
 }
 
 Result<void> Kernels::run(const Route&, const HostFrame&) {

@@ -87,8 +87,9 @@ class Kernels final : public HostKernels {
 /// Floats of scratch memory that attend() needs per thread.
 [[nodiscard]] std::size_t attention_scratch_floats(const HeadShape& heads);
 
-/// Attention over the paged cache. scratch: n_threads * attention_scratch_floats().
-Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, int n_threads,
+/// Attention over the paged cache. sinks: the values of op.sinks, or null. scratch: n_threads *
+/// attention_scratch_floats().
+Result<void> attend(const Attention& op, const HostFrame& frame, const KvPool& pool, const float* sinks, int n_threads,
                     std::span<float> scratch);
 
 }  // namespace secondsource::onednn

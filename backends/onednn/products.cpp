@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/check.h"
+
 namespace secondsource::onednn {
 
 using dnnl::memory;
@@ -47,6 +49,9 @@ dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
     case Epilogue::kGatedGelu:
       append_eltwise(post_ops, dnnl::algorithm::eltwise_gelu_tanh, 0.0F, 0.0F);
       product.up_argument = append_binary(post_ops, dnnl::algorithm::binary_mul, product.dst);
+      break;
+    case Epilogue::kGatedClampedSwish:
+      SS_CHECK(false, "supports() refuses it");
       break;
   }
   if (key.softcap > 0.0F) append_soft_cap(post_ops, key.softcap);

@@ -52,7 +52,11 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
       }
       const double row_max = *std::ranges::max_element(scores);
       for (double& score : scores) score = std::exp(score - row_max);
-      const double total = std::accumulate(scores.begin(), scores.end(), 0.0);
+      const double sink =
+          op.sinks
+              ? std::exp(static_cast<double>(weights().values(*op.sinks)[static_cast<std::size_t>(head)]) - row_max)
+              : 0.0;
+      const double total = std::accumulate(scores.begin(), scores.end(), sink);
       round_softmax_weights(scores);
       for (double& score : scores) score /= total;
       std::ranges::fill(sum, 0.0);

@@ -63,6 +63,12 @@ double gelu(double a) {
   return 0.5 * a * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (a + 0.044715 * a * a * a)));
 }
 
+double clamped_swish(double gate, double up) {
+  const auto limit = static_cast<double>(kClampedSwish.limit);
+  const double g = std::min(gate, limit);  // NaN stays what it is
+  return g / (1.0 + std::exp(-static_cast<double>(kClampedSwish.alpha) * g)) * (std::clamp(up, -limit, limit) + 1.0);
+}
+
 }  // namespace
 
 void read_activations(std::span<const float> x, ActQuant act, std::span<double> out) {
@@ -108,11 +114,16 @@ void apply_epilogue(Epilogue epilogue, std::span<const double> sums, std::span<c
         out[i] = static_cast<double>(aux_or_bias[i]) + sums[i];
         break;
       case Epilogue::kGatedSilu:
-      case Epilogue::kGatedGelu: {
+      case Epilogue::kGatedGelu:
+      case Epilogue::kGatedClampedSwish: {
         const double gate = sums[i] + (aux_or_bias.empty() ? 0.0 : static_cast<double>(aux_or_bias[i]));
         const double up =
             sums[out.size() + i] + (aux_or_bias.empty() ? 0.0 : static_cast<double>(aux_or_bias[out.size() + i]));
-        out[i] = (epilogue == Epilogue::kGatedSilu ? silu(gate) : gelu(gate)) * up;
+        if (epilogue == Epilogue::kGatedClampedSwish) {
+          out[i] = clamped_swish(gate, up);
+        } else {
+          out[i] = (epilogue == Epilogue::kGatedSilu ? silu(gate) : gelu(gate)) * up;
+        }
         break;
       }
     }

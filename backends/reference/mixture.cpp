@@ -27,6 +27,8 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     read_activations(x.row(row), ActQuant::kNone, input);
     multiply_rows({input.data(), 1, x.cols()}, weights().values(op.gate), scores);
+    for (std::size_t i = 0; op.bias && i < n_experts; ++i)
+      scores[i] += static_cast<double>(weights().values(*op.bias)[i]);
     // The largest scores are the largest probabilities; ties go to the lowest expert. A row with NaN scores cannot be
     // sorted: it takes the first experts, with weights of NaN.
     std::iota(order.begin(), order.end(), 0);
@@ -80,8 +82,12 @@ Result<void> ReferenceKernels::run(const GroupedMatmul& op, const HostFrame& fra
       const std::span<const float> chosen =
           weights().values(op.weights).subspan(static_cast<std::size_t>(expert(row, j)) * expert_size, expert_size);
       multiply_rows({input.data(), 1, n_inputs}, chosen, sums);
-      const Epilogue own = op.epilogue == Epilogue::kAddResidual ? Epilogue::kNone : op.epilogue;
-      apply_epilogue(own, sums, {}, result);
+      std::span<const float> bias;
+      if (op.bias) {
+        bias = weights().values(*op.bias).subspan(static_cast<std::size_t>(expert(row, j) * n_rows), sums.size());
+      }
+      const Epilogue plain = op.bias ? Epilogue::kBias : Epilogue::kNone;
+      apply_epilogue(is_gated(op.epilogue) ? op.epilogue : plain, sums, bias, result);
       const double share = is_second ? static_cast<double>(frame.value(*op.weight)(row, j)) : 1.0;
       const std::size_t out_at = is_second ? 0 : static_cast<std::size_t>(j * n_outputs);
       for (std::size_t i = 0; i < result.size(); ++i) total[out_at + i] += share * result[i];

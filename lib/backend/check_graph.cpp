@@ -130,7 +130,7 @@ class StructureChecker {
     SS_TRY_VOID(same_rows(op.expert, op.x));
     SS_TRY_VOID(same_rows(op.out, op.x));
     SS_TRY_VOID(distinct(op.out, op.x));
-    if (op.epilogue == Epilogue::kBias) return bad("a grouped product has no bias");
+    if (op.epilogue == Epilogue::kBias) return bad("a grouped product has its bias with any other epilogue than kBias");
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
     if (!op.weight) {
       if (op.aux) return bad("aux goes with the second product only");

@@ -40,11 +40,13 @@ class WeightChecker {
       return invalid_weights(
           fmt::format("weight {}: expected at least {} experts, found {}", gate.name, op.n_top, gate.n_rows));
     }
+    if (op.bias) SS_TRY_VOID(vector(*op.bias, gate.n_rows));
     return cols(op.gate, value_cols(op.x));
   }
   Result<void> operator()(const GroupedMatmul& op) const {
     const WeightSpec& spec = weight(op.weights);
     const std::int64_t rows_per_expert = spec.n_rows / spec.n_experts;
+    if (op.bias) SS_TRY_VOID(vector(*op.bias, spec.n_rows));
     if (!op.weight) {
       SS_TRY_VOID(cols(op.weights, value_cols(op.x)));
       return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out) / op.n_top);
@@ -52,7 +54,9 @@ class WeightChecker {
     SS_TRY_VOID(cols(op.weights, value_cols(op.x) / op.n_top));
     return outputs(spec, rows_per_expert, op.epilogue, value_cols(op.out));
   }
-  Result<void> operator()(const Attention&) const { return {}; }
+  Result<void> operator()(const Attention& op) const {
+    return op.sinks ? vector(*op.sinks, op.heads.n_heads) : Result<void>();
+  }
   Result<void> operator()(const SelectRows&) const { return {}; }
   Result<void> operator()(const Sample&) const { return {}; }
   Result<void> operator()(const AllReduce&) const { return {}; }

@@ -75,16 +75,26 @@ enum class ActQuant : std::uint8_t {
 
 enum class Epilogue : std::uint8_t {
   kNone,
-  kBias,         ///< out = x W^T + bias
-  kAddResidual,  ///< out = aux + x W^T; out may be aux
-  kGatedSilu,    ///< weight joined as kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
-                 ///< With a bias, it is added to both products first.
-  kGatedGelu,    ///< as kGatedSilu, with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
+  kBias,               ///< out = x W^T + bias
+  kAddResidual,        ///< out = aux + x W^T; out may be aux
+  kGatedSilu,          ///< weight joined as kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
+                       ///< With a bias, it is added to both products first.
+  kGatedGelu,          ///< as kGatedSilu, with gelu(a) = a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
+  kGatedClampedSwish,  ///< as kGatedSilu, with gate g clamped to g <= 7 and up u to -7 <= u <= 7:
+                       ///< out = g / (1 + exp(-1.702 g)) * (u + 1)   (gpt-oss; kClampedSwish)
 };
+
+/// The constants of kGatedClampedSwish.
+struct ClampedSwish {
+  float limit = 7.0F;
+  float alpha = 1.702F;
+};
+inline constexpr ClampedSwish kClampedSwish;
 
 /// True for epilogues that combine two products, gate and up, into one output.
 [[nodiscard]] constexpr bool is_gated(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu ||
+         epilogue == Epilogue::kGatedClampedSwish;
 }
 
 /// out[t] = scale * table[token_ids[t]]   out: [T, cols]
@@ -143,6 +153,8 @@ struct RopeAppend {
 
 /// Causal attention over the paged cache: the token at position p of a sequence attends to positions j <= p, and only
 /// to j > p - window if window > 0. score = softcap(scale * q.k), out = softmax(score) v.
+/// With sinks, every head h has a learned score more, sinks[h], whose value is 0: it joins the sum of the softmax alone, so
+/// out = sum_j exp(score_j) v_j / (exp(sinks[h]) + sum_j exp(score_j)) (gpt-oss). It is neither scaled nor capped.
 /// q, out: [T, n_heads * head_dim]; q may be out.
 struct Attention {
   ValueId q;
@@ -152,6 +164,7 @@ struct Attention {
   float scale = 0.0F;
   float softcap = 0.0F;
   std::int32_t window = 0;
+  std::optional<WeightId> sinks = {};  ///< [1, n_heads]
 };
 
 /// out[l] = x[logit_rows[l]]   x: [T, cols], out: [L, cols]. The output head runs on these rows only.
@@ -169,7 +182,7 @@ struct Sample {
   bool keep_logits = false;  ///< return all logits as well (golden pass, eval)
 };
 
-/// What a router makes of its scores x gate^T.
+/// What a router makes of its scores x gate^T + bias.
 enum class RouteScore : std::uint8_t {
   kSoftmax,  ///< over all experts
   kSigmoid,  ///< 1 / (1 + exp(-score)), of each expert by itself
@@ -181,6 +194,7 @@ enum class RouteScore : std::uint8_t {
 struct Route {
   ValueId x;
   WeightId gate;
+  std::optional<WeightId> bias = {};  ///< [1, n_experts], added to the scores
   RouteScore score = RouteScore::kSoftmax;
   std::int32_t n_top = 0;
   bool renormalize = true;
@@ -192,11 +206,13 @@ struct Route {
 /// First matmul (weight absent): x [T, K] -> out [T, n_top * N'], where block j of a token comes from its expert j.
 /// Second matmul (weight present): x [T, n_top * K] -> out [T, N] = sum_j weight[j] * (x_j W_j^T), plus aux with
 /// kAddResidual.
+/// A bias is added to each product x W^T before the epilogue, and before the product is weighted.
 struct GroupedMatmul {
   ValueId x;
   ValueId expert;
   std::optional<ValueId> weight = {};
-  WeightId weights;  ///< of n_experts experts
+  WeightId weights;                   ///< of n_experts experts
+  std::optional<WeightId> bias = {};  ///< [1, n_experts * N]: expert after expert, each as the parts of its weight
   ValueId out;
   std::int32_t n_top = 0;
   ActQuant act = ActQuant::kNone;

@@ -32,14 +32,23 @@ struct AccessVisitor {
     append(access.weights, op.k_norm);
     return access;
   }
-  OpAccess operator()(const Attention& op) const { return {{op.q}, {op.out}, {}}; }
+  OpAccess operator()(const Attention& op) const {
+    OpAccess access{{op.q}, {op.out}, {}};
+    append(access.weights, op.sinks);
+    return access;
+  }
   OpAccess operator()(const SelectRows& op) const { return {{op.x}, {op.out}, {}}; }
   OpAccess operator()(const Sample& op) const { return {{op.logits}, {}, {}}; }
-  OpAccess operator()(const Route& op) const { return {{op.x}, {op.expert, op.weight}, {op.gate}}; }
+  OpAccess operator()(const Route& op) const {
+    OpAccess access{{op.x}, {op.expert, op.weight}, {op.gate}};
+    append(access.weights, op.bias);
+    return access;
+  }
   OpAccess operator()(const GroupedMatmul& op) const {
     OpAccess access{{op.x, op.expert}, {op.out}, {op.weights}};
     append(access.reads, op.weight);
     append(access.reads, op.aux);
+    append(access.weights, op.bias);
     return access;
   }
   OpAccess operator()(const AllReduce& op) const { return {{op.x}, {op.x}, {}}; }

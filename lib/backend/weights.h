@@ -76,7 +76,7 @@ class WeightSource {
 enum class Join : std::uint8_t {
   kNone,              ///< a single part
   kConcatRows,        ///< the rows of the parts one after the other (q, k, v)
-  kInterleaveGateUp,  ///< two parts of equal shape, gate and up, for the epilogues kGatedSilu and kGatedGelu
+  kInterleaveGateUp,  ///< two parts of equal shape, gate and up, for the gated epilogues
 };
 
 struct WeightPart {

@@ -41,7 +41,8 @@ struct Layer {
   Attention attend;
 };
 
-Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows = kNarrowWindows) {
+Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows = kNarrowWindows,
+                bool has_sinks = false) {
   b.result.cache_is_rounded_once = true;
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
@@ -58,18 +59,20 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
   attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
   if (b.dice.chance(0.25)) attend.softcap = 2.0F;
   if (b.dice.chance(windows.chance)) attend.window = b.dice.one_of(windows.sizes);
+  // From sinks that are lost among the scores to some that take nearly all of the softmax.
+  if (has_sinks) attend.sinks = b.vector(heads.n_heads, 1.0F, 4.0F);
   b.add(attend, "attention");
   return {append, attend};
 }
 
 /// Sequences of different lengths, then steps that mix prefill chunks with single decode tokens.
-Case ragged_case(CaseBuilder b, const HeadShape& heads) {
+Case ragged_case(CaseBuilder b, const HeadShape& heads, bool has_sinks = false) {
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
   b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
   b.result.n_pages = 1200 / page_tokens;
   const bool dirty = b.dice.chance(0.7);
   if (dirty) dirty_cache(b, heads);
-  const Layer layer = add_layer(b, heads, b.dice.between(0, 1));
+  const Layer layer = add_layer(b, heads, b.dice.between(0, 1), kNarrowWindows, has_sinks);
 
   Sequences sequences(b.dice, b.result.n_pages, page_tokens, 3);
   const std::int32_t n_sequences = b.dice.between(1, 5);
@@ -113,7 +116,7 @@ std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
 /// Fills a sequence's cache to `length` without attention. Each following step has `chunks` tokens of this sequence and
 /// a few tokens of another one.
 Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
-               const Windows& windows = kNarrowWindows) {
+               const Windows& windows = kNarrowWindows, bool has_sinks = false) {
   constexpr std::int32_t kPageTokens = 16;
   b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
   b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
@@ -129,7 +132,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
     action.graph = fill_graph;
     action.compare = false;
   }
-  const Layer layer = add_layer(b, heads, 0, windows);
+  const Layer layer = add_layer(b, heads, 0, windows, has_sinks);
   const std::int32_t other = sequences.add();
   for (const std::int32_t n_tokens : chunks) {
     BatchStorage batch;
@@ -221,6 +224,17 @@ Case make_wide_attention_case(std::uint64_t seed) {
                         .n_kv_heads = n_kv_heads,
                         .head_dim = b.dice.one_of({160, 192, 256})};
   return ragged_case(std::move(b), heads);
+}
+
+Case make_sinks_case(std::uint64_t seed) {
+  CaseBuilder b("attention_sinks", seed);
+  // Long ones are cut along the cache, and the sink must join the sum of all parts once.
+  const bool is_long = b.dice.chance(0.15);
+  const HeadShape heads = pick_heads(b.dice);
+  if (!is_long) return ragged_case(std::move(b), heads, true);
+  const std::int32_t length = b.dice.between(1500, 2500);
+  return long_case(std::move(b), {.n_heads = b.dice.between(2, 4), .n_kv_heads = 1, .head_dim = 64}, length, {1, 7},
+                   kNarrowWindows, true);
 }
 
 Case make_long_attention_case(std::uint64_t seed) {

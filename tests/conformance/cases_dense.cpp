@@ -40,6 +40,8 @@ std::string_view epilogue_name(Epilogue epilogue) {
       return "gated_silu";
     case Epilogue::kGatedGelu:
       return "gated_gelu";
+    case Epilogue::kGatedClampedSwish:
+      return "gated_clamped_swish";
   }
   return "unknown";
 }

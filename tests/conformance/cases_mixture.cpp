@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "conformance/build.h"
 #include "conformance/cases.h"
@@ -16,11 +17,12 @@ struct Choice {
   ValueId weight;
 };
 
-Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top,
-                 RouteScore score = RouteScore::kSoftmax) {
+Choice add_route(CaseBuilder& b, ValueId x, WeightId gate, std::int32_t n_top, RouteScore score = RouteScore::kSoftmax,
+                 std::optional<WeightId> bias = {}) {
   const Choice choice{b.value(n_top, Rows::kTokens, DType::kI32), b.value(n_top)};
   b.add(Route{.x = x,
               .gate = gate,
+              .bias = bias,
               .score = score,
               .n_top = n_top,
               .renormalize = b.dice.chance(0.5),
@@ -70,7 +72,7 @@ struct MixtureShape {
 /// Adds both grouped matmuls of the experts over `x`. `first` is the epilogue of the first one; the second may add a
 /// residual.
 void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureShape& shape, WeightEncoding encoding,
-                 ActQuant act, Epilogue first, std::int32_t n_ids) {
+                 ActQuant act, Epilogue first, std::int32_t n_ids, bool has_biases = false) {
   const bool gated = first != Epilogue::kNone;
   const std::int32_t n_parts = gated ? 2 * shape.n_experts : shape.n_experts;
   const WeightId up = b.matrix(std::int64_t{n_parts} * shape.ffn_dim, shape.dim, encoding,
@@ -80,10 +82,16 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                                  std::vector<std::int64_t>(static_cast<std::size_t>(shape.n_experts), shape.dim),
                                  Join::kConcatRows, shape.n_experts);
   const ValueId hidden = b.value(shape.n_top * shape.ffn_dim);
+  // So large that many gates and ups of the clamped epilogue are beyond its limit.
+  std::optional<WeightId> up_bias;
+  std::optional<WeightId> down_bias;
+  if (has_biases) up_bias = b.vector(std::int64_t{n_parts} * shape.ffn_dim, 0.0F, 5.0F);
+  if (has_biases) down_bias = b.vector(std::int64_t{shape.n_experts} * shape.dim, 0.0F, 2.0F);
   b.add(GroupedMatmul{.x = x,
                       .expert = choice.expert,
                       .weight = {},
                       .weights = up,
+                      .bias = up_bias,
                       .out = hidden,
                       .n_top = shape.n_top,
                       .act = act,
@@ -94,6 +102,7 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                        .expert = choice.expert,
                        .weight = choice.weight,
                        .weights = down,
+                       .bias = down_bias,
                        .out = {},
                        .n_top = shape.n_top,
                        .act = act,
@@ -182,6 +191,45 @@ Case make_shared_expert_case(std::uint64_t seed) {
   const Choice choice = add_route(b, x, gate, n_top, RouteScore::kSigmoid);
   add_experts(b, x, choice, {dim, ffn_dim, n_experts, n_top}, encoding, act, Epilogue::kGatedSilu, kIds);
   b.submit(plain_batch(b, b.dice.one_of<std::int32_t>({1, 3, 12, 40}), kIds));
+  return std::move(b.result);
+}
+
+Case make_biased_route_case(std::uint64_t seed) {
+  CaseBuilder b("route_bias", seed);
+  const std::int32_t dim = b.dice.one_of<std::int32_t>({7, 32, 65});
+  const std::int32_t n_experts = b.dice.one_of<std::int32_t>({2, 5, 17, 128});
+  const std::int32_t n_top = b.dice.between(1, std::min(4, n_experts));
+  const ValueId x = b.input(dim, kIds, 2.0F);
+  const WeightId gate = b.matrix(n_experts, dim, WeightEncoding::kF32);
+  const auto score = b.dice.one_of({RouteScore::kSoftmax, RouteScore::kSoftmax, RouteScore::kSigmoid});
+  add_route(b, x, gate, n_top, score, b.vector(n_experts, 0.0F, 3.0F));
+  b.submit(plain_batch(b, b.dice.between(1, 20), kIds));
+  b.result.name = fmt::format("dim={} experts={} top={}", dim, n_experts, n_top);
+  return std::move(b.result);
+}
+
+Case make_biased_mixture_case(std::uint64_t seed) {
+  CaseBuilder b("grouped_matmul_bias", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  MixtureShape shape;
+  shape.dim = b.dice.one_of<std::int32_t>({8, 33, 64, 168});
+  shape.ffn_dim = b.dice.one_of<std::int32_t>({5, 32, 48, 72});
+  shape.n_experts = b.dice.one_of<std::int32_t>({1, 2, 4, 8, 17});
+  shape.n_top = b.dice.between(1, std::min(4, shape.n_experts));
+  const auto encoding =
+      b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16, WeightEncoding::kInt8PerRow,
+                     WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32});
+  const ActQuant act =
+      encoding == WeightEncoding::kInt8PerRow && b.dice.chance(0.5) ? ActQuant::kInt8PerRow : ActQuant::kNone;
+  const auto first = b.dice.one_of(
+      {Epilogue::kGatedClampedSwish, Epilogue::kGatedClampedSwish, Epilogue::kGatedSilu, Epilogue::kNone});
+  const Choice choice = add_coarse_route(b, Spread::kAll, kIds, shape.n_experts, shape.n_top);
+  const ValueId x = b.input(shape.dim, kIds);
+  add_experts(b, x, choice, shape, encoding, act, first, kIds, true);
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 4, 5, 17, 48, 80});
+  b.submit(plain_batch(b, n_tokens, kIds));
+  b.result.name += fmt::format("{} tokens={}{}", first == Epilogue::kGatedClampedSwish ? " clamped" : "", n_tokens,
+                               b.is_exact_in_bf16 ? " exact" : "");
   return std::move(b.result);
 }
 

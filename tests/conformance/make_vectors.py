@@ -63,7 +63,7 @@ def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none", gated_bias=False)
         gate, up = x @ weight[:n].T + bias[:n], x @ weight[n:].T + bias[n:]
         activation = torch.nn.functional.silu if epilogue == "gated_silu" else (
             lambda a: torch.nn.functional.gelu(a, approximate="tanh"))
-        out = activation(gate) * up
+        out = clamped_swiglu(gate, up) if epilogue == "gated_clamped" else activation(gate) * up
     else:
         out = x @ weight.T
     if epilogue == "bias":
@@ -86,9 +86,10 @@ def rotate_half(x):
 
 
 def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0, norms=False, factor=1.0, still=0,
-                   all_heads=False):
-    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `still`: how many pairs at the end have no frequency. As in models that rotate a part of a head, they stay as they
-    are, without the factor."""
+                   all_heads=False, with_sinks=False):
+    """`all_heads`: norms are over all heads of q, and of k, as in OLMo 2. `still`: how many pairs at the end have no
+    frequency. As in models that rotate a part of a head, they stay as they are, without the factor. `with_sinks`: a score
+    more a head, which is dropped after the softmax, as in gpt-oss."""
     qkv = draw(tokens, (n_heads + 2 * n_kv_heads) * head_dim)
     inv_freq = torch.tensor([10000.0 ** (-2 * i / head_dim) for i in range(head_dim // 2)]).float()
     inv_freq[len(inv_freq) - still:] = 0
@@ -121,15 +122,32 @@ def attention_case(tokens, n_heads, n_kv_heads, head_dim, window=0, softcap=0.0,
     hidden = j > i
     if window > 0:
         hidden = hidden | (j <= i - window)
-    weights = torch.softmax(scores.masked_fill(hidden, float("-inf")), dim=-1)
+    scores = scores.masked_fill(hidden, float("-inf"))
+    if with_sinks:
+        sinks = draw(n_heads, scale=2.0)
+        case["sinks"] = listed(sinks)
+        scores = torch.cat((scores, sinks[:, None, None].expand(-1, tokens, 1)), dim=-1)
+    weights = torch.softmax(scores, dim=-1)[..., :tokens]
     case["out"] = listed((weights @ values).transpose(0, 1).reshape(tokens, -1))
     return case
 
 
-def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax"):
+def clamped_swiglu(gate, up):
+    """As GptOssExperts._apply_gate of transformers."""
+    gate, up = gate.clamp(max=7.0), up.clamp(min=-7.0, max=7.0)
+    return (up + 1) * (gate * torch.sigmoid(gate * 1.702))
+
+
+def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax", is_gpt_oss=False):
+    """`is_gpt_oss`: biases of the router and the experts, and its epilogue."""
     x, gate, aux = draw(rows, dim), draw(n_experts, dim), draw(rows, dim)
     gate_up, down = draw(n_experts, 2 * ffn, dim, scale=0.5), draw(n_experts, dim, ffn, scale=0.5)
-    probabilities = torch.softmax(x @ gate.T, dim=-1) if score == "softmax" else torch.sigmoid(x @ gate.T)
+    biases = {}
+    if is_gpt_oss:
+        biases = {"gate_bias": draw(n_experts), "up_bias": draw(n_experts, 2 * ffn, scale=5.0),
+                  "down_bias": draw(n_experts, dim)}
+    scores = x @ gate.T + biases.get("gate_bias", 0)
+    probabilities = torch.softmax(scores, dim=-1) if score == "softmax" else torch.sigmoid(scores)
     weight, expert = torch.topk(probabilities, n_top, dim=-1)
     if renormalize:
         weight = weight / weight.sum(-1, keepdim=True)
@@ -138,9 +156,14 @@ def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax")
         for j in range(n_top):
             e = int(expert[t, j])
             g, u = gate_up[e, :ffn] @ x[t], gate_up[e, ffn:] @ x[t]
+            if is_gpt_oss:
+                hidden[t, j] = clamped_swiglu(g + biases["up_bias"][e, :ffn], u + biases["up_bias"][e, ffn:])
+                out[t] += weight[t, j] * (down[e] @ hidden[t, j] + biases["down_bias"][e])
+                continue
             hidden[t, j] = torch.nn.functional.silu(g) * u
             out[t] += weight[t, j] * (down[e] @ hidden[t, j])
-    return {"kind": "mixture", "rows": rows, "dim": dim, "ffn": ffn, "n_experts": n_experts, "n_top": n_top,
+    return {**{name: listed(bias) for name, bias in biases.items()},
+            "kind": "mixture", "rows": rows, "dim": dim, "ffn": ffn, "n_experts": n_experts, "n_top": n_top,
             "renormalize": renormalize, "score": score, "x": listed(x), "gate": listed(gate), "gate_up": listed(gate_up),
             "down": listed(down), "aux": listed(aux), "expert": expert.flatten().tolist(), "weight": listed(weight),
             "hidden": listed(hidden), "out": listed(out)}
@@ -211,6 +234,9 @@ def main():
               mixture_case(3, 5, 4, 3, 2, False, "sigmoid")]
     cases += [rms_norm_case(3, 9, 1e-5, False, with_residual=True),
               attention_case(5, 4, 2, 8, norms=True, all_heads=True)]
+    cases += [attention_case(5, 4, 2, 8, with_sinks=True), attention_case(7, 3, 1, 4, window=3, with_sinks=True),
+              mixture_case(4, 6, 5, 4, 2, True, is_gpt_oss=True), mixture_case(3, 5, 4, 3, 3, True, is_gpt_oss=True),
+              matmul_case(3, 9, 5, "gated_clamped", gated_bias=True)]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

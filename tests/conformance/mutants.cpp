@@ -186,6 +186,12 @@ class MutantKernels final : public ReferenceKernels {
     if (bug_ == Bug::kContextCutAt32K && op.window == 0) changed.window = 32'768;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
     if (bug_ == Bug::kAttentionScaleOff) changed.scale *= 1.01F;
+    if (bug_ == Bug::kSinksIgnored) changed.sinks = {};
+    if (bug_ == Bug::kSinksOfOtherHeads && op.sinks) {
+      return with_changed_weights(
+          *op.sinks, [](std::span<float> sinks) { std::rotate(sinks.begin(), sinks.begin() + 1, sinks.end()); },
+          [&] { return ReferenceKernels::run(op, frame); });
+    }
     if (bug_ == Bug::kPageOfAnother)
       other.block_table[0] = (other.block_table[0] + 1) % static_cast<std::int32_t>(pool(frame).n_pages());
     if (bug_ == Bug::kWrongHeadGrouping) return run_with_wrong_groups(changed, frame);
@@ -198,6 +204,7 @@ class MutantKernels final : public ReferenceKernels {
   Result<void> run(const Route& op, const HostFrame& frame) override {
     Route changed = op;
     if (bug_ == Bug::kSigmoidLost) changed.score = RouteScore::kSoftmax;
+    if (bug_ == Bug::kRouterBiasIgnored) changed.bias = {};
     SS_TRY_VOID(ReferenceKernels::run(changed, frame));
     if (bug_ == Bug::kExpertWeightsSwapped && op.n_top > 1) {
       const MatrixView<float> weight = frame.value(op.weight);
@@ -206,7 +213,63 @@ class MutantKernels final : public ReferenceKernels {
     return {};
   }
 
+  Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override {
+    const bool is_clamped = op.epilogue == Epilogue::kGatedClampedSwish;
+    if (is_clamped && (bug_ == Bug::kClampLost || bug_ == Bug::kUpWithoutOne)) return run_own_experts(op, frame);
+    if (bug_ != Bug::kBiasOfFirstExpert || !op.bias) return ReferenceKernels::run(op, frame);
+    const auto n_experts = static_cast<std::size_t>(weights().spec(op.weights).n_experts);
+    return with_changed_weights(
+        *op.bias,
+        [&](std::span<float> bias) {
+          const std::size_t n = bias.size() / n_experts;
+          for (std::size_t i = n; i < bias.size(); ++i) bias[i] = bias[i % n];
+        },
+        [&] { return ReferenceKernels::run(op, frame); });
+  }
+
  private:
+  /// Runs `call` while the values of a weight are changed.
+  template <typename Change, typename Call>
+  Result<void> with_changed_weights(WeightId id, const Change& change, const Call& call) {
+    const std::span<const float> values = weights().values(id);
+    const std::span<float> changed(const_cast<float*>(values.data()), values.size());
+    const std::vector<float> exact(values.begin(), values.end());
+    change(changed);
+    const Result<void> done = call();
+    std::ranges::copy(exact, changed.begin());
+    return done;
+  }
+
+  /// The first product of a mixture with the clamped epilogue: without the clamps, or without the 1 of the ups.
+  Result<void> run_own_experts(const GroupedMatmul& op, const HostFrame& frame) {
+    const MatrixView<float> x = frame.value(op.x);
+    const MatrixView<float> out = frame.value(op.out);
+    const auto n_inputs = static_cast<std::size_t>(x.cols());
+    const auto n_outputs = static_cast<std::size_t>(out.cols() / op.n_top);
+    std::vector<double> input(n_inputs);
+    std::vector<double> sums(2 * n_outputs);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      reference::read_activations(x.row(row), op.act, input);
+      for (std::int64_t j = 0; j < op.n_top; ++j) {
+        const auto expert = static_cast<std::size_t>(frame.value_i32(op.expert)(row, j));
+        const auto weight =
+            weights().values(op.weights).subspan(expert * sums.size() * n_inputs, sums.size() * n_inputs);
+        reference::multiply_rows({input.data(), 1, x.cols()}, weight, sums);
+        for (std::size_t i = 0; op.bias && i < sums.size(); ++i) {
+          sums[i] += static_cast<double>(weights().values(*op.bias)[expert * sums.size() + i]);
+        }
+        for (std::size_t i = 0; i < n_outputs; ++i) {
+          const double limit = bug_ == Bug::kClampLost ? INFINITY : static_cast<double>(kClampedSwish.limit);
+          const double gate = std::min(sums[i], limit);
+          const double up = std::clamp(sums[n_outputs + i], -limit, limit) + (bug_ == Bug::kUpWithoutOne ? 0.0 : 1.0);
+          out.row(row)[static_cast<std::size_t>(j) * n_outputs + i] =
+              static_cast<float>(gate / (1.0 + std::exp(-static_cast<double>(kClampedSwish.alpha) * gate)) * up);
+        }
+      }
+    }
+    return {};
+  }
+
   /// A matmul with sums in FP16, or with the erf form of GELU instead of the tanh form.
   void run_own_product(const Matmul& op, const HostFrame& frame) {
     const MatrixView<float> x = frame.value(op.x);
@@ -500,6 +563,12 @@ std::span<const Mutant> mutants() {
       {Bug::kNormResidualLost, "the residual of a norm not added", "rms_norm_residual"},
       {Bug::kNormOfEachHead, "each head normalized by itself, not all together", "rope_norm_all_heads"},
       {Bug::kNormWeightsOfFirstHead, "all heads normalized with the weights of the first", "rope_norm_all_heads"},
+      {Bug::kSinksIgnored, "the sinks of heads left out of the softmax", "attention_sinks"},
+      {Bug::kSinksOfOtherHeads, "each head with the sink of the next", "attention_sinks"},
+      {Bug::kRouterBiasIgnored, "the bias of a router ignored", "route_bias"},
+      {Bug::kBiasOfFirstExpert, "all experts with the bias of the first", "grouped_matmul_bias"},
+      {Bug::kClampLost, "gate and up not clamped", "grouped_matmul_bias"},
+      {Bug::kUpWithoutOne, "the clamped up taken without its 1", "grouped_matmul_bias"},
   };
   return kMutants;
 }

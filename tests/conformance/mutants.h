@@ -55,6 +55,12 @@ enum class Bug : std::uint8_t {
   kNormResidualLost,
   kNormOfEachHead,
   kNormWeightsOfFirstHead,
+  kSinksIgnored,
+  kSinksOfOtherHeads,
+  kRouterBiasIgnored,
+  kBiasOfFirstExpert,
+  kClampLost,
+  kUpWithoutOne,
 };
 
 struct Mutant {

@@ -111,7 +111,9 @@ void check_matmul(const json& c) {
     op.epilogue = Epilogue::kAddResidual;
     op.aux = add_input(b, floats(c, "other"), n);
   } else if (gated) {
-    op.epilogue = epilogue == "gated_silu" ? Epilogue::kGatedSilu : Epilogue::kGatedGelu;
+    op.epilogue = epilogue == "gated_silu"   ? Epilogue::kGatedSilu
+                  : epilogue == "gated_gelu" ? Epilogue::kGatedGelu
+                                             : Epilogue::kGatedClampedSwish;
     if (c.contains("other")) op.bias = add_vector(b, floats(c, "other"));
   }
   op.out = b.value(n);
@@ -137,12 +139,13 @@ void check_attention(const json& c) {
     }
   }
   b.add(append);
-  const Attention attend{.q = append.q_out,
-                         .out = b.value(heads.n_heads * heads.head_dim),
-                         .heads = heads,
-                         .scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim)),
-                         .softcap = c.at("softcap").get<float>(),
-                         .window = number(c, "window")};
+  Attention attend{.q = append.q_out,
+                   .out = b.value(heads.n_heads * heads.head_dim),
+                   .heads = heads,
+                   .scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim)),
+                   .softcap = c.at("softcap").get<float>(),
+                   .window = number(c, "window")};
+  if (c.contains("sinks")) attend.sinks = add_vector(b, floats(c, "sinks"));
   b.add(attend);
   const std::int32_t n_tokens = number(c, "tokens");
   const CaseOutputs outputs = run_rows(b, n_tokens, heads);
@@ -180,6 +183,8 @@ void check_mixture(const json& c) {
               .renormalize = c.at("renormalize").get<bool>(),
               .expert = b.value(n_top, Rows::kTokens, DType::kI32),
               .weight = b.value(n_top)};
+  const bool has_biases = c.contains("gate_bias");
+  if (has_biases) route.bias = add_vector(b, floats(c, "gate_bias"));
   b.add(route);
   const WeightId gate_up =
       b.weight(make_weight("gate_up", floats(c, "gate_up"), std::int64_t{n_experts} * 2 * ffn, dim,
@@ -187,21 +192,23 @@ void check_mixture(const json& c) {
   const WeightId down =
       b.weight(make_weight("down", floats(c, "down"), std::int64_t{n_experts} * dim, ffn, WeightEncoding::kF32,
                            parts(n_experts, dim), Join::kConcatRows, n_experts));
-  const GroupedMatmul first{.x = x,
-                            .expert = route.expert,
-                            .weights = gate_up,
-                            .out = b.value(n_top * ffn),
-                            .n_top = n_top,
-                            .epilogue = Epilogue::kGatedSilu};
+  GroupedMatmul first{.x = x,
+                      .expert = route.expert,
+                      .weights = gate_up,
+                      .out = b.value(n_top * ffn),
+                      .n_top = n_top,
+                      .epilogue = has_biases ? Epilogue::kGatedClampedSwish : Epilogue::kGatedSilu};
+  if (has_biases) first.bias = add_vector(b, floats(c, "up_bias"));
   b.add(first);
-  const GroupedMatmul second{.x = first.out,
-                             .expert = route.expert,
-                             .weight = route.weight,
-                             .weights = down,
-                             .out = b.value(dim),
-                             .n_top = n_top,
-                             .epilogue = Epilogue::kAddResidual,
-                             .aux = aux};
+  GroupedMatmul second{.x = first.out,
+                       .expert = route.expert,
+                       .weight = route.weight,
+                       .weights = down,
+                       .out = b.value(dim),
+                       .n_top = n_top,
+                       .epilogue = Epilogue::kAddResidual,
+                       .aux = aux};
+  if (has_biases) second.bias = add_vector(b, floats(c, "down_bias"));
   b.add(second);
   const CaseOutputs outputs = run_rows(b, number(c, "rows"));
   CHECK(observed(outputs, route.expert) == floats(c, "expert"));
@@ -242,7 +249,7 @@ TEST_CASE("the reference gives what PyTorch gives") {
     if (kind == "mixture") check_mixture(c);
     if (kind == "sample") check_sample(c);
   }
-  CHECK(index == 48);
+  CHECK(index == 53);
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ struct PackArgs {
   float* row_scales = nullptr;  ///< [n_rows]: s, written for kU8 and kI16; NaN if any x of the row is not finite
 };
 
-enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu };
+enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu, kGatedClampedSwish };
 
 /// The epilogue of one row block, in f32:
 ///
@@ -127,6 +127,7 @@ enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu };
 ///   kNone: out = y        kBias: out = y + bias        kAdd: out = y + aux
 ///   kGatedSilu, kGatedGelu: out[:, 16 t + r] = f(y[:, 32 t + r]) * y[:, 32 t + 16 + r]   (tiles alternate gate, up),
 ///                           after bias and up_bias are added to the two, if they are not null
+///   kGatedClampedSwish: likewise, as op.h's epilogue of that name defines
 ///
 /// then out = softcap * tanh(out / softcap) when softcap > 0. out may be aux.
 struct FinishArgs {

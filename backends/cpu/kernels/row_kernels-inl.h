@@ -131,7 +131,7 @@ inline F32 scaled_tile(const FinishArgs& args, int m, std::int64_t tile) {
 }
 
 inline void finish_rows(const FinishArgs& args) {
-  const bool gated = args.finish == Finish::kGatedSilu || args.finish == Finish::kGatedGelu;
+  const bool gated = args.finish >= Finish::kGatedSilu;
   for (int m = 0; m < args.n_rows; ++m) {
     float* out = args.out + m * args.out_stride;
     for (std::int64_t column = 0; column < args.n_cols; column += kTileRows) {
@@ -144,7 +144,11 @@ inline void finish_rows(const FinishArgs& args) {
           value = add(value, load_some(args.bias + column, left));
           up = add(up, load_some(args.up_bias + column, left));
         }
-        value = mul(args.finish == Finish::kGatedSilu ? silu(value) : gelu(value), up);
+        if (args.finish == Finish::kGatedClampedSwish) {
+          value = clamped_swish(value, up);
+        } else {
+          value = mul(args.finish == Finish::kGatedSilu ? silu(value) : gelu(value), up);
+        }
       } else if (args.finish == Finish::kBias) {
         value = add(value, load_some(args.bias + column, left));
       } else if (args.finish == Finish::kAdd) {

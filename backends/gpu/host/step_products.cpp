@@ -314,6 +314,7 @@ StepLaunch StepProducts::bind(const GroupedMatmul& op, const BatchUpload& upload
                            .expert = reinterpret_cast<const std::int32_t*>(values_.address(op.expert)),
                            .share = op.weight ? values_.address(*op.weight) : nullptr,
                            .weights = weights,
+                           .bias = op.bias ? weights_.vector(*op.bias) : nullptr,
                            .n_experts = extent.n_experts,
                            .n_expert_rows = extent.n_expert_rows,
                            .out = values_.address(op.out),

@@ -2,7 +2,8 @@
 // (Flash-Decoding).
 //
 //   split s:  m_s = max_j score_j,  d_s = sum_j exp(score_j - m_s),  o_s = sum_j exp(score_j - m_s) v_j
-//   combine:  m = max_s m_s,  out = sum_s exp(m_s - m) o_s / sum_s exp(m_s - m) d_s
+//   combine:  m = max_s m_s,  out = sum_s exp(m_s - m) o_s / (exp(sink - m) + sum_s exp(m_s - m) d_s), without sinks 0
+//             in the place of exp(sink - m)
 //   score_j = softcap(scale * q . k_j), over positions j <= position, and j > position - window when window > 0
 //
 // Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim];
@@ -223,7 +224,7 @@ SS_KERNEL(kMaxThreads) combine_attention_kernel(AttentionArguments a) {
   const float* const partial = a.partial + (std::int64_t{decode} * a.n_heads + head) * a.n_splits * stride;
   float row_max = kNegInf;
   for (int s = 0; s < a.n_splits; ++s) row_max = larger(partial[s * stride + head_dim], row_max);
-  float total = 0.0F;
+  float total = weight_of_sink(a.sinks, head, row_max);
   for (int s = 0; s < a.n_splits; ++s) {
     total += split_weight(partial + s * stride, head_dim, row_max) * partial[s * stride + head_dim + 1];
   }

@@ -12,8 +12,16 @@ SS_DEVICE float soft_cap(float x, float c) {
   return c > 0.0F ? c * tanhf(x / c) : x;
 }
 
-/// silu(gate) * up, or gelu(gate) * up in the tanh approximation.
+/// silu(gate) * up, gelu(gate) * up in the tanh approximation, or op.h's kGatedClampedSwish.
 SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
+  if (epilogue == Epilogue::kGatedClampedSwish) {
+    constexpr ClampedSwish kConstants;
+    constexpr float kLimit = kConstants.limit;
+    // Comparisons and not fminf(), which drops NaN.
+    const float g = gate > kLimit ? kLimit : gate;
+    const float u = up > kLimit ? kLimit : up < -kLimit ? -kLimit : up;
+    return g / (1.0F + expf(-kConstants.alpha * g)) * (u + 1.0F);
+  }
   if (epilogue == Epilogue::kGatedSilu) return gate / (1.0F + expf(-gate)) * up;
   const float inner = 0.7978845608F * (gate + 0.044715F * gate * gate * gate);  // sqrt(2 / pi)
   return 0.5F * gate * (1.0F + tanhf(inner)) * up;
@@ -21,7 +29,8 @@ SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
 
 /// is_gated() of backend/op.h for device code, which the GPU compilers do not let call it.
 SS_DEVICE bool is_gated_on_device(Epilogue epilogue) {
-  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu;
+  return epilogue == Epilogue::kGatedSilu || epilogue == Epilogue::kGatedGelu ||
+         epilogue == Epilogue::kGatedClampedSwish;
 }
 
 /// Stores element [row, col] of a product with a non-gated epilogue; out may be aux.
@@ -41,6 +50,17 @@ SS_DEVICE void store_gated(const MatmulArguments& a, int row, int pair, float ga
   }
   const std::int64_t at = std::int64_t{row} * (a.weight.n_rows / 2) + pair;
   a.out[at] = soft_cap(gated(a.epilogue, gate, up), a.softcap);
+}
+
+/// The bias of one row of an expert's weight, or 0. As in store_gated(), gates come before ups.
+SS_DEVICE float expert_bias(const GroupedMatmulArguments& a, int expert, int row) {
+  return a.bias != nullptr ? a.bias[std::int64_t{expert} * a.n_expert_rows + row] : 0.0F;
+}
+
+/// Element `pair` of an expert's gated product.
+SS_DEVICE float gated_by_expert(const GroupedMatmulArguments& a, int expert, int pair, float gate, float up) {
+  return gated(a.epilogue, gate + expert_bias(a, expert, pair),
+               up + expert_bias(a, expert, a.n_expert_rows / 2 + pair));
 }
 
 }  // namespace SS_GPU_TARGET

@@ -1,10 +1,10 @@
 // The products of a mixture's experts for many tokens, on the matrix cores (matmul_tile.h).
 //
-//   first product   out[t, j] = epilogue(x[t] W_e^T),   e = expert[t, j]
-//   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T)
+//   first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
+//   second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
 // Shapes       x: [T, padded K], in the second product [T, n_top, padded K]; weights: [n_experts * N, padded K];
-//              expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
+//              bias: [n_experts, N] with gates before ups, or null; expert, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
 //              partial: [T, n_top, N], in the second product
 // Dtypes       x: BF16, or int8 with one f32 scale per row; weights: any encoding; expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32, per row or, with group scales, per group and then f32
@@ -103,7 +103,8 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
     const int line = (thread_x() + u * Loader::kThreads) / Shape::kVecsPerLine;
     x_rows.held[u] = line < Shape::kRows ? row_of_x(list[line]) : -1;
   }
-  const WeightView weight = weight_of<kEncoding>(a, a.by_expert.experts[tile]);
+  const int expert = a.by_expert.experts[tile];
+  const WeightView weight = weight_of<kEncoding>(a, expert);
   const bool in_pairs = is_gated_on_device(a.epilogue);
   const int n_outputs = in_pairs ? a.n_expert_rows / 2 : a.n_expert_rows;
   const void* const x = kQuantized ? static_cast<const void*>(a.quantized_x) : a.narrow_x;
@@ -119,11 +120,11 @@ SS_DEVICE void compute_expert_tile(const GroupedMatmulArguments& a) {
         const auto scaled = [&](int j) { return static_cast<float>(sums[j]) * scale_of(row, output + j); };
         const std::int64_t begin = std::int64_t{row} * n_outputs;
         if (is_second) {
-          a.partial[begin + output] = scaled(0);
+          a.partial[begin + output] = scaled(0) + expert_bias(a, expert, output);
         } else if (in_pairs) {
-          a.out[begin + output / 2] = gated(a.epilogue, scaled(0), scaled(1));
+          a.out[begin + output / 2] = gated_by_expert(a, expert, output / 2, scaled(0), scaled(1));
         } else {
-          a.out[begin + output] = scaled(0);
+          a.out[begin + output] = scaled(0) + expert_bias(a, expert, output);
         }
       });
 }

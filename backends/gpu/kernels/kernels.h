@@ -201,7 +201,8 @@ struct AttentionArguments {
   const float* q;
   float* out;  ///< may be q
   KvView kv;
-  float* partial;  ///< [decodes, n_heads, n_splits, head_dim + 2]: output sum, maximum score, sum of exponentials
+  const float* sinks;  ///< [n_heads] or null
+  float* partial;      ///< [decodes, n_heads, n_splits, head_dim + 2]: output sum, maximum score, sum of exponentials
   float scale;
   float softcap;
   std::int32_t window;
@@ -248,6 +249,7 @@ struct RouteArguments {
   const std::int32_t* n_rows;
   const float* x;
   WeightView gate;
+  const float* bias;  ///< [n_experts] or null
   std::int32_t* expert;
   float* weight;
   std::int32_t n_top;
@@ -277,6 +279,7 @@ struct GroupedMatmulArguments {
   const std::int32_t* expert;
   const float* share;
   WeightView weights;  ///< of all experts
+  const float* bias;   ///< [n_experts, n_expert_rows] or null
   std::int32_t n_experts;
   std::int32_t n_expert_rows;
   float* out;

@@ -1,12 +1,13 @@
 // Mixture of experts: the router, and the experts' products for few tokens. For many tokens see grouped_tiles.cpp.
 //
-//   route:           p = softmax(x gate^T), or 1 / (1 + exp(-x gate^T)) by `score`;  expert[t, j], weight[t, j]: the
-//                    n_top largest of p, divided by their sum if `renormalize`
-//   grouped matvec:  first product   out[t, j] = epilogue(x[t] W_e^T),   e = expert[t, j]
-//                    second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T)
+//   route:           s = x gate^T + bias;  p = softmax(s), or 1 / (1 + exp(-s)) by `score`;  expert[t, j], weight[t, j]:
+//                    the n_top largest of p, divided by their sum if `renormalize`
+//   grouped matvec:  first product   out[t, j] = epilogue(x[t] W_e^T + bias_e),   e = expert[t, j]
+//                    second product  out[t] = aux[t] + sum_j share[t, j] * (x[t, j] W_e^T + bias_e)
 //
 // Shapes       x: [T, K], in the second product [T, n_top, K]; gate: [n_experts, K]; weights: [n_experts * N, K];
-//              expert, weight, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N]
+//              expert, weight, share: [T, n_top]; out: [T, n_top, N] (N/2 if gated), in the second product [T, N];
+//              bias: [n_experts], in the products [n_experts, N] with gates before ups, or null
 // Dtypes       x: f32, or int8 with one f32 scale per row; weights: any encoding; expert: int32; out: f32
 // Accumulator  f32; int8 by int8 in int32; the softmax's sum is compensated (Kahan)
 // Aliasing     in the second product aux may be out
@@ -46,7 +47,7 @@ route_kernel(RouteArguments a) {
     const std::int64_t rows[1] = {expert};
     float score[1][1];
     dot_rows<kEncoding, 1, 1>(a.gate, rows, x, score);
-    if (lane() == 0) shared.scores[expert] = score[0][0];
+    if (lane() == 0) shared.scores[expert] = score[0][0] + (a.bias != nullptr ? a.bias[expert] : 0.0F);
   }
   sync_block();
   if (thread_x() != 0) return;
@@ -123,12 +124,12 @@ grouped_matvec_kernel(GroupedMatmulArguments a) {
       const std::int64_t rows[2] = {first + 2 * output, first + 2 * output + 1};
       float sums[2][1];
       expert_dots<kEncoding, kQuantized, 2>(a, rows, row, sums);
-      value = gated(a.epilogue, sums[0][0], sums[1][0]);
+      value = gated_by_expert(a, a.expert[chosen], output, sums[0][0], sums[1][0]);
     } else {
       const std::int64_t rows[1] = {first + output};
       float sums[1][1];
       expert_dots<kEncoding, kQuantized, 1>(a, rows, row, sums);
-      value = sums[0][0];
+      value = sums[0][0] + expert_bias(a, a.expert[chosen], output);
     }
     if (is_second) {
       total += a.share[chosen] * value;

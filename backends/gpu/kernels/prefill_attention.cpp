@@ -1,7 +1,7 @@
 // Prefill attention on the matrix cores (mma, MFMA, WMMA), after FlashAttention-2.
 //
 //   out[t, h] = sum_j p[j] v[j],   p = softmax_j(softcap(scale * q[t, h] . k[j])),   j <= position of t,
-//   and j > position - window when window > 0
+//   and j > position - window when window > 0; with sinks, exp(sinks[h]) joins the sum of the softmax
 //
 // Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim] per layer
 // Dtypes       q, out: f32; KV cache: BF16; q and p are rounded to BF16 for the products
@@ -205,7 +205,7 @@ prefill_attention_kernel(AttentionArguments a) {
     }
     sync_block();  // all reads of the values are done
   }
-  if (lane() % kRowLanes == 0) own.rescale[lane() / kRowLanes] = state.d;
+  if (lane() % kRowLanes == 0) own.rescale[lane() / kRowLanes] = state.d + weight_of_sink(a.sinks, head, state.m);
   sync_warp();
   SS_UNROLL
   for (int j = 0; j < kDimTiles; ++j) {

@@ -36,5 +36,11 @@ struct SoftmaxState {
   }
 };
 
+/// What a head's sink adds to the sum of exponentials relative to `m`. One so far above all scores that this is infinite
+/// leaves outputs of 0, which is what they would round to. `sinks` may be null.
+SS_DEVICE float weight_of_sink(const float* sinks, int head, float m) {
+  return sinks == nullptr ? 0.0F : expf(sinks[head] - SoftmaxState::shift(m));
+}
+
 }  // namespace SS_GPU_TARGET
 }  // namespace secondsource::gpu

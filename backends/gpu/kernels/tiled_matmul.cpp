@@ -94,7 +94,7 @@ Result<void> launch_for(const LaunchContext& context, const MatmulArguments& arg
                       .shared_bytes = sizeof(TileShared<Shape, kScalesGroups<kEncoding, kQuantized>>)},
                      arguments));
   if (arguments.plan.n_splits == 1) return {};
-  const bool in_pairs = arguments.epilogue == Epilogue::kGatedSilu || arguments.epilogue == Epilogue::kGatedGelu;
+  const bool in_pairs = is_gated(arguments.epilogue);
   const std::int32_t n_values = in_pairs ? arguments.weight.n_rows / 2 : arguments.weight.n_rows;
   using Sum = std::conditional_t<kQuantized, QuantizedSum<kEncoding>, float>;
   return launch(context.stream, "combine_matmul", combine_matmul_kernel<Sum, kQuantized>,

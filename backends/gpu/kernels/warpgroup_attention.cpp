@@ -1,7 +1,7 @@
 // Prefill attention with wgmma (sm_90a), after FlashAttention-3 (arXiv:2407.08608, section 3.2).
 //
 //   out[t, h] = sum_j p[j] v[j],   p = softmax_j(softcap(scale * q[t, h] . k[j])),   j <= position of t,
-//   and j > position - window when window > 0
+//   and j > position - window when window > 0; with sinks, exp(sinks[h]) joins the sum of the softmax
 //
 // Shapes       q, out: [T, n_heads, head_dim]; KV cache: [n_pages, n_kv_heads, page_tokens, head_dim] per layer
 // Dtypes       q, out: f32; KV cache: BF16; q and p are rounded to BF16 for the products
@@ -75,11 +75,11 @@ struct Rows {
   std::int64_t first_query;  ///< index of the tile's first (token, head) in q and out
 
   [[nodiscard]] SS_DEVICE int token(int row) const { return (first + row) / group_heads; }
+  /// The row's query head among those of the KV head.
+  [[nodiscard]] SS_DEVICE int head(int row) const { return first + row - token(row) * group_heads; }
   /// Offset of the row's first value in q and out.
   [[nodiscard]] SS_DEVICE std::int64_t place(const AttentionArguments& a, int row) const {
-    const int token_of_tile = token(row);
-    const int head = first + row - token_of_tile * group_heads;
-    return (first_query + std::int64_t{token_of_tile} * a.n_heads + head) * a.kv.head_dim;
+    return (first_query + std::int64_t{token(row)} * a.n_heads + head(row)) * a.kv.head_dim;
   }
 };
 
@@ -220,6 +220,12 @@ struct OnlineSoftmax {
   float factor;  ///< scale * log2(e), or log2(e) after a soft cap, which has applied the scale
   float row_max[kLaneRows] = {kNegInf, kNegInf};
   float sum[kLaneRows] = {};  ///< over this lane's columns only; reduced over lanes at the end
+
+  /// What a head's sink adds to the sum of row r, as in softmax_state.h.
+  [[nodiscard]] SS_DEVICE float weight_of_sink(const float* sinks, int head, int r) const {
+    const float shift = row_max[r] == kNegInf ? 0.0F : row_max[r] * factor;
+    return sinks == nullptr ? 0.0F : fast_exp2(sinks[head] * kLog2E - shift);
+  }
 
   /// Replaces scores by exp(score - row maximum); `rescale` is the factor for the older sums and outputs.
   template <int kColTiles>
@@ -411,8 +417,9 @@ SS_DEVICE void attend(const AttentionArguments& a) {
   SS_UNROLL
   for (int r = 0; r < kLaneRows; ++r) {
     const int row = warp_row + accumulator_row(2 * r);
-    const float inverse_sum = 1.0F / sum_lanes(softmax.sum[r], kRowLanes);
+    const float sum = sum_lanes(softmax.sum[r], kRowLanes);
     if (row >= n_rows) continue;
+    const float inverse_sum = 1.0F / (sum + softmax.weight_of_sink(a.sinks, kv_head * group_heads + rows.head(row), r));
     float* const out = a.out + rows.place(a, row);
     SS_UNROLL
     for (int j = 0; j < kDimTiles; ++j) {

@@ -116,6 +116,31 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
       {"weight qkv: gives 12 outputs, the value has 16", [](Example& e) { e.weights[2].n_rows = 12; }},
       {"weight qkv: a gated epilogue and the join", [](Example& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
       {"weight output: experts go with grouped_matmul", [](Example& e) { e.weights[3].n_experts = 2; }},
+      {"attention (attention): weight norm: expected [1, 2], found [1, 8]",
+       [](Example& e) { e.op<Attention>(4).sinks = WeightId{1}; }},
+      {"output (route): weight norm: expected [1, 10], found [1, 8]",
+       [](Example& e) {
+         e.graph.values[3] = {.dtype = DType::kI32, .cols = 1};
+         e.graph.values[4] = {.cols = 1};
+         e.graph.ops[5] = Route{.x = ValueId{0},
+                                .gate = WeightId{0},
+                                .bias = WeightId{1},
+                                .n_top = 1,
+                                .expert = ValueId{3},
+                                .weight = ValueId{4}};
+       }},
+      {"output (grouped_matmul): weight norm: expected [1, 16], found [1, 8]",
+       [](Example& e) {
+         e.weights[2].n_experts = 2;
+         e.graph.ops.resize(6);
+         e.graph.ops[2] = e.graph.ops[1];
+         e.graph.ops[5] = GroupedMatmul{.x = ValueId{0},
+                                        .expert = ValueId{3},
+                                        .weights = WeightId{2},
+                                        .bias = WeightId{1},
+                                        .out = ValueId{1},
+                                        .n_top = 1};
+       }},
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
        [](Example& e) { e.op<RopeAppend>(3).q_norm = WeightId{1}; }},
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
