@@ -125,6 +125,8 @@ class Plain:
         config = self.config
         if config["model_type"] in ("mistral", "mixtral", "phi3"):
             return config.get("sliding_window") or positions
+        if config["model_type"] == "gpt_oss":
+            return config["sliding_window"] if config["layer_types"][layer] == "sliding_attention" else positions
         if not config.get("use_sliding_window") and not self.is_gemma:
             return positions
         if config["model_type"] == "gemma":
@@ -148,6 +150,16 @@ class Plain:
             original = rope["original_max_position_embeddings"]
             frequencies = frequencies / np.array(rope["long_factor" if len(x) > original else "short_factor"])
             length = (1 + np.log(self.config["max_position_embeddings"] / original) / np.log(original)) ** 0.5
+        if rope.get("rope_type") == "yarn":  # arXiv:2309.00071, from pairs that stay to pairs that are slowed down
+            original, dim = rope["original_max_position_embeddings"], 2 * half
+            pair_of = lambda turns: dim * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(rope["rope_theta"]))
+            low, high = pair_of(rope["beta_fast"]), pair_of(rope["beta_slow"])
+            if rope.get("truncate", True):
+                low, high = np.floor(low), np.ceil(high)
+            low, high = max(low, 0), min(high, dim - 1)
+            slowed = np.clip((np.arange(half) - low) / (high - low), 0, 1)
+            frequencies = frequencies * (slowed / rope["factor"] + 1 - slowed)
+            length = 0.1 * np.log(rope["factor"]) + 1
         angle = np.arange(len(x))[:, None] * frequencies
         cos, sin = length * np.cos(angle)[:, None], length * np.sin(angle)[:, None]
         are_neighbours = self.config["model_type"] == "ernie4_5"
@@ -191,7 +203,10 @@ class Plain:
                 scores = keys @ query[position, head].astype(np.float64) * scale
                 scores = self.capped(scores, "attn_logit_softcapping")
                 share = np.exp(scores - scores.max())
-                share /= share.sum()
+                dropped = 0.0  # the share of a learned score, whose value is 0
+                if prefix + "sinks" in self.stored:
+                    dropped = np.exp(float(self.other(prefix + "sinks")[head]) - scores.max())
+                share /= share.sum() + dropped
                 if self.envelope:
                     share = bf16(share)
                 out[position, head] = share.astype(np.float64) @ value[first:position + 1, group].astype(np.float64)
@@ -209,6 +224,32 @@ class Plain:
     def network(self, x, prefix, matrices=("gate_proj", "up_proj", "down_proj")):
         gate, up, down = (f"{prefix}{one}.weight" for one in matrices)
         return self.gated(x, (gate,), (up,), down)
+
+    def of_expert(self, x, name, expert):
+        """x times an expert of gpt-oss, [experts, inputs, outputs], and its bias."""
+        self.multiplied.add(name)
+        weight = MATMUL[self.variant](np.ascontiguousarray(self.stored[name][expert].T))
+        if self.envelope and not self.row_steps:
+            weight = bf16(weight)
+        product = self.operand(x).astype(np.float64) @ weight.astype(np.float64).T
+        return product + self.other(name + "_bias")[expert]
+
+    def mix_gpt_oss(self, x, prefix):
+        """The best by the router's scores, with shares of the sum 1; gates and ups alternate and are clamped."""
+        router = self.other(prefix + "router.weight")
+        operands = (bf16(x), bf16(router)) if self.envelope else (x, router)
+        scores = operands[0].astype(np.float64) @ operands[1].astype(np.float64).T + self.other(prefix + "router.bias")
+        out = np.zeros_like(x)
+        for row, of_row in enumerate(scores):
+            best = np.argsort(-of_row, kind="stable")[:self.config["num_experts_per_tok"]]
+            share = np.exp(of_row - of_row.max())
+            share /= share[best].sum()
+            for expert in best:
+                both = self.of_expert(x[row:row + 1], prefix + "experts.gate_up_proj", expert)
+                gate, up = np.minimum(both[:, 0::2], 7), np.clip(both[:, 1::2], -7, 7)
+                hidden = (up + 1) * gate / (1 + np.exp(-1.702 * gate))
+                out[row] += share[expert] * self.of_expert(hidden, prefix + "experts.down_proj", expert)[0]
+        return out
 
     def mix(self, x, prefix):
         """Softmax over the router's scores; the best (scaled to the sum 1 if the class does) add their networks."""
@@ -239,6 +280,8 @@ class Plain:
         return out
 
     def feed_forward(self, x, prefix):
+        if prefix + "mlp.router.weight" in self.stored:
+            return self.mix_gpt_oss(x, prefix + "mlp.")
         for router in ("block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate"):
             if f"{prefix}{router}.weight" in self.stored:
                 return self.mix(x, prefix + router.split(".")[0] + ".")

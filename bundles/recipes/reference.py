@@ -49,17 +49,17 @@ def to_bf16(x: torch.Tensor) -> torch.Tensor:
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, **options):
-    """transformers' SDPA for R, or plain steps where scores are soft-capped, which SDPA cannot; for E plain steps with
-    its roundings.
+    """transformers' SDPA for R, or plain steps where scores are soft-capped or heads have sinks, which SDPA cannot; for E
+    plain steps with its roundings.
 
     query [1, heads, rows, head_dim]; key, value [1, kv_heads, length, head_dim]; the mask is
     boolean, [1, 1, rows, length], true where a row may look. Returns [1, rows, heads, head_dim].
     """
+    softcap, sinks = options.get("softcap"), options.get("s_aux")
     if not getattr(module, "rounds_to_bf16", False):
-        if options.get("softcap") is not None:
-            return _capped_attention(query, key, value, attention_mask, scaling, options["softcap"]), None
+        if softcap is not None or sinks is not None:
+            return _plain_attention(query, key, value, attention_mask, scaling, softcap, sinks), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    softcap = options.get("softcap")
     query, key, value = to_bf16(query)[0] * scaling, to_bf16(key)[0], value[0].bfloat16()
     rows, group = query.shape[1], query.shape[0] // key.shape[0]
     mixed = torch.empty(1, rows, *query.shape[::2])
@@ -68,19 +68,31 @@ def attention(module, query, key, value, attention_mask, scaling=None, **options
         seen = attention_mask[0, 0, start:end]
         for head in range(key.shape[0]):
             of_group = slice(head * group, (head + 1) * group)
-            mixed[0, start:end, of_group] = _mix(query[of_group, start:end], key[head], value[head], seen, softcap)
+            of_sinks = None if sinks is None else sinks[of_group]
+            mixed[0, start:end, of_group] = _mix(query[of_group, start:end], key[head], value[head], seen, softcap,
+                                                 of_sinks)
     return mixed, None
 
 
-def _capped_attention(query, key, value, seen, scaling, softcap):
+def _plain_attention(query, key, value, seen, scaling, softcap, sinks):
     group = query.shape[1] // key.shape[1]
     key, value = (one.repeat_interleave(group, dim=1) for one in (key, value))
-    scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scaling / softcap)
-    shares = torch.softmax(scores.masked_fill(~seen, -torch.inf), dim=-1)
+    scores = query @ key.transpose(2, 3) * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    shares = _shares(scores.masked_fill(~seen, -torch.inf), None if sinks is None else sinks[:, None, None])
     return (shares @ value).transpose(1, 2).contiguous()
 
 
-def _mix(query, key, value, seen, softcap):
+def _shares(scores, sinks):
+    """The softmax over the last dimension, in which the sinks, if there are any, have a share that is dropped."""
+    if sinks is None:
+        return torch.softmax(scores, dim=-1)
+    with_sinks = torch.cat((scores, sinks.expand(*scores.shape[:-1], 1)), dim=-1)
+    return torch.softmax(with_sinks, dim=-1)[..., :-1]
+
+
+def _mix(query, key, value, seen, softcap, sinks):
     """The rows of one group of heads, [rows, group, head_dim]; `seen` is boolean, [rows, length]."""
     group, rows, size = query.shape
     length = key.shape[0] - int(seen.flip(1).any(0).int().argmax())  # up to the last key that anyone sees
@@ -91,8 +103,8 @@ def _mix(query, key, value, seen, softcap):
     scores[..., first_hidden:].masked_fill_(~seen[:, first_hidden:length], -torch.inf)
     # The BF16 result of the BF16 product is accumulated in FP32 and rounded once, which is the
     # rounding that the output projection makes of its input in any case.
-    weights = torch.softmax(scores, dim=-1).bfloat16().view(-1, length)
-    return (weights @ value[:length]).view(group, rows, size).transpose(0, 1).float()
+    shares = _shares(scores, None if sinks is None else sinks[:, None, None]).bfloat16().reshape(-1, length)
+    return (shares @ value[:length]).view(group, rows, size).transpose(0, 1).float()
 
 
 def full_mask(*arguments, **options):
@@ -148,8 +160,16 @@ def experts(module, prefix: str, products: Products, hidden, chosen, shares):
     As transformers' own loop, but for the inputs of the products.
     """
     mixed = torch.zeros_like(hidden)
+    is_gpt_oss = hasattr(module, "gate_up_proj_bias")
     for number in chosen.unique().tolist():
         rows, place = torch.where(chosen == number)
+        if is_gpt_oss:
+            both = products(prefix + ".gate_up_proj", hidden[rows], module.gate_up_proj[number].t(),
+                            module.gate_up_proj_bias[number])
+            out = products(prefix + ".down_proj", module._apply_gate(both), module.down_proj[number].t(),
+                           module.down_proj_bias[number])
+            mixed.index_add_(0, rows, out * shares[rows, place, None])
+            continue
         both = products(prefix + ".gate_up_proj", hidden[rows], module.gate_up_proj[number])
         gate, up = both.chunk(2, dim=-1)
         out = products(prefix + ".down_proj", module.act_fn(gate) * up, module.down_proj[number])
@@ -239,6 +259,9 @@ class Reference:
     def _store(self, name: str, weight: torch.Tensor) -> None:
         """Makes of a weight of the checkpoint what the variant stores, dequantized; in parts, which takes less memory."""
         rule = (MATMUL_WEIGHT if self.roles[name] is Role.MATMUL else OTHER_WEIGHT)[self.variant]
+        if weights.is_transposed(self.config, name):
+            of_rows = rule
+            rule = lambda part: of_rows(part.transpose(1, 2).contiguous()).transpose(1, 2)
         for part in weight.split(max(1, PART_VALUES // max(1, weight[0].numel()))):  # rules are by row
             stored = rule(part)
             if not bool(stored.isfinite().all()):
@@ -272,7 +295,8 @@ class Reference:
     def _route(self, name: str, module, hidden: torch.Tensor):
         """What a router of transformers returns: scores, shares and numbers of the experts of each row."""
         hidden = hidden.reshape(-1, hidden.shape[-1])
-        scores = nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
+        scores = nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight,
+                                      getattr(module, "bias", None))
         chosen, shares = self.routing.choose(name, scores, self.config.num_experts_per_tok,
                                              getattr(self.config, "norm_topk_prob", True))
         return scores, shares, chosen

@@ -90,6 +90,14 @@ MODELS: dict[str, tuple[Callable, dict]] = {
     "mistral3-modules": (_mistral3, {
         "sliding_window": 24, "tie_word_embeddings": True,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}}),
+    "gpt_oss": (transformers.GptOssConfig, {
+        "head_dim": 16, "intermediate_size": 40, "num_local_experts": 6, "num_experts_per_tok": 2, "sliding_window": 24,
+        "rope_parameters": {"rope_type": "yarn", "rope_theta": 150000.0, "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                            "truncate": False, "original_max_position_embeddings": 64}}),
+    "gpt_oss-plain": (transformers.GptOssConfig, {
+        "head_dim": 20, "intermediate_size": 72, "num_local_experts": 5, "num_experts_per_tok": 4, "sliding_window": 7,
+        "attention_bias": False, "tie_word_embeddings": True, "num_key_value_heads": 1,
+        "layer_types": ["full_attention", "sliding_attention", "full_attention"]}),
     "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
     "olmo2-biases": (transformers.Olmo2Config, {
         "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,
@@ -117,6 +125,10 @@ def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.T
         return parameter + 0.1 * noise  # as the class begins: near 1, or near 0 where 1 is added to it
     if name.endswith(".bias"):
         return 0.3 * noise
+    if name.endswith("_proj_bias"):
+        return 4.0 * noise  # of experts whose gates and ups are clamped
+    if name.endswith("sinks"):
+        return 2.0 * noise
     if "embed_tokens" in name:
         return noise
     gain = 6.0 if name.startswith("lm_head") else 1.5 if "q_proj" in name else 0.5 if "down_proj" in name else 1.0

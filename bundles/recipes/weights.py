@@ -3,7 +3,7 @@
 The table is made from config.json alone and then held against the parameters of the model that transformers
 built: by name, by shape, and by the number of matrices. So no tensor escapes the rule because a class of
 transformers keeps it elsewhere than in a linear layer, as the experts of a mixture are: all of a layer are
-two parameters of three dimensions there, [experts, outputs, inputs].
+two parameters of three dimensions there, [experts, outputs, inputs], or [experts, inputs, outputs] in gpt-oss.
 """
 
 import enum
@@ -21,7 +21,8 @@ class Role(enum.Enum):
 CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM",
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
-           "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration")
+           "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration",
+           "GptOssForCausalLM")
 
 
 def experts(config) -> int:
@@ -54,6 +55,8 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
     tensors["self_attn.o_proj.weight"] = (Role.MATMUL, (dim, queries))
     if config.model_type in ("qwen3", "qwen3_moe", "gemma3_text"):
         tensors |= {f"self_attn.{one}_norm.weight": (Role.OTHER, (head_dim,)) for one in "qk"}
+    if config.model_type == "gpt_oss":
+        tensors["self_attn.sinks"] = (Role.OTHER, (config.num_attention_heads,))
     if config.model_type == "olmo2":  # over all heads
         tensors |= {"self_attn.q_norm.weight": (Role.OTHER, (queries,)),
                     "self_attn.k_norm.weight": (Role.OTHER, (keys,))}
@@ -64,6 +67,12 @@ def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int,
     dim = config.hidden_size
     if has_experts:
         inner = getattr(config, "moe_intermediate_size", config.intermediate_size)
+        if config.model_type == "gpt_oss":
+            return {"mlp.router.weight": (Role.ROUTER, (experts(config), dim)),
+                    "mlp.experts.gate_up_proj": (Role.MATMUL, (experts(config), dim, 2 * inner)),
+                    "mlp.experts.gate_up_proj_bias": (Role.OTHER, (experts(config), 2 * inner)),
+                    "mlp.experts.down_proj": (Role.MATMUL, (experts(config), inner, dim)),
+                    "mlp.experts.down_proj_bias": (Role.OTHER, (experts(config), dim))}
         is_granite = config.model_type == "granitemoe"
         module, router = ("block_sparse_moe", "router") if is_granite else ("mlp", "gate")
         tensors = {
@@ -84,6 +93,11 @@ def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int,
                 "mlp.down_proj.weight": (Role.MATMUL, (dim, inner))}
     return {**{f"mlp.{one}_proj.weight": (Role.MATMUL, (inner, dim)) for one in ("gate", "up")},
             "mlp.down_proj.weight": (Role.MATMUL, (dim, inner))}
+
+
+def is_transposed(config, name: str) -> bool:
+    """Whether a tensor is [experts, inputs, outputs], so that a row of the rule is a column of it."""
+    return config.model_type == "gpt_oss" and name.endswith(("experts.gate_up_proj", "experts.down_proj"))
 
 
 def table(config) -> dict[str, tuple[Role, tuple[int, ...]]]:

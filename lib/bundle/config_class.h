@@ -42,6 +42,7 @@ struct MixtureKeys {
   bool reads_norm_topk_prob = false;                 ///< false by default; otherwise weights are always renormalized
   bool has_dense_layers = false;                     ///< reads decoder_sparse_step and mlp_only_layers
   std::int64_t shared_expert_intermediate_size = 0;  ///< 0: no expert that all tokens share, and no such key
+  bool has_biases = false;                           ///< of the router and of every expert
   [[nodiscard]] constexpr bool is_present() const { return !n_experts_keys[0].empty(); }
 };
 
@@ -84,15 +85,18 @@ struct ConfigClass {
   std::string_view window_period_key = {};
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
-  bool gelu_is_tanh = false;   ///< the name gelu stands for gelu_pytorch_tanh
-  bool norms_add_one = false;  ///< norms multiply by 1 + weight
+  bool gelu_is_tanh = false;       ///< the name gelu stands for gelu_pytorch_tanh
+  bool has_clamped_swish = false;  ///< reads swiglu_alpha and swiglu_limit in the place of an activation's name
+  bool norms_add_one = false;      ///< norms multiply by 1 + weight
   BlockNorms block_norms = BlockNorms::kBefore;
+  bool has_attention_sinks = false;
   bool scales_embedding = false;           ///< by the square root of hidden_size
   std::int64_t query_pre_attn_scalar = 0;  ///< scores are divided by its square root; 0: head_dim, and there is no key
   bool has_softcaps = false;               ///< reads attn_logit_softcapping and final_logit_softcapping
   double attn_logit_softcapping = 0.0;     ///< 0: none
   double final_logit_softcapping = 0.0;
-  double rope_local_base_freq = 0.0;  ///< of layers with a window; 0: all layers have the same rotation
+  double rope_local_base_freq = 0.0;   ///< of layers with a window; 0: all layers have the same rotation
+  std::string_view rope_scaling = {};  ///< what an absent rope_parameters means, as JSON; empty: no scaling
 };
 
 inline constexpr std::array kConfigClasses = {
@@ -394,6 +398,32 @@ inline constexpr std::array kConfigClasses = {
                 .bos_token_id = 1,
                 .eos_token_id = 2,
                 .windows = WindowRule::kAll},
+    ConfigClass{.architecture = Architecture::kGptOss,
+                .family = "gpt_oss",
+                .class_name = "GptOssForCausalLM",
+                .vocab_size = 201088,
+                .hidden_size = 2880,
+                .intermediate_size = 2880,
+                .num_hidden_layers = 36,
+                .num_attention_heads = 64,
+                .num_key_value_heads = 8,
+                .head_dim = 64,
+                .max_position_embeddings = 131072,
+                .rms_norm_eps = 1e-5,
+                .rope_theta = 150000.0,
+                .sliding_window = 128,
+                .windows = WindowRule::kPattern,
+                .qkv_bias = {"attention_bias", true},
+                .out_bias = {"attention_bias", true},
+                .mixture = {.n_experts_keys = {"num_local_experts", "num_experts"},
+                            .n_experts = 128,
+                            .num_experts_per_tok = 4,
+                            .has_biases = true},
+                .window_period = 2,
+                .has_clamped_swish = true,
+                .has_attention_sinks = true,
+                .rope_scaling = R"({"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                                    "truncate": false, "original_max_position_embeddings": 4096})"},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

@@ -41,6 +41,7 @@ Result<void> parse_mixture(const ConfigSource& source, ModelConfig& config) {
   if (config.n_experts_per_token > config.n_experts) {
     return fields.mismatch("num_experts_per_tok", fmt::format("at most {} = {}", n_experts_key, config.n_experts));
   }
+  config.expert_biases = keys.has_biases;
   config.expert_ffn_dim = config.ffn_dim;
   if (keys.moe_intermediate_size != kDerived) {
     SS_TRY(config.expert_ffn_dim,

@@ -12,8 +12,8 @@ namespace secondsource::detail {
 namespace {
 
 /// The object that scales the rotary embedding: rope_scaling of earlier versions, or else the rope_parameters of
-/// transformers 5; nullopt if neither holds anything.
-Result<std::optional<JsonFields>> find_rope_parameters(const JsonFields& fields) {
+/// transformers 5, or else `absent`, if it is not null; nullopt if none holds anything.
+Result<std::optional<JsonFields>> find_rope_parameters(const JsonFields& fields, const nlohmann::json& absent) {
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     if (!fields.has(key)) continue;
     SS_TRY(JsonFields object, fields.object(key));
@@ -23,7 +23,10 @@ Result<std::optional<JsonFields>> find_rope_parameters(const JsonFields& fields)
     }
     return std::optional(std::move(object));
   }
-  return std::optional<JsonFields>();
+  // An empty rope_parameters is none that is absent.
+  if (absent.is_null() || fields.has("rope_parameters")) return std::optional<JsonFields>();
+  SS_TRY(JsonFields object, JsonFields::of(absent, fmt::format("{}: rope_parameters", fields.name())));
+  return std::optional(std::move(object));
 }
 
 /// A list of LongRoPE, of one factor a pair.
@@ -209,7 +212,9 @@ Result<void> parse_rope(const ConfigSource& source, ModelConfig& config) {
   SS_TRY(config.rotary_dim, rotary_dim_of(source, fields, share, config.head_dim));
   if (source.defaults.rope_local_base_freq > 0.0) return parse_two_ropes(source, config);
   SS_TRY(rope.theta, fields.number_or("rope_theta", source.defaults.rope_theta));
-  SS_TRY(const std::optional<JsonFields> scaling, find_rope_parameters(fields));
+  const std::string_view of_class = source.defaults.rope_scaling;
+  const nlohmann::json absent = of_class.empty() ? nlohmann::json() : nlohmann::json::parse(of_class);
+  SS_TRY(const std::optional<JsonFields> scaling, find_rope_parameters(fields, absent));
   if (scaling) {
     SS_TRY_VOID(parse_rope_scaling(source, *scaling, config, rope));
   }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "backend/op.h"
 #include "bundle/config_source.h"
 #include "core/json.h"
 #include "core/utf8.h"
@@ -58,7 +59,7 @@ Result<const ConfigClass*> parse_class(const JsonFields& fields) {
 Error quantized(const JsonFields& fields) {
   return unsupported(fields, "quantization_config",
                      "expected weights in F32, F16 or BF16; `secondsource bundle create --from-hf FOLDER --out "
-                     "BUNDLE` makes such ones of FP8, GPTQ, AWQ and compressed-tensors");
+                     "BUNDLE` makes such ones of FP8, GPTQ, AWQ, compressed-tensors and MXFP4");
 }
 
 /// The keys of the part for text of a model that has another for pictures: those of text_config, and what the file says of
@@ -180,19 +181,35 @@ Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   return {};
 }
 
+/// The constants of the clamped SwiGLU are those of the operation.
+Result<void> expect_constant(const JsonFields& fields, std::string_view key, float expected) {
+  SS_TRY(const double found, fields.number_or(key, static_cast<double>(expected)));
+  if (static_cast<float>(found) == expected) return {};
+  return unsupported(fields, key, fmt::format("expected {}, found {}", expected, found));
+}
+
+Result<Activation> parse_activation(const ConfigSource& source) {
+  const JsonFields& fields = source.fields;
+  const ConfigClass& defaults = source.defaults;
+  if (defaults.has_clamped_swish) {
+    SS_TRY_VOID(expect_constant(fields, "swiglu_alpha", kClampedSwish.alpha));
+    SS_TRY_VOID(expect_constant(fields, "swiglu_limit", kClampedSwish.limit));
+    return Activation::kClampedSwiGlu;
+  }
+  SS_TRY(const std::string activation, fields.string_or(defaults.activation_key, defaults.activation));
+  if (activation == "silu" || activation == "swish") return Activation::kSilu;
+  if (activation == "gelu_pytorch_tanh" || (activation == "gelu" && defaults.gelu_is_tanh)) {
+    return Activation::kGeluTanh;
+  }
+  return unsupported(fields, defaults.activation_key,
+                     fmt::format("expected silu or gelu_pytorch_tanh, found {}", printable(activation)));
+}
+
 /// Reads the options that change the arithmetic, and refuses those that are not implemented.
 Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   const ConfigClass& defaults = source.defaults;
-  SS_TRY(const std::string activation, fields.string_or(defaults.activation_key, defaults.activation));
-  if (activation == "silu" || activation == "swish") {
-    config.activation = Activation::kSilu;
-  } else if (activation == "gelu_pytorch_tanh" || (activation == "gelu" && defaults.gelu_is_tanh)) {
-    config.activation = Activation::kGeluTanh;
-  } else {
-    return unsupported(fields, defaults.activation_key,
-                       fmt::format("expected silu or gelu_pytorch_tanh, found {}", printable(activation)));
-  }
+  SS_TRY(config.activation, parse_activation(source));
   SS_TRY(config.tied_embeddings, fields.boolean_or("tie_word_embeddings", defaults.tie_word_embeddings));
   SS_TRY_VOID(parse_biases(source, config));
   SS_TRY_VOID(parse_scales(source, config));
@@ -204,6 +221,7 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
     }
   }
   config.qk_norm = defaults.qk_norm;
+  config.attention_sinks = defaults.has_attention_sinks;
   config.fused_projections = defaults.has_fused_projections;
   config.norms_add_one = defaults.norms_add_one;
   config.block_norms = defaults.block_norms;

@@ -37,6 +37,7 @@ enum class Architecture : std::uint8_t {
   kOlmo2,
   kGraniteMoe,
   kMistral3,
+  kGptOss,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.
@@ -45,7 +46,8 @@ enum class Architecture : std::uint8_t {
 /// The activation function of the gated feed-forward network: act(gate) * up.
 enum class Activation : std::uint8_t {
   kSilu,
-  kGeluTanh,  ///< gelu_pytorch_tanh
+  kGeluTanh,       ///< gelu_pytorch_tanh
+  kClampedSwiGlu,  ///< of clamped gate and up, of which the latter gets 1 more (gpt-oss; backend/op.h)
 };
 
 /// Which elements of a head a rotary embedding turns together, for a rotation of r elements.
@@ -84,6 +86,8 @@ struct ModelConfig {
   bool qkv_bias = false;         ///< q, k and v projections have a bias (Qwen2)
   bool out_bias = false;         ///< so has the output projection of attention
   bool ffn_bias = false;         ///< and the three projections of a feed-forward network
+  bool expert_biases = false;    ///< of experts, too, and of their router (gpt-oss)
+  bool attention_sinks = false;  ///< each head has a learned score that joins the sum of the softmax (gpt-oss)
   QkNorm qk_norm = QkNorm::kNone;
   BlockNorms block_norms = BlockNorms::kBefore;
   bool norms_add_one = false;      ///< norms multiply by 1 + weight (Gemma)

@@ -45,6 +45,7 @@ void add_attention(const ModelConfig& config, LayerTensors& layer) {
     layer.add("self_attn.q_norm.weight", {is_over_all ? q : config.head_dim}, TensorRole::kNorm);
     layer.add("self_attn.k_norm.weight", {is_over_all ? kv : config.head_dim}, TensorRole::kNorm);
   }
+  if (config.attention_sinks) layer.add(kSinks, {config.n_heads}, TensorRole::kBias);
   layer.add("self_attn.o_proj.weight", {config.dim, q}, TensorRole::kMatmul);
   if (config.out_bias) layer.add("self_attn.o_proj.bias", {config.dim}, TensorRole::kBias);
 }
@@ -60,9 +61,26 @@ void add_network(const FfnTensors& network, std::int64_t dim, std::vector<Tensor
   tensors.push_back({network.down.tensor, {dim, ffn_dim}, TensorRole::kMatmul});
 }
 
-/// Whether all experts of a layer are two tensors.
+/// Whether all experts of a layer are two tensors of rows.
 bool has_joined_experts(const ModelConfig& config) {
   return config.architecture == Architecture::kGraniteMoe;
+}
+
+/// Whether all experts of a layer are two tensors of columns.
+bool has_transposed_experts(const ModelConfig& config) {
+  return config.architecture == Architecture::kGptOss;
+}
+
+void add_transposed_experts(const ModelConfig& config, std::int64_t layer, std::vector<TensorSpec>& tensors) {
+  const FfnTensors first = expert_tensors(config, layer, 0);
+  const ExpertBiases biases = expert_bias_names(layer);
+  const std::int64_t n_experts = config.n_experts;
+  const std::int64_t ffn_dim = config.expert_ffn_dim;
+  tensors.push_back({bias_name(router_tensor_name(config, layer)), {n_experts}, TensorRole::kBias});
+  tensors.push_back({first.gate.tensor, {n_experts, config.dim, 2 * ffn_dim}, TensorRole::kMatmul, true});
+  tensors.push_back({biases.gate_up, {n_experts, 2 * ffn_dim}, TensorRole::kBias});
+  tensors.push_back({first.down.tensor, {n_experts, ffn_dim, config.dim}, TensorRole::kMatmul, true});
+  tensors.push_back({biases.down, {n_experts, config.dim}, TensorRole::kBias});
 }
 
 void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector<TensorSpec>& tensors) {
@@ -76,6 +94,7 @@ void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector
     return;
   }
   tensors.push_back({router_tensor_name(config, layer), {config.n_experts, config.dim}, TensorRole::kRouter});
+  if (has_transposed_experts(config)) return add_transposed_experts(config, layer, tensors);
   if (has_joined_experts(config)) {
     const FfnTensors first = expert_tensors(config, layer, 0);
     const std::int64_t ffn_dim = config.expert_ffn_dim;
@@ -145,6 +164,12 @@ FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::in
         .up = {joined, (2 * expert + 1) * ffn_dim, ffn_dim},
         .down = {layer_tensor_name(layer, "block_sparse_moe.output_linear.weight"), expert * config.dim, config.dim}};
   }
+  if (has_transposed_experts(config)) {
+    const std::string joined = layer_tensor_name(layer, "mlp.experts.gate_up_proj");
+    return {.gate = {joined, 0, config.expert_ffn_dim, 2, expert},
+            .up = {joined, 1, config.expert_ffn_dim, 2, expert},
+            .down = {layer_tensor_name(layer, "mlp.experts.down_proj"), 0, config.dim, 1, expert}};
+  }
   const bool is_numbered = config.architecture == Architecture::kMixtral;
   const auto rows = [&](std::string_view matrix, std::int64_t n_rows) {
     const std::string_view module = mixture_module(config);
@@ -175,8 +200,15 @@ std::string bias_name(std::string_view weight_name) {
   return std::string(weight_name) + "bias";
 }
 
+ExpertBiases expert_bias_names(std::int64_t layer) {
+  return {.gate_up = layer_tensor_name(layer, "mlp.experts.gate_up_proj_bias"),
+          .down = layer_tensor_name(layer, "mlp.experts.down_proj_bias")};
+}
+
 std::string router_tensor_name(const ModelConfig& config, std::int64_t layer) {
-  const std::string_view gate = has_joined_experts(config) ? "router.layer" : "gate";
+  const std::string_view gate = has_joined_experts(config)       ? "router.layer"
+                                : has_transposed_experts(config) ? "router"
+                                                                 : "gate";
   return layer_tensor_name(layer, fmt::format("{}.{}.weight", mixture_module(config), gate));
 }
 

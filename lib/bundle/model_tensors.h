@@ -2,6 +2,7 @@
 // Lists the tensors that a model of a given configuration has, by the names that Hugging Face gives them.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,19 +25,24 @@ struct TensorSpec {
   std::string name;
   Shape shape;
   TensorRole role = TensorRole::kMatmul;
+  bool is_transposed = false;  ///< [matrices, inputs, outputs]: the inputs of an output are a column of a matrix
 };
 
 /// "model.layers.3.self_attn.q_proj.weight" for (3, "self_attn.q_proj.weight").
 [[nodiscard]] std::string layer_tensor_name(std::int64_t layer, std::string_view rest);
 
-/// How many rows of inputs a tensor has: [outputs, inputs], [experts, outputs of one, inputs], or a vector, which is one.
+/// How many rows a tensor has as it is stored: [outputs, inputs], [experts, outputs of one, inputs], or a vector, which is
+/// one.
 [[nodiscard]] std::int64_t n_rows_of(const Shape& shape);
 
-/// Rows of a tensor, which has several projections in some classes.
+/// Rows of a tensor, which has several projections in some classes. Of a transposed tensor they are columns of one of its
+/// matrices.
 struct TensorRows {
   std::string tensor;
   std::int64_t first_row = 0;
   std::int64_t n_rows = 0;
+  std::int64_t step = 1;                               ///< from one row to the next
+  std::optional<std::int64_t> transposed_matrix = {};  ///< which of [matrices, inputs, outputs]
 };
 
 /// The projections of an attention layer: q, k and v.
@@ -56,10 +62,20 @@ struct FfnTensors {
 /// Those of a layer without experts.
 [[nodiscard]] FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer);
 /// Those of one expert: "model.layers.3.block_sparse_moe.experts.5.w1.weight" in Mixtral, rows of
-/// "model.layers.3.block_sparse_moe.input_linear.weight" in Granite-MoE,
+/// "model.layers.3.block_sparse_moe.input_linear.weight" in Granite-MoE, columns of
+/// "model.layers.3.mlp.experts.gate_up_proj" in gpt-oss, where those of gate and up alternate,
 /// "model.layers.3.mlp.experts.5.gate_proj.weight" in other classes.
 [[nodiscard]] FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::int64_t expert);
 [[nodiscard]] std::string router_tensor_name(const ModelConfig& config, std::int64_t layer);
+/// In a model whose experts have biases, those of all experts: [experts, 2 ffn_dim], where gate and up alternate, and
+/// [experts, dim].
+struct ExpertBiases {
+  std::string gate_up;
+  std::string down;
+};
+[[nodiscard]] ExpertBiases expert_bias_names(std::int64_t layer);
+/// In a layer of a model with attention sinks: [n_heads].
+inline constexpr std::string_view kSinks = "self_attn.sinks";
 /// Those of the expert that all tokens share, and the vector that gates it.
 [[nodiscard]] FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer);
 [[nodiscard]] std::string shared_gate_tensor_name(std::int64_t layer);

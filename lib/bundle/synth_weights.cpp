@@ -75,7 +75,7 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
   // layers.
   std::uint64_t tensor_seed = seed;
   for (const char c : tensor.name) tensor_seed = random_bits(tensor_seed, static_cast<unsigned char>(c));
-  const auto n_inputs = static_cast<double>(tensor.shape.extent(tensor.shape.rank() - 1));
+  const auto n_inputs = static_cast<double>(tensor.shape.extent(tensor.shape.rank() - (tensor.is_transposed ? 2 : 1)));
   double spread = 1.0 / std::sqrt(n_inputs);
   switch (tensor.role) {
     case TensorRole::kNorm:
@@ -91,7 +91,8 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
       break;
   }
   const bool into_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight") ||
-                             tensor.name.ends_with(".w2.weight") || tensor.name.ends_with("output_linear.weight");
+                             tensor.name.ends_with(".w2.weight") || tensor.name.ends_with("output_linear.weight") ||
+                             tensor.name.ends_with("experts.down_proj");
   if (into_residual) spread /= std::sqrt(2.0 * static_cast<double>(config.n_layers));
   if (tensor.name == kHeadTensor) spread *= 3.0;
   return {tensor_seed, 0.0F, static_cast<float>(spread)};

@@ -84,6 +84,39 @@ SS_VECTOR_CLONES bool are_finite(std::span<const std::byte> values, WeightEncodi
   }
 }
 
+Error not_finite(const StoredTensor& tensor, WeightEncoding encoding, std::string_view what, std::int64_t index) {
+  return Error{ErrorCode::kInvalidInput,
+               fmt::format("tensor {}: {} {}: expected finite values that fit {}, found others",
+                           printable(tensor.info.name), what, index, to_string(encoding))};
+}
+
+/// Writes a row in the encoding. False if a value is not finite or does not fit.
+bool encode_row(WeightEncoding encoding, std::span<const float> row, std::span<std::byte> values,
+                std::span<float> scales) {
+  const std::span<std::int8_t> q(reinterpret_cast<std::int8_t*>(values.data()), row.size());
+  switch (encoding) {
+    case WeightEncoding::kF32:
+      std::memcpy(values.data(), row.data(), row.size_bytes());
+      return are_finite(values, encoding);
+    case WeightEncoding::kBf16:
+      store_bf16(row, values.data());
+      return are_finite(values, encoding);
+    case WeightEncoding::kF16:
+      store_f16(row, values.data());
+      return are_finite(values, encoding);
+    case WeightEncoding::kInt8PerRow: {
+      const RowScale result = quantize_row_int8(row, q);
+      scales[0] = result.scale;
+      return result.finite;
+    }
+    case WeightEncoding::kInt8Group32:
+      return quantize_row_int8_groups(row, q, scales);
+    case WeightEncoding::kInt4Group32:
+      return quantize_row_int4(row, q, scales);
+  }
+  return false;
+}
+
 class StoredRows final : public WeightSource {
  public:
   StoredRows(StoredTensor tensor, WeightEncoding encoding, std::int64_t n_rows, std::int64_t n_cols)
@@ -115,7 +148,7 @@ class StoredRows final : public WeightSource {
         if (are_finite(strip, encoding_)) continue;
         std::size_t row = i;
         while (are_finite(values.subspan(row * row_bytes, row_bytes), encoding_)) ++row;
-        return not_finite(first_row + static_cast<std::int64_t>(row));
+        return not_finite(tensor_, encoding_, "row", first_row + static_cast<std::int64_t>(row));
       }
       return {};
     }
@@ -129,8 +162,9 @@ class StoredRows final : public WeightSource {
         SS_TRY_VOID(tensor_.file->read_at(begin + i * stored_row_bytes, next));
       }
       load_floats(strip.get() + in_strip * stored_row_bytes, dtype_, row);
-      if (!encode_row(row, values.subspan(i * row_bytes, row_bytes), scales.subspan(i * n_scales, n_scales))) {
-        return not_finite(first_row + static_cast<std::int64_t>(i));
+      if (!encode_row(encoding_, row, values.subspan(i * row_bytes, row_bytes),
+                      scales.subspan(i * n_scales, n_scales))) {
+        return not_finite(tensor_, encoding_, "row", first_row + static_cast<std::int64_t>(i));
       }
     }
     return {};
@@ -153,37 +187,6 @@ class StoredRows final : public WeightSource {
   }
 
  private:
-  [[nodiscard]] Error not_finite(std::int64_t row) const {
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("tensor {}: row {}: expected finite values that fit {}, found others",
-                             printable(tensor_.info.name), row, to_string(encoding_))};
-  }
-
-  bool encode_row(std::span<const float> row, std::span<std::byte> values, std::span<float> scales) const {
-    const std::span<std::int8_t> q(reinterpret_cast<std::int8_t*>(values.data()), row.size());
-    switch (encoding_) {
-      case WeightEncoding::kF32:
-        std::memcpy(values.data(), row.data(), row.size_bytes());
-        return are_finite(values, encoding_);
-      case WeightEncoding::kBf16:
-        store_bf16(row, values.data());
-        return are_finite(values, encoding_);
-      case WeightEncoding::kF16:
-        store_f16(row, values.data());
-        return are_finite(values, encoding_);
-      case WeightEncoding::kInt8PerRow: {
-        const RowScale result = quantize_row_int8(row, q);
-        scales[0] = result.scale;
-        return result.finite;
-      }
-      case WeightEncoding::kInt8Group32:
-        return quantize_row_int8_groups(row, q, scales);
-      case WeightEncoding::kInt4Group32:
-        return quantize_row_int4(row, q, scales);
-    }
-    return false;
-  }
-
   StoredTensor tensor_;
   DType dtype_;
   WeightEncoding encoding_;
@@ -192,15 +195,70 @@ class StoredRows final : public WeightSource {
   bool as_stored_;
 };
 
+/// Columns of one matrix of a tensor [matrices, inputs, outputs], as rows.
+class StoredColumns final : public WeightSource {
+ public:
+  StoredColumns(StoredTensor tensor, ColumnView view, WeightEncoding encoding)
+      : tensor_(std::move(tensor)), view_(view), encoding_(encoding) {}
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float> scales) const override {
+    SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= view_.n_columns - first_row, "rows outside the view");
+    const auto n_inputs = static_cast<std::size_t>(tensor_.info.shape.extent(1));
+    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, tensor_.info.shape.extent(1)));
+    const std::size_t row_bytes = n_inputs * transfer_bytes_per_value(encoding_);
+    std::vector<float> strip(static_cast<std::size_t>(std::min(n_rows, kStripColumns)) * n_inputs);
+    for (std::int64_t done = 0; done < n_rows; done += kStripColumns) {
+      const std::int64_t n = std::min(kStripColumns, n_rows - done);
+      read_strip(first_row + done, n, strip);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(done + i);
+        const auto row = std::span<const float>(strip).subspan(static_cast<std::size_t>(i) * n_inputs, n_inputs);
+        if (!encode_row(encoding_, row, values.subspan(at * row_bytes, row_bytes),
+                        scales.subspan(at * n_scales, n_scales))) {
+          return not_finite(tensor_, encoding_, "column", view_.first_column + (first_row + done + i) * view_.step);
+        }
+      }
+    }
+    return {};
+  }
+
+ private:
+  /// Columns that are gathered together, since what one input has of them lies together.
+  static constexpr std::int64_t kStripColumns = 64;
+
+  void read_strip(std::int64_t first_row, std::int64_t n_rows, std::span<float> strip) const {
+    const std::int64_t n_inputs = tensor_.info.shape.extent(1);
+    const std::int64_t n_outputs = tensor_.info.shape.extent(2);
+    const DType dtype = *tensor_.info.dtype;
+    std::vector<float> values(static_cast<std::size_t>((n_rows - 1) * view_.step + 1));
+    for (std::int64_t input = 0; input < n_inputs; ++input) {
+      const std::int64_t at =
+          (view_.matrix * n_inputs + input) * n_outputs + view_.first_column + first_row * view_.step;
+      load_floats(tensor_.bytes().data() + static_cast<std::size_t>(at) * size_of(dtype), dtype, values);
+      for (std::int64_t row = 0; row < n_rows; ++row) {
+        strip[static_cast<std::size_t>(row * n_inputs + input)] = values[static_cast<std::size_t>(row * view_.step)];
+      }
+    }
+  }
+
+  StoredTensor tensor_;
+  ColumnView view_;
+  WeightEncoding encoding_;
+};
+
+/// Errors: kUnsupported.
+Result<void> expect_numbers(const TensorInfo& info) {
+  if (info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBf16) return {};
+  return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: expected F32, F16 or BF16, found {}",
+                                                    printable(info.name), printable(info.dtype_name))};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding) {
   const TensorInfo& info = tensor.info;
-  const bool is_float = info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBf16;
-  if (!is_float) {
-    return Error{ErrorCode::kUnsupported, fmt::format("tensor {}: expected F32, F16 or BF16, found {}",
-                                                      printable(info.name), printable(info.dtype_name))};
-  }
+  SS_TRY_VOID(expect_numbers(info));
   if (info.shape.rank() < 1 || info.shape.rank() > 3) {
     return Error{ErrorCode::kInvalidInput, fmt::format("tensor {}: expected one to three dimensions, found {}",
                                                        printable(info.name), info.shape.to_string())};
@@ -208,6 +266,23 @@ Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTenso
   const std::int64_t n_cols = info.shape.extent(info.shape.rank() - 1);
   return std::shared_ptr<const WeightSource>(
       std::make_shared<StoredRows>(tensor, encoding, n_rows_of(info.shape), n_cols));
+}
+
+Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTensor& tensor, const ColumnView& view,
+                                                               WeightEncoding encoding) {
+  const TensorInfo& info = tensor.info;
+  SS_TRY_VOID(expect_numbers(info));
+  const bool is_inside = info.shape.rank() == 3 && view.matrix >= 0 && view.matrix < info.shape.extent(0) &&
+                         view.first_column >= 0 && view.step >= 1 && view.n_columns >= 1 &&
+                         view.first_column + (view.n_columns - 1) * view.step < info.shape.extent(2);
+  if (!is_inside) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("tensor {}: expected [matrices, inputs, outputs] with outputs {} to {} of matrix {}, found {}",
+                    printable(info.name), view.first_column, view.first_column + (view.n_columns - 1) * view.step,
+                    view.matrix, info.shape.to_string())};
+  }
+  return std::shared_ptr<const WeightSource>(std::make_shared<StoredColumns>(tensor, view, encoding));
 }
 
 }  // namespace secondsource

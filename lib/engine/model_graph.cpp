@@ -141,7 +141,8 @@ class GraphBuilder {
                                       .heads = heads,
                                       .scale = static_cast<float>(config_.attention_scale),
                                       .softcap = static_cast<float>(config_.attention_softcap),
-                                      .window = narrow(config_.windows[static_cast<std::size_t>(layer)])});
+                                      .window = narrow(config_.windows[static_cast<std::size_t>(layer)]),
+                                      .sinks = weights.sinks});
     add_product(label("out"), attended, weights.attention_out,
                 {.bias = weights.out_bias, .norm = weights.post_attention_norm}, x);
   }
@@ -158,7 +159,10 @@ class GraphBuilder {
                    .ffn_dim = config_.expert_ffn_dim,
                    .router = weights.router.value(),
                    .gate_up = weights.gate_up,
-                   .down = weights.down},
+                   .down = weights.down,
+                   .router_bias = weights.router_bias,
+                   .gate_up_bias = weights.gate_up_bias,
+                   .down_bias = weights.down_bias},
                   x);
       if (!weights.shared) return;
       add_experts(label("shared_"), input,
@@ -192,6 +196,9 @@ class GraphBuilder {
     WeightId router;
     WeightId gate_up;
     WeightId down;
+    std::optional<WeightId> router_bias = {};
+    std::optional<WeightId> gate_up_bias = {};
+    std::optional<WeightId> down_bias = {};
   };
 
   /// Adds what the experts make of `input` to the hidden state.
@@ -200,6 +207,7 @@ class GraphBuilder {
     const ValueId share = value(Rows::kTokens, experts.n_top);
     add(label + "route", Route{.x = input,
                                .gate = experts.router,
+                               .bias = experts.router_bias,
                                .score = experts.score,
                                .n_top = experts.n_top,
                                .renormalize = experts.renormalize,
@@ -210,6 +218,7 @@ class GraphBuilder {
                                          .expert = expert,
                                          .weight = {},
                                          .weights = experts.gate_up,
+                                         .bias = experts.gate_up_bias,
                                          .out = hidden,
                                          .n_top = experts.n_top,
                                          .act = options_.act,
@@ -220,6 +229,7 @@ class GraphBuilder {
                                       .expert = expert,
                                       .weight = share,
                                       .weights = experts.down,
+                                      .bias = experts.down_bias,
                                       .out = out,
                                       .n_top = experts.n_top,
                                       .act = options_.act,
@@ -229,7 +239,15 @@ class GraphBuilder {
   }
 
   [[nodiscard]] Epilogue gated() const {
-    return config_.activation == Activation::kSilu ? Epilogue::kGatedSilu : Epilogue::kGatedGelu;
+    switch (config_.activation) {
+      case Activation::kSilu:
+        return Epilogue::kGatedSilu;
+      case Activation::kGeluTanh:
+        return Epilogue::kGatedGelu;
+      case Activation::kClampedSwiGlu:
+        break;
+    }
+    return Epilogue::kGatedClampedSwish;
   }
 
   void head(const Hidden& x) {

@@ -37,9 +37,18 @@ class Preparer {
     for (const MatrixPart& part : parts) {
       const StoredTensor& tensor = stored(part.rows.tensor);
       SS_TRY(spec.encoding, encoding_of(variant_, TensorRole::kMatmul, tensor.info.dtype.value()));
+      const std::int64_t n_rows = part.rows.n_rows;
+      if (part.rows.transposed_matrix) {
+        SS_TRY(auto columns,
+               make_column_source(tensor, {*part.rows.transposed_matrix, part.rows.first_row, part.rows.step, n_rows},
+                                  spec.encoding));
+        spec.n_cols = tensor.info.shape.extent(1);
+        spec.n_rows += n_rows;
+        spec.parts.push_back({n_rows, std::move(columns)});
+        continue;
+      }
       SS_TRY(auto source, make_weight_source(tensor, spec.encoding));
       spec.n_cols = tensor.info.shape.extent(tensor.info.shape.rank() - 1);
-      const std::int64_t n_rows = part.rows.n_rows;
       if (n_rows != n_rows_of(tensor.info.shape) || !part.order.empty()) {
         source = view_rows(std::move(source), {part.rows.first_row, n_rows, part.order}, {spec.n_cols, spec.encoding});
       }
@@ -66,7 +75,7 @@ class Preparer {
     return prepare(spec);
   }
 
-  /// Prepares a vector, or several vectors joined into one.
+  /// Prepares a vector, or several vectors joined into one. A tensor of several rows is one of its values in a row.
   Result<WeightId> vector(std::string label, const std::vector<VectorPiece>& pieces, TensorRole role) {
     WeightSpec spec{.name = std::move(label), .n_rows = 1, .parts = {}};
     std::vector<VectorPart> parts;
@@ -79,7 +88,9 @@ class Preparer {
       }
       spec.encoding = encoding;
       SS_TRY(auto source, make_weight_source(tensor, encoding));
-      const std::int64_t n_cols = tensor.info.shape.extent(0);
+      const std::int64_t n_rows = n_rows_of(tensor.info.shape);
+      const std::int64_t n_cols = *tensor.info.shape.n_elements();
+      if (n_rows > 1) source = flatten_rows(std::move(source), n_rows, {n_cols / n_rows, encoding});
       if (!piece.order.empty()) source = reorder_vector(std::move(source), piece.order, {n_cols, encoding});
       spec.n_cols += n_cols;
       parts.push_back({n_cols, std::move(source)});
@@ -139,6 +150,16 @@ class Preparer {
   std::map<WeightId, WeightExtent> extents_;
 };
 
+/// The order that brings the gates of each expert before its ups, where they alternate.
+HeadOrder gate_before_up(std::int64_t ffn_dim) {
+  HeadOrder order(static_cast<std::size_t>(2 * ffn_dim));
+  for (std::int64_t i = 0; i < ffn_dim; ++i) {
+    order[static_cast<std::size_t>(i)] = 2 * i;
+    order[static_cast<std::size_t>(ffn_dim + i)] = 2 * i + 1;
+  }
+  return order;
+}
+
 Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int64_t layer, LayerWeights& weights) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
   if (!config.is_mixture_layer(layer)) {
@@ -165,6 +186,15 @@ Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int
   }
   SS_TRY(weights.gate_up, preparer.matrix(label("ffn.gate_up"), gate_up, Join::kInterleaveGateUp, config.n_experts));
   SS_TRY(weights.down, preparer.matrix(label("ffn.down"), down, Join::kConcatRows, config.n_experts));
+  if (config.expert_biases) {
+    const std::string router_bias = bias_name(router_tensor_name(config, layer));
+    const ExpertBiases biases = expert_bias_names(layer);
+    SS_TRY(weights.router_bias, preparer.vector(label("ffn.router_bias"), {{router_bias}}, TensorRole::kBias));
+    SS_TRY(weights.gate_up_bias,
+           preparer.vector(label("ffn.gate_up_bias"), {{biases.gate_up, gate_before_up(config.expert_ffn_dim)}},
+                           TensorRole::kBias));
+    SS_TRY(weights.down_bias, preparer.vector(label("ffn.down_bias"), {{biases.down}}, TensorRole::kBias));
+  }
   if (config.shared_ffn_dim == 0) return {};
   const FfnTensors network = shared_expert_tensors(config, layer);
   SharedExpert shared;
@@ -200,6 +230,9 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
   if (config.qk_norm != QkNorm::kNone) {
     SS_TRY(weights.q_norm, preparer.norm(label("attention.q_norm"), name("self_attn.q_norm.weight"), meaning, order));
     SS_TRY(weights.k_norm, preparer.norm(label("attention.k_norm"), name("self_attn.k_norm.weight"), meaning, order));
+  }
+  if (config.attention_sinks) {
+    SS_TRY(weights.sinks, preparer.vector(label("attention.sinks"), {{name(kSinks)}}, TensorRole::kBias));
   }
   SS_TRY(weights.attention_out,
          preparer.matmul(label("attention.out"), {name("self_attn.o_proj.weight"), 0, config.dim}));

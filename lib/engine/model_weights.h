@@ -32,6 +32,7 @@ struct LayerWeights {
   std::optional<WeightId> qkv_bias;        ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
   std::optional<WeightId> q_norm;          ///< of RopeAppend
   std::optional<WeightId> k_norm;
+  std::optional<WeightId> sinks;                ///< [1, n_heads]: of Attention
   WeightId attention_out{};                     ///< [dim, n_heads * head_dim]
   std::optional<WeightId> out_bias;             ///< [1, dim]
   std::optional<WeightId> ffn_norm;             ///< [1, dim]; absent without norms before blocks
@@ -40,9 +41,11 @@ struct LayerWeights {
   std::optional<WeightId> router;  ///< [n_experts, dim]; absent in a layer without experts
   WeightId gate_up{};              ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert where there are experts
   WeightId down{};                 ///< [dim, ffn_dim]; per expert where there are experts
-  std::optional<WeightId> gate_up_bias;  ///< [1, 2 ffn_dim]: of gate, then of up
-  std::optional<WeightId> down_bias;     ///< [1, dim]
-  std::optional<SharedExpert> shared;    ///< beside the experts
+  std::optional<WeightId> router_bias;  ///< [1, n_experts]
+  std::optional<WeightId>
+      gate_up_bias;                   ///< [1, 2 ffn_dim]: of gate, then of up; expert after expert where there are some
+  std::optional<WeightId> down_bias;  ///< [1, dim]; likewise
+  std::optional<SharedExpert> shared;  ///< beside the experts
 };
 
 /// The size of a weight as the variant stores it, whatever layout the backend chose.

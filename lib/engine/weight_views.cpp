@@ -140,6 +140,24 @@ class AdjustedVector final : public VectorSource {
   NormMeaning meaning_;
 };
 
+class FlattenedRows final : public WeightSource {
+ public:
+  FlattenedRows(std::shared_ptr<const WeightSource> source, std::int64_t n_rows, RowShape shape)
+      : source_(std::move(source)), n_rows_(n_rows) {
+    SS_CHECK(scales_per_row(shape.encoding, 1) == 0, "vectors are not quantized");
+  }
+
+  Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
+                         std::span<float>) const override {
+    SS_CHECK(first_row == 0 && n_rows == 1, "a vector has one row");
+    return source_->read_rows(0, n_rows_, values, {});
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> source_;
+  std::int64_t n_rows_;
+};
+
 }  // namespace
 
 HeadOrder head_order_of(const ModelConfig& config) {
@@ -167,6 +185,11 @@ std::shared_ptr<const WeightSource> view_rows(std::shared_ptr<const WeightSource
 std::shared_ptr<const WeightSource> reorder_vector(std::shared_ptr<const WeightSource> source, HeadOrder order,
                                                    RowShape shape) {
   return std::make_shared<ReorderedVector>(std::move(source), std::move(order), shape);
+}
+
+std::shared_ptr<const WeightSource> flatten_rows(std::shared_ptr<const WeightSource> source, std::int64_t n_rows,
+                                                 RowShape shape) {
+  return std::make_shared<FlattenedRows>(std::move(source), n_rows, shape);
 }
 
 std::shared_ptr<const WeightSource> adjust_vector(std::shared_ptr<const WeightSource> source, NormMeaning meaning,

@@ -42,6 +42,10 @@ struct RowShape {
 [[nodiscard]] std::shared_ptr<const WeightSource> reorder_vector(std::shared_ptr<const WeightSource> source,
                                                                  HeadOrder order, RowShape shape);
 
+/// The rows of a source, one after the other, as a vector. `shape` is that of the source and must have no scales.
+[[nodiscard]] std::shared_ptr<const WeightSource> flatten_rows(std::shared_ptr<const WeightSource> source,
+                                                               std::int64_t n_rows, RowShape shape);
+
 /// What a norm weight w stands for: (w + offset) * factor, computed in f32.
 struct NormMeaning {
   float offset = 0.0F;

@@ -24,7 +24,11 @@ Result<DType> stored_type(const ModelConfig& config) {
 
 Result<double> bytes_of(const TensorSpec& tensor, TensorRole role, const Variant& variant, DType stored) {
   SS_TRY(const WeightEncoding encoding, encoding_of(variant, role, stored));
-  return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(tensor.shape.rank() - 1));
+  const std::size_t rank = tensor.shape.rank();
+  if (tensor.is_transposed) {
+    return encoded_bytes(encoding, tensor.shape.extent(0) * tensor.shape.extent(2), tensor.shape.extent(1));
+  }
+  return encoded_bytes(encoding, n_rows_of(tensor.shape), tensor.shape.extent(rank - 1));
 }
 
 bool is_of_expert(const TensorSpec& tensor) {

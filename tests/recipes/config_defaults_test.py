@@ -29,7 +29,7 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "Qwen2MoeForCausalLM": transformers.Qwen2MoeConfig, "Phi3ForCausalLM": transformers.Phi3Config,
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
            "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
-           "GraniteMoeForCausalLM": transformers.GraniteMoeConfig,
+           "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
            "Mistral3ForConditionalGeneration": transformers.Mistral3Config}
 
 # Of models with a part for pictures, one of those that are quick to make.
@@ -139,6 +139,8 @@ def in_transformers(config: dict) -> dict:
     found = {key: getattr(read, key) for key in SIZES if hasattr(read, key)}
     if name in ("Gemma2ForCausalLM", "Gemma3ForCausalLM"):
         found["hidden_act"] = read.hidden_activation
+    if name == "GptOssForCausalLM":
+        found["hidden_act"] = "clamped_swish"  # whatever the key says
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
     if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration"):
@@ -154,7 +156,8 @@ def in_transformers(config: dict) -> dict:
     found["bos_token_id"] = read.bos_token_id
     ends = read.eos_token_id
     found["eos_token_id"] = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM")
+    is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM",
+                          "GptOssForCausalLM")
     experts = read.num_experts if name == "Qwen2MoeForCausalLM" else getattr(read, "num_local_experts", 0)
     found["num_local_experts"] = experts if is_mixture else 0
     is_shared = name == "Qwen2MoeForCausalLM"

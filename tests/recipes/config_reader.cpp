@@ -13,6 +13,18 @@ using Json = nlohmann::json;
 
 namespace {
 
+std::string_view name_of(Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return "silu";
+    case Activation::kGeluTanh:
+      return "gelu_pytorch_tanh";
+    case Activation::kClampedSwiGlu:
+      break;
+  }
+  return "clamped_swish";
+}
+
 Json described(const ModelConfig& config) {
   Json tensors = Json::object();
   for (const TensorSpec& spec : model_tensors(config)) {
@@ -31,7 +43,7 @@ Json described(const ModelConfig& config) {
           {"head_dim", config.head_dim},
           {"max_position_embeddings", config.max_seq_len},
           {"rms_norm_eps", config.norm_eps},
-          {"hidden_act", config.activation == Activation::kSilu ? "silu" : "gelu_pytorch_tanh"},
+          {"hidden_act", name_of(config.activation)},
           {"tie_word_embeddings", config.tied_embeddings},
           {"windows", config.windows},
           {"bos_token_id", config.bos_id ? Json(*config.bos_id) : Json()},

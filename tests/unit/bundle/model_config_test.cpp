@@ -325,6 +325,49 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
 }
 
+TEST_CASE("gpt-oss has sinks, experts with biases in columns, and a rotation of its own where none is given") {
+  const auto config = config_of("GptOssForCausalLM", R"({"num_local_experts": 6, "num_experts_per_tok": 3,
+      "head_dim": 8, "max_position_embeddings": 131072})");
+  REQUIRE_OK(config);
+  CHECK(config->attention_sinks);
+  CHECK(config->expert_biases);
+  CHECK(config->activation == Activation::kClampedSwiGlu);
+  CHECK(config->windows == std::vector<std::int64_t>{128, 0, 128, 0, 128});
+  CHECK(config->renormalizes_experts);
+  CHECK(config->rope.type == RopeType::kYarn);
+  CHECK_FALSE(config->rope.truncate);
+  CHECK(config->rope.factor == 32.0);
+  CHECK(config->rope.original_max_seq_len == 4096);
+  CHECK(config->rope_tables[0].attention_factor == Approx(0.1 * std::log(32.0) + 1.0));
+  const auto plain = config_of("GptOssForCausalLM", R"({"rope_parameters": {}, "attention_bias": false})");
+  REQUIRE_OK(plain);
+  CHECK(plain->rope.type == RopeType::kDefault);
+  CHECK_FALSE(plain->qkv_bias);
+
+  const FfnTensors last = expert_tensors(*config, 4, 5);
+  CHECK(last.gate.tensor == "model.layers.4.mlp.experts.gate_up_proj");
+  CHECK(last.gate.transposed_matrix == 5);
+  CHECK(last.gate.first_row == 0);
+  CHECK(last.up.first_row == 1);
+  CHECK(last.up.step == 2);
+  CHECK(last.up.n_rows == 172);
+  CHECK(last.down.tensor == "model.layers.4.mlp.experts.down_proj");
+  CHECK(last.down.n_rows == 64);
+  CHECK(last.down.step == 1);
+  const std::vector<TensorSpec> tensors = model_tensors(*config);
+  const auto gate_up = std::ranges::find(tensors, last.gate.tensor, &TensorSpec::name);
+  REQUIRE(gate_up != tensors.end());
+  CHECK(gate_up->is_transposed);
+  CHECK(gate_up->shape == Shape{6, 64, 344});
+  // Two norms, four projections with their biases, sinks, the router with its bias, two tensors of experts with theirs.
+  CHECK(tensors.size() == 2 + 5 * (2 + 8 + 1 + 2 + 4));
+
+  CHECK_ERROR(config_of("GptOssForCausalLM", R"({"swiglu_limit": 6.0})"), ErrorCode::kUnsupported,
+              "swiglu_limit: expected 7, found 6");
+  CHECK_ERROR(config_of("GptOssForCausalLM", R"({"swiglu_alpha": 1.0})"), ErrorCode::kUnsupported,
+              "swiglu_alpha: expected 1.702, found 1");
+}
+
 /// A model for text and pictures, with `file` beside the configuration of its part for text.
 Result<ModelConfig> mistral3_of(std::string_view text, std::string_view file) {
   nlohmann::json config = {{"architectures", {"Mistral3ForConditionalGeneration"}}};

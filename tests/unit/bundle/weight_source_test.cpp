@@ -321,5 +321,51 @@ TEST_CASE("a variant's rule says how each tensor is encoded") {
   CHECK_ERROR(variant_from_name("int3"), ErrorCode::kInvalidInput, "expected one of f32, bf16");
 }
 
+TEST_CASE("columns of a matrix are delivered as rows, in every encoding as the same rows of a tensor are") {
+  // Two matrices of 40 inputs and 130 outputs, and the odd outputs of the second as rows of a tensor of their own.
+  constexpr std::int64_t kInputs = 40;
+  constexpr std::int64_t kOutputs = 130;
+  constexpr ColumnView kView{.matrix = 1, .first_column = 1, .step = 2, .n_columns = 65};
+  RandomStream random(5);
+  std::string data;
+  std::vector<std::uint32_t> rows(static_cast<std::size_t>(kView.n_columns * kInputs));
+  for (std::int64_t i = 0; i < 2 * kInputs * kOutputs; ++i) {
+    const Bf16 value = to_bf16(static_cast<float>(random.next_unit() - 0.5));
+    data.append({static_cast<char>(value.bits & 0xffU), static_cast<char>(value.bits >> 8)});
+    const std::int64_t input = i / kOutputs - kInputs;
+    const std::int64_t output = i % kOutputs;
+    if (input >= 0 && output % 2 == 1) rows[static_cast<std::size_t>(output / 2 * kInputs + input)] = value.bits;
+  }
+  const test::ScratchFolder scratch;
+  const auto path = scratch.path() / "columns.safetensors";
+  REQUIRE_OK(write_file(path, test::safetensors_bytes({{"t", "BF16", Shape{2, kInputs, kOutputs}, data}})));
+  const auto store = TensorStore::open_file(path);
+  REQUIRE_OK(store);
+  const StoredTensor& tensor = *store->find("t");
+  const StoredTensor expected = stored_tensor(scratch, "BF16", rows, kView.n_columns);
+  for (const WeightEncoding encoding : {WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kInt8PerRow,
+                                        WeightEncoding::kInt8Group32, WeightEncoding::kInt4Group32}) {
+    CAPTURE(to_string(encoding));
+    const Rows whole = read_all(expected, encoding);
+    const auto source = make_column_source(tensor, kView, encoding);
+    REQUIRE_OK(source);
+    for (const auto& [first, n] : {std::pair<std::int64_t, std::int64_t>{0, 65}, {63, 2}, {7, 1}}) {
+      const std::size_t row_bytes = whole.values.size() / 65;
+      const std::size_t row_scales = whole.scales.size() / 65;
+      std::vector<std::byte> values(static_cast<std::size_t>(n) * row_bytes);
+      std::vector<float> scales(static_cast<std::size_t>(n) * row_scales);
+      REQUIRE_OK((*source)->read_rows(first, n, values, scales));
+      CHECK(std::ranges::equal(
+          values, std::span(whole.values).subspan(static_cast<std::size_t>(first) * row_bytes, values.size())));
+      CHECK(std::ranges::equal(
+          scales, std::span(whole.scales).subspan(static_cast<std::size_t>(first) * row_scales, scales.size())));
+    }
+  }
+  CHECK_ERROR(make_column_source(tensor, {.matrix = 2, .n_columns = 1}, WeightEncoding::kF32), ErrorCode::kInvalidInput,
+              "of matrix 2, found [2, 40, 130]");
+  CHECK_ERROR(make_column_source(tensor, {.first_column = 2, .step = 2, .n_columns = 65}, WeightEncoding::kF32),
+              ErrorCode::kInvalidInput, "outputs 2 to 130");
+}
+
 }  // namespace
 }  // namespace secondsource

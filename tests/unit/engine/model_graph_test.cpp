@@ -48,6 +48,7 @@ struct Numbered {
       const bool has_qk_norm = config.qk_norm != QkNorm::kNone;
       if (has_qk_norm) layer.q_norm = next(1, is_over_all ? config.q_dim() : config.head_dim);
       if (has_qk_norm) layer.k_norm = next(1, is_over_all ? config.kv_dim() : config.head_dim);
+      if (config.attention_sinks) layer.sinks = next(1, config.n_heads);
       layer.attention_out = next(config.dim, config.q_dim());
       if (config.out_bias) layer.out_bias = next(1, config.dim);
       if (config.has_norms_before()) layer.ffn_norm = next(1, config.dim);
@@ -59,6 +60,11 @@ struct Numbered {
       layer.down = next(n_experts * config.dim, ffn_dim, Join::kConcatRows, n_experts);
       if (config.ffn_bias) layer.gate_up_bias = next(1, 2 * config.ffn_dim);
       if (config.ffn_bias) layer.down_bias = next(1, config.dim);
+      if (config.expert_biases) {
+        layer.router_bias = next(1, n_experts);
+        layer.gate_up_bias = next(1, n_experts * 2 * ffn_dim);
+        layer.down_bias = next(1, n_experts * config.dim);
+      }
       if (config.shared_ffn_dim > 0) {
         layer.shared = SharedExpert{.gate = next(1, config.dim),
                                     .gate_up = next(2 * config.shared_ffn_dim, config.dim, Join::kInterleaveGateUp),
@@ -96,6 +102,7 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"GraniteMoeForCausalLM", R"(, "residual_multiplier": 0.5, "num_local_experts": 4)"},
       {"Olmo2ForCausalLM", ""},
       {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
+      {"GptOssForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
   }));
   const bool observe_all = GENERATE(false, true);
   CAPTURE(architecture, more, observe_all);
