@@ -129,8 +129,9 @@ Result<ExitStatus> run_create(const CreateCommandOptions& options, CommandContex
 void add_create_command(CommandNode& bundle, CommandAction& action) {
   auto options = std::make_shared<CreateCommandOptions>();
   CommandNode* command = bundle.add_subcommand("create", "Make a bundle from a Hugging Face folder or a GGUF file");
-  command->add_option("--from-hf", options->from,
-                      "The model's folder; weights in FP8, GPTQ, AWQ or compressed-tensors are dequantized exactly");
+  command->add_option(
+      "--from-hf", options->from,
+      "The model's folder; weights in FP8, GPTQ, AWQ, compressed-tensors or MXFP4 are dequantized exactly");
   command->add_option("--from-gguf", options->gguf,
                       "A GGUF file, or the first part of a split one; its weights are dequantized exactly");
   options->bundle.add_to(*command, "the folder's or the file's", "unknown");

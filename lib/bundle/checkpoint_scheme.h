@@ -1,7 +1,7 @@
 #pragma once
 // How a published checkpoint in safetensors stores quantized weights: what the quantization_config of its config.json says.
 // Formats: FP8 of DeepSeek and of ModelOpt, GPTQ (as AutoGPTQ writes it), AWQ (as AutoAWQ writes it), compressed-tensors
-// (of vLLM's llm-compressor).
+// (of vLLM's llm-compressor), MXFP4 of gpt-oss.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -21,6 +21,7 @@ enum class CodeLayout : std::uint8_t {
   kInputWords,  ///< `weight_packed`: words of consecutive inputs, [outputs, inputs / codes of a word]; signed codes
   kGptqWords,   ///< `qweight`: words of consecutive inputs, [inputs / codes of a word, outputs]; unsigned codes
   kAwqWords,    ///< `qweight`: words of eight outputs in AutoAWQ's order, [inputs, outputs / 8]; unsigned codes
+  kMxfp4,       ///< `_blocks` of experts: bytes of two consecutive inputs in E2M1, [experts, outputs, inputs / 32, 16]
 };
 
 /// Which weights share a scale: `rows` consecutive outputs and `cols` consecutive inputs; 0 means all of them.

@@ -21,6 +21,13 @@ namespace {
 constexpr std::string_view kFp8Type = "F8_E4M3";
 constexpr std::string_view kByteType = "I8";
 constexpr std::string_view kWordType = "I32";
+constexpr std::string_view kUnsignedByteType = "U8";
+/// Inputs that share a scale in MXFP4, and the bytes of their codes.
+constexpr std::int64_t kMxfp4Inputs = 32;
+constexpr std::int64_t kMxfp4Bytes = 16;
+/// The E2M1 numbers of the OCP microscaling specification (revision 1.0).
+constexpr std::array<float, 16> kE2m1 = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,
+                                         -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F};
 
 template <typename T>
 T element_at(const StoredTensor& tensor, std::int64_t index) {
@@ -57,6 +64,14 @@ std::array<float, 256> e4m3_numbers() {
     if (exponent == 15 && fraction == 7) value = std::numeric_limits<float>::quiet_NaN();
     numbers[static_cast<std::size_t>(code)] = (code & 128) != 0 ? -value : value;
   }
+  return numbers;
+}
+
+/// The E8M0 scales of the OCP microscaling specification: powers of two, and one NaN.
+std::array<float, 256> e8m0_numbers() {
+  std::array<float, 256> numbers{};
+  for (int code = 0; code < 255; ++code) numbers[static_cast<std::size_t>(code)] = std::ldexp(1.0F, code - 127);
+  numbers[255] = std::numeric_limits<float>::quiet_NaN();
   return numbers;
 }
 
@@ -113,6 +128,8 @@ struct CheckpointWeight::Finder {
       case CodeLayout::kGptqWords:
       case CodeLayout::kAwqWords:
         return "qweight";
+      case CodeLayout::kMxfp4:
+        return "_blocks";
       case CodeLayout::kFp8:
       case CodeLayout::kInt8:
         break;
@@ -121,6 +138,7 @@ struct CheckpointWeight::Finder {
   }
   /// Whether the checkpoint has codes for this tensor: it may leave any tensor as it was.
   [[nodiscard]] bool has_codes() const {
+    if (scheme.layout == CodeLayout::kMxfp4) return spec.is_transposed && optional("_blocks") != nullptr;
     if (!spec.name.ends_with("weight") || spec.shape.rank() != 2) return false;
     const StoredTensor* codes = optional(ending_of_codes());
     return codes != nullptr && !has_numbers(*codes);
@@ -154,10 +172,31 @@ struct CheckpointWeight::Finder {
         return expect(ending, kWordType, {n_rows, ceil_divide(n_cols, n_codes)});
       case CodeLayout::kGptqWords:
         return expect(ending, kWordType, {n_cols / n_codes, n_rows});
+      case CodeLayout::kMxfp4:  // see mxfp4()
       case CodeLayout::kAwqWords:
         break;
     }
     return expect(ending, kWordType, {n_cols, n_rows / n_codes});
+  }
+
+  /// The experts of a layer, which the model has as [experts, inputs, outputs].
+  Result<CheckpointWeight> mxfp4() const {
+    const std::int64_t n_experts = spec.shape.extent(0);
+    const std::int64_t n_inputs = spec.shape.extent(1);
+    const std::int64_t n_outputs = spec.shape.extent(2);
+    if (n_inputs % kMxfp4Inputs != 0) {
+      return Error{ErrorCode::kInvalidInput, fmt::format("{}: tensor {}: expected inputs in multiples of {}, found {}",
+                                                         name, spec.name, kMxfp4Inputs, spec.shape.to_string())};
+    }
+    const std::int64_t n_blocks = n_inputs / kMxfp4Inputs;
+    CheckpointWeight weight;
+    weight.scheme_ = scheme;
+    weight.n_rows_ = n_experts * n_inputs;
+    weight.n_cols_ = n_outputs;
+    weight.n_inputs_ = n_inputs;
+    SS_TRY(weight.codes_, expect("_blocks", kUnsignedByteType, {n_experts, n_outputs, n_blocks, kMxfp4Bytes}));
+    SS_TRY(weight.scales_, expect("_scales", kUnsignedByteType, {n_experts, n_outputs, n_blocks}));
+    return weight;
   }
   /// GPTQ and AWQ have words of consecutive inputs or outputs that belong to one row or column alone.
   Result<void> expect_whole_words() const {
@@ -263,6 +302,7 @@ Result<CheckpointWeight> CheckpointWeight::find(const TensorStore& tensors, cons
                                                 const TensorSpec& spec, std::string_view name) {
   const Finder finder{tensors, scheme, spec, name};
   if (!finder.has_codes()) return finder.plain();
+  if (scheme.layout == CodeLayout::kMxfp4) return finder.mxfp4();
   CheckpointWeight weight;
   weight.scheme_ = scheme;
   weight.n_rows_ = spec.shape.extent(0);
@@ -301,9 +341,23 @@ std::int32_t CheckpointWeight::zero_point(std::int64_t row, std::int64_t group) 
       return code_of_word(word, awq_place(row), scheme_.bits);
     }
     case CodeLayout::kFp8:
+    case CodeLayout::kMxfp4:
       break;
   }
   return 0;
+}
+
+void CheckpointWeight::read_mxfp4_row(std::int64_t row, std::span<float> values) const {
+  static const std::array<float, 256> kE8m0 = e8m0_numbers();
+  const std::int64_t n_blocks = n_inputs_ / kMxfp4Inputs;
+  const std::int64_t input = row % n_inputs_;
+  const int shift = input % 2 == 0 ? 0 : 4;  // the first of two inputs is in the low bits
+  for (std::int64_t output = 0; output < n_cols_; ++output) {
+    const std::int64_t block = (row / n_inputs_ * n_cols_ + output) * n_blocks + input / kMxfp4Inputs;
+    const auto codes = element_at<std::uint8_t>(*codes_, block * kMxfp4Bytes + input % kMxfp4Inputs / 2);
+    const float scale = kE8m0[element_at<std::uint8_t>(*scales_, block)];
+    values[static_cast<std::size_t>(output)] = kE2m1[static_cast<std::size_t>(codes >> shift & 15)] * scale;
+  }
 }
 
 void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) const {
@@ -335,6 +389,9 @@ void CheckpointWeight::read_codes(std::int64_t row, std::span<float> values) con
         value = static_cast<float>(code_of_word(word, awq_place(row), bits));
         break;
       }
+      case CodeLayout::kMxfp4:
+        SS_CHECK(false, "read_mxfp4_row() reads it");
+        break;
     }
   }
 }
@@ -348,6 +405,7 @@ void CheckpointWeight::read_row(std::int64_t row, std::span<float> values) const
     }
     return;
   }
+  if (scheme_.layout == CodeLayout::kMxfp4) return read_mxfp4_row(row, values);
   std::vector<float> scales(static_cast<std::size_t>(n_groups_));
   std::vector<float> zero_points(static_cast<std::size_t>(n_groups_));
   for (std::int64_t group = 0; group < n_groups_; ++group) {

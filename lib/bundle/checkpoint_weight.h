@@ -1,7 +1,7 @@
 #pragma once
 // The values of a weight as a published checkpoint stores it: as numbers, or as codes with scales and zero points.
 //
-// A value is (code - zero point) * scale in FP32. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
+// A value is (code - zero point) * scale in FP32, exact in MXFP4. Of codes in words and scales in FP16 or BF16 the product is exact; of FP8
 // and of scales in FP32 it is rounded once, as in every runtime that multiplies before it adds.
 
 #include <cstdint>
@@ -37,6 +37,7 @@ class CheckpointWeight {
   [[nodiscard]] std::int64_t place_of_scale(std::int64_t row, std::int64_t group) const;
   [[nodiscard]] std::int32_t zero_point(std::int64_t row, std::int64_t group) const;
   void read_codes(std::int64_t row, std::span<float> values) const;
+  void read_mxfp4_row(std::int64_t row, std::span<float> values) const;
 
   CheckpointScheme scheme_;
   const StoredTensor* codes_ = nullptr;        ///< or the numbers of a tensor that is not quantized
@@ -46,6 +47,7 @@ class CheckpointWeight {
   std::int64_t n_cols_ = 0;
   std::int64_t rows_of_scale_ = 1;  ///< that share one; n_rows_ where all do
   std::int64_t n_groups_ = 1;       ///< scales of a row
+  std::int64_t n_inputs_ = 0;       ///< of kMxfp4, whose rows are those of a transposed tensor: of one expert
   std::vector<std::int32_t> group_of_input_;
 };
 

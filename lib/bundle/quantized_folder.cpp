@@ -60,10 +60,17 @@ Result<QuantizedConfig> read_config(const fs::path& folder) {
 constexpr std::array<std::string_view, 8> kNotOfWeights = {"input_scale",  "input_zero_point", "input_scale_ub",
                                                            "output_scale", "q_scale",          "k_scale",
                                                            "v_scale",      "weight_shape"};
-/// Endings of the tensors that CheckpointWeight reads.
+/// Endings of the tensors that CheckpointWeight reads; those of MXFP4 are appended to the name of the tensor.
 constexpr std::array<std::string_view, 9> kOfWeights = {"weight",        "weight_scale", "weight_scale_inv",
                                                         "weight_packed", "weight_g_idx", "qweight",
                                                         "qzeros",        "scales",       "g_idx"};
+
+/// Whether a tensor has the codes or the scales of one of the model's.
+bool is_of_blocks(std::string_view stored, const std::set<std::string_view>& of_model) {
+  return std::ranges::any_of(std::array<std::string_view, 2>{"_blocks", "_scales"}, [&](std::string_view ending) {
+    return stored.ends_with(ending) && of_model.contains(stored.substr(0, stored.size() - ending.size()));
+  });
+}
 
 bool is_all_zero(const StoredTensor& tensor) {
   return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
@@ -126,7 +133,9 @@ class QuantizedModel {
            at != store_.tensors().end() && at->first.starts_with(module); ++at) {
         const std::string_view ending = std::string_view(at->first).substr(module.size());
         const bool is_read = std::ranges::find(kOfWeights, ending) != kOfWeights.end() ||
-                             (ending == "weight_zero_point" && scheme.has_zero_points) || of_model.contains(at->first);
+                             (ending == "weight_zero_point" && scheme.has_zero_points) ||
+                             of_model.contains(at->first) ||
+                             (scheme.layout == CodeLayout::kMxfp4 && is_of_blocks(at->first, of_model));
         const bool is_harmless = std::ranges::find(kNotOfWeights, ending) != kNotOfWeights.end();
         if (is_read || is_harmless || is_all_zero(at->second)) continue;
         return Error{ErrorCode::kUnsupported,

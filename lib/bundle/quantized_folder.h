@@ -1,5 +1,5 @@
 #pragma once
-// Writes a published checkpoint with quantized weights (FP8, GPTQ, AWQ, compressed-tensors) as the files of a plain Hugging
+// Writes a published checkpoint with quantized weights (FP8, GPTQ, AWQ, compressed-tensors, MXFP4) as the files of a plain Hugging
 // Face folder. Every weight has the value that its code, scale and zero point stand for, in the smallest of BF16, FP16 and
 // FP32 that holds all values of its tensor.
 

@@ -1,5 +1,5 @@
 // Fuzzes a quantized weight of a checkpoint: one line with the quantization_config, then a safetensors file with the parts of a
-// matrix of 32 x 32. What is accepted must give every row.
+// matrix of 32 x 32, or of two of them for experts. What is accepted must give every row.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -28,10 +28,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view weights = input.substr(end + 1);
   if (write(file, weights.data(), weights.size()) != static_cast<ssize_t>(weights.size())) std::abort();
   if (const auto tensors = TensorStore::open_file("/proc/self/fd/" + std::to_string(file))) {
-    const TensorSpec spec{"m.weight", {32, 32}, TensorRole::kMatmul};
+    const bool is_of_experts = scheme->layout == CodeLayout::kMxfp4;
+    const TensorSpec spec = is_of_experts ? TensorSpec{"m", {2, 32, 32}, TensorRole::kMatmul, true}
+                                          : TensorSpec{"m.weight", {32, 32}, TensorRole::kMatmul};
     if (const auto weight = CheckpointWeight::find(*tensors, *scheme, spec, "folder")) {
       std::array<float, 32> values{};
-      for (std::int64_t row = 0; row < 32; ++row) weight->read_row(row, values);
+      for (std::int64_t row = 0; row < n_rows_of(spec.shape); ++row) weight->read_row(row, values);
     }
   }
   close(file);

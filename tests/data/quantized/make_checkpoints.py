@@ -3,7 +3,7 @@
     python make_checkpoints.py            # writes NAME/config.json, NAME/model.safetensors and expected.json
     python make_checkpoints.py --check    # computes them again and compares; ends with 77 where a package is missing
 
-Codes, scales and zero points are random. The values come from the torch code of transformers (FP8 in blocks), AutoGPTQ,
+Codes, scales and zero points are random. The values come from the torch code of transformers (FP8 in blocks, MXFP4), AutoGPTQ,
 AutoAWQ and compressed-tensors, given the scales in FP32, since the products of most of them would otherwise be rounded to the
 type of the scales. What they do not take (blocks that end beyond the weight; groups by input in words of compressed-tensors) is
 computed by the definition, in plain(). expected.json has the SHA-256 of each tensor's values as little-endian FP32.
@@ -27,6 +27,7 @@ try:
     from compressed_tensors.quantization.lifecycle.forward import dequantize
     from safetensors.torch import save_file
     from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
     def module_of(package: str, file: str):
         """One file of a package, whose other files need compiled kernels."""
@@ -219,6 +220,46 @@ CHECKPOINTS = {
 }
 
 
+EXPERTS = 3
+GPT_OSS = CONFIG | {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "intermediate_size": 32,
+                    "num_local_experts": EXPERTS, "num_experts_per_tok": 2, "sliding_window": 8, "swiglu_limit": 7.0,
+                    "attention_bias": True}
+
+
+def mxfp4(source, n_inputs: int, n_outputs: int):
+    """The experts of a layer; scales from the smallest to some that FP32 and BF16 still hold."""
+    blocks = torch.from_numpy(source.random.integers(0, 256, (EXPERTS, n_outputs, n_inputs // 32, 16)).astype(np.uint8))
+    scales = source.random.integers(90, 140, (EXPERTS, n_outputs, n_inputs // 32)).astype(np.uint8)
+    scales.reshape(-1)[:4] = [0, 1, 127, 250]
+    scales = torch.from_numpy(scales)
+    return {"_blocks": blocks, "_scales": scales}, convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+
+
+def make_mxfp4(folder: Path) -> dict[str, str]:
+    """A gpt-oss of one layer, of which only the experts are quantized."""
+    source, tensors, values = Source("mxfp4"), {}, {}
+    layer = "model.layers.0."
+    shapes = {"model.embed_tokens.weight": (VOCAB, HIDDEN), "model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCAB, HIDDEN),
+              layer + "input_layernorm.weight": (HIDDEN,), layer + "post_attention_layernorm.weight": (HIDDEN,),
+              layer + "self_attn.sinks": (2,), layer + "mlp.router.weight": (EXPERTS, HIDDEN),
+              layer + "mlp.router.bias": (EXPERTS,), layer + "mlp.experts.gate_up_proj_bias": (EXPERTS, 64),
+              layer + "mlp.experts.down_proj_bias": (EXPERTS, HIDDEN)}
+    for matrix, (rows, cols) in list(MATRICES.items())[:4]:
+        shapes |= {f"{layer}{matrix}.weight": (rows, cols), f"{layer}{matrix}.bias": (rows,)}
+    for name, shape in shapes.items():
+        tensors[name] = torch.from_numpy(source.random.normal(0, 1, shape).astype(np.float32)).to(torch.bfloat16)
+        values[name] = digest(tensors[name])
+    for name, n_inputs, n_outputs in (("gate_up_proj", HIDDEN, 64), ("down_proj", 32, HIDDEN)):
+        parts, weight = mxfp4(source, n_inputs, n_outputs)
+        tensors |= {f"{layer}mlp.experts.{name}{ending}": part.contiguous() for ending, part in parts.items()}
+        values[f"{layer}mlp.experts.{name}"] = digest(weight.contiguous())
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = GPT_OSS | {"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    return values
+
+
 def digest(values: torch.Tensor) -> str:
     return hashlib.sha256(values.float().numpy().astype("<f4").tobytes()).hexdigest()
 
@@ -246,6 +287,7 @@ def make(folder: Path) -> None:
         config = CONFIG | {"quantization_config": quantization}
         (folder / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         expected[name] = values
+    expected["mxfp4"] = make_mxfp4(folder / "mxfp4")
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 

@@ -60,7 +60,7 @@ TEST_CASE("a bundle of a quantized checkpoint has the values, bit for bit, that 
   const auto text = read_file(checkpoints() / "expected.json");
   REQUIRE_OK(text);
   const json expected = json::parse(*text);
-  REQUIRE(expected.size() == 12);
+  REQUIRE(expected.size() == 13);
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
@@ -87,7 +87,8 @@ TEST_CASE("the manifest says how the source of a bundle was quantized") {
       {"packed-4", "compressed-tensors, INT 4, groups of 16 (7 tensors), BF16 (5)"},
       {"gptq-8-act-order", "GPTQ, 8 bits, groups of 16, act order (7 tensors), BF16 (5)"},
       {"gptq-2-whole", "GPTQ, 2 bits, a scale for each output (7 tensors), BF16 (5)"},
-      {"awq", "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"}};
+      {"awq", "AWQ, 4 bits, groups of 16 (7 tensors), BF16 (5)"},
+      {"mxfp4", "MXFP4 (2 tensors), BF16 (18)"}};
   const test::ScratchFolder scratch;
   SilentProgress progress;
   const InterruptFlag interrupt;
