@@ -249,6 +249,7 @@ Result<void> check_before_work(const PlanFile& plan, const RunOptions& options) 
 std::vector<ExitStatus> statuses_of(const RunHealth& health) {
   std::vector<ExitStatus> statuses;
   if (health.wrong_tokens) statuses.push_back(ExitStatus::kWrongTokens);
+  if (!health.refused.empty()) statuses.push_back(ExitStatus::kBadInput);
   if (!health.failures.empty()) statuses.push_back(ExitStatus::kBackendFailed);
   if (!health.invalid.empty()) statuses.push_back(ExitStatus::kNotComparable);
   return statuses;
@@ -281,6 +282,7 @@ std::string json_of(const SummarizedRun& run, const RunHealth& health, const std
   for (const ExitStatus status : statuses) tree["statuses"].push_back(static_cast<int>(status));
   tree["wrong_tokens"] = health.wrong_tokens;
   tree["failures"] = health.failures;
+  tree["refused"] = health.refused;
   tree["invalid"] = health.invalid;
   tree["unavailable"] = health.unavailable;
   tree["unverified"] = health.unverified;
@@ -631,7 +633,7 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
       ->add_option(
           "--scenario", options->scenarios,
           "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE, or with several "
-          "bundles swap:BUDGET (they take turns under a memory budget, as swap:24MiB+zipf=1); modifiers behind "
+          "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or swap:2models, also on a server that holds several); modifiers behind "
           "it (+gamma=0.25, +constant, +static, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
   command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");

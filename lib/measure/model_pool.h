@@ -3,6 +3,7 @@
 // that is not resident loads it, and evicts others first, as the system's rule says (TimedRequest::model).
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,13 +18,15 @@ struct PoolEvent {
   std::int32_t model = 0;
   std::int64_t tag = -1;  ///< of the request for which it was made; negative: none
   std::int64_t duration_ns = 0;
-  std::int64_t resident_bytes = 0;  ///< of all resident models, afterwards
+  std::optional<std::int64_t> resident_bytes{};  ///< of all resident models, afterwards
 };
 
-/// What a model occupies.
+/// What a model occupies, the largest seen so far. What is not known, as before its first load, is absent.
 struct ModelFootprint {
-  MemoryUse memory;  ///< the largest seen so far; all 0 for a model that was never loaded
-  std::int64_t file_bytes = 0;
+  std::optional<std::int64_t> resident_bytes{};
+  std::optional<std::int64_t> weights_bytes{};
+  std::optional<std::int64_t> kv_bytes{};
+  std::optional<std::int64_t> file_bytes{};
 };
 
 class ModelPool : public SystemUnderTest {
@@ -34,17 +37,24 @@ class ModelPool : public SystemUnderTest {
   virtual Result<void> make_resident(std::int32_t model, std::int64_t tag) = 0;
   /// The resident models, the least recently used first.
   [[nodiscard]] virtual std::vector<std::int32_t> resident() const = 0;
+  /// Evicts every model, so that nothing of it is left in memory but pages of its files.
   virtual Result<void> evict_all() = 0;
+  /// Evicts a resident model so that its next load takes it from memory of the host. Errors: kUnsupported where
+  /// why_no_host_memory() says why.
+  virtual Result<void> evict_to_host_memory(std::int32_t model) = 0;
   /// Holds from the next load on.
-  virtual void set_budget(std::int64_t memory_budget_bytes) = 0;
+  virtual void set_budget(const SwapPlan& plan) = 0;
   /// Looks at the memory of a resident model, which takes a while: not while a clock runs.
   [[nodiscard]] virtual ModelFootprint footprint(std::int32_t model) = 0;
-  /// Removes the files of a model that is not resident from the page cache. Errors: kIo where the system refuses.
+  /// Removes the files of a model that is not resident from the page cache. Errors: kIo where the system refuses;
+  /// kUnavailable where the files cannot be seen from here.
   virtual Result<void> drop_cached_files(std::int32_t model) = 0;
-  /// The share of the model's files that the page cache holds. Errors: kIo.
+  /// The share of the model's files that the page cache holds. Errors: as drop_cached_files().
   virtual Result<double> cached_share(std::int32_t model) = 0;
   /// Why no model can be loaded from memory of the host; empty where one can.
   [[nodiscard]] virtual std::string why_no_host_memory() const = 0;
+  /// Why the memory that a model takes is not known; empty where it is.
+  [[nodiscard]] virtual std::string why_no_memory() const = 0;
   /// The changes since the last call.
   [[nodiscard]] virtual std::vector<PoolEvent> take_events() = 0;
 };

@@ -32,9 +32,9 @@ class SwapMeasurement {
     for (std::int32_t model = 0; model < n_models(); ++model) {
       SS_TRY_VOID(start_from_disk(model));
       SS_TRY_VOID(start_from_page_cache(model));
-      record_.starts.push_back(
-          {.model = name_of(model), .source = StartSource::kHostMemory, .why_not = pool_.why_no_host_memory()});
+      SS_TRY_VOID(start_from_host_memory(model));
     }
+    record_.memory_why_not = pool_.why_no_memory();
     for (std::int32_t model = 0; model < n_models(); ++model) SS_TRY_VOID(serve_alone(model));
     SS_TRY_VOID(fill_pool());
     return measure_mix();
@@ -83,6 +83,18 @@ class SwapMeasurement {
     return time_start(model, std::move(start));
   }
 
+  Result<void> start_from_host_memory(std::int32_t model) {
+    ModelStart start{
+        .model = name_of(model), .source = StartSource::kHostMemory, .why_not = pool_.why_no_host_memory()};
+    if (!start.why_not.empty()) {
+      record_.starts.push_back(std::move(start));
+      return {};
+    }
+    SS_TRY_VOID(pool_.make_resident(model, -1));
+    SS_TRY_VOID(pool_.evict_to_host_memory(model));
+    return time_start(model, std::move(start));
+  }
+
   Result<void> time_start(std::int32_t model, ModelStart start) {
     SS_TRY(TimedRequest request, short_request(model));
     const std::int64_t began_ns = now_ns();
@@ -121,9 +133,9 @@ class SwapMeasurement {
     const SteadyWindow window = steady_window(ScenarioKind::kSwap, load);
     const ModelFootprint footprint = pool_.footprint(model);
     record_.models.push_back({.model = name_of(model),
-                              .resident_bytes = footprint.memory.total_bytes(),
-                              .weights_bytes = footprint.memory.weights_bytes,
-                              .kv_bytes = footprint.memory.kv_bytes,
+                              .resident_bytes = footprint.resident_bytes,
+                              .weights_bytes = footprint.weights_bytes,
+                              .kv_bytes = footprint.kv_bytes,
                               .file_bytes = footprint.file_bytes,
                               .alone_tokens = window.n_output_tokens,
                               .alone_ns = window.end_ns - window.start_ns});
@@ -139,9 +151,15 @@ class SwapMeasurement {
       by_last_use.push_back(item.request.model);
     }
     for (const std::int32_t model : by_last_use) SS_TRY_VOID(pool_.make_resident(model, -1));
+    record_.resident_bytes_at_start = 0;
     for (const std::int32_t model : pool_.resident()) {
       record_.resident_at_start.push_back(name_of(model));
-      record_.resident_bytes_at_start += pool_.footprint(model).memory.total_bytes();
+      const std::optional<std::int64_t> bytes = pool_.footprint(model).resident_bytes;
+      if (bytes && record_.resident_bytes_at_start) {
+        *record_.resident_bytes_at_start += *bytes;
+      } else {
+        record_.resident_bytes_at_start.reset();
+      }
     }
     (void)pool_.take_events();
     return {};

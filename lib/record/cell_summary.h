@@ -47,12 +47,12 @@ SS_SCHEMA_SAYS_STRING(CellStatus)
 /// One model of a swap cell.
 struct SwapModelSummary {
   std::string model;
-  double share = 0;                 ///< of the requests, as planned
-  std::int64_t n_requests = 0;      ///< in one repetition
-  std::int64_t resident_bytes = 0;  ///< the largest over repetitions, as are the next three
-  std::int64_t weights_bytes = 0;
-  std::int64_t kv_bytes = 0;
-  std::int64_t file_bytes = 0;
+  double share = 0;                              ///< of the requests, as planned
+  std::int64_t n_requests = 0;                   ///< in one repetition
+  std::optional<std::int64_t> resident_bytes{};  ///< the largest over repetitions, as are the next three
+  std::optional<std::int64_t> weights_bytes{};
+  std::optional<std::int64_t> kv_bytes{};
+  std::optional<std::int64_t> file_bytes{};
   Estimate start_disk_ns, start_page_cache_ns, start_host_memory_ns;  ///< beginning of the load to the first token
   Estimate alone_tok_per_s;
   double loads = 0;      ///< in one repetition: the median over repetitions
@@ -65,10 +65,10 @@ SS_FIELDS(SwapModelSummary, model, share, n_requests, resident_bytes, weights_by
 
 /// What a swap cell has beside the figures of every cell.
 struct SwapSummary {
-  std::int64_t memory_budget_bytes = 0;
-  double loads = 0;      ///< in one repetition: the median over repetitions
-  double evictions = 0;  ///< likewise
-  std::int64_t peak_resident_bytes = 0;
+  std::int64_t memory_budget_bytes = 0;  ///< 0: the budget is a number of models
+  double loads = 0;                      ///< in one repetition: the median over repetitions
+  double evictions = 0;                  ///< likewise
+  std::optional<std::int64_t> peak_resident_bytes{};
   std::optional<double> mean_resident_bytes;  ///< over the time of the mix: the median over repetitions
   std::optional<double> mean_resident_models;
   Estimate unswapped_tok_per_s;  ///< the same requests, each model alone on the device
@@ -76,9 +76,13 @@ struct SwapSummary {
   std::optional<double> lost_share;
   std::optional<double> load_time_share;  ///< time in loads and evictions / time of the mix
   std::vector<SwapModelSummary> models;
+  std::int32_t budget_models = 0;  ///< 0: the budget is in bytes
+  std::string memory_why_not{};    ///< why sizes are absent; empty where none is
 };
 SS_FIELDS(SwapSummary, memory_budget_bytes, loads, evictions, peak_resident_bytes, mean_resident_bytes,
-          mean_resident_models, unswapped_tok_per_s, lost_tok_per_s, lost_share, load_time_share, models)
+          mean_resident_models, unswapped_tok_per_s, lost_tok_per_s, lost_share, load_time_share, models, budget_models,
+          memory_why_not)
+SS_ADDED_FIELDS(SwapSummary, budget_models, memory_why_not)
 
 /// One row of every report.
 struct CellSummary {

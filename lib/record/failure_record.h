@@ -16,10 +16,11 @@ enum class FailureKind : std::uint8_t {
   kCrash,
   kHang,
   kOutOfMemory,
-  kNoRate,  ///< a search found no rate at which the SLO is kept
+  kNoRate,    ///< a search found no rate at which the SLO is kept
+  kBadInput,  ///< what was asked for cannot be measured, as a budget that holds no model
   kError,
 };
-SS_ENUM_NAMES(FailureKind, "unavailable", "unsupported", "crash", "hang", "out-of-memory", "slo", "error")
+SS_ENUM_NAMES(FailureKind, "unavailable", "unsupported", "crash", "hang", "out-of-memory", "slo", "bad-input", "error")
 SS_SCHEMA_SAYS_STRING(FailureKind)
 
 /// A backend that failed, for one cell or altogether: the line `"type": "failure"`.

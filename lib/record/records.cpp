@@ -91,7 +91,7 @@ std::string Scenario::name() const {
     if (trace_speed != 1) name += fmt::format("+speed={:g}", trace_speed);
   }
   if (kind == ScenarioKind::kSwap && swap) {
-    name = "swap-" + budget_text(swap->memory_budget_bytes);
+    name = "swap-" + budget_text(*swap);
     if (!swap->shares.empty()) name += fmt::format("+shares={:g}", fmt::join(swap->shares, ":"));
     if (swap->zipf != 0) name += fmt::format("+zipf={:g}", swap->zipf);
   }

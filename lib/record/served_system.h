@@ -86,6 +86,15 @@ struct ServedFeatures {
 };
 SS_FIELDS(ServedFeatures, speculative, prefix_cache, kv_cache)
 
+/// One of several models that a server holds: the bundle whose model it is, and how requests name it.
+struct ServedModel {
+  std::string bundle;
+  std::string model;  ///< the name that requests carry
+  std::string url;    ///< as ServedSystem::url, of a server that serves this model alone; empty: the system's own
+  friend bool operator==(const ServedModel&, const ServedModel&) = default;
+};
+SS_FIELDS(ServedModel, bundle, model, url)
+
 struct ServedSystem {
   std::string url;  ///< with the path in front of /completions: "http://host:8000/v1"
   ServerPreset preset = ServerPreset::kAny;
@@ -100,10 +109,11 @@ struct ServedSystem {
   std::string metrics{};    ///< URL of its own metrics, which are sampled beside each repetition; empty: none
   std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
   std::optional<ServedFeatures> features{};  ///< absent in runs of programs that did not ask
+  std::vector<ServedModel> models{};         ///< of a system that holds several, in the order of the run's bundles
   friend bool operator==(const ServedSystem&, const ServedSystem&) = default;
 };
 SS_FIELDS(ServedSystem, url, preset, api, http, model, needs_key, timeout_s, version, settings, managed, metrics,
-          telemetry, features)
-SS_ADDED_FIELDS(ServedSystem, managed, metrics, telemetry, features)
+          telemetry, features, models)
+SS_ADDED_FIELDS(ServedSystem, managed, metrics, telemetry, features, models)
 
 }  // namespace secondsource

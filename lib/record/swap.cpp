@@ -20,7 +20,9 @@ std::vector<double> mix_shares(const SwapPlan& plan) {
   return shares;
 }
 
-std::string budget_text(std::int64_t bytes) {
+std::string budget_text(const SwapPlan& plan) {
+  if (plan.budget_models > 0) return fmt::format("{}model{}", plan.budget_models, plan.budget_models == 1 ? "" : "s");
+  const std::int64_t bytes = plan.memory_budget_bytes;
   constexpr std::array<std::pair<std::int64_t, std::string_view>, 3> kUnits = {
       {{std::int64_t{1} << 30, "GiB"}, {std::int64_t{1} << 20, "MiB"}, {std::int64_t{1} << 10, "KiB"}}};
   for (const auto& [size, unit] : kUnits) {

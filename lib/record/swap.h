@@ -20,20 +20,22 @@ SS_SCHEMA_SAYS_STRING(EvictionRule)
 
 /// What the scenario asks for: the budget and the mix of requests.
 struct SwapPlan {
-  std::int64_t memory_budget_bytes = 0;
+  std::int64_t memory_budget_bytes = 0;  ///< 0: the budget is a number of models
   EvictionRule eviction = EvictionRule::kLeastRecentlyUsed;
   /// Exponent of Zipf's law: model i (from 0) gets a share of the requests proportional to 1 / (i + 1)^zipf. 0: equal shares.
   double zipf = 0;
   std::vector<double> shares{};       ///< of the requests, in proportion; empty: those of `zipf`
   std::vector<std::string> models{};  ///< names of the bundles, in the order of the plan
+  std::int32_t budget_models = 0;     ///< how many may be resident at once; 0: the budget is in bytes
 };
-SS_FIELDS(SwapPlan, memory_budget_bytes, eviction, zipf, shares, models)
+SS_FIELDS(SwapPlan, memory_budget_bytes, eviction, zipf, shares, models, budget_models)
+SS_ADDED_FIELDS(SwapPlan, budget_models)
 
 /// The share of the requests that each model gets; they sum to 1.
 [[nodiscard]] std::vector<double> mix_shares(const SwapPlan& plan);
 
-/// "24MiB", as the budget stands in a scenario's name; bytes without a unit where no unit divides them.
-[[nodiscard]] std::string budget_text(std::int64_t bytes);
+/// "24MiB" or "2models", as the budget stands in a scenario's name; bytes without a unit where no unit divides them.
+[[nodiscard]] std::string budget_text(const SwapPlan& plan);
 
 /// Where the bytes of a model are when it is loaded.
 enum class StartSource : std::uint8_t {
@@ -59,12 +61,14 @@ SS_FIELDS(ModelStart, model, source, cached_share, load_ns, first_token_ns, why_
 /// What one model takes, and what it does while it has the device alone.
 struct SwappedModel {
   std::string model;
-  std::int64_t resident_bytes = 0;  ///< weights, KV cache, workspace and runtime, after it has answered requests
-  std::int64_t weights_bytes = 0;
-  std::int64_t kv_bytes = 0;
-  std::int64_t file_bytes = 0;    ///< of its bundle
-  std::int64_t alone_tokens = 0;  ///< output tokens of its requests of the mix, served without a swap
-  std::int64_t alone_ns = 0;      ///< the time of that
+  /// Weights, KV cache, workspace and runtime, after it has answered requests. Each size is absent where a server does not
+  /// tell it.
+  std::optional<std::int64_t> resident_bytes{};
+  std::optional<std::int64_t> weights_bytes{};
+  std::optional<std::int64_t> kv_bytes{};
+  std::optional<std::int64_t> file_bytes{};  ///< of its bundle, or of the files that a server reads
+  std::int64_t alone_tokens = 0;             ///< output tokens of its requests of the mix, served without a swap
+  std::int64_t alone_ns = 0;                 ///< the time of that
 };
 SS_FIELDS(SwappedModel, model, resident_bytes, weights_bytes, kv_bytes, file_bytes, alone_tokens, alone_ns)
 
@@ -78,18 +82,20 @@ struct SwapEvent {
   std::string model;
   std::int32_t request = 0;
   std::int64_t duration_ns = 0;
-  std::int64_t resident_bytes = 0;  ///< of all resident models, afterwards
+  std::optional<std::int64_t> resident_bytes{};  ///< of all resident models, afterwards
 };
 SS_FIELDS(SwapEvent, action, model, request, duration_ns, resident_bytes)
 
 /// What a repetition of `swap` has beside its samples.
 struct SwapRecord {
   std::vector<std::string> resident_at_start;  ///< the least recently used first
-  std::int64_t resident_bytes_at_start = 0;
+  std::optional<std::int64_t> resident_bytes_at_start{};
   std::vector<ModelStart> starts;
   std::vector<SwappedModel> models;  ///< in the order of the plan
   std::vector<SwapEvent> events;     ///< in their order
+  std::string memory_why_not{};      ///< why sizes are absent; empty where none is
 };
-SS_FIELDS(SwapRecord, resident_at_start, resident_bytes_at_start, starts, models, events)
+SS_FIELDS(SwapRecord, resident_at_start, resident_bytes_at_start, starts, models, events, memory_why_not)
+SS_ADDED_FIELDS(SwapRecord, memory_why_not)
 
 }  // namespace secondsource

@@ -41,6 +41,8 @@ std::string swap_value_of(const SummarizedRun&, const CellSummary& cell) {
     return number(((*cell.swap).*Member).value);
   } else if constexpr (std::is_same_v<decltype((*cell.swap).*Member), const std::optional<double>&>) {
     return number((*cell.swap).*Member);
+  } else if constexpr (std::is_same_v<decltype((*cell.swap).*Member), const std::optional<std::int64_t>&>) {
+    return (*cell.swap).*Member ? fmt::format("{}", *((*cell.swap).*Member)) : "";
   } else {
     return fmt::format("{}", (*cell.swap).*Member);
   }
@@ -176,6 +178,7 @@ const std::vector<CsvColumn>& later_figure_columns() {
       {"swap_lost_tok_per_s", swap_value_of<&SwapSummary::lost_tok_per_s>},
       {"swap_lost_share", swap_value_of<&SwapSummary::lost_share>},
       {"swap_load_time_share", swap_value_of<&SwapSummary::load_time_share>},
+      {"swap_budget_models", swap_value_of<&SwapSummary::budget_models>},
   };
   return kColumns;
 }

@@ -12,8 +12,14 @@
 namespace secondsource {
 namespace {
 
-std::string bytes_text(const std::optional<double>& bytes) {
+template <typename T>
+std::string bytes_text(const std::optional<T>& bytes) {
   return bytes ? format_bytes(static_cast<std::int64_t>(*bytes)) : kUnknown;
+}
+
+std::string budget_of(const SwapSummary& swap) {
+  if (swap.budget_models > 0) return fmt::format("{} model{}", swap.budget_models, swap.budget_models == 1 ? "" : "s");
+  return format_bytes(swap.memory_budget_bytes);
 }
 
 /// A name for the row of a cell, with the run's where there are several.
@@ -39,8 +45,8 @@ TextTable swap_table(std::span<const SummarizedRun> runs) {
   table.right_aligned.assign(table.columns.size(), true);
   table.right_aligned.front() = false;
   for_each_swap(runs, [&](const SummarizedRun& run, const CellSummary& cell, const SwapSummary& swap) {
-    table.rows.push_back({row_name(runs, run, cell), format_bytes(swap.memory_budget_bytes),
-                          bytes_text(swap.mean_resident_bytes), format_bytes(swap.peak_resident_bytes),
+    table.rows.push_back({row_name(runs, run, cell), budget_of(swap), bytes_text(swap.mean_resident_bytes),
+                          bytes_text(swap.peak_resident_bytes),
                           swap.mean_resident_models ? fmt::format("{:.2f}", *swap.mean_resident_models) : kUnknown,
                           fmt::format("{:g}", swap.loads), fmt::format("{:g}", swap.evictions),
                           percent_text(swap.load_time_share), rate_text(cell.output_tok_per_s),
@@ -61,7 +67,7 @@ TextTable swap_models_table(std::span<const SummarizedRun> runs) {
     for (const SwapModelSummary& model : swap.models) {
       table.rows.push_back(
           {row_name(runs, run, cell), model.model, fmt::format("{} ({:.0f} %)", model.n_requests, 100 * model.share),
-           format_bytes(model.resident_bytes), format_bytes(model.weights_bytes), duration_text(model.start_disk_ns),
+           bytes_text(model.resident_bytes), bytes_text(model.weights_bytes), duration_text(model.start_disk_ns),
            duration_text(model.start_page_cache_ns), duration_text(model.start_host_memory_ns),
            fmt::format("{:g}", model.loads), fmt::format("{:g}", model.evictions), rate_text(model.alone_tok_per_s),
            dollars_text(model.usd_per_resident_hour)});
@@ -72,15 +78,18 @@ TextTable swap_models_table(std::span<const SummarizedRun> runs) {
 
 std::vector<std::string> swap_lines(std::span<const SummarizedRun> runs) {
   std::vector<std::string> lines;
+  const auto add = [&lines](std::string line) {
+    if (std::ranges::find(lines, line) == lines.end()) lines.push_back(std::move(line));
+  };
   for_each_swap(runs, [&](const SummarizedRun&, const CellSummary& cell, const SwapSummary& swap) {
+    if (!swap.memory_why_not.empty()) add(fmt::format("{}: memory: {}", cell.key.backend, swap.memory_why_not));
     for (const SwapModelSummary& model : swap.models) {
       const std::pair<const char*, const Estimate*> starts[] = {{"from disk", &model.start_disk_ns},
                                                                 {"from page cache", &model.start_page_cache_ns},
                                                                 {"from host memory", &model.start_host_memory_ns}};
       for (const auto& [source, start] : starts) {
         if (start->value) continue;
-        std::string line = fmt::format("{}: start {}: {}", cell.key.backend, source, start->why_not);
-        if (std::ranges::find(lines, line) == lines.end()) lines.push_back(std::move(line));
+        add(fmt::format("{}: start {}: {}", cell.key.backend, source, start->why_not));
       }
     }
   });

@@ -47,6 +47,18 @@ bool parse_shares(std::string_view text, std::vector<double>& shares) {
   }
 }
 
+/// Parses "24MiB" or "2models".
+bool parse_budget(std::string_view text, SwapPlan& swap) {
+  for (const std::string_view unit : {"models", "model"}) {
+    if (!text.ends_with(unit)) continue;
+    return read_number(text.substr(0, text.size() - unit.size()), swap.budget_models) &&
+           kBudgetModelsRange.contains(swap.budget_models);
+  }
+  const Result<std::int64_t> bytes = parse_bytes(text);
+  if (bytes) swap.memory_budget_bytes = *bytes;
+  return bytes.has_value();
+}
+
 /// Parses one of "zipf=1", "shares=3:1" and "requests=300".
 bool parse_swap_modifier(std::string_view name, std::string_view value, Scenario& scenario) {
   SwapPlan& swap = *scenario.swap;
@@ -97,10 +109,8 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
     return read_number(*batch, scenario.batch) && kBatchRange.contains(scenario.batch);
   }
   if (name.starts_with("swap:") || name.starts_with("swap-")) {
-    const Result<std::int64_t> budget = parse_bytes(name.substr(5));
     scenario.kind = ScenarioKind::kSwap;
-    scenario.swap.emplace().memory_budget_bytes = budget ? *budget : 0;
-    return scenario.swap->memory_budget_bytes > 0;
+    return parse_budget(name.substr(5), scenario.swap.emplace());
   }
   if (!name.starts_with("server")) return false;
   scenario.kind = ScenarioKind::kServer;

@@ -500,6 +500,10 @@ RunHealth judge_run(const RunRecord& record, const std::vector<JournalLine>& lin
     // the SLO at no rate is a result, not a failure.
     const bool counts = failure.kind != FailureKind::kNoRate &&
                         (failure.kind != FailureKind::kUnsupported || is_named(failure.backend));
+    if (failure.kind == FailureKind::kBadInput) {
+      health.refused.push_back(line);
+      continue;
+    }
     (!counts ? health.unavailable : counts_at(failure.cell) ? health.failures : health.without_effect).push_back(line);
   }
   for (const GoldenRecord& golden : summary.golden) {

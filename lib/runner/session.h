@@ -39,6 +39,7 @@ Result<void> execute_run(RunDirectory& run, const SessionOptions& options, Progr
 struct RunHealth {
   bool wrong_tokens = false;             ///< a golden pass failed, or a timed request diverged from the reference
   std::vector<std::string> failures;     ///< one line per backend that failed, or was named and is not available
+  std::vector<std::string> refused;      ///< what was asked for and cannot be measured, as a budget that holds no model
   std::vector<std::string> invalid;      ///< measurements whose own checks failed
   std::vector<std::string> unavailable;  ///< failed modules that were not named: listed, not counted as failures
   std::vector<std::string> unverified;   ///< bundles and variants without expected outputs

@@ -97,7 +97,10 @@ Result<void> check_cell(const PlannedCell& cell) {
                  "a budget and a mix for the scenario swap, and none for others");
   if (scenario.swap) {
     const SwapPlan& swap = *scenario.swap;
-    orders.require(swap.memory_budget_bytes > 0, "memory_budget_bytes", "a number above 0");
+    orders.require(swap.budget_models == 0 || kBudgetModelsRange.contains(swap.budget_models), "budget_models",
+                   "a number of models");
+    orders.require((swap.memory_budget_bytes > 0) != (swap.budget_models > 0), "memory_budget_bytes",
+                   "a number above 0, or a number of models in its place");
     orders.zero_or_in_range("zipf", swap.zipf, kZipfRange);
     orders.require(swap.models.size() > 1, "models", "several bundles");
     orders.require(swap.shares.empty() || swap.shares.size() == swap.models.size(), "shares",

@@ -178,6 +178,8 @@ FailureKind WorkerClient::kind_of(ErrorCode code) const {
       return FailureKind::kUnavailable;
     case ErrorCode::kUnsupported:
       return FailureKind::kUnsupported;
+    case ErrorCode::kInvalidInput:
+      return FailureKind::kBadInput;
     case ErrorCode::kDeviceLost:
       return kind_of_loss_;
     default:

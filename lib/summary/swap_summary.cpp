@@ -19,7 +19,7 @@ double rate_per_s(std::int64_t tokens, std::int64_t ns) {
 /// The resident set over the time of one repetition: of each request from when it was sent until the next one was.
 struct Residency {
   double ns = 0;
-  double byte_ns = 0;
+  std::optional<double> byte_ns = 0;  ///< absent where a size is not known
   double model_ns = 0;
 };
 
@@ -30,22 +30,28 @@ Residency residency_of(const Repetition& repetition, std::span<const RequestSamp
   }
   std::ranges::sort(own, {}, &RequestSample::sent_ns);
   Residency sum;
-  auto bytes = static_cast<double>(repetition.swap->resident_bytes_at_start);
+  std::optional<std::int64_t> bytes = repetition.swap->resident_bytes_at_start;
   auto n_models = static_cast<double>(repetition.swap->resident_at_start.size());
   for (std::size_t index = 0; index < own.size(); ++index) {
     for (const SwapEvent& event : repetition.swap->events) {
       if (event.request != own[index]->request) continue;
-      bytes = static_cast<double>(event.resident_bytes);
+      bytes = event.resident_bytes;
       n_models += event.action == SwapAction::kLoad ? 1 : -1;
     }
     const std::int64_t until_ns =
         index + 1 < own.size() ? own[index + 1]->sent_ns : own[index]->last_token_ns.value_or(own[index]->sent_ns);
     const auto span_ns = static_cast<double>(until_ns - own[index]->sent_ns);
     sum.ns += span_ns;
-    sum.byte_ns += bytes * span_ns;
+    sum.byte_ns =
+        sum.byte_ns && bytes ? std::optional(*sum.byte_ns + static_cast<double>(*bytes) * span_ns) : std::nullopt;
     sum.model_ns += n_models * span_ns;
   }
   return sum;
+}
+
+/// The larger of two sizes, of which either may be unknown.
+std::optional<std::int64_t> larger(const std::optional<std::int64_t>& a, const std::optional<std::int64_t>& b) {
+  return a < b ? b : a;
 }
 
 double count_of(const SwapRecord& record, SwapAction action, const std::string& model = "") {
@@ -84,10 +90,10 @@ SwapModelSummary summarize_model(const CellLines& lines, const std::string& mode
     evictions.push_back(count_of(*repetition->swap, SwapAction::kEviction, model));
     for (const SwappedModel& one : repetition->swap->models) {
       if (one.model != model) continue;
-      summary.resident_bytes = std::max(summary.resident_bytes, one.resident_bytes);
-      summary.weights_bytes = std::max(summary.weights_bytes, one.weights_bytes);
-      summary.kv_bytes = std::max(summary.kv_bytes, one.kv_bytes);
-      summary.file_bytes = std::max(summary.file_bytes, one.file_bytes);
+      summary.resident_bytes = larger(summary.resident_bytes, one.resident_bytes);
+      summary.weights_bytes = larger(summary.weights_bytes, one.weights_bytes);
+      summary.kv_bytes = larger(summary.kv_bytes, one.kv_bytes);
+      summary.file_bytes = larger(summary.file_bytes, one.file_bytes);
       if (one.alone_ns > 0) alone.push_back(rate_per_s(one.alone_tokens, one.alone_ns));
     }
   }
@@ -109,6 +115,7 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
   if (!cell.scenario.swap || lines.repetitions.empty() || !has_all) return std::nullopt;
   SwapSummary summary;
   summary.memory_budget_bytes = cell.scenario.swap->memory_budget_bytes;
+  summary.budget_models = cell.scenario.swap->budget_models;
   std::vector<double> loads, evictions, unswapped, lost, bytes, models, load_shares;
   for (std::size_t index = 0; index < lines.repetitions.size(); ++index) {
     const Repetition& repetition = *lines.repetitions[index];
@@ -118,10 +125,11 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
       tokens += one.alone_tokens;
       alone_ns += one.alone_ns;
     }
-    summary.peak_resident_bytes = std::max(summary.peak_resident_bytes, record.resident_bytes_at_start);
+    if (summary.memory_why_not.empty()) summary.memory_why_not = record.memory_why_not;
+    summary.peak_resident_bytes = larger(summary.peak_resident_bytes, record.resident_bytes_at_start);
     for (const SwapEvent& event : record.events) {
       event_ns += event.duration_ns;
-      summary.peak_resident_bytes = std::max(summary.peak_resident_bytes, event.resident_bytes);
+      summary.peak_resident_bytes = larger(summary.peak_resident_bytes, event.resident_bytes);
     }
     loads.push_back(count_of(record, SwapAction::kLoad));
     evictions.push_back(count_of(record, SwapAction::kEviction));
@@ -131,7 +139,7 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
     if (window_ns > 0) load_shares.push_back(static_cast<double>(event_ns) / static_cast<double>(window_ns));
     const Residency residency = residency_of(repetition, lines.samples);
     if (!(residency.ns > 0)) continue;
-    bytes.push_back(residency.byte_ns / residency.ns);
+    if (residency.byte_ns) bytes.push_back(*residency.byte_ns / residency.ns);
     models.push_back(residency.model_ns / residency.ns);
   }
   summary.loads = median(loads).value_or(0);
@@ -147,9 +155,11 @@ std::optional<SwapSummary> summarize_swap(const CellLines& lines, const CellSumm
   const std::vector<double> shares = mix_shares(*cell.scenario.swap);
   for (std::size_t index = 0; index < shares.size(); ++index) {
     SwapModelSummary model = summarize_model(lines, cell.scenario.swap->models[index], shares[index]);
-    if (usd_per_hour) {
+    if (usd_per_hour && summary.budget_models > 0) {
+      model.usd_per_resident_hour = *usd_per_hour / summary.budget_models;
+    } else if (usd_per_hour && model.resident_bytes) {
       model.usd_per_resident_hour =
-          usd_per_resident_hour(*usd_per_hour, model.resident_bytes, summary.memory_budget_bytes);
+          usd_per_resident_hour(*usd_per_hour, *model.resident_bytes, summary.memory_budget_bytes);
     }
     summary.models.push_back(std::move(model));
   }

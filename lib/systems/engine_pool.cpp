@@ -16,6 +16,7 @@
 #include "host/page_cache.h"
 #include "systems/engine_system.h"
 #include "systems/loaded_engine.h"
+#include "systems/resident_set.h"
 #include "systems/wait_until.h"
 
 namespace secondsource {
@@ -47,7 +48,7 @@ void add_totals(const StepTotals& from, StepTotals& to) {
 class EnginePool final : public ModelPool {
  public:
   EnginePool(const SystemJob& job, const std::vector<LoadedPrompts>& prompts, Progress& progress)
-      : job_(job), prompts_(prompts), progress_(progress) {}
+      : job_(job), prompts_(prompts), progress_(progress), resident_(job.models.size()) {}
 
   Result<void> open() {
     const InterruptFlag never;
@@ -57,7 +58,7 @@ class EnginePool final : public ModelPool {
       Slot slot{.files = std::move(files)};
       for (const std::filesystem::path& file : slot.files) {
         SS_TRY(const FileCache cache, file_cache(file));
-        slot.footprint.file_bytes += cache.bytes;
+        slot.file_bytes += cache.bytes;
       }
       names_.push_back(model.name);
       slots_.push_back(std::move(slot));
@@ -70,8 +71,8 @@ class EnginePool final : public ModelPool {
   }
   [[nodiscard]] std::int32_t max_in_flight() const override { return 1; }
   [[nodiscard]] const std::vector<std::string>& models() const override { return names_; }
-  void set_budget(std::int64_t memory_budget_bytes) override {
-    budget_bytes_ = memory_budget_bytes;
+  void set_budget(const SwapPlan& plan) override {
+    resident_.set_budget(plan);
     peak_bytes_ = 0;  // that of an earlier, larger budget is another cell's
   }
 
@@ -114,49 +115,48 @@ class EnginePool final : public ModelPool {
   }
 
   Result<void> make_resident(std::int32_t model, std::int64_t tag) override {
-    Slot& slot = slot_of(model);
-    slot.last_use = ++n_uses_;
-    if (slot.resident) return {};
-    // The first load of a model shows how large it is; until then it gets the device alone.
-    const std::int64_t known_bytes = slot.footprint.memory.total_bytes();
-    SS_TRY_VOID(make_room(known_bytes > 0 ? known_bytes : budget_bytes_, model, tag));
+    resident_.use(model);
+    if (resident_.is_resident(model)) return {};
+    for (const std::int32_t victim : resident_.victims_for(model)) evict(victim, tag);
     const std::int64_t began_ns = now_ns();
     SS_TRY_VOID(load(model));
     const std::int64_t duration_ns = now_ns() - began_ns;
     // Only the first time: reading the memory takes as long as some tokens (/proc/self/smaps), and clocks run.
-    if (known_bytes == 0) note_memory(slot);
-    const std::int64_t bytes = slot.footprint.memory.total_bytes();
-    if (bytes > budget_bytes_) {
+    if (!resident_.bytes_of(model)) note_memory(model);
+    if (resident_.is_too_large(model)) {
+      const std::int64_t bytes = *resident_.bytes_of(model);
       return Error{
           ErrorCode::kInvalidInput,
           fmt::format("swap: expected a memory budget that holds the largest model: {} needs {} ({} bytes), the "
                       "budget is {}",
                       names_[static_cast<std::size_t>(model)], format_bytes(bytes), bytes,
-                      format_bytes(budget_bytes_))};
+                      format_bytes(resident_.budget_bytes()))};
     }
-    peak_bytes_ = std::max(peak_bytes_, resident_bytes());
-    events_.push_back({SwapAction::kLoad, model, tag, duration_ns, resident_bytes()});
+    peak_bytes_ = std::max(peak_bytes_, resident_.resident_bytes().value_or(0));
+    events_.push_back({SwapAction::kLoad, model, tag, duration_ns, resident_.resident_bytes()});
     return {};
   }
 
-  [[nodiscard]] std::vector<std::int32_t> resident() const override {
-    std::vector<std::int32_t> models;
-    for (std::size_t model = 0; model < slots_.size(); ++model) {
-      if (slots_[model].resident) models.push_back(static_cast<std::int32_t>(model));
-    }
-    std::ranges::sort(models, {},
-                      [this](std::int32_t model) { return slots_[static_cast<std::size_t>(model)].last_use; });
-    return models;
-  }
+  [[nodiscard]] std::vector<std::int32_t> resident() const override { return resident_.resident(); }
 
   Result<void> evict_all() override {
     for (const std::int32_t model : resident()) evict(model, -1);
     return {};
   }
 
+  Result<void> evict_to_host_memory(std::int32_t) override {
+    return Error{ErrorCode::kUnsupported, why_no_host_memory()};
+  }
+
   ModelFootprint footprint(std::int32_t model) override {
-    note_memory(slot_of(model));
-    return slot_of(model).footprint;
+    note_memory(model);
+    const Slot& slot = slot_of(model);
+    ModelFootprint footprint{.file_bytes = slot.file_bytes};
+    if (!resident_.bytes_of(model)) return footprint;
+    footprint.resident_bytes = resident_.bytes_of(model);
+    footprint.weights_bytes = slot.memory.weights_bytes;
+    footprint.kv_bytes = slot.memory.kv_bytes;
+    return footprint;
   }
 
   Result<void> drop_cached_files(std::int32_t model) override {
@@ -179,26 +179,19 @@ class EnginePool final : public ModelPool {
                     : "not measured: this program keeps no weights in host memory beside those on the device";
   }
 
+  [[nodiscard]] std::string why_no_memory() const override { return ""; }
+
   [[nodiscard]] std::vector<PoolEvent> take_events() override { return std::exchange(events_, {}); }
 
  private:
   struct Slot {
     std::vector<std::filesystem::path> files;
-    ModelFootprint footprint{};
-    std::int64_t last_use = 0;
+    std::int64_t file_bytes = 0;
+    MemoryUse memory{};  ///< the largest seen so far
     std::optional<ResidentModel> resident{};
   };
 
   Slot& slot_of(std::int32_t model) { return slots_[static_cast<std::size_t>(model)]; }
-
-  /// Evicts the least recently used models until `bytes` are free.
-  Result<void> make_room(std::int64_t bytes, std::int32_t for_model, std::int64_t tag) {
-    for (const std::int32_t model : resident()) {
-      if (resident_bytes() + bytes <= budget_bytes_) break;
-      if (model != for_model) evict(model, tag);
-    }
-    return {};
-  }
 
   /// Opens the bundle, prepares the weights and compiles every step, so that nothing is left for the first request.
   Result<void> load(std::int32_t model) {
@@ -217,6 +210,7 @@ class EnginePool final : public ModelPool {
         slots_[index].resident.emplace(ResidentModel{std::move(bundle), std::move(session), nullptr});
     resident.system =
         std::make_unique<EngineSystem>(*resident.session, prompts_[index].text.tokenizer(), job_.step_deadline_ns);
+    resident_.add(model);
     return {};
   }
 
@@ -240,23 +234,18 @@ class EnginePool final : public ModelPool {
     Slot& slot = slot_of(model);
     add_totals(slot.resident->system->step_totals(), evicted_totals_);
     slot.resident.reset();
+    resident_.remove(model);
     if (serving_ == model) serving_.reset();
-    events_.push_back({SwapAction::kEviction, model, tag, now_ns() - began_ns, resident_bytes()});
-  }
-
-  [[nodiscard]] std::int64_t resident_bytes() const {
-    std::int64_t sum = 0;
-    for (const Slot& slot : slots_) {
-      if (slot.resident) sum += slot.footprint.memory.total_bytes();
-    }
-    return sum;
+    events_.push_back({SwapAction::kEviction, model, tag, now_ns() - began_ns, resident_.resident_bytes()});
   }
 
   /// Keeps the largest memory that a resident model was seen with; a workspace grows with the first requests.
-  static void note_memory(Slot& slot) {
+  void note_memory(std::int32_t model) {
+    Slot& slot = slot_of(model);
     if (!slot.resident) return;
     const MemoryUse now = slot.resident->session->backend().memory();
-    if (now.total_bytes() > slot.footprint.memory.total_bytes()) slot.footprint.memory = now;
+    if (now.total_bytes() > slot.memory.total_bytes()) slot.memory = now;
+    resident_.note_bytes(model, now.total_bytes());
   }
 
   SystemJob job_;
@@ -264,11 +253,10 @@ class EnginePool final : public ModelPool {
   Progress& progress_;
   std::vector<std::string> names_;
   std::vector<Slot> slots_;
+  ResidentSet resident_;
   std::vector<PoolEvent> events_;
   StepTotals evicted_totals_;
   std::optional<std::int32_t> serving_;
-  std::int64_t budget_bytes_ = 0;
-  std::int64_t n_uses_ = 0;
   std::int64_t peak_bytes_ = 0;
   bool is_host_ = true;
 };

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "bundle/bundle.h"
@@ -10,42 +9,11 @@
 #include "systems/engine_pool.h"
 #include "systems/loaded_engine.h"
 #include "systems/loaded_prompts.h"
+#include "systems/pool_verdict.h"
 #include "systems/request_mix.h"
 
 namespace secondsource {
 namespace {
-
-/// Adds the verdict on one model to that on all: the worst counts, and reasons say whose they are.
-void add_verdict(const GoldenRecord& one, GoldenRecord& all) {
-  const auto badness = [](GoldenVerdict verdict) {
-    return verdict == GoldenVerdict::kPassed ? 0 : verdict == GoldenVerdict::kFailed ? 2 : 1;
-  };
-  if (badness(one.verdict) > badness(all.verdict)) all.verdict = one.verdict;
-  for (const std::string& reason : one.reasons) all.reasons.push_back(one.bundle + ": " + reason);
-  if (one.kl_mean && one.n_positions > 0) {
-    const auto before = static_cast<double>(all.n_positions);
-    const auto added = static_cast<double>(one.n_positions);
-    const auto mean_of = [&](const std::optional<double>& so_far, double value) {
-      return (so_far.value_or(0) * before + value * added) / (before + added);
-    };
-    all.kl_mean = mean_of(all.kl_mean, *one.kl_mean);
-    if (one.nll_difference_mean) all.nll_difference_mean = mean_of(all.nll_difference_mean, *one.nll_difference_mean);
-  }
-  if (one.kl_worst) all.kl_worst = std::max(all.kl_worst.value_or(0), *one.kl_worst);
-  all.n_prompts += one.n_prompts;
-  all.n_skipped += one.n_skipped;
-  all.n_positions += one.n_positions;
-  all.n_match += one.n_match;
-  all.n_near_tie += one.n_near_tie;
-  all.n_wrong += one.n_wrong;
-  const auto add = [](const std::optional<std::int32_t>& from, std::optional<std::int32_t>& to) {
-    if (from) to = to.value_or(0) + *from;
-  };
-  add(one.n_answers, all.n_answers);
-  add(one.n_answers_right, all.n_answers_right);
-  add(one.n_reference_answers_right, all.n_reference_answers_right);
-  add(one.n_streamed, all.n_streamed);
-}
 
 class LoadedPool final : public LoadedSystem {
  public:
@@ -94,18 +62,11 @@ class LoadedPool final : public LoadedSystem {
     if (!scenario.swap) {
       return Error{ErrorCode::kInternal, fmt::format("scenario {}: expected one of several models", scenario.name())};
     }
-    pool_->set_budget(scenario.swap->memory_budget_bytes);
+    pool_->set_budget(*scenario.swap);
     std::vector<std::vector<WorkItem>> items_of;
     for (const LoadedPrompts& prompts : prompts_) items_of.push_back(prompts.workload.items(scenario, seed));
-    std::vector<std::size_t> n_taken(prompts_.size(), 0);
     PreparedWork work;
-    for (const std::int32_t model : draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed)) {
-      const auto index = static_cast<std::size_t>(model);
-      WorkItem item = items_of[index][n_taken[index]++];
-      item.request.model = model;
-      item.request.tag = static_cast<std::int64_t>(work.items.size());
-      work.items.push_back(std::move(item));
-    }
+    work.items = mixed_items(std::move(items_of), draw_models(mix_shares(*scenario.swap), scenario.n_requests, seed));
     return work;
   }
 

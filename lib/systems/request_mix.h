@@ -5,11 +5,18 @@
 #include <span>
 #include <vector>
 
+#include "measure/repetition.h"
+
 namespace secondsource {
 
 /// Draws a model for each of `n_requests` requests: model i with probability shares[i], which sum to 1. The result depends
 /// on the arguments alone.
 [[nodiscard]] std::vector<std::int32_t> draw_models(std::span<const double> shares, std::int32_t n_requests,
                                                     std::uint64_t seed);
+
+/// The requests of a mix: of each model its own, in their order, when it is that model's turn. `items_of[model]` has at least as
+/// many as `turns` has of the model; tags are the places in the mix.
+[[nodiscard]] std::vector<WorkItem> mixed_items(std::vector<std::vector<WorkItem>> items_of,
+                                                std::span<const std::int32_t> turns);
 
 }  // namespace secondsource

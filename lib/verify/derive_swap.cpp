@@ -39,6 +39,7 @@ Values planned_shares(const Json& plan) {
 
 struct Occupancy {
   double ns = 0, bytes = 0, models = 0;  ///< the last two times ns
+  bool knows_bytes = true;
 };
 
 /// Follows the resident set from request to request.
@@ -48,12 +49,12 @@ Occupancy occupancy_of(const Json& swap, const Json& repetition, const std::vect
     if (sample->at("repetition") == repetition) by_time[whole(*sample, "sent_ns")] = sample;
   }
   Occupancy sum;
-  double bytes = swap.at("resident_bytes_at_start").get<double>();
+  std::optional<double> bytes = number(swap, "resident_bytes_at_start");
   double models = static_cast<double>(swap.at("resident_at_start").size());
   for (auto at = by_time.begin(); at != by_time.end(); ++at) {
     for (const Json& event : swap.at("events")) {
       if (event.at("request") != at->second->at("request")) continue;
-      bytes = event.at("resident_bytes").get<double>();
+      bytes = number(event, "resident_bytes");
       models += event.at("action") == "load" ? 1 : -1;
     }
     const auto next = std::next(at);
@@ -61,16 +62,17 @@ Occupancy occupancy_of(const Json& swap, const Json& repetition, const std::vect
         next == by_time.end() ? whole_or_null(*at->second, "last_token_ns").value_or(at->first) : next->first;
     const auto span = static_cast<double>(end - at->first);
     sum.ns += span;
-    sum.bytes += span * bytes;
+    sum.bytes += span * bytes.value_or(0);
+    sum.knows_bytes = sum.knows_bytes && bytes;
     sum.models += span * models;
   }
   return sum;
 }
 
 Json derive_model(const Json& name, double share, const std::vector<const Json*>& samples, const CellLines& lines,
-                  std::optional<double> usd_per_hour, double budget) {
+                  std::optional<double> usd_per_hour, const Json& plan) {
   Json model = {{"model", name}, {"share", share}, {"usd_per_resident_hour", nullptr}};
-  for (const char* size : {"resident_bytes", "weights_bytes", "kv_bytes", "file_bytes"}) model[size] = 0;
+  for (const char* size : {"resident_bytes", "weights_bytes", "kv_bytes", "file_bytes"}) model[size] = nullptr;
   Values alone, loads, evictions;
   std::map<std::string, Values> starts;
   const Json& first = lines.repetitions.front()->tree.at("repetition");
@@ -87,7 +89,8 @@ Json derive_model(const Json& name, double share, const std::vector<const Json*>
     for (const Json& one : swap.at("models")) {
       if (one.at("model") != name) continue;
       for (const char* size : {"resident_bytes", "weights_bytes", "kv_bytes", "file_bytes"}) {
-        if (one.at(size) > model[size]) model[size] = one.at(size);
+        if (!one.at(size).is_null() && (model[size].is_null() || one.at(size) > model[size]))
+          model[size] = one.at(size);
       }
       if (one.at("alone_ns") > 0) {
         alone.push_back(per_second(one.at("alone_tokens").get<double>(), one.at("alone_ns").get<double>()));
@@ -100,7 +103,11 @@ Json derive_model(const Json& name, double share, const std::vector<const Json*>
   model["alone_tok_per_s"] = figure_over_repetitions(alone);
   model["loads"] = quantile(loads, 0.5).value_or(0);
   model["evictions"] = quantile(evictions, 0.5).value_or(0);
-  if (usd_per_hour && budget > 0) {
+  const double places = plan.value("budget_models", 0.0);
+  const auto budget = plan.at("memory_budget_bytes").get<double>();
+  if (usd_per_hour && places > 0) {
+    model["usd_per_resident_hour"] = *usd_per_hour / places;
+  } else if (usd_per_hour && budget > 0 && !model["resident_bytes"].is_null()) {
     model["usd_per_resident_hour"] = *usd_per_hour * (model["resident_bytes"].get<double>() / budget);
   }
   return model;
@@ -114,7 +121,8 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
   if (!scenario.contains("swap") || scenario.at("swap").is_null() || lines.repetitions.empty()) return;
   const Json plan = scenario.at("swap");
   Values loads, evictions, unswapped, lost, bytes, models, shares_of_time;
-  std::int64_t peak = 0;
+  std::optional<std::int64_t> peak;
+  std::string why_no_memory;
   for (std::size_t i = 0; i < lines.repetitions.size(); ++i) {
     const Json& tree = lines.repetitions[i]->tree;
     if (!tree.contains("swap") || tree.at("swap").is_null()) return;
@@ -124,10 +132,11 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
       tokens += one.at("alone_tokens").get<double>();
       alone_ns += one.at("alone_ns").get<double>();
     }
-    peak = std::max(peak, whole(swap, "resident_bytes_at_start"));
+    if (why_no_memory.empty()) why_no_memory = swap.value("memory_why_not", "");
+    peak = std::max(peak, whole_or_null(swap, "resident_bytes_at_start"));
     for (const Json& event : swap.at("events")) {
       event_ns += event.at("duration_ns").get<double>();
-      peak = std::max(peak, whole(event, "resident_bytes"));
+      peak = std::max(peak, whole_or_null(event, "resident_bytes"));
     }
     loads.push_back(events_of(swap, "load"));
     evictions.push_back(events_of(swap, "eviction"));
@@ -137,13 +146,15 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
     if (window > 0) shares_of_time.push_back(event_ns / static_cast<double>(window));
     const Occupancy occupancy = occupancy_of(swap, tree.at("repetition"), samples);
     if (occupancy.ns <= 0) continue;
-    bytes.push_back(occupancy.bytes / occupancy.ns);
+    if (occupancy.knows_bytes) bytes.push_back(occupancy.bytes / occupancy.ns);
     models.push_back(occupancy.models / occupancy.ns);
   }
   Json result = {{"memory_budget_bytes", plan.at("memory_budget_bytes")},
                  {"loads", quantile(loads, 0.5).value_or(0)},
                  {"evictions", quantile(evictions, 0.5).value_or(0)},
-                 {"peak_resident_bytes", peak},
+                 {"budget_models", plan.value("budget_models", 0)},
+                 {"memory_why_not", why_no_memory},
+                 {"peak_resident_bytes", or_null(peak)},
                  {"mean_resident_bytes", or_null(quantile(bytes, 0.5))},
                  {"mean_resident_models", or_null(quantile(models, 0.5))},
                  {"unswapped_tok_per_s", figure_over_repetitions(unswapped)},
@@ -159,8 +170,7 @@ void derive_swap(const Json& record, const std::vector<const Json*>& samples, co
   const auto usd = charged_per_hour(record, backend == nullptr ? 1 : backend->at("n_units_used").get<double>());
   const Values shares = planned_shares(plan);
   for (std::size_t i = 0; i < shares.size(); ++i) {
-    result["models"].push_back(derive_model(plan.at("models")[i], shares[i], samples, lines, usd,
-                                            plan.at("memory_budget_bytes").get<double>()));
+    result["models"].push_back(derive_model(plan.at("models")[i], shares[i], samples, lines, usd, plan));
   }
   cell["swap"] = std::move(result);
 }

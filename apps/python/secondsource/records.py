@@ -68,6 +68,7 @@ class SwapPlan:
     zipf: float
     shares: Tuple[float, ...]
     models: Tuple[str, ...]
+    budget_models: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class SwapModelSummary:
     model: str
     share: float
     n_requests: int
-    resident_bytes: int
-    weights_bytes: int
-    kv_bytes: int
-    file_bytes: int
+    resident_bytes: Optional[int]
+    weights_bytes: Optional[int]
+    kv_bytes: Optional[int]
+    file_bytes: Optional[int]
     start_disk_ns: Estimate
     start_page_cache_ns: Estimate
     start_host_memory_ns: Estimate
@@ -97,7 +98,7 @@ class SwapSummary:
     memory_budget_bytes: int
     loads: float
     evictions: float
-    peak_resident_bytes: int
+    peak_resident_bytes: Optional[int]
     mean_resident_bytes: Optional[float]
     mean_resident_models: Optional[float]
     unswapped_tok_per_s: Estimate
@@ -105,6 +106,8 @@ class SwapSummary:
     lost_share: Optional[float]
     load_time_share: Optional[float]
     models: Tuple[SwapModelSummary, ...]
+    budget_models: int = 0
+    memory_why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -376,10 +379,10 @@ class ModelStart:
 @dataclass(frozen=True)
 class SwappedModel:
     model: str
-    resident_bytes: int
-    weights_bytes: int
-    kv_bytes: int
-    file_bytes: int
+    resident_bytes: Optional[int]
+    weights_bytes: Optional[int]
+    kv_bytes: Optional[int]
+    file_bytes: Optional[int]
     alone_tokens: int
     alone_ns: int
 
@@ -390,7 +393,7 @@ class SwapEvent:
     model: str
     request: int
     duration_ns: int
-    resident_bytes: int
+    resident_bytes: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -398,10 +401,11 @@ class SwapRecord:
     """What a repetition of `swap` has beside its samples."""
 
     resident_at_start: Tuple[str, ...]
-    resident_bytes_at_start: int
+    resident_bytes_at_start: Optional[int]
     starts: Tuple[ModelStart, ...]
     models: Tuple[SwappedModel, ...]
     events: Tuple[SwapEvent, ...]
+    memory_why_not: str = ""
 
 
 @dataclass(frozen=True)

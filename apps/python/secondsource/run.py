@@ -205,7 +205,7 @@ _ALWAYS = {"golden", "golden_level", "status", "n_repetitions", "n_samples", "n_
 # Of the scenario `swap`; what is one per model has no column.
 _SWAP_COLUMNS = {"memory_budget_bytes": "swap_budget_bytes", **{part: f"swap_{part}" for part in (
     "loads", "evictions", "peak_resident_bytes", "mean_resident_bytes", "mean_resident_models", "unswapped_tok_per_s",
-    "lost_tok_per_s", "lost_share", "load_time_share")}}
+    "lost_tok_per_s", "lost_share", "load_time_share", "budget_models")}}
 
 
 def _row(run_id: str, cell: Cell) -> Dict[str, Any]:
