@@ -11,6 +11,7 @@
 #include "report/chart/changes.h"
 #include "report/chart/distribution.h"
 #include "report/chart/pareto.h"
+#include "report/chart/resident_set.h"
 #include "report/chart/roofline.h"
 #include "report/chart/timeline.h"
 #include "report/detail_tables.h"
@@ -249,13 +250,19 @@ void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
 }
 
-void add_swap(Document& document, std::span<const SummarizedRun> runs) {
+void add_swap(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {
   const TextTable swap = swap_table(runs);
   if (swap.rows.empty()) return;
   document.add(Section{"swap", "Many models on one device"});
   document.add(Paragraph{
       "The models of a mix take turns under a memory budget; the least recently used ones make room. Unswapped: the same "
       "requests, each model alone on the device. Loads and evictions are those of one repetition."});
+  std::vector<Chart> charts;
+  for (const Drawn& drawn : drawing.cells()) {
+    if (drawn.series == nullptr || drawn.series->residents.stays.empty()) continue;
+    charts.push_back(resident_set_chart("Resident over time: " + drawn.cell->key.id(), drawn.series->residents));
+  }
+  if (!charts.empty()) document.add(Charts{charts});
   document.add(CaptionedTable{"The resident set and what swapping costs", swap});
   document.add(
       CaptionedTable{"Each model: memory, beginning of the load to the first token, cost", swap_models_table(runs)});
@@ -368,7 +375,7 @@ void add_runs(Document& document, std::span<const SummarizedRun> runs, const Por
   add_roofline(document, runs, drawing);
   add_bounds(document, runs);
   add_loads(document, runs);
-  add_swap(document, runs);
+  add_swap(document, runs, drawing);
   add_machine(document, runs);
   if (portability != nullptr && !portability->rows.empty()) add_portability(document, *portability);
   add_timelines(document, drawing);

@@ -1,6 +1,7 @@
 #include "summary/cell_series.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "summary/cell_lines.h"
@@ -51,6 +52,17 @@ void add_step_rates(const std::vector<const Repetition*>& repetitions, CellSerie
   }
 }
 
+void add_residents(const std::vector<const Repetition*>& repetitions, const std::vector<const RequestSample*>& counted,
+                   CellSeries& series) {
+  const auto first =
+      std::ranges::find_if(repetitions, [](const Repetition* repetition) { return repetition->swap.has_value(); });
+  if (first == repetitions.end()) return;
+  std::vector<const RequestSample*> samples;
+  std::ranges::copy_if(counted, std::back_inserter(samples),
+                       [first](const RequestSample* sample) { return sample->repetition == (*first)->repetition; });
+  series.residents = resident_course(*(*first)->swap, samples);
+}
+
 Distribution sorted_distribution(std::vector<double> samples_ns) {
   std::sort(samples_ns.begin(), samples_ns.end());
   return distribution_of(samples_ns, kMsPerNs);
@@ -76,6 +88,7 @@ std::vector<CellSeries> cell_series(const RunRecord& record, const Journal& jour
     series.cell = planned.key.id();
     add_timeline(counted, series);
     add_step_rates(lines->second.repetitions, series);
+    add_residents(lines->second.repetitions, counted, series);
     series.ttft_ms = sorted_distribution(std::move(ttft));
     series.itl_ms = sorted_distribution(std::move(itl));
     result.push_back(std::move(series));

@@ -5,6 +5,7 @@
 #include "record/record_json.h"
 #include "record/records.h"
 #include "summary/distribution.h"
+#include "summary/resident_course.h"
 
 namespace secondsource {
 
@@ -31,6 +32,7 @@ struct CellSeries {
   std::vector<RequestSpan> timeline{};  ///< the first requests of the first complete repetition
   std::int64_t n_left_out = 0;          ///< number of requests of that repetition that are not in `timeline`
   std::vector<StepRate> step_rates{};   ///< for the kinds of steps whose work is known
+  ResidentCourse residents{};           ///< scenario `swap`: of its first complete repetition; otherwise empty
 };
 
 /// Returns one series for each planned cell that has samples, in the order of the plan.
