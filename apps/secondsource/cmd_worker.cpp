@@ -11,6 +11,7 @@
 #include "systems/loaded_null.h"
 #include "systems/loaded_pool.h"
 #include "systems/loaded_served.h"
+#include "systems/loaded_served_pool.h"
 
 namespace secondsource {
 namespace {
@@ -31,7 +32,7 @@ Result<ExitStatus> run_worker(const WorkerOptions& options) {
       case SystemKind::kNull:
         return load_null_system(job);
       case SystemKind::kServed:
-        return load_served_system(job, progress);
+        return job.models.empty() ? load_served_system(job, progress) : load_served_pool(job, progress);
       case SystemKind::kAdapter:
         return load_adapter_system(job, progress);
       case SystemKind::kEngine:

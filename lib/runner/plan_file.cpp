@@ -210,11 +210,16 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
         {"name",    "url",       "preset",      "api",          "http",     "model",          "variant",
          "bundle",  "timeout",   "devices",     "key_env",      "key_file", "start",          "stop",
          "health",  "env",       "image",       "engine",       "options",  "start_deadline", "stop_deadline",
-         "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache"}));
+         "metrics", "telemetry", "speculative", "prefix_cache", "kv_cache", "models"}));
     SS_TRY(const std::string name, node.string("name"));
     SS_TRY(std::optional<ManagedStart> managed, read_managed(node, path));
+    SS_TRY(const auto models, read_texts(node, "models"));
     std::string url;
-    if (!managed || node.has("url")) {
+    // Where each model has a server of its own, the first one answers for the system.
+    const bool has_urls = !models.empty() && models.front().second.find("://") != std::string::npos;
+    if (has_urls && !managed && !node.has("url")) {
+      url = models.front().second;
+    } else if (!managed || node.has("url")) {
       SS_TRY(url, node.string("url"));
     }
     std::vector<std::pair<std::string, std::string>> parts;
@@ -226,6 +231,13 @@ Result<void> read_systems(const YamlNode& root, const std::filesystem::path& pat
     }
     auto system = system_request_of(name, url, parts);
     if (!system) return system.error().with_context(root.document());
+    for (const auto& [bundle, model] : models) {
+      const Result<void> added = add_served_model(*system, bundle, model);
+      if (!added) return added.error().with_context(root.document());
+    }
+    if (!system->models.empty() && (!system->bundle.empty() || !system->model.empty())) {
+      return node.mismatch("models alone, or bundle and model of one");
+    }
     if (managed) {
       const Result<void> completed = complete_managed_start(*managed, system->preset, !url.empty());
       if (!completed) return completed.error().with_context(fmt::format("{}: system {}", root.document(), name));

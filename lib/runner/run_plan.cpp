@@ -88,6 +88,7 @@ class Planner {
     for (const OpenedBundle& opened : bundles_) SS_TRY_VOID(add_cells(opened));
     SS_TRY_VOID(note_shortened());
     SS_TRY_VOID(add_mix());
+    note_other_scenarios();
     plan_.record.settings = settings_;
     if (plan_.record.cells.empty()) {
       return Error{ErrorCode::kUnavailable, fmt::format("nothing to run: {}", fmt::join(plan_.notes, "; "))};
@@ -249,6 +250,7 @@ class Planner {
         std::ranges::find(systems_, backend.name, [](const ProbedSystem& one) { return one.request.name; });
     if (!backend.is_foreign() || system == systems_.end()) return variants;
     const SystemRequest& request = system->request;
+    if (!request.models.empty()) return std::vector<std::string>();  // of all bundles together: add_mix()
     if (request.bundle.empty() && bundles_.size() > 1) {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("system {}: a run of several bundles: expected bundle=NAME, the one that it serves",
@@ -267,6 +269,14 @@ class Planner {
 
   Result<void> check_served_bundles() const {
     for (const ProbedSystem& system : systems_) {
+      for (const ServedModel& model : system.request.models) {
+        if (std::ranges::find(bundles_, model.bundle, [](const OpenedBundle& one) { return one.record.name; }) !=
+            bundles_.end()) {
+          continue;
+        }
+        return Error{ErrorCode::kInvalidInput, fmt::format("system {}: models: expected bundles of this run, found {}",
+                                                           system.request.name, in_quotes(model.bundle))};
+      }
       const std::string& name = system.request.bundle;
       const auto is_named = [&](const OpenedBundle& opened) { return opened.record.name == name; };
       if (name.empty() || std::ranges::any_of(bundles_, is_named)) continue;
@@ -487,17 +497,18 @@ class Planner {
       const bool is_oracle =
           backend.name == request_.settings.oracle && !contains(settings_.named_backends, backend.name);
       if (is_oracle) continue;
-      if (backend.is_foreign()) {
-        plan_.notes.push_back(
-            fmt::format("{}: swap: not run: several models of one server are not measured", backend.name));
-        continue;
-      }
-      for (const std::string& variant : variants) {
+      SS_TRY(const std::vector<std::string> own_variants, variants_of_mix_for(backend, variants));
+      for (const std::string& variant : own_variants) {
         for (const Scenario& asked : scenarios_) {
           if (!is_swap(asked)) continue;
+          if (const std::string why = why_no_mix(backend, asked); !why.empty()) {
+            plan_.notes.push_back(fmt::format("{}: {}: not run: {}", backend.name, asked.name(), why));
+            continue;
+          }
           PlannedCell cell;
           cell.scenario = with_defaults(asked, has_prompts, false, shortest->bundle.config());
-          SS_TRY_VOID(check_mix(cell.scenario, *largest, variant));
+          if (!backend.is_foreign()) SS_TRY_VOID(check_weights(cell.scenario, *largest, variant));
+          SS_TRY_VOID(check_mix(cell.scenario));
           cell.key = {mix.name, backend.name, variant, cell.scenario.name()};
           cell.repetitions = request_.repetitions;
           const double seconds = estimate_seconds(cell, model_size(largest->bundle.config()), variant,
@@ -512,20 +523,55 @@ class Planner {
     return {};
   }
 
-  /// A budget that cannot hold the weights of one model, or a model without a request, is found here. What a model needs
-  /// beside its weights is known once it was loaded.
-  Result<void> check_mix(const Scenario& scenario, const OpenedBundle& largest, const std::string& variant) const {
+  /// The variants in which a backend serves a mix: those of the run, or the one that a server has.
+  Result<std::vector<std::string>> variants_of_mix_for(const BackendRecord& backend,
+                                                       const std::vector<std::string>& variants) const {
+    if (!backend.is_foreign()) return variants;
+    const auto system =
+        std::ranges::find(systems_, backend.name, [](const ProbedSystem& one) { return one.request.name; });
+    const std::string& asked = system == systems_.end() ? std::string() : system->request.variant;
+    if (asked.empty()) return std::vector<std::string>{variants.front()};
+    if (contains(variants, asked)) return std::vector<std::string>{asked};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: variant: expected one that all bundles have: {}, found {}", backend.name,
+                             fmt::join(variants, ", "), in_quotes(asked))};
+  }
+
+  /// Why a backend cannot take turns with the models of a mix under this budget; empty if it can.
+  [[nodiscard]] static std::string why_no_mix(const BackendRecord& backend, const Scenario& scenario) {
+    if (!backend.is_foreign()) return "";
+    if (!backend.served || backend.served->models.empty()) return "it holds one model";
+    const PresetFacts& facts = facts_of(backend.served->preset);
+    if (scenario.swap->budget_models == 0 && !facts.tells_model_bytes) {
+      return fmt::format("{} does not say what a model takes: give the budget as a number of models (swap:2models)",
+                         facts.title);
+    }
+    if (backend.served->models.size() != scenario.swap->models.size()) {
+      return fmt::format("it holds {} models, and the run has {} bundles", backend.served->models.size(),
+                         scenario.swap->models.size());
+    }
+    return "";
+  }
+
+  /// A budget that cannot hold the weights of one model is found here. What a model needs beside its weights is known once it
+  /// was loaded.
+  static Result<void> check_weights(const Scenario& scenario, const OpenedBundle& largest, const std::string& variant) {
     const SwapPlan& swap = *scenario.swap;
     const double weights =
         static_cast<double>(model_size(largest.bundle.config()).n_parameters) * bytes_per_weight(variant);
-    if (weights > static_cast<double>(swap.memory_budget_bytes)) {
+    if (swap.budget_models == 0 && weights > static_cast<double>(swap.memory_budget_bytes)) {
       return Error{
           ErrorCode::kInvalidInput,
           fmt::format("scenario {}: expected a memory budget that holds the largest model: the weights of {} take "
                       "about {} in {}",
                       scenario.name(), largest.record.name, format_bytes(static_cast<std::int64_t>(weights)), variant)};
     }
-    std::vector<std::int32_t> drawn = draw_models(mix_shares(swap), scenario.n_requests, request_.seed);
+    return {};
+  }
+
+  Result<void> check_mix(const Scenario& scenario) const {
+    const SwapPlan& swap = *scenario.swap;
+    const std::vector<std::int32_t> drawn = draw_models(mix_shares(swap), scenario.n_requests, request_.seed);
     for (std::size_t model = 0; model < swap.models.size(); ++model) {
       if (std::ranges::find(drawn, static_cast<std::int32_t>(model)) != drawn.end()) continue;
       return Error{
@@ -535,6 +581,20 @@ class Planner {
                       scenario.name(), scenario.n_requests, swap.models[model])};
     }
     return {};
+  }
+
+  /// A server of several models has cells of the scenario swap alone.
+  void note_other_scenarios() {
+    for (const ProbedSystem& system : systems_) {
+      if (system.request.models.empty() || !system.unavailable.empty()) continue;
+      for (const Scenario& scenario : scenarios_) {
+        if (scenario.kind == ScenarioKind::kSwap) continue;
+        plan_.notes.push_back(
+            fmt::format("{}: {}: not run: it holds several models, which swap measures; bundle=NAME and "
+                        "model=NAME measure one of them",
+                        system.request.name, scenario.name()));
+      }
+    }
   }
 
   Result<std::vector<std::string>> variants_of(const Bundle& bundle) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -19,12 +20,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The bundle whose model the system serves.
+/// A server that can hold several models and is told of none holds one for each bundle of the run, under the bundle's name.
+Result<void> name_models(SystemRequest& request, const std::vector<fs::path>& bundles, Progress& progress,
+                         const InterruptFlag& interrupt) {
+  const ModelControl control = facts_of(request.preset).model_control;
+  const bool holds_several = control == ModelControl::kLlamaRouter || control == ModelControl::kOllama;
+  const bool is_told = !request.bundle.empty() || !request.model.empty() || !request.models.empty();
+  if (request.adapter || !holds_several || is_told || bundles.size() < 2) return {};
+  for (const fs::path& path : bundles) {
+    SS_TRY(const Bundle bundle, Bundle::open(path, progress, interrupt));
+    SS_TRY_VOID(add_served_model(request, bundle.name(), bundle.name()));
+  }
+  return {};
+}
+
+/// The bundle whose model the system serves; the first of several, of which a command names none.
 Result<std::shared_ptr<const Bundle>> bundle_of(const SystemRequest& request, const std::vector<fs::path>& bundles,
                                                 Progress& progress, const InterruptFlag& interrupt) {
   for (const fs::path& path : bundles) {
     SS_TRY(Bundle bundle, Bundle::open(path, progress, interrupt));
-    const bool is_it = request.bundle.empty() ? bundles.size() == 1 : bundle.name() == request.bundle;
+    const bool is_any = request.bundle.empty() && (bundles.size() == 1 || !request.models.empty());
+    const bool is_it = is_any || bundle.name() == request.bundle;
     if (is_it) return std::make_shared<const Bundle>(std::move(bundle));
   }
   return Error{ErrorCode::kInvalidInput,
@@ -99,7 +115,8 @@ fs::path server_log(const fs::path& run_folder, const std::string& system) {
 Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, const SurveyOptions& options,
                                     Progress& progress, const InterruptFlag& interrupt) {
   SystemSurvey survey;
-  for (const SystemRequest& request : requests) {
+  for (SystemRequest request : requests) {
+    SS_TRY_VOID(name_models(request, options.bundles, progress, interrupt));
     if (!request.managed && !request.adapter) {
       SS_TRY(ProbedSystem system, probe_server(request));
       survey.probed.push_back(std::move(system));
@@ -114,6 +131,12 @@ Result<SystemSurvey> survey_systems(const std::vector<SystemRequest>& requests, 
       survey.probed.push_back(std::move(system));
       survey.adapters.insert_or_assign(request.name, std::move(job));
       continue;
+    }
+    const auto names_model = [](const std::string& word) { return word.find("{model}") != std::string::npos; };
+    if (!request.models.empty() && std::ranges::any_of(request.managed->start, names_model)) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("system {}: start: expected no {{model}} for a server that holds several models", request.name)};
     }
     SS_TRY(ServerPlan plan, plan_server(request, folder, model_files(*bundle)));
     plan.bundle = bundle;

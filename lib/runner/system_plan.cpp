@@ -45,6 +45,9 @@ void add_server(const SystemRequest& system, Tree& tree) {
   tree["timeout"] = fmt::format("{}", system.timeout_s);
   set_text(tree, "url", system.url);
   set_text(tree, "model", system.model);
+  for (const ServedModel& model : system.models) {
+    tree["models"][model.bundle] = model.url.empty() ? model.model : model.url;
+  }
   set_text(tree, "metrics", system.metrics);
   set_text(tree, "telemetry", system.telemetry);
   set_text(tree, "speculative", system.features.speculative);

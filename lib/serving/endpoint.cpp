@@ -44,6 +44,17 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
     SS_TRY(request.http, enum_of<HttpVersion>(what, value));
   } else if (key == "model") {
     request.model = value;
+  } else if (key == "models") {
+    for (std::string_view rest = value; !rest.empty();) {
+      const std::string_view one = rest.substr(0, rest.find('+'));
+      rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+      const std::size_t colon = one.find(':');
+      if (colon == std::string_view::npos) {
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("{}: expected BUNDLE:MODEL+BUNDLE:MODEL, found {}", what, in_quotes(value))};
+      }
+      SS_TRY_VOID(add_served_model(request, one.substr(0, colon), one.substr(colon + 1)));
+    }
   } else if (key == "variant") {
     request.variant = value;
   } else if (key == "bundle") {
@@ -86,7 +97,7 @@ Result<void> assign(SystemRequest& request, const std::string& key, const std::s
     return Error{
         ErrorCode::kInvalidInput,
         what +
-            ": expected preset, api, http, model, variant, bundle, timeout, devices, key_env, key_file, metrics, "
+            ": expected preset, api, http, model, models, variant, bundle, timeout, devices, key_env, key_file, metrics, "
             "telemetry, speculative, prefix_cache or kv_cache"};
   }
   return {};
@@ -121,6 +132,34 @@ std::string metrics_url(const SystemRequest& request) {
   if (facts.metrics.empty()) return "";
   const Result<ServerUrl> url = parse_server_url(request.url, facts.base_path);
   return url ? url->root + std::string(facts.metrics) : "";
+}
+
+Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url) {
+  const std::string what = fmt::format("system {}: models: {}", request.name, shown(bundle));
+  if (bundle.empty() || name_or_url.empty()) {
+    return Error{ErrorCode::kInvalidInput, what + ": expected the name of a bundle and that of its model"};
+  }
+  if (std::ranges::find(request.models, bundle, &ServedModel::bundle) != request.models.end()) {
+    return Error{ErrorCode::kInvalidInput, what + ": given twice"};
+  }
+  ServedModel model{.bundle = std::string(bundle), .model = {}, .url = {}};
+  const ModelControl control = facts_of(request.preset).model_control;
+  if (control == ModelControl::kNone) {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("{}: expected a preset that is known to load and unload models (llama-server, ollama, vllm), "
+                    "found {}",
+                    what, to_string(request.preset))};
+  }
+  if (control == ModelControl::kVllmSleep) {
+    const Result<ServerUrl> url = parse_server_url(name_or_url, facts_of(request.preset).base_path);
+    if (!url) return url.error().with_context(what + ": vLLM holds one model: expected the URL of this model's server");
+    model.url = url->base;
+  } else {
+    model.model = name_or_url;
+  }
+  request.models.push_back(std::move(model));
+  return {};
 }
 
 Result<AdapterSystem> adapter_request_of(std::string_view adapter, std::string_view python,
@@ -160,10 +199,20 @@ Result<SystemRequest> system_request_of(std::string_view name, std::string_view 
   }
   request.name = name;
   if (url.starts_with(kAdapterUrl)) return with_adapter(std::move(request), url.substr(kAdapterUrl.size()), parts);
-  for (const auto& [key, value] : parts) SS_TRY_VOID(assign(request, key, value));
+  for (const auto& [key, value] : parts) {
+    if (key != "models") SS_TRY_VOID(assign(request, key, value));
+  }
+  // What a model is called depends on the kind of server.
+  for (const auto& [key, value] : parts) {
+    if (key == "models") SS_TRY_VOID(assign(request, key, value));
+  }
   if (!request.key.environment.empty() && !request.key.file.empty()) {
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("system {}: expected key_env or key_file, found both", request.name)};
+  }
+  if (!request.models.empty() && (!request.bundle.empty() || !request.model.empty())) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("system {}: expected models alone, or bundle and model of one, found both", request.name)};
   }
   if (url.empty()) return request;
   const Result<ServerUrl> address = parse_server_url(url, facts_of(request.preset).base_path);

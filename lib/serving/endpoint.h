@@ -32,6 +32,8 @@ struct SystemRequest {
   double timeout_s = 300;      ///< of one request, from sending to its end
   std::int32_t n_devices = 1;  ///< that the server uses, for prices and tokens/s per device
   KeySource key;
+  /// Present: the server holds several models, each that of a bundle of the run, and takes turns with them.
+  std::vector<ServedModel> models{};
   std::string metrics{};    ///< a path of the server, a URL, or "none"; empty: as the preset knows
   std::string telemetry{};  ///< URL of an exporter of its devices' sensors; empty: none
   PlannedFeatures features{};
@@ -46,8 +48,8 @@ inline constexpr std::string_view kAdapterUrl = "adapter:";
 inline constexpr std::string_view kAdaptersPlace = "{adapters}";
 inline constexpr double kDefaultAdapterDeadlineS = 600;
 
-/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, variant, bundle, timeout, devices, key_env,
-/// key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
+/// Parses NAME=URL[,KEY=VALUE]... with the keys preset, api, http, model, models (BUNDLE:MODEL+BUNDLE:MODEL), variant, bundle,
+/// timeout, devices, key_env, key_file, metrics, telemetry, speculative, prefix_cache and kv_cache; or NAME=adapter:RUNTIME[,KEY=VALUE]... with the keys variant, bundle, devices and python, and others that are
 /// options of the runtime. Errors: kInvalidInput, naming what was expected.
 Result<SystemRequest> parse_system_flag(std::string_view text);
 
@@ -55,6 +57,9 @@ Result<SystemRequest> parse_system_flag(std::string_view text);
 /// this program will start: it is chosen then (runner/managed_server.h). Errors: kInvalidInput.
 Result<SystemRequest> system_request_of(std::string_view name, std::string_view url,
                                         const std::vector<std::pair<std::string, std::string>>& parts);
+
+/// Adds one of several models that the server holds: its name, or the URL of a server of its own. Errors: kInvalidInput.
+Result<void> add_served_model(SystemRequest& request, std::string_view bundle, std::string_view name_or_url);
 
 /// Where the server publishes its metrics; empty: nowhere, or not to be asked, or not known before it is started.
 [[nodiscard]] std::string metrics_url(const SystemRequest& request);

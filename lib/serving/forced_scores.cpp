@@ -232,11 +232,10 @@ NativeCall score_call(const ServedSystem& system, const ForcedIds& forced, std::
       break;
     case ForcedScores::kLlamaNProbs:
       url = root_of(system) + "/completion";
-      body = {{"prompt", copy_of(forced.ids.first(forced.n_prompt + index))},
-              {"n_predict", 1},
-              {"temperature", 0},
-              {"n_probs", kAlternatives},
-              {"cache_prompt", true}};
+      // A router finds the model by it.
+      body = {{"model", system.model},    {"prompt", copy_of(forced.ids.first(forced.n_prompt + index))},
+              {"n_predict", 1},           {"temperature", 0},
+              {"n_probs", kAlternatives}, {"cache_prompt", true}};
       break;
     case ForcedScores::kTgiPrefillDetails:
       url = root_of(system) + "/generate";
@@ -273,11 +272,8 @@ NativeCall generate_call(const ServedSystem& system, const ServedPrompt& prompt,
       return {root_of(system) + "/generate", to_json_text(sglang_body(prompt.ids, n_tokens), -1)};
     case GeneratedIds::kLlamaTokens:
       if (system.api == ServedApi::kChat || prompt.ids.empty()) break;
-      body = {{"prompt", prompt.ids},
-              {"n_predict", n_tokens},
-              {"temperature", 0},
-              {"return_tokens", true},
-              {"cache_prompt", false}};
+      body = {{"model", system.model}, {"prompt", prompt.ids},  {"n_predict", n_tokens},
+              {"temperature", 0},      {"return_tokens", true}, {"cache_prompt", false}};
       return {root_of(system) + "/completion", to_json_text(body, -1)};
     case GeneratedIds::kTgiDetails:
       if (system.api == ServedApi::kChat) break;

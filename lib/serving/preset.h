@@ -50,6 +50,14 @@ enum class GeneratedIds : std::uint8_t {
   kTgiDetails,      ///< /generate with details
 };
 
+/// How a server that holds several models is told to load and unload them (model_host.h).
+enum class ModelControl : std::uint8_t {
+  kNone,
+  kLlamaRouter,  ///< /models, /models/load and /models/unload of a llama-server that was started without a model
+  kOllama,       ///< /api/generate without a prompt, and /api/ps
+  kVllmSleep,    ///< /sleep, /wake_up and /is_sleeping of one vLLM for each model
+};
+
 /// What one kind of server takes and shows. The defaults are those of any server with an OpenAI API.
 struct PresetFacts {
   ServerPreset preset = ServerPreset::kAny;
@@ -68,6 +76,8 @@ struct PresetFacts {
   std::span<const NamedPlace> settings{};
   std::string_view metrics = "";  ///< where it publishes metrics that are known (server_metrics.h), below its root
   FeaturePlaces features{};
+  ModelControl model_control = ModelControl::kNone;
+  bool tells_model_bytes = false;  ///< what each loaded model takes
 };
 
 [[nodiscard]] const PresetFacts& facts_of(ServerPreset preset);

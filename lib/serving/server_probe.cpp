@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -34,7 +35,7 @@ class Probe {
   Result<ProbedSystem> run() {
     ProbedSystem probed = described(request_);
     ServedSystem& record = probed.record;
-    probed.unavailable = choose_model(record.model);
+    probed.unavailable = record.models.empty() ? choose_model(record.model) : choose_models(record);
     if (!probed.unavailable.empty()) return probed;
     SS_TRY(const ServerUrl url, parse_server_url(request_.url, facts_.base_path));
     record.version = value_at(url.root, facts_.version).value_or("");
@@ -76,6 +77,35 @@ class Probe {
     return fmt::format("{}/models: expected one model, or model=NAME to choose one; found {}{}", request_.url,
                        names.empty() ? "none" : fmt::format("{}: {}", names.size(), fmt::join(some, ", ")),
                        names.size() > some.size() ? ", ..." : "");
+  }
+
+  /// Finds each of several models. Returns why one is not there; empty on success.
+  std::string choose_models(ServedSystem& record) {
+    std::vector<std::string> names;
+    for (ServedModel& model : record.models) {
+      const std::string url = (model.url.empty() ? record.url : model.url) + "/models";
+      const Result<HttpReply> reply = client_.fetch({.url = url, .timeout_ns = kProbeTimeoutNs});
+      if (!reply) return reply.error().message;
+      if (reply->end.status != 200) {
+        return fmt::format("{}: {}", url, refusal_of(reply->end, reply->body, "application/json", client_.key()));
+      }
+      const std::vector<std::string> listed = models_in(reply->body);
+      if (!model.url.empty() && listed.size() == 1) model.model = client_.key().cut_from(listed.front());
+      const auto is_it = [&model](const std::string& name) {
+        return !model.model.empty() && (name == model.model || name == model.model + ":latest");
+      };
+      if (std::ranges::none_of(listed, is_it)) {
+        std::vector<std::string> some;
+        for (std::size_t i = 0; i < std::min(listed.size(), kMostModelsShown); ++i) some.push_back(shown(listed[i]));
+        return fmt::format("{}: expected {} for bundle {}, found {}{}", url,
+                           model.model.empty() ? "one model" : shown(model.model), model.bundle,
+                           some.empty() ? "none" : fmt::format("{}", fmt::join(some, ", ")),
+                           listed.size() > some.size() ? ", ..." : "");
+      }
+      names.push_back(model.model);
+    }
+    record.model = fmt::format("{}", fmt::join(names, ", "));
+    return "";
   }
 
   static std::vector<std::string> models_in(const std::string& body) {
@@ -170,6 +200,7 @@ ProbedSystem described(const SystemRequest& request) {
   record.managed = request.managed;
   record.metrics = metrics_url(request);
   record.telemetry = request.telemetry;
+  record.models = request.models;
   return probed;
 }
 

@@ -149,6 +149,22 @@ class Swap(unittest.TestCase):
         self.assertEqual((swap["loads"], swap["evictions"], swap["load_time_share"]), (0, 0, 0))
         self.assertEqual(swap["mean_resident_models"], 3)
 
+    def test_a_budget_can_be_a_number_of_models(self):
+        folder = self.folder / "counted"
+        run_swap(folder, "swap:2models+requests=24@/8", "--repetitions", "1", "--price", "1.20")
+        (repetition,) = self.lines(folder, "repetition")
+        swap = repetition["swap"]
+        cache = LruCache(2, {model: 1 for model in MODELS}, swap["resident_at_start"])
+        for sample in self.samples_of(folder, 0):
+            cache.use(sample["request"], sample["model"])
+        self.assertEqual([(event["action"], event["model"], event["request"]) for event in swap["events"]], cache.events)
+        cell = self.cell(folder)
+        self.assertEqual((cell["key"]["scenario"], cell["swap"]["budget_models"]), ("swap-2models", 2))
+        self.assertGreater(cell["swap"]["peak_resident_bytes"], 0)
+        for model in cell["swap"]["models"]:
+            self.assertAlmostEqual(model["usd_per_resident_hour"], 1.20 / 2)
+        self.assertEqual(program("verify", folder).returncode, 0)
+
     def test_starts_say_where_the_files_were(self):
         for repetition in self.lines(self.small, "repetition"):
             for start in repetition["swap"]["starts"]:
@@ -188,6 +204,8 @@ class Swap(unittest.TestCase):
         swap = self.cell(self.small)["swap"]
         for form in ("table", "markdown", "html"):
             text = program("report", plain, "--format", form).stdout
+            if form == "html":
+                self.assertIn("Resident over time: ", text)
             for word in ("evictions", "unswapped", "from page cache", "resident hour", "not applicable", "24.0 MiB"):
                 self.assertIn(word, text, form)
         (row,) = csv.DictReader(io.StringIO(program("report", plain, "--format", "csv").stdout, newline=""))
@@ -202,7 +220,8 @@ class Swap(unittest.TestCase):
                  ("swap:24MiB", MODELS[:1], "expected several bundles"),
                  ("swap:24MiB+shares=3:1", MODELS, "expected a share for each of 3 bundles, found 2"),
                  ("swap:24MiB+shares=1:1:0.001", MODELS, "none is for tiny-gqa8-hd128"),
-                 ("swap:24MiB+static", MODELS, "swap:BUDGET"), ("swap:", MODELS, "swap:BUDGET"),
+                 ("swap:24MiB+static", MODELS, "swap:BUDGET"), ("swap:", MODELS, "swap:BUDGET"), ("swap:0models", MODELS, "swap:BUDGET"),
+                 ("swap:models", MODELS, "swap:BUDGET"),
                  ("swap:24MiB+zipf=1+shares=1:1:1", MODELS, "swap:BUDGET"), ("swap:24MiB+shares=1::1", MODELS, "swap:BUDGET")]
         for scenario, names, words in cases:
             with self.subTest(scenario):
@@ -212,7 +231,8 @@ class Swap(unittest.TestCase):
                 self.assertFalse(out.exists())
 
     def test_a_budget_for_the_weights_alone_says_what_the_model_needs(self):
-        refused = run_swap(self.folder / "narrow", "swap:4MiB", "--repetitions", "1", statuses=(4,))
+        refused = run_swap(self.folder / "narrow", "swap:4MiB", "--repetitions", "1", statuses=(2,))
+        self.assertEqual(len([line for line in refused.stderr.splitlines() if "the budget is" in line]), 1, refused.stderr)
         self.assertRegex(refused.stderr, r"needs \S+ MiB \(\d+ bytes\), the budget is 4\.0 MiB")
 
 

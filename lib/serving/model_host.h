@@ -1,0 +1,56 @@
+#pragma once
+// What a server that holds several models can do with them: load one, unload one, say which are loaded and how large they are.
+// One implementation for each kind of server (ModelControl in preset.h); docs/systems.md says how each is asked.
+//
+//   SS_TRY(const std::unique_ptr<ModelHost> host, make_model_host(system, key, on_wait));
+//   SS_TRY_VOID(host->load(0));
+//   SS_TRY(const std::vector<LoadedModel> loaded, host->loaded());
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "record/served_system.h"
+#include "serving/http_client.h"
+
+namespace secondsource {
+
+/// A model that takes requests now.
+struct LoadedModel {
+  std::int32_t model = 0;  ///< index in ServedSystem::models
+  std::optional<std::int64_t>
+      bytes{};  ///< all that it takes, on devices and on the host; absent: the server does not say
+};
+
+/// Where the weights are after a model was unloaded.
+enum class UnloadTo : std::uint8_t { kFiles, kHostMemory };
+
+/// Models are named by their index in ServedSystem::models. Errors of all calls: kUnavailable if the server cannot be reached,
+/// refuses, or says that a model failed; kDeadline if it is not done within the system's timeout.
+class ModelHost {
+ public:
+  virtual ~ModelHost() = default;
+  /// Returns when the model takes requests.
+  virtual Result<void> load(std::int32_t model) = 0;
+  /// Returns when the model is gone. kHostMemory only where why_no_host_memory() is empty.
+  virtual Result<void> unload(std::int32_t model, UnloadTo to) = 0;
+  virtual Result<std::vector<LoadedModel>> loaded() = 0;
+  /// The files of the model's weights, by the server's own words, if it is on this machine. Errors: also kUnavailable
+  /// where they cannot be seen from here, with the reason.
+  virtual Result<std::vector<std::filesystem::path>> files(std::int32_t model) = 0;
+  /// Why a model cannot be unloaded to memory of the host; empty where it can.
+  [[nodiscard]] virtual std::string why_no_host_memory() const = 0;
+};
+
+/// Called now and then while a model is loaded or unloaded.
+using OnWait = std::function<void()>;
+
+/// The host for the kind of server that `system.preset` names. Errors: kUnsupported for a kind that holds one model.
+Result<std::unique_ptr<ModelHost>> make_model_host(const ServedSystem& system, const KeySource& key, OnWait on_wait);
+
+}  // namespace secondsource

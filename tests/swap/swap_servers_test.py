@@ -1,0 +1,206 @@
+"""The scenario `swap` on servers that hold several models: llama-server's router, Ollama and vLLM's sleep mode, as stand-ins that do what
+the documentation of each says (tests/serving/many_models.py). Loads and evictions are held against an LRU cache in Python.
+
+    python3 swap_servers_test.py SECONDSOURCE SOURCE_FOLDER
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from swap_test import LruCache
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+MODELS = ["default", "second", "third"]
+MIB = 1 << 20
+SIZES = {"default": 8 * MIB, "second": 10 * MIB, "third": 30 * MIB}
+
+
+class Server:
+    """One stand-in; its calls are in `log`."""
+
+    def __init__(self, folder, control, models, *more):
+        self.log = folder / f"{control}-{'-'.join(models)}.log"
+        self.log.write_text("")
+        words = [sys.executable, SOURCE / "tests/serving/many_models.py", "--control", control, "--log", self.log]
+        for name in models:
+            words += ["--model", f"{name}={folder / name}", "--bytes", f"{name}={SIZES[name]}"]
+        self.process = subprocess.Popen([*map(str, words), *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = "http://127.0.0.1:" + self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def calls(self):
+        return self.log.read_text().splitlines()
+
+
+class Servers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-swap-servers-")
+        cls.folder = pathlib.Path(cls.scratch.name)
+        for name in MODELS:  # three bundles of one model, each with its own name
+            shutil.copytree(SOURCE / "bundles/default", cls.folder / name)
+            manifest = cls.folder / name / "manifest.yaml"
+            lines = manifest.read_text().splitlines(keepends=True)
+            (at,) = [i for i, line in enumerate(lines) if line.startswith("name:")]
+            lines[at] = f"name: {name}\n"
+            manifest.write_text("".join(lines))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def run_program(self, system, scenarios, out, statuses=(0, 6), names=MODELS, price=True):
+        plan = {"version": 1, "bundles": [str(self.folder / name) for name in names], "variants": ["bf16"], "repetitions": 1,
+                "noise_limit_percent": 100, "scenarios": scenarios, "systems": [{"name": "it", **system}]}
+        if price:
+            plan["price"] = {"usd_per_hour": 1.2, "per": "instance"}
+        file = self.folder / f"{out}.yaml"
+        file.write_text(json.dumps(plan))
+        run = subprocess.run([PROGRAM, "run", "--config", str(file), "--out", str(self.folder / out)], capture_output=True, text=True)
+        self.assertIn(run.returncode, statuses, run.stdout + run.stderr)
+        return run
+
+    def lines(self, out, kind):
+        lines = [json.loads(line) for line in (self.folder / out / "samples.jsonl").read_text().splitlines()]
+        return [line for line in lines if line["type"] == kind]
+
+    def check_run(self, out, budget_models=0, budget=0):
+        """Loads and evictions are those of an LRU cache; tokens are right; the run verifies. Returns the repetition's swap."""
+        (repetition,) = self.lines(out, "repetition")
+        swap = repetition["swap"]
+        samples = sorted(self.lines(out, "sample"), key=lambda one: one["request"])
+        self.assertTrue(samples and all(not one["error"] for one in samples))
+        sizes = {name: 1 if budget_models else SIZES[name] for name in MODELS}
+        cache = LruCache(budget_models or budget, sizes, swap["resident_at_start"])
+        for sample in samples:
+            cache.use(sample["request"], sample["model"])
+        self.assertEqual([(one["action"], one["model"], one["request"]) for one in swap["events"]], cache.events)
+        self.assertGreater(len(cache.events), 4)
+        (golden,) = self.lines(out, "golden")
+        self.assertEqual((golden["verdict"], golden["n_wrong"]), ("passed", 0))
+        self.assertGreater(golden["n_prompts"], 30)  # of all three
+        verified = subprocess.run([PROGRAM, "verify", str(self.folder / out)], capture_output=True, text=True)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        return swap
+
+    def cell(self, out):
+        (cell,) = json.loads((self.folder / out / "summary.json").read_text())["cells"]
+        return cell
+
+    def test_a_router_takes_turns_under_a_number_of_models(self):
+        with Server(self.folder, "llama-server", MODELS, "--models-max", "2", "--load-ms", "60") as server:
+            self.run_program({"preset": "llama-server", "url": server.url}, ["swap:2models+zipf=1+requests=24@/4"], "router")
+            calls = server.calls()
+        swap = self.check_run("router", budget_models=2)
+        # Everything was told: the server neither loaded nor evicted a model by its own rule.
+        self.assertFalse([one for one in calls if one.startswith(("autoload", "evicted"))], calls)
+        starts = {(one["model"], one["source"]): one for one in swap["starts"]}
+        for name in MODELS:
+            cached = starts[name, "page cache"]
+            self.assertGreater(cached["load_ns"], 60e6)
+            self.assertGreater(cached["first_token_ns"], cached["load_ns"])
+            self.assertEqual(cached["cached_share"] is None, False)  # the server names its file, which is on this machine
+            self.assertIn("not applicable", starts[name, "host memory"]["why_not"])
+        for event in swap["events"]:
+            self.assertIsNone(event["resident_bytes"])
+            if event["action"] == "load":
+                self.assertGreater(event["duration_ns"], 60e6)
+        summary = self.cell("router")["swap"]
+        self.assertEqual(summary["budget_models"], 2)
+        self.assertIn("does not say", summary["memory_why_not"])
+        self.assertIsNone(summary["peak_resident_bytes"])
+        self.assertGreater(summary["lost_share"], 0)
+        for model in summary["models"]:
+            self.assertAlmostEqual(model["usd_per_resident_hour"], 1.2 / 2)
+        report = subprocess.run([PROGRAM, "report", str(self.folder / "router")], capture_output=True, text=True).stdout
+        if "INVALID" not in report:
+            self.assertIn("it: memory: llama-server does not say what a model takes", report)
+
+    def test_ollama_says_how_large_its_models_are(self):
+        with Server(self.folder, "ollama", MODELS, "--load-ms", "30") as server:
+            self.run_program({"preset": "ollama", "url": server.url, "models": {name: name for name in MODELS}},
+                             ["swap:40MiB+shares=2:1:1+requests=24@/4"], "ollama")
+            calls = server.calls()
+        swap = self.check_run("ollama", budget=40 * MIB)
+        self.assertFalse([one for one in calls if one.startswith("autoload")], calls)
+        self.assertEqual({one["model"]: one["resident_bytes"] for one in swap["models"]}, SIZES)
+        self.assertTrue(all(one["weights_bytes"] is None for one in swap["models"]))
+        self.assertTrue(all(event["resident_bytes"] <= 40 * MIB for event in swap["events"]))
+        summary = self.cell("ollama")["swap"]
+        self.assertEqual(summary["memory_why_not"], "")
+        for model in summary["models"]:
+            self.assertAlmostEqual(model["usd_per_resident_hour"], 1.2 * SIZES[model["model"]] / (40 * MIB))
+
+    def test_vllm_sleeps_into_host_memory_and_discards_what_is_to_come_from_disk(self):
+        servers = [Server(self.folder, "vllm", [name], "--load-ms", "400", "--wake-ms", "10") for name in MODELS]
+        try:
+            models = dict(zip(MODELS, [server.url for server in servers]))
+            self.run_program({"preset": "vllm", "models": models}, ["swap:1model+requests=12@/4"], "vllm")
+            calls = [server.calls() for server in servers]
+        finally:
+            for server in servers:
+                server.__exit__()
+        swap = self.check_run("vllm", budget_models=1)
+        for start in swap["starts"]:
+            if start["first_token_ns"] is None:  # a file system in memory keeps its pages
+                self.assertEqual(start["source"], "disk")
+            elif start["source"] == "host memory":
+                self.assertLess(start["load_ns"], 400e6)
+            else:
+                self.assertGreater(start["load_ns"], 400e6)
+        for name, own in zip(MODELS, calls):
+            # What was discarded is read again before the cache is there; what slept on the host is not.
+            for index, call in enumerate(own):
+                if call == f"wake weights {name}":
+                    self.assertEqual(own[index + 1:index + 3], [f"reload_weights {name}", f"wake kv_cache {name}"])
+            self.assertIn(f"sleep 1 {name}", own)
+            self.assertIn(f"sleep 2 {name}", own)
+
+    def test_a_server_that_evicts_by_itself_is_named(self):
+        with Server(self.folder, "llama-server", MODELS, "--models-max", "1") as server:
+            run = self.run_program({"preset": "llama-server", "url": server.url}, ["swap:2models+requests=24@/4"], "own-rule",
+                                   statuses=(2,))
+        self.assertRegex(run.stderr, r"it evicted \w+ by itself; give it a larger limit")
+
+    def test_a_model_that_cannot_be_loaded_is_a_failure_of_the_server(self):
+        with Server(self.folder, "llama-server", MODELS, "--fails", "second") as server:
+            run = self.run_program({"preset": "llama-server", "url": server.url}, ["swap:2models+requests=24@/4"], "fails", statuses=(4,))
+        self.assertIn("second: the server could not load it: exit code 1", run.stderr)
+
+    def test_a_budget_below_the_largest_model_says_what_it_takes(self):
+        with Server(self.folder, "ollama", MODELS) as server:
+            run = self.run_program({"preset": "ollama", "url": server.url}, ["swap:12MiB+requests=24@/4"], "narrow", statuses=(2,))
+        self.assertRegex(run.stderr, r"the server says that third takes 30\.0 MiB \(\d+ bytes\), the budget is 12\.0 MiB")
+
+    def test_what_cannot_be_measured_is_refused_or_left_out_with_the_reason(self):
+        with Server(self.folder, "llama-server", MODELS) as server:
+            bytes_budget = self.run_program({"preset": "llama-server", "url": server.url}, ["swap:1GiB"], "refused", statuses=(4,))
+            self.assertIn("give the budget as a number of models", bytes_budget.stderr)
+            other = self.run_program({"preset": "llama-server", "url": server.url}, ["single-stream"], "refused", statuses=(4,))
+            self.assertIn("holds several models, which swap measures", other.stderr)
+            wrong = self.run_program({"preset": "llama-server", "url": server.url,
+                                      "models": {"default": "default", "second": "nope", "third": "third"}},
+                                     ["swap:2models"], "refused", statuses=(4,))
+            self.assertIn("expected nope for bundle second, found default, second, third", wrong.stderr)
+        with Server(self.folder, "llama-server", ["default"]) as server:
+            refused = self.run_program({"preset": "llama-server", "url": server.url, "models": {"elsewhere": "default"}},
+                                       ["swap:2models"], "refused", statuses=(2,))
+            self.assertIn('expected bundles of this run, found "elsewhere"', refused.stderr)
+        refused = self.run_program({"preset": "sglang", "url": "http://127.0.0.1:9", "models": {"default": "x"}}, ["swap:2models"],
+                                   "refused", statuses=(2,))
+        self.assertIn("expected a preset that is known to load and unload models", refused.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
