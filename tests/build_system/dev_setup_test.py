@@ -1,4 +1,4 @@
-"""Tests what ./dev setup gpu installs, with stand-ins for the packages, pip, the driver's tool and the compilers.
+"""Tests what ./dev setup gpu installs and what ./dev bench builds, with stand-ins for the packages, pip, the driver's tool and the compilers.
 
     python3 dev_setup_test.py SOURCE_FOLDER
 """
@@ -13,7 +13,7 @@ import unittest
 SOURCE = pathlib.Path(sys.argv[1]).resolve()
 
 
-class DevSetup(unittest.TestCase):
+class Dev(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="secondsource-setup-")
         self.addCleanup(scratch.cleanup)
@@ -31,13 +31,7 @@ class DevSetup(unittest.TestCase):
         path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
-    def driver(self, cuda):
-        self.program("nvidia-smi", f"echo '| NVIDIA-SMI 1   Driver Version: 1   CUDA Version: {cuda} |'")
-
-    def nvcc(self, release):
-        self.program("nvcc", f"echo 'Cuda compilation tools, release {release}, V{release}.1'")
-
-    def setup_gpu(self, rocm="absent"):
+    def dev(self, *arguments, rocm="absent"):
         self.calls.write_text("")
         # PATH has only the shell's own tools of this system, not its nvcc, hipcc or nvidia-smi.
         system = self.folder / "system"
@@ -45,11 +39,53 @@ class DevSetup(unittest.TestCase):
         for name in ("bash", "sed", "head", "grep", "du", "dirname", "nproc", "realpath", "mkdir", "env", "id"):
             if not (system / name).exists():
                 (system / name).symlink_to(shutil.which(name))
-        run = subprocess.run(["bash", self.folder / "dev", "setup", "gpu"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        run = subprocess.run(["bash", self.folder / "dev", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              env={"PATH": f"{self.folder / 'tools'}:{system}", "ROCM_PATH": str(self.folder / rocm),
                                   "CUDA_HOME": str(self.folder / "absent")}, text=True)
         self.called = self.calls.read_text()
         return run
+
+
+class DevBench(Dev):
+    def setUp(self):
+        super().setUp()
+        self.program("cmake")
+        self.program("kernel_bench", folder="build/release/bin")
+        for name in ("cpu", "cuda"):
+            (self.folder / "backends" / name).mkdir(parents=True)
+            (self.folder / "backends" / name / "CMakeLists.txt").write_text("")
+
+    def targets(self, *arguments):
+        run = self.dev("bench", *arguments)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        built = [line for line in self.called.splitlines() if line.startswith("cmake --build")]
+        return built[0].split("--target ")[1].split()
+
+    def test_what_is_named_is_built_and_nothing_else(self):
+        self.assertEqual(self.targets("--machine"), ["kernel_bench"])
+        self.assertEqual(self.targets("--backend", "cpu", "--rows", "1"), ["kernel_bench", "secondsource_backend_cpu"])
+        self.assertEqual(self.targets("--machine", "--backend=cpu,cuda"),
+                         ["kernel_bench", "secondsource_backend_cpu", "secondsource_backend_cuda"])
+        self.assertIn("kernel_bench --machine --backend=cpu,cuda", self.called)
+        self.assertEqual(self.targets("peers", "--backend", "cuda"),
+                         ["secondsource", "secondsource_backend_cpu", "secondsource_backend_cuda"])
+
+    def test_a_backend_that_is_not_there_is_named(self):
+        run = self.dev("bench", "--backend", "cpp")
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("bench: --backend: there is no folder backends/cpp", run.stdout)
+        self.assertNotIn("cmake", self.called)
+
+
+class DevSetup(Dev):
+    def driver(self, cuda):
+        self.program("nvidia-smi", f"echo '| NVIDIA-SMI 1   Driver Version: 1   CUDA Version: {cuda} |'")
+
+    def nvcc(self, release):
+        self.program("nvcc", f"echo 'Cuda compilation tools, release {release}, V{release}.1'")
+
+    def setup_gpu(self, rocm="absent"):
+        return self.dev("setup", "gpu", rocm=rocm)
 
     def test_without_a_compiler_nvidias_comes_as_wheels(self):
         run = self.setup_gpu()
