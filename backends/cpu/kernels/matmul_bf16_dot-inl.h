@@ -109,6 +109,8 @@ struct Int8For<2> : FewRowsInt8 {};
 inline void multiply_int8_by_dot(const TileArgs& args) {
   if (args.n_rows == 1) return multiply_few_rows<Int8For<1>, 1, 4>(args);
   if (args.n_rows == 2) return multiply_few_rows<Int8For<2>, 2, 2>(args);
+  // Four accumulators a row, as for other policies, would not fit in registers beside the tables.
+  if (args.n_rows == 3) return multiply_few_rows<DotInt8, 3, 2>(args);
   multiply<DotInt8, false>(args);
 }
 
