@@ -1,0 +1,105 @@
+"""apps/schedule_model: loops whose times follow from arithmetic, and a profile of the program.
+
+    python3 schedule_model_test.py SECONDSOURCE SOURCE_FOLDER
+"""
+
+import importlib.util
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+MODEL = SOURCE / "apps/schedule_model/schedule_model.py"
+spec = importlib.util.spec_from_file_location("schedule_model", MODEL)
+model = importlib.util.module_from_spec(spec)
+sys.modules["schedule_model"] = model
+spec.loader.exec_module(model)
+
+FREE = model.Machine(line_ns=0, bytes_per_ns=math.inf)
+
+
+class Loops(unittest.TestCase):
+    def test_one_thread_takes_what_was_measured(self):
+        self.assertEqual(model.simulate(model.Loop(100, 1000, 5000), 1, FREE), 5000)
+
+    def test_threads_that_cost_nothing_divide_the_work(self):
+        loop = model.Loop(64, 1 << 20, 6400)
+        for n_threads in (2, 4, 16, 64):
+            self.assertAlmostEqual(model.simulate(loop, n_threads, FREE), 6400 / n_threads)
+
+    def test_an_item_is_not_divided(self):
+        self.assertAlmostEqual(model.simulate(model.Loop(10, 1 << 20, 1000), 64, FREE), 100)
+        self.assertAlmostEqual(model.simulate(model.Loop(5, 1 << 20, 500), 4, FREE), 200)  # one thread has two items
+
+    def test_a_loop_of_one_slice_stays_with_the_caller(self):
+        loop = model.Loop(8, 1024, 800)
+        self.assertEqual(model.simulate(loop, 2, model.Machine(100, math.inf)), 800)
+
+    def test_memory_is_shared(self):
+        # 64 MiB at 8 bytes/ns are 8388608 ns, however many threads could read faster.
+        loop = model.Loop(64, 1 << 20, 64e3)
+        self.assertAlmostEqual(model.simulate(loop, 16, model.Machine(0, 8)), 64 * (1 << 20) / 8)
+
+    def test_one_counter_costs_a_line_a_thread_and_a_tree_its_height(self):
+        # Work of no time: 63 ranges are stored, then 63 threads read the announcement one after the other.
+        loop = model.Loop(64, 1 << 20, 0)
+        flat = model.simulate(loop, 64, model.Machine(10, math.inf))
+        self.assertGreaterEqual(flat, (63 + 63) * 10)
+        tree = model.simulate(loop, 64, model.Machine(10, math.inf, fan_out=8))
+        self.assertLess(tree, flat / 2)
+        # Threads 1 to 8 read the caller's line in turn, 9 to 16 that of thread 1, and so on.
+        self.assertEqual(model.starts(18, model.Machine(10, math.inf, 8))[0:10], [0, 10, 20, 30, 40, 50, 60, 70, 80, 20])
+        self.assertEqual(model.starts(18, model.Machine(10, math.inf, 8))[17], 20 + 10)
+        self.assertEqual(model.starts(3, model.Machine(10, math.inf)), [20, 30, 40])
+        # Both children arrive at 100: counted at 110 and 120. A caller that is later waits for nothing.
+        self.assertEqual(model.joined([0, 100, 100], model.Machine(10, math.inf, 2)), 120)
+        self.assertEqual(model.joined([500, 100, 100], model.Machine(10, math.inf, 2)), 500)
+
+    def test_a_small_loop_is_fastest_on_few_threads(self):
+        loop = model.Loop(128, 1 << 16, 4000)
+        machine = model.Machine(100, math.inf)
+        self.assertLess(model.fastest(loop, 128, machine), model.simulate(loop, 128, machine))
+        self.assertLessEqual(model.fastest(loop, 128, machine), 4000)
+
+    def test_slices_are_those_of_the_backend(self):
+        # 16 MiB in tiles of 16 KiB: an eighth of a thread's range is 1 MiB, at most 256 KiB are taken; of 1 MiB at least 64 KiB.
+        self.assertEqual(model.Loop(1024, 16384, 1).slice_items(2), 16)
+        self.assertEqual(model.Loop(64, 16384, 1).slice_items(2), 4)
+
+
+class Profiles(unittest.TestCase):
+    def test_a_profile_of_the_program_is_modelled(self):
+        with tempfile.TemporaryDirectory(prefix="secondsource-schedule-") as folder:
+            files = [pathlib.Path(folder) / f"{n}.json" for n in (1, 2)]
+            for n_threads, file in enumerate(files, 1):
+                run = subprocess.run([PROGRAM, "profile", SOURCE / "bundles/tiny-gqa8-hd64", "--backend", "cpu", "--variant",
+                                      "bf16", "--scenario", "single-stream@8/4", "--budget", "0.01s", "--threads", str(n_threads),
+                                      "--json"], stdout=subprocess.PIPE, check=True)
+                file.write_bytes(run.stdout)
+            profile = json.loads(files[0].read_text())
+            step = model.step_of(profile)
+            # 2 layers of qkv, out, gate and up, down, and attention; the head and sampling.
+            self.assertEqual(sum(calls for _, calls in step.loops), 2 * 5 + 2)
+            self.assertAlmostEqual(model.step_ns(step, 1, FREE), step.measured_ns)
+            if model.read_rate(profile) is None:
+                self.skipTest("the read rate was not measured")
+            run = subprocess.run([sys.executable, MODEL, *files, "--threads", "16", "--bandwidth", "100", "--line-ns", "50"],
+                                 stdout=subprocess.PIPE, text=True, check=True)
+            self.assertIn("one thread:", run.stdout)
+            self.assertIn("| 16 | 100 | 50 | ", run.stdout)
+
+    def test_bad_input_is_one_line_and_status_2(self):
+        for arguments, message in ((["absent", "absent"], "expected what secondsource profile --json prints"),
+                                   (["a", "b", "--threads", "16,64"], "expected 2 rates, one for each of --threads"),
+                                   (["a", "b", "--fan-out", "1"], "a fan-out of at least 2")):
+            run = subprocess.run([sys.executable, MODEL, *arguments], stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(run.returncode, 2)
+            self.assertIn(message, run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
