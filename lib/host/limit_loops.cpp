@@ -6,6 +6,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SECONDSOURCE_X86_LOOPS
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -184,6 +185,29 @@ __attribute__((target("avx512f"))) float fp16_avx512(std::int64_t n) {
   return static_cast<float>(lanes[0]);
 }
 
+/// Instructions that not every compiler's __builtin_cpu_supports() can name. The system saves their registers where it saves
+/// those of AVX-512 and AVX2.
+struct NewerInstructions {
+  bool avx512_fp16 = false;
+  bool avx_vnni = false;
+};
+NewerInstructions newer_instructions() {
+  constexpr unsigned kFeatures = 7;
+  constexpr unsigned kFp16 = 1U << 23;    // subleaf 0, EDX
+  constexpr unsigned kAvxVnni = 1U << 4;  // subleaf 1, EAX
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  NewerInstructions has;
+  if (__get_cpuid_count(kFeatures, 0, &eax, &ebx, &ecx, &edx) == 0) return has;
+  const unsigned n_subleaves = eax;
+  has.avx512_fp16 = (edx & kFp16) != 0;
+  if (n_subleaves == 0 || __get_cpuid_count(kFeatures, 1, &eax, &ebx, &ecx, &edx) == 0) return has;
+  has.avx_vnni = (eax & kAvxVnni) != 0;
+  return has;
+}
+
 #endif
 
 }  // namespace
@@ -197,6 +221,7 @@ LimitLoops best_limit_loops() {
                    .others = {}};
 #ifdef SECONDSOURCE_X86_LOOPS
   __builtin_cpu_init();
+  const NewerInstructions newer = newer_instructions();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     loops.instruction_set = "avx2";
     loops.read = read_avx2;
@@ -212,11 +237,11 @@ LimitLoops best_limit_loops() {
     if (__builtin_cpu_supports("avx512vnni")) {
       loops.int8.push_back({"vpdpbusd, 512 bits", {int8_avx512, kChains * 64 * 2.0}});
     }
-    if (__builtin_cpu_supports("avx512fp16")) {
+    if (newer.avx512_fp16) {
       loops.others.push_back({"FP16 multiply-adds", {fp16_avx512, kChains * 32 * 2.0}});
     }
   }
-  if (__builtin_cpu_supports("avxvnni")) {
+  if (newer.avx_vnni && __builtin_cpu_supports("avx2")) {
     loops.int8.push_back({"vpdpbusd, 256 bits", {int8_avx_vnni, kChains * 32 * 2.0}});
   }
   const auto add_amx = [&loops](AmxType type, std::vector<InstructionLoop>& of_type) {
