@@ -29,6 +29,8 @@ Finish finish_of(Epilogue epilogue) {
       return Finish::kNone;
     case Epilogue::kBias:
       return Finish::kBias;
+    case Epilogue::kGelu:
+      return Finish::kGelu;
     case Epilogue::kAddResidual:
       return Finish::kAdd;
     case Epilogue::kGatedSilu:

@@ -63,6 +63,7 @@ void RowOpRunner::run(const RmsNorm& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const MatrixView<float> out = frame.value(op.out);
   const float* const weight = weights_.at(op.weight).vector.data();
+  const float* const bias = op.bias ? weights_.at(*op.bias).vector.data() : nullptr;
   over_rows(pool_, x.rows(), x.cols(), [&](std::int64_t first, std::int64_t end, int) {
     for (std::int64_t row = first; row < end; ++row) {
       const auto row_of = [&](const std::optional<ValueId>& id) {
@@ -71,7 +72,9 @@ void RowOpRunner::run(const RmsNorm& op, const HostFrame& frame) {
       table_.rms_norm({.x = x.row(row).data(),
                        .add = row_of(op.add),
                        .weight = weight,
+                       .bias = bias,
                        .residual = row_of(op.residual),
+                       .centers = op.centers,
                        .eps = op.eps,
                        .n = x.cols(),
                        .sum_out = row_of(op.sum_out),

@@ -195,6 +195,22 @@ Result<void> Kernels::run(const RmsNorm& op, const HostFrame& frame) {
   const std::span<const float> weight = weights_.at(op.weight).vector;
 #pragma omp parallel for num_threads(n_threads_) schedule(static)
   for (std::int64_t row = 0; row < x.rows(); ++row) {
+    if (op.centers) {
+      const auto row_of = [&](const std::optional<ValueId>& id) {
+        return id ? frame.value(*id).row(row) : std::span<float>();
+      };
+      std::span<const float> bias;
+      if (op.bias) bias = weights_.at(*op.bias).vector;
+      layer_norm_row({.x = x.row(row),
+                      .add = row_of(op.add),
+                      .weight = weight,
+                      .bias = bias,
+                      .eps = op.eps,
+                      .sum_out = row_of(op.sum_out),
+                      .residual = row_of(op.residual),
+                      .out = out.row(row)});
+      continue;
+    }
     if (op.residual) {
       const float factor = inverse_rms(x.row(row), op.eps);
       add_scaled_by_weights(frame.value(*op.residual).row(row), x.row(row), factor, weight, out.row(row));

@@ -39,6 +39,9 @@ dnnl::post_ops post_ops_of(const ProductKey& key, Product& product) {
     case Epilogue::kNone:
     case Epilogue::kBias:
       break;
+    case Epilogue::kGelu:
+      append_eltwise(post_ops, dnnl::algorithm::eltwise_gelu_tanh, 0.0F, 0.0F);
+      break;
     case Epilogue::kAddResidual:
       post_ops.append_sum(1.0F);
       break;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "core/exp_nonpositive.h"
 #include "core/vector_clones.h"
@@ -79,6 +80,31 @@ SS_VECTOR_CLONES void rms_norm_row(std::span<const float> x, std::span<const flo
     std::copy_n(x.data(), n, sum.data());
   }
   scale_by_weights(sum, inverse_rms(sum, eps), weight, out);
+}
+
+void layer_norm_row(const LayerNormRow& row) {
+  const std::size_t n = row.x.size();
+  const auto summed = [&](std::size_t i) { return row.add.empty() ? row.x[i] : row.x[i] + row.add[i]; };
+  // Kept before out is written, because sum_out may be x.
+  std::vector<float> sum(n);
+  double total = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    sum[i] = summed(i);
+    total += static_cast<double>(sum[i]);
+  }
+  if (!row.sum_out.empty()) std::ranges::copy(sum, row.sum_out.begin());
+  const double mean = total / static_cast<double>(n);
+  double squares = 0.0;
+  for (const float value : sum) {
+    const double difference = static_cast<double>(value) - mean;
+    squares += difference * difference;
+  }
+  const double factor = 1.0 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(row.eps));
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto normed = static_cast<float>((static_cast<double>(sum[i]) - mean) * factor);
+    const float product = normed * row.weight[i] + (row.bias.empty() ? 0.0F : row.bias[i]);
+    row.out[i] = row.residual.empty() ? product : row.residual[i] + product;
+  }
 }
 
 SS_VECTOR_CLONES void rotate_row(std::span<float> head, const float* cosine, const float* sine) {

@@ -20,6 +20,21 @@ float quantize_row(std::span<const float> x, std::int8_t* out);
 void rms_norm_row(std::span<const float> x, std::span<const float> add, std::span<const float> weight, float eps,
                   std::span<float> sum, std::span<float> out);
 
+/// One row of a norm that centers (op.h's RmsNorm). add, bias, sum_out and residual may be empty; sum_out may be x, out may
+/// be residual.
+struct LayerNormRow {
+  std::span<const float> x;
+  std::span<const float> add;
+  std::span<const float> weight;
+  std::span<const float> bias;
+  float eps = 0.0F;
+  std::span<float> sum_out;
+  std::span<const float> residual;
+  std::span<float> out;
+};
+/// The sums are f64, in the order of the row.
+void layer_norm_row(const LayerNormRow& row);
+
 /// 1 / sqrt(mean(x^2) + eps), summed as in rms_norm_row.
 float inverse_rms(std::span<const float> x, float eps);
 

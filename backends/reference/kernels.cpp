@@ -22,6 +22,20 @@ void normalize(std::span<const float> x, std::span<const float> weight, float ep
   }
 }
 
+void layer_norm(std::span<const float> x, std::span<const float> weight, std::span<const float> bias, float eps,
+                std::span<float> out) {
+  const auto n = static_cast<double>(x.size());
+  double mean = 0.0;
+  for (const float value : x) mean += static_cast<double>(value) / n;
+  double variance = 0.0;
+  for (const float value : x) variance += (static_cast<double>(value) - mean) * (static_cast<double>(value) - mean) / n;
+  const double factor = 1.0 / std::sqrt(variance + static_cast<double>(eps));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double normed = (static_cast<double>(x[i]) - mean) * factor * static_cast<double>(weight[i]);
+    out[i] = static_cast<float>(normed + (bias.empty() ? 0.0 : static_cast<double>(bias[i])));
+  }
+}
+
 /// Cosines and sines of every pair at one position.
 std::vector<std::complex<double>> rotations(const RopeSpec& rope, std::int32_t position) {
   std::vector<std::complex<double>> result;
@@ -76,13 +90,16 @@ Result<void> ReferenceKernels::run(const RmsNorm& op, const HostFrame& frame) {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += add[i];
     }
     if (op.sum_out) std::ranges::copy(sum, frame.value(*op.sum_out).row(row).begin());
-    if (!op.residual) {
-      normalize(sum, weight, op.eps, out.row(row));
-      continue;
+    if (op.centers) {
+      std::span<const float> bias;
+      if (op.bias) bias = weights().values(*op.bias);
+      layer_norm(sum, weight, bias, op.eps, sum);
+    } else {
+      normalize(sum, weight, op.eps, sum);
     }
-    normalize(sum, weight, op.eps, sum);
-    const std::span<const float> residual = frame.value(*op.residual).row(row);
-    for (std::size_t i = 0; i < sum.size(); ++i) out.row(row)[i] = residual[i] + sum[i];
+    std::span<const float> residual;
+    if (op.residual) residual = frame.value(*op.residual).row(row);
+    for (std::size_t i = 0; i < sum.size(); ++i) out.row(row)[i] = residual.empty() ? sum[i] : residual[i] + sum[i];
   }
   return {};
 }

@@ -113,6 +113,9 @@ void apply_epilogue(Epilogue epilogue, std::span<const double> sums, std::span<c
       case Epilogue::kAddResidual:
         out[i] = static_cast<double>(aux_or_bias[i]) + sums[i];
         break;
+      case Epilogue::kGelu:
+        out[i] = gelu(sums[i] + (aux_or_bias.empty() ? 0.0 : static_cast<double>(aux_or_bias[i])));
+        break;
       case Epilogue::kGatedSilu:
       case Epilogue::kGatedGelu:
       case Epilogue::kGatedClampedSwish: {

@@ -55,6 +55,7 @@ class StructureChecker {
     if (op.sum_out) SS_TRY_VOID(like(*op.sum_out, op.x));
     if (op.sum_out) SS_TRY_VOID(distinct(op.out, *op.sum_out));
     if (op.sum_out && op.add) SS_TRY_VOID(distinct(*op.sum_out, *op.add));
+    if (op.bias && !op.centers) return bad("a bias goes with a norm that centers");
     if (!op.residual) return {};
     if (op.add || op.sum_out) return bad("a residual goes with neither add nor sum_out");
     return like(*op.residual, op.x);
@@ -66,9 +67,8 @@ class StructureChecker {
     SS_TRY_VOID(distinct(op.out, op.x));
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
     if (op.epilogue == Epilogue::kBias && !op.bias) return bad("kBias needs a bias");
-    if (op.bias && op.epilogue != Epilogue::kBias && !is_gated(op.epilogue)) {
-      return bad("a bias goes with kBias or a gated epilogue");
-    }
+    const bool takes_bias = op.epilogue == Epilogue::kBias || op.epilogue == Epilogue::kGelu || is_gated(op.epilogue);
+    if (op.bias && !takes_bias) return bad("a bias goes with kBias, kGelu or a gated epilogue");
     if (op.aux) SS_TRY_VOID(like(*op.aux, op.out));
     if (op.softcap < 0.0F) return bad(fmt::format("expected a softcap >= 0, found {}", op.softcap));
     return {};
@@ -130,6 +130,7 @@ class StructureChecker {
     SS_TRY_VOID(same_rows(op.expert, op.x));
     SS_TRY_VOID(same_rows(op.out, op.x));
     SS_TRY_VOID(distinct(op.out, op.x));
+    if (op.epilogue == Epilogue::kGelu) return bad("a grouped product has no epilogue of kGelu");
     if (op.epilogue == Epilogue::kBias) return bad("a grouped product has its bias with any other epilogue than kBias");
     if ((op.epilogue == Epilogue::kAddResidual) != op.aux.has_value()) return bad("aux goes with kAddResidual only");
     if (!op.weight) {

@@ -17,7 +17,10 @@ class WeightChecker {
   WeightChecker(const StepGraph& graph, std::span<const WeightSpec> weights) : graph_(graph), weights_(weights) {}
 
   Result<void> operator()(const Embed& op) const { return cols(op.table, value_cols(op.out)); }
-  Result<void> operator()(const RmsNorm& op) const { return vector(op.weight, value_cols(op.x)); }
+  Result<void> operator()(const RmsNorm& op) const {
+    if (op.bias) SS_TRY_VOID(vector(*op.bias, value_cols(op.x)));
+    return vector(op.weight, value_cols(op.x));
+  }
   Result<void> operator()(const Matmul& op) const {
     const WeightSpec& spec = weight(op.weight);
     if (spec.n_experts != 1)

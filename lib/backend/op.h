@@ -76,6 +76,7 @@ enum class ActQuant : std::uint8_t {
 enum class Epilogue : std::uint8_t {
   kNone,
   kBias,               ///< out = x W^T + bias
+  kGelu,               ///< out = gelu(x W^T + bias), with the gelu of kGatedGelu; the bias may be absent
   kAddResidual,        ///< out = aux + x W^T; out may be aux
   kGatedSilu,          ///< weight joined as kInterleaveGateUp: out = silu(x G^T) * (x U^T); silu(a) = a / (1 + exp(-a))
                        ///< With a bias, it is added to both products first.
@@ -108,6 +109,8 @@ struct Embed {
 /// out[t, i] = residual[t, i] + sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)    arXiv:1910.07467, eq. 4
 /// x, add, sum_out, residual, out: [T or L, cols]. sum_out, if given, receives the sum and may be x. Without residual
 /// nothing is added to the product; with it, which may be out, there is neither add nor sum_out.
+/// If `centers`, it is LayerNorm, arXiv:1607.06450: the mean of sum[t] is subtracted from it first (not in sum_out), and a bias
+/// may be added to the product.
 struct RmsNorm {
   ValueId x;
   std::optional<ValueId> add = {};
@@ -116,6 +119,8 @@ struct RmsNorm {
   std::optional<ValueId> sum_out = {};
   std::optional<ValueId> residual = {};
   ValueId out;
+  bool centers = false;
+  std::optional<WeightId> bias = {};  ///< [1, cols]
 };
 
 /// out = epilogue(x W^T), followed by out = c * tanh(out / c) if softcap = c > 0.
@@ -126,8 +131,9 @@ struct Matmul {
   ValueId out;
   ActQuant act = ActQuant::kNone;
   Epilogue epilogue = Epilogue::kNone;
-  std::optional<ValueId> aux = {};    ///< kAddResidual: [rows, N]
-  std::optional<WeightId> bias = {};  ///< kBias, and optional with a gated epilogue: [1, N], as the parts of the weight
+  std::optional<ValueId> aux = {};  ///< kAddResidual: [rows, N]
+  std::optional<WeightId> bias =
+      {};  ///< kBias, and optional with kGelu or a gated epilogue: [1, N], as the parts of the weight
   float softcap = 0.0F;
 };
 

@@ -16,6 +16,7 @@ struct AccessVisitor {
     OpAccess access{{op.x}, {}, {op.weight}};
     append(access.reads, op.add);
     append(access.reads, op.residual);
+    append(access.weights, op.bias);
     append(access.writes, op.sum_out);
     access.writes.push_back(op.out);
     return access;

@@ -35,6 +35,8 @@ Case make_all_heads_norm_case(std::uint64_t seed);
 Case make_sinks_case(std::uint64_t seed);
 Case make_biased_route_case(std::uint64_t seed);
 Case make_biased_mixture_case(std::uint64_t seed);
+Case make_layer_norm_case(std::uint64_t seed);
+Case make_gelu_case(std::uint64_t seed);
 Case make_sample_case(std::uint64_t seed);
 Case make_wide_sample_case(std::uint64_t seed);
 Case make_route_case(std::uint64_t seed);

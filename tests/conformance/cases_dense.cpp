@@ -42,6 +42,8 @@ std::string_view epilogue_name(Epilogue epilogue) {
       return "gated_gelu";
     case Epilogue::kGatedClampedSwish:
       return "gated_clamped_swish";
+    case Epilogue::kGelu:
+      return "gelu";
   }
   return "unknown";
 }
@@ -67,6 +69,7 @@ struct ProductExtents {
   std::int32_t (*inputs)(Dice&);
   std::int32_t (*outputs)(Dice&);
   bool has_gated_bias = false;  ///< only gated epilogues, and each with a bias
+  bool is_gelu = false;         ///< only kGelu, mostly with a bias
 };
 
 constexpr ProductExtents kAllExtents{
@@ -79,7 +82,8 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   CaseBuilder b(family, seed);
   const ActQuant act = quantized ? ActQuant::kInt8PerRow : ActQuant::kNone;
   const WeightEncoding encoding = quantized ? *quantized : pick_encoding(b.dice);
-  const auto epilogue = extents.has_gated_bias
+  const auto epilogue = extents.is_gelu ? Epilogue::kGelu
+                        : extents.has_gated_bias
                             ? b.dice.one_of({Epilogue::kGatedSilu, Epilogue::kGatedGelu})
                             : b.dice.one_of({Epilogue::kNone, Epilogue::kBias, Epilogue::kAddResidual,
                                              Epilogue::kGatedSilu, Epilogue::kGatedGelu, Epilogue::kAddResidual});
@@ -110,6 +114,7 @@ Case make_product(const char* family, std::uint64_t seed, std::optional<WeightEn
   op.epilogue = epilogue;
   if (epilogue == Epilogue::kBias) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (extents.has_gated_bias) op.bias = b.vector(weight_rows, 0.0F, 1.0F);
+  if (extents.is_gelu && b.dice.chance(0.7)) op.bias = b.vector(n_outputs, 0.0F, 1.0F);
   if (epilogue == Epilogue::kAddResidual) op.aux = b.input(n_outputs, kIds);
   // The contract allows out and aux to be the same value.
   const bool in_place = op.aux && b.dice.chance(0.5);
@@ -240,6 +245,42 @@ Case make_residual_norm_case(std::uint64_t seed) {
   b.result.name =
       fmt::format("cols={} m={} deviation={}{}", cols, n_rows, deviation, in_place ? " residual in place" : "");
   return std::move(b.result);
+}
+
+Case make_layer_norm_case(std::uint64_t seed) {
+  CaseBuilder b("layer_norm", seed);
+  // So many columns that a row's deviation is never small beside its mean, where f32 has nothing left of the difference.
+  const std::int32_t cols = b.dice.one_of<std::int32_t>({7, 16, 33, 64, 200, 1030});
+  const std::int32_t n_rows = b.dice.between(1, 20);
+  const float deviation = b.dice.one_of({1.0F, 30.0F});
+  std::vector<float> values =
+      b.dice.normals(static_cast<std::size_t>(cols * kIds), deviation, b.dice.one_of({0.0F, 3.0F}));
+  const WeightId table = b.weight(make_weight("input", values, kIds, cols, WeightEncoding::kF32));
+  const ValueId x = b.value(cols);
+  b.add(Embed{.table = table, .out = x}, "input");
+  RmsNorm op{
+      .x = x, .weight = b.vector(cols, 1.0F, 0.3F), .eps = b.dice.one_of({1e-5F, 1e-6F}), .out = {}, .centers = true};
+  if (b.dice.chance(0.5)) op.bias = b.vector(cols, 0.0F, 1.0F);
+  const bool has_residual = b.dice.chance(0.25);
+  if (has_residual) op.residual = b.input(cols, kIds);
+  const bool has_add = !has_residual && b.dice.chance(0.5);
+  if (has_add) op.add = b.input(cols, kIds, deviation);
+  const bool has_sum = has_add && b.dice.chance(0.7);
+  if (has_sum) op.sum_out = b.dice.chance(0.5) ? x : b.value(cols);
+  op.out = b.value(cols);
+  b.add(op, "norm");
+  b.submit(plain_batch(b, n_rows, kIds, b.dice.between(0, 2)));
+  b.result.name = fmt::format("cols={} m={} deviation={}{}{}{}{}", cols, n_rows, deviation, op.bias ? " bias" : "",
+                              has_residual ? " residual" : "", has_add ? " add" : "", has_sum ? " sum" : "");
+  return std::move(b.result);
+}
+
+Case make_gelu_case(std::uint64_t seed) {
+  ProductExtents extents = kAllExtents;
+  extents.is_gelu = true;
+  const bool is_quantized = seed % 3 == 0;
+  return make_product("matmul_gelu", seed, is_quantized ? std::optional(WeightEncoding::kInt8PerRow) : std::nullopt,
+                      extents);
 }
 
 Case make_matmul_case(std::uint64_t seed) {

@@ -287,6 +287,8 @@ std::span<const Family> families() {
       {"attention_sinks", make_sinks_case, 30},
       {"route_bias", make_biased_route_case, 12},
       {"grouped_matmul_bias", make_biased_mixture_case, 30},
+      {"layer_norm", make_layer_norm_case, 30},
+      {"matmul_gelu", make_gelu_case, 30},
   };
   return kFamilies;
 }

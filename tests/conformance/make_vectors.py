@@ -44,6 +44,19 @@ def rms_norm_case(rows, cols, eps, with_add, with_residual=False):
     return case
 
 
+def layer_norm_case(rows, cols, eps, with_add, with_bias):
+    x, add, weight, bias = draw(rows, cols) + 2, draw(rows, cols), 1 + draw(cols, scale=0.25), draw(cols)
+    total = x + add if with_add else x
+    out = torch.nn.functional.layer_norm(total, (cols,), weight, bias if with_bias else None, eps)
+    case = {"kind": "rms_norm", "centers": True, "rows": rows, "cols": cols, "eps": eps, "x": listed(x),
+            "weight": listed(weight), "sum": listed(total), "out": listed(out)}
+    if with_add:
+        case["add"] = listed(add)
+    if with_bias:
+        case["bias"] = listed(bias)
+    return case
+
+
 def quantized(x):
     scale = x.abs().amax(-1, keepdim=True) / 127
     return torch.where(scale > 0, torch.clamp(torch.round(x / scale), -127, 127) * scale, torch.zeros_like(x))
@@ -74,6 +87,10 @@ def matmul_case(rows, k, n, epilogue, softcap=0.0, act="none", gated_bias=False)
         aux = draw(rows, n)
         case["other"] = listed(aux)
         out = out + aux
+    if epilogue == "gelu":
+        bias = draw(n)
+        case["other"] = listed(bias)
+        out = torch.nn.functional.gelu(out + bias, approximate="tanh")
     if softcap > 0:
         out = softcap * torch.tanh(out / softcap)
     case["out"] = listed(out)
@@ -237,6 +254,8 @@ def main():
     cases += [attention_case(5, 4, 2, 8, with_sinks=True), attention_case(7, 3, 1, 4, window=3, with_sinks=True),
               mixture_case(4, 6, 5, 4, 2, True, is_gpt_oss=True), mixture_case(3, 5, 4, 3, 3, True, is_gpt_oss=True),
               matmul_case(3, 9, 5, "gated_clamped", gated_bias=True)]
+    cases += [layer_norm_case(3, 9, 1e-5, False, False), layer_norm_case(2, 16, 1e-5, True, True),
+              matmul_case(3, 9, 5, "gelu")]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

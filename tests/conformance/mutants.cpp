@@ -77,6 +77,8 @@ class MutantKernels final : public ReferenceKernels {
     RmsNorm changed = op;
     if (bug_ == Bug::kEpsilonIgnored) changed.eps = 0.0F;
     if (bug_ == Bug::kNormResidualLost) changed.residual = {};
+    if (bug_ == Bug::kNormBiasIgnored || bug_ == Bug::kNormNotCentered) changed.bias = {};
+    if (bug_ == Bug::kNormNotCentered) changed.centers = false;
     return ReferenceKernels::run(changed, frame);
   }
 
@@ -84,6 +86,9 @@ class MutantKernels final : public ReferenceKernels {
     Matmul changed = op;
     if (bug_ == Bug::kSoftCapIgnored) changed.softcap = 0.0F;
     if (bug_ == Bug::kActivationsNotQuantized) changed.act = ActQuant::kNone;
+    if (bug_ == Bug::kGeluLost && op.epilogue == Epilogue::kGelu) {
+      changed.epilogue = op.bias ? Epilogue::kBias : Epilogue::kNone;
+    }
     if (bug_ == Bug::kResidualLost && op.epilogue == Epilogue::kAddResidual) {
       changed.epilogue = Epilogue::kNone;
       changed.aux = {};
@@ -569,6 +574,9 @@ std::span<const Mutant> mutants() {
       {Bug::kBiasOfFirstExpert, "all experts with the bias of the first", "grouped_matmul_bias"},
       {Bug::kClampLost, "gate and up not clamped", "grouped_matmul_bias"},
       {Bug::kUpWithoutOne, "the clamped up taken without its 1", "grouped_matmul_bias"},
+      {Bug::kNormNotCentered, "the mean not subtracted by a LayerNorm", "layer_norm"},
+      {Bug::kNormBiasIgnored, "the bias of a LayerNorm ignored", "layer_norm"},
+      {Bug::kGeluLost, "a bias without its GELU", "matmul_gelu"},
   };
   return kMutants;
 }

@@ -61,6 +61,9 @@ enum class Bug : std::uint8_t {
   kBiasOfFirstExpert,
   kClampLost,
   kUpWithoutOne,
+  kNormNotCentered,
+  kNormBiasIgnored,
+  kGeluLost,
 };
 
 struct Mutant {

@@ -119,12 +119,12 @@ struct PackArgs {
   float* row_scales = nullptr;  ///< [n_rows]: s, written for kU8 and kI16; NaN if any x of the row is not finite
 };
 
-enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGatedSilu, kGatedGelu, kGatedClampedSwish };
+enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGelu, kGatedSilu, kGatedGelu, kGatedClampedSwish };
 
 /// The epilogue of one row block, in f32:
 ///
 ///   y = c * weight_scales * row_scales
-///   kNone: out = y        kBias: out = y + bias        kAdd: out = y + aux
+///   kNone: out = y        kBias: out = y + bias        kAdd: out = y + aux        kGelu: out = gelu(y + bias), bias may be null
 ///   kGatedSilu, kGatedGelu: out[:, 16 t + r] = f(y[:, 32 t + r]) * y[:, 32 t + 16 + r]   (tiles alternate gate, up),
 ///                           after bias and up_bias are added to the two, if they are not null
 ///   kGatedClampedSwish: likewise, as op.h's epilogue of that name defines
@@ -212,12 +212,15 @@ struct AttendKernel {
 };
 
 /// RMSNorm of a row, arXiv:1910.07467, eq. 4: sum = x + add; out = residual + sum * weight / sqrt(mean(sum^2) + eps), [n]
-/// each, f32; the squares are summed in f32. add, residual and sum_out may be null; all may alias.
+/// each, f32; the squares are summed in f32. If `centers`, the mean of sum is subtracted from it first, not in sum_out, and
+/// bias is added to the product. add, bias, residual and sum_out may be null; all may alias.
 struct NormArgs {
   const float* x = nullptr;
   const float* add = nullptr;
   const float* weight = nullptr;
+  const float* bias = nullptr;
   const float* residual = nullptr;
+  bool centers = false;
   float eps = 0.0F;
   std::int64_t n = 0;
   float* sum_out = nullptr;

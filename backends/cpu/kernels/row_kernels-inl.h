@@ -151,11 +151,42 @@ inline void finish_rows(const FinishArgs& args) {
         }
       } else if (args.finish == Finish::kBias) {
         value = add(value, load_some(args.bias + column, left));
+      } else if (args.finish == Finish::kGelu) {
+        if (args.bias != nullptr) value = add(value, load_some(args.bias + column, left));
+        value = gelu(value);
       } else if (args.finish == Finish::kAdd) {
         value = add(value, load_some(args.aux + m * args.aux_stride + column, left));
       }
       store_some(out + column, soft_cap(value, args.softcap), left);
     }
+  }
+}
+
+/// The rest of normalize_row() for a norm that centers; sum_out is written.
+inline void center_row(const NormArgs& args) {
+  const std::int64_t n = args.n;
+  const auto summed = [&](std::int64_t i) {
+    F32 value = load_some((args.sum_out != nullptr ? args.sum_out : args.x) + i, n - i);
+    if (args.sum_out == nullptr && args.add != nullptr) value = add(value, load_some(args.add + i, n - i));
+    return value;
+  };
+  F32 total = zero();
+  for (std::int64_t i = 0; i < n; i += 16) total = add(total, summed(i));
+  const float mean = reduce_add(total) / static_cast<float>(n);
+  F32 squares = zero();
+  for (std::int64_t i = 0; i < n; i += 16) {
+    // Lanes behind the end are zero and stay out of the sum.
+    float centered[16];
+    store(centered, sub(summed(i), broadcast(mean)));
+    const F32 difference = load_some(centered, n - i);
+    squares = fma(difference, difference, squares);
+  }
+  const F32 factor = broadcast(1.0F / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(n) + args.eps));
+  for (std::int64_t i = 0; i < n; i += 16) {
+    F32 normed = mul(mul(sub(summed(i), broadcast(mean)), factor), load_some(args.weight + i, n - i));
+    if (args.bias != nullptr) normed = add(normed, load_some(args.bias + i, n - i));
+    if (args.residual != nullptr) normed = add(load_some(args.residual + i, n - i), normed);
+    store_some(args.out + i, normed, n - i);
   }
 }
 
@@ -172,6 +203,7 @@ inline void normalize_row(const NormArgs& args) {
     if (sum_out != nullptr) store_some(sum_out + i, value, n - i);
     squares[turn] = fma(value, value, squares[turn]);
   }
+  if (args.centers) return center_row(args);
   const float mean = reduce_add(add(squares[0], squares[1])) / static_cast<float>(n);
   const F32 factor = broadcast(1.0F / __builtin_sqrtf(mean + args.eps));
   for (std::int64_t i = 0; i < n; i += 16) {

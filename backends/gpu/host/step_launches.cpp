@@ -29,10 +29,12 @@ StepLaunch LaunchBinder::operator()(const RmsNorm& op) const {
                                          .x = values.address(op.x),
                                          .add = op.add ? values.address(*op.add) : nullptr,
                                          .weight = weights.vector(op.weight),
+                                         .bias = op.bias ? weights.vector(*op.bias) : nullptr,
                                          .sum_out = op.sum_out ? values.address(*op.sum_out) : nullptr,
                                          .residual = op.residual ? values.address(*op.residual) : nullptr,
                                          .out = values.address(op.out),
                                          .eps = op.eps,
+                                         .centers = op.centers ? 1 : 0,
                                          .n_cols = values.desc(op.x).cols,
                                          .max_rows = values.max_rows_of(op.x)});
 }

@@ -12,6 +12,12 @@ SS_DEVICE float soft_cap(float x, float c) {
   return c > 0.0F ? c * tanhf(x / c) : x;
 }
 
+/// gelu(x) in the tanh approximation.
+SS_DEVICE float gelu(float x) {
+  const float inner = 0.7978845608F * (x + 0.044715F * x * x * x);  // sqrt(2 / pi)
+  return 0.5F * x * (1.0F + tanhf(inner));
+}
+
 /// silu(gate) * up, gelu(gate) * up in the tanh approximation, or op.h's kGatedClampedSwish.
 SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
   if (epilogue == Epilogue::kGatedClampedSwish) {
@@ -23,8 +29,7 @@ SS_DEVICE float gated(Epilogue epilogue, float gate, float up) {
     return g / (1.0F + expf(-kConstants.alpha * g)) * (u + 1.0F);
   }
   if (epilogue == Epilogue::kGatedSilu) return gate / (1.0F + expf(-gate)) * up;
-  const float inner = 0.7978845608F * (gate + 0.044715F * gate * gate * gate);  // sqrt(2 / pi)
-  return 0.5F * gate * (1.0F + tanhf(inner)) * up;
+  return gelu(gate) * up;
 }
 
 /// is_gated() of backend/op.h for device code, which the GPU compilers do not let call it.
@@ -36,7 +41,9 @@ SS_DEVICE bool is_gated_on_device(Epilogue epilogue) {
 /// Stores element [row, col] of a product with a non-gated epilogue; out may be aux.
 SS_DEVICE void store_product(const MatmulArguments& a, int row, int col, float sum) {
   const std::int64_t at = std::int64_t{row} * a.weight.n_rows + col;
-  if (a.epilogue == Epilogue::kBias) sum += a.bias[col];
+  const bool is_gelu = a.epilogue == Epilogue::kGelu;
+  if (a.epilogue == Epilogue::kBias || (is_gelu && a.bias != nullptr)) sum += a.bias[col];
+  if (is_gelu) sum = gelu(sum);
   if (a.epilogue == Epilogue::kAddResidual) sum += a.aux[at];
   a.out[at] = soft_cap(sum, a.softcap);
 }

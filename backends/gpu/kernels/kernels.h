@@ -104,10 +104,12 @@ struct RmsNormArguments {
   const float* x;
   const float* add;
   const float* weight;
+  const float* bias;  ///< null: none
   float* sum_out;
   const float* residual;
   float* out;
   float eps;
+  std::int32_t centers;  ///< 1: LayerNorm
   std::int32_t n_cols;
   std::int32_t max_rows;
 };
@@ -159,7 +161,7 @@ struct MatmulArguments {
   WeightView weight;
   float* out;
   const float* aux;   ///< kAddResidual: [rows, N], may be out
-  const float* bias;  ///< kBias: [N]; gated epilogues: [N] or null
+  const float* bias;  ///< kBias: [N]; kGelu and gated epilogues: [N] or null
   float softcap;
   Epilogue epilogue;
   std::int32_t max_rows;

@@ -1,8 +1,10 @@
-// RMSNorm (arXiv:1910.07467, eq. 4) with an optional add before it or after it in the same pass.
+// RMSNorm (arXiv:1910.07467, eq. 4) or LayerNorm (arXiv:1607.06450), with an optional add before it or after it in the same
+// pass.
 //
-//   sum = x + add,   out[t, i] = residual[t, i] + sum[t, i] * weight[i] / sqrt(mean_i(sum[t, i]^2) + eps)
+//   sum = x + add,   c = sum - mean_i(sum[t, i]) for a LayerNorm, else sum
+//   out[t, i] = residual[t, i] + c[t, i] * weight[i] / sqrt(mean_i(c[t, i]^2) + eps) + bias[i]
 //
-// Shapes       x, add, sum_out, residual, out: [n_rows, n_cols]; weight: [n_cols]
+// Shapes       x, add, sum_out, residual, out: [n_rows, n_cols]; weight, bias: [n_cols]
 // Dtypes       f32
 // Accumulator  f32, one partial sum per thread, then reduced over the block
 // Aliasing     sum_out may be x, and out residual; each element is read and written by the same thread
@@ -25,9 +27,16 @@ SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
   auto& scratch = shared_memory<BlockScratch<float>>();
   const std::int64_t begin = std::int64_t{row} * a.n_cols;
   const auto summed = [&](int i) { return a.add == nullptr ? a.x[begin + i] : a.x[begin + i] + a.add[begin + i]; };
+  float mean = 0.0F;
+  if (a.centers != 0) {
+    float total = 0.0F;
+    for (int i = thread_x(); i < a.n_cols; i += kThreads) total += summed(i);
+    mean = sum_block(total, scratch) / static_cast<float>(a.n_cols);
+    sync_block();  // the scratch memory is free again
+  }
   float squares = 0.0F;
   for (int i = thread_x(); i < a.n_cols; i += kThreads) {
-    const float value = summed(i);
+    const float value = summed(i) - mean;
     squares += value * value;
   }
   squares = sum_block(squares, scratch);
@@ -35,7 +44,7 @@ SS_KERNEL(kThreads) rms_norm_kernel(RmsNormArguments a) {
   for (int i = thread_x(); i < a.n_cols; i += kThreads) {
     const float value = summed(i);
     if (a.sum_out != nullptr) a.sum_out[begin + i] = value;
-    const float normed = value * factor * a.weight[i];
+    const float normed = (value - mean) * factor * a.weight[i] + (a.bias == nullptr ? 0.0F : a.bias[i]);
     a.out[begin + i] = a.residual == nullptr ? normed : a.residual[begin + i] + normed;
   }
 }

@@ -71,6 +71,8 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
          e.op<RmsNorm>(1).residual = ValueId{0};
          e.op<RmsNorm>(1).sum_out = ValueId{0};
        }},
+      {"norm (rms_norm): a bias goes with a norm that centers",
+       [](Example& e) { e.op<RmsNorm>(1).bias = WeightId{1}; }},
       {"norm (rms_norm): value 3 is read before it is written",
        [](Example& e) { e.op<RmsNorm>(1).residual = ValueId{3}; }},
       {"output (rms_norm): value 2: expected 8 columns, found 16",
@@ -79,7 +81,8 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
        }},
       {"qkv (matmul): value 3 is read before it is written", [](Example& e) { e.op<Matmul>(2).x = ValueId{3}; }},
       {"qkv (matmul): aux goes with kAddResidual", [](Example& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
-      {"qkv (matmul): a bias goes with kBias or a gated", [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
+      {"qkv (matmul): a bias goes with kBias, kGelu or a gated",
+       [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
       {"rope (rope_append): expected a rope in [0, 1), found 1",
        [](Example& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
       {"expected 2 frequencies, found 1", [](Example& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
@@ -116,6 +119,11 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
       {"weight qkv: gives 12 outputs, the value has 16", [](Example& e) { e.weights[2].n_rows = 12; }},
       {"weight qkv: a gated epilogue and the join", [](Example& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
       {"weight output: experts go with grouped_matmul", [](Example& e) { e.weights[3].n_experts = 2; }},
+      {"norm (rms_norm): weight qkv: expected [1, 8], found [16, 8]",
+       [](Example& e) {
+         e.op<RmsNorm>(1).centers = true;
+         e.op<RmsNorm>(1).bias = WeightId{2};
+       }},
       {"attention (attention): weight norm: expected [1, 2], found [1, 8]",
        [](Example& e) { e.op<Attention>(4).sinks = WeightId{1}; }},
       {"output (route): weight norm: expected [1, 10], found [1, 8]",
