@@ -109,6 +109,12 @@ class Plain:
         return product + self.other(bias) if bias in self.stored else product
 
     def norm(self, x, name):
+        key = {"cohere2": "layer_norm_eps", "starcoder2": "norm_epsilon"}.get(self.config["model_type"])
+        if key:  # LayerNorm, in StarCoder 2 with a bias
+            x = x - x.mean(-1, keepdims=True)
+            normed = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.config[key]) * self.other(name).astype(np.float64)
+            bias = name.replace(".weight", ".bias")
+            return normed + self.other(bias) if bias in self.stored else normed
         epsilon = self.config["rms_norm_eps"]
         weight = self.other(name).astype(np.float64) + (1 if self.is_gemma else 0)
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * weight
@@ -118,14 +124,16 @@ class Plain:
         return self.config[key] if self.config["model_type"] in ("granite", "granitemoe") else otherwise
 
     def is_rotated(self, layer):
+        if self.config["model_type"] == "cohere2":
+            return self.config["layer_types"][layer] == "sliding_attention"
         return self.config["model_type"] != "smollm3" or bool(self.config["no_rope_layers"][layer])
 
     def window(self, layer, positions):
         """How many positions a token sees, itself included."""
         config = self.config
-        if config["model_type"] in ("mistral", "mixtral", "phi3"):
+        if config["model_type"] in ("mistral", "mixtral", "phi3", "starcoder2"):
             return config.get("sliding_window") or positions
-        if config["model_type"] == "gpt_oss":
+        if config["model_type"] in ("gpt_oss", "cohere2"):
             return config["sliding_window"] if config["layer_types"][layer] == "sliding_attention" else positions
         if not config.get("use_sliding_window") and not self.is_gemma:
             return positions
@@ -162,7 +170,7 @@ class Plain:
             length = 0.1 * np.log(rope["factor"]) + 1
         angle = np.arange(len(x))[:, None] * frequencies
         cos, sin = length * np.cos(angle)[:, None], length * np.sin(angle)[:, None]
-        are_neighbours = self.config["model_type"] == "ernie4_5"
+        are_neighbours = self.config["model_type"] in ("ernie4_5", "cohere2")
         places = (slice(0, None, 2), slice(1, None, 2)) if are_neighbours else (slice(0, half), slice(half, None))
         first, second = (x[..., place] for place in places)
         out = np.empty_like(x, dtype=np.float64)
@@ -285,6 +293,10 @@ class Plain:
         for router in ("block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate"):
             if f"{prefix}{router}.weight" in self.stored:
                 return self.mix(x, prefix + router.split(".")[0] + ".")
+        if self.config["model_type"] == "starcoder2":
+            a = self.matmul(x, prefix + "mlp.c_fc.weight")
+            gelu = a / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
+            return self.matmul(gelu, prefix + "mlp.c_proj.weight")
         if self.config["model_type"] == "phi3":
             name, inner = prefix + "mlp.gate_up_proj.weight", self.config["intermediate_size"]
             return self.gated(x, (name, slice(0, inner)), (name, slice(inner, None)), prefix + "mlp.down_proj.weight")
@@ -304,10 +316,13 @@ class Plain:
             mixed = self.attend(normed, prefix + "self_attn.", layer)
             if has_norms_after:
                 mixed = self.norm(mixed, prefix + "post_attention_layernorm.weight")
+            if self.config["model_type"] == "cohere2":  # both blocks read the same norm
+                x = x + mixed + self.feed_forward(normed, prefix)
+                continue
             x = x + added * mixed
             made = self.feed_forward(self.norm(x, f"{prefix}{before}.weight") if has_norms_before else x, prefix)
             if has_norms_after:
                 made = self.norm(made, prefix + "post_feedforward_layernorm.weight")
             x = x + added * made
         logits = self.matmul(self.norm(x, "model.norm.weight"), "lm_head.weight") / self.scale("logits_scaling")
-        return self.capped(logits, "final_logit_softcapping")
+        return self.capped(logits * self.config.get("logit_scale", 1), "final_logit_softcapping")

@@ -317,6 +317,7 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
 MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
+            "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1, "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
             "gpt_oss": 3 * (4 + 2) + 1, "gpt_oss-plain": 3 * (4 + 2) + 1,
             "granite_moe": 3 * (4 + 2) + 1, "granite_moe-biases": 3 * (4 + 2) + 1,  # all experts of a layer together
             "qwen3_moe-unnormalized": 3 * 4 + 3 * (6 + 1 + 6) + 1, "qwen3_moe-steps": 3 * 4 + 3 * (1 + 6 + 1) + 1}

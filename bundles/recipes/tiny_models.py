@@ -98,6 +98,15 @@ MODELS: dict[str, tuple[Callable, dict]] = {
         "head_dim": 20, "intermediate_size": 72, "num_local_experts": 5, "num_experts_per_tok": 4, "sliding_window": 7,
         "attention_bias": False, "tie_word_embeddings": True, "num_key_value_heads": 1,
         "layer_types": ["full_attention", "sliding_attention", "full_attention"]}),
+    "cohere2": (transformers.Cohere2Config, {
+        "num_hidden_layers": 4, "sliding_window": 24, "logit_scale": 0.25,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}),
+    "cohere2-biases": (transformers.Cohere2Config, {
+        "num_hidden_layers": 4, "sliding_window": 7, "attention_bias": True, "num_key_value_heads": 4,
+        "tie_word_embeddings": False, "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
+    "starcoder2": (transformers.Starcoder2Config, {"sliding_window": 24}),
+    "starcoder2-plain": (transformers.Starcoder2Config, {
+        "use_bias": False, "tie_word_embeddings": False, "num_attention_heads": 6, "num_key_value_heads": 3}),
     "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
     "olmo2-biases": (transformers.Olmo2Config, {
         "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,

@@ -22,7 +22,7 @@ CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3F
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
            "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration",
-           "GptOssForCausalLM")
+           "GptOssForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM")
 
 
 def experts(config) -> int:
@@ -46,6 +46,8 @@ def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
         norms += ["pre_feedforward", "post_feedforward"]
     if config.model_type == "olmo2":  # only what a block adds is normalized
         norms = ["post_attention", "post_feedforward"]
+    if config.model_type == "cohere2":  # one for both blocks
+        norms = ["input"]
     tensors = {f"{norm}_layernorm.weight": (Role.OTHER, (dim,)) for norm in norms}
     if config.model_type == "phi3":
         tensors["self_attn.qkv_proj.weight"] = (Role.MATMUL, (queries + 2 * keys, dim))
@@ -88,6 +90,8 @@ def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int,
                         "mlp.shared_expert.down_proj.weight": (Role.MATMUL, (dim, inner))}
         return tensors
     inner = config.intermediate_size
+    if config.model_type == "starcoder2":
+        return {"mlp.c_fc.weight": (Role.MATMUL, (inner, dim)), "mlp.c_proj.weight": (Role.MATMUL, (dim, inner))}
     if config.model_type == "phi3":
         return {"mlp.gate_up_proj.weight": (Role.MATMUL, (2 * inner, dim)),
                 "mlp.down_proj.weight": (Role.MATMUL, (dim, inner))}
@@ -123,7 +127,8 @@ def matrices(config) -> int:
     """
     networks = [experts(config) + _has_shared_expert(config) if has_experts else 1
                 for has_experts in mixture_layers(config)]
-    return sum(4 + 3 * number for number in networks) + 1
+    of_network = 2 if config.model_type == "starcoder2" else 3
+    return sum(4 + of_network * number for number in networks) + 1
 
 
 def roles(config, parameters: Mapping[str, torch.Tensor]) -> dict[str, Role]:

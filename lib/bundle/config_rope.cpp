@@ -225,7 +225,10 @@ Result<void> parse_rope(const ConfigSource& source, ModelConfig& config) {
     config.long_rope_tables = {table_of(rope, config, config.max_seq_len)};
     config.long_rope_after = rope.original_max_seq_len;
   }
-  SS_TRY(const std::vector<bool> unrotated, unrotated_layers(source, config.n_layers));
+  SS_TRY(std::vector<bool> unrotated, unrotated_layers(source, config.n_layers));
+  for (std::size_t layer = 0; source.defaults.rotates_windows_only && layer < unrotated.size(); ++layer) {
+    unrotated[layer] = config.windows[layer] == 0;
+  }
   for (const bool is_unrotated : unrotated) config.layer_ropes.push_back(is_unrotated ? 1 : 0);
   if (std::ranges::find(unrotated, true) == unrotated.end()) return {};
   const RopeTable still{.inv_freq = std::vector<float>(static_cast<std::size_t>(config.head_dim / 2), 0.0F)};

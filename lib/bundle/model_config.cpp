@@ -123,8 +123,10 @@ Result<void> parse_sizes(const ConfigSource& source, ModelConfig& config) {
   SS_TRY(config.vocab_size, fields.integer_or("vocab_size", defaults.vocab_size, {.min = 1, .max = kMaxVocabSize}));
   SS_TRY(config.max_seq_len,
          fields.integer_or("max_position_embeddings", defaults.max_position_embeddings, {.min = 1, .max = kMaxSeqLen}));
-  SS_TRY(config.norm_eps, fields.number_or("rms_norm_eps", defaults.rms_norm_eps));
-  if (config.norm_eps < 0.0 || config.norm_eps > 1.0) return fields.mismatch("rms_norm_eps", "a number from 0 to 1");
+  SS_TRY(config.norm_eps, fields.number_or(defaults.norm_eps_key, defaults.rms_norm_eps));
+  if (config.norm_eps < 0.0 || config.norm_eps > 1.0) {
+    return fields.mismatch(defaults.norm_eps_key, "a number from 0 to 1");
+  }
   return {};
 }
 
@@ -142,8 +144,8 @@ Result<void> parse_biases(const ConfigSource& source, ModelConfig& config) {
 }
 
 /// A factor of the forward pass, which must not be 0 because some are divided by.
-Result<double> parse_multiplier(const JsonFields& fields, std::string_view key) {
-  SS_TRY(const double found, fields.number_or(key, 1.0));
+Result<double> parse_multiplier(const JsonFields& fields, std::string_view key, double absent = 1.0) {
+  SS_TRY(const double found, fields.number_or(key, absent));
   if (found >= 1e-6 && found <= 1e6) return found;
   return fields.mismatch(key, "a number from 1e-6 to 1e6");
 }
@@ -171,6 +173,9 @@ Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   if (defaults.has_softcaps) {
     SS_TRY(config.attention_softcap, parse_softcap(source, "attn_logit_softcapping", defaults.attn_logit_softcapping));
     SS_TRY(config.logit_softcap, parse_softcap(source, "final_logit_softcapping", defaults.final_logit_softcapping));
+  }
+  if (defaults.logit_scale > 0.0) {
+    SS_TRY(config.logit_scale, parse_multiplier(fields, "logit_scale", defaults.logit_scale));
   }
   if (!defaults.reads_multipliers) return {};
   SS_TRY(config.embedding_scale, parse_multiplier(fields, "embedding_multiplier"));
@@ -210,6 +215,9 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   const ConfigClass& defaults = source.defaults;
   SS_TRY(config.activation, parse_activation(source));
+  if (!defaults.gated_ffn && config.activation != Activation::kGeluTanh) {
+    return unsupported(fields, defaults.activation_key, "expected gelu_pytorch_tanh without a gate, found another");
+  }
   SS_TRY(config.tied_embeddings, fields.boolean_or("tie_word_embeddings", defaults.tie_word_embeddings));
   SS_TRY_VOID(parse_biases(source, config));
   SS_TRY_VOID(parse_scales(source, config));
@@ -224,6 +232,10 @@ Result<void> parse_options(const ConfigSource& source, ModelConfig& config) {
   config.attention_sinks = defaults.has_attention_sinks;
   config.fused_projections = defaults.has_fused_projections;
   config.norms_add_one = defaults.norms_add_one;
+  config.norms_center = defaults.norms_center;
+  config.norm_biases = defaults.norm_biases;
+  config.parallel_blocks = defaults.parallel_blocks;
+  config.gated_ffn = defaults.gated_ffn;
   config.block_norms = defaults.block_norms;
   SS_TRY(config.torch_dtype, fields.string_or(fields.has("dtype") ? "dtype" : "torch_dtype", ""));
   return {};

@@ -51,8 +51,10 @@ void add_attention(const ModelConfig& config, LayerTensors& layer) {
 }
 
 void add_network(const FfnTensors& network, std::int64_t dim, std::vector<TensorSpec>& tensors) {
-  const std::int64_t ffn_dim = network.gate.n_rows;
-  if (network.gate.tensor == network.up.tensor) {
+  const std::int64_t ffn_dim = network.up.n_rows;
+  if (network.gate.tensor.empty()) {
+    tensors.push_back({network.up.tensor, {ffn_dim, dim}, TensorRole::kMatmul});
+  } else if (network.gate.tensor == network.up.tensor) {
     tensors.push_back({network.gate.tensor, {2 * ffn_dim, dim}, TensorRole::kMatmul});
   } else {
     tensors.push_back({network.gate.tensor, {ffn_dim, dim}, TensorRole::kMatmul});
@@ -88,7 +90,7 @@ void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector
     const FfnTensors network = ffn_tensors(config, layer);
     add_network(network, config.dim, tensors);
     if (!config.ffn_bias) return;
-    tensors.push_back({bias_name(network.gate.tensor), {config.ffn_dim}, TensorRole::kBias});
+    if (config.gated_ffn) tensors.push_back({bias_name(network.gate.tensor), {config.ffn_dim}, TensorRole::kBias});
     tensors.push_back({bias_name(network.up.tensor), {config.ffn_dim}, TensorRole::kBias});
     tensors.push_back({bias_name(network.down.tensor), {config.dim}, TensorRole::kBias});
     return;
@@ -139,6 +141,11 @@ AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer
 }
 
 FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer) {
+  if (!config.gated_ffn) {
+    return {.gate = {},
+            .up = {layer_tensor_name(layer, "mlp.c_fc.weight"), 0, config.ffn_dim},
+            .down = {layer_tensor_name(layer, "mlp.c_proj.weight"), 0, config.dim}};
+  }
   const TensorRows down{layer_tensor_name(layer, "mlp.down_proj.weight"), 0, config.dim};
   if (config.fused_projections) {
     const std::string name = layer_tensor_name(layer, "mlp.gate_up_proj.weight");
@@ -250,14 +257,19 @@ std::vector<TensorSpec> model_tensors(const ModelConfig& config) {
   tensors.push_back({std::string(kEmbeddingTensor), {config.vocab_size, config.dim}, TensorRole::kEmbedding});
   for (std::int64_t index = 0; index < config.n_layers; ++index) {
     LayerTensors layer(index, tensors);
-    if (config.has_norms_before()) layer.add(kAttentionNorm, {config.dim}, TensorRole::kNorm);
+    const auto add_norm = [&](std::string_view name) {
+      layer.add(name, {config.dim}, TensorRole::kNorm);
+      if (config.norm_biases) layer.add(bias_name(name), {config.dim}, TensorRole::kBias);
+    };
+    if (config.has_norms_before()) add_norm(kAttentionNorm);
     add_attention(config, layer);
     if (config.has_norms_after()) layer.add(kPostAttentionNorm, {config.dim}, TensorRole::kNorm);
-    if (config.has_norms_before()) layer.add(ffn_norm_name(config), {config.dim}, TensorRole::kNorm);
+    if (config.has_norms_before() && !config.parallel_blocks) add_norm(ffn_norm_name(config));
     add_feed_forward(config, index, tensors);
     if (config.has_norms_after()) layer.add(kPostFfnNorm, {config.dim}, TensorRole::kNorm);
   }
   tensors.push_back({std::string(kFinalNormTensor), {config.dim}, TensorRole::kNorm});
+  if (config.norm_biases) tensors.push_back({bias_name(kFinalNormTensor), {config.dim}, TensorRole::kBias});
   if (!config.tied_embeddings) {
     tensors.push_back({std::string(kHeadTensor), {config.vocab_size, config.dim}, TensorRole::kMatmul});
   }

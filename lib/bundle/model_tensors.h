@@ -53,7 +53,7 @@ struct AttentionTensors {
 };
 [[nodiscard]] AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer);
 
-/// The matrices of a feed-forward network: down(act(gate) * up).
+/// The matrices of a feed-forward network: down(act(gate) * up), or down(act(up)), where gate names no tensor.
 struct FfnTensors {
   TensorRows gate;
   TensorRows up;
@@ -90,6 +90,8 @@ inline constexpr std::string_view kAttentionNorm = "input_layernorm.weight";
 inline constexpr std::string_view kPostAttentionNorm = "post_attention_layernorm.weight";
 inline constexpr std::string_view kPostFfnNorm = "post_feedforward_layernorm.weight";
 
+/// The bias of a norm is named as its weight is: bias_name(). In parallel blocks the norm of the attention is that of the
+/// network, too.
 inline constexpr std::string_view kEmbeddingTensor = "model.embed_tokens.weight";
 inline constexpr std::string_view kFinalNormTensor = "model.norm.weight";
 inline constexpr std::string_view kHeadTensor = "lm_head.weight";

@@ -28,8 +28,8 @@ class GraphBuilder {
                            .out = x.sum,
                            .scale = static_cast<float>(config_.embedding_scale / config_.residual_scale)});
     for (std::int64_t layer = 0; layer < config_.n_layers; ++layer) {
-      attention_block(x, layer);
-      ffn_block(x, layer);
+      const ValueId input = attention_block(x, layer);
+      ffn_block(x, layer, input);
     }
     head(x);
     return std::move(graph_);
@@ -60,15 +60,23 @@ class GraphBuilder {
   }
 
   /// What a block reads: the hidden state, normalized if the model has norms before blocks.
-  ValueId block_input(std::string label, Hidden& x, const std::optional<WeightId>& weight) {
-    return weight ? norm(std::move(label), x, *weight) : x.sum;
+  ValueId block_input(std::string label, Hidden& x, const std::optional<WeightId>& weight,
+                      const std::optional<WeightId>& bias) {
+    return weight ? norm(std::move(label), x, *weight, bias) : x.sum;
   }
 
   /// Normalizes the hidden state, and adds to it what is pending.
-  ValueId norm(std::string label, Hidden& x, WeightId weight) {
+  ValueId norm(std::string label, Hidden& x, WeightId weight, const std::optional<WeightId>& bias) {
     const ValueDesc desc = graph_.values[static_cast<std::size_t>(index_of(x.sum))];
     const ValueId out = value(desc.rows, desc.cols);
-    RmsNorm op{.x = x.sum, .add = x.pending, .weight = weight, .eps = hidden_eps(), .sum_out = {}, .out = out};
+    RmsNorm op{.x = x.sum,
+               .add = x.pending,
+               .weight = weight,
+               .eps = hidden_eps(),
+               .sum_out = {},
+               .out = out,
+               .centers = config_.norms_center,
+               .bias = bias};
     if (x.pending) op.sum_out = in_place_of(x.sum);
     add(std::move(label), op);
     if (op.sum_out) x = {.sum = *op.sum_out};
@@ -110,11 +118,12 @@ class GraphBuilder {
     x.sum = sum;
   }
 
-  void attention_block(Hidden& x, std::int64_t layer) {
+  /// Returns what the block reads.
+  ValueId attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
     const HeadShape heads{narrow(config_.n_heads), narrow(config_.n_kv_heads), narrow(config_.head_dim)};
-    const ValueId input = block_input(label("norm"), x, weights.attention_norm);
+    const ValueId input = block_input(label("norm"), x, weights.attention_norm, weights.attention_norm_bias);
     const ValueId qkv = value(Rows::kTokens, config_.q_dim() + 2 * config_.kv_dim());
     add(label("qkv"), Matmul{.x = input,
                              .weight = weights.qkv,
@@ -145,12 +154,15 @@ class GraphBuilder {
                                       .sinks = weights.sinks});
     add_product(label("out"), attended, weights.attention_out,
                 {.bias = weights.out_bias, .norm = weights.post_attention_norm}, x);
+    return input;
   }
 
-  void ffn_block(Hidden& x, std::int64_t layer) {
+  /// `of_attention` is what the attention read, which a parallel block reads, too.
+  void ffn_block(Hidden& x, std::int64_t layer, ValueId of_attention) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
     const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.ffn.{}", layer, rest); };
-    const ValueId input = block_input(label("norm"), x, weights.ffn_norm);
+    const ValueId input =
+        config_.parallel_blocks ? of_attention : block_input(label("norm"), x, weights.ffn_norm, weights.ffn_norm_bias);
     if (config_.is_mixture_layer(layer)) {
       add_experts(label(""), input,
                   {.score = RouteScore::kSoftmax,
@@ -177,13 +189,13 @@ class GraphBuilder {
       return;
     }
     const ValueId hidden = value(Rows::kTokens, config_.ffn_dim);
-    add(label("gate_up"), Matmul{.x = input,
-                                 .weight = weights.gate_up,
-                                 .out = hidden,
-                                 .act = options_.act,
-                                 .epilogue = gated(),
-                                 .aux = {},
-                                 .bias = weights.gate_up_bias});
+    add(label(config_.gated_ffn ? "gate_up" : "up"), Matmul{.x = input,
+                                                            .weight = weights.gate_up,
+                                                            .out = hidden,
+                                                            .act = options_.act,
+                                                            .epilogue = config_.gated_ffn ? gated() : Epilogue::kGelu,
+                                                            .aux = {},
+                                                            .bias = weights.gate_up_bias});
     add_product(label("down"), hidden, weights.down, {.bias = weights.down_bias, .norm = weights.post_ffn_norm}, x);
   }
 
@@ -253,7 +265,7 @@ class GraphBuilder {
   void head(const Hidden& x) {
     Hidden last{.sum = select_rows("select_rows", x.sum)};
     if (x.pending) last.pending = select_rows("select_pending_rows", *x.pending);
-    const ValueId normed = norm("final_norm", last, weights_.final_norm);
+    const ValueId normed = norm("final_norm", last, weights_.final_norm, weights_.final_norm_bias);
     const ValueId logits = value(Rows::kLogits, config_.vocab_size);
     add("head", Matmul{.x = normed,
                        .weight = weights_.head,

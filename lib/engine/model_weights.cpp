@@ -164,6 +164,16 @@ Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
   if (!config.is_mixture_layer(layer)) {
     const FfnTensors network = ffn_tensors(config, layer);
+    if (!config.gated_ffn) {
+      SS_TRY(weights.gate_up, preparer.matmul(label("ffn.up"), network.up));
+      SS_TRY(weights.down, preparer.matmul(label("ffn.down"), network.down));
+      if (!config.ffn_bias) return {};
+      SS_TRY(weights.gate_up_bias,
+             preparer.vector(label("ffn.up_bias"), {{bias_name(network.up.tensor)}}, TensorRole::kBias));
+      SS_TRY(weights.down_bias,
+             preparer.vector(label("ffn.down_bias"), {{bias_name(network.down.tensor)}}, TensorRole::kBias));
+      return {};
+    }
     SS_TRY(weights.gate_up,
            preparer.matrix(label("ffn.gate_up"), {{network.gate}, {network.up}}, Join::kInterleaveGateUp));
     SS_TRY(weights.down, preparer.matmul(label("ffn.down"), network.down));
@@ -214,7 +224,16 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
   const NormMeaning meaning{.offset = config.norms_add_one ? 1.0F : 0.0F};
   if (config.has_norms_before()) {
     SS_TRY(weights.attention_norm, preparer.norm(label("attention.norm"), name(kAttentionNorm), meaning));
-    SS_TRY(weights.ffn_norm, preparer.norm(label("ffn.norm"), name(ffn_norm_name(config)), meaning));
+    if (!config.parallel_blocks) {
+      SS_TRY(weights.ffn_norm, preparer.norm(label("ffn.norm"), name(ffn_norm_name(config)), meaning));
+    }
+  }
+  if (config.norm_biases) {
+    const std::string of_attention = bias_name(name(kAttentionNorm));
+    const std::string of_network = bias_name(name(ffn_norm_name(config)));
+    SS_TRY(weights.attention_norm_bias,
+           preparer.vector(label("attention.norm_bias"), {{of_attention}}, TensorRole::kBias));
+    SS_TRY(weights.ffn_norm_bias, preparer.vector(label("ffn.norm_bias"), {{of_network}}, TensorRole::kBias));
   }
   const AttentionTensors projections = attention_tensors(config, layer);
   SS_TRY(weights.qkv,
@@ -274,6 +293,11 @@ Result<ModelWeights> prepare_model_weights(Backend& backend, const ModelConfig& 
   SS_TRY(weights.final_norm, preparer.norm("final_norm", std::string(kFinalNormTensor),
                                            {.offset = config.norms_add_one ? 1.0F : 0.0F,
                                             .factor = static_cast<float>(config.logit_scale)}));
+  if (config.norm_biases) {
+    SS_CHECK(config.logit_scale == 1.0, "a factor of the logits is folded into the norm's weight alone");
+    SS_TRY(weights.final_norm_bias,
+           preparer.vector("final_norm_bias", {{bias_name(kFinalNormTensor)}}, TensorRole::kBias));
+  }
   SS_TRY(const bool one_weight, preparer.is_stored_alike(embedding));
   if (config.tied_embeddings && one_weight) {
     weights.head = weights.embedding;  // prepared once, for lookups and for the matmul

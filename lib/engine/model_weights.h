@@ -36,11 +36,14 @@ struct LayerWeights {
   WeightId attention_out{};                     ///< [dim, n_heads * head_dim]
   std::optional<WeightId> out_bias;             ///< [1, dim]
   std::optional<WeightId> ffn_norm;             ///< [1, dim]; absent without norms before blocks
+  std::optional<WeightId> attention_norm_bias;  ///< [1, dim]
+  std::optional<WeightId> ffn_norm_bias;
   std::optional<WeightId> post_attention_norm;  ///< [1, dim]: of what the block adds to the hidden state
   std::optional<WeightId> post_ffn_norm;
   std::optional<WeightId> router;  ///< [n_experts, dim]; absent in a layer without experts
-  WeightId gate_up{};              ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert where there are experts
-  WeightId down{};                 ///< [dim, ffn_dim]; per expert where there are experts
+  WeightId
+      gate_up{};  ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert where there are experts; [ffn_dim, dim] without a gate
+  WeightId down{};                      ///< [dim, ffn_dim]; per expert where there are experts
   std::optional<WeightId> router_bias;  ///< [1, n_experts]
   std::optional<WeightId>
       gate_up_bias;                   ///< [1, 2 ffn_dim]: of gate, then of up; expert after expert where there are some
@@ -59,6 +62,7 @@ struct ModelWeights {
   WeightId embedding{};  ///< [vocab_size, dim], used for lookups
   std::vector<LayerWeights> layers;
   WeightId final_norm{};  ///< [1, dim]
+  std::optional<WeightId> final_norm_bias{};
   /// [vocab_size, dim]. If it is tied to the embedding, it is the same weight where the variant encodes both alike, and
   /// otherwise the same tensor prepared a second time in the encoding of matmul weights.
   WeightId head{};

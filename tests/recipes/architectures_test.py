@@ -80,6 +80,10 @@ PLANTED: dict[str, list[dict]] = {
                 {"rope_parameters": {"rope_type": "yarn", "rope_theta": 150000.0, "factor": 8.1, "beta_fast": 32.0,
                                      "beta_slow": 1.0, "truncate": False, "original_max_position_embeddings": 64}}],
     "gpt_oss-plain": [{"sliding_window": 8}],
+    "cohere2": [{"logit_scale": 0.26}, {"layer_norm_eps": 1e-2}, {"sliding_window": 25},
+                {"layer_types": ["full_attention", "full_attention", "sliding_attention", "sliding_attention"]}],
+    "cohere2-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],
+    "starcoder2": [{"norm_epsilon": 1e-2}, {"sliding_window": 25}],
     "olmo2": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
     "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
 }

@@ -30,6 +30,7 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "GemmaForCausalLM": transformers.GemmaConfig, "Gemma2ForCausalLM": transformers.Gemma2Config,
            "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
            "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
+           "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
            "Mistral3ForConditionalGeneration": transformers.Mistral3Config}
 
 # Of models with a part for pictures, one of those that are quick to make.
@@ -41,14 +42,14 @@ NULL_HEAD_DIM = ("LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM",
                  "Ernie4_5ForCausalLM", "Mistral3ForConditionalGeneration")
 NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM",
                  "SeedOssForCausalLM", "Ernie4_5ForCausalLM", "Phi3ForCausalLM", "Olmo2ForCausalLM",
-                 "GraniteMoeForCausalLM")
+                 "GraniteMoeForCausalLM", "Cohere2ForCausalLM")
 
 # What docs/bundle-format.md says is not read, and sizes with which no model of the class can compute.
 REFUSALS = ("num_key_value_heads: expected a divisor",
             "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
             "sliding_window: expected a window", "use_sliding_window: expected a window",
             "num_experts_per_tok: expected at most", "partial_rotary_factor: ", "head_dim: expected an even",
-            "rope_parameters: parameters per kind", "short_factor: expected", "rope_scaling: rope_type: expected")
+            "hidden_act: expected gelu_pytorch_tanh without a gate", "rope_parameters: parameters per kind", "short_factor: expected", "rope_scaling: rope_type: expected")
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
          "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "hidden_act")
@@ -92,7 +93,8 @@ def configuration(source: random.Random) -> dict:
         "shared_expert_intermediate_size": [40, 56], "hidden_activation": ["gelu_pytorch_tanh", "silu"],
         "query_pre_attn_scalar": [16, 144], "attn_logit_softcapping": [None, 20.0],
         "final_logit_softcapping": [None, 15.0], "sliding_window_pattern": [2, 3], "rope_local_base_freq": [5e3],
-        "partial_rotary_factor": [0.5],
+        "partial_rotary_factor": [0.5], "layer_norm_eps": [1e-5, 1e-3], "norm_epsilon": [1e-5, 1e-3],
+        "logit_scale": [0.5, 2.0],
     }
     kept = {"num_hidden_layers": 0.9, "original_max_position_embeddings": 0.1, "attention_bias": 0.3, "mlp_bias": 0.3,
             "rope_parameters": 0.3, "layer_types": 0.4, "partial_rotary_factor": 0.05}
@@ -107,6 +109,8 @@ def configuration(source: random.Random) -> dict:
         config["head_dim"] = 16  # transformers 5.23 cannot scale without one in this class
     if name == "Qwen3MoeForCausalLM" and "num_experts" in config:
         config.pop("num_local_experts", None)  # two names of one key
+    if name == "Starcoder2ForCausalLM" and config.get("use_bias", True) is None:
+        del config["use_bias"]  # as with the two above
     if name.startswith("Gemma3"):
         config.pop("rope_parameters", None)  # of one object for all layers, which the class cannot read
     if name == "Phi3ForCausalLM" and source.random() < 0.5:
@@ -141,9 +145,12 @@ def in_transformers(config: dict) -> dict:
         found["hidden_act"] = read.hidden_activation
     if name == "GptOssForCausalLM":
         found["hidden_act"] = "clamped_swish"  # whatever the key says
+    if name in ("Cohere2ForCausalLM", "Starcoder2ForCausalLM"):
+        found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere2") else read.norm_epsilon
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
-    if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration"):
+    if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration",
+                "Starcoder2ForCausalLM"):
         found["windows"] = [read.sliding_window] * read.num_hidden_layers
     else:
         found["windows"] = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
@@ -168,6 +175,8 @@ def in_transformers(config: dict) -> dict:
         found["moe_intermediate_size"] = read.moe_intermediate_size if "Qwen" in name else read.intermediate_size
         found["norm_topk_prob"] = read.norm_topk_prob if "Qwen" in name else True
     found["rotated"] = [bool(getattr(layer.self_attn, "use_rope", True)) for layer in layers]
+    if name == "Cohere2ForCausalLM":
+        found["rotated"] = [layer.self_attn.sliding_window is not None for layer in layers]
     found["attention_scale"] = layers[0].self_attn.scaling
     is_scaled = name in ("GraniteForCausalLM", "GraniteMoeForCausalLM")
     is_gemma = name.startswith("Gemma")
@@ -177,6 +186,8 @@ def in_transformers(config: dict) -> dict:
     found["logit_softcap"] = (is_capped and read.final_logit_softcapping) or 0
     found["residual_scale"] = read.residual_multiplier if is_scaled else 1
     found["logit_scale"] = 1 / read.logits_scaling if is_scaled else 1
+    if name == "Cohere2ForCausalLM":
+        found["logit_scale"] = read.logit_scale
     kinds = [kind for kind in ("full_attention", "sliding_attention") if hasattr(rotary, f"{kind}_inv_freq")]
     for kind in kinds:  # Gemma 3
         key = "inv_freq" if kind == "full_attention" else "local_inv_freq"

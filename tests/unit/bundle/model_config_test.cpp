@@ -325,6 +325,38 @@ TEST_CASE("what a class adds to Llama is read") {
   CHECK(shape_of("model.layers.4.pre_feedforward_layernorm.weight") == "none");
 }
 
+TEST_CASE("Cohere 2 and StarCoder 2 have LayerNorms, one of them blocks in parallel and the other no gates") {
+  const auto cohere = config_of("Cohere2ForCausalLM", R"({"sliding_window_pattern": 2, "layer_norm_eps": 1e-4})");
+  REQUIRE_OK(cohere);
+  CHECK(cohere->norms_center);
+  CHECK(cohere->parallel_blocks);
+  CHECK_FALSE(cohere->norm_biases);
+  CHECK(cohere->norm_eps == 1e-4);
+  CHECK(cohere->logit_scale == 0.0625);
+  CHECK(cohere->windows == std::vector<std::int64_t>{4096, 0, 4096, 0, 4096});
+  CHECK(cohere->is_rotated(0));
+  CHECK_FALSE(cohere->is_rotated(1));
+  CHECK(cohere->rotary_pairs == RotaryPairs::kNeighbours);
+  CHECK(cohere->tied_embeddings);
+  // A norm, four projections and a network in each of five layers.
+  CHECK(model_tensors(*cohere).size() == 2 + 5 * (1 + 4 + 3));
+
+  const auto starcoder =
+      config_of("Starcoder2ForCausalLM", R"({"norm_epsilon": 1e-3, "hidden_act": "gelu_pytorch_tanh"})");
+  REQUIRE_OK(starcoder);
+  CHECK(starcoder->norm_biases);
+  CHECK_FALSE(starcoder->gated_ffn);
+  CHECK(starcoder->ffn_bias);
+  CHECK(starcoder->norm_eps == 1e-3);
+  const FfnTensors network = ffn_tensors(*starcoder, 3);
+  CHECK(network.up.tensor == "model.layers.3.mlp.c_fc.weight");
+  CHECK(network.down.tensor == "model.layers.3.mlp.c_proj.weight");
+  // Two norms, four projections and two matrices, each with a bias.
+  CHECK(model_tensors(*starcoder).size() == 3 + 5 * 2 * (2 + 4 + 2));
+  CHECK_ERROR(config_of("Starcoder2ForCausalLM", R"({"hidden_act": "silu"})"), ErrorCode::kUnsupported,
+              "hidden_act: expected gelu_pytorch_tanh without a gate");
+}
+
 TEST_CASE("gpt-oss has sinks, experts with biases in columns, and a rotation of its own where none is given") {
   const auto config = config_of("GptOssForCausalLM", R"({"num_local_experts": 6, "num_experts_per_tok": 3,
       "head_dim": 8, "max_position_embeddings": 131072})");

@@ -42,6 +42,8 @@ struct Numbered {
     for (std::int64_t i = 0; i < config.n_layers; ++i) {
       LayerWeights layer;
       if (config.has_norms_before()) layer.attention_norm = next(1, config.dim);
+      if (config.norm_biases) layer.attention_norm_bias = next(1, config.dim);
+      if (config.norm_biases) layer.ffn_norm_bias = next(1, config.dim);
       layer.qkv = next(qkv, config.dim, Join::kConcatRows);
       if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
       const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
@@ -51,14 +53,15 @@ struct Numbered {
       if (config.attention_sinks) layer.sinks = next(1, config.n_heads);
       layer.attention_out = next(config.dim, config.q_dim());
       if (config.out_bias) layer.out_bias = next(1, config.dim);
-      if (config.has_norms_before()) layer.ffn_norm = next(1, config.dim);
+      if (config.has_norms_before() && !config.parallel_blocks) layer.ffn_norm = next(1, config.dim);
       const bool is_mixture = config.is_mixture_layer(i);
       const std::int64_t n_experts = is_mixture ? config.n_experts : 1;
       const std::int64_t ffn_dim = is_mixture ? config.expert_ffn_dim : config.ffn_dim;
       if (is_mixture) layer.router = next(config.n_experts, config.dim);
-      layer.gate_up = next(n_experts * 2 * ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts);
+      layer.gate_up = config.gated_ffn ? next(n_experts * 2 * ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts)
+                                       : next(ffn_dim, config.dim);
       layer.down = next(n_experts * config.dim, ffn_dim, Join::kConcatRows, n_experts);
-      if (config.ffn_bias) layer.gate_up_bias = next(1, 2 * config.ffn_dim);
+      if (config.ffn_bias) layer.gate_up_bias = next(1, (config.gated_ffn ? 2 : 1) * config.ffn_dim);
       if (config.ffn_bias) layer.down_bias = next(1, config.dim);
       if (config.expert_biases) {
         layer.router_bias = next(1, n_experts);
@@ -75,6 +78,7 @@ struct Numbered {
       weights.layers.push_back(layer);
     }
     weights.final_norm = next(1, config.dim);
+    if (config.norm_biases) weights.final_norm_bias = next(1, config.dim);
     weights.head = next(config.vocab_size, config.dim);
   }
 };
@@ -103,6 +107,10 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"Olmo2ForCausalLM", ""},
       {"Olmo2ForCausalLM", R"(, "head_dim": 16, "attention_bias": true)"},
       {"GptOssForCausalLM", R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"},
+      {"Cohere2ForCausalLM", ""},
+      {"Cohere2ForCausalLM", R"(, "attention_bias": true)"},
+      {"Starcoder2ForCausalLM", ""},
+      {"Starcoder2ForCausalLM", R"(, "use_bias": false)"},
   }));
   const bool observe_all = GENERATE(false, true);
   CAPTURE(architecture, more, observe_all);
