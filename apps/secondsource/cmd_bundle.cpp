@@ -338,6 +338,7 @@ CommandNode* add_bundle_command(CommandNode& app, CommandAction& action) {
   add_bundle_verify_command(*bundle, action);
   add_outputs_command(*bundle, action);
   add_attach_command(*bundle, action);
+  add_bundle_accept_command(*bundle, action);
   bundle->footer("Example: secondsource bundle info bundles/default");
   return bundle;
 }

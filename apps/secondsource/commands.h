@@ -12,6 +12,7 @@ CommandNode* add_ab_command(CommandNode& app, CommandAction& action);
 CommandNode* add_backends_command(CommandNode& app, CommandAction& action);
 CommandNode* add_brief_command(CommandNode& app, CommandAction& action);
 CommandNode* add_bundle_command(CommandNode& app, CommandAction& action);
+CommandNode* add_bundle_accept_command(CommandNode& bundle, CommandAction& action);
 CommandNode* add_cache_command(CommandNode& app, CommandAction& action);
 CommandNode* add_check_command(CommandNode& app, CommandAction& action);
 CommandNode* add_completion_command(CommandNode& app, CommandAction& action);

@@ -6,14 +6,19 @@
 #include "modules.h"
 
 namespace secondsource {
-void add_model_flags(CommandNode& command, ModelFlags& flags) {
+
+void add_backend_flags(CommandNode& command, ModelFlags& flags) {
   command.add_option("bundle", flags.bundle, "Bundle folder or zip, or a Hugging Face model folder")->required();
   command.add_option("--backend", flags.backend, "Backend; default: the first available one that is no oracle");
   command.add_option("--device", flags.device, "Device of the backend, as `backends` lists it; default: the first");
-  command.add_option("--variant", flags.variant, "bf16, f16, int8, int8-g32, int4, ...; default: the bundle's first");
   command.add_option("--threads", flags.n_threads, "Threads of the backend; default: all that may be used")
       ->check(Range(0, 4096));
   command.add_option("--backend-option", flags.backend_options, "KEY=VALUE, as the backend's README says");
+}
+
+void add_model_flags(CommandNode& command, ModelFlags& flags) {
+  add_backend_flags(command, flags);
+  command.add_option("--variant", flags.variant, "bf16, f16, int8, int8-g32, int4, ...; default: the bundle's first");
 }
 
 Result<BackendOptions> backend_options(const ModelFlags& flags) {

@@ -22,7 +22,10 @@ struct ModelFlags {
   std::vector<std::string> backend_options;  ///< KEY=VALUE
 };
 
-/// Adds `bundle`, --backend, --device, --variant, --threads and --backend-option.
+/// Adds `bundle`, --backend, --device, --threads and --backend-option.
+void add_backend_flags(CommandNode& command, ModelFlags& flags);
+
+/// Adds the same, and --variant.
 void add_model_flags(CommandNode& command, ModelFlags& flags);
 
 /// Errors: kInvalidInput for an option that is not KEY=VALUE.

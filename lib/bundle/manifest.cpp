@@ -84,13 +84,26 @@ Result<Acceptance> parse_acceptance(const YamlNode& node) {
   return acceptance;
 }
 
-Result<Quality> parse_quality(const YamlNode& node) {
+Result<QualityLimits> parse_limits(const YamlNode& node) {
   SS_TRY_VOID(
-      node.expect_keys({"kl_mean", "top1_agreement", "perplexity", "lookup_accuracy", "invented_answers", "limits"}));
+      node.expect_keys({"kl_mean", "top1_agreement", "perplexity_ratio", "lookup_accuracy", "invented_answers"}));
+  QualityLimits limits;
+  SS_TRY(limits.kl_mean, optional_number(node, "kl_mean", kNotNegative));
+  SS_TRY(limits.top1_agreement, optional_number(node, "top1_agreement", kShare));
+  SS_TRY(limits.perplexity_ratio, optional_number(node, "perplexity_ratio", kNotNegative));
+  SS_TRY(limits.lookup_accuracy, optional_number(node, "lookup_accuracy", kShare));
+  SS_TRY(limits.invented_answers, optional_number(node, "invented_answers", kShare));
+  return limits;
+}
+
+Result<Quality> parse_quality(const YamlNode& node) {
+  SS_TRY_VOID(node.expect_keys({"kl_mean", "top1_agreement", "perplexity", "perplexity_ratio", "lookup_accuracy",
+                                "invented_answers", "limits"}));
   Quality quality;
   SS_TRY(quality.kl_mean, optional_number(node, "kl_mean", kNotNegative));
   SS_TRY(quality.top1_agreement, optional_number(node, "top1_agreement", kShare));
   SS_TRY(quality.perplexity, optional_number(node, "perplexity", {.min = 1.0, .max = 1e30}));
+  SS_TRY(quality.perplexity_ratio, optional_number(node, "perplexity_ratio", kNotNegative));
   SS_TRY(quality.invented_answers, optional_number(node, "invented_answers", kShare));
   if (const auto lookups = node.find("lookup_accuracy")) {
     SS_TRY(const auto entries, lookups->as_map());
@@ -101,9 +114,7 @@ Result<Quality> parse_quality(const YamlNode& node) {
     }
   }
   if (const auto limits = node.find("limits")) {
-    SS_TRY_VOID(limits->expect_keys({"kl_mean", "top1_agreement"}));
-    SS_TRY(quality.limit_kl_mean, optional_number(*limits, "kl_mean", kNotNegative));
-    SS_TRY(quality.limit_top1_agreement, optional_number(*limits, "top1_agreement", kShare));
+    SS_TRY(quality.limits, parse_limits(*limits));
   }
   return quality;
 }
@@ -159,23 +170,37 @@ Result<void> check_format(const YamlNode& root) {
 
 }  // namespace
 
-std::string ManifestVariant::outside_limits() const {
-  if (!quality) return "";
+std::string Quality::outside_limits() const {
   std::vector<std::string> missed;
-  if (quality->limit_kl_mean && quality->kl_mean && *quality->kl_mean > *quality->limit_kl_mean) {
-    missed.push_back(fmt::format("mean KL {:.3g}, at most {:g} allowed", *quality->kl_mean, *quality->limit_kl_mean));
+  const auto at_most = [&](std::string_view name, const std::optional<double>& figure,
+                           const std::optional<double>& limit) {
+    if (figure && limit && *figure > *limit) {
+      missed.push_back(fmt::format("{} {:.4g}, at most {:g} allowed", name, *figure, *limit));
+    }
+  };
+  const auto at_least = [&](std::string_view name, const std::optional<double>& figure,
+                            const std::optional<double>& limit) {
+    if (figure && limit && *figure < *limit) {
+      missed.push_back(fmt::format("{} {:.4g}, at least {:g} required", name, *figure, *limit));
+    }
+  };
+  at_most("mean KL", kl_mean, limits.kl_mean);
+  at_least("top-1 agreement", top1_agreement, limits.top1_agreement);
+  at_most("perplexity ratio", perplexity_ratio, limits.perplexity_ratio);
+  for (const auto& [length, share] : lookup_accuracy) {
+    at_least(fmt::format("lookup accuracy up to {} tokens", length), share, limits.lookup_accuracy);
   }
-  if (quality->limit_top1_agreement && quality->top1_agreement &&
-      *quality->top1_agreement < *quality->limit_top1_agreement) {
-    missed.push_back(fmt::format("top-1 agreement {:.3g}, at least {:g} required", *quality->top1_agreement,
-                                 *quality->limit_top1_agreement));
-  }
+  at_most("share of invented answers", invented_answers, limits.invented_answers);
   return fmt::format("{}", fmt::join(missed, "; "));
 }
 
 Tier tier_without_quality(std::string_view variant_name) {
   const bool is_trained_in = variant_name == "f32" || variant_name == "bf16" || variant_name == "f16";
   return is_trained_in ? Tier::kBlessed : Tier::kOpportunistic;
+}
+
+Tier tier_with_quality(std::string_view variant_name, const Quality& quality) {
+  return variant_name != "int4" && quality.outside_limits().empty() ? Tier::kBlessed : Tier::kOpportunistic;
 }
 
 bool is_sha256(std::string_view text) {

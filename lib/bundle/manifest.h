@@ -2,6 +2,7 @@
 // The data of manifest.yaml, which describes a bundle (docs/bundle-format.md).
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,15 +32,30 @@ struct Acceptance {
   double nll_difference_mean = 0.0;  ///< of E, at least 0
 };
 
+/// The acceptance test of a variant: what its quality may be at worst. A variant outside of a limit is opportunistic.
+struct QualityLimits {
+  std::optional<double> kl_mean{};           ///< at most
+  std::optional<double> top1_agreement{};    ///< at least
+  std::optional<double> perplexity_ratio{};  ///< at most
+  std::optional<double> lookup_accuracy{};   ///< at least, at every context length
+  std::optional<double> invented_answers{};  ///< at most
+
+  friend bool operator==(const QualityLimits&, const QualityLimits&) = default;
+};
+
 /// How good the variant itself is, measured with its reference, independently of any backend.
 struct Quality {
-  std::optional<double> kl_mean;         ///< divergence from the reference of bf16
-  std::optional<double> top1_agreement;  ///< agreement with the reference of bf16
-  std::optional<double> perplexity;
-  std::map<std::int64_t, double> lookup_accuracy;  ///< key: context length in tokens
-  std::optional<double> invented_answers;          ///< share of unanswerable lookups that the model answers
-  std::optional<double> limit_kl_mean;             ///< above this limit the variant is opportunistic
-  std::optional<double> limit_top1_agreement;      ///< below this limit the variant is opportunistic
+  std::optional<double> kl_mean{};         ///< divergence from the reference of bf16
+  std::optional<double> top1_agreement{};  ///< agreement with the reference of bf16
+  std::optional<double> perplexity{};
+  std::optional<double> perplexity_ratio{};          ///< perplexity of a text, divided by that which bf16 has on it
+  std::map<std::int64_t, double> lookup_accuracy{};  ///< key: context length in tokens
+  std::optional<double> invented_answers{};          ///< share of unanswerable lookups that the model answers
+  QualityLimits limits{};
+
+  /// The limits that the figures miss, as a phrase with both numbers; empty if they keep them all. A figure that nobody
+  /// measured misses none.
+  [[nodiscard]] std::string outside_limits() const;
 };
 
 struct ManifestVariant {
@@ -47,18 +63,22 @@ struct ManifestVariant {
   Tier tier = Tier::kOpportunistic;
   /// The weights are stored in this variant; otherwise they are made from the stored ones by its rule.
   bool is_stored = false;
-  std::optional<std::string> expected;   ///< path of the expected outputs; absent if the variant is unverified
-  std::optional<Acceptance> acceptance;  ///< present exactly if `expected` is
-  std::optional<Quality> quality;
+  std::optional<std::string> expected{};   ///< path of the expected outputs; absent if the variant is unverified
+  std::optional<Acceptance> acceptance{};  ///< present exactly if `expected` is
+  std::optional<Quality> quality{};
 
-  /// The limits of `quality` that the variant misses, as a phrase with the figures; empty if it keeps them all.
-  [[nodiscard]] std::string outside_limits() const;
+  /// Quality::outside_limits(); empty without `quality`.
+  [[nodiscard]] std::string outside_limits() const { return quality ? quality->outside_limits() : std::string(); }
   /// The tier that counts: a variant outside its limits is opportunistic, whatever `tier` says.
   [[nodiscard]] Tier effective_tier() const { return outside_limits().empty() ? tier : Tier::kOpportunistic; }
 };
 
 /// The tier of a variant whose quality nobody measured: only the types in which models are trained are blessed.
 [[nodiscard]] Tier tier_without_quality(std::string_view variant_name);
+
+/// The tier of a variant whose quality was measured: blessed within its limits, but for int4, which is opportunistic by
+/// definition.
+[[nodiscard]] Tier tier_with_quality(std::string_view variant_name, const Quality& quality);
 
 /// The program and libraries that produced the expected outputs.
 struct ExpectedFrom {
@@ -96,6 +116,10 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view name);
 
 /// Returns the text of a manifest.yaml from which parse_manifest() reads the same manifest.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
+
+/// Writes manifest.yaml into a bundle's folder, once its text is known to be read as the same manifest. Errors:
+/// kInvalidInput, kIo.
+Result<void> write_manifest_file(const Manifest& manifest, const std::filesystem::path& folder);
 
 /// True if the text is 64 lower-case hexadecimal digits.
 [[nodiscard]] bool is_sha256(std::string_view text);

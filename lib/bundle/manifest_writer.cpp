@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bundle/manifest.h"
+#include "core/file.h"
 
 namespace secondsource {
 namespace {
@@ -36,6 +37,7 @@ void write_quality(Out out, const Quality& quality) {
   line("kl_mean", quality.kl_mean, "      ");
   line("top1_agreement", quality.top1_agreement, "      ");
   line("perplexity", quality.perplexity, "      ");
+  line("perplexity_ratio", quality.perplexity_ratio, "      ");
   if (!quality.lookup_accuracy.empty()) {
     fmt::format_to(out, "      lookup_accuracy:\n");
     for (const auto& [length, share] : quality.lookup_accuracy) {
@@ -43,10 +45,13 @@ void write_quality(Out out, const Quality& quality) {
     }
   }
   line("invented_answers", quality.invented_answers, "      ");
-  if (quality.limit_kl_mean || quality.limit_top1_agreement) {
+  if (quality.limits != QualityLimits{}) {
     fmt::format_to(out, "      limits:\n");
-    line("kl_mean", quality.limit_kl_mean, "        ");
-    line("top1_agreement", quality.limit_top1_agreement, "        ");
+    line("kl_mean", quality.limits.kl_mean, "        ");
+    line("top1_agreement", quality.limits.top1_agreement, "        ");
+    line("perplexity_ratio", quality.limits.perplexity_ratio, "        ");
+    line("lookup_accuracy", quality.limits.lookup_accuracy, "        ");
+    line("invented_answers", quality.limits.invented_answers, "        ");
   }
 }
 
@@ -86,6 +91,13 @@ std::string write_manifest(const Manifest& manifest) {
         quoted(from.program), from.program_sha256, quoted(from.torch), quoted(from.transformers), quoted(from.dtype));
   }
   return text;
+}
+
+Result<void> write_manifest_file(const Manifest& manifest, const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / kManifestFile;
+  const std::string text = write_manifest(manifest);
+  SS_TRY_VOID(parse_manifest(text, file.string()));
+  return write_file(file, text);
 }
 
 }  // namespace secondsource

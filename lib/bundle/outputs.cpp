@@ -197,12 +197,6 @@ Manifest merged(const Manifest& bundle, const Manifest& outputs, bool keeps_own)
   return manifest;
 }
 
-Result<void> write_manifest_file(const Manifest& manifest, const fs::path& folder) {
-  const std::string text = write_manifest(manifest);
-  SS_TRY_VOID(parse_manifest(text, (folder / kManifestFile).string()));
-  return write_file(folder / kManifestFile, text);
-}
-
 /// The bundle's manifest without the files that change, and without the variants that rest on them.
 Manifest without_what_changes(const Manifest& bundle, const Manifest& result) {
   Manifest manifest = bundle;

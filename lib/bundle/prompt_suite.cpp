@@ -75,6 +75,7 @@ Result<EncodedSuite> encode_prompts(const GoldenPrompts& prompts, std::string_vi
   for (const GoldenPrompt& prompt : prompts.prompts) {
     if (suite != "all" && !prompt.has_tag(suite)) continue;
     EncodedPrompt encoded{.id = prompt.id,
+                          .kind = prompt.kind,
                           .document = prompt.document.value_or(""),
                           .ids = {},
                           .texts = {},

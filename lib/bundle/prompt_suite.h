@@ -20,6 +20,7 @@ namespace secondsource {
 /// A golden prompt as token ids. The ids of its document, if it has one, come first.
 struct EncodedPrompt {
   std::string id;
+  PromptKind kind = PromptKind::kShortChat;
   std::string document;             ///< empty if the prompt has none
   std::int64_t n_document_ids = 0;  ///< leading ids that all prompts of the document share
   std::vector<std::int32_t> ids;

@@ -9,8 +9,8 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/clock.h"
-#include "core/number.h"
 #include "core/utf8.h"
+#include "golden/forced_decode.h"
 
 namespace secondsource {
 namespace {
@@ -36,10 +36,6 @@ std::string sentence_of(const Finding& finding) {
                               ? "not among the reference's best"
                               : fmt::format("{:.3g} below in the reference", judgement.reference_gap);
   return fmt::format("{}: expected id {}, found {}, {}", where, finding.expected_id, judgement.best_id, gap);
-}
-
-std::int64_t n_tokens(const GoldenCase& one) {
-  return static_cast<std::int64_t>(one.prompt.ids.size() + one.expected.ids.size());
 }
 
 /// Checks that the prompt has the ids that the reference answered. Otherwise one prompt would be judged by the answer
@@ -87,14 +83,6 @@ std::string fault_of(const Stream& stream, const GoldenInputs& inputs) {
   return "";
 }
 
-/// The device's own limit on the length of golden prompts; nullopt if it has none.
-std::optional<std::int64_t> device_limit(const DeviceInfo& device) {
-  for (const auto& [key, value] : device.properties) {
-    if (key == kGoldenLimitProperty) return parse_number<std::int64_t>(value);
-  }
-  return std::nullopt;
-}
-
 /// One pass in progress.
 class Pass {
  public:
@@ -103,79 +91,20 @@ class Pass {
 
   Result<GoldenResult> run() {
     const std::int64_t started_ns = now_ns();
-    std::vector<const GoldenCase*> cases = selected();
-    progress_.begin(fmt::format("golden pass, {} {}", session_.backend().device().backend, inputs_.variant),
-                    static_cast<std::int64_t>(cases.size()));
-    // Group the cases by document, so that the cache holds one document at a time. Cases without a document run
-    // together.
-    std::stable_sort(cases.begin(), cases.end(),
-                     [](const GoldenCase* a, const GoldenCase* b) { return a->prompt.document < b->prompt.document; });
-    for (auto first = cases.begin(); first != cases.end();) {
-      const auto last = std::find_if(
-          first, cases.end(), [&](const GoldenCase* one) { return one->prompt.document != (*first)->prompt.document; });
-      SS_TRY_VOID(run_group({first, last}));
-      first = last;
-    }
-    SS_TRY_VOID(run_streams(cases));
-    judge_answers(cases);
-    conclude(static_cast<std::int64_t>(cases.size()), now_ns() - started_ns);
+    RunnableCases runnable = runnable_cases(session_, inputs_);
+    const auto n_cases = static_cast<std::int64_t>(runnable.cases.size());
+    result_.skipped = std::move(runnable.skipped);
+    result_.record.n_skipped = static_cast<std::int32_t>(runnable.n_skipped + inputs_.n_left_out);
+    progress_.begin(fmt::format("golden pass, {} {}", session_.backend().device().backend, inputs_.variant), n_cases);
+    SS_TRY_VOID(decode_forced(session_.engine(), runnable.cases, options_.step_deadline_ns, progress_,
+                              [this](const GoldenCase& one, const TokenEvent& event) { judge(one, event); }));
+    SS_TRY_VOID(run_streams(runnable.cases));
+    judge_answers(runnable.cases);
+    conclude(n_cases, now_ns() - started_ns);
     return std::move(result_);
   }
 
  private:
-  std::vector<const GoldenCase*> selected() {
-    std::vector<const GoldenCase*> cases;
-    std::int64_t n_beyond_device = 0;
-    std::int64_t n_beyond_cache = 0;
-    const auto limit = device_limit(session_.backend().device());
-    for (const GoldenCase& one : inputs_.cases) {
-      if (limit && static_cast<std::int64_t>(one.prompt.ids.size()) > *limit) {
-        ++n_beyond_device;
-      } else if (n_tokens(one) - 1 > session_.engine().max_context()) {
-        ++n_beyond_cache;
-      } else {
-        cases.push_back(&one);
-      }
-    }
-    if (n_beyond_device > 0) {
-      result_.skipped.push_back(fmt::format("{} prompts of more than {} tokens are not run on {}", n_beyond_device,
-                                            *limit, session_.backend().device().backend));
-    }
-    if (n_beyond_cache > 0) {
-      result_.skipped.push_back(fmt::format("{} prompts do not fit into a context of {} tokens", n_beyond_cache,
-                                            session_.engine().max_context()));
-    }
-    result_.record.n_skipped = static_cast<std::int32_t>(n_beyond_device + n_beyond_cache + inputs_.n_left_out);
-    return cases;
-  }
-
-  Result<void> run_group(const std::vector<const GoldenCase*>& group) {
-    Engine& engine = session_.engine();
-    std::optional<RequestId> parent;
-    std::map<RequestId, const GoldenCase*> open;
-    for (const GoldenCase* one : group) {
-      Request request{.prompt_ids = one->prompt.ids,
-                      .may_generate = static_cast<std::int32_t>(one->prompt.max_new_tokens),
-                      .forced_ids = one->expected.ids,
-                      .want_logits = true};
-      request.hold = !parent && group.size() > 1 && !one->prompt.document.empty();
-      if (parent) request.fork_of = parent;
-      const bool holds = request.hold;
-      auto id = engine.submit(std::move(request));
-      if (!id) return id.error().with_context(fmt::format("prompt {}", one->prompt.id));
-      if (holds) parent = *id;
-      open[*id] = one;
-    }
-    while (engine.has_work()) {
-      SS_TRY(const std::vector<TokenEvent> events, engine.step({now_ns() + options_.step_deadline_ns}));
-      for (const TokenEvent& event : events) judge(*open.at(event.request), event);
-      // Update after every step, also while a long prompt is computed, so that an observer sees that the pass advances.
-      progress_.update(n_done_);
-    }
-    if (parent) engine.release(*parent);
-    return {};
-  }
-
   /// Generates the prompts that are to be streamed once more, this time freely, so that the backend's own sampled ids
   /// are judged and not the reference's, which forced decode feeds to it.
   Result<void> run_streams(const std::vector<const GoldenCase*>& cases) {
@@ -202,7 +131,7 @@ class Pass {
         stream.finish = event.finish;
         if (event.finish != FinishReason::kNone && stream.decoder) stream.text += stream.decoder->finish();
       }
-      progress_.update(n_done_);
+      progress_.update(static_cast<std::int64_t>(cases.size()));
     }
     for (const auto& [id, stream] : open) {
       if (std::string fault = fault_of(stream, inputs_); !fault.empty()) stream_faults_.push_back(std::move(fault));
@@ -250,7 +179,6 @@ class Pass {
       findings_.push_back({static_cast<std::size_t>(&one - inputs_.cases.data()), one.prompt.id, event.index,
                            one.expected.ids[index], judgement});
     }
-    if (event.finish != FinishReason::kNone) ++n_done_;
   }
 
   void add_findings(GoldenRecord& record) {
@@ -328,10 +256,13 @@ class Pass {
   std::vector<std::string> stream_faults_;
   std::map<const GoldenCase*, std::vector<std::int32_t>> best_ids_;  ///< the backend's best ids, where an answer is
   std::vector<std::string> lost_answers_;
-  std::int64_t n_done_ = 0;
 };
 
 }  // namespace
+
+std::int64_t n_tokens(const GoldenCase& one) {
+  return static_cast<std::int64_t>(one.prompt.ids.size() + one.expected.ids.size());
+}
 
 Result<GoldenInputs> golden_inputs_of(const Bundle& bundle, const BundleText& text, const PromptSuite& suite,
                                       std::string_view variant) {

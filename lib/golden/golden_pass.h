@@ -30,6 +30,9 @@ struct GoldenCase {
   ExpectedOutput expected;
 };
 
+/// The tokens of a case: its prompt, and the answer of the reference.
+[[nodiscard]] std::int64_t n_tokens(const GoldenCase& one);
+
 /// Everything that the pass of one suite in one variant needs. It is the same for every backend.
 struct GoldenInputs {
   std::string bundle;

@@ -74,7 +74,7 @@ TEST_CASE("the manifest of the documentation is read") {
   CHECK(bf16->acceptance->near_tie_tau == 0.0123);
   CHECK(bf16->acceptance->kl_worst == 1e-4);
   CHECK(bf16->quality->lookup_accuracy.at(8192) == 0.98);
-  CHECK(bf16->quality->limit_top1_agreement == 0.95);
+  CHECK(bf16->quality->limits.top1_agreement == 0.95);
   CHECK_FALSE(manifest->find_variant("int4")->expected.has_value());
   CHECK(manifest->expected_from->torch == "2.13.0");
 }
@@ -86,6 +86,13 @@ TEST_CASE("a written manifest reads back as the same manifest") {
   manifest->source_description = "a \"quoted\" text: with # and\nlines, é and \xf0\x9f\x98\x80";
   CHECK(write_manifest(*manifest).find("quantization") == std::string::npos);
   manifest->source_quantization = "Q4_1 (210 tensors), F32 (61)";
+  Quality& quality = *manifest->variants.front().quality;
+  quality.perplexity_ratio = 1.25;
+  quality.limits = {.kl_mean = 0.05,
+                    .top1_agreement = 0.95,
+                    .perplexity_ratio = 1.5,
+                    .lookup_accuracy = 0.75,
+                    .invented_answers = 0.125};
   const std::string text = write_manifest(*manifest);
   const auto again = parse_manifest(text, "m");
   REQUIRE_OK(again);
@@ -94,6 +101,8 @@ TEST_CASE("a written manifest reads back as the same manifest") {
   CHECK(again->chat_date == "2024-07-26");
   CHECK(write_manifest(*again) == text);
   CHECK(again->find_variant("bf16")->quality->perplexity == 12.3);
+  CHECK(again->find_variant("bf16")->quality->perplexity_ratio == 1.25);
+  CHECK(again->find_variant("bf16")->quality->limits == quality.limits);
   CHECK(again->find_variant("bf16")->acceptance->kl_mean == 1e-6);
 }
 
@@ -157,8 +166,22 @@ TEST_CASE(
   CHECK(strays.outside_limits() == "mean KL 0.07, at most 0.05 allowed");
   CHECK(strays.tier == Tier::kBlessed);
   CHECK(strays.effective_tier() == Tier::kOpportunistic);
+  CHECK(tier_with_quality("int8", *strays.quality) == Tier::kOpportunistic);
   const ManifestVariant disagrees = variant_with("top1_agreement: 1.0", "top1_agreement: 0.9");
   CHECK(disagrees.outside_limits() == "top-1 agreement 0.9, at least 0.95 required");
+  const auto with_limits = [&](std::string_view limits) {
+    return variant_with("{kl_mean: 0.05, top1_agreement: 0.95}", limits).outside_limits();
+  };
+  CHECK(with_limits("{lookup_accuracy: 0.9, invented_answers: 0.01}").empty());
+  CHECK(with_limits("{lookup_accuracy: 0.95, invented_answers: 0.005}") ==
+        "lookup accuracy up to 32768 tokens 0.9, at least 0.95 required; share of invented answers 0.01, at most 0.005 "
+        "allowed");
+  const ManifestVariant blurred =
+      variant_with("      limits: {kl_mean: 0.05",
+                   "      perplexity_ratio: 1.031\n      limits: {perplexity_ratio: 1.02, kl_mean: 0.05");
+  CHECK(blurred.outside_limits() == "perplexity ratio 1.031, at most 1.02 allowed");
+  CHECK(tier_with_quality("int8", *within.quality) == Tier::kBlessed);
+  CHECK(tier_with_quality("int4", *within.quality) == Tier::kOpportunistic);
   CHECK(tier_without_quality("bf16") == Tier::kBlessed);
   CHECK(tier_without_quality("int8") == Tier::kOpportunistic);
 }

@@ -1,0 +1,51 @@
+#pragma once
+// The quality of a variant as a backend computes it: how far its distributions are from those that the reference has in
+// bf16, after the same tokens, and how many of the prompts' questions it still answers. docs/correctness.md defines the
+// figures; bundles/recipes/acceptance.py computes the same ones from PyTorch, for the manifest.
+//
+// A variant is judged by what it does to the model, so that no expected outputs of its own are needed; those of bf16 are.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bundle/manifest.h"
+#include "core/progress.h"
+#include "core/result.h"
+#include "engine/model_session.h"
+#include "golden/golden_pass.h"
+
+namespace secondsource {
+
+/// The variant with whose reference all others are compared.
+inline constexpr std::string_view kQualityBase = "bf16";
+
+/// Lookup accuracy is counted apart for prompts of up to so many tokens, and of more than the length before.
+inline constexpr std::int64_t kLookupLengths[] = {1024, 2048, 8192, 16384, 32768};
+
+struct QualityResult {
+  /// kl_mean, top1_agreement and perplexity_ratio over the answers of the reference; lookup_accuracy and
+  /// invented_answers where prompts state answers. Without limits.
+  Quality quality;
+  std::int64_t n_prompts = 0;
+  std::int64_t n_positions = 0;
+  std::int64_t n_lookups = 0;       ///< prompts behind lookup_accuracy
+  std::int64_t n_unanswerable = 0;  ///< prompts behind invented_answers
+  std::vector<std::string> skipped;
+};
+
+/// Decodes every case along the reference's answer in kQualityBase and compares each position; `inputs` are those of
+/// kQualityBase, the session's variant is the one to be judged. An answer counts as right when the variant's best tokens
+/// begin with it. Positions that decide no verdict on a backend, because rounding may choose another expert there, count
+/// like any other: the variant is what rounds. Errors: those of the engine; kInvalidInput when no prompt can be run;
+/// kInternal for logits that are not finite.
+Result<QualityResult> run_quality_pass(ModelSession& session, const GoldenInputs& inputs,
+                                       const GoldenPassOptions& options, Progress& progress);
+
+/// Mean negative log-likelihood a token, in nats, of a text's ids: each window of at most `window` ids is scored by
+/// itself, and its first id has no likelihood. Errors: those of the engine; kInvalidInput for fewer than two ids.
+Result<double> mean_nll_of_text(Engine& engine, std::span<const std::int32_t> ids, std::int64_t window,
+                                Progress& progress);
+
+}  // namespace secondsource
