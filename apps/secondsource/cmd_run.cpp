@@ -634,7 +634,7 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
           "--scenario", options->scenarios,
           "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE, or with several "
           "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or swap:2models, also on a server that holds several); modifiers behind "
-          "it (+gamma=0.25, +constant, +static, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
+          "it (+gamma=0.25, +constant, +static, +cancel=0.2:8, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
   command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
   command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")

@@ -1,6 +1,8 @@
 #include "measure/load_generator.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "core/check.h"
 #include "core/clock.h"
@@ -29,6 +31,7 @@ class Generator {
       const std::int64_t received_ns = now_ns();
       for (const SystemToken& event : events_.tokens) timer_.on_token(event, received_ns);
       for (const RequestEnd& end : events_.ends) watch_.on_end(timer_.on_end(end));
+      if (!to_cancel_.empty()) SS_TRY_VOID(cancel_due());
       // A system that hangs does not return from poll(), so the count stops.
       progress.fetch_add(1, std::memory_order_relaxed);
       if (!events_.ends.empty() && n_sent_ == requests_.size() && result.full_until_ns == 0) {
@@ -76,11 +79,34 @@ class Generator {
     return {};
   }
 
+  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended.
+  Result<void> cancel_due() {
+    for (const RequestEnd& end : events_.ends) to_cancel_.erase(end.tag);
+    for (const SystemToken& event : events_.tokens) {
+      const auto left = to_cancel_.find(event.tag);
+      if (left != to_cancel_.end()) --left->second;
+    }
+    for (auto next = to_cancel_.begin(); next != to_cancel_.end();) {
+      if (next->second > 0) {
+        ++next;
+        continue;
+      }
+      SS_TRY(const std::optional<RequestEnd> end, system_.cancel(next->first));
+      next = to_cancel_.erase(next);
+      if (!end) continue;
+      events_.ends.push_back(*end);
+      watch_.on_end(timer_.on_end(*end));
+    }
+    return {};
+  }
+
   Result<void> send(const TimedRequest& request, std::int64_t scheduled_ns, std::int64_t sent_ns) {
     timer_.begin(request.tag, scheduled_ns, sent_ns, request.n_output_tokens);
+    if (request.cancel_after > 0) to_cancel_[request.tag] = request.cancel_after;
     const Result<void> taken = system_.submit(request);
     if (taken) return {};
     if (taken.error().code != ErrorCode::kInvalidInput) return taken.error();
+    to_cancel_.erase(request.tag);
     watch_.on_end(timer_.on_end({.tag = request.tag, .error = taken.error().message}));
     return {};
   }
@@ -91,6 +117,7 @@ class Generator {
   StopWatch watch_;
   RequestTimer timer_;
   SystemEvents events_;
+  std::map<std::int64_t, std::int32_t> to_cancel_;  ///< by tag: the tokens that are still wanted
   std::size_t n_sent_ = 0;
   std::int64_t start_ns_ = 0;
 };

@@ -136,6 +136,7 @@ class Measurement {
     for (std::size_t index = 0; index < n_requests; ++index) {
       requests.push_back(items_[index].request);
       requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
+      requests.back().cancel_after = 0;
     }
     std::vector<double> values;
     const std::int64_t started_ns = now_ns();
@@ -243,6 +244,7 @@ class Measurement {
       sample.near_tie_at = verdict.near_tie_at;
       sample.wrong_at = verdict.wrong_at;
     }
+    if (sample.finish == RequestFinish::kCancelled) sample.asked_tokens = item.request.n_output_tokens;
     asked_.push_back(item.request.n_output_tokens);
     taken_.push_back(sample);
     pending_.emplace_back(std::move(sample));

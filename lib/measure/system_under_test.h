@@ -33,6 +33,7 @@ struct TimedRequest {
   std::int32_t n_shared_prefix = 0;
   std::int32_t n_output_tokens = 0;  ///< exact number of output tokens; the end of text is ignored
   std::uint64_t seed = 0;
+  std::int32_t cancel_after = 0;  ///< the client cancels it once so many output tokens are there; 0: it does not
   std::int32_t model =
       0;  ///< index of the model that is to answer, for systems that have several (measure/model_pool.h)
   /// The golden prompt of which texts and ids are, for systems that take another form of it; it outlives the request.
@@ -99,6 +100,9 @@ class SystemUnderTest {
   /// Works until an event occurs or `until_ns` is reached (0 means at most one step and no waiting), and appends the
   /// events. Errors: the system is lost (kDeviceLost, kDeadline, kOutOfMemory), and the open requests get no end event.
   virtual Result<void> poll(std::int64_t until_ns, SystemEvents& events) = 0;
+  /// Gives up one request and returns its end as far as it is known (RequestFinish::kCancelled); no event of it follows.
+  /// nullopt if it is not in flight. Errors: kUnsupported for a system that cannot; the system is lost.
+  virtual Result<std::optional<RequestEnd>> cancel(std::int64_t tag);
   /// Abandons all requests in flight, without an event. Errors: the system is lost.
   virtual Result<void> abandon() = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;

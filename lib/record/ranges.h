@@ -19,6 +19,7 @@ inline constexpr Bounds<std::int32_t> kTokensRange{1, 1 << 20};  ///< of a promp
 inline constexpr Bounds<std::int32_t> kRequestsRange{1, 1'000'000};
 inline constexpr double kFastestRatePerS = 1e5;               ///< rates are above 0
 inline constexpr Bounds<double> kLoadFactorRange{1e-3, 1e6};  ///< burstiness of arrivals, speed of a trace
+inline constexpr Bounds<double> kCancelShareRange{1e-4, 1};
 inline constexpr Bounds<double> kZipfRange{1e-3, 10};
 inline constexpr Bounds<std::int32_t> kBudgetModelsRange{1, 10'000};
 inline constexpr double kLongestSeconds = 1e7;  ///< times are above 0

@@ -96,6 +96,7 @@ std::string Scenario::name() const {
     if (swap->zipf != 0) name += fmt::format("+zipf={:g}", swap->zipf);
   }
   if (n_shared_prefix > 0) name += fmt::format("+prefix={}", n_shared_prefix);
+  if (cancel_share > 0) name += fmt::format("+cancel={:g}:{}", cancel_share, cancel_after);
   if (batching != Batching::kContinuous) name += fmt::format("+{}", to_string(batching));
   return name;
 }
@@ -125,7 +126,7 @@ std::optional<std::int64_t> RequestSample::ttft_visible_ns() const {
 }
 
 std::optional<std::int64_t> RequestSample::e2e_ns() const {
-  if (!last_token_ns) return std::nullopt;
+  if (!last_token_ns || finish == RequestFinish::kCancelled) return std::nullopt;
   return *last_token_ns - scheduled_ns - connect_ns.value_or(0);
 }
 

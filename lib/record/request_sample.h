@@ -23,8 +23,13 @@ struct TtftParts {
 SS_FIELDS(TtftParts, queue_ns, tokenize_ns, transfer_ns, prefill_ns, sample_ns)
 
 /// How a request ended.
-enum class RequestFinish : std::uint8_t { kLength, kEos, kError };
-SS_ENUM_NAMES(RequestFinish, "length", "eos", "error")
+enum class RequestFinish : std::uint8_t {
+  kLength,
+  kEos,
+  kError,
+  kCancelled,  ///< by the client, after as many tokens as the scenario says
+};
+SS_ENUM_NAMES(RequestFinish, "length", "eos", "error", "cancelled")
 SS_SCHEMA_SAYS_STRING(RequestFinish)
 
 /// One request: the line `"type": "sample"`.
@@ -59,13 +64,14 @@ struct RequestSample {
   /// first token includes it.
   std::optional<std::int64_t> connect_ns;
   std::string model{};  ///< the bundle whose model was asked, where the cell has several; empty elsewhere
+  std::optional<std::int32_t> asked_tokens{};  ///< of a cancelled request: the output tokens that it had asked for
 
   /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
   /// From sending to the first token, without the time for which the request waited in the load generator.
   [[nodiscard]] std::optional<std::int64_t> ttft_sent_ns() const;
   [[nodiscard]] std::optional<std::int64_t> ttft_visible_ns() const;
-  /// From the scheduled arrival to the last token, without `connect_ns`.
+  /// From the scheduled arrival to the last token, without `connect_ns`; empty for a request that was cancelled.
   [[nodiscard]] std::optional<std::int64_t> e2e_ns() const;
   /// (last - first token) / (n_output_tokens - 1); empty for fewer than two tokens.
   [[nodiscard]] std::optional<double> tpot_ns() const;
@@ -73,7 +79,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error, connect_ns, model)
-SS_ADDED_FIELDS(RequestSample, connect_ns, model)
+          finish, error, connect_ns, model, asked_tokens)
+SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens)
 
 }  // namespace secondsource

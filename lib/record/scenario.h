@@ -42,11 +42,17 @@ struct Scenario {
   std::int32_t n_shared_prefix = 0;  ///< leading prompt tokens that all requests share; 0 means none
   Batching batching = Batching::kContinuous;
   std::optional<SwapPlan> swap{};  ///< kSwap: the budget and the mix
+  /// kTrace: recorded requests that take more room than this, prompt and answer as they would be sent, are not sent; 0: all are.
+  std::int32_t trace_context = 0;
+  std::int32_t n_too_long = 0;    ///< kTrace: how many are not, of the first n_requests + n_too_long
+  double cancel_share = 0;        ///< of the requests, which the client cancels; 0: none
+  std::int32_t cancel_after = 0;  ///< output tokens after which it does
   [[nodiscard]] std::string name() const;
 };
 SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_output_tokens, arrivals, burstiness, trace,
-          trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching, swap)
-SS_ADDED_FIELDS(Scenario, swap)
+          trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching, swap, trace_context, n_too_long,
+          cancel_share, cancel_after)
+SS_ADDED_FIELDS(Scenario, swap, trace_context, n_too_long, cancel_share, cancel_after)
 
 /// What the throughput of a cell says of the system.
 enum class ThroughputBasis : std::uint8_t {

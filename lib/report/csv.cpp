@@ -179,6 +179,11 @@ const std::vector<CsvColumn>& later_figure_columns() {
       {"swap_lost_share", swap_value_of<&SwapSummary::lost_share>},
       {"swap_load_time_share", swap_value_of<&SwapSummary::load_time_share>},
       {"swap_budget_models", swap_value_of<&SwapSummary::budget_models>},
+      {"late_send_share", value_of<&CellSummary::late_send_share>},
+      {"latest_send_ns", value_of<&CellSummary::latest_send_ns>},
+      {"n_cancelled", value_of<&CellSummary::n_cancelled>},
+      {"freed_tok_per_s", value_of<&CellSummary::freed_tok_per_s>},
+      {"unwanted_tokens", value_of<&CellSummary::unwanted_tokens>},
   };
   return kColumns;
 }

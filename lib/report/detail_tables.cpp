@@ -244,16 +244,42 @@ std::vector<std::string> bound_lines(std::span<const SummarizedRun> runs) {
   return lines;
 }
 
+namespace {
+
+std::string latest_send_text(const CellSummary& cell) {
+  return cell.latest_send_ns ? format_duration_ns(*cell.latest_send_ns) : kUnknown;
+}
+
+/// The recorded requests that were left out because they are longer than the model's context.
+std::string too_long_text(const CellSummary& cell) {
+  const Scenario& scenario = cell.scenario;
+  if (scenario.arrivals != ArrivalKind::kTrace) return kUnknown;
+  return fmt::format("{} of {}", scenario.n_too_long, scenario.n_requests + scenario.n_too_long);
+}
+
+std::string cancelled_text(const CellSummary& cell) {
+  return cell.n_cancelled ? fmt::format("{} of {}", *cell.n_cancelled, cell.n_samples) : kUnknown;
+}
+
+}  // namespace
+
 TextTable load_table(std::span<const SummarizedRun> runs) {
   return table_of(runs,
                   {{"rate asked/s", [](const CellSummary& cell) { return plain(cell.rate_per_s); }},
                    {"sent/s", [](const CellSummary& cell) { return plain(cell.achieved_rate_per_s); }},
+                   percent("sent late", &CellSummary::late_send_share),
+                   {"latest", latest_send_text},
+                   {"too long", too_long_text},
                    {"kept the SLO", attainment_text},
                    {"goodput req/s", goodput_text},
                    {"tok/s", [](const CellSummary& cell) { return plain(cell.goodput_tok_per_s); }},
-                   percent("prefix hits", &CellSummary::prefix_hit_rate)},
+                   percent("prefix hits", &CellSummary::prefix_hit_rate),
+                   {"cancelled", cancelled_text},
+                   {"freed tok/s", [](const CellSummary& cell) { return plain(cell.freed_tok_per_s); }},
+                   {"unwanted tok", [](const CellSummary& cell) { return plain(cell.unwanted_tokens); }}},
                   [](const CellSummary& cell) {
-                    return cell.rate_per_s || cell.slo_attainment.value || cell.scenario.n_shared_prefix > 0;
+                    return cell.rate_per_s || cell.slo_attainment.value || cell.scenario.n_shared_prefix > 0 ||
+                           cell.n_cancelled;
                   });
 }
 

@@ -23,6 +23,7 @@
 #include "systems/overhead.h"
 #include "systems/request_mix.h"
 #include "systems/system_job.h"
+#include "systems/workload.h"
 
 namespace secondsource {
 namespace {
@@ -46,6 +47,10 @@ constexpr std::int64_t kOracleLargestAnswered = 300'000'000;
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void add_once(std::string note, std::vector<std::string>& notes) {
+  if (!contains(notes, note)) notes.push_back(std::move(note));
 }
 
 struct OpenedBundle {
@@ -648,6 +653,8 @@ class Planner {
           }
           PlannedCell cell;
           cell.scenario = with_defaults(scenario, has_prompts, is_oracle, opened.bundle.config());
+          SS_TRY_VOID(leave_out_too_long(cell.scenario, opened));
+          SS_TRY_VOID(check_cancelled(cell.scenario));
           cell.key = {opened.record.name, backend.name, variant, cell.scenario.name()};
           cell.repetitions = is_oracle ? 1 : request_.repetitions;
           const bool is_slow = backend.name == request_.settings.oracle;
@@ -660,16 +667,58 @@ class Planner {
     return {};
   }
 
-  /// Says how many requests of a trace are sent shorter than they were recorded.
+  /// A request is cancelled in its middle.
+  static Result<void> check_cancelled(const Scenario& scenario) {
+    if (scenario.cancel_share > 0 && scenario.cancel_after >= scenario.n_output_tokens) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected requests to be cancelled before their {} output tokens are there",
+                               scenario.name(), scenario.n_output_tokens)};
+    }
+    if (scenario.cancel_share > 0 && scenario.n_shared_prefix > 0) {
+      return Error{
+          ErrorCode::kInvalidInput,
+          fmt::format("scenario {}: expected +cancel or +prefix: the cache of a cancelled request cannot be shared",
+                      scenario.name())};
+    }
+    return {};
+  }
+
+  /// Counts the recorded requests that the model's context cannot hold, even with their lengths limited, and leaves them out.
+  static Result<void> leave_out_too_long(Scenario& scenario, const OpenedBundle& opened) {
+    if (scenario.arrivals != ArrivalKind::kTrace) return {};
+    SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
+    // The engine keeps room for one token more than a request has.
+    scenario.trace_context = static_cast<std::int32_t>(opened.bundle.config().max_seq_len - 1);
+    const auto n_recorded = std::min<std::size_t>(trace.entries.size(), static_cast<std::size_t>(scenario.n_requests));
+    scenario.n_too_long = static_cast<std::int32_t>(std::ranges::count_if(
+        std::span(trace.entries).first(n_recorded),
+        [&](const TraceEntry& entry) { return is_too_long(entry, scenario, scenario.trace_context); }));
+    scenario.n_requests -= scenario.n_too_long;
+    if (scenario.n_requests > 0) return {};
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("scenario {}: expected recorded requests that fit into the context of {}, {} tokens, found none of "
+                    "{}; @PROMPT/OUTPUT limits their lengths",
+                    scenario.name(), opened.record.name, opened.bundle.config().max_seq_len, n_recorded)};
+  }
+
+  /// Says how many requests of a trace are left out, and how many are sent shorter than they were recorded.
   Result<void> note_shortened() {
     std::vector<std::string> notes;
     for (const PlannedCell& cell : plan_.record.cells) {
       const Scenario& scenario = cell.scenario;
       if (scenario.arrivals != ArrivalKind::kTrace) continue;
-      SS_TRY(const ArrivalTrace trace, read_arrival_trace(scenario.trace));
-      const auto n_sent = std::min<std::size_t>(trace.entries.size(), static_cast<std::size_t>(scenario.n_requests));
+      SS_TRY(const std::optional<ArrivalTrace> trace, trace_of(scenario));
+      const auto n_sent = static_cast<std::size_t>(scenario.n_requests);
+      if (scenario.n_too_long > 0) {
+        add_once(
+            fmt::format("{}: of {} recorded requests {} are longer than the context of {} tokens, and are not sent",
+                        scenario.name(), scenario.n_requests + scenario.n_too_long, scenario.n_too_long,
+                        scenario.trace_context + 1),
+            notes);
+      }
       std::int64_t n_prompts = 0, n_answers = 0;
-      for (const TraceEntry& entry : std::span(trace.entries).first(n_sent)) {
+      for (const TraceEntry& entry : std::span(trace->entries).first(n_sent)) {
         if (entry.n_prompt_tokens > scenario.n_prompt_tokens) ++n_prompts;
         if (entry.n_output_tokens > scenario.n_output_tokens) ++n_answers;
       }
@@ -678,7 +727,7 @@ class Planner {
           "{}: of {} recorded requests, prompts are shortened to {} tokens in {} and answers to {} in {} (@PROMPT/OUTPUT sets "
           "the limits)",
           scenario.name(), n_sent, scenario.n_prompt_tokens, n_prompts, scenario.n_output_tokens, n_answers);
-      if (!contains(notes, note)) notes.push_back(std::move(note));
+      add_once(std::move(note), notes);
     }
     for (std::string& note : notes) plan_.notes.push_back(std::move(note));
     return {};

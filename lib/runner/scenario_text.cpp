@@ -69,7 +69,7 @@ bool parse_swap_modifier(std::string_view name, std::string_view value, Scenario
   return name == "requests" && read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
 }
 
-/// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "requests=300", "static" and "dynamic".
+/// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "cancel=0.2:8", "requests=300", "static" and "dynamic".
 bool parse_modifier(std::string_view text, Scenario& scenario) {
   const bool is_open_loop = scenario.kind == ScenarioKind::kServer;
   const bool has_rate = is_open_loop && scenario.arrivals != ArrivalKind::kTrace;
@@ -90,6 +90,12 @@ bool parse_modifier(std::string_view text, Scenario& scenario) {
   }
   if (name == "prefix") {
     return read_number(value, scenario.n_shared_prefix) && kTokensRange.contains(scenario.n_shared_prefix);
+  }
+  if (name == "cancel" && !scenario.seeks_slo_rate) {
+    const auto colon = value.find(':');
+    return colon != std::string_view::npos && read_number(value.substr(0, colon), scenario.cancel_share) &&
+           kCancelShareRange.contains(scenario.cancel_share) &&
+           read_number(value.substr(colon + 1), scenario.cancel_after) && kTokensRange.contains(scenario.cancel_after);
   }
   if (name == "requests") {
     return read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
@@ -132,12 +138,13 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
 }  // namespace
 
 Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
-  const Error bad{ErrorCode::kInvalidInput,
-                  fmt::format("scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
-                              "server:slo-max, server:trace=FILE or swap:BUDGET, then modifiers such as +gamma=0.25, "
-                              "+constant, +speed=10, +prefix=512, +requests=300, +static, or for swap +zipf=1 or "
-                              "+shares=3:1, then @PROMPT/OUTPUT tokens if wanted",
-                              in_quotes(text))};
+  const Error bad{
+      ErrorCode::kInvalidInput,
+      fmt::format("scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
+                  "server:slo-max, server:trace=FILE or swap:BUDGET, then modifiers such as +gamma=0.25, "
+                  "+constant, +speed=10, +prefix=512, +cancel=0.2:8, +requests=300, +static, or for swap +zipf=1 or "
+                  "+shares=3:1, then @PROMPT/OUTPUT tokens if wanted",
+                  in_quotes(text))};
   Scenario scenario;
   auto at = text.rfind('@');
   // The path of a trace may contain an @ too.

@@ -86,6 +86,13 @@ Result<void> check_cell(const PlannedCell& cell) {
   orders.zero_or_in_range("n_shared_prefix", scenario.n_shared_prefix, kTokensRange);
   orders.in_range("burstiness", scenario.burstiness, kLoadFactorRange);
   orders.in_range("trace_speed", scenario.trace_speed, kLoadFactorRange);
+  orders.require(scenario.trace_context >= 0 && scenario.trace_context <= kTokensRange.max * 2, "trace_context",
+                 "a number of tokens, or 0");
+  orders.require(scenario.n_too_long >= 0 && scenario.n_too_long <= kRequestsRange.max, "n_too_long",
+                 "a number of requests");
+  orders.zero_or_in_range("cancel_share", scenario.cancel_share, kCancelShareRange);
+  orders.require((scenario.cancel_share > 0) == (scenario.cancel_after > 0), "cancel_after",
+                 "a number of tokens beside a share, and none without");
   const bool needs_rate =
       scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate && scenario.arrivals != ArrivalKind::kTrace;
   orders.require(scenario.rate_per_s >= 0 && scenario.rate_per_s <= kFastestRatePerS, "rate_per_s",

@@ -13,6 +13,7 @@
 #include "stats/proportion.h"
 #include "stats/quantile.h"
 #include "summary/cell_lines.h"
+#include "summary/load_summary.h"
 #include "summary/metric_values.h"
 #include "summary/swap_summary.h"
 
@@ -371,6 +372,7 @@ CellSummary summarize_cell(const RunRecord& record, const PlannedCell& planned, 
   summarize_latency_by_repetition(counted, lines.repetitions, cell);
   summarize_bound(record, lines.repetitions, cell);
   summarize_slo(record, {counted, lines.repetitions}, cell);
+  summarize_load({counted, lines.repetitions}, cell);
   summarize_cost(record, cell);
   const std::optional<Price> price = charged_price(record, cell);
   cell.swap = summarize_swap({counted, lines.repetitions}, cell,

@@ -189,6 +189,16 @@ Result<void> AdapterEndpoint::take_scores(const AdapterScores& scores) {
   return {};
 }
 
+Result<std::optional<RequestEnd>> AdapterEndpoint::cancel(std::int64_t tag) {
+  for (auto& [number, open] : open_) {
+    if (open.tag != tag || open.is_cancelled || open.keep != nullptr) continue;
+    open.is_cancelled = true;
+    SS_TRY_VOID(process_.send(AdapterCancelRequest{number}));
+    return std::optional(RequestEnd{.tag = tag, .n_prompt_tokens = open.n_prompt, .finish = RequestFinish::kCancelled});
+  }
+  return std::optional<RequestEnd>();
+}
+
 Result<void> AdapterEndpoint::abandon() {
   for (auto& [number, open] : open_) {
     open.is_cancelled = true;

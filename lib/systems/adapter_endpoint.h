@@ -40,6 +40,7 @@ class AdapterEndpoint final : public SystemUnderTest {
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
   /// Cancels all requests and waits until the adapter has ended them.
+  Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }

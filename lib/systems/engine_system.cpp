@@ -60,6 +60,22 @@ Result<void> EngineSystem::submit(const TimedRequest& request) {
   return {};
 }
 
+Result<std::optional<RequestEnd>> EngineSystem::cancel(std::int64_t tag) {
+  const auto found = std::ranges::find_if(in_flight_, [tag](const auto& entry) { return entry.second.tag == tag; });
+  if (found == in_flight_.end()) return std::optional<RequestEnd>();
+  const InFlight& state = found->second;
+  RequestEnd end{.tag = tag,
+                 .n_prompt_tokens = state.n_prompt_tokens,
+                 .n_cached_prompt_tokens = state.n_shared_tokens,
+                 .parts = state.parts,
+                 .ttft_kernel_ns = state.ttft_kernel_ns,
+                 .finish = RequestFinish::kCancelled};
+  session_.engine().cancel(found->first);
+  if (prefix_holder_ == found->first) prefix_holder_.reset();
+  in_flight_.erase(found);
+  return std::optional(std::move(end));
+}
+
 Result<void> EngineSystem::abandon() {
   for (const auto& [id, state] : in_flight_) {
     session_.engine().cancel(id);
@@ -100,6 +116,7 @@ void EngineSystem::take(const TokenEvent& event, SystemEvents& events) {
     state.parts.queue_ns = event.times.scheduled_ns - event.times.submitted_ns;
     state.ttft_kernel_ns = event.time_ns - event.times.scheduled_ns;
     state.parts.prefill_ns = state.ttft_kernel_ns;
+    state.n_shared_tokens = event.times.n_shared_tokens;
     if (event.times.transfer_ns) state.parts.transfer_ns = event.times.transfer_ns;
   }
   SystemToken token{.tag = state.tag, .id = event.id, .at_ns = event.time_ns};

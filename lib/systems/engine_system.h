@@ -26,6 +26,7 @@ class EngineSystem final : public SystemUnderTest {
   [[nodiscard]] std::int32_t max_in_flight() const override;
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   /// `observer` is called after every step; an empty function removes it.
   void observe_steps(std::function<void(const Engine&)> observer) { observer_ = std::move(observer); }
@@ -38,6 +39,7 @@ class EngineSystem final : public SystemUnderTest {
   struct InFlight {
     std::int64_t tag = 0;
     std::int32_t n_prompt_tokens = 0;
+    std::int32_t n_shared_tokens = 0;  ///< of the prompt, known with the first token
     TtftParts parts;
     std::optional<std::int64_t> ttft_kernel_ns;
     std::optional<StreamingDecoder> decoder;

@@ -32,6 +32,14 @@ Result<void> NullSystem::poll(std::int64_t until_ns, SystemEvents& events) {
   return {};
 }
 
+Result<std::optional<RequestEnd>> NullSystem::cancel(std::int64_t tag) {
+  const auto is_it = [tag](const Running& request) { return request.tag == tag; };
+  const std::size_t n_gone = std::erase_if(waiting_, is_it) + std::erase_if(running_, is_it);
+  if (n_gone == 0) return std::optional<RequestEnd>();
+  admit(now_ns());
+  return std::optional(RequestEnd{.tag = tag, .finish = RequestFinish::kCancelled});
+}
+
 Result<void> NullSystem::abandon() {
   waiting_.clear();
   running_.clear();

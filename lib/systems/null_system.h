@@ -25,6 +25,7 @@ class NullSystem final : public SystemUnderTest {
   [[nodiscard]] std::int32_t max_in_flight() const override { return schedule_.max_in_flight; }
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }

@@ -244,6 +244,19 @@ void ServedEndpoint::finish(Stream& stream, std::string error, SystemEvents& eve
   events.ends.push_back(std::move(end));
 }
 
+Result<std::optional<RequestEnd>> ServedEndpoint::cancel(std::int64_t tag) {
+  const auto found = open_.find(tag);
+  if (found == open_.end()) return std::optional<RequestEnd>();
+  const Stream& stream = *found->second;
+  client_.cancel(tag);
+  RequestEnd end{.tag = tag, .n_prompt_tokens = stream.n_prompt_tokens, .finish = RequestFinish::kCancelled};
+  if (stream.usage && stream.usage->n_prompt_tokens > 0) end.n_prompt_tokens = stream.usage->n_prompt_tokens;
+  if (stream.usage) end.n_cached_prompt_tokens = stream.usage->n_cached_prompt_tokens;
+  end.connect_ns = stream.connect_ns;
+  open_.erase(found);
+  return std::optional(std::move(end));
+}
+
 Result<void> ServedEndpoint::abandon() {
   client_.cancel_all();
   open_.clear();

@@ -29,6 +29,8 @@ class ServedEndpoint final : public SystemUnderTest {
   [[nodiscard]] std::int32_t max_in_flight() const override { return INT32_MAX; }
   Result<void> submit(const TimedRequest& request) override;
   Result<void> poll(std::int64_t until_ns, SystemEvents& events) override;
+  /// Closes the request's stream, over HTTP/1.1 with its connection, which is how a server learns of it.
+  Result<std::optional<RequestEnd>> cancel(std::int64_t tag) override;
   Result<void> abandon() override;
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   [[nodiscard]] StepTotals step_totals() const override { return {}; }

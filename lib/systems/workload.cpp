@@ -15,6 +15,15 @@ constexpr std::int32_t kDefaultRandomPrompt = 256;
 constexpr std::int32_t kPrefixIndex = -1;
 // Added to the seed of a repetition for the blocks of a trace, whose names are numbers as those of requests are.
 constexpr std::uint64_t kBlocksSeed = 0x6d6f6f6e63616b65ULL;
+// Keeps the draws of cancelled requests apart from those of prompts and arrivals.
+constexpr std::uint64_t kCancelStream = 0x63616e63656cULL;
+
+/// After how many tokens the client cancels this request; 0: it does not. Requests that are shorter run to their end.
+std::int32_t cancel_after(const Scenario& scenario, std::uint64_t seed, const TimedRequest& request) {
+  if (!(scenario.cancel_share > 0) || scenario.cancel_after >= request.n_output_tokens) return 0;
+  const double drawn = random_unit(random_bits(seed, kCancelStream), static_cast<std::uint64_t>(request.tag));
+  return drawn < scenario.cancel_share ? scenario.cancel_after : 0;
+}
 
 /// Gives the prompt the tokens of its blocks, as far as it is long: those of a block follow from its name.
 void fill_blocks(std::span<std::int32_t> ids, std::span<const std::int64_t> blocks, std::uint64_t seed,
@@ -88,12 +97,23 @@ std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t se
     if (found != expected_.end()) item.expected = &*found;
     item.near_tie_tau = near_tie_tau_;
   }
+  for (WorkItem& item : items) item.request.cancel_after = cancel_after(scenario, seed, item.request);
   return items;
+}
+
+bool is_too_long(const TraceEntry& entry, const Scenario& scenario, std::int64_t context) {
+  const std::int64_t prompt = std::min(entry.n_prompt_tokens, scenario.n_prompt_tokens);
+  const std::int64_t answer = std::min(entry.n_output_tokens, scenario.n_output_tokens);
+  return prompt + answer > context;
 }
 
 Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario) {
   if (scenario.arrivals != ArrivalKind::kTrace) return std::optional<ArrivalTrace>();
   SS_TRY(ArrivalTrace trace, read_arrival_trace(scenario.trace));
+  if (scenario.trace_context > 0) {
+    std::erase_if(trace.entries,
+                  [&](const TraceEntry& entry) { return is_too_long(entry, scenario, scenario.trace_context); });
+  }
   if (trace.entries.size() < static_cast<std::size_t>(scenario.n_requests)) {
     return Error{ErrorCode::kInvalidInput, fmt::format("{}: expected {} requests, found {}", scenario.trace,
                                                        scenario.n_requests, trace.entries.size())};

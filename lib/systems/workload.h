@@ -44,8 +44,11 @@ class Workload {
   std::int32_t vocab_size_ = 0;
 };
 
-/// The recorded load that a scenario follows, with at least as many requests as it sends; nullopt if it follows none.
-/// Errors: kInvalidInput, kIo.
+/// True if a scenario sends this request of its trace longer than `context` tokens, prompt and answer together.
+[[nodiscard]] bool is_too_long(const TraceEntry& entry, const Scenario& scenario, std::int64_t context);
+
+/// The recorded load that a scenario follows, without the requests that are longer than its context, and with at least as many
+/// as it sends; nullopt if it follows none. Errors: kInvalidInput, kIo.
 Result<std::optional<ArrivalTrace>> trace_of(const Scenario& scenario);
 
 /// Token ids drawn uniformly from the vocabulary. The result depends on the arguments alone.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "verify/arithmetic.h"
+#include "verify/derive_load.h"
 #include "verify/derive_swap.h"
 #include "verify/figures.h"
 
@@ -131,7 +132,7 @@ void derive_latency(const std::vector<const Json*>& samples, const CellLines& li
     any_judged = any_judged || !sample->at("verified_tokens").is_null();
     keep("ttft_e2e", since_arrival(*sample, "first_token_ns"));
     keep("ttft_visible", since_arrival(*sample, "first_visible_ns"));
-    keep("e2e", since_arrival(*sample, "last_token_ns"));
+    if (sample->at("finish") != "cancelled") keep("e2e", since_arrival(*sample, "last_token_ns"));
     keep("ttft_kernel", number(*sample, "ttft_kernel_ns"));
     keep("tpot", time_per_token(*sample));
     for (const char* part : kPartsOfTtft) keep(part, number(sample->at("parts"), part));
@@ -624,6 +625,7 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   derive_tier(run.record, key, cell);
   derive_slo(run.record, samples, lines, cell);
   derive_cost(run.record, key, cell);
+  derive_load(samples, lines, cell);
   derive_swap(run.record, samples, lines, cell);
   derive_limits(run.record, key, lines, cell);
   derive_checks(lines, cell);

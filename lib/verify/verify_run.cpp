@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 29> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 40> kAddedLater = {"time_lost",
                                                           "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
@@ -44,7 +44,18 @@ constexpr std::array<std::string_view, 29> kAddedLater = {"time_lost",
                                                           "n_repeated",
                                                           "n_same_twice",
                                                           "n_same_in_batch",
-                                                          "swap"};
+                                                          "swap",
+                                                          "late_send_share",
+                                                          "latest_send_ns",
+                                                          "n_cancelled",
+                                                          "freed_tok_per_s",
+                                                          "unwanted_tokens",
+                                                          "budget_models",
+                                                          "memory_why_not",
+                                                          "trace_context",
+                                                          "n_too_long",
+                                                          "cancel_share",
+                                                          "cancel_after"};
 
 bool was_added_later(std::string_view member) {
   return std::ranges::find(kAddedLater, member) != kAddedLater.end();

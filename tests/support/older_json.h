@@ -50,7 +50,16 @@ inline std::set<std::string> added_to_summary() {
                                  "throughput_basis",
                                  "lost",
                                  "golden_level",
-                                 "swap"};
+                                 "swap",
+                                 "late_send_share",
+                                 "latest_send_ns",
+                                 "n_cancelled",
+                                 "freed_tok_per_s",
+                                 "unwanted_tokens",
+                                 "trace_context",
+                                 "n_too_long",
+                                 "cancel_share",
+                                 "cancel_after"};
   names.insert(kAddedToGolden.begin(), kAddedToGolden.end());
   return names;
 }

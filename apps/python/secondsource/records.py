@@ -127,6 +127,10 @@ class Scenario:
     n_shared_prefix: int
     batching: str
     swap: Optional[SwapPlan] = None
+    trace_context: int = 0
+    n_too_long: int = 0
+    cancel_share: float = 0.0
+    cancel_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -240,6 +244,11 @@ class Cell:
     throughput_basis: Optional[str] = None
     golden_level: Optional[str] = None
     swap: Optional[SwapSummary] = None
+    late_send_share: Optional[float] = None
+    latest_send_ns: Optional[int] = None
+    n_cancelled: Optional[int] = None
+    freed_tok_per_s: Optional[float] = None
+    unwanted_tokens: Optional[float] = None
 
     @property
     def id(self) -> str:
@@ -340,6 +349,7 @@ class Sample:
     error: str
     connect_ns: Optional[int] = None
     model: str = ""
+    asked_tokens: Optional[int] = None
 
     @property
     def ttft_e2e_ns(self) -> Optional[int]:
@@ -348,7 +358,8 @@ class Sample:
 
     @property
     def e2e_ns(self) -> Optional[int]:
-        return None if self.last_token_ns is None else self.last_token_ns - self.scheduled_ns - (self.connect_ns or 0)
+        """None also for a request that was cancelled."""
+        return None if self.last_token_ns is None or self.finish == "cancelled" else self.last_token_ns - self.scheduled_ns - (self.connect_ns or 0)
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,39 @@ TEST_CASE("single-stream keeps each request as it ends, on one clock without the
   }
 }
 
+TEST_CASE("a cancelled request ends with its last wanted token, and its slot is free for the next one") {
+  NullSystem system({.first_token_ns = 2 * kMs, .token_gap_ns = 2 * kMs, .max_in_flight = 2});
+  std::vector<TimedRequest> requests = requests_of(6, 20);
+  for (const std::size_t index : {0U, 3U}) requests[index].cancel_after = 4;
+  const LoadResult load = load_of(system, requests, {.in_flight = 2});
+  REQUIRE(load.requests.size() == 6);
+  for (const ObservedRequest& request : load.requests) {
+    CAPTURE(request.tag);
+    const bool is_cancelled = request.tag == 0 || request.tag == 3;
+    CHECK(request.end->finish == (is_cancelled ? RequestFinish::kCancelled : RequestFinish::kLength));
+    CHECK(request.end->error.empty());
+    if (is_cancelled) {
+      CHECK(request.token_ids.size() >= 4);
+      CHECK(request.token_ids.size() < 20);
+      CHECK_FALSE(to_sample(request, load.start_ns).e2e_ns());
+    } else {
+      CHECK(request.token_ids.size() == 20);
+      CHECK(to_sample(request, load.start_ns).e2e_ns());
+    }
+  }
+  // Four whole requests and two short ones over two slots take (4 x 40 + 2 x 8) / 2 ms, not 120 ms.
+  CHECK(load.end_ns - load.start_ns < 112 * kMs);
+}
+
+TEST_CASE("a request that ends before it would be cancelled has ended, in one poll with its tokens as well") {
+  NullSystem system;  // every token is there at once
+  std::vector<TimedRequest> requests = requests_of(3, 1);
+  for (TimedRequest& request : requests) request.cancel_after = 1;
+  const LoadResult load = load_of(system, requests, {.in_flight = 3});
+  REQUIRE(load.requests.size() == 3);
+  for (const ObservedRequest& request : load.requests) CHECK(request.end->finish == RequestFinish::kLength);
+}
+
 TEST_CASE("an offline repetition is one unit: all samples and its closing line together") {
   NullSystem system({.first_token_ns = 1 * kMs, .token_gap_ns = 1 * kMs});
   Kept kept;

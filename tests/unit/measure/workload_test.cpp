@@ -4,6 +4,7 @@
 #include "systems/workload.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "support/assets.h"
 #include "support/result.h"
@@ -70,6 +71,39 @@ TEST_CASE("prompts of a trace have the tokens in common that the names of their 
   // The same again; and nothing of it in the next repetition, which has another seed.
   CHECK(workload.items(scenario_of(6, 2000), 5, &*trace)[1].request.ids == items[1].request.ids);
   CHECK(n_equal(workload.items(scenario_of(6, 2000), 6, &*trace)[0].request.ids, items[0].request.ids) == 0);
+}
+
+TEST_CASE("the cancelled requests are a share of all, the same ones in every system, and none that ends before") {
+  Scenario scenario{.kind = ScenarioKind::kOffline, .n_requests = 4000, .n_prompt_tokens = 4, .n_output_tokens = 9};
+  scenario.cancel_share = 0.25;
+  scenario.cancel_after = 5;
+  const std::vector<WorkItem> items = workload_of_many_ids().items(scenario, 3);
+  const auto n_cancelled =
+      std::ranges::count_if(items, [](const WorkItem& item) { return item.request.cancel_after == 5; });
+  CHECK(std::abs(static_cast<double>(n_cancelled) - 1000) < 4 * 27.4);  // four standard deviations of a binomial count
+  CHECK(std::ranges::all_of(
+      items, [](const WorkItem& item) { return item.request.cancel_after == 0 || item.request.cancel_after == 5; }));
+  const std::vector<WorkItem> again = workload_of_many_ids().items(scenario, 3);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    REQUIRE(items[i].request.cancel_after == again[i].request.cancel_after);
+  }
+  scenario.n_output_tokens = 5;
+  const std::vector<WorkItem> shorter = workload_of_many_ids().items(scenario, 3);
+  CHECK(std::ranges::none_of(shorter, [](const WorkItem& item) { return item.request.cancel_after > 0; }));
+}
+
+TEST_CASE("a recorded request is too long if prompt and answer as they would be sent do not fit") {
+  Scenario scenario = scenario_of(1, 100);  // answers of at most 8 tokens
+  const auto entry = [](std::int32_t prompt, std::int32_t answer) {
+    return TraceEntry{.n_prompt_tokens = prompt, .n_output_tokens = answer};
+  };
+  CHECK_FALSE(is_too_long(entry(92, 8), scenario, 100));
+  CHECK(is_too_long(entry(93, 8), scenario, 100));
+  CHECK(is_too_long(entry(93, 50), scenario, 100));
+  CHECK_FALSE(is_too_long(entry(5000, 50), scenario, 108));
+  CHECK(is_too_long(entry(INT32_MAX, INT32_MAX), scenario, 107));
+  scenario.n_prompt_tokens = scenario.n_output_tokens = INT32_MAX;
+  CHECK(is_too_long(entry(INT32_MAX, INT32_MAX), scenario, INT32_MAX));
 }
 
 TEST_CASE("a prefix that all prompts share is in front of the blocks of a trace") {

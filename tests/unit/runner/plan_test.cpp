@@ -26,6 +26,11 @@ TEST_CASE("scenarios are understood as people and records write them") {
       {"server:trace=/a+b@c/azure.csv+speed=10", "server-trace=azure+speed=10"},
       {"offline:16+static", "offline-b16+static"},
       {"single-stream+prefix=512+requests=9@600/8", "single-stream+prefix=512"},
+      {"offline:4+cancel=0.2:8", "offline-b4+cancel=0.2:8"},
+      {"server-r4+cancel=0.2:8", "server-r4+cancel=0.2:8"},
+      {"swap:24MiB+zipf=1", "swap-24MiB+zipf=1"},
+      {"swap:2models", "swap-2models"},
+      {"swap-1model+shares=3:1", "swap-1model+shares=3:1"},
   };
   for (const auto& [text, name] : cases) {
     CAPTURE(text);
@@ -68,6 +73,13 @@ TEST_CASE("a scenario that is none is refused with what is expected") {
                            "server:trace=x+constant",
                            "single-stream+prefix=0",
                            "single-stream+slow",
+                           "single-stream+cancel=0.2",
+                           "single-stream+cancel=1.5:8",
+                           "single-stream+cancel=0.2:0",
+                           "server:slo-max+cancel=0.2:8",
+                           "swap:0models",
+                           "swap:models",
+                           "swap:24MiB+cancel=0.2:8",
                            "server:8+",
                            "offline+requests=0"}) {
     CAPTURE(text);

@@ -123,6 +123,29 @@ TEST_CASE("an open loop sends at its times, however slow the server is") {
   }
 }
 
+TEST_CASE("a cancelled request is closed after its last wanted token, and the others go on") {
+  const StandIn server({"--dialect", "vllm", "--gap-ms", "20"});
+  ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);
+  std::vector<TimedRequest> requests = requests_of(4, 60);
+  requests[1].cancel_after = requests[2].cancel_after = 3;
+  requests[0].n_output_tokens = requests[3].n_output_tokens = 5;
+  const LoadResult load = load_of(endpoint, requests, {.in_flight = 4});
+  REQUIRE(load.requests.size() == 4);
+  for (const ObservedRequest& request : load.requests) {
+    CAPTURE(request.tag);
+    CHECK(request.end->error.empty());
+    const bool is_cancelled = request.tag == 1 || request.tag == 2;
+    CHECK((request.end->finish == RequestFinish::kCancelled) == is_cancelled);
+    if (is_cancelled) {
+      CHECK(request.token_ids.size() >= 3);
+      CHECK(request.token_ids.size() < 60);
+    } else {
+      CHECK(request.token_ids.size() == 5);
+    }
+  }
+  CHECK(load.end_ns - load.start_ns < 1200 * kMs);  // sixty tokens would take as long
+}
+
 TEST_CASE("a connection that a request opens is in no time to the first token") {
   const StandIn server({"--dialect", "vllm"});
   ServedEndpoint endpoint(system_of(server, ServerPreset::kVllm), client(), nullptr, 10'000 * kMs);

@@ -1,0 +1,12 @@
+#pragma once
+// How the load itself went: which requests were sent late, which the client cancelled, and what that freed.
+
+#include "record/records.h"
+#include "summary/cell_lines.h"
+
+namespace secondsource {
+
+/// `lines` are those of the cell, their samples the ones that count. Fills in what CellSummary has of sending and cancelling.
+void summarize_load(const CellLines& lines, CellSummary& cell);
+
+}  // namespace secondsource
