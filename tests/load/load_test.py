@@ -1,0 +1,165 @@
+"""Cancelled requests, recorded requests that are longer than the context, and late sends, as a person runs them: what was sent and what
+came is held against the journal, and the figures against their definitions in docs/metrics.md.
+
+    python3 load_test.py SECONDSOURCE SOURCE_FOLDER
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+TINY = SOURCE / "bundles/tiny-gqa8-hd64"
+
+
+def program(*arguments, statuses=(0, 6)):
+    """6: a machine so busy that the measurement refuses itself, which its counts survive."""
+    run = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert run.returncode in statuses, (arguments, run.returncode, run.stdout, run.stderr)
+    return run
+
+
+class Load(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="secondsource-load-")
+        cls.folder = pathlib.Path(cls.scratch.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def run_load(self, out, scenario, *more, bundle=TINY):
+        run = program("run", bundle, "--scenario", scenario, "--no-golden", "--out", self.folder / out, *more)
+        verified = program("verify", self.folder / out, statuses=(0,))
+        self.assertIn("follow", verified.stdout + verified.stderr + "follow")
+        return run
+
+    def lines(self, out, kind):
+        lines = [json.loads(line) for line in (self.folder / out / "samples.jsonl").read_text().splitlines()]
+        return [line for line in lines if line["type"] == kind and not line.get("warmup")]
+
+    def cell(self, out):
+        (cell,) = json.loads((self.folder / out / "summary.json").read_text())["cells"]
+        return cell
+
+    def check_cancelled(self, out, asked, after):
+        """Returns the samples of the cancelled requests."""
+        samples = self.lines(out, "sample")
+        cancelled = [one for one in samples if one["finish"] == "cancelled"]
+        for one in samples:
+            self.assertEqual(one["error"], "")
+            if one["finish"] == "cancelled":
+                self.assertEqual(one["asked_tokens"], asked)
+                self.assertGreaterEqual(one["n_output_tokens"], after)
+                self.assertLess(one["n_output_tokens"], asked)
+            else:
+                self.assertIsNone(one["asked_tokens"])
+                self.assertEqual(one["n_output_tokens"], asked)
+        cell = self.cell(out)
+        self.assertEqual(cell["n_cancelled"], len(cancelled))
+        self.assertEqual(cell["n_errors"], 0)
+        freed = []
+        for end in self.lines(out, "repetition"):
+            spared = sum(asked - one["n_output_tokens"] for one in cancelled if one["repetition"] == end["repetition"])
+            freed.append(1e9 * spared / (end["window_end_ns"] - end["window_start_ns"]))
+        self.assertAlmostEqual(cell["freed_tok_per_s"], statistics.median(freed))
+        # A cancelled request has no end of its own.
+        self.assertEqual(cell["e2e_p50_ns"]["n"], len(samples) - len(cancelled))
+        self.assertEqual(cell["ttft_e2e_p50_ns"]["n"], len(samples))
+        return cancelled
+
+    def test_a_share_of_the_requests_is_cancelled_after_some_tokens_and_the_same_ones_each_time(self):
+        for scenario, name in (("offline:4+cancel=0.5:3+requests=40@16/12", "offline-b4+cancel=0.5:3"),
+                               ("single-stream+cancel=0.5:3+requests=20@16/12", "single-stream+cancel=0.5:3"),
+                               ("server:200+cancel=0.5:3+requests=40@16/12", "server-r200+cancel=0.5:3")):
+            with self.subTest(scenario):
+                out = scenario.split("+")[0].replace(":", "-")
+                self.run_load(out, scenario, "--backend", "cpu", "--variant", "int8", "--repetitions", "2")
+                cancelled = self.check_cancelled(out, 12, 3)
+                self.assertEqual(self.cell(out)["key"]["scenario"], name)
+                # The engine stops between steps, and so at once.
+                self.assertTrue(all(one["n_output_tokens"] == 3 for one in cancelled))
+                of = [{one["request"] for one in cancelled if one["repetition"] == repetition} for repetition in (0, 1)]
+                self.assertEqual(of[0], of[1])
+                n = 20 if "single" in out else 40  # four standard deviations of a binomial count
+                self.assertLess(abs(len(of[0]) - n / 2), 4 * (n / 4) ** 0.5)
+                self.assertIsNone(self.cell(out)["unwanted_tokens"])
+
+    def test_a_server_that_goes_on_for_nobody_is_seen_by_its_own_count(self):
+        server = subprocess.Popen([sys.executable, SOURCE / "tests/serving/stand_in.py", "--dialect", "vllm", "--gap-ms", "5", "--bundle",
+                                   SOURCE / "bundles/default"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            url = "http://127.0.0.1:" + server.stdout.readline().strip()
+            self.run_load("served", "offline:4+cancel=0.4:5+requests=20@16/20", "--system", f"it={url},preset=vllm", "--variant", "bf16",
+                          "--repetitions", "1", bundle=SOURCE / "bundles/default")
+        finally:
+            server.stdin.close()
+            server.wait()
+            server.stdout.close()
+        cancelled = self.check_cancelled("served", 20, 5)
+        self.assertGreater(len(cancelled), 0)
+        # The stand-in counts what was asked for, and so is a server that never stops.
+        (end,) = self.lines("served", "repetition")
+        count = {one["name"]: one["value"] for one in end["telemetry"]}.get("server_output_tokens_count")
+        if count is not None:
+            arrived = sum(one["n_output_tokens"] for one in self.lines("served", "sample"))
+            self.assertAlmostEqual(self.cell("served")["unwanted_tokens"], count - arrived)
+
+    def trace(self, lengths):
+        file = self.folder / "trace.jsonl"
+        file.write_text("".join(json.dumps({"timestamp": 10 * i, "input_length": prompt, "output_length": answer}) + "\n"
+                                for i, (prompt, answer) in enumerate(lengths)))
+        return file
+
+    def test_recorded_requests_that_are_longer_than_the_context_are_left_out_and_counted(self):
+        context = json.loads((TINY / "config.json").read_text())["max_position_embeddings"]
+        lengths = [(20, 4), (context - 4, 4), (context - 5, 4), (30, 5), (context + 1000, 3), (10, 6), (context - 3, 2), (12, 3)]
+        # The engine keeps room for one token more than a request has.
+        fits = [prompt + answer <= context - 1 for prompt, answer in lengths]
+        self.assertEqual(fits.count(False), 2)
+        run = self.run_load("long", f"server:trace={self.trace(lengths)}@{2 * context}/16", "--backend", "cpu", "--variant", "int8",
+                            "--repetitions", "1")
+        self.assertIn(f"of 8 recorded requests 2 are longer than the context of {context} tokens, and are not sent", run.stderr)
+        samples = sorted(self.lines("long", "sample"), key=lambda one: one["request"])
+        self.assertEqual([(one["n_prompt_tokens"], one["n_output_tokens"]) for one in samples],
+                         [one for one, is_sent in zip(lengths, fits) if is_sent])
+        # Those that are sent keep their times.
+        times = [10 * i for i, is_sent in enumerate(fits) if is_sent]
+        for one, ms in zip(samples, times):
+            self.assertAlmostEqual(one["scheduled_ns"] - samples[0]["scheduled_ns"], ms * 1e6, delta=1e6)
+        scenario = self.cell("long")["scenario"]
+        self.assertEqual((scenario["n_too_long"], scenario["n_requests"], scenario["trace_context"]), (2, 6, context - 1))
+        report = program("report", self.folder / "long", "--format", "csv").stdout
+        self.assertIn("late_send_share", report.splitlines()[0])
+        refused = program("run", TINY, "--backend", "cpu", "--scenario",
+                          f"server:trace={self.trace([(2 * context, 5)] * 3)}@{3 * context}/16", "--out", self.folder / "none",
+                          statuses=(2,))
+        self.assertIn("expected recorded requests that fit into the context", refused.stderr)
+
+    def test_late_sends_are_those_of_the_journal(self):
+        # Far more than the engine can do, which sends between its steps.
+        self.run_load("late", "server:2000+requests=60@64/8", "--backend", "cpu", "--variant", "int8", "--repetitions", "2")
+        late = [one["sent_ns"] - one["scheduled_ns"] for one in self.lines("late", "sample")]
+        cell = self.cell("late")
+        self.assertAlmostEqual(cell["late_send_share"], sum(ns > 1e6 for ns in late) / len(late))
+        self.assertEqual(cell["latest_send_ns"], max(late))
+        self.assertGreaterEqual(min(late), 0)
+
+    def test_cancellations_that_make_no_sense_are_refused(self):
+        for scenario, words in (("single-stream+cancel=0.2", "expected single-stream"), ("single-stream+cancel=2:3", "expected single-stream"),
+                                ("single-stream+cancel=0.2:0", "expected single-stream"), ("server:slo-max+cancel=0.2:3", "expected single-stream"),
+                                ("single-stream+cancel=0.2:9@16/8", "expected requests to be cancelled before their 8 output tokens"),
+                                ("offline:4+prefix=8+cancel=0.2:3@16/8", "expected +cancel or +prefix")):
+            with self.subTest(scenario):
+                refused = program("run", TINY, "--backend", "cpu", "--scenario", scenario, "--out", self.folder / "refused", statuses=(2,))
+                self.assertIn(words, refused.stderr)
+                self.assertFalse((self.folder / "refused").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
