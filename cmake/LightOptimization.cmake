@@ -3,7 +3,8 @@
 # is timed or loads weights keeps -O2.
 #   ss_optimize_lightly(<target>)
 
-set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history jinja record report runner setup summary verify)
+set(SECONDSOURCE_LIGHTLY_OPTIMIZED_ROOMS ab brief chat cost fit gate history hub jinja profile record
+  recorded report runner setup summary verify)
 
 function(ss_optimize_lightly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo,Release>:-O1>)

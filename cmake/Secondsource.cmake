@@ -14,6 +14,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # False alarms of GCC 12 and 13 about std::string and fmt's buffers when they are inlined (GCC bugs 105329, 105651).
   target_compile_options(secondsource_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ collects its garbage for the first time at 512 MiB instead of 128: a tenth less CPU time for a group of sources, of
+  # which the largest need more than a gigabyte anyway.
+  target_compile_options(secondsource_flags INTERFACE --param=ggc-min-heapsize=524288)
+endif()
 # Backends' kernels are optimized in every build type, because they would otherwise be too slow to test. With sanitizers -O3 would
 # make g++ 12 take eight times as long for the kernels of one instruction set (130 s instead of 16 s for AVX2), and would check the same accesses.
 set(SECONDSOURCE_KERNEL_OPTIMIZATION -O3)

@@ -6,7 +6,7 @@
 option(SECONDSOURCE_UNITY_BUILD "Compile the sources of each library in groups" OFF)
 
 function(ss_build_in_groups target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SECONDSOURCE_UNITY_BUILD} UNITY_BUILD_BATCH_SIZE 10)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SECONDSOURCE_UNITY_BUILD} UNITY_BUILD_BATCH_SIZE 16)
   if(SECONDSOURCE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ takes the files of a group for headers, whose types must not use an unnamed namespace.
     target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
