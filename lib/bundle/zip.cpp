@@ -27,7 +27,7 @@ constexpr std::int64_t kRatioFromBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kEndRecordBytes = 22;  // size of the end-of-central-directory record, the smallest possible zip
 constexpr std::int64_t kMaxPieceBytes = std::int64_t{1} << 20;
 
-Error refused(std::string_view name, std::string_view what) {
+Error refused_zip(std::string_view name, std::string_view what) {
   return Error{ErrorCode::kInvalidInput, fmt::format("{}: zip: {}", name, what)};
 }
 
@@ -52,7 +52,7 @@ Result<ZipEntry> read_directory_entry(zip_t* archive, zip_uint64_t index, std::s
   const char* raw_name = zip_get_name(archive, index, ZIP_FL_ENC_RAW);
   zip_stat_t stat;
   if (raw_name == nullptr || zip_stat_index(archive, index, ZIP_FL_UNCHANGED, &stat) != 0) {
-    return refused(name, fmt::format("entry {}: cannot read its directory entry", index));
+    return refused_zip(name, fmt::format("entry {}: cannot read its directory entry", index));
   }
   ZipEntry entry;
   entry.path = raw_name;
@@ -64,21 +64,22 @@ Result<ZipEntry> read_directory_entry(zip_t* archive, zip_uint64_t index, std::s
   constexpr zip_uint64_t kNeeded =
       ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
   if ((stat.valid & kNeeded) != kNeeded)
-    return refused(name, fmt::format("{}: expected a size and a method", entry.path));
+    return refused_zip(name, fmt::format("{}: expected a size and a method", entry.path));
   if (stat.encryption_method != ZIP_EM_NONE)
-    return refused(name, fmt::format("{}: encrypted entries are not accepted", entry.path));
+    return refused_zip(name, fmt::format("{}: encrypted entries are not accepted", entry.path));
   if (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE) {
-    return refused(name, fmt::format("{}: expected stored or deflated, found method {}", entry.path, stat.comp_method));
+    return refused_zip(name,
+                       fmt::format("{}: expected stored or deflated, found method {}", entry.path, stat.comp_method));
   }
   if (is_special(archive, index))
-    return refused(name, fmt::format("{}: links and special files are not accepted", entry.path));
+    return refused_zip(name, fmt::format("{}: links and special files are not accepted", entry.path));
   constexpr auto kMax = static_cast<zip_uint64_t>(std::int64_t{1} << 60);
   if (stat.size > kMax || stat.comp_size > kMax)
-    return refused(name, fmt::format("{}: its size does not fit", entry.path));
+    return refused_zip(name, fmt::format("{}: its size does not fit", entry.path));
   entry.size_bytes = static_cast<std::int64_t>(stat.size);
   entry.compressed_bytes = static_cast<std::int64_t>(stat.comp_size);
   if (entry.is_folder && entry.size_bytes != 0)
-    return refused(name, fmt::format("{}: a folder with {} bytes", entry.path, entry.size_bytes));
+    return refused_zip(name, fmt::format("{}: a folder with {} bytes", entry.path, entry.size_bytes));
   return entry;
 }
 
@@ -95,10 +96,10 @@ Result<void> check_names(const std::vector<ZipEntry>& entries, std::size_t max_n
   const auto add = [&](std::string_view path, bool folder) -> Result<void> {
     const auto [found, is_new] = is_folder.emplace(lower_case(path), folder);
     if (is_folder.size() > max_names) {
-      return refused(name, fmt::format("expected at most {} files and folders, found more", max_names));
+      return refused_zip(name, fmt::format("expected at most {} files and folders, found more", max_names));
     }
     if (is_new || (folder && found->second)) return {};
-    return refused(name, fmt::format("{}: expected each name once, found it twice", path));
+    return refused_zip(name, fmt::format("{}: expected each name once, found it twice", path));
   };
   for (const ZipEntry& entry : entries) {
     for (std::size_t slash = entry.path.find('/'); slash != std::string::npos;
@@ -167,7 +168,7 @@ Result<ZipArchive> ZipArchive::open(const std::filesystem::path& path, ZipLimits
   if (opened == nullptr) {
     zip_error_t failure;
     zip_error_init_with_code(&failure, code);
-    return refused(path.string(), text_of(failure));
+    return refused_zip(path.string(), text_of(failure));
   }
   ZipArchive archive(std::make_unique<Handle>(opened), path.string());
   SS_TRY_VOID(archive.read_directory(archive_bytes, limits, [&](std::uint64_t offset, std::span<std::byte> out) {
@@ -180,11 +181,11 @@ Result<ZipArchive> ZipArchive::open_bytes(std::span<const std::byte> bytes, std:
   zip_error_t failure;
   zip_error_init(&failure);
   zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), /*freep=*/0, &failure);
-  if (source == nullptr) return refused(name, text_of(failure));
+  if (source == nullptr) return refused_zip(name, text_of(failure));
   zip_t* opened = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &failure);
   if (opened == nullptr) {
     zip_source_free(source);
-    return refused(name, text_of(failure));
+    return refused_zip(name, text_of(failure));
   }
   ZipArchive archive(std::make_unique<Handle>(opened), std::string(name));
   const ReadBytes read = [&](std::uint64_t offset, std::span<std::byte> out) -> Result<void> {
@@ -198,11 +199,11 @@ Result<ZipArchive> ZipArchive::open_bytes(std::span<const std::byte> bytes, std:
 Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits limits, const ReadBytes& read) {
   // libzip accepts an empty file as an archive without entries.
   if (archive_bytes < kEndRecordBytes) {
-    return refused(name_, fmt::format("expected at least {} bytes, found {}", kEndRecordBytes, archive_bytes));
+    return refused_zip(name_, fmt::format("expected at least {} bytes, found {}", kEndRecordBytes, archive_bytes));
   }
   const zip_int64_t n_entries = zip_get_num_entries(handle_->archive, ZIP_FL_UNCHANGED);
   if (n_entries < 0 || static_cast<std::size_t>(n_entries) > limits.max_entries) {
-    return refused(name_, fmt::format("expected at most {} entries, found {}", limits.max_entries, n_entries));
+    return refused_zip(name_, fmt::format("expected at most {} entries, found {}", limits.max_entries, n_entries));
   }
   SS_TRY_VOID(check_no_zero_in_names(static_cast<std::uint64_t>(archive_bytes), static_cast<std::uint64_t>(n_entries),
                                      read, name_));
@@ -212,22 +213,22 @@ Result<void> ZipArchive::read_directory(std::int64_t archive_bytes, ZipLimits li
     SS_TRY(ZipEntry entry, read_directory_entry(handle_->archive, static_cast<zip_uint64_t>(i), name_));
     const auto sum = checked_add(total_bytes, entry.size_bytes);
     if (!sum || *sum > limits.max_total_bytes) {
-      return refused(name_,
-                     fmt::format("expected at most {} bytes when extracted, found more", limits.max_total_bytes));
+      return refused_zip(name_,
+                         fmt::format("expected at most {} bytes when extracted, found more", limits.max_total_bytes));
     }
     total_bytes = *sum;
     // Only the sum of max_entries sizes of 2^60 could overflow; the next check stops long before that.
     total_compressed_bytes += entry.compressed_bytes;
     if (total_compressed_bytes > archive_bytes) {
-      return refused(
+      return refused_zip(
           name_, fmt::format("expected at most {} compressed bytes, the size of the file; found more: entries overlap",
                              archive_bytes));
     }
     entries_.push_back(std::move(entry));
   }
   if (total_bytes > kRatioFromBytes && total_bytes / limits.max_ratio > total_compressed_bytes) {
-    return refused(name_, fmt::format("expected to grow at most {}-fold, found {} bytes in {}", limits.max_ratio,
-                                      total_bytes, total_compressed_bytes));
+    return refused_zip(name_, fmt::format("expected to grow at most {}-fold, found {} bytes in {}", limits.max_ratio,
+                                          total_bytes, total_compressed_bytes));
   }
   return check_names(entries_, limits.max_names, name_);
 }
@@ -248,7 +249,7 @@ template <typename Sink>
 Result<void> ZipArchive::read_entry(std::size_t index, std::span<std::byte> piece, Sink&& sink) const {
   const ZipEntry& entry = entries_[index];
   const auto fault = [&](zip_error_t* error) {
-    return refused(name_, fmt::format("{}: {}", entry.path, printable(zip_error_strerror(error))));
+    return refused_zip(name_, fmt::format("{}: {}", entry.path, printable(zip_error_strerror(error))));
   };
   const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(
       zip_fopen_index(handle_->archive, index, ZIP_FL_UNCHANGED), zip_fclose);
@@ -263,8 +264,8 @@ Result<void> ZipArchive::read_entry(std::size_t index, std::span<std::byte> piec
     SS_TRY_VOID(sink(std::span<const std::byte>(piece).first(static_cast<std::size_t>(n))));
   }
   if (n_read == entry.size_bytes) return {};
-  return refused(name_, fmt::format("{}: expected {} bytes as the directory says, found {}", entry.path,
-                                    entry.size_bytes, n_read > entry.size_bytes ? "more" : std::to_string(n_read)));
+  return refused_zip(name_, fmt::format("{}: expected {} bytes as the directory says, found {}", entry.path,
+                                        entry.size_bytes, n_read > entry.size_bytes ? "more" : std::to_string(n_read)));
 }
 
 template <typename Visit>
