@@ -31,7 +31,7 @@ constexpr double kMaxKlMean = 0.05;
 constexpr double kMinTop1Agreement = 0.95;
 /// Tokens of a text that are scored together.
 constexpr std::int64_t kTextWindow = 1024;
-constexpr std::int64_t kMaxTextBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kMaxScoredTextBytes = std::int64_t{64} << 20;
 
 struct AcceptCommandOptions {
   ModelFlags model;
@@ -141,7 +141,7 @@ class Acceptance {
       return Error{ErrorCode::kInvalidInput,
                    fmt::format("--text {}: expected a bundle with a tokenizer, found none", options_.text)};
     }
-    SS_TRY(const std::string text, read_file(options_.text, kMaxTextBytes));
+    SS_TRY(const std::string text, read_file(options_.text, kMaxScoredTextBytes));
     SS_TRY(text_ids_, text_.encode(text));
     return {};
   }
