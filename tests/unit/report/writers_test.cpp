@@ -204,6 +204,8 @@ TEST_CASE("figures stand with the distance to their bounds, and a cell without c
   cell.first_to_settled = 1.5;
   cell.load_ns = 12'000'000;
   cell.rate_per_s = 4;
+  cell.late_send_share = 0.25;
+  cell.latest_send_ns = 3'200'000;
   cell.slo_attainment = {.value = 0.9, .low = 0.8, .high = 0.95, .n = 80, .why_not = ""};
   const std::string latencies = render_markdown(latency_table({&run, 1}));
   // 80 requests with 10 to 25 ms, the same in each of five repetitions.
@@ -217,7 +219,7 @@ TEST_CASE("figures stand with the distance to their bounds, and a cell without c
   const std::string bounds = render_markdown(bound_table({&run, 1}));
   CHECK(contains(bounds, "| 97 % | - | 62 % compute | 83 % read | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
-  CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 90.0 % (80.0 to 95.0) |"));
+  CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 25 % | 3.20 ms | - | 90.0 % (80.0 to 95.0) |"));
   cell.status = CellStatus::kInvalid;
   CHECK(latency_table({&run, 1}).rows.empty());
   CHECK(token_time_table({&run, 1}).rows.empty());
