@@ -202,7 +202,7 @@ Result<void> MutantKernels::run(const Attention& op, const HostFrame& frame) {
           scores.push_back(op.softcap > 0.0F ? cap * std::tanh(score / cap) : score);
         }
         const double largest = *std::ranges::max_element(scores);
-        double sum = 0.0;
+        double sum = op.sinks ? std::exp(static_cast<double>(weights().values(*op.sinks)[index(head)]) - largest) : 0.0;
         for (double& score : scores) sum += score = std::exp(score - largest);
         for (std::int64_t d = 0; d < head_dim; ++d) {
           double value = 0.0;
