@@ -259,6 +259,7 @@ std::string text_of(const SummarizedRun& run, const RunHealth& health, const std
                     const std::filesystem::path& folder) {
   std::string text = terminal_lines(run_header(run));
   text += "\n" + render_terminal(results_table({&run, 1}));
+  if (const TextTable turns = turn_table({&run, 1}); !turns.rows.empty()) text += "\n" + render_terminal(turns);
   if (const TextTable swap = swap_table({&run, 1}); !swap.rows.empty()) text += "\n" + render_terminal(swap);
   const TextTable golden = golden_table({&run, 1});
   if (!golden.rows.empty()) text += "\n" + render_terminal(golden);
@@ -634,7 +635,7 @@ CommandNode* add_run_command(CommandNode& app, CommandAction& action) {
           "--scenario", options->scenarios,
           "single-stream, offline[:BATCH], server:RATE, server:slo-max, server:trace=FILE, or with several "
           "bundles swap:BUDGET (they take turns under a budget of memory or of models, as swap:24MiB+zipf=1 or swap:2models, also on a server that holds several); modifiers behind "
-          "it (+gamma=0.25, +constant, +static, +cancel=0.2:8, ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
+          "it (+gamma=0.25, +constant, +static, +cancel=0.2:8; +turns=4+think=2 sends conversations, with a pause of 2 s before each later turn; ...: docs/metrics.md); @PROMPT/OUTPUT sets the lengths")
       ->delimiter(',');
   command->add_option("--slo", options->slo, "What goodput counts by: a preset, or ttft_ms=500,tpot_ms=30");
   command->add_option("--batching", options->batching, "Of all scenarios: continuous (default), static or dynamic")

@@ -35,12 +35,16 @@ struct OperationPairs {
   std::string kernel;
 };
 
+bool is_ttft(std::string_view metric) {
+  return metric == "ttft" || metric == "ttft_later";
+}
+
 bool counts(std::string_view metric, std::string_view phase) {
-  return metric == "ttft" ? phase == "prefill" : metric == "tpot" ? phase != "prefill" : true;
+  return is_ttft(metric) ? phase == "prefill" : metric == "tpot" ? phase != "prefill" : true;
 }
 
 double total_of(const ProfileSeconds& profile, std::string_view metric) {
-  return (metric == "tpot" ? 0 : profile.prefill_s) + (metric == "ttft" ? 0 : profile.decode_s);
+  return (metric == "tpot" ? 0 : profile.prefill_s) + (is_ttft(metric) ? 0 : profile.decode_s);
 }
 
 /// Sums over kernels, because an operation may use different kernels on the two sides.

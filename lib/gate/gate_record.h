@@ -27,7 +27,8 @@ SS_SCHEMA_SAYS_STRING(GateMethod)
 /// The verdict on one cell and metric.
 struct GateVerdict {
   CellKey cell{};
-  std::string metric{};  ///< "cost" (seconds per output token, since the price in $/1K cancels), "ttft" or "tpot"
+  std::string
+      metric{};  ///< "cost" (seconds per output token, since the price in $/1K cancels), "ttft", "ttft_later" or "tpot"
   Decision decision = Decision::kInconclusive;
   std::optional<double> base_s{}, candidate_s{};        ///< medians over repetitions, in seconds
   std::optional<double> change_percent{};               ///< positive: worse

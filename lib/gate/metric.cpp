@@ -27,16 +27,26 @@ std::vector<double> tpot_seconds(const CellSummary& cell) {
   return seconds_of(cell.tpot_p50_ns_by_repetition);
 }
 
+std::vector<double> later_ttft_seconds(const CellSummary& cell) {
+  if (!cell.conversation) return {};
+  return seconds_of(cell.conversation->later_turns_ttft_p50_ns_by_repetition);
+}
+
 constexpr GateMetric kCost{"cost", seconds_per_output_token};
 constexpr GateMetric kTtft{"ttft", ttft_seconds};
+constexpr GateMetric kLaterTtft{"ttft_later", later_ttft_seconds};
 constexpr GateMetric kTpot{"tpot", tpot_seconds};
 constexpr std::array<GateMetric, kMetricsPerCell> kOfSystem = {{kCost, kTtft}};
 constexpr std::array<GateMetric, kMetricsPerCell> kOfPrescribedRate = {{kTtft, kTpot}};
 
+constexpr std::array<GateMetric, kMetricsPerCell> kOfConversations = {{kCost, kLaterTtft}};
+constexpr std::array<GateMetric, kMetricsPerCell> kOfOfferedConversations = {{kLaterTtft, kTpot}};
+
 }  // namespace
 
 const std::array<GateMetric, kMetricsPerCell>& gate_metrics_of(const Scenario& scenario) {
-  const bool is_rate_prescribed = scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate;
+  const bool is_rate_prescribed = basis_of(scenario) == ThroughputBasis::kOfferedLoad;
+  if (scenario.has_conversations()) return is_rate_prescribed ? kOfOfferedConversations : kOfConversations;
   return is_rate_prescribed ? kOfPrescribedRate : kOfSystem;
 }
 

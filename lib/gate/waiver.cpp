@@ -35,7 +35,7 @@ Result<WaiverScope> parse_scope(const YamlNode& node) {
   SS_TRY(scope.variant, node.string_or("variant", ""));
   SS_TRY(scope.scenario, node.string_or("scenario", ""));
   SS_TRY(scope.metric, node.string_or("metric", ""));
-  constexpr std::array<std::string_view, 5> kMetrics = {"", "*", "cost", "ttft", "tpot"};
+  constexpr std::array<std::string_view, 6> kMetrics = {"", "*", "cost", "ttft", "ttft_later", "tpot"};
   if (std::ranges::count(kMetrics, scope.metric) == 0) {
     return node.fault(fmt::format("metric: expected cost, ttft or tpot, found {}", in_quotes(scope.metric)));
   }

@@ -21,8 +21,13 @@ class Generator {
   Result<LoadResult> run(const InterruptFlag& interrupt, ProgressCount& progress) {
     LoadResult result;
     timer_.reserve(requests_.size());
-    start_ns_ = now_ns();
-    result.start_ns = start_ns_;
+    result.start_ns = now_ns();
+    schedule_.emplace(requests_.size(),
+                      LoadPacing{.in_flight = shape_.in_flight,
+                                 .arrival_offsets_ns = shape_.arrival_offsets_ns,
+                                 .turns = shape_.turns,
+                                 .think_ns = shape_.think_ns},
+                      result.start_ns);
     while (n_ended() < requests_.size()) {
       SS_TRY_VOID(interrupt.check());
       SS_TRY_VOID(send_due());
@@ -30,13 +35,15 @@ class Generator {
       SS_TRY_VOID(system_.poll(next_wake_ns(), events_));
       const std::int64_t received_ns = now_ns();
       for (const SystemToken& event : events_.tokens) timer_.on_token(event, received_ns);
-      for (const RequestEnd& end : events_.ends) watch_.on_end(timer_.on_end(end));
-      if (!to_cancel_.empty()) SS_TRY_VOID(cancel_due());
+      bool stays_empty = false;
+      for (const RequestEnd& end : events_.ends) stays_empty = note_end(end) || stays_empty;
+      if (!to_cancel_.empty()) {
+        SS_TRY(const bool cancelled_last, cancel_due());
+        stays_empty = stays_empty || cancelled_last;
+      }
       // A system that hangs does not return from poll(), so the count stops.
       progress.fetch_add(1, std::memory_order_relaxed);
-      if (!events_.ends.empty() && n_sent_ == requests_.size() && result.full_until_ns == 0) {
-        result.full_until_ns = last_token_of_ended_ns();
-      }
+      if (stays_empty && result.full_until_ns == 0) result.full_until_ns = last_token_of_ended_ns();
       result.stopped = watch_.verdict(timer_.n_waiting());
       if (result.stopped) break;
     }
@@ -49,9 +56,7 @@ class Generator {
   }
 
  private:
-  [[nodiscard]] bool is_open_loop() const { return !shape_.arrival_offsets_ns.empty(); }
   [[nodiscard]] std::size_t n_ended() const { return timer_.n_ended(); }
-  [[nodiscard]] std::size_t n_in_flight() const { return timer_.n_begun() - timer_.n_ended(); }
 
   /// The time at which the requests of the last poll ended: that of the last token, by the system's own stamps.
   [[nodiscard]] std::int64_t last_token_of_ended_ns() const {
@@ -59,28 +64,30 @@ class Generator {
   }
 
   [[nodiscard]] std::int64_t next_wake_ns() const {
-    const std::int64_t limit = now_ns() + kLongestPollNs;
-    if (!is_open_loop() || n_sent_ == requests_.size()) return limit;
-    return std::min(limit, start_ns_ + shape_.arrival_offsets_ns[n_sent_]);
+    return std::min(now_ns() + kLongestPollNs, schedule_->next_due_ns());
+  }
+
+  /// True if the place of the request stays empty from here on.
+  bool note_end(const RequestEnd& end) {
+    const ObservedRequest& request = timer_.on_end(end);
+    watch_.on_end(request);
+    const std::int64_t answered_ns = request.token_ns.empty() ? now_ns() : request.token_ns.back();
+    return schedule_->on_end(static_cast<std::size_t>(end.tag), answered_ns);
   }
 
   Result<void> send_due() {
-    while (n_sent_ < requests_.size()) {
+    while (true) {
       const std::int64_t now = now_ns();
-      std::int64_t scheduled = now;
-      if (is_open_loop()) {
-        scheduled = start_ns_ + shape_.arrival_offsets_ns[n_sent_];
-        if (scheduled > now) return {};
-      } else if (n_in_flight() >= static_cast<std::size_t>(shape_.in_flight)) {
-        return {};
-      }
-      SS_TRY_VOID(send(requests_[n_sent_++], scheduled, now));
+      const std::optional<DueRequest> due = schedule_->take_due(now);
+      if (!due) return {};
+      SS_TRY_VOID(send(requests_[due->index], due->due_ns, now));
     }
-    return {};
   }
 
-  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended.
-  Result<void> cancel_due() {
+  /// Cancels the requests that have their last wanted token; those that ended in this poll have ended. True if the place of one of
+  /// them stays empty.
+  Result<bool> cancel_due() {
+    bool stays_empty = false;
     for (const RequestEnd& end : events_.ends) to_cancel_.erase(end.tag);
     for (const SystemToken& event : events_.tokens) {
       const auto left = to_cancel_.find(event.tag);
@@ -95,9 +102,9 @@ class Generator {
       next = to_cancel_.erase(next);
       if (!end) continue;
       events_.ends.push_back(*end);
-      watch_.on_end(timer_.on_end(*end));
+      stays_empty = note_end(*end) || stays_empty;
     }
-    return {};
+    return stays_empty;
   }
 
   Result<void> send(const TimedRequest& request, std::int64_t scheduled_ns, std::int64_t sent_ns) {
@@ -107,7 +114,7 @@ class Generator {
     if (taken) return {};
     if (taken.error().code != ErrorCode::kInvalidInput) return taken.error();
     to_cancel_.erase(request.tag);
-    watch_.on_end(timer_.on_end({.tag = request.tag, .error = taken.error().message}));
+    note_end({.tag = request.tag, .error = taken.error().message});
     return {};
   }
 
@@ -118,16 +125,13 @@ class Generator {
   RequestTimer timer_;
   SystemEvents events_;
   std::map<std::int64_t, std::int32_t> to_cancel_;  ///< by tag: the tokens that are still wanted
-  std::size_t n_sent_ = 0;
-  std::int64_t start_ns_ = 0;
+  std::optional<RequestSchedule> schedule_;         ///< once the load has begun
 };
 
 }  // namespace
 
 Result<LoadResult> generate_load(SystemUnderTest& system, std::span<const TimedRequest> requests,
                                  const LoadShape& shape, const InterruptFlag& interrupt, ProgressCount& progress) {
-  SS_CHECK(shape.arrival_offsets_ns.empty() || shape.arrival_offsets_ns.size() == requests.size(),
-           "an open loop has one arrival a request");
   return Generator(system, requests, shape).run(interrupt, progress);
 }
 

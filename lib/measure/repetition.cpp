@@ -134,7 +134,10 @@ class Measurement {
                                        : 1;
     std::vector<TimedRequest> requests;
     for (std::size_t index = 0; index < n_requests; ++index) {
-      requests.push_back(items_[index].request);
+      // A server with a prefix cache must not know the first conversations from here: theirs are behind those that are measured.
+      const auto n_measured = static_cast<std::size_t>(plan_.scenario.n_requests);
+      const bool has_own = plan_.scenario.has_conversations() && n_measured + index < items_.size();
+      requests.push_back(items_[has_own ? n_measured + index : index].request);
       requests.back().n_output_tokens = std::min(requests.back().n_output_tokens, kWarmUpTokens);
       requests.back().cancel_after = 0;
     }
@@ -182,7 +185,7 @@ class Measurement {
 
   Result<void> measure_together() {
     SS_TRY(const LoadResult load, generate(shape_of_scenario()));
-    const SteadyWindow window = steady_window(plan_.scenario.kind, load);
+    const SteadyWindow window = steady_window(plan_.scenario.kind, load, plan_.scenario.turns);
     record_.window_start_ns = window.start_ns - load.start_ns;
     record_.window_end_ns = window.end_ns - load.start_ns;
     record_.window_output_tokens = window.n_output_tokens;
@@ -209,7 +212,9 @@ class Measurement {
 
   [[nodiscard]] LoadShape shape_of_scenario() const {
     const Scenario& scenario = plan_.scenario;
-    LoadShape shape{.in_flight = scenario.batch, .stop = {}};
+    LoadShape shape{.in_flight = scenario.batch, .turns = scenario.turns, .stop = {}};
+    const std::uint64_t seed = plan_.seed + static_cast<std::uint64_t>(plan_.repetition);
+    if (scenario.has_conversations()) shape.think_ns = think_times_ns(scenario, seed);
     if (scenario.kind != ScenarioKind::kServer) return shape;
     shape.stop.max_waiting = kMostWaitingPerSlot * scenario.batch;
     if (scenario.seeks_slo_rate) {
@@ -225,8 +230,8 @@ class Measurement {
     shape.arrival_offsets_ns = arrival_offsets_ns({.kind = scenario.arrivals,
                                                    .rate_per_s = scenario.rate_per_s,
                                                    .burstiness = scenario.burstiness,
-                                                   .n_requests = scenario.n_requests,
-                                                   .seed = plan_.seed + static_cast<std::uint64_t>(plan_.repetition)});
+                                                   .n_requests = scenario.n_requests / scenario.turns,
+                                                   .seed = seed});
     return shape;
   }
 
@@ -237,6 +242,7 @@ class Measurement {
     sample.repetition = plan_.repetition;
     sample.request = index;
     sample.prompt = item.prompt;
+    if (plan_.scenario.has_conversations()) sample.turn = 1 + index % plan_.scenario.turns;
     const bool knows_ids = std::ranges::none_of(observed.token_ids, [](std::int32_t id) { return id < 0; });
     if (item.expected != nullptr && sample.error.empty() && knows_ids) {
       const TimedVerdict verdict = judge_timed_tokens(observed.token_ids, *item.expected, item.near_tie_tau);
@@ -251,13 +257,14 @@ class Measurement {
   }
 
   void check_requests_and_steps(std::int64_t n_compiled) {
+    const std::vector<RequestSample> arrived = arrivals();
     record_.rate_per_s = rate_of_open_loop();
-    if (record_.rate_per_s) record_.achieved_rate_per_s = sent_rate(taken_);
+    if (record_.rate_per_s) record_.achieved_rate_per_s = sent_rate(arrived);
     record_.checks = {check_requests(taken_),
                       check_tokens(taken_, asked_),
                       check_timestamps(taken_),
-                      check_rate(plan_.scenario, taken_),
-                      check_queue(plan_.scenario, taken_),
+                      check_rate(plan_.scenario, arrived),
+                      check_queue(plan_.scenario, arrived),
                       check_warm_up(taken_, record_.warmup_settled),
                       check_compiled(n_compiled)};
     if (!given_up_) return;
@@ -265,6 +272,13 @@ class Measurement {
     for (CheckRecord& check : record_.checks) {
       if (check.name == concerned) check = {check.name, CheckOutcome::kInvalid, given_up_->why};
     }
+  }
+
+  /// The samples of what a rate counts: of conversations the first turns, since the others come when the system lets them.
+  [[nodiscard]] std::vector<RequestSample> arrivals() const {
+    std::vector<RequestSample> arrived = taken_;
+    std::erase_if(arrived, [](const RequestSample& sample) { return sample.turn && *sample.turn > 1; });
+    return arrived;
   }
 
   /// The rate that was asked for; for a recorded load, the rate of its schedule.

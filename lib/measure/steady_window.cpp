@@ -15,17 +15,20 @@ std::int64_t last_token_ns(const LoadResult& load) {
 
 }  // namespace
 
-SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load) {
+SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load, std::int32_t turns) {
   SteadyWindow window;
   if (load.requests.empty()) return window;
   window.start_ns = load.requests.front().scheduled_ns;
   window.end_ns = kind == ScenarioKind::kOffline && load.full_until_ns != 0 ? load.full_until_ns : last_token_ns(load);
   if (kind == ScenarioKind::kServer) {
     std::int64_t first_end_ns = INT64_MAX;
+    std::int64_t last_arrival_ns = window.start_ns;
     for (const ObservedRequest& request : load.requests) {
-      if (!request.token_ns.empty()) first_end_ns = std::min(first_end_ns, request.token_ns.back());
+      const bool is_last_turn = turns == 1 || (request.tag + 1) % turns == 0;
+      const bool is_first_turn = turns == 1 || request.tag % turns == 0;
+      if (is_last_turn && !request.token_ns.empty()) first_end_ns = std::min(first_end_ns, request.token_ns.back());
+      if (is_first_turn) last_arrival_ns = std::max(last_arrival_ns, request.scheduled_ns);
     }
-    const std::int64_t last_arrival_ns = load.requests.back().scheduled_ns;
     if (first_end_ns < last_arrival_ns) {
       window.start_ns = first_end_ns;
       window.end_ns = last_arrival_ns;

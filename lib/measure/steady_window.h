@@ -6,6 +6,7 @@
 //   server         from the first end of a request, when the number of requests in flight has reached its level, to
 //                  the last arrival, after which it falls; if nothing lies between the two, from the first arrival to
 //                  the last token
+// In conversations of several turns, a conversation takes the place of a request in these rules.
 // A token counts if its time lies after the start and not after the end.
 
 #include <cstdint>
@@ -21,6 +22,7 @@ struct SteadyWindow {
   std::int64_t n_output_tokens = 0;
 };
 
-[[nodiscard]] SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load);
+/// `turns` are those of a conversation; if it has several, the tags of the requests are their indices.
+[[nodiscard]] SteadyWindow steady_window(ScenarioKind kind, const LoadResult& load, std::int32_t turns = 1);
 
 }  // namespace secondsource

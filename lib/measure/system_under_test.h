@@ -29,6 +29,9 @@ struct TimedRequest {
   std::vector<std::string> texts;
   /// Token ids that follow the texts unchanged; both parts are optional.
   std::vector<std::int32_t> ids;
+  /// Of a turn of a conversation: where in `ids` each of its parts ends, which are in turn a question and the answer to it, the
+  /// last one a question. Empty otherwise.
+  std::vector<std::int32_t> part_ends{};
   /// Number of leading ids that the requests of this load have in common; a system may share what it computed for them.
   std::int32_t n_shared_prefix = 0;
   std::int32_t n_output_tokens = 0;  ///< exact number of output tokens; the end of text is ignored

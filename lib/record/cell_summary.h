@@ -84,6 +84,27 @@ SS_FIELDS(SwapSummary, memory_budget_bytes, loads, evictions, peak_resident_byte
           memory_why_not)
 SS_ADDED_FIELDS(SwapSummary, budget_models, memory_why_not)
 
+/// One turn of the conversations of a cell.
+struct TurnSummary {
+  std::int32_t turn = 0;  ///< from 1
+  std::int64_t n_requests = 0;
+  std::optional<double> mean_prompt_tokens;
+  std::optional<double> mean_cached_tokens;  ///< of the prompt, which were not computed, as far as the system says so
+  Estimate ttft_p50_ns;                      ///< from when the turn was due
+};
+SS_FIELDS(TurnSummary, turn, n_requests, mean_prompt_tokens, mean_cached_tokens, ttft_p50_ns)
+
+/// What a cell with conversations has beside the figures of every cell.
+struct ConversationSummary {
+  Estimate first_turn_ttft_p50_ns;
+  Estimate later_turns_ttft_p50_ns;                             ///< of all turns behind the first together
+  std::optional<double> later_turns_cached_share;               ///< of their prompt tokens, as in TurnSummary
+  std::vector<double> later_turns_ttft_p50_ns_by_repetition{};  ///< for the gate
+  std::vector<TurnSummary> turns;
+};
+SS_FIELDS(ConversationSummary, first_turn_ttft_p50_ns, later_turns_ttft_p50_ns, later_turns_cached_share,
+          later_turns_ttft_p50_ns_by_repetition, turns)
+
 /// A request that is sent later than this after it was due was sent late (docs/metrics.md).
 inline constexpr std::int64_t kLateSendNs = 1'000'000;
 
@@ -151,13 +172,14 @@ struct CellSummary {
   std::optional<ThroughputBasis> throughput_basis{};
   std::optional<VerdictLevel> golden_level{};  ///< as in GoldenRecord::level
   std::optional<SwapSummary> swap{};           ///< present for the scenario `swap`
-  /// Open loop: the share of requests that were sent more than kLateSendNs after they were due, and the worst of all.
+  /// Open loop and conversations: the share of requests that were sent more than kLateSendNs after they were due, and the worst of all.
   std::optional<double> late_send_share{};
   std::optional<std::int64_t> latest_send_ns{};
   /// Scenarios with cancellations: how many requests were cancelled, over all repetitions; the output tokens per second that this
   /// spared a system which stops at once; and, where a server counts its output tokens, how many more it made than arrived.
   std::optional<std::int64_t> n_cancelled{};
   std::optional<double> freed_tok_per_s{}, unwanted_tokens{};
+  std::optional<ConversationSummary> conversation{};  ///< present for conversations
 };
 SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_samples, n_errors, mean_prompt_tokens,
           mean_output_tokens, ttft_e2e_p50_ns, ttft_e2e_p95_ns, ttft_visible_p50_ns, ttft_kernel_p50_ns,
@@ -171,12 +193,12 @@ SS_FIELDS(CellSummary, key, scenario, golden, status, notes, n_repetitions, n_sa
           tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns, ttft_tokenize_p50_ns,
           ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus, telemetry, tpot_mean_ns,
           tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns, throughput_basis, golden_level, swap,
-          late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s, unwanted_tokens)
+          late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s, unwanted_tokens, conversation)
 SS_ADDED_FIELDS(CellSummary, time_lost, tpot_p50_ns_by_repetition, tier, outside_limits, ttft_queue_p50_ns,
                 ttft_tokenize_p50_ns, ttft_transfer_p50_ns, ttft_prefill_p50_ns, ttft_sample_p50_ns, busy_vcpus,
                 telemetry, tpot_mean_ns, tpot_p90_ns, tpot_p95_ns, itl_mean_ns, itl_p90_ns, itl_p95_ns,
                 throughput_basis, golden_level, swap, late_send_share, latest_send_ns, n_cancelled, freed_tok_per_s,
-                unwanted_tokens)
+                unwanted_tokens, conversation)
 
 /// True if the cell's speed counts. It does not if its tokens are wrong or its own checks reject the measurement: such
 /// a row shows its verdict and no figures, and no chart draws it.

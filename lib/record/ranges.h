@@ -20,6 +20,8 @@ inline constexpr Bounds<std::int32_t> kRequestsRange{1, 1'000'000};
 inline constexpr double kFastestRatePerS = 1e5;               ///< rates are above 0
 inline constexpr Bounds<double> kLoadFactorRange{1e-3, 1e6};  ///< burstiness of arrivals, speed of a trace
 inline constexpr Bounds<double> kCancelShareRange{1e-4, 1};
+inline constexpr Bounds<std::int32_t> kTurnsRange{2, 1000};  ///< of a conversation
+inline constexpr Bounds<double> kThinkSecondsRange{0, 3600};
 inline constexpr Bounds<double> kZipfRange{1e-3, 10};
 inline constexpr Bounds<std::int32_t> kBudgetModelsRange{1, 10'000};
 inline constexpr double kLongestSeconds = 1e7;  ///< times are above 0

@@ -96,13 +96,19 @@ std::string Scenario::name() const {
     if (swap->zipf != 0) name += fmt::format("+zipf={:g}", swap->zipf);
   }
   if (n_shared_prefix > 0) name += fmt::format("+prefix={}", n_shared_prefix);
+  if (has_conversations()) {
+    name += fmt::format("+turns={}", turns);
+    if (think_s > 0) name += fmt::format("+think={}{:g}", think == ThinkKind::kExponential ? "exp:" : "", think_s);
+  }
   if (cancel_share > 0) name += fmt::format("+cancel={:g}:{}", cancel_share, cancel_after);
   if (batching != Batching::kContinuous) name += fmt::format("+{}", to_string(batching));
   return name;
 }
 
 ThroughputBasis basis_of(const Scenario& scenario) {
-  if (scenario.kind != ScenarioKind::kServer) return ThroughputBasis::kSaturation;
+  const bool is_closed_loop = scenario.kind != ScenarioKind::kServer;
+  if (is_closed_loop && scenario.has_conversations() && scenario.think_s > 0) return ThroughputBasis::kOfferedLoad;
+  if (is_closed_loop) return ThroughputBasis::kSaturation;
   return scenario.seeks_slo_rate ? ThroughputBasis::kSloMax : ThroughputBasis::kOfferedLoad;
 }
 

@@ -65,6 +65,7 @@ struct RequestSample {
   std::optional<std::int64_t> connect_ns;
   std::string model{};  ///< the bundle whose model was asked, where the cell has several; empty elsewhere
   std::optional<std::int32_t> asked_tokens{};  ///< of a cancelled request: the output tokens that it had asked for
+  std::optional<std::int32_t> turn{};          ///< of a conversation: which of its turns this is, from 1
 
   /// From the scheduled arrival to the first token, without `connect_ns`. The gate uses this one.
   [[nodiscard]] std::optional<std::int64_t> ttft_e2e_ns() const;
@@ -79,7 +80,7 @@ struct RequestSample {
 SS_FIELDS(RequestSample, cell, repetition, request, warmup, prompt, n_prompt_tokens, n_output_tokens, scheduled_ns,
           sent_ns, first_token_ns, first_visible_ns, last_token_ns, ttft_kernel_ns, itl_ns, first_received_ns,
           last_received_ns, engine_tokens, n_cached_prompt_tokens, parts, verified_tokens, near_tie_at, wrong_at,
-          finish, error, connect_ns, model, asked_tokens)
-SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens)
+          finish, error, connect_ns, model, asked_tokens, turn)
+SS_ADDED_FIELDS(RequestSample, connect_ns, model, asked_tokens, turn)
 
 }  // namespace secondsource

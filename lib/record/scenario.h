@@ -20,7 +20,12 @@ SS_ENUM_NAMES(ScenarioKind, "single-stream", "offline", "server", "swap")
 enum class ArrivalKind : std::uint8_t { kPoisson, kGamma, kConstant, kTrace };
 SS_ENUM_NAMES(ArrivalKind, "poisson", "gamma", "constant", "trace")
 
+/// How the pauses between an answer and the next question of a conversation are distributed (measure/conversations.h).
+enum class ThinkKind : std::uint8_t { kConstant, kExponential };
+SS_ENUM_NAMES(ThinkKind, "constant", "exponential")
+
 SS_SCHEMA_SAYS_STRING(Batching)
+SS_SCHEMA_SAYS_STRING(ThinkKind)
 
 /// One way of loading a system. Examples of name() are "single-stream", "offline-b16", "server-r2.5",
 /// "server-r8+gamma=0.25", "server-slo-max", "offline-b16+static" and "swap-24MiB+zipf=1"; docs/metrics.md lists all forms.
@@ -47,18 +52,26 @@ struct Scenario {
   std::int32_t n_too_long = 0;    ///< kTrace: how many are not, of the first n_requests + n_too_long
   double cancel_share = 0;        ///< of the requests, which the client cancels; 0: none
   std::int32_t cancel_after = 0;  ///< output tokens after which it does
+  /// Requests of one conversation: each repeats what was said before it and adds a question of n_prompt_tokens. Above 1, `batch`
+  /// and `rate_per_s` count conversations. Request i is turn i % turns of conversation i / turns.
+  std::int32_t turns = 1;
+  double think_s = 0;  ///< of a conversation: from the end of an answer until the next question is due, on average
+  ThinkKind think = ThinkKind::kConstant;
+  [[nodiscard]] bool has_conversations() const { return turns > 1; }
   [[nodiscard]] std::string name() const;
 };
 SS_FIELDS(Scenario, kind, batch, rate_per_s, n_requests, n_prompt_tokens, n_output_tokens, arrivals, burstiness, trace,
           trace_sha256, trace_speed, seeks_slo_rate, n_shared_prefix, batching, swap, trace_context, n_too_long,
-          cancel_share, cancel_after)
-SS_ADDED_FIELDS(Scenario, swap, trace_context, n_too_long, cancel_share, cancel_after)
+          cancel_share, cancel_after, turns, think_s, think)
+SS_ADDED_FIELDS(Scenario, swap, trace_context, n_too_long, cancel_share, cancel_after, turns, think_s, think)
 
 /// What the throughput of a cell says of the system.
 enum class ThroughputBasis : std::uint8_t {
-  kSaturation,   ///< a capacity: a closed loop keeps the system, or as many slots as it has requests, full
-  kSloMax,       ///< a capacity: the highest rate of arrivals that kept the SLO and held
-  kOfferedLoad,  ///< no capacity: the load that was sent, which the system may have served with ease
+  kSaturation,  ///< a capacity: a closed loop keeps the system, or as many slots as it has requests, full
+  kSloMax,      ///< a capacity: the highest rate of arrivals that kept the SLO and held
+  /// No capacity: the load that was sent, which the system may have served with ease. People who think between two
+  /// questions are one, however many they are.
+  kOfferedLoad,
 };
 SS_ENUM_NAMES(ThroughputBasis, "saturation", "slo-max", "offered load")
 SS_SCHEMA_SAYS_STRING(ThroughputBasis)

@@ -184,6 +184,18 @@ const std::vector<CsvColumn>& later_figure_columns() {
       {"n_cancelled", value_of<&CellSummary::n_cancelled>},
       {"freed_tok_per_s", value_of<&CellSummary::freed_tok_per_s>},
       {"unwanted_tokens", value_of<&CellSummary::unwanted_tokens>},
+      {"first_turn_ttft_p50_ns",
+       [](const SummarizedRun&, const CellSummary& c) {
+         return c.conversation ? number(c.conversation->first_turn_ttft_p50_ns.value) : "";
+       }},
+      {"later_turns_ttft_p50_ns",
+       [](const SummarizedRun&, const CellSummary& c) {
+         return c.conversation ? number(c.conversation->later_turns_ttft_p50_ns.value) : "";
+       }},
+      {"later_turns_cached_share",
+       [](const SummarizedRun&, const CellSummary& c) {
+         return c.conversation ? number(c.conversation->later_turns_cached_share) : "";
+       }},
   };
   return kColumns;
 }

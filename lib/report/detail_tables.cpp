@@ -279,8 +279,32 @@ TextTable load_table(std::span<const SummarizedRun> runs) {
                    {"unwanted tok", [](const CellSummary& cell) { return plain(cell.unwanted_tokens); }}},
                   [](const CellSummary& cell) {
                     return cell.rate_per_s || cell.slo_attainment.value || cell.scenario.n_shared_prefix > 0 ||
-                           cell.n_cancelled;
+                           cell.n_cancelled || cell.conversation;
                   });
+}
+
+TextTable turn_table(std::span<const SummarizedRun> runs) {
+  TextTable table;
+  table.columns = {"cell", "turn", "requests", "prompt tok", "of them cached", "TTFT p50 ms"};
+  table.right_aligned = {false, true, true, true, true, true};
+  for (const SummarizedRun& run : runs) {
+    const std::string run_name = runs.size() > 1 ? run.summary.run_id.substr(0, 8) + " " : "";
+    for (const CellSummary& cell : run.summary.cells) {
+      if (!has_credit(cell) || !cell.conversation) continue;
+      const ConversationSummary& conversation = *cell.conversation;
+      std::int64_t n_later = 0;
+      for (const TurnSummary& turn : conversation.turns) {
+        if (turn.turn > 1) n_later += turn.n_requests;
+        table.rows.push_back({run_name + cell.key.id(), fmt::format("{}", turn.turn),
+                              fmt::format("{}", turn.n_requests), plain(turn.mean_prompt_tokens),
+                              plain(turn.mean_cached_tokens), milliseconds_text(turn.ttft_p50_ns)});
+      }
+      table.rows.push_back({run_name + cell.key.id(), fmt::format("2 to {}", cell.scenario.turns),
+                            fmt::format("{}", n_later), "", percent_text(conversation.later_turns_cached_share),
+                            milliseconds_text(conversation.later_turns_ttft_p50_ns)});
+    }
+  }
+  return table;
 }
 
 }  // namespace secondsource

@@ -46,4 +46,8 @@ enum class SensorChoice : std::uint8_t {
 /// Requested and sent rates, SLO attainment, goodput and prefix hits of the cells that have any of them.
 [[nodiscard]] TextTable load_table(std::span<const SummarizedRun> runs);
 
+/// One row per turn of the cells with conversations, and one of all turns behind the first: prompt tokens, those of them that the
+/// system did not compute, and the time to the first token.
+[[nodiscard]] TextTable turn_table(std::span<const SummarizedRun> runs);
+
 }  // namespace secondsource

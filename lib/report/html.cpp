@@ -248,6 +248,10 @@ void add_loads(Document& document, std::span<const SummarizedRun> runs) {
   if (loads.rows.empty()) return;
   document.add(Section{"loads", "Loads and promises"});
   document.add(CaptionedTable{"What was asked for, what was sent, and which requests kept the SLO", loads});
+  if (const TextTable turns = turn_table(runs); !turns.rows.empty()) {
+    document.add(
+        CaptionedTable{"Conversations: the time to the first token by turn, from when the turn was due", turns});
+  }
 }
 
 void add_swap(Document& document, std::span<const SummarizedRun> runs, const Drawing& drawing) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "measure/capacity_search.h"
+#include "systems/workload.h"
 
 namespace secondsource {
 namespace {
@@ -46,7 +47,11 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   const Scenario& scenario = cell.scenario;
   const double flops_per_token = 2.0 * static_cast<double>(size.n_parameters);
   const double flops_per_s = is_slow ? kOracleFlops : kFlopsPerUnit * n_units;
-  const double prompt_tokens = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kTypicalPromptTokens;
+  double prompt_tokens = scenario.n_prompt_tokens > 0 ? scenario.n_prompt_tokens : kTypicalPromptTokens;
+  if (scenario.has_conversations()) {
+    const std::int64_t first_and_last = tokens_of_turn(scenario, 0) + tokens_of_turn(scenario, scenario.turns - 1);
+    prompt_tokens = static_cast<double>(first_and_last) / 2;
+  }
   const double prefill_s = prompt_tokens * flops_per_token / flops_per_s + kStepOverheadS;
   const bool is_full = scenario.kind == ScenarioKind::kOffline || scenario.seeks_slo_rate;
   const double together = is_full ? scenario.batch : 1.0;
@@ -62,7 +67,11 @@ double estimate_seconds(const PlannedCell& cell, const ModelSize& size, std::str
   }
   double repetition_s = scenario.n_requests * request_s;
   if (scenario.kind == ScenarioKind::kServer && scenario.rate_per_s > 0)
-    repetition_s = std::max(repetition_s, scenario.n_requests / scenario.rate_per_s);
+    repetition_s = std::max(repetition_s, scenario.n_requests / scenario.turns / scenario.rate_per_s);
+  // All users think at once, and the server's last conversation has its pauses to itself.
+  const double n_pauses =
+      scenario.kind == ScenarioKind::kServer ? scenario.turns : scenario.n_requests / scenario.batch;
+  if (scenario.has_conversations()) repetition_s += n_pauses * scenario.think_s;
   const double repetitions = std::max(1, cell.repetitions);
   if (scenario.kind == ScenarioKind::kSingleStream && cell_budget_s > 0) {
     repetition_s = std::min(repetition_s, std::max(request_s, cell_budget_s / repetitions));

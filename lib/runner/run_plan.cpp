@@ -17,6 +17,7 @@
 #include "core/utf8.h"
 #include "fault/fault.h"
 #include "measure/arrival_trace.h"
+#include "record/ranges.h"
 #include "runner/cell_estimate.h"
 #include "runner/scenario_text.h"
 #include "serving/preset.h"
@@ -30,6 +31,7 @@ namespace {
 
 constexpr std::int32_t kDefaultOutputTokens = 32;
 constexpr std::int32_t kDefaultPromptTokens = 256;
+constexpr std::int32_t kQuestionTokens = 64;  ///< of each turn of a conversation
 // Three repetitions of 25 requests suffice for a 95th percentile with its confidence interval.
 constexpr std::int32_t kSingleStreamRequests = 25;
 constexpr double kServerSeconds = 2.0;
@@ -404,6 +406,10 @@ class Planner {
                    fmt::format("scenario {}: expected prompts longer than their shared prefix, found {} tokens",
                                scenario.name(), scenario.n_prompt_tokens)};
     }
+    if (scenario.has_conversations() && scenario.n_shared_prefix > 0) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("scenario {}: expected conversations or a shared prefix, found both", scenario.name())};
+    }
     if (scenario.swap) return complete_mix(scenario);
     if (scenario.arrivals != ArrivalKind::kTrace) return {};
     scenario.trace = std::filesystem::absolute(scenario.trace).lexically_normal().string();
@@ -655,6 +661,7 @@ class Planner {
           cell.scenario = with_defaults(scenario, has_prompts, is_oracle, opened.bundle.config());
           SS_TRY_VOID(leave_out_too_long(cell.scenario, opened));
           SS_TRY_VOID(check_cancelled(cell.scenario));
+          SS_TRY_VOID(check_conversations(cell.scenario, opened));
           cell.key = {opened.record.name, backend.name, variant, cell.scenario.name()};
           cell.repetitions = is_oracle ? 1 : request_.repetitions;
           const bool is_slow = backend.name == request_.settings.oracle;
@@ -681,6 +688,20 @@ class Planner {
                       scenario.name())};
     }
     return {};
+  }
+
+  /// The last turn of a conversation has all of it, which the model's positions must hold.
+  static Result<void> check_conversations(const Scenario& scenario, const OpenedBundle& opened) {
+    if (!scenario.has_conversations()) return {};
+    // The engine keeps room for one token more than a request has.
+    const std::int64_t context = opened.bundle.config().max_seq_len - 1;
+    const std::int64_t longest = tokens_of_turn(scenario, scenario.turns - 1) + scenario.n_output_tokens;
+    if (longest <= context) return {};
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("scenario {}: expected conversations of at most {} tokens, which the context of {} holds, "
+                             "found {} turns of {} + {} tokens, {} in all",
+                             scenario.name(), context, opened.record.name, scenario.turns, scenario.n_prompt_tokens,
+                             scenario.n_output_tokens, longest)};
   }
 
   /// Counts the recorded requests that the model's context cannot hold, even with their lengths limited, and leaves them out.
@@ -738,14 +759,27 @@ class Planner {
     const bool is_trace = scenario.arrivals == ArrivalKind::kTrace;
     if (scenario.n_output_tokens == 0) {
       scenario.n_output_tokens = std::min(is_trace ? kTraceOutputTokens : kDefaultOutputTokens, max_seq_len / 4);
+      if (scenario.has_conversations()) {
+        scenario.n_output_tokens = std::max(1, std::min(scenario.n_output_tokens, max_seq_len / (2 * scenario.turns)));
+      }
     }
-    const bool has_random_prompts = !has_prompts || is_trace || scenario.n_shared_prefix > 0;
+    const bool has_random_prompts =
+        !has_prompts || is_trace || scenario.n_shared_prefix > 0 || scenario.has_conversations();
     if (scenario.n_prompt_tokens == 0 && has_random_prompts) {
       const std::int32_t wanted = is_trace ? kTracePromptTokens : scenario.n_shared_prefix + kDefaultPromptTokens;
       scenario.n_prompt_tokens = std::min(wanted, max_seq_len / 2);
+      if (scenario.has_conversations()) {
+        const std::int32_t of_turn = max_seq_len / scenario.turns - scenario.n_output_tokens;
+        scenario.n_prompt_tokens = std::max(1, std::min(kQuestionTokens, of_turn - 1));
+      }
     }
     if (scenario.kind == ScenarioKind::kServer) scenario.batch = kServerBatch;
-    if (scenario.n_requests == 0) scenario.n_requests = requests_of(scenario, has_prompts, is_oracle);
+    // What it counts are conversations.
+    if (scenario.n_requests == 0) {
+      scenario.n_requests =
+          std::min(requests_of(scenario, has_prompts, is_oracle), kRequestsRange.max / scenario.turns);
+      scenario.n_requests *= scenario.turns;
+    }
     return scenario;
   }
 

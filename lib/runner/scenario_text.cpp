@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "core/number.h"
@@ -69,7 +71,51 @@ bool parse_swap_modifier(std::string_view name, std::string_view value, Scenario
   return name == "requests" && read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
 }
 
-/// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "cancel=0.2:8", "requests=300", "static" and "dynamic".
+/// Parses "2.5" or "exp:2.5".
+bool parse_think(std::string_view text, Scenario& scenario) {
+  constexpr std::string_view kExponential = "exp:";
+  if (text.starts_with(kExponential)) {
+    scenario.think = ThinkKind::kExponential;
+    text.remove_prefix(kExponential.size());
+  }
+  return read_number(text, scenario.think_s) && kThinkSecondsRange.contains(scenario.think_s);
+}
+
+/// What is wrong with the conversations of a scenario that was parsed so far as possible; empty if nothing is.
+std::string bad_conversations(std::span<const std::string_view> modifiers, const Scenario& scenario) {
+  const auto find = [&](std::string_view name) {
+    return std::ranges::find_if(modifiers, [&](std::string_view one) { return one.starts_with(name); });
+  };
+  const auto turns = find("turns");
+  const auto think = find("think");
+  if (turns == modifiers.end() && think == modifiers.end()) return "";
+  Scenario parsed;
+  if (turns == modifiers.end()) return "expected +turns=COUNT beside +think: only a conversation has pauses";
+  if (!turns->starts_with("turns=") || !read_number(turns->substr(6), parsed.turns) ||
+      !kTurnsRange.contains(parsed.turns)) {
+    return fmt::format("+{}: expected +turns=COUNT, {} to {} turns of a conversation", *turns, kTurnsRange.min,
+                       kTurnsRange.max);
+  }
+  if (think != modifiers.end() && (!think->starts_with("think=") || !parse_think(think->substr(6), parsed))) {
+    return fmt::format("+{}: expected +think=SECONDS or +think=exp:SECONDS, {} to {} s", *think, kThinkSecondsRange.min,
+                       kThinkSecondsRange.max);
+  }
+  const bool is_single = scenario.kind == ScenarioKind::kSingleStream;
+  if (is_single || scenario.swap || scenario.seeks_slo_rate || scenario.arrivals == ArrivalKind::kTrace) {
+    return "expected +turns with offline:USERS or server:CONVERSATIONS_PER_SECOND; offline:1 is one user";
+  }
+  for (const std::string_view other : {"cancel", "prefix"}) {
+    if (find(other) != modifiers.end()) return fmt::format("expected +turns or +{}, found both", other);
+  }
+  if (scenario.n_requests % parsed.turns != 0) {
+    return fmt::format("+requests={}: expected whole conversations, a multiple of {} requests", scenario.n_requests,
+                       parsed.turns);
+  }
+  return "";
+}
+
+/// Parses one of "gamma=0.25", "constant", "speed=10", "prefix=512", "cancel=0.2:8", "turns=4", "think=exp:2",
+/// "requests=300", "static" and "dynamic".
 bool parse_modifier(std::string_view text, Scenario& scenario) {
   const bool is_open_loop = scenario.kind == ScenarioKind::kServer;
   const bool has_rate = is_open_loop && scenario.arrivals != ArrivalKind::kTrace;
@@ -97,6 +143,8 @@ bool parse_modifier(std::string_view text, Scenario& scenario) {
            kCancelShareRange.contains(scenario.cancel_share) &&
            read_number(value.substr(colon + 1), scenario.cancel_after) && kTokensRange.contains(scenario.cancel_after);
   }
+  if (name == "turns") return read_number(value, scenario.turns) && kTurnsRange.contains(scenario.turns);
+  if (name == "think") return parse_think(value, scenario);
   if (name == "requests") {
     return read_number(value, scenario.n_requests) && kRequestsRange.contains(scenario.n_requests);
   }
@@ -140,11 +188,12 @@ bool parse_kind(std::string_view name, Scenario& scenario) {
 Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   const Error bad{
       ErrorCode::kInvalidInput,
-      fmt::format("scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
-                  "server:slo-max, server:trace=FILE or swap:BUDGET, then modifiers such as +gamma=0.25, "
-                  "+constant, +speed=10, +prefix=512, +cancel=0.2:8, +requests=300, +static, or for swap +zipf=1 or "
-                  "+shares=3:1, then @PROMPT/OUTPUT tokens if wanted",
-                  in_quotes(text))};
+      fmt::format(
+          "scenario {}: expected single-stream, offline, offline:BATCH, server:RATE, "
+          "server:slo-max, server:trace=FILE or swap:BUDGET, then modifiers such as +gamma=0.25, "
+          "+constant, +speed=10, +prefix=512, +cancel=0.2:8, +turns=4, +think=2, +requests=300, +static, or for swap +zipf=1 or "
+          "+shares=3:1, then @PROMPT/OUTPUT tokens if wanted",
+          in_quotes(text))};
   Scenario scenario;
   auto at = text.rfind('@');
   // The path of a trace may contain an @ too.
@@ -163,9 +212,12 @@ Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
   }
   const bool all_depths = rest == "offline";
   if (!parse_kind(all_depths ? "offline:1" : rest, scenario)) return bad;
-  for (const std::string_view modifier : modifiers) {
-    if (!parse_modifier(modifier, scenario)) return bad;
+  bool all_parsed = true;
+  for (const std::string_view modifier : modifiers) all_parsed = parse_modifier(modifier, scenario) && all_parsed;
+  if (const std::string wrong = bad_conversations(modifiers, scenario); !wrong.empty()) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("scenario {}: {}", in_quotes(text), wrong)};
   }
+  if (!all_parsed) return bad;
   if (!all_depths) return std::vector<Scenario>{scenario};
   std::vector<Scenario> depths;
   for (const std::int32_t batch : {1, 4, 16, 64}) {

@@ -93,6 +93,16 @@ Result<void> check_cell(const PlannedCell& cell) {
   orders.zero_or_in_range("cancel_share", scenario.cancel_share, kCancelShareRange);
   orders.require((scenario.cancel_share > 0) == (scenario.cancel_after > 0), "cancel_after",
                  "a number of tokens beside a share, and none without");
+  orders.require(scenario.turns == 1 || kTurnsRange.contains(scenario.turns), "turns",
+                 "1, or the turns of conversations");
+  orders.require(scenario.turns <= 1 || scenario.n_requests % scenario.turns == 0, "n_requests",
+                 "whole conversations, a multiple of their turns");
+  orders.require(scenario.turns == 1 || (scenario.n_shared_prefix == 0 && scenario.cancel_share == 0 &&
+                                         !scenario.seeks_slo_rate && scenario.trace.empty() && !scenario.swap &&
+                                         scenario.n_prompt_tokens > 0 && scenario.kind != ScenarioKind::kSingleStream),
+                 "turns", "conversations of random questions in the scenarios offline and server alone");
+  orders.require(kThinkSecondsRange.contains(scenario.think_s) && (scenario.think_s == 0 || scenario.turns > 1),
+                 "think_s", "0 to 3600 seconds, of conversations");
   const bool needs_rate =
       scenario.kind == ScenarioKind::kServer && !scenario.seeks_slo_rate && scenario.arrivals != ArrivalKind::kTrace;
   orders.require(scenario.rate_per_s >= 0 && scenario.rate_per_s <= kFastestRatePerS, "rate_per_s",

@@ -38,6 +38,9 @@ std::string openai_body(const ServedSystem& system, const OpenAiRequest& request
     body.update(nlohmann::ordered_json::parse(facts.timed_fields));
     if (facts.ignores_eos && request.length == AnswerLength::kAtMost) body["ignore_eos"] = false;
   }
+  if (request.continues && !facts.continuing_fields.empty()) {
+    body.update(nlohmann::ordered_json::parse(facts.continuing_fields));
+  }
   return to_json_text(body, -1);
 }
 

@@ -29,6 +29,8 @@ struct OpenAiRequest {
   std::int32_t n_output_tokens = 0;
   AnswerLength length = AnswerLength::kExact;
   bool stream = true;
+  /// A turn of a conversation: the server is to reuse what it computed for the turns before, where it is asked otherwise not to.
+  bool continues = false;
 };
 
 /// "/completions" or "/chat/completions", to be put behind the URL of the system.

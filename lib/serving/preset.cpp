@@ -86,6 +86,7 @@ constexpr std::array<PresetFacts, 12> kPresets = {{
      .ignores_eos = true,
      .asks_for_no_prefixes = true,
      .timed_fields = R"({"ignore_eos": true, "cache_prompt": false, "timings_per_token": true})",
+     .continuing_fields = R"({"cache_prompt": true})",
      .health = "/health",
      .version = {"/props", "/build_info"},
      .settings = kLlamaSettings,

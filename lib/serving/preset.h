@@ -67,8 +67,9 @@ struct PresetFacts {
   GeneratedIds ids = GeneratedIds::kNone;
   ForcedScores scores = ForcedScores::kNone;
   bool ignores_eos = false;  ///< by `timed_fields`, so that an answer has exactly the length that was asked for
-  bool asks_for_no_prefixes = false;   ///< by `timed_fields`: no work is shared with earlier prompts
-  std::string_view timed_fields = "";  ///< JSON object: members of every timed request
+  bool asks_for_no_prefixes = false;        ///< by `timed_fields`: no work is shared with earlier prompts
+  std::string_view timed_fields = "";       ///< JSON object: members of every timed request
+  std::string_view continuing_fields = "";  ///< JSON object: members of the turns of a conversation, in place of those
   std::string_view streamed_fields =
       "";  ///< JSON object: members that make each event say how many tokens there are so far
   std::string_view health = "/v1/models";  ///< path that answers with 200 once the server is ready

@@ -1,15 +1,18 @@
 #include "summary/load_summary.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "stats/quantile.h"
+#include "summary/metric_values.h"
 
 namespace secondsource {
 namespace {
 
 void summarize_sends(const CellLines& lines, CellSummary& cell) {
-  if (cell.scenario.kind != ScenarioKind::kServer || lines.samples.empty()) return;
+  const bool has_due_times = cell.scenario.kind == ScenarioKind::kServer || cell.scenario.has_conversations();
+  if (!has_due_times || lines.samples.empty()) return;
   std::int64_t n_late = 0;
   std::int64_t latest_ns = 0;
   for (const RequestSample* sample : lines.samples) {
@@ -51,11 +54,74 @@ void summarize_cancelled(const CellLines& lines, CellSummary& cell) {
   cell.unwanted_tokens = median(unwanted);
 }
 
+/// Prompt tokens of some requests, and the median TTFT.
+class TurnFigures {
+ public:
+  explicit TurnFigures(std::size_t n_repetitions) : ttft_(n_repetitions) {}
+  void add(const RequestSample& sample, std::optional<std::size_t> repetition) {
+    ++n_requests_;
+    prompt_tokens_ += sample.n_prompt_tokens;
+    cached_tokens_ += sample.n_cached_prompt_tokens;
+    if (const auto ns = sample.ttft_e2e_ns()) ttft_.add(static_cast<double>(*ns), repetition);
+  }
+  [[nodiscard]] std::int64_t n_requests() const { return n_requests_; }
+  [[nodiscard]] std::optional<double> mean_prompt_tokens() const { return ratio(prompt_tokens_, n_requests_); }
+  [[nodiscard]] std::optional<double> mean_cached_tokens() const { return ratio(cached_tokens_, n_requests_); }
+  [[nodiscard]] std::optional<double> cached_share() const { return ratio(cached_tokens_, prompt_tokens_); }
+  [[nodiscard]] Estimate median_ttft() {
+    ttft_.sort();
+    return ttft_.quantile(0.5);
+  }
+
+ private:
+  static std::optional<double> ratio(std::int64_t part, std::int64_t whole) {
+    return whole > 0 ? std::optional(static_cast<double>(part) / static_cast<double>(whole)) : std::nullopt;
+  }
+
+  MetricValues ttft_;
+  std::int64_t n_requests_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0;
+};
+
+void summarize_conversations(const CellLines& lines, CellSummary& cell) {
+  if (!cell.scenario.has_conversations() || lines.samples.empty()) return;
+  const ComparableRequests comparable(lines.samples, lines.repetitions);
+  std::vector<TurnFigures> turns(static_cast<std::size_t>(cell.scenario.turns),
+                                 TurnFigures(comparable.n_repetitions()));
+  TurnFigures later(comparable.n_repetitions());
+  std::map<std::int32_t, std::vector<double>> later_ttft_of;  // by repetition
+  for (const RequestSample* sample : lines.samples) {
+    const std::int32_t turn = sample->turn.value_or(0);
+    if (!sample->error.empty() || turn < 1 || turn > cell.scenario.turns) continue;
+    const std::optional<std::size_t> repetition = comparable.repetition_of(*sample);
+    turns[static_cast<std::size_t>(turn) - 1].add(*sample, repetition);
+    if (turn == 1) continue;
+    later.add(*sample, repetition);
+    if (const auto ns = sample->ttft_e2e_ns()) later_ttft_of[sample->repetition].push_back(static_cast<double>(*ns));
+  }
+  ConversationSummary& summary = cell.conversation.emplace();
+  for (TurnFigures& of_turn : turns) {
+    summary.turns.push_back({.turn = static_cast<std::int32_t>(summary.turns.size()) + 1,
+                             .n_requests = of_turn.n_requests(),
+                             .mean_prompt_tokens = of_turn.mean_prompt_tokens(),
+                             .mean_cached_tokens = of_turn.mean_cached_tokens(),
+                             .ttft_p50_ns = of_turn.median_ttft()});
+  }
+  summary.first_turn_ttft_p50_ns = summary.turns.front().ttft_p50_ns;
+  summary.later_turns_ttft_p50_ns = later.median_ttft();
+  summary.later_turns_cached_share = later.cached_share();
+  for (const Repetition* repetition : lines.repetitions) {
+    if (const auto middle = median(later_ttft_of[repetition->repetition])) {
+      summary.later_turns_ttft_p50_ns_by_repetition.push_back(*middle);
+    }
+  }
+}
+
 }  // namespace
 
 void summarize_load(const CellLines& lines, CellSummary& cell) {
   summarize_sends(lines, cell);
   summarize_cancelled(lines, cell);
+  summarize_conversations(lines, cell);
 }
 
 }  // namespace secondsource

@@ -157,7 +157,8 @@ Result<void> ServedEndpoint::submit(const TimedRequest& request) {
   stream->last_token_ns = now_ns();
   HttpCall call;
   call.url = system_.url + std::string(path_of(system_.api));
-  call.body = openai_body(system_, {std::move(prompt), request.n_output_tokens, AnswerLength::kExact, true});
+  call.body = openai_body(system_, {std::move(prompt), request.n_output_tokens, AnswerLength::kExact, true,
+                                    /*continues=*/!request.part_ends.empty()});
   call.accept = kEventStream;
   call.timeout_ns = static_cast<std::int64_t>(1e9 * system_.timeout_s);
   call.max_body_bytes = kLargestStream;

@@ -36,6 +36,26 @@ std::optional<std::string> text_for(const std::vector<std::int32_t>& ids, std::s
   return fits(text) ? std::optional(text) : std::nullopt;
 }
 
+/// The text of each part of a conversation. Parts are decoded alone, so that the text of a turn begins with that of the turn before,
+/// even where a part ends within a character.
+std::vector<std::string> texts_of_parts(const TimedRequest& request, const Tokenizer& tokenizer) {
+  std::vector<std::string> texts;
+  std::int32_t begin = 0;
+  for (const std::int32_t end : request.part_ends) {
+    const std::vector<std::int32_t> part(request.ids.begin() + begin, request.ids.begin() + end);
+    texts.push_back(tokenizer.decode(part, {.skip_special = true}));
+    begin = end;
+  }
+  return texts;
+}
+
+/// Questions are the user's and answers the assistant's; they take turns.
+std::vector<std::pair<std::string, std::string>> messages_of(const std::vector<std::string>& parts) {
+  std::vector<std::pair<std::string, std::string>> messages;
+  for (const std::string& part : parts) messages.emplace_back(messages.size() % 2 == 0 ? "user" : "assistant", part);
+  return messages;
+}
+
 }  // namespace
 
 std::optional<ServedPrompt> exact_prompt(const EncodedPrompt& prompt, const ServedSystem& system,
@@ -66,6 +86,11 @@ Result<ServedPrompt> nearest_prompt(const TimedRequest& request, const ServedSys
       return Error{
           ErrorCode::kInvalidInput,
           "a prompt of ids: the server takes text alone, and the bundle has no tokenizer to make text of them"};
+    }
+    if (!request.part_ends.empty()) {
+      const std::vector<std::string> parts = texts_of_parts(request, *tokenizer);
+      if (system.api == ServedApi::kChat) return ServedPrompt{.ids = {}, .text = {}, .messages = messages_of(parts)};
+      return ServedPrompt{.ids = {}, .text = joined(parts)};
     }
     text += tokenizer->decode(request.ids, {.skip_special = true});
   }

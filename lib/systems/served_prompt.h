@@ -19,7 +19,7 @@ namespace secondsource {
                                                        const Tokenizer* tokenizer);
 
 /// The prompt in a form that the server takes, for requests whose answers are not judged: its length may differ by a few
-/// tokens where only text can be sent. Errors: kInvalidInput if there is no such form.
+/// tokens where only text can be sent. A turn of a conversation is, for the chat API, messages of the user and the assistant in turn. Errors: kInvalidInput if there is no such form.
 Result<ServedPrompt> nearest_prompt(const TimedRequest& request, const ServedSystem& system,
                                     const Tokenizer* tokenizer);
 

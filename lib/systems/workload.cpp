@@ -61,7 +61,38 @@ Workload::Workload(PromptSuite suite, const ModelConfig& config)
   if (suite.acceptance) near_tie_tau_ = suite.acceptance->near_tie_tau;
 }
 
+std::int64_t tokens_of_turn(const Scenario& scenario, std::int32_t turn) {
+  const std::int64_t question = scenario.n_prompt_tokens;
+  return turn * (question + scenario.n_output_tokens) + question;
+}
+
+std::vector<WorkItem> Workload::conversations(const Scenario& scenario, std::uint64_t seed) const {
+  std::vector<WorkItem> items;
+  const auto add = [&](std::int32_t conversation, std::int32_t turn) {
+    WorkItem& item = items.emplace_back();
+    item.request.tag = static_cast<std::int64_t>(items.size()) - 1;
+    item.request.n_output_tokens = scenario.n_output_tokens;
+    item.request.seed = random_bits(seed, static_cast<std::uint64_t>(item.request.tag));
+    // A row of ids begins the same, however many of them are drawn.
+    const auto n_tokens = static_cast<std::int32_t>(tokens_of_turn(scenario, turn));
+    item.prompt = fmt::format("random-{}-{}", seed, n_tokens);
+    item.request.ids = random_prompt(seed, conversation, n_tokens, vocab_size_);
+    for (std::int32_t before = 0; before < turn; ++before) {
+      const auto question_ends = static_cast<std::int32_t>(tokens_of_turn(scenario, before));
+      item.request.part_ends.push_back(question_ends);
+      item.request.part_ends.push_back(question_ends + scenario.n_output_tokens);
+    }
+    item.request.part_ends.push_back(n_tokens);
+  };
+  const std::int32_t n_conversations = scenario.n_requests / scenario.turns;
+  for (std::int32_t index = 0; index < scenario.n_requests; ++index)
+    add(index / scenario.turns, index % scenario.turns);
+  for (std::int32_t user = 0; user < scenario.batch; ++user) add(n_conversations + user, scenario.turns - 1);
+  return items;
+}
+
 std::vector<WorkItem> Workload::items(const Scenario& scenario, std::uint64_t seed, const ArrivalTrace* trace) const {
+  if (scenario.has_conversations()) return conversations(scenario, seed);
   std::vector<const EncodedPrompt*> timed;
   for (const EncodedPrompt& prompt : prompts_) timed.push_back(&prompt);
   // std::shuffle is not used here because its result differs between standard libraries.
@@ -135,6 +166,7 @@ void Workload::make_random(WorkItem& item, const Scenario& scenario, std::uint64
 }
 
 std::int64_t Workload::longest_prompt(const Scenario& scenario) const {
+  if (scenario.has_conversations()) return tokens_of_turn(scenario, scenario.turns - 1);
   if (scenario.n_prompt_tokens > 0) return scenario.n_prompt_tokens;
   if (prompts_.empty()) return kDefaultRandomPrompt;
   std::int64_t longest = 0;

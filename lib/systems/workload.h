@@ -28,12 +28,15 @@ class Workload {
 
   /// Returns the first `scenario.n_requests` requests; for a recorded load, those of `trace`. The items point into this
   /// object, which must outlive them.
+  /// The turns of a conversation are the beginnings of one row of random ids: a question, a recorded answer, and so on; behind the
+  /// requests come as many last turns of other conversations as the scenario has users, for the warm-up.
   [[nodiscard]] std::vector<WorkItem> items(const Scenario& scenario, std::uint64_t seed,
                                             const ArrivalTrace* trace = nullptr) const;
   /// Number of prompt tokens of the longest request that the scenario can send.
   [[nodiscard]] std::int64_t longest_prompt(const Scenario& scenario) const;
 
  private:
+  [[nodiscard]] std::vector<WorkItem> conversations(const Scenario& scenario, std::uint64_t seed) const;
   /// Blocks of a trace with one name get the same tokens; what is behind the blocks belongs to this request alone.
   void make_random(WorkItem& item, const Scenario& scenario, std::uint64_t seed, std::int32_t n_tokens,
                    std::span<const std::int64_t> blocks = {}) const;
@@ -43,6 +46,9 @@ class Workload {
   double near_tie_tau_ = 0;
   std::int32_t vocab_size_ = 0;
 };
+
+/// Tokens of the prompt of a conversation's turn, counted from 0: all questions and answers before it, and its question.
+[[nodiscard]] std::int64_t tokens_of_turn(const Scenario& scenario, std::int32_t turn);
 
 /// True if a scenario sends this request of its trace longer than `context` tokens, prompt and answer together.
 [[nodiscard]] bool is_too_long(const TraceEntry& entry, const Scenario& scenario, std::int64_t context);

@@ -181,6 +181,24 @@ void derive_latencies(const std::vector<const Json*>& samples, const CellLines& 
   }
 }
 
+}  // namespace
+
+Json median_ttft(const std::vector<const Json*>& samples, const CellLines& lines) {
+  const std::map<std::int64_t, std::size_t> places = places_of(lines);
+  const std::set<std::int64_t> compared = requests_of_all(samples, places.size());
+  MetricOfRequests ttft;
+  for (const Json* sample : samples) {
+    const auto value = since_arrival(*sample, "first_token_ns");
+    if (failed(*sample) || !value) continue;
+    ttft.all.push_back(*value);
+    if (!compared.contains(whole(*sample, "request"))) continue;
+    ttft.of_place[places.at(whole(*sample, "repetition"))].push_back(*value);
+  }
+  return ttft.quantile_figure(0.5);
+}
+
+namespace {
+
 /// The mean over repetitions of the largest share of the time that one of its checks saw lost.
 Json derive_time_lost(const CellLines& lines) {
   Values largest;
@@ -616,7 +634,12 @@ Json derive_cell(const RawRun& run, const CellLines& lines) {
   Json cell = {{"key", key}, {"scenario", lines.plan->at("scenario")}, {"n_repetitions", lines.repetitions.size()}};
   const bool is_open_loop = cell["scenario"].at("kind") == "server";
   const bool is_found_rate = is_open_loop && cell["scenario"].at("seeks_slo_rate").get<bool>();
-  cell["throughput_basis"] = is_found_rate ? "slo-max" : is_open_loop ? "offered load" : "saturation";
+  const Json& load = cell["scenario"];
+  const bool waits_for_people = load.value("turns", 1) > 1 && load.value("think_s", 0.0) > 0;
+  cell["throughput_basis"] = waits_for_people ? "offered load"
+                             : is_found_rate  ? "slo-max"
+                             : is_open_loop   ? "offered load"
+                                              : "saturation";
   const std::vector<const Json*> samples = counted(lines);
   derive_latency(samples, lines, cell);
   derive_latencies(samples, lines, cell);

@@ -26,6 +26,9 @@ struct CellLines {
 /// An object with the members of a cell in summary.json, without those that are sentences.
 [[nodiscard]] Json derive_cell(const RawRun& run, const CellLines& cell);
 
+/// The median time to first token of `samples`, a part of those of `cell`, as a figure of summary.json.
+[[nodiscard]] Json median_ttft(const std::vector<const Json*>& samples, const CellLines& cell);
+
 /// What in the raw lines of a cell contradicts itself: the times of a request, the tokens counted in a window, requests
 /// or repetitions that occur twice or were not planned.
 [[nodiscard]] std::vector<std::string> contradictions(const CellLines& cell);

@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kSentences = {"notes", "why_not", "bound_why", "detail"};
 
 /// Members that summaries of earlier versions lack (docs/results-format.md).
-constexpr std::array<std::string_view, 40> kAddedLater = {"time_lost",
+constexpr std::array<std::string_view, 45> kAddedLater = {"time_lost",
                                                           "throughput_basis",
                                                           "tpot_p50_ns_by_repetition",
                                                           "lost",
@@ -55,7 +55,12 @@ constexpr std::array<std::string_view, 40> kAddedLater = {"time_lost",
                                                           "trace_context",
                                                           "n_too_long",
                                                           "cancel_share",
-                                                          "cancel_after"};
+                                                          "cancel_after",
+                                                          "turns",
+                                                          "think_s",
+                                                          "think",
+                                                          "turn",
+                                                          "conversation"};
 
 bool was_added_later(std::string_view member) {
   return std::ranges::find(kAddedLater, member) != kAddedLater.end();

@@ -59,7 +59,11 @@ inline std::set<std::string> added_to_summary() {
                                  "trace_context",
                                  "n_too_long",
                                  "cancel_share",
-                                 "cancel_after"};
+                                 "cancel_after",
+                                 "turns",
+                                 "think_s",
+                                 "think",
+                                 "conversation"};
   names.insert(kAddedToGolden.begin(), kAddedToGolden.end());
   return names;
 }

@@ -131,6 +131,9 @@ class Scenario:
     n_too_long: int = 0
     cancel_share: float = 0.0
     cancel_after: int = 0
+    turns: int = 1
+    think_s: float = 0.0
+    think: str = "constant"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,28 @@ class TelemetryReading:
     name: str
     value: Optional[float]
     why_not: str
+
+
+@dataclass(frozen=True)
+class TurnSummary:
+    """One turn of the conversations of a cell, counted from 1."""
+
+    turn: int
+    n_requests: int
+    mean_prompt_tokens: Optional[float]
+    mean_cached_tokens: Optional[float]
+    ttft_p50_ns: Estimate
+
+
+@dataclass(frozen=True)
+class ConversationSummary:
+    """What a cell with conversations has beside the figures of every cell."""
+
+    first_turn_ttft_p50_ns: Estimate
+    later_turns_ttft_p50_ns: Estimate
+    later_turns_cached_share: Optional[float]
+    later_turns_ttft_p50_ns_by_repetition: Tuple[float, ...]
+    turns: Tuple[TurnSummary, ...]
 
 
 @dataclass(frozen=True)
@@ -249,6 +274,7 @@ class Cell:
     n_cancelled: Optional[int] = None
     freed_tok_per_s: Optional[float] = None
     unwanted_tokens: Optional[float] = None
+    conversation: Optional[ConversationSummary] = None
 
     @property
     def id(self) -> str:
@@ -350,6 +376,7 @@ class Sample:
     connect_ns: Optional[int] = None
     model: str = ""
     asked_tokens: Optional[int] = None
+    turn: Optional[int] = None
 
     @property
     def ttft_e2e_ns(self) -> Optional[int]:

@@ -208,6 +208,10 @@ _SWAP_COLUMNS = {"memory_budget_bytes": "swap_budget_bytes", **{part: f"swap_{pa
     "lost_tok_per_s", "lost_share", "load_time_share", "budget_models")}}
 
 
+# Of conversations; what is one per turn has no column.
+_CONVERSATION_COLUMNS = ("first_turn_ttft_p50_ns", "later_turns_ttft_p50_ns", "later_turns_cached_share")
+
+
 def _row(run_id: str, cell: Cell) -> Dict[str, Any]:
     row: Dict[str, Any] = {"run_id": run_id, **vars(cell.key)}
     for field in dataclasses.fields(Cell):
@@ -229,6 +233,10 @@ def _row(run_id: str, cell: Cell) -> Dict[str, Any]:
             for part, column in _SWAP_COLUMNS.items():
                 figure = getattr(value, part) if value is not None and counts else None
                 row[column] = figure.value if isinstance(figure, Estimate) else figure
+        elif field.name == "conversation":
+            for part in _CONVERSATION_COLUMNS:
+                figure = getattr(value, part) if value is not None and counts else None
+                row[part] = figure.value if isinstance(figure, Estimate) else figure
         elif field.type == Optional[LimitShare]:
             limit = name.replace("_of_limit", "_limit")
             row[name] = value.share if value is not None and counts else None
