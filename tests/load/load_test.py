@@ -1,4 +1,4 @@
-"""Cancelled requests, recorded requests that are longer than the context, and late sends, as a person runs them: what was sent and what
+"""Conversations, cancelled requests, recorded requests that are longer than the context, and late sends, as a person runs them: what was sent and what
 came is held against the journal, and the figures against their definitions in docs/metrics.md.
 
     python3 load_test.py SECONDSOURCE SOURCE_FOLDER
@@ -109,6 +109,132 @@ class Load(unittest.TestCase):
         if count is not None:
             arrived = sum(one["n_output_tokens"] for one in self.lines("served", "sample"))
             self.assertAlmostEqual(self.cell("served")["unwanted_tokens"], count - arrived)
+
+    def serve(self, *options):
+        """A server that answers from the default bundle's expected outputs; its URL. It ends with the test."""
+        server = subprocess.Popen([sys.executable, SOURCE / "tests/serving/stand_in.py", "--bundle", SOURCE / "bundles/default",
+                                   *map(str, options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def end():
+            server.stdin.close()
+            server.wait()
+            server.stdout.close()
+        self.addCleanup(end)
+        return "http://127.0.0.1:" + server.stdout.readline().strip()
+
+    def check_turns(self, out, n_turns, question, answer, think_s=None):
+        """The turns in order, each due when it should be; the figures of the summary. Returns the samples by repetition and place."""
+        samples = self.lines(out, "sample")
+        by_place = {(one["repetition"], one["request"]): one for one in samples}
+        self.assertEqual(len(by_place), len(samples))
+        for (repetition, request), one in by_place.items():
+            turn = request % n_turns
+            self.assertEqual(one["error"], "")
+            self.assertEqual(one["turn"], turn + 1)
+            self.assertEqual(one["n_prompt_tokens"], turn * (question + answer) + question)
+            self.assertEqual(one["n_output_tokens"], answer)
+            self.assertGreaterEqual(one["sent_ns"], one["scheduled_ns"])
+            if turn > 0:
+                pause_ns = one["scheduled_ns"] - by_place[repetition, request - 1]["last_token_ns"]
+                if think_s is None:
+                    self.assertGreaterEqual(pause_ns, 0)
+                else:
+                    self.assertEqual(pause_ns, round(1e9 * think_s))
+        cell = self.cell(out)
+        found = cell["conversation"]
+
+        def median_ttft(turns, repetition=None):
+            return statistics.median(one["first_token_ns"] - one["scheduled_ns"] - (one["connect_ns"] or 0) for one in samples
+                                     if one["turn"] in turns and repetition in (None, one["repetition"]))
+        later = range(2, n_turns + 1)
+        self.assertAlmostEqual(found["first_turn_ttft_p50_ns"]["value"], median_ttft([1]), delta=1)
+        self.assertAlmostEqual(found["later_turns_ttft_p50_ns"]["value"], median_ttft(later), delta=1)
+        for repetition, value in enumerate(found["later_turns_ttft_p50_ns_by_repetition"]):
+            self.assertAlmostEqual(value, median_ttft(later, repetition), delta=1)
+        self.assertEqual([one["turn"] for one in found["turns"]], list(range(1, n_turns + 1)))
+        for one in found["turns"]:
+            of_turn = [sample for sample in samples if sample["turn"] == one["turn"]]
+            self.assertEqual(one["n_requests"], len(of_turn))
+            self.assertAlmostEqual(one["mean_cached_tokens"], statistics.mean(s["n_cached_prompt_tokens"] for s in of_turn))
+        late = [one["sent_ns"] - one["scheduled_ns"] for one in samples]
+        self.assertAlmostEqual(cell["late_send_share"], sum(ns > 1e6 for ns in late) / len(late))
+        self.assertEqual(cell["latest_send_ns"], max(late))
+        return by_place
+
+    def test_conversations_with_our_engine_have_their_turns_in_order_and_reuse_nothing(self):
+        for scenario, name, basis in (
+                ("offline:2+turns=3+requests=12@16/4", "offline-b2+turns=3", "saturation"),
+                ("offline:2+turns=3+think=0.02+requests=12@16/4", "offline-b2+turns=3+think=0.02", "offered load"),
+                ("server:20+constant+turns=3+think=0.01+requests=12@16/4", "server-r20+constant+turns=3+think=0.01", "offered load")):
+            with self.subTest(scenario):
+                out = name.replace("+", "-")
+                self.run_load(out, scenario, "--backend", "cpu", "--variant", "int8", "--repetitions", "2")
+                think_s = float(scenario.split("think=")[1].split("+")[0]) if "think=" in scenario else 0
+                samples = self.check_turns(out, 3, 16, 4, think_s)
+                self.assertEqual(len(samples), 24)
+                self.assertEqual(self.cell(out)["key"]["scenario"], name)
+                self.assertEqual(self.cell(out)["throughput_basis"], basis)
+                self.assertEqual(self.cell(out)["conversation"]["later_turns_cached_share"], 0)
+                report = program("report", self.folder / out).stdout
+                self.assertIn("2 to 3", report)
+                self.assertIn("of them cached", report)
+
+    def test_what_a_server_reuses_of_a_conversation_shows_in_its_later_turns(self):
+        # 1 ms for each prompt token that is not reused, in whole blocks of 16. Turns have 32, 72 and 112 tokens, and begin with the
+        # 32 and the 72 of the turn before: the answers in them are recorded ones, which the server did not compute as its own.
+        url = self.serve("--dialect", "vllm", "--reuse-block", 16, "--prompt-us", 1000, "--gap-ms", 2)
+        self.run_load("reused", "offline:2+turns=3+think=exp:0.02+requests=12@32/8", "--system", f"it={url},preset=vllm",
+                      "--variant", "bf16", "--repetitions", "2", bundle=SOURCE / "bundles/default")
+        self.check_turns("reused", 3, 32, 8)
+        found = self.cell("reused")["conversation"]
+        # The first 16 of 32 (never all), 32 of 72, and 64 of 112.
+        self.assertEqual([one["mean_cached_tokens"] for one in found["turns"]], [0, 16, 64])
+        self.assertAlmostEqual(found["later_turns_cached_share"], (16 + 64) / (72 + 112))
+        for one, computed in zip(found["turns"], (32, 56, 48)):
+            self.assertGreaterEqual(one["ttft_p50_ns"]["value"], computed * 1e6)
+        pauses = self.lines("reused", "sample")
+        again = {(one["repetition"], one["request"]): one for one in pauses}
+        drawn = [one["scheduled_ns"] - again[r, i - 1]["last_token_ns"] for (r, i), one in again.items() if i % 3]
+        self.assertEqual(len(set(drawn)), len(drawn))
+
+    def test_a_delay_is_counted_from_when_a_turn_was_due(self):
+        # One connection, a first token after 60 ms: each turn waits for it, and no turn is sent before its time.
+        url = self.serve("--dialect", "vllm", "--first-ms", 60, "--gap-ms", 1)
+        self.run_load("delayed", "server:30+constant+turns=2+think=0.03+requests=12@16/4", "--system", f"it={url},preset=vllm",
+                      "--variant", "bf16", "--repetitions", "1", bundle=SOURCE / "bundles/default")
+        samples = self.check_turns("delayed", 2, 16, 4, 0.03)
+        for one in samples.values():
+            self.assertGreaterEqual(one["first_token_ns"] - one["scheduled_ns"], 60e6)
+        # Conversations arrive at their rate, however long the others take.
+        begun = sorted(one["scheduled_ns"] for one in samples.values() if one["turn"] == 1)
+        for before, after in zip(begun, begun[1:]):
+            self.assertAlmostEqual(after - before, 1e9 / 30, delta=10)
+
+    def test_a_chat_server_gets_questions_and_answers_in_turn(self):
+        log = self.folder / "chat.jsonl"
+        url = self.serve("--dialect", "any", "--gap-ms", 1, "--log", log)
+        self.run_load("chat", "offline:1+turns=3+requests=3@12/6", "--system", f"it={url},api=chat", "--variant", "bf16",
+                      "--repetitions", "1", bundle=SOURCE / "bundles/default")
+        bodies = [json.loads(line)["messages"] for line in log.read_text().splitlines()][-3:]
+        self.assertEqual([[one["role"] for one in messages] for messages in bodies],
+                         [["user"], ["user", "assistant", "user"], ["user", "assistant", "user", "assistant", "user"]])
+        for earlier, later in zip(bodies, bodies[1:]):
+            self.assertEqual(later[:len(earlier)], earlier)
+
+    def test_conversations_that_make_no_sense_are_refused(self):
+        context = json.loads((TINY / "config.json").read_text())["max_position_embeddings"]
+        for scenario, words in (("offline:2+turns=0", "expected +turns=COUNT, 2 to 1000"), ("offline:2+turns=3+think=-1", "0 to 3600 s"),
+                                ("single-stream+turns=3", "offline:1 is one user"), ("offline:2+think=1", "only a conversation has pauses"),
+                                ("offline:2+turns=3+cancel=0.2:3", "found both"),
+                                (f"offline:2+turns=3@{context // 3}/8", "found 3 turns of")):
+            with self.subTest(scenario):
+                refused = program("run", TINY, "--backend", "cpu", "--scenario", scenario, "--out", self.folder / "refused", statuses=(2,))
+                self.assertIn(words, refused.stderr)
+                self.assertEqual(len(refused.stderr.strip().splitlines()), 1)
+                self.assertFalse((self.folder / "refused").exists())
+        refused = program("run", TINY, "--backend", "cpu", "--scenario", "offline:2+turns=3@8/8", "--shared-prefix", 4, "--out",
+                          self.folder / "refused", statuses=(2,))
+        self.assertIn("expected conversations or a shared prefix", refused.stderr)
 
     def trace(self, lengths):
         file = self.folder / "trace.jsonl"

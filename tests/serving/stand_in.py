@@ -44,6 +44,8 @@ parser.add_argument("--metrics", default="")  # "": as the dialect has it; off, 
 parser.add_argument("--speculative", default="")  # what the server says of its settings
 parser.add_argument("--prefix-cache", default="true")
 parser.add_argument("--kv-cache", default="auto")
+parser.add_argument("--reuse-block", type=int, default=0)  # prompts begin with whole blocks of earlier ones: those cost nothing
+parser.add_argument("--prompt-us", type=float, default=0)  # of each prompt token that is not reused, before the first token
 # For servers that the program under test starts.
 parser.add_argument("--model", default="")  # a model folder, which must be one and nothing more
 parser.add_argument("--at-start", default="")  # crash, hang or out-of-memory
@@ -175,7 +177,28 @@ class Model:
         return top
 
 
+class PrefixCache:
+    """Which beginnings of prompts were computed before, by whole blocks of so many tokens."""
+
+    def __init__(self):
+        self.known = set()
+
+    def take(self, prompt, n_tokens):
+        """The tokens of a prompt that were known; from now on all of it is."""
+        if options.reuse_block == 0:
+            return 0
+        per_token = 1 if isinstance(prompt, list) else 3
+        n_known, whole = 0, True
+        for end in range(options.reuse_block, n_tokens, options.reuse_block):
+            beginning = str(prompt[:end * per_token])
+            whole = whole and beginning in self.known
+            n_known = end if whole else n_known
+            self.known.add(beginning)
+        return n_known
+
+
 MODEL = Model()
+PREFIXES = PrefixCache()
 LOG = open(options.log, "w", encoding="utf-8") if options.log else None
 LOCK = threading.Lock()
 COUNT = {"streamed": 0, "generated": 0, "begun": 0, "running": 0, "prompt": 0, "output": 0, "pages": 0}
@@ -558,7 +581,9 @@ class Handler(BaseHTTPRequestHandler):
     def send_stream(self, body, prompt, ids, ended, arrived_ns, fault):
         sent = []
         try:
-            time.sleep(options.first_ms / 1000)
+            with LOCK:
+                self.n_cached = 0 if body.get("cache_prompt") is False else PREFIXES.take(prompt, self.n_prompt(prompt))
+            time.sleep(options.first_ms / 1000 + 1e-6 * options.prompt_us * (self.n_prompt(prompt) - self.n_cached))
             if fault == "gzip":
                 return self.stream_at_once(body, prompt, ids, ended)
             self.begin()
@@ -573,7 +598,8 @@ class Handler(BaseHTTPRequestHandler):
                 sent.append(time.monotonic_ns())
                 self.event(self.piece(body, prompt, ids, index, decoder))
             # Before the client knows that the answer has ended, so that it finds the line.
-            write_down({"n_prompt": self.n_prompt(prompt), "arrived_ns": arrived_ns, "sent_ns": sent})
+            write_down({"n_prompt": self.n_prompt(prompt), "arrived_ns": arrived_ns, "sent_ns": sent,
+                        "messages": body.get("messages")})
             self.end(body, prompt, ids, ended, fault)
         except OSError:
             pass  # the client has gone
@@ -606,7 +632,7 @@ class Handler(BaseHTTPRequestHandler):
             self.event({"choices": [{"index": 0, "finish_reason": "stop" if ended else "length", **empty}]})
         if body.get("stream_options", {}).get("include_usage") and not options.no_usage:
             self.event({"choices": [], "usage": {"prompt_tokens": self.n_prompt(prompt), "completion_tokens": len(ids),
-                                                 "prompt_tokens_details": {"cached_tokens": 0}}})
+                                                 "prompt_tokens_details": {"cached_tokens": self.n_cached}}})
         if fault not in ("no-done", "no-finish"):
             self.event(b"[DONE]")
         self.chunk(b"")

@@ -92,6 +92,38 @@ TEST_CASE("the cancelled requests are a share of all, the same ones in every sys
   CHECK(std::ranges::none_of(shorter, [](const WorkItem& item) { return item.request.cancel_after > 0; }));
 }
 
+TEST_CASE(
+    "each turn of a conversation repeats what was said before it and adds a question, and conversations share nothing") {
+  Scenario scenario{
+      .kind = ScenarioKind::kOffline, .batch = 2, .n_requests = 9, .n_prompt_tokens = 5, .n_output_tokens = 3};
+  scenario.turns = 3;
+  const std::vector<WorkItem> items = workload_of_many_ids().items(scenario, 11);
+  REQUIRE(items.size() == 9 + 2);  // and one for each user, for the warm-up
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    CAPTURE(i);
+    const TimedRequest& request = items[i].request;
+    const std::size_t turn = i < 9 ? i % 3 : 2;
+    CHECK(request.tag == static_cast<std::int64_t>(i));
+    CHECK(request.ids.size() == 8 * turn + 5);
+    CHECK(static_cast<std::int64_t>(request.ids.size()) == tokens_of_turn(scenario, static_cast<std::int32_t>(turn)));
+    CHECK(request.n_output_tokens == 3);
+    CHECK(request.n_shared_prefix == 0);
+    const std::vector<std::int32_t> ends = {5, 8, 13, 16, 21};
+    CHECK(request.part_ends == std::vector(ends.begin(), ends.begin() + 1 + 2 * static_cast<std::ptrdiff_t>(turn)));
+    for (std::size_t j = 0; j < i; ++j) {
+      const bool is_same = i < 9 && i / 3 == j / 3;
+      const auto shorter = static_cast<std::int64_t>(std::min(request.ids.size(), items[j].request.ids.size()));
+      CHECK(n_equal(request.ids, items[j].request.ids) == (is_same ? shorter : 0));
+    }
+  }
+  CHECK(workload_of_many_ids().longest_prompt(scenario) == 21);
+  // No prompt of another repetition, which has another seed, begins like one of these.
+  const std::vector<WorkItem> others = workload_of_many_ids().items(scenario, 12);
+  for (const WorkItem& one : items) {
+    for (const WorkItem& other : others) REQUIRE(n_equal(one.request.ids, other.request.ids) == 0);
+  }
+}
+
 TEST_CASE("a recorded request is too long if prompt and answer as they would be sent do not fit") {
   Scenario scenario = scenario_of(1, 100);  // answers of at most 8 tokens
   const auto entry = [](std::int32_t prompt, std::int32_t answer) {

@@ -28,6 +28,10 @@ TEST_CASE("scenarios are understood as people and records write them") {
       {"single-stream+prefix=512+requests=9@600/8", "single-stream+prefix=512"},
       {"offline:4+cancel=0.2:8", "offline-b4+cancel=0.2:8"},
       {"server-r4+cancel=0.2:8", "server-r4+cancel=0.2:8"},
+      {"offline:4+turns=3@16/8", "offline-b4+turns=3"},
+      {"offline-b4+turns=3+think=0.5", "offline-b4+turns=3+think=0.5"},
+      {"offline:4+turns=3+think=0", "offline-b4+turns=3"},
+      {"server:2+gamma=0.5+turns=1000+think=exp:2.5+requests=2000", "server-r2+gamma=0.5+turns=1000+think=exp:2.5"},
       {"swap:24MiB+zipf=1", "swap-24MiB+zipf=1"},
       {"swap:2models", "swap-2models"},
       {"swap-1model+shares=3:1", "swap-1model+shares=3:1"},
@@ -85,6 +89,48 @@ TEST_CASE("a scenario that is none is refused with what is expected") {
     CAPTURE(text);
     CHECK_ERROR(parse_scenario(text), ErrorCode::kInvalidInput, "expected single-stream, offline");
   }
+}
+
+TEST_CASE("conversations that are none are refused with what is expected of them") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"offline:4+turns=0", "+turns=0: expected +turns=COUNT, 2 to 1000 turns"},
+      {"offline:4+turns=1", "2 to 1000 turns"},
+      {"offline:4+turns=1001", "2 to 1000 turns"},
+      {"offline:4+turns=-3", "2 to 1000 turns"},
+      {"offline:4+turns", "expected +turns=COUNT"},
+      {"offline:4+turns=two", "expected +turns=COUNT"},
+      {"offline:4+turns=3+think=-1", "+think=-1: expected +think=SECONDS or +think=exp:SECONDS, 0 to 3600 s"},
+      {"offline:4+turns=3+think=nan", "0 to 3600 s"},
+      {"offline:4+turns=3+think=3601", "0 to 3600 s"},
+      {"offline:4+turns=3+think=exp:-1", "0 to 3600 s"},
+      {"offline:4+turns=3+think", "expected +think=SECONDS"},
+      {"offline:4+think=1", "expected +turns=COUNT beside +think"},
+      {"single-stream+turns=3", "expected +turns with offline:USERS"},
+      {"server:slo-max+turns=3", "expected +turns with offline:USERS"},
+      {"server:trace=x.csv+turns=3", "expected +turns with offline:USERS"},
+      {"swap:2models+turns=3", "expected +turns with offline:USERS"},
+      {"offline:4+turns=3+cancel=0.5:2", "expected +turns or +cancel, found both"},
+      {"offline:4+prefix=9+turns=3", "expected +turns or +prefix, found both"},
+      {"offline:4+turns=3+requests=10", "+requests=10: expected whole conversations, a multiple of 3 requests"},
+  };
+  for (const auto& [text, words] : cases) {
+    CAPTURE(text);
+    CHECK_ERROR(parse_scenario(text), ErrorCode::kInvalidInput, words);
+  }
+  const auto parsed = parse_scenario("server:2+turns=3+think=exp:2.5+requests=9@16/8");
+  REQUIRE_OK(parsed);
+  CHECK(parsed->front().turns == 3);
+  CHECK(parsed->front().think_s == 2.5);
+  CHECK(parsed->front().think == ThinkKind::kExponential);
+  CHECK(parsed->front().n_requests == 9);
+}
+
+TEST_CASE("people who think make the output rate a load, and not a capacity") {
+  const auto basis = [](const char* text) { return basis_of(parse_scenario(text)->front()); };
+  CHECK(basis("offline:4+turns=3") == ThroughputBasis::kSaturation);
+  CHECK(basis("offline:4+turns=3+think=0.5") == ThroughputBasis::kOfferedLoad);
+  CHECK(basis("server:4+turns=3") == ThroughputBasis::kOfferedLoad);
+  CHECK(basis("offline:4") == ThroughputBasis::kSaturation);
 }
 
 TEST_CASE("settings come back from a run record as they went in") {
