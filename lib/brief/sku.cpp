@@ -117,9 +117,11 @@ class MeasuredSku {
   }
 
   void find_full_load() {
-    const auto is_offline = [](const CellSummary& cell) { return cell.scenario.kind == ScenarioKind::kOffline; };
     const auto is_capacity = [](const CellSummary& cell) {
       return basis_of(cell.scenario) != ThroughputBasis::kOfferedLoad;
+    };
+    const auto is_offline = [&](const CellSummary& cell) {
+      return cell.scenario.kind == ScenarioKind::kOffline && is_capacity(cell);
     };
     const CellSummary* cell = fastest(sku_.cells, is_offline);
     if (cell == nullptr) cell = fastest(sku_.cells, is_capacity);

@@ -114,8 +114,9 @@ void add_pareto(Document& document, const Drawing& drawing) {
       if (!cell.tok_per_s_per_user || !cell.tok_per_s_per_device) continue;
       auto one = std::find_if(series.begin(), series.end(), [&](const auto& s) { return s.label == drawn.label; });
       if (one == series.end()) one = series.insert(series.end(), {drawn.label, drawn.look, {}});
-      one->points.push_back({cell.key.scenario, cell.scenario.kind == ScenarioKind::kServer, *cell.tok_per_s_per_user,
-                             *cell.tok_per_s_per_device});
+      // The line joins batch sizes of one kind of request.
+      const bool is_beside = cell.scenario.kind == ScenarioKind::kServer || cell.scenario.has_conversations();
+      one->points.push_back({cell.key.scenario, is_beside, *cell.tok_per_s_per_user, *cell.tok_per_s_per_device});
     }
     charts.push_back(pareto_chart(bundle, series));
   }

@@ -107,9 +107,9 @@ std::string bad_conversations(std::span<const std::string_view> modifiers, const
   for (const std::string_view other : {"cancel", "prefix"}) {
     if (find(other) != modifiers.end()) return fmt::format("expected +turns or +{}, found both", other);
   }
-  if (scenario.n_requests % parsed.turns != 0) {
+  if (kTurnsRange.contains(scenario.turns) && scenario.n_requests % scenario.turns != 0) {
     return fmt::format("+requests={}: expected whole conversations, a multiple of {} requests", scenario.n_requests,
-                       parsed.turns);
+                       scenario.turns);
   }
   return "";
 }

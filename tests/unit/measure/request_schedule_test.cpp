@@ -84,8 +84,8 @@ TEST_CASE("in an open loop conversations arrive by their own times, whatever the
   check_due(schedule, 200, 2, 120);
   CHECK(schedule.next_due_ns() == 600);
   CHECK_FALSE(schedule.on_end(0, 595));
-  check_due(schedule, 700, 4, 600);  // both are due at the same time: the arrival or the turn, and then the other
-  check_due(schedule, 700, 1, 600);
+  check_due(schedule, 700, 1, 600);  // of two that are due at the same time the conversation that began earlier
+  check_due(schedule, 700, 4, 600);
   CHECK(schedule.next_due_ns() == INT64_MAX);  // the rest depends on answers
 }
 

@@ -104,6 +104,8 @@ TEST_CASE("conversations that are none are refused with what is expected of them
       {"offline:4+turns=3+think=3601", "0 to 3600 s"},
       {"offline:4+turns=3+think=exp:-1", "0 to 3600 s"},
       {"offline:4+turns=3+think", "expected +think=SECONDS"},
+      {"offline:4+turns=3+turns=0", "expected single-stream, offline"},
+      {"offline:4+turns=3+turns=4+requests=9", "a multiple of 4 requests"},
       {"offline:4+think=1", "expected +turns=COUNT beside +think"},
       {"single-stream+turns=3", "expected +turns with offline:USERS"},
       {"server:slo-max+turns=3", "expected +turns with offline:USERS"},
