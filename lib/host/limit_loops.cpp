@@ -131,59 +131,37 @@ __attribute__((target("avx512f,avx512bf16"))) float bf16_avx512(std::int64_t n) 
   return first_lane(sums);
 }
 
-__attribute__((target("avx512f,avx512vnni"))) float int8_avx512(std::int64_t n) {
-  const __m512i x = _mm512_castps_si512(_mm512_set1_ps(opaque(0.5F)));
-  __m512i sums[kChains];
-#pragma GCC unroll 12
-  for (__m512i& sum : sums) sum = x;
-  for (std::int64_t i = 0; i < n; ++i) {
-    // Inline assembly, because g++ 12 copies every sum before and after the intrinsic, which halves the rate of a
-    // Cascade Lake.
-#pragma GCC unroll 12
-    for (__m512i& sum : sums) asm("vpdpbusd %1, %1, %0" : "+v"(sum) : "v"(x));
+// A loop of one instruction on `Vector`, which `%0` sums up in; `%1` is a register for a product, `%2` the factors. It is inline
+// assembly, because g++ 12 copies every sum before and after an intrinsic, which halves the rate of a Cascade Lake, and
+// because older assemblers' intrinsics do not know every instruction.
+#define SS_INSTRUCTION_LOOP(name, isa, Vector, constraint, splat, instruction)            \
+  __attribute__((target(isa))) float name(std::int64_t n) {                               \
+    const Vector x = splat(opaque(0.5F));                                                 \
+    Vector sums[kChains];                                                                 \
+    _Pragma("GCC unroll 12") for (Vector & sum : sums) sum = x;                           \
+    for (std::int64_t i = 0; i < n; ++i) {                                                \
+      Vector product;                                                                     \
+      _Pragma("GCC unroll 12") for (Vector & sum : sums) {                                \
+        asm(instruction : "+" constraint(sum), "=&" constraint(product) : constraint(x)); \
+      }                                                                                   \
+    }                                                                                     \
+    Vector total = x;                                                                     \
+    _Pragma("GCC unroll 12") for (const Vector& sum : sums) total += sum;                 \
+    float lanes[sizeof(Vector) / sizeof(float)];                                          \
+    std::memcpy(lanes, &total, sizeof(total));                                            \
+    return lanes[0];                                                                      \
   }
-  __m512i total = x;
-#pragma GCC unroll 12
-  for (const __m512i& sum : sums) total = _mm512_xor_si512(total, sum);
-  std::int32_t lanes[16];
-  _mm512_storeu_si512(lanes, total);
-  return static_cast<float>(lanes[0]);
-}
 
-// The 256-bit form of CPUs without AVX-512 (Alder Lake).
-__attribute__((target("avx2"))) float int8_avx_vnni(std::int64_t n) {
-  const __m256i x = _mm256_castps_si256(_mm256_set1_ps(opaque(0.5F)));
-  __m256i sums[kChains];
-#pragma GCC unroll 12
-  for (__m256i& sum : sums) sum = x;
-  for (std::int64_t i = 0; i < n; ++i) {
-#pragma GCC unroll 12
-    for (__m256i& sum : sums) asm("%{vex%} vpdpbusd %1, %1, %0" : "+x"(sum) : "x"(x));
-  }
-  __m256i total = x;
-#pragma GCC unroll 12
-  for (const __m256i& sum : sums) total = _mm256_xor_si256(total, sum);
-  std::int32_t lanes[8];
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), total);
-  return static_cast<float>(lanes[0]);
-}
+SS_INSTRUCTION_LOOP(int8_vnni_512, "avx512f", __m512, "v", _mm512_set1_ps, "vpdpbusd %2, %2, %0")
+// The form of CPUs without AVX-512 (Alder Lake).
+SS_INSTRUCTION_LOOP(int8_vnni_256, "avx2", __m256, "x", _mm256_set1_ps, "%{vex%} vpdpbusd %2, %2, %0")
+// What exact products of INT8 cost without VNNI: values widened to 16 bits, two products summed. vpmaddubsw takes bytes as they
+// are, but saturates, and needs vpmaddwd after it, which shares its ports.
+SS_INSTRUCTION_LOOP(int8_madd_512, "avx512bw", __m512, "v", _mm512_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+SS_INSTRUCTION_LOOP(int8_madd_256, "avx2", __m256, "x", _mm256_set1_ps, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+SS_INSTRUCTION_LOOP(fp16_avx512, "avx512f", __m512, "v", _mm512_set1_ps, "vfmadd231ph %2, %2, %0")
 
-__attribute__((target("avx512f"))) float fp16_avx512(std::int64_t n) {
-  const __m512i x = _mm512_castps_si512(_mm512_set1_ps(opaque(0.5F)));
-  __m512i sums[kChains];
-#pragma GCC unroll 12
-  for (__m512i& sum : sums) sum = x;
-  for (std::int64_t i = 0; i < n; ++i) {
-#pragma GCC unroll 12
-    for (__m512i& sum : sums) asm("vfmadd231ph %1, %1, %0" : "+v"(sum) : "v"(x));
-  }
-  __m512i total = x;
-#pragma GCC unroll 12
-  for (const __m512i& sum : sums) total = _mm512_xor_si512(total, sum);
-  std::int32_t lanes[16];
-  _mm512_storeu_si512(lanes, total);
-  return static_cast<float>(lanes[0]);
-}
+#undef SS_INSTRUCTION_LOOP
 
 /// Instructions that not every compiler's __builtin_cpu_supports() can name. The system saves their registers where it saves
 /// those of AVX-512 and AVX2.
@@ -226,6 +204,7 @@ LimitLoops best_limit_loops() {
     loops.instruction_set = "avx2";
     loops.read = read_avx2;
     loops.f32 = {f32_avx2, kChains * 8 * 2.0};
+    loops.int8.push_back({"vpmaddwd, 256 bits", {int8_madd_256, kChains * 16 * 2.0}});
   }
   if (__builtin_cpu_supports("avx512f")) {
     loops.instruction_set = "avx512";
@@ -234,15 +213,18 @@ LimitLoops best_limit_loops() {
     if (__builtin_cpu_supports("avx512bf16")) {
       loops.bf16.push_back({"vdpbf16ps", {bf16_avx512, kChains * 32 * 2.0}});
     }
+    if (__builtin_cpu_supports("avx512bw")) {
+      loops.int8.push_back({"vpmaddwd, 512 bits", {int8_madd_512, kChains * 32 * 2.0}});
+    }
     if (__builtin_cpu_supports("avx512vnni")) {
-      loops.int8.push_back({"vpdpbusd, 512 bits", {int8_avx512, kChains * 64 * 2.0}});
+      loops.int8.push_back({"vpdpbusd, 512 bits", {int8_vnni_512, kChains * 64 * 2.0}});
     }
     if (newer.avx512_fp16) {
       loops.others.push_back({"FP16 multiply-adds", {fp16_avx512, kChains * 32 * 2.0}});
     }
   }
   if (newer.avx_vnni && __builtin_cpu_supports("avx2")) {
-    loops.int8.push_back({"vpdpbusd, 256 bits", {int8_avx_vnni, kChains * 32 * 2.0}});
+    loops.int8.push_back({"vpdpbusd, 256 bits", {int8_vnni_256, kChains * 32 * 2.0}});
   }
   const auto add_amx = [&loops](AmxType type, std::vector<InstructionLoop>& of_type) {
     for (const InstructionLoop& loop : amx_loops(type)) {

@@ -20,7 +20,7 @@ namespace secondsource {
 namespace {
 
 /// Increase it when the loops or their buffers change, so that new looks are not compared with old ones.
-constexpr int kLoopsVersion = 2;
+constexpr int kLoopsVersion = 3;
 constexpr std::int64_t kMostFileBytes = std::int64_t{16} << 20;
 /// The facts that decide how fast a host is.
 constexpr std::array kFacts = {"cpu_model",    "cpu_flags",      "logical_cpus",    "physical_cores", "sockets",

@@ -48,6 +48,8 @@ TEST_CASE(
   };
   const bool has_avx512 = has_flag("avx512f");
   CHECK(has_loop(loops.bf16, "vdpbf16ps") == (has_avx512 && has_flag("avx512_bf16")));
+  CHECK(has_loop(loops.int8, "vpmaddwd, 256 bits") == (has_flag("avx2") && has_flag("fma")));
+  CHECK(has_loop(loops.int8, "vpmaddwd, 512 bits") == (has_avx512 && has_flag("avx512bw")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 512 bits") == (has_avx512 && has_flag("avx512_vnni")));
   CHECK(has_loop(loops.int8, "vpdpbusd, 256 bits") == has_flag("avx_vnni"));
   CHECK(has_loop(loops.others, "FP16 multiply-adds") == (has_avx512 && has_flag("avx512_fp16")));
