@@ -88,10 +88,18 @@ inline void multiply_int8_group(const TileArgs& args) {
 // int4. A group of 32 columns: 4 vectors of 8 columns x 16 rows, then 16 FP16 scales. Lane r of a vector holds row r:
 // columns 0, 2, 4, 6 in the nibbles of its low half and 1, 3, 5, 7 in those of its high half, two's complement.
 
-/// Column kColumn (0 to 7) of 16 rows as f32.
+/// Column kColumn (0 to 7) of 16 rows as f32, times kNibbleUnit.
 template <int kColumn>
 inline F32 nibble(const I32& lanes) {
-  return field<16 * (kColumn & 1) + 4 * (kColumn >> 1), 4>(lanes);
+  return nibble_at<16 * (kColumn & 1) + 4 * (kColumn >> 1)>(lanes);
+}
+
+/// The 16 scales of a group by which nibble() is to be multiplied. kNibbleUnit is a power of two, so that dividing by it is
+/// exact, and products have the same bits as without it (below 2^97, which no activation reaches).
+inline F32 load_nibble_scale(const void* p) {
+  const F32 scale = load_f16(p);
+  if constexpr (kNibbleUnit == 1.0F) return scale;
+  return mul(scale, broadcast(1.0F / kNibbleUnit));
 }
 
 template <int kRows, int kColumn>
@@ -115,7 +123,7 @@ void multiply_int4_widened(const TileArgs& args) {
 #pragma GCC unroll 12
     for (int m = 0; m < kRows; ++m) total[m] = zero();
     for (std::int64_t k = 0; k < args.k; k += kGroupColumns, w += kInt4GroupBytes) {
-      const F32 scale = load_f16(w + 256);
+      const F32 scale = load_nibble_scale(w + 256);
       F32 sum[kGroupChains<kRows>][kRows];
       begin_group<kRows>(sum, total);
       for (int vector = 0; vector < 4; ++vector, x += 8 * kRows) {

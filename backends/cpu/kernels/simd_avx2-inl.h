@@ -126,6 +126,17 @@ inline F32 field(const I32& x) {
   return to_f32({_mm256_srai_epi32(_mm256_slli_epi32(x.a, kLeft), kRight),
                  _mm256_srai_epi32(_mm256_slli_epi32(x.b, kLeft), kRight)});
 }
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
+/// The bits stay at the top of the lane, so that one
+/// shift is enough; CPUs have fewer ports for shifts than for masks.
+inline constexpr float kNibbleUnit = 0x1p28F;
+template <int kLow>
+inline F32 nibble_at(const I32& x) {
+  constexpr int kLeft = 28 - kLow;
+  const __m256i top = _mm256_set1_epi32(static_cast<int>(0xf0000000U));
+  return to_f32(
+      {_mm256_and_si256(_mm256_slli_epi32(x.a, kLeft), top), _mm256_and_si256(_mm256_slli_epi32(x.b, kLeft), top)});
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const __m128i*>(p);

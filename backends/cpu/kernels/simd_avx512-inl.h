@@ -99,18 +99,22 @@ inline F32 bf16_even(const I32& x) {
 inline F32 bf16_odd(const I32& x) {
   return {_mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000U))))};
 }
-/// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32. Four bits are looked up in a table: one permutation
-/// replaces three instructions, and it ignores the higher bits of its index.
+/// Bits [kLow, kLow + kBits) of each lane, sign-extended, as f32.
 template <int kLow, int kBits>
 inline F32 field(const I32& x) {
-  if constexpr (kBits == 4) {
-    const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
-    return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
-  }
   constexpr int kLeft = 32 - kLow - kBits;
   constexpr int kRight = 32 - kBits;
   if constexpr (kLeft == 0) return to_f32({_mm512_srai_epi32(x.v, kRight)});
   return to_f32({_mm512_srai_epi32(_mm512_slli_epi32(x.v, kLeft), kRight)});
+}
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
+/// They are looked up in a table: one permutation
+/// replaces three instructions, and it ignores the higher bits of its index.
+inline constexpr float kNibbleUnit = 1.0F;
+template <int kLow>
+inline F32 nibble_at(const I32& x) {
+  const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(x.v, kLow), values)};
 }
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {

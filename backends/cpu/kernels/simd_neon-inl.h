@@ -115,6 +115,12 @@ inline F32 field(const I32& x) {
   constexpr int kRight = 32 - kBits;
   return to_f32(of_four<I32>([&](int i) { return vshrq_n_s32(vshlq_n_s32(x.v[i], kLeft), kRight); }));
 }
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
+inline constexpr float kNibbleUnit = 1.0F;
+template <int kLow>
+inline F32 nibble_at(const I32& x) {
+  return field<kLow, 4>(x);
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const char*>(p);

@@ -145,6 +145,12 @@ inline F32 field(const I32& x) {
   return to_f32(
       {(x.a << kLeft) >> kRight, (x.b << kLeft) >> kRight, (x.c << kLeft) >> kRight, (x.d << kLeft) >> kRight});
 }
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
+inline constexpr float kNibbleUnit = 1.0F;
+template <int kLow>
+inline F32 nibble_at(const I32& x) {
+  return field<kLow, 4>(x);
+}
 
 inline float f16_to_f32(std::uint16_t h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000U) << 16;

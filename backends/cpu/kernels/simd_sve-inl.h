@@ -125,6 +125,12 @@ template <int kLow, int kBits>
 inline F32 field(const I32& x) {
   return to_f32(whole_field<kLow, kBits>(x));
 }
+/// The four bits from kLow on of each lane, two's complement, as f32 times kNibbleUnit.
+inline constexpr float kNibbleUnit = 1.0F;
+template <int kLow>
+inline F32 nibble_at(const I32& x) {
+  return field<kLow, 4>(x);
+}
 /// 16 FP16 values.
 inline F32 load_f16(const void* p) {
   const auto* from = static_cast<const std::uint16_t*>(p);

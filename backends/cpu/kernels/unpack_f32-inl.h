@@ -62,7 +62,7 @@ inline void store_nibbles(const I32& lanes, const F32& scale, float* to) {
 inline void int4_tile_to_f32(const std::byte* tile, std::int64_t k, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::int64_t group = 0; group < k / kGroupColumns; ++group, tile += kInt4GroupBytes) {
-    const F32 scale = load_f16(tile + 256);
+    const F32 scale = load_nibble_scale(tile + 256);
     for (int vector = 0; vector < 4; ++vector, to += 8 * kTileRows) {
       prefetch(tile + kPrefetchBytes + vector * 64);
       const I32 lanes = load_i32(tile + vector * 64);
