@@ -23,6 +23,9 @@ constexpr std::int64_t kCacheShare = 4;
 // With fewer panels per thread, too many threads would have no work at the end.
 constexpr std::int64_t kPanelsPerThread = 8;
 
+static_assert(kClampedSwishLimit == kClampedSwish.limit && kClampedSwishAlpha == kClampedSwish.alpha,
+              "the kernels' constants are those of the boundary");
+
 Finish finish_of(Epilogue epilogue) {
   switch (epilogue) {
     case Epilogue::kNone:

@@ -6,8 +6,8 @@
 //   SS_TRY(const ProductChoice choice, choose_products(isa, {}));
 //   const KernelTable table = kernels_of(isa, choice);
 //
-// The two round differently, so the choice is part of a run's settings: DeviceInfo::properties have it, a process that
-// measures hands its choice to all processes of the run (README.md, Choice of products), and nothing chooses twice.
+// The two round differently, so the choice is part of a run's settings: it is among DeviceInfo::properties, and the first
+// process of a run hands its choice to all others (README.md, Choice of products) instead of letting each measure anew.
 
 #include <array>
 #include <optional>

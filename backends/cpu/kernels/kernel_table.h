@@ -121,13 +121,17 @@ struct PackArgs {
 
 enum class Finish : std::uint8_t { kNone, kBias, kAdd, kGelu, kGatedSilu, kGatedGelu, kGatedClampedSwish };
 
+/// The constants of kGatedClampedSwish; matmul.cpp holds them equal to those of op.h, which kernels cannot include.
+inline constexpr float kClampedSwishLimit = 7.0F;
+inline constexpr float kClampedSwishAlpha = 1.702F;
+
 /// The epilogue of one row block, in f32:
 ///
 ///   y = c * weight_scales * row_scales
 ///   kNone: out = y        kBias: out = y + bias        kAdd: out = y + aux        kGelu: out = gelu(y + bias), bias may be null
 ///   kGatedSilu, kGatedGelu: out[:, 16 t + r] = f(y[:, 32 t + r]) * y[:, 32 t + 16 + r]   (tiles alternate gate, up),
 ///                           after bias and up_bias are added to the two, if they are not null
-///   kGatedClampedSwish: likewise, as op.h's epilogue of that name defines
+///   kGatedClampedSwish: likewise, f(gate) * (up + 1) with both clamped, as Epilogue::kGatedClampedSwish of op.h defines
 ///
 /// then out = softcap * tanh(out / softcap) when softcap > 0. out may be aux.
 struct FinishArgs {
@@ -227,7 +231,8 @@ struct NormArgs {
   float* out = nullptr;
 };
 
-/// The kernels of one instruction set, or those that product_choice.h composed of two. Rows may start at any address that is aligned for their element type.
+/// The kernels of one instruction set, or of two, as product_choice.h combines them. Rows may start at any address that is
+/// aligned for their element type.
 struct KernelTable {
   const char* isa = "";
   ProductKernel products[kProducts];

@@ -62,12 +62,12 @@ inline F32 gelu(const F32& a) {
   return divide(a, add(broadcast(1.0F), exponential(mul(cubic, broadcast(-1.5957691216F)))));  // -2 sqrt(2 / pi)
 }
 
-/// g / (1 + e^(-1.702 g)) * (u + 1) with g = min(gate, 7) and u = clamp(up, +-7), op.h's kClampedSwish.
+/// g / (1 + e^(-alpha g)) * (u + 1) with g = min(gate, limit) and u = clamp(up, +-limit).
 inline F32 clamped_swish(const F32& gate, const F32& up) {
   // The order of operands lets NaN through.
-  const F32 g = min(broadcast(7.0F), gate);
-  const F32 u = min(broadcast(7.0F), max(broadcast(-7.0F), up));
-  const F32 swish = divide(g, add(broadcast(1.0F), exponential(mul(g, broadcast(-1.702F)))));
+  const F32 g = min(broadcast(kClampedSwishLimit), gate);
+  const F32 u = min(broadcast(kClampedSwishLimit), max(broadcast(-kClampedSwishLimit), up));
+  const F32 swish = divide(g, add(broadcast(1.0F), exponential(mul(g, broadcast(-kClampedSwishAlpha)))));
   return mul(swish, add(u, broadcast(1.0F)));
 }
 
