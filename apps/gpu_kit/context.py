@@ -20,7 +20,7 @@ class Context:
     backend: str
     device: str = ""  # as the program describes it
     environment: dict = dataclasses.field(default_factory=lambda: dict(os.environ))
-    library_folders: list = dataclasses.field(default_factory=list)
+    search_folders: list = dataclasses.field(default_factory=list)
     step_began: float = 0.0
     known: dict = dataclasses.field(default_factory=dict)  # answers that take seconds to find, by question
 
@@ -36,7 +36,7 @@ class Context:
     def own(self, program, *arguments, modules=None, under=(), accepts=(0,)):
         """A Command of one of the kit's programs, with its own shared libraries and the vendor's. `modules`: a variant of the
         module; `under`: a tool that runs it; `accepts`: exit statuses after which the step goes on."""
-        folders = [str(self.kit / "lib"), *self.library_folders]
+        folders = [str(self.kit / "lib"), *self.search_folders]
         if self.environment.get("LD_LIBRARY_PATH"):
             folders.append(self.environment["LD_LIBRARY_PATH"])
         environment = [("LD_LIBRARY_PATH", ":".join(folders))]
@@ -88,7 +88,7 @@ class Context:
         return ["auto", "mma"] + (["wgmma"] if self.is_sm_90() else [])
 
 
-def find_library_folders():
+def find_search_folders():
     """The folders of cuBLASLt or hipBLASLt on this machine: of toolkits, and of the wheels that PyTorch brings."""
     packages = [*site.getsitepackages(), site.getusersitepackages()]
     places = [f"{folder}/nvidia/{part}/lib" for folder in packages for part in ("cu13", "cublas")]
