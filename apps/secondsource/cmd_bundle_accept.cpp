@@ -326,7 +326,7 @@ Manifest with_quality(Manifest manifest, const std::vector<MeasuredVariant>& mea
       found->quality = std::move(quality);
     }
     found->quality->limits = limits;
-    // The manifest's own figures decide where it has some: they are the reference's.
+    // Figures that the manifest already has are kept and decide the tier, since they come from the reference.
     found->tier = found->expected ? tier_with_quality(one.name, *found->quality) : Tier::kOpportunistic;
   }
   return manifest;

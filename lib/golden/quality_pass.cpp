@@ -35,7 +35,7 @@ struct Share {
 class QualityTally {
  public:
   void add(const GoldenCase& one, const PositionJudgement& judgement, std::size_t index) {
-    // Without a tolerance every position is a match or another id.
+    // With a tolerance of 0 no other id counts as a near tie: agreement is exact.
     tally_.add(judgement, one.expected.top1_margin[index], 0.0);
     if (one.prompt.answer) best_ids_[&one].push_back(judgement.best_id);
     if (judgement.kind == PositionKind::kNonFinite && non_finite_.empty()) {

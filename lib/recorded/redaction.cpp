@@ -22,7 +22,7 @@ constexpr std::array kBuiltIn = {
     // Private keys in PEM.
     BuiltIn{SecretKind::kKey,
             R"(-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=:,. \r\n-]*?-----END [A-Z ]*PRIVATE KEY-----)"},
-    // sk-..., pk_live_..., as OpenAI, Anthropic and Stripe form theirs.
+    // sk-..., pk_live_..., rk_test_...: the form of many services' secret, public and restricted keys.
     BuiltIn{SecretKind::kKey, R"((?<![A-Za-z0-9])[spr]k[-_](?:[A-Za-z0-9]{1,12}[-_]){0,3}[A-Za-z0-9_-]{16,})"},
     // GitHub, Hugging Face, GitLab, Slack, Google, AWS.
     BuiltIn{SecretKind::kKey,

@@ -82,7 +82,7 @@ void add_experts(CaseBuilder& b, ValueId x, const Choice& choice, const MixtureS
                                  std::vector<std::int64_t>(static_cast<std::size_t>(shape.n_experts), shape.dim),
                                  Join::kConcatRows, shape.n_experts);
   const ValueId hidden = b.value(shape.n_top * shape.ffn_dim);
-  // So large that many gates and ups of the clamped epilogue are beyond its limit.
+  // Biases of up to 5 push many gate and up values past the limit of 7 at which the clamped epilogue cuts them off.
   std::optional<WeightId> up_bias;
   std::optional<WeightId> down_bias;
   if (has_biases) up_bias = b.vector(std::int64_t{n_parts} * shape.ffn_dim, 0.0F, 5.0F);
