@@ -12,6 +12,7 @@
 #include "expectations.h"
 #include "gate/gate_record.h"
 #include "record/record_json.h"
+#include "support/bundles.h"
 #include "support/date.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
@@ -21,10 +22,8 @@ using namespace secondsource::test;
 
 namespace {
 
-const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");
-
 ProgramRun ab(const std::filesystem::path& out, std::vector<std::string> more) {
-  more.insert(more.begin(), {"ab", kBundle, "--timed-bundle", kBundle, "--backend", "cpu", "--variant", "bf16",
+  more.insert(more.begin(), {"ab", kTinyBundle, "--timed-bundle", kTinyBundle, "--backend", "cpu", "--variant", "bf16",
                              "--scenario", "single-stream@16/4", "--budget", "0.05s", "--out", out.string()});
   return run_program(more, {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
 }
@@ -191,7 +190,7 @@ TEST_CASE("selftest gate: the simulation follows from its seed, and judges a poo
   const ScratchFolder scratch;
   const auto pool = scratch.path() / "pool";
   const ProgramRun real =
-      run_program({"selftest", "gate", "--real", "--bundle", kBundle, "--timed-bundle", kBundle, "--scenario",
+      run_program({"selftest", "gate", "--real", "--bundle", kTinyBundle, "--timed-bundle", kTinyBundle, "--scenario",
                    "single-stream@16/4", "--budget", "0.05s", "--pairs", "5", "--out", pool.string()});
   CAPTURE(real.out, real.err);
   REQUIRE(real.status == 0);
@@ -236,9 +235,9 @@ TEST_CASE("ab: an opportunistic variant fails nothing, unless it is asked to") {
   const ScratchFolder scratch;
   const auto [flag, status] = GENERATE(table<const char*, int>({{"", 0}, {"--gate-opportunistic", 3}}));
   std::vector<std::string> words = {"ab",
-                                    kBundle,
+                                    kTinyBundle,
                                     "--timed-bundle",
-                                    kBundle,
+                                    kTinyBundle,
                                     "--backend",
                                     "cpu",
                                     "--variant",
@@ -263,10 +262,10 @@ TEST_CASE("ab: a plan says what is compared, and a key that pairs cannot honour 
   const ScratchFolder scratch;
   const auto plan = scratch.path() / "plan.yaml";
   const auto with = [&](const std::string& key) {
-    REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kBundle + "']\nbackends: [cpu]\nvariants: [bf16]\n" +
+    REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kTinyBundle + "']\nbackends: [cpu]\nvariants: [bf16]\n" +
                                     "scenarios: ['single-stream@16/4', 'offline:2@16/4']\ncell_budget: 50ms\n" +
-                                    "gate: {max_pairs: 2, threshold_percent: 20, timed_bundle: '" + kBundle + "'}\n" +
-                                    key));
+                                    "gate: {max_pairs: 2, threshold_percent: 20, timed_bundle: '" + kTinyBundle +
+                                    "'}\n" + key));
     return run_program({"ab", "--config", plan.string(), "--out", (scratch.path() / "ab").string()},
                        {.input = {}, .environment = {}, .timeout = std::chrono::seconds(300)});
   };

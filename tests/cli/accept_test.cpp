@@ -9,6 +9,7 @@
 #include "bundle/manifest.h"
 #include "expectations.h"
 #include "reference_record.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -18,8 +19,6 @@ using namespace secondsource::test;
 namespace {
 
 namespace fs = std::filesystem;
-
-const std::string kTiny = source_path("bundles/tiny-gqa8-hd64");
 
 Manifest manifest_of(const fs::path& bundle) {
   const auto text = read_file(bundle / kManifestFile);
@@ -35,7 +34,7 @@ ProgramRun accept(const fs::path& bundle, std::vector<std::string> more = {}) {
 }
 
 /// The JSON lines by variant.
-std::map<std::string, nlohmann::json> lines_of(const ProgramRun& run) {
+std::map<std::string, nlohmann::json> accept_lines(const ProgramRun& run) {
   std::map<std::string, nlohmann::json> lines;
   std::istringstream text(run.out);
   for (std::string line; std::getline(text, line);) {
@@ -51,7 +50,7 @@ struct OwnBundle {
   ScratchFolder scratch;
   fs::path folder = scratch.path() / "bundle";
 
-  OwnBundle() { fs::copy(kTiny, folder, fs::copy_options::recursive); }
+  OwnBundle() { fs::copy(kTinyBundle, folder, fs::copy_options::recursive); }
 };
 
 }  // namespace
@@ -61,7 +60,7 @@ TEST_CASE("bundle accept: the oracle has the quality that PyTorch gave to varian
   const Manifest manifest = manifest_of(source_path("bundles/" + name));
   const ProgramRun run = accept(source_path("bundles/" + name), {"--json"});
   CAPTURE(name, run.err);
-  const auto lines = lines_of(run);
+  const auto lines = accept_lines(run);
   for (const std::string variant : {"int8", "int8-g32", "int4"}) {
     CAPTURE(variant);
     const nlohmann::json& quality = lines.at(variant)["quality"];
@@ -80,7 +79,7 @@ TEST_CASE("bundle accept: the share of right answers is that which PyTorch count
                                       "--variant", "int8-g32", "--suite", "reference", "--json"});
   CAPTURE(run.out, run.err);
   REQUIRE(run.status == 0);
-  const nlohmann::json line = lines_of(run).at("int8-g32");
+  const nlohmann::json line = accept_lines(run).at("int8-g32");
   const Manifest manifest = manifest_of(source_path("bundles/default"));
   const Quality& expected = *manifest.find_variant("int8-g32")->quality;
   CHECK(std::abs(line["quality"]["lookup_accuracy"]["1024"].get<double>() - expected.lookup_accuracy.at(1024)) < 1e-4);
@@ -89,20 +88,20 @@ TEST_CASE("bundle accept: the share of right answers is that which PyTorch count
 }
 
 TEST_CASE("bundle accept: a variant outside a limit ends with 1, and is opportunistic") {
-  const ProgramRun all = accept(kTiny);
+  const ProgramRun all = accept(kTinyBundle);
   CAPTURE(all.out, all.err);
   CHECK(all.status == 1);
   CHECK(contains(all.out, "int4: not accepted: mean KL 0.19"));
   CHECK(contains(all.out, "at most 0.05 allowed; top-1 agreement 0.771"));
 
-  CHECK(accept(kTiny, {"--variant", "int8"}).status == 0);
+  CHECK(accept(kTinyBundle, {"--variant", "int8"}).status == 0);
 
-  const ProgramRun strict = accept(kTiny, {"--variant", "int8", "--limit", "kl_mean=0.0005"});
+  const ProgramRun strict = accept(kTinyBundle, {"--variant", "int8", "--limit", "kl_mean=0.0005"});
   CAPTURE(strict.out, strict.err);
   CHECK(strict.status == 1);
   CHECK(contains(strict.out, "int8: not accepted: mean KL 0.00076"));
-  CHECK(lines_of(accept(kTiny, {"--variant", "int8", "--limit", "kl_mean=0.0005", "--json"})).at("int8")["tier"] ==
-        "opportunistic");
+  CHECK(accept_lines(accept(kTinyBundle, {"--variant", "int8", "--limit", "kl_mean=0.0005", "--json"}))
+            .at("int8")["tier"] == "opportunistic");
 }
 
 TEST_CASE("bundle accept --text: the perplexity is that of the log-likelihoods which eval prints") {
@@ -123,9 +122,10 @@ TEST_CASE("bundle accept --text: the perplexity is that of the log-likelihoods w
     const ProgramRun eval = run_program({"eval", bundle, "--backend", "cpu", "--variant", variant, "--ids", list});
     const double nll = nlohmann::json::parse(eval.out)["nll"];
     perplexity[variant] = std::exp(nll / static_cast<double>(tokens.size() - 1));
-    CHECK(std::abs(lines_of(run).at(variant)["quality"]["perplexity"].get<double>() / perplexity[variant] - 1) < 1e-5);
+    CHECK(std::abs(accept_lines(run).at(variant)["quality"]["perplexity"].get<double>() / perplexity[variant] - 1) <
+          1e-5);
   }
-  CHECK(std::abs(lines_of(run).at("int4")["quality"]["perplexity_ratio"].get<double>() /
+  CHECK(std::abs(accept_lines(run).at("int4")["quality"]["perplexity_ratio"].get<double>() /
                      (perplexity["int4"] / perplexity["bf16"]) -
                  1) < 1e-5);
 }
@@ -157,7 +157,7 @@ TEST_CASE("bundle accept --write: limits and tier go into the manifest, figures 
 }
 
 TEST_CASE("bundle accept: a backend that computes bf16 wrongly judges nothing") {
-  const ProgramRun run = accept(kTiny, {"--backend-option", "fault=garbage:1"});
+  const ProgramRun run = accept(kTinyBundle, {"--backend-option", "fault=garbage:1"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 3);
   CHECK(contains(run.err, "reference computes bf16 wrongly, so that nothing can be judged with it"));
@@ -189,7 +189,7 @@ TEST_CASE("bundle accept: bad input is one line and 2") {
            {{"--variant", "int3"}, "int3"},
            {{"--suite", "nothing"}, "suite \"nothing\": expected prompts with that tag, found none"},
            {{"--text", (scratch.path() / "absent").string()}, "absent"}}) {
-    const ProgramRun run = accept(kTiny, more);
+    const ProgramRun run = accept(kTinyBundle, more);
     CAPTURE(message, run.out, run.err);
     CHECK(run.status == 2);
     CHECK(contains(run.err, message));

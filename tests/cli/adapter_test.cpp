@@ -7,6 +7,7 @@
 
 #include "core/enum_names.h"
 #include "core/file.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
@@ -17,11 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kBundle = test::source_path("bundles/default");
-const std::string kStandIn = test::source_path("tests/adapters/stand_in.py");
+using test::kDefaultBundle;
+const std::string kAdapterStandIn = test::source_path("tests/adapters/stand_in.py");
 
 std::string options_of(const std::string& options) {
-  return "    start: [python3, '" + kStandIn + "']\n" +
+  return "    start: [python3, '" + kAdapterStandIn + "']\n" +
          (options.empty() ? std::string() : "    options: {" + options + "}\n");
 }
 
@@ -148,7 +149,7 @@ TEST_CASE("an adapter that does not start is one failure, and the others are mea
   }));
   CAPTURE(one.hello);
   const test::SystemRun measured =
-      adapter_run("    start: [python3, '" + kStandIn + "', --hello, '" + one.hello +
+      adapter_run("    start: [python3, '" + kAdapterStandIn + "', --hello, '" + one.hello +
                       "']\n    start_deadline: " + (one.hello == "hang" ? "1" : "60") + "\n",
                   {"--backend", "reference"});
   CAPTURE(measured.run().out, measured.run().err);
@@ -195,7 +196,7 @@ TEST_CASE("a model that a runtime cannot load fails its row alone") {
 
 TEST_CASE("an adapter that is another one when its row begins is not measured") {
   const test::SystemRun measured =
-      adapter_run("    start: [python3, '" + kStandIn + "', --hello, another each time]\n");
+      adapter_run("    start: [python3, '" + kAdapterStandIn + "', --hello, another each time]\n");
   CAPTURE(measured.run().out, measured.run().err);
   CHECK(measured.run().status == 4);
   CHECK(test::contains(measured.run().out, "says another runtime, version or setting of itself"));
@@ -249,7 +250,7 @@ TEST_CASE("adapters of a plan or of the command line that cannot be are refused 
   const test::SystemRun refused = adapter_run(one.how, {"--dry-run"});
   test::check_refused(refused.run(), one.part);
   const auto flag = [](const std::string& system) {
-    return test::run_program({"run", kBundle, "--system", system, "--dry-run"});
+    return test::run_program({"run", kDefaultBundle, "--system", system, "--dry-run"});
   };
   test::check_refused(flag("it=adapter:"), "adapter: expected a name of letters");
   test::check_refused(flag("it=adapter:a b"), "adapter: expected a name of letters");
@@ -262,11 +263,12 @@ TEST_CASE("an option that an adapter refuses is bad input") {
   // The adapters that come with the program, by their own list.
   const test::ScratchFolder scratch;
   const test::ProgramRun unknown = test::run_program(
-      {"run", kBundle, "--system", "it=adapter:nonsense", "--out", (scratch.path() / "run").string()});
+      {"run", kDefaultBundle, "--system", "it=adapter:nonsense", "--out", (scratch.path() / "run").string()});
   test::check_refused(unknown, "expected one of the adapters");
   CHECK(test::contains(unknown.err, "transformers"));
-  const test::ProgramRun option = test::run_program(
-      {"run", kBundle, "--system", "it=adapter:transformers,mode=fast", "--out", (scratch.path() / "run").string()});
+  const test::ProgramRun option =
+      test::run_program({"run", kDefaultBundle, "--system", "it=adapter:transformers,mode=fast", "--out",
+                         (scratch.path() / "run").string()});
   test::check_refused(option, "option mode: expected eager or compile, found 'fast'");
 }
 

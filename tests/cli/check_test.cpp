@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "expectations.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -10,9 +11,6 @@ using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
-
-const std::string kDefault = source_path("bundles/default");
-const std::string kTiny = source_path("bundles/tiny-gqa8-hd64");
 
 /// Returns the first line of the output that contains `part`, such as a backend's row or JSON record.
 std::string line_with(const ProgramRun& run, std::string_view part) {
@@ -25,7 +23,7 @@ std::string line_with(const ProgramRun& run, std::string_view part) {
 
 /// Runs `check` on the tiny bundle with the fault in cpu and a healthy reference.
 ProgramRun check_with(const std::string& fault, std::vector<std::string> more = {}) {
-  more.insert(more.begin(), {"check", kTiny, "--backend", "cpu,reference", "--variant", "bf16", "--fault",
+  more.insert(more.begin(), {"check", kTinyBundle, "--backend", "cpu,reference", "--variant", "bf16", "--fault",
                              "cpu=" + fault, "--step-deadline", "4s"});
   return run_program(more);
 }
@@ -33,7 +31,7 @@ ProgramRun check_with(const std::string& fault, std::vector<std::string> more = 
 }  // namespace
 
 TEST_CASE("check: the smoke suite of the default bundle passes on every backend") {
-  const ProgramRun run = run_program({"check", kDefault, "--variant", "bf16"});
+  const ProgramRun run = run_program({"check", kDefaultBundle, "--variant", "bf16"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 0);
   for (const std::string& backend : available_backends()) {
@@ -43,7 +41,8 @@ TEST_CASE("check: the smoke suite of the default bundle passes on every backend"
 }
 
 TEST_CASE("check --json prints a golden record a backend") {
-  const ProgramRun run = run_program({"check", kTiny, "--backend", "cpu,reference", "--variant", "int8", "--json"});
+  const ProgramRun run =
+      run_program({"check", kTinyBundle, "--backend", "cpu,reference", "--variant", "int8", "--json"});
   CAPTURE(run.err);
   CHECK(run.status == 0);
   std::vector<std::string> backends;
@@ -96,7 +95,7 @@ TEST_CASE("check: wrong tokens are more serious than a crash, and --json has bot
 }
 
 TEST_CASE("check: a named backend that is not there is status 4, and the others are checked") {
-  const ProgramRun run = run_program({"check", kTiny, "--backend", "tpu,reference", "--variant", "bf16"});
+  const ProgramRun run = run_program({"check", kTinyBundle, "--backend", "tpu,reference", "--variant", "bf16"});
   CAPTURE(run.out);
   CHECK(run.status == 4);
   CHECK(contains(line_with(run, "tpu "), "UNAVAILABLE"));
@@ -118,10 +117,11 @@ TEST_CASE("check: without expected outputs there is no verdict, and no pass") {
 TEST_CASE("check refuses in one line what it cannot do") {
   check_refused(run_program({"check"}), "bundle is required");
   check_refused(run_program({"check", "/nowhere"}), "/nowhere");
-  check_refused(run_program({"check", kTiny, "--variant", "int3"}), "int3");
-  check_refused(run_program({"check", kTiny, "--suite", "nonsense"}), "suite \"nonsense\"");
-  check_refused(run_program({"check", kTiny, "--step-deadline", "soon"}), "found \"soon\"");
-  check_refused(run_program({"check", kTiny, "--fault", "cpu"}), "expected BACKEND=KIND");
-  check_refused(run_program({"check", kTiny, "--fault", "cpu=explode"}), "explode");
-  check_refused(run_program({"check", kTiny, "--backend", "cpu", "--fault", "gpu=crash"}), "one of the backends cpu");
+  check_refused(run_program({"check", kTinyBundle, "--variant", "int3"}), "int3");
+  check_refused(run_program({"check", kTinyBundle, "--suite", "nonsense"}), "suite \"nonsense\"");
+  check_refused(run_program({"check", kTinyBundle, "--step-deadline", "soon"}), "found \"soon\"");
+  check_refused(run_program({"check", kTinyBundle, "--fault", "cpu"}), "expected BACKEND=KIND");
+  check_refused(run_program({"check", kTinyBundle, "--fault", "cpu=explode"}), "explode");
+  check_refused(run_program({"check", kTinyBundle, "--backend", "cpu", "--fault", "gpu=crash"}),
+                "one of the backends cpu");
 }

@@ -9,12 +9,9 @@
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/source_path.h"
+#include "support/text_parts.h"
 
 namespace secondsource::test {
-
-inline bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
 
 /// Checks for bad usage or bad input: status 2, nothing on stdout, and one line on stderr that contains `part`.
 inline void check_refused(const ProgramRun& run, std::string_view part) {

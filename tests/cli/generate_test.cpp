@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "reference_record.h"
+#include "support/bundles.h"
 #include "support/scratch_folder.h"
 
 using namespace secondsource;
@@ -12,10 +13,8 @@ using namespace secondsource::test;
 
 namespace {
 
-const std::string kDefault = source_path("bundles/default");
-
 ProgramRun generate(std::vector<std::string> flags) {
-  flags.insert(flags.begin(), {"generate", kDefault, "--backend", "reference", "--max-new-tokens", "12"});
+  flags.insert(flags.begin(), {"generate", kDefaultBundle, "--backend", "reference", "--max-new-tokens", "12"});
   return run_program(flags);
 }
 
@@ -38,11 +37,12 @@ TEST_CASE("generate continues a lookup with the value that PyTorch gives, on eve
   // The logit margins of these five tokens are between 5 and 9, so that no correct backend can generate others.
   const ReferenceRecord record = reference_record("bundles/default", "bf16", "scripts-001");
   const ProgramRun decoded =
-      run_program({"tokenize", kDefault}, {.input = "{\"ids\": [" + joined(record.ids) + "]}\n"});
+      run_program({"tokenize", kDefaultBundle}, {.input = "{\"ids\": [" + joined(record.ids) + "]}\n"});
   const std::string expected = nlohmann::json::parse(decoded.out)["text"];
   for (const std::string& backend : available_backends()) {
-    const ProgramRun run = run_program({"generate", kDefault, "--backend", backend, "--ids", joined(record.prompt_ids),
-                                        "--max-new-tokens", std::to_string(record.ids.size())});
+    const ProgramRun run =
+        run_program({"generate", kDefaultBundle, "--backend", backend, "--ids", joined(record.prompt_ids),
+                     "--max-new-tokens", std::to_string(record.ids.size())});
     CAPTURE(backend, run.err);
     CHECK(run.status == 0);
     CHECK(run.out == expected + "\n");
@@ -69,14 +69,9 @@ TEST_CASE("--ignore-eos goes on after the end of the text and changes nothing be
   const ReferenceRecord record = reference_record("bundles/default", "bf16", "short-chat-015");
   REQUIRE(record.ids.back() == 2);  // the bundle's end-of-text id, which has no text of its own
   const auto text = [&](std::size_t n_tokens, bool ignores) {
-    std::vector<std::string> flags = {"generate",
-                                      kDefault,
-                                      "--backend",
-                                      "reference",
-                                      "--ids",
-                                      joined(record.prompt_ids),
-                                      "--max-new-tokens",
-                                      std::to_string(n_tokens)};
+    std::vector<std::string> flags = {
+        "generate",         kDefaultBundle,          "--backend", "reference", "--ids", joined(record.prompt_ids),
+        "--max-new-tokens", std::to_string(n_tokens)};
     if (ignores) flags.emplace_back("--ignore-eos");
     const ProgramRun run = run_program(flags);
     CAPTURE(run.err);
@@ -103,7 +98,7 @@ TEST_CASE("sampling depends on the seed alone") {
 
 TEST_CASE("generate refuses in one line what it cannot do") {
   check_refused(run_program({"generate", "/nowhere", "--prompt", "x"}), "/nowhere");
-  check_refused(run_program({"generate", kDefault}), "expected one of --prompt, --prompt-file and --ids");
+  check_refused(run_program({"generate", kDefaultBundle}), "expected one of --prompt, --prompt-file and --ids");
   check_refused(generate({"--prompt", "x", "--variant", "int3"}), "int3");
   check_refused(generate({"--ids", "1,99999"}), "found 99999");
   check_refused(generate({"--prompt", "x", "--temperature", "-1"}), "temperature");
@@ -123,7 +118,7 @@ TEST_CASE("generate refuses in one line what it cannot do") {
                 "expected config.json, found model-q4.gguf: a GGUF file; make a bundle of it with");
   check_refused(run_program({"tokenize", folder_with("spiece.model")}),
                 "expected tokenizer.json, found spiece.model: a SentencePiece model");
-  const ProgramRun absent = run_program({"generate", kDefault, "--prompt", "x", "--backend", "tpu"});
+  const ProgramRun absent = run_program({"generate", kDefaultBundle, "--prompt", "x", "--backend", "tpu"});
   CHECK(absent.status == 4);
   CHECK(contains(absent.err, "modules here: "));
 }

@@ -4,14 +4,13 @@
 #include <chrono>
 
 #include "expectations.h"
+#include "support/bundles.h"
 #include "support/scratch_folder.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
-
-const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");
 
 ProgramRun run_beside_hostile(const std::vector<std::string>& arguments) {
   return run_program(arguments, {.environment = {{"SECONDSOURCE_MODULES", SS_TEST_HOSTILE_MODULES},
@@ -42,7 +41,7 @@ TEST_CASE("backends says of each hostile module what it did, and describes the o
 TEST_CASE("a run of a named backend does not open the modules beside it") {
   const ScratchFolder scratch;
   const auto began = std::chrono::steady_clock::now();
-  const ProgramRun run = run_beside_hostile({"run", kBundle, "--backend", "reference", "--variant", "bf16",
+  const ProgramRun run = run_beside_hostile({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16",
                                              "--scenario", "single-stream@/2", "--repetitions", "1", "--dry-run"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 0);
@@ -53,8 +52,8 @@ TEST_CASE("a run of a named backend does not open the modules beside it") {
 TEST_CASE("a run of all backends lists hostile modules as unavailable, and measures the others") {
   const ScratchFolder scratch;
   const ProgramRun run =
-      run_beside_hostile({"run", kBundle, "--variant", "bf16", "--scenario", "single-stream@/2", "--repetitions", "1",
-                          "--json", "--out", (scratch.path() / "run").string()});
+      run_beside_hostile({"run", kTinyBundle, "--variant", "bf16", "--scenario", "single-stream@/2", "--repetitions",
+                          "1", "--json", "--out", (scratch.path() / "run").string()});
   CAPTURE(run.out, run.err);
   REQUIRE((run.status == 0 || run.status == 6));
   const auto result = nlohmann::json::parse(run.out);
@@ -71,9 +70,9 @@ TEST_CASE("a hostile module that is asked for is a failure with its reason, and 
                                    {"sleeps", "was not open after"}}) {
     CAPTURE(name);
     for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{"run", kBundle, "--backend", name},
-          std::vector<std::string>{"check", kBundle, "--backend", name, "--variant", "bf16"},
-          std::vector<std::string>{"generate", kBundle, "--backend", name, "--prompt", "x"}}) {
+         {std::vector<std::string>{"run", kTinyBundle, "--backend", name},
+          std::vector<std::string>{"check", kTinyBundle, "--backend", name, "--variant", "bf16"},
+          std::vector<std::string>{"generate", kTinyBundle, "--backend", name, "--prompt", "x"}}) {
       const ProgramRun run = run_beside_hostile(arguments);
       CAPTURE(arguments.front(), run.out, run.err);
       CHECK(run.status == 4);

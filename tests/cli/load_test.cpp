@@ -15,6 +15,7 @@
 #include "record/record_json.h"
 #include "summary/summarize.h"
 #include "support/assets.h"
+#include "support/bundles.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
@@ -22,14 +23,14 @@
 namespace secondsource {
 namespace {
 
-const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
+using test::kTinyBundle;
 
 /// Runs the oracle with these scenarios. The status is 0, or 6 on a machine that disturbed the run.
 StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenarios,
                  const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"run",           kBundle, "--backend",  "reference",
-                                        "--variant",     "bf16",  "--scenario", scenarios,
-                                        "--repetitions", "1",     "--out",      (scratch.path() / "run").string()};
+  std::vector<std::string> arguments = {"run",           kTinyBundle, "--backend",  "reference",
+                                        "--variant",     "bf16",      "--scenario", scenarios,
+                                        "--repetitions", "1",         "--out",      (scratch.path() / "run").string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   const test::ProgramRun run = test::run_program(arguments);
   CAPTURE(run.out, run.err);
@@ -40,7 +41,7 @@ StoredRun run_of(const test::ScratchFolder& scratch, const std::string& scenario
 }
 
 template <typename T>
-std::vector<T> lines_of(const StoredRun& run, const std::string& scenario) {
+std::vector<T> journal_lines(const StoredRun& run, const std::string& scenario) {
   std::vector<T> lines;
   for (const JournalLine& line : run.journal.lines) {
     const auto* one = std::get_if<T>(&line);
@@ -52,12 +53,12 @@ std::vector<T> lines_of(const StoredRun& run, const std::string& scenario) {
 TEST_CASE("run: constant arrivals come equally spaced, and the record has both rates") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:20+constant+requests=9@/2");
-  const auto samples = lines_of<RequestSample>(run, "server-r20+constant");
+  const auto samples = journal_lines<RequestSample>(run, "server-r20+constant");
   REQUIRE(samples.size() == 9);
   for (std::size_t i = 1; i < samples.size(); ++i) {
     CHECK(samples[i].scheduled_ns - samples[i - 1].scheduled_ns == 50'000'000);
   }
-  const auto ends = lines_of<Repetition>(run, "server-r20+constant");
+  const auto ends = journal_lines<Repetition>(run, "server-r20+constant");
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].rate_per_s == 20.0);
   CHECK(ends[0].achieved_rate_per_s.value_or(0) > 0);
@@ -70,7 +71,7 @@ TEST_CASE("run: a recorded load is replayed with its arrivals and lengths, up to
   std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.0,12,3\n"
                           "2023-11-16 18:15:47.0,500,2\n2023-11-16 18:15:48.5,20,99\n";
   const StoredRun run = run_of(scratch, "server:trace=" + trace + "+speed=10@64/4");
-  const auto samples = lines_of<RequestSample>(run, "server-trace=azure+speed=10");
+  const auto samples = journal_lines<RequestSample>(run, "server-trace=azure+speed=10");
   REQUIRE(samples.size() == 3);
   CHECK(samples[1].scheduled_ns == 100'000'000);
   CHECK(samples[2].scheduled_ns == 250'000'000);
@@ -95,8 +96,8 @@ TEST_CASE("run: a continuous batch takes a request in, a static one drains first
     const test::ScratchFolder scratch;
     const StoredRun run =
         run_of(scratch, "server:trace=" + long_and_short(scratch) + "@16/60", {"--batching", batching});
-    const auto samples =
-        lines_of<RequestSample>(run, batching == "continuous" ? "server-trace=two" : "server-trace=two+" + batching);
+    const auto samples = journal_lines<RequestSample>(
+        run, batching == "continuous" ? "server-trace=two" : "server-trace=two+" + batching);
     REQUIRE(samples.size() == 2);
     const bool drained = *samples[1].first_token_ns > *samples[0].last_token_ns;
     CHECK(drained == (batching == "static"));
@@ -111,7 +112,7 @@ using Outcome = std::tuple<std::string, std::int32_t, std::int64_t, std::int64_t
 
 std::set<Outcome> outcomes_of(const StoredRun& run, const std::string& scenario) {
   std::set<Outcome> outcomes;
-  for (const RequestSample& sample : lines_of<RequestSample>(run, scenario)) {
+  for (const RequestSample& sample : journal_lines<RequestSample>(run, scenario)) {
     outcomes.emplace(sample.prompt, sample.request, sample.n_prompt_tokens, sample.n_output_tokens, sample.finish,
                      sample.verified_tokens);
   }
@@ -148,7 +149,7 @@ TEST_CASE("run: a scenario sends and gets the same beside another as alone") {
 TEST_CASE("run: the plan file sets the batching of every scenario, and the rows say so") {
   const test::ScratchFolder scratch;
   const std::string plan = (scratch.path() / "plan.yaml").string();
-  std::ofstream(plan) << "version: 1\nbundles: [" << kBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
+  std::ofstream(plan) << "version: 1\nbundles: [" << kTinyBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
                       << "scenarios: [\"offline:2@/2\"]\nrepetitions: 1\nbatching: dynamic\n";
   const test::ProgramRun run = test::run_program({"run", "--config", plan, "--out", (scratch.path() / "run").string()});
   CAPTURE(run.err);
@@ -169,7 +170,7 @@ TEST_CASE("run: real traces of Azure and Mooncake are replayed, shortened to the
     if (!path) continue;
     const test::ScratchFolder scratch;
     const StoredRun run = run_of(scratch, "server:trace=" + path->string() + "+speed=50+requests=6@24/3");
-    const auto samples = lines_of<RequestSample>(run, "server-trace=" + std::string(one.name) + "+speed=50");
+    const auto samples = journal_lines<RequestSample>(run, "server-trace=" + std::string(one.name) + "+speed=50");
     REQUIRE(samples.size() == 6);
     CHECK(std::abs(samples[1].scheduled_ns - one.second_ns / 50) < 1000);
     for (const RequestSample& sample : samples) {
@@ -185,7 +186,7 @@ TEST_CASE("run: how many requests of a trace are shortened is said before anythi
   std::ofstream(trace) << "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.0,12,3\n"
                           "2023-11-16 18:15:46.1,40,3\n2023-11-16 18:15:46.2,30,5\n2023-11-16 18:15:46.3,20,9\n";
   const test::ProgramRun run =
-      test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
+      test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
                          "server:trace=" + trace + "+requests=3@24/4", "--dry-run"});
   CAPTURE(run.out, run.err);
   CHECK(run.status == 0);
@@ -196,10 +197,10 @@ TEST_CASE("run: how many requests of a trace are shortened is said before anythi
 TEST_CASE("run: prompts share a prefix when that is asked for, and the row says how much of it was not computed") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "single-stream+requests=4@64/2,offline:2+prefix=48+requests=4@64/2");
-  for (const RequestSample& sample : lines_of<RequestSample>(run, "single-stream")) {
+  for (const RequestSample& sample : journal_lines<RequestSample>(run, "single-stream")) {
     CHECK(sample.n_cached_prompt_tokens == 0);
   }
-  for (const RequestSample& sample : lines_of<RequestSample>(run, "offline-b2+prefix=48")) {
+  for (const RequestSample& sample : journal_lines<RequestSample>(run, "offline-b2+prefix=48")) {
     // The warm-up has computed the prefix already.
     CHECK(sample.n_cached_prompt_tokens == 48);
   }
@@ -211,7 +212,7 @@ TEST_CASE("run: prompts share a prefix when that is asked for, and the row says 
 TEST_CASE("run: server:slo-max tries rates, keeps every try, holds the highest that was kept, and measures at it") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=60000,tpot_ms=60000"});
-  const auto probes = lines_of<RateProbe>(run, "server-slo-max");
+  const auto probes = journal_lines<RateProbe>(run, "server-slo-max");
   REQUIRE(probes.size() >= 3);
   CHECK(probes[0].phase == ProbePhase::kSaturation);
   CHECK(probes[1].rate_per_s == Approx(0.8 * probes[0].rate_per_s));
@@ -222,7 +223,7 @@ TEST_CASE("run: server:slo-max tries rates, keeps every try, holds the highest t
   }
   CHECK(probes.back().phase == ProbePhase::kHold);
   CHECK(probes.back().verdict == ProbeVerdict::kKept);
-  const auto ends = lines_of<Repetition>(run, "server-slo-max");
+  const auto ends = journal_lines<Repetition>(run, "server-slo-max");
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].rate_per_s == probes.back().rate_per_s);
   const CellSummary cell = summarize(run.record, run.journal).cells[0];
@@ -233,8 +234,8 @@ TEST_CASE("run: server:slo-max tries rates, keeps every try, holds the highest t
 TEST_CASE("run: an SLO that no rate keeps is a result, not a failure of the backend") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:slo-max+requests=8@16/2", {"--slo", "ttft_ms=0.0001,tpot_ms=0.0001"});
-  CHECK(lines_of<Repetition>(run, "server-slo-max").empty());
-  CHECK(lines_of<RateProbe>(run, "server-slo-max").back().verdict != ProbeVerdict::kKept);
+  CHECK(journal_lines<Repetition>(run, "server-slo-max").empty());
+  CHECK(journal_lines<RateProbe>(run, "server-slo-max").back().verdict != ProbeVerdict::kKept);
   const RunSummary summary = summarize(run.record, run.journal);
   REQUIRE(summary.cells[0].notes.size() == 1);
   CHECK(summary.cells[0].notes[0].find("no rate keeps the SLO") != std::string::npos);
@@ -243,7 +244,7 @@ TEST_CASE("run: an SLO that no rate keeps is a result, not a failure of the back
 TEST_CASE("run: a load that only piles up is given up, and its row is INVALID without figures in every report") {
   const test::ScratchFolder scratch;
   const StoredRun run = run_of(scratch, "server:20000+requests=400@16/8");
-  CHECK(lines_of<RequestSample>(run, "server-r20000").size() < 400);
+  CHECK(journal_lines<RequestSample>(run, "server-r20000").size() < 400);
   const auto report = [&](const std::string& format) {
     return test::run_program({"report", (scratch.path() / "run").string(), "--format", format}).out;
   };
@@ -281,7 +282,7 @@ TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of 
     CAPTURE(name);
     CHECK(names.contains(name));
   }
-  const auto times = lines_of<OperationTimes>(run, "offline-b2");
+  const auto times = journal_lines<OperationTimes>(run, "offline-b2");
   REQUIRE(times.size() == 1);
   CHECK(times[0].output_tokens == times[0].n_requests * 3);
   std::int64_t sum_ns = 0;
@@ -306,7 +307,7 @@ TEST_CASE("run: --trace writes spans that a viewer opens, and where the time of 
 TEST_CASE("report --portability: operations on two backends, with their shares of the roofline, in every format") {
   const test::ScratchFolder scratch;
   const std::string folder = (scratch.path() / "run").string();
-  const test::ProgramRun run = test::run_program({"run", kBundle, "--backend", "cpu,reference", "--variant", "bf16",
+  const test::ProgramRun run = test::run_program({"run", kTinyBundle, "--backend", "cpu,reference", "--variant", "bf16",
                                                   "--scenario", "offline:2@16/3", "--repetitions", "1", "--out", folder,
                                                   "--trace", (scratch.path() / "trace.json").string()});
   CAPTURE(run.err);
@@ -345,11 +346,11 @@ TEST_CASE("run: loads that contradict themselves are refused in one line") {
     const char* part;
   };
   const Case cases[] = {
-      {{"run", kBundle, "--scenario", "server:slo-max"}, "expected an SLO to keep (--slo)"},
-      {{"run", kBundle, "--scenario", "single-stream+prefix=64@64/2"}, "longer than their shared prefix"},
-      {{"run", kBundle, "--slo", "quick"}, "expected limits such as"},
-      {{"run", kBundle, "--scenario", "server:trace=/nowhere.csv"}, "/nowhere.csv"},
-      {{"run", kBundle, "--batching", "clever"}, "clever"},
+      {{"run", kTinyBundle, "--scenario", "server:slo-max"}, "expected an SLO to keep (--slo)"},
+      {{"run", kTinyBundle, "--scenario", "single-stream+prefix=64@64/2"}, "longer than their shared prefix"},
+      {{"run", kTinyBundle, "--slo", "quick"}, "expected limits such as"},
+      {{"run", kTinyBundle, "--scenario", "server:trace=/nowhere.csv"}, "/nowhere.csv"},
+      {{"run", kTinyBundle, "--batching", "clever"}, "clever"},
   };
   for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
 }

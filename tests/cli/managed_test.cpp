@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/enum_names.h"
 #include "core/file.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
@@ -19,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kBundle = test::source_path("bundles/default");
-const std::string kStandIn = test::source_path("tests/serving/stand_in.py");
+using test::kDefaultBundle;
+const std::string kServerStandIn = test::source_path("tests/serving/stand_in.py");
 const std::string kPodman = test::source_path("tests/serving/podman_stand_in.py");
 constexpr const char* kImage =
     "localhost/stand-in@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -32,13 +33,13 @@ test::SystemRun managed_run(const std::string& how, const std::vector<std::strin
 
 /// `start:` of the stand-in with more arguments.
 std::string start_of(const std::string& more = "") {
-  return "    start: [python3, '" + kStandIn + "', --dialect, vllm, --bundle, '" + kBundle +
+  return "    start: [python3, '" + kServerStandIn + "', --dialect, vllm, --bundle, '" + kDefaultBundle +
          "', --model, '{model}', --port, '{port}'" + (more.empty() ? "" : ", " + more) + "]\n";
 }
 
 std::string image_of(const std::string& more = "") {
   return "    engine: '" + kPodman + "'\n    image: '" + kImage + "'\n    start: [--dialect, vllm, --bundle, '" +
-         kBundle + "', --model, '{model}', --port, '{port}'" + (more.empty() ? "" : ", " + more) + "]\n";
+         kDefaultBundle + "', --model, '{model}', --port, '{port}'" + (more.empty() ? "" : ", " + more) + "]\n";
 }
 
 /// The failures of a run as "kind: message".
@@ -183,8 +184,8 @@ TEST_CASE("a server in a container is the same row, with the image in the finger
   CHECK(managed->engine_version == "podman version 4.3.1 (a stand-in)");
   CHECK(managed->image_id.starts_with("feedbeef"));
   const std::string calls = read_file(measured.scratch() / "calls").value();
-  CHECK(
-      test::contains(calls, "--pull=never --network=host --volume " + kBundle + "/config.json:/model/config.json:ro"));
+  CHECK(test::contains(
+      calls, "--pull=never --network=host --volume " + kDefaultBundle + "/config.json:/model/config.json:ro"));
   CHECK(test::contains(calls, "--env A=1 --cpuset-cpus=0 " + std::string(kImage) + " --dialect vllm"));
   CHECK(test::contains(calls, "--model /model --port "));
   // Started twice: once to be asked what it is, once to be measured; nothing is left.
@@ -238,7 +239,7 @@ TEST_CASE("nothing is measured in place of the server that was to be started") {
   const test::ScratchFolder scratch;
   ChildCommand command;
   command.program = "/usr/bin/env";
-  command.arguments = {"python3", kStandIn};
+  command.arguments = {"python3", kServerStandIn};
   auto other = ChildProcess::start(command);
   REQUIRE_OK(other);
   const auto port = other->receive(now_ns() + 60'000'000'000);

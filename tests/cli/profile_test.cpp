@@ -7,6 +7,7 @@
 #include <set>
 
 #include "expectations.h"
+#include "support/bundles.h"
 #include "support/result.h"
 
 using namespace secondsource;
@@ -14,10 +15,8 @@ using namespace secondsource::test;
 
 namespace {
 
-const std::string kBundle = source_path("bundles/tiny-gqa8-hd64");  // hidden 48, vocabulary 512, 2 layers
-
 ProgramRun profile(std::vector<std::string> flags) {
-  std::vector<std::string> arguments = {"profile", kBundle,      "--backend",     "cpu",      "--variant",
+  std::vector<std::string> arguments = {"profile", kTinyBundle,  "--backend",     "cpu",      "--variant",
                                         "bf16",    "--scenario", "offline:2@8/3", "--budget", "0.01s"};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   return run_program(arguments);
@@ -41,7 +40,7 @@ TEST_CASE("profile: names operations, shapes and kernels, and what is outside of
   CHECK(contains(run.out, "of the limit"));
   CHECK_FALSE(contains(run.out, "layers.1"));
   CHECK(contains(profile({"--layers"}).out, "layers.1"));
-  check_refused(run_program({"profile", kBundle, "--scenario", "single-stream"}), "with its lengths");
+  check_refused(run_program({"profile", kTinyBundle, "--scenario", "single-stream"}), "with its lengths");
 }
 
 TEST_CASE("profile: the JSON has the work of each operation, every layer and every gap") {

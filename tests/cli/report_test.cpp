@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "expectations.h"
+#include "support/bundles.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 
@@ -12,8 +13,6 @@ using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
-
-const std::string kTiny = source_path("bundles/tiny-gqa8-hd64");
 
 std::string report(const std::string& run, const std::string& format) {
   const ProgramRun made = run_program({"report", run, "--format", format});
@@ -34,9 +33,9 @@ std::int64_t count(std::string_view text, std::string_view part) {
 TEST_CASE("report shows one run with a verdict and a failure in every format") {
   const ScratchFolder scratch;
   const std::string run = (scratch.path() / "run").string();
-  const ProgramRun measured =
-      run_program({"run", kTiny, "--backend", "cpu,reference", "--variant", "bf16", "--scenario", "single-stream@/4",
-                   "--repetitions", "2", "--price", "1.20", "--fault", "cpu=crash:3", "--out", run});
+  const ProgramRun measured = run_program({"run", kTinyBundle, "--backend", "cpu,reference", "--variant", "bf16",
+                                           "--scenario", "single-stream@/4", "--repetitions", "2", "--price", "1.20",
+                                           "--fault", "cpu=crash:3", "--out", run});
   CAPTURE(measured.err);
   REQUIRE(measured.status == 4);
 
@@ -88,8 +87,8 @@ TEST_CASE("report puts several runs into one table") {
   std::vector<std::string> arguments = {"report"};
   for (const char* variant : {"bf16", "int8"}) {
     arguments.push_back((scratch.path() / variant).string());
-    REQUIRE(run_program({"run", kTiny, "--backend", "reference", "--variant", variant, "--scenario", "single-stream@/2",
-                         "--repetitions", "1", "--out", arguments.back()})
+    REQUIRE(run_program({"run", kTinyBundle, "--backend", "reference", "--variant", variant, "--scenario",
+                         "single-stream@/2", "--repetitions", "1", "--out", arguments.back()})
                 .status == 0);
   }
   const ProgramRun both = run_program(arguments);

@@ -7,6 +7,7 @@
 
 #include "expectations.h"
 #include "record/record_json.h"
+#include "support/bundles.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
@@ -14,7 +15,7 @@
 namespace secondsource {
 namespace {
 
-const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
+using test::kTinyBundle;
 
 TEST_CASE("run without arguments in an empty folder says what to do first") {
   const test::ScratchFolder scratch;
@@ -37,19 +38,19 @@ TEST_CASE("run: what cannot be run is refused in one line with status 2") {
   const Case cases[] = {
       {{"run"}, "expected a bundle"},
       {{"run", "/nowhere"}, "/nowhere"},
-      {{"run", kBundle, "--scenario", "fast"}, "scenario \"fast\""},
-      {{"run", kBundle, "--scenario", "offline:4,offline-b4"}, "given twice"},
-      {{"run", kBundle, "--variant", "int3"}, "int3"},
-      {{"run", kBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
+      {{"run", kTinyBundle, "--scenario", "fast"}, "scenario \"fast\""},
+      {{"run", kTinyBundle, "--scenario", "offline:4,offline-b4"}, "given twice"},
+      {{"run", kTinyBundle, "--variant", "int3"}, "int3"},
+      {{"run", kTinyBundle, "--suite", "nonsense", "--backend", "reference", "--dry-run", "--memory-max", "lots"},
        "a size such as"},
-      {{"run", kBundle, "--cpus", "x"}, "CPUs: expected a list"},
-      {{"run", kBundle, "--fault", "cpu"}, "expected BACKEND=KIND"},
-      {{"run", kBundle, "--fault", "gpu=crash:1"}, "expected a backend of this run"},
-      {{"run", kBundle, "--fault", "reference=explode"}, "explode"},
-      {{"run", kBundle, kBundle}, "was given already"},
+      {{"run", kTinyBundle, "--cpus", "x"}, "CPUs: expected a list"},
+      {{"run", kTinyBundle, "--fault", "cpu"}, "expected BACKEND=KIND"},
+      {{"run", kTinyBundle, "--fault", "gpu=crash:1"}, "expected a backend of this run"},
+      {{"run", kTinyBundle, "--fault", "reference=explode"}, "explode"},
+      {{"run", kTinyBundle, kTinyBundle}, "was given already"},
       {{"run", "--config", "/nowhere.yaml"}, "/nowhere.yaml"},
       {{"run", "--resume", "/nowhere"}, "/nowhere"},
-      {{"run", kBundle, "--resume", "/nowhere"}, "--resume: the plan is the one"},
+      {{"run", kTinyBundle, "--resume", "/nowhere"}, "--resume: the plan is the one"},
   };
   for (const Case& one : cases) test::check_refused(test::run_program(one.arguments), one.part);
 }
@@ -58,7 +59,7 @@ TEST_CASE("run: --dry-run prints the cells and a time, and measures nothing") {
   const test::ScratchFolder scratch;
   const auto out = scratch.path() / "run";
   const test::ProgramRun run =
-      test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
+      test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
                          "single-stream,offline:4", "--dry-run", "--out", out.string()});
   CAPTURE(run.err);
   CHECK(run.status == 0);
@@ -74,7 +75,7 @@ TEST_CASE("run: a whole run leaves its record, its samples and its summary, and 
   const test::ScratchFolder scratch;
   const auto out = scratch.path() / "run";
   const std::vector<std::string> arguments = {
-      "run",           kBundle,     "--backend",  "reference",
+      "run",           kTinyBundle, "--backend",  "reference",
       "--variant",     "bf16",      "--scenario", "single-stream@/4,offline:2@/4,server:4@/4",
       "--repetitions", "2",         "--price",    "1.20",
       "--out",         out.string()};
@@ -112,15 +113,15 @@ TEST_CASE("run: a whole run leaves its record, its samples and its summary, and 
 TEST_CASE("run: a backend that was named and is not there is status 4, and the others complete") {
   const test::ScratchFolder scratch;
   const test::ProgramRun run = test::run_program(
-      {"run", kBundle, "--backend", "reference,cuda-of-tomorrow", "--variant", "bf16", "--scenario", "single-stream@/2",
-       "--repetitions", "1", "--json", "--out", (scratch.path() / "run").string()});
+      {"run", kTinyBundle, "--backend", "reference,cuda-of-tomorrow", "--variant", "bf16", "--scenario",
+       "single-stream@/2", "--repetitions", "1", "--json", "--out", (scratch.path() / "run").string()});
   CAPTURE(run.err);
   CHECK(run.status == 4);
   const auto result = nlohmann::json::parse(run.out, nullptr, false);
   REQUIRE(result.is_object());
   CHECK(result["statuses"] == nlohmann::json::array({4}));
   CHECK(result["summary"]["cells"][0]["status"] == "complete");
-  const test::ProgramRun none = test::run_program({"run", kBundle, "--backend", "cuda-of-tomorrow"});
+  const test::ProgramRun none = test::run_program({"run", kTinyBundle, "--backend", "cuda-of-tomorrow"});
   CHECK(none.status == 4);
   CHECK(none.err.find("cuda-of-tomorrow") != std::string::npos);
 }
@@ -128,7 +129,7 @@ TEST_CASE("run: a backend that was named and is not there is status 4, and the o
 TEST_CASE("run: a plan file does what flags do, and flags override it") {
   const test::ScratchFolder scratch;
   const auto plan = scratch.path() / "secondsource.yaml";
-  std::ofstream(plan) << "version: 1\nbundles: [" << kBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
+  std::ofstream(plan) << "version: 1\nbundles: [" << kTinyBundle << "]\nbackends: [reference]\nvariants: [bf16]\n"
                       << "scenarios: ['offline:2']\nrepetitions: 7\n";
   const test::ProgramRun run =
       test::run_program({"run", "--config", plan.string(), "--scenario", "offline:4", "--dry-run"});
@@ -142,7 +143,8 @@ TEST_CASE("run: a plan file does what flags do, and flags override it") {
 TEST_CASE("run: --baseline gates against a run of the same build, and never calls that a regression") {
   const test::ScratchFolder scratch;
   const auto run_into = [&](const char* name, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = {"run", kBundle, "--backend", "reference", "--variant", "bf16", "--scenario"};
+    std::vector<std::string> arguments = {"run",       kTinyBundle, "--backend", "reference",
+                                          "--variant", "bf16",      "--scenario"};
     for (const std::string& text :
          {std::string("single-stream@/4"), std::string("--out"), (scratch.path() / name).string()}) {
       arguments.push_back(text);
@@ -239,7 +241,7 @@ TEST_CASE("worker: the null system answers over the pipes as a backend would") {
 TEST_CASE("run: --threads and --cpus reach the worker and the record") {
   const test::ScratchFolder scratch;
   const auto out = scratch.path() / "run";
-  const test::ProgramRun run = test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16",
+  const test::ProgramRun run = test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16",
                                                   "--scenario", "single-stream@/2", "--repetitions", "1", "--threads",
                                                   "1", "--cpus", "0", "--out", out.string()});
   CAPTURE(run.err);

@@ -6,6 +6,7 @@
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/text_parts.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -30,10 +31,6 @@ std::string stored_run(const ScratchFolder& scratch, const std::string& name, do
   REQUIRE_OK(write_file(folder / "run.json", to_json(record)));
   REQUIRE_OK(write_file(folder / "samples.jsonl", lines));
   return folder.string();
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 std::string waiver_file(const ScratchFolder& scratch, const std::string& expires) {

@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "expectations.h"
 #include "record/record_json.h"
+#include "support/bundles.h"
 #include "support/scratch_folder.h"
 #include "support/stand_in.h"
 
@@ -18,10 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kBundle = test::source_path("bundles/default");
+using test::kDefaultBundle;
 
 std::vector<std::string> with_bundle(std::vector<std::string> options) {
-  options.insert(options.end(), {"--bundle", kBundle});
+  options.insert(options.end(), {"--bundle", kDefaultBundle});
   return options;
 }
 
@@ -31,8 +32,8 @@ class SystemRun {
   explicit SystemRun(const std::string& system, const std::vector<std::string>& more = {},
                      const test::ProgramOptions& options = {}) {
     std::vector<std::string> arguments = {
-        "run",           kBundle, "--system", system,           "--scenario", "offline:2+requests=4@/6",
-        "--repetitions", "1",     "--out",    folder().string()};
+        "run", kDefaultBundle, "--system",       system, "--scenario", "offline:2+requests=4@/6", "--repetitions",
+        "1",   "--out",        folder().string()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     run_ = test::run_program(arguments, options);
   }
@@ -372,7 +373,8 @@ TEST_CASE("a plan names servers as the command line does") {
   const test::StandIn server(with_bundle({"--dialect", "sglang"}));
   const test::ScratchFolder scratch;
   const auto plan = scratch.path() / "plan.yaml";
-  REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kBundle + "']\nscenarios: ['single-stream+requests=3@/4']\n" +
+  REQUIRE_OK(write_file(plan, "version: 1\nbundles: ['" + kDefaultBundle +
+                                  "']\nscenarios: ['single-stream+requests=3@/4']\n" +
                                   "repetitions: 1\nsystems:\n  - {name: sg, url: '" + server.url() +
                                   "', preset: sglang, variant: int8, timeout: 20}\n"));
   const test::ProgramRun run =
@@ -401,7 +403,7 @@ TEST_CASE("run --system: what cannot be measured is refused in one line with sta
       {{"--system", "it=" + url, "--fault", "it=crash:1"}, "fault"},
   };
   for (const Case& one : cases) {
-    std::vector<std::string> arguments = {"run", kBundle, "--out", "/nowhere/run"};
+    std::vector<std::string> arguments = {"run", kDefaultBundle, "--out", "/nowhere/run"};
     arguments.insert(arguments.end(), one.more.begin(), one.more.end());
     arguments.emplace_back("--dry-run");
     test::check_refused(test::run_program(arguments), one.part);

@@ -19,7 +19,7 @@ HeadShape pick_heads(Dice& dice) {
           .head_dim = dice.one_of<std::int32_t>({32, 64, 80, 128})};
 }
 
-std::string describe(const HeadShape& heads) {
+std::string describe_heads(const HeadShape& heads) {
   return fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
 }
 
@@ -89,10 +89,10 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads, bool has_sinks = false) 
     sequences.finish(batch, b.dice.chance(0.3) ? b.dice.between(1, 4) : 0);
     b.submit(std::move(batch));
   }
-  b.result.name = fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe(heads), page_tokens, n_sequences,
-                              n_steps, layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
-                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "",
-                              dirty ? " dirty" : "");
+  b.result.name = fmt::format(
+      "{} page={} sequences={} steps={}{}{}{}{}", describe_heads(heads), page_tokens, n_sequences, n_steps,
+      layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
+      layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "", dirty ? " dirty" : "");
   return std::move(b.result);
 }
 
@@ -141,7 +141,7 @@ Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::
     sequences.finish(batch, 0);
     b.submit(std::move(batch));
   }
-  b.result.name = fmt::format("{} length={}{}", describe(heads), length,
+  b.result.name = fmt::format("{} length={}{}", describe_heads(heads), length,
                               layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "");
   return std::move(b.result);
 }
@@ -192,8 +192,8 @@ Case rope_append_case(CaseBuilder b, const RopeForm& form) {
   const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
   for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
   b.submit(std::move(batch));
-  b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe(heads), page_tokens, n_tokens, n_padding,
-                              offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "");
+  b.result.name = fmt::format("{} page={} m={}+{} position={}{}{}", describe_heads(heads), page_tokens, n_tokens,
+                              n_padding, offset, op.q_norm ? " q_norm" : "", op.k_norm ? " k_norm" : "");
   return std::move(b.result);
 }
 
@@ -287,7 +287,7 @@ Case make_deep_attention_case(std::uint64_t seed) {
   sequences.append(decode, deep, 1, kIds);
   sequences.finish(decode, 0);
   b.submit(std::move(decode));
-  b.result.name = fmt::format("{} length={}{}{}", describe(heads), length,
+  b.result.name = fmt::format("{} length={}{}{}", describe_heads(heads), length,
                               layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "");
   return std::move(b.result);
 }
@@ -325,8 +325,8 @@ Case make_page_copy_case(std::uint64_t seed) {
     sequences.finish(batch, 0);
     b.submit(std::move(batch));
   }
-  b.result.name =
-      fmt::format("{} page={} pages={}{}", describe(heads), page_tokens, pages.size(), in_flight ? " in flight" : "");
+  b.result.name = fmt::format("{} page={} pages={}{}", describe_heads(heads), page_tokens, pages.size(),
+                              in_flight ? " in flight" : "");
   return std::move(b.result);
 }
 

@@ -32,7 +32,7 @@ Dims pick_dims(Dice& dice) {
   return dims;
 }
 
-std::string describe(const Dims& dims) {
+std::string describe_dims(const Dims& dims) {
   return fmt::format("{} dim={} ffn={} heads={}/{}x{}", to_string(dims.encoding), dims.dim, dims.ffn_dim,
                      dims.heads.n_heads, dims.heads.n_kv_heads, dims.heads.head_dim);
 }
@@ -161,7 +161,7 @@ Case make_layer_case(std::uint64_t seed) {
   const bool fused = b.dice.chance(0.5);
   if (fused) b.observe_only(std::vector{hidden});
   submit_mixed_steps(b, kIds, false);
-  b.result.name = fmt::format("{}{}{}", describe(dims), dims.act == ActQuant::kNone ? "" : " w8a8",
+  b.result.name = fmt::format("{}{}{}", describe_dims(dims), dims.act == ActQuant::kNone ? "" : " w8a8",
                               fused ? " only the end observed" : " everything observed");
   return std::move(b.result);
 }
@@ -192,7 +192,7 @@ Case make_window_case(std::uint64_t seed) {
     }
   }
   submit_mixed_steps(b, kIds, false);
-  b.result.name = fmt::format("{} operations {}..{}", describe(dims), first, first + length - 1);
+  b.result.name = fmt::format("{} operations {}..{}", describe_dims(dims), first, first + length - 1);
   return std::move(b.result);
 }
 
@@ -210,7 +210,7 @@ Case make_model_case(std::uint64_t seed) {
   const ValueId logits = add_head(b, dims, hidden, table, vocab);
   b.observe_only(std::vector{logits});
   submit_mixed_steps(b, vocab, true);
-  b.result.name = fmt::format("{} vocab={}", describe(dims), vocab);
+  b.result.name = fmt::format("{} vocab={}", describe_dims(dims), vocab);
   return std::move(b.result);
 }
 

@@ -3,17 +3,17 @@
 #include <nlohmann/json.hpp>
 
 #include "record/record_json.h"
+#include "support/bundles.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/scratch_folder.h"
-#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
 
 using nlohmann::json;
 
-const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
+using test::kTinyBundle;
 
 struct FaultyRun {
   test::ProgramRun run;
@@ -25,7 +25,8 @@ FaultyRun run_with(const std::string& fault, const test::ScratchFolder& scratch,
                    const std::vector<std::string>& more = {},
                    const std::string& scenarios = "single-stream@/6,offline:2@/6") {
   const std::string out = (scratch.path() / "run").string();
-  std::vector<std::string> arguments = {"run", kBundle, "--backend", "cpu,reference", "--variant", "bf16", "--json"};
+  std::vector<std::string> arguments = {"run",       kTinyBundle, "--backend", "cpu,reference",
+                                        "--variant", "bf16",      "--json"};
   for (const std::string& text : {std::string("--scenario"), scenarios, std::string("--repetitions"), std::string("1"),
                                   std::string("--step-deadline"), std::string("4s"), std::string("--fault"),
                                   "cpu=" + fault, std::string("--out"), out}) {
@@ -148,7 +149,7 @@ TEST_CASE("a full stdout is an I/O failure") {
   test::ProgramOptions options;
   options.out_path = "/dev/full";
   const test::ProgramRun run =
-      test::run_program({"run", kBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
+      test::run_program({"run", kTinyBundle, "--backend", "reference", "--variant", "bf16", "--scenario",
                          "single-stream@/2", "--repetitions", "1", "--out", (scratch.path() / "run").string()},
                         options);
   CHECK(run.status == 70);

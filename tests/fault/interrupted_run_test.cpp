@@ -14,18 +14,18 @@
 #include "core/random.h"
 #include "record/record_json.h"
 #include "started_program.h"
+#include "support/bundles.h"
 #include "support/program.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
-#include "support/source_path.h"
 
 namespace secondsource {
 namespace {
 
-const std::string kBundle = test::source_path("bundles/tiny-gqa8-hd64");
+using test::kTinyBundle;
 
 std::vector<std::string> run_arguments(const std::filesystem::path& folder) {
-  return {"run", kBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
+  return {"run", kTinyBundle, "--backend", "reference", "--variant", "bf16,int8", "--scenario",
           "single-stream@/8,offline:4@/8,server:4@/4", "--repetitions", "2", "--seed", "5",
           // A large budget keeps cells from ending early on a busy machine, which would be correct but is not tested
           // here.
@@ -226,7 +226,7 @@ TEST_CASE("--retry-failed measures what failed, and without it a resumed run lea
   CAPTURE(retried.err);
   CHECK(is_complete(retried.status));
   CHECK(failures_of(retried) == 0);
-  const test::ProgramRun alone = test::run_program({"run", kBundle, "--retry-failed"});
+  const test::ProgramRun alone = test::run_program({"run", kTinyBundle, "--retry-failed"});
   CHECK(alone.status == 2);
   CHECK(alone.err.find("--retry-failed: expected --resume") != std::string::npos);
 }
@@ -260,7 +260,7 @@ TEST_CASE("a disk that fills up ends with 70, keeps what was measured, and the r
 TEST_CASE("a run whose bundle changed is not resumed") {
   const test::ScratchFolder scratch;
   const std::filesystem::path bundle = scratch.path() / "bundle";
-  std::filesystem::copy(kBundle, bundle, std::filesystem::copy_options::recursive);
+  std::filesystem::copy(kTinyBundle, bundle, std::filesystem::copy_options::recursive);
   const std::filesystem::path folder = scratch.path() / "run";
   const test::ProgramRun first =
       test::run_program({"run", bundle.string(), "--backend", "reference", "--variant", "bf16", "--scenario",

@@ -8,10 +8,10 @@ namespace secondsource {
 namespace {
 
 /// hidden = table[ids]; normed = norm(hidden); qkv = normed W; rope; attention in place; hidden += q Wo; logits.
-struct Example {
+struct ExampleGraph {
   StepGraph graph;
   std::vector<WeightSpec> weights;
-  Example() {
+  ExampleGraph() {
     graph.values = {{.cols = 8},   // 0 hidden
                     {.cols = 8},   // 1 normed
                     {.cols = 16},  // 2 qkv: 2 + 1 + 1 heads of 4
@@ -50,7 +50,7 @@ struct Example {
 };
 
 TEST_CASE("a small transformer is accepted") {
-  Example example;
+  ExampleGraph example;
   REQUIRE_OK(check_graph(example.graph));
   REQUIRE_OK(check_graph_weights(example.graph, example.weights));
   REQUIRE_OK(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}));
@@ -59,48 +59,53 @@ TEST_CASE("a small transformer is accepted") {
 TEST_CASE("a malformed graph is refused by the label of its operation") {
   struct Change {
     const char* expected_part;
-    void (*apply)(Example&);
+    void (*apply)(ExampleGraph&);
   };
   const Change changes[] = {
-      {"embed (embed): expected a value in [0, 6), found 6", [](Example& e) { e.op<Embed>(0).out = ValueId{6}; }},
-      {"embed (embed): expected an output of one row a token", [](Example& e) { e.op<Embed>(0).out = ValueId{4}; }},
-      {"norm (rms_norm): value 2: expected 8 columns, found 16", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{2}; }},
-      {"norm (rms_norm): value 0 may not be read and written", [](Example& e) { e.op<RmsNorm>(1).out = ValueId{0}; }},
+      {"embed (embed): expected a value in [0, 6), found 6", [](ExampleGraph& e) { e.op<Embed>(0).out = ValueId{6}; }},
+      {"embed (embed): expected an output of one row a token",
+       [](ExampleGraph& e) { e.op<Embed>(0).out = ValueId{4}; }},
+      {"norm (rms_norm): value 2: expected 8 columns, found 16",
+       [](ExampleGraph& e) { e.op<RmsNorm>(1).out = ValueId{2}; }},
+      {"norm (rms_norm): value 0 may not be read and written",
+       [](ExampleGraph& e) { e.op<RmsNorm>(1).out = ValueId{0}; }},
       {"norm (rms_norm): a residual goes with neither add nor sum_out",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.op<RmsNorm>(1).residual = ValueId{0};
          e.op<RmsNorm>(1).sum_out = ValueId{0};
        }},
       {"norm (rms_norm): a bias goes with a norm that centers",
-       [](Example& e) { e.op<RmsNorm>(1).bias = WeightId{1}; }},
+       [](ExampleGraph& e) { e.op<RmsNorm>(1).bias = WeightId{1}; }},
       {"norm (rms_norm): value 3 is read before it is written",
-       [](Example& e) { e.op<RmsNorm>(1).residual = ValueId{3}; }},
+       [](ExampleGraph& e) { e.op<RmsNorm>(1).residual = ValueId{3}; }},
       {"output (rms_norm): value 2: expected 8 columns, found 16",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.graph.ops[5] = RmsNorm{.x = ValueId{3}, .weight = WeightId{1}, .residual = ValueId{2}, .out = ValueId{0}};
        }},
-      {"qkv (matmul): value 3 is read before it is written", [](Example& e) { e.op<Matmul>(2).x = ValueId{3}; }},
-      {"qkv (matmul): aux goes with kAddResidual", [](Example& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
+      {"qkv (matmul): value 3 is read before it is written", [](ExampleGraph& e) { e.op<Matmul>(2).x = ValueId{3}; }},
+      {"qkv (matmul): aux goes with kAddResidual", [](ExampleGraph& e) { e.op<Matmul>(2).aux = ValueId{0}; }},
       {"qkv (matmul): a bias goes with kBias, kGelu or a gated",
-       [](Example& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
+       [](ExampleGraph& e) { e.op<Matmul>(2).bias = WeightId{1}; }},
       {"rope (rope_append): expected a rope in [0, 1), found 1",
-       [](Example& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
-      {"expected 2 frequencies, found 1", [](Example& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
+       [](ExampleGraph& e) { e.op<RopeAppend>(3).rope = RopeId{1}; }},
+      {"expected 2 frequencies, found 1", [](ExampleGraph& e) { e.graph.ropes[0].inv_freq.pop_back(); }},
       {"multiple of KV heads",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.op<Attention>(4).heads = {3, 2, 4};
        }},
-      {"attention (attention): expected a window >= 0", [](Example& e) { e.op<Attention>(4).window = -1; }},
-      {"select (select_rows): expected rows of tokens in", [](Example& e) { e.op<SelectRows>(6).out = ValueId{1}; }},
-      {"head (matmul): value 5: expected rows of tokens", [](Example& e) { e.op<Matmul>(7).x = ValueId{0}; }},
-      {"sample (sample): expected n_top in [0, 10], found 11", [](Example& e) { e.op<Sample>(8).n_top = 11; }},
-      {"expected 9 labels, found 8", [](Example& e) { e.graph.labels.pop_back(); }},
-      {"value 1: expected f32 or i32, found bf16", [](Example& e) { e.graph.values[1].dtype = DType::kBf16; }},
-      {"value 2: expected columns, found 0", [](Example& e) { e.graph.values[2].cols = 0; }},
-      {"norm (rms_norm): value 1: expected f32, found i32", [](Example& e) { e.graph.values[1].dtype = DType::kI32; }},
+      {"attention (attention): expected a window >= 0", [](ExampleGraph& e) { e.op<Attention>(4).window = -1; }},
+      {"select (select_rows): expected rows of tokens in",
+       [](ExampleGraph& e) { e.op<SelectRows>(6).out = ValueId{1}; }},
+      {"head (matmul): value 5: expected rows of tokens", [](ExampleGraph& e) { e.op<Matmul>(7).x = ValueId{0}; }},
+      {"sample (sample): expected n_top in [0, 10], found 11", [](ExampleGraph& e) { e.op<Sample>(8).n_top = 11; }},
+      {"expected 9 labels, found 8", [](ExampleGraph& e) { e.graph.labels.pop_back(); }},
+      {"value 1: expected f32 or i32, found bf16", [](ExampleGraph& e) { e.graph.values[1].dtype = DType::kBf16; }},
+      {"value 2: expected columns, found 0", [](ExampleGraph& e) { e.graph.values[2].cols = 0; }},
+      {"norm (rms_norm): value 1: expected f32, found i32",
+       [](ExampleGraph& e) { e.graph.values[1].dtype = DType::kI32; }},
   };
   for (const Change& change : changes) {
-    Example example;
+    ExampleGraph example;
     change.apply(example);
     INFO(change.expected_part);
     CHECK_ERROR(check_graph(example.graph), ErrorCode::kInvalidInput, change.expected_part);
@@ -110,24 +115,26 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
 TEST_CASE("weights that do not fit their operation are refused by name") {
   struct Change {
     const char* expected_part;
-    void (*apply)(Example&);
+    void (*apply)(ExampleGraph&);
   };
   const Change changes[] = {
-      {"qkv (matmul): expected a weight in [0, 4), found 9", [](Example& e) { e.op<Matmul>(2).weight = WeightId{9}; }},
-      {"weight table: expected 8 columns, found 9", [](Example& e) { e.weights[0].n_cols = 9; }},
-      {"weight norm: expected [1, 8], found [2, 8]", [](Example& e) { e.weights[1].n_rows = 2; }},
-      {"weight qkv: gives 12 outputs, the value has 16", [](Example& e) { e.weights[2].n_rows = 12; }},
-      {"weight qkv: a gated epilogue and the join", [](Example& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
-      {"weight output: experts go with grouped_matmul", [](Example& e) { e.weights[3].n_experts = 2; }},
+      {"qkv (matmul): expected a weight in [0, 4), found 9",
+       [](ExampleGraph& e) { e.op<Matmul>(2).weight = WeightId{9}; }},
+      {"weight table: expected 8 columns, found 9", [](ExampleGraph& e) { e.weights[0].n_cols = 9; }},
+      {"weight norm: expected [1, 8], found [2, 8]", [](ExampleGraph& e) { e.weights[1].n_rows = 2; }},
+      {"weight qkv: gives 12 outputs, the value has 16", [](ExampleGraph& e) { e.weights[2].n_rows = 12; }},
+      {"weight qkv: a gated epilogue and the join",
+       [](ExampleGraph& e) { e.weights[2].join = Join::kInterleaveGateUp; }},
+      {"weight output: experts go with grouped_matmul", [](ExampleGraph& e) { e.weights[3].n_experts = 2; }},
       {"norm (rms_norm): weight qkv: expected [1, 8], found [16, 8]",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.op<RmsNorm>(1).centers = true;
          e.op<RmsNorm>(1).bias = WeightId{2};
        }},
       {"attention (attention): weight norm: expected [1, 2], found [1, 8]",
-       [](Example& e) { e.op<Attention>(4).sinks = WeightId{1}; }},
+       [](ExampleGraph& e) { e.op<Attention>(4).sinks = WeightId{1}; }},
       {"output (route): weight norm: expected [1, 10], found [1, 8]",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.graph.values[3] = {.dtype = DType::kI32, .cols = 1};
          e.graph.values[4] = {.cols = 1};
          e.graph.ops[5] = Route{.x = ValueId{0},
@@ -138,7 +145,7 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
                                 .weight = ValueId{4}};
        }},
       {"output (grouped_matmul): weight norm: expected [1, 16], found [1, 8]",
-       [](Example& e) {
+       [](ExampleGraph& e) {
          e.weights[2].n_experts = 2;
          e.graph.ops.resize(6);
          e.graph.ops[2] = e.graph.ops[1];
@@ -150,16 +157,16 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
                                         .n_top = 1};
        }},
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
-       [](Example& e) { e.op<RopeAppend>(3).q_norm = WeightId{1}; }},
+       [](ExampleGraph& e) { e.op<RopeAppend>(3).q_norm = WeightId{1}; }},
       {"rope (rope_append): weight norm: expected [1, 4], found [1, 8]",
-       [](Example& e) {  // 8 values of q, and 4 of k
+       [](ExampleGraph& e) {  // 8 values of q, and 4 of k
          e.op<RopeAppend>(3).q_norm = WeightId{1};
          e.op<RopeAppend>(3).k_norm = WeightId{1};
          e.op<RopeAppend>(3).norm_over = NormOver::kAllHeads;
        }},
   };
   for (const Change& change : changes) {
-    Example example;
+    ExampleGraph example;
     change.apply(example);
     INFO(change.expected_part);
     CHECK_ERROR(check_graph_weights(example.graph, example.weights), ErrorCode::kInvalidInput, change.expected_part);
@@ -167,13 +174,13 @@ TEST_CASE("weights that do not fit their operation are refused by name") {
 }
 
 TEST_CASE("a graph that needs another cache is refused") {
-  const Example example;
+  const ExampleGraph example;
   CHECK_ERROR(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 2, .head_dim = 4}),
               ErrorCode::kInvalidInput, "rope (rope_append)");
 }
 
 TEST_CASE("the workspace plan reuses dead values, never observed ones, never an input for its output") {
-  Example example;
+  ExampleGraph example;
   const Bucket bucket{16, 2, 2, 4};
   const auto overlaps = [](const WorkspacePlan& plan, std::size_t a, std::size_t b) {
     return plan.offsets[a] < plan.offsets[b] + plan.sizes[b] && plan.offsets[b] < plan.offsets[a] + plan.sizes[a];

@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "report/brief_document.h"
 #include "support/source_path.h"
+#include "support/text_parts.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
@@ -22,10 +23,6 @@ Brief brief_of(const BriefInputs& inputs) {
   auto brief = build_brief(inputs);
   REQUIRE_OK(brief);
   return std::move(brief).value();
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 /// True if the option has a risk of this level whose text contains `part`.

@@ -547,7 +547,7 @@ TEST_CASE("open refuses a bundle whose files are not those of its manifest") {
 }
 
 /// An expected output for the first prompt, with the ids of a byte tokenizer.
-nlohmann::json expected_line(const GoldenPrompt& prompt) {
+nlohmann::json expected_line_of(const GoldenPrompt& prompt) {
   std::vector<std::int32_t> ids;
   for (const char c : std::get<std::string>(prompt.content)) ids.push_back(static_cast<unsigned char>(c));
   nlohmann::json line = {{"prompt", prompt.id},
@@ -595,7 +595,7 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
     });
     return quiet.verify(path, encode);
   };
-  CHECK(n_faults(findings_for(expected_line(one_prompt))) == 0);
+  CHECK(n_faults(findings_for(expected_line_of(one_prompt))) == 0);
 
   const auto [key, value, part] = GENERATE(table<std::string, std::string, std::string>({
       {"ids", "[65, 600]", "expected the greedy choice"},
@@ -603,7 +603,7 @@ TEST_CASE("verify finds what is wrong with expected outputs") {
       {"prompt", "\"other\"", "expected a prompt of the bundle"},
       {"top", "[[[65, -0.5], [600, -1.5]], [[258, -0.1]]]", "expected ids below 512"},
   }));
-  nlohmann::json line = expected_line(one_prompt);
+  nlohmann::json line = expected_line_of(one_prompt);
   line[key] = nlohmann::json::parse(value);
   CAPTURE(key, value);
   const auto findings = findings_for(line);

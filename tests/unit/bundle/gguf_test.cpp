@@ -34,7 +34,7 @@ std::string number(std::uint64_t value, int n_bytes) {
   return out;
 }
 
-Result<GgufHeader> parse(const std::string& file) {
+Result<GgufHeader> parse_gguf_text(const std::string& file) {
   return parse_gguf(std::as_bytes(std::span(file)), "f");
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("a real model's header is read, and every truncation of it refused") {
   if (!path) return;
   const auto file = read_file(*path);
   REQUIRE_OK(file);
-  const auto parsed = parse(*file);
+  const auto parsed = parse_gguf_text(*file);
   REQUIRE_OK(parsed);
   CHECK(*parsed->find<std::string_view>("general.architecture") == "llama");
   CHECK(*parsed->find<std::int64_t>("llama.block_count") == 5);
@@ -72,7 +72,7 @@ TEST_CASE("a real model's header is read, and every truncation of it refused") {
   const std::size_t data_begin = parsed->tensors.front().offset_bytes;
   for (std::size_t length = 0; length < file->size(); length += length < data_begin ? 13 : 65537) {
     CAPTURE(length);
-    REQUIRE_FALSE(parse(file->substr(0, length)));
+    REQUIRE_FALSE(parse_gguf_text(file->substr(0, length)));
   }
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("values of every type are read") {
   file += text("d") + number(8, 4) + text("xyz");                                          // string
   file += text("e") + number(9, 4) + number(3, 4) + number(2, 8) + number(0xffff0001, 4);  // array of i16
   file += text("f") + number(6, 4) + number(0x3fc00000, 4);                                // f32: 1.5
-  const auto parsed = parse(file);
+  const auto parsed = parse_gguf_text(file);
   REQUIRE_OK(parsed);
   CHECK(*parsed->find<std::int64_t>("a") == 255);
   CHECK(*parsed->find<std::int64_t>("b") == -2);
@@ -140,13 +140,13 @@ TEST_CASE("a hostile GGUF header is refused by what is wrong") {
       {header(1, 0) + tensor_a, "found the file's end before"},
   }));
   CAPTURE(part);
-  CHECK_ERROR(parse(file), ErrorCode::kInvalidInput, part);
+  CHECK_ERROR(parse_gguf_text(file), ErrorCode::kInvalidInput, part);
 }
 
 TEST_CASE("a big-endian file is unsupported by its name") {
   std::string file = "GGUF";
   put(file, 0x03000000, 4);
-  CHECK_ERROR(parse(file + std::string(16, '\0')), ErrorCode::kUnsupported, "a big-endian file");
+  CHECK_ERROR(parse_gguf_text(file + std::string(16, '\0')), ErrorCode::kUnsupported, "a big-endian file");
 }
 
 }  // namespace

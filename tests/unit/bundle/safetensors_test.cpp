@@ -21,7 +21,7 @@ std::string file_with(std::string_view header, std::size_t data_bytes) {
   return file + std::string(header) + std::string(data_bytes, '\1');
 }
 
-Result<SafetensorsHeader> parse(std::string_view file) {
+Result<SafetensorsHeader> parse_safetensors_text(std::string_view file) {
   return parse_safetensors(std::as_bytes(std::span(file)), "file");
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("a safetensors header is refused when its tensors do not cover the dat
   }));
   const std::string header =
       fmt::format(R"({{"t":{{"dtype":"F32","shape":[2,2],"data_offsets":[{},{}]}}}})", begin, end);
-  CHECK_ERROR(parse(file_with(header, data_bytes)), ErrorCode::kInvalidInput, part);
+  CHECK_ERROR(parse_safetensors_text(file_with(header, data_bytes)), ErrorCode::kInvalidInput, part);
 }
 
 TEST_CASE("a safetensors file has a limited number of tensors, however small they are") {
@@ -86,7 +86,7 @@ TEST_CASE("a safetensors file has a limited number of tensors, however small the
   for (int i = 0; i < 100'001; ++i) {
     header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", i == 0 ? "" : ",", i);
   }
-  CHECK_ERROR(parse(file_with(header + "}", 0)), ErrorCode::kInvalidInput,
+  CHECK_ERROR(parse_safetensors_text(file_with(header + "}", 0)), ErrorCode::kInvalidInput,
               "expected at most 100000 tensors, found 100001");
 }
 
@@ -114,7 +114,7 @@ TEST_CASE("a hostile safetensors header is refused with one line") {
       {"{\"\x01\":0}", "line 1, column"},
   }));
   CAPTURE(header);
-  const auto parsed = parse(file_with(header, 3));
+  const auto parsed = parse_safetensors_text(file_with(header, 3));
   CHECK_ERROR(parsed, ErrorCode::kInvalidInput, part);
   CHECK(parsed.error().message.find('\n') == std::string::npos);
 }
@@ -124,16 +124,17 @@ TEST_CASE("every truncation of a real model file is refused") {
   if (!path) return;
   const auto text = read_file(*path);
   REQUIRE_OK(text);
-  const auto whole = parse(*text);
+  const auto whole = parse_safetensors_text(*text);
   REQUIRE_OK(whole);
   for (std::size_t length = 0; length < text->size(); length += length < 6000 ? 7 : 65537) {
     CAPTURE(length);
-    REQUIRE_FALSE(parse(std::string_view(*text).substr(0, length)));
+    REQUIRE_FALSE(parse_safetensors_text(std::string_view(*text).substr(0, length)));
   }
 }
 
 TEST_CASE("types that we do not compute with are listed all the same") {
-  const auto parsed = parse(file_with(R"({"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]}})", 3));
+  const auto parsed =
+      parse_safetensors_text(file_with(R"({"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]}})", 3));
   REQUIRE_OK(parsed);
   CHECK(parsed->tensors[0].dtype_name == "F8_E4M3");
   CHECK_FALSE(parsed->tensors[0].dtype.has_value());

@@ -15,7 +15,7 @@
 namespace secondsource {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 ChatTemplate named(const std::string& name, std::map<std::string, std::string, std::less<>> tokens = {}) {
   const Result<std::string_view> text = named_chat_template(name);

@@ -9,7 +9,7 @@ using namespace secondsource;
 
 namespace {
 
-ModelConfig config_of(const char* name) {
+ModelConfig shape_config(const char* name) {
   return *parse_model_config(find_named_shape(name)->config_json, name);
 }
 
@@ -18,7 +18,7 @@ const Hardware kDevice{.id = "x", .bytes_per_s = 1e12, .peaks = {.bf16 = 100e12,
 }  // namespace
 
 TEST_CASE("one sequence is bound by reading weights and cache") {
-  const ModelConfig config = config_of("Llama-3.1-8B");
+  const ModelConfig config = shape_config("Llama-3.1-8B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const auto ceiling = decode_ceiling(config, *memory, rates_of(kDevice, 1, "bf16"), 1, 1000);
@@ -31,7 +31,7 @@ TEST_CASE("one sequence is bound by reading weights and cache") {
 }
 
 TEST_CASE("many sequences are bound by operations") {
-  const ModelConfig config = config_of("Llama-3.1-8B");
+  const ModelConfig config = shape_config("Llama-3.1-8B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const auto ceiling = decode_ceiling(config, *memory, rates_of(kDevice, 1, "bf16"), 4096, 1);
@@ -42,7 +42,7 @@ TEST_CASE("many sequences are bound by operations") {
 }
 
 TEST_CASE("a prompt is bound by operations, with the pairs of attention and one row of logits") {
-  const ModelConfig config = config_of("Llama-3.1-8B");
+  const ModelConfig config = shape_config("Llama-3.1-8B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const auto ceiling = prefill_ceiling(config, *memory, rates_of(kDevice, 1, "bf16"), 2048);
@@ -55,7 +55,7 @@ TEST_CASE("a prompt is bound by operations, with the pairs of attention and one 
 }
 
 TEST_CASE("a window limits what attention reads") {
-  ModelConfig config = config_of("Mistral-7B");
+  ModelConfig config = shape_config("Mistral-7B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const Rates rates = rates_of(kDevice, 1, "bf16");
@@ -66,7 +66,7 @@ TEST_CASE("a window limits what attention reads") {
 }
 
 TEST_CASE("the step of a mixture reads more experts the more tokens it has") {
-  const ModelConfig config = config_of("Mixtral-8x7B");
+  const ModelConfig config = shape_config("Mixtral-8x7B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const Rates rates{.bytes_per_s = 1e12, .flops = 1e18};
@@ -78,7 +78,7 @@ TEST_CASE("the step of a mixture reads more experts the more tokens it has") {
 }
 
 TEST_CASE("without a peak nothing is projected that it could bind") {
-  const ModelConfig config = config_of("Llama-3.2-1B");
+  const ModelConfig config = shape_config("Llama-3.2-1B");
   const auto memory = model_memory(config, *variant_from_name("bf16"), {});
   REQUIRE_OK(memory);
   const Rates rates{.bytes_per_s = 1e11};

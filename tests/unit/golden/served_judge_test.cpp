@@ -12,7 +12,7 @@ namespace {
 using enum PositionKind;
 
 /// Two positions: ids 3 and 4, each with 0.6; id 1 has 0.3 (log 2 below), id 7 has 0.05 (log 12 below).
-ExpectedOutput record() {
+ExpectedOutput two_token_record() {
   ExpectedOutput expected;
   expected.ids = {3, 4};
   for (const std::int32_t id : expected.ids) {
@@ -41,40 +41,40 @@ StreamJudgement judged(const ExpectedOutput& expected, std::string_view text, bo
 }
 
 TEST_CASE("a best id is a match, a near tie or wrong by the reference's gap") {
-  CHECK(judge_best_id(record(), 0, 3, std::log(0.5), kTau).kind == kMatch);
-  CHECK(judge_best_id(record(), 0, 3, std::log(0.5), kTau).nll_difference == Approx(std::log(1.2)));
-  CHECK(judge_best_id(record(), 0, 1, std::nullopt, kTau).kind == kNearTie);
-  CHECK(judge_best_id(record(), 0, 7, std::nullopt, kTau).kind == kWrong);
-  CHECK(judge_best_id(record(), 0, 5, std::nullopt, 100.0).kind == kWrong);
-  ExpectedOutput unsteady = record();
+  CHECK(judge_best_id(two_token_record(), 0, 3, std::log(0.5), kTau).kind == kMatch);
+  CHECK(judge_best_id(two_token_record(), 0, 3, std::log(0.5), kTau).nll_difference == Approx(std::log(1.2)));
+  CHECK(judge_best_id(two_token_record(), 0, 1, std::nullopt, kTau).kind == kNearTie);
+  CHECK(judge_best_id(two_token_record(), 0, 7, std::nullopt, kTau).kind == kWrong);
+  CHECK(judge_best_id(two_token_record(), 0, 5, std::nullopt, 100.0).kind == kWrong);
+  ExpectedOutput unsteady = two_token_record();
   unsteady.unsteady = {0};
   CHECK(judge_best_id(unsteady, 0, 5, std::nullopt, kTau).kind == kUnsteady);
 }
 
 TEST_CASE("a log-probability is right within tau of the reference's") {
-  CHECK(judge_log_probability(record(), 0, std::log(0.6), kTau).kind == kMatch);
-  CHECK(judge_log_probability(record(), 0, std::log(0.6) - 0.69, kTau).kind == kMatch);
-  CHECK(judge_log_probability(record(), 0, std::log(0.6) - 0.71, kTau).kind == kWrong);
-  CHECK(judge_log_probability(record(), 0, std::log(0.6) + 0.71, kTau).kind == kWrong);
-  CHECK(judge_log_probability(record(), 0, -INFINITY, kTau).kind == kWrong);
-  CHECK(judge_log_probability(record(), 0, NAN, kTau).kind == kWrong);
+  CHECK(judge_log_probability(two_token_record(), 0, std::log(0.6), kTau).kind == kMatch);
+  CHECK(judge_log_probability(two_token_record(), 0, std::log(0.6) - 0.69, kTau).kind == kMatch);
+  CHECK(judge_log_probability(two_token_record(), 0, std::log(0.6) - 0.71, kTau).kind == kWrong);
+  CHECK(judge_log_probability(two_token_record(), 0, std::log(0.6) + 0.71, kTau).kind == kWrong);
+  CHECK(judge_log_probability(two_token_record(), 0, -INFINITY, kTau).kind == kWrong);
+  CHECK(judge_log_probability(two_token_record(), 0, NAN, kTau).kind == kWrong);
 }
 
 TEST_CASE("a text is that of the reference's ids, or parts from it at a near tie") {
-  CHECK(judged(record(), "de").kind == kMatch);
-  CHECK(judged(record(), "de").n_equal == 2);
-  CHECK(judged(record(), "db").kind == kNearTie);  // b is id 1, log 2 below
-  CHECK(judged(record(), "db").n_equal == 1);
-  CHECK(judged(record(), "bz").kind == kNearTie);  // whatever follows
-  CHECK(judged(record(), "dh").kind == kWrong);    // h is id 7, log 12 below
-  CHECK(judged(record(), "dh").n_equal == 1);
-  CHECK(judged(record(), "xy").kind == kWrong);
-  CHECK(judged(record(), "").kind == kWrong);
-  CHECK(judged(record(), "def").kind == kWrong);  // longer than was asked for
+  CHECK(judged(two_token_record(), "de").kind == kMatch);
+  CHECK(judged(two_token_record(), "de").n_equal == 2);
+  CHECK(judged(two_token_record(), "db").kind == kNearTie);  // b is id 1, log 2 below
+  CHECK(judged(two_token_record(), "db").n_equal == 1);
+  CHECK(judged(two_token_record(), "bz").kind == kNearTie);  // whatever follows
+  CHECK(judged(two_token_record(), "dh").kind == kWrong);    // h is id 7, log 12 below
+  CHECK(judged(two_token_record(), "dh").n_equal == 1);
+  CHECK(judged(two_token_record(), "xy").kind == kWrong);
+  CHECK(judged(two_token_record(), "").kind == kWrong);
+  CHECK(judged(two_token_record(), "def").kind == kWrong);  // longer than was asked for
 }
 
 TEST_CASE("a text that ends before or behind the reference's is judged by the end of text there") {
-  ExpectedOutput ends = record();
+  ExpectedOutput ends = two_token_record();
   ends.ids.push_back(kEos);
   ends.finish = Finish::kEos;
   ends.top.push_back({{kEos, std::log(0.5)}, {1, std::log(0.4)}, {7, std::log(0.01)}});
@@ -90,7 +90,7 @@ TEST_CASE("a text that ends before or behind the reference's is judged by the en
 }
 
 TEST_CASE("half a character at the end of either text does not count") {
-  ExpectedOutput half = record();
+  ExpectedOutput half = two_token_record();
   half.ids[1] = 8;
   half.top[1] = {{8, std::log(0.6)}};
   CHECK(judged(half, "d").kind == kMatch);
@@ -98,7 +98,7 @@ TEST_CASE("half a character at the end of either text does not count") {
 }
 
 TEST_CASE("a difference at an unsteady position decides nothing") {
-  ExpectedOutput unsteady = record();
+  ExpectedOutput unsteady = two_token_record();
   unsteady.unsteady = {1};
   CHECK(judged(unsteady, "dh").kind == kUnsteady);
 }

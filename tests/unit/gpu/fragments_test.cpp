@@ -66,19 +66,20 @@ LaneElements of_shim(const shim::FragmentTable& table, int n_values, const shim:
   return lanes;
 }
 
-struct Target {
+struct FragmentTarget {
   const char* name;
   shim::TileLayout layout;
   ProbedTile (*probe)(bool is_int8);
 };
-constexpr std::array<Target, 4> kTargets = {{{"sm_80", shim::TileLayout::shim_sm_80, shim_sm_80::probe_tile},
-                                             {"gfx90a", shim::TileLayout::shim_gfx90a, shim_gfx90a::probe_tile},
-                                             {"gfx942", shim::TileLayout::shim_gfx942, shim_gfx942::probe_tile},
-                                             {"gfx1100", shim::TileLayout::shim_gfx1100, shim_gfx1100::probe_tile}}};
+constexpr std::array<FragmentTarget, 4> kFragmentTargets = {
+    {{"sm_80", shim::TileLayout::shim_sm_80, shim_sm_80::probe_tile},
+     {"gfx90a", shim::TileLayout::shim_gfx90a, shim_gfx90a::probe_tile},
+     {"gfx942", shim::TileLayout::shim_gfx942, shim_gfx942::probe_tile},
+     {"gfx1100", shim::TileLayout::shim_gfx1100, shim_gfx1100::probe_tile}}};
 
 TEST_CASE("lanes hold what the vendors' own programs say, in the shim's tables and in the kernels' arithmetic") {
   const auto tables = read_tables();
-  for (const Target& target : kTargets) {
+  for (const FragmentTarget& target : kFragmentTargets) {
     for (const bool is_int8 : {false, true}) {
       const std::string name = std::string(target.name) + (is_int8 ? " int8 " : " bf16 ");
       CAPTURE(name);

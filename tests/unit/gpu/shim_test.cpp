@@ -104,7 +104,7 @@ std::vector<float> ramp() {
 }
 
 /// A kernel's output for ramp() as input.
-Result<std::vector<float>> run(void (*kernel)(Arguments), const shim::ShimOptions& options) {
+Result<std::vector<float>> run_kernel(void (*kernel)(Arguments), const shim::ShimOptions& options) {
   const auto device = shim::make_shim_device(options);
   const auto stream = device->create_stream().value();
   Buffer<float> in(*device, ramp());
@@ -120,7 +120,7 @@ TEST_CASE("a kernel with a barrier gives the same in every order of threads") {
   std::vector<float> expected = ramp();
   std::reverse(expected.begin(), expected.end());
   for (const shim::ThreadOrder order : kOrders) {
-    const auto found = run(reverse_kernel<true>, {.order = order});
+    const auto found = run_kernel(reverse_kernel<true>, {.order = order});
     REQUIRE_OK(found);
     CHECK(*found == expected);
   }
@@ -128,30 +128,30 @@ TEST_CASE("a kernel with a barrier gives the same in every order of threads") {
 
 TEST_CASE("a missing barrier gives NaN in every order of threads") {
   for (const shim::ThreadOrder order : kOrders) {
-    const auto found = run(reverse_kernel<false>, {.order = order});
+    const auto found = run_kernel(reverse_kernel<false>, {.order = order});
     REQUIRE_OK(found);
     CHECK(std::any_of(found->begin(), found->end(), [](float value) { return std::isnan(value); }));
   }
 }
 
 TEST_CASE("a barrier that not all threads reach, or at two places, is an error that says where") {
-  CHECK_ERROR(run(divergent_barrier_kernel, {}), ErrorCode::kDeviceLost,
+  CHECK_ERROR(run_kernel(divergent_barrier_kernel, {}), ErrorCode::kDeviceLost,
               "divergent barrier: thread 0 waits at shim_test");
-  CHECK_ERROR(run(early_return_kernel, {}), ErrorCode::kDeviceLost, "1 threads have ended");
-  CHECK_ERROR(run(divergent_shuffle_kernel, {}), ErrorCode::kDeviceLost, "lanes of their warp that never come");
+  CHECK_ERROR(run_kernel(early_return_kernel, {}), ErrorCode::kDeviceLost, "1 threads have ended");
+  CHECK_ERROR(run_kernel(divergent_shuffle_kernel, {}), ErrorCode::kDeviceLost, "lanes of their warp that never come");
 }
 
 TEST_CASE("an asynchronous copy lands when the thread waits, and not before") {
-  const auto waited = run(copy_kernel<true>, {});
+  const auto waited = run_kernel(copy_kernel<true>, {});
   REQUIRE_OK(waited);
   CHECK(*waited == std::vector<float>(kThreads, 0.0F));
-  const auto early = run(copy_kernel<false>, {});
+  const auto early = run_kernel(copy_kernel<false>, {});
   REQUIRE_OK(early);
   CHECK(std::isnan(early->front()));
 }
 
 TEST_CASE("a vector load from an address that is no multiple of its size is an error") {
-  CHECK_ERROR(run(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
+  CHECK_ERROR(run_kernel(misaligned_kernel, {}), ErrorCode::kDeviceLost, "16 bytes");
 }
 
 /// Each thread reads 16 bytes, by an asynchronous copy or by a load.
@@ -211,8 +211,8 @@ TEST_CASE("memory that nobody wrote is not copied to the host, not loaded by a k
 }
 
 TEST_CASE("rows of a matrix load are aligned, and in shared memory") {
-  CHECK_ERROR(run(matrix_rows_kernel<true>, {}), ErrorCode::kDeviceLost, "an access of 16 bytes at an address");
-  CHECK_ERROR(run(matrix_rows_kernel<false>, {}), ErrorCode::kDeviceLost, "not in the block's shared memory");
+  CHECK_ERROR(run_kernel(matrix_rows_kernel<true>, {}), ErrorCode::kDeviceLost, "an access of 16 bytes at an address");
+  CHECK_ERROR(run_kernel(matrix_rows_kernel<false>, {}), ErrorCode::kDeviceLost, "not in the block's shared memory");
 }
 
 TEST_CASE("a graph replays the arguments that it captured, and refuses those whose memory was freed") {

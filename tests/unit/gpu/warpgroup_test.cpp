@@ -186,7 +186,8 @@ struct Outcome {
 };
 
 template <typename Input>
-Result<Outcome> run(void (*kernel)(Arguments), int n_cols, bool b_transposed, shim::ThreadOrder order) {
+Result<Outcome> run_warpgroup_kernel(void (*kernel)(Arguments), int n_cols, bool b_transposed,
+                                     shim::ThreadOrder order) {
   const int depth = kSwizzledLineBytes / static_cast<int>(sizeof(Input));
   const auto device = shim::make_shim_device({.target = "sm_90a", .order = order});
   const auto stream = device->create_stream().value();
@@ -217,7 +218,7 @@ const std::array kOrders = {shim::ThreadOrder::kForward, shim::ThreadOrder::kRev
 template <typename Input>
 void check_product(void (*kernel)(Arguments), int n_cols, bool b_transposed) {
   for (const shim::ThreadOrder order : kOrders) {
-    const auto outcome = run<Input>(kernel, n_cols, b_transposed, order);
+    const auto outcome = run_warpgroup_kernel<Input>(kernel, n_cols, b_transposed, order);
     REQUIRE_OK(outcome);
     CHECK(outcome->found == outcome->expected);
   }
@@ -226,14 +227,15 @@ void check_product(void (*kernel)(Arguments), int n_cols, bool b_transposed) {
 template <Mistake kMistake>
 void check_error(const std::string& expected) {
   for (const shim::ThreadOrder order : kOrders) {
-    CHECK_ERROR(run<Bf16>(product_kernel<Bf16, 8, kMistake>, 128, false, order), ErrorCode::kDeviceLost, expected);
+    CHECK_ERROR(run_warpgroup_kernel<Bf16>(product_kernel<Bf16, 8, kMistake>, 128, false, order),
+                ErrorCode::kDeviceLost, expected);
   }
 }
 
 template <Mistake kMistake>
 bool gives_nan() {
   return std::ranges::all_of(kOrders, [](shim::ThreadOrder order) {
-    const auto outcome = run<Bf16>(product_kernel<Bf16, 8, kMistake>, 128, false, order);
+    const auto outcome = run_warpgroup_kernel<Bf16>(product_kernel<Bf16, 8, kMistake>, 128, false, order);
     REQUIRE_OK(outcome);
     return std::ranges::any_of(outcome->found, [](float value) { return std::isnan(value); });
   });
@@ -306,14 +308,14 @@ TEST_CASE("products without a fence, without a wait, and sums that are read or w
 TEST_CASE("operands that are written before the wait are found, in shared memory and in registers") {
   check_error<Mistake::kWrittenEarly>("written while a product could still read it");
   for (const shim::ThreadOrder order : kOrders) {
-    CHECK_ERROR(run<Bf16>(transposed_kernel<8, true>, 128, true, order), ErrorCode::kDeviceLost,
+    CHECK_ERROR(run_warpgroup_kernel<Bf16>(transposed_kernel<8, true>, 128, true, order), ErrorCode::kDeviceLost,
                 "a fragment was written while a product could still read it");
   }
 }
 
 TEST_CASE("tiles in another order give other sums") {
-  const auto outcome =
-      run<Bf16>(product_kernel<Bf16, 8, Mistake::kNotSwizzled>, 128, false, shim::ThreadOrder::kForward);
+  const auto outcome = run_warpgroup_kernel<Bf16>(product_kernel<Bf16, 8, Mistake::kNotSwizzled>, 128, false,
+                                                  shim::ThreadOrder::kForward);
   REQUIRE_OK(outcome);
   CHECK(outcome->found != outcome->expected);
 }

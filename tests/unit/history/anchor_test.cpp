@@ -6,13 +6,14 @@
 #include "run_on.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
+#include "support/text_parts.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
 
-const std::string kCell = "tiny/cpu/bf16/single-stream";
+const std::string kNightlyCell = "tiny/cpu/bf16/single-stream";
 
 /// A history with one night per level, with sittings up to 2 % apart.
 History nights(const ScratchFolder& scratch, const std::vector<double>& levels) {
@@ -34,10 +35,6 @@ double drawn_loss(const std::string& body) {
   return std::stod(body.substr(body.find(kTitle, line) + kTitle.size()));
 }
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("a change of level stands in the drawing, its description and its table, with the right sign") {
@@ -45,7 +42,7 @@ TEST_CASE("a change of level stands in the drawing, its description and its tabl
   std::vector<double> levels(20, 1.0);
   levels.resize(40, 1.25);
   History history = nights(scratch, levels);
-  const auto rate = history.cell("main", kCell, *find_history_metric("output_tok_per_s"));
+  const auto rate = history.cell("main", kNightlyCell, *find_history_metric("output_tok_per_s"));
   REQUIRE_OK(rate);
   const Chart chart = trend_chart_of(*rate, *find_history_metric("output_tok_per_s"));
   // 25 % more time per token is a fifth fewer tokens per second. Twenty sittings within 1 % leave an error of 0.5 %.
@@ -57,7 +54,7 @@ TEST_CASE("a change of level stands in the drawing, its description and its tabl
                          [&](const auto& row) { return contains(row[2], part); });
   };
   CHECK(noted("new level, -") == 1);
-  const auto ttft = history.cell("main", kCell, *find_history_metric("ttft_p50"));
+  const auto ttft = history.cell("main", kNightlyCell, *find_history_metric("ttft_p50"));
   REQUIRE_OK(ttft);
   CHECK(drawn_loss(trend_chart_of(*ttft, *find_history_metric("ttft_p50")).body) == Approx(25).margin(0.5));
 }
@@ -65,7 +62,7 @@ TEST_CASE("a change of level stands in the drawing, its description and its tabl
 TEST_CASE("a quiet series has no change, and a thousand runs are drawn in few points") {
   const ScratchFolder scratch;
   History history = nights(scratch, std::vector<double>(1000, 1.0));
-  const auto cell = history.cell("main", kCell, history_metrics()[0]);
+  const auto cell = history.cell("main", kNightlyCell, history_metrics()[0]);
   REQUIRE_OK(cell);
   const Chart chart = trend_chart_of(*cell, history_metrics()[0]);
   CHECK(contains(chart.description, "1000 runs"));
@@ -88,7 +85,7 @@ TEST_CASE("ten losses of 3 % pass one by one and not against the anchor") {
   for (const GateVerdict& verdict : report->verdicts) {
     CHECK(verdict.decision == Decision::kRegressed);
     CHECK(*verdict.change_percent == Approx(34.4).margin(2));
-    CHECK(verdict.cell.id() == kCell);
+    CHECK(verdict.cell.id() == kNightlyCell);
   }
   CHECK(report->verdicts[0].metric == "cost");
   CHECK(*report->verdicts[0].base_s == Approx(1.0 / 202).epsilon(0.02));  // seconds per token
@@ -112,9 +109,9 @@ TEST_CASE("a page holds every cell and says what it left out") {
   SummarizedRun other = run_on(-1);
   other.record.host[0].value = "<b>Another CPU</b>";
   REQUIRE_OK(history.add(other, {.branch = "main"}));
-  const auto page = history_page(history, "main", {kCell}, history_metrics()[0]);
+  const auto page = history_page(history, "main", {kNightlyCell}, history_metrics()[0]);
   REQUIRE_OK(page);
-  CHECK(contains(*page, kCell));
+  CHECK(contains(*page, kNightlyCell));
   CHECK(contains(*page, "1 runs of another setup are not drawn"));
   CHECK_FALSE(contains(*page, "<b>"));
 }

@@ -8,7 +8,7 @@
 namespace secondsource::jinja {
 namespace {
 
-Result<std::string> render(std::string_view source) {
+Result<std::string> render_messages(std::string_view source) {
   SS_TRY(const Template parsed, Template::parse(source, "chat.jinja"));
   return parsed.render({{"messages", nlohmann::ordered_json::array()}, {"name", "x"}});
 }
@@ -42,7 +42,7 @@ TEST_CASE("an error names the line of the template, the expectation and the find
       {"{{ strftime_now('%Q') }}", "strftime_now: expected a known conversion"},
   }));
   CAPTURE(one.source);
-  const Result<std::string> text = render(one.source);
+  const Result<std::string> text = render_messages(one.source);
   REQUIRE_FALSE(text);
   CAPTURE(text.error().message);
   CHECK(text.error().message.find(one.message) != std::string::npos);

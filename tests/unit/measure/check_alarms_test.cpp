@@ -4,11 +4,12 @@
 
 #include "measure/planted_faults.h"
 #include "support/catch.h"
+#include "support/milliseconds.h"
 
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 
 /// 20 requests at 10 per second, each with its first token after 20 ms and 10 more tokens 8 ms apart.
 std::vector<RequestSample> steady_samples(const std::string& cell) {

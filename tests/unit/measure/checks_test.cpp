@@ -8,6 +8,7 @@
 #include "measure/request_checks.h"
 #include "record/roofline.h"
 #include "support/catch.h"
+#include "support/milliseconds.h"
 #include "unit/host/host_tree.h"
 
 namespace secondsource {
@@ -17,7 +18,7 @@ using enum CheckOutcome;
 using test::HostTree;
 using test::write_quiet_host;
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 
 /// Returns "name: outcome" of all checks that were neither passed nor unavailable.
 std::vector<std::string> fired(const std::vector<CheckRecord>& checks) {

@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "measure/repetition.h"
+#include "support/milliseconds.h"
 #include "support/result.h"
 #include "systems/null_system.h"
 #include "systems/overhead.h"
@@ -15,7 +16,7 @@
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 
 std::vector<TimedRequest> requests_of(std::int32_t count, std::int32_t n_output_tokens) {
   std::vector<TimedRequest> requests(static_cast<std::size_t>(count));

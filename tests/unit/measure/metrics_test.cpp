@@ -12,13 +12,14 @@
 #include "record/slo.h"
 #include "stats/quantile.h"
 #include "summary/summarize.h"
+#include "support/milliseconds.h"
 #include "support/result.h"
 #include "support/source_path.h"
 
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 
 /// A request scheduled at 100 ms and sent at 102 ms with tokens at 130, 140, 155 and 160 ms; the second token completes
 /// the first character.
@@ -110,7 +111,8 @@ TEST_CASE("the steady window is the time in which as many requests are in flight
 }
 
 /// A request as the load generator records it, with times in ms; tokens are received when they are generated.
-ObservedRequest request(std::int64_t tag, std::int64_t scheduled, std::int64_t sent, std::vector<std::int64_t> tokens) {
+ObservedRequest observed_request(std::int64_t tag, std::int64_t scheduled, std::int64_t sent,
+                                 std::vector<std::int64_t> tokens) {
   RequestTimer timer;
   timer.begin(tag, scheduled * kMs, sent * kMs, static_cast<std::int32_t>(tokens.size()));
   for (const std::int64_t at : tokens) timer.on_token({.tag = tag, .id = 1, .at_ns = at * kMs}, at * kMs);
@@ -125,8 +127,8 @@ ObservedRequest request(std::int64_t tag, std::int64_t scheduled, std::int64_t s
 /// The summary of the requests A to E as a run of one repetition on two devices.
 CellSummary example_cell() {
   LoadResult load;
-  load.requests = {example(), request(2, 150, 161, {190, 202, 214}), request(3, 200, 200, {280}),
-                   request(5, 240, 240, {}), request(4, 250, 250, {270, 300, 330, 360})};
+  load.requests = {example(), observed_request(2, 150, 161, {190, 202, 214}), observed_request(3, 200, 200, {280}),
+                   observed_request(5, 240, 240, {}), observed_request(4, 250, 250, {270, 300, 330, 360})};
   const SteadyWindow window = steady_window(ScenarioKind::kServer, load);
   RunRecord record;
   const CellKey key{"b", "s", "v", "server-r25"};

@@ -4,15 +4,16 @@
 #include <vector>
 
 #include "support/catch.h"
+#include "support/milliseconds.h"
 
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 const Slo kSlo{"mine", 100, 30, 95};
 
 /// One request with a single token.
-RequestSample request(std::int64_t at_ms, std::int64_t ttft_ms) {
+RequestSample single_token_request(std::int64_t at_ms, std::int64_t ttft_ms) {
   RequestSample sample;
   sample.scheduled_ns = sample.sent_ns = at_ms * kMs;
   sample.first_token_ns = sample.last_token_ns = (at_ms + ttft_ms) * kMs;
@@ -26,7 +27,7 @@ std::vector<RequestSample> load(int n, int n_per_miss, double growth = 0) {
   std::vector<RequestSample> samples;
   for (int i = 0; i < n; ++i) {
     const bool misses = n_per_miss > 0 && i % n_per_miss == n_per_miss - 1;
-    samples.push_back(request(10 * i, misses ? 150 : 20 + static_cast<std::int64_t>(growth * 10 * i)));
+    samples.push_back(single_token_request(10 * i, misses ? 150 : 20 + static_cast<std::int64_t>(growth * 10 * i)));
   }
   return samples;
 }
@@ -63,15 +64,17 @@ TEST_CASE("a hold allows less growth of the queue than a short attempt") {
 }
 
 TEST_CASE("no lower rate helps when every request that was alone missed the SLO") {
-  std::vector<RequestSample> apart = {request(0, 150), request(1000, 150), request(2000, 150)};
+  std::vector<RequestSample> apart = {single_token_request(0, 150), single_token_request(1000, 150),
+                                      single_token_request(2000, 150)};
   CHECK(misses_alone(apart, kSlo));
   CHECK(judge_rate(kServer, ProbePhase::kSearch, kSlo, apart).verdict == ProbeVerdict::kNever);
-  apart.push_back(request(3000, 50));  // alone, and in time
+  apart.push_back(single_token_request(3000, 50));  // alone, and in time
   CHECK_FALSE(misses_alone(apart, kSlo));
   CHECK_FALSE(misses_alone(std::vector<RequestSample>(), kSlo));
   // The first is not alone, nor are those that come while it runs.
-  CHECK_FALSE(
-      misses_alone(std::vector{request(0, 4000), request(1000, 150), request(2000, 150), request(3000, 150)}, kSlo));
+  CHECK_FALSE(misses_alone(std::vector{single_token_request(0, 4000), single_token_request(1000, 150),
+                                       single_token_request(2000, 150), single_token_request(3000, 150)},
+                           kSlo));
 }
 
 }  // namespace

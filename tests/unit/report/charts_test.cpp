@@ -10,16 +10,12 @@
 #include "report/chart/pareto.h"
 #include "report/chart/roofline.h"
 #include "support/catch.h"
+#include "support/text_parts.h"
 
 using namespace secondsource;
+using namespace secondsource::test;
 
 namespace {
-
-std::size_t count(std::string_view text, std::string_view part) {
-  std::size_t n = 0;
-  for (std::size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 MachineLimits limits_of(double bytes_per_s, double flops) {
   MachineLimits limits;
@@ -40,11 +36,11 @@ TEST_CASE("a step that was faster than the measured limits raises the roof, so t
   const MachineLimits limits = limits_of(10e9, 100e9);
   const std::vector<RooflinePoint> below = {point_at(1, 19e9), point_at(100, 99e9)};
   const Chart within = roofline_chart("run", limits, below);
-  CHECK(count(within.body, "roof mark d1") == 0);
+  CHECK(count_of(within.body, "roof mark d1") == 0);
   CHECK(within.legend.size() == 1);
   const std::vector<RooflinePoint> above = {point_at(1, 30e9), point_at(100, 150e9)};
   const Chart beyond = roofline_chart("run", limits, above);
-  CHECK(count(beyond.body, "roof mark d1") == 1);
+  CHECK(count_of(beyond.body, "roof mark d1") == 1);
   CHECK(beyond.body.find("<title>reached: 30.0 GB/s, 150 GFLOP/s</title>") != std::string::npos);
   CHECK(beyond.legend.front().label == "reached beyond the measured limits");
 }
@@ -92,9 +88,9 @@ TEST_CASE("each verdict of a gate has its colour, its shape and its word") {
   };
   CHECK(text_of("v2") == "REGRESSED: +12.0 % (+11.0 to +13.0)");
   CHECK(text_of("v0") == "pass: +0.0 % (-1.0 to +1.0)");
-  CHECK(count(chart.body, "point v2") == 1);
-  CHECK(count(chart.body, "point v0") == 1);
-  CHECK(count(chart.body, "point v1") == 2);
+  CHECK(count_of(chart.body, "point v2") == 1);
+  CHECK(count_of(chart.body, "point v0") == 1);
+  CHECK(count_of(chart.body, "point v1") == 2);
   std::vector<std::string> legend;
   for (const LegendEntry& entry : chart.legend) legend.push_back(entry.label);
   CHECK(legend == std::vector<std::string>{"REGRESSED", "pass", "inconclusive", "waived", "threshold"});
@@ -106,8 +102,8 @@ TEST_CASE("labels of points at one place do not stand on each other, and an equa
       {"cpu int8", {}, {{"offline-b16", false, 100.2, 1001}}},
       {"far", {}, {{"single-stream", false, 900, 100}}}};
   const Chart chart = pareto_chart("default", series);
-  CHECK(count(chart.body, ">offline-b16</text>") == 1);
-  CHECK(count(chart.body, ">single-stream</text>") == 1);
+  CHECK(count_of(chart.body, ">offline-b16</text>") == 1);
+  CHECK(count_of(chart.body, ">single-stream</text>") == 1);
 }
 
 TEST_CASE("a text is taken to be as wide as usual fonts set it, in characters and not in bytes") {

@@ -10,13 +10,12 @@
 #include "report/overview.h"
 #include "report/tables.h"
 #include "support/catch.h"
+#include "support/text_parts.h"
 
 namespace secondsource {
 namespace {
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
+using test::contains;
 
 /// A cell of 1000 tok/s, whose repetitions are `spread` (a share) around that, and a TTFT of 10 ms known within 1 %.
 CellSummary cell_of(const std::string& scenario, double spread, std::vector<CheckRecord> checks,

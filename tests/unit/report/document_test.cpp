@@ -2,8 +2,10 @@
 
 #include "report/chart/bars.h"
 #include "support/catch.h"
+#include "support/text_parts.h"
 
 using namespace secondsource;
+using namespace secondsource::test;
 
 namespace {
 
@@ -19,22 +21,16 @@ Document every_block() {
            Charts{{bar_chart(kHostile, "USD", bars)}}}};
 }
 
-std::size_t count(const std::string& text, std::string_view part) {
-  std::size_t n = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
-
 }  // namespace
 
 TEST_CASE("what looks like markup in a text is escaped, in both forms") {
   const std::string html = render_html(every_block());
-  CHECK(count(html, "<script") == 0);
-  CHECK(count(html, "&lt;script&gt;") >= 9);
+  CHECK(count_of(html, "<script") == 0);
+  CHECK(count_of(html, "&lt;script&gt;") >= 9);
   const std::string markdown = render_markdown(every_block());
-  CHECK(count(markdown, "<script") == 0);
-  CHECK(count(markdown, "[x](") == 0);
-  CHECK(count(markdown, "&lt;script>") >= 9);
+  CHECK(count_of(markdown, "<script") == 0);
+  CHECK(count_of(markdown, "[x](") == 0);
+  CHECK(count_of(markdown, "&lt;script>") >= 9);
 }
 
 TEST_CASE("the blocks become sections, tables with captions and a chart, in their order") {
@@ -53,5 +49,5 @@ TEST_CASE("the blocks become sections, tables with captions and a chart, in thei
     at = html.find(part, at);
     REQUIRE(at != std::string::npos);
   }
-  CHECK(count(html, "size: A4") == 1);
+  CHECK(count_of(html, "size: A4") == 1);
 }

@@ -23,7 +23,7 @@ using namespace secondsource::test;
 
 namespace {
 
-SummarizedRun run_of(const std::string& text) {
+SummarizedRun hostile_run(const std::string& text) {
   RunRecord record = hand_made_record(5);
   RunSummary summary = summarize(record, hand_made_journal(5, 16));
   summary.cells[0].notes.emplace_back("a note");
@@ -68,7 +68,7 @@ void check_json_output(const std::string& json, const std::string& text) {
 TEST_CASE("no text of a record reaches a reader's terminal, browser or editor as a command") {
   const std::string text = GENERATE(from_range(hostile_texts()));
   CAPTURE(shown(text, 60));
-  const SummarizedRun run = run_of(text);
+  const SummarizedRun run = hostile_run(text);
   const GateReport gate = gate_of(text);
   const std::span<const SummarizedRun> runs(&run, 1);
 
@@ -107,7 +107,7 @@ TEST_CASE("no text of a record reaches a reader's terminal, browser or editor as
 TEST_CASE("a spreadsheet takes no text of a CSV report for a formula, and the figures stay numbers") {
   const std::string text = GENERATE(from_range(hostile_texts()));
   CAPTURE(shown(text, 60));
-  SummarizedRun run = run_of(text);
+  SummarizedRun run = hostile_run(text);
   run.summary.cells[0].output_tok_per_s.low = -2.5;
   std::string csv = write_csv({&run, 1});
   const auto rows = parse_csv(csv, "report.csv");

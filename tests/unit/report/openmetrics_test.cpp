@@ -3,6 +3,7 @@
 #include "report/openmetrics.h"
 
 #include "support/result.h"
+#include "support/text_parts.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -16,10 +17,6 @@ SummarizedRun measured_run(const std::string& started_utc = "2026-11-20T08:00:00
 
 std::string text_of(const SummarizedRun& run) {
   return write_openmetrics({&run, 1});
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 const std::string kLabels =

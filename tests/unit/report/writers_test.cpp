@@ -9,6 +9,7 @@
 #include "report/sarif.h"
 #include "report/tables.h"
 #include "support/result.h"
+#include "support/text_parts.h"
 #include "unit/summary/sample_run.h"
 
 using namespace secondsource;
@@ -20,10 +21,6 @@ SummarizedRun hand_made_run() {
   RunRecord record = hand_made_record(5);
   RunSummary summary = summarize(record, hand_made_journal(5, 16));
   return {std::move(record), std::move(summary)};
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
 }
 
 }  // namespace

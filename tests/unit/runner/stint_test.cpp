@@ -24,7 +24,7 @@ RunRecord record_of(std::vector<PlannedCell> cells) {
 }
 
 /// "single-stream 0" for each turn, in order.
-std::vector<std::string> text_of(const std::vector<Turn>& turns) {
+std::vector<std::string> turns_text(const std::vector<Turn>& turns) {
   std::vector<std::string> text;
   for (const Turn& turn : turns) {
     text.push_back(turn.cell->key.variant + " " + turn.cell->key.scenario + " " + std::to_string(turn.repetition));
@@ -32,7 +32,7 @@ std::vector<std::string> text_of(const std::vector<Turn>& turns) {
   return text;
 }
 
-Repetition end_of(const PlannedCell& cell, std::int32_t repetition) {
+Repetition finished_repetition(const PlannedCell& cell, std::int32_t repetition) {
   Repetition end;
   end.cell = cell.key.id();
   end.repetition = repetition;
@@ -57,13 +57,14 @@ TEST_CASE("the cells of a stint take turns, repetition by repetition") {
   const RunRecord record =
       record_of({cell_of("bf16", ScenarioKind::kSingleStream, 3), cell_of("bf16", ScenarioKind::kOffline, 2)});
   const std::vector<Stint> stints = stints_of(record).value();
-  CHECK(text_of(turns_of(stints[0], FinishedWork({}))) ==
+  CHECK(turns_text(turns_of(stints[0], FinishedWork({}))) ==
         std::vector<std::string>{"bf16 single-stream 0", "bf16 offline-b4 0", "bf16 single-stream 1",
                                  "bf16 offline-b4 1", "bf16 single-stream 2"});
-  const FinishedWork some({end_of(record.cells[0], 0), end_of(record.cells[1], 0), end_of(record.cells[0], 1)});
-  CHECK(text_of(turns_of(stints[0], some)) == std::vector<std::string>{"bf16 offline-b4 1", "bf16 single-stream 2"});
+  const FinishedWork some({finished_repetition(record.cells[0], 0), finished_repetition(record.cells[1], 0),
+                           finished_repetition(record.cells[0], 1)});
+  CHECK(turns_text(turns_of(stints[0], some)) == std::vector<std::string>{"bf16 offline-b4 1", "bf16 single-stream 2"});
   const FinishedWork failed({FailureRecord{"cpu", record.cells[1].key.id(), FailureKind::kCrash, "boom"}});
-  CHECK(text_of(turns_of(stints[0], failed)) ==
+  CHECK(turns_text(turns_of(stints[0], failed)) ==
         std::vector<std::string>{"bf16 single-stream 0", "bf16 single-stream 1", "bf16 single-stream 2"});
 }
 

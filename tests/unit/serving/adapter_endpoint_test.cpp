@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "measure/load_generator.h"
 #include "support/catch.h"
+#include "support/milliseconds.h"
 #include "support/result.h"
 #include "support/scratch_folder.h"
 #include "support/source_path.h"
@@ -24,7 +25,6 @@ namespace {
 
 using Options = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int32_t kVocabulary = 2048;
 const AdapterWait kNoWait = [] { return Result<void>(); };
 
@@ -38,7 +38,7 @@ std::filesystem::path model_folder(const ScratchFolder& scratch) {
   return folder;
 }
 
-AdapterSystem system_of(const Options& options, const std::vector<std::string>& arguments = {}) {
+AdapterSystem stand_in_system(const Options& options, const std::vector<std::string>& arguments = {}) {
   AdapterSystem system;
   system.adapter = "stand-in";
   system.start = {"python3", source_path("tests/adapters/stand_in.py")};
@@ -58,7 +58,7 @@ class LoadedStandIn {
 
  private:
   AdapterProcess started(const Options& options) {
-    auto process = AdapterProcess::start(system_of(options), {.log = scratch_.path() / "log"}, kNoWait);
+    auto process = AdapterProcess::start(stand_in_system(options), {.log = scratch_.path() / "log"}, kNoWait);
     REQUIRE_OK(process);
     REQUIRE_OK(process->load(model_folder(scratch_).string(), kNoWait));
     return *std::move(process);
@@ -68,7 +68,7 @@ class LoadedStandIn {
   AdapterEndpoint endpoint_;
 };
 
-std::vector<TimedRequest> requests_of(std::int32_t n, std::int32_t n_tokens) {
+std::vector<TimedRequest> adapter_requests(std::int32_t n, std::int32_t n_tokens) {
   std::vector<TimedRequest> requests(static_cast<std::size_t>(n));
   for (std::int32_t index = 0; index < n; ++index) {
     TimedRequest& request = requests[static_cast<std::size_t>(index)];
@@ -88,7 +88,7 @@ Result<LoadResult> load_of(AdapterEndpoint& endpoint, const std::vector<TimedReq
 
 Error error_at_start(const std::vector<std::string>& arguments, const Options& options = {}, double deadline_s = 30) {
   const ScratchFolder scratch;
-  AdapterSystem system = system_of(options, arguments);
+  AdapterSystem system = stand_in_system(options, arguments);
   system.start_deadline_s = deadline_s;
   auto process = AdapterProcess::start(system, {.log = scratch.path() / "log"}, kNoWait);
   if (!process) return process.error();
@@ -105,7 +105,7 @@ TEST_CASE("the time of a token is the one that the adapter stamped") {
   LoadedStandIn adapter({{"log", log}, {"step_ms", "2"}, {"in_flight", "3"}});
   CHECK(adapter->hello().runtime == "stand-in");
   CHECK(adapter->name() == "stand-in behind an adapter");
-  const auto requests = requests_of(9, 7);
+  const auto requests = adapter_requests(9, 7);
   const auto load = load_of(*adapter, requests, {.in_flight = 4});
   REQUIRE_OK(load);
   std::map<std::int64_t, std::vector<std::int64_t>> known;  // by the number of the request, which counts from 0
@@ -131,7 +131,7 @@ TEST_CASE("the time of a token is the one that the adapter stamped") {
 
 TEST_CASE("a request that an adapter refuses fails alone, and an answer may end early") {
   LoadedStandIn adapter(Options{{"ends", "3"}});
-  auto requests = requests_of(3, 5);
+  auto requests = adapter_requests(3, 5);
   requests[1].n_output_tokens = 13;
   const auto load = load_of(*adapter, requests);
   REQUIRE_OK(load);
@@ -147,10 +147,10 @@ TEST_CASE("a request that an adapter refuses fails alone, and an answer may end 
 TEST_CASE("abandoned requests are cancelled, and the next ones start on an idle adapter") {
   LoadedStandIn adapter(Options{{"step_ms", "5"}});
   SystemEvents events;
-  for (const TimedRequest& request : requests_of(6, 1000)) REQUIRE_OK(adapter->submit(request));
+  for (const TimedRequest& request : adapter_requests(6, 1000)) REQUIRE_OK(adapter->submit(request));
   REQUIRE_OK(adapter->poll(now_ns() + 50 * kMs, events));
   REQUIRE_OK(adapter->abandon());
-  const auto load = load_of(*adapter, requests_of(2, 3));
+  const auto load = load_of(*adapter, adapter_requests(2, 3));
   REQUIRE_OK(load);
   for (const ObservedRequest& request : load->requests) CHECK(request.token_ns.size() == 3);
 }
@@ -198,7 +198,7 @@ TEST_CASE("an adapter that breaks the protocol while it generates is one clear e
   }));
   CAPTURE(one.fault);
   LoadedStandIn adapter({{"fault", one.fault}, {"after", "2"}}, one.fault == "hang" ? 1'000 * kMs : 20'000 * kMs);
-  const auto load = load_of(*adapter, requests_of(3, 6));
+  const auto load = load_of(*adapter, adapter_requests(3, 6));
   REQUIRE_FALSE(load.has_value());
   CAPTURE(load.error().message);
   CHECK(load.error().code == one.code);
@@ -208,7 +208,7 @@ TEST_CASE("an adapter that breaks the protocol while it generates is one clear e
 
 TEST_CASE("times that go back are refused") {
   LoadedStandIn adapter({{"fault", "backwards"}, {"step_ms", "1"}});
-  const auto load = load_of(*adapter, requests_of(1, 6));
+  const auto load = load_of(*adapter, adapter_requests(1, 6));
   REQUIRE_FALSE(load.has_value());
   CAPTURE(load.error().message);
   CHECK(load.error().message.find("in front of that of the one before") != std::string::npos);
@@ -243,13 +243,13 @@ TEST_CASE("an adapter that does not start in order is one clear error") {
 
 TEST_CASE("a program that is not there, and a wait that is broken off") {
   const ScratchFolder scratch;
-  AdapterSystem system = system_of({});
+  AdapterSystem system = stand_in_system({});
   system.start = {"no-such-adapter-anywhere"};
   const auto missing = AdapterProcess::start(system, {.log = scratch.path() / "log"}, kNoWait);
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().message.find("no-such-adapter-anywhere") != std::string::npos);
   const auto broken_off =
-      AdapterProcess::start(system_of({}, {"--hello", "hang"}), {.log = scratch.path() / "log"}, [] {
+      AdapterProcess::start(stand_in_system({}, {"--hello", "hang"}), {.log = scratch.path() / "log"}, [] {
         return Result<void>(Error{ErrorCode::kInterrupted, "the user asked to stop"});
       });
   REQUIRE_FALSE(broken_off.has_value());

@@ -9,14 +9,13 @@
 #include <thread>
 
 #include "core/clock.h"
+#include "support/milliseconds.h"
 #include "support/stand_in.h"
 
 using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
-
-constexpr std::int64_t kMs = 1'000'000;
 
 std::unique_ptr<PolledMetrics> polled(const StandIn& server, const std::string& path = "/metrics",
                                       std::span<const KnownMetric> known = known_server_metrics(),

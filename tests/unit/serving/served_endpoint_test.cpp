@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "measure/load_generator.h"
 #include "measure/request_checks.h"
+#include "support/milliseconds.h"
 #include "support/scratch_folder.h"
 #include "support/stand_in.h"
 
@@ -18,8 +19,6 @@ using namespace secondsource;
 using namespace secondsource::test;
 
 namespace {
-
-constexpr std::int64_t kMs = 1'000'000;
 
 ServedSystem system_of(const StandIn& server, ServerPreset preset) {
   ServedSystem system;

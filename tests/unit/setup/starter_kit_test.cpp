@@ -8,8 +8,10 @@
 #include "runner/plan_file.h"
 #include "support/catch.h"
 #include "support/result.h"
+#include "support/text_parts.h"
 
 using namespace secondsource;
+using namespace secondsource::test;
 
 namespace {
 
@@ -51,10 +53,6 @@ std::string said(const StarterKit& kit) {
   std::string text;
   for (const auto& [what, sentence] : kit.findings) text += what + ": " + sentence + "\n";
   return text;
-}
-
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != text.npos;
 }
 
 }  // namespace
