@@ -4,6 +4,12 @@
 
 namespace secondsource {
 
+std::int64_t thread_cpu_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);  // fails for no clock that Linux has
+  return std::int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
+}
+
 std::string utc_timestamp() {
   return utc_timestamp(static_cast<std::int64_t>(std::time(nullptr)));
 }

@@ -1,5 +1,5 @@
 #pragma once
-// The only clock of this project: monotonic, in integer nanoseconds.
+// The only clocks of this project: monotonic time and CPU time, in integer nanoseconds.
 
 #include <chrono>
 #include <cstdint>
@@ -12,6 +12,9 @@ namespace secondsource {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+/// CPU time that the calling thread has used, in nanoseconds; only differences between two readings have a meaning.
+[[nodiscard]] std::int64_t thread_cpu_ns();
 
 /// The calendar time in UTC, "2026-11-20T07:43:00Z". Use it in records, never to measure durations.
 [[nodiscard]] std::string utc_timestamp();

@@ -20,13 +20,6 @@ const CellSummary* find_cell(const RunSummary& summary, const CellKey& key) {
   return nullptr;
 }
 
-std::vector<double> logarithms(const std::vector<double>& values) {
-  std::vector<double> result;
-  result.reserve(values.size());
-  for (const double value : values) result.push_back(std::log(value));
-  return result;
-}
-
 /// Other load on the machine during the two sittings.
 struct Disturbance {
   double time_lost = 0;       ///< share of its time that the system lost to it in the busier sitting

@@ -32,6 +32,13 @@ bool is_improved(const ShiftEvidence& evidence, const GateRule& rule, const Look
   return evidence.estimate < -std::log1p(rule.threshold) && evidence.p_smaller <= look.alpha;
 }
 
+std::vector<double> logarithms(std::span<const double> values) {
+  std::vector<double> result;
+  result.reserve(values.size());
+  for (const double value : values) result.push_back(std::log(value));
+  return result;
+}
+
 double to_percent(double log_ratio) {
   return 100 * std::expm1(log_ratio);
 }

@@ -4,6 +4,8 @@
 // a set of measurements taken together on one machine. docs/gate.md explains the choices and their sources.
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "gate/gate_record.h"
 #include "stats/shift.h"
@@ -59,5 +61,8 @@ struct Look {
 
 /// Converts a logarithm of a ratio to percent: ln(1.15) gives 15.
 [[nodiscard]] double to_percent(double log_ratio);
+
+/// The natural logarithms of values above zero, whose differences are ratios.
+[[nodiscard]] std::vector<double> logarithms(std::span<const double> values);
 
 }  // namespace secondsource

@@ -3,16 +3,6 @@
 #include <cmath>
 
 namespace secondsource {
-namespace {
-
-std::vector<double> logarithms(std::span<const double> values) {
-  std::vector<double> result;
-  for (const double value : values) result.push_back(std::log(value));
-  return result;
-}
-
-}  // namespace
-
 ChangePointRule nightly_change_points() {
   return {.window = 50, .max_p = 0.001, .min_stretch = 4, .min_difference = std::log(1.03)};
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <system_error>
 #include <thread>
@@ -18,12 +17,6 @@ namespace {
 
 // Long enough that the start of the threads does not count.
 constexpr std::int64_t kComputeStepsPerRun = 2'000'000;
-
-std::int64_t thread_cpu_ns() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
-}
 
 LimitSamples summarize(std::vector<double> rates) {
   std::ranges::sort(rates);

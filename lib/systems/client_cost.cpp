@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <utility>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/open_files.h"
 #include "measure/arrivals.h"
 #include "measure/load_generator.h"
@@ -22,12 +22,6 @@ namespace {
 constexpr std::int64_t kStallNs = 60'000'000'000;
 // Beside the connections: the standard files, libraries, pipes, the poll sets.
 constexpr std::int64_t kOtherFiles = 64;
-
-std::int64_t thread_cpu_ns() {
-  timespec spent{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-  return std::int64_t{spent.tv_sec} * 1'000'000'000 + spent.tv_nsec;
-}
 
 /// Collects the client's and the server's value of the same thing.
 class Differences {

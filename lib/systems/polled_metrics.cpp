@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <utility>
 
 #include "core/clock.h"
@@ -20,12 +19,6 @@ constexpr std::int64_t kPollSliceNs = 20'000'000;
 constexpr std::int64_t kRestPerAnswer = 20;
 // A page that grows beyond all bounds is not kept; more snapshots than this are those of a reader that went away.
 constexpr std::size_t kMostAnswers = 1'000;
-
-std::int64_t thread_cpu_ns() {
-  timespec time{};
-  if (::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) != 0) return 0;
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 const TelemetryReading* found(const std::vector<TelemetryReading>& readings, std::string_view name) {
   const auto reading = std::ranges::find(readings, name, &TelemetryReading::name);
