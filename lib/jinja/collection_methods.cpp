@@ -8,6 +8,7 @@
 #include "jinja/operators.h"
 
 namespace secondsource::jinja {
+namespace collection_method {
 namespace {
 
 Result<Value> copy_list(Runtime& runtime, const Value& self, const Bound&) {
@@ -71,17 +72,18 @@ const Method* find_in(const std::array<Method, n>& methods, std::string_view nam
 }
 
 }  // namespace
+}  // namespace collection_method
 
 const Method* find_list_method(std::string_view name) {
-  return name == kCopyList.name ? &kCopyList : find_tuple_method(name);
+  return name == collection_method::kCopyList.name ? &collection_method::kCopyList : find_tuple_method(name);
 }
 
 const Method* find_tuple_method(std::string_view name) {
-  return find_in(kTupleMethods, name);
+  return collection_method::find_in(collection_method::kTupleMethods, name);
 }
 
 const Method* find_dict_method(std::string_view name) {
-  return find_in(kDictMethods, name);
+  return collection_method::find_in(collection_method::kDictMethods, name);
 }
 
 const Method* find_method(const Value& value, std::string_view name) {

@@ -16,6 +16,7 @@
 #include "jinja/python_text.h"
 
 namespace secondsource::jinja {
+namespace global_function {
 namespace {
 
 Result<Value> range(Runtime& runtime, Arguments arguments) {
@@ -141,6 +142,7 @@ Result<Value> strftime(Runtime& runtime, std::string_view date, const std::strin
 }
 
 }  // namespace
+}  // namespace global_function
 
 std::vector<std::pair<std::string_view, Value>> functions(Runtime& runtime, std::string_view date) {
   const auto strftime_now = [date = std::string(date)](Runtime& at_call, Arguments arguments) -> Result<Value> {
@@ -148,13 +150,13 @@ std::vector<std::pair<std::string_view, Value>> functions(Runtime& runtime, std:
     SS_TRY(const Bound bound,
            bind_arguments(at_call, "strftime_now", {.names = kNames, .n_required = 1}, std::move(arguments)));
     SS_TRY(const std::string format, bound.text_or(at_call, 0, ""));
-    return strftime(at_call, date, format);
+    return global_function::strftime(at_call, date, format);
   };
-  return {{"range", runtime.callable("range", range)},
-          {"dict", runtime.callable("dict", make_dict)},
-          {"namespace", runtime.callable("namespace", make_namespace)},
-          {"joiner", runtime.callable("joiner", make_joiner)},
-          {"raise_exception", runtime.callable("raise_exception", raise_exception)},
+  return {{"range", runtime.callable("range", global_function::range)},
+          {"dict", runtime.callable("dict", global_function::make_dict)},
+          {"namespace", runtime.callable("namespace", global_function::make_namespace)},
+          {"joiner", runtime.callable("joiner", global_function::make_joiner)},
+          {"raise_exception", runtime.callable("raise_exception", global_function::raise_exception)},
           {"strftime_now", runtime.callable("strftime_now", strftime_now)}};
 }
 

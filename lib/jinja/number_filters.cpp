@@ -14,6 +14,7 @@
 #include "tokenizer/unicode.h"
 
 namespace secondsource::jinja {
+namespace number_filter {
 namespace {
 
 /// A number's text without white space at the ends, a leading plus, and single underscores between digits.
@@ -173,9 +174,10 @@ constexpr std::array kFilters = {
 };
 
 }  // namespace
+}  // namespace number_filter
 
 std::span<const Filter> number_filters() {
-  return kFilters;
+  return number_filter::kFilters;
 }
 
 }  // namespace secondsource::jinja

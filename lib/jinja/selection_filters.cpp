@@ -10,6 +10,7 @@
 #include "jinja/tests.h"
 
 namespace secondsource::jinja {
+namespace selection_filter {
 namespace {
 
 Result<Value> default_value(Runtime& runtime, const Value& input, const Bound& arguments) {
@@ -101,9 +102,10 @@ constexpr std::array kFilters = {
 };
 
 }  // namespace
+}  // namespace selection_filter
 
 std::span<const Filter> selection_filters() {
-  return kFilters;
+  return selection_filter::kFilters;
 }
 
 }  // namespace secondsource::jinja

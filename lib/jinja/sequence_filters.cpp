@@ -10,6 +10,7 @@
 #include "jinja/operators.h"
 
 namespace secondsource::jinja {
+namespace sequence_filter {
 namespace {
 
 /// A value with what it is ordered by.
@@ -243,9 +244,10 @@ constexpr std::array kFilters = {
 };
 
 }  // namespace
+}  // namespace sequence_filter
 
 std::span<const Filter> sequence_filters() {
-  return kFilters;
+  return sequence_filter::kFilters;
 }
 
 }  // namespace secondsource::jinja

@@ -13,6 +13,7 @@
 #include "jinja/python_text.h"
 
 namespace secondsource::jinja {
+namespace template_test {
 namespace {
 
 struct Test {
@@ -150,11 +151,14 @@ constexpr std::array kTests = {
 };
 
 }  // namespace
+}  // namespace template_test
 
 Result<bool> apply_test(Runtime& runtime, std::string_view name, const Value& value, Arguments arguments) {
   static constexpr std::array<std::string_view, 1> kOther = {"other"};
-  const auto* found = std::find_if(kTests.begin(), kTests.end(), [&](const Test& one) { return one.name == name; });
-  if (found == kTests.end()) return runtime.fail(fmt::format("expected a known test, found {}", in_quotes(name)));
+  const auto* found = std::find_if(template_test::kTests.begin(), template_test::kTests.end(),
+                                   [&](const template_test::Test& one) { return one.name == name; });
+  if (found == template_test::kTests.end())
+    return runtime.fail(fmt::format("expected a known test, found {}", in_quotes(name)));
   const Parameters parameters{.names = std::span(kOther).first(found->n_arguments), .n_required = found->n_arguments};
   SS_TRY(const Bound bound, bind_arguments(runtime, name, parameters, std::move(arguments)));
   return found->holds(runtime, value, bound);
@@ -168,7 +172,8 @@ bool is_filter_name(std::string_view name) {
 }
 
 bool is_test_name(std::string_view name) {
-  return std::any_of(kTests.begin(), kTests.end(), [&](const Test& test) { return test.name == name; });
+  return std::any_of(template_test::kTests.begin(), template_test::kTests.end(),
+                     [&](const template_test::Test& test) { return test.name == name; });
 }
 
 }  // namespace secondsource::jinja

@@ -14,6 +14,7 @@
 #include "tokenizer/unicode.h"
 
 namespace secondsource::jinja {
+namespace text_filter {
 namespace {
 
 Value new_text(Runtime& runtime, std::string text) {
@@ -287,9 +288,10 @@ constexpr std::array kFilters = {
 };
 
 }  // namespace
+}  // namespace text_filter
 
 std::span<const Filter> text_filters() {
-  return kFilters;
+  return text_filter::kFilters;
 }
 
 }  // namespace secondsource::jinja

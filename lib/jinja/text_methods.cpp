@@ -13,6 +13,7 @@
 #include "tokenizer/unicode.h"
 
 namespace secondsource::jinja {
+namespace text_method {
 namespace {
 
 using Names = std::string_view;
@@ -414,11 +415,12 @@ constexpr std::array kMethods = {
 };
 
 }  // namespace
+}  // namespace text_method
 
 const Method* find_text_method(std::string_view name) {
-  const auto* found =
-      std::find_if(kMethods.begin(), kMethods.end(), [&](const Method& one) { return one.name == name; });
-  return found == kMethods.end() ? nullptr : found;
+  const auto* found = std::find_if(text_method::kMethods.begin(), text_method::kMethods.end(),
+                                   [&](const Method& one) { return one.name == name; });
+  return found == text_method::kMethods.end() ? nullptr : found;
 }
 
 }  // namespace secondsource::jinja
