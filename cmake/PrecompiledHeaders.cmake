@@ -1,8 +1,8 @@
-# The standard headers and fmt, which most files include and which take longer to read than a usual file of ours, are
-# compiled once. None of our own headers is among them: a change of one rebuilds only the files that include it, and
+# The standard headers, fmt and JSON, which most files or groups of files include and which take longer to read than a usual
+# file of ours, are compiled once. None of our own headers is among them: a change of one rebuilds only the files that include it, and
 # every clone's precompiled headers are the same to ccache.
-# A file includes what it uses nevertheless: only the preset release, from which people run, has them. CI also builds by the
-# presets asan and tsan, in which every file is compiled alone and a missing include is an error.
+# A file includes what it uses nevertheless: ./dev lint parses changed files alone and without them, so that a missing include
+# is an error.
 # g++ takes precompiled headers only for the code generation and the macros that they were made with; where
 # they do not fit it says so.
 #   ss_add_precompiled_headers(<name> <option> HEADERS <more> DEPENDS <libraries of those>)

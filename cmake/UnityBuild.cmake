@@ -1,6 +1,7 @@
-# Compiles the sources of a library or program in groups, so that a group reads its headers once: less than two thirds of the
+# Compiles the sources of a library, program or test in groups, so that a group reads its headers once: less than two thirds of the
 # time for a build from nothing. All presets do so but dev, by which ./dev lint parses every changed file alone and finds
-# one that does not include what it uses. Names in a group's unnamed namespaces must differ.
+# one that does not include what it uses. Names in the unnamed namespaces of one target must differ, unless they are functions
+# whose parameters are of our own types and do not convert into one another.
 #   ss_build_in_groups(<target>)
 
 option(SECONDSOURCE_UNITY_BUILD "Compile the sources of each library in groups" OFF)
