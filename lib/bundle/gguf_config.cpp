@@ -39,6 +39,9 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"smollm3", "SmolLM3ForCausalLM", true},
     GgufArchitecture{"seed_oss", "SeedOssForCausalLM"},
     GgufArchitecture{"ernie4_5", "Ernie4_5ForCausalLM"},
+    GgufArchitecture{"gpt-oss", "GptOssForCausalLM"},
+    GgufArchitecture{"cohere2", "Cohere2ForCausalLM"},
+    GgufArchitecture{"starcoder2", "Starcoder2ForCausalLM"},
 };
 /// A llama with experts.
 constexpr GgufArchitecture kMixtral{"llama", "MixtralForCausalLM", true};
@@ -107,6 +110,7 @@ class ArchitectureKeys {
 struct ConfigParts {
   const GgufFiles& files;
   const GgufArchitecture& architecture;
+  const detail::ConfigClass& config_class;
   const ArchitectureKeys& keys;
   OrderedJson& json;
 
@@ -158,7 +162,9 @@ Result<void> add_sizes(const ConfigParts& parts) {
     return keys.unsupported("attention.value_length", "values and keys of different lengths are not supported");
   }
   SS_TRY(json["max_position_embeddings"], keys.integer("context_length"));
-  SS_TRY(json["rms_norm_eps"], keys.number("attention.layer_norm_rms_epsilon"));
+  const bool is_layer_norm = parts.config_class.norms_center;
+  SS_TRY(json[std::string(parts.config_class.norm_eps_key)],
+         keys.number(is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
   json["tie_word_embeddings"] = parts.files.find("output.weight") == nullptr;
   return {};
 }
@@ -168,7 +174,7 @@ Result<void> add_feed_forward(const ConfigParts& parts) {
   OrderedJson& json = parts.json;
   SS_TRY(const std::optional<std::int64_t> ffn_dim, keys.optional_integer("feed_forward_length"));
   const bool is_qwen_mixture = parts.is("qwen2moe") || parts.is("qwen3moe");
-  const bool is_mixture = is_qwen_mixture || parts.is("granitemoe") || &parts.architecture == &kMixtral;
+  const bool is_mixture = parts.config_class.mixture.is_present();
   if (!ffn_dim && !is_qwen_mixture) return keys.mismatch("feed_forward_length", "an integer");
   if (ffn_dim) json["intermediate_size"] = *ffn_dim;
   if (!is_mixture) return {};
@@ -186,7 +192,7 @@ Result<void> add_feed_forward(const ConfigParts& parts) {
 
 /// The sliding window, where the architecture has one; llama.cpp ignores the key in the others.
 Result<void> add_window(const ConfigParts& parts) {
-  const bool has_pattern = parts.is("gemma2") || parts.is("gemma3");
+  const bool has_pattern = parts.config_class.windows == detail::WindowRule::kPattern;
   if (parts.is("olmo2") && parts.keys.has("attention.sliding_window")) {
     return parts.keys.unsupported("attention.sliding_window", "windows in olmo2 (OLMo 3) are not supported");
   }
@@ -236,14 +242,20 @@ Result<void> add_granite(const ConfigParts& parts) {
   return {};
 }
 
+/// By what Cohere 2 multiplies its logits.
+Result<void> add_cohere(const ConfigParts& parts) {
+  SS_TRY(parts.json["logit_scale"], parts.keys.number("logit_scale"));
+  return {};
+}
+
 /// Biases are where the file has such tensors.
 void add_biases(const ConfigParts& parts) {
   const bool has_qkv = parts.files.find("blk.0.attn_q.bias") != nullptr;
   const bool has_out = parts.files.find("blk.0.attn_output.bias") != nullptr;
   const bool has_ffn = parts.files.find("blk.0.ffn_down.bias") != nullptr;
-  if (parts.is("ernie4_5")) parts.json["use_bias"] = has_out;
+  if (parts.is("ernie4_5") || parts.is("starcoder2")) parts.json["use_bias"] = has_out;
   if (parts.is("qwen2moe")) parts.json["qkv_bias"] = has_qkv;
-  if (parts.is("qwen2moe") || parts.is("qwen2") || parts.is("ernie4_5")) return;
+  if (parts.is("qwen2moe") || parts.is("qwen2") || parts.is("ernie4_5") || parts.is("starcoder2")) return;
   parts.json["attention_bias"] = has_qkv;
   if (parts.is("seed_oss")) parts.json["attention_out_bias"] = has_out;
   parts.json["mlp_bias"] = has_ffn;
@@ -310,6 +322,8 @@ Result<OrderedJson> rope_of(const ConfigParts& parts, std::int64_t rotary_dim) {
   if (attention_factor && *attention_factor != 1.0) {
     return keys.unsupported("rope.scaling.attn_factor", "expected 1 with yarn");
   }
+  // The metadata has no key for it: every gpt-oss is published without rounding the range in which YaRN blends.
+  if (parts.is("gpt-oss")) rope["truncate"] = false;
   return rope;
 }
 
@@ -382,7 +396,7 @@ Result<std::string> gguf_model_config(const GgufFiles& files, const GgufArchitec
   OrderedJson json = {{"architectures", OrderedJson::array({architecture.class_name})},
                       {"model_type", config_class->family}};
   const ArchitectureKeys keys(files, architecture.name);
-  const ConfigParts parts{files, architecture, keys, json};
+  const ConfigParts parts{files, architecture, *config_class, keys, json};
   SS_TRY_VOID(refuse_other_layers(parts));
   SS_TRY_VOID(add_sizes(parts));
   SS_TRY_VOID(add_feed_forward(parts));
@@ -390,9 +404,10 @@ Result<std::string> gguf_model_config(const GgufFiles& files, const GgufArchitec
   if (is_gemma(parts)) {
     SS_TRY_VOID(add_gemma(parts));
   } else {
-    json["hidden_act"] = "silu";
+    json["hidden_act"] = config_class->activation;
   }
   if (parts.is("granite") || parts.is("granitemoe")) SS_TRY_VOID(add_granite(parts));
+  if (parts.is("cohere2")) SS_TRY_VOID(add_cohere(parts));
   add_biases(parts);
   SS_TRY_VOID(add_rope(parts));
   const auto* bos = files.header().find<std::int64_t>("tokenizer.ggml.bos_token_id");

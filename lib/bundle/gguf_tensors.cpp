@@ -36,7 +36,10 @@ constexpr std::array kModules = {
     NamePair{"mlp.up_proj", "ffn_up"},
     NamePair{"mlp.down_proj", "ffn_down"},
     NamePair{"mlp.gate_up_proj", "ffn_up"},
+    NamePair{"mlp.c_fc", "ffn_up"},
+    NamePair{"mlp.c_proj", "ffn_down"},
     NamePair{"mlp.gate", "ffn_gate_inp"},
+    NamePair{"mlp.router", "ffn_gate_inp"},
     NamePair{"block_sparse_moe.gate", "ffn_gate_inp"},
     NamePair{"block_sparse_moe.router.layer", "ffn_gate_inp"},
     NamePair{"block_sparse_moe.output_linear", "ffn_down_exps"},
@@ -50,6 +53,21 @@ constexpr std::array kModules = {
 constexpr std::array kExpertMatrices = {
     NamePair{"gate_proj", "ffn_gate"}, NamePair{"up_proj", "ffn_up"}, NamePair{"down_proj", "ffn_down"},
     NamePair{"w1", "ffn_gate"},        NamePair{"w3", "ffn_up"},      NamePair{"w2", "ffn_down"},
+};
+
+/// Of gpt-oss, all of whose experts are one tensor: the kind of tensor in GGUF, and those that are joined into it.
+struct JoinedExperts {
+  std::string_view model;  ///< behind "mlp.experts."
+  std::string_view kind;
+  std::span<const std::string_view> parts;
+};
+constexpr std::array<std::string_view, 2> kGateAndUp = {"ffn_gate_exps", "ffn_up_exps"};
+constexpr std::array<std::string_view, 1> kDown = {"ffn_down_exps"};
+constexpr std::array kJoinedExperts = {
+    JoinedExperts{"gate_up_proj", "weight", kGateAndUp},
+    JoinedExperts{"gate_up_proj_bias", "bias", kGateAndUp},
+    JoinedExperts{"down_proj", "weight", kDown},
+    JoinedExperts{"down_proj_bias", "bias", kDown},
 };
 
 /// Tensors that say something of the rotation; the configuration has taken them.
@@ -91,6 +109,7 @@ class TensorPlanner {
 
  private:
   [[nodiscard]] GgufChange change_of(const TensorSpec& spec) const {
+    if (joined_experts(spec) != nullptr) return GgufChange::kExpertsTurned;
     if (spec.role == TensorRole::kNorm) {
       return architecture_->norms_hold_one ? GgufChange::kOneAdded : GgufChange::kNone;
     }
@@ -122,6 +141,7 @@ class TensorPlanner {
   Result<std::vector<GgufRows>> rows_of(const TensorSpec& spec) {
     if (spec.name == kEmbeddingTensor) return take_whole("token_embd.weight", spec);
     if (spec.name == kFinalNormTensor) return take_whole("output_norm.weight", spec);
+    if (spec.name == bias_name(kFinalNormTensor)) return take_whole("output_norm.bias", spec);
     if (spec.name == kHeadTensor) return take_whole("output.weight", spec);
     constexpr std::string_view kLayers = "model.layers.";
     std::string_view rest = std::string_view(spec.name).substr(kLayers.size());
@@ -130,13 +150,16 @@ class TensorPlanner {
     rest.remove_prefix(dot + 1);
     const ModuleName name = split_kind(rest);
     if (name.module == "block_sparse_moe.input_linear") return joined_expert_rows(layer, spec);
+    if (const JoinedExperts* joined = joined_experts(spec)) return turned_expert_rows(layer, *joined, spec);
+    if (rest == kSinks) return take_whole(layer + "attn_sinks.weight", spec);
     if (const std::size_t experts = name.module.find(".experts."); experts != std::string_view::npos) {
       return expert_rows(layer, name.module.substr(experts + std::string_view(".experts.").size()), spec);
     }
     if (name.module == "post_attention_layernorm") {
-      // Of what attention adds; or before the feed-forward network, where Seed-OSS has it under the first name, too.
-      const bool is_after = config_->has_norms_after() || config_->architecture == Architecture::kSeedOss;
-      return take_whole(layer + (is_after ? "post_attention_norm.weight" : "ffn_norm.weight"), spec);
+      // Of what attention adds; or before the feed-forward network, where two classes have it under the first name, too.
+      const bool is_after = config_->has_norms_after() || config_->architecture == Architecture::kSeedOss ||
+                            config_->architecture == Architecture::kGptOss;
+      return take_whole(fmt::format("{}{}.{}", layer, is_after ? "post_attention_norm" : "ffn_norm", name.kind), spec);
     }
     const auto* found = std::ranges::find(kModules, name.module, &NamePair::model);
     if (found == kModules.end()) {
@@ -175,6 +198,35 @@ class TensorPlanner {
     return rows;
   }
 
+  /// What the tensor joins, if it is one of all experts that is turned; else null.
+  [[nodiscard]] const JoinedExperts* joined_experts(const TensorSpec& spec) const {
+    constexpr std::string_view kModule = "mlp.experts.";
+    const std::size_t at = spec.name.find(kModule);
+    if (config_->architecture != Architecture::kGptOss || at == std::string::npos) return nullptr;
+    const auto* found = std::ranges::find(kJoinedExperts, std::string_view(spec.name).substr(at + kModule.size()),
+                                          &JoinedExperts::model);
+    return found == kJoinedExperts.end() ? nullptr : found;
+  }
+
+  /// Of each expert the matrices that are turned, or its biases, each of which is one row.
+  Result<std::vector<GgufRows>> turned_expert_rows(const std::string& layer, const JoinedExperts& joined,
+                                                   const TensorSpec& spec) {
+    const bool is_bias = joined.kind == "bias";
+    const std::int64_t n_outputs =
+        spec.shape.extent(spec.shape.rank() - 1) / static_cast<std::int64_t>(joined.parts.size());
+    const std::int64_t n_rows = is_bias ? 1 : n_outputs;
+    const std::int64_t n_values = is_bias ? n_outputs : spec.shape.extent(1);
+    std::vector<GgufRows> rows;
+    for (std::int64_t expert = 0; expert < config_->n_experts; ++expert) {
+      for (const std::string_view part : joined.parts) {
+        SS_TRY(const GgufRows of_part, take(fmt::format("{}{}.{}", layer, part, joined.kind), expert * n_rows, n_rows,
+                                            config_->n_experts * n_rows, n_values));
+        rows.push_back(of_part);
+      }
+    }
+    return rows;
+  }
+
   const GgufFiles* files_;
   const GgufArchitecture* architecture_;
   const ModelConfig* config_;
@@ -186,6 +238,54 @@ std::int64_t interleaved_place(std::int64_t index, std::int64_t head_dim) {
   const std::int64_t in_head = index % head_dim;
   const std::int64_t half = head_dim / 2;
   return index - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
+}
+
+/// One expert's matrices [part][output][input] in FP32.
+struct ExpertParts {
+  std::int64_t n_outputs = 0;
+  std::int64_t n_inputs = 0;
+  std::vector<std::vector<float>> parts;
+};
+
+Result<ExpertParts> read_expert(std::span<const GgufRows> parts, bool is_bias) {
+  ExpertParts expert;
+  std::vector<std::byte> scratch;
+  for (const GgufRows& part : parts) {
+    const std::int64_t n_values = part.weight->row_values;
+    expert.n_outputs = is_bias ? n_values : part.n_rows;
+    expert.n_inputs = is_bias ? 1 : n_values;
+    std::vector<float>& values = expert.parts.emplace_back(static_cast<std::size_t>(part.n_rows * n_values));
+    for (std::int64_t row = 0; row < part.n_rows; ++row) {
+      const auto of_row =
+          std::span(values).subspan(static_cast<std::size_t>(row * n_values), static_cast<std::size_t>(n_values));
+      SS_TRY_VOID(GgufFiles::read_row(*part.weight, part.first_row + row, scratch, of_row));
+    }
+  }
+  return expert;
+}
+
+/// Rows of all experts' columns, GgufChange::kExpertsTurned.
+Result<void> for_each_turned_row(const GgufTensorPlan& plan, const ModelConfig& config,
+                                 const std::function<Result<void>(std::span<const float>)>& use) {
+  // Rows that are written at once, so that every cache line of the matrices is read once.
+  constexpr std::int64_t kRowsAtOnce = 16;
+  const bool is_bias = plan.spec.role == TensorRole::kBias;
+  const std::size_t n_parts = plan.rows.size() / static_cast<std::size_t>(config.n_experts);
+  for (std::size_t first = 0; first < plan.rows.size(); first += n_parts) {
+    SS_TRY(const ExpertParts expert, read_expert(std::span(plan.rows).subspan(first, n_parts), is_bias));
+    const std::size_t n_columns = static_cast<std::size_t>(expert.n_outputs) * n_parts;
+    std::vector<float> turned(n_columns * kRowsAtOnce);
+    for (std::int64_t input = 0; input < expert.n_inputs; input += kRowsAtOnce) {
+      const auto n = static_cast<std::size_t>(std::min(kRowsAtOnce, expert.n_inputs - input));
+      for (std::size_t column = 0; column < n_columns; ++column) {
+        const float* from = expert.parts[column % n_parts].data() +
+                            static_cast<std::int64_t>(column / n_parts) * expert.n_inputs + input;
+        for (std::size_t i = 0; i < n; ++i) turned[i * n_columns + column] = from[i];
+      }
+      for (std::size_t i = 0; i < n; ++i) SS_TRY_VOID(use(std::span(turned).subspan(i * n_columns, n_columns)));
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -204,6 +304,7 @@ Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, co
 
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use) {
+  if (plan.change == GgufChange::kExpertsTurned) return for_each_turned_row(plan, config, use);
   std::vector<std::byte> scratch;
   std::vector<float> values(static_cast<std::size_t>(plan.spec.shape.extent(plan.spec.shape.rank() - 1)));
   std::vector<float> moved(plan.change == GgufChange::kValuesInterleaved ? values.size() : 0);

@@ -29,11 +29,14 @@ enum class GgufChange : std::uint8_t {
   kRowsInterleaved,    ///< of each head, rows of its two halves alternate
   kValuesInterleaved,  ///< the same for the values of a bias
   kOneAdded,           ///< to every value
+  /// Experts are matrices of rows, while the model has them turned: as columns, those of gate and up alternating. A bias is a
+  /// matrix of one column.
+  kExpertsTurned,
 };
 
 struct GgufTensorPlan {
   TensorSpec spec;
-  std::vector<GgufRows> rows;
+  std::vector<GgufRows> rows;  ///< kExpertsTurned: of each expert one or two (gate, up)
   GgufChange change = GgufChange::kNone;
 };
 
@@ -42,7 +45,8 @@ struct GgufTensorPlan {
 Result<std::vector<GgufTensorPlan>> plan_gguf_tensors(const GgufFiles& files, const GgufArchitecture& architecture,
                                                       const ModelConfig& config);
 
-/// Calls `use` with the values of each row of the planned tensor, in order. Errors: kIo and those of `use`.
+/// Calls `use` with the values of each row of the planned tensor, in order. Holds one row in memory, of kExpertsTurned one
+/// expert in FP32. Errors: kIo and those of `use`.
 Result<void> for_each_gguf_row(const GgufTensorPlan& plan, const ModelConfig& config,
                                const std::function<Result<void>(std::span<const float>)>& use);
 

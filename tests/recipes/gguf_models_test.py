@@ -55,6 +55,10 @@ MORE = {
     "gemma3-gguf": (transformers.Gemma3TextConfig, {
         "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24, "num_hidden_layers": 7,
         "rope_parameters": GEMMA3_ROPE}),
+    "cohere2-gguf": (transformers.Cohere2Config, {
+        "num_hidden_layers": 5, "sliding_window": 24, "logit_scale": 0.25,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0}}),
+    "starcoder2-gguf": (transformers.Starcoder2Config, {"sliding_window": None}),
 }
 # Name of the model: llama.cpp's architecture.
 ARCHITECTURES = {
@@ -63,7 +67,8 @@ ARCHITECTURES = {
     "qwen3_moe": "qwen3moe", "granite": "granite", "granite_moe": "granitemoe", "smollm3-gguf": "smollm3",
     "seed_oss": "seed_oss", "ernie4_5": "ernie4_5", "ernie4_5-biases": "ernie4_5", "phi3": "phi3",
     "phi3-partial": "phi3", "phi3-longrope": "phi3", "gemma": "gemma", "gemma2-gguf": "gemma2", "gemma3-gguf": "gemma3",
-    "olmo2": "olmo2",
+    "olmo2": "olmo2", "gpt_oss": "gpt-oss", "cohere2-gguf": "cohere2", "starcoder2-gguf": "starcoder2",
+    "starcoder2-plain": "starcoder2",
 }
 PERMUTED = ("llama", "granite", "granitemoe", "smollm3")
 
@@ -102,7 +107,10 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if hasattr(config, "rms_norm_eps"):
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        writer.add_layer_norm_eps(config.layer_norm_eps if name.startswith("cohere") else config.norm_epsilon)
     writer.add_vocab_size(config.vocab_size)
     rope = config.rope_parameters
     own = rope.get("full_attention", rope)
@@ -138,7 +146,9 @@ def add_metadata(writer: gguf.GGUFWriter, config, name: str) -> None:
     if name.startswith("gemma2"):
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
-    if name.startswith(("gemma2", "gemma3")) or (name.startswith("phi3") and config.sliding_window):
+    if name.startswith("cohere2"):
+        writer.add_logit_scale(config.logit_scale)
+    if name.startswith(("gemma2", "gemma3", "gpt_oss", "cohere2")) or (name.startswith("phi3") and config.sliding_window):
         writer.add_sliding_window(config.sliding_window)
     writer.add_tokenizer_model("no_vocab")
 
@@ -150,6 +160,18 @@ def converted(tensors: dict[str, torch.Tensor], config, architecture: str) -> di
     out, experts = {}, defaultdict(dict)
     for name, tensor in tensors.items():
         base, _, suffix = name.rpartition(".")
+        if architecture == "gpt-oss" and ".mlp.experts." in name:
+            layer, kind = name.split(".")[2], "bias" if suffix.endswith("_bias") else "weight"
+            columns = tensor.transpose(1, 2) if kind == "weight" else tensor
+            if suffix.startswith("gate_up"):
+                out[f"blk.{layer}.ffn_gate_exps.{kind}"] = columns[:, 0::2]
+                out[f"blk.{layer}.ffn_up_exps.{kind}"] = columns[:, 1::2]
+            else:
+                out[f"blk.{layer}.ffn_down_exps.{kind}"] = columns
+            continue
+        if suffix == "sinks":
+            out[f"blk.{name.split('.')[2]}.attn_sinks.weight"] = tensor
+            continue
         if ".experts." in name:
             layer, rest = name.split(".mlp.experts." if ".mlp." in name else ".block_sparse_moe.experts.")
             number, matrix, _ = rest.split(".")
