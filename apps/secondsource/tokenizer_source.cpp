@@ -10,6 +10,7 @@
 #include "bundle/foreign_model.h"
 #include "bundle/gguf.h"
 #include "bundle/gguf_tokenizer.h"
+#include "bundle/sentencepiece_files.h"
 #include "core/file.h"
 #include "core/folder.h"
 
@@ -26,15 +27,27 @@ Result<std::string> read_magic(const fs::path& path) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), n_read);
 }
 
-/// Opens a tokenizer.json and the files of the chat template beside it, if they exist.
-Result<TokenizerSource> open_json(const fs::path& path) {
-  SS_TRY(const std::string text, read_file(path));
+/// The tokenizer that a tokenizer.json describes, with the files of the chat template beside `path`, if they exist.
+Result<TokenizerSource> from_json_text(std::string_view text, const fs::path& path) {
   SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(text, path.string()));
   TokenizerSource source{.tokenizer = std::move(tokenizer), .chat = {}};
   const fs::path folder = path.parent_path();
   SS_TRY(const std::vector<std::string> more_files, more_template_files(folder));
   SS_TRY(source.chat, model_chat_templates(reader_of(folder), more_files, folder.string()));
   return source;
+}
+
+Result<TokenizerSource> open_json(const fs::path& path) {
+  SS_TRY(const std::string text, read_file(path));
+  return from_json_text(text, path);
+}
+
+/// Opens SentencePiece's tokenizer.model of a folder; nullopt if it has none.
+Result<std::optional<TokenizerSource>> open_sentencepiece(const fs::path& folder) {
+  SS_TRY(const std::optional<std::string> json, tokenizer_json_of_sentencepiece(reader_of(folder), folder.string()));
+  if (!json) return std::optional<TokenizerSource>();
+  SS_TRY(TokenizerSource source, from_json_text(*json, folder / kSentencePieceFile));
+  return std::optional(std::move(source));
 }
 
 /// The templates of a GGUF file: tokenizer.chat_template, and tokenizer.chat_template.NAME for others.
@@ -93,11 +106,17 @@ Result<TokenizerSource> open_tokenizer(const fs::path& path, CommandContext& con
     if (!path_exists(path / "manifest.yaml")) {
       const fs::path file = path / "tokenizer.json";
       if (!path_exists(file)) {
+        SS_TRY(std::optional<TokenizerSource> source, open_sentencepiece(path));
+        if (source) return *std::move(source);
         if (const auto foreign = foreign_tokenizer(path)) return refuse_foreign(path, "tokenizer.json", *foreign);
       }
       return open_json(file);
     }
     return open_bundle(path, context);
+  }
+  if (path.filename() == kSentencePieceFile) {
+    SS_TRY(std::optional<TokenizerSource> source, open_sentencepiece(path.parent_path()));
+    if (source) return *std::move(source);
   }
   SS_TRY(const std::string magic, read_magic(path));
   if (magic == "GGUF") return open_gguf(path);

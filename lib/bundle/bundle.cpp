@@ -11,6 +11,7 @@
 #include "bundle/foreign_model.h"
 #include "bundle/model_names.h"
 #include "bundle/relative_path.h"
+#include "bundle/sentencepiece_files.h"
 #include "bundle/variant.h"
 #include "chat/named_templates.h"
 #include "core/file.h"
@@ -176,6 +177,12 @@ Result<std::optional<std::string>> Bundle::read_optional(std::string_view file) 
   if (!path) return std::optional<std::string>();
   SS_TRY(std::string text, read_file(*path, kMaxTextBytes));
   return std::optional(std::move(text));
+}
+
+Result<std::optional<std::string>> Bundle::tokenizer_json() const {
+  SS_TRY(std::optional<std::string> json, read_optional("tokenizer.json"));
+  if (json) return json;
+  return tokenizer_json_of_sentencepiece([&](std::string_view path) { return read_optional(path); }, folder_.string());
 }
 
 Result<std::optional<ChatTemplateSource>> Bundle::chat_template() const {

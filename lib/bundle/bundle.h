@@ -69,8 +69,9 @@ class Bundle {
   /// Returns the tensor of that name. Errors: kInvalidInput if there is none.
   Result<StoredTensor> tensor(std::string_view name) const;
 
-  /// The text of tokenizer.json; nullopt if the bundle has none. Errors: kInvalidInput, kIo.
-  Result<std::optional<std::string>> tokenizer_json() const { return read_optional("tokenizer.json"); }
+  /// The text of tokenizer.json, or of what SentencePiece's tokenizer.model of a folder stands for
+  /// (sentencepiece_files.h); nullopt if there is neither. Errors: kInvalidInput, kUnsupported, kIo.
+  Result<std::optional<std::string>> tokenizer_json() const;
   Result<std::optional<std::string>> tokenizer_config_json() const { return read_optional("tokenizer_config.json"); }
 
   /// The chat template that the manifest names, a file of the bundle or one of this program; without a manifest the

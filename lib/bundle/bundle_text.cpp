@@ -7,9 +7,13 @@
 namespace secondsource {
 Result<BundleText> BundleText::load(const Bundle& bundle) {
   BundleText text(bundle.name());
-  SS_TRY(const std::optional<std::string> json, bundle.tokenizer_json());
-  if (json) {
-    SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(*json, (bundle.folder() / "tokenizer.json").string()));
+  const Result<std::optional<std::string>> json = bundle.tokenizer_json();
+  if (!json) {
+    // Prompts with ids run all the same.
+    if (json.error().code != ErrorCode::kUnsupported) return json.error();
+    text.foreign_tokenizer_ = json.error();
+  } else if (*json) {
+    SS_TRY(Tokenizer tokenizer, Tokenizer::from_json(**json, (bundle.folder() / "tokenizer.json").string()));
     text.tokenizer_ = std::make_unique<Tokenizer>(std::move(tokenizer));
   } else if (const auto foreign = foreign_tokenizer(bundle.folder())) {
     text.foreign_tokenizer_ = refuse_foreign(bundle.folder(), "tokenizer.json", *foreign);

@@ -17,6 +17,7 @@
 #include "bundle/prompts.h"
 #include "bundle/quantized_folder.h"
 #include "bundle/relative_path.h"
+#include "bundle/sentencepiece_files.h"
 #include "bundle/staged_folder.h"
 #include "bundle/variant.h"
 #include "chat/named_templates.h"
@@ -139,6 +140,21 @@ Result<void> add_model_files(const CreateOptions& options, std::span<const std::
   return {};
 }
 
+/// Copies the texts beside the configuration, and writes a tokenizer.json where SentencePiece's tokenizer.model stands in its
+/// place. A model of it that is not supported is said to be so, and the bundle takes prompts with ids.
+Result<void> add_text_files(const CreateOptions& options, BundleWriter& writer, Progress& progress) {
+  SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
+  if (path_exists(options.model_folder / "tokenizer.json")) return {};
+  const Result<std::optional<std::string>> json =
+      tokenizer_json_of_sentencepiece(reader_of(options.model_folder), options.model_folder.string());
+  if (!json && json.error().code == ErrorCode::kUnsupported) {
+    progress.note(fmt::format("{}; the bundle takes prompts with ids alone", json.error().message));
+    return {};
+  }
+  if (!json) return json.error();
+  return *json ? writer.add_text("tokenizer.json", **json) : Result<void>();
+}
+
 /// What all ways have in common: the manifest, the chat template and the prompts. `manifest` says where the weights come
 /// from; `model` is the written folder, and the templates are in `template_folder`.
 Result<void> finish_bundle(const CreateOptions& options, const Bundle& model, const fs::path& template_folder,
@@ -174,7 +190,7 @@ Result<void> create_from_quantized(const CreateOptions& options, const fs::path&
   BundleWriter writer(folder.path(), progress, interrupt);
   Manifest manifest;
   SS_TRY(manifest.source_quantization, write_quantized_model(options.model_folder, writer, progress, interrupt));
-  SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
+  SS_TRY_VOID(add_text_files(options, writer, progress));
   SS_TRY(const Bundle model, Bundle::open_model_folder(folder.path()));
   manifest.name = model_folder_name(options.model_folder);
   manifest.source_description = fmt::format("the Hugging Face folder {}", manifest.name);
@@ -192,7 +208,7 @@ Result<void> create_from_folder(const CreateOptions& options, const fs::path& ta
   SS_TRY(StagedFolder folder, StagedFolder::create(target));
   BundleWriter writer(folder.path(), progress, interrupt);
   SS_TRY_VOID(add_model_files(options, std::array{std::string_view("config.json")}, writer));
-  SS_TRY_VOID(add_model_files(options, kTextFiles, writer));
+  SS_TRY_VOID(add_text_files(options, writer, progress));
   SS_TRY_VOID(add_model_files(options, std::array{kWeightIndexFile}, writer));
   const std::vector<std::string>& files = model.tensors().files();
   SS_TRY_VOID(add_model_files(options, std::vector<std::string_view>(files.begin(), files.end()), writer));

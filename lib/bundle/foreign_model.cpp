@@ -46,7 +46,6 @@ constexpr std::string_view kSentencePieceAdvice =
     "a SentencePiece model; write tokenizer.json with AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of "
     "transformers";
 constexpr std::array kTokenizerFormats = {
-    Format{"tokenizer", ".model", kSentencePieceAdvice},
     Format{"spiece", ".model", kSentencePieceAdvice},
     Format{"sentencepiece", ".model", kSentencePieceAdvice},
     Format{"vocab", ".json",

@@ -1,0 +1,22 @@
+#pragma once
+// The tokenizer of a folder that has SentencePiece's tokenizer.model and no tokenizer.json, as transformers makes one of it:
+// the pieces, the tokens that were added to them later, and the ids that stand around every text.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bundle/chat_files.h"
+#include "core/result.h"
+
+namespace secondsource {
+
+inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
+
+/// The text of the tokenizer.json that stands for tokenizer.model, with the added tokens and the settings add_bos_token and
+/// add_eos_token of tokenizer_config.json (or added_tokens.json); nullopt if the folder has no tokenizer.model. Errors:
+/// kInvalidInput for a damaged file and for added tokens whose ids have gaps; kUnsupported for a model that is no BPE.
+Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFileReader& read,
+                                                                   const std::string& folder_name);
+
+}  // namespace secondsource

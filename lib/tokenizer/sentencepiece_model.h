@@ -1,0 +1,45 @@
+#pragma once
+// The file `tokenizer.model` of SentencePiece: a protobuf message ModelProto of sentencepiece_model.proto
+// (github.com/google/sentencepiece). Its wire format is read here, because it is a page of code for the dozen fields that a
+// tokenizer needs, while the protobuf library would be a further dependency of every build.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "tokenizer/gguf_vocabulary.h"
+
+namespace secondsource {
+
+/// TrainerSpec.ModelType.
+enum class SentencePieceAlgorithm : std::uint8_t { kUnigram = 1, kBpe = 2, kWord = 3, kCharacter = 4 };
+
+struct SentencePieceModel {
+  std::vector<std::string> pieces;  ///< the text of each id, a space written as U+2581
+  std::vector<float> scores;        ///< one per piece, finite; of a BPE the pair that forms the best one merges first
+  std::vector<std::int32_t> types;  ///< as GgufVocabulary::token_types, which has taken SentencePiece's numbers
+  SentencePieceAlgorithm algorithm = SentencePieceAlgorithm::kUnigram;
+  bool whitespace_is_suffix = false;
+  std::int64_t unk_id = 0;  ///< -1, as the next two, for none
+  std::int64_t bos_id = 1;
+  std::int64_t eos_id = 2;
+  std::string normalizer;     ///< "identity", "nmt_nfkc"
+  bool has_charsmap = false;  ///< the normalizer replaces characters by a compiled table
+  bool adds_dummy_prefix = true;
+  bool removes_extra_whitespace = true;
+  bool escapes_whitespace = true;
+};
+
+/// Reads the content of a tokenizer.model. Error messages begin with `name_for_messages`. Errors: kInvalidInput for
+/// content that is no such message: truncated, without pieces, of more than 2^24 of them, with scores that are not
+/// finite or types that are unknown.
+Result<SentencePieceModel> parse_sentencepiece_model(std::string_view content, std::string_view name_for_messages);
+
+/// The vocabulary of a BPE model, which gguf_tokenizer_json() writes as a tokenizer.json: the same ids as SentencePiece's,
+/// where user-defined pieces are matched first. Errors: kUnsupported for Unigram and for text that is normalized before it
+/// is split; kInvalidInput for ids that are no pieces.
+Result<GgufVocabulary> sentencepiece_vocabulary(const SentencePieceModel& model, std::string_view name_for_messages);
+
+}  // namespace secondsource

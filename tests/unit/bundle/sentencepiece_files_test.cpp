@@ -1,0 +1,95 @@
+// What a folder adds to SentencePiece's tokenizer.model: tokens, and the ids that stand around every text. The ids of the
+// pieces themselves are those of the package `sentencepiece` (tests/unit/tokenizer/sentencepiece_model_test.cpp).
+#include "bundle/sentencepiece_files.h"
+
+#include <map>
+
+#include "core/file.h"
+#include "support/catch.h"
+#include "support/result.h"
+#include "support/source_path.h"
+#include "tokenizer/tokenizer.h"
+
+using namespace secondsource;
+using namespace secondsource::test;
+
+namespace {
+
+using FolderFiles = std::map<std::string, std::string, std::less<>>;
+
+/// The Llama-like model of 700 pieces with these files beside it.
+FolderFiles llama_folder(FolderFiles files) {
+  const auto model = read_file(data_file("tokenizer/sentencepiece/llama.model"));
+  REQUIRE_OK(model);
+  files[std::string(kSentencePieceFile)] = *model;
+  return files;
+}
+
+Result<std::optional<std::string>> json_of(const FolderFiles& files) {
+  const ChatFileReader read = [&](std::string_view path) -> Result<std::optional<std::string>> {
+    const auto found = files.find(path);
+    return found == files.end() ? std::optional<std::string>() : std::optional(found->second);
+  };
+  return tokenizer_json_of_sentencepiece(read, "model");
+}
+
+std::vector<std::int32_t> ids_of(const FolderFiles& files, std::string_view text) {
+  const auto json = json_of(files);
+  REQUIRE_OK(json);
+  REQUIRE(json->has_value());
+  const auto tokenizer = Tokenizer::from_json(**json, "tokenizer.json");
+  REQUIRE_OK(tokenizer);
+  const auto ids = tokenizer->encode(text, {});
+  REQUIRE_OK(ids);
+  return *ids;
+}
+
+void check_refused_files(FolderFiles files, const char* part) {
+  CHECK_ERROR(json_of(llama_folder(std::move(files))), ErrorCode::kInvalidInput, part);
+}
+
+}  // namespace
+
+TEST_CASE("a folder without tokenizer.model has no such tokenizer") {
+  const auto json = json_of({{"tokenizer_config.json", "{}"}});
+  REQUIRE_OK(json);
+  CHECK_FALSE(json->has_value());
+}
+
+TEST_CASE("a text begins with the model's first id unless the settings say otherwise") {
+  const auto usual = ids_of(llama_folder({}), "the king");
+  CHECK(usual.front() == 1);
+  CHECK(usual.back() != 2);
+  const auto ended = ids_of(
+      llama_folder({{"tokenizer_config.json", R"({"add_bos_token": false, "add_eos_token": true})"}}), "the king");
+  CHECK(ended.front() != 1);
+  CHECK(ended.back() == 2);
+  CHECK(std::vector(usual.begin() + 1, usual.end()) == std::vector(ended.begin(), ended.end() - 1));
+  CHECK(ids_of(llama_folder({{"tokenizer_config.json", R"({"add_bos_token": null})"}}), "the king") == usual);
+}
+
+TEST_CASE("added tokens have the ids behind the pieces") {
+  const std::string decoder = R"({"added_tokens_decoder": {
+      "0": {"content": "<unk>", "special": true}, "1": {"content": "<s>", "special": true},
+      "700": {"content": "<pad>", "special": true}, "701": {"content": "<tool>", "special": false}}})";
+  CHECK(ids_of(llama_folder({{"tokenizer_config.json", decoder}}), "<tool><pad></s>") ==
+        std::vector<std::int32_t>{1, 701, 700, 2});
+  // Folders from before transformers 4.34.
+  CHECK(ids_of(llama_folder({{"added_tokens.json", R"({"<tool>": 701, "<pad>": 700})"}}), "<pad><tool>") ==
+        std::vector<std::int32_t>{1, 700, 701});
+}
+
+TEST_CASE("added tokens that do not fit the pieces are refused in one line") {
+  check_refused_files({{"added_tokens.json", R"({"<pad>": 702})"}}, "added token 702: expected 700 to come first");
+  check_refused_files({{"added_tokens.json", R"({"<pad>": 1})"}},
+                      "added token 1: expected the piece \"<s>\", found \"<pad>\"");
+  check_refused_files({{"added_tokens.json", R"({"<pad>": -1})"}}, "a token id");
+  check_refused_files({{"added_tokens.json", R"({"<pad>": "x"})"}}, "a token id");
+  check_refused_files({{"added_tokens.json", "[]"}}, "added_tokens.json");
+  check_refused_files({{"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "<pad>"}}})"}},
+                      "a token id as its key");
+  check_refused_files({{"tokenizer_config.json", R"({"added_tokens_decoder": {"700": {"content": ""}}})"}},
+                      "added token 700: expected a text");
+  check_refused_files({{"tokenizer_config.json", R"({"added_tokens_decoder": {"700": 1}})"}}, "700");
+  check_refused_files({{"tokenizer_config.json", R"({"add_bos_token": 1})"}}, "add_bos_token");
+}
