@@ -19,6 +19,7 @@
 #include "gate/comparable.h"
 #include "gate/metric.h"
 #include "gate/planning.h"
+#include "runner/scenario_text.h"
 #include "stats/quantile.h"
 #include "summary/summarized_run.h"
 
@@ -187,7 +188,7 @@ class Session {
     std::filesystem::remove_all(folder, ignored);
     SS_TRY(const ProgramEnd end,
            run_program_to_end({.program = arm.program,
-                               .arguments = arguments_for(*task.stint, arm, server, folder),
+                               .arguments = arguments_for(task, arm, server, folder),
                                .stderr_file = stderr_file(directory_.folder(), arm),
                                .deadline_ns = arm.is_system() ? kSystemProcessDeadlineNs : kProcessDeadlineNs,
                                .modules = arm.modules},
@@ -208,24 +209,34 @@ class Session {
     return {};
   }
 
-  [[nodiscard]] std::vector<std::string> arguments_for(const AbStint& stint, const ArmRecord& arm,
+  /// The seed of a pair's prompts. Conversations are others in each pair: a server that stays up for several would have those of the
+  /// pair before in its prefix cache. Repetitions add their number.
+  [[nodiscard]] std::uint64_t seed_of(std::int64_t pair) const {
+    const bool has_conversations = std::ranges::any_of(record_.scenarios, [](const std::string& text) {
+      const auto scenarios = parse_scenario(text);
+      return scenarios && std::ranges::any_of(*scenarios, &Scenario::has_conversations);
+    });
+    return record_.seed + (has_conversations ? 1000 * static_cast<std::uint64_t>(pair) : 0);
+  }
+
+  [[nodiscard]] std::vector<std::string> arguments_for(const PairTask& task, const ArmRecord& arm,
                                                        const SideServer& server,
                                                        const std::filesystem::path& folder) const {
     std::vector<std::string> arguments = {"run",
                                           record_.timed_bundle,
                                           "--variant",
-                                          stint.variant,
+                                          task.stint->variant,
                                           "--repetitions",
                                           kRepetitions,
                                           "--seed",
-                                          std::to_string(record_.seed),
+                                          std::to_string(seed_of(task.pair)),
                                           "--cell-budget",
                                           record_.cell_budget,
                                           "--no-golden",
                                           "--out",
                                           folder.string(),
                                           arm.is_system() ? "--config" : "--backend",
-                                          arm.is_system() ? server.plan().string() : stint.backend};
+                                          arm.is_system() ? server.plan().string() : task.stint->backend};
     for (const std::string& scenario : record_.scenarios) {
       arguments.emplace_back("--scenario");
       arguments.push_back(scenario);

@@ -299,6 +299,7 @@ TextTable turn_table(std::span<const SummarizedRun> runs) {
                               fmt::format("{}", turn.n_requests), plain(turn.mean_prompt_tokens),
                               plain(turn.mean_cached_tokens), milliseconds_text(turn.ttft_p50_ns)});
       }
+      if (cell.scenario.turns == 2) continue;  // they would be the row above
       table.rows.push_back({run_name + cell.key.id(), fmt::format("2 to {}", cell.scenario.turns),
                             fmt::format("{}", n_later), "", percent_text(conversation.later_turns_cached_share),
                             milliseconds_text(conversation.later_turns_ttft_p50_ns)});

@@ -138,6 +138,32 @@ TEST_CASE("processes on CPUs that the measurement does not need widen nothing") 
   CHECK(report.count(Decision::kRegressed) == 2);
 }
 
+TEST_CASE("of conversations the first tokens of later turns are judged, and no cost where people think") {
+  const auto talks = [](double slowdown, double think_s) {
+    SummarizedRun run = run_at(1.0);
+    for (CellSummary& cell : run.summary.cells) {
+      cell.scenario.kind = ScenarioKind::kOffline;
+      cell.scenario.turns = 3;
+      cell.scenario.think_s = think_s;
+      cell.tpot_p50_ns_by_repetition = {1e6, 1.01e6, 0.99e6, 1.02e6, 0.98e6};
+      cell.conversation.emplace().later_turns_ttft_p50_ns_by_repetition = {
+          5e6 * slowdown, 5.05e6 * slowdown, 4.95e6 * slowdown, 5.1e6 * slowdown, 4.9e6 * slowdown};
+    }
+    return run;
+  };
+  const GateReport thinking = compare_runs(talks(1.0, 0.5), talks(1.5, 0.5), on("2026-11-20"));
+  REQUIRE(thinking.verdicts.size() == 2);
+  CHECK(thinking.verdicts[0].metric == "ttft_later");
+  CHECK(*thinking.verdicts[0].change_percent == Approx(50).epsilon(0.01));
+  CHECK(thinking.verdicts[1].metric == "tpot");
+  CHECK(thinking.count(Decision::kRegressed) == 1);
+  const GateReport full = compare_runs(talks(1.0, 0), talks(1.0, 0), on("2026-11-20"));
+  REQUIRE(full.verdicts.size() == 2);
+  CHECK(full.verdicts[0].metric == "cost");
+  CHECK(full.verdicts[1].metric == "ttft_later");
+  CHECK(full.count(Decision::kRegressed) == 0);
+}
+
 TEST_CASE("at a prescribed rate latencies are judged, since the output rate is that of the load") {
   const auto at_rate = [](double slowdown, bool seeks) {
     SummarizedRun run = run_at(slowdown);

@@ -217,7 +217,23 @@ TEST_CASE("figures stand with the distance to their bounds, and a cell without c
   CHECK(contains(bounds, "| 97 % | - | 62 % compute | 83 % read | bandwidth | 12.00 ms | - | 1.50 |"));
   CHECK(bound_lines({&run, 1}).front().starts_with("bandwidth-bound: fewer bytes a weight"));
   CHECK(contains(render_markdown(load_table({&run, 1})), "| 4 | - | 25 % | 3.20 ms | - | 90.0 % (80.0 to 95.0) |"));
+  CHECK(turn_table({&run, 1}).rows.empty());
+  cell.scenario.turns = 3;
+  cell.conversation.emplace();
+  cell.conversation->turns = {
+      {.turn = 1, .n_requests = 7, .mean_prompt_tokens = 64, .mean_cached_tokens = 0, .ttft_p50_ns = {}},
+      {.turn = 2, .n_requests = 6, .mean_prompt_tokens = 160, .mean_cached_tokens = 48, .ttft_p50_ns = {}}};
+  cell.conversation->turns[1].ttft_p50_ns.value = 5e6;
+  cell.conversation->later_turns_ttft_p50_ns.value = 5e6;
+  cell.conversation->later_turns_cached_share = 0.3;
+  const std::string turns = render_markdown(turn_table({&run, 1}));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 1 | 7 | 64 | 0 | - |"));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 | 6 | 160 | 48 | 5.00 |"));
+  CHECK(contains(turns, "| tiny/cpu/bf16/single-stream | 2 to 3 | 6 |  | 30 % | 5.00 |"));
+  cell.scenario.turns = 2;
+  CHECK(turn_table({&run, 1}).rows.size() == 2);
   cell.status = CellStatus::kInvalid;
+  CHECK(turn_table({&run, 1}).rows.empty());
   CHECK(latency_table({&run, 1}).rows.empty());
   CHECK(token_time_table({&run, 1}).rows.empty());
   CHECK(bound_table({&run, 1}).rows.empty());
