@@ -199,9 +199,13 @@ std::string describe(const Bundle& bundle) {
   const ModelConfig& config = bundle.config();
   std::string text =
       fmt::format("{}: {}, {} parameters\n", bundle.name(), to_string(config.architecture), n_parameters(config));
-  text += fmt::format("  {} layers, width {}, {} query and {} KV heads of {}, FFN {}, vocabulary {}, {} positions{}\n",
-                      config.n_layers, config.dim, config.n_heads, config.n_kv_heads, config.head_dim, config.ffn_dim,
-                      config.vocab_size, config.max_seq_len, config.tied_embeddings ? ", tied embeddings" : "");
+  const std::string heads =
+      config.latent.is_present()
+          ? fmt::format("{} heads over latents of {} + {}", config.n_heads, config.latent.kv_rank, config.rotary_dim)
+          : fmt::format("{} query and {} KV heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
+  text += fmt::format("  {} layers, width {}, {}, FFN {}, vocabulary {}, {} positions{}\n", config.n_layers, config.dim,
+                      heads, config.ffn_dim, config.vocab_size, config.max_seq_len,
+                      config.tied_embeddings ? ", tied embeddings" : "");
   const Manifest* manifest = bundle.manifest();
   if (manifest == nullptr) return text + "  no manifest: a plain model folder, unverified\n";
   text += fmt::format("  content {}\n", bundle.content_hash());

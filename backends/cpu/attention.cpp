@@ -41,7 +41,7 @@ float weight_of_sink(const float* sink, float m) {
 ///
 ///   m = max_i m_i      d = sink + sum_i d_i * 2^(m_i - m)      out = sum_i (2^(m_i - m) / d) * o_i
 ///
-/// State i is at parts + i * stride. All sums are f32, in the order of the parts. out: [head_dim].
+/// State i is at parts + i * stride. All sums are f32, in the order of the parts. out: [value_dim()].
 void merge_softmax(float* parts, std::int64_t stride, std::int32_t n_parts, const float* sink, std::span<float> out) {
   float m = *state_at(parts).m;
   for (std::int32_t i = 1; i < n_parts; ++i) m = std::max(m, *state_at(parts + i * stride).m);
@@ -71,6 +71,11 @@ const AttendKernel& kernel_for(const KernelTable& table, DType kv_dtype) {
   }
 }
 
+/// Bytes of Buffers::values.
+std::size_t value_bytes(const KvPool& cache) {
+  return static_cast<std::size_t>(cache.v_block_bytes()) * (cache.has_latents() ? kBlockTiles : 1);
+}
+
 }  // namespace
 
 std::string AttentionRunner::kernel_name(DType kv_dtype) const {
@@ -91,7 +96,7 @@ AttentionRunner::Buffers AttentionRunner::cut(std::span<std::byte> scratch, cons
   buffers.state.d = cutter.take<float>(kMaxQueryRows).data();
   buffers.first_visible = cutter.take<std::int64_t>(kMaxQueryRows);
   buffers.last_visible = cutter.take<std::int64_t>(kMaxQueryRows);
-  buffers.last_values = cutter.take<std::byte>(static_cast<std::size_t>(cache.v_block_bytes()));
+  buffers.values = cutter.take<std::byte>(value_bytes(cache));
   return buffers;
 }
 
@@ -103,7 +108,7 @@ std::size_t AttentionRunner::buffer_bytes(const KvPool& cache) {
          2 * Cutter::bytes_for<float>(kMaxQueryRows * kBlockTokens) +
          Cutter::bytes_for<float>(kMaxQueryRows * n_dim_tiles * kTileRows) +
          2 * Cutter::bytes_for<float>(kMaxQueryRows) + 2 * Cutter::bytes_for<std::int64_t>(kMaxQueryRows) +
-         Cutter::bytes_for<std::byte>(static_cast<std::size_t>(cache.v_block_bytes()));
+         Cutter::bytes_for<std::byte>(value_bytes(cache));
 }
 
 ScratchNeed AttentionRunner::scratch_need(const Attention& op, const Bucket& bucket, const KvPool& cache) const {
@@ -273,12 +278,22 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
       const Place place = place_in_cache(token + kBlockTokens + tile * kTileRows);
       k_slices[tile] = cache.k_slice(op.layer, place.page, item.kv_head, place.within);
     }
-    args.v_prefetch = {v_slices, args.n_tiles, cache.v_slice_bytes()};
+    args.v_prefetch = {v_slices, cache.has_latents() ? 0 : args.n_tiles, cache.v_slice_bytes()};
     args.k_prefetch = {k_slices, n_next, cache.k_slice_bytes()};
     for (int tile = 0; tile < args.n_tiles; ++tile) {
       const std::int64_t at = token + tile * kTileRows;
       const Place place = place_in_cache(at);
       k_tiles[tile] = cache.k_tile(op.layer, place.page, item.kv_head, place.within);
+      if (cache.has_latents()) {
+        if (cache.has_scales()) k_scales[tile] = cache.k_scales(op.layer, place.page, item.kv_head, place.within);
+        const auto n = static_cast<std::size_t>(cache.v_block_bytes());
+        const std::span<std::byte> values = buffers.values.subspan(static_cast<std::size_t>(tile) * n, n);
+        const auto n_tokens = static_cast<int>(std::min<std::int64_t>(kTileRows, n_cached - at));
+        cache.value_tile_of(k_tiles[tile], n_tokens, values);
+        v_tiles[tile] = values.data();
+        if (cache.has_scales()) v_scales[tile] = cache.copy_value_scales(k_scales[tile], n_tokens, values);
+        continue;
+      }
       v_slices[tile] = cache.v_slice(op.layer, place.page, item.kv_head, place.within);
       v_tiles[tile] = cache.v_tile(op.layer, place.page, item.kv_head, place.within);
       if (cache.has_scales()) {
@@ -287,10 +302,10 @@ void AttentionRunner::attend_blocks(const Call& call, const Item& item, const Bu
       }
       // Slots past the end hold leftovers of another sequence. If one is NaN, a weight of zero does not remove it.
       if (at + kTileRows > n_cached) {
-        cache.copy_value_tile(v_tiles[tile], static_cast<int>(n_cached - at), buffers.last_values);
-        v_tiles[tile] = buffers.last_values.data();
+        cache.copy_value_tile(v_tiles[tile], static_cast<int>(n_cached - at), buffers.values);
+        v_tiles[tile] = buffers.values.data();
         if (!cache.has_scales()) continue;
-        v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.last_values);
+        v_scales[tile] = cache.copy_value_scales(v_scales[tile], static_cast<int>(n_cached - at), buffers.values);
       }
     }
     call.kernel.attend(args);
@@ -308,7 +323,7 @@ void AttentionRunner::attend(const Call& call, const Item& item, int thread) con
   std::fill_n(state.o, item.n_rows * o_stride, 0.0F);
   attend_blocks(call, item, buffers);
 
-  const std::int64_t head_dim = call.op.heads.head_dim;
+  const std::int64_t value_dim = call.op.heads.value_dim();
   for (std::int32_t row = 0; row < item.n_rows; ++row) {
     const float* const o = state.o + row * o_stride;
     if (item.partial >= 0) {
@@ -321,13 +336,13 @@ void AttentionRunner::attend(const Call& call, const Item& item, int thread) con
     }
     const RowPlace place = place_of(call, item, row);
     const float d = state.d[row] + weight_of_sink(call.sink_of(place.head), state.m[row]);
-    table_.scale_into(o, 1.0F / d, head_dim, call.out.row(place.token).data() + place.head * head_dim);
+    table_.scale_into(o, 1.0F / d, value_dim, call.out.row(place.token).data() + place.head * value_dim);
   }
 }
 
 void AttentionRunner::merge_parts(const Call& call, const Merge& merge) const {
   const std::int64_t row_floats = state_floats(call.cache.n_dim_tiles());
-  const std::int32_t head_dim = call.op.heads.head_dim;
+  const std::int32_t value_dim = call.op.heads.value_dim();
   const std::int32_t begin = call.batch.q_starts[static_cast<std::size_t>(merge.seq)];
   for (std::int32_t row = 0; row < merge.n_rows; ++row) {
     const std::int64_t token = begin + (merge.first_row + row) / call.heads_per_kv;
@@ -335,7 +350,7 @@ void AttentionRunner::merge_parts(const Call& call, const Merge& merge) const {
     merge_softmax(
         scratch_.partials().data() + (merge.partial + row) * row_floats, merge.n_rows * row_floats, merge.n_parts,
         call.sink_of(head),
-        call.out.row(token).subspan(static_cast<std::size_t>(head * head_dim), static_cast<std::size_t>(head_dim)));
+        call.out.row(token).subspan(static_cast<std::size_t>(head * value_dim), static_cast<std::size_t>(value_dim)));
   }
 }
 

@@ -77,7 +77,8 @@ class AttentionRunner {
     SoftmaxState state;
     std::span<std::int64_t> first_visible;
     std::span<std::int64_t> last_visible;
-    std::span<std::byte> last_values;  ///< the last tile of V, with zeros behind its tokens
+    /// The last tile of V, with zeros behind its tokens; of a cache of latents, every tile of V of a block.
+    std::span<std::byte> values;
   };
   /// Token (of the batch) and head of one row of an item.
   struct RowPlace {

@@ -69,9 +69,8 @@ CpuBackend::CpuBackend(const Options& options, std::optional<WeightCache> cache)
 Support CpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   return visit_op(
       op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
-      [](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route> auto&) {
-        return Support::yes();
-      },
+      [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
+                     Route> auto&) { return Support::yes(); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 

@@ -27,6 +27,8 @@ Result<ScratchNeed> CpuKernels::scratch_need(const Op& op, const StepGraph& grap
                                              const KvPool& kv_pool) {
   return visit_op(
       op, [&](const RopeAppend& rope) -> Result<ScratchNeed> { return RowOpRunner::scratch_need(rope, bucket); },
+      [&](const LatentAppend& append) -> Result<ScratchNeed> { return RowOpRunner::scratch_need(append, bucket); },
+      [&](const HeadMatmul& heads) -> Result<ScratchNeed> { return mixtures_.scratch_need(heads, graph, bucket); },
       [&](const Matmul& matmul) -> Result<ScratchNeed> { return matmuls_.scratch_need(matmul, graph, bucket); },
       [&](const Attention& attention) -> Result<ScratchNeed> {
         return attention_.scratch_need(attention, bucket, kv_pool);
@@ -72,6 +74,15 @@ Result<void> CpuKernels::run(const RopeAppend& op, const HostFrame& frame) {
   return row_ops_.run(op, frame, kv_pool(frame));
 }
 
+Result<void> CpuKernels::run(const LatentAppend& op, const HostFrame& frame) {
+  return row_ops_.run(op, frame, kv_pool(frame));
+}
+
+Result<void> CpuKernels::run(const HeadMatmul& op, const HostFrame& frame) {
+  mixtures_.run(op, frame);
+  return {};
+}
+
 Result<void> CpuKernels::run(const Attention& op, const HostFrame& frame) {
   return attention_.run(op, frame, kv_pool(frame));
 }
@@ -105,7 +116,10 @@ OpGroup CpuKernels::describe(const Op& op, std::int32_t op_index, std::int64_t n
       op, [&](const Matmul& matmul) { return matmuls_.kernel_name(matmul, n_rows); },
       [&](const GroupedMatmul& grouped) { return mixtures_.kernel_name(grouped, n_rows); },
       [&](const Attention&) { return attention_.kernel_name(kv_dtype()); },
-      [&](const RopeAppend&) { return fmt::format("rope_append_{}_{}", to_string(kv_dtype()), table_.isa); },
+      [&](const OneOf<RopeAppend, LatentAppend> auto&) {
+        return fmt::format("{}_{}_{}", op_name(op), to_string(kv_dtype()), table_.isa);
+      },
+      [&](const HeadMatmul& heads) { return mixtures_.kernel_name(heads, n_rows); },
       [&](const OneOf<Embed, RmsNorm, SelectRows, Sample, Route, AllReduce> auto&) {
         return fmt::format("{}_f32_{}", op_name(op), table_.isa);
       });

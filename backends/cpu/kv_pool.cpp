@@ -57,16 +57,19 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
   pool.element_bytes_ = static_cast<std::int64_t>(size_of(spec.dtype));
   pool.vec_ = vec_of(spec.dtype);
   pool.padded_head_dim_ = round_up<std::int64_t>(spec.head_dim, pool.vec_);
-  pool.n_dim_tiles_ = ceil_divide(spec.head_dim, kTileRows);
+  pool.n_dim_tiles_ = ceil_divide(pool.has_latents() ? spec.latent_dim : spec.head_dim, kTileRows);
   pool.k_tile_bytes_ = kTileRows * pool.padded_head_dim_ * pool.element_bytes_;
   pool.v_tile_bytes_ = kTileRows * kTileRows * pool.element_bytes_;
   const std::int64_t tiles_per_page = spec.page_tokens / kTileRows;
-  pool.v_dim_stride_ = tiles_per_page * pool.v_tile_bytes_;
-  pool.scale_bytes_ = pool.has_scales() ? spec.page_tokens * std::int64_t{sizeof(float)} : 0;
+  const std::int64_t v_token_tiles = pool.has_latents() ? 1 : tiles_per_page;
+  pool.v_dim_stride_ = v_token_tiles * pool.v_tile_bytes_;
+  const std::int64_t scale_bytes = pool.has_scales() ? std::int64_t{kTileRows} * std::int64_t{sizeof(float)} : 0;
+  pool.scale_bytes_ = tiles_per_page * scale_bytes;
+  pool.v_scale_bytes_ = v_token_tiles * scale_bytes;
   pool.k_block_bytes_ = tiles_per_page * pool.k_tile_bytes_ + pool.scale_bytes_;
   pool.k_slice_bytes_ = pool.k_block_bytes_ / tiles_per_page;
   pool.v_slice_bytes_ = pool.v_block_bytes() / tiles_per_page;
-  const std::int64_t per_page_and_layer = spec.n_kv_heads * (pool.k_block_bytes_ + pool.v_block_bytes());
+  const std::int64_t per_page_and_layer = spec.n_kv_heads * (pool.k_block_bytes_ + pool.stored_v_bytes());
   const auto n_bytes = checked_multiply<std::int64_t>(per_page_and_layer, n_pages);
   const auto n_total = n_bytes ? checked_multiply<std::int64_t>(*n_bytes, spec.n_layers) : std::nullopt;
   if (!n_total) return Error{ErrorCode::kOutOfMemory, "cpu: KV cache: does not fit the address space"};
@@ -76,10 +79,10 @@ Result<KvPool> KvPool::create(MemoryAccount& account, const KvSpec& spec, std::i
 }
 
 std::int64_t KvPool::block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const {
-  const std::int64_t base = layer * n_pages_ * spec_.n_kv_heads * (k_block_bytes_ + v_block_bytes());
+  const std::int64_t base = layer * n_pages_ * spec_.n_kv_heads * (k_block_bytes_ + stored_v_bytes());
   const std::int64_t block = head * n_pages_ + page;
   if (!values) return base + block * k_block_bytes_;
-  return base + n_pages_ * spec_.n_kv_heads * k_block_bytes_ + block * v_block_bytes();
+  return base + n_pages_ * spec_.n_kv_heads * k_block_bytes_ + block * stored_v_bytes();
 }
 
 const std::byte* KvPool::k_tile(std::int32_t layer, std::int64_t page, std::int32_t head, std::int32_t token) const {
@@ -131,10 +134,10 @@ void KvPool::write(std::int32_t layer, std::int64_t slot, std::int32_t head, std
     return reinterpret_cast<T*>(buffer_.data() + (reinterpret_cast<const std::byte*>(at) - buffer_.data()));
   };
   std::byte* const keys = own(k_tile(layer, page, head, token));
-  std::byte* const values = own(v_tile(layer, page, head, token));
+  std::byte* const values = has_latents() ? nullptr : own(v_tile(layer, page, head, token));
   if (has_scales()) {
     own(k_scales(layer, page, head, token))[token % kTileRows] = quantize(key);
-    own(v_scales(layer, page, head, token))[token % kTileRows] = quantize(value);
+    if (!has_latents()) own(v_scales(layer, page, head, token))[token % kTileRows] = quantize(value);
   }
   switch (spec_.dtype) {
     case DType::kBf16:
@@ -160,12 +163,42 @@ void KvPool::put(std::int32_t token, std::span<const float> key, std::span<const
     const std::int32_t n = std::min(vec_, n_dims - first);
     for (std::int32_t i = 0; i < n; ++i) k[i] = convert(*from++);
   }
+  if (values == nullptr) return;
   from = value.data();
   for (std::int32_t first = 0; first < n_dims; first += kTileRows, values += v_dim_stride_) {
     T* const v = reinterpret_cast<T*>(values) + row / vec_ * kTileRows * vec_ + row % vec_;
     const std::int32_t n = std::min(kTileRows, n_dims - first);
     for (std::int32_t lane = 0; lane < n; ++lane) v[lane * vec_] = convert(*from++);
   }
+}
+
+// Tokens are the lanes of K and the steps of V; both are adjacent in vecs.
+template <typename T>
+void KvPool::transpose_latents(const std::byte* k_tile, int n_tokens, std::byte* out) const {
+  const auto vec = static_cast<std::int64_t>(vec_);
+  const std::int32_t n_dims = spec_.latent_dim;
+  for (std::int32_t first = 0; first < n_dims; first += kTileRows, out += v_dim_stride_) {
+    const auto* const keys = reinterpret_cast<const T*>(k_tile) + first / vec * kTileRows * vec;
+    auto* const values = reinterpret_cast<T*>(out);
+    const std::int32_t n = std::min(kTileRows, n_dims - first);
+    for (std::int32_t lane = 0; lane < n; ++lane) {
+      const T* const of_dim = keys + lane / vec * kTileRows * vec + lane % vec;
+      T* const to = values + lane * vec;
+      for (int token = 0; token < n_tokens; ++token) {
+        to[token / vec * kTileRows * vec + token % vec] = of_dim[token * vec];
+      }
+    }
+  }
+}
+
+void KvPool::value_tile_of(const std::byte* k_tile, int n_tokens, std::span<std::byte> out) const {
+  const int n = std::clamp(n_tokens, 0, kTileRows);
+  if (n < kTileRows || spec_.latent_dim % kTileRows != 0) {
+    std::ranges::fill(out.first(static_cast<std::size_t>(v_dim_stride_ * n_dim_tiles_)), std::byte{0});
+  }
+  if (element_bytes_ == 4) return transpose_latents<std::uint32_t>(k_tile, n, out.data());
+  if (element_bytes_ == 2) return transpose_latents<std::uint16_t>(k_tile, n, out.data());
+  transpose_latents<std::uint8_t>(k_tile, n, out.data());
 }
 
 void KvPool::copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const {
@@ -200,7 +233,7 @@ Result<void> KvPool::copy_pages(std::span<const PageCopy> copies) {
   SS_TRY_VOID(check_page_copies(copies, n_pages_));
   for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
     for (const bool values : {false, true}) {
-      const auto n = static_cast<std::size_t>(values ? v_block_bytes() : k_block_bytes_);
+      const auto n = static_cast<std::size_t>(values ? stored_v_bytes() : k_block_bytes_);
       for (const PageCopy& copy : copies) {
         for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
           std::memcpy(buffer_.data() + block_offset(layer, values, copy.to_page, head),

@@ -9,6 +9,8 @@
 // with vec 1 for f32 and f16, 2 for bf16 and 4 for int8, so that scores and outputs are computed by the matmul policies
 // without shuffles. Dimensions are padded with zeros, to a multiple of vec for K and of 16 for V. int8 has one f32 scale
 // per token and head, after the tiles of K and again after those of V: [token tile][16].
+//
+// Latents (HeadShape::latent_dim) are stored as K alone; value_tile_of() makes tiles of V of them where they are read.
 
 #include <cstdint>
 #include <memory>
@@ -31,11 +33,13 @@ class KvPool {
   [[nodiscard]] bool has_scales() const { return spec_.dtype == DType::kI8; }
   /// head_dim, padded to a multiple of vec.
   [[nodiscard]] std::int64_t padded_head_dim() const { return padded_head_dim_; }
+  /// Of V.
   [[nodiscard]] int n_dim_tiles() const { return n_dim_tiles_; }
+  [[nodiscard]] bool has_latents() const { return spec_.latent_dim > 0; }
   /// Bytes from one dimension tile of V to the next.
   [[nodiscard]] std::int64_t v_dim_stride() const { return v_dim_stride_; }
-  /// Bytes of V for one page and head.
-  [[nodiscard]] std::int64_t v_block_bytes() const { return v_dim_stride_ * n_dim_tiles_ + scale_bytes_; }
+  /// Bytes of V for one page and head. Of latents: for 16 tokens, which are not stored.
+  [[nodiscard]] std::int64_t v_block_bytes() const { return v_dim_stride_ * n_dim_tiles_ + v_scale_bytes_; }
 
   /// The tile of the 16 tokens that begin at `token` (a multiple of 16) of a page.
   [[nodiscard]] const std::byte* k_tile(std::int32_t layer, std::int64_t page, std::int32_t head,
@@ -65,11 +69,14 @@ class KvPool {
 
   /// Copies a V tile, with all its dimension tiles, and zeroes the tokens from `n_tokens` on. out: v_block_bytes().
   void copy_value_tile(const std::byte* tile, int n_tokens, std::span<std::byte> out) const;
+  /// Makes a V tile, with all its dimension tiles, of the latents in a K tile, with zeros for the tokens from `n_tokens` on.
+  /// out: v_block_bytes().
+  void value_tile_of(const std::byte* k_tile, int n_tokens, std::span<std::byte> out) const;
   /// Likewise the scales of the tile, to behind it in `out`. Returns their address.
   const float* copy_value_scales(const float* scales, int n_tokens, std::span<std::byte> out) const;
 
-  /// Stores one head of one token, rounded to the cache's type. key, value: [head_dim]; for int8 they are overwritten with
-  /// the quantized integers.
+  /// Stores one head of one token, rounded to the cache's type. key, value: [head_dim], of latents no value; for int8 they
+  /// are overwritten with the quantized integers.
   void write(std::int32_t layer, std::int64_t slot, std::int32_t head, std::span<float> key, std::span<float> value);
 
   Result<void> copy_pages(std::span<const PageCopy> copies);
@@ -77,6 +84,10 @@ class KvPool {
 
  private:
   [[nodiscard]] std::int64_t block_offset(std::int32_t layer, bool values, std::int64_t page, std::int32_t head) const;
+  /// Bytes of V that are stored for one page and head.
+  [[nodiscard]] std::int64_t stored_v_bytes() const { return has_latents() ? 0 : v_block_bytes(); }
+  template <typename T>
+  void transpose_latents(const std::byte* k_tile, int n_tokens, std::byte* out) const;
   [[nodiscard]] std::int64_t k_tiles_bytes() const { return k_block_bytes_ - scale_bytes_; }
   template <typename T, typename Convert>
   void put(std::int32_t token, std::span<const float> key, std::span<const float> value, std::byte* keys,
@@ -91,7 +102,8 @@ class KvPool {
   std::int64_t element_bytes_ = 2;
   int vec_ = 2;
   std::int64_t padded_head_dim_ = 0;
-  std::int64_t scale_bytes_ = 0;  ///< per page and head, of K or of V
+  std::int64_t scale_bytes_ = 0;    ///< per page and head, of K or of V
+  std::int64_t v_scale_bytes_ = 0;  ///< behind the tiles of v_block_bytes()
   std::int64_t k_tile_bytes_ = 0;
   std::int64_t v_tile_bytes_ = 0;
   std::int64_t v_dim_stride_ = 0;

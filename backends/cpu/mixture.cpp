@@ -70,17 +70,17 @@ MixtureRunner::ExpertTiles MixtureRunner::router_tiles(WeightId gate) const {
           .product = Product::kF32};
 }
 
-MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(const GroupedMatmul& op) const {
-  const PackedWeight& weight = weights_.at(op.weights);
+MixtureRunner::ExpertTiles MixtureRunner::expert_tiles(WeightId weights, ActQuant act) const {
+  const PackedWeight& weight = weights_.at(weights);
   return {.first = weight.tiles,
           .tile_bytes = weight.tile_bytes,
           .n_tiles = weight.expert_tiles(),
           .k_padded = weight.k_padded,
           .scales = weight.scales.empty() ? nullptr : weight.scales.data(),
           .row_sums = weight.row_sums.empty() ? nullptr : weight.row_sums.data(),
-          .is_quantized = op.act == ActQuant::kInt8PerRow,
+          .is_quantized = act == ActQuant::kInt8PerRow,
           .tiles_per_column = weight.tiles_per_column(),
-          .product = product_of(weight.spec.encoding, op.act)};
+          .product = product_of(weight.spec.encoding, act)};
 }
 
 MixtureRunner::GroupKernel MixtureRunner::kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const {
@@ -96,17 +96,23 @@ const float* MixtureRunner::bias_of(const std::optional<WeightId>& bias) const {
   return bias ? weights_.at(*bias).vector.data() : nullptr;
 }
 
+std::string MixtureRunner::kernel_name(const ExpertTiles& tiles, WeightId weights, std::int64_t n_rows) const {
+  const GroupKernel chosen = kernel_for(tiles, n_rows);
+  return fmt::format("{}grouped_{}_{}", unpacked_from(weights_.at(weights), chosen.unpacking), chosen.kernel.name,
+                     isa_of(chosen.kernel, table_));
+}
+
 std::string MixtureRunner::kernel_name(const GroupedMatmul& op, std::int64_t n_tokens) const {
-  const PackedWeight& weight = weights_.at(op.weights);
-  const auto name_of = [&](std::int64_t n_rows) {
-    const GroupKernel chosen = kernel_for(expert_tiles(op), n_rows);
-    return fmt::format("{}grouped_{}_{}", unpacked_from(weight, chosen.unpacking), chosen.kernel.name,
-                       isa_of(chosen.kernel, table_));
-  };
+  const ExpertTiles tiles = expert_tiles(op.weights, op.act);
   // An expert that is chosen has between one row and all of them.
-  std::string name = name_of(1);
-  if (const std::string most = name_of(n_tokens); most != name) name = fmt::format("{} or {}", name, most);
+  std::string name = kernel_name(tiles, op.weights, 1);
+  const std::string most = kernel_name(tiles, op.weights, n_tokens);
+  if (most != name) name = fmt::format("{} or {}", name, most);
   return name;
+}
+
+std::string MixtureRunner::kernel_name(const HeadMatmul& op, std::int64_t n_tokens) const {
+  return kernel_name(expert_tiles(op.weights, ActQuant::kNone), op.weights, n_tokens);
 }
 
 std::size_t MixtureRunner::row_bytes(const ExpertTiles& weight) const {
@@ -135,14 +141,23 @@ ScratchNeed MixtureRunner::scratch_need(const Route& op, const StepGraph& graph,
   ScratchNeed need = routed_need(router_tiles(op.gate), n_tokens, gate.spec.n_cols);
   const auto n_experts = static_cast<std::size_t>(gate.spec.n_rows);
   need.partials = static_cast<std::size_t>(n_tokens) * n_experts * sizeof(float);
-  need.per_thread = std::max(need.per_thread, ScratchCutter::bytes_for<std::int32_t>(n_experts));
+  const auto n_groups = static_cast<std::size_t>(op.n_groups);
+  const std::size_t of_choice = ScratchCutter::bytes_for<std::int32_t>(n_experts) +
+                                ScratchCutter::bytes_for<double>(n_experts) +
+                                ScratchCutter::bytes_for<double>(n_groups);
+  need.per_thread = std::max(need.per_thread, of_choice);
   return need;
+}
+
+ScratchNeed MixtureRunner::scratch_need(const HeadMatmul& op, const StepGraph& graph, const Bucket& bucket) const {
+  return routed_need(expert_tiles(op.weights, ActQuant::kNone), rows_of(op.x, graph, bucket) * op.n_heads,
+                     weights_.at(op.weights).spec.n_cols);
 }
 
 ScratchNeed MixtureRunner::scratch_need(const GroupedMatmul& op, const StepGraph& graph, const Bucket& bucket) const {
   const WeightSpec& spec = weights_.at(op.weights).spec;
   const std::int64_t n_rows = rows_of(op.x, graph, bucket) * op.n_top;
-  ScratchNeed need = routed_need(expert_tiles(op), n_rows, spec.n_cols);
+  ScratchNeed need = routed_need(expert_tiles(op.weights, op.act), n_rows, spec.n_cols);
   if (op.weight) need.partials = static_cast<std::size_t>(n_rows * (spec.n_rows / spec.n_experts)) * sizeof(float);
   return need;
 }
@@ -151,6 +166,17 @@ void MixtureRunner::plan_router(std::int64_t n_tokens, Plan& plan) {
   plan.groups.assign(1, {.expert = 0, .first = 0, .n_rows = n_tokens});
   plan.rows.resize(static_cast<std::size_t>(n_tokens));
   std::iota(plan.rows.begin(), plan.rows.end(), 0);
+}
+
+void MixtureRunner::plan_heads(std::int64_t n_tokens, std::int32_t n_heads, Plan& plan) {
+  plan.groups.clear();
+  plan.rows.clear();
+  for (std::int32_t head = 0; head < n_heads; ++head) {
+    plan.groups.push_back({.expert = head, .first = head * n_tokens, .n_rows = n_tokens});
+    for (std::int64_t token = 0; token < n_tokens; ++token) {
+      plan.rows.push_back(static_cast<std::int32_t>(token * n_heads + head));
+    }
+  }
 }
 
 Result<void> MixtureRunner::plan_experts(const MatrixView<std::int32_t>& expert, std::int64_t n_experts, Plan& plan) {
@@ -327,8 +353,61 @@ void MixtureRunner::multiply(const RoutedMatmul& matmul, Plan& plan) {
   pool_.run_ranges(n_items, slice_items(n_items, kTilePair * weight.tile_bytes, pool_.n_threads()), multiply_items);
 }
 
+MixtureRunner::ChoiceScratch MixtureRunner::cut_choice(std::span<std::byte> scratch, const Route& op,
+                                                       std::int64_t n_experts) {
+  ScratchCutter cutter(scratch);
+  ChoiceScratch choice;
+  choice.order = cutter.take<std::int32_t>(static_cast<std::size_t>(n_experts));
+  choice.merits = cutter.take<double>(static_cast<std::size_t>(n_experts));
+  choice.of_groups = cutter.take<double>(static_cast<std::size_t>(op.n_groups));
+  return choice;
+}
+
+void MixtureRunner::judge_experts(const Route& op, std::span<const float> scores, const ChoiceScratch& scratch) const {
+  const std::span<double> merits = scratch.merits;
+  const bool sums_two = op.n_groups > 1 && op.group_score == GroupScore::kSumOfTwo;
+  std::ranges::copy(scores, merits.begin());
+  // Elsewhere the order of the scores themselves is that of what is made of them.
+  if (op.score == RouteScore::kSigmoid && (op.choice_bias || sums_two)) {
+    const float* const bias = bias_of(op.choice_bias);
+    for (std::size_t i = 0; i < merits.size(); ++i) {
+      merits[i] = 1.0 / (1.0 + std::exp(-merits[i])) + (bias == nullptr ? 0.0 : static_cast<double>(bias[i]));
+    }
+  } else if (sums_two) {
+    const double row_max = *std::ranges::max_element(merits);
+    for (double& merit : merits) merit = std::exp(merit - row_max);
+  }
+  if (op.n_groups == 1) return;
+  const std::span<double> of_groups = scratch.of_groups;
+  const std::size_t group_size = merits.size() / of_groups.size();
+  for (std::size_t group = 0; group < of_groups.size(); ++group) {
+    double best = -std::numeric_limits<double>::infinity();
+    double second = best;
+    for (const double merit : merits.subspan(group * group_size, group_size)) {
+      second = std::max(second, std::min(best, merit));
+      best = std::max(best, merit);
+    }
+    of_groups[group] = best + (sums_two ? second : 0.0);
+  }
+  // Few groups: the best is taken until there are enough of them, and what remains is left out.
+  constexpr double kTaken = std::numeric_limits<double>::quiet_NaN();
+  for (std::int32_t taken = 0; taken < op.n_top_groups; ++taken) {
+    std::size_t best = of_groups.size();
+    for (std::size_t group = 0; group < of_groups.size(); ++group) {
+      if (std::isnan(of_groups[group])) continue;
+      if (best == of_groups.size() || of_groups[group] > of_groups[best]) best = group;
+    }
+    of_groups[best] = kTaken;
+  }
+  for (std::size_t group = 0; group < of_groups.size(); ++group) {
+    if (std::isnan(of_groups[group])) continue;
+    std::ranges::fill(merits.subspan(group * group_size, group_size), -std::numeric_limits<double>::infinity());
+  }
+}
+
 void MixtureRunner::choose_experts(const Route& op, const HostFrame& frame, std::int64_t token,
-                                   std::span<const float> scores, std::span<std::int32_t> order) {
+                                   std::span<const float> scores, const ChoiceScratch& scratch) const {
+  const std::span<std::int32_t> order = scratch.order;
   const std::span<std::int32_t> expert = frame.value_i32(op.expert).row(token);
   const std::span<float> weight = frame.value(op.weight).row(token);
   const auto n_top = static_cast<std::size_t>(op.n_top);
@@ -337,21 +416,25 @@ void MixtureRunner::choose_experts(const Route& op, const HostFrame& frame, std:
   // A row with NaN scores cannot be sorted: it takes the first experts, with weights of NaN.
   const bool has_nan = std::ranges::any_of(scores, [](float value) { return std::isnan(value); });
   if (!has_nan) {
+    judge_experts(op, scores, scratch);
+    const auto merit = [&](std::int32_t e) { return scratch.merits[static_cast<std::size_t>(e)]; };
     std::ranges::partial_sort(order, order.begin() + op.n_top, [&](std::int32_t a, std::int32_t b) {
-      return score(a) > score(b) || (score(a) == score(b) && a < b);
+      return merit(a) > merit(b) || (merit(a) == merit(b) && a < b);
     });
   }
+  const float row_max = *std::ranges::max_element(scores);
   const bool is_sigmoid = op.score == RouteScore::kSigmoid;
   const auto power = [&](std::size_t i) {
     if (is_sigmoid) return 1.0 / (1.0 + std::exp(-static_cast<double>(score(order[i]))));
-    return std::exp(static_cast<double>(score(order[i]) - score(order[0])));
+    return std::exp(static_cast<double>(score(order[i]) - row_max));
   };
   double sum = is_sigmoid && !op.renormalize ? 1.0 : 0.0;
   const std::size_t n_summed = op.renormalize ? n_top : is_sigmoid ? 0 : order.size();
   for (std::size_t i = 0; i < n_summed; ++i) sum += power(i);
   for (std::size_t j = 0; j < n_top; ++j) {
     expert[j] = order[j];
-    weight[j] = has_nan ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(power(j) / sum);
+    weight[j] = has_nan ? std::numeric_limits<float>::quiet_NaN()
+                        : static_cast<float>(power(j) / sum * static_cast<double>(op.scale));
   }
 }
 
@@ -368,13 +451,39 @@ void MixtureRunner::run(const Route& op, const HostFrame& frame) {
             .bias = bias_of(op.bias)},
            plan_);
   const auto choose = [&](std::int64_t token, int thread) {
-    choose_experts(op, frame, token, scores.row(token),
-                   ScratchCutter(scratch_.of_thread(thread)).take<std::int32_t>(static_cast<std::size_t>(n_experts)));
+    choose_experts(op, frame, token, scores.row(token), cut_choice(scratch_.of_thread(thread), op, n_experts));
   };
   if (x.rows() * n_experts <= kSerialValues) {
     for (std::int64_t token = 0; token < x.rows(); ++token) choose(token, 0);
   } else {
     pool_.run(x.rows(), choose);
+  }
+}
+
+void MixtureRunner::run(const HeadMatmul& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  if (x.rows() == 0) return;
+  const WeightSpec& spec = weights_.at(op.weights).spec;
+  const std::int64_t n_rows = x.rows() * op.n_heads;
+  const std::int64_t n_products = spec.n_rows / op.n_heads;
+  const std::int64_t x_dim = x.cols() / op.n_heads;
+  const std::int64_t out_dim = out.cols() / op.n_heads;
+  plan_heads(x.rows(), op.n_heads, plan_);
+  multiply({.weight = expert_tiles(op.weights, ActQuant::kNone),
+            .x = {x.data(), n_rows, spec.n_cols, x_dim},
+            .out = {out.data(), n_rows, n_products, out_dim}},
+           plan_);
+  const std::int64_t n_copied = x_dim - spec.n_cols;
+  const auto copy = [&](std::int64_t token, int) {
+    for (std::int64_t row = token * op.n_heads; row < (token + 1) * op.n_heads; ++row) {
+      std::copy_n(x.data() + row * x_dim + spec.n_cols, n_copied, out.data() + row * out_dim + n_products);
+    }
+  };
+  if (n_rows * n_copied <= 2 * kSerialValues) {
+    for (std::int64_t token = 0; n_copied > 0 && token < x.rows(); ++token) copy(token, 0);
+  } else {
+    pool_.run(x.rows(), copy);
   }
 }
 
@@ -386,7 +495,7 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
   SS_TRY_VOID(plan_experts(frame.value_i32(op.expert), spec.n_experts, plan_));
   const std::int64_t n_rows = x.rows() * op.n_top;
   if (!op.weight) {
-    multiply({.weight = expert_tiles(op),
+    multiply({.weight = expert_tiles(op.weights, op.act),
               .x = x,
               .rows_per_x = op.n_top,
               .out = {out.data(), n_rows, out.cols() / op.n_top},
@@ -396,7 +505,7 @@ Result<void> MixtureRunner::run(const GroupedMatmul& op, const HostFrame& frame)
     return {};
   }
   const MatrixView<float> products(scratch_.partials().data(), n_rows, out.cols());
-  multiply({.weight = expert_tiles(op),
+  multiply({.weight = expert_tiles(op.weights, op.act),
             .x = {x.data(), n_rows, spec.n_cols},
             .out = products,
             .finish = finish_of(op),

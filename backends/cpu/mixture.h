@@ -16,7 +16,7 @@
 
 namespace secondsource::cpu {
 
-/// Runs Route and GroupedMatmul operations. The scratch memory is the one that the operations of a step share; nothing
+/// Runs Route, GroupedMatmul and HeadMatmul operations: to the last, each head is an expert that every token has chosen. The scratch memory is the one that the operations of a step share; nothing
 /// in it outlives a call of run().
 class MixtureRunner {
  public:
@@ -31,12 +31,16 @@ class MixtureRunner {
   [[nodiscard]] ScratchNeed scratch_need(const Route& op, const StepGraph& graph, const Bucket& bucket) const;
   [[nodiscard]] ScratchNeed scratch_need(const GroupedMatmul& op, const StepGraph& graph, const Bucket& bucket) const;
 
+  [[nodiscard]] ScratchNeed scratch_need(const HeadMatmul& op, const StepGraph& graph, const Bucket& bucket) const;
+
   void run(const Route& op, const HostFrame& frame);
+  void run(const HeadMatmul& op, const HostFrame& frame);
   /// Errors: kInternal for an expert that does not exist.
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame);
 
   /// The kernels that `n_tokens` tokens may take; which of them is known only once the router has run.
   [[nodiscard]] std::string kernel_name(const GroupedMatmul& op, std::int64_t n_tokens) const;
+  [[nodiscard]] std::string kernel_name(const HeadMatmul& op, std::int64_t n_tokens) const;
 
  private:
   /// The weight of a routed matmul: the tiles of one expert after the other, or those of a router.
@@ -87,7 +91,8 @@ class MixtureRunner {
   };
 
   [[nodiscard]] ExpertTiles router_tiles(WeightId gate) const;
-  [[nodiscard]] ExpertTiles expert_tiles(const GroupedMatmul& op) const;
+  [[nodiscard]] ExpertTiles expert_tiles(WeightId weights, ActQuant act) const;
+  [[nodiscard]] std::string kernel_name(const ExpertTiles& tiles, WeightId weights, std::int64_t n_rows) const;
   /// Null without a bias.
   [[nodiscard]] const float* bias_of(const std::optional<WeightId>& bias) const;
   [[nodiscard]] GroupKernel kernel_for(const ExpertTiles& weight, std::int64_t n_rows) const;
@@ -99,6 +104,8 @@ class MixtureRunner {
 
   /// Every row goes to expert 0: the router's own matmul.
   static void plan_router(std::int64_t n_tokens, Plan& plan);
+  /// Every token goes to every head.
+  static void plan_heads(std::int64_t n_tokens, std::int32_t n_heads, Plan& plan);
   /// Sorts the row numbers by expert. Errors: kInternal for an expert that is not below n_experts.
   static Result<void> plan_experts(const MatrixView<std::int32_t>& expert, std::int64_t n_experts, Plan& plan);
   void plan_blocks(const ExpertTiles& weight, Plan& plan) const;
@@ -111,9 +118,18 @@ class MixtureRunner {
   /// row_scales: of the plan's rows.
   void finish_block(const RoutedMatmul& matmul, const Plan& plan, const float* row_scales, const ExpertGroup& group,
                     const TileSums& sums, const RowBlock& block) const;
-  /// Writes the n_top experts of one token and their weights. scores: [n_experts]; order: scratch of the same size.
-  static void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
-                             std::span<std::int32_t> order);
+  /// Scratch memory of choose_experts().
+  struct ChoiceScratch {
+    std::span<std::int32_t> order;  ///< [n_experts]
+    std::span<double> merits;       ///< [n_experts]: by which experts are chosen
+    std::span<double> of_groups;    ///< [n_groups]
+  };
+  [[nodiscard]] static ChoiceScratch cut_choice(std::span<std::byte> scratch, const Route& op, std::int64_t n_experts);
+  /// Writes the n_top experts of one token and their weights. scores: [n_experts].
+  void choose_experts(const Route& op, const HostFrame& frame, std::int64_t token, std::span<const float> scores,
+                      const ChoiceScratch& scratch) const;
+  /// Fills the merits of the experts, which are -inf in the groups that are not chosen. No score is NaN.
+  void judge_experts(const Route& op, std::span<const float> scores, const ChoiceScratch& scratch) const;
   /// out[t, :] = aux[t, :] + sum_j weight[t, j] * products[t * n_top + j, :], in the order of j.
   void add_experts(const GroupedMatmul& op, const HostFrame& frame, const MatrixView<float>& products);
 

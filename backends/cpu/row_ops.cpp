@@ -27,7 +27,25 @@ void over_rows(ThreadPool& pool, std::int64_t n_rows, std::int64_t values_per_ro
   });
 }
 
+/// Errors: kInvalidInput.
+Result<void> check_slots(std::span<const std::int32_t> slots, const KvPool& cache) {
+  const std::int64_t n_slots = cache.n_pages() * cache.spec().page_tokens;
+  for (std::size_t t = 0; t < slots.size(); ++t) {
+    if (slots[t] < n_slots) continue;
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("token {}: expected a cache slot below {}, found {}", t, n_slots, slots[t])};
+  }
+  return {};
+}
+
 }  // namespace
+
+ScratchNeed RowOpRunner::scratch_need(const LatentAppend& op, const Bucket& bucket) {
+  const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const auto n_rotated = static_cast<std::size_t>(op.heads.head_dim - op.heads.latent_dim);
+  return {.rotations = static_cast<std::size_t>(bucket.max_tokens) * n_rotated * sizeof(float),
+          .per_thread = ScratchCutter::bytes_for<float>(head_dim) + ScratchCutter::bytes_for<float>(n_rotated)};
+}
 
 ScratchNeed RowOpRunner::scratch_need(const RopeAppend& op, const Bucket& bucket) {
   const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
@@ -114,12 +132,7 @@ void RowOpRunner::update_rotations(const RopeSpec& rope, std::span<const std::in
 Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPool& cache) {
   const MatrixView<float> qkv = frame.value(op.qkv);
   const MatrixView<float> q_out = frame.value(op.q_out);
-  const std::int64_t n_slots = cache.n_pages() * cache.spec().page_tokens;
-  for (std::size_t t = 0; t < frame.batch.kv_slots.size(); ++t) {
-    if (frame.batch.kv_slots[t] < n_slots) continue;
-    return Error{ErrorCode::kInvalidInput, fmt::format("token {}: expected a cache slot below {}, found {}", t, n_slots,
-                                                       frame.batch.kv_slots[t])};
-  }
+  SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
   update_rotations(frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))], frame.batch.positions);
   const std::int64_t head_dim = op.heads.head_dim;
   const std::int64_t half = head_dim / 2;
@@ -160,6 +173,42 @@ Result<void> RowOpRunner::run(const RopeAppend& op, const HostFrame& frame, KvPo
         std::copy_n(values + head * head_dim, head_dim, value.begin());
         cache.write(op.layer, slot, head, key, value);
       }
+    }
+  });
+  return {};
+}
+
+Result<void> RowOpRunner::run(const LatentAppend& op, const HostFrame& frame, KvPool& cache) {
+  const MatrixView<float> latent = frame.value(op.latent);
+  const MatrixView<float> q = frame.value(op.q);
+  const MatrixView<float> q_out = frame.value(op.q_out);
+  SS_TRY_VOID(check_slots(frame.batch.kv_slots, cache));
+  update_rotations(frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))], frame.batch.positions);
+  const std::int64_t head_dim = op.heads.head_dim;
+  const std::int64_t latent_dim = op.heads.latent_dim;
+  const std::int64_t half = (head_dim - latent_dim) / 2;
+  const float* const norm = weights_.at(op.norm).vector.data();
+  over_rows(pool_, latent.rows(), q.cols(), [&](std::int64_t first, std::int64_t end, int thread) {
+    ScratchCutter cutter(scratch_.of_thread(thread));
+    const std::span<float> key = cutter.take<float>(static_cast<std::size_t>(head_dim));
+    float* const rotated = cutter.take<float>(static_cast<std::size_t>(2 * half)).data();
+    for (std::int64_t t = first; t < end; ++t) {
+      const float* const cosines = scratch_.rotations().data() + t * 2 * half;
+      const auto rotate = [&](const float* from, float* out) {
+        table_.rotate(from, cosines, cosines + half, half, out);
+      };
+      if (op.q != op.q_out) std::ranges::copy(q.row(t), q_out.row(t).begin());
+      for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
+        float* const part = q_out.row(t).data() + head * head_dim + latent_dim;
+        rotate(part, rotated);
+        std::copy_n(rotated, 2 * half, part);
+      }
+      const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
+      if (slot < 0) continue;  // a padding row
+      const float* const row = latent.row(t).data();
+      table_.rms_norm({.x = row, .weight = norm, .eps = op.norm_eps, .n = latent_dim, .out = key.data()});
+      rotate(row + latent_dim, key.data() + latent_dim);
+      cache.write(op.layer, slot, 0, key, {});
     }
   });
   return {};

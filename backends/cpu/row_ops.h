@@ -12,7 +12,7 @@
 
 namespace secondsource::cpu {
 
-/// Runs Embed, RmsNorm and RopeAppend operations.
+/// Runs Embed, RmsNorm, RopeAppend and LatentAppend operations.
 class RowOpRunner {
  public:
   /// All must outlive this.
@@ -20,6 +20,7 @@ class RowOpRunner {
       : table_(table), pool_(pool), weights_(weights), scratch_(scratch) {}
 
   [[nodiscard]] static ScratchNeed scratch_need(const RopeAppend& op, const Bucket& bucket);
+  [[nodiscard]] static ScratchNeed scratch_need(const LatentAppend& op, const Bucket& bucket);
   /// The scratch memory may have moved, so the rotations in it are computed anew. No step of up to `max_tokens` tokens
   /// allocates afterwards.
   void forget_rotations(std::int32_t max_tokens);
@@ -29,6 +30,7 @@ class RowOpRunner {
   void run(const RmsNorm& op, const HostFrame& frame);
   /// Errors: kInvalidInput for a slot that is not in the cache.
   Result<void> run(const RopeAppend& op, const HostFrame& frame, KvPool& cache);
+  Result<void> run(const LatentAppend& op, const HostFrame& frame, KvPool& cache);
 
  private:
   void update_rotations(const RopeSpec& rope, std::span<const std::int32_t> positions);

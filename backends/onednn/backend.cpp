@@ -86,7 +86,12 @@ class OnednnBackend final : public HostBackend<KvPool> {
                      ? Support::no(fmt::format("heads of more than {} are not supported", kMaxHeadDim))
                      : Support::yes();
         },
-        [](const OneOf<Embed, RmsNorm, Attention, SelectRows, Sample> auto&) { return Support::yes(); },
+        [](const Attention& attention) {
+          return attention.heads.latent_dim > 0 ? Support::no("the keys and values of latents are not supported")
+                                                : Support::yes();
+        },
+        [](const OneOf<LatentAppend, HeadMatmul> auto&) { return Support::no("latent attention is not supported"); },
+        [](const OneOf<Embed, RmsNorm, SelectRows, Sample> auto&) { return Support::yes(); },
         [](const Route&) { return Support::no("oneDNN has no router for mixtures of experts"); },
         [](const GroupedMatmul&) { return Support::no("oneDNN has no grouped product"); },
         [](const AllReduce&) { return Support::no("one device only"); });

@@ -70,8 +70,8 @@ Result<void> Kernels::prepare(const StepGraph& graph, const Bucket& bucket) {
           need.attention = std::max(need.attention, n_floats * sizeof(float));
           return {};
         },
-        [](const OneOf<Embed, RmsNorm, RopeAppend, SelectRows, Sample, Route, GroupedMatmul, AllReduce> auto&)
-            -> Result<void> { return {}; }));
+        [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, SelectRows, Sample, Route, GroupedMatmul,
+                       AllReduce> auto&) -> Result<void> { return {}; }));
   }
   SS_TRY_VOID(grow(input_scratch_, need.input));
   SS_TRY_VOID(grow(up_scratch_, need.up));
@@ -294,6 +294,14 @@ Result<void> Kernels::run(const Attention& op, const HostFrame& frame) {
   return attend(op, frame, pool(frame), sinks, n_threads_, attention_scratch_.as<float>());
 }
 
+Result<void> Kernels::run(const LatentAppend&, const HostFrame&) {
+  return Error{ErrorCode::kUnsupported, "oneDNN has no latent attention"};
+}
+
+Result<void> Kernels::run(const HeadMatmul&, const HostFrame&) {
+  return Error{ErrorCode::kUnsupported, "oneDNN has no latent attention"};
+}
+
 Result<void> Kernels::run(const Route&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "oneDNN has no router"};
 }
@@ -309,8 +317,8 @@ Result<void> Kernels::run(const AllReduce&, const HostFrame&) {
 OpGroup Kernels::describe(const Op& op, std::int32_t op_index, std::int64_t /*n_rows*/) const {
   return visit_op(
       op, [&](const Matmul& matmul) { return describe_matmul(matmul, op_index); },
-      [&](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route, GroupedMatmul, AllReduce> auto&)
-          -> OpGroup {
+      [&](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample, Route,
+                      GroupedMatmul, AllReduce> auto&) -> OpGroup {
         return {{op_index}, fmt::format("own {}_f32_openmp", op_name(op)), ""};
       });
 }

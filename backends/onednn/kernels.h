@@ -36,6 +36,8 @@ class Kernels final : public HostKernels {
   Result<void> run(const RmsNorm& op, const HostFrame& frame) override;
   Result<void> run(const Matmul& op, const HostFrame& frame) override;
   Result<void> run(const RopeAppend& op, const HostFrame& frame) override;
+  Result<void> run(const LatentAppend& op, const HostFrame& frame) override;
+  Result<void> run(const HeadMatmul& op, const HostFrame& frame) override;
   Result<void> run(const Attention& op, const HostFrame& frame) override;
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;

@@ -33,13 +33,14 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
   const MatrixView<float> q = frame.value(op.q);
   const MatrixView<float> out = frame.value(op.out);
   const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const auto value_dim = static_cast<std::size_t>(op.heads.value_dim());
   const std::int32_t heads_per_kv = op.heads.n_heads / op.heads.n_kv_heads;
   const Batch& batch = frame.batch;
   KvPool& cache = pool(frame);
   const std::int32_t page_tokens = cache.spec().page_tokens;
   std::vector<double> scores;
   std::vector<std::int64_t> slots;
-  std::vector<double> sum(head_dim);
+  std::vector<double> sum(value_dim);
 
   const auto attend = [&](std::int64_t t) {
     for (std::int32_t head = 0; head < op.heads.n_heads; ++head) {
@@ -62,10 +63,10 @@ Result<void> ReferenceKernels::run(const Attention& op, const HostFrame& frame) 
       std::ranges::fill(sum, 0.0);
       for (std::size_t j = 0; j < slots.size(); ++j) {
         const std::span<const float> value = cache.value(op.layer, kv_head, slots[j]);
-        for (std::size_t d = 0; d < head_dim; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
+        for (std::size_t d = 0; d < value_dim; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
       }
       // The head's query is read in full before its output is written: q may be out.
-      std::ranges::transform(sum, out.row(t).subspan(q_at, head_dim).begin(),
+      std::ranges::transform(sum, out.row(t).subspan(static_cast<std::size_t>(head) * value_dim, value_dim).begin(),
                              [](double value) { return static_cast<float>(value); });
     }
   };

@@ -68,9 +68,8 @@ ReferenceBackend::ReferenceBackend(DeviceInfo device, EagerOptions options)
 Support ReferenceBackend::supports(const Op& op, std::span<const ValueDesc>) const {
   return visit_op(
       op, [](const OneOf<Matmul, GroupedMatmul> auto& matmul) { return supports_act(matmul.act); },
-      [](const OneOf<Embed, RmsNorm, RopeAppend, Attention, SelectRows, Sample, Route> auto&) {
-        return Support::yes();
-      },
+      [](const OneOf<Embed, RmsNorm, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
+                     Route> auto&) { return Support::yes(); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 

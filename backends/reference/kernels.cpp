@@ -153,6 +153,40 @@ Result<void> ReferenceKernels::run(const RopeAppend& op, const HostFrame& frame)
   return {};
 }
 
+Result<void> ReferenceKernels::run(const LatentAppend& op, const HostFrame& frame) {
+  const MatrixView<float> latent = frame.value(op.latent);
+  const MatrixView<float> q = frame.value(op.q);
+  const MatrixView<float> q_out = frame.value(op.q_out);
+  const RopeSpec& rope = frame.graph.ropes[static_cast<std::size_t>(index_of(op.rope))];
+  const auto head_dim = static_cast<std::size_t>(op.heads.head_dim);
+  const auto latent_dim = static_cast<std::size_t>(op.heads.latent_dim);
+  KvPool& cache = pool(frame);
+  std::vector<float> key(head_dim);
+  for (std::int64_t t = 0; t < latent.rows(); ++t) {
+    const std::vector<std::complex<double>> turns = rotations(rope, frame.batch.positions[static_cast<std::size_t>(t)]);
+    const std::span<float> queries = q_out.row(t);
+    if (op.q != op.q_out) std::ranges::copy(q.row(t), queries.begin());
+    for (std::size_t first = 0; first < queries.size(); first += head_dim) {
+      rotate_head(queries.subspan(first + latent_dim, head_dim - latent_dim), turns);
+    }
+    const std::int32_t slot = frame.batch.kv_slots[static_cast<std::size_t>(t)];
+    if (slot < 0) continue;  // a padding row
+    if (slot >= cache.n_slots()) {
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("token {}: expected a cache slot below {}, found {}", t, cache.n_slots(), slot)};
+    }
+    std::ranges::copy(latent.row(t), key.begin());
+    const std::span<float> normed = std::span(key).first(latent_dim);
+    normalize(normed, weights().values(op.norm), op.norm_eps, normed);
+    rotate_head(std::span(key).subspan(latent_dim), turns);
+    const std::span<float> stored = cache.key(op.layer, 0, slot);
+    std::ranges::copy(key, stored.begin());
+    round_cache_row(stored);
+    cache.round(stored);
+  }
+  return {};
+}
+
 Result<void> ReferenceKernels::run(const AllReduce&, const HostFrame&) {
   return Error{ErrorCode::kUnsupported, "all_reduce is reserved"};
 }

@@ -20,6 +20,8 @@ class ReferenceKernels : public HostKernels {
   Result<void> run(const RmsNorm& op, const HostFrame& frame) override;
   Result<void> run(const Matmul& op, const HostFrame& frame) override;
   Result<void> run(const RopeAppend& op, const HostFrame& frame) override;
+  Result<void> run(const LatentAppend& op, const HostFrame& frame) override;
+  Result<void> run(const HeadMatmul& op, const HostFrame& frame) override;
   Result<void> run(const Attention& op, const HostFrame& frame) override;
   Result<void> run(const Route& op, const HostFrame& frame) override;
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override;
@@ -38,6 +40,9 @@ class ReferenceKernels : public HostKernels {
   virtual void round_cache_row(std::span<float>) const {}
 
  private:
+  /// Sorts the experts, 0 .. n_experts - 1, so that those which a row chooses are the first ones. scores: of each expert.
+  void sort_experts(const Route& op, std::span<const double> scores, std::span<std::int32_t> order) const;
+
   const Weights& weights_;
   std::vector<KvPool>& pools_;
 };

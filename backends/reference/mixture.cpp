@@ -15,6 +15,38 @@ double sigmoid(double x) {
 
 }  // namespace
 
+void ReferenceKernels::sort_experts(const Route& op, std::span<const double> scores,
+                                    std::span<std::int32_t> order) const {
+  std::vector<double> merits(scores.begin(), scores.end());
+  if (op.score == RouteScore::kSigmoid && op.choice_bias) {
+    const std::span<const float> bias = weights().values(*op.choice_bias);
+    for (std::size_t i = 0; i < merits.size(); ++i) merits[i] = sigmoid(merits[i]) + static_cast<double>(bias[i]);
+  } else if (op.n_groups > 1 && op.group_score == GroupScore::kSumOfTwo && op.score == RouteScore::kSigmoid) {
+    std::ranges::transform(merits, merits.begin(), sigmoid);
+  } else if (op.n_groups > 1 && op.group_score == GroupScore::kSumOfTwo) {
+    const double row_max = *std::ranges::max_element(scores);
+    std::ranges::transform(merits, merits.begin(), [&](double score) { return std::exp(score - row_max); });
+  }
+  if (op.n_groups > 1) {
+    const std::size_t group_size = merits.size() / static_cast<std::size_t>(op.n_groups);
+    std::vector<double> of_groups;
+    for (std::size_t first = 0; first < merits.size(); first += group_size) {
+      std::vector<double> members(merits.begin() + static_cast<std::ptrdiff_t>(first),
+                                  merits.begin() + static_cast<std::ptrdiff_t>(first + group_size));
+      std::ranges::sort(members, std::greater{});
+      of_groups.push_back(members[0] + (op.group_score == GroupScore::kSumOfTwo ? members[1] : 0.0));
+    }
+    std::vector<std::size_t> best(of_groups.size());
+    std::iota(best.begin(), best.end(), 0);
+    std::ranges::stable_sort(best, std::greater{}, [&](std::size_t group) { return of_groups[group]; });
+    for (const std::size_t group : std::span(best).subspan(static_cast<std::size_t>(op.n_top_groups))) {
+      std::fill_n(merits.begin() + static_cast<std::ptrdiff_t>(group * group_size), group_size,
+                  -std::numeric_limits<double>::infinity());
+    }
+  }
+  std::ranges::stable_sort(order, std::greater{}, [&](std::int32_t e) { return merits[static_cast<std::size_t>(e)]; });
+}
+
 Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
   const MatrixView<float> x = frame.value(op.x);
   const MatrixView<std::int32_t> expert = frame.value_i32(op.expert);
@@ -34,10 +66,8 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
     std::iota(order.begin(), order.end(), 0);
     const bool has_nan = std::ranges::any_of(scores, [](double score) { return std::isnan(score); });
     if (has_nan) scores.assign(n_experts, std::numeric_limits<double>::quiet_NaN());
-    if (!has_nan)
-      std::ranges::stable_sort(order, std::greater{},
-                               [&](std::int32_t e) { return scores[static_cast<std::size_t>(e)]; });
-    const double row_max = scores[static_cast<std::size_t>(order[0])];
+    if (!has_nan) sort_experts(op, scores, order);
+    const double row_max = *std::ranges::max_element(scores);
     double sum = 0.0;
     for (std::size_t i = 0; i < n_experts; ++i) {
       if (op.renormalize && i >= n_top) break;
@@ -52,7 +82,33 @@ Result<void> ReferenceKernels::run(const Route& op, const HostFrame& frame) {
       const bool is_sigmoid = op.score == RouteScore::kSigmoid;
       const double share = is_sigmoid ? sigmoid(score_of(j)) : std::exp(score_of(j) - row_max);
       expert(row, static_cast<std::int64_t>(j)) = order[j];
-      weight(row, static_cast<std::int64_t>(j)) = static_cast<float>(share / sum);
+      weight(row, static_cast<std::int64_t>(j)) = static_cast<float>(share / sum * static_cast<double>(op.scale));
+    }
+  }
+  return {};
+}
+
+Result<void> ReferenceKernels::run(const HeadMatmul& op, const HostFrame& frame) {
+  const MatrixView<float> x = frame.value(op.x);
+  const MatrixView<float> out = frame.value(op.out);
+  const WeightSpec& spec = weights().spec(op.weights);
+  const auto n_heads = static_cast<std::size_t>(op.n_heads);
+  const std::size_t x_dim = static_cast<std::size_t>(x.cols()) / n_heads;
+  const std::size_t out_dim = static_cast<std::size_t>(out.cols()) / n_heads;
+  const auto n_inputs = static_cast<std::size_t>(spec.n_cols);
+  const std::size_t n_products = static_cast<std::size_t>(spec.n_rows) / n_heads;
+  std::vector<double> input(n_inputs);
+  std::vector<double> sums(n_products);
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    for (std::size_t head = 0; head < n_heads; ++head) {
+      const std::span<const float> from = x.row(row).subspan(head * x_dim, x_dim);
+      const std::span<float> to = out.row(row).subspan(head * out_dim, out_dim);
+      read_activations(from.first(n_inputs), ActQuant::kNone, input);
+      const std::size_t matrix_size = n_products * n_inputs;
+      multiply_rows({input.data(), 1, spec.n_cols},
+                    weights().values(op.weights).subspan(head * matrix_size, matrix_size), sums);
+      std::ranges::transform(sums, to.begin(), [](double value) { return static_cast<float>(value); });
+      std::ranges::copy(from.subspan(n_inputs), to.subspan(n_products).begin());
     }
   }
   return {};

@@ -161,9 +161,10 @@ def forced(reference: Reference, group: list[Sequence], records: list[dict]) -> 
 
 def choices(reference: Reference, pairs: list | None, fed: Fed) -> dict[str, list]:
     """What the routers made of the rows: the two nearest experts (R's, where given) and the gap between them."""
-    scores = torch.stack(list(fed.scores.values()))  # [routers, rows, experts]
-    chosen = routing.nearest(scores, reference.config.num_experts_per_tok) if pairs is None else torch.tensor(pairs)
-    return {"pairs": chosen.tolist(), "gaps": routing.gaps(scores, chosen).tolist()}
+    if pairs is None:
+        pairs = [routing.nearest(scores, reference.routing.taken[name]).tolist() for name, scores in fed.scores.items()]
+    gaps = [routing.gaps(scores, torch.tensor(pair)).tolist() for scores, pair in zip(fed.scores.values(), pairs)]
+    return {"pairs": pairs, "gaps": gaps}
 
 
 def compute(reference: Reference, prompts: list[Prompt], journal: Journal, what: str,

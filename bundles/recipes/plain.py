@@ -83,6 +83,7 @@ class Plain:
         self.config, self.stored = read_model(folder)
         self.variant, self.envelope = variant, envelope
         self.row_steps = variant.endswith("-w8a8")
+        self.is_deepseek = self.config["model_type"].startswith("deepseek")
         self.is_gemma = self.config["model_type"].startswith("gemma")
         self.size = self.config.get("head_dim") or self.config["hidden_size"] // self.config["num_attention_heads"]
         self.multiplied: set[str] = set()
@@ -108,6 +109,12 @@ class Plain:
         bias = name.replace(".weight", ".bias")
         return product + self.other(bias) if bias in self.stored else product
 
+    def precise(self, x, name):
+        """x times a matrix that no variant quantizes, as a router's."""
+        weight = self.other(name)
+        operands = (bf16(x), bf16(weight)) if self.envelope else (np.asarray(x, np.float32), weight)
+        return operands[0].astype(np.float64) @ operands[1].astype(np.float64).T
+
     def norm(self, x, name):
         key = {"cohere2": "layer_norm_eps", "starcoder2": "norm_epsilon"}.get(self.config["model_type"])
         if key:  # LayerNorm, in StarCoder 2 with a bias
@@ -115,7 +122,8 @@ class Plain:
             normed = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.config[key]) * self.other(name).astype(np.float64)
             bias = name.replace(".weight", ".bias")
             return normed + self.other(bias) if bias in self.stored else normed
-        epsilon = self.config["rms_norm_eps"]
+        is_of_latent = name.endswith(("q_a_layernorm.weight", "kv_a_layernorm.weight"))
+        epsilon = 1e-6 if is_of_latent else self.config["rms_norm_eps"]
         weight = self.other(name).astype(np.float64) + (1 if self.is_gemma else 0)
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * weight
 
@@ -167,21 +175,64 @@ class Plain:
             low, high = max(low, 0), min(high, dim - 1)
             slowed = np.clip((np.arange(half) - low) / (high - low), 0, 1)
             frequencies = frequencies * (slowed / rope["factor"] + 1 - slowed)
-            length = 0.1 * np.log(rope["factor"]) + 1
+            length = self.magnitude(1)
+            if rope.get("mscale") and rope.get("mscale_all_dim"):
+                length = self.magnitude(rope["mscale"]) / self.magnitude(rope["mscale_all_dim"])
         angle = np.arange(len(x))[:, None] * frequencies
         cos, sin = length * np.cos(angle)[:, None], length * np.sin(angle)[:, None]
-        are_neighbours = self.config["model_type"] in ("ernie4_5", "cohere2")
+        are_neighbours = self.config["model_type"] in ("ernie4_5", "cohere2", "deepseek_v2")
+        are_neighbours |= self.config["model_type"] == "deepseek_v3" and self.config["rope_interleave"]
         places = (slice(0, None, 2), slice(1, None, 2)) if are_neighbours else (slice(0, half), slice(half, None))
         first, second = (x[..., place] for place in places)
         out = np.empty_like(x, dtype=np.float64)
         out[..., places[0]], out[..., places[1]] = first * cos - second * sin, second * cos + first * sin
         return np.concatenate((out, rest), -1)
 
+    def magnitude(self, mscale):
+        """By how much YaRN scales for its factor."""
+        return 0.1 * mscale * np.log(self.config["rope_parameters"]["factor"]) + 1
+
+    def attend_latent(self, x, prefix, layer):
+        """DeepSeek: keys and values of all heads are made of one latent a token, and the rotated part of keys is shared."""
+        config, positions, heads = self.config, len(x), self.config["num_attention_heads"]
+        latent, plain, width = config["kv_lora_rank"], config["qk_nope_head_dim"], config["v_head_dim"]
+        if config["q_lora_rank"] is None:
+            query = self.matmul(x, prefix + "q_proj.weight")
+        else:
+            compressed = self.norm(self.matmul(x, prefix + "q_a_proj.weight"), prefix + "q_a_layernorm.weight")
+            query = self.matmul(compressed, prefix + "q_b_proj.weight")
+        query = query.reshape(positions, heads, -1)
+        cached = self.matmul(x, prefix + "kv_a_proj_with_mqa.weight")
+        normed = self.norm(cached[:, :latent], prefix + "kv_a_layernorm.weight")
+        made = self.precise(normed, prefix + "kv_b_proj.weight").reshape(positions, heads, plain + width)
+        turned = self.rotate(cached[:, None, latent:], layer).repeat(heads, 1)
+        key, value = np.concatenate((made[..., :plain], turned), -1), made[..., plain:]
+        query = np.concatenate((query[..., :plain], self.rotate(query[..., plain:], layer)), -1)
+        if self.envelope:
+            query, key, value = bf16(query), bf16(key), bf16(value)
+        scale = query.shape[-1] ** -0.5
+        rope = config["rope_parameters"]
+        if rope["rope_type"] != "default" and rope.get("mscale_all_dim"):
+            scale *= self.magnitude(rope["mscale_all_dim"]) ** 2
+        out = np.empty((positions, heads, width))
+        for position in range(positions):
+            seen = slice(0, position + 1)
+            for head in range(heads):
+                scores = key[seen, head].astype(np.float64) @ query[position, head].astype(np.float64) * scale
+                share = np.exp(scores - scores.max())
+                share /= share.sum()
+                if self.envelope:
+                    share = bf16(share)
+                out[position, head] = share.astype(np.float64) @ value[seen, head].astype(np.float64)
+        return self.matmul(out.reshape(positions, -1), prefix + "o_proj.weight")
+
     def capped(self, x, key):
         cap = self.config.get(key)
         return cap * np.tanh(x / cap) if cap else x
 
     def attend(self, x, prefix, layer):
+        if self.is_deepseek:
+            return self.attend_latent(x, prefix, layer)
         config, positions = self.config, len(x)
         heads, kv_heads, size = config["num_attention_heads"], config["num_key_value_heads"], self.size
         ends = np.cumsum([0, heads * size, kv_heads * size, kv_heads * size])
@@ -287,7 +338,32 @@ class Plain:
             out += self.network(x, prefix + "shared_expert.") / (1 + np.exp(-scores))
         return out
 
+    def mix_deepseek(self, x, prefix):
+        """The best experts of the best groups, and the shared ones, which have no gate."""
+        config, is_v3 = self.config, self.config["model_type"] == "deepseek_v3"
+        scores = self.precise(x, prefix + "gate.weight")
+        shares = 1 / (1 + np.exp(-scores)) if is_v3 else np.exp(scores - scores.max(-1, keepdims=True))
+        if not is_v3:
+            shares /= shares.sum(-1, keepdims=True)
+        out = self.network(x, prefix + "shared_experts.")
+        for row, share in enumerate(shares):
+            merit = share + self.stored[prefix + "gate.e_score_correction_bias"] if is_v3 else share.copy()
+            if is_v3 or config["topk_method"] == "group_limited_greedy":
+                of_groups = np.sort(merit.reshape(config["n_group"], -1), -1)
+                worth = of_groups[:, -2:].sum(-1) if is_v3 else of_groups[:, -1]
+                left_out = np.argsort(-worth, kind="stable")[config["topk_group"]:]
+                merit.reshape(config["n_group"], -1)[left_out] = -np.inf
+            best = np.argsort(-merit, kind="stable")[:config["num_experts_per_tok"]]
+            if is_v3 and config["norm_topk_prob"]:
+                share = share / share[best].sum()
+            for expert in best:
+                made = self.network(x[row:row + 1], f"{prefix}experts.{expert}.")[0]
+                out[row] += config["routed_scaling_factor"] * share[expert] * made
+        return out
+
     def feed_forward(self, x, prefix):
+        if self.is_deepseek and prefix + "mlp.gate.weight" in self.stored:
+            return self.mix_deepseek(x, prefix + "mlp.")
         if prefix + "mlp.router.weight" in self.stored:
             return self.mix_gpt_oss(x, prefix + "mlp.")
         for router in ("block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate"):

@@ -62,7 +62,7 @@ def attention(module, query, key, value, attention_mask, scaling=None, **options
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     query, key, value = to_bf16(query)[0] * scaling, to_bf16(key)[0], value[0].bfloat16()
     rows, group = query.shape[1], query.shape[0] // key.shape[0]
-    mixed = torch.empty(1, rows, *query.shape[::2])
+    mixed = torch.empty(1, rows, query.shape[0], value.shape[-1])
     for start in range(0, rows, ROWS):
         end = min(start + ROWS, rows)
         seen = attention_mask[0, 0, start:end]
@@ -104,7 +104,7 @@ def _mix(query, key, value, seen, softcap, sinks):
     # The BF16 result of the BF16 product is accumulated in FP32 and rounded once, which is the
     # rounding that the output projection makes of its input in any case.
     shares = _shares(scores, None if sinks is None else sinks[:, None, None]).bfloat16().reshape(-1, length)
-    return (shares @ value[:length]).view(group, rows, size).transpose(0, 1).float()
+    return (shares @ value[:length]).view(group, rows, -1).transpose(0, 1).float()
 
 
 def full_mask(*arguments, **options):
@@ -278,7 +278,7 @@ class Reference:
 
     def _multiply_by_products(self) -> None:
         for name, module in self.model.named_modules():
-            if isinstance(module, nn.Linear) and self.roles[name + ".weight"] is Role.ROUTER:
+            if isinstance(module, nn.Linear) and self.roles[name + ".weight"] in (Role.ROUTER, Role.LATENT):
                 module.forward = partial(self._gate, module)
             elif isinstance(module, nn.Linear):
                 module.forward = lambda x, name=name, module=module: self.products(
@@ -289,7 +289,7 @@ class Reference:
                 module.forward = partial(self._route, name, module)
 
     def _gate(self, module, hidden: torch.Tensor):
-        """The gate of an expert that all tokens share."""
+        """The gate of an expert that all tokens share, or what makes keys and values of a latent."""
         return nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight)
 
     def _route(self, name: str, module, hidden: torch.Tensor):
@@ -297,6 +297,10 @@ class Reference:
         hidden = hidden.reshape(-1, hidden.shape[-1])
         scores = nn.functional.linear(to_bf16(hidden) if self.products.rounds_to_bf16 else hidden, module.weight,
                                       getattr(module, "bias", None))
+        if weights.is_deepseek(self.config):
+            bias = getattr(module, weights.CHOICE_BIAS, None)
+            chosen, shares = self.routing.choose_of_groups(name, scores, self.config, bias)
+            return scores, shares, chosen
         chosen, shares = self.routing.choose(name, scores, self.config.num_experts_per_tok,
                                              getattr(self.config, "norm_topk_prob", True))
         return scores, shares, chosen

@@ -10,12 +10,16 @@ does to the positions behind it.
 import torch
 
 
+LEFT_OUT = 1000.0  # by how much experts of a group that is not chosen are worse: far more than any bias
+
+
 class Routing:
     """Stands in for the routers' own forward passes, and remembers the scores of the last rows."""
 
     def __init__(self) -> None:
         self.scores: dict[str, list[torch.Tensor]] = {}  # of each router since `forget`, [rows, experts] a chunk
         self.thresholds: dict[str, float] = {}           # of each router that takes the other expert where it is close
+        self.taken: dict[str, int] = {}                  # how many experts each router takes
 
     def forget(self) -> None:
         self.scores = {}
@@ -24,15 +28,42 @@ class Routing:
                renormalizes: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """The experts of each row, [rows, taken], best first, the lowest of equal ones; and their shares, of sum 1 if
         `renormalizes`, else of all experts' sum 1."""
+        chosen = self.best(name, scores, taken)
+        shares = scores.gather(1, chosen).softmax(-1) if renormalizes else scores.softmax(-1).gather(1, chosen)
+        return chosen, shares
+
+    def best(self, name: str, scores: torch.Tensor, taken: int) -> torch.Tensor:
+        """The experts of each row, [rows, taken], best first, the lowest of equal ones."""
         self.scores.setdefault(name, []).append(scores)
+        self.taken[name] = taken
         order = scores.sort(dim=-1, descending=True, stable=True).indices
         chosen = order[:, :taken].clone()
         if name in self.thresholds:
             last, other = order[:, taken - 1:taken], order[:, taken:taken + 1]
             is_close = scores.gather(1, last) - scores.gather(1, other) <= self.thresholds[name]
             chosen[:, taken - 1:] = torch.where(is_close, other, last)
-        shares = scores.gather(1, chosen).softmax(-1) if renormalizes else scores.softmax(-1).gather(1, chosen)
-        return chosen, shares
+        return chosen
+
+    def choose_of_groups(self, name: str, scores: torch.Tensor, config, bias) -> tuple[torch.Tensor, torch.Tensor]:
+        """As choose(), for DeepSeek: the experts of the best groups, chosen in V3 by sigmoids to which a bias is added.
+
+        The choice of groups is that of a router of its own, which can be close, too.
+        """
+        is_v3 = config.model_type == "deepseek_v3"
+        shares = scores.sigmoid() if is_v3 else scores.softmax(-1)
+        merits = shares + bias if is_v3 else shares
+        if is_v3 or config.topk_method == "group_limited_greedy":
+            of_groups = merits.unflatten(-1, (config.n_group, -1))
+            worth = of_groups.topk(2, dim=-1).values.sum(-1) if is_v3 else of_groups.amax(-1)
+            if config.topk_group < config.n_group:
+                best = self.best(name + ".groups", worth, config.topk_group)
+                is_taken = torch.zeros_like(worth, dtype=torch.bool).scatter(1, best, True)
+                merits = (of_groups - LEFT_OUT * ~is_taken[..., None]).flatten(-2)
+        chosen = self.best(name, merits, config.num_experts_per_tok)
+        shares = shares.gather(1, chosen)
+        if is_v3 and config.norm_topk_prob:
+            shares = shares / shares.sum(-1, keepdim=True)
+        return chosen, shares * config.routed_scaling_factor
 
     def of_last(self, rows: int) -> dict[str, torch.Tensor]:
         """The scores of each router for the last rows, [rows, experts]."""

@@ -383,7 +383,10 @@ class StreamedReference(Reference):
         memory = (_resident_bytes()
                   + (4 + of_file) * 2 * max(sizes.values())
                   + 4 * 4 * (reference.PART_VALUES + most_rows * self.config.hidden_size))
-        kv_values = 2 * self.config.num_key_value_heads * self._head_dim() * self.config.num_hidden_layers
+        of_layer = 2 * self.config.num_key_value_heads * self._head_dim()
+        if weights.is_deepseek(self.config):
+            of_layer = self.config.kv_lora_rank + self.config.qk_rope_head_dim
+        kv_values = of_layer * self.config.num_hidden_layers
         disk = 4 * kv_values * most_rows
         self.passes_left = len(passes)
         return (f"  projected: at most {len(passes)} passes over {self.checkpoint.n_bytes / 1e9:.1f} GB of weights, "

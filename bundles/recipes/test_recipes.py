@@ -310,7 +310,7 @@ def checkpoint_tensors(model: Reference) -> dict[str, torch.Tensor]:
                             for matrix, piece in zip((gate, up) if "gate_up" in name else (down,), pieces)}
         else:
             tensors[name.replace("mlp.gate.", f"{module}.gate.")] = tensor
-    return tensors
+    return tensors | {name: buffer for name, buffer in model.model.named_buffers() if name.endswith(weights.CHOICE_BIAS)}
 
 
 # How many matrices a variant's rule names: those of attention, of each expert or network, and the head.
@@ -318,6 +318,9 @@ MATRICES = {"mixtral": 2 * (4 + 3 * 4) + 1, "qwen3_moe": 3 * (4 + 3 * 6) + 1,
             "qwen2_moe": 3 * (4 + 3 * 7) + 1, "qwen2_moe-windows": 3 * 4 + 3 * (7 + 7 + 1) + 1, "gemma3": 4 * 7 + 1,
             "phi3": 3 * 4 + 1, "phi3-partial": 3 * 4 + 1, "phi3-longrope": 3 * 4 + 1,  # fused ones counted once
             "cohere2": 4 * 7 + 1, "cohere2-biases": 4 * 7 + 1, "starcoder2": 3 * 6 + 1, "starcoder2-plain": 3 * 6 + 1,
+            "deepseek_v2": 3 * 4 + 3 + 2 * 27 + 1, "deepseek_v2-biases": 3 * 4 + 3 + 2 * 27 + 1,
+            "deepseek_v2-lite": 3 * 3 + 3 * 27 + 1, "deepseek_v3": 4 * 4 + 2 * 3 + 2 * 27 + 1,
+            "deepseek_v3-halves": 3 * 3 + 3 + 2 * 27 + 1,
             "gpt_oss": 3 * (4 + 2) + 1, "gpt_oss-plain": 3 * (4 + 2) + 1,
             "granite_moe": 3 * (4 + 2) + 1, "granite_moe-biases": 3 * (4 + 2) + 1,  # all experts of a layer together
             "qwen3_moe-unnormalized": 3 * 4 + 3 * (6 + 1 + 6) + 1, "qwen3_moe-steps": 3 * 4 + 3 * (1 + 6 + 1) + 1}
@@ -340,6 +343,8 @@ def test_every_tensor_that_a_variant_names_is_what_its_rule_makes_of_it_and_no_o
                 assert set(tensors) == set(stored), (family, variant)
                 for name, tensor in tensors.items():
                     rule = plain.MATMUL[variant] if name in named else plain.OTHER.get(variant, lambda w: w)
+                    if name.endswith(weights.CHOICE_BIAS):
+                        rule = lambda w: w
                     values, expected = tensor.detach().numpy(), stored[name]
                     if name in named and expected.ndim == 3 and family.startswith("gpt_oss"):  # [experts, inputs, outputs]
                         values, expected = values.transpose(0, 2, 1), expected.transpose(0, 2, 1)

@@ -26,6 +26,14 @@ COMMON = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 112,
 
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 40}
 
+CHOICE_BIAS = "e_score_correction_bias"  # of DeepSeek-V3: a buffer, not a parameter
+
+# Parts of a head, latents and experts of DeepSeek, smaller than the published ones and in like proportions.
+LATENT = {"num_key_value_heads": 4, "q_lora_rank": 40, "kv_lora_rank": 24, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8,
+          "v_head_dim": 16, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 2,
+          "moe_intermediate_size": 40}
+
+
 def _mistral3(tie_word_embeddings: bool = False, **text) -> transformers.Mistral3Config:
     """What COMMON sets belongs to the part for text; that for pictures is as small as can be."""
     pictures = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -107,6 +115,27 @@ MODELS: dict[str, tuple[Callable, dict]] = {
     "starcoder2": (transformers.Starcoder2Config, {"sliding_window": 24}),
     "starcoder2-plain": (transformers.Starcoder2Config, {
         "use_bias": False, "tie_word_embeddings": False, "num_attention_heads": 6, "num_key_value_heads": 3}),
+    "deepseek_v2": (transformers.DeepseekV2Config, {
+        **LATENT, "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "topk_method": "group_limited_greedy",
+        "routed_scaling_factor": 4.0, "num_experts_per_tok": 3,
+        "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 40.0, "beta_fast": 32.0,
+                            "beta_slow": 1.0, "mscale": 0.9, "mscale_all_dim": 0.7,
+                            "original_max_position_embeddings": 32}}),
+    "deepseek_v2-lite": (transformers.DeepseekV2Config, {
+        **LATENT, "q_lora_rank": None, "first_k_dense_replace": 0, "n_shared_experts": 1, "v_head_dim": 24,
+        "num_experts_per_tok": 3, "tie_word_embeddings": True}),
+    "deepseek_v2-biases": (transformers.DeepseekV2Config, {
+        **LATENT, "attention_bias": True, "mlp_bias": True, "first_k_dense_replace": 1, "routed_scaling_factor": 2.0}),
+    "deepseek_v3": (transformers.DeepseekV3Config, {
+        **LATENT, "num_hidden_layers": 4, "first_k_dense_replace": 2, "n_group": 4, "topk_group": 2,
+        "n_shared_experts": 1, "num_experts_per_tok": 3,
+        "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "beta_fast": 32.0,
+                            "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                            "original_max_position_embeddings": 32}}),
+    "deepseek_v3-halves": (transformers.DeepseekV3Config, {
+        **LATENT, "q_lora_rank": None, "rope_interleave": False, "norm_topk_prob": False, "n_group": 2, "topk_group": 1,
+        "first_k_dense_replace": 1, "attention_bias": True, "routed_scaling_factor": 1.0, "num_attention_heads": 3,
+        "num_key_value_heads": 3, "qk_nope_head_dim": 20, "kv_lora_rank": 22, "v_head_dim": 10}),
     "olmo2": (transformers.Olmo2Config, {"num_attention_heads": 6}),
     "olmo2-biases": (transformers.Olmo2Config, {
         "num_attention_heads": 6, "num_key_value_heads": 6, "attention_bias": True, "tie_word_embeddings": True,
@@ -122,7 +151,9 @@ def build(name: str, seed: int = 1) -> transformers.PreTrainedModel:
     kind = transformers.AutoModelForImageTextToText if has_pictures else transformers.AutoModelForCausalLM
     model = kind.from_config(config, dtype=torch.float32)
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
+        learned = [*model.named_parameters(),
+                   *((name, buffer) for name, buffer in model.named_buffers() if name.endswith(CHOICE_BIAS))]
+        for parameter_name, parameter in learned:
             source = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{parameter_name}".encode()))
             noise = torch.randn(parameter.shape, generator=source)
             parameter.copy_(_weights(parameter_name, parameter, noise))
@@ -132,6 +163,8 @@ def build(name: str, seed: int = 1) -> transformers.PreTrainedModel:
 def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     if name.endswith("norm.weight"):
         return parameter + 0.1 * noise  # as the class begins: near 1, or near 0 where 1 is added to it
+    if name.endswith(CHOICE_BIAS):
+        return 0.3 * noise  # against sigmoids between 0 and 1
     if name.endswith(".bias"):
         return 0.3 * noise
     if name.endswith("_proj_bias"):
@@ -140,7 +173,7 @@ def _weights(name: str, parameter: torch.Tensor, noise: torch.Tensor) -> torch.T
         return 2.0 * noise
     if "embed_tokens" in name:
         return noise
-    gain = 6.0 if name.startswith("lm_head") else 1.5 if "q_proj" in name else 0.5 if "down_proj" in name else 1.0
+    gain = 6.0 if name.startswith("lm_head") else 1.5 if "q_proj" in name or "q_b_proj" in name else 0.5 if "down_proj" in name else 1.0
     return gain * noise * parameter.shape[-1] ** -0.5
 
 

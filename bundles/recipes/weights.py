@@ -15,6 +15,7 @@ import torch
 class Role(enum.Enum):
     MATMUL = "matmul"  # quantized in the integer variants, and so are its inputs in those with w8a8
     ROUTER = "router"  # multiplied like a matrix, but never quantized; E rounds its operands
+    LATENT = "latent"  # as ROUTER: what makes keys and values of DeepSeek's latents
     OTHER = "other"    # embedding, norms, biases
 
 
@@ -22,7 +23,15 @@ CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3F
            "Qwen3MoeForCausalLM", "GraniteForCausalLM", "SmolLM3ForCausalLM", "SeedOssForCausalLM",
            "Ernie4_5ForCausalLM", "Qwen2MoeForCausalLM", "Phi3ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
            "Gemma3ForCausalLM", "Olmo2ForCausalLM", "GraniteMoeForCausalLM", "Mistral3ForConditionalGeneration",
-           "GptOssForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM")
+           "GptOssForCausalLM", "Cohere2ForCausalLM", "Starcoder2ForCausalLM", "DeepseekV2ForCausalLM",
+           "DeepseekV3ForCausalLM")
+
+# A buffer of DeepSeek-V3, which decides: every variant keeps it as it is stored.
+CHOICE_BIAS = "e_score_correction_bias"
+
+
+def is_deepseek(config) -> bool:
+    return config.model_type in ("deepseek_v2", "deepseek_v3")
 
 
 def experts(config) -> int:
@@ -32,12 +41,32 @@ def experts(config) -> int:
 
 def mixture_layers(config) -> list[bool]:
     """Which layers have experts."""
+    if is_deepseek(config):
+        return [number >= config.first_k_dense_replace for number in range(config.num_hidden_layers)]
     step, dense = getattr(config, "decoder_sparse_step", 1), getattr(config, "mlp_only_layers", None) or []
     return [experts(config) > 0 and number not in dense and (number + 1) % step == 0
             for number in range(config.num_hidden_layers)]
 
 
+def _latent_attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
+    dim, heads, rank = config.hidden_size, config.num_attention_heads, config.q_lora_rank
+    latent, rotated = config.kv_lora_rank, config.qk_rope_head_dim
+    queries = heads * (config.qk_nope_head_dim + rotated)
+    of_queries = {"q_proj.weight": (Role.MATMUL, (queries, dim))} if rank is None else {
+        "q_a_proj.weight": (Role.MATMUL, (rank, dim)), "q_a_layernorm.weight": (Role.OTHER, (rank,)),
+        "q_b_proj.weight": (Role.MATMUL, (queries, rank))}
+    attention = {
+        **of_queries, "kv_a_proj_with_mqa.weight": (Role.MATMUL, (latent + rotated, dim)),
+        "kv_a_layernorm.weight": (Role.OTHER, (latent,)),
+        "kv_b_proj.weight": (Role.LATENT, (heads * (config.qk_nope_head_dim + config.v_head_dim), latent)),
+        "o_proj.weight": (Role.MATMUL, (dim, heads * config.v_head_dim))}
+    return {**{f"{norm}_layernorm.weight": (Role.OTHER, (dim,)) for norm in ("input", "post_attention")},
+            **{f"self_attn.{name}": entry for name, entry in attention.items()}}
+
+
 def _attention(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
+    if is_deepseek(config):
+        return _latent_attention(config)
     dim = config.hidden_size
     head_dim = getattr(config, "head_dim", None) or dim // config.num_attention_heads
     queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
@@ -82,7 +111,11 @@ def _feed_forward(config, has_experts: bool) -> dict[str, tuple[Role, tuple[int,
             f"{module}.experts.gate_up_proj": (Role.MATMUL, (experts(config), 2 * inner, dim)),
             f"{module}.experts.down_proj": (Role.MATMUL, (experts(config), dim, inner)),
         }
-        if _has_shared_expert(config):
+        if is_deepseek(config):
+            inner = config.moe_intermediate_size * config.n_shared_experts
+            tensors |= {f"mlp.shared_experts.{one}_proj.weight": (Role.MATMUL, (inner, dim)) for one in ("gate", "up")}
+            tensors["mlp.shared_experts.down_proj.weight"] = (Role.MATMUL, (dim, inner))
+        elif _has_shared_expert(config):
             inner = config.shared_expert_intermediate_size
             tensors |= {"mlp.shared_expert_gate.weight": (Role.ROUTER, (1, dim)),
                         "mlp.shared_expert.gate_proj.weight": (Role.MATMUL, (inner, dim)),
@@ -117,18 +150,19 @@ def table(config) -> dict[str, tuple[Role, tuple[int, ...]]]:
 
 
 def _has_shared_expert(config) -> bool:
-    return hasattr(config, "shared_expert_intermediate_size")
+    return hasattr(config, "shared_expert_intermediate_size") or is_deepseek(config)
 
 
 def matrices(config) -> int:
     """How many matrices the rule quantizes, each projection of a fused tensor apart.
 
-    They are q, k, v and the output of a layer; gate, up and down of each network; the head.
+    They are q, k, v and the output of a layer, in DeepSeek one or two for queries, one for latents and the output; gate, up and down of each network; the head.
     """
     networks = [experts(config) + _has_shared_expert(config) if has_experts else 1
                 for has_experts in mixture_layers(config)]
     of_network = 2 if config.model_type == "starcoder2" else 3
-    return sum(4 + of_network * number for number in networks) + 1
+    of_attention = 3 if is_deepseek(config) and config.q_lora_rank is None else 4
+    return sum(of_attention + of_network * number for number in networks) + 1
 
 
 def roles(config, parameters: Mapping[str, torch.Tensor]) -> dict[str, Role]:

@@ -68,10 +68,12 @@ struct Support {
 
 /// Shape of one KV cache. Both K and V are [n_pages, page_tokens, n_kv_heads, head_dim] per layer, in a layout that the
 /// backend chooses.
+/// With latent_dim > 0 there is no V (HeadShape).
 struct KvSpec {
   std::int32_t n_layers = 0;
   std::int32_t n_kv_heads = 0;
   std::int32_t head_dim = 0;
+  std::int32_t latent_dim = 0;
   std::int32_t page_tokens = 16;
   DType dtype = DType::kBf16;
   friend bool operator==(const KvSpec&, const KvSpec&) = default;
@@ -88,7 +90,7 @@ struct PageCopy {
   std::int32_t to_page = 0;
 };
 
-/// Slots [first_slot, first_slot + n_slots) of one layer, either keys or values.
+/// Slots [first_slot, first_slot + n_slots) of one layer, either keys or values. A cache of latents has keys alone.
 struct KvRange {
   std::int32_t layer = 0;
   bool values = false;

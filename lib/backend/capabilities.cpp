@@ -21,6 +21,7 @@ std::vector<ValueDesc> sample_values() {
       {.cols = 2},   {.cols = 128}};
 }
 
+constexpr HeadShape kLatentHeads{.n_heads = 1, .n_kv_heads = 1, .head_dim = 64, .latent_dim = 32};
 constexpr HeadShape kHeads{.n_heads = 1, .n_kv_heads = 1, .head_dim = 64};
 constexpr WeightId kWeight{0};
 
@@ -35,6 +36,11 @@ template <>
 constexpr Matmul kSample<Matmul>{.x = kNarrow, .weight = kWeight, .out = kSecond};
 template <>
 constexpr RopeAppend kSample<RopeAppend>{.qkv = kWide, .q_out = kNarrow, .heads = kHeads, .rope = RopeId{0}};
+template <>
+constexpr LatentAppend kSample<LatentAppend>{
+    .latent = kNarrow, .q = kSecond, .q_out = kSecond, .heads = kLatentHeads, .rope = RopeId{0}, .norm = kWeight};
+template <>
+constexpr HeadMatmul kSample<HeadMatmul>{.x = kNarrow, .weights = kWeight, .out = kSecond, .n_heads = 2};
 template <>
 constexpr Attention kSample<Attention>{.q = kNarrow, .out = kSecond, .heads = kHeads, .scale = 0.125F};
 template <>

@@ -75,25 +75,40 @@ class StructureChecker {
   }
   Result<void> operator()(const RopeAppend& op) const {
     SS_TRY_VOID(heads(op.heads, op.layer));
+    if (op.heads.latent_dim > 0) return bad("latents are appended by latent_append");
     SS_TRY_VOID(token_matrix(op.qkv, (op.heads.n_heads + 2 * op.heads.n_kv_heads) * op.heads.head_dim));
     SS_TRY_VOID(token_matrix(op.q_out, op.heads.n_heads * op.heads.head_dim));
     SS_TRY_VOID(distinct(op.q_out, op.qkv));
-    const auto rope = static_cast<std::size_t>(index_of(op.rope));
-    if (index_of(op.rope) < 0 || rope >= graph_.ropes.size()) {
-      return bad(fmt::format("expected a rope in [0, {}), found {}", graph_.ropes.size(), index_of(op.rope)));
-    }
     if (op.heads.head_dim % 2 != 0) return bad(fmt::format("expected an even head_dim, found {}", op.heads.head_dim));
-    const auto expected = static_cast<std::size_t>(op.heads.head_dim / 2);
-    if (graph_.ropes[rope].inv_freq.size() != expected) {
-      return bad(fmt::format("rope {}: expected {} frequencies, found {}", rope, expected,
-                             graph_.ropes[rope].inv_freq.size()));
+    return rotation(op.rope, op.heads.head_dim);
+  }
+  Result<void> operator()(const LatentAppend& op) const {
+    SS_TRY_VOID(heads(op.heads, op.layer));
+    const std::int32_t n_rotated = op.heads.head_dim - op.heads.latent_dim;
+    if (op.heads.latent_dim == 0 || n_rotated == 0 || n_rotated % 2 != 0) {
+      return bad(fmt::format("expected a latent and an even number of rotated elements behind it, found {} of {}",
+                             op.heads.latent_dim, op.heads.head_dim));
     }
-    return {};
+    SS_TRY_VOID(token_matrix(op.latent, op.heads.head_dim));
+    SS_TRY_VOID(token_matrix(op.q, op.heads.n_heads * op.heads.head_dim));
+    SS_TRY_VOID(like(op.q_out, op.q));
+    SS_TRY_VOID(distinct(op.q_out, op.latent));
+    return rotation(op.rope, n_rotated);
+  }
+  Result<void> operator()(const HeadMatmul& op) const {
+    SS_TRY_VOID(float_value(op.x));
+    SS_TRY_VOID(float_value(op.out));
+    SS_TRY_VOID(same_rows(op.out, op.x));
+    SS_TRY_VOID(distinct(op.out, op.x));
+    if (op.n_heads <= 0) return bad(fmt::format("expected heads, found {}", op.n_heads));
+    if (value(op.x).cols % op.n_heads == 0 && value(op.out).cols % op.n_heads == 0) return {};
+    return bad(fmt::format("expected columns divisible by {} heads, found {} and {}", op.n_heads, value(op.x).cols,
+                           value(op.out).cols));
   }
   Result<void> operator()(const Attention& op) const {
     SS_TRY_VOID(heads(op.heads, op.layer));
     SS_TRY_VOID(token_matrix(op.q, op.heads.n_heads * op.heads.head_dim));
-    SS_TRY_VOID(like(op.out, op.q));
+    SS_TRY_VOID(token_matrix(op.out, op.heads.n_heads * op.heads.value_dim()));
     if (op.window < 0) return bad(fmt::format("expected a window >= 0, found {}", op.window));
     if (op.softcap < 0.0F) return bad(fmt::format("expected a softcap >= 0, found {}", op.softcap));
     return {};
@@ -117,6 +132,11 @@ class StructureChecker {
   Result<void> operator()(const Route& op) const {
     SS_TRY_VOID(float_value(op.x));
     if (op.n_top <= 0) return bad(fmt::format("expected n_top > 0, found {}", op.n_top));
+    if (op.choice_bias && op.score != RouteScore::kSigmoid) return bad("a bias of the choice goes with kSigmoid");
+    if (op.n_groups <= 0 || op.n_top_groups <= 0 || op.n_top_groups > op.n_groups) {
+      return bad(
+          fmt::format("expected at least one group and at most all, found {} of {}", op.n_top_groups, op.n_groups));
+    }
     SS_TRY_VOID(expert_value(op.expert, op.n_top));
     SS_TRY_VOID(float_value(op.weight));
     SS_TRY_VOID(like_rows_cols(op.weight, op.x, op.n_top));
@@ -191,8 +211,22 @@ class StructureChecker {
     if (a != b) return {};
     return bad(fmt::format("value {} may not be read and written in place here", index_of(a)));
   }
+  Result<void> rotation(RopeId id, std::int32_t n_rotated) const {
+    const auto rope = static_cast<std::size_t>(index_of(id));
+    if (index_of(id) < 0 || rope >= graph_.ropes.size()) {
+      return bad(fmt::format("expected a rope in [0, {}), found {}", graph_.ropes.size(), index_of(id)));
+    }
+    const auto expected = static_cast<std::size_t>(n_rotated / 2);
+    if (graph_.ropes[rope].inv_freq.size() == expected) return {};
+    return bad(
+        fmt::format("rope {}: expected {} frequencies, found {}", rope, expected, graph_.ropes[rope].inv_freq.size()));
+  }
   static Result<void> heads(const HeadShape& shape, std::int32_t layer) {
     if (layer < 0) return bad(fmt::format("expected a layer >= 0, found {}", layer));
+    if (shape.latent_dim < 0 || shape.latent_dim > shape.head_dim || (shape.latent_dim > 0 && shape.n_kv_heads != 1)) {
+      return bad(fmt::format("expected one KV head with a latent of at most {}, found {} with {}", shape.head_dim,
+                             shape.n_kv_heads, shape.latent_dim));
+    }
     if (shape.n_heads > 0 && shape.n_kv_heads > 0 && shape.head_dim > 0 && shape.n_heads % shape.n_kv_heads == 0) {
       return {};
     }

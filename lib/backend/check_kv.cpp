@@ -25,7 +25,8 @@ std::int64_t kv_row_bytes(DType dtype, std::int32_t head_dim) {
 }
 
 std::int64_t kv_page_bytes(const KvSpec& spec) {
-  return std::int64_t{2} * spec.n_layers * spec.page_tokens * spec.n_kv_heads * kv_row_bytes(spec.dtype, spec.head_dim);
+  const std::int64_t n_arrays = spec.latent_dim > 0 ? 1 : 2;
+  return n_arrays * spec.n_layers * spec.page_tokens * spec.n_kv_heads * kv_row_bytes(spec.dtype, spec.head_dim);
 }
 
 Result<void> check_kv_spec(const KvSpec& spec, std::int64_t n_pages) {
@@ -33,6 +34,10 @@ Result<void> check_kv_spec(const KvSpec& spec, std::int64_t n_pages) {
     return invalid_cache(
         fmt::format("expected positive extents, found {} layers, {} KV heads of {}, {} pages of {} tokens",
                     spec.n_layers, spec.n_kv_heads, spec.head_dim, n_pages, spec.page_tokens));
+  }
+  if (spec.latent_dim < 0 || spec.latent_dim > spec.head_dim || (spec.latent_dim > 0 && spec.n_kv_heads != 1)) {
+    return invalid_cache(fmt::format("expected one KV head with a latent of at most {}, found {} with {}",
+                                     spec.head_dim, spec.n_kv_heads, spec.latent_dim));
   }
   if (spec.dtype != DType::kF32 && spec.dtype != DType::kF16 && spec.dtype != DType::kBf16 &&
       spec.dtype != DType::kI8) {
@@ -77,6 +82,7 @@ Result<void> check_kv_range(const KvSpec& spec, std::int64_t n_pages, const KvRa
     return invalid_cache(fmt::format("export: expected slots within [0, {}), found {} from {}", n_slots, range.n_slots,
                                      range.first_slot));
   }
+  if (range.values && spec.latent_dim > 0) return invalid_cache("export: a cache of latents has no values of its own");
   const std::int64_t expected = std::int64_t{range.n_slots} * spec.n_kv_heads * spec.head_dim;
   if (static_cast<std::int64_t>(out_floats) != expected) {
     return invalid_cache(fmt::format("export: expected room for {} floats, found {}", expected, out_floats));
@@ -87,12 +93,22 @@ Result<void> check_kv_range(const KvSpec& spec, std::int64_t n_pages, const KvRa
 Result<void> check_graph_cache(const StepGraph& graph, const KvSpec& spec) {
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     const auto fits = [&](std::int32_t layer, const HeadShape& heads) -> Result<void> {
-      if (layer < spec.n_layers && heads.n_kv_heads == spec.n_kv_heads && heads.head_dim == spec.head_dim) return {};
+      if (layer < spec.n_layers && heads.n_kv_heads == spec.n_kv_heads && heads.head_dim == spec.head_dim &&
+          heads.latent_dim == spec.latent_dim) {
+        return {};
+      }
+      if (heads.latent_dim != spec.latent_dim) {
+        return invalid_cache(fmt::format("{}: needs latents of {}, found {} (0: keys and values)", op_label(graph, i),
+                                         heads.latent_dim, spec.latent_dim));
+      }
       return invalid_cache(fmt::format("{}: needs layer {} with {} heads of {}, found {} layers with {} of {}",
                                        op_label(graph, i), layer, heads.n_kv_heads, heads.head_dim, spec.n_layers,
                                        spec.n_kv_heads, spec.head_dim));
     };
     if (const auto* const append = std::get_if<RopeAppend>(&graph.ops[i])) {
+      SS_TRY_VOID(fits(append->layer, append->heads));
+    }
+    if (const auto* const append = std::get_if<LatentAppend>(&graph.ops[i])) {
       SS_TRY_VOID(fits(append->layer, append->heads));
     }
     if (const auto* const attend = std::get_if<Attention>(&graph.ops[i])) {

@@ -37,13 +37,36 @@ class WeightChecker {
     if (op.k_norm) SS_TRY_VOID(vector(*op.k_norm, is_over_all ? op.heads.n_kv_heads * head_dim : head_dim));
     return {};
   }
+  Result<void> operator()(const LatentAppend& op) const { return vector(op.norm, op.heads.latent_dim); }
+  Result<void> operator()(const HeadMatmul& op) const {
+    const WeightSpec& spec = weight(op.weights);
+    const std::int64_t x_dim = value_cols(op.x) / op.n_heads;
+    const std::int64_t out_dim = value_cols(op.out) / op.n_heads;
+    const std::int64_t n_copied = x_dim - spec.n_cols;
+    if (spec.n_experts == op.n_heads && spec.join != Join::kInterleaveGateUp && n_copied >= 0 &&
+        spec.n_rows == op.n_heads * (out_dim - n_copied)) {
+      return {};
+    }
+    return invalid_weights(
+        fmt::format("weight {}: expected {} matrices that make {} elements of {}, found {} with [{}, {}]", spec.name,
+                    op.n_heads, out_dim, x_dim, spec.n_experts, spec.n_rows, spec.n_cols));
+  }
   Result<void> operator()(const Route& op) const {
     const WeightSpec& gate = weight(op.gate);
     if (gate.n_rows < op.n_top) {
       return invalid_weights(
           fmt::format("weight {}: expected at least {} experts, found {}", gate.name, op.n_top, gate.n_rows));
     }
+    const std::int64_t group_size = gate.n_rows / op.n_groups;
+    const bool has_whole_groups = gate.n_rows % op.n_groups == 0;
+    const bool sums_two = op.n_groups > 1 && op.group_score == GroupScore::kSumOfTwo;
+    if (!has_whole_groups || group_size * op.n_top_groups < op.n_top || (sums_two && group_size < 2)) {
+      return invalid_weights(
+          fmt::format("weight {}: expected {} groups, of which {} have at least {} experts, found {}", gate.name,
+                      op.n_groups, op.n_top_groups, op.n_top, gate.n_rows));
+    }
     if (op.bias) SS_TRY_VOID(vector(*op.bias, gate.n_rows));
+    if (op.choice_bias) SS_TRY_VOID(vector(*op.choice_bias, gate.n_rows));
     return cols(op.gate, value_cols(op.x));
   }
   Result<void> operator()(const GroupedMatmul& op) const {

@@ -53,7 +53,11 @@ struct ValueDesc {
 struct HeadShape {
   std::int32_t n_heads = 0;
   std::int32_t n_kv_heads = 0;
-  std::int32_t head_dim = 0;
+  std::int32_t head_dim = 0;  ///< of queries and keys
+  /// 0, or of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): the cache has keys alone, and the
+  /// value of a position is the first latent_dim elements of its key.
+  std::int32_t latent_dim = 0;
+  [[nodiscard]] constexpr std::int32_t value_dim() const { return latent_dim > 0 ? latent_dim : head_dim; }
   friend bool operator==(const HeadShape&, const HeadShape&) = default;
 };
 
@@ -62,7 +66,7 @@ struct HeadShape {
 /// it (0.001 radian at position 30000). Its cos and sin are multiplied by attention_factor (used by YaRN and LongRoPE,
 /// otherwise 1). A pair whose frequency is 0 stays as it is, not multiplied by attention_factor either.
 struct RopeSpec {
-  std::vector<float> inv_freq;  ///< [head_dim / 2]
+  std::vector<float> inv_freq;  ///< [head_dim / 2]; for LatentAppend [(head_dim - latent_dim) / 2]
   float attention_factor = 1.0F;
 };
 
@@ -157,11 +161,37 @@ struct RopeAppend {
   float norm_eps = 1e-6F;
 };
 
+/// Writes the latents of multi-head latent attention into the cache at Batch::kv_slots, and rotates the queries:
+///   key[t] = (latent[t, :R] * norm / sqrt(mean(latent[t, :R]^2) + norm_eps), rotated latent[t, R:])   R = latent_dim
+/// and the elements of each query head from R on are rotated, too. Its first R elements stay as they are: they are queries
+/// to latents already (HeadMatmul).
+/// latent: [T, head_dim]; q, q_out: [T, n_heads * head_dim]; q_out may be q. There is one KV head.
+struct LatentAppend {
+  ValueId latent;
+  ValueId q;
+  ValueId q_out;
+  std::int32_t layer = 0;
+  HeadShape heads;
+  RopeId rope;
+  WeightId norm;  ///< [1, latent_dim]
+  float norm_eps = 1e-6F;
+};
+
+/// One product for each head, by a matrix of its own: the first K elements of a head are multiplied, and those behind them
+/// are copied behind the products:   out[t, h] = (x[t, h, :K] W_h^T, x[t, h, K:])
+/// weights: that of head h as expert h, n_heads of [N, K]. x: [T, n_heads * (K + C)]; out: [T, n_heads * (N + C)].
+struct HeadMatmul {
+  ValueId x;
+  WeightId weights;
+  ValueId out;
+  std::int32_t n_heads = 0;
+};
+
 /// Causal attention over the paged cache: the token at position p of a sequence attends to positions j <= p, and only
 /// to j > p - window if window > 0. score = softcap(scale * q.k), out = softmax(score) v.
 /// With sinks, every head h has a learned score more, sinks[h], whose value is 0: it joins the sum of the softmax alone, so
 /// out = sum_j exp(score_j) v_j / (exp(sinks[h]) + sum_j exp(score_j)) (gpt-oss). It is neither scaled nor capped.
-/// q, out: [T, n_heads * head_dim]; q may be out.
+/// q: [T, n_heads * head_dim]; out: [T, n_heads * value_dim()]; q may be out if they have equally many columns.
 struct Attention {
   ValueId q;
   ValueId out;
@@ -194,8 +224,16 @@ enum class RouteScore : std::uint8_t {
   kSigmoid,  ///< 1 / (1 + exp(-score)), of each expert by itself
 };
 
+/// What a group of experts is judged by.
+enum class GroupScore : std::uint8_t {
+  kLargest,   ///< the largest score of its experts (DeepSeek-V2)
+  kSumOfTwo,  ///< the sum of the two largest (DeepSeek-V3)
+};
+
 /// Router of a mixture of experts: the n_top largest scores are kept and, if `renormalize`, scaled to the sum 1. With one
 /// expert and kSigmoid it is the gate of an expert that all tokens share.
+/// With n_groups > 1, equally many experts after another are a group, and the experts are chosen of the n_top_groups best
+/// groups alone. Of groups that are equally good, and of experts, the first are chosen.
 /// x: [T, dim]; expert: [T, n_top] i32; weight: [T, n_top].
 struct Route {
   ValueId x;
@@ -204,6 +242,13 @@ struct Route {
   RouteScore score = RouteScore::kSoftmax;
   std::int32_t n_top = 0;
   bool renormalize = true;
+  /// [1, n_experts], with kSigmoid: groups and experts are chosen by sigmoid(score) + choice_bias. Their weights remain
+  /// without it (DeepSeek-V3).
+  std::optional<WeightId> choice_bias = {};
+  std::int32_t n_groups = 1;
+  std::int32_t n_top_groups = 1;
+  GroupScore group_score = GroupScore::kLargest;
+  float scale = 1.0F;  ///< the weights are multiplied by it at last
   ValueId expert;
   ValueId weight;
 };
@@ -231,8 +276,8 @@ struct AllReduce {
   ValueId x;
 };
 
-using Op =
-    std::variant<Embed, RmsNorm, Matmul, RopeAppend, Attention, SelectRows, Sample, Route, GroupedMatmul, AllReduce>;
+using Op = std::variant<Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, SelectRows, Sample,
+                        Route, GroupedMatmul, AllReduce>;
 
 /// "embed", "rms_norm", "matmul", ...
 [[nodiscard]] std::string_view op_name(const Op& op);

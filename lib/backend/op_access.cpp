@@ -33,6 +33,8 @@ struct AccessVisitor {
     append(access.weights, op.k_norm);
     return access;
   }
+  OpAccess operator()(const LatentAppend& op) const { return {{op.latent, op.q}, {op.q_out}, {op.norm}}; }
+  OpAccess operator()(const HeadMatmul& op) const { return {{op.x}, {op.out}, {op.weights}}; }
   OpAccess operator()(const Attention& op) const {
     OpAccess access{{op.q}, {op.out}, {}};
     append(access.weights, op.sinks);
@@ -43,6 +45,7 @@ struct AccessVisitor {
   OpAccess operator()(const Route& op) const {
     OpAccess access{{op.x}, {op.expert, op.weight}, {op.gate}};
     append(access.weights, op.bias);
+    append(access.weights, op.choice_bias);
     return access;
   }
   OpAccess operator()(const GroupedMatmul& op) const {

@@ -20,7 +20,8 @@ constexpr auto kGuardPattern = std::byte{0xA5};
 
 /// The operations that HostKernels runs.
 template <typename T>
-concept HostOp = OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, Attention, Route, GroupedMatmul, AllReduce>;
+concept HostOp =
+    OneOf<T, Embed, RmsNorm, Matmul, RopeAppend, LatentAppend, HeadMatmul, Attention, Route, GroupedMatmul, AllReduce>;
 
 /// `rows`: the rows of each value.
 OpGroup describe_op(const Op& op, std::int32_t index, std::span<const std::int32_t> rows, const HostKernels& kernels) {

@@ -21,8 +21,10 @@ Result<HostKvPool<T>> HostKvPool<T>::create(MemoryAccount& account, const KvSpec
   HostKvPool pool;
   pool.spec_ = spec;
   pool.n_pages_ = n_pages;
-  const auto half_bytes = static_cast<std::size_t>(kv_page_bytes(spec) * n_pages / 2);
+  const bool has_values = spec.latent_dim == 0;
+  const auto half_bytes = static_cast<std::size_t>(kv_page_bytes(spec) * n_pages / (has_values ? 2 : 1));
   for (HostBuffer* const buffer : {&pool.keys_, &pool.values_}) {
+    if (buffer == &pool.values_ && !has_values) continue;
     auto allocated = HostBuffer::allocate(account, MemoryPurpose::kKv, half_bytes, HugePages::kAdvise);
     if (!allocated) return allocated.error().with_context("KV cache");
     *buffer = std::move(allocated).value();
@@ -40,6 +42,7 @@ Result<void> HostKvPool<T>::copy_pages(std::span<const PageCopy> copies) {
     for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
       for (std::int32_t head = 0; head < spec_.n_kv_heads; ++head) {
         std::copy_n(key(layer, head, from).data(), page_values, key(layer, head, to).data());
+        if (spec_.latent_dim > 0) continue;
         std::copy_n(value(layer, head, from).data(), page_values, value(layer, head, to).data());
       }
     }

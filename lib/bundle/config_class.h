@@ -42,8 +42,24 @@ struct MixtureKeys {
   bool reads_norm_topk_prob = false;                 ///< false by default; otherwise weights are always renormalized
   bool has_dense_layers = false;                     ///< reads decoder_sparse_step and mlp_only_layers
   std::int64_t shared_expert_intermediate_size = 0;  ///< 0: no expert that all tokens share, and no such key
-  bool has_biases = false;                           ///< of the router and of every expert
+  std::int64_t n_shared_experts = 0;  ///< > 0: reads this, for a shared one without a gate, of as many widths
+  std::int64_t first_k_dense_replace = kNoValue;  ///< >= 0: reads it: the number of dense layers, the first ones
+  double routed_scaling_factor = 0.0;             ///< > 0: reads it
+  /// Scores are sigmoids, a bias joins the choice; reads n_group (8), topk_group (4) and norm_topk_prob (true).
+  bool has_sigmoid_groups = false;
+  bool has_topk_method = false;  ///< reads topk_method (greedy), and n_group and topk_group with group_limited_greedy
+  bool has_biases = false;       ///< of the router and of every expert
   [[nodiscard]] constexpr bool is_present() const { return !n_experts_keys[0].empty(); }
+};
+
+/// The values of absent keys of multi-head latent attention.
+struct LatentKeys {
+  std::int64_t kv_lora_rank = 0;  ///< 0: the class has none
+  std::int64_t q_lora_rank = 0;
+  std::int64_t qk_nope_head_dim = 0;
+  std::int64_t qk_rope_head_dim = 0;
+  std::int64_t v_head_dim = 0;
+  bool reads_rope_interleave = false;  ///< true by default; otherwise pairs are always neighbours
 };
 
 struct ConfigClass {
@@ -73,6 +89,7 @@ struct ConfigClass {
   BiasKey out_bias = {};
   BiasKey mlp_bias = {};
   MixtureKeys mixture = {};
+  LatentKeys latent = {};
   QkNorm qk_norm = QkNorm::kNone;
   bool reads_multipliers = false;     ///< embedding_, residual_ and attention_multiplier, logits_scaling
   bool has_unrotated_layers = false;  ///< reads no_rope_layers and no_rope_layer_interval
@@ -480,6 +497,61 @@ inline constexpr std::array kConfigClasses = {
                 .norm_biases = true,
                 .gated_ffn = false,
                 .norm_eps_key = "norm_epsilon"},
+    ConfigClass{.architecture = Architecture::kDeepseekV2,
+                .family = "deepseek_v2",
+                .class_name = "DeepseekV2ForCausalLM",
+                .vocab_size = 102400,
+                .intermediate_size = 11008,
+                .num_key_value_heads = kDerived,
+                .max_position_embeddings = 2048,
+                .bos_token_id = 1,
+                .eos_token_id = 2,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mlp_bias = {"mlp_bias"},
+                .mixture = {.n_experts_keys = {"n_routed_experts", "num_experts"},
+                            .n_experts = 64,
+                            .num_experts_per_tok = kNoValue,
+                            .moe_intermediate_size = 1407,
+                            .n_shared_experts = 2,
+                            .first_k_dense_replace = 0,
+                            .routed_scaling_factor = 1.0,
+                            .has_topk_method = true},
+                .latent = {.kv_lora_rank = 512,
+                           .q_lora_rank = 1536,
+                           .qk_nope_head_dim = 128,
+                           .qk_rope_head_dim = 64,
+                           .v_head_dim = 128},
+                .rotary_pairs = RotaryPairs::kNeighbours},
+    ConfigClass{.architecture = Architecture::kDeepseekV3,
+                .family = "deepseek_v3",
+                .class_name = "DeepseekV3ForCausalLM",
+                .vocab_size = 129280,
+                .hidden_size = 7168,
+                .intermediate_size = 18432,
+                .num_hidden_layers = 61,
+                .num_attention_heads = 128,
+                .num_key_value_heads = 128,
+                .max_position_embeddings = 4096,
+                .bos_token_id = 0,
+                .eos_token_id = 1,
+                .qkv_bias = {"attention_bias"},
+                .out_bias = {"attention_bias"},
+                .mixture = {.n_experts_keys = {"n_routed_experts", "num_local_experts"},
+                            .n_experts = 256,
+                            .num_experts_per_tok = 8,
+                            .moe_intermediate_size = 2048,
+                            .n_shared_experts = 1,
+                            .first_k_dense_replace = 3,
+                            .routed_scaling_factor = 2.5,
+                            .has_sigmoid_groups = true},
+                .latent = {.kv_lora_rank = 512,
+                           .q_lora_rank = 1536,
+                           .qk_nope_head_dim = 128,
+                           .qk_rope_head_dim = 64,
+                           .v_head_dim = 128,
+                           .reads_rope_interleave = true},
+                .rotary_pairs = RotaryPairs::kNeighbours},
 };
 
 inline constexpr std::int64_t kMaxWindowLayers = 28;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -44,6 +45,11 @@ Result<std::vector<double>> parse_factors(const JsonFields& scaling, std::string
     factors.push_back(factor.get<double>());
   }
   return factors;
+}
+
+/// The elements of a head that a rotation is about: with latent attention those behind the latent.
+std::int64_t rotated_head_dim(const ModelConfig& config) {
+  return config.latent.is_present() ? config.latent.rotary_dim : config.head_dim;
 }
 
 /// How many elements of a head are rotated; `share` is partial_rotary_factor.
@@ -102,7 +108,7 @@ Result<void> parse_rope_scaling(const ConfigSource& source, const JsonFields& sc
   }
   if (scaling.has("partial_rotary_factor")) {
     SS_TRY(const double share, scaling.number("partial_rotary_factor"));
-    SS_TRY(config.rotary_dim, rotary_dim_of(source, scaling, share, config.head_dim));
+    SS_TRY(config.rotary_dim, rotary_dim_of(source, scaling, share, rotated_head_dim(config)));
   }
   if (rope.type == RopeType::kLongRope) {
     SS_TRY(rope.short_factors, parse_factors(scaling, "short_factor", config.rotary_dim / 2));
@@ -158,7 +164,7 @@ Result<RopeConfig> parse_rope_of(std::string_view kind, std::string_view theta_k
 /// The table for sequences of up to `seq_len` tokens.
 RopeTable table_of(const RopeConfig& rope, const ModelConfig& config, std::int64_t seq_len) {
   RopeTable table = make_rope_table(rope, config.rotary_dim, {.max_seq_len = config.max_seq_len, .seq_len = seq_len});
-  table.inv_freq.resize(static_cast<std::size_t>(config.head_dim / 2), 0.0F);
+  table.inv_freq.resize(static_cast<std::size_t>(rotated_head_dim(config) / 2), 0.0F);
   return table;
 }
 
@@ -175,6 +181,21 @@ Result<void> parse_two_ropes(const ConfigSource& source, ModelConfig& config) {
     config.rope_tables.push_back(table_of(*rope, config, config.max_seq_len));
   }
   for (const std::int64_t window : config.windows) config.layer_ropes.push_back(window > 0 ? 1 : 0);
+  return {};
+}
+
+/// What the rotation of latent attention (DeepSeek) has beyond others: pairs of either kind, and scores that are scaled, too,
+/// by the square of YaRN's magnitude for mscale_all_dim.
+Result<void> take_latent_rope(const ConfigSource& source, ModelConfig& config) {
+  if (source.defaults.latent.reads_rope_interleave) {
+    constexpr std::string_view kKey = "rope_interleave";
+    SS_TRY(const bool are_neighbours, source.fields.boolean_or(kKey, true));
+    if (!are_neighbours || source.is_null(kKey)) config.rotary_pairs = RotaryPairs::kHalves;
+  }
+  const RopeConfig& rope = config.rope;
+  if (rope.type == RopeType::kDefault || rope.mscale_all_dim == 0.0 || rope.factor <= 1.0) return {};
+  const double mscale = 0.1 * rope.mscale_all_dim * std::log(rope.factor) + 1.0;
+  config.attention_scale *= mscale * mscale;
   return {};
 }
 
@@ -209,7 +230,7 @@ Result<void> parse_rope(const ConfigSource& source, ModelConfig& config) {
   RopeConfig& rope = config.rope;
   config.rotary_pairs = source.defaults.rotary_pairs;
   SS_TRY(const double share, fields.number_or("partial_rotary_factor", 1.0));
-  SS_TRY(config.rotary_dim, rotary_dim_of(source, fields, share, config.head_dim));
+  SS_TRY(config.rotary_dim, rotary_dim_of(source, fields, share, rotated_head_dim(config)));
   if (source.defaults.rope_local_base_freq > 0.0) return parse_two_ropes(source, config);
   SS_TRY(rope.theta, fields.number_or("rope_theta", source.defaults.rope_theta));
   const std::string_view of_class = source.defaults.rope_scaling;
@@ -219,6 +240,9 @@ Result<void> parse_rope(const ConfigSource& source, ModelConfig& config) {
     SS_TRY_VOID(parse_rope_scaling(source, *scaling, config, rope));
   }
   if (!is_theta(rope.theta)) return bad_theta(fields, "rope_theta");
+  if (config.latent.is_present()) {
+    SS_TRY_VOID(take_latent_rope(source, config));
+  }
   const bool is_long = rope.type == RopeType::kLongRope && config.max_seq_len > rope.original_max_seq_len;
   config.rope_tables = {table_of(rope, config, is_long ? rope.original_max_seq_len : config.max_seq_len)};
   if (is_long) {

@@ -40,6 +40,7 @@ using detail::unsupported;
 
 constexpr std::int64_t kMaxVocabSize = std::int64_t{1} << 24;
 constexpr std::int64_t kMaxHeads = 4096;
+constexpr std::int64_t kMaxRank = std::int64_t{1} << 16;
 
 Result<const ConfigClass*> parse_class(const JsonFields& fields) {
   const Json* list = fields.find("architectures");
@@ -77,6 +78,51 @@ Result<Json> text_part(const JsonFields& file, const ConfigClass& defaults) {
     if (file.has(key)) part[key] = *file.find(key);
   }
   return part;
+}
+
+/// Reads the sizes of multi-head latent attention. Needs the number of heads.
+Result<void> parse_latent(const ConfigSource& source, ModelConfig& config) {
+  const JsonFields& fields = source.fields;
+  const detail::LatentKeys& keys = source.defaults.latent;
+  LatentAttention& latent = config.latent;
+  const IntegerRange rank{.min = 1, .max = kMaxRank};
+  SS_TRY(latent.kv_rank, fields.integer_or("kv_lora_rank", keys.kv_lora_rank, rank));
+  if (!source.is_null("q_lora_rank")) {
+    SS_TRY(latent.q_rank, fields.integer_or("q_lora_rank", keys.q_lora_rank, rank));
+  }
+  const IntegerRange part{.min = 1, .max = 8192};
+  SS_TRY(latent.plain_dim, fields.integer_or("qk_nope_head_dim", keys.qk_nope_head_dim, part));
+  SS_TRY(latent.rotary_dim, fields.integer_or("qk_rope_head_dim", keys.qk_rope_head_dim, part));
+  SS_TRY(latent.value_dim, fields.integer_or("v_head_dim", keys.v_head_dim, part));
+  const auto wrong = [&](std::string_view key, const std::string& expected, std::int64_t found, bool is_present) {
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("{}: {}: expected {}, found {}{}", fields.name(), key, expected, found,
+                             is_present ? "" : ", the class's value for an absent key")};
+  };
+  if (latent.rotary_dim < 4 || latent.rotary_dim % 2 != 0) {
+    return wrong("qk_rope_head_dim", "an even number of at least 4", latent.rotary_dim, true);
+  }
+  if (latent.kv_rank % 2 != 0) return wrong("kv_lora_rank", "an even number", latent.kv_rank, true);
+  // The class derives it, and transformers writes it.
+  SS_TRY(const std::int64_t head_dim, fields.integer_or("head_dim", latent.rotary_dim, part));
+  if (head_dim != latent.rotary_dim) {
+    return wrong("head_dim", fmt::format("none, or qk_rope_head_dim = {}", latent.rotary_dim), head_dim, true);
+  }
+  const std::int64_t absent = source.defaults.num_key_value_heads;
+  const bool is_derived = absent == kDerived || source.is_null("num_key_value_heads");
+  SS_TRY(const std::int64_t n_kv_heads,
+         fields.integer_or("num_key_value_heads", is_derived ? config.n_heads : absent, {.min = 1, .max = kMaxHeads}));
+  if (n_kv_heads != config.n_heads) {
+    return wrong("num_key_value_heads", fmt::format("num_attention_heads = {}", config.n_heads), n_kv_heads,
+                 fields.has("num_key_value_heads"));
+  }
+  if (config.architecture == Architecture::kDeepseekV2 && config.dim % config.n_heads != 0) {
+    return wrong("hidden_size", fmt::format("a multiple of num_attention_heads = {}", config.n_heads), config.dim,
+                 true);
+  }
+  config.n_kv_heads = 1;
+  config.head_dim = latent.kv_rank + latent.rotary_dim;
+  return {};
 }
 
 Result<std::int64_t> parse_kv_heads(const ConfigSource& source, std::int64_t n_heads) {
@@ -118,8 +164,12 @@ Result<void> parse_sizes(const ConfigSource& source, ModelConfig& config) {
          fields.integer_or("num_hidden_layers", defaults.num_hidden_layers, {.min = 1, .max = kMaxLayers}));
   SS_TRY(config.n_heads,
          fields.integer_or("num_attention_heads", defaults.num_attention_heads, {.min = 1, .max = kMaxHeads}));
-  SS_TRY(config.n_kv_heads, parse_kv_heads(source, config.n_heads));
-  SS_TRY(config.head_dim, parse_head_dim(source, config));
+  if (defaults.latent.kv_lora_rank > 0) {
+    SS_TRY_VOID(parse_latent(source, config));
+  } else {
+    SS_TRY(config.n_kv_heads, parse_kv_heads(source, config.n_heads));
+    SS_TRY(config.head_dim, parse_head_dim(source, config));
+  }
   SS_TRY(config.vocab_size, fields.integer_or("vocab_size", defaults.vocab_size, {.min = 1, .max = kMaxVocabSize}));
   SS_TRY(config.max_seq_len,
          fields.integer_or("max_position_embeddings", defaults.max_position_embeddings, {.min = 1, .max = kMaxSeqLen}));
@@ -162,7 +212,7 @@ Result<double> parse_softcap(const ConfigSource& source, std::string_view key, d
 Result<void> parse_scales(const ConfigSource& source, ModelConfig& config) {
   const JsonFields& fields = source.fields;
   const ConfigClass& defaults = source.defaults;
-  auto scores_divisor = static_cast<double>(config.head_dim);
+  auto scores_divisor = static_cast<double>(config.latent.is_present() ? config.latent.qk_dim() : config.head_dim);
   if (defaults.query_pre_attn_scalar > 0) {
     SS_TRY(const std::int64_t scalar,
            fields.integer_or("query_pre_attn_scalar", defaults.query_pre_attn_scalar, {.min = 1, .max = kMaxExtent}));

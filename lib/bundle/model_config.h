@@ -40,6 +40,8 @@ enum class Architecture : std::uint8_t {
   kGptOss,
   kCohere2,
   kStarcoder2,
+  kDeepseekV2,
+  kDeepseekV3,
 };
 
 /// "llama", "qwen3_moe", ...: transformers' model_type, and the `family` of a manifest.
@@ -65,6 +67,21 @@ enum class QkNorm : std::uint8_t {
   kAllHeads,  ///< all heads of q together, and all of k (OLMo 2)
 };
 
+/// How a mixture judges a group of its experts (op.h).
+enum class GroupRule : std::uint8_t { kLargest, kSumOfTwo };
+
+/// Multi-head latent attention (DeepSeek): a token has one latent, from which the keys and values of all heads follow by a
+/// matrix of each head. What is cached is the latent and the rotated part of the keys, which all heads share.
+struct LatentAttention {
+  std::int64_t q_rank = 0;   ///< q_lora_rank: queries come from a normalized latent of this width; 0: from one product
+  std::int64_t kv_rank = 0;  ///< kv_lora_rank: the width of the latent; 0: the model has no latent attention
+  std::int64_t plain_dim = 0;  ///< qk_nope_head_dim: elements of a head of q and k that are not rotated, the first ones
+  std::int64_t rotary_dim = 0;  ///< qk_rope_head_dim: those that are, behind them
+  std::int64_t value_dim = 0;   ///< v_head_dim
+  [[nodiscard]] bool is_present() const noexcept { return kv_rank > 0; }
+  [[nodiscard]] std::int64_t qk_dim() const noexcept { return plain_dim + rotary_dim; }
+};
+
 /// Where a block has an RMS norm.
 enum class BlockNorms : std::uint8_t {
   kBefore,
@@ -78,8 +95,9 @@ struct ModelConfig {
   std::int64_t ffn_dim = 0;     ///< intermediate_size: of a feed-forward network without experts
   std::int64_t n_layers = 0;    ///< num_hidden_layers
   std::int64_t n_heads = 0;     ///< num_attention_heads
-  std::int64_t n_kv_heads = 0;  ///< num_key_value_heads, a divisor of n_heads
-  std::int64_t head_dim = 0;    ///< even
+  std::int64_t n_kv_heads = 0;  ///< num_key_value_heads, a divisor of n_heads; with latent attention 1
+  std::int64_t head_dim = 0;    ///< even; with latent attention what is cached of a token: kv_rank + rotary_dim
+  LatentAttention latent;
   std::int64_t vocab_size = 0;
   std::int64_t max_seq_len = 0;  ///< max_position_embeddings
   double norm_eps = 1e-5;        ///< rms_norm_eps
@@ -120,8 +138,14 @@ struct ModelConfig {
   std::int64_t n_experts_per_token = 0;  ///< how many of the best experts a token uses
   std::int64_t expert_ffn_dim = 0;       ///< intermediate_size of one expert
   bool renormalizes_experts = true;      ///< the weights of a token's experts are scaled to the sum 1
-  std::vector<bool> mixture_layers;      ///< [n_layers]: those with experts
-  std::int64_t shared_ffn_dim = 0;  ///< of the expert that every token uses, with a gate of its own; 0: there is none
+  bool sigmoid_experts = false;          ///< scores of experts are sigmoids, and a bias joins the choice (DeepSeek-V3)
+  double expert_scale = 1.0;             ///< the weights of a token's experts are multiplied by it at last
+  std::int64_t n_expert_groups = 1;      ///< of which a token's experts come from the n_top_groups best
+  std::int64_t n_top_groups = 1;
+  GroupRule group_rule = GroupRule::kLargest;
+  std::vector<bool> mixture_layers;  ///< [n_layers]: those with experts
+  std::int64_t shared_ffn_dim = 0;   ///< of the expert that every token uses; 0: there is none
+  bool shared_gate = false;          ///< it has a gate of its own (Qwen2-MoE)
   std::optional<std::int32_t> bos_id;
   std::vector<std::int32_t> eos_ids;  ///< each of these ends a generation
   std::string torch_dtype;            ///< as written in the file ("bfloat16"); empty if absent
@@ -132,8 +156,11 @@ struct ModelConfig {
   [[nodiscard]] bool is_mixture_layer(std::int64_t layer) const {
     return mixture_layers[static_cast<std::size_t>(layer)];
   }
+  /// The width of all queries as attention reads them: with latent attention, of queries to latents.
   [[nodiscard]] std::int64_t q_dim() const noexcept { return n_heads * head_dim; }
   [[nodiscard]] std::int64_t kv_dim() const noexcept { return n_kv_heads * head_dim; }
+  /// The width of a value as attention reads it.
+  [[nodiscard]] std::int64_t value_dim() const noexcept { return latent.is_present() ? latent.kv_rank : head_dim; }
 };
 
 /// Parses the text of a config.json. Error messages begin with `name`. Errors: kInvalidInput for malformed input,

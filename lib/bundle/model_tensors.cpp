@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <system_error>
 #include <utility>
 
 #include "core/check.h"
@@ -25,7 +27,29 @@ class LayerTensors {
   std::vector<TensorSpec>* tensors_;
 };
 
+void add_latent_attention(const ModelConfig& config, LayerTensors& layer) {
+  const LatentAttention& latent = config.latent;
+  const std::int64_t queries = config.n_heads * latent.qk_dim();
+  if (latent.q_rank > 0) {
+    layer.add("self_attn.q_a_proj.weight", {latent.q_rank, config.dim}, TensorRole::kMatmul);
+    if (config.qkv_bias) layer.add("self_attn.q_a_proj.bias", {latent.q_rank}, TensorRole::kBias);
+    layer.add(kQueryLatentNorm, {latent.q_rank}, TensorRole::kNorm);
+    layer.add("self_attn.q_b_proj.weight", {queries, latent.q_rank}, TensorRole::kMatmul);
+  } else {
+    layer.add("self_attn.q_proj.weight", {queries, config.dim}, TensorRole::kMatmul);
+  }
+  const std::int64_t n_cached = latent.kv_rank + latent.rotary_dim;
+  layer.add("self_attn.kv_a_proj_with_mqa.weight", {n_cached, config.dim}, TensorRole::kMatmul);
+  if (config.qkv_bias) layer.add("self_attn.kv_a_proj_with_mqa.bias", {n_cached}, TensorRole::kBias);
+  layer.add(kLatentNorm, {latent.kv_rank}, TensorRole::kNorm);
+  layer.add("self_attn.kv_b_proj.weight", {config.n_heads * (latent.plain_dim + latent.value_dim), latent.kv_rank},
+            TensorRole::kLatent);
+  layer.add("self_attn.o_proj.weight", {config.dim, config.n_heads * latent.value_dim}, TensorRole::kMatmul);
+  if (config.out_bias) layer.add("self_attn.o_proj.bias", {config.dim}, TensorRole::kBias);
+}
+
 void add_attention(const ModelConfig& config, LayerTensors& layer) {
+  if (config.latent.is_present()) return add_latent_attention(config, layer);
   const std::int64_t q = config.q_dim();
   const std::int64_t kv = config.kv_dim();
   if (config.fused_projections) {
@@ -107,9 +131,17 @@ void add_feed_forward(const ModelConfig& config, std::int64_t layer, std::vector
   for (std::int64_t expert = 0; expert < config.n_experts; ++expert) {
     add_network(expert_tensors(config, layer, expert), config.dim, tensors);
   }
+  if (config.sigmoid_experts) tensors.push_back({choice_bias_name(layer), {config.n_experts}, TensorRole::kChoiceBias});
   if (config.shared_ffn_dim == 0) return;
-  add_network(shared_expert_tensors(config, layer), config.dim, tensors);
-  tensors.push_back({shared_gate_tensor_name(layer), {1, config.dim}, TensorRole::kRouter});
+  const FfnTensors shared = shared_expert_tensors(config, layer);
+  add_network(shared, config.dim, tensors);
+  if (config.shared_gate) {
+    tensors.push_back({shared_gate_tensor_name(layer), {1, config.dim}, TensorRole::kRouter});
+  } else if (config.ffn_bias) {
+    tensors.push_back({bias_name(shared.gate.tensor), {config.shared_ffn_dim}, TensorRole::kBias});
+    tensors.push_back({bias_name(shared.up.tensor), {config.shared_ffn_dim}, TensorRole::kBias});
+    tensors.push_back({bias_name(shared.down.tensor), {config.dim}, TensorRole::kBias});
+  }
 }
 
 /// The module of a layer's experts and their router.
@@ -138,6 +170,27 @@ AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer
   return {.q = {layer_tensor_name(layer, "self_attn.q_proj.weight"), 0, q},
           .k = {layer_tensor_name(layer, "self_attn.k_proj.weight"), 0, kv},
           .v = {layer_tensor_name(layer, "self_attn.v_proj.weight"), 0, kv}};
+}
+
+LatentTensors latent_tensors(const ModelConfig& config, std::int64_t layer) {
+  const LatentAttention& latent = config.latent;
+  const std::int64_t queries = config.n_heads * latent.qk_dim();
+  const TensorRows kv_a{layer_tensor_name(layer, "self_attn.kv_a_proj_with_mqa.weight"), 0,
+                        latent.kv_rank + latent.rotary_dim};
+  if (latent.q_rank == 0) {
+    return {.q_a = {}, .q_b = {layer_tensor_name(layer, "self_attn.q_proj.weight"), 0, queries}, .kv_a = kv_a};
+  }
+  return {.q_a = {layer_tensor_name(layer, "self_attn.q_a_proj.weight"), 0, latent.q_rank},
+          .q_b = {layer_tensor_name(layer, "self_attn.q_b_proj.weight"), 0, queries},
+          .kv_a = kv_a};
+}
+
+LatentHead latent_head(const ModelConfig& config, std::int64_t layer, std::int64_t head) {
+  const LatentAttention& latent = config.latent;
+  const std::string name = layer_tensor_name(layer, "self_attn.kv_b_proj.weight");
+  const std::int64_t first = head * (latent.plain_dim + latent.value_dim);
+  return {.query = {name, 0, latent.kv_rank, 1, 0, first, latent.plain_dim},
+          .value = {name, first + latent.plain_dim, latent.value_dim}};
 }
 
 FfnTensors ffn_tensors(const ModelConfig& config, std::int64_t layer) {
@@ -190,7 +243,8 @@ FfnTensors expert_tensors(const ModelConfig& config, std::int64_t layer, std::in
 
 FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer) {
   const auto rows = [&](std::string_view matrix, std::int64_t n_rows) {
-    return TensorRows{layer_tensor_name(layer, fmt::format("mlp.shared_expert.{}.weight", matrix)), 0, n_rows};
+    const std::string_view module = config.shared_gate ? "shared_expert" : "shared_experts";
+    return TensorRows{layer_tensor_name(layer, fmt::format("mlp.{}.{}.weight", module, matrix)), 0, n_rows};
   };
   return {.gate = rows("gate_proj", config.shared_ffn_dim),
           .up = rows("up_proj", config.shared_ffn_dim),
@@ -199,6 +253,10 @@ FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer) 
 
 std::string shared_gate_tensor_name(std::int64_t layer) {
   return layer_tensor_name(layer, "mlp.shared_expert_gate.weight");
+}
+
+std::string choice_bias_name(std::int64_t layer) {
+  return layer_tensor_name(layer, "mlp.gate.e_score_correction_bias");
 }
 
 std::string bias_name(std::string_view weight_name) {
@@ -250,6 +308,15 @@ std::string name_of_stored(const ModelConfig& config, std::string_view stored) {
 bool is_for_pictures(const ModelConfig& config, std::string_view stored) {
   return config.is_text_part &&
          std::ranges::any_of(kPictureModules, [&](std::string_view module) { return stored.starts_with(module); });
+}
+
+bool is_behind_last_layer(const ModelConfig& config, std::string_view name) {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!config.latent.is_present() || !name.starts_with(kLayers)) return false;
+  const std::string_view number = name.substr(kLayers.size(), name.find('.', kLayers.size()) - kLayers.size());
+  std::int64_t layer = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), layer);
+  return error == std::errc() && end == number.data() + number.size() && layer >= config.n_layers;
 }
 
 std::vector<TensorSpec> model_tensors(const ModelConfig& config) {

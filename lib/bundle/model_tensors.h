@@ -17,8 +17,10 @@ enum class TensorRole : std::uint8_t {
   kEmbedding,  ///< used for lookups and then never quantized; a tied head quantizes the same tensor as kMatmul
   kMatmul,     ///< [n_outputs, n_inputs]: the weights that int8 and int4 quantize
   kRouter,     ///< routing weights of a mixture, which keep their stored type
+  kLatent,  ///< [heads * outputs, latent]: from a latent to keys and values of heads, which keeps its stored type, too
   kNorm,
   kBias,
+  kChoiceBias,  ///< what joins the choice of experts: as stored in every variant, also in those of BF16 and FP16
 };
 
 struct TensorSpec {
@@ -43,6 +45,8 @@ struct TensorRows {
   std::int64_t n_rows = 0;
   std::int64_t step = 1;                               ///< from one row to the next
   std::optional<std::int64_t> transposed_matrix = {};  ///< which of [matrices, inputs, outputs]
+  std::int64_t first_input = 0;                        ///< of a transposed matrix
+  std::int64_t n_inputs = 0;                           ///< 0: all
 };
 
 /// The projections of an attention layer: q, k and v.
@@ -52,6 +56,23 @@ struct AttentionTensors {
   TensorRows v;
 };
 [[nodiscard]] AttentionTensors attention_tensors(const ModelConfig& config, std::int64_t layer);
+
+/// The projections of a layer with latent attention. Without a q_rank, q_b is all of the queries, and q_a names no tensor.
+struct LatentTensors {
+  TensorRows q_a;
+  TensorRows q_b;
+  TensorRows kv_a;  ///< the latent, and the rotated key behind it
+};
+[[nodiscard]] LatentTensors latent_tensors(const ModelConfig& config, std::int64_t layer);
+/// Of one head, from rows of the tensor "kv_b_proj": what multiplies the plain part of its query ([kv_rank, plain_dim]), and
+/// what makes its output of the attended latent ([value_dim, kv_rank]).
+struct LatentHead {
+  TensorRows query;
+  TensorRows value;
+};
+[[nodiscard]] LatentHead latent_head(const ModelConfig& config, std::int64_t layer, std::int64_t head);
+inline constexpr std::string_view kQueryLatentNorm = "self_attn.q_a_layernorm.weight";
+inline constexpr std::string_view kLatentNorm = "self_attn.kv_a_layernorm.weight";
 
 /// The matrices of a feed-forward network: down(act(gate) * up), or down(act(up)), where gate names no tensor.
 struct FfnTensors {
@@ -76,6 +97,8 @@ struct ExpertBiases {
 [[nodiscard]] ExpertBiases expert_bias_names(std::int64_t layer);
 /// In a layer of a model with attention sinks: [n_heads].
 inline constexpr std::string_view kSinks = "self_attn.sinks";
+/// In a model with sigmoid_experts, the bias of the choice: [n_experts].
+[[nodiscard]] std::string choice_bias_name(std::int64_t layer);
 /// Those of the expert that all tokens share, and the vector that gates it.
 [[nodiscard]] FfnTensors shared_expert_tensors(const ModelConfig& config, std::int64_t layer);
 [[nodiscard]] std::string shared_gate_tensor_name(std::int64_t layer);
@@ -103,6 +126,10 @@ inline constexpr std::string_view kHeadTensor = "lm_head.weight";
 [[nodiscard]] std::string name_of_stored(const ModelConfig& config, std::string_view stored);
 /// Whether a tensor of the checkpoint belongs to the part for pictures, which is not computed.
 [[nodiscard]] bool is_for_pictures(const ModelConfig& config, std::string_view stored);
+
+/// Whether a tensor of the checkpoint belongs to a layer behind the last, which predicts a further token (DeepSeek-V3's
+/// multi-token prediction) and is not computed.
+[[nodiscard]] bool is_behind_last_layer(const ModelConfig& config, std::string_view name);
 
 /// All tensors of the model, in the order of the forward pass. kHeadTensor is left out if the embeddings are tied.
 [[nodiscard]] std::vector<TensorSpec> model_tensors(const ModelConfig& config);

@@ -81,6 +81,7 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
     case TensorRole::kNorm:
       return {tensor_seed, 1.0F, 0.1F};
     case TensorRole::kBias:
+    case TensorRole::kChoiceBias:
       return {tensor_seed, 0.0F, 0.02F};
     case TensorRole::kEmbedding:
       // A tied head uses these rows as weights: a standard deviation of 3 for the logits keeps the best ones apart.
@@ -88,6 +89,7 @@ WeightNoise noise_of(const ModelConfig& config, const TensorSpec& tensor, std::u
     case TensorRole::kRouter:
       return {tensor_seed, 0.0F, static_cast<float>(spread)};
     case TensorRole::kMatmul:
+    case TensorRole::kLatent:
       break;
   }
   const bool into_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight") ||

@@ -42,7 +42,7 @@ Result<WeightEncoding> encoding_as_stored(DType dtype) {
 
 Result<WeightEncoding> encoding_of(const Variant& variant, TensorRole role, DType stored) {
   if (role == TensorRole::kMatmul) return variant.matmul;
-  if (variant.rest) return *variant.rest;
+  if (variant.rest && role != TensorRole::kChoiceBias) return *variant.rest;
   return encoding_as_stored(stored);
 }
 

@@ -84,10 +84,15 @@ void check_model(Verification& verification) {
   std::set<std::string, std::less<>> known;
   for (const TensorSpec& spec : model_tensors(config)) known.insert(spec.name);
   std::int64_t n_for_pictures = 0;
+  std::int64_t n_behind = 0;
   for (const auto& [name, tensor] : verification.bundle.tensors().tensors()) {
     if (known.contains(name)) continue;
     if (is_for_pictures(config, name)) {
       ++n_for_pictures;
+      continue;
+    }
+    if (is_behind_last_layer(config, name)) {
+      ++n_behind;
       continue;
     }
     // Old checkpoints store the rotary frequencies, and some store a tied head a second time; both are ignored.
@@ -98,6 +103,9 @@ void check_model(Verification& verification) {
   }
   if (n_for_pictures > 0) {
     verification.findings.note(fmt::format("tensors of the part for pictures: {}, ignored", n_for_pictures));
+  }
+  if (n_behind > 0) {
+    verification.findings.note(fmt::format("tensors of layers that predict further tokens: {}, ignored", n_behind));
   }
 }
 

@@ -198,14 +198,15 @@ class StoredRows final : public WeightSource {
 /// Columns of one matrix of a tensor [matrices, inputs, outputs], as rows.
 class StoredColumns final : public WeightSource {
  public:
+  /// view.n_inputs is not 0 here.
   StoredColumns(StoredTensor tensor, ColumnView view, WeightEncoding encoding)
       : tensor_(std::move(tensor)), view_(view), encoding_(encoding) {}
 
   Result<void> read_rows(std::int64_t first_row, std::int64_t n_rows, std::span<std::byte> values,
                          std::span<float> scales) const override {
     SS_CHECK(first_row >= 0 && n_rows >= 0 && n_rows <= view_.n_columns - first_row, "rows outside the view");
-    const auto n_inputs = static_cast<std::size_t>(tensor_.info.shape.extent(1));
-    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, tensor_.info.shape.extent(1)));
+    const auto n_inputs = static_cast<std::size_t>(view_.n_inputs);
+    const auto n_scales = static_cast<std::size_t>(scales_per_row(encoding_, view_.n_inputs));
     const std::size_t row_bytes = n_inputs * transfer_bytes_per_value(encoding_);
     std::vector<float> strip(static_cast<std::size_t>(std::min(n_rows, kStripColumns)) * n_inputs);
     for (std::int64_t done = 0; done < n_rows; done += kStripColumns) {
@@ -228,16 +229,18 @@ class StoredColumns final : public WeightSource {
   static constexpr std::int64_t kStripColumns = 64;
 
   void read_strip(std::int64_t first_row, std::int64_t n_rows, std::span<float> strip) const {
-    const std::int64_t n_inputs = tensor_.info.shape.extent(1);
-    const std::int64_t n_outputs = tensor_.info.shape.extent(2);
+    const Shape& shape = tensor_.info.shape;
+    const std::int64_t n_stored = shape.extent(shape.rank() - 2);
+    const std::int64_t n_outputs = shape.extent(shape.rank() - 1);
     const DType dtype = *tensor_.info.dtype;
     std::vector<float> values(static_cast<std::size_t>((n_rows - 1) * view_.step + 1));
-    for (std::int64_t input = 0; input < n_inputs; ++input) {
-      const std::int64_t at =
-          (view_.matrix * n_inputs + input) * n_outputs + view_.first_column + first_row * view_.step;
+    for (std::int64_t input = 0; input < view_.n_inputs; ++input) {
+      const std::int64_t at = (view_.matrix * n_stored + view_.first_input + input) * n_outputs + view_.first_column +
+                              first_row * view_.step;
       load_floats(tensor_.bytes().data() + static_cast<std::size_t>(at) * size_of(dtype), dtype, values);
       for (std::int64_t row = 0; row < n_rows; ++row) {
-        strip[static_cast<std::size_t>(row * n_inputs + input)] = values[static_cast<std::size_t>(row * view_.step)];
+        strip[static_cast<std::size_t>(row * view_.n_inputs + input)] =
+            values[static_cast<std::size_t>(row * view_.step)];
       }
     }
   }
@@ -272,9 +275,15 @@ Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTenso
                                                                WeightEncoding encoding) {
   const TensorInfo& info = tensor.info;
   SS_TRY_VOID(expect_numbers(info));
-  const bool is_inside = info.shape.rank() == 3 && view.matrix >= 0 && view.matrix < info.shape.extent(0) &&
+  const std::size_t rank = info.shape.rank();
+  const std::int64_t n_matrices = rank == 3 ? info.shape.extent(0) : 1;
+  const std::int64_t n_stored = rank < 2 ? 0 : info.shape.extent(rank - 2);
+  ColumnView whole = view;
+  if (view.n_inputs == 0) whole.n_inputs = n_stored - view.first_input;
+  const bool is_inside = (rank == 2 || rank == 3) && view.matrix >= 0 && view.matrix < n_matrices &&
                          view.first_column >= 0 && view.step >= 1 && view.n_columns >= 1 &&
-                         view.first_column + (view.n_columns - 1) * view.step < info.shape.extent(2);
+                         view.first_column + (view.n_columns - 1) * view.step < info.shape.extent(rank - 1) &&
+                         view.first_input >= 0 && whole.n_inputs >= 1 && whole.n_inputs <= n_stored - view.first_input;
   if (!is_inside) {
     return Error{
         ErrorCode::kInvalidInput,
@@ -282,7 +291,7 @@ Result<std::shared_ptr<const WeightSource>> make_column_source(const StoredTenso
                     printable(info.name), view.first_column, view.first_column + (view.n_columns - 1) * view.step,
                     view.matrix, info.shape.to_string())};
   }
-  return std::shared_ptr<const WeightSource>(std::make_shared<StoredColumns>(tensor, view, encoding));
+  return std::shared_ptr<const WeightSource>(std::make_shared<StoredColumns>(tensor, whole, encoding));
 }
 
 }  // namespace secondsource

@@ -16,12 +16,15 @@ namespace secondsource {
 /// stored in F32, F16 or BF16, kInvalidInput for more than three dimensions.
 Result<std::shared_ptr<const WeightSource>> make_weight_source(const StoredTensor& tensor, WeightEncoding encoding);
 
-/// Columns of one matrix of a tensor [matrices, inputs, outputs], by which some classes store their experts.
+/// Columns of one matrix of a tensor [matrices, inputs, outputs], by which some classes store their experts. A tensor
+/// [inputs, outputs] is one matrix.
 struct ColumnView {
   std::int64_t matrix = 0;
   std::int64_t first_column = 0;
   std::int64_t step = 1;  ///< from one column to the next
   std::int64_t n_columns = 0;
+  std::int64_t first_input = 0;
+  std::int64_t n_inputs = 0;  ///< of each column; 0: all from first_input on
 };
 
 /// Makes a source whose rows are columns of `tensor`, as make_weight_source() otherwise. Errors: kUnsupported as there;

@@ -13,6 +13,9 @@ std::int32_t narrow(std::int64_t value) {
   return static_cast<std::int32_t>(value);  // parse_model_config() bounds every extent far below 2^31
 }
 
+/// The epsilon of the norms of latents, whatever rms_norm_eps is: transformers' DeepSeek classes pass none.
+constexpr float kLatentEps = 1e-6F;
+
 /// Adds values and operations to the graph. An operation that can work in place does so unless all values are observed.
 class GraphBuilder {
  public:
@@ -28,6 +31,11 @@ class GraphBuilder {
                            .out = x.sum,
                            .scale = static_cast<float>(config_.embedding_scale / config_.residual_scale)});
     for (std::int64_t layer = 0; layer < config_.n_layers; ++layer) {
+      if (config_.latent.is_present()) {
+        latent_attention_block(x, layer);
+        ffn_block(x, layer, x.sum);
+        continue;
+      }
       const ValueId input = attention_block(x, layer);
       ffn_block(x, layer, input);
     }
@@ -118,6 +126,60 @@ class GraphBuilder {
     x.sum = sum;
   }
 
+  ValueId product(std::string label, ValueId x, WeightId weight, const std::optional<WeightId>& bias,
+                  std::int64_t cols) {
+    const ValueId out = value(Rows::kTokens, cols);
+    add(std::move(label), Matmul{.x = x,
+                                 .weight = weight,
+                                 .out = out,
+                                 .act = options_.act,
+                                 .epilogue = bias ? Epilogue::kBias : Epilogue::kNone,
+                                 .aux = {},
+                                 .bias = bias});
+    return out;
+  }
+
+  /// Multi-head latent attention, computed on latents: a query's plain part times the matrix that would make keys of a latent
+  /// is a query to the latent itself, and the matrix that would make values of it multiplies the attended latent instead.
+  void latent_attention_block(Hidden& x, std::int64_t layer) {
+    const LayerWeights& of_layer = weights_.layers[static_cast<std::size_t>(layer)];
+    const LatentWeights& weights = *of_layer.latent;
+    const LatentAttention& latent = config_.latent;
+    const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
+    const HeadShape heads{narrow(config_.n_heads), 1, narrow(config_.head_dim), narrow(latent.kv_rank)};
+    const ValueId input = block_input(label("norm"), x, of_layer.attention_norm, of_layer.attention_norm_bias);
+    ValueId of_queries = input;
+    if (weights.q_a) {
+      const ValueId compressed = product(label("q_a"), input, *weights.q_a, weights.q_a_bias, latent.q_rank);
+      of_queries = value(Rows::kTokens, latent.q_rank);
+      add(label("q_norm"), RmsNorm{.x = compressed, .weight = *weights.q_norm, .eps = kLatentEps, .out = of_queries});
+    }
+    const ValueId q = product(label("q_b"), of_queries, weights.q_b, std::nullopt, config_.n_heads * latent.qk_dim());
+    const ValueId cached = product(label("kv_a"), input, weights.kv_a, weights.kv_a_bias, config_.head_dim);
+    const ValueId to_latents = value(Rows::kTokens, config_.q_dim());
+    add(label("query_heads"),
+        HeadMatmul{.x = q, .weights = weights.query_heads, .out = to_latents, .n_heads = heads.n_heads});
+    const ValueId rotated = in_place_of(to_latents);
+    add(label("latent_append"), LatentAppend{.latent = cached,
+                                             .q = to_latents,
+                                             .q_out = rotated,
+                                             .layer = narrow(layer),
+                                             .heads = heads,
+                                             .rope = RopeId{config_.layer_ropes[static_cast<std::size_t>(layer)]},
+                                             .norm = weights.kv_norm,
+                                             .norm_eps = kLatentEps});
+    const ValueId attended = value(Rows::kTokens, config_.n_heads * latent.kv_rank);
+    add(label("attention"), Attention{.q = rotated,
+                                      .out = attended,
+                                      .layer = narrow(layer),
+                                      .heads = heads,
+                                      .scale = static_cast<float>(config_.attention_scale)});
+    const ValueId outputs = value(Rows::kTokens, config_.n_heads * latent.value_dim);
+    add(label("value_heads"),
+        HeadMatmul{.x = attended, .weights = weights.value_heads, .out = outputs, .n_heads = heads.n_heads});
+    add_product(label("out"), outputs, of_layer.attention_out, {.bias = of_layer.out_bias}, x);
+  }
+
   /// Returns what the block reads.
   ValueId attention_block(Hidden& x, std::int64_t layer) {
     const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
@@ -165,7 +227,7 @@ class GraphBuilder {
         config_.parallel_blocks ? of_attention : block_input(label("norm"), x, weights.ffn_norm, weights.ffn_norm_bias);
     if (config_.is_mixture_layer(layer)) {
       add_experts(label(""), input,
-                  {.score = RouteScore::kSoftmax,
+                  {.score = config_.sigmoid_experts ? RouteScore::kSigmoid : RouteScore::kSoftmax,
                    .renormalize = config_.renormalizes_experts,
                    .n_top = narrow(config_.n_experts_per_token),
                    .ffn_dim = config_.expert_ffn_dim,
@@ -174,15 +236,29 @@ class GraphBuilder {
                    .down = weights.down,
                    .router_bias = weights.router_bias,
                    .gate_up_bias = weights.gate_up_bias,
-                   .down_bias = weights.down_bias},
+                   .down_bias = weights.down_bias,
+                   .choice_bias = weights.choice_bias,
+                   .choice = routed()},
                   x);
       if (!weights.shared) return;
+      if (!weights.shared->gate) {
+        const ValueId hidden = value(Rows::kTokens, config_.shared_ffn_dim);
+        add(label("shared_gate_up"), Matmul{.x = input,
+                                            .weight = weights.shared->gate_up,
+                                            .out = hidden,
+                                            .act = options_.act,
+                                            .epilogue = gated(),
+                                            .aux = {},
+                                            .bias = weights.shared->gate_up_bias});
+        add_product(label("shared_down"), hidden, weights.shared->down, {.bias = weights.shared->down_bias}, x);
+        return;
+      }
       add_experts(label("shared_"), input,
                   {.score = RouteScore::kSigmoid,
                    .renormalize = false,
                    .n_top = 1,
                    .ffn_dim = config_.shared_ffn_dim,
-                   .router = weights.shared->gate,
+                   .router = *weights.shared->gate,
                    .gate_up = weights.shared->gate_up,
                    .down = weights.shared->down},
                   x);
@@ -199,6 +275,21 @@ class GraphBuilder {
     add_product(label("down"), hidden, weights.down, {.bias = weights.down_bias, .norm = weights.post_ffn_norm}, x);
   }
 
+  /// How a token's experts come from groups of them.
+  struct Choice {
+    std::int32_t n_groups = 1;
+    std::int32_t n_top_groups = 1;
+    GroupScore group_score = GroupScore::kLargest;
+    float scale = 1.0F;
+  };
+
+  [[nodiscard]] Choice routed() const {
+    return {.n_groups = narrow(config_.n_expert_groups),
+            .n_top_groups = narrow(config_.n_top_groups),
+            .group_score = config_.group_rule == GroupRule::kSumOfTwo ? GroupScore::kSumOfTwo : GroupScore::kLargest,
+            .scale = static_cast<float>(config_.expert_scale)};
+  }
+
   /// Experts and how a token's are chosen. An expert that all tokens share is a mixture of one.
   struct Experts {
     RouteScore score{};
@@ -211,6 +302,8 @@ class GraphBuilder {
     std::optional<WeightId> router_bias = {};
     std::optional<WeightId> gate_up_bias = {};
     std::optional<WeightId> down_bias = {};
+    std::optional<WeightId> choice_bias = {};
+    Choice choice = {};
   };
 
   /// Adds what the experts make of `input` to the hidden state.
@@ -223,6 +316,11 @@ class GraphBuilder {
                                .score = experts.score,
                                .n_top = experts.n_top,
                                .renormalize = experts.renormalize,
+                               .choice_bias = experts.choice_bias,
+                               .n_groups = experts.choice.n_groups,
+                               .n_top_groups = experts.choice.n_top_groups,
+                               .group_score = experts.choice.group_score,
+                               .scale = experts.choice.scale,
                                .expert = expert,
                                .weight = share});
     const ValueId hidden = value(Rows::kTokens, experts.n_top * experts.ffn_dim);
@@ -309,6 +407,7 @@ KvSpec kv_spec_of(const ModelConfig& config, std::int32_t page_tokens, DType dty
   return KvSpec{.n_layers = narrow(config.n_layers),
                 .n_kv_heads = narrow(config.n_kv_heads),
                 .head_dim = narrow(config.head_dim),
+                .latent_dim = narrow(config.latent.kv_rank),
                 .page_tokens = page_tokens,
                 .dtype = dtype};
 }

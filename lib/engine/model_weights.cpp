@@ -32,17 +32,22 @@ class Preparer {
 
   /// Prepares a matrix of these rows; for `n_experts`, expert by expert.
   Result<WeightId> matrix(std::string label, const std::vector<MatrixPart>& parts, Join join,
-                          std::int64_t n_experts = 1) {
+                          std::int64_t n_experts = 1, TensorRole role = TensorRole::kMatmul) {
     WeightSpec spec{.name = std::move(label), .parts = {}, .join = join, .n_experts = n_experts};
     for (const MatrixPart& part : parts) {
       const StoredTensor& tensor = stored(part.rows.tensor);
-      SS_TRY(spec.encoding, encoding_of(variant_, TensorRole::kMatmul, tensor.info.dtype.value()));
+      SS_TRY(spec.encoding, encoding_of(variant_, role, tensor.info.dtype.value()));
       const std::int64_t n_rows = part.rows.n_rows;
       if (part.rows.transposed_matrix) {
-        SS_TRY(auto columns,
-               make_column_source(tensor, {*part.rows.transposed_matrix, part.rows.first_row, part.rows.step, n_rows},
-                                  spec.encoding));
-        spec.n_cols = tensor.info.shape.extent(1);
+        SS_TRY(auto columns, make_column_source(tensor,
+                                                {.matrix = *part.rows.transposed_matrix,
+                                                 .first_column = part.rows.first_row,
+                                                 .step = part.rows.step,
+                                                 .n_columns = n_rows,
+                                                 .first_input = part.rows.first_input,
+                                                 .n_inputs = part.rows.n_inputs},
+                                                spec.encoding));
+        spec.n_cols = part.rows.n_inputs > 0 ? part.rows.n_inputs : tensor.info.shape.extent(1);
         spec.n_rows += n_rows;
         spec.parts.push_back({n_rows, std::move(columns)});
         continue;
@@ -205,10 +210,22 @@ Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int
                            TensorRole::kBias));
     SS_TRY(weights.down_bias, preparer.vector(label("ffn.down_bias"), {{biases.down}}, TensorRole::kBias));
   }
+  if (config.sigmoid_experts) {
+    SS_TRY(weights.choice_bias,
+           preparer.vector(label("ffn.choice_bias"), {{choice_bias_name(layer)}}, TensorRole::kChoiceBias));
+  }
   if (config.shared_ffn_dim == 0) return {};
   const FfnTensors network = shared_expert_tensors(config, layer);
   SharedExpert shared;
-  SS_TRY(shared.gate, preparer.table(label("ffn.shared_gate"), shared_gate_tensor_name(layer), TensorRole::kRouter));
+  if (config.shared_gate) {
+    SS_TRY(shared.gate, preparer.table(label("ffn.shared_gate"), shared_gate_tensor_name(layer), TensorRole::kRouter));
+  } else if (config.ffn_bias) {
+    SS_TRY(shared.gate_up_bias,
+           preparer.vector(label("ffn.shared_gate_up_bias"),
+                           {{bias_name(network.gate.tensor)}, {bias_name(network.up.tensor)}}, TensorRole::kBias));
+    SS_TRY(shared.down_bias,
+           preparer.vector(label("ffn.shared_down_bias"), {{bias_name(network.down.tensor)}}, TensorRole::kBias));
+  }
   SS_TRY(shared.gate_up,
          preparer.matrix(label("ffn.shared_gate_up"), {{network.gate}, {network.up}}, Join::kInterleaveGateUp));
   SS_TRY(shared.down, preparer.matmul(label("ffn.shared_down"), network.down));
@@ -216,10 +233,46 @@ Result<void> prepare_ffn(Preparer& preparer, const ModelConfig& config, std::int
   return {};
 }
 
+Result<LatentWeights> prepare_latent(Preparer& preparer, const ModelConfig& config, std::int64_t layer) {
+  const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.attention.{}", layer, rest); };
+  const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
+  const HeadOrder of_queries = latent_order_of(config, config.latent.plain_dim);
+  const HeadOrder of_latent = latent_order_of(config, config.latent.kv_rank);
+  const LatentTensors tensors = latent_tensors(config, layer);
+  LatentWeights weights;
+  if (config.latent.q_rank > 0) {
+    SS_TRY(weights.q_a, preparer.matmul(label("q_a"), tensors.q_a));
+    if (config.qkv_bias) {
+      SS_TRY(weights.q_a_bias,
+             preparer.vector(label("q_a_bias"), {{bias_name(tensors.q_a.tensor)}}, TensorRole::kBias));
+    }
+    SS_TRY(weights.q_norm, preparer.norm(label("q_norm"), name(kQueryLatentNorm), {}));
+  }
+  SS_TRY(weights.q_b, preparer.matrix(label("q_b"), {{tensors.q_b, of_queries}}, Join::kNone));
+  SS_TRY(weights.kv_a, preparer.matrix(label("kv_a"), {{tensors.kv_a, of_latent}}, Join::kNone));
+  if (config.qkv_bias) {
+    SS_TRY(weights.kv_a_bias,
+           preparer.vector(label("kv_a_bias"), {{bias_name(tensors.kv_a.tensor), of_latent}}, TensorRole::kBias));
+  }
+  SS_TRY(weights.kv_norm, preparer.norm(label("kv_norm"), name(kLatentNorm), {}));
+  std::vector<MatrixPart> query_heads;
+  std::vector<MatrixPart> value_heads;
+  for (std::int64_t head = 0; head < config.n_heads; ++head) {
+    const LatentHead of_head = latent_head(config, layer, head);
+    query_heads.push_back({of_head.query});
+    value_heads.push_back({of_head.value});
+  }
+  SS_TRY(weights.query_heads,
+         preparer.matrix(label("query_heads"), query_heads, Join::kConcatRows, config.n_heads, TensorRole::kLatent));
+  SS_TRY(weights.value_heads,
+         preparer.matrix(label("value_heads"), value_heads, Join::kConcatRows, config.n_heads, TensorRole::kLatent));
+  return weights;
+}
+
 Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config, std::int64_t layer) {
   const auto label = [&](std::string_view rest) { return fmt::format("layers.{}.{}", layer, rest); };
   const auto name = [&](std::string_view rest) { return layer_tensor_name(layer, rest); };
-  const HeadOrder order = head_order_of(config);
+  const HeadOrder order = config.latent.is_present() ? HeadOrder() : head_order_of(config);
   LayerWeights weights;
   const NormMeaning meaning{.offset = config.norms_add_one ? 1.0F : 0.0F};
   if (config.has_norms_before()) {
@@ -235,11 +288,15 @@ Result<LayerWeights> prepare_layer(Preparer& preparer, const ModelConfig& config
            preparer.vector(label("attention.norm_bias"), {{of_attention}}, TensorRole::kBias));
     SS_TRY(weights.ffn_norm_bias, preparer.vector(label("ffn.norm_bias"), {{of_network}}, TensorRole::kBias));
   }
-  const AttentionTensors projections = attention_tensors(config, layer);
-  SS_TRY(weights.qkv,
-         preparer.matrix(label("attention.qkv"), {{projections.q, order}, {projections.k, order}, {projections.v}},
-                         Join::kConcatRows));
-  if (config.qkv_bias) {
+  if (config.latent.is_present()) {
+    SS_TRY(weights.latent, prepare_latent(preparer, config, layer));
+  } else {
+    const AttentionTensors projections = attention_tensors(config, layer);
+    SS_TRY(weights.qkv,
+           preparer.matrix(label("attention.qkv"), {{projections.q, order}, {projections.k, order}, {projections.v}},
+                           Join::kConcatRows));
+  }
+  if (config.qkv_bias && !config.latent.is_present()) {
     SS_TRY(weights.qkv_bias, preparer.vector(label("attention.qkv_bias"),
                                              {{name("self_attn.q_proj.bias"), order},
                                               {name("self_attn.k_proj.bias"), order},

@@ -18,24 +18,41 @@
 
 namespace secondsource {
 
-/// The expert that all tokens use, and the weight of its gate: a sigmoid of one product.
+/// The expert that all tokens use, and the weight of its gate, if it has one: a sigmoid of one product.
 struct SharedExpert {
-  WeightId gate{};     ///< [1, dim]
-  WeightId gate_up{};  ///< [2 shared_ffn_dim, dim], joined kInterleaveGateUp
-  WeightId down{};     ///< [dim, shared_ffn_dim]
+  std::optional<WeightId> gate{};  ///< [1, dim]
+  WeightId gate_up{};              ///< [2 shared_ffn_dim, dim], joined kInterleaveGateUp
+  WeightId down{};                 ///< [dim, shared_ffn_dim]
+  std::optional<WeightId>
+      gate_up_bias{};  ///< [1, 2 shared_ffn_dim]: of gate, then of up; without a gate of the expert only
+  std::optional<WeightId> down_bias{};  ///< [1, dim]; likewise
+};
+
+/// Multi-head latent attention, in the place of LayerWeights::qkv. Rows of q_b and kv_a are in the order of the boundary.
+struct LatentWeights {
+  std::optional<WeightId> q_a{};        ///< [q_rank, dim]; absent where queries come from one product
+  std::optional<WeightId> q_a_bias{};   ///< [1, q_rank]
+  std::optional<WeightId> q_norm{};     ///< [1, q_rank]; with q_a
+  WeightId q_b{};                       ///< [n_heads * (plain_dim + rotary_dim), q_rank], or of dim inputs
+  WeightId kv_a{};                      ///< [kv_rank + rotary_dim, dim]
+  std::optional<WeightId> kv_a_bias{};  ///< [1, kv_rank + rotary_dim]
+  WeightId kv_norm{};                   ///< [1, kv_rank]: of LatentAppend
+  WeightId query_heads{};  ///< of HeadMatmul, [kv_rank, plain_dim] a head: plain parts to queries of latents
+  WeightId value_heads{};  ///< of HeadMatmul, [value_dim, kv_rank] a head: attended latents to outputs
 };
 
 /// Weights of one layer. Shapes are [outputs, inputs].
 struct LayerWeights {
   std::optional<WeightId> attention_norm;  ///< [1, dim]; absent without norms before blocks
   WeightId qkv{};                          ///< [(n_heads + 2 n_kv_heads) * head_dim, dim]: rows of q, k, v
+  std::optional<LatentWeights> latent;     ///< if present, there is no qkv
   std::optional<WeightId> qkv_bias;        ///< [1, (n_heads + 2 n_kv_heads) * head_dim]
   std::optional<WeightId> q_norm;          ///< of RopeAppend
   std::optional<WeightId> k_norm;
-  std::optional<WeightId> sinks;                ///< [1, n_heads]: of Attention
-  WeightId attention_out{};                     ///< [dim, n_heads * head_dim]
-  std::optional<WeightId> out_bias;             ///< [1, dim]
-  std::optional<WeightId> ffn_norm;             ///< [1, dim]; absent without norms before blocks
+  std::optional<WeightId> sinks;     ///< [1, n_heads]: of Attention
+  WeightId attention_out{};          ///< [dim, n_heads * head_dim]; of latent attention [dim, n_heads * value_dim]
+  std::optional<WeightId> out_bias;  ///< [1, dim]
+  std::optional<WeightId> ffn_norm;  ///< [1, dim]; absent without norms before blocks
   std::optional<WeightId> attention_norm_bias;  ///< [1, dim]
   std::optional<WeightId> ffn_norm_bias;
   std::optional<WeightId> post_attention_norm;  ///< [1, dim]: of what the block adds to the hidden state
@@ -45,6 +62,7 @@ struct LayerWeights {
       gate_up{};  ///< [2 ffn_dim, dim], joined kInterleaveGateUp; per expert where there are experts; [ffn_dim, dim] without a gate
   WeightId down{};                      ///< [dim, ffn_dim]; per expert where there are experts
   std::optional<WeightId> router_bias;  ///< [1, n_experts]
+  std::optional<WeightId> choice_bias;  ///< [1, n_experts]: of Route
   std::optional<WeightId>
       gate_up_bias;                   ///< [1, 2 ffn_dim]: of gate, then of up; expert after expert where there are some
   std::optional<WeightId> down_bias;  ///< [1, dim]; likewise

@@ -34,12 +34,24 @@ class Work {
     return {.flops = 2 * real(weight.n_rows) * real(value(op.x).cols) * rows(op.x),
             .weight_bytes = weight.bytes * real(counts_.n_steps)};
   }
+  OpWork operator()(const LatentAppend& op) const {
+    return {.weight_bytes = extent(op.norm).bytes * real(counts_.n_steps)};
+  }
+  OpWork operator()(const HeadMatmul& op) const {
+    const WeightExtent& all = extent(op.weights);
+    const double out_dim = real(value(op.out).cols) / op.n_heads;
+    const double n_products = real(all.n_rows) / op.n_heads;
+    const double n_inputs = real(value(op.x).cols) / op.n_heads - (out_dim - n_products);
+    return {.flops = 2 * real(all.n_rows) * n_inputs * rows(op.x), .weight_bytes = all.bytes * real(counts_.n_steps)};
+  }
   OpWork operator()(const Attention& op) const {
     const bool windowed = op.window > 0;
-    const double head_dim = op.heads.head_dim;
-    // Both numbers count twice: flops for the scores and for the weighted sum of values, bytes for keys and for values.
-    return {.flops = 4 * op.heads.n_heads * head_dim * real(windowed ? counts_.n_pairs_in_window : counts_.n_pairs),
-            .kv_bytes = 2 * op.heads.n_kv_heads * real(kv_row_bytes(kv_dtype_, op.heads.head_dim)) *
+    const HeadShape& heads = op.heads;
+    const double n_arrays = heads.latent_dim > 0 ? 1 : 2;
+    // Flops for the scores and for the weighted sum of values, bytes for keys and, where they are cached apart, for values.
+    return {.flops = 2 * real(heads.n_heads) * (real(heads.head_dim) + real(heads.value_dim())) *
+                     real(windowed ? counts_.n_pairs_in_window : counts_.n_pairs),
+            .kv_bytes = n_arrays * heads.n_kv_heads * real(kv_row_bytes(kv_dtype_, heads.head_dim)) *
                         real(windowed ? counts_.n_kv_read_in_window : counts_.n_kv_read)};
   }
   OpWork operator()(const Route& op) const {

@@ -177,6 +177,18 @@ HeadOrder head_order_of(const ModelConfig& config) {
   return order == as_stored ? HeadOrder() : order;
 }
 
+HeadOrder latent_order_of(const ModelConfig& config, std::int64_t n_plain) {
+  if (config.rotary_pairs == RotaryPairs::kHalves) return {};
+  const std::int64_t n_pairs = config.rotary_dim / 2;
+  HeadOrder order(static_cast<std::size_t>(n_plain + config.rotary_dim));
+  std::iota(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_plain), 0);
+  for (std::int64_t pair = 0; pair < n_pairs; ++pair) {
+    order[static_cast<std::size_t>(n_plain + pair)] = n_plain + 2 * pair;
+    order[static_cast<std::size_t>(n_plain + n_pairs + pair)] = n_plain + 2 * pair + 1;
+  }
+  return order;
+}
+
 std::shared_ptr<const WeightSource> view_rows(std::shared_ptr<const WeightSource> source, RowView view,
                                               RowShape shape) {
   return std::make_shared<RowViewSource>(std::move(source), std::move(view), shape);

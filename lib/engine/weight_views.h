@@ -22,6 +22,10 @@ using HeadOrder = std::vector<std::int64_t>;
 /// left over.
 [[nodiscard]] HeadOrder head_order_of(const ModelConfig& config);
 
+/// Likewise, for queries of latent attention as the model has them (plain part, rotated part) and for what is cached
+/// (latent, rotated part): `n_plain` elements that stay, and behind them those that LatentAppend rotates.
+[[nodiscard]] HeadOrder latent_order_of(const ModelConfig& config, std::int64_t n_plain);
+
 /// Rows [first_row, first_row + n_rows) of a source, head by head in `order`.
 struct RowView {
   std::int64_t first_row = 0;

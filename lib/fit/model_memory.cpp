@@ -37,10 +37,13 @@ bool is_of_expert(const TensorSpec& tensor) {
 
 /// The values of the largest step that are alive at once.
 double workspace_bytes(const ModelConfig& config, const MemoryPlan& plan) {
-  const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
+  const LatentAttention& latent = config.latent;
+  // Of latent attention: queries as the product makes them and queries to latents, while the cached row is alive.
+  const std::int64_t qkv = latent.is_present() ? config.n_heads * latent.qk_dim() + config.head_dim + config.q_dim()
+                                               : config.q_dim() + 2 * config.kv_dim();
   const std::int64_t of_experts = config.n_experts_per_token * config.expert_ffn_dim;
   const std::int64_t hidden = std::max({config.ffn_dim, of_experts, config.shared_ffn_dim});
-  const std::int64_t attention = std::max(config.dim + qkv, qkv + config.q_dim());
+  const std::int64_t attention = std::max(config.dim + qkv, qkv + config.n_heads * config.value_dim());
   const std::int64_t widest = config.dim + std::max(attention, config.dim + hidden);
   const double converted = 2 * real(plan.max_tokens_per_step) * real(std::max(config.dim, hidden) + qkv);
   const double layers = 4 * real(plan.max_tokens_per_step) * real(widest) + converted;
@@ -82,6 +85,7 @@ Result<ModelMemory> model_memory(const ModelConfig& config, const Variant& varia
   const KvSpec spec{.n_layers = static_cast<std::int32_t>(config.n_layers),
                     .n_kv_heads = static_cast<std::int32_t>(config.n_kv_heads),
                     .head_dim = static_cast<std::int32_t>(config.head_dim),
+                    .latent_dim = static_cast<std::int32_t>(config.latent.kv_rank),
                     .page_tokens = plan.page_tokens,
                     .dtype = plan.kv_dtype};
   memory.kv_page_bytes = kv_page_bytes(spec);

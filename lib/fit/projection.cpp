@@ -66,7 +66,8 @@ std::optional<Ceiling> decode_ceiling(const ModelConfig& config, const ModelMemo
   const double tokens = attended_tokens(config, context);
   const double bytes = weight_bytes_of_step(config, memory, real(n_seqs)) + real(n_seqs) * kv_layer_bytes * tokens;
   // A multiplication and an addition a weight; as many for each score and for each weighted value.
-  const double flops_of_token = 2 * memory.n_active_parameters + 4 * real(config.n_heads * config.head_dim) * tokens;
+  const double flops_of_token =
+      2 * memory.n_active_parameters + 2 * real(config.n_heads * (config.head_dim + config.value_dim())) * tokens;
   return ceiling_of(real(n_seqs), quotient(bytes, rates.bytes_per_s),
                     quotient(real(n_seqs) * flops_of_token, rates.flops));
 }
@@ -76,8 +77,9 @@ std::optional<Ceiling> prefill_ceiling(const ModelConfig& config, const ModelMem
   if (!rates.flops) return std::nullopt;
   const double n_head_parameters = real(config.dim * config.vocab_size);
   const double body = memory.n_active_parameters - n_head_parameters;  // logits are needed of the last token alone
-  const double flops = 2 * (body * real(context) + n_head_parameters) +
-                       4 * real(config.n_heads * config.head_dim) * attended_pairs(config, context);
+  const double flops =
+      2 * (body * real(context) + n_head_parameters) +
+      2 * real(config.n_heads * (config.head_dim + config.value_dim())) * attended_pairs(config, context);
   return ceiling_of(real(context), quotient(weight_bytes_of_step(config, memory, real(context)), rates.bytes_per_s),
                     quotient(flops, rates.flops));
 }

@@ -30,7 +30,13 @@ double bytes_per_weight(std::string_view variant) {
 }
 
 ModelSize model_size(const ModelConfig& config) {
-  const std::int64_t attention = config.dim * (2 * config.q_dim() + 2 * config.kv_dim());
+  const LatentAttention& latent = config.latent;
+  const std::int64_t queries = config.n_heads * latent.qk_dim();
+  const std::int64_t of_queries = latent.q_rank > 0 ? latent.q_rank * (config.dim + queries) : config.dim * queries;
+  const std::int64_t attention = latent.is_present()
+                                     ? of_queries + config.dim * (config.head_dim + config.n_heads * latent.value_dim) +
+                                           config.n_heads * latent.kv_rank * (latent.plain_dim + latent.value_dim)
+                                     : config.dim * (2 * config.q_dim() + 2 * config.kv_dim());
   const auto n_mixtures = std::ranges::count(config.mixture_layers, true);
   const std::int64_t ffn_dims =
       (config.n_layers - n_mixtures) * config.ffn_dim +

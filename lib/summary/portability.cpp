@@ -35,14 +35,15 @@ struct Key {
 
 /// The operation of a fused group that does most of the work.
 std::string main_operation(const std::string& joined) {
-  for (const char* heavy : {"attention", "grouped_matmul", "matmul"}) {
+  for (const char* heavy : {"attention", "grouped_matmul", "head_matmul", "matmul"}) {
     if (("+" + joined + "+").find("+" + std::string(heavy) + "+") != std::string::npos) return heavy;
   }
   return joined;
 }
 
 bool has_counted_work(const std::string& operation) {
-  return operation == "attention" || operation == "grouped_matmul" || operation == "matmul";
+  return operation == "attention" || operation == "grouped_matmul" || operation == "head_matmul" ||
+         operation == "matmul";
 }
 
 using Sums = std::map<std::size_t, Sum>;  ///< key: index of the platform

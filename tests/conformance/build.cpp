@@ -308,10 +308,25 @@ void dirty_cache(CaseBuilder& builder, const HeadShape& heads) {
   constexpr std::int32_t kIds = 7;
   SS_CHECK(builder.graph().ops.empty(), "dirty_cache() comes before the case's own graph");
   const auto graph = static_cast<std::int32_t>(builder.result.graphs.size()) - 1;
-  const RopeId rope = builder.rope(heads.head_dim);
+  const bool has_latents = heads.latent_dim > 0;
+  const RopeId rope = builder.rope(heads.head_dim - heads.latent_dim);
   // A softmax weight of zero hides large numbers, but not NaN.
   const float deviation = builder.dice.chance(0.4) ? NAN : 30.0F;
   for (std::int32_t layer = 0; layer < builder.result.kv.n_layers; ++layer) {
+    if (has_latents) {
+      // The norm makes latents of size 1 of whatever is put in, which its weights make large again.
+      const ValueId latent = builder.input(heads.head_dim, kIds, deviation);
+      const ValueId queries = builder.input(heads.n_heads * heads.head_dim, kIds, 1.0F);
+      const WeightId norm = builder.vector(heads.latent_dim, 0.0F, 30.0F);
+      builder.add(LatentAppend{.latent = latent,
+                               .q = queries,
+                               .q_out = queries,
+                               .layer = layer,
+                               .heads = heads,
+                               .rope = rope,
+                               .norm = norm});
+      continue;
+    }
     const ValueId qkv = builder.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, deviation);
     const ValueId q = builder.value(heads.n_heads * heads.head_dim);
     builder.add(RopeAppend{.qkv = qkv, .q_out = q, .layer = layer, .heads = heads, .rope = rope});

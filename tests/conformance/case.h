@@ -52,7 +52,7 @@ struct StepOutputs {
 
 struct CaseOutputs {
   std::vector<StepOutputs> steps;         ///< one per compared action
-  std::vector<std::vector<float>> cache;  ///< per layer keys, then values, for every slot of the pool
+  std::vector<std::vector<float>> cache;  ///< per layer keys, then values (no latents have any), for every slot
 };
 
 }  // namespace secondsource::conformance

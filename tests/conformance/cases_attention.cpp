@@ -19,8 +19,28 @@ HeadShape pick_heads(Dice& dice) {
           .head_dim = dice.one_of<std::int32_t>({32, 64, 80, 128})};
 }
 
+/// A head of a latent and a rotated part, of DeepSeek's proportions and others.
+HeadShape pick_latents(Dice& dice) {
+  const std::int32_t latent_dim = dice.one_of<std::int32_t>({16, 22, 64, 96, 128, 512});
+  const std::int32_t n_rotated = dice.one_of<std::int32_t>({2, 8, 32, 64});
+  // Many heads where a latent is small, since the large ones take most of the time.
+  const std::int32_t n_heads = latent_dim == 512  ? dice.between(1, 2)
+                               : latent_dim <= 22 ? dice.one_of<std::int32_t>({1, 16, 17, 60})
+                                                  : dice.one_of<std::int32_t>({1, 3, 10});
+  return {.n_heads = n_heads, .n_kv_heads = 1, .head_dim = latent_dim + n_rotated, .latent_dim = latent_dim};
+}
+
 std::string describe_heads(const HeadShape& heads) {
-  return fmt::format("heads={}/{}x{}", heads.n_heads, heads.n_kv_heads, heads.head_dim);
+  const std::string latents = heads.latent_dim > 0 ? fmt::format(" latent={}", heads.latent_dim) : "";
+  return fmt::format("heads={}/{}x{}{}", heads.n_heads, heads.n_kv_heads, heads.head_dim, latents);
+}
+
+KvSpec cache_of(const HeadShape& heads, std::int32_t n_layers, std::int32_t page_tokens) {
+  return {.n_layers = n_layers,
+          .n_kv_heads = heads.n_kv_heads,
+          .head_dim = heads.head_dim,
+          .latent_dim = heads.latent_dim,
+          .page_tokens = page_tokens};
 }
 
 /// How often a layer has a sliding window, and the possible window sizes.
@@ -37,13 +57,42 @@ constexpr Windows kNoWindows{.chance = 0.0, .sizes = {}};
 /// One layer of RopeAppend and Attention over a random qkv. The scores have a deviation of about 1.5, which gives a
 /// softmax that is neither flat nor a single spike.
 struct Layer {
-  RopeAppend append;
+  bool has_norms = false;
   Attention attend;
 };
+
+/// A LatentAppend of random latents and queries. Returns its queries.
+ValueId add_latents(CaseBuilder& b, const HeadShape& heads, std::int32_t layer) {
+  const ValueId latent = b.input(heads.head_dim, kIds, 1.2F);
+  const ValueId q = b.input(heads.n_heads * heads.head_dim, kIds, 1.2F);
+  const bool in_place = b.dice.chance(0.5);  // which the contract allows
+  const RopeId rope = b.rope(heads.head_dim - heads.latent_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
+  const LatentAppend append{.latent = latent,
+                            .q = q,
+                            .q_out = in_place ? q : b.value(heads.n_heads * heads.head_dim),
+                            .layer = layer,
+                            .heads = heads,
+                            .rope = rope,
+                            .norm = b.vector(heads.latent_dim, 1.0F, 0.5F)};
+  b.add(append, "append");
+  return append.q_out;
+}
+
+/// One layer of attention over latents, as add_layer().
+Attention add_latent_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows) {
+  const ValueId q = add_latents(b, heads, layer);
+  Attention attend{.q = q, .out = b.value(heads.n_heads * heads.latent_dim), .layer = layer, .heads = heads};
+  attend.scale = 1.0F / std::sqrt(static_cast<float>(heads.head_dim));
+  if (b.dice.chance(0.25)) attend.softcap = 2.0F;
+  if (b.dice.chance(windows.chance)) attend.window = b.dice.one_of(windows.sizes);
+  b.add(attend, "attention");
+  return attend;
+}
 
 Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, const Windows& windows = kNarrowWindows,
                 bool has_sinks = false) {
   b.result.cache_is_rounded_once = true;
+  if (heads.latent_dim > 0) return {.attend = add_latent_layer(b, heads, layer, windows)};
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const RopeId rope = b.rope(heads.head_dim, b.dice.one_of({1.0F, 1.0F, 1.2F}));
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
@@ -62,13 +111,13 @@ Layer add_layer(CaseBuilder& b, const HeadShape& heads, std::int32_t layer, cons
   // From sinks that are lost among the scores to some that take nearly all of the softmax.
   if (has_sinks) attend.sinks = b.vector(heads.n_heads, 1.0F, 4.0F);
   b.add(attend, "attention");
-  return {append, attend};
+  return {append.q_norm.has_value(), attend};
 }
 
 /// Sequences of different lengths, then steps that mix prefill chunks with single decode tokens.
 Case ragged_case(CaseBuilder b, const HeadShape& heads, bool has_sinks = false) {
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({4, 16, 16, 32});
-  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  b.result.kv = cache_of(heads, 2, page_tokens);
   b.result.n_pages = 1200 / page_tokens;
   const bool dirty = b.dice.chance(0.7);
   if (dirty) dirty_cache(b, heads);
@@ -89,16 +138,21 @@ Case ragged_case(CaseBuilder b, const HeadShape& heads, bool has_sinks = false) 
     sequences.finish(batch, b.dice.chance(0.3) ? b.dice.between(1, 4) : 0);
     b.submit(std::move(batch));
   }
-  b.result.name = fmt::format(
-      "{} page={} sequences={} steps={}{}{}{}{}", describe_heads(heads), page_tokens, n_sequences, n_steps,
-      layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
-      layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "", dirty ? " dirty" : "");
+  b.result.name =
+      fmt::format("{} page={} sequences={} steps={}{}{}{}{}", describe_heads(heads), page_tokens, n_sequences, n_steps,
+                  layer.attend.window > 0 ? fmt::format(" window={}", layer.attend.window) : "",
+                  layer.attend.softcap > 0.0F ? " softcap" : "", layer.has_norms ? " norm" : "", dirty ? " dirty" : "");
   return std::move(b.result);
 }
 
 /// Makes the builder's current, empty graph append to the cache of layer 0 without attention, and starts another graph.
 /// Returns the number of the filled graph.
 std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
+  if (heads.latent_dim > 0) {
+    add_latents(b, heads, 0);
+    b.observe_only({});
+    return b.new_graph() - 1;
+  }
   const ValueId qkv = b.input((heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim, kIds, 1.2F);
   const ValueId q = b.value(heads.n_heads * heads.head_dim);
   b.add(RopeAppend{.qkv = qkv,
@@ -118,7 +172,7 @@ std::int32_t add_fill_graph(CaseBuilder& b, const HeadShape& heads) {
 Case long_case(CaseBuilder b, const HeadShape& heads, std::int32_t length, std::initializer_list<std::int32_t> chunks,
                const Windows& windows = kNarrowWindows, bool has_sinks = false) {
   constexpr std::int32_t kPageTokens = 16;
-  b.result.kv = {.n_layers = 1, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = kPageTokens};
+  b.result.kv = cache_of(heads, 1, kPageTokens);
   b.result.n_pages = ceil_divide(length + 200, kPageTokens) + 4;
   dirty_cache(b, heads);
   const std::int32_t fill_graph = add_fill_graph(b, heads);
@@ -288,15 +342,50 @@ Case make_deep_attention_case(std::uint64_t seed) {
   sequences.finish(decode, 0);
   b.submit(std::move(decode));
   b.result.name = fmt::format("{} length={}{}{}", describe_heads(heads), length,
-                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.append.q_norm ? " norm" : "");
+                              layer.attend.softcap > 0.0F ? " softcap" : "", layer.has_norms ? " norm" : "");
   return std::move(b.result);
 }
 
-Case make_page_copy_case(std::uint64_t seed) {
-  CaseBuilder b("kv_copy_pages", seed);
-  const HeadShape heads = pick_heads(b.dice);
+Case make_latent_append_case(std::uint64_t seed) {
+  CaseBuilder b("latent_append", seed);
+  b.result.cache_is_rounded_once = true;
+  const HeadShape heads = pick_latents(b.dice);
+  const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({16, 32});
+  b.result.kv = cache_of(heads, 2, page_tokens);
+  const std::int32_t n_tokens = b.dice.between(1, 40);
+  b.result.n_pages = ceil_divide(n_tokens, page_tokens) + 3;
+  add_latents(b, heads, b.dice.between(0, 1));
+  Sequences sequences(b.dice, b.result.n_pages, page_tokens, 2);
+  BatchStorage batch;
+  sequences.append(batch, sequences.add(), n_tokens, kIds);
+  const std::int32_t n_padding = b.dice.between(0, 3);
+  sequences.finish(batch, n_padding);
+  const std::int32_t offset = b.dice.one_of<std::int32_t>({0, 1000, 30000});
+  for (std::int32_t t = 0; t < n_tokens; ++t) batch.positions[static_cast<std::size_t>(t)] += offset;
+  b.submit(std::move(batch));
+  b.result.name =
+      fmt::format("{} page={} m={}+{} position={}", describe_heads(heads), page_tokens, n_tokens, n_padding, offset);
+  return std::move(b.result);
+}
+
+Case make_latent_attention_case(std::uint64_t seed) {
+  CaseBuilder b("attention_latent", seed);
+  const bool is_long = b.dice.chance(0.15);
+  if (!is_long) {
+    const HeadShape heads = pick_latents(b.dice);
+    return ragged_case(std::move(b), heads);
+  }
+  // Long ones are cut along the cache.
+  const HeadShape heads{.n_heads = b.dice.between(1, 20), .n_kv_heads = 1, .head_dim = 40, .latent_dim = 32};
+  const std::int32_t length = b.dice.between(1500, 2500);
+  return long_case(std::move(b), heads, length, {1, 7});
+}
+
+namespace {
+
+Case page_copy_case(CaseBuilder b, const HeadShape& heads) {
   const std::int32_t page_tokens = b.dice.one_of<std::int32_t>({8, 16, 32});
-  b.result.kv = {.n_layers = 2, .n_kv_heads = heads.n_kv_heads, .head_dim = heads.head_dim, .page_tokens = page_tokens};
+  b.result.kv = cache_of(heads, 2, page_tokens);
   b.result.n_pages = 40;
   dirty_cache(b, heads);
   add_layer(b, heads, 0);
@@ -328,6 +417,20 @@ Case make_page_copy_case(std::uint64_t seed) {
   b.result.name = fmt::format("{} page={} pages={}{}", describe_heads(heads), page_tokens, pages.size(),
                               in_flight ? " in flight" : "");
   return std::move(b.result);
+}
+
+}  // namespace
+
+Case make_page_copy_case(std::uint64_t seed) {
+  CaseBuilder b("kv_copy_pages", seed);
+  const HeadShape heads = pick_heads(b.dice);
+  return page_copy_case(std::move(b), heads);
+}
+
+Case make_latent_copy_case(std::uint64_t seed) {
+  CaseBuilder b("kv_copy_latents", seed);
+  const HeadShape heads = pick_latents(b.dice);
+  return page_copy_case(std::move(b), heads);
 }
 
 }  // namespace secondsource::conformance

@@ -289,6 +289,11 @@ std::span<const Family> families() {
       {"grouped_matmul_bias", make_biased_mixture_case, 30},
       {"layer_norm", make_layer_norm_case, 30},
       {"matmul_gelu", make_gelu_case, 30},
+      {"latent_append", make_latent_append_case, 20},
+      {"attention_latent", make_latent_attention_case, 20},
+      {"kv_copy_latents", make_latent_copy_case, 6},
+      {"head_matmul", make_head_matmul_case, 30},
+      {"route_groups", make_grouped_route_case, 30},
   };
   return kFamilies;
 }

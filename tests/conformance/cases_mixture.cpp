@@ -208,6 +208,57 @@ Case make_biased_route_case(std::uint64_t seed) {
   return std::move(b.result);
 }
 
+Case make_grouped_route_case(std::uint64_t seed) {
+  CaseBuilder b("route_groups", seed);
+  const std::int32_t dim = b.dice.one_of<std::int32_t>({7, 32, 65});
+  const std::int32_t n_groups = b.dice.one_of<std::int32_t>({1, 2, 4, 8});
+  const std::int32_t group_size = b.dice.one_of<std::int32_t>({2, 3, 20, 32});
+  const std::int32_t n_top_groups = b.dice.between(1, n_groups);
+  const std::int32_t n_top = b.dice.between(1, std::min(8, n_top_groups * group_size));
+  const bool is_sigmoid = b.dice.chance(0.6);
+  const ValueId x = b.input(dim, kIds, 2.0F);
+  Route route{.x = x,
+              .gate = b.matrix(std::int64_t{n_groups} * group_size, dim, WeightEncoding::kF32),
+              .score = is_sigmoid ? RouteScore::kSigmoid : RouteScore::kSoftmax,
+              .n_top = n_top,
+              .renormalize = b.dice.chance(0.5),
+              .n_groups = n_groups,
+              .n_top_groups = n_top_groups,
+              .group_score = b.dice.one_of({GroupScore::kSumOfTwo, GroupScore::kLargest}),
+              .scale = b.dice.one_of({1.0F, 2.5F, 16.0F}),
+              .expert = b.value(n_top, Rows::kTokens, DType::kI32),
+              .weight = b.value(n_top)};
+  // Against sigmoids between 0 and 1.
+  if (is_sigmoid && b.dice.chance(0.8)) route.choice_bias = b.vector(std::int64_t{n_groups} * group_size, 0.0F, 0.4F);
+  b.add(route, "route");
+  b.submit(plain_batch(b, b.dice.between(1, 20), kIds));
+  b.result.name = fmt::format("dim={} groups={}/{} of {} top={}{}", dim, n_top_groups, n_groups, group_size, n_top,
+                              route.choice_bias ? " bias" : "");
+  return std::move(b.result);
+}
+
+Case make_head_matmul_case(std::uint64_t seed) {
+  CaseBuilder b("head_matmul", seed);
+  b.is_exact_in_bf16 = b.dice.chance(0.5);
+  const std::int32_t n_heads = b.dice.one_of<std::int32_t>({1, 2, 5, 16});
+  const std::int32_t n_inputs = b.dice.one_of<std::int32_t>({8, 33, 64, 128});
+  const std::int32_t n_outputs = b.dice.one_of<std::int32_t>({5, 32, 100, 136});
+  const std::int32_t n_copied = b.dice.one_of<std::int32_t>({0, 0, 6, 64});
+  const auto encoding = b.dice.one_of({WeightEncoding::kF32, WeightEncoding::kBf16, WeightEncoding::kF16,
+                                       WeightEncoding::kInt8PerRow, WeightEncoding::kInt8Group32});
+  const ValueId x = b.input(n_heads * (n_inputs + n_copied), kIds);
+  const WeightId weights = b.matrix(std::int64_t{n_heads} * n_outputs, n_inputs, encoding,
+                                    std::vector<std::int64_t>(static_cast<std::size_t>(n_heads), n_outputs),
+                                    n_heads > 1 ? Join::kConcatRows : Join::kNone, n_heads);
+  b.add(HeadMatmul{.x = x, .weights = weights, .out = b.value(n_heads * (n_outputs + n_copied)), .n_heads = n_heads},
+        "heads");
+  const std::int32_t n_tokens = b.dice.one_of<std::int32_t>({1, 3, 5, 17, 48, 80});
+  b.submit(plain_batch(b, n_tokens, kIds));
+  b.result.name = fmt::format("{} heads={} k={} n={} copied={} m={}{}", to_string(encoding), n_heads, n_inputs,
+                              n_outputs, n_copied, n_tokens, b.is_exact_in_bf16 ? " exact" : "");
+  return std::move(b.result);
+}
+
 Case make_biased_mixture_case(std::uint64_t seed) {
   CaseBuilder b("grouped_matmul_bias", seed);
   b.is_exact_in_bf16 = b.dice.chance(0.5);

@@ -63,6 +63,23 @@ class EnvelopeKernels final : public ReferenceKernels {
 
   Result<void> run(const Matmul& op, const HostFrame& frame) override { return run_product(op, frame); }
   Result<void> run(const GroupedMatmul& op, const HostFrame& frame) override { return run_product(op, frame); }
+  Result<void> run(const HeadMatmul& op, const HostFrame& frame) override {
+    const MatrixView<float> x = frame.value(op.x);
+    SS_TRY_VOID(with_rounded(grid_, x, [&] { return products_.run(op, frame); }));
+    // What is copied is no input of a product.
+    const MatrixView<float> out = frame.value(op.out);
+    const auto n_heads = static_cast<std::size_t>(op.n_heads);
+    const std::size_t n_copied =
+        static_cast<std::size_t>(x.cols()) / n_heads - static_cast<std::size_t>(weights().spec(op.weights).n_cols);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      for (std::size_t head = 1; head <= n_heads; ++head) {
+        const std::size_t from = head * (x.row(row).size() / n_heads) - n_copied;
+        const std::size_t to = head * (out.row(row).size() / n_heads) - n_copied;
+        std::ranges::copy(x.row(row).subspan(from, n_copied), out.row(row).subspan(to, n_copied).begin());
+      }
+    }
+    return {};
+  }
   Result<void> run(const Attention& op, const HostFrame& frame) override {
     if (op.q != op.out) return with_rounded(grid_, frame.value(op.q), [&] { return ReferenceKernels::run(op, frame); });
     const MatrixView<float> q = frame.value(op.q);

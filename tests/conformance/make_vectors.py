@@ -186,6 +186,47 @@ def mixture_case(rows, dim, ffn, n_experts, n_top, renormalize, score="softmax",
             "hidden": listed(hidden), "out": listed(out)}
 
 
+def latent_case(tokens, n_heads, rank, plain, rotated, width):
+    """Multi-head latent attention as DeepseekV3Attention computes it: keys and values of every head are made of latents."""
+    q, latent = draw(tokens, n_heads, plain + rotated), draw(tokens, rank + rotated)
+    norm, up = 1 + draw(rank, scale=0.25), draw(n_heads, plain + width, rank, scale=0.5)
+    inv_freq = torch.tensor([10000.0 ** (-2 * i / rotated) for i in range(rotated // 2)]).float()
+    angles = (torch.arange(tokens).float()[:, None] * inv_freq[None, :]).double()
+    angles = torch.cat((angles, angles), dim=-1)
+    turn = lambda x, angle: x * angle.cos() + rotate_half(x) * angle.sin()
+    normed, tail = rms_norm(latent[:, :rank], norm, 1e-6), turn(latent[:, rank:], angles)
+    made = torch.einsum("hor,tr->tho", up, normed)
+    keys = torch.cat((made[..., :plain], tail[:, None].expand(-1, n_heads, -1)), dim=-1)
+    queries = torch.cat((q[..., :plain], turn(q[..., plain:], angles[:, None])), dim=-1)
+    scores = torch.einsum("thd,jhd->htj", queries, keys) * (plain + rotated) ** -0.5
+    hidden = torch.arange(tokens)[None, :] > torch.arange(tokens)[:, None]
+    weights = torch.softmax(scores.masked_fill(hidden, float("-inf")), dim=-1)
+    out = torch.einsum("htj,jhd->thd", weights, made[..., plain:])
+    return {"kind": "latent", "tokens": tokens, "n_heads": n_heads, "rank": rank, "plain": plain, "rotated": rotated,
+            "width": width, "inv_freq": [float(f) for f in inv_freq.tolist()], "q": listed(q), "latent": listed(latent),
+            "norm": listed(norm), "query_heads": listed(up[:, :plain].transpose(1, 2)),
+            "value_heads": listed(up[:, plain:]), "keys": listed(torch.cat((normed, tail), dim=-1)), "out": listed(out)}
+
+
+def groups_case(rows, dim, n_groups, group_size, n_top_groups, n_top, is_v3, renormalize, scale):
+    """The routers of DeepseekV3ForCausalLM and, with the softmax, DeepseekV2ForCausalLM."""
+    x, gate, bias = draw(rows, dim), draw(n_groups * group_size, dim), draw(n_groups * group_size, scale=0.4)
+    scores = x @ gate.T
+    shares = scores.sigmoid() if is_v3 else scores.softmax(-1)
+    merits = (shares + bias if is_v3 else shares).view(rows, n_groups, group_size)
+    worth = merits.topk(2, dim=-1).values.sum(-1) if is_v3 else merits.amax(-1)
+    taken = torch.zeros_like(worth).scatter(1, worth.topk(n_top_groups, dim=-1).indices, 1).bool()
+    merits = merits.masked_fill(~taken[..., None], float("-inf")).view(rows, -1)
+    expert = merits.topk(n_top, dim=-1).indices
+    weight = shares.gather(1, expert)
+    if renormalize:
+        weight = weight / weight.sum(-1, keepdim=True)
+    return {"kind": "groups", "rows": rows, "dim": dim, "n_groups": n_groups, "n_experts": n_groups * group_size,
+            "n_top_groups": n_top_groups, "n_top": n_top, "is_v3": is_v3, "renormalize": renormalize, "scale": scale,
+            "x": listed(x), "gate": listed(gate), "bias": listed(bias), "expert": expert.flatten().tolist(),
+            "weight": listed(weight * scale)}
+
+
 MASK = (1 << 64) - 1
 
 
@@ -256,6 +297,9 @@ def main():
               matmul_case(3, 9, 5, "gated_clamped", gated_bias=True)]
     cases += [layer_norm_case(3, 9, 1e-5, False, False), layer_norm_case(2, 16, 1e-5, True, True),
               matmul_case(3, 9, 5, "gelu")]
+    cases += [latent_case(6, 3, 8, 5, 4, 7), latent_case(4, 2, 6, 4, 6, 3),
+              groups_case(4, 6, 4, 3, 2, 3, True, True, 2.5), groups_case(3, 5, 2, 4, 1, 4, True, False, 1.0),
+              groups_case(4, 6, 4, 2, 2, 3, False, False, 16.0)]
     path = pathlib.Path(__file__).parent.parent / "data" / "conformance" / "vectors.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -175,7 +175,49 @@ class MutantKernels final : public ReferenceKernels {
     return {};
   }
 
+  Result<void> run(const LatentAppend& op, const HostFrame& frame) override {
+    if (bug_ == Bug::kLatentNormIgnored) {
+      return with_changed_weights(
+          op.norm, [](std::span<float> norm) { std::ranges::fill(norm, 1.0F); },
+          [&] { return ReferenceKernels::run(op, frame); });
+    }
+    if (bug_ != Bug::kLatentNotRotated) return ReferenceKernels::run(op, frame);
+    StepGraph graph = frame.graph;
+    std::ranges::fill(graph.ropes[static_cast<std::size_t>(index_of(op.rope))].inv_freq, 0.0F);
+    return ReferenceKernels::run(op, {.graph = graph,
+                                      .batch = frame.batch,
+                                      .pool = frame.pool,
+                                      .token_ids = frame.token_ids,
+                                      .values = frame.values,
+                                      .rows = frame.rows});
+  }
+
+  Result<void> run(const HeadMatmul& op, const HostFrame& frame) override {
+    const std::int64_t n_inputs = weights().spec(op.weights).n_cols;
+    if (bug_ == Bug::kHeadMatricesShifted) {
+      return with_changed_weights(
+          op.weights,
+          [&](std::span<float> all) {
+            const auto n = static_cast<std::ptrdiff_t>(all.size()) / op.n_heads;
+            std::rotate(all.begin(), all.begin() + n, all.end());
+          },
+          [&] { return ReferenceKernels::run(op, frame); });
+    }
+    SS_TRY_VOID(ReferenceKernels::run(op, frame));
+    if (bug_ != Bug::kCopiedPartLost) return {};
+    const std::int64_t n_copied = frame.value(op.x).cols() / op.n_heads - n_inputs;
+    const MatrixView<float> out = frame.value(op.out);
+    const std::int64_t out_dim = out.cols() / op.n_heads;
+    for (std::int64_t row = 0; row < out.rows(); ++row) {
+      for (std::int64_t end = out_dim; end <= out.cols(); end += out_dim) {
+        std::fill_n(out.row(row).begin() + (end - n_copied), n_copied, 0.0F);
+      }
+    }
+    return {};
+  }
+
   Result<void> run(const Attention& op, const HostFrame& frame) override {
+    if (bug_ == Bug::kLatentTailIgnored && op.heads.latent_dim > 0) return run_without_tails(op, frame);
     Attention changed = op;
     ChangedFrame other(frame);
     const std::int32_t page_tokens = pool(frame).spec().page_tokens;
@@ -210,7 +252,20 @@ class MutantKernels final : public ReferenceKernels {
     Route changed = op;
     if (bug_ == Bug::kSigmoidLost) changed.score = RouteScore::kSoftmax;
     if (bug_ == Bug::kRouterBiasIgnored) changed.bias = {};
+    if (bug_ == Bug::kChoiceBiasIgnored) changed.choice_bias = {};
+    if (bug_ == Bug::kGroupByLargest) changed.group_score = GroupScore::kLargest;
+    if (bug_ == Bug::kRouteScaleIgnored) changed.scale = 1.0F;
+    if (bug_ == Bug::kGroupsIgnored) changed.n_groups = changed.n_top_groups = 1;
     SS_TRY_VOID(ReferenceKernels::run(changed, frame));
+    if (bug_ == Bug::kChoiceBiasWeighs && op.choice_bias) {
+      const std::span<const float> bias = weights().values(*op.choice_bias);
+      const MatrixView<float> weight = frame.value(op.weight);
+      for (std::int64_t row = 0; row < weight.rows(); ++row) {
+        for (std::int64_t j = 0; j < op.n_top; ++j) {
+          weight(row, j) += op.scale * bias[static_cast<std::size_t>(frame.value_i32(op.expert)(row, j))];
+        }
+      }
+    }
     if (bug_ == Bug::kExpertWeightsSwapped && op.n_top > 1) {
       const MatrixView<float> weight = frame.value(op.weight);
       for (std::int64_t row = 0; row < weight.rows(); ++row) std::swap(weight(row, 0), weight(row, 1));
@@ -233,6 +288,21 @@ class MutantKernels final : public ReferenceKernels {
   }
 
  private:
+  /// Scores of the latents alone.
+  Result<void> run_without_tails(const Attention& op, const HostFrame& frame) {
+    const MatrixView<float> q = frame.value(op.q);
+    const std::vector<float> exact(q.data(), q.data() + q.rows() * q.cols());
+    for (std::int64_t row = 0; row < q.rows(); ++row) {
+      for (std::int64_t head = 0; head < op.heads.n_heads; ++head) {
+        std::fill_n(q.row(row).begin() + head * op.heads.head_dim + op.heads.latent_dim,
+                    op.heads.head_dim - op.heads.latent_dim, 0.0F);
+      }
+    }
+    const Result<void> done = ReferenceKernels::run(op, frame);
+    std::ranges::copy(exact, q.data());
+    return done;
+  }
+
   /// Runs `call` while the values of a weight are changed.
   template <typename Change, typename Call>
   Result<void> with_changed_weights(WeightId id, const Change& change, const Call& call) {
@@ -488,6 +558,7 @@ class MutantBackend final : public ReferenceBackend {
       for (std::int32_t layer = 0; layer + 1 < cache.spec().n_layers; ++layer) {
         for (std::int32_t head = 0; head < cache.spec().n_kv_heads; ++head) {
           std::copy_n(cache.key(layer, head, from).data(), n, cache.key(layer, head, to).data());
+          if (cache.spec().latent_dim > 0) continue;
           std::copy_n(cache.value(layer, head, from).data(), n, cache.value(layer, head, to).data());
         }
       }
@@ -534,7 +605,7 @@ std::span<const Mutant> mutants() {
       {Bug::kEpsilonIgnored, "the epsilon of the norm ignored", "rms_norm"},
       {Bug::kGateAndUpSwapped, "gate and up swapped", "matmul layer"},
       {Bug::kSoftCapIgnored, "the soft cap ignored", "matmul attention"},
-      {Bug::kPageCopyForgetsLastLayer, "a page copy that leaves out the last layer", "kv_copy_pages"},
+      {Bug::kPageCopyForgetsLastLayer, "a page copy that leaves out the last layer", "kv_copy_pages kv_copy_latents"},
       {Bug::kPaddingRowWritten, "a padding row written to slot 0", "rope_append"},
       {Bug::kKeyNormIsQueryNorm, "keys normalized with the weights of queries", "rope_append attention"},
       {Bug::kSampledIdOfWrongSequence, "the last sampled id of another sequence", "in_flight"},
@@ -577,6 +648,16 @@ std::span<const Mutant> mutants() {
       {Bug::kNormNotCentered, "the mean not subtracted by a LayerNorm", "layer_norm"},
       {Bug::kNormBiasIgnored, "the bias of a LayerNorm ignored", "layer_norm"},
       {Bug::kGeluLost, "a bias without its GELU", "matmul_gelu"},
+      {Bug::kLatentNormIgnored, "the weights of a latent's norm ignored", "latent_append attention_latent"},
+      {Bug::kLatentNotRotated, "the part behind a latent not rotated", "latent_append"},
+      {Bug::kLatentTailIgnored, "scores of latents without the rotated part", "attention_latent kv_copy_latents"},
+      {Bug::kHeadMatricesShifted, "each head multiplied by the matrix of the next", "head_matmul"},
+      {Bug::kCopiedPartLost, "the part of a head that is not multiplied lost", "head_matmul"},
+      {Bug::kChoiceBiasIgnored, "the bias of the choice of experts ignored", "route_groups"},
+      {Bug::kChoiceBiasWeighs, "the bias of the choice in the weights of experts", "route_groups"},
+      {Bug::kGroupsIgnored, "the groups of experts ignored", "route_groups"},
+      {Bug::kGroupByLargest, "a group judged by its best expert alone", "route_groups"},
+      {Bug::kRouteScaleIgnored, "the scale of the weights of experts ignored", "route_groups"},
   };
   return kMutants;
 }

@@ -64,6 +64,16 @@ enum class Bug : std::uint8_t {
   kNormNotCentered,
   kNormBiasIgnored,
   kGeluLost,
+  kLatentNormIgnored,
+  kLatentNotRotated,
+  kLatentTailIgnored,
+  kHeadMatricesShifted,
+  kCopiedPartLost,
+  kChoiceBiasIgnored,
+  kChoiceBiasWeighs,
+  kGroupsIgnored,
+  kGroupByLargest,
+  kRouteScaleIgnored,
 };
 
 struct Mutant {

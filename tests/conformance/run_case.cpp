@@ -26,7 +26,12 @@ struct Remap {
     (*this)(op.q_norm);
     (*this)(op.k_norm);
   }
-  void operator()(Route& op) const { (*this)(op.gate); }
+  void operator()(LatentAppend& op) const { (*this)(op.norm); }
+  void operator()(HeadMatmul& op) const { (*this)(op.weights); }
+  void operator()(Route& op) const {
+    (*this)(op.gate);
+    (*this)(op.choice_bias);
+  }
   void operator()(GroupedMatmul& op) const { (*this)(op.weights); }
   void operator()(Attention&) const {}
   void operator()(SelectRows&) const {}
@@ -121,6 +126,7 @@ class Runner {
                                  static_cast<std::size_t>(spec_.head_dim);
     for (std::int32_t layer = 0; layer < spec_.n_layers; ++layer) {
       for (const bool values : {false, true}) {
+        if (values && spec_.latent_dim > 0) continue;
         outputs_.cache.emplace_back(n_floats);
         const KvRange range{.layer = layer, .values = values, .first_slot = 0, .n_slots = n_slots};
         SS_TRY_VOID(backend_.kv_export(pool_, range, outputs_.cache.back()));

@@ -307,7 +307,9 @@ std::optional<std::string> compare_outputs(const Case& c, DType kv_dtype, const 
               : compare_rounded_once(tested.cache[half], expected.cache[half], static_cast<std::size_t>(width));
     }
     if (finding) {
-      return fmt::format("cache, layer {}, {} (row = slot): {}", half / 2, half % 2 == 0 ? "keys" : "values", *finding);
+      const std::size_t per_layer = c.kv.latent_dim > 0 ? 1 : 2;
+      return fmt::format("cache, layer {}, {} (row = slot): {}", half / per_layer,
+                         half % per_layer == 0 ? "keys" : "values", *finding);
     }
   }
   return std::nullopt;

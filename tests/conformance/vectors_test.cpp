@@ -64,6 +64,7 @@ CaseOutputs run_rows(CaseBuilder& b, std::int32_t n_rows, HeadShape heads = {1, 
   BatchStorage batch = plain_batch(b, n_rows, 1);
   b.result.kv.n_kv_heads = heads.n_kv_heads;
   b.result.kv.head_dim = heads.head_dim;
+  b.result.kv.latent_dim = heads.latent_dim;
   for (std::int32_t t = 0; t < n_rows; ++t) batch.token_ids[static_cast<std::size_t>(t)] = t;
   b.submit(std::move(batch));
   auto outputs = run_case(*make_expected_backend(), b.result);
@@ -222,6 +223,78 @@ void check_mixture(const json& c) {
   check_close(observed(outputs, second.out), floats(c, "out"));
 }
 
+void check_latent(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t n_heads = number(c, "n_heads");
+  const std::int32_t rank = number(c, "rank");
+  const std::int32_t plain = number(c, "plain");
+  const std::int32_t rotated = number(c, "rotated");
+  const std::int32_t width = number(c, "width");
+  const HeadShape heads{n_heads, 1, rank + rotated, rank};
+  b.graph().ropes.push_back({floats(c, "inv_freq"), 1.0F});
+  const auto of_heads = [&](const char* key, std::int32_t n_outputs, std::int32_t n_inputs) {
+    return b.weight(make_weight(key, floats(c, key), std::int64_t{n_heads} * n_outputs, n_inputs, WeightEncoding::kF32,
+                                std::vector<std::int64_t>(static_cast<std::size_t>(n_heads), n_outputs),
+                                Join::kConcatRows, n_heads));
+  };
+  const HeadMatmul queries{.x = add_input(b, floats(c, "q"), n_heads * (plain + rotated)),
+                           .weights = of_heads("query_heads", rank, plain),
+                           .out = b.value(n_heads * heads.head_dim),
+                           .n_heads = n_heads};
+  b.add(queries);
+  const LatentAppend append{.latent = add_input(b, floats(c, "latent"), heads.head_dim),
+                            .q = queries.out,
+                            .q_out = b.value(n_heads * heads.head_dim),
+                            .heads = heads,
+                            .rope = RopeId{0},
+                            .norm = add_vector(b, floats(c, "norm"))};
+  b.add(append);
+  const Attention attend{.q = append.q_out,
+                         .out = b.value(n_heads * rank),
+                         .heads = heads,
+                         .scale = 1.0F / std::sqrt(static_cast<float>(plain + rotated))};
+  b.add(attend);
+  const HeadMatmul values{.x = attend.out,
+                          .weights = of_heads("value_heads", width, rank),
+                          .out = b.value(n_heads * width),
+                          .n_heads = n_heads};
+  b.add(values);
+  const CaseOutputs outputs = run_rows(b, number(c, "tokens"), heads);
+  check_close(observed(outputs, values.out), floats(c, "out"));
+  REQUIRE(outputs.cache.size() == 1);
+  std::vector<float> written;
+  for (const std::int32_t slot : b.result.actions[0].batch.kv_slots) {
+    const auto n = static_cast<std::size_t>(heads.head_dim);
+    const auto row = std::span<const float>(outputs.cache[0]).subspan(static_cast<std::size_t>(slot) * n, n);
+    written.insert(written.end(), row.begin(), row.end());
+  }
+  check_close(written, floats(c, "keys"));
+}
+
+void check_groups(const json& c) {
+  CaseBuilder b("vector", 1);
+  const std::int32_t dim = number(c, "dim");
+  const std::int32_t n_top = number(c, "n_top");
+  const bool is_v3 = c.at("is_v3").get<bool>();
+  Route route{
+      .x = add_input(b, floats(c, "x"), dim),
+      .gate = b.weight(make_weight("gate", floats(c, "gate"), number(c, "n_experts"), dim, WeightEncoding::kF32)),
+      .score = is_v3 ? RouteScore::kSigmoid : RouteScore::kSoftmax,
+      .n_top = n_top,
+      .renormalize = c.at("renormalize").get<bool>(),
+      .n_groups = number(c, "n_groups"),
+      .n_top_groups = number(c, "n_top_groups"),
+      .group_score = is_v3 ? GroupScore::kSumOfTwo : GroupScore::kLargest,
+      .scale = c.at("scale").get<float>(),
+      .expert = b.value(n_top, Rows::kTokens, DType::kI32),
+      .weight = b.value(n_top)};
+  if (is_v3) route.choice_bias = add_vector(b, floats(c, "bias"));
+  b.add(route);
+  const CaseOutputs outputs = run_rows(b, number(c, "rows"));
+  CHECK(observed(outputs, route.expert) == floats(c, "expert"));
+  check_close(observed(outputs, route.weight), floats(c, "weight"));
+}
+
 void check_sample(const json& c) {
   const std::vector<float> logits = floats(c, "logits");
   SamplingParams params;
@@ -252,9 +325,11 @@ TEST_CASE("the reference gives what PyTorch gives") {
     if (kind == "matmul") check_matmul(c);
     if (kind == "attention") check_attention(c);
     if (kind == "mixture") check_mixture(c);
+    if (kind == "latent") check_latent(c);
+    if (kind == "groups") check_groups(c);
     if (kind == "sample") check_sample(c);
   }
-  CHECK(index == 56);
+  CHECK(index == 61);
 }
 
 }  // namespace

@@ -84,6 +84,19 @@ PLANTED: dict[str, list[dict]] = {
                 {"layer_types": ["full_attention", "full_attention", "sliding_attention", "sliding_attention"]}],
     "cohere2-biases": [{"rope_parameters": {"rope_type": "default", "rope_theta": 60000.0}}],
     "starcoder2": [{"norm_epsilon": 1e-2}, {"sliding_window": 25}],
+    "deepseek_v2": [{"routed_scaling_factor": 3.99}, {"topk_method": "greedy"}, {"topk_group": 3},
+                    {"n_group": 2, "topk_group": 1},
+                    {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 40.0, "beta_fast": 32.0,
+                                         "beta_slow": 1.0, "mscale": 0.9, "mscale_all_dim": 0.8,
+                                         "original_max_position_embeddings": 32}}],
+    "deepseek_v2-lite": [{"num_experts_per_tok": 2}],
+    "deepseek_v2-biases": [{"rms_norm_eps": 1e-2}, {"routed_scaling_factor": 2.01}],
+    "deepseek_v3": [{"routed_scaling_factor": 2.51}, {"norm_topk_prob": False}, {"topk_group": 3}, {"n_group": 2},
+                    {"rope_interleave": False},
+                    {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "beta_fast": 32.0,
+                                         "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 0.0,
+                                         "original_max_position_embeddings": 32}}],
+    "deepseek_v3-halves": [{"rope_interleave": True}, {"norm_topk_prob": True}, {"topk_group": 2}],
     "olmo2": [{"rms_norm_eps": 1e-2}, {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}],
     "ernie4_5": [{"architectures": ["LlamaForCausalLM"]}],  # pairs in halves
 }
@@ -141,7 +154,7 @@ def check_model(program: Program, name: str, scratch: Path) -> int:
     expected = expected_logits(folder, jobs)
     n_failed = 0
     for backend in BACKENDS:
-        has_router = "moe" in name or "gpt_oss" in name
+        has_router = any(part in name for part in ("moe", "gpt_oss", "deepseek"))
         if backend == "onednn" and has_router:
             continue  # no router, which it says (docs/backends.md)
         found = program.logits(folder, backend, jobs)

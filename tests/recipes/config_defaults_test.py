@@ -31,7 +31,8 @@ CLASSES = {"LlamaForCausalLM": transformers.LlamaConfig, "MistralForCausalLM": t
            "Gemma3ForCausalLM": transformers.Gemma3TextConfig, "Olmo2ForCausalLM": transformers.Olmo2Config,
            "GraniteMoeForCausalLM": transformers.GraniteMoeConfig, "GptOssForCausalLM": transformers.GptOssConfig,
            "Cohere2ForCausalLM": transformers.Cohere2Config, "Starcoder2ForCausalLM": transformers.Starcoder2Config,
-           "Mistral3ForConditionalGeneration": transformers.Mistral3Config}
+           "Mistral3ForConditionalGeneration": transformers.Mistral3Config,
+           "DeepseekV2ForCausalLM": transformers.DeepseekV2Config, "DeepseekV3ForCausalLM": transformers.DeepseekV3Config}
 
 # Of models with a part for pictures, one of those that are quick to make.
 PICTURES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -48,7 +49,9 @@ NULL_KV_HEADS = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gr
 REFUSALS = ("num_key_value_heads: expected a divisor",
             "hidden_size: expected a multiple", "sliding_window: expected an integer from 1",
             "sliding_window: expected a window", "use_sliding_window: expected a window",
-            "num_experts_per_tok: expected at most", "partial_rotary_factor: ", "head_dim: expected an even",
+            "num_experts_per_tok: expected at most", "num_experts_per_tok: expected an integer", "n_group: ", "topk_group: ",
+            "num_key_value_heads: expected num_attention_heads", "norm_topk_prob: expected false",
+            "partial_rotary_factor: ", "head_dim: expected an even",
             "hidden_act: expected gelu_pytorch_tanh without a gate", "rope_parameters: parameters per kind", "short_factor: expected", "rope_scaling: rope_type: expected")
 
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -94,7 +97,11 @@ def configuration(source: random.Random) -> dict:
         "query_pre_attn_scalar": [16, 144], "attn_logit_softcapping": [None, 20.0],
         "final_logit_softcapping": [None, 15.0], "sliding_window_pattern": [2, 3], "rope_local_base_freq": [5e3],
         "partial_rotary_factor": [0.5], "layer_norm_eps": [1e-5, 1e-3], "norm_epsilon": [1e-5, 1e-3],
-        "logit_scale": [0.5, 2.0],
+        "logit_scale": [0.5, 2.0], "kv_lora_rank": [16, 40], "q_lora_rank": [None, 24], "qk_nope_head_dim": [12, 32],
+        "qk_rope_head_dim": [8, 16], "v_head_dim": [12, 32], "n_routed_experts": [4, 16], "n_shared_experts": [1, 2],
+        "first_k_dense_replace": [0, 1, 5], "n_group": [1, 2, 4], "topk_group": [1, 2],
+        "topk_method": ["greedy", "group_limited_greedy"], "routed_scaling_factor": [1.0, 16.0],
+        "rope_interleave": [True, False],
     }
     kept = {"num_hidden_layers": 0.9, "original_max_position_embeddings": 0.1, "attention_bias": 0.3, "mlp_bias": 0.3,
             "rope_parameters": 0.3, "layer_types": 0.4, "partial_rotary_factor": 0.05}
@@ -109,6 +116,12 @@ def configuration(source: random.Random) -> dict:
         config["head_dim"] = 16  # transformers 5.23 cannot scale without one in this class
     if name == "Qwen3MoeForCausalLM" and "num_experts" in config:
         config.pop("num_local_experts", None)  # two names of one key
+    if name.startswith("Deepseek"):  # as many KV heads as heads, and names of one key
+        config["num_key_value_heads"] = config.setdefault("num_attention_heads", 8)
+        config.pop("head_dim", None)
+        config.pop("num_experts", None)
+        config.pop("num_local_experts", None)
+        config["norm_topk_prob"] = name == "DeepseekV3ForCausalLM" and source.random() < 0.5
     if name == "Starcoder2ForCausalLM" and config.get("use_bias", True) is None:
         del config["use_bias"]  # as with the two above
     if name.startswith("Gemma3"):
@@ -149,6 +162,9 @@ def in_transformers(config: dict) -> dict:
         found["rms_norm_eps"] = read.layer_norm_eps if name.startswith("Cohere2") else read.norm_epsilon
     found["head_dim"] = getattr(read, "head_dim", None) or read.hidden_size // read.num_attention_heads
     layers = model.model.layers
+    is_deepseek = name.startswith("Deepseek")
+    if is_deepseek:  # what is cached of a token
+        found |= {"head_dim": read.kv_lora_rank + read.qk_rope_head_dim, "num_key_value_heads": 1}
     if name in ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Mistral3ForConditionalGeneration",
                 "Starcoder2ForCausalLM"):
         found["windows"] = [read.sliding_window] * read.num_hidden_layers
@@ -164,16 +180,26 @@ def in_transformers(config: dict) -> dict:
     ends = read.eos_token_id
     found["eos_token_id"] = [] if ends is None else ends if isinstance(ends, list) else [ends]
     is_mixture = name in ("MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM",
-                          "GptOssForCausalLM")
+                          "GptOssForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM")
     experts = read.num_experts if name == "Qwen2MoeForCausalLM" else getattr(read, "num_local_experts", 0)
+    if is_deepseek:
+        experts = read.n_routed_experts
     found["num_local_experts"] = experts if is_mixture else 0
     is_shared = name == "Qwen2MoeForCausalLM"
     found["shared_expert_intermediate_size"] = read.shared_expert_intermediate_size if is_shared else 0
+    if is_deepseek:
+        found["shared_expert_intermediate_size"] = read.n_shared_experts * read.moe_intermediate_size
+        found["routed_scaling_factor"] = read.routed_scaling_factor
+        has_groups = name == "DeepseekV3ForCausalLM" or read.topk_method == "group_limited_greedy"
+        found |= {key: getattr(read, key) if has_groups else 1 for key in ("n_group", "topk_group")}
+        found["rope_interleave"] = name == "DeepseekV2ForCausalLM" or read.rope_interleave
     found["num_experts_per_tok"] = read.num_experts_per_tok if is_mixture else 0
     found["mixture_layers"] = [hasattr(layer, "block_sparse_moe") or hasattr(layer.mlp, "experts") for layer in layers]
     if is_mixture:
-        found["moe_intermediate_size"] = read.moe_intermediate_size if "Qwen" in name else read.intermediate_size
-        found["norm_topk_prob"] = read.norm_topk_prob if "Qwen" in name else True
+        has_width = "Qwen" in name or is_deepseek
+        found["moe_intermediate_size"] = read.moe_intermediate_size if has_width else read.intermediate_size
+        reads_norm = "Qwen" in name or name == "DeepseekV3ForCausalLM"
+        found["norm_topk_prob"] = read.norm_topk_prob if reads_norm else name != "DeepseekV2ForCausalLM"
     found["rotated"] = [bool(getattr(layer.self_attn, "use_rope", True)) for layer in layers]
     if name == "Cohere2ForCausalLM":
         found["rotated"] = [layer.self_attn.sliding_window is not None for layer in layers]

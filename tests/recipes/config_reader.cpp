@@ -66,6 +66,10 @@ Json described(const ModelConfig& config) {
           {"long_inv_freq",
            config.long_rope_tables.empty() ? std::vector<float>() : config.long_rope_tables.front().inv_freq},
           {"shared_expert_intermediate_size", config.shared_ffn_dim},
+          {"routed_scaling_factor", config.expert_scale},
+          {"n_group", config.n_expert_groups},
+          {"topk_group", config.n_top_groups},
+          {"rope_interleave", config.rotary_pairs == RotaryPairs::kNeighbours},
           {"tensors", tensors}};
 }
 

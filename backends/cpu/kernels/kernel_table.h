@@ -188,7 +188,7 @@ struct AttendArgs {
   const void* q = nullptr;  ///< packed like activations, row blocks of at most max_rows, one after the other
   int n_rows = 0;
   std::int64_t head_dim = 0;                  ///< padded to a multiple of the kernel's vec
-  int n_dim_tiles = 0;                        ///< ceil(head_dim / 16)
+  int n_dim_tiles = 0;                        ///< of V: ceil(head_dim / 16), or of latents ceil(latent_dim / 16)
   const std::byte* const* k_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [head_dim / vec][16 tokens][vec]
   const std::byte* const* v_tiles = nullptr;  ///< [n_tiles]: 16 tokens, [16 / vec][16 dims][vec]
   std::int64_t v_dim_stride = 0;              ///< bytes from one 16-dim tile of V to the next

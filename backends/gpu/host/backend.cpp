@@ -14,6 +14,10 @@
 namespace secondsource::gpu {
 namespace {
 
+Support no_latents() {
+  return Support::no("latent attention is not supported");
+}
+
 class GpuBackend final : public Backend {
  public:
   GpuBackend(DeviceInfo info, Shared shared)
@@ -124,9 +128,16 @@ Support GpuBackend::supports(const Op& op, std::span<const ValueDesc>) const {
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
       [&](const Matmul& matmul) { return check_act(matmul.act); },
       [&](const RopeAppend& rope) { return check_head_dim(rope.heads); },
-      [&](const Attention& attention) { return check_head_dim(attention.heads); },
+      [](const OneOf<LatentAppend, HeadMatmul> auto&) { return no_latents(); },
+      [&](const Attention& attention) {
+        return attention.heads.latent_dim > 0 ? no_latents() : check_head_dim(attention.heads);
+      },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
-      [](const Route&) { return Support::yes(); }, [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
+      [](const Route& route) {
+        if (route.n_groups == 1 && !route.choice_bias && route.scale == 1.0F) return Support::yes();
+        return Support::no("routers with groups, with a bias of the choice or with a scale are not supported");
+      },
+      [&](const GroupedMatmul& grouped) { return check_act(grouped.act); },
       [](const AllReduce&) { return Support::no("one device only"); });
 }
 
@@ -137,7 +148,7 @@ Support GpuBackend::supports_with_weights(const Op& op) const {
   return visit_op(
       op, [](const Embed&) { return Support::yes(); }, [](const RmsNorm&) { return Support::yes(); },
       [&](const Matmul& matmul) { return check_weight(matmul.weight, matmul.act); },
-      [](const RopeAppend&) { return Support::yes(); }, [](const Attention&) { return Support::yes(); },
+      [](const OneOf<RopeAppend, LatentAppend, HeadMatmul, Attention> auto&) { return Support::yes(); },
       [](const SelectRows&) { return Support::yes(); }, [](const Sample&) { return Support::yes(); },
       [&](const Route& route) {
         if (weights_.view(route.gate).n_rows <= kMaxExperts) return Support::yes();

@@ -11,6 +11,7 @@ Result<KvPool> KvPool::create(DeviceMemory& memory, const KvSpec& spec, std::int
   if (spec.dtype != DType::kBf16) {
     return Error{ErrorCode::kUnsupported, fmt::format("KV cache: expected bf16, found {}", to_string(spec.dtype))};
   }
+  if (spec.latent_dim > 0) return Error{ErrorCode::kUnsupported, "KV cache: latent attention is not supported"};
   if (spec.head_dim > kMaxHeadDim || spec.head_dim % kHeadDimStep != 0) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("KV cache: expected a head_dim that is a multiple of {} up to {}, found {}", kHeadDimStep,

@@ -79,6 +79,8 @@ Result<void> GpuStep::plan_ops() {
       [&](const RmsNorm& op) -> Result<OpGroup> { return named(op); },
       [&](const Matmul& op) -> Result<OpGroup> { return products_.choose(op); },
       [&](const RopeAppend& op) -> Result<OpGroup> { return named(op); },
+      [&](const LatentAppend& op) -> Result<OpGroup> { return named(op); },
+      [&](const HeadMatmul& op) -> Result<OpGroup> { return named(op); },
       [&](const Attention& op) -> Result<OpGroup> {
         limits_.attends = true;
         has_unlimited_window |= op.window <= 0;
@@ -124,6 +126,8 @@ std::size_t GpuStep::plan_scratch() const {
       [](const RmsNorm&) -> std::size_t { return 0; },
       [&](const Matmul& op) -> std::size_t { return products_.scratch_bytes(op); },
       [](const RopeAppend&) -> std::size_t { return 0; },
+      [](const LatentAppend&) -> std::size_t { return 0; },
+      [](const HeadMatmul&) -> std::size_t { return 0; },
       [&](const Attention& op) -> std::size_t {
         const std::int64_t floats =
             std::int64_t{upload_.max_decodes()} * op.heads.n_heads * attention_.n_splits * (op.heads.head_dim + 2);

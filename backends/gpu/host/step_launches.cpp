@@ -114,6 +114,16 @@ StepLaunch LaunchBinder::operator()(const Route& op) const {
                                       .max_rows = values.max_rows_of(op.x)});
 }
 
+StepLaunch LaunchBinder::operator()(const LatentAppend&) const {
+  SS_CHECK(false, "supports() refuses LatentAppend");
+  return {};
+}
+
+StepLaunch LaunchBinder::operator()(const HeadMatmul&) const {
+  SS_CHECK(false, "supports() refuses HeadMatmul");
+  return {};
+}
+
 StepLaunch LaunchBinder::operator()(const AllReduce&) const {
   SS_CHECK(false, "supports() refuses AllReduce");
   return {};

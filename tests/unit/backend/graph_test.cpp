@@ -93,6 +93,43 @@ TEST_CASE("a malformed graph is refused by the label of its operation") {
        [](ExampleGraph& e) {
          e.op<Attention>(4).heads = {3, 2, 4};
        }},
+      {"latents are appended by latent_append", [](ExampleGraph& e) { e.op<RopeAppend>(3).heads.latent_dim = 2; }},
+      {"expected one KV head with a latent of at most 4, found 1 with 6",
+       [](ExampleGraph& e) { e.op<Attention>(4).heads.latent_dim = 6; }},
+      {"attention (attention): value 3: expected rows of tokens and 4 columns, found rows of tokens and 8",
+       [](ExampleGraph& e) { e.op<Attention>(4).heads.latent_dim = 2; }},
+      {"expected a latent and an even number of rotated elements behind it, found 3 of 4",
+       [](ExampleGraph& e) {
+         e.graph.ops[4] = LatentAppend{.latent = ValueId{2},
+                                       .q = ValueId{3},
+                                       .q_out = ValueId{3},
+                                       .heads = {2, 1, 4, 3},
+                                       .rope = RopeId{0},
+                                       .norm = WeightId{1}};
+       }},
+      {"expected columns divisible by 3 heads, found 8 and 16",
+       [](ExampleGraph& e) {
+         e.graph.ops[2] = HeadMatmul{.x = ValueId{1}, .weights = WeightId{2}, .out = ValueId{2}, .n_heads = 3};
+       }},
+      {"expected at least one group and at most all, found 3 of 2",
+       [](ExampleGraph& e) {
+         e.graph.ops[2] = Route{.x = ValueId{1},
+                                .gate = WeightId{2},
+                                .n_top = 1,
+                                .n_groups = 2,
+                                .n_top_groups = 3,
+                                .expert = ValueId{2},
+                                .weight = ValueId{3}};
+       }},
+      {"a bias of the choice goes with kSigmoid",
+       [](ExampleGraph& e) {
+         e.graph.ops[2] = Route{.x = ValueId{1},
+                                .gate = WeightId{2},
+                                .n_top = 1,
+                                .choice_bias = WeightId{1},
+                                .expert = ValueId{2},
+                                .weight = ValueId{3}};
+       }},
       {"attention (attention): expected a window >= 0", [](ExampleGraph& e) { e.op<Attention>(4).window = -1; }},
       {"select (select_rows): expected rows of tokens in",
        [](ExampleGraph& e) { e.op<SelectRows>(6).out = ValueId{1}; }},
@@ -177,6 +214,8 @@ TEST_CASE("a graph that needs another cache is refused") {
   const ExampleGraph example;
   CHECK_ERROR(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 2, .head_dim = 4}),
               ErrorCode::kInvalidInput, "rope (rope_append)");
+  CHECK_ERROR(check_graph_cache(example.graph, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4, .latent_dim = 2}),
+              ErrorCode::kInvalidInput, "rope (rope_append): needs latents of 0, found 2");
 }
 
 TEST_CASE("the workspace plan reuses dead values, never observed ones, never an input for its output") {
@@ -216,6 +255,15 @@ TEST_CASE("page copies and cache extents are checked") {
               ErrorCode::kInvalidInput, "2^31");
   const KvSpec spec{.n_layers = 3, .n_kv_heads = 2, .head_dim = 64, .page_tokens = 16, .dtype = DType::kBf16};
   CHECK(kv_page_bytes(spec) == 2 * 3 * 2 * 64 * 16 * 2);
+  // Latents have no values of their own.
+  KvSpec latents{.n_layers = 61, .n_kv_heads = 1, .head_dim = 576, .latent_dim = 512, .page_tokens = 16};
+  CHECK(kv_page_bytes(latents) == 61 * 16 * 576 * 2);
+  std::vector<float> rows(576);
+  REQUIRE_OK(check_kv_range(latents, 1, {.n_slots = 1}, rows.size()));
+  CHECK_ERROR(check_kv_range(latents, 1, {.values = true, .n_slots = 1}, rows.size()), ErrorCode::kInvalidInput,
+              "no values of its own");
+  latents.n_kv_heads = 2;
+  CHECK_ERROR(check_kv_spec(latents, 1), ErrorCode::kInvalidInput, "expected one KV head with a latent of at most 576");
   KvSpec quantized = spec;
   quantized.dtype = DType::kI8;  // one byte per value, and four for the scale per token and head
   CHECK(kv_page_bytes(quantized) == 2 * 3 * 2 * (64 + 4) * 16);

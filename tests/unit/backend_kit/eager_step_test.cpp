@@ -35,6 +35,8 @@ class CountingKernels final : public HostKernels {
   Result<void> run(const RopeAppend&, const HostFrame&) override { return {}; }
   Result<void> run(const Attention&, const HostFrame&) override { return {}; }
   Result<void> run(const Route&, const HostFrame&) override { return {}; }
+  Result<void> run(const LatentAppend&, const HostFrame&) override { return {}; }
+  Result<void> run(const HeadMatmul&, const HostFrame&) override { return {}; }
   Result<void> run(const GroupedMatmul&, const HostFrame&) override { return {}; }
   Result<void> run(const AllReduce&, const HostFrame&) override { return {}; }
   [[nodiscard]] OpGroup describe(const Op& op, std::int32_t index, std::int64_t n_rows) const override {

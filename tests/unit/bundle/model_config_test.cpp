@@ -466,6 +466,84 @@ TEST_CASE("a part of a head is rotated, by factors of the length, in the order o
               "partial_rotary_factor: expected a share that gives an even part of head_dim = 8");
 }
 
+// The scales are those of transformers 5.23: model.layers[0].self_attn.scaling.
+TEST_CASE("DeepSeek-V3 and DeepSeek-V2-Lite as they are published") {
+  const auto v3 = config_of("DeepseekV3ForCausalLM", R"({"hidden_size": 7168, "num_hidden_layers": 61,
+      "num_attention_heads": 128, "num_key_value_heads": 128, "kv_lora_rank": 512, "q_lora_rank": 1536,
+      "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 256,
+      "num_experts_per_tok": 8, "n_shared_experts": 1, "moe_intermediate_size": 2048, "first_k_dense_replace": 3,
+      "n_group": 8, "topk_group": 4, "topk_method": "noaux_tc", "scoring_func": "sigmoid", "norm_topk_prob": true,
+      "routed_scaling_factor": 2.5, "moe_layer_freq": 1, "num_nextn_predict_layers": 1,
+      "max_position_embeddings": 163840, "rope_scaling": {"type": "yarn", "factor": 40, "beta_fast": 32,
+      "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 4096}})");
+  REQUIRE_OK(v3);
+  CHECK(v3->head_dim == 576);
+  CHECK(v3->value_dim() == 512);
+  CHECK(v3->n_kv_heads == 1);
+  CHECK(v3->attention_scale == Approx(0.1352337788608801));
+  CHECK(v3->rope_tables.front().attention_factor == 1.0F);
+  CHECK(v3->rope_tables.front().inv_freq.size() == 32);
+  CHECK(v3->rotary_pairs == RotaryPairs::kNeighbours);
+  CHECK_FALSE(v3->is_mixture_layer(2));
+  CHECK(v3->is_mixture_layer(3));
+  CHECK(v3->shared_ffn_dim == 2048);
+  CHECK(v3->sigmoid_experts);
+  CHECK(v3->group_rule == GroupRule::kSumOfTwo);
+  CHECK(v3->n_expert_groups == 8);
+  CHECK(v3->n_top_groups == 4);
+  CHECK(v3->renormalizes_experts);
+  CHECK(v3->expert_scale == 2.5);
+
+  const auto lite = config_of("DeepseekV2ForCausalLM", R"({"hidden_size": 2048, "intermediate_size": 10944,
+      "num_hidden_layers": 27, "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512,
+      "q_lora_rank": null, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 64,
+      "num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 1408, "first_k_dense_replace": 1,
+      "n_group": 1, "topk_group": 1, "topk_method": "greedy", "scoring_func": "softmax", "norm_topk_prob": false,
+      "routed_scaling_factor": 1.0, "vocab_size": 102400, "max_position_embeddings": 163840, "rope_scaling":
+      {"type": "yarn", "factor": 40, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707,
+      "original_max_position_embeddings": 4096}})");
+  REQUIRE_OK(lite);
+  CHECK(lite->latent.q_rank == 0);
+  CHECK(lite->attention_scale == Approx(0.1147213867929261));
+  CHECK(lite->shared_ffn_dim == 2816);
+  CHECK_FALSE(lite->sigmoid_experts);
+  CHECK_FALSE(lite->renormalizes_experts);
+  CHECK(lite->n_expert_groups == 1);
+}
+
+TEST_CASE("what DeepSeek's classes cannot compute is refused by its name") {
+  const auto [class_name, more, code, part] = GENERATE(table<std::string, std::string, ErrorCode, std::string>({
+      {"DeepseekV3ForCausalLM", R"({"num_key_value_heads": 2})", ErrorCode::kInvalidInput,
+       "num_key_value_heads: expected num_attention_heads = 8, found 2"},
+      {"DeepseekV3ForCausalLM", R"({"head_dim": 8})", ErrorCode::kInvalidInput,
+       "head_dim: expected none, or qk_rope_head_dim = 64, found 8"},
+      {"DeepseekV3ForCausalLM", R"({"qk_rope_head_dim": 7})", ErrorCode::kInvalidInput,
+       "qk_rope_head_dim: expected an even number of at least 4, found 7"},
+      {"DeepseekV3ForCausalLM", R"({"kv_lora_rank": 65538})", ErrorCode::kInvalidInput, "kv_lora_rank: expected"},
+      {"DeepseekV3ForCausalLM", R"({"n_group": 7})", ErrorCode::kInvalidInput,
+       "n_group: expected groups of equally many experts, at least 2, found 7 groups of 256 experts"},
+      {"DeepseekV3ForCausalLM", R"({"n_group": null})", ErrorCode::kUnsupported, "n_group: expected a number"},
+      {"DeepseekV3ForCausalLM", R"({"n_group": 64, "topk_group": 1})", ErrorCode::kInvalidInput,
+       "topk_group: expected at most n_group = 64 groups, with num_experts_per_tok = 8 experts or more, found 1 of 4"},
+      {"DeepseekV3ForCausalLM", R"({"scoring_func": "softmax"})", ErrorCode::kUnsupported,
+       "scoring_func: expected sigmoid, found softmax"},
+      {"DeepseekV3ForCausalLM", R"({"moe_layer_freq": 2})", ErrorCode::kUnsupported, "moe_layer_freq: expected 1"},
+      {"DeepseekV3ForCausalLM", R"({"n_shared_experts": null})", ErrorCode::kUnsupported, "n_shared_experts"},
+      {"DeepseekV2ForCausalLM", R"({})", ErrorCode::kInvalidInput, "num_experts_per_tok: expected an integer"},
+      {"DeepseekV2ForCausalLM", R"({"num_experts_per_tok": 2, "norm_topk_prob": true})", ErrorCode::kUnsupported,
+       "norm_topk_prob: expected false, found true"},
+      {"DeepseekV2ForCausalLM", R"({"num_experts_per_tok": 2, "topk_method": "noaux_tc"})", ErrorCode::kUnsupported,
+       "topk_method: expected greedy or group_limited_greedy, found noaux_tc"},
+      {"DeepseekV2ForCausalLM", R"({"num_experts_per_tok": 2, "topk_method": "group_limited_greedy"})",
+       ErrorCode::kInvalidInput, "n_group: expected an integer"},
+  }));
+  CAPTURE(class_name, more);
+  nlohmann::json config =
+      nlohmann::json::parse(R"({"num_key_value_heads": 8, "num_attention_heads": 8, "head_dim": null})");
+  config.update(nlohmann::json::parse(more));
+  CHECK_ERROR(config_of(class_name, config.dump()), code, part);
+}
+
 TEST_CASE("an option of a class that cannot be computed is refused by its name") {
   const auto [class_name, more, code, part] = GENERATE(table<std::string, std::string, ErrorCode, std::string>({
       {"GraniteForCausalLM", R"({"residual_multiplier": 0})", ErrorCode::kInvalidInput,

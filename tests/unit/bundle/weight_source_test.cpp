@@ -361,6 +361,29 @@ TEST_CASE("columns of a matrix are delivered as rows, in every encoding as the s
           scales, std::span(whole.scales).subspan(static_cast<std::size_t>(first) * row_scales, scales.size())));
     }
   }
+  // Some inputs of some outputs; a tensor of two dimensions is one matrix.
+  for (const auto& [shape, matrix] :
+       {std::pair<Shape, std::int64_t>{Shape{2, kInputs, kOutputs}, 1}, {Shape{2 * kInputs, kOutputs}, 0}}) {
+    const auto part = scratch.path() / fmt::format("part{}.safetensors", matrix);
+    REQUIRE_OK(write_file(part, test::safetensors_bytes({{"t", "BF16", shape, data}})));
+    const auto parts = TensorStore::open_file(part);
+    REQUIRE_OK(parts);
+    const std::int64_t first_input = matrix == 1 ? 3 : kInputs + 3;
+    const auto source = make_column_source(
+        *parts->find("t"),
+        {.matrix = matrix, .first_column = 1, .step = 2, .n_columns = 65, .first_input = first_input, .n_inputs = 5},
+        WeightEncoding::kBf16);
+    REQUIRE_OK(source);
+    std::vector<Bf16> found(65 * 5);
+    REQUIRE_OK((*source)->read_rows(0, 65, std::as_writable_bytes(std::span(found)), {}));
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(found[i].bits == rows[i / 5 * static_cast<std::size_t>(kInputs) + 3 + i % 5]);
+    }
+    CHECK_ERROR(
+        make_column_source(*parts->find("t"), {.matrix = matrix, .n_columns = 1, .first_input = 78, .n_inputs = 5},
+                           WeightEncoding::kF32),
+        ErrorCode::kInvalidInput, "expected [matrices, inputs, outputs]");
+  }
   CHECK_ERROR(make_column_source(tensor, {.matrix = 2, .n_columns = 1}, WeightEncoding::kF32), ErrorCode::kInvalidInput,
               "of matrix 2, found [2, 40, 130]");
   CHECK_ERROR(make_column_source(tensor, {.first_column = 2, .step = 2, .n_columns = 65}, WeightEncoding::kF32),

@@ -17,9 +17,9 @@ namespace {
 ModelConfig config_of(const std::string& architecture, const std::string& more) {
   const std::string text = R"({"architectures": [")" + architecture +
                            R"("], "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-                           "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64,
-                           "max_position_embeddings": 128, "rms_norm_eps": 1e-6)" +
-                           more + "}";
+                           "num_attention_heads": 4, "vocab_size": 64, "max_position_embeddings": 128,
+                           "rms_norm_eps": 1e-6, "num_key_value_heads": )" +
+                           (architecture.starts_with("Deepseek") ? "4" : "2") + more + "}";
   auto config = parse_model_config(text, "test");
   if (!config) FAIL(config.error().message);
   return *config;
@@ -36,6 +36,23 @@ struct Numbered {
     return WeightId{static_cast<std::int32_t>(specs.size()) - 1};
   }
 
+  void add_latent(const ModelConfig& config, LayerWeights& layer) {
+    const LatentAttention& latent = config.latent;
+    LatentWeights weights_of;
+    if (latent.q_rank > 0) {
+      weights_of.q_a = next(latent.q_rank, config.dim);
+      if (config.qkv_bias) weights_of.q_a_bias = next(1, latent.q_rank);
+      weights_of.q_norm = next(1, latent.q_rank);
+    }
+    weights_of.q_b = next(config.n_heads * latent.qk_dim(), latent.q_rank > 0 ? latent.q_rank : config.dim);
+    weights_of.kv_a = next(latent.kv_rank + latent.rotary_dim, config.dim);
+    if (config.qkv_bias) weights_of.kv_a_bias = next(1, latent.kv_rank + latent.rotary_dim);
+    weights_of.kv_norm = next(1, latent.kv_rank);
+    weights_of.query_heads = next(config.n_heads * latent.kv_rank, latent.plain_dim, Join::kConcatRows, config.n_heads);
+    weights_of.value_heads = next(config.n_heads * latent.value_dim, latent.kv_rank, Join::kConcatRows, config.n_heads);
+    layer.latent = weights_of;
+  }
+
   explicit Numbered(const ModelConfig& config) {
     const std::int64_t qkv = config.q_dim() + 2 * config.kv_dim();
     weights.embedding = next(config.vocab_size, config.dim);
@@ -44,14 +61,19 @@ struct Numbered {
       if (config.has_norms_before()) layer.attention_norm = next(1, config.dim);
       if (config.norm_biases) layer.attention_norm_bias = next(1, config.dim);
       if (config.norm_biases) layer.ffn_norm_bias = next(1, config.dim);
-      layer.qkv = next(qkv, config.dim, Join::kConcatRows);
-      if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
+      if (config.latent.is_present()) {
+        add_latent(config, layer);
+      } else {
+        layer.qkv = next(qkv, config.dim, Join::kConcatRows);
+        if (config.qkv_bias) layer.qkv_bias = next(1, qkv);
+      }
       const bool is_over_all = config.qk_norm == QkNorm::kAllHeads;
       const bool has_qk_norm = config.qk_norm != QkNorm::kNone;
       if (has_qk_norm) layer.q_norm = next(1, is_over_all ? config.q_dim() : config.head_dim);
       if (has_qk_norm) layer.k_norm = next(1, is_over_all ? config.kv_dim() : config.head_dim);
       if (config.attention_sinks) layer.sinks = next(1, config.n_heads);
-      layer.attention_out = next(config.dim, config.q_dim());
+      layer.attention_out =
+          next(config.dim, config.latent.is_present() ? config.n_heads * config.latent.value_dim : config.q_dim());
       if (config.out_bias) layer.out_bias = next(1, config.dim);
       if (config.has_norms_before() && !config.parallel_blocks) layer.ffn_norm = next(1, config.dim);
       const bool is_mixture = config.is_mixture_layer(i);
@@ -61,17 +83,24 @@ struct Numbered {
       layer.gate_up = config.gated_ffn ? next(n_experts * 2 * ffn_dim, config.dim, Join::kInterleaveGateUp, n_experts)
                                        : next(ffn_dim, config.dim);
       layer.down = next(n_experts * config.dim, ffn_dim, Join::kConcatRows, n_experts);
-      if (config.ffn_bias) layer.gate_up_bias = next(1, (config.gated_ffn ? 2 : 1) * config.ffn_dim);
-      if (config.ffn_bias) layer.down_bias = next(1, config.dim);
+      if (config.ffn_bias && !is_mixture) {
+        layer.gate_up_bias = next(1, (config.gated_ffn ? 2 : 1) * config.ffn_dim);
+        layer.down_bias = next(1, config.dim);
+      }
+      if (is_mixture && config.sigmoid_experts) layer.choice_bias = next(1, n_experts);
       if (config.expert_biases) {
         layer.router_bias = next(1, n_experts);
         layer.gate_up_bias = next(1, n_experts * 2 * ffn_dim);
         layer.down_bias = next(1, n_experts * config.dim);
       }
-      if (config.shared_ffn_dim > 0) {
-        layer.shared = SharedExpert{.gate = next(1, config.dim),
-                                    .gate_up = next(2 * config.shared_ffn_dim, config.dim, Join::kInterleaveGateUp),
+      if (is_mixture && config.shared_ffn_dim > 0) {
+        layer.shared = SharedExpert{.gate_up = next(2 * config.shared_ffn_dim, config.dim, Join::kInterleaveGateUp),
                                     .down = next(config.dim, config.shared_ffn_dim)};
+        if (config.shared_gate) layer.shared->gate = next(1, config.dim);
+        if (!config.shared_gate && config.ffn_bias) {
+          layer.shared->gate_up_bias = next(1, 2 * config.shared_ffn_dim);
+          layer.shared->down_bias = next(1, config.dim);
+        }
       }
       if (config.has_norms_after()) layer.post_attention_norm = next(1, config.dim);
       if (config.has_norms_after()) layer.post_ffn_norm = next(1, config.dim);
@@ -111,6 +140,10 @@ TEST_CASE("the graph of every family is well formed, uses every weight and cache
       {"Cohere2ForCausalLM", R"(, "attention_bias": true)"},
       {"Starcoder2ForCausalLM", ""},
       {"Starcoder2ForCausalLM", R"(, "use_bias": false)"},
+      {"DeepseekV2ForCausalLM", R"(, "num_experts_per_tok": 2, "q_lora_rank": null, "kv_lora_rank": 16)"},
+      {"DeepseekV2ForCausalLM",
+       R"(, "num_experts_per_tok": 2, "attention_bias": true, "mlp_bias": true, "first_k_dense_replace": 1)"},
+      {"DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 1)"},
   }));
   const bool observe_all = GENERATE(false, true);
   CAPTURE(architecture, more, observe_all);
@@ -175,6 +208,19 @@ TEST_CASE("what a family adds is in its graph: biases, head norms, windows") {
   CHECK(first(olmo2, Matmul{}).x == first(olmo2, Embed{}).out);  // no norm before a block
   CHECK(first(olmo2, RmsNorm{}).residual == first(olmo2, Embed{}).out);
   CHECK(first(olmo2, RmsNorm{}).out == first(olmo2, Embed{}).out);
+  const ModelConfig deepseek = config_of("DeepseekV3ForCausalLM", R"(, "first_k_dense_replace": 0,
+      "rope_scaling": {"type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0,
+                       "original_max_position_embeddings": 16})");
+  const StepGraph latents = graph_of(deepseek);
+  // What is cached of a token: 512 + 64 numbers, of which 512 are the value.
+  CHECK(first(latents, Attention{}).heads == HeadShape{4, 1, 576, 512});
+  CHECK(kv_spec_of(deepseek, 16, DType::kBf16).latent_dim == 512);
+  CHECK(kv_page_bytes(kv_spec_of(deepseek, 16, DType::kBf16)) == 2 * 16 * 576 * 2);
+  CHECK(first(latents, LatentAppend{}).norm_eps == 1e-6F);
+  CHECK(latents.ropes[0].inv_freq.size() == 32);
+  CHECK(first(latents, Route{}).group_score == GroupScore::kSumOfTwo);
+  CHECK(first(latents, Route{}).n_top_groups == 4);
+  CHECK(first(latents, Route{}).scale == 2.5F);
   CHECK(first(graph_of(config_of("MistralForCausalLM", R"(, "sliding_window": 16)")), Attention{}).window == 16);
   CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), Attention{}).scale == Approx(1.0 / std::sqrt(8.0)));
   CHECK(first(graph_of(config_of("LlamaForCausalLM", "")), RmsNorm{}).eps == 1e-6F);

@@ -64,6 +64,15 @@ TEST_CASE("the work of each operation, from counts summed over steps") {
   const OpWork attention = work(Attention{.q = ValueId{0}, .out = ValueId{0}, .heads = {4, 2, 2}});
   CHECK(attention.flops == 4.0 * 4 * 2 * 3000);
   CHECK(attention.kv_bytes == 2.0 * 2 * 2 * 2 * 1000);
+  // Latents of 1 + 1 numbers: scores over two, values of one; and one cached row in the place of two.
+  const OpWork latents = work(Attention{.q = ValueId{0}, .out = ValueId{0}, .heads = {4, 1, 2, 1}});
+  CHECK(latents.flops == 2.0 * 4 * (2 + 1) * 3000);
+  CHECK(latents.kv_bytes == 2.0 * 2 * 1000);
+  // Heads of 8 / 4 inputs, one of which is copied behind 24 / 4 products.
+  graph.values.push_back({.cols = 4 * (6 + 1)});
+  const OpWork heads = work(HeadMatmul{.x = ValueId{0}, .weights = WeightId{3}, .out = ValueId{4}, .n_heads = 4});
+  CHECK(heads.flops == 2.0 * 24 * 1 * 160);
+  CHECK(heads.weight_bytes == 4 * 96.0 * 10);
   // Each token uses two of four experts, so at least two have to be read per step.
   const OpWork experts =
       work(GroupedMatmul{.x = ValueId{0}, .expert = ValueId{1}, .weights = WeightId{3}, .out = ValueId{1}, .n_top = 2});

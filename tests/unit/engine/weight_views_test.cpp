@@ -76,6 +76,15 @@ TEST_CASE("a view has its rows head by head in the order, with their scales, fro
   }
 }
 
+TEST_CASE("behind a latent, neighbours that are rotated together get to the halves of the rotation") {
+  ModelConfig config;
+  config.rotary_dim = 6;
+  config.rotary_pairs = RotaryPairs::kNeighbours;
+  CHECK(latent_order_of(config, 3) == HeadOrder{0, 1, 2, 3, 5, 7, 4, 6, 8});
+  config.rotary_pairs = RotaryPairs::kHalves;
+  CHECK(latent_order_of(config, 3).empty());
+}
+
 TEST_CASE("a cache of packed weights tells views of one tensor from each other") {
   const auto conversion = [](RowView view) {
     return view_rows(std::make_shared<CountedRows>(), std::move(view), kRows)->stored_content()->conversion;

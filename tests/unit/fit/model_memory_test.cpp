@@ -2,6 +2,7 @@
 // bytes a token follow by hand: 2 (K and V) x layers x KV heads x head_dim x 2 bytes.
 #include "fit/model_memory.h"
 
+#include "bundle/model_tensors.h"
 #include "bundle/named_shape.h"
 #include "support/catch.h"
 #include "support/result.h"
@@ -52,6 +53,34 @@ TEST_CASE("of a mixture each token uses its share of the experts, and embeddings
   CHECK(memory.expert_bytes == 2 * experts);
   CHECK(memory.n_active_parameters == Approx(46'702'792'704.0 - 0.75 * experts - 32000.0 * 4096));
   CHECK(memory.read_bytes == 2 * (46'702'792'704.0 - experts - 32000.0 * 4096));
+}
+
+TEST_CASE("of latent attention a token takes one latent in the cache, in DeepSeek-V3 70,272 bytes") {
+  // Absent keys are those of DeepSeek-V3. transformers' class has as many parameters, and the biases of the choice.
+  const auto v3 = parse_model_config(R"({"architectures": ["DeepseekV3ForCausalLM"]})", "v3");
+  REQUIRE_OK(v3);
+  const ModelMemory memory = memory_of(*v3, "bf16");
+  CHECK(memory.n_parameters == 671'026'404'352 + 58 * 256);
+  CHECK(memory.kv_token_bytes == 61 * (512 + 64) * 2);
+  // What the published checkpoint has of multi-token prediction is no tensor of the model.
+  CHECK(is_behind_last_layer(*v3, "model.layers.61.eh_proj.weight"));
+  CHECK_FALSE(is_behind_last_layer(*v3, "model.layers.60.mlp.gate.weight"));
+  CHECK_FALSE(is_behind_last_layer(*v3, "model.layers.x.mlp.gate.weight"));
+  CHECK(memory.kv_page_bytes == 16 * 61 * (512 + 64) * 2);
+  // By hand: 58 layers of 256 experts of 3 x 7168 x 2048, 8 of which are used; the expert that all share always is.
+  const double experts = 58.0 * 256 * 3 * 7168 * 2048;
+  CHECK(memory.expert_bytes == 2 * experts);
+  const double others = 671'026'419'200.0 - experts - 129280.0 * 7168;
+  CHECK(memory.n_active_parameters == Approx(others + experts * 8 / 256));
+  // The same cache with 128 heads of keys and values would take 128 x (192 + 128) numbers a layer, 71 times as much.
+  const auto lite = parse_model_config(
+      R"({"architectures": ["DeepseekV2ForCausalLM"], "hidden_size": 2048, "intermediate_size": 10944,
+          "moe_intermediate_size": 1408, "num_hidden_layers": 27, "num_attention_heads": 16, "q_lora_rank": null,
+          "num_experts_per_tok": 6, "first_k_dense_replace": 1})",
+      "v2-lite");
+  REQUIRE_OK(lite);
+  CHECK(memory_of(*lite, "bf16").n_parameters == 15'706'484'224);
+  CHECK(memory_of(*lite, "bf16").kv_token_bytes == 27 * 576 * 2);
 }
 
 TEST_CASE("experts that are stored as two tensors a layer are counted as experts") {
