@@ -8,13 +8,14 @@
 
 #include "measure/load_generator.h"
 #include "measure/steady_window.h"
+#include "support/milliseconds.h"
 #include "support/result.h"
 #include "systems/null_system.h"
 
 namespace secondsource {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using test::kMs;
 
 void check_due(RequestSchedule& schedule, std::int64_t now_ns, std::size_t index, std::int64_t due_ns) {
   CAPTURE(now_ns, index);
