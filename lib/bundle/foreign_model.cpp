@@ -51,6 +51,7 @@ constexpr std::array kTokenizerFormats = {
     Format{"vocab", ".json",
            "a vocabulary without tokenizer.json; write that with AutoTokenizer.from_pretrained(FOLDER)"
            ".save_pretrained(FOLDER) of transformers"},
+    Format{"", ".tiktoken", kTiktokenAdvice},
     Format{"vocab", ".txt", "a WordPiece vocabulary (BERT); only BPE is read"},
 };
 

@@ -18,6 +18,11 @@ struct ForeignFile {
   std::string_view advice;  ///< a clause such as "a GGUF file; bring ..."
 };
 
+/// Of a file of tiktoken, under any name.
+inline constexpr std::string_view kTiktokenAdvice =
+    "a tiktoken file, which has neither the pattern nor the special tokens; write tokenizer.json with "
+    "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of transformers";
+
 /// Weights in another format than safetensors; nullopt if the folder has none.
 [[nodiscard]] std::optional<ForeignFile> foreign_weights(const std::filesystem::path& folder);
 /// The same for the names of the files in a folder that is elsewhere.

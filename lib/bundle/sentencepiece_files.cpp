@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bundle/foreign_model.h"
 #include "core/json.h"
 #include "core/json_fields.h"
 #include "core/number.h"
@@ -112,6 +113,16 @@ Result<void> apply_settings(const ChatFileReader& read, const std::string& folde
   return add_tokens_to(vocabulary, later, folder_name);
 }
 
+/// Whether a file of this name is one of tiktoken (Llama 3 as Meta publishes it): lines of a token in base64 and its rank.
+bool is_tiktoken(std::string_view content) {
+  const std::string_view line = content.substr(0, content.find('\n'));
+  const std::size_t space = line.find(' ');
+  constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+  return space != std::string_view::npos && space % 4 == 0 && space > 0 &&
+         line.substr(0, space).find_first_not_of(kBase64) == std::string_view::npos &&
+         parse_number<std::int64_t>(line.substr(space + 1)).has_value();
+}
+
 }  // namespace
 
 Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFileReader& read,
@@ -119,6 +130,10 @@ Result<std::optional<std::string>> tokenizer_json_of_sentencepiece(const ChatFil
   SS_TRY(const std::optional<std::string> content, read(kSentencePieceFile));
   if (!content) return std::optional<std::string>();
   const std::string name = fmt::format("{}/{}", folder_name, kSentencePieceFile);
+  if (is_tiktoken(*content)) {
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: expected a SentencePiece model, found {}", name, kTiktokenAdvice)};
+  }
   SS_TRY(const SentencePieceModel model, parse_sentencepiece_model(*content, name));
   SS_TRY(GgufVocabulary vocabulary, sentencepiece_vocabulary(model, name));
   SS_TRY_VOID(apply_settings(read, folder_name, vocabulary));

@@ -56,6 +56,12 @@ TEST_CASE("a folder without tokenizer.model has no such tokenizer") {
   CHECK_FALSE(json->has_value());
 }
 
+TEST_CASE("a tiktoken file under the same name is refused for what it is") {
+  // The first lines of Llama 3's: "!" and "\"".
+  CHECK_ERROR(json_of({{"tokenizer.model", "IQ== 0\nIg== 1\n"}}), ErrorCode::kUnsupported, "a tiktoken file");
+  CHECK_ERROR(json_of({{"tokenizer.model", "IQ== zero\n"}}), ErrorCode::kInvalidInput, "SentencePiece model");
+}
+
 TEST_CASE("a text begins with the model's first id unless the settings say otherwise") {
   const auto usual = ids_of(llama_folder({}), "the king");
   CHECK(usual.front() == 1);
